@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2235,6 +2295,83 @@ type Discard struct {
 	Reason string `json:"reason"`
 }
 
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
+
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
 
@@ -3083,6 +3220,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4163,6 +4350,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4177,6 +4367,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4439,6 +4632,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4838,6 +5059,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5053,6 +5289,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5103,6 +5345,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5262,6 +5507,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -5361,6 +5615,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5433,6 +5690,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5787,6 +6050,24 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
@@ -5985,6 +6266,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -6126,6 +6413,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8183,6 +8482,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // StreamEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -9875,6 +10359,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -11126,6 +11636,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13102,6 +13717,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -13353,6 +13986,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -13381,6 +14016,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -15145,6 +15782,139 @@ func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedri
 	return err
 }
 
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamEventsRequestObject struct {
 	Params StreamEventsParams
 }
@@ -16717,6 +17487,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -17893,6 +18706,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19901,6 +20803,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -20000,6 +20911,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -20072,6 +20986,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21282,6 +22202,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 	}
 }
 
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StreamEvents operation middleware
 func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
 	var request StreamEventsRequestObject
@@ -22232,6 +23246,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -22916,6 +23956,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24086,662 +25187,694 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19k9u2ki+OvxWUfrmVh6ORNeOHxDN/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
-	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9OP8wWDCaMwX/fPKKzu1/c6YzxVeGSzE4H7xaMHLNlOZS",
-	"DMlMKvJ0dvIjNdmCUJHbP55JwfCT0WA4UOy3kiuWD86NKtlwoLMFW1I7rNms2OB8oI3iYj64uRkOfpAZ",
-	"xbdsv/SXBVOMmAUjgq2JWXAxJ1z3G/9mOFhRRZfMuPU9KpWWKr3CiWDvDT4wIXIGr17ROSNTNpOKDcma",
-	"mwV8qumSkRkv7Kh2QtwO8VvJ1GYwHAi6tHPI8E3x7Jb0/Q9MzM1icH42Ho+HCXJ8B4O+KMVLQw1LzVNq",
-	"RrggVGzcHDUj2j4MM2HvV4XM2eB8RgvN0jPDib+GH72tTZAbtgQyfabYbHA++P/dqRjlDj6m74TJ3YQF",
-	"UKXoJpr/S6auecbSZOY5kYrYudgFUKLx4SY6+tniU29bCJqi59OcLVfSMJFt/sk2uxO6JFcMCLmRpSLZ",
-	"QvKMAYebBdfEMhrTZkh0aXldE0oUFblckp9/fvp4RF4yYQidUy6QN7gZAn+435EF1URIolkmRU7YbMYy",
-	"A0dmzoyuOIkKvWYqEACPY0WBaA0ndhFtByCmyP37w8GSC//36X76PAey0OJAOv15BLkFAWYgttKsaqUh",
-	"MQtqyJraVdJ8aHl38tUE1r5eUMOumSIc5q7YiPzCzUKWhnADq8GF2O/vnX0zhJXeOz0j6wUT9hFuqWFI",
-	"VioFhBMbspSKNS/cid2eMtatsXl3D1nrxbFW0j5ze7M07NCliCa9kSVZ0Gt2Qe6O78XT0oYXhZ9Y23yq",
-	"O6z7pF4amrhMJl9NzokUxQbnAeRCCglGNswg6aT9fM01O2BSTJTLwfnrwVeDt0mmFpf5r6U2SyZMerdp",
-	"+P5zTXgeprCiZlFNoHqqL8eJyxVPClz78iu2aX0r/rTvG78t8zlrWO4Uvmt7KT7R+6WPpJgVPGt4bea+",
-	"bXuxf+aQVwuWpXUn93L3PbzeX7rN0/CjHTiRJrUq819/ron9uZ0IFYQWnGp7o3DTPiVQonrOSLGcm2fS",
-	"NKggGXxvJRZr3ZpqmL4zeMxo/gMzhjUQJWc0JwU80DaDvBqm7wy+l0WefvdCFnnbS+33vV/3VFxzQ5u5",
-	"kYfv215dPXXIBGSzzolf7nk1/L7ve3/gouGlBRetb7Tf937dj2w5bWKqJXzX9kp8ovdLX7BMqgZuUvAd",
-	"vBQUBm406IrORtEbbdiyYTr42wOmc811I6cp9+3nmojSLrfx5W6UPfo0X9q79uz03tf3vrn74N7XoFPi",
-	"h5VGyYVhc6b8BMuCXbaIZprtOwiqGqE3dcomwpR7Xtn/XS9ZppruXA3f2V2gS1aZUI9e/Pju1fN/PnnW",
-	"MA382QEzaTE5nfHY5R50jx76/p8K2kD9VUFbya+jAXq/HA5Zw9rhO1w6F2hjBXLkMiuXsV68NScct+90",
-	"fmHThZRXj1nBr60t33AD4rdtNFlvDXTgRJ6IfCV5kyrM3LcdJhIG6unj4kueePmlIUupDdGSLKnYNDlA",
-	"Cvh1/IaczWhZGGvhDgczqZbUoAi6ezYYViLrdDzeK6uQc/Tu5J7moJwhB+gh0WxFFTUsJ9MNyeRySfUF",
-	"oUWBJg6damv2WXuRFsWkqyfKjZ72QW07d1oteVj2U/zpaeQK8p6pG9wxps23MucMXvDYMb/9dyaFcf+k",
-	"q1XB0Sl551eNIpy9p8tVAdLFCwjQTw3NDEzfk/H1h1iTtirk8iSf2p3N8a/BcCCnvzL7s/PX1RCVGbeS",
-	"2swV078Vg5vh1mh6IVfRcPbPrfFKbeSSqXjA5QbGensTU7nNwRfoYqkWU2NDl0WNGp4Y58Qv5I1wpDh/",
-	"Iwg5IR94fk4ytRyC6n9OqtUNIwMFHjnJp0Pi1nJOXvsR395EI9kV+6FgXfVRHH1qw3iK2HEGe3zF2z4v",
-	"t7wgJq0A/a+Xz59ZRv+/lz/+MCTUneGz+w/IP/m3I/uovuN+dxLE6zInOPaUaXCKTe5cnwaCew+o5bYJ",
-	"4Rp0KPxy192NrKxXUmhk49gE7c7GU6rZ4Pz07nCQyaKoOMzI7Opdwa5ZYfk6ZxnPWf7txpIjp+QHec0K",
-	"CtfjjDNrYAx+K6kw3GwCj8+Kd+MHD9d3f/19NjtV4/H4dHxv7P43t+y6YoLll1ZknY3PHpycnp6c3X11",
-	"Oj4fj8/Hp/+GBVOY8OCRLIUTOQsqUFFETdT+o/01+OQrboBRX/7z55NT+FTL4jrx+lN4/Rhfr0G6np4N",
-	"o9Our/e80D36LJgTTBipNid6IzL7Nc8ZCgiaXjq8O2cFM3arndTUjIk2Urkb+nywpootZKkZyodrWpR2",
-	"f89u3g4HGmMJYfH2d8YK87nd1yUVJS3sbzDCMzg/Gw7WXAhrZtTH7SxCAk8mjlXsGLHsnYg+pYZ2j92B",
-	"Z2DYupXfnfXp0rJV/K/B2ej+eDAcoJcws1QpdT64CQdgcC7KoghSXLRzgjclzwdTvucwoIXihw+M/7w0",
-	"dM6IRH3NLLjCTcN9zBWdmXjDToeDteLGMPEtaFs1DhvffzV+WHHYFFen9swLubh25m+6b3+1M00MUHlg",
-	"rFHgPcjrWzFE3enSnSEy0FOcxBhxcU0LnrdLv5yrIDO5vVfscuxYKwU7f3p2g5+1C0982v6ttLlskQvA",
-	"eHnxW/uuXbFNJOsKmhgzknNLpjWdM2+f2Kl4Pz6NTGe8S2GyMi9R35Ery0QrzZTlwxXdFJLm0fIHyxI9",
-	"1ldlmNBNxN+RJHecX4KYhjv5qFI3iL5c8WsmYpGpjVRspiTo80aBVngai8HuGlPFeA38Hvn7RpYS3jvX",
-	"nUkdM7ZtaAu/LoDfTkGRBl5aFPkeXuICeA4uJLvnAgTtoMYR5bTg2WhLaWi94Me1C95OiMAruBQa7167",
-	"K9H9d3xOKBjVeAk2XJ5GGlp4alVCtjM7wOY2MMJCFjlwQOSv7HF1hYCMVSXegnqu5DXG9OpS/+7hUv8/",
-	"Fc0Y+V6uVpahh4OskHprQ8dnr8bRhloilGbPM4rR+iPjk/Hp9iMgMmt383g0briby9p1PnjQ9OCMC1rw",
-	"37enV6fQrKBzb8DBdfBrubTWlWHv7a8+s6Nb8fjZAzshMmWFXMPt7G57lyVir7IvPntgn/5yNLDaFxy3",
-	"vYpAwYVXD3fVk8aVZQuq5pUTwtrcVDgv/Ot4gGpzDQcHcFDbHZsrPB12bferVZ8O7QGVK6ZgUG3tnc/w",
-	"mbC0gotOkqSEy8ZeO3BBD+y5fFcNbe8RprjMK/awH0nNjddx/OVif3lS++X2aoxX+zcii6YPk/Yq1+Dp",
-	"s3+dwCRPo3d/GDCRx1xS59ClFGZRm6E2VLWwtOFL9m8p7GR+fvUILkFq2COK7nS3JyumvJiqixtmTIFs",
-	"i9ckfoBOC/eJE2tW6FaiqwvvhDfd7yzYvMxqkG3+JBxNoXsmzY8y5zPO8lR+WBT2t2+LYvwHv/EnJacF",
-	"ulIbpPIKn/hHsx7pzXlH4Hfa0AJ0RmYoLyxXyiWbynxDsgUVc5bHTtngSSFLRsV6wQs2Ii+s9sB9Zg0V",
-	"OVFsxXD5yo2C7kNtqIAzAv4FHFLfiTxVzgv2FG3oPfqkZa5SD87vWVPYn6lHbtJhfoPgaroD3g+mlFSV",
-	"V6NOhs685nciwWuw82smDFkrKeYjcm88rqUZZVRYLXbKII/lgtwbnxIhgeRcE83nguWEC/vFXdR3i0Ku",
-	"GTx5L87XwKgF5B6+EeA955oYJqgw9tn7Q3Lv9K79f/fJkpmFzIdE898hxL1kOafgqrJPPsQ9tofVpxZi",
-	"RuNMqinP7YHBrBBuAldoLqxGbt4In5FzQe6dnblLZ1XCEQMKDMkEiT4hmm40WbsEnbNvqkxNrsmSa83F",
-	"3H7xkBiJbmdPNH1B7o/HhBLwLRM5eyNkqeDTu0RLuzw7X8wQsgrtioncWqi5ZM5owKwtcLNFB/AFM2pz",
-	"cjlLxsJ/4WYB07FMfX98d0iofZAs5Bpnh6limhhJjNrgCRi1+/HwGMtZT9VKP5/FGuvXr85O6woOeGbq",
-	"am146B7o34rPDNxUecl2HjyrHmS/lVZK3wU6FVa4nQ6reCT8UQphlxPkfnc12DsJ+Gxmd2DbOR05+yKD",
-	"Dp+GN57G85tRDvMbDGpzXcg1vGJuGafBRlSWi7VbmrUO73nFH8MNjlg33hTU8MSuTj4YDtYLe2/B7e0u",
-	"uHt95IicNd1YK/ulu6+s6Mw16Ob1+G0PHvKUdS7bd0E9H7Z6/Wq74m7RyP16oM0HTgYdKwNWORrfOL2N",
-	"ZmafoxaVpvMPN8MBZKvt+KkeLVh2xfIqM9q722/hqrVqGbhq0SVg9fKTwqq5J0ZRoZHG+jZeAmsPiIzT",
-	"Yts2xO2q24ZWroBT4gC/QMRHDQyIq9nSmIAD+7OeVLs8kFl1oHiBIj7WJDPLEcAcNeMX3wm+WT04Hwer",
-	"Df4dnNP236DTorbtxMXYuxnGw4G9TeEfePSdjcGslHBfuIN8ds9+U65y9xZLpl1LcefEwHXn1zLjgutF",
-	"vDpgcFV2M0zA+WZNACXnimmUTtHyopnebInpfnJZmfa4R3BROOHfg88aGUyVwjPUD1z3DBLl1FA0JA/l",
-	"rlvuZuIHZ8Ed2nV/Q4Bjd4Or3f2DtlaXWcZYznK4zBZU/xh7u6oCFCRGHwaA3U1GMaGGRc4sK+D1FuXK",
-	"9HCSp7cxdqFgUHoftUSDg84u/kUpKiZaSVmABxKzHcD+lwqsfCtWCmtaozMR/+mcIHUns9/Rs2oPVrRE",
-	"/5+TOm2ceYCR7KnbcCC9nXc0I3kr8+j2V4ZEMUFzCHy9fus/Gnw9Oj1Nu6H2H3FUMJnIvJcL7YFdNnCH",
-	"Ft8+xDycKi3LnpqatGDvV1wxXX/1vdqr9wiUh/aZBdX2NfdnZ5ln5FXR7/oQbP3CK7IfqnXBxXH3Bvzn",
-	"HFf/NiWK7FORIg0yg60s/0tIEw0KyaBBZo2HAw17WyPwh5pv7GY4QDdl/Qs7vXrsyPvs4ITECv6Wr78h",
-	"mLIVdY/090qspjz0nW9IRvNNm2mzk8dgwlf2UptSbdVJPp+Dqjrj81IxpypP+byUJWo/dE254WJ+Gdzs",
-	"ViVKKEgarCUfLAEFqcTD5/6sdCQsaHNaUFCYfNTR/ntpDXb3gFyxUGSg/SfenXl+Oo6sp1iV0oPzr2/2",
-	"RmpQOXNiU67DGE2BEdzHS+IoRzRjmjCaLZzPwicYZnK5hAooasiSXkHOCzrDjf3rCdR9ob5dbDw/H0D+",
-	"ryPyn9190GkH7t7ttQX39u7B2d2v67tw7+7WLqypsvpcLbpQxdWqMOyZS6bWZC3LIidTRpzKbQlbnbBR",
-	"zwPZI/crvkyabOaCWpUyDAn7dpm56LeljHEJdhQ+CwmKliIn7tLeSd+bbpqrRWeEutx2IhW5YpAquTMC",
-	"6hWp/Msqgeq1fY97FEzyKk3OEfRmOLi0V88jdwtuK1MFF8GDB8EAx+VSMQIRDncUoBq3To4sOSQ4M7kh",
-	"NHdeLlc5cOFCTL8zJdGhB9WnhpEZLQoNRXm0KEgpuNFJgtSiQR2Le59Uv3lpr5+dGt8Qv2kf50d4yD7t",
-	"Lps4TfXBvcFuMmoI73zYXYm7TxLf2NXv33SfZoHj+CW4X7s5Oi2nTrY0e8SldVscH2J3rcSRggEpOeZM",
-	"UGOYsrzw3zT/9d0gmdyaM0ztaRv3EifoFeAehNyiF2S/eGK54YZ+cWE2SeKEsr8t3q80xK4Swf3k21sL",
-	"hkhF3B7I6pBwkgS7xmyXlrm99mMO4XeDt6kdvGKb5A4WVJvvZNlQuWO/JTMXzFE0M0xpL2WalmV/87P2",
-	"NN0aE+XIkovSsAOW1SBLQd2UVx32MTWozuQKuaGTKHppH08JoGCTdZAqKcZ20j/sSJhZzHOxUROzUI3u",
-	"MT2qeTWfC++BqZ8N9LJ0pIo7YAmyBGdC2LaplAWzF3nds9D+gmfVk9vUg4nWxqreml70quAsj9wNSaHQ",
-	"WrMDFjJbRycgWlXNqOxIwMfhNykiBiOt42guSvkd5PMlxgPzrGGJGGSkAG/izbj0OlVrwVvBr6uqtwuo",
-	"1LcKRdAhQVMgudqgMzB19aqmmjEwbu3vUM3hhgjGctA3pGDPZ6DS7nVNDgNLgjBAfbSpYCvI5DBnFPSW",
-	"TBFWSLfXB2dMagqg7lPDnotikzo2W+wfl4aF0sHaGJW7vNr5OpdWHIZETx4brcsly39GqwAcMRyRG36K",
-	"jo9zGe5uGWqheDdaBTWliC5XBXv/ciMyvT+T29759hYVimeLpccM6vQb4LBgKO1ZSX2OK8WWvFx2fhVE",
-	"71xWTYcf3GzTfTh4fzKXJ/bDE5/8jPvwNF7ETeVv7Ec+VbmGelAhJG50fU2Iv3b9QS2mdnTaeYeY3aAe",
-	"5LpJnYoy5+bSwwzUyYRa2I6ygk6sCi0jVD9fscp5NPDWvFQJMI2uZiW8ahjpF2+blvBEGJVQkGkIN+/M",
-	"gPpFt+oFFXluhr0sb5+W1MSY6B5q3PHB+eBXLcXoBV3/6DwZN96fmlgMXyU/XllxKUv9vftdXax9z97T",
-	"nGV8SYsLwpYrs3HYQ/6CYpaoSS05yndKvFaz33bfdjokZ0Nyl4xGIwhsy9KQOV3pmh7dbMbq0rlm9vGM",
-	"fTlsld/ioeeCapCwPfFKgIpbNHMkb2S7Y6ieFft+Guqnne8LtpIqsfKpkldYWtWs9kDcaUNWBc1Yy+a/",
-	"DrsfGTuWIz2R67zsM5vWVgFUjOaQ+zSTpcjJeiEL1pHPFsyXXMTrajx4jtX7WkzIpGneSsl9S/Pv7cxu",
-	"hgNYzS4FnklMJVtT7XPdhiRXcrWy/4DADyTQyWuWp/ThrRniWyqKD6u9dURKMce3LKOlZj3v48q1ElUn",
-	"n463ypPvDvecfDdMcl4BxajJs9TkKOnjW9lxW0zL/F0Pp+oQg6jpw64YRd95EgaBKlPBjBlZBFSClWJQ",
-	"RA5K6zkZD8n98ZB8fd/ywul4TFZMZS69d/cwHMknEFxcuLxqLXV3QJuljxt4GbYrIvLr8cnDtx9Oh6f3",
-	"b75482bk/zy7+fI/PksRH4c6guR2TJUCbNwRsM1resbWPY9LN3dojWIRz9WP2F4AgEaO3Fplfaubl/uT",
-	"R51rXfCSi/jT078sCRKrLK4u4/Kh7vsaUhRjBuzz+7Q21naI9+BY7BzoxiOaurQcFZ5ac6AGJXHfEd0j",
-	"S+yqPaCE4cGoCztMkyfCXXb2jtd0g94ZdM1kEiFQuelwywWSv23YyuelsQPuSgqJX9Q3a4tJfd7jbsDL",
-	"fYM6iq+jugB0J+LWfg5J687blHZgYdBzN/S1sfQZtXvYqzq53bCID51+aBkglMR08xj54MyOvyi9IYNh",
-	"nDWK73LrrebXhwn9Pt608touicMyOyxuJzyG41bzDzyT4rZHMmf5E0zC2XHpuo3ev1VNutE+0sEEKsSL",
-	"La2eatYQYjULtsE4C50rZlVMTIyM00Y+pKzjkF+9GwxeMaUBxwujTw7rypuoiIxDVFkw4oZJmqiuGDzp",
-	"B/UAomQJaoRDX0U7wWULnIckgemGSMGI5jkbhiqS6QZ+Afnbo36xrGxWJJXCqsC3q77ZEpJUAVsuerNi",
-	"2bv0OFGm+A5kkdEE8jYaQ2Yx+kfv8JWHBUmCo9OiZKjWZgBsXRov2euu7miN+jq9xlquesqQQyCRjqqf",
-	"PysveZ6UKdrjjHcaxON+V/AhPa/xXc3dI400i/DU9V754mNyDWNEwYpTaofcn7chCgtPT0+JaG1hbmHv",
-	"o2B4JRei81DjsHYzwZP0MU04A6ebn0CydCThdPOiLLpmWeQ0IcqeCvLzq0c7geIUe7qUrEMsLfvqaoAw",
-	"72G13jZKQYztUTCrtq6dViGe+V91oE+LND6apIVi3W7TOabsaIxn1c9Q8rBkzjCGqbdt0xHM1Qo96FNw",
-	"M/rZ/kR5UiHqznq6CYzv1Vp6JD4o8/VP7eb3bFFrnYoZfy/XRM4ME5i6iWkmS7LG6HMYvMOEW70JFbif",
-	"5531nhNeCb0t5vEgTJ0m1eiyktdMmVKJziNZScXyl1iBeojAc64GP//aFLaHbyPMC7YqUvcEarK7O/zc",
-	"NQYZEor6IiqqsRbaYfkukbF7YxCYJdq9KWaMEne73VTVtm/p82BrQtn/lLGwrJAl6Va7oDkxEkCJsQnA",
-	"AjyOHVfvo/ZdD2/BZmb/VO1TxMgwya4xJcfTfRmwIrkbI16Xm3PMn46hqr1v40pQKRuSfnda+UA7hjXV",
-	"xAGVDfG6pKYCqM0KmV1dkMru4aGS37CiOCCNLRQsNgNXw5z8tY5NPJIeDA/E1z/rLWDz7irKCNLXlBG8",
-	"kAXUIyflasD4cxFEN79qza0755V+Hxl36CEBIDAVCI9/zLXhmf7DFdf+Zs9jmgxWVqXRvUaLVNDEoF6r",
-	"S8tiJ4Oc9tvx3KNl0ZFA9futPovHLIOMJe3wFdYLni0cZgYcAzBbjQSmQyclJKJLzRQIUk1513tjRbnq",
-	"T1tQn1JOLyZdvVq/4ZAPUxYvFxnr7rpw5iA/xOZ2lmQjx5TCYOZFt6ns6COpFgBUEPv7+JL5XMMV6fML",
-	"e4eAgWB+toEph15q7Jpx21PdUnzgJIdD6BkmbHWN5u1iLKbvLdXG3tph7AOpbwQWHIe2SQTX1eID3CZ4",
-	"5YFIqo4NNIm6wWzZIIjScND1lfVr7jJqyeS/VYA6k6JfgLpyOe4GHaqGVQtGC7PYYFdD3KdR2rDOFDMv",
-	"mTFYyLWT00CXDAHT3SOo21DFyBVbGaIBO6Wf8aY7tDQga2gIGACqQWdweFI4EadQYUJtBZZNljRnVgfj",
-	"RrNi1u6v0NG602G+pOd8t3FhIIqlPdJ0RD778Ozyxyc3DoDFzdR9OUiweleXpVtpcFpG5d5d2bDUadd/",
-	"2O4IuctteakZgDlB/y+3Fi7mRdyQqR8fHCm3IW6nFDZ0h7NrrlXnEQ1Oz0qQ1PMhKsrudXo6ChzHS+Ql",
-	"3qfiJ3LzPU5mwYE5Al3OcjTkg/v37z5okw1L+r42zaj5gl/7TSs1doyRUjg+c5hTZoE34VxRvAqxGiev",
-	"ym+a7JXq5tqyUQtO9ZZCt/cYZgXVDVoXYifDA5B4L0iU+Q7NMNzSQpb6MCS4v02m5Loq5pTrzn0JYtRa",
-	"faOGpF5WJXXvznhNN+66YlzMfc3qkEyZNpj92E9GzUuqqDCsyZylod+LNenJSsml63zYyqDdCsXwB8kr",
-	"tFwuqdr0LCrFD/a5zx1WteelqmDSv9SzTE3cRhszjIrAK/q1iA6pjic2pfpUpGZqxRWIRTrS70qzHSSv",
-	"t23hO64J9PBJ8h52gdS3TqyrOU+3sgbmlAttqma3kBFZqyj3/abBAqdqnj6TTRTp5Eox9JEXZ7sqtVx3",
-	"tZmaMt2PHvNucqJ1DGlVpR4hrT6QIECi4Mq75OpAaVaLozsA5CSWYl+VUW32n1NtvvPP3gSA6M51iTxj",
-	"OfQmTFU5ArpzYzpY2pX9s+BGE3ACuK7s7w2Romu6ej/YAACDcnpBolikKSGsgrTpxL8q2WP9ucNn5Uy5",
-	"qkdAX80WDfk7HYvqm0AIogY6MJ8uDPiKM/WYO7DfpNPMo1m3Mgk+ZZ8vaJ+qV+D/n7ApyO7LQybaHnrg",
-	"26PjUuWfhRMZTos/AI55w5QrSVtJ76Z75Ik2fOm2fEshzJ2jqFshTAAISaw+4C7tXi5BRCcSFHRDbn+b",
-	"KDmeSNgOG1U74kAxkEBNhP0ukmnbqskmcQd+VxYFsV+FqmKu0SExU3KZzvBf8PmigQpXrGggkFynI8ER",
-	"fM/23L7FLA4AN44u5UMcp/b1YX5uBcH7Gc2hiaz/p2Tae/R6ZFeXPtGylYfjIuPtiZctqZdN6Qxx28Ha",
-	"/6Lc7XFqYx85R8JHQg5phwP5WHAfVy29z73LjbxcyLXDFJciY6N9uCF7IED+xvj44zA+cIeTJwSHrPfD",
-	"3q71zdjKHOqQ738e2NIV+B58Fto881xcJ48A9PI+Bn6PclWErbknEnsLGHmVCsJ2OWmlKloMSpdTIldM",
-	"1AuBS8VPFPOQIsMuyEq4H25hMaGaGTJiGb9InHEDC4ZuZOlapC2TVJM5eB/S+m2rDtICrvTUkJW9433p",
-	"it1vuEvdtW+v2GBOCIxTnKP/bHNAsodbwu2iTCpdBtmQ3OMTNSgGk1aU52TDzJBAhz678qwoc5ZfhDIg",
-	"iS0dMBOGm0Wu6FqMeqbMhx8eIEBS/BiqHl0+UKT+Bdd/Rd06Y8ZzaebFY/itkKkPrmGsd4u8FWxbFFju",
-	"VlOEwGwJBJoEA4omYSp33SlTni7Q8C2Othn2P/k1EyG3imvCtS5ZPtyBOWirgmhkS73tyPd9KvEtkHum",
-	"M6rylMM+YeRWOxZCeD1LC+KemHv3J3UyqiIvR9IqKBYOTTgi1eviuH1rPCys8GgHBJtufgqe3Xq3znQZ",
-	"2W6BD4CZG1YUmkABv+uGtGT5piEQEtVv7X5btfGs2Bb6ecrSJEMz/mZtI9J3mNhS6wC6e3dIkkmloCGC",
-	"QzKxvyJcEPurPpVir/yvg7vKdQXChFgpAGjsSsj4qkkd7tCG9OALNC9+a7OHkhZMnxc2lxG2eqPlqhZg",
-	"9I1LMf6S3Oeop2m3re5U4taAdGZ3CLYu5zloEnNmCPY5aiqKS8rmsmjIFoEaRGjnL7JHUsz4fOSAy7is",
-	"oN2mitErPcSmVxQyMZbU7EsNOaqfv0tqRyU4qnq05iTbAMNyfNCIpmhDJVVSkQcEnwqFatDCf6votWI/",
-	"P//q3vFnNJydei1auI0qS9WX8CjM0gMJFommdtn8n0qWqx51vn3qXfpL394C6hbyJRkUKKhh2oxaePsv",
-	"EvFK8qBjM1+Pk2CltrLrLaY4gsqyzWafmN5yVAp8aovvlsRUJ03UkawFaq5+8P5Fi5JpX1wZikXkWjid",
-	"x1oLo8FOIpKH7tjKoeqFY7dFLDf9dro011aEDuSVGRRavCalnU/aPx5IVbKYfOvJsy5JZI25z1aS/KK4",
-	"Yb9woYeYthD9rWWpMvdvQ9WcGfz3mvH5wlhTFIj8k+v0MyRLpuZsSOg1U9T+AxvMuf3uk/fWUGxz6Wr3",
-	"5cxqYchYoy2+sMoOnRZs9Mz94/UWp7ytma/6iq9OsHkeLU4g2cTaOJa5k6lwESLxrmci3TbzcgpQWWDJ",
-	"K+aQ0mohxubnIZQ3SuFj+p47bsQQW80bNGSzaMH48q1AqJCCZ5gOv6x0S1cd+lov5OrtKEqNXcjk/bod",
-	"PLYvdytInkc8Yh8F3u30FvBuj12idj8ZeBnSvUOiNxdbpL0gmjEygb6/Tu57tGTLrZPdVOp24deVo4eD",
-	"J9cs6VUmjwpZ5vCtJqejMWHimhVyhWWpjj/sBWQPH0ycwbOTXcRif6d2Ryh1WU6uG5bP6Aucvt0Z622j",
-	"cbsr+0CE1VTKPTGA4UCvWBZZG34ap6Nx8s3NEKLYULy7PusXHpvo7PrNm5G1BAsu2Js3HepRotk7jFtH",
-	"hKHPgnTv3yb5sNkfu91ppHO04sl7mpnWDjCVKYHud5gf4nigDbWi2RXy+IwxbP6eYUXssiwMx6ZEPmo9",
-	"HGQU4Val+7lRHLJU7D3uVOlMObMqQCkpWQIk8JQXBUyh4EuO0OAUOog0iNUDU5h2d97leCVKRwxb2RNI",
-	"ib0UWDoelq5kN5h7E6UstcDogW/kZTgth/cGqmyhXR/anF6zyn1GuNF4oV+Qyf/GmN3Eg8lHJXB7+N3b",
-	"S7RlYQersZHWSp6BVxlzuZnla+JgjnWy8uU7LnKfGl0nJ7b/Tu93uDOqtuilZlHsTTOYwJKJfKtG6Tat",
-	"D6JWCjtxwYyKIZmWBhqLQ192vYBK+SvXDfEoM3DtvPYiQuJzQ0/Eauqpzf+eFblL/dxlalCzUoi3sEZA",
-	"O3VJReB65FKcx0W4axqatDtdrSgqnOB0YXrQELu5KdvK8xd0BaWdO8YWVOYfEJKt1NFuk6vsw27PL1jR",
-	"K97bmJWD9P9cY3qOADGCqx+lAdD6upP3uoCp5wHvwndNT/r4f00aF+2XqAY1sxxVcVxyddDlb3cQni0I",
-	"RsEQmpkYKcmMqv3yFD2e4Oh0JyTyf/p02FANHHI/kbNxPg7lwG14+7k8glsmOuSfhFvme66NVJvm3gJN",
-	"9btpBMP9N+aw0TLViLQ4ZRlAIcbdXJzI6969JZz0ROi8V3PBBrMYKpgdepcLv1E3fyt166WzitHjzT6A",
-	"jzclRhns3T0k9vwvV8ZukEdzQRkxVbKcL7B34FSWpie4468NmQbbTgGkD0o3KOByAYetoHaTcMSEplAj",
-	"WklJSF++AlgB+Ee71OyADdnVY87zWPyAWHHdO0BCVcqfq5XNHBT4llxqOYbHEEDxgf40RJAs8kYMhoMy",
-	"HdtD94tkKByFtiYL0LFRl+xgRe2cjkWRt56O+ltdHd85tgH1cg7S3ECHk2uWXxC8+86rJq9WsfPq3kzJ",
-	"JaFkZgWOVfa4mF/4skw3rvtra1SwdvQ5ofXLeVYqs8AClvBwXIlalR6GK7kqpMAx0+1wpDkg+n44XmxC",
-	"lcHGARJL45pwXk1S4D+fgaL1K2ZdSMHOI0XXal1eqE5pdkWMrJBwANVRA75CE0DUHx4It0cuEQLfUe4V",
-	"Wsief6AccqvQIvIb+Oqd9MHC1g12SDhi6wjZqx+63McKvicC7ijdd9AMFhgWD5jXFYprJbXqwXVg/oq9",
-	"2pO77O4c4yaQaeP2r3kDhOhXnXssbc8B+8rje6DieUEUKxjVLB+GY3nuGWnoCnHmHBOYIEnlgriI2XnI",
-	"qeVO3FOxAUF5QWjBFIyEzZSXjkFXVGsHZW9ivwhAdaypMNCAecrAUI+FZQjh4VzhnzjZKII3HLjXJuXm",
-	"3/UAf0I9wPGT71N8X23tEY57xCefxKF/GiUmb5VU+jbZCRfg8x1wHJdp29n3F3XhThVhRn1NbpminRWy",
-	"ocmyc5tpV7UP7azg4YBhyQvfjtOKL8REO8CNZqdbmpZJ+J7x2jeSRn0PlUr4kuXzvf2tb4fYhREQlnfP",
-	"oi9Z52dD55GDROSsoCnMLgdMghEbprwLupDyilDTmRPdCfiuoEkIkt1WWw1J+6Ga99hHxU2wEQyga7FA",
-	"2IQ+9QJ9K9EVNexRhz6uL/xzN+EGvtyDPLuiPB+Sa8ldg7k5LLBcHXAi8Y3LpLP/e7muvxFgADf+s/T7",
-	"W17VxRJwWxyMgT7NYG6viodK/qBi+82JOuJEd2skz+I81VBigec1Er2RQK/Lgnjva7sSySOUNC13F5zc",
-	"jiUIv5bL1RCyQIdOcAxJKXQ5tQ9NregHDGGypBurSFp1NG1luehsp1448HDLAuBk37aoKVtYczrh3IBM",
-	"mXMrHdcCBBEXyCVcClCd0/Ywq+L7nZWf7ZyARnHalN3kLN3CWQyg2FNBmAN+2AqoFLzdBdo2VUvzf9rn",
-	"ekObVBIxAd+KmgRgJaLiEJaD+6OT3LSSmm81v4jxeI8Fl9IV6MTPZriDeeJM8d38gYr/6pzTyvXHULYl",
-	"z9gnpWm/bKqyc0aqvXOsWJXwn1L4bh7TIh2Z/AGF3xZAB3oj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR",
-	"10y5BHltyOl9suSiNMiuW2IJMzl/7NoFoE9BwZK+//GgRg3VpPwg/sWpnQhnP5H9ath51IFfEEZVwcEr",
-	"a082Bm4gNIb1WA6Om5tQJg1Kgm8pFzshSh2nLNE8hxO2naWUykkqXMViZTIlGYGLqz3R8UyuNtj6rwqO",
-	"b8OQLToIzyqC31QX1uZNXovvpFp2f0cnDcquPvKliuxQAIwWuP9KzUokZcWJ7drQ5apHntJWbZFXwyrV",
-	"Kixo6HeoomMDh1/tCBocBPQ9SEMaVC096h6xmZK/s3Rw8EfmjY2t/KVGl9SO/VRqlby1f5W8Z5ShGQGl",
-	"B+LEbZVn749yGXbOLRUW0+5jRnIe4SZ0+/JJXIQ410PqTw72HMIP03NJZkFMEOdiAn4fMmNsSCao6ehJ",
-	"iMNQosvlBRGMQ6SOW/laCuP9NiDva+CxG5G9i2CjfBRbgxsz4M1q+Ini2QKdb8MBTiYoW7rhZBqV7Onh",
-	"7sYfqPEgIDu945a8KLhGsP+hD2V2UB7qlrcsp0V0Tp05eEjjIGrov2RRLllytnM+p9ONYZp8cTr+74cE",
-	"/v1lx7nMKC8aWy5JzYYkZzQnBdQC6a7tfcosY1rPyqJtYEha7xxfA8P75UZkCZ/SC9fzwzEiWE8mtBgj",
-	"UhHFZqXu+K5tXNzqxbWVBdoNa22JttirtnvJEwcGa3dsG1FPrLXqC3ZPLQHP0qXaeMiTLQvx5D+gSfs/",
-	"Qrv2fzS0ao8xcuKO7/Tk97cf7t58tvcur+wgP1Jq8c/YOnJ8H9qMfedEWAo49dNqeW4GF2TKCrkmvzMl",
-	"iaFXgOAzS1Pow+nw9KxbV/tuRTZ324A24x+e9SzOCYT2NmlLtY4ld4Cl60HqFlAkiAxIFZJBBLve65hv",
-	"Q2/ri/5+ID5bcw90a2Py30rmvvZVboniAffuBkLXG5j0IHatQ0lPcvwJGPpxsXkn6PwEJaslNxGzBnZ0",
-	"kJCIpdgfdMKbTmr7Ca1H1vucUm9zxMWv9+/tFUMHa5G10HPDan5h04WUV09EDmV2PZd0ID/bD+pCoecA",
-	"S/rei4eIias+VylovUsoRVVMa+8WmXOBqGhkYQwGlup1yT1FvTstTTB5z2rGy5YDTKI7a5LBAxOvJwDo",
-	"9YrOfW6wyw5jIm+P4jwP/oymivhO8hiHaSx4cd6U7m0bWizgdQq7fipLQxZyTZZUbHwiY9yysRQBZqhB",
-	"b3wdFMcmTDq3baEgwAGm2BmltjGmya5fAWynPiSZM2EtLJanLd6IIT/0aT4rqOHXrIPvB/LvHbc1dtTy",
-	"FenpOSpG8+eihokcJypmNFUl8pjPrT6M/khAvLTy54KcnGL0WWxcgumopRXwh45lhFgb6mgSLSeae7wT",
-	"zdt+BNfH8zDkX9/1gXN9aagpdarPG5QytMXBwT2/oMH2O6ipqqn0tN3Qd/BudGpP86IZNSuXgjWZrgDI",
-	"n/saci3oSi+k6WgZQ5lf98ygRzJn+RP4TTJByFq1XMxfdmgrmewF3+zpXi2orntg3UKxRSKjy4aqCbo3",
-	"FwL4AGhoZHyD9Zx8Q7Lw1j2BIXEaCmqOdlMEvzdSyvFMlXRQseouywU6DaNzs7WbnleSR9E74m5X22wZ",
-	"rmDv0zKmvU9LQnfYe7t1LgPqDKbXWODTwJqFBzBI3Vt9yn365dv3KQ5yDZVDfnlr85g6kFtQWsJKqy1u",
-	"5aJjXGSBIz+Ju+wnujnAi1XBbNzWvKxGSs4uZGlsK5R5CpIiK0rNr1n3DEvwyTeVfqgeAsR+/m93VbYv",
-	"GF/pXzCEpUS/T1KhoCLZLeW50C0NhGaMmlLtad6zUzfaikfRmDLVOS3FT6ry/Dk0C5xRl7Y7lhyXdvG9",
-	"uz5BEcJ+QIOCih/wSWCRnBUNxsSyhbg9WsIUVEBbmGQbn2Z6NzS4ae6oFwVJ90QPnIVQha6RCjubFmGU",
-	"u0UPPV8Gajdx9A9hM7bbQhbfIZMkbN8n10xtsODEJfcBiIbPhKXgzTipFUtHEnYWjdvjto6jeg0JY9r4",
-	"uI2vMEzYa126tktZNFRI+76Wa6mumCL2yYayOwxHpvTBa9/813dSKKS80t5/EqU09w03BcoOa/vXtPc/",
-	"qWS1QgPWU0AQ6px/hI1uPqSQRfskCYaWOalDztTTijESnEqzRdyAFPoTAPFBG5czDMiuG1jVgyEl3UJN",
-	"aEOwgJqtMlc0LykmhFxjOA/GflcKSEqKMJgKULgqEKZA9SQ2Fv+dNTWng9QkN3DXMGkjTBI2daX77yXO",
-	"VNtl2EizcvVKpl8N1pmlU3AEcabC8XZWr33okAPTuckcHJVXPJ0W0vHS5Xmi451jlpbEZntSX/JlWRzi",
-	"10+oJ3Ew5l6r//ru2e5aXf5EA5cwjTWEjNClFHO7N8sLctcB+MCWjeL+WGf3ouN9mhTFTuvamnUf1zcM",
-	"kaSs3dRLodepLKwE5fa3Rf5jOtS1qkMy2Sw5FItT7HXWr6Ox34Rd8VtQ8aq5d3DaIwJu3nLpzzPQJSlN",
-	"umtKXjGCicbTirWnoBKFOoxKbwoNFYF8jcyStkzt6/opmntbt+CQjfM4sBtexdNbKVrWQger6kRvRDYZ",
-	"kgnNr6nIWH7i81NOFNOyKO0v7PfWwj2pUqvsRwhHe2IUFTpURWh4mOU8s/ffiS5XK6ngcV3Qk4cPTx4+",
-	"tH8s+IrSEy2zsxNwEXD7cvvFesENOynolBWTGtPeVoy5A+Sv6BVTsHa8fE+CJ8P+EekPyFxmVk8WrR+I",
-	"ZN7SxP9sck4mYHUyZde3UnLGtIb9mxCpyMTer2qluGaTEYFf1qfgBoDe6RPyRSRav4TfT/lJADynxWRE",
-	"XnnIBgKr1mRBr5nvVruPjLdvoIikbmTlfF/Fzk6GTkvKkv+bglBPd/D6NGp7PnLdzR9TJOMAQJuqTZ31",
-	"s45LTX2fcsRGFqESYC6ZJjVkp07GNijYzZ3s/How21R3wFreW8/jFTun2t+uvMehOiZCP989Ig/v3f+a",
-	"rPAJkjNDeZGoMUnX7r00dFqwC1DVVkxh/6CtdLbX9OT38cnDd2//8ebNqPrjs4YglksgSVA6YClSkTsU",
-	"GUlymdzKCrzzKLCXXLjG0EktxOdcUH3Fcnvm+3QzRMZg2jxNCJNndIm97ax03sjSvgKEyoIVqx0sw3Sf",
-	"IB1Cmy3lZ4muqhzb9TrOGLVBIafwyufOOwG8yQG5iRHLRbdo9RiQkfGouJUFton2KTTmqIjbcjC+SzeB",
-	"ei4YmdGyMBsCrbGbT0UiBlWUS5G8d2hASXF53afp8H/BBbvVAI2NV36JW1phKDFdA0kVXaaz8V+B1GNq",
-	"Q8JDQ7KiZlH9TYBNaW6/sfvCqIMjcWDnDWWXDgg9JakePByfkv96+fyZH4Jw4WKtbpvJVDY0LcN+Zk0y",
-	"XJK14ob5ee4X4G1NXX5SUs76qtT6+aw5vDxlcyoORLko2KEwOLniqRadVW8F5wITPs0dsiAcIm9HX1Fe",
-	"slYIDkgOc2ls09DmuT8l2G9lyob0qQ/oR1WMwHPQMO7aMndVk9dhLQtGm+sYmGYIviRFDfLL0Cu7x6Lj",
-	"O6wq1Fzx5r+1PGP3nipAHr4gY68PIay3qvWDiIcvhbCU65zJAbz+ohTpPI6eAeU00FVoE6VxUZah3eq4",
-	"luIcEJ09AGBtD+0XwZGv5ZKRHHjX/eGYNgO90aF4K0bzIdESduiNiPCwNEU4JW5GZAIp5pMdomLBEU5x",
-	"9EZEhUbwg4Hnw+EAJ4JlRv4Xad8szr+PJiNnLzG8nvIxpn0ptXMQcksOcYVGMX5XMumXHDJIQKyE4zJE",
-	"2VcXVhGjexlRMWdFlEbpW+//0ivzHUu7GxKoqvyQbTRywRxYAgK7WJZAA7NChe7uKJvJUvQqu6xEz65l",
-	"mUTofrJcmU0E7xAEuLbivAXJuiWJpcpR3y8x8NEWFO9akTTPI9zg0NmRY4ton7HmOrP0BPhua3PYzR+/",
-	"m8sSMdFOb8KtEpkovSWcB7/7HbjbOxJ7cHiv/Jftw/RpZMFEHFYDdUC5ExVY54zmJ1hXiDa2sla2gF1w",
-	"UJZVYbYrwbY7Vhim4CEp2MnaVewsqckWDRG2cE3u26tEqDjcdIHrg51pVexS5EyRNd0kcCHsc982nv7a",
-	"YQIVs65i9UwfDQqHDhj2Xeo0TdJEeYF4vWjmV002cj5nGnqaObKIub/6h+D6AdxfKDSQmgX11PUBuBJy",
-	"rZ1u6rliTblxl0pG8cY23GB/UMV0GtcBHa/JjNBnFUwd5IVW8JwY6v/4GaGH3NqeU+Kl7aR+4lY1nriX",
-	"QZIe775FNclppM1atd1rRPipAUH7Dh9dEpg72AfgLSdrVhTEyDXFz7nuZyQ0FTv/gnBmO8roBWH+qhbh",
-	"gVG7DtDFVpHrZL0C00aTJc1ZuFZhccNAWEhwtlJjurH/ASg2O11rPxVFDQ4bR6vV1It6Vlw3tQIhtHf3",
-	"xkEvV3aOEw+dTSma70mGr9bZfUztEouaihi7GMU7FQBwwvEwgDRZQ+sQfFuyrVFj3tC2tO4qppvVJNfb",
-	"5FZKkmVH35Wk4hZvOXiqBl6IBYPbyFh/wiOWElQvIijEdJnfH5GBl5xZlajdXIDSNf+9VaYeAESK6ecH",
-	"IoUe0IAoUTyIrUTQb0K52WqncgG4UCAoodgLRLV2msBtLDHeNXcetL9/NkEvrZh4FCNu7MMjTUw1mkM2",
-	"S8Odbk8eAULaCuQqm3VNtfNhNFYYyTXLO0m2PbxUCyA5fIzggNOGw/2K/frN0FIkA9taXCD4YAOhdk4U",
-	"9lNslcV7OdK12tuZ9ndS+e42vtkNznO78xjN2UXc7IA6exu35vN0T7q+Ph+AGUs1a7sljlJNRAcGj0xW",
-	"T+JgLTmO28ImjWqBKklSx9Jq9uegYDxCLYeTsJ+ECYtzPQSPib1fOUUqKUA9UD+2Iwn+vg1ZllDFeM18",
-	"i5dU7++P0+y2yanmpuw7N+Gpcgvgigi2dssYemU1OIx81a/+07uY405W5aWHiCIUkrWRbpKvcu3Qd/Nl",
-	"o2/2pbL6R9OL+fUgPJHm3jObC+cwvWIrs9uCfD9MQq0vDQRrG3wp34KzIPJ19u1H070j9QtsatEXaMJB",
-	"i+zrMJ/e+lVBN009NIPHq5sa0d4kauZj5UftSXS7PmX4cHMGqWIaGCMdCK+12sF2JaPOIJderQtAl2su",
-	"RFzMk9KJIVXpW9YAZYQ62VZeE4hmI900YX7wxS9ctL1rB/06Apd0HumYeH57a617qi4/QMWwxHojH7+m",
-	"aF7D9kNiWfYFxu37Rsvtze2U7TqcSaqron1Yp/FIlkzVAQEhxQipAikfmIHlHfkN3l32fqUw+TL9Fsxo",
-	"3ZJu98bJ2c6aUlGKTWhW6O5E6B/AUFjtpcJKcalcyl2DLvuTe6QpPzY98B6cGt2hhr/mWVXUsPkm1fve",
-	"fxe3uneJMBcBPxeiRYh4c7Lmwj6JlS+7l0u/9P8wszQzW2UWPYhbrNqvl3Df9r5YOF6nFFaNn3sdD1Ej",
-	"sP/aBXbSY+dW6s0l0xfYhBM/KPi1fX5OMR3hwHL0HnK7Y4RtJ3gGdeEdmke+cEHkxyGtcGtzSrOQ6mhe",
-	"kioxpgH+28Q5Gjj/zi1H2qNw/iDsHcU/d1O5/aoQ2a8YktzQZdGvU2HV8CThOuyXBBKa2+8UM7uLeq24",
-	"MaxLz/mQihDaYLgND23nHAnq9mqgZZhNfW/bOO0odioO9bJcLumn0qp0e9ItR23XFxXjM+3vVXbAyfwL",
-	"cvpReDW5Ew5KLzTaW6OuRvMlqGQs59iEd8aFS5XFZk1JOryQRWEvjtvbMveT2kOcz1aV853e+/reN3cf",
-	"3Pu6vaxv55q45s3+9bJgl1lTs0DTmFLnhcHnmqylyoeuogBST/gszaH0eM76j9fst69ffscTTjOThrlZ",
-	"heL6jjqMtbvbMoC8mwraz9gPV4xilUWfTJ8/zNgsm1Lqp6XmgmlN7COuL/zoCEA8x2h8W52PDu1vpfat",
-	"b92lvK/u8qjtaBss15q3GjZh6E92BDjkjdngw/bs6vnQYRU19asNeVutwbxAzGPoA5Xk+jRUgS1OilOw",
-	"MKHEtdXxHVnqnS4KutINdjaMHOqsD/I/HuRcK9N3Rkqd+WUho/QsbqCJOF1insTEUjsvCzZJKzb2Oi6c",
-	"R+TQ1rXYjeBAR/OLUjzCAXYiXt/GyfA7JDqkY+6RIQO54HpxINV2o7xlexszz9AQMXXwC3ZjoXKPipKm",
-	"tcqVknPFdALRwqfWde1CsMt5464YgI1Ct5bu9TaZVFIpa7e28+IUur4NgbpdaP4ma79btlqZ47mu5Z/H",
-	"tmGcHhexXOrwRtsdzmUb+mF1+Bod+J0bfOGMW7J/8AHCBeFd86Vc6LZrDtNHgxpNZ+pVPT1YtpAMI50q",
-	"Tt+DlECsDaGFncCmc11PyiNb695v1zFV9Apb+Hcc1+dTpEkUEiGmjOSs4NdMYXSC3y7Bzc8btgDKB3sM",
-	"6G7p3czBqEELRGMt9V2Z9eEirRnz9ABh592X+SH6qEsx8wlp/nxVY1bHo96KJVJsXIrEVlItMEGDODiK",
-	"8vjJaI276uJvJStRPawqf8osYyzHnmlUGU7rXXBAChcN+iO23ohe4LYVaj+rHhDOHKj8I+g6SY7IMsUS",
-	"e3SAPtSYgKiZaW/wv15IcPCbCDsJfP9JLdNxbJ+p3cKQ831KYA31q7SaSLsxhTQ+wllwm/VJHAec67/s",
-	"Lva0da79b3a7pfQJd+Ew6alVet5tmf6QsMWOst6kYjY3DmDvzYtSHKR7ekzH1gBrFTnjhmc+h9mDF3vU",
-	"ncFwMC2Lq4NQnZvyaWJAFMAolCSXQ8yZBMn2zm9yQ5V8W3mxVUJ8Mnyykme/Vu6YJ/iY/lhpBKq/F0kh",
-	"qyFglweNP9os2O9od2PuOVSeAQke89ksIdDqMcQjRAaPjIQipOmHh7tnvMhq7OYI8OIn6QW4pgVPlsE2",
-	"hlvwF/UAXyBatdyWjTzKzeTX9ElcTTDZBhxr7xZLBDp0WwYWJDnRPDRP8IoMAEWGJgeurM5V/gYjrqsL",
-	"SZsnrm19mn1uH/Q/1oE9nmOs1jivY7j0Nr60BdWLNJCRxlRL3Gpr1ULxKSZguh0uheGF2+Gwuz38dqui",
-	"3W+3BdXGlTbncfW45yw0NTfMgN8WOs5CT/iLkL5xHsHwWIMXssUqLEq8KC+IveDto/a/RJW1vBrvPIwu",
-	"nkZ9QLD1i6qk62i1Zc/YOjhJsJB4SQWdMwQXmm6IFQ6IVp30+x77NjiKg7SlllAbtkpamHLFRFVN5jtx",
-	"uxJjb7W/7dMF4yM6amEVySYafTy4DfpdyE8Kjq1VQQWcgaksTfC94BGB8xJjLyT0QrpcFX0aZFb3y0v4",
-	"6R61IVHbhF+2RliP4X5u8VOA8Orumehb8RPTqBnrhV4x/WQ2S9aD0NWq2Jw76Jp5qVyiIEho+M5nywch",
-	"l0O6IKgJ4EI8JxE6DngTqWDrYSgxCT9E3zfYIIxC2SoE9Z3vUSPGkwsnSzFMz8kdyzrYz5xynx+dywsr",
-	"X8+rdH4vcmHiWzm+hVfkXco8bF1yZ+As9dmP73DmkKBNlfA9Tftu6y/4270Iv6C8bsUwKu02ulpibthW",
-	"d70Yr8IfnWIelWpRi3U4klVcXcmAiCa1O82ph057aIuSJCidAH2d8nkpS72noD/zmghoAHQJ0PSaXTNF",
-	"i44+ZerwIy4hlo3ivkuAprkYNK50dRXf9kTZg+BLFKYbyCDpOEXcyn20CFrZ4aGhzipIuSoAx1l3AGSL",
-	"t4YKxB92WhZ83At8YQ/KA1zIPjgEVC+FK17siu7goWH2Md6SefkH75lLIuTaAzEeOyblKkhk58gUF8GQ",
-	"bllFLkFXXlGtyZKuVlY8S0Xgp4BFOyQSQ3xrurH8JFWPmJCH09mDVVYqYQd1gbJMrjj0VK+AbTzTVAhX",
-	"XcNz7UXbDecUaR2VqKMzrvs7G3vT/KK48XsbLOY5Mxd45XFNAHazM6/uhYg4IEKIPjB9WIgtXAVOYFXD",
-	"VRKmRqIqIOeZpSZchtFFUI/K1be24vcatpOL1+1I+D230vHcQWmE/7+4S8ip7H90HcxVA/LCdsJOYy1L",
-	"HRfMM9EWD1V84pgjsEtPTJsDUOc6Aq14VXDHNkQcOl9Bs1U8g4Pv29ow6X4YTu3Nba0F4BvcrnlRWDHe",
-	"CEExq1S+/up4O3Rh4qZ5anQNWFTVoYHjgEyP3t5WeC+oDoY0DwBnhhXFXwOPxwXG42avDpzHLrTahz0c",
-	"442YBMvkNQsa9BQrz5criLFYAf0ultg1sV4dw+paENK8s7OGntep0xihYR/lpO5U1ubpxqZtSNG1aFgN",
-	"qpACVCHNXDfvFS01YqXWg3j2E5Ut+HVTxkP1glR368YI6Y7u01Ffesxo/gOmAXXu7dCSld+WbqjKJhDk",
-	"skJKDOCIAFPG3pvu0YJjgxr3iYr2dgfB8zvQEGmPQVRqtD8SWpnw2zrT9nZvu1BiLjcmDeEHOjo6miBw",
-	"XSXgEMFYnmpDsZA7Due9OEgBGCLZEj3rpDi4HplV+2wv/YduTmm3fdMBqzYkpcTpkFa0hZYEEGcE3GEa",
-	"LUcAlnbdZkLl7u6IHSttHUd4LcESJ3iXIpnj5pfcbGwxx/IfQ4e3+g5Wnd8amvvRzDgrfTeGGDVGS4KE",
-	"a/92cFqP2gN2f0B7tcaGxH6e3VsMR13GHIXiYWrr8qvo0pGwvl9H69qW6p1Xb6jm+CDJQ+U02tujdNST",
-	"5SptVLuLAmH45WzWDx4ukizbgOAo2KBX3lwxll9gARt3UdCFRO8Ba+puq+Sye8S2oNlVUsTC+pzEB9SE",
-	"mVQZ9NkNfnoI7+SSYeSTFoVcXwSIpfemCgh57VyxmdVG6uh0nZtVR9fngapruL+q9tNJ6yXB7T8gnVxL",
-	"2yS3hyblrecen4pOR5dWfVWVyFGYuh+LNB5j0+sI+6shdEGEWXSSNH71teNtJ6B4Td7H15b96mdheNF1",
-	"oelZh9n6A+vfWomGsPXVadonmyq8pSM0T7wsirj9gl44h3zl3ivYzICvkwlUjY7UxLBzsfYhTVTt2WQJ",
-	"TX0i5Hqy3dA1dMsAOFgrfU7cprw9uDtrvGE/VZ3kttTKto6r/c7ZrCyKH/3Fvw1hg0CkcPU52wSb3KyJ",
-	"YWqpEbfGfgT9EiMk9WY9JakH1bKnqlHRz9IZcqSDdvNMrlv64tWnkcklg4xU3+C9PqVdrrW/epXknlc+",
-	"/JNYWjufwGbWtKmwjviN8T42qlOWu3ah+XaYq6DavNyI7MBUg1QYE4/Mea11BygUQpJMrjB4xTWRa5YT",
-	"4VJ2/enSG5Gxem+DGi5YqFgJHQ/wdfsPYVhpmHkzzZqo5WzAVHHtU6OJHc1jojskWFx/oiVIyECgYkOW",
-	"sqHLWUHnewFWaeQm6m4dPIfnm8zyj18AZse/nLMfddrzWrjub0QWuTUnMay6xKYFHV+xWjigw/rwvqbP",
-	"pWxCj3wgBnRSgoVhdMkBNCPysD0OF8TFW3xzJSo2lSrtPbCJ7g3ujcB6itGlS76p3+PbKA4t0a/phoBj",
-	"JNX0r4JT7BITxlPU7WF/JLs6z6qCvE5OYzj4BwTn+oqMt42oxj1c05Uk8HxWHcEYJh6OUczteKZTc3jF",
-	"BBXHqdfK2VLucs+PNIeWARNLMXttkJxdT9Im3k72qmGiXyGLYvOmqIsuynkSRG8hlUHEJRCf2Lq0oXP6",
-	"TqZbcEjrUltWaHA7W5r9O1kA/PTy2SVm5ZFveWFPJ0ENT2PimDeRfGtBO08BfSasycrN6GNWhFiSxe7Q",
-	"ucuc8qtxm17Pjmor9UB26wbjvItInPbV98IwrG9FX/jDnfX8LHKZsF1Xq4I3uTJ9Oviug5WxlU5rdngb",
-	"nI7HnTVVO7F/slWyuO/Kft6Gh622c448FvEBORMVjr1DXGwaB/Eij0aAAECZzJUtGsq2a/lCUB9fSHkF",
-	"HuZRh6ZBbt+jN8RiGegeMvqqFfutf9vAYP90+7XlUkrjoladrCKM8JYWVkeBp+zoqNqBrfTYuk2xdrv6",
-	"AwFxm9BoPG6WKwlEWD2S826gsbnavPBhtjZsbUCntayTvujSJSGVqWpt8gvvVgzZ5eFcLuU1ywnmUG2L",
-	"sAT6VlNdZAa9tIVTSYEqqhSgVsoVumE7IMD0xbNtwNBCPN/4+MH0ZogSWmsqtXeXyp7+sV2+84Hx7Zyl",
-	"TVucBvt1vu+a9EkbABWZyLuTs54f1y28HOpou3WjU+ZAV6PLJ8IhcF1b2WpRWaknXhfH6WO6wR1KyPZ+",
-	"4aqn4lpCxWKDR4f5wP1Rtjy0Dm+b0o/w0A10XxTG1U8fe2N3mneHho/4yoO3BmbfuDl9Ywkq6k7Vetn7",
-	"5+oaScOm5dTQRwXVugX6sOtxOiYwYXPj4BraXzX9arJdtgY1ssa9SaVY3IbZe0umlWJLXi4bC/x7ia3j",
-	"4kV2NdQbdqzKgdoj/CoidIofwbCNGxqq7VqljRRsNyMmBH7CAQyyMM6AqVRbuBnfNt2kP0HjgNvfly2n",
-	"tp9obUlv+5hS95Z82dCwWmzX687riBT9+dhfB/v5OdRZRjKp5yVyMxz8q3JX1DlkLjv2GWzCbAkNteYy",
-	"/WbJvXfxOOiZkQfhbtLaWvmzsO0mu2KEQuALch0D+rcUZnG75ju/sOlCyqtLY9gyZUj2AWdm7zOmUt4D",
-	"QPNlcw7lnn7yFKBJP9dkKvcVri95UXDNMik6X71twOMrLKtubzpTxZL8M1UyW7pbTAVFDoms8ZzDcNXL",
-	"K3K1bMtjDGSkAOJxw3R6hUzk0DZsS5SsF1dJUeIfb7zj2LVDHdrdV/gK2ohUtawuifdzfU7WuJATnkbQ",
-	"gV/38SPveIHXizztBWbvjePqw5CLKibZbT0MqAVUG+K2gWDhcjsXa2ZM8TExPLeYpsqPbQiLOpcCLgRO",
-	"I+JKnLukijXgtsfXReIQ+K/2SVtwHQe+3OI5z2FusIovIqRRz/DbWxsTNnHOOpyup+I7u5aeZ8yKreYM",
-	"OZ+j0XjW/j6afx/Nj380lYs0dPJ3bOkCKavhL33U3Zn0y+5w8o9Qfbh9U38SFYhJdtwF/IGTc07m/JoJ",
-	"Uq4uKrC8Jd1gjz1uQNTttsGqQt8hGyPVbLySCm5OT2L5eNuos/tJQ0+PMLHLJNQWE0TLJcN0CjiJc8A6",
-	"UrKcL2oJHx1be2N+xUvvEt/tZXi+K73WUl1t1SgfCNLedMM0VzUVOeJqhozS+ozhY8jJ9reK657G54Ll",
-	"Va4Zlj/4BBXfl2RIjJQHrGu7Auq2ItnzWxDJdthUoNF+bG0XkFd6SCj5irjEPSYwN4f6pFQwdoiWI/JM",
-	"CnYOX0xdCt/MHlx7ZCaQHsDNZgK380SVYuRxQSb9EutLVeyzhW8T6rfDe8IkCqC2GGWL0+vnbKvXdTif",
-	"7ZkBW3t1PLEdpM2+MjAYvMPU/tTsheYEFFcR+bahDX7dsdvzrXtaWjrerMflDkmnSB7YnXOac02ncG1N",
-	"N+SlSysaEs2gINlhSzTRZxh+3uWK+oWbxREhrf++rP7fvKwaqhf/xRSfcYh34zShCEePyEuoXnRTy9jo",
-	"4Drav2/Av+YN2Fox6jbtBdMuFaCHa1qnT7MzNnFb93B5Y3QLhm6bsDT0gF748pqpgq6+l6XStcyas3vD",
-	"RGfmRZyoXT/Lc2m5V8BR4mLuckVct8QH30S9E8dJ1mhamIatSFwBKnzeH9xnq4DAvxTFRam42by0h9hn",
-	"FHLX3XsrfVWQy5+ekiu2GZKJLt5ZHnyHR+3uA5ItqKKZYQq2HGQCmKaMKnAiuFcvjFlhuEk3Q2HmVC+m",
-	"kqr8c03cgyMCSTsKE7S0z9VxhShScSsfALKMXmE6EbejZVJe8VBtfz7wicHv/Puro4+rvrkBBK5ZIrv4",
-	"ibVto4p5E88UisAxozGXTCPoOwgfutQjkstM36ErPlrmhL1fFZQLlMSZFPaccAnNsq1FTOfswv4TcoXP",
-	"34g34oR89dVlaS8bwzPg+q++OieTS2hRyn+HT87Jt0Bp4jdmNBpN8B6i0b65VL0EgQmSKhD2jSAxbUfk",
-	"Cc0WJASVITkYl7BiaslxDG6A/pp8MXl/Un0++fICKeC5zZJB040m6wXPFkTJAnsGwUszaS8G5w4Y4fKf",
-	"5vqrr/AzSlaKzfh73AQ3Cm7HBlOWv5jo6+zdZAg3AP6XZe8mX47IZQhdShXjHWRUkCm2wgWAP260nQrP",
-	"7XP4N+ZN42yswWDnY9dKJgVfcjMhX5wSI4nVWQkrNCNn97/EaygDF8oEnabofSOTD9YCGJLKxTIkzsNy",
-	"M3FvAVhp+xrL1hPI98Tdv+M8VP/4VUsxOSeTTOZsgsUdVtuEFy2odtw0JBNEVJ+4TQMcUJB7G0ROdi98",
-	"JIWvzLIMhpXSMIy7StzsdeCryZNXdD65wFw6ACP1DDB5Ojv50RovE/LFvbNvfNXZkNw7PQvIOxyoLKQh",
-	"+N6qVujLEYxgL3s/zBz6o98d33OzfQGNSLmY27lWyQ4unw/uwUiHha2yM36as+VKGrvIk3+yzeSikiJX",
-	"bOPeUuEe4nZBQyUBZ4IBiCcc77N7ZGEvksAVS27Z4pxMXlDDfkC2ABYIf5/8JAuebSaWb2ulpRdkyjZS",
-	"5ABIBKV6984eIp0nL5hRm5PLmWEKeQPTp4dkRRXFVAl4jWs5H7KgLWELrg3LiW/eFPI8uQiydESeVjsr",
-	"2NquVINLjq5WjKohoYWWcB4EsaaOJ/U54XMhPUbsRpYelPBKyPXojYDavYwJrFHiuZVfM86UvUtWNFuw",
-	"k7PRuJLN0Wf2gvC9rAf/ZGwVbYlPTMVmYlwgvJNLFIH2V1NpFiTnynUTwoNnjzh0vPR1DJhePPA2XaQw",
-	"nQ9OR2OchVwxQVd8cD64OzqFya6oA9C4Y8Xs75A5gPp24MGn+eB8gN/ai1ivpNB4tZ6Nx66Gybi73LD3",
-	"5g7cB2Bov3cAbgN55W9RmvKQ72CJPzUOabeOi5DS18OMPCB4TREYnL9+G1P/sfRiXsmMaQ041f8BkLZz",
-	"bbWLH5mhGL2+A9CdzSRxX0PvKOrTHV9/GADqAaSYuJY7RpU7Wc7PKtGVLVh2hecWWL7CT1iCyRdu/99K",
-	"pjYVg10zNZVQyNRM2Ld/5I5lVMCG3R/f7fiS1ydvARV+SjVzoag3InRjOGQCQhokpX1lfCkDlUO469hs",
-	"9YgGbSEIogauuj61mtPJFcOE6IbTps0laHB6l79Ss60euQOCGdCm9jzooyX7eSS+rH91JnvYRO9afF1z",
-	"6wzOxmcPTk5PT87uvho/PB+Pz8fjf9csuvNBqdW78YOH67u//j6bnarxeHw6vjd2/5vXMKHPRVkU6AkZ",
-	"XLFN+88Kqs13srSC+ez9//3dffKz3p3Z6biamU+QZqtCbpYYhFPsWl7hz3ACqM3ttHt7G0nbU0vQENRy",
-	"Zlscx7Ij3cSs3eaFQC4Al26C5y9BIyJyZi97vC2gBlflAdmYK7KkV9akI9YWsc9BZa5mxbXz8iRgnw4+",
-	"H+FEOB1dD4kjIt7DXGRFiS33/NnwT1oqxmo2brUeAcoCdMtKNX2ZXLHNxC/c6TccRbxVgFz5DnmKeQd1",
-	"5xDcpFdsZWLA5PpJRH7FXeh9FCPlDIyxt2jIMm2+dekR3Q9Zij2buLEzdz1j68vIUKysbHtl3ezIhdN+",
-	"U/6LiAOAcx14Q/JNOR7fze6OiaIil8vI0AdueOAUbrgt7DmB59leqYITOp4M6bqDjxyNo13cdUBcMUgh",
-	"XDCau5oMa+g0De0euwPP3AwHP8gs+Kbang/PuVncSnz86AwcJxx6iAuWc/QFxTftnQ/oELlBAQIovUlf",
-	"DcgMTdZSmUXoSRG8Mw7DCo4wkQLEijZWyXACyF7cQ7KkCgoftZd9u3IFvzhUrszAiExd3fdalxWmc/sN",
-	"egFD3WaLhmndZ87MwWSxBnYjacafpPT6a4qdjydv7Ih3kY3b2fKZND/K3Frg+RHY+blglVsxxhSqlIhD",
-	"VJZ+/Cs8Wd968VXm3JwYRTFo12wr2OdewWMf3VwYNjcPpmTJllOreirPAynDFYHOX0Od8duakbenPHX3",
-	"3ZfCtSIluswWVuJOfP8ogBpk+QS8xOHTSUMgbu9UuRS3nGvcZJkaRHPMTKhGbnm9LiHC0fv9bUNykbH6",
-	"gN3iWjthhPdZUWp+zfasAQqLD3jh8axTmnlAIccLMRA2JhiCSN4ryRHOd4C8Hjn8ckp+kNcMqlRuoNCh",
-	"0djMmXFnOvQycEFpn2xR61vgv3MZGTehDn7wcPbNg3z8zek339zLvs4f3H9Iz2aM0nF2/z7Nx6f36d3p",
-	"7N7sdHo2HU+/OTvL8tP7+YPs9P50PBuP6fgbu2mrwfng9OHZaDw6G51iId01l6X+Hl8xCFaL01x+ayeP",
-	"Zr8Nzk/PrHR1tWIDfZ21/ea4FrOVhfsNZiaM4rfyMIa7A7LaV0yuCm9RbjTJeT4kgq2tpuibM4brw04x",
-	"cXeAuHeXx+4NcH7NFJ9htUvSFH4mDSMTe51OSG4NXVZoBnYt+ow3soz8xgU1ABlITdBzXSyYG4ePZTUE",
-	"g+HH+p2DM6ndOrc7pFMlr5iolBW3O8hHC9dQ4Xgs71gUwDdkwYK924PDXrCVVEkeC4iFzuUoS3EUjfuR",
-	"t0mtzcqFrxRDGEjgE1LI+WFsNi3zOTPtDslv3TPHE8hLWdpfDO6Px6PxuJb7UUnO8emrcSQ5QURPy7xd",
-	"BjmRXMW4fRZbkC+KUWwJdX9cd951ZgOkR6OkgZQeoBg0P8XukUcSNtShYDpg10xCmhlZypqYcaBYCQ7g",
-	"iN2wz7cWymTIBJcyclSbQHsRbd95fzwkX98H+XI6HpMVU5n9gZwRboYY4EBXm6vHJL9AEBA2Y4JOO7jU",
-	"KmBpqtgbgbegfUE0KgbhUg463Is/1UG3y827TNiTt57BCT2+Y+4vefD6kabJ9HR8+ol5u14yA32dHRPv",
-	"P8A6AiKue7yczLnzAf+x5fCqnx38/NCz08sJhf53LK8/hvNpKSF35nYka/ZABZrc7qr7+6C1uXmO4LLp",
-	"sf+7d15P54ynx1vImsA6hjrjYB+4o5ynLpfQkqk5O4G5/KON+b5B5uu58Vir0en6+ftU1E8FoRrzwYiQ",
-	"6z/ziCAm47GuFo/Se6INNVwbnsUGQzJrOrRdA1g8TNSC1KcVFRfk7pjkdAMw7kKuMY8u6gOuKdRmkw2j",
-	"yqu3u7bonBnfSuplNa++p+878FK53lmDv51n3i7f/AQlrQDJMt28KO3H3zjQIkvWlgdi79cZdOtGfG3M",
-	"kJhhu01IG4l6Pg60kdnVu4JdswI7rYKoeOgBL89jjBzLU1AfFbCB9nmatoCB7KXAhJFqc6I3IgPZGwZF",
-	"jkUXhLxmypQK/7a8xZWfO8wP3F0eBey1XYRiMyUhErOmii1kqdlJPrXnbW3X+fru8Ju3cJWA3wjGci25",
-	"gZQpn+LONCxFWf7SQ7/cvzce2yFdIYOj/vjk7F7N96iNoobNwb0Sv/Wb+vjj8KTdyYJqA02Df+FCuyBA",
-	"NduteUW/W1JR0gII66Alm1yiqcV0joLvCoAGAV2JrmPood/LNZEzw4RP2CQ519CiaUgoNOxcL6hB79t6",
-	"waB3tKWbhtTehSziPJiqId6uUHZZonWnTa3xe6PbJu6z9/FDQ73FbHMsCde8RzLiQ29bUwX3CHNDzZYw",
-	"78pqbO/gILT6xW2OF/CYQjuF07vDVgnrzjEEsQdJMQuqVzYr2gUrisuGDLvTf1cFYS6igNjJ9h/t4+KT",
-	"r3x+8z9/PjlFu0wW13F8WzENJ9lFu490I1hpmjtJ2R7QsaZ0HtRMzdCd3UQLjydXvx2Gg2tMGT49s4z1",
-	"UV5Yu5vc6x7CteGCTHABpoR4rC8PB2suBPPBmWMGcPwJ2x/DCQLwKO51P1hj2OZwAX3ng//nTaOsjvTY",
-	"j5L50k6T8Oo/L/0iagLSn+L9zflqxW9btuvcCRqswD74DU0e9v/k14yw9zQzxYZIAVw9sRJnQr6I+jGt",
-	"F1L76oA1F/rLIZnAXxPyhfvVRpaKyLUYAhJSyLN1RVv+ME/eiC8KcDaqsmAEZf+X3ilfFTlBVZ1TVDBx",
-	"LMJTp8TO0EGpg7IJoUWE+0/56B0Nb8HeMK3nKyyL7aJo1D371S9v4+EP99cjq/Rjad2CYot8nrNtYd5Z",
-	"4D12hO7hbOl+mG95MB8Dh2A75T6nsxLN/gBFQtHVKe7VW8Nzf0ZSkz1xXGC7KXBmaLQesL0Ne78qoO+8",
-	"u+36KZidQFgqAtSwB2IQlvSsYbpck9Dz6HNsdbZHlQ6Pv71lSVHncpEFy67SGZanPsOyauAGEnSumP6t",
-	"aPAYbmVnotoqRSeP4ZYaFquqWCjvGo8D46+o1murvr6NFE2vd/rHcKGog1da5WA4WMBNMMinI0eUUSaX",
-	"ESzFYMFoYRb2UXQot67yI9WdVMzXSQ0ToTjxiKHuugSIpE74NCl3/Ld7gttPQ4c/AMS7gKZQk3PDtJm4",
-	"JjDUjAgiVxC/r64fD7ZOb2qZnopQV9P+U6PUjQcqfQ4OZudhdUjOB599+OXyxZPvn//88sm7ny5fvvzl",
-	"+YvHN5a9NVTPouutT9FKRMyPUrhSCSY81X9JMXRE4dN/typpVQpHrt7yqr8savLqVaf+06xziRZwkKTb",
-	"DtP4L8CQcX90yAS4jYzqXZIS4VUcMTPgMSykRlGf4xjAMkrN9C3IPGyz3w+n31FrV/7WrG6vWVmD99sN",
-	"YgfXfIJvP7oUG8aQay4tDri4alz5qRXX3FLC3cLLE6geJ25s67KQS0Hg6/NK2athjywR2IjlUPKHMCIe",
-	"RUsKphGDmijITdKE+mFG5NJ1Z8sjKrwREDrUhGoSrtCU8wQ59Wii+QiJJfFJDEfubFuhkMqpTzcHHJGP",
-	"l3zyaeh2xxKEZ02SsIPWFkcbgrw7+yjy7q+XMPNHKGR3oh7wySSaS32lo7b8I/ILAB9xxLG6ZmqDaEFu",
-	"nCGRothEPdDPxmNAX8LbZFZ1qXXFeW1Ot+dRc+yjeHuihI85E/bFUfTK49ldlXBeoMrpHGBjHBgonRa1",
-	"HK78uSg24QPno4LnrZiDkv/XMNzbMPiqnBY8G22FP5Vc68H5mUudOJr/BMnXVhzgNs2XcfgenUeqEHAQ",
-	"cNhrHdsi/Hn37p5zAD6XAwMstcs96ed5vmJCQzECSDxdoR264IrHCgM8u6KQa4fAZ2lHBGO+nbhH6grV",
-	"m1jZQy79QDAwRko0yjICSHWVQ5YWxQWZgAz2oK5wCyCAGpah1g+lJU3t7v+fbxjYq8Fff4DFoKRVol4y",
-	"YyVfcLL94cYDFvD/NdwcKNG3OPFPvDdfqc3HuTSl6hQlkuqYdWkFpxqhEvwBsDPPsIOi5QeRY2NHdJvY",
-	"D41cTrXxjf1NCHC9HmR55rr8WaY7MYrPsQ+N4UumDV2ufGPzt8PBvKSKCsOA3wCakV8zCA1n7BxyolZw",
-	"CAmAN4Smzy5ptuawff1hkMvMQc0RqQjNc8V0deEwdY3gcq6e2d+2eDoXWEtW174rPG5/8bq0nO/t0zc1",
-	"SLRX9srWmMr1E5Lx5f/5IcC9xaCF1ddVDmskej5GYEOqtru5Yj4IaGDw7AinZMGIJTZQxWcMmui6du9l",
-	"+e75sRze5areOT7hqpVqX/KJk/u3zu//+/z8tc5P77Ox5wKS6oiVrGFM1LUCumkuDz8EB+urgIfoj5Cy",
-	"F9KJkIbtuYPgwWfw3B+fqfAcbb448O9KnfbE+91Tf1Z2qq8CiuqBzkb3oRrIoTYDFofzP7pc8wg5KVN7",
-	"1Ey3vsH5YMr35K76fqg+k9Rpos9LAyFurFkxCw5Cy+uD0Gx2OykSEROwS0ktfXN8v6YfTjthRiWRRY57",
-	"HQbe7RDnh2cJHIijxPej8RqTLjsX9CVO7Z0PWVhe+90XHhsclG9V/fxIzvKKMn9MbWO8grf7KHmec53Z",
-	"C/wQkz1+UUtqxg6qHt4L6DKf2csCr+xdi9lNrralBzrMb5lm+KeyEWSWlit7wVbMhMomtsc0hGtd1lTN",
-	"DgxWt9EaOQSG/mj88ctCQtrNWtk1cQ/8jAsi3AAu45wZXYE2ooS/IFRAJaK/IpEgXDsiYYHiDBJoNVlR",
-	"nkBuhJf8v85dPm0hYi2shLstMzU7w58askKZgL/2aEVUbKYyB3hLqq8YdlpaUcBBHKKLxEEvOq84/P8R",
-	"eQ67KpUmc2syuLBqk3b3MWBvzu778ue6wlPDirQKxNcn4wcnd8evzs4qBQImvV0yfT/hjVN7SqYLNrNj",
-	"nH7jJlPzw0mnAc3IXfJMXnvEszU3i1zRdUBs6gGbg/Rs9Ywjdgw2UDNBKTiiyhFcwIYJu/dWIjqC3kL1",
-	"yBnNTwpmDFMncyXLVbvZ8JjR/Ad4+j/x4VvWLB8xMRcymwfLjf6tGEGdwTtXAFBV5N79ejgITSkG5wNZ",
-	"GqgeU9q0BRILmv7+vvvetZ9z7Af9b7gmRkpsXDVzHX8yWZRL5wY+WqFXokLqqLr21oa3HQFkH38G1Pyo",
-	"h+C5vQAtsxJkVk2mG5IBSkLF/I+j77vWO0UHoCvr/0WrUo9XL1ottVvFKHLhMaE+7Wn+s4z8VkmyVXm6",
-	"K01APzj/cIP/2qlRRWt9r8iBazAvfuuCEu/LS5vE1PhQMSU9FOZKybzEwLpcQXqPZgpLojaFRKBDfVWG",
-	"udwcXDcLUAxHr4bdKhJNVpV67MaPVp1QHar9XotY0B0nw7Qar9FrcVvpeedDHpbY6rmoKHGQ5yL6+XE8",
-	"FxG1DyVHf+9FvIrmJL/vpIrMvzVV0JIE26K43BjoyFelBnyuiVy73oBDyFESZOLO6eSCUPxZsCHn/JqJ",
-	"qI8T5Onk0BZOoGBgimRSKQjxQDaP6xtHFMuV//UGTSnChTaWbh4wOkpZWEhomEY1ihsaZwkRbXhR4CNv",
-	"hO8zhikM0VNcE80EjLoka59XhN3uXFhktywUalLdmf7SSTilqizuuEwU341bG/Ifu1SLWllfY+tbFose",
-	"K+3RJzB9GLAlgDcPaE7/dy1Z4AAB1jfT8Q88z49wbwMUh2X/3zDAhh3mOh5vKxO8AHaMvl/o3cbJuC0P",
-	"GsFNfQxWG7ohOZ/NmAKvgRRkVaqV1E484A1sOfyKrUyjz/E2XPsx65UvCVjRTnfozqRuB/6SzAn+TeoE",
-	"CylXH5sd/ZMfix0vBZGl8bdSEM+Q7uQFvD+GkCZrJXp0j6H4pblLkPINr5gxha/bh3tqjg0QofM9Xgpw",
-	"IeJ7fCdT34Ew1bcGyPCxOL3GUmd/MEthElOkwSBV/iDOuiz4FfuI0i4EiF3jUafoD6s0yJxYcw2ZzXf2",
-	"d7B75P54TCBcb/iSNbIFruEjc0QfAYha1eD87tedpd4L/6OEVfG9XGPGNbTmVpzlx2uYB9xXFHgca96Z",
-	"eNfATXNMvsS+9o1e95eQ5XICssi1wCcTa95Dg2ZKHhWyzJ/AF+R0NCZMXLNCrtiQ4DhTDKlAu2z3+yXk",
-	"zCpIQXTZT9AheEqzK8hrfCMmP1BtTmDYk6ePJxjLwf7Chth1sfzCTQe2Anr4zVC/X8hSjQgggJLT+0Qj",
-	"oBwkmiyXdhnY2rzKAjaK0eUbUfBrq/K+Ch+5B4PufcU2RCrf4mZJN0Qzp1cz+wY7dS5I9crQgLGQmls1",
-	"PcuY1imVF1+IZNw9PlsnebNiOrQocs3DoV8y6uXDqhWOKsVoxgXXi9AHx3701aQngoXZrJoALFbQotb+",
-	"9L9f05Pf3739xxdv3ozcP7/8yv7x5s1XX/7HZ7volMPBkr5/igPdH6fALY4GJoduVO1YuIqCKpYxfs0q",
-	"kDlMjK0IUOPDGgXihY9PHr79cDo8G9+cRP/+7CBATmiVC9M8Qa6od8zl+Tn5+t7p+OT07I2Ax85JvM1v",
-	"hD2c5+TDm4FesczxxJvB+ZvB6Wj8ZjB8M+A5/OlHsR9pWaqMwcdWJviawzvt3iL4qV0h/DBn1yPtuk+P",
-	"4imNrk/xSb7EJ1M+NXjCTt2RIgy7LeLDg28G5x/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge3Qa",
-	"rkTE0dLgFnS1YsI5GcKfkYR3siEB1+v2qu5LAuu/UaiHDiVTRa8Y+WKi6YyZzauFYtr+cvIlug+w8z4r",
-	"8hEKcHzsBH41WubEihDKheu2ykWu0yHU72E2/8Md/XaR3sV/PAe685FX5YpbTvMFeMJPwY0Pju5FkXfq",
-	"XuVTb4cDyDKCwSondbJUqhXhcVxDeLQTIvAKh96iGHiII7jCj+2R3iovMdLQwlPqI7mlLQvsd0jD0ToO",
-	"+ix4ARtc0HjoegmMOx/sf1r9zd8jZm1/4x9+eBwf8xZubseF9ncr45TfJih0x3lIW4Oc37Mif+Se+4Sa",
-	"uNOphl+4wxD60wVAWKgBpru1T/ft/0Fua+hbV/3mFNCcKxdqNNpwO95lZVqblKmH6upRtO7xMbOFKLte",
-	"bCLYWzJjRYGNf0/HY2IkOYNSkIff/K8Lcn/8v8D6KQq5ZvlxkwQqrumQkOv89EcqTfHVEAH1wG4ErLre",
-	"3rfpwN02jNN83s4Vw5vpw6GDNqYSQoTD3U6TrQDJFLxkBi1TIytTUJqFNczt3IYNwZMLb6IN7VdXjK0q",
-	"C3ZBdTe/Mi7bydy/kEMZUXYAAHPJtV13fMX3aqb3ApbYGcnr7A+7aez+2AMQjoVe0KKAxNkp63EaakmO",
-	"W0xdMKhDPTpXvwrOYvSPVI5hDAPSK4iBOr+yc2ctmBgSLUMHDm1owdBfLAXyKxNzjq5mZGTnVrZ/YxH1",
-	"BRwPu7wd7zMGOp3nOcXqQIy/DK87rRhsvXK5ZIooiDQwkbMeMZQXbo9vHHf/Scz8A0PBVWPouSS1St1e",
-	"nMzFNTd0P4zr0+i5T0kLyjK2MjWcmP3l7z4uPFc0Y/+7joezldILP7873s3X5eJ6b1kT79x0XkF3Uwip",
-	"O/ocTVGpNna/ohIxy9AXdUiVM1X5SJf0Cso5bs/rT+OXgTcdy0UiTv8RfLgpXkfvbpfGmCjxnKMEq1TE",
-	"VeVWXkFbHHi/DtE4gAl1wZWMXRDNRA6ag4Q8jCbs0GpFfyp2aBt7bzFaDyzPaHEfpdfl/8SDPBwYecXg",
-	"jP37t9N/X/1+ln9dPpHj1QN1Sr+9mz1m382/5/919cPymfzptxf6Vfmv9f9/8+/x6dnde/cffP3NQzrN",
-	"cjabL/hgOCiVXerCmJU+v3NHb0QWI2DEgv7Ord/Wp0rAbtI2cyQc/OEJxMTgRsNJ3ELD+FPAPWH2jFAn",
-	"DHoJoKbL9s6H6o8tSM9d4oBI4pqspTKLoNiBVWvVPdDrInHp0IxRP3C6IPHZX5B2AF7zlPJ2La/qYqob",
-	"CGi0e0cEAX0F1UkiHt2acAfQvxnrs22x479F1OAAPWL/ER+GuGd1zI/jU+Txdh6gJvS03+JFv60OORQV",
-	"NYZtLC2g6NyHNFeKQWAem4FHDotyZVWKnBrmq0aGadUcX/gngRaESj7ulCJw5e9BLegZlXFrjGovEhMB",
-	"omrXZSUQMyukZvnQYSu4mDHHPAPs2re3N5llj2Q3hamU/x97X9/ctq31+VUwmu7cl6FlSXaSxpmdHTdN",
-	"nua5beInTpvZG3sriIQk1BSgEqQV3Vx/9x2ccwCSEqlXKo5zk39iyxQJAgcH5/X3iwVXzQIqTKeJvuWx",
-	"VyIw/iLQ5WSarcF53ICI1XXKlpAbqhsZ7dbMxGYXDqXisfxXccDDmDugc2R/3Q7GYSoSqWGYAjJe+D69",
-	"xfeB9c5fFzNKyYoJSOVE/FMru4y/vnsODRo8Fc+pVtWBDYrEJajKUGAYEjlPi8hksZjAWtMnC/gSlLkq",
-	"Evq2T6sn0T/qpGlXz26ijfw82NG5no6laiZA/crfmvJduLx740W4T8Gusj/d1cNxkvYFahXcS96WYrGI",
-	"RgJoakGVTbRd0kq2WnqTe4YI59EfmUknWPxlt9g39QGyWodN87juyeGYJ6Mc4AlqIhT5GsVu78f5+ZBK",
-	"qDEqZMcgK53gvrfv+MhKtPgIjdlBr9NhXoog9PodXnPnXi2WaqOkfwZNa0ELJIq4HH7Pb93KlWZBHU61",
-	"kakDuJkmlLWfq/Co9M3Ft/H5tbkKC8OHQf+nKOpaoSko6i2V8Aoj2WE+PTRoeIfFUfTfSwwNBwS+8bN6",
-	"XXseHJdU5ac9HrEqnAjbBXx1F0EMM5NqSDwIHlEveJ4wtFYoGpjWD2EOEgXHasj7hWklcBTU76IS5wK/",
-	"tfvBtCc9335hSb/bjnqPFiAsqgG8nGb6L62jmYxjgjHZKmp57mXiMFHL+tN5EVfsZHdcsf9KeCjYT3o6",
-	"xf6J/MjPb98rn95VRsDiNUtGQKdZI+DxRkZA3Qw5s8A3p/+RAYQkHbff2bvbDfbdYzsgNhCxnoH4uP1E",
-	"uDMyZX/97rG9+m/t/CT+ZmRsb2R0DmtktF69/u0IBtlt1Rkb3dXGRmfJ2Ojcl7FBZY672BqPGrY1cpKa",
-	"XF0xbhiHA/yhMXGdR5E9NXE+WaoZR3cP+iZSfgM7Xg+He0BcrbYtjj/lv6yM7EPMChxPGqJjuAIcLDrn",
-	"o3aJzxdKkwpa7C+G2dmuCuVP9K0oHG8NMoFtUCbqJa+xJEBBNheSABsv3x5m5QamkCraEivM0EU82ubt",
-	"0FepQ1jUKhTM6IkAkRKxEQiuZyrNR2K43AMT7xDmIKHJrjQGtyKdLADoHcLk+4aHuyMe7vZYt7X41jme",
-	"YeCU60M7x94nmHMuYjNSayQCfrojoNmDLNJhNiFJXxc9nfDkRkTWVNBKrIqR/uhuuqYn8nyAeTDBlWHT",
-	"aFibmNHJhKelhIxQ2QSQ6iN7sofm1k7CfoBY9lalpr3/dfHjy6Nu+4S12+3Sw2k8dkcqDgNdgvbChkA7",
-	"rnIfIE5QgOZs4MznwNrgAVjFAcxW4CzmALVK4JTJVXKlcsM4IKs26AZgvgcLBnWwYMQHYH5bkzPITGTv",
-	"tX0LnZOYhQ32HCf16EdpcqegKmIylLE1Y5BtugJpv340zRQHOyuYG3bx40trJT6//O3LiVqBo3n8yf53",
-	"d1xwjer252s+QboBbNIImNKIY2SgEgRMTEx7stlYMyMgVSrmbJCBlvEFxxM+B3Sf6qTzz1KJNyVn8MGU",
-	"hK5KfGh7+UefarNfek58F0WSIU+Clnuyzr3+Y935vQJCLuKEXM5j64e6LbB5M8w27XiHhsn00rE+35iL",
-	"dVM9MEaqUSyKkRDshgGXlqzj/bHqD+xQ2D22SjeckY94GC/ipfVMoSdGqzycjxhLhYaDxZi1iApI3nmw",
-	"+hk77fawgwBOJhYC2KJahhJbjmrjTfYMa392oO7mXOBLPqe6FZRhNMAQ1kIalsjROG3UCjxzEdiD+ace",
-	"1R2Rm+35n8O7Q3OLNFB0DWGbKZcR4ym6s9SsAs1anvKHpZpNeQUbpnuT/1zpeQVo+lz5iBLzic7mBGYk",
-	"b8Wv08OIyznAhzsseCjAB2hEaH+qcDtgKPe93vu25r0rZg6BC8jo+BZiS5sewD8IBINuCvftAAptkcYB",
-	"0njYmgebvlkhnfL5YST0hzkbcHXD0oQrMxRJAJ66K+ZlFyi5vmsOiz5JnO2elJFVeshPju2Y6VhMjIhv",
-	"RQUUx5TPH6x0AzIjGKg/FCfMGoGPPDNBwPyF7PRJt7u5yNNMf+Ei76WdIzkJtHAqaEZmMz5vVuhvtYwO",
-	"dYwbd2AjzQ8qZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjL",
-	"TuvftIx8OOaLkvH3RCdSlHGP0UVBy1KreYNi7qhMDlfZs1w0mndiE++n84CWhdcN79zVf/zn2aE+kUdT",
-	"sHMab0EISl5w5eq94Nj2ROkWxgc6S51Xq2fUjsIKoNi52KJTyniKLfHULWqsutNDJuydwSsbCHBogfMG",
-	"VeCV6k9Rm/W9lyIdrkQlYnbZ0TVfRP983s3y4dOGpTE+cXQKGwrnYEsl90MW3/i9srmm2/y9dJYCXGWh",
-	"5SKPOWNFESXlNk+3eTYJ/ObGtR1L07TNd7eZ0Tf40lXBuPdlIbaCvdDiDaxcTcTnzikoZBWnc8+ZEbci",
-	"4XGh9UAnEJxGcnSdxRHgi+IO20NtUMvXSrAD1zD2gKLadVj2FJVem5L9Q0u1ulOxKmnruwX1TEGZ2oEQ",
-	"2XBB1geSaXGXwQns61kFfOmQLRuQ44s8izIQQOCA/f8U09qhAbEsosef8Id17cHSbhS4oWFCRflhBiE1",
-	"0vxtRoPAvI7gt8LaYlAmBPGz3OFk/xBziu9a+xyM+2f4e9V71tUe/eJY5hqrO6ppPiaIBggGOlhfruZs",
-	"opMG25DdncF0GO66zuvakXeetCZ7ir48XbKdnqjLVOMiPMTWiokTi8O3NLsprCfggbpFWCSrTG7wIM8U",
-	"/IgfB8zIkRIU2IggogdaibMbMUcMKsBxhsspelBZQ4I50UZUSQPUMTu2xuPwt2WIeTD71YOZ+A3ba3TD",
-	"Epgy0mXstXub4SrxRwxG7GAWdoYEmYg0kaFZhdX6C12yDlB+LJiZckWoAUAt4iHk7W476p2O+wH93H00",
-	"8T8/ifyPJ52jiM9N/xl72mH2J8cc0S7cA1NwSkh4f+iTVTphfalSkdzyuO9ZtOoKuFI5EW+tH1yHxQ7P",
-	"+tA9enqNSOyd4PTur5N/j/8d/ftoIlWWCvPvo7HOEvNvGPDfqlDaK5HkgX7BtTXbU3ymk6gwU91xv27U",
-	"7v1qAeSrxls3sjW66xIpjXZAw96/pdh6YiPxM0/R0eydnFqXWA1jGaamddbtYWHMbzrO7Lx0272gNeQy",
-	"tgrt9FGAuOzGDLO4ddZ91P3+Kfmz1vi233/UOzndQkOg9NcBuGeTRopGXspRloicpAPq5qCqATeV/VxO",
-	"yhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqooWyu0FsTI+GXV9StbrvT7tjpo9G1zlon7S5+lK8PjyKJ",
-	"waSLxI43BV5IilSgaFNVU8Uq2fc5v3jF7H13XygRZgk0DH24Ltf6SOMrEMuLw1vXbuqnMVer8VigVYlZ",
-	"3z9n2INvUSRQJAKdIUcJWuf72FtcwOP2XT8a9IfNKbkvkhXoDu/8G6FvLBOPO0Pi0FTtVWHe4Gwgcu6Q",
-	"KxaOtTZiD5gHu072+rq1RL4YOwKipMHAfDjWRijr8BLNfJB3KcPSm4D9memUI1cCj6IjKEarKGm+oBE0",
-	"tbywu97Qj0PB0yyx+2k2lqk4ivlAQK6AOum+exR0OtDPyH0WiVr/flWRSNhcZ4kvpXU7/33hXvZ4WOKp",
-	"j+WEKPt5HL/EMfgNPvS/gyhOdCTicg/cclcczmkeM/YVjavaCQstjT13xNJ9f88UBv2ouROugSBl4TXf",
-	"0kOYyRJstIS3pe9c8Dlm5Xk4dnRzVBNISNHQXFW434V1TZa6/B7CdqxVlkVFV7ULF7bZWcjjMIt5uiK5",
-	"8lozHhLTqUeWY++JS9V6fsinKg3rtFnfTqjpu/4kIspy1eiE0SQVswIDB67XxlSaa91Ew/hEqxEwk07a",
-	"rA/GRR9hicEi8FxBUgHjq4pw2aH407Od2M1PbYImFVOrHez/VZkZPw+wpq192prcZoc9cWRfETfNdWFr",
-	"xTwd6sQ6cFZEwHDkCZL0YVcuHO+pGBWKwU3KVQRtqqd3rmTYuLFxMNzA6bPygXbYY3AA77aT5/+xr70x",
-	"yGdnx8mpVlKLHdetRx3XbL5hX/UjuNp1kQhRbkX2Kggvc8rmUVnjWp1CLdJ4B6fR4M+mrgl6wM3S47ym",
-	"oQVnl/k6W4VH94RHVggHtRDa2SI5cX88ygXG/uVd/XMo0ZRP5Q5RNxCMc8iM1qk62mdQ2OlKiZtXcO9R",
-	"n2N5icsZmZRlcDZytAs86N4mijDJYnHEw9UtF2+sVrH6BRQWHSqOMdm6m6lmEyHg0ywGLlpSc0hcx1OB",
-	"ZXAel46zufVFEqZ0tYn5NovFefiZei/ul5Apf9XmaZlwZcFAAUX2O8/rM1b3icSxcN+Veb5+Hc1TTpzi",
-	"VFK3hzoZzCQepmt6R6ZOEq3Llo4rmju3Ik/BK516ePX6N6BQsUJqlyvmo6PYKtYjqNPjXt52Zn0aSsVV",
-	"KHm8jvXJpImcisMlFHOhWp9UREjvhhjiBpmxus+AJjAsklF9G0rp0rVELRUa6/hT4t9zr26RfLpW1mmT",
-	"zvMYmyJCbeYqfoiEIqAAIhXFQFs61uRI/J5ps/PYaDbVxshBLBiwFzFeqQ7ptQpD/KI4Vp6PRXgjCllZ",
-	"V9Xd2k5YC8drA0V/xQVtpLZ1Xkb6Wie6PpzYTgQUtm8gv7uTBzUkvo7MW2nkCpqNZQxwIvZwJ2rvLBZ1",
-	"/D9fqoSes3Q+hY2YJPorE0ulm5LKNfwob7MvyRJ7mzljqan0wbp1o3O0kQCinWx78PI4dvTm9c2aMPGb",
-	"xuDtna1SUSvJEd9mqrXjLDSU708yVQxQ6lEijNn6pYMdFGUByDyfrLOQq1DEu6ne1Tr3z0xkIoIXlobh",
-	"c2Lhu/0CppUg/23G58hXRc2CoZ5MZPqMKgS5oQ+s2oaKgjZ7jrcD0u4Rl9hMyOFhKQWo9K1IAk+lRCZJ",
-	"BTQO3Ol+BeMy1VMc/RaSYK920u8UN/1xbSaKdMIlngZbOV34qKoaiu/c4eKpSuxFR/hpWyejYyi0P+51",
-	"ep2jbo/u1FpKNDWWnzpn/3355jXDtwyozJ+efpgYbOF5Pt+IU+1TWdRBBpUVpjavZUSYiHT1wXRJ1zyg",
-	"WtYNaDMoonD505uLVy//7+/v3vzjxWvwNtPNSC6wrmjlIw7keeJ6rPc6aW2BtxMTOvtrEI8N4m+OTDGI",
-	"D1IQMyc0VYoF/lI+VunD40/4w8qCVesFw0OxiVfBkGTKhlzGpsxps6SF8Z44uM9QWIpv0ySjDRJuMk63",
-	"3mrG15WO7jwtTZaOfnFbd7ttWVtlAn99iJWjOHLCV8JkmpwIv/OtMQW7f4fNv7156SbZ2oNZhTnYfzU8",
-	"stKIcJdn7O99KDA11EOqlQiKaJjUP4meN7yFO05dG1cieFT4CtwRLD89BLMR58AgnMSyvjF77KrtsbTz",
-	"jXiZ8mQ/5x7X9Kx1lXU6J6GfH/hVtLbcFb/BzQ6R8Ls/dVGM5u9Qt7paXaAsWpeERDTaS3VsjUH5VWth",
-	"LDOYPTQ8x0vI/3l1vL3SLZUNO/9ujelPF31+YjCf4eRqTkrZUKoTyqrEx2kMTZZkTm+XLpRQGrtWltB7",
-	"pTiYcwR5kvB5VXGwNb0T39vjaqiqBmYET6DyKB/RhH/8WahROm6dIaD5XsiTezpHkEtcm5nzRc0Ea+er",
-	"ucTH9G2m8hzmVOsYjG+Ufyhp0OjbFgu7llHrihnJW0kqNs/58TCVt2JLFX3asDMGMrKJN+bCkA26Y4X9",
-	"masB+mjTiKb71Ppe8NPdBhGdL99JKMLQ5tnmJVk1VCXvCw1nPBFjnRlxFA3ymNFUm3SUCPMnGmK4P3LY",
-	"Q3/dhCeSRwMMgX7du2jLHVJ/JGMo8UF6RhhyK9AV3YqqWvLN9+QuHlGedql0iX7xiP/0LIphW3/IyYND",
-	"nTj3o0cnB1AqUtfzwh29+a2AoPpizPtKrXG/3IRpFc+flf2wW2mcG7bC81r2uK6UXQmqsQAsQ/IvAiY+",
-	"hmJKbYP9Wx5LK91vVDzv10BnxPPdtdv+zlpQhZM9Z0mmzgg0xJSgDIibGcBjlpMPVVZHcQ5Wc5FWs6Ma",
-	"TkCcru4iyRQVx3IWaqVEmEJzg6vbl8qkPI6ReDnm4Y2hHmvIE9cN04ELbjO+9+N54DsrxtKq5nnd/RUS",
-	"E1SaXo+qTK/KLrAxN2NIMRZqAgudJI7pP+RJIkWETd92EjHl77pDcixCLF+hdrI48i2LzxhUac2kEQCA",
-	"2rdfa0/0rYj6bXaZchVBBbh9ebdX6t4cajxr3rxr33wilf+9xgQthROqNae7RApz7IHbm/L0c2RlOSSI",
-	"N6rpHVIRLVcZlN8hPZP1ZLhJAQz/vYQUO9XeEo4ObHag+LEH73OthnLUdnn8t8LoOPN1H0qn1JZwTYdp",
-	"XjKcn60nQSvJVM7gQ8bHg7e8T7awGboVNsOju6Csg3ApN7Ykzq2AiGgzg4KCJ7BEcOJJ4w4wf8bB8cZj",
-	"QI9Ddh+7hWfAXES6917CLm4Z6kR8ad1JonkUleS5YBpsJrldklyoa7W+0GLDNmWxcYuXSWEzZEW824y0",
-	"HgqFHD+rVNKMi3fDlp9sM5oxV8/hqxysCQQEXB1fnd65W3jNbQpQodS9yMlFmwArDyAW+tXs8e7me7w2",
-	"Uvf59vjDDORdZBjIKyfsmVSptsd4KLZ0HSCuZ/+c8NnRAI5miK3XOvjHvkztDMLLO4HalhyPaszDRDrP",
-	"I014KkZzxxhElVi9TqfD/FgWKhkCwPVXAmkorHbGgq42e72MhcfOFRMfpwmiGDEj6MFhzOXEXCnXAzbg",
-	"RgTQU4YkqqFOor8YNLGI78JD08/Qv6ioxbRT9ty3s++RZIEngiahnh67+3Cq7ALrLAnRaNm8pBIGRwr6",
-	"MC1Wo0TYm/UCsqAchybOhzWshmtg7oo9DQsHTMWM6KlYAhfplaISXpUVgzdsJpU5I9wPkCuYzvYe7Q2X",
-	"//gV2xuEge3/NFeWVO5pT9+ZVAobVIsBIvDafhAIfgC/vJeLQ8be2gWcBMfwdZLbAynMfiyGKSpsOCme",
-	"bk5/5Y1b2Ps1OtbhG6KDh5AgjzpU2wwu6BggwIRQzA+ssS4Hh43iNUfhkdBGr4dsyk2aq4+C0sz35oYt",
-	"DxUqcj2NlcFmA8OI24xhTbcVNaRzcoJnlRhgH9rPA+xWCLW6FQkUiFPBCgu50kqGPIavV7aOk86tZ8Pa",
-	"kOvKr1ALNnjgya/o1zmfxFX0V5WesDMe/uLAnJ+Vw0TQqsGBmKvOMfX2x4JzKid2WL3u6ZPT708enz4B",
-	"DxU/zP1T6GOFEvLgM4eh7ymuvNkuzz3vu6D0IrC4JQ4xeo8zVn6NK0VvcXalGDtiMjpjxdewnzJmR3jG",
-	"8he5wnLRFTRf7FVKxSMucIUdi9jm7WOSgO4JsvvQgsPFt8UYUUHAP29QuF7BrYY0eWNHHXGEWpsjcKrD",
-	"PCKpCJgBAULEixlPlFQj8wwCt2i4YTzOiOoOVBqkwzp5OPRfNa4x2cDohGMHOnzUetLudqvJvKt9xaJp",
-	"02AIoORzi49TmQhTfvRp6dFFt7xieE/tNWNu7GMeDXuhc2yn8XZuuxKztznWQM6RdtY77ZzcLUQuln18",
-	"e1WBEg0saDG1/rAGpCLfENqqCQZ0wICyclyc4E8lhvG7PJpY/IMd3o2YFyxDx3zuiNj8uEyqw5vfY3Er",
-	"YlPDnVYgMae7zcbQ9WsXb9VRk8cnKpap+89W0Url0XzhdCp1Ii8MMxKp/5OVf+s+HaWJHI2g9X+IkFfY",
-	"jTyQo0xnBiaUz7hMpRp5AG77YcGw7TjZN2jXQlErfh5luAvpV/FnRl/HYg67tTr2NIjxB6kg2gA/T+yx",
-	"ThdYp+F56YFF5sNupwBw0TvtdFyQw7TOntwVGfayQSzD9sK02Gn0YRQ98/fwq7pw2OM6njOaOXRPizAy",
-	"1MiP7SdoYmPeTFqL2hpi9rcXwyGOCnJVTp53mP4nhenvnTzeaAVOTrZagtO1a9A7eVJehdOThVVwRwqJ",
-	"aSR8AbcpYqW3ep5xEp2EgWB4GcCH5jusveWGvLs+RKmIPe/Wl4vA6dwIxjRABIER4gMrNY1w/lLzufLV",
-	"NS1dPu+JQHqgq4DdCEwLJDei9nfC6EqSeTl2RKCxLk7kXLRUQz0Z4TXphCQHAWWJmgG8Xtc+Br7MlXK5",
-	"OnA9abcOeHgzSnSmosDDkpBGZKNEz/LuXkhL86jNzgvAYvThnI0h39C3R2n/jMHeLqcpZsgFcfHrO1Zt",
-	"y/0fe9f//dP55U99NxS8/TAzrnF8MXfoWfAo3wifMk10im32EkzyQRbfQLebEcIO4c1l3Rig2a9P2fYo",
-	"mb/NVGWe3Q5h5zT7Wnb4vRKSvS0DYd/swG924Dc78Jsd+M0O/OrtwB1svFWYjd4CGAhroFirwp64caxn",
-	"9uzmKXMJx4XQ173kK19KhQVMyB5shQ4a4gsWCsx3pHc1JrfPYIJ97H+3D7urjWVdujBVIoDzWCH9iDZI",
-	"vTLhc+AJcpmBFYH3Cyyg2r5/vyQXjRSf2gkgDNoZCdONsu9mNBvy5N7M+mDzi3E2rrda5D2AJPYYYp2r",
-	"YheiiANBRBSudq8OBeLLkiZAhZjwG9zTVCO4k/CUoCIqljPReli7S99j2SjxeiBYa4qorTyRRis2zH2t",
-	"PNVWRvcADFPTtprJ4POO9PAIji6ZztuTKAdvxQIAbuphmu1od1ke/Ob+C/OTnrGJdVfdsWYVGLwL9EXF",
-	"cR6J5wYbUkVp7WAc9+TDF9ZtIEZ2wrlhRmvFwN2d6eTG+tpQHlsqT3+GVXiu5Jn8cEgaRRqLnFkiAGbd",
-	"kBaPNO5CeNBa8mOAsGsUP2vZi/w8AvIc5liAKDgZUXq2jQhssmWPS85nXTocWT4Y4It7ZksKtNgti3sN",
-	"ZPhGTIkNE+4PERAoC8qQ36QyXfRjYRD30Y4omIwojgYvVZfLdk2HcNF1VR17MZ2+4g44YZvDnMJav8VS",
-	"mEb7BYuO4TTRUYbVFg6K9EPuCV8HLVDSZR/0ybselgOf/BOt2TivPUW3+bxbNMkLz/CVPVEioSlg89Kd",
-	"ZSes4Fmfd1uNxnZh7nMJXR/fLWypxmpm1h+e1vDFJ7tjdL6BsiiXzBwoG22f3YRxV3skIaB8ylKtb9Af",
-	"BIQvrGAxWewbd8tTaO0LuDSw36yz6JyxcKhD5TNaHcBR5fDySXhyAyubNni6FDDm62ER6ZrPr/Lzdu48",
-	"ZfAXw27EPPA09DwNx/RJkpM6fkxd4zroyAa7wFefGLmmvt72ruVXp0mnJkBrU1u30r5TymIBvHtKbHgO",
-	"bofV/bNUNw6le2lY9shgUoVxFgnjYzsFv33FOOjq69WNZQ2emliZfL4pBvhCHGqTDmd8o7wRIMcGL8as",
-	"g5a5yXww+c4F7D5cuzaLdQcpCPk/SuFtncjRcvVqQBXLC0P4tBIIvTLgdlcOTQ/EGOLpn5bi7GsCtHqm",
-	"Xupkgt90wW8zVyHkRvCHlfHymkBuTn8Fytr/etIsxDgI9npbwm+A/ZW/2/jlfHF+KqJQL0OokpK+H9uB",
-	"nnH8CX9YjcyK9uPezYhf9e4ux+vtveo2vJ5ZU/5TcfPWTMhdUTs83P293d6tywGgoJbCtxhDnInI1xIA",
-	"oUcOKN0UMDA9ejCHh0jorEFas5KN83l39yYhWTelW2iCY2oF38DC/ImufICFqK2gNlu96uStymR3rYSH",
-	"3DrLxVbMP5LNcvmoFkGFFLPfOzjtpfRbg2cqLfNGnB3sD50liseNOehjPoVeJihD8juxDpb84e46q4kz",
-	"s/4YvsTrtn0Dz2y791YaZwMz1XCltW8u5yrE/XJ61O0c9Z686/bOTk7PHj1xxRP2rdwBY9eXx8Jgy+a6",
-	"WzyuucW/hIqEuSl/P+8zhquxeaZ1t+XpQ9NbKebYVOnpDF2c1nUpPfPo+VR9t4AyTfQrCltw+UREzWwS",
-	"kYic+cp4cIvCGB/oDsEqo3WhDnfVQzqEsnRcWQa3vqaNGtPOsN0M2ejwOMNEAKJUbdqo37DrhUuxifNF",
-	"ixb4/hhXFmGa4sP1z9isjve+O4v8cO2JgD+u8cl8c9Sercm7y2JNfeUmLXm1NZeoOj/kX74GIf0CkOma",
-	"3XnOs1vVSdjaeuv9KFIu43oPCq8KwIspYCgstNEiOtViqy5mP8ZYbYVLnyPHQ2wTjePmnC7qafRQcfeF",
-	"ErfZgUb7ceUmX8dnRI/8UmmNviSWorUa/VBsPRsUcsQxwyBMoQPD7RSZsBAWAMoO2uw9dHo7Kh4i5vH4",
-	"SgibjiZj6tstKjJqoK2RKaeB/oBDlPjvgYJUPHSaREHysGebwyD1GodB2pD1rbY2NslUTR0swXMlOhuN",
-	"Wd/qJGEPGNP/Egpk32aqAOhTrsDZil5pWc2ud6ULKNWZ2duEqkOdWogJd/GTHwWPfhYp7s/OCqzZKjy8",
-	"jUSujERV7lcgwMmyERS0YkQH4Lci4SPxi2mdfX9KW7N1dtINWhP+0X562uv4En+zKmfXeXr26OnZo+//",
-	"udAJEUZh8ZO37uV/1iOwPxLhpxrQ56xYI5C/b1npLCoBLmOpRpdShT4CtyYGPh1zQ9lcwSfUlbBK65Au",
-	"sE+3GhJD+F384RwnrNvrVN64SAlPaD/doDVM9L8EdtBMhYqkGiGSHHBWUpcABTzOeidPv7+rC7xvX2hf",
-	"H+KgIBFaXPAqJmCon8H4i/nI1cAQWaeDoZiKxGgFBYdmrGcAWEobyDScbvtJz0pIYDsieR/GjaPNdvwJ",
-	"f6jOsx22CBulZLsoDPhf4biakIkiSy5o5bIgN2LuydThmQFlRTBF0mZ9zL71wQYqQ4fNFFFQOYwxJWbE",
-	"h/WM2R3MxGSaSgBBxnKQK/XOPwj9E2tkpWPrhICRNNYxQupO5/DAARx7KYEwRTwVbfYeGi1zCOW/FrGT",
-	"4S5znYG59jf7Ln3xcSrCtM/+ikODS64UQZ5NMpMitpLSs79RMsolewG2Vg6Z0gMdzcGNGnKTiuQMoYxO",
-	"u73Avzx149CUYImnAM5bGltVTyg+yadmD4+9vC8Z7kQkI3EEclbFUIhzXZFZqc7hbhvXvUD4okOw6fxn",
-	"F63UpaUXl3H/HLU7Jw+RpD5tNEntm1msangGCjHUU6vOJnzOBgJz1lAviD2M8z1pzvaticdRkGIj8CVS",
-	"LJsnDiqpcgpnY6YifZgyVQBeSjIVELg4GCNWg0OVobVmJDgbUwIdlxPRZi/xbUcizZnMjANiF3M25hFF",
-	"tJ4tls0htNOAhzfP/EeI8ScScaUA8GCkmbgVyRy7bgbQCUj9NwiTSR2MLq2EZYN6IuDAQLw7OkwAXQCa",
-	"1cQ0xWMjltaJdicaQQdUgDc8u1J52OAvhhATCDVMOmDRjykjHU6tsyZLqElLfORhCuAK2LEVAR2cTuwJ",
-	"VnUs2UV+ThCXXwLfOk6NbzjO1PrwwMaq4FcV6YOihiKur8/MlAEDboSY4rQ6/E/wQ7epHKjumX9FvM4k",
-	"fcDhTAgXsBZWCslZId8Gfra6FDqqa4AAOp0aJIDe3e61D+U3wGb/mDyo3lYLWaXRsfzdgLy79uiApfxG",
-	"KNj9jeSq+E3OCmJvCk+Ltb5hnLqHC/ChpXbhvVXyGU/CsbwVB9LKU6EwXmvtcU8yXvAgfTjCsFgM07I7",
-	"YRCOBTBWsOWACpNcawFVWEODW5E8bIGjBF+xMZaS6z2aT1tN42DzGZ/vAny9QiQiORweRh7Oy+g8SGhi",
-	"oJFN6WJzjzWHnuFBaSVHKtbHa/sV5MRyOMzX9h6pNmqSoY86W6Q62zMhR+M0R5yhStISjMvXg5vfBJ8W",
-	"wWfQebtVHOxHK+k1dnxhNaHs065Zc8Ervw9KaVQHSRDjTGwd0toGC+JsivWKh2wa0zNhMEj4jBJceUvU",
-	"yCptBLZXbXbBM2Pt1nRmlVoFM9NCN7Id+9ei0AFJINfomUpl7LHITDYR0ZaysDo5coY3bWrlF1H+7b2/",
-	"lpX5WRSP2plObtAWbng9dBxbs+8we/FVsdBjIAimr8Rjl1OTkfnlzCyrirRJl/efG/LnZH47gGtIBTzv",
-	"KPycZLGAF2Y6gShMieJl8/iQW88DMnev5fNaZO/ytF4+431oPq/Tr5TP63QLm6VXYbM8PjjXz3tE95wI",
-	"Iqi8x7giOCuKCZ7EUiR5RVfO2rOTRq10Yc7crIIirVSGBQ6cGzFNSwCm0rBep8N4bHSO8pmXyCGECjxi",
-	"WR+6J38Rfoj3Gzzsm2OLRUrz3zMFmFeYlsgmVrk9CVqxVKJ19n0RGu4dxCuRfJJI4N+fv33x05tfL1/8",
-	"fnF+efn+zdsf7WxMtVSod3z+s3NMvr0d5ZQbM3MdhBMROWJ2mZJFeCnSVKqRCRgRsreXNQ0Z+tvtlpcS",
-	"Ugamzswf0t+pq8xOApKDwsw0wjbN596wnyVajfBJfK9ixhWWfjYovOOKApjidXvHKaPojTIOtjWbaveL",
-	"nzvUqDEPb6DQAdBIRSI1JIoEnESoOHtHne67TsHZm2gF5xLpVVdTVdC0C1+wKvyfUCrS+vXdc8jzx1wt",
-	"DbOMJ2vlfyJThIOM45eCpwjOiQMf+t8/XN/ZMUUihoRU4g8dIgvNP5kmueym4qMd8QWf590jlPmB2J6D",
-	"x4HQoimENS9Ewuh+Jba4NJE83nYzlNa87uAY6xgBkQphujE3SFmENFbwDjFPRdJUrT7BOwqWCsVR3ZZo",
-	"P36QcWwFZ3lfSHWrK+jZC296Rv11tafCS+t7Kz1jVDDnS5ohL4JiyrRqs3O3Zj6hRH80Y54A3ijTWXrG",
-	"hkKYgP2Z6ZSbfBKlcSDcINJYVnOlHP+ug83IL5CKzcYyHFM2SsRRm73HuhtTXAkO+SwqgoCVGmEtaZEu",
-	"JqovIVhSBTua0357gSV1ZAfl9gKPbrkKRXTkTMqjJLcp7WY0qZ4cpQlXBqvsqaEn4ik/EiqR4RhU5bXb",
-	"zPa/1F56hBWWCSQvhAKm4llrpy2BWavDJHK+KcivQUFCBVLhmlKavwld+HystRGOHtv1tPMoOsL9sF4f",
-	"Foe3YCcXdeLUmuJitpGp7OkiX5UA8p3iApZ7woR0ZMEOmTk1Ih5WoQnC078pnoMrnqVdbA+3gmroPi6p",
-	"hmEWx7+QPnnU6bQ7nRZ6BrRNQde81jP4M/4VPnqHM3CCX9lpEi5IIusAoKkgDo9GNKFV5LsHc6Fz1Pqz",
-	"sY7dSYpOhiszTEXiSlztRxmU3iEAcONMjLCPMXMLfAYNmTR28FHCS/u3vMXcFd/s/G/H2Gc/xqCkYcDD",
-	"G8ZLr58XjC+Y13sebeg1rHJ33+EV2weqm2S+3KjSc6J9cBfCoKlQG4VBX+Bz2M8phllGRDzhg54mzkat",
-	"MzeeoxiuWwplFnbViyzRU3H8g0hiiNDtAOhD014jg7hsD5GnktxUVysIpfA6YYaYtAci1mpkWFos1qG5",
-	"WJZrmoa8K4EK8Rfq6iDGvLMcF2W4gWLtZTH5TQqleGtL0ThgVfaD3Gw0izsVJm+y2RZU/b1XHOcxn79g",
-	"dwl0LMqJYP9CBqJNd0/pPMgwgF0Dut0Hg7YPdmIf+rp8h0ri+FcXaS6cTcb+2i+ZZ/2/VcLg/woDWNql",
-	"i+VQPs5Tmgb/+s9KrSAbskL7AzUXGpJCmEdnXmHHTyoSe4v/96Fz9PT60+ndEf7Qu/uutQx42gD8ydzl",
-	"JexHH5EwB/dEvkWBWDsqM2sV7b4SFREgs+aJO/x90XC02z6H1LNuTL4kxaHAx5QC/b3wmKDUZbH8xLvP",
-	"auUmPBXPeRIVGk8L1ug6g9KX7H5AOJrnMTemmEVtLZE7bdN7ipe+rszMQnFuqRc1n/rlRZ0mYiKzidfP",
-	"S4vc0Kjq4dOo5fNTi0+wDbb1ffu0U8FFt3mZMaiFGgUNSitgVkUWCe5jEY1Ec47pjBsG4RuIX4M4FgL9",
-	"MiUix5LlUm+Sw5jLfip8dOz4/KpJSzABNtSJCLlJraI1giVwIGD6AaogIRouFA7SsFjeCGS5gA4EUJkS",
-	"3HqeoqcFnhiEwBP7O6FCjvXMuva5yyFNcKWwFyMXOzYTKg1K0fqJTuA4ioWB7g7fLwERr+V4PaGfVMTZ",
-	"RyJ9jt7/fgrUV3E8xtjLIItGwqGNUtVcjdvrJjvXw71u0BrLkdVG3ZP2I4z03IjYfqfbpdAPhHqe4i+l",
-	"PfoYqvkLoSEFru+HT61YDNPW2dPvv++sVKlQpYG6v9PudE6cJ00XH63Wv/kXHxWbAOYqLKxp6+5zhx9c",
-	"Gc7CAVepZeunporTYfUJ9BnVISrBjVUeyH2NxguhuKxBHodykNDe3lBgL2Cz8bzIgiRTKEHdIyCHik58",
-	"nOqkXtX1Q3NLlqbdz3EfG4Y5S6xW8iEie75Ypc/DNHBaBorQXLeaSznC5SA5bdYf6jAzfU8EA+8bLNz7",
-	"Stk9GuThTqxsgCa/l2+e/3qJPdAvpXozNQw6NuySwZDhuGKXUxHKIWmlvz0DNgjoEVuwhKsUH87OV2kN",
-	"B9VLvcGYCEesNCZlLZ0PrdDctoIWSAro7DCDWpD9LfG4dJK0Pl21eHrVOruqLLG/agVXqJ7gkgUFBX91",
-	"6ugKWrFh5Vcw9kBc9Ni+XGkUPA3gKYG7W+AgnQoqKiBsAVSKgdemgdOAASnbgCzG4EbM1wyounNXzxrD",
-	"HsScAvSiolRzBDKIRZ3CibUauSj0hkbWmTCpnKwsePsBDIZCEbM0TCg+iAUgWHPEzAJHAVJ7mWqzvtUj",
-	"fYc3lReYohaDHpY+M3xusFpqMMf/vVpFA9LarwWtY1Ix9XioWGWF8HLUVGe/1GZ9NHD6AetDIStpTuev",
-	"E4pEIbMTrHHXl51zN2feHtsx5+hDDE4Mre0B5Lj2H3ao+1/vtjou/8eOyIfum69EAILtT45f+/Tp92je",
-	"AcefIhyoD9erDJQJWKHuVevNtjq7LGhlStqHF221wA+p5zKPew+pUN3rxvKWPmImS8IxT+BkqhjOtccH",
-	"bz3pPEbHz9vfzhHE8T52U1iRbFI+mbS5ALxw+7pGU6E/2hwFFjg6qLJwP/IoQrbXBZNqL5/wzMhJFi+o",
-	"q/LmdFd4js+mCwJcChuZs+sy+psTmMVcXeKYD7Vf3XARuT7LLfAKact1tRXa0277cVX6vuzk0Izb2X+C",
-	"Kf27lbUO9i/vXIyJ/swut524S/fYX/D1agQdXz5YMvzg1GqeAY4CDbgHwE63G5yqB4oZ/T28hpkYjLW+",
-	"OYpELG9FIleQQ/7oL/H8j3DcnXSY9eCrCR/f4/3z794v7aNiQkVQHr6GacpdVsvB1d2e2WtLFq3y1M1r",
-	"CbXOmR0GsHXeQtAILCmgUVUyr+/+O4Pzg8n0zLtK7b/3V0+DvfN2U9AgKHmaismUgArderTOWrPxzeqA",
-	"gruWIgq0JbAAQCirmWCiUCl1jro998mqJl9Ebx5Ha/Jx4mN6juMu9PvQXve9R2kar0ELoswc7UoRFWgH",
-	"iuRvbhmnXEbNYqcvCN8GXJh+hzcaG4aaQ2NP/4FgBsSb6qaqIHZp1FUNC6To1qq/40+z8quvRD1fmKb9",
-	"K5qKMo/dFNY5NlMRUtoEXOBuu3PVumt92xaL2yKR5E2s4swRH0ORTMHAvrGmup0II0KtADrmtJMDqHeX",
-	"R5k/7u66Zh/uuMdeqZdZXIuVTu88bwrN3N2vQF9l9xvYNHbTQWSPxHGnHbY9nuXiZvK4lpvs0jOwx6Jd",
-	"upaXn1uPJCDA6IJobeqhjHXClHbZGjht4xgqpVPQh9DW5zAVXXRUEsKWTNmYV/Tw4ess65eDMp7vqKi+",
-	"aaH1h/OOSmGdOghYlImm6iQvhYrAofHKYbEbdpPtXyp9cVvXLftqugG6/Qt/cXNMruvLr+iSH9CBTVbL",
-	"kl/8ldw4FUDQJKo3G9V1VewOHUfYk/qrSmXs7up6w8ug7nlh13yKCQZv90O0iOCfr4NWllhHfpymU3N2",
-	"fEwT2A71xC2gOTZzFUJTbqmC43pbwXZrW2tRxrH30UxF8gkICyb8BoBYmmKrKrT6zbhKnb2Z6jjyfpXZ",
-	"9RSsPEl+weMAXennsc6iF/AQ+8L/ffnmdcCMHCkByJ2XKVcRTyLmHgvh7mcs0qHx69OeRP5sSbLYHjt9",
-	"bJLuu0mkznJ7gg4lYpRNXBeNGeuZcuUMoagjdFhYxGbIHXaFy6jdI42K+8YC/lrMFqdnowhct/FC0q9I",
-	"k8EF8Bwjwt+vsk7nJDzpsYSrSE/YYJ4K2DIDbsTjU/izaH1WBbij+nsv0zG+fd0J75RgTjeEk7FzlWxw",
-	"P7waPyzqUTaYM5rURi0L7xO4Ob5DtRsLjPEv4PTB53vrs2FtM8ZpFfiRVbUjrUQzNN8TDbUb9NoVEhMV",
-	"w67bz3SwLu5RmLeDV8d/M88+n3Zap5Pus1L/jRJLEv95AxT5LNXzVNhROohqgN/GxQZTCwBHcyrhnLRO",
-	"Ma2e4Z+sbAqH981Crqw9iimnZdsMe3Ga1WVNNOUsi/XO7sK9NuZ8Uz1fjur50jqGlo/fgAEeKJNpAOj1",
-	"QIKGu7/5cMqy0bN/ILSs3+qANfPo5JcBrG9wL9V02WwpjW9xDjfSN1tGTlGJE7X/VoMybwVRiC/tkJ/0",
-	"jE24QnxqjOFbUWssKIiY+8WTCTkgEOvn4BKtU1en06BE1wRkQp4kc5bONERgsP+ezcYyFmyg0zF5YQY6",
-	"QwJmNB7ziQiFVfsGzmpqMte3IqHgi0yAZAqYPirwS9P8/Cav8EvYUnb8MZ/+pLMEuq+23kX2vciP/HZO",
-	"f4t77Bj3UGJGuy4gBLKqgOX+mu7FxzDvAiaASaiZ3tPd2FrfpQI11OHOb/uEg8Ryv+UUv4acIqY/Yq1v",
-	"RMQAJ2aiAXeWUBbvn60XrRJm5RjDirvvSafT6qt8fqNL9j3CRtreT3fbvcft70vkb912p71FF5sbUM1C",
-	"OpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocVfRMpb13cLt7DzIoHG78P1XfCpRbAk8Cvxh1T3YEHhpjIp",
-	"j7GimTjJ7PUGn+5Aa61I4lF2jM2BOKDl+g09QRY0RJPLgVHa+ZHtcCuWCi0vhJ7GwnWNYL4Qiz6kupVo",
-	"6pjCjX4Rk4F9seU7/UPMEXcIeL75pPit84tX7EbMq74GVXHffXp9/suLO2yYzllnCRjapFxFcO/CLQnE",
-	"uKY09kYqJNlzNEcEI2MXtzj5YNgiiHJ5wp571qSaJ/jmuViqG0iu0qOWb+J7LyqJr7DoWPyZ8RgbfHD6",
-	"B3OyCzDxWXxxAjCuuWOB+QSLZrP4BohBHLlV4CJwMgVep8K9L2KObYum/iEvPooww35uMCQc8nV+F2AW",
-	"r561iKecir0nXPGRmED5I5hFRIlQvBGBJFS9KaS4Z37WWSQN4LWWp59owZdvQPR5KBchzIzSKSTIgXlM",
-	"KgQbUoA3W7jpj4JHLCZq8fr7xjwZYeO8YlzNgW9wImBz4bLOuEzLvM75M37SceVbe4/Y8SFazxglx+6c",
-	"OHaz4bpwEQuXGHztxUoX3+Ui0XpY8ZyXcgQeImkFayyXVECayLBqfNjMSsrDN4eVvYY6sZ2iIrJftpqC",
-	"RQgC7xRIFsm07qsUcg4ojEa/Fr6NZQgVX79ENW1fdG4dQkKQSxbTe4V7+YO4pia/qF1ybM586njr7vru",
-	"/wcAAP//",
+	"7P1vk9s2si+OvxWUfluV3T0aWRrbSTzz4NyJ7Zz4bmLn2s6m7rF9LYiEJGQoQCHAkRXXvPdfoRv/KIEU",
+	"qZGT+HuyDzYeiQKBRqPRfz/9cZDJ1VoKJrQaXHwcLBnNWQn/fPqaLsx/c6aykq81l2JwMXi9ZOSGlYpL",
+	"MSRzWZJn87MfqM6WhIrc/PFcCoafjAbDQcl+rXjJ8sGFLis2HKhsyVbUDKu3aza4GChdcrEY3N4OB9/L",
+	"jOJbdl/685KVjOglI4JtiF5ysSBc9Rv/djhY05KumLbre1yVSpbpFU4F+6DxgSmRc3j1mi4YmbG5LNmQ",
+	"bLhewqeKrhiZ88KMaibEzRC/VqzcDoYDQVdmDhm+KZ7din74nomFXg4uzsfj8TBBjm9h0JeVeKWpZql5",
+	"SsUIF4SKrZ2jYkSZh2Em7MO6kDkbXMxpoVh6ZjjxN/Cjd7UJcs1WQKa/lWw+uBj8/+4FRrmHj6l7fnK3",
+	"fgG0LOk2mv8rVt7wjKXJzHMiS2LmYhZAicKHm+joZotPvWshaIqez3K2WkvNRLb9F9vuT+iKXDMg5FZW",
+	"JcmWkmcMOFwvuSKG0ZjSQ6Iqw+uKUFJSkcsV+emnZ09G5BUTmtAF5QJ5g+sh8If9HVlSRYQkimVS5ITN",
+	"5yzTcGQWTKvASVSoDSs9AfA4BgpEazgzi2g7ADFFHj4cDlZcuL8nh+nzAshCiyPp9McR5A4EmIPYSrOq",
+	"kYZEL6kmG2pWSfOh4d3pP6ew9s2SanbDSsJh7iUbkZ+5XspKE65hNbgQ8/2D86+HsNIHk3OyWTJhHuGG",
+	"GppkVVkC4cSWrGTJmhduxW5PGWvX2Ly7x6z18lQraZ+5uVkaduhKRJPeyoos6Q27JPfHD+JpKc2Lwk2s",
+	"bT7hDus+qVeaJi6T6T+nF0SKYovzAHIhhQQjW6aRdNJ8vuGKHTEpJqrV4OLN4J+Dd0mmFlf5L5XSKyZ0",
+	"erep//4LRXjup7CmehkmEJ7qy3Hias2TAte8/JptW9+KP+37xm+qfMEaljuD79peik/0fuljKeYFzxpe",
+	"m9lv217snjnm1YJlad3Jvtx+D693l27zNNxoR06kSa3K3NdfKGJ+biZCBaEFp8rcKFy3TwmUqJ4zKlnO",
+	"9XOpG1SQDL43Eou1bk0Ypu8MnjCaf8+0Zg1EyRnNSQEPtM0gD8P0ngFXWcnWVGQNpzAPD7ROIRqn7xy+",
+	"k0WefvlSFnnbW833vV/3TNxwTZtPBPfft706PHXMBGSz3otfHng1/L7ve7/nouGlBRetbzTf937dD2w1",
+	"a2LsFXzX9kp8ovdLXxqdMeMFb9ngsvZM2yTqTx41mTJvnkSJzA0aFNcKlGdrtKmt0mzVMq0yP2I6N1y1",
+	"UAW//UIRURnaN77cjnLAwOAro3ycTx589eDr+18++AqUbPwwqNhcaLZgpZtgVbCrlruKZgc3LIzQmzpV",
+	"E2GqA6/s/65XLCublBAF35ldoCsWbMrHL394//rFv54+b5gG/uyImbTY4Naa7qIY2EePff+PBW2g/rqg",
+	"reRX0QC9Xw6HrGHt8B0unQs0Oj05cplVq9hQ2JkTjtt3Oj+z2VLK6yes4DesbLqP7bdtNNnsDHTkRJ6K",
+	"fC15k23A7LcdJuIH6un04yueePmVJiupNFGSrKjYNnmECvh1/IaczWlVaGPyDwdzWa6oRhF0/3wwDCJr",
+	"Mh4flFXIOWp/cs9y0FaRA9SQKLamJdUsJ7MtyeRqRdUloUWBNh+dKWMHGwOaFsW0q2vOjp52yu16u1pd",
+	"G7DsZ/jTSeQbc666W9wxpvQ3MucMXvDEMr/5dyaFtv+k63XB0Ut77xeFIpx9oKt1AdLFCQhQ2DXNNEzf",
+	"kfHNx9i0MDr16iyfmZ3N8a/BcCBnvzDzs4s3YYhg166l0ouSqV+Lwe1wZzS1lOtoOPPnzniV0nLFynjA",
+	"1RbGencbU7nN4+npYqgWU2NLV0WNGo4YF8Qt5K2wpLh4Kwg5Ix95fkGycjUEW+iChNUNI4sNHjnLZ0Ni",
+	"13JB3rgR391GI5kVu6FgXfVRLH1qwziKmHEGB5znu05AuzwvJo0A/d+vXjw3jP5/r374fkioPcPnD78k",
+	"/+LfjMyj6p793ZkXr6uc4NgzpsBLOL13M/EEdy5hw21TwhXoUPjlvv8fWVmtpVDIxrFN3p2NZ1SxwcXk",
+	"/nCQyaIIHKZldv2+YDesMHyds4znLP9ma8iRU/K9vGEFhetxzpmxdga/VlRorreex+fF+/GXjzb3f/lt",
+	"Pp+U4/F4Mn4wtv9bGHZdM8HyKyOyzsfnX55NJmfn919Pxhfj8cV48t+wYAoTHjyWlbAiZ0kFKoqoiZp/",
+	"tL8Gn3zNNTDqq3/9dDaBT5UsbhKvn8Drx/h6BdJ1cj6MTru6OfBC++hzb9swoWW5PVNbkZmvec5QQND0",
+	"0uHdOSuYNlttpaZiTLSRyt7QF4MNLdlSVoqhfLihRWX29/z23XCgMLjiF29+p40wX5h9XVFR0cL8BkNe",
+	"g4vz4WDDhTA2T33cziLE82TiWMWeIsPeiXBcamj72D14Boatuz26sz5dGbaK/zU4Hz0cD4YDdJtmhiqV",
+	"yge3/gAMLkRVFF6Ki3ZOcHbtxWDGDxwGtFDc8J7xX1SaLhiRqK/pJS9x03Af85LOdbxhk+FgU3KtmfgG",
+	"tK0ah40fvh4/Chw2w9WVB+aFXFw787fdtz/sTBMDBJeUMQqcS31zJ4aoe6G6M0QGeoqVGCMubmjB83bp",
+	"l/PSy0xu7hWzHDPWuoSdn5zf4mftwhOfNn+XSl+1yAVgvLz4tX3Xrtk2knUFTYwZybkVU4oumLNPzFRc",
+	"YINGpjPepTBZmVeo78i1YaK1YqXhwzXdFpLm0fIHqwpd+NeVn9BtxN+RJLecX4GYhjv5pFLXi7685DdM",
+	"xCJTaVmyeSlBn9claIWTWAx215gC4zXwe+QAHRlK7LgrewgvpfhCsPy1RDLWbm8reODmxnWfj88fnE3G",
+	"Z5Pz1+PaNQOcbbgD6R+zOrD3fM6MKGSDi7PxaDwJLGtlpmNJdWB/rrmA58KARpNXiovFMzG4ePNuOIDI",
+	"0J4ItCwS+8AGZSa6XPrd1AMli8qO25Pl/E2O521yfxyz1a8Vz65nUl6rcA8/ejR69Mio8/gLLt5P6pxY",
+	"cmB8d22Px/G9bTQmw6JWl3n2/N9nsK/j8aR2C3Tn14j7mhg2PAIM63zb3Tk14rEmCdQiYJfAbROw/IDT",
+	"lkXejdNAgzK0F6AZDGoirJoVPBvtaLmtGum4ppGaCRF4BZdCIR8ZMRIpbKcXXQWjCrW2Bm1PS00LR60j",
+	"+AE2t4ERlrLIgQMib38PceVDqgoPO12vS3mDUfm6mnL/eDXlv0qaMfKdXK+NBB4OskKqnQ0d1wWgIUKl",
+	"DzxTMlp/ZHw2nuw+And8TZkcj8YNymRV0z8HXzY9OOeCFvy33enVKTQv6MJ5HEB/+aVarQ0zsA/mV38z",
+	"o5v7/G9fmgmRGSvkBtRJe0vYPC+je/39b1+ap/8xGhixA8ftoOZacOHsmX19unFl2ZKWi+A1Yx/WBRVW",
+	"vL+JBwibqzmET7ydadm8xNNh1vYwrHoyNAdUrlkJgypjoP8Nn/FLK7joJEkq0I6MngQa5cCcy/dhaKP4",
+	"sJLLPLCH+Ugqrp1S7rQh88uz2i93V+Nk+6utyKLpw6SdjQCCHyY5id79ccBEHnNJnUNXUuhlbYZK07KF",
+	"pTVfsf+Wwkzmp9ePQWujmj2mGP+xe7JmpRNTdXHDtC5ivQI/QC+b/WTnUkPR1YV3/JsedhZsTmY1yDZ3",
+	"Ek5mgTyX+geZ8zlneSrDM0rcMW+LsnSOfuOPpZwV6PtvkMprfOI/mg0f53+yBH6vNC3AyGGa8sJwpVyx",
+	"mcy3JFtSsWB5HEXwrj+yYlRslrxgI/LSqLvc5cZRkZOSrRkuv7SjoL9baQpa5gAcYjikuhe5Vq3b9hlq",
+	"dQcMIMNclRpcPJichzP12E7az2/gfaP3wF3HylKWwQ1XJ0NnXnM7keA12PkNE5psSikWI/JgPK4lCmZU",
+	"GLNrxiAT7ZI8GE+IkEByrghq/IQL88V9NNCKQm4YPPkgzrjCMBtkD78VEO7himgmqNDm2YdD8mBy3/zf",
+	"Q7JieinzIVH8N0hSWbGcU/Ctmicf4R6bw+qSgzEneS7LGc/NgcG8Lq49VygujAmp3wqXU3dJHpyf20tn",
+	"XcERAwoMyRSJPiWKbhXZ2BS7869DrjVXxBoK5otHREuMkziiqUvycDwmlEAwhMj5WyGrEj69T5Q0yzPz",
+	"xRw/Y4GtmciJFCSXzFq5mHcJfuHoAL5kutyeXc2T2Sw/c72E6Rimfji+PyTUPEiWcoOzw2RPRbQkutzi",
+	"CRi1O57xGMt5X0vwxTzWWL96fT6pKzjgSqyrtf6hB6B/l3yu4abKK7b34Hl4kP1aGSl9H+hUGOE2GYYA",
+	"OvxRCWGW4+V+dzXYebXARNyPpkT2beSBwKfhjZN4fnPKYX6DQW2uS7mBVywM4zQ4NUrDxcoujeaDiwdO",
+	"8cf4mCXWrTMzFTyxr5MPhoPNEgxpc3vbC+5BHzki50031tp8ae8rIzpzBbr5frZIDz7CXLZdA4yq68A8",
+	"D5xm8XVkvHkLkTtF8C/fxF++iSbfxLuYY7aPUdkzR1fkT+r8cL+ukM654GrZyIsT7x49uAMrc68YgQDq",
+	"gTlveVXUgi19hFapd+a9o0g7CqkqyxjLIwMeQrW1rbBEBnFRsBJVIuTtSvhpRwYSbNrwdzpx7nj1PVhh",
+	"6vVzFS33f8D5Mms79sR4Crrz0vkW2bkRGq6TOpXxKqnlrvW6RuxGYbj6vff0DFsjno0seyf3IbCsiu1K",
+	"Y2ePby0H00wfClKj/X3x8baJSR8vWXbN8lAm51IN7hCmNswAYWoMh8wLujgraLlgZ7qkQiGN1V0iJHMu",
+	"zI1Ni103I25X3c0YZH//mEjERw3Mh6vZMb6BA0+jwWRGjBYv0VqIxVtmOAKYo+ZHxXdCXFoNLsbeAQj/",
+	"9oF5829wj6DjxmqeY+exHg8HxjCDf6AWad1VzCic9gurE54/MN9U69y+xZBp3+m4d2LAcnJriW/HKEZd",
+	"Vt18XBB4HAyNGrwomUJFN1peNNPbHY2/723ZnvPhvd3WjujBZ83SrXIiTXzPVc8EmZxqilfusdx1x91M",
+	"/OA86Dod99cnd+xvcNjd32lrgyJkrrYlVT/EgZNQjWyvzB4MALubzOCCgmY5N6yAllKUJ9wjQSC9jbE3",
+	"HhPyDlFLNMR6zOJfViIw0VrKAoJZmOkJrmRZgsPYiJVC8xXmKNt/Wn96XYNyO3oe9mBNKwwlWanTxplH",
+	"+FsddRsOpHMZnszfupN1ffcrQ6KYoDkk/RgLED8afDWaTNIRjcNHPBiY1k5G19I+G9hDi28fYg5ySEk3",
+	"p6YmLdiHNS+Zqr/6Qe3VBwTKI/PMkirzmofz88wx8rrod30ItnnpfCIfw7rg4rh/C6FYjqt/lxJF5qnI",
+	"JwMyg60N/0uo1/EKyaBBZo2HAwV7WyPwx1qY5XY4wIhX/QszvXrejLNe4ITEvqKdsHFDIslOxmHkCgpi",
+	"NRXs7XxDMppv27xkezmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJgePN",
+	"xd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4Y4/KPay+MImMXk3HkiItVKTW4+Or2YNAflTMrNuXGj9EU",
+	"Y8d9vCKWckQxpgij2dK6v11xRSZXKyiHp5qs6DXk+2JcVZu/ngIIAOrbxdbx8xHk/yoi//n9LzvtwP37",
+	"vbbgwcE9OL//VX0XHtzf2YUNLY0+VwtUhxSNkIJ2bgvJFNnIqsjJjBGrchvChhM26nkge+S9x5dJk/u1",
+	"oEal9EPCvl1lNvPPUEbb4gIKn/niDEORM3tp75UuzLbN0CFzQm2RIZEluWZQJrI3AuoVqdqTkDz+xrzH",
+	"PgomeSgRsAS9HQ6uzNXz2N6Cu8pUwYUPBkFc2XK5LBmBYLk9CgDNUidHlhwS4mJcE5rbgIkt4by02Qq/",
+	"sVJibAigSDQjc1oUChAaaFGQSnCtkgSpJRZ0RHp5Gn7zylw/e4AvPhWgfZwf4CHztL1s4hKdLx8M9gtx",
+	"fKbAx/2V2Psk8Y1Z/eFNdymmOI5bgv21naPVcupkS7NHjLOww/E+DaSVOFIwICXHfFGqNSsNL/w/mv/y",
+	"fpAs7MkZpjW3jXuFE3QKcA9C7tALMn8dsexwwxBZsLNJEsdjQOzwftAQu0oE+5Nv7iwYIhVxdyCjQ8JJ",
+	"EuwGM31b5vbGjTmE3w3epXbwmm2TO1hQpb+VVUMJtfmWzG1eQEkzzUrlpEzTssxvflKOpjtjohxZcVFp",
+	"dsSyGmQpqJvyusM+pgZVmVwjN3QSRa/M4ykB5G2yDlIlxdhW+vsd8TOLeS42amIWqtE9pkeYV/O5cB6Y",
+	"+tlAL0tHqtgDliCLdyb4bZtJWTBzkdc9C+0veB6e3KUeTLQ2VnhretHrgrM8cjckhUJrvTJYyGwTnYBo",
+	"VTWjsiMBn4RIZ4KI3kjrOJpNePkWokOJ8cA8a1gi5qtQwLpzZlx6nWVrsX/Bb0LF/yXANhmFwuuQoCmQ",
+	"vNyiMzB19ZZN9fJg3JrfoZrDNRGM5aBvSMFezEGlPeiaHHqWBGGA+mhTsbqXyX7OKOgNmSLguG6v986Y",
+	"1BRA3aeavRDFNnVsdtg/Lov3sAm1MYK7POx8nUsDhyHRk8dGqWrF8p/QKgBHDEcYrx+j42Ndhvtbhloo",
+	"3o1GQU0poqt1wT682opMHa5iM3e+uUVFybPlygFIdvoNcJg3lA6spD7HdclWvFp1fhUkgtgEzQ4/uN2l",
+	"+3Dw4Wwhz8yHZ67wC/fhWbyI2+Bv7Ee+MriGelDB5wB2fY1P5en6g1pM7eS0cw4xs0E9yHWbOhVVzvWV",
+	"w5yqkwm1sD1lBZ1YATrNw9Bcs+A8GjhrXpYJZLWuZiW8ahjpF++alvBU6DKhIFMfbt6bAXWLbtULAnlu",
+	"h70sb5fh2sSY6B5q3PHBxeAXJcXoJd38YD0Zt86fmlgMXyc/XhtxKSv1nf1dXax9xz7QnGV8RYtLwlZr",
+	"vbVAlO6CYoaoSS05Sp1NvFaxX/ffNhmS8yG5T0ajEQS2ZaXJgq5VTY9uNmNVZV0zh3jGvBy2ym3x0HFB",
+	"GMRvT7wSoOIOzSzJG9nuFKpnYN/PQ/00833J1rJMrHxWymssK29WeyDutCXrgmasZfPf+N2PjB3DkY7I",
+	"dV52SbIbowCWjOaQRjuXlcjJZikL1pHPlsyVm8brajx4ltX7WkzIpGneSsl9Q/PvzMxuhwNYzT4FnkvM",
+	"St5Q5dKmhyQv5Xpt/gGBH8jFljcsT+nDOzPEtwSKD8PeWiKlmOMbltFKsZ73cXCtRMgsk/EONMv94YGT",
+	"b4dJzstDWjZ5lpocJX18K3tui1mVv+/hVB1iEDV92EtG0XeehICipQ6Ys1oWHpFpXTIA0AGl9YKMh+Th",
+	"eEi+emh4YTIekzUrM1spsn8YTuQT8C4uXF5YS90d0Gbp4wZe+e2KiPxmfPbo3cfJcPLw9u9v347cn+e3",
+	"//jPv6WIj0OdQHJbpkqhd+8J2OY1PWebnselmzu0RrGI5+pH7CD4USNH7qyyvtXNy/3RQRC3LnjFRfzp",
+	"5E9LgsQqi+uruBK1+776FMWYAfv8Pq2NtR3iAxheewe68YimLi1LhWfGHKjBaD20RHeoWvtqDyhheDDq",
+	"wg4rroiwl5254xXdoncGXTOZRDx8rjvccp7k7xq28kWlzYD7kkLiF/XN2mFSl/e4H/Cy36CO4kpyLwHZ",
+	"kti1X0D9k/U2pR1YGPTcD31tDX1G7R72UHK9HxZxodOPLQP46spuHiMXnNnzF6U3ZDCMs0bxXXa9YX59",
+	"mNDt420rr+2T2C+zw+L2wmM4bpi/55kUtz2WOcufYhLOnkvXbvThrWrSjQ6RDiYQ0L52tHqqWEOIVS/Z",
+	"FuMsdFEyo2JiYmScNvIxZR37/Or9YPCalQowTDH6ZHE+nYmKqICkrApG7DBJE9WWFiT9oA5NnqxAjbBQ",
+	"/Ggn2GyBC58kMNsSKRhRPGdDX5A428IvIH971C+Wlc2LpFIYsCK66pstIcnS4+pGby5Z9j49TpQpvgfX",
+	"qBWBvI3GkFmMfNY7fOUg0ZKdcmhRMVRrM+hyUmkn2euu7miN6ia9xlquesqQw/KLjqqfOyuveJ6UKco1",
+	"nek0iGsCE6DTel7j+5q7Q1lrFuGp6z344mNyDWM05cAptUPuztsQhYWjp6NEtDY/N7/3UTA8yIXoPNQ4",
+	"rN1McCR9QhPOwNn2R5AsHUk4276siq5ZFjlNiLJngvz0+vFeoDjFnjYl6xhLy7w6DODnPQzrbaMUxNge",
+	"e7Nq59ppFeKZ+1UH+rRI45NJWih/6jadU8qOxnhW/QwlD0tmDWOYets2ncBcDciJn4Ob0c32R8qTClF3",
+	"1lNNQMSvN9KhEANihHtqP79nh1qbVMz4O7khcq6ZwNRNTDNZkQ1Gn/3gHSbc6k0IwMaOdzYHTngQejvM",
+	"4wAoO02q0WUlb1ipq1J0HslIKpa/QjCDYwSedTW4+demsDt8G2FesnWRuidQk93f4Re2S9yQUNQXUVGN",
+	"tdAOy7eJjN27xMEs0e5NMWOUuNvtpgrbvqPPg60JCDIzxvyyfJakXe2S5kRLaMiAHaGW4HHsuHoXte96",
+	"eAs214enap4iWvpJdo0pWZ7uy4CB5HaMeF12zjF/WoYKe9/GlaBSNiT97vV1hN5cG6qIBWkd4nVJdQDn",
+	"zwqZXV+SYPdwDwqjWVEckcbmCxabm3bAnNy1jh3dkh4MB0LcP+vN9yXYV5SxOLopI3gpC4C2SMpVX1tt",
+	"I4h2fmHNrTvnlH4XGbf12B4cORUIj3/MleaZ+t0V1/5mzxOaDFaG0uheo0UqaGJQp9WlZbGVQVb77Xju",
+	"0bLoSKD6/VafxROWQcaSslA9myXPlhZ+CY4BmK1aAtOhkxIS0aViJQhSRXnXe2NNedmftqA+pZxeTNp6",
+	"tX7DIR+mLF4uMtbddWHNQX6MzW0tyUaOqYTGzItuU9nTR1K9mKgg5vfxJfOFgivS5Rf2DgFzhIXB2Xqm",
+	"HDqpsW/G7U51R/GBk+wPoWMYv9U1mreLsZi+d1Qbe2uHsQ+kvhFYcOx7aBJcV4sPcJfgwQORVB0baBK1",
+	"BtyxQRCl4ajrK+vX6W/Uksl/pwB1JkW/AHVwOe4HHUL30iWjhV5uscU17tMobVhnJdOvmNZYyLWX00BX",
+	"DJvF2EdQt6ElI9dsrYkCGK5+xpvq0M6JbKA7tG/OATqDhSbEiViFChNqQ6MQsqI5MzoY14oV83Z/hYrW",
+	"nQ7zJT3n+12sPVEM7ZGmI/K3j8+vfnh6a7G87Eztl4MEq3d1WdqVeqdlVO7dlQ0rlXb9++2OQCDtlleK",
+	"AS4gNIO1a+FiUcTdOfvxwYlyG+Lemn5D9zi75lq1HlHv9AyCpJ4PESh70OlpKXAaL5GTeJ+Ln8jO9zSZ",
+	"BUfmCHQ5y9GQXz58eP/LNtmwoh9q04waT7m137ZSY88YqYTlMwtfqJd4Ey5KilchVuPkofymyV4JN9eO",
+	"jVpwqnYUuoPHMCuoatC6sG8EPACJ94JEme/QCMwuzWepD32C+7tkSq6tYk657uyXIEaN1TdqSOplIal7",
+	"f8YburXXFeNi4WpWh2TGlMbsx34yalHRkgrNmsxZ6nvdGZOerEu5sm2wWxm0W6EY/iB5hVarFS23PYtK",
+	"8YND7nPbp8PxUiiYdC91LFMTt9HGDKMi8EC/FtEhy9OJTVl+LlIzteIAYpGO9NvSbIvu7mxb+I4rAv0L",
+	"k7yHLcHVnRPras7TnayBBeVC4SyVmRhkRNYqynHaQ7TAablIn8kminRypWj62ImzfZVabrraTE2Z7ieP",
+	"eTc50TqGtEKph0+r9yTwkCi48i65OlCa1eLo9gA5iaWYV2VU6cPnVOlv3bO3vtdA57pEnrEcmkSnqhyh",
+	"UUBjOljalf2T4FoRcAIAZ5pBiBRd09X7wQYAGJTVCxLFIk0JYQHSphP/ljTVLv6FhfrmrLRVjwDknS0b",
+	"8nc6FtU3gRBEzQNhPl0Y8DVn5RNuceOTTjPXGKGVSfAp83xB+1S9Av//iA3R9l/uM9EO0APfHh2XkH/m",
+	"T6Q/Le4AWOb1Uw6SNkjvpnvkqdJ8Zbd8RyHMraOoWyGMBwhJrN7jLu1fLl5EJxIUVENuf5soOZ1I2A0b",
+	"hR2xoBhIoCbCfhvJtF3VZJu4A7+tioKYr3xVMVfokJiXcpXO8F/yxbKBCtesaCCQ3KQjwRF8z+7cvsEs",
+	"DsDJjy7lYxyn5vV+fnYF3vsZzaGJrP+nYsp59HpkV1cu0bKVh+Mi492JVy2pl03pDHHL5dr/otztcWpj",
+	"H1tHwidCDmmHA/lUcB/XrAG25Jp5lxt5tZQb255CioyNDuGGHIAA+Qvj4/fD+MAdTp4QHPKZuOGapv3x",
+	"NMvYWh/rkO9/HtjKFvgefRbaPPNc3CSPADcUOAV+T2mrCFtzTyS2qdHyOhWE7XLSqrJoMShtTolcM1Ev",
+	"BK5Kflay0DyhA7IS7oddWEyoZoaMWMYtEmfcwIK+E2u6FmnHJFVkAd6HtH7bqoO0gCs902Rt7nhXumL2",
+	"G+5Se+2bK9abEwLjFBfoP9sekexhl3C3KFOZLoNsSO5xiRoUg0lrynOyZXpIoDuxWXlWVDnLL30ZkMTu",
+	"QJgJw/UyL+lGjHqmzPsfHiFAUvzoqx5tPlCk/nnXf6BunTHjuTTz4in8VsjUR9cw1jtl3wm2LQosd6sp",
+	"QmC2BAJNggFFkzCV++6UGU8XaLhuebsM+1/8hgmfW8UV4UpVLB/uwRy0VUE0sqXadeS7Ht34Ftsuh5Z5",
+	"ymGfMHLDjvkQXs/Sgrgf+MH9SZ2MUORlSRqCYv7Q+CMSXhfH7VvjYX6FJzsg2HD8c/Ds1juVp8vI9gt8",
+	"AMxcs6JQBAr4bWO9Fcu3DYGQqH5r/9vQwjywLfQyl5VOhmbczdpGpG8xsaXW/Xz/7pAkk2UJDREskon5",
+	"FeGCmF/1qRR77X7t3VW2wRwmxEoBQGPXQsZXTepw+xbsR1+gefFrmz2UtGD6vLC5jLDVGy3XtQCja9qO",
+	"8ZfkPkf93LttdacStwakM7NDsHU5z0GTWDBNsGVeU1FcUjZXRUO2CNQgyjlRW5E9lmLOFyMLXMZlgHab",
+	"lYxeqyH2T6SQibGi+lBqyEn9/F1SO4LgCPVozUm2Hobl9KARTdGGIFVSkQcEn/KFanK9Xy8c2M/NP9w7",
+	"7oz6s1OvRfO3UbBUXQlPiVl6IMEi0dQum/+rlNW6R51vn3qX/tK3t4C6g3xJBgUKqpnSoxbe/pNEvJI8",
+	"aNnM1eMkWKmt7HqHKU6gsuyy2Wemt5yUAp/b4rslMdVJE3Uka4Gaqx+8f9OiYsoVV/piEbkRVucx1sJo",
+	"sJeI5KA7dnKoeuHY7RDLTr+dLs21FXlpzK+aGeS7hSelnUvaPx1IVbKYfOfJ8y5JZI25z0aS/FxyzX7m",
+	"Qg0xbSH6W8mqzOy/NS0XTOO/N4wvltqYokDkH22nnyFZsXLBhoTesJKaf2CDObvfffLeGoptrmztvpwb",
+	"LQwZa7TDF0bZobOCjZ7bf7zZ4ZR3NfNVXfP1GTbPo8UZJJsYG8cwdzIVLkIk3vdMpDswX80AKgss+ZJZ",
+	"pLRaiLH5eQjljVL4mK7njh3Rx1bzBg1ZL1swvlwrECqk4Bmmw6+CbmmrQ9+opVy/G0WpsUuZvF93g8fm",
+	"5XYFyfOIR+yTwLtN7gDv9iS0f01FoePOAp75rONhT1I9x29uh42O3ReQi+gbaNpaH2cXWs+lTeHo87qo",
+	"42pSBWxHVEkmXUCJoK87skVJaOfLOVnSNRSdHHAL79v9R4VYDvkM4uPahB1pBOsXiiA5ScGUy8rPpMi/",
+	"UJeE+iNZMgSnwbx4+xPVc08aXANPPVhqghFG3Ux6ldZgd6VH3Ok2olEXT190Kv5lRr2t9cpNlj+g+EDT",
+	"FcprXd//sLTu2au2uWlLlah12Tv6Qb/T2Zb4wE9vU72lOkXJFZvJfEvUEqqHCymvCVjooyZMnHrf83gi",
+	"mWgB0umMuhN6Bd891a8XfE3EGXdCsInHcU6D5gTguzoGdrYk9hRYoOhg/gPr7YBuuBQxZ7k7iJpwKIYO",
+	"nyXUaPg9ilu2BElddxME8djuoY7o9m2BXQn74D/C6/Ga2NUwWwJevZTRo+7eU1hu0U3+eZhuYcIvawe6",
+	"z4bWNJRENNQIyZmU1yyHS6cmsrpcY3VRczdG8CMdoEYax6DJY31kPX8wXm2NntWP4YjHNXqpa7oRAgB9",
+	"ifjeQ6s8VPM/hFbbTdr+E1th2M94v/J1ir5CkYsdm+CSKMbI9N7NxHO9a/NhmGO6XwPYbrV3NcWGg6c3",
+	"SUa+Io8LWeXwrSKT0ZgwccMKuUY8Fbtx5vgZ1RQmzuDZ6X6rDSdSukPr2/R828bVlaJ4E223peu7RhVu",
+	"n3PB9q5dageSV4YDtWZZdBu6aUxG4+Sbm7HvzaW26lF27xYeK6Ls5u3bkdqKrOCCvX3boZA6mr1tzmCJ",
+	"MHTlO/b9uyQfNicS7LbI65xm8/QDzXRr68LgA8e8EZgfAtDhLb+m2TXy+JzB34iJbVSDqtAcu2m6dMvh",
+	"IKPYJ0Dan+uSQ3p1zpXzAWeljQd4DNBSVqCizHhRwBQKvuLY0wbFf4OEODL3fn/nbXFCQunXbG1OICXG",
+	"dGLpRK40BJPGpPEo174F/xmCeq/8aTm+qWW4K/aDvwtjtPgbgHCt0BN1Sab/C5PNpq4LUoTdcIDf3b1A",
+	"WxZ2tP81crcSvLGxCJEZvia2P4dKlmx/y0Xuavrq5IRmzg1Fiv7OsChAM0YqxaKkMcVgAism8p3i+rv0",
+	"7Ip6gO0ltGVUDMms0ntG2rVt432SGdg+tAehzPG5oSNimHpq879jRW5rlvaZGpwRqVYNsEaA6bfZ8BAz",
+	"51JcxI4asI3ROLFOxqIIDS7SiEretdktvt6GK+XcQ3tRAoCUOiKXMPhRu00uBDa6Pb9kRa9ExcZ0cqT/",
+	"FwrzygWIEVz9KI3c2zcP4mDuAvXOOpt7Yrv19fGG6DSg788ReEpmOCpwXHJ10J56fxCeLZ0fDvzaREtJ",
+	"5rQ8LE9RvYYIvT0hkeVeM9JrZYTI2TgfC89lN7z9XJ7AKo0O+WdhlH7HlZbltrkpVhPwTBp6+/CNOWwM",
+	"qSj0ws5YBhjecRtCK/K6tx30Jz2R89mrK3ZDPAegdyzsrM0bo3b+RurWMV9KRk83e981pymjH85oJYbE",
+	"nP/VWpsNcjCEKCNmpawWS2x6PZOV7olK/ktDiuyuPxrpg9INkAes22vH19UkHDET34ObBCkJdXfXgIcF",
+	"/3h3V/dq11QPXnMcglix3kSQUEH5syAvme1hsyOXWo7hKQRQfKA/DxEki7wRPOwTxI+WyUANCm1FlqBj",
+	"oy7ZwYraOx3LIm89HfW3WgCKC+xf7+QchFVAh5MblrtQ1YW9ehUqdk7dm5dyRSiZG4FjlD0uFpcOT8SO",
+	"a//aGRWsHXVBaP1ynlelXmLltX84hlAJmBn+Sg4VwDhmuo+j1EekjR7f6KDBOWp0D8B0aGpQoJMC/8Uc",
+	"FK1fMF1YCnYRexS58kJ1RrNromUIpUKAQYHTsQnZ9HfP4DRHLpG7uafcY2TU8w/geOxUCEd+A1d2nj5Y",
+	"2HPMDAlHbBNB0vaDRf5UWaOJTFGU7nswXEuMCvlmLaH9QBzWicM9wPyBvdpjPmZ3TnETyLRx++e8Abx7",
+	"vM49hrYXANrqgOlQ8bwkJSsYVSwf+mN54RhpaCvIFxwz7yF2e0lsqteFLwbjVtxTsQVBeUlowUoYCXJN",
+	"+coy6JoqZXsw6dgvAhhzGyq0kStkxsBQj4Wl9/HjXOGfONko9Ww4sK9Nys2/Cln/gELW01eNpvg+bO0J",
+	"jnvEJ5/FoX8WVdQ1xDgTLsAXe6iOtkSss+/vKoRQU+ghUUO+O9YWZoX00ABJt5mycFPQhxUe9uDrvHB9",
+	"5I34QjDfI9xoZrqVbpkEijnBFHbmmkvU91CphC9ZvsBuKr2gH3qiRUApRPfyz4p1fta3zDtKRM4LmgKb",
+	"tYh6GLFh5U6eUGdOtCcA8joSrLjfI7ah2tTD0Jz6qNgJNqJYda1y9ZvQp9C1L4RSSTV7bFNOWwW8e+7W",
+	"38BXB1omrCnPh+RGctsZeQELrNZHnEh8YzqB4zu5qb8R8Ku37rP0+1te1cUSsFsccrJ6dDG8uyruIai8",
+	"iu02J2rlGN2tkTyLC6x8Ygue10j0RgK9Lgviva/tSiSPUNK03F0uI6tL7ewv1Wo9hPKloRUcQ1IJVc3M",
+	"QzMj+qH5BVnRrVEkjTqatrJsdLZTE0d4uGUBcLLvWo2fLY05nXBuQAbThZGOG4HZSAK5hEsBqnPaHmYh",
+	"vt9Z+dnNCWgUp01p+dbSLazFAIo9FYRZxLKdgErB212gbVM1NPdJtr0w+YJETPQdQE0CQL5RcfDLwf1R",
+	"SW5aS8V38krjRhKnwvnritDnZjPcA+uzpvh+/kDgvzrntHL9KZRtUF4/J037VRM8hDVSzZ1jxKqE/1TC",
+	"ZcTOinRk8nsUfjvIcuiNRI8RGt6KyJIvuDAmsvmrZBnja03MoRsSeQO+RoYK6OQhWXFRaWTXHbGEJUg/",
+	"dG1f1acSdkU//HBUh7EwKTeIe3FqJ/zZT5RtaXZhTy4iWDNaFhy8suZkY+AGQmMIJGD7yHDt8X1ASXC9",
+	"kGMnRKXilCWa53DCdrOUUjlJhYXaCCZTkhG4uD4QHc/keos9q0NwfBc/d9lBeIYIflN6aJs3eSO+leWq",
+	"+zs6aVBm9ZEvVWTHIre15LUGNaupEsNWZCpNV+seeUo7RfFODQuqlV/Q0O1QoGMDh1/vCRocBPQ9SEMa",
+	"hF50dY/YvJS/sXRw8AfmjI2d/KVGl9Se/VSpMnlr/yJ5zyhDM3RfD6i0uyrPzh9lM+ysW8ovpt3HjOQ8",
+	"wU1o9+WzuAhxrscUTh/tOYQfpueSzIKYIkDbFPw+ZM7YkExR01FTH4ehRFWrSyIYh0gdN/K1Etr5bUDe",
+	"17oebEX2PsI7dVFsBW5M3yhBwU9Kni3R+TYc4GS8sqUaTqYuk83o7N34PdUOvW6v6fGKFwXHmjw1dKHM",
+	"DspD3fKW1axge3UOx3S8pJr+WxbViiVnu+ALOttqpsjfJ+P/94jAv//RcS5zyovGXqFSsSHJGc1JAUXs",
+	"qmtfyirLmFLzqmgbGJLWO8fXwPB+tRVZwqf00jars4wI1pP2vXGJLEnJ5pXq+K7dhg7hxbWVedoNa/00",
+	"d9irtnvJEwcGa3dQRlFPrDXqC7b9rwCI3abaOKy+HQvx7D/fjM8evfuPv799O8J//eM//3YI3DH6/Rt6",
+	"9tu7j/dv/3bwLg92kBsptfjnbHNVqx3qU3TUQKFn6D+26qfR8uwMLsmMFXJDfmOlJJpeA/TkPE2hj5Ph",
+	"5PzWk+njZHh+20CqbtXh99sQ4uMfnvcsaPKEdjZpS6mbIbfHU+5B6hY0T4gMyNIngwh2c9Ax3wY73Ldt",
+	"0ZHAwisunuEPJjsqgrEx+a8Vs187eIZE8YB9dwOh6533ehC71lqvJzn+gOZPMUpSp55PCUqGJTcRs4bS",
+	"eZSQiKXY73TCm05q+wmtR9b7nFJnc8T1kQ8fHBRDR2uRtdBzw2p+ZrOllNdPRQ5ldj2XdCQ/mw/qQqHn",
+	"ACv6wYmHiIlDg9YUJvQVYKiUCOkAbpEFFwjnS5ZaY2CpXrraU9Tb09KE7/y8ZrzsOMAkurOmGTwwdXoC",
+	"dGtZ04XLDbbZYUzk7VGcF96f0QTl1Eke4zCNBS/Wm9IdsaHFAt6kmi7NZKXJUm7IioqtS2SMe41XwuNj",
+	"NuiNb7zi2ASmbLfNFwRYpD8zo9Q2xjTZ9yuA7dSHJAsmjIXF8rTFGzFkytfeSFBBNb9hHXw/kH9vua2x",
+	"FayDUkrPsWQ0fyFqzTziRMWMpqpEnvCF0YfRHwlQ7Ub+XJKziS2o3toE03RfkW7N3lwZIdaGWppEy4nm",
+	"Hu9E87afwPXxwg/553d94FxfaaorlWpQDKUMbXFwcM8vqbf9jtA8feu9dOjbezc69VV82Qz3mkvBmkxX",
+	"6CSVuxpyJehaLaXuaBlDmV/3zKDHMmf5U/hNMkHIWLVcLF516IeeImeLp3u9pKrugbULxd7ejK4aqibo",
+	"wVwI4AOgoZbxDdZz8g3Jwjv3BIbEqS+oOdlN4f3eSCnLMyHpILDqPst5Og2jc7Ozm45XkkfROeLuVtts",
+	"GK5gH9Iypr3BYEJ3OHi7dS4D6owC3Vjg08CahQMwSN1bfcp9+uXb9ykOorqeX97a9bCOQOyVFr/SsMWt",
+	"XHSKi8xz5Gdxl/1It0d4sQLMxl3NyzBScnY+S2NXoUzBw33IikrxG9Y9wxJ88k2lH2UPAWI+/297VbYv",
+	"GF/pXjCEpUS/T1KhoCLZ5u+FUC2dL+eM6qo80HVyr260FY+iMWWqc1qKm1Tw/Fk0C5xRl36RhhxXZvG9",
+	"25VCEcJhQIOCiu/xSWCRnBUNxsSqhbg9ehkWVEA/w2T/yWZ6N3Rm7IQEdyB6YC2EELpGKuxtWtRcxy56",
+	"6PjSU7uJo7/3m7Hbz7z4FpkkYfs+vWHlFgtObHIfgGi4TFgK3oyzWrF0JGHn0bg9bus4qteQMKa0i9t4",
+	"MMx9e62DVryWsmiokHYN2TeyvGYlMU+OmtEQ036DG9uawVX+QJq1cv6TKKW5b7jJU3ZY27+mvf+xTFYr",
+	"NGA9eQShzvlH2KHxYwoSv0+SoO/1mDrkrHwWGCPBqTRbxp3zAZ4WiA/auJxjQHbTwKoODCnpFmpCG4IF",
+	"1GyVRUnzimJCyA2G82Ds95WApKQIg6kAhSuAMHmqJ7Gx+G+sqasypCbZgbuGSRthkkCsHMRJQnHYdhk2",
+	"0qxaI6Tj/qvBOjN08o4gzkp/vK3Vax465sB07o4MR+U1T6eFdLx0eZ5o1WyZpSWx2ZzUV3xVFfQodMU9",
+	"9SQOxjxo9V/fP99fq82faOASprCGkBG6kmJh9mZ1Se5bAB/YslHc2PX8QXS8J0lRbLWunVn3cX3DEEnK",
+	"mk29EmqTysJKUO7gHfU7tVZuVYekZqqlWJxik95+YMZuE/bFb0HF60ZNp8EjAm7eauXOM9AlKU26a0pO",
+	"MYKJxtOKtSevEvk6jKA3+U7gQL5GZklbpuZ1/RTNgz0HccjGeRzZxjnw9E6KlrHQwao6U1uRTYdkSvMb",
+	"KjKWn7n8lLOAfmq+NxbuWUitMh9hH4UzXVKhfFWEgodZzjNz/52par2WJTyuCnr26NHZo0fmjyVfU3qm",
+	"ZHZ+Bi4Cbl5uvtgsuWZnBZ2xYlpj2ruKMXuA3BW9ZiWsHS/fM+/JMH9E+gMyl57Xk0XrByKZtzR1P5te",
+	"kClYnaw061uXcs6Ugv2bElmSqblfy3XJFZuOCPyyPgU7gMhpmU/J3yPR+g/4/Yyf+U49tJiOyGsH2UBg",
+	"1QrBzS1G/yEy3r3zN5K6kZXzQxU7exk6LSlL7m8KQj3devbzqO35xHU3v0+RjAUAbao2tdbPpgZJj9BC",
+	"tqmH8JUAC8kUqSE7dTK2QcFuhk9268FsU9WhScjBeh6n2FnV/m7lPRbVMRH6+fYxefTg4VdkjU+QnGnK",
+	"i0SNSbp275Wms4Jdgqq2ZiU2vtxJZ3tDz34bnz16/+4/3r4dhT/+1hDEsgkkCUp7LEUqcosiI0kuk1sZ",
+	"wDtPAnvJhRGVTX01XM4FVRZdvE8bbmQMpvSzhDB5TlfYlNlI562szCtAqCxZsd7DMkw3uFQ+tNlSfra/",
+	"KMOHRg5azhi1QSGnGu0srHcCeJMLbDJiuOgOPco9MjIeFbsyzzbRPvmOcoG4LQfj23SLkheCkTmtCr0l",
+	"64LaVhpdmw0W1Uok7x3qUVJsXvckHf4vuGB3GqCxY+DPcS9WDCWmayBpSVfpbPzXIPVYuSX+oSFZU70M",
+	"fxNgU5qbb8y+MGrhSCzYeUPZpQVCT0mqLx+NJ+R/v3rx3A1BuLCxVrvNZCYbuu1iI94mGS7JpuSauXke",
+	"FuBt3Qh/LKWc9+5H8WLeHF6esQUVR6JcFOxYGJy85Kne8qEpmHWBCen7B0DwGxB5O/qK8oq1QnBAcphN",
+	"Y5ttCdeKFfMjKMF+rVI2pEt9QD9qyQg8B52Obwxzh5q8DmtZMtpcx8AUQ/AlKWqQX5pemz0WHd9hVKHm",
+	"ijf3reEZs/e0BOThSzJ2+pB2baDSIqOshDCU65zJAbz+shLpPI6eAeU00JXvb6pwUYah7eq4kuICEJ0d",
+	"AGBtD80X3pGv5IoR7P5k/7BMm4HeaFG8S0bzIVESduitiPCwFEU4Ja5HZAop5tM9omLBEU5x9FZEhUbw",
+	"g4HjQ9eGCsuM3C/Svlmcfx9NRs5fYXg95WNM+1Jq58DnlhzjCo1i/LZk0i3ZZ5CAWPHHZYiyry6sIkZ3",
+	"MiIwZyBKo/StNy7slfne2iEu5IfsopELFnrXcVR20MA8puvXXFaiV9llED37lmUSoRu7rwV4By/AlRHn",
+	"LUjWLUksIUf9sMTAR1tQvGtF0jzuQ+NbknMFp9ZlrNnOLD0Bvtv6c3fzx+/nstQ6Zu001d4pkYnSW/x5",
+	"cLvfgbudI7EHh/fKf9k9TJ9HFkzEYTVQB5Q7UYF1zmh+hnWFaGOXxsoWsAsWyjIUZtsSbLNjhWYlPCQF",
+	"O9vYih3XYzAlxf01eWivEqFif9N5rvd2plGxK5GzkmzoNoELYZ77ZtvWe9EfJlAx6ypWz/RRr3Aoj2Hf",
+	"pU5TJ02Ul4jXi2Z+aLKR8wVT0IzXkkUs3NU/BNcP4P5CoYFUzKuntg/AtZAbZXVTxxUbyrW9VDKKN7bm",
+	"Ghvbl0ylcR3Q8ZrMCH0eYOogLzTAc2Ko/9NnhB5zaztOiZe2l/qJW9V44l55SXq6+xbVJKuRNmvVZq8R",
+	"4acGBO06fHRJYO5gH4C3nGxYURAtNxQ/56qfkdBU7PwzwpntKaOXhLmrWvgHRu06QBdbRW6S9QpMaUVW",
+	"NGf+WoXFDT1hIcHZSI3Z1vwHoNjMdI39VBQ1OGwcrVZTL+pZcd3UCoTQ3t8bC70c7BwrHjqbUjQ/kAwf",
+	"1tl9TGUTi5qKGLsYxXsVAHDC8TCANNlA6xB8W7KtUWPe0K607iqmm9Uk29vkTkqSYUfXlSRwi7McHFU9",
+	"L8SCwW5krD/hEUsJqpcRFGK6zO/3yMBLzmyvV24f75Gr1d1vKWIEex9LIvd9GflxzXBTOmIYdPu4B/YU",
+	"E/mTpEsAQv9rKggTuXJWONfdU4XnXHC1PNIvtpfw39TK2GmE3VZraJlXycshbjn2hSLuyZZ+JXeA0TcK",
+	"gCN7x2Zyu7BGv1asQiDvKssYy9PHsrnrdv0w7ODx90ym0bJgZTp241rFwe1upetsa64yyAGFy907lHq2",
+	"iw32wInOkB+w+wk6gPFv/TOB7+LND6cv0D0mZmjm4kRM7VQF5t+beUIcDHdatMci6LCwPEGdx470/SzM",
+	"3PqcX2IApG+9fpOEvSI53Q6tnsEVcfmjoO9RYiTB6KD0SAxpA/KKnI/PH5xNxmfjycEhw6nfGVCTglFz",
+	"UDfy0loBrhWg60OwkzHYLDZCns/D8YGkqtQhadqglKpRqyntWtLWaiYdgS2OFWVHgn8f0VMwgQeA3cEw",
+	"FEK53umQdglQj2D7QP02WF/KGvd3ca7yruVwIJH+1YSmuGbicQyidQhiPDHVaA7ZPI1gvjt5xPxqq3kP",
+	"bugNVTYs0Vg0LDd4QR00Vg7wUi0nxEJe+Zia0hxMZrJgRlUZGopk4C4Xl4gn3ECovROFLZJbzauDHGm7",
+	"5+5N+1tZuoZ1rn8dznO3mSjN2WXcv4haFzpuzRfpNrN9wziAHJrqv3pHaMSa1eUZPPJCOxJ7B6jluB24",
+	"8ai8N0iSOjxmc4gGBeOJru0y/3yu6zI/BmKRfVhb30hSgLreO9hhzIfwtmRVATDBDXNd23bAkR7ugyOd",
+	"qn99U5zMTtk1Y8RTZRfASyLYxi5j6PxPPgbkgDxU00pWXNSgn/qtba8GClfQvJMBMeIYUYRCsjbSbfJV",
+	"eclvWKJgtIy+OVSd4h5NL+aXoyDCmtvJbS9tDPSarfVObvBk3AH5qNZqDvKvGsIj34D/Pwpf9m0xt0eo",
+	"RlCsl9inqi92lEUL26PAvrMs8cZ1QbdNbbF9EKubGtHe93Hu0t9O2mbwbq1H8eHmopCSKWCMdG5brXse",
+	"diAbdcatdmqd9ztsuBBxfW5KJ4bs429YAzoh6mQ7qcogmrW004T5wRc/c9H2rr2GFhFetA0yx8Rz21vr",
+	"xhca9wEV/RLrvfncmqJ5DdsPiWHZ4yxRuLmtsl1HKEs1SjYPqzTE2IqVdYxfyBpGqkAWJyZVu9h8Q8CW",
+	"fViXWE+RfgsWqexItwfj5GznTdmlxdb3H7Z3IrQEYiisDlJhXXJZ2iz6Bl32R/tIU8lLeuAD0HOqAyxP",
+	"zSVQUs0W25RHwH1HqHIXvjPdLz0kPiSAIIjd2YaL4IzYv1z6VfT5maWZ2SizGBTcYdV5hxqJYP327diP",
+	"WDB1SiEQzIXT8RAICluqXmJzXHZhpN5CMnWJfbXxg4LfmOcXFDMMj0SY6SG3OybN7OXDANRLh37QL21e",
+	"2BNfKbCzOZVeNsRCjvGShFzXho4eOk67xPl37iLWnljjDsLBUdxztyH6EVzxv2CW0Zauin7Nh0MPs0So",
+	"ol9EAS3uFD6Jvag3Jdc66aJozC70Pni74b6TrCVB3V71tPSzqe9tG6edxE7FoV5VqxX9XLqP70665ajt",
+	"+6JiyMXD7UePOJl/Qk4/Ca8md8Ki4/reuRvU1Wi+ApWM5RxDMXMubHAG+y8m6fBSFoW5OO5uyzxMag9x",
+	"inqo0J88+OrB1/e/fPBVe6X+3jVhx0qSpSrYVdbU/1c3ZslHkdSNLPOhj0kIqfk8zaH0dM76T9e/v69f",
+	"fs8TTjOdRq5be7ycjjqMsbvbknqdmwo6ypkP14xi4WSf5N3fzdismqrkZpXigilFzCNfKJB7oxNg652i",
+	"l304Hx062kvlutnbS/kQlMJJO8w3WK41bzVswtCd7AhD0Bmz3oft2NXxoYUfbGpB71OxW/NzPDFPoQ8E",
+	"yfV5qAI7nBRnVWOOqO2U55qs1ZtXFXStGuxsGNlDpxzlfzzKuVal74yUOvPzUkYZ11xfEArHHOLWU5c9",
+	"MU0rNuY6LqxH5Nhu9Nhg6EhH88tKPMYB9iJe38T1bXskOqYJ/olRgE+bpFW1dyZ1DA0R0520mBUVFU1r",
+	"letSLkqmEiBVLlu+a2Ohfc4bd4X1bRS6tQzud8k80aCs3dnOi7Pi+/b463ahuZus/W6xEAruXnCJSlFJ",
+	"WWwbxhnvtQym/cMbbbc/l22AxuHwNTrwO/fsxBm3JPTiA4SL3UzItkRjCN12TUv+ZOjh6eT70KaLZUvJ",
+	"MNJZxhn5kOWP5Z60MBPYdi7VTXlkH1ucdRdCJbOSXjOytA7ZDuO6fIo0iXwixIyRnBX8hpUYneB3y1l3",
+	"84YtAESAHgPaW3q/GCDquQbRWEN9m2N6vEhrhjE/Qtg592V+jD5qs8Zdjrk7X2HMcDzq3dUixcamSOzU",
+	"yQATNIiDkyiPn43WuK8u+szgqJg3yhFe01JzWm9sB1K4aNAfsZtW9AK7rQDnENo6WXMg+EfQdZIckWUl",
+	"S+zREfpQY02BYjpVlmcMSiwy3ywlOPh1BIcIvv+klmk5ts/U7mDIudZjsIb6VRom0m5MIY1PcBbsZn0W",
+	"xwHn+m+ziz1tnRv3m/0GaH3CXThMempBz7sr0x8TtthT1ptUzOZeQOyDflmJo3RPB9PcGmANkTOueebK",
+	"klw/AgekNxgOZlVxfVSjhqZ8mhjjDGCHJcnlEHMmQbK9d5vcAHzThhhilBBX35Yszj2slVvm8T6m31ca",
+	"gervRJLPavDtSLzGH20W7He0uzH3HCvPgARP+HyeEGj1GOIJIoMnBjcTUveDuD8wXmQ1dnMEOPGT9ALc",
+	"0IInkS0awy34i3qAzxMtLLdlI09yM7k1fRZXE0y2oTVFY3FhJlVbBhYkOdHc90NyigxgP/u+RbZS3oJ5",
+	"eCOuqwtJ6adK8xXKngT73D3of6oDezrHWK0X7u9Q8LikapnGJlSYaolbbaxawJPABEy7w5XQvLA77He3",
+	"h99uXbT77XbQV3mp9EUMCOM4C03NLdPgt4Um8nlJ5/rSp29cRMh6xuCFbLEAL40X5SUxF7x51PyXlFUt",
+	"r8Y5D6OLp1EfEGzzMlRpn6xc/DnbeCcJYoOsqKALhniBsy0xwgEbUCT9vqe+DU7iIG2BB1CarZMWplwz",
+	"EQrE8V8eNcRZ7e/6NLb6hI5aWEWyL1YfD26Dfufzk7xja11QAWdgJivtfS94ROC8xHBKCb2QrtZFn57X",
+	"4X55BT89oDYkapvwy9YI6ynczy1+ChBe3T0TfSt+Yho1w7fRa6aezufJehC6XhfbC4tGt6hKmygIEhq+",
+	"c9nyXsjlkC4IagK4EC9IBHgH3kQq2GboS0z8D9H3DTYIo4BEAUF963tUCNtow8lSDNNzsseyjt+3oNzl",
+	"R+fy0sjXi5DO70QuTHwnx7dwirxNmYetS+4MnKU++/EtzhwStGkpXJvyvtv6M/72IGg/KK87MYyg3UZX",
+	"S8wNu+quE+Mh/NEp5hFUi1qsw5IsLgV3MiCiSe1Os+qh1R7aoiQJSidw3Gd8UclKHcDoyZwmAhoAXUG3",
+	"GcVuWIkV/B3uGmohoa4glo3ivkuAprkYNK50tTAD5kSZg+BKFGZbyCDpOEXcykO08FrZ8aGhzipItS6g",
+	"NYPqgLEabw0V2FLAalnwcS88pQPATXAhu+AQUL0StnixK2CTQ3s7xHgr5uQfvGchiZAbh6186piUrSCR",
+	"nSNTXHhDumUVuQRdeU2VIiu6XhvxLEsCPwWYgSGRGOLb0K3hJ1n2iAlFiBht8KNVKcygNlCWyTVnUB7h",
+	"seoc0wTQyq7hufai7YZzirSOStTRGdf9nY3t5n4uuXZ76y3mBdOXeOVxRQBJuzOvHkR9OiJCiD4wdVyI",
+	"zV8FVmCF4YKEqZEoBOQiPJAgXIbRRVCPytW3NvB7Da7Rxuv2JPyBW+l07qB0054/uUvIquy/dx3MdQPy",
+	"wm7CTmMtSx3q0zHRDg8FPrHM4dmlJ0zdEUCyHbHTnCq4ZxsitKyroNkpnsHBD22tn3Q/WMb2fvXGAnA9",
+	"6ze8KIwYb4SgmAeVr7863o5GnLhpnmlVwwov62j/cUBGbtTB/AU3FNfmFvKGNPeYpZoVxZ8DYs8GxuP+",
+	"7RZvzyw07MMBjnFGTIJl8poFDXqKkeerNcRYjIB+H0vsmlgPxzBcC0Lq92bWdFakHTVRg4uTnNS9yto8",
+	"3au8rflDLRpWQx+mgD5MM81vIApFK4Xw5/UgnvmkzJb8pinjIbygUj1wDPd0n4760hNG8+8xDahzu6aW",
+	"rPy2dMOyauprUAXwY493DMij7IPuHi04dZ+CPlHR3u4geH4PGqIBkSqUGh2OhAYTfldn2t3uXRdKzOVa",
+	"p1F5QUdHRxMErkMCDhGM5anOUku553A+iIPkgSE+JjMQOikOtu21Y8Chl/5DO6e0277pgIUN+ZgEYXRp",
+	"RTtoSYBaSsAdptByhF4RtoGcr9zdH7Fjpa3lCKclGOJ471Ikc+z8kpuNXWNZ/oNv2lrfwdDMtaFfL820",
+	"tdL3Y4hRr9Nk3w/l3g5O61F7wO536Jgq9DJ9q7h5Ht4SHKTWONRSKB6mti63ii5Nhuv7dbJGrKl2uPUe",
+	"qZYPkjxUzaK9PUmTXFmt00a1vSiws46cz/vBw0WSZbfHBwo2aH+7KBnLL7GAjdso6FKi94A1Nawv5ap7",
+	"xLag2XVSxML6rMQH1IS5LDNone/99BDeySXDyCctCrm59BBLH3QICDntvGRzo43U0enqcUjsAt+Qzuiv",
+	"zyNVV39/udc0WC8Jbv8e6WS71Ce5nZVcHuyC+SM+FZ2OLt13a6C9d2fqfizSeIx1ryPsrgbf2Bhm0UnS",
+	"uNXXjreZQMlr8j6+tsxXPwnNi64LTc/az9YdWPfWIBr81ofTdEg2BbylE/RDviqKuKOSWlqHfHDvFWyu",
+	"wdfJBKpGJ+pL3LlY+5i+6OZssoSmPhVyM91FXPUNsADh3UifM7sp745uuB5v2I+hOeyOWtnWRL3fOZtX",
+	"RfGDu/h3IWwQiBSuPmubYN+6DdGsXCnErTEfQQvkqDlKs56S1INq2VNhVPSzdIYc6aDdPJeblla39Wlk",
+	"csUgI9XMB3z2tSntc6351esk97x24Z/E0tr5BDazpk35dcRvjPexUZ0y3LUPzbfHXAVV+tVWZEemGqTC",
+	"mHhkLmrduEChEJJkco3BK66I3LCcCJuy606X2oqM1dsV1XDBfMWKb2KErzt8CP1K/cybadZELWsDpopr",
+	"n2lFzGiuzYlFgsX1J7p8+QwEKrZkJRsalxZ0cRBglUZuou7WwQt4vsks//QFYGb8qwX7QaU9r4Vt6Epk",
+	"kRtzEsOqK+xD1PEV66UFOqwP72r6bMqmoT8SD5ojwsIwumQBmhF52ByHS2LjLa5TAxXboEo7D2yiIZN9",
+	"I7BeyejKJt/U7/FdFIeW6NdsS8AxkurjG+AUu8SE8RR1e9gdya7Os1CQ18lpDAf/iOBcX5HxrhHVuIdr",
+	"OkgCx2fhCMadX+AYxdyOZzo1h9dMUHGaeq2creQ+9/xAc+gCNDUUM9cGydnNNG3i7WWvaib6FbKUbNEU",
+	"dVFFtUiC6C1lqRFxCcQndiNnatSpV4d3SKtKGVZocDsbmv13sgD42dXzK8zKI9/wwpxOghqewsQxZyK5",
+	"bsFmngJaRxmTlevRp6wIMSSL3aELmznlVmM3vZ4d1VbqgezWDcZ5H5E47avvhWFY34q+8Id76/lJ5DJh",
+	"u67XBW9yZbp08H0HK2Nrldbs8DaYjMedNVUzsX+xdbK479p83oaHXe7mHDks4iNyJgKOvUVcbBoH8SJP",
+	"RgAPQJnMlS0ayrZr+UJQH19IeQ0e5lGHPoB236M3xGIZ6O4z+sKK3da/a2Cwf9n92nEppXFRQ3PKCCO8",
+	"pSvlSeApOzqq9mArHbZuU6zdrP5IQNwmNBqHm2VLAhFWj+S8G2hsXm5fujBbG7Y2oNMa1klfdOmSkGCq",
+	"Gpv80rkVfXa5P5crecNygjlUuyIsgb7VVBeZmbuEC6uSAlXKSoBaKdfohu2AANMXz7YBQwvxfOPjB9Ob",
+	"I0porU/kwV2qevrH9vnOBcZ3c5a2bXEabMH9oWvSJ20AVGQi707Oen5ct/Cyr6Pt1mC21Ee6Gm0+EQ6B",
+	"69rJVovKSh3xujhOn9At7lBCtvcLVz0TNxIqFhs8OswF7k+y5TDcoSn9AA/dQkNloW399Kk3djekxnwP",
+	"Z3zl0VsDs2/cnL6xhDJqONl62bvn6hpJw6blVNPHBVWqBfqw63E6JTBhY1injvYXph8m22VrUCNr3JtU",
+	"isVdmL23ZFqXbMWrVWOBfy+xdVq8yK6GesOOhRyoA8IvEKFT/AiGbdxQX23XKm2kYPsZMT7w4w+gl4Vx",
+	"BkxQbeFmfNd0k/4IjQPufl+2nNp+orUlve1TSt078mVK0fe6YVSvu6gjUvTnY3cdHOZnX2cZyaSel8jt",
+	"cPDv4K6oc8hCdmwd3ITZ4htqLWT6zZI77+Jp0DMjD8L9pLW1dmdh1012zQiFwBfkOnr0byn08m7Nd35m",
+	"s6WU11das1XKkOwDzsw+ZKxMeQ8AzZctOJR7uslTgCb9QpGZPFS4vuJFwRXLpOh89bYBj6+xrLq96UyI",
+	"JblnQjJbultMgCKHRNZ4zn648PJArpZteYKBjBRAPG6YSq+QiRzahu2Iks3yOilK3OONdxy7sahD+/sK",
+	"X0EbkVDLapN4v1AXZIMLOeNpBB34dR8/8p4XeLPM015g9kFbrj4OuSgwyV4XLkQtoEoTuw0EC5fbuVgx",
+	"rYtPieG5wzQhP7YhLGpdCrgQOI2IK3Fhkyo2gNseXxeJQ+C+OiRtwXXs+XKH5xyH2cECX0RIo47hd7c2",
+	"JmzinHU4Xc/Et2YtPc+YEVvNGXIuR6PxrP11NP86mp/+aJa8R5f0HV0gZTX8qY+6PZNu2R1O/gmqD3dv",
+	"6s+iAjHJjvuAP3ByLsiC3zBBqvVlAMtb0S322OMaRN1+G6wQ+vbZGAHgIxUFtXN6GsvHu0ad7U8aenr4",
+	"iV0lobaYIEquGKZTwElcANZRKavFspbw0bG1N+ZXvHIu8f1ehhf70msjy+udGuUjQdqbbpjmqqYiR1xN",
+	"n1FanzF8DDnZ7lax3dP4QrA85Jph+YNLUHF9SYZES3nEunYroO4qkh2/eZFshk0FGs3HxnYBeaWGhJJ/",
+	"Epu4xwTm5lCXlArGDlFyRJ5LwS7gi5lN4Zubg2uOzBTSA7jeTuF2npaVGDlckGm/xPqqLA7ZwncJ9Zvh",
+	"HWESBVA7jLLD6fVzttPr2p/P9syAnb06ndj20uZQGRgM3mFqf2j2QnMCiq2IfNfQBr/u2O351gMtLS1v",
+	"1uNyx6RTJA/s3jnNuaIzuLZmW/LKphUNiWJQkGyxJZroM/Q/73JF/cz18oSQ1n9dVv8zL6uG6sV/s5LP",
+	"OcS7cZpQhKNG5BVUL9qpZWx0dB3tXzfgn/MGbK0YtZv2kimbCtDDNa3Sp9kam7itB7i8MboFQ7dNWGp6",
+	"RC98ecPKgq6/k1Wpapk15w+Gic7MyzhRu36WF9Jwr4CjxMXC5orYbolffh31ThwnWaNpYQq2InEFlP7z",
+	"/uA+OwUE7qUoLqqS6+0rc4hdRiG33b130lcFufrxGblm2yGZquK94cH3eNTuf0myJS1pplkJWw4yAUxT",
+	"RktwIthXL7VeY7hJNUNh5lQtZ5KW+ReK2AdHBJJ2SkzQUi5XxxaiyJIb+QCQZfQa04m4GS2T8pr7avuL",
+	"gUsMfu/eH44+rvr2FhC45ons4qfGto0q5nU8UygCx4zGXDKFoO8gfOhKjUguM3WPrvlolRP2YV1QLlAS",
+	"Z1KYc8IlNMs2FjFdsEvzT8gVvngr3ooz8s9/XlXmstE8A67/5z8vyPQKWpTy3+CTC/INUJq4jRmNRlO8",
+	"h2i0bzZVL0FggqTyhH0rSEzbEXlKsyXxQWVIDsYlrFm54jgG10B/Rf4+/XAWPp/+4xIp4LjNkEHRrSKb",
+	"Jc+WpJQF9gyCl2bSXAzWHTDC5T/L1T//iZ9Rsi7ZnH/ATbCj4HZsMWX571N1k72fDuEGwP+y7P30HyNy",
+	"5UOXsozxDjIqyAxb4QLAH9fKTIXn5jn8G/OmcTbGYDDzMWsl04KvuJ6Sv0+IlsTorIQVipHzh//AaygD",
+	"F8oUnabofSPTj8YCGJLgYhkS62G5ndq3AKy0eY1h6ynke+Lu37Meqv/4RUkxvSDTTOZsisUdRtuEFy2p",
+	"stw0JFNEVJ/aTQMcUJB7W0ROti98LIWrzDIMhpXSMIy9Suzsleer6dPXdDG9xFw6ACN1DDB9Nj/7wRgv",
+	"U/L3B+dfu6qzIXkwOffIOxyoLKQm+N5QK/SPEYxgLns3zAL6o98fP7CzfQmNSLlYmLmGZAebzwf3YKTD",
+	"wlaZGT/L2WottVnk2b/YdnoZpMg129q3BNxD3C5oqCTgTDAA8YTjff6ALM1F4rlixQ1bXJDpS6rZ98gW",
+	"wAL+77MfZcGz7dTwba209JLM2FaKHACJoFTvwfkjpPP0JdPl9uxqrlmJvIHp00OypiXFVAl4jW0577Og",
+	"DWELrjTLiWve5PM8ufCydESehZ0VbGNWqsAlR9drRsshoYWScB4EMaaOI/UF4QshHUbsVlYOlPBayM3o",
+	"rYDavYwJrFHiuZFfc85Kc5esabZkZ+ejcZDN0WfmgnC9rAf/YmwdbYlLTMVmYlwgvJNNFIH2VzOplyTn",
+	"pe0mhAfPHHHoeOnqGDC9eOBsukhhuhhMRmOchVwzQdd8cDG4P5rAZNfUAmjcM2L2N8gcQH3b8+CzfHAx",
+	"wG/NRazWUii8Ws/HY1vDpO1drtkHfQ/uAzC0P1gAt4G8drcoTXnI97DEn2mLtFvHRUjp635GDhC8pggM",
+	"Lt68i6n/RDoxX8qMKQU41f8JkLYLZbSLH5imGL2+B9CdzSSxX0PvKOrSHd98HADqAaSY2JY7uqz2spyf",
+	"B9GVLVl2jecWWD7gJ6zA5PO3/68VK7eBwW5YOZNQyNRM2He/545lVMCGPRzf7/iSN2fvABV+RhWzoai3",
+	"wndjOGYCQmokpXllfCkDlX2469Rs9Zh6bcELogauupkYzensmmFCdMNpU/oKNDi1z1+p2YZH7oFgBrSp",
+	"Aw+6aMlhHokv61+sye430bkW39TcOoPz8fmXZ5PJ2fn91+NHF+PxxXj83zWL7mJQqfL9+MtHm/u//Daf",
+	"T8rxeDwZPxjb/y1qmNAXoioK9IQMrtm2/WcFVfpbWRnBfP7h//5mP/lJ7c9sMg4zcwnSbF3I7QqDcCW7",
+	"kdf4M5wAanN77d7eRdJ2Ygjqg1rWbIvjWGak25i127wQyAXg0k3w/BVoRETOzWWPtwXU4Ja5RzbmJVnR",
+	"a2PSEWOLmOegMlex4sZ6eRKwT0efD38irI6uhsQSEe9hLrKiwpZ77my4Jw0VYzUbt1qNAGUBumWlmr5M",
+	"r9l26hZu9RuOIt4oQLZ8hzzDvIO6cwhu0mu21jFgcv0kIr/iLvQ+ipFyBsbYOzRkmdLf2PSI7ocsxZ5N",
+	"3NiZu56zzVVkKAYr21xZt3tyYdJvyn8ScQBwrgNnSL6txuP72f0xKanI5Soy9IEbvrQKN9wW5pzA8+yg",
+	"VMEJnU6GdN3Bx5bG0S7uOyCuGaQQLhnNbU2GMXSahraP3YNnboeD72XmfVNtz/vn7CzuJD5+sAaOFQ49",
+	"xAXLOfqC4pv23kd0iNyiAAGU3qSvBmSGIhtZ6qXvSeG9MxbDCo4wkQLEitJGybACyFzcQ7KiJRQ+Kif7",
+	"9uUKfnGsXJmDEZm6uh+0LstP5+4b9BKGussWDdO6z4Lpo8liDOxG0ow/S+n15xQ7n07emBHvIxu3s+Vz",
+	"qX+QubHA8xOw8wvBglsxxhQKSsQxKks//hWOrO+c+Kpyrs90STFo12wrmOdew2Of3FwYNjcPpmTFVjOj",
+	"epaOB1KGKwKdv4E643c1I+9Aeer+u6+EbUVKVJUtjcSduv5RADXI8il4if2n04ZA3MGpcinuONe4yTLV",
+	"iOaYaV+N3PJ6VUGEo/f724bkImP1AbvFtfbCCB+yolL8hh1YAxQWH/HC01mnNHOAQpYXYiBsTDAEkXxQ",
+	"kiOc7wB5PXL45ZR8L28YVKncQqFDo7GZM23PtO9lYIPSLtmi1rfAfWczMm59Hfzg0fzrL/Px15Ovv36Q",
+	"fZV/+fARPZ8zSsfZw4c0H08e0vuz+YP5ZHY+G8++Pj/P8snD/Mts8nA2no/HdPy12bT14GIweXQ+Go/O",
+	"RxMspLvhslLf4SsG3mqxmsuv7eRR7NfBxeTcSFdbKzZQN1nbb05rMRtZeNhgZkKX/E4eRn93QFb7msl1",
+	"4SzKrSI5z4dEsI3RFF1zRn99mCkm7g4Q9/by2L8BLm5YyedY7ZI0hZ9LzcjUXKdTkhtDlxWKgV2LPuOt",
+	"rCK/cUE1QAZS7fVcGwvm2uJjGQ1BY/ixfufgTGq3zt0O6ayU10wEZcXuDvLR0jZUOB3LWxYF8A1ZMG/v",
+	"9uCwl2wtyySPecRC63KUlTiJxv3Y2aTGZuXCVYohDCTwCSnk4jg2m1X5gul2h+Q39pnTCeSVrMwvBg/H",
+	"49F4XMv9CJJzPHk9jiQniOhZlbfLICuSQ4zbZbF5+VIyii2hHo7rzrvObID0aJQ0kNIDFIPmp9g98kTC",
+	"hloUTAvsmklIMyMrWRMzFhQrwQEcsRsO+dZ8mQyZ4lJGlmpTaC+izDsfjofkq4cgXybjMVmzMjM/kHPC",
+	"9RADHOhqs/WY5GcIAsJmTNFpB5daAJamJXsr8BY0L4hGxSBcykGHe/GHOuj2uXmfCXvy1nM4oad3zP0p",
+	"D14/0jSZnpZPPzNv1yumoa+zZeLDB1hFQMR1j5eVOfc+4j92HF71s4OfH3t2ejmh0P+O5fWncD6tJOTO",
+	"3I1kzR4oT5O7XXV/HbQ2N88JXDY99n//zuvpnHH0eAdZE1jHUGcc7AN3kvPU5RJasXLBzmAu/9HGfF8j",
+	"8/XceKzV6HT9/HUq6qeCUIX5YETIzR95RBCT8VRXi0PpPVOaaq40z2KDIZk17duuASweJmpB6tOaikty",
+	"f0xyugUYdyE3mEcX9QFXFGqzyZbR0qm3+7bogmnXSupVmFff0/cteKls76zBX84zZ5dvf4SSVoBkmW1f",
+	"Vubjry1okSFrywOx9+scunUjvjZmSMyx3SakjUQ9HwdKy+z6fcFuWIGdVkFUPHKAlxcxRo7hKaiP8thA",
+	"hzxNO8BA5lJgQstye6a2IgPZ6wdFjkUXhLxhpa5K/NvwFi/d3GF+4O5yKGBvzCJKNi8lRGI2tGRLWSl2",
+	"ls/MeduYdb65P/z6HVwl4DeCsWxLbiBlyqe4Nw1DUZa/ctAvDx+Mx2ZIW8hgqT8+O39Q8z0qXVLNFuBe",
+	"id/6dX38sX/S7GRBlYamwT9zoWwQIMx2Z17R71ZUVLQAwlpoySaXaGoxnaPg+wKgQUAH0XUKPfQ7uSFy",
+	"rplwCZsk5wpaNA0JhYadmyXV6H3bLBn0jjZ0U5Dau5RFnAcTGuLtC2WbJVp32tQavze6beI+e58+NNRb",
+	"zDbHknDNByQjPvSuNVXwgDDXVO8I866sxg4ODkKrX9zmdAGPGbRTmNwftkpYe44hiD1IillQvbJ50S5Y",
+	"UVw2ZNhN/jsUhNmIAmInm3+0j4tPvnb5zf/66WyCdpksbuL4dskUnGQb7T7RjWCkaW4lZXtAx5jSuVcz",
+	"FUN3dhMtHJ5c/XYYDm4wZXhybhjrk7ywdjfZ1z2Ca8MGmeACTAnxWF8eDjZcCOaCM6cM4LgTdjiG4wXg",
+	"SdzrbrDGsM3xAvreR/fP20ZZHemxnyTzpZ0m/tV/XPpF1ASkP8X7m/Nhxe9atuvCChqswD76DU0e9v/i",
+	"N4ywDzTTxZZIAVw9NRJnSv4e9WPaLKVy1QEbLtQ/hmQKf03J3+2vtrIqidyIISAh+TxbW7TlDvP0rfh7",
+	"Ac7GsioYQdn/D+eUD0VOUFVnFRVMHIvw1CkxM7RQ6qBsQmgR4f5TPnpLwzuwN0zrxRrLYrsoGnXPfvjl",
+	"XTz8/v56bJR+LK1bUmyRz3O2K8w7C7wnltA9nC3dD/MdD+YT4BBsp9zndAbR7A5QJBRtneJBvdU/90ck",
+	"NZkTxwW2mwJnhkLrAdvbsA/rAvrO29uun4LZCYQlEKCGPRCDsKRnDdPlivieR19gq7MDqrR//N0dS4o6",
+	"l4ssWXadzrCcuAzL0MANJOiiZOrXosFjuJOdiWqrFJ08hjtqWKyqYqG8bTwOjL+mSm2M+vouUjSd3uke",
+	"w4WiDh60ysFwsISbYJDPRpYoo0yuIliKwZLRQi/No+hQbl3lJ6o7CczXSQ0TvjjxhKHuugSIpI7/NCl3",
+	"3LcHgtvPfIc/AMS7hKZQ0wvNlJ7aJjBUjwgiVxC3r7YfD7ZOb2qZnopQh2n/oVHqxgOVPgdHs/MwHJKL",
+	"wd8+/nz18ul3L3569fT9j1evXv384uWTW8PeCqpn0fXWp2glIuYnKVwJgglP9Z9SDJ1Q+PTfrSCtKmHJ",
+	"1Vte9ZdFTV69cOo/zzqXaAFHSbrdMI37AgwZ+0eHTIC7yKjeJSkRXsUJMwOewEJqFHU5jh4so1JM3YHM",
+	"wzb7/Xj6nbR25S/N6u6alTF4v9kidnDNJ/juk0uxYQy5ZtPigItD48rPrbjmjhLuDl4eT/U4cWNXl4Vc",
+	"CgJfXwRlr4Y9skJgI5ZDyR/CiDgULSmYQgxqUkJukiLUDTMiV7Y7Wx5R4a2A0KEiVBF/haacJ8ipJxPN",
+	"J0gsiU+iP3LnuwqFLK36dHvEEfl0ySefh253KkF43iQJO2htcbTBy7vzTyLv/nwJM7+HQnYv6gGfTKK5",
+	"Utcqass/Ij8D8BFHHKsbVm4RLciOMyRSFNuoB/r5eAzoS3ibzEOXWluc1+Z0exE1xz6JtydK+FgwYV4c",
+	"Ra8cnt11BecFqpwuADbGgoHSWVHL4cpfiGLrP7A+KnjeiDko+X8Dw73zg6+rWcGz0U74s5QbNbg4t6kT",
+	"J/OfIPnaigPsprkyDtej80QVAhYCDnutY1uEP+7ePXAOwOdyZICldrkn/Twv1kwoKEYAiacC2qENrjis",
+	"MMCzKwq5sQh8hnZEMObaiTukLl+9iZU95MoNBANjpEShLCOAVBccsrQoLskUZLADdYVbAAHUsAy1figN",
+	"aWp3///3DQNzNbjrD7AYSmmUqFdMG8nnnWy/u/GABfx/DjcHSvQdTvwD783X5fbTXJqy7BQlkuUp69IK",
+	"ThVCJbgDYGaeYQdFww8ix8aO6DYxH2q5mintGvtrH+B6M8jyzHb5M0x3pku+wD40mq+Y0nS1do3N3w0H",
+	"i4qWVGgG/AbQjPyGQWg4YxeQE7WGQ0gAvME3fbZJszWH7ZuPg1xmFmqOyJLQPC+ZChcOK28QXM7WM7vb",
+	"Fk/nEmvJ6tp3wON2F69Ny/nOPH1bg0R7ba5shalcPyIZX/2f7z3cWwxaGL4OOayR6PkUgQ1Ztt3Ngfkg",
+	"oIHBsxOckiUjhthAFZcxqKPr2r6X5fvnx3B4l6t67/j4q1aWh5JPrNy/c37/X+fnz3V+ep+NAxeQLE9Y",
+	"yerHRF3Lo5vm8vhDcLS+CniI7giV5kI6E1KzA3cQPPgcnvv9MxVeoM0XB/5tqdOBeL996o/KTnVVQFE9",
+	"0PnoIVQDWdRmwOKw/kebax4hJ2XlATXTrm9wMZjxA7mrrh+qyyS1muiLSkOIG2tW9JKD0HL6IDSb3U2K",
+	"RMQE7FJSS98cP6zph7NOmFFJZJHTXoeedzvE+eFZAgfiJPH9aLzGpMvOBX2JU3vvY+aX1373+ccGR+Vb",
+	"hZ+fyFkeKPP71DbGK3h3iJIXOVeZucCPMdnjF7WkZuyh6uG9gC7zubks8Mret5jt5GpbeqTD/I5phn8o",
+	"G0FmabU2F2xgJlQ2sT2mJlypqqZqdmCwuo3WyCEw9Cfjj5+XEtJuNqVZE3fAz7ggwjXgMi6YVgG0ESX8",
+	"JaECKhHdFYkE4coSCQsU55BAq8ia8gRyI7zkfzp3ubSFiLWwEu6uzNTsDH+myRplAv7aoRVRsZ3JHOAt",
+	"qbpm2GlpTQEHcYguEgu9aL3i8P8j8gJ2VZaKLIzJYMOqTdrdp4C9OX/oyp/rCk8NK9IoEF+djb88uz9+",
+	"fX4eFAiY9G7J9MOEN648UDJdsLkZY/K1nUzNDyetBjQn98lzeeMQzzZcL/OSbjxiUw/YHKRnq2ccsWOw",
+	"gZr2SsEJVQ7vAtZMmL03EtES9A6qR85oflYwrVl5tihltW43G54wmn8PT/8XPnzHmuUTJuZCZvNgtVW/",
+	"FiOoM3hvCwBCRe79r4YD35RicDGQlYbqsVLptkBiQdPfP7Tf2/Zzlv2g/w1XREuJjavmtuNPJotqZd3A",
+	"Jyv0SlRInVTX3tnwtiOA7OPOQLk46SF4YS5Aw6wEmVWR2ZZkgJIQmP9J9H3XeqfoAHRl/T9pVerp6kXD",
+	"UrtVjCIXnhLq05zmP8rIb5UkO5Wn+9IE9IOLj7f4r70aVbTWD4ocuAbz4tcuKPGuvLRJTI2PFVPSQWGu",
+	"S5lXGFiXa0jvUazEkqhtIRHoUF1Xfi63R9fNAhTDyathd4pEk1WlDrvxk1UnhEN12GsRC7rTZJiG8Rq9",
+	"FneVnvc+5n6JrZ6LQImjPBfRz0/juYiofSw5+nsv4lU0J/l9K8vI/NvQElqSYFsUmxsDHflCasAXisiN",
+	"7Q04hBwlQab2nE4vCcWfeRtywW+YiPo4QZ5ODm3hBAoGVpJMliWEeCCbx/aNIyXLS/frLZpShAulDd0c",
+	"YHSUsrCU0DCNKhQ3NM4SIkrzosBH3grXZwxTGKKnuCKKCRh1RTYurwi73dmwyH5ZKNSk2jP9DyvhyjJk",
+	"ccdlovhu3Fqf/9ilWtTI+hpb37FY9FRpjy6B6eOArQC8eUBz+r9qyQJHCLC+mY6/43l+jHvroTgM+/+K",
+	"ATbsMNfxeBuZ4ASwZfTDQu8uTsZdedAIbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2HX7O1bvQ53oVr",
+	"P2W98hUBK9rqDt2Z1O7An5I5wb9JrWAh1fpTs6N78lOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80",
+	"twlSruEV07pwdftwTy2wASJ0vsdLAS5EfI/rZOo6EKb61gAZPhWn11jq/HdmKUxiijQYpMrvxFlXBb9m",
+	"n1Da+QCxbTxqFf1hSIPMiTHXkNlcZ38Lu0cejscEwvWar1gjW+AaPjFH9BGAqFUNLu5/1VnqvXQ/SlgV",
+	"38kNZlxDa+6Ss/x0DfOA+4oCj2PNOxPvGrhpTsqXXGUlW1OR8QNpDk9qT36GYGIi4wWnrkr0AKhYePh3",
+	"BBcLJN46b9EJEy6U4gvB8tcSXQk1UDDn0cZUK4se+OBsMj6bnNdwWK3TJtTP7HlxUIvK2ODibDwaTwKk",
+	"mA18OI+Myjq1WYkGHA6Ap8XimcD6Z6mXibQN6yYJO2gEVCa6wIx1AyRTsqjsuD090B5LDN1Nk/vj2Iny",
+	"a8Wz65mU1yqC5no0evTIcBn+gov3k7rfpeRrFgGHWQjIupvGJYo9e/7vM9jX8Xjy6bAjIi4+7J6Zc5Fz",
+	"sVBDUomVsYVYyLSnK2PdGgv1ZPlmOc8h9k3zvK40vqxzTFefTSwT730Mf25vL+YFJmD3vs/DILULvS6R",
+	"zejfyvIlg/n8GcwNlC8gXWgGLgwuFmea0VUcVUQhcLbiamXD4P256tvCpa2fwiqJyX1nJvueUbBLIk4g",
+	"WkLn/pnMt30YrhlCqY3r7oBX1sR4u12GIheS6xBkrWQnGL2ziea/VEqvwJIpGfbahdIFgCtDoJgGtLB4",
+	"Nn8K9vZL8Rdb7SYoZQWS7Cy6sI5h7pdh0D8ni7+iW1sYXePyYG2iWbmUm9NwO3Sgac4LeQV52GdgLeOj",
+	"IzI1Ss8UUkLI40JW+VP4gkxGY8LEDSvkmg0JjjPDpJ9cZsq+arSCqq4SimRsfr5cMUVmNLsG9n0rpt9T",
+	"pc9g2LNnT6aYbQRuWq6JWRXLL+10AufP0QO9lFU5IoBRTyYPiULIY0iFXsFRUUu5ievUdMno6q0o+A1T",
+	"eNTwI/ug9w5fs+3/n723YW7bxvaHvwpG0ztt96FlSbbzIs8z93HzcpO7bZMbp83zb+xbQSQkcUUBKkFa",
+	"0Xr93f+Dcw5AUiL1SsVxNjs7U0uhSBDAOTivvx9TsSVhnPA504Iiv8I8wQw9lCx7pKMIj5Qxqxj3faF1",
+	"WVAWH4jTuCyOC3b3fCq0I9GcxmIQfoJBkL3hZWSNcSqbg1CGeuSYGs1Xf+ttibFmrPIKiLUpN46P+en/",
+	"fuRH//zz+v/54eqqSX/++Dfz4erqbz/+53fL+OleY8I/vcYbnbXK4Ndq81Aw0a9pC2d1erHwRXgjMhhk",
+	"bN3KJqCwDwszkH/x1tHT69u212ndHeX+/m4nyPhEfEpQUo5wVxQUZSMMuuzxKTgOVxIu67L8Ml9JI5xd",
+	"dnvV0FPh0564anSvGu1m66rhXTXCAD7au5ivtEpjX8DXRidYVIzj1SY3/NS8IfwwEDdNPZd+FErRzA+p",
+	"edPGK8MJXlmW9YUrzNBpKtxtF88Nd+FVo3t71YhTfLk4letGClY7XKxT3xciEMFV4+7uSoJAVvugFUjn",
+	"Zm1qM5xHfDoVktJg7mNOw5NuKCGUoLUqWs6Qn6pU6o5Drx/zsWA/9DQfiGT+fhQLbX7Z+xETXHjSiCho",
+	"ogLHy47gV81JwIwK4aHE8Cm0XpUX+b2C0XzlpSjmJesPK6wLCIzA+W9DoQk4/qMo2Mzxp+YwrwF18HCz",
+	"rIyitJl/JQZ5q4BBbgbE4BGELxgLqGHIAWofumZioQE6UQmP7EwdyDU3W2C9Tw6iVQ8/AuSpK4okUOi2",
+	"UhjHt+Y/KysiXiGrwvZWMvywniqIBWaHDV90+8IHHPJ1yQwdUw5/ZUT3lYiCZ3TdwXVfjYHMvoZfkDA4",
+	"BmVHWQAoNXy5O//M/B+6rxyzcvabNvCNZEn+3N28xYoso9NWaZliMVmxzmvzQGOywHkwG81zxAxsIKKI",
+	"DWI1AYrMRLEONCs/ffIf5+ys9R/g/USRmomg3jLWbNds0DJGlSQ1NU/bfl2Hy2UWAt7azPh6gdu30Kha",
+	"3rqxwJPpdtebVja7QA0OnU69hRKePuRxE/RME5W5ghAZR4oZr6K859y6aJ75p7EQ08yDHXG9WeUDvjbp",
+	"3C+o5AFxIAGifRJq8975I34ruud38Iobx2M6n+2kMetjBMCJhR7xKILwdl9sIQ2FNpyFTR0JQEqpfVe/",
+	"d+UMGB/JShcwdsjHUKVHlQ+UcB0J6TGtHEecTngksKJBUQxSyGGIxRC4kanwwXxGmJ9zEA/zekv1EViK",
+	"R7URZVsdJuOL2etkFYOvl04mImYx1MIIGYgtqnze0Rrf0e6+p838s0DFVdjQQ8UKWDJb7eRQ3oQJX080",
+	"8Dp33UOygnxfTJMCkuF6gCZbuTiMuS/+vyJi40LTGfz8pLXcURbKm7WN965af22Lewz8+1D0SfNTm6GS",
+	"Lex6QyW3WTzbdqziQMRZjHTCx9BwvP9ef51/GNR7YENzbqf/AjHcsr2O0d1NqNtR41GgBPuo5TgLK0+B",
+	"uBGer129GADZU/mPL86ZFjIAy0FRHrYc3T57o3tFt1+1vRc22hZo87mXOwgb+9coyF4jUWMBMvbHX+0/",
+	"xv/sBI/TF6o1fRS3+U8n/nPxcvgq/O/xz5Nf1du/3un36e+z/3/+R6vdOTk9e/T4yVPe9wMxGI7ChtdI",
+	"Y/OqoySZ6u7xsZ5LP4/Rllf0x3s/bZs+VrNIi5ujJMDvrsDUZ5hokMQFvLZ7gZ+H0QvGSRlspYCqDtvj",
+	"2+zDAuj88uSASgo1m6k4GTnDDrxaY+6BXZdTl8S3gfYB2YLM9idAYSxEzcuMtxs1LqqpzWDqc6tXI0z9",
+	"e+ifl/m7Gxduh/mvRqNf9bKtbyqqsYMdsV7EPZf3zMS8nphimF/OHcyELf23/EtfZ0KORYJVaRszFwCL",
+	"ZFOa01hAYn6iZDLKByzSqTEpAp4I29fslZvmtirxXmC1HNZESEYRhPLXVI9umZWhd8x1B5cMBCZVEw+g",
+	"m0w/UloEHqF/Uc44xDoD5JVeW+hqtkdpgWtfqUhwWW8F6nQaqxseOSUC489DsU+m6Rok8jLF02oXSlQt",
+	"lksBW6wcasOIJgLVrL9wEEoehf/MD3gQcUvFA+pqS6CxqYhDBcMUkPHC9+ksvg+sd/a6mFGKV0xAEk7E",
+	"H0qaZfzt/TNoIeaJeEbdVBYOW8Q2QVUEq8WQyEWSx86NBBY+0TcLCGiUucpN4pPmafkkuked1O3qGSHa",
+	"yM8Dic70dBTKegLUr92tKd+Fy7s3opn9Fuwq89ddNWA8aV8g/0NZcrYUi0QwFDED7y/UbKLMki7rXbQc",
+	"ADnvfklssoI7ErFv6gP2ahV64qOqJ/sjHg8zCFKoiZDka+TxiB5l50MSQo1RLjsGWekY5d6845nZ0eIT",
+	"QAd5nVaLuV0Eodfv8Jo7+2pRKDdK+qcAq+A1YEcR29if2a0bmdLMqcOp0mFiIRinMWXt59I/Kvxy8W1c",
+	"fm0u/dzwYdD/Loq6ctPkFPWWSniFkWxRSR8aeZFFi8v77wUOsQNCM7pZva48D44LqvJ2j0esCieCuICv",
+	"biOIfqoTBYkHwQNCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHhr3Y/mPYkkN6zdNxK21HnbAFk",
+	"rRxi1mqm/1IqmIVRREB7W0UtL7J69YNELatP50Xk25PdkW//K+a+YK/UdIodvtmRn92+2J9WagQsXrNk",
+	"BLTqNQIebWQEVM2QNQscfNI/UgA5p+P2O3N3I2DfPTIDYn0RqRlsHytPhIwYJuyH7x6Zq39sZifxNyNj",
+	"eyOjdVgjA/ryYJDtRpWx0V5tbLSWjI3WfRkbtudwB1vjrGZbI6NRzDciacbhAH9oXLEXQWBOTZxPlijG",
+	"0d2DvomEj0Hi1WCwBwjratvi+Db7sDKyDzErcDxpiJaDFZBa6ZwPmnloISxNymmx7zUzs10Wyp+oG5E7",
+	"3mrkqt2gTNTtvNqSALm9uZAE2Hj59jArNzCFZN6WWGGGLjIm1G+Hvk4sBriSvnBtlUxEWiD8sy41H4mD",
+	"fQ/U5kOYg8R3sNIY3IoWPQfxfAiT7xtjw46MDduzMVQysGSI255Vrg/tHPsQY845jx5OrZEISW+PgHoP",
+	"skD56YR2+rro6YTHYxEYU0FJsSpG+tzedE1P5EUf82CCS82mwaAyMaPiCU8KCRkh0wlwKQXmZPf1jZmE",
+	"/SBbza0KTXv/8fb5y6N284Q1m83Cw2k8RiIlh4EuAaBgQ6AZV7EPECfIQ3PWs+azZ2xwD6xiD2bLsxaz",
+	"h1rFs8rkKr6SmWHskVXrtT0w370Fg9pbMOI9ML+NyemlOjD32r6Fzu6YBQF7hpN69DzUmVNQFjEZhJEx",
+	"Y2yb+xIXVPVo6ikOtlYw1+zt85fGSnx2+fuXE7UCR/P41vzn7jjnGlXJ5698goRY2KThMakQaVNDJQiY",
+	"mJj2ZLORYlpAqlTMWT8FLeMKjid8DviT5Unnn0Mp3hScwQdTEroq8aHM5Z9cqs386BkxsuVpMB1Nb+bJ",
+	"Wvf6H+vO7xUgxwAqBAd1ZPxQKwKbN8Ns0453aCB3tzvW5xuzbV1XD4wO5TAS+UgIgTEYOSLreH82pQM7",
+	"FEbGVumGLvmIh/EiXhrPFHpilMzC+YgCmms4WIxZiyDHNZMFq8/ZabuDHQRwMjEf4MDlMtjtclQbb7Jn",
+	"WPuzU8nU5wI7LJEZAYqAAYawFqFmcTgcJbVagV0bgT2Yf+p4h5BbxJz/GQERNLeEGoquIWwz5WHAeILu",
+	"LDWrQLOWI6VkiWJTXsLXbt/k33f3vAa+Jy5dRIm5RGd9G2YY3ojfpofZLhdAcGPZiqAAH8C7of2pxO2A",
+	"odz3eu/bmvc+nzkEtkrA+5FbpLd+EkhXUhdA0gEU2iLRGKTxsDUPhL7eTTrl88Ps0J/mrM/lmCUxl3og",
+	"Yg88dVvMy97iznVdc1j0SdvZyGQYGKUXC/DyoR0zGYmJFtGNKIHimPL5g93dDvWy8VN+wowReOa4szzm",
+	"LmSnj9vtzbc8zfQXvuXdbudInwctnBKakdmMz+vd9DcqDA51jGt7YCMRJSpkZnuxpxH3RY9xY2YXC55d",
+	"be6EB8KDwggAAOwLWwtRYgaaF3noWv1DrOQQXx/8PJiiLTutf1dh4MIxX9Qe/0CEd/k97jC6KGhZaDWv",
+	"cZtbsr3DVfYsF41mndjETG89oOXNa4d3Yes//v3sUJfIoynYOY23sAkKXnDp6r3g2PZE6RbG+ypNrFer",
+	"ZtSOwnK0Ldm2RaeU8QRb4qlbVBt1pwZMmDuDV9YX4NACKyOqwCvZm6I26zkvJbS4EqWcLkVHV38R/fNZ",
+	"N8vH2w1LY1zi6BQECudgSyX3UxqNnaxsruk2fy+VJgBXmWu5yGLOWFFESbnN022O7wx/uXFtx9I0bfPb",
+	"bWb0Db50WTDuQ3ETm4290OINvLF1xOcuKChkFKd1z5kWNyLmUa71QMUQnAbpmqk0CgBfFCVsD7VBLV8r",
+	"wQ5sw9gDimpXsS1RVHptSvYfKpSrOxXLkrauW1DNJJSpHQiRDRdkfSCZFncZnMC8nlHAlxbZsoZ9/DbL",
+	"ovQFUIxh/z/FtHZoQCxu0eNb/GNde3BoBAVuqJmQQXaYQUiNNH+T0SAwrwMA3P05gzKhkPDjyeFkfxdz",
+	"iu8a+xyM+3P8XPaeVbVHv1ge5NrqjiqajwmiAYKBFtaXyzmbqLjGNmR7ZzAdBruu87p25J0nrc6eoi9P",
+	"l2ynJ6oy1bgID7G1YmK3xeFbmu0UVlNEQt0iLJJRJmM8yFMJf+LXHkMSFUbukVQEaM/ZWMwRgwpwnOFy",
+	"ih6U1pBgTrQWVVIDueGOrfE4/G05DB+MvDowEyewnVoFlsCUkdBtL+mth03PHTEYsYNZ2BkSZCKSOPT1",
+	"KqzWX+iSdYDyI8H0lEtCDQDyOwchb6TtqHM66nn0d/ts4v5+HLg/T1pHAZ/r3jl72mLmL8tt1szdA1Nw",
+	"UoTw/tAnK1XMeqFMRHzDo57jea0q4ErCiXhn/OAqLHZ41sf20dNrRGJvead3P0z+NfpX8K+jSSjTROh/",
+	"HY1UGut/wYB/LENpL0WSB4Iw29ZsTvGZioPcTLVHvapR2/erBJAvG2/VyNborksk3dwBDXv/lmLjiQ3F",
+	"zzxBR7NzcuplzBONbruDhTG/qyg189JudrzGgIeRUWinZx7isms9SKNGt33WfvKU/FljfJvfn3VOTrfQ",
+	"ELj7qwDc00ktRSMvw2Eai4xGDurmoKoBhcp8H06Kgo4D2xSaWU2F5NOwaWe8Stzf4HV7w9GEcqCgbC7X",
+	"WxMhJa1T1I12s9Vsmemj0TW6jZNmG7/K1ocHQYjBpLexGW8CLHgUqcCtTVVNJatk3ufi7Wtm7rv7Qgk/",
+	"jaFh6ON1sdYn1K4Csbg4vHFtp34acbkajwValZjx/TMOaPgVRQJFLNAZsqT1Vb6PucVbeNy+60eD/ni9",
+	"efYrXoHu8N69EfrGYexwZ2g71FV7lZs3OBtwqiBG7o+U0mIPmAezTub6qrVEvhgzAqKkwcC8P1JaSOPw",
+	"cjnvq2DuZV3KsPTaY3+lKuHIlcCD4AiK0UpKmt/SCOpaXpCuN/TnQPAkjY08zUZhIo4i3heQK6BOuu/O",
+	"vFYL+hm5yyJR699vMhBxkTHKSv6H3L3M8bAQQ/QaUTgJsSmaR9FLHIMT8IH7DFtxogIRFXvglrvicE6z",
+	"mLGraFzVTphraezYI5bu+2cqMehHzZ1wDQQpc6/5jh7CdBpjoyW8Lf3mLZ9jVp77I0uITDWBhBQNzVW5",
+	"+701rslSl99DEMdKZZlXdGVSuCBmXZ9HfhrxZEVy5VfFiMguhyzHPhDbv/H8kPE/1KzVZD0zobpn+5OI",
+	"ytVWoxNGUyiZ2TBw4DptTKW5xk0kzkPgzp80WQ+Mix7CEoNF4LiCQmkkG6idzLJD8adjOzHCT22COhFT",
+	"ox3Mf8syM24eYE0bexGkkbCDTByZV0Shuc6JVsSTgYqNA2e2CBiOPEYaaezKheM9EcNcMbhOuAygTfX0",
+	"zpYMazs2DoYbOH1mf6Ad9ggcwLvt9vP/mNfejnZth8kpV1KLHdeNs5ZtNt+wr/oMrrZdJEIUW5GdCsLL",
+	"rLI5K2pco1OoRRrvYDUa/LOuaoLuc730OKdpaMHZZbbORuHRPeGRJZuDWgjNbNE+sf94lG0Y8y/vq59D",
+	"iaZsKneIusHGuIDMaJWqIzmDwk5bSly/gvuA+hzLS2zOSCcshbORo13gQPc2UYRFilx9fFv8YiXHygKb",
+	"3y7Z94Vb1BNMLL5CZghBGbyjmt2d9XX7mOPia9qS9ziNxBH3Vze8mFcC7Q7HBR3pOCIsMk8UmwgB36aR",
+	"aLL39pBB2kCeCCxCdKiAnM2NJxgzqcoN/HdpJC78z9T5cr90WNmrHoBr2/Jq0zHyJ8+qY1Z36VRwcq8h",
+	"2cpoa+yB0O7giQhGKveTNZ07U7sT79awam/KkW2ufJ+jnW6bb1P4OIj48Cgyx9oRVElyt9925twahJJL",
+	"P+TROs6tjC/7MOncbFOtT+nWSmzdT7U5eTRoAs2CMKhuAipcuinVdV5jHd/G7j336tXJpmtllTzpPIdw",
+	"KgLUZrbeiihAPArfUkkSgAJgRVSIv9NNdhFpxaZK67AfCQbcUYyXqkN6rdwQvyiGm2cj4Y9FLidua+ob",
+	"223WnHFTQ8llfkFrqSyeF3HW1m3dahrh6v27O3VTTdsXiGhkwqRCpqbZKIwAzMUc7uj6wflewb70pe7Q",
+	"C5bMpyCIcay+sm0pVV27cg07zbv0S7LE3qXWWKorebNu3egcrSV8aybbHLw8ipjNZFSekjDxm2ZAzJ2N",
+	"UlnjNqU7+kppbQ5SKvPhYTWMhdZbv/QOblBa8H3sZHV9Ln0R7aZ6V+vcv1KRigBeONQMnxMJ12vpMSUF",
+	"ec8zPke2MGrV9NVkEibnVJ/JNX1h1DbUczTZM7wdUKYPeYitnBwellB4UN2I2HNEVmSSlAATwZ3ud2Nc",
+	"JmqKo99iJ5ir7e63ipv+cW0ekHTCJZ4GWzld+KiyCpbv7OHiiGLMRUf4bVPFw2NoczjutDqto3aH7tRY",
+	"SvPVlh28YP99+eZXhm/pUZMFPf0wEfDc81y2F6faJRKpfw/qWnRlVlELPxbJ6oPpkq55QJXEG5CWUETh",
+	"8tWbt69f/p8/37/5+4tfwdtMNqMYwaqulY84kOeJ67He66S1BdZUTKftr0EcMou7OfL0IDpLbpvZTVOm",
+	"WOBfiscqfXl8i3+sLBc2XjA8FFuoJQwpTNiAh5EuMgotaWG8Jw7uM5T14tvUySeEdKeM0623mvF1hbs7",
+	"T0udhbtfnOhuJ5aVNT7wrw+xbhdHTuhWmMoMJ8JJvjGmQPp3EP7tzUs7ycYeTEvMwd7rwZHZjQg22mV/",
+	"60F5r6YOXiWFl8cipe5V9LzhLexxapvoYsGD3E/gjmD5qQGYjTgHGsE8lvWN3kOqtkcyzwTxMuHxfs49",
+	"rmm3cZW2Wie+mx/4KBpbSsXvcLNDpFvvT13ko/k7VA2vVhe4F41LQls02Et1bI0A+lVrYSzymD00NM1L",
+	"yP85dby90i0UbVv/bo3pTxd9flo2l+Hkck5KWVOqE4raxKdpBC2uZE5vly4MoTB57V5C75XiYNYR5HHM",
+	"52Wl2cb0jl1nla1gKxuYFjyGuq9sRBP+6Wchh8mo0UU4+b1wP/d0jiCXuDYz50rKCVTQ1dKJT8m7VGY5",
+	"zKlSERjfuP+hoEShb5svq1vGDMxnJG9CUrFZzo/7SXgjtlTRpzU7Y7BHNvHGbBiyRncsJ5+ZGqCvNo1o",
+	"2m+N7wV/3W0Q0fnynYQ8CHCWbV7aq5p6FFyZ54zHYqRSLY6CfhYzmiqdDGOh/0JDDOUjA5101014HPKg",
+	"jyHQr1uKtpSQ6iMZQ4kP0jPCkFuOLOpGlFXyby6Tu3hEWdql1CX6xfEt0LMohm38IbsfLObHhRs9OjmA",
+	"EZLYjiNuyeVvBATVF2PeV3KN+2UnTMlofl70w25Cbd2wFZ7Xssd1Jc1KUI0FIEmSf+Ex8ckXU2ra7N3w",
+	"KDS7+42M5r0K4JJovrt2299Z88pQyucsTmWXIFt0AUiCmLEBumc5+VBmdeTnYDUTbDk3reYEg2rrLuJU",
+	"UmkyZ76SUvgJtJbYrolQ6oRHEdboRdwfa+pwhzxx1TAttOM24/swmnuur2UUGtU8r7q/RFqIUtPrrMz0",
+	"Ku3BG3E9ghRjriIz18fTZK8RaInHcSgCbLk3k4gpf9ubkyFBYvkKNfNFgWsYPWdQpTULtQD42Z75WXOi",
+	"bkTQa7LLhMsA6u/Ny1tZqXpzqLCtePO2efNJKN3nChO0EE4o15z2klDoYwebX5enn+FahwMC2KOK6gGV",
+	"MHOZQvkdkmMZT4brBKgIPoSQYqfKZ0IxAmEHgiVz8D5TchAOmzaP/05oFaWu7kOqhJpCrukwzQq2s7P1",
+	"xGvEqcz4k8j4ePCW98kWNkO7xGY4u/OKOgiXcmNL4sJsEBFsZlBQ8ASWCE68UNsDzJ1xcLzxCLD7kFvJ",
+	"iPAMeKNI995L2MUuQ9UWX1p32tE8CAr7OWcabLZz27Rzoa7V+EKL7fKUxUYRL1LypshJeedtss2xUMiy",
+	"44Yy1KP83bDhKt2M5M3Wc7gqB2MCAf1Zy/UGtO4WXnObAlRoNMgzopEQYOUBxEK/Ghlvby7jlZG6zyfj",
+	"DzOQ9zbFQF4xYc9CmShzjPtiS9cB4nrmn2M+O+rD0Qyx9UoH/9iVqXUhvLwTpHDB8ShHnIxD63kkMU/E",
+	"cG75mqgSq9NqtZgby0IlgwesClIgCYjRzljQ1WS/LiMRsgvJxKdpjBhSTAt6sB/xcKKvpO3A63MtPOjo",
+	"QwpbX8XB9xpNLGIbccQAM/QvSmoxzZQ9c2ACeyRZ4ImgSaijykgfTpVZYJXGPhotm5dUwuBIQR+mwW0Y",
+	"C3OzjkcWlGUwxfkwhtVgDchgvqdh4YApmRE1FUvQLp1CVMKpsnzwhs1CqbuEugL7CqazuUd7w+Xff8P2",
+	"BqFB/J9mypLKPc3pOwulxPbgfIAIvLafBEJPwIcP4eKQsbN5AaXC8qudZPZAArMfiUGCChtOiqebk485",
+	"4xZkv0LHWnRJdPAQkOWsRbXN4IKOAIBNCMncwGrrcrDINE5z5B4JIAZqwKZcJ5n6yCnNTDY3bHkoUZHr",
+	"ScQ0NhtoRsxyDGu6zVZDMi278YwSA+RJ872H3Qq+kjcihgJxKlhhPpdKhj6P4Oeljfukc6u5yDZkGnMr",
+	"1AAB9xz1GH2c80lURj5W6glb4+F7C6V9XgwTQasGB1q0KsfU2R8Lzmk4McPqtE8fnz45eXT6GDxU/DLz",
+	"T6GLGErIvc8chr6nuPJmUp553nde4UVgcQsMbvQeXVZ8jStJb9G9kowdsTDosvxrmG8ZMyPssuxFrrBc",
+	"dAXJGnudUPGIDVxhxyI22buYJGCrwt59aMHh/NtijCi3wT9vULhawa0GlHljRh1wBLqbI2ytRZyiXeEx",
+	"DRsI8UZmPJahHOpzCNyi4YbxOC3KO1BpkBZp5uGQr1W4xmQDoxOO/f/wVeNxs90up1Iv9xXzpk2NIYCC",
+	"zy0+TcNY6OKjTwuPzrvlJcN7aq4ZcW0eczbo+NaxnUbbue1SzN5lSA8ZQ123c9o6uVuIXCz7+OaqHCEd",
+	"WNBiavxhBThRriG0UREMaIEBZfZxfoJvC/zud1k0Mf8PZnhjMc9ZhpZ33tLguXHpRPnjPyNxIyJdwVyX",
+	"o5Cnu81G0PVrFm/VUZPFJ0qWqf1HI2+l8mC+cDoVOpEXhhmIxP2T2f/GfTpK4nA4BOCFAQKOYTdyPxym",
+	"KtUwoXzGwySUQwd/br7MGbYtu/c12rVQ1IrfBylKIX0Uf6X0cyzmMKLVMqdBhH+EEqIN8PfEHOt0gXEa",
+	"nhUemOedbLdy8CKd01bLBjl0o/v4Ls9vmPaj0G8uTIuZRhdGUTN3D7eqC4c9ruMFo5lD9zQP4kON/Nh+",
+	"giY25s1CY1EbQ8x8ejEY4KggV2X38w7T/zg3/Z2TRxutwMnJVktwunYNOiePi6twerKwCvZIoW0aCFfA",
+	"rfNI9Y2O4/tEJ6EvGF4G4K2ZhDW3FMi760OUipjzbn25CJzOtSB8A0ATGCEusFLRCOcu1Z8rX13R0uXy",
+	"nghjCLoKuKXAtEBqKWp/J4S0OJ4XY0cE2WvjRNZFSxTUkxFalopp5yCcLxFjgNdr28fAl7mSNlcHridJ",
+	"a5/742GsUhl4DhSGNCIbxmqWdfdCWpoHTXaRg3WjL+dsBPmGnjlKe10Gsl1MU8yQiePtb+9ZuS33n+au",
+	"/++ri8tXPTsUvP0g1bZxfDF36DgIKd8I3zJFZJZN9hJM8n4ajaHbTQthhvDmsmoM0OzXo2x7EM/fpbI0",
+	"z26GsHOafS03/14Jyc6WgbBvduA3O/CbHfjNDvxmB371duAONt4qxExnAfSFMVCMVWFO3ChSM3N284TZ",
+	"hONC6Ote8pUvQ4kFTMjdbDYdNMTnLBSY70Dtakxun8EE+9h9Ng+7q4xlXdowVSyAcVoi+YvSSHwz4XNg",
+	"abKZgRWB97dYQLV9/35hX9RSfGomgBCAZ7SZxtK8m1ZswON7M+u9zS/G2bjeapH3AJLYY4hVropZiDwO",
+	"BNGA2Nq9KhSIL2s3ASrEhI9RpqlGcKfNU4CKKFnOWKlBpZR+wLJRYlVBqNwEMXN5HGol2SDztbJUWxHd",
+	"AxBkddNoJo3PO1KDIzi6wmTenAQZdC4WAHBdDZJtRrvL8uAv91+YV2rGJsZdtceaUWDwLtAXFUVZJJ5r",
+	"bEgVhbWDcdyTD59bt74YmgnnmmmlJAN3d6bisfG1oTy2UJ5+jlV4tuSZ/HBIGgUKi5xZLADkXpMWDxRK",
+	"ITxoLfU0QNjVip+17EV+ng3yDOZYwFawe0Sq2TZbYBORPS44n1XpcORYYYDu7nhFKdBiRBZlDfbwWEyJ",
+	"ixTuDxEQKAtKkV2mNF30PDeI+2hHFCwMKI4GL1WVy7ZNh3DRdVkdez6dvuIOOGGbw5zCWr/DUpha+wXz",
+	"juE0VkGK1RYWivRj5glfew1Q0kUf9PH7DpYDn/yB1myU1Z6i23zRzpvkuWe4yp4gDqEpYPPSnWUnLOdZ",
+	"X7QbtcZ2Ye6zHbo+vpsTqdpqZtYfnsbwxSfbY3S+gbLYFxp5o2y0eXYdxl3lkYRw/glLlBqjPwgIX1jB",
+	"otPINe4Wp9DYF3CpZ35ZZdFZY+FQh8pntDqAIcyyFdDmyQysdFrj6bKATF5tGmZUV2Hs0L0rcK0X7vnw",
+	"CwugdMxq1FOjUVvt960n+diw9mMx5dIPbXw0+2r+jGCivYaQwXOM/+GNWkcn7fetFZHehYe1XfF67K+J",
+	"7Wbxn3YHdWiQRrnmnW3L7xfG3SqO24Y1gbRLYOA7C202/kpDf9xXaqyxvjacCihuU5GIjfQ2uq1mq+01",
+	"UumGbebQfbQzWC9+dGGfrj8wFmSlLqKjhdtulig8OJj+htoc1weaCqH/RATnrOeWDdhUIDYCOhwt0ZGl",
+	"R6L6UvNZqsRjvYIU9cBORVQz9C3w2DTOxUSB6wlRPHElbRDse83cjsJjBckI2jlz2NyUYrzo33hgu4MN",
+	"n7CeUZPFYSANf+6RnRbY19bap/zdWMRX0qVCFxwqUuT45aSbowwINethE0sPINMy3jBxI2TCesXd0WOJ",
+	"iCJXpy9kUF4ej78RXwRGcZnOq1QqG6iNHeV7+4L8z0yqYV3JmTUkbdp9pKJgDYvgWnWwjT1A+b9qmGS6",
+	"5vO7gBm8S1ZC8L1mYzH3rEiA5qFv4oxi+1NigWzAZ6oRFWa1B5l5btfb3rX46u+cuuEJxtiYVvBOCYsE",
+	"sCA7FbvOL96Ou+PnUI4ta8fSsIz4sFD6URoI7XI9uTj+inHQ1derG81r9KKxU+liU06QhbzUJogn+EZZ",
+	"Y2DGFZLPYXsNPU5dcvnOJvCMxRNu5FjDJv97Id2t4nC43M3iUQfTwhBuVxKjlCbg7oqp6r4YQX79dinv",
+	"viZhq2bypYon+EtnNc6lTyaj+WNl/rwisZuRkcJp5T6e1G4yxsFmpiIIwP7HghX8olmYecm4qUsNRKOk",
+	"7yeWQM9Aoqs4WEtwFQd7M2F+3dJdzN+be1UJvJoZs+Y2L7wVE3KX1w4PV763k92qmgDcqIV0LuYUZyJw",
+	"tYVA8JURTNTIpGYe3Z/DQ0LotEWS2YKN83ml29uQcc1M6Raa4JigYTawMF/RlQ8wftTwKqvXVp28ZZVt",
+	"bbPDfZ5qUYBm+Ee8WW0fqkVQIflquB2C+IVynBrPVFrmjTi82D9UGkse1RawH/Ep9DZDWbKTxBVBlwcq",
+	"dUYTp3r9MXyJ1237Bpd0dOwvSqO0r6cKrjT2zeVc+rkAQefx+3ane3LaPXtso47mrewBY9aXR0IjhMO6",
+	"WzyquMU/hQyEHhd/n+GOwNXYTNu42/L0oekt3eYIsuDIpW3e1nYtnzs2HQoLLLBOEB2bREgOPhFBPUIi",
+	"YpExYWoHdpUb4wOVEKw6XhfqsFc9pEMoTUalZfHra9ypUb2L7efIDYzHGRYGIGrlppmDml0vXIpNnC9a",
+	"NM/1y9oIcY1Be3rGZuH6++40dsM1JwL+ucYnc83Se0KV7L4XK/otNmnRr+zBQNX5MfvxNWzSLwCptl7J",
+	"s57dKmSBxtai91wkPIyqPSi8ygMvJoeptACrgcmfRegOTHyMsPoalz5jkoHYJhrH9TldhHHgoGPvCzV2",
+	"swON5HGlkK/jN6RHfqk0h18Sa+H6BOyB2Ps2KOyMIoZBmFxHppWUMGY+LACUITbZB0B+sdR8RNTn8BYT",
+	"m5olmBzMiJZU2IC2Rua8GvoFD9HytwcqYv7QqRMV0cGgbg6L2KkdFnFDFtjKXpk4lRV9MQTXGat0OMLE",
+	"OaSsde9LaJh5l8ocwF+xIncrusVlNbvelc6xVqR6bxOqCoVyISbcxm+eCx78LBKUz9YK7PkyfNyNtlwR",
+	"mbLYv0gA1EUjyGtEiBbEb0TMh+IX3eg+OSXRbHRP2l5jwj+Zb087Ldfyp1fl7FpPu2dPu2dP/ljojPQD",
+	"P//NO/vyP6sh2B+xcFMNaLRmWyOxj2thbS0qAR5GoRxehlCmhN+tiYFPR1xTNlfwCXUprtI6pAvM042G",
+	"xBB+G/+4wAlrd1qlN3bp+gz9r+01BrH6p8CO2qmAWj1ElgUOa+oapIBHt3Py9MldVeB9+8a76hAHBYnQ",
+	"4oJX0R5WDWFBUMSHtiaWyLstLNVUxFpJaEDQIzUDAHMSIF1zuu2VmhWQQXdk9jiMG0fCdnyLf5Tn2Q7b",
+	"lIW7ZLsoDPhf/qicoJEiSzZoZbMgYzG3dVr4sh5lRTBF0mQ9zL5hmVgRSnQmiZLS1lJJMaNKsnNmJJiJ",
+	"yTQJgRQBy0Gu5Hv3IPRPjJGVjIwTAkYS1OBw5qvpHB7Yh2MvIVDGgCeC6sRylAo/5LkU4C5zlYK59qN5",
+	"l574NBV+0mM/5IrcriRBoE5SnSDWolSzHykZZZO9AGMfDphUfRXMwY0acJ2IuIvQhqftTlZIRt25NCXY",
+	"8iGAA5/GVlZChk9yqdnDczHsW3g2EfFQHME+K2MsxrkuyayU53C3jeu+RTjDQ7Dr/XsXrVSlpReXcf8c",
+	"tT0nD5GkPq01Se2aW41qOAeF6KupUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHpdR5ubMx",
+	"lYE6TNsKADHGqfSIbASMEaPBocrQWDOhXCjNbLKX+LZDkWTMptoSs4g5G/GAIlrni2VzCPXY5/74PFdl",
+	"bEwiEYsrCQBIQ8XEjYjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwupgkeG1FonGh7ohGU",
+	"UAmY0/mVzMIG32tCUCIU0dACjX9KGOlwgtLQaUxN2+IT9xMAW8IO7gDoYVVsTrCyY8ks8jOCvP4Saptx",
+	"ahwASSrXhwc2VgW/yUAdFEUccf5dZqYIIDQWYorTavHAwQ/dpnKgHEPnNYZ97e7jQx5axCtYC7MLyVkh",
+	"3wb+NroUEFYqgIFarQpkoM7d7rUPxTdA8J+IPKjOVgtZptGxHU7DfrdwKR5L+FhIkP5aclV8nLGEmZvC",
+	"0yKlxownttScl8KH7K2Suzz2R+GNOJBWngqJ8Vpjj2P8LxJBzoN04QjNIjFIiu6ERng2wFzDXhEqTLKt",
+	"hlRhDQ3veTLRBc4yfMXaWMuu9wCjaNTNi8FnfL4LEcaKLRGEg8Fh9sNFEa0PCc40dRflm32NOXSOByU1",
+	"A/Xw2t7y8pqfZWt7j9RbFcnQs9YWqc7mTITDUZIh0FElaQHW7evh0amDX5PgtOi83SoO9tzs9Ao7Prea",
+	"UPZp1qy+4JWTg0Ia1UIURTgTW4e0tsGG6k6xXvGQTeRqJjQGCc8pwZW1SA+N0kaiG9lkb3mqjd2azKAV",
+	"b5mpcQGdxIz9a1HogCyUafRUJmHksEl1OhHBlnthdXKkizeta+UX2xrNvb+WlflZ5I/amYrHaAvXvB4q",
+	"iozZdxhZfJ0v9OgLgu0t8NpmVKVkflkzy6gipZNl+bND/pxMsAdwDamA5z2Fn+M0EvDCTMUQhSlQvm0e",
+	"H7LreZBY44b8notsno7m02W8D83vefqV8nuebmGzdEpslkcH5/77gC3uE0GE1fcYVwRnRTLB4ygUcVbR",
+	"lbH47aRRS12Yrp1VUKSlyjDHiTcW06QAaB5q1mm1GI+0ylC/sxI5hFSDRyzrQ/vkL8IPcX6Dg4G17PFa",
+	"+LFI/kwlYGBiWiKdGOX22GtEoRSN7pM8VOx7iFciGTX+ln24ePfi1ZvfLl/8+fbi8vLDm3fPzWxMVShR",
+	"77j8Z+uYfHszyinXemY7CCciALNHgI2IFuGlSJJQDrXHLuE5urmsacjQ305aXhIMTpWZb2FyqKvMTAKS",
+	"hcPM1GHwX/K5M+xnsZJDfBLfq5hxhaWf9nPvuKIAJn/d3nHKIHgjtYVxT6fKfnBzhxo14v4YCh0AnVzE",
+	"oQoIfsIpzs4ibM1ESTiXSK/amqqcpl34gVHhf0CpSOO3988gzx9xuTTMIr682f+TMEF46Ch6KXiCYN04",
+	"8IH7/PH6zowpEBEkpGJ36BB5ePbNNM72biI+mRG/5fOse4QyPxDbs3B5EFrUubDmWxEzul+BPTaJQx5t",
+	"KwyFNa86OEYqQoDEXJhuxDVSGCKtJbxDxBMR11WrT3DPgiVCclS3BRqwn8IoMhtnWS5CeaNyRR0lUtCl",
+	"/rrKU+Gl8b2lmjEqmHMlzZAXwW3KlGyyC7tmLqFE/6hHgBxjXN406bKBENpjf6UqIRwdK/9EygFbGstq",
+	"rqTl47ewGdkFoWSzUeiPKBsloqDJPmDdjc6vBId8FhVBwEoNsZY0Tx8XVJcQLKmCHc1pJ15gSR2ZQVlZ",
+	"4MENl74IjqxJeRRnNqURRp2oyVESc6mxyp4aegKe8CMh49Afgaq8tsJs/pOYS4+wwjKG5IUw/yLVrLGT",
+	"SGDW6jCJnG8K8mtQkFCBlLumkOavQxc+GymlBQFMu552HgRHKA/r9WF+eAt2cl4nTo0pLmYbmcqOPvp1",
+	"gTDHKi5tPA3CiCZaaMfUkGgRDcrQheHp3xTPwRXPkhSbwy2nGtqPitiGaRT9QvrkrNVqtloN9AxITEHX",
+	"/Kpm8M/4r/DVe5yBE/zJTpPwlnZkFSEEFcTh0YgmtAxc92C26dBs4Ww2UpE9SdHJsGWGiYhtiav5KoXS",
+	"OyQEqJ2ZGeQYM7fAb1STSWMGH8S8IL9FEbNXfLPzvx1jn/0Yg5KGPvfHjBdePysYXzCv9zza0GtY5e6+",
+	"xyu2D1TXyYS9UaXnRLngLoRBEyE3CoO+wOewnxMMswyJiMoFPXWUDhtdO56jCK5bCmXmpOpFGqupOP5J",
+	"xBFE6HYA9KFpr9iDuGwPkbea3FRbKwil8CpmWsBeZX0RKTnULMkX69BcLO9rmoasK4EK8Rfq6iDGvPM+",
+	"zu/hGoq1l7fJ76GQkje23BoHrMp+kMJGs7hTYfImwrag6u+94jiL+XyP3SXQsRhOBPsnMhJuKj2F8yDF",
+	"AHYFUHoPDNoe2Ik96OtyHSqx5WNfpL2yNhn7oVcwz3o/ltLi/AYDWJLSxXIoF+cpTIN7/fNCK4iShCCD",
+	"wDZVyJ3uQM02De1CmEdrXmHHTyJic4v//dg6enp9e3p3hH907r5rLAOe1gB/Mrd5CfPVJyTQc/jCJKIN",
+	"r2AoAtNm3u4rUBMCMmuWuMPPi4ajEfsMUs+4MdmS5IcCX1MK9M/cY7xCl8XyE+8+q5Ub80Q843GQazzN",
+	"WaPrDEpXsvsR4WieRVzrfBa1sUT2uE3vKV76a2lmFopzC72o2dQvL+o0FpMwnTj9vLTINY2qGj6NWj5v",
+	"G3yCbbCNJ83TVgk37eZlxqAWKhQ0KC2PGRUpMrQAFolgKOpzTGdcMwjfQPwatmMu0B8mROxcsFyqTXIY",
+	"c9FPha+OLb9vJVMF40bTCp/rxChaLVgMBwKmH6AKEqLhQuIgNYvCsUDWK+hAAJUZglvPE/S0wBODEHhs",
+	"PhMq5EjNjGufuRyh9q4k9mJk247NhEy8QrQe8ORVzCKhNeLK2/Jkc04tx+sJ/aQkzj4UyTP0/vdToK6K",
+	"4xHGXvppMBQWbZSq5ircXjvZmR7utL3GKBwabdQ+aZ5hpGcsIvObdptCPxDqeYofCjL6CKr5c6EhCa7v",
+	"x9tGJAZJo/v0yZPWSpUKVRqo+1vNVuvEetJ08dFq/Zv98CzfBDCXfm5NG3efO/xgy3AWDrhSLVs9NWUc",
+	"T6tPoM+oDlEJbqzyYN9XaDwfistq5HUqBgnN7TUF9jw2G83zrIhhAiWoewTkUNGJT1MVV6u6nq9vyNI0",
+	"8hz1sGGYs9hoJRciQl4ONuB+4lktA0VotlvNphzhctg5TdYbKD/VPUcMB+/rLdz7ShoZ9bJwJ1Y2QJPf",
+	"yzfPfrvEHuiXoXwz1Qw6NsySwZDhuGKXU+GHA9JKP54DOxT0iC1YwmWKD2fnq7SGvfKl3mBMhCNWGJM0",
+	"ls7Hhq9vGl4DdgrobD+FWpD9LfGocJI0bq8aPLlqdK9KS+yvGt4Vqie4ZEFBwb9adXQFrdiw8isY/CAu",
+	"emxerjAKnnjwFM/ezbOQTjkV5RG2ACpFz2lTz2pAj5StRxajNxbzNQMq79xVs9qwBzGnAL2ouKs5AhlE",
+	"okrhREoObRR6QyOrK3QSTlYWvP0EBkOuiDnUTEjejwQgWHNi3zErDKm9VDZZz+iRnsWbygpMUYtBD0uP",
+	"aT7XWC3Vn+N/nVpFA9LYrzmtoxMxdXioWGWF8HLUVGd+1GQ9NHB6HutBIStpTuuvE4pELrPjrXHXl51z",
+	"O2fOHtsx5+hCDHYbGtsDyPLN/7BD3X282+q4/B8zIhe6r78SAai7zG/MjmmcPn2C5h1w/krCgfp4vcpA",
+	"mYAVal+12myrssu8RipD8/C8rea5IXVs5nHvIeWqe+1Y3tFXTKexP+IxnEwlw7l2+OCNx61H6Pg5+9s6",
+	"gjjeR3YKS5JN0iWTNt8AL6xcV2gq9Efro8QERwdVFsojDwJkf18wqfbyCbs6nKTRgroqCqe9wnF+110Q",
+	"YFPYutE9qc7ob05oGnF5iWM+lLza4SJyfZpZ4CW7LdPVZtOetpuPytL3RSeHZtzM/mNM6d+trHUw//Le",
+	"xpjon9nlthN3aR/7C75exUbHl/eWDD84tepnhKVAA8oA2OlGwKl6IJ/R38NrmIn+SKnxUSCi8EbE4Qqy",
+	"6OfuEscHDcfdSYsZD76c2fMD3j/77f3SQEsmZADl4WuYpuxllRxc7e2ZvbZk0SpO3bySUOuCmWEAXeEN",
+	"BI3AkgJadRlm9d1/Y3B+sDDpOlep+bfe6mkwd95uCmoEJU8SMZkSUKFdj0a3MRuNVwcU7LUUUSCRwAIA",
+	"IY1mgolCpdQ6anfsN6uafBG9eRSsyceJT8kFjjvX70Oy7nqPkiRagxZEmTmSShHkaAfy5G92Gac8DOrF",
+	"Tl/YfBtwYzsJrzU2DDWH2pz+fcE0bG+qmyqD2KVRlzUskKJbq/6Ob2fFV1+Jer4wTftXNOX3PHZTGOdY",
+	"T4VPaRNwgdvN1lXjrvFNLBbFIg7Jm1jFmSM++SKegoE9Nqa6mQgtfCUBOua0lQGot5dHmT3u7rpCDneU",
+	"sdfyZRpVYqXTO8/rQjO398vRVxl5A5vGCB1S3+Ka7SRh2+NZLgqTw7XcREq7YI8Fu3QtLz+3GklAgNEF",
+	"0drEQRmrGOmIbQUoYEGGiWYJ6ENo67OYijY6GhLCVpiwES/p4cPXWdYvhyKr7+yhqL5pofWH845KYZ06",
+	"8FiQirrqJC+FDMChccphsRt2E/EvlL5Y0bXLvppugG7/wl1cH5Pr+vIruuQndGDj1XvJLf5KbpwSIGja",
+	"quON6rpKpENFAfak/iaTMLJ3tb3hRVD3rLBrPsUEg7P7IVpE8M/XXiONjSM/SpKp7h4f0wQ2fTWxC6iP",
+	"9Vz60JRbqOC43nZj27WttCijyPlouiT5BIQFEz4GIJa62KpyrX4zLhNrbyZAo01+ld71FCw9SX7B4wBd",
+	"6WeRSoMX8BDzwv99+eZXj+lwKAUgd14mXAY8Dph9LIS7z1mgfO3WpzkJ3NkSp5E5dnrYJN0rstczc4IO",
+	"iG5+Yrto9EjNpC1n8EUVocPCItZD7rArXEaljNS63Tfe4L+K2eL0bBSBa9deSPoVaTK4AJ6jhf/nVdpq",
+	"nfgnHRZzGagJ688TASLT51o8OoV/Fo3PqgB3VH8fwmSEb191wlslmNEN4WTsXCXr3Q+vxk+LepT154wm",
+	"tVbLwvkEdo7vUO1GAmP8Czh98P3e+mxQ2YxxWgZ+ZFTtUElRD833REHtBr12yY4J8mHX7WfaWxf3yM3b",
+	"wavjv5lnn087rdNJ91mp/0aKpR3/eQMU2SxV81SYUVqIaoDfxsUGUwsARzMq4Yy0TjIlz/GfzN4UFu+b",
+	"+VwaexRTTsu2Gfbi1KvL6mjKWd7WO7sL99qY8031fDmq50vrGFo+fj0GeKAsTDxArwcSNJT++sMpy0bP",
+	"/oHQon6rAtbMopNfBrC+Rlmq6LLZcje+wzncSN9sGTlFJU7U/lsNSr8TRCG+JCGv1IxNuER8aozhm61W",
+	"W1AQMffzJxNyQCDWz8F3tEpsnU6NO7oiIOPzOJ6zZKYgAoP992w2CiPB+ioZkRemoTPEY1rhMR8LXxi1",
+	"r+GspiZzdSNiCr6EMZBMAdNHCX5pkp3f5BV+CSJlxh/x6SuVxtB9tbUUmfciP/LbOf0t7rFj3EOKGUmd",
+	"RwhkZQHL/TXdi09+1gVMAJNQM72nu7G1vksEaqjDnd/mCQeJ5X7LKX4NOUVMf0RKjUXAACdmogB3llAW",
+	"75+tF60SZvYxhhV3l0mr06qrfH6nS/Y9wobK3E+1m51HzScF8rd2s9XcoovNDqhiIS1L4+46UfgpAlID",
+	"wUcuW2a0b0ZQGWoW5kOLv4iEN67vFm5h5iUEGr+P13febYNgSeAj8YeU92BB4abUCY+wopk4ycz1Gp9u",
+	"QWvNlsSj7BibA3FAy/UbaoIsaIgmlwGjNLMj2+JWLBVavhVqGgnbNYL5Qiz6COVNiKaOzt3oFzHpmxdb",
+	"vtPfxRxxh4Dnm0/yv7p4+5qNxbzsZ1AV993trxe/vLjDhumMdZaAoXXCZQD3zt2SQIwrSmPHoUSSPUtz",
+	"RDAyZnHzkw+GLYIoFyfsmWNNqniCa56LQjmG5Co9avkmrveilPgKi47FXymPsMEHp78/J7sAE5/5FycA",
+	"44o75phPsGg2jcZADGLJrTwbgQsT4HXK3fttxLFtUVc/5MUn4afYzw2GhEW+zu4CzOLlsxbwhFOx94RL",
+	"PhQTKH8Es4goEfI3IpCEsjeFFPfMzToLQg14rcXpJ1rw5RsQfR7uCx9mRqoEEuTAPBZKBBuSgDebu+lz",
+	"wQMWEbV49X0jHg+xcV4yLufANzgRIFy4rDMeJkVe5+wZr1QUVK6vfWHg4gVvrEi66DGjCnmMefa+UuOx",
+	"EOYRLFALcyv9MArp/Fp6mHO/LfmiccNxmxoxjSI7Etvyi8C7RBdsLpYqP3FvY6UGJc95GQ7BHSUVZCzz",
+	"gr5J4tAvmwzsnCVN5TrRii5K1RxOUeuZHxu1xAJEnLfaKg3CpOqnFN/2KGZHH3O/xpqHkp9f4plgXnRu",
+	"vE+Cq4sXc4m5e7lTv6IBIK/KMiDQbOp44+767v8GAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
