@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2290,6 +2350,83 @@ type Discard struct {
 	Reason string `json:"reason"`
 }
 
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
+
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
 
@@ -3156,6 +3293,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4273,6 +4460,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4287,6 +4477,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4582,6 +4775,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4981,6 +5202,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5205,6 +5441,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5255,6 +5497,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5429,6 +5674,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -5528,6 +5782,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5603,6 +5860,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5987,6 +6250,24 @@ func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, dead
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // StreamEvents What happens, as it happens
 // (GET /v1/events)
 func (_ Unimplemented) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
@@ -6185,6 +6466,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -6332,6 +6619,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8600,6 +8899,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // StreamEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -10292,6 +10776,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -11557,6 +12067,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13548,6 +14163,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -13802,6 +14435,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -13830,6 +14465,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -15835,6 +16472,139 @@ func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedri
 	return err
 }
 
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamEventsRequestObject struct {
 	Params StreamEventsParams
 }
@@ -17407,6 +18177,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -18625,6 +19438,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20648,6 +21550,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -20747,6 +21658,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -20822,6 +21736,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -22195,6 +23115,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 	}
 }
 
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StreamEvents operation middleware
 func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
 	var request StreamEventsRequestObject
@@ -23145,6 +24159,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -23853,6 +24893,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25023,688 +26124,721 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1tl9s2kjcOfxUc3XNOkll1W91+SKJ+sVfHcTbexHYu2xmfHduXBZGQhDQFKADYsuLT3/0+qAJAUAIp",
-	"Ui078X8zLyZuiQKBQqFQj7/6MMjkciUFE0YPxh8GC0ZzpuCfj17Suf1vznSm+MpwKQbjwcsFI9dMaS7F",
-	"kMykIo9nJ0+oyRaEitz+8VQKhp+cDoYDxX4vuWL5YGxUyYYDnS3YktphzWbFBuOBNoqL+eDmZjj4WWYU",
-	"37L90lcLphgxC0YEWxOz4GJOuO43/s1wsKKKLplx63tYKi1VeoUTwd4bfGBC5AxevaJzRqZsJhUbkjU3",
-	"C/hU0yUjM17YUe2EuB3i95KpzWA4EHRp55Dhm+LZLen7n5mYm8VgfD4ajYYJcvwAgz4vxQtDDUvNU2pG",
-	"uCBUbNwcNSPaPgwzYe9XhczZYDyjhWbpmeHEX8OP3tYmyA1bApn+odhsMB78/+5UjHIHH9N3wuRuwgKo",
-	"UnQTzf8FU9c8Y2ky85xIRexc7AIo0fhwEx39bPGpty0ETdHzcc6WK2mYyDY/sc3uhC7JFQNCbmSpSLaQ",
-	"PGPA4WbBNbGMxrQZEl1aXteEEkVFLpfk118ff39KXjBhCJ1TLpA3uBkCf7jfkQXVREiiWSZFTthsxjID",
-	"R2bOjK44iQq9ZioQAI9jRYFoDSd2EW0HIKbI/fvDwZIL//fZfvo8A7LQ4kA6/XkEuQUBZiC20qxqpSEx",
-	"C2rImtpV0nxoeXfyzwmsfb2ghl0zRTjMXbFT8oqbhSwN4QZWgwux3987/2YIK713dk7WCybsI9xSw5Cs",
-	"VAoIJzZkKRVrXrgTuz1lrFtj8+4estaLY62kfeb2ZmnYoUsRTXojS7Kg1+yC3B3di6elDS8KP7G2+VR3",
-	"WPdJvTA0cZlM/jkZEymKDc4DyIUUEoxsmEHSSfv5mmt2wKSYKJeD8evBPwdvk0wtLvPfSm2WTJj0btPw",
-	"/Rea8DxMYUXNoppA9VRfjhOXK54UuPblV2zT+lb8ad83flfmc9aw3Cl81/ZSfKL3Sx9KMSt41vDazH3b",
-	"9mL/zCGvFixL607u5e57eL2/dJun4Uc7cCJNalXmv/5CE/tzOxEqCC041fZG4aZ9SqBE9ZyRYjk3T6Vp",
-	"UEEy+N5KLNa6NdUwfWfwPaP5z8wY1kCUnNGcFPBA2wzyapi+M/hRFnn63QtZ5G0vtd/3ft1jcc0NbeZG",
-	"Hr5ve3X11CETkM06J36559Xw+77v/ZmLhpcWXLS+0X7f+3VP2HLaxFRL+K7tlfhE75c+Z5lUDdyk4Dt4",
-	"KSgM3GjQFZ2NojfasGXDdPC3B0znmutGTlPu2y80EaVdbuPL3Sh79Gm+tHft+dm9r+99c/fBva9Bp8QP",
-	"K42SC8PmTPkJlgW7bBHNNNt3EFQ1Qm/qlE2EKfe8sv+7XrBMNd25Gr6zu0CXrDKhHj5/8u7ls58ePW2Y",
-	"Bv7sgJm0mJzOeOxyD7pHD33/LwVtoP6qoK3k19EAvV8Oh6xh7fAdLp0LtLECOXKZlctYL96aE47bdzqv",
-	"2HQh5dX3rODX1pZvuAHx2zaarLcGOnAij0S+krxJFWbu2w4TCQP19HHxJU+8/NKQpdSGaEmWVGyaHCAF",
-	"/Dp+Q85mtCyMtXCHg5lUS2pQBN09HwwrkXU2Gu2VVcg5endyj3NQzpAD9JBotqKKGpaT6YZkcrmk+oLQ",
-	"okATh061NfusvUiLYtLVE+VGT/ugtp07rZY8LPsx/vQscgV5z9QN7hjT5juZcwYv+N4xv/13JoVx/6Sr",
-	"VcHRKXnnN40inL2ny1UB0sULCNBPDc0MTN+T8fWHWJO2KuTyJJ/anc3xr8FwIKe/Mfuz8etqiMqMW0lt",
-	"5orp34vBzXBrNL2Qq2g4++fWeKU2cslUPOByA2O9vYmp3ObgC3SxVIupsaHLokYNT4wx8Qt5Ixwpxm8E",
-	"ISfkA8/HJFPLIaj+Y1KtbhgZKPDIST4dEreWMXntR3x7E41kV+yHgnXVR3H0qQ3jKWLHGezxFW/7vNzy",
-	"gpi0AvS/Xzx7ahn9fy6f/Dwk1J3h8/sPyE/8u1P7qL7jfncSxOsyJzj2lGlwik3uXJ8FgnsPqOW2CeEa",
-	"dCj8ctfdfTMcPKGCz5juybhTqtmvqrAKvjErPb5zx5Lr1D1xmsnlHbriIED88GcRc30YUGV4VuDZubK2",
-	"/WvLhm8t4XS5XFIr6QeX7iErPGSpYEvsIgw3wDHP3GeD6gjbv2rMSfOco6vqFyVXTBk4sChn3Y9wWh04",
-	"1C9mTM7eCGQc+8I3AiY0Jn4+/Zkjtmv9W7oySPitvoMMuodDwvMdeQTEnV5JoXG7YjdFP44ZjM/uDgeZ",
-	"LIpKChmZXb0r2DUrrOzLWcZzln8Hu59T8rO8ZgUFFWrGmTVCB7+X1NJ7E+TgrHg3evDt+u5vf8xmZ2o0",
-	"Gp2N7o3c/+ZWpK2YYPmlvdbOR+cPTs7OTs7vvjwbjUej8ejs37BgChMePJSlcNfSggo0JtBasf9ofw0+",
-	"+dKx5ouffj05g0+1LK4Trz+D14/w9Rpu4LPzYXQj6Os9L3SPPg0mJxNGqs2J3ojMfs1zhpcITS8d3p2z",
-	"ghm71e5m1YyJNlI5LW48WFPFFrLUDO+Qa1qUdn/Pb94OBxrjTWHx9nfGXvjzDZ6ikhb2NxgFHIzPh4M1",
-	"F8KaovVxO18zgScTpyt2nln2TkQoU0O7x+7AMzBs3RPUnfXp0rJV/K/B+en90WA4QE9yZqlS6nxwEw7A",
-	"YCzKogg3vWjnBO9uGA+mfM9hQCvWDx8Y/1lp6JwRiTq9WXCFm4b7mCs6M/GGnQ0Ha8WNYeI70MhrHDa6",
-	"/3L0bcVhU1yd2jMv5OLamb/pvv3VzjQxQOWls4ajjzKsb8UQdcdcd4bIQJd1EuOUi2ta8Lxd+uVcBZnJ",
-	"7fVil2PHWinY+bPzG/ysXXji0/Zvpc1li1wAxsuL39t3DW7uIOsKmhgzknNLpjWdM2/D2qn4WA+N3Cvu",
-	"OraTlXmJOrFcWSZaaaYsH67oppA0j5Y/WJYY1bgqw4RuIv6OJLnj/BLENFzNR5W6QfTlil8zEYtMbaRi",
-	"MyXB5jMKFJGzWAx216orxmvg98gnfGop4T243ZnUMWPbhrbw6wL47QyMLeClRZHv4SUugOfgQrJ7LkDQ",
-	"DmocUU4Lnp1uKQ2tF/yodsHbCRF4BZdC491rdyW6/47PCQWjGi/BhsvTSEMLT61KyHZmB9jcBkZYyCIH",
-	"Doh82j2urhC0s6rEW1CQlbzGuG9d6t89XOr/l6IZIz/K1coy9HCQFVJvbejo/OUo2lBLhNLseUYxWn9k",
-	"dDI6234ERGbtbh6djhru5rJ2nQ8eND0444IW/I/t6dUpNCvo3Bv5cB38Vi7BkmHv7a/+YUe34vEfD+yE",
-	"yJQVcg23s7vtXSaRvcq+/McD+/RXpwOrfcFx26sIFFx49XBXPWlcWbagal45qtj7VUGFi9S8jgeoNtdw",
-	"CBIEtd2xucLTYdd2v1r12dAeUGunwaDamjz/wGfC0gouOkmSEi4be+3ABT2w5/JdNbS9R5jiMq/Yw34k",
-	"NTdex/GXi/3lSe2X26vxFumLjcii6cOkvco1ePz0XycwybPo3R8GTOQxl9Q5dCmFWdRmqA1VLSxt+JL9",
-	"Wwo7mV9fPoRLkBr2kGLIxe3JiikvpurihhlTINviNYkfoGPLfeLEmhW6lejqwjvhTfc7CzYvsxpkmz8J",
-	"R1PonkrzROZ8xlmeyiGMUkPs26I8kIPf+IuS0wLd7Q1SeYVP/EezHuldPo7A77ShBeiMzFBeWK6USzaV",
-	"+YZkCyrmLI8d98HbRpaMivWCF+yUPLfaA/fZV1TkRLEVw+UrNwq6mLWhAs4IeBhwSHAxeG+m85Q+Rht6",
-	"jz5pmavUg/E9awr7M/XQTTrMr3L33AEHCFNKqsrzVSdDZ17zO5HgNdj5NROGrJUU81NybzSqpaJlVFgt",
-	"dsog1+mC3BudESGB5FwTzeeC5YQL+8Vd1HeLQq4ZPHkvzunByBbkp74REGHhmhgmqDD22ftDcu/srv2/",
-	"+2TJzELmQ6L5H5AGsWQ5p+DOtE9+i3tsD6tPP8Ws15lUU57bA4OZQ9wErtBcWI3cvBE+a+uC3Ds/d5fO",
-	"qoQjBhQYkgkSfUI03Wiydklc599U2bxckyXXmou5/eJbYiSGJjzR9AW5PxoRSiD+QOTsjZClgk/vEi3t",
-	"8ux8MYvMKrQrJnJroeaSOaMBM/vA2xYdwOfMqM3J5SyZL/GKmwVMxzL1/dHdIaH2QbKQa5wdphNqYiQx",
-	"aoMn4LTdnYfHWM56qlb62SzWWL9+eX5WV3DAM1NXa8ND90D/VnyGntW8ZDsPnlcPst9LK6XvAp0KK9zO",
-	"hlXMGv4ohbDLCXK/uxrsnQR8NrM7sB3AiJx9kUGHT8Mbz+L5zSiH+Q0Gtbku5BpeMbeM02AjKsvF2i3N",
-	"Wof3vOKPISlHrBtvCmp4YlcnHwwH64W9t+D2dhfcvT5yRM6abqyV/dLdV1Z05hp083qMvwcPeco6l+27",
-	"oJ4PW71+tV1xt2jkfj3Q5gMng46VAascjW6c3kYzs89Ri0rT+MPNcAAZjTt+qocLll2xvMqe9yGZW7hq",
-	"rVoGrlp0CVi9/KSwau6JUVRopLG+jZfA2gMi47TYtg1xu+q2oZUr4JQ4wC8Q8VEDA+JqtjQm4MD+rCfV",
-	"Lg9kVh0onqOIjzXJzHIEMEfN+MV3gm9WD8ajYLXBv4Nz2v4bdFrUtp24GHk3w2g4sLcp/AOPvrMxmJUS",
-	"7gt3kM/v2W/KVe7eYsm0aynunBi47vxaZlxwvYhXBwyuym6GCTjfrAmg5FwxjdIpWl4005stMd1PLivT",
-	"HvcILgon/HvwWSODqVJ4hvqZ9w0r5tRQNCQP5a5b7mbiB+fBHdp1f0OAY3eDq939RFuryyxjLGc5XGYL",
-	"qp/E3q6qSAmJ0YcBYHeTwUyoc5Izywp4vUX5VD2c5OltjF0omLiwj1qiwUFnF/+8FBUTraQswAOJGTFg",
-	"/0sFVr4VK4U1rdGZiP90TpC6k9nv6Hm1Bytaov/PSZ02zjzASPbUbTiQ3s47mpG8lZ12+ytDopigOQS+",
-	"Xr/1Hw2+Pj07S7uh9h9xVDCZyLyXC+2BXTZwhxbfPsRcrSp1z56amrRg71dcMV1/9b3aq/cIlG/tMwuq",
-	"7Wvuz84zz8irot/1Idj6uVdkP1Trgovj7g34zzmu/m1KFNmnIkUaZAZbWf6XkEocFJJBg8waDQca9rZG",
-	"4A8139jNcIBuyvoXdnr12JH32cEJiRX8LV9/QzBlK+oe6e+VWE156DvfkIzmmzbTZiePwYSv7KU2pdqq",
-	"k3w+B1V1xuelYk5VnvJ5KUvUfuiacsPF/DK42a1KlFCQNFhLPlgCClKJh8/9WelIWPTotKCgMPmoo/33",
-	"0hrs7gG5YqEQRftPvDtzfDaKrKdYldKD8dc3eyM1qJw5sSnXYYymwAju4yVxlCOaMU0YzRbOZ+GTUDO5",
-	"XEKVHDVkSa8g6wWd4cb+9QhqA1HfLjaenw8g/9cR+c/vPui0A3fv9tqCe3v34Pzu1/VduHd3axfWVFl9",
-	"rhZdqOJqVRj23CXca7KWZZGTKSNO5baErU7Yac8D2SM/ML5MmmzmglqVMgwJ+3aZueh3ldOFAakPVRKr",
-	"pciJu7R3Ujynm+aK4hmhrv6BSEWuGKTT7oyAekUqR7dKoHpt3+MeBZP87U7W2XBwaa+eh+4W3FamCi6C",
-	"Bw+CAY7LpWIEIhzuKEDFdp0cWXJIcGZyQ2juvFyuuuTChZj+YEqiQw8qlA0jM1oUGgo3aVGQUnCjkwSp",
-	"RYM6FoA/qn7zwl4/O3XgIX7TPs4TeMg+7S6bOJX5wb3BbsJyCO982F2Ju08S39jV7990n2aB4/gluF+7",
-	"OTotp062NHvE5ZdbHB9id63EkYIBKTnmTFBjmLK88P9o/tu7QTIBOmeY2tM27iVO0CvAPQi5RS/IfvHE",
-	"csMN/eLCbJLECaWhW7xfaYhdJYL7yXe3FgyRirg9kNUh4SQJdo3ZLi1ze+3HHMLvBm9TO3jFNskdLKg2",
-	"P8iyobrLfktmLpijaGaY0l7KNC3L/uZX7Wm6NSbKkSUXpWEHLKtBloK6Ka867GNqUJ3JFXJDJ1H0wj6e",
-	"EkDBJusgVVKM7aR/2JEws5jnYqMmZqEa3WN6VPNqPhfeA1M/G+hl6UgVd8ASZAnOhLBtUykLZi/yumeh",
-	"/QVPqye3qQcTrY1VvTW96FXBWR65G5JCobWuCyxkto5OQLSqmlHZkYDfh9+kiBiMtI6juSjlD5DPlxgP",
-	"zLOGJWKQkQIEjjfj0utUrUWRBb+uKiMvAM3BKhRBhwRNgeRqg87A1NWrmuoKwbi1v0M1hxsiGMtB35CC",
-	"PZuBSrvXNTkMLAnCAPXRpqK+IJPDnFHQWzJFeDLdXh+cMakpgLpPDXsmik3q2Gyxf1w+GMpLa2NU7vJq",
-	"5+tcWnEYEj15bLQulyz/Fa2CppIJ5zLc3TLUQvFutApqShFdrgr2/sVGZHp/Jre98+0tKhTPFkuPK9Xp",
-	"N8BhwVDas5L6HFeKLXm57PwqiN65rJoOP7jZpvtw8P5kLk/shyc++Rn34XG8iJvK39iPfKpyDfWgQkjc",
-	"6PqaEH/t+oNaTO3otPMOMbtBPch1kzoVZc7NpYeiqJMJtbAdZQWdWBWiSqiQv2KV82jgrXmpEoArXc1K",
-	"eNUw0i/eNi3hkTAqoSDTEG7emQH1i27VCyry3Ax7Wd4+LalPbVa044Px4Dctxelzun7iPBk33p+aWAxf",
-	"JT9eWXEpS/2j+11drP3I3tOcZXxJiwvCliuzcfhU/oJilqhJLTnKd0q8VrPfd992NiTnQ3KXnJ6eQmBb",
-	"lobM6UrX9OhmM1aXzjWzj2fsy2Gr/BYPPRdUg4TtiVcCVNyimSN5I9sdQ/Ws2PfzUD/tfJ+zlVSJlU+V",
-	"vMLSqma1B+JOG7IqaMZaNv912P3I2LEc6Ylc52Wf2bS2CqBiNIfcp5ksRU7WC1mwjny2YL7kIl5X48Fz",
-	"rN7XYkImTfNWSu5bmv9oZ3YzHMBqdinwVGIq2Zpqn+s2JLmSq5X9BwR+IIFOXrM8pQ9vzRDfUlF8WO2t",
-	"I1KKOb5jGS0163kfV66VqIL9bLRVwn53uOfku2GS8wpIV02epSZHSR/fyo7bYlrm73o4VYcYRE0fdsUo",
-	"+s6TUBlUmQqKzsgiIFesFAOgAVBax2Q0JPdHQ/L1fcsLZ6MRWTGVufTe3cNwJJ9AcHHh8qq11N0BbZY+",
-	"buBl2K6IyK9HJ9++/XA2PLt/8+WbN6f+z/Obr/7zHyni41BHkNyOqVKgnjsCtnlNT9m653Hp5g6tUSzi",
-	"ufoR2wsS0ciRW6usb3Xzcn/xyIStC15yEX969pclQWKVxdVlXD7UfV9DimLMgH1+n9bG2g7xHqyTnQPd",
-	"eERTl5ajwmNrDtTgRu47onv0kV21B5QwPBh1YYdp8kS4y87e8Zpu0DuDrplMIkwuNx1uuUDytw1b+aw0",
-	"dsBdSSHxi/pmbTGpz3vcDXi5b1BH8XVUF4AARtzax5C07rxNaQcWBj13Q18bS5/Tdg97VSe3GxbxodMP",
-	"LQOEkphuHiMfnNnxF6U3ZDCMs0bxXW691fz6MKHfx5tWXtslcVhmh8XthMdw3Gr+gWdS3PZQ5ix/hEk4",
-	"Oy5dt9H7t6pJN9pHOphAhXixpdVTzRpCrGbBNhhnoXPFrIqJiZFx2siHlHUc8qt3g8ErpjRgvWH0yeGh",
-	"eRMV0ZOIKgtG3DBJE9UVgyf9oB5klixBjXAIvWgnuGyBcUgSmG6IFIxonrNhqCKZbuAXkL992i+Wlc2K",
-	"pFJYFfh21TdbQpIq4A9Gb1Yse5ceJ8oU34G1MppA3kZjyCxG/+gdvvKwIEkAfVqUDNXaDMDPS+Mle93V",
-	"Ha1RX6fXWMtVTxlyCCTSUfXzZ+UFz5MyRXss+k6DeGz4Cj6k5zW+q7l7pJFmEZ663itffEyuYYw6WXFK",
-	"7ZD78zZEYeHp6SkRrS3MLex9FAyv5EJ0Hmoc1m4meJJ+TxPOwOnmF5AsHUk43Twvi65ZFjlNiLLHgvz6",
-	"8uFOoDjFni4l6xBLy766GiDMe1itt41SEGN7GMyqrWunVYhn/lcd6NMijY8maaFYt9t0jik7GuNZ9TOU",
-	"PCyZM4xh6m3bdARztUIP+hzcjH62v1CeVIi6s55uAmx8uZYerRHKfP1Tu/k9W9Rap2LGP8o1kTPDBKZu",
-	"YprJkqwx+hwG7zDhVm9CBQDpeWe954RXQm+LeTwIU6dJNbqs5DVTplSi80hWUrH8BVagHiLwnKvBz782",
-	"he3h2wjznK2K1D2BmuzuDj9zzWOGhKK+iIpqrIV2WL5LZOzePAZmiXZvihmjxN1uN1W17Vv6PNiaUPY/",
-	"ZSwsK2RJutUuaE6MBOBqbBSxAI9jx9X7qH3Xw1uwmdk/VfsUMTJMsmtMyfF0XwasSO7GiNfl5hzzp2Oo",
-	"au/buBJUyoak3512T9CyY001cUBlQ7wuqalAjLNCZlcXpLJ7eKjkN6woDkhjCwWLzeDmMCd/rWOjl6QH",
-	"wwPx9c96C/jNu4oygvQ1ZQQvZAH1yEm5GjD+XATRza9ac+vOeaXfR8YdekgACEwFwuMfc214pj+54trf",
-	"7PmeJoOVVWl0r9EiFTQxqNfq0rLYySCn/XY892hZdCRQ/X6rz+J7lkHGknb4CusFzxYOMwOOAZitRgLT",
-	"oZMSEtGlZgoEqaa8672xolz1py2oTymnF5OuXq3fcMiHKYuXi4x1d104c5AfYnM7S7KRY0phMPOi21R2",
-	"9JFUmwgqiP19fMl8oeGK9PmFvUPAQDA/28CUQy81ds247aluKT5wksMh9AwTtrpG83YxFtP3lmpjb+0w",
-	"9oHUNwILjkNrLYLravEBbhO88kAkVccGmkQdg7ZsEERpOOj6yvo1ADptyeS/VYA6k6JfgLpyOe4GHaqm",
-	"ZgtGC7PYYOdL3KfTtGGdKWZeMGOwkGsnp4EuERdbu0dQt6GKkSu2MkQDdko/4013aHtB1tA0MoCYg87g",
-	"8KRwIk6hwoTaClCdLGnOrA7GjWbFrN1foaN1p8N8Sc/5bnPLQBRLe6TpKfnHh6eXTx7dOAAWN1P35SDB",
-	"6l1dlm6lwWkZlXt3ZcNSp13/Ybsj5C635aVmAOYEPeLcWriYF3HTrn58cKTchrjlVtjQHc6uuVadRzQ4",
-	"PStBUs+HqCi71+npKHAcL5GXeJ+Ln8jN9ziZBQfmCHQ5y9GQD+7fv/ugTTYs6fvaNKMGHRGQfws1doyR",
-	"Ujg+c5hTZoE34VxRvAqxGievym+a7JXq5tqyUQtO9ZZCt/cYZgXVDVoXYifDA5B4L0iU+Q4NU9zSQpb6",
-	"MCS4v02m5Loq5pTrzn0JYtRafacNSb2sSurenfGabtx1xbiY+5rVIZkybTD7sZ+MmpdUUWFYkzlLQ08g",
-	"a9KTlZJL1x1z1023Fv+qJF5js2rCBchaKHQIsq1qGOo7LgBGor3iLnwnG0wdljrU8QIYA12eNjjgq/PS",
-	"rW4Nf5C80X0rjV41rvjBPm++g872rF3Vb/qXeg6uSf+IT4ZRTXq1nS2STKrjSXGpPishLtVLxTHdYkuy",
-	"lGbBhAHYgTwVoiaAgIAoCYrl9lla6LTPKerP0omWMKdnYa47/omr3Qk9skcyRnakmhjFWU7WUl2l82/h",
-	"IvIoqd2SaqKUkWQlVmvKKDq8HLxkp5RgeVVL3axvSjX9isL7t9qBXPVMdFtG3XwSxrrvLGOJzt6DyI07",
-	"Yz04P7t378ArfI86fqkxhavSSS9a9XDycsE2QXO3Jk1CNd/ahbD4VupGsn73KEl1rIxn4dqE7H5R+qab",
-	"+4I5paseEtg01s0vnk16oSkZWaHwpFOVHLaEwxT3zjn4jmsCjeqSlye2Ota3zgyuRX+2WGdOudCm6ugO",
-	"Kd01SAycNraHB+jGpFLRRJFOvmBDH3p9LLHX665On6ZSnaMn7TRFATrG5KtatVAXFEgQMJ1w5V2SDaG2",
-	"tCVSFxC+Ekuxr8qoNvtvdm1+8M/eBIT7zoXVPGM5NOBNlWkDPH1jPms6Fver4EYT8GICZ9pBiBRd6236",
-	"4Z4Amh1tkDnNSCcVJlcn/lU01Qb7mQOY5szpwxzgo+1tmBQaHVFBmlBUog5gMJ8uDPiSM/U9d2jlSa+/",
-	"h+NvZRJ8yj5f0D5l+8D/v2BXo92Xh1TaPfTAt0fHpUqgDScynBZ/ABzzhilXkraS3k33yCNt+NJt+dZl",
-	"mTtPd7dKvoBwlFh9AI7bvVyCiE5kWOmG4qQ2UXI8kbAd9652xKH6IIGaCPtDJNO2jZlN4g78oSwKYr8K",
-	"sAhco0d1pmSDIbng80UDFa5Y0UAguU6nskT4Y9tz+w7T0ACdPbqUD4n82NeH+bkVhPBNNIcmsv5fqzI7",
-	"5a6H1lz6TPFWHo5RErYnXrbkjjflY8W9dWv/i4pPRqmNfej0v48EfdSOZ/Sx8IquWAPuEvR/x5gBebGQ",
-	"a9cUQYqMne4DPtqDYfQ3SNGnAynCHU6eEBzysbjmhqYDijTL2MocGlHsfx7Y0iEUHHwW2kKLXFwnjwC3",
-	"FDgGAJlyZdCtyXMSm6MYeZXKIuly0kpVtBiULilOrpioIxmUip8o5jGRhl2g4XA/3MJiQjUzZMQyfpE4",
-	"4wYWDO0U08WUO96MOfgr0/ptqw7Sgg732JCVveN97Z3db7hL3bVvr9hgTggMtI4xALA5IFvNLeF2YXKV",
-	"ruNuyE70mWYUo+ErynOyYWZIoMWoXXlWlDnLL0Ido8SeNJjKx80iV3QtTnvW/IQfHiBAUvwYyrZdQmOk",
-	"/oXYZUXdOmPGc2nmxWN4upGpDy7Crre7vRXuZJQZ081/i8iSCcdtggFFkzCVu+6UKU9XmFVOuTrD/he/",
-	"ZiIkh3JNuNYly4c7OC1tZVyNbKm3I5G+0S6+BZJndUZVnoo4JozcasdCDkLP2qi4qe/e/UmdjKpKNbgv",
-	"fVQ/HJpwRKrXxYlHrQH9sMKjHRDsGvw5xILq7YbTdbC7FYrQjcGwotAEEEhcO7clyzcNkdyoAHX326oP",
-	"ccW20JBYliYZW/Y3axuRfsDMvFoL4927Q5JMKgUdXRwUk/0V4YLYX/UpdX3pfx3cVa6tGWb0SwFIiVdC",
-	"xldN6nCHPsoHX6B58XubPZS0YPq8sLkOutUbLVe1DAnfeRkjtsl9jpoyd9vqTjW6DVCNdodg63KegyYx",
-	"Z4Zgo7amqt6kbC6LhnQ3KKKWM6I3InsoxYzPTx3yIpcVNuVUMXqlh9i1j0IIa0nNvty2o/r5u+SmVYKj",
-	"KqhtrhIIOFLHR71pijZUUiUVeUD0vFBpK1e7gAcV+/n5V/eOP6Ph7NSLacNtVFmqvgZRYZoxSLBINLXL",
-	"5v9Sslz1ACroU7DXX/r2FlC3kC/JoEBBDdPmtIW3/yIRryQPOjbzBYUJVmrDjdhiiiOoLNts9pnpLUel",
-	"wOe2+G5ZmHXSRC0VW7Ay6wfvX7QomfbV4aHaTa6F03msteBSP+KxPPbQVhJoLyDOLWK56bfTpbk4LFfW",
-	"/KqZQaFHdVLa+aqj46HsJdEwtp4875IF21i8YSXJK8UNe8WFHmLaQvS3lqXK3L8NVXNm8N9rxucLY01R",
-	"IPIvrlXZkCyZmrMhoddMUfsP7JC5lerTJXG3oVrw0oGPyJnVwpCxTrf4wio7dFqw06fuH6+3OOVtzXzV",
-	"V3x1gt0/aXECySbWxrHMnczljSDVdz0T6b6/l5iKCZa8Yg7qsRZibH4eQnmnKYBf3zTMjRhiq3mDhmwW",
-	"LSCFvpcRFVLwDOt5lpVu6crbX+uFXL09jXL7FzJ5v24Hj+3L3QqS5xGP2EfBpzy7BT7l967SpJ8MvAz1",
-	"KqFShYst0l4QzRiZQONyJ/c93Lvl1sluwlm78OvK0cPBo2uW9CqTh4Usc/hWk7PTEWHimhVyhXX1jj/s",
-	"BWQPH0ycwbOTXch1f6d2h1h2WU6unZ/PAQ6cvt3a722jcbsr+0CE1VTKPTGA4UCvWBZZG34aZ6ej5Jub",
-	"MZCHA+zV2FWf9QuPTXR2/ebNqbUECy7YmzcdCuqi2TuQbkeEoc+bdu/fJvmw2R+73Sqpc7Ti0XuamdYW",
-	"VpUpge53mB8CEaENtaLZFfL4jMHfiI1qL5WyMBy7qvmo9XCQUcSLlu7nBpKX8R53qnSmnFkVsOCULAHT",
-	"fMqLAqZQ8CXHBFoKLZAaxOqBKUy7O+9yvBIJwYat7AmkxF4KLB0PS0NxGMy9iVKWWnBAwTfyIpyWw5ub",
-	"VbbQrg9tTq9Z5T4j3Gi80C/I5P9gzG7iu2FENbx7+N3bS7RlYQersZHWSp6CVxmLUZjla+Jw2nWydO8H",
-	"LnKfuVwnJzT1bChWCXeGQ4OYMlJqFsXeNIMJLJnIt4osb9O7JeoFsxMXzKgYkmlpiJZLNpX5hugFQH1c",
-	"uXauR5mB60e4F9IWnxt6IlZTT23+j6zIXernLlODmpWC7IY1AlyzSyoC1yOXYhyjCKypJkuuNcB7g65W",
-	"FBXQebqYIGiI3dyUbfgiC7qC2vQdYwugRQ4IyVbqaLfJVfZht+cXrOgV723MykH6f6ExPUeAGMHVp2us",
-	"eruT97qAqecB78J3XZv6+H9NGtjxVVREn1mOqjguuTpoU7o7CM8WBKNgiC1PjJRkRtV+eYoeT3B0uhMS",
-	"+T99OmyAMwi5n8jZOB8H0+I2vP1cHsEtEx3yz8It8yPXRqpNc3OUJgCCNATr/htz2GiZaoSKnbIMsFzj",
-	"dlRO5HVvPxVOeiJ03qs7aoNZDBAMDn7Qhd+om7+VuvXaf8Xo8WYfuic0JUbBGS3FkNjzv1wZu0Eejgpl",
-	"xFTJcr7A5qdTWZqe6LS/NWQabDsFkD4o3aAC1QUctoLaTcIRE5pCkXslJSF9+QpwUeAf7VKzA7htV485",
-	"z2PxA2LFtR8CCVUpf67YP3O9DLbkUssxPIYAig/05yGCZJE3gsgclOnYHrpfJEPhKLQ1WYCOjbpkBytq",
-	"53Qsirz1dNTf6ip/x9jH2Ms5SHMDHU6uWe7rp8dVl2qr2Hl1b6bkklAyswLHKntczC98Xbkb1/21NSpY",
-	"O3pMaP1ynpXKLLCAJTwcl9JXxcrhSq4KKXDMdD+vpkLA1uj74YDXCVUGO59ILI1rAqo2SYH/bAaK1m+Y",
-	"dSEFG0eKrtW6vFCd0uyKGFlBeQEsrQaAmCaEu08eCLdHLhEC31HuFVrInn+gHHKr0CLyG/jqnfTBwjJn",
-	"OyQcsXUETdgPHvNjBd8TAXeU7jtwLAsMiwfQ/gqGupJa9eC6K1317NWe3GV35xg3gUwbt3/NGyBEv+rc",
-	"Y2k7BvA+XxiNiucFUaxgVLN8GI7l2DPS0BXizDkmMEGSygVxEbNxyKnlTtxTsQFBeUFowRSMhN3gl45B",
-	"V1Rr14vDxH4RwBpaU2Ggg/yUgaEeC8sQwsO5wj9xslEEbzhwr03Kzb/rAf6EeoDjJ9+n+L7a2iMc94hP",
-	"PotD/zhKTN4qqfR9/hMuwGc76F4u07az7+8yDJ8swowaM90yRTsrZEOXeOc2065qH/rxwcMBhJcXvp+w",
-	"FV8I6niAG81OtzQtk0AxJ5j2nfBR30OlEr5k+Xxvg/7bIURgBITl3bPoS9b52dA66SAROStoCnTQISth",
-	"xIYp74IupLwi1HTmRHcCfihoErRot1dgQ9J+qOY99lFxE2wEA+haLBA2oU+9QN9KdEUNe9ihEfVz/9xN",
-	"uIEv90BnryjPh+Ractchcw4LLFcHnEh84zLp7P9RrutvBBzTjf8s/f6WV3WxBNwWB2OgTzer26vioZI/",
-	"qNh+c6KWXtHdGsmzOE81lFjgeY1EbyTQ67Ig3vvarkTyCCVNy90FJ7djCcJv5XI1hCzQoRMcQ1IKXU4R",
-	"LS2/QBB0sqQbq0hadTRtZbnobKdmXvBwywLgZN+2qClbWHM64dyATJmxlY5rAYKIC+QSLgWozml7mFXx",
-	"/c7Kz3ZOQKM4bcpucpZu4SwGUOypIMwBP2wFVAre7gJtm6ql+U/2ud7QJpVETEBaoSYB6HqoOITl4P7o",
-	"JDetpOZb3XtiQPFjwaV0BTrxsxnuYJ44U3w3f6DivzrntHL9MZRtUF4/J037RVOVnTNS7Z1jxaqE/5TC",
-	"tyOaFunI5M8o/LYAOtAbiR4jNLw1kYrPubAmsv1LsYzxlSH20A2JvGbKJchrQ87ukyUXpUF23RJLmMn5",
-	"pGsbkz4FBUv6/slBnWaqSflB/ItTOxHOfiL71bCxO7mIZMqoKjh4Ze3JxsANhMawHsv1E+AmlEmDkuB7",
-	"YsZOiFLHKUs0z+GEbWcppXKSClexWJlMSUbg4mpPdDyTqw0C31XB8W0YskUH4VlF8Jvqwtq8yWvxg1TL",
-	"7u/opEHZ1Ue+VJEdCoDR0q+kDZa1ltiuDV2ueuQpbdUWeTWsUq3CgoZ+hyo6NnD41Y6gwUFA34M0pEHV",
-	"k6juEZsp+QdLBwefMG9sbOUvNbqkduynUqvkrf2b5D2jDM0IKD0QJ26rPHt/lMuwc26psJh2HzOS8wg3",
-	"oduXz+IixLkeUn9ysOcQfpieSzILYoI4FxPw+5AZY0MyQU1HT0IchhJdLi+IYBwiddzK11IY77cBeV9D",
-	"v96I7F0EG+Wj2BrcmAEwW8NPFM8W6HwbDnAyQdnSDSfTqGRTInc3/kyNBwHZaX655EXBNXYrGfpQZgfl",
-	"oW55y3JaROfUmYOHdD6jhv5LFuWSJWc753M63RimyZdno//3LYF/f9VxLjPKi8aecVKzIckZzUkBtUC6",
-	"a3+yMsuY1rOyaBsYktY7x9fA8H6xEVnCp/TcNS1yjAjWkwk9EolURLFZqTu+axtJu3pxbWWBdsNaX7Ut",
-	"9qrtXvLEgcHaHdtG1BNrrfqC7Z9LwLN0qTYe8mTLQjz5z9ejk2/f/seXb96c4r+++s9/7MPIiX7/mp78",
-	"8fbD3Zt/7L3LKzvIj5Ra/FO2jhzf/YRfE4Ueo//YqZ9Wy3MzuCBTVsg1+YMp6XC35WyWptCHs+HZ+U0g",
-	"04ez4flNA6m6FdncbQPajH943rM4JxDa26Qt1TqW3AGWrgepW0CRIDIgVUgGEex6r2O+Db2tb/uKA/HZ",
-	"llw8xh+cbakI1sbkv5fMfe2r3BLFA+7dDYSud2DqQexai6We5PgTmoDExeaden8kKFktuYmYNbCjg4RE",
-	"LMU+0QlvOqntJ7QeWe9zSr3NERe/3r+3VwwdrEXWQs8Nq3nFpgsprx6JHMrsei7pQH62H9SFQs8BlvS9",
-	"Fw8RE1eN+lLQepdQiqqY1t4tMucCUdHIwhgMLNXrknuKendammDyntaMly0HmER31iSDByZeTwDQ6xWd",
-	"+9xglx3GRN4exXkW/BlNFfGd5DEO01jw4rwp3fvOtFjA6xR2/VSWhizkmiyp2PhExrjnbCkCzFCD3vg6",
-	"KI5NmHRu20JBgANMsTNKbWNMk12/AthOfUgyZ8JaWCxPW7wRQ37o0z1bUMOvWQffD+TfO25rbAnoK9LT",
-	"c1SM5s9EDRM5TlTMaKpK5Hs+t/ow+iMB8dLKnwtycobRZ7FxCaanLb3MP3QsI8TaUEeTaDnR3OOdaN72",
-	"I7g+mju+/PVcHzjXF4aaUqcaVUIpQ1scHNzzCxpsv4O6QptKT9sNfQfvRqf+Ws+bUbNyKViT6QqA/Lmv",
-	"IdeCrvRCmo6WMZT5Ha/5jrVquZi/6NAXN0XOFk/3akF13QPrFoo9XhldNlRN0L25EMAHQEMj4xus5+Qb",
-	"koW37gkMidNQUHO0myL4vZFSjmeqpIOKVXdZLtBpGJ2brd30vJI8it4Rd7vaZstwBXufljHtfVoSusPe",
-	"261zGVBnML3GAp8G1iw8gEHq3upT7tMv375PcZDrCB/yy1ubx9SB3ILSElZabXErFx3jIgsc+XncZWvx",
-	"sLk78uV2U0LQh5igwoTehDrqvnvrpgEVrEdLpzHXNJHqgOGMmK+9+sI0Kksfr8duha9Ta7N7cCPdxnKO",
-	"VG9ntk43sOrU19D3N9uH+xxwSNCpF4U+PVKJI1Q01aYuvClu/YVuDvC5VqAwt3WGVCMlZxdyirbNnzwF",
-	"oJIVpebXrHs+MESQmgqVVA9utZ//2yl27QvGV/oXDGEp0e+TVCioSPb2eSZ0S7urGaOmVHtaTe1UObei",
-	"pzQm+HVOovKTqljaYa/gjLo0ibLkuLSL792jDEpm9sNvFFT8jE8Ci+SsaDB9ly3E7dHAqKACmhglm041",
-	"07uhHVOzeG4RdGl7tpI2SIWdTYsQ9d2ih54vA7WbOPrnsBnbXZiLH5BJdGtjUpeKCpAvPm+bgu/tpFba",
-	"H+kDs2jcHrplHINuSG/UxkcZa/2E696FDjbcSsqioZ7ft5GGDqyK2CcbikQxeJ6yXq59r33f96OQ8kp7",
-	"b1+UgN83OBooO6ztX9Pe/6KStTUNyGQB76pzthy2ZfqQwsHtk9IaGjylDjlTjyvGSHAqzRZxv2/opgHE",
-	"B9tRzjB9YN3Aqh66K+nEbMLGggXULOu5onnp+tteY/AZxn5XCkihixDDCjAPKsiwQPUkkhv/gzW1UoRE",
-	"Ojdw16B+I6gX9lCn++8lzlTbZdhIs3L1UqZfDb4ES6fgtuRMhePtfDT2oUMOTOeWiHBUXvJ0ElPHS5fn",
-	"if6Mjlla0vDtSX3Bl2VxSBQqoZ7EocN7rdGWu+e7a3XZPg1cwjRWvDJClxLaVrPlBbnr4KZgy07jbm7n",
-	"96LjfZYUxU7r2pp1n0ANDJGkrN3US+hc3Umx23tHfaJ+iq3qkDRMt0AbUOzM188285uwK34LKl42G6Jp",
-	"/x0EJcqlP89Al6Q06a4pecUIJhpPK9aegkoUqoYqvSm0/wTyNTJL2o9iX9dP0dxrcOKQjfM4sHdjxdNb",
-	"CYWK0QKsqhO9EdlkSCY0v6YiY/mJz6Y6UUzLorS/sN/n1NCTKhHQfoTgySdGUaFDDY+Gh1mO/d1PdLla",
-	"SQWP64KefPvtybff2j8WfEXpiZbZ+Qk4tLh9uf1iveCGnRR0yopJjWlvK8bcAfJX9IopWDtevifB72b/",
-	"iPQHZC4zq6c21w9EMstu4n82GZMJWJ1M2fWtlJwxrWH/JkQqMrH3q1oprtnklMAv61NwA4icqnxCvoxE",
-	"61fw+yk/CfD8tJhAd3gEGCGwak0W9Jr53sr7yHj7dp9I6kZWzvfVl+3kk7Uk2Pm/KQj1dL+5z6MS7SNX",
-	"iX2aki4HV9tUG+2sn3VcGO276iOStwh1K3PJNKnhkHUytkHBbu676NeDudG6AzL43uozr9g51f52xWgO",
-	"gzQRqPzhIfn23v2vyQqfIDkzlBeJiqh0pekLQ6cFuwBVbcUUdrvaSr58TU/+GJ18++7tf7x5c1r98Y+G",
-	"kKtLd0pQOiB/UpE7zCNJcpncygpq9iggrVy4NuZJLcRnCFF9xXJ75vv03kTGYNo8ztP+cfDiW+m8kaV9",
-	"BQiVBStWO8ib6a5WOgTiW4olEz2AOTaXdpxx2gbcnULXnzvvBPAmB5c+I5aLbtGYdMt/7lYW2Cbap9BG",
-	"piJuy8H4Id2y7JlgZEbLwmwINHJvPhWJiGlRLkXy3qEB08dVIZylk1UKLtitBmhsE/QqbsCGge90xS5V",
-	"dJmuHXkJUo+pDQkPDcmKmkX1NwE2pbn9xu4Low48x0HzNxQJO9j+lKR68O3ojPz3i2dP/RCEC5cZ4LaZ",
-	"TGVDiz3svtckwyXEyJif534B3taC6Bcl5ayvSq2fzZqTIaZsTsWBmCwFOxS0KVc81VC26gTiXGDCF2VA",
-	"zo7Dj+7oK8pL1goYA6mMLulyuolCqT3Xwn4vUzakT9RBP6piBJ6D9obXlrmrCtIOa1kw2lx1wzRDqDAp",
-	"agB1hl7ZPRYd32FVoeb6TP+t5Rm791QBTvYFGXl9CEHoVa17STx8KYSlXOe8I+D156VIZx31TH9Iw7KF",
-	"pmYaF2UZ2q2OaynGgD/u4Spre2i/CI58LZeM5MC77g/HtBnojQ5zXjGaD4mWsENvRITepimCf3FzSiZQ",
-	"EDHZISqWx+EUT9+IqCwOfjDwfDgc4ESwKM7/Iu2bxfn30WTk7AUmg6R8jGlfSu0chEyoQ1yhUUaKK/D1",
-	"Sw75TiBWwnEZouyrC6uI0b2MqJizIkqj9K13K+pVp4FABA3pflU20zZ2vmAO2gNhiCxLoIFZYZh3d5TN",
-	"ZCl65VdUomfXskziyT9arswmAiMJAlxbcd6Cu96SclVVVOyXGPhoC+Z8raSf5xHKdehDyrGhuc+vdH2E",
-	"esLRtzXl7OaP3828iphop5PmVkFXlIwVzoPf/Q7c7R2JPTi8V7bW9mH6LHK2Yg6rQZCg3IngAHJG8xOs",
-	"gkUbW1krW8AuOODVCkbAAQbYHSsMU/CQFOxk7erLltRki4YIW7gm9+1VIlQcbrrA9cHOtCp2KXKmyJpu",
-	"Eigm9rnvGk9/7TCBillXsXomOweFQ4eOC12qik3SRHmO6NJo5lctYXI+Zxo68DmyiLm/+ofg+gGUasjG",
-	"k5oF9dR1rbgScq2dbuq5Yk25cZdKRvHGNtxgN1vFdBqFBB2vyfzlpxWoImTfVWCyGOr/+PnLh9zanlPi",
-	"pe0kKuNWNZ64F0GSHu++RTXJaaTNWrXda8SjqsGW+340XdLtO9gH4C0na1YUxMg1xc+57mckNJXmv0Lw",
-	"vR1l9IIwf1WL8MBpuw7QxVaR62R1DdNGkyXNWbhWYXHDQFhIx7dSY7qx/wHgQDtdaz8VRQ28HUerIUCI",
-	"elZcN7UCAd9398YBhVd2jhMPnU0pmu8p3ajW2X1M7RKLmkpuuxjFO/UqcMLxMIA0WUOjG3xbsglXY97Q",
-	"trTuKqab1STXiedWSpJlR99Dp+IWbzl4qgZeiAWD28hYf8IjlhJUzyPgznRR6qfIwEvOrCoraC6X6lqt",
-	"0SpTD0g7x2KJA3FtD2iXlSh1xcY36Deh3Gw1/7kAFDMQlFCaCKJaO03gNpYY71rpAdrfT01AYSsmHsb4",
-	"MPvQcxNTjeaQzdLgvNuTRzibtnLOymZdU+18GI31cHLN8k6SbQ8v1QJIDs0lOOC04XC/kjkzhJuhpUgG",
-	"trW4QKjMBkLtnCjMqW+VxXs50jWG3Jn2D1L5Xky+NRPOc7tPHs3ZRdyagzp7G7fmi3QHxb4+HwDFa6+F",
-	"OAj1qyaiA4NHJqsncbCWHMdtIelGlWuVJKkjvzX7c1AwHqHyyEnYz8KExbkegh7G3q+cIpUUoL6tBDbP",
-	"Cf6+DVmWUHN7zXxDolSn+o/TmrnJqeam7PuM4alyC+CKCLZ2yxh6ZTU4jHyNuv7Te+7jTlbF0IeIIhSS",
-	"tZFukq9yzft382Wjb/alsvpH04v57SD0m+ZOSZsL5zC9Yiuz2zB/P6hHrYsSBGsbfCnfgbMg8nX27Z7U",
-	"vX/6c2zB0hcWxQHh7FBgV7NOvHFV0E1Tx9fg8eqmRrS3NJv5WPlRO2jdrqsePtycQaqYBsZIB8JrjaGw",
-	"uc5pZ0hWr9YFWNY1FyIu5knpxJCq9B1rAN5CnWwrrwlEs5FumjA/+OIVF23v2sFqj6BQnUc6Jp7f3lqj",
-	"qaonFVAxLLHedsqvKZrXsP2QWJZ9jnH7vtFye3M7ZbsOvpPqAWof1mn0nCVTdfhKSDFCqkDKB2ZgeUd+",
-	"g3eXvV8pTL5MvwUzWrek271RcrazplSUYhNaa7o7EbpdMBRWe6mwUlwql3LXoMv+4h5pyo9ND7wHVUl3",
-	"QJyoeVYVNWy+SdVa+++gslnUumNdBLRniBYhPtPJmgv7JFa+7F4u/dL/w8zSzGyVWfQgbrFqv87XfZtR",
-	"I8xBnVJYIzz2Oh5inGC3wAvs+8jGVurNJdMX2DIWPyj4tX1+TjEd4UDwhB5yu2OEbSd4BigGHVqdPndB",
-	"5O9DWuHW5pRmIdXRvCRVYkwDWL2JczRw/p2LzdujcP4g7B3FP3dTuf2qENlvGJLc0GXRr69m1Z4n4Trs",
-	"lwTSgHBw2QHNoDEVITRtcRsemiQ6EtTt1UDLqC4/3ts2TjuKnYpDvSiXS/q5NNbdnnTLUdv1RcVoYvs7",
-	"6x1wMv+CnH4UXk3uhAN+DG0h16ir0XwJKhnLObaMnnHhUmWxtViSDs9lUdiL4/a2zP2k9hDns1XlfGf3",
-	"vr73zd0H975uL+vbuSauebN/vSzYZdbU2tI0ptR5YfCFJmup8qGrKIDUEz5Lcyg9nrP+47Wm7uuX3/GE",
-	"08ykQZlWobi+ow5j7e62DCDvpoJmSfbDFaNYZdEn0+eTGZtlU0r9tNRcMK2JfeQLDXLv9AiwUcdo01yd",
-	"jw7NmqX2jZrdpbyv7vKozZMbLNeatxo2YehPdgSP5Y3Z4MP27Or50CFrNXVXDnlbrcG8QMxj6AOV5Po8",
-	"VIEtTopTsDChxDWB8v2D6n1ZCrrSDXY2jBzqrA/yPx7kXCvTd0ZKnXm1kFF6FjfQ8p4uMU9iYqmdlwWb",
-	"pBUbex0XziNyaKNl7J1xoKP5eSke4gA7Ea/v4mT4HRId0t/5yACXXHC9OJBqu1Hesr3pnmdoiJg6+AW7",
-	"sVC5R0VJ01rlSsm5YjqBaOFT67r2zNjlvFFXxMpGoVtL93qbTCqplLVb23lxCl3f9lXdLjR/k7XfLVuN",
-	"9/Fc1/LPY9swTo+LWC51eKPtDueyDauzOnyNDvzO7ehwxi3ZP/gA4cIB7HXKSoLQbdccpo8GjJvO1Ks6",
-	"0LBsIRlGOlWcvgcpgVgbQgs7gU3nup6UR/ahgxAOuI9TRa8YNPnvOK7Pp0iTKCRCTBnJWcGvmcLoBL9d",
-	"gpufN2wBlA/2GNDd0ruZg1E7IYjGWuq7MuvDRVozQu8Bwi5gJx6ij7oUM5+Q5s9XNWZ1POqNgyLFxqVI",
-	"bCXVAhM0iIOjKI+fjda4qy7+XrIS1cOq8qfMMsZy7PBHleG03rMJpHDRoD9io5joBW5bofaz6ljizIHK",
-	"P4Kuk+SILFMssUcH6EONCYiamVQOvzUosSJtvZDg4DcRdhL4/pNa5gHorbcw5HxXHVhDE5RpuzGFND7C",
-	"WXCb9VkcB5zrv+wu9rR1rv1vdnv79Al34TDpqVV63m2Z/pCwxY6y3qRiNre5YO/N81IcpHt6TMfWAGsV",
-	"OeOGZz6H2UNte9SdwXAwLYurgzDIm/JpYkAUwCiUJJdDzJkEyfbOb3JDlXxbebFVQnwyfLKSZ79W7pgn",
-	"+Jg+rTQC1d+LpJDVEJD2g8YfbRbsd7S7MfccKs+ABN/z2Swh0OoxxCNEBo+MhCKk6YeHu2e8yGrs5gjw",
-	"4ifpBbimBU+WwTaGW/AX9QBfIFq13JaNPMrN5Nf0WVxNMNkGHGvvFksEOnRbBhYkOdE8tPrwigwARYaW",
-	"HK6szlX+BiOuqwtJm0fa8CXKngT73D7of6wDezzHWK3NY8dw6W18aQuqF01A/5BqiVttrVooPsUETLfD",
-	"pTC8cDscdreH325VtPvttqDauNJmHFePe85CU3PDDPhtoT9yrujMXIT0jXEEw2MNXsgWq7Ao8aK8IPaC",
-	"t4/a/xJV1vJqvPMwunga9QHB1s+rkq6j1ZY9ZevgJMFC4iUVdM4QXGi6IVY4IFp10u977NvgKA7SllpC",
-	"bdgqaWHKFRNVNZnvG+9KjL3V/rZPz5aP6KiFVSRbvvTx4DbodyE/KTi2VgUVcAamsjTB94JHBM5LjL2Q",
-	"0AvpclX0aeda3S8v4Kd71IZEbRN+2RphPYb7ucVPAcKru2eib8VPTKNmrBd6xfSj2SxZD0JXq2IzdtA1",
-	"81K5REGQ0PCdz5YPQi6HdEFQE8CFOCYROg54E6lg62EoMQk/RN832CCMQtkqBPWd71EjxpMLJ0sxTM/J",
-	"Hcs62M+ccp8fncsLK1/HVTq/F7kw8a0c38Ir8i5lHrYuuTNwlvrsxw84c0jQpkr4Drx9t/UV/nYvwi8o",
-	"r1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cyIKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejP",
-	"vCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0rXV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnho",
-	"qLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8OAdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCM",
-	"x45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAs",
-	"kyuODcUCsI1nmgrhqmt4rr1ou+GcIq2jEnV0xnV/Z2NvmleKG7+3wWKeM3OBVx7XBGA3O/PqXoiIAyKE",
-	"6APTh4XYwlXgBFY1XCVhaiSqAnKeWWrCZRhdBPWoXH1rK36vYTu5eN2OhN9zKx3PHZRG+P+Lu4Scyv6p",
-	"62CuGpAXthN2GmtZ6rhgnom2eKjiE8ccgV16YtocgDrXEWjFq4I7tiHi0PkKmq3iGRx839aGSffDcGpv",
-	"xWwtAN+Oec2LworxRgiKWaXy9VfH26ELEzfNY6NrwKKqDg0cB2R6dKK3wntBdTCkeQA4M6wo/hp4PC4w",
-	"HrcmduA8dqHVPuzhGG/EJFgmr1nQoKdYeb5cQYzFCuh3scSuifXqGFbXgpDmnZ01dGhPncYIDfsoJ3Wn",
-	"sjZPt+FtQ4quRcNqUIUUoApp5nrPr2ipESu1HsSzn6hswa+bMh6qF6R6sTdGSHd0n4760veM5j9jGlDn",
-	"3g4tWflt6YaqbAJBLiukxACOCDBl7L3pHi04Nqhxn6hob3cQPL8DDZH2GESlRvsjoZUJv60zbW/3tgsl",
-	"5nJj0hB+oKOjowkC11UCDhGM5ak2FAu543Dei4MUgCGSDfyzToqD65FZNXv30n/o5pR22zcdsGpDUkqc",
-	"DmlFW2hJAHFGwB2m0XIEYGnXbSZU7u6O2LHS1nGE1xIscYJ3KZI5bn7JzcYWcyx/Ejq81Xew6vzW0NyP",
-	"ZsZZ6bsxxKgxWhIkXPu3g9P6tD1g9wnaqzU2JPbz7N5iOOoy5igUD1Nbl19Fl46E9f06Wte2VO+8ekM1",
-	"xwdJHiqn0d4epaOeLFdpo9pdFAjDL2ezfvBwkWTZBgRHwQa98uaKsfwCC9i4i4IuJHoPWFN3WyWX3SO2",
-	"Bc2ukiIW1uckPqAmzKTKGPaHd356CO/kkmHkkxaFXF8EiKX3pgoIee1csZnVRurodJ2bVUfX54Gqa7i/",
-	"qvbTSeslwe0/I51cS9skt4cm5a3nHp+KTkeXVn1VlchRmLofizQeY9PrCPurIXRBhFl0kjR+9bXjbSeg",
-	"eE3ex9eW/epXYXjRdaHpWYfZ+gPr31qJhrD11WnaJ5sqvKUjNE+8LIq4/YJeOId85d4r2MyAr5MJVI2O",
-	"1MSwc7H2IU1U7dlkCU19IuR6st3QNXTLADhYK31O3Ka8Pbg7a7xhv1Sd5LbUyraOq/3O2awsiif+4t+G",
-	"sEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZU9Wo6GfpDDnSQbt5KtctffHq08jkkkFGqm/w",
-	"Xp/SLtfaX71Mcs9LH/5JLK2dT2Aza9pUWEf8xngfG9Upy1270Hw7zFVQbV5sRHZgqkEqjIlHZlxr3QEK",
-	"hZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscDfN3+QxhWGmbeTLMmajkbMFVc+9hoYkfzmOgO",
-	"CRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/g+Saz/OMXgNnxL+fsiU57XgvX/Y3IIrfmJIZVl9i0",
-	"oOMrVgsHdFgf3tf0uZRN6JEPxIBOSrAwjC45gGZEHrbH4YK4eItvrkTFplKlvQc20b3BvRFYTzG6dMk3",
-	"9Xt8G8WhJfo13RBwjKSa/lVwil1iwniKuj3sj2RX51lVkNfJaQwH/4DgXF+R8bYR1biHa7qSBJ7PqiMY",
-	"w8TDMYq5Hc90ag4vmaDiOPVaOVvKXe55QnNoGTCxFLPXBsnZ9SRt4u1krxom+hWyKDZvirroopwnQfQW",
-	"UhlEXALxia1LGzqn72S6BYe0LrVlhQa3s6XZv5MFwI8vn15iVh75jhf2dBLU8DQmjnkTybcWtPMU0GfC",
-	"mqzcnH7MihBLstgdOneZU341btPr2VFtpR7Ibt1gnHcRidO++l4YhvWt6At/uLseazM9C8GSLaM/AAr1",
-	"uBwbM4FdQLe7Nby07KRZJkXeNfawDMDBW7ollhk7QOD04W08k6uq1/JxEvgbb6pLq1hrQ+4PQSvKCaLY",
-	"Fr6tR6dtgC1thkaH0tgmvxl+6TJRNBP5sK7aK5YzYTgtdL/pQKbL3jiGO7VXdUj66lpYYoC7xhfV9oSl",
-	"vW3i86aOHBEOQsJtFw5B+rAbVbLEC9PpC9uh/XiljdNG4u3MeirztHWLLXpbywqazl715iUzC5lGhS5V",
-	"0dQ9ZdopM2Ov1QEjhTngG6t1DXHpKXr9KnKZcMWtVgVv2l9f3bIbL2JspdOGKiq3Z6NR51NgJ/YTW5m0",
-	"YFy1w/ur7RRKD61+QApY1ZbDAcg2jYPwt0cjQMDTTab+Fw0oFLX0R4D7KKS8goDZaYceaG7fozfE4gTo",
-	"HhKUqxX7rW9isJ/cfiUuy7bGfFHLg5aOfEdB2+3od99B4fVQ4U2pQ3b1B+J7N4FreRhAV+GMKKEk590w",
-	"sHO1ee6zBtpaBQDYtmWd9NWfrnCrPG/XnK0vfJQkFMuEc7mU1ywnmBK6rZElwASbyrwzqxpz4SxsoIoq",
-	"BVjJcoVRpQ6AVn3huRsgARGePD5+ML0Zgh7XeuTt3aWyp7t/l+98ns92CuamLeyM7Yffd81hpw34sEzk",
-	"3clZT/ftli0TYAG6NddU5sDIibuEcQhc11bybVQl74nXJQ70Pd3gDiVke7/o+2NxLaEAu8FBzXwe0lG2",
-	"HIbbN6Un8NANNJMVxsFBHHtjtzMEWOhfi688eGtg9o2b0zc0qqJme62XvX+urpE0bFpODX1YUK1bkFy7",
-	"Hqdj4qw290GvgZdW068m22VrUCNr3JtUxthtmL23ZFoptuTlshGvpJfYOi78bVe/Y8OOVSmde4RfRYRO",
-	"4XAYtnFDQ/Fwq7SRgu0axiGOHQ5gkIVxQl+l2sLN+LbpJv0F+qDc/r5sObX9RGtLtu7HlLq35MuG/vti",
-	"G35gXgfY6c/H/jrYz8+hbDySST0vkZvh4F+V97XOIXPZsW1qs13vslDnMv1myX2w5DhgwJFD9G7S2lr5",
-	"s7Dt9b9ihEIcH1K3QzMDKczidr3EXrHpQsqrS2PYMmVI9sGaZ+8zplLeAwAnZ3MO1et+8hSQlr/QZCr3",
-	"4XAc4Htt66MQuVC7hMb9M1Vubrr5VdVZwez6Bd1wsYPQk6tlW77HuGyq3wVumE6vkIkcuiBuiZL14iop",
-	"SvzjjXccu3Ygarv7Cl9BV6SqNN/VJHyhx2SNCznhaUAw+HWfsNhOUGu9yNNBLfbeOK4+DIitYpLdTuoA",
-	"wkK1IW4bCOIwtHOxZsYUHxOSeItpqnT/hiwP51LAhcBpRJicscsRW0Mbivi6SBwC/9U+aQuRsMCXWzzn",
-	"OcwNVvFFBJzsGX57a2PCJs5Zh9P1WPxg19LzjHmPdzrh16ecNZ61v4/m30fz4x9N5SINnfwdW7pAymr4",
-	"Sx91dyb9sjuc/CMUU2/f1J9FQXWSHXfxy+DkjMmcXzNBytVFhf25pBtsGcoNiLrdrn5VJk9ILqvwilJJ",
-	"HW5Oj2L5eNskGveThhZFYWKXSeRAJoiWS4bZYXAS5wDdpmQ5X9Ty17oJCpcu9sK7xHdbs453pddaqqst",
-	"yIUDe0403TDNRZpFjjDBIUG+PmP4GEpM/K3imkHyuWB5lTqL1Vw+3863WRoSI+UB69ou6LytSPb8FkSy",
-	"HTYVaLQfW9sF5JUeEkr+SVweMhOYakh9jj0YO0TLU/JUCjaGL6YubWFmD649MhPIduJmM4HbeaJKceph",
-	"jib96oRaguDHyFzCiDcSJlHPucUoW5xeP2dbrfvD+WxPdNraq+OJ7SBt9mWDwOAdpvanJmM159O5Au9k",
-	"Mp3n91S5R5e37unQ63izHpc7JDsseWB3zmnONZ3CtTXdkBcuS3JINAN8BQeV00SfYfh5lyvqFTeLIyL0",
-	"/31Z/e+8rBqKsf/FFJ9xiHfjNKGmUJ+SF1CM7aaWsdODYQH+vgH/mjdgawG827TnTLtUgB6uaZ0+zc7Y",
-	"xG3dw+WN0S0Yum3C0lBfcN1jyvKaqYKufpSl0rXMmvN7w0Sj+UVcd1I/y3NpuVfAUeJi7nJFXPPXB99E",
-	"rWBHSdZoWpiGrUhcASp83h+rbKseyr8UxUWpuNm8sIfYZxTyn1iqpb0gl788JldsMyQTXbyzPPgOj9rd",
-	"ByRbUEUz4zKQQSaAacqoAieCe/XCmBWGm3Qzsm9O9WIqqcq/0MQ9eEogaUdhgpb2uTqurk4qbuUDIDDS",
-	"K0wn4na0TMorHsBDxgNf5/DOv786+rjqmxsAFJwliiUeWds2AgAx8UwB0wIzGnPJNPawAOFDl/qU5DLT",
-	"d+iKny5zwt6vCsoFSuJMCntOuITe/9YipnN2Yf8JpQ/jN+KNOCH//OdlaS8bwzPg+n/+c0wml9Bxmf8B",
-	"n4zJd0Bp4jfm9PR0gvcQjfbNpeolCEyQVIGwbwSJaXtKHtFsQUJQGWodcAkrppYcx+AG6K/Jl5P3J9Xn",
-	"k68ukAKe2ywZNN1osl7wbEGULLAFGrw0k/ZicO6AU1z+41z/85/4GSUrxWb8PW6CGwW3Y4MVGF9O9HX2",
-	"bjKEGwD/y7J3k69OyWUIXUoVw7dkVJApdvYGvFJutJ0Kz+1z+DeWgeBsrMFg52PXSiYFX3IzIV+eESOJ",
-	"1VkJKzQj5/e/wmsoAxfKBJ2m6H0jkw/WAhiSysUyJM7DcjNxb4Eke/say9YTyPfE3b/jPFT/8ZuWYjIm",
-	"k0zmbIK1albbhBctqHbcNCQTbBAxcZsGsMYg9zYIBO9e+FAKX2hqGQyBH2AYd5W42evAV5NHL+l8coG5",
-	"dICt7Blg8nh28sQaLxPy5b3zb3ym/ZDcOzsPQGIcqCykIfjeqvTxq1MYwV72fpg5v2aa3B3dc7N9Dn2V",
-	"uZjbuVbJDi6fD+7BSIeFrbIzfpyz5Uoau8iTn9hmclFJkSu2cW+pYFxxu6A/nIAzwQCTGI73+T2ysBdJ",
-	"4Iolt2wxJpPn1LCfkS2ABcLfJ7/IgmebieXbWqX8BZmyjRQ54KtB5fG982+RzpPnzKjNyeXMMIW8genT",
-	"Q7KiimKqBLwGmiBFWdCWsAXXhuUkFIn4PE8ugiw9JY+rnRVsbVeqwSVHVytG1ZDQQks4D4JYU8eTekz4",
-	"XEgPeb2RpcdYvRJyffpGQClyxgSWXHKorphxpuxdsqLZgp2cn44q2Rx9Zi8I35p/8BNjq2hLfGIq9kbk",
-	"AtHqXKIIdPObSrMgOVeuORoePHvEoYGvL8vC9OKBt+kihWk8ODsd4Szkigm64oPx4O7pGUx2RR0e0B0r",
-	"Zv+AzAHUtwMPPs4H4wF+ay9ivZJC49V6Phq5kkzj7nLD3ps7cB+Aof3e4VEO5JW/RWnKQ77TGuGxccDh",
-	"dZiXlL4eZuT7G9QUgcH49duY+t9LL+aVzJjWALv/n4DQPddWu3jCDMXo9R1AIm4mifsaWuFRn+74+sMA",
-	"QFwgxcR1EMOyk1RLDhBd2YJlV3hugeUrOJglmHzh9v+9ZGpTMdg1U1MJdZnNhH37KXcsowI27P7obseX",
-	"vD55C00uplQzF4p6I0JzmUMmIKRBUtpXxpcyUDmEu47NVg9p0BaCIGrgquszqzmdXDFMiG44bdpcggan",
-	"d/krNdvqkTsgmKGYbc+DPlqyn0fiy/o3Z7KHTfSuxdc1t87gfHT+4OTs7OT87svRt+PRaDwa/btm0Y0H",
-	"pVbvRg++Xd/97Y/Z7EyNRqOz0b2R+9+8BnE/FmVRoCdkcMU27T8rqDY/yNIK5vP3//OH++RXvTuzs1E1",
-	"M58gzVaF3CwxCKfYtbzCn+EEUJvb6V75NpK2Z5agIajlzLY4jmVHuolZu80LgVwALt0Ez1+CRkTkzF72",
-	"eFsApIDKA1A7V2RJr6xJR6wtYp8DoAHNimvn5Umg2B18PsKJcDq6HhJHRLyHuciKEjuI+rPhn7RUjNVs",
-	"3Gp9CqAx0Pwv1cNqcsU2E79wp99wFPFWAXLlO+Qx5h3UnUNwk16xlYnx3+snEfkVd6H3UYyUMzDG3qIh",
-	"y7T5zqVHdD9kKfZs4sbO3PWUrS8jQ7Gysu2VdbMjF876TfkvIg6gvHPgDck35Wh0N7s7IoqKXC4jQx+4",
-	"4YFTuOG2sOcEnmd7pQpO6HgypOsOPnQ0jnZx1wFxxSCFMCo2tYZO09DusTvwzM1w8LPMgm+q7fnwnJvF",
-	"rcTHE2fgOOHQQ1ywnKMvKL5p73xAh8hNVUOc9tWAzNBkLZVZhBY7wTvjIPngCBMpQKxoY5UMJ4DsxT0k",
-	"S6qusCLcbf6uXMEvDpUrMzAiU1f3vdZlhencfoOew1C32aJhWveZM3MwWayB3Uia0Wcpvf6aYufjyRs7",
-	"4l1k43a2fCrNE5lbCzw/Ajs/E6xyK8Y4CpUScYjK0o9/hSfrWy++ypybE6MoBu2abQX73Et47KObC8Pm",
-	"XuiULNlyalVP5XkgZbhi34bXUGf8tmbk7SlP3X33pXCdlYkus4WVuBPfDg+QU1k+AS9x+HTSEIjbO1Uu",
-	"xS3nGveMpwbBaTMTqpFbXq9LiHD0fn/bkFxkrD5gt7jWThjhfVaUml+zPWuAwuIDXng865RmHh/N8UKM",
-	"648JhiCS90pyRCcfIK9HDr+ckp/lNYMqlRsodGg0NnNm3JkOrVlcUNonW9TasPjvXEbGTaiDH3w7++ZB",
-	"Pvrm7Jtv7mVf5w/uf0vPZ4zSUXb/Ps1HZ/fp3ens3uxsej4dTb85P8/ys/v5g+zs/nQ0G43o6Bu7aavB",
-	"eHD27fnp6PT89AwL6a65LPWP+IpBsFqc5vJ7O3k0+30wPju30tXVig30ddb2m+NazFYW7jeYmTCK38rD",
-	"GO4OyGpfMbkqvEW50STn+ZAItraaou81G64PO8XE3QHi3l0euzfA+JopPsNql6Qp/FQaRib2Op2Q3Bq6",
-	"rNAM7Fr0GW9kGfmNC2oAAZWaoOe6WDA3Du7PaggGw4/1OwdnUrt1bndIp0peMVEpK253kI8Wrj/M8Vje",
-	"sSiAb8iCBXu3B4c9ZyupkjwWAFidy1GW4iga90Nvk1qblQtfKYaotsAnpJDzw9hsWuZzZtodkt+5Z44n",
-	"kJeytL8Y3B+NTkejWu5HJTlHZy9HkeQEET0t83YZ5ERyFeP2WWxBvihGscPd/VHdedeZDZAejZIGUnqA",
-	"YtDLGZvhHknYUAfq63CqMwlpZgBIFu2/w/hLcABH7IZ9vrVQJkMmuJRTR7UJdEvS9p33R0Py9X2QL2ej",
-	"EVkxldkfyBnhZogBDnS1uXpM8gqCgLAZE3TawaVW4eRTxd4IvAXtC6JRMQiXctDhXvypDrpdbt5lwp68",
-	"9RRO6PEdc3/Jg9ePNE2mp+PTz8zb9YIZaFPvmHj/AdYRrnrd4+Vkzp0P+I8th1f97ODnh56dXk4o9L9j",
-	"ef0xnE9LCbkztyNZswcq0OR2V93fB63NzXMEl02P/d+983o6Zzw93kLWBNYx1BkHwROPcp66XEJLpubs",
-	"BObyH23M9w0yX8+Nx1qNTtfP36eifioI1ZgPRoRc/5lHBDEZj3W1eNDxE22o4drwLDYYklnToYskwOJh",
-	"ohakPq2ouCB3RySnG+hKIeQa8+i8Lco10RRqs8mGUeXV211bdM6M74z3oppX39P3A3ipXCvAwd/OM2+X",
-	"b36BklaAZJlunpf2428caJEla8sDsffrfDAM7QIwQ8Jj9b6ut7AdaCOzq3cFu2YFNo4GUfGtB7wcxxg5",
-	"lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7PArYa7sIxWZKQiRm",
-	"TRVbyFKzk3xqz9varvP13eE3b+EqAb8RjJWzjOf2DXfTPsWdaViKsvyFh365f280skO6QgZH/dHJ+b2a",
-	"71EbRQ2bg3slfus39fFH4Um7kwXVBsCNX3GhXRCgmu3WvKLfLakoaQGEddCSTS7R1GI6R8F3BUCDgK5E",
-	"1zH00B/lmsiZYcInbJKca+g4NyQU+g+vF9Sg9229YNAK39JNQ2rvQhZxHkzV33NXKLss0brTJot7xDa6",
-	"beK2oR8/NNRbzDbHknDNeyQjPvS2NVVwjzA31GwJ866sxvYODkKrX9zmeAGPKXSHObs7bJWw7hxDEHuQ",
-	"FLOgemWzol2worhsyLA7+3dVEOYiCoidbP/RPi4++dLnN//068kZ2mWyuI7j24ppOMku2n2kG8FK09xJ",
-	"yvaAjsOld2qmZujObqKFx5Or3w7DwTWmDJ+dW8b6KC+s3U3udd/CteGCTHABpoR4rC8PB2suBPPBmWMG",
-	"cPwJ2x/DCQLwKO51P1hj2OZwAX3ng//nTaOsjvTYj5L50k6T8Oo/L/0i6mnUn+L9zflqxW9btmvsBA1W",
-	"YB/8hiYP+3/xa0bYe5qZYkOkAK6eWIkzIV9G7eXWC6l9dcCaC/3VkEzgrwn50v1qI0tF5FoMAQkp5Nm6",
-	"oi1/mCdvxJcFOBtVWTCCsv8r75Svipygqs4pKpg4FuGpU2Jn6KDUQdmE0CLC/ad89I6Gt2BvmNazFZbF",
-	"dlE06p796pe38fCH++uhVfqxtG5BAZrbEmRbmHcWeN87QvdwtnQ/zLc8mN8Dh2B3+D6nsxLN/gBFQtHV",
-	"Ke7VW8Nzf0ZSkz1xXGD3PHBmaLQesFsXe78qZF7ddv0UzE4gLBUBatgDMQhLetYwXa5JaOH2BXZu3KNK",
-	"h8ff3rKkqHO5yIJlV+kMyzOfYVn1owQJOldM/140eAy3sjNRbZWik8dwSw2LVVUslH/BjOECGX9FtV5b",
-	"9fVtpGh6vdM/hgtFHbzSKgfDwQJugkE+PXVEOc3kMoKlGCwYLcxiE7rxtK7yI9WdVMzXSQ0ToTjxiKHu",
-	"ugSIpE74NCl3/Ld7gtuPQ8NSAMS7gB53k7Fh2kxcExhqTgkiVxC/r64fDy1YDjdronYmHaGupv2nRqkb",
-	"D1T6HBzMzsPqkIwH//jw6vL5ox+f/fri0btfLl+8ePXs+fc3lr01VM+i661P0UpEzI9SuFIJJjzVf0kx",
-	"dETh03+3KmlVCkeu3vKqvyxq8upVp/7zrHOJFnCQpNsO0/gvwJBxf3TIBLiNjOpdkhLhVRwxM+B7WEiN",
-	"oj7HMYBllJrpW5B52Ga/H06/o9au/K1Z3V6zsgbvdxvEDq75BN9+dCk2jCHXXFoccHHVh/dzK665pYS7",
-	"hZcnUD1O3NjWZSGXgsDX40rZq2GPLBHYiOVQ8ocwIh5FSwqmEYOaKMhN0oT6YU7JpevOlkdUeCMgdKgJ",
-	"1SRcoSnnCXLq0UTzERJL4pMYjtz5tkIhlVOfbg44Ih8v+eTz0O2OJQjPmyRhB60tjjYEeXf+UeTdXy9h",
-	"5lMoZHd8P/2mJJpLfeWQgrCBI3kFwEcccayumdogWpAbZ0ikKBDjH5u+no9GgL6Et8ms6lLrivPanG7P",
-	"ol7/R/H2RAkfcybsi6PolcezuyrhvECV0xhgYxwYKJ0WtRyu/JkoNuED56OC562Yg5L/1zDc2zD4qpwW",
-	"PDvdCn8qudaD8blLnTia/wTJ11Yc4DbNl3H4Hp1HqhBwEHBWX2E5tkX48+7dPecAfC4HBlhql3vSz/Ns",
-	"xYSGYgSQeLpCO3TBFY8VBnh2RSHXDoHP0o4IxnIHueWRukL1Jlb2kEs/EAyMkRKNsowAUl3lkKVFcUEm",
-	"IIM9qCvcAgighmWo9UNpSVO7+/+/bxjYq8Fff4DFoKRVol4wYyVfcLJ9cuMBC/j/Gm4OlOhbnPgn3psv",
-	"1ebjXJpSdYoSSXXMurSCU41QCf4A2Jln2EHR8oPIsbEjuk3sh0Yup9pIgXjGJgS4Xg+yPHNd/izTnRjF",
-	"59iHxvAl04YuV76x+dvhYF5SRYVhwG8AzcivGYSGMzaGnKgVHEIC4A2h6bNLmq05bF9/GOQyc1BzRCpC",
-	"81wxXV04TF0juJyrZ/a3LZ7OBdaS1bXvCo/bX7wuLedH+/RNDRLtpb2yNaZy/YJkfPF/fw5wbzFoYfV1",
-	"lcMaiZ6PEdiQqu1urpgPAhoYPDvCKVkwYokNVPEZgya6rt17Wb57fiyH3ybcYd+9pILPmDbky/+5fPKz",
-	"5Yn/fvHs6dDnVpPz+w/IT/y7rxA3byHXxEiiV4xe2X9Qf8/Ja6bIjy9f/nJBJvaoetIGqp0CkquV3dxo",
-	"gl8jHi7A5lbUvZOV2sgl4OcC4LB7J3K3FMwDd7l7iwB8K1S8jpMwsA5KFsUj9jbIZFEuhbvBlyzfABCa",
-	"Nb/dLID4gH0/Bd8gZDkoiOu43AqHFzlXdAkghyFMBEXKhFaErSqouQZkseaSxbCvt44HDROdvoYuhMXI",
-	"gmt7wzUFf4U0rCk/8X5jfmLNi5A+Cv4RzvSdJ44+g0+BKaZlqSDzz+/KmJy9EXYZY8tlK9gRL3qelRC9",
-	"W0XJ8/hXB6O4chDa35wU1miJfYPn4d8ufxAQrnezuhvWVAMnlA4bYu77I2ADT0wT7DduTCs3bjRinwro",
-	"Z2tRcXG7ziIViBmPvHz2ucVpLvO8UnBQpa8yrnDVU8wIqqTBIUIcdCD7hKLrE2yiCG6vHa0oWFBSdY/s",
-	"HCJstnOv/sxyzyT9Q3wnUo/TIZ6O5N8f4QE63rII7m8l86+lZPZWIPdKvCPCPVSMDw6JAAGey1tpiof5",
-	"Wxxo8KpMqJmRtYcqV4ltraswFr0C/Yga7M9DHlFVcKb81QCo/xtfJ+iVF3JZ6VhbjRI4gC+WeodR05mo",
-	"11wfUxp+1rrX6G/d63+H7vVnuoZ+KY3rzu+VP5DW6aucCyPtWf5kqtOdoKy112Xg408qze7vo/T3UfrU",
-	"R+my4dSAt4MbHe7IYXWbgqbQlkj7adSFnUNYBX2S7qoXeL9jyWwUrIFaFEBwGIavQ5ceQBxQDDqz0EIP",
-	"nVOpCoj6EI6cOWQqiMERqrHdEnaUodgQ/o2wvwsdukDrAIVYkzWgbmkm8lPyqiGa1BT/SWklRm3qhsWB",
-	"yb2VLGsVGnEwxMgrJiDp88WPz3559/LZT4+e3gxu+mvDLxWnxXOc+cdBDalahlWWQoigNwaY8TmncLmm",
-	"hS68XG8J3xBhxt9vt6SrYswcwk1LXhRc+9r1e+fDwRK81bW3U2V4VrC4KXuoXQW+rC0D0UjPKhn/klF7",
-	"ChHO/gzmgPyIxb7ALYMPb/D5N4PxG/uLN4ObusB6iAQ/een7xG0R/WY4WDKzkJYvf/n1pevuiJ3u9PjO",
-	"HctFcYTsDl3xO35ld84w9DUNeUv26L8dDuSVp8XOyh0cSy8ExjrXNYIwRqGxY4W4ghUCMtefpAoy+oqx",
-	"lbV3pAJhYf9JRYCiOdAf4YWnsn+e2MtuT1AMHnwKz3360qlnmIQSVyI57KU9BUjuqT+rXN7DEkUAReen",
-	"9wGeyLWRA3BglxDpwC8iKPdM7Yl7u/UNxoMp31NM79WYcEgwNP6sNFBzg8axWXBwEPkAda7ozGxXaSOE",
-	"K7ZNrtWTj+7XVKhpJxD7JNTxceNzgXc7FB7BswQOxFEKjqLxGqvAOyOMJU7tnQ9ZWF57JXh4bHBQAWj1",
-	"8yNl71aU+TRga/EK3u6j5DjnOqMqPyiHKH5RS63YTpsPp1lDDu9MquB12tHu3ORqW3pgBu8t657/VDaC",
-	"UvdyZU3/ipmcWk2xEI9rXdZi3x0YrPGGrHMIDP3R+OPVQkK8eK3smrjvRIcLItxAGHvOjK66yKCEvyBU",
-	"ADSavyKRINZWgPciYtoMKvo1WVGeaCUDL/nfzl2+jipiLYTmui0zNWfnPjZkhTIBf+2D/1RsrDJuN4zq",
-	"K4at31cUGrMM0WftesE4qxT+/5Q8g12VSpO5osK4Oo8m7e5j4HCf3/d4jHWFp9a8xioQX5+MHpzcHb08",
-	"P68UCJj0Nobj/UR6oNqD4ViwmR3j7Bs3mVpioHQa0IzcJU/ltW/BYNXvXNF1gJDv4f5Beram6iKYNUh+",
-	"aoJScESVI+SkGibs3luJ6Ah6C9UjZzQ/KZgxTJ3MlSxX7WbD94zmP8PT/4UP3xJE8YhIAQC1MFhu9O/F",
-	"KQCfvHOIJBVE4N2vh4PQJXcwHsjSAJyV0qbNJVnQ9Pf33fdLpjWdM8d+0JCba2KkxE76PtKDWUang6Mi",
-	"TyUgm46qa29teNsRQPbxZ0DNj3oIntkL0DIrQWbVZLohGa3HAb6Pvu8KwBQdgK6s/xeFyTsegF211G4Q",
-	"dsiFx+w9ZE/zn2Xkt0qSLSi8XWkC+sH4ww3+awc0D631vSIHrsG8+L1L20qPd9ckpkaHiinpe/OslMxL",
-	"rPSRK/DbaaYQo2lTSOy8oq/KMJebg4H8ABv26PB8W6h1SZg730zmo8GlVIdqv9ciFnTHKXmvxmv0WtxW",
-	"et75kIcltnouKkoc5LmIfn4cz0VE7UPJ0d97Ea+iuer4B6ki829NVY4pzy8hXgXFegt6zaLo0hca4n2Q",
-	"8DyEoklBJu6cTi4IxZ8FG3LOr5mIGstD4WBOuH4jBAoGpkgmlYKccygvFC53WbFc+V9v0JQiXGhj6eY7",
-	"2EVRr4UscpwRiBsaly0SbXhR4CMYVNN06VpS1SN7mgkYdYkZ2FVgz2X27OLUAUieO9NfOQmnVAUrEePW",
-	"+YCe3dpQkN0Fvs7K+hpbHyOD8gh12FWkiC2hm9yA5vT/1KqXDhBgfUuvP+F5foh7G7CBLfv/jsmMXPTQ",
-	"Fa1M8ALYMfp+oXcbJ+O2PGis0PBFIZADl/PZjCnwGkhBVqVaSe3EA97Aocigyed4G679mACKlwSsaKc7",
-	"dGdStwN/SeYE/yZ1goWUq4/Njv7Jj8WOl4LI0vhbKYhnqL/0At4fQ6jbtxI9usdcqkbuKjZ9B35mTOGB",
-	"ROGemkvI3FCynC/wUoALEd+zdjdSLjGvM9VIG8jwsTi9xlLnn5ilMOQcaTBIlU/EWZcFv2IfUdqFADEq",
-	"BD5FeFhl0uTEmmvIbFxbpqpq1e6PRgRSow1fska2wDV8ZI7oIwBRqxqM737dWeo99z9KWBU/yjVCQFDF",
-	"EMfQF0gfifuKAo9jzTsT7xq4aY7Jl9BwsNnr/gIqCk5AFuGjp2RizXuoN6TkYSHL/BF8Qc5OR4SJa1bI",
-	"FYurdLggUIjofr+EIn4FOTKuHFMumSZTml1BYscbMfn5/8/etzC3bWvr/hWMpmfa7kvLkmznIc+dc908",
-	"TrJ3m/jEaXNvY58KIiGJ2xSgEqQV1dv//Q7WWgBJidSTiuPsdDoTW6ZIEFhYWM/v4zo5gNsevH7ew1wO",
-	"lp8nzLyXCE5pOLAU5lRGpmnJRiqNmwwoiVj7hFGVEJTAjsfmNWyVmjWpk1jw8aWMwhtj8r53H9GFzva+",
-	"FjOmYsu5PeYzpgXZ1cI8wQw9lCx7JK5bGLNIaahM8X2hdZnJiw/EaVzcPnM7eTYR2hXATGIxCD/BIMgu",
-	"9zJu7jiVzUEoQz1yxNzmo7/1NoTUTWaTKkTdCTdiZb76Px/5wV9/XP2vHy4vm/Tjj38zv1xe/u3H//xu",
-	"kS7Ha4z5p9d4o5NWGdpubewWGEbVJMJZFjQWvghvRMZ6gZVb2QQU5LAwA/kXbx08vbpte53W3UHu5++2",
-	"YghKxKcEd8oBSkVBpzXCoMseH7dbB+3OpYTLuiy/zJfSbM4uu71s6InwSSagPK3dbF02vMtGGMCv9i7m",
-	"Iyx+ho+hw5i6Rw6XR4vgq+YN4YuBuGnqmfSjUIpmfkjNmzZeGY7xyrKYGlxhhk5T4W47r+LdhZeN7u1l",
-	"I07x5eJUrhophK7gYp36vhCBCC4bd3eXEqs0KxGYK4htzNrU1nI04pOJkBRkcL/mNDzphhL+MFqrYiwJ",
-	"vP9Kpe6KaPsxvxbsh57mA5HM3o9ioc03ez9i+ADUykhEQRMVOF52AN9qjgNmVAgPJRqn0GlfnkJ9BaP5",
-	"ygP95iVtiL++ADrFyDP8tLmg+Qgi4W0I40OgexQFa9Hp2zbHfDV/FqQuxW5aSjnTKlDOmAExeARVwccC",
-	"IsQ5/pR9R6Tn8G4SlfDIztSewtJGBFYHpGFr1UOHBVHAihA0brqNFMbhrflnabz5FZJobe78wxfriTHP",
-	"EXmt+aKbh5VxyFclM3RIEdKlSc5XIgqe0XV713011uX2NXyDNgMfGMeye5sxVAEoIV9sDzox/0NtKxTm",
-	"FL/TBnq5LISau5s3n+8yOm2Zlimm6opZtPXzY8kcxdV0NMvxcLGBiCI2iNUYGNETxTqATfP0yX+cspPW",
-	"f4D3E0VqKoJ6iwQyqVmjIJfi9DVh5diGXgfDahYC3trM+OoNt2sap3q/dWOBJ9PttjetLCWEDAedTr25",
-	"BEkfomQJeqaJylxBlYyMY27G5lUkT06ti+aZP10LMck82BHX68WV8bVJ535BAWWE/Qb8jXGozXvnj/iN",
-	"ekvewSuuTS3Q+WwnjVkfswHcttAjHkVQONsXG+yGQpHjnFBHAoDxapfq9y5YrF2XnQ0lywAEVTIXV6Zw",
-	"1khIj2nlKIF1wiOB8WIlUV6FHIYYakZBprCy+R378E6xD19FwUL0GROdFHkuE3WYjC9G1skqBl8vHY9F",
-	"zGLINAgZiA1yKO9oje9Iuu9JmH8WqLgKAj1UrAAduJEkh/ImTPhqXqnXuesekhXk+2KSFICrV/dF27zw",
-	"MOa++D9FgO65kl74+lFrsV43lDcr25pcLdTKBqJYgY1jVo7mpzZDJVvY1YZKTlg829Sh4kDEWYx0zK+h",
-	"nWN3WX+dfxhE07FdJCfpv0AMt0zWMbq7DrofajwKlGCXirzOwsoT4OmG52uXjRshfhIkV3xxCj3NYDko",
-	"qMOoIjPK3uheyYyWifecoG1ALpR7uX2QC32VG9lzjeRnv//Z/v36r07wOH2hWpNHcZv/dOQ/Fy+Hr8K/",
-	"X/88fqPO/3yn36e/Tf/v7PdWu3N0fPLo8ZOnvO8HYjAchYsNxzPpFxqOc3v3cOenbdIlYBZpXjhKAvzu",
-	"igyXwezEOeCIe0Gxg9ELxkkZbKSAqg7bw9vslzkkusXJAZUUajZVcTJyhh14tYDAaey6nLokejW0D8gW",
-	"ZLb6C8oOIGpeZrzdqOuimlqPlSi3ejUC2L2H7iSZv7tx4baY/2poumUv2/qmohpb2BGrt3jW+J9t83pi",
-	"imF+ObcwEzb03/IvfZVtcmgqqkzbmLmApvMMJFdAYn6sZDLKByzSiTEpAp4I2zXilZvm+MB7Ai1wnXwh",
-	"GUUQyl+BWrBhVobeMdd7UTIQmFRNtM9uMv1IaRF4hK1AOeMQ6wwmQpnttnyosTDiUUrv2lcqElzWC6gw",
-	"mcTqhkdOicD488w740m6AjGqTPG02u9bxUugGaOA3FDeyGi2JrYBr75wEEoehX/lBzyIuGVeBHW1IYzD",
-	"RMShgmEKyHjh+3Tm3wfWO3tdzCjFSyYgCcfidyXNMv76/hk0aPBEPKNaVct+ImKboCpyE2BIJHtJ/GAM",
-	"a02fzOFLUOYqN4lPmsflk+gedVS3q2c20Vp+HuzoTE9HoawnQP3a3ZryXbi8O+NF2E/BrjI/3VXzA5H2",
-	"Ba5n3EvOlmKRCIYiZuD9hZqNlVnSRb2LlgPgktwvZyEP/pnqZIzFX2aLfVMfIKtV2DSPqp7sj3g8zKCv",
-	"oCZCkq+R7/Z+lJ0PSQg1RrnsGGSlY9z35h1PjESLT9CY7XVaLeakCEKv3+E1d/bVolCulfRPoWkNIKcc",
-	"uewf2a0bmdLMqcOJ0mFiAW4mMWXtZ9I/KHxz/m1cfm0m/dzwYdD/Loq6UmhyinpDJbzESLaYTw+Nq9Ji",
-	"ceT99wKe+B6Bb9ysXlWeB4cFVXm7wyOWhRNhu4CvbiOISNYhYsjeUC94ljA0VigamMYPYRYSBceqyfuF",
-	"aSVwFNTvohTnAr+1/cG0iNL8GcOSbrcddE7mICzKAbysZvovpYJpGEUEY7JR1PLMycR+opbVp/M8rtjR",
-	"9rhi/xVzX7BXajLB/onsyM9u3yme3mVGwPw1C0ZAq14j4NFaRkDVDFmzwDWn/zMFuH46br8zdzcb7LtH",
-	"ZkCsLyI1BfGx+ykjnfnhu0fm6h+b2Un8zcjY3Mho7dfIaLx+89sBDLLdqDI22suNjdaCsdG6L2ODyhy3",
-	"sTVOarY1MtbsTF0hZRTUgD9EyhnJcD6RgAsMO+ibsDQKajDYAeJquW1xeJv9sjSyDzErcDxpiJaSBXCw",
-	"6JwPmvnG7QywmZ78vWZmtstC+WN1I3LH227815uWiTrJqy0JkJPNuSTA2su3g1m5hikk87bEEjN0Ho+2",
-	"fjv0dWIRFpX0BdNqLECkRKQFguvpUvORGNZ2wMTbhzlIaLJLjcFNTL48gN4+TL5veLhb4uFujnVbSTuQ",
-	"4Rl6Vrk+tHPsQ4w55zw2I7VGIuCnPQLqPcgC5adjkvRV0dMxj4ldUkmxLEb63N50RU/kWR/zYIJLzSbB",
-	"oDIxo+IxTwoJGSHTMbCCBeZk9/WNmYTdALHMrQpNe/9x/vzlQbt5xJrNZuHhNB6zIyWHgS5Ae2FDoBlX",
-	"sQ8QJ8hDc9az5rNnbHAPrGIPZsuzFrOHWsWzyuQyvpSZYeyRVeu1PTDfvTmD2psz4j0wv43J6aU6MPfa",
-	"vIXOSkyzHDH/eagzp6AsYjIII2PGmKVtlrGaVY+mnuJgawVzzc6fvzRW4rOL376cqBU4moe35p+7w5xr",
-	"VLU/3wCtqxoQFpLHpEIcIw2VIGBiYtqTTUeKaQGpUjFj/RS0jCs4HvMZoPuUJ51/DqV4W3AGH0xJ6LLE",
-	"hzKXf3KpNvOlZ8QtmGc9d6QZmSdr3et/rjq/l0DIAfUDHNSR8UPtFli/GWaTdrx9w2Q66Vidb8zEuq4e",
-	"GB3KYSTykRDshgGXlqzj3bHq9+xQmD22TDd0yUfcjxfx0nim0BOjZBbOR4ylXMPBfMxaBDkk7yxYfcqO",
-	"2x3sIICTifkAtigXocQWo9p4kx3D2p8dqLs+F/iCz6huBWUYDTCEtQg1i8PhKKnVCuzaCOze/FOH6o7I",
-	"zeb8z+Ddobkl1FB0DWGbCQ8DS31pm1WgWcuxVrJEsQmfLQqPfZN/X+l5DWj6XLqIEnOJzvoEZhjeiF8n",
-	"+xGXM4APt1jwUIAP0IjQ/lTidsBQ7nu9d23Ne5/PHAIXkFbRDcSW1j2AfxIIBl0X7tseFNo8jQOk8bA1",
-	"DzZ9vUI64bP9SOhPM9bn8polMZd6IGKksrXFvOwcJdd1zWHRJ4mz2ZNhYJReLMDLh3bMZCTGWkQ3ogSK",
-	"Y8JnD1a6AZkRDNSf8hNmjMATx0zgMXchO37cbq8v8jTTX7jIO2nnSE4CLZwSmpHZlM/qFfobFQb7Osa1",
-	"PbCR5gcVMrO92JOI+6JHLLaFgmdXmzvmgfCgMGJmTvC+sLUQJWageZGHrtU/xEoO8fXBz4Mp2rDT+jcV",
-	"Bi4c80XJ+AeiE8nLuMPooqBlodW8RjG3VCb7q+xZLBrNOrF9Lo3wWg9oUXjt8M5s/ce/nx3qEnk0BVun",
-	"8eaEoOAFl67eC45tT5RuYbyv0sR6tWpK7SgsB4qdiS06pYwn2BJP3aLAo2/pcMEr6wtwaIHzBlXgpexN",
-	"UJv1nJcSWlyJUsTsoqOrv4j++ayb5ePtmqUxLnF0DBsK52BDJfdTGl27vbIPXlyVJgBXmWu5yGLOWFFE",
-	"Sbn1022OTQK/uXZtx8I0bfLdTWb0Lb50JfNrJsRGsOdavIGVq4743BkFhYzitO450+JGxDzKtR6oGILT",
-	"sLuQOtqMHXfYDmqDWr6Wgh3YhrEHFNWuwrKnqPTKlOw/VShXsMWXJG1dt6CaSihT2xMiGy7I6kAyLe4i",
-	"OIF5PaOALyyyZQ1yfJ5lUfoCCByw/59iWls0IBZF9PAWf1jVHhyajaKRt17IIDvMIKRGmr/JaBCY1xH8",
-	"RhhbDMqEIH6WOZzsH2JG8V1jn4Nxf4q/l71nVe3RL5Zlrra6o4rmY4JoQOp4gvXlcsbGKq6xDdneGUyH",
-	"wbbrvKodeetJq7On6MvTJZvpiapMNS7CQ2ytGFux2H9Ls53CagIeqFuERTLK5BoP8lTCj/ixx3Q4lIIC",
-	"GwFE9EArcXYtZohBBTjOcDlFD0prSDAnWosqqYE6ZsvWeBz+pgwxD2a/OjATt2E7tW5YAlNGuoyddm89",
-	"XCXuiMGIHczC1pAgY5HEoa+XYbX+QpesApQfCaYnXBJqAFCLOAh5s9sOOsejnkc/t0/G7ufHgfvxqHUQ",
-	"8JnunbKnLWZ+sswRzdw9MAUnRQjvD32yUsWsF8pExDc86jkWraoCriQci3fGD67CYodnfWwfPL1CJPaW",
-	"d3z3w/hfo38F/zoYhzJNhP7XwUilsf4XDPjHMpT2UiR5oF+wbc3mFJ+qOMjNVHvUqxq1fb9KAPmy8VaN",
-	"bIXuukBKoy3QsHdvKTae2FD8zBN0NDtHx8YlloMo9BPd6LY7WBjzm4pSMy/tZsdrDHgYGYV2fOIhLrvW",
-	"gzRqdNsn7SdPyZ81xrf5/knn6HgDDYHSXwXgno5rKRp5GQ7TWGQkHVA3B1UNuKnM5+G4uNFxYOtCM6uJ",
-	"kHwSNu2MV233t3jdznA0oRwoKJvL9dZESPjlFHWj3Ww1W2b6aHSNbuOo2caPsvXhQRBiMOk8NuNNgBeS",
-	"IhUo2lTVVLJK5n3Ozl8zc9/tF0r4aQwNQx+virU+oXYViMXF4Y0rO/WTiMvleCzQqsSM758x7MG3KBIo",
-	"YoHOkKUErfJ9zC3O4XG7rh8N+uP6lNzn8RJ0h/fujdA3DmOHO0PiUFftVW7e4Gwgcm6fS+aPlNJiB5gH",
-	"s07m+qq1RL4YMwKipMHAvD9SWkjj8BLNvJd1KcPSa4/9maqEI1cCD4IDKEYrKWk+pxHUtbywu97SjwPB",
-	"kzQ2+2k6ChNxEPG+gFwBddJ9d+K1WtDPyF0WiVr/fpWBiNlMpbErpbU7/0PuXuZ4WOCpj8IxUfbzKHqJ",
-	"Y3AbfOB+B1Ecq0BExR64xa44nNMsZuwqGpe1E+ZaGjv2iKX7/pFKDPpRcydcA0HK3Gu+o4cwncbYaAlv",
-	"S9855zPMynN/ZOnmqCaQkKKhuSp3v3Pjmix0+T2E7VipLPOKrmwXzm2zrs8jP414siS58kYx7hPTqUOW",
-	"Yx+IS9V4fsinGmrWarKemVDds/1JRJRlq9EJoymUzAgMHLhOG1NprnETNeNjJYfATDpush4YFz2EJQaL",
-	"wHEFhRIYX2WAyw7Fn47txGx+ahPUiZgY7WD+LcvMuHmANW3s0tZkNzvsiQPzirhprnJbK+LJQMXGgTMi",
-	"AoYjj5GkD7ty4XhPxDBXDK4TLgNoUz2+syXD2o6Ng+EGTp+RD7TDHoEDeLeZPP+3ee21QT5bW05OuZKa",
-	"77hunLRss/mafdUncLXtIhGi2IrsVBBeZpXNSVHjGp1CLdJ4B6vR4M+6qgm6z/XC45ymoQVnF9k6G4VH",
-	"94RHlggHtRCa2SI5sX88yATG/OV99XMo0ZRN5RZRNxCMM8iMVqk62mdQ2GlLietXcB9Qn2N5ic0Z6YSl",
-	"cDZytAsc6N46ijBOI3HA/eUtF2+NVjH6BRQWHSqWMdm4m4liYyHg0zQCLlpSc0hcxxOBZXAOl46zmfFF",
-	"YiZVuYn5Lo3Emf+Zei/ul5Ape9X6aZlwZcFAAUX2B8/qM5b3iUSRsN8Ns3z9KpqnjDjFqqR2B3UymEnc",
-	"T1b0jkysJBqXLRmVNHduRJ6CV1r18PrNb0ChYoTULFfEhweRUawHUKfHnbxtzfo0CCWXfsijVaxPOonD",
-	"idhfQjETqtVJRYT0rokhrp9qo/s0aALNgjCobkMpXLqSqKVEYx3exu49d+oWyaZraZ026TyHsSkC1Ga2",
-	"4odIKDwKIFJRDLSlY01OiN/TTXYWacUmSuuwHwkG7EWMl6pDeq3cEL8ojpVnI+Ffi1xW1lZ1NzYT1tzx",
-	"WkPRX35Ba6ltnRWRvlaJrgsnNmMBhe1ryO/25EE1ia8l85YKuYKmozACOBFzuBO1dxqJKv6fL1VCz1gy",
-	"m8BGjGP1lYmlVHVJ5Qp+lHfpl2SJvUutsVRX+mDVutE5WksA0Uy2OXh5FFl68+pmTZj4dWPw5s5Gqcil",
-	"5IjvUtnYchZqyvfHqcwHKNUwFlpv/NLeFooyB2SeTVbX59IX0Xaqd7nO/TMVqQjghUPN8DmRcN1+HlNS",
-	"kP825TPkq6JmQV+Nx2FyShWCXNMHRm1DRUGTPcPbAWn3kIfYTMjhYQkFqNSNiD1HpUQmSQk0DtzpfgXj",
-	"IlETHP0GkmCuttJvFbevpBR+ouKVuahn9soLPBE2crzwcWV1FN/ZA8bRlZiLDvDTpoqHh1Bsf9hpdVoH",
-	"7Q7dqbGQbKotR3XG/n7x9g3Dt/So1J+evp84bO55oOqYW5TvNRtzGQ6ETqiPDOordGV2yy4rrfnKRSVV",
-	"/21J97ukENvBqXYZyjUXVPixSJbbGxd0zQMqUV6DDYUCRRev3p6/fvn//nj/9h8v3kAQIVmPuwTLxZY+",
-	"Yk8BBVyP1cEEWlugY8U83e4Hg4N8cTdHAiCEfcmJmRWasvMC/lK0lujDw1v8YWkd8ocRT+Ch2JstYUhh",
-	"wgY8jHSRqmjhcMV74uA+Q70wvk2dREXIo8o43XqjGV9VEbz1tNRZEfzFbd3NtmVl8RD89SEWBOPICTYL",
-	"c6ThWLidb2xk2P1bbP7NvQY7ycbMT0us/N7rwYGRRkQx7bK/9aBuWFNrsJLCy4OcUlssBlTgLexxarvz",
-	"YsGD3FfgjmDQqwF4AzgHGlFCFvWN3mFXbQ6Rnm3Ei4THu8VscE27jcu01Try3fzAr6Kx4a74DW62jzzu",
-	"/amLfJJmi3Lk5eoCZdF4miSiwU6qY2No0a9aC2P1yPShwXReQFrXqePNlW6hGty67StMf7ro8/O9ucQ1",
-	"lzNSypoy2FAtJz5NIuidJXN6syxwCBXPK2UJvVcKb1pHkMcxn5XVfBvTO3YtW7Y0rmxgWvAYCsqyEY35",
-	"p5+FHCajRhdx6ncCFN3ROYIU8cqEq6tVJ7RCV6QnPiXvUpmlpidKRWB8o/xDpYpC3zZfr7cIRphPNN+E",
-	"pGKzVC73k/BGbKiij2t2xkBG1vHGbHS5Rncstz8zNUAfrRuotp8a3wt+ulsjovPlOwl5dOGsiGBBVjU1",
-	"P7j60SmPxUilWhwE/SxmNFE6GcZC/4mGGO6PDM3SXTfmcciDPka2v+5dtOEOqT6SMZT4ID0jDLnlWKhu",
-	"RFmLwPp7chuPKMumlbpEvzgiB3oWpSaMP2TlwYKJnLnRo5MD4COJbWXilrX+RkCuZD6VcSlXuF92wpSM",
-	"ZqdFP+wm1NYNW+J5LXpcl9KsBJXOAEQl+RceE598MaFu0N4Nj0Ij3W9lNOtVIKJEs+212+7OmlcGfz5j",
-	"cSq7hAWjCwgVRLkNmECLOaUyqyM/B8spZstJbzUnfFVbThOnkmqec0mFXDtGKHXCowj5tCPuX2tqnYf0",
-	"f9UwLWbkJuP7MJp5rmFmFBrVPKu6v0S+iVLT66TM9Cpt7htxPcJ0SlbqmWsQarLXiODE4zgUAfbym0nE",
-	"Sg7b9JNBTGJVEnUJRoHrRD1lUHw3DbUAXNue+VpzrG5E0Guyi4TLAAr7zcvbvVL15lC6W/HmbfPm41C6",
-	"3ytM0EI4oVxz2ktCoQ8dHn9dnn4GmB0OCLmPSrUHVBvNZQpVlci6ZTwZrhPgOPgQQuUElVQTPBJsdmBu",
-	"MgfvMyUH4bBpyzPeCa2i1JXzSJVQt8kVHaZZJXh2th55jTiVGTETGR8P3vI+2sBmaJfYDCd3XlEH4VKu",
-	"bUmcGQERwXoGBQVPYIngxAu1PcDcGQfHG48AFBBJm8wWngIhFeneewm72GWoEvGFdSeJ5kFQkOecabCe",
-	"5LZJcqFc2fhC8334VJyAW7zI9Zsi2eWdt46YY/2Xpd0NZahH+bthJ1e6HnucLdNxxSvGBAJetZZrOmjd",
-	"zb3mJnXF0MGQp1qjTYAFJRAL/Wr2eHv9PV4Zqft8e/xhBvLOUwzkFRP2LJSJMse4LzZ0HSCuZ/4c8+lB",
-	"H45miK1XOviHrvqwC+HlrbCKC45HOZRlHFrPI4l5IoYzSwRFBXadVqvF3FjmKhk8oGuQAtlFjHbGOr0m",
-	"e7MIccjOJBOfJjGCUzEt6MF+xMOxvpS2ta/PtfCgVRC5cX0VB99rNLGIxsQxDkzRvygpsTVT9syhFOyQ",
-	"ZIEngiahVi2z+3CqzAKrNPbRaFm/UhYGRwp6P51zw1iYm3U8sqAsNSrOhzGsBivQC/OtKnMHTMmMqIlY",
-	"wIzpFKISTpXlgzdsGkrdJTgXkCuYzuYOXSsX//gVu1aEhu3/NFOWVMVrTt9pKCX2HecDROC1/SQQ0wJ+",
-	"+RDODxlbpufgLyxx21FmDyQw+5EYJKiw4aR4uj6rmTNuYe9X6FgLW4kOHiK9nLSoZB1c0BEguwkhmRtY",
-	"bc0rFvLGaY7cIwEdQQ3YhOskUx85pZntzTU7WUpU5Gp2Mo09JJoRZR3DUn0jasjSZQXPKDGAtDSfe9iE",
-	"4it5I2Ko+6eCFeZzqWTo8wi+XooIQDq3muRsTQozt0IN2OCe4zSjX2d8HJWxmpV6wtZ4+N5idJ8Ww0TQ",
-	"gcOBb63KMXX2x5xzGo7NsDrt48fHT44eHT8GDxU/zPxTaE+GzgDvM4eh7ymuvN4uzzzvO6/wIrC4BWo4",
-	"eo8uK77GpaS36F5Kxg5YGHRZ/jXMp4yZEXZZ9iKXWAW8hL2NvU6oeMQGrrARFbv3XUwSQFtBdh9acDj/",
-	"thgjygn45w0KVyu45Ug1b82oA44IejPEw7VQViQVHtMgQAhkMuWxDOVQn0LgFg03jMdpUd5YTIO0EDYP",
-	"h9WtwjUmGxidcAQWgI8aj5vtdjlHe7mvmDdtagwBFHxu8WkSxkIXH31ceHTeLS8Z3lNzzYhr85iTQce3",
-	"ju0k2sxtl2L6LoOQyKjvup3j1tHdXORi0cc3V+WY7sCCFhPjDysAoHJ9vo2KYEALDCgjx/kJvi0Qx99l",
-	"0cT8H8zwrsUsZxlaQnvLr+fGpRPlX/8RiRsR6QpKvBw3Pd1tOoJmbrN4y46aLD5Rskzt3xt5K5UHs7nT",
-	"qdBgPjfMQCTuT0b+jft0kMThcAiIDgNEMsMm8344TFWqYUL5lIdJKIcOV918mDNsW1b2Ndq1UNSKnwcp",
-	"7kL6VfyZ0texmMNsrZY5DSL8IZQQbYCfx+ZYpwuM0/Cs8MA8oWW7lcMt6Ry3WjbIoRvdx3d54sS0H4V+",
-	"c25azDS6MIqaunu4VZ077HEdzxjNHLqneXQgwmfAriI0sTFvFhqL2hhi5rcXgwGOCnJVVp63mP7Huenv",
-	"HD1aawWOjjZaguOVa9A5elxcheOjuVWwRwqJaSBcAbfOQ+A3Oo5IFJ2EvmB4GaDCZjusueGGvLvaR6mI",
-	"Oe9Wl4vA6VwLdDggP4ER4gIrFf2N7lL9ufLVFZ16Lu+J+Iigq4C0CkwL5KwiVAOCXovjWTF2RFjANk5k",
-	"XbREQT0ZwXCpmCQHcYKJcQO8XtsVCL7MpbS5OnA9abf2uX89jFUqA8+hzZBGZMNYTbOmbUhL86DJznJ4",
-	"cfThjI0g39AzR2mvy2BvF9MUU6T4OP/1PSu35f7T3PV/vzq7eNWzQ8HbD1Jt8QDmc4eO3JDyjfApU8SS",
-	"2WQvwSTvp9E1NDFqIcwQ3l5UjQF6OHuUbQ/i2btUlubZzRC2TrOvJP3fKSHZ2TAQ9s0O/GYHfrMDv9mB",
-	"3+zAr94O3MLGWwbF6SyAvjAGirEqzIkbRWpqzm6eMJtwnAt93Uu+8mUosYAJSaGN0AHOQc5CgfkO1LbG",
-	"5OYZTLCP3e/mYXeVsawLG6aKBVBZS2SVURoZdcZ8BvRPNjOwJPB+jgVUm8MyFOSiluJTMwEELTwlYbqW",
-	"5t20YgMe35tZ761/Mc7G1UaLvAM+yA5DrHJVzELk4T2IX8TW7lWBe3xZ0gRgH2N+jXuaagS3Ep4CAkjJ",
-	"csZKDSp36QcsGyW6FsTgTRCMl8ehVpINMl8rS7UVQVsAmlY3jWbS+LwDNTiAoytMZs1xkGHyYgEA19Xo",
-	"22a02ywPfnP3hXmlpmxs3FV7rBkFBu8CfVFRlEXiucaGVFFYOxjHPfnwuXXri6GZcK6ZVkoycHenKr42",
-	"vjaUxxbK00+xCs+WPJMfDkmjQGGRM4sBsQQKNYwWDxTuQnjQSk5rQCasFRZt0Yv8PALyDOZYgChYGZFq",
-	"uokIrLNlDwvOZ1U6HMlbGMDGO8JSCrSYLYt7DWT4WkyI5BTuDxEQKAtKkbamNF30PDeI+2hHFCwMKI4G",
-	"L1WVy7ZNh3DRVVkdez6dvuQOOGHro9fCWr/DUpha+wXzjuEkVkGK1RYWYfZj5glfeQ1Q0kUf9PH7DpYD",
-	"H/2O1myU1Z6i23zWzpvkuWe4yp4gDqEpYP3SnUUnLOdZn7UbtcZ2Ye4zCV0d381tqdpqZlYfnsbwxSfb",
-	"Y3S2hrIolszsKRttnl2HcVd5JCFPQMISpa7RHwTgNqxg0WnkGneLU2jsC7jUM9+ssuissbCvQ+UzWh1A",
-	"PWZpEEh4MgMrndR4uuSoA6rRLumaz6/ys3buLGXwvWbXYuZZUYEwB30SZ1ydnxLbuA46ssYu8OUnRqap",
-	"rza9a/HVadKpCdDY1MatNO+UsEgAnaIUa56Dm0Gw/xzKawu+vjAsc2SwUPpRGgjtYjs5v33JOOjqq+WN",
-	"ZTWemliZfLYutPtcHGqdDmd8o6wRIIN8z8esvYa+Tl0w+c4G7D5e2TaLVQcpCPk/CuFtFYfDxepVjyqW",
-	"54ZwuxTfvjTgdlcMTffFCOLptwtx9hUBWjWVL1U8xm/a4LeeSR9yI/jD0nh5RSA3YzUDZe1+PaoXOR4E",
-	"e7Ut4TbA7srfbvxivjg7FVGoF5FxSUnfj+1Azzi8xR+WA+6i/bhzM+JXvbuL8Xpzr6oNr6bGlL/Nb96K",
-	"CbnLa4eHu78327tVOQAU1EL4FmOIUxG4WgLgaclwwuvCe6ZH92fwkBA6a5CtrmDjfN7dvU5I1k7pBprg",
-	"kFrB17AwX9GVD7AQteFVZquXnbxlmey2kXCfG2c534r5z3i9XD6qRVAh+ez3Fk57If1W45lKy7wWFQv7",
-	"p0pjyaPaHPQRn0AvE5QhuZ1YhTb/cHed0cSpXn0MX+B1m76BIyzeeSuN0r6eKLjS2DcXM+njfjk+aLcO",
-	"Oo/ftzvdo+PuyWNbPGHeyh4wZn15JDS2bK66xaOKW/wlZCD0dfH7WZ8xXI3NM427DU8fmt5SMcemSsdS",
-	"aeO0tkvp1JEiUPXdHMo0sepIbMHlYxHUs0lELDJCM+3ALXJjfKA7BKuMVoU67FUP6RBKk1FpGdzqmjZq",
-	"TOtiuxmSDOJxhokARKlat1G/ZtcLl2Id54sWzXP9MbYsQtdFc+yesV4d7313FrnhmhMBf1zhk7nmqB1b",
-	"k7eXxYr6ynVa8iprLlF1fsy+fAVC+gUg09W786xnt6yTsLHx1nsuEh5G1R4UXuWBF5PDUJhro0V0qvlW",
-	"Xcx+jLDaCpc+Q46H2CYax/U5XdTT6KDi7gslbr0Djfbj0k2+iqaKHvmlslV9SeRTKzX6vkiY1ijkiCKG",
-	"QZhcB4bdKWHMfFgAKDtosg/Q6W0ZlohvyeErIWw6moyJa7coyaiBtkYCpBr6A/ZR4r8DClL+0KkTBcnB",
-	"nq0Pg9SpHQZpTTK/ytrYOJUVdbAEzxWrdDhiPaOThDlgdO9LKJB9l8ocoE+xAmcj1qxFNbvalc6hVKd6",
-	"ZxOqCnVqLibcxk+eCx78LBLcn60lWLNleHhriVwRiarYr0CAk0UjyGtEiA7Ab0TMh+IX3eg+Oaat2ege",
-	"tb3GmH8ynx53Wq7EXy/L2bWedk+edk+e/D7XCeEHfv6Td/blf1ZDsD9i4aYa0OeMWCOQv2tZac0rAR5G",
-	"oRxehNJ3EbgVMfDJiGvK5go+pq6EZVqHdIF5utGQGMJv4w9nOGHtTqv0xnmmf0L7aXuNQaz+EthBMxEy",
-	"COUQkeSAipS6BCjg0e0cPX1yVxV437zQvjrEQUEitLjgVbTHUD+D8Rfxoa2BIQ5WC0MxEbFWEgoO9UhN",
-	"AbCUNpCuOd32Sk0LSGBbInnvx42jzXZ4iz+U59n2W4SNUrJZFAb8L39UTshEkSUbtLJZkGsxcxz58EyP",
-	"siKYImmyHmbfemADFaHDppIoqCzGmBRT4sM6ZWYHMzGeJCGAIGM5yKV87x6E/okxspKRcULASBqpCCF1",
-	"JzN4YB+OvYRAmAKeiCb7AI2WGYTyD3nsZLjLTKVgrv1o3qUnPk2En/TYDzg0uORSEuTZONUJYitJNf2R",
-	"klE22QuwteGASdVXwQzcqAHXiYi7CGV03O547uWpG4emBEs8BVAZ09jKekLxSS41u3/s5V05jsciHooD",
-	"kLMyhkKc65LMSnkOd9O47jnCF+2DTeffu2ilKi09v4y756jtObmPJPVxrUlq18xiVMMpKERfTYw6G/MZ",
-	"6wvMWUO9IPYwznakOdu1Jh5HQYqNwJdIsayfOCilysmdjakM1H7KVAF4KU6lR+DiYIwYDQ5VhsaaCcHZ",
-	"mBDoeDgWTfYS33YokozJTFsgdjFjIx5QROt0vmwOoZ363L8+dR8hxp+IxaUEwIOhYuJGxDPsuulDJyD1",
-	"3yBMJnUw2rQSlg2qsYADA/Hu6DABdAFoVhOTBI+NKDROtD3RCDqgBLzh9FJmYYPvNSEmEGpYaIFFPyWM",
-	"dDi1zuo0piYt8Yn7CYArYMdWAHRwKjYnWNmxZBb5GUFcfgk0+jg1ruE4lavDA2urgl9loPaKGoq4vi4z",
-	"UwQMuBZigtNq8T/BD92kcqC8Z/410XWT9AE1NyFcwFoYKSRnhXwb+NnoUuiorgACaLUqkAA6d9vXPhTf",
-	"AJv9I/KgOhstZJlGx/J3DfJu26M9lvBrIWH315Kr4tcZK4i5KTwtUuqaceoezsGHFtqFd1bJXR77o/BG",
-	"7EkrT4TEeK2xxx13fM6DdOEIzSIxSIruhEY4FsBYwZYDKkyyrQVUYQ0NbnnysDmOEnzF2lhKrnZoPm3U",
-	"jYPNp3y2DfD1EpEIwsFgP/JwVkTnQUITDY1sUuWbe4w5dIoHpZGcULIeXtsrIScOB4Nsbe+RaqMiGXrS",
-	"2iDV2ZyKcDhKMsQZqiQtwLh8Pbj5dfBpEXwGnbcbxcGeG0mvsONzqwlln2bN6gteuX1QSKNaSIIIZ2Lj",
-	"kNYmWBDdCdYr7rNpTE2FxiDhKSW4spaooVHaCGwvm+ycp9rYrcnUKLUSZqa5bmQz9q9FoQOSQKbRU5mE",
-	"kcMi0+lYBBvKwvLkSBdvWtfKz6P8m3t/LSvzs8gftVMVX6MtXPN6qCgyZt9+9uLrfKFHXxBMX4HHLqMm",
-	"I/PLmllGFSmdLO4/O+TPyfy2B9eQCnjeU/g5TiMBL8xUDFGYAsXL+vEhu557ZO5eyec1z97laL1cxnvf",
-	"fF7HXymf1/EGNkunxGZ5tHeunw+I7jkWRFB5j3FFcFYkEzyOQhFnFV0Za89WGrXUhenaWQVFWqoMcxw4",
-	"12KSFABMQ806rRbjkVYZymdWIocQKvCIRX1on/xF+CHOb3Cwb5YtFinN/0glYF5hWiIdG+X22GtEoRSN",
-	"7pM8NNx7iFci+SSRwH84e/fi1dtfL178cX52cfHh7bvnZjYmKpSod1z+s3VIvr0Z5YRrPbUdhGMRWGL2",
-	"MCGL8EIkSSiH2mNEyN5c1DRk6G+2W16GkDLQVWb+gP5OXWVmEpAcFGamFrZpPnOG/TRWcohP4jsVMy6x",
-	"9NN+7h2XFMDkr9s5ThkEb6W2sK3pRNlf3NyhRo24fw2FDoBGKuJQQaJIwEmEirNz0Gq/b+WcvbGScC6R",
-	"XrU1VTlNO/cFo8J/h1KRxq/vn0GeP+JyYZhFPFkj/+MwQTjIKHopeILgnDjwgfv949WdGVMgIkhIxe7Q",
-	"IbLQ7JNJnMluIj6ZEZ/zWdY9QpkfiO1ZeBwILepcWPNcxIzuV2CLS+KQR5tuhsKaVx0cIxUhIFIuTDfi",
-	"GimLkMYK3iHiiYjrqtUneEfBEiE5qtsC7cdPYRQZwVncF6G8USX07Lk37VJ/XeWp8NL43lJNGRXMuZJm",
-	"yIugmDIlm+zMrplLKNEf9YjHgDfKVJp02UAI7bE/U5VwnU1iqC0IN4g0ltVcSsu/a2EzsgtCyaaj0B9R",
-	"NkpEQZN9wLobnV8JDvksKoKAlRpiLWmeLiaoLiFYUAVbmtNue4EldWAGZfcCD2649EVwYE3KgzizKc1m",
-	"1IkaHyQxlxqr7KmhJ+AJPxAyDv0RqMoru5nNP4m59AArLGNIXggJTMXTxlZbArNW+0nkfFOQX4OChAqk",
-	"3DWFNH8duvDZSCktLD227WnnQXCA+2G1PswPb85OzuvEiTHFxXQtU9nRRb4uAORbxQUs94QJacmCLTJz",
-	"okU0KEMThKd/Uzx7VzwLu9gcbjnV0H5UUA2DNIp+IX1y0mo1W60Gega0TUHXvFFT+DP+FT56jzNwhF/Z",
-	"ahLOSSKrAKCpIA6PRjShZeC6BzOhs9T605GK7EmKToYtM0xEbEtczUcplN4hAHDtTIywjzFzC3wGNZk0",
-	"ZvBBzAv7t7jF7BXf7Pxvx9hnP8agpKHP/WvGC6+fFYzPmdc7Hm3oNSxzd9/jFZsHqutkvlyr0nOsXHAX",
-	"wqCJkGuFQV/gc9jPCYZZhkQ84YKeOkqHja4dz0EE1y2EMnO76kUaq4k4/EnEEUTotgD0oWmvkEFctofI",
-	"U0luqq0VhFJ4FTNNTNp9ESk51CzJF+vQXCzKNU1D1pVAhfhzdXUQY95ajvMyXEOx9qKY/BYKKXljQ9HY",
-	"Y1X2g9xsNItbFSavs9nmVP29VxxnMZ/vsbsEOhbDsWB/IQPRuruncB6kGMCuAN3ugUHbAzuxB31drkMl",
-	"tvyr8zQX1iZjP/QK5lnvx1IY/F9hAAu7dL4cysV5CtPgXv+00AqyJiu0O1AzoSEphHm05hV2/CQiNrf4",
-	"n4+tg6dXt8d3B/hD5+67xiLgaQ3wJzOblzAffULCHNwT2RYFYu2gyKyVt/sKVESAzJol7vD3ecPRbPsM",
-	"Us+4MdmS5IcCH1MK9I/cY7xCl8XiE+8+q5Ub80Q843GQazzNWaOrDEpXsvsR4WieRVzrfBa1sUDutEnv",
-	"KV76pjQzC8W5hV7UbOoXF3USi3GYjp1+XljkmkZVDZ9GLZ+3DT7GNtjGk+Zxq4SLbv0yY1ALFQoalJbH",
-	"jIrME9xHIhiK+hzTKdcMwjcQvwZxzAX6w4SIHAuWS7VJDmMu+qnw0aHl8ysnLcEE2EDFwuc6MYpWCxbD",
-	"gYDpB6iChGi4kDhIzaLwWiDLBXQggMoMwa3nCXpa4IlBCDw2vxMq5EhNjWufuRyh9i4l9mJkYsemQiZe",
-	"IVo/VjEcR5HQ0N3h+iUg4rUYryf0k5I4+1Akz9D7302BuiqORxh76afBUFi0Uaqaq3B77WRnerjT9hqj",
-	"cGi0UfuoeYKRnmsRme+02xT6gVDPU/ylsEcfQTV/LjQkwfX9eNuIxCBpdJ8+edJaqlKhSgN1f6vZah1Z",
-	"T5ouPliuf7MvnuSbAGbSz61p4+5zhx9sGc7cAVeqZaunpozTYfkJ9BnVISrBtVUeyH2FxvOhuKxGHodi",
-	"kNDcXlNgz2PT0SzPghQmUIK6Q0AOFZ34NFFxtarr+fqGLE2zn6MeNgxzFhut5EJE5nwxSp/7iWe1DBSh",
-	"2W41m3KEy0Fymqw3UH6qe44IBt7Xm7v3pTR71MvCnVjZAE1+L98++/UCe6BfhvLtRDPo2DBLBkOG44pd",
-	"TIQfDkgr/XgKbBDQIzZnCZcpPpydr9Ia9sqXeo0xEY5YYUzSWDofG76+aXgNkBTQ2X4KtSC7W+JR4SRp",
-	"3F42eHLZ6F6WlthfNrxLVE9wyZyCgr9adXQJrdiw8ksYeyAuemherjAKnnjwFM/ezbOQTjkV5RG2ACpF",
-	"z2lTz2pAj5StRxajdy1mKwZU3rmrprVhD2JOAXpRUao5AhlEokrhREoObRR6TSOrK3QSjpcWvP0EBkOu",
-	"iDnUTEjejwQgWHPEzAJHAVJ7qWyyntEjPYs3lRWYohaDHpYe03ymsVqqP8N/nVpFA9LYrzmtoxMxcXio",
-	"WGWF8HLUVGe+1GQ9NHB6HutBIStpTuuvE4pELrPjrXDXF51zO2fOHtsy5+hCDFYMje0B5LjmP+xQd7/e",
-	"bXRc/rcZkQvd11+JAATbt5Zf+/jpEzTvgONPEg7Ux6tlBsoYrFD7qtVmW5Vd5jVSGZqH5201zw2pYzOP",
-	"Ow8pV91rx/KOPmI6jf0Rj+FkKhnOlcMHbzxuPULHz9nf1hHE8T6yU1iSbJIumbS+ALyw+7pCU6E/Wh8F",
-	"Fjg6qLJwP/IgQLbXOZNqJ5+wq8NxGs2pq+LmtFc4js+6CwJsChuZs6sy+usTmEVcXuCY97Vf7XARuT7N",
-	"LPASact0tRHa43bzUVn6vujk0Iyb2X+MKf27pbUO5i/vbYyJ/swuNp24C/vYX/D1KgQdX95bMPzg1Kqf",
-	"AY4CDbgHwE43G5yqB/IZ/R28hqnoj5S6PghEFN6IOFxCDvncXeL4H+G4O2ox48GXEz5+wPtn371f2kfJ",
-	"hAygPHwF05S9rJKDq705s9eGLFrFqZtVEmqdMTMMYOu8gaARWFJAoyrDrL77bwzODxYmXecqNf/WWz4N",
-	"5s6bTUGNoORJIsYTAiq069HoNqaj6+UBBXstRRRoS2ABgJBGM8FEoVJqHbQ79pNlTb6I3jwKVuTjxKfk",
-	"DMed6/ehve56j5IkWoEWRJk52pUiyNEO5Mnf7DJOeBjUi50+J3xrcGG6HV5rbBhqDrU5/fuCaRBvqpsq",
-	"g9ilUZc1LJCiW6n+Dm+nxVdfino+N027VzTlZR67KYxzrCfCp7QJuMDtZuuycdf4ti3mt0UckjexjDNH",
-	"fPJFPAED+9qY6mYitPCVBOiY41YGoN5eHGX2uLurin245R57LV+mUSVWOr3zrC40c3u/HH2V2W9g05hN",
-	"B5E9EsetdtjmeJbzm8nhWq6zS7tgjwXbdC0vPrcaSUCA0QXR2sRBGauYSWWzNXDaRhFUSiegD6Gtz2Iq",
-	"2uhoSAhbYcJGvKSHD19nUb/slfF8S0X1TQutPpy3VAqr1IHHglTUVSd5IWQADo1TDvPdsOts/0Lpi926",
-	"dtmX0w3Q7V+4i+tjcl1dfkWX/IQObLxcltziL+XGKQGCJlG9Xquuq2R3qCjAntRfZRJG9q62N7wI6p4V",
-	"ds0mmGBwdj9Eiwj++cprpLFx5EdJMtHdw0OawKavxnYB9aGeSR+acgsVHFebCrZd20qLMoqcj6ZLkk9A",
-	"WDDm1wDEUhdbVa7Vb8plYu3NREWB86v0tqdg6UnyCx4H6Eo/i1QavICHmBf++8XbNx7T4VAKQO68SLgM",
-	"eBww+1gId5+yQPnarU9zHLizJU4jc+z0sEm6ZyeROsvNCToIEaNsbLto9EhNpS1n8EUVocPcItZD7rAt",
-	"XEblHqlV3NcW8DdiOj89a0Xg2rUXkn5FmgwugOdo4f9xmbZaR/5Rh8VcBmrM+rNEwJbpcy0eHcOfReOz",
-	"KsAt1d+HMBnh21ed8FYJZnRDOBlbV8l698Or8dO8HmX9GaNJrdWycD6BneM7VLuRwBj/HE4ffL6zPhtU",
-	"NmMcl4EfGVU7VFLUQ/M9VlC7Qa9dIjFBPuy6+Ux7q+IeuXnbe3X8N/Ps82mnVTrpPiv130qxIPGfN0CR",
-	"zVI1T4UZpYWoBvhtXGwwtQBwNKMSzkjrJFPyFP9kZFNYvG/mc2nsUUw5Ldpm2ItTry6roylnUay3dhfu",
-	"tTHnm+r5clTPl9YxtHj8egzwQFmYeIBeDyRouPvrD6csGj27B0KL+q0KWDOLTn4ZwPoa91JFl82G0vgO",
-	"53AtfbNh5BSVOFH7bzQo/U4QhfjCDnmlpmzMJeJTYwzfiFptQUHE3M+fTMgBgVg/e5doldg6nRoluiIg",
-	"4/M4nrFkqiACg/33bDoKI8H6KhmRF6ahM8RjWuExHwtfGLWv4aymJnN1I2IKvoQxkEwB00cJfmmSnd/k",
-	"FX4JW8qMP+KTVyqNoftq411k3ov8yG/n9Le4x5ZxDymmtOs8QiArC1jurulefPKzLmACmISa6R3djY31",
-	"XSJQQ+3v/DZP2Ess91tO8WvIKWL6I1LqWgQMcGLGCnBnCWXx/tl60SphRo4xrLj9nrQ6rbrK5ze6ZNcj",
-	"bKjM/VS72XnUfFIgf2s3W80NutjsgCoW0rI0bq8ThZ8iIDUQfOSyZUb7ZgSVoWZhPrT4i0h44+pu7hZm",
-	"XkKg8ft4defdNgiWBH4l/pDyHiwo3JQ64RFWNBMnmble49MtaK0RSTzKDrE5EAe0WL+hxsiChmhyGTBK",
-	"MzuyLW7FQqHluVCTSNiuEcwXYtFHKG9CNHV07ka/iHHfvNjinf4hZog7BDzffJz/1tn5a3YtZmVfg6q4",
-	"727fnP3y4g4bpjPWWQKG1gmXAdw7d0sCMa4ojb0OJZLsWZojgpExi5uffDBsEUS5OGHPHGtSxRNc81wU",
-	"ymtIrtKjFm/iei9Kia+w6Fj8mfIIG3xw+vszsgsw8Zl/cQIwrrhjjvkEi2bT6BqIQSy5lWcjcGECvE65",
-	"e59HHNsWdfVDXnwSfor93GBIWOTr7C7ALF4+awFPOBV7j7nkQzGG8kcwi4gSIX8jAkkoe1NIcU/drLMg",
-	"1IDXWpx+ogVfvAHR56Fc+DAzUiWQIAfmsVAi2JAEvNncTZ8LHrCIqMWr7xvxeIiN85JxOQO+wbGAzYXL",
-	"OuVhUuR1zp7xSkWlb+08YsuHaDxjlByzc6LIzobtwkUsXGLwNRdLlX+X81ipQclzXoZD8BBJKxhjuaAC",
-	"kjj0y8aHzaykPFxzWNFrqBLbCSoi82WjKViAIPBWgaRBmFR9lULOHoXR6Nfct7EMoeTrF6imzYvOjENI",
-	"CHLxfHovdy93EFfU5Oe1S4bNmU0db9xd3f3/AAAA//8=",
+	"7L17l9s2si/6VbB0Z61kZqvbUttOYvUf+3ZsZ8cn8ePYznidbfu4IRKSkKYAhQBbVrz6u9+FKrwogRSp",
+	"lpP47swfE7dEgUChUKjnrz4NMrlcScGEVoPJp8GC0ZyV8M/Hr+nc/DdnKiv5SnMpBpPB6wUj16xUXIoh",
+	"mcmSPJmdPKU6WxAqcvPHMykYfnI6GA5K9lvFS5YPJrqs2HCgsgVbUjOs3qzYYDJQuuRiPri5GQ5+lhnF",
+	"t2y/9M2ClYzoBSOCrYlecDEnXPUb/2Y4WNGSLpm263tYlUqW6RVeCvZR4wOXRM7g1Ss6Z2TKZrJkQ7Lm",
+	"egGfKrpkZMYLM6qZEDdD/FaxcjMYDgRdmjlk+KZ4dkv68Wcm5noxmJyNRqNhghw/wKAvK/FKU81S85SK",
+	"ES4IFRs7R8WIMg/DTNjHVSFzNpjMaKFYemY48bfwo/e1CXLNlkCmf5RsNpgM/p87gVHu4GPqjp/cjV8A",
+	"LUu6ieb/ipXXPGNpMvOcyJKYuZgFUKLw4SY6utniU+9bCJqi55OcLVdSM5FtfmKb3QldkCsGhNzIqiTZ",
+	"QvKMAYfrBVfEMBpTekhUZXhdEUpKKnK5JL/88uTRKXnFhCZ0TrlA3uB6CPxhf0cWVBEhiWKZFDlhsxnL",
+	"NByZOdMqcBIVas1KTwA8joEC0RpOzCLaDkBMkfv3h4MlF+7v8X76PAey0OJAOv15BLkFAWYgttKsaqQh",
+	"0QuqyZqaVdJ8aHj38l+XsPb1gmp2zUrCYe4lOyVvuF7IShOuYTW4EPP9vbPvhrDSe+Mzsl4wYR7hhhqa",
+	"ZFVZAuHEhixlyZoXbsVuTxlr19i8u4es9fxYK2mfublZGnboQkST3siKLOg1Oyd3R/fiaSnNi8JNrG0+",
+	"4Q7rPqlXmiYuk8t/XU6IFMUG5wHkQgoJRjZMI+mk+XzNFTtgUkxUy8Hk7eBfg/dJphYX+a+V0ksmdHq3",
+	"qf/+K0V47qewonoRJhCe6stx4mLFkwLXvPyKbVrfij/t+8bvq3zOGpY7he/aXopP9H7pQylmBc8aXpvZ",
+	"b9te7J455NWCZWndyb7cfg+vd5du8zTcaAdOpEmtytzXXylifm4mQgWhBafK3Chct08JlKieMypZzvUz",
+	"qRtUkAy+NxKLtW5NGKbvDB4xmv/MtGYNRMkZzUkBD7TNIA/D9J4BV1nJVlRkDacwDw+0TiEap+8cfpRF",
+	"nn75QhZ521vN971f90Rcc02bTwT337e9Ojx1yARks96LX+55Nfy+73t/5qLhpQUXrW803/d+3VO2nDYx",
+	"9hK+a3slPtH7pS+NzpjxgrdscFl7pm0S9ScPmkyZN0+iROYGDYprBcqzNdrURmm2bJlWmR8wnWuuWqiC",
+	"336liKgM7RtfbkfZY2DwpVE+zsb3vr333d1v7n0LSjZ+GFRsLjSbs9JNsCrYRctdRbO9GxZG6E2dqokw",
+	"1Z5X9n/XK5aVTUqIgu/MLtAlCzblw5dPP7x+/tPjZw3TwJ8dMJMWG9xa010UA/vooe9/UdAG6q8K2kp+",
+	"FQ3Q++VwyBrWDt/h0rlAo9OTI5dZtYwNha054bh9p/OGTRdSXj1iBb9mZdN9bL9to8l6a6ADJ/JY5CvJ",
+	"m2wDZr/tMBE/UE+nH1/yxMsvNFlKpYmSZEnFpskjVMCv4zfkbEarQhuTfziYyXJJNYqgu2eDYRBZ49Fo",
+	"r6xCzlG7k3uSg7aKHKCGRLEVLalmOZluSCaXS6rOCS0KtPnoVBk72BjQtCguu7rm7Ohpp9y2t6vVtQHL",
+	"foI/HUe+Meequ8EdY0p/L3PO4AWPLPObf2dSaPtPuloVHL20d35VKMLZR7pcFSBdnIAAhV3TTMP0HRnf",
+	"fopNC6NTL0/yqdnZHP8aDAdy+iszP5u8DUMEu3YllZ6XTP1WDG6GW6OphVxFw5k/t8arlJZLVsYDLjcw",
+	"1vubmMptHk9PF0O1mBobuixq1HDEmBC3kHfCkmLyThByQj7xfEKycjkEW2hCwuqGkcUGj5zk0yGxa5mQ",
+	"t27E9zfRSGbFbihYV30US5/aMI4iZpzBHuf5thPQLs+LSSNA/9er588Mo/+fi6c/Dwm1Z/js/jfkJ/79",
+	"qXlU3bG/O/HidZkTHHvKFHgJL+9cjz3BnUvYcNsl4Qp0KPxy1/9/Mxw8pYLPmOrJuFOq2C9lYawNrVdq",
+	"cueOIdepfeI0k8s7dMVBgLjhxxFzfRrQUvOswLNzxTaG33g+eG8Ip6rlkhpJP7iwDxnhIasStsQsQnMN",
+	"HPPcfjYIR9j8VWNOmuccfXcvSrlipYYDi3LW/gin1YFD3WImZPxOIOOYF74TMKEJcfPpzxyxoe/e0pVB",
+	"/G/VHWTQPRzin+/IIyDu1EoKhdsV+236ccxgMr47HGSyKIIU0jK7+lCwa1YY2ZezjOcs/x52P6fkZ3nN",
+	"Cgoq1IwzYxEPfquooffGy8FZ8WH0zYP13V9/n83G5Wg0Go/ujez/5kakrZhg+YW51s5GZ9+cjMcnZ3df",
+	"j0eT0WgyGv83LJjChAcPZSXstbSgAo0JtFbMP9pfg0++tqz56qdfTsbwqZLFdeL1Y3j9CF+v4AYenw2j",
+	"G0Fd73mhffSZt3+Z0LLcnKiNyMzXPGd4idD00uHdOSuYNlttb1bFmGgjldXiJoM1LdlCVorhHXJNi8rs",
+	"79nN++FAYQDOL978TpsLf77BU1TRwvwGw6KDydlwsOZCGLu4Pm7na8bzZOJ0xd5Ew96JkG1qaPvYHXgG",
+	"hq27xrqzPl0ator/NTg7vT8aDAfoWs8MVSqVD278ARhMRFUU/qYX7ZzgfB+TwZTvOQxoxbrhPeM/rzSd",
+	"MyJRp9cLXuKm4T7mJZ3peMPGw8G65Foz8T1o5DUOG91/PXoQOGyKqyv3zAu5uHbmb7pvf9iZJgYIbktj",
+	"OLqwy/pWDFH3VHZniAx0WSsxTrm4pgXP26VfzksvM7m5XsxyzFirEnZ+fHaDn7ULT3za/F0qfdEiF4Dx",
+	"8uK39l2Dm9vLuoImxozk3JIpRefM2bBmKi74RSP3ir2OzWRlXqFOLFeGiVaKlYYPV3RTSJpHyx8sKwzz",
+	"XFV+QjcRf0eS3HJ+BWIaruajSl0v+vKSXzMRi0ylZclmpQSbT5egiIxjMdhdqw6M18DvkZP81FBiy6Xd",
+	"Q3gpxeeC5a8lkrF2e1vBAzc3rvtsdHbvZDw6GZ+9HtWuGeBswx1I/5jVgb1nM2ZEIRtMTkano3FgWSsz",
+	"HUuqPftzxQU8FwY01p5SXMyfiMHk7fvhAKKHOyLQskjsJx2Umehy6XdTD5QsKjtuT5bzNzmet/HdUcxW",
+	"v1U8u5pKeaXCPfzgwemDB8bkw19w8WFc58SSA+O7a3s0iu9tozFFavaTZ/8+gX0djca1W6A7v0bc18Sw",
+	"4RFgWBf/6M6pEY81SaAWAbsAbhuDdwA4bVHk3TgNNChDewGawaAmwqppwbPTLS23VSMd1TRSMyECr+BS",
+	"KOQjI0Yihe34oqtgVKHW1qDtaalp4ah1AD/A5jYwwkIWOXBAFBHqIa582F3hYaerVSmvMXOjrqbcPVxN",
+	"+a+SZoz8KFcrI4GHg6yQamtDR3UBaIhQ6T3PlIzWHxmdjMbbj8AdX1MmR6ejBmWyqumfg2+aHpxxQQv+",
+	"+/b06hSaFXTuvFKgv/xaLcH0Zh/Nr/5hRjf3+T++MRMiU1bINaiT9pawuYBG9/r6H9+Yp/95OjBiB47b",
+	"Xs214MLZM7v6dOPKsgUt58Gzyj6uCiqseH8bDxA2V3MIsXk707J5iafDrO1+WPV4aA6oXLESBlXGRv8H",
+	"PuOXVnDRSZJUoB0ZPQk0yoE5lx/C0EbxYSWXeWAP85FUXDul3GlD5pcntV9ur8bJ9lcbkUXTh0k7GwEE",
+	"P0xyHL3704CJPOaSOocupdCL2gyVpmULS2u+ZP8thZnML68fgtZGNXtIMUZo92TFSiem6uKGaV3EegV+",
+	"gJ5Y+8nWpYaiqwvv+Dfd7yzYnMxqkG3uJBzNAnkm9VOZ8xlneSoLOEruMm+LMrkOfuOLUk4LjA81SOUV",
+	"PvEfzYaP81FaAn9QmhZg5DBNeWG4Ui7ZVOYbki2omLM8jjR59zBZMirWC16wU/LSqLvc5U9SkZOSrRgu",
+	"v7SjYExEaQpa5gBcYjgk+MSc+9269p+gVrfHADLMVanB5N74LJyph3bSfn7BP3kHPHasLGUZXLV1MnTm",
+	"NbcTCV6DnV8zocm6lGJ+Su6NRrVk0owKY3ZNGWQrnpN7ozEREkjOFUGNn3BhvriLBlpRyDWDJ+/FWXkY",
+	"ioUM83cCQoJcEc0EFdo8e39I7o3vmv+7T5ZML2Q+JIr/DolMS5ZzCv538+QD3GNzWF0COeatz2Q55bk5",
+	"MJj7x7XnCsWFMSH1O+HyLs/JvbMze+msKjhiQIEhuUSiXxJFN4qsbRrm2XchH58rYg0F88UDoiXG0hzR",
+	"1Dm5PxoRSiBgRuTsnZBVCZ/eJUqa5Zn5Yh6oscBWTORECpJLZq1czM0F93B0AF8yXW5OLmbJjKc3XC9g",
+	"Ooap74/uDgk1D5KFXOPsMCFYES2JLjd4Ak7b/c94jOWsryX4fBZrrN++PhvXFRxwJdbVWv/QPdC/Sz7D",
+	"UEBesZ0Hz8KD7LfKSOm7QKfCCLfxMCRZwB+VEGY5Xu53V4OdVwtMxN2IW2TfRh4IfBreOI7nN6Mc5jcY",
+	"1Oa6kGt4xdwwToNTozRcrOzSaD6Y3HOKP8ZQLbFunJmp4IldnXwwHKwXYEib29tecPf6yBE5a7qxVuZL",
+	"e18Z0Zkr0M13M4p68BHmO24bYFRdBea55zSL7yLjzVuI3CmCf/sm/vZNNPkm3sccs3mIyp45uiJ/VOeH",
+	"u3WFdMYFV4tGXhx79+jeHViae8UIBFAPzHnLq6IWbOkjtEq9Ne8tRdpRSFVZxlgeGfAQzq9thSUyiIuC",
+	"lagSIW9Xwk87MpBg04Z/0Ilzx6vvwQpTr5+raLn/A86XWduhJ8ZT0J2XzrfI1o3QcJ3UqYxXSS2/sdc1",
+	"YjcKw9UfvKdn2BrxbGTZW7kPgWVVbFcaO3t0YzmYZnpfkBrt78mnmyYmfbhg2RXLQymlS0e5RZjaMAOE",
+	"qTEcMivo/KSg5Zyd6JIKhTRWt4mQzLgwNzYttt2MuF11N2OQ/f1jIhEfNTAfrmbL+AYOPI4GkxkxWrxE",
+	"ayEWb5nhCGCOmh8V3wlxaTWYjLwDEP7tA/Pm3+AeQceN1TxHzmM9Gg6MYQb/QC3SuquYUTjtF1YnPLtn",
+	"vqlWuX2LIdOu03HnxIDl5NYS345RjLqsuvm4IPA4GBo1eF4yhYputLxopjdbGn/f27I958N7u60d0YPP",
+	"mqVb5USa+Jn3TanKqaZ45R7KXbfczcQPzoKu03F/fXLH7gaH3f2DtjYoQuZqW1D1NA6chIp1e2X2YADY",
+	"3WQiFxS9y5lhBbSUolzyHgkC6W2MvfGYtLmPWqIh1mMW/7ISgYlWUhYQzMJsYHAlyxIcxkasFJovMY/d",
+	"/tP60+salNvRs7AHK1phKMlKnTbOPMDf6qjbcCCdy/Bo/tatzPzbXxkSxQTNIenHWID40eDb0/E4HdHY",
+	"f8SDgWntZHQt7bKBPbT49iHmqYeyBXNqatKCfVzxkqn6q+/VXr1HoDwwzyyoMq+5PzvLHCOvin7Xh2Dr",
+	"l84n8imsCy6OuzcQiuW4+vcpUWSeinwyIDPYyvC/hJour5AMGmTWaDhQsLc1An+qhVluhgOMeNW/MNOr",
+	"58046wVOSOwr2gobNySSbGUcRq6gIFZTwd7ONySj+abNS7aTw6n9V+ZSm1Jl1Ek+n4OqOuPzqmRWVZ7y",
+	"eSUr1H7omnLNxfzCR2yNSpRQkBQ43lzcHRSkCg+f/TPoSIiAYbUgrzC5jCvzb2/sjjAu/7D2wigyNhmP",
+	"IkdcrEqpweTbm71Bf1TOrNiUaz9GU4wd9/GCWMoRxZgijGYL6/52BTiZXC4BMoFqsqRXkPGLcVVt/noM",
+	"QBGobxcbx88HkP/biPxnd7/ptAN37/bagnt79+Ds7rf1Xbh3d2sX1rQ0+lwtUB1SNEIK2pktNlRkLasi",
+	"J1NGrMptCBtO2GnPA9mjNiK+TJrcrwU1KqUfEvbtIrOZfyGfHXMbPoUCHkORE3tp75S3TDfN8DIzQm0h",
+	"KpEluWJQSrQzAuoVqfqkkDz+1rzHPgom+fudjPvh4MJcPQ/tLbitTBVc+GAQxJUtl8uSEQiW26MA8D11",
+	"cmTJISEuxjWhuQ2Y2DLfc5ut8DsrJcaGAK5GMzKjRaEAxYMWBakE1ypJkFpiQUc0oMfhN6/M9bMDCuRT",
+	"AdrHeQoPmaftZROXcX1zb7BbrOUzBT7trsTeJ4lvzOr3b7pLMcVx3BLsr+0crZZTJ1uaPWIsji2O92kg",
+	"rcSRggEpOeaLUq1ZaXjh/9L81w+DZPFXzjCtuW3cC5ygU4B7EHKLXpD564hlhxuGyIKdTZI4Hidki/eD",
+	"hthVItiffH9rwRCpiNsDGR0STpJg15jp2zK3t27MIfxu8D61g1dsk9zBgir9g6wayuzNt2Rm8wJKmmlW",
+	"KidlmpZlfvOLcjTdGhPlyJKLSrMDltUgS0HdlFcd9jE1qMrkCrmhkyh6ZR5PCSBvk3WQKinGttLf74if",
+	"WcxzsVETs1CN7jE9wryaz4XzwNTPBnpZOlLFHrAEWbwzwW/bVMqCmYu87llof8Gz8OQ29WCitbHCW9OL",
+	"XhWc5ZG7ISkUWmvawUJm6+gERKuqGZUdCfgoRDoTRPRGWsfRbMLLDxAdSowH5lnDEjFfhQIeojPj0uss",
+	"WwEhCn4dUCHOAdrLKBRehwRNgeTlBp2Bqau3bMJUAOPW/A7VHK6JYCwHfUMK9nwGKu1e1+TQsyQIA9RH",
+	"mwANvEz2c0ZBb8gUgQt2e713xqSmAOo+1ey5KDapY7PF/jF0gofWqI0R3OVh5+tcGjgMiZ48NkpVS5b/",
+	"glZBU7modRnubhlqoXg3GgU1pYguVwX7+GojMrW/is3c+eYWFSXPFksHMtrpN8Bh3lDas5L6HFclW/Jq",
+	"2flVkAhiEzQ7/OBmm+7DwceTuTwxH564wi/chyfxIm6Cv7Ef+crgGupBBZ8D2PU1PpWn6w9qMbWj0845",
+	"xMwG9SDXTepUVDnXFw6XrE4m1MJ2lBV0YgV4PQ9VdMWC82jgrHlZJtD3upqV8KphpF+8b1rCY6HLhIJM",
+	"fbh5ZwbULbpVLwjkuRn2srxdhmufuvRoxweTwa9KitOXdP3UejJunD81sRi+Sn68MuJSVupH+7u6WPuR",
+	"faQ5y/iSFueELVd6Y8FK3QXFDFGTWnKUOpt4rWK/7b5tPCRnQ3KXnJ6eQmBbVprM6UrV9OhmM1ZV1jWz",
+	"j2fMy2Gr3BYPHReEQfz2xCsBKm7RzJK8ke2OoXoG9v0y1E8z35dsJcvEyqelvMKy8ma1B+JOG7IqaMZa",
+	"Nv+t3/3I2DEc6Yhc52WXJLs2CmDJaA5ptDNZiZysF7JgHflswVy5abyuxoNnWb2vxYRMmuatlNw3NP/R",
+	"zOxmOIDV7FLgmcSs5DVVLm16SPJSrlbmHxD4gVxsec3ylD68NUN8S6D4MOytJVKKOb5nGa0U63kfB9dK",
+	"hN4zHm3B99wd7jn5dpjkvDzsaZNnqclR0se3suO2mFb5hx5O1SEGUdOHvWQUfedJmDBa6oBLrGXhUbtW",
+	"JQOQJVBaJ2Q0JPdHQ/LtfcML49GIrFiZ2UqR3cNwJJ+Ad3Hh8sJa6u6ANksfN/DCb1dE5LejkwfvP42H",
+	"4/s3X797d+r+PLv553/+I0V8HOoIktsyVQrhfUfANq/pGVv3PC7d3KE1ikU8Vz9iewGyGjlya5X1rW5e",
+	"7gsHU9264CUX8afjvywJEqssri7iStTu++pTFGMG7PP7tDbWdoj34LztHOjGI5q6tCwVnhhzoAa1dt8S",
+	"3SGv7ao9oIThwagLO6y4IsJeduaOV3SD3hl0zWQSeyZw3eGW8yR/37CVzyttBtyVFBK/qG/WFpO6vMfd",
+	"gJf9BnUUV5J7DuinxK59AvVP1tuUdmBh0HM39LUx9Dlt97CHkuvdsIgLnX5qGcBXV3bzGLngzI6/KL0h",
+	"g2GcNYrvsusN8+vDhG4fb1p5bZfEfpkdFrcTHsNxw/w9z6S47aHMWf4Yk3B2XLp2o/dvVZNutI90MIGA",
+	"9rWl1VPFGkKsesE2GGeh85IZFRMTI+O0kU8p69jnV+8Gg1esVIBzi9EniwXrTFREjiRlVTBih0maqLa0",
+	"IOkHdR0HyBLUCNuuAe0Emy0w8UkC0w2RghHFczb0BYnTDfwC8rdP+8WyslmRVAoDVkRXfbMlJFl67OXo",
+	"zSXLPqTHiTLFdyA9tSKQt9EYMouRz3qHrxwkWrKbEi0qhmptBp1wKu0ke93VHa1RXafXWMtVTxlyWH7R",
+	"UfVzZ+UVz5MyRbnGRJ0GcY2CAnRaz2t8V3N3KGvNIjx1vQdffEyuYYy4HTildsjdeRuisHD0dJSI1ubn",
+	"5vc+CoYHuRCdhxqHtZsJjqSPaMIZON28AMnSkYTTzcuq6JplkdOEKHsiyC+vH+4EilPsaVOyDrG0zKvD",
+	"AH7ew7DeNkpBjO2hN6u2rp1WIZ65X3WgT4s0PpqkhfKnbtM5puxojGfVz1DysGTWMIapt23TEczVgJz4",
+	"JbgZ3WxfUJ5UiLqznmoCq369lg6pGhAj3FO7+T1b1FqnYsY/yjWRM80Epm5imsmSrDH67AfvMOFWb0IA",
+	"v3a8s95zwoPQ22IeB0DZaVKNLit5zUpdlaLzSEZSsfwVghkcIvCsq8HNvzaF7eHbCPOSrYrUPYGa7O4O",
+	"P7edBIeEor6IimqshXZYvk1k7N5JEGaJdm+KGaPE3W43Vdj2LX0ebE1AkJky5pflsyTtahc0J1pC0w7s",
+	"GrYAj2PH1buofdfDW7CZ3j9V8xTR0k+ya0zJ8nRfBgwkt2PE67JzjvnTMlTY+zauBJWyIel3p/cn9G9b",
+	"U0UsSOsQr0uqQwOHrJDZ1TkJdg/3oDCaFcUBaWy+YLG5sQvMyV3r2PUv6cFwIMT9s95874pdRRmLo5sy",
+	"gheyAGiLpFz1tdU2gmjnF9bcunNO6XeRcVuP7cGRU4Hw+MdcaZ6pP1xx7W/2PKLJYGUoje41WqSCJgZ1",
+	"Wl1aFlsZZLXfjuceLYuOBKrfb/VZPGIZZCwpC9WzXvBsYeGX4BiA2aolMB06KSERXSpWgiBVlHe9N1aU",
+	"l/1pC+pTyunFpK1X6zcc8mHK4uUiY91dF9Yc5IfY3NaSbOSYSmjMvOg2lR19JNWviwpifh9fMl8puCJd",
+	"fmHvEDBHWBicrWfKoZMau2bc9lS3FB84yf4QOobxW12jebsYi+l7S7Wxt3YY+0DqG4EFx77PKsF1tfgA",
+	"twkePBBJ1bGBJlH7yC0bBFEaDrq+sn7dIE9bMvlvFaDOpOgXoA4ux92gQ+hwu2C00IsNtkHHfTpNG9ZZ",
+	"yfQrpjUWcu3kNNAl9gRR9hHUbWjJyBVbaaIAhquf8aY6tPwia+gg7hu4gM5goQlxIlahwoTa0EyGLGnO",
+	"jA7GtWLFrN1foaJ1p8N8Sc/5bqdzTxRDe6TpKfnHp2cXTx/fWCwvO1P75SDB6l1dlnal3mkZlXt3ZcNK",
+	"pV3/frsjEEi75ZVigAsIDYPtWriYF3EH1358cKTchrj/qt/QHc6uuVatR9Q7PYMgqedDBMrudXpaChzH",
+	"S+Qk3pfiJ7LzPU5mwYE5Al3OcjTkN/fv3/2mTTYs6cfaNKPmZFEToxZq7BgjlbB8ZuEL9QJvwnlJ8SrE",
+	"apw8lN802Svh5tqyUQtO1ZZCt/cYZgVVDVoX9o2AByDxXpAo8x2axdml+Sz1oU9wf59MybVVzCnXnf0S",
+	"xKix+k4bknpZSOrenfGabux1xbiYu5rVIZkypTH7sZ+Mmle0pEKzJnOW+n6IxqQnq1Iubav0XTfdWvw7",
+	"SLxErA2/JFyArIVCBy/bQvd4120K4HbNFXfuuvhh6rBUvo4XwBjo8rTBAR/OS7e6NfxB8kZ3bcR61bji",
+	"B/u8+bZtiGPtUL/pXuo4uCb9Iz4ZRjXpYTtbJJksjyfFZflFCXFZvi45pltsSZZKL5jQADuQp0LUBBAQ",
+	"ECWhZLl5lhYq7XOKetN1oiXM6bmf645/4mp3Qo/NkYxBgqkiuuQsJ2tZXqXzb+EicoDb3ZJqopSRZCVW",
+	"a8ooOrwsUnGnlGB5VUvdrG9KmH6g8P6ttiBXPRPdllEnw4Sx7rrqGaKzjyBy466g35yN79078Arfo45f",
+	"KEzhCjrpeaseTl4v2MZr7sakSajmW7vgF99K3UjW7x4lWR4r41nYFmm7X1Su+/m+YE5lq4dgqKGbXzyb",
+	"9EJTMjKg8KRTlSy2hG1P4Zxz8B1XBJr0Ji/PKSSSqltnBteiP1usM6dcKJylMhODlO4aJAZOe4guRFrO",
+	"00pFE0U6+YI1fej0scRer7s6fZpKdY6etNMUBegYkw+1ar4uyJPAYzrhyrskG0JtaUukziN8JZZiXpVR",
+	"pfff7Er/4J698c1SOhdW84zlP3ORLtOGTieN+azpWNwvgmtFwIsJnGkGIVJ0rbfph3sCaHa0QeY0I50E",
+	"TK5O/FvaN6RCDkRzZvVhDp0IzG2YFBodUUGaUFSi7qcwny4M+Jqz8hG3jS+SXn/X2aWVSfAp83xB+5Tt",
+	"A/+/wI6Ouy/3qbR76IFvj45LSKD1J9KfFncALPP6KQdJG6R30z3yWGm+tFu+dVnm1tPdrZLPIxwlVu+B",
+	"43YvFy+iExlWqqE4qU2UHE8kbMe9w45YVB8kUBNhf4hk2rYxs0ncgT9URUHMVx4WgSv0qM5K2WBILvh8",
+	"0UCFK1Y0EEiu06ksEf7Y9ty+xzQ0aPQRXcqHRH7M6/387Ap8+CaaQxNZ/7dRma1y10NrrlymeCsPxygJ",
+	"2xOvWnLHm/KxlvSjrTAZ1f8XFZ+MUhv70Op/nwn6qB3P6HPhFV2xBtylK+ZjBuTVQq5tfx0pMna6D/ho",
+	"D4bR3yBFfxxIEe5w8oTgkE/ENdc0HVCkWcZW+tCIYv/zwJYWoeDgs9AWWuTiOnkEuKHAMQDISlsG3Zo8",
+	"J7HPlpZXqSySLietKosWg9ImxckVE3Ukg6rkJyUL3V86QMPhftiFxYRqZsiIZdwiccYNLOhbSaeLKXe8",
+	"GXPwV6b121YdpAUd7okmK3PHu9o7s99wl9pr31yx3pwQGGidYABgc0C2ml3C7cLkZbqOuyE70WWaUYyG",
+	"ryjPyYbpIYH26mblWVHlLD/3dYwS25thKh/Xi7yka3Has+bH//AAAZLiR1+2bRMaI/XPxy4DdeuMGc+l",
+	"mReP4elGpj64CLve6v9WuJNRZkw3/y0iSyYctwkGFE3CVO66U6Y8XWEWnHJ1hv0vfs2ETw7linClKpYP",
+	"d3Ba2sq4GtlSbUci4RQYAQdvsf2+aJmnIo4JIzfsmM9B6FkbhbmyHZE/UycjVKl696WL6vtD449IeF2c",
+	"eNQa0PcrPNoBAQb/ImJBUcf7xjrY3QpF6MagWVEoAggktjPokuWbhkhuVIC6+y0vQ9aXY1susIQ3GVt2",
+	"N2sbkX7AzDz7dFoFerOQJJNlCR1dLBST+RXhgphf9Sl1fe1+7d1VtkMmZvRLAUiJV0LGV03qcIOT+VYX",
+	"aF781mYPJS2YPi9sroNu9UbLVS1DYqVYGZK9k/u8optC0rz7Vneq0W2AajQ7BFuX8xw0iTnTBHt+NlX1",
+	"JmVzVTSku0ERtZwRtRHZQylmfH5qkRe5DNiU05LRKzXEBrAUQlhLqvflth3Vz98lNy0IjlBQ21wl4HGk",
+	"jo960xRtCFIlFXlA9DxfaStXu4AHgf3c/MO9486oPzv1Ylp/GwVL1dUglphmDBIsEk3tsvm/SlmtegAV",
+	"9CnY6y99ewuoW8iXZFCgoJopfdrC23+RiFeSBy2buYLCBCu14UZsMcURVJZtNvvC9JajUuBLW3y3LMw6",
+	"aaKWii1YmfWD929aVEy56nBf7SbXwuo8xlqwqR/xWA57aCsJtBcQ5xax7PTb6dJcHJaXxvyqmUGYjFI0",
+	"pGC6qqPjoewl0TC2njzrkgXbWLxhJMmbkmv2hgs1xLSF6G8lqzKz/9a0nDON/14zPl9oY4oCkV/YVmVD",
+	"smTlnA0JvWYlNf/ADplbqT5dEncbqgUvLPiInBktDBnrdIsvjLJDpwU7fWb/8XaLU97XzFd1xVcn2P2T",
+	"FieQbGJsHMPcyVzeCFJ91zORbiF/gamYYMmXzEI91kKMzc9DKO80BfDrmobZEX1sNW/QkPWiBaTQ9TKi",
+	"QgqeYT3PMuiWtrz9rVrI1fvTKLd/IZP363bw2LzcriB5HvGIfRZ8yvEt8Ckfhf7VqSh03BrFM591POxI",
+	"qmf4zc2w0bH7HJKpfQdgW6zo7ELrubQpHH1eF7WMTqqA7ZBQyaQLqHH2hZO2qhLtfDkjC7qCqrk9buFd",
+	"u/+gEMs+n0F8XJvAb41g/UoRJCcpmHJlRZkU+VfKZ1PjVuiQHmh/onruSYNr4LFHe04wwmk3k16lNdht",
+	"6RG36o5o1MXTF52Kn8yoN7Vm381JrTaQAPgAQqJsCUvrnn5vuzO3lLlbl72jHzRsnm6ID/z0NtVbyuuU",
+	"XLKpzDdELQD+oJDyioCFftoE6hW3Oa8jgWWiBQmsM2xYaHZ++1S/XvhbEWfcCoIrHsc5DZpLBm7rGNja",
+	"kthTYJHug/kPrLeFGuRSxJzl7jC2wqEYOoCpUGTm9yjuORUkdd1NEMRju4c6otsPBbZV7QNgC6/Ha2Jb",
+	"w2wJePVSRg+6e49huUU3+ZdhuoUJv6wd6D4bWtNQEtFQIySnUl6xHC6dmsjqco3VRc3tGMGPtIcaaSCW",
+	"Jo/1gYAkwXi1RcZWP4YjHhcZp67pRgwT9CXie/etch9oyXAwK+i8Sdt/ZEuk+xnvF77Q2pdYc7FlE5wT",
+	"xRi5vHM99lzv+hQZ5rjcrZRot9q7mmLDwePrJCNfkIeFrHL4VpHx6Ygwcc0KuUJAKLtx5vgZ1RQmzuDZ",
+	"y91eQU6kdO8NYtPzbR9qV7zmTbTtntTvG1W4Xc4F27t2qe1JXhkO1Ipl0W3opjE+HSXf3Ny8w1xqyx64",
+	"IW7hsSLKrt+9O1UbkRVcsHfvOiBBRLO33WUsEYau4M++f5vkw+ZEgu0en53TbB5/pJlu7b0afOCYNwLz",
+	"QwRNvOVXNLtCHp8x+BtB/Y1qUBWaYztgl245HGQUG51I+3MNVXfogLI+4Ky08QAPYlzKClSUKS8KmELB",
+	"lxwrv1D8N0iIA3Pvd3feFicklH7NVuYEUmJMJ5ZO5EpjyGlMGo9y7VsA7CGo98qflsO78oa7Yjf4OzdG",
+	"i78BCNcKPVHn5PL/xWSzS9fGLQKf2cPv7l6gLQs72P8auVsJ3thYRc0MXxPbYEglMSd+4CJ3JXd1ckI3",
+	"+oYqa39nWBizKSOVYlHSmGIwgSUT+RY6yG2aDkZNDHcS2jIqhmRa6R0j7UrI9dFmYBtp7+3FgM8NHRHD",
+	"1FOb/yMrcluztMvU4IxI9ZqBNUKfEZsNDzFzLsUkdtSAbYzGiXUyFkXo0JOugvWuzW7x9TZgPOce2okS",
+	"ACbeAbmEwY/abXIhsNHt+QUreiUqNqaTI/2/UphXLkCM4OrT4AC98yD25i5Q76yzuSe23Wgfb4hOI5K/",
+	"idCfMsNRgeOSq4P++ruD8Gzh/HDg1yZaSjKj5X55iuo1ROjtCYks95qRXisjRM7G+Vh8Qbvh7efyCFZp",
+	"dMi/CKP0R660LDfNXf2akLPSvQP235jDxpCKQi/slGXQhCDuo2pFXve+qf6kJ3I+e7X1b4jnAHaYxc22",
+	"eWPUzt9I3TpoVcno8Wbv2341ZfTDGa3EkJjzv1xps0EORxVlxLSU1XyBXfunstI92yr82pAiu+2PRvqg",
+	"dAPoFOv22vJ1NQlHzMT36ExBSkLd3RUA+sE/3t/Wvdo11YPXHIcgVqw3ESRUUP4sSlVmm3BtyaWWY3gM",
+	"ARQf6C9DBMkib0Q//Azxo0UyUINCW5EF6NioS3awonZOx6LIW09H/a0WsmZClrIMqh2EVUCHk2uWu1DV",
+	"xF69ChU7p+7NSrkklMyMwDHKHhfzcweIZMe1f22NCtaOmhBav5xnVakXWHntH44xoALKjr+SQwUwjplu",
+	"RNuEYNGaNnp4p5YG56jRPQDToanDik4K/OczULR+xXRhKdgk9ihy5YXqlGZXRMsQSoUAgwKnYxM08x+e",
+	"wWmOXCJ3c0e5x8io5x/A8diqEI78Bq7sPH2wEJ/HDAlHbB1havfDdf9cWaOJTFGU7js4gguMCvluU6F/",
+	"ShzWicM9FnPFsVd7zMfszjFuApk2bv+aN4B3j9e5x9B2AqjTDtEHFc9zUrKCUcXyoT+WE8dIQ1tBPueY",
+	"eQ+x23NiU70mvhiMW3FPxQYE5TmhBSthJMg15UvLoCuqlG0ip2O/CIBkrqnQRq6QKQNDPRaW3sePc4V/",
+	"4mSj1LPhwL42KTf/LmT9EwpZj181muL7sLVHOO4Rn3wRh/5JVFHXEONMuACf78DS2hKxzr6/ixBCTaGH",
+	"RB1Fb1lbmBXSQwMk3WbKwk1BI2l42HeP4AUjAAIB4gvRyA9wo5npVrplEijmBFPYWnAmUd9DpRK+ZPkc",
+	"20H1gn7oiRYBpRDdyz8r1vlZ3/PzIBE5K2gKLdtCgmLEhpVbeUKdOdGeAMjrSLDibpPrhmpTD0Nz7KNi",
+	"J9iIYtW1ytVvQp9C174QSiXV7KFNOW0V8O65G38DX+zp+bKiPB+Sa8lta/c5LLBaHXAi8Y3pBI4f5br+",
+	"RgDg37jP0u9veVUXS8BuccjJ6tGG9faquIeg8iq225yoF210t0byLC6w8okteF4j0RsJ9LosiPe+tiuR",
+	"PEJJ03J3uYysLrWzv1bL1RDKl4ZWcAxJJVQ1RZjf/By795Al3RhF0qijaSvLRmc7daGFh1sWACf7ttX4",
+	"2cKY0wnnBmQwTYx0XAvMRhLIJVwKUJ3T9jAL8f3Oys92TkCjOG1Ky7eWbmEtBlDsqSDMIpZtBVQK3u4C",
+	"bZuqoblPsu2FyRckYgKLFTUJgIVGxcEvB/dHJblpJRXfyiuNO+EcC+evK0Kfm81wB6zPmuK7+QOB/+qc",
+	"08r1x1C2QXn9kjTtV03wENZINXeOEasS/lMJlxE7LdKRyZ9R+G0hy6E3Ej1GaHgrIks+58KYyOavkmWM",
+	"rzQxh25I5DX4GhkqoOP7ZMlFpZFdt8QSliA97dp/r08l7JJ+fHpQi8QwKTeIe3FqJ/zZT5RtaTaxJxch",
+	"+BktCw5eWXOyMXADoTEEErCNsLj2+D6gJLhm7rETolJxyhLNczhh21lKqZykwkJtBJMpyQhcXO2Jjmdy",
+	"tUHE5hAc38bPXXQQniGC35Qe2uZNXosfZLns/o5OGpRZfeRLFdmhyG0tea1t/QRqFZlK0+WqR57SVlG8",
+	"U8OCauUXNHQ7FOjYwOFXO4IGBwF9D9KQBqGZZt0jNivl7ywdHHzKnLGxlb/U6JLasZ8qVSZv7V8l7xll",
+	"aIbu6wGVdlvl2fmjbIaddUv5xbT7mJGcR7gJ7b58ERchzvWQwumDPYfww/RcklkQlwjQdgl+HzJjbEgu",
+	"UdNRlz4OQ4mqludEMA6ROm7kayW089uAvK+1bdmI7EOEd+qi2ArcmL7Ti4KflDxboPNtOMDJeGVLNZxM",
+	"XSa7adq78WeqHXrdTtf2JS8KjjV5auhCmR2Uh7rlLatpwXbqHA5p2Us1/bcsqiVLznbO53S60UyRr8ej",
+	"//uAwL//2XEuM8qLxmbHUrEhyRnNSQFF7KprY90qy5hSs6poGxiS1jvH18DwfrURWcKn9NJ227SMCNaT",
+	"9s29iSxJyWaV6viu7RYw4cW1lXnaDWsNgbfYq7Z7yRMHBmt3UEZRT6w16st6IQtGKgBit6k2Dqtvy0I8",
+	"+c+3o5MH7//j63fvTvFf//zPf+wDd4x+/5ae/P7+092bf+y9y4Md5EZKLf4ZW1/Uaof6FB01UOgJ+o+t",
+	"+mm0PDuDczJlhVyT31kpbcMYOZulKfRpPByf3XgyfRoPz24aSNWtOvxuG0J8/MOzngVNntDOJm0pdTPk",
+	"9njKPUjdguYJkQFZ+mQQwa73OubbYIf79l07EFh4ycUT/MF4S0UwNib/rWL2awfPkCgesO9uIHS9dWgP",
+	"Ytd6g/Ykx5/QvS5GSerUtC5BybDkJmLWUDoPEhKxFPuDTnjTSW0/ofXIep9T6myOuD7y/r29YuhgLbIW",
+	"em5YzRs2XUh59VjkUGbXc0kH8rP5oC4Ueg6wpB+deIiYOHSYTmFCXwCGSomQDuAWmXOBcL5koTUGluql",
+	"qz1FvT0tTfjOz2rGy5YDTKI76zKDBy6dngDdWlZ07nKDbXYYE3l7FOe592c0QTl1ksc4TGPBi/WmdEds",
+	"aLGA16mmS1NZabKQa7KkYuMSGX24mwlSCY+P2aA3vvWKYxOYst02XxBgkf7MjFLbGNNk168AtlMfksyZ",
+	"MBYWy9MWb8SQKV97I0EF1fyadfD9QP695bbGXtYOSik9x5LR/LmoNfOIExUzmqoSecTnRh9GfyRAtRv5",
+	"c05OxragemMTTNN9Rbq1h3RlhFgbamkSLSeae7wTzdt+BNdHc6vCv57rA+f6SlNdqVSHdShlaIuDg3t+",
+	"Qb3td4Dm6Zt1pkPf3rvRqTHsy2a411wK1mS6Qiep3NWQK0FXaiF1R8sYyvyO1zXSWLVczF9xkbEDHMYt",
+	"nu7Vgqq6B9YuFHy8JaPLhqoJujcXAvgAaKhlfIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kxIOgisusty",
+	"nk7D6Nxs7abjleRRdI6429U2G4Yr2Me0jGlvMJjQHfbebp3LgDqjQDcW+DSwZuEADFL3Vp9yn3759n2K",
+	"g6iu55e3dj2sIxB7pcWvNGxxKxcd4yLzHPll3GVrUWuOvo0estVNG/QhJqjQvqm2ci2gdsKQB+QvBliP",
+	"lha5tts3Vb75CDYr6NXQsFFZcmeo17wrlc6pfkaXLLg3vXPFGltmFbxnd/Uo0tVYzpEwGp6xdbrzaqeG",
+	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUF3Rzgcw2gMLd1hoSRkrPzOUXb5k8KzPBjVlSKX7Pu",
+	"+cAQQWoqVCp7cKv5/L+tYte+YHyle8EQlhL9PkmFgopkU8rnQrX0aZ0xqqtyT4/UnSrnVvSUxgS/zklU",
+	"blKBpS32Cs6oS3dTQ44Ls/jezXWhZGY//EZBxc/4JLBIzooG03fZQtwenTcLKqD7ZrJbajO9G/qIdsIt",
+	"3NeNG+3ZIG2QCjubFrWCsoseOr701G7i6J/9ZmzxdVH8gEyiWjvq21RUgHxxedsUfG8ntdL+SB+YReP2",
+	"0C3jGHRDeqPSLsrooVt3vQsdbLiVlEVDPb/Ry8y9t5blFSuJefK0Gbsz7eW6to1EXJ0aFAUo5+2LEvD7",
+	"Bkc9ZYe1/Wva+xdlsramAZnM4111zpbDfqKfUg0c+qS0+s6kqUPOyieBMRKcSrMFiVgHwJSB+GA7yhmm",
+	"D6wbWNVBdyWdmE3YWLCAmmU9L2leUUxfusbgM4z9oRKQQhchhhVgHgTIME/1JJIb/5019QCHRDo7cNeg",
+	"fiOoF4iVvaheKA7bLsNGmlUrBCDdfTX4EgydvNuSs9Ifb+ujMQ8dcmA69/KGo/Kap5OYOl66PE80FrfM",
+	"0pKGb07qK76sCnoQFuiOehKHDu+1Rlvunu2u1Wb7NHAJU1jxyghdSjE3e7M8J3ct3BRs2WnchvjsXnS8",
+	"x0lRbLWurVn3CdTAEEnKmk29EGqdyhlMUG7vHfUHNQJvVYekZqoF2oBiS+l+tpnbhF3xW1DxutkQTfvv",
+	"IChRLd15BrokpUl3TckpRjDReFqx9uRVIl81FPQm37ceyNfILGk/inldP0Vzr8GJQzbO48Cm44GntxIK",
+	"S0YLsKpO1EZkl0NySfNrKjKWn7hsqpOA1Wu+z6mmJyER0HyEXT9OdEmF8jU8Ch5mOc/M/XeiqtVKlvC4",
+	"KujJgwcnDx6YPxZ8RemJktnZCTi0uHm5+WK94JqdFHTKissa095WjNkD5K7oFSth7Xj5nni/m/kj0h+Q",
+	"ufSsntpcPxDJLLtL97PLCbkEq5OVZn2rUs6YUrB/l0SW5NLcr+Wq5IpdnhL4ZX0KdgCR0zK/JF9HovWf",
+	"8PspP/F9pWhxeUpeO4ARAqtWCMVvO0rsI+Pt+9QjqRtZOd9XX7aTT9aSYOf+piDU042Sv4xKtM9cJfbH",
+	"lHRZuNqm2mhr/axrDRQQCMu2oBG+bmUumSI1HLJOxjYo2M1g3249mButOrS02Vt95hQ7q9rfrhjNYpAm",
+	"ApU/PCQP7t3/lqzwCZIzTXmRqIhKV5q+0nRasHNQ1VasxDatW8mXb+nJ76OTBx/e/8e7d6fhj380hFxt",
+	"ulOC0h75k4rcYh5JksvkVgao2aOAtHJhRGWT591lCFFlsfD7NI1HxmBKP8nT/nHw4hvpvJGVeQUIlQUr",
+	"VjvIm+l2rMoH4luKJXcXZfjQyEHLGadtwN2ptlBz650A3uRCWRd/zm7RUX/Lf25X5tkm2iff/zAQt+Vg",
+	"/JBuqPNcMDKjVaE3ZFVQ2/ila2vMolqK5L1DPaaPrUIYp5NVCi7YrQZo7G/5Ju4cjIHvdMUuLekyXTvy",
+	"GqQeKzfEPzQkK6oX4W8CbEpz843ZF0YteI6F5m8oEraw/SlJ9c2D0Zj8r1fPn7khCBc2M8BuM5nKht7Q",
+	"2Da6SYZLiJExN8/9Arytd+aLUspZ7+4pz2fNyRBTNqfiQEyWgh0K2pSXfKZTOViu35N1gQnpu11Aqgbg",
+	"R3f0FeUVawWMgVRGm3Q53USh1J5rYb9VKRvSJeqgH7VkBJ6DvtzXhrlDBWmHtSwYba66YYohVJgUNYA6",
+	"Ta/MHouO7zCqUHN9pvvW8IzZe1oCTvY5GTl9SLumZWmRUVZCGMp1zjsCXn9ZiXTWUc/0hzQsm+/Gq3BR",
+	"hqHt6riSYgL44w6usraH5gvvyFdyyQj2KrN/WKbNQG+0mPMlo/mQKAk79E5E6G2KIvgX16fkEgoiLneI",
+	"iuVxOMXTdyIqi4MfDBwfuqZpWBTnfpH2zeL8+2gycvYKk0FSPsa0L6V2Dnwm1CGu0CgjxRb4uiX7fCcQ",
+	"K/64DFH21YVVxOhORgTmDERplL71Npu96jRa+xmGbKZt7HzBQqdFjsoOGpiH9KibyUr0yq8IomfXskzi",
+	"yWOvwABG4gW4MuK8BXe9JeUqVFTslxj4aAvmfK2kn8ddk3wDfa7g1Lr8SttHqCccfVs3+W7++N3Mq1p/",
+	"t60W8FsFXVEylj8Pbvc7cLdzJPbg8F7ZWtuH6YvI2Yo5rAZBgnInggPIGc1PsAoWbezSWNkCdsECrwYY",
+	"AQsYYHas0KyEh6RgJ2tbX+Y6YqakuL8m9+1VIlTsbzrP9d7ONCp2JXJWkjXdJFBMzHPfb9o6hfrDBCpm",
+	"XcXqmezsFQ7lOy50qSrWSRPlJaJLo5kfWsLkfM4UtI62ZBFzd/UPwfUDKNWQjScV8+qp7VpxJeRaWd3U",
+	"ccWacm0vlYzija05EBAhdNOXMjhek/nLzwKoImTfBTBZDPV//vzlQ25txynx0nYSlXGrGk/cKy9Jj3ff",
+	"oppkNdJmrdrsNeJR1WDLXT+aLun2HewD8JaTNSsKouWa4udc9TMSmkrz3yD43o4yek6Yu6qFf+C0XQfo",
+	"YqvIdbK6himtyJLmzF+rsLihJyyk4xupMd2Y/wBwoJmusZ+KogbejqPVECBEPSuum1qBgO+7e2OBwoOd",
+	"Y8VDZ1OK5ntKN8I6u4+pbGJRU8ltF6N4p14FTjgeBpAma2h0g29LNuFqzBvaltZdxXSzmmQ78dxKSTLs",
+	"6HroBG5xloOjqueFWDDYjYz1JzxiKUH1MgLuTBel/hEZeMmZ7XR27uM9cunpuw1wjGDvY0nkvosoP6x1",
+	"c0pHDINuHvZASmMif5R0CUDof0UFYSJXzgrnunuq8IwLrhYH+sV2ylOaGm87jbDbag0t8yp5OcQN8r5S",
+	"xD3Z0l3nFk0fjALgyN6xKmEbhOu3ilUIO19lGWN5+lg294ivH4at7hE9k2m0LFiZjt24xoZwu1vpOt2Y",
+	"qwxyQOFy9w6lns2Ngz1wpDPkB+x+gvZ0pLD+mcB38eaH0xfoHhMztB5yIqZ2qgLz78w8IQ5icm2LoP3C",
+	"8ghVSVvS94swc+tzfokBkL7oEk0S9oLkdDO0egZXxOWPgr5HiZEEp3ulR2JIG5BX5Gx0du9kPDoZjfcO",
+	"GU791oCaFIyag7qW59YKcI0rXdeMrYzBZrER8nzuj/YkVaUOSdMGpVSNWgV01wLMVjPpgEoyrH88EKr+",
+	"gA6YCfQK7GWHoRDK9VY/v3MAJgXbB9AGwPpS1ri/jXOVdy3eBIn0UxP254qJhzHk2z5A/MRUozlkszTe",
+	"/vbkEaGuDaEhuKHXVNmwRGOJu1zjBbXXWNnDS7WcEAvQ5mNqSnMwmcmcGVVlaCiSgbtcnCP6dQOhdk4U",
+	"lsm1mld7OdL2et6Z9g+ydO0VXbdFnOd261uas/O42xa1LnTcmq/STZH7hnEA57a9vPGg679mdXkGj7zQ",
+	"jsTeAWo5bgscPypGD5KkDubaHKJBwXika7vMv5zruswPAQRlH1fWN5IUoK5TFPbD8yG8DVlWAKNxzVyP",
+	"wS0or/u7UF4JlfYlXT+1yQ6xpq6u+OpErnAJJz5tA5DVmuNkdsqudSieKrsAXhLB1nYZQ+d/8jEgBzuj",
+	"mlay5KIGVNZvbTs1ULiC5p0M+CaHiCIUkrWRbpKvykt+zRIFo2X0zb7qFPdoejG/HgRo19z8cHNuY6BX",
+	"bKW3coPHow44XbXGiJB/1RAe+R78/1H4sm9DxB1CNUK4vcSuan2Rziy23Q4Fdp1liTeuCrppauLug1jd",
+	"1Ij2LqUzl/521KaYt2uUiw83F4WUTAFjpHPbar0esV/eaWeUdafWeb/DmgsR1+emdGLIPv6eNWBpok62",
+	"laoMollLO02YH3zxhou2d+20X4nQzW2QOSae295a78jQZhKo6JdY7yTp1hTNa9h+SAzLHmaJws1tle06",
+	"nl6qrbd5WKUB8ZasrCNSQ9YwUgWyODGp2sXmGwK27OOqxHqK9FuwSGVLut0bJWc7a8ouLTa+W7a9E6GB",
+	"FUNhtZcKq5LL0mbRN+iyL+wjTSUv6YH3ACWqDiBSNZdASTWbb1IeAfcdgJWImul+7hs4QAIIQi6erLkI",
+	"zojdy6VfRZ+fWZqZjTKLQcEtVp11qJEI1m/o697teUQuqlMKYT8mTsdD2DJsAHyOrZzZxEi9uWTqHLvA",
+	"4wcFvzbPzylmGB6Ih9RDbndMmtnJhwFgog7dy1/avLBHvlJga3MqvWiIhRziJQm5rg39Z3Scdonz74wf",
+	"055Y4w7C3lHcczch+hFc8b9iltGGLot+rbJDx71EqKJfRKEBtOiiA0BRY3ah98HbDfd9jy0J6vaqp2UE",
+	"tRPvbRunHcVOxaFeVcsl/VJ65W9PuuWo7fqiYoDQ/c1yDziZf0FOPwqvJnfCYjn7Ts9r1NVovgSVjOUc",
+	"QzEzLmxwBruFJunwUhaFuThub8vcT2oPcYp6qNAf3/v23nd3v7n3bXul/s41YcdKkqUq2EXW1K1aN2bJ",
+	"R5HUtSzzoY9JCKn5LM2h9HjO+tC3/YCSjP12XA+//I4nnGY6jbO48ng5HXUYY3e3JfU6NxX0PzQfrhjF",
+	"wsk+ybt/mLFZNVXJTSvFBVOKmEe+UiD3To+ABIlPP2tKSulkx4bzsRVBT1nNUjHXDAcv5X1QCreNPkcr",
+	"bLRca95q2IShO9kR4qUzZr0P27Gr40MLlhkOXt3M9anYrfk5npjH0AeC5PoyVIEtToqzqjFH1PZ1dC0B",
+	"663WCrpSDXY2jOyhUw7yPx7kXKvSd0ZKnXmzkFHGNdcTQuGYQ9z60mVPXKYVG3MdF9YjcqDMx5ryQx3N",
+	"LyvxEAfYiXh9H9e37ZDoAJ3s2JjVx03Sqtr76DqGhojpVlrMkoqKprXKVSnnJVMJkCqXLd+1DdYu5426",
+	"glA3Ct1aBvf7ZJ5oUNZubefFWfF9O1J2u9DcTdZ+t1gIBXcvuESlqKQstg3jjPdaBtPu4Y2225/LNvjt",
+	"cPgaHfidO8zijFsSevEBwsV2JmRbojGEbrumJX82rPt08n1oKseyhWQY6SzjjHzI8sdyT1qYCWw6l+qm",
+	"PLIPbVcAD+U8LekVIwvrkO0wrsunSJPIJ0JMGclZwa9ZidEJfrucdTdv2AJABOgxoL2ld4sBog6BEI01",
+	"1Lc5poeLtGbQ/QOEnYdDPkQftVnjLsfcna8wZjge9V6AkWJjUyS26mSACRrEwVGUxy9Ga9xVF31mcFTM",
+	"G+UIr2ipOa23YQQpXDToj9j7LXqB3VaAcwhNyKw5EPwj6DpJjsiykiX26AB9qLGmQDGdKsszBiUWma8X",
+	"Ehz8OoJDBN9/Uss8AJD9Foaca5QHa2hCJ283ppDGRzgLdrO+iOOAc/232cWets61+81uu74+4S4cJj21",
+	"oOfdlukPCVvsKOtNKmZz5yr2Ub+sxEG6p4Npbg2whsgZ1zxzZUmue4YD0hsMB9OquDqorUhTPk2McQaw",
+	"w5Lkcog5kyDZPrhNbgC+aUMMMUqIq29LFufu18ot83gf0x8rjUD1dyLJZzX45jle4482C/Y72t2Yew6V",
+	"Z0CCR3w2Swi0egzxCJHBI4ObCan7QdzvGS+yGrs5Apz4SXoBrmnBk8gWjeEW/EU9wOeJFpbbspFHuZnc",
+	"mr6Iqwkm29CaorG4MJOqLQMLkpxo7rt3OUUGsJ99ly1bKW/BPLwR19WFpPRjpfkSZU+CfW4f9D/WgT2e",
+	"Y6zWufkPKHhcULVo6t0DqZa41caqBTwJTMC0O1wJzQu7w353e/jtVkW7324LfZWXSk9iQBjHWWhqbpgG",
+	"vy1XhJK8pDN97tM3JhGynjF4IVsswEvjRXlOzAVvHjX/JWVVy6txzsPo4mnUBwRbvwxV2kcrF3/G1t5J",
+	"gtggSyronCFe4HRDjHDABhRJv++xb4OjOEhb4AGUZqukhSlXTIQCcfyXRw1xVvv7Pm3YPqOjFlaR7OLW",
+	"x4PboN/5/CTv2FoVVMAZmMpKe98LHhE4LzGcUkIvpMtV0adDe7hfXsFP96gNidom/LI1wnoM93OLnwKE",
+	"V3fPRN+Kn5hGzfBt9Iqpx7NZsh6ErlbFZmLR6OZVaRMFQULDdy5b3gu5HNIFQU0AF+KERIB34E2kgq2H",
+	"vsTE/xB932CDMApIFBDUt75HhbCNNpwsxTA9J3ss6/h9c8pdfnQuz418nYR0fidyYeJbOb6FU+Rtyjxs",
+	"XXJn4Cz12Y8fcOaQoE1L4Zrq993WN/jbvaD9oLxuxTCCdhtdLTE3bKu7ToyH8EenmEdQLWqxDkuyuBTc",
+	"yYCIJrU7zaqHVntoi5IkKJ3AcZ/yeSUrtQejJ3OaCGgAdAndZhS7ZiVW8He4a6iFhLqAWDaK+y4BmuZi",
+	"0LjS1cIMmBNlDoIrUZhuIIOk4xRxK/fRwmtlh4eGOqsg1aqA1gyqA8ZqvDVUYEsBq2XBx73wlPYAN8GF",
+	"7IJDQPVK2OLFroBNDu1tH+MtmZN/8J65JEKuHbbysWNStoJEdo5MceEN6ZZV5BJ05RVViizpamXEsywJ",
+	"/BRgBoZEYohvTTeGn2TZIyYUIWK0wY9WpTCD2kBZJlcce4R6rDrHNAG0smt4rr1ou+GcIq2jEnV0xnV/",
+	"Z2O7uTcl125vvcU8Z/ocrzyuCCBpd+bVvahPB0QI0QemDgux+avACqwwXJAwNRKFgFyEBxKEyzC6COpR",
+	"ufrWBn6vwTXaeN2OhN9zKx3PHZRu2vMXdwlZlf2ProO5akBe2E7YaaxlqUN9Oiba4qHAJ5Y5PLv0hKk7",
+	"AEi2I3aaUwV3bEOElnUVNFvFMzj4vq31k+4Hy+hb1u9Imh/lGiyAzN5ba14URow3QlDMgsrXXx1vRyNO",
+	"3DRPtKphhZd1tP84ICPXam/+ghuKa3MLeUOae8xSzYrirwGxZwPjYes83p5ZaNiHPRzjjJgEy+Q1Cxr0",
+	"FCPPlyuIsRgB/SGW2DWxHo5huBaE1B/MrOm0SDtqogYXRzmpO5W1ebqzflvzh1o0rIY+TAF9mGaaX0MU",
+	"ilYK4c/rQTzzSZkt+HVTxkN4QaV64Bju6D4d9aVHjOY/YxpQ53ZNLVn5bemGZdXU16AK4Mce7xiQR9lH",
+	"3T1acOw+BX2ior3dQfD8DjREAyJVKDXaHwkNJvy2zrS93dsulJjLtU6j8oKOjo4mCFyHBBwiGMtTnaUW",
+	"csfhvBcHyQNDfEpmIHRSHGzba8eAQy/9h3ZOabd90wELG/IpCcLo0oq20JIAtZSAO0yh5Qi9ImwDOV+5",
+	"uztix0pbyxFOSzDE8d6lSObY+SU3G7vGsvypb9pa38HQzLWhXy/NtLXSd2OIUa/TZN8P5d4OTuvT9oDd",
+	"H9AxVehF+lZx89y/JThIrXGopVA8TG1dbhVdmgzX9+tojVhT7XDrPVItHyR5qJpGe3uUJrmyWqWNantR",
+	"YGcdOZv1g4eLJMt2jw8UbND+dl4ylp9jARu3UdCFRO8Ba2pYX8pl94htQbOrpIiF9VmJD6gJM1lm0Drf",
+	"++khvJNLhpFPWhRyfe4hlj7qEBBy2nnJZkYbqaPT1eOQ2AW+IZ3RX58Hqq7+/nKvabBeEtz+M9LJdqlP",
+	"cjsrudzbBfMFPhWdji7dd2ugvbdn6n4s0niMda8j7K4G39gYZtFJ0rjV1463mUDJa/I+vrbMV78IzYuu",
+	"C03P2s/WHVj31iAa/NaH07RPNgW8pSP0Q74oirijklpYh3xw7xVspsHXyQSqRkfqS9y5WPuQvujmbLKE",
+	"pn4p5PpyG3HVN8AChHcjfU7sprw/uOF6vGEvQnPYLbWyrYl6v3M2q4riqbv4tyFsEIgUrj5rm2DfujXR",
+	"rFwqxK0xH0EL5Kg5SrOektSDatlTYVT0s3SGHOmg3TyT65ZWt/VpZHLJICPVzAd89rUp7XKt+dXrJPe8",
+	"duGfxNLa+QQ2s6ZN+XXEb4z3sVGdMty1C823w1wFVfrVRmQHphqkwph4ZCa1blygUAhJMrnC4BVXRK5Z",
+	"ToRN2XWnS21Exurtimq4YL5ixTcxwtftP4R+pX7mzTRropa1AVPFtU+0ImY01+bEIsHi+hNdvnwGAhUb",
+	"spQNjUsLOt8LsEojN1F36+A5PN9kln/+AjAz/sWcPVVpz2thG7oSWeTGnMSw6hL7EHV8xWphgQ7rw7ua",
+	"PpuyaeiPxIPmiLAwjC5ZgGZEHjbH4ZzYeIvr1EDFJqjSzgObaMhk3wisVzK6tMk39Xt8G8WhJfo13RBw",
+	"jKT6+AY4xS4xYTxF3R52R7Kr8ywU5HVyGsPBPyA411dkvG9ENe7hmg6SwPFZOIJx5xc4RjG345lOzeE1",
+	"E1Qcp14rZ0u5yz1PaQ5dgC4Nxcy1QXJ2fZk28XayVzUT/QpZSjZvirqooponQfQWstSIuATiE7uRM3Xa",
+	"qVeHd0irShlWaHA7G5r9d7IA+MnFswvMyiPf88KcToIansLEMWciuW7BZp4CWkcZk5Xr089ZEWJIFrtD",
+	"5zZzyq3Gbno9O6qt1APZrRuM8y4icdpX3wvDsL4VfeEPd9djbKbnPliyZfR7QKEel2NjJrAN6Ha3hpeG",
+	"nRTLpMi7xh6WHjh4S7fEMmMLCJw+vI1n0rbAP14Cf+NNdWFbz9wfglaUE0SxLVynrk7bAFvaDI0OpbFN",
+	"fjP80maiKCbyYV21L1nOhOa0UP2mA5kue+MY9tRe1SHpw7WwxAB3jS/C9vilvW/i86aOHBEOQsJt5w9B",
+	"+rDrsmKJF6bTF7ZD+/FKG6eNxNuZ9VTmaesWu+63lhU0nb3w5iXTC5lGha7Koqkh2rRTZsZeqwNG8nPA",
+	"N4Z1DXHpKXr9InKZcMWtVgVv2l9X3bIbL2JspdKGKiq349Go8ykwE/uJrXRaMK7a4f3L7RRKB61+QApY",
+	"aMthAWSbxkH426MRwOPpJlP/iwYUilr6I8B9FFJeQcDstENbU7vv0RticQJ09wnKYcVu65sY7Ce7X4nL",
+	"sq3XbtTyoKXJ7lHQdjv63XdQeB1UeFPqkFn9gfjeTeBaDgbQVjgjSijJeTcM7LzcvHRZA22tAgBs27BO",
+	"+upPV7gFz9s1Z+tzFyXxxTL+XC7lNcsJpoRua2QJMMGmMu/MqMZcWAsbqFJWAqxkucKoUgdAq77w3A2Q",
+	"gAhPHh8/mN4MQY9rbW/37lLV092/y3cuz2c7BXPTFnY2UqhgH7vmsNMGfFgm8u7krKf7dsuW8bAA3fpl",
+	"l/rAyIm9hHEIXNdW8m1UJe+I1yUO9IhucIcSsr1f9P2JuJZQgN3goGYuD+koWw7D7ZvSU3joBvrDC23h",
+	"II69sdsZAsy3pMdXHrw1MPvGzekbGi2j/rmtl717rq6RNGxaTjV9WFClWpBcux6nY+KsNkap6+ClYfph",
+	"sl22BjWyxr1JZYzdhtl7S6ZVyZa8WjbilfQSW8eFv+3qd2zYsZDSuUf4BSJ0CofDsI0b6ouHW6WNFGzX",
+	"MPZxbH8AvSyME/qCags34/umm/QF9EG5/X3Zcmr7idaWbN3PKXVvyZcpRd/rhhH8wLwOsNOfj911sJ+f",
+	"fdl4JJN6XiI3w8G/g/e1ziFz2bETerNdb7NQ5zL9ZsldsOQ4YMCRQ/Ru0tpaubOw7fW/YoRCHB9St30z",
+	"Ayn04na9xN6w6ULKqwut2TJlSPbBmmcfM1amvAcATs7mHKrX3eQpIC1/pchU7sPhOMD32tZHIXKhdgmN",
+	"u2dCbm66+VXorKB3/YJ2uNhB6MjVsi2PMC6b6neBG6bSK2Qihy6IW6JkvbhKihL3eOMdx64tiNruvsJX",
+	"0BUplObbmoSv1ISscSEnPA0IBr/uExbbCWqtF3k6qMU+asvVhwGxBSbZaSqIICxUaWK3gSAOQzsXK6Z1",
+	"8TkhibeYJqT7N2R5WJcCLgROI8LkTGyO2BraUMTXReIQuK/2SVuIhHm+3OI5x2F2sMAXEXCyY/jtrY0J",
+	"mzhnHU7XE/GDWUvPM+Y83umEX5dy1njW/j6afx/Nz380Sxtp6OTv2NIFUlbDX/qo2zPplt3h5B+hmHr7",
+	"pv4iCqqT7LiLXwYnZ0Lm/JoJUq3OA/bnkm6wZSjXIOp2u/qFTB6fXBbwilJJHXZOj2P5eNskGvuThhZF",
+	"fmIXSeRAJoiSS4bZYXAS5wDdVspqvqjlr3UTFDZd7JVzie+2Zp3sSq+1LK+2IBcO7DnRdMM0F2kWOcIE",
+	"+wT5+ozhYygxcbeKbQbJ54LlIXUWq7lcvp1rszQkWsoD1rVd0Hlbkez4zYtkM2wq0Gg+NrYLyCs1JJT8",
+	"i9g8ZCYw1ZC6HHswdoiSp+SZFGwCX0xt2sLMHFxzZC4h24nrzSXczpdlJU4dzNFlvzqhliD4MTKXMOKN",
+	"hEnUc24xyhan18/ZVut+fz7bE5229up4YttLm33ZIDB4h6n9qclYzfl0tsA7mUzn+D1V7tHlrXs69Fre",
+	"rMflDskOSx7YnXOac0WncG1NN+SVzZIcEsUAX8FC5TTRZ+h/3uWKesP14ogI/X9fVv8zL6uGYux/s5LP",
+	"OMS7cZpQU6hOySsoxrZTy9jpwbAAf9+Af80bsLUA3m7aS6ZsKkAP17RKn2ZrbOK27uHyxugWDN02Yamp",
+	"K7juMWV5zcqCrn6UValqmTVn94aJRvOLuO6kfpbn0nCvgKPExdzmitjmr998F7WCHSVZo2lhCrYicQWU",
+	"/vP+WGVb9VDupSguqpLrzStziF1GIf+JpVraC3Lx4gm5YpshuVTFB8ODH/Co3f2GZAta0kzbDGSQCWCa",
+	"MlqCE8G+eqH1CsNNqhnZN6dqMZW0zL9SxD54SiBpp8QELeVydWxdnSy5kQ+AwEivMJ2Im9EyKa+4Bw+Z",
+	"DFydwwf3/nD0cdU3NwAoOEsUSzw2tm0EAKLjmQKmBWY05pIp7GEBwocu1SnJZabu0BU/XeaEfVwVlAuU",
+	"xJkU5pxwCb3/jUVM5+zc/BNKHybvxDtxQv71r4vKXDaaZ8D1//rXhFxeQMdl/jt8MiHfA6WJ25jT09NL",
+	"vIdotG82VS9BYIKk8oR9J0hM21PymGYL4oPKUOuAS1ixcslxDK6B/op8ffnxJHx++c9zpIDjNkMGRTeK",
+	"rBc8W5BSFtgCDV6aSXMxWHfAKS7/Sa7+9S/8jJJVyWb8I26CHQW3Y4MVGF9fquvsw+UQbgD8L8s+XP7z",
+	"lFz40KUsY/iWjAoyxc7egFfKtTJT4bl5Dv/GMhCcjTEYzHzMWsllwZdcX5Kvx0RLYnRWwgrFyNn9f+I1",
+	"lIEL5RKdpuh9I5efjAUwJMHFMiTWw3Jzad8CSfbmNYatLyHfE3f/jvVQ/cevSorLCbnMZM4usVbNaJvw",
+	"ogVVlpuG5BIbRFzaTQNYY5B7GwSCty98KIUrNDUMhsAPMIy9Suzsleery8ev6fzyHHPpAFvZMcDlk9nJ",
+	"U2O8XJKv75195zLth+Te+MwDiXGgspCa4HtD6eM/T2EEc9m7Yeb8milyd3TPzvYl9FXmYm7mGpIdbD4f",
+	"3IORDgtbZWb8JGfLldRmkSc/sc3leZAiV2xj3xJgXHG7oD+cgDPBAJMYjvfZPbIwF4nniiU3bDEhly+p",
+	"Zj8jWwAL+L9PXsiCZ5tLw7e1SvlzMmUbKXLAV4PK43tnD5DOly+ZLjcnFzPNSuQNTJ8ekhUtKaZKwGug",
+	"CVKUBW0IW3ClWU58kYjL8+TCy9JT8iTsrGBrs1IFLjm6WjFaDgktlITzIIgxdRypJ4TPhXSQ1xtZOYzV",
+	"KyHXp+8ElCJnTGDJJYfqihlnpblLVjRbsJOz01GQzdFn5oJwrfkHPzG2irbEJaZib0QuEK3OJopAN7+p",
+	"1AuS89I2R8ODZ444NPB1ZVmYXjxwNl2kME0G49MRzkKumKArPpgM7p6OYbIravGA7hgx+ztkDqC+7Xnw",
+	"ST6YDPBbcxGrlRQKr9az0ciWZGp7l2v2Ud+B+wAM7Y8Wj3Igr9wtSlMe8p3WCE+0BQ6vw7yk9HU/I9ff",
+	"oKYIDCZv38fUfySdmC9lxpQC2P3/BITuuTLaxVOmKUav7wAScTNJ7NfQCo+6dMe3nwYA4gIpJraDGJad",
+	"pFpygOjKFiy7wnMLLB/gYJZg8vnb/7eKlZvAYNesnEqoy2wm7Ps/cscyKmDD7o/udnzJ25P30ORiShWz",
+	"oah3wjeXOWQCQmokpXllfCkDlX2469hs9ZB6bcELogauuh4bzenkimFCdMNpU/oCNDi1y1+p2YZH7oBg",
+	"hmK2PQ+6aMl+Hokv61+tye430bkW39bcOoOz0dk3J+Pxydnd16MHk9FoMhr9d82imwwqVX4YffNgfffX",
+	"32ezcTkajcajeyP7v3kN4n4iqqJAT8jgim3af1ZQpX+QlRHMZx//z+/2k1/U7szGozAzlyDNVoXcLDEI",
+	"V7JreYU/wwmgNrfTvfJ9JG3HhqA+qGXNtjiOZUa6iVm7zQuBXAAu3QTPX4BGROTMXPZ4WwCkQJl7oHZe",
+	"kiW9MiYdMbaIeQ6ABhQrrq2XJ4Fid/D58CfC6uhqSCwR8R7mIisq7CDqzoZ70lAxVrNxq9UpgMZA879U",
+	"D6vLK7a5dAu3+g1HEW8UIFu+Q55g3kHdOQQ36RVb6Rj/vX4SkV9xF3ofxUg5A2PsPRqyTOnvbXpE90OW",
+	"Ys8mbuzMXc/Y+iIyFIOVba6smx25MO435b+IOIDyzoEzJN9Vo9Hd7O6IlFTkchkZ+sAN31iFG24Lc07g",
+	"ebZXquCEjidDuu7gQ0vjaBd3HRBXDFIIo2JTY+g0DW0fuwPP3AwHP8vM+6banvfP2VncSnw8tQaOFQ49",
+	"xAXLOfqC4pv2zid0iNyEGuK0rwZkhiJrWeqFb7HjvTMWkg+OMJECxIrSRsmwAshc3EOypOUVVoTbzd+V",
+	"K/jFoXJlBkZk6uq+17osP53bb9BLGOo2WzRM6z5zpg8mizGwG0kz+iKl119T7Hw+eWNGvIts3M6Wz6R+",
+	"KnNjgedHYOfnggW3YoyjEJSIQ1SWfvwrHFnfO/FV5Vyf6JJi0K7ZVjDPvYbHPru5MGzuhU7Jki2nRvUs",
+	"HQ+kDFfs2/AW6ozf14y8PeWpu+++ELazMlFVtjAS99K1wwPkVJZfgpfYf3rZEIjbO1UuxS3nGveMpxrB",
+	"aTPtq5FbXq8qiHD0fn/bkFxkrD5gt7jWThjhY1ZUil+zPWuAwuIDXng865RmDh/N8kKM648JhiCS90py",
+	"RCcfIK9HDr+ckp/lNYMqlRsodGg0NnOm7Zn2rVlsUNolW9TasLjvbEbGja+DHzyYffdNPvpu/N1397Jv",
+	"82/uP6BnM0bpKLt/n+aj8X16dzq7NxtPz6aj6XdnZ1k+vp9/k43vT0ez0YiOvjObthpMBuMHZ6ej07PT",
+	"MRbSXXNZqR/xFQNvtVjN5bd28ij222AyPjPS1daKDdR11vab41rMRhbuN5iZ0CW/lYfR3x2Q1b5iclU4",
+	"i3KjSM7zIRFsbTRF12vWXx9miom7A8S9vTx2b4DJNSv5DKtdkqbwM6kZuTTX6SXJjaHLCsXArkWf8UZW",
+	"kd+4oBoQUKn2eq6NBXNt4f6MhqAx/Fi/c3AmtVvndod0WsorJoKyYncH+Whh+8Mcj+UtiwL4hiyYt3d7",
+	"cNhLtpJlksc8AKt1OcpKHEXjfuhsUmOzcuEqxRDVFviEFHJ+GJtNq3zOdLtD8nv7zPEE8lJW5heD+6PR",
+	"6WhUy/0IknM0fj2KJCeI6GmVt8sgK5JDjNtlsXn5UjKKHe7uj+rOu85sgPRolDSQ0gMUg17O2Az3SMKG",
+	"WlBfi1OdSUgzA0CyaP8txl+CAzhiN+zzrfkyGXKJSzm1VLuEbknKvPP+aEi+vQ/yZTwakRUrM/MDOSNc",
+	"DzHAga42W49J3kAQEDbjEp12cKkFnHxasncCb0HzgmhUDMKlHHS4F3+qg26Xm3eZsCdvPYMTenzH3F/y",
+	"4PUjTZPpafn0C/N2vWIa2tRbJt5/gFWEq173eFmZc+cT/mPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M",
+	"7UjW7IHyNLndVff3QWtz8xzBZdNj/3fvvJ7OGUeP95A1gXUMdcZB8MSjnKcul9CSlXN2AnP5jzbm+w6Z",
+	"r+fGY61Gp+vn71NRPxWEKswHI0Ku/8wjgpiMx7paHOj4idJUc6V5FhsMyaxp30USYPEwUQtSn1ZUnJO7",
+	"I5LTDXSlEHKNeXTOFuWKKAq12WTDaOnU211bdM6064z3Ksyr7+n7AbxUthXg4G/nmbPLNy+gpBUgWaab",
+	"l5X5+DsLWmTI2vJA7P06Gwx9uwDMkHBYvW/rLWwHSsvs6kPBrlmBjaNBVDxwgJeTGCPH8BTUR3lsoH2e",
+	"pi1gIHMpMKFluTlRG5GB7PWDIseiC0Jes1JXJf5teIuXbu4wP3B3ORSwt2YRJZuVEiIxa1qyhawUO8mn",
+	"5rytzTrf3h1+9x6uEvAbwVg5y3hu3nA37VPcmYahKMtfOeiX+/dGIzOkLWSw1B+dnN2r+R6VLqlmc3Cv",
+	"xG/9rj7+yD9pdrKgSgO48RsulA0ChNluzSv63ZKKihZAWAst2eQSTS2mcxR8VwA0COgguo6hh/4o10TO",
+	"NBMuYZPkXEHHuSGh0H94vaAavW/rBYNW+IZuClJ7F7KI82BCf89doWyzROtOmyzuEdvotonbhn7+0FBv",
+	"MdscS8I175GM+ND71lTBPcJcU70lzLuyGts7OAitfnGb4wU8ptAdZnx32Cph7TmGIPYgKWZB9cpmRbtg",
+	"RXHZkGE3/u9QEGYjCoidbP7RPi4++drlN//0y8kY7TJZXMfx7ZIpOMk22n2kG8FI09xKyvaAjsWlt2qm",
+	"YujObqKFw5Or3w7DwTWmDI/PDGN9lhfW7ib7ugdwbdggE1yAKSEe68vDwZoLwVxw5pgBHHfC9sdwvAA8",
+	"invdDdYYtjlcQN/55P550yirIz32s2S+tNPEv/rPS7+Iehr1p3h/cz6s+H3Ldk2soMEK7IPf0ORh/y9+",
+	"zQj7SDNdbIgUwNWXRuJckq+j9nLrhVSuOmDNhfrnkFzCX5fka/urjaxKItdiCEhIPs/WFm25w3z5Tnxd",
+	"gLOxrApGUPb/0znlQ5ETVNVZRQUTxyI8dUrMDC2UOiibEFpEuP+Uj97S8BbsDdN6vsKy2C6KRt2zH355",
+	"Gw+/v78eGqUfS+sWFKC5DUG2hXlngffIErqHs6X7Yb7lwXwEHILd4fucziCa3QGKhKKtU9yrt/rn/oyk",
+	"JnPiuMDueeDMUGg9YLcu9nFVyDzcdv0UzE4gLIEANeyBGIQlPWuYLlfEt3D7Cjs37lGl/ePvb1lS1Llc",
+	"ZMGyq3SG5dhlWIZ+lCBB5yVTvxUNHsOt7ExUW6Xo5DHcUsNiVRUL5V8xrblAxl9RpdZGfX0fKZpO73SP",
+	"4UJRBw9a5WA4WMBNMMinp5Yop5lcRrAUgwWjhV5sfDee1lV+prqTwHyd1DDhixOPGOquS4BI6vhPk3LH",
+	"fbsnuP3ENywFQLxz6HF3OdFM6UvbBIbqU4LIFcTtq+3HQwuWw82aqJ1JR6jDtP/UKHXjgUqfg4PZeRgO",
+	"yWTwj09vLl4+/vH5L68ef3hx8erVm+cvH90Y9lZQPYuutz5FKxExP0vhShBMeKr/kmLoiMKn/24FaVUJ",
+	"S67e8qq/LGry6oVT/2XWuUQLOEjSbYdp3BdgyNg/OmQC3EZG9S5JifAqjpgZ8AgWUqOoy3H0YBmVYuoW",
+	"ZB622e+H0++otSt/a1a316yMwfv9BrGDaz7B959dig1jyDWbFgdcHPrwfmnFNbeUcLfw8niqx4kb27os",
+	"5FIQ+HoSlL0a9sgSgY1YDiV/CCPiULSkYAoxqEkJuUmKUDfMKbmw3dnyiArvBIQOFaGK+Cs05TxBTj2a",
+	"aD5CYkl8Ev2RO9tWKGRp1aebA47I50s++TJ0u2MJwrMmSdhBa4ujDV7enX0WeffXS5j5IxSyO66fflMS",
+	"zYW6skhB2MCRvAHgI444Vtes3CBakB1nSKQoEOMfm76ejUaAvoS3ySx0qbXFeW1Ot+dRr/+jeHuihI85",
+	"E+bFUfTK4dldVXBeoMppArAxFgyUTotaDlf+XBQb/4H1UcHzRsxByf9bGO69H3xVTQuenW6FP0u5VoPJ",
+	"mU2dOJr/BMnXVhxgN82VcbgenUeqELAQcEZfYTm2Rfjz7t095wB8LgcGWGqXe9LP83zFhIJiBJB4KqAd",
+	"2uCKwwoDPLuikGuLwGdoRwRjuYXcckhdvnoTK3vIhRsIBsZIiUJZRgCpLjhkaVGck0uQwQ7UFW4BBFDD",
+	"MtT6oTSkqd39//83DMzV4K4/wGIopVGiXjFtJJ93sv3hxgMW8P813Bwo0bc48U+8N1+Xm89zacqyU5RI",
+	"lsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVyqrQUiGesfYDr7SDLM9vlzzDdiS75HPvQaL5kStPl",
+	"yjU2fz8czCtaUqEZ8BtAM/JrBqHhjE0gJ2oFh5AAeINv+myTZmsO27efBrnMLNQckSWheV4yFS4cVl4j",
+	"uJytZ3a3LZ7OBdaS1bXvgMftLl6blvOjefqmBon22lzZClO5XiAZX/3vnz3cWwxaGL4OOayR6PkcgQ1Z",
+	"tt3NgfkgoIHBsyOckgUjhthAFZcxqKPr2r6X5bvnx3D4bcId5t1LKviMKU2+/j8XT382PPG/Xj1/NnS5",
+	"1eTs/jfkJ/79PxE3byHXREuiVoxemX9Qd8/Ja1aSH1+/fnFOLs1RdaT1VDsFJFcju7lWBL9GPFyAzQ3U",
+	"vZNVSssl4OcC4LB9J3K3FMwBd9l7iwB8K1S8TpIwsBZKFsUj9jbIZFEthb3BlyzfABCaMb/tLID4gH0/",
+	"Bd8gZDmUENexuRUWL3Je0iWAHPowERQpExoIGyqouQJkseaSRb+vt44HDROdvoY2hMXIgitzwzUFf4XU",
+	"rCk/8X5jfmLNi5A+Cu4RztSdp5Y+gz8CU0zJqoTMP7crEzJ+J8wyJobLVrAjTvQ8ryB6t4qS5/GvDkZx",
+	"cBCa35wUxmiJfYNn/t82fxAQrnezuhvWVAMnlBYbYu76I2ADT0wT7DduTCs7bjRinwro52sRuLhdZ5El",
+	"iBmHvDz+0uI0F3keFBxU6UPGFa56ihlBQRocIsRBBzJPlHR9gk0Uwe21oxV5C0qW3SM7hwib7dyrP7Pc",
+	"M0l/H9+J1ON0iKcj+fdHeICOtyyC+1vJ/Gspmb0VyL0S74hwD4HxwSHhIcBzeStN8TB/iwUNXlUJNTOy",
+	"9lDlqrCtdQhj0SvQj6jG/jzkMS0Lzkp3NQDq/8bVCTrlhVwEHWurUQIH8MVK7TBqOhP1mqtjSsMvWvca",
+	"/a17/c/Qvf5M19CLStvu/E75A2mdvsq50NKc5T9MdbrjlbX2ugx8/GnQ7P4+Sn8fpT/6KF00nBrwdnCt",
+	"/B05DLcpaAptibR/jLqwcwhD0CfprnqF9zuWzEbBGqhFAQSHof/ad+kBxIGSQWcWWqihdSqFgKgL4ciZ",
+	"RaaCGByhCtstYUcZig3h3wnzO9+hC7QOUIgVWQPqlmIiPyVvGqJJTfGflFaiy03dsDgwuTfIslahEQdD",
+	"tLxiApI+X/34/MWH189/evzsZnDTXxt+XXJavMSZfx7UkNAyLFgKPoLeGGDG56zCZZsW2vByvSV8Q4QZ",
+	"f7/dki7EmDmEm5a8KLhytev3zoaDJXira2+npeZZweKm7L52FfiytgxEIx0HGf+aUXMKEc5+DHNAfsRi",
+	"X+CWwad3+Py7weSd+cW7wU1dYD1Egp+8dn3itoh+MxwsmV5Iw5cvfnltuztipzs1uXPHcFEcIbtDV/yO",
+	"W9mdMYa+pj5vyRz998OBvHK02Fm5hWPphcBY57pGEMYoNHasEJe3QkDmupMUIKOvGFsZe0eWICzMP6nw",
+	"UDQH+iOc8CzNnyfmstsTFIMHn8Fzf3zp1HNMQokrkSz20p4CJPvUn1Uu72CJIoCis9P7AE9k28gBOLBN",
+	"iLTgFxGUe1buiXvb9Q0mgynfU0zv1Bh/SDA0/rzSUHODxrFecHAQuQB1XtKZ3q7SRghXbJtcqycf3a+p",
+	"UNNOIPZJqOPjxuc873YoPIJnCRyIoxQcReM1VoF3RhhLnNo7nzK/vPZKcP/Y4KAC0PDzI2XvBsr8MWBr",
+	"8Qre76PkJOcqo2V+UA5R/KKWWrGdNh9Ws4Yc3pksvddpR7uzk6tt6YEZvLese/5T2QhK3auVMf0DM1m1",
+	"mmIhHleqqsW+OzBY4w1Z5xAY+rPxx5uFhHjxujRr4q4THS6IcA1h7DnTKnSRQQl/TqgAaDR3RSJBjK0A",
+	"70XEtBlU9CuyojzRSgZe8j+du1wdVcRaCM11W2Zqzs79/9h7Eya3bWx/9KugVLmVZB5bLfXipV2v/rfj",
+	"5dp3ktjX7cTvxd03gkhI4ogCFIJsWePp7/4vnHMAghKplfI2npqKu9UUCQIHB2f9/V5kbIo6Ab9tk/9c",
+	"zo0xbhaM67FA6vcpB2KWAGPWxAVDXin8t81ewqqqVLNhymVGfR511t0hcLhPzi0eY9ngKZHXGAPi/lHn",
+	"3tFp583JSWFAwKAXMRzPK8oD0zUYjokYmHt0H9BgSoWBiiygATtlv6pbS8FgzO8o5TMHIb9F+Afnc2Wp",
+	"LoJZg+bnmTMKGjQ5XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI+Gqcqnq92GJ4JHP8PV/4UX7wmi2CBSAEAt",
+	"tCZz/VfSBuCTPwmRpIAIPL0ftBxLbuuipfIM4KxSna0KSSa8+u/n9PeJ0JoPBYkfEHLHmmVKIZO+zfRg",
+	"lVG71SjyVAVkU6O29sKCr9oCKD52D6TDRjfBS3MAGmFlKKya9ecs5OU8wBPv75sCMHkbYFPR/0xh8poD",
+	"sCtedTMIO5TCJrmHzG7+VE7+Sk2yAIW3rE3APrj4cIc/LYHmobe+VuXAMRglf21CW2nx7urUVGdXNaUs",
+	"N880VVGOnT5qCnE7LVLEaJonCplX9Dh3Y7nbGcgPsGEbh+dbQK2rhLmzZDIHg0spNtX6qIWv6JppeS/u",
+	"Vxu12Fd7Hn+I3CuujFwUM7FT5ML7ejORC2+2d52O7aMX/lvUdx0/U6nn/s14GmHJ8xvIV0Gz3ojfCi+7",
+	"9L2GfB8UPAfQNClZj/Zp7xHj+DXnQw7jWyE9YnloHIxYrK+lRMUgUhaqNIWac2gvlFS7nIootd+eoyvF",
+	"YqkzM2+Wwc7Leo1UEuGIQN1wv22R6SxOErwEk2qaT4iSqpzZ00LCXSdYgV0k9qiyZxmnDkDyaE//SBou",
+	"TQtYCR+3zib0zNK6huxN4OuMri+JdRMVlA30YReZIjEBNrkWj/h/lrqXdlBg27Zef8T9/BjX1mEDG/H/",
+	"C4sZY7mFrWh0glXAJOjrld4+QcZFfVDboWGbQqAGLooHA5FC1EBJNs3TqdKkHvAEdk0GdTHHfaT2kACK",
+	"lwy8aLIdNhdSWoHPUjghvslJsbB8emhxtFceShwvJVN5Zk8lp56h/9IqeLsNoW/faHTvHKNSjYg6Ni0D",
+	"v8iyxAKJwjk1VFC5kap8OMJDAQ5EfM6MTqRIYV1nFZE2TMOhJL0kUicfWaQw5exZMDgrH0myLpN4LA6o",
+	"7VyCGA0CWyIcFJU0ETPuGgpbrI1QFb1q550Og9LoLJ6IWrHAdziwRGyjANGqal2c3t9Y6722X6rwKp6r",
+	"GUJA8FQgjqFtkG5I+pIEt2MpOuOvGoRpGpXLWIepmHIZxmvKHJ6UrvwC2Q1kGCcxt7B1a1gOios/IttB",
+	"McVzGy1qsOBC63goRfRGYSihxFJgI9rY1kJ0JmdH3c5R96REDEVBmwLQZymKg1ZUKFoXR512p1twHFDi",
+	"w0ZkdLgR77N3w6AFMi2HLyQCMqpsVFG2QWGSYgWNggrlJrwHmzEkaJXkdN8tI9CO3IDKyk47fhDlrzwO",
+	"x32lxtrjCnjYfvjQSBl+I5Z/dstxlzSeCo/JgDhpymEaW9P24tffj2BdO53u4cBsPSleH54ZxDLCmq5c",
+	"TowvJAroDz4x3q3xUBvr7YniCHLfPIrKRuPrssRsGrPxdeLxh+LX+d3FIMFa5a3P8+ImpQO9rJHN3Z+p",
+	"9LWA8XwO7gbqF9AuPIQQRiyHR5ngEz+riErgaBLrCaXBt5eqZ4mt8G7CK/Gne28h+1lw8Es8SYCufjUR",
+	"UDK6hcDVY7qvkro9CBTqBG+R9twLIVnKcvKSrWJ0wSYe/SPX2QQ8mVSA94ylnFBMj8jVNfQF/mg+C/F2",
+	"r+IOttJJkKocNNmRd2DtItyvi5t+niJ+xeeE1FiS8sLbRLdypGbNSDtQYtfXhVxBz+sReMt4aZv1jNED",
+	"iBicPU5UHj2FP7Buu8OEvBWJmgq/jzyWDKAy6PsTgJlKoYqbAEPURGjW5+EYxPda9n7mOjuC2x69eNLD",
+	"aiNskMyYeSsRPaLhFJI/wAj0SOVpmwFpJuueM6pjhyatCWwV20dhg75ZKvjkWibxrdC41fAjutBFh8di",
+	"zlTKJlCmwSZ8zrSgyK8wTzBDjyUrHomeRZyyRGmonQ5DoXVVUBYfiNO4vB0X7O75VGhXoj1NxSB+D4Mg",
+	"eyNgOg9Hxs/spblsD2IZ65GIeoEZPHz0t96WpA/GKq/hfJhy4/iYr/7vO370zz9v/p8frq/b9OOPfzO/",
+	"XF//7cf/890yoWPQmvD3L/BG550qPojGPBRM9GsS4aJOLxWhiG9FwcuGvQXFBJTksDQD/ot3jh7efOgG",
+	"J527I+/n73bisMzE+wx3yhFKRUlRtuLogt0/A8fhWsJlF8xf5mtpNucF+3Dd0lMRkkxAA0W33bluBdet",
+	"OIJf7V3MR9ieBx8DBg71Nx+vNrnhq+YN4YuRuG3ruQyTWIq2P6T2bRevjCd4ZVXWF64wQ6epcLddPDfc",
+	"hdetiw/XrTTHl0tzuW6kYLXDxToPQyEiEV237u6uJfYR1fqgNdSLZm0aM5xHfDoVktJg7ldPw5NuqGC4",
+	"pbUqW86Qn6pV6q7Nq5/ysWA/9DQfiGz+ZpQKbb7Z+xETXHjSiCRqowLHy47gW+1JxIwK4bHE8ClgQVUX",
+	"+T2H0XzlpSjmJZsPK6wLCIzA+e9CoQk4/qMk2szxJyAOv9+0KKOoRBddSYrYKZEimgExeAT1aaYCahg8",
+	"hr9D10wsIDJmKuOJnakDueZGBNb75LC1miFshTx1TZEEbrqtFMbxB/PPyoqI50jzur2VDF9spgpigWp2",
+	"wxfdvvABh3xTMUPHlMNfGdF9LpLoMV13cN3XYCCzr+EbtBn4IBOpucBxqAJsNl9uYD83/4fuKygdL3+n",
+	"CwTIRZLfu1uwWJFldNoqLVMuJivXeW0eaMwWSFhno7nHFMsGIknYIFUT1u10WKbYCaAnPnzwH4/Yeec/",
+	"wPtJEjUTUbNlrIXUbNAyRpUkDaE5WsgZRxRgFgLe2sz4+g23b6FR/X67SAWeTB92vWltswvU4NDp1Fso",
+	"4elDHjdDzzRThSsIkXHkvA5qynseWRctMH8aCzEtPNgR15tVPuBrk879jEoekJgGEOImsTbv7R/xW3U/",
+	"v4ZX3Dgec/LRThqzPmYDuG2hRzxJILzdF1vshlIbzoJQJwKgmxuX6jeunEE7HAhb7CAjEFTJXOUDJVxH",
+	"QgZMK9v7x3TGE4EVDYpikEIOYyyGQEGmwgfzOyJFPEKkKJVES/URWIpHtRFVog6T8dnIOlnF4Ovlk4lI",
+	"WQq1MEJGYosqn9e0xnck3Z9ImH8WqLhKAj1UrARuvZUkx/I2zvh65tMX3nVfkhUUhmKalahV1iP32MrF",
+	"YcpD8Z9lCpmFpjP4+mlnuaMslrdrG+9dtf7aFvdUgY1jVo7mpzFDpVjY9YaKJyyBbTtWaSTSIkY64WNo",
+	"ON5f1l/4D4N6D2xo9iT9F4jhVsk6Rnc3wZ9GjUeBEuyjluMirDwVqTnazfO1qxcbIcInlP+E4hGg7oDl",
+	"oCgPW42uXLzRJ6XbXCXeC4K2Bf2l93KHoL/8Kjdy4KCOLv/4q/vH+J8n0f38qepM76Vd/tNp+EQ8Gz6P",
+	"/3v88+RX9eqv1/pN/vvs/5v/0emenJ6d37v/4CHvh5EYDEfxMiTOXIYlSBxv7x7v/bRt+ljNIi0KR0WA",
+	"311RIIeZnbgAbfZJcJZh9IJxUgZbKaC6w/b4Q/HLAlby8uSASoo1m6k0GznDDrxawIg3dp2nLokAGO0D",
+	"sgWZ7U+AwliImlcZb7dqXFZTm/FmeqvXIMTyG+ifl/7djQu3w/zXgyevetnONxXV2sGOWL/FC2iqYps3",
+	"E1OM/eXcwUzY0n/zX/qm2ORYJFiXtjFzAbBIBY2DgMT8RMls5Acs8qkxKSKeCdvXHFSb5rYq8ZPAajms",
+	"iZiMIgjlr6ke3TIrQ+/odQdXDAQmVbMZVHG7yQwTpUUUEPoX5YxjrDOYCmW227pCVyMelQWufaUSwWWz",
+	"FajTaapueeKUCIzf54acTPM1mKZViqfTLZWoWiyXErZYNdSG2ZoIVLP+wkEseRL/0x/wIOGWGxzU1ZZA",
+	"Y1ORxgqGKSDjhe9zsvg+sN7F62JGKV0xAVk8EX8oaZbxtzePoYWYZ+IxdVNZfj6R2gRVmT0LQyLFS+IH",
+	"WPhEnywgoFHmypvEB+2z6kl0jzpt2tUzm2gjPw92dKGnk1g2E6B+4W5N+S5c3r0RzeynYFeZn+7qGSxJ",
+	"+xrdQHvJ2VIsEdFQpAy8v1iziTJLuqx30XIA5LxPy6pdFNzRFvumPkBW69AT79U9ORzxdFiAs0JNhCRf",
+	"w8cjulecD1kMNUZedgyy0inue/OO50aixXuADgpOOh3mpAhCr9/hNXf21ZJYbpT0zwFWAUBRjZ5sGQ31",
+	"Z3HrVqE0PXU4VTrOLATjNKWs/VyGR6VvLr6Ny6/NZegNHwb976Koa4XGU9RbKuEVRrJFJf3S2NQtWpzv",
+	"v5cYbw4Izehm9ab2PDguqcoPezxiVTgRtgv46jaCiHRyIoXsDaEVFQlDY4WigWn8EGZB+3CsmrxfmFaC",
+	"70P9LiqR2PBbux9MyzwiHzEs6Xbb0cn5AshaNcSs1Uz/pVQ0i5OEgPa2ilpeFvXqB4la1p/Oi8i3p7sj",
+	"3/5XykPBnqvpFDt8iyO/uH25P63SCFi8ZskI6DRrBNzbyAiomyFrFjj4pH/kQChFx+135u5mg313zwyI",
+	"9UWiZiA+dj8VtIg/fHfPXP1juziJvxkZ2xsZncMaGdCXB4PstuqMje5qY6OzZGx0PpWxYXsOd7A1zhu2",
+	"NfDAXmxE0ozDAf5FkiJKhvOJFLFg2EHfhCX6UoPBHiCsq22L4w/FLysj+xCzAseThmhJAwGplc75qO1D",
+	"CxWUIvTk7zUzs10Vyp+oW+Edbzsj8O6Eo+skr7EkgCebC0mAjZdvD7NyA1NI+rbECjN0kTGheTv0RWYx",
+	"wJUMhWurZCLRAuGfdaX5SBzAe6A2H8IcJL6DlcbgNiafD/F8CJPvG2PDjowN27Mx1BJjFYjbgVWuX9o5",
+	"9jbFnLOPHk6tkQhJb4+AZg+ySIX5hCR9XfR0wlPiP1dSrIqRPrE3XdMTednHPJjgUrNpNKhNzKh0wrNS",
+	"QkbIfAK8tZE52UN9ayZhP8hWc6tS095/vHry7KjbPmXtdrv0cBqP2ZGSw0CXAFCwIdCMq9wHiBMUoDkb",
+	"WPM5MDZ4AFZxALMVWIs5QK0SWGVynV7LwjAOyKoNugGY78GCQR0sGPEBmN/G5AxyHZl7bd9CZyWmXc3p",
+	"9CTWhVNQFTEZxIkxY2yb+xLvbv1omikOtlYw1+zVk2fGSnx89fvnE7UCR/P4g/nn7thzjer25698guTD",
+	"2KQRMKkQaVNDJQiYmJj2ZLORYlpAqlTMWT8HLeMKjid8DviT1Unnn2MpXpacwS+mJHRV4kOZy9+7VJv5",
+	"0mNiv3Yda62iAeZd4cla9/of687vFSDHACoEB3Vi/FC7BTZvhtmmHe/QQO5OOtbnGwuxbqoHRsdymAg/",
+	"EkJgDGYfkXW8P5vSgR0Ks8dW6YYL8hEP40U8M54p9MQoWYTzEQXUazhYjFmLyOOaKYLVj9hZ9wQ7COBk",
+	"YiHAgctlsNvlqDbeZM+w9kenkmnOBXZYIjMCFAEDDGEtYs3SeDjKGrUCL2wE9mD+qeMdQm4Rc/4XBETQ",
+	"3BJrKLqGsM2Ux5ElZ7fNKtCs5XjVWabYlM+Xhce+yb+v9LwAvicuXUSJuURncwIzjG/Fb9PDiMslENxY",
+	"tiIowAfwbmh/qnA7YCifer33bc1742cOga0S8H7kFumtnwTSlTQFkHQAhbZINAZpPGzNg03frJBO+fww",
+	"EvrTnPW5HLMs5VIPRBqAp26LedkrlFzXNYdFnyTOZk/GkVF6qQAvH9oxs5GYaJHcigoojimff7HS7VAv",
+	"Wz/5E2aMwHPHnRUwdyE7u9/tbi7yNNOfucg7aedInwctnBKakdmMz5sV+lsVR4c6xrU9sJGIEhUys73Y",
+	"04SHose4MbPLBc+uNnfCIxFAYQQAAPaFrYWoMAPNi3zpWv1tquQQXx/8PJiiLTutf1dx5MIxn5WMvyXC",
+	"O1/GHUYXBS1LreYNirkl2ztcZc9y0WjRiR1yaYTXekDLwmuHd2nrP/797FCXyKMp2DmNtyAEJS+4cvWe",
+	"cmx7onQL432VZ9arVTNqR2EebUshtuiUMp5hSzx1i2qj7tSACXNn8Mr6AhxaYGVEFXgte1PUZj3npcQW",
+	"V6KS06Xs6OrPon++6GZ592HD0hiXODqDDYVzsKWS+ylPxm6vbK7pNn8vlWcAV+m1XBQxZ6wooqTc5uk2",
+	"x3eG39y4tmNpmrb57jYz+hJfuioY97YsxEawF1q8gTe2ifjcJQWFjOK07jnT4lakPPFaD1QKwWnYXTOV",
+	"JxHgi+IO20NtUMvXSrAD2zD2BUW169iWKCq9NiX7DxXL1Z2KVUlb1y2oZhLK1A6EyIYLsj6QTIu7DE5g",
+	"Xs8o4CuLbNmAHL8qsih9ARRj2P9PMa0dGhDLInr8AX9Y1x4cm40CN9RMyKg4zCCkRpq/zWgQmNcBAO7+",
+	"nEGZUEz48eRwsr+LOcV3jX0Oxv0j/L3qPetqj36xPMiN1R3VNB8TRAMEAy2sL5dzNlFpg23I9s5gOgx2",
+	"Xed17cg7T1qTPUWfny7ZTk/UZapxEb7E1oqJFYvDtzTbKayniIS6RVgko0zGeJDnEn7EjwOGJCqM3COp",
+	"CNCes7GYIwYV4DjD5RQ9qKwhwZxoI6qkAXLDHVvjcfjbchh+MfvVgZm4DXvS6IYlMGUkdNtr9zbDpueO",
+	"GIzYwSzsDAkyEVkah3oVVusvdMk6QPmRYHrKJaEGAPmdg5A3u+3o5GzUC+jn7vnE/Xw/cj+edo4iPte9",
+	"R+xhh5mfLLdZ27sHpuCkiOH9oU9WqpT1YpmJ9JYnPcfzWlfAlcUT8dr4wXVY7PCsd92jhzeIxN4Jzu5+",
+	"mPxr9K/oX0eTWOaZ0P86Gqk81f+CAf9YhdJeiSQPBGG2rdmc4jOVRt5MdUe9ulHb96sFkK8ab93I1uiu",
+	"KyTd3AENe/+WYuOJDcXPPENH8+T0LCiYJ1oX3RMsjPldJbmZl277JGgNeJwYhXZ2HiAuu9aDPGlddM+7",
+	"Dx6SP2uMb/P985PTsy00BEp/HYB7PmmkaORZPMxTUdDIQd0cVDXgpjKfx5PyRseBbQrNrKZC8mnctjNe",
+	"t91f4nV7w9HEcqCgbM7rrUmQktYp6la33Wl3zPTR6FoXrdN2Fz8q1odHUYzBpFepGW8GLHgUqUDRpqqm",
+	"ilUy73P56gUz9919oUSYp9Aw9O6mXOsTa1eBWF4c3rqxUz9NuFyNxwKtSsz4/gUHNHyLIoEiFegMWdL6",
+	"Ot/H3OIVPG7f9aNBv7vZPPuVrkB3eOPeCH3jOHW4MyQOTdVeefMGZwNOFcTIw5FSWuwB82DWyVxft5bI",
+	"F2NGQJQ0GJgPR0oLaRxeLud9Fc2DoksZll4H7K9cZRy5EngUHUExWkVJ8ysaQVPLC7vrJf04EDzLU7Of",
+	"ZqM4E0cJ7wvIFVAn3XfnQacD/YzcZZGo9e83GYm0zBhld/5b717meFiIIQatJJ7E2BTNk+QZjsFt8IH7",
+	"HURxoiKRlHvglrvicE6LmLGraFzVTui1NJ7YI5bu+2cuMehHzZ1wDQQpvdd8TQ9hOk+x0RLelr7zis8x",
+	"K8/DkSVEpppAQoqG5irvfq+Ma7LU5fclbMdaZekruqpduLDNLkKehHnCsxXJlV8VIyI7D1mOvSW2f+P5",
+	"IeN/rFmnzXpmQnXP9icRlautRieMplgyIzBw4DptTKW5xk0kzkPgzp+0WQ+Mix7CEoNF4LiCYml2NlA7",
+	"mWWH4k/HdmI2P7UJ6kxMjXYw/1ZlZtw8wJq29iJIo80Oe+LIvCJumhtvayU8G6jUOHBGRMBw5CnSSGNX",
+	"LhzvmRh6xeA64zKCNtWzO1syrO3YOBhu4PQZ+UA77B44gHfbyfP/mNfejnZth8mpVlKLHdet845tNt+w",
+	"r/ocrrZdJEKUW5GdCsLLrLI5L2tco1OoRRrvYDUa/FnXNUH3uV56nNM0tODsqlhno/DonvDICuGgFkIz",
+	"WyQn9o9HhcCYv7ypfw4lmoqp3CHqBoJxCZnROlVH+wwKO20pcfMK7i3qcywvsTkjnbEczkaOdoED3dtE",
+	"EZYpcvXxh/IHKzlWFtj8dsm+L9yimWBi+RUKQwjK4B3V7O6sr9vHHBdf05a8p3kijni4uuHFvBJodzgu",
+	"6EjHEWGReabYRAj4NE9Em72xhwzSBvJMYBGiQwXkbG48wZRJVW3gv84TcRl+pM6XT0uHVbzqAbi2La82",
+	"HSN/8qI6ZnWXTg0n9xqSrYK2xh4I3RM8EcFI5WG2pnNnaiXxbg2r9qYc2ebKNx7tdNd8msOvg4QPjxJz",
+	"rB1BlSR38rYz59YgllyGMU/WcW4VfNmHSecWQrU+pdsosXU/1+bk0aAJNIviqL4JqHTpplTXvsY6/pC6",
+	"99yrV6eYrpVV8qTzHMKpiFCb2XorogAJKHxLJUkACoAVUTF+T7fZZaIVmyqt434iGHBHMV6pDum1vCF+",
+	"Vgw3j0ciHAsvJ25r6lvbCatn3DRQcukvaCOVxfMyzto60a2nEa6X392pmxoSXyCikRmTCpmaZqM4ATAX",
+	"c7ij6wfnew370ucqoZcsm09hI6ap+srEUqqmpHINO83r/HOyxF7n1lhqKnmzbt3oHG0kfGsm2xy8PEmY",
+	"zWTUnpIw8ZtmQMydjVJZ4zblO/pKeWMOUi798LAapkLrrV96BzcoL/k+drIuQi5Dkeymelfr3L9ykYsI",
+	"XjjWDJ+TCNdrGTAlBXnPMz5HtjBq1QzVZBJnj6g+k2v6wKhtqOdos8d4O6BMH/IYWzk5PCyj8KC6FWng",
+	"iKzIJKkAJoI7fVrBuMrUFEe/hSSYq630W8UdKilFmKl0bSbwsb3yCk+ErRwvfFxVFct39oBxZDHmoiP8",
+	"tK3S4TG0OhyfdE46R90TulNrKdXXWIbwkv331ctfGb5lQI0W9PTDRMG954GqY25RvtdswmU8EDqjLj6o",
+	"btG1uUW7rLTmaxeVVP23JT3skkJsB6fa5Yc3XFARpiJbbW9c0TVfUIH4Blw0FCi6ev7y1Ytn//+fb17+",
+	"/emvEETINmOOwWK9lY84UEAB12N9MIHWFshwMUu6/8HgAHfczZF+CUF3PDGzQlN1XsBfytYSfXj8AX9Y",
+	"WQX+dsQzeCh2xksYUpyxAY8TXSaKWjpc8Z44uI9QrY1v0yRNFLLYMk633mrG19Vj7zwtTdZjf3Zbd7tt",
+	"WVu6BX/9EsuxceQEWoYZ6ngi3M43NjLs/h02//Zeg51kY+bnFVZ+78XgyEgjYshesL/1oGpbU2O2kiLw",
+	"IWapKRkDKvAW9ji1vZGp4JH3FbgjGPRqAN4AzoFGjJZlfaP32FXbA9QXG/Eq4+l+MRtc04vWdd7pnIZu",
+	"fuBX0dpyV/wONztEFv3TqQs/SbNDMfhqdYGyaDxNEtFoL9WxNbDrV62FsXZn9qWBpF5BWtep4+2VbqkW",
+	"37rta0x/uujjs+25xDWXc1LKmjLYUKso3k8T6Fwmc3q7LHAM9eZrZQm9VwpvWkeQpymfV1XcG9M7dQ1z",
+	"tjCxamBa8BTK+YoRTfj7n4UcZqPWBbIE7AXnuqdzBCnitQlX1ylAWJGuRFK8z17nskhNT5VKwPhG+Yc6",
+	"IYW+rV8tuQwF6Seab2NSsUUql4dZfCu2VNFnDTtjICObeGM2utygO+btz0IN0EebBqrtp8b3gp/uNojo",
+	"fP5Ogo/tXBQRLMmqptYTV70746kYqVyLo6hfxIymSmfDVOi/0BDD/VFgibrrJjyNedTHyPbXvYu23CH1",
+	"RzKGEr9IzwhDbh4H2K2oatDYfE/u4hEV2bRKl+gXR6NBz6LUhPGHrDxYKJdLN3p0cgD6JbONZAiEim+p",
+	"pFhKZVzLNe6XnTAlk/mjsh92G2vrhq3wvJY9rmtpVoJKZwAglPyLgIn3oZhSL27vliexke6XMpn3avBo",
+	"kvnu2m1/Zy2oAp+fszSXF4TEo0v4IER4DohMyzmlKqvDn4PVBL/VlMOaE7qtLadJc0kV515SwWuGiaXO",
+	"eJJg6WXCw7Em4AJI/9cN0yJ2bjO+t6N54NqVRrFRzfO6+0tk+6g0vc6rTK/K1soR1yNMpxSFtl57Vpu9",
+	"QPwsnqaxiBBJwUwiVnLYlqsC4BOrkqhHM4lcH/AjBsV3s1gLQBXuma+1J+pWRL02u8q4jKCtwry83St1",
+	"bw6F0zVv3jVvPoml+73GBC2FE6o1p70kFvrYsSE05ekXcOXxgHATqVB+QJXpXOZQVYmcZ8aT4ToDhom3",
+	"MVROUEE7gVPBZgfeLHPwPlZyEA/btjzjtdAqyV05j1QZ9frc0GFa1OEXZ+tp0EpzWdBikfHxxVvep1vY",
+	"DN0Km+H8LijrIFzKjS2JSyMgItrMoKDgCSwRnHixtgeYO+PgeOMJQDIiZZbZwjOgAyPd+0nCLnYZ6kR8",
+	"ad1JonkUleTZMw02k9wuSS6UKxtfaBEFgYoTcIuXmZZzpBq9CzYRc6z/sqTHsYz1yL8b9tHlm3H32TId",
+	"V7xiTCBgteu4lo/O3cJrblNXDP0jPtEdbQIsKIFY6Fezx7ub7/HaSN3H2+NfZiDvVY6BvHLCnsUyU+YY",
+	"D8WWrgPE9cyfUz476sPRDLH1Wgf/2FUfXkB4eSek6JLjUQ0kmsbW88hSnonh3NJwUYHdSafTYW4sC5UM",
+	"AZBlSIHcLkY7Y51em/26DDDJLiUT76cpQoMxLejBYcLjib6WtrGyz7UIoFETmYlDlUbfazSxiETG8T3M",
+	"0L+oKLE1U/bYYUTskWSBJ4ImoUY5s/twqswCqzwN0WjZvFIWBkcK+jB9i8NUmJudBGRBWWJanA9jWA3W",
+	"YEf6rSoLB0zFjKipWELsOSlFJZwq84M3bBZLfUFgOiBXMJ3tPbpWrv7+G3atCA3b/2GhLKmK15y+s1hK",
+	"7Pr2A0Tgtf0kEFEEfnkbLw4ZG9YXwEcsbd5pYQ9kMPuJGGSosOGkeLg5p5wzbmHv1+hYCxqKDh7i7Jx3",
+	"qGQdXNAR4OoJIZkbWGPNKxZwyGkO75GATaEGbMp1VqgPT2kWe3PDTpYKFbmeG05jD4lmRBjIsFTfiBpy",
+	"pFnBM0oMAEXN5wE2oYRK3ooU6v6pYIWFXCoZhzyBr1fiMZDOraeY25BAzq1QCzZ44Bjl6Nc5nyRVnHKV",
+	"nrA1Hr63COmPymEi6MDhwHZX55g6+2PBOY0nZlgn3bP7Zw9O753dBw8VPyz8U2gOh86A4COHoT9RXHmz",
+	"XV543ndB6UVgcUvEfPQeF6z8GteS3uLiWjJ2xOLogvmvYT5lzIzwghUvco1VwCu489iLjIpHbOAKG1ER",
+	"O8HFJAEyF2T3SwsO+2+LMSJPwD9uULhewa3GCXppRh1xxC+cIxqxBRIjqQiYBgFCGJkZT2Ush/oRBG7R",
+	"cMN4nBbVjcU0SAsg9OVw6tW4xmQDoxOOsA7wUet+u9utZsiv9hV906bBEEDJ5xbvp3EqdPnRZ6VH+255",
+	"xfAemmtGXJvHnA9OQuvYTpPt3HYpZq8LAI+CePDi5KxzercQuVj28c1VHs8gWNBiavxhBfBfrs+3VRMM",
+	"6IABZeTYn+APJdr+uyKa6P/BDG8s5p5lSO/m2A3duHSmwvGfibgVia4hJCwgMuzdZiNo5jaLt+qoKeIT",
+	"FcvU/aPlW6k8mi+cTqUG84VhRiJzfzLyb9ynoyyNh0PA0xggjhw2mffjYa5yDRPKZzzOYjl0qPbmQ8+w",
+	"7VjZ12jXQlErfh7luAvpV/FXTl/HYg6ztTrmNEjwh1hCtAF+nphjnS4wTsPj0gN9OtFux0ONOTnrdGyQ",
+	"Q7cu7t/5tJV5P4nD9sK0mGl0YRQ1c/dwq7pw2OM6XjKaOXRPfWwmwmfAriI0sTFvFhuL2hhi5rengwGO",
+	"CnJVVp53mP773vSfnN7baAVOT7dagrO1a3Byer+8CmenC6tgjxQS00i4Am7tExC0ThyNKzoJfcHwMsDk",
+	"LXZYe8sNeXdziFIRc96tLxeB07kR4HbA3QIjxAVWavob3aX6Y+Wrazr1XN4T0SlBVwFlGJgWyBhGqAYE",
+	"fJem83LsiJCYbZzIumiZgnoyAkFTKUkOojQT3wl4vbYrEHyZa2lzdeB60m7t83A8TFUuo8Bh/ZBGZMNU",
+	"zYqmbUhL86jNLj20PvpwzkaQb+iZo7R3wWBvl9MUMyRYefXbG1Zty/0fc9f/9/nl1fOeHQrefpBriwew",
+	"mDt01JKUb4RPmSKO0jZ7BiZ5P0/G0MSohTBDeHlVNwbo4exRtj1K569zWZlnN0PYOc1e6k1vNZ2QPNky",
+	"EPbNDvxmB36zA7/Zgd/swK/eDtzBxlsFhOosgL4wBoqxKsyJmyRqZs5unjGbcFwIfX2SfOWzWGIBE1Jy",
+	"G6EDnAPPQoH5jtSuxuT2GUywj93v5mF3tbGsKxumSgUQiUvk9FEa+YwmfA7kWzYzsCLw/goLqLaHZSjJ",
+	"RSPFp2YCCNh5RsI0lubdtGIDnn4ysz7Y/GKcjZutFnkPfJA9hljnqpiF8OE9iN3F1u7VgXt8XtIEYB8T",
+	"PsY9TTWCOwlPCQGkYjlTpQa1u/Qtlo0SWQ4iIGcIhczTWCvJBoWvVaTayqAtAAys20YzaXzekRocwdEV",
+	"Z/P2JCoQkbEAgOt67HMz2l2WB7+5/8I8VzM2Me6qPdaMAoN3gb6oJCki8VxjQ6oorR2M4xP58N669cXQ",
+	"TDjXTCslGbi7M5WOja8N5bGl8vRHWIVnS57JD4ekUaSwyJmlgFgChRpGi0cKdyE8aC2jOCATNgqLtuxF",
+	"fhwBeQxzLEAUrIxINdtGBDbZsscl57MuHY7UOQxA+x1dLAVazJbFvQYyPBZTopiF+0MEBMqCciQNqkwX",
+	"PfEG8SnaEQWLI4qjwUvV5bJt0yFcdFNVx+6n01fcASdsc/RaWOvXWArTaL+g7xhOUxXlWG1hEWbfFZ7w",
+	"TdACJV32Qe+/OcFy4NM/0JpNitpTdJsvu75J7j3DVfZEaQxNAZuX7iw7YZ5nfdltNRrbhbkvJHR9fNfb",
+	"Uo3VzKw/PI3hi0+2x+h8A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKTVGfxCA27CCReeJa9wtT6GxL+DSwHyz",
+	"zqKzxsKhDpWPaHUA8ZsloSDhKQysfNrg6bIAOF9vGhYMZnHqQNtr4MoX7vnlFxZA6ZjVqGdGo3a6bzoP",
+	"/NiwDlMx5TKMbXy0+Gj+mNC/g5aQ0ROM/+GNOken3TedFZHehYd1XfF6Gq6J7Rbxn+4J6tAoT7zmnW3L",
+	"7xfG3SmP24Y1gYtNYOC7CG22/srjcNxXaqyxvjaeCihuU4lIze5tXXTanW7QyqUbtplD96udwWZhwUty",
+	"uv7AWNgrTfFXLdx2s0ThwTkSNtTmuD7QVAj9JyJ6xHpu2YAkB2IjoMPREh1Z1iuqLzW/S5UFrFfaRT2w",
+	"UxHVDH0LPDaNczFR4HpCFE9cSxsE+14zJ1F4rCDHRNczh81NKcaL/k0AtjvY8BnrGTVZHkabGd3nPfKk",
+	"A/a1tfYpfzcW6bV0qdAFh4oUOX44ufCYIGLNetjE0gPItIIOTtwKmbFeWTp6LBNJ4ur0hYyqy+PxO+Kz",
+	"gJ6u0nm1SmUDtbHj/t6+IP8jc6VYV3JmDUmbdh+pJFpDDrlWHWxjD1D+rx79mq75+C5gAe9SlBB8r9lY",
+	"zAO7JUDz0CdpwZz+PrNANuAzNYgKs9qDLDy3m23vWn71107d8AxjbEwreKeMJQLIrZ2KXecXb0fJ8nMs",
+	"x5aMZWlYZvuwWIZJHgntcj1eHH/FOOjqm9WN5g160dipdLkp1ctCXmoTxBN8o6IxsKCA8XPYQUuPc5dc",
+	"vrMJPGPxxBs51iDkfy+lu1UaD5e7WQLqYFoYwoeVfDeVCbi7cqq6L0aQX/+wlHdfk7BVM/lMpRP8prMa",
+	"5zIkk9H8sDJ/XpPYLThm4bRyv542bjKm0WamImyA/Y8Fu/HLZmHhJaNQVxqIRkl/mlgCPQP5y9JoLW9Z",
+	"Gu1NcPp17+5y/t7cq27Dq5kxaz74m7dmQu587fDl7u/t9m5dTQAKaimdiznFmYhcbSHwthW8IQ0S5JlH",
+	"9+fwkBg6bZE7uGTjfNzdHWxIpGemdAtNcEzQMBtYmM/pyi8wftQKaqvXVp28VZVtXSPhIc+1KEEz/CPd",
+	"rLYP1SKoEL8abocgfqkcp8EzlZZ5I2o29g+Vp5InjQXsR3wKvc1Qlux24oqgyxe664wmzvX6Y/gKr9v2",
+	"Da7o6Nh/K43yvp4quNLYN1dzGXoBgpP7b7onF6dnF+f3bdTRvJU9YMz68kRohHBYd4t7Nbf4p5CR0OPy",
+	"9wvcEbgam2lbd1uePjS9lWKOIAuOM9zmbW3X8iNHkkRhgQXWCWLZkwjJwSciamaTiFQUBKfagV15Y/xC",
+	"dwhWHa8LddirvqRDKM9GlWXx62vcqVH9AtvPkfIZjzMsDEDUyk0zBw27XrgUmzhftGiB65e1EeIGg/b0",
+	"jM3C9Z+609gN15wI+OMan8w1S+8JVbK7LNb0W2zSol/bg4Gq813x5RsQ0s8AqbbZnWc9u1XIAq2tt94T",
+	"kfE4qfeg8KoAvBgPU2kBVgOTP4vQHZj4GGH1NS59wSQDsU00jptzugjjwEHHfirU2M0ONNqPKzf5OtpK",
+	"euTnyl75OZFRrk/AHoiUcYPCziRhGITxOjLtTolTFsICQBlim70F5BfLuEj8iw5vMbOpWYLJwYxoRYUN",
+	"aGskRGygX/AQLX97oCL6h06TqIgOBnVzWMSTxmERNyT3re2VSXNZ0xdDcJ2pyocjTJxDylr3PoeGmde5",
+	"9AD+yhW5W7FoLqvZ9a60x1qR671NqDoUyoWYcBc/eSJ49LPIcH92VmDPV+HjbiRyZWTKcv8iAVCXjaCg",
+	"lSBaEL8VKR+KX3Tr4sEZbc3WxWk3aE34e/Pp2UnHtfzpVTm7zsOL84cX5w/+WOiMDKPQ/+S1ffmf1RDs",
+	"j1S4qQY0WiPWSOzjWlg7i0qAx0ksh1cxlCnhZ2ti4NMR15TNFXxCXYqrtA7pAvN0oyExhN/FHy5xwron",
+	"ncobu3R9gf7XDVqDVP1TYEftVECtHiLLAjU5dQ1SwOPi5PThg7u6wPv2jXf1IQ4KEqHFBa+iA6wawoKg",
+	"hA9tTSxxsltYqqlItZLQgKBHagYA5rSBdMPptudqVkIG3ZHZ4zBuHG224w/4Q3We7bBNWSgl20VhwP8K",
+	"R9UEjRRZskErmwUZi7mt08KXDSgrgimSNuth9g3LxMpQojNJlJS2lkqKGVWSPWJmBzMxmWYxkCJgOci1",
+	"fOMehP6JMbKykXFCwEiCGhzOQjWdwwP7cOxlBMoY8UxQnZhHqfCDz6UAd5mrHMy1H8279MT7qQizHvvB",
+	"K3K7lgSBOsl1hliLUs1+pGSUTfYCjH08YFL1VTQHN2rAdSbSC4Q2POueFIVk1J1LU4ItH0Ib14zGVlVC",
+	"hk9yqdnDczHsW3g2EelQHIGcVTEW41xXZFaqc7jbxnVfIZzhIdj1/r2LVurS0ovLuH+O2p6Th0hSnzWa",
+	"pHbNrUY1PAKFGKqpUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHldR53tmYy0gdpm0FgBjT",
+	"XAZENgLGiNHgUGVorJlYLpRmttkzfNuhyApmU22JWcScjXhEEa1Hi2VzCPXY5+H4kVdlbEwikYprCQBI",
+	"Q8XErUjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwuphkeG0lsnGh7ohGUUAWY06NrWYQN",
+	"vteEoEQoorEFGn+fMdLhBKWh85SatsV7HmYAtoQd3BHQw6rUnGBVx5JZ5McEef051Dbj1DgAklyuDw9s",
+	"rAp+k5E6KIo44vy7zEwZQGgsxBSn1eKBgx+6TeVANYbOCwz7WunjQx5bxCtYCyOF5KyQbwM/G10KCCs1",
+	"wECdTg0y0Mnd7rUP5TdA8J+EPKiTrRaySqNjO5wGebdwKQHL+FhI2P2N5Kr4uGAJMzeFpyVKjRnPbKk5",
+	"r4QP2VslX/A0HMW34kBaeSokxmuNPY7xv0REngfpwhGaJWKQld0JjfBsgLmGvSJUmGRbDanCGhrefTLR",
+	"Bc4yfMXGWMtu9gCjaDXNi8FnfL4LEcYKkYjiweAw8nBZRutDgjNN3UV+s68xhx7hQUnNQD28tre8vOZr",
+	"xdp+QuqtmmToeWeLVGd7JuLhKCsQ6KiStATr9vXw6DTBr0lwWnTebhUHe2IkvcaO91YTyj7NmjUXvHL7",
+	"oJRGtRBFCc7E1iGtbbChLqZYr3jIJnI1ExqDhI8owVW0SA+N0kaiG9lmr3iujd2azaAVb5mpcQGdxIz9",
+	"a1HogCxUaPRcZnHisEl1PhHRlrKwOjlygTdtauUX2xrNvb+WlflZ+EftTKVjtIUbXg+VJMbsO8xefOEX",
+	"evQFwfaWeG0LqlIyv6yZZVSR0tny/rND/phMsAdwDamA5w2Fn9M8EfDCTKUQhSlRvm0eH7LreZBY44b8",
+	"notsno7m02W8D83vefaV8nuebWGznFTYLPcOzv33FlvcJ4IIqz9hXBGcFckET5NYpEVFV8Hit5NGrXRh",
+	"LuysgiKtVIYeJ95YTLMSoHms2Umnw3iiVYH6XZTIIaQaPGJZH9onfxZ+iPMbHAysZY/XIkxF9mcuAQMT",
+	"0xL5xCi3+0EriaVoXTzwoWLfQLwSyajxu+zt5eunz1/+dvX0z1eXV1dvX75+YmZjqmKJesflPzvH5Nub",
+	"UU651jPbQTgREZg9AmxEtAivRJbFcqgDdgXP0e1lTUOG/na75RnB4NSZ+RYmh7rKzCQgWTjMTBMG/xWf",
+	"O8N+lio5xCfxvYoZV1j6ed97xxUFMP51e8cpo+il1BbGPZ8q+4ubO9SoCQ/HUOgA6OQijVVE8BNOcZ4s",
+	"wtZMlIRzifSqranyNO3CF4wK/wNKRVq/vXkMef6Ey6VhlvHljfxP4gzhoZPkmeAZgnXjwAfu93c3d2ZM",
+	"kUggIZW6Q4fIw4tPpmkhu5l4b0b8is+L7hHK/EBsz8LlQWhRe2HNVyJldL8Se2yWxjzZdjOU1rzu4Bip",
+	"BAESvTDdiGukMERaS3iHhGcibapWn+CeBcuE5KhuSzRgP8VJYgRneV/E8lZ5RR0Vu+CC+utqT4VnxveW",
+	"asaoYM6VNENeBMWUKdlml3bNXEKJ/qhHgBxjXN48u2ADIXTA/spVRjg6dv8TKQeINJbVXEvLx29hM4oL",
+	"YslmozgcUTZKJFGbvcW6G+2vBId8FhVBwEoNsZbUp4+L6ksIllTBjua0215gSR2ZQdm9wKNbLkMRHVmT",
+	"8igtbEqzGXWmJkdZyqXGKntq6Il4xo+ETONwBKryxm5m809mLj3CCssUkhfC/EWqWWunLYFZq8Mkcr4p",
+	"yK9BQUIFkndNKc3fhC58PFJKCwKYdj3tPIqOcD+s14f+8BbsZF8nTo0pLmYbmcqOPvpFiTDHKi5tPA3C",
+	"iCZaaMfUkGmRDKrQheHp3xTPwRXP0i42h5unGrr3ytiGeZL8QvrkvNNpdzot9Axom4Ku+VXN4M/4V/jo",
+	"Dc7AKX5lp0l4RRJZRwhBBXF4NKIJLSPXPVgIHZotnM1GKrEnKToZtswwE6ktcTUf5VB6h4QAjTMzwz7G",
+	"zC3wGzVk0pjBRykv7d/yFrNXfLPzvx1jH/0Yg5KGPg/HjJdevygYXzCv9zza0GtY5e6+wSu2D1Q3yYS9",
+	"UaXnRLngLoRBMyE3CoM+xeewnzMMswyJiMoFPXWSD1sXdjxHCVy3FMr0dtXTPFVTcfyTSBOI0O0A6EPT",
+	"XiODuGxfIm81uam2VhBK4VXKtABZZX2RKDnULPOLdWguluWapqHoSqBC/IW6Oogx7yzHvgw3UKy9LCa/",
+	"x0JK3tpSNA5Ylf1FbjaaxZ0KkzfZbAuq/pNXHBcxn++xuwQ6FuOJYP9ERsJNd0/pPMgxgF0DlN4Dg7YH",
+	"dmIP+rpch0pq+dgXaa+sTcZ+6JXMs96PlbQ4v8EAlnbpYjmUi/OUpsG9/qNSK4iShCCDwDZ1yJ3uQC2E",
+	"hqQQ5tGaV9jxk4nU3OJ/33WOHt58OLs7wh9O7r5rLQOeNgB/Mrd5CfPReyTQc/jCtEVbQclQBKZN3+4r",
+	"URMCMmuRuMPfFw1Hs+0LSD3jxhRL4g8FPqYU6J/eY4JSl8XyE+8+qpWb8kw85mnkNZ561ug6g9KV7L5D",
+	"OJrHCdfaz6K2lsget+k9xUt/rczMQnFuqRe1mPrlRZ2mYhLnE6eflxa5oVHVw6dRy+eHFp9gG2zrQfus",
+	"U8FNu3mZMaiFGgUNSitgRkWKAi2AJSIaiuYc0xnXDMI3EL8GcfQC/XFGxM4ly6XeJIcxl/1U+OjY8vvW",
+	"MlUwbjStCLnOjKLVgqVwIGD6AaogIRouJA5SsyQeC2S9gg4EUJkxuPU8Q08LPDEIgafmd0KFHKmZce0L",
+	"lyPWwbXEXoxC7NhMyCwoResBT16lLBFaI668LU8259RyvJ7QTyri7EORPUbvfz8F6qo47mHspZ9HQ2HR",
+	"RqlqrsbttZNd6OGTbtAaxUOjjbqn7XOM9IxFYr7T7VLoB0I9D/GX0h69B9X8XmhIguv77kMrEYOsdfHw",
+	"wYPOSpUKVRqo+zvtTufUetJ08dFq/Vt88dxvApjL0FvT1t3HDj/YMpyFA65Sy9ZPTRXH0+oT6COqQ1SC",
+	"G6s8kPsajRdCcVmDvE7lIKG5vabAXsBmo7nPihhnUIK6R0AOFZ14P1VpvarrhfqWLE2zn5MeNgxzlhqt",
+	"5EJEyMvBBjzMAqtloAjNdqvZlCNcDpLTZr2BCnPdc8Rw8L7Bwr2vpdmjQRHuxMoGaPJ79vLxb1fYA/0s",
+	"li+nmkHHhlkyGDIcV+xqKsJ4QFrpx0fADgU9YguWcJXiw9n5Kq3hoHqpNxgT4YiVxiSNpfOuFerbVtAC",
+	"SQGdHeZQC7K/JZ6UTpLWh+sWz65bF9eVJfbXreAa1RNcsqCg4K9WHV1DKzas/AoGP4iLHpuXK42CZwE8",
+	"JbB3Cyykk6eiAsIWQKUYOG0aWA0YkLINyGIMxmK+ZkDVnbtq1hj2IOYUoBcVpZojkEEi6hROouTQRqE3",
+	"NLIuhM7iycqCt5/AYPCKmGPNhOT9RACCNSf2HbPCkNrLZZv1jB7pWbyposAUtRj0sPSY5nON1VL9Of7r",
+	"1CoakMZ+9bSOzsTU4aFilRXCy1FTnflSm/XQwOkFrAeFrKQ5rb9OKBJeZidY464vO+d2zpw9tmPO0YUY",
+	"rBga2wPI8s3/sEPd/Xq31XH5P2ZELnTffCUCUHeZ7xiJaZ09fIDmHXD+SsKBenezykCZgBVqX7XebKuz",
+	"y4JWLmPzcN9WC9yQTmzmce8hedW9diyv6SOm8zQc8RROporh3Dh88Nb9zj10/Jz9bR1BHO89O4UVySbp",
+	"kkmbC8BTu69rNBX6o81RYoKjgyoL9yOPImR/XzCp9vIJL3Q8yZMFdVXenPYKx/nddEGATWHr1sVpfUZ/",
+	"c0LThMsrHPOh9qsdLiLX54UFXiFtha42QnvWbd+rSt+XnRyacTP79zGlf7ey1sH85Y2NMdGf2dW2E3dl",
+	"H/sLvl6NoOPLB0uGH5xazTPCUqAB9wDY6WaDU/WAn9Hfw2uYif5IqfFRJJL4VqTxCrLoJ+4SxwcNx91p",
+	"hxkPvprZ8y3ev/jup6WBlkzICMrD1zBN2ctqObi62zN7bcmiVZ66eS2h1iUzwwC6wlsIGoElBbTqMi7q",
+	"u//G4PxgcXbhXKX233qrp8HcebspaBCUPMvEZEpAhXY9Whet2Wi8OqBgr6WIAm0JLAAQ0mgmmChUSp2j",
+	"7on9ZFWTL6I3j6I1+TjxPrvEcXv9PrTXXe9RliVr0IIoM0e7UkQe7YBP/maXccrjqFns9AXh24Ab2+3w",
+	"RmPDUHOozenfF0yDeFPdVBXELo26qmGBFN1a9Xf8YVZ+9ZWo5wvTtH9Fky/z2E1hnGM9FSGlTcAF7rY7",
+	"16271rdtsbgt0pi8iVWcOeJ9KNIpGNhjY6qbidAiVBKgY846BYB6d3mUxePubmr24Y577IV8lie1WOn0",
+	"zvOm0Mzt/Tz6KrPfwKYxmw6pb3HNdtph2+NZLm4mh2u5yS69AHss2qVrefm59UgCAowuiNZmDspYpUhH",
+	"bCtAAQsyzjTLQB9CW5/FVLTR0ZgQtuKMjXhFDx++zrJ+ORRZ/ckeiuqbFlp/OO+oFNapg4BFuWiqTvJK",
+	"yAgcGqccFrthN9n+pdIXu3Xtsq+mG6DbP3UXN8fkur78ii75CR3YdLUsucVfyY1TAQRNojreqK6rYneo",
+	"JMKe1N9kFif2rrY3vAzqXhR2zaeYYHB2P0SLCP75JmjlqXHkR1k21RfHxzSB7VBN7ALqYz2XITTllio4",
+	"brYVbLu2tRZlkjgfTVckn4CwYMLHAMTSFFuV1+o34zKz9mYGNNrkV+ldT8HKk+QXPA7QlX6cqDx6Cg8x",
+	"L/zfVy9/DZiOh1IAcudVxmXE04jZx0K4+xGLVKjd+rQnkTtb0jwxx04Pm6R7ZfZ6Zk7QAdHNT2wXjR6p",
+	"mbTlDKGoI3RYWMRmyB12hcuo3SONivvGAv6rmC1Oz0YRuG7jhaRfkSaDC+A5WoR/Xuedzml4esJSLiM1",
+	"Yf15JmDL9LkW987gz6L1URXgjurvbZyN8O3rTnirBAu6IZyMnatkg0/Dq/HToh5l/TmjSW3UsnA+gZ3j",
+	"O1S7icAY/wJOH3y+tz4b1DZjnFWBHxlVO1RSNEPzPVFQu0GvXSExkR923X6mg3VxD2/eDl4d/808+3ja",
+	"aZ1O+pSV+i+lWJL4jxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRekdZIp+Qj/ZGRTWLxvFnJp7FFMOS3b",
+	"ZtiL06wua6IpZ1msd3YXPmljzjfV8/mons+tY2j5+A0Y4IGyOAsAvR5I0HD3Nx9OWTZ69g+ElvVbHbBm",
+	"EZ38PID1Ne6lmi6bLaXxNc7hRvpmy8gpKnGi9t9qUPq1IArxpR3yXM3YhEvEp8YYvhG1xoKCiLnvn0zI",
+	"AYFYPweXaJXZOp0GJbomIBPyNJ2zbKYgAoP992w2ihPB+iobkRemoTMkYFrhMZ+KUBi1r+GspiZzdStS",
+	"Cr7EKZBMAdNHBX5pVpzf5BV+DlvKjD/h0+cqT6H7autdZN6L/Mhv5/S3uMeOcQ8pZrTrAkIgqwpY7q/p",
+	"nr4Piy5gApiEmuk93Y2t9V0mUEMd7vw2TzhILPdbTvFryCli+iNRaiwiBjgxEwW4s4Sy+OnZetEqYUaO",
+	"May4+560Oq2+yud3umTfI2yozP1Ut31yr/2gRP7WbXfaW3Sx2QHVLKRladxdJ4owR0BqIPjwsmVG+xYE",
+	"lbFmsR9a/EVkvHVzt3ALMy8x0Pi9u7kLPrQIlgR+Jf6Q6h4sKNyUOuMJVjQTJ5m5XuPTLWitEUk8yo6x",
+	"ORAHtFy/oSbIgoZocgUwSrs4si1uxVKh5SuhpomwXSOYL8Sij1jexmjqaO9Gv4hJ37zY8p3+LuaIOwQ8",
+	"33zif+vy1Qs2FvOqr0FV3Hcffr385ekdNkwXrLMEDK0zLiO4t3dLAjGuKY0dxxJJ9izNEcHImMX1Jx8M",
+	"WwRRLk/YY8eaVPME1zyXxHIMyVV61PJNXO9FJfEVFh2Lv3KeYIMPTn9/TnYBJj79FycA45o7eswnWDSb",
+	"J2MgBrHkVoGNwMUZ8Dp5936VcGxb1PUPefpehDn2c4MhYZGvi7sAs3j1rEU841TsPeGSD8UEyh/BLCJK",
+	"BP9GBJJQ9aaQ4p65WWdRrAGvtTz9RAu+fAOiz0O5CGFmpMogQQ7MY7FEsCEJeLPeTZ8IHrGEqMXr75vw",
+	"dIiN85JxOQe+wYmAzYXLOuNxVuZ1Lp7xXCVR7fraFwYuXvDGyqSLATOqkKeYZ+8rNR4LYR7BIrUwtzKM",
+	"k5jOr6WHOffbki8aNxzF1GzTJLEjsS2/CLxLdMHmYqn8iXuVKjWoeM6zeAjuKKkgY5mX9E2WxmHVZGDn",
+	"LGkq14lWdlHq5nCKWs982aglFiHivNVWeRRndV+l+HZAMTv61fs21jxUfP0KzwTzonPjfRJcXbqYS/Tu",
+	"5U79mgYAX5UVQKDF1PHW3c3d/w0AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -51,6 +51,9 @@ type Tx interface {
 	UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error)
 	UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]Counted, error)
 
+	// TenantName is how the tenant calls itself.
+	TenantName(ctx context.Context) (string, error)
+
 	// Budgets are by name, with what was reached in the month. The others say whether they did something: a name may be taken,
 	// a version gone, a notice given.
 	Budgets(ctx context.Context, m billing.Month) ([]billing.Budget, error)

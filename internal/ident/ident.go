@@ -42,6 +42,9 @@ const (
 	Worker     = "wrk"
 	Request    = "req"
 
+	Reconciliation = "rcn"
+	Discrepancy    = "dsc"
+
 	ServicePlan = "pln" // what a document or a bulk run would do
 )
 

@@ -371,6 +371,34 @@ type Delivery struct {
 	WaitsWhy string
 }
 
+type Discrepancy struct {
+	TenantID         uuid.UUID
+	ID               uuid.UUID
+	ReconciliationID uuid.UUID
+	ServiceID        uuid.UUID
+	Kind             string
+	EntityID         uuid.UUID
+	OtherID          *uuid.UUID
+	Collection       string
+	Title            string
+	Field            string
+	// Who holds what: [{"system", "key", "value"}].
+	Sides     json.RawMessage
+	MissingIn []string
+	// The first side's number less the second's, a decimal as text; empty where they are no numbers.
+	Difference string
+	Amount     string
+	At         time.Time
+	State      string
+	Resolution string
+	Adjustment string
+	Reason     string
+	AssignedTo string
+	DecidedBy  string
+	DecidedAt  *time.Time
+	Version    int64
+}
+
 type Entity struct {
 	TenantID   uuid.UUID
 	ServiceID  uuid.UUID
@@ -647,6 +675,26 @@ type ProofDifference struct {
 	Fields     []string
 	Healed     bool
 	FoundAt    time.Time
+}
+
+type Reconciliation struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	ServiceID uuid.UUID
+	State     string
+	Scheduled bool
+	Since     time.Time
+	Until     time.Time
+	Systems   []string
+	// Numbers that differ by at most this are equal; a decimal as text.
+	Tolerance     string
+	Actor         string
+	AskedAt       time.Time
+	FinishedAt    *time.Time
+	Matched       int64
+	Unmatched     int64
+	Discrepancies int64
+	Error         string
 }
 
 // Every accepted document, never changed: the source as written and its canonical form.
