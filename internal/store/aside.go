@@ -37,7 +37,7 @@ SELECT e.body FROM hit JOIN service_plan_entities e ON e.tenant_id = current_ten
 		args := []any{uuid.UUID(s), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
 		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
 SELECT `+entityColumns+` FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit)) ORDER BY e.id`, args...)
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+`)) ORDER BY e.id`, args...)
 	}
 	results := t.tx.SendBatch(ctx, b)
 	rows, err := results.Query()
