@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2062,6 +2122,28 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// Credit defines model for Credit.
+type Credit struct {
+	// Amount As granted.
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt"`
+	GrantedAt time.Time                    `json:"grantedAt"`
+	ID        string                       `json:"id"`
+
+	// Left What it has not paid yet, drafts included; nothing once it was withdrawn.
+	Left        string                       `json:"left"`
+	Reason      string                       `json:"reason"`
+	WithdrawnAt nullable.Nullable[time.Time] `json:"withdrawnAt"`
+}
+
+// CreditList defines model for CreditList.
+type CreditList struct {
+	Data []Credit `json:"data"`
+}
+
 // CreditNote defines model for CreditNote.
 type CreditNote struct {
 	Amount  Money                  `json:"amount"`
@@ -2212,6 +2294,83 @@ type DifferenceKind string
 type Discard struct {
 	Reason string `json:"reason"`
 }
+
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
@@ -3061,6 +3220,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4141,6 +4350,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4155,6 +4367,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4417,6 +4632,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4816,6 +5059,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5031,6 +5289,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5081,6 +5345,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5216,6 +5483,9 @@ type ServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(w http.ResponseWriter, r *http.Request)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -5237,6 +5507,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -5336,6 +5615,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5408,6 +5690,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5714,6 +6002,12 @@ func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, c
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCredits Credit that the tenant was granted
+// (GET /v1/credits)
+func (_ Unimplemented) ListCredits(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -5753,6 +6047,24 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -5954,6 +6266,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -6095,6 +6413,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7781,6 +8111,20 @@ func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ListCredits operation middleware
+func (siw *ServerInterfaceWrapper) ListCredits(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCredits(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -8129,6 +8473,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9830,6 +10359,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -11081,6 +11636,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13057,6 +13717,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -13189,6 +13867,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credits", wrapper.ListCredits)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
 	})
 	r.Group(func(r chi.Router) {
@@ -13305,6 +13986,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -13333,6 +14016,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -14748,6 +15433,48 @@ func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIs
 	return err
 }
 
+type ListCreditsRequestObject struct {
+}
+
+type ListCreditsResponseObject interface {
+	VisitListCreditsResponse(w http.ResponseWriter) error
+}
+
+type ListCredits200JSONResponse CreditList
+
+func (response ListCredits200JSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditsdefaultApplicationProblemPlusJSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -15041,6 +15768,139 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16627,6 +17487,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -17803,6 +18706,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19787,6 +20779,9 @@ type StrictServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(ctx context.Context, request ListCreditsRequestObject) (ListCreditsResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -19808,6 +20803,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -19907,6 +20911,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -19979,6 +20986,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -20965,6 +21978,30 @@ func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// ListCredits operation middleware
+func (sh *strictHandler) ListCredits(w http.ResponseWriter, r *http.Request) {
+	var request ListCreditsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredits(ctx, request.(ListCreditsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredits")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditsResponseObject); ok {
+		if err := validResponse.VisitListCreditsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -21158,6 +22195,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22115,6 +23246,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -22799,6 +23956,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23969,657 +25187,694 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19k9u2ki+OvxWUfrmVh6MZa8YPiTV/7J3YzsZ7EjvXdk5+99heCyIhCRkKUABwZMU17/1b6AZAUAIp",
-	"UiMn8d6c2tp4JAoEGo1GP376wyCTy5UUTBg9GH8YLBjNmYJ/PnlF5/a/OdOZ4ivDpRiMB68WjFwzpbkU",
-	"QzKTijydnfxITbYgVOT2j2dSMPzkdDAcKPZbyRXLB2OjSjYc6GzBltQOazYrNhgPtFFczAc3N8PBDzKj",
-	"+Jbtl/6yYIoRs2BEsDUxCy7mhOt+498MByuq6JIZt75HpdJSpVc4Eey9wQcmRM7g1Ss6Z2TKZlKxIVlz",
-	"s4BPNV0yMuOFHdVOiNshfiuZ2gyGA0GXdg4Zvime3ZK+/4GJuVkMxuej0WiYIMd3MOiLUrw01LDUPKVm",
-	"hAtCxcbNUTOi7cMwE/Z+VcicDcYzWmiWnhlO/DX86G1tgtywJZDpM8Vmg/Hg/3enYpQ7+Ji+EyZ3ExZA",
-	"laKbaP4vmbrmGUuTmedEKmLnYhdAicaHm+joZ4tPvW0haIqeT3O2XEnDRLb5J9vsTuiSXDEg5EaWimQL",
-	"yTMGHG4WXBPLaEybIdGl5XVNKFFU5HJJfv756eNT8pIJQ+iccoG8wc0Q+MP9jiyoJkISzTIpcsJmM5YZ",
-	"ODJzZnTFSVToNVOBAHgcKwpEazixi2g7ADFF7t8fDpZc+L/P9tPnOZCFFgfS6c8jyC0IMAOxlWZVKw2J",
-	"WVBD1tSukuZDy7uTryaw9vWCGnbNFOEwd8VOyS/cLGRpCDewGlyI/f7e+TdDWOm9s3OyXjBhH+GWGoZk",
-	"pVJAOLEhS6lY88Kd2O0pY90am3f3kLVeHGsl7TO3N0vDDl2KaNIbWZIFvWYX5O7oXjwtbXhR+Im1zae6",
-	"w7pP6qWhictk8tVkTKQoNjgPIBdSSDCyYQZJJ+3na67ZAZNiolwOxq8HXw3eJplaXOa/ltosmTDp3abh",
-	"+8814XmYwoqaRTWB6qm+HCcuVzwpcO3Lr9im9a34075v/LbM56xhuVP4ru2l+ETvlz6SYlbwrOG1mfu2",
-	"7cX+mUNeLViW1p3cy9338Hp/6TZPw4924ESa1KrMf/25JvbndiJUEFpwqu2Nwk37lECJ6jkjxXJunknT",
-	"oIJk8L2VWKx1a6ph+s7gMaP5D8wY1kCUnNGcFPBA2wzyapi+M/heFnn63QtZ5G0vtd/3ft1Tcc0NbeZG",
-	"Hr5ve3X11CETkM06J36559Xw+77v/YGLhpcWXLS+0X7f+3U/suW0iamW8F3bK/GJ3i99wTKpGrhJwXfw",
-	"UlAYuNGgKzobRW+0YcuG6eBvD5jONdeNnKbct59rIkq73MaXu1H26NN8ae/a87N7X9/75u6De1+DTokf",
-	"VholF4bNmfITLAt22SKaabbvIKhqhN7UKZsIU+55Zf93vWSZarpzNXxnd4EuWWVCPXrx47tXz//55FnD",
-	"NPBnB8ykxeR0xmOXe9A9euj7fypoA/VXBW0lv44G6P1yOGQNa4fvcOlcoI0VyJHLrFzGevHWnHDcvtP5",
-	"hU0XUl49ZgW/trZ8ww2I37bRZL010IETeSLyleRNqjBz33aYSBiop4+LL3ni5ZeGLKU2REuypGLT5AAp",
-	"4NfxG3I2o2VhrIU7HMykWlKDIuju+WBYiayz0WivrELO0buTe5qDcoYcoIdEsxVV1LCcTDckk8sl1ReE",
-	"FgWaOHSqrdln7UVaFJOunig3etoHte3cabXkYdlP8adnkSvIe6ZucMeYNt/KnDN4wWPH/PbfmRTG/ZOu",
-	"VgVHp+SdXzWKcPaeLlcFSBcvIEA/NTQzMH1PxtcfYk3aqpDLk3xqdzbHvwbDgZz+yuzPxq+rISozbiW1",
-	"mSumfysGN8Ot0fRCrqLh7J9b45XayCVT8YDLDYz19iamcpuDL9DFUi2mxoYuixo1PDHGxC/kjXCkGL8R",
-	"hJyQDzwfk0wth6D6j0m1umFkoMAjJ/l0SNxaxuS1H/HtTTSSXbEfCtZVH8XRpzaMp4gdZ7DHV7zt83LL",
-	"C2LSCtD/evn8mWX0/3v54w9DQt0ZPr//gPyTf3tqH9V33O9Ognhd5gTHnjINTrHJneuzQHDvAbXcNiFc",
-	"gw6FX+66u5GV9UoKjWwcm6Dd2XhKNRuMz+4OB5ksiorDjMyu3hXsmhWWr3OW8Zzl324sOXJKfpDXrKBw",
-	"Pc44swbG4LeSCsPNJvD4rHg3evBwfffX32ezMzUajc5G90buf3PLrismWH5pRdb56PzBydnZyfndV2ej",
-	"8Wg0Hp39GxZMYcKDR7IUTuQsqEBFETVR+4/21+CTr7gBRn35z59PzuBTLYvrxOvP4PUjfL0G6Xp2PoxO",
-	"u77e80L36LNgTjBhpNqc6I3I7Nc8ZyggaHrp8O6cFczYrXZSUzMm2kjlbujxYE0VW8hSM5QP17Qo7f6e",
-	"37wdDjTGEsLi7e+MFeZzu69LKkpa2N9ghGcwPh8O1lwIa2bUx+0sQgJPJo5V7Bix7J2IPqWGdo/dgWdg",
-	"2LqV35316dKyVfyvwfnp/dFgOEAvYWapUup8cBMOwGAsyqIIUly0c4I3JceDKd9zGNBC8cMHxn9eGjpn",
-	"RKK+ZhZc4abhPuaKzky8YWfDwVpxY5j4FrStGoeN7r8aPaw4bIqrU3vmhVxcO/M33be/2pkmBqg8MNYo",
-	"8B7k9a0You506c4QGegpTmKccnFNC563S7+cqyAzub1X7HLsWCsFO392foOftQtPfNr+rbS5bJELwHh5",
-	"8Vv7rl2xTSTrCpoYM5JzS6Y1nTNvn9ipeD8+jUxnvEthsjIvUd+RK8tEK82U5cMV3RSS5tHyB8sSPdZX",
-	"ZZjQTcTfkSR3nF+CmIY7+ahSN4i+XPFrJmKRqY1UbKYk6PNGgVZ4FovB7hpTxXgN/B75+04tJbx3rjuT",
-	"OmZs29AWfl0Av52BIg28tCjyPbzEBfAcXEh2zwUI2kGNI8ppwbPTLaWh9YIf1S54OyECr+BSaLx77a5E",
-	"99/xOaFgVOMl2HB5Gmlo4alVCdnO7ACb28AIC1nkwAGRv7LH1RUCMlaVeAvquZLXGNOrS/27h0v9/1Q0",
-	"Y+R7uVpZhh4OskLqrQ0dnb8aRRtqiVCaPc8oRuuPjE5GZ9uPgMis3c2j01HD3VzWrvPBg6YHZ1zQgv++",
-	"Pb06hWYFnXsDDq6DX8ulta4Me29/9Zkd3YrHzx7YCZEpK+Qabmd327ssEXuVffHZA/v0l6cDq33Bcdur",
-	"CBRcePVwVz1pXFm2oGpeOSGszU2F88K/jgeoNtdwcAAHtd2xucLTYdd2v1r12dAeULliCgbV1t75DJ8J",
-	"Syu46CRJSrhs7LUDF/TAnst31dD2HmGKy7xiD/uR1Nx4HcdfLvaXJ7Vfbq/GeLV/I7Jo+jBpr3INnj77",
-	"1wlM8ix694cBE3nMJXUOXUphFrUZakNVC0sbvmT/lsJO5udXj+ASpIY9ouhOd3uyYsqLqbq4YcYUyLZ4",
-	"TeIH6LRwnzixZoVuJbq68E540/3Ogs3LrAbZ5k/C0RS6Z9L8KHM+4yxP5YdFYX/7tijGf/Abf1JyWqAr",
-	"tUEqr/CJfzTrkd6cdwR+pw0tQGdkhvLCcqVcsqnMNyRbUDFneeyUDZ4UsmRUrBe8YKfkhdUeuM+soSIn",
-	"iq0YLl+5UdB9qA0VcEbAv4BD6juRp8p5wZ6iDb1Hn7TMVerB+J41hf2ZeuQmHeY3CK6mO+D9YEpJVXk1",
-	"6mTozGt+JxK8Bju/ZsKQtZJifkrujUa1NKOMCqvFThnksVyQe6MzIiSQnGui+VywnHBhv7iL+m5RyDWD",
-	"J+/F+RoYtYDcwzcCvOdcE8MEFcY+e39I7p3dtf/vPlkys5D5kGj+O4S4lyznFFxV9smHuMf2sPrUQsxo",
-	"nEk15bk9MJgVwk3gCs2F1cjNG+Ezci7IvfNzd+msSjhiQIEhmSDRJ0TTjSZrl6Bz/k2Vqck1WXKtuZjb",
-	"Lx4SI9Ht7ImmL8j90YhQAr5lImdvhCwVfHqXaGmXZ+eLGUJWoV0xkVsLNZfMGQ2YtQVutugAvmBGbU4u",
-	"Z8lY+C/cLGA6lqnvj+4OCbUPkoVc4+wwVUwTI4lRGzwBp+1+PDzGctZTtdLPZ7HG+vWr87O6ggOembpa",
-	"Gx66B/q34jMDN1Vesp0Hz6sH2W+lldJ3gU6FFW5nwyoeCX+UQtjlBLnfXQ32TgI+m9kd2HZOR86+yKDD",
-	"p+GNZ/H8ZpTD/AaD2lwXcg2vmFvGabARleVi7ZZmrcN7XvHHcIMj1o03BTU8sauTD4aD9cLeW3B7uwvu",
-	"Xh85ImdNN9bKfunuKys6cw26eT1+24OHPGWdy/ZdUM+HrV6/2q64WzRyvx5o84GTQcfKgFWORjdOb6OZ",
-	"2eeoRaVp/OFmOIBstR0/1aMFy65YXmVGe3f7LVy1Vi0DVy26BKxeflJYNffEKCo00ljfxktg7QGRcVps",
-	"24a4XXXb0MoVcEoc4BeI+KiBAXE1WxoTcGB/1pNqlwcyqw4UL1DEx5pkZjkCmKNm/OI7wTerB+NRsNrg",
-	"38E5bf8NOi1q205cjLybYTQc2NsU/oFH39kYzEoJ94U7yOf37DflKndvsWTatRR3Tgxcd34tMy64XsSr",
-	"AwZXZTfDBJxv1gRQcq6YRukULS+a6c2WmO4nl5Vpj3sEF4UT/j34rJHBVCk8Q/3Adc8gUU4NRUPyUO66",
-	"5W4mfnAe3KFd9zcEOHY3uNrdP2hrdZlljOUsh8tsQfWPsberKkBBYvRhANjdZBQTaljkzLICXm9RrkwP",
-	"J3l6G2MXCgal91FLNDjo7OJflKJiopWUBXggMdsB7H+pwMq3YqWwpjU6E/GfzglSdzL7HT2v9mBFS/T/",
-	"OanTxpkHGMmeug0H0tt5RzOStzKPbn9lSBQTNIfA1+u3/qPB16dnZ2k31P4jjgomE5n3cqE9sMsG7tDi",
-	"24eYh1OlZdlTU5MW7P2KK6brr75Xe/UegfLQPrOg2r7m/uw884y8KvpdH4KtX3hF9kO1Lrg47t6A/5zj",
-	"6t+mRJF9KlKkQWawleV/CWmiQSEZNMis0XCgYW9rBP5Q843dDAfopqx/YadXjx15nx2ckFjB3/L1NwRT",
-	"tqLukf5eidWUh77zDclovmkzbXbyGEz4yl5qU6qtOsnnc1BVZ3xeKuZU5Smfl7JE7YeuKTdczC+Dm92q",
-	"RAkFSYO15IMloCCVePjcn5WOhAVtTgsKCpOPOtp/L63B7h6QKxaKDLT/xLszx2ejyHqKVSk9GH99szdS",
-	"g8qZE5tyHcZoCozgPl4SRzmiGdOE0WzhfBY+wTCTyyVUQFFDlvQKcl7QGW7sX0+g7gv17WLj+fkA8n8d",
-	"kf/87oNOO3D3bq8tuLd3D87vfl3fhXt3t3ZhTZXV52rRhSquVoVhz10ytSZrWRY5mTLiVG5L2OqEnfY8",
-	"kD1yv+LLpMlmLqhVKcOQsG+XmYt+W8oYl2BH4bOQoGgpcuIu7Z30vemmuVp0RqjLbSdSkSsGqZI7I6Be",
-	"kcq/rBKoXtv3uEfBJK/S5BxBb4aDS3v1PHK34LYyVXARPHgQDHBcLhUjEOFwRwGqcevkyJJDgjOTG0Jz",
-	"5+VylQMXLsT0O1MSHXpQfWoYmdGi0FCUR4uClIIbnSRILRrUsbj3SfWbl/b62anxDfGb9nF+hIfs0+6y",
-	"idNUH9wb7CajhvDOh92VuPsk8Y1d/f5N92kWOI5fgvu1m6PTcupkS7NHXFq3xfEhdtdKHCkYkJJjzgQ1",
-	"hinLC/9N81/fDZLJrTnD1J62cS9xgl4B7kHILXpB9osnlhtu6BcXZpMkTij72+L9SkPsKhHcT769tWCI",
-	"VMTtgawOCSdJsGvMdmmZ22s/5hB+N3ib2sErtknuYEG1+U6WDZU79lsyc8EcRTPDlPZSpmlZ9jc/a0/T",
-	"rTFRjiy5KA07YFkNshTUTXnVYR9Tg+pMrpAbOomil/bxlAAKNlkHqZJibCf9w46EmcU8Fxs1MQvV6B7T",
-	"o5pX87nwHpj62UAvS0equAOWIEtwJoRtm0pZMHuR1z0L7S94Vj25TT2YaG2s6q3pRa8KzvLI3ZAUCq01",
-	"O2Ahs3V0AqJV1YzKjgR8HH6TImIw0jqO5qKU30E+X2I8MM8alohBRgrwJt6MS69TtRa8Ffy6qnq7gEp9",
-	"q1AEHRI0BZKrDToDU1evaqoZA+PW/g7VHG6IYCwHfUMK9nwGKu1e1+QwsCQIA9RHmwq2gkwOc0ZBb8kU",
-	"YYV0e31wxqSmAOo+Ney5KDapY7PF/nFpWCgdrI1Rucurna9zacVhSPTksdG6XLL8Z7QKwBHDEbnhp+j4",
-	"OJfh7pahFop3o1VQU4roclWw9y83ItP7M7ntnW9vUaF4tlh6zKBOvwEOC4bSnpXU57hSbMnLZedXQfTO",
-	"ZdV0+MHNNt2Hg/cnc3liPzzxyc+4D0/jRdxU/sZ+5FOVa6gHFULiRtfXhPhr1x/UYmpHp513iNkN6kGu",
-	"m9SpKHNuLj3MQJ1MqIXtKCvoxKrQMkL18xWrnEcDb81LlQDT6GpWwquGkX7xtmkJT4RRCQWZhnDzzgyo",
-	"X3SrXlCR52bYy/L2aUlNjInuocYdH4wHv2opTl/Q9Y/Ok3Hj/amJxfBV8uOVFZey1N+739XF2vfsPc1Z",
-	"xpe0uCBsuTIbhz3kLyhmiZrUkqN8p8RrNftt921nQ3I+JHfJ6ekpBLZlacicrnRNj242Y3XpXDP7eMa+",
-	"HLbKb/HQc0E1SNieeCVAxS2aOZI3st0xVM+KfT8N9dPO9wVbSZVY+VTJKyytalZ7IO60IauCZqxl81+H",
-	"3Y+MHcuRnsh1XvaZTWurACpGc8h9mslS5GS9kAXryGcL5ksu4nU1HjzH6n0tJmTSNG+l5L6l+fd2ZjfD",
-	"AaxmlwLPJKaSran2uW5Dkiu5Wtl/QOAHEujkNctT+vDWDPEtFcWH1d46IqWY41uW0VKznvdx5VqJqpPP",
-	"RlvlyXeHe06+GyY5r4Bi1ORZanKU9PGt7LgtpmX+rodTdYhB1PRhV4yi7zwJg0CVqWDGjCwCKsFKMSgi",
-	"B6V1TEZDcn80JF/ft7xwNhqRFVOZS+/dPQxH8gkEFxcur1pL3R3QZunjBl6G7YqI/Hp08vDth7Ph2f2b",
-	"L968OfV/nt98+R+fpYiPQx1BcjumSgE27gjY5jU9Y+uex6WbO7RGsYjn6kdsLwBAI0durbK+1c3L/cmj",
-	"zrUueMlF/OnZX5YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7cCx2DnTjEU1dWo4KT605UIOSuO+I7pEl",
-	"dtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJEKjcdLjlAsnfNmzl89LYAXclhcQv6pu1xaQ+73E34OW+",
-	"QR3F11FdALoTcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTj+0DBBKYrp5jHxwZsdflN6QwTDO",
-	"GsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2yOZs/wJJuHsuHTdRu/fqibdaB/pYAIV4sWW",
-	"Vk81awixmgXbYJyFzhWzKiYmRsZpIx9S1nHIr94NBq+Y0oDjhdEnh3XlTVRExiGqLBhxwyRNVFcMnvSD",
-	"egBRsgQ1wqGvop3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuSSmFV4NtV32wJSaqALRe9WbHs",
-	"XXqcKFN8B7LIaAJ5G40hsxj9o3f4ysOCJMHRaVEyVGszALYujZfsdVd3tEZ9nV5jLVc9ZcghkEhH1c+f",
-	"lZc8T8oU7XHGOw3icb8r+JCe1/iu5u6RRppFeOp6r3zxMbmGMaJgxSm1Q+7P2xCFhaenp0S0tjC3sPdR",
-	"MLySC9F5qHFYu5ngSfqYJpyB081PIFk6knC6eVEWXbMscpoQZU8F+fnVo51AcYo9XUrWIZaWfXU1QJj3",
-	"sFpvG6UgxvYomFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5WDJnGMPU27bpCOZqhR70KbgZ",
-	"/Wx/ojypEHVnPd0ExvdqLT0SH5T5+qd283u2qLVOxYy/l2siZ4YJTN3ENJMlWWP0OQzeYcKt3oQK3M/z",
-	"znrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvlLrEA9ROA5V4Off20K28O3EeYFWxWpewI12d0dfu4a",
-	"gwwJRX0RFdVYC+2wfJfI2L0xCMwS7d4UM0aJu91uqmrbt/R5sDWh7H/KWFhWyJJ0q13QnBgJoMTYBGAB",
-	"HseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV3rdxJaiUDUm/O618oB3Dmmri",
-	"gMqGeF1SUwHUZoXMri5IZffwUMlvWFEckMYWChabgathTv5axyYeSQ+GB+Lrn/UWsHl3FWUE6WvKCF7I",
-	"AuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBM/+GKa3+z5zFNBiur0uheo0UqaGJQr9Wl",
-	"ZbGTQU777Xju0bLoSKD6/VafxWOWQcaSdvgK6wXPFg4zA44BmK1GAtOhkxIS0aVmCgSpprzrvbGiXPWn",
-	"LahPKacXk65erd9wyIcpi5eLjHV3XThzkB9icztLspFjSmEw86LbVHb0kVQLACqI/X18yXyu4Yr0+YW9",
-	"Q8BAMD/bwJRDLzV2zbjtqW4pPnCSwyH0DBO2ukbzdjEW0/eWamNv7TD2gdQ3AguOQ9skgutq8QFuE7zy",
-	"QCRVxwaaRN1gtmwQRGk46PrK+jV3OW3J5L9VgDqTol+AunI57gYdqoZVC0YLs9hgV0Pcp9O0YZ0pZl4y",
-	"Y7CQayengS4ZAqa7R1C3oYqRK7YyRAN2Sj/jTXdoaUDW0BAwAFSDzuDwpHAiTqHChNoKLJssac6sDsaN",
-	"ZsWs3V+ho3Wnw3xJz/lu48JAFEt7pOkp+ezDs8sfn9w4ABY3U/flIMHqXV2WbqXBaRmVe3dlw1KnXf9h",
-	"uyPkLrflpWYA5gT9v9xauJgXcUOmfnxwpNyGuJ1S2NAdzq65Vp1HNDg9K0FSz4eoKLvX6ekocBwvkZd4",
-	"n4qfyM33OJkFB+YIdDnL0ZAP7t+/+6BNNizp+9o0o+YLfu03rdTYMUZK4fjMYU6ZBd6Ec0XxKsRqnLwq",
-	"v2myV6qba8tGLTjVWwrd3mOYFVQ3aF2InQwPQOK9IFHmOzTDcEsLWerDkOD+NpmS66qYU6479yWIUWv1",
-	"nTYk9bIqqXt3xmu6cdcV42Lua1aHZMq0wezHfjJqXlJFhWFN5iwN/V6sSU9WSi5d58NWBu1WKIY/SF6h",
-	"5XJJ1aZnUSl+sM997rCqPS9VBZP+pZ5lauI22phhVARe0a9FdEh1PLEp1aciNVMrrkAs0pF+V5rtIHm9",
-	"bQvfcU2gh0+S97ALpL51Yl3NebqVNTCnXGhTNbuFjMhaRbnvNw0WOFXz9JlsokgnV4qhj7w421Wp5bqr",
-	"zdSU6X70mHeTE61jSKsq9Qhp9YEEARIFV94lVwdKs1oc3QEgJ7EU+6qMarP/nGrznX/2JgBEd65L5BnL",
-	"oTdhqsoR0J0b08HSruyfBTeagBPAdWV/b4gUXdPV+8EGABiU0wsSxSJNCWEVpE0n/lXJHuvPHT4rZ8pV",
-	"PQL6arZoyN/pWFTfBEIQNdCB+XRhwFecqcfcgf0mnWYezbqVSfAp+3xB+1S9Av//hE1Bdl8eMtH20APf",
-	"Hh2XKv8snMhwWvwBcMwbplxJ2kp6N90jT7ThS7flWwph7hxF3QphAkBIYvUBd2n3cgkiOpGgoBty+9tE",
-	"yfFEwnbYqNoRB4qBBGoi7HeRTNtWTTaJO/C7siiI/SpUFXONDomZkst0hv+CzxcNVLhiRQOB5DodCY7g",
-	"e7bn9i1mcQC4cXQpH+I4ta8P83MrCN7PaA5NZP0/JdPeo9cju7r0iZatPBwXGW9PvGxJvWxKZ4jbDtb+",
-	"F+Vuj1Ib+8g5Ej4Sckg7HMjHgvu4aul97l1u5OVCrh2muBQZO92HG7IHAuRvjI8/DuMDdzh5QnDIej/s",
-	"7VrfjK3MoQ75/ueBLV2B78Fnoc0zz8V18ghAL+9j4PcoV0XYmnsisbeAkVepIGyXk1aqosWgdDklcsVE",
-	"vRC4VPxEMQ8pMuyCrIT74RYWE6qZISOW8YvEGTewYNQY71YIVVEMrVv5BGJQJcA2diM6SjTxjdy1HKc8",
-	"nYvuu7lsb9x/8msmQhoJ14RrXbJ8uFPR3Zbw3Zi0rrd9lr4lH74F0mx0RlWe8k0m9Plqx0K0omcWddz+",
-	"b+/+pJiyqmdxJK38/6EqMgQCqtfFIcpW139Y4TF8WFF/wU/BiVVvTJiumNmtZQDcZsOKQhOoVXaNX5Ys",
-	"3zT4fKNSld1vq46FFdtC60JZmqQX2rc0bCPSdxjDrzU73JWhkmRSKcB+d6AN9leEC2J/1aco5pX/dbDM",
-	"XQMUzP2TAjCVroRci/bDHTouHnzv5cVvbapfUlnr88LmiqlWx5tc1WIpvkcjupqT+xy1b+y21Z2qeRpA",
-	"newOwdblPIco8JwZgi1dmup/krK5LBoC41BuBZ3LRfZIihmfnzqMJi4rFKupYvRKD7G/D4Wg85KafVHw",
-	"o7o0u0SxK8FRld405xMGxInj18c3OVYrqZJysiLOTqjJgW7lW/V9Ffv5+Vf3jj+j4ezUy27CbVQp5b5a",
-	"QWFCEkiwSDS1y+b/VLJc9Shp7JPa31/69hZQt5AvSf9nQQ3T5rSFt/8izv0kDzo286UHCVZqqzDdYooj",
-	"qCzbbPaJ6S1HpcCntvhu+Rp10kTNl1pQteoH71+0KJn2dWQhL96arqjzWGvhdLCTc+FRCrbSRXpBdm0R",
-	"y02/nS7NaeSh2XJlBoVulklp5/OTj4fHk6yb3XryvEu+TGOap5Ukvyhu2C9c6CFGaKO/tSxV5v5tqJoz",
-	"g/9eMz5fGGuKApF/ck1NhmTJ1JwNCb1mitp/YC8tt999Unwa6gouXZmynFktDBnrdIsvrLJDpwU7feb+",
-	"8XqLU97WzFd9xVcn2CeMFicQV7c2jmXuZNZPBL6665lIdwi8nAIqEFjyijlQqFo0pfl5iFqcpqAAfXsR",
-	"N2III+UNGrJZtMAZ+a4HVEjBM8z8XVa6pSuEe60XcvX2NMoCXMjk/bodJ7MvdytInkc8Yh8FyersFkhW",
-	"j11Oaj8ZeBkyW0NOKxdbpL0gmjEygRanTu57YFjLrZPdrNF24deVo4eDJ9duQduTflTIModvNTk7HREm",
-	"rlkhV1iB5/jDXkD28MHEGTw72QVn9XdqdzBGl9DhGv/45KXA6dtNgN42Gre7sg9EWE2l3OPuHA70imWR",
-	"teGncXY6Sr65GS0Reyd312f9wmMTnV2/eXNqLcGCC/bmTYfU+2j2Ds7TEWHoE77c+7dJPmyGz9puqtDi",
-	"lK3z1ZP3NDOtzS4qUyIrShRprsG3QhtqRbMr5PEZY9jnOsPiv2VZGI79V3yAbjjIKCJLSvdzozgE5O09",
-	"7lRpbNLuEI4BNUbJEtBPp7woYAoFX3JEQcaG9Q1i9cBsjd2dd+ksiSx5w1b2BFJiLwWWdv2ni3YNphlE",
-	"2RktiGHgG3kZTsvhbVAqW2jXhzan16xynxFuNF7oF2TyvzE8MfG42VG1zx5+9/YSbVnYwWpspLWSZ+BV",
-	"xrRVZvmaOERXnUzy/46L3GeB1smJnY7T+x3ujKoDdKlZXmUtaQYTWDKRb5Vj3AblPUKN33bj2pkMybQ0",
-	"0EMZWlDrBRQFX7nGb0eZgetctBf8Dp8beiJWU09t/vesyF2W2y5Tg5qVAveENQKwo8ufANcjl2Ic1xuu",
-	"aehH7XS1oqggUdM1uEFD7OambKtEXtAVVLHtGFtQhHxAqXGljnabXGUfdnt+wYpeMd/GBASk/+caMxEE",
-	"iBFc/Wka66mvO3mvC5h6HvAufNffoY//16QhoH6Jyu0yy1EVxyVXBw3Ndgfh2YJgFAxRaKFZ+oyq/fIU",
-	"PZ7g6HQnJPJ/+sy/UPgY0tyQs3E+rqDbbXj7uTyCWyY65J+EW+Z7ro1Um2YY9aZSxTRY2/4bc9homWoE",
-	"lZuyDFDf4sYVTuR1b1QRTnoidN6rj1qDWQzFmg6oyIXfqJu/lbr1KkHF6PFmH3CWm3JADLYpHhJ7/pcr",
-	"YzfIA1egjJgqWc4X2CZtKkvTE8fu14ZMg22nANIHpRvUqriAw1ZQu0k4Yu5GKIerpCRkal5BBTX8o11q",
-	"doDB6+ox53ksfkCsuEYFIKEq5c+VBWYO9XhLLrUcw2MIoPhAfxoiSBZ5Y7n5QUld7aH7RTIUjkJbkwXo",
-	"2KhLdrCidk7HoshbT0f9ra5kaYwdD72cg0Re0OHkmuUXBO++cdXP0ip2Xt2bKbkklMyswLHKHhfzC1+B",
-	"5sZ1f22NCtaOHhNav5xnpTILzNUPD8dFd1WVVbiSq5xxHDPd+UOaA6Lvh0NjJlQZxEiXWAXUBGlpkgL/",
-	"+QwULey4T6Rg40jRtVqXF6pTml0RIyvQDwCw01BK3oSF84cHwu2RS4TAd5R7hRay5x+o/NrKKY/8Br5Q",
-	"IX2wEKXeDglHbB2BGPUD0vpYwfdEwB2l+07h9gLD4gHetwKsrKRWPbgOzF+xV3tyl92dY9wEMm3c/jVv",
-	"gBD9qnOPpe0YYH48lAEqnhdEsYJRzfJhOJZjz0hDV3Mw55jABEkqF8RFzMYBRZw7cU/FBgTlBaEFUzAS",
-	"9o1dOgZdUa0dareJ/SKASrCmwkCv2SkDQz0WliGEh3OFf+JkowjecOBem5Sbf6c+/wmpz8fPM07xfbW1",
-	"RzjuEZ98Eof+aZSYvFU95jsCJ1yAz3dwQFymbWffX9RwOFVvFrVwuGWKdlbIhn6yzm2mXYEydO6BhwNc",
-	"Hy9850ErvhD+6QA3mp1uaVom4dtja98zF/U9VCrhS5bP97byvR04EUZAWN49i75knZ8NTRYOEpGzgqbg",
-	"iRwGA0ZsmPIu6ELKK0JNZ050J+C7gibRFna7CjUk7YfCxWMfFTfBxrrnrsUCYRP61Av0LbpV1LBHHVpW",
-	"vvDP3YQb+HIPyOaK8nxIriV3vbTmsMBydcCJxDcuk87+7+W6/kZAPNv4z9Lvb3lVF0vAbXEwBvr0vbi9",
-	"Kh6KloOK7Tcnav4R3a2RPIvzVEOJBZ7XSPRGAr0uC+K9r+1KJI9Q0rTcXXByO5Yg/FouV0PIAh06wTEk",
-	"pdDl1D40taIf4FLJkm6sImnV0bSV5aKzndp+wMMtC4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6",
-	"p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfjvhVQKXi7C7Rtqpbm/7TP9UZxqCRiAqkSNQmAhUPF",
-	"ISwH90cnuWklNd/C+Y+hR4+FDNEV08HPZrgD7+BM8d38gYr/6pzTyvXHULYlz9gnpWm/bKqyc0aqvXOs",
-	"WJXwn1L4xgXTIh2Z/AGF3xYWAXoj0WOEhrcmUvE5F9ZEtn8pljG+MsQeuiGR10y5BHltyNl9suSiNMiu",
-	"W2IJMzl/7Ap43qegYEnf/3gQJn01KT+If3FqJ8LZT2S/GjaOmo0LwqgqOHhl7cnGwA2ExrAeyyEPW4I6",
-	"tQ6UBN89K3ZClDpOWaJ5DidsO0splZNUuIrFymRKMgIXV3ui45lcbbDLWRUc30ZcWnQQnlUEv6kurM2b",
-	"vBbfSbXs/o5OGpRdfeRLFdmhtf4tyOaVmpVIyooT27Why1WPPKWt2iKvhlWqVVjQ0O9QRccGDr/aETQ4",
-	"COh7kIY0qLoX1D1iMyV/Z+ng4I/MGxtb+UuNLqkd+6nUKnlr/yp5zyhDM9hDj+L62yrP3h/lMuycWyos",
-	"pt3HjOQ8wk3o9uWTuAhxrofUnxzsOYQfpueSzIKYgLjXE/D7kBljQzJBTUdPQhyGEl0uL4hgHCJ13MrX",
-	"UhjvtwF5X8PJ3IjsXYSQ46PYGtyYAVpTw08UzxbofBsOcDJB2dINJ9OoZPsCdzf+QI3HXNppk7XkRcE1",
-	"4poPfSizg/JQt7xlOS2ic+rMwUN6pFBD/yWLcsmSs53zOZ1uDNPki7PRfz8k8O8vO85lRnnR2F1GajYk",
-	"OaM5KaAWqHt3/CxjWs/Kom1gSFrvHF8Dw/vlRmQJn9IL197AMSJYTyZ0UyJSEcVmpe74rm0I0OrFtZUF",
-	"2g1rHVi22Ku2e8kTBwZr52zxS1FPrLXqCzaKLAG6z6XaeHCvLQvx5D+gH/U/QmfqfzR0pY4hyeLm1vTk",
-	"97cf7t58tvcur+wgP1Jq8c/YOnJ8H9p3eudEWAo49dNqeW4GF2TKCrkmvzMliaFXAO49S1Pow9nw7Lxb",
-	"A+9D28VH9mf8w/OexTmB0N4mbanWseQOCFw9SF0LoyUSPqUKySCCXe91zLcBVfUFuj4Qiqq53bO1Mflv",
-	"JXNf+yq3RPGAe3cDoeu9GnoQu9aMoSc5/gS48LjYvBNKeIKS1ZKbiFkDOzpISKRa9H/kE950UttPaD2y",
-	"3ueUepsjLn69f2+vGDpYi6yFnhtW8wubLqS8eiJyKLPruaQD+dl+UBcKPQeomsPHTFy19EmhiF1CKapi",
-	"Wnu3yJwLDaElsjAGA0v1uuSeot6dliZEsGc142XLASbRnTXJ4IGJ1xMA33dF5z432GWHMZG3R3GeB39G",
-	"U0V8J3mMwzQWvDhvSneE+hYLeJ2C6Z7K0pCFXJMlFRufyBh3pytFgBlq0BtfB8WxqZex27ZQEOAAU+yM",
-	"UtsY02TXrwC2Ux+SzJmwFhbL0xZvxJAf+vTZFNTwa9bB9wP5947bGpsH+Yr09BwVo/lzUYN/jRMVM5qq",
-	"EnnM51YfRn8kgPtZ+XNBTs4w+iw2LsH0tKXr6YeOZYRYG+poEi0nmnu8E83bfgTXx/Mw5F/f9YFzfWmo",
-	"KXWqpRWUMrTFwcE9v6DB9juof6Sp9LTd0HfwbnTqxPGiGTUrl4I1ma6APZ77GnIt6EovpOloGUOZX/fM",
-	"oEcyZ/kT+E0yQchatVzMX3booJdse93s6V4tqK57YN1CsRsco8uGqgm6NxcC+ABoaGR8g/WcfEOy8NY9",
-	"gSFxGgpqjnZTBL83UsrxTJV0ULHqLssFOg2jc7O1m55XkkfRO+JuV9tsGa5g79Mypr0lRUJ32Hu7dS4D",
-	"6gym11jg08CahQcwSN1bfcp9+uXb9ykOcr1jQ355a5+MOpBbUFrCSqstbuWiY1xkgSM/ibvsJ7o5wItV",
-	"wWzc1rysRkrOLmRpbCuUeQqSIitKza9Z9wxL8Mk3lX6oHgLEfv5vd1W2Lxhf6V8whKVEv09SoaAi2Rji",
-	"udAtvVJmjJpS7elTslM32opH0Zgy1TktxU+q8vw5NAucUZcOI5Ycl3bxvRvcQBHCfkCDgoof8ElgkZwV",
-	"DcbEsoW4PbpfFFRAB4xkx5Jmejf08mhuHhYFSfdED5yFUIWukQo7mxZ143CLHnq+DNRu4ugfwmZsd8Ar",
-	"vkMmSdi+T66Z2mDBiUvuAxANnwlLwZtxUiuWjiTsLBq3x20dR/UaEsa0bxavfYVhwl7r0qBayqKhQtq3",
-	"8FtLdcUUsU82lN1hODKlD177PqceNL6Q8kp7/0mU0tw33BQoO6ztX9Pe/6SS1QoNWE8BQahz/hH29PiQ",
-	"QhbtkyQYuoOkDjlTTyvGSHAqzRZxr0WyoM7FBtq4nGFAdt3Aqh4MKekWakIbggXUbJW5onlJMSHkGsN5",
-	"MPa7UkBSUoTBVIDCVYEwBaonsbH476ypDxekJrmBu4ZJG2GSsH8l3X8vcabaLsNGmpWrVzL9arDOLJ2C",
-	"I4gzFY63s3rtQ4ccmM79tOCovOLptJCOly7PE829HLO0JDbbk/qSL8viEL9+Qj2JgzH3Wv3Xd8931+ry",
-	"Jxq4hGmsIWSELqWY271ZXpC7DsAHtuw0bgV0fi863mdJUey0rq1Z93F9wxBJytpNvRR6ncrCSlBufwfY",
-	"P6YZV6s6JJN9YUOxOMW2Tv2at/pN2BW/BRWvmtukpj0i4OYtl/48A12S0qS7puQVI5hoPK1YewoqUajD",
-	"qPSm0DsOyNfILGnL1L6un6K5t8EaDtk4jwMbf1U8vZWiZS10sKpO9EZkkyGZ0PyaiozlJz4/5UQxLYvS",
-	"/sJ+by3ckyq1yn6EcLQnRlGhQ1WEhodZzjN7/53ocrWSCh7XBT15+PDk4UP7x4KvKD3RMjs/ARcBty+3",
-	"X6wX3LCTgk5ZMakx7W3FmDtA/opeMQVrx8v3JHgy7B+R/oDMZWb1ZNH6gUjmLU38zyZjMgGrkym7vpWS",
-	"M6Y17N+ESEUm9n5VK8U1m5wS+GV9Cm4AaBM9IV9EovVL+P2UnwTAc1pMTskrD9lAYNWaLOg1840595Hx",
-	"9r3ikNSNrJzvq9jZydBpSVnyf1MQ6kmh8onU9nzkups/pkjGAYA2VZs662cdl5r6lsyIjSxCJcBcMk1q",
-	"yE6djG1QsJubdvn1YLap7oC1vLeexyt2TrW/XXmPQ3VMhH6+e0Qe3rv/NVnhEyRnhvIiUWOSrt17aei0",
-	"YBegqq2Ywv5BW+lsr+nJ76OTh+/e/uPNm9Pqj88aglgugSRB6YClSEXuUGQkyWVyKyvwzqPAXnLheuAm",
-	"tRCfc0H1Fcvtme/TuA0Zg2nzNCFMntElg/iSlc4bWdpXgFBZsGK1g2WY7hOkQ2izpfws0UCSY2dSxxmn",
-	"bVDIKbzyufNOAG9yQG5ixHLRLbraBWRk1wAfVxbYJtqn0JijIm7Lwfgu3QTquWBkRsvCbAh0AW4+FYkY",
-	"VFEuRfLeoQElxeV1n6XD/wUX7FYDNDZe+SVuaYWhxHQNJFV0mc7GfwVSj6kNCQ8NyYqaRfU3ATaluf3G",
-	"7gujDo7EgZ03lF06IPSUpHrwcHRG/uvl82d+CMKFi7W6bSZT2dC0DPuZNclwSdaKG+bnuV+AtzV1+UlJ",
-	"OeurUuvns+bw8pTNqTgQ5aJgh8Lg5Iqn+rNXvRWcC0z4NHfIgnCIvB19RXnJWiE4IDnMpbFNQ0fb/pRg",
-	"v5UpG9KnPqAfVTECz0HDuGvL3FVNXoe1LBhtrmNgmiH4khQ1yC9Dr+wei47vsKpQc8Wb/9byjN17qgB5",
-	"+IKMvD6EsN6q1g8iHr4UwlKucyYH8PqLUqTzOHoGlE1bm3xw4HmGdqvjWooxIDp7AMDaHtovgiNfyyUj",
-	"OfCu+8MxbQZ6o0PxVozmQ6Il7NAbEeFhaYpwStyckgmkmE92iIoFRzjF0zciKjSCHww8Hw4HOBEsM/K/",
-	"SPtmcf59NBk5e4nh9bae+S3nIOSWHOIKjWL8rmTSLzlkkIBYCcdliLKvLqwiRvcyomLOiiiN0rfe/6VX",
-	"5juWdjckUFX5Idto5II5sAQEdrEsgQZmhQrd3VE2k6XoVXZZiZ5dyzKJ0P1kuTKbCN4hCHBtxXkLknVL",
-	"EkuVo75fYuCjLSjetSJpnke4waGzI9dwan3GmuvM0hPgu63NYTd//G4uS8REO70Jt0pkovSWcB787nfg",
-	"bu9I7MHhvfJftg/Tp5EFE3FYDdQB5U5UYJ0zmp9gXSHa2Mpa2QJ2wUFZVoXZrgTb7lhhmIKHpGAna1ex",
-	"s6QmWzRE2MI1uW+vEqHicNMFrg92plWxS5EzRdZ0k8CFsM9923j6a4cJVMy6itUzfTQoHDpg2Hep0zRJ",
-	"E+UF4vWimV812cj5nGnoaebIIub+6h+C6wdwf6HQQGoW1FPXB+BKyLV2uqnnijXlxl0qGcUb23CD/UEV",
-	"02lcB3S8JjNCn1UwdZAXWsFzYqj/42eEHnJre06Jl7aT+olb1XjiXgZJerz7FtUkp5E2a9V2rxHhpwYE",
-	"7Tt8dElg7mAfgLecrFlRECPXFD/nup+R0FTs/AvCme0ooxeE+atahAdO23WALraKXCfrFZg2mixpzsK1",
-	"CosbBsJCgrOVGtON/Q9AsdnpWvupKGpw2DharaZe1LPiuqkVCKG9uzcOermyc5x46GxK0XxPMny1zu5j",
-	"apdY1FTE2MUo3qkAgBOOhwGkyRpah+Dbkm2NGvOGtqV1VzHdrCa53ia3UpIsO/quJBW3eMvBUzXwQiwY",
-	"3EbG+hMesZSgehFBIabL/P6IDLzkzKpE7eYClK75760y9QAgUkw/PxAp9IAGRIniQWwlgn4Tys1WO5UL",
-	"wIUCQQnFXiCqtdMEbmOJ8a6586D9/bMJemnFxKMYcWMfHmliqtEcslka7nR78ggQ0lYgV9msa6qdD6Ox",
-	"wkiuWd5Jsu3hpVoAyeFjBAecNhzuV+zXb4aWIhnY1uICwQcbCLVzorCfYqss3suRrtXezrS/k8p3t/HN",
-	"bnCe253HaM4u4mYH1NnbuDWfp3vS9fX5AMxYqlnbLXGUaiI6MHhksnoSB2vJcdwWNmlUC1RJkjqWVrM/",
-	"BwXjEWo5nIT9JExYnOsheEzs/copUkkB6oH6sR1J8PdtyLKEKsZr5lu8pHp/f5xmt01ONTdl37kJT5Vb",
-	"AFdEsLVbxtArq8Fh5Kt+9Z/exRx3siovPUQUoZCsjXSTfJVrh76bLxt9sy+V1T+aXsyvB+GJNPee2Vw4",
-	"h+kVW5ndFuT7YRJqfWkgWNvgS/kWnAWRr7NvP5ruHalfYFOLvkATDlpkX4f59NavCrpp6qEZPF7d1Ij2",
-	"JlEzHys/ak+i2/Upw4ebM0gV08AY6UB4rdUOtis57Qxy6dW6AHS55kLExTwpnRhSlb5lDVBGqJNt5TWB",
-	"aDbSTRPmB1/8wkXbu3bQryNwSeeRjonnt7fWuqfq8gNUDEusN/Lxa4rmNWw/JJZlX2Dcvm+03N7cTtmu",
-	"w5mkuirah3Uaj2TJVB0QEFKMkCqQ8oEZWN6R3+DdZe9XCpMv02/BjNYt6XZvlJztrCkVpdiEZoXuToT+",
-	"AQyF1V4qrBSXyqXcNeiyP7lHmvJj0wPvwanRHWr4a55VRQ2bb1K97/13cat7lwhzEfBzIVqEiDcnay7s",
-	"k1j5snu59Ev/DzNLM7NVZtGDuMWq/XoJ923vi4XjdUph1fjY63iIGoH91y6wkx4bW6k3l0xfYBNO/KDg",
-	"1/b5OcV0hAPL0XvI7Y4Rtp3gGdSFd2ge+cIFkR+HtMKtzSnNQqqjeUmqxJgG+G8T52jg/Du3HGmPwvmD",
-	"sHcU/9xN5farQmS/YkhyQ5dFv06FVcOThOuwXxJIaG6/U8zsLuq14sawLj3nQypCaIPhNjy0nXMkqNur",
-	"gZZhNvW9beO0o9ipONTLcrmkn0qr0u1Jtxy1XV9UjM+0v1fZASfzL8jpR+HV5E44KL3QaG+NuhrNl6CS",
-	"sZxjE94ZFy5VFps1JenwQhaFvThub8vcT2oPcT5bVc53du/re9/cfXDv6/ayvp1r4po3+9fLgl1mTc0C",
-	"TWNKnRcGn2uyliofuooCSD3hszSH0uM56z9es9++fvkdTzjNTBrmZhWK6zvqMNbubssA8m4qaD9jP1wx",
-	"ilUWfTJ9/jBjs2xKqZ+WmgumNbGPuL7wp0cA4jlG49vqfHRofyu1b33rLuV9dZdHbUfbYLnWvNWwCUN/",
-	"siPAIW/MBh+2Z1fPhw6rqKlfbcjbag3mBWIeQx+oJNenoQpscVKcgoUJJa6tju/IUu90UdCVbrCzYeRQ",
-	"Z32Q//Eg51qZvjNS6swvCxmlZ3EDTcTpEvMkJpbaeVmwSVqxsddx4Twih7auxW4EBzqaX5TiEQ6wE/H6",
-	"Nk6G3yHRIR1zjwwZyAXXiwOpthvlLdvbmHmGhoipg1+wGwuVe1SUNK1VrpScK6YTiBY+ta5rF4Jdzht1",
-	"xQBsFLq1dK+3yaSSSlm7tZ0Xp9D1bQjU7ULzN1n73bLVyhzPdS3/PLYN4/S4iOVShzfa7nAu29APq8PX",
-	"6MDv3OALZ9yS/YMPEC4I75ov5UK3XXOYPhrUaDpTr+rpwbKFZBjpVHH6HqQEYm0ILewENp3relIe2Vr3",
-	"fruOqaJX2MK/47g+nyJNopAIMWUkZwW/ZgqjE/x2CW5+3rAFUD7YY0B3S+9mDkYNWiAaa6nvyqwPF2nN",
-	"mKcHCDvvvswP0UddiplPSPPnqxqzOh71ViyRYuNSJLaSaoEJGsTBUZTHT0Zr3FUXfytZiephVflTZhlj",
-	"OfZMo8pwWu+CA1K4aNAfsfVG9AK3rVD7WfWAcOZA5R9B10lyRJYpltijA/ShxgREzUx7g//1QoKD30TY",
-	"SeD7T2qZjmP7TO0WhpzvUwJrqF+l1UTajSmk8RHOgtusT+I44Fz/ZXexp61z7X+z2y2lT7gLh0lPrdLz",
-	"bsv0h4QtdpT1JhWzuXEAe29elOIg3dNjOrYGWKvIGTc88znMHrzYo+4MhoNpWVwdhOrclE8TA6IARqEk",
-	"uRxiziRItnd+kxuq5NvKi60S4pPhk5U8+7VyxzzBx/THSiNQ/b1IClkNAbs8aPzRZsF+R7sbc8+h8gxI",
-	"8JjPZgmBVo8hHiEyeGQkFCFNPzzcPeNFVmM3R4AXP0kvwDUteLIMtjHcgr+oB/gC0arltmzkUW4mv6ZP",
-	"4mqCyTbgWHu3WCLQodsysCDJieaheYJXZAAoMjQ5cGV1rvI3GHFdXUjaPHFt69Psc/ug/7EO7PEcY7XG",
-	"eR3DpbfxpS2oXqSBjDSmWuJWW6sWik8xAdPtcCkML9wOh93t4bdbFe1+uy2oNq60GcfV456z0NTcMAN+",
-	"W+g4Cz3hL0L6xjiC4bEGL2SLVViUeFFeEHvB20ftf4kqa3k13nkYXTyN+oBg6xdVSdfRasuesXVwkmAh",
-	"8ZIKOmcILjTdECscEK066fc99m1wFAdpSy2hNmyVtDDliomqmsx34nYlxt5qf9unC8ZHdNTCKpJNNPp4",
-	"cBv0u5CfFBxbq4IKOANTWZrge8EjAuclxl5I6IV0uSr6NMis7peX8NM9akOitgm/bI2wHsP93OKnAOHV",
-	"3TPRt+InplEz1gu9YvrJbJasB6GrVbEZO+iaealcoiBIaPjOZ8sHIZdDuiCoCeBCHJMIHQe8iVSw9TCU",
-	"mIQfou8bbBBGoWwVgvrO96gR48mFk6UYpufkjmUd7GdOuc+PzuWFla/jKp3fi1yY+FaOb+EVeZcyD1uX",
-	"3Bk4S3324zucOSRoUyV8T9O+2/oL/nYvwi8or1sxjEq7ja6WmBu21V0vxqvwR6eYR6Va1GIdjmQVV1cy",
-	"IKJJ7U5z6qHTHtqiJAlKJ0Bfp3xeylLvKejPvCYCGgBdAjS9ZtdM0aKjT5k6/IhLiGWjuO8SoGkuBo0r",
-	"XV3Ftz1R9iD4EoXpBjJIOk4Rt3IfLYJWdnhoqLMKUq4KwHHWHQDZ4q2hAvGHnZYFH/cCX9iD8gAXsg8O",
-	"AdVL4YoXu6I7eGiYfYy3ZF7+wXvmkgi59kCMx45JuQoS2TkyxUUwpFtWkUvQlVdUa7Kkq5UVz1IR+Clg",
-	"0Q6JxBDfmm4sP0nVIybk4XT2YJWVSthBXaAskysOPdUrYBvPNBXCVdfwXHvRdsM5RVpHJerojOv+zsbe",
-	"NL8obvzeBot5zswFXnlcE4Dd7MyreyEiDogQog9MHxZiC1eBE1jVcJWEqZGoCsh5ZqkJl2F0EdSjcvWt",
-	"rfi9hu3k4nU7En7PrXQ8d1Aa4f8v7hJyKvsfXQdz1YC8sJ2w01jLUscF80y0xUMVnzjmCOzSE9PmANS5",
-	"jkArXhXcsQ0Rh85X0GwVz+Dg+7Y2TLofhlN7c1trAfgGt2teFFaMN0JQzCqVr7863g5dmLhpnhpdAxZV",
-	"dWjgOCDTo7e3Fd4LqoMhzQPAmWFF8dfA43GB8bjZqwPnsQut9mEPx3gjJsEyec2CBj3FyvPlCmIsVkC/",
-	"iyV2TaxXx7C6FoQ07+ysoed16jRGaNhHOak7lbV5urFpG1J0LRpWgyqkAFVIM9fNe0VLjVip9SCe/URl",
-	"C37dlPFQvSDV3boxQrqj+3TUlx4zmv+AaUCdezu0ZOW3pRuqsgkEuayQEgM4IsCUsfeme7Tg2KDGfaKi",
-	"vd1B8PwONETaYxCVGu2PhFYm/LbOtL3d2y6UmMuNSUP4gY6OjiYIXFcJOEQwlqfaUCzkjsN5Lw5SAIZI",
-	"tkTPOikOrkdm1T7bS/+hm1Pabd90wKoNSSlxOqQVbaElAcQZAXeYRssRgKVdt5lQubs7YsdKW8cRXkuw",
-	"xAnepUjmuPklNxtbzLH8x9Dhrb6DVee3huZ+NDPOSt+NIUaN0ZIg4dq/HZzWp+0Buz+gvVpjQ2I/z+4t",
-	"hqMuY45C8TC1dflVdOlIWN+vo3VtS/XOqzdUc3yQ5KFyGu3tUTrqyXKVNqrdRYEw/HI26wcPF0mWbUBw",
-	"FGzQK2+uGMsvsICNuyjoQqL3gDV1t1Vy2T1iW9DsKiliYX1O4gNqwkyqDPrsBj89hHdyyTDySYtCri8C",
-	"xNJ7UwWEvHau2MxqI3V0us7NqqPr80DVNdxfVfvppPWS4PYfkE6upW2S20OT8tZzj09Fp6NLq76qSuQo",
-	"TN2PRRqPsel1hP3VELogwiw6SRq/+trxthNQvCbv42vLfvWzMLzoutD0rMNs/YH1b61EQ9j66jTtk00V",
-	"3tIRmideFkXcfkEvnEO+cu8VbGbA18kEqkZHamLYuVj7kCaq9myyhKY+EXI92W7oGrplAByslT4nblPe",
-	"HtydNd6wn6pOcltqZVvH1X7nbFYWxY/+4t+GsEEgUrj6nG2CTW7WxDC11IhbYz+CfokRknqznpLUg2rZ",
-	"U9Wo6GfpDDnSQbt5JtctffHq08jkkkFGqm/wXp/SLtfaX71Kcs8rH/5JLK2dT2Aza9pUWEf8xngfG9Up",
-	"y1270Hw7zFVQbV5uRHZgqkEqjIlHZlxr3QEKhZAkkysMXnFN5JrlRLiUXX+69EZkrN7boIYLFipWQscD",
-	"fN3+QxhWGmbeTLMmajkbMFVc+9RoYkfzmOgOCRbXn2gJEjIQqNiQpWzoclbQ+V6AVRq5ibpbB8/h+Saz",
-	"/OMXgNnxL+fsR532vBau+xuRRW7NSQyrLrFpQcdXrBYO6LA+vK/pcymb0CMfiAGdlGBhGF1yAM2IPGyP",
-	"wwVx8RbfXImKTaVKew9sonuDeyOwnmJ06ZJv6vf4NopDS/RruiHgGEk1/avgFLvEhPEUdXvYH8muzrOq",
-	"IK+T0xgO/gHBub4i420jqnEP13QlCTyfVUcwhomHYxRzO57p1BxeMUHFceq1craUu9zzI82hZcDEUsxe",
-	"GyRn15O0ibeTvWqY6FfIoti8Keqii3KeBNFbSGUQcQnEJ7YubeicvpPpFhzSutSWFRrczpZm/04WAD+9",
-	"fHaJWXnkW17Y00lQw9OYOOZNJN9a0M5TQJ8Ja7Jyc/oxK0IsyWJ36NxlTvnVuE2vZ0e1lXogu3WDcd5F",
-	"JE776nthGNa3oi/84c56fha5TNiuq1XBm1yZPh1818HK2EqnNTu8Dc5Go86aqp3YP9kqWdx3ZT9vw8NW",
-	"2zlHHov4gJyJCsfeIS42jYN4kUcjQACgTObKFg1l27V8IaiPL6S8Ag/zaYemQW7fozfEYhnoHjL6qhX7",
-	"rX/bwGD/dPu15VJK46JWnawijPCWFlZHgafs6Kjaga302LpNsXa7+gMBcZvQaDxulisJRFg9kvNuoLG5",
-	"2rzwYbY2bG1Ap7Wsk77o0iUhlalqbfIL71YM2eXhXC7lNcsJ5lBti7AE+lZTXWQGvbSFU0mBKqoUoFbK",
-	"FbphOyDA9MWzbcDQQjzf+PjB9GaIElprKrV3l8qe/rFdvvOB8e2cpU1bnAb7db7vmvRJGwAVmci7k7Oe",
-	"H9ctvBzqaLt1o1PmQFejyyfCIXBdW9lqUVmpJ14Xx+ljusEdSsj2fuGqp+JaQsVig0eH+cD9UbY8tA5v",
-	"m9KP8NANdF8UxtVPH3tjd5p3h4aP+MqDtwZm37g5fWMJKupO1XrZ++fqGknDpuXU0EcF1boF+rDrcTom",
-	"MGFz4+Aa2l81/WqyXbYGNbLGvUmlWNyG2XtLppViS14uGwv8e4mt4+JFdjXUG3asyoHaI/wqInSKH8Gw",
-	"jRsaqu1apY0UbDcjJgR+wgEMsjDOgKlUW7gZ3zbdpD9B44Db35ctp7afaG1Jb/uYUveWfNnQsFps1+vO",
-	"64gU/fnYXwf7+TnUWUYyqeclcjMc/KtyV9Q5ZC479hlswmwJDbXmMv1myb138TjomZEH4W7S2lr5s7Dt",
-	"JrtihELgC3IdA/q3FGZxu+Y7v7DpQsqrS2PYMmVI9gFnZu8zplLeA0DzZXMO5Z5+8hSgST/XZCr3Fa4v",
-	"eVFwzTIpOl+9bcDjKyyrbm86U8WS/DNVMlu6W0wFRQ6JrPGcw3DVyytytWzLYwxkpADiccN0eoVM5NA2",
-	"bEuUrBdXSVHiH2+849i1Qx3a3Vf4CtqIVLWsLon3cz0ma1zICU8j6MCv+/iRd7zA60We9gKz98Zx9WHI",
-	"RRWT7LYeBtQCqg1x20CwcLmdizUzpviYGJ5bTFPlxzaERZ1LARcCpxFxJcYuqWINuO3xdZE4BP6rfdIW",
-	"XMeBL7d4znOYG6ziiwhp1DP89tbGhE2csw6n66n4zq6l5xmzYqs5Q87naDSetb+P5t9H8+MfTeUiDZ38",
-	"HVu6QMpq+EsfdXcm/bI7nPwjVB9u39SfRAVikh13AX/g5IzJnF8zQcrVRQWWt6Qb7LHHDYi63TZYVeg7",
-	"ZGOkmo1XUsHN6UksH28bdXY/aejpESZ2mYTaYoJouWSYTgEncQ5YR0qW80Ut4aNja2/Mr3jpXeK7vQzH",
-	"u9JrLdXVVo3ygSDtTTdMc1VTkSOuZsgorc8YPoacbH+ruO5pfC5YXuWaYfmDT1DxfUmGxEh5wLq2K6Bu",
-	"K5I9vwWRbIdNBRrtx9Z2AXmlh4SSr4hL3GMCc3OoT0oFY4doeUqeScHG8MXUpfDN7MG1R2YC6QHcbCZw",
-	"O09UKU49LsikX2J9qYp9tvBtQv12eE+YRAHUFqNscXr9nG31ug7nsz0zYGuvjie2g7TZVwYGg3eY2p+a",
-	"vdCcgOIqIt82tMGvO3Z7vnVPS0vHm/W43CHpFMkDu3NOc67pFK6t6Ya8dGlFQ6IZFCQ7bIkm+gzDz7tc",
-	"Ub9wszgipPXfl9X/m5dVQ/Xiv5jiMw7xbpwmFOHoU/ISqhfd1DJ2enAd7d834F/zBmytGHWb9oJplwrQ",
-	"wzWt06fZGZu4rXu4vDG6BUO3TVgaekAvfHnNVEFX38tS6Vpmzfm9YaIz8yJO1K6f5bm03CvgKHExd7ki",
-	"rlvig2+i3omjJGs0LUzDViSuABU+7w/us1VA4F+K4qJU3Gxe2kPsMwq56+69lb4qyOVPT8kV2wzJRBfv",
-	"LA++w6N29wHJFlTRzDAFWw4yAUxTRhU4EdyrF8asMNykm6Ewc6oXU0lV/rkm7sFTAkk7ChO0tM/VcYUo",
-	"UnErHwCyjF5hOhG3o2VSXvFQbT8e+MTgd/791dHHVd/cAALXLJFd/MTatlHFvIlnCkXgmNGYS6YR9B2E",
-	"D13qU5LLTN+hK366zAl7vyooFyiJMynsOeESmmVbi5jO2YX9J+QKj9+IN+KEfPXVZWkvG8Mz4PqvvhqT",
-	"ySW0KOW/wydj8i1QmviNOT09neA9RKN9c6l6CQITJFUg7BtBYtqekic0W5AQVIbkYFzCiqklxzG4Afpr",
-	"8sXk/Un1+eTLC6SA5zZLBk03mqwXPFsQJQvsGQQvzaS9GJw74BSX/zTXX32Fn1GyUmzG3+MmuFFwOzaY",
-	"svzFRF9n7yZDuAHwvyx7N/nylFyG0KVUMd5BRgWZYitcAPjjRtup8Nw+h39j3jTOxhoMdj52rWRS8CU3",
-	"E/LFGTGSWJ2VsEIzcn7/S7yGMnChTNBpit43MvlgLYAhqVwsQ+I8LDcT9xaAlbavsWw9gXxP3P07zkP1",
-	"j1+1FJMxmWQyZxMs7rDaJrxoQbXjpiGZIKL6xG0a4ICC3NsgcrJ74SMpfGWWZTCslIZh3FXiZq8DX02e",
-	"vKLzyQXm0gEYqWeAydPZyY/WeJmQL+6df+Orzobk3tl5QN7hQGUhDcH3VrVCX57CCPay98PMoT/63dE9",
-	"N9sX0IiUi7mda5Xs4PL54B6MdFjYKjvjpzlbrqSxizz5J9tMLiopcsU27i0V7iFuFzRUEnAmGIB4wvE+",
-	"v0cW9iIJXLHkli3GZPKCGvYDsgWwQPj75CdZ8GwzsXxbKy29IFO2kSIHQCIo1bt3/hDpPHnBjNqcXM4M",
-	"U8gbmD49JCuqKKZKwGtcy/mQBW0JW3BtWE5886aQ58lFkKWn5Gm1s4Kt7Uo1uOToasWoGhJaaAnnQRBr",
-	"6nhSjwmfC+kxYjey9KCEV0KuT98IqN3LmMAaJZ5b+TXjTNm7ZEWzBTs5Px1Vsjn6zF4Qvpf14J+MraIt",
-	"8Ymp2EyMC4R3coki0P5qKs2C5Fy5bkJ48OwRh46Xvo4B04sH3qaLFKbx4Ox0hLOQKyboig/Gg7unZzDZ",
-	"FXUAGnesmP0dMgdQ3w48+DQfjAf4rb2I9UoKjVfr+WjkapiMu8sNe2/uwH0AhvZ7B+A2kFf+FqUpD/kO",
-	"lvhT45B267gIKX09zMgDgtcUgcH49duY+o+lF/NKZkxrwKn+D4C0nWurXfzIDMXo9R2A7mwmifsaekdR",
-	"n+74+sMAUA8gxcS13DGq3MlyflaJrmzBsis8t8DyFX7CEky+cPv/VjK1qRjsmqmphEKmZsK+/SN3LKMC",
-	"Nuz+6G7Hl7w+eQuo8FOqmQtFvRGhG8MhExDSICntK+NLGagcwl3HZqtHNGgLQRA1cNX1mdWcTq4YJkQ3",
-	"nDZtLkGD07v8lZpt9cgdEMyANrXnQR8t2c8j8WX9qzPZwyZ61+LrmltncD46f3BydnZyfvfV6OF4NBqP",
-	"Rv+uWXTjQanVu9GDh+u7v/4+m52p0Wh0Nro3cv+b1zChx6IsCvSEDK7Ypv1nBdXmO1lawXz+/v/+7j75",
-	"We/O7GxUzcwnSLNVITdLDMIpdi2v8Gc4AdTmdtq9vY2k7ZklaAhqObMtjmPZkW5i1m7zQiAXgEs3wfOX",
-	"oBERObOXPd4WUIOr8oBszBVZ0itr0hFri9jnoDJXs+LaeXkSsE8Hn49wIpyOrofEERHvYS6yosSWe/5s",
-	"+CctFWM1G7danwLKAnTLSjV9mVyxzcQv3Ok3HEW8VYBc+Q55inkHdecQ3KRXbGViwOT6SUR+xV3ofRQj",
-	"5QyMsbdoyDJtvnXpEd0PWYo9m7ixM3c9Y+vLyFCsrGx7Zd3syIWzflP+i4gDgHMdeEPyTTka3c3ujoii",
-	"IpfLyNAHbnjgFG64Lew5gefZXqmCEzqeDOm6g48cjaNd3HVAXDFIIVwwmruaDGvoNA3tHrsDz9wMBz/I",
-	"LPim2p4Pz7lZ3Ep8/OgMHCcceogLlnP0BcU37Z0P6BC5QQECKL1JXw3IDE3WUplF6EkRvDMOwwqOMJEC",
-	"xIo2VslwAshe3EOypAoKH7WXfbtyBb84VK7MwIhMXd33WpcVpnP7DXoBQ91mi4Zp3WfOzMFksQZ2I2lG",
-	"n6T0+muKnY8nb+yId5GN29nymTQ/ytxa4PkR2Pm5YJVbMcYUqpSIQ1SWfvwrPFnfevFV5tycGEUxaNds",
-	"K9jnXsFjH91cGDY3D6ZkyZZTq3oqzwMpwxWBzl9DnfHbmpG3pzx1992XwrUiJbrMFlbiTnz/KIAaZPkE",
-	"vMTh00lDIG7vVLkUt5xr3GSZGkRzzEyoRm55vS4hwtH7/W1DcpGx+oDd4lo7YYT3WVFqfs32rAEKiw94",
-	"4fGsU5p5QCHHCzEQNiYYgkjeK8kRzneAvB45/HJKfpDXDKpUbqDQodHYzJlxZzr0MnBBaZ9sUetb4L9z",
-	"GRk3oQ5+8HD2zYN89M3ZN9/cy77OH9x/SM9njNJRdv8+zUdn9+nd6eze7Gx6Ph1Nvzk/z/Kz+/mD7Oz+",
-	"dDQbjejoG7tpq8F4cPbw/HR0en56hoV011yW+nt8xSBYLU5z+a2dPJr9NhifnVvp6mrFBvo6a/vNcS1m",
-	"Kwv3G8xMGMVv5WEMdwdkta+YXBXeotxokvN8SARbW03RN2cM14edYuLuAHHvLo/dG2B8zRSfYbVL0hR+",
-	"Jg0jE3udTkhuDV1WaAZ2LfqMN7KM/MYFNQAZSE3Qc10smBuHj2U1BIPhx/qdgzOp3Tq3O6RTJa+YqJQV",
-	"tzvIRwvXUOF4LO9YFMA3ZMGCvduDw16wlVRJHguIhc7lKEtxFI37kbdJrc3Kha8UQxhI4BNSyPlhbDYt",
-	"8zkz7Q7Jb90zxxPIS1naXwzuj0ano1Et96OSnKOzV6NIcoKInpZ5uwxyIrmKcfsstiBfFKPYEur+qO68",
-	"68wGSI9GSQMpPUAxaH6K3SOPJGyoQ8F0wK6ZhDQzspQ1MeNAsRIcwBG7YZ9vLZTJkAku5dRRbQLtRbR9",
-	"5/3RkHx9H+TL2WhEVkxl9gdyRrgZYoADXW2uHpP8AkFA2IwJOu3gUquApalibwTegvYF0agYhEs56HAv",
-	"/lQH3S437zJhT956Bif0+I65v+TB60eaJtPT8ekn5u16yQz0dXZMvP8A6wiIuO7xcjLnzgf8x5bDq352",
-	"8PNDz04vJxT637G8/hjOp6WE3JnbkazZAxVocrur7u+D1ubmOYLLpsf+7955PZ0znh5vIWsC6xjqjIN9",
-	"4I5ynrpcQkum5uwE5vKPNub7Bpmv58ZjrUan6+fvU1E/FYRqzAcjQq7/zCOCmIzHulo8Su+JNtRwbXgW",
-	"GwzJrOnQdg1g8TBRC1KfVlRckLsjktMNwLgLucY8uqgPuKZQm002jCqv3u7aonNmfCupl9W8+p6+78BL",
-	"5XpnDf52nnm7fPMTlLQCJMt086K0H3/jQIssWVseiL1f59CtG/G1MUNihu02IW0k6vk40EZmV+8Kds0K",
-	"7LQKouKhB7wcxxg5lqegPipgA+3zNG0BA9lLgQkj1eZEb0QGsjcMihyLLgh5zZQpFf5teYsrP3eYH7i7",
-	"PArYa7sIxWZKQiRmTRVbyFKzk3xqz9varvP13eE3b+EqAb8RjOVacgMpUz7FnWlYirL8pYd+uX9vNLJD",
-	"ukIGR/3Ryfm9mu9RG0UNm4N7JX7rN/XxR+FJu5MF1QaaBv/ChXZBgGq2W/OKfrekoqQFENZBSza5RFOL",
-	"6RwF3xUADQK6El3H0EO/l2siZ4YJn7BJcq6hRdOQUGjYuV5Qg9639YJB72hLNw2pvQtZxHkwVUO8XaHs",
-	"skTrTpta4/dGt03cZ+/jh4Z6i9nmWBKueY9kxIfetqYK7hHmhpotYd6V1djewUFo9YvbHC/gMYV2Cmd3",
-	"h60S1p1jCGIPkmIWVK9sVrQLVhSXDRl2Z/+uCsJcRAGxk+0/2sfFJ1/5/OZ//nxyhnaZLK7j+LZiGk6y",
-	"i3Yf6Uaw0jR3krI9oGNN6TyomZqhO7uJFh5Prn47DAfXmDJ8dm4Z66O8sHY3udc9hGvDBZngAkwJ8Vhf",
-	"Hg7WXAjmgzPHDOD4E7Y/hhME4FHc636wxrDN4QL6zgf/z5tGWR3psR8l86WdJuHVf176RdQEpD/F+5vz",
-	"1YrftmzX2AkarMA++A1NHvb/5NeMsPc0M8WGSAFcPbESZ0K+iPoxrRdS++qANRf6yyGZwF8T8oX71UaW",
-	"isi1GAISUsizdUVb/jBP3ogvCnA2qrJgBGX/l94pXxU5QVWdU1QwcSzCU6fEztBBqYOyCaFFhPtP+egd",
-	"DW/B3jCt5yssi+2iaNQ9+9Uvb+PhD/fXI6v0Y2ndgmKLfJ6zbWHeWeA9doTu4WzpfphveTAfA4dgO+U+",
-	"p7MSzf4ARULR1Snu1VvDc39GUpM9cVxguylwZmi0HrC9DXu/KqDvvLvt+imYnUBYKgLUsAdiEJb0rGG6",
-	"XJPQ8+hzbHW2R5UOj7+9ZUlR53KRBcuu0hmWZz7DsmrgBhJ0rpj+rWjwGG5lZ6LaKkUnj+GWGharqlgo",
-	"7xqPA+OvqNZrq76+jRRNr3f6x3ChqINXWuVgOFjATTDIp6eOKKeZXEawFIMFo4VZ2EfRody6yo9Ud1Ix",
-	"Xyc1TITixCOGuusSIJI64dOk3PHf7gluPw0d/gAQ7wKaQk3GhmkzcU1gqDkliFxB/L66fjzYOr2pZXoq",
-	"Ql1N+0+NUjceqPQ5OJidh9UhGQ8++/DL5Ysn3z//+eWTdz9dvnz5y/MXj28se2uonkXXW5+ilYiYH6Vw",
-	"pRJMeKr/kmLoiMKn/25V0qoUjly95VV/WdTk1atO/adZ5xIt4CBJtx2m8V+AIeP+6JAJcBsZ1bskJcKr",
-	"OGJmwGNYSI2iPscxgGWUmulbkHnYZr8fTr+j1q78rVndXrOyBu+3G8QOrvkE3350KTaMIddcWhxwcdW4",
-	"8lMrrrmlhLuFlydQPU7c2NZlIZeCwNfjStmrYY8sEdiI5VDyhzAiHkVLCqYRg5ooyE3ShPphTsml686W",
-	"R1R4IyB0qAnVJFyhKecJcurRRPMREkvikxiO3Pm2QiGVU59uDjgiHy/55NPQ7Y4lCM+bJGEHrS2ONgR5",
-	"d/5R5N1fL2Hmj1DI7kQ94JNJNJf6Skdt+U/JLwB8xBHH6pqpDaIFuXGGRIpiE/VAPx+NAH0Jb5NZ1aXW",
-	"Fee1Od2eR82xj+LtiRI+5kzYF0fRK49nd1XCeYEqpzHAxjgwUDotajlc+XNRbMIHzkcFz1sxByX/r2G4",
-	"t2HwVTkteHa6Ff5Ucq0H43OXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCw1zq2Rfjz7t095wB8LgcGWGqX",
-	"e9LP83zFhIZiBJB4ukI7dMEVjxUGeHZFIdcOgc/SjgjGfDtxj9QVqjexsodc+oFgYIyUaJRlBJDqKocs",
-	"LYoLMgEZ7EFd4RZAADUsQ60fSkua2t3/P98wsFeDv/4Ai0FJq0S9ZMZKvuBk+8ONByzg/2u4OVCib3Hi",
-	"n3hvvlKbj3NpStUpSiTVMevSCk41QiX4A2BnnmEHRcsPIsfGjug2sR8auZxq4xv7mxDgej3I8sx1+bNM",
-	"d2IUn2MfGsOXTBu6XPnG5m+Hg3lJFRWGAb8BNCO/ZhAaztgYcqJWcAgJgDeEps8uabbmsH39YZDLzEHN",
-	"EakIzXPFdHXhMHWN4HKuntnftng6F1hLVte+Kzxuf/G6tJzv7dM3NUi0V/bK1pjK9ROS8eX/+SHAvcWg",
-	"hdXXVQ5rJHo+RmBDqra7uWI+CGhg8OwIp2TBiCU2UMVnDJrounbvZfnu+bEc3uWq3jk+4aqVal/yiZP7",
-	"t87v//v8/LXOT++zsecCkuqIlaxhTNS1ArppLg8/BAfrq4CH6I+QshfSiZCG7bmD4MFn8Nwfn6nwHG2+",
-	"OPDvSp32xPvdU39WdqqvAorqgc5P70M1kENtBiwO5390ueYRclKm9qiZbn2D8WDK9+Su+n6oPpPUaaLP",
-	"SwMhbqxZMQsOQsvrg9BsdjspEhETsEtJLX1zdL+mH047YUYlkUWOex0G3u0Q54dnCRyIo8T3o/Eaky47",
-	"F/QlTu2dD1lYXvvdFx4bHJRvVf38SM7yijJ/TG1jvIK3+yg5zrnO7AV+iMkev6glNWMHVQ/vBXSZz+xl",
-	"gVf2rsXsJlfb0gMd5rdMM/xT2QgyS8uVvWArZkJlE9tjGsK1LmuqZgcGq9tojRwCQ380/vhlISHtZq3s",
-	"mrgHfsYFEW4Al3HOjK5AG1HCXxAqoBLRX5FIEK4dkbBAcQYJtJqsKE8gN8JL/l/nLp+2ELEWVsIdzkw5",
-	"o/lJwYxh6mSuZLlqV7oeM5r/AE//Jz58y4rPI6Y1Ql7oYLnRvxWnkKX9zqVPV/WMd78eDgKk/2A8kKWB",
-	"2hulTVsYpqDp7++7713zLqetQ/cQromREtv+zFy/lEwW5dI50Y5WJpOoLzmqprK14W3mO7LP0LVgU/Og",
-	"VxxDa3luxYdlVoLMqsl0QzKoMa+Y/3H0fddqkegAdGX9v2hN3/Gq7aqldqu3Qy48JlCiPc1/lonUKkm2",
-	"6vZ2pQlI1/GHG/zXToUf2jp7RQ7YWnnxWxeMbV+c1ySmRoeKKemBBFdK5iWGJeUKkiM0U1hQsikkwsTp",
-	"qzLM5ebgqkMoZD96LeFWiV2yJs8j33203O7qUO23+WJBd5z8vGq8RpvvttLzzoc8LLHV7qsocZDdF/38",
-	"OHZfRO1DydHf9otX0Zwi9Z1UkfK8pgoaOmBTCZdZAP3MqsDq55rIteusNoQMD0Em7pxOLgjFnwUNHPuo",
-	"V11wIMshh6ZaAgUDUySTSoGDHHIhXNctoliu/K83qIgSLrSxdPNwu1HAdyGh3RTVKG5onGNBtOFFgY+8",
-	"Eb5LEwaAo6e4xsbuZgHVeS4rA3uFOafyblEdVPS5M/2lk3BKVTmwcZEdvhu3NmSPdam1s7K+xta3LLU7",
-	"VtKYT//4MGBLgL4d0Jz+71qo9QAB1jdP7A88z49wbwOQgWX/3zA8gf25Oh5vKxO8AHaMvl/o3cZFsy0P",
-	"GqEhfQRLG7ohOZ/NmGLCDIkUZFWqldROPOANbDn8iq1Mo8fmNlz7Mas9L4mxl5TTHbozqduBvyRzgneI",
-	"OsFCytXHZkf/5Mdix0tBZGn8rRTEMySLeAHvjyEkGVqJHt1jKH5p7tJLfLsgZkzhq57hnppj+zjoG46X",
-	"AlyI+B7fB9L3b0t1/QAyfCxOr7HU+R/MUpgCEmkwSJU/iLMuC37FPqK0C+E117bRKfrDKoksJ9ZcQ2bz",
-	"fdEdaBm5PxoRCHYavmSNbIFr+Mgc0UcAolY1GN/9urPUe+F/lLAqvpdrzFeFxsaKs/x47caA+4oCj2PN",
-	"OxPvGrhpjsmX2BW8MYH3JeQInIAscg3EycSa99DelpJHhSzzJ/AFOTsdESauWSFXbEhwnCk6pKHZsPv9",
-	"EjIOFSRwudwR6K86pdkVZIW9EZMfqDYnMOzJ08cT9IRjd1ZD7LpYfuGmA1sBHdBmqN8vZKlOCeAnkrP7",
-	"RCMcF4Tpl0u7DGwMXeVQGsXo8o0o+LVVeV+Fj9yDQfe+YhsilW8QsqQbopnTq5l9g506F6R6ZWhfV0jN",
-	"rZqeZUzrlMqLL0Qy7h6fVJt+3+DFtV6GbrOolw+rRiKqFKczLrhehC4i9qOvJj3r/81m1VT+v4IGn/an",
-	"//2anvz+7u0/vnjz5tT988uv7B9v3nz15X98tovtB/3Zn+JA90cpaICjQXGhG1U7Fq5iSIpljF+zCqIL",
-	"0worAtT4sEaBeOGjk4dvP5wNz0c3J9G/PzsIzhAajcI0T5Ar6v1GeT4mX987G52cnb8R8NiYxNv8RtjD",
-	"OSYf3gz0imWOJ94Mxm8GZ6ejN4PhmwHP4U8/iv1Iy1JlDD62MsFXbN1p9xbBT+0K4Yc5uz713dxP4ymd",
-	"Xp/hk3yJT6Z8avCEnbojRRh2W8SHB98Mxh/eDFSJi1Ol2DdTcF3Bw7rMMsZylr8Z3Ny8EXAge/RprUTE",
-	"0ZKIFnS1YsI5GcKfkYR3siEBdur2qu5LAuu/UaiH/g5TRa+gPTudMbN5tVBM219OvkT3AfYtZ0Xu+uXj",
-	"Yyfwq53G+ZAWmK7J+B5m8z/c0W8X6V38x3OgOx95Vey15TRfgCf8DNz44OheFHmn3j8+cXE4gBwNGKxy",
-	"UicLTVrx8UY1fDw7IQKvcNgXioGHOAJ7+9ge6a3kfCMNLTylPpJb2rLAfoc0HK3jYHeCF7DBBY2HrpfA",
-	"uPPB/qfV3/w9In72N/7hh8fxMW+hjnZcaH+3Mk75bYJCd5yHtDXI+T0r8kfuuU+oBTadaviFOwyhu1eA",
-	"04QKSrpbOXLf/h9kBoauX9VvzgALt3KhRqMNt+NdVqa1SZl6qK4eReseHzNbeJzrxSYCDSUzVhTYNvVs",
-	"NCJGknNIpH/4zf+6IPdH/wusn6KQa5YfN0mg4poO6YzOT3+kxH6fSx5qxu1GwKrrzVGbDtxtwzjN522s",
-	"GN5MHw4dtDERCyIc7naabAVIpuAlM2iZGlmZgtIsrGFu5zZsCJ5ceBNtaL+6YmxVWbALqrv5lXHZTub+",
-	"hRzKiFEC8IFLru264yu+VyuyF7DEzjhI53/YTWP3xx6AcCz0ghYFpB1OWY/TUEsR22LqgkEV39G5+lVw",
-	"FqN/pHIMYxiQXkEM1PmVnTtrwcSQaBn6F2hDC4b+YimQX5mYc3Q1IyM7t7L9G0tQL+B42OXteJ8x0Ok8",
-	"zylWB2L8ZXjdacVg65XLJVNEQaSBiZz1iKG8cHt847j7T2LmHxgKrhpDzyWp1Tn24mQurrmh+0Ewn0bP",
-	"fUpaUJaxlamhbOwvHvZx4bmiGfvfdTSRqHl2+Pnd0W7tMRfXe4tCeOeW3Qp6Q0JI3dHnaIpKtbH7FZWI",
-	"WYY+JV6qnKnKR7qkV5AMf3tefxq/DLzpmGwfcfqP4MNN8Tp6d7u0FUSJ5xwlmOMvriq38gqaisD7dYjG",
-	"AciiC65k7IJoJnLQHCTkYTQhL1Yr+lORF9vYe4vReiAhRov7KJ0C/yce5OHAyCsGZ+zfv539++r38/zr",
-	"8okcrR6oM/rt3ewx+27+Pf+vqx+Wz+RPv73Qr8p/rf//m3+Pzs7v3rv/4OtvHtJplrPZfMEHw0Gp7FIX",
-	"xqz0+M4dvRFZjB8QC/o7t35bn6ouu0nbzJFw8IcnEFGAGw0ncQtL4E+BRoTZM0KdMOglgJou2zsfqj+2",
-	"ABF3iQMiiWuylsosgmIHVq1V90Cvi8Slw4JF/cDpgsRnf0HaAXjNU8rbtbyqi6luEIrR7h0RQvEV1HaI",
-	"eHRrwh1A/2akxLbFjv4WUYMD9Ij9R3wY4p7VMT+OT5HH23mAmtDTfosX/bY65FBU1Bi2sbSAkl0f0lwp",
-	"BoF5bKUcOSzKlVUpcmqYrxoZplVzfOGfVPLtF4waIdcITr+n5rtnVMatMaq9SEwEiKpdj4pAzKyQmuVD",
-	"V5nuYsYc8wyw59nezk6WPZJY9FMpC0bFccvRVyslr2kRhAjMP4YJXK7KPSh5HdpY+jrDWt2774K5W/de",
-	"sm4PzrigBf89nvCsoB4mGntn9iuCXzHFJUyTQcQL13O+vR7Y72q5GFFSLQQwfMn+LYXdxp9fPYICDWrY",
-	"I5er6qHamPIBqjqQErpELk2M61SwJey1+2SrOt9FruJ2qKf30kQMr7p7bFPPHqJOdh6c6EpOF1wcx0H9",
-	"NAzt4l24vbeutvefgl5l/3XTDGbopC80psCzFHQpUrB8zqDJJ4iypbRbmuz16VbyJwMs0/zXUpslJn/Z",
-	"I/a3+ABebUL2eND05mxB1byCx4GcCOFsjdfxANX9YDjkGEXRMYhKKzz3do33LUez9/Z3Z8Pz0YgELgLX",
-	"62f4zI1fWsFFp6B/CUVrwwFwlEPCf1cNPaiEZiQOV1Jz4+FBVspF7TciO6n9cns1Ib62EVk0fZj0/8fe",
-	"1za3bWvr/hWMpne6e4aWJdtJGmXu3HHT5DRnt4lPnDZzd+xbQSQkYZsCVIK0opPt/34Hay2ApETqlYrj",
-	"7ORLbJkiQWBhYb0+z7+Loq4VmoKi3lIJrzCSHWLOQwPWdkgGRf+9hG9/QNgQP6vXtefBcUlVftrjEavC",
-	"ibBdwFd3EcQwM6mGxIPgEfWC5wlDa4WigWn9EOYAJXCshrxfmFaClkD97sDXy6cSfmv3g2lPcrP9wpJ+",
-	"tx2dPML9tgb+yGmm/9Q6msk4JhCIraKW514mDhO1rD+dF1GZTndHZfrPhIeC/aKnU+yfyI/8/PYn5dO7",
-	"yghYvGbJCOg0awQ83sgIqJshZxb45vR/ZgDAR8ftd/budoN999gOiA1ErGcgPm4/YXkLkyn723eP7dU/",
-	"tPOT+JuRsb2R0TmskdF69fqPIxhkt1VnbHRXGxudJWOjc1/GBpU57mJrPGrY1sgpPnJ1xbhhHA7wh8Zj",
-	"dB5F9tTE+WSpZhzdPeibSPkN7Hg9HO4BELTatjj+lP+yMrIPMStwPGmIjh9ooKO5O+ejdokNFUqTClrs",
-	"e8PsbFeF8if6VhSOtwZ5lDYoE/WS11gSoCCbC0mAjZdvD7NyA1NIFW2JFWboIppn83boq9Th02kVCmb0",
-	"RIBIidgIhCYzleYj8QPugSh2CHOQsDhXGoNbUfYV4McOYfJ9QxPdEU10e6TQWnTgHA0ucMr1oZ1j7xPM",
-	"OReR7ag1EuES3RHQ7EEW6TCbkKSvi55OeHIjImsqaCVWxUh/djdd0xN5PsA8mODKsGk0rE3M6GTC01JC",
-	"RqhsAjjfkT3ZQ3NrJ2E/QCx7q1LT3v+6+PnlUbd9ytrtdunhNB67IxWHgS5Be2FDoB1XuQ8QJyhAczZw",
-	"5nNgbfAArOIAZitwFnOAWiVwyuQquVK5YRyQVRt0AzDfgwWDOlgw4gMwv63JGWQmsvfavoXOSczCBnuO",
-	"k3r0szS5U1AVMRnK2JoxyNVbgVNeP5pmioOdFcwNu/j5pbUSn1/+8eVErcDRPP5k/7s7LrhGdfvzNZ8g",
-	"WDs2aQRMacQxMlAJAiYmpj3ZbKyZEZAqFXM2yEDL+ILjCZ8Duk910vlXqcSbkjP4YEpCVyU+tL38o0+1",
-	"2S89J7aAIkWLp5DKPVnnXv9z3fm9AkIu4oT7zGPrh7otsHkzzDbteIeGyfTSsT7fmIt1Uz0wRqpRLIqR",
-	"EOyGAZeWrOP9kb4P7FDYPbZKN/TIRzyMF/HSeqbQE6NVHs5HjKVCw8FizFpEBRzkPFj9jJ11T7CDAE4m",
-	"FgLYolqGEluOauNN9gxrf3aY4+Zc4Es+p7oVlGE0wBDWQhqWyNE4bdQK7LkI7MH8U4+JnQrFVWrP/xwc",
-	"G5pbpIGiawjbTLmMGE/RnaVmFWjW8oQpLNVsyiu4BN2b/PtKzyvAIufKR5SYT3Q2JzAjeSt+nx5GXM5Z",
-	"zFNhlxeiP1BgJuMY258q3A4Yyn2v976tee+KmUNgUjE6voXY0qYH8E8CwaCbwn07gEJbBMGHNB625sGm",
-	"b1ZIp3x+GAn9ac4GXN2wNOHKDEUSgKfuinnZBUqu75rDok8SZ7snZWSVHrI7YztmOhYTI+JbUQHFMeXz",
-	"ByvdgMwIBupPxQmzRuAj9lrfQj1uwPyF7OxJt7u5yNNMf+Ei76WdI7UDtHAqaEZmMz5vVuhvtYwOdYwb",
-	"d2AjSQoqZOZ6sacxD0WfcWtmlwuefW3uhEcigMKIuT3BB8LVQlSYgfZFHrpWf59oNcLXBz8PpmjLTus/",
-	"tIx8OOaLknG78FHCZ0UZ9xhdFLQstZo3KOYzevbhKnuWi0bzTmxiTXQe0LLwuuGdu/qPfz871CfyaAp2",
-	"TuMtCEHJC65cvRcc254o3cL4QGep82r1jNpRWAEUOxdbdEoZT7ElnrpFjVV3esiEvTN4ZQMBDq0eAuvP",
-	"e4Q/nKI263svRTpciUrE7LKja76I/vm8m+XDpw1LY3zi6Aw2FM7Blkrupyy+8Xtlc023+XvpLAW4ykLL",
-	"RR5zxooiSsptnm7zbBL4zY1rO5amaZvvbjOjb/Clq4Jx78tCbAV7ocWbG4jONFChQUEhqzide86MuBUJ",
-	"jwutBzqB4DRSS+ssjgBfFHfYHmqDWr5Wgh24hrEHFNWuw7KnqPTalOw/tVSrOxWrkra+W1DPFJSpHQiR",
-	"DRdkfSCZFncZnMC+nlXAlw7ZsgE5vsizKAMBBA7Y/08xrR0aEMsievwJf1jXHiztRoEbGiZUlB9mEFIj",
-	"zd9mNAjM6wh+K6wtBmVCED/LHU72dzGn+K61z8G4f4a/V71nXe0RPq/JuqOa5mOCaIBgoIP15WrOJjpp",
-	"sA3Z3RlMh+Gu67yuHXnnSWuyp+jL0yXb6Ym6TDUuwkNsrZg4sTh8S7ObwnoCHqhbhEWyyuQGD/JMwY/4",
-	"ccCMHClBgY0IInqglTi7EXPEoAIcZ7icogeVNSSYE21ElTRAHbNjazwOf1uGmAezXz2Yid+wJ41uWAJT",
-	"RrqMvXZvM1wl/ojBiB3Mws6QIBORJjI0q7Baf6NL1gHKjwUzU64INQCoRTyEvN1tRydn435AP3cfTfzP",
-	"TyL/42nnKOJz03/GnnaY/ckxR7QL98AUnBIS3h/6ZJVOWF+qVCS3PO57Fq26Aq5UTsRb6wfXYbHDsz50",
-	"j55eIxJ7Jzi7+9vkX+N/Rf86mkiVpcL862iss8T8Cwb8QxVKeyWSPNAvuLZme4rPdBIVZqo77teN2r1f",
-	"LYB81XjrRrZGd10ipdEOaNj7txRbT2wkfuUpOponp2fWJVbDWIapafW6J1gY84eOMzsv3fZJ0BpyGVuF",
-	"dvYoQFx2Y4ZZ3Op1H3V/fEr+rDW+7fcfnZyebaEhUPrrANyzSSNFIy/lKEtETtIBdXNQ1YCbyn4uJ+WN",
-	"jgPbFJpZT4XiU9l2M1633d/gdXvD0Ug11FA2V+itiZHwyyvqVrfdaXfs9NHoWr3WabuLH+Xrw6NIYjDp",
-	"IrHjTYEXkiIVKNpU1VSxSvZ9zi9eMXvf3RdKhFkCDUMfrsu1PtL4CsTy4vDWtZv6aczVajwWaFUCevec",
-	"YQ++RZFAkQh0hhwlaJ3vY29xAY/bd/1o0B+uN89+JSvQHd75N0LfWCYed4bEoanaq8K8wdmAUwUx8nCs",
-	"tRF7wDzYdbLX160l8sXYERAlDQbmw7E2QlmHl6v5QEfzIO9ShqU3Afsr0ylHrgQeRUdQjFZR0nxBI2hq",
-	"eWF3vaEfh4KnWWL302wsU3EU84GAXAF10n33KOh0oJ+R+ywStf79riKRsLnOEl9K63b++8K97PGwEEMM",
-	"WrGcSGyK5nH8EsfgN/jQ/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vtnpjDoR82dcA0EKQuv",
-	"+ZYewkyWYKMlvC1954LPMSvPw7Gjm6OaQEKKhuaqwv0urGuy1OX3ELZjrbIsKrqqXbiwzXohj8Ms5umK",
-	"5MprzXhITKceWY69Jy5V6/khn6o0rNNmfTuhpu/6k4goy1WjE0aTVMwKDBy4XhtTaa51Ew3jE61GwEw6",
-	"abM+GBd9hCUGi8BzBUkFjK8qwmWH4k/PdmI3P7UJmlRMrXaw/1dlZvw8wJq29mlrcpsd9sSRfUXcNNeF",
-	"rRXzdKgT68BZEQHDkSdI0odduXC8p2JUKAY3KVcRtKme3bmSYePGxsFwA6fPygfaYY/BAbzbTp7/2772",
-	"xiCfnR0np1pJLXZctx51XLP5hn3Vj+Bq10UiRLkV2asgvMwpm0dljWt1CrVI4x2cRoM/m7om6AE3S4/z",
-	"moYWnF3m62wVHt0THlkhHNRCaGeL5MT98SgXGPuXd/XPoURTPpU7RN1AMM4hM1qn6mifQWGnKyVuXsG9",
-	"R32O5SUuZ2RSlsHZyNEu8KB7myjCJIvFEQ9Xt1y8sVrF6hdQWHSoOMZk626mmk2EgE+zGLhoSc0hcR1P",
-	"BZbBeVw6zubWF0mY0tUm5tssFufhZ+q9uF9CpvxVm6dlwpUFAwUU2Z88r89Y3ScSx8J9V+b5+nU0Tzlx",
-	"ilNJ3RPUyWAm8TBd0zsydZJoXbZ0XNHcuRV5Cl7p1MOr138AhYoVUrtcMR8dxVaxHkGdHvfytjPr01Aq",
-	"rkLJ43WsTyZN5FQcLqGYC9X6pCJCejfEEDfIjNV9BjSBYZGM6ttQSpeuJWqp0FjHnxL/nnt1i+TTtbJO",
-	"m3Sex9gUEWozV/FDJBQBBRCpKAba0rEmR+L3TJudx0azqTZGDmLBgL2I8Up1SK9VGOIXxbHyfCzCG1HI",
-	"yrqq7tZ2wlo4Xhso+isuaCO1rfMy0tc60fXhxHYioLB9A/ndnTyoIfF1ZN5KI1fQbCxjgBOxhztRe2ex",
-	"qOP/+VIl9Jyl8ylsxCTRX5lYKt2UVK7hR3mbfUmW2NvMGUtNpQ/WrRudo40EEO1k24OXx7GjN69v1oSJ",
-	"3zQGb+9slYpaSY74NlOtHWehoXx/kqligFKPEmHM1i8d7KAoC0Dm+WT1Qq5CEe+melfr3L8ykYkIXlga",
-	"hs+Jhe/2C5hWgvy3GZ8jXxU1C4Z6MpHpM6oQ5IY+sGobKgra7DneDki7R1xiMyGHh6UUoNK3Igk8lRKZ",
-	"JBXQOHCn+xWMy1RPcfRbSIK92km/U9z0x7WZKNIJl3gabOV04aOqaii+c4eLpyqxFx3hp22djI6h0P74",
-	"pHPSOeqe0J1aS4mmxvJT5+y/Lt+8ZviWAZX509MPE4MtPM/nG3GqfSqLOsigssLU5rWMCBORrj6YLuma",
-	"B1TLugFtBkUULn95c/Hq5f/9892bv794Dd5muhnJBdYVrXzEgTxPXI/1XietLfB2YkJnfw3isUH8zZEp",
-	"BvFBCmLmhKZKscBfyscqfXj8CX9YWbBqvWB4KDbxKhiSTNmQy9iUOW2WtDDeEwf3GQpL8W2aZLRBwk3G",
-	"6dZbzfi60tGdp6XJ0tEvbututy1rq0zgrw+xchRHTvhKmEyTE+F3vjWmYPfvsPm3Ny/dJFt7MKswB/uv",
-	"hkdWGhHussf+ow8FpoZ6SLUSQRENk/on0fOGt3DHqWvjSgSPCl+BO4Llp4dgNuIcGISTWNY3Zo9dtT2W",
-	"dr4RL1Oe7Ofc45r2WldZp3Ma+vmBX0Vry13xB9zsEAm/+1MXxWj+DnWrq9UFyqJ1SUhEo71Ux9YYlF+1",
-	"FsYyg9lDw3O8hPyfV8fbK91S2bDz79aY/nTR5ycG8xlOruaklA2lOqGsSnycxtBkSeb0dulCCaWxa2UJ",
-	"vVeKgzlHkCcJn1cVB1vTO/G9Pa6GqmpgRvAEKo/yEU34x1+FGqXjVg8BzfdCntzTOYJc4trMnC9qJlg7",
-	"X80lPqZvM5XnMKdax2B8o/xDSYNG37ZY2LWMWlfMSN5KUrF5zo+HqbwVW6ros4adMZCRTbwxF4Zs0B0r",
-	"7M9cDdBHm0Y03afW94Kf7jaI6Hz5TkIRhjbPNi/JqqEqeV9oOOOJGOvMiKNokMeMptqko0SYv9AQw/2R",
-	"wx766yY8kTwaYAj0695FW+6Q+iMZQ4kP0jPCkFuBruhWVNWSb74nd/GI8rRLpUv0m0f8p2dRDNv6Q04e",
-	"HOrEuR89OjmAUpG6nhfu6M1vBQTVF2PeV2qN++UmTKt4/qzsh91K49ywFZ7Xssd1pexKUI0FYBmSfxEw",
-	"8TEUU2ob7N/yWFrpfqPieb8GOiOe767d9nfWgiqc7DlLMtUj0BBTgjIgbmYAj1lOPlRZHcU5WM1FWs2O",
-	"ajgBcbq6iyRTVBzLWaiVEmEKzQ2ubl8qk/I4RuLlmIc3hnqsIU9cN0wHLrjN+N6P54HvrBhLq5rndfdX",
-	"SExQaXo9qjK9KrvAxtyMIcVYqAksdJI4pv+QJ4kUETZ920nElL/rDsmxCLF8hdrJ4si3LD5jUKU1k0YA",
-	"AGrffq090bci6rfZZcpVBBXg9uXdXql7c6jxrHnzrn3ziVT+9xoTtBROqNac7hIpzLEHbm/K08+RleWQ",
-	"IN6opndIRbRcZVB+h/RM1pPhJgUw/PcSUuxUe0s4OrDZgeLHHrzPtRrKUdvl8d8Ko+PM130onVJbwjUd",
-	"pnnJcH62ngatJFM5gw8ZHw/e8j7dwmboVtgMj+6Csg7CpdzYkji3AiKizQwKCp7AEsGJJ407wPwZB8cb",
-	"jwE9Dtl97BaeAXMR6d57Cbu4ZagT8aV1J4nmUVSS54JpsJnkdklyoa7V+kKLDduUxcYtXiaFzZAV8W4z",
-	"0nooFHL8rFJJMy7eDVt+ss1oxlw9h69ysCYQEHB1fHV6527hNbcpQIVS9yInF20CrDyAWOhXs8e7m+/x",
-	"2kjd59vjDzOQd5FhIK+csGdSpdoe46HY0nWAuJ79c8JnRwM4miG2XuvgH/sytR6El3cCtS05HtWYh4l0",
-	"nkea8FSM5o4xiCqxTjqdDvNjWahkCADXXwmkobDaGQu62uz1MhYeO1dMfJwmiGLEjKAHhzGXE3OlXA/Y",
-	"gBsRQE8ZkqiGOom+N2hiEd+Fh6afoX9RUYtpp+y5b2ffI8kCTwRNQj09dvfhVNkF1lkSotGyeUklDI4U",
-	"9GFarEaJsDc7CciCchyaOB/WsBqugbkr9jQsHDAVM6KnYglc5KQUlfCqrBi8YTOpTI9wP0CuYDrbe7Q3",
-	"XP79d2xvEAa2/9NcWVK5pz19Z1IpbFAtBojAa/tJIPgB/PJeLg4Ze2sXcBIcw9dpbg+kMPuxGKaosOGk",
-	"eLo5/ZU3bmHv1+hYh2+IDh5CgjzqUG0zuKBjgAATQjE/sMa6HBw2itcchUdCG70esik3aa4+Ckoz35sb",
-	"tjxUqMj1NFYGmw0MI24zhjXdVtSQzskJnlVigH1oPw+wWyHU6lYkUCBOBSss5EorGfIYvl7ZOk46t54N",
-	"a0OuK79CLdjggSe/ol/nfBJX0V9VesLOePjegTk/K4eJoFWDAzFXnWPq7Y8F51RO7LBOumdPzn48fXz2",
-	"BDxU/DD3T6GPFUrIg88chr6nuPJmuzz3vO+C0ovA4pY4xOg9eqz8GleK3qJ3pRg7YjLqseJr2E8ZsyPs",
-	"sfxFrrBcdAXNF3uVUvGIC1xhxyK2efuYJKB7guw+tOBw8W0xRlQQ8M8bFK5XcKshTd7YUUccodbmCJzq",
-	"MI9IKgJmQIAQ8WLGEyXVyDyDwC0abhiPM6K6A5UG6bBOHg79V41rTDYwOuHYgQ4ftZ60u91qMu9qX7Fo",
-	"2jQYAij53OLjVCbClB99Vnp00S2vGN5Te82YG/uYR8OT0Dm203g7t12J2dscayDnSOudnHVO7xYiF8s+",
-	"vr2qQIkGFrSYWn9YA1KRbwht1QQDOmBAWTkuTvCnEsP4XR5NLP7BDu9GzAuWoWM+d0Rsflwm1eHNn7G4",
-	"FbGp4U4rkJjT3WZj6Pq1i7fqqMnjExXL1P1Hq2il8mi+cDqVOpEXhhmJ1P/Jyr91n47SRI5G0Po/RMgr",
-	"7EYeyFGmMwMTymdcplKNPAC3/bBg2Hac7Bu0a6GoFT+PMtyF9Kv4K6OvYzGH3VodexrE+INUEG2Anyf2",
-	"WKcLrNPwvPTAIvNht1MAuDg563RckMO0ek/uigx72SCWYXthWuw0+jCKnvl7+FVdOOxxHc8ZzRy6p0UY",
-	"GWrkx/YTNLExbyatRW0NMfvbi+EQRwW5KifPO0z/k8L0n5w+3mgFTk+3WoKztWtwcvqkvApnpwur4I4U",
-	"EtNI+AJuU8RKb514xkl0EgaC4WUAH5rvsPaWG/Lu+hClIva8W18uAqdzIxjTABEERogPrNQ0wvlLzefK",
-	"V9e0dPm8JwLpga4CdiMwLZDciNrfCaMrSebl2BGBxro4kXPRUg31ZITXpBOSHASUJWoG8Hpd+xj4MlfK",
-	"5erA9aTdOuDhzSjRmYoCD0tCGpGNEj3Lu3shLc2jNjsvAIvRh3M2hnxD3x6l/R6DvV1OU8yQC+Li93es",
-	"2pb7P/au//uX88tf+m4oePthZlzj+GLu0LPgUb4RPmWa6BTb7CWY5IMsvoFuNyOEHcKby7oxQLNfn7Lt",
-	"UTJ/m6nKPLsdws5p9rXs8HslJE+2DIR9swO/2YHf7MBvduA3O/CrtwN3sPFWYTZ6C2AgrIFirQp74sax",
-	"ntmzm6fMJRwXQl/3kq98KRUWMCF7sBU6aIgvWCgw35He1ZjcPoMJ9rH/3T7srjaWdenCVIkAzmOF9CPa",
-	"IPXKhM+BJ8hlBlYE3i+wgGr7/v2SXDRSfGongDBoZyRMN8q+m9FsyJN7M+uDzS/G2bjeapH3AJLYY4h1",
-	"ropdiCIOBBFRuNq9OhSIL0uaABViwm9wT1ON4E7CU4KKqFjOROth7S59j2WjxOuBYK0porbyRBqt2DD3",
-	"tfJUWxndAzBMTdtqJoPPO9LDIzi6ZDpvT6IcvBULALiph2m2o91lefCb+y/ML3rGJtZddceaVWDwLtAX",
-	"Fcd5JJ4bbEgVpbWDcdyTD19Yt4EY2QnnhhmtFQN3d6aTG+trQ3lsqTz9GVbhuZJn8sMhaRRpLHJmiQCY",
-	"dUNaPNK4C+FBa8mPAcKuUfysZS/y8wjIc5hjAaLgZETp2TYisMmWPS45n3XpcGT5YIAv7pktKdBityzu",
-	"NZDhGzElNky4P0RAoCwoQ36TynTRz4VB3Ec7omAyojgavFRdLts1HcJF11V17MV0+oo74IRtDnMKa/0W",
-	"S2Ea7RcsOobTREcZVls4KNIPuSd8HbRASZd90CfvTrAc+PQfaM3Gee0pus3n3aJJXniGr+yJEglNAZuX",
-	"7iw7YQXP+rzbajS2C3OfS+j6+G5hSzVWM7P+8LSGLz7ZHaPzDZRFuWTmQNlo++wmjLvaIwkB5VOWan2D",
-	"/iAgfGEFi8li37hbnkJrX8Clgf1mnUXnjIVDHSqf0eoAjiqHl0/CkxtY2bTB06WAMV8Pi0jXfH6Vn7dz",
-	"5ymD7w27EfPA09DzNBzTJ0lO6vgxdY3roCMb7AJffWLkmvp627uWX50mnZoArU1t3Ur7TimLBfDuKbHh",
-	"ObgdVvevUt04lO6lYdkjg0kVxlkkjI/tFPz2FeOgq69XN5Y1eGpiZfL5phjgC3GoTTqc8Y3yRoAcG7wY",
-	"sw5a5ibzweQ7F7D7cO3aLNYdpCDkfy+Ft3UiR8vVqwFVLC8M4dNKIPTKgNtdOTQ9EGOIp39airOvCdDq",
-	"mXqpkwl+0wW/zVyFkBvBH1bGy2sCuTn9FShr/+tpsxDjINjrbQm/AfZX/m7jl/PF+amIQr0MoUpK+n5s",
-	"B3rG8Sf8YTUyK9qPezcjftW7uxyvt/eq2/B6Zk35T8XNWzMhd0Xt8HD393Z7ty4HgIJaCt9iDHEmIl9L",
-	"AIQeOaB0U8DA9OjBHB4iobMGac1KNs7n3d2bhGTdlG6hCY6pFXwDC/MXuvIBFqK2gtps9aqTtyqT3bUS",
-	"HnLrLBdbMf+ZbJbLR7UIKqSY/d7BaS+l3xo8U2mZN+LsYP/UWaJ43JiDPuZT6GWCMiS/E+tgyR/urrOa",
-	"ODPrj+FLvG7bN/DMtntvpXE2MFMNV1r75nKuQtwvZ0fdztHJk3fdk97pWe/RE1c8Yd/KHTB2fXksDLZs",
-	"rrvF45pb/I9QkTA35e/nfcZwNTbPtO62PH1oeivFHJsqPZ2hi9O6LqVnHj2fqu8WUKaJfkVhCy6fiKiZ",
-	"TSISkTNfGQ9uURjjA90hWGW0LtThrnpIh1CWjivL4NbXtFFjWg/bzZCNDo8zTAQgStWmjfoNu164FJs4",
-	"X7Roge+PcWURpik+XP+Mzep477uzyA/Xngj44xqfzDdH7dmavLss1tRXbtKSV1tziarzQ/7laxDSLwCZ",
-	"rtmd5zy7VZ2Era233s8i5TKu96DwqgC8mAKGwkIbLaJTLbbqYvZjjNVWuPQ5cjzENtE4bs7pop5GDxV3",
-	"Xyhxmx1otB9XbvJ1fEb0yC+V1uhLYilaq9EPxdazQSFHHDMMwhQ6MNxOkQkLYQGg7KDN3kOnt6PiIWIe",
-	"j6+EsOloMqa+3aIiowbaGplyGugPOESJ/x4oSMVDp0kUJA97tjkM0knjMEgbsr7V1sYmmaqpgyV4rkRn",
-	"ozHrW50k7AFj+l9CgezbTBUAfcoVOFvRKy2r2fWudAGlOjN7m1B1qFMLMeEufvKz4NGvIsX92VmBNVuF",
-	"h7eRyJWRqMr9CgQ4WTaCglaM6AD8ViR8JH4zrd6PZ7Q1W73TbtCa8I/207OTji/xN6tydp2nvUdPe49+",
-	"/MdCJ0QYhcVP3rqX/1WPwP5IhJ9qQJ+zYo1A/r5lpbOoBLiMpRpdShX6CNyaGPh0zA1lcwWfUFfCKq1D",
-	"usA+3WpIDOF38YdznLDuSafyxkVKeEL76QatYaL/R2AHzVSoSKoRIskBZyV1CVDAo3dy+vTHu7rA+/aF",
-	"9vUhDgoSocUFr2IChvoZjL+Yj1wNDJF1OhiKqUiMVlBwaMZ6BoCltIFMw+m2X/SshAS2I5L3Ydw42mzH",
-	"n/CH6jzbYYuwUUq2i8KA/xWOqwmZKLLkglYuC3Ij5p5MHZ4ZUFYEUyRt1sfsWx9soDJ02EwRBZXDGFNi",
-	"RnxYz5jdwUxMpqkEEGQsB7lS7/yD0D+xRlY6tk4IGEljHSOk7nQODxzAsZcSCFPEU9Fm76HRModQ/lsR",
-	"OxnuMtcZmGs/2Hfpi49TEaZ99jccGlxypQjybJKZFLGVlJ79QMkol+wF2Fo5ZEoPdDQHN2rITSqSHkIZ",
-	"nXVPAv/y1I1DU4IlngI4b2lsVT2h+CSfmj089vK+ZLgTkYzEEchZFUMhznVFZqU6h7ttXPcC4YsOwabz",
-	"7120UpeWXlzG/XPU7pw8RJL6rNEktW9msarhGSjEUE+tOpvwORsIzFlDvSD2MM73pDnbtyYeR0GKjcCX",
-	"SLFsnjiopMopnI2ZivRhylQBeCnJVEDg4mCMWA0OVYbWmpHgbEwJdFxORJu9xLcdiTRnMjMOiF3M2ZhH",
-	"FNF6tlg2h9BOAx7ePPMfIcafSMSVAsCDkWbiViRz7LoZQCcg9d8gTCZ1MLq0EpYN6omAAwPx7ugwAXQB",
-	"aFYT0xSPjVhaJ9qdaAQdUAHe8OxK5WGD7w0hJhBqmHTAoh9TRjqcWmdNllCTlvjIwxTAFbBjKwI6OJ3Y",
-	"E6zqWLKL/JwgLr8EvnWcGt9wnKn14YGNVcHvKtIHRQ1FXF+fmSkDBtwIMcVpdfif4IduUzlQ3TP/inid",
-	"SfqAw5kQLmAtrBSSs0K+DfxsdSl0VNcAAXQ6NUgAJ3e71z6U3wCb/WPyoE62WsgqjY7l7wbk3bVHByzl",
-	"N0LB7m8kV8VvclYQe1N4Wqz1DePUPVyADy21C++tkns8CcfyVhxIK0+Fwnittcc9yXjBg/ThCMNiMUzL",
-	"7oRBOBbAWMGWAypMcq0FVGENDW5F8rAFjhJ8xcZYSq73aD5tNY2DzWd8vgvw9QqRiORweBh5OC+j8yCh",
-	"iYFGNqWLzT3WHHqGB6WVHKlYH6/tV5ATy+EwX9t7pNqoSYY+6myR6mzPhByN0xxxhipJSzAuXw9ufhN8",
-	"WgSfQeftVnGwn62k19jxhdWEsk+7Zs0Fr/w+KKVRHSRBjDOxdUhrGyyI3hTrFQ/ZNKZnwmCQ8BkluPKW",
-	"qJFV2ghsr9rsgmfG2q3pzCq1CmamhW5kO/avRaEDkkCu0TOVythjkZlsIqItZWF1cqSHN21q5RdR/u29",
-	"v5aV+VUUj9qZTm7QFm54PXQcW7PvMHvxVbHQYyAIpq/EY5dTk5H55cwsq4q0SZf3nxvy52R+O4BrSAU8",
-	"7yj8nGSxgBdmOoEoTIniZfP4kFvPAzJ3r+XzWmTv8rRePuN9aD6vs6+Uz+tsC5vlpMJmeXxwrp/3iO45",
-	"EURQeY9xRXBWFBM8iaVI8oqunLVnJ41a6cL03KyCIq1UhgUOnBsxTUsAptKwk06H8djoHOUzL5FDCBV4",
-	"xLI+dE/+IvwQ7zd42DfHFouU5n9mCjCvMC2RTaxyexK0YqlEq/djERruHcQrkXySSODfn7998cub3y9f",
-	"/Hlxfnn5/s3bn+1sTLVUqHd8/rNzTL69HeWUGzNzHYQTETlidpmSRXgp0lSqkQkYEbK3lzUNGfrb7ZaX",
-	"ElIGps7MH9LfqavMTgKSg8LMNMI2zefesJ8lWo3wSXyvYsYVln42KLzjigKY4nV7xymj6I0yDrY1m2r3",
-	"i5871KgxD2+g0AHQSEUiNSSKBJxEqDhPjjrdd52CszfRCs4l0quupqqgaRe+YFX4P6BUpPX7u+eQ54+5",
-	"WhpmGU/Wyv9EpggHGccvBU8RnBMHPvS/f7i+s2OKRAwJqcQfOkQWmn8yTXLZTcVHO+ILPs+7RyjzA7E9",
-	"B48DoUVTCGteiITR/UpscWkiebztZiited3BMdYxAiIVwnRjbpCyCGms4B1inoqkqVp9gncULBWKo7ot",
-	"0X78JOPYCs7yvpDqVlfQsxfetEf9dbWnwkvreys9Y1Qw50uaIS+CYsq0arNzt2Y+oUR/NGOeAN4o01na",
-	"Y0MhTMD+ynTKTT6J0jgQbhBpLKu5Uo5/18Fm5BdIxWZjGY4pGyXiqM3eY92NKa4Eh3wWFUHASo2wlrRI",
-	"FxPVlxAsqYIdzWm/vcCSOrKDcnuBR7dchSI6ciblUZLblHYzmlRPjtKEK4NV9tTQE/GUHwmVyHAMqvLa",
-	"bWb7X2ovPcIKywSSF0IBU/GstdOWwKzVYRI53xTk16AgoQKpcE0pzd+ELnw+1toIR4/tetp5FB3hfliv",
-	"D4vDW7CTizpxak1xMdvIVPZ0ka9KAPlOcQHLPWFCOrJgh8ycGhEPq9AE4enfFM/BFc/SLraHW0E1dB+X",
-	"VMMwi+PfSJ886nTanU4LPQPapqBrXusZ/Bn/Ch+9wxk4xa/sNAkXJJF1ANBUEIdHI5rQKvLdg7nQOWr9",
-	"2VjH7iRFJ8OVGaYicSWu9qMMSu8QALhxJkbYx5i5BT6DhkwaO/go4aX9W95i7opvdv63Y+yzH2NQ0jDg",
-	"4Q3jpdfPC8YXzOs9jzb0Gla5u+/wiu0D1U0yX25U6TnRPrgLYdBUqI3CoC/wOezXFMMsIyKe8EFPE2ej",
-	"Vs+N5yiG65ZCmYVd9SJL9FQc/ySSGCJ0OwD60LTXyCAu20PkqSQ31dUKQim8TpghJu2BiLUaGZYWi3Vo",
-	"LpblmqYh70qgQvyFujqIMe8sx0UZbqBYe1lM/pBCKd7aUjQOWJX9IDcbzeJOhcmbbLYFVX/vFcd5zOd7",
-	"7C6BjkU5Eex/kIFo091TOg8yDGDXgG73waDtg53Yh74u36GSOP7VRZoLZ5Oxv/VL5ln/h0oY/N9hAEu7",
-	"dLEcysd5StPgX/9ZqRVkQ1Zof6DmQkNSCPPozCvs+ElFYm/x/z50jp5efzq7O8IfTu6+ay0DnjYAfzJ3",
-	"eQn70UckzME9kW9RINaOysxaRbuvREUEyKx54g5/XzQc7bbPIfWsG5MvSXEo8DGlQP8sPCYodVksP/Hu",
-	"s1q5CU/Fc55EhcbTgjW6zqD0JbsfEI7mecyNKWZRW0vkTtv0nuKlryszs1CcW+pFzad+eVGniZjIbOL1",
-	"89IiNzSqevg0avn81OITbINt/dg+61Rw0W1eZgxqoUZBg9IKmFWRRYL7WEQj0ZxjOuOGQfgG4tcgjoVA",
-	"v0yJyLFkudSb5DDmsp8KHx07Pr9q0hJMgA11IkJuUqtojWAJHAiYfoAqSIiGC4WDNCyWNwJZLqADAVSm",
-	"BLeep+hpgScGIfDE/k6okGM9s6597nJIE1wp7MXIxY7NhEqDUrR+ohM4jmJhoLvD90tAxGs5Xk/oJxVx",
-	"9pFIn6P3v58C9VUcjzH2MsiikXBoo1Q1V+P2usnO9fBJN2iN5chqo+5p+xFGem5EbL/T7VLoB0I9T/GX",
-	"0h59DNX8hdCQAtf3w6dWLIZpq/f0xx87K1UqVGmg7u+0O51T50nTxUer9W/+xUfFJoC5Cgtr2rr73OEH",
-	"V4azcMBVatn6qanidFh9An1GdYhKcGOVB3Jfo/FCKC5rkMehHCS0tzcU2AvYbDwvsiDJFEpQ9wjIoaIT",
-	"H6c6qVd1/dDckqVp93Pcx4ZhzhKrlXyIyJ4vVunzMA2cloEiNNet5lKOcDlITpv1hzrMTN8TwcD7Bgv3",
-	"vlJ2jwZ5uBMrG6DJ7+Wb579fYg/0S6neTA2Djg27ZDBkOK7Y5VSEckha6YdnwAYBPWILlnCV4sPZ+Sqt",
-	"4aB6qTcYE+GIlcakrKXzoRWa21bQAkkBnR1mUAuyvyUel06S1qerFk+vWr2ryhL7q1ZwheoJLllQUPBX",
-	"p46uoBUbVn4FYw/ERY/ty5VGwdMAnhK4uwUO0qmgogLCFkClGHhtGjgNGJCyDchiDG7EfM2Aqjt39awx",
-	"7EHMKUAvKko1RyCDWNQpnFirkYtCb2hk9YRJ5WRlwdtPYDAUipilYULxQSwAwZojZhY4CpDay1Sb9a0e",
-	"6Tu8qbzAFLUY9LD0meFzg9VSgzn+79UqGpDWfi1oHZOKqcdDxSorhJejpjr7pTbro4HTD1gfCllJczp/",
-	"nVAkCpmdYI27vuycuznz9tiOOUcfYnBiaG0PIMe1/7BD3f96t9Vx+d92RD5033wlAhBsf3L82mdPf0Tz",
-	"Djj+FOFAfbheZaBMwAp1r1pvttXZZUErU9I+vGirBX5IJy7zuPeQCtW9bixv6SNmsiQc8wROporhXHt8",
-	"8NaTzmN0/Lz97RxBHO9jN4UVySblk0mbC8ALt69rNBX6o81RYIGjgyoL9yOPImR7XTCp9vIJe0ZOsnhB",
-	"XZU3p7vCc3w2XRDgUtjInF2X0d+cwCzm6hLHfKj96oaLyPVZboFXSFuuq63QnnXbj6vS92Unh2bczv4T",
-	"TOnfrax1sH9552JM9Gd2ue3EXbrH/oavVyPo+PLBkuEHp1bzDHAUaMA9AHa63eBUPVDM6O/hNczEYKz1",
-	"zVEkYnkrErmCHPJnf4nnf4Tj7rTDrAdfTfj4Hu+ff/d+aR8VEyqC8vA1TFPusloOru72zF5bsmiVp25e",
-	"S6h1zuwwgK3zFoJGYEkBjaqSeX33fzA4P5hMe95Vav9Hf/U02DtvNwUNgpKnqZhMCajQrUer15qNb1YH",
-	"FNy1FFGgLYEFAEJZzQQThUqpc9Q9cZ+savJF9OZxtCYfJz6m5zjuQr8P7XXfe5Sm8Rq0IMrM0a4UUYF2",
-	"oEj+5pZxymXULHb6gvBtwIXpd3ijsWGoOTT29B8IZkC8qW6qCmKXRl3VsECKbq36O/40K7/6StTzhWna",
-	"v6KpKPPYTWGdYzMVIaVNwAXutjtXrbvWt22xuC0SSd7EKs4c8TEUyRQM7BtrqtuJMCLUCqBjzjo5gHp3",
-	"eZT54+6ua/bhjnvslXqZxbVY6fTO86bQzN39CvRVdr+BTWM3HUT2SBx32mHb41kubiaPa7nJLu2BPRbt",
-	"0rW8/Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKjkhC2ZMrGvKKHD19nWb8clPF8R0X1",
-	"TQutP5x3VArr1EHAokw0VSd5KVQEDo1XDovdsJts/1Lpi9u6btlX0w3Q7V/4i5tjcl1ffkWX/IQObLJa",
-	"lvzir+TGqQCCJlG92aiuq2J36DjCntTfVSpjd1fXG14Gdc8Lu+ZTTDB4ux+iRQT/fB20ssQ68uM0nZre",
-	"8TFNYDvUE7eA5tjMVQhNuaUKjuttBdutba1FGcfeRzMVyScgLJjwGwBiaYqtqtDqN+MqdfZmquPI+1Vm",
-	"11Ow8iT5DY8DdKWfxzqLXsBD7Av/1+Wb1wEzcqQEIHdeplxFPImYeyyEu5+xSIfGr097EvmzJclie+z0",
-	"sUm67yaROsvtCTqUiFE2cV00ZqxnypUzhKKO0GFhEZshd9gVLqN2jzQq7hsL+GsxW5yejSJw3cYLSb8i",
-	"TQYXwHOMCP+8yjqd0/D0hCVcRXrCBvNUwJYZcCMen8GfReuzKsAd1d97mY7x7etOeKcEc7ohnIydq2SD",
-	"++HV+GlRj7LBnNGkNmpZeJ/AzfEdqt1YYIx/AacPPt9bnw1rmzHOqsCPrKodaSWaofmeaKjdoNeukJio",
-	"GHbdfqaDdXGPwrwdvDr+m3n2+bTTOp10n5X6b5RYkvjPG6DIZ6mep8KO0kFUA/w2LjaYWgA4mlMJ56R1",
-	"imn1DP9kZVM4vG8WcmXtUUw5Ldtm2IvTrC5roilnWax3dhfutTHnm+r5clTPl9YxtHz8BgzwQJlMA0Cv",
-	"BxI03P3Nh1OWjZ79A6Fl/VYHrJlHJ78MYH2De6mmy2ZLaXyLc7iRvtkycopKnKj9txqUeSuIQnxph/yi",
-	"Z2zCFeJTYwzfilpjQUHE3C+eTMgBgVg/B5donbo6nQYluiYgE/IkmbN0piECg/33bDaWsWADnY7JCzPQ",
-	"GRIwo/GYT0QorNo3cFZTk7m+FQkFX2QCJFPA9FGBX5rm5zd5hV/ClrLjj/n0F50l0H219S6y70V+5Ldz",
-	"+lvcY8e4hxIz2nUBIZBVBSz313QvPoZ5FzABTELN9J7uxtb6LhWooQ53ftsnHCSW+y2n+DXkFDH9EWt9",
-	"IyIGODETDbizhLJ4/2y9aJUwK8cYVtx9TzqdVl/l8wddsu8RNtL2frrbPnnc/rFE/tZtd9pbdLG5AdUs",
-	"pGNp3F0nijBDQGog+Chky6z2zQkqpWGyGFr8TaS8dX23cAs7LxJo/D5c3wWfWgRLAr8Sf0h1DxYUbiqT",
-	"8hgrmomTzF5v8OkOtNaKJB5lx9gciANart/QE2RBQzS5HBilnR/ZDrdiqdDyQuhpLFzXCOYLsehDqluJ",
-	"po4p3Og3MRnYF1u+09/FHHGHgOebT4rfOr94xW7EvOprUBX33afX57+9uMOG6Zx1loChTcpVBPcu3JJA",
-	"jGtKY2+kQpI9R3NEMDJ2cYuTD4YtgiiXJ+y5Z02qeYJvnouluoHkKj1q+Sa+96KS+AqLjsVfGY+xwQen",
-	"fzAnuwATn8UXJwDjmjsWmE+waDaLb4AYxJFbBS4CJ1PgdSrc+yLm2LZo6h/y4qMIM+znBkPCIV/ndwFm",
-	"8epZi3jKqdh7whUfiQmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjH",
-	"pEKwIQV4s4Wb/ix4xGKiFq+/b8yTETbOK8bVHPgGJwI2Fy7rjMu0zOucP+MXHVe+tfeIHR+i9YxRcuzO",
-	"iWM3G64LF7FwicHXXqx08V0uEq2HFc95KUfgIZJWsMZySQWkiQyrxofNrKQ8fHNY2WuoE9spKiL7Zasp",
-	"WIQg8E6BZJFM675KIeeAwmj0a+HbWIZQ8fVLVNP2RefWISQEuWQxvVe4lz+Ia2ryi9olx+bMp4637q7v",
-	"/n8AAAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T0aWRrbSTzz4NyJ7Zz4bmLn2s6m7rF9LYiEJGQoQCHAkRXXvPdfoRv/KIEU",
+	"qZGT+HuyDzYeiQKBRqPRfz/9cZDJ1VoKJrQaXHwcLBnNWQn/fPqaLsx/c6aykq81l2JwMXi9ZOSGlYpL",
+	"MSRzWZJn87MfqM6WhIrc/PFcCoafjAbDQcl+rXjJ8sGFLis2HKhsyVbUDKu3aza4GChdcrEY3N4OB9/L",
+	"jOJbdl/685KVjOglI4JtiF5ysSBc9Rv/djhY05KumLbre1yVSpbpFU4F+6DxgSmRc3j1mi4YmbG5LNmQ",
+	"bLhewqeKrhiZ88KMaibEzRC/VqzcDoYDQVdmDhm+KZ7din74nomFXg4uzsfj8TBBjm9h0JeVeKWpZql5",
+	"SsUIF4SKrZ2jYkSZh2Em7MO6kDkbXMxpoVh6ZjjxN/Cjd7UJcs1WQKa/lWw+uBj8/+4FRrmHj6l7fnK3",
+	"fgG0LOk2mv8rVt7wjKXJzHMiS2LmYhZAicKHm+joZotPvWshaIqez3K2WkvNRLb9F9vuT+iKXDMg5FZW",
+	"JcmWkmcMOFwvuSKG0ZjSQ6Iqw+uKUFJSkcsV+emnZ09G5BUTmtAF5QJ5g+sh8If9HVlSRYQkimVS5ITN",
+	"5yzTcGQWTKvASVSoDSs9AfA4BgpEazgzi2g7ADFFHj4cDlZcuL8nh+nzAshCiyPp9McR5A4EmIPYSrOq",
+	"kYZEL6kmG2pWSfOh4d3pP6ew9s2SanbDSsJh7iUbkZ+5XspKE65hNbgQ8/2D86+HsNIHk3OyWTJhHuGG",
+	"GppkVVkC4cSWrGTJmhduxW5PGWvX2Ly7x6z18lQraZ+5uVkaduhKRJPeyoos6Q27JPfHD+JpKc2Lwk2s",
+	"bT7hDus+qVeaJi6T6T+nF0SKYovzAHIhhQQjW6aRdNJ8vuGKHTEpJqrV4OLN4J+Dd0mmFlf5L5XSKyZ0",
+	"erep//4LRXjup7CmehkmEJ7qy3Hias2TAte8/JptW9+KP+37xm+qfMEaljuD79peik/0fuljKeYFzxpe",
+	"m9lv217snjnm1YJlad3Jvtx+D693l27zNNxoR06kSa3K3NdfKGJ+biZCBaEFp8rcKFy3TwmUqJ4zKlnO",
+	"9XOpG1SQDL43Eou1bk0Ypu8MnjCaf8+0Zg1EyRnNSQEPtM0gD8P0ngFXWcnWVGQNpzAPD7ROIRqn7xy+",
+	"k0WefvlSFnnbW833vV/3TNxwTZtPBPfft706PHXMBGSz3otfHng1/L7ve7/nouGlBRetbzTf937dD2w1",
+	"a2LsFXzX9kp8ovdLXxqdMeMFb9ngsvZM2yTqTx41mTJvnkSJzA0aFNcKlGdrtKmt0mzVMq0yP2I6N1y1",
+	"UAW//UIRURnaN77cjnLAwOAro3ycTx589eDr+18++AqUbPwwqNhcaLZgpZtgVbCrlruKZgc3LIzQmzpV",
+	"E2GqA6/s/65XLCublBAF35ldoCsWbMrHL394//rFv54+b5gG/uyImbTY4Naa7qIY2EePff+PBW2g/rqg",
+	"reRX0QC9Xw6HrGHt8B0unQs0Oj05cplVq9hQ2JkTjtt3Oj+z2VLK6yes4DesbLqP7bdtNNnsDHTkRJ6K",
+	"fC15k23A7LcdJuIH6un04yueePmVJiupNFGSrKjYNnmECvh1/IaczWlVaGPyDwdzWa6oRhF0/3wwDCJr",
+	"Mh4flFXIOWp/cs9y0FaRA9SQKLamJdUsJ7MtyeRqRdUloUWBNh+dKWMHGwOaFsW0q2vOjp52yu16u1pd",
+	"G7DsZ/jTSeQbc666W9wxpvQ3MucMXvDEMr/5dyaFtv+k63XB0Ut77xeFIpx9oKt1AdLFCQhQ2DXNNEzf",
+	"kfHNx9i0MDr16iyfmZ3N8a/BcCBnvzDzs4s3YYhg166l0ouSqV+Lwe1wZzS1lOtoOPPnzniV0nLFynjA",
+	"1RbGencbU7nN4+npYqgWU2NLV0WNGo4YF8Qt5K2wpLh4Kwg5Ix95fkGycjUEW+iChNUNI4sNHjnLZ0Ni",
+	"13JB3rgR391GI5kVu6FgXfVRLH1qwziKmHEGB5znu05AuzwvJo0A/d+vXjw3jP5/r374fkioPcPnD78k",
+	"/+LfjMyj6p793ZkXr6uc4NgzpsBLOL13M/EEdy5hw21TwhXoUPjlvv8fWVmtpVDIxrFN3p2NZ1SxwcXk",
+	"/nCQyaIIHKZldv2+YDesMHyds4znLP9ma8iRU/K9vGEFhetxzpmxdga/VlRorreex+fF+/GXjzb3f/lt",
+	"Pp+U4/F4Mn4wtv9bGHZdM8HyKyOyzsfnX55NJmfn919Pxhfj8cV48t+wYAoTHjyWlbAiZ0kFKoqoiZp/",
+	"tL8Gn3zNNTDqq3/9dDaBT5UsbhKvn8Drx/h6BdJ1cj6MTru6OfBC++hzb9swoWW5PVNbkZmvec5QQND0",
+	"0uHdOSuYNlttpaZiTLSRyt7QF4MNLdlSVoqhfLihRWX29/z23XCgMLjiF29+p40wX5h9XVFR0cL8BkNe",
+	"g4vz4WDDhTA2T33cziLE82TiWMWeIsPeiXBcamj72D14Boatuz26sz5dGbaK/zU4Hz0cD4YDdJtmhiqV",
+	"yge3/gAMLkRVFF6Ki3ZOcHbtxWDGDxwGtFDc8J7xX1SaLhiRqK/pJS9x03Af85LOdbxhk+FgU3KtmfgG",
+	"tK0ah40fvh4/Chw2w9WVB+aFXFw787fdtz/sTBMDBJeUMQqcS31zJ4aoe6G6M0QGeoqVGCMubmjB83bp",
+	"l/PSy0xu7hWzHDPWuoSdn5zf4mftwhOfNn+XSl+1yAVgvLz4tX3Xrtk2knUFTYwZybkVU4oumLNPzFRc",
+	"YINGpjPepTBZmVeo78i1YaK1YqXhwzXdFpLm0fIHqwpd+NeVn9BtxN+RJLecX4GYhjv5pFLXi7685DdM",
+	"xCJTaVmyeSlBn9claIWTWAx215gC4zXwe+QAHRlK7LgrewgvpfhCsPy1RDLWbm8reODmxnWfj88fnE3G",
+	"Z5Pz1+PaNQOcbbgD6R+zOrD3fM6MKGSDi7PxaDwJLGtlpmNJdWB/rrmA58KARpNXiovFMzG4ePNuOIDI",
+	"0J4ItCwS+8AGZSa6XPrd1AMli8qO25Pl/E2O521yfxyz1a8Vz65nUl6rcA8/ejR69Mio8/gLLt5P6pxY",
+	"cmB8d22Px/G9bTQmw6JWl3n2/N9nsK/j8aR2C3Tn14j7mhg2PAIM63zb3Tk14rEmCdQiYJfAbROw/IDT",
+	"lkXejdNAgzK0F6AZDGoirJoVPBvtaLmtGum4ppGaCRF4BZdCIR8ZMRIpbKcXXQWjCrW2Bm1PS00LR60j",
+	"+AE2t4ERlrLIgQMib38PceVDqgoPO12vS3mDUfm6mnL/eDXlv0qaMfKdXK+NBB4OskKqnQ0d1wWgIUKl",
+	"DzxTMlp/ZHw2nuw+And8TZkcj8YNymRV0z8HXzY9OOeCFvy33enVKTQv6MJ5HEB/+aVarQ0zsA/mV38z",
+	"o5v7/G9fmgmRGSvkBtRJe0vYPC+je/39b1+ap/8xGhixA8ftoOZacOHsmX19unFl2ZKWi+A1Yx/WBRVW",
+	"vL+JBwibqzmET7ydadm8xNNh1vYwrHoyNAdUrlkJgypjoP8Nn/FLK7joJEkq0I6MngQa5cCcy/dhaKP4",
+	"sJLLPLCH+Ugqrp1S7rQh88uz2i93V+Nk+6utyKLpw6SdjQCCHyY5id79ccBEHnNJnUNXUuhlbYZK07KF",
+	"pTVfsf+Wwkzmp9ePQWujmj2mGP+xe7JmpRNTdXHDtC5ivQI/QC+b/WTnUkPR1YV3/JsedhZsTmY1yDZ3",
+	"Ek5mgTyX+geZ8zlneSrDM0rcMW+LsnSOfuOPpZwV6PtvkMprfOI/mg0f53+yBH6vNC3AyGGa8sJwpVyx",
+	"mcy3JFtSsWB5HEXwrj+yYlRslrxgI/LSqLvc5cZRkZOSrRkuv7SjoL9baQpa5gAcYjikuhe5Vq3b9hlq",
+	"dQcMIMNclRpcPJichzP12E7az2/gfaP3wF3HylKWwQ1XJ0NnXnM7keA12PkNE5psSikWI/JgPK4lCmZU",
+	"GLNrxiAT7ZI8GE+IkEByrghq/IQL88V9NNCKQm4YPPkgzrjCMBtkD78VEO7himgmqNDm2YdD8mBy3/zf",
+	"Q7JieinzIVH8N0hSWbGcU/Ctmicf4R6bw+qSgzEneS7LGc/NgcG8Lq49VygujAmp3wqXU3dJHpyf20tn",
+	"XcERAwoMyRSJPiWKbhXZ2BS7869DrjVXxBoK5otHREuMkziiqUvycDwmlEAwhMj5WyGrEj69T5Q0yzPz",
+	"xRw/Y4GtmciJFCSXzFq5mHcJfuHoAL5kutyeXc2T2Sw/c72E6Rimfji+PyTUPEiWcoOzw2RPRbQkutzi",
+	"CRi1O57xGMt5X0vwxTzWWL96fT6pKzjgSqyrtf6hB6B/l3yu4abKK7b34Hl4kP1aGSl9H+hUGOE2GYYA",
+	"OvxRCWGW4+V+dzXYebXARNyPpkT2beSBwKfhjZN4fnPKYX6DQW2uS7mBVywM4zQ4NUrDxcoujeaDiwdO",
+	"8cf4mCXWrTMzFTyxr5MPhoPNEgxpc3vbC+5BHzki50031tp8ae8rIzpzBbr5frZIDz7CXLZdA4yq68A8",
+	"D5xm8XVkvHkLkTtF8C/fxF++iSbfxLuYY7aPUdkzR1fkT+r8cL+ukM654GrZyIsT7x49uAMrc68YgQDq",
+	"gTlveVXUgi19hFapd+a9o0g7CqkqyxjLIwMeQrW1rbBEBnFRsBJVIuTtSvhpRwYSbNrwdzpx7nj1PVhh",
+	"6vVzFS33f8D5Mms79sR4Crrz0vkW2bkRGq6TOpXxKqnlrvW6RuxGYbj6vff0DFsjno0seyf3IbCsiu1K",
+	"Y2ePby0H00wfClKj/X3x8baJSR8vWXbN8lAm51IN7hCmNswAYWoMh8wLujgraLlgZ7qkQiGN1V0iJHMu",
+	"zI1Ni103I25X3c0YZH//mEjERw3Mh6vZMb6BA0+jwWRGjBYv0VqIxVtmOAKYo+ZHxXdCXFoNLsbeAQj/",
+	"9oF5829wj6DjxmqeY+exHg8HxjCDf6AWad1VzCic9gurE54/MN9U69y+xZBp3+m4d2LAcnJriW/HKEZd",
+	"Vt18XBB4HAyNGrwomUJFN1peNNPbHY2/723ZnvPhvd3WjujBZ83SrXIiTXzPVc8EmZxqilfusdx1x91M",
+	"/OA86Dod99cnd+xvcNjd32lrgyJkrrYlVT/EgZNQjWyvzB4MALubzOCCgmY5N6yAllKUJ9wjQSC9jbE3",
+	"HhPyDlFLNMR6zOJfViIw0VrKAoJZmOkJrmRZgsPYiJVC8xXmKNt/Wn96XYNyO3oe9mBNKwwlWanTxplH",
+	"+FsddRsOpHMZnszfupN1ffcrQ6KYoDkk/RgLED8afDWaTNIRjcNHPBiY1k5G19I+G9hDi28fYg5ySEk3",
+	"p6YmLdiHNS+Zqr/6Qe3VBwTKI/PMkirzmofz88wx8rrod30ItnnpfCIfw7rg4rh/C6FYjqt/lxJF5qnI",
+	"JwMyg60N/0uo1/EKyaBBZo2HAwV7WyPwx1qY5XY4wIhX/QszvXrejLNe4ITEvqKdsHFDIslOxmHkCgpi",
+	"NRXs7XxDMppv27xkezmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJgePN",
+	"xd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4Y4/KPay+MImMXk3HkiItVKTW4+Or2YNAflTMrNuXGj9EU",
+	"Y8d9vCKWckQxpgij2dK6v11xRSZXKyiHp5qs6DXk+2JcVZu/ngIIAOrbxdbx8xHk/yoi//n9LzvtwP37",
+	"vbbgwcE9OL//VX0XHtzf2YUNLY0+VwtUhxSNkIJ2bgvJFNnIqsjJjBGrchvChhM26nkge+S9x5dJk/u1",
+	"oEal9EPCvl1lNvPPUEbb4gIKn/niDEORM3tp75UuzLbN0CFzQm2RIZEluWZQJrI3AuoVqdqTkDz+xrzH",
+	"PgomeSgRsAS9HQ6uzNXz2N6Cu8pUwYUPBkFc2XK5LBmBYLk9CgDNUidHlhwS4mJcE5rbgIkt4by02Qq/",
+	"sVJibAigSDQjc1oUChAaaFGQSnCtkgSpJRZ0RHp5Gn7zylw/e4AvPhWgfZwf4CHztL1s4hKdLx8M9gtx",
+	"fKbAx/2V2Psk8Y1Z/eFNdymmOI5bgv21naPVcupkS7NHjLOww/E+DaSVOFIwICXHfFGqNSsNL/w/mv/y",
+	"fpAs7MkZpjW3jXuFE3QKcA9C7tALMn8dsexwwxBZsLNJEsdjQOzwftAQu0oE+5Nv7iwYIhVxdyCjQ8JJ",
+	"EuwGM31b5vbGjTmE3w3epXbwmm2TO1hQpb+VVUMJtfmWzG1eQEkzzUrlpEzTssxvflKOpjtjohxZcVFp",
+	"dsSyGmQpqJvyusM+pgZVmVwjN3QSRa/M4ykB5G2yDlIlxdhW+vsd8TOLeS42amIWqtE9pkeYV/O5cB6Y",
+	"+tlAL0tHqtgDliCLdyb4bZtJWTBzkdc9C+0veB6e3KUeTLQ2VnhretHrgrM8cjckhUJrvTJYyGwTnYBo",
+	"VTWjsiMBn4RIZ4KI3kjrOJpNePkWokOJ8cA8a1gi5qtQwLpzZlx6nWVrsX/Bb0LF/yXANhmFwuuQoCmQ",
+	"vNyiMzB19ZZN9fJg3JrfoZrDNRGM5aBvSMFezEGlPeiaHHqWBGGA+mhTsbqXyX7OKOgNmSLguG6v986Y",
+	"1BRA3aeavRDFNnVsdtg/Lov3sAm1MYK7POx8nUsDhyHRk8dGqWrF8p/QKgBHDEcYrx+j42Ndhvtbhloo",
+	"3o1GQU0poqt1wT682opMHa5iM3e+uUVFybPlygFIdvoNcJg3lA6spD7HdclWvFp1fhUkgtgEzQ4/uN2l",
+	"+3Dw4Wwhz8yHZ67wC/fhWbyI2+Bv7Ee+MriGelDB5wB2fY1P5en6g1pM7eS0cw4xs0E9yHWbOhVVzvWV",
+	"w5yqkwm1sD1lBZ1YATrNw9Bcs+A8GjhrXpYJZLWuZiW8ahjpF++alvBU6DKhIFMfbt6bAXWLbtULAnlu",
+	"h70sb5fh2sSY6B5q3PHBxeAXJcXoJd38YD0Zt86fmlgMXyc/XhtxKSv1nf1dXax9xz7QnGV8RYtLwlZr",
+	"vbVAlO6CYoaoSS05Sp1NvFaxX/ffNhmS8yG5T0ajEQS2ZaXJgq5VTY9uNmNVZV0zh3jGvBy2ym3x0HFB",
+	"GMRvT7wSoOIOzSzJG9nuFKpnYN/PQ/00833J1rJMrHxWymssK29WeyDutCXrgmasZfPf+N2PjB3DkY7I",
+	"dV52SbIbowCWjOaQRjuXlcjJZikL1pHPlsyVm8brajx4ltX7WkzIpGneSsl9Q/PvzMxuhwNYzT4FnkvM",
+	"St5Q5dKmhyQv5Xpt/gGBH8jFljcsT+nDOzPEtwSKD8PeWiKlmOMbltFKsZ73cXCtRMgsk/EONMv94YGT",
+	"b4dJzstDWjZ5lpocJX18K3tui1mVv+/hVB1iEDV92EtG0XeehICipQ6Ys1oWHpFpXTIA0AGl9YKMh+Th",
+	"eEi+emh4YTIekzUrM1spsn8YTuQT8C4uXF5YS90d0Gbp4wZe+e2KiPxmfPbo3cfJcPLw9u9v347cn+e3",
+	"//jPv6WIj0OdQHJbpkqhd+8J2OY1PWebnselmzu0RrGI5+pH7CD4USNH7qyyvtXNy/3RQRC3LnjFRfzp",
+	"5E9LgsQqi+uruBK1+776FMWYAfv8Pq2NtR3iAxheewe68YimLi1LhWfGHKjBaD20RHeoWvtqDyhheDDq",
+	"wg4rroiwl5254xXdoncGXTOZRDx8rjvccp7k7xq28kWlzYD7kkLiF/XN2mFSl/e4H/Cy36CO4kpyLwHZ",
+	"kti1X0D9k/U2pR1YGPTcD31tDX1G7R72UHK9HxZxodOPLQP46spuHiMXnNnzF6U3ZDCMs0bxXXa9YX59",
+	"mNDt420rr+2T2C+zw+L2wmM4bpi/55kUtz2WOcufYhLOnkvXbvThrWrSjQ6RDiYQ0L52tHqqWEOIVS/Z",
+	"FuMsdFEyo2JiYmScNvIxZR37/Or9YPCalQowTDH6ZHE+nYmKqICkrApG7DBJE9WWFiT9oA5NnqxAjbBQ",
+	"/Ggn2GyBC58kMNsSKRhRPGdDX5A428IvIH971C+Wlc2LpFIYsCK66pstIcnS4+pGby5Z9j49TpQpvgfX",
+	"qBWBvI3GkFmMfNY7fOUg0ZKdcmhRMVRrM+hyUmkn2euu7miN6ia9xlquesqQw/KLjqqfOyuveJ6UKco1",
+	"nek0iGsCE6DTel7j+5q7Q1lrFuGp6z344mNyDWM05cAptUPuztsQhYWjp6NEtDY/N7/3UTA8yIXoPNQ4",
+	"rN1McCR9QhPOwNn2R5AsHUk4276siq5ZFjlNiLJngvz0+vFeoDjFnjYl6xhLy7w6DODnPQzrbaMUxNge",
+	"e7Nq59ppFeKZ+1UH+rRI45NJWih/6jadU8qOxnhW/QwlD0tmDWOYets2ncBcDciJn4Ob0c32R8qTClF3",
+	"1lNNQMSvN9KhEANihHtqP79nh1qbVMz4O7khcq6ZwNRNTDNZkQ1Gn/3gHSbc6k0IwMaOdzYHTngQejvM",
+	"4wAoO02q0WUlb1ipq1J0HslIKpa/QjCDYwSedTW4+demsDt8G2FesnWRuidQk93f4Re2S9yQUNQXUVGN",
+	"tdAOy7eJjN27xMEs0e5NMWOUuNvtpgrbvqPPg60JCDIzxvyyfJakXe2S5kRLaMiAHaGW4HHsuHoXte96",
+	"eAs214enap4iWvpJdo0pWZ7uy4CB5HaMeF12zjF/WoYKe9/GlaBSNiT97vV1hN5cG6qIBWkd4nVJdQDn",
+	"zwqZXV+SYPdwDwqjWVEckcbmCxabm3bAnNy1jh3dkh4MB0LcP+vN9yXYV5SxOLopI3gpC4C2SMpVX1tt",
+	"I4h2fmHNrTvnlH4XGbf12B4cORUIj3/MleaZ+t0V1/5mzxOaDFaG0uheo0UqaGJQp9WlZbGVQVb77Xju",
+	"0bLoSKD6/VafxROWQcaSslA9myXPlhZ+CY4BmK1aAtOhkxIS0aViJQhSRXnXe2NNedmftqA+pZxeTNp6",
+	"tX7DIR+mLF4uMtbddWHNQX6MzW0tyUaOqYTGzItuU9nTR1K9mKgg5vfxJfOFgivS5Rf2DgFzhIXB2Xqm",
+	"HDqpsW/G7U51R/GBk+wPoWMYv9U1mreLsZi+d1Qbe2uHsQ+kvhFYcOx7aBJcV4sPcJfgwQORVB0baBK1",
+	"BtyxQRCl4ajrK+vX6W/Uksl/pwB1JkW/AHVwOe4HHUL30iWjhV5uscU17tMobVhnJdOvmNZYyLWX00BX",
+	"DJvF2EdQt6ElI9dsrYkCGK5+xpvq0M6JbKA7tG/OATqDhSbEiViFChNqQ6MQsqI5MzoY14oV83Z/hYrW",
+	"nQ7zJT3n+12sPVEM7ZGmI/K3j8+vfnh6a7G87Eztl4MEq3d1WdqVeqdlVO7dlQ0rlXb9++2OQCDtlleK",
+	"AS4gNIO1a+FiUcTdOfvxwYlyG+Lemn5D9zi75lq1HlHv9AyCpJ4PESh70OlpKXAaL5GTeJ+Ln8jO9zSZ",
+	"BUfmCHQ5y9GQXz58eP/LNtmwoh9q04waT7m137ZSY88YqYTlMwtfqJd4Ey5KilchVuPkofymyV4JN9eO",
+	"jVpwqnYUuoPHMCuoatC6sG8EPACJ94JEme/QCMwuzWepD32C+7tkSq6tYk657uyXIEaN1TdqSOplIal7",
+	"f8YburXXFeNi4WpWh2TGlMbsx34yalHRkgrNmsxZ6nvdGZOerEu5sm2wWxm0W6EY/iB5hVarFS23PYtK",
+	"8YND7nPbp8PxUiiYdC91LFMTt9HGDKMi8EC/FtEhy9OJTVl+LlIzteIAYpGO9NvSbIvu7mxb+I4rAv0L",
+	"k7yHLcHVnRPras7TnayBBeVC4SyVmRhkRNYqynHaQ7TAablIn8kminRypWj62ImzfZVabrraTE2Z7ieP",
+	"eTc50TqGtEKph0+r9yTwkCi48i65OlCa1eLo9gA5iaWYV2VU6cPnVOlv3bO3vtdA57pEnrEcmkSnqhyh",
+	"UUBjOljalf2T4FoRcAIAZ5pBiBRd09X7wQYAGJTVCxLFIk0JYQHSphP/ljTVLv6FhfrmrLRVjwDknS0b",
+	"8nc6FtU3gRBEzQNhPl0Y8DVn5RNuceOTTjPXGKGVSfAp83xB+1S9Av//iA3R9l/uM9EO0APfHh2XkH/m",
+	"T6Q/Le4AWOb1Uw6SNkjvpnvkqdJ8Zbd8RyHMraOoWyGMBwhJrN7jLu1fLl5EJxIUVENuf5soOZ1I2A0b",
+	"hR2xoBhIoCbCfhvJtF3VZJu4A7+tioKYr3xVMVfokJiXcpXO8F/yxbKBCtesaCCQ3KQjwRF8z+7cvsEs",
+	"DsDJjy7lYxyn5vV+fnYF3vsZzaGJrP+nYsp59HpkV1cu0bKVh+Mi492JVy2pl03pDHHL5dr/otztcWpj",
+	"H1tHwidCDmmHA/lUcB/XrAG25Jp5lxt5tZQb255CioyNDuGGHIAA+Qvj4/fD+MAdTp4QHPKZuOGapv3x",
+	"NMvYWh/rkO9/HtjKFvgefRbaPPNc3CSPADcUOAV+T2mrCFtzTyS2qdHyOhWE7XLSqrJoMShtTolcM1Ev",
+	"BK5Kflay0DyhA7IS7oddWEyoZoaMWMYtEmfcwIK+E2u6FmnHJFVkAd6HtH7bqoO0gCs902Rt7nhXumL2",
+	"G+5Se+2bK9abEwLjFBfoP9sekexhl3C3KFOZLoNsSO5xiRoUg0lrynOyZXpIoDuxWXlWVDnLL30ZkMTu",
+	"QJgJw/UyL+lGjHqmzPsfHiFAUvzoqx5tPlCk/nnXf6BunTHjuTTz4in8VsjUR9cw1jtl3wm2LQosd6sp",
+	"QmC2BAJNggFFkzCV++6UGU8XaLhuebsM+1/8hgmfW8UV4UpVLB/uwRy0VUE0sqXadeS7Ht34Ftsuh5Z5",
+	"ymGfMHLDjvkQXs/Sgrgf+MH9SZ2MUORlSRqCYv7Q+CMSXhfH7VvjYX6FJzsg2HD8c/Ds1juVp8vI9gt8",
+	"AMxcs6JQBAr4bWO9Fcu3DYGQqH5r/9vQwjywLfQyl5VOhmbczdpGpG8xsaXW/Xz/7pAkk2UJDREskon5",
+	"FeGCmF/1qRR77X7t3VW2wRwmxEoBQGPXQsZXTepw+xbsR1+gefFrmz2UtGD6vLC5jLDVGy3XtQCja9qO",
+	"8ZfkPkf93LttdacStwakM7NDsHU5z0GTWDBNsGVeU1FcUjZXRUO2CNQgyjlRW5E9lmLOFyMLXMZlgHab",
+	"lYxeqyH2T6SQibGi+lBqyEn9/F1SO4LgCPVozUm2Hobl9KARTdGGIFVSkQcEn/KFanK9Xy8c2M/NP9w7",
+	"7oz6s1OvRfO3UbBUXQlPiVl6IMEi0dQum/+rlNW6R51vn3qX/tK3t4C6g3xJBgUKqpnSoxbe/pNEvJI8",
+	"aNnM1eMkWKmt7HqHKU6gsuyy2Wemt5yUAp/b4rslMdVJE3Uka4Gaqx+8f9OiYsoVV/piEbkRVucx1sJo",
+	"sJeI5KA7dnKoeuHY7RDLTr+dLs21FXlpzK+aGeS7hSelnUvaPx1IVbKYfOfJ8y5JZI25z0aS/FxyzX7m",
+	"Qg0xbSH6W8mqzOy/NS0XTOO/N4wvltqYokDkH22nnyFZsXLBhoTesJKaf2CDObvfffLeGoptrmztvpwb",
+	"LQwZa7TDF0bZobOCjZ7bf7zZ4ZR3NfNVXfP1GTbPo8UZJJsYG8cwdzIVLkIk3vdMpDswX80AKgss+ZJZ",
+	"pLRaiLH5eQjljVL4mK7njh3Rx1bzBg1ZL1swvlwrECqk4Bmmw6+CbmmrQ9+opVy/G0WpsUuZvF93g8fm",
+	"5XYFyfOIR+yTwLtN7gDv9iS0f01FoePOAp75rONhT1I9x29uh42O3ReQi+gbaNpaH2cXWs+lTeHo87qo",
+	"42pSBWxHVEkmXUCJoK87skVJaOfLOVnSNRSdHHAL79v9R4VYDvkM4uPahB1pBOsXiiA5ScGUy8rPpMi/",
+	"UJeE+iNZMgSnwbx4+xPVc08aXANPPVhqghFG3Ux6ldZgd6VH3Ok2olEXT190Kv5lRr2t9cpNlj+g+EDT",
+	"FcprXd//sLTu2au2uWlLlah12Tv6Qb/T2Zb4wE9vU72lOkXJFZvJfEvUEqqHCymvCVjooyZMnHrf83gi",
+	"mWgB0umMuhN6Bd891a8XfE3EGXdCsInHcU6D5gTguzoGdrYk9hRYoOhg/gPr7YBuuBQxZ7k7iJpwKIYO",
+	"nyXUaPg9ilu2BElddxME8djuoY7o9m2BXQn74D/C6/Ga2NUwWwJevZTRo+7eU1hu0U3+eZhuYcIvawe6",
+	"z4bWNJRENNQIyZmU1yyHS6cmsrpcY3VRczdG8CMdoEYax6DJY31kPX8wXm2NntWP4YjHNXqpa7oRAgB9",
+	"ifjeQ6s8VPM/hFbbTdr+E1th2M94v/J1ir5CkYsdm+CSKMbI9N7NxHO9a/NhmGO6XwPYbrV3NcWGg6c3",
+	"SUa+Io8LWeXwrSKT0ZgwccMKuUY8Fbtx5vgZ1RQmzuDZ6X6rDSdSukPr2/R828bVlaJ4E223peu7RhVu",
+	"n3PB9q5dageSV4YDtWZZdBu6aUxG4+Sbm7HvzaW26lF27xYeK6Ls5u3bkdqKrOCCvX3boZA6mr1tzmCJ",
+	"MHTlO/b9uyQfNicS7LbI65xm8/QDzXRr68LgA8e8EZgfAtDhLb+m2TXy+JzB34iJbVSDqtAcu2m6dMvh",
+	"IKPYJ0Dan+uSQ3p1zpXzAWeljQd4DNBSVqCizHhRwBQKvuLY0wbFf4OEODL3fn/nbXFCQunXbG1OICXG",
+	"dGLpRK40BJPGpPEo174F/xmCeq/8aTm+qWW4K/aDvwtjtPgbgHCt0BN1Sab/C5PNpq4LUoTdcIDf3b1A",
+	"WxZ2tP81crcSvLGxCJEZvia2P4dKlmx/y0Xuavrq5IRmzg1Fiv7OsChAM0YqxaKkMcVgAism8p3i+rv0",
+	"7Ip6gO0ltGVUDMms0ntG2rVt432SGdg+tAehzPG5oSNimHpq879jRW5rlvaZGpwRqVYNsEaA6bfZ8BAz",
+	"51JcxI4asI3ROLFOxqIIDS7SiEretdktvt6GK+XcQ3tRAoCUOiKXMPhRu00uBDa6Pb9kRa9ExcZ0cqT/",
+	"FwrzygWIEVz9KI3c2zcP4mDuAvXOOpt7Yrv19fGG6DSg788ReEpmOCpwXHJ10J56fxCeLZ0fDvzaREtJ",
+	"5rQ8LE9RvYYIvT0hkeVeM9JrZYTI2TgfC89lN7z9XJ7AKo0O+WdhlH7HlZbltrkpVhPwTBp6+/CNOWwM",
+	"qSj0ws5YBhjecRtCK/K6tx30Jz2R89mrK3ZDPAegdyzsrM0bo3b+RurWMV9KRk83e981pymjH85oJYbE",
+	"nP/VWpsNcjCEKCNmpawWS2x6PZOV7olK/ktDiuyuPxrpg9INkAes22vH19UkHDET34ObBCkJdXfXgIcF",
+	"/3h3V/dq11QPXnMcglix3kSQUEH5syAvme1hsyOXWo7hKQRQfKA/DxEki7wRPOwTxI+WyUANCm1FlqBj",
+	"oy7ZwYraOx3LIm89HfW3WgCKC+xf7+QchFVAh5MblrtQ1YW9ehUqdk7dm5dyRSiZG4FjlD0uFpcOT8SO",
+	"a//aGRWsHXVBaP1ynlelXmLltX84hlAJmBn+Sg4VwDhmuo+j1EekjR7f6KDBOWp0D8B0aGpQoJMC/8Uc",
+	"FK1fMF1YCnYRexS58kJ1RrNromUIpUKAQYHTsQnZ9HfP4DRHLpG7uafcY2TU8w/geOxUCEd+A1d2nj5Y",
+	"2HPMDAlHbBNB0vaDRf5UWaOJTFGU7nswXEuMCvlmLaH9QBzWicM9wPyBvdpjPmZ3TnETyLRx++e8Abx7",
+	"vM49hrYXANrqgOlQ8bwkJSsYVSwf+mN54RhpaCvIFxwz7yF2e0lsqteFLwbjVtxTsQVBeUlowUoYCXJN",
+	"+coy6JoqZXsw6dgvAhhzGyq0kStkxsBQj4Wl9/HjXOGfONko9Ww4sK9Nys2/Cln/gELW01eNpvg+bO0J",
+	"jnvEJ5/FoX8WVdQ1xDgTLsAXe6iOtkSss+/vKoRQU+ghUUO+O9YWZoX00ABJt5mycFPQhxUe9uDrvHB9",
+	"5I34QjDfI9xoZrqVbpkEijnBFHbmmkvU91CphC9ZvsBuKr2gH3qiRUApRPfyz4p1fta3zDtKRM4LmgKb",
+	"tYh6GLFh5U6eUGdOtCcA8joSrLjfI7ah2tTD0Jz6qNgJNqJYda1y9ZvQp9C1L4RSSTV7bFNOWwW8e+7W",
+	"38BXB1omrCnPh+RGctsZeQELrNZHnEh8YzqB4zu5qb8R8Ku37rP0+1te1cUSsFsccrJ6dDG8uyruIai8",
+	"iu02J2rlGN2tkTyLC6x8Ygue10j0RgK9Lgviva/tSiSPUNK03F0uI6tL7ewv1Wo9hPKloRUcQ1IJVc3M",
+	"QzMj+qH5BVnRrVEkjTqatrJsdLZTE0d4uGUBcLLvWo2fLY05nXBuQAbThZGOG4HZSAK5hEsBqnPaHmYh",
+	"vt9Z+dnNCWgUp01p+dbSLazFAIo9FYRZxLKdgErB212gbVM1NPdJtr0w+YJETPQdQE0CQL5RcfDLwf1R",
+	"SW5aS8V38krjRhKnwvnritDnZjPcA+uzpvh+/kDgvzrntHL9KZRtUF4/J037VRM8hDVSzZ1jxKqE/1TC",
+	"ZcTOinRk8nsUfjvIcuiNRI8RGt6KyJIvuDAmsvmrZBnja03MoRsSeQO+RoYK6OQhWXFRaWTXHbGEJUg/",
+	"dG1f1acSdkU//HBUh7EwKTeIe3FqJ/zZT5RtaXZhTy4iWDNaFhy8suZkY+AGQmMIJGD7yHDt8X1ASXC9",
+	"kGMnRKXilCWa53DCdrOUUjlJhYXaCCZTkhG4uD4QHc/keos9q0NwfBc/d9lBeIYIflN6aJs3eSO+leWq",
+	"+zs6aVBm9ZEvVWTHIre15LUGNaupEsNWZCpNV+seeUo7RfFODQuqlV/Q0O1QoGMDh1/vCRocBPQ9SEMa",
+	"hF50dY/YvJS/sXRw8AfmjI2d/KVGl9Se/VSpMnlr/yJ5zyhDM3RfD6i0uyrPzh9lM+ysW8ovpt3HjOQ8",
+	"wU1o9+WzuAhxrscUTh/tOYQfpueSzIKYIkDbFPw+ZM7YkExR01FTH4ehRFWrSyIYh0gdN/K1Etr5bUDe",
+	"17oebEX2PsI7dVFsBW5M3yhBwU9Kni3R+TYc4GS8sqUaTqYuk83o7N34PdUOvW6v6fGKFwXHmjw1dKHM",
+	"DspD3fKW1axge3UOx3S8pJr+WxbViiVnu+ALOttqpsjfJ+P/94jAv//RcS5zyovGXqFSsSHJGc1JAUXs",
+	"qmtfyirLmFLzqmgbGJLWO8fXwPB+tRVZwqf00jars4wI1pP2vXGJLEnJ5pXq+K7dhg7hxbWVedoNa/00",
+	"d9irtnvJEwcGa3dQRlFPrDXqC7b9rwCI3abaOKy+HQvx7D/fjM8evfuPv799O8J//eM//3YI3DH6/Rt6",
+	"9tu7j/dv/3bwLg92kBsptfjnbHNVqx3qU3TUQKFn6D+26qfR8uwMLsmMFXJDfmOlJJpeA/TkPE2hj5Ph",
+	"5PzWk+njZHh+20CqbtXh99sQ4uMfnvcsaPKEdjZpS6mbIbfHU+5B6hY0T4gMyNIngwh2c9Ax3wY73Ldt",
+	"0ZHAwisunuEPJjsqgrEx+a8Vs187eIZE8YB9dwOh6533ehC71lqvJzn+gOZPMUpSp55PCUqGJTcRs4bS",
+	"eZSQiKXY73TCm05q+wmtR9b7nFJnc8T1kQ8fHBRDR2uRtdBzw2p+ZrOllNdPRQ5ldj2XdCQ/mw/qQqHn",
+	"ACv6wYmHiIlDg9YUJvQVYKiUCOkAbpEFFwjnS5ZaY2CpXrraU9Tb09KE7/y8ZrzsOMAkurOmGTwwdXoC",
+	"dGtZ04XLDbbZYUzk7VGcF96f0QTl1Eke4zCNBS/Wm9IdsaHFAt6kmi7NZKXJUm7IioqtS2SMe41XwuNj",
+	"NuiNb7zi2ASmbLfNFwRYpD8zo9Q2xjTZ9yuA7dSHJAsmjIXF8rTFGzFkytfeSFBBNb9hHXw/kH9vua2x",
+	"FayDUkrPsWQ0fyFqzTziRMWMpqpEnvCF0YfRHwlQ7Ub+XJKziS2o3toE03RfkW7N3lwZIdaGWppEy4nm",
+	"Hu9E87afwPXxwg/553d94FxfaaorlWpQDKUMbXFwcM8vqbf9jtA8feu9dOjbezc69VV82Qz3mkvBmkxX",
+	"6CSVuxpyJehaLaXuaBlDmV/3zKDHMmf5U/hNMkHIWLVcLF516IeeImeLp3u9pKrugbULxd7ejK4aqibo",
+	"wVwI4AOgoZbxDdZz8g3Jwjv3BIbEqS+oOdlN4f3eSCnLMyHpILDqPst5Og2jc7Ozm45XkkfROeLuVtts",
+	"GK5gH9Iypr3BYEJ3OHi7dS4D6owC3Vjg08CahQMwSN1bfcp9+uXb9ykOorqeX97a9bCOQOyVFr/SsMWt",
+	"XHSKi8xz5Gdxl/1It0d4sQLMxl3NyzBScnY+S2NXoUzBw33IikrxG9Y9wxJ88k2lH2UPAWI+/297VbYv",
+	"GF/pXjCEpUS/T1KhoCLZ5u+FUC2dL+eM6qo80HVyr260FY+iMWWqc1qKm1Tw/Fk0C5xRl36RhhxXZvG9",
+	"25VCEcJhQIOCiu/xSWCRnBUNxsSqhbg9ehkWVEA/w2T/yWZ6N3Rm7IQEdyB6YC2EELpGKuxtWtRcxy56",
+	"6PjSU7uJo7/3m7Hbz7z4FpkkYfs+vWHlFgtObHIfgGi4TFgK3oyzWrF0JGHn0bg9bus4qteQMKa0i9t4",
+	"MMx9e62DVryWsmiokHYN2TeyvGYlMU+OmtEQ036DG9uawVX+QJq1cv6TKKW5b7jJU3ZY27+mvf+xTFYr",
+	"NGA9eQShzvlH2KHxYwoSv0+SoO/1mDrkrHwWGCPBqTRbxp3zAZ4WiA/auJxjQHbTwKoODCnpFmpCG4IF",
+	"1GyVRUnzimJCyA2G82Ds95WApKQIg6kAhSuAMHmqJ7Gx+G+sqasypCbZgbuGSRthkkCsHMRJQnHYdhk2",
+	"0qxaI6Tj/qvBOjN08o4gzkp/vK3Vax465sB07o4MR+U1T6eFdLx0eZ5o1WyZpSWx2ZzUV3xVFfQodMU9",
+	"9SQOxjxo9V/fP99fq82faOASprCGkBG6kmJh9mZ1Se5bAB/YslHc2PX8QXS8J0lRbLWunVn3cX3DEEnK",
+	"mk29EmqTysJKUO7gHfU7tVZuVYekZqqlWJxik95+YMZuE/bFb0HF60ZNp8EjAm7eauXOM9AlKU26a0pO",
+	"MYKJxtOKtSevEvk6jKA3+U7gQL5GZklbpuZ1/RTNgz0HccjGeRzZxjnw9E6KlrHQwao6U1uRTYdkSvMb",
+	"KjKWn7n8lLOAfmq+NxbuWUitMh9hH4UzXVKhfFWEgodZzjNz/52par2WJTyuCnr26NHZo0fmjyVfU3qm",
+	"ZHZ+Bi4Cbl5uvtgsuWZnBZ2xYlpj2ruKMXuA3BW9ZiWsHS/fM+/JMH9E+gMyl57Xk0XrByKZtzR1P5te",
+	"kClYnaw061uXcs6Ugv2bElmSqblfy3XJFZuOCPyyPgU7gMhpmU/J3yPR+g/4/Yyf+U49tJiOyGsH2UBg",
+	"1QrBzS1G/yEy3r3zN5K6kZXzQxU7exk6LSlL7m8KQj3devbzqO35xHU3v0+RjAUAbao2tdbPpgZJj9BC",
+	"tqmH8JUAC8kUqSE7dTK2QcFuhk9268FsU9WhScjBeh6n2FnV/m7lPRbVMRH6+fYxefTg4VdkjU+QnGnK",
+	"i0SNSbp275Wms4Jdgqq2ZiU2vtxJZ3tDz34bnz16/+4/3r4dhT/+1hDEsgkkCUp7LEUqcosiI0kuk1sZ",
+	"wDtPAnvJhRGVTX01XM4FVRZdvE8bbmQMpvSzhDB5TlfYlNlI562szCtAqCxZsd7DMkw3uFQ+tNlSfra/",
+	"KMOHRg5azhi1QSGnGu0srHcCeJMLbDJiuOgOPco9MjIeFbsyzzbRPvmOcoG4LQfj23SLkheCkTmtCr0l",
+	"64LaVhpdmw0W1Uok7x3qUVJsXvckHf4vuGB3GqCxY+DPcS9WDCWmayBpSVfpbPzXIPVYuSX+oSFZU70M",
+	"fxNgU5qbb8y+MGrhSCzYeUPZpQVCT0mqLx+NJ+R/v3rx3A1BuLCxVrvNZCYbuu1iI94mGS7JpuSauXke",
+	"FuBt3Qh/LKWc9+5H8WLeHF6esQUVR6JcFOxYGJy85Kne8qEpmHWBCen7B0DwGxB5O/qK8oq1QnBAcphN",
+	"Y5ttCdeKFfMjKMF+rVI2pEt9QD9qyQg8B52Obwxzh5q8DmtZMtpcx8AUQ/AlKWqQX5pemz0WHd9hVKHm",
+	"ijf3reEZs/e0BOThSzJ2+pB2baDSIqOshDCU65zJAbz+shLpPI6eAeU00JXvb6pwUYah7eq4kuICEJ0d",
+	"AGBtD80X3pGv5IoR7P5k/7BMm4HeaFG8S0bzIVESduitiPCwFEU4Ja5HZAop5tM9omLBEU5x9FZEhUbw",
+	"g4HjQ9eGCsuM3C/Svlmcfx9NRs5fYXg95WNM+1Jq58DnlhzjCo1i/LZk0i3ZZ5CAWPHHZYiyry6sIkZ3",
+	"MiIwZyBKo/StNy7slfne2iEu5IfsopELFnrXcVR20MA8puvXXFaiV9llED37lmUSoRu7rwV4By/AlRHn",
+	"LUjWLUksIUf9sMTAR1tQvGtF0jzuQ+NbknMFp9ZlrNnOLD0Bvtv6c3fzx+/nstQ6Zu001d4pkYnSW/x5",
+	"cLvfgbudI7EHh/fKf9k9TJ9HFkzEYTVQB5Q7UYF1zmh+hnWFaGOXxsoWsAsWyjIUZtsSbLNjhWYlPCQF",
+	"O9vYih3XYzAlxf01eWivEqFif9N5rvd2plGxK5GzkmzoNoELYZ77ZtvWe9EfJlAx6ypWz/RRr3Aoj2Hf",
+	"pU5TJ02Ul4jXi2Z+aLKR8wVT0IzXkkUs3NU/BNcP4P5CoYFUzKuntg/AtZAbZXVTxxUbyrW9VDKKN7bm",
+	"Ghvbl0ylcR3Q8ZrMCH0eYOogLzTAc2Ko/9NnhB5zaztOiZe2l/qJW9V44l55SXq6+xbVJKuRNmvVZq8R",
+	"4acGBO06fHRJYO5gH4C3nGxYURAtNxQ/56qfkdBU7PwzwpntKaOXhLmrWvgHRu06QBdbRW6S9QpMaUVW",
+	"NGf+WoXFDT1hIcHZSI3Z1vwHoNjMdI39VBQ1OGwcrVZTL+pZcd3UCoTQ3t8bC70c7BwrHjqbUjQ/kAwf",
+	"1tl9TGUTi5qKGLsYxXsVAHDC8TCANNlA6xB8W7KtUWPe0K607iqmm9Uk29vkTkqSYUfXlSRwi7McHFU9",
+	"L8SCwW5krD/hEUsJqpcRFGK6zO/3yMBLzmyvV24f75Gr1d1vKWIEex9LIvd9GflxzXBTOmIYdPu4B/YU",
+	"E/mTpEsAQv9rKggTuXJWONfdU4XnXHC1PNIvtpfw39TK2GmE3VZraJlXycshbjn2hSLuyZZ+JXeA0TcK",
+	"gCN7x2Zyu7BGv1asQiDvKssYy9PHsrnrdv0w7ODx90ym0bJgZTp241rFwe1upetsa64yyAGFy907lHq2",
+	"iw32wInOkB+w+wk6gPFv/TOB7+LND6cv0D0mZmjm4kRM7VQF5t+beUIcDHdatMci6LCwPEGdx470/SzM",
+	"3PqcX2IApG+9fpOEvSI53Q6tnsEVcfmjoO9RYiTB6KD0SAxpA/KKnI/PH5xNxmfjycEhw6nfGVCTglFz",
+	"UDfy0loBrhWg60OwkzHYLDZCns/D8YGkqtQhadqglKpRqyntWtLWaiYdgS2OFWVHgn8f0VMwgQeA3cEw",
+	"FEK53umQdglQj2D7QP02WF/KGvd3ca7yruVwIJH+1YSmuGbicQyidQhiPDHVaA7ZPI1gvjt5xPxqq3kP",
+	"bugNVTYs0Vg0LDd4QR00Vg7wUi0nxEJe+Zia0hxMZrJgRlUZGopk4C4Xl4gn3ECovROFLZJbzauDHGm7",
+	"5+5N+1tZuoZ1rn8dznO3mSjN2WXcv4haFzpuzRfpNrN9wziAHJrqv3pHaMSa1eUZPPJCOxJ7B6jluB24",
+	"8ai8N0iSOjxmc4gGBeOJru0y/3yu6zI/BmKRfVhb30hSgLreO9hhzIfwtmRVATDBDXNd23bAkR7ugyOd",
+	"qn99U5zMTtk1Y8RTZRfASyLYxi5j6PxPPgbkgDxU00pWXNSgn/qtba8GClfQvJMBMeIYUYRCsjbSbfJV",
+	"eclvWKJgtIy+OVSd4h5NL+aXoyDCmtvJbS9tDPSarfVObvBk3AH5qNZqDvKvGsIj34D/Pwpf9m0xt0eo",
+	"RlCsl9inqi92lEUL26PAvrMs8cZ1QbdNbbF9EKubGtHe93Hu0t9O2mbwbq1H8eHmopCSKWCMdG5brXse",
+	"diAbdcatdmqd9ztsuBBxfW5KJ4bs429YAzoh6mQ7qcogmrW004T5wRc/c9H2rr2GFhFetA0yx8Rz21vr",
+	"xhca9wEV/RLrvfncmqJ5DdsPiWHZ4yxRuLmtsl1HKEs1SjYPqzTE2IqVdYxfyBpGqkAWJyZVu9h8Q8CW",
+	"fViXWE+RfgsWqexItwfj5GznTdmlxdb3H7Z3IrQEYiisDlJhXXJZ2iz6Bl32R/tIU8lLeuAD0HOqAyxP",
+	"zSVQUs0W25RHwH1HqHIXvjPdLz0kPiSAIIjd2YaL4IzYv1z6VfT5maWZ2SizGBTcYdV5hxqJYP327diP",
+	"WDB1SiEQzIXT8RAICluqXmJzXHZhpN5CMnWJfbXxg4LfmOcXFDMMj0SY6SG3OybN7OXDANRLh37QL21e",
+	"2BNfKbCzOZVeNsRCjvGShFzXho4eOk67xPl37iLWnljjDsLBUdxztyH6EVzxv2CW0Zauin7Nh0MPs0So",
+	"ol9EAS3uFD6Jvag3Jdc66aJozC70Pni74b6TrCVB3V71tPSzqe9tG6edxE7FoV5VqxX9XLqP70665ajt",
+	"+6JiyMXD7UePOJl/Qk4/Ca8md8Ki4/reuRvU1Wi+ApWM5RxDMXMubHAG+y8m6fBSFoW5OO5uyzxMag9x",
+	"inqo0J88+OrB1/e/fPBVe6X+3jVhx0qSpSrYVdbU/1c3ZslHkdSNLPOhj0kIqfk8zaH0dM76T9e/v69f",
+	"fs8TTjOdRq5be7ycjjqMsbvbknqdmwo6ypkP14xi4WSf5N3fzdismqrkZpXigilFzCNfKJB7oxNg652i",
+	"l304Hx062kvlutnbS/kQlMJJO8w3WK41bzVswtCd7AhD0Bmz3oft2NXxoYUfbGpB71OxW/NzPDFPoQ8E",
+	"yfV5qAI7nBRnVWOOqO2U55qs1ZtXFXStGuxsGNlDpxzlfzzKuVal74yUOvPzUkYZ11xfEArHHOLWU5c9",
+	"MU0rNuY6LqxH5Nhu9Nhg6EhH88tKPMYB9iJe38T1bXskOqYJ/olRgE+bpFW1dyZ1DA0R0520mBUVFU1r",
+	"letSLkqmEiBVLlu+a2Ohfc4bd4X1bRS6tQzud8k80aCs3dnOi7Pi+/b463ahuZus/W6xEAruXnCJSlFJ",
+	"WWwbxhnvtQym/cMbbbc/l22AxuHwNTrwO/fsxBm3JPTiA4SL3UzItkRjCN12TUv+ZOjh6eT70KaLZUvJ",
+	"MNJZxhn5kOWP5Z60MBPYdi7VTXlkH1ucdRdCJbOSXjOytA7ZDuO6fIo0iXwixIyRnBX8hpUYneB3y1l3",
+	"84YtAESAHgPaW3q/GCDquQbRWEN9m2N6vEhrhjE/Qtg592V+jD5qs8Zdjrk7X2HMcDzq3dUixcamSOzU",
+	"yQATNIiDkyiPn43WuK8u+szgqJg3yhFe01JzWm9sB1K4aNAfsZtW9AK7rQDnENo6WXMg+EfQdZIckWUl",
+	"S+zREfpQY02BYjpVlmcMSiwy3ywlOPh1BIcIvv+klmk5ts/U7mDIudZjsIb6VRom0m5MIY1PcBbsZn0W",
+	"xwHn+m+ziz1tnRv3m/0GaH3CXThMempBz7sr0x8TtthT1ptUzOZeQOyDflmJo3RPB9PcGmANkTOueebK",
+	"klw/AgekNxgOZlVxfVSjhqZ8mhjjDGCHJcnlEHMmQbK9d5vcAHzThhhilBBX35Yszj2slVvm8T6m31ca",
+	"gervRJLPavDtSLzGH20W7He0uzH3HCvPgARP+HyeEGj1GOIJIoMnBjcTUveDuD8wXmQ1dnMEOPGT9ALc",
+	"0IInkS0awy34i3qAzxMtLLdlI09yM7k1fRZXE0y2oTVFY3FhJlVbBhYkOdHc90NyigxgP/u+RbZS3oJ5",
+	"eCOuqwtJ6adK8xXKngT73D3of6oDezrHWK0X7u9Q8LikapnGJlSYaolbbaxawJPABEy7w5XQvLA77He3",
+	"h99uXbT77XbQV3mp9EUMCOM4C03NLdPgt4Um8nlJ5/rSp29cRMh6xuCFbLEAL40X5SUxF7x51PyXlFUt",
+	"r8Y5D6OLp1EfEGzzMlRpn6xc/DnbeCcJYoOsqKALhniBsy0xwgEbUCT9vqe+DU7iIG2BB1CarZMWplwz",
+	"EQrE8V8eNcRZ7e/6NLb6hI5aWEWyL1YfD26Dfufzk7xja11QAWdgJivtfS94ROC8xHBKCb2QrtZFn57X",
+	"4X55BT89oDYkapvwy9YI6ynczy1+ChBe3T0TfSt+Yho1w7fRa6aezufJehC6XhfbC4tGt6hKmygIEhq+",
+	"c9nyXsjlkC4IagK4EC9IBHgH3kQq2GboS0z8D9H3DTYIo4BEAUF963tUCNtow8lSDNNzsseyjt+3oNzl",
+	"R+fy0sjXi5DO70QuTHwnx7dwirxNmYetS+4MnKU++/EtzhwStGkpXJvyvtv6M/72IGg/KK87MYyg3UZX",
+	"S8wNu+quE+Mh/NEp5hFUi1qsw5IsLgV3MiCiSe1Os+qh1R7aoiQJSidw3Gd8UclKHcDoyZwmAhoAXUG3",
+	"GcVuWIkV/B3uGmohoa4glo3ivkuAprkYNK50tTAD5kSZg+BKFGZbyCDpOEXcykO08FrZ8aGhzipItS6g",
+	"NYPqgLEabw0V2FLAalnwcS88pQPATXAhu+AQUL0StnixK2CTQ3s7xHgr5uQfvGchiZAbh6186piUrSCR",
+	"nSNTXHhDumUVuQRdeU2VIiu6XhvxLEsCPwWYgSGRGOLb0K3hJ1n2iAlFiBht8KNVKcygNlCWyTVnUB7h",
+	"seoc0wTQyq7hufai7YZzirSOStTRGdf9nY3t5n4uuXZ76y3mBdOXeOVxRQBJuzOvHkR9OiJCiD4wdVyI",
+	"zV8FVmCF4YKEqZEoBOQiPJAgXIbRRVCPytW3NvB7Da7Rxuv2JPyBW+l07qB0054/uUvIquy/dx3MdQPy",
+	"wm7CTmMtSx3q0zHRDg8FPrHM4dmlJ0zdEUCyHbHTnCq4ZxsitKyroNkpnsHBD22tn3Q/WMb2fvXGAnA9",
+	"6ze8KIwYb4SgmAeVr7863o5GnLhpnmlVwwov62j/cUBGbtTB/AU3FNfmFvKGNPeYpZoVxZ8DYs8GxuP+",
+	"7RZvzyw07MMBjnFGTIJl8poFDXqKkeerNcRYjIB+H0vsmlgPxzBcC0Lq92bWdFakHTVRg4uTnNS9yto8",
+	"3au8rflDLRpWQx+mgD5MM81vIApFK4Xw5/UgnvmkzJb8pinjIbygUj1wDPd0n4760hNG8+8xDahzu6aW",
+	"rPy2dMOyauprUAXwY493DMij7IPuHi04dZ+CPlHR3u4geH4PGqIBkSqUGh2OhAYTfldn2t3uXRdKzOVa",
+	"p1F5QUdHRxMErkMCDhGM5anOUku553A+iIPkgSE+JjMQOikOtu21Y8Chl/5DO6e0277pgIUN+ZgEYXRp",
+	"RTtoSYBaSsAdptByhF4RtoGcr9zdH7Fjpa3lCKclGOJ471Ikc+z8kpuNXWNZ/oNv2lrfwdDMtaFfL820",
+	"tdL3Y4hRr9Nk3w/l3g5O61F7wO536Jgq9DJ9q7h5Ht4SHKTWONRSKB6mti63ii5Nhuv7dbJGrKl2uPUe",
+	"qZYPkjxUzaK9PUmTXFmt00a1vSiws46cz/vBw0WSZbfHBwo2aH+7KBnLL7GAjdso6FKi94A1Nawv5ap7",
+	"xLag2XVSxML6rMQH1IS5LDNone/99BDeySXDyCctCrm59BBLH3QICDntvGRzo43U0enqcUjsAt+Qzuiv",
+	"zyNVV39/udc0WC8Jbv8e6WS71Ce5nZVcHuyC+SM+FZ2OLt13a6C9d2fqfizSeIx1ryPsrgbf2Bhm0UnS",
+	"uNXXjreZQMlr8j6+tsxXPwnNi64LTc/az9YdWPfWIBr81ofTdEg2BbylE/RDviqKuKOSWlqHfHDvFWyu",
+	"wdfJBKpGJ+pL3LlY+5i+6OZssoSmPhVyM91FXPUNsADh3UifM7sp745uuB5v2I+hOeyOWtnWRL3fOZtX",
+	"RfGDu/h3IWwQiBSuPmubYN+6DdGsXCnErTEfQQvkqDlKs56S1INq2VNhVPSzdIYc6aDdPJeblla39Wlk",
+	"csUgI9XMB3z2tSntc6351esk97x24Z/E0tr5BDazpk35dcRvjPexUZ0y3LUPzbfHXAVV+tVWZEemGqTC",
+	"mHhkLmrduEChEJJkco3BK66I3LCcCJuy606X2oqM1dsV1XDBfMWKb2KErzt8CP1K/cybadZELWsDpopr",
+	"n2lFzGiuzYlFgsX1J7p8+QwEKrZkJRsalxZ0cRBglUZuou7WwQt4vsks//QFYGb8qwX7QaU9r4Vt6Epk",
+	"kRtzEsOqK+xD1PEV66UFOqwP72r6bMqmoT8SD5ojwsIwumQBmhF52ByHS2LjLa5TAxXboEo7D2yiIZN9",
+	"I7BeyejKJt/U7/FdFIeW6NdsS8AxkurjG+AUu8SE8RR1e9gdya7Os1CQ18lpDAf/iOBcX5HxrhHVuIdr",
+	"OkgCx2fhCMadX+AYxdyOZzo1h9dMUHGaeq2creQ+9/xAc+gCNDUUM9cGydnNNG3i7WWvaib6FbKUbNEU",
+	"dVFFtUiC6C1lqRFxCcQndiNnatSpV4d3SKtKGVZocDsbmv13sgD42dXzK8zKI9/wwpxOghqewsQxZyK5",
+	"bsFmngJaRxmTlevRp6wIMSSL3aELmznlVmM3vZ4d1VbqgezWDcZ5H5E47avvhWFY34q+8Id76/lJ5DJh",
+	"u67XBW9yZbp08H0HK2Nrldbs8DaYjMedNVUzsX+xdbK479p83oaHXe7mHDks4iNyJgKOvUVcbBoH8SJP",
+	"RgAPQJnMlS0ayrZr+UJQH19IeQ0e5lGHPoB236M3xGIZ6O4z+sKK3da/a2Cwf9n92nEppXFRQ3PKCCO8",
+	"pSvlSeApOzqq9mArHbZuU6zdrP5IQNwmNBqHm2VLAhFWj+S8G2hsXm5fujBbG7Y2oNMa1klfdOmSkGCq",
+	"Gpv80rkVfXa5P5crecNygjlUuyIsgb7VVBeZmbuEC6uSAlXKSoBaKdfohu2AANMXz7YBQwvxfOPjB9Ob",
+	"I0porU/kwV2qevrH9vnOBcZ3c5a2bXEabMH9oWvSJ20AVGQi707Oen5ct/Cyr6Pt1mC21Ee6Gm0+EQ6B",
+	"69rJVovKSh3xujhOn9At7lBCtvcLVz0TNxIqFhs8OswF7k+y5TDcoSn9AA/dQkNloW399Kk3djekxnwP",
+	"Z3zl0VsDs2/cnL6xhDJqONl62bvn6hpJw6blVNPHBVWqBfqw63E6JTBhY1injvYXph8m22VrUCNr3JtU",
+	"isVdmL23ZFqXbMWrVWOBfy+xdVq8yK6GesOOhRyoA8IvEKFT/AiGbdxQX23XKm2kYPsZMT7w4w+gl4Vx",
+	"BkxQbeFmfNd0k/4IjQPufl+2nNp+orUlve1TSt078mVK0fe6YVSvu6gjUvTnY3cdHOZnX2cZyaSel8jt",
+	"cPDv4K6oc8hCdmwd3ITZ4htqLWT6zZI77+Jp0DMjD8L9pLW1dmdh1012zQiFwBfkOnr0byn08m7Nd35m",
+	"s6WU11das1XKkOwDzsw+ZKxMeQ8AzZctOJR7uslTgCb9QpGZPFS4vuJFwRXLpOh89bYBj6+xrLq96UyI",
+	"JblnQjJbultMgCKHRNZ4zn648PJArpZteYKBjBRAPG6YSq+QiRzahu2Iks3yOilK3OONdxy7sahD+/sK",
+	"X0EbkVDLapN4v1AXZIMLOeNpBB34dR8/8p4XeLPM015g9kFbrj4OuSgwyV4XLkQtoEoTuw0EC5fbuVgx",
+	"rYtPieG5wzQhP7YhLGpdCrgQOI2IK3Fhkyo2gNseXxeJQ+C+OiRtwXXs+XKH5xyH2cECX0RIo47hd7c2",
+	"JmzinHU4Xc/Et2YtPc+YEVvNGXIuR6PxrP11NP86mp/+aJa8R5f0HV0gZTX8qY+6PZNu2R1O/gmqD3dv",
+	"6s+iAjHJjvuAP3ByLsiC3zBBqvVlAMtb0S322OMaRN1+G6wQ+vbZGAHgIxUFtXN6GsvHu0ad7U8aenr4",
+	"iV0lobaYIEquGKZTwElcANZRKavFspbw0bG1N+ZXvHIu8f1ehhf70msjy+udGuUjQdqbbpjmqqYiR1xN",
+	"n1FanzF8DDnZ7lax3dP4QrA85Jph+YNLUHF9SYZES3nEunYroO4qkh2/eZFshk0FGs3HxnYBeaWGhJJ/",
+	"Epu4xwTm5lCXlArGDlFyRJ5LwS7gi5lN4Zubg2uOzBTSA7jeTuF2npaVGDlckGm/xPqqLA7ZwncJ9Zvh",
+	"HWESBVA7jLLD6fVzttPr2p/P9syAnb06ndj20uZQGRgM3mFqf2j2QnMCiq2IfNfQBr/u2O351gMtLS1v",
+	"1uNyx6RTJA/s3jnNuaIzuLZmW/LKphUNiWJQkGyxJZroM/Q/73JF/cz18oSQ1n9dVv8zL6uG6sV/s5LP",
+	"OcS7cZpQhKNG5BVUL9qpZWx0dB3tXzfgn/MGbK0YtZv2kimbCtDDNa3Sp9kam7itB7i8MboFQ7dNWGp6",
+	"RC98ecPKgq6/k1Wpapk15w+Gic7MyzhRu36WF9Jwr4CjxMXC5orYbolffh31ThwnWaNpYQq2InEFlP7z",
+	"/uA+OwUE7qUoLqqS6+0rc4hdRiG33b130lcFufrxGblm2yGZquK94cH3eNTuf0myJS1pplkJWw4yAUxT",
+	"RktwIthXL7VeY7hJNUNh5lQtZ5KW+ReK2AdHBJJ2SkzQUi5XxxaiyJIb+QCQZfQa04m4GS2T8pr7avuL",
+	"gUsMfu/eH44+rvr2FhC45ons4qfGto0q5nU8UygCx4zGXDKFoO8gfOhKjUguM3WPrvlolRP2YV1QLlAS",
+	"Z1KYc8IlNMs2FjFdsEvzT8gVvngr3ooz8s9/XlXmstE8A67/5z8vyPQKWpTy3+CTC/INUJq4jRmNRlO8",
+	"h2i0bzZVL0FggqTyhH0rSEzbEXlKsyXxQWVIDsYlrFm54jgG10B/Rf4+/XAWPp/+4xIp4LjNkEHRrSKb",
+	"Jc+WpJQF9gyCl2bSXAzWHTDC5T/L1T//iZ9Rsi7ZnH/ATbCj4HZsMWX571N1k72fDuEGwP+y7P30HyNy",
+	"5UOXsozxDjIqyAxb4QLAH9fKTIXn5jn8G/OmcTbGYDDzMWsl04KvuJ6Sv0+IlsTorIQVipHzh//AaygD",
+	"F8oUnabofSPTj8YCGJLgYhkS62G5ndq3AKy0eY1h6ynke+Lu37Meqv/4RUkxvSDTTOZsisUdRtuEFy2p",
+	"stw0JFNEVJ/aTQMcUJB7W0ROti98LIWrzDIMhpXSMIy9Suzsleer6dPXdDG9xFw6ACN1DDB9Nj/7wRgv",
+	"U/L3B+dfu6qzIXkwOffIOxyoLKQm+N5QK/SPEYxgLns3zAL6o98fP7CzfQmNSLlYmLmGZAebzwf3YKTD",
+	"wlaZGT/L2WottVnk2b/YdnoZpMg129q3BNxD3C5oqCTgTDAA8YTjff6ALM1F4rlixQ1bXJDpS6rZ98gW",
+	"wAL+77MfZcGz7dTwba209JLM2FaKHACJoFTvwfkjpPP0JdPl9uxqrlmJvIHp00OypiXFVAl4jW0577Og",
+	"DWELrjTLiWve5PM8ufCydESehZ0VbGNWqsAlR9drRsshoYWScB4EMaaOI/UF4QshHUbsVlYOlPBayM3o",
+	"rYDavYwJrFHiuZFfc85Kc5esabZkZ+ejcZDN0WfmgnC9rAf/YmwdbYlLTMVmYlwgvJNNFIH2VzOplyTn",
+	"pe0mhAfPHHHoeOnqGDC9eOBsukhhuhhMRmOchVwzQdd8cDG4P5rAZNfUAmjcM2L2N8gcQH3b8+CzfHAx",
+	"wG/NRazWUii8Ws/HY1vDpO1drtkHfQ/uAzC0P1gAt4G8drcoTXnI97DEn2mLtFvHRUjp635GDhC8pggM",
+	"Lt68i6n/RDoxX8qMKQU41f8JkLYLZbSLH5imGL2+B9CdzSSxX0PvKOrSHd98HADqAaSY2JY7uqz2spyf",
+	"B9GVLVl2jecWWD7gJ6zA5PO3/68VK7eBwW5YOZNQyNRM2He/545lVMCGPRzf7/iSN2fvABV+RhWzoai3",
+	"wndjOGYCQmokpXllfCkDlX2469Rs9Zh6bcELogauupkYzensmmFCdMNpU/oKNDi1z1+p2YZH7oFgBrSp",
+	"Aw+6aMlhHokv61+sye430bkW39TcOoPz8fmXZ5PJ2fn91+NHF+PxxXj83zWL7mJQqfL9+MtHm/u//Daf",
+	"T8rxeDwZPxjb/y1qmNAXoioK9IQMrtm2/WcFVfpbWRnBfP7h//5mP/lJ7c9sMg4zcwnSbF3I7QqDcCW7",
+	"kdf4M5wAanN77d7eRdJ2Ygjqg1rWbIvjWGak25i127wQyAXg0k3w/BVoRETOzWWPtwXU4Ja5RzbmJVnR",
+	"a2PSEWOLmOegMlex4sZ6eRKwT0efD38irI6uhsQSEe9hLrKiwpZ77my4Jw0VYzUbt1qNAGUBumWlmr5M",
+	"r9l26hZu9RuOIt4oQLZ8hzzDvIO6cwhu0mu21jFgcv0kIr/iLvQ+ipFyBsbYOzRkmdLf2PSI7ocsxZ5N",
+	"3NiZu56zzVVkKAYr21xZt3tyYdJvyn8ScQBwrgNnSL6txuP72f0xKanI5Soy9IEbvrQKN9wW5pzA8+yg",
+	"VMEJnU6GdN3Bx5bG0S7uOyCuGaQQLhnNbU2GMXSahraP3YNnboeD72XmfVNtz/vn7CzuJD5+sAaOFQ49",
+	"xAXLOfqC4pv23kd0iNyiAAGU3qSvBmSGIhtZ6qXvSeG9MxbDCo4wkQLEitJGybACyFzcQ7KiJRQ+Kif7",
+	"9uUKfnGsXJmDEZm6uh+0LstP5+4b9BKGussWDdO6z4Lpo8liDOxG0ow/S+n15xQ7n07emBHvIxu3s+Vz",
+	"qX+QubHA8xOw8wvBglsxxhQKSsQxKks//hWOrO+c+Kpyrs90STFo12wrmOdew2Of3FwYNjcPpmTFVjOj",
+	"epaOB1KGKwKdv4E643c1I+9Aeer+u6+EbUVKVJUtjcSduv5RADXI8il4if2n04ZA3MGpcinuONe4yTLV",
+	"iOaYaV+N3PJ6VUGEo/f724bkImP1AbvFtfbCCB+yolL8hh1YAxQWH/HC01mnNHOAQpYXYiBsTDAEkXxQ",
+	"kiOc7wB5PXL45ZR8L28YVKncQqFDo7GZM23PtO9lYIPSLtmi1rfAfWczMm59Hfzg0fzrL/Px15Ovv36Q",
+	"fZV/+fARPZ8zSsfZw4c0H08e0vuz+YP5ZHY+G8++Pj/P8snD/Mts8nA2no/HdPy12bT14GIweXQ+Go/O",
+	"RxMspLvhslLf4SsG3mqxmsuv7eRR7NfBxeTcSFdbKzZQN1nbb05rMRtZeNhgZkKX/E4eRn93QFb7msl1",
+	"4SzKrSI5z4dEsI3RFF1zRn99mCkm7g4Q9/by2L8BLm5YyedY7ZI0hZ9LzcjUXKdTkhtDlxWKgV2LPuOt",
+	"rCK/cUE1QAZS7fVcGwvm2uJjGQ1BY/ixfufgTGq3zt0O6ayU10wEZcXuDvLR0jZUOB3LWxYF8A1ZMG/v",
+	"9uCwl2wtyySPecRC63KUlTiJxv3Y2aTGZuXCVYohDCTwCSnk4jg2m1X5gul2h+Q39pnTCeSVrMwvBg/H",
+	"49F4XMv9CJJzPHk9jiQniOhZlbfLICuSQ4zbZbF5+VIyii2hHo7rzrvObID0aJQ0kNIDFIPmp9g98kTC",
+	"hloUTAvsmklIMyMrWRMzFhQrwQEcsRsO+dZ8mQyZ4lJGlmpTaC+izDsfjofkq4cgXybjMVmzMjM/kHPC",
+	"9RADHOhqs/WY5GcIAsJmTNFpB5daAJamJXsr8BY0L4hGxSBcykGHe/GHOuj2uXmfCXvy1nM4oad3zP0p",
+	"D14/0jSZnpZPPzNv1yumoa+zZeLDB1hFQMR1j5eVOfc+4j92HF71s4OfH3t2ejmh0P+O5fWncD6tJOTO",
+	"3I1kzR4oT5O7XXV/HbQ2N88JXDY99n//zuvpnHH0eAdZE1jHUGcc7AN3kvPU5RJasXLBzmAu/9HGfF8j",
+	"8/XceKzV6HT9/HUq6qeCUIX5YETIzR95RBCT8VRXi0PpPVOaaq40z2KDIZk17duuASweJmpB6tOaikty",
+	"f0xyugUYdyE3mEcX9QFXFGqzyZbR0qm3+7bogmnXSupVmFff0/cteKls76zBX84zZ5dvf4SSVoBkmW1f",
+	"Vubjry1okSFrywOx9+scunUjvjZmSMyx3SakjUQ9HwdKy+z6fcFuWIGdVkFUPHKAlxcxRo7hKaiP8thA",
+	"hzxNO8BA5lJgQstye6a2IgPZ6wdFjkUXhLxhpa5K/NvwFi/d3GF+4O5yKGBvzCJKNi8lRGI2tGRLWSl2",
+	"ls/MeduYdb65P/z6HVwl4DeCsWxLbiBlyqe4Nw1DUZa/ctAvDx+Mx2ZIW8hgqT8+O39Q8z0qXVLNFuBe",
+	"id/6dX38sX/S7GRBlYamwT9zoWwQIMx2Z17R71ZUVLQAwlpoySaXaGoxnaPg+wKgQUAH0XUKPfQ7uSFy",
+	"rplwCZsk5wpaNA0JhYadmyXV6H3bLBn0jjZ0U5Dau5RFnAcTGuLtC2WbJVp32tQavze6beI+e58+NNRb",
+	"zDbHknDNByQjPvSuNVXwgDDXVO8I866sxg4ODkKrX9zmdAGPGbRTmNwftkpYe44hiD1IillQvbJ50S5Y",
+	"UVw2ZNhN/jsUhNmIAmInm3+0j4tPvnb5zf/66WyCdpksbuL4dskUnGQb7T7RjWCkaW4lZXtAx5jSuVcz",
+	"FUN3dhMtHJ5c/XYYDm4wZXhybhjrk7ywdjfZ1z2Ca8MGmeACTAnxWF8eDjZcCOaCM6cM4LgTdjiG4wXg",
+	"SdzrbrDGsM3xAvreR/fP20ZZHemxnyTzpZ0m/tV/XPpF1ASkP8X7m/Nhxe9atuvCChqswD76DU0e9v/i",
+	"N4ywDzTTxZZIAVw9NRJnSv4e9WPaLKVy1QEbLtQ/hmQKf03J3+2vtrIqidyIISAh+TxbW7TlDvP0rfh7",
+	"Ac7GsioYQdn/D+eUD0VOUFVnFRVMHIvw1CkxM7RQ6qBsQmgR4f5TPnpLwzuwN0zrxRrLYrsoGnXPfvjl",
+	"XTz8/v56bJR+LK1bUmyRz3O2K8w7C7wnltA9nC3dD/MdD+YT4BBsp9zndAbR7A5QJBRtneJBvdU/90ck",
+	"NZkTxwW2mwJnhkLrAdvbsA/rAvrO29uun4LZCYQlEKCGPRCDsKRnDdPlivieR19gq7MDqrR//N0dS4o6",
+	"l4ssWXadzrCcuAzL0MANJOiiZOrXosFjuJOdiWqrFJ08hjtqWKyqYqG8bTwOjL+mSm2M+vouUjSd3uke",
+	"w4WiDh60ysFwsISbYJDPRpYoo0yuIliKwZLRQi/No+hQbl3lJ6o7CczXSQ0TvjjxhKHuugSIpI7/NCl3",
+	"3LcHgtvPfIc/AMS7hKZQ0wvNlJ7aJjBUjwgiVxC3r7YfD7ZOb2qZnopQh2n/oVHqxgOVPgdHs/MwHJKL",
+	"wd8+/nz18ul3L3569fT9j1evXv384uWTW8PeCqpn0fXWp2glIuYnKVwJgglP9Z9SDJ1Q+PTfrSCtKmHJ",
+	"1Vte9ZdFTV69cOo/zzqXaAFHSbrdMI37AgwZ+0eHTIC7yKjeJSkRXsUJMwOewEJqFHU5jh4so1JM3YHM",
+	"wzb7/Xj6nbR25S/N6u6alTF4v9kidnDNJ/juk0uxYQy5ZtPigItD48rPrbjmjhLuDl4eT/U4cWNXl4Vc",
+	"CgJfXwRlr4Y9skJgI5ZDyR/CiDgULSmYQgxqUkJukiLUDTMiV7Y7Wx5R4a2A0KEiVBF/haacJ8ipJxPN",
+	"J0gsiU+iP3LnuwqFLK36dHvEEfl0ySefh253KkF43iQJO2htcbTBy7vzTyLv/nwJM7+HQnYv6gGfTKK5",
+	"Utcqass/Ij8D8BFHHKsbVm4RLciOMyRSFNuoB/r5eAzoS3ibzEOXWluc1+Z0exE1xz6JtydK+FgwYV4c",
+	"Ra8cnt11BecFqpwuADbGgoHSWVHL4cpfiGLrP7A+KnjeiDko+X8Dw73zg6+rWcGz0U74s5QbNbg4t6kT",
+	"J/OfIPnaigPsprkyDtej80QVAhYCDnutY1uEP+7ePXAOwOdyZICldrkn/Twv1kwoKEYAiacC2qENrjis",
+	"MMCzKwq5sQh8hnZEMObaiTukLl+9iZU95MoNBANjpEShLCOAVBccsrQoLskUZLADdYVbAAHUsAy1figN",
+	"aWp3///3DQNzNbjrD7AYSmmUqFdMG8nnnWy/u/GABfx/DjcHSvQdTvwD783X5fbTXJqy7BQlkuUp69IK",
+	"ThVCJbgDYGaeYQdFww8ix8aO6DYxH2q5mintGvtrH+B6M8jyzHb5M0x3pku+wD40mq+Y0nS1do3N3w0H",
+	"i4qWVGgG/AbQjPyGQWg4YxeQE7WGQ0gAvME3fbZJszWH7ZuPg1xmFmqOyJLQPC+ZChcOK28QXM7WM7vb",
+	"Fk/nEmvJ6tp3wON2F69Ny/nOPH1bg0R7ba5shalcPyIZX/2f7z3cWwxaGL4OOayR6PkUgQ1Ztt3Ngfkg",
+	"oIHBsxOckiUjhthAFZcxqKPr2r6X5fvnx3B4l6t67/j4q1aWh5JPrNy/c37/X+fnz3V+ep+NAxeQLE9Y",
+	"yerHRF3Lo5vm8vhDcLS+CniI7giV5kI6E1KzA3cQPPgcnvv9MxVeoM0XB/5tqdOBeL996o/KTnVVQFE9",
+	"0PnoIVQDWdRmwOKw/kebax4hJ2XlATXTrm9wMZjxA7mrrh+qyyS1muiLSkOIG2tW9JKD0HL6IDSb3U2K",
+	"RMQE7FJSS98cP6zph7NOmFFJZJHTXoeedzvE+eFZAgfiJPH9aLzGpMvOBX2JU3vvY+aX1373+ccGR+Vb",
+	"hZ+fyFkeKPP71DbGK3h3iJIXOVeZucCPMdnjF7WkZuyh6uG9gC7zubks8Mret5jt5GpbeqTD/I5phn8o",
+	"G0FmabU2F2xgJlQ2sT2mJlypqqZqdmCwuo3WyCEw9Cfjj5+XEtJuNqVZE3fAz7ggwjXgMi6YVgG0ESX8",
+	"JaECKhHdFYkE4coSCQsU55BAq8ia8gRyI7zkfzp3ubSFiLWwEu6uzNTsDH+myRplAv7aoRVRsZ3JHOAt",
+	"qbpm2GlpTQEHcYguEgu9aL3i8P8j8gJ2VZaKLIzJYMOqTdrdp4C9OX/oyp/rCk8NK9IoEF+djb88uz9+",
+	"fX4eFAiY9G7J9MOEN648UDJdsLkZY/K1nUzNDyetBjQn98lzeeMQzzZcL/OSbjxiUw/YHKRnq2ccsWOw",
+	"gZr2SsEJVQ7vAtZMmL03EtES9A6qR85oflYwrVl5tihltW43G54wmn8PT/8XPnzHmuUTJuZCZvNgtVW/",
+	"FiOoM3hvCwBCRe79r4YD35RicDGQlYbqsVLptkBiQdPfP7Tf2/Zzlv2g/w1XREuJjavmtuNPJotqZd3A",
+	"Jyv0SlRInVTX3tnwtiOA7OPOQLk46SF4YS5Aw6wEmVWR2ZZkgJIQmP9J9H3XeqfoAHRl/T9pVerp6kXD",
+	"UrtVjCIXnhLq05zmP8rIb5UkO5Wn+9IE9IOLj7f4r70aVbTWD4ocuAbz4tcuKPGuvLRJTI2PFVPSQWGu",
+	"S5lXGFiXa0jvUazEkqhtIRHoUF1Xfi63R9fNAhTDyathd4pEk1WlDrvxk1UnhEN12GsRC7rTZJiG8Rq9",
+	"FneVnvc+5n6JrZ6LQImjPBfRz0/juYiofSw5+nsv4lU0J/l9K8vI/NvQElqSYFsUmxsDHflCasAXisiN",
+	"7Q04hBwlQab2nE4vCcWfeRtywW+YiPo4QZ5ODm3hBAoGVpJMliWEeCCbx/aNIyXLS/frLZpShAulDd0c",
+	"YHSUsrCU0DCNKhQ3NM4SIkrzosBH3grXZwxTGKKnuCKKCRh1RTYurwi73dmwyH5ZKNSk2jP9DyvhyjJk",
+	"ccdlovhu3Fqf/9ilWtTI+hpb37FY9FRpjy6B6eOArQC8eUBz+r9qyQJHCLC+mY6/43l+jHvroTgM+/+K",
+	"ATbsMNfxeBuZ4ASwZfTDQu8uTsZdedAIbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2HX7O1bvQ53oVr",
+	"P2W98hUBK9rqDt2Z1O7An5I5wb9JrWAh1fpTs6N78lOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80",
+	"twlSruEV07pwdftwTy2wASJ0vsdLAS5EfI/rZOo6EKb61gAZPhWn11jq/HdmKUxiijQYpMrvxFlXBb9m",
+	"n1Da+QCxbTxqFf1hSIPMiTHXkNlcZ38Lu0cejscEwvWar1gjW+AaPjFH9BGAqFUNLu5/1VnqvXQ/SlgV",
+	"38kNZlxDa+6Ss/x0DfOA+4oCj2PNOxPvGrhpTsqXXGUlW1OR8QNpDk9qT36GYGIi4wWnrkr0AKhYePh3",
+	"BBcLJN46b9EJEy6U4gvB8tcSXQk1UDDn0cZUK4se+OBsMj6bnNdwWK3TJtTP7HlxUIvK2ODibDwaTwKk",
+	"mA18OI+Myjq1WYkGHA6Ap8XimcD6Z6mXibQN6yYJO2gEVCa6wIx1AyRTsqjsuD090B5LDN1Nk/vj2Iny",
+	"a8Wz65mU1yqC5no0evTIcBn+gov3k7rfpeRrFgGHWQjIupvGJYo9e/7vM9jX8Xjy6bAjIi4+7J6Zc5Fz",
+	"sVBDUomVsYVYyLSnK2PdGgv1ZPlmOc8h9k3zvK40vqxzTFefTSwT730Mf25vL+YFJmD3vs/DILULvS6R",
+	"zejfyvIlg/n8GcwNlC8gXWgGLgwuFmea0VUcVUQhcLbiamXD4P256tvCpa2fwiqJyX1nJvueUbBLIk4g",
+	"WkLn/pnMt30YrhlCqY3r7oBX1sR4u12GIheS6xBkrWQnGL2ziea/VEqvwJIpGfbahdIFgCtDoJgGtLB4",
+	"Nn8K9vZL8Rdb7SYoZQWS7Cy6sI5h7pdh0D8ni7+iW1sYXePyYG2iWbmUm9NwO3Sgac4LeQV52GdgLeOj",
+	"IzI1Ss8UUkLI40JW+VP4gkxGY8LEDSvkmg0JjjPDpJ9cZsq+arSCqq4SimRsfr5cMUVmNLsG9n0rpt9T",
+	"pc9g2LNnT6aYbQRuWq6JWRXLL+10AufP0QO9lFU5IoBRTyYPiULIY0iFXsFRUUu5ievUdMno6q0o+A1T",
+	"eNTwI/ug9w5fs+3/n723YW7bxvaHvwpG0ztt96FlSbbzIs8z93HzcpO7bZMbp83zb+xbQSQkcUUBKkFa",
+	"0Xr93f+Dcw5AUiL1SsVxNjs7U0uhSBDAOTivvx9TsSVhnPA504Iiv8I8wQw9lCx7pKMIj5Qxqxj3faF1",
+	"WVAWH4jTuCyOC3b3fCq0I9GcxmIQfoJBkL3hZWSNcSqbg1CGeuSYGs1Xf+ttibFmrPIKiLUpN46P+en/",
+	"fuRH//zz+v/54eqqSX/++Dfz4erqbz/+53fL+OleY8I/vcYbnbXK4Ndq81Aw0a9pC2d1erHwRXgjMhhk",
+	"bN3KJqCwDwszkH/x1tHT69u212ndHeX+/m4nyPhEfEpQUo5wVxQUZSMMuuzxKTgOVxIu67L8Ml9JI5xd",
+	"dnvV0FPh0564anSvGu1m66rhXTXCAD7au5ivtEpjX8DXRidYVIzj1SY3/NS8IfwwEDdNPZd+FErRzA+p",
+	"edPGK8MJXlmW9YUrzNBpKtxtF88Nd+FVo3t71YhTfLk4letGClY7XKxT3xciEMFV4+7uSoJAVvugFUjn",
+	"Zm1qM5xHfDoVktJg7mNOw5NuKCGUoLUqWs6Qn6pU6o5Drx/zsWA/9DQfiGT+fhQLbX7Z+xETXHjSiCho",
+	"ogLHy47gV81JwIwK4aHE8Cm0XpUX+b2C0XzlpSjmJesPK6wLCIzA+W9DoQk4/qMo2Mzxp+YwrwF18HCz",
+	"rIyitJl/JQZ5q4BBbgbE4BGELxgLqGHIAWofumZioQE6UQmP7EwdyDU3W2C9Tw6iVQ8/AuSpK4okUOi2",
+	"UhjHt+Y/KysiXiGrwvZWMvywniqIBWaHDV90+8IHHPJ1yQwdUw5/ZUT3lYiCZ3TdwXVfjYHMvoZfkDA4",
+	"BmVHWQAoNXy5O//M/B+6rxyzcvabNvCNZEn+3N28xYoso9NWaZliMVmxzmvzQGOywHkwG81zxAxsIKKI",
+	"DWI1AYrMRLEONCs/ffIf5+ys9R/g/USRmomg3jLWbNds0DJGlSQ1NU/bfl2Hy2UWAt7azPh6gdu30Kha",
+	"3rqxwJPpdtebVja7QA0OnU69hRKePuRxE/RME5W5ghAZR4oZr6K859y6aJ75p7EQ08yDHXG9WeUDvjbp",
+	"3C+o5AFxIAGifRJq8975I34ruud38Iobx2M6n+2kMetjBMCJhR7xKILwdl9sIQ2FNpyFTR0JQEqpfVe/",
+	"d+UMGB/JShcwdsjHUKVHlQ+UcB0J6TGtHEecTngksKJBUQxSyGGIxRC4kanwwXxGmJ9zEA/zekv1EViK",
+	"R7URZVsdJuOL2etkFYOvl04mImYx1MIIGYgtqnze0Rrf0e6+p838s0DFVdjQQ8UKWDJb7eRQ3oQJX080",
+	"8Dp33UOygnxfTJMCkuF6gCZbuTiMuS/+vyJi40LTGfz8pLXcURbKm7WN965af22Lewz8+1D0SfNTm6GS",
+	"Lex6QyW3WTzbdqziQMRZjHTCx9BwvP9ef51/GNR7YENzbqf/AjHcsr2O0d1NqNtR41GgBPuo5TgLK0+B",
+	"uBGer129GADZU/mPL86ZFjIAy0FRHrYc3T57o3tFt1+1vRc22hZo87mXOwgb+9coyF4jUWMBMvbHX+0/",
+	"xv/sBI/TF6o1fRS3+U8n/nPxcvgq/O/xz5Nf1du/3un36e+z/3/+R6vdOTk9e/T4yVPe9wMxGI7ChtdI",
+	"Y/OqoySZ6u7xsZ5LP4/Rllf0x3s/bZs+VrNIi5ujJMDvrsDUZ5hokMQFvLZ7gZ+H0QvGSRlspYCqDtvj",
+	"2+zDAuj88uSASgo1m6k4GTnDDrxaY+6BXZdTl8S3gfYB2YLM9idAYSxEzcuMtxs1LqqpzWDqc6tXI0z9",
+	"e+ifl/m7Gxduh/mvRqNf9bKtbyqqsYMdsV7EPZf3zMS8nphimF/OHcyELf23/EtfZ0KORYJVaRszFwCL",
+	"ZFOa01hAYn6iZDLKByzSqTEpAp4I29fslZvmtirxXmC1HNZESEYRhPLXVI9umZWhd8x1B5cMBCZVEw+g",
+	"m0w/UloEHqF/Uc44xDoD5JVeW+hqtkdpgWtfqUhwWW8F6nQaqxseOSUC489DsU+m6Rok8jLF02oXSlQt",
+	"lksBW6wcasOIJgLVrL9wEEoehf/MD3gQcUvFA+pqS6CxqYhDBcMUkPHC9+ksvg+sd/a6mFGKV0xAEk7E",
+	"H0qaZfzt/TNoIeaJeEbdVBYOW8Q2QVUEq8WQyEWSx86NBBY+0TcLCGiUucpN4pPmafkkuked1O3qGSHa",
+	"yM8Dic70dBTKegLUr92tKd+Fy7s3opn9Fuwq89ddNWA8aV8g/0NZcrYUi0QwFDED7y/UbKLMki7rXbQc",
+	"ADnvfklssoI7ErFv6gP2ahV64qOqJ/sjHg8zCFKoiZDka+TxiB5l50MSQo1RLjsGWekY5d6845nZ0eIT",
+	"QAd5nVaLuV0Eodfv8Jo7+2pRKDdK+qcAq+A1YEcR29if2a0bmdLMqcOp0mFiIRinMWXt59I/Kvxy8W1c",
+	"fm0u/dzwYdD/Loq6ctPkFPWWSniFkWxRSR8aeZFFi8v77wUOsQNCM7pZva48D44LqvJ2j0esCieCuICv",
+	"biOIfqoTBYkHwQNCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHhr3Y/mPYkkN6zdNxK21HnbAFk",
+	"rRxi1mqm/1IqmIVRREB7W0UtL7J69YNELatP50Xk25PdkW//K+a+YK/UdIodvtmRn92+2J9WagQsXrNk",
+	"BLTqNQIebWQEVM2QNQscfNI/UgA5p+P2O3N3I2DfPTIDYn0RqRlsHytPhIwYJuyH7x6Zq39sZifxNyNj",
+	"eyOjdVgjA/ryYJDtRpWx0V5tbLSWjI3WfRkbtudwB1vjrGZbI6NRzDciacbhAH9oXLEXQWBOTZxPlijG",
+	"0d2DvomEj0Hi1WCwBwjratvi+Db7sDKyDzErcDxpiJaDFZBa6ZwPmnloISxNymmx7zUzs10Wyp+oG5E7",
+	"3mrkqt2gTNTtvNqSALm9uZAE2Hj59jArNzCFZN6WWGGGLjIm1G+Hvk4sBriSvnBtlUxEWiD8sy41H4mD",
+	"fQ/U5kOYg8R3sNIY3IoWPQfxfAiT7xtjw46MDduzMVQysGSI255Vrg/tHPsQY845jx5OrZEISW+PgHoP",
+	"skD56YR2+rro6YTHYxEYU0FJsSpG+tzedE1P5EUf82CCS82mwaAyMaPiCU8KCRkh0wlwKQXmZPf1jZmE",
+	"/SBbza0KTXv/8fb5y6N284Q1m83Cw2k8RiIlh4EuAaBgQ6AZV7EPECfIQ3PWs+azZ2xwD6xiD2bLsxaz",
+	"h1rFs8rkKr6SmWHskVXrtT0w370Fg9pbMOI9ML+NyemlOjD32r6Fzu6YBQF7hpN69DzUmVNQFjEZhJEx",
+	"Y2yb+xIXVPVo6ikOtlYw1+zt85fGSnx2+fuXE7UCR/P41vzn7jjnGlXJ5698goRY2KThMakQaVNDJQiY",
+	"mJj2ZLORYlpAqlTMWT8FLeMKjid8DviT5Unnn0Mp3hScwQdTEroq8aHM5Z9cqs386BkxsuVpMB1Nb+bJ",
+	"Wvf6H+vO7xUgxwAqBAd1ZPxQKwKbN8Ns0453aCB3tzvW5xuzbV1XD4wO5TAS+UgIgTEYOSLreH82pQM7",
+	"FEbGVumGLvmIh/EiXhrPFHpilMzC+YgCmms4WIxZiyDHNZMFq8/ZabuDHQRwMjEf4MDlMtjtclQbb7Jn",
+	"WPuzU8nU5wI7LJEZAYqAAYawFqFmcTgcJbVagV0bgT2Yf+p4h5BbxJz/GQERNLeEGoquIWwz5WHAeILu",
+	"LDWrQLOWI6VkiWJTXsLXbt/k33f3vAa+Jy5dRIm5RGd9G2YY3ojfpofZLhdAcGPZiqAAH8C7of2pxO2A",
+	"odz3eu/bmvc+nzkEtkrA+5FbpLd+EkhXUhdA0gEU2iLRGKTxsDUPhL7eTTrl88Ps0J/mrM/lmCUxl3og",
+	"Yg88dVvMy97iznVdc1j0SdvZyGQYGKUXC/DyoR0zGYmJFtGNKIHimPL5g93dDvWy8VN+wowReOa4szzm",
+	"LmSnj9vtzbc8zfQXvuXdbudInwctnBKakdmMz+vd9DcqDA51jGt7YCMRJSpkZnuxpxH3RY9xY2YXC55d",
+	"be6EB8KDwggAAOwLWwtRYgaaF3noWv1DrOQQXx/8PJiiLTutf1dh4MIxX9Qe/0CEd/k97jC6KGhZaDWv",
+	"cZtbsr3DVfYsF41mndjETG89oOXNa4d3Yes//v3sUJfIoynYOY23sAkKXnDp6r3g2PZE6RbG+ypNrFer",
+	"ZtSOwnK0Ldm2RaeU8QRb4qlbVBt1pwZMmDuDV9YX4NACKyOqwCvZm6I26zkvJbS4EqWcLkVHV38R/fNZ",
+	"N8vH2w1LY1zi6BQECudgSyX3UxqNnaxsruk2fy+VJgBXmWu5yGLOWFFESbnN022O7wx/uXFtx9I0bfPb",
+	"bWb0Db50WTDuQ3ETm4290OINvLF1xOcuKChkFKd1z5kWNyLmUa71QMUQnAbpmqk0CgBfFCVsD7VBLV8r",
+	"wQ5sw9gDimpXsS1RVHptSvYfKpSrOxXLkrauW1DNJJSpHQiRDRdkfSCZFncZnMC8nlHAlxbZsoZ9/DbL",
+	"ovQFUIxh/z/FtHZoQCxu0eNb/GNde3BoBAVuqJmQQXaYQUiNNH+T0SAwrwMA3P05gzKhkPDjyeFkfxdz",
+	"iu8a+xyM+3P8XPaeVbVHv1ge5NrqjiqajwmiAYKBFtaXyzmbqLjGNmR7ZzAdBruu87p25J0nrc6eoi9P",
+	"l2ynJ6oy1bgID7G1YmK3xeFbmu0UVlNEQt0iLJJRJmM8yFMJf+LXHkMSFUbukVQEaM/ZWMwRgwpwnOFy",
+	"ih6U1pBgTrQWVVIDueGOrfE4/G05DB+MvDowEyewnVoFlsCUkdBtL+mth03PHTEYsYNZ2BkSZCKSOPT1",
+	"KqzWX+iSdYDyI8H0lEtCDQDyOwchb6TtqHM66nn0d/ts4v5+HLg/T1pHAZ/r3jl72mLmL8tt1szdA1Nw",
+	"UoTw/tAnK1XMeqFMRHzDo57jea0q4ErCiXhn/OAqLHZ41sf20dNrRGJvead3P0z+NfpX8K+jSSjTROh/",
+	"HY1UGut/wYB/LENpL0WSB4Iw29ZsTvGZioPcTLVHvapR2/erBJAvG2/VyNborksk3dwBDXv/lmLjiQ3F",
+	"zzxBR7NzcuplzBONbruDhTG/qyg189JudrzGgIeRUWinZx7isms9SKNGt33WfvKU/FljfJvfn3VOTrfQ",
+	"ELj7qwDc00ktRSMvw2Eai4xGDurmoKoBhcp8H06Kgo4D2xSaWU2F5NOwaWe8Stzf4HV7w9GEcqCgbC7X",
+	"WxMhJa1T1I12s9Vsmemj0TW6jZNmG7/K1ocHQYjBpLexGW8CLHgUqcCtTVVNJatk3ufi7Wtm7rv7Qgk/",
+	"jaFh6ON1sdYn1K4Csbg4vHFtp34acbkajwValZjx/TMOaPgVRQJFLNAZsqT1Vb6PucVbeNy+60eD/ni9",
+	"efYrXoHu8N69EfrGYexwZ2g71FV7lZs3OBtwqiBG7o+U0mIPmAezTub6qrVEvhgzAqKkwcC8P1JaSOPw",
+	"cjnvq2DuZV3KsPTaY3+lKuHIlcCD4AiK0UpKmt/SCOpaXpCuN/TnQPAkjY08zUZhIo4i3heQK6BOuu/O",
+	"vFYL+hm5yyJR699vMhBxkTHKSv6H3L3M8bAQQ/QaUTgJsSmaR9FLHIMT8IH7DFtxogIRFXvglrvicE6z",
+	"mLGraFzVTphraezYI5bu+2cqMehHzZ1wDQQpc6/5jh7CdBpjoyW8Lf3mLZ9jVp77I0uITDWBhBQNzVW5",
+	"+701rslSl99DEMdKZZlXdGVSuCBmXZ9HfhrxZEVy5VfFiMguhyzHPhDbv/H8kPE/1KzVZD0zobpn+5OI",
+	"ytVWoxNGUyiZ2TBw4DptTKW5xk0kzkPgzp80WQ+Mix7CEoNF4LiCQmkkG6idzLJD8adjOzHCT22COhFT",
+	"ox3Mf8syM24eYE0bexGkkbCDTByZV0Shuc6JVsSTgYqNA2e2CBiOPEYaaezKheM9EcNcMbhOuAygTfX0",
+	"zpYMazs2DoYbOH1mf6Ad9ggcwLvt9vP/mNfejnZth8kpV1KLHdeNs5ZtNt+wr/oMrrZdJEIUW5GdCsLL",
+	"rLI5K2pco1OoRRrvYDUa/LOuaoLuc730OKdpaMHZZbbORuHRPeGRJZuDWgjNbNE+sf94lG0Y8y/vq59D",
+	"iaZsKneIusHGuIDMaJWqIzmDwk5bSly/gvuA+hzLS2zOSCcshbORo13gQPc2UYRFilx9fFv8YiXHygKb",
+	"3y7Z94Vb1BNMLL5CZghBGbyjmt2d9XX7mOPia9qS9ziNxBH3Vze8mFcC7Q7HBR3pOCIsMk8UmwgB36aR",
+	"aLL39pBB2kCeCCxCdKiAnM2NJxgzqcoN/HdpJC78z9T5cr90WNmrHoBr2/Jq0zHyJ8+qY1Z36VRwcq8h",
+	"2cpoa+yB0O7giQhGKveTNZ07U7sT79awam/KkW2ufJ+jnW6bb1P4OIj48Cgyx9oRVElyt9925twahJJL",
+	"P+TROs6tjC/7MOncbFOtT+nWSmzdT7U5eTRoAs2CMKhuAipcuinVdV5jHd/G7j336tXJpmtllTzpPIdw",
+	"KgLUZrbeiihAPArfUkkSgAJgRVSIv9NNdhFpxaZK67AfCQbcUYyXqkN6rdwQvyiGm2cj4Y9FLidua+ob",
+	"223WnHFTQ8llfkFrqSyeF3HW1m3dahrh6v27O3VTTdsXiGhkwqRCpqbZKIwAzMUc7uj6wflewb70pe7Q",
+	"C5bMpyCIcay+sm0pVV27cg07zbv0S7LE3qXWWKorebNu3egcrSV8aybbHLw8ipjNZFSekjDxm2ZAzJ2N",
+	"UlnjNqU7+kppbQ5SKvPhYTWMhdZbv/QOblBa8H3sZHV9Ln0R7aZ6V+vcv1KRigBeONQMnxMJ12vpMSUF",
+	"ec8zPke2MGrV9NVkEibnVJ/JNX1h1DbUczTZM7wdUKYPeYitnBwellB4UN2I2HNEVmSSlAATwZ3ud2Nc",
+	"JmqKo99iJ5ir7e63ipv+cW0ekHTCJZ4GWzld+KiyCpbv7OHiiGLMRUf4bVPFw2NoczjutDqto3aH7tRY",
+	"SvPVlh28YP99+eZXhm/pUZMFPf0wEfDc81y2F6faJRKpfw/qWnRlVlELPxbJ6oPpkq55QJXEG5CWUETh",
+	"8tWbt69f/p8/37/5+4tfwdtMNqMYwaqulY84kOeJ67He66S1BdZUTKftr0EcMou7OfL0IDpLbpvZTVOm",
+	"WOBfiscqfXl8i3+sLBc2XjA8FFuoJQwpTNiAh5EuMgotaWG8Jw7uM5T14tvUySeEdKeM0623mvF1hbs7",
+	"T0udhbtfnOhuJ5aVNT7wrw+xbhdHTuhWmMoMJ8JJvjGmQPp3EP7tzUs7ycYeTEvMwd7rwZHZjQg22mV/",
+	"60F5r6YOXiWFl8cipe5V9LzhLexxapvoYsGD3E/gjmD5qQGYjTgHGsE8lvWN3kOqtkcyzwTxMuHxfs49",
+	"rmm3cZW2Wie+mx/4KBpbSsXvcLNDpFvvT13ko/k7VA2vVhe4F41LQls02Et1bI0A+lVrYSzymD00NM1L",
+	"yP85dby90i0UbVv/bo3pTxd9flo2l+Hkck5KWVOqE4raxKdpBC2uZE5vly4MoTB57V5C75XiYNYR5HHM",
+	"52Wl2cb0jl1nla1gKxuYFjyGuq9sRBP+6Wchh8mo0UU4+b1wP/d0jiCXuDYz50rKCVTQ1dKJT8m7VGY5",
+	"zKlSERjfuP+hoEShb5svq1vGDMxnJG9CUrFZzo/7SXgjtlTRpzU7Y7BHNvHGbBiyRncsJ5+ZGqCvNo1o",
+	"2m+N7wV/3W0Q0fnynYQ8CHCWbV7aq5p6FFyZ54zHYqRSLY6CfhYzmiqdDGOh/0JDDOUjA5101014HPKg",
+	"jyHQr1uKtpSQ6iMZQ4kP0jPCkFuOLOpGlFXyby6Tu3hEWdql1CX6xfEt0LMohm38IbsfLObHhRs9OjmA",
+	"EZLYjiNuyeVvBATVF2PeV3KN+2UnTMlofl70w25Cbd2wFZ7Xssd1Jc1KUI0FIEmSf+Ex8ckXU2ra7N3w",
+	"KDS7+42M5r0K4JJovrt2299Z88pQyucsTmWXIFt0AUiCmLEBumc5+VBmdeTnYDUTbDk3reYEg2rrLuJU",
+	"UmkyZ76SUvgJtJbYrolQ6oRHEdboRdwfa+pwhzxx1TAttOM24/swmnuur2UUGtU8r7q/RFqIUtPrrMz0",
+	"Ku3BG3E9ghRjriIz18fTZK8RaInHcSgCbLk3k4gpf9ubkyFBYvkKNfNFgWsYPWdQpTULtQD42Z75WXOi",
+	"bkTQa7LLhMsA6u/Ny1tZqXpzqLCtePO2efNJKN3nChO0EE4o15z2klDoYwebX5enn+FahwMC2KOK6gGV",
+	"MHOZQvkdkmMZT4brBKgIPoSQYqfKZ0IxAmEHgiVz8D5TchAOmzaP/05oFaWu7kOqhJpCrukwzQq2s7P1",
+	"xGvEqcz4k8j4ePCW98kWNkO7xGY4u/OKOgiXcmNL4sJsEBFsZlBQ8ASWCE68UNsDzJ1xcLzxCLD7kFvJ",
+	"iPAMeKNI995L2MUuQ9UWX1p32tE8CAr7OWcabLZz27Rzoa7V+EKL7fKUxUYRL1LypshJeedtss2xUMiy",
+	"44Yy1KP83bDhKt2M5M3Wc7gqB2MCAf1Zy/UGtO4WXnObAlRoNMgzopEQYOUBxEK/Ghlvby7jlZG6zyfj",
+	"DzOQ9zbFQF4xYc9CmShzjPtiS9cB4nrmn2M+O+rD0Qyx9UoH/9iVqXUhvLwTpHDB8ShHnIxD63kkMU/E",
+	"cG75mqgSq9NqtZgby0IlgwesClIgCYjRzljQ1WS/LiMRsgvJxKdpjBhSTAt6sB/xcKKvpO3A63MtPOjo",
+	"QwpbX8XB9xpNLGIbccQAM/QvSmoxzZQ9c2ACeyRZ4ImgSaijykgfTpVZYJXGPhotm5dUwuBIQR+mwW0Y",
+	"C3OzjkcWlGUwxfkwhtVgDchgvqdh4YApmRE1FUvQLp1CVMKpsnzwhs1CqbuEugL7CqazuUd7w+Xff8P2",
+	"BqFB/J9mypLKPc3pOwulxPbgfIAIvLafBEJPwIcP4eKQsbN5AaXC8qudZPZAArMfiUGCChtOiqebk485",
+	"4xZkv0LHWnRJdPAQkOWsRbXN4IKOAIBNCMncwGrrcrDINE5z5B4JIAZqwKZcJ5n6yCnNTDY3bHkoUZHr",
+	"ScQ0NhtoRsxyDGu6zVZDMi278YwSA+RJ872H3Qq+kjcihgJxKlhhPpdKhj6P4Oeljfukc6u5yDZkGnMr",
+	"1AAB9xz1GH2c80lURj5W6glb4+F7C6V9XgwTQasGB1q0KsfU2R8Lzmk4McPqtE8fnz45eXT6GDxU/DLz",
+	"T6GLGErIvc8chr6nuPJmUp553nde4UVgcQsMbvQeXVZ8jStJb9G9kowdsTDosvxrmG8ZMyPssuxFrrBc",
+	"dAXJGnudUPGIDVxhxyI22buYJGCrwt59aMHh/NtijCi3wT9vULhawa0GlHljRh1wBLqbI2ytRZyiXeEx",
+	"DRsI8UZmPJahHOpzCNyi4YbxOC3KO1BpkBZp5uGQr1W4xmQDoxOO/f/wVeNxs90up1Iv9xXzpk2NIYCC",
+	"zy0+TcNY6OKjTwuPzrvlJcN7aq4ZcW0eczbo+NaxnUbbue1SzN5lSA8ZQ123c9o6uVuIXCz7+OaqHCEd",
+	"WNBiavxhBThRriG0UREMaIEBZfZxfoJvC/zud1k0Mf8PZnhjMc9ZhpZ33tLguXHpRPnjPyNxIyJdwVyX",
+	"o5Cnu81G0PVrFm/VUZPFJ0qWqf1HI2+l8mC+cDoVOpEXhhmIxP2T2f/GfTpK4nA4BOCFAQKOYTdyPxym",
+	"KtUwoXzGwySUQwd/br7MGbYtu/c12rVQ1IrfBylKIX0Uf6X0cyzmMKLVMqdBhH+EEqIN8PfEHOt0gXEa",
+	"nhUemOedbLdy8CKd01bLBjl0o/v4Ls9vmPaj0G8uTIuZRhdGUTN3D7eqC4c9ruMFo5lD9zQP4kON/Nh+",
+	"giY25s1CY1EbQ8x8ejEY4KggV2X38w7T/zg3/Z2TRxutwMnJVktwunYNOiePi6twerKwCvZIoW0aCFfA",
+	"rfNI9Y2O4/tEJ6EvGF4G4K2ZhDW3FMi760OUipjzbn25CJzOtSB8A0ATGCEusFLRCOcu1Z8rX13R0uXy",
+	"nghjCLoKuKXAtEBqKWp/J4S0OJ4XY0cE2WvjRNZFSxTUkxFalopp5yCcLxFjgNdr28fAl7mSNlcHridJ",
+	"a5/742GsUhl4DhSGNCIbxmqWdfdCWpoHTXaRg3WjL+dsBPmGnjlKe10Gsl1MU8yQiePtb+9ZuS33n+au",
+	"/++ri8tXPTsUvP0g1bZxfDF36DgIKd8I3zJFZJZN9hJM8n4ajaHbTQthhvDmsmoM0OzXo2x7EM/fpbI0",
+	"z26GsHOafS03/14Jyc6WgbBvduA3O/CbHfjNDvxmB371duAONt4qxExnAfSFMVCMVWFO3ChSM3N284TZ",
+	"hONC6Ote8pUvQ4kFTMjdbDYdNMTnLBSY70Dtakxun8EE+9h9Ng+7q4xlXdowVSyAcVoi+YvSSHwz4XNg",
+	"abKZgRWB97dYQLV9/35hX9RSfGomgBCAZ7SZxtK8m1ZswON7M+u9zS/G2bjeapH3AJLYY4hVropZiDwO",
+	"BNGA2Nq9KhSIL2s3ASrEhI9RpqlGcKfNU4CKKFnOWKlBpZR+wLJRYlVBqNwEMXN5HGol2SDztbJUWxHd",
+	"AxBkddNoJo3PO1KDIzi6wmTenAQZdC4WAHBdDZJtRrvL8uAv91+YV2rGJsZdtceaUWDwLtAXFUVZJJ5r",
+	"bEgVhbWDcdyTD59bt74YmgnnmmmlJAN3d6bisfG1oTy2UJ5+jlV4tuSZ/HBIGgUKi5xZLADkXpMWDxRK",
+	"ITxoLfU0QNjVip+17EV+ng3yDOZYwFawe0Sq2TZbYBORPS44n1XpcORYYYDu7nhFKdBiRBZlDfbwWEyJ",
+	"ixTuDxEQKAtKkV2mNF30PDeI+2hHFCwMKI4GL1WVy7ZNh3DRdVkdez6dvuIOOGGbw5zCWr/DUpha+wXz",
+	"juE0VkGK1RYWivRj5glfew1Q0kUf9PH7DpYDn/yB1myU1Z6i23zRzpvkuWe4yp4gDqEpYPPSnWUnLOdZ",
+	"X7QbtcZ2Ye6zHbo+vpsTqdpqZtYfnsbwxSfbY3S+gbLYFxp5o2y0eXYdxl3lkYRw/glLlBqjPwgIX1jB",
+	"otPINe4Wp9DYF3CpZ35ZZdFZY+FQh8pntDqAIcyyFdDmyQysdFrj6bKATF5tGmZUV2Hs0L0rcK0X7vnw",
+	"CwugdMxq1FOjUVvt960n+diw9mMx5dIPbXw0+2r+jGCivYaQwXOM/+GNWkcn7fetFZHehYe1XfF67K+J",
+	"7Wbxn3YHdWiQRrnmnW3L7xfG3SqO24Y1gbRLYOA7C202/kpDf9xXaqyxvjacCihuU5GIjfQ2uq1mq+01",
+	"UumGbebQfbQzWC9+dGGfrj8wFmSlLqKjhdtulig8OJj+htoc1weaCqH/RATnrOeWDdhUIDYCOhwt0ZGl",
+	"R6L6UvNZqsRjvYIU9cBORVQz9C3w2DTOxUSB6wlRPHElbRDse83cjsJjBckI2jlz2NyUYrzo33hgu4MN",
+	"n7CeUZPFYSANf+6RnRbY19bap/zdWMRX0qVCFxwqUuT45aSbowwINethE0sPINMy3jBxI2TCesXd0WOJ",
+	"iCJXpy9kUF4ej78RXwRGcZnOq1QqG6iNHeV7+4L8z0yqYV3JmTUkbdp9pKJgDYvgWnWwjT1A+b9qmGS6",
+	"5vO7gBm8S1ZC8L1mYzH3rEiA5qFv4oxi+1NigWzAZ6oRFWa1B5l5btfb3rX46u+cuuEJxtiYVvBOCYsE",
+	"sCA7FbvOL96Ou+PnUI4ta8fSsIz4sFD6URoI7XI9uTj+inHQ1derG81r9KKxU+liU06QhbzUJogn+EZZ",
+	"Y2DGFZLPYXsNPU5dcvnOJvCMxRNu5FjDJv97Id2t4nC43M3iUQfTwhBuVxKjlCbg7oqp6r4YQX79dinv",
+	"viZhq2bypYon+EtnNc6lTyaj+WNl/rwisZuRkcJp5T6e1G4yxsFmpiIIwP7HghX8olmYecm4qUsNRKOk",
+	"7yeWQM9Aoqs4WEtwFQd7M2F+3dJdzN+be1UJvJoZs+Y2L7wVE3KX1w4PV763k92qmgDcqIV0LuYUZyJw",
+	"tYVA8JURTNTIpGYe3Z/DQ0LotEWS2YKN83ml29uQcc1M6Raa4JigYTawMF/RlQ8wftTwKqvXVp28ZZVt",
+	"bbPDfZ5qUYBm+Ee8WW0fqkVQIflquB2C+IVynBrPVFrmjTi82D9UGkse1RawH/Ep9DZDWbKTxBVBlwcq",
+	"dUYTp3r9MXyJ1237Bpd0dOwvSqO0r6cKrjT2zeVc+rkAQefx+3ane3LaPXtso47mrewBY9aXR0IjhMO6",
+	"WzyquMU/hQyEHhd/n+GOwNXYTNu42/L0oekt3eYIsuDIpW3e1nYtnzs2HQoLLLBOEB2bREgOPhFBPUIi",
+	"YpExYWoHdpUb4wOVEKw6XhfqsFc9pEMoTUalZfHra9ypUb2L7efIDYzHGRYGIGrlppmDml0vXIpNnC9a",
+	"NM/1y9oIcY1Be3rGZuH6++40dsM1JwL+ucYnc83Se0KV7L4XK/otNmnRr+zBQNX5MfvxNWzSLwCptl7J",
+	"s57dKmSBxtai91wkPIyqPSi8ygMvJoeptACrgcmfRegOTHyMsPoalz5jkoHYJhrH9TldhHHgoGPvCzV2",
+	"swON5HGlkK/jN6RHfqk0h18Sa+H6BOyB2Ps2KOyMIoZBmFxHppWUMGY+LACUITbZB0B+sdR8RNTn8BYT",
+	"m5olmBzMiJZU2IC2Rua8GvoFD9HytwcqYv7QqRMV0cGgbg6L2KkdFnFDFtjKXpk4lRV9MQTXGat0OMLE",
+	"OaSsde9LaJh5l8ocwF+xIncrusVlNbvelc6xVqR6bxOqCoVyISbcxm+eCx78LBKUz9YK7PkyfNyNtlwR",
+	"mbLYv0gA1EUjyGtEiBbEb0TMh+IX3eg+OSXRbHRP2l5jwj+Zb087Ldfyp1fl7FpPu2dPu2dP/ljojPQD",
+	"P//NO/vyP6sh2B+xcFMNaLRmWyOxj2thbS0qAR5GoRxehlCmhN+tiYFPR1xTNlfwCXUprtI6pAvM042G",
+	"xBB+G/+4wAlrd1qlN3bp+gz9r+01BrH6p8CO2qmAWj1ElgUOa+oapIBHt3Py9MldVeB9+8a76hAHBYnQ",
+	"4oJX0R5WDWFBUMSHtiaWyLstLNVUxFpJaEDQIzUDAHMSIF1zuu2VmhWQQXdk9jiMG0fCdnyLf5Tn2Q7b",
+	"lIW7ZLsoDPhf/qicoJEiSzZoZbMgYzG3dVr4sh5lRTBF0mQ9zL5hmVgRSnQmiZLS1lJJMaNKsnNmJJiJ",
+	"yTQJgRQBy0Gu5Hv3IPRPjJGVjIwTAkYS1OBw5qvpHB7Yh2MvIVDGgCeC6sRylAo/5LkU4C5zlYK59qN5",
+	"l574NBV+0mM/5IrcriRBoE5SnSDWolSzHykZZZO9AGMfDphUfRXMwY0acJ2IuIvQhqftTlZIRt25NCXY",
+	"8iGAA5/GVlZChk9yqdnDczHsW3g2EfFQHME+K2MsxrkuyayU53C3jeu+RTjDQ7Dr/XsXrVSlpReXcf8c",
+	"tT0nD5GkPq01Se2aW41qOAeF6KupUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHpdR5ubMx",
+	"lYE6TNsKADHGqfSIbASMEaPBocrQWDOhXCjNbLKX+LZDkWTMptoSs4g5G/GAIlrni2VzCPXY5/74PFdl",
+	"bEwiEYsrCQBIQ8XEjYjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwupgkeG1FonGh7ohGU",
+	"UAmY0/mVzMIG32tCUCIU0dACjX9KGOlwgtLQaUxN2+IT9xMAW8IO7gDoYVVsTrCyY8ks8jOCvP4Saptx",
+	"ahwASSrXhwc2VgW/yUAdFEUccf5dZqYIIDQWYorTavHAwQ/dpnKgHEPnNYZ97e7jQx5axCtYC7MLyVkh",
+	"3wb+NroUEFYqgIFarQpkoM7d7rUPxTdA8J+IPKjOVgtZptGxHU7DfrdwKR5L+FhIkP5aclV8nLGEmZvC",
+	"0yKlxownttScl8KH7K2Suzz2R+GNOJBWngqJ8Vpjj2P8LxJBzoN04QjNIjFIiu6ERng2wFzDXhEqTLKt",
+	"hlRhDQ3veTLRBc4yfMXaWMuu9wCjaNTNi8FnfL4LEcaKLRGEg8Fh9sNFEa0PCc40dRflm32NOXSOByU1",
+	"A/Xw2t7y8pqfZWt7j9RbFcnQs9YWqc7mTITDUZIh0FElaQHW7evh0amDX5PgtOi83SoO9tzs9Ao7Prea",
+	"UPZp1qy+4JWTg0Ia1UIURTgTW4e0tsGG6k6xXvGQTeRqJjQGCc8pwZW1SA+N0kaiG9lkb3mqjd2azKAV",
+	"b5mpcQGdxIz9a1HogCyUafRUJmHksEl1OhHBlnthdXKkizeta+UX2xrNvb+WlflZ5I/amYrHaAvXvB4q",
+	"iozZdxhZfJ0v9OgLgu0t8NpmVKVkflkzy6gipZNl+bND/pxMsAdwDamA5z2Fn+M0EvDCTMUQhSlQvm0e",
+	"H7LreZBY44b8notsno7m02W8D83vefqV8nuebmGzdEpslkcH5/77gC3uE0GE1fcYVwRnRTLB4ygUcVbR",
+	"lbH47aRRS12Yrp1VUKSlyjDHiTcW06QAaB5q1mm1GI+0ylC/sxI5hFSDRyzrQ/vkL8IPcX6Dg4G17PFa",
+	"+LFI/kwlYGBiWiKdGOX22GtEoRSN7pM8VOx7iFciGTX+ln24ePfi1ZvfLl/8+fbi8vLDm3fPzWxMVShR",
+	"77j8Z+uYfHszyinXemY7CCciALNHgI2IFuGlSJJQDrXHLuE5urmsacjQ305aXhIMTpWZb2FyqKvMTAKS",
+	"hcPM1GHwX/K5M+xnsZJDfBLfq5hxhaWf9nPvuKIAJn/d3nHKIHgjtYVxT6fKfnBzhxo14v4YCh0AnVzE",
+	"oQoIfsIpzs4ibM1ESTiXSK/amqqcpl34gVHhf0CpSOO3988gzx9xuTTMIr682f+TMEF46Ch6KXiCYN04",
+	"8IH7/PH6zowpEBEkpGJ36BB5ePbNNM72biI+mRG/5fOse4QyPxDbs3B5EFrUubDmWxEzul+BPTaJQx5t",
+	"KwyFNa86OEYqQoDEXJhuxDVSGCKtJbxDxBMR11WrT3DPgiVCclS3BRqwn8IoMhtnWS5CeaNyRR0lUtCl",
+	"/rrKU+Gl8b2lmjEqmHMlzZAXwW3KlGyyC7tmLqFE/6hHgBxjXN406bKBENpjf6UqIRwdK/9EygFbGstq",
+	"rqTl47ewGdkFoWSzUeiPKBsloqDJPmDdjc6vBId8FhVBwEoNsZY0Tx8XVJcQLKmCHc1pJ15gSR2ZQVlZ",
+	"4MENl74IjqxJeRRnNqURRp2oyVESc6mxyp4aegKe8CMh49Afgaq8tsJs/pOYS4+wwjKG5IUw/yLVrLGT",
+	"SGDW6jCJnG8K8mtQkFCBlLumkOavQxc+GymlBQFMu552HgRHKA/r9WF+eAt2cl4nTo0pLmYbmcqOPvp1",
+	"gTDHKi5tPA3CiCZaaMfUkGgRDcrQheHp3xTPwRXPkhSbwy2nGtqPitiGaRT9QvrkrNVqtloN9AxITEHX",
+	"/Kpm8M/4r/DVe5yBE/zJTpPwlnZkFSEEFcTh0YgmtAxc92C26dBs4Ww2UpE9SdHJsGWGiYhtiav5KoXS",
+	"OyQEqJ2ZGeQYM7fAb1STSWMGH8S8IL9FEbNXfLPzvx1jn/0Yg5KGPvfHjBdePysYXzCv9zza0GtY5e6+",
+	"xyu2D1TXyYS9UaXnRLngLoRBEyE3CoO+wOewnxMMswyJiMoFPXWUDhtdO56jCK5bCmXmpOpFGqupOP5J",
+	"xBFE6HYA9KFpr9iDuGwPkbea3FRbKwil8CpmWsBeZX0RKTnULMkX69BcLO9rmoasK4EK8Rfq6iDGvPM+",
+	"zu/hGoq1l7fJ76GQkje23BoHrMp+kMJGs7hTYfImwrag6u+94jiL+XyP3SXQsRhOBPsnMhJuKj2F8yDF",
+	"AHYFUHoPDNoe2Ik96OtyHSqx5WNfpL2yNhn7oVcwz3o/ltLi/AYDWJLSxXIoF+cpTIN7/fNCK4iShCCD",
+	"wDZVyJ3uQM02De1CmEdrXmHHTyJic4v//dg6enp9e3p3hH907r5rLAOe1gB/Mrd5CfPVJyTQc/jCJKIN",
+	"r2AoAtNm3u4rUBMCMmuWuMPPi4ajEfsMUs+4MdmS5IcCX1MK9M/cY7xCl8XyE+8+q5Ub80Q843GQazzN",
+	"WaPrDEpXsvsR4WieRVzrfBa1sUT2uE3vKV76a2lmFopzC72o2dQvL+o0FpMwnTj9vLTINY2qGj6NWj5v",
+	"G3yCbbCNJ83TVgk37eZlxqAWKhQ0KC2PGRUpMrQAFolgKOpzTGdcMwjfQPwatmMu0B8mROxcsFyqTXIY",
+	"c9FPha+OLb9vJVMF40bTCp/rxChaLVgMBwKmH6AKEqLhQuIgNYvCsUDWK+hAAJUZglvPE/S0wBODEHhs",
+	"PhMq5EjNjGufuRyh9q4k9mJk247NhEy8QrQe8ORVzCKhNeLK2/Jkc04tx+sJ/aQkzj4UyTP0/vdToK6K",
+	"4xHGXvppMBQWbZSq5ircXjvZmR7utL3GKBwabdQ+aZ5hpGcsIvObdptCPxDqeYofCjL6CKr5c6EhCa7v",
+	"x9tGJAZJo/v0yZPWSpUKVRqo+1vNVuvEetJ08dFq/Zv98CzfBDCXfm5NG3efO/xgy3AWDrhSLVs9NWUc",
+	"T6tPoM+oDlEJbqzyYN9XaDwfistq5HUqBgnN7TUF9jw2G83zrIhhAiWoewTkUNGJT1MVV6u6nq9vyNI0",
+	"8hz1sGGYs9hoJRciQl4ONuB+4lktA0VotlvNphzhctg5TdYbKD/VPUcMB+/rLdz7ShoZ9bJwJ1Y2QJPf",
+	"yzfPfrvEHuiXoXwz1Qw6NsySwZDhuGKXU+GHA9JKP54DOxT0iC1YwmWKD2fnq7SGvfKl3mBMhCNWGJM0",
+	"ls7Hhq9vGl4DdgrobD+FWpD9LfGocJI0bq8aPLlqdK9KS+yvGt4Vqie4ZEFBwb9adXQFrdiw8isY/CAu",
+	"emxerjAKnnjwFM/ezbOQTjkV5RG2ACpFz2lTz2pAj5StRxajNxbzNQMq79xVs9qwBzGnAL2ouKs5AhlE",
+	"okrhREoObRR6QyOrK3QSTlYWvP0EBkOuiDnUTEjejwQgWHNi3zErDKm9VDZZz+iRnsWbygpMUYtBD0uP",
+	"aT7XWC3Vn+N/nVpFA9LYrzmtoxMxdXioWGWF8HLUVGd+1GQ9NHB6HutBIStpTuuvE4pELrPjrXHXl51z",
+	"O2fOHtsx5+hCDHYbGtsDyPLN/7BD3X282+q4/B8zIhe6r78SAai7zG/MjmmcPn2C5h1w/krCgfp4vcpA",
+	"mYAVal+12myrssu8RipD8/C8rea5IXVs5nHvIeWqe+1Y3tFXTKexP+IxnEwlw7l2+OCNx61H6Pg5+9s6",
+	"gjjeR3YKS5JN0iWTNt8AL6xcV2gq9Efro8QERwdVFsojDwJkf18wqfbyCbs6nKTRgroqCqe9wnF+110Q",
+	"YFPYutE9qc7ob05oGnF5iWM+lLza4SJyfZpZ4CW7LdPVZtOetpuPytL3RSeHZtzM/mNM6d+trHUw//Le",
+	"xpjon9nlthN3aR/7C75exUbHl/eWDD84tepnhKVAA8oA2OlGwKl6IJ/R38NrmIn+SKnxUSCi8EbE4Qqy",
+	"6OfuEscHDcfdSYsZD76c2fMD3j/77f3SQEsmZADl4WuYpuxllRxc7e2ZvbZk0SpO3bySUOuCmWEAXeEN",
+	"BI3AkgJadRlm9d1/Y3B+sDDpOlep+bfe6mkwd95uCmoEJU8SMZkSUKFdj0a3MRuNVwcU7LUUUSCRwAIA",
+	"IY1mgolCpdQ6anfsN6uafBG9eRSsyceJT8kFjjvX70Oy7nqPkiRagxZEmTmSShHkaAfy5G92Gac8DOrF",
+	"Tl/YfBtwYzsJrzU2DDWH2pz+fcE0bG+qmyqD2KVRlzUskKJbq/6Ob2fFV1+Jer4wTftXNOX3PHZTGOdY",
+	"T4VPaRNwgdvN1lXjrvFNLBbFIg7Jm1jFmSM++SKegoE9Nqa6mQgtfCUBOua0lQGot5dHmT3u7rpCDneU",
+	"sdfyZRpVYqXTO8/rQjO398vRVxl5A5vGCB1S3+Ka7SRh2+NZLgqTw7XcREq7YI8Fu3QtLz+3GklAgNEF",
+	"0drEQRmrGOmIbQUoYEGGiWYJ6ENo67OYijY6GhLCVpiwES/p4cPXWdYvhyKr7+yhqL5pofWH845KYZ06",
+	"8FiQirrqJC+FDMChccphsRt2E/EvlL5Y0bXLvppugG7/wl1cH5Pr+vIruuQndGDj1XvJLf5KbpwSIGja",
+	"quON6rpKpENFAfak/iaTMLJ3tb3hRVD3rLBrPsUEg7P7IVpE8M/XXiONjSM/SpKp7h4f0wQ2fTWxC6iP",
+	"9Vz60JRbqOC43nZj27WttCijyPlouiT5BIQFEz4GIJa62KpyrX4zLhNrbyZAo01+ld71FCw9SX7B4wBd",
+	"6WeRSoMX8BDzwv99+eZXj+lwKAUgd14mXAY8Dph9LIS7z1mgfO3WpzkJ3NkSp5E5dnrYJN0rstczc4IO",
+	"iG5+Yrto9EjNpC1n8EUVocPCItZD7rArXEaljNS63Tfe4L+K2eL0bBSBa9deSPoVaTK4AJ6jhf/nVdpq",
+	"nfgnHRZzGagJ688TASLT51o8OoV/Fo3PqgB3VH8fwmSEb191wlslmNEN4WTsXCXr3Q+vxk+LepT154wm",
+	"tVbLwvkEdo7vUO1GAmP8Czh98P3e+mxQ2YxxWgZ+ZFTtUElRD833REHtBr12yY4J8mHX7WfaWxf3yM3b",
+	"wavjv5lnn087rdNJ91mp/0aKpR3/eQMU2SxV81SYUVqIaoDfxsUGUwsARzMq4Yy0TjIlz/GfzN4UFu+b",
+	"+VwaexRTTsu2Gfbi1KvL6mjKWd7WO7sL99qY8031fDmq50vrGFo+fj0GeKAsTDxArwcSNJT++sMpy0bP",
+	"/oHQon6rAtbMopNfBrC+Rlmq6LLZcje+wzncSN9sGTlFJU7U/lsNSr8TRCG+JCGv1IxNuER8aozhm61W",
+	"W1AQMffzJxNyQCDWz8F3tEpsnU6NO7oiIOPzOJ6zZKYgAoP992w2CiPB+ioZkRemoTPEY1rhMR8LXxi1",
+	"r+GspiZzdSNiCr6EMZBMAdNHCX5pkp3f5BV+CSJlxh/x6SuVxtB9tbUUmfciP/LbOf0t7rFj3EOKGUmd",
+	"RwhkZQHL/TXdi09+1gVMAJNQM72nu7G1vksEaqjDnd/mCQeJ5X7LKX4NOUVMf0RKjUXAACdmogB3llAW",
+	"75+tF60SZvYxhhV3l0mr06qrfH6nS/Y9wobK3E+1m51HzScF8rd2s9XcoovNDqhiIS1L4+46UfgpAlID",
+	"wUcuW2a0b0ZQGWoW5kOLv4iEN67vFm5h5iUEGr+P13febYNgSeAj8YeU92BB4abUCY+wopk4ycz1Gp9u",
+	"QWvNlsSj7BibA3FAy/UbaoIsaIgmlwGjNLMj2+JWLBVavhVqGgnbNYL5Qiz6COVNiKaOzt3oFzHpmxdb",
+	"vtPfxRxxh4Dnm0/yv7p4+5qNxbzsZ1AV993trxe/vLjDhumMdZaAoXXCZQD3zt2SQIwrSmPHoUSSPUtz",
+	"RDAyZnHzkw+GLYIoFyfsmWNNqniCa56LQjmG5Co9avkmrveilPgKi47FXymPsMEHp78/J7sAE5/5FycA",
+	"44o75phPsGg2jcZADGLJrTwbgQsT4HXK3fttxLFtUVc/5MUn4afYzw2GhEW+zu4CzOLlsxbwhFOx94RL",
+	"PhQTKH8Es4goEfI3IpCEsjeFFPfMzToLQg14rcXpJ1rw5RsQfR7uCx9mRqoEEuTAPBZKBBuSgDebu+lz",
+	"wQMWEbV49X0jHg+xcV4yLufANzgRIFy4rDMeJkVe5+wZr1QUVK6vfWHg4gVvrEi66DGjCnmMefa+UuOx",
+	"EOYRLFALcyv9MArp/Fp6mHO/LfmiccNxmxoxjSI7Etvyi8C7RBdsLpYqP3FvY6UGJc95GQ7BHSUVZCzz",
+	"gr5J4tAvmwzsnCVN5TrRii5K1RxOUeuZHxu1xAJEnLfaKg3CpOqnFN/2KGZHH3O/xpqHkp9f4plgXnRu",
+	"vE+Cq4sXc4m5e7lTv6IBIK/KMiDQbOp44+767v8GAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,12 +6,15 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
+	"github.com/syncline-dev/syncline/internal/connector/dropbox"
+	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
+	"github.com/syncline-dev/syncline/internal/connector/mongodb"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
@@ -29,7 +32,8 @@ func connectors(c config) []connector.Connector {
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
-		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool),
+		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
+		mongodb.New(), dynamodb.New(),
 		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
 	}
 }
