@@ -370,13 +370,9 @@ func (f *foreseeing) intake(ctx context.Context, seat *Seat, mapped []Mapped) er
 }
 
 func (f *foreseeing) takeIn(ctx context.Context, seat *Seat, mapped []Mapped, judged bool) error {
-	keys := make([]record.Key, len(mapped))
-	var matchKeys []string
+	keys, matchKeys := make([]record.Key, len(mapped)), make([]string, len(mapped))
 	for i := range mapped {
-		keys[i] = mapped[i].Key
-		if mapped[i].MatchKey != "" {
-			matchKeys = append(matchKeys, mapped[i].MatchKey)
-		}
+		keys[i], matchKeys[i] = mapped[i].Key, mapped[i].MatchKey
 	}
 	var loaded Loaded
 	var out Outcome

@@ -36,12 +36,9 @@ func (l *lane) wanted(mapped []Mapped, anew bool) (keys []record.Key, matchKeys 
 		return nil, nil
 	}
 	l.flow.sole[l.Collection.Name] = mixed
-	keys = make([]record.Key, len(mapped))
+	keys, matchKeys = make([]record.Key, len(mapped)), make([]string, len(mapped))
 	for i := range mapped {
-		keys[i] = mapped[i].Key
-		if mapped[i].MatchKey != "" {
-			matchKeys = append(matchKeys, mapped[i].MatchKey)
-		}
+		keys[i], matchKeys[i] = mapped[i].Key, mapped[i].MatchKey
 	}
 	return keys, matchKeys
 }

@@ -100,7 +100,7 @@ type Tx interface {
 	// Guard locks the lease and says whether the flow may still write: nil, ErrFenced, ErrRevised or ErrPaused.
 	Guard(ctx context.Context, g Guard) error
 	// Load passes the guard and loads and locks, in id order, the entities that the changes may belong to: by link, else by
-	// match key.
+	// match key. matchKeys are those of the keys' records, "" for one that has none.
 	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
 	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)

@@ -63,14 +63,17 @@ func (t *Tx) guard(ctx context.Context, g engine.Guard) error {
 // hits are the entities that the keys may belong to, in id order. A deleted one counts while some system holds a copy.
 func (row *serviceRow) hits(seat *engine.Seat, keys []record.Key, matchKeys []string) []record.EntityID {
 	set := make(map[record.EntityID]bool)
-	for _, k := range keys {
+	var unknown []string // match keys of records without a link
+	for i, k := range keys {
 		if id, ok := row.keys[linkKey{seat.System, seat.Object, k}]; ok {
 			set[id] = true
+		} else if matchKeys[i] != "" {
+			unknown = append(unknown, matchKeys[i])
 		}
 	}
-	if len(matchKeys) > 0 {
+	if len(unknown) > 0 {
 		for id, e := range row.entities {
-			if e.Collection == seat.Collection.Name && slices.Contains(matchKeys, e.MatchKey) && e.MatchKey != "" && (e.DeletedAt == nil || len(e.Links) > 0) {
+			if e.Collection == seat.Collection.Name && slices.Contains(unknown, e.MatchKey) && (e.DeletedAt == nil || len(e.Links) > 0) {
 				set[id] = true
 			}
 		}

@@ -233,9 +233,7 @@ func (w *twins) intake(seat *engine.Seat, page connector.Page) {
 	var matchKeys []string
 	for _, m := range mapped {
 		keys = append(keys, m.Key)
-		if m.MatchKey != "" {
-			matchKeys = append(matchKeys, m.MatchKey)
-		}
+		matchKeys = append(matchKeys, m.MatchKey)
 	}
 	move := &engine.Move{Position: engine.Position{System: seat.System, Object: seat.Object, Cursor: page.Cursor, Phase: page.Phase, Done: int64(len(page.Changes))},
 		Changed: len(page.Changes) > 0, Complete: w.cursors[seat.System] == nil && page.Phase == connector.Stream}

@@ -29,7 +29,7 @@ SELECT l.id FROM unnest($4::text[]) AS wanted(key), LATERAL (
 UNION
 SELECT e.id FROM unnest($6::text[]) AS wanted(key), LATERAL (
   SELECT id FROM service_plan_entities
-  WHERE tenant_id = current_tenant() AND plan_id = $1 AND collection = $5 AND match_key = wanted.key OFFSET 0
+  WHERE tenant_id = current_tenant() AND plan_id = $1 AND collection = $5 AND match_key = wanted.key AND wanted.key <> '' OFFSET 0
 ) e)
 SELECT e.body FROM hit JOIN service_plan_entities e ON e.tenant_id = current_tenant() AND e.plan_id = $1 AND e.id = hit.id`,
 		plan, string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys)
@@ -37,7 +37,7 @@ SELECT e.body FROM hit JOIN service_plan_entities e ON e.tenant_id = current_ten
 		args := []any{uuid.UUID(s), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
 		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
 SELECT `+entityColumns+` FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit)) ORDER BY e.id`, args...)
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+`)) ORDER BY e.id`, args...)
 	}
 	results := t.tx.SendBatch(ctx, b)
 	rows, err := results.Query()

@@ -63,21 +63,22 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 
 const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin`
 
-// hitSQL finds the entities that a page's records may belong to. A deleted one counts while some system holds a copy. Each
-// key is looked up in the full index: with a list of keys, and no statistics yet, the planner takes the index of the whole
-// service and filters.
+// hitSQL finds the entities that a page's records may belong to: by link, and where there is none by the match key. A deleted
+// one counts while some system holds a copy. Each key is looked up in the full index: with a list of keys, and no statistics
+// yet, the planner takes the index of the whole service and filters.
 const hitSQL = `
-SELECT l.id FROM unnest($4::text[]) AS wanted(key), LATERAL (
+SELECT w.match, l.id FROM unnest($4::text[], $6::text[]) AS w(key, match) LEFT JOIN LATERAL (
   SELECT entity_id AS id FROM links
-  WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = wanted.key OFFSET 0
-) l
-UNION
-SELECT e.id FROM unnest($6::text[]) AS wanted(key), LATERAL (
+  WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = w.key OFFSET 0
+) l ON true`
+
+const matchSQL = `
+SELECT e.id FROM hit, LATERAL (
   SELECT m.id FROM entities m
-  WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = wanted.key
+  WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = hit.match
     AND (m.deleted_at IS NULL OR EXISTS (SELECT FROM links k WHERE k.tenant_id = m.tenant_id AND k.service_id = m.service_id AND k.entity_id = m.id))
   OFFSET 0
-) e`
+) e WHERE hit.id IS NULL AND hit.match <> ''`
 
 const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin`
 
@@ -85,25 +86,91 @@ const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sid
 
 // Load passes the guard and loads and locks the entities that the keys may belong to. The links are read by a statement of
 // its own after the locks are held, so that it sees what a settling commit wrote that held them before.
-func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (engine.Loaded, error) {
-	args := []any{uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
+func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (out engine.Loaded, err error) {
 	b := &pgx.Batch{}
 	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
-	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
+	if len(keys) > 0 {
+		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
 SELECT `+entityColumns+` FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit)) ORDER BY e.id FOR UPDATE OF e`, args...)
-	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+linkColumns+` FROM links l
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY(ARRAY(SELECT id FROM hit))`, args...)
-	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+conflictColumns+` FROM conflicts c
-WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY(ARRAY(SELECT id FROM hit))`, args...)
-	return t.loaded(ctx, b, g)
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+`)) ORDER BY e.id FOR UPDATE OF e`,
+			uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys)
+	}
+	if out.Entities, err = t.guarded(ctx, b, g); err != nil || len(out.Entities) == 0 {
+		return out, err
+	}
+	ids := make([][16]byte, len(out.Entities))
+	byID := make(map[record.EntityID]*record.Entity, len(out.Entities))
+	for i, e := range out.Entities {
+		ids[i], byID[e.ID] = e.ID, e
+	}
+	b = &pgx.Batch{}
+	b.Queue(`SELECT `+linkColumns+` FROM links l
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2)`, uuid.UUID(g.Service), ids)
+	b.Queue(`SELECT `+conflictColumns+` FROM conflicts c
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY($2)`, uuid.UUID(g.Service), ids)
+	results := t.tx.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = unavailable(closeErr)
+		}
+	}()
+	if err := linksInto(results, byID); err != nil {
+		return out, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return out, unavailable(err)
+	}
+	out.Conflicts, err = pgx.CollectRows(rows, scanConflict)
+	return out, err
+}
+
+// guarded sends a batch that begins with byKeySQL and guardSQL, and reads the entities that a third statement selects.
+func (t *Tx) guarded(ctx context.Context, b *pgx.Batch, g engine.Guard) (list []*record.Entity, err error) {
+	results := t.tx.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = unavailable(closeErr)
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := guard(results.QueryRow(), g); err != nil || b.Len() == 2 {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if list, err = pgx.CollectRows(rows, scanEntity); err != nil {
+		return nil, fmt.Errorf("loading entities: %w", err)
+	}
+	return list, nil
+}
+
+// linksInto reads links into their entities.
+func linksInto(results pgx.BatchResults, byID map[record.EntityID]*record.Entity) error {
+	rows, err := results.Query()
+	if err != nil {
+		return unavailable(err)
+	}
+	for rows.Next() {
+		id, l, err := scanLink(rows)
+		if err != nil {
+			rows.Close()
+			return fmt.Errorf("loading links: %w", err)
+		}
+		if e := byID[id]; e != nil {
+			e.Links[l.System] = l
+		}
+	}
+	return unavailable(rows.Err())
 }
 
 // LoadEntities passes the guard and loads the entities with their links.
-func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error) {
+func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.EntityID, lock bool) (list []*record.Entity, err error) {
 	forUpdate := ""
 	if lock {
 		forUpdate = " FOR UPDATE OF e"
@@ -115,12 +182,6 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id`+forUpdate, uuid.UUID(g.Service), uuids(ids))
 	b.Queue(`SELECT `+linkColumns+` FROM links l
 WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2)`, uuid.UUID(g.Service), uuids(ids))
-	loaded, err := t.loaded(ctx, b, g)
-	return loaded.Entities, err
-}
-
-func (t *Tx) loaded(ctx context.Context, b *pgx.Batch, g engine.Guard) (out engine.Loaded, err error) {
-	withConflicts := b.Len() == 5
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
@@ -128,49 +189,23 @@ func (t *Tx) loaded(ctx context.Context, b *pgx.Batch, g engine.Guard) (out engi
 		}
 	}()
 	if _, err := results.Exec(); err != nil {
-		return out, unavailable(err)
+		return nil, unavailable(err)
 	}
 	if err := guard(results.QueryRow(), g); err != nil {
-		return out, err
+		return nil, err
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return out, unavailable(err)
+		return nil, unavailable(err)
 	}
-	byID := make(map[record.EntityID]*record.Entity)
-	out.Entities, err = pgx.CollectRows(rows, scanEntity)
-	if err != nil {
-		return out, fmt.Errorf("loading entities: %w", err)
+	if list, err = pgx.CollectRows(rows, scanEntity); err != nil {
+		return nil, fmt.Errorf("loading entities: %w", err)
 	}
-	for _, e := range out.Entities {
+	byID := make(map[record.EntityID]*record.Entity, len(list))
+	for _, e := range list {
 		byID[e.ID] = e
 	}
-	rows, err = results.Query()
-	if err != nil {
-		return out, unavailable(err)
-	}
-	for rows.Next() {
-		id, l, err := scanLink(rows)
-		if err != nil {
-			rows.Close()
-			return out, fmt.Errorf("loading links: %w", err)
-		}
-		if e := byID[id]; e != nil {
-			e.Links[l.System] = l
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return out, unavailable(err)
-	}
-	if !withConflicts {
-		return out, nil
-	}
-	rows, err = results.Query()
-	if err != nil {
-		return out, unavailable(err)
-	}
-	out.Conflicts, err = pgx.CollectRows(rows, scanConflict)
-	return out, err
+	return list, linksInto(results, byID)
 }
 
 func scanEntity(row pgx.CollectableRow) (*record.Entity, error) {
