@@ -25,7 +25,11 @@ import (
 // ownConnector makes a connector of a manifest that a tenant wrote.
 func ownConnector(pool *transport.Pool) catalog.Compile {
 	return func(id tenant.ID, source []byte) (connector.Connector, error) {
-		return manifest.NewOwn(source, id.String(), pool)
+		c, err := manifest.NewOwn(source, id.String(), pool)
+		if err != nil {
+			return nil, err
+		}
+		return c.WithWebhooks(), nil
 	}
 }
 
@@ -36,6 +40,6 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool),
-		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
+		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }
