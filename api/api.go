@@ -56,6 +56,7 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Proofs      *engine.Proofs
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager

@@ -97,7 +97,11 @@ func (s *server) EstimateCost(ctx context.Context, req spec.EstimateCostRequestO
 	if err != nil {
 		return nil, err
 	}
-	out := spec.EstimateCost200JSONResponse{
+	return spec.EstimateCost200JSONResponse(showEstimate(e)), nil
+}
+
+func showEstimate(e plans.Estimate) spec.CostEstimate {
+	out := spec.CostEstimate{
 		Currency: string(e.Cost.Currency), Cost: e.Cost.Fixed(),
 		Added: shown(e.Added, func(a plans.Added) spec.AddedCost {
 			return spec.AddedCost{Price: a.Price, Title: a.Title, Meter: spec.Meter(a.Meter), Unit: a.Meter.Unit(a.More), More: a.More, Cost: a.Cost.Fixed(), Explanation: shown(a.Explanation, showStep)}
@@ -107,7 +111,7 @@ func (s *server) EstimateCost(ctx context.Context, req spec.EstimateCostRequestO
 		before, after, lines := e.Before.Total.Fixed(), e.After.Total.Fixed(), shown(e.After.Lines, showPricedLine)
 		out.Before, out.After, out.Lines = &before, &after, &lines
 	}
-	return out, nil
+	return out
 }
 
 func (s *server) SimulatePlan(ctx context.Context, req spec.SimulatePlanRequestObject) (spec.SimulatePlanResponseObject, error) {

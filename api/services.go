@@ -121,11 +121,25 @@ func (s *server) ApplyService(ctx context.Context, req spec.ApplyServiceRequestO
 	a := service.Application{Name: req.Service, Source: text, Format: format, Note: word(req.Params.Note), IfNew: req.Params.IfNoneMatch != nil}
 	a.Draft = req.Params.Draft != nil && *req.Params.Draft
 	var err error
-	if a.IfMatch, err = precondition(req.Params.IfMatch, a.IfNew); err != nil {
-		return nil, err
+	planned := req.Params.Plan != nil && req.Params.IfMatch == nil && !a.IfNew // its base is the precondition
+	if !planned {
+		if a.IfMatch, err = precondition(req.Params.IfMatch, a.IfNew); err != nil {
+			return nil, err
+		}
 	}
 	if a.Name, err = s.nameOf(ctx, req.Service); err != nil {
 		return nil, err
+	}
+	if req.Params.Plan != nil {
+		doc, err := service.Parse(text, format)
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.Planner.Confirm(ctx, who(ctx), *req.Params.Plan, doc, nil)
+		if err != nil {
+			return nil, err
+		}
+		a.Base = &p.Base
 	}
 	out, err := s.Services.Apply(ctx, who(ctx), a)
 	if err != nil {

@@ -147,6 +147,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
+		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
 		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
@@ -370,6 +371,17 @@ func (p *party) furnish() {
 	letters, err := d.DeadLetters.List(ctx, owner, delivery.Query{Limit: 10})
 	p.must(err)
 	p.ids["deadLetter"] = ident.Format(ident.DeadLetter, letters[0].ID)
+	for range 2 {
+		plan, err := d.Planner.PlanDocument(ctx, owner, "", []byte(p.document("catalog-"+p.name)), service.YAML)
+		p.must(err)
+		p.must(d.Planner.Carry(ctx, safety.PlanArgs{TenantID: p.tenant, PlanID: plan.ID}))
+		plan, err = d.Planner.Get(ctx, owner, plan.ID)
+		p.must(err)
+		if plan.State != safety.PlanReady || len(plan.Outcome.Samples) == 0 {
+			p.Fatalf("the plan is %s: %s; samples %v", plan.State, plan.Error, plan.Outcome)
+		}
+		p.ids["servicePlan"], p.ids["planHash"] = ident.Format(ident.ServicePlan, plan.ID), plan.Hash
+	}
 	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
 	p.must(err)
 	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)

@@ -75,6 +75,7 @@ func TestLedgerIsPartitionedWithItsRows(t *testing.T) {
 		return string(text)
 	}
 	exec(`SET ROLE ` + owner)
+	exec(file("000042_late_usage.down.sql"))
 	exec(file("000041_ledger_keys.down.sql"))
 	exec(file("000040_ledger.down.sql"))
 	exec(`RESET ROLE`)

@@ -41,6 +41,7 @@ type Deps struct {
 	Holds       *safety.Holds
 	Proofs      *engine.Proofs
 	Editor      *safety.Editor
+	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer
 	Collector   *invoicing.Collector // nil: nobody collects
 	Plans       *plans.Manager

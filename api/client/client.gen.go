@@ -976,6 +976,174 @@ func (e ServicePriority) Valid() bool {
 	}
 }
 
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServiceState.
 const (
 	ServiceStateActionRequired ServiceState = "action_required"
@@ -3292,6 +3460,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -3904,6 +4230,9 @@ type InSecret = string
 // InService defines model for InService.
 type InService = string
 
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
+
 // InSystem defines model for InSystem.
 type InSystem = string
 
@@ -4509,6 +4838,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -4532,6 +4864,21 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ProveParams defines parameters for Prove.
 type ProveParams struct {
@@ -4829,6 +5176,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5836,6 +6186,51 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListServicePlans Plans of a service, newest first
+	//
+	// Of a day. They come without systems, samples and warnings; read one for these.
+	//
+	// Corresponds with GET /v1/services/{service}/plans (the `ListServicePlans` operationId).
+	ListServicePlans(ctx context.Context, service InService, params *ListServicePlansParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlanServiceWithBody Find out what applying a document would do
+	//
+	// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+	// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+	// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+	// `POST /v1/services/{service}/runs` with `dryRun`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+	PlanServiceWithBody(ctx context.Context, service InService, params *PlanServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlanService Find out what applying a document would do
+	//
+	// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+	// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+	// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+	// `POST /v1/services/{service}/runs` with `dryRun`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+	PlanService(ctx context.Context, service InService, params *PlanServiceParams, body PlanServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetServicePlan One plan, with what is known so far
+	//
+	// Samples are shown to those who may see records.
+	//
+	// Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
+	GetServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelServicePlan Stop making a plan
+	//
+	// One that is over stays as it is.
+	//
+	// Corresponds with POST /v1/services/{service}/plans/{servicePlan}:cancel (the `CancelServicePlan` operationId).
+	CancelServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetProof How many records are equal in all systems, as of when
 	//
@@ -8335,6 +8730,101 @@ func (c *Client) ReplayConflicts(ctx context.Context, service InService, body Re
 // Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 func (c *Client) GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetServiceDocumentRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListServicePlans Plans of a service, newest first
+//
+// Of a day. They come without systems, samples and warnings; read one for these.
+//
+// Corresponds with GET /v1/services/{service}/plans (the `ListServicePlans` operationId).
+func (c *Client) ListServicePlans(ctx context.Context, service InService, params *ListServicePlansParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListServicePlansRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlanServiceWithBody Find out what applying a document would do
+//
+// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+// `POST /v1/services/{service}/runs` with `dryRun`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+func (c *Client) PlanServiceWithBody(ctx context.Context, service InService, params *PlanServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlanServiceRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlanService Find out what applying a document would do
+//
+// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+// `POST /v1/services/{service}/runs` with `dryRun`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+func (c *Client) PlanService(ctx context.Context, service InService, params *PlanServiceParams, body PlanServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlanServiceRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetServicePlan One plan, with what is known so far
+//
+// Samples are shown to those who may see records.
+//
+// Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
+func (c *Client) GetServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetServicePlanRequest(c.Server, service, servicePlan)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelServicePlan Stop making a plan
+//
+// One that is over stays as it is.
+//
+// Corresponds with POST /v1/services/{service}/plans/{servicePlan}:cancel (the `CancelServicePlan` operationId).
+func (c *Client) CancelServicePlan(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelServicePlanRequest(c.Server, service, servicePlan)
 	if err != nil {
 		return nil, err
 	}
@@ -14518,6 +15008,18 @@ func NewApplyServiceRequestWithBody(server string, service InService, params *Ap
 
 		}
 
+		if params.Plan != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "plan", *params.Plan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -14690,6 +15192,221 @@ func NewGetServiceDocumentRequest(server string, service InService, params *GetS
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListServicePlansRequest constructs an http.Request for the ListServicePlans method
+func NewListServicePlansRequest(server string, service InService, params *ListServicePlansParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/plans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPlanServiceRequest calls the generic PlanService builder with application/json body
+func NewPlanServiceRequest(server string, service InService, params *PlanServiceParams, body PlanServiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPlanServiceRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewPlanServiceRequestWithBody constructs an http.Request for the PlanService method, with any body, and a specified content type
+func NewPlanServiceRequestWithBody(server string, service InService, params *PlanServiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/plans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetServicePlanRequest constructs an http.Request for the GetServicePlan method
+func NewGetServicePlanRequest(server string, service InService, servicePlan InServicePlan) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "servicePlan", servicePlan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/plans/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelServicePlanRequest constructs an http.Request for the CancelServicePlan method
+func NewCancelServicePlanRequest(server string, service InService, servicePlan InServicePlan) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "servicePlan", servicePlan, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/plans/%s:cancel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -18094,6 +18811,57 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocumentWithResponse(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*GetServiceDocumentResponse, error)
+
+	// ListServicePlansWithResponse Plans of a service, newest first
+	//
+	// Of a day. They come without systems, samples and warnings; read one for these.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/plans (the `ListServicePlans` operationId).
+	ListServicePlansWithResponse(ctx context.Context, service InService, params *ListServicePlansParams, reqEditors ...RequestEditorFn) (*ListServicePlansResponse, error)
+
+	// PlanServiceWithBodyWithResponse Find out what applying a document would do
+	//
+	// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+	// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+	// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+	// `POST /v1/services/{service}/runs` with `dryRun`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+	PlanServiceWithBodyWithResponse(ctx context.Context, service InService, params *PlanServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlanServiceResponse, error)
+
+	// PlanServiceWithResponse Find out what applying a document would do
+	//
+	// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+	// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+	// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+	// `POST /v1/services/{service}/runs` with `dryRun`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+	PlanServiceWithResponse(ctx context.Context, service InService, params *PlanServiceParams, body PlanServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*PlanServiceResponse, error)
+
+	// GetServicePlanWithResponse One plan, with what is known so far
+	//
+	// Samples are shown to those who may see records.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
+	GetServicePlanWithResponse(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*GetServicePlanResponse, error)
+
+	// CancelServicePlanWithResponse Stop making a plan
+	//
+	// One that is over stays as it is.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/plans/{servicePlan}:cancel (the `CancelServicePlan` operationId).
+	CancelServicePlanWithResponse(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*CancelServicePlanResponse, error)
 
 	// GetProofWithResponse How many records are equal in all systems, as of when
 	//
@@ -23909,6 +24677,233 @@ func (r GetServiceDocumentResponse) ContentType() string {
 	return ""
 }
 
+// ListServicePlansResponseDefaultHeaders the declared response headers of an HTTP default response for ListServicePlans
+type ListServicePlansResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListServicePlansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServicePlanList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListServicePlansResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListServicePlansResponse) GetJSON200() *ServicePlanList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListServicePlansResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListServicePlansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListServicePlansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListServicePlansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListServicePlansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PlanServiceResponse202Headers the declared response headers of an HTTP 202 response for PlanService
+type PlanServiceResponse202Headers struct {
+	Location string
+}
+
+// PlanServiceResponseDefaultHeaders the declared response headers of an HTTP default response for PlanService
+type PlanServiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PlanServiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ServicePlan
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PlanServiceResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PlanServiceResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r PlanServiceResponse) GetJSON202() *ServicePlan {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlanServiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlanServiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlanServiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlanServiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlanServiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetServicePlanResponseDefaultHeaders the declared response headers of an HTTP default response for GetServicePlan
+type GetServicePlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetServicePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServicePlan
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetServicePlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetServicePlanResponse) GetJSON200() *ServicePlan {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetServicePlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetServicePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetServicePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetServicePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetServicePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelServicePlanResponseDefaultHeaders the declared response headers of an HTTP default response for CancelServicePlan
+type CancelServicePlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CancelServicePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServicePlan
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CancelServicePlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelServicePlanResponse) GetJSON200() *ServicePlan {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelServicePlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelServicePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelServicePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelServicePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelServicePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetProofResponseDefaultHeaders the declared response headers of an HTTP default response for GetProof
 type GetProofResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -28140,6 +29135,87 @@ func (c *ClientWithResponses) GetServiceDocumentWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetServiceDocumentResponse(rsp)
+}
+
+// ListServicePlansWithResponse Plans of a service, newest first
+//
+// Of a day. They come without systems, samples and warnings; read one for these.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/plans (the `ListServicePlans` operationId).
+func (c *ClientWithResponses) ListServicePlansWithResponse(ctx context.Context, service InService, params *ListServicePlansParams, reqEditors ...RequestEditorFn) (*ListServicePlansResponse, error) {
+	rsp, err := c.ListServicePlans(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListServicePlansResponse(rsp)
+}
+
+// PlanServiceWithBodyWithResponse Find out what applying a document would do
+//
+// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+// `POST /v1/services/{service}/runs` with `dryRun`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+func (c *ClientWithResponses) PlanServiceWithBodyWithResponse(ctx context.Context, service InService, params *PlanServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlanServiceResponse, error) {
+	rsp, err := c.PlanServiceWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlanServiceResponse(rsp)
+}
+
+// PlanServiceWithResponse Find out what applying a document would do
+//
+// A dry run: the systems are read by the rules that carry the service, and nothing is written to any system or record. The answer comes at once; the
+// plan is made in the background, and its figures grow while it is read. A plan that is ready has a `hash`: apply the document with
+// `PUT /v1/services/{service}?plan=HASH`, and it is refused with 412 `plan.moved` when the world moved on since. For a bulk run see
+// `POST /v1/services/{service}/runs` with `dryRun`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/plans (the `PlanService` operationId).
+func (c *ClientWithResponses) PlanServiceWithResponse(ctx context.Context, service InService, params *PlanServiceParams, body PlanServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*PlanServiceResponse, error) {
+	rsp, err := c.PlanService(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlanServiceResponse(rsp)
+}
+
+// GetServicePlanWithResponse One plan, with what is known so far
+//
+// Samples are shown to those who may see records.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/plans/{servicePlan} (the `GetServicePlan` operationId).
+func (c *ClientWithResponses) GetServicePlanWithResponse(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*GetServicePlanResponse, error) {
+	rsp, err := c.GetServicePlan(ctx, service, servicePlan, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetServicePlanResponse(rsp)
+}
+
+// CancelServicePlanWithResponse Stop making a plan
+//
+// One that is over stays as it is.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/plans/{servicePlan}:cancel (the `CancelServicePlan` operationId).
+func (c *ClientWithResponses) CancelServicePlanWithResponse(ctx context.Context, service InService, servicePlan InServicePlan, reqEditors ...RequestEditorFn) (*CancelServicePlanResponse, error) {
+	rsp, err := c.CancelServicePlan(ctx, service, servicePlan, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelServicePlanResponse(rsp)
 }
 
 // GetProofWithResponse How many records are equal in all systems, as of when
@@ -33693,6 +34769,200 @@ func ParseGetServiceDocumentResponse(rsp *http.Response) (*GetServiceDocumentRes
 		response.Headers304 = &headers
 	case true:
 		var headers GetServiceDocumentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListServicePlansResponse parses an HTTP response from a ListServicePlansWithResponse call
+func ParseListServicePlansResponse(rsp *http.Response) (*ListServicePlansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListServicePlansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServicePlanList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListServicePlansResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePlanServiceResponse parses an HTTP response from a PlanServiceWithResponse call
+func ParsePlanServiceResponse(rsp *http.Response) (*PlanServiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlanServiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ServicePlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers PlanServiceResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers PlanServiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetServicePlanResponse parses an HTTP response from a GetServicePlanWithResponse call
+func ParseGetServicePlanResponse(rsp *http.Response) (*GetServicePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetServicePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServicePlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetServicePlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelServicePlanResponse parses an HTTP response from a CancelServicePlanWithResponse call
+func ParseCancelServicePlanResponse(rsp *http.Response) (*CancelServicePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelServicePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServicePlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CancelServicePlanResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -912,19 +912,19 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
-	First     RunKind = "first"
-	Manual    RunKind = "manual"
-	Scheduled RunKind = "scheduled"
+	RunKindFirst     RunKind = "first"
+	RunKindManual    RunKind = "manual"
+	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
-	case First:
+	case RunKindFirst:
 		return true
-	case Manual:
+	case RunKindManual:
 		return true
-	case Scheduled:
+	case RunKindScheduled:
 		return true
 	default:
 		return false
@@ -1006,6 +1006,174 @@ func (e ServicePriority) Valid() bool {
 	case ServicePriorityRealtime:
 		return true
 	case ServicePriorityStandard:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanKind.
+const (
+	ServicePlanKindBulk     ServicePlanKind = "bulk"
+	ServicePlanKindFirst    ServicePlanKind = "first"
+	ServicePlanKindRevision ServicePlanKind = "revision"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanKind enum.
+func (e ServicePlanKind) Valid() bool {
+	switch e {
+	case ServicePlanKindBulk:
+		return true
+	case ServicePlanKindFirst:
+		return true
+	case ServicePlanKindRevision:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanProgressStep.
+const (
+	ServicePlanProgressStepComparing ServicePlanProgressStep = "comparing"
+	ServicePlanProgressStepDone      ServicePlanProgressStep = "done"
+	ServicePlanProgressStepOpening   ServicePlanProgressStep = "opening"
+	ServicePlanProgressStepQueued    ServicePlanProgressStep = "queued"
+	ServicePlanProgressStepReading   ServicePlanProgressStep = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanProgressStep enum.
+func (e ServicePlanProgressStep) Valid() bool {
+	switch e {
+	case ServicePlanProgressStepComparing:
+		return true
+	case ServicePlanProgressStepDone:
+		return true
+	case ServicePlanProgressStepOpening:
+		return true
+	case ServicePlanProgressStepQueued:
+		return true
+	case ServicePlanProgressStepReading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanState.
+const (
+	ServicePlanStateCancelled ServicePlanState = "cancelled"
+	ServicePlanStateFailed    ServicePlanState = "failed"
+	ServicePlanStateQueued    ServicePlanState = "queued"
+	ServicePlanStateReady     ServicePlanState = "ready"
+	ServicePlanStateRunning   ServicePlanState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanState enum.
+func (e ServicePlanState) Valid() bool {
+	switch e {
+	case ServicePlanStateCancelled:
+		return true
+	case ServicePlanStateFailed:
+		return true
+	case ServicePlanStateQueued:
+		return true
+	case ServicePlanStateReady:
+		return true
+	case ServicePlanStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanTakesEffect.
+const (
+	ServicePlanTakesEffectApply      ServicePlanTakesEffect = "apply"
+	ServicePlanTakesEffectNextChange ServicePlanTakesEffect = "nextChange"
+	ServicePlanTakesEffectRun        ServicePlanTakesEffect = "run"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanTakesEffect enum.
+func (e ServicePlanTakesEffect) Valid() bool {
+	switch e {
+	case ServicePlanTakesEffectApply:
+		return true
+	case ServicePlanTakesEffectNextChange:
+		return true
+	case ServicePlanTakesEffectRun:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanSampleKind.
+const (
+	ServicePlanSampleKindAmbiguous ServicePlanSampleKind = "ambiguous"
+	ServicePlanSampleKindConflict  ServicePlanSampleKind = "conflict"
+	ServicePlanSampleKindCreate    ServicePlanSampleKind = "create"
+	ServicePlanSampleKindDelete    ServicePlanSampleKind = "delete"
+	ServicePlanSampleKindDuplicate ServicePlanSampleKind = "duplicate"
+	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
+	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
+	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanSampleKind enum.
+func (e ServicePlanSampleKind) Valid() bool {
+	switch e {
+	case ServicePlanSampleKindAmbiguous:
+		return true
+	case ServicePlanSampleKindConflict:
+		return true
+	case ServicePlanSampleKindCreate:
+		return true
+	case ServicePlanSampleKindDelete:
+		return true
+	case ServicePlanSampleKindDuplicate:
+		return true
+	case ServicePlanSampleKindFiltered:
+		return true
+	case ServicePlanSampleKindHeld:
+		return true
+	case ServicePlanSampleKindInvalid:
+		return true
+	case ServicePlanSampleKindUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServicePlanWarningCode.
+const (
+	ServicePlanWarningCodeBrake         ServicePlanWarningCode = "brake"
+	ServicePlanWarningCodeDeletes       ServicePlanWarningCode = "deletes"
+	ServicePlanWarningCodeDuplicates    ServicePlanWarningCode = "duplicates"
+	ServicePlanWarningCodeEmpty         ServicePlanWarningCode = "empty"
+	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
+	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
+	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+)
+
+// Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
+func (e ServicePlanWarningCode) Valid() bool {
+	switch e {
+	case ServicePlanWarningCodeBrake:
+		return true
+	case ServicePlanWarningCodeDeletes:
+		return true
+	case ServicePlanWarningCodeDuplicates:
+		return true
+	case ServicePlanWarningCodeEmpty:
+		return true
+	case ServicePlanWarningCodeInvalid:
+		return true
+	case ServicePlanWarningCodeNotReadable:
+		return true
+	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	default:
 		return false
@@ -3346,6 +3514,164 @@ type ServiceList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ServicePlan defines model for ServicePlan.
+type ServicePlan struct {
+	Actor string `json:"actor"`
+
+	// Cost What it would add to the present month; null while it is not ready.
+	Cost        nullable.Nullable[CostEstimate] `json:"cost"`
+	CreatedAt   time.Time                       `json:"createdAt"`
+	Differences []Difference                    `json:"differences"`
+	Error       nullable.Nullable[CodedError]   `json:"error"`
+	ExpiresAt   time.Time                       `json:"expiresAt"`
+	FinishedAt  nullable.Nullable[time.Time]    `json:"finishedAt"`
+
+	// Hash Names what would be done to what; null until it is ready.
+	Hash nullable.Nullable[string] `json:"hash"`
+	ID   string                    `json:"id"`
+
+	// Kind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+	Kind ServicePlanKind `json:"kind"`
+
+	// NewRecords New records under management, by data class.
+	NewRecords map[string]int64 `json:"newRecords"`
+	Notices    []ProblemField   `json:"notices"`
+	Progress   struct {
+		Done   int64                   `json:"done"`
+		Object string                  `json:"object"`
+		Step   ServicePlanProgressStep `json:"step"`
+		System string                  `json:"system"`
+
+		// Total 0 when unknown.
+		Total int64 `json:"total"`
+	} `json:"progress"`
+
+	// Revision The live revision that the plan is about; 0 when there is no service.
+	Revision int                 `json:"revision"`
+	Samples  []ServicePlanSample `json:"samples"`
+
+	// Service The service's name.
+	Service   string                       `json:"service"`
+	StartedAt nullable.Nullable[time.Time] `json:"startedAt"`
+	State     ServicePlanState             `json:"state"`
+	Systems   []ServicePlanSystem          `json:"systems"`
+
+	// TakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+	TakesEffect ServicePlanTakesEffect `json:"takesEffect"`
+	Totals      ServicePlanFigures     `json:"totals"`
+	Warnings    []ServicePlanWarning   `json:"warnings"`
+}
+
+// ServicePlanKind first: the service is not there yet, or is a draft; revision: a document in place of the live one; bulk: a bulk run.
+type ServicePlanKind string
+
+// ServicePlanProgressStep defines model for ServicePlan.Progress.Step.
+type ServicePlanProgressStep string
+
+// ServicePlanState defines model for ServicePlan.State.
+type ServicePlanState string
+
+// ServicePlanTakesEffect apply: the figures are what applying the document does; nextChange: nothing is read anew, and the document counts for each record from its next change on, the figures are what reading all records again would do; run: what the bulk run does.
+type ServicePlanTakesEffect string
+
+// ServicePlanFigures defines model for ServicePlanFigures.
+type ServicePlanFigures struct {
+	// Ambiguous Records that could be the same as several.
+	Ambiguous        int64 `json:"ambiguous"`
+	AwaitingApproval int64 `json:"awaitingApproval"`
+
+	// Conflicts Fields that differ and are decided by rule.
+	Conflicts int64 `json:"conflicts"`
+
+	// Creates Records that would be created in it.
+	Creates int64 `json:"creates"`
+	Deletes int64 `json:"deletes"`
+
+	// Duplicates Records that are the same as another of the same system.
+	Duplicates int64 `json:"duplicates"`
+
+	// Equal Records known already and unchanged.
+	Equal int64 `json:"equal"`
+
+	// Filtered Records that come from it and go nowhere.
+	Filtered int64 `json:"filtered"`
+
+	// Held Changes that the brake would hold.
+	Held int64 `json:"held"`
+
+	// Invalid Records that do not pass mapping or validation, on the way in or out.
+	Invalid int64 `json:"invalid"`
+
+	// Matched Records that turn out to be copies of one that another system has.
+	Matched int64 `json:"matched"`
+
+	// OpenConflicts Fields that differ and would wait for a person.
+	OpenConflicts int64 `json:"openConflicts"`
+
+	// Operations Writes that it would get; what is metered.
+	Operations int64 `json:"operations"`
+
+	// Records Records read from it.
+	Records int64 `json:"records"`
+	Updates int64 `json:"updates"`
+}
+
+// ServicePlanList defines model for ServicePlanList.
+type ServicePlanList struct {
+	Data    []ServicePlan `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ServicePlanSample defines model for ServicePlanSample.
+type ServicePlanSample struct {
+	// After Values by field name. Numbers are exact decimals.
+	After Fields `json:"after"`
+
+	// Before Values by field name. Numbers are exact decimals.
+	Before Fields                `json:"before"`
+	Key    string                `json:"key"`
+	Kind   ServicePlanSampleKind `json:"kind"`
+	Object string                `json:"object"`
+	System string                `json:"system"`
+	Title  string                `json:"title"`
+	Why    string                `json:"why"`
+}
+
+// ServicePlanSampleKind defines model for ServicePlanSample.Kind.
+type ServicePlanSampleKind string
+
+// ServicePlanSystem defines model for ServicePlanSystem.
+type ServicePlanSystem struct {
+	Collection string `json:"collection"`
+
+	// Detection How its changes will be seen.
+	Detection string             `json:"detection"`
+	Figures   ServicePlanFigures `json:"figures"`
+	Object    string             `json:"object"`
+
+	// Read Its records are read.
+	Read bool `json:"read"`
+
+	// Rows About how many records it has; 0 when it cannot tell.
+	Rows   int64  `json:"rows"`
+	System string `json:"system"`
+	Why    string `json:"why"`
+}
+
+// ServicePlanWarning defines model for ServicePlanWarning.
+type ServicePlanWarning struct {
+	Code    ServicePlanWarningCode `json:"code"`
+	Message string                 `json:"message"`
+	Object  string                 `json:"object"`
+	System  string                 `json:"system"`
+}
+
+// ServicePlanWarningCode defines model for ServicePlanWarning.Code.
+type ServicePlanWarningCode string
+
 // ServiceState defines model for ServiceState.
 type ServiceState string
 
@@ -3958,6 +4284,9 @@ type InSecret = string
 // InService defines model for InService.
 type InService = string
 
+// InServicePlan defines model for InServicePlan.
+type InServicePlan = string
+
 // InSystem defines model for InSystem.
 type InSystem = string
 
@@ -4563,6 +4892,9 @@ type ApplyServiceParams struct {
 	// Note Why, for the history.
 	Note *string `form:"note,omitempty" json:"note,omitempty"`
 
+	// Plan The hash of a plan of this document. It is carried out only while the plan is still about the world as it is; otherwise 412 `plan.moved`. Stands in for If-Match.
+	Plan *string `form:"plan,omitempty" json:"plan,omitempty"`
+
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
@@ -4586,6 +4918,21 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListServicePlansParams defines parameters for ListServicePlans.
+type ListServicePlansParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PlanServiceParams defines parameters for PlanService.
+type PlanServiceParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // ProveParams defines parameters for Prove.
 type ProveParams struct {
@@ -4883,6 +5230,9 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
+type PlanServiceJSONRequestBody = Document
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5204,6 +5554,18 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(w http.ResponseWriter, r *http.Request, service InService)
@@ -5891,6 +6253,30 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListServicePlans Plans of a service, newest first
+// (GET /v1/services/{service}/plans)
+func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PlanService Find out what applying a document would do
+// (POST /v1/services/{service}/plans)
+func (_ Unimplemented) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServicePlan One plan, with what is known so far
+// (GET /v1/services/{service}/plans/{servicePlan})
+func (_ Unimplemented) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelServicePlan Stop making a plan
+// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+func (_ Unimplemented) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10583,6 +10969,19 @@ func (siw *ServerInterfaceWrapper) ApplyService(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "plan" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan", r.URL.Query(), &params.Plan, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -10727,6 +11126,185 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListServicePlans operation middleware
+func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicePlansParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServicePlans(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanService operation middleware
+func (siw *ServerInterfaceWrapper) PlanService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlanServiceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanService(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) GetServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServicePlan(w, r, service, servicePlan)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelServicePlan operation middleware
+func (siw *ServerInterfaceWrapper) CancelServicePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "servicePlan" -------------
+	var servicePlan InServicePlan
+
+	err = runtime.BindStyledParameterWithOptions("simple", "servicePlan", chi.URLParam(r, "servicePlan"), &servicePlan, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "servicePlan", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelServicePlan(w, r, service, servicePlan)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12868,6 +13446,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/revisions/{revision}", wrapper.GetRevision)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans", wrapper.ListServicePlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans", wrapper.PlanService)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}", wrapper.GetServicePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/plans/{servicePlan}:cancel", wrapper.CancelServicePlan)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/runs", wrapper.ListServiceRuns)
 	})
 	r.Group(func(r chi.Router) {
@@ -13207,6 +13797,8 @@ type ServiceJSONResponse struct {
 
 	Headers ServiceResponseHeaders
 }
+
+type ServicePlanJSONResponse ServicePlan
 
 type LivezRequestObject struct {
 }
@@ -17596,6 +18188,192 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListServicePlansRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListServicePlansParams
+}
+
+type ListServicePlansResponseObject interface {
+	VisitListServicePlansResponse(w http.ResponseWriter) error
+}
+
+type ListServicePlans200JSONResponse ServicePlanList
+
+func (response ListServicePlans200JSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServicePlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListServicePlansdefaultApplicationProblemPlusJSONResponse) VisitListServicePlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServiceRequestObject struct {
+	Service  InService `json:"service"`
+	Params   PlanServiceParams
+	JSONBody *PlanServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type PlanServiceResponseObject interface {
+	VisitPlanServiceResponse(w http.ResponseWriter) error
+}
+
+type PlanService202ResponseHeaders struct {
+	Location string
+}
+
+type PlanService202JSONResponse struct {
+	Body    ServicePlan
+	Headers PlanService202ResponseHeaders
+}
+
+func (response PlanService202JSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanServicedefaultApplicationProblemPlusJSONResponse) VisitPlanServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type GetServicePlanResponseObject interface {
+	VisitGetServicePlanResponse(w http.ResponseWriter) error
+}
+
+type GetServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response GetServicePlan200JSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetServicePlandefaultApplicationProblemPlusJSONResponse) VisitGetServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlanRequestObject struct {
+	Service     InService     `json:"service"`
+	ServicePlan InServicePlan `json:"servicePlan"`
+}
+
+type CancelServicePlanResponseObject interface {
+	VisitCancelServicePlanResponse(w http.ResponseWriter) error
+}
+
+type CancelServicePlan200JSONResponse struct{ ServicePlanJSONResponse }
+
+func (response CancelServicePlan200JSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelServicePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CancelServicePlandefaultApplicationProblemPlusJSONResponse) VisitCancelServicePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetProofRequestObject struct {
 	Service InService `json:"service"`
 }
@@ -19927,6 +20705,18 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// ListServicePlans Plans of a service, newest first
+	// (GET /v1/services/{service}/plans)
+	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
+	// PlanService Find out what applying a document would do
+	// (POST /v1/services/{service}/plans)
+	PlanService(ctx context.Context, request PlanServiceRequestObject) (PlanServiceResponseObject, error)
+	// GetServicePlan One plan, with what is known so far
+	// (GET /v1/services/{service}/plans/{servicePlan})
+	GetServicePlan(ctx context.Context, request GetServicePlanRequestObject) (GetServicePlanResponseObject, error)
+	// CancelServicePlan Stop making a plan
+	// (POST /v1/services/{service}/plans/{servicePlan}:cancel)
+	CancelServicePlan(ctx context.Context, request CancelServicePlanRequestObject) (CancelServicePlanResponseObject, error)
 	// GetProof How many records are equal in all systems, as of when
 	// (GET /v1/services/{service}/proof)
 	GetProof(ctx context.Context, request GetProofRequestObject) (GetProofResponseObject, error)
@@ -22725,6 +23515,127 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListServicePlans operation middleware
+func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
+	var request ListServicePlansRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServicePlans(ctx, request.(ListServicePlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServicePlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicePlansResponseObject); ok {
+		if err := validResponse.VisitListServicePlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanService operation middleware
+func (sh *strictHandler) PlanService(w http.ResponseWriter, r *http.Request, service InService, params PlanServiceParams) {
+	var request PlanServiceRequestObject
+
+	request.Service = service
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body PlanServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanService(ctx, request.(PlanServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanServiceResponseObject); ok {
+		if err := validResponse.VisitPlanServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServicePlan operation middleware
+func (sh *strictHandler) GetServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request GetServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServicePlan(ctx, request.(GetServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServicePlanResponseObject); ok {
+		if err := validResponse.VisitGetServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelServicePlan operation middleware
+func (sh *strictHandler) CancelServicePlan(w http.ResponseWriter, r *http.Request, service InService, servicePlan InServicePlan) {
+	var request CancelServicePlanRequestObject
+
+	request.Service = service
+	request.ServicePlan = servicePlan
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelServicePlan(ctx, request.(CancelServicePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelServicePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelServicePlanResponseObject); ok {
+		if err := validResponse.VisitCancelServicePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetProof operation middleware
 func (sh *strictHandler) GetProof(w http.ResponseWriter, r *http.Request, service InService) {
 	var request GetProofRequestObject
@@ -23995,643 +24906,683 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P19k9u2ki+OvxWUfudWHo5G1owfEs/8sXdiJxtvYjvXdk5+99i+FkRCEjIUoADgyIpr3vu30A2AoARS",
-	"pEZO4t2c2tp4JAoEGo1GP376wyCTy5UUTBg9OP8wWDCaMwX//PYVndv/5kxniq8Ml2JwPni1YOSaKc2l",
-	"GJKZVOTJ7OQpNdmCUJHbP55JwfCT0WA4UOy3kiuWD86NKtlwoLMFW1I7rNms2OB8oI3iYj64uRkOfpQZ",
-	"xbdsv/SXBVOMmAUjgq2JWXAxJ1z3G/9mOFhRRZfMuPU9KpWWKr3CiWDvDT4wIXIGr17ROSNTNpOKDcma",
-	"mwV8qumSkRkv7Kh2QtwO8VvJ1GYwHAi6tHPI8E3x7Jb0/Y9MzM1icH42Ho+HCXJ8B4O+KMVLQw1LzVNq",
-	"RrggVGzcHDUj2j4MM2HvV4XM2eB8RgvN0jPDib+GH72tTZAbtgQy/UOx2eB88P+7UzHKHXxM3wmTuwkL",
-	"oErRTTT/l0xd84ylycxzIhWxc7ELoETjw0109LPFp962EDRFzyc5W66kYSLb/MA2uxO6JFcMCLmRpSLZ",
-	"QvKMAYebBdfEMhrTZkh0aXldE0oUFblckp9/fvJ4RF4yYQidUy6QN7gZAn+435EF1URIolkmRU7YbMYy",
-	"A0dmzoyuOIkKvWYqEACPY0WBaA0ndhFtByCmyP37w8GSC//36X76PAey0OJAOv15BLkFAWYgttKsaqUh",
-	"MQtqyJraVdJ8aHl38uUE1r5eUMOumSIc5q7YiPzCzUKWhnADq8GF2O/vnX09hJXeOz0j6wUT9hFuqWFI",
-	"VioFhBMbspSKNS/cid2eMtatsXl3D1nrxbFW0j5ze7M07NCliCa9kSVZ0Gt2Qe6O78XT0oYXhZ9Y23yq",
-	"O6z7pF4amrhMJl9OzokUxQbnAeRCCglGNswg6aT9fM01O2BSTJTLwfnrwZeDt0mmFpf5r6U2SyZMerdp",
-	"+P4zTXgeprCiZlFNoHqqL8eJyxVPClz78iu2aX0r/rTvG78p8zlrWO4Uvmt7KT7R+6WPpJgVPGt4bea+",
-	"bXuxf+aQVwuWpXUn93L3PbzeX7rN0/CjHTiRJrUq819/pon9uZ0IFYQWnGp7o3DTPiVQonrOSLGcm2fS",
-	"NKggGXxvJRZr3ZpqmL4zeMxo/iMzhjUQJWc0JwU80DaDvBqm7wy+l0WefvdCFnnbS+33vV/3RFxzQ5u5",
-	"kYfv215dPXXIBGSzzolf7nk1/L7ve3/kouGlBRetb7Tf937dU7acNjHVEr5reyU+0fulL1gmVQM3KfgO",
-	"XgoKAzcadEVno+iNNmzZMB387QHTuea6kdOU+/YzTURpl9v4cjfKHn2aL+1de3Z676t7X999cO8r0Cnx",
-	"w0qj5MKwOVN+gmXBLltEM832HQRVjdCbOmUTYco9r+z/rpcsU013robv7C7QJatMqEcvnr579fyHb581",
-	"TAN/dsBMWkxOZzx2uQfdo/3fD3ze8Hr4Dt/OBZo5YUa5zMplrJpuzQfH7TudX9h0IeXVY1bwa2tON1xC",
-	"+G0bV6y3BjpwIt+KfCV5kzbK3LcdJhIG6ulm4kueePmlIUupDdGSLKnYNPkgCvh1/IaczWhZGGtkDgcz",
-	"qZbUoBS4ezYYVlLjdDzeKy6Qc/Tu5J7koB8hB+gh0WxFFTUsJ9MNyeRySfUFoUWBVgadamt5WZONFsWk",
-	"qzPIjZ52A237V1qNaVj2E/zpaeSN8c6hG9wxps03MucMXvDYMb/9dyaFcf+kq1XB0S9451eNUpS9p8tV",
-	"AQfcn1FQEQ3NDEzfk/H1h1iZtVrc8iSf2p3N8a/BcCCnvzL7s/PX1RCVJbWS2swV078Vg5vh1mh6IVfR",
-	"cPbPrfFKbeSSqXjA5QbGensTU7nNxxboYqkWU2NDl0WNGp4Y58Qv5I1wpDh/Iwg5IR94fk4ytRyC9n1O",
-	"qtUNIxsBHjnJp0Pi1nJOXvsR395EI9kV+6FgXfVRHH1qw3iK2HEGe9y1224nt7wgJq0A/a+Xz59ZRv+/",
-	"l09/HBLqzvDZ/QfkB/7NyD6q77jfnQTxuswJjj1lGvxSkzvXp4Hg3glpuW1ibXWrxuCXux7nm+HgKRV8",
-	"xnRPxp1SzX5WhdWxjVnp8zt3LLlG7olRJpd36IqDAPHDn0bM9WFAleFZgWfnyprXry0bvrWE0+VySa2k",
-	"H1y6h6zwkKWCLbGLMNwAxzx3nw2qI2z/qjEnzXOO3qKflFwxZeDAopx1P8JpdeBQv5hzcvpGIOPYF74R",
-	"MKFz4ufTnzli09K/pSuDhN/qO8igezgkPN+RR0Dc6ZUUGrcr9hT045jB+end4SCTRVFJISOzq3cFu2aF",
-	"lX05y3jO8m9g93NKfpTXrKCgxcw4s3bg4LeSWnpvghycFe/GDx6u7/76+2x2qsbj8en43tj9b25F2ooJ",
-	"ll/aa+1sfPbg5PT05Ozuq9Px+Xh8Pj79NyyYwoQHj2Qp3LW0oAL1eTQY7D/aX4NPvnKs+fKHn09O4VMt",
-	"i+vE60/h9WN8vYYb+PRsGN0I+nrPC92jz4LVx4SRanOiNyKzX/Oc4SVC00uHd+esYMZutbtZNWOijVRO",
-	"izsfrKliC1lqhnfINS1Ku79nN2+HA40hn7B4+ztjL/z5Bk9RSQv7GwzEDc7PhoM1F8Jag/VxO18zgScT",
-	"pyv2X1n2TgQJU0O7x+7AMzBs3RnTnfXp0rJV/K/B2ej+eDAcoDM3s1QpdT64CQdgcC7Kogg3vWjnBG/x",
-	"nw+mfM9hQEPSDx8Y/3lp6JwRiTq9WXCFm4b7mCs6M/GGnQ4Ha8WNYeIb0MhrHDa+/2r8sOKwKa5O7ZkX",
-	"cnHtzN903/5qZ5oYoHKUWdvNO/rXt2KIum+sO0NkoMs6iTHi4poWPG+XfjlXQWZye73Y5dixVgp2/vTs",
-	"Bj9rF574tP1baXPZIheA8fLit/Zdg5s7yLqCJsaM5NySaU3nzO0ITMWHW2jk4XDXsZ2szEvUieXKMtFK",
-	"M2X5cEU3haR5tPzBssTAwlUZJnQT8XckyR3nlyCm4Wo+qtQNoi9X/JqJWGRqIxWbKQk2n1GgiJzGYrC7",
-	"Vl0xXgO/R27ZkaWEd6J2Z1LHjG0b2sKvC+C3UzC2gJcWRb6Hl7gAnoMLye65AEE7qHFEOS14NtpSGlov",
-	"+HHtgrcTIvAKLoXGu9fuSnT/HZ8TCkY1XoINl6eRhhaeWpWQ7cwOsLkNjLCQRQ4cELmVe1xdIW5mVYm3",
-	"oCAreY2h17rUv3u41P9PRTNGvperlWXo4SArpN7a0PHZq3G0oZYIpdnzjGK0/sj4ZHy6/QiIzNrdPB6N",
-	"G+7msnadDx40PTjjghb89+3p1Sk0K+jcG/lwHfxaLsGSYe/tr/5hR7fi8R8P7ITIlBVyDbezu+1dMo+9",
-	"yj7/xwP79BejgdW+4LjtVQQKLrx6uKueNK4sW1A1rxxV7P2qoMIFS17HA1Sbazj46YPa7thc4emwa7tf",
-	"rfp0aA+otdNgUG1Nnn/gM2FpBRedJEkJl429duCCHthz+a4a2t4jTHGZV+xhP5KaG6/j+MvF/vKk9svt",
-	"1XiL9OVGZNH0YdJe5Ro8efavE5jkafTuDwMm8phL6hy6lMIsajPUhqoWljZ8yf4thZ3Mz68ewSVIDXtE",
-	"Merh9mTFlBdTdXHDjCmQbfGaxA/QseU+cWLNCt1KdHXhnfCm+50Fm5dZDbLNn4SjKXTPpHkqcz7jLE+l",
-	"8UXZGfZtUSrGwW/8Sclpge72Bqm8wif+2axHepePI/A7bWgBOiMzlBeWK+WSTWW+IdmCijnLY8d98LaR",
-	"JaNiveAFG5EXVnvgPgGKipwotmK4fOVGQRezNlTAGQEPAw4JLgbvzXSe0idoQ+/RJy1zlXpwfs+awv5M",
-	"PXKTDvOr3D13wAHClJKq8nzVydCZ1/xOJHgNdn7NhCFrJcV8RO6Nx7VssIwKq8VOGaQbXZB741MiJJCc",
-	"a6L5XLCccGG/uIv6blHINYMn78VpNRhcghTRNwIiLFwTwwQVxj57f0jund61/+8+WTKzkPmQaP47ZCIs",
-	"Wc4puDPtkw9xj+1h9RmgmHg6k2rKc3tgMHmHm8AVmgurkZs3widOXZB7Z2fu0lmVcMSAAkMyQaJPiKYb",
-	"TdYuj+rs6yqhlmuy5FpzMbdfPCRGYmjCE01fkPvjMaEE4g9Ezt4IWSr49C7R0i7PzhcTuaxCu2IitxZq",
-	"LpkzGjC5Drxt0QF8wYzanFzOkikLv3CzgOlYpr4/vjsk1D5IFnKNs8OMPk2MJEZt8ASM2t15eIzlrKdq",
-	"pZ/PYo31q1dnp3UFBzwzdbU2PHQP9G/FZ+hZzUu28+BZ9SD7rbRS+i7QqbDC7XRYhY3hj1IIu5wg97ur",
-	"wd5JwGczuwPbAYzI2RcZdPg0vPE0nt+McpjfYFCb60Ku4RVzyzgNNqKyXKzd0qx1eM8r/hiScsS68aag",
-	"hid2dfLBcLBe2HsLbm93wd3rI0fkrOnGWtkv3X1lRWeuQTevh9l78JCnrHPZvgvq+bDV61fbFXeLRu7X",
-	"A20+cDLoWBmwytH4xultNDP7HLWoNJ1/uBkOIKlwx0/1aMGyK5ZXCew+JHMLV61Vy8BViy4Bq5efFFbN",
-	"PTGKCo001rfxElh7QGScFtu2IW5X3Ta0cgWcEgf4BSI+amBAXM2WxgQc2J/1pNrlgcyqA8ULFPGxJplZ",
-	"jgDmqBm/+E7wzerB+ThYbfDv4Jy2/wadFrVtJy7G3s0wHg7sbQr/wKPvbAxmpYT7wh3ks3v2m3KVu7dY",
-	"Mu1aijsnBq47v5YZF1wv4tUBg6uym2ECzjdrAig5V0yjdIqWF830ZktM95PLyrTHPYKLwgn/HnzWyGCq",
-	"FJ6hfuR9w4o5NRQNyUO565a7mfjBWXCHdt3fEODY3eBqd/+grdVlljGWsxwuswXVT2NvV1UnhMTowwCw",
-	"u8lgJpQayZllBbzeopSmHk7y9DbGLhRMXNhHLdHgoLOLf1GKiolWUhbggcSMGLD/pQIr34qVwprW6EzE",
-	"fzonSN3J7Hf0rNqDFS3R/+ekThtnHmAke+o2HEhv5x3JSA7Tgl9eZi4IUYXW0S/4ocolsms+cbTbybSZ",
-	"bpprq2aEukxQa99cMchq2hkBtzeVKlXFsV/b97hHQTN6uxP8Hw4u85zlj6ROZVdBCqw3pMAng4bJUipG",
-	"wNHkrCioXauTI0sOCTalNbFzZ2y4PNsL5+n7nSmJdhXUahlGZrQoNJSw0KIgpeBGJwlSc8p1LIX7tvrN",
-	"S8NWuxVxwY3WPs5TeMg+DWLmQy2j7MG9wW7eWPCyfdhdifMAJL6xq9+/6T7aheP4JbhfuzkOcX/qZEuz",
-	"R1yIssXxwYXaShwpGJCSY+iKGsOU5YX/R/Nf3w2SeWg5wwhr27iXOEEvh3oQcoteEIT0xHLDDf3iwmyS",
-	"xAlFMlu8XwnxrhLB/eSbWwsG9n7FFdOXicNn5T2cJMGuMejYMrfXfswh/G7wNrWDV2yT3MGCavOdLBvy",
-	"3O23ZOZ8aopmhintpUzTsuxvftaepltjohxZclEadsCyGmQp3GvyqsM+pgbVmVwhN3QSRS/t4ykBFK7G",
-	"DlIlxdhO+ocdCTOLeS5WH2MWqtE9pkc1r+Zz4RXh+tlAZbcjVdwBS5Al6HRh26ZSFowKuBwjBa/9Bc+q",
-	"J7epBxOtjVW9Nb3oVcFZHml9SaHQmuEOigpbRycgWhU6j5jIerDV4/CbFBGFNLzPaM5Z/B2kVSTGAz2w",
-	"YYno66UABuD1xfQ6VWt5SMGvqxqRC6hrtQrFWpZFTqZY1ExJrjZok6WuXtVUYQEmqv0dqjncEMFYDvqG",
-	"FOz5DIy0vRbiMLAkCANMG24qbwgyOcwZBb0lU1RZ3+31QSdOTQHSbahhz0WxSR2bLfaPCylCoU1tjMpr",
-	"Ue18nUsrDkOiJ4+N1uWS5T9jjkxT5qqz3Ha3DLVQvButgppSRK1t9f7lRmR6f0KdvfPtLSoUzxZLj7DR",
-	"6TfAYT4Eum8l9TmuFFvyctn5VeBEdcHNDj+42ab7cPD+ZC5P7IcnPgcN9+FJvIibyuzrR77gau5FhRA/",
-	"6/qa4Abv+oOaa/PotHvhVm03qAe5blKnosy5ufRFuXUyoRa2o6ygG6aqLQ+1glcIseALkTBOL1Wi9Lyr",
-	"WQmvGkb6xdumJXwrjEooyDR4/XdmQP2iW/WCijw3w16Wt48O90mRj3Z8cD74VUsxekHXT11eHyoji+Ri",
-	"+Cr58cqKS1nq793v6mLte/ae5izjS1pcELZcmY1D6vAXFLNETWrJUdg58VrNftt92+mQnA3JXTIajSC+",
-	"IEtD5nSla3p0sxmrSxeT2scz9uWwVX6Lh54LqkHC9sQrASpu0cyRvJHtjqF6Vuz7aaifdr4v2EqqxMqn",
-	"Sl5hhnuz2gPuvw1ZFTRjLZv/Oux+ZOxYjvRErvOyDzCvrQKoGM0hBD2TpcjJeiEL1pHPFsxnvsbrajx4",
-	"jtX7WkzIpGneSsl9S/Pv7cxuhgNYzS4FnkmM6K+p9ikHQ5IruVrZf9A8Z1DSupTXLE/pw1szxLdUFB9W",
-	"e+uIlGKOb1hGS8163seVayUqJDwdb1US3h3uOflumOS8AuZHk2epyVHSx7ey47aYlvm7Hk7VIfqy04dd",
-	"MZotmsy6FVWmAuUxsggFxCvFoN4TlNZzMh6S++Mh+eq+5YXT8ZismMpcltXuYTiSTyC4uHB51Vrq7oA2",
-	"Sx838DJsV0Tk1+OTh28/nA5P7998/ubNyP95dvPFf/wjRXwc6giS2zFVCt5sR8A2r+kZW/c8Lt3coTWK",
-	"RTxXP2J7a3UbOXJrlfWtbl7uTx6jqXXBSy7iT0//siRIrLK4uoyzuLvva8gUiRmwz+/T2ljbId5Tcr5z",
-	"oBuPaOrSclR4Ys2BWtX3fUd0XwS+q/aAEoYHoy7sMFuRCHfZ2Tte0w16Z9A1k0kEDOSmwy0XSP62YSuf",
-	"l8YOuCspJH5R36wtJvXpJ7sBL/cN6ig+nf0CsFCIW/s55A46b1PagYUJqruhr42lz6jdw16VK+yGRXwh",
-	"0YeWAUJmcjePkQ/O7PiL0hsyGMbJO/gut95qfn2Y0O/jTSuv7ZI4LLPD4nbCYzhuNf/AMylueyRzln+L",
-	"mRM7Ll230fu3qkk32kc6mEBVeLyl1VPNGkKsZsE2GGehc8Wsion5KXEK3IeUdRzS3HaDwSumNKDeYPTJ",
-	"IcN4ExVBLIgqC0bcMEkT1dXkJf2gHm6PLEGNcFiFaCc4oKJz4tKjyHRDpGBE85wNQzLvdAO/gDS6Ub9Y",
-	"VjYrkkphVWfVVd9sCUmqgMQUvVmx7F16nChhbwddxGhLpmzRGDKLi7B7h698dXYSSpgWJUO1NgMY2NJ4",
-	"yV53dUdr1NfpNdZSBlOGHNZzd1T9/Fl5yfOkTNEelbfTIB4lt6ri7nmN72ruvuC7WYSnrvfKFx+Taxjj",
-	"b1WcUjvk/rwNUVh4enpKRGsLcwt7HwXDK7kQnYcah7WbCZ6kj2nCGTjd/ASSpSMJp5sXZdE1yyKnCVH2",
-	"RJCfXz3aCRSn2HNNuYF07f6Wln11NUCY97BabxulIMb2KJhVW9dOqxDP/K860KdFGh9N0kLNVLfpHFN2",
-	"NMaz6mcoeVgyZxjD1Nu26QjmagXi8Cm4Gf1sf6I8qRB1Zz3dhJv1ai09aBZUW/mndvN7tqi1TsWMv5dr",
-	"ImeGCcJotnBpJkuyxuhzGLzDhFu9CRUOl+ed9Z4TXgm9LebxWBidJtXospLXTJlSic4jWUnF8pdYCHSI",
-	"wHOuBj//2hS2h28jzAu2KlL3BGqyuzv83MHoDwlFfREV1VgL7bB8l8jYHUYfZol2b4oZo/z+bjdVte1b",
-	"+jzYmlB9OWUsLCtkSbrVLmhOjAQIT4TMXoDHsePqfdS+6+Et2Mzsn6p9ihgZJtk1puR4ui8DViR3Y8Tr",
-	"cnOO+dMxVLX3bVwJKmVD0u9O4wsAL19TTRxezBCvS2oqLMmskNnVBansHh4KKg0rigPS2ELdSDPMK8zJ",
-	"X+sIeZ/0YHg8pP5ZbwFGc1dRRqykpozghSygLCwpVwPUkosguvlVa27dOa/0+8i4K+IOOE2pQHj8Y64N",
-	"z/Qfrrj2N3se02SwsqpQ6zVapIImBvVaXVoWOxnktN+O5x4ti44Eqt9v9Vk8ZhlkLGlX5rpe8GzhSpfh",
-	"GIDZaiQwHTopIRFdaqZAkGrKu94bK8pVf9qC+pRyejHpCkH6DYd8mLJ4uchYd9eFMwf5ITa3syQbOaYU",
-	"BjMvuk1lRx9JAWZTQezv40vmMw1XpM8v7B0CBoL52QamHHqpsWvGbU91S/GBkxwOoWeYsNU1mreLsZi+",
-	"t1Qbe2uHsQ+kvhFY9xWajBBcV4sPcJvglQciqTo20CTqnbBlg2Cx7EHXV9avFcKoJZP/VgHqTIp+AerK",
-	"5bgbdKjauywYLcxigz3AcJ9GacM6U8y8ZMYK78TZs6YzYhu7R1C3oYqRK7YyREMJez/jTXcAACdraJ8V",
-	"sGRBZ3CwHjgRp1BhQm2Fa0uWNGdWB+NGs2LW7q/Q0brTYb6k53y3zVcgiqU90nRE/vHh2eXTb29cHbyb",
-	"qftykGD1ri5Lt9LgtIyq7rqyYanTrv+w3RGAitvyUjPA1IBuOW4tXMyLuH1JPz44Um5D3HwkbOgOZ9dc",
-	"q84jGpyelSCp50NUlN3r9HQUOI6XyEu8T8VP5OZ7nMyCA3MEupzlaMgH9+/ffdAmG5b0fW2aEU56hKfc",
-	"Qo0dY6QUjs8c9IdZ4E04VxSvQqzGyavymyZ7pbq5tmzUglO9pdDtPYZZQXWD1oUQlvAAJN4LEmW+A269",
-	"W1rIUh+GBPe3yZRcxD5Muu7clyBGrdU3akjqZVVS9+6M13TjrivGxdzXrA7JlGmD2Y/9ZNS8pIoKw5rM",
-	"WRpaM1iTnqyUXLo+YbtuurX4VyXxGtt2Ei5A1kKhQ5BtVes0D3wNUFX2irvwDQUwdVjqUMcL5fl0OWpw",
-	"wFfnpVvdGv4geaN7RPNeNa74wT5vvkMw9axd1W/6l3oOrkn/iE+GEeRmtZ0tkkyq40lxqT4pIS7VK8Ux",
-	"3WJLspRmwYThWbqw7Ykhhl4x1NAyxXL7LC102ucUweR3oiXM6XmY645/4mp3Qt/aIxkDbFFNjOIsJ2up",
-	"rtL5t3ARebC6bkk1UcpIshKrNWUUHV4O5atTSrC8qqVu1jelmn5F4f1b7bBGeia6LaOmCglj3QP8W6Kz",
-	"9yBy4wYlD85O79078Arfo45fakzhqnTSi1Y9nLxasE3Q3K1Jk1DNt3YhLL6VupGs3z1KUh0r41k4tPbd",
-	"L0rffmxfMKd01UMC2+e5+cWzSS80JSMRs7U5VclhSzhoV++cg++4JtAvKHl5YtNHfevM4Fr0Z4t15pQL",
-	"baretpDSXYPE8O2lwYVI1TytVDRRpJMv2NBHXh9L7PW6q9OnqVTn6Ek7TVGAjjH5qlYt1AUFEgw97XDl",
-	"XZINoba0JVIXMFsTS7Gvyqg2+292bb7zz94EoOHOhdU8Yzm0IkyVaQNKcGM+azoW97PgRhPwYrom7O8N",
-	"kaJrvU0/3BMAFaINMqcZ6aTCE+7EvyrZUv25w/nkzOnD0NAabsOk0OiICtKEohI1YoH5dGHAV5ypx9yB",
-	"xia9/h4VuZVJ8Cn7fEH7lO0D//+EzSV2Xx5SaffQA98eHZcqgTacyHBa/AFwzBumXEnaSno33SPfasOX",
-	"bsu3Lsvcebq7VfIFhKPE6qkHTN29XIKITmRY6YbipDZRcjyRsB33rnbEofoggZoI+10k07aNmU3iDvyu",
-	"LApivwqwCFyjR3WmZIMhueDzRQMVrljRQCC5TqeyVMjiO3P7BtPQACQ3upQPifzY14f5uRWE8E00hyay",
-	"/h+rMjvlrofWXPpM8VYejlEStidetuSON+VjxS0Oa/+Lik/GqY195PS/jwR91I5n9LHwiq5aWp37mAF5",
-	"uZBrh00tRcZG+4CP9mAY/Q1S9MeBFOEOJ08IDllvf70NVpCxlTk0otj/PLClQyg4+Cy0hRa5uE4eAWjd",
-	"fQwAMuXKoFuT5yRi1Bt5lcoi6XLSSlW0GJQuKU6umKgjGZSKnyjmMZGGXaDhcD/cwmJCNTNkxDJ+kTjj",
-	"BhaMGqzdCmIvSgLo5qpCEL2Ej2o3JK1EE9/IXctxytPFNJX/ob5x/8mvmQh5cFwTrnXJ8uEOJEVbxUpj",
-	"1Y3eDrr41m74FsgT1BlVeSq4ktDnqx0L4daeZSBxG7m9+5NiyqogL3hqfAAzlHWHSGb1ujjHojV2GVZ4",
-	"DK931KfuU3B71xvcpUv+douxAP/XsKLQBMAWXAORJcs3DUGrqNZu99uq813FttACT5YmGUbzrfHaiPQd",
-	"JiHVmubtylBJMqkUYIg71Bn7K8IFsb/qU9X3yv86WOaukQYmL0sBoHBXQq5F++EOnfsOvvfy4rc21S+p",
-	"rPV5YXPJZ6vjTa5qwWDf6w+DU8l9jtoAdtvqTuWIDah0dodg63KegzN8zgzB1iBNBYxJ2VwWDZk9UC8K",
-	"XdJF9kiKGZ+PHMgclxUM31QxeqWH2CeGgrd+Sc2+NJ6jujS7pOFUgqOqHWxOiA6QOccH+GhyrFZSJeVk",
-	"RaCwUFQIHaa3CpQr9vPzr+4df0bD2anXDYbbqFLKfbmVwoxKkGCRaGqXzf+pZLnqUZPdpzapv/TtLaBu",
-	"IV+S/s+CGqbNqIW3/yLO/SQPOjbztVMJVmorkd9iiiOoLNts9onpLUelwKe2+G4JZ3XSRE18WmAB6wfv",
-	"X7QomfaFsKGwx5quqPNYa8FFueOxPMzKVr5bL8zBLWK56bfTpbkOJjTtrcyg0BUxKe18gcXxAMWShf9b",
-	"T551SfhrzFO3kuQXxQ37hQs9xAht9LeWpcrcvw1Vc2bw32vG5wtjTVEg8k+uOcaQLJmasyGh10xR+w/s",
-	"ybSV1dAlR7GhMOrS4SzImdXCkLFGW3xhlR06LdjomfvH6y1OeVszX/UVX51gvylanEBc3do4lrmTaYsR",
-	"evSuZyLdae4Ss87AklfModrVoinNz0PUYpTCMsV4hmXVpcOecWXoDRqyWbTgsTkEtowKKXiGpQvLSrd0",
-	"lbyv9UKu3o6iNOaFTN6v23Ey+3K3guR5xCP2UaD4Tm8BxffYJdX3k4GXITU/JOVzsUXaC6IZIxNolenk",
-	"vke2ttw62c2taRd+XTl6OPj22i1oe9KPClnm8K0mp6MxYeKaFXKFJcSOP+wFZA8fTJzBs5NddGl/p3ZH",
-	"k3UJHa4lkE93DJy+3R7obaNxuyv7QITVVMo97s7hQK9YFlkbfhqno3Hyzc1wr9iDt7s+6xcem+js+s2b",
-	"kbUECy7Ymzcdaoei2Ts8YkeEoU8Rde/fJvmwGf9vuytMi1N2K73wPc1Ma7eeypTIihJFmmsUrdCGWtHs",
-	"Cnl8xhj2S86wenlZFoavIDLpA3TDQUYRGle6nxvI08R73KnS2OzbQbQD7JWSJcA3T3lRwBQKvuSYK4iN",
-	"zxvE6oHZGrs779JZErmPhq3sCaTEXgos7fpPow4YTDOIsjNaIA/BN/IynJbD+zhVttCuD21Or1nlPiPc",
-	"aLzQL8jkf2N4YuKB/6NyxT387u0l2rKwg9XYSGslz8CrjHn3zPI1cZDUOlml9B0XuU/SrJMTO+am9zvc",
-	"GVUn4VKzvMpa0gwmsGQi36onu02biqjtxU7CckbFkExLA714oZWxXgCqwZVrIHaUGYCLqwN6Jz439ESs",
-	"pp7a/O9Zkbsst12mBjUrhU4MawRkWpc/Aa5HLsV5XDC9pqGvsdPViqLCdE7nTQcNsZubsg1KYUFXUIa7",
-	"Y2wBisIBWAmVOtptcpV92O35BSt6xXwbExCQ/p9pzEQQIEZw9elykt7u5L0uYOp5wLvwXYOaPv5fk8aw",
-	"+yWqF84sR1Ucl1wdNCjeHYRnC4JRMITRhqbbM6r2y1P0eIKj052QyP/pM/9C5XZIc0POxvk4RAq34e3n",
-	"8ghumeiQfxJume+5NlJtmvtANNVap9Em99+Yw0bLVCMq5pRlAFsZd95xIq97p51w0hOh816NIBvMYqg2",
-	"d0hrLvxG3fzX0HQ+LnNWjB5v9gEovikHxGC72yGx53+5MnaDPPIOyoipkuV8gX0ep7I0PYE4f23INNh2",
-	"CiB9ULpBsZ0LOGwFtZuEI+ZuhHreSkpCpuYVQEDAP9qlZgccz64ec57H4gfEiuu0AhKqUv5cXXPmYNu3",
-	"5FLLMTyGAIoP9KchgmSRN+JlHJTU1R66XyRD4Si0NVmAjo26ZAcraud0LIq89XTU3+qKHM+xZauXc5DI",
-	"CzqcXLPcl4qeu6tXo2Ln1b2ZkktCycwKHKvscTG/8CW0blz319aoYO3oc0Lrl/OsVGaBufrh4bhquKrL",
-	"DFdylTOOY6ZbFzXVPLVG3w/H9k2oMtjkQWIVUBMmr0kK/OczULSwczuRgp1Hiq7VurxQndLsihhZoRYB",
-	"AqcGLIwmMK8/PBBuj1wiBL6j3Cu0kD3/QOXXVk555DfwhQrpg4UVnXZIOGLrCIWtHxLgxwq+JwLuKN13",
-	"kCcWGBYP+OQV4m4lterBdVel59mrPbnL7s4xbgKZNm7/mjdAiH7VucfS9hxwynwNKCqeF0SxglHN8mE4",
-	"lueekYau5mDOMYEJklQuiIuYnYc2CNyJeyo2ICgvCC2YgpGw8fXSMeiKau3aDpjYLwKwKmsqDDTLnjIw",
-	"1GNhGUJ4OFf4J042iuANB+61Sbn5d+rzn5D6fPw84xTfV1t7hOMe8cknceifRInJW9VjvqV5wgX4fAfI",
-	"yGXadvb9RR3TU/VmUQ+aW6ZoZ4VsaIjt3GbaFShD6zF4OOCN8sK3TrXiC/HrDnCj2emWpmUSvr+/9k2/",
-	"Ud9DpRK+ZPl8by/y2xXDYwSE5d2z6EvW+dnQJeYgETkraApfzYHIYMSGKe+CLqS8ItR05kR3Ar4raBKf",
-	"ZbctWkPSfihcPPZRcRNsrHvuWiwQNqFPvUDfoltFDXvUoefuC//cTbiBL/egBK8oz4fkWnLXDHAOCyxX",
-	"B5xIfOMy6ez/Xq7rbwTIxo3/LP3+lld1sQTcFgdjoE/jntur4qFoOajYfnOi7kXR3RrJszhPNZRY4HmN",
-	"RG8k0OuyIN772q5E8gglTcvdBSe3YwnCr+VyNYQs0KETHENSCl1OERgqv0C8Z7KkG6tIWnU0bWW56Gyn",
-	"vkXwcMsC4GTftqgpW1hzOuHcgEyZcysd1wIEERfIJVwKUJ3T9jCr4vudlZ/tnIBGcdqU3eQs3cJZDKDY",
-	"U0GYq3HfCqgUvN0F2jZVS/Mf7HO9URwqiZhA70FNAoDEUHEIy8H90UluWknNtxqVxNjJx0KG6Irp4Gcz",
-	"3IF3cKb4bv5AxX91zmnl+mMo25Jn7JPStF82Vdk5I9XeOVasSvhPKXznlWmRjkz+iMJvC4sAvZHoMULD",
-	"WxOp+JwLayLbvxTLGF8ZYg/dkMhrplyCvDbk9D5ZclEaZNctsYSZnE+7dmzoU1CwpO+fHtRUo5qUH8S/",
-	"OLUT4ewnsl8NO3cnF0EbGVUFB6+sPdkYuIHQGNZjOeh0S1Cn1oGS4Nv/xU6IUscpSzTP4YRtZymlcpIK",
-	"V7FYmUxJRuDiak90PJOrDWJ8VcHxbcSlRQfhWUXwm+rC2rzJa/GdVMvu7+ikQdnVR75UkR1a69/SmqEN",
-	"gbKW2K4NXa565Clt1RZ5NaxSrcKChn6HKjo2cPjVjqDBQUDfgzSkQdV+pe4Rmyn5O0sHB58yb2xs5S81",
-	"uqR27KdSq+St/avkPaMMzWAPPYrrb6s8e3+Uy7BzbqmwmHYfM5LzCDeh25dP4iLEuR5Sf3Kw5xB+mJ5L",
-	"MgtiAuJeT8DvQ2aMDckENR09CXEYSnS5vCCCcYjUcStfS2G83wbkfQ3odyOydxFCjo9ia3BjBmxgDT9R",
-	"PFug8204wMkEZUs3nEyjkv1X3N34IzUec2mnz9+SFwXX2Jhh6EOZHZSHuuUty2kRnVNnDh7S5Ika+i9Z",
-	"lEuWnO2cz+l0Y5gmn5+O/99DAv/+ouNcZpQXje2xpGZDkjOakwJqgXTXVkxlljGtZ2XRNjAkrXeOr4Hh",
-	"/XIjsoRP6YXrz+IYEawnE9rBEamIYrNSd3zXNmhw9eLaygLthrUWUlvsVdu95IkDg7VztvilqCfWWvUF",
-	"O92WAN3nUm08uNeWhXjyH9BQ/5+htf4/G9rqx5BkcXd+evL72w93b/6x9y6v7CA/Umrxz9g6cnwf2jh/",
-	"50RYCjj102p5bgYXZMoKuSa/MyUdxLCczdIU+nA6PD27CWT6cDo8u2kgVbcim7ttmILxD896FucEQnub",
-	"tKVax5I7IHD1IHUtjJZI+JQqJIMIdr3XMd8GVNUXqf9AKKrmfvXWxuS/lcx97avcEsUD7t0NhK43m+lB",
-	"7Fo3mZ7k+BP6HcTF5p3aHCQoWS25iZg1sKODhEQsxf6gE950UttPaD2y3ueUepsjLn69f2+vGDpYi6yF",
-	"nhtW8wubLqS8+lbkUGbXc0kH8rP9oC4Ueg6wpO+9eIiYuOpJlkIRu4RSVMW09m6RORcaQktkYQwGlup1",
-	"yT1FvTstTYhgz2rGy5YDTKI7a5LBAxOvJwC+74rOfW6wyw5jIm+P4jwP/oymivhO8hiHaSx4cd6U7i02",
-	"WizgdQqmeypLQxZyTZZUbHwiY9xesxQBZqhBb3wdFMemZuxu20JBgANMsTNKbWNMk12/AthOfUgyZ8Ja",
-	"WCxPW7wRQ37o0yhYUMOvWQffD+TfO25r7H7mK9LTc1SM5s9FDf41TlTMaKpK5DGfW30Y/ZEA7mflzwU5",
-	"OcXos9i4BNNRS9vmDx3LCLE21NEkWk4093gnmrf9CK6P5uYWfz3XB871paGm1KmefFDK0BYHB/f8ggbb",
-	"76AGuKbS03ZD38G70amV0Itm1KxcCtZkugL2eO5ryLWgK72QpqNlDGV+x+szYq1aLuYvO7QATfbtb/Z0",
-	"rxZU1z2wbqHYzpLRZUPVBN2bCwF8ADQ0Mr7Bek6+IVl4657AkDgNBTVHuymC3xsp5XimSjqoWHWX5QKd",
-	"htG52dpNzyvJo+gdcberbbYMV7D3aRnT3pIioTvsvd06lwF1BtNrLPBpYM3CAxik7q0+5T798u37FAe5",
-	"5tchv7y1T0YdyC0oLWGl1Ra3ctExLrLAkZ/GXbYWj5obwV5u918DfYgJKkxow6ajRqO3xkevYD1amiq5",
-	"/nBUb3We79UCo1FZ+njtRCt8nVpH0YN7hjaWc6Ta2LJ1uldPpxZuvpXTvu4MAYcEnXpR6NMjlThCRVNt",
-	"ajia4taf6OYAn2sFCnNbZ0g1UnJ2Iado2/zJUwAqWVFqfs265wNDBKmpUEn14Fb7+b+dYte+YHylf8EQ",
-	"lhL9PkmFgopkG5PnQrd09pkxakq1p6vOTpVzK3pKY4Jf5yQqP6mKpR32Cs6oSz8cS45Lu/je7ZigZGY/",
-	"/EZBxY/4JLBIzooG03fZQtwevVoKKqBfS7K/TjO9GzrPNIvnFkGXtmcraYNU2Nm0qHeMW/TQ82WgdhNH",
-	"/xg2Y7vhbPEdMolu7cHoUlEB8sXnbVPwvZ3USvsjfWAWjdtDt4xj0A3pjdr4KGOtdWrdu9DBhltJWTTU",
-	"8/uOudBsUhH7ZEORKAbPU9bLtW8r7lscFFJeae/tixLw+wZHA2WHtf1r2vufVLK2pgGZLOBddc6Www40",
-	"H1I4uH1SWkMvm9QhZ+pJxRgJTqXZIm5tTBbU6ShgO8oZpg+sG1jVQ3clnZhN2FiwgJplPVc0L10rz2sM",
-	"PsPY70oBKXQRYlgB5kEFGRaonkRy47+zpq5xkEjnBu4a1G8E9cJ20XT/vcSZarsMG2lWrl7J9KvBl2Dp",
-	"FNyWnKlwvJ2Pxj50yIHp3P0Njsornk5i6njp8jzRis4xS0savj2pL/myLA6JQiXUkzh0eK812nL3bHet",
-	"LtungUuYxopXRuhSQodetrwgdx3cFGzZKG5cdXYvOt6nSVHstK6tWfcJ1MAQScraTb2EJr2dFLv9Ddf/",
-	"mNZxreqQTLZhD9AGFJuQ9bPN/Cbsit+CilfNhmjafwdBiXLpzzPQJSlNumtKXjGCicbTirWnoBKFqqFK",
-	"bwqdDoF8jcyS9qPY1/VTNPcanDhk4zwObFNX8fRWQqFitACr6kRvRDYZkgnNr6nIWH7is6lOFNOyKO0v",
-	"7Pc5NfSkSgS0HyF48olRVOhQw6PhYZZjK+sTXa5WUsHjuqAnDx+ePHxo/1jwFaUnWmZnJ+DQ4vbl9ov1",
-	"ght2UtApKyY1pr2tGHMHyF/RK6Zg7Xj5ngS/m/0j0h+QucysntpcPxDJLLuJ/9nknEzA6mTKrm+l5Ixp",
-	"Dfs3IVKRib1f1UpxzSYjAr+sT8ENIHKq8gn5PBKtX8Dvp/wkwPPTYgKNsBFghMCqNVnQa+bbyO4j4+07",
-	"GyKpG1k531dftpNP1pJg5//GzutJofKJVKJ95CqxP6aky8HVNtVGO+tnHRdG+wbiiOQtQt3KXDJNajhk",
-	"nYxtULCbW8z59WButO6ADL63+swrdk61v10xmsMgTQQqv3tEHt67/xVZ4RMkZ4byIlERla40fWnotGAX",
-	"oKqtmMJuV1vJl6/pye/jk4fv3v7zzZtR9cc/GkKuLt0pQemA/ElF7jCPJMllcisrqNmjgLRy4To2J7UQ",
-	"nyFE9RXL7Znv02YQGYNp8yRP+8fBi2+l80aW9hUgVBasWO0gb6a7WukQiG8plky0O+XYR9dxxqgNuDuF",
-	"rj933gngTQ4ufUYsF92iB+OW/9ytLLBNtE+hjUxF3JaD8V26ZdlzwciMloXZEOhZ3XwqEhHTolyK5L1D",
-	"A6aPq0I4TSerFFywWw3Q2Cbol7gBGwa+0xW7VNFlunbkFUg9pjYkPDQkK2oW1d8E2JTm9hu7L4w68BwH",
-	"zd9QJOxg+1OS6sHD8Sn5r5fPn/khCBcuM8BtM5nKhhZ72H2vSYZLiJExP8/9ArytBdFPSspZX5VaP581",
-	"J0NM2ZyKAzFZCnYoaFOu+MykcrB8JxDnAhO+KANydhx+dEdfUV6yVsAYSGV0SZfTTRRK7bkW9luZsiF9",
-	"og76URUj8By0N7y2zF1VkHZYy4LR5qobphlChUlRA6gz9Mrusej4DqsKNddn+m8tz9i9pwpwsi/I2OtD",
-	"CEKvat1L4uFLISzlOucdAa+/KEU666hn+kMali00NdO4KMvQbnVcS3EO+OMerrK2h/aL4MjXcslIDrzr",
-	"/nBMm4He6DDnFaP5kGgJO/RGROhtmiL4FzcjMoGCiMkOUbE8Dqc4eiOisjj4wcDz4XCAE8GiOP+LtG8W",
-	"599Hk5Gzl5gMkvIxpn0ptXMQMqEOcYVGGSmuwNcvOeQ7gVgJx2WIsq8urCJG9zKiYs6KKI3St96tqFed",
-	"BgIRNKT7VdlM29j5gjloD4QhsiyBBmaFYd7dUTaTpeiVX1GJnl3LMokn/+1yZTYRGEkQ4NqK8xbc9ZaU",
-	"q6qiYr/EwEdbMOdrJf08j1CuQx9SruHU+vxK10eoJxx9W1PObv743cyriIl2OmluFXRFyVjhPPjd78Dd",
-	"3pHYg8N7ZWttH6ZPImcr5rAaBAnKnQgOIGc0P8EqWLSxlbWyBeyCA16tYAQcYIDdscIwBQ9JwU7Wrr5s",
-	"SU22aIiwhWty314lQsXhpgtcH+xMq2KXImeKrOkmgWJin/um8fTXDhOomHUVq2eyc1A4dOi40KWq2CRN",
-	"lBeILo1mftUSJudzpqEDnyOLmPurfwiuH0Cphmw8qVlQT13Xiish19rppp4r1pQbd6lkFG9sww12s1VM",
-	"p1FI0PGazF9+VoEqQvZdBSaLof6Pn798yK3tOSVe2k6iMm5V44l7GSTp8e5bVJOcRtqsVdu9RjyqGmy5",
-	"70fTJd2+g30A3nKyZkVBjFxT/JzrfkZCU2n+Lwi+t6OMXhDmr2oRHhi16wBdbBW5TlbXMG00WdKchWsV",
-	"FjcMhIV0fCs1phv7HwAOtNO19lNR1MDbcbQaAoSoZ8V1UysQ8H13bxxQeGXnOPHQ2ZSi+Z7SjWqd3cfU",
-	"LrGoqeS2i1G8U68CJxwPA0iTNTS6wbclm3A15g1tS+uuYrpZTXKdeG6lJFl29D10Km7xloOnauCFWDC4",
-	"jYz1JzxiKUH1IgLuTBel/hEZeMmZVWUFzeVSXas1WmXqAWnnWCxxIK7tAe2yEqWu2PgG/SaUm63mPxeA",
-	"YgaCEkoTQVRrpwncxhLjXSs9QPv7oQkobMXEoxgfZh96bmKq0RyyWRqcd3vyCGfTVs5Z2axrqp0Po7Ee",
-	"Tq5Z3kmy7eGlWgDJobkEB5w2HO5XMmeGcDO0FMnAthYXCJXZQKidE4U59a2yeC9HusaQO9P+Tirfi8m3",
-	"ZsJ5bvfJozm7iFtzUGdv49Z8lu6g2NfnA6B47bUQB6F+1UR0YPDIZPUkDtaS47gtJN2ocq2SJHXkt2Z/",
-	"DgrGI1QeOQn7SZiwONdD0MPY+5VTpJIC1LeVwOY5wd+3IcsSam6vmW9IlOpU/3FaMzc51dyUfZ8xPFVu",
-	"AVwRwdZuGUOvrAaHka9R1396z33cyaoY+hBRhEKyNtJN8lWuef9uvmz0zb5UVv9oejG/HoR+09wpaXPh",
-	"HKZXbGV2G+bvB/WodVGCYG2DL+UbcBZEvs6+3ZO6909/gS1Y+sKiOCCcHQrsataJN64Kumnq+Bo8Xt3U",
-	"iPaWZjMfKz9qB63bddXDh5szSBXTwBjpQHitMRQ21xl1hmT1al2AZV1zIeJinpRODKlK37AG4C3Uybby",
-	"mkA0G+mmCfODL37hou1dO1jtERSq80jHxPPbW2s0VfWkAiqGJdbbTvk1RfMath8Sy7IvMG7fN1pub26n",
-	"bNfBd1I9QO3DOo2es2SqDl8JKUZIFUj5wAws78hv8O6y9yuFyZfpt2BG65Z0uzdOznbWlIpSbEJrTXcn",
-	"QrcLhsJqLxVWikvlUu4adNmf3CNN+bHpgfegKukOiBM1z6qihs03qVpr/x1UNotad6yLgPYM0SLEZzpZ",
-	"c2GfxMqX3culX/p/mFmama0yix7ELVbt1/m6bzNqhDmoUwprhM+9jocYJ9gt8AL7PrJzK/XmkukLbBmL",
-	"HxT82j4/p5iOcCB4Qg+53THCthM8AxSDDq1OX7gg8uOQVri1OaVZSHU0L0mVGNMAVm/iHA2cf+di8/Yo",
-	"nD8Ie0fxz91Ubr8qRPYrhiQ3dFn066tZtedJuA77JYE0IBxcdkAzaExFCE1b3IaHJomOBHV7NdAyqsuP",
-	"97aN045ip+JQL8vlkn4qjXW3J91y1HZ9UTGa2P7OegeczL8gpx+FV5M74YAfQ1vINepqNF+CSsZyji2j",
-	"Z1y4VFlsLZakwwtZFPbiuL0tcz+pPcT5bFU53+m9r+59fffBva/ay/p2rolr3uxfLwt2mTW1tjSNKXVe",
-	"GHymyVqqfOgqCiD1hM/SHEqP56z/eK2p+/rldzzhNDNpUKZVKK7vqMNYu7stA8i7qaBZkv1wxShWWfTJ",
-	"9PnDjM2yKaV+WmoumNbEPvKZBrk3OgJs1DHaNFfno0OzZql9o2Z3Ke+ruzxq8+QGy7XmrYZNGPqTHcFj",
-	"eWM2+LA9u3o+dMhaTd2VQ95WazAvEPMY+kAluT4NVWCLk+IULEwocU2gfP+gel+Wgq50g50NI4c664P8",
-	"jwc518r0nZFSZ35ZyCg9ixtoeU+XmCcxsdTOy4JN0oqNvY4L5xE5tNEy9s440NH8ohSPcICdiNc3cTL8",
-	"DokO6e98ZIBLLrheHEi13Shv2d50zzM0REwd/ILdWKjco6Kkaa1ypeRcMZ1AtPCpdV17Zuxy3rgrYmWj",
-	"0K2le71NJpVUytqt7bw4ha5v+6puF5q/ydrvlq3G+3iua/nnsW0Yp8dFLJc6vNF2h3PZhtVZHb5GB37n",
-	"dnQ445bsH3yAcOEA9jplJUHotmsO00cDxk1n6lUdaFi2kAwjnSpO34OUQKwNoYWdwKZzXU/KI/vIQQgH",
-	"3MepolcMmvx3HNfnU6RJFBIhpozkrODXTGF0gt8uwc3PG7YAygd7DOhu6d3MwaidEERjLfVdmfXhIq0Z",
-	"ofcAYRewEw/RR12KmU9I8+erGrM6HvXGQZFi41IktpJqgQkaxMFRlMdPRmvcVRd/K1mJ6mFV+VNmGWM5",
-	"dvijynBa79kEUrho0B+xUUz0AretUPtZdSxx5kDlH0HXSXJElimW2KMD9KHGBETNTCqH3xqUWJG2Xkhw",
-	"8JsIOwl8/0kt8wD01lsYcr6rDqyhCcq03ZhCGh/hLLjN+iSOA871X3YXe9o61/43u719+oS7cJj01Co9",
-	"77ZMf0jYYkdZb1Ixm9tcsPfmRSkO0j09pmNrgLWKnHHDM5/D7KG2PerOYDiYlsXVQRjkTfk0MSAKYBRK",
-	"kssh5kyCZHvnN7mhSr6tvNgqIT4ZPlnJs18rd8wTfEx/rDQC1d+LpJDVEJD2g8YfbRbsd7S7MfccKs+A",
-	"BI/5bJYQaPUY4hEig0dGQhHS9MPD3TNeZDV2cwR48ZP0AlzTgifLYBvDLfiLeoAvEK1abstGHuVm8mv6",
-	"JK6m6AgnWrxbOQMNc1a01FjgXZc89hOVLfh1k5pWvSDVQKZRrO9k2XexwVZMWOPlR7RdOgNStYQS2nwk",
-	"qmxCbiir8s5Q0Qm1Vew9WFHdDsexkRj6iPK+WeuY1bqTz5oGMozio/vFt5/JNkvsbjfuSJrLoXtiGhQI",
-	"QSEc+HJlNRDBWJ7CzlrIHZm5t3gjZLMmuw5lyc+33ZMO2LvqUONlx9DNKR37buy3FjYk2bIr2EJbJR5Q",
-	"l0WoIYppA54BQMNwEHkh3Wh3xI7pQb5fl4sDWeIEt14kc9z8kpuNuLgsfxpgaes7WMHVNiAS08w4t1Rr",
-	"190kson2byergja0oqrhWXxkTNjGLgp+nt37IkTQqI5C8TC1dflVdIFRru/X0aBmU4C/dRRYxwdJHiqn",
-	"0d4eBQZYlqskSr3H70LsINfu+CDJso1igoINAH7nirH8AqPuXGOW/EJiER5rguRXctldkS9odpUUsbA+",
-	"J/Eh1XMmVcawqY2rX7GbQnLJEAKEFoVcX4S6kPemyrJb86LAWurQK/yADhvR9Xlg/Wu4v6qeGfaHXbj9",
-	"R6STw+FPcnvorNJ67vGp6HR0wReuQltHYep+LNJ4jE2vI+yvhgDdDLPoJGn86mvH205A8Zq8j68t+9XP",
-	"wmDGaZeFpmcdZusPrH9rJRrC1lenaZ9sqopEjoD4fFkUMWaUXkCtwpRdoLzgmhRsZogsDWECVaMjIS93",
-	"zjA7BPndnk2W0NQnQq4n2yj0AeILatit9Dlxm/L2YEj5eMN+quBvt9TKNpj4fudsVhbFU3/xb+fdY/U0",
-	"XH3ONkFkvjUxTC1dM2T7EYA8R/AvzXpKUg/yvmt8UxgVE40650l30G6eyXULmG99GplcMnCj+a409Sml",
-	"m1C9SnIPlF3TJUstbU+fJbuZNW0qrCN+Y7yPjeqU5a7desId5iqoNi83IjswPF8mthmPzHkNbwwUCiFJ",
-	"JlcbuNy5JnLNciKcnzF0Fd2IjNUBmWrFTCHMFmCa8HX7D2FYaZh5M80am9o29wh8YjS0SPZALq58Hdef",
-	"wDHzLnFoN7SUDdCsBZ3vrQqnEbJK3+7dTWb5x49a2/Ev5+ypTnfuLRxkLZFFbs1JTBtfItJS175MvmVt",
-	"fXifiODgm6CxDxAD4B9hYRg0d6gSCJdgj8MFcTBSHhGSik2lSnsYogTk1E6r3NDbtaW4pgXVZboh4BhJ",
-	"IRVXNaBdYIrwFHV72B/Jrs6zKougE/IMHPwDvP19RcbbRiiGHvg2lSSoGv76Ixhj28Axirkdz3RqDq+g",
-	"oehx4m1smeiP9JTmgHM0sRSz1wbJ2fUkbeLtRN8ME/2ib4rNm7LddVHOk5V/C6kMlomA+ES89YZ2L3rb",
-	"MR0c0rrUlhUa3M5x18ctEX757BKTtck3vLCnk6CGp4dwZ3kTyeMh23kKAMeqOph+tDCWJVnsDp2jDzSs",
-	"xm16PVbVFp9CduuGPbELo5D21fcqvKxvRd+azd31WJvpecAX2zL6d9tT778cG4NZDmq1uzW8tOykWSZF",
-	"3jX2sAxoB1u6JeZGORSD9OFtaXIZGkQcJx23uW+hwQaL94egFeUES+8Lj0XWaRtgS5vxXCCfp7F7FXzp",
-	"quo1E/mwrtorljNhOC10v+n8AklE++IY7tRe1XF0qmthiSWtNb6otics7W0TnzfBiEXJmwm3XTgE6cNu",
-	"VMkSL7xiHRxftZU2ThuJtzPrqczT1i32FWjNc286e9Wbl8wsZBrKolRFE+Tb9MC+8tv5NXakMAd8Y7Wu",
-	"IS49Ra+fRS4TrrjVquBN+7ugOu3Rv2Js1dCED5Xb0/G48ymwE/uBrUxaMK7aMYnUNhC/x4NJ6Y97lOAK",
-	"S8xVvTeNgzX7RyNAAAFIpjkUDamztTxiyFEupLyCgNmoA3Cr2/foDbE4Abo7BohX7Le+icF+cPuVuCzb",
-	"0IQjnKYWGOGjQAR09LvvQAd4fJOk892t/kBQkqaKIF+76NKysLSZ5LwbcEeuNi981kAbvhEghFjWSV/9",
-	"XgY0ed6uOVtf+CgJujir3dRkKa9ZThBsdFsjS1RANuWmZdDPSDgLG6iiSgFWslxhVKlDFU5fTJGGOkbE",
-	"VImPH0xvhkgNNWDfvbtU9nT37/Kdb9WznUa0aQs7Y8+E911rMpra5roO/N3Iad9f9c/uli0Tchm7IYJ3",
-	"b9a/m8vEdtrxRxOupfZ54nWJAz2mG9eWcFe294u+P8FOdI0Oambaex/32/J+/fx69+XrsbE7DZQC6L5v",
-	"bHfg1sDsGzenb2hURQjBrZe9f66ukTRsWk4NfVRQrVvKz7sep2MWhzc3b6lVXFfTrybbZWtQI2vcm1TG",
-	"2G2YvbdkWim25LWW8PUk615i67g1+139jg07VuFt7xF+FRE6hcNh2MYNDXVcrdJGCpboVOzj2OEABlkY",
-	"J/RVqi3cjG+bbtKfALzt9vdly6ntJ1pbAO4/ptS9JV82NA2qddwhXJN5vSqgPx+HPvZ7+dnzZiyTel4i",
-	"N8PBvyrva51D5rIj1nuzXe+yUOcy/WbJfbDkOAgGkUP0btLaWvmzsO31v2KEQhwfUrcDApMUZnE7ANRf",
-	"2HQh5dWlMWyZMiT7AOSw9xlTKe8BIKqwOYfSwHrH5s/0ViPIVJj6AN9rG/hT5ELtEhr3z1S5uWnEzgoO",
-	"yuz6BUMD1MpB6MnVsi2PMS6bAunCDWtoFstEDtDNW6JkvbhKihL/eOMdx66ZaNhX+AqgHIch5c+13PxM",
-	"n5M1LuSEp6uY4Nd9wmI7Qa31Ik8Htdh747j6sOqxpkbMvyw2VZdDtw0Ey1rbuVgzY4qPiaOwxTRVun9D",
-	"lkfcrhFPI/ZuO3c5YmvAzoqvi8QhqFoLt0tbiIQFvtziOc9hQ9832PNFhPbgGX57a2PCJs5Zh9P1RHxn",
-	"19LzjHmPdzrh16ecNZ61v4/m30fz4x9N5SINnfwdW7pAymr4Sx91dyb9sjuc/CMUBG7f1J9EYWCSHXeY",
-	"EE/OOZnzayZIubqoCpaXdIM459yAqNuFIq4yeUJyWarhUyUV3Jy+jeXjbZNo3E8acBXDxBr7Wmu5ZJgd",
-	"BidxLg0xCyXL+eKA5oAuXeyld4nv4smf70ovaEWYH/C2hDS+6pf9I4scsQ1Cgnx9xvAxlJj4W8UhWPO5",
-	"YHmVOovVXFUHZsSGHBIj5QHr2i7ovK1I9vwWRLIdNhVotB9b2wXklR4SSr4kLg+ZCUw1pD7HHowdouWI",
-	"PJOCYd/rqUtbmEEDfGHIBLKduNlM4HaeqFKMPA7VpF+dUEsQ/BiZSxjxRsIk6jm3GGWL0+vnbKvfUDif",
-	"7YlOW3t1PLEdpM2+bBAYvMPU/tRkrOZ8Olfg/bahFVndsdvzrXvaCjjerMflDskOSx7YnXOac02ncG1N",
-	"N+Sly5IcEs1Y1ISxiT7D8PMuV9Qv3CyOCCv092X1P/OyaijG/hdTfMaZdoXHcwE1hXpEXkIxtptaxkYH",
-	"wwL8fQP+NW/A1gJ4t2kvmHapAD1c0zp9mp2xidu6h8sbo1swdNuEpaEH9COT10wVdPW9LJWuZdac3Ut1",
-	"elzEdSf1szyXlnsFHCUu5i5XxCHWP/g6wq8fJ1mjaWEatsKkWrn5z/tjGG7VQ/mXorgoFTebl/YQ+4xC",
-	"7josbSXwCnL50xNyxTZDMtHFO8uD7/Co3X1AsgVVNDMuAxlkApimjCpwIrhXL4xZYbhJN8NN5VQvppJC",
-	"Qz/34IhA0o7CBC3tc3VcXR12n8Qem/QK04m4HS2T8ooH8JDzga9zeOffXx19XPWNJQoXs0SxxLfWto0A",
-	"QEw8U8C0wIzGXDKNwFsgfOhSj0guM32HrvhomRP2flVQLlASZ1LYc8IlNCyyFjGdswv7Tyh9OH8j3ogT",
-	"8uWXl6W9bAzPgOu//PKcTC6hTQT/HT45J98ApYnfmNFoNMF7iEb75lL1EgQmSKpA2DeCxLQdkW9ptiAh",
-	"qIxNFjGHjKklxzG4Afpr8vnk/Un1+eSLC6SA5zZLBk032rezlgXitsJLM2kvBucOGOHyn+T6yy/xM0pW",
-	"is34e9eaHUfxzSyhAuPzib7O3k2GcAPgf1n2bvLFiFyG0KVUMXxLRgWZYjsSaCfOjbZT4bl9Dv/GMhCc",
-	"jTUY7HzsWsmk4EtuJuTzU2IksTorYYVm5Oz+F3gNZeBCmaDTFL1vZPLBWgBDUrlYhsR5WG4m7i2QZG9f",
-	"Y9l6AvmeuPt3nIfqn79qKSbnZJLJnE2wVs1qm/CiBdWOm4ZkgqhWE7dpzO4kyL0NgRChe+EjKXyhqWUw",
-	"BH6AYdxV4mavA19Nvn1F55MLzKWzByMwwOTJ7OSpNV4m5PN7Z1/7TPshuXd6Flrac6CykIbge6vSxy9G",
-	"MIK97P0wc+hRdXd8z832BTSD4GJu51olO7h8PrgHIx0WtsrO+EnOlitp7CJPfmCbyUUlRa7Yxr0lfOS2",
-	"C0BtBZwJNpuxDLtQn90jC3uRBK5YcssW52Tyghr2I7IFsED4++QnWfBsM7F8W6uUvyBTtpEix07/dpfu",
-	"nT1EOk9eMKM2J5czwxTyBqZPD8mKKoqpEvCauLWr5RlL2IJrw3ISikR8nicXQZaOyJNqZwVb25VqcMnR",
-	"1YpRNSS00BLOgyDW1PGkPid8LuxdCAvZyJLkEl56JeR69EZAKXLGBJZccqiumHGm7F2yotmCnZyNxpVs",
-	"jj6zF4TvJzT4gbFVtCU+MRUBnblAiGCXKAIQxFNpFiTnyiG64sGzRxy6DviyLEwvHnibLlKYzgenozHO",
-	"Qq6YoCs+OB/cHZ3CZFfU4QHdsWL2d8gcQH078OCTfHA+wG+hd+JKCo1X69l47EoyjbvLDXtv7sB9gD18",
-	"6XIF05JX/halKQ/5Dkr/EwP3zmgL5iWlr4cZeYi+miIwOH/9Nqb+Y+nFvJIZ0xqwIP/DEpDOtdUunjJD",
-	"MXp9B7C1m0nivgb8XurTHV9/GACIC6SYONhTLDvZgqipRFe2YNnVRdXNuIKDWYLJF27/30qmNhWDXTM1",
-	"lVCX2UzYt3/kjmVUwIbdH9/t+JLXJ2+JvTmmVDMXinoj7MqBtodMQEiDpLSvjC9loHIIdx2brR7RoC0E",
-	"QdTAVdenVnM6uWKYEN1w2rS5BA1O7/JXarbVI3dAMEMx254HfbRkP4/El/WvzmQPm+hdi69rbp3B2fjs",
-	"wcnp6cnZ3Vfjh+fj8fl4/O+aRXc+KLV6N37wcH33199ns1M1Ho9Px/fG7n9zyAFZccW0HU+URYGekMEV",
-	"27T/rKDafCdLK5jP3v/f390nP+vdmZ2Oq5n5BGm2KuTGtc1T7Fpe4c9wAqjN7UBuv42k7aklaAhqObMt",
-	"jmPZkW5i1m7zQiAXgEs3wfOXoBERObOXfdU+XKqcKZdJxBVZ0itr0hFri9jnAGhAs+LaeXkSKHYHn49w",
-	"IpyOrofEERHvYd/FNDob/klLxVjNxq3WIwCNAcRinXAETa7YZuIX7vQbjiLeKkCufIc8wbyDunMIbtIr",
-	"tjJESGhWPIoTTeEkIr/iLvQ+ipFyBsbYWzRkmTbfuPSI7ocsxZ5N3NiZu56x9WVkKFZWtutovyUXTvtN",
-	"+S8iDqC8c+ANyTfleHw3uzsmiopcLiNDH7jhgVO44baw5wSeZ3ulCk7oeDKk6w4+cjSOdnHXAeE6UEbF",
-	"ptbQaRraPXYHnrkZDn6UWfBNtT0fnnOzuJX4eOoMHCcceogLlnP0BcU37Z0P6BC5qWqI074akBnQItEs",
-	"rA4G1lbwzjhIPjjCRAoQK9pYJcMJIHtxD8mSqiusCHebvytX8ItD5coMjMjU1X2vdVlhOrffoBcw1G22",
-	"aJjWfebMHEwWa2A3kmb8SUqvv6bY+Xjyxo54F9m4nS2fSfNU5tYCz4/Azs8Fq9yKMY5CpUQcorL041/h",
-	"yfrWi68y5+bEKNf0u9lWsM+9gsc+urkwbG7gQne7HqcM1xkvDFOvoc74bc3I21OeuvvuS+HaQYR2thPn",
-	"Eh0BcirLJ65joft00hCI2ztVLsUt5xo3uqHYAtwqHr4aueX1uoQIR+/3tw3JRcbqA3aLa+2EEd5nRan5",
-	"NduzBigsPuCFx7NOfXdkX5EzinH9McEQRPJeSY7o5APk9cjhl1Pyo7xmUKXiuic3GZt5aOSPTf/PP/ig",
-	"tE+2uBkOMDQXf+cyMm5CHfzg4ezrB/n469Ovv76XfZU/uP+Qns0YpePs/n2aj0/v07vT2b3Z6fRsOp5+",
-	"fXaW5af38wfZ6f3peDYe0/HXdtNWg/PB6cOz0Xh0NjrFQrprLkv9Pb5iEKwWp7n81k4ezX4bnJ+eWenq",
-	"asUG+jpr+81xLWYrC/cbzEwYxW/lYQx3B2S1r5hcFd6i3GiS83xIBFtbTdF31wzXh51i4u4Ace8uj90b",
-	"4PyaKT7DapekKfxMGkYm9jqdkNwauqzQDOxa9BlvZBn5jQtqAAGVmqDnulgwtkImilkNwWD4sX7n4Exq",
-	"t87tDulUySsmKmXF7Q7y0cL1/zseyzsWBfANaDPv7N0eHPaCraRK8lgAYHUuR1mKo2jcj7xNam1WLnyl",
-	"GKLaAp+QQs4PY7Npmc+ZaXdIfuOeOZ5AXsrS/mJwfzwejce13I9Kco5PX40jyQkielrm7TLIieQqxu2z",
-	"2IJ8UYxmC5YPzu+P6867zmyA9GiUNJDSAxQbkunG9Ug/krChDtTX4VRnEtLMAJAs2n+H8ZfgAI7YDft8",
-	"a6FMhkxwKSNHtQkxrCi0fef98ZB8dR/ky+l4TFZMZfYHcka4GWKAA11trh6T/AJBQNiMCTrt4FKrcPKp",
-	"Ym8E3oL2BdGoGIRLOehwL/5UB90uN+8yYU/eegYn9PiOub/kwetHmibT0/HpJ+btesnsmZ56Jt5/gHWE",
-	"q173eDmZc+cD/mPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M7UjW7IEKNLndVff3QWtz8xzBZdNj/3fv",
-	"vJ7OGU+Pt5A1gXUMdcZB8MSjnKcul9CSqTk7gbn8s435vkbm67nxWKvR6fr5+1TUTwWhGvPBiJDrP/OI",
-	"ICbjsa4WDzp+og01XBuexQZDMms6tBAHWDxW9cpfUXFB7o5JTjfQlULINebReVuUa6Ip1GaTDaPKq7e7",
-	"tuicGd8Z72U1r76n7zvwUsU9Of92nlm7fPMTlLQCJMt086K0H3/tQIssWVseiL1fZ4NhaBeAGRIeq/e1",
-	"nU5RsOCcMzK7elewawbwnhmKioce8PI8xsixPAX1UQEbaJ+naQsYyF4KTBipNid6IzKQvWFQ5Fh0Qchr",
-	"pkyp8G/LW1z5ucP8wN3lUcBe20UoNlMSIjFrqthClpqd5FN73tZ2na/vDr9+C1cJ+I1grJxlPLdvuJv2",
-	"Ke5Mw1KU5S899Mv9e+OxHdIVMjjqj0/O7tV8j9ooatgc3CvxW7+ujz8OT9qdLKg2AG78CxfaBQGq2W7N",
-	"K/rdkoqSFkBYBy3Z5BJNLaZzFHxXADQI6Ep0HUMP/V6uiZwZJnzCJsm5ho5zQ0KnsjTg6kfv23rBzIIp",
-	"YummIbV3IYs4D6bq77krlF2WaN1pk8U9YhvdNnHb0I8fGuotZptjSbjmPZIRH3rbmiq4R5gbaraEeVdW",
-	"Y3sHB6HVL25zvIDHFLrDnN4dtkpYd44hiD1IillQvbJZ0S5YUVw2ZNid/rsqCHMRBcROtv9oHxeffOXz",
-	"m3/4+eQU7TJZXMfxbcU0nGQX7T7SjWClae4kZXtAx+HSOzVTM3RnN9HC48nVbwdo410y9E1/pBfW7ib3",
-	"uodwbbggE1yAKSEe68vDwZoLwXxw5pgBHH/C9sdwggA8invdD9YYtjlcQN/54P950yirIz32o2S+tNMk",
-	"vPrPS7+Iehr1p3h/c75a8duW7Tp3ggYrsA9+Q5OH/T/5NSPsPc1MsSFSAFdPrMSZkM+j9nLrhdS+OmDN",
-	"hf5iSCbw14R87n61kaUici2GgIQU8mxd0ZY/zJM34vMCnI2qLBhB2f+Fd8pXRU5QVecUFUwci/DUKbEz",
-	"dFDqoGxCaBHh/lM+ekfDW7A3TOv5Cstiuygadc9+9cvbePjD/fXIKv1YWregAM1tCbItzDsLvMeO0D2c",
-	"Ld0P8y0P5mPgEOwO3+d0VqLZH6BIKLo6xb16a3juz0hqsieOC+yeB84MjdYDduti71eFzKvbrp+C2QmE",
-	"pSJADXsgBmFJzxqmyzUJLdw+w86Ne1Tp8PjbW5YUdS4XWbDsKp1heeozLKt+lCBB54rp34oGj+FWdiaq",
-	"rVJ08hhuqWGxqoqF8i+ZMVwg46+o1murvr6NFE2vd/rHcKGog1da5WA4WMBNMMinI0eUUSaXESzFYMFo",
-	"YRab0I2ndZUfqe6kYr5OapgIxYlHDHXXJUAkdcKnSbnjv90T3H4SGpYCIN4F9LibnBumzcQ1gaFmRBC5",
-	"gvh9df14aMFyuFkTtTPpCHU17T81St14oNLn4GB2HlaH5Hzwjw+/XL749vvnP7/89t1Ply9f/vL8xeMb",
-	"y94aqmfR9danaCUi5kcpXKkEE57qv6QYOqLw6b9blbQqhSNXb3nVXxY1efWqU/9p1rlECzhI0m2HafwX",
-	"YMi4PzpkAtxGRvUuSYnwKo6YGfAYFlKjqM9xDGAZpWb6FmQettnvh9PvqLUrf2tWt9esrMH7zQaxg2s+",
-	"wbcfXYoNY8g1lxYHXFz14f3UimtuKeFu4eUJVI8TN7Z1WcilIPD1eaXs1bBHlghsxHIo+UMYEY+iJQXT",
-	"iEFNFOQmaUL9MCNy6bqz5REV3ggIHWpCNQlXaMp5gpx6NNF8hMSS+CSGI3e2rVBI5dSnmwOOyMdLPvk0",
-	"dLtjCcKzJknYQWuLow1B3p19FHn310uY+SMUsju+n35TEs2lvnJIQdjAkfwCwEcccayumdogWpAbZ0ik",
-	"KBDjH5u+no3HgL6Et8ms6lLrivPanG7Po17/R/H2RAkfcybsi6PolcezuyrhvECV0znAxjgwUDotajlc",
-	"+XNRbMIHzkcFz1sxByX/r2G4t2HwVTkteDbaCn8qudaD8zOXOnE0/wmSr604wG2aL+PwPTqPVCHgIOCs",
-	"vsJybIvw5927e84B+FwODLDULvekn+f5igkNxQgg8XSFduiCKx4rDPDsikKuHQKfpR0RjOUOcssjdYXq",
-	"TazsIZd+IBgYIyUaZRkBpLrKIUuL4oJMQAZ7UFe4BRBADctQ64fSkqZ29//3Nwzs1eCvP8BiUNIqUS+Z",
-	"sZIvONn+cOMBC/j/Gm4OlOhbnPgn3puv1ObjXJpSdYoSSXXMurSCU41QCf4A2Jln2EHR8oPIsbEjuk3s",
-	"h0Yup9pIgXjGJgS4Xg+yPHNd/izTnRjF59iHxvAl04YuV76x+dvhYF5SRYVhwG8AzcivGYSGM3YOOVEr",
-	"OIQEwBtC02eXNFtz2L7+MMhl5qDmiFSE5rliurpwmLpGcDlXz+xvWzydC6wlq2vfFR63v3hdWs739umb",
-	"GiTaK3tla0zl+gnJ+PL//Bjg3mLQwurrKoc1Ej0fI7AhVdvdXDEfBDQweHaEU7JgxBIbqOIzBk10Xbv3",
-	"snz3/FgOv024w757SQWfMW3I5//38umPlif+6+XzZ0OfW03O7j8gP/BvvkDcvIVcEyOJXjF6Zf9B/T0n",
-	"r5ki37969dMFmdij6kkbqDYCJFcru7nRBL9GPFyAza2oeycrtZFLwM8FwGH3TuRuKZgH7nL3FgH4Vqh4",
-	"PU/CwDooWRSP2Nsgk0W5FO4GX7J8A0Bo1vx2swDiA/b9FHyDkOWgIK7jciscXuRc0SWAHIYwERQpE1oR",
-	"tqqg5hqQxZpLFsO+3joeNEx0+hq6EBYjC67tDdcU/BXSsKb8xPuN+Yk1L0L6KPhHONN3njr6DP4ITDEt",
-	"SwWZf35XzsnpG2GXcW65bAU74kXP8xKid6soeR7/6mAUVw5C+5uTwhotsW/wLPzb5Q8CwvVuVnfDmmrg",
-	"hNJhQ8x9fwRs4Ilpgv3GjWnlxo1G7FMB/XwtKi5u11mkAjHjkZdPP7U4zWWeVwoOqvRVxhWueooZQZU0",
-	"OESIgw5kn1B0fYJNFMHttaMVBQtKqu6RnUOEzXbu1Z9Z7pmkf4jvROpxOsTTkfz7IzxAx1sWwf2tZP61",
-	"lMzeCuReiXdEuIeK8cEhESDAc3krTfEwf4sDDV6VCTUzsvZQ5SqxrXUVxqJXoB9Rg/15yLdUFZwpfzUA",
-	"6v/G1wl65YVcVjrWVqMEDuCLpd5h1HQm6jXXx5SGn7TuNf5b9/qfoXv9ma6hn0rjuvN75Q+kdfoq58JI",
-	"e5b/MNXpTlDW2usy8PGnlWb391H6+yj90UfpsuHUgLeDGx3uyGF1m4Km0JZI+8eoCzuHsAr6JN1VL/F+",
-	"x5LZKFgDtSiA4DAMX4cuPYA4oBh0ZqGFHjqnUhUQ9SEcOXPIVBCDI1RjuyXsKEOxIfwbYX8XOnSB1gEK",
-	"sSZrQN3STOQj8ktDNKkp/pPSSoza1A2LA5N7K1nWKjTiYIiRV0xA0ufL75//9O7V8x++fXYzuOmvDb9S",
-	"nBYvcOYfBzWkahlWWQohgt4YYMbnnMLlmha68HK9JXxDhBl/v92Srooxcwg3LXlRcO1r1++dDQdL8FbX",
-	"3k6V4VnB4qbsoXYV+LK2DEQjPa1k/CtG7SlEOPtTmAPyIxb7ArcMPrzB598Mzt/YX7wZ3NQF1iMk+Mkr",
-	"3ydui+g3w8GSmYW0fPnTz69cd0fsdKfP79yxXBRHyO7QFb/jV3bnFENf05C3ZI/+2+FAXnla7KzcwbH0",
-	"QmCsc10jCGMUGjtWiCtYISBz/UmqIKOvGFtZe0cqEBb2n1QEKJoD/RFeeCr754m97PYExeDBZ/DcH186",
-	"9RyTUOJKJIe9tKcAyT31Z5XLe1iiCKDobHQf4IlcGzkAB3YJkQ78IoJyz9SeuLdb3+B8MOV7ium9GhMO",
-	"CYbGn5cGam7QODYLDg4iH6DOFZ2Z7SpthHDFtsm1evLx/ZoKNe0EYp+EOj5ufC7wbofCI3iWwIE4SsFR",
-	"NF5jFXhnhLHEqb3zIQvLa68ED48NDioArX5+pOzdijJ/DNhavIK3+yh5nnOdUZUflEMUv6ilVmynzYfT",
-	"rCGHdyZV8DrtaHducrUtPTCD95Z1z38qG0Gpe7mypn/FTE6tpliIx7Uua7HvDgzWeEPWOQSG/mj88ctC",
-	"Qrx4reyauO9Ehwsi3EAYe86MrrrIoIS/IFQANJq/IpEg1laA9yJi2gwq+jVZUZ5oJQMv+Z/OXb6OKmIt",
-	"hOY6nJlyRvOTghnD1MlcyXLVrnQ9ZjT/EZ7+T3z4lhB0R6yzhkL1wXKjfytGABvxzuE5VABrd78aDkKP",
-	"0cH5QJYGwICUNm0OnYKmv7/vvl8yremcOScKtDPmmhgpsQ+595NjjsZocFTcngTgzVE1la0Nb8snQvYZ",
-	"4t1B1TzoFcfQWp5b8WGZlSCzajLdkIzWvaiPo++7wtdEB6Ar6/9FQcaOB/9VLbUbABhy4TE7t9jT/GeZ",
-	"SK2SZAtIbFeagHQ9/3CD/9qBHENbZ6/IAVsrL37r0vTPo4U1ianxoWJK+s4mKyXzEusk5Aq8HpopRLjZ",
-	"FBL7VuirMszl5mAYNEDWPDq42RbmVxIkzLfi+GhgE9Wh2m/zxYLuOAXD1XiNNt9tpeedD3lYYqvdV1Hi",
-	"ILsv+vlx7L6I2oeSo7/tF6+iuWbzO6ki5XlNVY4Jo6/A2w+lTgt6zSLf/GcaoiWQLjqEkjNBJu6cTi4I",
-	"xZ8FDXzOr5mI2nJD2VUOXf4FCgamSCaVgoxdKM4SLvNTsVz5X29QESVcaGPp5vt/RTGDhYT+91SjuKFx",
-	"0RfRhhcFPoIhCU2XrqFPPS6imYBRl5i/WoVFXF7ELsoXQIy5M/2Fk3BKVUX5MeqXD4fYrQ3lrF3Av6ys",
-	"r7H1MfLPjlDFWvnZ2RJ6cQ1oTv93rfbjAAHWt3D1DzzPj3BvA7KqZf/fMBWMix66opUJXgA7Rt8v9G7j",
-	"otmWB4357T6lHjKIcj6bMcWEGRIpyKpUK6mdeMAbOKRoN3lsbsO1HxN+7pIYFoKZPWDm3A78JZkTvEPU",
-	"CRZSrj42O/onPxY7XgoiS+NvpSCeoXrNC3h/DKHq2Ur06B5zge7c1bv5/uXMmMLDMMI9NZcQ91aynC/w",
-	"UoALEd+zdjdSLjErLtWGGMjwsTi9xlJnfzBLYcAu0mCQKn8QZ10W/Ip9RGkXwmuoEPgEy2GVh5ATa64h",
-	"s0HDe1ZV+twfjwkklhq+ZI1sgWv4yBzRRwCiVjU4v/tVZ6n3wv8oYVV8L9dYQE8VQxQ4X156JO4rCjyO",
-	"Ne9MvGvgpjkmX0K7tmZEgZeQj30CsggfHZGJNe+hWouSR4Us82/hC3I6GhMmrlkhVyyuceCCQBmX+/0S",
-	"SqAVZBi4Yja5ZJpMaXYFYfE3YvIj1eYEhj158niCnnBM3jXErovlF246sBX2VsY+vYIsZKlGBBq6kNP7",
-	"xOVYQALhcmmX4XN8vEptFKPLN6Lg11blfRU+cg8G3fuKbYhUvmPxkm6IZk6vZvYNdupckOqVuG9ckUJq",
-	"iOtnGdM6pfLiC5GMu8dn6yRvVkyH9IGVYjP+Hibh9PJh1dlYlWI044LrRWhrbD/6ctITkNRsVk14pCtq",
-	"2cr+9P+9pie/v3v7z8/fvBm5f37xpf3jzZsvv/iPf+w2GxkOlvT9Exzo/jiFVXq03gDoRtWOhasYkmIZ",
-	"49es6hmAeS8VAWp8WKNAvPDxycO3H06HZ+Obk+jf/ziov4ph7w2elBPkippMG/D8nHx173R8cnr2RsBj",
-	"5yTe5jfCHs5z8uHNQK9Y5ngCkntOR+M3g+GbAc/hTz+K/QhTR+FjqM90ufd32r1F8FO7Qvhhzq5HeiOy",
-	"ggs2iqc0uj7FJ/kSn0z51OAJO3VHijDstogPD74ZnH94M1AlLk6VYt9MwXUFD+syyxjLWf5mcHPzRmCO",
-	"WyN+bUNbELs3RyvYWNDVignnZAh/RhLeyYZE9yW3V3VfElj/jUI9pCBOFb1i5POJpjNmNq8Wimn7y8kX",
-	"6D4AsbJgRT5CAY6PncCvRsucWBFCuUDlFOqU0yAx38Ns/ps7+u0ivYv/eA505yOv0Ke2nOYL8ISfghsf",
-	"HN2LIu/UjNwXicW50JWTOol809qwY1xr2GEnROAVLodYMfAQR90nPrZHegstxEhDC0+pj+SWtiyw3yEN",
-	"R+s4zYTAC9jggsZD10tg3Plg/9Pqb/4eWxD1N/7hh8fxMW+1Qeq40P5uZZzy2wSF7jgPaWuQ83tW5I/c",
-	"cx9d9h0xq3Gq4RfuMNCZNSzPP1T9fQDSje4WV9y3/weZgYBpUP/NKTTnqlyo0WjD7XiXlWltUqYeqqtH",
-	"0brHx8xWg6D1YhN1MSIzVhRkpuQS+kkbSc4A2ePh1//rgtwf/y+wfopCrll+3CSBims6pDM6P/2RkEZ8",
-	"OWQAsbQbAau2FN9/4G4bxmk+b+eK4c304dBBGxOxIMLhbqfJVoBkCl4yg5apkZUpKM3CGuZ2bsOG4MmF",
-	"N9GG9qsrxlaVBbuguptfGZftZO5fyKGMoMmAXrDk2q47vuJ7Zea/gCV2BmY/+8NuGrs/9gCEY6EXtCgg",
-	"7XDKepyGWorYFlMXDGDFjs7Vr4KzWIcaJe9KFjkwqiDBr+zcWQsmhkTL0FBVG1ow9BdLgfzKxJyjqxkZ",
-	"2bmV7d9YxXSBVcyyyHe8zxjodJ7nFKsDMf4yvO60YrD1yuWSKaIg0sBEznrEUF64Pb5x3P0nMfOPDAVX",
-	"jaHnktSA13pxMhfX3ND9XXmeRM99SlpQlrGVqcH+7q8q9XHhuaIZ+991eGMEA9S1n98d74IhcnG9tygk",
-	"5ELtLb9QEnQcu3OOPkdTVKqN3a+oRMwy9CnxUuVMVT7SJb2CZPjb8/qT+GXgTcdk+4jTn4IPN8Xr6N3t",
-	"go2GEs85SjDHX1xVbuUVdDmG9+sQjVsg+gwEVzJ2ARWhoDlIyMNoagVTrehPbQXTxt5bjNajNUu0uI/R",
-	"muW/5UEehjLcy3//dvrvq9/P8q/Kb+V49UCd0m/uZo/Zd/Pv+X9d/bh8Jn/67YV+Vf5r/f/f/Ht8enb3",
-	"3v0HX339kE6znM3mC75brrkRWa1cMzq7d279tj5VXXaTtpkj4eAPT1RV7fYkbpXd/ykYYDB7RqgTBr0E",
-	"UNNle+dD9ccWjtcucUAkcU3WUplFUOzAqgX8QqvXReLSNadC/cDpgsRnf0HaAXjNU8rbtbyqi6luPV2i",
-	"3Tsi/NcrqO0Q8ejWhDuA/s3AXm2LHf8togYH6BH7j3hVNl0d8+P4FHm8nQeoCT3tt3jRb6tDDkVFjWEb",
-	"Swso2a0gRhkE5pdSmEXssChXVqXIqWG+amSYVs3xhX9SybdfMGqEXGO3zD013z2jMm6NUe1FYiJAVO2a",
-	"5gZiZoXULB+6ynQXM+aYZ7Bi0h63fa3mLXskm2NOpSwYFcctR1+tlLymRRAiMP+4b8lyVe7B20kJnvHp",
-	"q3H9ESjGqNW9j0fjhrp3LKLc/+CMC1rw3+MJzwrq+9aBuOpZBL9iikuYJoOIF67nbHs9sN/VcjGipFoI",
-	"8P+x9+3dbdvKvl8FS6t3dfcsWpb8SBPnLzeP05zdJj5x2qy7Y98KIiEJNQWoBGlFO/V3vwszA5CUSD2p",
-	"OM7OX7ZligSBwWCev18qx+JfWtll/O3dM2jQ4Kl4RrWqjjtCJC5BVUZ2x5DIeVoEmo/FGNaaPpnrzqfM",
-	"VWESH7dPqifRP+q4aVfPbqK1/DzY0bmejqVqJkD9yt+a8l24vDt327tPwa6yv93Vs6uQ9gWmXNxL3pZi",
-	"sYiGImHg/UnDxtou6aLeRcsBUB3ul/GNR39mJh1j8ZfdYt/UB8hqHbLHo7onhyOeDHPgIKiJUORrfCje",
-	"ID8fUgk1RoXsGGSlE9z39h1PrUSLj/Z73eCo02FeiiD0+h1ec+deLZZqraR/Bk1rANjjqTn/yG/dypVm",
-	"QR1OtJGpgweZJJS1n6nwoPTN+bfx+bWZCgvDh0H/pyjqWqEpKOoNlfASI9kh5jw0pj+HZFD030tozHuE",
-	"DfGzel17HhyWVOWnHR6xLJwI2wV8dRdBRKoDkUD2hnrB84ShtULRwLR+CHOAEjhWQ94vTCtBS6B+d2yQ",
-	"5VMJv7X9wbSIcfsZw5J+tx0cneJ+WwF/5DTTf2sdTWUcEwjERlHLcy8T+4la1p/O86hMx9ujMv13wkPB",
-	"ftaTCfZP5Ed+fvuj8uldZQTMX7NgBHSaNQIerWUE1M2QMwt8c/qfGYCd03H7nb273WDfPbIDYn0R6ymI",
-	"j9tPOWXHP757ZK/+oZ2fxN+MjM2NjM5+jYzWq9e/H8Agu606Y6O73NjoLBgbnfsyNqjMcRtb47RhWyPn",
-	"HM7VFRLuQA34QyTsUAznE+mLwLCDvgkHQq8Hgx0AgpbbFoef8j+WRvYhZgWOJw3REVr0dTRz53zULjZu",
-	"53C39OTvDbOzXRXKH+tbUTjeGiR2X6NM1EteY0mAgmzOJQHWXr4dzMo1TCFVtCWWmKHzaJ7N26GvUodP",
-	"p1UomNFjASIlYiMQmsxUmo/ET7UDotg+zEHC4lxqDG5i8hXhx/Zh8n1DE90STXRzpNBa0PYcDS5wyvWh",
-	"nWPvE8w5F5HtqDUS4RLdEdDsQRbpMBuTpK+Kno55Qtx8WollMdLn7qYreiLP+5gHE1wZNokGtYkZnYx5",
-	"WkrICJWNgVMpsid7aG7tJOwGiGVvVWra+z8Xz18edNvHrN1ulx5O47E7UnEY6AK0FzYE2nGV+wBxggI0",
-	"ZwNnPgfWBg/AKg5gtgJnMQeoVQKnTK6SK5UbxgFZtUE3APM9mDOogzkjPgDz25qcQWYie6/NW+icxLSr",
-	"8cafS5M7BVURk4GMrRljl7ZdxQlVP5pmioOdFcwNu3j+0lqJzy5//3KiVuBoHn6yP+4OC65R3f58DaSY",
-	"ekBYSAFTGnGMDFSCgImJaU82HWlmBKRKxYz1M9AyvuB4zGeA7lOddP5FKvGm5Aw+mJLQZYkPbS//6FNt",
-	"9kvPiJmtyBntKQdyT9a513+uOr+XQMgBcD4c1LH1Q90WWL8ZZpN2vH3DZHrpWJ1vzMW6qR4YI9UwFsVI",
-	"CHbDgEtL1vHuSN97dijsHlumG87IR9yPF/HSeqbQE6NVHs5HjKVCw8F8zFpEBRzkPFj9lJ10j7CDAE4m",
-	"FgLYolqEEluMauNNdgxrf3aY4+Zc4Es+o7oVlGE0wBDWQhqWyOEobdQKPHMR2L35px4TOxWKq9Se/zk4",
-	"NjS3SANF1xC2mXAZOeJA16wCzVqe84+lmk34bFF43Jv850rPK8Ai58pHlJhPdDYnMEN5K36b7EdczlnM",
-	"U2GXF6I/UGAm4xjbnyrcDhjKfa/3rq1574qZQ2BSMTq+hdjSugfwTwLBoJvCfduDQpsHwYc0HrbmwaZv",
-	"VkgnfLYfCf1pxvpc3bA04coMRIJEoK6Yl12g5PquOSz6JHG2e1JGVuklArx8aMdMR2JsRHwrKqA4Jnz2",
-	"YKUbkBnBQP2pOGHWCDxlr/Ut1OMGzF/ITn7sdtcXeZrpL1zkvbRzpHaAFk4FzchsymfNCv2tltG+jnHj",
-	"DmwkSUGFzFwv9iTmoegRB2ip4NnX5o55JAIojJjZE7wvXC1EhRloX+Sha/X3iVZDfH3w82CKNuy0/l3L",
-	"yIdjvigZtwsfJXxalHGP0UVBy1KreYNiPqVn76+yZ7FoNO/EDrmywus8oEXhdcM7d/Uf/3l2qE/k0RRs",
-	"ncabE4KSF1y5ei84tj1RuoXxvs5S59XqKbWjsAIodi626JQynmJLPHWLAgu5IxMFr6wvwKHVA2D9eY/w",
-	"hxPUZj3vpUiHK1GJmF12dM0X0T+fd7N8+LRmaYxPHJ3AhsI52FDJ/ZTFN36v7INVVGcpwFUWWi7ymDNW",
-	"FFFSbv10m2eTwG+uXduxME2bfHeTGX2DL13Lm5kLsRXsuRZvbiA600CFBgWFrOJ07jkz4lYkPC60HugE",
-	"gtOwu5B4144dd9gOaoNavpaCHbiGsQcU1a7Dsqeo9MqU7J9aqhVc2xVJW98tqKcKytT2hMiGC7I6kEyL",
-	"uwhOYF/PKuBLh2zZgBxf5FmUvgACB+z/p5jWFg2IZRE9/IS/rGoPlnajGGT9FirKDzMIqZHmbzMaBOZ1",
-	"BL8V1haDMiGIn+UOJ/unmFF819rnYNw/xb+r3rOu9gif12TdUU3zMUE0IPE2wfpyNWNjnTTYhuzuDKbD",
-	"YNt1XtWOvPWkNdlT9OXpks30RF2mGhfhIbZWjJ1Y7L+l2U1hPQEP1C3CIlllcoMHeabgV/w4YEYOlaDA",
-	"RgQRPdBKnN2IGWJQAY4zXE7Rg8oaEsyJNqJKGqCO2bI1Hoe/KUPMg9mvHszEb9ijRjcsgSkjXcZOu7cZ",
-	"rhJ/xGDEDmZha0iQsUgTGZplWK2/0iWrAOVHgpkJV4QaANQiHkLe7raDo5NRL6Dfu6dj//uPkf/1uHMQ",
-	"8ZnpPWVPOsz+5pgj2oV7YApOCQnvD32ySiesJ1Uqklse9zyLVl0BVyrH4q31g+uw2OFZH7oHT64Rib0T",
-	"nNz9Y/z36O/o74OxVFkqzN8HI50l5m8Y8A9VKO2VSPJAv+Damu0pPtVJVJip7qhXN2r3frUA8lXjrRvZ",
-	"Ct11iZRGW6Bh795SbD2xofiFp+hoHh2fWJdYDWIZpqZ11j3CwpjfdZzZeem2j4LWgMvYKrST0wBx2Y0Z",
-	"ZHHrrHvaffyE/FlrfNvvnx4dn2ygIVD66wDcs3EjRSMv5TBLRE7SAXVzUNWAm8p+LsfljY4DWxeaWU+E",
-	"4hPZdjNet93f4HU7w9FINdBQNlforYmR8Msr6la33Wl37PTR6FpnreN2Fz/K14dHkcRg0kVix5sCLyRF",
-	"KlC0qaqpYpXs+5xfvGL2vtsvlAizBBqGPlyXa32k8RWI5cXhrWs39ZOYq+V4LNCqBPTuOcMefIsigSIR",
-	"6Aw5StA638fe4gIet+v60aA/XK+f/UqWoDu882+EvrFMPO4MiUNTtVeFeYOzAacKYuThSGsjdoB5sOtk",
-	"r69bS+SLsSMgShoMzIcjbYSyDi9Xs76OZkHepQxLbwL2V6ZTjlwJPIoOoBitoqT5gkbQ1PLC7npDvw4E",
-	"T7PE7qfpSKbiIOZ9AbkC6qT77jTodKCfkfssErX+/aYikbCZzhJfSut2/vvCvezxMBdDDFqxHEtsiuZx",
-	"/BLH4Df4wP8NojjWkYjLPXCLXXE4p3nM2Fc0LmsnLLQ0Hrkjlu77R6Yw6EfNnXANBCkLr/mWHsJMlmCj",
-	"JbwtfeeCzzArz8ORo5ujmkBCiobmqsL9LqxrstDl9xC2Y62yLCq6ql04t83OQh6HWczTJcmV15rxkJhO",
-	"PbIce09cqtbzQz5VaVinzXp2Qk3P9ScRUZarRieMJqmYFRg4cL02ptJc6yYaxsdaDYGZdNxmPTAueghL",
-	"DBaB5wqSChhfVYTLDsWfnu3Ebn5qEzSpmFjtYH9WZWb8PMCatnZpa3KbHfbEgX1F3DTXha0V83SgE+vA",
-	"WREBw5EnSNKHXblwvKdiWCgGNylXEbSpnty5kmHjxsbBcAOnz8oH2mGPwAG820ye/9e+9togn50tJ6da",
-	"Sc13XLdOO67ZfM2+6lO42nWRCFFuRfYqCC9zyua0rHGtTqEWabyD02jwb1PXBN3nZuFxXtPQgrPLfJ2t",
-	"wqN7wiMrhINaCO1skZy4fx7kAmP/867+OZRoyqdyi6gbCMY5ZEbrVB3tMyjsdKXEzSu496jPsbzE5YxM",
-	"yjI4GznaBR50bx1FmGSxOODh8paLN1arWP0CCosOFceYbN3NVLOxEPBpFgMXLak5JK7jqcAyOI9Lx9nM",
-	"+iIJU7raxHybxeI8/Ey9F/dLyJS/avO0TLiyYKCAIvuD5/UZy/tE4li478o8X7+K5iknTnEqqXuEOhnM",
-	"JB6mK3pHJk4SrcuWjiqaOzciT8ErnXp49fp3oFCxQmqXK+bDg9gq1gOo0+Ne3rZmfRpIxVUoebyK9cmk",
-	"iZyI/SUUc6FanVRESO+GGOL6mbG6z4AmMCySUX0bSunSlUQtFRrr8FPi33OnbpF8upbWaZPO8xibIkJt",
-	"5ip+iIQioAAiFcVAWzrW5Ej8nmmz89hoNtHGyH4sGLAXMV6pDum1CkP8ojhWno1EeCMKWVlX1d3aTFgL",
-	"x2sDRX/FBW2ktnVWRvpaJbo+nNhOBBS2ryG/25MHNSS+jsxbaeQKmo5kDHAi9nAnau8sFnX8P1+qhJ6z",
-	"dDaBjZgk+isTS6WbksoV/Chvsy/JEnubOWOpqfTBqnWjc7SRAKKdbHvw8jh29Ob1zZow8evG4O2drVJR",
-	"S8kR32aqteUsNJTvTzJVDFDqYSKM2filgy0UZQHIPJ+ss5CrUMTbqd7lOvevTGQigheWhuFzYuG7/QKm",
-	"lSD/bcpnyFdFzYKhHo9l+pQqBLmhD6zahoqCNnuGtwPS7iGX2EzI4WEpBaj0rUgCT6VEJkkFNA7c6X4F",
-	"4zLVExz9BpJgr3bS7xR3qJUSYaqTlbmoZ+7KSzwRNnK88HFVdRTfuQPG05XYiw7w07ZOhodQbH941Dnq",
-	"HHSP6E6thWRTYzmqc/Y/l29eM3zLgEr96en7icMWngeqjvlF+d6wMVdyIExKfWRQX2Fqs1tuWWnNVy4q",
-	"qfpvS7rfJYXYDk61z1CuuaAiTES63N64pGseUInyGmwoFCi6/PnNxauX//ePd2/++eI1BBHS9bhLsFxs",
-	"6SP2FFDA9VgdTKC1BTpWzNPtfjB4yBd/cyQAQtiXgpg5oak6L+A/ZWuJPjz8hL8srUN+P+IpPBR7sxUM",
-	"SaZswGVsylRFC4cr3hMH9xnqhfFtmiQqQh5VxunWG834qorgraelyYrgL27rbrYta4uH4L8PsSAYR06w",
-	"WZgjlWPhd761kWH3b7H5N/ca3CRbMz+rsPJ7rwYHVhoRxfSM/VcP6oYNtQZrJYIiyCm1xWJABd7CHaeu",
-	"Oy8RPCp8Be4IBr0egDeAc2AQJWRR35gddtXmEOn5RrxMebJbzAbX9Kx1lXU6x6GfH/hTtDbcFb/DzfaR",
-	"x70/dVFM0mxRjrxcXaAsWk+TRDTaSXVsDC36VWthrB6ZPjSYzktI63p1vLnSLVWDO7d9helPF31+vjef",
-	"uOZqRkrZUAYbquXEx0kMvbNkTm+WBZZQ8bxSltB7pfCmcwR5kvBZVc23Nb0T37LlSuOqBmYET6CgLB/R",
-	"mH/8RahhOmqdIU79ToCiOzpHkCJemXD1teqEVuiL9MTH9G2m8tT0ROsYjG+Uf6hU0ejbFuv1FsEIi4nm",
-	"W0kqNk/l8jCVt2JDFX3SsDMGMrKON+aiyw26Y4X9masB+mjdQLX71Ppe8NvdGhGdL99JKKIL50UEC7Jq",
-	"qPnB149OeSJGOjPiIOrnMaOJNukwEeYvNMRwf+Rolv66MU8kj/oY2f66d9GGO6T+SMZQ4oP0jDDkVmCh",
-	"uhVVLQLr78ltPKI8m1bpEv3qiRzoWZSasP6QkwcHJnLuR49ODoCPpK6ViTvW+lsBuZL5VMaVWuF+uQnT",
-	"Kp49Lftht9I4N2yJ57XocV0puxJUOgMQleRfBEx8DMWEukF7tzyWVrrfqHjWq0FEiWfba7fdnbWgCv58",
-	"xpJMnREWjCkhVBDlNmACLeaUqqyO4hwsp5itJr01nPBVXTlNkimqeS4kFQrtGFKZlMcx8mnHPLwx1DoP",
-	"6f+6YTrMyE3G9340C3zDzEha1Tyru79CvolK0+u01vQqudHVGsNdIoU59Dj0TXm4OVC0HBBiHZUoD6gm",
-	"mKsMqgmRbcpa8NykgO3/XkLFAJUSEywQCDkwFtkD55lWAzlsu7KEt8LoOPNlLEqn1GVxTYdIXgGdnynH",
-	"QSvJVE5IRIfug7c4jzc4K7sVZ+XpXVDee7iUa5+g51ZARLTeQUpBA1gi0PTSOMXtdTuodR4DGB6SFdnd",
-	"OgUiJtI59xJucMtQJ+IL604SzaOoJM+FI3E9ye2S5EKZrvUB5vvPKSmPW7zMcZshyePdehz8UPfk6Gal",
-	"kmZUvBt2MGXrsaa58hRftGGPfuAT6/hi+87d3GtuUk8LlftFijHaBFhIATHAr2aPd9ff47URqs+3xx9m",
-	"AOsiwwBWOVHNpEq1PbtDsaHJDPEs+++ETw/6cDRDTLnWsT30VXdnEFbdCqO3ZHBXQzgm0lncacJTMZw5",
-	"AiQqLDvqdDrMj2Uugx8ATYESyKphtTPWp7XZ60VoP3aumPg4SRCUiRlBDw5jLsfmSrmWtj43IoAWOeSE",
-	"DXUSfW8Ywkpgq4BH2p+iXV1RWmqn7Jnvzt8huQBPBE1CLUp29+FU2QXWWRKi0bJ+hSgMjhT0fjrGhomw",
-	"NzsKyIJylKA4H9awGqxA7Su2aMwdMBUzoidiASvlqOSNe1VWDFqwqVTmjGBMQK5gOts7dGtc/vM37NYQ",
-	"Brb/k1xZUvWqPX2nUinsty0GRsBb+UkglgP88V7ODxlbhedgHxxh2XFuD6Qw+7EYpKiw4aR4sj6blzdu",
-	"Ye/X6FgH14iODSKcnHaoVBtcrxEgmgmhmB9YY00bDurFa47CIwEVQA/YhJs0Vx8FpZnvzTU7OCpU5GpW",
-	"LoO9E4YRVRvDEnUrashO5QTPKjGAcrSfB9h8EWp1KxKod6dCDRZypZUMeQxfr+yEJ51bT+61JnWXX6EW",
-	"bPDAc3nRnzM+jqvYvCrhXZzx8L3Dpn5aDo9A5wkHnrE6V9TbH3PuqBzbYR11T348eXz86OTHoDWWCj/s",
-	"+tFBWy5UxAefOfx6T/HU9XZ57nnfBaUXgcUtUaLRe5yx8mtcKXqLsyvF2AGT0Rkrvob9lDE7wjOWv8gV",
-	"Vr8uYS1jr1IqmnABG2zAxK51H4sDsFKQ3YcWFC2+LZaaFgT88wZD6xXcJNF6UKvd3jsu/RiVrJWUFCEB",
-	"eCKNVmygMxXh4ZArvnLpODTIm7adC4PPO9CDA/FXxmOZztrjKEcGyCn66zBA7Gi3qQTHb+6+qD/rKRtz",
-	"NfNsbTwRDN4FsrNxTKAW9sA0WBYjiuuN49h35Lum5r+wbn0xtBPODTPa7jLDOJvq5MZuR57kJjve9SnG",
-	"RFzglXoEYAtHGkOtLIG6aTCbtbGSj0YCPGglswb0RzbanFUSkKPPJyDPYI4FiIKTEaWnm4hAqXWgZsse",
-	"lqJCdcYJQsgxAK/xsOmEumK3LO41kOEbMSGodbg/G1GYDA9zU90N/7wwiPsoihBMRqha8aVqeUup9AEu",
-	"ul5Ktbm8hR4nbP0eeljrt+iYNFq1UOyDL/AZVvMjgpIuu04/vjvC4Ozxv/BYjfNI4I0Al6xbw5no/awo",
-	"kZCa2IAm0bWZewOiAPtz3m2WBxHmPpfQ1UUJhS3VmAez+vC0HhU+2R2jszWURdmB2aNtsEML2uojCdGK",
-	"UpZqfQOchNg+hv6E9a49oFBpCq19AZcG9pt1TWPOWNjXofIZrQ4AQHVgTCQ8uYGVTRo8XQoARvU9t3TN",
-	"51f5eVGZtcFQnXxv2I2YBZ7jyLp19EmSI4Z/TF35HOjIBmvRlp8Yuaa+3vSu5VenSadSBGtTM6PhnVIW",
-	"CwB1tttirXNwMyCYX6S6cRAwC8OyRwaTKoyzSBiGHSWRs3xWjIOuvl6e3m7w1MQ48fm6ADMm1eHNH7G4",
-	"FbEV9nXqrPCN8rRMDjxTAKA6ClrmJvOhxDt7AMcRZuXkWgcpCPk/4Zx24UidyOFiLDGg+PHcEJazMVdS",
-	"FN+Vwxl9MYLE26c7ZzD4gXibIevHMmzPzaKeqpc6GeM3XeDUzFQIYVP8pWaFuv+qtCHwPXNsVVDW/s/j",
-	"ZvFrQLBX2xJ+A+yu/N3GRzvXpUXyUxGFerE/n5T0/dgO9IzDT/jL8rZ/tB93Lg35qnf3RKg8oA33qtvw",
-	"eioiBCb0m7dmQu6K2uHh7u/N9m5dpgMFlfBpp2SYSsPsdHr8PECLy9FKmkKdoEf3Z/AQCXlOxMwt2Tif",
-	"d3evw5TupnQDTXBIBWlrWJg/05UPqNfaVcy0AlenU9YNd8vx7Vy1WulLVsKRUbhYGPNnsl5hDKpFUCGe",
-	"12M7p71oDTR5ptIyrwUIx/7UWaJ43JiDPuITyCxbN5z7nViHefNwd53VxJlZfQxf4nWbvoGnTdh5K42y",
-	"vplouNLaN5czFeJ+OTnodg6OfnzXPTo7Pjk7/fFfBGNo38odMHZ9eSwMFtCsusWjmlv8W6hImJvy9/Oq",
-	"L7gaU5kb8ACWprdSzLHExWNluzityxk/9dBMONfzWBeE7aewIIqPmyENfA9ZHQ+riskc63YWxvhAdwgm",
-	"41aFOtxVD+kQytJRZd1mtYlbPICoTOAMk/8IdYzHGSYCsFdm3bLJhl0vXIp1nC9atMATzrhErGmKbME/",
-	"Y84vqzk57jvP64drTwT8dYVP5lPVOxaKbS+LNYXP6xRI1BZDo+r8kH/5GoT0C+iPa3bnOc9uWV1Ha+Ot",
-	"91ykXMb1HhReFYAXU6honStqwh6Z+cIpzH6M9NR+jkuf49dAbBON4+acLqow8Q1r99Wrtt6BRvtx6SZf",
-	"BZZJj/xSMTO/JAjMlRp9X1CQaxRyxDHDIAyWnySC5wWEMmEhLACy9rH3UHfncB4J9dF3uyB4C5qMOc16",
-	"RUYNtDXCMO6ST6stztjgQGm+J6V46DTZk+Kb0NZvSjlqvCllTUhhVavVM9VmL3Uco2bmKXNtENQslehs",
-	"OGI9q5OEPWBMb65S717aK95mqtBeUa7A2Qi7c1HNrnalC1gZ2e6EZHU9QHMx4S5+8lzw6BeR4v7sLOl4",
-	"r+pOXEvkyn1BRZvIt72WjaCgFWOtJjEc/mpaZ49PaGu2zo67QWvMP9pPT47sdiDltixn13lydvrk7PQx",
-	"huVTH9QPo7D4yVv38r/oIdgfifBTDb2AVqwRTgj35dFJpzOvBLiMpRpeShX6CNyKGPhkxA1lcwUfY83M",
-	"Uq1DusA+3WpIDOF38ZdznLDuUafyxkW+Ieq96AatQaL/LRQIwESoCKjbugEBotubd1wsvnV2dPzk8V1d",
-	"4H2DWuOy1FeoEwoSocUFr2ICz0ilIhbzoauBISR4VxSMVONQcGhGegpt07SBTMPptp/1tNSXtSWeyH7c",
-	"ONpsh5/wl+o8214NUVzDDaMwtZTWeeLFB61cFuRGzDxTDzwzoKwIpkjarIfZtx7YQOVGrqkiIEzX8aXE",
-	"lFA5nzK7g5kYT1IJUAxYDnKl3vkHoX9ijax0ZJ0QMJJGOsbG/skMHtiHYy+llpiIp6LN3gO4Qg7k8I8i",
-	"ggPcZaYzMNd+sO/SEx8nIkx77B84NLjkSlED2jgzKXa6KD39gZJRLtmrVTxjcsCU7utoBm7UgJtUJGfY",
-	"WHLSPcr5NMfCGD4UNCVY4llmvKtiXoMn+dTs/hEgdmVaWEEhjnNdkVmpzuFuGtfdH8n4f3jRSl1aen4Z",
-	"d89Ru3NyH0nqk0aT1CVi9qegEEM9sepszGesLzBnDfWCyLc52xFsddeaeBwFKTZqhSHFsn7ioBKwr3A2",
-	"ZirS+ylTfTNADzrAsaMxYjU4VBlaa0aqOb7qNnuJbzsUaY6n6tl5xYyNeEQRrafzZXMs1GPB+jy8eeo/",
-	"8nTIVwo6H4eaiVuRzLDrpp+lef/NLKdNbjOXVsKyQT0WcGBg9yEdJsZatlaabsSEaJhjaZ1od6JFyext",
-	"pnoe6Ub6oN1T4AKlsMH3hvVG3Ix6jnnUtXl/TBnpcAJAMllCfH3iIw/TeOZpISIApdWJPcGqjiW7yM+o",
-	"4fhLIPPBqfFoCplaHR5YWxX8piK91x5uRFnwmRm7dq2z1ungCNBEhJgQOTJ1Y4MfuknlQDrXMT0dWW3w",
-	"ikhDSPqAIARlsI0cn2KSkrNCvg38bnUpj+cyAYVDANj8quonju62r30ov4EdnRExeVBHGy1klUYnsl6Q",
-	"d+xs7osA6JAV7P5GclX8JscmszeFp8Va3zCrUFAd+WbuSDepks94Eo7kdsx3a2jliVAYr7X2uGewKXiQ",
-	"PhxhWCwGadmdMIiPNta3VtG9y5GyXGsBVVhDg1sRwnQOKQ1fsTGstK1i4LkH1ywqCZ/y2TYwJEtEIpKD",
-	"wX7koQDXBwEGCOIYaGRTutjcY82hp3hQWsmRivXw2l4FRYIcDPK1vUfgs5pk6Glng1RneyrkcITVW/jG",
-	"aL6XYKG+HhSjJlA9AcXIn7cbxcGeW0mvseMLqwlln3bNmgte+X1QSqNOycSKcSY2Dmltgi10NsF6xX02",
-	"jempMBgkfEoJrrwlighPgfqkzS54Zqzdmk6tUlvJOQZj/1oUOpGXOY2eqVTG5DwmwmRjEW0oC8uTI2d4",
-	"06ZWfh5zyd77a1mZX0TxqJ3q5AZt4YbXQ8exNfv2sxdfFQs9+gKggubQdHOAVDK/nJllVZE2aQVrKw35",
-	"c+LP7sE1pAKedxR+TrJYwAsznUAUpgS4t358yK3nHvlDVqKrzmOpepBVn/HeN7rqyVeKrnqygc1yVGGz",
-	"PNo78iIcvyEfC4LJvse4IjgrigmexFIkeUVXjqG4lUatdGHO3KyCIq1UhgVEwhsxSdGpxNCY/eyo02E8",
-	"NhoLtUsQtBIhVOARi/rQPfmL8EO832C/FBXqC9tIrPJHpm6UnipMS2Rjq9x+DFqxVKJ19jhoUTIKFWMi",
-	"CAKbqGjen7998fOb3y5f/HFxfnn5/s3b53Y2Jloq1Ds+/9lxXKp2lBNuzNR1EI5F5OhhZEoW4aVIU6mG",
-	"JmBEC9Ne1DRk6G+2W15KSBmYOjN/QP+nrjI7CQhRDjPTbohr2xn200SrIT6J71TMuMTSz/qFd1xSAFO8",
-	"buc4ZRS9UbRMoc4m2v3h5w41aszDGyh0sP+biERqSBQJOIlQcR4ddLrvOgVnb6wVnEukV11NVUHTzn3B",
-	"qvB/QalI67d3zyDPH3O1MMwssccmUj9ZwYzlWCKzKI/jl4KnWZJzqg783x+u7+yYIhFDQirxhw4eRoVP",
-	"Jkkuu6n4aEd8wWd59whlfiC25+BxILRoCmHNC5Ewul8JuzdNJI833QylNa87OEY6RkCkQphuxA0CSCKo",
-	"KLxDzFORNFWrb1eIYCAUR3VbAmH7SQJXdcW+kOpWV5DEFN70jPrrak+Fl9b3VnrKqGDOlzRDXgTFlGnV",
-	"ZuduzXxCif5pRjxBUk+dpWdsIIQJ2F+ZTrnJJ1EaAtliINJYVnOlHAtAkYsJL5CKTUcyHFE2SsRRm713",
-	"jN6FleCQz6IiCFipIdaSFsH7ovoSggVVsKU57bcXWFIHdlBuL/DolqtQRAfOpDxIcpvSbkaT6vFBmnBl",
-	"sMqeGnoinvIDoRIZjkBVXrvNbH+k9tIDrLBMIHkhFPAlTFtbbQnMWu0nkfNNQX4NChIqkArXlNL8TejC",
-	"ZyOtjbCKxSpE19POo+gA98NqfVgc3pydXNSJE2uKi+laprIH735FQalBZkj1eK4dwoR01A20dDI1Ih5U",
-	"oQnC078pnr0rnoVdbA+3gmroPiqphkEWx7+SPjntdNqdTgs9A9qmoGte6yn8G/8LH73DGTjGr2w1CRck",
-	"kTXbzhXE4dGIJrQ9Wal7MBc6R/AzHenYnaToZLgyw1QkrsTVfpRB6Z3RbMCTxnGxYR8TA5IudafsZNLY",
-	"wUcJL+3f8hZzV3yz878dY5/9GIOShj4PbxgvvX5eMD5nXu94tKHXsMzdfYdXfPk0kGKsc45YO/hUqLXC",
-	"oC/wOeyXFMMsQ5y0POhp4mzYOnPjOYjhuoVQZmFXvcgSPRGHP4kkhgjdFoA+NO01MojL9hBRw8lNdbWC",
-	"UAqvE2aI16QvYq2GhqXFYh2ai0W5pmnIuxKoEH+urg5izFvLcVGGGyjWXhST36VQirc2FI09VmU/yM1G",
-	"s7hVYfI6m21O1d97xXEe8/keu0ugY1GOBfu3nZf1d0/pPMgwgF0Dut0Dg7YHdmIP+rp8h0oi6HSyXth0",
-	"pKFc2wjBnE3G/tErmWe9Hyph8H+DASzs0vlyKB/nKU2Df/2npVaQNTk6/IGaCw1JIcyjM6+w4ycVib3F",
-	"//vQOXhy/enk7gB/Obr7rrUXSu+Zy0vYjz5CjxtmbApbFGhOouJHJyW7z082ttx1iok7/HvecLTbPofU",
-	"s25MviTFocDHlAL9o/CYoNRlsfjEu89q5SY8Fc94EhUaTwvW6CqD0pfsfkA4mmcxN6aYRS22LGKv5Sa9",
-	"p3jp68rMLBTnlnpR86lfXNRJIsYyG3v9vLDIDY2qHj6NWj4/tfgY22Bbj9snndaCT7F+JxKqhRoFDUor",
-	"YFZFFumGYhENRXOO6ZQbBuEbiF+DOBYC/RIwvMWc5VJvksOYy34qfHQYklNaTVqCCbCBTkTITWoVrREs",
-	"gQMB0w9QBQnRcKFwkIbF8kYgywV0IIDKlIL4e8HTAk8MQuCJ/ZtQIUd6al373OWQJrhS2IuRix2bCpUG",
-	"pWj9WCdwHMXCQHeH75eAiNdivJ7QTyri7EORPkPvfzcF6qs4HmHspZ9FQ+HQRnOWtyq31012roePukFr",
-	"JIdWG3WP26cY6bkRsf1Ot0uhHwj1PME/Snv0EVTzF0JDClzfD5+I7+zJ48edpSoVqjRQ93fanc6x86Tp",
-	"4oPl+jf/4mmxCWCmwsKatu4+d/ghFJUHXKWWrZ+aKk6H5SfQZ1SHqAQ3ILEztSZpCMVlDfI4lIOE9vaG",
-	"AnsBm45mRRYkmUIJ6g4BOVR04uNEJ/WqrheaW7I07X6Oe9gwzFlitZIPEdnzxSp9HqaB0zJQhOa61VzK",
-	"ES4HyWmz3kCHmel5Ihh432Du3lfK7tEgD3diZQM0+b188+y3S+yBfinVm4lh0LFhlwyGDMcVu5yIUA5I",
-	"K/3wFNggoEdszhKuUnw4O1+lNRxUL/UaY6og+nO8fqG5bQXA7heDzg4zU8Xvt7klPsck9+mqxdOr1tlV",
-	"ZYn9VSu4QvUEl8wpKPivU0dX0Ip9pZYz9kBc9NC+XGkUPA3gKYG7W+AgnQoqKiBsAVSKgdemgdOAASnb",
-	"gCzG4EbMVgyounNXTxvDHsScAvSiolRzBDKIRZ3CibUauij0mkbWmTCpHC8tePsJDIZCEbM0TCjejwUg",
-	"WHPEzAJHAVJ7mWqzntUjPYc3lReYohaDHpYeUrJDtVR/hj+9WkUD0tqvBa1jUjHxeKhYZYXwctRUZ7/U",
-	"Zj00cHoB60EhK2lO568TikQhsxOscNcXnXM3Z94e2zLn6EMMTgyt7WGgy7HTIegW/+fdRsfl/9oR+dB9",
-	"85UI9l5go1iJaZ08eYzmHXD8KcKB+nC9zEAZgxXqXrXebKuzy4JWpqR9eNFWC/yQjlzmcechFap73Vje",
-	"0kfMZEk44gmcTBXDufb44K0fO4/Q8fP2t3MEcbyP3BRWJJuUTyatLwAv3L6u0VTojzZHgQWODqos3I88",
-	"ArTtBZNqJ5/wzMhxFs+pq/LmdFdcxHw/BQEuhW2Ap7kuo78+gVnM1SWOeV/71Q0Xkeuz3AKvkLZcV1uh",
-	"Pem2H1Wl78tODs24nf0fMaV/t7TWwf7H8Wxf0L/Z5aYTd+ke+yu+Xo2g48sHC4YfnFrNM8BRoKFAYW03",
-	"OFUPFDP6O3gNU9EfaX1zEIlY3opELiGHfO4v8fyPcNwdd5j14KsJH9/j/fPv3i/to2JCRVAevoJpyl1W",
-	"y8HV3ZzZa0MWrfLUzWoJtc6BSxnYOm8haASWFNCoKpnXd/8Xg/ODyfTMu0rt/+otnwZ7582moEFQ8jQV",
-	"4wkBFbr1aJ21pqOb5QEFdy1FFGhLYAGAUFYzwUShUuocdI/cJ8uafBG9eRStyMeJj+k5jrvQ70N73fce",
-	"pWm8Ai2IMnO0K0VUoB0okr+5ZZxwGTWLnT4nfGtwYfod3mhsGGoOjT39+4IZEG+qm6qC2KVRVzUskKJb",
-	"qf4OP03Lr74U9XxumnavaCrKPHZTWOfYTERIaRNwgbvtzlXrrvVtW8xvi0SSN7GMM0d8DEUyAQP7xprq",
-	"diKMCLUC6JiTTg6g3l0cZf64u+uafbjlHnulXmZxLVY6vfOsKTRzd78CfZXdb2DT2E0HkT0Sx6122OZ4",
-	"lvObyeNarrNLz8Aei7bpWl58bj2SgACjC6K1qYcy1glT2mVr4LSNY6iUTkEfQlufw1R00VFJCFsyZSNe",
-	"0cOHr7OoX/bKeL6lovqmhVYfzlsqhVXqIGBRJpqqk7wUKgKHxiuH+W7YdbZ/qfTFbV237MvpBuj2L/zF",
-	"zTG5ri6/okt+Qgc2WS5LfvGXcuNUAEGTqN6sVddVsTt0HGFP6m8qlbG7q+sNL4O654VdswkmGLzdD9Ei",
-	"gn++DlpZYh35UZpOzNnhIU1gO9Rjt4Dm0MxUCE25pQqO600F261trUUZx95HMxXJJyAsGPMbAGJpiq2q",
-	"0Oo35Sp19maq48j7VWbbU7DyJPkVjwN0pZ/FOotewEPsC//P5ZvXATNyqAQgd16mXEU8iZh7LIS7n7JI",
-	"h8avT3sc+bMlyWJ77PSwSbrnJpE6y+0JOpCIUTZ2XTRmpKfKlTOEoo7QYW4RmyF32BYuo3aPNCruawv4",
-	"azGdn561InDdxgtJvyJNBhfAc4wI/7jKOp3j8PiIJVxFesz6s1TAlulzIx6dwL9F67MqwC3V33uZjvDt",
-	"6054pwRzuiGcjK2rZIP74dX4aV6Psv6M0aQ2all4n8DN8R2q3VhgjH8Opw8+31mfDWqbMU6qwI+sqh1q",
-	"JZqh+R5rqN2g166QmKgYdt18poNVcY/CvO29Ov6befb5tNMqnXSflfpvlFiQ+M8boMhnqZ6nwo7SQVQD",
-	"/DYuNphaADiaUwnnpHWKafUU/2VlUzi8bxZyZe1RTDkt2mbYi9OsLmuiKWdRrLd2F+61Meeb6vlyVM+X",
-	"1jG0ePwGDPBAmUwDQK8HEjTc/c2HUxaNnt0DoWX9VgesmUcnvwxgfYN7qabLZkNpfItzuJa+2TByikqc",
-	"qP03GpR5K4hCfGGH/KynbMwV4lNjDN+KWmNBQcTcL55MyAGBWD97l2idujqdBiW6JiAT8iSZsXSqIQKD",
-	"/fdsOpKxYH2djsgLM9AZEjCj8ZhPRCis2jdwVlOTub4VCQVfZAIkU8D0UYFfmubnN3mFX8KWsuOP+eRn",
-	"nSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUFLHfXdC8+hnkXMAFMQs30ju7GxvouFaih9nd+2yfs",
-	"JZb7Laf4NeQUMf0Ra30jIgY4MWMNuLOEsnj/bL1olTArxxhW3H5POp1WX+XzO12y6xE21PZ+uts+etR+",
-	"XCJ/67Y77Q262NyAahbSsTRurxNFmCEgNRB8FLJlVvvmBJXSMFkMLf4qUt66vpu7hZ0XCTR+H67vgk8t",
-	"giWBP4k/pLoHCwo3lUl5jBXNxElmrzf4dAdaa0USj7JDbA7EAS3Wb+gxsqAhmlwOjNLOj2yHW7FQaHkh",
-	"9CQWrmsE84VY9CHVrURTxxRu9KsY9+2LLd7pn2KGuEPA883HxW+dX7xiN2JW9TWoivvu0+vzX1/cYcN0",
-	"zjpLwNAm5SqCexduSSDGNaWxN1IhyZ6jOSIYGbu4xckHwxZBlMsT9syzJtU8wTfPxVLdQHKVHrV4E997",
-	"UUl8hUXH4q+Mx9jgg9Pfn5FdgInP4osTgPHiHV98FGGGrdZF9v7Cl4H0u/qFIp5yqsMec8WHYgyViWCx",
-	"EFtB8UaEX1D1WpB9nvoJYZE0AKVanhli7F68ATHb4ZKFUCiudAq5ayAFkwpxgBRAwRZu+lzwiMXE+l1/",
-	"35gnQ+xpV4yrGVABjgXIPc74lMu0TLmcP+NnHVe+tXdWHVWhdVpxUa1Qx7GbDdcgizC1RK5rL1a6+C4X",
-	"idaDiue8lENw3mjDWju2tDvTRIZV48M+U9rXvm+rbNDXyegEdYT9st3ELEJ8dre3s0imdV+laHBAES76",
-	"s/BtrBCo+PolalD7ojPrqxG4WzKfeSvcy5+RNeXyxY2fw2bmU8dbd9d3/z8AAP//",
+	"7P1tlxO30i8OfxUt31krD9szeAbIg+fFdSZArnASIAfIzjobOFjulm1l2pIjqcc4rPnu91KVpFbb6na3",
+	"x5Dwv7Jf7Ax2Wy2VSqV6/NX7QSaXKymYMHowfj9YMJozBX8+eknn9r8505niK8OlGIwHLxeMXDOluRRD",
+	"MpOKPJ6dPKEmWxAqcvuPp1Iw/OR0MBwo9kfJFcsHY6NKNhzobMGW1A5rNis2GA+0UVzMBzc3w8HPMqP4",
+	"lu2X/rZgihGzYESwNTELLuaE637j3wwHK6rokhm3vgel0lKlVzgR7J3BByZEzuDVKzpnZMpmUrEhWXOz",
+	"gE81XTIy44Ud1U6I2yH+KJnaDIYDQZd2Dhm+KZ7dkr77mYm5WQzG56PRaJggxw8w6PNSvDDUsNQ8pWaE",
+	"C0LFxs1RM6LtwzAT9m5VyJwNxjNaaJaeGU78FfzoTW2C3LAlkOkzxWaD8eD/d6dilDv4mL4TJncTFkCV",
+	"opto/i+YuuYZS5OZ50QqYudiF0CJxoeb6Ohni0+9aSFoip6Pc7ZcScNEtvmJbXYndEmuGBByI0tFsoXk",
+	"GQMONwuuiWU0ps2Q6NLyuiaUKCpyuSS//vr44Sl5wYQhdE65QN7gZgj84X5HFlQTIYlmmRQ5YbMZywwc",
+	"mTkzuuIkKvSaqUAAPI4VBaI1nNhFtB2AmCL37w8HSy78v8/20+cZkIUWB9LpryPILQgwA7GVZlUrDYlZ",
+	"UEPW1K6S5kPLu5OvJrD29YIads0U4TB3xU7Jb9wsZGkIN7AaXIj9/t75t0NY6b2zc7JeMGEf4ZYahmSl",
+	"UkA4sSFLqVjzwp3Y7Slj3Rqbd/eQtV4cayXtM7c3S8MOXYpo0htZkgW9Zhfk7uhePC1teFH4ibXNp7rD",
+	"uk/qhaGJy2Ty1WRMpCg2OA8gF1JIMLJhBkkn7edrrtkBk2KiXA7GrwZfDd4kmVpc5r+X2iyZMOndpuH7",
+	"zzXheZjCippFNYHqqb4cJy5XPClw7cuv2Kb1rfjTvm/8vsznrGG5U/iu7aX4RO+XPpBiVvCs4bWZ+7bt",
+	"xf6ZQ14tWJbWndzL3ffwen/pNk/Dj3bgRJrUqsx//bkm9ud2IlQQWnCq7Y3CTfuUQInqOSPFcm6eStOg",
+	"gmTwvZVYrHVrqmH6zuAho/nPzBjWQJSc0ZwU8EDbDPJqmL4z+FEWefrdC1nkbS+13/d+3WNxzQ1t5kYe",
+	"vm97dfXUIROQzTonfrnn1fD7vu/9mYuGlxZctL7Rft/7dU/YctrEVEv4ru2V+ETvlz5nmVQN3KTgO3gp",
+	"KAzcaNAVnY2iN9qwZcN08LcHTOea60ZOU+7bzzURpV1u48vdKHv0ab60d+352b1v7n179+t734BOiR9W",
+	"GiUXhs2Z8hMsC3bZIppptu8gqGqE3tQpmwhT7nll/3e9YJlqunM1fGd3gS5ZZUI9eP7k7ctnPz162jAN",
+	"/NkBM2kxOZ3x2OUedI8e+v5fCtpA/VVBW8mvowF6vxwOWcPa4TtcOhdoYwVy5DIrl7FevDUnHLfvdH5j",
+	"04WUVw9Zwa+tLd9wA+K3bTRZbw104EQeiXwleZMqzNy3HSYSBurp4+JLnnj5pSFLqQ3Rkiyp2DQ5QAr4",
+	"dfyGnM1oWRhr4Q4HM6mW1KAIuns+GFYi62w02iurkHP07uQe56CcIQfoIdFsRRU1LCfTDcnkckn1BaFF",
+	"gSYOnWpr9ll7kRbFpKsnyo2e9kFtO3daLXlY9mP86VnkCvKeqRvcMabN9zLnDF7w0DG//TuTwrg/6WpV",
+	"cHRK3vldowhn7+hyVYB08QIC9FNDMwPT92R89T7WpK0KuTzJp3Znc/zXYDiQ09+Z/dn4VTVEZcatpDZz",
+	"xfQfxeBmuDWaXshVNJz959Z4pTZyyVQ84HIDY725ianc5uALdLFUi6mxocuiRg1PjDHxC3ktHCnGrwUh",
+	"J+Q9z8ckU8shqP5jUq1uGBko8MhJPh0St5YxeeVHfHMTjWRX7IeCddVHcfSpDeMpYscZ7PEVb/u83PKC",
+	"mLQC9H+/ePbUMvr/vXzy85BQd4bP739NfuLfn9pH9R33u5MgXpc5wbGnTINTbHLn+iwQ3HtALbdNCNeg",
+	"Q+GXu+7um+HgCRV8xnRPxp1SzX5VhVXwjVnp8Z07llyn7onTTC7v0BUHAeKHP4uY6/2AKsOzAs/OlbXt",
+	"X1k2fGMJp8vlklpJP7h0D1nhIUsFW2IXYbgBjnnmPhtUR9j+q8acNM85uqp+UXLFlIEDi3LW/Qin1YFD",
+	"/WLG5Oy1QMaxL3wtYEJj4ufTnzliu9a/pSuDhN/qO8igezgkPN+RR0Dc6ZUUGrcrdlP045jB+OzucJDJ",
+	"oqikkJHZ1duCXbPCyr6cZTxn+few+zklP8trVlBQoWacWSN08EdJLb03QQ7Oirejr79b3/39z9nsTI1G",
+	"o7PRvZH739yKtBUTLL+019r56Pzrk7Ozk/O7L89G49FoPDr7DyyYwoQHD2Qp3LW0oAKNCbRW7B/tr8En",
+	"XzrWfPHTrydn8KmWxXXi9Wfw+hG+XsMNfHY+jG4Efb3nhe7Rp8HkZMJItTnRG5HZr3nO8BKh6aXDu3NW",
+	"MGO32t2smjHRRiqnxY0Ha6rYQpaa4R1yTYvS7u/5zZvhQGO8KSze/s7YC3++wVNU0sL+BqOAg/H5cLDm",
+	"QlhTtD5u52sm8GTidMXOM8veiQhlamj32B14Boate4K6sz5dWraK/xqcn94fDYYD9CRnliqlzgc34QAM",
+	"xqIsinDTi3ZO8O6G8WDK9xwGtGL98IHxn5WGzhmRqNObBVe4abiPuaIzE2/Y2XCwVtwYJr4HjbzGYaP7",
+	"L0ffVRw2xdWpPfNCLq6d+Zvu21/tTBMDVF46azj6KMP6VgxRd8x1Z4gMdFknMU65uKYFz9ulX85VkJnc",
+	"Xi92OXaslYKdPzu/wc/ahSc+bf+ttLlskQvAeHnxR/uuwc0dZF1BE2NGcm7JtKZz5m1YOxUf66GRe8Vd",
+	"x3ayMi9RJ5Yry0QrzZTlwxXdFJLm0fIHyxKjGldlmNBNxN+RJHecX4KYhqv5qFI3iL5c8WsmYpGpjVRs",
+	"piTYfEaBInIWi8HuWnXFeA38HvmETy0lvAe3O5M6Zmzb0BZ+XQC/nYGxBby0KPI9vMQF8BxcSHbPBQja",
+	"QY0jymnBs9MtpaH1gh/VLng7IQKv4FJovHvtrkT33/E5oWBU4yXYcHkaaWjhqVUJ2c7sAJvbwAgLWeTA",
+	"AZFPu8fVFYJ2VpV4AwqyktcY961L/buHS/3/VjRj5Ee5WlmGHg6yQuqtDR2dvxxFG2qJUJo9zyhG64+M",
+	"TkZn24+AyKzdzaPTUcPdXNau88HXTQ/OuKAF/3N7enUKzQo690Y+XAe/l0uwZNg7+6vP7OhWPH72tZ0Q",
+	"mbJCruF2dre9yySyV9kXn31tn/7ydGC1LzhuexWBgguvHu6qJ40ryxZUzStHFXu3KqhwkZpX8QDV5hoO",
+	"QYKgtjs2V3g67NruV6s+G9oDau00GFRbk+czfCYsreCikyQp4bKx1w5c0AN7Lt9WQ9t7hCku84o97EdS",
+	"c+N1HH+52F+e1H65vRpvkb7YiCyaPkzaq1yDx0//fQKTPIve/X7ARB5zSZ1Dl1KYRW2G2lDVwtKGL9l/",
+	"pLCT+fXlA7gEqWEPKIZc3J6smPJiqi5umDEFsi1ek/gBOrbcJ06sWaFbia4uvBPedL+zYPMyq0G2+ZNw",
+	"NIXuqTRPZM5nnOWpHMIoNcS+LcoDOfiNvyg5LdDd3iCVV/jEv5r1SO/ycQR+qw0tQGdkhvLCcqVcsqnM",
+	"NyRbUDFneey4D942smRUrBe8YKfkudUeuM++oiIniq0YLl+5UdDFrA0VcEbAw4BDgovBezOdp/Qx2tB7",
+	"9EnLXKUejO9ZU9ifqQdu0mF+lbvnDjhAmFJSVZ6vOhk685rfiQSvwc6vmTBkraSYn5J7o1EtFS2jwmqx",
+	"Uwa5Thfk3uiMCAkk55poPhcsJ1zYL+6ivlsUcs3gyXtxTg9GtiA/9bWACAvXxDBBhbHP3h+Se2d37f/d",
+	"J0tmFjIfEs3/hDSIJcs5BXemffI73GN7WH36KWa9zqSa8tweGMwc4iZwhebCauTmtfBZWxfk3vm5u3RW",
+	"JRwxoMCQTJDoE6LpRpO1S+I6/7bK5uWaLLnWXMztF98RIzE04YmmL8j90YhQAvEHImevhSwVfHqXaGmX",
+	"Z+eLWWRWoV0xkVsLNZfMGQ2Y2QfetugAPmdGbU4uZ8l8id+4WcB0LFPfH90dEmofJAu5xtlhOqEmRhKj",
+	"NngCTtvdeXiM5aynaqWfzWKN9ZuX52d1BQc8M3W1Njx0D/RvxWfoWc1LtvPgefUg+6O0Uvou0Kmwwu1s",
+	"WMWs4R+lEHY5Qe53V4O9k4DPZnYHtgMYkbMvMujwaXjjWTy/GeUwv8GgNteFXMMr5pZxGmxEZblYu6VZ",
+	"6/CeV/wxJOWIdeNNQQ1P7Orkg+FgvbD3Ftze7oK710eOyFnTjbWyX7r7yorOXINuXo/x9+AhT1nnsn0b",
+	"1PNhq9evtivuFo3crwfafOBk0LEyYJWj0Y3T22hm9jlqUWkav78ZDiCjccdP9WDBsiuWV9nzPiRzC1et",
+	"VcvAVYsuAauXnxRWzT0xigqNNNa38RJYe0BknBbbtiFuV902tHIFnBIH+AUiPmpgQFzNlsYEHNif9aTa",
+	"5YHMqgPFcxTxsSaZWY4A5qgZv/hO8M3qwXgUrDb4Ozin7d+g06K27cTFyLsZRsOBvU3hDzz6zsZgVkq4",
+	"L9xBPr9nvylXuXuLJdOupbhzYuC682uZccH1Il4dMLgquxkm4HyzJoCSc8U0SqdoedFMb7bEdD+5rEx7",
+	"3CO4KJzw78FnjQymSuEZ6mfeN6yYU0PRkDyUu265m4kfnAd3aNf9DQGO3Q2udvcjba0us4yxnOVwmS2o",
+	"fhJ7u6oiJSRGHwaA3U0GM6HOSc4sK+D1FuVT9XCSp7cxdqFg4sI+aokGB51d/PNSVEy0krIADyRmxID9",
+	"LxVY+VasFNa0Rmci/umcIHUns9/R82oPVrRE/5+TOm2ceYCR7KnbcCC9nXc0I3krO+32V4ZEMUFzCHy9",
+	"euM/GnxzenaWdkPtP+KoYDKReS8X2gO7bOAOLb59iLlaVeqePTU1acHerbhiuv7qe7VX7xEo39lnFlTb",
+	"19yfnWeekVdFv+tDsPVzr8i+r9YFF8fdG/Cfc1z9m5Qosk9FijTIDLay/C8hlTgoJIMGmTUaDjTsbY3A",
+	"72u+sZvhAN2U9S/s9OqxI++zgxMSK/hbvv6GYMpW1D3S3yuxmvLQd74hGc03babNTh6DCV/ZS21KtVUn",
+	"+XwOquqMz0vFnKo85fNSlqj90DXlhov5ZXCzW5UooSBpsJZ8sAQUpBIPn/tnpSNh0aPTgoLC5KOO9u+l",
+	"NdjdA3LFQiGK9p94d+b4bBRZT7EqpQfjb272RmpQOXNiU67DGE2BEdzHS+IoRzRjmjCaLZzPwiehZnK5",
+	"hCo5asiSXkHWCzrDjf3XI6gNRH272Hh+PoD830TkP7/7dacduHu31xbc27sH53e/qe/Cvbtbu7Cmyupz",
+	"tehCFVerwrDnLuFek7Usi5xMGXEqtyVsdcJOex7IHvmB8WXSZDMX1KqUYUjYt8vMRb+rnC4MSL2vklgt",
+	"RU7cpb2T4jndNFcUzwh19Q9EKnLFIJ12ZwTUK1I5ulUC1Sv7HvcomORvdrLOhoNLe/U8cLfgtjJVcBE8",
+	"eBAMcFwuFSMQ4XBHASq26+TIkkOCM5MbQnPn5XLVJRcuxPQnUxIdelChbBiZ0aLQULhJi4KUghudJEgt",
+	"GtSxAPxR9ZsX9vrZqQMP8Zv2cZ7AQ/Zpd9nEqcxf3xvsJiyH8M773ZW4+yTxjV39/k33aRY4jl+C+7Wb",
+	"o9Ny6mRLs0dcfrnF8SF210ocKRiQkmPOBDWGKcsL/4/mv78dJBOgc4apPW3jXuIEvQLcg5Bb9ILsF08s",
+	"N9zQLy7MJkmcUBq6xfuVhthVIriffH9rwRCpiNsDWR0STpJg15jt0jK3V37MIfxu8Ca1g1dsk9zBgmrz",
+	"gywbqrvst2TmgjmKZoYp7aVM07Lsb37VnqZbY6IcWXJRGnbAshpkKaib8qrDPqYG1ZlcITd0EkUv7OMp",
+	"ARRssg5SJcXYTvqHHQkzi3kuNmpiFqrRPaZHNa/mc+E9MPWzgV6WjlRxByxBluBMCNs2lbJg9iKvexba",
+	"X/C0enKbejDR2ljVW9OLXhWc5ZG7ISkUWuu6wEJm6+gERKuqGZUdCfgw/CZFxGCkdRzNRSl/gHy+xHhg",
+	"njUsEYOMFCBwvBmXXqdqLYos+HVVGXkBaA5WoQg6JGgKJFcbdAamrl7VVFcIxq39Hao53BDBWA76hhTs",
+	"2QxU2r2uyWFgSRAGqI82FfUFmRzmjILekinCk+n2+uCMSU0B1H1q2DNRbFLHZov94/LBUF5aG6Nyl1c7",
+	"X+fSisOQ6Mljo3W5ZPmvaBU0lUw4l+HulqEWinejVVBTiuhyVbB3LzYi0/szue2db29RoXi2WHpcqU6/",
+	"AQ4LhtKeldTnuFJsyctl51dB9M5l1XT4wc023YeDdydzeWI/PPHJz7gPj+NF3FT+xn7kU5VrqAcVQuJG",
+	"19eE+GvXH9RiakennXeI2Q3qQa6b1Kkoc24uPRRFnUyohe0oK+jEqhBVQoX8FaucRwNvzUuVAFzpalbC",
+	"q4aRfvGmaQmPhFEJBZmGcPPODKhfdKteUJHnZtjL8vZpSX1qs6IdH4wHv2spTp/T9RPnybjx/tTEYvgq",
+	"+fHKiktZ6h/d7+pi7Uf2juYs40taXBC2XJmNw6fyFxSzRE1qyVG+U+K1mv2x+7azITkfkrvk9PQUAtuy",
+	"NGROV7qmRzebsbp0rpl9PGNfDlvlt3jouaAaJGxPvBKg4hbNHMkb2e4YqmfFvp+G+mnn+5ytpEqsfKrk",
+	"FZZWNas9EHfakFVBM9ay+a/C7kfGjuVIT+Q6L/vMprVVABWjOeQ+zWQpcrJeyIJ15LMF8yUX8boaD55j",
+	"9b4WEzJpmrdSct/S/Ec7s5vhAFazS4GnElPJ1lT7XLchyZVcrewfEPiBBDp5zfKUPrw1Q3xLRfFhtbeO",
+	"SCnm+J5ltNSs531cuVaiCvaz0VYJ+93hnpPvhknOKyBdNXmWmhwlfXwrO26LaZm/7eFUHWIQNX3YFaPo",
+	"O09CZVBlKig6I4uAXLFSDIAGQGkdk9GQ3B8NyTf3LS+cjUZkxVTm0nt3D8ORfALBxYXLq9ZSdwe0Wfq4",
+	"gZdhuyIivxqdfPfm/dnw7P7NF69fn/p/nt98+V+fpYiPQx1BcjumSoF67gjY5jU9Zeuex6WbO7RGsYjn",
+	"6kdsL0hEI0durbK+1c3L/cUjE7YueMlF/OnZ35YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7sE52DnTj",
+	"EU1dWo4Kj605UIMbue+I7tFHdtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJMLncdLjlAsnfNGzls9LY",
+	"AXclhcQv6pu1xaQ+73E34OW+QR3F11FdAAIYcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTt+3",
+	"DBBKYrp5jHxwZsdflN6QwTDOGsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2wOZs/wRJuHs",
+	"uHTdRu/fqibdaB/pYAIV4sWWVk81awixmgXbYJyFzhWzKiYmRsZpI+9T1nHIr94NBq+Y0oD1htEnh4fm",
+	"TVRETyKqLBhxwyRNVFcMnvSDepBZsgQ1wiH0op3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuS",
+	"SmFV4NtV32wJSaqAPxi9WbHsbXqcKFN8B9bKaAJ5G40hsxj9o3f4ysOCJAH0aVEyVGszAD8vjZfsdVd3",
+	"tEZ9nV5jLVc9ZcghkEhH1c+flRc8T8oU7bHoOw3iseEr+JCe1/iu5u6RRppFeOp6r3zxMbmGMepkxSm1",
+	"Q+7P2xCFhaenp0S0tjC3sPdRMLySC9F5qHFYu5ngSfqQJpyB080vIFk6knC6eV4WXbMscpoQZY8F+fXl",
+	"g51AcYo9XUrWIZaWfXU1QJj3sFpvG6UgxvYgmFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5",
+	"WDJnGMPU27bpCOZqhR70KbgZ/Wx/oTypEHVnPd0E2PhyLT1aI5T5+qd283u2qLVOxYx/lGsiZ4YJTN3E",
+	"NJMlWWP0OQzeYcKt3oQKANLzznrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvkLrEA9ROA5V4Off20K",
+	"28O3EeY5WxWpewI12d0dfuaaxwwJRX0RFdVYC+2wfJfI2L15DMwS7d4UM0aJu91uqmrbt/R5sDWh7H/K",
+	"WFhWyJJ0q13QnBgJwNXYKGIBHseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV",
+	"3rdxJaiUDUm/O+2eoGXHmmrigMqGeF1SU4EYZ4XMri5IZffwUMlvWFEckMYWChabwc1hTv5ax0YvSQ+G",
+	"B+Lrn/UW8Jt3FWUE6WvKCF7IAuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBMf3TFtb/Z",
+	"85Amg5VVaXSv0SIVNDGo1+rSstjJIKf9djz3aFl0JFD9fqvP4iHLIGNJO3yF9YJnC4eZAccAzFYjgenQ",
+	"SQmJ6FIzBYJUU9713lhRrvrTFtSnlNOLSVev1m845MOUxctFxrq7Lpw5yA+xuZ0l2cgxpTCYedFtKjv6",
+	"SKpNBBXE/j6+ZD7XcEX6/MLeIWAgmJ9tYMqhlxq7Ztz2VLcUHzjJ4RB6hglbXaN5uxiL6XtLtbG3dhj7",
+	"QOobgQXHobUWwXW1+AC3CV55IJKqYwNNoo5BWzYIojQcdH1l/RoAnbZk8t8qQJ1J0S9AXbkcd4MOVVOz",
+	"BaOFWWyw8yXu02nasM4UMy+YMVjItZPTQJeIi63dI6jbUMXIFVsZogE7pZ/xpju0vSBraBoZQMxBZ3B4",
+	"UjgRp1BhQm0FqE6WNGdWB+NGs2LW7q/Q0brTYb6k53y3uWUgiqU90vSUfPb+6eWTRzcOgMXN1H05SLB6",
+	"V5elW2lwWkbl3l3ZsNRp13/Y7gi5y215qRmAOUGPOLcWLuZF3LSrHx8cKbchbrkVNnSHs2uuVecRDU7P",
+	"SpDU8yEqyu51ejoKHMdL5CXep+IncvM9TmbBgTkCXc5yNOTX9+/f/bpNNizpu9o0owYdEZB/CzV2jJFS",
+	"OD5zmFNmgTfhXFG8CrEaJ6/Kb5rslerm2rJRC071lkK39xhmBdUNWhdiJ8MDkHgvSJT5Dg1T3NJClvow",
+	"JLi/SabkuirmlOvOfQli1Fp9pw1JvaxK6t6d8Zpu3HXFuJj7mtUhmTJtMPuxn4yal1RRYViTOUtDTyBr",
+	"0pOVkkvXHXPXTbcW/64kXmOzasIFyFoodAiyrWoY6jsuAEaiveIufCcbTB2WOtTxAhgDXZ42OOCr89Kt",
+	"bg1/kLzRfSuNXjWu+ME+b76DzvasXdVv+pd6Dq5J/4hPhlFNerWdLZJMquNJcak+KSEu1UvFMd1iS7KU",
+	"ZsGEAdiBPBWiJoCAgCgJiuX2WVrotM8p6s/SiZYwp2dhrjv+iavdCT2yRzJGdqSaGMVZTtZSXaXzb+Ei",
+	"8iip3ZJqopSRZCVWa8ooOrwcvGSnlGB5VUvdrG9KNf2Kwvu32oFc9Ux0W0bdfBLGuu8sY4nO3oHIjTtj",
+	"fX1+du/egVf4HnX8UmMKV6WTXrTq4eTlgm2C5m5NmoRqvrULYfGt1I1k/e5RkupYGc/CtQnZ/aL0TTf3",
+	"BXNKVz0ksGmsm188m/RCUzKyQuFJpyo5bAmHKe6dc/Ad1wQa1SUvT2x1rG+dGVyL/myxzpxyoU3V0R1S",
+	"umuQGDhtbA8P0I1JpaKJIp18wYY+8PpYYq/XXZ0+TaU6R0/aaYoCdIzJV7VqoS4okCBgOuHKuyQbQm1p",
+	"S6QuIHwllmJflVFt9t/s2vzgn70JCPedC6t5xnJowJsq0wZ4+sZ81nQs7lfBjSbgxQTOtIMQKbrW2/TD",
+	"PQE0O9ogc5qRTipMrk78q2iqDfYzBzDNmdOHOcBH29swKTQ6ooI0oahEHcBgPl0Y8CVn6iF3aOVJr7+H",
+	"429lEnzKPl/QPmX7wP+/YFej3ZeHVNo99MC3R8elSqANJzKcFn8AHPOGKVeStpLeTffII2340m351mWZ",
+	"O093t0q+gHCUWH0Ajtu9XIKITmRY6YbipDZRcjyRsB33rnbEofoggZoI+0Mk07aNmU3iDvyhLApivwqw",
+	"CFyjR3WmZIMhueDzRQMVrljRQCC5TqeyRPhj23P7HtPQAJ09upQPifzY14f5uRWE8E00hyay/h+rMjvl",
+	"rofWXPpM8VYejlEStidetuSON+Vjxb11a/+Lik9GqY194PS/DwR91I5n9KHwiq5YA+4S9H/HmAF5sZBr",
+	"1xRBioyd7gM+2oNh9A9I0ccDKcIdTp4QHPKxuOaGpgOKNMvYyhwaUex/HtjSIRQcfBbaQotcXCePALcU",
+	"OAYAmXJl0K3JcxKboxh5lcoi6XLSSlW0GJQuKU6umKgjGZSKnyjmMZGGXaDhcD/cwmJCNTNkxDJ+kTjj",
+	"BhaMOnveCmIvSgLo5qpCEL2Ej2o3JK1EE9/IXctxytPFNJX/ob5x/82vmQh5cFwTrnXJ8uEOJEVbxUpj",
+	"1Y3eDrr4nqL4FsgT1BlVeSq4ktDnqx0L4daeZSBx/9K9+5NiyqogL3hqfAAzlHWHSGb1ujjHojV2GVZ4",
+	"DK931CD1U3B71zurpkv+douxAHjesKLQBMAWXOeqJcs3DUGrqNZu99uq5WrFttB7VZYmGUbzPVnbiPQD",
+	"JiHVurXuylBJMqkUNK9wqDP2V4QLYn/Vp6rvpf91sMxdBydMXpYCQOGuhFyL9sMdWsYefO/lxR9tql9S",
+	"WevzwuaSz1bHm1zVgsG+ySwGp5L7HPWf7bbVncoRG1Dp7A7B1uU8B2f4nBmCPamaChiTsrksGjJ7oF5U",
+	"zojeiOyBFDM+P3Ugc1xWMHxTxeiVHmKDMgre+iU1+9J4jurS7JKGUwmOqnawOSE6QOYcH+CjybFaSZWU",
+	"kxWBwkJRoVzt1nZX7OfnX907/oyGs1OvGwy3UaWU+3IrhRmVIMEi0dQum/9byXLVoya7T21Sf+nbW0Dd",
+	"Qr4k/Z8FNUyb0xbe/ps495M86NjM104lWKmtRH6LKY6gsmyz2SemtxyVAp/a4rslnNVJE3WPa4EFrB+8",
+	"f9OiZNoXwobCHmu6os5jrQUX5Y7H8jArW/luvTAHt4jlpt9Ol+Y6mNAtvjKDQjvepLTzBRbHAxRLFv5v",
+	"PXneJeGvMU/dSpLfFDfsNy70ECO00b+1LFXm/jZUzZnBv9eMzxfGmqJA5F9cV6YhWTI1Z0NCr5mi9g9s",
+	"BriV1dAlR7GhMOrS4SzImdXCkLFOt/jCKjt0WrDTp+6PV1uc8qZmvuorvjrBRoe0OIG4urVxLHMn0xYj",
+	"9Ohdz0S6xeklZp2BJa+YQ7WrRVOan4eoxWkKy9T3R3IjhjBS3qAhm0ULHptv20KFFDzD0oVlpVu6St5X",
+	"eiFXb06jNOaFTN6v23Ey+3K3guR5xCP2QaD4zm4BxffQJdX3k4GXITU/JOVzsUXaC6IZIxPo0ezkvke2",
+	"ttw62c2taRd+XTl6OHh07Ra0PekHhSxz+FaTs9MRYeKaFXKFJcSOP+wFZA8fTJzBs5NddGl/p3ZHk3UJ",
+	"Ha5zmU93DJy+3cXsTaNxuyv7QITVVMo97s7hQK9YFlkbfhpnp6Pkm5vhXrH5e3d91i88NtHZ9evXp9YS",
+	"LLhgr193qB2KZu/wiB0Rhj5F1L1/m+TDZvy/7a4wLU7ZrfTCdzQzrd16KlMiK0oUaYYj5graUCuaXSGP",
+	"zxjDRv0ZVi8vy8JwbCDlA3TDQUYRGle6nxvI08R73KnSmXJmVYC9UrIE+OYpLwqYQsGXHHMFKXR7aRCr",
+	"B2Zr7O68S2dJ5D4atrInkBJ7KbC06z+NOmAwzSDKzmiBPATfyItwWg7v41TZQrs+tDm9ZpX7jHCj8UK/",
+	"IJP/heGJiQf+j8oV9/C7t5doy8IOVmMjrZU8Ba8y5t0zy9fEQVLrZJXSD1zkPkmzTk5s1Z7e73BnVC3s",
+	"S83yKmtJM5jAkol8q57sNm0qorYXOwnLGRVDMi0NNIGHHvp6AagGV65z5VFm4Fqv7UXvxOeGnojV1FOb",
+	"/yMrcpfltsvUoGal0IlhjYBM6/InwPXIpRjHBdNrGhrqO12tKCpM53TedNAQu7kp26AUFnQFZbg7xhag",
+	"KByAlVCpo90mV9mH3Z5fsKJXzLcxAQHp/7nGTAQBYgRXny4n6e1O3usCpp4HvAvfNajp4/81aQy736J6",
+	"4cxyVMVxydVBR8bdQXi2IBgFQxhtYqQkM6r2y1P0eIKj052QyP/pM/9C5XZIc0POxvk4RAq34e3n8ghu",
+	"meiQfxJumR+5NlJtmvtANNVap9Em99+Yw0bLVCMq5pRlAFsZd95xIq97p51w0hOh816NIBvMYqg2d0hr",
+	"LvxG3fyt1K2XOStGjzf7ABTflANisM/6kNjzv1wZu0EeeQdlxFTJcr7APo9TWZqeQJy/N2QabDsFkD4o",
+	"3aDYzgUctoLaTcIRczdCPW8lJSFT8wogIOCPdqnZAcezq8ec57H4AbHiOq2AhKqUP1fXnDnY9i251HIM",
+	"jyGA4gP9aYggWeSNeBkHJXW1h+4XyVA4Cm1NFqBjoy7ZwYraOR2LIm89HfW3uiLHMbZs9XIOEnlBh5Nr",
+	"lvtS0XHVkNcqdl7dmym5JJTMrMCxyh4X8wtfQuvGdf/aGhWsHT0mtH45z0plFpirHx6Oq4arusxwJVc5",
+	"4zhmunVRU81Ta/T9cGzfhCqDTR4kVgE1YfKapMB/NgNF63fMupCCjSNF12pdXqhOaXZFjKxQiwCBUwMW",
+	"RhOY10cPhNsjlwiB7yj3Ci1kzz9Q+bWVUx75DXyhQvpgYUWnHRKO2DpCYeuHBPihgu+JgDtK9x3kiQWG",
+	"xQM+eYW4W0mtenDdVel59mpP7rK7c4ybQKaN27/nDRCiX3XusbQdA06ZrwFFxfOCKFYwqlk+DMdy7Blp",
+	"6GoO5hwTmCBJ5YK4iNk4tEHgTtxTsQFBeUFowRSMhI2vl45BV1Rr13bAxH4RgFVZU2GgWfaUgaEeC8sQ",
+	"wsO5wp842SiCNxy41ybl5j+pz39B6vPx84xTfF9t7RGOe8Qnn8ShfxwlJm9Vj/mW5gkX4LMdICOXadvZ",
+	"9xd1TE/Vm0U9aG6Zop0VsqEhtnObaVegDK3H4OGAN8oL3zrVii/ErzvAjWanW5qWSfj+/to3/UZ9D5VK",
+	"+JLl8729yG9XDI8REJZ3z6IvWednQ5eYg0TkrKApfDUHIoMRG6a8C7qQ8opQ05kT3Qn4oaBJfJbdtmgN",
+	"SfuhcPHYR8VNsLHuuWuxQNiEPvUCfYtuFTXsQYeeu8/9czfhBr7cgxK8ojwfkmvJXTPAOSywXB1wIvGN",
+	"y6Sz/0e5rr8RIBs3/rP0+1te1cUScFscjIE+jXtur4qHouWgYvvNiboXRXdrJM/iPNVQYoHnNRK9kUCv",
+	"y4J472u7EskjlDQtdxec3I4lCL+Xy9UQskCHTnAMSSl0OUVgqPwC8Z7Jkm6sImnV0bSV5aKznfoWwcMt",
+	"C4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfj",
+	"vhVQKXi7C7RtqpbmP9nneqM4VBIxgd6DmgQAiaHiEJaD+6OT3LSSmm81Komxk4+FDNEV08HPZrgD7+BM",
+	"8d38gYr/6pzTyvXHULYlz9gnpWm/aKqyc0aqvXOsWJXwn1L4zivTIh2Z/BmF3xYWAXoj0WOEhrcmUvE5",
+	"F9ZEtv9SLGN8ZYg9dEMir5lyCfLakLP7ZMlFaZBdt8QSZnI+6dqxoU9BwZK+e3JQU41qUn4Q/+LUToSz",
+	"n8h+NWzsTi6CNjKqCg5eWXuyMXADoTGsx3LQ6ZagTq0DJcG3/4udEKWOU5ZonsMJ285SSuUkFa5isTKZ",
+	"kozAxdWe6HgmVxvE+KqC49uIS4sOwrOK4DfVhbV5k9fiB6mW3d/RSYOyq498qSI7tNa/pTVDGwJlLbFd",
+	"G7pc9chT2qot8mpYpVqFBQ39DlV0bODwqx1Bg4OAvgdpSIOq/UrdIzZT8k+WDg4+Yd7Y2MpfanRJ7dhP",
+	"pVbJW/t3yXtGGZrBHnoU199Wefb+KJdh59xSYTHtPmYk5xFuQrcvn8RFiHM9pP7kYM8h/DA9l2QWxATE",
+	"vZ6A34fMGBuSCWo6ehLiMJTocnlBBOMQqeNWvpbCeL8NyPsa0O9GZG8jhBwfxdbgxgzYwBp+oni2QOfb",
+	"cICTCcqWbjiZRiX7r7i78WdqPObSTp+/JS8KrrExw9CHMjsoD3XLW5bTIjqnzhw8pMkTNfTfsiiXLDnb",
+	"OZ/T6cYwTb44G/2/7wj8/WXHucwoLxrbY0nNhiRnNCcF1ALprq2YyixjWs/Kom1gSFrvHF8Dw/vFRmQJ",
+	"n9Jz15/FMSJYTya0gyNSEcVmpe74rm3Q4OrFtZUF2g1rLaS22Ku2e8kTBwZr52zxS1FPrLXqC3a6LQG6",
+	"z6XaeHCvLQvx5L+gof6/Qmv9fzW01Y8hyeLu/PTkzzfv7958tvcur+wgP1Jq8U/ZOnJ8H9o4f+dEWAo4",
+	"9dNqeW4GF2TKCrkmfzIlHcSwnM3SFHp/Njw7vwlken82PL9pIFW3Ipu7bZiC8Q/PexbnBEJ7m7SlWseS",
+	"OyBw9SB1LYyWSPiUKiSDCHa91zHfBlTVF6n/QCiq5n711sbkf5TMfe2r3BLFA+7dDYSuN5vpQexaN5me",
+	"5PgL+h3Exead2hwkKFktuYmYNbCjg4RELMU+0glvOqntJ7QeWe9zSr3NERe/3r+3VwwdrEXWQs8Nq/mN",
+	"TRdSXj0SOZTZ9VzSgfxsP6gLhZ4DLOk7Lx4iJq56kqVQxC6hFFUxrb1bZM6FhtASWRiDgaV6XXJPUe9O",
+	"SxMi2NOa8bLlAJPozppk8MDE6wmA77uic58b7LLDmMjbozjPgj+jqSK+kzzGYRoLXpw3pXuLjRYLeJ2C",
+	"6Z7K0pCFXJMlFRufyBi31yxFgBlq0BtfBcWxqRm727ZQEOAAU+yMUtsY02TXrwC2Ux+SzJmwFhbL0xZv",
+	"xJDv+zQKFtTwa9bB9wP5947bGruf+Yr09BwVo/kzUYN/jRMVM5qqEnnI51YfRn8kgPtZ+XNBTs4w+iw2",
+	"LsH0tKVt8/uOZYRYG+poEi0nmnu8E83bfgTXR3Nzi7+f6wPn+sJQU+pUTz4oZWiLg4N7fkGD7XdQA1xT",
+	"6Wm7oe/g3ejUSuh5M2pWLgVrMl0Bezz3NeRa0JVeSNPRMoYyv+P1GbFWLRfzFx1agCb79jd7ulcLquse",
+	"WLdQbGfJ6LKhaoLuzYUAPgAaGhnfYD0n35AsvHVPYEichoKao90Uwe+NlHI8UyUdVKy6y3KBTsPo3Gzt",
+	"pueV5FH0jrjb1TZbhivYu7SMaW9JkdAd9t5uncuAOoPpNRb4NLBm4QEMUvdWn3Kffvn2fYqDXPPrkF/e",
+	"2iejDuQWlJaw0mqLW7noGBdZ4MhP4y5biwfNjWAvt/uvgT7EBBUmtGHTUaPRW+OjV7AeLU2VXH84qrc6",
+	"z/dqgdGoLH24dqIVvk6to+jBPUMbyzlSbWzZOt2rp1MLN9/KaV93hoBDgk69KPTpkUocoaKpNjUcTXHr",
+	"L3RzgM+1AoW5rTOkGik5u5BTtG3+5CkAlawoNb9m3fOBIYLUVKikenCr/fw/TrFrXzC+0r9gCEuJfp+k",
+	"QkFFso3JM6FbOvvMGDWl2tNVZ6fKuRU9pTHBr3MSlZ9UxdIOewVn1KUfjiXHpV1873ZMUDKzH36joOJn",
+	"fBJYJGdFg+m7bCFuj14tBRXQryXZX6eZ3g2dZ5rFc4ugS9uzlbRBKuxsWtQ7xi166PkyULuJo38Om7Hd",
+	"cLb4AZlEt/ZgdKmoAPni87Yp+N5OaqX9kT4wi8btoVvGMeiG9EZtfJSx1jq17l3oYMOtpCwa6vl9x1xo",
+	"NqmIfbKhSBSD5ynr5dq3FfctDgopr7T39kUJ+H2Do4Gyw9r+Ne39LypZW9OATBbwrjpny2EHmvcpHNw+",
+	"Ka2hl03qkDP1uGKMBKfSbBG3NiYL6nQUsB3lDNMH1g2s6qG7kk7MJmwsWEDNsp4rmpeulec1Bp9h7Lel",
+	"gBS6CDGsAPOgggwLVE8iufE/WVPXOEikcwN3Deo3gnphu2i6/17iTLVdho00K1cvZfrV4EuwdApuS85U",
+	"ON7OR2MfOuTAdO7+BkflJU8nMXW8dHmeaEXnmKUlDd+e1Bd8WRaHRKES6kkcOrzXGm25e767Vpft08Al",
+	"TGPFKyN0KaFDL1tekLsObgq27DRuXHV+LzreZ0lR7LSurVn3CdTAEEnK2k29hCa9nRS7/Q3XP07ruFZ1",
+	"SCbbsAdoA4pNyPrZZn4TdsVvQcXLZkM07b+DoES59OcZ6JKUJt01Ja8YwUTjacXaU1CJQtVQpTeFTodA",
+	"vkZmSftR7Ov6KZp7DU4csnEeB7apq3h6K6FQMVqAVXWiNyKbDMmE5tdUZCw/8dlUJ4ppWZT2F/b7nBp6",
+	"UiUC2o8QPPnEKCp0qOHR8DDLsZX1iS5XK6ngcV3Qk+++O/nuO/uPBV9ReqJldn4CDi1uX26/WC+4YScF",
+	"nbJiUmPa24oxd4D8Fb1iCtaOl+9J8LvZf0T6AzKXmdVTm+sHIpllN/E/m4zJBKxOpuz6VkrOmNawfxMi",
+	"FZnY+1WtFNdsckrgl/UpuAFETlU+IV9EovVL+P2UnwR4flpMoBE2AowQWLUmC3rNfBvZfWS8fWdDJHUj",
+	"K+f76st28slaEuz8v7HzelKofCKVaB+4SuzjlHQ5uNqm2mhn/azjwmjfQByRvEWoW5lLpkkNh6yTsQ0K",
+	"dnOLOb8ezI3WHZDB91afecXOqfa3K0ZzGKSJQOUPD8h39+5/Q1b4BMmZobxIVESlK01fGDot2AWoaium",
+	"sNvVVvLlK3ry5+jku7dv/vX69Wn1j88aQq4u3SlB6YD8SUXuMI8kyWVyKyuo2aOAtHLhOjYntRCfIUT1",
+	"Fcvtme/TZhAZg2nzOE/7x8GLb6XzRpb2FSBUFqxY7SBvprta6RCIbymWTLQ75dhH13HGaRtwdwpdf+68",
+	"E8CbHFz6jFguukUPxi3/uVtZYJton0IbmYq4LQfjh3TLsmeCkRktC7Mh0LO6+VQkIqZFuRTJe4cGTB9X",
+	"hXCWTlYpuGC3GqCxTdBvcQM2DHynK3apost07chLkHpMbUh4aEhW1CyqfxNgU5rbb+y+MOrAcxw0f0OR",
+	"sIPtT0mqr78bnZH//eLZUz8E4cJlBrhtJlPZ0GIPu+81yXAJMTLm57lfgLe1IPpFSTnrq1LrZ7PmZIgp",
+	"m1NxICZLwQ4FbcoVn5lUDpbvBOJcYMIXZUDOjsOP7ugrykvWChgDqYwu6XK6iUKpPdfC/ihTNqRP1EE/",
+	"qmIEnoP2hteWuasK0g5rWTDaXHXDNEOoMClqAHWGXtk9Fh3fYVWh5vpM/63lGbv3VAFO9gUZeX0IQehV",
+	"rXtJPHwphKVc57wj4PXnpUhnHfVMf0jDsoWmZhoXZRnarY5rKcaAP+7hKmt7aL8Ijnwtl4zkwLvuH45p",
+	"M9AbHea8YjQfEi1hh16LCL1NUwT/4uaUTKAgYrJDVCyPwymevhZRWRz8YOD5cDjAiWBRnP9F2jeL8++j",
+	"ycjZC0wGSfkY076U2jkImVCHuEKjjBRX4OuXHPKdQKyE4zJE2VcXVhGjexlRMWdFlEbpW+9W1KtOA4EI",
+	"GtL9qmymbex8wRy0B8IQWZZAA7PCMO/uKJvJUvTKr6hEz65lmcSTf7RcmU0ERhIEuLbivAV3vSXlqqqo",
+	"2C8x8NEWzPlaST/PI5Tr0IeUazi1Pr/S9RHqCUff1pSzmz9+N/MqYqKdTppbBV1RMlY4D373O3C3dyT2",
+	"4PBe2Vrbh+mTyNmKOawGQYJyJ4IDyBnNT7AKFm1sZa1sAbvggFcrGAEHGGB3rDBMwUNSsJO1qy9bUpMt",
+	"GiJs4Zrct1eJUHG46QLXBzvTqtilyJkia7pJoJjY575vPP21wwQqZl3F6pnsHBQOHToudKkqNkkT5Tmi",
+	"S6OZX7WEyfmcaejA58gi5v7qH4LrB1CqIRtPahbUU9e14krItXa6qeeKNeXGXSoZxRvbcIPdbBXTaRQS",
+	"dLwm85efVqCKkH1XgcliqP/D5y8fcmt7TomXtpOojFvVeOJeBEl6vPsW1SSnkTZr1XavEY+qBlvu+9F0",
+	"SbfvYB+At5ysWVEQI9cUP+e6n5HQVJr/G4Lv7SijF4T5q1qEB07bdYAutopcJ6trmDaaLGnOwrUKixsG",
+	"wkI6vpUa0439DwAH2ula+6koauDtOFoNAULUs+K6qRUI+L67Nw4ovLJznHjobErRfE/pRrXO7mNql1jU",
+	"VHLbxSjeqVeBE46HAaTJGhrd4NuSTbga84a2pXVXMd2sJrlOPLdSkiw7+h46Fbd4y8FTNfBCLBjcRsb6",
+	"Ex6xlKB6HgF3potSP0YGXnJmVVlBc7lU12qNVpl6QNo5FksciGt7QLusRKkrNr5BvwnlZqv5zwWgmIGg",
+	"hNJEENXaaQK3scR410oP0P5+agIKWzHxIMaH2Yeem5hqNIdslgbn3Z48wtm0lXNWNuuaaufDaKyHk2uW",
+	"d5Jse3ipFkByaC7BAacNh/uVzJkh3AwtRTKwrcUFQmU2EGrnRGFOfass3suRrjHkzrR/kMr3YvKtmXCe",
+	"233yaM4u4tYc1NnbuDWfpzso9vX5ACheey3EQahfNREdGDwyWT2Jg7XkOG4LSTeqXKskSR35rdmfg4Lx",
+	"CJVHTsJ+EiYszvUQ9DD2buUUqaQA9W0lsHlO8PdtyLKEmttr5hsSpTrVf5jWzE1ONTdl32cMT5VbAFdE",
+	"sLVbxtArq8Fh5GvU9V/ecx93siqGPkQUoZCsjXSTfJVr3r+bLxt9sy+V1T+aXszvB6HfNHdK2lw4h+kV",
+	"W5ndhvn7QT1qXZQgWNvgS/kenAWRr7Nv96Tu/dOfYwuWvrAoDghnhwK7mnXijauCbpo6vgaPVzc1or2l",
+	"2czHyo/aQet2XfXw4eYMUsU0MEY6EF5rDIXNdU47Q7J6tS7Asq65EHExT0onhlSl71kD8BbqZFt5TSCa",
+	"jXTThPnBF79x0fauHaz2CArVeaRj4vntrTWaqnpSARXDEuttp/yaonkN2w+JZdnnGLfvGy23N7dTtuvg",
+	"O6keoPZhnUbPWTJVh6+EFCOkCqR8YAaWd+Q3eHfZu5XC5Mv0WzCjdUu63RslZztrSkUpNqG1prsTodsF",
+	"Q2G1lworxaVyKXcNuuwv7pGm/Nj0wHtQlXQHxImaZ1VRw+abVK21/w4qm0WtO9ZFQHuGaBHiM52subBP",
+	"YuXL7uXSL/0/zCzNzFaZRQ/iFqv263zdtxk1whzUKYU1wmOv4yHGCXYLvMC+j2xspd5cMn2BLWPxg4Jf",
+	"2+fnFNMRDgRP6CG3O0bYdoJngGLQodXpcxdEfhjSCrc2pzQLqY7mJakSYxrA6k2co4Hz71xs3h6F8wdh",
+	"7yj+uZvK7VeFyH7HkOSGLot+fTWr9jwJ12G/JJAGhIPLDmgGjakIoWmL2/DQJNGRoG6vBlpGdfnx3rZx",
+	"2lHsVBzqRblc0k+lse72pFuO2q4vKkYT299Z74CT+Tfk9KPwanInHPBjaAu5Rl2N5ktQyVjOsWX0jAuX",
+	"KoutxZJ0eC6Lwl4ct7dl7ie1hzifrSrnO7v3zb1v735975v2sr6da+KaN/vXy4JdZk2tLU1jSp0XBp9r",
+	"spYqH7qKAkg94bM0h9LjOes/XGvqvn75HU84zUwalGkVius76jDW7m7LAPJuKmiWZD9cMYpVFn0yfT6a",
+	"sVk2pdRPS80F05rYRz7XIPdOjwAbdYw2zdX56NCsWWrfqNldyvvqLo/aPLnBcq15q2EThv5kR/BY3pgN",
+	"PmzPrp4PHbJWU3flkLfVGswLxDyGPlBJrk9DFdjipDgFCxNKXBMo3z+o3peloCvdYGfDyKHO+iD/40HO",
+	"tTJ9Z6TUmd8WMkrP4gZa3tMl5klMLLXzsmCTtGJjr+PCeUQObbSMvTMOdDQ/L8UDHGAn4vV9nAy/Q6JD",
+	"+jsfGeCSC64XB1JtN8pbtjfd8wwNEVMHv2A3Fir3qChpWqtcKTlXTCcQLXxqXdeeGbucN+qKWNkodGvp",
+	"Xm+SSSWVsnZrOy9OoevbvqrbheZvsva7ZavxPp7rWv55bBvG6XERy6UOb7Td4Vy2YXVWh6/Rgd+5HR3O",
+	"uCX7Bx8gXDiAvU5ZSRC67ZrD9MGAcdOZelUHGpYtJMNIp4rT9yAlEGtDaGEnsOlc15PyyD5wEMIB93Gq",
+	"6BWDJv8dx/X5FGkShUSIKSM5K/g1Uxid4LdLcPPzhi2A8sEeA7pbejdzMGonBNFYS31XZn24SGtG6D1A",
+	"2AXsxEP0UZdi5hPS/PmqxqyOR71xUKTYuBSJraRaYIIGcXAU5fGT0Rp31cU/SlaielhV/pRZxliOHf6o",
+	"MpzWezaBFC4a9EdsFBO9wG0r1H5WHUucOVD5R9B1khyRZYol9ugAfagxAVEzk8rhtwYlVqStFxIc/CbC",
+	"TgLff1LLPAC99RaGnO+qA2togjJtN6aQxkc4C26zPonjgHP9t93FnrbOtf/Nbm+fPuEuHCY9tUrPuy3T",
+	"HxK22FHWm1TM5jYX7J15XoqDdE+P6dgaYK0iZ9zwzOcwe6htj7ozGA6mZXF1EAZ5Uz5NDIgCGIWS5HKI",
+	"OZMg2d76TW6okm8rL7ZKiE+GT1by7NfKHfMEH9PHlUag+nuRFLIaAtJ+0PijzYL9jnY35p5D5RmQ4CGf",
+	"zRICrR5DPEJk8MhIKEKafni4e8aLrMZujgAvfpJegGta8GQZbGO4BX9RD/AFolXLbdnIo9xMfk2fxNUE",
+	"k23AsfZusUSgQ7dlYEGSE81Dqw+vyABQZGjJ4crqXOVvMOK6upC0eaQNX6LsSbDP7YP+xzqwx3OM1do8",
+	"dgyX3saXtqB60QT0D6mWuNXWqoXiU0zAdDtcCsMLt8Nhd3v47VZFu99uC6qNK23GcfW45yw0NTfMgN8W",
+	"+iPnis7MRUjfGEcwPNbghWyxCosSL8oLYi94+6j9L1FlLa/GOw+ji6dRHxBs/bwq6TpabdlTtg5OEiwk",
+	"XlJB5wzBhaYbYoUDolUn/b7Hvg2O4iBtqSXUhq2SFqZcMVFVk/m+8a7E2Fvtb/r0bPmAjlpYRbLlSx8P",
+	"boN+F/KTgmNrVVABZ2AqSxN8L3hE4LzE2AsJvZAuV0Wfdq7V/fICfrpHbUjUNuGXrRHWY7ifW/wUILy6",
+	"eyb6VvzENGrGeqFXTD+azZL1IHS1KjZjB10zL5VLFAQJDd/5bPkg5HJIFwQ1AVyIYxKh44A3kQq2HoYS",
+	"k/BD9H2DDcIolK1CUN/5HjViPLlwshTD9JzcsayD/cwp9/nRubyw8nVcpfN7kQsT38rxLbwi71LmYeuS",
+	"OwNnqc9+/IAzhwRtqoTvwNt3W3/D3+5F+AXldSuGUWm30dUSc8O2uuvFeBX+6BTzqFSLWqzDkazi6koG",
+	"RDSp3WlOPXTaQ1uUJEHpBOjrlM9LWeo9Bf2Z10RAA6BLgKbX7JopWnT0KVOHH3EJsWwU910CNM3FoHGl",
+	"q6v4tifKHgRfojDdQAZJxyniVu6jRdDKDg8NdVZBylUBOM66AyBbvDVUIP6w07Lg417gC3tQHuBC9sEh",
+	"oHopXPFiV3QHDw2zj/GWzMs/eM9cEiHXHojx2DEpV0EiO0emuAiGdMsqcgm68opqTZZ0tbLiWSoCPwUs",
+	"2iGRGOJb043lJ6l6xIQ8nM4erLJSCTuoC5RlcsWxoVgAtvFMUyFcdQ3PtRdtN5xTpHVUoo7OuO7vbOxN",
+	"85vixu9tsJjnzFzglcc1AdjNzry6FyLigAgh+sD0YSG2cBU4gVUNV0mYGomqgJxnlppwGUYXQT0qV9/a",
+	"it9r2E4uXrcj4ffcSsdzB6UR/v/mLiGnsn/sOpirBuSF7YSdxlqWOi6YZ6ItHqr4xDFHYJeemDYHoM51",
+	"BFrxquCObYg4dL6CZqt4Bgfft7Vh0v0wnNpbMVsLwLdjXvOisGK8EYJiVql8/dXxdujCxE3z2OgasKiq",
+	"QwPHAZkeneit8F5QHQxpHgDODCuKvwcejwuMx62JHTiPXWi1D3s4xhsxCZbJaxY06ClWni9XEGOxAvpt",
+	"LLFrYr06htW1IKR5a2cNHdpTpzFCwz7KSd2prM3TbXjbkKJr0bAaVCEFqEKaud7zK1pqxEqtB/HsJypb",
+	"8OumjIfqBale7I0R0h3dp6O+9JDR/GdMA+rc26ElK78t3VCVTSDIZYWUGMARAaaMvTPdowXHBjXuExXt",
+	"7Q6C53egIdIeg6jUaH8ktDLht3Wm7e3edqHEXG5MGsIPdHR0NEHgukrAIYKxPNWGYiF3HM57cZACMESy",
+	"gX/WSXFwPTKrZu9e+g/dnNJu+6YDVm1ISonTIa1oCy0JIM4IuMM0Wo4ALO26zYTK3d0RO1baOo7wWoIl",
+	"TvAuRTLHzS+52dhijuVPQoe3+g5Wnd8amvvRzDgrfTeGGDVGS4KEa/92cFqftgfsPkJ7tcaGxH6e3VsM",
+	"R13GHIXiYWrr8qvo0pGwvl9H69qW6p1Xb6jm+CDJQ+U02tujdNST5SptVLuLAmH45WzWDx4ukizbgOAo",
+	"2KBX3lwxll9gARt3UdCFRO8Ba+puq+Sye8S2oNlVUsTC+pzEB9SEmVQZw/7wzk8P4Z1cMox80qKQ64sA",
+	"sfTOVAEhr50rNrPaSB2drnOz6uj6PFB1DfdX1X46ab0kuP1npJNraZvk9tCkvPXc41PR6ejSqq+qEjkK",
+	"U/djkcZjbHodYX81hC6IMItOksavvna87QQUr8n7+NqyX/0qDC+6LjQ96zBbf2D9WyvRELa+Ok37ZFOF",
+	"t3SE5omXRRG3X9AL55Cv3HsFmxnwdTKBqtGRmhh2LtY+pImqPZssoalPhFxPthu6hm4ZAAdrpc+J25Q3",
+	"B3dnjTfsl6qT3JZa2dZxtd85m5VF8cRf/NsQNghEClefs02wyc2aGKaWGnFr7EfQLzFCUm/WU5J6UC17",
+	"qhoV/SydIUc6aDdP5bqlL159GplcMshI9Q3e61Pa5Vr7q5dJ7nnpwz+JpbXzCWxmTZsK64jfGO9jozpl",
+	"uWsXmm+HuQqqzYuNyA5MNUiFMfHIjGutO0ChEJJkcoXBK66JXLOcCJey60+X3oiM1Xsb1HDBQsVK6HiA",
+	"r9t/CMNKw8ybadZELWcDpoprHxtN7GgeE90hweL6Ey1BQgYCFRuylA1dzgo63wuwSiM3UXfr4Bk832SW",
+	"f/gCMDv+5Zw90WnPa+G6vxFZ5NacxLDqEpsWdHzFauGADuvD+5o+l7IJPfKBGNBJCRaG0SUH0IzIw/Y4",
+	"XBAXb/HNlajYVKq098Amuje4NwLrKUaXLvmmfo9vozi0RL+mGwKOkVTTvwpOsUtMGE9Rt4f9kezqPKsK",
+	"8jo5jeHgHxCc6ysy3jSiGvdwTVeSwPNZdQRjmHg4RjG345lOzeElE1Qcp14rZ0u5yz1PaA4tAyaWYvba",
+	"IDm7nqRNvJ3sVcNEv0IWxeZNURddlPMkiN5CKoOISyA+sXVpQ+f0nUy34JDWpbas0OB2tjT7T7IA+PHl",
+	"00vMyiPf88KeToIansbEMW8i+daCdp4C+kxYk5Wb0w9ZEWJJFrtD5y5zyq/GbXo9O6qt1APZrRuM8y4i",
+	"cdpX3wvDsL4VfeEPd9djbaZnIViyZfQHQKEel2NjJrAL6Ha3hpeWnTTLpMi7xh6WATh4S7fEMmMHCJw+",
+	"vI1nclX1Wj5OAn/jTXVpFWttyP0haEU5QRTbwrf16LQNsKXN0OhQGtvkN8MvXSaKZiIf1lV7xXImDKeF",
+	"7jcdyHTZG8dwp/aqDklfXQtLDHDX+KLanrC0N0183tSRI8JBSLjtwiFIH3ajSpZ4YTp9YTu0H6+0cdpI",
+	"vJ1ZT2Wetm6xRW9rWUHT2avevGRmIdOo0KUqmrqnTDtlZuy1OmCkMAd8Y7WuIS49Ra9fRS4TrrjVquBN",
+	"++urW3bjRYytdNpQReX2bDTqfArsxH5iK5MWjKt2eH+1nULpodUPSAGr2nI4ANmmcRD+9mgECHi6ydT/",
+	"ogGFopb+CHAfhZRXEDA77dADze179IZYnADdQ4JytWK/9U0M9pPbr8Rl2daYL2p50NKR7yhoux397jso",
+	"vB4qvCl1yK7+QHzvJnAtDwPoKpwRJZTkvBsGdq42z33WQFurAADbtqyTvvrTFW6V5+2as/WFj5KEYplw",
+	"LpfymuUEU0K3NbIEmGBTmXdmVWMunIUNVFGlACtZrjCq1AHQqi88dwMkIMKTx8cPpjdD0ONaj7y9u1T2",
+	"dPfv8p3P89lOwdy0hZ2x/fC7rjnstAEflom8Oznr6b7dsmUCLEC35prKHBg5cZcwDoHr2kq+jarkPfG6",
+	"xIEe0g3uUEK294u+PxbXEgqwGxzUzOchHWXLYbh9U3oCD91AM1lhHBzEsTd2O0OAhf61+MqDtwZm37g5",
+	"fUOjKmq213rZ++fqGknDpuXU0AcF1boFybXrcTomzmpzH/QaeGk1/WqyXbYGNbLGvUlljN2G2XtLppVi",
+	"S14uG/FKeomt48LfdvU7NuxYldK5R/hVROgUDodhGzc0FA+3Shsp2K5hHOLY4QAGWRgn9FWqLdyMb5pu",
+	"0l+gD8rt78uWU9tPtLZk635IqXtLvmzovy+24QfmdYCd/nzsr4P9/BzKxiOZ1PMSuRkO/l15X+scMpcd",
+	"26Y22/UuC3Uu02+W3AdLjgMGHDlE7yatrZU/C9te/ytGKMTxIXU7NDOQwixu10vsNzZdSHl1aQxbpgzJ",
+	"Pljz7F3GVMp7AODkbM6het1PngLS8ueaTOU+HI4DfK9tfRQiF2qX0Lh/psrNTTe/qjormF2/oBsudhB6",
+	"crVsy0OMy6b6XeCG6fQKmcihC+KWKFkvrpKixD/eeMexaweitruv8BV0RapK811Nwud6TNa4kBOeBgSD",
+	"X/cJi+0EtdaLPB3UYu+M4+rDgNgqJtntpA4gLFQb4raBIA5DOxdrZkzxISGJt5imSvdvyPJwLgVcCJxG",
+	"hMkZuxyxNbShiK+LxCHwX+2TthAJC3y5xXOew9xgFV9EwMme4be3NiZs4px1OF2PxQ92LT3PmPd4pxN+",
+	"fcpZ41n752j+czQ//NFULtLQyd+xpQukrIa/9VF3Z9Ivu8PJP0Ix9fZN/UkUVCfZcRe/DE7OmMz5NROk",
+	"XF1U2J9LusGWodyAqNvt6ldl8oTksgqvKJXU4eb0KJaPt02icT9paFEUJnaZRA5kgmi5ZJgdBidxDtBt",
+	"SpbzRS1/rZugcOliL7xLfLc163hXeq2lutqCXDiw50TTDdNcpFnkCBMcEuTrM4aPocTE3yquGSSfC5ZX",
+	"qbNYzeXz7XybpSExUh6wru2CztuKZM9vQSTbYVOBRvuxtV1AXukhoeQr4vKQmcBUQ+pz7MHYIVqekqdS",
+	"sDF8MXVpCzN7cO2RmUC2EzebCdzOE1WKUw9zNOlXJ9QSBD9G5hJGvJEwiXrOLUbZ4vT6Odtq3R/OZ3ui",
+	"09ZeHU9sB2mzLxsEBu8wtb80Gas5n84VeCeT6Ty/p8o9urx1T4dex5v1uNwh2WHJA7tzTnOu6RSuremG",
+	"vHBZkkOiGeArOKicJvoMw8+7XFG/cbM4IkL/P5fV/8zLqqEY+99M8RmHeDdOE2oK9Sl5AcXYbmoZOz0Y",
+	"FuCfG/DveQO2FsC7TXvOtEsF6OGa1unT7IxN3NY9XN4Y3YKh2yYsDfUF1z2mLK+ZKujqR1kqXcusOb83",
+	"TDSaX8R1J/WzPJeWewUcJS7mLlfENX/9+tuoFewoyRpNC9OwFYkrQIXP+2OVbdVD+ZeiuCgVN5sX9hD7",
+	"jEL+E0u1tBfk8pfH5IpthmSii7eWB9/iUbv7NckWVNHMuAxkkAlgmjKqwIngXr0wZoXhJt2M7JtTvZhK",
+	"qvLPNXEPnhJI2lGYoKV9ro6rq5OKW/kACIz0CtOJuB0tk/KKB/CQ8cDXObz176+OPq765gYABWeJYolH",
+	"1raNAEBMPFPAtMCMxlwyjT0sQPjQpT4lucz0Hbrip8ucsHergnKBkjiTwp4TLqH3v7WI6Zxd2D+h9GH8",
+	"WrwWJ+Srry5Le9kYngHXf/XVmEwuoeMy/xM+GZPvgdLEb8zp6ekE7yEa7ZtL1UsQmCCpAmFfCxLT9pQ8",
+	"otmChKAy1DrgElZMLTmOwQ3QX5MvJu9Oqs8nX14gBTy3WTJoutFkveDZgihZYAs0eGkm7cXg3AGnuPzH",
+	"uf7qK/yMkpViM/4ON8GNgtuxwQqMLyb6Ons7GcINgP9l2dvJl6fkMoQupYrhWzIqyBQ7ewNeKTfaToXn",
+	"9jn8N5aB4GyswWDnY9dKJgVfcjMhX5wRI4nVWQkrNCPn97/EaygDF8oEnabofSOT99YCGJLKxTIkzsNy",
+	"M3FvgSR7+xrL1hPI98Tdv+M8VP/6XUsxGZNJJnM2wVo1q23CixZUO24akgk2iJi4TQNYY5B7GwSCdy98",
+	"IIUvNLUMhsAPMIy7StzsdeCryaOXdD65wFw6wFb2DDB5PDt5Yo2XCfni3vm3PtN+SO6dnQcgMQ5UFtIQ",
+	"fG9V+vjlKYxgL3s/zJxfM03uju652T6HvspczO1cq2QHl88H92Ckw8JW2Rk/ztlyJY1d5MlPbDO5qKTI",
+	"Fdu4t1Qwrrhd0B9OwJlggEkMx/v8HlnYiyRwxZJbthiTyXNq2M/IFsAC4d8nv8iCZ5uJ5dtapfwFmbKN",
+	"FDngq0Hl8b3z75DOk+fMqM3J5cwwhbyB6dNDsqKKYqoEvAaaIEVZ0JawBdeG5SQUifg8Ty6CLD0lj6ud",
+	"FWxtV6rBJUdXK0bVkNBCSzgPglhTx5N6TPhcSA95vZGlx1i9EnJ9+lpAKXLGBJZccqiumHGm7F2yotmC",
+	"nZyfjirZHH1mLwjfmn/wE2OraEt8Yir2RuQC0epcogh085tKsyA5V645Gh48e8Shga8vy8L04oG36SKF",
+	"aTw4Ox3hLOSKCbrig/Hg7ukZTHZFHR7QHStm/4TMAdS3Aw8+zgfjAX5rL2K9kkLj1Xo+GrmSTOPucsPe",
+	"mTtwH4Ch/c7hUQ7klb9FacpDvtMa4bFxwOF1mJeUvh5m5Psb1BSBwfjVm5j6D6UX80pmTGuA3f8vQOie",
+	"a6tdPGGGYvT6DiARN5PEfQ2t8KhPd3z1fgAgLpBi4jqIYdlJqiUHiK5swbIrPLfA8hUczBJMvnD7/1Ey",
+	"takY7JqpqYS6zGbCvvmYO5ZRARt2f3S340tenbyBJhdTqpkLRb0WobnMIRMQ0iAp7SvjSxmoHMJdx2ar",
+	"BzRoC0EQNXDV9ZnVnE6uGCZEN5w2bS5Bg9O7/JWabfXIHRDMUMy250EfLdnPI/Fl/bsz2cMmetfiq5pb",
+	"Z3A+Ov/65Ozs5Pzuy9F349FoPBr9p2bRjQelVm9HX3+3vvv7n7PZmRqNRmejeyP3v3kN4n4syqJAT8jg",
+	"im3af1ZQbX6QpRXM5+/+75/uk1/17szORtXMfII0WxVys8QgnGLX8gp/hhNAbW6ne+WbSNqeWYKGoJYz",
+	"2+I4lh3pJmbtNi8EcgG4dBM8fwkaEZEze9njbQGQAioPQO1ckSW9siYdsbaIfQ6ABjQrrp2XJ4Fid/D5",
+	"CCfC6eh6SBwR8R7mIitK7CDqz4Z/0lIxVrNxq/UpgMZA879UD6vJFdtM/MKdfsNRxFsFyJXvkMeYd1B3",
+	"DsFNesVWJsZ/r59E5Ffchd5HMVLOwBh7g4Ys0+Z7lx7R/ZCl2LOJGztz11O2vowMxcrKtlfWzY5cOOs3",
+	"5b+JOIDyzoE3JF+Xo9Hd7O6IKCpyuYwMfeCGr53CDbeFPSfwPNsrVXBCx5MhXXfwgaNxtIu7DogrBimE",
+	"UbGpNXSahnaP3YFnboaDn2UWfFNtz4fn3CxuJT6eOAPHCYce4oLlHH1B8U175z06RG6qGuK0rwZkhiZr",
+	"qcwitNgJ3hkHyQdHmEgBYkUbq2Q4AWQv7iFZUnWFFeFu83flCn5xqFyZgRGZurrvtS4rTOf2G/QchrrN",
+	"Fg3Tus+cmYPJYg3sRtKMPknp9fcUOx9O3tgR7yIbt7PlU2meyNxa4PkR2PmZYJVbMcZRqJSIQ1SWfvwr",
+	"PFnfePFV5tycGEUxaNdsK9jnXsJjH9xcGDb3QqdkyZZTq3oqzwMpwxX7NryCOuM3NSNvT3nq7rsvheus",
+	"THSZLazEnfh2eICcyvIJeInDp5OGQNzeqXIpbjnXuGc8NQhOm5lQjdzyel1ChKP3+9uG5CJj9QG7xbV2",
+	"wgjvsqLU/JrtWQMUFh/wwuNZpzTz+GiOF2Jcf0wwBJG8V5IjOvkAeT1y+OWU/CyvGVSp3EChQ6OxmTPj",
+	"znRozeKC0j7ZotaGxX/nMjJuQh384LvZt1/no2/Pvv32XvZN/vX97+j5jFE6yu7fp/no7D69O53dm51N",
+	"z6ej6bfn51l+dj//Oju7Px3NRiM6+tZu2mowHpx9d346Oj0/PcNCumsuS/0jvmIQrBanufzRTh7N/hiM",
+	"z86tdHW1YgN9nbX95rgWs5WF+w1mJozit/IwhrsDstpXTK4Kb1FuNMl5PiSCra2m6HvNhuvDTjFxd4C4",
+	"d5fH7g0wvmaKz7DaJWkKP5WGkYm9Tickt4YuKzQDuxZ9xhtZRn7jghpAQKUm6LkuFsyNg/uzGoLB8GP9",
+	"zsGZ1G6d2x3SqZJXTFTKitsd5KOF6w9zPJZ3LArgG7Jgwd7twWHP2UqqJI8FAFbncpSlOIrG/cDbpNZm",
+	"5cJXiiGqLfAJKeT8MDablvmcmXaH5PfumeMJ5KUs7S8G90ej09GolvtRSc7R2ctRJDlBRE/LvF0GOZFc",
+	"xbh9FluQL4pR7HB3f1R33nVmA6RHo6SBlB6gGPRyxma4RxI21IH6OpzqTEKaGQCSRfvvMP4SHMARu2Gf",
+	"by2UyZAJLuXUUW0C3ZK0fef90ZB8cx/ky9loRFZMZfYHcka4GWKAA11trh6T/AZBQNiMCTrt4FKrcPKp",
+	"Yq8F3oL2BdGoGIRLOehwL/5SB90uN+8yYU/eegon9PiOub/lwetHmibT0/HpJ+btesEMtKl3TLz/AOsI",
+	"V73u8XIy5857/GPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M7UjW7IEKNLndVffPQWtz8xzBZdNj/3fv",
+	"vJ7OGU+PN5A1gXUMdcZB8MSjnKcul9CSqTk7gbn8q435vkXm67nxWKvR6fr551TUTwWhGvPBiJDrv/KI",
+	"ICbjsa4WDzp+og01XBuexQZDMms6dJEEWDxM1ILUpxUVF+TuiOR0A10phFxjHp23RbkmmkJtNtkwqrx6",
+	"u2uLzpnxnfFeVPPqe/p+AC+VawU4+Md55u3yzS9Q0gqQLNPN89J+/K0DLbJkbXkg9n6dD4ahXQBmSHis",
+	"3lf1FrYDbWR29bZg16zAxtEgKr7zgJfjGCPH8hTURwVsoH2epi1gIHspMGGk2pzojchA9oZBkWPRBSGv",
+	"mTKlwn9b3uLKzx3mB+4ujwL2yi5CsZmSEIlZU8UWstTsJJ/a87a263x1d/jtG7hKwG8EY+Us47l9w920",
+	"T3FnGpaiLH/hoV/u3xuN7JCukMFRf3Ryfq/me9RGUcPm4F6J3/ptffxReNLuZEG1AXDj37jQLghQzXZr",
+	"XtHvllSUtADCOmjJJpdoajGdo+C7AqBBQFei6xh66I9yTeTMMOETNknONXScGxIK/YfXC2rQ+7ZeMGiF",
+	"b+mmIbV3IYs4D6bq77krlF2WaN1pk8U9YhvdNnHb0A8fGuotZptjSbjmPZIRH3rTmiq4R5gbaraEeVdW",
+	"Y3sHB6HVL25zvIDHFLrDnN0dtkpYd44hiD1IillQvbJZ0S5YUVw2ZNid/acqCHMRBcROtn+0j4tPvvT5",
+	"zT/9enKGdpksruP4tmIaTrKLdh/pRrDSNHeSsj2g43DpnZqpGbqzm2jh8eTqt8NwcI0pw2fnlrE+yAtr",
+	"d5N73XdwbbggE1yAKSEe68vDwZoLwXxw5pgBHH/C9sdwggA8invdD9YYtjlcQN957/+8aZTVkR77QTJf",
+	"2mkSXv3XpV9EPY36U7y/OV+t+E3Ldo2doMEK7IPf0ORh/29+zQh7RzNTbIgUwNUTK3Em5Iuovdx6IbWv",
+	"Dlhzob8ckgn8a0K+cL/ayFIRuRZDQEIKebauaMsf5slr8UUBzkZVFoyg7P/SO+WrIieoqnOKCiaORXjq",
+	"lNgZOih1UDYhtIhw/ykfvaPhLdgbpvVshWWxXRSNume/+uVtPPzh/npglX4srVtQgOa2BNkW5p0F3kNH",
+	"6B7Olu6H+ZYH8yFwCHaH73M6K9HsD1AkFF2d4l69NTz3VyQ12RPHBXbPA2eGRusBu3Wxd6tC5tVt10/B",
+	"7ATCUhGghj0Qg7CkZw3T5ZqEFm6fY+fGPap0ePzNLUuKOpeLLFh2lc6wPPMZllU/SpCgc8X0H0WDx3Ar",
+	"OxPVVik6eQy31LBYVcVC+RfMGC6Q8VdU67VVX99EiqbXO/1juFDUwSutcjAcLOAmGOTTU0eU00wuI1iK",
+	"wYLRwiw2oRtP6yo/UN1JxXyd1DARihOPGOquS4BI6oRPk3LHf7snuP04NCwFQLwL6HE3GRumzcQ1gaHm",
+	"lCByBfH76vrx0ILlcLMmamfSEepq2n9plLrxQKXPwcHsPKwOyXjw2fvfLp8/+vHZry8evf3l8sWL3549",
+	"f3hj2VtD9Sy63voUrUTE/CCFK5VgwlP9txRDRxQ+/XerklalcOTqLa/6y6Imr1516j/NOpdoAQdJuu0w",
+	"jf8CDBn3jw6ZALeRUb1LUiK8iiNmBjyEhdQo6nMcA1hGqZm+BZmHbfb74fQ7au3KP5rV7TUra/B+v0Hs",
+	"4JpP8M0Hl2LDGHLNpcUBF1d9eD+14ppbSrhbeHkC1ePEjW1dFnIpCHw9rpS9GvbIEoGNWA4lfwgj4lG0",
+	"pGAaMaiJgtwkTagf5pRcuu5seUSF1wJCh5pQTcIVmnKeIKceTTQfIbEkPonhyJ1vKxRSOfXp5oAj8uGS",
+	"Tz4N3e5YgvC8SRJ20NriaEOQd+cfRN79/RJmPoZCdsf3029KornUVw4pCBs4kt8A+IgjjtU1UxtEC3Lj",
+	"DIkUBWL8Y9PX89EI0JfwNplVXWpdcV6b0+1Z1Ov/KN6eKOFjzoR9cRS98nh2VyWcF6hyGgNsjAMDpdOi",
+	"lsOVPxPFJnzgfFTwvBVzUPL/CoZ7EwZfldOCZ6db4U8l13owPnepE0fznyD52ooD3Kb5Mg7fo/NIFQIO",
+	"As7qKyzHtgh/3b275xyAz+XAAEvtck/6eZ6tmNBQjAAST1dohy644rHCAM+uKOTaIfBZ2hHBWO4gtzxS",
+	"V6jexMoecukHgoExUqJRlhFAqqscsrQoLsgEZLAHdYVbAAHUsAy1figtaWp3///3DQN7NfjrD7AYlLRK",
+	"1AtmrOQLTraPbjxgAf/fw82BEn2LE//Ce/Ol2nyYS1OqTlEiqY5Zl1ZwqhEqwR8AO/MMOyhafhA5NnZE",
+	"t4n90MjlVBspEM/YhADXq0GWZ67Ln2W6E6P4HPvQGL5k2tDlyjc2fzMczEuqqDAM+A2gGfk1g9BwxsaQ",
+	"E7WCQ0gAvCE0fXZJszWH7av3g1xmDmqOSEVoniumqwuHqWsEl3P1zP62xdO5wFqyuvZd4XH7i9el5fxo",
+	"n76pQaK9tFe2xlSuX5CML/7PzwHuLQYtrL6uclgj0fMhAhtStd3NFfNBQAODZ0c4JQtGLLGBKj5j0ETX",
+	"tXsvy3fPj+Xw24Q77LuXVPAZ04Z88X8vn/xseeJ/v3j2dOhzq8n5/a/JT/z7LxE3byHXxEiiV4xe2T+o",
+	"v+fkNVPkx5cvf7kgE3tUPWkD1U4BydXKbm40wa8RDxdgcyvq3slKbeQS8HMBcNi9E7lbCuaBu9y9RQC+",
+	"FSpex0kYWAcli+IRextksiiXwt3gS5ZvAAjNmt9uFkB8wL6fgm8QshwUxHVcboXDi5wrugSQwxAmgiJl",
+	"QivCVhXUXAOyWHPJYtjXW8eDholOX0MXwmJkwbW94ZqCv0Ia1pSfeL8xP7HmRUgfBf8IZ/rOE0efwcfA",
+	"FNOyVJD553dlTM5eC7uMseWyFeyIFz3PSojeraLkefxXB6O4chDa35wU1miJfYPn4W+XPwgI17tZ3Q1r",
+	"qoETSocNMff9EbCBJ6YJ9hs3ppUbNxqxTwX0s7WouLhdZ5EKxIxHXj771OI0l3leKTio0lcZV7jqKWYE",
+	"VdLgECEOOpB9QtH1CTZRBLfXjlYULCipukd2DhE227lXf2W5Z5L+Ib4TqcfpEE9H8u+P8AAdb1kE94+S",
+	"+fdSMnsrkHsl3hHhHirGB4dEgADP5a00xcP8LQ40eFUm1MzI2kOVq8S21lUYi16BfkQN9uchj6gqOFP+",
+	"agDU/42vE/TKC7msdKytRgkcwBdLvcOo6UzUa66PKQ0/ad1r9I/u9T9D9/orXUO/lMZ15/fKH0jr9FXO",
+	"hZH2LH801elOUNba6zLw8SeVZvfPUfrnKH3so3TZcGrA28GNDnfksLpNQVNoS6T9OOrCziGsgj5Jd9UL",
+	"vN+xZDYK1kAtCiA4DMPXoUsPIA4oBp1ZaKGHzqlUBUR9CEfOHDIVxOAI1dhuCTvKUGwI/1rY34UOXaB1",
+	"gEKsyRpQtzQT+Sn5rSGa1BT/SWklRm3qhsWByb2VLGsVGnEwxMgrJiDp88WPz355+/LZT4+e3gxu+mvD",
+	"LxWnxXOc+YdBDalahlWWQoigNwaY8TmncLmmhS68XG8J3xBhxt9vt6SrYswcwk1LXhRc+9r1e+fDwRK8",
+	"1bW3U2V4VrC4KXuoXQW+rC0D0UjPKhn/klF7ChHO/gzmgPyIxb7ALYP3r/H514Pxa/uL14ObusB6gAQ/",
+	"een7xG0R/WY4WDKzkJYvf/n1pevuiJ3u9PjOHctFcYTsDl3xO35ld84w9DUNeUv26L8ZDuSVp8XOyh0c",
+	"Sy8ExjrXNYIwRqGxY4W4ghUCMtefpAoy+oqxlbV3pAJhYf+kIkDRHOiP8MJT2X+e2MtuT1AMHnwKz338",
+	"0qlnmIQSVyI57KU9BUjuqb+qXN7DEkUAReen9wGeyLWRA3BglxDpwC8iKPdM7Yl7u/UNxoMp31NM79WY",
+	"cEgwNP6sNFBzg8axWXBwEPkAda7ozGxXaSOEK7ZNrtWTj+7XVKhpJxD7JNTxceNzgXc7FB7BswQOxFEK",
+	"jqLxGqvAOyOMJU7tnfdZWF57JXh4bHBQAWj18yNl71aU+Thga/EK3uyj5DjnOqMqPyiHKH5RS63YTpsP",
+	"p1lDDu9MquB12tHu3ORqW3pgBu8t657/UjaCUvdyZU3/ipmcWk2xEI9rXdZi3x0YrPGGrHMIDP3B+OO3",
+	"hYR48VrZNXHfiQ4XRLiBMPacGV11kUEJf0GoAGg0f0UiQaytAO9FxLQZVPRrsqI80UoGXvI/nbt8HVXE",
+	"WgjNdTgz5YzmJwUzhqmTuZLlql3pesho/jM8/d/48C0h6I5YZw2F6oPlRv9RnAJsxFuH51ABrN39ZjgI",
+	"PUYH44EsDYABKW3aHDoFTX9/332/ZFrTOXNOFGhnzDUxUmIfcu8nxxyN08FRcXsSgDdH1VS2NrwtnwjZ",
+	"Z4h3B1XzoFccQ2t5ZsWHZVaCzKrJdEMyWveiPoy+7wpfEx2Arqz/NwUZOx78V7XUbgBgyIXH7NxiT/Nf",
+	"ZSK1SpItILFdaQLSdfz+Bv/agRxDW2evyAFbKy/+6NL0z6OFNYmp0aFiSvrOJisl8xLrJOQKvB6aKUS4",
+	"2RQS+1boqzLM5eZgGDRA1jw6uNkW5lcSJMy34vhgYBPVodpv88WC7jgFw9V4jTbfbaXnnfd5WGKr3VdR",
+	"4iC7L/r5cey+iNqHkqO/7Revorlm8wepIuV5TVWOCaMvwdsPpU4Les0i3/znGqIlkC46hJIzQSbunE4u",
+	"CMWfBQ18zq+ZiNpyQ9lVDl3+BQoGpkgmlYKMXSjOEi7zU7Fc+V9vUBElXGhj6eb7f0Uxg4WE/vdUo7ih",
+	"cdEX0YYXBT6CIQlNl66hTz0uopmAUZeYv1qFRVxexC7KF0CMuTP9pZNwSlVF+THqlw+H2K0N5axdwL+s",
+	"rK+x9THyz45QxVr52dkSenENaE7/V6324wAB1rdw9SOe5we4twFZ1bL/H5gKxkUPXdHKBC+AHaPvF3q3",
+	"cdFsy4PG/HafUg8ZRDmfzZhiwgyJFGRVqpXUTjzgDRxStJs8Nrfh2g8JP3dJDAvBzB4wc24H/pbMCd4h",
+	"6gQLKVcfmh39kx+KHS8FkaXxt1IQz1C95gW8P4ZQ9WwlenSPuUB37urdfP9yZkzhYRjhnppLiHsrWc4X",
+	"eCnAhYjvWbsbKZeYFZdqQwxk+FCcXmOp84/MUhiwizQYpMpH4qzLgl+xDyjtQngNFQKfYDms8hByYs01",
+	"ZDZoeM+qSp/7oxGBxFLDl6yRLXANH5gj+ghA1KoG47vfdJZ6z/2PElbFj3KNBfRUMUSB8+WlR+K+osDj",
+	"WPPOxLsGbppj8iW0a2tGFHgB+dgnIIvw0VMyseY9VGtR8qCQZf4IviBnpyPCxDUr5IrFNQ5cECjjcr9f",
+	"Qgm0ggwDV8wml0yTKc2uICz+Wkx+ptqcwLAnjx9O0BOOybuG2HWx/MJNB7bC3srYp1eQhSzVKYGGLuTs",
+	"PnE5FpBAuFzaZfgcH69SG8Xo8rUo+LVVeV+Gj9yDQfe+Yhsile9YvKQbopnTq5l9g506F6R6Je4bV6SQ",
+	"GuL6Wca0Tqm8+EIk4+7x2TrJmxXTIX1gpdiMv4NJOL18WHU2VqU4nXHB9SK0NbYffTXpCUhqNqsmPNIV",
+	"tWxlf/r/XtGTP9+++dcXr1+fuj+//Mr+4/Xrr778r892m40MB0v67jEOdH+Uwio9Wm8AdKNqx8JVDEmx",
+	"jPFrVvUMwLyXigA1PqxRIF746OS7N+/Phuejm5Po788O6q9i2DuDJ+UEuaIm0wY8H5Nv7v3/2Xsb5rZx",
+	"ZF34r6BUc2p3T9GyJNv5cOqt93oyyUnOziQ5cWZy78S+Y4iEJK4pQEOQVrRe//db6G6AoETqk4rjbKam",
+	"KrZMkSDQaPTn83Q7B93ehYTLTpm/zBfSbM5TdnvR0hMRkkxAcU+33bloBRetOIJf7V3MR1g6Ch9DfybV",
+	"3h8ujxbBV80bwhcjcdPWMxkmsRRtf0jtmy5eGY/xyqqYGlxhhk5T4W47r+LdhRet09uLVprjy6W5XDVS",
+	"CF3BxToPQyEiEV207u4uJNa41eLX1tCCmLVprGFjxCcTISnI4H71NDzphgr2JVqrciwJvP9ape5KEPsp",
+	"vxbsr1eaD0Q2+zBKhTbfvPobhg9ArYxEErVRgeNlB/Ct9jhiRoXwWKJxCn3K1SAxr2A033ig37ykDfE3",
+	"F0CnGHmBPjUXNB9BJLwLYXwIdI+SaC0yctsk5tdCF0HqSuSbpYQdnRJhhxkQg0dQDXEqIELssU/sOyI9",
+	"hxaSqYwndqb2FJY2IrA6IA1bqxkyIYgC1oSgcdNtpDAOb80/S+PNr5CCaHPnH77YTIx5jgZpzRfdPKyM",
+	"Q76smKFDipAuTXK+Ekn0nK7bu+5rsKqxr+EbtBn4wDiWp7cFvw9AuvHF5ooT8z9UBgKmQfk7XSDnKkKo",
+	"3t2C+XyX0WnLtEw5VVfOoq2fH8vmCIKmo5nHYsQGIknYIFVj4JPOFOsBssfTJ//xjJ10/gO8nyRRUxE1",
+	"WyRQSM0a5YwUp28IacS2QzoQS7MQ8NZmxldvuF3TOPX77TQVeDLdbnvT2kIsyHDQ6XQ1lyDpQ5QsQ880",
+	"U4UrqLKRcczN2IKa5Mkz66IF5k/XQkwKD3bE9XpxZXxt0rlfUUAZQZMBvWAca/Pe/hG/UWX+e3jFtYHZ",
+	"e1/spDHrYzaA2xZ6xJMEyg77YoPdUCoRmxPqRACsWONS/cEFi7XrUbKhZBmBoErm4soUzhoJGTCtHKGq",
+	"zngiMF6sJMqrkMMYQ80oyBRWNr9jF9Mz7GJWSbQQfcZEJ0Weq0QdJuOrkXWyisHXy8djkbIUMg1CRmKD",
+	"HMp7WuM7ku57EuafBSqukkAPFSsBr20kybG8iTO+mpXntXfdQ7KCwlBMshLs7+quUpsXHqY8FP+rDG+M",
+	"YIC69PWjziIYYixvVjaFuFqole0XqQIbx6wczU9jhkqxsKsNFU9YAlsSr9JIpEWMdMyvoRh+d1l/7T8M",
+	"oulYbO9J+i8Qw62SdYzuroONhhqPAiVY4y+vi7DyBFiO4fnaZeNGiD4DyZVQPIOOULAcFNRh1FHBFG90",
+	"r1Qwy8R7TtA2oGbxXm4f1Czf5EYOXBvu2e9/dn+//mcvepy/UJ3Jo7TLfzwKfxIvh6/i/77+efxGvfvz",
+	"vf6Q/zb937PfO93e0fHJo8dPnvJ+GInBcBQvtmvOZFhq1/T27uHOT9ukq8ss0rxwVAT43RVFV7vZiXNt",
+	"9/eCAQajF4yTMthIAdUdtoe3xS9zOF6LkwMqKdZsqtJs5Aw78GoBv9DYdZ66JHIqtA/IFmS2+gvKDiBq",
+	"XmW83ajrsppaj9PFW70G4b8+QG+H9O9uXLgt5r8e2GvZy3a+q6jWFnbE6i1etE0X27yZmGLsL+cWZsKG",
+	"/pv/0pfFJoemotq0jZkLaNktIEYFJObHSmYjP2CRT4xJEfFM2K6RoNo0xwfeU8u3fWG0CGONbJkrer43",
+	"zMrQO3q9FxUDgUnVRJrrJjNMlBZRQJ3plDOOsc5gIpTZbquo5o14VJJj9pVKBJfNtqNPJqm64YlTIjB+",
+	"n7dkPMlX4O1UKZ5O90OnfAk0Y5T63jvtTk3fOzZRrr5wEEuexP/0BzxIuOWtA3W1YRP8RKSxgmEKyHjh",
+	"+/Tm3wfWu3hdzCilSyYgi8fidyXNMv764Tk0aPBMPKdaVcsdIVKboCoju2NI5CzzgeYTMYa1pk/muvMp",
+	"c+VN4pP2cfUkukcdNe3qmU20lp8HO7rQ00ksmwlQv3a3pnwXLu/O3fb2U7CrzE939ewqpH2BKRf3krOl",
+	"WCKioUgZeH+xZmNllnRR76LlAKgO98v4xqN/5DobY/GX2WLf1QfIah2yx6O6J4cjng4L4CCoiZDka3zy",
+	"b1CcD1kMNUZedgyy0inue/OOJ0aixWfzvW7Q63SYkyIIvf6A19zZV0tiuVbSP4emNQDscdScfxS3bhVK",
+	"01OHE6XjzMKDTFLK2s9keFD65vzbuPzaTIbe8GHQ/y6KulZoPEW9oRJeYiRbxJyHxvRnkQx8/72ExrxH",
+	"2BA3q5e158FhSVXe7vCIZeFE2C7gq9sIIlIdiBSyN9QLXiQMjRWKBqbxQ5gFlMCxavJ+YVoJWgL1u2WD",
+	"LJ9K+K3tD6ZFjNsvGJZ0u+2gd4L7bQX8kdVM/6VUNI2ThEAgNopanjmZ2E/Usv50nkdlOtoelem/Uh4K",
+	"9kpNJtg/URz5xe175dO7ygiYv2bBCOg0awQ8WssIqJshaxa45vR/5AB2TsftD+buZoP98MgMiPVFoqYg",
+	"PnY/FZQdf/3hkbn6b+3iJP5uZGxuZHT2a2S0Xr/57QAG2W3VGRvd5cZGZ8HY6NyXsUFljtvYGicN2xoF",
+	"53ChrpBwB2rAHyJhh2Q4n0hfBIYd9E1YEHo1GOwAELTctji8LX5ZGtmHmBU4njRES2jRV9HMnvNR22/c",
+	"LuBu6cl/0czMdlUof6xuhHe8NUjsvkaZqJO8xpIAnmzOJQHWXr4dzMo1TCHp2xJLzNB5NM/m7dDXmcWn",
+	"UzIUTKuxAJESiRYITaYrzUfip9oBUWwf5iBhcS41Bjcx+Xz4sX2YfN/RRLdEE90cKbQWtL1Agwuscn1o",
+	"59jHFHPOPrIdtUYiXKI9Apo9yCIV5mOS9FXR0zFPiZtPSbEsRvqTvemKnsizPubBBJeaTaJBbWJGpWOe",
+	"lRIyQuZj4FSKzMke6hszCbsBYplblZr2/uPdTy8Puu0j1m63Sw+n8ZgdKTkMdAHaCxsCzbjKfYA4QQGa",
+	"s4E1nwNjgwdgFQcwW4G1mAPUKoFVJhfphSwM44Cs2qAbgPkezBnUwZwRH4D5bUzOINeRudfmLXRWYtrV",
+	"eOM/xbpwCqoiJoM4MWaMWdp2FSdU/WiaKQ62VjDX7N1PL42V+Pz8t68nagWO5uGt+efu0HON6vbnGyDF",
+	"VAPCQgqYVIhjpKESBExMTHuy6UgxLSBVKmasn4OWcQXHYz4DdJ/qpPPPsRRvS87ggykJXZb4UObyzy7V",
+	"Zr70nJjZfM5oRzlQeLLWvf7HqvN7CYQcAOfDQZ0YP9RugfWbYTZpx9s3TKaTjtX5xkKsm+qB0bEcJsKP",
+	"hGA3DLi0ZB3vjvS9Z4fC7LFluuGUfMT9eBEvjWcKPTFKFuF8xFjyGg7mY9Yi8nCQi2D1M3bc7WEHAZxM",
+	"LASwRbkIJbYY1cab7BjW/uIwx825wOd8RnUrKMNogCGsRaxZGg9HWaNW4KmNwO7NP3WY2JmQXGbm/C/A",
+	"saG5JdZQdA1hmwmPI0scaJtVoFnLcf6xTLEJny0Kj32Tf1/peQ1Y5Fy6iBJzic7mBGYY34hfJ/sRlzOW",
+	"8EyY5YXoDxSYxUmC7U8VbgcM5b7Xe9fWvA9+5hCYVLRKbiC2tO4B/KNAMOimcN/2oNDmQfAhjYetebDp",
+	"mxXSCZ/tR0J/nLE+l9csS7nUA5EiEagt5mXvUHJd1xwWfZI4mz0ZR0bppQK8fGjHzEZirEVyIyqgOCZ8",
+	"9mClG5AZwUD90Z8wYwSesDfqBupxA+YuZMePu931RZ5m+isXeSftHKkdoIVTQjMym/JZs0J/o+JoX8e4",
+	"tgc2kqSgQma2F3uS8FBcEQdoqeDZ1eaOeSQCKIyYmRO8L2wtRIUZaF7koWv1j6mSQ3x98PNgijbstP5N",
+	"xZELx3xVMm4WPkr51Jdxh9FFQctSq3mDYj6lZ++vsmexaLToxA65NMJrPaBF4bXDO7P1H/9+dqhL5NEU",
+	"bJ3GmxOCkhdcuXovOLY9UbqF8b7KM+vVqim1ozAPFLsQW3RKGc+wJZ66RYGF3JKJglfWF+DQqgGw/nxE",
+	"+MMJarMr56XEFleiEjG77Ojqr6J/vuhm+XS7ZmmMSxwdw4bCOdhQyf2YJ9dur+yDVVTlGcBVei0XRcwZ",
+	"K4ooKbd+us2xSeA3167tWJimTb67yYy+xZeu5c0shNgI9lyLN9cQnWmgQoOCQkZxWvecaXEjUp54rQcq",
+	"heA07C4k3jVjxx22g9qglq+lYAe2YewBRbXrsOwpKr0yJfsPFcsVXNsVSVvXLaimEsrU9oTIhguyOpBM",
+	"i7sITmBezyjgc4ts2YAcvyuyKH0BBA7Y/08xrS0aEMsieniLP6xqD47NRtHI+i1kVBxmEFIjzd9mNAjM",
+	"6wh+I4wtBmVCED8rHE72dzGj+K6xz8G4f4a/V71nXe0RPq/JuqOa5mOCaEDibYL15XLGxiptsA3Z3hlM",
+	"h8G267yqHXnrSWuyp+jr0yWb6Ym6TDUuwkNsrRhbsdh/S7OdwnoCHqhbhEUyyuQaD/Jcwo/4ccB0PJSC",
+	"AhsRRPRAK3F2LWaIQQU4znA5RQ8qa0gwJ9qIKmmAOmbL1ngc/qYMMQ9mvzowE7dhe41uWAJTRrqMnXZv",
+	"M1wl7ojBiB3MwtaQIGORpXGol2G1/kKXrAKUHwmmJ1wSagBQizgIebPbDnrHo6uAfu6ejN3PjyP341Hn",
+	"IOIzffWMPe0w85Nljmh798AUnBQxvD/0yUqVsqtYZiK94cmVY9GqK+DK4rF4b/zgOix2eNan7sHTS0Ri",
+	"7wTHd38d/2v0r+hfB+NY5pnQ/zoYqTzV/4IB/60Kpb0SSR7oF2xbsznFpyqNvJnqjq7qRm3frxZAvmq8",
+	"dSNbobvOkdJoCzTs3VuKjSc2FD/zDB3N3tGxcYnlIInDTLdOuz0sjPlNJbmZl267F7QGPE6MQjs+CRCX",
+	"XetBnrROuyfdJ0/JnzXGt/n+Se/oeAMNgdJfB+CejxspGnkZD/NUFCQdUDcHVQ24qczn8bi80XFg60Iz",
+	"q4mQfBK37YzXbfe3eN3OcDSxHCgom/N6axIk/HKKutVtd9odM300utZp66jdxY+K9eFRFGMw6V1qxpsB",
+	"LyRFKlC0qaqpYpXM+5y9e83MfbdfKBHmKTQMfbos1/rE2lUglheHty7t1E8SLpfjsUCrEtC7Fwx78C2K",
+	"BIpUoDNkKUHrfB9zi3fwuF3Xjwb96XL97Fe6BN3hg3sj9I3j1OHOkDg0VXvlzRucDThVECMPR0ppsQPM",
+	"g1knc33dWiJfjBkBUdJgYD4cKS2kcXi5nPVVNAuKLmVYeh2wP3OVceRK4FF0AMVoFSXN72gETS0v7K63",
+	"9ONA8CxPzX6ajuJMHCS8LyBXQJ10P5wEnQ70M3KXRaLWv19lJFI2U3nqSmntzv/o3cscD3MxxKCVxOMY",
+	"m6J5krzEMbgNPnC/gyiOVSSScg/cYlcczmkRM3YVjcvaCb2Wxp49Yum+f+QSg37U3AnXQJDSe8339BCm",
+	"8xQbLeFt6Tvv+Ayz8jwcWbo5qgkkpGhorvLu9864Jgtdfg9hO9YqS1/RVe3CuW12GvIkzBOeLUmuvFGM",
+	"h8R06pDl2EfiUjWeH/Kpxpp12uzKTKi+sv1JRJRlq9EJoymWzAgMHLhOG1NprnETNeNjJYfATDpusysw",
+	"Lq4QlhgsAscVFEtgfJURLjsUfzq2E7P5qU1QZ2JitIP5tyoz4+YB1rS1S1uT3eywJw7MK+KmufS2VsKz",
+	"gUqNA2dEBAxHniJJH3blwvGeiaFXDK4zLiNoUz2+syXD2o6Ng+EGTp+RD7TDHoEDeLeZPP+Pee21QT47",
+	"W05OtZKa77hunXRss/mafdUncLXtIhGi3IrsVBBeZpXNSVnjGp1CLdJ4B6vR4M+6rgm6z/XC45ymoQVn",
+	"58U6G4VH94RHVggHtRCa2SI5sX88KATG/OVD/XMo0VRM5RZRNxCMM8iM1qk62mdQ2GlLiZtXcB9Rn2N5",
+	"ic0Z6YzlcDZytAsc6N46ijDNE3HAw+UtF2+NVjH6BRQWHSqWMdm4m5liYyHg0zwBLlpSc0hcxzOBZXAO",
+	"l46zmfFFUiZVtYn5Pk/EWfiFei/ul5CpeNXmaZlwZcFAAUX2By/qM5b3iSSJsN+Ni3z9KpqngjjFqqRu",
+	"D3UymEk8zFb0jkysJBqXLRtVNHduRJ6CV1r18PrNb0ChYoTULFfChweJUawHUKfHnbxtzfo0iCWXYcyT",
+	"VaxPOkvjidhfQrEQqtVJRYT0boghrp9ro/s0aALNojiqb0MpXbqSqKVCYx3epu49d+oWKaZraZ026TyH",
+	"sSki1Ga24odIKAIKIFJRDLSlY01OjN/TbXaWaMUmSuu4nwgG7EWMV6pDei1viF8Vx8rzkQivhZeVtVXd",
+	"rc2E1TteGyj68xe0kdrWWRnpa5XounBiOxVQ2L6G/G5PHtSQ+Foyb6mQK2g6ihOAEzGHO1F754mo4//5",
+	"WiX0jGWzCWzENFXfmFhK1ZRUruBHeZ9/TZbY+9waS02lD1atG52jjQQQzWSbg5cniaU3r2/WhIlfNwZv",
+	"7myUilxKjvg+l60tZ6GhfH+aSz9AqYap0Hrjlw62UJQekHkxWachl6FItlO9y3Xun7nIRQQvHGuGz0mE",
+	"6/YLmJKC/LcpnyFfFTULhmo8jrNnVCHINX1g1DZUFLTZc7wdkHYPeYzNhBwellGASt2INHBUSmSSVEDj",
+	"wJ3uVzDOMzXB0W8gCeZqK/1WcYdKShFmKl2Zi3purzzHE2EjxwsfV1VH8YM9YBxdibnoAD9tq3R4CMX2",
+	"h71Or3PQ7dGdWgvJpsZyVGfsv8/fvmH4lgGV+tPT9xOH9Z4Hqo65RfmLZmMu44HQGfWRQX2Frs1u2WWl",
+	"NV+5qKTqvy/pfpcUYjs41S5DueaCijAV2XJ745yueUAlymuwoVCg6PzV23evX/6fPz68/fuLNxBEyNbj",
+	"LsFysaWP2FNAAddjdTCB1hboWDFPt/vB4CBf3M2RAAhhXzwxs0JTdV7AX8rWEn14eIs/LK1D/jjiGTwU",
+	"e7MlDCnO2IDHiS5TFS0crnhPHNwXqBfGt2mSqAh5VBmnW28046sqgreeliYrgr+6rbvZtqwtHoK/PsSC",
+	"YBw5wWZhjjQeC7fzjY0Mu3+Lzb+512An2Zj5eYWVf/V6cGCkEVFMT9l/XkHdsKbWYCVF4IOcUlssBlTg",
+	"LexxarvzUsEj7ytwRzDo1QC8AZwDjSghi/pG77CrNodILzbiecbT3WI2uKanrYu80zkK3fzAr6K14a74",
+	"DW62jzzu/akLP0mzRTnycnWBsmg8TRLRaCfVsTG06DethbF6ZPrQYDrPIa3r1PHmSrdUDW7d9hWmP130",
+	"5fneXOKayxkpZU0ZbKiWE58nCfTOkjm9WRY4hornlbKE3iuFN60jyNOUz6pqvo3pnbqWLVsaVzUwLXgK",
+	"BWXFiMb8889CDrNR6xRx6ncCFN3ROYIU8cqEq6tVJ7RCV6QnPmfvc1mkpidKJWB8o/xDpYpC39av11sE",
+	"I/QTzTcxqdgilcvDLL4RG6ro44adMZCRdbwxG11u0B3z9mehBuijdQPV9lPje8FPd2tEdL5+J8FHFy6K",
+	"CBZkVVPzg6sfnfJUjFSuxUHUL2JGE6WzYSr0n2iI4f4o0CzddWOexjzqY2T7295FG+6Q+iMZQ4kP0jPC",
+	"kJvHQnUjqloE1t+T23hERTat0iX6xRE50LMoNWH8ISsPFkzkzI0enRwAH8lsKxO3rPU3AnIl86mMC7nC",
+	"/bITpmQye1b2w25ibd2wJZ7Xosd1Ic1KUOkMQFSSfxEw8TkUE+oGvbrhSWyk+61MZlc1iCjJbHvttruz",
+	"FlTBn89YmstTwoLRJYQKotwGTKDFnFKV1eHPwXKK2WrSW80JX9WW06S5pJpnL6ngtWPEUmc8SZBPO+Hh",
+	"tabWeUj/1w3TYkZuMr6Po1ngGmZGsVHNs7r7S+SbqDS9TqpMr8rmvhHXI0ynFKWeXoNQm71GBCeeprGI",
+	"sJffTCJWctimnwJiEquSqEswiVwn6jMGxXfTWAvAtb0yX2uP1Y2IrtrsPOMygsJ+8/J2r9S9OZTu1rx5",
+	"17z5OJbu9xoTtBROqNac9pJY6EOHx9+Up18AZscDQu6jUu0B1UZzmUNVJbJuGU+G6ww4Dj7GUDlBJdUE",
+	"jwSbHZibzMH7XMlBPGzb8oz3Qqskd+U8UmXUbXJJh2lRCV6crUdBK81lQcxExseDt7yPNrAZuhU2w8ld",
+	"UNZBuJRrWxJnRkBEtJ5BQcETWCI48WJtDzB3xsHxxhMABUTSJrOFp0BIRbr3XsIudhnqRHxh3UmieRSV",
+	"5NkzDdaT3C5JLpQrG19ovg+fihNwi5e5fnMku7wL1hFzrP+ytLuxjPXIvxt2cuXrscfZMh1XvGJMIOBV",
+	"67img87d3GtuUlcMHQw+1RptAiwogVjoN7PHu+vv8dpI3Zfb4w8zkPcux0BeOWHPYpkpc4yHYkPXAeJ6",
+	"5s8pnx704WiG2Hqtg3/oqg9PIby8FVZxyfGohrJMY+t5ZCnPxHBmiaCowK7X6XSYG8tcJUMAdA1SILuI",
+	"0c5Yp9dmbxYhDtmZZOLzJEVwKqYFPThMeDzWF9K29vW5FgG0CiI3bqjS6C8aTSyiMXGMA1P0LypKbM2U",
+	"PXcoBTskWeCJoEmoVcvsPpwqs8AqT0M0WtavlIXBkYLeT+fcMBXmZr2ALChLjYrzYQyrwQr0Qr9VZe6A",
+	"qZgRNRELmDG9UlTCqTI/eMOmsdSnBOcCcgXT2d6ha+X8779i14rQsP2fFsqSqnjN6TuNpcS+Yz9ABF7b",
+	"jwIxLeCXj/H8kLFleg7+whK3HRX2QAazn4hBhgobToqn67OaOeMW9n6NjrWwlejgIdLLSYdK1sEFHQGy",
+	"mxCSuYE11rxiIW+c5vAeCegIasAmXGeF+vCUZrE31+xkqVCRq9nJNPaQaEaUdQxL9Y2oIUuXFTyjxADS",
+	"0nweYBNKqOSNSKHunwpWWMilknHIE/h6JSIA6dx6krM1KczcCrVggweO04x+nfFxUsVqVukJW+PhLxaj",
+	"+1k5TAQdOBz41uocU2d/zDmn8dgMq9c9fnz85OjR8WPwUPHDwj+F9mToDAi+cBj6nuLK6+3ywvO+C0ov",
+	"Aotbooaj9zhl5de4kPQWpxeSsQMWR6fMfw3zKWNmhKeseJELrAJewt7GXmdUPGIDV9iIit37LiYJoK0g",
+	"uw8tOOy/LcaIPAH/skHhegW3HKnmrRl1xBFBb4Z4uBbKiqQiYBoECIFMpjyVsRzqZxC4RcMN43FaVDcW",
+	"0yAthM3DYXWrcY3JBkYnHIEF4KPW43a3W83RXu0r+qZNgyGAks8tPk/iVOjyo49Lj/bd8orhPTXXjLg2",
+	"jzkZ9ELr2E6Szdx2KabvCwiJgvrutHfcObqbi1ws+vjmKo/pDixoMTH+sAIAKtfn26oJBnTAgDJy7E/w",
+	"bYk4/q6IJvp/MMO7FjPPMrSE9pZfz41LZyq8/iMRNyLRNZR4Hjc93W06gmZus3jLjpoiPlGxTN3fW76V",
+	"yqPZ3OlUajCfG2YkMvcnI//GfTrI0ng4BESHASKZYZN5Px7mKtcwoXzK4yyWQ4erbj70DNuOlX2Ndi0U",
+	"teLnUY67kH4Vf+b0dSzmMFurY06DBH+IJUQb4OexOdbpAuM0PC890Ce07HY83JLecadjgxy6dfr4zidO",
+	"zPtJHLbnpsVMowujqKm7h1vVucMe1/GM0cyhe+qjAxE+A3YVoYmNebPYWNTGEDO/vRgMcFSQq7LyvMX0",
+	"P/amv3f0aK0VODraaAmOV65B7+hxeRWOj+ZWwR4pJKaRcAXc2ofAb/UckSg6CX3B8DJAhS12WHvDDXl3",
+	"uY9SEXPerS4XgdO5EehwQH4CI8QFVmr6G92l+kvlq2s69VzeE/ERQVcBaRWYFshZRagGBL2WprNy7Iiw",
+	"gG2cyLpomYJ6MoLhUilJDuIEE+MGeL22KxB8mQtpc3XgetJu7fPwepiqXEaBQ5shjciGqZoWTduQluZR",
+	"m515eHH04YyNIN9wZY7Sq1MGe7ucppgixce7Xz+walvu/zd3/f9enZ2/urJDwdsPcm3xAOZzh47ckPKN",
+	"8ClTxJLZZi/BJO/nyTU0MWohzBDenteNAXo4ryjbHqWz97mszLObIWydZl9J+r9TQrK3YSDsux343Q78",
+	"bgd+twO/24HfvB24hY23DIrTWQB9YQwUY1WYEzdJ1NSc3TxjNuE4F/q6l3zly1hiAROSQhuhA5wDz0KB",
+	"+Y7Utsbk5hlMsI/d7+Zhd7WxrHMbpkoFUFlLZJVRGhl1xnwG9E82M7Ak8P4OC6g2h2UoyUUjxadmAgha",
+	"eErCdC3Nu2nFBjy9N7M+WP9inI3LjRZ5B3yQHYZY56qYhfDhPYhfxNbu1YF7fF3SBGAfY36Ne5pqBLcS",
+	"nhICSMVypkoNanfpRywbJboWxODNEIyXp7FWkg0KX6tItZVBWwCaVreNZtL4vAM1OICjK85m7XFUYPJi",
+	"AQDX9ejbZrTbLA9+c/eFeaWmbGzcVXusGQUG7wJ9UUlSROK5xoZUUVo7GMc9+fDeuvXF0Ew410wrJRm4",
+	"u1OVXhtfG8pjS+Xpz7AKz5Y8kx8OSaNIYZEzSwGxBAo1jBaPFO5CeNBKTmtAJmwUFm3Ri/wyAvIc5liA",
+	"KFgZkWq6iQiss2UPS85nXTocyVsYwMY7wlIKtJgti3sNZPhaTIjkFO4PERAoC8qRtqYyXfSTN4j7aEcU",
+	"LI4ojgYvVZfLtk2HcNFlVR27n05fcgecsPXRa2Gt32MpTKP9gr5jOElVlGO1hUWY/VR4wpdBC5R02Qd9",
+	"/KGH5cBHv6M1mxS1p+g2n3V9k9x7hqvsidIYmgLWL91ZdMI8z/qs22o0tgtzX0jo6viut6Uaq5lZfXga",
+	"wxefbI/R2RrKolwys6dstHl2E8Zd7ZGEPAEZy5S6Rn8QgNuwgkXniWvcLU+hsS/g0sB8s86is8bCvg6V",
+	"L2h1APWYpUEg4SkMrHzS4OniUQfUo13SNV9e5Rft3EXK4C+aXYtZYEUFwhz0SVpwdX7ObOM66MgGu8CX",
+	"nxiFpr7c9K7lV6dJpyZAY1Mbt9K8U8YSAXSKUqx5Dm4Gwf5zLK8t+PrCsMyRwWIZJnkktIvteH77knHQ",
+	"1ZfLG8saPDWxMvlsXWj3uTjUOh3O+EZFI0AB+e7HrIOWvs5dMPnOBuw+Xdo2i1UHKQj530vhbZXGw8Xq",
+	"1YAqlueGcLsU374y4HZXDk33xQji6bcLcfYVAVo1lS9VOsZv2uC3nskQciP4w9J4eU0gt2A1A2Xtfj1q",
+	"FjkeBHu1LeE2wO7K3278cr64OBVRqBeRcUlJ34/tQM84vMUflgPuov24czPiN727y/F6c6+6Da+mxpS/",
+	"9TdvzYTc+drh4e7vzfZuXQ4ABbUUvsUY4lRErpYAeFoKnPCm8J7p0f0ZPCSGzhpkqyvZOF92d68TkrVT",
+	"uoEmOKRW8DUszFd05QMsRG0FtdnqZSdvVSa7ayQ85MZZ9lsx/5Gul8tHtQgqxM9+b+G0l9JvDZ6ptMxr",
+	"UbGwf6g8lTxpzEEf8Qn0MkEZktuJdWjzD3fXGU2c69XH8Dlet+kbOMLinbfSKO/riYIrjX1zPpMh7pfj",
+	"g27noPf4Q7d3enR8evLYFk+Yt7IHjFlfngiNLZurbvGo5hb/FDIS+rr8/aLPGK7G5pnW3YanD01vpZhj",
+	"U6VjqbRxWtul9MyRIlD13RzKNLHqSGzB5WMRNbNJRCoKQjPtwC28MT7QHYJVRqtCHfaqh3QI5dmosgxu",
+	"dU0bNaadYrsZkgzicYaJAESpWrdRv2HXC5diHeeLFi1w/TG2LEI3RXPsnrFeHe99dxa54ZoTAX9c4ZO5",
+	"5qgdW5O3l8Wa+sp1WvJqay5RdX4qvnwJQvoVINM1u/OsZ7esk7C18db7SWQ8Tuo9KLwqAC/Gw1CYa6NF",
+	"dKr5Vl3Mfoyw2gqXvkCOh9gmGsfNOV3U0+ig4u4LJW69A43249JNvoqmih75tbJVfU3kUys1+r5ImNYo",
+	"5EgShkEYrwPD7pQ4ZSEsAJQdtNlH6PS2DEvEt+TwlRA2HU3GzLVbVGTUQFsjAVID/QH7KPHfAQXJP3Sa",
+	"REFysGfrwyD1GodBWpPMr7Y2Ns1lTR0swXOlKh+O2JXRScIcMPrqayiQfZ9LD9CnXIGzEWvWoppd7Up7",
+	"KNW53tmEqkOdmosJd/GTnwSPfhYZ7s/OEqzZKjy8tUSujERV7lcgwMmyERS0EkQH4Dci5UPxi26dPjmm",
+	"rdk6PeoGrTH/bD497nVcib9elrPrPD09eXp68uT3uU6IMAr9T97bl/9ZDcH+SIWbakCfM2KNQP6uZaUz",
+	"rwR4nMRyeB7L0EXgVsTAJyOuKZsr+Ji6EpZpHdIF5ulGQ2IIv4s/nOGEdXudyhv7TP+E9tMNWoNU/VNg",
+	"B81EyCiWQ0SSAypS6hKggMdp7+jpk7u6wPvmhfb1IQ4KEqHFBa+iA4b6GYy/hA9tDQxxsFoYiolItZJQ",
+	"cKhHagqApbSBdMPptldqWkIC2xLJez9uHG22w1v8oTrPtt8ibJSSzaIw4H+Fo2pCJoos2aCVzYJci5nj",
+	"yIdnBpQVwRRJm11h9u0KbKAydNhUEgWVxRiTYkp8WM+Y2cFMjCdZDCDIWA5yIT+4B6F/YoysbGScEDCS",
+	"RipBSN3JDB7Yh2MvIxCmiGeizT5Co2UBofxXHzsZ7jJTOZhrfzPvciU+T0SYXbG/4tDgkgtJkGfjXGeI",
+	"rSTV9G+UjLLJXoCtjQdMqr6KZuBGDbjORHqKUEbH3V7gXp66cWhKsMRTAJUxja2qJxSf5FKz+8de3pXj",
+	"eCzSoTgAOatiKMS5rsisVOdwN43rvkP4on2w6fx7F63UpaXnl3H3HLU9J/eRpD5uNEntmlmMangGCjFU",
+	"E6POxnzG+gJz1lAviD2Msx1pznaticdRkGIj8CVSLOsnDiqpcryzMZeR2k+ZKgAvpbkMCFwcjBGjwaHK",
+	"0FgzMTgbEwIdj8eizV7i2w5FVjCZaQvELmZsxCOKaD2bL5tDaKc+D6+fuY8Q40+k4kIC4MFQMXEj0hl2",
+	"3fShE5D6bxAmkzoYbVoJywbVWMCBgXh3dJgAugA0q4lJhsdGEhsn2p5oBB1QAd7w7EIWYYO/aEJMINSw",
+	"2AKLfs4Y6XBqndV5Sk1a4jMPMwBXwI6tCOjgVGpOsKpjySzyc4K4/Bpo9HFqXMNxLleHB9ZWBb/KSO0V",
+	"NRRxfV1mpgwYcC3EBKfV4n+CH7pJ5UB1z/xrousm6QNqbkK4gLUwUkjOCvk28LPRpdBRXQME0OnUIAH0",
+	"7ravfSi/ATb7J+RB9TZayCqNjuXvGuTdtkcHLOPXQsLubyRXxa8LVhBzU3haotQ149Q97MGHltqFd1bJ",
+	"pzwNR/GN2JNWngiJ8VpjjzvueM+DdOEIzRIxyMruhEY4FsBYwZYDKkyyrQVUYQ0Nbj552BxHCb5iYywl",
+	"lzs0n7aaxsHmUz7bBvh6iUhE8WCwH3k4K6PzIKGJhkY2qfzmHmMOPcOD0khOLNkVXntVQU4cDwbF2t4j",
+	"1UZNMvSks0Gqsz0V8XCUFYgzVElagnH5dnDzm+DTIvgMOm83ioP9ZCS9xo73VhPKPs2aNRe8cvuglEa1",
+	"kAQJzsTGIa1NsCBOJ1ivuM+mMTUVGoOEzyjBVbREDY3SRmB72WbveK6N3ZpNjVKrYGaa60Y2Y/9WFDog",
+	"CRQaPZdZnDgsMp2PRbShLCxPjpziTZta+XmUf3Pvb2Vlfhb+UTtV6TXawg2vh0oSY/btZy++9gs9+oJg",
+	"+ko8dgU1GZlf1swyqkjpbHH/2SF/Sea3PbiGVMDzgcLPaZ4IeGGmUojClChe1o8P2fXcI3P3Sj6vefYu",
+	"R+vlMt775vM6/kb5vI43sFl6FTbLo71z/XxEdM+xIILKe4wrgrMimeBpEou0qOgqWHu20qiVLsypnVVQ",
+	"pJXK0OPAuRaTrARgGmvW63QYT7QqUD6LEjmEUIFHLOpD++Svwg9xfoODfbNssUhp/kcuAfMK0xL52Ci3",
+	"x0EriaVonT7xoeE+QLwSySeJBP7j2fsXr97+ev7ij3dn5+cf377/yczGRMUS9Y7Lf3YOybc3o5xwrae2",
+	"g3AsIkvMHmdkEZ6LLIvlUAeMCNnbi5qGDP3NdsvLGFIGus7MH9DfqavMTAKSg8LMNMI2zWfOsJ+mSg7x",
+	"SXynYsYlln7e995xSQGMf93Occooeiu1hW3NJ8r+4uYONWrCw2sodAA0UpHGChJFAk4iVJy9g073Q8dz",
+	"9sZKwrlEetXWVHmadu4LRoX/DqUirV8/PIc8f8LlwjDLeLJG/sdxhnCQSfJS8AzBOXHgA/f7p8s7M6ZI",
+	"JJCQSt2hQ2ShxSeTtJDdTHw2I37HZ0X3CGV+ILZn4XEgtKi9sOY7kTK6X4ktLktjnmy6GUprXndwjFSC",
+	"gEhemG7ENVIWIY0VvEPCM5E2VatP8I6CZUJyVLcl2o8f4yQxgrO4L2J5oyro2b03PaX+utpT4aXxvaWa",
+	"MiqYcyXNkBdBMWVKttmZXTOXUKI/6hFPAW+UqTw7ZQMhdMD+zFXGdTGJsbYg3CDSWFZzIS3/roXNKC6I",
+	"JZuO4nBE2SiRRG32EetutL8SHPJZVAQBKzXEWlKfLiaqLyFYUAVbmtNue4EldWAGZfcCj264DEV0YE3K",
+	"g7SwKc1m1JkaH2Qplxqr7KmhJ+IZPxAyjcMRqMpLu5nNP5m59AArLFNIXggJTMXT1lZbArNW+0nkfFeQ",
+	"34KChAok75pSmr8JXfh8pJQWlh7b9rTzKDrA/bBaH/rDm7OTfZ04Maa4mK5lKju6yNclgHyruIDlnjAh",
+	"LVmwRWbOtEgGVWiC8PTvimfvimdhF5vDzVMN3Ucl1TDIk+QX0icnnU6702mhZ0DbFHTNGzWFP+Nf4aMP",
+	"OANH+JWtJuEdSWQdADQVxOHRiCa0jFz3YCF0llp/OlKJPUnRybBlhplIbYmr+SiH0jsEAG6ciRH2MWZu",
+	"gc+gIZPGDD5KeWn/lreYveK7nf/9GPvixxiUNPR5eM146fWLgvE583rHow29hmXu7ge8YvNAdZPMl2tV",
+	"eo6VC+5CGDQTcq0w6At8Dvs5wzDLkIgnXNBTJ/mwdWrHc5DAdQuhTG9XvchTNRGHP4o0gQjdFoA+NO01",
+	"MojL9hB5KslNtbWCUAqvUqaJSbsvEiWHmmV+sQ7NxaJc0zQUXQlUiD9XVwcx5q3l2JfhBoq1F8Xkt1hI",
+	"yVsbisYeq7If5GajWdyqMHmdzTan6u+94riI+fwFu0ugYzEeC/ZPZCBad/eUzoMcA9g1oNtXYNBegZ14",
+	"BX1drkMltfyr8zQX1iZjf70qmWdXf6uEwf8VBrCwS+fLoVycpzQN7vWflVpB1mSFdgdqITQkhTCP1rzC",
+	"jp9MpOYW//dT5+Dp5e3x3QH+0Lv7obUIeNoA/MnM5iXMR5+RMAf3RLFFgVg7KjNr+XZfiYoIkFmLxB3+",
+	"Pm84mm1fQOoZN6ZYEn8o8DGlQP/wHhOUuiwWn3j3Ra3clGfiOU8jr/HUs0ZXGZSuZPcTwtE8T7jWfha1",
+	"tUDutEnvKV76pjIzC8W5pV7UYuoXF3WSinGcj51+XljkhkZVD59GLZ+3LT7GNtjWk/Zxp4KLbv0yY1AL",
+	"NQoalFbAjIr0Ce4TEQ1Fc47plGsG4RuIX4M4eoH+OCMix5LlUm+Sw5jLfip8dGj5/KpJSzABNlCpCLnO",
+	"jKLVgqVwIGD6AaogIRouJA5SsyS+FshyAR0IoDJjcOt5hp4WeGIQAk/N74QKOVJT49oXLkesgwuJvRiF",
+	"2LGpkFlQitaPVQrHUSI0dHe4fgmIeC3G6wn9pCLOPhTZc/T+d1OgrorjEcZe+nk0FBZtlKrmatxeO9mF",
+	"Hu51g9YoHhpt1D1qn2Ck51ok5jvdLoV+INTzFH8p7dFHUM3vhYYkuL6fbluJGGSt06dPnnSWqlSo0kDd",
+	"32l3OkfWk6aLD5br3+KLJ34TwEyG3pq27r50+MGW4cwdcJVatn5qqjgdlp9AX1AdohJcW+WB3NdovBCK",
+	"yxrkcSgHCc3tNQX2AjYdzXwWpDiDEtQdAnKo6MTniUrrVd1VqG/I0jT7ObnChmHOUqOVXIjInC9G6fMw",
+	"C6yWgSI0261mU45wOUhOm10NVJjrK0cEA+8bzN37Qpo9GhThTqxsgCa/l2+f/3qOPdAvY/l2ohl0bJgl",
+	"gyHDccXOJyKMB6SV/vYM2CCgR2zOEq5SfDg736Q1HFQv9RpjIhyx0piksXQ+tUJ90wpaICmgs8McakF2",
+	"t8ST0knSur1o8eyidXpRWWJ/0QouUD3BJXMKCv5q1dEFtGLDyi9h7IG46KF5udIoeBbAUwJ7t8BCOnkq",
+	"KiBsAVSKgdOmgdWAASnbgCzG4FrMVgyounNXTRvDHsScAvSiolRzBDJIRJ3CSZQc2ij0mkbWqdBZPF5a",
+	"8PYjGAxeEXOsmZC8nwhAsOaImQWOAqT2ctlmV0aPXFm8qaLAFLUY9LBcMc1nGqul+jP816lVNCCN/epp",
+	"HZ2JicNDxSorhJejpjrzpTa7QgPnKmBXUMhKmtP664Qi4WV2ghXu+qJzbufM2WNb5hxdiMGKobE9gBzX",
+	"/Icd6u7Xu42Oy/8xI3Kh++YrEYBg+9byax8/fYLmHXD8ScKB+nS5zEAZgxVqX7XebKuzy4JWLmPzcN9W",
+	"C9yQejbzuPOQvOpeO5b39BHTeRqOeAonU8VwLh0+eOtx5xE6fs7+to4gjveRncKKZJN0yaT1BeCF3dc1",
+	"mgr90eYosMDRQZWF+5FHEbK9zplUO/mEpzoe58mcuipvTnuF4/hsuiDAprCRObsuo78+gVnC5TmOeV/7",
+	"1Q4XkevzwgKvkLZCVxuhPe62H1Wl78tODs24mf3HmNK/W1rrYP7ywcaY6M/sfNOJO7eP/QVfr0bQ8eWD",
+	"BcMPTq3mGeAo0IB7AOx0s8GpesDP6O/gNUxFf6TU9UEkkvhGpPEScsif3CWO/xGOu6MOMx58NeHjR7x/",
+	"8d37pX2UTMgIysNXME3Zy2o5uLqbM3ttyKJVnrpZLaHWGTPDALbOGwgagSUFNKoyLuq7/5PB+cHi7NS5",
+	"Su3/vFo+DebOm01Bg6DkWSbGEwIqtOvROm1NR9fLAwr2Wooo0JbAAgAhjWaCiUKl1Dno9uwny5p8Eb15",
+	"FK3Ix4nP2RmO2+v3ob3ueo+yLFmBFkSZOdqVIvJoB3zyN7uMEx5HzWKnzwnfGlyYboc3GhuGmkNtTv++",
+	"YBrEm+qmqiB2adRVDQuk6Faqv8PbafnVl6Kez03T7hVNvsxjN4VxjvVEhJQ2ARe42+5ctO5a37fF/LZI",
+	"Y/ImlnHmiM+hSCdgYF8bU91MhBahkgAdc9wpANS7i6MsHnd3WbMPt9xjr+XLPKnFSqd3njWFZm7v59FX",
+	"mf0GNo3ZdBDZI3Hcaodtjmc5v5kcruU6u/QU7LFom67lxefWIwkIMLogWps5KGOVMqlstgZO2ySBSukM",
+	"9CG09VlMRRsdjQlhK87YiFf08OHrLOqXvTKeb6movmuh1YfzlkphlToIWJSLpuokz4WMwKFxymG+G3ad",
+	"7V8qfbFb1y77croBuv0Ld3FzTK6ry6/okh/RgU2Xy5Jb/KXcOBVA0CSq12vVdVXsDpVE2JP6q8zixN7V",
+	"9oaXQd2Lwq7ZBBMMzu6HaBHBP18GrTw1jvwoyyb69PCQJrAdqrFdQH2oZzKEptxSBcflpoJt17bWokwS",
+	"56PpiuQTEBaM+TUAsTTFVuW1+k25zKy9makkcn6V3vYUrDxJfsHjAF3p54nKoxfwEPPC/33+9k3AdDyU",
+	"ApA7zzMuI55GzD4Wwt3PWKRC7danPY7c2ZLmiTl2rrBJ+spOInWWmxN0ECNG2dh20eiRmkpbzhCKOkKH",
+	"uUVshtxhW7iM2j3SqLivLeBvxHR+etaKwHUbLyT9hjQZXADP0SL84yLvdI7Cox5LuYzUmPVnmYAt0+da",
+	"PDqGP4vWF1WAW6q/j3E2wrevO+GtEizohnAytq6SDe6HV+PHeT3K+jNGk9qoZeF8AjvHd6h2E4Ex/jmc",
+	"Pvh8Z302qG3GOK4CPzKqdqikaIbme6ygdoNeu0JiIj/suvlMB6viHt687b06/rt59uW00yqddJ+V+m+l",
+	"WJD4LxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRekdZIp+Qz/ZGRTWLxvFnJp7FFMOS3aZtiL06wua6Ip",
+	"Z1Gst3YX7rUx57vq+XpUz9fWMbR4/AYM8EBZnAWAXg8kaLj7mw+nLBo9uwdCy/qtDliziE5+HcD6GvdS",
+	"TZfNhtL4HudwLX2zYeQUlThR+280KP1eEIX4wg55paZszCXiU2MM34haY0FBxNz3TybkgECsn71LtMps",
+	"nU6DEl0TkAl5ms5YNlUQgcH+ezYdxYlgfZWNyAvT0BkSMK3wmE9FKIza13BWU5O5uhEpBV/iFEimgOmj",
+	"Ar80K85v8gq/hi1lxp/wySuVp9B9tfEuMu9FfuT3c/p73GPLuIcUU9p1ASGQVQUsd9d0Lz6HRRcwAUxC",
+	"zfSO7sbG+i4TqKH2d36bJ+wllvs9p/gt5BQx/ZEodS0iBjgxYwW4s4SyeP9svWiVMCPHGFbcfk9anVZf",
+	"5fMbXbLrETZU5n6q2+49aj8pkb912532Bl1sdkA1C2lZGrfXiSLMEZAaCD68bJnRvgVBZaxZ7IcWfxEZ",
+	"b13ezd3CzEsMNH6fLu+C2xbBksCvxB9S3YMFhZtSZzzBimbiJDPXa3y6Ba01IolH2SE2B+KAFus31BhZ",
+	"0BBNrgBGaRdHtsWtWCi0fCfUJBG2awTzhVj0EcubGE0d7d3oFzHumxdbvNPfxQxxh4Dnm4/9b529e82u",
+	"xazqa1AV98Ptm7NfXtxhw3TBOkvA0DrjMoJ7e7ckEOOa0tjrWCLJnqU5IhgZs7j+5INhiyDK5Ql77liT",
+	"ap7gmueSWF5DcpUetXgT13tRSXyFRcfiz5wn2OCD09+fkV2AiU//xQnAuOaOHvMJFs3myTUQg1hyq8BG",
+	"4OIMeJ28e79LOLYt6vqHvPgswhz7ucGQsMjXxV2AWbx61iKecSr2HnPJh2IM5Y9gFhElgn8jAkmoelNI",
+	"cU/drLMo1oDXWp5+ogVfvAHR56FchDAzUmWQIAfmsVgi2JAEvFnvpj8JHrGEqMXr75vwdIiN85JxOQO+",
+	"wbGAzYXLOuVxVuZ1Lp7xSiWVb+08YsuHaDxjlByzc5LEzobtwkUsXGLwNRdL5b/Lu1SpQcVzXsZD8BBJ",
+	"KxhjuaQCsjQOq8aHzaykPFxzWNlrqBPbCSoi82WjKViEIPBWgeRRnNV9lULOAYXR6Ffv21iGUPH1c1TT",
+	"5kVnxiEkBLl0Pr3n3csdxDU1+b52KbA5i6njrbvLu/8XAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -114,14 +114,18 @@ func (i *Invoicer) LineOperations(ctx context.Context, id tenant.ID, invoice, li
 					"The line %q counts %s, not operations; its explanation says what it is made of.", l.Title, l.Meter.Unit(2))
 			}
 			from, to := inv.Period.Start(), inv.Period.End()
+			var added *time.Time
 			switch {
-			case l.Kind == billing.LateLine: // all operations of that month: the line is what they come to, less what was charged
+			case l.Kind == billing.LateLine: // those that became known when the month had been charged
 				of := l.Of.In(inv.Period.Zone)
 				from, to = of.Start(), of.End()
+				if added, err = tx.BilledUntil(ctx, l.Of, inv); err != nil {
+					return err
+				}
 			case !l.From.IsZero(): // the line is about a part of the period
 				from, to = l.From, l.To
 			}
-			list, err = tx.Operations(ctx, from, to, l.Match, after, page.limit()+1)
+			list, err = tx.Operations(ctx, from, to, l.Match, added, after, page.limit()+1)
 			return err
 		}
 		return fault.New(fault.NotFound, "invoicing.line_not_found",

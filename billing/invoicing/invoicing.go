@@ -107,8 +107,13 @@ type Tx interface {
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 	Enqueue(ctx context.Context, args interface{ Kind() string }) error
 
-	// Operations are the journal entries behind the usage events that match, newest first, after the given position.
-	Operations(ctx context.Context, from, to time.Time, m billing.Match, after *OperationPosition, limit int) ([]Operation, error)
+	// BilledUntil says when the last invoice before the given one was computed that charged for usage of the month and still holds;
+	// nil: none did.
+	BilledUntil(ctx context.Context, m billing.Month, before billing.Invoice) (*time.Time, error)
+
+	// Operations are the journal entries behind the usage events that match, newest first, after the given position; with added
+	// only those of events that were added later.
+	Operations(ctx context.Context, from, to time.Time, m billing.Match, added *time.Time, after *OperationPosition, limit int) ([]Operation, error)
 }
 
 // Account is where a tenant's billing stands.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -534,8 +535,42 @@ func TestLateUsageIsExplained(t *testing.T) {
 		t.Errorf("the issued invoice is %s now (%v)", again.Total, err)
 	}
 	list, _, err := b.invoicer.LineOperations(b.ctx, b.tenant, next.ID, next.Lines[5].ID, invoicing.Page{})
-	if err != nil {
+	if err != nil || len(list) != 0 { // nothing but events was laid out
 		t.Errorf("opening the line: %v, %v", list, err)
+	}
+}
+
+// A line of late usage opens into what became known late, not into what the month had been charged for already.
+func TestLateLinesOpenIntoWhatWasLate(t *testing.T) {
+	b := setup(t, "UTC")
+	b.since("2026-10-01T00:00:00Z")
+	b.setNow("2026-11-02T12:00:00Z")
+	b.deliver("2026-10-05T10:00:00Z", "shop", billing.UsageEvent{Object: "stock", DataClass: "products", Quantity: 3})
+	_, err := b.invoicer.Close(b.ctx, b.tenant)
+	b.must(err)
+	first := b.issue(b.draft(november.Previous()).ID)
+	open := func(v billing.Invoice, line int) int {
+		t.Helper()
+		list, _, err := b.invoicer.LineOperations(b.ctx, b.tenant, v.ID, v.Lines[line].ID, invoicing.Page{})
+		b.must(err)
+		return len(list)
+	}
+	if n := open(first, 0); n != 3 {
+		t.Errorf("the month opens into %d operations, want 3", n)
+	}
+	b.setNow("2026-11-03T12:00:00Z")
+	b.deliver("2026-10-06T10:00:00Z", "shop", billing.UsageEvent{Object: "stock", DataClass: "products", Quantity: 5})
+	b.deliver("2026-11-03T10:00:00Z", "shop", billing.UsageEvent{Object: "stock", DataClass: "products", Quantity: 7})
+	next := b.draft(november)
+	late := slices.IndexFunc(next.Lines, func(l billing.Line) bool { return l.Kind == billing.LateLine && l.Price == "sync-operations" })
+	if late < 0 {
+		t.Fatalf("no late line in\n%s", shown(next))
+	}
+	if n := open(next, late); n != 5 {
+		t.Errorf("the late line opens into %d operations, want 5", n)
+	}
+	if n := open(next, 0); n != 7 {
+		t.Errorf("the month's own line opens into %d operations, want 7", n)
 	}
 }
 

@@ -5,7 +5,6 @@ package stripe_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -655,28 +654,4 @@ func TestMonthEndWithCrashes(t *testing.T) {
 		t.Errorf("Stripe has %d cents, here are %d, and the ledger comes to %s", there, here, ledger)
 	}
 	t.Logf("%d invoices, %d lines, %d cents here and there, %d requests at Stripe, %d customers", len(seen), len(lines), there, w.stripe.Requests(), w.stripe.Customers())
-}
-
-// Closing is linear in the tenants: the time per tenant stays the same.
-func BenchmarkClose(b *testing.B) {
-	for _, tenants := range []int{100, 1_000} {
-		b.Run(fmt.Sprint("tenants=", tenants), func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				w := setup(b)
-				w.exec(`INSERT INTO tenants (id, name, slug, sealed_key, created_at) SELECT gen_random_uuid(), 'T' || n, 'many-' || n, 'x', '2026-10-01T00:00:00Z' FROM generate_series(2, $1) n`, tenants)
-				w.exec(`INSERT INTO usage_events (tenant_id, key, meter, at, service_id, system, quantity)
-					SELECT t.id, 'op:' || n || ':0', 'sync_operations', '2026-10-05T10:00:00Z'::timestamptz + n * interval '1 minute', '00000000-0000-0000-0000-000000000000', 'shop', 100 FROM tenants t, generate_series(1, 100) n`)
-				w.exec(`ANALYZE usage_events, tenants`)
-				closer := invoicing.NewCloser(store.InOperatorTx(w.db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), w.invoicer, slog.New(slog.NewTextHandler(io.Discard, nil)))
-				b.StartTimer()
-				began := time.Now()
-				n, err := closer.Tick(w.ctx)
-				if err != nil || n != tenants {
-					b.Fatalf("%d closed, %v", n, err)
-				}
-				b.ReportMetric(float64(time.Since(began).Microseconds())/float64(tenants), "µs/tenant")
-			}
-		})
-	}
 }

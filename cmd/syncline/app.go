@@ -53,6 +53,7 @@ type app struct {
 	deadLetters *delivery.Manager
 	holds       *safety.Holds
 	editor      *safety.Editor
+	planner     *safety.Planner
 	proofs      *engine.Proofs
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
@@ -93,6 +94,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
 	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
+	a.planner = safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), a.services, log)
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
 	a.invoicer = invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).
 		WithGrace(c.InvoiceGrace).WithIssuer(c.InvoiceIssuer)
@@ -133,7 +135,7 @@ func (a *app) newWorker() (*worker.Worker, error) {
 	}
 	return worker.New(riverpgxv5.New(a.db.Pool()), a.db.Leases(), a.engine, a.services, worker.Options{
 		Pools: a.config.Pools, Slots: a.config.Slots, Region: a.config.Region, Host: host, Version: version, Schema: store.JobSchema, Log: a.log,
-		Collector: collector, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
+		Collector: collector, Planner: a.planner, TTL: a.config.Lease, Beat: a.config.Lease * 3 / 10, StopWithin: a.config.StopWithin,
 	})
 }
 

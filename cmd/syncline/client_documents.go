@@ -153,13 +153,16 @@ func (s *session) printFindings(path string, list []client.ProblemField, what st
 
 func planCommand() *cobra.Command {
 	var files *[]string
-	var detailed bool
+	var detailed, documents bool
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE",
-		Short: "Show what applying a service document would change",
-		Long:  "Show how service documents differ from what is live. Nothing is changed. Exits with 3 when a document is not valid and, with --detailed-exitcode, when there are changes.",
+		Short: "Show what applying a service document would do",
+		Long: `Show how service documents differ from what is live, and what applying them would do to the systems: how many records would be
+created, updated and deleted where, with examples, what it costs, and what to look out for. The systems are read; nothing is written.
+The plan has a hash, with which apply does exactly that. With --documents only the documents are compared. Exits with 3 when a
+document is not valid and, with --detailed-exitcode, when there are changes.`,
 		Example: `  syncline plan -f stock.yaml
-  syncline plan -f stock.yaml --detailed-exitcode    # in a pipeline: 0 no changes, 3 changes`,
+  syncline plan -f stock.yaml --documents --detailed-exitcode    # in a pipeline: 0 no changes, 3 changes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := connect(cmd)
@@ -172,11 +175,17 @@ func planCommand() *cobra.Command {
 			}
 			changes := 0
 			for i := range docs {
-				p, err := s.plan(cmd.Context(), &docs[i])
+				p, err := s.plan(cmd.Context(), &docs[i], documents)
 				if err != nil {
 					return err
 				}
 				changes += len(p.Differences)
+				if documents || len(p.Differences) == 0 {
+					continue
+				}
+				if err := s.foresee(cmd.Context(), docs[i]); err != nil {
+					return err
+				}
 			}
 			if detailed && changes > 0 {
 				return exitWith(exitInvalid)
@@ -185,12 +194,13 @@ func planCommand() *cobra.Command {
 		},
 	}
 	files = fileFlag(cmd)
+	cmd.Flags().BoolVar(&documents, "documents", false, "only compare the documents; read no system")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 3 when there are changes")
 	return cmd
 }
 
 // plan compares a document with what is live and shows the difference.
-func (s *session) plan(ctx context.Context, f *documentFile) (*client.ServiceDiff, error) {
+func (s *session) plan(ctx context.Context, f *documentFile, alone bool) (*client.ServiceDiff, error) {
 	if err := f.named(); err != nil {
 		return nil, err
 	}
@@ -202,7 +212,7 @@ func (s *session) plan(ctx context.Context, f *documentFile) (*client.ServiceDif
 		return nil, err
 	}
 	p := res.JSON200
-	if s.json {
+	if s.json && (alone || !p.Valid || len(p.Differences) == 0) {
 		if err := s.printJSON(p); err != nil {
 			return nil, err
 		}
@@ -282,21 +292,22 @@ func short(v any) string {
 func applyCommand() *cobra.Command {
 	var files *[]string
 	var yes, dry, draft bool
-	var note string
+	var note, plan string
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Put service documents into force",
 		Long: `Put service documents into force: a new service, or a new revision of it. The changes are shown first; on a terminal
 you are asked. A document that says what is live already changes nothing. All documents are checked before the first is applied.`,
 		Example: `  syncline apply -f stock.yaml
-  syncline apply -f stock.yaml -f orders.yaml --yes --note "Ticket 42"`,
+  syncline apply -f stock.yaml -f orders.yaml --yes --note "Ticket 42"
+  syncline apply -f stock.yaml --plan 5f2c...    # what the plan of that hash says, or nothing`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			return s.apply(cmd.Context(), *files, application{yes: yes, dry: dry, draft: draft, note: note})
+			return s.apply(cmd.Context(), *files, application{yes: yes, dry: dry, draft: draft, note: note, plan: plan})
 		},
 	}
 	files = fileFlag(cmd)
@@ -304,18 +315,22 @@ you are asked. A document that says what is live already changes nothing. All do
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "check and show everything, change nothing")
 	cmd.Flags().BoolVar(&draft, "draft", false, "only save: nothing runs")
 	cmd.Flags().StringVar(&note, "note", "", "why, for the history")
+	cmd.Flags().StringVar(&plan, "plan", "", "the hash of a plan: refused when the world moved on since it was made")
 	return cmd
 }
 
 type application struct {
 	yes, dry, draft bool
-	note            string
+	note, plan      string
 }
 
 func (s *session) apply(ctx context.Context, paths []string, a application) error {
 	files, err := s.readDocuments(paths)
 	if err != nil {
 		return err
+	}
+	if a.plan != "" && len(files) != 1 {
+		return usageError{fmt.Errorf("a plan is of one document")}
 	}
 	// First everything dry: a mistake in the last document must not leave the first ones applied.
 	tags := make([]string, len(files))
@@ -348,7 +363,7 @@ func (s *session) apply(ctx context.Context, paths []string, a application) erro
 	if a.dry {
 		return nil
 	}
-	if changes && s.live && !a.yes && !s.ask(ctx, "Apply? [y/N] ") {
+	if changes && s.live && !a.yes && a.plan == "" && !s.ask(ctx, "Apply? [y/N] ") {
 		s.say("Nothing was changed.")
 		return exitWith(exitFailed)
 	}
@@ -407,6 +422,8 @@ func (s *session) put(ctx context.Context, f documentFile, a application, dry bo
 	switch {
 	case dry:
 		params.ValidateOnly = &dry
+	case a.plan != "":
+		params.Plan = &a.plan
 	case tag == "":
 		star := client.ApplyServiceParamsIfNoneMatch("*")
 		params.IfNoneMatch = &star

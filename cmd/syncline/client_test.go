@@ -148,7 +148,7 @@ func TestValidatePlanApplyExport(t *testing.T) {
 	if code != exitInvalid || !strings.Contains(out, bad+":8:23: error: ") || !strings.Contains(out, "(service.value_unknown)") {
 		t.Errorf("validate a bad one: %d %q", code, out)
 	}
-	out, _, code = b.synclineIn(t.Context(), stock, "plan", "-f", "-", "--detailed-exitcode")
+	out, _, code = b.synclineIn(t.Context(), stock, "plan", "-f", "-", "--documents", "--detailed-exitcode")
 	if code != exitInvalid || !strings.Contains(out, "stock is new") || !strings.Contains(out, "+ service: \"stock\"") {
 		t.Errorf("plan a new one: %d %q", code, out)
 	}
@@ -166,11 +166,11 @@ func TestValidatePlanApplyExport(t *testing.T) {
 	if code != 0 || !strings.Contains(talk, "stock is made") || !strings.Contains(talk, "first run is queued") {
 		t.Errorf("apply: %d %q %q", code, out, talk)
 	}
-	if out, _, code = b.syncline("plan", "-f", good, "--detailed-exitcode"); code != 0 || !strings.Contains(out, "no changes") {
+	if out, _, code = b.syncline("plan", "-f", good, "--documents", "--detailed-exitcode"); code != 0 || !strings.Contains(out, "no changes") {
 		t.Errorf("plan the same: %d %q", code, out)
 	}
 	second := b.file("second.yaml", strings.Replace(stock, "lastWriteWins", "sourceWins", 1))
-	out, _, code = b.syncline("plan", "-f", second, "--detailed-exitcode")
+	out, _, code = b.syncline("plan", "-f", second, "--documents", "--detailed-exitcode")
 	if code != exitInvalid || !strings.Contains(out, `~ syncConfig.conflictResolution`) || !strings.Contains(out, `"lastWriteWins" -> "sourceWins"`) || strings.Contains(out, "\x1b") {
 		t.Errorf("plan a change: %d %q", code, out)
 	}
@@ -185,7 +185,7 @@ func TestValidatePlanApplyExport(t *testing.T) {
 	if _, _, code = b.syncline("export", "stock", "--format", "json", "-o", to); code != 0 {
 		t.Errorf("export to a file: %d", code)
 	}
-	if out, _, code = b.syncline("plan", "-f", to, "--detailed-exitcode"); code != 0 {
+	if out, _, code = b.syncline("plan", "-f", to, "--documents", "--detailed-exitcode"); code != 0 {
 		t.Errorf("what was exported differs from what is live: %d %q", code, out)
 	}
 	out, _, _ = b.syncline("apply", "-f", to, "--json")

@@ -5,8 +5,11 @@ package main
 import (
 	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
+	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/files"
+	"github.com/syncline-dev/syncline/internal/connector/gcs"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
@@ -39,7 +42,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
-		googlesheets.New(pool),
+		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }

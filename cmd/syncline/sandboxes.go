@@ -13,6 +13,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connection"
+	"github.com/syncline-dev/syncline/internal/connector/airtable"
+	"github.com/syncline-dev/syncline/internal/connector/excel"
+	"github.com/syncline-dev/syncline/internal/connector/gcs"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
@@ -48,7 +51,8 @@ var _ connection.Sandboxes = (*sandboxes)(nil)
 
 func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) error) *sandboxes {
 	s := &sandboxes{inTx: inTx, vendors: map[string]sandbox.Vendor{}}
-	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}, &googlesheets.Simulator{}} {
+	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}, &googlesheets.Simulator{},
+		&excel.Simulator{}, &airtable.Simulator{}, &gcs.Simulator{}} {
 		s.vendors[v.Type()] = v
 	}
 	return s

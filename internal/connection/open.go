@@ -75,6 +75,35 @@ func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, found co
 	return system, spec, err
 }
 
+// OpenInline opens a connection as a document has it that is not in force: nothing is stored. owner is the service that would
+// own it.
+func (m *Manager) OpenInline(ctx context.Context, id tenant.ID, owner uuid.UUID, in Inline, extras connector.Env) (connector.System, connector.Spec, error) {
+	found, err := m.catalog.Get(ctx, id, in.Connector)
+	if err != nil {
+		return nil, connector.Spec{}, unknownHere(err)
+	}
+	spec, settings, err := check(found, in.Settings)
+	if err != nil {
+		return nil, spec, err
+	}
+	c := Connection{Name: in.Name, Owner: &owner, Connector: spec.Type}
+	err = m.inTx(ctx, id, func(tx Tx) error {
+		present, err := tx.OwnedConnections(ctx, owner)
+		for _, p := range present {
+			if p.Name == in.Name && p.Connector == spec.Type {
+				c.ID = p.ID // it is the same place: a sandbox keeps its records by the connection
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, spec, err
+	}
+	shown, secret := apart(spec, settings)
+	c.Settings = shown
+	return m.open(ctx, id, c, found, secret, extras)
+}
+
 // resolve gives the settings with every reference replaced. What is sealed was given as it is and stays so, unless a
 // document wrote it.
 func (m *Manager) resolve(ctx context.Context, id tenant.ID, c Connection, sealed connector.Settings) (connector.Settings, error) {

@@ -10,6 +10,7 @@ package connector
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -300,9 +301,13 @@ type Appender interface {
 // object has to be kept.
 type Recaller interface {
 	// Recall returns the receipts of the records that the attempt wrote (Outcome Applied), by entity, with Key, Version
-	// where the system has one, and Stored; none when nothing of it was committed.
+	// where the system has one, and Stored; none when nothing of it was committed. Where the account may not keep anything
+	// the error is ErrNotRemembered.
 	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]Receipt, error)
 }
+
+// ErrNotRemembered says that a Recaller cannot tell: it has remembered nothing here.
+var ErrNotRemembered = errors.New("nothing was remembered")
 
 // Watcher can tell without delay that something may have changed.
 type Watcher interface {

@@ -129,6 +129,7 @@ type Mapped struct {
 	FixedBy  string
 	MatchKey string
 	Err      error
+	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
 }
 
 // own is what the system itself holds in the field.
@@ -536,6 +537,11 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		if c.Version != "" && c.Version != l.Version {
 			l.Version = c.Version
 			b.touchLink(e, l)
+		}
+		if m.Again {
+			l.SyncedAt = b.now
+			b.touchLink(e, l)
+			b.oweAll(e, c)
 		}
 		return
 	}

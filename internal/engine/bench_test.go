@@ -96,6 +96,12 @@ func (p *pgBench) count(system string) (n int64) {
 	return n
 }
 
+func (p *pgBench) scan(system, sql string, to any) {
+	if err := p.conns[system].QueryRow(context.Background(), sql).Scan(to); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *pgBench) do(system, sql string, args ...any) {
 	if _, err := p.conns[system].Exec(context.Background(), sql, args...); err != nil {
 		p.t.Fatal(err)

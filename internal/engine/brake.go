@@ -494,6 +494,10 @@ func Refuse(seat *Seat, changes []Mapped, loaded Loaded, now time.Time, cause uu
 			if record.Equal(v, l.Shadow(e, f)) {
 				continue
 			}
+			if !b.elsewhere(f) {
+				b.setField(e, l, f, v, record.Stamp{System: seat.System, At: b.at(c)}) // a key that it made: nobody else's business
+				continue
+			}
 			_, behind := l.Behind[f]
 			l.Holds(f, v, e.Fields[f], !restore && !behind)
 			b.touchLink(e, l)

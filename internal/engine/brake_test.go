@@ -13,6 +13,7 @@ import (
 
 	"github.com/syncline-dev/syncline/docs"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
@@ -496,4 +497,22 @@ func TestDecisionsAreCarriedOutApart(t *testing.T) {
 	}
 	b.systems["shop"].SetToken("")
 	b.eventually("the shop's record to be back", func() bool { return b.user("shop").Get("A000") != nil })
+}
+
+// To bring a record back to what the others hold takes no key from it that its system made and that nobody has seen yet.
+func TestRestoringLeavesKeys(t *testing.T) {
+	w := withSerial(t)
+	w.memory["shop"].SuppressEchoes(true)
+	w.deliver("shop")
+	w.put("shop", "1", record.Fields{"quantity": record.Int(7)})
+	seat, e := w.seats["shop"], w.one()
+	changes, err := seat.Open.(connector.KeyReader).ReadKeys(context.Background(), seat.Object, nil, []record.Key{"1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine.Refuse(seat, engine.MapAll(seat, changes), engine.Loaded{Entities: []*record.Entity{e}}, w.now, uuid.Nil, true)
+	sent, _ := engine.Writes(seat, uuid.New(), []*record.Entity{e})
+	if len(sent) != 1 || !sent[0].Fields.Equal(record.Fields{"quantity": nil}) {
+		t.Errorf("sent is %+v, want no more than the quantity", sent)
+	}
 }

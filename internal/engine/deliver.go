@@ -260,6 +260,14 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 			// Only found out, not carried out: what is still owed is a delivery like any other.
 			st.Waiting, st.Again = append(st.Waiting, st.Again...), nil
 		}
+		if f.plan.Quiet > 0 {
+			// They were changed while they were sent: somebody is typing.
+			st.Parked = append(st.Parked, resting(st.Again, tx.Now().Add(f.plan.Quiet))...)
+			if len(st.Again) > 0 {
+				l.wakeAfter(f.plan.Quiet)
+			}
+			st.Again = nil
+		}
 		if len(st.Again) > 0 {
 			next = &Attempt{ID: newID(), System: l.System, Collection: l.Collection.Name, Entities: st.Again, OwedAt: a.OwedAt}
 		}

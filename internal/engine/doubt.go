@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,7 +65,8 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	var recalled map[record.EntityID]connector.Receipt
 	recaller, exact := l.Open.(connector.Recaller)
 	if exact {
-		if recalled, err = recaller.Recall(ctx, l.Object, a.ID); err != nil {
+		recalled, err = recaller.Recall(ctx, l.Object, a.ID)
+		if exact = !errors.Is(err, connector.ErrNotRemembered); exact && err != nil {
 			return err
 		}
 	}
@@ -199,7 +201,7 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		// Gone: deleted by us when that was the duty. What we wrote and somebody deleted since was written all the same; the
 		// next read tells that it is gone.
 		switch {
-		case link != nil && (e.DeletedAt != nil || !wrote && diedOnce(past)):
+		case link != nil && (e.DeletedAt != nil || diedBy(past, started) || !wrote && diedOnce(past)):
 			// The entity may have come back since; then it is made there again.
 			w.Op = record.Delete
 			return w, true
@@ -370,6 +372,18 @@ func diedOnce(past []record.Entry) bool {
 		}
 	}
 	return false
+}
+
+// diedBy says whether the entity was deleted when the attempt was begun, so that a deletion was what it was to write.
+func diedBy(past []record.Entry, started time.Time) bool {
+	dead := false
+	for _, p := range past {
+		if p.At.After(started) {
+			break
+		}
+		dead = p.After == nil && p.Before != nil
+	}
+	return dead
 }
 
 // valueAt is the value that the entity's field had when the attempt was begun.

@@ -158,10 +158,40 @@ syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
 	b.user("shop").Put("A", product("A", 2))
 	b.systems["market"].Plant(connectortest.Fault{On: connectortest.OnRead}, unheard) // it is read last, so that the others disagree by then
 	b.start()
-	b.eventually("the creation", func() bool { return b.user("market").Get("A") != nil && b.systems["market"].Planted() == 0 && b.settledDown() })
+	b.eventually("the creation", func() bool {
+		return b.user("market").Get("A") != nil && b.systems["market"].Planted() == 0 && b.settledDown()
+	})
 	b.user("shop").Put("A", record.Fields{"quantity": record.Int(1)})
-	b.eventually("the quantity", func() bool { return record.Equal(b.user("market").Get("A")["quantity"], record.Int(1)) && b.settledDown() })
+	b.eventually("the quantity", func() bool {
+		return record.Equal(b.user("market").Get("A")["quantity"], record.Int(1)) && b.settledDown()
+	})
 	if q := b.user("warehouse").Get("A")["quantity"]; !record.Equal(q, record.Int(1)) {
 		t.Errorf("the warehouse's quantity became %v", q)
+	}
+}
+
+// TestRevivedInDoubt: a deletion arrived, its answer did not, and before that could be found out the record came back where it
+// had been deleted first. That it is gone in the other system is our own doing and no deletion of somebody. (Simulation seed 786
+// of its third making.)
+func TestRevivedInDoubt(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.user("warehouse").Put("A", product("A", 1))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	deletion := unheard
+	deletion.Before = func() { go b.systems["shop"].SetToken("another") } // right afterwards
+	b.systems["shop"].Plant(deletion)
+	b.user("warehouse").Delete("A")
+	b.eventually("the deletion", func() bool {
+		return b.user("shop").Get("A") == nil && b.number(`SELECT count(*) FROM attempts WHERE lost`) == 1
+	})
+	b.user("warehouse").Put("A", product("A", 2))
+	b.eventually("the record to be back", func() bool { return b.number(`SELECT count(*) FROM entities WHERE deleted_at IS NULL`) == 1 })
+	b.systems["shop"].SetToken("")
+	b.eventually("it to be everywhere", func() bool {
+		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(2)) && b.settledDown()
+	})
+	if n := b.number(`SELECT count(*) FROM conflicts`); n != 0 || b.user("warehouse").Get("A") == nil {
+		t.Errorf("%d conflicts\n%s", n, b.state())
 	}
 }

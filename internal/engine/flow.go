@@ -169,6 +169,7 @@ type lane struct {
 	readAt    time.Time // when the last read began that reached the end
 	sending   int
 	failing   time.Time // sends fail until then
+	alarm     time.Time // when the backlog is looked at because something rested
 	watching  bool
 	nudgedAt  time.Time
 	nudge     map[string]int64

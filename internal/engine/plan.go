@@ -126,6 +126,7 @@ type Seat struct {
 
 // Plan is a revision compiled against the systems as they are.
 type Plan struct {
+	Quiet       time.Duration // how long a record that people changed rests before it is carried
 	Service     service.ID
 	Name        string
 	Revision    int

@@ -344,6 +344,10 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	var outcome Outcome
 	owes := false // the commit that was begun takes duties on
 	var braked *Braked
+	quiet := f.plan.Quiet
+	if t.anew || t.decided != nil {
+		quiet = 0 // nobody is typing
+	}
 	collection := f.commit[l.Collection.Name]
 	collection.take(ctx)
 	defer collection.release()
@@ -390,10 +394,14 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				}
 			}
 		}
-		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Braked: braked, Unheld: unheld}
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld}
 		attempts = attempts[:0]
 		for _, system := range sortedKeys(outcome.Owed) {
 			ids := outcome.Owed[system]
+			if quiet > 0 {
+				in.Parked[system] = resting(ids, tx.Now().Add(quiet))
+				continue
+			}
 			if target := f.laneOf(system, l.Collection); target != nil && r[target] && target.open() {
 				attempts = append(attempts, Attempt{ID: newID(), System: system, Collection: l.Collection.Name, Entities: ids, OwedAt: outcome.OwedAt})
 			} else {
@@ -455,9 +463,37 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	for _, system := range sortedKeys(outcome.Owed) {
 		if target := f.laneOf(system, l.Collection); target != nil {
 			signal(target.duty)
+			target.wakeAfter(quiet)
 		}
 	}
 	return nil
+}
+
+// resting are duties that wait until nobody has changed the records for a while.
+func resting(ids []record.EntityID, until time.Time) []Parked {
+	out := make([]Parked, len(ids))
+	for i, id := range ids {
+		out[i] = Parked{Entity: id, Waits: WaitsQuiet, Until: until}
+	}
+	return out
+}
+
+// wakeAfter looks at the backlog again when something becomes due. Control looks too, now and then, so one alarm is enough.
+func (l *lane) wakeAfter(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	d += 10 * time.Millisecond
+	l.mu.Lock()
+	now := time.Now()
+	set := !l.alarm.After(now)
+	if set {
+		l.alarm = now.Add(d)
+	}
+	l.mu.Unlock()
+	if set {
+		time.AfterFunc(d, func() { signal(l.duty) })
+	}
 }
 
 func (f *flow) mayHaveDead() bool {

@@ -56,6 +56,7 @@ type Intake struct {
 	Run      service.RunID
 	Attempts []Attempt                           // duties that this process carries out right away
 	Owed     map[record.System][]record.EntityID // duties for later
+	Parked   map[record.System][]Parked          // duties that wait for more than their turn
 	Settle   bool                                // there may be open inward dead letters to settle
 	Usage    []billing.UsageEvent
 	Bytes    int64

@@ -40,6 +40,8 @@ const (
 	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
+
+	ServicePlan = "pln" // what a document or a bulk run would do
 )
 
 // Crockford's alphabet: no letter that is taken for another; the order of ids is kept.

@@ -26,6 +26,7 @@ type Application struct {
 	Draft   bool   // only save it: nothing runs, and a connector that this build lacks is no error
 	IfMatch *int64 // the version that was read; nil for whatever is there
 	IfNew   bool   // only when there is no service of that name
+	Base    *int   // the revision that must be live, 0 for no service: the plan that is carried out is about it
 }
 
 // Applied is what came of it.
@@ -54,7 +55,7 @@ func (m *Manager) Apply(ctx context.Context, who auth.Principal, a Application) 
 			At(doc.place("/service", "service.name_mismatch", "This is not the name in the address.", "Write "+a.Name+"."))
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
-		out, err = m.accept(ctx, tx, who, acceptance{doc: doc, source: string(a.Source), format: a.Format, note: a.Note, draft: a.Draft, ifMatch: a.IfMatch, ifNew: a.IfNew})
+		out, err = m.accept(ctx, tx, who, acceptance{doc: doc, source: string(a.Source), format: a.Format, note: a.Note, draft: a.Draft, ifMatch: a.IfMatch, ifNew: a.IfNew, base: a.Base})
 		return err
 	})
 	return out, err
@@ -102,6 +103,7 @@ type acceptance struct {
 	draft   bool
 	ifMatch *int64
 	ifNew   bool
+	base    *int
 	back    int // the revision rolled back to; 0 for none
 }
 
@@ -115,6 +117,9 @@ func (m *Manager) accept(ctx context.Context, tx Tx, who auth.Principal, a accep
 		return Applied{}, err
 	}
 	created := live == nil
+	if a.base != nil && *a.base != s.Revision {
+		return Applied{}, fault.New(fault.Stale, "plan.moved", "The service %s has revision %d by now; the plan is about %d. Nothing was done. Make a new plan and look at it.", s.Name, s.Revision, *a.base)
+	}
 	known, err := m.lookups(ctx, tx, nil, a.format, a.doc)
 	if err != nil {
 		return Applied{}, err
@@ -337,6 +342,15 @@ func added(a, b *Document) []seat {
 		}
 	}
 	return out
+}
+
+// Joining says which objects take part in b that did not in a, or did so through another connection: their records are read
+// from the beginning. A nil document has none.
+func Joining(a, b *Document) func(system, object string) bool {
+	list := added(a, b)
+	return func(system, object string) bool {
+		return slices.ContainsFunc(list, func(s seat) bool { return s.system == system && (s.object == "" || s.object == object) })
+	}
 }
 
 // cleanUp sees to it that what connectors left in systems that do not take part any more goes.

@@ -119,6 +119,7 @@ type SyncConfig struct {
 	Deletes            *Deletes            `json:"deletes,omitempty"`
 	Consistency        *Consistency        `json:"consistency,omitempty"`
 	SafetyThreshold    *SafetyThreshold    `json:"safetyThreshold,omitempty"`
+	QuietPeriod        string              `json:"quietPeriod,omitempty"` // how long a changed record rests before it is carried; "" not at all
 	Proof              *ProofOptions       `json:"proof,omitempty"`
 	Reconciliation     *Reconciliation     `json:"reconciliation,omitempty"`
 	Validation         *Validation         `json:"validation,omitempty"`
@@ -219,6 +220,22 @@ type SafetyThreshold struct {
 type ProofOptions struct {
 	Enabled *bool  `json:"enabled,omitempty"`
 	Every   string `json:"every,omitempty"` // an interval, from the end of one comparison to the beginning of the next; "": an hour where databases compute digests, else a day
+}
+
+// longestQuiet is the longest quiet period.
+const longestQuiet = time.Hour
+
+// Quiet is how long a record that people changed rests before it is carried. Only a realtime service has such a time: the others
+// collect changes anyway.
+func (d *Document) Quiet() time.Duration {
+	if d.Schedule().Kind != Realtime {
+		return 0
+	}
+	i, err := ParseInterval(d.SyncConfig.QuietPeriod)
+	if d.SyncConfig.QuietPeriod == "" || err != nil {
+		return 0
+	}
+	return min(i.Duration(), longestQuiet)
 }
 
 // ProofEvery is how long after a comparison of all records the next begins by itself. It is 0 for none but those asked for,

@@ -297,6 +297,25 @@ func (m *Manager) OpenSystem(ctx context.Context, id tenant.ID, _ ID, doc *Docum
 	return open, spec, err
 }
 
+// OpenToLook opens a system of a document that need not be in force, for reading only. Nothing is noted of it.
+func (m *Manager) OpenToLook(ctx context.Context, id tenant.ID, s ID, doc *Document, system, consumer string) (connector.System, connector.Spec, error) {
+	in, ok := doc.System(system)
+	if !ok {
+		return nil, connector.Spec{}, fault.New(fault.Invalid, codeSystemUnknown, "There is no system %q in this document.", system)
+	}
+	c, err := m.connections.Catalog().Get(ctx, id, in.Type)
+	if err != nil {
+		return nil, connector.Spec{}, err
+	}
+	env := connector.Env{Consumer: consumer, Detection: doc.DetectionFor(system, c.Spec().Detections)}
+	if in.Connection.Settings == nil {
+		return m.connections.Open(ctx, id, doc.ConnectionName(system), env)
+	}
+	return m.connections.OpenInline(ctx, id, uuid.UUID(s), connection.Inline{
+		Name: doc.ConnectionName(system), Connector: c.Spec().Type, Settings: ownSettings(c.Spec(), in.Connection.Settings),
+	}, env)
+}
+
 // emit tells browsers and programs that the service is not what it was.
 func emit(ctx context.Context, tx Tx, s Service) error {
 	return tx.Emit(ctx, "service.changed", uuid.UUID(s.ID), map[string]any{

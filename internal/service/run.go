@@ -51,7 +51,36 @@ const (
 	FirstRun     RunKind = "first"     // reads everything once, when a service or a system of it is new
 	ScheduledRun RunKind = "scheduled" // the schedule said so
 	ManualRun    RunKind = "manual"    // a person or program asked: read all objects from their cursors now
+	BulkRun      RunKind = "bulk"      // reads records again that a selection names, beside the stream of changes
+	RecordsRun   RunKind = "records"   // the same for a few records that somebody waits for
 )
+
+// Beside says whether runs of the kind read beside the stream of changes, and so beside other runs.
+func (k RunKind) Beside() bool { return k == BulkRun || k == RecordsRun }
+
+// Selection says which records a run reads again. All that is said must hold; nothing said is everything.
+type Selection struct {
+	Source     string            `json:"sourceSystem,omitempty"`  // the system that is read; "" for each that takes part as a source
+	Targets    []string          `json:"targetSystems,omitempty"` // the systems that are brought up to date also where nothing changed; empty for all
+	Object     string            `json:"object,omitempty"`        // of the source; "" for all of its objects
+	From       record.Key        `json:"from,omitempty"`          // the first key, in the source's order of keys
+	To         record.Key        `json:"to,omitempty"`            // the last one
+	Records    []record.Key      `json:"records,omitempty"`       // these keys and no others
+	Since      time.Time         `json:"updatedSince,omitzero"`   // changed since, by the source's own word
+	Conditions []FilterCondition `json:"conditions,omitempty"`    // on entity fields
+	Expression string            `json:"expression,omitempty"`    // on entity fields
+	Force      bool              `json:"force,omitempty"`         // the targets' copies are read again as well
+}
+
+// Everything says whether the selection leaves nothing out.
+func (s *Selection) Everything() bool {
+	return s.Source == "" && len(s.Targets) == 0 && s.Object == "" && s.From == "" && s.To == "" && len(s.Records) == 0 && s.Since.IsZero() && len(s.Conditions) == 0 && s.Expression == ""
+}
+
+// Reads says whether records of the object are read.
+func (s *Selection) Reads(system record.System, object record.Object) bool {
+	return (s.Source == "" || s.Source == string(system)) && (s.Object == "" || s.Object == string(object))
+}
 
 // RunState is where a run stands.
 type RunState string

@@ -150,6 +150,7 @@ func makeDocumentShape() *shape {
 			part("alertOnLargeChanges", aBoolean(), "Send an alert when a limit is passed."),
 			part("onExceed", aWord("hold", "alert"), "What happens then: wait for a person, or only tell."),
 		), "Holds changes that are larger than anybody meant."),
+		part("quietPeriod", anInterval(), "How long a record that somebody changed rests before a realtime service carries it, an hour at most, so that half-typed values are not carried. Not at all when absent."),
 		part("proof", aBlock("proof",
 			part("enabled", aBoolean(), "Off: records are compared only when somebody asks."),
 			part("every", anInterval(), "From the end of one comparison to the beginning of the next. When absent an hour where databases compute digests, else a day."),

@@ -61,6 +61,7 @@ type customer struct {
 	words     int
 	written   map[string]bool // every text that somebody wrote
 	committed map[string]bool // cursors, by system
+	asked     map[string]bool // names that somebody saw who was asked about a held change
 	// Fields in which a system has forms of its own, and of which it was once unknown what it had been sent: its form then cannot
 	// be told from an edit.
 	vague map[string]bool
@@ -107,7 +108,7 @@ var names = []string{"crm", "shop", "erp", "web"}
 
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), vague: make(map[string]bool)}
+	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool)}
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -137,7 +138,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	for i, o := range c.systems {
 		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"))
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, pick(g, "", "", "", ", quietPeriod: 2s"), pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"))
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
@@ -379,7 +380,7 @@ func (r *Run) figures() (state string, busy bool) {
 			busy = busy || cursor.failing
 		}
 		for _, d := range row.deliveries {
-			busy = busy || d.waits == "" // what waits for a person may wait
+			busy = busy || d.waits != engine.WaitsHold // what waits for a person may wait
 		}
 		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
@@ -600,6 +601,11 @@ func (r *Run) decideHold(c *customer, yes bool) {
 		}
 		now := time.Now()
 		h.State, h.DecidedAt, h.DecidedBy, h.Version = engine.HoldReleased, &now, "somebody", h.Version+1
+		for _, held := range row.heldBy(h.ID) {
+			if name, ok := held.Fields["name"].(string); ok {
+				c.asked[strings.ToUpper(name)] = true
+			}
+		}
 		if !yes && h.Kind != engine.HoldChanges { // of records that are new, a no leaves nothing that knows of them
 			h.State, h.Restore = engine.HoldRejected, true
 		}

@@ -360,10 +360,20 @@ func (t *Tx) owe(ctx context.Context, row *serviceRow, system record.System, col
 
 func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, collection string, list []engine.Parked) error {
 	for _, p := range list {
-		if err := t.owe(ctx, row, system, collection, []record.EntityID{p.Entity}, t.now, p.Until); err != nil {
+		if err := t.lockAll(ctx, "delivery "+string(system)+" ", []record.EntityID{p.Entity}); err != nil {
 			return err
 		}
-		t.write(func() { row.deliveries[deliveryKey{system, p.Entity}].waits = p.Waits })
+		t.write(func() {
+			k := deliveryKey{system, p.Entity}
+			until := p.Until
+			if d := row.deliveries[k]; d != nil && p.Waits == engine.WaitsQuiet {
+				if latest := d.since.Add(20 * until.Sub(t.now)); latest.Before(until) {
+					until = latest
+				}
+			}
+			row.owe(system, collection, p.Entity, t.now, until)
+			row.deliveries[k].waits = p.Waits
+		})
 	}
 	return nil
 }
@@ -439,6 +449,11 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	}
 	for _, a := range in.Attempts {
 		t.addAttempt(row, a)
+	}
+	for _, system := range slices.Sorted(maps.Keys(in.Parked)) {
+		if err := t.park(ctx, row, system, seat.Collection.Name, in.Parked[system]); err != nil {
+			return err
+		}
 	}
 	for _, system := range slices.Sorted(maps.Keys(in.Owed)) {
 		if err := t.owe(ctx, row, system, seat.Collection.Name, in.Owed[system], t.now, t.now); err != nil {

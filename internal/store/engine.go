@@ -238,6 +238,9 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND 
 	for system, ids := range in.Owed {
 		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now)
 	}
+	for system, list := range in.Parked {
+		queueParked(b, sid, system, in.Seat.Collection.Name, list, t.now)
+	}
 	if in.Complete {
 		b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
 SELECT current_tenant(), $1, $2, e.collection, e.id, $4, $4 FROM entities e

@@ -362,7 +362,8 @@ ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = ex
 		sid, string(system), uuids(ids), since, due, collection)
 }
 
-// queueParked writes deliveries that wait for more than their turn.
+// queueParked writes deliveries that wait for more than their turn. A record that is changed all the time rests twenty times the
+// quiet period at the longest.
 func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, list []engine.Parked, now time.Time) {
 	if len(list) == 0 {
 		return
@@ -381,7 +382,7 @@ func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection s
 	}
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, waits, waits_for, waits_why)
 SELECT current_tenant(), $1, $2, $3, u.id, $4, u.until, u.waits, u.waits_for, u.why FROM unnest($5::uuid[], $6::timestamptz[], $7::text[], $8::uuid[], $9::text[]) AS u(id, until, waits, waits_for, why) ORDER BY u.id
-ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, waits = excluded.waits, waits_for = excluded.waits_for, waits_why = excluded.waits_why`,
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = CASE WHEN excluded.waits = 'quiet' THEN least(excluded.due_at, deliveries.since + 20 * (excluded.due_at - excluded.since)) ELSE excluded.due_at END, waits = excluded.waits, waits_for = excluded.waits_for, waits_why = excluded.waits_why`,
 		sid, string(system), collection, now, uuids(ids), untils, waits, fors, whys)
 }
 

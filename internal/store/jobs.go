@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
@@ -33,12 +34,21 @@ var jobOptions = map[string]river.InsertOpts{
 	"clean": {MaxAttempts: 14},
 	// Whoever collects may be away for a day; what is given up here is taken up again by the next look at open invoices.
 	"collect": {MaxAttempts: 16},
+	// What is wrong with a plan ends it; this is for a process that stopped or a database that was away.
+	"plan":        {MaxAttempts: 5},
+	"plan_expire": {MaxAttempts: 14},
 }
+
+// Timed job arguments say when the job is to be done; others are done at once.
+type Timed interface{ Due() time.Time }
 
 func optionsFor(args JobArgs) *river.InsertOpts {
 	o := jobOptions[args.Kind()]
 	if p, ok := args.(Pooled); ok {
 		o.Queue = p.Pool()
+	}
+	if d, ok := args.(Timed); ok {
+		o.ScheduledAt = d.Due()
 	}
 	return &o
 }

@@ -4,8 +4,11 @@ package store
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/invoicing"
@@ -108,6 +111,16 @@ func (t *Tx) BilledFor(ctx context.Context, m billing.Month) (map[string]invoici
 		billed[r.Price] = invoicing.Billed{Units: r.Quantity, Amount: money(r.Amount, r.Currency)}
 	}
 	return billed, nil
+}
+
+// BilledUntil says when the last invoice before the given one was computed that charged for usage of the month and still holds;
+// nil: none did.
+func (t *Tx) BilledUntil(ctx context.Context, m billing.Month, before billing.Invoice) (*time.Time, error) {
+	row, err := t.q.BilledUntil(ctx, db.BilledUntilParams{Invoice: before.ID, Before: before.Period.Month.String(), Month: m.String()})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &row.ComputedAt, unavailable(err)
 }
 
 // TotalsBefore are the totals of the invoices before the month, the latest first.

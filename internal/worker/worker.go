@@ -26,6 +26,7 @@ import (
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -53,6 +54,12 @@ type Collector interface {
 	Collect(ctx context.Context, a invoicing.CollectArgs) error
 }
 
+// Planner makes plans of services; *safety.Planner is one.
+type Planner interface {
+	Carry(ctx context.Context, a safety.PlanArgs) error
+	Expire(ctx context.Context, a safety.ExpireArgs) error
+}
+
 // Leases is the worker's view of the database; *store.Leases is it.
 type Leases interface {
 	Beat(ctx context.Context, w scheduler.Worker) error
@@ -76,6 +83,9 @@ type Options struct {
 
 	// Collector brings invoices to the payment provider; nil where nobody collects.
 	Collector Collector
+
+	// Planner makes plans of services; nil where none are made.
+	Planner Planner
 
 	// Beat is how often leases are kept and the worker says that it lives; TTL how long a lease lasts without; Turn how long
 	// a service is carried before its next lease. 0: 3 s, 10 s, 30 min. Tests shorten them.
@@ -148,8 +158,8 @@ func prepare(leases Leases, carrier Carrier, cleaner Cleaner, o Options) (*Worke
 	w.log = o.Log.With("worker", ident.Format(ident.Worker, w.self.ID))
 
 	for _, pool := range o.Pools {
-		if !poolName.MatchString(pool) || pool == service.ChoresPool {
-			return nil, o, fmt.Errorf("%q cannot be the name of a pool; it is made of small letters, digits, hyphens and underscores, and is not %s", pool, service.ChoresPool)
+		if !poolName.MatchString(pool) || pool == service.ChoresPool || pool == safety.PlansPool {
+			return nil, o, fmt.Errorf("%q cannot be the name of a pool; it is made of small letters, digits, hyphens and underscores, and is neither %s nor %s", pool, service.ChoresPool, safety.PlansPool)
 		}
 	}
 	return w, o, nil
@@ -188,6 +198,11 @@ func New[T any](driver riverdriver.Driver[T], leases Leases, carrier Carrier, cl
 	river.AddWorker(workers, &syncJob{worker: w})
 	river.AddWorker(workers, &cleanJob{worker: w})
 	river.AddWorker(workers, &collectJob{collector: o.Collector})
+	if o.Planner != nil {
+		queues[safety.PlansPool] = river.QueueConfig{MaxWorkers: 2}
+		river.AddWorker(workers, &planJob{planner: o.Planner})
+		river.AddWorker(workers, &planExpireJob{planner: o.Planner})
+	}
 	c, err := river.NewClient(driver, &river.Config{
 		ID:                   ident.Format(ident.Worker, w.self.ID),
 		Schema:               o.Schema,

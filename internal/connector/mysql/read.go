@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -96,8 +97,8 @@ func (s *system) snapshot(ctx context.Context, t *table, req connector.ReadReque
 	return page, nil
 }
 
-// inKeyOrder reads up to req.Limit rows that come after a key; done says that they are the last ones.
-func (s *system) inKeyOrder(ctx context.Context, t *table, req connector.ReadRequest, after []string) (changes []record.Change, last []string, done bool, err error) {
+// inKeyOrder reads up to req.Limit rows that come after a key and meet the conditions; done says that they are the last ones.
+func (s *system) inKeyOrder(ctx context.Context, t *table, req connector.ReadRequest, after []string, only ...string) (changes []record.Change, last []string, done bool, err error) {
 	columns, err := t.pick(req.Fields)
 	if err != nil {
 		return nil, nil, false, err
@@ -118,7 +119,10 @@ func (s *system) inKeyOrder(ctx context.Context, t *table, req connector.ReadReq
 		if err != nil {
 			return nil, nil, false, err
 		}
-		statement += " WHERE " + condition
+		only = append([]string{"(" + condition + ")"}, only...)
+	}
+	if len(only) > 0 {
+		statement += " WHERE " + strings.Join(only, " AND ")
 	}
 	statement += " ORDER BY " + t.keyOrder("") + " LIMIT " + strconv.Itoa(req.Limit+1)
 	changes = make([]record.Change, 0, min(req.Limit, 1024))

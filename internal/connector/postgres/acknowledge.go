@@ -111,6 +111,9 @@ func (s *system) Clean(ctx context.Context, objects []record.Object) error {
 		if err := s.cleanStream(ctx, c, objects); err != nil {
 			return err
 		}
+		if err := s.forgetWrites(ctx, c, oids); err != nil {
+			return err
+		}
 		return s.cleanSchema(ctx, c)
 	})
 	s.mu.Lock()
@@ -181,8 +184,12 @@ func (s *system) cleanSchema(ctx context.Context, c *pgconn.PgConn) error {
 		}
 		return execute(ctx, c, "DROP TABLE syncline.consumers, syncline.relations", "DROP SCHEMA syncline")
 	})
-	if missingRelation(err) {
-		return nil
+	if missingRelation(err) { // there never was a log, and so there is nothing but what we wrote
+		return execute(ctx, c, `DO $syncline$ BEGIN
+IF NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'syncline') AND pg_has_role((SELECT nspowner FROM pg_namespace WHERE nspname = 'syncline'), 'USAGE') THEN
+  DROP SCHEMA syncline;
+END IF;
+END $syncline$`)
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 //	syncline.relations             a row for each table with a log
 //	syncline.consumers             who reads which log, and up to where it may be trimmed
 //	syncline.changes_<oid>         the log: for each changed row its key, transaction, time and origin
+//	syncline.writes                what was written last, see recall.go
 //	syncline.note_<oid>() ...      what the triggers syncline_* on the table call
 //
 // A plain table gets triggers for each statement, which cost little with many rows. A partitioned table, or one that a
@@ -93,6 +94,11 @@ FROM syncline.relations r WHERE r.relation = $1`
 func missingRelation(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
+}
+
+func forbidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42501"
 }
 
 // beginChangeLog makes the log if it is not there, registers the consumer, and only then takes the position. Somebody

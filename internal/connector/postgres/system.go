@@ -27,11 +27,12 @@ type system struct {
 
 	starting sync.Mutex // held while the stream is started
 
-	mu      sync.Mutex
-	tables  map[record.Object]*table
-	chosen  map[record.Object]choice
-	trimmed map[uint32]time.Time // when rows of the table's log were last removed
-	log     *logStream           // cdc; nil until it is needed
+	mu        sync.Mutex
+	tables    map[record.Object]*table
+	chosen    map[record.Object]choice
+	remembers *bool                // writes are remembered in a table of our own; nil until it was looked at
+	trimmed   map[uint32]time.Time // when rows of the table's log were last removed
+	log       *logStream           // cdc; nil until it is needed
 }
 
 var (
@@ -45,6 +46,7 @@ var (
 	_ connector.Acknowledger = (*system)(nil)
 	_ connector.Cleaner      = (*system)(nil)
 	_ connector.Chooser      = (*system)(nil)
+	_ connector.Recaller     = (*system)(nil)
 )
 
 // oldest is the first version with transaction ids of 64 bits in SQL.

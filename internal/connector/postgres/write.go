@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -28,6 +29,11 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 		if b.byLog, err = s.writesAreSeenByLog(ctx, c, t); err != nil {
 			return err
 		}
+		if writes[0].Attempt != uuid.Nil {
+			if b.remembers, err = s.remembering(ctx, c); err != nil {
+				return err
+			}
+		}
 		for _, round := range b.rounds() {
 			if err := b.apply(ctx, c, round); err != nil {
 				return err
@@ -46,11 +52,14 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 
 // batch is one call of Write under way.
 type batch struct {
-	s        *system
-	t        *table
-	byLog    bool // mark the transaction for logical replication
-	writes   []connector.Write
-	receipts []connector.Receipt
+	s         *system
+	t         *table
+	byLog     bool // mark the transaction for logical replication
+	remembers bool // note what was written
+	writes    []connector.Write
+	receipts  []connector.Receipt
+	written   []written // what is committed, in the form in which it is remembered
+	noting    []written // the same, with what is about to be
 }
 
 func (b *batch) refuse(i int, code, format string, args ...any) {
@@ -329,7 +338,7 @@ func (b *batch) apply(ctx context.Context, c *pgconn.PgConn, groups []*group) er
 		}
 	}
 	if busy {
-		err := pipeline(ctx, c, append(statements, statement{sql: "COMMIT"})...)
+		err := b.commit(ctx, c, statements, groups, results)
 		if err != nil {
 			if c.IsClosed() {
 				return err
@@ -353,9 +362,40 @@ func (b *batch) apply(ctx context.Context, c *pgconn.PgConn, groups []*group) er
 	return b.answer(ctx, c, groups)
 }
 
+// commit runs a round's statements, which fill in the results, and commits them, in one round trip or, when what was written is to be
+// remembered, in two.
+func (b *batch) commit(ctx context.Context, c *pgconn.PgConn, statements []statement, groups []*group, results [][]result) error {
+	end := statement{sql: "COMMIT"}
+	if !b.remembers {
+		return pipeline(ctx, c, append(statements, end)...)
+	}
+	if err := pipeline(ctx, c, statements...); err != nil {
+		return err
+	}
+	note, err := b.remember(groups, results)
+	if err != nil {
+		return err
+	}
+	if err := pipeline(ctx, c, append(note, end)...); err != nil {
+		return err
+	}
+	b.committed()
+	return nil
+}
+
+// committed says that what was noted last is committed.
+func (b *batch) committed() {
+	if b.noting != nil {
+		b.written, b.noting = b.noting, nil
+	}
+}
+
 // mark are the statements by which readers for the same consumer know the transaction as their own.
 func (b *batch) mark() []statement {
 	list := []statement{{sql: "SELECT set_config('syncline.origin', $1, true)", params: []param{text(b.s.consumer())}}}
+	if b.remembers { // who recalls waits until the transaction is over, also when nobody waits for its answer any more
+		list = append(list, statement{sql: "SELECT FROM syncline.writes WHERE consumer = $1 AND relation = $2 FOR UPDATE", params: []param{text(b.s.consumer()), b.t.id()}})
+	}
 	if b.byLog {
 		list = append(list, statement{sql: "SELECT pg_logical_emit_message(true, '" + originPrefix + "', $1)", params: []param{text(b.s.consumer())}})
 	}
@@ -373,25 +413,28 @@ type result struct {
 // settle turns results into receipts; rows without one are left for answer.
 func (b *batch) settle(g *group, results []result) {
 	for _, r := range results {
-		receipt := &b.receipts[r.row.at]
-		*receipt = connector.Receipt{Outcome: connector.Applied, Key: r.row.key, Stored: r.stored}
-		if r.err != nil {
-			*receipt = connector.Receipt{Outcome: connector.Refused, Key: r.row.key, Err: r.err}
-			continue
+		b.receipts[r.row.at] = b.receipt(g, r)
+	}
+}
+
+func (b *batch) receipt(g *group, r result) connector.Receipt {
+	if r.err != nil {
+		return connector.Receipt{Outcome: connector.Refused, Key: r.row.key, Err: r.err}
+	}
+	receipt := connector.Receipt{Outcome: connector.Applied, Key: r.row.key, Stored: r.stored}
+	if r.key != "" {
+		receipt.Key = r.key
+	}
+	if r.key == "" && g.kind != deletes && (r.stored != nil || g.kind == updates && b.rekeys(g)) {
+		f := b.writes[r.row.at].Fields
+		if r.stored != nil { // the same key in another form
+			f = r.stored
 		}
-		if r.key != "" {
-			receipt.Key = r.key
-		}
-		if r.key == "" && g.kind != deletes && (r.stored != nil || g.kind == updates && b.rekeys(g)) {
-			f := b.writes[r.row.at].Fields
-			if r.stored != nil { // the same key in another form
-				f = r.stored
-			}
-			if key, ok := b.t.keyIn(f, receipt.Key); ok {
-				receipt.Key = key
-			}
+		if key, ok := b.t.keyIn(f, receipt.Key); ok {
+			receipt.Key = key
 		}
 	}
+	return receipt
 }
 
 // rekeys says whether the group sets key columns.
@@ -455,8 +498,15 @@ func (b *batch) applyCarefully(ctx context.Context, c *pgconn.PgConn, groups []*
 				return err
 			}
 		}
-		return nil
+		note, err := b.remember(groups, results)
+		if err != nil || len(note) == 0 {
+			return err
+		}
+		return pipeline(ctx, c, note...)
 	})
+	if err == nil {
+		b.committed()
+	}
 	return results, err
 }
 

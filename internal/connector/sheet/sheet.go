@@ -41,6 +41,7 @@ type Table struct {
 	Key    []string
 	Rows   []*Row
 	Made   bool // the place makes keys
+	Open   bool // records can have fields that none has yet
 	byKey  map[record.Key]*Row
 	sorted []*Row
 }
@@ -172,7 +173,7 @@ func (s *System) Describe(ctx context.Context, objects ...record.Object) ([]conn
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, connector.ObjectInfo{Name: o, Fields: t.Fields, Key: t.Key, Rows: int64(len(t.Rows))})
+		out = append(out, connector.ObjectInfo{Name: o, Fields: t.Fields, Key: t.Key, Rows: int64(len(t.Rows)), Open: t.Open})
 	}
 	return out, nil
 }
@@ -336,7 +337,7 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 		return connector.Page{}, err
 	}
 	for _, f := range req.Fields {
-		if _, there := t.field(f); !there {
+		if _, there := t.field(f); !there && !t.Open {
 			return connector.Page{}, &connector.Error{Class: connector.Drift, Code: "sheet.column_unknown", Message: fmt.Sprintf("%s has no column %s any more; it has %s.", req.Object, f, t.names())}
 		}
 	}

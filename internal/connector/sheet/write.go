@@ -172,6 +172,8 @@ func (d *decision) accepted(fields record.Fields) (record.Fields, *connector.Rec
 	for name, v := range fields {
 		f, there := d.t.field(name)
 		switch {
+		case !there && d.t.Open:
+			f = connector.FieldInfo{Name: name, Type: connector.TypeJSON}
 		case !there:
 			r := refused("sheet.column_unknown", "The table has no column %s; it has %s. Add the column, or take it out of the mapping.", name, d.t.names())
 			return nil, &r

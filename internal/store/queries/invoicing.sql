@@ -106,6 +106,16 @@ WHERE l.tenant_id = current_tenant() AND l.kind NOT IN ('credit', 'adjustment') 
   AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
 GROUP BY l.price, i.currency;
 
+-- name: BilledUntil :one
+-- When the last invoice before this one was computed that charged for usage of the month and still holds.
+SELECT max(i.computed_at)::timestamptz AS computed_at, count(*) AS invoices FROM invoices i
+WHERE i.tenant_id = current_tenant() AND i.id <> sqlc.arg(invoice) AND i.period < sqlc.arg(before)
+  AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
+  AND EXISTS (
+      SELECT FROM invoice_lines l WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id AND l.kind NOT IN ('credit', 'adjustment')
+        AND coalesce(nullif(l.period, ''), i.period) = sqlc.arg(month)::text)
+HAVING count(*) > 0;
+
 -- name: TotalsBefore :many
 SELECT total, currency FROM invoices
 WHERE tenant_id = current_tenant() AND state <> 'void' AND period < sqlc.arg(before) AND (state <> 'draft' OR closed_at IS NOT NULL)

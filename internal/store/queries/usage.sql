@@ -1,18 +1,3 @@
--- name: AddUsage :execrows
--- One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
--- the key. The ledger's trigger adds them to the sums.
-INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
-       nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
-FROM (
-    SELECT unnest(sqlc.arg(keys)::text[]) AS key, unnest(sqlc.arg(kepts)::timestamptz[]) AS kept, unnest(sqlc.arg(meters)::text[]) AS meter, unnest(sqlc.arg(ats)::timestamptz[]) AS at,
-           unnest(sqlc.arg(services)::uuid[]) AS service_id, unnest(sqlc.arg(systems)::text[]) AS system, unnest(sqlc.arg(objects)::text[]) AS object,
-           unnest(sqlc.arg(data_classes)::text[]) AS data_class, unnest(sqlc.arg(quantities)::bigint[]) AS quantity,
-           unnest(sqlc.arg(realtimes)::boolean[]) AS realtime, unnest(sqlc.arg(complexes)::boolean[]) AS complex, unnest(sqlc.arg(premiums)::boolean[]) AS premium,
-           unnest(sqlc.arg(refs)::uuid[]) AS ref, unnest(sqlc.arg(parts)::smallint[]) AS part, unnest(sqlc.arg(sinces)::timestamptz[]) AS since
-) u
-ON CONFLICT (tenant_id, key, kept) DO NOTHING;
-
 -- name: LedgerQuantities :many
 -- The usage of a span of time, event by event. Operations are a sum, for each integration; integrations are the distinct (service, system) with
 -- any event; records are as billing.RecordsLive defines them.
@@ -56,6 +41,7 @@ WHERE u.tenant_id = current_tenant() AND u.meter = 'sync_operations'
   AND (sqlc.narg(complex)::boolean IS NULL OR u.complex = sqlc.narg(complex))
   AND (sqlc.narg(premium)::boolean IS NULL OR u.premium = sqlc.narg(premium))
   AND (sqlc.arg(data_class)::text = '' OR u.data_class = sqlc.arg(data_class))
+  AND (sqlc.narg(added_after)::timestamptz IS NULL OR u.added_at > sqlc.narg(added_after))
   AND (sqlc.narg(after_at)::timestamptz IS NULL
        OR (u.at <= sqlc.narg(after_at)
            AND (u.at, u.key, j.id) < (sqlc.narg(after_at)::timestamptz, sqlc.arg(after_key)::text, sqlc.arg(after_id)::uuid)))

@@ -229,6 +229,35 @@ func (q *Queries) BilledFor(ctx context.Context, month string) ([]BilledForRow, 
 	return items, nil
 }
 
+const billedUntil = `-- name: BilledUntil :one
+SELECT max(i.computed_at)::timestamptz AS computed_at, count(*) AS invoices FROM invoices i
+WHERE i.tenant_id = current_tenant() AND i.id <> $1 AND i.period < $2
+  AND i.state <> 'void' AND (i.state <> 'draft' OR i.approved_at IS NOT NULL)
+  AND EXISTS (
+      SELECT FROM invoice_lines l WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id AND l.kind NOT IN ('credit', 'adjustment')
+        AND coalesce(nullif(l.period, ''), i.period) = $3::text)
+HAVING count(*) > 0
+`
+
+type BilledUntilParams struct {
+	Invoice uuid.UUID
+	Before  string
+	Month   string
+}
+
+type BilledUntilRow struct {
+	ComputedAt time.Time
+	Invoices   int64
+}
+
+// When the last invoice before this one was computed that charged for usage of the month and still holds.
+func (q *Queries) BilledUntil(ctx context.Context, arg BilledUntilParams) (BilledUntilRow, error) {
+	row := q.db.QueryRow(ctx, billedUntil, arg.Invoice, arg.Before, arg.Month)
+	var i BilledUntilRow
+	err := row.Scan(&i.ComputedAt, &i.Invoices)
+	return i, err
+}
+
 const billingZone = `-- name: BillingZone :one
 SELECT time_zone FROM tenants WHERE id = current_tenant()
 `

@@ -339,6 +339,12 @@ type Delivery struct {
 	Since      time.Time
 	DueAt      time.Time
 	Tries      int32
+	// hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; empty: its turn. due_at is when it is looked at again at the latest.
+	Waits string
+	// Of reference: the entity that it waits for, where it is known. Its link in the system makes the delivery due.
+	WaitsFor *uuid.UUID
+	// What it waits for, one sentence for people; empty where waits says all.
+	WaitsWhy string
 }
 
 type Entity struct {
@@ -858,6 +864,8 @@ type UsageEvent struct {
 	Part int16
 	// Of a revived record: when it had been deleted. A record that dies and comes back within one period counts once.
 	Since *time.Time
+	// When the event was added to the ledger; at says when the fact became true.
+	AddedAt time.Time
 }
 
 type UsageEventsRest struct {

@@ -12,64 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const addUsage = `-- name: AddUsage :execrows
-INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, premium, ref, part, since)
-SELECT (SELECT current_tenant()), u.key, u.kept, u.meter, u.at, u.service_id, u.system, u.object, u.data_class, u.quantity, u.realtime, u.complex, u.premium,
-       nullif(u.ref, '00000000-0000-0000-0000-000000000000'), u.part, nullif(u.since, '0001-01-01 00:00:00+00')
-FROM (
-    SELECT unnest($1::text[]) AS key, unnest($2::timestamptz[]) AS kept, unnest($3::text[]) AS meter, unnest($4::timestamptz[]) AS at,
-           unnest($5::uuid[]) AS service_id, unnest($6::text[]) AS system, unnest($7::text[]) AS object,
-           unnest($8::text[]) AS data_class, unnest($9::bigint[]) AS quantity,
-           unnest($10::boolean[]) AS realtime, unnest($11::boolean[]) AS complex, unnest($12::boolean[]) AS premium,
-           unnest($13::uuid[]) AS ref, unnest($14::smallint[]) AS part, unnest($15::timestamptz[]) AS since
-) u
-ON CONFLICT (tenant_id, key, kept) DO NOTHING
-`
-
-type AddUsageParams struct {
-	Keys        []string
-	Kepts       []time.Time
-	Meters      []string
-	Ats         []time.Time
-	Services    []uuid.UUID
-	Systems     []string
-	Objects     []string
-	DataClasses []string
-	Quantities  []int64
-	Realtimes   []bool
-	Complexes   []bool
-	Premiums    []bool
-	Refs        []uuid.UUID
-	Parts       []int16
-	Sinces      []time.Time
-}
-
-// One statement for any number of events. An event whose key is there already is the same event (invariant 6): kept is a function of
-// the key. The ledger's trigger adds them to the sums.
-func (q *Queries) AddUsage(ctx context.Context, arg AddUsageParams) (int64, error) {
-	result, err := q.db.Exec(ctx, addUsage,
-		arg.Keys,
-		arg.Kepts,
-		arg.Meters,
-		arg.Ats,
-		arg.Services,
-		arg.Systems,
-		arg.Objects,
-		arg.DataClasses,
-		arg.Quantities,
-		arg.Realtimes,
-		arg.Complexes,
-		arg.Premiums,
-		arg.Refs,
-		arg.Parts,
-		arg.Sinces,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const billedOperations = `-- name: BilledOperations :many
 SELECT j.id, u.at, u.service_id, u.system, u.object, u.data_class, j.entity_id, j.op,
        ARRAY(SELECT k FROM jsonb_object_keys(CASE jsonb_typeof(coalesce(j.after, j.before)) WHEN 'object' THEN coalesce(j.after, j.before) ELSE '{}' END) AS k ORDER BY k)::text[] AS fields,
@@ -82,11 +24,12 @@ WHERE u.tenant_id = current_tenant() AND u.meter = 'sync_operations'
   AND ($4::boolean IS NULL OR u.complex = $4)
   AND ($5::boolean IS NULL OR u.premium = $5)
   AND ($6::text = '' OR u.data_class = $6)
-  AND ($7::timestamptz IS NULL
-       OR (u.at <= $7
-           AND (u.at, u.key, j.id) < ($7::timestamptz, $8::text, $9::uuid)))
+  AND ($7::timestamptz IS NULL OR u.added_at > $7)
+  AND ($8::timestamptz IS NULL
+       OR (u.at <= $8
+           AND (u.at, u.key, j.id) < ($8::timestamptz, $9::text, $10::uuid)))
 ORDER BY u.at DESC, u.key DESC, j.id DESC
-LIMIT $10::int
+LIMIT $11::int
 `
 
 type BilledOperationsParams struct {
@@ -96,6 +39,7 @@ type BilledOperationsParams struct {
 	Complex     *bool
 	Premium     *bool
 	DataClass   string
+	AddedAfter  *time.Time
 	AfterAt     *time.Time
 	AfterKey    string
 	AfterID     uuid.UUID
@@ -126,6 +70,7 @@ func (q *Queries) BilledOperations(ctx context.Context, arg BilledOperationsPara
 		arg.Complex,
 		arg.Premium,
 		arg.DataClass,
+		arg.AddedAfter,
 		arg.AfterAt,
 		arg.AfterKey,
 		arg.AfterID,
