@@ -83,8 +83,8 @@ laws: ## Try the laws of merging and deciding on a million generated cases each 
 	@exec $(GO) test -run '^TestLaw' -count 1 -timeout 60m ./internal/conflict -rapid.checks=$(or $(CASES),1000000)
 
 .PHONY: bench
-bench: $(BIN)/testservers ## Run the benchmarks
-	@exec $(BIN)/testservers $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) ./...
+bench: $(BIN)/testservers ## Run the benchmarks (docs/how-we-test.md says how to make them short)
+	@exec $(BIN)/testservers $(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 120m $(TESTFLAGS) ./...
 
 .PHONY: bench-sync
 bench-sync: ## Measure syncing against its peers, a million rows (BENCH="-rows 50000 -updates 20000 -samples 100" is short)

@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/telemetry"
@@ -58,6 +59,7 @@ type Deps struct {
 	Editor      *safety.Editor
 	Planner     *safety.Planner
 	Proofs      *engine.Proofs
+	Reconciler  *reconcile.Manager
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Webhooks    *notify.Manager

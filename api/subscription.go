@@ -11,6 +11,7 @@ import (
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/plans"
+	"github.com/syncline-dev/syncline/internal/ident"
 )
 
 func (s *server) ListPlans(ctx context.Context, _ spec.ListPlansRequestObject) (spec.ListPlansResponseObject, error) {
@@ -91,4 +92,17 @@ func since(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+func (s *server) ListCredits(ctx context.Context, _ spec.ListCreditsRequestObject) (spec.ListCreditsResponseObject, error) {
+	list, err := s.Plans.Credits(ctx, who(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return spec.ListCredits200JSONResponse{Data: shown(list, func(c billing.Credit) spec.Credit {
+		return spec.Credit{
+			ID: public(ident.Credit, c.ID), Amount: c.Amount.Fixed(), Left: c.Left().Fixed(), Currency: string(c.Amount.Currency), Reason: c.Reason, GrantedAt: c.GrantedAt.UTC(),
+			ExpiresAt: someTime(c.ExpiresAt), WithdrawnAt: someTime(c.WithdrawnAt),
+		}
+	})}, nil
 }

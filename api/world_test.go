@@ -39,6 +39,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -145,6 +146,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Reconciler:  reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx })),
 		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
@@ -385,6 +387,14 @@ func (p *party) furnish() {
 	holds, err := d.Holds.List(ctx, owner, safety.HoldQuery{Limit: 10})
 	p.must(err)
 	p.ids["hold"] = ident.Format(ident.Hold, holds[0].ID)
+	for range 2 {
+		r, err := d.Reconciler.Start(ctx, owner, id, reconcile.Request{Since: time.Now().AddDate(0, -2, 0), Until: time.Now().AddDate(0, 1, 0)})
+		p.must(err)
+		p.ids["reconciliation"] = ident.Format(ident.Reconciliation, r.ID)
+		found, err := d.Reconciler.Discrepancies(ctx, owner, reconcile.Query{Reconciliation: r.ID, Limit: 10})
+		p.must(err)
+		p.ids["discrepancy"] = ident.Format(ident.Discrepancy, found[0].ID)
+	}
 	acts, err := d.Records.Acts(ctx, owner, engine.ActQuery{State: engine.ActOpen, Limit: 10})
 	p.must(err)
 	p.ids["ruleAction"] = ident.Format(ident.RuleAction, acts[0].ID)

@@ -163,6 +163,14 @@ type Coupon struct {
 	Percent decimal.Decimal `json:"percent,omitzero"` // 20 takes off a fifth
 	Amount  decimal.Decimal `json:"amount,omitzero"`  // taken off, at most what is left
 	Prices  []string        `json:"prices,omitempty"` // ids of the prices it is for; none for all
+	From    time.Time       `json:"from,omitzero"`    // it is for months that begin from then on; zero for any
+	To      time.Time       `json:"to,omitzero"`      // and before then; zero: for ever
+	Reason  string          `json:"reason,omitempty"` // why it was given, for reviewers
+}
+
+// Holds says whether the coupon is for the month that begins then.
+func (c Coupon) Holds(month time.Time) bool {
+	return !month.Before(c.From) && (c.To.IsZero() || month.Before(c.To))
 }
 
 // Check says what is wrong with the coupon.
@@ -175,6 +183,8 @@ func (c Coupon) Check() error {
 		return fmt.Errorf("coupon %q: either a percentage or an amount", c.ID)
 	case c.Percent.IsNegative() || c.Amount.IsNegative() || c.Percent.GreaterThan(hundred):
 		return fmt.Errorf("coupon %q: a percentage is up to 100, an amount not negative", c.ID)
+	case !c.To.IsZero() && !c.From.Before(c.To):
+		return fmt.Errorf("coupon %q: it ends before it begins", c.ID)
 	}
 	return nil
 }

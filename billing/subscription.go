@@ -77,12 +77,17 @@ func Agreements(list []Subscription, from, to time.Time) []Agreement {
 		}
 		s := SubscriptionAt(list, start)
 		a := Agreement{Subscription: s, Start: start, End: end, Trial: start.Before(s.TrialUntil)}
-		// The end of a trial that a later subscription has overtaken changes nothing.
-		if n := len(out); n > 0 && out[n-1].ID == a.ID && out[n-1].Trial == a.Trial {
-			out[n-1].End = end
+		// The end of a trial that a later subscription has overtaken changes nothing, and neither does one that differs in its
+		// coupons alone: those are for the month as a whole.
+		if n := len(out); n > 0 && out[n-1].sameTerms(a) {
+			out[n-1].End, out[n-1].Subscription = end, s
 			continue
 		}
 		out = append(out, a)
 	}
 	return out
+}
+
+func (a Agreement) sameTerms(b Agreement) bool {
+	return a.Trial == b.Trial && a.Plan.Name() == b.Plan.Name() && a.Plan.Card.Version == b.Plan.Card.Version && slices.Equal(a.AddOns, b.AddOns)
 }

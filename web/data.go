@@ -23,6 +23,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesDeadLetters(r)
 	h.routesHolds(r)
 	h.routesProof(r)
+	h.routesReconcile(r)
 	h.routesUndo(r)
 	h.routesConnections(r)
 	h.routesConnectors(r)

@@ -21,6 +21,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -40,6 +41,7 @@ type Deps struct {
 	DeadLetters *delivery.Manager
 	Holds       *safety.Holds
 	Proofs      *engine.Proofs
+	Reconciler  *reconcile.Manager
 	Editor      *safety.Editor
 	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer

@@ -93,7 +93,27 @@ func (v *visit) planView() (view PlanView, err error) {
 	limit("Records", held.Plan.Allows.Records, "any number")
 	view.Facts = append(view.Facts, ui.KeyValue{Key: "Workers", Text: or(held.Plan.Allows.Pool, "shared")})
 	for _, c := range held.Coupons {
-		view.Facts = append(view.Facts, ui.KeyValue{Key: "Coupon", Text: c.Title})
+		if !c.Holds(p.Period.Start()) {
+			continue
+		}
+		hint := ""
+		if !c.To.IsZero() {
+			hint = "the last month is " + monthName(billing.PeriodOf(c.To.Add(-1), p.Period.Zone).Month)
+		}
+		view.Facts = append(view.Facts, ui.KeyValue{Key: "Coupon", Text: c.Title, Hint: hint})
+	}
+	credits, err := v.h.Plans.Credits(v.ctx(), v.who)
+	if err != nil {
+		return view, err
+	}
+	for _, c := range credits {
+		if left := c.Left(); left.Amount.IsPositive() {
+			hint := "of " + c.Amount.String() + ", " + c.Reason
+			if !c.ExpiresAt.IsZero() {
+				hint += "; expires on " + c.ExpiresAt.In(p.Period.Zone).Format("2 January 2006")
+			}
+			view.Facts = append(view.Facts, ui.KeyValue{Key: "Credit left", Body: ui.Fragments{moneyOf(left)}, Hint: hint})
+		}
 	}
 
 	chosen := or(v.query("plan"), held.Plan.Name())

@@ -165,6 +165,9 @@ func (v ServiceView) tabs() ui.Tabs {
 			ui.Tab{Label: "Dead letters", Href: "/dead-letters?service=" + v.Name, Count: v.Counts.DeadLetters, Tone: ui.Bad},
 		)
 	}
+	if v.MayRead {
+		t.Items = append(t.Items, ui.Tab{Label: "Reconciliation", Href: v.Path + "/reconciliations", Current: v.Tab == "reconciliation"})
+	}
 	t.Items = append(t.Items, ui.Tab{Label: "Proof", Href: v.Path + "/proof", Current: v.Tab == "proof"})
 	t.Items = append(t.Items, ui.Tab{Label: "Revisions", Href: v.Path + "/revisions", Current: v.Tab == "revisions", Count: v.Counts.Revisions})
 	return t

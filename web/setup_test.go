@@ -36,6 +36,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/localdb/testdb"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/scheduler"
@@ -122,6 +123,7 @@ func newHouse(t *testing.T) *house {
 		Reader:      engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Reconciler:  reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx })),
 		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).Collected(),

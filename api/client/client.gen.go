@@ -226,6 +226,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExplanationStepName.
 const (
 	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
@@ -733,6 +772,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2081,6 +2141,28 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// Credit defines model for Credit.
+type Credit struct {
+	// Amount As granted.
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt"`
+	GrantedAt time.Time                    `json:"grantedAt"`
+	ID        string                       `json:"id"`
+
+	// Left What it has not paid yet, drafts included; nothing once it was withdrawn.
+	Left        string                       `json:"left"`
+	Reason      string                       `json:"reason"`
+	WithdrawnAt nullable.Nullable[time.Time] `json:"withdrawnAt"`
+}
+
+// CreditList defines model for CreditList.
+type CreditList struct {
+	Data []Credit `json:"data"`
+}
+
 // CreditNote defines model for CreditNote.
 type CreditNote struct {
 	Amount  Money                  `json:"amount"`
@@ -2231,6 +2313,83 @@ type DifferenceKind string
 type Discard struct {
 	Reason string `json:"reason"`
 }
+
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
@@ -3080,6 +3239,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4197,6 +4406,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4211,6 +4423,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4506,6 +4721,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4905,6 +5148,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5129,6 +5387,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5179,6 +5443,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5610,6 +5877,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
 	IssueCreditNote(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListCredits Credit that the tenant was granted
+	//
+	// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+	//
+	// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+	ListCredits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDeadLetterGroups Open dead letters by cause
 	//
 	// Corresponds with GET /v1/dead-letter-groups (the `ListDeadLetterGroups` operationId).
@@ -5680,6 +5954,43 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 	RedriveAlike(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDiscrepancies What did not add up
+	//
+	// Corresponds with GET /v1/discrepancies (the `ListDiscrepancies` operationId).
+	ListDiscrepancies(ctx context.Context, params *ListDiscrepanciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FlagForReviewWithBody Leave a discrepancy to somebody
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+	FlagForReviewWithBody(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FlagForReview Leave a discrepancy to somebody
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+	FlagForReview(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, body FlagForReviewJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveDiscrepancyWithBody Say that a discrepancy is settled, and how
+	//
+	// No system is written. The resolution and the adjustment are kept with your name.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+	ResolveDiscrepancyWithBody(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	//
+	// No system is written. The resolution and the adjustment are kept with your name.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+	ResolveDiscrepancy(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, body ResolveDiscrepancyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamEvents What happens, as it happens
 	//
@@ -6023,6 +6334,11 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePrice(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetReconciliation One reconciliation with its first findings
+	//
+	// Corresponds with GET /v1/reconciliations/{reconciliation} (the `GetReconciliation` operationId).
+	GetReconciliation(ctx context.Context, reconciliation InReconciliation, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRuleActions What business rules did, newest first
 	//
 	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
@@ -6259,6 +6575,35 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
 	CancelProof(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReconciliations The reconciliations of a service, newest first
+	//
+	// Without their findings.
+	//
+	// Corresponds with GET /v1/services/{service}/reconciliations (the `ListReconciliations` operationId).
+	ListReconciliations(ctx context.Context, service InService, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReconcileWithBody Compare what the systems hold over a span of time
+	//
+	// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+	// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+	// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+	ReconcileWithBody(ctx context.Context, service InService, params *ReconcileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Reconcile Compare what the systems hold over a span of time
+	//
+	// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+	// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+	// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+	Reconcile(ctx context.Context, service InService, params *ReconcileParams, body ReconcileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRecords Records of a service, the last changed first
 	//
@@ -7413,6 +7758,23 @@ func (c *Client) IssueCreditNote(ctx context.Context, creditNote InCreditNote, p
 	return c.Client.Do(req)
 }
 
+// ListCredits Credit that the tenant was granted
+//
+// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+//
+// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+func (c *Client) ListCredits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCreditsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 //
 // Corresponds with GET /v1/dead-letter-groups (the `ListDeadLetterGroups` operationId).
@@ -7564,6 +7926,93 @@ func (c *Client) RedriveDeadLetter(ctx context.Context, deadLetter InDeadLetter,
 // Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 func (c *Client) RedriveAlike(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRedriveAlikeRequest(c.Server, deadLetter, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDiscrepancies What did not add up
+//
+// Corresponds with GET /v1/discrepancies (the `ListDiscrepancies` operationId).
+func (c *Client) ListDiscrepancies(ctx context.Context, params *ListDiscrepanciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDiscrepanciesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FlagForReviewWithBody Leave a discrepancy to somebody
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+func (c *Client) FlagForReviewWithBody(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFlagForReviewRequestWithBody(c.Server, discrepancy, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+func (c *Client) FlagForReview(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, body FlagForReviewJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFlagForReviewRequest(c.Server, discrepancy, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveDiscrepancyWithBody Say that a discrepancy is settled, and how
+//
+// No system is written. The resolution and the adjustment are kept with your name.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+func (c *Client) ResolveDiscrepancyWithBody(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveDiscrepancyRequestWithBody(c.Server, discrepancy, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+//
+// No system is written. The resolution and the adjustment are kept with your name.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+func (c *Client) ResolveDiscrepancy(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, body ResolveDiscrepancyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveDiscrepancyRequest(c.Server, discrepancy, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8356,6 +8805,21 @@ func (c *Client) CalculatePrice(ctx context.Context, body CalculatePriceJSONRequ
 	return c.Client.Do(req)
 }
 
+// GetReconciliation One reconciliation with its first findings
+//
+// Corresponds with GET /v1/reconciliations/{reconciliation} (the `GetReconciliation` operationId).
+func (c *Client) GetReconciliation(ctx context.Context, reconciliation InReconciliation, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReconciliationRequest(c.Server, reconciliation)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListRuleActions What business rules did, newest first
 //
 // One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
@@ -8893,6 +9357,65 @@ func (c *Client) ListDifferences(ctx context.Context, service InService, params 
 // Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
 func (c *Client) CancelProof(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelProofRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+//
+// Without their findings.
+//
+// Corresponds with GET /v1/services/{service}/reconciliations (the `ListReconciliations` operationId).
+func (c *Client) ListReconciliations(ctx context.Context, service InService, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReconciliationsRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReconcileWithBody Compare what the systems hold over a span of time
+//
+// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+func (c *Client) ReconcileWithBody(ctx context.Context, service InService, params *ReconcileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReconcileRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+//
+// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+func (c *Client) Reconcile(ctx context.Context, service InService, params *ReconcileParams, body ReconcileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReconcileRequest(c.Server, service, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11773,6 +12296,33 @@ func NewIssueCreditNoteRequest(server string, creditNote InCreditNote, params *I
 	return req, nil
 }
 
+// NewListCreditsRequest constructs an http.Request for the ListCredits method
+func NewListCreditsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/credits")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListDeadLetterGroupsRequest constructs an http.Request for the ListDeadLetterGroups method
 func NewListDeadLetterGroupsRequest(server string, params *ListDeadLetterGroupsParams) (*http.Request, error) {
 	var err error
@@ -12178,6 +12728,232 @@ func NewRedriveAlikeRequest(server string, deadLetter InDeadLetter, params *Redr
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListDiscrepanciesRequest constructs an http.Request for the ListDiscrepancies method
+func NewListDiscrepanciesRequest(server string, params *ListDiscrepanciesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/discrepancies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterReconciliation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[reconciliation]", *params.FilterReconciliation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFlagForReviewRequest calls the generic FlagForReview builder with application/json body
+func NewFlagForReviewRequest(server string, discrepancy InDiscrepancy, params *FlagForReviewParams, body FlagForReviewJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFlagForReviewRequestWithBody(server, discrepancy, params, "application/json", bodyReader)
+}
+
+// NewFlagForReviewRequestWithBody constructs an http.Request for the FlagForReview method, with any body, and a specified content type
+func NewFlagForReviewRequestWithBody(server string, discrepancy InDiscrepancy, params *FlagForReviewParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "discrepancy", discrepancy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/discrepancies/%s:flag", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewResolveDiscrepancyRequest calls the generic ResolveDiscrepancy builder with application/json body
+func NewResolveDiscrepancyRequest(server string, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, body ResolveDiscrepancyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResolveDiscrepancyRequestWithBody(server, discrepancy, params, "application/json", bodyReader)
+}
+
+// NewResolveDiscrepancyRequestWithBody constructs an http.Request for the ResolveDiscrepancy method, with any body, and a specified content type
+func NewResolveDiscrepancyRequestWithBody(server string, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "discrepancy", discrepancy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/discrepancies/%s:resolve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -14126,6 +14902,40 @@ func NewCalculatePriceRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewGetReconciliationRequest constructs an http.Request for the GetReconciliation method
+func NewGetReconciliationRequest(server string, reconciliation InReconciliation) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reconciliation", reconciliation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reconciliations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListRuleActionsRequest constructs an http.Request for the ListRuleActions method
 func NewListRuleActionsRequest(server string, params *ListRuleActionsParams) (*http.Request, error) {
 	var err error
@@ -15622,6 +16432,141 @@ func NewCancelProofRequest(server string, service InService, params *CancelProof
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListReconciliationsRequest constructs an http.Request for the ListReconciliations method
+func NewListReconciliationsRequest(server string, service InService, params *ListReconciliationsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/reconciliations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReconcileRequest calls the generic Reconcile builder with application/json body
+func NewReconcileRequest(server string, service InService, params *ReconcileParams, body ReconcileJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReconcileRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewReconcileRequestWithBody constructs an http.Request for the Reconcile method, with any body, and a specified content type
+func NewReconcileRequestWithBody(server string, service InService, params *ReconcileParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/reconciliations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -18157,6 +19102,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/credit-notes/{creditNote}:issue (the `IssueCreditNote` operationId).
 	IssueCreditNoteWithResponse(ctx context.Context, creditNote InCreditNote, params *IssueCreditNoteParams, reqEditors ...RequestEditorFn) (*IssueCreditNoteResponse, error)
 
+	// ListCreditsWithResponse Credit that the tenant was granted
+	//
+	// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+	ListCreditsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCreditsResponse, error)
+
 	// ListDeadLetterGroupsWithResponse Open dead letters by cause
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -18237,6 +19191,45 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 	RedriveAlikeWithResponse(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*RedriveAlikeResponse, error)
+
+	// ListDiscrepanciesWithResponse What did not add up
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/discrepancies (the `ListDiscrepancies` operationId).
+	ListDiscrepanciesWithResponse(ctx context.Context, params *ListDiscrepanciesParams, reqEditors ...RequestEditorFn) (*ListDiscrepanciesResponse, error)
+
+	// FlagForReviewWithBodyWithResponse Leave a discrepancy to somebody
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+	FlagForReviewWithBodyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FlagForReviewResponse, error)
+
+	// FlagForReviewWithResponse Leave a discrepancy to somebody
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+	FlagForReviewWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, body FlagForReviewJSONRequestBody, reqEditors ...RequestEditorFn) (*FlagForReviewResponse, error)
+
+	// ResolveDiscrepancyWithBodyWithResponse Say that a discrepancy is settled, and how
+	//
+	// No system is written. The resolution and the adjustment are kept with your name.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+	ResolveDiscrepancyWithBodyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResolveDiscrepancyResponse, error)
+
+	// ResolveDiscrepancyWithResponse Say that a discrepancy is settled, and how
+	//
+	// No system is written. The resolution and the adjustment are kept with your name.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+	ResolveDiscrepancyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, body ResolveDiscrepancyJSONRequestBody, reqEditors ...RequestEditorFn) (*ResolveDiscrepancyResponse, error)
 
 	// StreamEventsWithResponse What happens, as it happens
 	//
@@ -18624,6 +19617,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/pricing:calculate (the `CalculatePrice` operationId).
 	CalculatePriceWithResponse(ctx context.Context, body CalculatePriceJSONRequestBody, reqEditors ...RequestEditorFn) (*CalculatePriceResponse, error)
 
+	// GetReconciliationWithResponse One reconciliation with its first findings
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/reconciliations/{reconciliation} (the `GetReconciliation` operationId).
+	GetReconciliationWithResponse(ctx context.Context, reconciliation InReconciliation, reqEditors ...RequestEditorFn) (*GetReconciliationResponse, error)
+
 	// ListRuleActionsWithResponse What business rules did, newest first
 	//
 	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
@@ -18898,6 +19898,37 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/services/{service}/proof:cancel (the `CancelProof` operationId).
 	CancelProofWithResponse(ctx context.Context, service InService, params *CancelProofParams, reqEditors ...RequestEditorFn) (*CancelProofResponse, error)
+
+	// ListReconciliationsWithResponse The reconciliations of a service, newest first
+	//
+	// Without their findings.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/reconciliations (the `ListReconciliations` operationId).
+	ListReconciliationsWithResponse(ctx context.Context, service InService, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*ListReconciliationsResponse, error)
+
+	// ReconcileWithBodyWithResponse Compare what the systems hold over a span of time
+	//
+	// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+	// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+	// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+	ReconcileWithBodyWithResponse(ctx context.Context, service InService, params *ReconcileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReconcileResponse, error)
+
+	// ReconcileWithResponse Compare what the systems hold over a span of time
+	//
+	// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+	// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+	// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+	ReconcileWithResponse(ctx context.Context, service InService, params *ReconcileParams, body ReconcileJSONRequestBody, reqEditors ...RequestEditorFn) (*ReconcileResponse, error)
 
 	// ListRecordsWithResponse Records of a service, the last changed first
 	//
@@ -21377,6 +22408,61 @@ func (r IssueCreditNoteResponse) ContentType() string {
 	return ""
 }
 
+// ListCreditsResponseDefaultHeaders the declared response headers of an HTTP default response for ListCredits
+type ListCreditsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListCreditsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreditList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListCreditsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCreditsResponse) GetJSON200() *CreditList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCreditsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCreditsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCreditsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCreditsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCreditsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListDeadLetterGroupsResponseDefaultHeaders the declared response headers of an HTTP default response for ListDeadLetterGroups
 type ListDeadLetterGroupsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -21756,6 +22842,171 @@ func (r RedriveAlikeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RedriveAlikeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListDiscrepanciesResponseDefaultHeaders the declared response headers of an HTTP default response for ListDiscrepancies
+type ListDiscrepanciesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListDiscrepanciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DiscrepancyList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDiscrepanciesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDiscrepanciesResponse) GetJSON200() *DiscrepancyList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDiscrepanciesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDiscrepanciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDiscrepanciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDiscrepanciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDiscrepanciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FlagForReviewResponseDefaultHeaders the declared response headers of an HTTP default response for FlagForReview
+type FlagForReviewResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FlagForReviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Discrepancy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FlagForReviewResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FlagForReviewResponse) GetJSON200() *Discrepancy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FlagForReviewResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FlagForReviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FlagForReviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FlagForReviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FlagForReviewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResolveDiscrepancyResponseDefaultHeaders the declared response headers of an HTTP default response for ResolveDiscrepancy
+type ResolveDiscrepancyResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResolveDiscrepancyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Discrepancy
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResolveDiscrepancyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResolveDiscrepancyResponse) GetJSON200() *Discrepancy {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResolveDiscrepancyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResolveDiscrepancyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResolveDiscrepancyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResolveDiscrepancyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResolveDiscrepancyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -23663,6 +24914,61 @@ func (r CalculatePriceResponse) ContentType() string {
 	return ""
 }
 
+// GetReconciliationResponseDefaultHeaders the declared response headers of an HTTP default response for GetReconciliation
+type GetReconciliationResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetReconciliationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reconciliation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetReconciliationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReconciliationResponse) GetJSON200() *Reconciliation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReconciliationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReconciliationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReconciliationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReconciliationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReconciliationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRuleActionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRuleActions
 type ListRuleActionsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25118,6 +26424,116 @@ func (r CancelProofResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelProofResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListReconciliationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListReconciliations
+type ListReconciliationsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListReconciliationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReconciliationList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListReconciliationsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReconciliationsResponse) GetJSON200() *ReconciliationList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReconciliationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReconciliationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReconciliationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReconciliationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReconciliationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReconcileResponseDefaultHeaders the declared response headers of an HTTP default response for Reconcile
+type ReconcileResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReconcileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reconciliation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReconcileResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReconcileResponse) GetJSON200() *Reconciliation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReconcileResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReconcileResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReconcileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReconcileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReconcileResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -28032,6 +29448,21 @@ func (c *ClientWithResponses) IssueCreditNoteWithResponse(ctx context.Context, c
 	return ParseIssueCreditNoteResponse(rsp)
 }
 
+// ListCreditsWithResponse Credit that the tenant was granted
+//
+// It pays invoices before anybody is asked for payment, what expires first first. Operators grant it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/credits (the `ListCredits` operationId).
+func (c *ClientWithResponses) ListCreditsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListCreditsResponse, error) {
+	rsp, err := c.ListCredits(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCreditsResponse(rsp)
+}
+
 // ListDeadLetterGroupsWithResponse Open dead letters by cause
 //
 // Returns a wrapper object for the known response body format(s).
@@ -28165,6 +29596,75 @@ func (c *ClientWithResponses) RedriveAlikeWithResponse(ctx context.Context, dead
 		return nil, err
 	}
 	return ParseRedriveAlikeResponse(rsp)
+}
+
+// ListDiscrepanciesWithResponse What did not add up
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/discrepancies (the `ListDiscrepancies` operationId).
+func (c *ClientWithResponses) ListDiscrepanciesWithResponse(ctx context.Context, params *ListDiscrepanciesParams, reqEditors ...RequestEditorFn) (*ListDiscrepanciesResponse, error) {
+	rsp, err := c.ListDiscrepancies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDiscrepanciesResponse(rsp)
+}
+
+// FlagForReviewWithBodyWithResponse Leave a discrepancy to somebody
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+func (c *ClientWithResponses) FlagForReviewWithBodyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FlagForReviewResponse, error) {
+	rsp, err := c.FlagForReviewWithBody(ctx, discrepancy, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFlagForReviewResponse(rsp)
+}
+
+// FlagForReviewWithResponse Leave a discrepancy to somebody
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:flag (the `FlagForReview` operationId).
+func (c *ClientWithResponses) FlagForReviewWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *FlagForReviewParams, body FlagForReviewJSONRequestBody, reqEditors ...RequestEditorFn) (*FlagForReviewResponse, error) {
+	rsp, err := c.FlagForReview(ctx, discrepancy, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFlagForReviewResponse(rsp)
+}
+
+// ResolveDiscrepancyWithBodyWithResponse Say that a discrepancy is settled, and how
+//
+// No system is written. The resolution and the adjustment are kept with your name.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+func (c *ClientWithResponses) ResolveDiscrepancyWithBodyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResolveDiscrepancyResponse, error) {
+	rsp, err := c.ResolveDiscrepancyWithBody(ctx, discrepancy, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResolveDiscrepancyResponse(rsp)
+}
+
+// ResolveDiscrepancyWithResponse Say that a discrepancy is settled, and how
+//
+// No system is written. The resolution and the adjustment are kept with your name.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/discrepancies/{discrepancy}:resolve (the `ResolveDiscrepancy` operationId).
+func (c *ClientWithResponses) ResolveDiscrepancyWithResponse(ctx context.Context, discrepancy InDiscrepancy, params *ResolveDiscrepancyParams, body ResolveDiscrepancyJSONRequestBody, reqEditors ...RequestEditorFn) (*ResolveDiscrepancyResponse, error) {
+	rsp, err := c.ResolveDiscrepancy(ctx, discrepancy, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResolveDiscrepancyResponse(rsp)
 }
 
 // StreamEventsWithResponse What happens, as it happens
@@ -28817,6 +30317,19 @@ func (c *ClientWithResponses) CalculatePriceWithResponse(ctx context.Context, bo
 	return ParseCalculatePriceResponse(rsp)
 }
 
+// GetReconciliationWithResponse One reconciliation with its first findings
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/reconciliations/{reconciliation} (the `GetReconciliation` operationId).
+func (c *ClientWithResponses) GetReconciliationWithResponse(ctx context.Context, reconciliation InReconciliation, reqEditors ...RequestEditorFn) (*GetReconciliationResponse, error) {
+	rsp, err := c.GetReconciliation(ctx, reconciliation, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReconciliationResponse(rsp)
+}
+
 // ListRuleActionsWithResponse What business rules did, newest first
 //
 // One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
@@ -29276,6 +30789,55 @@ func (c *ClientWithResponses) CancelProofWithResponse(ctx context.Context, servi
 		return nil, err
 	}
 	return ParseCancelProofResponse(rsp)
+}
+
+// ListReconciliationsWithResponse The reconciliations of a service, newest first
+//
+// Without their findings.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/reconciliations (the `ListReconciliations` operationId).
+func (c *ClientWithResponses) ListReconciliationsWithResponse(ctx context.Context, service InService, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*ListReconciliationsResponse, error) {
+	rsp, err := c.ListReconciliations(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReconciliationsResponse(rsp)
+}
+
+// ReconcileWithBodyWithResponse Compare what the systems hold over a span of time
+//
+// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+func (c *ClientWithResponses) ReconcileWithBodyWithResponse(ctx context.Context, service InService, params *ReconcileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReconcileResponse, error) {
+	rsp, err := c.ReconcileWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReconcileResponse(rsp)
+}
+
+// ReconcileWithResponse Compare what the systems hold over a span of time
+//
+// What matches is counted; `unmatched` is what one system has and another has not, `discrepancies` are values that differ by more than the
+// document's tolerance. The first 100 of each are in the answer, all are at `/v1/discrepancies`. With more than 20,000 records the worker
+// that carries the service compares them: the state is `queued` then, and the event `reconciliation` tells of the end.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/reconciliations (the `Reconcile` operationId).
+func (c *ClientWithResponses) ReconcileWithResponse(ctx context.Context, service InService, params *ReconcileParams, body ReconcileJSONRequestBody, reqEditors ...RequestEditorFn) (*ReconcileResponse, error) {
+	rsp, err := c.Reconcile(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReconcileResponse(rsp)
 }
 
 // ListRecordsWithResponse Records of a service, the last changed first
@@ -31869,6 +33431,52 @@ func ParseIssueCreditNoteResponse(rsp *http.Response) (*IssueCreditNoteResponse,
 	return response, nil
 }
 
+// ParseListCreditsResponse parses an HTTP response from a ListCreditsWithResponse call
+func ParseListCreditsResponse(rsp *http.Response) (*ListCreditsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCreditsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListCreditsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListDeadLetterGroupsResponse parses an HTTP response from a ListDeadLetterGroupsWithResponse call
 func ParseListDeadLetterGroupsResponse(rsp *http.Response) (*ListDeadLetterGroupsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32178,6 +33786,144 @@ func ParseRedriveAlikeResponse(rsp *http.Response) (*RedriveAlikeResponse, error
 	switch {
 	case true:
 		var headers RedriveAlikeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDiscrepanciesResponse parses an HTTP response from a ListDiscrepanciesWithResponse call
+func ParseListDiscrepanciesResponse(rsp *http.Response) (*ListDiscrepanciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDiscrepanciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DiscrepancyList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListDiscrepanciesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFlagForReviewResponse parses an HTTP response from a FlagForReviewWithResponse call
+func ParseFlagForReviewResponse(rsp *http.Response) (*FlagForReviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FlagForReviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Discrepancy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FlagForReviewResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResolveDiscrepancyResponse parses an HTTP response from a ResolveDiscrepancyWithResponse call
+func ParseResolveDiscrepancyResponse(rsp *http.Response) (*ResolveDiscrepancyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResolveDiscrepancyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Discrepancy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ResolveDiscrepancyResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -33867,6 +35613,52 @@ func ParseCalculatePriceResponse(rsp *http.Response) (*CalculatePriceResponse, e
 	return response, nil
 }
 
+// ParseGetReconciliationResponse parses an HTTP response from a GetReconciliationWithResponse call
+func ParseGetReconciliationResponse(rsp *http.Response) (*GetReconciliationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReconciliationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reconciliation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetReconciliationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListRuleActionsResponse parses an HTTP response from a ListRuleActionsWithResponse call
 func ParseListRuleActionsResponse(rsp *http.Response) (*ListRuleActionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -35147,6 +36939,98 @@ func ParseCancelProofResponse(rsp *http.Response) (*CancelProofResponse, error) 
 	switch {
 	case true:
 		var headers CancelProofResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListReconciliationsResponse parses an HTTP response from a ListReconciliationsWithResponse call
+func ParseListReconciliationsResponse(rsp *http.Response) (*ListReconciliationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReconciliationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReconciliationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListReconciliationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReconcileResponse parses an HTTP response from a ReconcileWithResponse call
+func ParseReconcileResponse(rsp *http.Response) (*ReconcileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReconcileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reconciliation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReconcileResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

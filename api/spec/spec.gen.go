@@ -232,6 +232,45 @@ func (e DifferenceKind) Valid() bool {
 	}
 }
 
+// Defines values for DiscrepancyKind.
+const (
+	DiscrepancyKindDifference DiscrepancyKind = "difference"
+	DiscrepancyKindUnmatched  DiscrepancyKind = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyKind enum.
+func (e DiscrepancyKind) Valid() bool {
+	switch e {
+	case DiscrepancyKindDifference:
+		return true
+	case DiscrepancyKindUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DiscrepancyState.
+const (
+	DiscrepancyStateFlagged  DiscrepancyState = "flagged"
+	DiscrepancyStateOpen     DiscrepancyState = "open"
+	DiscrepancyStateResolved DiscrepancyState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the DiscrepancyState enum.
+func (e DiscrepancyState) Valid() bool {
+	switch e {
+	case DiscrepancyStateFlagged:
+		return true
+	case DiscrepancyStateOpen:
+		return true
+	case DiscrepancyStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -769,6 +808,27 @@ func (e ProofSystemHow) Valid() bool {
 	case ProofSystemHowNone:
 		return true
 	case ProofSystemHowRecords:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReconciliationState.
+const (
+	ReconciliationStateFailed    ReconciliationState = "failed"
+	ReconciliationStateQueued    ReconciliationState = "queued"
+	ReconciliationStateSucceeded ReconciliationState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ReconciliationState enum.
+func (e ReconciliationState) Valid() bool {
+	switch e {
+	case ReconciliationStateFailed:
+		return true
+	case ReconciliationStateQueued:
+		return true
+	case ReconciliationStateSucceeded:
 		return true
 	default:
 		return false
@@ -2117,6 +2177,28 @@ type CreatedInvitation struct {
 	URL string `json:"url"`
 }
 
+// Credit defines model for Credit.
+type Credit struct {
+	// Amount As granted.
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt"`
+	GrantedAt time.Time                    `json:"grantedAt"`
+	ID        string                       `json:"id"`
+
+	// Left What it has not paid yet, drafts included; nothing once it was withdrawn.
+	Left        string                       `json:"left"`
+	Reason      string                       `json:"reason"`
+	WithdrawnAt nullable.Nullable[time.Time] `json:"withdrawnAt"`
+}
+
+// CreditList defines model for CreditList.
+type CreditList struct {
+	Data []Credit `json:"data"`
+}
+
 // CreditNote defines model for CreditNote.
 type CreditNote struct {
 	Amount  Money                  `json:"amount"`
@@ -2267,6 +2349,83 @@ type DifferenceKind string
 type Discard struct {
 	Reason string `json:"reason"`
 }
+
+// Discrepancy defines model for Discrepancy.
+type Discrepancy struct {
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+
+	// Amount Of an unmatched record, where it has one.
+	Amount     *json.Number `json:"amount,omitempty"`
+	AssignedTo string       `json:"assignedTo"`
+	Collection string       `json:"collection"`
+
+	// Date When what the record tells of happened.
+	Date      time.Time                    `json:"date"`
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Difference The first side's number less the second's; absent where they are no numbers.
+	Difference *json.Number `json:"difference,omitempty"`
+
+	// Field Empty for an unmatched record.
+	Field string          `json:"field"`
+	ID    string          `json:"id"`
+	Kind  DiscrepancyKind `json:"kind"`
+
+	// MissingIn The systems that have no such record.
+	MissingIn []string `json:"missingIn"`
+
+	// Other The record it was matched with by reference.
+	Other nullable.Nullable[string] `json:"other"`
+
+	// Reason Why somebody should look at it.
+	Reason         string            `json:"reason"`
+	Reconciliation string            `json:"reconciliation"`
+	Record         string            `json:"record"`
+	Resolution     string            `json:"resolution"`
+	Service        string            `json:"service"`
+	Sides          []DiscrepancySide `json:"sides"`
+	State          DiscrepancyState  `json:"state"`
+	Title          string            `json:"title"`
+	Version        int64             `json:"version"`
+}
+
+// DiscrepancyKind defines model for Discrepancy.kind.
+type DiscrepancyKind string
+
+// DiscrepancyFlag defines model for DiscrepancyFlag.
+type DiscrepancyFlag struct {
+	AssignTo *string `json:"assignTo,omitempty"`
+	Reason   string  `json:"reason"`
+}
+
+// DiscrepancyList defines model for DiscrepancyList.
+type DiscrepancyList struct {
+	Data    []Discrepancy `json:"data"`
+	HasMore bool          `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DiscrepancyResolution defines model for DiscrepancyResolution.
+type DiscrepancyResolution struct {
+	// Adjustment What was booked for it.
+	Adjustment *json.Number `json:"adjustment,omitempty"`
+	Resolution string       `json:"resolution"`
+}
+
+// DiscrepancySide defines model for DiscrepancySide.
+type DiscrepancySide struct {
+	Key    string `json:"key"`
+	System string `json:"system"`
+
+	// Value What the system holds in the field; null for an unmatched record.
+	Value interface{} `json:"value"`
+}
+
+// DiscrepancyState defines model for DiscrepancyState.
+type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
@@ -3134,6 +3293,56 @@ type RateCard struct {
 	Name    string  `json:"name"`
 	Title   *string `json:"title,omitempty"`
 	Version int     `json:"version"`
+}
+
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Actor            string        `json:"actor"`
+	AskedAt          time.Time     `json:"askedAt"`
+	Discrepancies    []Discrepancy `json:"discrepancies"`
+	DiscrepancyCount int64         `json:"discrepancyCount"`
+
+	// EndDate The span ends before it.
+	EndDate    time.Time                    `json:"endDate"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	ID         string                       `json:"id"`
+	Matched    int64                        `json:"matched"`
+
+	// Scheduled The document's schedule brought it about.
+	Scheduled bool                `json:"scheduled"`
+	Service   string              `json:"service"`
+	StartDate time.Time           `json:"startDate"`
+	State     ReconciliationState `json:"state"`
+	Systems   []string            `json:"systems"`
+
+	// Tolerance Numbers that differ by at most this are equal.
+	Tolerance      json.Number   `json:"tolerance"`
+	Unmatched      []Discrepancy `json:"unmatched"`
+	UnmatchedCount int64         `json:"unmatchedCount"`
+}
+
+// ReconciliationState defines model for Reconciliation.state.
+type ReconciliationState string
+
+// ReconciliationList defines model for ReconciliationList.
+type ReconciliationList struct {
+	Data    []Reconciliation `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ReconciliationRequest defines model for ReconciliationRequest.
+type ReconciliationRequest struct {
+	// EndDate A day, which is included, or a time.
+	EndDate string `json:"endDate"`
+
+	// StartDate A day such as 2024-10-01, or a time.
+	StartDate string `json:"startDate"`
+
+	// Systems At least two; those of the document when absent.
+	Systems *[]string `json:"systems,omitempty"`
 }
 
 // Record defines model for Record.
@@ -4251,6 +4460,9 @@ type InCreditNote = string
 // InDeadLetter defines model for InDeadLetter.
 type InDeadLetter = string
 
+// InDiscrepancy defines model for InDiscrepancy.
+type InDiscrepancy = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4265,6 +4477,9 @@ type InLine = string
 
 // InMember defines model for InMember.
 type InMember = string
+
+// InReconciliation defines model for InReconciliation.
+type InReconciliation = string
 
 // InRecord defines model for InRecord.
 type InRecord = string
@@ -4560,6 +4775,34 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDiscrepanciesParams defines parameters for ListDiscrepancies.
+type ListDiscrepanciesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+
+	// FilterReconciliation The id of a reconciliation.
+	FilterReconciliation *string           `form:"filter[reconciliation],omitempty" json:"filter[reconciliation],omitempty"`
+	FilterState          *DiscrepancyState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// FlagForReviewParams defines parameters for FlagForReview.
+type FlagForReviewParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ResolveDiscrepancyParams defines parameters for ResolveDiscrepancy.
+type ResolveDiscrepancyParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -4959,6 +5202,21 @@ type CancelProofParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReconcileParams defines parameters for Reconcile.
+type ReconcileParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRecordsParams defines parameters for ListRecords.
 type ListRecordsParams struct {
 	// Limit At most so many.
@@ -5183,6 +5441,12 @@ type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
 
+// FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
+type FlagForReviewJSONRequestBody = DiscrepancyFlag
+
+// ResolveDiscrepancyJSONRequestBody defines body for ResolveDiscrepancy for application/json ContentType.
+type ResolveDiscrepancyJSONRequestBody = DiscrepancyResolution
+
 // RejectHoldJSONRequestBody defines body for RejectHold for application/json ContentType.
 type RejectHoldJSONRequestBody = Rejection
 
@@ -5233,6 +5497,9 @@ type ReplayConflictsJSONRequestBody = ReplayRequest
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
+
+// ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
+type ReconcileJSONRequestBody = ReconciliationRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5383,6 +5650,9 @@ type ServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(w http.ResponseWriter, r *http.Request, creditNote InCreditNote, params IssueCreditNoteParams)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(w http.ResponseWriter, r *http.Request)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams)
@@ -5404,6 +5674,15 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -5503,6 +5782,9 @@ type ServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(w http.ResponseWriter, r *http.Request)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams)
@@ -5578,6 +5860,12 @@ type ServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
@@ -5914,6 +6202,12 @@ func (_ Unimplemented) IssueCreditNote(w http.ResponseWriter, r *http.Request, c
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListCredits Credit that the tenant was granted
+// (GET /v1/credits)
+func (_ Unimplemented) ListCredits(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListDeadLetterGroups Open dead letters by cause
 // (GET /v1/dead-letter-groups)
 func (_ Unimplemented) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
@@ -5953,6 +6247,24 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDiscrepancies What did not add up
+// (GET /v1/discrepancies)
+func (_ Unimplemented) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FlagForReview Leave a discrepancy to somebody
+// (POST /v1/discrepancies/{discrepancy}:flag)
+func (_ Unimplemented) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveDiscrepancy Say that a discrepancy is settled, and how
+// (POST /v1/discrepancies/{discrepancy}:resolve)
+func (_ Unimplemented) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6154,6 +6466,12 @@ func (_ Unimplemented) CalculatePrice(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetReconciliation One reconciliation with its first findings
+// (GET /v1/reconciliations/{reconciliation})
+func (_ Unimplemented) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRuleActions What business rules did, newest first
 // (GET /v1/rule-actions)
 func (_ Unimplemented) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
@@ -6301,6 +6619,18 @@ func (_ Unimplemented) ListDifferences(w http.ResponseWriter, r *http.Request, s
 // CancelProof Give the comparison under way up
 // (POST /v1/services/{service}/proof:cancel)
 func (_ Unimplemented) CancelProof(w http.ResponseWriter, r *http.Request, service InService, params CancelProofParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListReconciliations The reconciliations of a service, newest first
+// (GET /v1/services/{service}/reconciliations)
+func (_ Unimplemented) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Reconcile Compare what the systems hold over a span of time
+// (POST /v1/services/{service}/reconciliations)
+func (_ Unimplemented) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8198,6 +8528,20 @@ func (siw *ServerInterfaceWrapper) IssueCreditNote(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ListCredits operation middleware
+func (siw *ServerInterfaceWrapper) ListCredits(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCredits(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeadLetterGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -8546,6 +8890,191 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDiscrepancies operation middleware
+func (siw *ServerInterfaceWrapper) ListDiscrepancies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDiscrepanciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[reconciliation]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[reconciliation]", r.URL.Query(), &params.FilterReconciliation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[reconciliation]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[reconciliation]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDiscrepancies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FlagForReview operation middleware
+func (siw *ServerInterfaceWrapper) FlagForReview(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FlagForReviewParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FlagForReview(w, r, discrepancy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveDiscrepancy operation middleware
+func (siw *ServerInterfaceWrapper) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "discrepancy" -------------
+	var discrepancy InDiscrepancy
+
+	err = runtime.BindStyledParameterWithOptions("simple", "discrepancy", chi.URLParam(r, "discrepancy"), &discrepancy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "discrepancy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResolveDiscrepancyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveDiscrepancy(w, r, discrepancy, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10247,6 +10776,32 @@ func (siw *ServerInterfaceWrapper) CalculatePrice(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetReconciliation operation middleware
+func (siw *ServerInterfaceWrapper) GetReconciliation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reconciliation" -------------
+	var reconciliation InReconciliation
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reconciliation", chi.URLParam(r, "reconciliation"), &reconciliation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reconciliation", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetReconciliation(w, r, reconciliation)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRuleActions operation middleware
 func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *http.Request) {
 
@@ -11512,6 +12067,111 @@ func (siw *ServerInterfaceWrapper) CancelProof(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelProof(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReconciliations operation middleware
+func (siw *ServerInterfaceWrapper) ListReconciliations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReconciliations(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Reconcile operation middleware
+func (siw *ServerInterfaceWrapper) Reconcile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReconcileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Reconcile(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13503,6 +14163,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/proof/differences", wrapper.ListDifferences)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.ListReconciliations)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/reconciliations", wrapper.Reconcile)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/reconciliations/{reconciliation}", wrapper.GetReconciliation)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/discrepancies", wrapper.ListDiscrepancies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:resolve", wrapper.ResolveDiscrepancy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/discrepancies/{discrepancy}:flag", wrapper.FlagForReview)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/conflicts", wrapper.ListConflicts)
 	})
 	r.Group(func(r chi.Router) {
@@ -13635,6 +14313,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/invoices/{invoice}/credit-notes", wrapper.CreateCreditNote)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/credits", wrapper.ListCredits)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/credit-notes", wrapper.ListCreditNotes)
 	})
 	r.Group(func(r chi.Router) {
@@ -13754,6 +14435,8 @@ type CreditNoteJSONResponse struct {
 
 type DeadLetterJSONResponse DeadLetter
 
+type DiscrepancyJSONResponse Discrepancy
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -13782,6 +14465,8 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ProofJSONResponse Proof
+
+type ReconciliationJSONResponse Reconciliation
 
 type RuleActionJSONResponse RuleAction
 
@@ -15438,6 +16123,48 @@ func (response IssueCreditNotedefaultApplicationProblemPlusJSONResponse) VisitIs
 	return err
 }
 
+type ListCreditsRequestObject struct {
+}
+
+type ListCreditsResponseObject interface {
+	VisitListCreditsResponse(w http.ResponseWriter) error
+}
+
+type ListCredits200JSONResponse CreditList
+
+func (response ListCredits200JSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreditsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListCreditsdefaultApplicationProblemPlusJSONResponse) VisitListCreditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeadLetterGroupsRequestObject struct {
 	Params ListDeadLetterGroupsParams
 }
@@ -15731,6 +16458,139 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesRequestObject struct {
+	Params ListDiscrepanciesParams
+}
+
+type ListDiscrepanciesResponseObject interface {
+	VisitListDiscrepanciesResponse(w http.ResponseWriter) error
+}
+
+type ListDiscrepancies200JSONResponse DiscrepancyList
+
+func (response ListDiscrepancies200JSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDiscrepanciesdefaultApplicationProblemPlusJSONResponse) VisitListDiscrepanciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      FlagForReviewParams
+	Body        *FlagForReviewJSONRequestBody
+}
+
+type FlagForReviewResponseObject interface {
+	VisitFlagForReviewResponse(w http.ResponseWriter) error
+}
+
+type FlagForReview200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response FlagForReview200JSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FlagForReviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FlagForReviewdefaultApplicationProblemPlusJSONResponse) VisitFlagForReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancyRequestObject struct {
+	Discrepancy InDiscrepancy `json:"discrepancy"`
+	Params      ResolveDiscrepancyParams
+	Body        *ResolveDiscrepancyJSONRequestBody
+}
+
+type ResolveDiscrepancyResponseObject interface {
+	VisitResolveDiscrepancyResponse(w http.ResponseWriter) error
+}
+
+type ResolveDiscrepancy200JSONResponse struct{ DiscrepancyJSONResponse }
+
+func (response ResolveDiscrepancy200JSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResolveDiscrepancydefaultApplicationProblemPlusJSONResponse) VisitResolveDiscrepancyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17317,6 +18177,49 @@ func (response CalculatePricedefaultApplicationProblemPlusJSONResponse) VisitCal
 	return err
 }
 
+type GetReconciliationRequestObject struct {
+	Reconciliation InReconciliation `json:"reconciliation"`
+}
+
+type GetReconciliationResponseObject interface {
+	VisitGetReconciliationResponse(w http.ResponseWriter) error
+}
+
+type GetReconciliation200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response GetReconciliation200JSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReconciliationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetReconciliationdefaultApplicationProblemPlusJSONResponse) VisitGetReconciliationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRuleActionsRequestObject struct {
 	Params ListRuleActionsParams
 }
@@ -18535,6 +19438,95 @@ type CancelProofdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelProofdefaultApplicationProblemPlusJSONResponse) VisitCancelProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationList
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconcileRequestObject struct {
+	Service InService `json:"service"`
+	Params  ReconcileParams
+	Body    *ReconcileJSONRequestBody
+}
+
+type ReconcileResponseObject interface {
+	VisitReconcileResponse(w http.ResponseWriter) error
+}
+
+type Reconcile200JSONResponse struct{ ReconciliationJSONResponse }
+
+func (response Reconcile200JSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReconciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReconciledefaultApplicationProblemPlusJSONResponse) VisitReconcileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20534,6 +21526,9 @@ type StrictServerInterface interface {
 	// IssueCreditNote Make a credit note count
 	// (POST /v1/credit-notes/{creditNote}:issue)
 	IssueCreditNote(ctx context.Context, request IssueCreditNoteRequestObject) (IssueCreditNoteResponseObject, error)
+	// ListCredits Credit that the tenant was granted
+	// (GET /v1/credits)
+	ListCredits(ctx context.Context, request ListCreditsRequestObject) (ListCreditsResponseObject, error)
 	// ListDeadLetterGroups Open dead letters by cause
 	// (GET /v1/dead-letter-groups)
 	ListDeadLetterGroups(ctx context.Context, request ListDeadLetterGroupsRequestObject) (ListDeadLetterGroupsResponseObject, error)
@@ -20555,6 +21550,15 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// ListDiscrepancies What did not add up
+	// (GET /v1/discrepancies)
+	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
+	// FlagForReview Leave a discrepancy to somebody
+	// (POST /v1/discrepancies/{discrepancy}:flag)
+	FlagForReview(ctx context.Context, request FlagForReviewRequestObject) (FlagForReviewResponseObject, error)
+	// ResolveDiscrepancy Say that a discrepancy is settled, and how
+	// (POST /v1/discrepancies/{discrepancy}:resolve)
+	ResolveDiscrepancy(ctx context.Context, request ResolveDiscrepancyRequestObject) (ResolveDiscrepancyResponseObject, error)
 	// StreamEvents What happens, as it happens
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -20654,6 +21658,9 @@ type StrictServerInterface interface {
 	// CalculatePrice What a month would cost under a plan of the price list
 	// (POST /v1/pricing:calculate)
 	CalculatePrice(ctx context.Context, request CalculatePriceRequestObject) (CalculatePriceResponseObject, error)
+	// GetReconciliation One reconciliation with its first findings
+	// (GET /v1/reconciliations/{reconciliation})
+	GetReconciliation(ctx context.Context, request GetReconciliationRequestObject) (GetReconciliationResponseObject, error)
 	// ListRuleActions What business rules did, newest first
 	// (GET /v1/rule-actions)
 	ListRuleActions(ctx context.Context, request ListRuleActionsRequestObject) (ListRuleActionsResponseObject, error)
@@ -20729,6 +21736,12 @@ type StrictServerInterface interface {
 	// CancelProof Give the comparison under way up
 	// (POST /v1/services/{service}/proof:cancel)
 	CancelProof(ctx context.Context, request CancelProofRequestObject) (CancelProofResponseObject, error)
+	// ListReconciliations The reconciliations of a service, newest first
+	// (GET /v1/services/{service}/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// Reconcile Compare what the systems hold over a span of time
+	// (POST /v1/services/{service}/reconciliations)
+	Reconcile(ctx context.Context, request ReconcileRequestObject) (ReconcileResponseObject, error)
 	// ListRecords Records of a service, the last changed first
 	// (GET /v1/services/{service}/records)
 	ListRecords(ctx context.Context, request ListRecordsRequestObject) (ListRecordsResponseObject, error)
@@ -21878,6 +22891,30 @@ func (sh *strictHandler) IssueCreditNote(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// ListCredits operation middleware
+func (sh *strictHandler) ListCredits(w http.ResponseWriter, r *http.Request) {
+	var request ListCreditsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredits(ctx, request.(ListCreditsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredits")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreditsResponseObject); ok {
+		if err := validResponse.VisitListCreditsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeadLetterGroups operation middleware
 func (sh *strictHandler) ListDeadLetterGroups(w http.ResponseWriter, r *http.Request, params ListDeadLetterGroupsParams) {
 	var request ListDeadLetterGroupsRequestObject
@@ -22071,6 +23108,100 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDiscrepancies operation middleware
+func (sh *strictHandler) ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams) {
+	var request ListDiscrepanciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDiscrepancies(ctx, request.(ListDiscrepanciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDiscrepancies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDiscrepanciesResponseObject); ok {
+		if err := validResponse.VisitListDiscrepanciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FlagForReview operation middleware
+func (sh *strictHandler) FlagForReview(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params FlagForReviewParams) {
+	var request FlagForReviewRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body FlagForReviewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FlagForReview(ctx, request.(FlagForReviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FlagForReview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FlagForReviewResponseObject); ok {
+		if err := validResponse.VisitFlagForReviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveDiscrepancy operation middleware
+func (sh *strictHandler) ResolveDiscrepancy(w http.ResponseWriter, r *http.Request, discrepancy InDiscrepancy, params ResolveDiscrepancyParams) {
+	var request ResolveDiscrepancyRequestObject
+
+	request.Discrepancy = discrepancy
+	request.Params = params
+
+	var body ResolveDiscrepancyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveDiscrepancy(ctx, request.(ResolveDiscrepancyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveDiscrepancy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveDiscrepancyResponseObject); ok {
+		if err := validResponse.VisitResolveDiscrepancyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23028,6 +24159,32 @@ func (sh *strictHandler) CalculatePrice(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// GetReconciliation operation middleware
+func (sh *strictHandler) GetReconciliation(w http.ResponseWriter, r *http.Request, reconciliation InReconciliation) {
+	var request GetReconciliationRequestObject
+
+	request.Reconciliation = reconciliation
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReconciliation(ctx, request.(GetReconciliationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReconciliation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReconciliationResponseObject); ok {
+		if err := validResponse.VisitGetReconciliationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRuleActions operation middleware
 func (sh *strictHandler) ListRuleActions(w http.ResponseWriter, r *http.Request, params ListRuleActionsParams) {
 	var request ListRuleActionsRequestObject
@@ -23736,6 +24893,67 @@ func (sh *strictHandler) CancelProof(w http.ResponseWriter, r *http.Request, ser
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelProofResponseObject); ok {
 		if err := validResponse.VisitCancelProofResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(w http.ResponseWriter, r *http.Request, service InService, params ListReconciliationsParams) {
+	var request ListReconciliationsRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx, request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		if err := validResponse.VisitListReconciliationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Reconcile operation middleware
+func (sh *strictHandler) Reconcile(w http.ResponseWriter, r *http.Request, service InService, params ReconcileParams) {
+	var request ReconcileRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body ReconcileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Reconcile(ctx, request.(ReconcileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Reconcile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReconcileResponseObject); ok {
+		if err := validResponse.VisitReconcileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24906,683 +26124,721 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1tlxO30i8OfxUt31krD9szeAbIg+fFdSZArnASIAfIzjobOFjulm1l2pIjqcc4rPnu91KVpFbb6na3",
-	"x5Dwv7Jf7Ax2Wy2VSqV6/NX7QSaXKymYMHowfj9YMJozBX8+eknn9r8505niK8OlGIwHLxeMXDOluRRD",
-	"MpOKPJ6dPKEmWxAqcvuPp1Iw/OR0MBwo9kfJFcsHY6NKNhzobMGW1A5rNis2GA+0UVzMBzc3w8HPMqP4",
-	"lu2X/rZgihGzYESwNTELLuaE637j3wwHK6rokhm3vgel0lKlVzgR7J3BByZEzuDVKzpnZMpmUrEhWXOz",
-	"gE81XTIy44Ud1U6I2yH+KJnaDIYDQZd2Dhm+KZ7dkr77mYm5WQzG56PRaJggxw8w6PNSvDDUsNQ8pWaE",
-	"C0LFxs1RM6LtwzAT9m5VyJwNxjNaaJaeGU78FfzoTW2C3LAlkOkzxWaD8eD/d6dilDv4mL4TJncTFkCV",
-	"opto/i+YuuYZS5OZ50QqYudiF0CJxoeb6Ohni0+9aSFoip6Pc7ZcScNEtvmJbXYndEmuGBByI0tFsoXk",
-	"GQMONwuuiWU0ps2Q6NLyuiaUKCpyuSS//vr44Sl5wYQhdE65QN7gZgj84X5HFlQTIYlmmRQ5YbMZywwc",
-	"mTkzuuIkKvSaqUAAPI4VBaI1nNhFtB2AmCL37w8HSy78v8/20+cZkIUWB9LpryPILQgwA7GVZlUrDYlZ",
-	"UEPW1K6S5kPLu5OvJrD29YIads0U4TB3xU7Jb9wsZGkIN7AaXIj9/t75t0NY6b2zc7JeMGEf4ZYahmSl",
-	"UkA4sSFLqVjzwp3Y7Slj3Rqbd/eQtV4cayXtM7c3S8MOXYpo0htZkgW9Zhfk7uhePC1teFH4ibXNp7rD",
-	"uk/qhaGJy2Ty1WRMpCg2OA8gF1JIMLJhBkkn7edrrtkBk2KiXA7GrwZfDd4kmVpc5r+X2iyZMOndpuH7",
-	"zzXheZjCippFNYHqqb4cJy5XPClw7cuv2Kb1rfjTvm/8vsznrGG5U/iu7aX4RO+XPpBiVvCs4bWZ+7bt",
-	"xf6ZQ14tWJbWndzL3ffwen/pNk/Dj3bgRJrUqsx//bkm9ud2IlQQWnCq7Y3CTfuUQInqOSPFcm6eStOg",
-	"gmTwvZVYrHVrqmH6zuAho/nPzBjWQJSc0ZwU8EDbDPJqmL4z+FEWefrdC1nkbS+13/d+3WNxzQ1t5kYe",
-	"vm97dfXUIROQzTonfrnn1fD7vu/9mYuGlxZctL7Rft/7dU/YctrEVEv4ru2V+ETvlz5nmVQN3KTgO3gp",
-	"KAzcaNAVnY2iN9qwZcN08LcHTOea60ZOU+7bzzURpV1u48vdKHv0ab60d+352b1v7n179+t734BOiR9W",
-	"GiUXhs2Z8hMsC3bZIppptu8gqGqE3tQpmwhT7nll/3e9YJlqunM1fGd3gS5ZZUI9eP7k7ctnPz162jAN",
-	"/NkBM2kxOZ3x2OUedI8e+v5fCtpA/VVBW8mvowF6vxwOWcPa4TtcOhdoYwVy5DIrl7FevDUnHLfvdH5j",
-	"04WUVw9Zwa+tLd9wA+K3bTRZbw104EQeiXwleZMqzNy3HSYSBurp4+JLnnj5pSFLqQ3Rkiyp2DQ5QAr4",
-	"dfyGnM1oWRhr4Q4HM6mW1KAIuns+GFYi62w02iurkHP07uQe56CcIQfoIdFsRRU1LCfTDcnkckn1BaFF",
-	"gSYOnWpr9ll7kRbFpKsnyo2e9kFtO3daLXlY9mP86VnkCvKeqRvcMabN9zLnDF7w0DG//TuTwrg/6WpV",
-	"cHRK3vldowhn7+hyVYB08QIC9FNDMwPT92R89T7WpK0KuTzJp3Znc/zXYDiQ09+Z/dn4VTVEZcatpDZz",
-	"xfQfxeBmuDWaXshVNJz959Z4pTZyyVQ84HIDY725ianc5uALdLFUi6mxocuiRg1PjDHxC3ktHCnGrwUh",
-	"J+Q9z8ckU8shqP5jUq1uGBko8MhJPh0St5YxeeVHfHMTjWRX7IeCddVHcfSpDeMpYscZ7PEVb/u83PKC",
-	"mLQC9H+/ePbUMvr/vXzy85BQd4bP739NfuLfn9pH9R33u5MgXpc5wbGnTINTbHLn+iwQ3HtALbdNCNeg",
-	"Q+GXu+7um+HgCRV8xnRPxp1SzX5VhVXwjVnp8Z07llyn7onTTC7v0BUHAeKHP4uY6/2AKsOzAs/OlbXt",
-	"X1k2fGMJp8vlklpJP7h0D1nhIUsFW2IXYbgBjnnmPhtUR9j+q8acNM85uqp+UXLFlIEDi3LW/Qin1YFD",
-	"/WLG5Oy1QMaxL3wtYEJj4ufTnzliu9a/pSuDhN/qO8igezgkPN+RR0Dc6ZUUGrcrdlP045jB+OzucJDJ",
-	"oqikkJHZ1duCXbPCyr6cZTxn+few+zklP8trVlBQoWacWSN08EdJLb03QQ7Oirejr79b3/39z9nsTI1G",
-	"o7PRvZH739yKtBUTLL+019r56Pzrk7Ozk/O7L89G49FoPDr7DyyYwoQHD2Qp3LW0oAKNCbRW7B/tr8En",
-	"XzrWfPHTrydn8KmWxXXi9Wfw+hG+XsMNfHY+jG4Efb3nhe7Rp8HkZMJItTnRG5HZr3nO8BKh6aXDu3NW",
-	"MGO32t2smjHRRiqnxY0Ha6rYQpaa4R1yTYvS7u/5zZvhQGO8KSze/s7YC3++wVNU0sL+BqOAg/H5cLDm",
-	"QlhTtD5u52sm8GTidMXOM8veiQhlamj32B14Boate4K6sz5dWraK/xqcn94fDYYD9CRnliqlzgc34QAM",
-	"xqIsinDTi3ZO8O6G8WDK9xwGtGL98IHxn5WGzhmRqNObBVe4abiPuaIzE2/Y2XCwVtwYJr4HjbzGYaP7",
-	"L0ffVRw2xdWpPfNCLq6d+Zvu21/tTBMDVF46azj6KMP6VgxRd8x1Z4gMdFknMU65uKYFz9ulX85VkJnc",
-	"Xi92OXaslYKdPzu/wc/ahSc+bf+ttLlskQvAeHnxR/uuwc0dZF1BE2NGcm7JtKZz5m1YOxUf66GRe8Vd",
-	"x3ayMi9RJ5Yry0QrzZTlwxXdFJLm0fIHyxKjGldlmNBNxN+RJHecX4KYhqv5qFI3iL5c8WsmYpGpjVRs",
-	"piTYfEaBInIWi8HuWnXFeA38HvmETy0lvAe3O5M6Zmzb0BZ+XQC/nYGxBby0KPI9vMQF8BxcSHbPBQja",
-	"QY0jymnBs9MtpaH1gh/VLng7IQKv4FJovHvtrkT33/E5oWBU4yXYcHkaaWjhqVUJ2c7sAJvbwAgLWeTA",
-	"AZFPu8fVFYJ2VpV4AwqyktcY961L/buHS/3/VjRj5Ee5WlmGHg6yQuqtDR2dvxxFG2qJUJo9zyhG64+M",
-	"TkZn24+AyKzdzaPTUcPdXNau88HXTQ/OuKAF/3N7enUKzQo690Y+XAe/l0uwZNg7+6vP7OhWPH72tZ0Q",
-	"mbJCruF2dre9yySyV9kXn31tn/7ydGC1LzhuexWBgguvHu6qJ40ryxZUzStHFXu3KqhwkZpX8QDV5hoO",
-	"QYKgtjs2V3g67NruV6s+G9oDau00GFRbk+czfCYsreCikyQp4bKx1w5c0AN7Lt9WQ9t7hCku84o97EdS",
-	"c+N1HH+52F+e1H65vRpvkb7YiCyaPkzaq1yDx0//fQKTPIve/X7ARB5zSZ1Dl1KYRW2G2lDVwtKGL9l/",
-	"pLCT+fXlA7gEqWEPKIZc3J6smPJiqi5umDEFsi1ek/gBOrbcJ06sWaFbia4uvBPedL+zYPMyq0G2+ZNw",
-	"NIXuqTRPZM5nnOWpHMIoNcS+LcoDOfiNvyg5LdDd3iCVV/jEv5r1SO/ycQR+qw0tQGdkhvLCcqVcsqnM",
-	"NyRbUDFneey4D942smRUrBe8YKfkudUeuM++oiIniq0YLl+5UdDFrA0VcEbAw4BDgovBezOdp/Qx2tB7",
-	"9EnLXKUejO9ZU9ifqQdu0mF+lbvnDjhAmFJSVZ6vOhk685rfiQSvwc6vmTBkraSYn5J7o1EtFS2jwmqx",
-	"Uwa5Thfk3uiMCAkk55poPhcsJ1zYL+6ivlsUcs3gyXtxTg9GtiA/9bWACAvXxDBBhbHP3h+Se2d37f/d",
-	"J0tmFjIfEs3/hDSIJcs5BXemffI73GN7WH36KWa9zqSa8tweGMwc4iZwhebCauTmtfBZWxfk3vm5u3RW",
-	"JRwxoMCQTJDoE6LpRpO1S+I6/7bK5uWaLLnWXMztF98RIzE04YmmL8j90YhQAvEHImevhSwVfHqXaGmX",
-	"Z+eLWWRWoV0xkVsLNZfMGQ2Y2QfetugAPmdGbU4uZ8l8id+4WcB0LFPfH90dEmofJAu5xtlhOqEmRhKj",
-	"NngCTtvdeXiM5aynaqWfzWKN9ZuX52d1BQc8M3W1Njx0D/RvxWfoWc1LtvPgefUg+6O0Uvou0Kmwwu1s",
-	"WMWs4R+lEHY5Qe53V4O9k4DPZnYHtgMYkbMvMujwaXjjWTy/GeUwv8GgNteFXMMr5pZxGmxEZblYu6VZ",
-	"6/CeV/wxJOWIdeNNQQ1P7Orkg+FgvbD3Ftze7oK710eOyFnTjbWyX7r7yorOXINuXo/x9+AhT1nnsn0b",
-	"1PNhq9evtivuFo3crwfafOBk0LEyYJWj0Y3T22hm9jlqUWkav78ZDiCjccdP9WDBsiuWV9nzPiRzC1et",
-	"VcvAVYsuAauXnxRWzT0xigqNNNa38RJYe0BknBbbtiFuV902tHIFnBIH+AUiPmpgQFzNlsYEHNif9aTa",
-	"5YHMqgPFcxTxsSaZWY4A5qgZv/hO8M3qwXgUrDb4Ozin7d+g06K27cTFyLsZRsOBvU3hDzz6zsZgVkq4",
-	"L9xBPr9nvylXuXuLJdOupbhzYuC682uZccH1Il4dMLgquxkm4HyzJoCSc8U0SqdoedFMb7bEdD+5rEx7",
-	"3CO4KJzw78FnjQymSuEZ6mfeN6yYU0PRkDyUu265m4kfnAd3aNf9DQGO3Q2udvcjba0us4yxnOVwmS2o",
-	"fhJ7u6oiJSRGHwaA3U0GM6HOSc4sK+D1FuVT9XCSp7cxdqFg4sI+aokGB51d/PNSVEy0krIADyRmxID9",
-	"LxVY+VasFNa0Rmci/umcIHUns9/R82oPVrRE/5+TOm2ceYCR7KnbcCC9nXc0I3krO+32V4ZEMUFzCHy9",
-	"euM/GnxzenaWdkPtP+KoYDKReS8X2gO7bOAOLb59iLlaVeqePTU1acHerbhiuv7qe7VX7xEo39lnFlTb",
-	"19yfnWeekVdFv+tDsPVzr8i+r9YFF8fdG/Cfc1z9m5Qosk9FijTIDLay/C8hlTgoJIMGmTUaDjTsbY3A",
-	"72u+sZvhAN2U9S/s9OqxI++zgxMSK/hbvv6GYMpW1D3S3yuxmvLQd74hGc03babNTh6DCV/ZS21KtVUn",
-	"+XwOquqMz0vFnKo85fNSlqj90DXlhov5ZXCzW5UooSBpsJZ8sAQUpBIPn/tnpSNh0aPTgoLC5KOO9u+l",
-	"NdjdA3LFQiGK9p94d+b4bBRZT7EqpQfjb272RmpQOXNiU67DGE2BEdzHS+IoRzRjmjCaLZzPwiehZnK5",
-	"hCo5asiSXkHWCzrDjf3XI6gNRH272Hh+PoD830TkP7/7dacduHu31xbc27sH53e/qe/Cvbtbu7Cmyupz",
-	"tehCFVerwrDnLuFek7Usi5xMGXEqtyVsdcJOex7IHvmB8WXSZDMX1KqUYUjYt8vMRb+rnC4MSL2vklgt",
-	"RU7cpb2T4jndNFcUzwh19Q9EKnLFIJ12ZwTUK1I5ulUC1Sv7HvcomORvdrLOhoNLe/U8cLfgtjJVcBE8",
-	"eBAMcFwuFSMQ4XBHASq26+TIkkOCM5MbQnPn5XLVJRcuxPQnUxIdelChbBiZ0aLQULhJi4KUghudJEgt",
-	"GtSxAPxR9ZsX9vrZqQMP8Zv2cZ7AQ/Zpd9nEqcxf3xvsJiyH8M773ZW4+yTxjV39/k33aRY4jl+C+7Wb",
-	"o9Ny6mRLs0dcfrnF8SF210ocKRiQkmPOBDWGKcsL/4/mv78dJBOgc4apPW3jXuIEvQLcg5Bb9ILsF08s",
-	"N9zQLy7MJkmcUBq6xfuVhthVIriffH9rwRCpiNsDWR0STpJg15jt0jK3V37MIfxu8Ca1g1dsk9zBgmrz",
-	"gywbqrvst2TmgjmKZoYp7aVM07Lsb37VnqZbY6IcWXJRGnbAshpkKaib8qrDPqYG1ZlcITd0EkUv7OMp",
-	"ARRssg5SJcXYTvqHHQkzi3kuNmpiFqrRPaZHNa/mc+E9MPWzgV6WjlRxByxBluBMCNs2lbJg9iKvexba",
-	"X/C0enKbejDR2ljVW9OLXhWc5ZG7ISkUWuu6wEJm6+gERKuqGZUdCfgw/CZFxGCkdRzNRSl/gHy+xHhg",
-	"njUsEYOMFCBwvBmXXqdqLYos+HVVGXkBaA5WoQg6JGgKJFcbdAamrl7VVFcIxq39Hao53BDBWA76hhTs",
-	"2QxU2r2uyWFgSRAGqI82FfUFmRzmjILekinCk+n2+uCMSU0B1H1q2DNRbFLHZov94/LBUF5aG6Nyl1c7",
-	"X+fSisOQ6Mljo3W5ZPmvaBU0lUw4l+HulqEWinejVVBTiuhyVbB3LzYi0/szue2db29RoXi2WHpcqU6/",
-	"AQ4LhtKeldTnuFJsyctl51dB9M5l1XT4wc023YeDdydzeWI/PPHJz7gPj+NF3FT+xn7kU5VrqAcVQuJG",
-	"19eE+GvXH9RiakennXeI2Q3qQa6b1Kkoc24uPRRFnUyohe0oK+jEqhBVQoX8FaucRwNvzUuVAFzpalbC",
-	"q4aRfvGmaQmPhFEJBZmGcPPODKhfdKteUJHnZtjL8vZpSX1qs6IdH4wHv2spTp/T9RPnybjx/tTEYvgq",
-	"+fHKiktZ6h/d7+pi7Uf2juYs40taXBC2XJmNw6fyFxSzRE1qyVG+U+K1mv2x+7azITkfkrvk9PQUAtuy",
-	"NGROV7qmRzebsbp0rpl9PGNfDlvlt3jouaAaJGxPvBKg4hbNHMkb2e4YqmfFvp+G+mnn+5ytpEqsfKrk",
-	"FZZWNas9EHfakFVBM9ay+a/C7kfGjuVIT+Q6L/vMprVVABWjOeQ+zWQpcrJeyIJ15LMF8yUX8boaD55j",
-	"9b4WEzJpmrdSct/S/Ec7s5vhAFazS4GnElPJ1lT7XLchyZVcrewfEPiBBDp5zfKUPrw1Q3xLRfFhtbeO",
-	"SCnm+J5ltNSs531cuVaiCvaz0VYJ+93hnpPvhknOKyBdNXmWmhwlfXwrO26LaZm/7eFUHWIQNX3YFaPo",
-	"O09CZVBlKig6I4uAXLFSDIAGQGkdk9GQ3B8NyTf3LS+cjUZkxVTm0nt3D8ORfALBxYXLq9ZSdwe0Wfq4",
-	"gZdhuyIivxqdfPfm/dnw7P7NF69fn/p/nt98+V+fpYiPQx1BcjumSoF67gjY5jU9Zeuex6WbO7RGsYjn",
-	"6kdsL0hEI0durbK+1c3L/cUjE7YueMlF/OnZ35YEiVUWV5dx+VD3fQ0pijED9vl9WhtrO8R7sE52DnTj",
-	"EU1dWo4Kj605UIMbue+I7tFHdtUeUMLwYNSFHabJE+EuO3vHa7pB7wy6ZjKJMLncdLjlAsnfNGzls9LY",
-	"AXclhcQv6pu1xaQ+73E34OW+QR3F11FdAAIYcWsfQ9K68zalHVgY9NwNfW0sfU7bPexVndxuWMSHTt+3",
-	"DBBKYrp5jHxwZsdflN6QwTDOGsV3ufVW8+vDhH4fb1p5bZfEYZkdFrcTHsNxq/kHnklx2wOZs/wRJuHs",
-	"uHTdRu/fqibdaB/pYAIV4sWWVk81awixmgXbYJyFzhWzKiYmRsZpI+9T1nHIr94NBq+Y0oD1htEnh4fm",
-	"TVRETyKqLBhxwyRNVFcMnvSDepBZsgQ1wiH0op3gsgXGIUlguiFSMKJ5zoahimS6gV9A/vZpv1hWNiuS",
-	"SmFV4NtV32wJSaqAPxi9WbHsbXqcKFN8B9bKaAJ5G40hsxj9o3f4ysOCJAH0aVEyVGszAD8vjZfsdVd3",
-	"tEZ9nV5jLVc9ZcghkEhH1c+flRc8T8oU7bHoOw3iseEr+JCe1/iu5u6RRppFeOp6r3zxMbmGMepkxSm1",
-	"Q+7P2xCFhaenp0S0tjC3sPdRMLySC9F5qHFYu5ngSfqQJpyB080vIFk6knC6eV4WXbMscpoQZY8F+fXl",
-	"g51AcYo9XUrWIZaWfXU1QJj3sFpvG6UgxvYgmFVb106rEM/8rzrQp0UaH03SQrFut+kcU3Y0xrPqZyh5",
-	"WDJnGMPU27bpCOZqhR70KbgZ/Wx/oTypEHVnPd0E2PhyLT1aI5T5+qd283u2qLVOxYx/lGsiZ4YJTN3E",
-	"NJMlWWP0OQzeYcKt3oQKANLzznrPCa+E3hbzeBCmTpNqdFnJa6ZMqUTnkaykYvkLrEA9ROA5V4Off20K",
-	"28O3EeY5WxWpewI12d0dfuaaxwwJRX0RFdVYC+2wfJfI2L15DMwS7d4UM0aJu91uqmrbt/R5sDWh7H/K",
-	"WFhWyJJ0q13QnBgJwNXYKGIBHseOq/dR+66Ht2Azs3+q9iliZJhk15iS4+m+DFiR3I0Rr8vNOeZPx1DV",
-	"3rdxJaiUDUm/O+2eoGXHmmrigMqGeF1SU4EYZ4XMri5IZffwUMlvWFEckMYWChabwc1hTv5ax0YvSQ+G",
-	"B+Lrn/UW8Jt3FWUE6WvKCF7IAuqRk3I1YPy5CKKbX7Xm1p3zSr+PjDv0kAAQmAqExz/m2vBMf3TFtb/Z",
-	"85Amg5VVaXSv0SIVNDGo1+rSstjJIKf9djz3aFl0JFD9fqvP4iHLIGNJO3yF9YJnC4eZAccAzFYjgenQ",
-	"SQmJ6FIzBYJUU9713lhRrvrTFtSnlNOLSVev1m845MOUxctFxrq7Lpw5yA+xuZ0l2cgxpTCYedFtKjv6",
-	"SKpNBBXE/j6+ZD7XcEX6/MLeIWAgmJ9tYMqhlxq7Ztz2VLcUHzjJ4RB6hglbXaN5uxiL6XtLtbG3dhj7",
-	"QOobgQXHobUWwXW1+AC3CV55IJKqYwNNoo5BWzYIojQcdH1l/RoAnbZk8t8qQJ1J0S9AXbkcd4MOVVOz",
-	"BaOFWWyw8yXu02nasM4UMy+YMVjItZPTQJeIi63dI6jbUMXIFVsZogE7pZ/xpju0vSBraBoZQMxBZ3B4",
-	"UjgRp1BhQm0FqE6WNGdWB+NGs2LW7q/Q0brTYb6k53y3uWUgiqU90vSUfPb+6eWTRzcOgMXN1H05SLB6",
-	"V5elW2lwWkbl3l3ZsNRp13/Y7gi5y215qRmAOUGPOLcWLuZF3LSrHx8cKbchbrkVNnSHs2uuVecRDU7P",
-	"SpDU8yEqyu51ejoKHMdL5CXep+IncvM9TmbBgTkCXc5yNOTX9+/f/bpNNizpu9o0owYdEZB/CzV2jJFS",
-	"OD5zmFNmgTfhXFG8CrEaJ6/Kb5rslerm2rJRC071lkK39xhmBdUNWhdiJ8MDkHgvSJT5Dg1T3NJClvow",
-	"JLi/SabkuirmlOvOfQli1Fp9pw1JvaxK6t6d8Zpu3HXFuJj7mtUhmTJtMPuxn4yal1RRYViTOUtDTyBr",
-	"0pOVkkvXHXPXTbcW/64kXmOzasIFyFoodAiyrWoY6jsuAEaiveIufCcbTB2WOtTxAhgDXZ42OOCr89Kt",
-	"bg1/kLzRfSuNXjWu+ME+b76DzvasXdVv+pd6Dq5J/4hPhlFNerWdLZJMquNJcak+KSEu1UvFMd1iS7KU",
-	"ZsGEAdiBPBWiJoCAgCgJiuX2WVrotM8p6s/SiZYwp2dhrjv+iavdCT2yRzJGdqSaGMVZTtZSXaXzb+Ei",
-	"8iip3ZJqopSRZCVWa8ooOrwcvGSnlGB5VUvdrG9KNf2Kwvu32oFc9Ux0W0bdfBLGuu8sY4nO3oHIjTtj",
-	"fX1+du/egVf4HnX8UmMKV6WTXrTq4eTlgm2C5m5NmoRqvrULYfGt1I1k/e5RkupYGc/CtQnZ/aL0TTf3",
-	"BXNKVz0ksGmsm188m/RCUzKyQuFJpyo5bAmHKe6dc/Ad1wQa1SUvT2x1rG+dGVyL/myxzpxyoU3V0R1S",
-	"umuQGDhtbA8P0I1JpaKJIp18wYY+8PpYYq/XXZ0+TaU6R0/aaYoCdIzJV7VqoS4okCBgOuHKuyQbQm1p",
-	"S6QuIHwllmJflVFt9t/s2vzgn70JCPedC6t5xnJowJsq0wZ4+sZ81nQs7lfBjSbgxQTOtIMQKbrW2/TD",
-	"PQE0O9ogc5qRTipMrk78q2iqDfYzBzDNmdOHOcBH29swKTQ6ooI0oahEHcBgPl0Y8CVn6iF3aOVJr7+H",
-	"429lEnzKPl/QPmX7wP+/YFej3ZeHVNo99MC3R8elSqANJzKcFn8AHPOGKVeStpLeTffII2340m351mWZ",
-	"O093t0q+gHCUWH0Ajtu9XIKITmRY6YbipDZRcjyRsB33rnbEofoggZoI+0Mk07aNmU3iDvyhLApivwqw",
-	"CFyjR3WmZIMhueDzRQMVrljRQCC5TqeyRPhj23P7HtPQAJ09upQPifzY14f5uRWE8E00hyay/h+rMjvl",
-	"rofWXPpM8VYejlEStidetuSON+Vjxb11a/+Lik9GqY194PS/DwR91I5n9KHwiq5YA+4S9H/HmAF5sZBr",
-	"1xRBioyd7gM+2oNh9A9I0ccDKcIdTp4QHPKxuOaGpgOKNMvYyhwaUex/HtjSIRQcfBbaQotcXCePALcU",
-	"OAYAmXJl0K3JcxKboxh5lcoi6XLSSlW0GJQuKU6umKgjGZSKnyjmMZGGXaDhcD/cwmJCNTNkxDJ+kTjj",
-	"BhaMOnveCmIvSgLo5qpCEL2Ej2o3JK1EE9/IXctxytPFNJX/ob5x/82vmQh5cFwTrnXJ8uEOJEVbxUpj",
-	"1Y3eDrr4nqL4FsgT1BlVeSq4ktDnqx0L4daeZSBx/9K9+5NiyqogL3hqfAAzlHWHSGb1ujjHojV2GVZ4",
-	"DK931CD1U3B71zurpkv+douxAHjesKLQBMAWXOeqJcs3DUGrqNZu99uq5WrFttB7VZYmGUbzPVnbiPQD",
-	"JiHVurXuylBJMqkUNK9wqDP2V4QLYn/Vp6rvpf91sMxdBydMXpYCQOGuhFyL9sMdWsYefO/lxR9tql9S",
-	"WevzwuaSz1bHm1zVgsG+ySwGp5L7HPWf7bbVncoRG1Dp7A7B1uU8B2f4nBmCPamaChiTsrksGjJ7oF5U",
-	"zojeiOyBFDM+P3Ugc1xWMHxTxeiVHmKDMgre+iU1+9J4jurS7JKGUwmOqnawOSE6QOYcH+CjybFaSZWU",
-	"kxWBwkJRoVzt1nZX7OfnX907/oyGs1OvGwy3UaWU+3IrhRmVIMEi0dQum/9byXLVoya7T21Sf+nbW0Dd",
-	"Qr4k/Z8FNUyb0xbe/ps495M86NjM104lWKmtRH6LKY6gsmyz2SemtxyVAp/a4rslnNVJE3WPa4EFrB+8",
-	"f9OiZNoXwobCHmu6os5jrQUX5Y7H8jArW/luvTAHt4jlpt9Ol+Y6mNAtvjKDQjvepLTzBRbHAxRLFv5v",
-	"PXneJeGvMU/dSpLfFDfsNy70ECO00b+1LFXm/jZUzZnBv9eMzxfGmqJA5F9cV6YhWTI1Z0NCr5mi9g9s",
-	"BriV1dAlR7GhMOrS4SzImdXCkLFOt/jCKjt0WrDTp+6PV1uc8qZmvuorvjrBRoe0OIG4urVxLHMn0xYj",
-	"9Ohdz0S6xeklZp2BJa+YQ7WrRVOan4eoxWkKy9T3R3IjhjBS3qAhm0ULHptv20KFFDzD0oVlpVu6St5X",
-	"eiFXb06jNOaFTN6v23Ey+3K3guR5xCP2QaD4zm4BxffQJdX3k4GXITU/JOVzsUXaC6IZIxPo0ezkvke2",
-	"ttw62c2taRd+XTl6OHh07Ra0PekHhSxz+FaTs9MRYeKaFXKFJcSOP+wFZA8fTJzBs5NddGl/p3ZHk3UJ",
-	"Ha5zmU93DJy+3cXsTaNxuyv7QITVVMo97s7hQK9YFlkbfhpnp6Pkm5vhXrH5e3d91i88NtHZ9evXp9YS",
-	"LLhgr193qB2KZu/wiB0Rhj5F1L1/m+TDZvy/7a4wLU7ZrfTCdzQzrd16KlMiK0oUaYYj5graUCuaXSGP",
-	"zxjDRv0ZVi8vy8JwbCDlA3TDQUYRGle6nxvI08R73KnSmXJmVYC9UrIE+OYpLwqYQsGXHHMFKXR7aRCr",
-	"B2Zr7O68S2dJ5D4atrInkBJ7KbC06z+NOmAwzSDKzmiBPATfyItwWg7v41TZQrs+tDm9ZpX7jHCj8UK/",
-	"IJP/heGJiQf+j8oV9/C7t5doy8IOVmMjrZU8Ba8y5t0zy9fEQVLrZJXSD1zkPkmzTk5s1Z7e73BnVC3s",
-	"S83yKmtJM5jAkol8q57sNm0qorYXOwnLGRVDMi0NNIGHHvp6AagGV65z5VFm4Fqv7UXvxOeGnojV1FOb",
-	"/yMrcpfltsvUoGal0IlhjYBM6/InwPXIpRjHBdNrGhrqO12tKCpM53TedNAQu7kp26AUFnQFZbg7xhag",
-	"KByAlVCpo90mV9mH3Z5fsKJXzLcxAQHp/7nGTAQBYgRXny4n6e1O3usCpp4HvAvfNajp4/81aQy736J6",
-	"4cxyVMVxydVBR8bdQXi2IBgFQxhtYqQkM6r2y1P0eIKj052QyP/pM/9C5XZIc0POxvk4RAq34e3n8ghu",
-	"meiQfxJumR+5NlJtmvtANNVap9Em99+Yw0bLVCMq5pRlAFsZd95xIq97p51w0hOh816NIBvMYqg2d0hr",
-	"LvxG3fyt1K2XOStGjzf7ABTflANisM/6kNjzv1wZu0EeeQdlxFTJcr7APo9TWZqeQJy/N2QabDsFkD4o",
-	"3aDYzgUctoLaTcIRczdCPW8lJSFT8wogIOCPdqnZAcezq8ec57H4AbHiOq2AhKqUP1fXnDnY9i251HIM",
-	"jyGA4gP9aYggWeSNeBkHJXW1h+4XyVA4Cm1NFqBjoy7ZwYraOR2LIm89HfW3uiLHMbZs9XIOEnlBh5Nr",
-	"lvtS0XHVkNcqdl7dmym5JJTMrMCxyh4X8wtfQuvGdf/aGhWsHT0mtH45z0plFpirHx6Oq4arusxwJVc5",
-	"4zhmunVRU81Ta/T9cGzfhCqDTR4kVgE1YfKapMB/NgNF63fMupCCjSNF12pdXqhOaXZFjKxQiwCBUwMW",
-	"RhOY10cPhNsjlwiB7yj3Ci1kzz9Q+bWVUx75DXyhQvpgYUWnHRKO2DpCYeuHBPihgu+JgDtK9x3kiQWG",
-	"xQM+eYW4W0mtenDdVel59mpP7rK7c4ybQKaN27/nDRCiX3XusbQdA06ZrwFFxfOCKFYwqlk+DMdy7Blp",
-	"6GoO5hwTmCBJ5YK4iNk4tEHgTtxTsQFBeUFowRSMhI2vl45BV1Rr13bAxH4RgFVZU2GgWfaUgaEeC8sQ",
-	"wsO5wp842SiCNxy41ybl5j+pz39B6vPx84xTfF9t7RGOe8Qnn8ShfxwlJm9Vj/mW5gkX4LMdICOXadvZ",
-	"9xd1TE/Vm0U9aG6Zop0VsqEhtnObaVegDK3H4OGAN8oL3zrVii/ErzvAjWanW5qWSfj+/to3/UZ9D5VK",
-	"+JLl8729yG9XDI8REJZ3z6IvWednQ5eYg0TkrKApfDUHIoMRG6a8C7qQ8opQ05kT3Qn4oaBJfJbdtmgN",
-	"SfuhcPHYR8VNsLHuuWuxQNiEPvUCfYtuFTXsQYeeu8/9czfhBr7cgxK8ojwfkmvJXTPAOSywXB1wIvGN",
-	"y6Sz/0e5rr8RIBs3/rP0+1te1cUScFscjIE+jXtur4qHouWgYvvNiboXRXdrJM/iPNVQYoHnNRK9kUCv",
-	"y4J472u7EskjlDQtdxec3I4lCL+Xy9UQskCHTnAMSSl0OUVgqPwC8Z7Jkm6sImnV0bSV5aKznfoWwcMt",
-	"C4CTfduipmxhzemEcwMyZcZWOq4FCCIukEu4FKA6p+1hVsX3Oys/2zkBjeK0KbvJWbqFsxhAsaeCMFfj",
-	"vhVQKXi7C7RtqpbmP9nneqM4VBIxgd6DmgQAiaHiEJaD+6OT3LSSmm81Komxk4+FDNEV08HPZrgD7+BM",
-	"8d38gYr/6pzTyvXHULYlz9gnpWm/aKqyc0aqvXOsWJXwn1L4zivTIh2Z/BmF3xYWAXoj0WOEhrcmUvE5",
-	"F9ZEtv9SLGN8ZYg9dEMir5lyCfLakLP7ZMlFaZBdt8QSZnI+6dqxoU9BwZK+e3JQU41qUn4Q/+LUToSz",
-	"n8h+NWzsTi6CNjKqCg5eWXuyMXADoTGsx3LQ6ZagTq0DJcG3/4udEKWOU5ZonsMJ285SSuUkFa5isTKZ",
-	"kozAxdWe6HgmVxvE+KqC49uIS4sOwrOK4DfVhbV5k9fiB6mW3d/RSYOyq498qSI7tNa/pTVDGwJlLbFd",
-	"G7pc9chT2qot8mpYpVqFBQ39DlV0bODwqx1Bg4OAvgdpSIOq/UrdIzZT8k+WDg4+Yd7Y2MpfanRJ7dhP",
-	"pVbJW/t3yXtGGZrBHnoU199Wefb+KJdh59xSYTHtPmYk5xFuQrcvn8RFiHM9pP7kYM8h/DA9l2QWxATE",
-	"vZ6A34fMGBuSCWo6ehLiMJTocnlBBOMQqeNWvpbCeL8NyPsa0O9GZG8jhBwfxdbgxgzYwBp+oni2QOfb",
-	"cICTCcqWbjiZRiX7r7i78WdqPObSTp+/JS8KrrExw9CHMjsoD3XLW5bTIjqnzhw8pMkTNfTfsiiXLDnb",
-	"OZ/T6cYwTb44G/2/7wj8/WXHucwoLxrbY0nNhiRnNCcF1ALprq2YyixjWs/Kom1gSFrvHF8Dw/vFRmQJ",
-	"n9Jz15/FMSJYTya0gyNSEcVmpe74rm3Q4OrFtZUF2g1rLaS22Ku2e8kTBwZr52zxS1FPrLXqC3a6LQG6",
-	"z6XaeHCvLQvx5L+gof6/Qmv9fzW01Y8hyeLu/PTkzzfv7958tvcur+wgP1Jq8U/ZOnJ8H9o4f+dEWAo4",
-	"9dNqeW4GF2TKCrkmfzIlHcSwnM3SFHp/Njw7vwlken82PL9pIFW3Ipu7bZiC8Q/PexbnBEJ7m7SlWseS",
-	"OyBw9SB1LYyWSPiUKiSDCHa91zHfBlTVF6n/QCiq5n711sbkf5TMfe2r3BLFA+7dDYSuN5vpQexaN5me",
-	"5PgL+h3Exead2hwkKFktuYmYNbCjg4RELMU+0glvOqntJ7QeWe9zSr3NERe/3r+3VwwdrEXWQs8Nq/mN",
-	"TRdSXj0SOZTZ9VzSgfxsP6gLhZ4DLOk7Lx4iJq56kqVQxC6hFFUxrb1bZM6FhtASWRiDgaV6XXJPUe9O",
-	"SxMi2NOa8bLlAJPozppk8MDE6wmA77uic58b7LLDmMjbozjPgj+jqSK+kzzGYRoLXpw3pXuLjRYLeJ2C",
-	"6Z7K0pCFXJMlFRufyBi31yxFgBlq0BtfBcWxqRm727ZQEOAAU+yMUtsY02TXrwC2Ux+SzJmwFhbL0xZv",
-	"xJDv+zQKFtTwa9bB9wP5947bGruf+Yr09BwVo/kzUYN/jRMVM5qqEnnI51YfRn8kgPtZ+XNBTs4w+iw2",
-	"LsH0tKVt8/uOZYRYG+poEi0nmnu8E83bfgTXR3Nzi7+f6wPn+sJQU+pUTz4oZWiLg4N7fkGD7XdQA1xT",
-	"6Wm7oe/g3ejUSuh5M2pWLgVrMl0Bezz3NeRa0JVeSNPRMoYyv+P1GbFWLRfzFx1agCb79jd7ulcLquse",
-	"WLdQbGfJ6LKhaoLuzYUAPgAaGhnfYD0n35AsvHVPYEichoKao90Uwe+NlHI8UyUdVKy6y3KBTsPo3Gzt",
-	"pueV5FH0jrjb1TZbhivYu7SMaW9JkdAd9t5uncuAOoPpNRb4NLBm4QEMUvdWn3Kffvn2fYqDXPPrkF/e",
-	"2iejDuQWlJaw0mqLW7noGBdZ4MhP4y5biwfNjWAvt/uvgT7EBBUmtGHTUaPRW+OjV7AeLU2VXH84qrc6",
-	"z/dqgdGoLH24dqIVvk6to+jBPUMbyzlSbWzZOt2rp1MLN9/KaV93hoBDgk69KPTpkUocoaKpNjUcTXHr",
-	"L3RzgM+1AoW5rTOkGik5u5BTtG3+5CkAlawoNb9m3fOBIYLUVKikenCr/fw/TrFrXzC+0r9gCEuJfp+k",
-	"QkFFso3JM6FbOvvMGDWl2tNVZ6fKuRU9pTHBr3MSlZ9UxdIOewVn1KUfjiXHpV1873ZMUDKzH36joOJn",
-	"fBJYJGdFg+m7bCFuj14tBRXQryXZX6eZ3g2dZ5rFc4ugS9uzlbRBKuxsWtQ7xi166PkyULuJo38Om7Hd",
-	"cLb4AZlEt/ZgdKmoAPni87Yp+N5OaqX9kT4wi8btoVvGMeiG9EZtfJSx1jq17l3oYMOtpCwa6vl9x1xo",
-	"NqmIfbKhSBSD5ynr5dq3FfctDgopr7T39kUJ+H2Do4Gyw9r+Ne39LypZW9OATBbwrjpny2EHmvcpHNw+",
-	"Ka2hl03qkDP1uGKMBKfSbBG3NiYL6nQUsB3lDNMH1g2s6qG7kk7MJmwsWEDNsp4rmpeulec1Bp9h7Lel",
-	"gBS6CDGsAPOgggwLVE8iufE/WVPXOEikcwN3Deo3gnphu2i6/17iTLVdho00K1cvZfrV4EuwdApuS85U",
-	"ON7OR2MfOuTAdO7+BkflJU8nMXW8dHmeaEXnmKUlDd+e1Bd8WRaHRKES6kkcOrzXGm25e767Vpft08Al",
-	"TGPFKyN0KaFDL1tekLsObgq27DRuXHV+LzreZ0lR7LSurVn3CdTAEEnK2k29hCa9nRS7/Q3XP07ruFZ1",
-	"SCbbsAdoA4pNyPrZZn4TdsVvQcXLZkM07b+DoES59OcZ6JKUJt01Ja8YwUTjacXaU1CJQtVQpTeFTodA",
-	"vkZmSftR7Ov6KZp7DU4csnEeB7apq3h6K6FQMVqAVXWiNyKbDMmE5tdUZCw/8dlUJ4ppWZT2F/b7nBp6",
-	"UiUC2o8QPPnEKCp0qOHR8DDLsZX1iS5XK6ngcV3Qk+++O/nuO/uPBV9ReqJldn4CDi1uX26/WC+4YScF",
-	"nbJiUmPa24oxd4D8Fb1iCtaOl+9J8LvZf0T6AzKXmdVTm+sHIpllN/E/m4zJBKxOpuz6VkrOmNawfxMi",
-	"FZnY+1WtFNdsckrgl/UpuAFETlU+IV9EovVL+P2UnwR4flpMoBE2AowQWLUmC3rNfBvZfWS8fWdDJHUj",
-	"K+f76st28slaEuz8v7HzelKofCKVaB+4SuzjlHQ5uNqm2mhn/azjwmjfQByRvEWoW5lLpkkNh6yTsQ0K",
-	"dnOLOb8ezI3WHZDB91afecXOqfa3K0ZzGKSJQOUPD8h39+5/Q1b4BMmZobxIVESlK01fGDot2AWoaium",
-	"sNvVVvLlK3ry5+jku7dv/vX69Wn1j88aQq4u3SlB6YD8SUXuMI8kyWVyKyuo2aOAtHLhOjYntRCfIUT1",
-	"Fcvtme/TZhAZg2nzOE/7x8GLb6XzRpb2FSBUFqxY7SBvprta6RCIbymWTLQ75dhH13HGaRtwdwpdf+68",
-	"E8CbHFz6jFguukUPxi3/uVtZYJton0IbmYq4LQfjh3TLsmeCkRktC7Mh0LO6+VQkIqZFuRTJe4cGTB9X",
-	"hXCWTlYpuGC3GqCxTdBvcQM2DHynK3apost07chLkHpMbUh4aEhW1CyqfxNgU5rbb+y+MOrAcxw0f0OR",
-	"sIPtT0mqr78bnZH//eLZUz8E4cJlBrhtJlPZ0GIPu+81yXAJMTLm57lfgLe1IPpFSTnrq1LrZ7PmZIgp",
-	"m1NxICZLwQ4FbcoVn5lUDpbvBOJcYMIXZUDOjsOP7ugrykvWChgDqYwu6XK6iUKpPdfC/ihTNqRP1EE/",
-	"qmIEnoP2hteWuasK0g5rWTDaXHXDNEOoMClqAHWGXtk9Fh3fYVWh5vpM/63lGbv3VAFO9gUZeX0IQehV",
-	"rXtJPHwphKVc57wj4PXnpUhnHfVMf0jDsoWmZhoXZRnarY5rKcaAP+7hKmt7aL8Ijnwtl4zkwLvuH45p",
-	"M9AbHea8YjQfEi1hh16LCL1NUwT/4uaUTKAgYrJDVCyPwymevhZRWRz8YOD5cDjAiWBRnP9F2jeL8++j",
-	"ycjZC0wGSfkY076U2jkImVCHuEKjjBRX4OuXHPKdQKyE4zJE2VcXVhGjexlRMWdFlEbpW+9W1KtOA4EI",
-	"GtL9qmymbex8wRy0B8IQWZZAA7PCMO/uKJvJUvTKr6hEz65lmcSTf7RcmU0ERhIEuLbivAV3vSXlqqqo",
-	"2C8x8NEWzPlaST/PI5Tr0IeUazi1Pr/S9RHqCUff1pSzmz9+N/MqYqKdTppbBV1RMlY4D373O3C3dyT2",
-	"4PBe2Vrbh+mTyNmKOawGQYJyJ4IDyBnNT7AKFm1sZa1sAbvggFcrGAEHGGB3rDBMwUNSsJO1qy9bUpMt",
-	"GiJs4Zrct1eJUHG46QLXBzvTqtilyJkia7pJoJjY575vPP21wwQqZl3F6pnsHBQOHToudKkqNkkT5Tmi",
-	"S6OZX7WEyfmcaejA58gi5v7qH4LrB1CqIRtPahbUU9e14krItXa6qeeKNeXGXSoZxRvbcIPdbBXTaRQS",
-	"dLwm85efVqCKkH1XgcliqP/D5y8fcmt7TomXtpOojFvVeOJeBEl6vPsW1SSnkTZr1XavEY+qBlvu+9F0",
-	"SbfvYB+At5ysWVEQI9cUP+e6n5HQVJr/G4Lv7SijF4T5q1qEB07bdYAutopcJ6trmDaaLGnOwrUKixsG",
-	"wkI6vpUa0439DwAH2ula+6koauDtOFoNAULUs+K6qRUI+L67Nw4ovLJznHjobErRfE/pRrXO7mNql1jU",
-	"VHLbxSjeqVeBE46HAaTJGhrd4NuSTbga84a2pXVXMd2sJrlOPLdSkiw7+h46Fbd4y8FTNfBCLBjcRsb6",
-	"Ex6xlKB6HgF3potSP0YGXnJmVVlBc7lU12qNVpl6QNo5FksciGt7QLusRKkrNr5BvwnlZqv5zwWgmIGg",
-	"hNJEENXaaQK3scR410oP0P5+agIKWzHxIMaH2Yeem5hqNIdslgbn3Z48wtm0lXNWNuuaaufDaKyHk2uW",
-	"d5Jse3ipFkByaC7BAacNh/uVzJkh3AwtRTKwrcUFQmU2EGrnRGFOfass3suRrjHkzrR/kMr3YvKtmXCe",
-	"233yaM4u4tYc1NnbuDWfpzso9vX5ACheey3EQahfNREdGDwyWT2Jg7XkOG4LSTeqXKskSR35rdmfg4Lx",
-	"CJVHTsJ+EiYszvUQ9DD2buUUqaQA9W0lsHlO8PdtyLKEmttr5hsSpTrVf5jWzE1ONTdl32cMT5VbAFdE",
-	"sLVbxtArq8Fh5GvU9V/ecx93siqGPkQUoZCsjXSTfJVr3r+bLxt9sy+V1T+aXszvB6HfNHdK2lw4h+kV",
-	"W5ndhvn7QT1qXZQgWNvgS/kenAWRr7Nv96Tu/dOfYwuWvrAoDghnhwK7mnXijauCbpo6vgaPVzc1or2l",
-	"2czHyo/aQet2XfXw4eYMUsU0MEY6EF5rDIXNdU47Q7J6tS7Asq65EHExT0onhlSl71kD8BbqZFt5TSCa",
-	"jXTThPnBF79x0fauHaz2CArVeaRj4vntrTWaqnpSARXDEuttp/yaonkN2w+JZdnnGLfvGy23N7dTtuvg",
-	"O6keoPZhnUbPWTJVh6+EFCOkCqR8YAaWd+Q3eHfZu5XC5Mv0WzCjdUu63RslZztrSkUpNqG1prsTodsF",
-	"Q2G1lworxaVyKXcNuuwv7pGm/Nj0wHtQlXQHxImaZ1VRw+abVK21/w4qm0WtO9ZFQHuGaBHiM52subBP",
-	"YuXL7uXSL/0/zCzNzFaZRQ/iFqv263zdtxk1whzUKYU1wmOv4yHGCXYLvMC+j2xspd5cMn2BLWPxg4Jf",
-	"2+fnFNMRDgRP6CG3O0bYdoJngGLQodXpcxdEfhjSCrc2pzQLqY7mJakSYxrA6k2co4Hz71xs3h6F8wdh",
-	"7yj+uZvK7VeFyH7HkOSGLot+fTWr9jwJ12G/JJAGhIPLDmgGjakIoWmL2/DQJNGRoG6vBlpGdfnx3rZx",
-	"2lHsVBzqRblc0k+lse72pFuO2q4vKkYT299Z74CT+Tfk9KPwanInHPBjaAu5Rl2N5ktQyVjOsWX0jAuX",
-	"KoutxZJ0eC6Lwl4ct7dl7ie1hzifrSrnO7v3zb1v735975v2sr6da+KaN/vXy4JdZk2tLU1jSp0XBp9r",
-	"spYqH7qKAkg94bM0h9LjOes/XGvqvn75HU84zUwalGkVius76jDW7m7LAPJuKmiWZD9cMYpVFn0yfT6a",
-	"sVk2pdRPS80F05rYRz7XIPdOjwAbdYw2zdX56NCsWWrfqNldyvvqLo/aPLnBcq15q2EThv5kR/BY3pgN",
-	"PmzPrp4PHbJWU3flkLfVGswLxDyGPlBJrk9DFdjipDgFCxNKXBMo3z+o3peloCvdYGfDyKHO+iD/40HO",
-	"tTJ9Z6TUmd8WMkrP4gZa3tMl5klMLLXzsmCTtGJjr+PCeUQObbSMvTMOdDQ/L8UDHGAn4vV9nAy/Q6JD",
-	"+jsfGeCSC64XB1JtN8pbtjfd8wwNEVMHv2A3Fir3qChpWqtcKTlXTCcQLXxqXdeeGbucN+qKWNkodGvp",
-	"Xm+SSSWVsnZrOy9OoevbvqrbheZvsva7ZavxPp7rWv55bBvG6XERy6UOb7Td4Vy2YXVWh6/Rgd+5HR3O",
-	"uCX7Bx8gXDiAvU5ZSRC67ZrD9MGAcdOZelUHGpYtJMNIp4rT9yAlEGtDaGEnsOlc15PyyD5wEMIB93Gq",
-	"6BWDJv8dx/X5FGkShUSIKSM5K/g1Uxid4LdLcPPzhi2A8sEeA7pbejdzMGonBNFYS31XZn24SGtG6D1A",
-	"2AXsxEP0UZdi5hPS/PmqxqyOR71xUKTYuBSJraRaYIIGcXAU5fGT0Rp31cU/SlaielhV/pRZxliOHf6o",
-	"MpzWezaBFC4a9EdsFBO9wG0r1H5WHUucOVD5R9B1khyRZYol9ugAfagxAVEzk8rhtwYlVqStFxIc/CbC",
-	"TgLff1LLPAC99RaGnO+qA2togjJtN6aQxkc4C26zPonjgHP9t93FnrbOtf/Nbm+fPuEuHCY9tUrPuy3T",
-	"HxK22FHWm1TM5jYX7J15XoqDdE+P6dgaYK0iZ9zwzOcwe6htj7ozGA6mZXF1EAZ5Uz5NDIgCGIWS5HKI",
-	"OZMg2d76TW6okm8rL7ZKiE+GT1by7NfKHfMEH9PHlUag+nuRFLIaAtJ+0PijzYL9jnY35p5D5RmQ4CGf",
-	"zRICrR5DPEJk8MhIKEKafni4e8aLrMZujgAvfpJegGta8GQZbGO4BX9RD/AFolXLbdnIo9xMfk2fxNUE",
-	"k23AsfZusUSgQ7dlYEGSE81Dqw+vyABQZGjJ4crqXOVvMOK6upC0eaQNX6LsSbDP7YP+xzqwx3OM1do8",
-	"dgyX3saXtqB60QT0D6mWuNXWqoXiU0zAdDtcCsMLt8Nhd3v47VZFu99uC6qNK23GcfW45yw0NTfMgN8W",
-	"+iPnis7MRUjfGEcwPNbghWyxCosSL8oLYi94+6j9L1FlLa/GOw+ji6dRHxBs/bwq6TpabdlTtg5OEiwk",
-	"XlJB5wzBhaYbYoUDolUn/b7Hvg2O4iBtqSXUhq2SFqZcMVFVk/m+8a7E2Fvtb/r0bPmAjlpYRbLlSx8P",
-	"boN+F/KTgmNrVVABZ2AqSxN8L3hE4LzE2AsJvZAuV0Wfdq7V/fICfrpHbUjUNuGXrRHWY7ifW/wUILy6",
-	"eyb6VvzENGrGeqFXTD+azZL1IHS1KjZjB10zL5VLFAQJDd/5bPkg5HJIFwQ1AVyIYxKh44A3kQq2HoYS",
-	"k/BD9H2DDcIolK1CUN/5HjViPLlwshTD9JzcsayD/cwp9/nRubyw8nVcpfN7kQsT38rxLbwi71LmYeuS",
-	"OwNnqc9+/IAzhwRtqoTvwNt3W3/D3+5F+AXldSuGUWm30dUSc8O2uuvFeBX+6BTzqFSLWqzDkazi6koG",
-	"RDSp3WlOPXTaQ1uUJEHpBOjrlM9LWeo9Bf2Z10RAA6BLgKbX7JopWnT0KVOHH3EJsWwU910CNM3FoHGl",
-	"q6v4tifKHgRfojDdQAZJxyniVu6jRdDKDg8NdVZBylUBOM66AyBbvDVUIP6w07Lg417gC3tQHuBC9sEh",
-	"oHopXPFiV3QHDw2zj/GWzMs/eM9cEiHXHojx2DEpV0EiO0emuAiGdMsqcgm68opqTZZ0tbLiWSoCPwUs",
-	"2iGRGOJb043lJ6l6xIQ8nM4erLJSCTuoC5RlcsWxoVgAtvFMUyFcdQ3PtRdtN5xTpHVUoo7OuO7vbOxN",
-	"85vixu9tsJjnzFzglcc1AdjNzry6FyLigAgh+sD0YSG2cBU4gVUNV0mYGomqgJxnlppwGUYXQT0qV9/a",
-	"it9r2E4uXrcj4ffcSsdzB6UR/v/mLiGnsn/sOpirBuSF7YSdxlqWOi6YZ6ItHqr4xDFHYJeemDYHoM51",
-	"BFrxquCObYg4dL6CZqt4Bgfft7Vh0v0wnNpbMVsLwLdjXvOisGK8EYJiVql8/dXxdujCxE3z2OgasKiq",
-	"QwPHAZkeneit8F5QHQxpHgDODCuKvwcejwuMx62JHTiPXWi1D3s4xhsxCZbJaxY06ClWni9XEGOxAvpt",
-	"LLFrYr06htW1IKR5a2cNHdpTpzFCwz7KSd2prM3TbXjbkKJr0bAaVCEFqEKaud7zK1pqxEqtB/HsJypb",
-	"8OumjIfqBale7I0R0h3dp6O+9JDR/GdMA+rc26ElK78t3VCVTSDIZYWUGMARAaaMvTPdowXHBjXuExXt",
-	"7Q6C53egIdIeg6jUaH8ktDLht3Wm7e3edqHEXG5MGsIPdHR0NEHgukrAIYKxPNWGYiF3HM57cZACMESy",
-	"gX/WSXFwPTKrZu9e+g/dnNJu+6YDVm1ISonTIa1oCy0JIM4IuMM0Wo4ALO26zYTK3d0RO1baOo7wWoIl",
-	"TvAuRTLHzS+52dhijuVPQoe3+g5Wnd8amvvRzDgrfTeGGDVGS4KEa/92cFqftgfsPkJ7tcaGxH6e3VsM",
-	"R13GHIXiYWrr8qvo0pGwvl9H69qW6p1Xb6jm+CDJQ+U02tujdNST5SptVLuLAmH45WzWDx4ukizbgOAo",
-	"2KBX3lwxll9gARt3UdCFRO8Ba+puq+Sye8S2oNlVUsTC+pzEB9SEmVQZw/7wzk8P4Z1cMox80qKQ64sA",
-	"sfTOVAEhr50rNrPaSB2drnOz6uj6PFB1DfdX1X46ab0kuP1npJNraZvk9tCkvPXc41PR6ejSqq+qEjkK",
-	"U/djkcZjbHodYX81hC6IMItOksavvna87QQUr8n7+NqyX/0qDC+6LjQ96zBbf2D9WyvRELa+Ok37ZFOF",
-	"t3SE5omXRRG3X9AL55Cv3HsFmxnwdTKBqtGRmhh2LtY+pImqPZssoalPhFxPthu6hm4ZAAdrpc+J25Q3",
-	"B3dnjTfsl6qT3JZa2dZxtd85m5VF8cRf/NsQNghEClefs02wyc2aGKaWGnFr7EfQLzFCUm/WU5J6UC17",
-	"qhoV/SydIUc6aDdP5bqlL159GplcMshI9Q3e61Pa5Vr7q5dJ7nnpwz+JpbXzCWxmTZsK64jfGO9jozpl",
-	"uWsXmm+HuQqqzYuNyA5MNUiFMfHIjGutO0ChEJJkcoXBK66JXLOcCJey60+X3oiM1Xsb1HDBQsVK6HiA",
-	"r9t/CMNKw8ybadZELWcDpoprHxtN7GgeE90hweL6Ey1BQgYCFRuylA1dzgo63wuwSiM3UXfr4Bk832SW",
-	"f/gCMDv+5Zw90WnPa+G6vxFZ5NacxLDqEpsWdHzFauGADuvD+5o+l7IJPfKBGNBJCRaG0SUH0IzIw/Y4",
-	"XBAXb/HNlajYVKq098Amuje4NwLrKUaXLvmmfo9vozi0RL+mGwKOkVTTvwpOsUtMGE9Rt4f9kezqPKsK",
-	"8jo5jeHgHxCc6ysy3jSiGvdwTVeSwPNZdQRjmHg4RjG345lOzeElE1Qcp14rZ0u5yz1PaA4tAyaWYvba",
-	"IDm7nqRNvJ3sVcNEv0IWxeZNURddlPMkiN5CKoOISyA+sXVpQ+f0nUy34JDWpbas0OB2tjT7T7IA+PHl",
-	"00vMyiPf88KeToIansbEMW8i+daCdp4C+kxYk5Wb0w9ZEWJJFrtD5y5zyq/GbXo9O6qt1APZrRuM8y4i",
-	"cdpX3wvDsL4VfeEPd9djbaZnIViyZfQHQKEel2NjJrAL6Ha3hpeWnTTLpMi7xh6WATh4S7fEMmMHCJw+",
-	"vI1nclX1Wj5OAn/jTXVpFWttyP0haEU5QRTbwrf16LQNsKXN0OhQGtvkN8MvXSaKZiIf1lV7xXImDKeF",
-	"7jcdyHTZG8dwp/aqDklfXQtLDHDX+KLanrC0N0183tSRI8JBSLjtwiFIH3ajSpZ4YTp9YTu0H6+0cdpI",
-	"vJ1ZT2Wetm6xRW9rWUHT2avevGRmIdOo0KUqmrqnTDtlZuy1OmCkMAd8Y7WuIS49Ra9fRS4TrrjVquBN",
-	"++urW3bjRYytdNpQReX2bDTqfArsxH5iK5MWjKt2eH+1nULpodUPSAGr2nI4ANmmcRD+9mgECHi6ydT/",
-	"ogGFopb+CHAfhZRXEDA77dADze179IZYnADdQ4JytWK/9U0M9pPbr8Rl2daYL2p50NKR7yhoux397jso",
-	"vB4qvCl1yK7+QHzvJnAtDwPoKpwRJZTkvBsGdq42z33WQFurAADbtqyTvvrTFW6V5+2as/WFj5KEYplw",
-	"LpfymuUEU0K3NbIEmGBTmXdmVWMunIUNVFGlACtZrjCq1AHQqi88dwMkIMKTx8cPpjdD0ONaj7y9u1T2",
-	"dPfv8p3P89lOwdy0hZ2x/fC7rjnstAEflom8Oznr6b7dsmUCLEC35prKHBg5cZcwDoHr2kq+jarkPfG6",
-	"xIEe0g3uUEK294u+PxbXEgqwGxzUzOchHWXLYbh9U3oCD91AM1lhHBzEsTd2O0OAhf61+MqDtwZm37g5",
-	"fUOjKmq213rZ++fqGknDpuXU0AcF1boFybXrcTomzmpzH/QaeGk1/WqyXbYGNbLGvUlljN2G2XtLppVi",
-	"S14uG/FKeomt48LfdvU7NuxYldK5R/hVROgUDodhGzc0FA+3Shsp2K5hHOLY4QAGWRgn9FWqLdyMb5pu",
-	"0l+gD8rt78uWU9tPtLZk635IqXtLvmzovy+24QfmdYCd/nzsr4P9/BzKxiOZ1PMSuRkO/l15X+scMpcd",
-	"26Y22/UuC3Uu02+W3AdLjgMGHDlE7yatrZU/C9te/ytGKMTxIXU7NDOQwixu10vsNzZdSHl1aQxbpgzJ",
-	"Pljz7F3GVMp7AODkbM6het1PngLS8ueaTOU+HI4DfK9tfRQiF2qX0Lh/psrNTTe/qjormF2/oBsudhB6",
-	"crVsy0OMy6b6XeCG6fQKmcihC+KWKFkvrpKixD/eeMexaweitruv8BV0RapK811Nwud6TNa4kBOeBgSD",
-	"X/cJi+0EtdaLPB3UYu+M4+rDgNgqJtntpA4gLFQb4raBIA5DOxdrZkzxISGJt5imSvdvyPJwLgVcCJxG",
-	"hMkZuxyxNbShiK+LxCHwX+2TthAJC3y5xXOew9xgFV9EwMme4be3NiZs4px1OF2PxQ92LT3PmPd4pxN+",
-	"fcpZ41n752j+czQ//NFULtLQyd+xpQukrIa/9VF3Z9Ivu8PJP0Ix9fZN/UkUVCfZcRe/DE7OmMz5NROk",
-	"XF1U2J9LusGWodyAqNvt6ldl8oTksgqvKJXU4eb0KJaPt02icT9paFEUJnaZRA5kgmi5ZJgdBidxDtBt",
-	"SpbzRS1/rZugcOliL7xLfLc163hXeq2lutqCXDiw50TTDdNcpFnkCBMcEuTrM4aPocTE3yquGSSfC5ZX",
-	"qbNYzeXz7XybpSExUh6wru2CztuKZM9vQSTbYVOBRvuxtV1AXukhoeQr4vKQmcBUQ+pz7MHYIVqekqdS",
-	"sDF8MXVpCzN7cO2RmUC2EzebCdzOE1WKUw9zNOlXJ9QSBD9G5hJGvJEwiXrOLUbZ4vT6Odtq3R/OZ3ui",
-	"09ZeHU9sB2mzLxsEBu8wtb80Gas5n84VeCeT6Ty/p8o9urx1T4dex5v1uNwh2WHJA7tzTnOu6RSuremG",
-	"vHBZkkOiGeArOKicJvoMw8+7XFG/cbM4IkL/P5fV/8zLqqEY+99M8RmHeDdOE2oK9Sl5AcXYbmoZOz0Y",
-	"FuCfG/DveQO2FsC7TXvOtEsF6OGa1unT7IxN3NY9XN4Y3YKh2yYsDfUF1z2mLK+ZKujqR1kqXcusOb83",
-	"TDSaX8R1J/WzPJeWewUcJS7mLlfENX/9+tuoFewoyRpNC9OwFYkrQIXP+2OVbdVD+ZeiuCgVN5sX9hD7",
-	"jEL+E0u1tBfk8pfH5IpthmSii7eWB9/iUbv7NckWVNHMuAxkkAlgmjKqwIngXr0wZoXhJt2M7JtTvZhK",
-	"qvLPNXEPnhJI2lGYoKV9ro6rq5OKW/kACIz0CtOJuB0tk/KKB/CQ8cDXObz176+OPq765gYABWeJYolH",
-	"1raNAEBMPFPAtMCMxlwyjT0sQPjQpT4lucz0Hbrip8ucsHergnKBkjiTwp4TLqH3v7WI6Zxd2D+h9GH8",
-	"WrwWJ+Srry5Le9kYngHXf/XVmEwuoeMy/xM+GZPvgdLEb8zp6ekE7yEa7ZtL1UsQmCCpAmFfCxLT9pQ8",
-	"otmChKAy1DrgElZMLTmOwQ3QX5MvJu9Oqs8nX14gBTy3WTJoutFkveDZgihZYAs0eGkm7cXg3AGnuPzH",
-	"uf7qK/yMkpViM/4ON8GNgtuxwQqMLyb6Ons7GcINgP9l2dvJl6fkMoQupYrhWzIqyBQ7ewNeKTfaToXn",
-	"9jn8N5aB4GyswWDnY9dKJgVfcjMhX5wRI4nVWQkrNCPn97/EaygDF8oEnabofSOT99YCGJLKxTIkzsNy",
-	"M3FvgSR7+xrL1hPI98Tdv+M8VP/6XUsxGZNJJnM2wVo1q23CixZUO24akgk2iJi4TQNYY5B7GwSCdy98",
-	"IIUvNLUMhsAPMIy7StzsdeCryaOXdD65wFw6wFb2DDB5PDt5Yo2XCfni3vm3PtN+SO6dnQcgMQ5UFtIQ",
-	"fG9V+vjlKYxgL3s/zJxfM03uju652T6HvspczO1cq2QHl88H92Ckw8JW2Rk/ztlyJY1d5MlPbDO5qKTI",
-	"Fdu4t1Qwrrhd0B9OwJlggEkMx/v8HlnYiyRwxZJbthiTyXNq2M/IFsAC4d8nv8iCZ5uJ5dtapfwFmbKN",
-	"FDngq0Hl8b3z75DOk+fMqM3J5cwwhbyB6dNDsqKKYqoEvAaaIEVZ0JawBdeG5SQUifg8Ty6CLD0lj6ud",
-	"FWxtV6rBJUdXK0bVkNBCSzgPglhTx5N6TPhcSA95vZGlx1i9EnJ9+lpAKXLGBJZccqiumHGm7F2yotmC",
-	"nZyfjirZHH1mLwjfmn/wE2OraEt8Yir2RuQC0epcogh085tKsyA5V645Gh48e8Shga8vy8L04oG36SKF",
-	"aTw4Ox3hLOSKCbrig/Hg7ukZTHZFHR7QHStm/4TMAdS3Aw8+zgfjAX5rL2K9kkLj1Xo+GrmSTOPucsPe",
-	"mTtwH4Ch/c7hUQ7klb9FacpDvtMa4bFxwOF1mJeUvh5m5Psb1BSBwfjVm5j6D6UX80pmTGuA3f8vQOie",
-	"a6tdPGGGYvT6DiARN5PEfQ2t8KhPd3z1fgAgLpBi4jqIYdlJqiUHiK5swbIrPLfA8hUczBJMvnD7/1Ey",
-	"takY7JqpqYS6zGbCvvmYO5ZRARt2f3S340tenbyBJhdTqpkLRb0WobnMIRMQ0iAp7SvjSxmoHMJdx2ar",
-	"BzRoC0EQNXDV9ZnVnE6uGCZEN5w2bS5Bg9O7/JWabfXIHRDMUMy250EfLdnPI/Fl/bsz2cMmetfiq5pb",
-	"Z3A+Ov/65Ozs5Pzuy9F349FoPBr9p2bRjQelVm9HX3+3vvv7n7PZmRqNRmejeyP3v3kN4n4syqJAT8jg",
-	"im3af1ZQbX6QpRXM5+/+75/uk1/17szORtXMfII0WxVys8QgnGLX8gp/hhNAbW6ne+WbSNqeWYKGoJYz",
-	"2+I4lh3pJmbtNi8EcgG4dBM8fwkaEZEze9njbQGQAioPQO1ckSW9siYdsbaIfQ6ABjQrrp2XJ4Fid/D5",
-	"CCfC6eh6SBwR8R7mIitK7CDqz4Z/0lIxVrNxq/UpgMZA879UD6vJFdtM/MKdfsNRxFsFyJXvkMeYd1B3",
-	"DsFNesVWJsZ/r59E5Ffchd5HMVLOwBh7g4Ys0+Z7lx7R/ZCl2LOJGztz11O2vowMxcrKtlfWzY5cOOs3",
-	"5b+JOIDyzoE3JF+Xo9Hd7O6IKCpyuYwMfeCGr53CDbeFPSfwPNsrVXBCx5MhXXfwgaNxtIu7DogrBimE",
-	"UbGpNXSahnaP3YFnboaDn2UWfFNtz4fn3CxuJT6eOAPHCYce4oLlHH1B8U175z06RG6qGuK0rwZkhiZr",
-	"qcwitNgJ3hkHyQdHmEgBYkUbq2Q4AWQv7iFZUnWFFeFu83flCn5xqFyZgRGZurrvtS4rTOf2G/QchrrN",
-	"Fg3Tus+cmYPJYg3sRtKMPknp9fcUOx9O3tgR7yIbt7PlU2meyNxa4PkR2PmZYJVbMcZRqJSIQ1SWfvwr",
-	"PFnfePFV5tycGEUxaNdsK9jnXsJjH9xcGDb3QqdkyZZTq3oqzwMpwxX7NryCOuM3NSNvT3nq7rsvheus",
-	"THSZLazEnfh2eICcyvIJeInDp5OGQNzeqXIpbjnXuGc8NQhOm5lQjdzyel1ChKP3+9uG5CJj9QG7xbV2",
-	"wgjvsqLU/JrtWQMUFh/wwuNZpzTz+GiOF2Jcf0wwBJG8V5IjOvkAeT1y+OWU/CyvGVSp3EChQ6OxmTPj",
-	"znRozeKC0j7ZotaGxX/nMjJuQh384LvZt1/no2/Pvv32XvZN/vX97+j5jFE6yu7fp/no7D69O53dm51N",
-	"z6ej6bfn51l+dj//Oju7Px3NRiM6+tZu2mowHpx9d346Oj0/PcNCumsuS/0jvmIQrBanufzRTh7N/hiM",
-	"z86tdHW1YgN9nbX95rgWs5WF+w1mJozit/IwhrsDstpXTK4Kb1FuNMl5PiSCra2m6HvNhuvDTjFxd4C4",
-	"d5fH7g0wvmaKz7DaJWkKP5WGkYm9Tickt4YuKzQDuxZ9xhtZRn7jghpAQKUm6LkuFsyNg/uzGoLB8GP9",
-	"zsGZ1G6d2x3SqZJXTFTKitsd5KOF6w9zPJZ3LArgG7Jgwd7twWHP2UqqJI8FAFbncpSlOIrG/cDbpNZm",
-	"5cJXiiGqLfAJKeT8MDablvmcmXaH5PfumeMJ5KUs7S8G90ej09GolvtRSc7R2ctRJDlBRE/LvF0GOZFc",
-	"xbh9FluQL4pR7HB3f1R33nVmA6RHo6SBlB6gGPRyxma4RxI21IH6OpzqTEKaGQCSRfvvMP4SHMARu2Gf",
-	"by2UyZAJLuXUUW0C3ZK0fef90ZB8cx/ky9loRFZMZfYHcka4GWKAA11trh6T/AZBQNiMCTrt4FKrcPKp",
-	"Yq8F3oL2BdGoGIRLOehwL/5SB90uN+8yYU/eegon9PiOub/lwetHmibT0/HpJ+btesEMtKl3TLz/AOsI",
-	"V73u8XIy5857/GPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M7UjW7IEKNLndVffPQWtz8xzBZdNj/3fv",
-	"vJ7OGU+PN5A1gXUMdcZB8MSjnKcul9CSqTk7gbn8q435vkXm67nxWKvR6fr551TUTwWhGvPBiJDrv/KI",
-	"ICbjsa4WDzp+og01XBuexQZDMms6dJEEWDxM1ILUpxUVF+TuiOR0A10phFxjHp23RbkmmkJtNtkwqrx6",
-	"u2uLzpnxnfFeVPPqe/p+AC+VawU4+Md55u3yzS9Q0gqQLNPN89J+/K0DLbJkbXkg9n6dD4ahXQBmSHis",
-	"3lf1FrYDbWR29bZg16zAxtEgKr7zgJfjGCPH8hTURwVsoH2epi1gIHspMGGk2pzojchA9oZBkWPRBSGv",
-	"mTKlwn9b3uLKzx3mB+4ujwL2yi5CsZmSEIlZU8UWstTsJJ/a87a263x1d/jtG7hKwG8EY+Us47l9w920",
-	"T3FnGpaiLH/hoV/u3xuN7JCukMFRf3Ryfq/me9RGUcPm4F6J3/ptffxReNLuZEG1AXDj37jQLghQzXZr",
-	"XtHvllSUtADCOmjJJpdoajGdo+C7AqBBQFei6xh66I9yTeTMMOETNknONXScGxIK/YfXC2rQ+7ZeMGiF",
-	"b+mmIbV3IYs4D6bq77krlF2WaN1pk8U9YhvdNnHb0A8fGuotZptjSbjmPZIRH3rTmiq4R5gbaraEeVdW",
-	"Y3sHB6HVL25zvIDHFLrDnN0dtkpYd44hiD1IillQvbJZ0S5YUVw2ZNid/acqCHMRBcROtn+0j4tPvvT5",
-	"zT/9enKGdpksruP4tmIaTrKLdh/pRrDSNHeSsj2g43DpnZqpGbqzm2jh8eTqt8NwcI0pw2fnlrE+yAtr",
-	"d5N73XdwbbggE1yAKSEe68vDwZoLwXxw5pgBHH/C9sdwggA8invdD9YYtjlcQN957/+8aZTVkR77QTJf",
-	"2mkSXv3XpV9EPY36U7y/OV+t+E3Ldo2doMEK7IPf0ORh/29+zQh7RzNTbIgUwNUTK3Em5Iuovdx6IbWv",
-	"Dlhzob8ckgn8a0K+cL/ayFIRuRZDQEIKebauaMsf5slr8UUBzkZVFoyg7P/SO+WrIieoqnOKCiaORXjq",
-	"lNgZOih1UDYhtIhw/ykfvaPhLdgbpvVshWWxXRSNume/+uVtPPzh/npglX4srVtQgOa2BNkW5p0F3kNH",
-	"6B7Olu6H+ZYH8yFwCHaH73M6K9HsD1AkFF2d4l69NTz3VyQ12RPHBXbPA2eGRusBu3Wxd6tC5tVt10/B",
-	"7ATCUhGghj0Qg7CkZw3T5ZqEFm6fY+fGPap0ePzNLUuKOpeLLFh2lc6wPPMZllU/SpCgc8X0H0WDx3Ar",
-	"OxPVVik6eQy31LBYVcVC+RfMGC6Q8VdU67VVX99EiqbXO/1juFDUwSutcjAcLOAmGOTTU0eU00wuI1iK",
-	"wYLRwiw2oRtP6yo/UN1JxXyd1DARihOPGOquS4BI6oRPk3LHf7snuP04NCwFQLwL6HE3GRumzcQ1gaHm",
-	"lCByBfH76vrx0ILlcLMmamfSEepq2n9plLrxQKXPwcHsPKwOyXjw2fvfLp8/+vHZry8evf3l8sWL3549",
-	"f3hj2VtD9Sy63voUrUTE/CCFK5VgwlP9txRDRxQ+/XerklalcOTqLa/6y6Imr1516j/NOpdoAQdJuu0w",
-	"jf8CDBn3jw6ZALeRUb1LUiK8iiNmBjyEhdQo6nMcA1hGqZm+BZmHbfb74fQ7au3KP5rV7TUra/B+v0Hs",
-	"4JpP8M0Hl2LDGHLNpcUBF1d9eD+14ppbSrhbeHkC1ePEjW1dFnIpCHw9rpS9GvbIEoGNWA4lfwgj4lG0",
-	"pGAaMaiJgtwkTagf5pRcuu5seUSF1wJCh5pQTcIVmnKeIKceTTQfIbEkPonhyJ1vKxRSOfXp5oAj8uGS",
-	"Tz4N3e5YgvC8SRJ20NriaEOQd+cfRN79/RJmPoZCdsf3029KornUVw4pCBs4kt8A+IgjjtU1UxtEC3Lj",
-	"DIkUBWL8Y9PX89EI0JfwNplVXWpdcV6b0+1Z1Ov/KN6eKOFjzoR9cRS98nh2VyWcF6hyGgNsjAMDpdOi",
-	"lsOVPxPFJnzgfFTwvBVzUPL/CoZ7EwZfldOCZ6db4U8l13owPnepE0fznyD52ooD3Kb5Mg7fo/NIFQIO",
-	"As7qKyzHtgh/3b275xyAz+XAAEvtck/6eZ6tmNBQjAAST1dohy644rHCAM+uKOTaIfBZ2hHBWO4gtzxS",
-	"V6jexMoecukHgoExUqJRlhFAqqscsrQoLsgEZLAHdYVbAAHUsAy1figtaWp3///3DQN7NfjrD7AYlLRK",
-	"1AtmrOQLTraPbjxgAf/fw82BEn2LE//Ce/Ol2nyYS1OqTlEiqY5Zl1ZwqhEqwR8AO/MMOyhafhA5NnZE",
-	"t4n90MjlVBspEM/YhADXq0GWZ67Ln2W6E6P4HPvQGL5k2tDlyjc2fzMczEuqqDAM+A2gGfk1g9BwxsaQ",
-	"E7WCQ0gAvCE0fXZJszWH7av3g1xmDmqOSEVoniumqwuHqWsEl3P1zP62xdO5wFqyuvZd4XH7i9el5fxo",
-	"n76pQaK9tFe2xlSuX5CML/7PzwHuLQYtrL6uclgj0fMhAhtStd3NFfNBQAODZ0c4JQtGLLGBKj5j0ETX",
-	"tXsvy3fPj+Xw24Q77LuXVPAZ04Z88X8vn/xseeJ/v3j2dOhzq8n5/a/JT/z7LxE3byHXxEiiV4xe2T+o",
-	"v+fkNVPkx5cvf7kgE3tUPWkD1U4BydXKbm40wa8RDxdgcyvq3slKbeQS8HMBcNi9E7lbCuaBu9y9RQC+",
-	"FSpex0kYWAcli+IRextksiiXwt3gS5ZvAAjNmt9uFkB8wL6fgm8QshwUxHVcboXDi5wrugSQwxAmgiJl",
-	"QivCVhXUXAOyWHPJYtjXW8eDholOX0MXwmJkwbW94ZqCv0Ia1pSfeL8xP7HmRUgfBf8IZ/rOE0efwcfA",
-	"FNOyVJD553dlTM5eC7uMseWyFeyIFz3PSojeraLkefxXB6O4chDa35wU1miJfYPn4W+XPwgI17tZ3Q1r",
-	"qoETSocNMff9EbCBJ6YJ9hs3ppUbNxqxTwX0s7WouLhdZ5EKxIxHXj771OI0l3leKTio0lcZV7jqKWYE",
-	"VdLgECEOOpB9QtH1CTZRBLfXjlYULCipukd2DhE227lXf2W5Z5L+Ib4TqcfpEE9H8u+P8AAdb1kE94+S",
-	"+fdSMnsrkHsl3hHhHirGB4dEgADP5a00xcP8LQ40eFUm1MzI2kOVq8S21lUYi16BfkQN9uchj6gqOFP+",
-	"agDU/42vE/TKC7msdKytRgkcwBdLvcOo6UzUa66PKQ0/ad1r9I/u9T9D9/orXUO/lMZ15/fKH0jr9FXO",
-	"hZH2LH801elOUNba6zLw8SeVZvfPUfrnKH3so3TZcGrA28GNDnfksLpNQVNoS6T9OOrCziGsgj5Jd9UL",
-	"vN+xZDYK1kAtCiA4DMPXoUsPIA4oBp1ZaKGHzqlUBUR9CEfOHDIVxOAI1dhuCTvKUGwI/1rY34UOXaB1",
-	"gEKsyRpQtzQT+Sn5rSGa1BT/SWklRm3qhsWByb2VLGsVGnEwxMgrJiDp88WPz355+/LZT4+e3gxu+mvD",
-	"LxWnxXOc+YdBDalahlWWQoigNwaY8TmncLmmhS68XG8J3xBhxt9vt6SrYswcwk1LXhRc+9r1e+fDwRK8",
-	"1bW3U2V4VrC4KXuoXQW+rC0D0UjPKhn/klF7ChHO/gzmgPyIxb7ALYP3r/H514Pxa/uL14ObusB6gAQ/",
-	"een7xG0R/WY4WDKzkJYvf/n1pevuiJ3u9PjOHctFcYTsDl3xO35ld84w9DUNeUv26L8ZDuSVp8XOyh0c",
-	"Sy8ExjrXNYIwRqGxY4W4ghUCMtefpAoy+oqxlbV3pAJhYf+kIkDRHOiP8MJT2X+e2MtuT1AMHnwKz338",
-	"0qlnmIQSVyI57KU9BUjuqb+qXN7DEkUAReen9wGeyLWRA3BglxDpwC8iKPdM7Yl7u/UNxoMp31NM79WY",
-	"cEgwNP6sNFBzg8axWXBwEPkAda7ozGxXaSOEK7ZNrtWTj+7XVKhpJxD7JNTxceNzgXc7FB7BswQOxFEK",
-	"jqLxGqvAOyOMJU7tnfdZWF57JXh4bHBQAWj18yNl71aU+Thga/EK3uyj5DjnOqMqPyiHKH5RS63YTpsP",
-	"p1lDDu9MquB12tHu3ORqW3pgBu8t657/UjaCUvdyZU3/ipmcWk2xEI9rXdZi3x0YrPGGrHMIDP3B+OO3",
-	"hYR48VrZNXHfiQ4XRLiBMPacGV11kUEJf0GoAGg0f0UiQaytAO9FxLQZVPRrsqI80UoGXvI/nbt8HVXE",
-	"WgjNdTgz5YzmJwUzhqmTuZLlql3pesho/jM8/d/48C0h6I5YZw2F6oPlRv9RnAJsxFuH51ABrN39ZjgI",
-	"PUYH44EsDYABKW3aHDoFTX9/332/ZFrTOXNOFGhnzDUxUmIfcu8nxxyN08FRcXsSgDdH1VS2NrwtnwjZ",
-	"Z4h3B1XzoFccQ2t5ZsWHZVaCzKrJdEMyWveiPoy+7wpfEx2Arqz/NwUZOx78V7XUbgBgyIXH7NxiT/Nf",
-	"ZSK1SpItILFdaQLSdfz+Bv/agRxDW2evyAFbKy/+6NL0z6OFNYmp0aFiSvrOJisl8xLrJOQKvB6aKUS4",
-	"2RQS+1boqzLM5eZgGDRA1jw6uNkW5lcSJMy34vhgYBPVodpv88WC7jgFw9V4jTbfbaXnnfd5WGKr3VdR",
-	"4iC7L/r5cey+iNqHkqO/7Revorlm8wepIuV5TVWOCaMvwdsPpU4Les0i3/znGqIlkC46hJIzQSbunE4u",
-	"CMWfBQ18zq+ZiNpyQ9lVDl3+BQoGpkgmlYKMXSjOEi7zU7Fc+V9vUBElXGhj6eb7f0Uxg4WE/vdUo7ih",
-	"cdEX0YYXBT6CIQlNl66hTz0uopmAUZeYv1qFRVxexC7KF0CMuTP9pZNwSlVF+THqlw+H2K0N5axdwL+s",
-	"rK+x9THyz45QxVr52dkSenENaE7/V6324wAB1rdw9SOe5we4twFZ1bL/H5gKxkUPXdHKBC+AHaPvF3q3",
-	"cdFsy4PG/HafUg8ZRDmfzZhiwgyJFGRVqpXUTjzgDRxStJs8Nrfh2g8JP3dJDAvBzB4wc24H/pbMCd4h",
-	"6gQLKVcfmh39kx+KHS8FkaXxt1IQz1C95gW8P4ZQ9WwlenSPuUB37urdfP9yZkzhYRjhnppLiHsrWc4X",
-	"eCnAhYjvWbsbKZeYFZdqQwxk+FCcXmOp84/MUhiwizQYpMpH4qzLgl+xDyjtQngNFQKfYDms8hByYs01",
-	"ZDZoeM+qSp/7oxGBxFLDl6yRLXANH5gj+ghA1KoG47vfdJZ6z/2PElbFj3KNBfRUMUSB8+WlR+K+osDj",
-	"WPPOxLsGbppj8iW0a2tGFHgB+dgnIIvw0VMyseY9VGtR8qCQZf4IviBnpyPCxDUr5IrFNQ5cECjjcr9f",
-	"Qgm0ggwDV8wml0yTKc2uICz+Wkx+ptqcwLAnjx9O0BOOybuG2HWx/MJNB7bC3srYp1eQhSzVKYGGLuTs",
-	"PnE5FpBAuFzaZfgcH69SG8Xo8rUo+LVVeV+Gj9yDQfe+Yhsile9YvKQbopnTq5l9g506F6R6Je4bV6SQ",
-	"GuL6Wca0Tqm8+EIk4+7x2TrJmxXTIX1gpdiMv4NJOL18WHU2VqU4nXHB9SK0NbYffTXpCUhqNqsmPNIV",
-	"tWxlf/r/XtGTP9+++dcXr1+fuj+//Mr+4/Xrr778r892m40MB0v67jEOdH+Uwio9Wm8AdKNqx8JVDEmx",
-	"jPFrVvUMwLyXigA1PqxRIF746OS7N+/Phuejm5Po788O6q9i2DuDJ+UEuaIm0wY8H5Nv7v3/2Xsb5rZx",
-	"ZF34r6BUc2p3T9GyJNv5cOqt93oyyUnOziQ5cWZy78S+Y4iEJK4pQEOQVrRe//db6G6AoETqk4rjbKam",
-	"KrZMkSDQaPTn83Q7B93ehYTLTpm/zBfSbM5TdnvR0hMRkkxAcU+33bloBRetOIJf7V3MR1g6Ch9DfybV",
-	"3h8ujxbBV80bwhcjcdPWMxkmsRRtf0jtmy5eGY/xyqqYGlxhhk5T4W47r+LdhRet09uLVprjy6W5XDVS",
-	"CF3BxToPQyEiEV207u4uJNa41eLX1tCCmLVprGFjxCcTISnI4H71NDzphgr2JVqrciwJvP9ape5KEPsp",
-	"vxbsr1eaD0Q2+zBKhTbfvPobhg9ArYxEErVRgeNlB/Ct9jhiRoXwWKJxCn3K1SAxr2A033ig37ykDfE3",
-	"F0CnGHmBPjUXNB9BJLwLYXwIdI+SaC0yctsk5tdCF0HqSuSbpYQdnRJhhxkQg0dQDXEqIELssU/sOyI9",
-	"hxaSqYwndqb2FJY2IrA6IA1bqxkyIYgC1oSgcdNtpDAOb80/S+PNr5CCaHPnH77YTIx5jgZpzRfdPKyM",
-	"Q76smKFDipAuTXK+Ekn0nK7bu+5rsKqxr+EbtBn4wDiWp7cFvw9AuvHF5ooT8z9UBgKmQfk7XSDnKkKo",
-	"3t2C+XyX0WnLtEw5VVfOoq2fH8vmCIKmo5nHYsQGIknYIFVj4JPOFOsBssfTJ//xjJ10/gO8nyRRUxE1",
-	"WyRQSM0a5YwUp28IacS2QzoQS7MQ8NZmxldvuF3TOPX77TQVeDLdbnvT2kIsyHDQ6XQ1lyDpQ5QsQ880",
-	"U4UrqLKRcczN2IKa5Mkz66IF5k/XQkwKD3bE9XpxZXxt0rlfUUAZQZMBvWAca/Pe/hG/UWX+e3jFtYHZ",
-	"e1/spDHrYzaA2xZ6xJMEyg77YoPdUCoRmxPqRACsWONS/cEFi7XrUbKhZBmBoErm4soUzhoJGTCtHKGq",
-	"zngiMF6sJMqrkMMYQ80oyBRWNr9jF9Mz7GJWSbQQfcZEJ0Weq0QdJuOrkXWyisHXy8djkbIUMg1CRmKD",
-	"HMp7WuM7ku57EuafBSqukkAPFSsBr20kybG8iTO+mpXntXfdQ7KCwlBMshLs7+quUpsXHqY8FP+rDG+M",
-	"YIC69PWjziIYYixvVjaFuFqole0XqQIbx6wczU9jhkqxsKsNFU9YAlsSr9JIpEWMdMyvoRh+d1l/7T8M",
-	"oulYbO9J+i8Qw62SdYzuroONhhqPAiVY4y+vi7DyBFiO4fnaZeNGiD4DyZVQPIOOULAcFNRh1FHBFG90",
-	"r1Qwy8R7TtA2oGbxXm4f1Czf5EYOXBvu2e9/dn+//mcvepy/UJ3Jo7TLfzwKfxIvh6/i/77+efxGvfvz",
-	"vf6Q/zb937PfO93e0fHJo8dPnvJ+GInBcBQvtmvOZFhq1/T27uHOT9ukq8ss0rxwVAT43RVFV7vZiXNt",
-	"9/eCAQajF4yTMthIAdUdtoe3xS9zOF6LkwMqKdZsqtJs5Aw78GoBv9DYdZ66JHIqtA/IFmS2+gvKDiBq",
-	"XmW83ajrsppaj9PFW70G4b8+QG+H9O9uXLgt5r8e2GvZy3a+q6jWFnbE6i1etE0X27yZmGLsL+cWZsKG",
-	"/pv/0pfFJoemotq0jZkLaNktIEYFJObHSmYjP2CRT4xJEfFM2K6RoNo0xwfeU8u3fWG0CGONbJkrer43",
-	"zMrQO3q9FxUDgUnVRJrrJjNMlBZRQJ3plDOOsc5gIpTZbquo5o14VJJj9pVKBJfNtqNPJqm64YlTIjB+",
-	"n7dkPMlX4O1UKZ5O90OnfAk0Y5T63jvtTk3fOzZRrr5wEEuexP/0BzxIuOWtA3W1YRP8RKSxgmEKyHjh",
-	"+/Tm3wfWu3hdzCilSyYgi8fidyXNMv764Tk0aPBMPKdaVcsdIVKboCoju2NI5CzzgeYTMYa1pk/muvMp",
-	"c+VN4pP2cfUkukcdNe3qmU20lp8HO7rQ00ksmwlQv3a3pnwXLu/O3fb2U7CrzE939ewqpH2BKRf3krOl",
-	"WCKioUgZeH+xZmNllnRR76LlAKgO98v4xqN/5DobY/GX2WLf1QfIah2yx6O6J4cjng4L4CCoiZDka3zy",
-	"b1CcD1kMNUZedgyy0inue/OOJ0aixWfzvW7Q63SYkyIIvf6A19zZV0tiuVbSP4emNQDscdScfxS3bhVK",
-	"01OHE6XjzMKDTFLK2s9keFD65vzbuPzaTIbe8GHQ/y6KulZoPEW9oRJeYiRbxJyHxvRnkQx8/72ExrxH",
-	"2BA3q5e158FhSVXe7vCIZeFE2C7gq9sIIlIdiBSyN9QLXiQMjRWKBqbxQ5gFlMCxavJ+YVoJWgL1u2WD",
-	"LJ9K+K3tD6ZFjNsvGJZ0u+2gd4L7bQX8kdVM/6VUNI2ThEAgNopanjmZ2E/Usv50nkdlOtoelem/Uh4K",
-	"9kpNJtg/URz5xe175dO7ygiYv2bBCOg0awQ8WssIqJshaxa45vR/5AB2TsftD+buZoP98MgMiPVFoqYg",
-	"PnY/FZQdf/3hkbn6b+3iJP5uZGxuZHT2a2S0Xr/57QAG2W3VGRvd5cZGZ8HY6NyXsUFljtvYGicN2xoF",
-	"53ChrpBwB2rAHyJhh2Q4n0hfBIYd9E1YEHo1GOwAELTctji8LX5ZGtmHmBU4njRES2jRV9HMnvNR22/c",
-	"LuBu6cl/0czMdlUof6xuhHe8NUjsvkaZqJO8xpIAnmzOJQHWXr4dzMo1TCHp2xJLzNB5NM/m7dDXmcWn",
-	"UzIUTKuxAJESiRYITaYrzUfip9oBUWwf5iBhcS41Bjcx+Xz4sX2YfN/RRLdEE90cKbQWtL1Agwuscn1o",
-	"59jHFHPOPrIdtUYiXKI9Apo9yCIV5mOS9FXR0zFPiZtPSbEsRvqTvemKnsizPubBBJeaTaJBbWJGpWOe",
-	"lRIyQuZj4FSKzMke6hszCbsBYplblZr2/uPdTy8Puu0j1m63Sw+n8ZgdKTkMdAHaCxsCzbjKfYA4QQGa",
-	"s4E1nwNjgwdgFQcwW4G1mAPUKoFVJhfphSwM44Cs2qAbgPkezBnUwZwRH4D5bUzOINeRudfmLXRWYtrV",
-	"eOM/xbpwCqoiJoM4MWaMWdp2FSdU/WiaKQ62VjDX7N1PL42V+Pz8t68nagWO5uGt+efu0HON6vbnGyDF",
-	"VAPCQgqYVIhjpKESBExMTHuy6UgxLSBVKmasn4OWcQXHYz4DdJ/qpPPPsRRvS87ggykJXZb4UObyzy7V",
-	"Zr70nJjZfM5oRzlQeLLWvf7HqvN7CYQcAOfDQZ0YP9RugfWbYTZpx9s3TKaTjtX5xkKsm+qB0bEcJsKP",
-	"hGA3DLi0ZB3vjvS9Z4fC7LFluuGUfMT9eBEvjWcKPTFKFuF8xFjyGg7mY9Yi8nCQi2D1M3bc7WEHAZxM",
-	"LASwRbkIJbYY1cab7BjW/uIwx825wOd8RnUrKMNogCGsRaxZGg9HWaNW4KmNwO7NP3WY2JmQXGbm/C/A",
-	"saG5JdZQdA1hmwmPI0scaJtVoFnLcf6xTLEJny0Kj32Tf1/peQ1Y5Fy6iBJzic7mBGYY34hfJ/sRlzOW",
-	"8EyY5YXoDxSYxUmC7U8VbgcM5b7Xe9fWvA9+5hCYVLRKbiC2tO4B/KNAMOimcN/2oNDmQfAhjYetebDp",
-	"mxXSCZ/tR0J/nLE+l9csS7nUA5EiEagt5mXvUHJd1xwWfZI4mz0ZR0bppQK8fGjHzEZirEVyIyqgOCZ8",
-	"9mClG5AZwUD90Z8wYwSesDfqBupxA+YuZMePu931RZ5m+isXeSftHKkdoIVTQjMym/JZs0J/o+JoX8e4",
-	"tgc2kqSgQma2F3uS8FBcEQdoqeDZ1eaOeSQCKIyYmRO8L2wtRIUZaF7koWv1j6mSQ3x98PNgijbstP5N",
-	"xZELx3xVMm4WPkr51Jdxh9FFQctSq3mDYj6lZ++vsmexaLToxA65NMJrPaBF4bXDO7P1H/9+dqhL5NEU",
-	"bJ3GmxOCkhdcuXovOLY9UbqF8b7KM+vVqim1ozAPFLsQW3RKGc+wJZ66RYGF3JKJglfWF+DQqgGw/nxE",
-	"+MMJarMr56XEFleiEjG77Ojqr6J/vuhm+XS7ZmmMSxwdw4bCOdhQyf2YJ9dur+yDVVTlGcBVei0XRcwZ",
-	"K4ooKbd+us2xSeA3167tWJimTb67yYy+xZeu5c0shNgI9lyLN9cQnWmgQoOCQkZxWvecaXEjUp54rQcq",
-	"heA07C4k3jVjxx22g9qglq+lYAe2YewBRbXrsOwpKr0yJfsPFcsVXNsVSVvXLaimEsrU9oTIhguyOpBM",
-	"i7sITmBezyjgc4ts2YAcvyuyKH0BBA7Y/08xrS0aEMsieniLP6xqD47NRtHI+i1kVBxmEFIjzd9mNAjM",
-	"6wh+I4wtBmVCED8rHE72dzGj+K6xz8G4f4a/V71nXe0RPq/JuqOa5mOCaEDibYL15XLGxiptsA3Z3hlM",
-	"h8G267yqHXnrSWuyp+jr0yWb6Ym6TDUuwkNsrRhbsdh/S7OdwnoCHqhbhEUyyuQaD/Jcwo/4ccB0PJSC",
-	"AhsRRPRAK3F2LWaIQQU4znA5RQ8qa0gwJ9qIKmmAOmbL1ngc/qYMMQ9mvzowE7dhe41uWAJTRrqMnXZv",
-	"M1wl7ojBiB3MwtaQIGORpXGol2G1/kKXrAKUHwmmJ1wSagBQizgIebPbDnrHo6uAfu6ejN3PjyP341Hn",
-	"IOIzffWMPe0w85Nljmh798AUnBQxvD/0yUqVsqtYZiK94cmVY9GqK+DK4rF4b/zgOix2eNan7sHTS0Ri",
-	"7wTHd38d/2v0r+hfB+NY5pnQ/zoYqTzV/4IB/60Kpb0SSR7oF2xbsznFpyqNvJnqjq7qRm3frxZAvmq8",
-	"dSNbobvOkdJoCzTs3VuKjSc2FD/zDB3N3tGxcYnlIInDTLdOuz0sjPlNJbmZl267F7QGPE6MQjs+CRCX",
-	"XetBnrROuyfdJ0/JnzXGt/n+Se/oeAMNgdJfB+CejxspGnkZD/NUFCQdUDcHVQ24qczn8bi80XFg60Iz",
-	"q4mQfBK37YzXbfe3eN3OcDSxHCgom/N6axIk/HKKutVtd9odM300utZp66jdxY+K9eFRFGMw6V1qxpsB",
-	"LyRFKlC0qaqpYpXM+5y9e83MfbdfKBHmKTQMfbos1/rE2lUglheHty7t1E8SLpfjsUCrEtC7Fwx78C2K",
-	"BIpUoDNkKUHrfB9zi3fwuF3Xjwb96XL97Fe6BN3hg3sj9I3j1OHOkDg0VXvlzRucDThVECMPR0ppsQPM",
-	"g1knc33dWiJfjBkBUdJgYD4cKS2kcXi5nPVVNAuKLmVYeh2wP3OVceRK4FF0AMVoFSXN72gETS0v7K63",
-	"9ONA8CxPzX6ajuJMHCS8LyBXQJ10P5wEnQ70M3KXRaLWv19lJFI2U3nqSmntzv/o3cscD3MxxKCVxOMY",
-	"m6J5krzEMbgNPnC/gyiOVSSScg/cYlcczmkRM3YVjcvaCb2Wxp49Yum+f+QSg37U3AnXQJDSe8339BCm",
-	"8xQbLeFt6Tvv+Ayz8jwcWbo5qgkkpGhorvLu9864Jgtdfg9hO9YqS1/RVe3CuW12GvIkzBOeLUmuvFGM",
-	"h8R06pDl2EfiUjWeH/Kpxpp12uzKTKi+sv1JRJRlq9EJoymWzAgMHLhOG1NprnETNeNjJYfATDpusysw",
-	"Lq4QlhgsAscVFEtgfJURLjsUfzq2E7P5qU1QZ2JitIP5tyoz4+YB1rS1S1uT3eywJw7MK+KmufS2VsKz",
-	"gUqNA2dEBAxHniJJH3blwvGeiaFXDK4zLiNoUz2+syXD2o6Ng+EGTp+RD7TDHoEDeLeZPP+Pee21QT47",
-	"W05OtZKa77hunXRss/mafdUncLXtIhGi3IrsVBBeZpXNSVnjGp1CLdJ4B6vR4M+6rgm6z/XC45ymoQVn",
-	"58U6G4VH94RHVggHtRCa2SI5sX88KATG/OVD/XMo0VRM5RZRNxCMM8iM1qk62mdQ2GlLiZtXcB9Rn2N5",
-	"ic0Z6YzlcDZytAsc6N46ijDNE3HAw+UtF2+NVjH6BRQWHSqWMdm4m5liYyHg0zwBLlpSc0hcxzOBZXAO",
-	"l46zmfFFUiZVtYn5Pk/EWfiFei/ul5CpeNXmaZlwZcFAAUX2By/qM5b3iSSJsN+Ni3z9KpqngjjFqqRu",
-	"D3UymEk8zFb0jkysJBqXLRtVNHduRJ6CV1r18PrNb0ChYoTULFfChweJUawHUKfHnbxtzfo0iCWXYcyT",
-	"VaxPOkvjidhfQrEQqtVJRYT0boghrp9ro/s0aALNojiqb0MpXbqSqKVCYx3epu49d+oWKaZraZ026TyH",
-	"sSki1Ga24odIKAIKIFJRDLSlY01OjN/TbXaWaMUmSuu4nwgG7EWMV6pDei1viF8Vx8rzkQivhZeVtVXd",
-	"rc2E1TteGyj68xe0kdrWWRnpa5XounBiOxVQ2L6G/G5PHtSQ+Foyb6mQK2g6ihOAEzGHO1F754mo4//5",
-	"WiX0jGWzCWzENFXfmFhK1ZRUruBHeZ9/TZbY+9waS02lD1atG52jjQQQzWSbg5cniaU3r2/WhIlfNwZv",
-	"7myUilxKjvg+l60tZ6GhfH+aSz9AqYap0Hrjlw62UJQekHkxWachl6FItlO9y3Xun7nIRQQvHGuGz0mE",
-	"6/YLmJKC/LcpnyFfFTULhmo8jrNnVCHINX1g1DZUFLTZc7wdkHYPeYzNhBwellGASt2INHBUSmSSVEDj",
-	"wJ3uVzDOMzXB0W8gCeZqK/1WcYdKShFmKl2Zi3purzzHE2EjxwsfV1VH8YM9YBxdibnoAD9tq3R4CMX2",
-	"h71Or3PQ7dGdWgvJpsZyVGfsv8/fvmH4lgGV+tPT9xOH9Z4Hqo65RfmLZmMu44HQGfWRQX2Frs1u2WWl",
-	"NV+5qKTqvy/pfpcUYjs41S5DueaCijAV2XJ745yueUAlymuwoVCg6PzV23evX/6fPz68/fuLNxBEyNbj",
-	"LsFysaWP2FNAAddjdTCB1hboWDFPt/vB4CBf3M2RAAhhXzwxs0JTdV7AX8rWEn14eIs/LK1D/jjiGTwU",
-	"e7MlDCnO2IDHiS5TFS0crnhPHNwXqBfGt2mSqAh5VBmnW28046sqgreeliYrgr+6rbvZtqwtHoK/PsSC",
-	"YBw5wWZhjjQeC7fzjY0Mu3+Lzb+512An2Zj5eYWVf/V6cGCkEVFMT9l/XkHdsKbWYCVF4IOcUlssBlTg",
-	"LexxarvzUsEj7ytwRzDo1QC8AZwDjSghi/pG77CrNodILzbiecbT3WI2uKanrYu80zkK3fzAr6K14a74",
-	"DW62jzzu/akLP0mzRTnycnWBsmg8TRLRaCfVsTG06DethbF6ZPrQYDrPIa3r1PHmSrdUDW7d9hWmP130",
-	"5fneXOKayxkpZU0ZbKiWE58nCfTOkjm9WRY4hornlbKE3iuFN60jyNOUz6pqvo3pnbqWLVsaVzUwLXgK",
-	"BWXFiMb8889CDrNR6xRx6ncCFN3ROYIU8cqEq6tVJ7RCV6QnPmfvc1mkpidKJWB8o/xDpYpC39av11sE",
-	"I/QTzTcxqdgilcvDLL4RG6ro44adMZCRdbwxG11u0B3z9mehBuijdQPV9lPje8FPd2tEdL5+J8FHFy6K",
-	"CBZkVVPzg6sfnfJUjFSuxUHUL2JGE6WzYSr0n2iI4f4o0CzddWOexjzqY2T7295FG+6Q+iMZQ4kP0jPC",
-	"kJvHQnUjqloE1t+T23hERTat0iX6xRE50LMoNWH8ISsPFkzkzI0enRwAH8lsKxO3rPU3AnIl86mMC7nC",
-	"/bITpmQye1b2w25ibd2wJZ7Xosd1Ic1KUOkMQFSSfxEw8TkUE+oGvbrhSWyk+61MZlc1iCjJbHvttruz",
-	"FlTBn89YmstTwoLRJYQKotwGTKDFnFKV1eHPwXKK2WrSW80JX9WW06S5pJpnL6ngtWPEUmc8SZBPO+Hh",
-	"tabWeUj/1w3TYkZuMr6Po1ngGmZGsVHNs7r7S+SbqDS9TqpMr8rmvhHXI0ynFKWeXoNQm71GBCeeprGI",
-	"sJffTCJWctimnwJiEquSqEswiVwn6jMGxXfTWAvAtb0yX2uP1Y2IrtrsPOMygsJ+8/J2r9S9OZTu1rx5",
-	"17z5OJbu9xoTtBROqNac9pJY6EOHx9+Up18AZscDQu6jUu0B1UZzmUNVJbJuGU+G6ww4Dj7GUDlBJdUE",
-	"jwSbHZibzMH7XMlBPGzb8oz3Qqskd+U8UmXUbXJJh2lRCV6crUdBK81lQcxExseDt7yPNrAZuhU2w8ld",
-	"UNZBuJRrWxJnRkBEtJ5BQcETWCI48WJtDzB3xsHxxhMABUTSJrOFp0BIRbr3XsIudhnqRHxh3UmieRSV",
-	"5NkzDdaT3C5JLpQrG19ovg+fihNwi5e5fnMku7wL1hFzrP+ytLuxjPXIvxt2cuXrscfZMh1XvGJMIOBV",
-	"67img87d3GtuUlcMHQw+1RptAiwogVjoN7PHu+vv8dpI3Zfb4w8zkPcux0BeOWHPYpkpc4yHYkPXAeJ6",
-	"5s8pnx704WiG2Hqtg3/oqg9PIby8FVZxyfGohrJMY+t5ZCnPxHBmiaCowK7X6XSYG8tcJUMAdA1SILuI",
-	"0c5Yp9dmbxYhDtmZZOLzJEVwKqYFPThMeDzWF9K29vW5FgG0CiI3bqjS6C8aTSyiMXGMA1P0LypKbM2U",
-	"PXcoBTskWeCJoEmoVcvsPpwqs8AqT0M0WtavlIXBkYLeT+fcMBXmZr2ALChLjYrzYQyrwQr0Qr9VZe6A",
-	"qZgRNRELmDG9UlTCqTI/eMOmsdSnBOcCcgXT2d6ha+X8779i14rQsP2fFsqSqnjN6TuNpcS+Yz9ABF7b",
-	"jwIxLeCXj/H8kLFleg7+whK3HRX2QAazn4hBhgobToqn67OaOeMW9n6NjrWwlejgIdLLSYdK1sEFHQGy",
-	"mxCSuYE11rxiIW+c5vAeCegIasAmXGeF+vCUZrE31+xkqVCRq9nJNPaQaEaUdQxL9Y2oIUuXFTyjxADS",
-	"0nweYBNKqOSNSKHunwpWWMilknHIE/h6JSIA6dx6krM1KczcCrVggweO04x+nfFxUsVqVukJW+PhLxaj",
-	"+1k5TAQdOBz41uocU2d/zDmn8dgMq9c9fnz85OjR8WPwUPHDwj+F9mToDAi+cBj6nuLK6+3ywvO+C0ov",
-	"Aotbooaj9zhl5de4kPQWpxeSsQMWR6fMfw3zKWNmhKeseJELrAJewt7GXmdUPGIDV9iIit37LiYJoK0g",
-	"uw8tOOy/LcaIPAH/skHhegW3HKnmrRl1xBFBb4Z4uBbKiqQiYBoECIFMpjyVsRzqZxC4RcMN43FaVDcW",
-	"0yAthM3DYXWrcY3JBkYnHIEF4KPW43a3W83RXu0r+qZNgyGAks8tPk/iVOjyo49Lj/bd8orhPTXXjLg2",
-	"jzkZ9ELr2E6Szdx2KabvCwiJgvrutHfcObqbi1ws+vjmKo/pDixoMTH+sAIAKtfn26oJBnTAgDJy7E/w",
-	"bYk4/q6IJvp/MMO7FjPPMrSE9pZfz41LZyq8/iMRNyLRNZR4Hjc93W06gmZus3jLjpoiPlGxTN3fW76V",
-	"yqPZ3OlUajCfG2YkMvcnI//GfTrI0ng4BESHASKZYZN5Px7mKtcwoXzK4yyWQ4erbj70DNuOlX2Ndi0U",
-	"teLnUY67kH4Vf+b0dSzmMFurY06DBH+IJUQb4OexOdbpAuM0PC890Ce07HY83JLecadjgxy6dfr4zidO",
-	"zPtJHLbnpsVMowujqKm7h1vVucMe1/GM0cyhe+qjAxE+A3YVoYmNebPYWNTGEDO/vRgMcFSQq7LyvMX0",
-	"P/amv3f0aK0VODraaAmOV65B7+hxeRWOj+ZWwR4pJKaRcAXc2ofAb/UckSg6CX3B8DJAhS12WHvDDXl3",
-	"uY9SEXPerS4XgdO5EehwQH4CI8QFVmr6G92l+kvlq2s69VzeE/ERQVcBaRWYFshZRagGBL2WprNy7Iiw",
-	"gG2cyLpomYJ6MoLhUilJDuIEE+MGeL22KxB8mQtpc3XgetJu7fPwepiqXEaBQ5shjciGqZoWTduQluZR",
-	"m515eHH04YyNIN9wZY7Sq1MGe7ucppgixce7Xz+walvu/zd3/f9enZ2/urJDwdsPcm3xAOZzh47ckPKN",
-	"8ClTxJLZZi/BJO/nyTU0MWohzBDenteNAXo4ryjbHqWz97mszLObIWydZl9J+r9TQrK3YSDsux343Q78",
-	"bgd+twO/24HfvB24hY23DIrTWQB9YQwUY1WYEzdJ1NSc3TxjNuE4F/q6l3zly1hiAROSQhuhA5wDz0KB",
-	"+Y7Utsbk5hlMsI/d7+Zhd7WxrHMbpkoFUFlLZJVRGhl1xnwG9E82M7Ak8P4OC6g2h2UoyUUjxadmAgha",
-	"eErCdC3Nu2nFBjy9N7M+WP9inI3LjRZ5B3yQHYZY56qYhfDhPYhfxNbu1YF7fF3SBGAfY36Ne5pqBLcS",
-	"nhICSMVypkoNanfpRywbJboWxODNEIyXp7FWkg0KX6tItZVBWwCaVreNZtL4vAM1OICjK85m7XFUYPJi",
-	"AQDX9ejbZrTbLA9+c/eFeaWmbGzcVXusGQUG7wJ9UUlSROK5xoZUUVo7GMc9+fDeuvXF0Ew410wrJRm4",
-	"u1OVXhtfG8pjS+Xpz7AKz5Y8kx8OSaNIYZEzSwGxBAo1jBaPFO5CeNBKTmtAJmwUFm3Ri/wyAvIc5liA",
-	"KFgZkWq6iQiss2UPS85nXTocyVsYwMY7wlIKtJgti3sNZPhaTIjkFO4PERAoC8qRtqYyXfSTN4j7aEcU",
-	"LI4ojgYvVZfLtk2HcNFlVR27n05fcgecsPXRa2Gt32MpTKP9gr5jOElVlGO1hUWY/VR4wpdBC5R02Qd9",
-	"/KGH5cBHv6M1mxS1p+g2n3V9k9x7hqvsidIYmgLWL91ZdMI8z/qs22o0tgtzX0jo6viut6Uaq5lZfXga",
-	"wxefbI/R2RrKolwys6dstHl2E8Zd7ZGEPAEZy5S6Rn8QgNuwgkXniWvcLU+hsS/g0sB8s86is8bCvg6V",
-	"L2h1APWYpUEg4SkMrHzS4OniUQfUo13SNV9e5Rft3EXK4C+aXYtZYEUFwhz0SVpwdX7ObOM66MgGu8CX",
-	"nxiFpr7c9K7lV6dJpyZAY1Mbt9K8U8YSAXSKUqx5Dm4Gwf5zLK8t+PrCsMyRwWIZJnkktIvteH77knHQ",
-	"1ZfLG8saPDWxMvlsXWj3uTjUOh3O+EZFI0AB+e7HrIOWvs5dMPnOBuw+Xdo2i1UHKQj530vhbZXGw8Xq",
-	"1YAqlueGcLsU374y4HZXDk33xQji6bcLcfYVAVo1lS9VOsZv2uC3nskQciP4w9J4eU0gt2A1A2Xtfj1q",
-	"FjkeBHu1LeE2wO7K3278cr64OBVRqBeRcUlJ34/tQM84vMUflgPuov24czPiN727y/F6c6+6Da+mxpS/",
-	"9TdvzYTc+drh4e7vzfZuXQ4ABbUUvsUY4lRErpYAeFoKnPCm8J7p0f0ZPCSGzhpkqyvZOF92d68TkrVT",
-	"uoEmOKRW8DUszFd05QMsRG0FtdnqZSdvVSa7ayQ85MZZ9lsx/5Gul8tHtQgqxM9+b+G0l9JvDZ6ptMxr",
-	"UbGwf6g8lTxpzEEf8Qn0MkEZktuJdWjzD3fXGU2c69XH8Dlet+kbOMLinbfSKO/riYIrjX1zPpMh7pfj",
-	"g27noPf4Q7d3enR8evLYFk+Yt7IHjFlfngiNLZurbvGo5hb/FDIS+rr8/aLPGK7G5pnW3YanD01vpZhj",
-	"U6VjqbRxWtul9MyRIlD13RzKNLHqSGzB5WMRNbNJRCoKQjPtwC28MT7QHYJVRqtCHfaqh3QI5dmosgxu",
-	"dU0bNaadYrsZkgzicYaJAESpWrdRv2HXC5diHeeLFi1w/TG2LEI3RXPsnrFeHe99dxa54ZoTAX9c4ZO5",
-	"5qgdW5O3l8Wa+sp1WvJqay5RdX4qvnwJQvoVINM1u/OsZ7esk7C18db7SWQ8Tuo9KLwqAC/Gw1CYa6NF",
-	"dKr5Vl3Mfoyw2gqXvkCOh9gmGsfNOV3U0+ig4u4LJW69A43249JNvoqmih75tbJVfU3kUys1+r5ImNYo",
-	"5EgShkEYrwPD7pQ4ZSEsAJQdtNlH6PS2DEvEt+TwlRA2HU3GzLVbVGTUQFsjAVID/QH7KPHfAQXJP3Sa",
-	"REFysGfrwyD1GodBWpPMr7Y2Ns1lTR0swXOlKh+O2JXRScIcMPrqayiQfZ9LD9CnXIGzEWvWoppd7Up7",
-	"KNW53tmEqkOdmosJd/GTnwSPfhYZ7s/OEqzZKjy8tUSujERV7lcgwMmyERS0EkQH4Dci5UPxi26dPjmm",
-	"rdk6PeoGrTH/bD497nVcib9elrPrPD09eXp68uT3uU6IMAr9T97bl/9ZDcH+SIWbakCfM2KNQP6uZaUz",
-	"rwR4nMRyeB7L0EXgVsTAJyOuKZsr+Ji6EpZpHdIF5ulGQ2IIv4s/nOGEdXudyhv7TP+E9tMNWoNU/VNg",
-	"B81EyCiWQ0SSAypS6hKggMdp7+jpk7u6wPvmhfb1IQ4KEqHFBa+iA4b6GYy/hA9tDQxxsFoYiolItZJQ",
-	"cKhHagqApbSBdMPptldqWkIC2xLJez9uHG22w1v8oTrPtt8ibJSSzaIw4H+Fo2pCJoos2aCVzYJci5nj",
-	"yIdnBpQVwRRJm11h9u0KbKAydNhUEgWVxRiTYkp8WM+Y2cFMjCdZDCDIWA5yIT+4B6F/YoysbGScEDCS",
-	"RipBSN3JDB7Yh2MvIxCmiGeizT5Co2UBofxXHzsZ7jJTOZhrfzPvciU+T0SYXbG/4tDgkgtJkGfjXGeI",
-	"rSTV9G+UjLLJXoCtjQdMqr6KZuBGDbjORHqKUEbH3V7gXp66cWhKsMRTAJUxja2qJxSf5FKz+8de3pXj",
-	"eCzSoTgAOatiKMS5rsisVOdwN43rvkP4on2w6fx7F63UpaXnl3H3HLU9J/eRpD5uNEntmlmMangGCjFU",
-	"E6POxnzG+gJz1lAviD2Msx1pznaticdRkGIj8CVSLOsnDiqpcryzMZeR2k+ZKgAvpbkMCFwcjBGjwaHK",
-	"0FgzMTgbEwIdj8eizV7i2w5FVjCZaQvELmZsxCOKaD2bL5tDaKc+D6+fuY8Q40+k4kIC4MFQMXEj0hl2",
-	"3fShE5D6bxAmkzoYbVoJywbVWMCBgXh3dJgAugA0q4lJhsdGEhsn2p5oBB1QAd7w7EIWYYO/aEJMINSw",
-	"2AKLfs4Y6XBqndV5Sk1a4jMPMwBXwI6tCOjgVGpOsKpjySzyc4K4/Bpo9HFqXMNxLleHB9ZWBb/KSO0V",
-	"NRRxfV1mpgwYcC3EBKfV4n+CH7pJ5UB1z/xrousm6QNqbkK4gLUwUkjOCvk28LPRpdBRXQME0OnUIAH0",
-	"7ravfSi/ATb7J+RB9TZayCqNjuXvGuTdtkcHLOPXQsLubyRXxa8LVhBzU3haotQ149Q97MGHltqFd1bJ",
-	"pzwNR/GN2JNWngiJ8VpjjzvueM+DdOEIzRIxyMruhEY4FsBYwZYDKkyyrQVUYQ0Nbj552BxHCb5iYywl",
-	"lzs0n7aaxsHmUz7bBvh6iUhE8WCwH3k4K6PzIKGJhkY2qfzmHmMOPcOD0khOLNkVXntVQU4cDwbF2t4j",
-	"1UZNMvSks0Gqsz0V8XCUFYgzVElagnH5dnDzm+DTIvgMOm83ioP9ZCS9xo73VhPKPs2aNRe8cvuglEa1",
-	"kAQJzsTGIa1NsCBOJ1ivuM+mMTUVGoOEzyjBVbREDY3SRmB72WbveK6N3ZpNjVKrYGaa60Y2Y/9WFDog",
-	"CRQaPZdZnDgsMp2PRbShLCxPjpziTZta+XmUf3Pvb2Vlfhb+UTtV6TXawg2vh0oSY/btZy++9gs9+oJg",
-	"+ko8dgU1GZlf1swyqkjpbHH/2SF/Sea3PbiGVMDzgcLPaZ4IeGGmUojClChe1o8P2fXcI3P3Sj6vefYu",
-	"R+vlMt775vM6/kb5vI43sFl6FTbLo71z/XxEdM+xIILKe4wrgrMimeBpEou0qOgqWHu20qiVLsypnVVQ",
-	"pJXK0OPAuRaTrARgGmvW63QYT7QqUD6LEjmEUIFHLOpD++Svwg9xfoODfbNssUhp/kcuAfMK0xL52Ci3",
-	"x0EriaVonT7xoeE+QLwSySeJBP7j2fsXr97+ev7ij3dn5+cf377/yczGRMUS9Y7Lf3YOybc3o5xwrae2",
-	"g3AsIkvMHmdkEZ6LLIvlUAeMCNnbi5qGDP3NdsvLGFIGus7MH9DfqavMTAKSg8LMNMI2zWfOsJ+mSg7x",
-	"SXynYsYlln7e995xSQGMf93Occooeiu1hW3NJ8r+4uYONWrCw2sodAA0UpHGChJFAk4iVJy9g073Q8dz",
-	"9sZKwrlEetXWVHmadu4LRoX/DqUirV8/PIc8f8LlwjDLeLJG/sdxhnCQSfJS8AzBOXHgA/f7p8s7M6ZI",
-	"JJCQSt2hQ2ShxSeTtJDdTHw2I37HZ0X3CGV+ILZn4XEgtKi9sOY7kTK6X4ktLktjnmy6GUprXndwjFSC",
-	"gEhemG7ENVIWIY0VvEPCM5E2VatP8I6CZUJyVLcl2o8f4yQxgrO4L2J5oyro2b03PaX+utpT4aXxvaWa",
-	"MiqYcyXNkBdBMWVKttmZXTOXUKI/6hFPAW+UqTw7ZQMhdMD+zFXGdTGJsbYg3CDSWFZzIS3/roXNKC6I",
-	"JZuO4nBE2SiRRG32EetutL8SHPJZVAQBKzXEWlKfLiaqLyFYUAVbmtNue4EldWAGZfcCj264DEV0YE3K",
-	"g7SwKc1m1JkaH2Qplxqr7KmhJ+IZPxAyjcMRqMpLu5nNP5m59AArLFNIXggJTMXT1lZbArNW+0nkfFeQ",
-	"34KChAok75pSmr8JXfh8pJQWlh7b9rTzKDrA/bBaH/rDm7OTfZ04Maa4mK5lKju6yNclgHyruIDlnjAh",
-	"LVmwRWbOtEgGVWiC8PTvimfvimdhF5vDzVMN3Ucl1TDIk+QX0icnnU6702mhZ0DbFHTNGzWFP+Nf4aMP",
-	"OANH+JWtJuEdSWQdADQVxOHRiCa0jFz3YCF0llp/OlKJPUnRybBlhplIbYmr+SiH0jsEAG6ciRH2MWZu",
-	"gc+gIZPGDD5KeWn/lreYveK7nf/9GPvixxiUNPR5eM146fWLgvE583rHow29hmXu7ge8YvNAdZPMl2tV",
-	"eo6VC+5CGDQTcq0w6At8Dvs5wzDLkIgnXNBTJ/mwdWrHc5DAdQuhTG9XvchTNRGHP4o0gQjdFoA+NO01",
-	"MojL9hB5KslNtbWCUAqvUqaJSbsvEiWHmmV+sQ7NxaJc0zQUXQlUiD9XVwcx5q3l2JfhBoq1F8Xkt1hI",
-	"yVsbisYeq7If5GajWdyqMHmdzTan6u+94riI+fwFu0ugYzEeC/ZPZCBad/eUzoMcA9g1oNtXYNBegZ14",
-	"BX1drkMltfyr8zQX1iZjf70qmWdXf6uEwf8VBrCwS+fLoVycpzQN7vWflVpB1mSFdgdqITQkhTCP1rzC",
-	"jp9MpOYW//dT5+Dp5e3x3QH+0Lv7obUIeNoA/MnM5iXMR5+RMAf3RLFFgVg7KjNr+XZfiYoIkFmLxB3+",
-	"Pm84mm1fQOoZN6ZYEn8o8DGlQP/wHhOUuiwWn3j3Ra3clGfiOU8jr/HUs0ZXGZSuZPcTwtE8T7jWfha1",
-	"tUDutEnvKV76pjIzC8W5pV7UYuoXF3WSinGcj51+XljkhkZVD59GLZ+3LT7GNtjWk/Zxp4KLbv0yY1AL",
-	"NQoalFbAjIr0Ce4TEQ1Fc47plGsG4RuIX4M4eoH+OCMix5LlUm+Sw5jLfip8dGj5/KpJSzABNlCpCLnO",
-	"jKLVgqVwIGD6AaogIRouJA5SsyS+FshyAR0IoDJjcOt5hp4WeGIQAk/N74QKOVJT49oXLkesgwuJvRiF",
-	"2LGpkFlQitaPVQrHUSI0dHe4fgmIeC3G6wn9pCLOPhTZc/T+d1OgrorjEcZe+nk0FBZtlKrmatxeO9mF",
-	"Hu51g9YoHhpt1D1qn2Ck51ok5jvdLoV+INTzFH8p7dFHUM3vhYYkuL6fbluJGGSt06dPnnSWqlSo0kDd",
-	"32l3OkfWk6aLD5br3+KLJ34TwEyG3pq27r50+MGW4cwdcJVatn5qqjgdlp9AX1AdohJcW+WB3NdovBCK",
-	"yxrkcSgHCc3tNQX2AjYdzXwWpDiDEtQdAnKo6MTniUrrVd1VqG/I0jT7ObnChmHOUqOVXIjInC9G6fMw",
-	"C6yWgSI0261mU45wOUhOm10NVJjrK0cEA+8bzN37Qpo9GhThTqxsgCa/l2+f/3qOPdAvY/l2ohl0bJgl",
-	"gyHDccXOJyKMB6SV/vYM2CCgR2zOEq5SfDg736Q1HFQv9RpjIhyx0piksXQ+tUJ90wpaICmgs8McakF2",
-	"t8ST0knSur1o8eyidXpRWWJ/0QouUD3BJXMKCv5q1dEFtGLDyi9h7IG46KF5udIoeBbAUwJ7t8BCOnkq",
-	"KiBsAVSKgdOmgdWAASnbgCzG4FrMVgyounNXTRvDHsScAvSiolRzBDJIRJ3CSZQc2ij0mkbWqdBZPF5a",
-	"8PYjGAxeEXOsmZC8nwhAsOaImQWOAqT2ctlmV0aPXFm8qaLAFLUY9LBcMc1nGqul+jP816lVNCCN/epp",
-	"HZ2JicNDxSorhJejpjrzpTa7QgPnKmBXUMhKmtP664Qi4WV2ghXu+qJzbufM2WNb5hxdiMGKobE9gBzX",
-	"/Icd6u7Xu42Oy/8xI3Kh++YrEYBg+9byax8/fYLmHXD8ScKB+nS5zEAZgxVqX7XebKuzy4JWLmPzcN9W",
-	"C9yQejbzuPOQvOpeO5b39BHTeRqOeAonU8VwLh0+eOtx5xE6fs7+to4gjveRncKKZJN0yaT1BeCF3dc1",
-	"mgr90eYosMDRQZWF+5FHEbK9zplUO/mEpzoe58mcuipvTnuF4/hsuiDAprCRObsuo78+gVnC5TmOeV/7",
-	"1Q4XkevzwgKvkLZCVxuhPe62H1Wl78tODs24mf3HmNK/W1rrYP7ywcaY6M/sfNOJO7eP/QVfr0bQ8eWD",
-	"BcMPTq3mGeAo0IB7AOx0s8GpesDP6O/gNUxFf6TU9UEkkvhGpPEScsif3CWO/xGOu6MOMx58NeHjR7x/",
-	"8d37pX2UTMgIysNXME3Zy2o5uLqbM3ttyKJVnrpZLaHWGTPDALbOGwgagSUFNKoyLuq7/5PB+cHi7NS5",
-	"Su3/vFo+DebOm01Bg6DkWSbGEwIqtOvROm1NR9fLAwr2Wooo0JbAAgAhjWaCiUKl1Dno9uwny5p8Eb15",
-	"FK3Ix4nP2RmO2+v3ob3ueo+yLFmBFkSZOdqVIvJoB3zyN7uMEx5HzWKnzwnfGlyYboc3GhuGmkNtTv++",
-	"YBrEm+qmqiB2adRVDQuk6Faqv8PbafnVl6Kez03T7hVNvsxjN4VxjvVEhJQ2ARe42+5ctO5a37fF/LZI",
-	"Y/ImlnHmiM+hSCdgYF8bU91MhBahkgAdc9wpANS7i6MsHnd3WbMPt9xjr+XLPKnFSqd3njWFZm7v59FX",
-	"mf0GNo3ZdBDZI3Hcaodtjmc5v5kcruU6u/QU7LFom67lxefWIwkIMLogWps5KGOVMqlstgZO2ySBSukM",
-	"9CG09VlMRRsdjQlhK87YiFf08OHrLOqXvTKeb6movmuh1YfzlkphlToIWJSLpuokz4WMwKFxymG+G3ad",
-	"7V8qfbFb1y77croBuv0Ld3FzTK6ry6/okh/RgU2Xy5Jb/KXcOBVA0CSq12vVdVXsDpVE2JP6q8zixN7V",
-	"9oaXQd2Lwq7ZBBMMzu6HaBHBP18GrTw1jvwoyyb69PCQJrAdqrFdQH2oZzKEptxSBcflpoJt17bWokwS",
-	"56PpiuQTEBaM+TUAsTTFVuW1+k25zKy9makkcn6V3vYUrDxJfsHjAF3p54nKoxfwEPPC/33+9k3AdDyU",
-	"ApA7zzMuI55GzD4Wwt3PWKRC7danPY7c2ZLmiTl2rrBJ+spOInWWmxN0ECNG2dh20eiRmkpbzhCKOkKH",
-	"uUVshtxhW7iM2j3SqLivLeBvxHR+etaKwHUbLyT9hjQZXADP0SL84yLvdI7Cox5LuYzUmPVnmYAt0+da",
-	"PDqGP4vWF1WAW6q/j3E2wrevO+GtEizohnAytq6SDe6HV+PHeT3K+jNGk9qoZeF8AjvHd6h2E4Ex/jmc",
-	"Pvh8Z302qG3GOK4CPzKqdqikaIbme6ygdoNeu0JiIj/suvlMB6viHt687b06/rt59uW00yqddJ+V+m+l",
-	"WJD4LxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRekdZIp+Qz/ZGRTWLxvFnJp7FFMOS3aZtiL06wua6Ip",
-	"Z1Gst3YX7rUx57vq+XpUz9fWMbR4/AYM8EBZnAWAXg8kaLj7mw+nLBo9uwdCy/qtDliziE5+HcD6GvdS",
-	"TZfNhtL4HudwLX2zYeQUlThR+280KP1eEIX4wg55paZszCXiU2MM34haY0FBxNz3TybkgECsn71LtMps",
-	"nU6DEl0TkAl5ms5YNlUQgcH+ezYdxYlgfZWNyAvT0BkSMK3wmE9FKIza13BWU5O5uhEpBV/iFEimgOmj",
-	"Ar80K85v8gq/hi1lxp/wySuVp9B9tfEuMu9FfuT3c/p73GPLuIcUU9p1ASGQVQUsd9d0Lz6HRRcwAUxC",
-	"zfSO7sbG+i4TqKH2d36bJ+wllvs9p/gt5BQx/ZEodS0iBjgxYwW4s4SyeP9svWiVMCPHGFbcfk9anVZf",
-	"5fMbXbLrETZU5n6q2+49aj8pkb912532Bl1sdkA1C2lZGrfXiSLMEZAaCD68bJnRvgVBZaxZ7IcWfxEZ",
-	"b13ezd3CzEsMNH6fLu+C2xbBksCvxB9S3YMFhZtSZzzBimbiJDPXa3y6Ba01IolH2SE2B+KAFus31BhZ",
-	"0BBNrgBGaRdHtsWtWCi0fCfUJBG2awTzhVj0EcubGE0d7d3oFzHumxdbvNPfxQxxh4Dnm4/9b529e82u",
-	"xazqa1AV98Ptm7NfXtxhw3TBOkvA0DrjMoJ7e7ckEOOa0tjrWCLJnqU5IhgZs7j+5INhiyDK5Ql77liT",
-	"ap7gmueSWF5DcpUetXgT13tRSXyFRcfiz5wn2OCD09+fkV2AiU//xQnAuOaOHvMJFs3myTUQg1hyq8BG",
-	"4OIMeJ28e79LOLYt6vqHvPgswhz7ucGQsMjXxV2AWbx61iKecSr2HnPJh2IM5Y9gFhElgn8jAkmoelNI",
-	"cU/drLMo1oDXWp5+ogVfvAHR56FchDAzUmWQIAfmsVgi2JAEvFnvpj8JHrGEqMXr75vwdIiN85JxOQO+",
-	"wbGAzYXLOuVxVuZ1Lp7xSiWVb+08YsuHaDxjlByzc5LEzobtwkUsXGLwNRdL5b/Lu1SpQcVzXsZD8BBJ",
-	"KxhjuaQCsjQOq8aHzaykPFxzWNlrqBPbCSoi82WjKViEIPBWgeRRnNV9lULOAYXR6Ffv21iGUPH1c1TT",
-	"5kVnxiEkBLl0Pr3n3csdxDU1+b52KbA5i6njrbvLu/8XAAD//w==",
+	"7L17l9s2si/6VbB0Z61kZqvbUttOYvUf+3ZsZ8cn8ePYznidbfu4IRKSkKYAhQBbVrz6u9+FKrwogRSp",
+	"lpP47swfE7dEgUChUKjnrz4NMrlcScGEVoPJp8GC0ZyV8M/Hr+nc/DdnKiv5SnMpBpPB6wUj16xUXIoh",
+	"mcmSPJmdPKU6WxAqcvPHMykYfnI6GA5K9lvFS5YPJrqs2HCgsgVbUjOs3qzYYDJQuuRiPri5GQ5+lhnF",
+	"t2y/9M2ClYzoBSOCrYlecDEnXPUb/2Y4WNGSLpm263tYlUqW6RVeCvZR4wOXRM7g1Ss6Z2TKZrJkQ7Lm",
+	"egGfKrpkZMYLM6qZEDdD/FaxcjMYDgRdmjlk+KZ4dkv68Wcm5noxmJyNRqNhghw/wKAvK/FKU81S85SK",
+	"ES4IFRs7R8WIMg/DTNjHVSFzNpjMaKFYemY48bfwo/e1CXLNlkCmf5RsNpgM/p87gVHu4GPqjp/cjV8A",
+	"LUu6ieb/ipXXPGNpMvOcyJKYuZgFUKLw4SY6utniU+9bCJqi55OcLVdSM5FtfmKb3QldkCsGhNzIqiTZ",
+	"QvKMAYfrBVfEMBpTekhUZXhdEUpKKnK5JL/88uTRKXnFhCZ0TrlA3uB6CPxhf0cWVBEhiWKZFDlhsxnL",
+	"NByZOdMqcBIVas1KTwA8joEC0RpOzCLaDkBMkfv3h4MlF+7v8X76PAey0OJAOv15BLkFAWYgttKsaqQh",
+	"0QuqyZqaVdJ8aHj38l+XsPb1gmp2zUrCYe4lOyVvuF7IShOuYTW4EPP9vbPvhrDSe+Mzsl4wYR7hhhqa",
+	"ZFVZAuHEhixlyZoXbsVuTxlr19i8u4es9fxYK2mfublZGnboQkST3siKLOg1Oyd3R/fiaSnNi8JNrG0+",
+	"4Q7rPqlXmiYuk8t/XU6IFMUG5wHkQgoJRjZMI+mk+XzNFTtgUkxUy8Hk7eBfg/dJphYX+a+V0ksmdHq3",
+	"qf/+K0V47qewonoRJhCe6stx4mLFkwLXvPyKbVrfij/t+8bvq3zOGpY7he/aXopP9H7pQylmBc8aXpvZ",
+	"b9te7J455NWCZWndyb7cfg+vd5du8zTcaAdOpEmtytzXXylifm4mQgWhBafK3Chct08JlKieMypZzvUz",
+	"qRtUkAy+NxKLtW5NGKbvDB4xmv/MtGYNRMkZzUkBD7TNIA/D9J4BV1nJVlRkDacwDw+0TiEap+8cfpRF",
+	"nn75QhZ521vN971f90Rcc02bTwT337e9Ojx1yARks96LX+55Nfy+73t/5qLhpQUXrW803/d+3VO2nDYx",
+	"9hK+a3slPtH7pS+NzpjxgrdscFl7pm0S9ScPmkyZN0+iROYGDYprBcqzNdrURmm2bJlWmR8wnWuuWqiC",
+	"336liKgM7RtfbkfZY2DwpVE+zsb3vr333d1v7n0LSjZ+GFRsLjSbs9JNsCrYRctdRbO9GxZG6E2dqokw",
+	"1Z5X9n/XK5aVTUqIgu/MLtAlCzblw5dPP7x+/tPjZw3TwJ8dMJMWG9xa010UA/vooe9/UdAG6q8K2kp+",
+	"FQ3Q++VwyBrWDt/h0rlAo9OTI5dZtYwNha054bh9p/OGTRdSXj1iBb9mZdN9bL9to8l6a6ADJ/JY5CvJ",
+	"m2wDZr/tMBE/UE+nH1/yxMsvNFlKpYmSZEnFpskjVMCv4zfkbEarQhuTfziYyXJJNYqgu2eDYRBZ49Fo",
+	"r6xCzlG7k3uSg7aKHKCGRLEVLalmOZluSCaXS6rOCS0KtPnoVBk72BjQtCguu7rm7Ohpp9y2t6vVtQHL",
+	"foI/HUe+Meequ8EdY0p/L3PO4AWPLPObf2dSaPtPuloVHL20d35VKMLZR7pcFSBdnIAAhV3TTMP0HRnf",
+	"fopNC6NTL0/yqdnZHP8aDAdy+iszP5u8DUMEu3YllZ6XTP1WDG6GW6OphVxFw5k/t8arlJZLVsYDLjcw",
+	"1vubmMptHk9PF0O1mBobuixq1HDEmBC3kHfCkmLyThByQj7xfEKycjkEW2hCwuqGkcUGj5zk0yGxa5mQ",
+	"t27E9zfRSGbFbihYV30US5/aMI4iZpzBHuf5thPQLs+LSSNA/9er588Mo/+fi6c/Dwm1Z/js/jfkJ/79",
+	"qXlU3bG/O/HidZkTHHvKFHgJL+9cjz3BnUvYcNsl4Qp0KPxy1/9/Mxw8pYLPmOrJuFOq2C9lYawNrVdq",
+	"cueOIdepfeI0k8s7dMVBgLjhxxFzfRrQUvOswLNzxTaG33g+eG8Ip6rlkhpJP7iwDxnhIasStsQsQnMN",
+	"HPPcfjYIR9j8VWNOmuccfXcvSrlipYYDi3LW/gin1YFD3WImZPxOIOOYF74TMKEJcfPpzxyxoe/e0pVB",
+	"/G/VHWTQPRzin+/IIyDu1EoKhdsV+236ccxgMr47HGSyKIIU0jK7+lCwa1YY2ZezjOcs/x52P6fkZ3nN",
+	"Cgoq1IwzYxEPfquooffGy8FZ8WH0zYP13V9/n83G5Wg0Go/ujez/5kakrZhg+YW51s5GZ9+cjMcnZ3df",
+	"j0eT0WgyGv83LJjChAcPZSXstbSgAo0JtFbMP9pfg0++tqz56qdfTsbwqZLFdeL1Y3j9CF+v4AYenw2j",
+	"G0Fd73mhffSZt3+Z0LLcnKiNyMzXPGd4idD00uHdOSuYNlttb1bFmGgjldXiJoM1LdlCVorhHXJNi8rs",
+	"79nN++FAYQDOL978TpsLf77BU1TRwvwGw6KDydlwsOZCGLu4Pm7na8bzZOJ0xd5Ew96JkG1qaPvYHXgG",
+	"hq27xrqzPl0ator/NTg7vT8aDAfoWs8MVSqVD278ARhMRFUU/qYX7ZzgfB+TwZTvOQxoxbrhPeM/rzSd",
+	"MyJRp9cLXuKm4T7mJZ3peMPGw8G65Foz8T1o5DUOG91/PXoQOGyKqyv3zAu5uHbmb7pvf9iZJgYIbktj",
+	"OLqwy/pWDFH3VHZniAx0WSsxTrm4pgXP26VfzksvM7m5XsxyzFirEnZ+fHaDn7ULT3za/F0qfdEiF4Dx",
+	"8uK39l2Dm9vLuoImxozk3JIpRefM2bBmKi74RSP3ir2OzWRlXqFOLFeGiVaKlYYPV3RTSJpHyx8sKwzz",
+	"XFV+QjcRf0eS3HJ+BWIaruajSl0v+vKSXzMRi0ylZclmpQSbT5egiIxjMdhdqw6M18DvkZP81FBiy6Xd",
+	"Q3gpxeeC5a8lkrF2e1vBAzc3rvtsdHbvZDw6GZ+9HtWuGeBswx1I/5jVgb1nM2ZEIRtMTkano3FgWSsz",
+	"HUuqPftzxQU8FwY01p5SXMyfiMHk7fvhAKKHOyLQskjsJx2Umehy6XdTD5QsKjtuT5bzNzmet/HdUcxW",
+	"v1U8u5pKeaXCPfzgwemDB8bkw19w8WFc58SSA+O7a3s0iu9tozFFavaTZ/8+gX0djca1W6A7v0bc18Sw",
+	"4RFgWBf/6M6pEY81SaAWAbsAbhuDdwA4bVHk3TgNNChDewGawaAmwqppwbPTLS23VSMd1TRSMyECr+BS",
+	"KOQjI0Yihe34oqtgVKHW1qDtaalp4ah1AD/A5jYwwkIWOXBAFBHqIa582F3hYaerVSmvMXOjrqbcPVxN",
+	"+a+SZoz8KFcrI4GHg6yQamtDR3UBaIhQ6T3PlIzWHxmdjMbbj8AdX1MmR6ejBmWyqumfg2+aHpxxQQv+",
+	"+/b06hSaFXTuvFKgv/xaLcH0Zh/Nr/5hRjf3+T++MRMiU1bINaiT9pawuYBG9/r6H9+Yp/95OjBiB47b",
+	"Xs214MLZM7v6dOPKsgUt58Gzyj6uCiqseH8bDxA2V3MIsXk707J5iafDrO1+WPV4aA6oXLESBlXGRv8H",
+	"PuOXVnDRSZJUoB0ZPQk0yoE5lx/C0EbxYSWXeWAP85FUXDul3GlD5pcntV9ur8bJ9lcbkUXTh0k7GwEE",
+	"P0xyHL3704CJPOaSOocupdCL2gyVpmULS2u+ZP8thZnML68fgtZGNXtIMUZo92TFSiem6uKGaV3EegV+",
+	"gJ5Y+8nWpYaiqwvv+Dfd7yzYnMxqkG3uJBzNAnkm9VOZ8xlneSoLOEruMm+LMrkOfuOLUk4LjA81SOUV",
+	"PvEfzYaP81FaAn9QmhZg5DBNeWG4Ui7ZVOYbki2omLM8jjR59zBZMirWC16wU/LSqLvc5U9SkZOSrRgu",
+	"v7SjYExEaQpa5gBcYjgk+MSc+9269p+gVrfHADLMVanB5N74LJyph3bSfn7BP3kHPHasLGUZXLV1MnTm",
+	"NbcTCV6DnV8zocm6lGJ+Su6NRrVk0owKY3ZNGWQrnpN7ozEREkjOFUGNn3BhvriLBlpRyDWDJ+/FWXkY",
+	"ioUM83cCQoJcEc0EFdo8e39I7o3vmv+7T5ZML2Q+JIr/DolMS5ZzCv538+QD3GNzWF0COeatz2Q55bk5",
+	"MJj7x7XnCsWFMSH1O+HyLs/JvbMze+msKjhiQIEhuUSiXxJFN4qsbRrm2XchH58rYg0F88UDoiXG0hzR",
+	"1Dm5PxoRSiBgRuTsnZBVCZ/eJUqa5Zn5Yh6oscBWTORECpJLZq1czM0F93B0AF8yXW5OLmbJjKc3XC9g",
+	"Ooap74/uDgk1D5KFXOPsMCFYES2JLjd4Ak7b/c94jOWsryX4fBZrrN++PhvXFRxwJdbVWv/QPdC/Sz7D",
+	"UEBesZ0Hz8KD7LfKSOm7QKfCCLfxMCRZwB+VEGY5Xu53V4OdVwtMxN2IW2TfRh4IfBreOI7nN6Mc5jcY",
+	"1Oa6kGt4xdwwToNTozRcrOzSaD6Y3HOKP8ZQLbFunJmp4IldnXwwHKwXYEib29tecPf6yBE5a7qxVuZL",
+	"e18Z0Zkr0M13M4p68BHmO24bYFRdBea55zSL7yLjzVuI3CmCf/sm/vZNNPkm3sccs3mIyp45uiJ/VOeH",
+	"u3WFdMYFV4tGXhx79+jeHViae8UIBFAPzHnLq6IWbOkjtEq9Ne8tRdpRSFVZxlgeGfAQzq9thSUyiIuC",
+	"lagSIW9Xwk87MpBg04Z/0Ilzx6vvwQpTr5+raLn/A86XWduhJ8ZT0J2XzrfI1o3QcJ3UqYxXSS2/sdc1",
+	"YjcKw9UfvKdn2BrxbGTZW7kPgWVVbFcaO3t0YzmYZnpfkBrt78mnmyYmfbhg2RXLQymlS0e5RZjaMAOE",
+	"qTEcMivo/KSg5Zyd6JIKhTRWt4mQzLgwNzYttt2MuF11N2OQ/f1jIhEfNTAfrmbL+AYOPI4GkxkxWrxE",
+	"ayEWb5nhCGCOmh8V3wlxaTWYjLwDEP7tA/Pm3+AeQceN1TxHzmM9Gg6MYQb/QC3SuquYUTjtF1YnPLtn",
+	"vqlWuX2LIdOu03HnxIDl5NYS345RjLqsuvm4IPA4GBo1eF4yhYputLxopjdbGn/f27I958N7u60d0YPP",
+	"mqVb5USa+Jn3TanKqaZ45R7KXbfczcQPzoKu03F/fXLH7gaH3f2DtjYoQuZqW1D1NA6chIp1e2X2YADY",
+	"3WQiFxS9y5lhBbSUolzyHgkC6W2MvfGYtLmPWqIh1mMW/7ISgYlWUhYQzMJsYHAlyxIcxkasFJovMY/d",
+	"/tP60+salNvRs7AHK1phKMlKnTbOPMDf6qjbcCCdy/Bo/tatzPzbXxkSxQTNIenHWID40eDb0/E4HdHY",
+	"f8SDgWntZHQt7bKBPbT49iHmqYeyBXNqatKCfVzxkqn6q+/VXr1HoDwwzyyoMq+5PzvLHCOvin7Xh2Dr",
+	"l84n8imsCy6OuzcQiuW4+vcpUWSeinwyIDPYyvC/hJour5AMGmTWaDhQsLc1An+qhVluhgOMeNW/MNOr",
+	"58046wVOSOwr2gobNySSbGUcRq6gIFZTwd7ONySj+abNS7aTw6n9V+ZSm1Jl1Ek+n4OqOuPzqmRWVZ7y",
+	"eSUr1H7omnLNxfzCR2yNSpRQkBQ43lzcHRSkCg+f/TPoSIiAYbUgrzC5jCvzb2/sjjAu/7D2wigyNhmP",
+	"IkdcrEqpweTbm71Bf1TOrNiUaz9GU4wd9/GCWMoRxZgijGYL6/52BTiZXC4BMoFqsqRXkPGLcVVt/noM",
+	"QBGobxcbx88HkP/biPxnd7/ptAN37/bagnt79+Ds7rf1Xbh3d2sX1rQ0+lwtUB1SNEIK2pktNlRkLasi",
+	"J1NGrMptCBtO2GnPA9mjNiK+TJrcrwU1KqUfEvbtIrOZfyGfHXMbPoUCHkORE3tp75S3TDfN8DIzQm0h",
+	"KpEluWJQSrQzAuoVqfqkkDz+1rzHPgom+fudjPvh4MJcPQ/tLbitTBVc+GAQxJUtl8uSEQiW26MA8D11",
+	"cmTJISEuxjWhuQ2Y2DLfc5ut8DsrJcaGAK5GMzKjRaEAxYMWBakE1ypJkFpiQUc0oMfhN6/M9bMDCuRT",
+	"AdrHeQoPmaftZROXcX1zb7BbrOUzBT7trsTeJ4lvzOr3b7pLMcVx3BLsr+0crZZTJ1uaPWIsji2O92kg",
+	"rcSRggEpOeaLUq1ZaXjh/9L81w+DZPFXzjCtuW3cC5ygU4B7EHKLXpD564hlhxuGyIKdTZI4Hidki/eD",
+	"hthVItiffH9rwRCpiNsDGR0STpJg15jp2zK3t27MIfxu8D61g1dsk9zBgir9g6wayuzNt2Rm8wJKmmlW",
+	"KidlmpZlfvOLcjTdGhPlyJKLSrMDltUgS0HdlFcd9jE1qMrkCrmhkyh6ZR5PCSBvk3WQKinGttLf74if",
+	"WcxzsVETs1CN7jE9wryaz4XzwNTPBnpZOlLFHrAEWbwzwW/bVMqCmYu87llof8Gz8OQ29WCitbHCW9OL",
+	"XhWc5ZG7ISkUWmvawUJm6+gERKuqGZUdCfgoRDoTRPRGWsfRbMLLDxAdSowH5lnDEjFfhQIeojPj0uss",
+	"WwEhCn4dUCHOAdrLKBRehwRNgeTlBp2Bqau3bMJUAOPW/A7VHK6JYCwHfUMK9nwGKu1e1+TQsyQIA9RH",
+	"mwANvEz2c0ZBb8gUgQt2e713xqSmAOo+1ey5KDapY7PF/jF0gofWqI0R3OVh5+tcGjgMiZ48NkpVS5b/",
+	"glZBU7modRnubhlqoXg3GgU1pYguVwX7+GojMrW/is3c+eYWFSXPFksHMtrpN8Bh3lDas5L6HFclW/Jq",
+	"2flVkAhiEzQ7/OBmm+7DwceTuTwxH564wi/chyfxIm6Cv7Ef+crgGupBBZ8D2PU1PpWn6w9qMbWj0845",
+	"xMwG9SDXTepUVDnXFw6XrE4m1MJ2lBV0YgV4PQ9VdMWC82jgrHlZJtD3upqV8KphpF+8b1rCY6HLhIJM",
+	"fbh5ZwbULbpVLwjkuRn2srxdhmufuvRoxweTwa9KitOXdP3UejJunD81sRi+Sn68MuJSVupH+7u6WPuR",
+	"faQ5y/iSFueELVd6Y8FK3QXFDFGTWnKUOpt4rWK/7b5tPCRnQ3KXnJ6eQmBbVprM6UrV9OhmM1ZV1jWz",
+	"j2fMy2Gr3BYPHReEQfz2xCsBKm7RzJK8ke2OoXoG9v0y1E8z35dsJcvEyqelvMKy8ma1B+JOG7IqaMZa",
+	"Nv+t3/3I2DEc6Yhc52WXJLs2CmDJaA5ptDNZiZysF7JgHflswVy5abyuxoNnWb2vxYRMmuatlNw3NP/R",
+	"zOxmOIDV7FLgmcSs5DVVLm16SPJSrlbmHxD4gVxsec3ylD68NUN8S6D4MOytJVKKOb5nGa0U63kfB9dK",
+	"hN4zHm3B99wd7jn5dpjkvDzsaZNnqclR0se3suO2mFb5hx5O1SEGUdOHvWQUfedJmDBa6oBLrGXhUbtW",
+	"JQOQJVBaJ2Q0JPdHQ/LtfcML49GIrFiZ2UqR3cNwJJ+Ad3Hh8sJa6u6ANksfN/DCb1dE5LejkwfvP42H",
+	"4/s3X797d+r+PLv553/+I0V8HOoIktsyVQrhfUfANq/pGVv3PC7d3KE1ikU8Vz9iewGyGjlya5X1rW5e",
+	"7gsHU9264CUX8afjvywJEqssri7iStTu++pTFGMG7PP7tDbWdoj34LztHOjGI5q6tCwVnhhzoAa1dt8S",
+	"3SGv7ao9oIThwagLO6y4IsJeduaOV3SD3hl0zWQSeyZw3eGW8yR/37CVzyttBtyVFBK/qG/WFpO6vMfd",
+	"gJf9BnUUV5J7DuinxK59AvVP1tuUdmBh0HM39LUx9Dlt97CHkuvdsIgLnX5qGcBXV3bzGLngzI6/KL0h",
+	"g2GcNYrvsusN8+vDhG4fb1p5bZfEfpkdFrcTHsNxw/w9z6S47aHMWf4Yk3B2XLp2o/dvVZNutI90MIGA",
+	"9rWl1VPFGkKsesE2GGeh85IZFRMTI+O0kU8p69jnV+8Gg1esVIBzi9EniwXrTFREjiRlVTBih0maqLa0",
+	"IOkHdR0HyBLUCNuuAe0Emy0w8UkC0w2RghHFczb0BYnTDfwC8rdP+8WyslmRVAoDVkRXfbMlJFl67OXo",
+	"zSXLPqTHiTLFdyA9tSKQt9EYMouRz3qHrxwkWrKbEi0qhmptBp1wKu0ke93VHa1RXafXWMtVTxlyWH7R",
+	"UfVzZ+UVz5MyRbnGRJ0GcY2CAnRaz2t8V3N3KGvNIjx1vQdffEyuYYy4HTildsjdeRuisHD0dJSI1ubn",
+	"5vc+CoYHuRCdhxqHtZsJjqSPaMIZON28AMnSkYTTzcuq6JplkdOEKHsiyC+vH+4EilPsaVOyDrG0zKvD",
+	"AH7ew7DeNkpBjO2hN6u2rp1WIZ65X3WgT4s0PpqkhfKnbtM5puxojGfVz1DysGTWMIapt23TEczVgJz4",
+	"JbgZ3WxfUJ5UiLqznmoCq369lg6pGhAj3FO7+T1b1FqnYsY/yjWRM80Epm5imsmSrDH67AfvMOFWb0IA",
+	"v3a8s95zwoPQ22IeB0DZaVKNLit5zUpdlaLzSEZSsfwVghkcIvCsq8HNvzaF7eHbCPOSrYrUPYGa7O4O",
+	"P7edBIeEor6IimqshXZYvk1k7N5JEGaJdm+KGaPE3W43Vdj2LX0ebE1AkJky5pflsyTtahc0J1pC0w7s",
+	"GrYAj2PH1buofdfDW7CZ3j9V8xTR0k+ya0zJ8nRfBgwkt2PE67JzjvnTMlTY+zauBJWyIel3p/cn9G9b",
+	"U0UsSOsQr0uqQwOHrJDZ1TkJdg/3oDCaFcUBaWy+YLG5sQvMyV3r2PUv6cFwIMT9s95874pdRRmLo5sy",
+	"gheyAGiLpFz1tdU2gmjnF9bcunNO6XeRcVuP7cGRU4Hw+MdcaZ6pP1xx7W/2PKLJYGUoje41WqSCJgZ1",
+	"Wl1aFlsZZLXfjuceLYuOBKrfb/VZPGIZZCwpC9WzXvBsYeGX4BiA2aolMB06KSERXSpWgiBVlHe9N1aU",
+	"l/1pC+pTyunFpK1X6zcc8mHK4uUiY91dF9Yc5IfY3NaSbOSYSmjMvOg2lR19JNWviwpifh9fMl8puCJd",
+	"fmHvEDBHWBicrWfKoZMau2bc9lS3FB84yf4QOobxW12jebsYi+l7S7Wxt3YY+0DqG4EFx77PKsF1tfgA",
+	"twkePBBJ1bGBJlH7yC0bBFEaDrq+sn7dIE9bMvlvFaDOpOgXoA4ux92gQ+hwu2C00IsNtkHHfTpNG9ZZ",
+	"yfQrpjUWcu3kNNAl9gRR9hHUbWjJyBVbaaIAhquf8aY6tPwia+gg7hu4gM5goQlxIlahwoTa0EyGLGnO",
+	"jA7GtWLFrN1foaJ1p8N8Sc/5bqdzTxRDe6TpKfnHp2cXTx/fWCwvO1P75SDB6l1dlnal3mkZlXt3ZcNK",
+	"pV3/frsjEEi75ZVigAsIDYPtWriYF3EH1358cKTchrj/qt/QHc6uuVatR9Q7PYMgqedDBMrudXpaChzH",
+	"S+Qk3pfiJ7LzPU5mwYE5Al3OcjTkN/fv3/2mTTYs6cfaNKPmZFEToxZq7BgjlbB8ZuEL9QJvwnlJ8SrE",
+	"apw8lN802Svh5tqyUQtO1ZZCt/cYZgVVDVoX9o2AByDxXpAo8x2axdml+Sz1oU9wf59MybVVzCnXnf0S",
+	"xKix+k4bknpZSOrenfGabux1xbiYu5rVIZkypTH7sZ+Mmle0pEKzJnOW+n6IxqQnq1Iubav0XTfdWvw7",
+	"SLxErA2/JFyArIVCBy/bQvd4120K4HbNFXfuuvhh6rBUvo4XwBjo8rTBAR/OS7e6NfxB8kZ3bcR61bji",
+	"B/u8+bZtiGPtUL/pXuo4uCb9Iz4ZRjXpYTtbJJksjyfFZflFCXFZvi45pltsSZZKL5jQADuQp0LUBBAQ",
+	"ECWhZLl5lhYq7XOKetN1oiXM6bmf645/4mp3Qo/NkYxBgqkiuuQsJ2tZXqXzb+EicoDb3ZJqopSRZCVW",
+	"a8ooOrwsUnGnlGB5VUvdrG9KmH6g8P6ttiBXPRPdllEnw4Sx7rrqGaKzjyBy466g35yN79078Arfo45f",
+	"KEzhCjrpeaseTl4v2MZr7sakSajmW7vgF99K3UjW7x4lWR4r41nYFmm7X1Su+/m+YE5lq4dgqKGbXzyb",
+	"9EJTMjKg8KRTlSy2hG1P4Zxz8B1XBJr0Ji/PKSSSqltnBteiP1usM6dcKJylMhODlO4aJAZOe4guRFrO",
+	"00pFE0U6+YI1fej0scRer7s6fZpKdY6etNMUBegYkw+1ar4uyJPAYzrhyrskG0JtaUukziN8JZZiXpVR",
+	"pfff7Er/4J698c1SOhdW84zlP3ORLtOGTieN+azpWNwvgmtFwIsJnGkGIVJ0rbfph3sCaHa0QeY0I50E",
+	"TK5O/FvaN6RCDkRzZvVhDp0IzG2YFBodUUGaUFSi7qcwny4M+Jqz8hG3jS+SXn/X2aWVSfAp83xB+5Tt",
+	"A/+/wI6Ouy/3qbR76IFvj45LSKD1J9KfFncALPP6KQdJG6R30z3yWGm+tFu+dVnm1tPdrZLPIxwlVu+B",
+	"43YvFy+iExlWqqE4qU2UHE8kbMe9w45YVB8kUBNhf4hk2rYxs0ncgT9URUHMVx4WgSv0qM5K2WBILvh8",
+	"0UCFK1Y0EEiu06ksEf7Y9ty+xzQ0aPQRXcqHRH7M6/387Ap8+CaaQxNZ/7dRma1y10NrrlymeCsPxygJ",
+	"2xOvWnLHm/KxlvSjrTAZ1f8XFZ+MUhv70Op/nwn6qB3P6HPhFV2xBtylK+ZjBuTVQq5tfx0pMna6D/ho",
+	"D4bR3yBFfxxIEe5w8oTgkE/ENdc0HVCkWcZW+tCIYv/zwJYWoeDgs9AWWuTiOnkEuKHAMQDISlsG3Zo8",
+	"J7HPlpZXqSySLietKosWg9ImxckVE3Ukg6rkJyUL3V86QMPhftiFxYRqZsiIZdwiccYNLOhbSaeLKXe8",
+	"GXPwV6b121YdpAUd7okmK3PHu9o7s99wl9pr31yx3pwQGGidYABgc0C2ml3C7cLkZbqOuyE70WWaUYyG",
+	"ryjPyYbpIYH26mblWVHlLD/3dYwS25thKh/Xi7yka3Has+bH//AAAZLiR1+2bRMaI/XPxy4DdeuMGc+l",
+	"mReP4elGpj64CLve6v9WuJNRZkw3/y0iSyYctwkGFE3CVO66U6Y8XWEWnHJ1hv0vfs2ETw7linClKpYP",
+	"d3Ba2sq4GtlSbUci4RQYAQdvsf2+aJmnIo4JIzfsmM9B6FkbhbmyHZE/UycjVKl696WL6vtD449IeF2c",
+	"eNQa0PcrPNoBAQb/ImJBUcf7xjrY3QpF6MagWVEoAggktjPokuWbhkhuVIC6+y0vQ9aXY1susIQ3GVt2",
+	"N2sbkX7AzDz7dFoFerOQJJNlCR1dLBST+RXhgphf9Sl1fe1+7d1VtkMmZvRLAUiJV0LGV03qcIOT+VYX",
+	"aF781mYPJS2YPi9sroNu9UbLVS1DYqVYGZK9k/u8optC0rz7Vneq0W2AajQ7BFuX8xw0iTnTBHt+NlX1",
+	"JmVzVTSku0ERtZwRtRHZQylmfH5qkRe5DNiU05LRKzXEBrAUQlhLqvflth3Vz98lNy0IjlBQ21wl4HGk",
+	"jo960xRtCFIlFXlA9DxfaStXu4AHgf3c/MO9486oPzv1Ylp/GwVL1dUglphmDBIsEk3tsvm/SlmtegAV",
+	"9CnY6y99ewuoW8iXZFCgoJopfdrC23+RiFeSBy2buYLCBCu14UZsMcURVJZtNvvC9JajUuBLW3y3LMw6",
+	"aaKWii1YmfWD929aVEy56nBf7SbXwuo8xlqwqR/xWA57aCsJtBcQ5xax7PTb6dJcHJaXxvyqmUGYjFI0",
+	"pGC6qqPjoewl0TC2njzrkgXbWLxhJMmbkmv2hgs1xLSF6G8lqzKz/9a0nDON/14zPl9oY4oCkV/YVmVD",
+	"smTlnA0JvWYlNf/ADplbqT5dEncbqgUvLPiInBktDBnrdIsvjLJDpwU7fWb/8XaLU97XzFd1xVcn2P2T",
+	"FieQbGJsHMPcyVzeCFJ91zORbiF/gamYYMmXzEI91kKMzc9DKO80BfDrmobZEX1sNW/QkPWiBaTQ9TKi",
+	"QgqeYT3PMuiWtrz9rVrI1fvTKLd/IZP363bw2LzcriB5HvGIfRZ8yvEt8Ckfhf7VqSh03BrFM591POxI",
+	"qmf4zc2w0bH7HJKpfQdgW6zo7ELrubQpHH1eF7WMTqqA7ZBQyaQLqHH2hZO2qhLtfDkjC7qCqrk9buFd",
+	"u/+gEMs+n0F8XJvAb41g/UoRJCcpmHJlRZkU+VfKZ1PjVuiQHmh/onruSYNr4LFHe04wwmk3k16lNdht",
+	"6RG36o5o1MXTF52Kn8yoN7Vm381JrTaQAPgAQqJsCUvrnn5vuzO3lLlbl72jHzRsnm6ID/z0NtVbyuuU",
+	"XLKpzDdELQD+oJDyioCFftoE6hW3Oa8jgWWiBQmsM2xYaHZ++1S/XvhbEWfcCoIrHsc5DZpLBm7rGNja",
+	"kthTYJHug/kPrLeFGuRSxJzl7jC2wqEYOoCpUGTm9yjuORUkdd1NEMRju4c6otsPBbZV7QNgC6/Ha2Jb",
+	"w2wJePVSRg+6e49huUU3+ZdhuoUJv6wd6D4bWtNQEtFQIySnUl6xHC6dmsjqco3VRc3tGMGPtIcaaSCW",
+	"Jo/1gYAkwXi1RcZWP4YjHhcZp67pRgwT9CXie/etch9oyXAwK+i8Sdt/ZEuk+xnvF77Q2pdYc7FlE5wT",
+	"xRi5vHM99lzv+hQZ5rjcrZRot9q7mmLDwePrJCNfkIeFrHL4VpHx6Ygwcc0KuUJAKLtx5vgZ1RQmzuDZ",
+	"y91eQU6kdO8NYtPzbR9qV7zmTbTtntTvG1W4Xc4F27t2qe1JXhkO1Ipl0W3opjE+HSXf3Ny8w1xqyx64",
+	"IW7hsSLKrt+9O1UbkRVcsHfvOiBBRLO33WUsEYau4M++f5vkw+ZEgu0en53TbB5/pJlu7b0afOCYNwLz",
+	"QwRNvOVXNLtCHp8x+BtB/Y1qUBWaYztgl245HGQUG51I+3MNVXfogLI+4Ky08QAPYlzKClSUKS8KmELB",
+	"lxwrv1D8N0iIA3Pvd3feFicklH7NVuYEUmJMJ5ZO5EpjyGlMGo9y7VsA7CGo98qflsO78oa7Yjf4OzdG",
+	"i78BCNcKPVHn5PL/xWSzS9fGLQKf2cPv7l6gLQs72P8auVsJ3thYRc0MXxPbYEglMSd+4CJ3JXd1ckI3",
+	"+oYqa39nWBizKSOVYlHSmGIwgSUT+RY6yG2aDkZNDHcS2jIqhmRa6R0j7UrI9dFmYBtp7+3FgM8NHRHD",
+	"1FOb/yMrcluztMvU4IxI9ZqBNUKfEZsNDzFzLsUkdtSAbYzGiXUyFkXo0JOugvWuzW7x9TZgPOce2okS",
+	"ACbeAbmEwY/abXIhsNHt+QUreiUqNqaTI/2/UphXLkCM4OrT4AC98yD25i5Q76yzuSe23Wgfb4hOI5K/",
+	"idCfMsNRgeOSq4P++ruD8Gzh/HDg1yZaSjKj5X55iuo1ROjtCYks95qRXisjRM7G+Vh8Qbvh7efyCFZp",
+	"dMi/CKP0R660LDfNXf2akLPSvQP235jDxpCKQi/slGXQhCDuo2pFXve+qf6kJ3I+e7X1b4jnAHaYxc22",
+	"eWPUzt9I3TpoVcno8Wbv2341ZfTDGa3EkJjzv1xps0EORxVlxLSU1XyBXfunstI92yr82pAiu+2PRvqg",
+	"dAPoFOv22vJ1NQlHzMT36ExBSkLd3RUA+sE/3t/Wvdo11YPXHIcgVqw3ESRUUP4sSlVmm3BtyaWWY3gM",
+	"ARQf6C9DBMkib0Q//Azxo0UyUINCW5EF6NioS3awonZOx6LIW09H/a0WsmZClrIMqh2EVUCHk2uWu1DV",
+	"xF69ChU7p+7NSrkklMyMwDHKHhfzcweIZMe1f22NCtaOmhBav5xnVakXWHntH44xoALKjr+SQwUwjplu",
+	"RNuEYNGaNnp4p5YG56jRPQDToanDik4K/OczULR+xXRhKdgk9ihy5YXqlGZXRMsQSoUAgwKnYxM08x+e",
+	"wWmOXCJ3c0e5x8io5x/A8diqEI78Bq7sPH2wEJ/HDAlHbB1havfDdf9cWaOJTFGU7js4gguMCvluU6F/",
+	"ShzWicM9FnPFsVd7zMfszjFuApk2bv+aN4B3j9e5x9B2AqjTDtEHFc9zUrKCUcXyoT+WE8dIQ1tBPueY",
+	"eQ+x23NiU70mvhiMW3FPxQYE5TmhBSthJMg15UvLoCuqlG0ip2O/CIBkrqnQRq6QKQNDPRaW3sePc4V/",
+	"4mSj1LPhwL42KTf/LmT9EwpZj181muL7sLVHOO4Rn3wRh/5JVFHXEONMuACf78DS2hKxzr6/ixBCTaGH",
+	"RB1Fb1lbmBXSQwMk3WbKwk1BI2l42HeP4AUjAAIB4gvRyA9wo5npVrplEijmBFPYWnAmUd9DpRK+ZPkc",
+	"20H1gn7oiRYBpRDdyz8r1vlZ3/PzIBE5K2gKLdtCgmLEhpVbeUKdOdGeAMjrSLDibpPrhmpTD0Nz7KNi",
+	"J9iIYtW1ytVvQp9C174QSiXV7KFNOW0V8O65G38DX+zp+bKiPB+Sa8lta/c5LLBaHXAi8Y3pBI4f5br+",
+	"RgDg37jP0u9veVUXS8BuccjJ6tGG9faquIeg8iq225yoF210t0byLC6w8okteF4j0RsJ9LosiPe+tiuR",
+	"PEJJ03J3uYysLrWzv1bL1RDKl4ZWcAxJJVQ1RZjf/By795Al3RhF0qijaSvLRmc7daGFh1sWACf7ttX4",
+	"2cKY0wnnBmQwTYx0XAvMRhLIJVwKUJ3T9jAL8f3Oys92TkCjOG1Ky7eWbmEtBlDsqSDMIpZtBVQK3u4C",
+	"bZuqoblPsu2FyRckYgKLFTUJgIVGxcEvB/dHJblpJRXfyiuNO+EcC+evK0Kfm81wB6zPmuK7+QOB/+qc",
+	"08r1x1C2QXn9kjTtV03wENZINXeOEasS/lMJlxE7LdKRyZ9R+G0hy6E3Ej1GaHgrIks+58KYyOavkmWM",
+	"rzQxh25I5DX4GhkqoOP7ZMlFpZFdt8QSliA97dp/r08l7JJ+fHpQi8QwKTeIe3FqJ/zZT5RtaTaxJxch",
+	"+BktCw5eWXOyMXADoTEEErCNsLj2+D6gJLhm7rETolJxyhLNczhh21lKqZykwkJtBJMpyQhcXO2Jjmdy",
+	"tUHE5hAc38bPXXQQniGC35Qe2uZNXosfZLns/o5OGpRZfeRLFdmhyG0tea1t/QRqFZlK0+WqR57SVlG8",
+	"U8OCauUXNHQ7FOjYwOFXO4IGBwF9D9KQBqGZZt0jNivl7ywdHHzKnLGxlb/U6JLasZ8qVSZv7V8l7xll",
+	"aIbu6wGVdlvl2fmjbIaddUv5xbT7mJGcR7gJ7b58ERchzvWQwumDPYfww/RcklkQlwjQdgl+HzJjbEgu",
+	"UdNRlz4OQ4mqludEMA6ROm7kayW089uAvK+1bdmI7EOEd+qi2ArcmL7Ti4KflDxboPNtOMDJeGVLNZxM",
+	"XSa7adq78WeqHXrdTtf2JS8KjjV5auhCmR2Uh7rlLatpwXbqHA5p2Us1/bcsqiVLznbO53S60UyRr8ej",
+	"//uAwL//2XEuM8qLxmbHUrEhyRnNSQFF7KprY90qy5hSs6poGxiS1jvH18DwfrURWcKn9NJ227SMCNaT",
+	"9s29iSxJyWaV6viu7RYw4cW1lXnaDWsNgbfYq7Z7yRMHBmt3UEZRT6w16st6IQtGKgBit6k2Dqtvy0I8",
+	"+c+3o5MH7//j63fvTvFf//zPf+wDd4x+/5ae/P7+092bf+y9y4Md5EZKLf4ZW1/Uaof6FB01UOgJ+o+t",
+	"+mm0PDuDczJlhVyT31kpbcMYOZulKfRpPByf3XgyfRoPz24aSNWtOvxuG0J8/MOzngVNntDOJm0pdTPk",
+	"9njKPUjdguYJkQFZ+mQQwa73OubbYIf79l07EFh4ycUT/MF4S0UwNib/rWL2awfPkCgesO9uIHS9dWgP",
+	"Ytd6g/Ykx5/QvS5GSerUtC5BybDkJmLWUDoPEhKxFPuDTnjTSW0/ofXIep9T6myOuD7y/r29YuhgLbIW",
+	"em5YzRs2XUh59VjkUGbXc0kH8rP5oC4Ueg6wpB+deIiYOHSYTmFCXwCGSomQDuAWmXOBcL5koTUGluql",
+	"qz1FvT0tTfjOz2rGy5YDTKI76zKDBy6dngDdWlZ07nKDbXYYE3l7FOe592c0QTl1ksc4TGPBi/WmdEds",
+	"aLGA16mmS1NZabKQa7KkYuMSGX24mwlSCY+P2aA3vvWKYxOYst02XxBgkf7MjFLbGNNk168AtlMfksyZ",
+	"MBYWy9MWb8SQKV97I0EF1fyadfD9QP695bbGXtYOSik9x5LR/LmoNfOIExUzmqoSecTnRh9GfyRAtRv5",
+	"c05OxragemMTTNN9Rbq1h3RlhFgbamkSLSeae7wTzdt+BNdHc6vCv57rA+f6SlNdqVSHdShlaIuDg3t+",
+	"Qb3td4Dm6Zt1pkPf3rvRqTHsy2a411wK1mS6Qiep3NWQK0FXaiF1R8sYyvyO1zXSWLVczF9xkbEDHMYt",
+	"nu7Vgqq6B9YuFHy8JaPLhqoJujcXAvgAaKhlfIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kxIOgisusty",
+	"nk7D6Nxs7abjleRRdI6429U2G4Yr2Me0jGlvMJjQHfbebp3LgDqjQDcW+DSwZuEADFL3Vp9yn3759n2K",
+	"g6iu55e3dj2sIxB7pcWvNGxxKxcd4yLzHPll3GVrUWuOvo0estVNG/QhJqjQvqm2ci2gdsKQB+QvBliP",
+	"lha5tts3Vb75CDYr6NXQsFFZcmeo17wrlc6pfkaXLLg3vXPFGltmFbxnd/Uo0tVYzpEwGp6xdbrzaqeG",
+	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUF3Rzgcw2gMLd1hoSRkrPzOUXb5k8KzPBjVlSKX7Pu",
+	"+cAQQWoqVCp7cKv5/L+tYte+YHyle8EQlhL9PkmFgopkU8rnQrX0aZ0xqqtyT4/UnSrnVvSUxgS/zklU",
+	"blKBpS32Cs6oS3dTQ44Ls/jezXWhZGY//EZBxc/4JLBIzooG03fZQtwenTcLKqD7ZrJbajO9G/qIdsIt",
+	"3NeNG+3ZIG2QCjubFrWCsoseOr701G7i6J/9ZmzxdVH8gEyiWjvq21RUgHxxedsUfG8ntdL+SB+YReP2",
+	"0C3jGHRDeqPSLsrooVt3vQsdbLiVlEVDPb/Ry8y9t5blFSuJefK0Gbsz7eW6to1EXJ0aFAUo5+2LEvD7",
+	"Bkc9ZYe1/Wva+xdlsramAZnM4111zpbDfqKfUg0c+qS0+s6kqUPOyieBMRKcSrMFiVgHwJSB+GA7yhmm",
+	"D6wbWNVBdyWdmE3YWLCAmmU9L2leUUxfusbgM4z9oRKQQhchhhVgHgTIME/1JJIb/5019QCHRDo7cNeg",
+	"fiOoF4iVvaheKA7bLsNGmlUrBCDdfTX4EgydvNuSs9Ifb+ujMQ8dcmA69/KGo/Kap5OYOl66PE80FrfM",
+	"0pKGb07qK76sCnoQFuiOehKHDu+1Rlvunu2u1Wb7NHAJU1jxyghdSjE3e7M8J3ct3BRs2WnchvjsXnS8",
+	"x0lRbLWurVn3CdTAEEnKmk29EGqdyhlMUG7vHfUHNQJvVYekZqoF2oBiS+l+tpnbhF3xW1DxutkQTfvv",
+	"IChRLd15BrokpUl3TckpRjDReFqx9uRVIl81FPQm37ceyNfILGk/inldP0Vzr8GJQzbO48Cm44GntxIK",
+	"S0YLsKpO1EZkl0NySfNrKjKWn7hsqpOA1Wu+z6mmJyER0HyEXT9OdEmF8jU8Ch5mOc/M/XeiqtVKlvC4",
+	"KujJgwcnDx6YPxZ8RemJktnZCTi0uHm5+WK94JqdFHTKissa095WjNkD5K7oFSth7Xj5nni/m/kj0h+Q",
+	"ufSsntpcPxDJLLtL97PLCbkEq5OVZn2rUs6YUrB/l0SW5NLcr+Wq5IpdnhL4ZX0KdgCR0zK/JF9HovWf",
+	"8PspP/F9pWhxeUpeO4ARAqtWCMVvO0rsI+Pt+9QjqRtZOd9XX7aTT9aSYOf+piDU042Sv4xKtM9cJfbH",
+	"lHRZuNqm2mhr/axrDRQQCMu2oBG+bmUumSI1HLJOxjYo2M1g3249mButOrS02Vt95hQ7q9rfrhjNYpAm",
+	"ApU/PCQP7t3/lqzwCZIzTXmRqIhKV5q+0nRasHNQ1VasxDatW8mXb+nJ76OTBx/e/8e7d6fhj380hFxt",
+	"ulOC0h75k4rcYh5JksvkVgao2aOAtHJhRGWT591lCFFlsfD7NI1HxmBKP8nT/nHw4hvpvJGVeQUIlQUr",
+	"VjvIm+l2rMoH4luKJXcXZfjQyEHLGadtwN2ptlBz650A3uRCWRd/zm7RUX/Lf25X5tkm2iff/zAQt+Vg",
+	"/JBuqPNcMDKjVaE3ZFVQ2/ila2vMolqK5L1DPaaPrUIYp5NVCi7YrQZo7G/5Ju4cjIHvdMUuLekyXTvy",
+	"GqQeKzfEPzQkK6oX4W8CbEpz843ZF0YteI6F5m8oEraw/SlJ9c2D0Zj8r1fPn7khCBc2M8BuM5nKht7Q",
+	"2Da6SYZLiJExN8/9Arytd+aLUspZ7+4pz2fNyRBTNqfiQEyWgh0K2pSXfKZTOViu35N1gQnpu11Aqgbg",
+	"R3f0FeUVawWMgVRGm3Q53USh1J5rYb9VKRvSJeqgH7VkBJ6DvtzXhrlDBWmHtSwYba66YYohVJgUNYA6",
+	"Ta/MHouO7zCqUHN9pvvW8IzZe1oCTvY5GTl9SLumZWmRUVZCGMp1zjsCXn9ZiXTWUc/0hzQsm+/Gq3BR",
+	"hqHt6riSYgL44w6usraH5gvvyFdyyQj2KrN/WKbNQG+0mPMlo/mQKAk79E5E6G2KIvgX16fkEgoiLneI",
+	"iuVxOMXTdyIqi4MfDBwfuqZpWBTnfpH2zeL8+2gycvYKk0FSPsa0L6V2Dnwm1CGu0CgjxRb4uiX7fCcQ",
+	"K/64DFH21YVVxOhORgTmDERplL71Npu96jRa+xmGbKZt7HzBQqdFjsoOGpiH9KibyUr0yq8IomfXskzi",
+	"yWOvwABG4gW4MuK8BXe9JeUqVFTslxj4aAvmfK2kn8ddk3wDfa7g1Lr8SttHqCccfVs3+W7++N3Mq1p/",
+	"t60W8FsFXVEylj8Pbvc7cLdzJPbg8F7ZWtuH6YvI2Yo5rAZBgnInggPIGc1PsAoWbezSWNkCdsECrwYY",
+	"AQsYYHas0KyEh6RgJ2tbX+Y6YqakuL8m9+1VIlTsbzrP9d7ONCp2JXJWkjXdJFBMzHPfb9o6hfrDBCpm",
+	"XcXqmezsFQ7lOy50qSrWSRPlJaJLo5kfWsLkfM4UtI62ZBFzd/UPwfUDKNWQjScV8+qp7VpxJeRaWd3U",
+	"ccWacm0vlYzija05EBAhdNOXMjhek/nLzwKoImTfBTBZDPV//vzlQ25txynx0nYSlXGrGk/cKy9Jj3ff",
+	"oppkNdJmrdrsNeJR1WDLXT+aLun2HewD8JaTNSsKouWa4udc9TMSmkrz3yD43o4yek6Yu6qFf+C0XQfo",
+	"YqvIdbK6himtyJLmzF+rsLihJyyk4xupMd2Y/wBwoJmusZ+KogbejqPVECBEPSuum1qBgO+7e2OBwoOd",
+	"Y8VDZ1OK5ntKN8I6u4+pbGJRU8ltF6N4p14FTjgeBpAma2h0g29LNuFqzBvaltZdxXSzmmQ78dxKSTLs",
+	"6HroBG5xloOjqueFWDDYjYz1JzxiKUH1MgLuTBel/hEZeMmZ7XR27uM9cunpuw1wjGDvY0nkvosoP6x1",
+	"c0pHDINuHvZASmMif5R0CUDof0UFYSJXzgrnunuq8IwLrhYH+sV2ylOaGm87jbDbag0t8yp5OcQN8r5S",
+	"xD3Z0l3nFk0fjALgyN6xKmEbhOu3ilUIO19lGWN5+lg294ivH4at7hE9k2m0LFiZjt24xoZwu1vpOt2Y",
+	"qwxyQOFy9w6lns2Ngz1wpDPkB+x+gvZ0pLD+mcB38eaH0xfoHhMztB5yIqZ2qgLz78w8IQ5icm2LoP3C",
+	"8ghVSVvS94swc+tzfokBkL7oEk0S9oLkdDO0egZXxOWPgr5HiZEEp3ulR2JIG5BX5Gx0du9kPDoZjfcO",
+	"GU791oCaFIyag7qW59YKcI0rXdeMrYzBZrER8nzuj/YkVaUOSdMGpVSNWgV01wLMVjPpgEoyrH88EKr+",
+	"gA6YCfQK7GWHoRDK9VY/v3MAJgXbB9AGwPpS1ri/jXOVdy3eBIn0UxP254qJhzHk2z5A/MRUozlkszTe",
+	"/vbkEaGuDaEhuKHXVNmwRGOJu1zjBbXXWNnDS7WcEAvQ5mNqSnMwmcmcGVVlaCiSgbtcnCP6dQOhdk4U",
+	"lsm1mld7OdL2et6Z9g+ydO0VXbdFnOd261uas/O42xa1LnTcmq/STZH7hnEA57a9vPGg679mdXkGj7zQ",
+	"jsTeAWo5bgscPypGD5KkDubaHKJBwXika7vMv5zruswPAQRlH1fWN5IUoK5TFPbD8yG8DVlWAKNxzVyP",
+	"wS0or/u7UF4JlfYlXT+1yQ6xpq6u+OpErnAJJz5tA5DVmuNkdsqudSieKrsAXhLB1nYZQ+d/8jEgBzuj",
+	"mlay5KIGVNZvbTs1ULiC5p0M+CaHiCIUkrWRbpKvykt+zRIFo2X0zb7qFPdoejG/HgRo19z8cHNuY6BX",
+	"bKW3coPHow44XbXGiJB/1RAe+R78/1H4sm9DxB1CNUK4vcSuan2Rziy23Q4Fdp1liTeuCrppauLug1jd",
+	"1Ij2LqUzl/521KaYt2uUiw83F4WUTAFjpHPbar0esV/eaWeUdafWeb/DmgsR1+emdGLIPv6eNWBpok62",
+	"laoMollLO02YH3zxhou2d+20X4nQzW2QOSae295a78jQZhKo6JdY7yTp1hTNa9h+SAzLHmaJws1tle06",
+	"nl6qrbd5WKUB8ZasrCNSQ9YwUgWyODGp2sXmGwK27OOqxHqK9FuwSGVLut0bJWc7a8ouLTa+W7a9E6GB",
+	"FUNhtZcKq5LL0mbRN+iyL+wjTSUv6YH3ACWqDiBSNZdASTWbb1IeAfcdgJWImul+7hs4QAIIQi6erLkI",
+	"zojdy6VfRZ+fWZqZjTKLQcEtVp11qJEI1m/o697teUQuqlMKYT8mTsdD2DJsAHyOrZzZxEi9uWTqHLvA",
+	"4wcFvzbPzylmGB6Ih9RDbndMmtnJhwFgog7dy1/avLBHvlJga3MqvWiIhRziJQm5rg39Z3Scdonz74wf",
+	"055Y4w7C3lHcczch+hFc8b9iltGGLot+rbJDx71EqKJfRKEBtOiiA0BRY3ah98HbDfd9jy0J6vaqp2UE",
+	"tRPvbRunHcVOxaFeVcsl/VJ65W9PuuWo7fqiYoDQ/c1yDziZf0FOPwqvJnfCYjn7Ts9r1NVovgSVjOUc",
+	"QzEzLmxwBruFJunwUhaFuThub8vcT2oPcYp6qNAf3/v23nd3v7n3bXul/s41YcdKkqUq2EXW1K1aN2bJ",
+	"R5HUtSzzoY9JCKn5LM2h9HjO+tC3/YCSjP12XA+//I4nnGY6jbO48ng5HXUYY3e3JfU6NxX0PzQfrhjF",
+	"wsk+ybt/mLFZNVXJTSvFBVOKmEe+UiD3To+ABIlPP2tKSulkx4bzsRVBT1nNUjHXDAcv5X1QCreNPkcr",
+	"bLRca95q2IShO9kR4qUzZr0P27Gr40MLlhkOXt3M9anYrfk5npjH0AeC5PoyVIEtToqzqjFH1PZ1dC0B",
+	"663WCrpSDXY2jOyhUw7yPx7kXKvSd0ZKnXmzkFHGNdcTQuGYQ9z60mVPXKYVG3MdF9YjcqDMx5ryQx3N",
+	"LyvxEAfYiXh9H9e37ZDoAJ3s2JjVx03Sqtr76DqGhojpVlrMkoqKprXKVSnnJVMJkCqXLd+1DdYu5426",
+	"glA3Ct1aBvf7ZJ5oUNZubefFWfF9O1J2u9DcTdZ+t1gIBXcvuESlqKQstg3jjPdaBtPu4Y2225/LNvjt",
+	"cPgaHfidO8zijFsSevEBwsV2JmRbojGEbrumJX82rPt08n1oKseyhWQY6SzjjHzI8sdyT1qYCWw6l+qm",
+	"PLIPbVcAD+U8LekVIwvrkO0wrsunSJPIJ0JMGclZwa9ZidEJfrucdTdv2AJABOgxoL2ld4sBog6BEI01",
+	"1Lc5poeLtGbQ/QOEnYdDPkQftVnjLsfcna8wZjge9V6AkWJjUyS26mSACRrEwVGUxy9Ga9xVF31mcFTM",
+	"G+UIr2ipOa23YQQpXDToj9j7LXqB3VaAcwhNyKw5EPwj6DpJjsiykiX26AB9qLGmQDGdKsszBiUWma8X",
+	"Ehz8OoJDBN9/Uss8AJD9Foaca5QHa2hCJ283ppDGRzgLdrO+iOOAc/232cWets61+81uu74+4S4cJj21",
+	"oOfdlukPCVvsKOtNKmZz5yr2Ub+sxEG6p4Npbg2whsgZ1zxzZUmue4YD0hsMB9OquDqorUhTPk2McQaw",
+	"w5Lkcog5kyDZPrhNbgC+aUMMMUqIq29LFufu18ot83gf0x8rjUD1dyLJZzX45jle4482C/Y72t2Yew6V",
+	"Z0CCR3w2Swi0egzxCJHBI4ObCan7QdzvGS+yGrs5Apz4SXoBrmnBk8gWjeEW/EU9wOeJFpbbspFHuZnc",
+	"mr6Iqwkm29CaorG4MJOqLQMLkpxo7rt3OUUGsJ99ly1bKW/BPLwR19WFpPRjpfkSZU+CfW4f9D/WgT2e",
+	"Y6zWufkPKHhcULVo6t0DqZa41caqBTwJTMC0O1wJzQu7w353e/jtVkW7324LfZWXSk9iQBjHWWhqbpgG",
+	"vy1XhJK8pDN97tM3JhGynjF4IVsswEvjRXlOzAVvHjX/JWVVy6txzsPo4mnUBwRbvwxV2kcrF3/G1t5J",
+	"gtggSyronCFe4HRDjHDABhRJv++xb4OjOEhb4AGUZqukhSlXTIQCcfyXRw1xVvv7Pm3YPqOjFlaR7OLW",
+	"x4PboN/5/CTv2FoVVMAZmMpKe98LHhE4LzGcUkIvpMtV0adDe7hfXsFP96gNidom/LI1wnoM93OLnwKE",
+	"V3fPRN+Kn5hGzfBt9Iqpx7NZsh6ErlbFZmLR6OZVaRMFQULDdy5b3gu5HNIFQU0AF+KERIB34E2kgq2H",
+	"vsTE/xB932CDMApIFBDUt75HhbCNNpwsxTA9J3ss6/h9c8pdfnQuz418nYR0fidyYeJbOb6FU+Rtyjxs",
+	"XXJn4Cz12Y8fcOaQoE1L4Zrq993WN/jbvaD9oLxuxTCCdhtdLTE3bKu7ToyH8EenmEdQLWqxDkuyuBTc",
+	"yYCIJrU7zaqHVntoi5IkKJ3AcZ/yeSUrtQejJ3OaCGgAdAndZhS7ZiVW8He4a6iFhLqAWDaK+y4BmuZi",
+	"0LjS1cIMmBNlDoIrUZhuIIOk4xRxK/fRwmtlh4eGOqsg1aqA1gyqA8ZqvDVUYEsBq2XBx73wlPYAN8GF",
+	"7IJDQPVK2OLFroBNDu1tH+MtmZN/8J65JEKuHbbysWNStoJEdo5MceEN6ZZV5BJ05RVViizpamXEsywJ",
+	"/BRgBoZEYohvTTeGn2TZIyYUIWK0wY9WpTCD2kBZJlcce4R6rDrHNAG0smt4rr1ou+GcIq2jEnV0xnV/",
+	"Z2O7uTcl125vvcU8Z/ocrzyuCCBpd+bVvahPB0QI0QemDgux+avACqwwXJAwNRKFgFyEBxKEyzC6COpR",
+	"ufrWBn6vwTXaeN2OhN9zKx3PHZRu2vMXdwlZlf2ProO5akBe2E7YaaxlqUN9Oiba4qHAJ5Y5PLv0hKk7",
+	"AEi2I3aaUwV3bEOElnUVNFvFMzj4vq31k+4Hy+hb1u9Imh/lGiyAzN5ba14URow3QlDMgsrXXx1vRyNO",
+	"3DRPtKphhZd1tP84ICPXam/+ghuKa3MLeUOae8xSzYrirwGxZwPjYes83p5ZaNiHPRzjjJgEy+Q1Cxr0",
+	"FCPPlyuIsRgB/SGW2DWxHo5huBaE1B/MrOm0SDtqogYXRzmpO5W1ebqzflvzh1o0rIY+TAF9mGaaX0MU",
+	"ilYK4c/rQTzzSZkt+HVTxkN4QaV64Bju6D4d9aVHjOY/YxpQ53ZNLVn5bemGZdXU16AK4Mce7xiQR9lH",
+	"3T1acOw+BX2ior3dQfD8DjREAyJVKDXaHwkNJvy2zrS93dsulJjLtU6j8oKOjo4mCFyHBBwiGMtTnaUW",
+	"csfhvBcHyQNDfEpmIHRSHGzba8eAQy/9h3ZOabd90wELG/IpCcLo0oq20JIAtZSAO0yh5Qi9ImwDOV+5",
+	"uztix0pbyxFOSzDE8d6lSObY+SU3G7vGsvypb9pa38HQzLWhXy/NtLXSd2OIUa/TZN8P5d4OTuvT9oDd",
+	"H9AxVehF+lZx89y/JThIrXGopVA8TG1dbhVdmgzX9+tojVhT7XDrPVItHyR5qJpGe3uUJrmyWqWNantR",
+	"YGcdOZv1g4eLJMt2jw8UbND+dl4ylp9jARu3UdCFRO8Ba2pYX8pl94htQbOrpIiF9VmJD6gJM1lm0Drf",
+	"++khvJNLhpFPWhRyfe4hlj7qEBBy2nnJZkYbqaPT1eOQ2AW+IZ3RX58Hqq7+/nKvabBeEtz+M9LJdqlP",
+	"cjsrudzbBfMFPhWdji7dd2ugvbdn6n4s0niMda8j7K4G39gYZtFJ0rjV1463mUDJa/I+vrbMV78IzYuu",
+	"C03P2s/WHVj31iAa/NaH07RPNgW8pSP0Q74oirijklpYh3xw7xVspsHXyQSqRkfqS9y5WPuQvujmbLKE",
+	"pn4p5PpyG3HVN8AChHcjfU7sprw/uOF6vGEvQnPYLbWyrYl6v3M2q4riqbv4tyFsEIgUrj5rm2DfujXR",
+	"rFwqxK0xH0EL5Kg5SrOektSDatlTYVT0s3SGHOmg3TyT65ZWt/VpZHLJICPVzAd89rUp7XKt+dXrJPe8",
+	"duGfxNLa+QQ2s6ZN+XXEb4z3sVGdMty1C823w1wFVfrVRmQHphqkwph4ZCa1blygUAhJMrnC4BVXRK5Z",
+	"ToRN2XWnS21Exurtimq4YL5ixTcxwtftP4R+pX7mzTRropa1AVPFtU+0ImY01+bEIsHi+hNdvnwGAhUb",
+	"spQNjUsLOt8LsEojN1F36+A5PN9kln/+AjAz/sWcPVVpz2thG7oSWeTGnMSw6hL7EHV8xWphgQ7rw7ua",
+	"PpuyaeiPxIPmiLAwjC5ZgGZEHjbH4ZzYeIvr1EDFJqjSzgObaMhk3wisVzK6tMk39Xt8G8WhJfo13RBw",
+	"jKT6+AY4xS4xYTxF3R52R7Kr8ywU5HVyGsPBPyA411dkvG9ENe7hmg6SwPFZOIJx5xc4RjG345lOzeE1",
+	"E1Qcp14rZ0u5yz1PaQ5dgC4Nxcy1QXJ2fZk28XayVzUT/QpZSjZvirqooponQfQWstSIuATiE7uRM3Xa",
+	"qVeHd0irShlWaHA7G5r9d7IA+MnFswvMyiPf88KcToIansLEMWciuW7BZp4CWkcZk5Xr089ZEWJIFrtD",
+	"5zZzyq3Gbno9O6qt1APZrRuM8y4icdpX3wvDsL4VfeEPd9djbKbnPliyZfR7QKEel2NjJrAN6Ha3hpeG",
+	"nRTLpMi7xh6WHjh4S7fEMmMLCJw+vI1n0rbAP14Cf+NNdWFbz9wfglaUE0SxLVynrk7bAFvaDI0OpbFN",
+	"fjP80maiKCbyYV21L1nOhOa0UP2mA5kue+MY9tRe1SHpw7WwxAB3jS/C9vilvW/i86aOHBEOQsJt5w9B",
+	"+rDrsmKJF6bTF7ZD+/FKG6eNxNuZ9VTmaesWu+63lhU0nb3w5iXTC5lGha7Koqkh2rRTZsZeqwNG8nPA",
+	"N4Z1DXHpKXr9InKZcMWtVgVv2l9X3bIbL2JspdKGKiq349Go8ykwE/uJrXRaMK7a4f3L7RRKB61+QApY",
+	"aMthAWSbxkH426MRwOPpJlP/iwYUilr6I8B9FFJeQcDstENbU7vv0RticQJ09wnKYcVu65sY7Ce7X4nL",
+	"sq3XbtTyoKXJ7lHQdjv63XdQeB1UeFPqkFn9gfjeTeBaDgbQVjgjSijJeTcM7LzcvHRZA22tAgBs27BO",
+	"+upPV7gFz9s1Z+tzFyXxxTL+XC7lNcsJpoRua2QJMMGmMu/MqMZcWAsbqFJWAqxkucKoUgdAq77w3A2Q",
+	"gAhPHh8/mN4MQY9rbW/37lLV092/y3cuz2c7BXPTFnY2UqhgH7vmsNMGfFgm8u7krKf7dsuW8bAA3fpl",
+	"l/rAyIm9hHEIXNdW8m1UJe+I1yUO9IhucIcSsr1f9P2JuJZQgN3goGYuD+koWw7D7ZvSU3joBvrDC23h",
+	"II69sdsZAsy3pMdXHrw1MPvGzekbGi2j/rmtl717rq6RNGxaTjV9WFClWpBcux6nY+KsNkap6+ClYfph",
+	"sl22BjWyxr1JZYzdhtl7S6ZVyZa8WjbilfQSW8eFv+3qd2zYsZDSuUf4BSJ0CofDsI0b6ouHW6WNFGzX",
+	"MPZxbH8AvSyME/qCags34/umm/QF9EG5/X3Zcmr7idaWbN3PKXVvyZcpRd/rhhH8wLwOsNOfj911sJ+f",
+	"fdl4JJN6XiI3w8G/g/e1ziFz2bETerNdb7NQ5zL9ZsldsOQ4YMCRQ/Ru0tpaubOw7fW/YoRCHB9St30z",
+	"Ayn04na9xN6w6ULKqwut2TJlSPbBmmcfM1amvAcATs7mHKrX3eQpIC1/pchU7sPhOMD32tZHIXKhdgmN",
+	"u2dCbm66+VXorKB3/YJ2uNhB6MjVsi2PMC6b6neBG6bSK2Qihy6IW6JkvbhKihL3eOMdx64tiNruvsJX",
+	"0BUplObbmoSv1ISscSEnPA0IBr/uExbbCWqtF3k6qMU+asvVhwGxBSbZaSqIICxUaWK3gSAOQzsXK6Z1",
+	"8TkhibeYJqT7N2R5WJcCLgROI8LkTGyO2BraUMTXReIQuK/2SVuIhHm+3OI5x2F2sMAXEXCyY/jtrY0J",
+	"mzhnHU7XE/GDWUvPM+Y83umEX5dy1njW/j6afx/Nz380Sxtp6OTv2NIFUlbDX/qo2zPplt3h5B+hmHr7",
+	"pv4iCqqT7LiLXwYnZ0Lm/JoJUq3OA/bnkm6wZSjXIOp2u/qFTB6fXBbwilJJHXZOj2P5eNskGvuThhZF",
+	"fmIXSeRAJoiSS4bZYXAS5wDdVspqvqjlr3UTFDZd7JVzie+2Zp3sSq+1LK+2IBcO7DnRdMM0F2kWOcIE",
+	"+wT5+ozhYygxcbeKbQbJ54LlIXUWq7lcvp1rszQkWsoD1rVd0Hlbkez4zYtkM2wq0Gg+NrYLyCs1JJT8",
+	"i9g8ZCYw1ZC6HHswdoiSp+SZFGwCX0xt2sLMHFxzZC4h24nrzSXczpdlJU4dzNFlvzqhliD4MTKXMOKN",
+	"hEnUc24xyhan18/ZVut+fz7bE5229up4YttLm33ZIDB4h6n9qclYzfl0tsA7mUzn+D1V7tHlrXs69Fre",
+	"rMflDskOSx7YnXOac0WncG1NN+SVzZIcEsUAX8FC5TTRZ+h/3uWKesP14ogI/X9fVv8zL6uGYux/s5LP",
+	"OMS7cZpQU6hOySsoxrZTy9jpwbAAf9+Af80bsLUA3m7aS6ZsKkAP17RKn2ZrbOK27uHyxugWDN02Yamp",
+	"K7juMWV5zcqCrn6UValqmTVn94aJRvOLuO6kfpbn0nCvgKPExdzmitjmr998F7WCHSVZo2lhCrYicQWU",
+	"/vP+WGVb9VDupSguqpLrzStziF1GIf+JpVraC3Lx4gm5YpshuVTFB8ODH/Co3f2GZAta0kzbDGSQCWCa",
+	"MlqCE8G+eqH1CsNNqhnZN6dqMZW0zL9SxD54SiBpp8QELeVydWxdnSy5kQ+AwEivMJ2Im9EyKa+4Bw+Z",
+	"DFydwwf3/nD0cdU3NwAoOEsUSzw2tm0EAKLjmQKmBWY05pIp7GEBwocu1SnJZabu0BU/XeaEfVwVlAuU",
+	"xJkU5pxwCb3/jUVM5+zc/BNKHybvxDtxQv71r4vKXDaaZ8D1//rXhFxeQMdl/jt8MiHfA6WJ25jT09NL",
+	"vIdotG82VS9BYIKk8oR9J0hM21PymGYL4oPKUOuAS1ixcslxDK6B/op8ffnxJHx++c9zpIDjNkMGRTeK",
+	"rBc8W5BSFtgCDV6aSXMxWHfAKS7/Sa7+9S/8jJJVyWb8I26CHQW3Y4MVGF9fquvsw+UQbgD8L8s+XP7z",
+	"lFz40KUsY/iWjAoyxc7egFfKtTJT4bl5Dv/GMhCcjTEYzHzMWsllwZdcX5Kvx0RLYnRWwgrFyNn9f+I1",
+	"lIEL5RKdpuh9I5efjAUwJMHFMiTWw3Jzad8CSfbmNYatLyHfE3f/jvVQ/cevSorLCbnMZM4usVbNaJvw",
+	"ogVVlpuG5BIbRFzaTQNYY5B7GwSCty98KIUrNDUMhsAPMIy9Suzsleery8ev6fzyHHPpAFvZMcDlk9nJ",
+	"U2O8XJKv75195zLth+Te+MwDiXGgspCa4HtD6eM/T2EEc9m7Yeb8milyd3TPzvYl9FXmYm7mGpIdbD4f",
+	"3IORDgtbZWb8JGfLldRmkSc/sc3leZAiV2xj3xJgXHG7oD+cgDPBAJMYjvfZPbIwF4nniiU3bDEhly+p",
+	"Zj8jWwAL+L9PXsiCZ5tLw7e1SvlzMmUbKXLAV4PK43tnD5DOly+ZLjcnFzPNSuQNTJ8ekhUtKaZKwGug",
+	"CVKUBW0IW3ClWU58kYjL8+TCy9JT8iTsrGBrs1IFLjm6WjFaDgktlITzIIgxdRypJ4TPhXSQ1xtZOYzV",
+	"KyHXp+8ElCJnTGDJJYfqihlnpblLVjRbsJOz01GQzdFn5oJwrfkHPzG2irbEJaZib0QuEK3OJopAN7+p",
+	"1AuS89I2R8ODZ444NPB1ZVmYXjxwNl2kME0G49MRzkKumKArPpgM7p6OYbIravGA7hgx+ztkDqC+7Xnw",
+	"ST6YDPBbcxGrlRQKr9az0ciWZGp7l2v2Ud+B+wAM7Y8Wj3Igr9wtSlMe8p3WCE+0BQ6vw7yk9HU/I9ff",
+	"oKYIDCZv38fUfySdmC9lxpQC2P3/BITuuTLaxVOmKUav7wAScTNJ7NfQCo+6dMe3nwYA4gIpJraDGJad",
+	"pFpygOjKFiy7wnMLLB/gYJZg8vnb/7eKlZvAYNesnEqoy2wm7Ps/cscyKmDD7o/udnzJ25P30ORiShWz",
+	"oah3wjeXOWQCQmokpXllfCkDlX2469hs9ZB6bcELogauuh4bzenkimFCdMNpU/oCNDi1y1+p2YZH7oBg",
+	"hmK2PQ+6aMl+Hokv61+tye430bkW39bcOoOz0dk3J+Pxydnd16MHk9FoMhr9d82imwwqVX4YffNgfffX",
+	"32ezcTkajcajeyP7v3kN4n4iqqJAT8jgim3af1ZQpX+QlRHMZx//z+/2k1/U7szGozAzlyDNVoXcLDEI",
+	"V7JreYU/wwmgNrfTvfJ9JG3HhqA+qGXNtjiOZUa6iVm7zQuBXAAu3QTPX4BGROTMXPZ4WwCkQJl7oHZe",
+	"kiW9MiYdMbaIeQ6ABhQrrq2XJ4Fid/D58CfC6uhqSCwR8R7mIisq7CDqzoZ70lAxVrNxq9UpgMZA879U",
+	"D6vLK7a5dAu3+g1HEW8UIFu+Q55g3kHdOQQ36RVb6Rj/vX4SkV9xF3ofxUg5A2PsPRqyTOnvbXpE90OW",
+	"Ys8mbuzMXc/Y+iIyFIOVba6smx25MO435b+IOIDyzoEzJN9Vo9Hd7O6IlFTkchkZ+sAN31iFG24Lc07g",
+	"ebZXquCEjidDuu7gQ0vjaBd3HRBXDFIIo2JTY+g0DW0fuwPP3AwHP8vM+6banvfP2VncSnw8tQaOFQ49",
+	"xAXLOfqC4pv2zid0iNyEGuK0rwZkhiJrWeqFb7HjvTMWkg+OMJECxIrSRsmwAshc3EOypOUVVoTbzd+V",
+	"K/jFoXJlBkZk6uq+17osP53bb9BLGOo2WzRM6z5zpg8mizGwG0kz+iKl119T7Hw+eWNGvIts3M6Wz6R+",
+	"KnNjgedHYOfnggW3YoyjEJSIQ1SWfvwrHFnfO/FV5Vyf6JJi0K7ZVjDPvYbHPru5MGzuhU7Jki2nRvUs",
+	"HQ+kDFfs2/AW6ozf14y8PeWpu+++ELazMlFVtjAS99K1wwPkVJZfgpfYf3rZEIjbO1UuxS3nGveMpxrB",
+	"aTPtq5FbXq8qiHD0fn/bkFxkrD5gt7jWThjhY1ZUil+zPWuAwuIDXng865RmDh/N8kKM648JhiCS90py",
+	"RCcfIK9HDr+ckp/lNYMqlRsodGg0NnOm7Zn2rVlsUNolW9TasLjvbEbGja+DHzyYffdNPvpu/N1397Jv",
+	"82/uP6BnM0bpKLt/n+aj8X16dzq7NxtPz6aj6XdnZ1k+vp9/k43vT0ez0YiOvjObthpMBuMHZ6ej07PT",
+	"MRbSXXNZqR/xFQNvtVjN5bd28ij222AyPjPS1daKDdR11vab41rMRhbuN5iZ0CW/lYfR3x2Q1b5iclU4",
+	"i3KjSM7zIRFsbTRF12vWXx9miom7A8S9vTx2b4DJNSv5DKtdkqbwM6kZuTTX6SXJjaHLCsXArkWf8UZW",
+	"kd+4oBoQUKn2eq6NBXNt4f6MhqAx/Fi/c3AmtVvndod0WsorJoKyYncH+Whh+8Mcj+UtiwL4hiyYt3d7",
+	"cNhLtpJlksc8AKt1OcpKHEXjfuhsUmOzcuEqxRDVFviEFHJ+GJtNq3zOdLtD8nv7zPEE8lJW5heD+6PR",
+	"6WhUy/0IknM0fj2KJCeI6GmVt8sgK5JDjNtlsXn5UjKKHe7uj+rOu85sgPRolDSQ0gMUg17O2Az3SMKG",
+	"WlBfi1OdSUgzA0CyaP8txl+CAzhiN+zzrfkyGXKJSzm1VLuEbknKvPP+aEi+vQ/yZTwakRUrM/MDOSNc",
+	"DzHAga42W49J3kAQEDbjEp12cKkFnHxasncCb0HzgmhUDMKlHHS4F3+qg26Xm3eZsCdvPYMTenzH3F/y",
+	"4PUjTZPpafn0C/N2vWIa2tRbJt5/gFWEq173eFmZc+cT/mPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M",
+	"7UjW7IHyNLndVff3QWtz8xzBZdNj/3fvvJ7OGUeP95A1gXUMdcZB8MSjnKcul9CSlXN2AnP5jzbm+w6Z",
+	"r+fGY61Gp+vn71NRPxWEKswHI0Ku/8wjgpiMx7paHOj4idJUc6V5FhsMyaxp30USYPEwUQtSn1ZUnJO7",
+	"I5LTDXSlEHKNeXTOFuWKKAq12WTDaOnU211bdM6064z3Ksyr7+n7AbxUthXg4G/nmbPLNy+gpBUgWaab",
+	"l5X5+DsLWmTI2vJA7P06Gwx9uwDMkHBYvW/rLWwHSsvs6kPBrlmBjaNBVDxwgJeTGCPH8BTUR3lsoH2e",
+	"pi1gIHMpMKFluTlRG5GB7PWDIseiC0Jes1JXJf5teIuXbu4wP3B3ORSwt2YRJZuVEiIxa1qyhawUO8mn",
+	"5rytzTrf3h1+9x6uEvAbwVg5y3hu3nA37VPcmYahKMtfOeiX+/dGIzOkLWSw1B+dnN2r+R6VLqlmc3Cv",
+	"xG/9rj7+yD9pdrKgSgO48RsulA0ChNluzSv63ZKKihZAWAst2eQSTS2mcxR8VwA0COgguo6hh/4o10TO",
+	"NBMuYZPkXEHHuSGh0H94vaAavW/rBYNW+IZuClJ7F7KI82BCf89doWyzROtOmyzuEdvotonbhn7+0FBv",
+	"MdscS8I175GM+ND71lTBPcJcU70lzLuyGts7OAitfnGb4wU8ptAdZnx32Cph7TmGIPYgKWZB9cpmRbtg",
+	"RXHZkGE3/u9QEGYjCoidbP7RPi4++drlN//0y8kY7TJZXMfx7ZIpOMk22n2kG8FI09xKyvaAjsWlt2qm",
+	"YujObqKFw5Or3w7DwTWmDI/PDGN9lhfW7ib7ugdwbdggE1yAKSEe68vDwZoLwVxw5pgBHHfC9sdwvAA8",
+	"invdDdYYtjlcQN/55P550yirIz32s2S+tNPEv/rPS7+Iehr1p3h/cz6s+H3Ldk2soMEK7IPf0ORh/y9+",
+	"zQj7SDNdbIgUwNWXRuJckq+j9nLrhVSuOmDNhfrnkFzCX5fka/urjaxKItdiCEhIPs/WFm25w3z5Tnxd",
+	"gLOxrApGUPb/0znlQ5ETVNVZRQUTxyI8dUrMDC2UOiibEFpEuP+Uj97S8BbsDdN6vsKy2C6KRt2zH355",
+	"Gw+/v78eGqUfS+sWFKC5DUG2hXlngffIErqHs6X7Yb7lwXwEHILd4fucziCa3QGKhKKtU9yrt/rn/oyk",
+	"JnPiuMDueeDMUGg9YLcu9nFVyDzcdv0UzE4gLIEANeyBGIQlPWuYLlfEt3D7Cjs37lGl/ePvb1lS1Llc",
+	"ZMGyq3SG5dhlWIZ+lCBB5yVTvxUNHsOt7ExUW6Xo5DHcUsNiVRUL5V8xrblAxl9RpdZGfX0fKZpO73SP",
+	"4UJRBw9a5WA4WMBNMMinp5Yop5lcRrAUgwWjhV5sfDee1lV+prqTwHyd1DDhixOPGOquS4BI6vhPk3LH",
+	"fbsnuP3ENywFQLxz6HF3OdFM6UvbBIbqU4LIFcTtq+3HQwuWw82aqJ1JR6jDtP/UKHXjgUqfg4PZeRgO",
+	"yWTwj09vLl4+/vH5L68ef3hx8erVm+cvH90Y9lZQPYuutz5FKxExP0vhShBMeKr/kmLoiMKn/24FaVUJ",
+	"S67e8qq/LGry6oVT/2XWuUQLOEjSbYdp3BdgyNg/OmQC3EZG9S5JifAqjpgZ8AgWUqOoy3H0YBmVYuoW",
+	"ZB622e+H0++otSt/a1a316yMwfv9BrGDaz7B959dig1jyDWbFgdcHPrwfmnFNbeUcLfw8niqx4kb27os",
+	"5FIQ+HoSlL0a9sgSgY1YDiV/CCPiULSkYAoxqEkJuUmKUDfMKbmw3dnyiArvBIQOFaGK+Cs05TxBTj2a",
+	"aD5CYkl8Ev2RO9tWKGRp1aebA47I50s++TJ0u2MJwrMmSdhBa4ujDV7enX0WeffXS5j5IxSyO66fflMS",
+	"zYW6skhB2MCRvAHgI444Vtes3CBakB1nSKQoEOMfm76ejUaAvoS3ySx0qbXFeW1Ot+dRr/+jeHuihI85",
+	"E+bFUfTK4dldVXBeoMppArAxFgyUTotaDlf+XBQb/4H1UcHzRsxByf9bGO69H3xVTQuenW6FP0u5VoPJ",
+	"mU2dOJr/BMnXVhxgN82VcbgenUeqELAQcEZfYTm2Rfjz7t095wB8LgcGWGqXe9LP83zFhIJiBJB4KqAd",
+	"2uCKwwoDPLuikGuLwGdoRwRjuYXcckhdvnoTK3vIhRsIBsZIiUJZRgCpLjhkaVGck0uQwQ7UFW4BBFDD",
+	"MtT6oTSkqd39//83DMzV4K4/wGIopVGiXjFtJJ93sv3hxgMW8P813Bwo0bc48U+8N1+Xm89zacqyU5RI",
+	"lsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVyqrQUiGesfYDr7SDLM9vlzzDdiS75HPvQaL5kStPl",
+	"yjU2fz8czCtaUqEZ8BtAM/JrBqHhjE0gJ2oFh5AAeINv+myTZmsO27efBrnMLNQckSWheV4yFS4cVl4j",
+	"uJytZ3a3LZ7OBdaS1bXvgMftLl6blvOjefqmBon22lzZClO5XiAZX/3vnz3cWwxaGL4OOayR6PkcgQ1Z",
+	"tt3NgfkgoIHBsyOckgUjhthAFZcxqKPr2r6X5bvnx3D4bcId5t1LKviMKU2+/j8XT382PPG/Xj1/NnS5",
+	"1eTs/jfkJ/79PxE3byHXREuiVoxemX9Qd8/Ja1aSH1+/fnFOLs1RdaT1VDsFJFcju7lWBL9GPFyAzQ3U",
+	"vZNVSssl4OcC4LB9J3K3FMwBd9l7iwB8K1S8TpIwsBZKFsUj9jbIZFEthb3BlyzfABCaMb/tLID4gH0/",
+	"Bd8gZDmUENexuRUWL3Je0iWAHPowERQpExoIGyqouQJkseaSRb+vt44HDROdvoY2hMXIgitzwzUFf4XU",
+	"rCk/8X5jfmLNi5A+Cu4RztSdp5Y+gz8CU0zJqoTMP7crEzJ+J8wyJobLVrAjTvQ8ryB6t4qS5/GvDkZx",
+	"cBCa35wUxmiJfYNn/t82fxAQrnezuhvWVAMnlBYbYu76I2ADT0wT7DduTCs7bjRinwro52sRuLhdZ5El",
+	"iBmHvDz+0uI0F3keFBxU6UPGFa56ihlBQRocIsRBBzJPlHR9gk0Uwe21oxV5C0qW3SM7hwib7dyrP7Pc",
+	"M0l/H9+J1ON0iKcj+fdHeICOtyyC+1vJ/Gspmb0VyL0S74hwD4HxwSHhIcBzeStN8TB/iwUNXlUJNTOy",
+	"9lDlqrCtdQhj0SvQj6jG/jzkMS0Lzkp3NQDq/8bVCTrlhVwEHWurUQIH8MVK7TBqOhP1mqtjSsMvWvca",
+	"/a17/c/Qvf5M19CLStvu/E75A2mdvsq50NKc5T9MdbrjlbX2ugx8/GnQ7P4+Sn8fpT/6KF00nBrwdnCt",
+	"/B05DLcpaAptibR/jLqwcwhD0CfprnqF9zuWzEbBGqhFAQSHof/ad+kBxIGSQWcWWqihdSqFgKgL4ciZ",
+	"RaaCGByhCtstYUcZig3h3wnzO9+hC7QOUIgVWQPqlmIiPyVvGqJJTfGflFaiy03dsDgwuTfIslahEQdD",
+	"tLxiApI+X/34/MWH189/evzsZnDTXxt+XXJavMSZfx7UkNAyLFgKPoLeGGDG56zCZZsW2vByvSV8Q4QZ",
+	"f7/dki7EmDmEm5a8KLhytev3zoaDJXira2+npeZZweKm7L52FfiytgxEIx0HGf+aUXMKEc5+DHNAfsRi",
+	"X+CWwad3+Py7weSd+cW7wU1dYD1Egp+8dn3itoh+MxwsmV5Iw5cvfnltuztipzs1uXPHcFEcIbtDV/yO",
+	"W9mdMYa+pj5vyRz998OBvHK02Fm5hWPphcBY57pGEMYoNHasEJe3QkDmupMUIKOvGFsZe0eWICzMP6nw",
+	"UDQH+iOc8CzNnyfmstsTFIMHn8Fzf3zp1HNMQokrkSz20p4CJPvUn1Uu72CJIoCis9P7AE9k28gBOLBN",
+	"iLTgFxGUe1buiXvb9Q0mgynfU0zv1Bh/SDA0/rzSUHODxrFecHAQuQB1XtKZ3q7SRghXbJtcqycf3a+p",
+	"UNNOIPZJqOPjxuc873YoPIJnCRyIoxQcReM1VoF3RhhLnNo7nzK/vPZKcP/Y4KAC0PDzI2XvBsr8MWBr",
+	"8Qre76PkJOcqo2V+UA5R/KKWWrGdNh9Ws4Yc3pksvddpR7uzk6tt6YEZvLese/5T2QhK3auVMf0DM1m1",
+	"mmIhHleqqsW+OzBY4w1Z5xAY+rPxx5uFhHjxujRr4q4THS6IcA1h7DnTKnSRQQl/TqgAaDR3RSJBjK0A",
+	"70XEtBlU9CuyojzRSgZe8j+du1wdVcRaCM11W2Zqzs79/9h7Eya3bWx/9KugVLmVZB5bLfXipV2v/rfj",
+	"5dp3ktjX7cTvxd03gkhI4ogCFIJsWePp7/4vnHMAghKplfI2npqKu9UUCQIHB2f9/V5kbIo6Ab9tk/9c",
+	"zo0xbhaM67FA6vcpB2KWAGPWxAVDXin8t81ewqqqVLNhymVGfR511t0hcLhPzi0eY9ngKZHXGAPi/lHn",
+	"3tFp583JSWFAwKAXMRzPK8oD0zUYjokYmHt0H9BgSoWBiiygATtlv6pbS8FgzO8o5TMHIb9F+Afnc2Wp",
+	"LoJZg+bnmTMKGjQ5XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI+Gqcqnq92GJ4JHP8PV/4UX7wmi2CBSAEAt",
+	"tCZz/VfSBuCTPwmRpIAIPL0ftBxLbuuipfIM4KxSna0KSSa8+u/n9PeJ0JoPBYkfEHLHmmVKIZO+zfRg",
+	"lVG71SjyVAVkU6O29sKCr9oCKD52D6TDRjfBS3MAGmFlKKya9ecs5OU8wBPv75sCMHkbYFPR/0xh8poD",
+	"sCtedTMIO5TCJrmHzG7+VE7+Sk2yAIW3rE3APrj4cIc/LYHmobe+VuXAMRglf21CW2nx7urUVGdXNaUs",
+	"N880VVGOnT5qCnE7LVLEaJonCplX9Dh3Y7nbGcgPsGEbh+dbQK2rhLmzZDIHg0spNtX6qIWv6JppeS/u",
+	"Vxu12Fd7Hn+I3CuujFwUM7FT5ML7ejORC2+2d52O7aMX/lvUdx0/U6nn/s14GmHJ8xvIV0Gz3ojfCi+7",
+	"9L2GfB8UPAfQNClZj/Zp7xHj+DXnQw7jWyE9YnloHIxYrK+lRMUgUhaqNIWac2gvlFS7nIootd+eoyvF",
+	"YqkzM2+Wwc7Leo1UEuGIQN1wv22R6SxOErwEk2qaT4iSqpzZ00LCXSdYgV0k9qiyZxmnDkDyaE//SBou",
+	"TQtYCR+3zib0zNK6huxN4OuMri+JdRMVlA30YReZIjEBNrkWj/h/lrqXdlBg27Zef8T9/BjX1mEDG/H/",
+	"C4sZY7mFrWh0glXAJOjrld4+QcZFfVDboWGbQqAGLooHA5FC1EBJNs3TqdKkHvAEdk0GdTHHfaT2kACK",
+	"lwy8aLIdNhdSWoHPUjghvslJsbB8emhxtFceShwvJVN5Zk8lp56h/9IqeLsNoW/faHTvHKNSjYg6Ni0D",
+	"v8iyxAKJwjk1VFC5kap8OMJDAQ5EfM6MTqRIYV1nFZE2TMOhJL0kUicfWaQw5exZMDgrH0myLpN4LA6o",
+	"7VyCGA0CWyIcFJU0ETPuGgpbrI1QFb1q550Og9LoLJ6IWrHAdziwRGyjANGqal2c3t9Y6722X6rwKp6r",
+	"GUJA8FQgjqFtkG5I+pIEt2MpOuOvGoRpGpXLWIepmHIZxmvKHJ6UrvwC2Q1kGCcxt7B1a1gOios/IttB",
+	"McVzGy1qsOBC63goRfRGYSihxFJgI9rY1kJ0JmdH3c5R96REDEVBmwLQZymKg1ZUKFoXR512p1twHFDi",
+	"w0ZkdLgR77N3w6AFMi2HLyQCMqpsVFG2QWGSYgWNggrlJrwHmzEkaJXkdN8tI9CO3IDKyk47fhDlrzwO",
+	"x32lxtrjCnjYfvjQSBl+I5Z/dstxlzSeCo/JgDhpymEaW9P24tffj2BdO53u4cBsPSleH54ZxDLCmq5c",
+	"TowvJAroDz4x3q3xUBvr7YniCHLfPIrKRuPrssRsGrPxdeLxh+LX+d3FIMFa5a3P8+ImpQO9rJHN3Z+p",
+	"9LWA8XwO7gbqF9AuPIQQRiyHR5ngEz+riErgaBLrCaXBt5eqZ4mt8G7CK/Gne28h+1lw8Es8SYCufjUR",
+	"UDK6hcDVY7qvkro9CBTqBG+R9twLIVnKcvKSrWJ0wSYe/SPX2QQ8mVSA94ylnFBMj8jVNfQF/mg+C/F2",
+	"r+IOttJJkKocNNmRd2DtItyvi5t+niJ+xeeE1FiS8sLbRLdypGbNSDtQYtfXhVxBz+sReMt4aZv1jNED",
+	"iBicPU5UHj2FP7Buu8OEvBWJmgq/jzyWDKAy6PsTgJlKoYqbAEPURGjW5+EYxPda9n7mOjuC2x69eNLD",
+	"aiNskMyYeSsRPaLhFJI/wAj0SOVpmwFpJuueM6pjhyatCWwV20dhg75ZKvjkWibxrdC41fAjutBFh8di",
+	"zlTKJlCmwSZ8zrSgyK8wTzBDjyUrHomeRZyyRGmonQ5DoXVVUBYfiNO4vB0X7O75VGhXoj1NxSB+D4Mg",
+	"eyNgOg9Hxs/spblsD2IZ65GIeoEZPHz0t96WpA/GKq/hfJhy4/iYr/7vO370zz9v/p8frq/b9OOPfzO/",
+	"XF//7cf/890yoWPQmvD3L/BG550qPojGPBRM9GsS4aJOLxWhiG9FwcuGvQXFBJTksDQD/ot3jh7efOgG",
+	"J527I+/n73bisMzE+wx3yhFKRUlRtuLogt0/A8fhWsJlF8xf5mtpNucF+3Dd0lMRkkxAA0W33bluBdet",
+	"OIJf7V3MR9ieBx8DBg71Nx+vNrnhq+YN4YuRuG3ruQyTWIq2P6T2bRevjCd4ZVXWF64wQ6epcLddPDfc",
+	"hdetiw/XrTTHl0tzuW6kYLXDxToPQyEiEV237u6uJfYR1fqgNdSLZm0aM5xHfDoVktJg7ldPw5NuqGC4",
+	"pbUqW86Qn6pV6q7Nq5/ysWA/9DQfiGz+ZpQKbb7Z+xETXHjSiCRqowLHy47gW+1JxIwK4bHE8ClgQVUX",
+	"+T2H0XzlpSjmJZsPK6wLCIzA+e9CoQk4/qMk2szxJyAOv9+0KKOoRBddSYrYKZEimgExeAT1aaYCahg8",
+	"hr9D10wsIDJmKuOJnakDueZGBNb75LC1miFshTx1TZEEbrqtFMbxB/PPyoqI50jzur2VDF9spgpigWp2",
+	"wxfdvvABh3xTMUPHlMNfGdF9LpLoMV13cN3XYCCzr+EbtBn4IBOpucBxqAJsNl9uYD83/4fuKygdL3+n",
+	"CwTIRZLfu1uwWJFldNoqLVMuJivXeW0eaMwWSFhno7nHFMsGIknYIFUT1u10WKbYCaAnPnzwH4/Yeec/",
+	"wPtJEjUTUbNlrIXUbNAyRpUkDaE5WsgZRxRgFgLe2sz4+g23b6FR/X67SAWeTB92vWltswvU4NDp1Fso",
+	"4elDHjdDzzRThSsIkXHkvA5qynseWRctMH8aCzEtPNgR15tVPuBrk879jEoekJgGEOImsTbv7R/xW3U/",
+	"v4ZX3Dgec/LRThqzPmYDuG2hRzxJILzdF1vshlIbzoJQJwKgmxuX6jeunEE7HAhb7CAjEFTJXOUDJVxH",
+	"QgZMK9v7x3TGE4EVDYpikEIOYyyGQEGmwgfzOyJFPEKkKJVES/URWIpHtRFVog6T8dnIOlnF4Ovlk4lI",
+	"WQq1MEJGYosqn9e0xnck3Z9ImH8WqLhKAj1UrARuvZUkx/I2zvh65tMX3nVfkhUUhmKalahV1iP32MrF",
+	"YcpD8Z9lCpmFpjP4+mlnuaMslrdrG+9dtf7aFvdUgY1jVo7mpzFDpVjY9YaKJyyBbTtWaSTSIkY64WNo",
+	"ON5f1l/4D4N6D2xo9iT9F4jhVsk6Rnc3wZ9GjUeBEuyjluMirDwVqTnazfO1qxcbIcInlP+E4hGg7oDl",
+	"oCgPW42uXLzRJ6XbXCXeC4K2Bf2l93KHoL/8Kjdy4KCOLv/4q/vH+J8n0f38qepM76Vd/tNp+EQ8Gz6P",
+	"/3v88+RX9eqv1/pN/vvs/5v/0emenJ6d37v/4CHvh5EYDEfxMiTOXIYlSBxv7x7v/bRt+ljNIi0KR0WA",
+	"311RIIeZnbgAbfZJcJZh9IJxUgZbKaC6w/b4Q/HLAlby8uSASoo1m6k0GznDDrxawIg3dp2nLokAGO0D",
+	"sgWZ7U+AwliImlcZb7dqXFZTm/FmeqvXIMTyG+ifl/7djQu3w/zXgyevetnONxXV2sGOWL/FC2iqYps3",
+	"E1OM/eXcwUzY0n/zX/qm2ORYJFiXtjFzAbBIBY2DgMT8RMls5Acs8qkxKSKeCdvXHFSb5rYq8ZPAajms",
+	"iZiMIgjlr6ke3TIrQ+/odQdXDAQmVbMZVHG7yQwTpUUUEPoX5YxjrDOYCmW227pCVyMelQWufaUSwWWz",
+	"FajTaapueeKUCIzf54acTPM1mKZViqfTLZWoWiyXErZYNdSG2ZoIVLP+wkEseRL/0x/wIOGWGxzU1ZZA",
+	"Y1ORxgqGKSDjhe9zsvg+sN7F62JGKV0xAVk8EX8oaZbxtzePoYWYZ+IxdVNZfj6R2gRVmT0LQyLFS+IH",
+	"WPhEnywgoFHmypvEB+2z6kl0jzpt2tUzm2gjPw92dKGnk1g2E6B+4W5N+S5c3r0RzeynYFeZn+7qGSxJ",
+	"+xrdQHvJ2VIsEdFQpAy8v1iziTJLuqx30XIA5LxPy6pdFNzRFvumPkBW69AT79U9ORzxdFiAs0JNhCRf",
+	"w8cjulecD1kMNUZedgyy0inue/OO50aixXuADgpOOh3mpAhCr9/hNXf21ZJYbpT0zwFWAUBRjZ5sGQ31",
+	"Z3HrVqE0PXU4VTrOLATjNKWs/VyGR6VvLr6Ny6/NZegNHwb976Koa4XGU9RbKuEVRrJFJf3S2NQtWpzv",
+	"v5cYbw4Izehm9ab2PDguqcoPezxiVTgRtgv46jaCiHRyIoXsDaEVFQlDY4WigWn8EGZB+3CsmrxfmFaC",
+	"70P9LiqR2PBbux9MyzwiHzEs6Xbb0cn5AshaNcSs1Uz/pVQ0i5OEgPa2ilpeFvXqB4la1p/Oi8i3p7sj",
+	"3/5XykPBnqvpFDt8iyO/uH25P63SCFi8ZskI6DRrBNzbyAiomyFrFjj4pH/kQChFx+135u5mg313zwyI",
+	"9UWiZiA+dj8VtIg/fHfPXP1juziJvxkZ2xsZncMaGdCXB4PstuqMje5qY6OzZGx0PpWxYXsOd7A1zhu2",
+	"NfDAXmxE0ozDAf5FkiJKhvOJFLFg2EHfhCX6UoPBHiCsq22L4w/FLysj+xCzAseThmhJAwGplc75qO1D",
+	"CxWUIvTk7zUzs10Vyp+oW+Edbzsj8O6Eo+skr7EkgCebC0mAjZdvD7NyA1NI+rbECjN0kTGheTv0RWYx",
+	"wJUMhWurZCLRAuGfdaX5SBzAe6A2H8IcJL6DlcbgNiafD/F8CJPvG2PDjowN27Mx1BJjFYjbgVWuX9o5",
+	"9jbFnLOPHk6tkQhJb4+AZg+ySIX5hCR9XfR0wlPiP1dSrIqRPrE3XdMTednHPJjgUrNpNKhNzKh0wrNS",
+	"QkbIfAK8tZE52UN9ayZhP8hWc6tS095/vHry7KjbPmXtdrv0cBqP2ZGSw0CXAFCwIdCMq9wHiBMUoDkb",
+	"WPM5MDZ4AFZxALMVWIs5QK0SWGVynV7LwjAOyKoNugGY78GCQR0sGPEBmN/G5AxyHZl7bd9CZyWmXc3p",
+	"9CTWhVNQFTEZxIkxY2yb+xLvbv1omikOtlYw1+zVk2fGSnx89fvnE7UCR/P4g/nn7thzjer25698guTD",
+	"2KQRMKkQaVNDJQiYmJj2ZLORYlpAqlTMWT8HLeMKjid8DviT1Unnn2MpXpacwS+mJHRV4kOZy9+7VJv5",
+	"0mNiv3Yda62iAeZd4cla9/of687vFSDHACoEB3Vi/FC7BTZvhtmmHe/QQO5OOtbnGwuxbqoHRsdymAg/",
+	"EkJgDGYfkXW8P5vSgR0Ks8dW6YYL8hEP40U8M54p9MQoWYTzEQXUazhYjFmLyOOaKYLVj9hZ9wQ7COBk",
+	"YiHAgctlsNvlqDbeZM+w9kenkmnOBXZYIjMCFAEDDGEtYs3SeDjKGrUCL2wE9mD+qeMdQm4Rc/4XBETQ",
+	"3BJrKLqGsM2Ux5ElZ7fNKtCs5XjVWabYlM+Xhce+yb+v9LwAvicuXUSJuURncwIzjG/Fb9PDiMslENxY",
+	"tiIowAfwbmh/qnA7YCifer33bc1742cOga0S8H7kFumtnwTSlTQFkHQAhbZINAZpPGzNg03frJBO+fww",
+	"EvrTnPW5HLMs5VIPRBqAp26LedkrlFzXNYdFnyTOZk/GkVF6qQAvH9oxs5GYaJHcigoojimff7HS7VAv",
+	"Wz/5E2aMwHPHnRUwdyE7u9/tbi7yNNOfucg7aedInwctnBKakdmMz5sV+lsVR4c6xrU9sJGIEhUys73Y",
+	"04SHose4MbPLBc+uNnfCIxFAYQQAAPaFrYWoMAPNi3zpWv1tquQQXx/8PJiiLTutf1dx5MIxn5WMvyXC",
+	"O1/GHUYXBS1LreYNirkl2ztcZc9y0WjRiR1yaYTXekDLwmuHd2nrP/797FCXyKMp2DmNtyAEJS+4cvWe",
+	"cmx7onQL432VZ9arVTNqR2EebUshtuiUMp5hSzx1i2qj7tSACXNn8Mr6AhxaYGVEFXgte1PUZj3npcQW",
+	"V6KS06Xs6OrPon++6GZ592HD0hiXODqDDYVzsKWS+ylPxm6vbK7pNn8vlWcAV+m1XBQxZ6wooqTc5uk2",
+	"x3eG39y4tmNpmrb57jYz+hJfuioY97YsxEawF1q8gTe2ifjcJQWFjOK07jnT4lakPPFaD1QKwWnYXTOV",
+	"JxHgi+IO20NtUMvXSrAD2zD2BUW169iWKCq9NiX7DxXL1Z2KVUlb1y2oZhLK1A6EyIYLsj6QTIu7DE5g",
+	"Xs8o4CuLbNmAHL8qsih9ARRj2P9PMa0dGhDLInr8AX9Y1x4cm40CN9RMyKg4zCCkRpq/zWgQmNcBAO7+",
+	"nEGZUEz48eRwsr+LOcV3jX0Oxv0j/L3qPetqj36xPMiN1R3VNB8TRAMEAy2sL5dzNlFpg23I9s5gOgx2",
+	"Xed17cg7T1qTPUWfny7ZTk/UZapxEb7E1oqJFYvDtzTbKayniIS6RVgko0zGeJDnEn7EjwOGJCqM3COp",
+	"CNCes7GYIwYV4DjD5RQ9qKwhwZxoI6qkAXLDHVvjcfjbchh+MfvVgZm4DXvS6IYlMGUkdNtr9zbDpueO",
+	"GIzYwSzsDAkyEVkah3oVVusvdMk6QPmRYHrKJaEGAPmdg5A3u+3o5GzUC+jn7vnE/Xw/cj+edo4iPte9",
+	"R+xhh5mfLLdZ27sHpuCkiOH9oU9WqpT1YpmJ9JYnPcfzWlfAlcUT8dr4wXVY7PCsd92jhzeIxN4Jzu5+",
+	"mPxr9K/oX0eTWOaZ0P86Gqk81f+CAf9YhdJeiSQPBGG2rdmc4jOVRt5MdUe9ulHb96sFkK8ab93I1uiu",
+	"KyTd3AENe/+WYuOJDcXPPENH8+T0LCiYJ1oX3RMsjPldJbmZl277JGgNeJwYhXZ2HiAuu9aDPGlddM+7",
+	"Dx6SP2uMb/P985PTsy00BEp/HYB7PmmkaORZPMxTUdDIQd0cVDXgpjKfx5PyRseBbQrNrKZC8mnctjNe",
+	"t91f4nV7w9HEcqCgbM7rrUmQktYp6la33Wl3zPTR6FoXrdN2Fz8q1odHUYzBpFepGW8GLHgUqUDRpqqm",
+	"ilUy73P56gUz9919oUSYp9Aw9O6mXOsTa1eBWF4c3rqxUz9NuFyNxwKtSsz4/gUHNHyLIoEiFegMWdL6",
+	"Ot/H3OIVPG7f9aNBv7vZPPuVrkB3eOPeCH3jOHW4MyQOTdVeefMGZwNOFcTIw5FSWuwB82DWyVxft5bI",
+	"F2NGQJQ0GJgPR0oLaRxeLud9Fc2DoksZll4H7K9cZRy5EngUHUExWkVJ8ysaQVPLC7vrJf04EDzLU7Of",
+	"ZqM4E0cJ7wvIFVAn3XfnQacD/YzcZZGo9e83GYm0zBhld/5b717meFiIIQatJJ7E2BTNk+QZjsFt8IH7",
+	"HURxoiKRlHvglrvicE6LmLGraFzVTui1NJ7YI5bu+2cuMehHzZ1wDQQpvdd8TQ9hOk+x0RLelr7zis8x",
+	"K8/DkSVEpppAQoqG5irvfq+Ma7LU5fclbMdaZekruqpduLDNLkKehHnCsxXJlV8VIyI7D1mOvSW2f+P5",
+	"IeN/rFmnzXpmQnXP9icRlautRieMplgyIzBw4DptTKW5xk0kzkPgzp+0WQ+Mix7CEoNF4LiCYml2NlA7",
+	"mWWH4k/HdmI2P7UJ6kxMjXYw/1ZlZtw8wJq29iJIo80Oe+LIvCJumhtvayU8G6jUOHBGRMBw5CnSSGNX",
+	"LhzvmRh6xeA64zKCNtWzO1syrO3YOBhu4PQZ+UA77B44gHfbyfP/mNfejnZth8mpVlKLHdet845tNt+w",
+	"r/ocrrZdJEKUW5GdCsLLrLI5L2tco1OoRRrvYDUa/FnXNUH3uV56nNM0tODsqlhno/DonvDICuGgFkIz",
+	"WyQn9o9HhcCYv7ypfw4lmoqp3CHqBoJxCZnROlVH+wwKO20pcfMK7i3qcywvsTkjnbEczkaOdoED3dtE",
+	"EZYpcvXxh/IHKzlWFtj8dsm+L9yimWBi+RUKQwjK4B3V7O6sr9vHHBdf05a8p3kijni4uuHFvBJodzgu",
+	"6EjHEWGReabYRAj4NE9Em72xhwzSBvJMYBGiQwXkbG48wZRJVW3gv84TcRl+pM6XT0uHVbzqAbi2La82",
+	"HSN/8qI6ZnWXTg0n9xqSrYK2xh4I3RM8EcFI5WG2pnNnaiXxbg2r9qYc2ebKNx7tdNd8msOvg4QPjxJz",
+	"rB1BlSR38rYz59YgllyGMU/WcW4VfNmHSecWQrU+pdsosXU/1+bk0aAJNIviqL4JqHTpplTXvsY6/pC6",
+	"99yrV6eYrpVV8qTzHMKpiFCb2XorogAJKHxLJUkACoAVUTF+T7fZZaIVmyqt434iGHBHMV6pDum1vCF+",
+	"Vgw3j0ciHAsvJ25r6lvbCatn3DRQcukvaCOVxfMyzto60a2nEa6X392pmxoSXyCikRmTCpmaZqM4ATAX",
+	"c7ij6wfnew370ucqoZcsm09hI6ap+srEUqqmpHINO83r/HOyxF7n1lhqKnmzbt3oHG0kfGsm2xy8PEmY",
+	"zWTUnpIw8ZtmQMydjVJZ4zblO/pKeWMOUi798LAapkLrrV96BzcoL/k+drIuQi5Dkeymelfr3L9ykYsI",
+	"XjjWDJ+TCNdrGTAlBXnPMz5HtjBq1QzVZBJnj6g+k2v6wKhtqOdos8d4O6BMH/IYWzk5PCyj8KC6FWng",
+	"iKzIJKkAJoI7fVrBuMrUFEe/hSSYq630W8UdKilFmKl0bSbwsb3yCk+ErRwvfFxVFct39oBxZDHmoiP8",
+	"tK3S4TG0OhyfdE46R90TulNrKdXXWIbwkv331ctfGb5lQI0W9PTDRMG954GqY25RvtdswmU8EDqjLj6o",
+	"btG1uUW7rLTmaxeVVP23JT3skkJsB6fa5Yc3XFARpiJbbW9c0TVfUIH4Blw0FCi6ev7y1Ytn//+fb17+",
+	"/emvEETINmOOwWK9lY84UEAB12N9MIHWFshwMUu6/8HgAHfczZF+CUF3PDGzQlN1XsBfytYSfXj8AX9Y",
+	"WQX+dsQzeCh2xksYUpyxAY8TXSaKWjpc8Z44uI9QrY1v0yRNFLLYMk633mrG19Vj7zwtTdZjf3Zbd7tt",
+	"WVu6BX/9EsuxceQEWoYZ6ngi3M43NjLs/h02//Zeg51kY+bnFVZ+78XgyEgjYshesL/1oGpbU2O2kiLw",
+	"IWapKRkDKvAW9ji1vZGp4JH3FbgjGPRqAN4AzoFGjJZlfaP32FXbA9QXG/Eq4+l+MRtc04vWdd7pnIZu",
+	"fuBX0dpyV/wONztEFv3TqQs/SbNDMfhqdYGyaDxNEtFoL9WxNbDrV62FsXZn9qWBpF5BWtep4+2VbqkW",
+	"37rta0x/uujjs+25xDWXc1LKmjLYUKso3k8T6Fwmc3q7LHAM9eZrZQm9VwpvWkeQpymfV1XcG9M7dQ1z",
+	"tjCxamBa8BTK+YoRTfj7n4UcZqPWBbIE7AXnuqdzBCnitQlX1ylAWJGuRFK8z17nskhNT5VKwPhG+Yc6",
+	"IYW+rV8tuQwF6Seab2NSsUUql4dZfCu2VNFnDTtjICObeGM2utygO+btz0IN0EebBqrtp8b3gp/uNojo",
+	"fP5Ogo/tXBQRLMmqptYTV70746kYqVyLo6hfxIymSmfDVOi/0BDD/VFgibrrJjyNedTHyPbXvYu23CH1",
+	"RzKGEr9IzwhDbh4H2K2oatDYfE/u4hEV2bRKl+gXR6NBz6LUhPGHrDxYKJdLN3p0cgD6JbONZAiEim+p",
+	"pFhKZVzLNe6XnTAlk/mjsh92G2vrhq3wvJY9rmtpVoJKZwAglPyLgIn3oZhSL27vliexke6XMpn3avBo",
+	"kvnu2m1/Zy2oAp+fszSXF4TEo0v4IER4DohMyzmlKqvDn4PVBL/VlMOaE7qtLadJc0kV515SwWuGiaXO",
+	"eJJg6WXCw7Em4AJI/9cN0yJ2bjO+t6N54NqVRrFRzfO6+0tk+6g0vc6rTK/K1soR1yNMpxSFtl57Vpu9",
+	"QPwsnqaxiBBJwUwiVnLYlqsC4BOrkqhHM4lcH/AjBsV3s1gLQBXuma+1J+pWRL02u8q4jKCtwry83St1",
+	"bw6F0zVv3jVvPoml+73GBC2FE6o1p70kFvrYsSE05ekXcOXxgHATqVB+QJXpXOZQVYmcZ8aT4ToDhom3",
+	"MVROUEE7gVPBZgfeLHPwPlZyEA/btjzjtdAqyV05j1QZ9frc0GFa1OEXZ+tp0EpzWdBikfHxxVvep1vY",
+	"DN0Km+H8LijrIFzKjS2JSyMgItrMoKDgCSwRnHixtgeYO+PgeOMJQDIiZZbZwjOgAyPd+0nCLnYZ6kR8",
+	"ad1JonkUleTZMw02k9wuSS6UKxtfaBEFgYoTcIuXmZZzpBq9CzYRc6z/sqTHsYz1yL8b9tHlm3H32TId",
+	"V7xiTCBgteu4lo/O3cJrblNXDP0jPtEdbQIsKIFY6Fezx7ub7/HaSN3H2+NfZiDvVY6BvHLCnsUyU+YY",
+	"D8WWrgPE9cyfUz476sPRDLH1Wgf/2FUfXkB4eSek6JLjUQ0kmsbW88hSnonh3NJwUYHdSafTYW4sC5UM",
+	"AZBlSIHcLkY7Y51em/26DDDJLiUT76cpQoMxLejBYcLjib6WtrGyz7UIoFETmYlDlUbfazSxiETG8T3M",
+	"0L+oKLE1U/bYYUTskWSBJ4ImoUY5s/twqswCqzwN0WjZvFIWBkcK+jB9i8NUmJudBGRBWWJanA9jWA3W",
+	"YEf6rSoLB0zFjKipWELsOSlFJZwq84M3bBZLfUFgOiBXMJ3tPbpWrv7+G3atCA3b/2GhLKmK15y+s1hK",
+	"7Pr2A0Tgtf0kEFEEfnkbLw4ZG9YXwEcsbd5pYQ9kMPuJGGSosOGkeLg5p5wzbmHv1+hYCxqKDh7i7Jx3",
+	"qGQdXNAR4OoJIZkbWGPNKxZwyGkO75GATaEGbMp1VqgPT2kWe3PDTpYKFbmeG05jD4lmRBjIsFTfiBpy",
+	"pFnBM0oMAEXN5wE2oYRK3ooU6v6pYIWFXCoZhzyBr1fiMZDOraeY25BAzq1QCzZ44Bjl6Nc5nyRVnHKV",
+	"nrA1Hr63COmPymEi6MDhwHZX55g6+2PBOY0nZlgn3bP7Zw9O753dBw8VPyz8U2gOh86A4COHoT9RXHmz",
+	"XV543ndB6UVgcUvEfPQeF6z8GteS3uLiWjJ2xOLogvmvYT5lzIzwghUvco1VwCu489iLjIpHbOAKG1ER",
+	"O8HFJAEyF2T3SwsO+2+LMSJPwD9uULhewa3GCXppRh1xxC+cIxqxBRIjqQiYBgFCGJkZT2Ush/oRBG7R",
+	"cMN4nBbVjcU0SAsg9OVw6tW4xmQDoxOOsA7wUet+u9utZsiv9hV906bBEEDJ5xbvp3EqdPnRZ6VH+255",
+	"xfAemmtGXJvHnA9OQuvYTpPt3HYpZq8LAI+CePDi5KxzercQuVj28c1VHs8gWNBiavxhBfBfrs+3VRMM",
+	"6IABZeTYn+APJdr+uyKa6P/BDG8s5p5lSO/m2A3duHSmwvGfibgVia4hJCwgMuzdZiNo5jaLt+qoKeIT",
+	"FcvU/aPlW6k8mi+cTqUG84VhRiJzfzLyb9ynoyyNh0PA0xggjhw2mffjYa5yDRPKZzzOYjl0qPbmQ8+w",
+	"7VjZ12jXQlErfh7luAvpV/FXTl/HYg6ztTrmNEjwh1hCtAF+nphjnS4wTsPj0gN9OtFux0ONOTnrdGyQ",
+	"Q7cu7t/5tJV5P4nD9sK0mGl0YRQ1c/dwq7pw2OM6XjKaOXRPfWwmwmfAriI0sTFvFhuL2hhi5rengwGO",
+	"CnJVVp53mP773vSfnN7baAVOT7dagrO1a3Byer+8CmenC6tgjxQS00i4Am7tExC0ThyNKzoJfcHwMsDk",
+	"LXZYe8sNeXdziFIRc96tLxeB07kR4HbA3QIjxAVWavob3aX6Y+Wrazr1XN4T0SlBVwFlGJgWyBhGqAYE",
+	"fJem83LsiJCYbZzIumiZgnoyAkFTKUkOojQT3wl4vbYrEHyZa2lzdeB60m7t83A8TFUuo8Bh/ZBGZMNU",
+	"zYqmbUhL86jNLj20PvpwzkaQb+iZo7R3wWBvl9MUMyRYefXbG1Zty/0fc9f/9/nl1fOeHQrefpBriwew",
+	"mDt01JKUb4RPmSKO0jZ7BiZ5P0/G0MSohTBDeHlVNwbo4exRtj1K569zWZlnN0PYOc1e6k1vNZ2QPNky",
+	"EPbNDvxmB36zA7/Zgd/swK/eDtzBxlsFhOosgL4wBoqxKsyJmyRqZs5unjGbcFwIfX2SfOWzWGIBE1Jy",
+	"G6EDnAPPQoH5jtSuxuT2GUywj93v5mF3tbGsKxumSgUQiUvk9FEa+YwmfA7kWzYzsCLw/goLqLaHZSjJ",
+	"RSPFp2YCCNh5RsI0lubdtGIDnn4ysz7Y/GKcjZutFnkPfJA9hljnqpiF8OE9iN3F1u7VgXt8XtIEYB8T",
+	"PsY9TTWCOwlPCQGkYjlTpQa1u/Qtlo0SWQ4iIGcIhczTWCvJBoWvVaTayqAtAAys20YzaXzekRocwdEV",
+	"Z/P2JCoQkbEAgOt67HMz2l2WB7+5/8I8VzM2Me6qPdaMAoN3gb6oJCki8VxjQ6oorR2M4xP58N669cXQ",
+	"TDjXTCslGbi7M5WOja8N5bGl8vRHWIVnS57JD4ekUaSwyJmlgFgChRpGi0cKdyE8aC2jOCATNgqLtuxF",
+	"fhwBeQxzLEAUrIxINdtGBDbZsscl57MuHY7UOQxA+x1dLAVazJbFvQYyPBZTopiF+0MEBMqCciQNqkwX",
+	"PfEG8SnaEQWLI4qjwUvV5bJt0yFcdFNVx+6n01fcASdsc/RaWOvXWArTaL+g7xhOUxXlWG1hEWbfFZ7w",
+	"TdACJV32Qe+/OcFy4NM/0JpNitpTdJsvu75J7j3DVfZEaQxNAZuX7iw7YZ5nfdltNRrbhbkvJHR9fNfb",
+	"Uo3VzKw/PI3hi0+2x+h8A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKTVGfxCA27CCReeJa9wtT6GxL+DSwHyz",
+	"zqKzxsKhDpWPaHUA8ZsloSDhKQysfNrg6bIAOF9vGhYMZnHqQNtr4MoX7vnlFxZA6ZjVqGdGo3a6bzoP",
+	"/NiwDlMx5TKMbXy0+Gj+mNC/g5aQ0ROM/+GNOken3TedFZHehYd1XfF6Gq6J7Rbxn+4J6tAoT7zmnW3L",
+	"7xfG3SmP24Y1gYtNYOC7CG22/srjcNxXaqyxvjaeCihuU4lIze5tXXTanW7QyqUbtplD96udwWZhwUty",
+	"uv7AWNgrTfFXLdx2s0ThwTkSNtTmuD7QVAj9JyJ6xHpu2YAkB2IjoMPREh1Z1iuqLzW/S5UFrFfaRT2w",
+	"UxHVDH0LPDaNczFR4HpCFE9cSxsE+14zJ1F4rCDHRNczh81NKcaL/k0AtjvY8BnrGTVZHkabGd3nPfKk",
+	"A/a1tfYpfzcW6bV0qdAFh4oUOX44ufCYIGLNetjE0gPItIIOTtwKmbFeWTp6LBNJ4ur0hYyqy+PxO+Kz",
+	"gJ6u0nm1SmUDtbHj/t6+IP8jc6VYV3JmDUmbdh+pJFpDDrlWHWxjD1D+rx79mq75+C5gAe9SlBB8r9lY",
+	"zAO7JUDz0CdpwZz+PrNANuAzNYgKs9qDLDy3m23vWn71107d8AxjbEwreKeMJQLIrZ2KXecXb0fJ8nMs",
+	"x5aMZWlYZvuwWIZJHgntcj1eHH/FOOjqm9WN5g160dipdLkp1ctCXmoTxBN8o6IxsKCA8XPYQUuPc5dc",
+	"vrMJPGPxxBs51iDkfy+lu1UaD5e7WQLqYFoYwoeVfDeVCbi7cqq6L0aQX/+wlHdfk7BVM/lMpRP8prMa",
+	"5zIkk9H8sDJ/XpPYLThm4bRyv542bjKm0WamImyA/Y8Fu/HLZmHhJaNQVxqIRkl/mlgCPQP5y9JoLW9Z",
+	"Gu1NcPp17+5y/t7cq27Dq5kxaz74m7dmQu587fDl7u/t9m5dTQAKaimdiznFmYhcbSHwthW8IQ0S5JlH",
+	"9+fwkBg6bZE7uGTjfNzdHWxIpGemdAtNcEzQMBtYmM/pyi8wftQKaqvXVp28VZVtXSPhIc+1KEEz/CPd",
+	"rLYP1SKoEL8abocgfqkcp8EzlZZ5I2o29g+Vp5InjQXsR3wKvc1Qlux24oqgyxe664wmzvX6Y/gKr9v2",
+	"Da7o6Nh/K43yvp4quNLYN1dzGXoBgpP7b7onF6dnF+f3bdTRvJU9YMz68kRohHBYd4t7Nbf4p5CR0OPy",
+	"9wvcEbgam2lbd1uePjS9lWKOIAuOM9zmbW3X8iNHkkRhgQXWCWLZkwjJwSciamaTiFQUBKfagV15Y/xC",
+	"dwhWHa8LddirvqRDKM9GlWXx62vcqVH9AtvPkfIZjzMsDEDUyk0zBw27XrgUmzhftGiB65e1EeIGg/b0",
+	"jM3C9Z+609gN15wI+OMan8w1S+8JVbK7LNb0W2zSol/bg4Gq813x5RsQ0s8AqbbZnWc9u1XIAq2tt94T",
+	"kfE4qfeg8KoAvBgPU2kBVgOTP4vQHZj4GGH1NS59wSQDsU00jptzugjjwEHHfirU2M0ONNqPKzf5OtpK",
+	"euTnyl75OZFRrk/AHoiUcYPCziRhGITxOjLtTolTFsICQBlim70F5BfLuEj8iw5vMbOpWYLJwYxoRYUN",
+	"aGskRGygX/AQLX97oCL6h06TqIgOBnVzWMSTxmERNyT3re2VSXNZ0xdDcJ2pyocjTJxDylr3PoeGmde5",
+	"9AD+yhW5W7FoLqvZ9a60x1qR671NqDoUyoWYcBc/eSJ49LPIcH92VmDPV+HjbiRyZWTKcv8iAVCXjaCg",
+	"lSBaEL8VKR+KX3Tr4sEZbc3WxWk3aE34e/Pp2UnHtfzpVTm7zsOL84cX5w/+WOiMDKPQ/+S1ffmf1RDs",
+	"j1S4qQY0WiPWSOzjWlg7i0qAx0ksh1cxlCnhZ2ti4NMR15TNFXxCXYqrtA7pAvN0oyExhN/FHy5xwron",
+	"ncobu3R9gf7XDVqDVP1TYEftVECtHiLLAjU5dQ1SwOPi5PThg7u6wPv2jXf1IQ4KEqHFBa+iA6wawoKg",
+	"hA9tTSxxsltYqqlItZLQgKBHagYA5rSBdMPptudqVkIG3ZHZ4zBuHG224w/4Q3We7bBNWSgl20VhwP8K",
+	"R9UEjRRZskErmwUZi7mt08KXDSgrgimSNuth9g3LxMpQojNJlJS2lkqKGVWSPWJmBzMxmWYxkCJgOci1",
+	"fOMehP6JMbKykXFCwEiCGhzOQjWdwwP7cOxlBMoY8UxQnZhHqfCDz6UAd5mrHMy1H8279MT7qQizHvvB",
+	"K3K7lgSBOsl1hliLUs1+pGSUTfYCjH08YFL1VTQHN2rAdSbSC4Q2POueFIVk1J1LU4ItH0Ib14zGVlVC",
+	"hk9yqdnDczHsW3g2EelQHIGcVTEW41xXZFaqc7jbxnVfIZzhIdj1/r2LVurS0ovLuH+O2p6Th0hSnzWa",
+	"pHbNrUY1PAKFGKqpUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHldR53tmYy0gdpm0FgBjT",
+	"XAZENgLGiNHgUGVorJlYLpRmttkzfNuhyApmU22JWcScjXhEEa1Hi2VzCPXY5+H4kVdlbEwikYprCQBI",
+	"Q8XErUjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwuphkeG0lsnGh7ohGUUAWY06NrWYQN",
+	"vteEoEQoorEFGn+fMdLhBKWh85SatsV7HmYAtoQd3BHQw6rUnGBVx5JZ5McEef051Dbj1DgAklyuDw9s",
+	"rAp+k5E6KIo44vy7zEwZQGgsxBSn1eKBgx+6TeVANYbOCwz7WunjQx5bxCtYCyOF5KyQbwM/G10KCCs1",
+	"wECdTg0y0Mnd7rUP5TdA8J+EPKiTrRaySqNjO5wGebdwKQHL+FhI2P2N5Kr4uGAJMzeFpyVKjRnPbKk5",
+	"r4QP2VslX/A0HMW34kBaeSokxmuNPY7xv0REngfpwhGaJWKQld0JjfBsgLmGvSJUmGRbDanCGhrefTLR",
+	"Bc4yfMXGWMtu9gCjaDXNi8FnfL4LEcYKkYjiweAw8nBZRutDgjNN3UV+s68xhx7hQUnNQD28tre8vOZr",
+	"xdp+QuqtmmToeWeLVGd7JuLhKCsQ6KiStATr9vXw6DTBr0lwWnTebhUHe2IkvcaO91YTyj7NmjUXvHL7",
+	"oJRGtRBFCc7E1iGtbbChLqZYr3jIJnI1ExqDhI8owVW0SA+N0kaiG9lmr3iujd2azaAVb5mpcQGdxIz9",
+	"a1HogCxUaPRcZnHisEl1PhHRlrKwOjlygTdtauUX2xrNvb+WlflZ+EftTKVjtIUbXg+VJMbsO8xefOEX",
+	"evQFwfaWeG0LqlIyv6yZZVSR0tny/rND/phMsAdwDamA5w2Fn9M8EfDCTKUQhSlRvm0eH7LreZBY44b8",
+	"notsno7m02W8D83vefaV8nuebWGznFTYLPcOzv33FlvcJ4IIqz9hXBGcFckET5NYpEVFV8Hit5NGrXRh",
+	"LuysgiKtVIYeJ95YTLMSoHms2Umnw3iiVYH6XZTIIaQaPGJZH9onfxZ+iPMbHAysZY/XIkxF9mcuAQMT",
+	"0xL5xCi3+0EriaVoXTzwoWLfQLwSyajxu+zt5eunz1/+dvX0z1eXV1dvX75+YmZjqmKJesflPzvH5Nub",
+	"UU651jPbQTgREZg9AmxEtAivRJbFcqgDdgXP0e1lTUOG/na75RnB4NSZ+RYmh7rKzCQgWTjMTBMG/xWf",
+	"O8N+lio5xCfxvYoZV1j6ed97xxUFMP51e8cpo+il1BbGPZ8q+4ubO9SoCQ/HUOgA6OQijVVE8BNOcZ4s",
+	"wtZMlIRzifSqranyNO3CF4wK/wNKRVq/vXkMef6Ey6VhlvHljfxP4gzhoZPkmeAZgnXjwAfu93c3d2ZM",
+	"kUggIZW6Q4fIw4tPpmkhu5l4b0b8is+L7hHK/EBsz8LlQWhRe2HNVyJldL8Se2yWxjzZdjOU1rzu4Bip",
+	"BAESvTDdiGukMERaS3iHhGcibapWn+CeBcuE5KhuSzRgP8VJYgRneV/E8lZ5RR0Vu+CC+utqT4VnxveW",
+	"asaoYM6VNENeBMWUKdlml3bNXEKJ/qhHgBxjXN48u2ADIXTA/spVRjg6dv8TKQeINJbVXEvLx29hM4oL",
+	"YslmozgcUTZKJFGbvcW6G+2vBId8FhVBwEoNsZbUp4+L6ksIllTBjua0215gSR2ZQdm9wKNbLkMRHVmT",
+	"8igtbEqzGXWmJkdZyqXGKntq6Il4xo+ETONwBKryxm5m809mLj3CCssUkhfC/EWqWWunLYFZq8Mkcr4p",
+	"yK9BQUIFkndNKc3fhC58PFJKCwKYdj3tPIqOcD+s14f+8BbsZF8nTo0pLmYbmcqOPvpFiTDHKi5tPA3C",
+	"iCZaaMfUkGmRDKrQheHp3xTPwRXP0i42h5unGrr3ytiGeZL8QvrkvNNpdzot9Axom4Ku+VXN4M/4V/jo",
+	"Dc7AKX5lp0l4RRJZRwhBBXF4NKIJLSPXPVgIHZotnM1GKrEnKToZtswwE6ktcTUf5VB6h4QAjTMzwz7G",
+	"zC3wGzVk0pjBRykv7d/yFrNXfLPzvx1jH/0Yg5KGPg/HjJdevygYXzCv9zza0GtY5e6+wSu2D1Q3yYS9",
+	"UaXnRLngLoRBMyE3CoM+xeewnzMMswyJiMoFPXWSD1sXdjxHCVy3FMr0dtXTPFVTcfyTSBOI0O0A6EPT",
+	"XiODuGxfIm81uam2VhBK4VXKtABZZX2RKDnULPOLdWguluWapqHoSqBC/IW6Oogx7yzHvgw3UKy9LCa/",
+	"x0JK3tpSNA5Ylf1FbjaaxZ0KkzfZbAuq/pNXHBcxn++xuwQ6FuOJYP9ERsJNd0/pPMgxgF0DlN4Dg7YH",
+	"dmIP+rpch0pq+dgXaa+sTcZ+6JXMs96PlbQ4v8EAlnbpYjmUi/OUpsG9/qNSK4iShCCDwDZ1yJ3uQC2E",
+	"hqQQ5tGaV9jxk4nU3OJ/33WOHt58OLs7wh9O7r5rLQOeNgB/Mrd5CfPReyTQc/jCtEVbQclQBKZN3+4r",
+	"URMCMmuRuMPfFw1Hs+0LSD3jxhRL4g8FPqYU6J/eY4JSl8XyE+8+qpWb8kw85mnkNZ561ug6g9KV7L5D",
+	"OJrHCdfaz6K2lsget+k9xUt/rczMQnFuqRe1mPrlRZ2mYhLnE6eflxa5oVHVw6dRy+eHFp9gG2zrQfus",
+	"U8FNu3mZMaiFGgUNSitgRkWKAi2AJSIaiuYc0xnXDMI3EL8GcfQC/XFGxM4ly6XeJIcxl/1U+OjY8vvW",
+	"MlUwbjStCLnOjKLVgqVwIGD6AaogIRouJA5SsyQeC2S9gg4EUJkxuPU8Q08LPDEIgafmd0KFHKmZce0L",
+	"lyPWwbXEXoxC7NhMyCwoResBT16lLBFaI668LU8259RyvJ7QTyri7EORPUbvfz8F6qo47mHspZ9HQ2HR",
+	"RqlqrsbttZNd6OGTbtAaxUOjjbqn7XOM9IxFYr7T7VLoB0I9D/GX0h69B9X8XmhIguv77kMrEYOsdfHw",
+	"wYPOSpUKVRqo+zvtTufUetJ08dFq/Vt88dxvApjL0FvT1t3HDj/YMpyFA65Sy9ZPTRXH0+oT6COqQ1SC",
+	"G6s8kPsajRdCcVmDvE7lIKG5vabAXsBmo7nPihhnUIK6R0AOFZ14P1VpvarrhfqWLE2zn5MeNgxzlhqt",
+	"5EJEyMvBBjzMAqtloAjNdqvZlCNcDpLTZr2BCnPdc8Rw8L7Bwr2vpdmjQRHuxMoGaPJ79vLxb1fYA/0s",
+	"li+nmkHHhlkyGDIcV+xqKsJ4QFrpx0fADgU9YguWcJXiw9n5Kq3hoHqpNxgT4YiVxiSNpfOuFerbVtAC",
+	"SQGdHeZQC7K/JZ6UTpLWh+sWz65bF9eVJfbXreAa1RNcsqCg4K9WHV1DKzas/AoGP4iLHpuXK42CZwE8",
+	"JbB3Cyykk6eiAsIWQKUYOG0aWA0YkLINyGIMxmK+ZkDVnbtq1hj2IOYUoBcVpZojkEEi6hROouTQRqE3",
+	"NLIuhM7iycqCt5/AYPCKmGPNhOT9RACCNSf2HbPCkNrLZZv1jB7pWbyposAUtRj0sPSY5nON1VL9Of7r",
+	"1CoakMZ+9bSOzsTU4aFilRXCy1FTnflSm/XQwOkFrAeFrKQ5rb9OKBJeZidY464vO+d2zpw9tmPO0YUY",
+	"rBga2wPI8s3/sEPd/Xq31XH5P2ZELnTffCUCUHeZ7xiJaZ09fIDmHXD+SsKBenezykCZgBVqX7XebKuz",
+	"y4JWLmPzcN9WC9yQTmzmce8hedW9diyv6SOm8zQc8RROporh3Dh88Nb9zj10/Jz9bR1BHO89O4UVySbp",
+	"kkmbC8BTu69rNBX6o81RYoKjgyoL9yOPImR/XzCp9vIJL3Q8yZMFdVXenPYKx/nddEGATWHr1sVpfUZ/",
+	"c0LThMsrHPOh9qsdLiLX54UFXiFtha42QnvWbd+rSt+XnRyacTP79zGlf7ey1sH85Y2NMdGf2dW2E3dl",
+	"H/sLvl6NoOPLB0uGH5xazTPCUqAB9wDY6WaDU/WAn9Hfw2uYif5IqfFRJJL4VqTxCrLoJ+4SxwcNx91p",
+	"hxkPvprZ8y3ev/jup6WBlkzICMrD1zBN2ctqObi62zN7bcmiVZ66eS2h1iUzwwC6wlsIGoElBbTqMi7q",
+	"u//G4PxgcXbhXKX233qrp8HcebspaBCUPMvEZEpAhXY9Whet2Wi8OqBgr6WIAm0JLAAQ0mgmmChUSp2j",
+	"7on9ZFWTL6I3j6I1+TjxPrvEcXv9PrTXXe9RliVr0IIoM0e7UkQe7YBP/maXccrjqFns9AXh24Ab2+3w",
+	"RmPDUHOozenfF0yDeFPdVBXELo26qmGBFN1a9Xf8YVZ+9ZWo5wvTtH9Fky/z2E1hnGM9FSGlTcAF7rY7",
+	"16271rdtsbgt0pi8iVWcOeJ9KNIpGNhjY6qbidAiVBKgY846BYB6d3mUxePubmr24Y577IV8lie1WOn0",
+	"zvOm0Mzt/Tz6KrPfwKYxmw6pb3HNdtph2+NZLm4mh2u5yS69AHss2qVrefm59UgCAowuiNZmDspYpUhH",
+	"bCtAAQsyzjTLQB9CW5/FVLTR0ZgQtuKMjXhFDx++zrJ+ORRZ/ckeiuqbFlp/OO+oFNapg4BFuWiqTvJK",
+	"yAgcGqccFrthN9n+pdIXu3Xtsq+mG6DbP3UXN8fkur78ii75CR3YdLUsucVfyY1TAQRNojreqK6rYneo",
+	"JMKe1N9kFif2rrY3vAzqXhR2zaeYYHB2P0SLCP75JmjlqXHkR1k21RfHxzSB7VBN7ALqYz2XITTllio4",
+	"brYVbLu2tRZlkjgfTVckn4CwYMLHAMTSFFuV1+o34zKz9mYGNNrkV+ldT8HKk+QXPA7QlX6cqDx6Cg8x",
+	"L/zfVy9/DZiOh1IAcudVxmXE04jZx0K4+xGLVKjd+rQnkTtb0jwxx04Pm6R7ZfZ6Zk7QAdHNT2wXjR6p",
+	"mbTlDKGoI3RYWMRmyB12hcuo3SONivvGAv6rmC1Oz0YRuG7jhaRfkSaDC+A5WoR/Xuedzml4esJSLiM1",
+	"Yf15JmDL9LkW987gz6L1URXgjurvbZyN8O3rTnirBAu6IZyMnatkg0/Dq/HToh5l/TmjSW3UsnA+gZ3j",
+	"O1S7icAY/wJOH3y+tz4b1DZjnFWBHxlVO1RSNEPzPVFQu0GvXSExkR923X6mg3VxD2/eDl4d/808+3ja",
+	"aZ1O+pSV+i+lWJL4jxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRekdZIp+Qj/ZGRTWLxvFnJp7FFMOS3b",
+	"ZtiL06wua6IpZ1msd3YXPmljzjfV8/mons+tY2j5+A0Y4IGyOAsAvR5I0HD3Nx9OWTZ69g+ElvVbHbBm",
+	"EZ38PID1Ne6lmi6bLaXxNc7hRvpmy8gpKnGi9t9qUPq1IArxpR3yXM3YhEvEp8YYvhG1xoKCiLnvn0zI",
+	"AYFYPweXaJXZOp0GJbomIBPyNJ2zbKYgAoP992w2ihPB+iobkRemoTMkYFrhMZ+KUBi1r+GspiZzdStS",
+	"Cr7EKZBMAdNHBX5pVpzf5BV+DlvKjD/h0+cqT6H7autdZN6L/Mhv5/S3uMeOcQ8pZrTrAkIgqwpY7q/p",
+	"nr4Piy5gApiEmuk93Y2t9V0mUEMd7vw2TzhILPdbTvFryCli+iNRaiwiBjgxEwW4s4Sy+OnZetEqYUaO",
+	"May4+560Oq2+yud3umTfI2yozP1Ut31yr/2gRP7WbXfaW3Sx2QHVLKRladxdJ4owR0BqIPjwsmVG+xYE",
+	"lbFmsR9a/EVkvHVzt3ALMy8x0Pi9u7kLPrQIlgR+Jf6Q6h4sKNyUOuMJVjQTJ5m5XuPTLWitEUk8yo6x",
+	"ORAHtFy/oSbIgoZocgUwSrs4si1uxVKh5SuhpomwXSOYL8Sij1jexmjqaO9Gv4hJ37zY8p3+LuaIOwQ8",
+	"33zif+vy1Qs2FvOqr0FV3Hcffr385ekdNkwXrLMEDK0zLiO4t3dLAjGuKY0dxxJJ9izNEcHImMX1Jx8M",
+	"WwRRLk/YY8eaVPME1zyXxHIMyVV61PJNXO9FJfEVFh2Lv3KeYIMPTn9/TnYBJj79FycA45o7eswnWDSb",
+	"J2MgBrHkVoGNwMUZ8Dp5936VcGxb1PUPefpehDn2c4MhYZGvi7sAs3j1rEU841TsPeGSD8UEyh/BLCJK",
+	"BP9GBJJQ9aaQ4p65WWdRrAGvtTz9RAu+fAOiz0O5CGFmpMogQQ7MY7FEsCEJeLPeTZ8IHrGEqMXr75vw",
+	"dIiN85JxOQe+wYmAzYXLOuNxVuZ1Lp7xXCVR7fraFwYuXvDGyqSLATOqkKeYZ+8rNR4LYR7BIrUwtzKM",
+	"k5jOr6WHOffbki8aNxzF1GzTJLEjsS2/CLxLdMHmYqn8iXuVKjWoeM6zeAjuKKkgY5mX9E2WxmHVZGDn",
+	"LGkq14lWdlHq5nCKWs982aglFiHivNVWeRRndV+l+HZAMTv61fs21jxUfP0KzwTzonPjfRJcXbqYS/Tu",
+	"5U79mgYAX5UVQKDF1PHW3c3d/w0AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -77,20 +77,46 @@ func (i *Invoicer) draft(ctx context.Context, tx Tx, p billing.Period) (billing.
 			next.Lines = append(next.Lines, a.Line(p.Month))
 		}
 	}
-	next.Total = billing.Zero(next.Currency)
-	for n := range next.Lines {
-		l := &next.Lines[n]
-		l.Position, l.ID = n+1, billing.LineID(next.ID, l.Key())
-		next.Total = next.Total.Add(l.Amount)
+	number(&next)
+	if next.Flags, err = flags(ctx, tx, next, agreements); err != nil { // before credit: what was used is to be compared, not how it is paid
+		return billing.Invoice{}, err
 	}
-	if next.Flags, err = flags(ctx, tx, next, agreements); err != nil {
+	uses, err := payFromCredit(ctx, tx, &next)
+	if err != nil {
 		return billing.Invoice{}, err
 	}
 	// A draft that was made just now has no lines yet and keeps its first version.
 	if len(held.Lines) > 0 && !sameContent(held, next) {
 		next.Version++
 	}
-	return next, tx.SaveDraft(ctx, next)
+	if err := tx.SaveDraft(ctx, next); err != nil {
+		return billing.Invoice{}, err
+	}
+	return next, tx.SetCreditUses(ctx, next.ID, uses)
+}
+
+// number gives the lines their places and ids, and adds them up.
+func number(v *billing.Invoice) {
+	v.Total = billing.Zero(v.Currency)
+	for n := range v.Lines {
+		l := &v.Lines[n]
+		l.Position, l.ID = n+1, billing.LineID(v.ID, l.Key())
+		v.Total = v.Total.Add(l.Amount)
+	}
+}
+
+// payFromCredit adds a line of what the tenant's credit pays of the draft.
+func payFromCredit(ctx context.Context, tx Tx, draft *billing.Invoice) ([]billing.CreditUse, error) {
+	credits, err := tx.CreditsBeside(ctx, draft.ID, draft.Period.Month)
+	if err != nil {
+		return nil, err
+	}
+	uses := billing.SpendCredits(credits, draft.Period, draft.Total)
+	if line, ok := billing.CreditsLine(uses, draft.Period.Month, draft.Period.Zone); ok {
+		draft.Lines = append(draft.Lines, line)
+		number(draft)
+	}
+	return uses, nil
 }
 
 // keepHead puts what is not computed over from the invoice as it was.

@@ -92,6 +92,11 @@ type Tx interface {
 	RemoveAdjustment(ctx context.Context, invoice, id uuid.UUID, by string) (bool, error)
 	Adjustments(ctx context.Context, invoice uuid.UUID) ([]billing.Adjustment, error) // removed ones, too, in the order of their making
 
+	// CreditsBeside are the tenant's credits, with what other invoices use of them: those that are issued or approved, and drafts
+	// of earlier months. SetCreditUses replaces what an invoice uses.
+	CreditsBeside(ctx context.Context, invoice uuid.UUID, m billing.Month) ([]billing.Credit, error)
+	SetCreditUses(ctx context.Context, invoice uuid.UUID, uses []billing.CreditUse) error
+
 	AddCreditNote(ctx context.Context, c billing.CreditNote) error
 	SaveCreditNote(ctx context.Context, c billing.CreditNote) error
 	CreditNote(ctx context.Context, id uuid.UUID) (billing.CreditNote, error)

@@ -5,6 +5,7 @@ package plans_test
 import (
 	"context"
 	"encoding/csv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,6 +273,14 @@ func TestExport(t *testing.T) {
 	sum := decimal.Zero
 	for _, r := range costs[1:] {
 		sum = sum.Add(decimal.RequireFromString(r[0]))
+	}
+	// What the specification makes mandatory.
+	for _, column := range []string{"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+		"ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName",
+		"ListCost", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName"} {
+		if !slices.Contains(costs[0], column) {
+			t.Errorf("the column %s is missing", column)
+		}
 	}
 	if sum.StringFixed(2) != "50.03" || costs[0][0] != "BilledCost" {
 		t.Errorf("the costs add up to %s, want 50.03", sum)

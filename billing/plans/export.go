@@ -51,6 +51,7 @@ func (m *Manager) Export(ctx context.Context, who auth.Principal, month billing.
 	}
 	var p billing.Period
 	var rated rating.Result
+	var name string
 	err := m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
 		if p, err = periodNow(ctx, tx); err != nil {
 			return err
@@ -68,6 +69,9 @@ func (m *Manager) Export(ctx context.Context, who auth.Principal, month billing.
 		if err != nil {
 			return err
 		}
+		if name, err = tx.TenantName(ctx); err != nil {
+			return err
+		}
 		rated, err = rate(ctx, tx, p, list)
 		return err
 	})
@@ -75,7 +79,7 @@ func (m *Manager) Export(ctx context.Context, who auth.Principal, month billing.
 		return err
 	}
 	if form == FOCUS {
-		return focus(w, who, p, rated)
+		return focus(w, who, name, p, rated)
 	}
 	write, flush := rows(form, w)
 	for _, meter := range billing.Meters {
@@ -156,14 +160,14 @@ func cell(s string) string {
 	return s
 }
 
-// focusColumns are those of FOCUS 1.0 that say something here.
+// focusColumns are those that FOCUS 1.0 makes mandatory, and of the others those that say something here.
 var focusColumns = []string{
-	"BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
+	"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
 	"ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ContractedCost", "PricingCategory",
 	"PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "SkuId", "SkuPriceId",
 }
 
-func focus(w io.Writer, who auth.Principal, p billing.Period, r rating.Result) error {
+func focus(w io.Writer, who auth.Principal, name string, p billing.Period, r rating.Result) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(focusColumns); err != nil {
 		return err
@@ -179,19 +183,23 @@ func focus(w io.Writer, who auth.Principal, p billing.Period, r rating.Result) e
 		case billing.FeeLine, billing.AddOnLine:
 			category, frequency = "Purchase", "Recurring"
 		case billing.MinimumLine, billing.CapLine:
-			category = "Adjustment"
+			category, frequency = "Adjustment", "One-Time"
 		case billing.DiscountLine, billing.CreditLine:
-			category = "Credit"
+			category, frequency = "Credit", "One-Time"
 		}
 		quantity, unit := strconv.FormatInt(l.Quantity, 10), l.Meter.Unit(2)
 		if l.Meter == billing.Amounts {
 			quantity, unit = "", ""
 		}
+		consumed, of := quantity, unit
+		if category != "Usage" { // nothing else is consumed
+			consumed, of = "", ""
+		}
 		cost := l.Amount.Fixed()
 		price, _, _ := strings.Cut(l.Price, billing.PartMark)
 		if err := out.Write([]string{
-			cost, ident.Format(ident.Tenant, who.Tenant), strings.ToUpper(string(l.Amount.Currency)), when(p.End()), when(p.Start()), category, "", cell(l.Title), frequency,
-			when(to), when(from), quantity, unit, cost, "Syncline", cost, cost, "Standard", quantity, unit, "Syncline", "Syncline", "Integration", "Data synchronization", price, l.Price,
+			cost, ident.Format(ident.Tenant, who.Tenant), cell(name), strings.ToUpper(string(l.Amount.Currency)), when(p.End()), when(p.Start()), category, "", cell(l.Title), frequency,
+			when(to), when(from), consumed, of, cost, "Syncline", cost, cost, "Standard", quantity, unit, "Syncline", "Syncline", "Integration", "Data synchronization", price, l.Price,
 		}); err != nil {
 			return err
 		}

@@ -36,6 +36,12 @@ type Tx interface {
 	CustomPlans(ctx context.Context) ([]billing.Plan, error)
 	AddCustomPlan(ctx context.Context, p billing.Plan, by string) error
 
+	// Credits are all that were granted, with what invoices use of them, the latest first. WithdrawCredit says whether there was one
+	// to withdraw.
+	Credits(ctx context.Context) ([]billing.Credit, error)
+	AddCredit(ctx context.Context, c billing.Credit) error
+	WithdrawCredit(ctx context.Context, id uuid.UUID, why string) (bool, error)
+
 	QuantitiesIn(ctx context.Context, from, to time.Time) ([]billing.Quantity, error)
 	LiveDocuments(ctx context.Context) (map[string]*service.Document, error)
 
@@ -44,6 +50,9 @@ type Tx interface {
 	UsageByPlace(ctx context.Context, from, to time.Time) ([]Place, error)
 	UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error)
 	UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]Counted, error)
+
+	// TenantName is how the tenant calls itself.
+	TenantName(ctx context.Context) (string, error)
 
 	// Budgets are by name, with what was reached in the month. The others say whether they did something: a name may be taken,
 	// a version gone, a notice given.
@@ -367,41 +376,6 @@ func (m *Manager) Withdraw(ctx context.Context, who auth.Principal) (out Present
 		}
 		out, err = present(ctx, tx)
 		return err
-	})
-	return out, err
-}
-
-// Publish makes a plan for one tenant, or a new version of one. It is for operators: who writes it is not a member.
-func (m *Manager) Publish(ctx context.Context, operator auth.Principal, p billing.Plan) (out billing.Plan, err error) {
-	p.Model = billing.CustomModel
-	err = m.inTx(ctx, operator.Tenant, func(tx Tx) error {
-		if err := tx.LockSubscriptions(ctx); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(billing.Catalog(), func(q billing.Plan) bool { return q.Name() == p.Name() }) {
-			return fault.New(fault.Invalid, "plans.name_taken", "The name %s belongs to a plan of the price list; give the custom plan another.", p.Name())
-		}
-		custom, err := tx.CustomPlans(ctx)
-		if err != nil {
-			return err
-		}
-		p.Card.Version = 1
-		for _, q := range custom {
-			if q.Name() == p.Name() {
-				p.Card.Version = max(p.Card.Version, q.Card.Version+1)
-			}
-		}
-		if p.From.Before(tx.Now()) {
-			p.From = tx.Now()
-		}
-		if err := p.Check(); err != nil {
-			return fault.Wrap(err, fault.Invalid, "plans.plan_malformed", "The plan cannot be used: %v.", err)
-		}
-		if err := tx.AddCustomPlan(ctx, p, operator.ID); err != nil {
-			return err
-		}
-		out = p
-		return tx.Audit(ctx, operator.Did("plan.published", p.Name(), map[string]any{"plan": p.Name(), "version": p.Card.Version, "from": p.From}))
 	})
 	return out, err
 }

@@ -213,16 +213,16 @@ func TestPlansThatDoNotFit(t *testing.T) {
 // A custom plan is for one tenant, has versions, begins when it says, and a version that was agreed to stays as it was.
 func TestCustomPlans(t *testing.T) {
 	b := setup(t, "UTC")
-	operator := auth.System(b.who.Tenant, "operator")
+	operator := auth.Operator(b.who.Tenant, "olga")
 	special := billing.Plan{Text: "As agreed.", Card: billing.RateCard{Name: "example-ltd", Title: "Example Ltd", Currency: billing.USD, Minimum: decimal.NewFromInt(50), Prices: []billing.Price{
 		{ID: "sync-operations", Title: "Sync operations", Meter: billing.SyncOperations, Scheme: billing.Package, Size: 10_000, Rate: decimal.NewFromInt(7)},
 	}}, Allows: billing.Entitlements{AllFeatures: true, Integrations: 3}}
-	first, err := b.manager.Publish(b.ctx, operator, special)
+	first, err := b.manager.Publish(b.ctx, operator, special, "as agreed")
 	b.must(err)
 	b.subscribe(plans.Wish{Plan: "example-ltd"})
 	special.Card.Prices[0].Rate = decimal.NewFromInt(9)
 	special.From = time.Date(2026, time.December, 1, 0, 0, 0, 0, time.UTC)
-	second, err := b.manager.Publish(b.ctx, operator, special)
+	second, err := b.manager.Publish(b.ctx, operator, special, "as agreed")
 	b.must(err)
 	if first.Card.Version != 1 || second.Card.Version != 2 {
 		t.Errorf("the versions are %d and %d", first.Card.Version, second.Card.Version)
@@ -247,11 +247,11 @@ func TestCustomPlans(t *testing.T) {
 	b.subscribe(plans.Wish{Plan: "per-sync"})
 	b.refused("plans.in_use", plans.Wish{Plan: "example-ltd"})
 
-	if _, err := b.manager.Publish(b.ctx, operator, billing.DefaultPlan()); !fault.IsCode(err, "plans.name_taken") {
+	if _, err := b.manager.Publish(b.ctx, operator, billing.DefaultPlan(), "as agreed"); !fault.IsCode(err, "plans.name_taken") {
 		t.Errorf("a custom plan takes a name of the price list: %v", err)
 	}
 	special.Card.Prices[0].Size = 0
-	if _, err := b.manager.Publish(b.ctx, operator, special); !fault.IsCode(err, "plans.plan_malformed") {
+	if _, err := b.manager.Publish(b.ctx, operator, special, "as agreed"); !fault.IsCode(err, "plans.plan_malformed") {
 		t.Errorf("a faulty plan is published: %v", err)
 	}
 }

@@ -283,12 +283,14 @@ func couponCovers(c billing.Coupon, l billing.Line) bool {
 	return slices.Contains(c.Prices, price)
 }
 
-// Agreed puts a month together from its agreements and the usage of each. The coupons are those of the last one.
+// Agreed puts a month together from its agreements and the usage of each. The coupons are those of the last one that
+// hold in the month.
 func Agreed(from, to time.Time, agreements []billing.Agreement, usage [][]billing.Quantity, credit decimal.Decimal) Month {
 	m := Month{From: from, To: to, Credit: credit}
 	for i, a := range agreements {
 		m.Parts = append(m.Parts, Part{Plan: a.Plan, AddOns: a.AddOns, From: a.Start, To: a.End, Trial: a.Trial, Usage: usage[i]})
 		m.Coupons = a.Coupons
 	}
+	m.Coupons = slices.DeleteFunc(slices.Clone(m.Coupons), func(c billing.Coupon) bool { return !c.Holds(from) })
 	return m
 }

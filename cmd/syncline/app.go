@@ -26,6 +26,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
+	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/scheduler"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -55,6 +56,7 @@ type app struct {
 	editor      *safety.Editor
 	planner     *safety.Planner
 	proofs      *engine.Proofs
+	reconciler  *reconcile.Manager
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
 	collector   *invoicing.Collector // nil: nobody collects
@@ -93,6 +95,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
+	a.reconciler = reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx }))
 	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
 	a.planner = safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), a.services, log)
 	a.holds = safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx }))
@@ -113,7 +116,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.webhooks = notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), a.vault, guard.AllowLoopback)
 	a.notifier = notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), a.vault, webhook.New(g.Dial, webhook.Timeout).Post, log)
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log).
-		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx })).WithChore(a.reconciler.Chore)
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)

@@ -7,6 +7,8 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
+	"github.com/syncline-dev/syncline/internal/connector/dropbox"
+	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
@@ -14,6 +16,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
+	"github.com/syncline-dev/syncline/internal/connector/mongodb"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
 	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
@@ -42,7 +45,8 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
-		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool),
+		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
+		mongodb.New(), dynamodb.New(),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }

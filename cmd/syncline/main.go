@@ -91,7 +91,7 @@ func root() *cobra.Command {
 		Version:       version,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(serveCommand(), workerCommand(), devCommand(), migrateCommand(), revenueCommand(), ledgerCommand())
+	cmd.AddCommand(serveCommand(), workerCommand(), devCommand(), migrateCommand(), revenueCommand(), operatorCommand(), ledgerCommand())
 	cmd.AddCommand(clientCommands()...)
 	return cmd
 }

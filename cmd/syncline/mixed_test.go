@@ -17,30 +17,37 @@ import (
 	"testing"
 	"time"
 
+	"github.com/FerretDB/FerretDB/ferretdb"
 	"github.com/jackc/pgx/v5"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
+	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/localdb/testdb"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
 	"github.com/syncline-dev/syncline/internal/vault"
 )
 
-// mixed keeps contacts equal in a database, a file, a bucket and a topic.
+// mixed keeps contacts equal in two databases, a file, a bucket, a topic and a spreadsheet.
 const mixed = `service: spread
 direction: multi-directional
 systems:
   - {id: crm, type: postgresql, primary: true, connection: {host: "%s", port: "%s", database: "%s", user: "%s", password: "${DB_PASSWORD}"}, objects: [{name: contacts, mapping: contacts}]}
   - {id: sheet, type: files, connection: {folder: exchange, settleSeconds: "0"}, objects: [{name: contacts.csv, mapping: contacts}]}
   - {id: bucket, type: s3, connection: {bucket: exchange, accessKeyId: any, secretAccessKey: "${DB_PASSWORD}", endpoint: "%s"}, objects: [{name: contacts.jsonl, mapping: contacts}]}
+  - {id: docs, type: mongodb, connection: {address: "%s", database: shop, key: id}, objects: [{name: contacts, mapping: contacts}]}
+  - {id: team, type: google-sheets, connection: {spreadsheet: book, accessToken: "${SHEET_TOKEN}"}, objects: [{name: Contacts, mapping: contacts}]}
   - {id: log, type: kafka, connection: {brokers: "%s"}, objects: [{name: contacts, mapping: contacts}]}
 fieldMapping: {id: id, name: name, email: email}
 syncConfig:
@@ -50,7 +57,7 @@ syncConfig:
   deletes: propagate
 `
 
-// places are the four systems as people see them.
+// places are the six systems as people see them.
 type places struct {
 	*testing.T
 	db      *pgx.Conn
@@ -59,10 +66,15 @@ type places struct {
 	backend string
 	topic   connector.KeyReader
 	kafka   *kgo.Client
+	docs    *mongo.Collection
+	app     *app
+	who     auth.Principal
+	news    *live.Subscription
+	book    string // the spreadsheet's connection
 }
 
 // holds are the names by id that each system holds now.
-func (p *places) holds(ids []string) (out [4]map[string]string) {
+func (p *places) holds(ids []string) (out [6]map[string]string) {
 	p.Helper()
 	for i := range out {
 		out[i] = map[string]string{}
@@ -83,16 +95,7 @@ func (p *places) holds(ids []string) (out [4]map[string]string) {
 		cells := strings.Split(line, ",")
 		out[1][cells[0]] = cells[1]
 	}
-	answer, err := http.Get(p.backend + "/exchange/contacts.jsonl")
-	if err != nil {
-		p.Fatal(err)
-	}
-	text, err = io.ReadAll(answer.Body)
-	answer.Body.Close()
-	if err != nil {
-		p.Fatal(err)
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(p.get()), "\n") {
 		v, err := record.ParseJSON([]byte(line))
 		if m, ok := v.(map[string]any); ok && err == nil {
 			out[2][record.Text(m["id"])] = record.Text(m["name"])
@@ -111,25 +114,74 @@ func (p *places) holds(ids []string) (out [4]map[string]string) {
 			out[3][string(c.Key)] = record.Text(c.Fields["name"])
 		}
 	}
+	cursor, err := p.docs.Find(context.Background(), bson.M{})
+	if err != nil {
+		p.Fatal(err)
+	}
+	var docs []bson.M
+	if err := cursor.All(context.Background(), &docs); err != nil {
+		p.Fatal(err)
+	}
+	for _, d := range docs {
+		out[4][fmt.Sprint(d["id"])] = fmt.Sprint(d["name"])
+	}
+	for id, row := range p.sheet() {
+		out[5][id] = row.Values[1]
+	}
 	return out
 }
 
-// agree waits until all four hold exactly these.
+// sheet are the spreadsheet's rows by id, once the service has made the connection.
+func (p *places) sheet() map[string]connection.SandboxRow {
+	p.Helper()
+	out := map[string]connection.SandboxRow{}
+	list, err := p.app.connections.List(context.Background(), p.who, connection.Filter{Limit: 100})
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, c := range list {
+		if c.Connector != "google-sheets" {
+			continue
+		}
+		_, tables, err := p.app.connections.LookIntoSandbox(context.Background(), p.who, c.ID.Public())
+		if err != nil {
+			p.Fatal(err)
+		}
+		for _, r := range tables[0].Rows {
+			out[r.Values[0]] = r
+		}
+		p.book = c.ID.Public()
+	}
+	return out
+}
+
+// agree waits until all six hold exactly these. Each commit of the service is told of, so it is looked when there may be something
+// new, and never in between.
 func (p *places) agree(what string, want map[string]string) {
 	p.Helper()
-	ids := []string{"c1", "c2", "c3", "c4", "c5"}
+	ids := []string{"c1", "c2", "c3", "c4", "c5", "c6", "c-1", "c-2", "c-3"}
 	text := fmt.Sprint(want)
-	var got [4]map[string]string
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) { // four systems of others: nothing tells when they have changed
+	var got [6]map[string]string
+	deadline := time.After(3 * time.Minute)
+	for waiting := true; waiting; {
 		got = p.holds(ids)
-		if fmt.Sprint(got[0]) == text && fmt.Sprint(got[1]) == text && fmt.Sprint(got[2]) == text && fmt.Sprint(got[3]) == text {
+		equal := true
+		for _, g := range got {
+			equal = equal && fmt.Sprint(g) == text
+		}
+		if equal {
 			return
+		}
+		select {
+		case <-p.news.News():
+		case <-deadline:
+			waiting = false
 		}
 	}
 	p.Fatalf("%s: the systems hold %v, want %s in each", what, got, text)
 }
 
-// A database, a folder, a bucket and a topic in one service: what people do in any of them arrives in all.
+// Two databases, a folder, a bucket, a topic and a spreadsheet in one service: what people do in any of them arrives in all.
 func TestMixedService(t *testing.T) {
 	base := testdb.Postgres(t)
 	at, err := url.Parse(base)
@@ -172,6 +224,27 @@ func TestMixedService(t *testing.T) {
 	defer reader.Close()
 	p.topic = reader.(connector.KeyReader)
 
+	ferret, err := ferretdb.New(&ferretdb.Config{Listener: ferretdb.ListenerConfig{TCP: "127.0.0.1:0"}, Handler: "sqlite", SQLiteURL: "file:" + t.TempDir() + "/", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, halt := context.WithCancel(context.Background())
+	halted := make(chan error, 1)
+	go func() { halted <- ferret.Run(running) }()
+	defer func() {
+		halt()
+		<-halted
+	}()
+	client, err := mongo.Connect(options.Client().ApplyURI(ferret.MongoDBURI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Disconnect(context.Background()) }()
+	p.docs = client.Database("shop").Collection("contacts")
+	if _, err := p.docs.InsertOne(t.Context(), bson.M{"id": "c6", "name": "Flo", "email": "flo@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+
 	master, err := vault.ParseMaster(storetest.MasterKey)
 	if err != nil {
 		t.Fatal(err)
@@ -195,6 +268,11 @@ func TestMixedService(t *testing.T) {
 	if _, err := a.secrets.Set(t.Context(), who, "DB_PASSWORD", password, 0); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := a.secrets.Set(t.Context(), who, "SHEET_TOKEN", "sandbox_token", 0); err != nil {
+		t.Fatal(err)
+	}
+	p.app, p.who, p.news = a, who, a.hub.Subscribe(who.Tenant)
+	defer p.news.Close()
 	key, _, err := a.auth.CreateKey(t.Context(), who, "test", auth.Scopes, time.Time{})
 	if err != nil {
 		t.Fatal(err)
@@ -227,11 +305,11 @@ func TestMixedService(t *testing.T) {
 	t.Setenv("SYNCLINE_API_KEY", key.Reveal())
 	t.Setenv("SYNCLINE_API_KEY_FILE", "")
 	b := &bench{T: t, dir: t.TempDir(), key: key.Reveal()}
-	document := fmt.Sprintf(mixed, at.Hostname(), at.Port(), strings.TrimPrefix(at.Path, "/"), at.User.Username(), store.URL, brokers)
+	document := fmt.Sprintf(mixed, at.Hostname(), at.Port(), strings.TrimPrefix(at.Path, "/"), at.User.Username(), store.URL, ferret.MongoDBURI(), brokers)
 	if out, talk, code := b.syncline("apply", "-f", b.file("spread.yaml", document)); code != 0 {
 		t.Fatalf("applying: %d %s %s", code, out, talk)
 	}
-	want := map[string]string{"c1": "Ada", "c2": "Bob", "c3": "Cy", "c4": "Dan"}
+	want := map[string]string{"c1": "Ada", "c2": "Bob", "c3": "Cy", "c4": "Dan", "c6": "Flo", "c-1": "Maria Garcia", "c-2": "Kenji Ito", "c-3": "Ada Obi"}
 	p.agree("the first sync", want)
 
 	// Each of them changes, adds or deletes something.
@@ -258,9 +336,43 @@ func TestMixedService(t *testing.T) {
 	want["c5"] = "Eve"
 	delete(want, "c3")
 	p.agree("messages", want)
-	p.put(`{"id": "c1", "name": "Ada L.", "email": "ada@example.com"}` + "\n" + `{"id": "c2", "name": "Robert"}` + "\n" + `{"id": "c5", "name": "Eve", "email": "eve@example.com"}` + "\n")
+	if _, err := p.docs.UpdateOne(t.Context(), bson.M{"id": "c6"}, bson.M{"$set": bson.M{"name": "Florence"}}); err != nil {
+		t.Fatal(err)
+	}
+	want["c6"] = "Florence"
+	p.agree("a document", want)
+	row := p.sheet()["c-1"]
+	if err := a.connections.EditSandbox(t.Context(), who, p.book, connection.SandboxEdit{Table: "rows", Key: row.Key, Fields: map[string]string{"name": "Maria G."}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.connections.EditSandbox(t.Context(), who, p.book, connection.SandboxEdit{Table: "rows", Key: p.sheet()["c-3"].Key}); err != nil {
+		t.Fatal(err)
+	}
+	want["c-1"] = "Maria G."
+	delete(want, "c-3")
+	p.agree("the spreadsheet", want)
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(p.get()), "\n") {
+		lines = append(lines, strings.ReplaceAll(line, `"Bob"`, `"Robert"`))
+	}
+	p.put(strings.Join(lines, "\n") + "\n")
 	want["c2"] = "Robert"
 	p.agree("an upload", want)
+}
+
+// get reads the bucket's file.
+func (p *places) get() string {
+	p.Helper()
+	answer, err := http.Get(p.backend + "/exchange/contacts.jsonl")
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return string(text)
 }
 
 func (p *places) put(text string) {

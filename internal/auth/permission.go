@@ -15,30 +15,31 @@ type Permission string
 // The permissions. "View" never shows more than its name says: ViewServices shows that records were synced, ViewRecords
 // what is in them.
 const (
-	ViewServices       Permission = "services.view"       // services, their documents, runs, metrics, events
-	EditServices       Permission = "services.edit"       // create, revise, roll back, archive
-	RunServices        Permission = "services.run"        // run now, pause, resume, cancel
-	ViewRecords        Permission = "records.view"        // contents of records, their journal, conflicts, dead letters
-	EditRecords        Permission = "records.edit"        // write records and sync single ones
-	ResolveConflicts   Permission = "conflicts.resolve"   // decide which value wins
-	RedriveDeadLetters Permission = "deadletters.redrive" // edit, try again or discard
-	ViewConnections    Permission = "connections.view"    // names, settings that are not secret, health
-	EditConnections    Permission = "connections.edit"    // create, change, test, reset, delete
-	ViewSecrets        Permission = "secrets.view"        // names and times; nobody sees a value
-	EditSecrets        Permission = "secrets.edit"        // set and delete
-	ViewMembers        Permission = "members.view"        // who belongs to the tenant, in which role
-	EditMembers        Permission = "members.edit"        // invite, change roles, remove
-	ViewKeys           Permission = "keys.view"           // names, scopes, last use; nobody sees a key again
-	EditKeys           Permission = "keys.edit"           // create and revoke
-	ViewUsage          Permission = "usage.view"          // counted operations and records
-	ViewInvoices       Permission = "invoices.view"       // amounts, prices, invoices and their lines
-	EditInvoices       Permission = "invoices.edit"       // review, adjust, approve
-	EditSubscription   Permission = "subscription.edit"   // choose the plan and its add-ons, set budgets
-	ViewWebhooks       Permission = "webhooks.view"       // webhook endpoints and what was sent to them, contents of events included
-	EditWebhooks       Permission = "webhooks.edit"       // create, change, test, rotate, resend, delete
-	ViewAudit          Permission = "audit.view"          // the audit log, and checking it
-	ViewTenant         Permission = "tenant.view"         // name, region, time zone
-	EditTenant         Permission = "tenant.edit"         // change these, renew the tenant's key
+	ViewServices       Permission = "services.view"        // services, their documents, runs, metrics, events
+	EditServices       Permission = "services.edit"        // create, revise, roll back, archive
+	RunServices        Permission = "services.run"         // run now, pause, resume, cancel
+	ViewRecords        Permission = "records.view"         // contents of records, their journal, conflicts, dead letters
+	EditRecords        Permission = "records.edit"         // write records and sync single ones
+	ResolveConflicts   Permission = "conflicts.resolve"    // decide which value wins
+	RedriveDeadLetters Permission = "deadletters.redrive"  // edit, try again or discard
+	ViewConnections    Permission = "connections.view"     // names, settings that are not secret, health
+	EditConnections    Permission = "connections.edit"     // create, change, test, reset, delete
+	ViewSecrets        Permission = "secrets.view"         // names and times; nobody sees a value
+	EditSecrets        Permission = "secrets.edit"         // set and delete
+	ViewMembers        Permission = "members.view"         // who belongs to the tenant, in which role
+	EditMembers        Permission = "members.edit"         // invite, change roles, remove
+	ViewKeys           Permission = "keys.view"            // names, scopes, last use; nobody sees a key again
+	EditKeys           Permission = "keys.edit"            // create and revoke
+	ViewUsage          Permission = "usage.view"           // counted operations and records
+	ViewInvoices       Permission = "invoices.view"        // amounts, prices, invoices and their lines
+	EditInvoices       Permission = "invoices.edit"        // review, adjust, approve
+	EditSubscription   Permission = "subscription.edit"    // choose the plan and its add-ons, set budgets
+	ViewWebhooks       Permission = "webhooks.view"        // webhook endpoints and what was sent to them, contents of events included
+	EditWebhooks       Permission = "webhooks.edit"        // create, change, test, rotate, resend, delete
+	ViewAudit          Permission = "audit.view"           // the audit log, and checking it
+	Operate            Permission = "installation.operate" // run the installation; no role and no scope has it
+	ViewTenant         Permission = "tenant.view"          // name, region, time zone
+	EditTenant         Permission = "tenant.edit"          // change these, renew the tenant's key
 )
 
 // A Role is what a member is in a tenant.

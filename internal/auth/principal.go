@@ -29,6 +29,9 @@ const (
 	KindMember Kind = "member" // a person, signed in
 	KindKey    Kind = "key"    // a program, with an API key
 	KindSystem Kind = "system" // Syncline itself: the scheduler, a worker
+
+	// KindOperator is whoever runs the installation, acting for a tenant from outside. Members never are.
+	KindOperator Kind = "operator"
 )
 
 // UserID names a person. One person can be a member of several tenants.
@@ -67,6 +70,12 @@ func System(id tenant.ID, name string) Principal {
 	return Principal{Kind: KindSystem, ID: name, Name: "Syncline", Tenant: id}
 }
 
+// Operator is somebody who runs the installation, acting for a tenant. They see and do what concerns its money and its worker pool,
+// and nothing of its records. name is for the tenant's audit log.
+func Operator(id tenant.ID, name string) Principal {
+	return Principal{Kind: KindOperator, ID: name, Name: name, Tenant: id}
+}
+
 // Can says whether the principal has the permission.
 func (p Principal) Can(what Permission) bool {
 	switch p.Kind {
@@ -76,6 +85,8 @@ func (p Principal) Can(what Permission) bool {
 		return slices.ContainsFunc(p.Scopes, func(s Scope) bool { return s.May(what) })
 	case KindSystem:
 		return true
+	case KindOperator:
+		return what == Operate || what == ViewInvoices || what == ViewUsage
 	}
 	return false
 }
@@ -87,10 +98,13 @@ func (p Principal) May(what Permission) error {
 	}
 	if p.Kind == KindKey {
 		needs := scopesWith(what)
-		if len(needs) == 0 {
+		if len(needs) == 0 && len(RolesWith(what)) > 0 {
 			return fault.New(fault.Forbidden, "auth.forbidden", "No API key may do this (%s); it takes a member with the role %s.", what, oneOf(RolesWith(what)))
 		}
 		return fault.New(fault.Forbidden, "auth.forbidden", "This API key lacks the permission %s; it takes a key with the scope %s.", what, oneOf(needs))
+	}
+	if len(RolesWith(what)) == 0 {
+		return fault.New(fault.Forbidden, "auth.forbidden", "This is for those who run the installation (%s); no role in a tenant has it.", what)
 	}
 	return fault.New(fault.Forbidden, "auth.forbidden", "This takes the role %s (permission %s), and your role is %s. Ask an owner or admin of the tenant.",
 		oneOf(RolesWith(what)), what, p.Role)

@@ -157,7 +157,7 @@ func (b *bench) user(system string) connectortest.User { return b.systems[system
 // eventually waits for the condition; it is looked at often and fails after a generous time.
 func (b *bench) eventually(what string, condition func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !condition() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("not within 60 s: %s\n%s", what, b.state())

@@ -23,12 +23,13 @@ import (
 const (
 	defaultBatch  = 500
 	snapshotBatch = 2000
-	queueDepth    = 4                      // attempts waiting for a sender; more than that goes to the backlog
-	controlEvery  = time.Second            // how soon a pause, a new revision or a queued run is noticed by an idle flow
-	quickEvery    = 50 * time.Millisecond  // how often the end of a run is looked for
-	sweepEvery    = 30 * time.Second       // reading all the same, though a watcher says that nothing changed
-	moveEvery     = 10 * time.Second       // saving a cursor that moved over nothing of interest
-	ackEvery      = time.Second            // telling a system what it need not keep
+	queueDepth    = 4                     // attempts waiting for a sender; more than that goes to the backlog
+	controlEvery  = time.Second           // how soon a pause, a new revision or a queued run is noticed by an idle flow
+	quickEvery    = 50 * time.Millisecond // how often the end of a run is looked for
+	sweepEvery    = 30 * time.Second      // reading all the same, though a watcher says that nothing changed
+	moveEvery     = 10 * time.Second      // saving a cursor that moved over nothing of interest
+	ackEvery      = time.Second           // telling a system what it need not keep
+	choreEvery    = 10 * time.Second
 	nudgeEvery    = 250 * time.Millisecond // telling browsers
 	firstBackoff  = 200 * time.Millisecond
 	maxBackoff    = 30 * time.Second
@@ -46,7 +47,8 @@ type Opener interface {
 // Engine carries services' data.
 type Engine struct {
 	inTx    func(context.Context, tenant.ID, func(Tx) error) error
-	inProof func(context.Context, tenant.ID, func(ProofTx) error) error // nil: equality is not proven
+	inProof func(context.Context, tenant.ID, func(ProofTx) error) error           // nil: equality is not proven
+	chore   func(context.Context, tenant.ID, service.ID, *service.Document) error // done now and then for a service; nil for none
 	open    Opener
 	log     *slog.Logger
 
@@ -261,6 +263,9 @@ func (f *flow) carry(ctx context.Context) error {
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
 	}
+	if f.engine.chore != nil {
+		start("chores", func(ctx context.Context) error { return f.chores(ctx, doc) })
+	}
 	for _, l := range f.lanes {
 		start("reading "+string(l.System), l.pull)
 		start("sending to "+string(l.System), l.send)
@@ -390,6 +395,23 @@ func (f *flow) control(ctx context.Context) error {
 	}
 }
 
+// WithChore lets the worker that carries a service do something for it now and then.
+func (e *Engine) WithChore(chore func(context.Context, tenant.ID, service.ID, *service.Document) error) *Engine {
+	e.chore = chore
+	return e
+}
+
+func (f *flow) chores(ctx context.Context, doc *service.Document) error {
+	for {
+		if err := f.engine.chore(ctx, f.tenant, f.guard.Service, doc); err != nil && ctx.Err() == nil {
+			f.log.Warn("a chore failed; it is tried again", "error", err)
+		}
+		if !sleep(ctx, choreEvery, nil) {
+			return nil
+		}
+	}
+}
+
 func (f *flow) current() *service.Run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -425,7 +447,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	var found bool
 	var redrives []Redrive
 	var holds []Hold
-	quiet := f.current() != nil && f.quiet()
+	quiet := false
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
 			return err
@@ -438,6 +460,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		if owing, err = tx.Owing(ctx, f.guard.Service); err != nil {
 			return err
 		}
+		// In this order: what is claimed after it was looked at whether anything is sent would be seen neither there nor here,
+		// and the run would end in the middle of it.
+		quiet = f.current() != nil && f.quiet()
 		if redrives, err = tx.Redriven(ctx, f.guard.Service); err != nil {
 			return err
 		}

@@ -65,6 +65,9 @@ func (b *bench) differences(proofs *engine.Proofs) (out []string) {
 		b.t.Fatal(err)
 	}
 	for _, d := range list {
+		if d.Reason == engine.ByPending { // what was healed a moment ago may be on its way to the others
+			continue
+		}
 		out = append(out, fmt.Sprint(d.System, " ", d.Key, " ", d.Reason, " ", d.Fields, " ", d.Healed))
 	}
 	slices.Sort(out)
@@ -164,7 +167,12 @@ syncConfig:
 	b.exec(`UPDATE links SET behind = '{"quantity": 99}' WHERE key = 'L' AND system = 'shop'`)
 	b.user("shop").Tamper("L", record.Fields{"quantity": record.Int(99)})
 	r := b.prove(proofs)
-	expect(t, "what differs", strings.Replace(fmt.Sprint(b.differences(proofs)), "warehouse C conflict", "shop C conflict", 1), []string{
+	found := b.differences(proofs)
+	for i := range found { // which of the two is behind is up to who was read first
+		found[i] = strings.Replace(found[i], "warehouse C conflict", "shop C conflict", 1)
+	}
+	slices.Sort(found)
+	expect(t, "what differs", found, []string{
 		"shop  dead-letter [] false", "shop  filtered [] false", "shop C conflict [name] false", "shop L drift [quantity] true", "warehouse Q quarantined [] false",
 	})
 	expect(t, "equal", []int64{r.Equal, r.Total}, []int64{1, 5})

@@ -35,11 +35,15 @@ const (
 	Proof      = "prf" // a comparison of all records
 	Adjustment = "adj" // of a draft
 	CreditNote = "crn"
+	Credit     = "crd"
 	Event      = "evt"
 	Webhook    = "whk" // an endpoint
 	Delivery   = "whd" // to an endpoint
 	Worker     = "wrk"
 	Request    = "req"
+
+	Reconciliation = "rcn"
+	Discrepancy    = "dsc"
 
 	ServicePlan = "pln" // what a document or a bulk run would do
 )

@@ -30,7 +30,6 @@ func (v *validation) inForce() {
 		{c.Validation != nil && (c.Validation.CheckDuplicates || c.Validation.ValidateAmounts || c.Validation.RequireReceipts), "/syncConfig/validation",
 			"checkDuplicates, validateAmounts and requireReceipts (the rules for fields are applied)"},
 		{c.Consistency != nil && c.Consistency.Level != "" && c.Consistency.Level != "eventual", "/syncConfig/consistency", "Consistency stronger than eventual"},
-		{c.Reconciliation != nil, "/syncConfig/reconciliation", "Reconciliation"},
 		{c.Enrichment != nil, "/syncConfig/enrichment", "Enrichment"},
 		{c.GDPR != nil, "/syncConfig/gdpr", "Erasure, portability and consent"},
 		{c.Lifecycle != nil, "/syncConfig/lifecycle", "Life cycles"},

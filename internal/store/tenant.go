@@ -42,3 +42,25 @@ func (t *OperatorTx) bind(ctx context.Context, id tenant.ID) (*Tx, error) {
 	}
 	return &Tx{tx: t.tx, q: t.q, jobs: t.jobs, tenant: id, now: t.now}, nil
 }
+
+// EachTenant calls fn with every tenant in the order of their coming, for those who run the installation.
+func (o *Operator) EachTenant(ctx context.Context, fn func(tenant.Tenant) error) error {
+	rows, err := o.d.operator.Query(ctx, `SELECT id, name, slug, state, region, time_zone, demo, created_at FROM tenants ORDER BY created_at, id`)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t tenant.Tenant
+		var id uuid.UUID
+		var state string
+		if err := rows.Scan(&id, &t.Name, &t.Slug, &state, &t.Region, &t.TimeZone, &t.Demo, &t.CreatedAt); err != nil {
+			return unavailable(err)
+		}
+		t.ID, t.State = tenant.ID(id), tenant.State(state)
+		if err := fn(t); err != nil {
+			return err
+		}
+	}
+	return unavailable(rows.Err())
+}

@@ -69,9 +69,9 @@ func BenchmarkRatePeriod(b *testing.B) {
 	const batch = 500_000
 	for from := 1; from <= events; from += batch {
 		must(admin.Exec(ctx, `INSERT INTO usage_events (tenant_id, key, kept, meter, at, service_id, system, object, data_class, quantity, realtime, complex, ref)
-			SELECT $1, 'op:' || gen_random_uuid() || ':0', $2, 'sync_operations', $2::timestamptz + (i::bigint * 7919 % $5) * interval '1 second', md5('s' || i % 5)::uuid, 'system-' || i % 4, 'products', 'products',
+			SELECT $1, 'op:019a0000-0000-7000-8000-' || lpad(to_hex(i), 12, '0') || ':0', $2, 'sync_operations', $2::timestamptz + i::bigint * $5 / $6 * interval '1 second', md5('s' || i % 5)::uuid, 'system-' || i % 4, 'products', 'products',
 			       1 + i % 3, i % 2 = 0, i % 10 = 0, gen_random_uuid()
-			FROM generate_series($3::int, $4::int) i`, uuid.UUID(id), p.Start(), from, min(from+batch-1, events), seconds))
+			FROM generate_series($3::int, $4::int) i`, uuid.UUID(id), p.Start(), from, min(from+batch-1, events), int64(seconds-1), int64(events)))
 	}
 	for moved := int64(1); moved > 0; {
 		must(nil, db.InTenant(ctx, id, func(tx *store.Tx) (err error) {
@@ -214,12 +214,21 @@ func BenchmarkAppendUsage(b *testing.B) {
 	}
 	must(admin.Exec(ctx, `VACUUM ANALYZE bare, usage_events`))
 	var bareTook, ourTook []time.Duration
-	for b.Loop() {
-		bareTook = append(bareTook, bare(events()))
-		ourTook = append(ourTook, ours(events()))
+	var ratios []float64 // of neighbours, which ran under the same conditions
+	for turn := 0; b.Loop(); turn++ {
+		var n, o time.Duration
+		if turn%2 == 0 {
+			n = bare(events())
+		}
+		o = ours(events())
+		if turn%2 != 0 {
+			n = bare(events())
+		}
+		bareTook, ourTook, ratios = append(bareTook, n), append(ourTook, o), append(ratios, n.Seconds()/o.Seconds())
 	}
+	slices.Sort(ratios)
 	n, o := middle(bareTook), middle(ourTook)
 	b.ReportMetric(batch/n.Seconds(), "bare-events/s")
 	b.ReportMetric(batch/o.Seconds(), "events/s")
-	b.ReportMetric(n.Seconds()/o.Seconds(), "x-of-bare")
+	b.ReportMetric(ratios[len(ratios)/2], "x-of-bare")
 }

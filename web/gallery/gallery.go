@@ -58,6 +58,7 @@ func Entries() []Entry {
 		{"/holds/hld_01JDCB", "A hold", holdPage},
 		{"/services/inventory-sync/proof", "Proof of equality", proofPage},
 		{"/services/inventory-sync/proof-first", "Proof of equality, the first under way", proofFirst},
+		{"/services/inventory-sync/reconciliations", "Reconciliation", reconcilePage},
 		{"/connections", "Connections", connectionsPage},
 		{"/usage", "Usage", usagePage},
 		{"/invoices/inv_11", "A draft invoice", invoicePage},

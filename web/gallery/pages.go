@@ -555,6 +555,21 @@ func proofFirst(p ui.Page) templ.Component {
 	return web.ProofPage(v)
 }
 
+func reconcilePage(p ui.Page) templ.Component {
+	v := web.ReconciliationsView{Service: serviceView(p), Path: "/services/inventory-sync/reconciliations", From: "2024-10-01", To: "2024-10-31", MayRun: true, May: true, Title: "1 Oct 2024 to 31 Oct 2024",
+		Stats: []ui.Stat{{Label: "Matched", Icon: "circle-check", Tone: ui.OK, Value: "412", Note: "in quickbooks, stripe"}, {Label: "Unmatched", Icon: "circle-dashed", Value: "1", Note: "one has it, another has not"}, {Label: "Discrepancies", Icon: "split", Value: "2", Note: "beyond 0.01"}},
+		Lines: []web.ReconciliationLine{{Href: "/services/inventory-sync/reconciliations?id=1", Title: "1 Oct 2024 to 31 Oct 2024", Systems: "quickbooks, stripe", State: "succeeded", By: "Ada Lindqvist", Matched: 412, Unmatched: 1, Different: 2, At: ago(time.Minute), Current: true}},
+		Found: []web.DiscrepancyLine{
+			{ID: "dsc_1", Action: "/services/inventory-sync/discrepancies/dsc_1", Href: "/records/ent_1", Title: "INV-2024-001", What: "amount differs by -0.02", Sides: "quickbooks 99.98, stripe 100", State: "open", At: ago(700 * time.Hour)},
+			{ID: "dsc_2", Action: "/services/inventory-sync/discrepancies/dsc_2", Href: "/records/ent_2", Title: "INV-2024-002", What: "amount differs by 12", Sides: "quickbooks 112, stripe 100", State: "flagged", Decision: "amount-mismatch, by Ada Lindqvist, for accounting-team", At: ago(600 * time.Hour)},
+			{ID: "dsc_3", Action: "/services/inventory-sync/discrepancies/dsc_3", Href: "/records/ent_3", Title: "INV-2024-003", What: "missing in stripe", Sides: "quickbooks", State: "resolved", Decision: "paid in cash, by Ada Lindqvist", At: ago(500 * time.Hour)},
+		},
+		Pager: ui.Pager{Shown: "3 findings"},
+	}
+	v.Service.Tab = "reconciliation"
+	return web.ReconciliationsPage(v)
+}
+
 func undoPage(p ui.Page) templ.Component {
 	p.Nav = ui.Nav("/services", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
 	p.Title, p.Crumbs = "Undo a run of inventory-sync", crumbs("Services", "/services", "inventory-sync", "/services/inventory-sync", "Undo")

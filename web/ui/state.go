@@ -67,6 +67,7 @@ var states = map[string]look{
 	"invited":   {Info, "mail"},
 	"delivered": {OK, "check"},
 	"resolved":  {OK, "check"},
+	"flagged":   {Warn, "triangle-alert"},
 	"snoozed":   {Idle, "alarm-clock"},
 	"unchecked": {Idle, "circle-dashed"},
 	"redriven":  {Info, "rotate-ccw"},

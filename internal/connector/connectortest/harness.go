@@ -29,6 +29,9 @@ type Harness struct {
 	Types []connector.Type
 	// Unfit says that the system cannot hold this value in a column of the type.
 	Unfit func(typ connector.Type, v record.Value) bool
+	// Most is how many records a batch has in the case of many; 0 is 700. An emulator that looks at all records for each write
+	// is spared.
+	Most int
 	// LosePlace makes the consumer's cursors for the object unreadable; nil when that cannot happen.
 	LosePlace func(t *testing.T, object record.Object, consumer string)
 	// Leftovers lists what the connector left in the system for the consumer or the object; nil when it never leaves

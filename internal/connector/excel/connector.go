@@ -82,7 +82,7 @@ func (c *Connector) Open(_ context.Context, settings connector.Settings, env con
 		g.at = "/" + drive + "/root:/" + strings.Join(steps, "/") + ":/workbook"
 	}
 	client.Fault = fault
-	return sheet.New(sheet.Positional(g, options), options, env, connector.Pace{Min: 3 * time.Second, Max: time.Minute})
+	return sheet.New(sheet.Positional(g, options), options, env, connector.Pace{Min: 3 * time.Second, Max: 30 * time.Second})
 }
 
 // grid is a workbook; its tables are the objects.

@@ -43,7 +43,8 @@ func (b *batch) remember(ctx context.Context, attempt uuid.UUID, jobs []*job) er
 	if !b.changed || !b.noted || attempt == uuid.Nil {
 		return nil
 	}
-	written := make([]byte, len(record.EntityID{})) // where older versions have an entity
+	var none record.EntityID // where older versions have an entity
+	written := append([]byte(nil), none[:]...)
 	for _, j := range jobs {
 		if j.receipt.Outcome == connector.Applied {
 			written = append(written, j.w.ID[:]...)

@@ -460,7 +460,7 @@ func holds(all, some record.Fields) bool {
 }
 
 // every is the default pace of a table: reading it whole costs the vendor's quota.
-var every = connector.Pace{Min: 2 * time.Second, Max: time.Minute}
+var every = connector.Pace{Min: 2 * time.Second, Max: 30 * time.Second}
 
 // Every is the pace for places with quotas of some requests a second.
 func Every() connector.Pace { return every }

@@ -115,8 +115,14 @@ func (d *decision) write(w *connector.Write) (*Edit, connector.Receipt) {
 	next := record.Fields{}
 	if is != nil {
 		next = is.Fields.Clone()
-	} else if !d.t.Made && kept[d.t.Key[0]] == nil {
-		kept[d.t.Key[0]] = string(key)
+	} else if !d.t.Made {
+		if parts, err := key.Parts(len(d.t.Key)); err == nil {
+			for i, k := range d.t.Key {
+				if kept[k] == nil {
+					kept[k] = parts[i]
+				}
+			}
+		}
 	}
 	for name, v := range kept {
 		next[name] = v

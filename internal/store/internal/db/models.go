@@ -246,6 +246,22 @@ type Counter struct {
 	Bytes     int64
 }
 
+// Credit granted to a tenant by an operator. Never changed but for being withdrawn; what is left follows from credit_uses.
+type Credit struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Amount    decimal.Decimal
+	Currency  string
+	Reason    string
+	GrantedAt time.Time
+	GrantedBy string
+	// It pays invoices of months that end until then; null: of any.
+	ExpiresAt *time.Time
+	// From then on it pays nothing more; what it paid stays paid.
+	WithdrawnAt  *time.Time
+	WithdrawnWhy string
+}
+
 // What is taken back of an invoice that was issued; one person writes it, another issues it.
 type CreditNote struct {
 	TenantID    uuid.UUID
@@ -266,6 +282,14 @@ type CreditNote struct {
 	Version     int64
 	// Its id at the payment provider.
 	ExternalID string
+}
+
+// What a credit pays of an invoice, computed with its lines. Those of a void invoice do not count.
+type CreditUse struct {
+	TenantID  uuid.UUID
+	CreditID  uuid.UUID
+	InvoiceID uuid.UUID
+	Amount    decimal.Decimal
 }
 
 // Where reading each object stands. The cursor moves only in the commit that stores what it covers (invariant 1).
@@ -345,6 +369,34 @@ type Delivery struct {
 	WaitsFor *uuid.UUID
 	// What it waits for, one sentence for people; empty where waits says all.
 	WaitsWhy string
+}
+
+type Discrepancy struct {
+	TenantID         uuid.UUID
+	ID               uuid.UUID
+	ReconciliationID uuid.UUID
+	ServiceID        uuid.UUID
+	Kind             string
+	EntityID         uuid.UUID
+	OtherID          *uuid.UUID
+	Collection       string
+	Title            string
+	Field            string
+	// Who holds what: [{"system", "key", "value"}].
+	Sides     json.RawMessage
+	MissingIn []string
+	// The first side's number less the second's, a decimal as text; empty where they are no numbers.
+	Difference string
+	Amount     string
+	At         time.Time
+	State      string
+	Resolution string
+	Adjustment string
+	Reason     string
+	AssignedTo string
+	DecidedBy  string
+	DecidedAt  *time.Time
+	Version    int64
 }
 
 type Entity struct {
@@ -625,6 +677,26 @@ type ProofDifference struct {
 	FoundAt    time.Time
 }
 
+type Reconciliation struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	ServiceID uuid.UUID
+	State     string
+	Scheduled bool
+	Since     time.Time
+	Until     time.Time
+	Systems   []string
+	// Numbers that differ by at most this are equal; a decimal as text.
+	Tolerance     string
+	Actor         string
+	AskedAt       time.Time
+	FinishedAt    *time.Time
+	Matched       int64
+	Unmatched     int64
+	Discrepancies int64
+	Error         string
+}
+
 // Every accepted document, never changed: the source as written and its canonical form.
 type Revision struct {
 	TenantID  uuid.UUID
@@ -778,6 +850,58 @@ type Service struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Version   int64
+}
+
+// What a document or a bulk run would do to the systems. It is about the live revision that it names as base, and goes when it is old.
+type ServicePlan struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Kind      string
+	State     string
+	ServiceID *uuid.UUID
+	Name      string
+	// The live revision when it was made; 0 when there was no service.
+	Base        int32
+	Source      string
+	Format      string
+	Document    json.RawMessage
+	Selection   json.RawMessage
+	Differences json.RawMessage
+	Notices     json.RawMessage
+	Actor       string
+	CreatedAt   time.Time
+	StartedAt   *time.Time
+	// When whoever makes it was last heard of.
+	SeenAt     *time.Time
+	FinishedAt *time.Time
+	CancelAt   *time.Time
+	ExpiresAt  time.Time
+	Outcome    json.RawMessage
+	// How many records each object that was read had at the end, as its system says; what is applied is refused when they moved too far.
+	Sizes     json.RawMessage
+	Hash      string
+	ErrorCode string
+	Error     string
+}
+
+// Entities as a plan foresees them, with their links. No service knows of them.
+type ServicePlanEntity struct {
+	TenantID   uuid.UUID
+	PlanID     uuid.UUID
+	ID         uuid.UUID
+	Collection string
+	MatchKey   *string
+	Body       string
+}
+
+// By which records the entities of a plan are found.
+type ServicePlanLink struct {
+	TenantID uuid.UUID
+	PlanID   uuid.UUID
+	System   string
+	Object   string
+	Key      string
+	EntityID uuid.UUID
 }
 
 // Signed-in browsers. Looked up by the hash of the cookie before any tenant is known, so only the operator role reads it.

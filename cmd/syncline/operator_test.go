@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/store/storetest"
+)
+
+func TestOperatorVerbs(t *testing.T) {
+	url := storetest.URL(t)
+	id := ident.Format(ident.Tenant, storetest.Tenant(t, storetest.Open(t, url, nil)))
+	b := &bench{T: t, dir: t.TempDir(), key: "no key"}
+	t.Setenv("DATABASE_URL", url)
+	if out, _, code := b.syncline("operator", "tenants"); code != 0 || !strings.Contains(out, id) {
+		t.Errorf("tenants: %d %q", code, out)
+	}
+	plan := b.file("plan.json", `{"text": "As agreed.", "card": {"name": "example-ltd", "title": "Example Ltd", "currency": "usd", "minimum": "50", "prices":
+  [{"id": "sync-operations", "title": "Sync operations", "meter": "sync_operations", "scheme": "package", "size": 10000, "rate": "7"}]}, "allows":
+  {"features": [], "allFeatures": true}, "addOns": []}`)
+	if out, _, code := b.syncline("operator", "plan", id, "-f", plan, "--reason", "Contract 2027"); code != 0 || !strings.Contains(out, "example-ltd, version 1") {
+		t.Errorf("plan: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("operator", "plan", id, "-f", plan, "--reason", "Contract 2028", "--from", "2028-01-01T00:00:00Z"); code != 0 || !strings.Contains(out, "version 2, can be chosen from 2028-01-01") {
+		t.Errorf("a second version: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("operator", "plan", id, "-f", b.file("bad.json", `{"prices": []}`), "--reason", "A slip"); code != exitUsage {
+		t.Errorf("a plan that is none: %d", code)
+	}
+	if _, _, code := b.syncline("operator", "coupon", id, "launch", "--title", "Launch offer", "--percent", "20"); code == 0 {
+		t.Error("a coupon without a reason")
+	}
+	if _, _, code := b.syncline("operator", "coupon", id, "launch", "--title", "Launch offer", "--percent", "20", "--months", "6", "--reason", "Launch week"); code != 0 {
+		t.Errorf("coupon: %d", code)
+	}
+	if _, _, code := b.syncline("operator", "coupon", id, "launch", "--end", "--reason", "Agreed"); code != 0 {
+		t.Errorf("end of the coupon: %d", code)
+	}
+	if _, _, code := b.syncline("operator", "trial", id, "--until", "tomorrow", "--reason", "Trying"); code != exitUsage {
+		t.Errorf("a trial until a time that is none: %d", code)
+	}
+	out, _, code := b.syncline("operator", "credit", id, "--amount", "250", "--by", "olga", "--reason", "The outage of 3 November")
+	credit := strings.TrimSpace(out)
+	if code != 0 || !strings.HasPrefix(credit, "crd_") {
+		t.Errorf("credit: %d %q", code, out)
+	}
+	if out, _, _ = b.syncline("operator", "credit", id); !strings.Contains(out, "$250.00  $250.00  never    olga  The outage of 3 November") {
+		t.Errorf("the credit: %q", out)
+	}
+	if _, _, code = b.syncline("operator", "credit", id, "--withdraw", credit, "--reason", "A slip"); code != 0 {
+		t.Errorf("withdraw: %d", code)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	var n int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_log WHERE actor_kind = 'operator' AND detail::jsonb ? 'reason'`).Scan(&n); err != nil || n != 6 {
+		t.Errorf("%d audit entries with a reason, want 6 (%v)", n, err)
+	}
+}

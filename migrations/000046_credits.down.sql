@@ -1,0 +1,2 @@
+DROP TABLE credit_uses;
+DROP TABLE credits;
