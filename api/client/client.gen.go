@@ -799,6 +799,33 @@ func (e ReconciliationState) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
@@ -936,17 +963,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -3342,6 +3375,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3538,8 +3599,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3551,7 +3614,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3592,6 +3655,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -4096,6 +4199,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -5197,6 +5303,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5446,6 +5558,12 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -6625,6 +6743,24 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SyncRecordWithBody Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithBody(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncRecord Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecord(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRevisions The revisions of a service, newest first
 	//
 	// Corresponds with GET /v1/services/{service}/revisions (the `ListRevisions` operationId).
@@ -6640,12 +6776,33 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/runs (the `ListServiceRuns` operationId).
 	ListServiceRuns(ctx context.Context, service InService, params *ListServiceRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateRun Run a service now
+	// CreateRunWithBody Run a service now
 	//
-	// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-	CreateRun(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateRunWithBody(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRun Run a service now
+	//
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+	CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceStatus How a service does
 	//
@@ -9486,6 +9643,44 @@ func (c *Client) GetRecordStatus(ctx context.Context, service InService, record 
 	return c.Client.Do(req)
 }
 
+// SyncRecordWithBody Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *Client) SyncRecordWithBody(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncRecordRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *Client) SyncRecord(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncRecordRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListRevisions The revisions of a service, newest first
 //
 // Corresponds with GET /v1/services/{service}/revisions (the `ListRevisions` operationId).
@@ -9531,13 +9726,44 @@ func (c *Client) ListServiceRuns(ctx context.Context, service InService, params 
 	return c.Client.Do(req)
 }
 
-// CreateRun Run a service now
+// CreateRunWithBody Run a service now
 //
-// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-func (c *Client) CreateRun(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateRunRequest(c.Server, service, params)
+func (c *Client) CreateRunWithBody(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRunRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRun Run a service now
+//
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+func (c *Client) CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRunRequest(c.Server, service, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -16896,6 +17122,66 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	return req, nil
 }
 
+// NewSyncRecordRequest calls the generic SyncRecord builder with application/json body
+func NewSyncRecordRequest(server string, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSyncRecordRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewSyncRecordRequestWithBody constructs an http.Request for the SyncRecord method, with any body, and a specified content type
+func NewSyncRecordRequestWithBody(server string, service InService, params *SyncRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records:sync", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewListRevisionsRequest constructs an http.Request for the ListRevisions method
 func NewListRevisionsRequest(server string, service InService, params *ListRevisionsParams) (*http.Request, error) {
 	var err error
@@ -17095,8 +17381,19 @@ func NewListServiceRunsRequest(server string, service InService, params *ListSer
 	return req, nil
 }
 
-// NewCreateRunRequest constructs an http.Request for the CreateRun method
-func NewCreateRunRequest(server string, service InService, params *CreateRunParams) (*http.Request, error) {
+// NewCreateRunRequest calls the generic CreateRun builder with application/json body
+func NewCreateRunRequest(server string, service InService, params *CreateRunParams, body CreateRunJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRunRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewCreateRunRequestWithBody constructs an http.Request for the CreateRun method, with any body, and a specified content type
+func NewCreateRunRequestWithBody(server string, service InService, params *CreateRunParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -17121,10 +17418,12 @@ func NewCreateRunRequest(server string, service InService, params *CreateRunPara
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -19958,6 +20257,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatusWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*GetRecordStatusResponse, error)
 
+	// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithBodyWithResponse(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error)
+
+	// SyncRecordWithResponse Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithResponse(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error)
+
 	// ListRevisionsWithResponse The revisions of a service, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -19979,14 +20296,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/services/{service}/runs (the `ListServiceRuns` operationId).
 	ListServiceRunsWithResponse(ctx context.Context, service InService, params *ListServiceRunsParams, reqEditors ...RequestEditorFn) (*ListServiceRunsResponse, error)
 
-	// CreateRunWithResponse Run a service now
+	// CreateRunWithBodyWithResponse Run a service now
 	//
-	// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-	CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
+	CreateRunWithBodyWithResponse(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
+
+	// CreateRunWithResponse Run a service now
+	//
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+	CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
 
 	// GetServiceStatusWithResponse How a service does
 	//
@@ -26760,6 +27096,68 @@ func (r GetRecordStatusResponse) ContentType() string {
 	return ""
 }
 
+// SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
+type SyncRecordResponse202Headers struct {
+	Location string
+}
+
+// SyncRecordResponseDefaultHeaders the declared response headers of an HTTP default response for SyncRecord
+type SyncRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SyncRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *RecordSync
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *SyncRecordResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SyncRecordResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SyncRecordResponse) GetJSON202() *RecordSync {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SyncRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SyncRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SyncRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SyncRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SyncRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRevisionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRevisions
 type ListRevisionsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -26925,6 +27323,11 @@ func (r ListServiceRunsResponse) ContentType() string {
 	return ""
 }
 
+// CreateRunResponse201Headers the declared response headers of an HTTP 201 response for CreateRun
+type CreateRunResponse201Headers struct {
+	Location string
+}
+
 // CreateRunResponse202Headers the declared response headers of an HTTP 202 response for CreateRun
 type CreateRunResponse202Headers struct {
 	Location string
@@ -26938,14 +27341,23 @@ type CreateRunResponseDefaultHeaders struct {
 type CreateRunResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ServicePlan
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Run
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateRunResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *CreateRunResponse202Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *CreateRunResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateRunResponse) GetJSON201() *ServicePlan {
+	return r.JSON201
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -30892,6 +31304,36 @@ func (c *ClientWithResponses) GetRecordStatusWithResponse(ctx context.Context, s
 	return ParseGetRecordStatusResponse(rsp)
 }
 
+// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *ClientWithResponses) SyncRecordWithBodyWithResponse(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error) {
+	rsp, err := c.SyncRecordWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncRecordResponse(rsp)
+}
+
+// SyncRecordWithResponse Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *ClientWithResponses) SyncRecordWithResponse(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error) {
+	rsp, err := c.SyncRecord(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncRecordResponse(rsp)
+}
+
 // ListRevisionsWithResponse The revisions of a service, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -30931,15 +31373,40 @@ func (c *ClientWithResponses) ListServiceRunsWithResponse(ctx context.Context, s
 	return ParseListServiceRunsResponse(rsp)
 }
 
-// CreateRunWithResponse Run a service now
+// CreateRunWithBodyWithResponse Run a service now
 //
-// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
 //
-// Returns a wrapper object for the known response body format(s).
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-func (c *ClientWithResponses) CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
-	rsp, err := c.CreateRun(ctx, service, params, reqEditors...)
+func (c *ClientWithResponses) CreateRunWithBodyWithResponse(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
+	rsp, err := c.CreateRunWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRunResponse(rsp)
+}
+
+// CreateRunWithResponse Run a service now
+//
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+func (c *ClientWithResponses) CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
+	rsp, err := c.CreateRun(ctx, service, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -37228,6 +37695,62 @@ func ParseGetRecordStatusResponse(rsp *http.Response) (*GetRecordStatusResponse,
 	return response, nil
 }
 
+// ParseSyncRecordResponse parses an HTTP response from a SyncRecordWithResponse call
+func ParseSyncRecordResponse(rsp *http.Response) (*SyncRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SyncRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest RecordSync
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers SyncRecordResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers SyncRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListRevisionsResponse parses an HTTP response from a ListRevisionsWithResponse call
 func ParseListRevisionsResponse(rsp *http.Response) (*ListRevisionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -37380,6 +37903,13 @@ func ParseCreateRunResponse(rsp *http.Response) (*CreateRunResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ServicePlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest Run
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -37397,6 +37927,16 @@ func ParseCreateRunResponse(rsp *http.Response) (*CreateRunResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateRunResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers CreateRunResponse202Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {

@@ -835,6 +835,33 @@ func (e ReconciliationState) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	Append  ReplayRequestArrays = "append"
@@ -972,17 +999,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -3396,6 +3429,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3592,8 +3653,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3605,7 +3668,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3646,6 +3709,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -4150,6 +4253,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -5251,6 +5357,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5500,6 +5612,12 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5878,6 +5996,9 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams)
@@ -6655,6 +6776,12 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+// (POST /v1/services/{service}/records:sync)
+func (_ Unimplemented) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -12438,6 +12565,60 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// SyncRecord operation middleware
+func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SyncRecordParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SyncRecord(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRevisions operation middleware
 func (siw *ServerInterfaceWrapper) ListRevisions(w http.ResponseWriter, r *http.Request) {
 
@@ -14134,6 +14315,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records:sync", wrapper.SyncRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
@@ -19719,6 +19903,59 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type SyncRecordRequestObject struct {
+	Service InService `json:"service"`
+	Params  SyncRecordParams
+	Body    *SyncRecordJSONRequestBody
+}
+
+type SyncRecordResponseObject interface {
+	VisitSyncRecordResponse(w http.ResponseWriter) error
+}
+
+type SyncRecord202ResponseHeaders struct {
+	Location string
+}
+
+type SyncRecord202JSONResponse struct {
+	Body    RecordSync
+	Headers SyncRecord202ResponseHeaders
+}
+
+func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SyncRecorddefaultApplicationProblemPlusJSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRevisionsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRevisionsParams
@@ -19854,10 +20091,33 @@ func (response ListServiceRunsdefaultApplicationProblemPlusJSONResponse) VisitLi
 type CreateRunRequestObject struct {
 	Service InService `json:"service"`
 	Params  CreateRunParams
+	Body    *CreateRunJSONRequestBody
 }
 
 type CreateRunResponseObject interface {
 	VisitCreateRunResponse(w http.ResponseWriter) error
+}
+
+type CreateRun201ResponseHeaders struct {
+	Location string
+}
+
+type CreateRun201JSONResponse struct {
+	Body    ServicePlan
+	Headers CreateRun201ResponseHeaders
+}
+
+func (response CreateRun201JSONResponse) VisitCreateRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateRun202ResponseHeaders struct {
@@ -21754,6 +22014,9 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
@@ -25071,6 +25334,40 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// SyncRecord operation middleware
+func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
+	var request SyncRecordRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body SyncRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncRecord(ctx, request.(SyncRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SyncRecordResponseObject); ok {
+		if err := validResponse.VisitSyncRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRevisions operation middleware
 func (sh *strictHandler) ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams) {
 	var request ListRevisionsRequestObject
@@ -25158,6 +25455,16 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 
 	request.Service = service
 	request.Params = params
+
+	var body CreateRunJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CreateRun(ctx, request.(CreateRunRequestObject))
@@ -26124,721 +26431,742 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17l9s2si/6VbB0Z61kZqvbUttOYvUf+3ZsZ8cn8ePYznidbfu4IRKSkKYAhQBbVrz6u9+FKrwogRSp",
-	"lpP47swfE7dEgUChUKjnrz4NMrlcScGEVoPJp8GC0ZyV8M/Hr+nc/DdnKiv5SnMpBpPB6wUj16xUXIoh",
-	"mcmSPJmdPKU6WxAqcvPHMykYfnI6GA5K9lvFS5YPJrqs2HCgsgVbUjOs3qzYYDJQuuRiPri5GQ5+lhnF",
-	"t2y/9M2ClYzoBSOCrYlecDEnXPUb/2Y4WNGSLpm263tYlUqW6RVeCvZR4wOXRM7g1Ss6Z2TKZrJkQ7Lm",
-	"egGfKrpkZMYLM6qZEDdD/FaxcjMYDgRdmjlk+KZ4dkv68Wcm5noxmJyNRqNhghw/wKAvK/FKU81S85SK",
-	"ES4IFRs7R8WIMg/DTNjHVSFzNpjMaKFYemY48bfwo/e1CXLNlkCmf5RsNpgM/p87gVHu4GPqjp/cjV8A",
-	"LUu6ieb/ipXXPGNpMvOcyJKYuZgFUKLw4SY6utniU+9bCJqi55OcLVdSM5FtfmKb3QldkCsGhNzIqiTZ",
-	"QvKMAYfrBVfEMBpTekhUZXhdEUpKKnK5JL/88uTRKXnFhCZ0TrlA3uB6CPxhf0cWVBEhiWKZFDlhsxnL",
-	"NByZOdMqcBIVas1KTwA8joEC0RpOzCLaDkBMkfv3h4MlF+7v8X76PAey0OJAOv15BLkFAWYgttKsaqQh",
-	"0QuqyZqaVdJ8aHj38l+XsPb1gmp2zUrCYe4lOyVvuF7IShOuYTW4EPP9vbPvhrDSe+Mzsl4wYR7hhhqa",
-	"ZFVZAuHEhixlyZoXbsVuTxlr19i8u4es9fxYK2mfublZGnboQkST3siKLOg1Oyd3R/fiaSnNi8JNrG0+",
-	"4Q7rPqlXmiYuk8t/XU6IFMUG5wHkQgoJRjZMI+mk+XzNFTtgUkxUy8Hk7eBfg/dJphYX+a+V0ksmdHq3",
-	"qf/+K0V47qewonoRJhCe6stx4mLFkwLXvPyKbVrfij/t+8bvq3zOGpY7he/aXopP9H7pQylmBc8aXpvZ",
-	"b9te7J455NWCZWndyb7cfg+vd5du8zTcaAdOpEmtytzXXylifm4mQgWhBafK3Chct08JlKieMypZzvUz",
-	"qRtUkAy+NxKLtW5NGKbvDB4xmv/MtGYNRMkZzUkBD7TNIA/D9J4BV1nJVlRkDacwDw+0TiEap+8cfpRF",
-	"nn75QhZ521vN971f90Rcc02bTwT337e9Ojx1yARks96LX+55Nfy+73t/5qLhpQUXrW803/d+3VO2nDYx",
-	"9hK+a3slPtH7pS+NzpjxgrdscFl7pm0S9ScPmkyZN0+iROYGDYprBcqzNdrURmm2bJlWmR8wnWuuWqiC",
-	"336liKgM7RtfbkfZY2DwpVE+zsb3vr333d1v7n0LSjZ+GFRsLjSbs9JNsCrYRctdRbO9GxZG6E2dqokw",
-	"1Z5X9n/XK5aVTUqIgu/MLtAlCzblw5dPP7x+/tPjZw3TwJ8dMJMWG9xa010UA/vooe9/UdAG6q8K2kp+",
-	"FQ3Q++VwyBrWDt/h0rlAo9OTI5dZtYwNha054bh9p/OGTRdSXj1iBb9mZdN9bL9to8l6a6ADJ/JY5CvJ",
-	"m2wDZr/tMBE/UE+nH1/yxMsvNFlKpYmSZEnFpskjVMCv4zfkbEarQhuTfziYyXJJNYqgu2eDYRBZ49Fo",
-	"r6xCzlG7k3uSg7aKHKCGRLEVLalmOZluSCaXS6rOCS0KtPnoVBk72BjQtCguu7rm7Ohpp9y2t6vVtQHL",
-	"foI/HUe+Meequ8EdY0p/L3PO4AWPLPObf2dSaPtPuloVHL20d35VKMLZR7pcFSBdnIAAhV3TTMP0HRnf",
-	"fopNC6NTL0/yqdnZHP8aDAdy+iszP5u8DUMEu3YllZ6XTP1WDG6GW6OphVxFw5k/t8arlJZLVsYDLjcw",
-	"1vubmMptHk9PF0O1mBobuixq1HDEmBC3kHfCkmLyThByQj7xfEKycjkEW2hCwuqGkcUGj5zk0yGxa5mQ",
-	"t27E9zfRSGbFbihYV30US5/aMI4iZpzBHuf5thPQLs+LSSNA/9er588Mo/+fi6c/Dwm1Z/js/jfkJ/79",
-	"qXlU3bG/O/HidZkTHHvKFHgJL+9cjz3BnUvYcNsl4Qp0KPxy1/9/Mxw8pYLPmOrJuFOq2C9lYawNrVdq",
-	"cueOIdepfeI0k8s7dMVBgLjhxxFzfRrQUvOswLNzxTaG33g+eG8Ip6rlkhpJP7iwDxnhIasStsQsQnMN",
-	"HPPcfjYIR9j8VWNOmuccfXcvSrlipYYDi3LW/gin1YFD3WImZPxOIOOYF74TMKEJcfPpzxyxoe/e0pVB",
-	"/G/VHWTQPRzin+/IIyDu1EoKhdsV+236ccxgMr47HGSyKIIU0jK7+lCwa1YY2ZezjOcs/x52P6fkZ3nN",
-	"Cgoq1IwzYxEPfquooffGy8FZ8WH0zYP13V9/n83G5Wg0Go/ujez/5kakrZhg+YW51s5GZ9+cjMcnZ3df",
-	"j0eT0WgyGv83LJjChAcPZSXstbSgAo0JtFbMP9pfg0++tqz56qdfTsbwqZLFdeL1Y3j9CF+v4AYenw2j",
-	"G0Fd73mhffSZt3+Z0LLcnKiNyMzXPGd4idD00uHdOSuYNlttb1bFmGgjldXiJoM1LdlCVorhHXJNi8rs",
-	"79nN++FAYQDOL978TpsLf77BU1TRwvwGw6KDydlwsOZCGLu4Pm7na8bzZOJ0xd5Ew96JkG1qaPvYHXgG",
-	"hq27xrqzPl0ator/NTg7vT8aDAfoWs8MVSqVD278ARhMRFUU/qYX7ZzgfB+TwZTvOQxoxbrhPeM/rzSd",
-	"MyJRp9cLXuKm4T7mJZ3peMPGw8G65Foz8T1o5DUOG91/PXoQOGyKqyv3zAu5uHbmb7pvf9iZJgYIbktj",
-	"OLqwy/pWDFH3VHZniAx0WSsxTrm4pgXP26VfzksvM7m5XsxyzFirEnZ+fHaDn7ULT3za/F0qfdEiF4Dx",
-	"8uK39l2Dm9vLuoImxozk3JIpRefM2bBmKi74RSP3ir2OzWRlXqFOLFeGiVaKlYYPV3RTSJpHyx8sKwzz",
-	"XFV+QjcRf0eS3HJ+BWIaruajSl0v+vKSXzMRi0ylZclmpQSbT5egiIxjMdhdqw6M18DvkZP81FBiy6Xd",
-	"Q3gpxeeC5a8lkrF2e1vBAzc3rvtsdHbvZDw6GZ+9HtWuGeBswx1I/5jVgb1nM2ZEIRtMTkano3FgWSsz",
-	"HUuqPftzxQU8FwY01p5SXMyfiMHk7fvhAKKHOyLQskjsJx2Umehy6XdTD5QsKjtuT5bzNzmet/HdUcxW",
-	"v1U8u5pKeaXCPfzgwemDB8bkw19w8WFc58SSA+O7a3s0iu9tozFFavaTZ/8+gX0djca1W6A7v0bc18Sw",
-	"4RFgWBf/6M6pEY81SaAWAbsAbhuDdwA4bVHk3TgNNChDewGawaAmwqppwbPTLS23VSMd1TRSMyECr+BS",
-	"KOQjI0Yihe34oqtgVKHW1qDtaalp4ah1AD/A5jYwwkIWOXBAFBHqIa582F3hYaerVSmvMXOjrqbcPVxN",
-	"+a+SZoz8KFcrI4GHg6yQamtDR3UBaIhQ6T3PlIzWHxmdjMbbj8AdX1MmR6ejBmWyqumfg2+aHpxxQQv+",
-	"+/b06hSaFXTuvFKgv/xaLcH0Zh/Nr/5hRjf3+T++MRMiU1bINaiT9pawuYBG9/r6H9+Yp/95OjBiB47b",
-	"Xs214MLZM7v6dOPKsgUt58Gzyj6uCiqseH8bDxA2V3MIsXk707J5iafDrO1+WPV4aA6oXLESBlXGRv8H",
-	"PuOXVnDRSZJUoB0ZPQk0yoE5lx/C0EbxYSWXeWAP85FUXDul3GlD5pcntV9ur8bJ9lcbkUXTh0k7GwEE",
-	"P0xyHL3704CJPOaSOocupdCL2gyVpmULS2u+ZP8thZnML68fgtZGNXtIMUZo92TFSiem6uKGaV3EegV+",
-	"gJ5Y+8nWpYaiqwvv+Dfd7yzYnMxqkG3uJBzNAnkm9VOZ8xlneSoLOEruMm+LMrkOfuOLUk4LjA81SOUV",
-	"PvEfzYaP81FaAn9QmhZg5DBNeWG4Ui7ZVOYbki2omLM8jjR59zBZMirWC16wU/LSqLvc5U9SkZOSrRgu",
-	"v7SjYExEaQpa5gBcYjgk+MSc+9269p+gVrfHADLMVanB5N74LJyph3bSfn7BP3kHPHasLGUZXLV1MnTm",
-	"NbcTCV6DnV8zocm6lGJ+Su6NRrVk0owKY3ZNGWQrnpN7ozEREkjOFUGNn3BhvriLBlpRyDWDJ+/FWXkY",
-	"ioUM83cCQoJcEc0EFdo8e39I7o3vmv+7T5ZML2Q+JIr/DolMS5ZzCv538+QD3GNzWF0COeatz2Q55bk5",
-	"MJj7x7XnCsWFMSH1O+HyLs/JvbMze+msKjhiQIEhuUSiXxJFN4qsbRrm2XchH58rYg0F88UDoiXG0hzR",
-	"1Dm5PxoRSiBgRuTsnZBVCZ/eJUqa5Zn5Yh6oscBWTORECpJLZq1czM0F93B0AF8yXW5OLmbJjKc3XC9g",
-	"Ooap74/uDgk1D5KFXOPsMCFYES2JLjd4Ak7b/c94jOWsryX4fBZrrN++PhvXFRxwJdbVWv/QPdC/Sz7D",
-	"UEBesZ0Hz8KD7LfKSOm7QKfCCLfxMCRZwB+VEGY5Xu53V4OdVwtMxN2IW2TfRh4IfBreOI7nN6Mc5jcY",
-	"1Oa6kGt4xdwwToNTozRcrOzSaD6Y3HOKP8ZQLbFunJmp4IldnXwwHKwXYEib29tecPf6yBE5a7qxVuZL",
-	"e18Z0Zkr0M13M4p68BHmO24bYFRdBea55zSL7yLjzVuI3CmCf/sm/vZNNPkm3sccs3mIyp45uiJ/VOeH",
-	"u3WFdMYFV4tGXhx79+jeHViae8UIBFAPzHnLq6IWbOkjtEq9Ne8tRdpRSFVZxlgeGfAQzq9thSUyiIuC",
-	"lagSIW9Xwk87MpBg04Z/0Ilzx6vvwQpTr5+raLn/A86XWduhJ8ZT0J2XzrfI1o3QcJ3UqYxXSS2/sdc1",
-	"YjcKw9UfvKdn2BrxbGTZW7kPgWVVbFcaO3t0YzmYZnpfkBrt78mnmyYmfbhg2RXLQymlS0e5RZjaMAOE",
-	"qTEcMivo/KSg5Zyd6JIKhTRWt4mQzLgwNzYttt2MuF11N2OQ/f1jIhEfNTAfrmbL+AYOPI4GkxkxWrxE",
-	"ayEWb5nhCGCOmh8V3wlxaTWYjLwDEP7tA/Pm3+AeQceN1TxHzmM9Gg6MYQb/QC3SuquYUTjtF1YnPLtn",
-	"vqlWuX2LIdOu03HnxIDl5NYS345RjLqsuvm4IPA4GBo1eF4yhYputLxopjdbGn/f27I958N7u60d0YPP",
-	"mqVb5USa+Jn3TanKqaZ45R7KXbfczcQPzoKu03F/fXLH7gaH3f2DtjYoQuZqW1D1NA6chIp1e2X2YADY",
-	"3WQiFxS9y5lhBbSUolzyHgkC6W2MvfGYtLmPWqIh1mMW/7ISgYlWUhYQzMJsYHAlyxIcxkasFJovMY/d",
-	"/tP60+salNvRs7AHK1phKMlKnTbOPMDf6qjbcCCdy/Bo/tatzPzbXxkSxQTNIenHWID40eDb0/E4HdHY",
-	"f8SDgWntZHQt7bKBPbT49iHmqYeyBXNqatKCfVzxkqn6q+/VXr1HoDwwzyyoMq+5PzvLHCOvin7Xh2Dr",
-	"l84n8imsCy6OuzcQiuW4+vcpUWSeinwyIDPYyvC/hJour5AMGmTWaDhQsLc1An+qhVluhgOMeNW/MNOr",
-	"58046wVOSOwr2gobNySSbGUcRq6gIFZTwd7ONySj+abNS7aTw6n9V+ZSm1Jl1Ek+n4OqOuPzqmRWVZ7y",
-	"eSUr1H7omnLNxfzCR2yNSpRQkBQ43lzcHRSkCg+f/TPoSIiAYbUgrzC5jCvzb2/sjjAu/7D2wigyNhmP",
-	"IkdcrEqpweTbm71Bf1TOrNiUaz9GU4wd9/GCWMoRxZgijGYL6/52BTiZXC4BMoFqsqRXkPGLcVVt/noM",
-	"QBGobxcbx88HkP/biPxnd7/ptAN37/bagnt79+Ds7rf1Xbh3d2sX1rQ0+lwtUB1SNEIK2pktNlRkLasi",
-	"J1NGrMptCBtO2GnPA9mjNiK+TJrcrwU1KqUfEvbtIrOZfyGfHXMbPoUCHkORE3tp75S3TDfN8DIzQm0h",
-	"KpEluWJQSrQzAuoVqfqkkDz+1rzHPgom+fudjPvh4MJcPQ/tLbitTBVc+GAQxJUtl8uSEQiW26MA8D11",
-	"cmTJISEuxjWhuQ2Y2DLfc5ut8DsrJcaGAK5GMzKjRaEAxYMWBakE1ypJkFpiQUc0oMfhN6/M9bMDCuRT",
-	"AdrHeQoPmaftZROXcX1zb7BbrOUzBT7trsTeJ4lvzOr3b7pLMcVx3BLsr+0crZZTJ1uaPWIsji2O92kg",
-	"rcSRggEpOeaLUq1ZaXjh/9L81w+DZPFXzjCtuW3cC5ygU4B7EHKLXpD564hlhxuGyIKdTZI4Hidki/eD",
-	"hthVItiffH9rwRCpiNsDGR0STpJg15jp2zK3t27MIfxu8D61g1dsk9zBgir9g6wayuzNt2Rm8wJKmmlW",
-	"KidlmpZlfvOLcjTdGhPlyJKLSrMDltUgS0HdlFcd9jE1qMrkCrmhkyh6ZR5PCSBvk3WQKinGttLf74if",
-	"WcxzsVETs1CN7jE9wryaz4XzwNTPBnpZOlLFHrAEWbwzwW/bVMqCmYu87llof8Gz8OQ29WCitbHCW9OL",
-	"XhWc5ZG7ISkUWmvawUJm6+gERKuqGZUdCfgoRDoTRPRGWsfRbMLLDxAdSowH5lnDEjFfhQIeojPj0uss",
-	"WwEhCn4dUCHOAdrLKBRehwRNgeTlBp2Bqau3bMJUAOPW/A7VHK6JYCwHfUMK9nwGKu1e1+TQsyQIA9RH",
-	"mwANvEz2c0ZBb8gUgQt2e713xqSmAOo+1ey5KDapY7PF/jF0gofWqI0R3OVh5+tcGjgMiZ48NkpVS5b/",
-	"glZBU7modRnubhlqoXg3GgU1pYguVwX7+GojMrW/is3c+eYWFSXPFksHMtrpN8Bh3lDas5L6HFclW/Jq",
-	"2flVkAhiEzQ7/OBmm+7DwceTuTwxH564wi/chyfxIm6Cv7Ef+crgGupBBZ8D2PU1PpWn6w9qMbWj0845",
-	"xMwG9SDXTepUVDnXFw6XrE4m1MJ2lBV0YgV4PQ9VdMWC82jgrHlZJtD3upqV8KphpF+8b1rCY6HLhIJM",
-	"fbh5ZwbULbpVLwjkuRn2srxdhmufuvRoxweTwa9KitOXdP3UejJunD81sRi+Sn68MuJSVupH+7u6WPuR",
-	"faQ5y/iSFueELVd6Y8FK3QXFDFGTWnKUOpt4rWK/7b5tPCRnQ3KXnJ6eQmBbVprM6UrV9OhmM1ZV1jWz",
-	"j2fMy2Gr3BYPHReEQfz2xCsBKm7RzJK8ke2OoXoG9v0y1E8z35dsJcvEyqelvMKy8ma1B+JOG7IqaMZa",
-	"Nv+t3/3I2DEc6Yhc52WXJLs2CmDJaA5ptDNZiZysF7JgHflswVy5abyuxoNnWb2vxYRMmuatlNw3NP/R",
-	"zOxmOIDV7FLgmcSs5DVVLm16SPJSrlbmHxD4gVxsec3ylD68NUN8S6D4MOytJVKKOb5nGa0U63kfB9dK",
-	"hN4zHm3B99wd7jn5dpjkvDzsaZNnqclR0se3suO2mFb5hx5O1SEGUdOHvWQUfedJmDBa6oBLrGXhUbtW",
-	"JQOQJVBaJ2Q0JPdHQ/LtfcML49GIrFiZ2UqR3cNwJJ+Ad3Hh8sJa6u6ANksfN/DCb1dE5LejkwfvP42H",
-	"4/s3X797d+r+PLv553/+I0V8HOoIktsyVQrhfUfANq/pGVv3PC7d3KE1ikU8Vz9iewGyGjlya5X1rW5e",
-	"7gsHU9264CUX8afjvywJEqssri7iStTu++pTFGMG7PP7tDbWdoj34LztHOjGI5q6tCwVnhhzoAa1dt8S",
-	"3SGv7ao9oIThwagLO6y4IsJeduaOV3SD3hl0zWQSeyZw3eGW8yR/37CVzyttBtyVFBK/qG/WFpO6vMfd",
-	"gJf9BnUUV5J7DuinxK59AvVP1tuUdmBh0HM39LUx9Dlt97CHkuvdsIgLnX5qGcBXV3bzGLngzI6/KL0h",
-	"g2GcNYrvsusN8+vDhG4fb1p5bZfEfpkdFrcTHsNxw/w9z6S47aHMWf4Yk3B2XLp2o/dvVZNutI90MIGA",
-	"9rWl1VPFGkKsesE2GGeh85IZFRMTI+O0kU8p69jnV+8Gg1esVIBzi9EniwXrTFREjiRlVTBih0maqLa0",
-	"IOkHdR0HyBLUCNuuAe0Emy0w8UkC0w2RghHFczb0BYnTDfwC8rdP+8WyslmRVAoDVkRXfbMlJFl67OXo",
-	"zSXLPqTHiTLFdyA9tSKQt9EYMouRz3qHrxwkWrKbEi0qhmptBp1wKu0ke93VHa1RXafXWMtVTxlyWH7R",
-	"UfVzZ+UVz5MyRbnGRJ0GcY2CAnRaz2t8V3N3KGvNIjx1vQdffEyuYYy4HTildsjdeRuisHD0dJSI1ubn",
-	"5vc+CoYHuRCdhxqHtZsJjqSPaMIZON28AMnSkYTTzcuq6JplkdOEKHsiyC+vH+4EilPsaVOyDrG0zKvD",
-	"AH7ew7DeNkpBjO2hN6u2rp1WIZ65X3WgT4s0PpqkhfKnbtM5puxojGfVz1DysGTWMIapt23TEczVgJz4",
-	"JbgZ3WxfUJ5UiLqznmoCq369lg6pGhAj3FO7+T1b1FqnYsY/yjWRM80Epm5imsmSrDH67AfvMOFWb0IA",
-	"v3a8s95zwoPQ22IeB0DZaVKNLit5zUpdlaLzSEZSsfwVghkcIvCsq8HNvzaF7eHbCPOSrYrUPYGa7O4O",
-	"P7edBIeEor6IimqshXZYvk1k7N5JEGaJdm+KGaPE3W43Vdj2LX0ebE1AkJky5pflsyTtahc0J1pC0w7s",
-	"GrYAj2PH1buofdfDW7CZ3j9V8xTR0k+ya0zJ8nRfBgwkt2PE67JzjvnTMlTY+zauBJWyIel3p/cn9G9b",
-	"U0UsSOsQr0uqQwOHrJDZ1TkJdg/3oDCaFcUBaWy+YLG5sQvMyV3r2PUv6cFwIMT9s95874pdRRmLo5sy",
-	"gheyAGiLpFz1tdU2gmjnF9bcunNO6XeRcVuP7cGRU4Hw+MdcaZ6pP1xx7W/2PKLJYGUoje41WqSCJgZ1",
-	"Wl1aFlsZZLXfjuceLYuOBKrfb/VZPGIZZCwpC9WzXvBsYeGX4BiA2aolMB06KSERXSpWgiBVlHe9N1aU",
-	"l/1pC+pTyunFpK1X6zcc8mHK4uUiY91dF9Yc5IfY3NaSbOSYSmjMvOg2lR19JNWviwpifh9fMl8puCJd",
-	"fmHvEDBHWBicrWfKoZMau2bc9lS3FB84yf4QOobxW12jebsYi+l7S7Wxt3YY+0DqG4EFx77PKsF1tfgA",
-	"twkePBBJ1bGBJlH7yC0bBFEaDrq+sn7dIE9bMvlvFaDOpOgXoA4ux92gQ+hwu2C00IsNtkHHfTpNG9ZZ",
-	"yfQrpjUWcu3kNNAl9gRR9hHUbWjJyBVbaaIAhquf8aY6tPwia+gg7hu4gM5goQlxIlahwoTa0EyGLGnO",
-	"jA7GtWLFrN1foaJ1p8N8Sc/5bqdzTxRDe6TpKfnHp2cXTx/fWCwvO1P75SDB6l1dlnal3mkZlXt3ZcNK",
-	"pV3/frsjEEi75ZVigAsIDYPtWriYF3EH1358cKTchrj/qt/QHc6uuVatR9Q7PYMgqedDBMrudXpaChzH",
-	"S+Qk3pfiJ7LzPU5mwYE5Al3OcjTkN/fv3/2mTTYs6cfaNKPmZFEToxZq7BgjlbB8ZuEL9QJvwnlJ8SrE",
-	"apw8lN802Svh5tqyUQtO1ZZCt/cYZgVVDVoX9o2AByDxXpAo8x2axdml+Sz1oU9wf59MybVVzCnXnf0S",
-	"xKix+k4bknpZSOrenfGabux1xbiYu5rVIZkypTH7sZ+Mmle0pEKzJnOW+n6IxqQnq1Iubav0XTfdWvw7",
-	"SLxErA2/JFyArIVCBy/bQvd4120K4HbNFXfuuvhh6rBUvo4XwBjo8rTBAR/OS7e6NfxB8kZ3bcR61bji",
-	"B/u8+bZtiGPtUL/pXuo4uCb9Iz4ZRjXpYTtbJJksjyfFZflFCXFZvi45pltsSZZKL5jQADuQp0LUBBAQ",
-	"ECWhZLl5lhYq7XOKetN1oiXM6bmf645/4mp3Qo/NkYxBgqkiuuQsJ2tZXqXzb+EicoDb3ZJqopSRZCVW",
-	"a8ooOrwsUnGnlGB5VUvdrG9KmH6g8P6ttiBXPRPdllEnw4Sx7rrqGaKzjyBy466g35yN79078Arfo45f",
-	"KEzhCjrpeaseTl4v2MZr7sakSajmW7vgF99K3UjW7x4lWR4r41nYFmm7X1Su+/m+YE5lq4dgqKGbXzyb",
-	"9EJTMjKg8KRTlSy2hG1P4Zxz8B1XBJr0Ji/PKSSSqltnBteiP1usM6dcKJylMhODlO4aJAZOe4guRFrO",
-	"00pFE0U6+YI1fej0scRer7s6fZpKdY6etNMUBegYkw+1ar4uyJPAYzrhyrskG0JtaUukziN8JZZiXpVR",
-	"pfff7Er/4J698c1SOhdW84zlP3ORLtOGTieN+azpWNwvgmtFwIsJnGkGIVJ0rbfph3sCaHa0QeY0I50E",
-	"TK5O/FvaN6RCDkRzZvVhDp0IzG2YFBodUUGaUFSi7qcwny4M+Jqz8hG3jS+SXn/X2aWVSfAp83xB+5Tt",
-	"A/+/wI6Ouy/3qbR76IFvj45LSKD1J9KfFncALPP6KQdJG6R30z3yWGm+tFu+dVnm1tPdrZLPIxwlVu+B",
-	"43YvFy+iExlWqqE4qU2UHE8kbMe9w45YVB8kUBNhf4hk2rYxs0ncgT9URUHMVx4WgSv0qM5K2WBILvh8",
-	"0UCFK1Y0EEiu06ksEf7Y9ty+xzQ0aPQRXcqHRH7M6/387Ap8+CaaQxNZ/7dRma1y10NrrlymeCsPxygJ",
-	"2xOvWnLHm/KxlvSjrTAZ1f8XFZ+MUhv70Op/nwn6qB3P6HPhFV2xBtylK+ZjBuTVQq5tfx0pMna6D/ho",
-	"D4bR3yBFfxxIEe5w8oTgkE/ENdc0HVCkWcZW+tCIYv/zwJYWoeDgs9AWWuTiOnkEuKHAMQDISlsG3Zo8",
-	"J7HPlpZXqSySLietKosWg9ImxckVE3Ukg6rkJyUL3V86QMPhftiFxYRqZsiIZdwiccYNLOhbSaeLKXe8",
-	"GXPwV6b121YdpAUd7okmK3PHu9o7s99wl9pr31yx3pwQGGidYABgc0C2ml3C7cLkZbqOuyE70WWaUYyG",
-	"ryjPyYbpIYH26mblWVHlLD/3dYwS25thKh/Xi7yka3Has+bH//AAAZLiR1+2bRMaI/XPxy4DdeuMGc+l",
-	"mReP4elGpj64CLve6v9WuJNRZkw3/y0iSyYctwkGFE3CVO66U6Y8XWEWnHJ1hv0vfs2ETw7linClKpYP",
-	"d3Ba2sq4GtlSbUci4RQYAQdvsf2+aJmnIo4JIzfsmM9B6FkbhbmyHZE/UycjVKl696WL6vtD449IeF2c",
-	"eNQa0PcrPNoBAQb/ImJBUcf7xjrY3QpF6MagWVEoAggktjPokuWbhkhuVIC6+y0vQ9aXY1susIQ3GVt2",
-	"N2sbkX7AzDz7dFoFerOQJJNlCR1dLBST+RXhgphf9Sl1fe1+7d1VtkMmZvRLAUiJV0LGV03qcIOT+VYX",
-	"aF781mYPJS2YPi9sroNu9UbLVS1DYqVYGZK9k/u8optC0rz7Vneq0W2AajQ7BFuX8xw0iTnTBHt+NlX1",
-	"JmVzVTSku0ERtZwRtRHZQylmfH5qkRe5DNiU05LRKzXEBrAUQlhLqvflth3Vz98lNy0IjlBQ21wl4HGk",
-	"jo960xRtCFIlFXlA9DxfaStXu4AHgf3c/MO9486oPzv1Ylp/GwVL1dUglphmDBIsEk3tsvm/SlmtegAV",
-	"9CnY6y99ewuoW8iXZFCgoJopfdrC23+RiFeSBy2buYLCBCu14UZsMcURVJZtNvvC9JajUuBLW3y3LMw6",
-	"aaKWii1YmfWD929aVEy56nBf7SbXwuo8xlqwqR/xWA57aCsJtBcQ5xax7PTb6dJcHJaXxvyqmUGYjFI0",
-	"pGC6qqPjoewl0TC2njzrkgXbWLxhJMmbkmv2hgs1xLSF6G8lqzKz/9a0nDON/14zPl9oY4oCkV/YVmVD",
-	"smTlnA0JvWYlNf/ADplbqT5dEncbqgUvLPiInBktDBnrdIsvjLJDpwU7fWb/8XaLU97XzFd1xVcn2P2T",
-	"FieQbGJsHMPcyVzeCFJ91zORbiF/gamYYMmXzEI91kKMzc9DKO80BfDrmobZEX1sNW/QkPWiBaTQ9TKi",
-	"QgqeYT3PMuiWtrz9rVrI1fvTKLd/IZP363bw2LzcriB5HvGIfRZ8yvEt8Ckfhf7VqSh03BrFM591POxI",
-	"qmf4zc2w0bH7HJKpfQdgW6zo7ELrubQpHH1eF7WMTqqA7ZBQyaQLqHH2hZO2qhLtfDkjC7qCqrk9buFd",
-	"u/+gEMs+n0F8XJvAb41g/UoRJCcpmHJlRZkU+VfKZ1PjVuiQHmh/onruSYNr4LFHe04wwmk3k16lNdht",
-	"6RG36o5o1MXTF52Kn8yoN7Vm381JrTaQAPgAQqJsCUvrnn5vuzO3lLlbl72jHzRsnm6ID/z0NtVbyuuU",
-	"XLKpzDdELQD+oJDyioCFftoE6hW3Oa8jgWWiBQmsM2xYaHZ++1S/XvhbEWfcCoIrHsc5DZpLBm7rGNja",
-	"kthTYJHug/kPrLeFGuRSxJzl7jC2wqEYOoCpUGTm9yjuORUkdd1NEMRju4c6otsPBbZV7QNgC6/Ha2Jb",
-	"w2wJePVSRg+6e49huUU3+ZdhuoUJv6wd6D4bWtNQEtFQIySnUl6xHC6dmsjqco3VRc3tGMGPtIcaaSCW",
-	"Jo/1gYAkwXi1RcZWP4YjHhcZp67pRgwT9CXie/etch9oyXAwK+i8Sdt/ZEuk+xnvF77Q2pdYc7FlE5wT",
-	"xRi5vHM99lzv+hQZ5rjcrZRot9q7mmLDwePrJCNfkIeFrHL4VpHx6Ygwcc0KuUJAKLtx5vgZ1RQmzuDZ",
-	"y91eQU6kdO8NYtPzbR9qV7zmTbTtntTvG1W4Xc4F27t2qe1JXhkO1Ipl0W3opjE+HSXf3Ny8w1xqyx64",
-	"IW7hsSLKrt+9O1UbkRVcsHfvOiBBRLO33WUsEYau4M++f5vkw+ZEgu0en53TbB5/pJlu7b0afOCYNwLz",
-	"QwRNvOVXNLtCHp8x+BtB/Y1qUBWaYztgl245HGQUG51I+3MNVXfogLI+4Ky08QAPYlzKClSUKS8KmELB",
-	"lxwrv1D8N0iIA3Pvd3feFicklH7NVuYEUmJMJ5ZO5EpjyGlMGo9y7VsA7CGo98qflsO78oa7Yjf4OzdG",
-	"i78BCNcKPVHn5PL/xWSzS9fGLQKf2cPv7l6gLQs72P8auVsJ3thYRc0MXxPbYEglMSd+4CJ3JXd1ckI3",
-	"+oYqa39nWBizKSOVYlHSmGIwgSUT+RY6yG2aDkZNDHcS2jIqhmRa6R0j7UrI9dFmYBtp7+3FgM8NHRHD",
-	"1FOb/yMrcluztMvU4IxI9ZqBNUKfEZsNDzFzLsUkdtSAbYzGiXUyFkXo0JOugvWuzW7x9TZgPOce2okS",
-	"ACbeAbmEwY/abXIhsNHt+QUreiUqNqaTI/2/UphXLkCM4OrT4AC98yD25i5Q76yzuSe23Wgfb4hOI5K/",
-	"idCfMsNRgeOSq4P++ruD8Gzh/HDg1yZaSjKj5X55iuo1ROjtCYks95qRXisjRM7G+Vh8Qbvh7efyCFZp",
-	"dMi/CKP0R660LDfNXf2akLPSvQP235jDxpCKQi/slGXQhCDuo2pFXve+qf6kJ3I+e7X1b4jnAHaYxc22",
-	"eWPUzt9I3TpoVcno8Wbv2341ZfTDGa3EkJjzv1xps0EORxVlxLSU1XyBXfunstI92yr82pAiu+2PRvqg",
-	"dAPoFOv22vJ1NQlHzMT36ExBSkLd3RUA+sE/3t/Wvdo11YPXHIcgVqw3ESRUUP4sSlVmm3BtyaWWY3gM",
-	"ARQf6C9DBMkib0Q//Azxo0UyUINCW5EF6NioS3awonZOx6LIW09H/a0WsmZClrIMqh2EVUCHk2uWu1DV",
-	"xF69ChU7p+7NSrkklMyMwDHKHhfzcweIZMe1f22NCtaOmhBav5xnVakXWHntH44xoALKjr+SQwUwjplu",
-	"RNuEYNGaNnp4p5YG56jRPQDToanDik4K/OczULR+xXRhKdgk9ihy5YXqlGZXRMsQSoUAgwKnYxM08x+e",
-	"wWmOXCJ3c0e5x8io5x/A8diqEI78Bq7sPH2wEJ/HDAlHbB1havfDdf9cWaOJTFGU7js4gguMCvluU6F/",
-	"ShzWicM9FnPFsVd7zMfszjFuApk2bv+aN4B3j9e5x9B2AqjTDtEHFc9zUrKCUcXyoT+WE8dIQ1tBPueY",
-	"eQ+x23NiU70mvhiMW3FPxQYE5TmhBSthJMg15UvLoCuqlG0ip2O/CIBkrqnQRq6QKQNDPRaW3sePc4V/",
-	"4mSj1LPhwL42KTf/LmT9EwpZj181muL7sLVHOO4Rn3wRh/5JVFHXEONMuACf78DS2hKxzr6/ixBCTaGH",
-	"RB1Fb1lbmBXSQwMk3WbKwk1BI2l42HeP4AUjAAIB4gvRyA9wo5npVrplEijmBFPYWnAmUd9DpRK+ZPkc",
-	"20H1gn7oiRYBpRDdyz8r1vlZ3/PzIBE5K2gKLdtCgmLEhpVbeUKdOdGeAMjrSLDibpPrhmpTD0Nz7KNi",
-	"J9iIYtW1ytVvQp9C174QSiXV7KFNOW0V8O65G38DX+zp+bKiPB+Sa8lta/c5LLBaHXAi8Y3pBI4f5br+",
-	"RgDg37jP0u9veVUXS8BuccjJ6tGG9faquIeg8iq225yoF210t0byLC6w8okteF4j0RsJ9LosiPe+tiuR",
-	"PEJJ03J3uYysLrWzv1bL1RDKl4ZWcAxJJVQ1RZjf/By795Al3RhF0qijaSvLRmc7daGFh1sWACf7ttX4",
-	"2cKY0wnnBmQwTYx0XAvMRhLIJVwKUJ3T9jAL8f3Oys92TkCjOG1Ky7eWbmEtBlDsqSDMIpZtBVQK3u4C",
-	"bZuqoblPsu2FyRckYgKLFTUJgIVGxcEvB/dHJblpJRXfyiuNO+EcC+evK0Kfm81wB6zPmuK7+QOB/+qc",
-	"08r1x1C2QXn9kjTtV03wENZINXeOEasS/lMJlxE7LdKRyZ9R+G0hy6E3Ej1GaHgrIks+58KYyOavkmWM",
-	"rzQxh25I5DX4GhkqoOP7ZMlFpZFdt8QSliA97dp/r08l7JJ+fHpQi8QwKTeIe3FqJ/zZT5RtaTaxJxch",
-	"+BktCw5eWXOyMXADoTEEErCNsLj2+D6gJLhm7rETolJxyhLNczhh21lKqZykwkJtBJMpyQhcXO2Jjmdy",
-	"tUHE5hAc38bPXXQQniGC35Qe2uZNXosfZLns/o5OGpRZfeRLFdmhyG0tea1t/QRqFZlK0+WqR57SVlG8",
-	"U8OCauUXNHQ7FOjYwOFXO4IGBwF9D9KQBqGZZt0jNivl7ywdHHzKnLGxlb/U6JLasZ8qVSZv7V8l7xll",
-	"aIbu6wGVdlvl2fmjbIaddUv5xbT7mJGcR7gJ7b58ERchzvWQwumDPYfww/RcklkQlwjQdgl+HzJjbEgu",
-	"UdNRlz4OQ4mqludEMA6ROm7kayW089uAvK+1bdmI7EOEd+qi2ArcmL7Ti4KflDxboPNtOMDJeGVLNZxM",
-	"XSa7adq78WeqHXrdTtf2JS8KjjV5auhCmR2Uh7rlLatpwXbqHA5p2Us1/bcsqiVLznbO53S60UyRr8ej",
-	"//uAwL//2XEuM8qLxmbHUrEhyRnNSQFF7KprY90qy5hSs6poGxiS1jvH18DwfrURWcKn9NJ227SMCNaT",
-	"9s29iSxJyWaV6viu7RYw4cW1lXnaDWsNgbfYq7Z7yRMHBmt3UEZRT6w16st6IQtGKgBit6k2Dqtvy0I8",
-	"+c+3o5MH7//j63fvTvFf//zPf+wDd4x+/5ae/P7+092bf+y9y4Md5EZKLf4ZW1/Uaof6FB01UOgJ+o+t",
-	"+mm0PDuDczJlhVyT31kpbcMYOZulKfRpPByf3XgyfRoPz24aSNWtOvxuG0J8/MOzngVNntDOJm0pdTPk",
-	"9njKPUjdguYJkQFZ+mQQwa73OubbYIf79l07EFh4ycUT/MF4S0UwNib/rWL2awfPkCgesO9uIHS9dWgP",
-	"Ytd6g/Ykx5/QvS5GSerUtC5BybDkJmLWUDoPEhKxFPuDTnjTSW0/ofXIep9T6myOuD7y/r29YuhgLbIW",
-	"em5YzRs2XUh59VjkUGbXc0kH8rP5oC4Ueg6wpB+deIiYOHSYTmFCXwCGSomQDuAWmXOBcL5koTUGluql",
-	"qz1FvT0tTfjOz2rGy5YDTKI76zKDBy6dngDdWlZ07nKDbXYYE3l7FOe592c0QTl1ksc4TGPBi/WmdEds",
-	"aLGA16mmS1NZabKQa7KkYuMSGX24mwlSCY+P2aA3vvWKYxOYst02XxBgkf7MjFLbGNNk168AtlMfksyZ",
-	"MBYWy9MWb8SQKV97I0EF1fyadfD9QP695bbGXtYOSik9x5LR/LmoNfOIExUzmqoSecTnRh9GfyRAtRv5",
-	"c05OxragemMTTNN9Rbq1h3RlhFgbamkSLSeae7wTzdt+BNdHc6vCv57rA+f6SlNdqVSHdShlaIuDg3t+",
-	"Qb3td4Dm6Zt1pkPf3rvRqTHsy2a411wK1mS6Qiep3NWQK0FXaiF1R8sYyvyO1zXSWLVczF9xkbEDHMYt",
-	"nu7Vgqq6B9YuFHy8JaPLhqoJujcXAvgAaKhlfIP1nHxDsvDWPYEhceoLao52U3i/N1LK8kxIOgisusty",
-	"nk7D6Nxs7abjleRRdI6429U2G4Yr2Me0jGlvMJjQHfbebp3LgDqjQDcW+DSwZuEADFL3Vp9yn3759n2K",
-	"g6iu55e3dj2sIxB7pcWvNGxxKxcd4yLzHPll3GVrUWuOvo0estVNG/QhJqjQvqm2ci2gdsKQB+QvBliP",
-	"lha5tts3Vb75CDYr6NXQsFFZcmeo17wrlc6pfkaXLLg3vXPFGltmFbxnd/Uo0tVYzpEwGp6xdbrzaqeG",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUF3Rzgcw2gMLd1hoSRkrPzOUXb5k8KzPBjVlSKX7Pu",
-	"+cAQQWoqVCp7cKv5/L+tYte+YHyle8EQlhL9PkmFgopkU8rnQrX0aZ0xqqtyT4/UnSrnVvSUxgS/zklU",
-	"blKBpS32Cs6oS3dTQ44Ls/jezXWhZGY//EZBxc/4JLBIzooG03fZQtwenTcLKqD7ZrJbajO9G/qIdsIt",
-	"3NeNG+3ZIG2QCjubFrWCsoseOr701G7i6J/9ZmzxdVH8gEyiWjvq21RUgHxxedsUfG8ntdL+SB+YReP2",
-	"0C3jGHRDeqPSLsrooVt3vQsdbLiVlEVDPb/Ry8y9t5blFSuJefK0Gbsz7eW6to1EXJ0aFAUo5+2LEvD7",
-	"Bkc9ZYe1/Wva+xdlsramAZnM4111zpbDfqKfUg0c+qS0+s6kqUPOyieBMRKcSrMFiVgHwJSB+GA7yhmm",
-	"D6wbWNVBdyWdmE3YWLCAmmU9L2leUUxfusbgM4z9oRKQQhchhhVgHgTIME/1JJIb/5019QCHRDo7cNeg",
-	"fiOoF4iVvaheKA7bLsNGmlUrBCDdfTX4EgydvNuSs9Ifb+ujMQ8dcmA69/KGo/Kap5OYOl66PE80FrfM",
-	"0pKGb07qK76sCnoQFuiOehKHDu+1Rlvunu2u1Wb7NHAJU1jxyghdSjE3e7M8J3ct3BRs2WnchvjsXnS8",
-	"x0lRbLWurVn3CdTAEEnKmk29EGqdyhlMUG7vHfUHNQJvVYekZqoF2oBiS+l+tpnbhF3xW1DxutkQTfvv",
-	"IChRLd15BrokpUl3TckpRjDReFqx9uRVIl81FPQm37ceyNfILGk/inldP0Vzr8GJQzbO48Cm44GntxIK",
-	"S0YLsKpO1EZkl0NySfNrKjKWn7hsqpOA1Wu+z6mmJyER0HyEXT9OdEmF8jU8Ch5mOc/M/XeiqtVKlvC4",
-	"KujJgwcnDx6YPxZ8RemJktnZCTi0uHm5+WK94JqdFHTKissa095WjNkD5K7oFSth7Xj5nni/m/kj0h+Q",
-	"ufSsntpcPxDJLLtL97PLCbkEq5OVZn2rUs6YUrB/l0SW5NLcr+Wq5IpdnhL4ZX0KdgCR0zK/JF9HovWf",
-	"8PspP/F9pWhxeUpeO4ARAqtWCMVvO0rsI+Pt+9QjqRtZOd9XX7aTT9aSYOf+piDU042Sv4xKtM9cJfbH",
-	"lHRZuNqm2mhr/axrDRQQCMu2oBG+bmUumSI1HLJOxjYo2M1g3249mButOrS02Vt95hQ7q9rfrhjNYpAm",
-	"ApU/PCQP7t3/lqzwCZIzTXmRqIhKV5q+0nRasHNQ1VasxDatW8mXb+nJ76OTBx/e/8e7d6fhj380hFxt",
-	"ulOC0h75k4rcYh5JksvkVgao2aOAtHJhRGWT591lCFFlsfD7NI1HxmBKP8nT/nHw4hvpvJGVeQUIlQUr",
-	"VjvIm+l2rMoH4luKJXcXZfjQyEHLGadtwN2ptlBz650A3uRCWRd/zm7RUX/Lf25X5tkm2iff/zAQt+Vg",
-	"/JBuqPNcMDKjVaE3ZFVQ2/ila2vMolqK5L1DPaaPrUIYp5NVCi7YrQZo7G/5Ju4cjIHvdMUuLekyXTvy",
-	"GqQeKzfEPzQkK6oX4W8CbEpz843ZF0YteI6F5m8oEraw/SlJ9c2D0Zj8r1fPn7khCBc2M8BuM5nKht7Q",
-	"2Da6SYZLiJExN8/9Arytd+aLUspZ7+4pz2fNyRBTNqfiQEyWgh0K2pSXfKZTOViu35N1gQnpu11Aqgbg",
-	"R3f0FeUVawWMgVRGm3Q53USh1J5rYb9VKRvSJeqgH7VkBJ6DvtzXhrlDBWmHtSwYba66YYohVJgUNYA6",
-	"Ta/MHouO7zCqUHN9pvvW8IzZe1oCTvY5GTl9SLumZWmRUVZCGMp1zjsCXn9ZiXTWUc/0hzQsm+/Gq3BR",
-	"hqHt6riSYgL44w6usraH5gvvyFdyyQj2KrN/WKbNQG+0mPMlo/mQKAk79E5E6G2KIvgX16fkEgoiLneI",
-	"iuVxOMXTdyIqi4MfDBwfuqZpWBTnfpH2zeL8+2gycvYKk0FSPsa0L6V2Dnwm1CGu0CgjxRb4uiX7fCcQ",
-	"K/64DFH21YVVxOhORgTmDERplL71Npu96jRa+xmGbKZt7HzBQqdFjsoOGpiH9KibyUr0yq8IomfXskzi",
-	"yWOvwABG4gW4MuK8BXe9JeUqVFTslxj4aAvmfK2kn8ddk3wDfa7g1Lr8SttHqCccfVs3+W7++N3Mq1p/",
-	"t60W8FsFXVEylj8Pbvc7cLdzJPbg8F7ZWtuH6YvI2Yo5rAZBgnInggPIGc1PsAoWbezSWNkCdsECrwYY",
-	"AQsYYHas0KyEh6RgJ2tbX+Y6YqakuL8m9+1VIlTsbzrP9d7ONCp2JXJWkjXdJFBMzHPfb9o6hfrDBCpm",
-	"XcXqmezsFQ7lOy50qSrWSRPlJaJLo5kfWsLkfM4UtI62ZBFzd/UPwfUDKNWQjScV8+qp7VpxJeRaWd3U",
-	"ccWacm0vlYzija05EBAhdNOXMjhek/nLzwKoImTfBTBZDPV//vzlQ25txynx0nYSlXGrGk/cKy9Jj3ff",
-	"oppkNdJmrdrsNeJR1WDLXT+aLun2HewD8JaTNSsKouWa4udc9TMSmkrz3yD43o4yek6Yu6qFf+C0XQfo",
-	"YqvIdbK6himtyJLmzF+rsLihJyyk4xupMd2Y/wBwoJmusZ+KogbejqPVECBEPSuum1qBgO+7e2OBwoOd",
-	"Y8VDZ1OK5ntKN8I6u4+pbGJRU8ltF6N4p14FTjgeBpAma2h0g29LNuFqzBvaltZdxXSzmmQ78dxKSTLs",
-	"6HroBG5xloOjqueFWDDYjYz1JzxiKUH1MgLuTBel/hEZeMmZ7XR27uM9cunpuw1wjGDvY0nkvosoP6x1",
-	"c0pHDINuHvZASmMif5R0CUDof0UFYSJXzgrnunuq8IwLrhYH+sV2ylOaGm87jbDbag0t8yp5OcQN8r5S",
-	"xD3Z0l3nFk0fjALgyN6xKmEbhOu3ilUIO19lGWN5+lg294ivH4at7hE9k2m0LFiZjt24xoZwu1vpOt2Y",
-	"qwxyQOFy9w6lns2Ngz1wpDPkB+x+gvZ0pLD+mcB38eaH0xfoHhMztB5yIqZ2qgLz78w8IQ5icm2LoP3C",
-	"8ghVSVvS94swc+tzfokBkL7oEk0S9oLkdDO0egZXxOWPgr5HiZEEp3ulR2JIG5BX5Gx0du9kPDoZjfcO",
-	"GU791oCaFIyag7qW59YKcI0rXdeMrYzBZrER8nzuj/YkVaUOSdMGpVSNWgV01wLMVjPpgEoyrH88EKr+",
-	"gA6YCfQK7GWHoRDK9VY/v3MAJgXbB9AGwPpS1ri/jXOVdy3eBIn0UxP254qJhzHk2z5A/MRUozlkszTe",
-	"/vbkEaGuDaEhuKHXVNmwRGOJu1zjBbXXWNnDS7WcEAvQ5mNqSnMwmcmcGVVlaCiSgbtcnCP6dQOhdk4U",
-	"lsm1mld7OdL2et6Z9g+ydO0VXbdFnOd261uas/O42xa1LnTcmq/STZH7hnEA57a9vPGg679mdXkGj7zQ",
-	"jsTeAWo5bgscPypGD5KkDubaHKJBwXika7vMv5zruswPAQRlH1fWN5IUoK5TFPbD8yG8DVlWAKNxzVyP",
-	"wS0or/u7UF4JlfYlXT+1yQ6xpq6u+OpErnAJJz5tA5DVmuNkdsqudSieKrsAXhLB1nYZQ+d/8jEgBzuj",
-	"mlay5KIGVNZvbTs1ULiC5p0M+CaHiCIUkrWRbpKvykt+zRIFo2X0zb7qFPdoejG/HgRo19z8cHNuY6BX",
-	"bKW3coPHow44XbXGiJB/1RAe+R78/1H4sm9DxB1CNUK4vcSuan2Rziy23Q4Fdp1liTeuCrppauLug1jd",
-	"1Ij2LqUzl/521KaYt2uUiw83F4WUTAFjpHPbar0esV/eaWeUdafWeb/DmgsR1+emdGLIPv6eNWBpok62",
-	"laoMollLO02YH3zxhou2d+20X4nQzW2QOSae295a78jQZhKo6JdY7yTp1hTNa9h+SAzLHmaJws1tle06",
-	"nl6qrbd5WKUB8ZasrCNSQ9YwUgWyODGp2sXmGwK27OOqxHqK9FuwSGVLut0bJWc7a8ouLTa+W7a9E6GB",
-	"FUNhtZcKq5LL0mbRN+iyL+wjTSUv6YH3ACWqDiBSNZdASTWbb1IeAfcdgJWImul+7hs4QAIIQi6erLkI",
-	"zojdy6VfRZ+fWZqZjTKLQcEtVp11qJEI1m/o697teUQuqlMKYT8mTsdD2DJsAHyOrZzZxEi9uWTqHLvA",
-	"4wcFvzbPzylmGB6Ih9RDbndMmtnJhwFgog7dy1/avLBHvlJga3MqvWiIhRziJQm5rg39Z3Scdonz74wf",
-	"055Y4w7C3lHcczch+hFc8b9iltGGLot+rbJDx71EqKJfRKEBtOiiA0BRY3ah98HbDfd9jy0J6vaqp2UE",
-	"tRPvbRunHcVOxaFeVcsl/VJ65W9PuuWo7fqiYoDQ/c1yDziZf0FOPwqvJnfCYjn7Ts9r1NVovgSVjOUc",
-	"QzEzLmxwBruFJunwUhaFuThub8vcT2oPcYp6qNAf3/v23nd3v7n3bXul/s41YcdKkqUq2EXW1K1aN2bJ",
-	"R5HUtSzzoY9JCKn5LM2h9HjO+tC3/YCSjP12XA+//I4nnGY6jbO48ng5HXUYY3e3JfU6NxX0PzQfrhjF",
-	"wsk+ybt/mLFZNVXJTSvFBVOKmEe+UiD3To+ABIlPP2tKSulkx4bzsRVBT1nNUjHXDAcv5X1QCreNPkcr",
-	"bLRca95q2IShO9kR4qUzZr0P27Gr40MLlhkOXt3M9anYrfk5npjH0AeC5PoyVIEtToqzqjFH1PZ1dC0B",
-	"663WCrpSDXY2jOyhUw7yPx7kXKvSd0ZKnXmzkFHGNdcTQuGYQ9z60mVPXKYVG3MdF9YjcqDMx5ryQx3N",
-	"LyvxEAfYiXh9H9e37ZDoAJ3s2JjVx03Sqtr76DqGhojpVlrMkoqKprXKVSnnJVMJkCqXLd+1DdYu5426",
-	"glA3Ct1aBvf7ZJ5oUNZubefFWfF9O1J2u9DcTdZ+t1gIBXcvuESlqKQstg3jjPdaBtPu4Y2225/LNvjt",
-	"cPgaHfidO8zijFsSevEBwsV2JmRbojGEbrumJX82rPt08n1oKseyhWQY6SzjjHzI8sdyT1qYCWw6l+qm",
-	"PLIPbVcAD+U8LekVIwvrkO0wrsunSJPIJ0JMGclZwa9ZidEJfrucdTdv2AJABOgxoL2ld4sBog6BEI01",
-	"1Lc5poeLtGbQ/QOEnYdDPkQftVnjLsfcna8wZjge9V6AkWJjUyS26mSACRrEwVGUxy9Ga9xVF31mcFTM",
-	"G+UIr2ipOa23YQQpXDToj9j7LXqB3VaAcwhNyKw5EPwj6DpJjsiykiX26AB9qLGmQDGdKsszBiUWma8X",
-	"Ehz8OoJDBN9/Uss8AJD9Foaca5QHa2hCJ283ppDGRzgLdrO+iOOAc/232cWets61+81uu74+4S4cJj21",
-	"oOfdlukPCVvsKOtNKmZz5yr2Ub+sxEG6p4Npbg2whsgZ1zxzZUmue4YD0hsMB9OquDqorUhTPk2McQaw",
-	"w5Lkcog5kyDZPrhNbgC+aUMMMUqIq29LFufu18ot83gf0x8rjUD1dyLJZzX45jle4482C/Y72t2Yew6V",
-	"Z0CCR3w2Swi0egzxCJHBI4ObCan7QdzvGS+yGrs5Apz4SXoBrmnBk8gWjeEW/EU9wOeJFpbbspFHuZnc",
-	"mr6Iqwkm29CaorG4MJOqLQMLkpxo7rt3OUUGsJ99ly1bKW/BPLwR19WFpPRjpfkSZU+CfW4f9D/WgT2e",
-	"Y6zWufkPKHhcULVo6t0DqZa41caqBTwJTMC0O1wJzQu7w353e/jtVkW7324LfZWXSk9iQBjHWWhqbpgG",
-	"vy1XhJK8pDN97tM3JhGynjF4IVsswEvjRXlOzAVvHjX/JWVVy6txzsPo4mnUBwRbvwxV2kcrF3/G1t5J",
-	"gtggSyronCFe4HRDjHDABhRJv++xb4OjOEhb4AGUZqukhSlXTIQCcfyXRw1xVvv7Pm3YPqOjFlaR7OLW",
-	"x4PboN/5/CTv2FoVVMAZmMpKe98LHhE4LzGcUkIvpMtV0adDe7hfXsFP96gNidom/LI1wnoM93OLnwKE",
-	"V3fPRN+Kn5hGzfBt9Iqpx7NZsh6ErlbFZmLR6OZVaRMFQULDdy5b3gu5HNIFQU0AF+KERIB34E2kgq2H",
-	"vsTE/xB932CDMApIFBDUt75HhbCNNpwsxTA9J3ss6/h9c8pdfnQuz418nYR0fidyYeJbOb6FU+Rtyjxs",
-	"XXJn4Cz12Y8fcOaQoE1L4Zrq993WN/jbvaD9oLxuxTCCdhtdLTE3bKu7ToyH8EenmEdQLWqxDkuyuBTc",
-	"yYCIJrU7zaqHVntoi5IkKJ3AcZ/yeSUrtQejJ3OaCGgAdAndZhS7ZiVW8He4a6iFhLqAWDaK+y4BmuZi",
-	"0LjS1cIMmBNlDoIrUZhuIIOk4xRxK/fRwmtlh4eGOqsg1aqA1gyqA8ZqvDVUYEsBq2XBx73wlPYAN8GF",
-	"7IJDQPVK2OLFroBNDu1tH+MtmZN/8J65JEKuHbbysWNStoJEdo5MceEN6ZZV5BJ05RVViizpamXEsywJ",
-	"/BRgBoZEYohvTTeGn2TZIyYUIWK0wY9WpTCD2kBZJlcce4R6rDrHNAG0smt4rr1ou+GcIq2jEnV0xnV/",
-	"Z2O7uTcl125vvcU8Z/ocrzyuCCBpd+bVvahPB0QI0QemDgux+avACqwwXJAwNRKFgFyEBxKEyzC6COpR",
-	"ufrWBn6vwTXaeN2OhN9zKx3PHZRu2vMXdwlZlf2ProO5akBe2E7YaaxlqUN9Oiba4qHAJ5Y5PLv0hKk7",
-	"AEi2I3aaUwV3bEOElnUVNFvFMzj4vq31k+4Hy+hb1u9Imh/lGiyAzN5ba14URow3QlDMgsrXXx1vRyNO",
-	"3DRPtKphhZd1tP84ICPXam/+ghuKa3MLeUOae8xSzYrirwGxZwPjYes83p5ZaNiHPRzjjJgEy+Q1Cxr0",
-	"FCPPlyuIsRgB/SGW2DWxHo5huBaE1B/MrOm0SDtqogYXRzmpO5W1ebqzflvzh1o0rIY+TAF9mGaaX0MU",
-	"ilYK4c/rQTzzSZkt+HVTxkN4QaV64Bju6D4d9aVHjOY/YxpQ53ZNLVn5bemGZdXU16AK4Mce7xiQR9lH",
-	"3T1acOw+BX2ior3dQfD8DjREAyJVKDXaHwkNJvy2zrS93dsulJjLtU6j8oKOjo4mCFyHBBwiGMtTnaUW",
-	"csfhvBcHyQNDfEpmIHRSHGzba8eAQy/9h3ZOabd90wELG/IpCcLo0oq20JIAtZSAO0yh5Qi9ImwDOV+5",
-	"uztix0pbyxFOSzDE8d6lSObY+SU3G7vGsvypb9pa38HQzLWhXy/NtLXSd2OIUa/TZN8P5d4OTuvT9oDd",
-	"H9AxVehF+lZx89y/JThIrXGopVA8TG1dbhVdmgzX9+tojVhT7XDrPVItHyR5qJpGe3uUJrmyWqWNantR",
-	"YGcdOZv1g4eLJMt2jw8UbND+dl4ylp9jARu3UdCFRO8Ba2pYX8pl94htQbOrpIiF9VmJD6gJM1lm0Drf",
-	"++khvJNLhpFPWhRyfe4hlj7qEBBy2nnJZkYbqaPT1eOQ2AW+IZ3RX58Hqq7+/nKvabBeEtz+M9LJdqlP",
-	"cjsrudzbBfMFPhWdji7dd2ugvbdn6n4s0niMda8j7K4G39gYZtFJ0rjV1463mUDJa/I+vrbMV78IzYuu",
-	"C03P2s/WHVj31iAa/NaH07RPNgW8pSP0Q74oirijklpYh3xw7xVspsHXyQSqRkfqS9y5WPuQvujmbLKE",
-	"pn4p5PpyG3HVN8AChHcjfU7sprw/uOF6vGEvQnPYLbWyrYl6v3M2q4riqbv4tyFsEIgUrj5rm2DfujXR",
-	"rFwqxK0xH0EL5Kg5SrOektSDatlTYVT0s3SGHOmg3TyT65ZWt/VpZHLJICPVzAd89rUp7XKt+dXrJPe8",
-	"duGfxNLa+QQ2s6ZN+XXEb4z3sVGdMty1C823w1wFVfrVRmQHphqkwph4ZCa1blygUAhJMrnC4BVXRK5Z",
-	"ToRN2XWnS21Exurtimq4YL5ixTcxwtftP4R+pX7mzTRropa1AVPFtU+0ImY01+bEIsHi+hNdvnwGAhUb",
-	"spQNjUsLOt8LsEojN1F36+A5PN9kln/+AjAz/sWcPVVpz2thG7oSWeTGnMSw6hL7EHV8xWphgQ7rw7ua",
-	"PpuyaeiPxIPmiLAwjC5ZgGZEHjbH4ZzYeIvr1EDFJqjSzgObaMhk3wisVzK6tMk39Xt8G8WhJfo13RBw",
-	"jKT6+AY4xS4xYTxF3R52R7Kr8ywU5HVyGsPBPyA411dkvG9ENe7hmg6SwPFZOIJx5xc4RjG345lOzeE1",
-	"E1Qcp14rZ0u5yz1PaQ5dgC4Nxcy1QXJ2fZk28XayVzUT/QpZSjZvirqooponQfQWstSIuATiE7uRM3Xa",
-	"qVeHd0irShlWaHA7G5r9d7IA+MnFswvMyiPf88KcToIansLEMWciuW7BZp4CWkcZk5Xr089ZEWJIFrtD",
-	"5zZzyq3Gbno9O6qt1APZrRuM8y4icdpX3wvDsL4VfeEPd9djbKbnPliyZfR7QKEel2NjJrAN6Ha3hpeG",
-	"nRTLpMi7xh6WHjh4S7fEMmMLCJw+vI1n0rbAP14Cf+NNdWFbz9wfglaUE0SxLVynrk7bAFvaDI0OpbFN",
-	"fjP80maiKCbyYV21L1nOhOa0UP2mA5kue+MY9tRe1SHpw7WwxAB3jS/C9vilvW/i86aOHBEOQsJt5w9B",
-	"+rDrsmKJF6bTF7ZD+/FKG6eNxNuZ9VTmaesWu+63lhU0nb3w5iXTC5lGha7Koqkh2rRTZsZeqwNG8nPA",
-	"N4Z1DXHpKXr9InKZcMWtVgVv2l9X3bIbL2JspdKGKiq349Go8ykwE/uJrXRaMK7a4f3L7RRKB61+QApY",
-	"aMthAWSbxkH426MRwOPpJlP/iwYUilr6I8B9FFJeQcDstENbU7vv0RticQJ09wnKYcVu65sY7Ce7X4nL",
-	"sq3XbtTyoKXJ7lHQdjv63XdQeB1UeFPqkFn9gfjeTeBaDgbQVjgjSijJeTcM7LzcvHRZA22tAgBs27BO",
-	"+upPV7gFz9s1Z+tzFyXxxTL+XC7lNcsJpoRua2QJMMGmMu/MqMZcWAsbqFJWAqxkucKoUgdAq77w3A2Q",
-	"gAhPHh8/mN4MQY9rbW/37lLV092/y3cuz2c7BXPTFnY2UqhgH7vmsNMGfFgm8u7krKf7dsuW8bAA3fpl",
-	"l/rAyIm9hHEIXNdW8m1UJe+I1yUO9IhucIcSsr1f9P2JuJZQgN3goGYuD+koWw7D7ZvSU3joBvrDC23h",
-	"II69sdsZAsy3pMdXHrw1MPvGzekbGi2j/rmtl717rq6RNGxaTjV9WFClWpBcux6nY+KsNkap6+ClYfph",
-	"sl22BjWyxr1JZYzdhtl7S6ZVyZa8WjbilfQSW8eFv+3qd2zYsZDSuUf4BSJ0CofDsI0b6ouHW6WNFGzX",
-	"MPZxbH8AvSyME/qCags34/umm/QF9EG5/X3Zcmr7idaWbN3PKXVvyZcpRd/rhhH8wLwOsNOfj911sJ+f",
-	"fdl4JJN6XiI3w8G/g/e1ziFz2bETerNdb7NQ5zL9ZsldsOQ4YMCRQ/Ru0tpaubOw7fW/YoRCHB9St30z",
-	"Ayn04na9xN6w6ULKqwut2TJlSPbBmmcfM1amvAcATs7mHKrX3eQpIC1/pchU7sPhOMD32tZHIXKhdgmN",
-	"u2dCbm66+VXorKB3/YJ2uNhB6MjVsi2PMC6b6neBG6bSK2Qihy6IW6JkvbhKihL3eOMdx64tiNruvsJX",
-	"0BUplObbmoSv1ISscSEnPA0IBr/uExbbCWqtF3k6qMU+asvVhwGxBSbZaSqIICxUaWK3gSAOQzsXK6Z1",
-	"8TkhibeYJqT7N2R5WJcCLgROI8LkTGyO2BraUMTXReIQuK/2SVuIhHm+3OI5x2F2sMAXEXCyY/jtrY0J",
-	"mzhnHU7XE/GDWUvPM+Y83umEX5dy1njW/j6afx/Nz380Sxtp6OTv2NIFUlbDX/qo2zPplt3h5B+hmHr7",
-	"pv4iCqqT7LiLXwYnZ0Lm/JoJUq3OA/bnkm6wZSjXIOp2u/qFTB6fXBbwilJJHXZOj2P5eNskGvuThhZF",
-	"fmIXSeRAJoiSS4bZYXAS5wDdVspqvqjlr3UTFDZd7JVzie+2Zp3sSq+1LK+2IBcO7DnRdMM0F2kWOcIE",
-	"+wT5+ozhYygxcbeKbQbJ54LlIXUWq7lcvp1rszQkWsoD1rVd0Hlbkez4zYtkM2wq0Gg+NrYLyCs1JJT8",
-	"i9g8ZCYw1ZC6HHswdoiSp+SZFGwCX0xt2sLMHFxzZC4h24nrzSXczpdlJU4dzNFlvzqhliD4MTKXMOKN",
-	"hEnUc24xyhan18/ZVut+fz7bE5229up4YttLm33ZIDB4h6n9qclYzfl0tsA7mUzn+D1V7tHlrXs69Fre",
-	"rMflDskOSx7YnXOac0WncG1NN+SVzZIcEsUAX8FC5TTRZ+h/3uWKesP14ogI/X9fVv8zL6uGYux/s5LP",
-	"OMS7cZpQU6hOySsoxrZTy9jpwbAAf9+Af80bsLUA3m7aS6ZsKkAP17RKn2ZrbOK27uHyxugWDN02Yamp",
-	"K7juMWV5zcqCrn6UValqmTVn94aJRvOLuO6kfpbn0nCvgKPExdzmitjmr998F7WCHSVZo2lhCrYicQWU",
-	"/vP+WGVb9VDupSguqpLrzStziF1GIf+JpVraC3Lx4gm5YpshuVTFB8ODH/Co3f2GZAta0kzbDGSQCWCa",
-	"MlqCE8G+eqH1CsNNqhnZN6dqMZW0zL9SxD54SiBpp8QELeVydWxdnSy5kQ+AwEivMJ2Im9EyKa+4Bw+Z",
-	"DFydwwf3/nD0cdU3NwAoOEsUSzw2tm0EAKLjmQKmBWY05pIp7GEBwocu1SnJZabu0BU/XeaEfVwVlAuU",
-	"xJkU5pxwCb3/jUVM5+zc/BNKHybvxDtxQv71r4vKXDaaZ8D1//rXhFxeQMdl/jt8MiHfA6WJ25jT09NL",
-	"vIdotG82VS9BYIKk8oR9J0hM21PymGYL4oPKUOuAS1ixcslxDK6B/op8ffnxJHx++c9zpIDjNkMGRTeK",
-	"rBc8W5BSFtgCDV6aSXMxWHfAKS7/Sa7+9S/8jJJVyWb8I26CHQW3Y4MVGF9fquvsw+UQbgD8L8s+XP7z",
-	"lFz40KUsY/iWjAoyxc7egFfKtTJT4bl5Dv/GMhCcjTEYzHzMWsllwZdcX5Kvx0RLYnRWwgrFyNn9f+I1",
-	"lIEL5RKdpuh9I5efjAUwJMHFMiTWw3Jzad8CSfbmNYatLyHfE3f/jvVQ/cevSorLCbnMZM4usVbNaJvw",
-	"ogVVlpuG5BIbRFzaTQNYY5B7GwSCty98KIUrNDUMhsAPMIy9Suzsleery8ev6fzyHHPpAFvZMcDlk9nJ",
-	"U2O8XJKv75195zLth+Te+MwDiXGgspCa4HtD6eM/T2EEc9m7Yeb8milyd3TPzvYl9FXmYm7mGpIdbD4f",
-	"3IORDgtbZWb8JGfLldRmkSc/sc3leZAiV2xj3xJgXHG7oD+cgDPBAJMYjvfZPbIwF4nniiU3bDEhly+p",
-	"Zj8jWwAL+L9PXsiCZ5tLw7e1SvlzMmUbKXLAV4PK43tnD5DOly+ZLjcnFzPNSuQNTJ8ekhUtKaZKwGug",
-	"CVKUBW0IW3ClWU58kYjL8+TCy9JT8iTsrGBrs1IFLjm6WjFaDgktlITzIIgxdRypJ4TPhXSQ1xtZOYzV",
-	"KyHXp+8ElCJnTGDJJYfqihlnpblLVjRbsJOz01GQzdFn5oJwrfkHPzG2irbEJaZib0QuEK3OJopAN7+p",
-	"1AuS89I2R8ODZ444NPB1ZVmYXjxwNl2kME0G49MRzkKumKArPpgM7p6OYbIravGA7hgx+ztkDqC+7Xnw",
-	"ST6YDPBbcxGrlRQKr9az0ciWZGp7l2v2Ud+B+wAM7Y8Wj3Igr9wtSlMe8p3WCE+0BQ6vw7yk9HU/I9ff",
-	"oKYIDCZv38fUfySdmC9lxpQC2P3/BITuuTLaxVOmKUav7wAScTNJ7NfQCo+6dMe3nwYA4gIpJraDGJad",
-	"pFpygOjKFiy7wnMLLB/gYJZg8vnb/7eKlZvAYNesnEqoy2wm7Ps/cscyKmDD7o/udnzJ25P30ORiShWz",
-	"oah3wjeXOWQCQmokpXllfCkDlX2469hs9ZB6bcELogauuh4bzenkimFCdMNpU/oCNDi1y1+p2YZH7oBg",
-	"hmK2PQ+6aMl+Hokv61+tye430bkW39bcOoOz0dk3J+Pxydnd16MHk9FoMhr9d82imwwqVX4YffNgfffX",
-	"32ezcTkajcajeyP7v3kN4n4iqqJAT8jgim3af1ZQpX+QlRHMZx//z+/2k1/U7szGozAzlyDNVoXcLDEI",
-	"V7JreYU/wwmgNrfTvfJ9JG3HhqA+qGXNtjiOZUa6iVm7zQuBXAAu3QTPX4BGROTMXPZ4WwCkQJl7oHZe",
-	"kiW9MiYdMbaIeQ6ABhQrrq2XJ4Fid/D58CfC6uhqSCwR8R7mIisq7CDqzoZ70lAxVrNxq9UpgMZA879U",
-	"D6vLK7a5dAu3+g1HEW8UIFu+Q55g3kHdOQQ36RVb6Rj/vX4SkV9xF3ofxUg5A2PsPRqyTOnvbXpE90OW",
-	"Ys8mbuzMXc/Y+iIyFIOVba6smx25MO435b+IOIDyzoEzJN9Vo9Hd7O6IlFTkchkZ+sAN31iFG24Lc07g",
-	"ebZXquCEjidDuu7gQ0vjaBd3HRBXDFIIo2JTY+g0DW0fuwPP3AwHP8vM+6banvfP2VncSnw8tQaOFQ49",
-	"xAXLOfqC4pv2zid0iNyEGuK0rwZkhiJrWeqFb7HjvTMWkg+OMJECxIrSRsmwAshc3EOypOUVVoTbzd+V",
-	"K/jFoXJlBkZk6uq+17osP53bb9BLGOo2WzRM6z5zpg8mizGwG0kz+iKl119T7Hw+eWNGvIts3M6Wz6R+",
-	"KnNjgedHYOfnggW3YoyjEJSIQ1SWfvwrHFnfO/FV5Vyf6JJi0K7ZVjDPvYbHPru5MGzuhU7Jki2nRvUs",
-	"HQ+kDFfs2/AW6ozf14y8PeWpu+++ELazMlFVtjAS99K1wwPkVJZfgpfYf3rZEIjbO1UuxS3nGveMpxrB",
-	"aTPtq5FbXq8qiHD0fn/bkFxkrD5gt7jWThjhY1ZUil+zPWuAwuIDXng865RmDh/N8kKM648JhiCS90py",
-	"RCcfIK9HDr+ckp/lNYMqlRsodGg0NnOm7Zn2rVlsUNolW9TasLjvbEbGja+DHzyYffdNPvpu/N1397Jv",
-	"82/uP6BnM0bpKLt/n+aj8X16dzq7NxtPz6aj6XdnZ1k+vp9/k43vT0ez0YiOvjObthpMBuMHZ6ej07PT",
-	"MRbSXXNZqR/xFQNvtVjN5bd28ij222AyPjPS1daKDdR11vab41rMRhbuN5iZ0CW/lYfR3x2Q1b5iclU4",
-	"i3KjSM7zIRFsbTRF12vWXx9miom7A8S9vTx2b4DJNSv5DKtdkqbwM6kZuTTX6SXJjaHLCsXArkWf8UZW",
-	"kd+4oBoQUKn2eq6NBXNt4f6MhqAx/Fi/c3AmtVvndod0WsorJoKyYncH+Whh+8Mcj+UtiwL4hiyYt3d7",
-	"cNhLtpJlksc8AKt1OcpKHEXjfuhsUmOzcuEqxRDVFviEFHJ+GJtNq3zOdLtD8nv7zPEE8lJW5heD+6PR",
-	"6WhUy/0IknM0fj2KJCeI6GmVt8sgK5JDjNtlsXn5UjKKHe7uj+rOu85sgPRolDSQ0gMUg17O2Az3SMKG",
-	"WlBfi1OdSUgzA0CyaP8txl+CAzhiN+zzrfkyGXKJSzm1VLuEbknKvPP+aEi+vQ/yZTwakRUrM/MDOSNc",
-	"DzHAga42W49J3kAQEDbjEp12cKkFnHxasncCb0HzgmhUDMKlHHS4F3+qg26Xm3eZsCdvPYMTenzH3F/y",
-	"4PUjTZPpafn0C/N2vWIa2tRbJt5/gFWEq173eFmZc+cT/mPL4VU/O/j5oWenlxMK/e9YXn8M59NSQu7M",
-	"7UjW7IHyNLndVff3QWtz8xzBZdNj/3fvvJ7OGUeP95A1gXUMdcZB8MSjnKcul9CSlXN2AnP5jzbm+w6Z",
-	"r+fGY61Gp+vn71NRPxWEKswHI0Ku/8wjgpiMx7paHOj4idJUc6V5FhsMyaxp30USYPEwUQtSn1ZUnJO7",
-	"I5LTDXSlEHKNeXTOFuWKKAq12WTDaOnU211bdM6064z3Ksyr7+n7AbxUthXg4G/nmbPLNy+gpBUgWaab",
-	"l5X5+DsLWmTI2vJA7P06Gwx9uwDMkHBYvW/rLWwHSsvs6kPBrlmBjaNBVDxwgJeTGCPH8BTUR3lsoH2e",
-	"pi1gIHMpMKFluTlRG5GB7PWDIseiC0Jes1JXJf5teIuXbu4wP3B3ORSwt2YRJZuVEiIxa1qyhawUO8mn",
-	"5rytzTrf3h1+9x6uEvAbwVg5y3hu3nA37VPcmYahKMtfOeiX+/dGIzOkLWSw1B+dnN2r+R6VLqlmc3Cv",
-	"xG/9rj7+yD9pdrKgSgO48RsulA0ChNluzSv63ZKKihZAWAst2eQSTS2mcxR8VwA0COgguo6hh/4o10TO",
-	"NBMuYZPkXEHHuSGh0H94vaAavW/rBYNW+IZuClJ7F7KI82BCf89doWyzROtOmyzuEdvotonbhn7+0FBv",
-	"MdscS8I175GM+ND71lTBPcJcU70lzLuyGts7OAitfnGb4wU8ptAdZnx32Cph7TmGIPYgKWZB9cpmRbtg",
-	"RXHZkGE3/u9QEGYjCoidbP7RPi4++drlN//0y8kY7TJZXMfx7ZIpOMk22n2kG8FI09xKyvaAjsWlt2qm",
-	"YujObqKFw5Or3w7DwTWmDI/PDGN9lhfW7ib7ugdwbdggE1yAKSEe68vDwZoLwVxw5pgBHHfC9sdwvAA8",
-	"invdDdYYtjlcQN/55P550yirIz32s2S+tNPEv/rPS7+Iehr1p3h/cz6s+H3Ldk2soMEK7IPf0ORh/y9+",
-	"zQj7SDNdbIgUwNWXRuJckq+j9nLrhVSuOmDNhfrnkFzCX5fka/urjaxKItdiCEhIPs/WFm25w3z5Tnxd",
-	"gLOxrApGUPb/0znlQ5ETVNVZRQUTxyI8dUrMDC2UOiibEFpEuP+Uj97S8BbsDdN6vsKy2C6KRt2zH355",
-	"Gw+/v78eGqUfS+sWFKC5DUG2hXlngffIErqHs6X7Yb7lwXwEHILd4fucziCa3QGKhKKtU9yrt/rn/oyk",
-	"JnPiuMDueeDMUGg9YLcu9nFVyDzcdv0UzE4gLIEANeyBGIQlPWuYLlfEt3D7Cjs37lGl/ePvb1lS1Llc",
-	"ZMGyq3SG5dhlWIZ+lCBB5yVTvxUNHsOt7ExUW6Xo5DHcUsNiVRUL5V8xrblAxl9RpdZGfX0fKZpO73SP",
-	"4UJRBw9a5WA4WMBNMMinp5Yop5lcRrAUgwWjhV5sfDee1lV+prqTwHyd1DDhixOPGOquS4BI6vhPk3LH",
-	"fbsnuP3ENywFQLxz6HF3OdFM6UvbBIbqU4LIFcTtq+3HQwuWw82aqJ1JR6jDtP/UKHXjgUqfg4PZeRgO",
-	"yWTwj09vLl4+/vH5L68ef3hx8erVm+cvH90Y9lZQPYuutz5FKxExP0vhShBMeKr/kmLoiMKn/24FaVUJ",
-	"S67e8qq/LGry6oVT/2XWuUQLOEjSbYdp3BdgyNg/OmQC3EZG9S5JifAqjpgZ8AgWUqOoy3H0YBmVYuoW",
-	"ZB622e+H0++otSt/a1a316yMwfv9BrGDaz7B959dig1jyDWbFgdcHPrwfmnFNbeUcLfw8niqx4kb27os",
-	"5FIQ+HoSlL0a9sgSgY1YDiV/CCPiULSkYAoxqEkJuUmKUDfMKbmw3dnyiArvBIQOFaGK+Cs05TxBTj2a",
-	"aD5CYkl8Ev2RO9tWKGRp1aebA47I50s++TJ0u2MJwrMmSdhBa4ujDV7enX0WeffXS5j5IxSyO66fflMS",
-	"zYW6skhB2MCRvAHgI444Vtes3CBakB1nSKQoEOMfm76ejUaAvoS3ySx0qbXFeW1Ot+dRr/+jeHuihI85",
-	"E+bFUfTK4dldVXBeoMppArAxFgyUTotaDlf+XBQb/4H1UcHzRsxByf9bGO69H3xVTQuenW6FP0u5VoPJ",
-	"mU2dOJr/BMnXVhxgN82VcbgenUeqELAQcEZfYTm2Rfjz7t095wB8LgcGWGqXe9LP83zFhIJiBJB4KqAd",
-	"2uCKwwoDPLuikGuLwGdoRwRjuYXcckhdvnoTK3vIhRsIBsZIiUJZRgCpLjhkaVGck0uQwQ7UFW4BBFDD",
-	"MtT6oTSkqd39//83DMzV4K4/wGIopVGiXjFtJJ93sv3hxgMW8P813Bwo0bc48U+8N1+Xm89zacqyU5RI",
-	"lsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVyqrQUiGesfYDr7SDLM9vlzzDdiS75HPvQaL5kStPl",
-	"yjU2fz8czCtaUqEZ8BtAM/JrBqHhjE0gJ2oFh5AAeINv+myTZmsO27efBrnMLNQckSWheV4yFS4cVl4j",
-	"uJytZ3a3LZ7OBdaS1bXvgMftLl6blvOjefqmBon22lzZClO5XiAZX/3vnz3cWwxaGL4OOayR6PkcgQ1Z",
-	"tt3NgfkgoIHBsyOckgUjhthAFZcxqKPr2r6X5bvnx3D4bcId5t1LKviMKU2+/j8XT382PPG/Xj1/NnS5",
-	"1eTs/jfkJ/79PxE3byHXREuiVoxemX9Qd8/Ja1aSH1+/fnFOLs1RdaT1VDsFJFcju7lWBL9GPFyAzQ3U",
-	"vZNVSssl4OcC4LB9J3K3FMwBd9l7iwB8K1S8TpIwsBZKFsUj9jbIZFEthb3BlyzfABCaMb/tLID4gH0/",
-	"Bd8gZDmUENexuRUWL3Je0iWAHPowERQpExoIGyqouQJkseaSRb+vt44HDROdvoY2hMXIgitzwzUFf4XU",
-	"rCk/8X5jfmLNi5A+Cu4RztSdp5Y+gz8CU0zJqoTMP7crEzJ+J8wyJobLVrAjTvQ8ryB6t4qS5/GvDkZx",
-	"cBCa35wUxmiJfYNn/t82fxAQrnezuhvWVAMnlBYbYu76I2ADT0wT7DduTCs7bjRinwro52sRuLhdZ5El",
-	"iBmHvDz+0uI0F3keFBxU6UPGFa56ihlBQRocIsRBBzJPlHR9gk0Uwe21oxV5C0qW3SM7hwib7dyrP7Pc",
-	"M0l/H9+J1ON0iKcj+fdHeICOtyyC+1vJ/Gspmb0VyL0S74hwD4HxwSHhIcBzeStN8TB/iwUNXlUJNTOy",
-	"9lDlqrCtdQhj0SvQj6jG/jzkMS0Lzkp3NQDq/8bVCTrlhVwEHWurUQIH8MVK7TBqOhP1mqtjSsMvWvca",
-	"/a17/c/Qvf5M19CLStvu/E75A2mdvsq50NKc5T9MdbrjlbX2ugx8/GnQ7P4+Sn8fpT/6KF00nBrwdnCt",
-	"/B05DLcpaAptibR/jLqwcwhD0CfprnqF9zuWzEbBGqhFAQSHof/ad+kBxIGSQWcWWqihdSqFgKgL4ciZ",
-	"RaaCGByhCtstYUcZig3h3wnzO9+hC7QOUIgVWQPqlmIiPyVvGqJJTfGflFaiy03dsDgwuTfIslahEQdD",
-	"tLxiApI+X/34/MWH189/evzsZnDTXxt+XXJavMSZfx7UkNAyLFgKPoLeGGDG56zCZZsW2vByvSV8Q4QZ",
-	"f7/dki7EmDmEm5a8KLhytev3zoaDJXira2+npeZZweKm7L52FfiytgxEIx0HGf+aUXMKEc5+DHNAfsRi",
-	"X+CWwad3+Py7weSd+cW7wU1dYD1Egp+8dn3itoh+MxwsmV5Iw5cvfnltuztipzs1uXPHcFEcIbtDV/yO",
-	"W9mdMYa+pj5vyRz998OBvHK02Fm5hWPphcBY57pGEMYoNHasEJe3QkDmupMUIKOvGFsZe0eWICzMP6nw",
-	"UDQH+iOc8CzNnyfmstsTFIMHn8Fzf3zp1HNMQokrkSz20p4CJPvUn1Uu72CJIoCis9P7AE9k28gBOLBN",
-	"iLTgFxGUe1buiXvb9Q0mgynfU0zv1Bh/SDA0/rzSUHODxrFecHAQuQB1XtKZ3q7SRghXbJtcqycf3a+p",
-	"UNNOIPZJqOPjxuc873YoPIJnCRyIoxQcReM1VoF3RhhLnNo7nzK/vPZKcP/Y4KAC0PDzI2XvBsr8MWBr",
-	"8Qre76PkJOcqo2V+UA5R/KKWWrGdNh9Ws4Yc3pksvddpR7uzk6tt6YEZvLese/5T2QhK3auVMf0DM1m1",
-	"mmIhHleqqsW+OzBY4w1Z5xAY+rPxx5uFhHjxujRr4q4THS6IcA1h7DnTKnSRQQl/TqgAaDR3RSJBjK0A",
-	"70XEtBlU9CuyojzRSgZe8j+du1wdVcRaCM11W2Zqzs79/9h7Eya3bWx/9KugVLmVZB5bLfXipV2v/rfj",
-	"5dp3ktjX7cTvxd03gkhI4ogCFIJsWePp7/4vnHMAghKplfI2npqKu9UUCQIHB2f9/V5kbIo6Ab9tk/9c",
-	"zo0xbhaM67FA6vcpB2KWAGPWxAVDXin8t81ewqqqVLNhymVGfR511t0hcLhPzi0eY9ngKZHXGAPi/lHn",
-	"3tFp583JSWFAwKAXMRzPK8oD0zUYjokYmHt0H9BgSoWBiiygATtlv6pbS8FgzO8o5TMHIb9F+Afnc2Wp",
-	"LoJZg+bnmTMKGjQ5XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI+Gqcqnq92GJ4JHP8PV/4UX7wmi2CBSAEAt",
-	"tCZz/VfSBuCTPwmRpIAIPL0ftBxLbuuipfIM4KxSna0KSSa8+u/n9PeJ0JoPBYkfEHLHmmVKIZO+zfRg",
-	"lVG71SjyVAVkU6O29sKCr9oCKD52D6TDRjfBS3MAGmFlKKya9ecs5OU8wBPv75sCMHkbYFPR/0xh8poD",
-	"sCtedTMIO5TCJrmHzG7+VE7+Sk2yAIW3rE3APrj4cIc/LYHmobe+VuXAMRglf21CW2nx7urUVGdXNaUs",
-	"N880VVGOnT5qCnE7LVLEaJonCplX9Dh3Y7nbGcgPsGEbh+dbQK2rhLmzZDIHg0spNtX6qIWv6JppeS/u",
-	"Vxu12Fd7Hn+I3CuujFwUM7FT5ML7ejORC2+2d52O7aMX/lvUdx0/U6nn/s14GmHJ8xvIV0Gz3ojfCi+7",
-	"9L2GfB8UPAfQNClZj/Zp7xHj+DXnQw7jWyE9YnloHIxYrK+lRMUgUhaqNIWac2gvlFS7nIootd+eoyvF",
-	"YqkzM2+Wwc7Leo1UEuGIQN1wv22R6SxOErwEk2qaT4iSqpzZ00LCXSdYgV0k9qiyZxmnDkDyaE//SBou",
-	"TQtYCR+3zib0zNK6huxN4OuMri+JdRMVlA30YReZIjEBNrkWj/h/lrqXdlBg27Zef8T9/BjX1mEDG/H/",
-	"C4sZY7mFrWh0glXAJOjrld4+QcZFfVDboWGbQqAGLooHA5FC1EBJNs3TqdKkHvAEdk0GdTHHfaT2kACK",
-	"lwy8aLIdNhdSWoHPUjghvslJsbB8emhxtFceShwvJVN5Zk8lp56h/9IqeLsNoW/faHTvHKNSjYg6Ni0D",
-	"v8iyxAKJwjk1VFC5kap8OMJDAQ5EfM6MTqRIYV1nFZE2TMOhJL0kUicfWaQw5exZMDgrH0myLpN4LA6o",
-	"7VyCGA0CWyIcFJU0ETPuGgpbrI1QFb1q550Og9LoLJ6IWrHAdziwRGyjANGqal2c3t9Y6722X6rwKp6r",
-	"GUJA8FQgjqFtkG5I+pIEt2MpOuOvGoRpGpXLWIepmHIZxmvKHJ6UrvwC2Q1kGCcxt7B1a1gOios/IttB",
-	"McVzGy1qsOBC63goRfRGYSihxFJgI9rY1kJ0JmdH3c5R96REDEVBmwLQZymKg1ZUKFoXR512p1twHFDi",
-	"w0ZkdLgR77N3w6AFMi2HLyQCMqpsVFG2QWGSYgWNggrlJrwHmzEkaJXkdN8tI9CO3IDKyk47fhDlrzwO",
-	"x32lxtrjCnjYfvjQSBl+I5Z/dstxlzSeCo/JgDhpymEaW9P24tffj2BdO53u4cBsPSleH54ZxDLCmq5c",
-	"TowvJAroDz4x3q3xUBvr7YniCHLfPIrKRuPrssRsGrPxdeLxh+LX+d3FIMFa5a3P8+ImpQO9rJHN3Z+p",
-	"9LWA8XwO7gbqF9AuPIQQRiyHR5ngEz+riErgaBLrCaXBt5eqZ4mt8G7CK/Gne28h+1lw8Es8SYCufjUR",
-	"UDK6hcDVY7qvkro9CBTqBG+R9twLIVnKcvKSrWJ0wSYe/SPX2QQ8mVSA94ylnFBMj8jVNfQF/mg+C/F2",
-	"r+IOttJJkKocNNmRd2DtItyvi5t+niJ+xeeE1FiS8sLbRLdypGbNSDtQYtfXhVxBz+sReMt4aZv1jNED",
-	"iBicPU5UHj2FP7Buu8OEvBWJmgq/jzyWDKAy6PsTgJlKoYqbAEPURGjW5+EYxPda9n7mOjuC2x69eNLD",
-	"aiNskMyYeSsRPaLhFJI/wAj0SOVpmwFpJuueM6pjhyatCWwV20dhg75ZKvjkWibxrdC41fAjutBFh8di",
-	"zlTKJlCmwSZ8zrSgyK8wTzBDjyUrHomeRZyyRGmonQ5DoXVVUBYfiNO4vB0X7O75VGhXoj1NxSB+D4Mg",
-	"eyNgOg9Hxs/spblsD2IZ65GIeoEZPHz0t96WpA/GKq/hfJhy4/iYr/7vO370zz9v/p8frq/b9OOPfzO/",
-	"XF//7cf/890yoWPQmvD3L/BG550qPojGPBRM9GsS4aJOLxWhiG9FwcuGvQXFBJTksDQD/ot3jh7efOgG",
-	"J527I+/n73bisMzE+wx3yhFKRUlRtuLogt0/A8fhWsJlF8xf5mtpNucF+3Dd0lMRkkxAA0W33bluBdet",
-	"OIJf7V3MR9ieBx8DBg71Nx+vNrnhq+YN4YuRuG3ruQyTWIq2P6T2bRevjCd4ZVXWF64wQ6epcLddPDfc",
-	"hdetiw/XrTTHl0tzuW6kYLXDxToPQyEiEV237u6uJfYR1fqgNdSLZm0aM5xHfDoVktJg7ldPw5NuqGC4",
-	"pbUqW86Qn6pV6q7Nq5/ysWA/9DQfiGz+ZpQKbb7Z+xETXHjSiCRqowLHy47gW+1JxIwK4bHE8ClgQVUX",
-	"+T2H0XzlpSjmJZsPK6wLCIzA+e9CoQk4/qMk2szxJyAOv9+0KKOoRBddSYrYKZEimgExeAT1aaYCahg8",
-	"hr9D10wsIDJmKuOJnakDueZGBNb75LC1miFshTx1TZEEbrqtFMbxB/PPyoqI50jzur2VDF9spgpigWp2",
-	"wxfdvvABh3xTMUPHlMNfGdF9LpLoMV13cN3XYCCzr+EbtBn4IBOpucBxqAJsNl9uYD83/4fuKygdL3+n",
-	"CwTIRZLfu1uwWJFldNoqLVMuJivXeW0eaMwWSFhno7nHFMsGIknYIFUT1u10WKbYCaAnPnzwH4/Yeec/",
-	"wPtJEjUTUbNlrIXUbNAyRpUkDaE5WsgZRxRgFgLe2sz4+g23b6FR/X67SAWeTB92vWltswvU4NDp1Fso",
-	"4elDHjdDzzRThSsIkXHkvA5qynseWRctMH8aCzEtPNgR15tVPuBrk879jEoekJgGEOImsTbv7R/xW3U/",
-	"v4ZX3Dgec/LRThqzPmYDuG2hRzxJILzdF1vshlIbzoJQJwKgmxuX6jeunEE7HAhb7CAjEFTJXOUDJVxH",
-	"QgZMK9v7x3TGE4EVDYpikEIOYyyGQEGmwgfzOyJFPEKkKJVES/URWIpHtRFVog6T8dnIOlnF4Ovlk4lI",
-	"WQq1MEJGYosqn9e0xnck3Z9ImH8WqLhKAj1UrARuvZUkx/I2zvh65tMX3nVfkhUUhmKalahV1iP32MrF",
-	"YcpD8Z9lCpmFpjP4+mlnuaMslrdrG+9dtf7aFvdUgY1jVo7mpzFDpVjY9YaKJyyBbTtWaSTSIkY64WNo",
-	"ON5f1l/4D4N6D2xo9iT9F4jhVsk6Rnc3wZ9GjUeBEuyjluMirDwVqTnazfO1qxcbIcInlP+E4hGg7oDl",
-	"oCgPW42uXLzRJ6XbXCXeC4K2Bf2l93KHoL/8Kjdy4KCOLv/4q/vH+J8n0f38qepM76Vd/tNp+EQ8Gz6P",
-	"/3v88+RX9eqv1/pN/vvs/5v/0emenJ6d37v/4CHvh5EYDEfxMiTOXIYlSBxv7x7v/bRt+ljNIi0KR0WA",
-	"311RIIeZnbgAbfZJcJZh9IJxUgZbKaC6w/b4Q/HLAlby8uSASoo1m6k0GznDDrxawIg3dp2nLokAGO0D",
-	"sgWZ7U+AwliImlcZb7dqXFZTm/FmeqvXIMTyG+ifl/7djQu3w/zXgyevetnONxXV2sGOWL/FC2iqYps3",
-	"E1OM/eXcwUzY0n/zX/qm2ORYJFiXtjFzAbBIBY2DgMT8RMls5Acs8qkxKSKeCdvXHFSb5rYq8ZPAajms",
-	"iZiMIgjlr6ke3TIrQ+/odQdXDAQmVbMZVHG7yQwTpUUUEPoX5YxjrDOYCmW227pCVyMelQWufaUSwWWz",
-	"FajTaapueeKUCIzf54acTPM1mKZViqfTLZWoWiyXErZYNdSG2ZoIVLP+wkEseRL/0x/wIOGWGxzU1ZZA",
-	"Y1ORxgqGKSDjhe9zsvg+sN7F62JGKV0xAVk8EX8oaZbxtzePoYWYZ+IxdVNZfj6R2gRVmT0LQyLFS+IH",
-	"WPhEnywgoFHmypvEB+2z6kl0jzpt2tUzm2gjPw92dKGnk1g2E6B+4W5N+S5c3r0RzeynYFeZn+7qGSxJ",
-	"+xrdQHvJ2VIsEdFQpAy8v1iziTJLuqx30XIA5LxPy6pdFNzRFvumPkBW69AT79U9ORzxdFiAs0JNhCRf",
-	"w8cjulecD1kMNUZedgyy0inue/OO50aixXuADgpOOh3mpAhCr9/hNXf21ZJYbpT0zwFWAUBRjZ5sGQ31",
-	"Z3HrVqE0PXU4VTrOLATjNKWs/VyGR6VvLr6Ny6/NZegNHwb976Koa4XGU9RbKuEVRrJFJf3S2NQtWpzv",
-	"v5cYbw4Izehm9ab2PDguqcoPezxiVTgRtgv46jaCiHRyIoXsDaEVFQlDY4WigWn8EGZB+3CsmrxfmFaC",
-	"70P9LiqR2PBbux9MyzwiHzEs6Xbb0cn5AshaNcSs1Uz/pVQ0i5OEgPa2ilpeFvXqB4la1p/Oi8i3p7sj",
-	"3/5XykPBnqvpFDt8iyO/uH25P63SCFi8ZskI6DRrBNzbyAiomyFrFjj4pH/kQChFx+135u5mg313zwyI",
-	"9UWiZiA+dj8VtIg/fHfPXP1juziJvxkZ2xsZncMaGdCXB4PstuqMje5qY6OzZGx0PpWxYXsOd7A1zhu2",
-	"NfDAXmxE0ozDAf5FkiJKhvOJFLFg2EHfhCX6UoPBHiCsq22L4w/FLysj+xCzAseThmhJAwGplc75qO1D",
-	"CxWUIvTk7zUzs10Vyp+oW+Edbzsj8O6Eo+skr7EkgCebC0mAjZdvD7NyA1NI+rbECjN0kTGheTv0RWYx",
-	"wJUMhWurZCLRAuGfdaX5SBzAe6A2H8IcJL6DlcbgNiafD/F8CJPvG2PDjowN27Mx1BJjFYjbgVWuX9o5",
-	"9jbFnLOPHk6tkQhJb4+AZg+ySIX5hCR9XfR0wlPiP1dSrIqRPrE3XdMTednHPJjgUrNpNKhNzKh0wrNS",
-	"QkbIfAK8tZE52UN9ayZhP8hWc6tS095/vHry7KjbPmXtdrv0cBqP2ZGSw0CXAFCwIdCMq9wHiBMUoDkb",
-	"WPM5MDZ4AFZxALMVWIs5QK0SWGVynV7LwjAOyKoNugGY78GCQR0sGPEBmN/G5AxyHZl7bd9CZyWmXc3p",
-	"9CTWhVNQFTEZxIkxY2yb+xLvbv1omikOtlYw1+zVk2fGSnx89fvnE7UCR/P4g/nn7thzjer25698guTD",
-	"2KQRMKkQaVNDJQiYmJj2ZLORYlpAqlTMWT8HLeMKjid8DviT1Unnn2MpXpacwS+mJHRV4kOZy9+7VJv5",
-	"0mNiv3Yda62iAeZd4cla9/of687vFSDHACoEB3Vi/FC7BTZvhtmmHe/QQO5OOtbnGwuxbqoHRsdymAg/",
-	"EkJgDGYfkXW8P5vSgR0Ks8dW6YYL8hEP40U8M54p9MQoWYTzEQXUazhYjFmLyOOaKYLVj9hZ9wQ7COBk",
-	"YiHAgctlsNvlqDbeZM+w9kenkmnOBXZYIjMCFAEDDGEtYs3SeDjKGrUCL2wE9mD+qeMdQm4Rc/4XBETQ",
-	"3BJrKLqGsM2Ux5ElZ7fNKtCs5XjVWabYlM+Xhce+yb+v9LwAvicuXUSJuURncwIzjG/Fb9PDiMslENxY",
-	"tiIowAfwbmh/qnA7YCifer33bc1742cOga0S8H7kFumtnwTSlTQFkHQAhbZINAZpPGzNg03frJBO+fww",
-	"EvrTnPW5HLMs5VIPRBqAp26LedkrlFzXNYdFnyTOZk/GkVF6qQAvH9oxs5GYaJHcigoojimff7HS7VAv",
-	"Wz/5E2aMwHPHnRUwdyE7u9/tbi7yNNOfucg7aedInwctnBKakdmMz5sV+lsVR4c6xrU9sJGIEhUys73Y",
-	"04SHose4MbPLBc+uNnfCIxFAYQQAAPaFrYWoMAPNi3zpWv1tquQQXx/8PJiiLTutf1dx5MIxn5WMvyXC",
-	"O1/GHUYXBS1LreYNirkl2ztcZc9y0WjRiR1yaYTXekDLwmuHd2nrP/797FCXyKMp2DmNtyAEJS+4cvWe",
-	"cmx7onQL432VZ9arVTNqR2EebUshtuiUMp5hSzx1i2qj7tSACXNn8Mr6AhxaYGVEFXgte1PUZj3npcQW",
-	"V6KS06Xs6OrPon++6GZ592HD0hiXODqDDYVzsKWS+ylPxm6vbK7pNn8vlWcAV+m1XBQxZ6wooqTc5uk2",
-	"x3eG39y4tmNpmrb57jYz+hJfuioY97YsxEawF1q8gTe2ifjcJQWFjOK07jnT4lakPPFaD1QKwWnYXTOV",
-	"JxHgi+IO20NtUMvXSrAD2zD2BUW169iWKCq9NiX7DxXL1Z2KVUlb1y2oZhLK1A6EyIYLsj6QTIu7DE5g",
-	"Xs8o4CuLbNmAHL8qsih9ARRj2P9PMa0dGhDLInr8AX9Y1x4cm40CN9RMyKg4zCCkRpq/zWgQmNcBAO7+",
-	"nEGZUEz48eRwsr+LOcV3jX0Oxv0j/L3qPetqj36xPMiN1R3VNB8TRAMEAy2sL5dzNlFpg23I9s5gOgx2",
-	"Xed17cg7T1qTPUWfny7ZTk/UZapxEb7E1oqJFYvDtzTbKayniIS6RVgko0zGeJDnEn7EjwOGJCqM3COp",
-	"CNCes7GYIwYV4DjD5RQ9qKwhwZxoI6qkAXLDHVvjcfjbchh+MfvVgZm4DXvS6IYlMGUkdNtr9zbDpueO",
-	"GIzYwSzsDAkyEVkah3oVVusvdMk6QPmRYHrKJaEGAPmdg5A3u+3o5GzUC+jn7vnE/Xw/cj+edo4iPte9",
-	"R+xhh5mfLLdZ27sHpuCkiOH9oU9WqpT1YpmJ9JYnPcfzWlfAlcUT8dr4wXVY7PCsd92jhzeIxN4Jzu5+",
-	"mPxr9K/oX0eTWOaZ0P86Gqk81f+CAf9YhdJeiSQPBGG2rdmc4jOVRt5MdUe9ulHb96sFkK8ab93I1uiu",
-	"KyTd3AENe/+WYuOJDcXPPENH8+T0LCiYJ1oX3RMsjPldJbmZl277JGgNeJwYhXZ2HiAuu9aDPGlddM+7",
-	"Dx6SP2uMb/P985PTsy00BEp/HYB7PmmkaORZPMxTUdDIQd0cVDXgpjKfx5PyRseBbQrNrKZC8mnctjNe",
-	"t91f4nV7w9HEcqCgbM7rrUmQktYp6la33Wl3zPTR6FoXrdN2Fz8q1odHUYzBpFepGW8GLHgUqUDRpqqm",
-	"ilUy73P56gUz9919oUSYp9Aw9O6mXOsTa1eBWF4c3rqxUz9NuFyNxwKtSsz4/gUHNHyLIoEiFegMWdL6",
-	"Ot/H3OIVPG7f9aNBv7vZPPuVrkB3eOPeCH3jOHW4MyQOTdVeefMGZwNOFcTIw5FSWuwB82DWyVxft5bI",
-	"F2NGQJQ0GJgPR0oLaRxeLud9Fc2DoksZll4H7K9cZRy5EngUHUExWkVJ8ysaQVPLC7vrJf04EDzLU7Of",
-	"ZqM4E0cJ7wvIFVAn3XfnQacD/YzcZZGo9e83GYm0zBhld/5b717meFiIIQatJJ7E2BTNk+QZjsFt8IH7",
-	"HURxoiKRlHvglrvicE6LmLGraFzVTui1NJ7YI5bu+2cuMehHzZ1wDQQpvdd8TQ9hOk+x0RLelr7zis8x",
-	"K8/DkSVEpppAQoqG5irvfq+Ma7LU5fclbMdaZekruqpduLDNLkKehHnCsxXJlV8VIyI7D1mOvSW2f+P5",
-	"IeN/rFmnzXpmQnXP9icRlautRieMplgyIzBw4DptTKW5xk0kzkPgzp+0WQ+Mix7CEoNF4LiCYml2NlA7",
-	"mWWH4k/HdmI2P7UJ6kxMjXYw/1ZlZtw8wJq29iJIo80Oe+LIvCJumhtvayU8G6jUOHBGRMBw5CnSSGNX",
-	"LhzvmRh6xeA64zKCNtWzO1syrO3YOBhu4PQZ+UA77B44gHfbyfP/mNfejnZth8mpVlKLHdet845tNt+w",
-	"r/ocrrZdJEKUW5GdCsLLrLI5L2tco1OoRRrvYDUa/FnXNUH3uV56nNM0tODsqlhno/DonvDICuGgFkIz",
-	"WyQn9o9HhcCYv7ypfw4lmoqp3CHqBoJxCZnROlVH+wwKO20pcfMK7i3qcywvsTkjnbEczkaOdoED3dtE",
-	"EZYpcvXxh/IHKzlWFtj8dsm+L9yimWBi+RUKQwjK4B3V7O6sr9vHHBdf05a8p3kijni4uuHFvBJodzgu",
-	"6EjHEWGReabYRAj4NE9Em72xhwzSBvJMYBGiQwXkbG48wZRJVW3gv84TcRl+pM6XT0uHVbzqAbi2La82",
-	"HSN/8qI6ZnWXTg0n9xqSrYK2xh4I3RM8EcFI5WG2pnNnaiXxbg2r9qYc2ebKNx7tdNd8msOvg4QPjxJz",
-	"rB1BlSR38rYz59YgllyGMU/WcW4VfNmHSecWQrU+pdsosXU/1+bk0aAJNIviqL4JqHTpplTXvsY6/pC6",
-	"99yrV6eYrpVV8qTzHMKpiFCb2XorogAJKHxLJUkACoAVUTF+T7fZZaIVmyqt434iGHBHMV6pDum1vCF+",
-	"Vgw3j0ciHAsvJ25r6lvbCatn3DRQcukvaCOVxfMyzto60a2nEa6X392pmxoSXyCikRmTCpmaZqM4ATAX",
-	"c7ij6wfnew370ucqoZcsm09hI6ap+srEUqqmpHINO83r/HOyxF7n1lhqKnmzbt3oHG0kfGsm2xy8PEmY",
-	"zWTUnpIw8ZtmQMydjVJZ4zblO/pKeWMOUi798LAapkLrrV96BzcoL/k+drIuQi5Dkeymelfr3L9ykYsI",
-	"XjjWDJ+TCNdrGTAlBXnPMz5HtjBq1QzVZBJnj6g+k2v6wKhtqOdos8d4O6BMH/IYWzk5PCyj8KC6FWng",
-	"iKzIJKkAJoI7fVrBuMrUFEe/hSSYq630W8UdKilFmKl0bSbwsb3yCk+ErRwvfFxVFct39oBxZDHmoiP8",
-	"tK3S4TG0OhyfdE46R90TulNrKdXXWIbwkv331ctfGb5lQI0W9PTDRMG954GqY25RvtdswmU8EDqjLj6o",
-	"btG1uUW7rLTmaxeVVP23JT3skkJsB6fa5Yc3XFARpiJbbW9c0TVfUIH4Blw0FCi6ev7y1Ytn//+fb17+",
-	"/emvEETINmOOwWK9lY84UEAB12N9MIHWFshwMUu6/8HgAHfczZF+CUF3PDGzQlN1XsBfytYSfXj8AX9Y",
-	"WQX+dsQzeCh2xksYUpyxAY8TXSaKWjpc8Z44uI9QrY1v0yRNFLLYMk633mrG19Vj7zwtTdZjf3Zbd7tt",
-	"WVu6BX/9EsuxceQEWoYZ6ngi3M43NjLs/h02//Zeg51kY+bnFVZ+78XgyEgjYshesL/1oGpbU2O2kiLw",
-	"IWapKRkDKvAW9ji1vZGp4JH3FbgjGPRqAN4AzoFGjJZlfaP32FXbA9QXG/Eq4+l+MRtc04vWdd7pnIZu",
-	"fuBX0dpyV/wONztEFv3TqQs/SbNDMfhqdYGyaDxNEtFoL9WxNbDrV62FsXZn9qWBpF5BWtep4+2VbqkW",
-	"37rta0x/uujjs+25xDWXc1LKmjLYUKso3k8T6Fwmc3q7LHAM9eZrZQm9VwpvWkeQpymfV1XcG9M7dQ1z",
-	"tjCxamBa8BTK+YoRTfj7n4UcZqPWBbIE7AXnuqdzBCnitQlX1ylAWJGuRFK8z17nskhNT5VKwPhG+Yc6",
-	"IYW+rV8tuQwF6Seab2NSsUUql4dZfCu2VNFnDTtjICObeGM2utygO+btz0IN0EebBqrtp8b3gp/uNojo",
-	"fP5Ogo/tXBQRLMmqptYTV70746kYqVyLo6hfxIymSmfDVOi/0BDD/VFgibrrJjyNedTHyPbXvYu23CH1",
-	"RzKGEr9IzwhDbh4H2K2oatDYfE/u4hEV2bRKl+gXR6NBz6LUhPGHrDxYKJdLN3p0cgD6JbONZAiEim+p",
-	"pFhKZVzLNe6XnTAlk/mjsh92G2vrhq3wvJY9rmtpVoJKZwAglPyLgIn3oZhSL27vliexke6XMpn3avBo",
-	"kvnu2m1/Zy2oAp+fszSXF4TEo0v4IER4DohMyzmlKqvDn4PVBL/VlMOaE7qtLadJc0kV515SwWuGiaXO",
-	"eJJg6WXCw7Em4AJI/9cN0yJ2bjO+t6N54NqVRrFRzfO6+0tk+6g0vc6rTK/K1soR1yNMpxSFtl57Vpu9",
-	"QPwsnqaxiBBJwUwiVnLYlqsC4BOrkqhHM4lcH/AjBsV3s1gLQBXuma+1J+pWRL02u8q4jKCtwry83St1",
-	"bw6F0zVv3jVvPoml+73GBC2FE6o1p70kFvrYsSE05ekXcOXxgHATqVB+QJXpXOZQVYmcZ8aT4ToDhom3",
-	"MVROUEE7gVPBZgfeLHPwPlZyEA/btjzjtdAqyV05j1QZ9frc0GFa1OEXZ+tp0EpzWdBikfHxxVvep1vY",
-	"DN0Km+H8LijrIFzKjS2JSyMgItrMoKDgCSwRnHixtgeYO+PgeOMJQDIiZZbZwjOgAyPd+0nCLnYZ6kR8",
-	"ad1JonkUleTZMw02k9wuSS6UKxtfaBEFgYoTcIuXmZZzpBq9CzYRc6z/sqTHsYz1yL8b9tHlm3H32TId",
-	"V7xiTCBgteu4lo/O3cJrblNXDP0jPtEdbQIsKIFY6Fezx7ub7/HaSN3H2+NfZiDvVY6BvHLCnsUyU+YY",
-	"D8WWrgPE9cyfUz476sPRDLH1Wgf/2FUfXkB4eSek6JLjUQ0kmsbW88hSnonh3NJwUYHdSafTYW4sC5UM",
-	"AZBlSIHcLkY7Y51em/26DDDJLiUT76cpQoMxLejBYcLjib6WtrGyz7UIoFETmYlDlUbfazSxiETG8T3M",
-	"0L+oKLE1U/bYYUTskWSBJ4ImoUY5s/twqswCqzwN0WjZvFIWBkcK+jB9i8NUmJudBGRBWWJanA9jWA3W",
-	"YEf6rSoLB0zFjKipWELsOSlFJZwq84M3bBZLfUFgOiBXMJ3tPbpWrv7+G3atCA3b/2GhLKmK15y+s1hK",
-	"7Pr2A0Tgtf0kEFEEfnkbLw4ZG9YXwEcsbd5pYQ9kMPuJGGSosOGkeLg5p5wzbmHv1+hYCxqKDh7i7Jx3",
-	"qGQdXNAR4OoJIZkbWGPNKxZwyGkO75GATaEGbMp1VqgPT2kWe3PDTpYKFbmeG05jD4lmRBjIsFTfiBpy",
-	"pFnBM0oMAEXN5wE2oYRK3ooU6v6pYIWFXCoZhzyBr1fiMZDOraeY25BAzq1QCzZ44Bjl6Nc5nyRVnHKV",
-	"nrA1Hr63COmPymEi6MDhwHZX55g6+2PBOY0nZlgn3bP7Zw9O753dBw8VPyz8U2gOh86A4COHoT9RXHmz",
-	"XV543ndB6UVgcUvEfPQeF6z8GteS3uLiWjJ2xOLogvmvYT5lzIzwghUvco1VwCu489iLjIpHbOAKG1ER",
-	"O8HFJAEyF2T3SwsO+2+LMSJPwD9uULhewa3GCXppRh1xxC+cIxqxBRIjqQiYBgFCGJkZT2Ush/oRBG7R",
-	"cMN4nBbVjcU0SAsg9OVw6tW4xmQDoxOOsA7wUet+u9utZsiv9hV906bBEEDJ5xbvp3EqdPnRZ6VH+255",
-	"xfAemmtGXJvHnA9OQuvYTpPt3HYpZq8LAI+CePDi5KxzercQuVj28c1VHs8gWNBiavxhBfBfrs+3VRMM",
-	"6IABZeTYn+APJdr+uyKa6P/BDG8s5p5lSO/m2A3duHSmwvGfibgVia4hJCwgMuzdZiNo5jaLt+qoKeIT",
-	"FcvU/aPlW6k8mi+cTqUG84VhRiJzfzLyb9ynoyyNh0PA0xggjhw2mffjYa5yDRPKZzzOYjl0qPbmQ8+w",
-	"7VjZ12jXQlErfh7luAvpV/FXTl/HYg6ztTrmNEjwh1hCtAF+nphjnS4wTsPj0gN9OtFux0ONOTnrdGyQ",
-	"Q7cu7t/5tJV5P4nD9sK0mGl0YRQ1c/dwq7pw2OM6XjKaOXRPfWwmwmfAriI0sTFvFhuL2hhi5rengwGO",
-	"CnJVVp53mP773vSfnN7baAVOT7dagrO1a3Byer+8CmenC6tgjxQS00i4Am7tExC0ThyNKzoJfcHwMsDk",
-	"LXZYe8sNeXdziFIRc96tLxeB07kR4HbA3QIjxAVWavob3aX6Y+Wrazr1XN4T0SlBVwFlGJgWyBhGqAYE",
-	"fJem83LsiJCYbZzIumiZgnoyAkFTKUkOojQT3wl4vbYrEHyZa2lzdeB60m7t83A8TFUuo8Bh/ZBGZMNU",
-	"zYqmbUhL86jNLj20PvpwzkaQb+iZo7R3wWBvl9MUMyRYefXbG1Zty/0fc9f/9/nl1fOeHQrefpBriwew",
-	"mDt01JKUb4RPmSKO0jZ7BiZ5P0/G0MSohTBDeHlVNwbo4exRtj1K569zWZlnN0PYOc1e6k1vNZ2QPNky",
-	"EPbNDvxmB36zA7/Zgd/swK/eDtzBxlsFhOosgL4wBoqxKsyJmyRqZs5unjGbcFwIfX2SfOWzWGIBE1Jy",
-	"G6EDnAPPQoH5jtSuxuT2GUywj93v5mF3tbGsKxumSgUQiUvk9FEa+YwmfA7kWzYzsCLw/goLqLaHZSjJ",
-	"RSPFp2YCCNh5RsI0lubdtGIDnn4ysz7Y/GKcjZutFnkPfJA9hljnqpiF8OE9iN3F1u7VgXt8XtIEYB8T",
-	"PsY9TTWCOwlPCQGkYjlTpQa1u/Qtlo0SWQ4iIGcIhczTWCvJBoWvVaTayqAtAAys20YzaXzekRocwdEV",
-	"Z/P2JCoQkbEAgOt67HMz2l2WB7+5/8I8VzM2Me6qPdaMAoN3gb6oJCki8VxjQ6oorR2M4xP58N669cXQ",
-	"TDjXTCslGbi7M5WOja8N5bGl8vRHWIVnS57JD4ekUaSwyJmlgFgChRpGi0cKdyE8aC2jOCATNgqLtuxF",
-	"fhwBeQxzLEAUrIxINdtGBDbZsscl57MuHY7UOQxA+x1dLAVazJbFvQYyPBZTopiF+0MEBMqCciQNqkwX",
-	"PfEG8SnaEQWLI4qjwUvV5bJt0yFcdFNVx+6n01fcASdsc/RaWOvXWArTaL+g7xhOUxXlWG1hEWbfFZ7w",
-	"TdACJV32Qe+/OcFy4NM/0JpNitpTdJsvu75J7j3DVfZEaQxNAZuX7iw7YZ5nfdltNRrbhbkvJHR9fNfb",
-	"Uo3VzKw/PI3hi0+2x+h8A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKTVGfxCA27CCReeJa9wtT6GxL+DSwHyz",
-	"zqKzxsKhDpWPaHUA8ZsloSDhKQysfNrg6bIAOF9vGhYMZnHqQNtr4MoX7vnlFxZA6ZjVqGdGo3a6bzoP",
-	"/NiwDlMx5TKMbXy0+Gj+mNC/g5aQ0ROM/+GNOken3TedFZHehYd1XfF6Gq6J7Rbxn+4J6tAoT7zmnW3L",
-	"7xfG3SmP24Y1gYtNYOC7CG22/srjcNxXaqyxvjaeCihuU4lIze5tXXTanW7QyqUbtplD96udwWZhwUty",
-	"uv7AWNgrTfFXLdx2s0ThwTkSNtTmuD7QVAj9JyJ6xHpu2YAkB2IjoMPREh1Z1iuqLzW/S5UFrFfaRT2w",
-	"UxHVDH0LPDaNczFR4HpCFE9cSxsE+14zJ1F4rCDHRNczh81NKcaL/k0AtjvY8BnrGTVZHkabGd3nPfKk",
-	"A/a1tfYpfzcW6bV0qdAFh4oUOX44ufCYIGLNetjE0gPItIIOTtwKmbFeWTp6LBNJ4ur0hYyqy+PxO+Kz",
-	"gJ6u0nm1SmUDtbHj/t6+IP8jc6VYV3JmDUmbdh+pJFpDDrlWHWxjD1D+rx79mq75+C5gAe9SlBB8r9lY",
-	"zAO7JUDz0CdpwZz+PrNANuAzNYgKs9qDLDy3m23vWn71107d8AxjbEwreKeMJQLIrZ2KXecXb0fJ8nMs",
-	"x5aMZWlYZvuwWIZJHgntcj1eHH/FOOjqm9WN5g160dipdLkp1ctCXmoTxBN8o6IxsKCA8XPYQUuPc5dc",
-	"vrMJPGPxxBs51iDkfy+lu1UaD5e7WQLqYFoYwoeVfDeVCbi7cqq6L0aQX/+wlHdfk7BVM/lMpRP8prMa",
-	"5zIkk9H8sDJ/XpPYLThm4bRyv542bjKm0WamImyA/Y8Fu/HLZmHhJaNQVxqIRkl/mlgCPQP5y9JoLW9Z",
-	"Gu1NcPp17+5y/t7cq27Dq5kxaz74m7dmQu587fDl7u/t9m5dTQAKaimdiznFmYhcbSHwthW8IQ0S5JlH",
-	"9+fwkBg6bZE7uGTjfNzdHWxIpGemdAtNcEzQMBtYmM/pyi8wftQKaqvXVp28VZVtXSPhIc+1KEEz/CPd",
-	"rLYP1SKoEL8abocgfqkcp8EzlZZ5I2o29g+Vp5InjQXsR3wKvc1Qlux24oqgyxe664wmzvX6Y/gKr9v2",
-	"Da7o6Nh/K43yvp4quNLYN1dzGXoBgpP7b7onF6dnF+f3bdTRvJU9YMz68kRohHBYd4t7Nbf4p5CR0OPy",
-	"9wvcEbgam2lbd1uePjS9lWKOIAuOM9zmbW3X8iNHkkRhgQXWCWLZkwjJwSciamaTiFQUBKfagV15Y/xC",
-	"dwhWHa8LddirvqRDKM9GlWXx62vcqVH9AtvPkfIZjzMsDEDUyk0zBw27XrgUmzhftGiB65e1EeIGg/b0",
-	"jM3C9Z+609gN15wI+OMan8w1S+8JVbK7LNb0W2zSol/bg4Gq813x5RsQ0s8AqbbZnWc9u1XIAq2tt94T",
-	"kfE4qfeg8KoAvBgPU2kBVgOTP4vQHZj4GGH1NS59wSQDsU00jptzugjjwEHHfirU2M0ONNqPKzf5OtpK",
-	"euTnyl75OZFRrk/AHoiUcYPCziRhGITxOjLtTolTFsICQBlim70F5BfLuEj8iw5vMbOpWYLJwYxoRYUN",
-	"aGskRGygX/AQLX97oCL6h06TqIgOBnVzWMSTxmERNyT3re2VSXNZ0xdDcJ2pyocjTJxDylr3PoeGmde5",
-	"9AD+yhW5W7FoLqvZ9a60x1qR671NqDoUyoWYcBc/eSJ49LPIcH92VmDPV+HjbiRyZWTKcv8iAVCXjaCg",
-	"lSBaEL8VKR+KX3Tr4sEZbc3WxWk3aE34e/Pp2UnHtfzpVTm7zsOL84cX5w/+WOiMDKPQ/+S1ffmf1RDs",
-	"j1S4qQY0WiPWSOzjWlg7i0qAx0ksh1cxlCnhZ2ti4NMR15TNFXxCXYqrtA7pAvN0oyExhN/FHy5xwron",
-	"ncobu3R9gf7XDVqDVP1TYEftVECtHiLLAjU5dQ1SwOPi5PThg7u6wPv2jXf1IQ4KEqHFBa+iA6wawoKg",
-	"hA9tTSxxsltYqqlItZLQgKBHagYA5rSBdMPptudqVkIG3ZHZ4zBuHG224w/4Q3We7bBNWSgl20VhwP8K",
-	"R9UEjRRZskErmwUZi7mt08KXDSgrgimSNuth9g3LxMpQojNJlJS2lkqKGVWSPWJmBzMxmWYxkCJgOci1",
-	"fOMehP6JMbKykXFCwEiCGhzOQjWdwwP7cOxlBMoY8UxQnZhHqfCDz6UAd5mrHMy1H8279MT7qQizHvvB",
-	"K3K7lgSBOsl1hliLUs1+pGSUTfYCjH08YFL1VTQHN2rAdSbSC4Q2POueFIVk1J1LU4ItH0Ib14zGVlVC",
-	"hk9yqdnDczHsW3g2EelQHIGcVTEW41xXZFaqc7jbxnVfIZzhIdj1/r2LVurS0ovLuH+O2p6Th0hSnzWa",
-	"pHbNrUY1PAKFGKqpUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHldR53tmYy0gdpm0FgBjT",
-	"XAZENgLGiNHgUGVorJlYLpRmttkzfNuhyApmU22JWcScjXhEEa1Hi2VzCPXY5+H4kVdlbEwikYprCQBI",
-	"Q8XErUjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwuphkeG0lsnGh7ohGUUAWY06NrWYQN",
-	"vteEoEQoorEFGn+fMdLhBKWh85SatsV7HmYAtoQd3BHQw6rUnGBVx5JZ5McEef051Dbj1DgAklyuDw9s",
-	"rAp+k5E6KIo44vy7zEwZQGgsxBSn1eKBgx+6TeVANYbOCwz7WunjQx5bxCtYCyOF5KyQbwM/G10KCCs1",
-	"wECdTg0y0Mnd7rUP5TdA8J+EPKiTrRaySqNjO5wGebdwKQHL+FhI2P2N5Kr4uGAJMzeFpyVKjRnPbKk5",
-	"r4QP2VslX/A0HMW34kBaeSokxmuNPY7xv0REngfpwhGaJWKQld0JjfBsgLmGvSJUmGRbDanCGhrefTLR",
-	"Bc4yfMXGWMtu9gCjaDXNi8FnfL4LEcYKkYjiweAw8nBZRutDgjNN3UV+s68xhx7hQUnNQD28tre8vOZr",
-	"xdp+QuqtmmToeWeLVGd7JuLhKCsQ6KiStATr9vXw6DTBr0lwWnTebhUHe2IkvcaO91YTyj7NmjUXvHL7",
-	"oJRGtRBFCc7E1iGtbbChLqZYr3jIJnI1ExqDhI8owVW0SA+N0kaiG9lmr3iujd2azaAVb5mpcQGdxIz9",
-	"a1HogCxUaPRcZnHisEl1PhHRlrKwOjlygTdtauUX2xrNvb+WlflZ+EftTKVjtIUbXg+VJMbsO8xefOEX",
-	"evQFwfaWeG0LqlIyv6yZZVSR0tny/rND/phMsAdwDamA5w2Fn9M8EfDCTKUQhSlRvm0eH7LreZBY44b8",
-	"notsno7m02W8D83vefaV8nuebWGznFTYLPcOzv33FlvcJ4IIqz9hXBGcFckET5NYpEVFV8Hit5NGrXRh",
-	"LuysgiKtVIYeJ95YTLMSoHms2Umnw3iiVYH6XZTIIaQaPGJZH9onfxZ+iPMbHAysZY/XIkxF9mcuAQMT",
-	"0xL5xCi3+0EriaVoXTzwoWLfQLwSyajxu+zt5eunz1/+dvX0z1eXV1dvX75+YmZjqmKJesflPzvH5Nub",
-	"UU651jPbQTgREZg9AmxEtAivRJbFcqgDdgXP0e1lTUOG/na75RnB4NSZ+RYmh7rKzCQgWTjMTBMG/xWf",
-	"O8N+lio5xCfxvYoZV1j6ed97xxUFMP51e8cpo+il1BbGPZ8q+4ubO9SoCQ/HUOgA6OQijVVE8BNOcZ4s",
-	"wtZMlIRzifSqranyNO3CF4wK/wNKRVq/vXkMef6Ey6VhlvHljfxP4gzhoZPkmeAZgnXjwAfu93c3d2ZM",
-	"kUggIZW6Q4fIw4tPpmkhu5l4b0b8is+L7hHK/EBsz8LlQWhRe2HNVyJldL8Se2yWxjzZdjOU1rzu4Bip",
-	"BAESvTDdiGukMERaS3iHhGcibapWn+CeBcuE5KhuSzRgP8VJYgRneV/E8lZ5RR0Vu+CC+utqT4VnxveW",
-	"asaoYM6VNENeBMWUKdlml3bNXEKJ/qhHgBxjXN48u2ADIXTA/spVRjg6dv8TKQeINJbVXEvLx29hM4oL",
-	"YslmozgcUTZKJFGbvcW6G+2vBId8FhVBwEoNsZbUp4+L6ksIllTBjua0215gSR2ZQdm9wKNbLkMRHVmT",
-	"8igtbEqzGXWmJkdZyqXGKntq6Il4xo+ETONwBKryxm5m809mLj3CCssUkhfC/EWqWWunLYFZq8Mkcr4p",
-	"yK9BQUIFkndNKc3fhC58PFJKCwKYdj3tPIqOcD+s14f+8BbsZF8nTo0pLmYbmcqOPvpFiTDHKi5tPA3C",
-	"iCZaaMfUkGmRDKrQheHp3xTPwRXP0i42h5unGrr3ytiGeZL8QvrkvNNpdzot9Axom4Ku+VXN4M/4V/jo",
-	"Dc7AKX5lp0l4RRJZRwhBBXF4NKIJLSPXPVgIHZotnM1GKrEnKToZtswwE6ktcTUf5VB6h4QAjTMzwz7G",
-	"zC3wGzVk0pjBRykv7d/yFrNXfLPzvx1jH/0Yg5KGPg/HjJdevygYXzCv9zza0GtY5e6+wSu2D1Q3yYS9",
-	"UaXnRLngLoRBMyE3CoM+xeewnzMMswyJiMoFPXWSD1sXdjxHCVy3FMr0dtXTPFVTcfyTSBOI0O0A6EPT",
-	"XiODuGxfIm81uam2VhBK4VXKtABZZX2RKDnULPOLdWguluWapqHoSqBC/IW6Oogx7yzHvgw3UKy9LCa/",
-	"x0JK3tpSNA5Ylf1FbjaaxZ0KkzfZbAuq/pNXHBcxn++xuwQ6FuOJYP9ERsJNd0/pPMgxgF0DlN4Dg7YH",
-	"dmIP+rpch0pq+dgXaa+sTcZ+6JXMs96PlbQ4v8EAlnbpYjmUi/OUpsG9/qNSK4iShCCDwDZ1yJ3uQC2E",
-	"hqQQ5tGaV9jxk4nU3OJ/33WOHt58OLs7wh9O7r5rLQOeNgB/Mrd5CfPReyTQc/jCtEVbQclQBKZN3+4r",
-	"URMCMmuRuMPfFw1Hs+0LSD3jxhRL4g8FPqYU6J/eY4JSl8XyE+8+qpWb8kw85mnkNZ561ug6g9KV7L5D",
-	"OJrHCdfaz6K2lsget+k9xUt/rczMQnFuqRe1mPrlRZ2mYhLnE6eflxa5oVHVw6dRy+eHFp9gG2zrQfus",
-	"U8FNu3mZMaiFGgUNSitgRkWKAi2AJSIaiuYc0xnXDMI3EL8GcfQC/XFGxM4ly6XeJIcxl/1U+OjY8vvW",
-	"MlUwbjStCLnOjKLVgqVwIGD6AaogIRouJA5SsyQeC2S9gg4EUJkxuPU8Q08LPDEIgafmd0KFHKmZce0L",
-	"lyPWwbXEXoxC7NhMyCwoResBT16lLBFaI668LU8259RyvJ7QTyri7EORPUbvfz8F6qo47mHspZ9HQ2HR",
-	"RqlqrsbttZNd6OGTbtAaxUOjjbqn7XOM9IxFYr7T7VLoB0I9D/GX0h69B9X8XmhIguv77kMrEYOsdfHw",
-	"wYPOSpUKVRqo+zvtTufUetJ08dFq/Vt88dxvApjL0FvT1t3HDj/YMpyFA65Sy9ZPTRXH0+oT6COqQ1SC",
-	"G6s8kPsajRdCcVmDvE7lIKG5vabAXsBmo7nPihhnUIK6R0AOFZ14P1VpvarrhfqWLE2zn5MeNgxzlhqt",
-	"5EJEyMvBBjzMAqtloAjNdqvZlCNcDpLTZr2BCnPdc8Rw8L7Bwr2vpdmjQRHuxMoGaPJ79vLxb1fYA/0s",
-	"li+nmkHHhlkyGDIcV+xqKsJ4QFrpx0fADgU9YguWcJXiw9n5Kq3hoHqpNxgT4YiVxiSNpfOuFerbVtAC",
-	"SQGdHeZQC7K/JZ6UTpLWh+sWz65bF9eVJfbXreAa1RNcsqCg4K9WHV1DKzas/AoGP4iLHpuXK42CZwE8",
-	"JbB3Cyykk6eiAsIWQKUYOG0aWA0YkLINyGIMxmK+ZkDVnbtq1hj2IOYUoBcVpZojkEEi6hROouTQRqE3",
-	"NLIuhM7iycqCt5/AYPCKmGPNhOT9RACCNSf2HbPCkNrLZZv1jB7pWbyposAUtRj0sPSY5nON1VL9Of7r",
-	"1CoakMZ+9bSOzsTU4aFilRXCy1FTnflSm/XQwOkFrAeFrKQ5rb9OKBJeZidY464vO+d2zpw9tmPO0YUY",
-	"rBga2wPI8s3/sEPd/Xq31XH5P2ZELnTffCUCUHeZ7xiJaZ09fIDmHXD+SsKBenezykCZgBVqX7XebKuz",
-	"y4JWLmPzcN9WC9yQTmzmce8hedW9diyv6SOm8zQc8RROporh3Dh88Nb9zj10/Jz9bR1BHO89O4UVySbp",
-	"kkmbC8BTu69rNBX6o81RYoKjgyoL9yOPImR/XzCp9vIJL3Q8yZMFdVXenPYKx/nddEGATWHr1sVpfUZ/",
-	"c0LThMsrHPOh9qsdLiLX54UFXiFtha42QnvWbd+rSt+XnRyacTP79zGlf7ey1sH85Y2NMdGf2dW2E3dl",
-	"H/sLvl6NoOPLB0uGH5xazTPCUqAB9wDY6WaDU/WAn9Hfw2uYif5IqfFRJJL4VqTxCrLoJ+4SxwcNx91p",
-	"hxkPvprZ8y3ev/jup6WBlkzICMrD1zBN2ctqObi62zN7bcmiVZ66eS2h1iUzwwC6wlsIGoElBbTqMi7q",
-	"u//G4PxgcXbhXKX233qrp8HcebspaBCUPMvEZEpAhXY9Whet2Wi8OqBgr6WIAm0JLAAQ0mgmmChUSp2j",
-	"7on9ZFWTL6I3j6I1+TjxPrvEcXv9PrTXXe9RliVr0IIoM0e7UkQe7YBP/maXccrjqFns9AXh24Ab2+3w",
-	"RmPDUHOozenfF0yDeFPdVBXELo26qmGBFN1a9Xf8YVZ+9ZWo5wvTtH9Fky/z2E1hnGM9FSGlTcAF7rY7",
-	"16271rdtsbgt0pi8iVWcOeJ9KNIpGNhjY6qbidAiVBKgY846BYB6d3mUxePubmr24Y577IV8lie1WOn0",
-	"zvOm0Mzt/Tz6KrPfwKYxmw6pb3HNdtph2+NZLm4mh2u5yS69AHss2qVrefm59UgCAowuiNZmDspYpUhH",
-	"bCtAAQsyzjTLQB9CW5/FVLTR0ZgQtuKMjXhFDx++zrJ+ORRZ/ckeiuqbFlp/OO+oFNapg4BFuWiqTvJK",
-	"yAgcGqccFrthN9n+pdIXu3Xtsq+mG6DbP3UXN8fkur78ii75CR3YdLUsucVfyY1TAQRNojreqK6rYneo",
-	"JMKe1N9kFif2rrY3vAzqXhR2zaeYYHB2P0SLCP75JmjlqXHkR1k21RfHxzSB7VBN7ALqYz2XITTllio4",
-	"brYVbLu2tRZlkjgfTVckn4CwYMLHAMTSFFuV1+o34zKz9mYGNNrkV+ldT8HKk+QXPA7QlX6cqDx6Cg8x",
-	"L/zfVy9/DZiOh1IAcudVxmXE04jZx0K4+xGLVKjd+rQnkTtb0jwxx04Pm6R7ZfZ6Zk7QAdHNT2wXjR6p",
-	"mbTlDKGoI3RYWMRmyB12hcuo3SONivvGAv6rmC1Oz0YRuG7jhaRfkSaDC+A5WoR/Xuedzml4esJSLiM1",
-	"Yf15JmDL9LkW987gz6L1URXgjurvbZyN8O3rTnirBAu6IZyMnatkg0/Dq/HToh5l/TmjSW3UsnA+gZ3j",
-	"O1S7icAY/wJOH3y+tz4b1DZjnFWBHxlVO1RSNEPzPVFQu0GvXSExkR923X6mg3VxD2/eDl4d/808+3ja",
-	"aZ1O+pSV+i+lWJL4jxugKGapnqfCjNJCVAP8Ni42mFoAOFpQCRekdZIp+Qj/ZGRTWLxvFnJp7FFMOS3b",
-	"ZtiL06wua6IpZ1msd3YXPmljzjfV8/mons+tY2j5+A0Y4IGyOAsAvR5I0HD3Nx9OWTZ69g+ElvVbHbBm",
-	"EZ38PID1Ne6lmi6bLaXxNc7hRvpmy8gpKnGi9t9qUPq1IArxpR3yXM3YhEvEp8YYvhG1xoKCiLnvn0zI",
-	"AYFYPweXaJXZOp0GJbomIBPyNJ2zbKYgAoP992w2ihPB+iobkRemoTMkYFrhMZ+KUBi1r+GspiZzdStS",
-	"Cr7EKZBMAdNHBX5pVpzf5BV+DlvKjD/h0+cqT6H7autdZN6L/Mhv5/S3uMeOcQ8pZrTrAkIgqwpY7q/p",
-	"nr4Piy5gApiEmuk93Y2t9V0mUEMd7vw2TzhILPdbTvFryCli+iNRaiwiBjgxEwW4s4Sy+OnZetEqYUaO",
-	"May4+560Oq2+yud3umTfI2yozP1Ut31yr/2gRP7WbXfaW3Sx2QHVLKRladxdJ4owR0BqIPjwsmVG+xYE",
-	"lbFmsR9a/EVkvHVzt3ALMy8x0Pi9u7kLPrQIlgR+Jf6Q6h4sKNyUOuMJVjQTJ5m5XuPTLWitEUk8yo6x",
-	"ORAHtFy/oSbIgoZocgUwSrs4si1uxVKh5SuhpomwXSOYL8Sij1jexmjqaO9Gv4hJ37zY8p3+LuaIOwQ8",
-	"33zif+vy1Qs2FvOqr0FV3Hcffr385ekdNkwXrLMEDK0zLiO4t3dLAjGuKY0dxxJJ9izNEcHImMX1Jx8M",
-	"WwRRLk/YY8eaVPME1zyXxHIMyVV61PJNXO9FJfEVFh2Lv3KeYIMPTn9/TnYBJj79FycA45o7eswnWDSb",
-	"J2MgBrHkVoGNwMUZ8Dp5936VcGxb1PUPefpehDn2c4MhYZGvi7sAs3j1rEU841TsPeGSD8UEyh/BLCJK",
-	"BP9GBJJQ9aaQ4p65WWdRrAGvtTz9RAu+fAOiz0O5CGFmpMogQQ7MY7FEsCEJeLPeTZ8IHrGEqMXr75vw",
-	"dIiN85JxOQe+wYmAzYXLOuNxVuZ1Lp7xXCVR7fraFwYuXvDGyqSLATOqkKeYZ+8rNR4LYR7BIrUwtzKM",
-	"k5jOr6WHOffbki8aNxzF1GzTJLEjsS2/CLxLdMHmYqn8iXuVKjWoeM6zeAjuKKkgY5mX9E2WxmHVZGDn",
-	"LGkq14lWdlHq5nCKWs982aglFiHivNVWeRRndV+l+HZAMTv61fs21jxUfP0KzwTzonPjfRJcXbqYS/Tu",
-	"5U79mgYAX5UVQKDF1PHW3c3d/w0AAP//",
+	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
+	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
+	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
+	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
+	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
+	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
+	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
+	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
+	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
+	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
+	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
+	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
+	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
+	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
+	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
+	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
+	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
+	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
+	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
+	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
+	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
+	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
+	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
+	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
+	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
+	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
+	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
+	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
+	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
+	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
+	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
+	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
+	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
+	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
+	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
+	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
+	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
+	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
+	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
+	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
+	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
+	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
+	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
+	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
+	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
+	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
+	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
+	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
+	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
+	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
+	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
+	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
+	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
+	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
+	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
+	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
+	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
+	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
+	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
+	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
+	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
+	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
+	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
+	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
+	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
+	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
+	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
+	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
+	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
+	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
+	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
+	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
+	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
+	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
+	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
+	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
+	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
+	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
+	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
+	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
+	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
+	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
+	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
+	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
+	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
+	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
+	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
+	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
+	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
+	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
+	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
+	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
+	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
+	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
+	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
+	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
+	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
+	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
+	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
+	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
+	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
+	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
+	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
+	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
+	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
+	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
+	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
+	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
+	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
+	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
+	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
+	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
+	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
+	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
+	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
+	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
+	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
+	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
+	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
+	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
+	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
+	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
+	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
+	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
+	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
+	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
+	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
+	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
+	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
+	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
+	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
+	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
+	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
+	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
+	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
+	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
+	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
+	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
+	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
+	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
+	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
+	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
+	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
+	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
+	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
+	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
+	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
+	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
+	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
+	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
+	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
+	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
+	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
+	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
+	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
+	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
+	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
+	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
+	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
+	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
+	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
+	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
+	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
+	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
+	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
+	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
+	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
+	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
+	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
+	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
+	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
+	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
+	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
+	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
+	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
+	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
+	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
+	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
+	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
+	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
+	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
+	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
+	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
+	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
+	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
+	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
+	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
+	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
+	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
+	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
+	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
+	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
+	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
+	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
+	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
+	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
+	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
+	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
+	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
+	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
+	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
+	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
+	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
+	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
+	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
+	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
+	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
+	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
+	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
+	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
+	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
+	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
+	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
+	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
+	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
+	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
+	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
+	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
+	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
+	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
+	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
+	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
+	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
+	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
+	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
+	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
+	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
+	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
+	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
+	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
+	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
+	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
+	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
+	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
+	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
+	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
+	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
+	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
+	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
+	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
+	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
+	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
+	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
+	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
+	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
+	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
+	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
+	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
+	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
+	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
+	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
+	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
+	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
+	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
+	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
+	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
+	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
+	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
+	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
+	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
+	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
+	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
+	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
+	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
+	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
+	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
+	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
+	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
+	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
+	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
+	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
+	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
+	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
+	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
+	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
+	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
+	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
+	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
+	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
+	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
+	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
+	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
+	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
+	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
+	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
+	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
+	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
+	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
+	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
+	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
+	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
+	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
+	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
+	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
+	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
+	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
+	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
+	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
+	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
+	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
+	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
+	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
+	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
+	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
+	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
+	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
+	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
+	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
+	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
+	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
+	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
+	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
+	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
+	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
+	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
+	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
+	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
+	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
+	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
+	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
+	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
+	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
+	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
+	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
+	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
+	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
+	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
+	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
+	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
+	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
+	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
+	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
+	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
+	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
+	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
+	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
+	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
+	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
+	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
+	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
+	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
+	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
+	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
+	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
+	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
+	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
+	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
+	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
+	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
+	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
+	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
+	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
+	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
+	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
+	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
+	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
+	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
+	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
+	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
+	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
+	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
+	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
+	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
+	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
+	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
+	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
+	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
+	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
+	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
+	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
+	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
+	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
+	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
+	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
+	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
+	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
+	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
+	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
+	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
+	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
+	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
+	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
+	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
+	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
+	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
+	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
+	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
+	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
+	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
+	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
+	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
+	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
+	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
+	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
+	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
+	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
+	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
+	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
+	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
+	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
+	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
+	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
+	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
+	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
+	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
+	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
+	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
+	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
+	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
+	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
+	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
+	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
+	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
+	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
+	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
+	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
+	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
+	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
+	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
+	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
+	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
+	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
+	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
+	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
+	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
+	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
+	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
+	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
+	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
+	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
+	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
+	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
+	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
+	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
+	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
+	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
+	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
+	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
+	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
+	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
+	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
+	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
+	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
+	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
+	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
+	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
+	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
+	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
+	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
+	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
+	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
+	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
+	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
+	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
+	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
+	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
+	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
+	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
+	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
+	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
+	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
+	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
+	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
+	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
+	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
+	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
+	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
+	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
+	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
+	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
+	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
+	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
+	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
+	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
+	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
+	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
+	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
+	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
+	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
+	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
+	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
+	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
+	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
+	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
+	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
+	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
+	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
+	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
+	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
+	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
+	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
+	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
+	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
+	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
+	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
+	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
+	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
+	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
+	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
+	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
+	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
+	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
+	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
+	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
+	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
+	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
+	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
+	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
+	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
+	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
+	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
+	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
+	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
+	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
+	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
+	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
+	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
+	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
+	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
+	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
+	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
+	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
+	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
+	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
+	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
+	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
+	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
+	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
+	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
+	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
+	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
+	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
+	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
+	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
+	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
+	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
+	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
+	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
+	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
+	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
+	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
+	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
+	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
+	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
+	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
+	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
+	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
+	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
+	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
+	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
+	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
+	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
+	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
+	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
+	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
+	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
+	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
+	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
+	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
+	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
+	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
+	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
+	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
+	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
+	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
+	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
+	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
+	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
+	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
+	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
+	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
+	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
+	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
+	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
+	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
+	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
+	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
+	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
+	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
+	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
+	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
+	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
+	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
+	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
+	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
+	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
+	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
+	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
+	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
+	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
+	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
+	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
+	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
+	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
+	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
+	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
+	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
+	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
+	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
+	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
+	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
+	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
+	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
+	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
+	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
+	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
+	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
+	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
+	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
+	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
+	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
+	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
+	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
+	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
+	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
+	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
+	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
+	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
+	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
+	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
+	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
+	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
+	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
+	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
+	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
+	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
+	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
+	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
+	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
+	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
+	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
+	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
+	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
+	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
+	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
+	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
+	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
+	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
+	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
+	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
+	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
+	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
+	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
+	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
+	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
+	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
+	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
+	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
+	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
+	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
+	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
+	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
+	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
+	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
+	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
+	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
+	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
+	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
+	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
+	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
+	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
+	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
+	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
+	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
+	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
+	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
+	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
+	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
+	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
+	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
+	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
+	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
+	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
+	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
+	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
+	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
+	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
+	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
+	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
+	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
+	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
+	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
+	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
+	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
+	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
+	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
+	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
+	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
+	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
+	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
+	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
+	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
+	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
+	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
+	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
+	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
+	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
+	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
+	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
+	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
+	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
+	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
+	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
+	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
+	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
+	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
+	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
+	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
+	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
+	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
+	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
+	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
+	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
+	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
+	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
+	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
+	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
+	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
+	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
+	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
+	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
+	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
+	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
+	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
+	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
+	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
+	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
+	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
+	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
+	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
+	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
+	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
+	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
+	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
+	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
+	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -229,6 +229,11 @@ type Reader interface {
 	Read(ctx context.Context, req ReadRequest) (Page, error)
 }
 
+// OnceReader is a Reader whose snapshot can be trusted to show each key once, over all its pages.
+type OnceReader interface {
+	ReadsOnce(object record.Object) bool
+}
+
 // KeyReader can read single records in their present state.
 type KeyReader interface {
 	// ReadKeys returns an Upsert for each key that exists and a Delete for each that does not, in any order.

@@ -80,6 +80,7 @@ type Outcome struct {
 	Settled   []record.Key                        // keys whose open inward dead letters are thereby settled
 	Owed      map[record.System][]record.EntityID // who is owed what, without doubles
 	OwedAt    map[record.EntityID]time.Time       // when the change happened at its origin, for the lag
+	Owners    map[record.EntityID]*record.Entity  // the entities that anybody is owed
 	Counts    Counts
 	Born      int64                         // entities made
 	Died      int64                         // entities deleted
@@ -239,6 +240,7 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 	}
 	b.out.Owed = make(map[record.System][]record.EntityID)
 	b.out.OwedAt = make(map[record.EntityID]time.Time)
+	b.out.Owners = make(map[record.EntityID]*record.Entity)
 	for _, e := range loaded.Entities {
 		if l := e.Links[seat.System]; l != nil && l.Object == seat.Object {
 			b.byKey[l.Key] = e
@@ -658,8 +660,11 @@ func (b *batch) byRule(e *record.Entity, c *record.Change, rule, field string, v
 	}
 	b.journal(e, record.Updated, record.Fields{field: present}, record.Fields{field: v})
 	entry := &b.out.Journal[len(b.out.Journal)-1]
-	entry.Kind, entry.Actor = record.Decided, "rule "+rule
+	entry.Kind, entry.Actor = record.Decided, ByRule(rule)
 }
+
+// ByRule is how the history names a business rule that wrote.
+func ByRule(name string) string { return "rule " + name }
 
 // compute brings the fields that rules compute up to date with those they are computed from.
 func (b *batch) compute(e *record.Entity, c *record.Change) {
@@ -1031,7 +1036,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 		set[e.ID] = true
 		b.out.Owed[to] = append(b.out.Owed[to], e.ID)
 	}
-	b.out.OwedAt[e.ID] = b.at(c)
+	b.out.OwedAt[e.ID], b.out.Owners[e.ID] = b.at(c), e
 	if l := e.Links[to]; l != nil && l.State == record.Synced {
 		l.State = record.Pending
 		b.touchLink(e, l)

@@ -67,6 +67,7 @@ func (l *lane) send(ctx context.Context) error {
 			}
 		}
 		err := l.finish(ctx, a, &tries)
+		l.leave(a)
 		l.mu.Lock()
 		l.sending--
 		l.mu.Unlock()
@@ -187,10 +188,15 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		}
 		return nil, l.writeFailed(ctx, a, err, false, tries)
 	}
-	var entities []*record.Entity
+	entities := l.take(a)
 	var held map[record.EntityID]bool
 	err := f.inTx(ctx, func(tx Tx) (err error) {
-		if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false); err != nil || !f.mayHold() {
+		if entities != nil { // as the commit left them; but whether they are still ours to send is asked right before
+			err = tx.Guard(ctx, f.guard)
+		} else {
+			entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
+		}
+		if err != nil || !f.mayHold() {
 			return err
 		}
 		held, err = tx.HeldOf(ctx, f.guard.Service, l.Seat, a.Entities)
@@ -220,7 +226,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 			sent[i].Receipt = receipts[i]
 		}
 	}
-	next, reread, err := l.settle(ctx, a, sent, dead, remaining{held: held})
+	next, reread, err := l.settle(ctx, a, entities, sent, dead, remaining{held: held})
 	if err != nil {
 		return nil, err
 	}
@@ -241,11 +247,12 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 
 // settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest
 // are duties of the attempt that stay deliveries.
-func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLetter, rest remaining) (next *Attempt, reread []record.Key, err error) {
+func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity, sent []Sent, dead []DeadLetter, rest remaining) (next *Attempt, reread []record.Key, err error) {
 	f := l.flow
+	defer l.settles(a)()
 	var st Settlement
 	err = f.inTx(ctx, func(tx Tx) error {
-		entities, err := tx.LoadEntities(ctx, f.guard, a.Entities, true)
+		entities, err := l.asTheyAre(ctx, tx, entities)
 		if err != nil {
 			return err
 		}
@@ -271,10 +278,11 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 		if len(st.Again) > 0 {
 			next = &Attempt{ID: newID(), System: l.System, Collection: l.Collection.Name, Entities: st.Again, OwedAt: a.OwedAt}
 		}
-		s := Settling{Seat: l.Seat, Attempt: a, Settlement: st, Run: f.runID(), Next: next, RetryAt: tx.Now()}
+		run, beside := f.runOf(&a)
+		s := Settling{Seat: l.Seat, Attempt: a, Settlement: st, Run: run, Next: next, RetryAt: tx.Now()}
 		if n := st.Operations(); n > 0 {
 			ev := billing.Operations(a.ID, 0, tx.Now(), uuid.UUID(f.guard.Service), l.System, l.Object, l.Collection.Class, n)
-			ev.Realtime, ev.Complex, ev.Premium = f.plan.Realtime && !f.isFirstRun(), l.Collection.Complex, l.Premium
+			ev.Realtime, ev.Complex, ev.Premium = f.plan.Realtime && !f.isFirstRun() && !beside, l.Collection.Complex, l.Premium
 			s.Usage = append(s.Usage, ev)
 		}
 		if err := tx.SaveSettling(ctx, f.guard, s); err != nil {
@@ -293,6 +301,25 @@ func (l *lane) settle(ctx context.Context, a Attempt, sent []Sent, dead []DeadLe
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
 	})
 	return next, st.Reread, err
+}
+
+// asTheyAre locks the entities and loads those anew that moved on since they were loaded.
+func (l *lane) asTheyAre(ctx context.Context, tx Tx, entities []*record.Entity) ([]*record.Entity, error) {
+	moved, err := tx.Moved(ctx, l.flow.guard, l.Seat, entities)
+	if err != nil || len(moved) == 0 {
+		return entities, err
+	}
+	anew, err := tx.LoadEntities(ctx, l.flow.guard, moved, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entities {
+		if _, again := slices.BinarySearchFunc(moved, e.ID, compareIDs); !again {
+			anew = append(anew, e)
+		}
+	}
+	slices.SortFunc(anew, func(x, y *record.Entity) int { return compareIDs(x.ID, y.ID) })
+	return anew, nil
 }
 
 // remaining are duties of an attempt that were not carried out.

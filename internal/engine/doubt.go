@@ -93,7 +93,7 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			found = append(found, c.Key)
 		}
 	}
-	if _, _, err = l.settle(ctx, a, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
+	if _, _, err = l.settle(ctx, a, entities, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
 		return err
 	}
 	// A record that is the entity's by its match fields and holds something else is not to be made a second time: it is
@@ -118,7 +118,7 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
 		sent = append(sent, w)
 	}
-	_, _, err := l.settle(ctx, a, sent, nil, remaining{due: rest})
+	_, _, err := l.settle(ctx, a, entities, sent, nil, remaining{due: rest})
 	return err
 }
 

@@ -130,10 +130,16 @@ type flow struct {
 	proof  chan struct{} // somebody may want equality proven
 	plan   *Plan
 	lanes  []*lane
+	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
 
+	// sole is, per collection, the one system whose records make all that there is of it, as long as that is so: "" when there
+	// is nothing yet, mixed when nothing is known. Under the collection's commit lock.
+	sole map[string]record.System
+
 	mu       sync.Mutex
-	run      *service.Run // the run being executed; nil between runs
+	run      *service.Run  // the run being executed; nil between runs
+	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
 	holding  bool // the brake may hold something
@@ -176,14 +182,22 @@ type lane struct {
 	nudgedAt  time.Time
 	nudge     map[string]int64
 	moved     map[record.EntityID]int
-	halted    bool // the run was cancelled: the snapshot goes on with the next one
+	turn      int64                        // of the attempt queued last
+	turns     map[record.EntityID]int64    // the entities of queued attempts: the turn of the last one with it; 0 when something else changed it since
+	settling  map[record.EntityID]struct{} // the entities of the attempt that is being settled
+	settled   map[record.EntityID]struct{} // those settled since the intake began that is under way; nil without one
+	halted    bool                         // the run was cancelled: the snapshot goes on with the next one
 	usedSlot  time.Time
 	unknown   bool          // nothing was known of the object when its snapshot began, so nothing of it can be missing; of the reading goroutine
+	begun     bool          // a snapshot was begun; of the reading goroutine
 	cleared   bool          // old trouble of a system that is only written to was cleared; of the reading goroutine
 	gathering bool          // the brake keeps records that a reading did not show, until its end
 	complete  chan struct{} // closed when the snapshot is complete
 	completed sync.Once
 }
+
+// mixed stands for a system where nothing is known of whose records there are.
+const mixed record.System = "@mixed"
 
 func (f *flow) inTx(ctx context.Context, fn func(Tx) error) error {
 	return f.engine.inTx(ctx, f.tenant, fn)
@@ -195,6 +209,7 @@ func (f *flow) carry(ctx context.Context) error {
 	var positions []Position
 	var doubts []SeatID
 	var holds []Hold
+	empty := false
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if svc, doc, err = tx.Loadable(ctx, f.guard.Service); err != nil {
 			return err
@@ -209,7 +224,10 @@ func (f *flow) carry(ctx context.Context) error {
 		if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {
 			return err
 		}
-		positions, err = tx.Positions(ctx, f.guard.Service)
+		if positions, err = tx.Positions(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		empty, err = tx.Empty(ctx, f.guard.Service)
 		return err
 	})
 	if err != nil {
@@ -227,7 +245,7 @@ func (f *flow) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.prepare(positions, doubts)
+	f.prepare(positions, doubts, empty)
 	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
 		return err
@@ -260,6 +278,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	start("control", f.control)
+	start("reading beside", f.beside)
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
 	}
@@ -277,15 +296,19 @@ func (f *flow) carry(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (f *flow) prepare(positions []Position, doubts []SeatID) {
-	f.commit = make(map[string]lock)
+func (f *flow) prepare(positions []Position, doubts []SeatID, empty bool) {
+	f.commit, f.asked = make(map[string]lock), make(chan struct{}, 1)
+	f.sole = make(map[string]record.System)
 	for _, c := range f.plan.Collections {
 		f.commit[c.Name] = newLock()
+		if !empty {
+			f.sole[c.Name] = mixed
+		}
 	}
 	for _, seat := range f.plan.Seats {
 		l := &lane{Seat: seat, flow: f, lock: newLock(), queue: make(chan Attempt, queueDepth), room: make(chan struct{}, queueDepth),
 			wake: make(chan struct{}, 1), duty: make(chan struct{}, 1), since: time.Now(), nudge: make(map[string]int64),
-			moved: make(map[record.EntityID]int), complete: make(chan struct{})}
+			moved: make(map[record.EntityID]int), turns: make(map[record.EntityID]int64), complete: make(chan struct{})}
 		for range queueDepth {
 			l.room <- struct{}{}
 		}
@@ -444,7 +467,7 @@ func (f *flow) quiet() bool {
 func (f *flow) supervise(ctx context.Context) error {
 	var owing map[SeatID]Owing
 	var next service.Run
-	var found bool
+	var found, beside bool
 	var redrives []Redrive
 	var holds []Hold
 	quiet := false
@@ -472,6 +495,9 @@ func (f *flow) supervise(ctx context.Context) error {
 			}
 		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if _, _, beside, err = tx.NextBeside(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		switch {
@@ -513,6 +539,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		}
 	}
 	f.adopt(next, found)
+	if beside {
+		signal(f.asked)
+	}
 	if len(redrives) > 0 {
 		if err := f.redrive(ctx, redrives); err != nil {
 			return err
@@ -521,7 +550,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
-	if !f.plan.Realtime && (!found || next.Over()) && !f.mustProve() {
+	if !f.plan.Realtime && !beside && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
 	}
 	return nil

@@ -206,6 +206,13 @@ func (l *lane) works(ctx context.Context) error {
 
 // begin notes whether anything is known of the object when its snapshot begins.
 func (l *lane) begin(ctx context.Context) error {
+	if l.begun {
+		c := l.flow.commit[l.Collection.Name]
+		c.take(ctx)
+		l.flow.sole[l.Collection.Name] = mixed // what is read now was perhaps read before
+		c.release()
+	}
+	l.begun = true
 	return l.flow.inTx(ctx, func(tx Tx) error {
 		known, err := tx.LinkKeys(ctx, l.flow.guard.Service, l.Seat, l.since.Add(maxSkew), "", 1)
 		l.unknown = len(known) == 0
@@ -318,6 +325,8 @@ type taking struct {
 	rooms   rooms
 	anew    bool      // of a snapshot: records that are new here were not made just now
 	proof   uuid.UUID // the comparison that found the changes; zero for what the system told of
+	scanned []Mapped  // read beside the stream, in place of changes
+	beside  *Beside   // the run that read them, and where it stands
 	decided *Hold     // what was held and is decided; nil for what the brake has to weigh yet
 	unheld  []record.Key
 }
@@ -326,18 +335,13 @@ type taking struct {
 // lock is held.
 func (l *lane) intake(ctx context.Context, t taking) error {
 	f, changes, move, r := l.flow, t.changes, t.move, t.rooms
-	mapped := MapAll(l.Seat, changes)
+	mapped := t.scanned
+	if mapped == nil {
+		mapped = MapAll(l.Seat, changes)
+	}
 	for i := range mapped {
 		if r, ok := l.edits[mapped[i].Key]; ok {
 			mapped[i].Correct(l.Seat, r)
-		}
-	}
-	keys := make([]record.Key, len(mapped))
-	var matchKeys []string
-	for i := range mapped {
-		keys[i] = mapped[i].Key
-		if mapped[i].MatchKey != "" {
-			matchKeys = append(matchKeys, mapped[i].MatchKey)
 		}
 	}
 	var attempts []Attempt
@@ -351,10 +355,13 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	collection := f.commit[l.Collection.Name]
 	collection.take(ctx)
 	defer collection.release()
+	l.follow(true)
+	defer l.follow(false)
+	keys, matchKeys := l.wanted(mapped, t.anew)
 	err := f.inTx(ctx, func(tx Tx) error {
 		var loaded Loaded
 		var err error
-		if len(changes) > 0 {
+		if len(mapped) > 0 {
 			loaded, err = tx.Load(ctx, f.guard, l.Seat, keys, matchKeys)
 		} else {
 			err = tx.Guard(ctx, f.guard)
@@ -363,6 +370,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return err
 		}
 		run := f.runID()
+		if t.beside != nil {
+			run = t.beside.Run
+		}
 		unheld := t.unheld
 		switch {
 		case t.decided != nil && t.decided.State == HoldRejected:
@@ -376,7 +386,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				return err
 			}
 			outcome = Apply(l.Seat, pass, loaded, tx.Now(), uuid.UUID(run))
-			outcome.Counts.Read = int64(len(changes))
+			outcome.Counts.Read = int64(len(mapped))
 			if braked != nil {
 				outcome.Counts.Held = int64(len(braked.Held))
 			}
@@ -394,7 +404,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				}
 			}
 		}
-		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld}
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld, Beside: t.beside}
 		attempts = attempts[:0]
 		for _, system := range sortedKeys(outcome.Owed) {
 			ids := outcome.Owed[system]
@@ -411,8 +421,8 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		in.Attempts = attempts
 		in.Usage = l.usageOf(outcome, tx.Now())
 		in.Complete = move != nil && move.Complete && l.Writes
-		for i := range changes {
-			for _, v := range changes[i].Fields {
+		for i := range mapped {
+			for _, v := range mapped[i].Fields {
 				if s, ok := v.(string); ok {
 					in.Bytes += int64(len(s))
 				} else {
@@ -431,6 +441,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return err
 		}
 		owes = len(attempts) > 0
+		if t.beside != nil {
+			return t.beside.tellProgress(ctx, tx, f.guard.Service)
+		}
 		return nil
 	})
 	if err != nil && owes {
@@ -439,9 +452,13 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		return fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	if err != nil {
+		f.sole[l.Collection.Name] = mixed // what went wrong may be what we believed
 		return err
 	}
 	f.engine.seam("intake committed")
+	if len(outcome.New) > 0 {
+		f.sole[l.Collection.Name] = l.System
+	}
 	l.usedSlot = time.Now().UTC().Truncate(15 * time.Minute)
 	if outcome.Counts.Rejected > 0 {
 		f.mu.Lock()
@@ -449,6 +466,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		f.mu.Unlock()
 	}
 	l.noteHeld(braked)
+	l.outdate(outcome)
 	if f.mayHold() {
 		signal(l.duty) // what waited for a decision may be due
 	}
@@ -457,6 +475,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		delete(r, target) // its place is taken; the sender gives it back
 		target.mu.Lock()
 		target.sending++
+		target.line(&a, outcome)
 		target.mu.Unlock()
 		target.queue <- a
 	}

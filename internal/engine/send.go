@@ -32,6 +32,15 @@ type Attempt struct {
 	StartedAt  time.Time // for a lost one: when its duties were taken on
 	Backlog    bool      // claimed from the deliveries
 	OwedAt     map[record.EntityID]time.Time
+
+	ready *ready // nil when the entities are to be loaded
+}
+
+// ready is what an attempt needs to begin without loading: its entities as the commit left them that took the duties on.
+type ready struct {
+	entities []*record.Entity // each with its link of the system alone
+	turn     int64            // see lane.turns
+	stale    bool             // something else of these entities was under way: load them after all
 }
 
 // Writes maps the entities, as they are now, to what the seat's system must be sent. Bursts coalesce and retries never send

@@ -62,6 +62,7 @@ type Intake struct {
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
 	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
+	Beside   *Beside      // the run beside the stream that read it, and where that stands; nil for none
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
@@ -103,7 +104,10 @@ type Tx interface {
 	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
 	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)
-	// SaveIntake writes what a page means, cursor included.
+	// Moved passes the guard, locks the entities in id order, and returns those that are not as they were loaded or saved
+	// by their Row, or whose link of the seat is not.
+	Moved(ctx context.Context, g Guard, seat *Seat, entities []*record.Entity) ([]record.EntityID, error)
+	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
 	// SaveSettling writes what receipts mean and removes the attempt.
 	SaveSettling(ctx context.Context, g Guard, s Settling) error
@@ -139,6 +143,8 @@ type Tx interface {
 	// LinkKeys lists keys of the seat's links that were last in step before the time, in order, those after the one given.
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
 
+	// Empty says whether the service has no entity.
+	Empty(ctx context.Context, s service.ID) (bool, error)
 	// Positions reads the cursors of the service.
 	Positions(ctx context.Context, s service.ID) ([]Position, error)
 	// SavePosition writes what is known of a cursor apart from its move: detection and why.
@@ -153,6 +159,13 @@ type Tx interface {
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	// NextRun returns the service's oldest run that is not over.
 	NextRun(ctx context.Context, s service.ID) (service.Run, bool, error)
+	// NextBeside returns the most urgent run beside the stream that is not over, with its selection and where it stands.
+	NextBeside(ctx context.Context, s service.ID) (r service.Run, place []byte, found bool, err error)
+	// SavePlace writes where such a run stands.
+	SavePlace(ctx context.Context, r service.RunID, place []byte) error
+	// OwedBy counts what is still owed of what was owed at a time: what is due or, unless clear is zero, taken on before clear and
+	// not settled, and what is due later.
+	OwedBy(ctx context.Context, s service.ID, at, clear time.Time) (due, later int64, err error)
 	// MoveRun writes a run's new state.
 	MoveRun(ctx context.Context, r service.Run) error
 	// HasDeadLetters says whether there are open inward dead letters.

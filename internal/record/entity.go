@@ -37,6 +37,7 @@ type Entity struct {
 	CreatedAt  time.Time
 	ChangedAt  time.Time  // when a field last changed, by our clock
 	DeletedAt  *time.Time // nil while it lives
+	Row        uint64     // which commit wrote the row that was loaded, in the store's own terms
 	Links      map[System]*Link
 }
 
@@ -80,6 +81,7 @@ type Link struct {
 	// count as equal.
 	OwnForm  Fields
 	SyncedAt time.Time
+	Row      uint64 // see Entity
 }
 
 // Shadow is what the system last held in the field.

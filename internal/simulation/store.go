@@ -168,6 +168,7 @@ func errGone() error {
 type Tx struct {
 	s      *Store
 	who    string
+	serial uint64
 	link   *line
 	tenant tenant.ID
 	now    time.Time
@@ -209,7 +210,7 @@ func (l *line) killed() bool {
 func (s *Store) In(ctx context.Context, l *line, t tenant.ID, what string, fn func(*Tx) error) (err error) {
 	s.mu.Lock()
 	s.serial++
-	tx := &Tx{s: s, who: fmt.Sprintf("%s tx%d %s", l.name, s.serial, what), link: l, tenant: t}
+	tx := &Tx{s: s, who: fmt.Sprintf("%s tx%d %s", l.name, s.serial, what), serial: uint64(s.serial), link: l, tenant: t}
 	s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err

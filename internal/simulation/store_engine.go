@@ -196,6 +196,45 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 	})
 }
 
+// Moved locks the entities and compares who wrote their rows.
+func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entities []*record.Entity) (moved []record.EntityID, err error) {
+	if err := t.Guard(ctx, g); err != nil {
+		return nil, err
+	}
+	mine := make(map[record.EntityID]*record.Entity, len(entities))
+	for _, e := range entities {
+		mine[e.ID] = e
+	}
+	sorted := sortedIDs(mine)
+	if err := t.lockAll(ctx, "entity ", sorted); err != nil {
+		return nil, err
+	}
+	if err := t.step(ctx, "moved"); err != nil {
+		return nil, err
+	}
+	return moved, t.read(g.Service, func(row *serviceRow) error {
+		for _, id := range sorted {
+			e := row.entities[id]
+			if e == nil || e.Row != mine[id].Row || rowOf(e.Links[seat.System]) != rowOf(mine[id].Links[seat.System]) {
+				moved = append(moved, id)
+			}
+		}
+		return nil
+	})
+}
+
+func rowOf(l *record.Link) uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.Row
+}
+
+// Empty says whether the service has no entity.
+func (t *Tx) Empty(_ context.Context, s service.ID) (empty bool, err error) {
+	return empty, t.read(s, func(row *serviceRow) error { empty = len(row.entities) == 0; return nil })
+}
+
 // saved is what intakes and settlements have in common.
 type saved struct {
 	created, changed         []*record.Entity
@@ -224,6 +263,16 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		changed[i] = cloneEntity(e)
 	}
 	linked, linksC := cloneRows(v.linked), cloneRows(v.linksC)
+	for _, list := range [][]*record.Entity{v.created, v.changed, created, changed} {
+		for _, e := range list {
+			e.Row = t.serial
+		}
+	}
+	for _, list := range [][]engine.LinkRow{v.linked, v.linksC, linked, linksC} {
+		for _, l := range list {
+			l.Row = t.serial
+		}
+	}
 	conflicts := make([]*engine.Conflict, len(v.conflicts))
 	fresh := make([]bool, len(v.conflicts))
 	for i, c := range v.conflicts {
@@ -284,7 +333,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linksC {
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {
 				old := e.Links[l.System]
-				old.State, old.Behind, old.OwnForm, old.Version, old.SyncedAt = l.State, l.Behind, l.OwnForm, l.Version, l.SyncedAt
+				old.State, old.Behind, old.OwnForm, old.Version, old.SyncedAt, old.Row = l.State, l.Behind, l.OwnForm, l.Version, l.SyncedAt, l.Row
 			}
 		}
 		row.journal = append(row.journal, v.journal...)

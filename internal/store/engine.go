@@ -3,10 +3,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +25,10 @@ var _ engine.Tx = (*Tx)(nil)
 
 // The engine's statements are set-based and travel in one pgx batch per step, so they are written here rather than
 // generated: a page of any size costs the same number of round trips.
+
+// byKeySQL makes the transaction's plans go key by key. All that the engine asks for are lists of keys; the planner, which
+// counts each as a visit to a disk, would rather read whole indexes of a service and merge.
+const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 const guardSQL = `
 SELECT l.fence, s.revision, s.state FROM leases l
@@ -54,7 +61,7 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 	return guard(t.tx.QueryRow(ctx, guardSQL, uuid.UUID(g.Service)), g)
 }
 
-const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at`
+const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin`
 
 // hitSQL finds the entities that a page's records may belong to. A deleted one counts while some system holds a copy. Each
 // key is looked up in the full index: with a list of keys, and no statistics yet, the planner takes the index of the whole
@@ -72,7 +79,7 @@ SELECT e.id FROM unnest($6::text[]) AS wanted(key), LATERAL (
   OFFSET 0
 ) e`
 
-const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at`
+const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin`
 
 const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sides, c.state, c.strategy, c.winner, c.result, c.reason, c.decided_by, c.opened_at, c.resolved_at, c.version`
 
@@ -81,6 +88,7 @@ const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sid
 func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (engine.Loaded, error) {
 	args := []any{uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys}
 	b := &pgx.Batch{}
+	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
 SELECT `+entityColumns+` FROM entities e
@@ -101,6 +109,7 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 		forUpdate = " FOR UPDATE OF e"
 	}
 	b := &pgx.Batch{}
+	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(`SELECT `+entityColumns+` FROM entities e
 WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id`+forUpdate, uuid.UUID(g.Service), uuids(ids))
@@ -111,13 +120,16 @@ WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY
 }
 
 func (t *Tx) loaded(ctx context.Context, b *pgx.Batch, g engine.Guard) (out engine.Loaded, err error) {
-	withConflicts := b.Len() == 4
+	withConflicts := b.Len() == 5
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
 			err = unavailable(closeErr)
 		}
 	}()
+	if _, err := results.Exec(); err != nil {
+		return out, unavailable(err)
+	}
 	if err := guard(results.QueryRow(), g); err != nil {
 		return out, err
 	}
@@ -167,10 +179,11 @@ func scanEntity(row pgx.CollectableRow) (*record.Entity, error) {
 	var match *string
 	var fields, stamps []byte
 	var origin string
-	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt); err != nil {
+	var written uint32
+	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt, &written); err != nil {
 		return nil, err
 	}
-	e.ID, e.Origin = record.EntityID(id), record.System(origin)
+	e.ID, e.Origin, e.Row = record.EntityID(id), record.System(origin), uint64(written)
 	if match != nil {
 		e.MatchKey = *match
 	}
@@ -190,10 +203,12 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 	var id [16]byte
 	var system, object, key, state string
 	var behind, own []byte
-	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt); err != nil {
+	var written uint32
+	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt, &written); err != nil {
 		return record.EntityID{}, nil, err
 	}
 	l.System, l.Object, l.Key, l.State = record.System(system), record.Object(object), record.Key(key), record.LinkState(state)
+	l.Row = uint64(written)
 	if behind != nil {
 		if err := l.Behind.UnmarshalJSON(behind); err != nil {
 			return record.EntityID{}, nil, err
@@ -207,9 +222,92 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 	return record.EntityID(id), l, nil
 }
 
+// Moved locks the entities and compares who wrote their rows. The links are read by a statement of its own after the locks
+// are held, as in Load.
+func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entities []*record.Entity) (moved []record.EntityID, err error) {
+	ids := make([][16]byte, len(entities))
+	byID := make(map[[16]byte]*record.Entity, len(entities))
+	for i, e := range entities {
+		ids[i], byID[e.ID] = e.ID, e
+	}
+	b := &pgx.Batch{}
+	b.Queue(byKeySQL)
+	b.Queue(guardSQL, uuid.UUID(g.Service))
+	b.Queue(`SELECT e.id, e.xmin FROM entities e
+WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR UPDATE OF e`, uuid.UUID(g.Service), ids)
+	b.Queue(`SELECT l.entity_id, l.xmin FROM links l
+WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2) AND l.system = $3`, uuid.UUID(g.Service), ids, string(seat.System))
+	results := t.tx.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = unavailable(closeErr)
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := guard(results.QueryRow(), g); err != nil {
+		return nil, err
+	}
+	same, linked := make(map[[16]byte]bool, len(entities)), make(map[[16]byte]uint32, len(entities))
+	for _, row := range []func(id [16]byte, written uint32){
+		func(id [16]byte, written uint32) { same[id] = uint64(written) == byID[id].Row },
+		func(id [16]byte, written uint32) { linked[id] = written },
+	} {
+		rows, err := results.Query()
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		for rows.Next() {
+			var id [16]byte
+			var written uint32
+			if err := rows.Scan(&id, &written); err != nil {
+				rows.Close()
+				return nil, err
+			}
+			row(id, written)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	for _, e := range entities {
+		written, has := linked[e.ID]
+		l := e.Links[seat.System]
+		if !same[e.ID] || has != (l != nil) || has && uint64(written) != l.Row {
+			moved = append(moved, e.ID)
+		}
+	}
+	slices.SortFunc(moved, func(a, b record.EntityID) int { return bytes.Compare(a[:], b[:]) })
+	return moved, nil
+}
+
+// Empty says whether the service has no entity.
+func (t *Tx) Empty(ctx context.Context, s service.ID) (empty bool, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM entities WHERE tenant_id = current_tenant() AND service_id = $1)`, uuid.UUID(s)).Scan(&empty)
+	return empty, unavailable(err)
+}
+
+// written notes the commit in the rows that it wrote.
+func written(xid uint64, lists [][]*record.Entity, links [][]engine.LinkRow) {
+	row := xid & math.MaxUint32 // as in a row's xmin
+	for _, list := range lists {
+		for _, e := range list {
+			e.Row = row
+		}
+	}
+	for _, list := range links {
+		for _, l := range list {
+			l.Row = row
+		}
+	}
+}
+
 // SaveIntake writes what a page means, the cursor last.
 func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) error {
 	b := &pgx.Batch{}
+	var xid uint64
+	b.Queue(`SELECT pg_current_xact_id()::text::bigint`).QueryRow(func(row pgx.Row) error { return row.Scan(&xid) })
 	o := in.Outcome
 	sid := uuid.UUID(g.Service)
 	queueNewEntities(b, sid, o.New)
@@ -268,10 +366,17 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET cursor = exclu
 		own.Done, own.Total = m.Done, m.Total
 		counts[in.Seat.System] = own
 	}
+	if s := in.Beside; s != nil {
+		own := counts[in.Seat.System]
+		own.Done, own.Total = s.Done, s.Total
+		counts[in.Seat.System] = own
+		b.Queue(`UPDATE run_selections SET place = $2 WHERE tenant_id = current_tenant() AND run_id = $1`, uuid.UUID(s.Run), string(s.Place))
+	}
 	queueRun(b, in.Run, counts)
 	if err := t.send(ctx, b); err != nil {
 		return err
 	}
+	written(xid, [][]*record.Entity{o.New, o.Changed}, [][]engine.LinkRow{o.NewLinks, o.Links})
 	return t.AddUsage(ctx, in.Usage)
 }
 

@@ -127,7 +127,7 @@ n AS (SELECT *, row_number() OVER (PARTITION BY %s ORDER BY xid DESC, seq DESC) 
 SELECT h.*, n.xid, n.seq, n.at, n.nth, %s, %s
 FROM h
 LEFT JOIN n ON true
-LEFT JOIN %s t ON n.nth = 1 AND %s
+LEFT JOIN LATERAL (SELECT * FROM %s t WHERE %s OFFSET 0) t ON n.nth = 1
 ORDER BY n.xid, n.seq`,
 		part("xid = ANY ($1::xid8[]) AND (xid, seq) > ($2, $3)"), part("(xid, seq) > ($4, $5)"), limit, t.logKeys(""), t.logKeys("n."), r.list("t"), t.from(), t.sameKey("t", "n"))
 }

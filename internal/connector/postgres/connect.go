@@ -26,6 +26,8 @@ const poolSize = 3
 var session = map[string]string{
 	"enable_bitmapscan":  "off",
 	"enable_seqscan":     "off",
+	"enable_mergejoin":   "off",
+	"random_page_cost":   "1.1",
 	"client_encoding":    "UTF8",
 	"timezone":           "UTC",
 	"datestyle":          "ISO, YMD",

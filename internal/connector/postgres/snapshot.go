@@ -99,3 +99,11 @@ func (s *system) total(ctx context.Context, c *pgconn.PgConn, t *table) (int64, 
 	}}.run(ctx, c)
 	return total, err
 }
+
+// ReadsOnce says whether a snapshot goes through the table in the order of the key.
+func (s *system) ReadsOnce(object record.Object) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch, chosen := s.chosen[object]
+	return chosen && ch.by != byHash
+}
