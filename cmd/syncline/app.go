@@ -156,6 +156,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	if w != nil {
 		a.hub.HandleNews(a.notifier.Wake)
 	}
+	a.hub.Handle(store.HintChannel, a.connections.Heard)
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })

@@ -31,7 +31,11 @@ import (
 // ownConnector makes a connector of a manifest that a tenant wrote.
 func ownConnector(pool *transport.Pool) catalog.Compile {
 	return func(id tenant.ID, source []byte) (connector.Connector, error) {
-		return manifest.NewOwn(source, id.String(), pool)
+		c, err := manifest.NewOwn(source, id.String(), pool)
+		if err != nil {
+			return nil, err
+		}
+		return c.WithWebhooks(), nil
 	}
 }
 
@@ -43,6 +47,6 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
 		mongodb.New(), dynamodb.New(),
-		salesforce.New(pool), hubspot.New(pool), zendesk.New(pool),
+		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }

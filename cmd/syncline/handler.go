@@ -24,6 +24,7 @@ func (a *app) handler() http.Handler {
 	if a.collector != nil {
 		mux.Handle("/hooks/stripe", api.PaymentHook(a.collector.Hear, a.log))
 	}
+	mux.Handle("/hooks/", api.Inbound(a.connections.Receive, a.config.PublicURL, a.log))
 	mux.Handle("/", a.dashboard())
 	return mux
 }

@@ -53,6 +53,9 @@ type Tx interface {
 	TenantKey(ctx context.Context) ([]byte, error)
 	TenantKeyToSeal(ctx context.Context) ([]byte, error)
 
+	TokenTx
+	HintTx
+
 	// OwnConnectors returns the tenant's own connectors of these types.
 	OwnConnectors(ctx context.Context, types []string) ([]catalog.Own, error)
 	// RestartServicesUsing makes the services that use connections of these names open them anew.
@@ -78,6 +81,7 @@ type Manager struct {
 	secrets Secrets
 	expand  Expand
 	guard   *Guard
+	ears    ears
 	// sandboxes are the simulated accounts; nil where there are none.
 	sandboxes Sandboxes
 }
@@ -308,6 +312,9 @@ func (m *Manager) Update(ctx context.Context, who auth.Principal, ref string, ch
 				return err
 			}
 			c.State, c.Reason, c.CheckedAt = Unchecked, "", nil
+			if err := tx.DropTokens(ctx, c.ID); err != nil { // they were bought with the old ones
+				return err
+			}
 		}
 		c.UpdatedAt = tx.Now()
 		if c.Version, err = tx.SaveConnection(ctx, c); err != nil {

@@ -570,3 +570,13 @@ func TestConnectionsOfOthersDoNotExist(t *testing.T) {
 		t.Errorf("listed %v, %v", list, err)
 	}
 }
+
+// ownerRow asks the database as its owner.
+func (b *bench) ownerRow(sql string, into *string, args ...any) error {
+	conn, err := pgx.Connect(b.t.Context(), b.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(b.t.Context()) }()
+	return conn.QueryRow(b.t.Context(), sql, args...).Scan(into)
+}

@@ -30,8 +30,12 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 	var c Connection
 	var sealed connector.Settings
 	var found connector.Connector
+	var told bool
 	err := m.inTx(ctx, id, func(tx Tx) (err error) {
 		if c, err = tx.Connection(ctx, ref); err != nil {
+			return err
+		}
+		if told, err = tx.Told(ctx, c.ID); err != nil {
 			return err
 		}
 		if found, err = m.catalog.Find(ctx, tx, c.Connector); err != nil || c.Sealed == nil {
@@ -46,6 +50,10 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 	})
 	if err != nil {
 		return nil, connector.Spec{}, err
+	}
+	extras.Credentials = m.tokensOf(id, c.ID)
+	if told || extras.Detection == "webhook" {
+		extras.Hints = hints{m, id, c.ID}
 	}
 	return m.open(ctx, id, c, found, sealed, extras)
 }

@@ -348,12 +348,7 @@ func (s *system) Check(ctx context.Context) error {
 	return err
 }
 
-// Hooked is a connector whose vendor tells of changes; see Inbound.
-type Hooked interface {
-	Inbound(settings connector.Settings, in Inbound) (Verdict, error)
-}
-
-var _ Hooked = (*Connector)(nil)
+var _ connector.Hooked = (*Connector)(nil)
 
 var _ http.RoundTripper = (RoundTrip)(nil)
 

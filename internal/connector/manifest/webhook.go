@@ -21,23 +21,11 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// Inbound is a message that came to a connection's address.
-type Inbound struct {
-	Method string
-	URL    string // as the vendor called it, with scheme and host
-	Header http.Header
-	Body   []byte // as it came, before anything read it
-	Now    time.Time
-}
-
-// Verdict is what a message means.
-type Verdict struct {
-	Hints  []connector.Hint
-	IDs    []string          // the events' own ids, beside Hints, "" where there are none
-	Status int               // of the answer
-	Header map[string]string // of the answer
-	Body   string            // of the answer
-}
+// Inbound is a message that came to a connection's address; Verdict what it means.
+type (
+	Inbound = connector.Inbound
+	Verdict = connector.Verdict
+)
 
 // Inbound verifies a message on its raw bytes, answers handshakes and reads what it tells of. The fault webhook.unverified is for
 // a message whose origin is not proven.

@@ -1,0 +1,4 @@
+DROP TABLE connection_messages;
+DROP TABLE connection_hints;
+DROP TABLE connection_hooks;
+DROP TABLE connection_tokens;
