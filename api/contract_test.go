@@ -93,8 +93,11 @@ func TestConventions(t *testing.T) {
 			if (method == "PATCH" || method == "DELETE") && header("If-Match") == nil && o.OperationID != "revokeInvitation" {
 				t.Errorf("%s must take If-Match", name)
 			}
-			if method == "PUT" && (header("If-Match") == nil || header("If-None-Match") == nil) {
-				t.Errorf("%s must take If-Match and If-None-Match", name)
+			if method == "PUT" && header("If-Match") == nil {
+				t.Errorf("%s must take If-Match", name)
+			}
+			if method == "PUT" && created && header("If-None-Match") == nil {
+				t.Errorf("%s may create something and must take If-None-Match", name)
 			}
 			if o.Responses.Value("default") == nil {
 				t.Errorf("%s does not say what a problem looks like", name)
