@@ -117,7 +117,7 @@ verify: generate ## Fail when committed generated files are not what `make gener
 GIT := git -c safe.directory='*'
 
 # Where generated files are.
-GENERATED := ':(glob)**/*_templ.go' ':(glob)api/**/*.gen.go' internal/store/internal/db internal/service/schema.json docs/service-document.md
+GENERATED := ':(glob)**/*_templ.go' ':(glob)api/**/*.gen.go' internal/store/internal/db internal/service/schema.json docs/service-document.md internal/connector/manifest/schema.json docs/manifest-reference.md
 
 .PHONY: generate
 generate: $(TOOLS)/templ $(TOOLS)/sqlc $(TOOLS)/oapi-codegen ## Make the generated files: pages, API types, SQL, schemas

@@ -20,7 +20,6 @@ import (
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
-	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
@@ -51,7 +50,6 @@ type Keys interface {
 type Deps struct {
 	Auth        *auth.Manager
 	Secrets     *vault.Secrets
-	Registry    *connector.Registry
 	Connections *connection.Manager
 	Services    *service.Manager
 	Records     *engine.Reader

@@ -44,7 +44,7 @@ func (s *server) ListConnections(ctx context.Context, req spec.ListConnectionsRe
 	if err := s.cursors.read(of(ctx), req.Params.Cursor, &f.After); err != nil {
 		return nil, err
 	}
-	if c, err := s.Registry.Get(f.Connector); err == nil {
+	if c, err := s.Connections.Catalog().Get(ctx, who(ctx).Tenant, f.Connector); err == nil {
 		f.Connector = c.Spec().Type // it may have been named by an alias
 	}
 	list, err := s.Connections.List(ctx, who(ctx), f)

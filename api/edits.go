@@ -49,7 +49,7 @@ func (s *server) UndoChanges(ctx context.Context, req spec.UndoChangesRequestObj
 	if err := who(ctx).May(auth.EditRecords); err != nil {
 		return nil, err
 	}
-	sel := safety.Selection{Actor: word(req.Body.Actor), System: record.System(word(req.Body.System))}
+	sel := safety.Selection{Actor: word(req.Body.Actor), Rule: word(req.Body.Rule), System: record.System(word(req.Body.System))}
 	if req.Body.Run != nil {
 		id, err := named(ident.Run, *req.Body.Run)
 		if err != nil {

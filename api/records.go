@@ -146,7 +146,12 @@ func (s *server) GetRecordStatus(ctx context.Context, req spec.GetRecordStatusRe
 	if err != nil {
 		return nil, err
 	}
-	out := spec.GetRecordStatus200JSONResponse{}
+	return spec.GetRecordStatus200JSONResponse(recordStatus(d, systems)), nil
+}
+
+// recordStatus says where a record stands in the systems.
+func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecordStatus {
+	out := map[string]spec.SystemRecordStatus{}
 	for _, system := range systems {
 		status := spec.SystemRecordStatus{LastSync: nullable.NewNullNullable[time.Time](), Status: spec.SystemRecordStatusStatusAbsent}
 		l := d.Links[record.System(system)]
@@ -162,7 +167,7 @@ func (s *server) GetRecordStatus(ctx context.Context, req spec.GetRecordStatusRe
 		}
 		out[system] = status
 	}
-	return out, nil
+	return out
 }
 
 // chosen are the systems asked for: all of the service's when none is named, or `all`.

@@ -74,14 +74,6 @@ func (s *server) ListRuns(ctx context.Context, req spec.ListRunsRequestObject) (
 	return spec.ListRuns200JSONResponse{RunListJSONResponse: out}, err
 }
 
-func (s *server) CreateRun(ctx context.Context, req spec.CreateRunRequestObject) (spec.CreateRunResponseObject, error) {
-	r, _, err := s.Services.RunNow(ctx, who(ctx), req.Service)
-	if err != nil {
-		return nil, err
-	}
-	return spec.CreateRun202JSONResponse{Body: showRun(r), Headers: spec.CreateRun202ResponseHeaders{Location: "/v1/runs/" + r.ID.Public()}}, nil
-}
-
 func (s *server) GetRun(ctx context.Context, req spec.GetRunRequestObject) (spec.GetRunResponseObject, error) {
 	if err := who(ctx).May(auth.ViewServices); err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func (s *server) GetServiceStatus(ctx context.Context, req spec.GetServiceStatus
 	// The document's systems come first and in its order, also those that have done nothing yet.
 	for _, system := range r.Document.Systems {
 		id := record.System(system.ID)
-		out.Systems = append(out.Systems, showSystem(id, s.connectorType(system.Type), byID[id], lags[id]))
+		out.Systems = append(out.Systems, showSystem(id, s.connectorType(ctx, system.Type), byID[id], lags[id]))
 		delete(byID, id)
 	}
 	for _, status := range statuses {
@@ -67,8 +67,8 @@ func (s *server) GetServiceStatus(ctx context.Context, req spec.GetServiceStatus
 }
 
 // connectorType is the type that a document's type or alias stands for.
-func (s *server) connectorType(typ string) string {
-	if c, err := s.Registry.Get(typ); err == nil {
+func (s *server) connectorType(ctx context.Context, typ string) string {
+	if c, err := s.Connections.Catalog().Get(ctx, who(ctx).Tenant, typ); err == nil {
 		return c.Spec().Type
 	}
 	return typ

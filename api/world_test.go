@@ -27,9 +27,12 @@ import (
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
@@ -125,8 +128,11 @@ func newWorld(t testing.TB, parties ...string) *world {
 	}
 	db := w.db
 	secrets := vault.NewSecrets(v, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
-	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard)
-	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), registry, connections)
+	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard).
+		WithCatalog(catalog.New(registry).WithOwn(store.InTx(db, func(tx *store.Tx) catalog.Tx { return tx }), func(id tenant.ID, source []byte) (connector.Connector, error) {
+			return manifest.NewOwn(source, id.String(), transport.NewPool())
+		}))
+	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), connections)
 	log := telemetry.NewLogger(w.log, "json", slog.LevelDebug)
 	w.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log).
 		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx }))
@@ -136,7 +142,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 	w.deps = api.Deps{
 		Auth: auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), v,
 			auth.Options{Cost: auth.PasswordCost{Memory: 64, Iterations: 1}}),
-		Secrets: secrets, Registry: registry, Connections: connections, Services: services,
+		Secrets: secrets, Connections: connections, Services: services,
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
@@ -308,7 +314,9 @@ func (p *party) furnish() {
 	p.must(err)
 	p.ids["apiKey"] = keys[0].ID.String()
 	p.ids["member"] = p.members[auth.Viewer].String()
-	p.ids["secret"], p.ids["connector"], p.ids["system"] = "TOKEN_OF_"+strings.ToUpper(p.name), "left-"+p.name, "left"
+	p.ids["secret"], p.ids["connector"], p.ids["system"] = "TOKEN_OF_"+strings.ToUpper(p.name), "own-"+p.name, "left"
+	_, _, err = d.Connections.Catalog().Save(ctx, owner, catalog.Put{Source: ownManifest("own-"+p.name, p.canary)})
+	p.must(err)
 
 	applied := p.apply(p.document("catalog-" + p.name))
 	p.ids["service"] = applied.Service.ID.Public()

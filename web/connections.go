@@ -109,7 +109,7 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 		return view, err
 	}
 	var spec connector.Spec
-	if found, err := v.h.Connectors.Get(c.Connector); err == nil {
+	if found, err := v.h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, c.Connector); err == nil {
 		spec = found.Spec()
 		view.Title = spec.Title
 	}
@@ -236,17 +236,20 @@ func (h *Handler) newConnection(v *visit) error {
 		return err
 	}
 	if typ := v.query("connector"); typ != "" {
-		found, err := h.Connectors.Get(typ)
+		found, err := h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, typ)
 		if err != nil {
 			return err
 		}
 		return v.connectionForm(200, v.blankForm(found.Spec()))
 	}
 	var view ConnectorsView
-	for _, spec := range h.Connectors.Specs() {
-		view.Connectors = append(view.Connectors, ConnectorLine{Type: spec.Type, Href: "/connections/new?connector=" + url.QueryEscape(spec.Type), Title: spec.Title, Text: spec.Summary, Class: spec.Class})
+	specs, err := h.Connections.Catalog().Specs(v.ctx(), v.who.Tenant)
+	if err != nil {
+		return err
 	}
-	var err error
+	for _, spec := range specs {
+		view.Connectors = append(view.Connectors, ConnectorLine{Type: spec.Type, Href: "/connections/new?connector=" + url.QueryEscape(spec.Type), Title: spec.Title, Text: spec.Summary, Class: spec.Class, Own: spec.Own})
+	}
 	if view.Page, err = v.shell("New connection", "/connections", "Connections", "/connections", "New"); err != nil {
 		return err
 	}
@@ -387,7 +390,7 @@ func (f filledForm) problems() (items []ui.ErrorItem) {
 }
 
 func (h *Handler) createConnection(v *visit) error {
-	found, err := h.Connectors.Get(v.form("connector"))
+	found, err := h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, v.form("connector"))
 	if err != nil {
 		return err
 	}
@@ -405,7 +408,7 @@ func (h *Handler) createConnection(v *visit) error {
 
 // tryConnection tries what was typed; nothing is kept, and the form stays as it is.
 func (h *Handler) tryConnection(v *visit) error {
-	found, err := h.Connectors.Get(v.form("connector"))
+	found, err := h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, v.form("connector"))
 	if err != nil {
 		return err
 	}
@@ -436,7 +439,7 @@ func (v *visit) editable() (connection.Connection, connector.Spec, error) {
 	if err := v.who.May(auth.EditConnections); err != nil {
 		return c, connector.Spec{}, err
 	}
-	found, err := v.h.Connectors.Get(c.Connector)
+	found, err := v.h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, c.Connector)
 	if err != nil {
 		return c, connector.Spec{}, err
 	}

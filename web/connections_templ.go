@@ -114,7 +114,7 @@ func newConnectionButton(may bool) ui.Fragments {
 	if !may {
 		return nil
 	}
-	return ui.Fragments{ui.Button{Label: "New connection", Icon: "plus", Kind: ui.Primary, Href: "/connections/new"}}
+	return ui.Fragments{ui.Button{Label: "Connectors", Icon: "book-open", Href: "/connectors"}, ui.Button{Label: "New connection", Icon: "plus", Kind: ui.Primary, Href: "/connections/new"}}
 }
 
 // ConnectionRow is one of them; the answer to a test replaces it.
@@ -853,7 +853,7 @@ func ConnectorsPage(v ConnectorsView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = ui.PageHeader{Title: "New connection", Text: "Which kind of system?"}.Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PageHeader{Title: "New connection", Text: "Which kind of system?", Actions: ui.Fragments{ui.Button{Label: "Describe another", Icon: "plus", Href: "/connectors/new"}}}.Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -77,6 +77,7 @@ type ConnectorLine struct {
 	Title string
 	Text  string
 	Class string // "standard" or "premium"
+	Own   int    // the version of one of the tenant's own; 0 for one of the program
 }
 
 // ConnectionFormView makes or changes a connection. The fields come from what the connector declares.

@@ -26,6 +26,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesReconcile(r)
 	h.routesUndo(r)
 	h.routesConnections(r)
+	h.routesConnectors(r)
 	h.routesUsage(r)
 	h.routesFinance(r)
 	h.routesSettings(r)

@@ -296,7 +296,9 @@ func insertion(text string, line, column int, c service.Completion) string {
 
 // vocabulary is what the tenant has that a document can name, as far as the visitor may see it.
 func (v *visit) vocabulary(text string) (known service.Vocabulary, err error) {
-	known.Connectors = v.h.Connectors.Specs()
+	if known.Connectors, err = v.h.Connections.Catalog().Specs(v.ctx(), v.who.Tenant); err != nil {
+		return known, err
+	}
 	known.Objects = map[string][]string{}
 	if v.can(auth.ViewSecrets) {
 		secrets, err := v.h.Secrets.List(v.ctx(), v.who, "", 0)

@@ -17,7 +17,6 @@ import (
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
-	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
@@ -36,7 +35,6 @@ type Deps struct {
 	Auth        *auth.Manager
 	Secrets     *vault.Secrets
 	Connections *connection.Manager
-	Connectors  *connector.Registry
 	Services    *service.Manager
 	Reader      *engine.Reader
 	Decider     *engine.Decider

@@ -59,7 +59,7 @@ func (h *Handler) sandbox(v *visit) error {
 		return err
 	}
 	view := SandboxView{Path: sandboxPath(c), Title: c.Connector, MayEdit: v.can(auth.EditConnections)}
-	if found, err := h.Connectors.Get(c.Connector); err == nil {
+	if found, err := h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, c.Connector); err == nil {
 		view.Title = found.Spec().Title
 	}
 	if used, err := h.Connections.UsedBy(v.ctx(), v.who, c.ID.Public()); err == nil && len(used) > 0 {

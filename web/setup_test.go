@@ -23,10 +23,13 @@ import (
 	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
@@ -105,15 +108,18 @@ func newHouse(t *testing.T) *house {
 	h.must(err)
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	secrets := vault.NewSecrets(v, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
-	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard)
-	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), registry, connections)
+	connections := connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, secrets, service.Expand, guard).
+		WithCatalog(catalog.New(registry).WithOwn(store.InTx(db, func(tx *store.Tx) catalog.Tx { return tx }), func(id tenant.ID, source []byte) (connector.Connector, error) {
+			return manifest.NewOwn(source, id.String(), transport.NewPool())
+		}))
+	services := service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), connections)
 	carrier := engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), services, log)
 	hub := live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)
 	}, store.LiveChannel, log)
 	h.deps = web.Deps{
 		Auth:    auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), v, auth.Options{Cost: auth.PasswordCost{Memory: 64, Iterations: 1}}),
-		Secrets: secrets, Connections: connections, Connectors: registry, Services: services,
+		Secrets: secrets, Connections: connections, Services: services,
 		Reader:      engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),

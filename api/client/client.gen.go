@@ -799,6 +799,33 @@ func (e ReconciliationState) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
@@ -936,17 +963,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -1339,6 +1372,27 @@ func (e TenantState) Valid() bool {
 	case TenantStateActive:
 		return true
 	case TenantStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrialWriteVerb.
+const (
+	TrialWriteVerbCreate TrialWriteVerb = "create"
+	TrialWriteVerbDelete TrialWriteVerb = "delete"
+	TrialWriteVerbUpdate TrialWriteVerb = "update"
+)
+
+// Valid indicates whether the value is a known member of the TrialWriteVerb enum.
+func (e TrialWriteVerb) Valid() bool {
+	switch e {
+	case TrialWriteVerbCreate:
+		return true
+	case TrialWriteVerbDelete:
+		return true
+	case TrialWriteVerbUpdate:
 		return true
 	default:
 		return false
@@ -1956,11 +2010,14 @@ type Connector struct {
 	Detections []string `json:"detections"`
 
 	// Guarantee What a delivery can promise.
-	Guarantee string    `json:"guarantee"`
-	Settings  []Setting `json:"settings"`
-	Summary   string    `json:"summary"`
-	Title     string    `json:"title"`
-	Type      string    `json:"type"`
+	Guarantee string `json:"guarantee"`
+
+	// OwnVersion The version in use of a connector that you describe yourself; absent for those of the program.
+	OwnVersion *int      `json:"ownVersion,omitempty"`
+	Settings   []Setting `json:"settings"`
+	Summary    string    `json:"summary"`
+	Title      string    `json:"title"`
+	Type       string    `json:"type"`
 }
 
 // ConnectorClass The price class of an integration.
@@ -1973,6 +2030,37 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConnectorTrial defines model for ConnectorTrial.
+type ConnectorTrial struct {
+	// Authenticated It takes the credentials.
+	Authenticated bool          `json:"authenticated"`
+	Objects       []TrialObject `json:"objects"`
+
+	// Ok Everything that was tried worked.
+	Ok      bool                          `json:"ok"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Reached The system answered.
+	Reached bool `json:"reached"`
+}
+
+// ConnectorTrialRequest defines model for ConnectorTrialRequest.
+type ConnectorTrialRequest struct {
+	// Manifest The manifest as text.
+	Manifest string `json:"manifest"`
+
+	// Settings As in a connection; ${NAME} stands for a secret. They are not kept.
+	Settings *map[string]string `json:"settings,omitempty"`
+}
+
+// ConnectorVersion defines model for ConnectorVersion.
+type ConnectorVersion struct {
+	Author    string    `json:"author"`
+	CreatedAt time.Time `json:"createdAt"`
+	Note      string    `json:"note"`
+	Number    int       `json:"number"`
 }
 
 // Cost defines model for Cost.
@@ -2827,6 +2915,24 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OwnConnector A connector that the tenant describes itself.
+type OwnConnector struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Source The manifest in use as it was written.
+	Source    string    `json:"source"`
+	Title     string    `json:"title"`
+	Type      string    `json:"type"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// UsedBy Names of the connections that use it.
+	UsedBy  []string `json:"usedBy"`
+	Version int      `json:"version"`
+
+	// Versions Newest first.
+	Versions []ConnectorVersion `json:"versions"`
+}
+
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -3269,6 +3375,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3465,8 +3599,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3478,7 +3614,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3519,6 +3655,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -3946,6 +4122,43 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// TrialObject defines model for TrialObject.
+type TrialObject struct {
+	Fields       []ObjectField `json:"fields"`
+	Key          []string      `json:"key"`
+	Milliseconds int64         `json:"milliseconds"`
+
+	// More There are others.
+	More    bool                          `json:"more"`
+	Name    string                        `json:"name"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Records At most 5, typed as declared.
+	Records []TrialRecord `json:"records"`
+
+	// Writes What writes would send, without the credentials.
+	Writes []TrialWrite `json:"writes"`
+}
+
+// TrialRecord defines model for TrialRecord.
+type TrialRecord struct {
+	Deleted *bool                  `json:"deleted,omitempty"`
+	Fields  map[string]interface{} `json:"fields"`
+	Key     string                 `json:"key"`
+}
+
+// TrialWrite defines model for TrialWrite.
+type TrialWrite struct {
+	Body    string            `json:"body"`
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Verb    TrialWriteVerb    `json:"verb"`
+}
+
+// TrialWriteVerb defines model for TrialWrite.Verb.
+type TrialWriteVerb string
+
 // Undo defines model for Undo.
 type Undo struct {
 	Applied bool   `json:"applied"`
@@ -3986,6 +4199,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -4353,6 +4569,9 @@ type Limit = int32
 // Systems defines model for Systems.
 type Systems = []string
 
+// Manifest defines model for Manifest.
+type Manifest map[string]interface{}
+
 // ReadyzParams defines parameters for Readyz.
 type ReadyzParams struct {
 	// Verbose Names each check; the value does not matter.
@@ -4505,6 +4724,36 @@ type GetConnectionParams struct {
 type UpdateConnectionParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateConnectorJSONBody defines parameters for CreateConnector.
+type CreateConnectorJSONBody map[string]interface{}
+
+// CreateConnectorParams defines parameters for CreateConnector.
+type CreateConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteConnectorParams defines parameters for DeleteConnector.
+type DeleteConnectorParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
+// ReviseConnectorJSONBody defines parameters for ReviseConnector.
+type ReviseConnectorJSONBody map[string]interface{}
+
+// ReviseConnectorParams defines parameters for ReviseConnector.
+type ReviseConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // ListCreditNotesParams defines parameters for ListCreditNotes.
@@ -5054,6 +5303,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5229,6 +5484,15 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
+type CreateConnectorJSONRequestBody CreateConnectorJSONBody
+
+// ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
+type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
+
+// TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
+type TryConnectorJSONRequestBody = ConnectorTrialRequest
+
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
@@ -5294,6 +5558,12 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5626,10 +5896,80 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/connectors (the `ListConnectors` operationId).
 	ListConnectors(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateConnectorWithBody Add a connector of your own, described by a manifest
+	//
+	// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+	// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+	// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+	CreateConnectorWithBody(ctx context.Context, params *CreateConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateConnector Add a connector of your own, described by a manifest
+	//
+	// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+	// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+	// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+	CreateConnector(ctx context.Context, params *CreateConnectorParams, body CreateConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteConnector Remove a connector of your own that no connection uses
+	//
+	// Corresponds with DELETE /v1/connectors/{connector} (the `DeleteConnector` operationId).
+	DeleteConnector(ctx context.Context, connector InConnector, params *DeleteConnectorParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConnector What a connector needs and can do
 	//
 	// Corresponds with GET /v1/connectors/{connector} (the `GetConnector` operationId).
 	GetConnector(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReviseConnectorWithBody Put a new version of a connector of your own into use
+	//
+	// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+	ReviseConnectorWithBody(ctx context.Context, connector InConnector, params *ReviseConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReviseConnector Put a new version of a connector of your own into use
+	//
+	// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+	ReviseConnector(ctx context.Context, connector InConnector, params *ReviseConnectorParams, body ReviseConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	//
+	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
+	GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TryConnectorWithBody Try a manifest with settings, without keeping or writing anything
+	//
+	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+	// the requests that writes would send. What the system answers is no error of this call.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+	TryConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	//
+	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+	// the requests that writes would send. What the system answers is no error of this call.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+	TryConnector(ctx context.Context, body TryConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCreditNotes Credit notes, newest first
 	//
@@ -6177,6 +6517,11 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRun(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	//
+	// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
+	GetConnectorSchema(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	//
 	// Corresponds with GET /v1/schemas/service.json (the `GetServiceSchema` operationId).
@@ -6398,6 +6743,24 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SyncRecordWithBody Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithBody(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SyncRecord Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecord(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRevisions The revisions of a service, newest first
 	//
 	// Corresponds with GET /v1/services/{service}/revisions (the `ListRevisions` operationId).
@@ -6413,12 +6776,33 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/runs (the `ListServiceRuns` operationId).
 	ListServiceRuns(ctx context.Context, service InService, params *ListServiceRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateRun Run a service now
+	// CreateRunWithBody Run a service now
 	//
-	// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-	CreateRun(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateRunWithBody(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRun Run a service now
+	//
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+	CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceStatus How a service does
 	//
@@ -7302,11 +7686,161 @@ func (c *Client) ListConnectors(ctx context.Context, reqEditors ...RequestEditor
 	return c.Client.Do(req)
 }
 
+// CreateConnectorWithBody Add a connector of your own, described by a manifest
+//
+// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+func (c *Client) CreateConnectorWithBody(ctx context.Context, params *CreateConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConnectorRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateConnector Add a connector of your own, described by a manifest
+//
+// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+func (c *Client) CreateConnector(ctx context.Context, params *CreateConnectorParams, body CreateConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConnectorRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteConnector Remove a connector of your own that no connection uses
+//
+// Corresponds with DELETE /v1/connectors/{connector} (the `DeleteConnector` operationId).
+func (c *Client) DeleteConnector(ctx context.Context, connector InConnector, params *DeleteConnectorParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteConnectorRequest(c.Server, connector, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConnector What a connector needs and can do
 //
 // Corresponds with GET /v1/connectors/{connector} (the `GetConnector` operationId).
 func (c *Client) GetConnector(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConnectorRequest(c.Server, connector)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReviseConnectorWithBody Put a new version of a connector of your own into use
+//
+// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+func (c *Client) ReviseConnectorWithBody(ctx context.Context, connector InConnector, params *ReviseConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReviseConnectorRequestWithBody(c.Server, connector, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReviseConnector Put a new version of a connector of your own into use
+//
+// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+func (c *Client) ReviseConnector(ctx context.Context, connector InConnector, params *ReviseConnectorParams, body ReviseConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReviseConnectorRequest(c.Server, connector, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConnectorManifest A connector of your own with its manifest, versions and connections
+//
+// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
+func (c *Client) GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectorManifestRequest(c.Server, connector)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TryConnectorWithBody Try a manifest with settings, without keeping or writing anything
+//
+// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+// the requests that writes would send. What the system answers is no error of this call.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+func (c *Client) TryConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTryConnectorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TryConnector Try a manifest with settings, without keeping or writing anything
+//
+// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+// the requests that writes would send. What the system answers is no error of this call.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+func (c *Client) TryConnector(ctx context.Context, body TryConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTryConnectorRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8583,6 +9117,21 @@ func (c *Client) CancelRun(ctx context.Context, run InRun, reqEditors ...Request
 	return c.Client.Do(req)
 }
 
+// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+//
+// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
+func (c *Client) GetConnectorSchema(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectorSchemaRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetServiceSchema The JSON Schema of the service document, for editors
 //
 // Corresponds with GET /v1/schemas/service.json (the `GetServiceSchema` operationId).
@@ -9094,6 +9643,44 @@ func (c *Client) GetRecordStatus(ctx context.Context, service InService, record 
 	return c.Client.Do(req)
 }
 
+// SyncRecordWithBody Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *Client) SyncRecordWithBody(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncRecordRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *Client) SyncRecord(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSyncRecordRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListRevisions The revisions of a service, newest first
 //
 // Corresponds with GET /v1/services/{service}/revisions (the `ListRevisions` operationId).
@@ -9139,13 +9726,44 @@ func (c *Client) ListServiceRuns(ctx context.Context, service InService, params 
 	return c.Client.Do(req)
 }
 
-// CreateRun Run a service now
+// CreateRunWithBody Run a service now
 //
-// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-func (c *Client) CreateRun(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateRunRequest(c.Server, service, params)
+func (c *Client) CreateRunWithBody(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRunRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRun Run a service now
+//
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+func (c *Client) CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRunRequest(c.Server, service, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11350,6 +11968,135 @@ func NewListConnectorsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCreateConnectorRequest calls the generic CreateConnector builder with application/json body
+func NewCreateConnectorRequest(server string, params *CreateConnectorParams, body CreateConnectorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateConnectorRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateConnectorRequestWithBody constructs an http.Request for the CreateConnector method, with any body, and a specified content type
+func NewCreateConnectorRequestWithBody(server string, params *CreateConnectorParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Note != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "note", *params.Note, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteConnectorRequest constructs an http.Request for the DeleteConnector method
+func NewDeleteConnectorRequest(server string, connector InConnector, params *DeleteConnectorParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connector", connector, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetConnectorRequest constructs an http.Request for the GetConnector method
 func NewGetConnectorRequest(server string, connector InConnector) (*http.Request, error) {
 	var err error
@@ -11380,6 +12127,169 @@ func NewGetConnectorRequest(server string, connector InConnector) (*http.Request
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewReviseConnectorRequest calls the generic ReviseConnector builder with application/json body
+func NewReviseConnectorRequest(server string, connector InConnector, params *ReviseConnectorParams, body ReviseConnectorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReviseConnectorRequestWithBody(server, connector, params, "application/json", bodyReader)
+}
+
+// NewReviseConnectorRequestWithBody constructs an http.Request for the ReviseConnector method, with any body, and a specified content type
+func NewReviseConnectorRequestWithBody(server string, connector InConnector, params *ReviseConnectorParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connector", connector, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Note != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "note", *params.Note, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetConnectorManifestRequest constructs an http.Request for the GetConnectorManifest method
+func NewGetConnectorManifestRequest(server string, connector InConnector) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connector", connector, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors/%s/manifest", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewTryConnectorRequest calls the generic TryConnector builder with application/json body
+func NewTryConnectorRequest(server string, body TryConnectorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTryConnectorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewTryConnectorRequestWithBody constructs an http.Request for the TryConnector method, with any body, and a specified content type
+func NewTryConnectorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors:test")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -14624,6 +15534,33 @@ func NewCancelRunRequest(server string, run InRun) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetConnectorSchemaRequest constructs an http.Request for the GetConnectorSchema method
+func NewGetConnectorSchemaRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schemas/connector.json")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetServiceSchemaRequest constructs an http.Request for the GetServiceSchema method
 func NewGetServiceSchemaRequest(server string) (*http.Request, error) {
 	var err error
@@ -16185,6 +17122,66 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	return req, nil
 }
 
+// NewSyncRecordRequest calls the generic SyncRecord builder with application/json body
+func NewSyncRecordRequest(server string, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSyncRecordRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewSyncRecordRequestWithBody constructs an http.Request for the SyncRecord method, with any body, and a specified content type
+func NewSyncRecordRequestWithBody(server string, service InService, params *SyncRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records:sync", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewListRevisionsRequest constructs an http.Request for the ListRevisions method
 func NewListRevisionsRequest(server string, service InService, params *ListRevisionsParams) (*http.Request, error) {
 	var err error
@@ -16384,8 +17381,19 @@ func NewListServiceRunsRequest(server string, service InService, params *ListSer
 	return req, nil
 }
 
-// NewCreateRunRequest constructs an http.Request for the CreateRun method
-func NewCreateRunRequest(server string, service InService, params *CreateRunParams) (*http.Request, error) {
+// NewCreateRunRequest calls the generic CreateRun builder with application/json body
+func NewCreateRunRequest(server string, service InService, params *CreateRunParams, body CreateRunJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRunRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewCreateRunRequestWithBody constructs an http.Request for the CreateRun method, with any body, and a specified content type
+func NewCreateRunRequestWithBody(server string, service InService, params *CreateRunParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -16410,10 +17418,12 @@ func NewCreateRunRequest(server string, service InService, params *CreateRunPara
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -18278,12 +19288,86 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connectors (the `ListConnectors` operationId).
 	ListConnectorsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListConnectorsResponse, error)
 
+	// CreateConnectorWithBodyWithResponse Add a connector of your own, described by a manifest
+	//
+	// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+	// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+	// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+	CreateConnectorWithBodyWithResponse(ctx context.Context, params *CreateConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConnectorResponse, error)
+
+	// CreateConnectorWithResponse Add a connector of your own, described by a manifest
+	//
+	// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+	// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+	// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+	CreateConnectorWithResponse(ctx context.Context, params *CreateConnectorParams, body CreateConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConnectorResponse, error)
+
+	// DeleteConnectorWithResponse Remove a connector of your own that no connection uses
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/connectors/{connector} (the `DeleteConnector` operationId).
+	DeleteConnectorWithResponse(ctx context.Context, connector InConnector, params *DeleteConnectorParams, reqEditors ...RequestEditorFn) (*DeleteConnectorResponse, error)
+
 	// GetConnectorWithResponse What a connector needs and can do
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/connectors/{connector} (the `GetConnector` operationId).
 	GetConnectorWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorResponse, error)
+
+	// ReviseConnectorWithBodyWithResponse Put a new version of a connector of your own into use
+	//
+	// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+	ReviseConnectorWithBodyWithResponse(ctx context.Context, connector InConnector, params *ReviseConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReviseConnectorResponse, error)
+
+	// ReviseConnectorWithResponse Put a new version of a connector of your own into use
+	//
+	// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+	ReviseConnectorWithResponse(ctx context.Context, connector InConnector, params *ReviseConnectorParams, body ReviseConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*ReviseConnectorResponse, error)
+
+	// GetConnectorManifestWithResponse A connector of your own with its manifest, versions and connections
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
+	GetConnectorManifestWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorManifestResponse, error)
+
+	// TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
+	//
+	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+	// the requests that writes would send. What the system answers is no error of this call.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+	TryConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TryConnectorResponse, error)
+
+	// TryConnectorWithResponse Try a manifest with settings, without keeping or writing anything
+	//
+	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+	// the requests that writes would send. What the system answers is no error of this call.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+	TryConnectorWithResponse(ctx context.Context, body TryConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*TryConnectorResponse, error)
 
 	// ListCreditNotesWithResponse Credit notes, newest first
 	//
@@ -18907,6 +19991,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRunWithResponse(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*CancelRunResponse, error)
 
+	// GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
+	GetConnectorSchemaWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetConnectorSchemaResponse, error)
+
 	// GetServiceSchemaWithResponse The JSON Schema of the service document, for editors
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -19166,6 +20257,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatusWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*GetRecordStatusResponse, error)
 
+	// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithBodyWithResponse(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error)
+
+	// SyncRecordWithResponse Sync one record now, and wait for the outcome
+	//
+	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+	SyncRecordWithResponse(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error)
+
 	// ListRevisionsWithResponse The revisions of a service, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -19187,14 +20296,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/services/{service}/runs (the `ListServiceRuns` operationId).
 	ListServiceRunsWithResponse(ctx context.Context, service InService, params *ListServiceRunsParams, reqEditors ...RequestEditorFn) (*ListServiceRunsResponse, error)
 
-	// CreateRunWithResponse Run a service now
+	// CreateRunWithBodyWithResponse Run a service now
 	//
-	// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-	CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
+	CreateRunWithBodyWithResponse(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
+
+	// CreateRunWithResponse Run a service now
+	//
+	// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+	//
+	// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+	// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+	// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+	// world as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+	CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
 
 	// GetServiceStatusWithResponse How a service does
 	//
@@ -21030,6 +22158,117 @@ func (r ListConnectorsResponse) ContentType() string {
 	return ""
 }
 
+// CreateConnectorResponse201Headers the declared response headers of an HTTP 201 response for CreateConnector
+type CreateConnectorResponse201Headers struct {
+	ETag     string
+	Location string
+}
+
+// CreateConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for CreateConnector
+type CreateConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CreateConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *OwnConnector
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateConnectorResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateConnectorResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateConnectorResponse) GetJSON201() *OwnConnector {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateConnectorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteConnector
+type DeleteConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DeleteConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteConnectorResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteConnectorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnector
 type GetConnectorResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -21079,6 +22318,185 @@ func (r GetConnectorResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetConnectorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReviseConnectorResponse200Headers the declared response headers of an HTTP 200 response for ReviseConnector
+type ReviseConnectorResponse200Headers struct {
+	ETag string
+}
+
+// ReviseConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for ReviseConnector
+type ReviseConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReviseConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OwnConnector
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReviseConnectorResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReviseConnectorResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReviseConnectorResponse) GetJSON200() *OwnConnector {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReviseConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReviseConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReviseConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReviseConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReviseConnectorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetConnectorManifestResponse200Headers the declared response headers of an HTTP 200 response for GetConnectorManifest
+type GetConnectorManifestResponse200Headers struct {
+	ETag string
+}
+
+// GetConnectorManifestResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectorManifest
+type GetConnectorManifestResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectorManifestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OwnConnector
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetConnectorManifestResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectorManifestResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectorManifestResponse) GetJSON200() *OwnConnector {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectorManifestResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectorManifestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectorManifestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectorManifestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectorManifestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TryConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for TryConnector
+type TryConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type TryConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectorTrial
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TryConnectorResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TryConnectorResponse) GetJSON200() *ConnectorTrial {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TryConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TryConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TryConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TryConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TryConnectorResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -24217,6 +25635,61 @@ func (r CancelRunResponse) ContentType() string {
 	return ""
 }
 
+// GetConnectorSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectorSchema
+type GetConnectorSchemaResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectorSchemaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationSchemaJSON200 the response for an HTTP 200 `application/schema+json` response
+	ApplicationSchemaJSON200 *map[string]interface{}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectorSchemaResponseDefaultHeaders
+}
+
+// GetApplicationSchemaJSON200 returns the response for an HTTP 200 `application/schema+json` response
+func (r GetConnectorSchemaResponse) GetApplicationSchemaJSON200() *map[string]interface{} {
+	return r.ApplicationSchemaJSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectorSchemaResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectorSchemaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectorSchemaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectorSchemaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectorSchemaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetServiceSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetServiceSchema
 type GetServiceSchemaResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25623,6 +27096,68 @@ func (r GetRecordStatusResponse) ContentType() string {
 	return ""
 }
 
+// SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
+type SyncRecordResponse202Headers struct {
+	Location string
+}
+
+// SyncRecordResponseDefaultHeaders the declared response headers of an HTTP default response for SyncRecord
+type SyncRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SyncRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *RecordSync
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *SyncRecordResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SyncRecordResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SyncRecordResponse) GetJSON202() *RecordSync {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SyncRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SyncRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SyncRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SyncRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SyncRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListRevisionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRevisions
 type ListRevisionsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25788,6 +27323,11 @@ func (r ListServiceRunsResponse) ContentType() string {
 	return ""
 }
 
+// CreateRunResponse201Headers the declared response headers of an HTTP 201 response for CreateRun
+type CreateRunResponse201Headers struct {
+	Location string
+}
+
 // CreateRunResponse202Headers the declared response headers of an HTTP 202 response for CreateRun
 type CreateRunResponse202Headers struct {
 	Location string
@@ -25801,14 +27341,23 @@ type CreateRunResponseDefaultHeaders struct {
 type CreateRunResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ServicePlan
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Run
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateRunResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *CreateRunResponse202Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *CreateRunResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateRunResponse) GetJSON201() *ServicePlan {
+	return r.JSON201
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -28120,6 +29669,53 @@ func (c *ClientWithResponses) ListConnectorsWithResponse(ctx context.Context, re
 	return ParseListConnectorsResponse(rsp)
 }
 
+// CreateConnectorWithBodyWithResponse Add a connector of your own, described by a manifest
+//
+// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+func (c *ClientWithResponses) CreateConnectorWithBodyWithResponse(ctx context.Context, params *CreateConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConnectorResponse, error) {
+	rsp, err := c.CreateConnectorWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateConnectorResponse(rsp)
+}
+
+// CreateConnectorWithResponse Add a connector of your own, described by a manifest
+//
+// The manifest (YAML or JSON, at most 256 KiB) says how to speak to a system over HTTP; `/v1/schemas/connector.json` is its schema and
+// docs/connectors/custom.md shows how to write one. It is checked as a whole: `errors` names each problem with line, column and remedy. The
+// connector can then be used wherever one of the program can. `:test` tries a manifest before it is kept.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors (the `CreateConnector` operationId).
+func (c *ClientWithResponses) CreateConnectorWithResponse(ctx context.Context, params *CreateConnectorParams, body CreateConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConnectorResponse, error) {
+	rsp, err := c.CreateConnector(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateConnectorResponse(rsp)
+}
+
+// DeleteConnectorWithResponse Remove a connector of your own that no connection uses
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/connectors/{connector} (the `DeleteConnector` operationId).
+func (c *ClientWithResponses) DeleteConnectorWithResponse(ctx context.Context, connector InConnector, params *DeleteConnectorParams, reqEditors ...RequestEditorFn) (*DeleteConnectorResponse, error) {
+	rsp, err := c.DeleteConnector(ctx, connector, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteConnectorResponse(rsp)
+}
+
 // GetConnectorWithResponse What a connector needs and can do
 //
 // Returns a wrapper object for the known response body format(s).
@@ -28131,6 +29727,81 @@ func (c *ClientWithResponses) GetConnectorWithResponse(ctx context.Context, conn
 		return nil, err
 	}
 	return ParseGetConnectorResponse(rsp)
+}
+
+// ReviseConnectorWithBodyWithResponse Put a new version of a connector of your own into use
+//
+// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+func (c *ClientWithResponses) ReviseConnectorWithBodyWithResponse(ctx context.Context, connector InConnector, params *ReviseConnectorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReviseConnectorResponse, error) {
+	rsp, err := c.ReviseConnectorWithBody(ctx, connector, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReviseConnectorResponse(rsp)
+}
+
+// ReviseConnectorWithResponse Put a new version of a connector of your own into use
+//
+// Connections and running services take it at once. Earlier versions stay in the history. A manifest that says what is in use changes nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connectors/{connector} (the `ReviseConnector` operationId).
+func (c *ClientWithResponses) ReviseConnectorWithResponse(ctx context.Context, connector InConnector, params *ReviseConnectorParams, body ReviseConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*ReviseConnectorResponse, error) {
+	rsp, err := c.ReviseConnector(ctx, connector, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReviseConnectorResponse(rsp)
+}
+
+// GetConnectorManifestWithResponse A connector of your own with its manifest, versions and connections
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
+func (c *ClientWithResponses) GetConnectorManifestWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorManifestResponse, error) {
+	rsp, err := c.GetConnectorManifest(ctx, connector, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectorManifestResponse(rsp)
+}
+
+// TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
+//
+// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+// the requests that writes would send. What the system answers is no error of this call.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+func (c *ClientWithResponses) TryConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TryConnectorResponse, error) {
+	rsp, err := c.TryConnectorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTryConnectorResponse(rsp)
+}
+
+// TryConnectorWithResponse Try a manifest with settings, without keeping or writing anything
+//
+// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
+// the requests that writes would send. What the system answers is no error of this call.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:test (the `TryConnector` operationId).
+func (c *ClientWithResponses) TryConnectorWithResponse(ctx context.Context, body TryConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*TryConnectorResponse, error) {
+	rsp, err := c.TryConnector(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTryConnectorResponse(rsp)
 }
 
 // ListCreditNotesWithResponse Credit notes, newest first
@@ -29187,6 +30858,19 @@ func (c *ClientWithResponses) CancelRunWithResponse(ctx context.Context, run InR
 	return ParseCancelRunResponse(rsp)
 }
 
+// GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
+func (c *ClientWithResponses) GetConnectorSchemaWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetConnectorSchemaResponse, error) {
+	rsp, err := c.GetConnectorSchema(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectorSchemaResponse(rsp)
+}
+
 // GetServiceSchemaWithResponse The JSON Schema of the service document, for editors
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29620,6 +31304,36 @@ func (c *ClientWithResponses) GetRecordStatusWithResponse(ctx context.Context, s
 	return ParseGetRecordStatusResponse(rsp)
 }
 
+// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *ClientWithResponses) SyncRecordWithBodyWithResponse(ctx context.Context, service InService, params *SyncRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error) {
+	rsp, err := c.SyncRecordWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncRecordResponse(rsp)
+}
+
+// SyncRecordWithResponse Sync one record now, and wait for the outcome
+//
+// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records:sync (the `SyncRecord` operationId).
+func (c *ClientWithResponses) SyncRecordWithResponse(ctx context.Context, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*SyncRecordResponse, error) {
+	rsp, err := c.SyncRecord(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSyncRecordResponse(rsp)
+}
+
 // ListRevisionsWithResponse The revisions of a service, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29659,15 +31373,40 @@ func (c *ClientWithResponses) ListServiceRunsWithResponse(ctx context.Context, s
 	return ParseListServiceRunsResponse(rsp)
 }
 
-// CreateRunWithResponse Run a service now
+// CreateRunWithBodyWithResponse Run a service now
 //
-// All objects are read from their cursors now. When a run is queued already, that one is the answer.
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
 //
-// Returns a wrapper object for the known response body format(s).
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
-func (c *ClientWithResponses) CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
-	rsp, err := c.CreateRun(ctx, service, params, reqEditors...)
+func (c *ClientWithResponses) CreateRunWithBodyWithResponse(ctx context.Context, service InService, params *CreateRunParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
+	rsp, err := c.CreateRunWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRunResponse(rsp)
+}
+
+// CreateRunWithResponse Run a service now
+//
+// Without a body all objects are read from their cursors now; when such a run is queued already, that one is the answer.
+//
+// With a body it is a bulk run: the records that it names are read again, beside the stream of changes and behind it, by all the service's
+// rules. It can be cancelled, and goes on where it stood after a crash. Systems that are not among `targetSystems` hear of a change that it finds as
+// of any other. With `dryRun` a plan of it is made instead; with the plan's hash in `plan` it is carried out only while the plan is still about the
+// world as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
+func (c *ClientWithResponses) CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRunResponse, error) {
+	rsp, err := c.CreateRun(ctx, service, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -31636,6 +33375,111 @@ func ParseListConnectorsResponse(rsp *http.Response) (*ListConnectorsResponse, e
 	return response, nil
 }
 
+// ParseCreateConnectorResponse parses an HTTP response from a CreateConnectorWithResponse call
+func ParseCreateConnectorResponse(rsp *http.Response) (*CreateConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest OwnConnector
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateConnectorResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CreateConnectorResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteConnectorResponse parses an HTTP response from a DeleteConnectorWithResponse call
+func ParseDeleteConnectorResponse(rsp *http.Response) (*DeleteConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DeleteConnectorResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetConnectorResponse parses an HTTP response from a GetConnectorWithResponse call
 func ParseGetConnectorResponse(rsp *http.Response) (*GetConnectorResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -31669,6 +33513,164 @@ func ParseGetConnectorResponse(rsp *http.Response) (*GetConnectorResponse, error
 	switch {
 	case true:
 		var headers GetConnectorResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReviseConnectorResponse parses an HTTP response from a ReviseConnectorWithResponse call
+func ParseReviseConnectorResponse(rsp *http.Response) (*ReviseConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReviseConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OwnConnector
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReviseConnectorResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ReviseConnectorResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetConnectorManifestResponse parses an HTTP response from a GetConnectorManifestWithResponse call
+func ParseGetConnectorManifestResponse(rsp *http.Response) (*GetConnectorManifestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectorManifestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OwnConnector
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetConnectorManifestResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetConnectorManifestResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTryConnectorResponse parses an HTTP response from a TryConnectorWithResponse call
+func ParseTryConnectorResponse(rsp *http.Response) (*TryConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TryConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectorTrial
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers TryConnectorResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -34400,6 +36402,52 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 	return response, nil
 }
 
+// ParseGetConnectorSchemaResponse parses an HTTP response from a GetConnectorSchemaWithResponse call
+func ParseGetConnectorSchemaResponse(rsp *http.Response) (*GetConnectorSchemaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectorSchemaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationSchemaJSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectorSchemaResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetServiceSchemaResponse parses an HTTP response from a GetServiceSchemaWithResponse call
 func ParseGetServiceSchemaResponse(rsp *http.Response) (*GetServiceSchemaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -35647,6 +37695,62 @@ func ParseGetRecordStatusResponse(rsp *http.Response) (*GetRecordStatusResponse,
 	return response, nil
 }
 
+// ParseSyncRecordResponse parses an HTTP response from a SyncRecordWithResponse call
+func ParseSyncRecordResponse(rsp *http.Response) (*SyncRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SyncRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest RecordSync
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers SyncRecordResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers SyncRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListRevisionsResponse parses an HTTP response from a ListRevisionsWithResponse call
 func ParseListRevisionsResponse(rsp *http.Response) (*ListRevisionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -35799,6 +37903,13 @@ func ParseCreateRunResponse(rsp *http.Response) (*CreateRunResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ServicePlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest Run
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -35816,6 +37927,16 @@ func ParseCreateRunResponse(rsp *http.Response) (*CreateRunResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateRunResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers CreateRunResponse202Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {

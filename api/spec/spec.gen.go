@@ -835,6 +835,33 @@ func (e ReconciliationState) Valid() bool {
 	}
 }
 
+// Defines values for RecordSyncOutcome.
+const (
+	RecordSyncOutcomeAbsent  RecordSyncOutcome = "absent"
+	RecordSyncOutcomeFailed  RecordSyncOutcome = "failed"
+	RecordSyncOutcomePartial RecordSyncOutcome = "partial"
+	RecordSyncOutcomePending RecordSyncOutcome = "pending"
+	RecordSyncOutcomeSynced  RecordSyncOutcome = "synced"
+)
+
+// Valid indicates whether the value is a known member of the RecordSyncOutcome enum.
+func (e RecordSyncOutcome) Valid() bool {
+	switch e {
+	case RecordSyncOutcomeAbsent:
+		return true
+	case RecordSyncOutcomeFailed:
+		return true
+	case RecordSyncOutcomePartial:
+		return true
+	case RecordSyncOutcomePending:
+		return true
+	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	Append  ReplayRequestArrays = "append"
@@ -972,17 +999,23 @@ func (e RuleActionState) Valid() bool {
 
 // Defines values for RunKind.
 const (
+	RunKindBulk      RunKind = "bulk"
 	RunKindFirst     RunKind = "first"
 	RunKindManual    RunKind = "manual"
+	RunKindRecords   RunKind = "records"
 	RunKindScheduled RunKind = "scheduled"
 )
 
 // Valid indicates whether the value is a known member of the RunKind enum.
 func (e RunKind) Valid() bool {
 	switch e {
+	case RunKindBulk:
+		return true
 	case RunKindFirst:
 		return true
 	case RunKindManual:
+		return true
+	case RunKindRecords:
 		return true
 	case RunKindScheduled:
 		return true
@@ -1375,6 +1408,27 @@ func (e TenantState) Valid() bool {
 	case TenantStateActive:
 		return true
 	case TenantStateSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrialWriteVerb.
+const (
+	TrialWriteVerbCreate TrialWriteVerb = "create"
+	TrialWriteVerbDelete TrialWriteVerb = "delete"
+	TrialWriteVerbUpdate TrialWriteVerb = "update"
+)
+
+// Valid indicates whether the value is a known member of the TrialWriteVerb enum.
+func (e TrialWriteVerb) Valid() bool {
+	switch e {
+	case TrialWriteVerbCreate:
+		return true
+	case TrialWriteVerbDelete:
+		return true
+	case TrialWriteVerbUpdate:
 		return true
 	default:
 		return false
@@ -1992,11 +2046,14 @@ type Connector struct {
 	Detections []string `json:"detections"`
 
 	// Guarantee What a delivery can promise.
-	Guarantee string    `json:"guarantee"`
-	Settings  []Setting `json:"settings"`
-	Summary   string    `json:"summary"`
-	Title     string    `json:"title"`
-	Type      string    `json:"type"`
+	Guarantee string `json:"guarantee"`
+
+	// OwnVersion The version in use of a connector that you describe yourself; absent for those of the program.
+	OwnVersion *int      `json:"ownVersion,omitempty"`
+	Settings   []Setting `json:"settings"`
+	Summary    string    `json:"summary"`
+	Title      string    `json:"title"`
+	Type       string    `json:"type"`
 }
 
 // ConnectorClass The price class of an integration.
@@ -2009,6 +2066,37 @@ type ConnectorList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// ConnectorTrial defines model for ConnectorTrial.
+type ConnectorTrial struct {
+	// Authenticated It takes the credentials.
+	Authenticated bool          `json:"authenticated"`
+	Objects       []TrialObject `json:"objects"`
+
+	// Ok Everything that was tried worked.
+	Ok      bool                          `json:"ok"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Reached The system answered.
+	Reached bool `json:"reached"`
+}
+
+// ConnectorTrialRequest defines model for ConnectorTrialRequest.
+type ConnectorTrialRequest struct {
+	// Manifest The manifest as text.
+	Manifest string `json:"manifest"`
+
+	// Settings As in a connection; ${NAME} stands for a secret. They are not kept.
+	Settings *map[string]string `json:"settings,omitempty"`
+}
+
+// ConnectorVersion defines model for ConnectorVersion.
+type ConnectorVersion struct {
+	Author    string    `json:"author"`
+	CreatedAt time.Time `json:"createdAt"`
+	Note      string    `json:"note"`
+	Number    int       `json:"number"`
 }
 
 // Cost defines model for Cost.
@@ -2881,6 +2969,24 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OwnConnector A connector that the tenant describes itself.
+type OwnConnector struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Source The manifest in use as it was written.
+	Source    string    `json:"source"`
+	Title     string    `json:"title"`
+	Type      string    `json:"type"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// UsedBy Names of the connections that use it.
+	UsedBy  []string `json:"usedBy"`
+	Version int      `json:"version"`
+
+	// Versions Newest first.
+	Versions []ConnectorVersion `json:"versions"`
+}
+
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -3323,6 +3429,34 @@ type RecordPatch struct {
 // RecordStatus defines model for RecordStatus.
 type RecordStatus map[string]SystemRecordStatus
 
+// RecordSync defines model for RecordSync.
+type RecordSync struct {
+	// Outcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+	Outcome RecordSyncOutcome         `json:"outcome"`
+	Record  nullable.Nullable[string] `json:"record"`
+	Run     Run                       `json:"run"`
+	Systems RecordStatus              `json:"systems"`
+}
+
+// RecordSyncOutcome synced: each system asked for holds it; pending: the time is over and it goes on, see the run; partial: some system does not hold it, its status says why; failed: the run failed; absent: the source has no such record, or it is not taken in.
+type RecordSyncOutcome string
+
+// RecordSyncRequest defines model for RecordSyncRequest.
+type RecordSyncRequest struct {
+	// Force Also where no change is seen: the targets' copies are read again, and what differs is settled by the service's rules.
+	Force *bool `json:"force,omitempty"`
+
+	// SourceID The record's key there.
+	SourceID     string `json:"sourceId"`
+	SourceSystem string `json:"sourceSystem"`
+
+	// TargetSystems All that receive from the source when absent.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
+
+	// TimeoutSeconds How long to wait for the outcome.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -3519,8 +3653,10 @@ type Run struct {
 	Error      nullable.Nullable[CodedError] `json:"error"`
 	FinishedAt nullable.Nullable[time.Time]  `json:"finishedAt"`
 	ID         string                        `json:"id"`
-	Kind       RunKind                       `json:"kind"`
-	Progress   struct {
+
+	// Kind bulk and records read records again, beside the stream of changes.
+	Kind     RunKind `json:"kind"`
+	Progress struct {
 		Done int64 `json:"done"`
 
 		// Total 0 when unknown.
@@ -3532,7 +3668,7 @@ type Run struct {
 	State     RunState                     `json:"state"`
 }
 
-// RunKind defines model for Run.Kind.
+// RunKind bulk and records read records again, beside the stream of changes.
 type RunKind string
 
 // RunCounts defines model for RunCounts.
@@ -3573,6 +3709,46 @@ type RunList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// RunRequest All that is said must hold. At least one field, or `everything`, makes it a bulk run.
+type RunRequest struct {
+	// DryRun Make a plan of it instead.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Everything Read all records again.
+	Everything *bool `json:"everything,omitempty"`
+	Filter     *struct {
+		// Conditions On entity fields, as filterConditions of the document.
+		Conditions *[]map[string]interface{} `json:"conditions,omitempty"`
+
+		// Expression On entity fields, as in business rules.
+		Expression *string `json:"expression,omitempty"`
+
+		// UpdatedSince By the source's own word; refused where it cannot tell.
+		UpdatedSince *time.Time `json:"updatedSince,omitempty"`
+	} `json:"filter,omitempty"`
+
+	// Object Of the source: a table or other object. All of them when absent.
+	Object *string `json:"object,omitempty"`
+
+	// Plan The hash of a plan of this run.
+	Plan *string `json:"plan,omitempty"`
+
+	// Range Keys, in the source's order of keys; both ends are included.
+	Range *struct {
+		From *string `json:"from,omitempty"`
+		To   *string `json:"to,omitempty"`
+	} `json:"range,omitempty"`
+
+	// Records These keys of the source and no others.
+	Records *[]string `json:"records,omitempty"`
+
+	// SourceSystem The system that is read; each that takes part as a source when absent.
+	SourceSystem *string `json:"sourceSystem,omitempty"`
+
+	// TargetSystems The systems that are brought up to date also where nothing changed.
+	TargetSystems *[]string `json:"targetSystems,omitempty"`
 }
 
 // RunState defines model for RunState.
@@ -4000,6 +4176,43 @@ type TenantPatch struct {
 	TimeZone *string `json:"timeZone,omitempty"`
 }
 
+// TrialObject defines model for TrialObject.
+type TrialObject struct {
+	Fields       []ObjectField `json:"fields"`
+	Key          []string      `json:"key"`
+	Milliseconds int64         `json:"milliseconds"`
+
+	// More There are others.
+	More    bool                          `json:"more"`
+	Name    string                        `json:"name"`
+	Problem nullable.Nullable[CodedError] `json:"problem"`
+
+	// Records At most 5, typed as declared.
+	Records []TrialRecord `json:"records"`
+
+	// Writes What writes would send, without the credentials.
+	Writes []TrialWrite `json:"writes"`
+}
+
+// TrialRecord defines model for TrialRecord.
+type TrialRecord struct {
+	Deleted *bool                  `json:"deleted,omitempty"`
+	Fields  map[string]interface{} `json:"fields"`
+	Key     string                 `json:"key"`
+}
+
+// TrialWrite defines model for TrialWrite.
+type TrialWrite struct {
+	Body    string            `json:"body"`
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Verb    TrialWriteVerb    `json:"verb"`
+}
+
+// TrialWriteVerb defines model for TrialWrite.Verb.
+type TrialWriteVerb string
+
 // Undo defines model for Undo.
 type Undo struct {
 	Applied bool   `json:"applied"`
@@ -4040,6 +4253,9 @@ type UndoRequest struct {
 
 	// Hash Of the preview; refused when the records moved on.
 	Hash *string `json:"hash,omitempty"`
+
+	// Rule What the business rule of this name wrote.
+	Rule *string `json:"rule,omitempty"`
 
 	// Run What came in while this run was open.
 	Run   *string    `json:"run,omitempty"`
@@ -4407,6 +4623,9 @@ type Limit = int32
 // Systems defines model for Systems.
 type Systems = []string
 
+// Manifest defines model for Manifest.
+type Manifest map[string]interface{}
+
 // ReadyzParams defines parameters for Readyz.
 type ReadyzParams struct {
 	// Verbose Names each check; the value does not matter.
@@ -4559,6 +4778,36 @@ type GetConnectionParams struct {
 type UpdateConnectionParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there. Without it the answer is 428, and 412 when it is not current any more.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// CreateConnectorJSONBody defines parameters for CreateConnector.
+type CreateConnectorJSONBody map[string]interface{}
+
+// CreateConnectorParams defines parameters for CreateConnector.
+type CreateConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeleteConnectorParams defines parameters for DeleteConnector.
+type DeleteConnectorParams struct {
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
+}
+
+// ReviseConnectorJSONBody defines parameters for ReviseConnector.
+type ReviseConnectorJSONBody map[string]interface{}
+
+// ReviseConnectorParams defines parameters for ReviseConnector.
+type ReviseConnectorParams struct {
+	// Note Why, for the history.
+	Note *string `form:"note,omitempty" json:"note,omitempty"`
+
+	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
+	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 }
 
 // ListCreditNotesParams defines parameters for ListCreditNotes.
@@ -5108,6 +5357,12 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// SyncRecordParams defines parameters for SyncRecord.
+type SyncRecordParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListRevisionsParams defines parameters for ListRevisions.
 type ListRevisionsParams struct {
 	// Limit At most so many.
@@ -5283,6 +5538,15 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
+type CreateConnectorJSONRequestBody CreateConnectorJSONBody
+
+// ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
+type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
+
+// TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
+type TryConnectorJSONRequestBody = ConnectorTrialRequest
+
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
@@ -5348,6 +5612,12 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
+type SyncRecordJSONRequestBody = RecordSyncRequest
+
+// CreateRunJSONRequestBody defines body for CreateRun for application/json ContentType.
+type CreateRunJSONRequestBody = RunRequest
 
 // ChangeRecordApplicationMergePatchPlusJSONRequestBody defines body for ChangeRecord for application/merge-patch+json ContentType.
 type ChangeRecordApplicationMergePatchPlusJSONRequestBody = RecordPatch
@@ -5468,9 +5738,24 @@ type ServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(w http.ResponseWriter, r *http.Request)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(w http.ResponseWriter, r *http.Request)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(w http.ResponseWriter, r *http.Request, params ListCreditNotesParams)
@@ -5636,6 +5921,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(w http.ResponseWriter, r *http.Request)
@@ -5708,6 +5996,9 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams)
@@ -5972,9 +6263,39 @@ func (_ Unimplemented) ListConnectors(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CreateConnector Add a connector of your own, described by a manifest
+// (POST /v1/connectors)
+func (_ Unimplemented) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteConnector Remove a connector of your own that no connection uses
+// (DELETE /v1/connectors/{connector})
+func (_ Unimplemented) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnector What a connector needs and can do
 // (GET /v1/connectors/{connector})
 func (_ Unimplemented) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReviseConnector Put a new version of a connector of your own into use
+// (PUT /v1/connectors/{connector})
+func (_ Unimplemented) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectorManifest A connector of your own with its manifest, versions and connections
+// (GET /v1/connectors/{connector}/manifest)
+func (_ Unimplemented) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TryConnector Try a manifest with settings, without keeping or writing anything
+// (POST /v1/connectors:test)
+func (_ Unimplemented) TryConnector(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6308,6 +6629,12 @@ func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InR
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+// (GET /v1/schemas/connector.json)
+func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetServiceSchema The JSON Schema of the service document, for editors
 // (GET /v1/schemas/service.json)
 func (_ Unimplemented) GetServiceSchema(w http.ResponseWriter, r *http.Request) {
@@ -6449,6 +6776,12 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SyncRecord Sync one record now, and wait for the outcome
+// (POST /v1/services/{service}/records:sync)
+func (_ Unimplemented) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7854,6 +8187,114 @@ func (siw *ServerInterfaceWrapper) ListConnectors(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CreateConnector operation middleware
+func (siw *ServerInterfaceWrapper) CreateConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateConnector(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteConnector operation middleware
+func (siw *ServerInterfaceWrapper) DeleteConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteConnectorParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnector operation middleware
 func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.Request) {
 
@@ -7871,6 +8312,109 @@ func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConnector(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReviseConnector operation middleware
+func (siw *ServerInterfaceWrapper) ReviseConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReviseConnectorParams
+
+	// ------------- Optional query parameter "note" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "note", r.URL.Query(), &params.Note, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "note"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "note", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReviseConnector(w, r, connector, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectorManifest operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorManifest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connector" -------------
+	var connector InConnector
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connector", chi.URLParam(r, "connector"), &connector, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connector", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorManifest(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryConnector operation middleware
+func (siw *ServerInterfaceWrapper) TryConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryConnector(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10681,6 +11225,20 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectorSchema operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectorSchema(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -11998,6 +12556,60 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRecordStatus(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SyncRecord operation middleware
+func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SyncRecordParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SyncRecord(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13597,7 +14209,22 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/connectors", wrapper.ListConnectors)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors", wrapper.CreateConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors:test", wrapper.TryConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/connectors/{connector}", wrapper.DeleteConnector)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connectors/{connector}", wrapper.GetConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connectors/{connector}", wrapper.ReviseConnector)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connectors/{connector}/manifest", wrapper.GetConnectorManifest)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections", wrapper.ListConnections)
@@ -13688,6 +14315,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records:sync", wrapper.SyncRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
@@ -13949,6 +14579,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/schemas/service.json", wrapper.GetServiceSchema)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/schemas/connector.json", wrapper.GetConnectorSchema)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenapi)
@@ -15213,6 +15846,99 @@ func (response ListConnectorsdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type CreateConnectorRequestObject struct {
+	Params   CreateConnectorParams
+	JSONBody *CreateConnectorJSONRequestBody
+	Body     io.Reader
+}
+
+type CreateConnectorResponseObject interface {
+	VisitCreateConnectorResponse(w http.ResponseWriter) error
+}
+
+type CreateConnector201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateConnector201JSONResponse struct {
+	Body    OwnConnector
+	Headers CreateConnector201ResponseHeaders
+}
+
+func (response CreateConnector201JSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateConnectordefaultApplicationProblemPlusJSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    DeleteConnectorParams
+}
+
+type DeleteConnectorResponseObject interface {
+	VisitDeleteConnectorResponse(w http.ResponseWriter) error
+}
+
+type DeleteConnector204Response struct {
+}
+
+func (response DeleteConnector204Response) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteConnectordefaultApplicationProblemPlusJSONResponse) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorRequestObject struct {
 	Connector InConnector `json:"connector"`
 }
@@ -15242,6 +15968,154 @@ type GetConnectordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectorRequestObject struct {
+	Connector InConnector `json:"connector"`
+	Params    ReviseConnectorParams
+	JSONBody  *ReviseConnectorJSONRequestBody
+	Body      io.Reader
+}
+
+type ReviseConnectorResponseObject interface {
+	VisitReviseConnectorResponse(w http.ResponseWriter) error
+}
+
+type ReviseConnector200ResponseHeaders struct {
+	ETag string
+}
+
+type ReviseConnector200JSONResponse struct {
+	Body    OwnConnector
+	Headers ReviseConnector200ResponseHeaders
+}
+
+func (response ReviseConnector200JSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviseConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReviseConnectordefaultApplicationProblemPlusJSONResponse) VisitReviseConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestRequestObject struct {
+	Connector InConnector `json:"connector"`
+}
+
+type GetConnectorManifestResponseObject interface {
+	VisitGetConnectorManifestResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorManifest200ResponseHeaders struct {
+	ETag string
+}
+
+type GetConnectorManifest200JSONResponse struct {
+	Body    OwnConnector
+	Headers GetConnectorManifest200ResponseHeaders
+}
+
+func (response GetConnectorManifest200JSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorManifestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorManifestdefaultApplicationProblemPlusJSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectorRequestObject struct {
+	Body *TryConnectorJSONRequestBody
+}
+
+type TryConnectorResponseObject interface {
+	VisitTryConnectorResponse(w http.ResponseWriter) error
+}
+
+type TryConnector200JSONResponse ConnectorTrial
+
+func (response TryConnector200JSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TryConnectordefaultApplicationProblemPlusJSONResponse) VisitTryConnectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17792,6 +18666,48 @@ func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRu
 	return err
 }
 
+type GetConnectorSchemaRequestObject struct {
+}
+
+type GetConnectorSchemaResponseObject interface {
+	VisitGetConnectorSchemaResponse(w http.ResponseWriter) error
+}
+
+type GetConnectorSchema200ApplicationSchemaPlusJSONResponse map[string]interface{}
+
+func (response GetConnectorSchema200ApplicationSchemaPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorSchemadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectorSchemadefaultApplicationProblemPlusJSONResponse) VisitGetConnectorSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceSchemaRequestObject struct {
 }
 
@@ -18987,6 +19903,59 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type SyncRecordRequestObject struct {
+	Service InService `json:"service"`
+	Params  SyncRecordParams
+	Body    *SyncRecordJSONRequestBody
+}
+
+type SyncRecordResponseObject interface {
+	VisitSyncRecordResponse(w http.ResponseWriter) error
+}
+
+type SyncRecord202ResponseHeaders struct {
+	Location string
+}
+
+type SyncRecord202JSONResponse struct {
+	Body    RecordSync
+	Headers SyncRecord202ResponseHeaders
+}
+
+func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SyncRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SyncRecorddefaultApplicationProblemPlusJSONResponse) VisitSyncRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRevisionsRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListRevisionsParams
@@ -19122,10 +20091,33 @@ func (response ListServiceRunsdefaultApplicationProblemPlusJSONResponse) VisitLi
 type CreateRunRequestObject struct {
 	Service InService `json:"service"`
 	Params  CreateRunParams
+	Body    *CreateRunJSONRequestBody
 }
 
 type CreateRunResponseObject interface {
 	VisitCreateRunResponse(w http.ResponseWriter) error
+}
+
+type CreateRun201ResponseHeaders struct {
+	Location string
+}
+
+type CreateRun201JSONResponse struct {
+	Body    ServicePlan
+	Headers CreateRun201ResponseHeaders
+}
+
+func (response CreateRun201JSONResponse) VisitCreateRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateRun202ResponseHeaders struct {
@@ -20764,9 +21756,24 @@ type StrictServerInterface interface {
 	// ListConnectors The kinds of systems that can be connected
 	// (GET /v1/connectors)
 	ListConnectors(ctx context.Context, request ListConnectorsRequestObject) (ListConnectorsResponseObject, error)
+	// CreateConnector Add a connector of your own, described by a manifest
+	// (POST /v1/connectors)
+	CreateConnector(ctx context.Context, request CreateConnectorRequestObject) (CreateConnectorResponseObject, error)
+	// DeleteConnector Remove a connector of your own that no connection uses
+	// (DELETE /v1/connectors/{connector})
+	DeleteConnector(ctx context.Context, request DeleteConnectorRequestObject) (DeleteConnectorResponseObject, error)
 	// GetConnector What a connector needs and can do
 	// (GET /v1/connectors/{connector})
 	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// ReviseConnector Put a new version of a connector of your own into use
+	// (PUT /v1/connectors/{connector})
+	ReviseConnector(ctx context.Context, request ReviseConnectorRequestObject) (ReviseConnectorResponseObject, error)
+	// GetConnectorManifest A connector of your own with its manifest, versions and connections
+	// (GET /v1/connectors/{connector}/manifest)
+	GetConnectorManifest(ctx context.Context, request GetConnectorManifestRequestObject) (GetConnectorManifestResponseObject, error)
+	// TryConnector Try a manifest with settings, without keeping or writing anything
+	// (POST /v1/connectors:test)
+	TryConnector(ctx context.Context, request TryConnectorRequestObject) (TryConnectorResponseObject, error)
 	// ListCreditNotes Credit notes, newest first
 	// (GET /v1/credit-notes)
 	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
@@ -20932,6 +21939,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
+	// (GET /v1/schemas/connector.json)
+	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
 	// GetServiceSchema The JSON Schema of the service document, for editors
 	// (GET /v1/schemas/service.json)
 	GetServiceSchema(ctx context.Context, request GetServiceSchemaRequestObject) (GetServiceSchemaResponseObject, error)
@@ -21004,6 +22014,9 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// SyncRecord Sync one record now, and wait for the outcome
+	// (POST /v1/services/{service}/records:sync)
+	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
 	// ListRevisions The revisions of a service, newest first
 	// (GET /v1/services/{service}/revisions)
 	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
@@ -21846,6 +22859,72 @@ func (sh *strictHandler) ListConnectors(w http.ResponseWriter, r *http.Request) 
 	}
 }
 
+// CreateConnector operation middleware
+func (sh *strictHandler) CreateConnector(w http.ResponseWriter, r *http.Request, params CreateConnectorParams) {
+	var request CreateConnectorRequestObject
+
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body CreateConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateConnector(ctx, request.(CreateConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateConnectorResponseObject); ok {
+		if err := validResponse.VisitCreateConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteConnector operation middleware
+func (sh *strictHandler) DeleteConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params DeleteConnectorParams) {
+	var request DeleteConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConnector(ctx, request.(DeleteConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteConnectorResponseObject); ok {
+		if err := validResponse.VisitDeleteConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnector operation middleware
 func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, connector InConnector) {
 	var request GetConnectorRequestObject
@@ -21865,6 +22944,103 @@ func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConnectorResponseObject); ok {
 		if err := validResponse.VisitGetConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReviseConnector operation middleware
+func (sh *strictHandler) ReviseConnector(w http.ResponseWriter, r *http.Request, connector InConnector, params ReviseConnectorParams) {
+	var request ReviseConnectorRequestObject
+
+	request.Connector = connector
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body ReviseConnectorJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReviseConnector(ctx, request.(ReviseConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReviseConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReviseConnectorResponseObject); ok {
+		if err := validResponse.VisitReviseConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectorManifest operation middleware
+func (sh *strictHandler) GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector) {
+	var request GetConnectorManifestRequestObject
+
+	request.Connector = connector
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorManifest(ctx, request.(GetConnectorManifestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorManifest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorManifestResponseObject); ok {
+		if err := validResponse.VisitGetConnectorManifestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryConnector operation middleware
+func (sh *strictHandler) TryConnector(w http.ResponseWriter, r *http.Request) {
+	var request TryConnectorRequestObject
+
+	var body TryConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryConnector(ctx, request.(TryConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryConnectorResponseObject); ok {
+		if err := validResponse.VisitTryConnectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23444,6 +24620,30 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// GetConnectorSchema operation middleware
+func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
+	var request GetConnectorSchemaRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectorSchema(ctx, request.(GetConnectorSchemaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectorSchema")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorSchemaResponseObject); ok {
+		if err := validResponse.VisitGetConnectorSchemaResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceSchema operation middleware
 func (sh *strictHandler) GetServiceSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetServiceSchemaRequestObject
@@ -24134,6 +25334,40 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// SyncRecord operation middleware
+func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
+	var request SyncRecordRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body SyncRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SyncRecord(ctx, request.(SyncRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SyncRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SyncRecordResponseObject); ok {
+		if err := validResponse.VisitSyncRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRevisions operation middleware
 func (sh *strictHandler) ListRevisions(w http.ResponseWriter, r *http.Request, service InService, params ListRevisionsParams) {
 	var request ListRevisionsRequestObject
@@ -24221,6 +25455,16 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 
 	request.Service = service
 	request.Params = params
+
+	var body CreateRunJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CreateRun(ctx, request.(CreateRunRequestObject))
@@ -25187,694 +26431,742 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T0aWRrbSTzz4NyJ7Zz4bmLn2s6m7rF9LYiEJGQoQCHAkRXXvPdfoRv/KIEU",
-	"qZGT+HuyDzYeiQKBRqPRfz/9cZDJ1VoKJrQaXHwcLBnNWQn/fPqaLsx/c6aykq81l2JwMXi9ZOSGlYpL",
-	"MSRzWZJn87MfqM6WhIrc/PFcCoafjAbDQcl+rXjJ8sGFLis2HKhsyVbUDKu3aza4GChdcrEY3N4OB9/L",
-	"jOJbdl/685KVjOglI4JtiF5ysSBc9Rv/djhY05KumLbre1yVSpbpFU4F+6DxgSmRc3j1mi4YmbG5LNmQ",
-	"bLhewqeKrhiZ88KMaibEzRC/VqzcDoYDQVdmDhm+KZ7din74nomFXg4uzsfj8TBBjm9h0JeVeKWpZql5",
-	"SsUIF4SKrZ2jYkSZh2Em7MO6kDkbXMxpoVh6ZjjxN/Cjd7UJcs1WQKa/lWw+uBj8/+4FRrmHj6l7fnK3",
-	"fgG0LOk2mv8rVt7wjKXJzHMiS2LmYhZAicKHm+joZotPvWshaIqez3K2WkvNRLb9F9vuT+iKXDMg5FZW",
-	"JcmWkmcMOFwvuSKG0ZjSQ6Iqw+uKUFJSkcsV+emnZ09G5BUTmtAF5QJ5g+sh8If9HVlSRYQkimVS5ITN",
-	"5yzTcGQWTKvASVSoDSs9AfA4BgpEazgzi2g7ADFFHj4cDlZcuL8nh+nzAshCiyPp9McR5A4EmIPYSrOq",
-	"kYZEL6kmG2pWSfOh4d3pP6ew9s2SanbDSsJh7iUbkZ+5XspKE65hNbgQ8/2D86+HsNIHk3OyWTJhHuGG",
-	"GppkVVkC4cSWrGTJmhduxW5PGWvX2Ly7x6z18lQraZ+5uVkaduhKRJPeyoos6Q27JPfHD+JpKc2Lwk2s",
-	"bT7hDus+qVeaJi6T6T+nF0SKYovzAHIhhQQjW6aRdNJ8vuGKHTEpJqrV4OLN4J+Dd0mmFlf5L5XSKyZ0",
-	"erep//4LRXjup7CmehkmEJ7qy3Hias2TAte8/JptW9+KP+37xm+qfMEaljuD79peik/0fuljKeYFzxpe",
-	"m9lv217snjnm1YJlad3Jvtx+D693l27zNNxoR06kSa3K3NdfKGJ+biZCBaEFp8rcKFy3TwmUqJ4zKlnO",
-	"9XOpG1SQDL43Eou1bk0Ypu8MnjCaf8+0Zg1EyRnNSQEPtM0gD8P0ngFXWcnWVGQNpzAPD7ROIRqn7xy+",
-	"k0WefvlSFnnbW833vV/3TNxwTZtPBPfft706PHXMBGSz3otfHng1/L7ve7/nouGlBRetbzTf937dD2w1",
-	"a2LsFXzX9kp8ovdLXxqdMeMFb9ngsvZM2yTqTx41mTJvnkSJzA0aFNcKlGdrtKmt0mzVMq0yP2I6N1y1",
-	"UAW//UIRURnaN77cjnLAwOAro3ycTx589eDr+18++AqUbPwwqNhcaLZgpZtgVbCrlruKZgc3LIzQmzpV",
-	"E2GqA6/s/65XLCublBAF35ldoCsWbMrHL394//rFv54+b5gG/uyImbTY4Naa7qIY2EePff+PBW2g/rqg",
-	"reRX0QC9Xw6HrGHt8B0unQs0Oj05cplVq9hQ2JkTjtt3Oj+z2VLK6yes4DesbLqP7bdtNNnsDHTkRJ6K",
-	"fC15k23A7LcdJuIH6un04yueePmVJiupNFGSrKjYNnmECvh1/IaczWlVaGPyDwdzWa6oRhF0/3wwDCJr",
-	"Mh4flFXIOWp/cs9y0FaRA9SQKLamJdUsJ7MtyeRqRdUloUWBNh+dKWMHGwOaFsW0q2vOjp52yu16u1pd",
-	"G7DsZ/jTSeQbc666W9wxpvQ3MucMXvDEMr/5dyaFtv+k63XB0Ut77xeFIpx9oKt1AdLFCQhQ2DXNNEzf",
-	"kfHNx9i0MDr16iyfmZ3N8a/BcCBnvzDzs4s3YYhg166l0ouSqV+Lwe1wZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGencbU7nN4+npYqgWU2NLV0WNGo4YF8Qt5K2wpLh4Kwg5Ix95fkGycjUEW+iChNUNI4sNHjnLZ0Ni",
-	"13JB3rgR391GI5kVu6FgXfVRLH1qwziKmHEGB5znu05AuzwvJo0A/d+vXjw3jP5/r374fkioPcPnD78k",
-	"/+LfjMyj6p793ZkXr6uc4NgzpsBLOL13M/EEdy5hw21TwhXoUPjlvv8fWVmtpVDIxrFN3p2NZ1SxwcXk",
-	"/nCQyaIIHKZldv2+YDesMHyds4znLP9ma8iRU/K9vGEFhetxzpmxdga/VlRorreex+fF+/GXjzb3f/lt",
-	"Pp+U4/F4Mn4wtv9bGHZdM8HyKyOyzsfnX55NJmfn919Pxhfj8cV48t+wYAoTHjyWlbAiZ0kFKoqoiZp/",
-	"tL8Gn3zNNTDqq3/9dDaBT5UsbhKvn8Drx/h6BdJ1cj6MTru6OfBC++hzb9swoWW5PVNbkZmvec5QQND0",
-	"0uHdOSuYNlttpaZiTLSRyt7QF4MNLdlSVoqhfLihRWX29/z23XCgMLjiF29+p40wX5h9XVFR0cL8BkNe",
-	"g4vz4WDDhTA2T33cziLE82TiWMWeIsPeiXBcamj72D14Boatuz26sz5dGbaK/zU4Hz0cD4YDdJtmhiqV",
-	"yge3/gAMLkRVFF6Ki3ZOcHbtxWDGDxwGtFDc8J7xX1SaLhiRqK/pJS9x03Af85LOdbxhk+FgU3KtmfgG",
-	"tK0ah40fvh4/Chw2w9WVB+aFXFw787fdtz/sTBMDBJeUMQqcS31zJ4aoe6G6M0QGeoqVGCMubmjB83bp",
-	"l/PSy0xu7hWzHDPWuoSdn5zf4mftwhOfNn+XSl+1yAVgvLz4tX3Xrtk2knUFTYwZybkVU4oumLNPzFRc",
-	"YINGpjPepTBZmVeo78i1YaK1YqXhwzXdFpLm0fIHqwpd+NeVn9BtxN+RJLecX4GYhjv5pFLXi7685DdM",
-	"xCJTaVmyeSlBn9claIWTWAx215gC4zXwe+QAHRlK7LgrewgvpfhCsPy1RDLWbm8reODmxnWfj88fnE3G",
-	"Z5Pz1+PaNQOcbbgD6R+zOrD3fM6MKGSDi7PxaDwJLGtlpmNJdWB/rrmA58KARpNXiovFMzG4ePNuOIDI",
-	"0J4ItCwS+8AGZSa6XPrd1AMli8qO25Pl/E2O521yfxyz1a8Vz65nUl6rcA8/ejR69Mio8/gLLt5P6pxY",
-	"cmB8d22Px/G9bTQmw6JWl3n2/N9nsK/j8aR2C3Tn14j7mhg2PAIM63zb3Tk14rEmCdQiYJfAbROw/IDT",
-	"lkXejdNAgzK0F6AZDGoirJoVPBvtaLmtGum4ppGaCRF4BZdCIR8ZMRIpbKcXXQWjCrW2Bm1PS00LR60j",
-	"+AE2t4ERlrLIgQMib38PceVDqgoPO12vS3mDUfm6mnL/eDXlv0qaMfKdXK+NBB4OskKqnQ0d1wWgIUKl",
-	"DzxTMlp/ZHw2nuw+And8TZkcj8YNymRV0z8HXzY9OOeCFvy33enVKTQv6MJ5HEB/+aVarQ0zsA/mV38z",
-	"o5v7/G9fmgmRGSvkBtRJe0vYPC+je/39b1+ap/8xGhixA8ftoOZacOHsmX19unFl2ZKWi+A1Yx/WBRVW",
-	"vL+JBwibqzmET7ydadm8xNNh1vYwrHoyNAdUrlkJgypjoP8Nn/FLK7joJEkq0I6MngQa5cCcy/dhaKP4",
-	"sJLLPLCH+Ugqrp1S7rQh88uz2i93V+Nk+6utyKLpw6SdjQCCHyY5id79ccBEHnNJnUNXUuhlbYZK07KF",
-	"pTVfsf+Wwkzmp9ePQWujmj2mGP+xe7JmpRNTdXHDtC5ivQI/QC+b/WTnUkPR1YV3/JsedhZsTmY1yDZ3",
-	"Ek5mgTyX+geZ8zlneSrDM0rcMW+LsnSOfuOPpZwV6PtvkMprfOI/mg0f53+yBH6vNC3AyGGa8sJwpVyx",
-	"mcy3JFtSsWB5HEXwrj+yYlRslrxgI/LSqLvc5cZRkZOSrRkuv7SjoL9baQpa5gAcYjikuhe5Vq3b9hlq",
-	"dQcMIMNclRpcPJichzP12E7az2/gfaP3wF3HylKWwQ1XJ0NnXnM7keA12PkNE5psSikWI/JgPK4lCmZU",
-	"GLNrxiAT7ZI8GE+IkEByrghq/IQL88V9NNCKQm4YPPkgzrjCMBtkD78VEO7himgmqNDm2YdD8mBy3/zf",
-	"Q7JieinzIVH8N0hSWbGcU/Ctmicf4R6bw+qSgzEneS7LGc/NgcG8Lq49VygujAmp3wqXU3dJHpyf20tn",
-	"XcERAwoMyRSJPiWKbhXZ2BS7869DrjVXxBoK5otHREuMkziiqUvycDwmlEAwhMj5WyGrEj69T5Q0yzPz",
-	"xRw/Y4GtmciJFCSXzFq5mHcJfuHoAL5kutyeXc2T2Sw/c72E6Rimfji+PyTUPEiWcoOzw2RPRbQkutzi",
-	"CRi1O57xGMt5X0vwxTzWWL96fT6pKzjgSqyrtf6hB6B/l3yu4abKK7b34Hl4kP1aGSl9H+hUGOE2GYYA",
-	"OvxRCWGW4+V+dzXYebXARNyPpkT2beSBwKfhjZN4fnPKYX6DQW2uS7mBVywM4zQ4NUrDxcoujeaDiwdO",
-	"8cf4mCXWrTMzFTyxr5MPhoPNEgxpc3vbC+5BHzki50031tp8ae8rIzpzBbr5frZIDz7CXLZdA4yq68A8",
-	"D5xm8XVkvHkLkTtF8C/fxF++iSbfxLuYY7aPUdkzR1fkT+r8cL+ukM654GrZyIsT7x49uAMrc68YgQDq",
-	"gTlveVXUgi19hFapd+a9o0g7CqkqyxjLIwMeQrW1rbBEBnFRsBJVIuTtSvhpRwYSbNrwdzpx7nj1PVhh",
-	"6vVzFS33f8D5Mms79sR4Crrz0vkW2bkRGq6TOpXxKqnlrvW6RuxGYbj6vff0DFsjno0seyf3IbCsiu1K",
-	"Y2ePby0H00wfClKj/X3x8baJSR8vWXbN8lAm51IN7hCmNswAYWoMh8wLujgraLlgZ7qkQiGN1V0iJHMu",
-	"zI1Ni103I25X3c0YZH//mEjERw3Mh6vZMb6BA0+jwWRGjBYv0VqIxVtmOAKYo+ZHxXdCXFoNLsbeAQj/",
-	"9oF5829wj6DjxmqeY+exHg8HxjCDf6AWad1VzCic9gurE54/MN9U69y+xZBp3+m4d2LAcnJriW/HKEZd",
-	"Vt18XBB4HAyNGrwomUJFN1peNNPbHY2/723ZnvPhvd3WjujBZ83SrXIiTXzPVc8EmZxqilfusdx1x91M",
-	"/OA86Dod99cnd+xvcNjd32lrgyJkrrYlVT/EgZNQjWyvzB4MALubzOCCgmY5N6yAllKUJ9wjQSC9jbE3",
-	"HhPyDlFLNMR6zOJfViIw0VrKAoJZmOkJrmRZgsPYiJVC8xXmKNt/Wn96XYNyO3oe9mBNKwwlWanTxplH",
-	"+FsddRsOpHMZnszfupN1ffcrQ6KYoDkk/RgLED8afDWaTNIRjcNHPBiY1k5G19I+G9hDi28fYg5ySEk3",
-	"p6YmLdiHNS+Zqr/6Qe3VBwTKI/PMkirzmofz88wx8rrod30ItnnpfCIfw7rg4rh/C6FYjqt/lxJF5qnI",
-	"JwMyg60N/0uo1/EKyaBBZo2HAwV7WyPwx1qY5XY4wIhX/QszvXrejLNe4ITEvqKdsHFDIslOxmHkCgpi",
-	"NRXs7XxDMppv27xkezmc2n9lLrUZVUad5IsFqKpzvqhKZlXlGV9UskLth24o11wsrnzE1qhECQVJgePN",
-	"xd1BQarw8Nk/g46E6AZWC/IKk8u4Mv/2xu4Y4/KPay+MImMXk3HkiItVKTW4+Or2YNAflTMrNuXGj9EU",
-	"Y8d9vCKWckQxpgij2dK6v11xRSZXKyiHp5qs6DXk+2JcVZu/ngIIAOrbxdbx8xHk/yoi//n9LzvtwP37",
-	"vbbgwcE9OL//VX0XHtzf2YUNLY0+VwtUhxSNkIJ2bgvJFNnIqsjJjBGrchvChhM26nkge+S9x5dJk/u1",
-	"oEal9EPCvl1lNvPPUEbb4gIKn/niDEORM3tp75UuzLbN0CFzQm2RIZEluWZQJrI3AuoVqdqTkDz+xrzH",
-	"PgomeSgRsAS9HQ6uzNXz2N6Cu8pUwYUPBkFc2XK5LBmBYLk9CgDNUidHlhwS4mJcE5rbgIkt4by02Qq/",
-	"sVJibAigSDQjc1oUChAaaFGQSnCtkgSpJRZ0RHp5Gn7zylw/e4AvPhWgfZwf4CHztL1s4hKdLx8M9gtx",
-	"fKbAx/2V2Psk8Y1Z/eFNdymmOI5bgv21naPVcupkS7NHjLOww/E+DaSVOFIwICXHfFGqNSsNL/w/mv/y",
-	"fpAs7MkZpjW3jXuFE3QKcA9C7tALMn8dsexwwxBZsLNJEsdjQOzwftAQu0oE+5Nv7iwYIhVxdyCjQ8JJ",
-	"EuwGM31b5vbGjTmE3w3epXbwmm2TO1hQpb+VVUMJtfmWzG1eQEkzzUrlpEzTssxvflKOpjtjohxZcVFp",
-	"dsSyGmQpqJvyusM+pgZVmVwjN3QSRa/M4ykB5G2yDlIlxdhW+vsd8TOLeS42amIWqtE9pkeYV/O5cB6Y",
-	"+tlAL0tHqtgDliCLdyb4bZtJWTBzkdc9C+0veB6e3KUeTLQ2VnhretHrgrM8cjckhUJrvTJYyGwTnYBo",
-	"VTWjsiMBn4RIZ4KI3kjrOJpNePkWokOJ8cA8a1gi5qtQwLpzZlx6nWVrsX/Bb0LF/yXANhmFwuuQoCmQ",
-	"vNyiMzB19ZZN9fJg3JrfoZrDNRGM5aBvSMFezEGlPeiaHHqWBGGA+mhTsbqXyX7OKOgNmSLguG6v986Y",
-	"1BRA3aeavRDFNnVsdtg/Lov3sAm1MYK7POx8nUsDhyHRk8dGqWrF8p/QKgBHDEcYrx+j42Ndhvtbhloo",
-	"3o1GQU0poqt1wT682opMHa5iM3e+uUVFybPlygFIdvoNcJg3lA6spD7HdclWvFp1fhUkgtgEzQ4/uN2l",
-	"+3Dw4Wwhz8yHZ67wC/fhWbyI2+Bv7Ee+MriGelDB5wB2fY1P5en6g1pM7eS0cw4xs0E9yHWbOhVVzvWV",
-	"w5yqkwm1sD1lBZ1YATrNw9Bcs+A8GjhrXpYJZLWuZiW8ahjpF++alvBU6DKhIFMfbt6bAXWLbtULAnlu",
-	"h70sb5fh2sSY6B5q3PHBxeAXJcXoJd38YD0Zt86fmlgMXyc/XhtxKSv1nf1dXax9xz7QnGV8RYtLwlZr",
-	"vbVAlO6CYoaoSS05Sp1NvFaxX/ffNhmS8yG5T0ajEQS2ZaXJgq5VTY9uNmNVZV0zh3jGvBy2ym3x0HFB",
-	"GMRvT7wSoOIOzSzJG9nuFKpnYN/PQ/00833J1rJMrHxWymssK29WeyDutCXrgmasZfPf+N2PjB3DkY7I",
-	"dV52SbIbowCWjOaQRjuXlcjJZikL1pHPlsyVm8brajx4ltX7WkzIpGneSsl9Q/PvzMxuhwNYzT4FnkvM",
-	"St5Q5dKmhyQv5Xpt/gGBH8jFljcsT+nDOzPEtwSKD8PeWiKlmOMbltFKsZ73cXCtRMgsk/EONMv94YGT",
-	"b4dJzstDWjZ5lpocJX18K3tui1mVv+/hVB1iEDV92EtG0XeehICipQ6Ys1oWHpFpXTIA0AGl9YKMh+Th",
-	"eEi+emh4YTIekzUrM1spsn8YTuQT8C4uXF5YS90d0Gbp4wZe+e2KiPxmfPbo3cfJcPLw9u9v347cn+e3",
-	"//jPv6WIj0OdQHJbpkqhd+8J2OY1PWebnselmzu0RrGI5+pH7CD4USNH7qyyvtXNy/3RQRC3LnjFRfzp",
-	"5E9LgsQqi+uruBK1+776FMWYAfv8Pq2NtR3iAxheewe68YimLi1LhWfGHKjBaD20RHeoWvtqDyhheDDq",
-	"wg4rroiwl5254xXdoncGXTOZRDx8rjvccp7k7xq28kWlzYD7kkLiF/XN2mFSl/e4H/Cy36CO4kpyLwHZ",
-	"kti1X0D9k/U2pR1YGPTcD31tDX1G7R72UHK9HxZxodOPLQP46spuHiMXnNnzF6U3ZDCMs0bxXXa9YX59",
-	"mNDt420rr+2T2C+zw+L2wmM4bpi/55kUtz2WOcufYhLOnkvXbvThrWrSjQ6RDiYQ0L52tHqqWEOIVS/Z",
-	"FuMsdFEyo2JiYmScNvIxZR37/Or9YPCalQowTDH6ZHE+nYmKqICkrApG7DBJE9WWFiT9oA5NnqxAjbBQ",
-	"/Ggn2GyBC58kMNsSKRhRPGdDX5A428IvIH971C+Wlc2LpFIYsCK66pstIcnS4+pGby5Z9j49TpQpvgfX",
-	"qBWBvI3GkFmMfNY7fOUg0ZKdcmhRMVRrM+hyUmkn2euu7miN6ia9xlquesqQw/KLjqqfOyuveJ6UKco1",
-	"nek0iGsCE6DTel7j+5q7Q1lrFuGp6z344mNyDWM05cAptUPuztsQhYWjp6NEtDY/N7/3UTA8yIXoPNQ4",
-	"rN1McCR9QhPOwNn2R5AsHUk4276siq5ZFjlNiLJngvz0+vFeoDjFnjYl6xhLy7w6DODnPQzrbaMUxNge",
-	"e7Nq59ppFeKZ+1UH+rRI45NJWih/6jadU8qOxnhW/QwlD0tmDWOYets2ncBcDciJn4Ob0c32R8qTClF3",
-	"1lNNQMSvN9KhEANihHtqP79nh1qbVMz4O7khcq6ZwNRNTDNZkQ1Gn/3gHSbc6k0IwMaOdzYHTngQejvM",
-	"4wAoO02q0WUlb1ipq1J0HslIKpa/QjCDYwSedTW4+demsDt8G2FesnWRuidQk93f4Re2S9yQUNQXUVGN",
-	"tdAOy7eJjN27xMEs0e5NMWOUuNvtpgrbvqPPg60JCDIzxvyyfJakXe2S5kRLaMiAHaGW4HHsuHoXte96",
-	"eAs214enap4iWvpJdo0pWZ7uy4CB5HaMeF12zjF/WoYKe9/GlaBSNiT97vV1hN5cG6qIBWkd4nVJdQDn",
-	"zwqZXV+SYPdwDwqjWVEckcbmCxabm3bAnNy1jh3dkh4MB0LcP+vN9yXYV5SxOLopI3gpC4C2SMpVX1tt",
-	"I4h2fmHNrTvnlH4XGbf12B4cORUIj3/MleaZ+t0V1/5mzxOaDFaG0uheo0UqaGJQp9WlZbGVQVb77Xju",
-	"0bLoSKD6/VafxROWQcaSslA9myXPlhZ+CY4BmK1aAtOhkxIS0aViJQhSRXnXe2NNedmftqA+pZxeTNp6",
-	"tX7DIR+mLF4uMtbddWHNQX6MzW0tyUaOqYTGzItuU9nTR1K9mKgg5vfxJfOFgivS5Rf2DgFzhIXB2Xqm",
-	"HDqpsW/G7U51R/GBk+wPoWMYv9U1mreLsZi+d1Qbe2uHsQ+kvhFYcOx7aBJcV4sPcJfgwQORVB0baBK1",
-	"BtyxQRCl4ajrK+vX6W/Uksl/pwB1JkW/AHVwOe4HHUL30iWjhV5uscU17tMobVhnJdOvmNZYyLWX00BX",
-	"DJvF2EdQt6ElI9dsrYkCGK5+xpvq0M6JbKA7tG/OATqDhSbEiViFChNqQ6MQsqI5MzoY14oV83Z/hYrW",
-	"nQ7zJT3n+12sPVEM7ZGmI/K3j8+vfnh6a7G87Eztl4MEq3d1WdqVeqdlVO7dlQ0rlXb9++2OQCDtlleK",
-	"AS4gNIO1a+FiUcTdOfvxwYlyG+Lemn5D9zi75lq1HlHv9AyCpJ4PESh70OlpKXAaL5GTeJ+Ln8jO9zSZ",
-	"BUfmCHQ5y9GQXz58eP/LNtmwoh9q04waT7m137ZSY88YqYTlMwtfqJd4Ey5KilchVuPkofymyV4JN9eO",
-	"jVpwqnYUuoPHMCuoatC6sG8EPACJ94JEme/QCMwuzWepD32C+7tkSq6tYk657uyXIEaN1TdqSOplIal7",
-	"f8YburXXFeNi4WpWh2TGlMbsx34yalHRkgrNmsxZ6nvdGZOerEu5sm2wWxm0W6EY/iB5hVarFS23PYtK",
-	"8YND7nPbp8PxUiiYdC91LFMTt9HGDKMi8EC/FtEhy9OJTVl+LlIzteIAYpGO9NvSbIvu7mxb+I4rAv0L",
-	"k7yHLcHVnRPras7TnayBBeVC4SyVmRhkRNYqynHaQ7TAablIn8kminRypWj62ImzfZVabrraTE2Z7ieP",
-	"eTc50TqGtEKph0+r9yTwkCi48i65OlCa1eLo9gA5iaWYV2VU6cPnVOlv3bO3vtdA57pEnrEcmkSnqhyh",
-	"UUBjOljalf2T4FoRcAIAZ5pBiBRd09X7wQYAGJTVCxLFIk0JYQHSphP/ljTVLv6FhfrmrLRVjwDknS0b",
-	"8nc6FtU3gRBEzQNhPl0Y8DVn5RNuceOTTjPXGKGVSfAp83xB+1S9Av//iA3R9l/uM9EO0APfHh2XkH/m",
-	"T6Q/Le4AWOb1Uw6SNkjvpnvkqdJ8Zbd8RyHMraOoWyGMBwhJrN7jLu1fLl5EJxIUVENuf5soOZ1I2A0b",
-	"hR2xoBhIoCbCfhvJtF3VZJu4A7+tioKYr3xVMVfokJiXcpXO8F/yxbKBCtesaCCQ3KQjwRF8z+7cvsEs",
-	"DsDJjy7lYxyn5vV+fnYF3vsZzaGJrP+nYsp59HpkV1cu0bKVh+Mi492JVy2pl03pDHHL5dr/otztcWpj",
-	"H1tHwidCDmmHA/lUcB/XrAG25Jp5lxt5tZQb255CioyNDuGGHIAA+Qvj4/fD+MAdTp4QHPKZuOGapv3x",
-	"NMvYWh/rkO9/HtjKFvgefRbaPPNc3CSPADcUOAV+T2mrCFtzTyS2qdHyOhWE7XLSqrJoMShtTolcM1Ev",
-	"BK5Kflay0DyhA7IS7oddWEyoZoaMWMYtEmfcwIK+E2u6FmnHJFVkAd6HtH7bqoO0gCs902Rt7nhXumL2",
-	"G+5Se+2bK9abEwLjFBfoP9sekexhl3C3KFOZLoNsSO5xiRoUg0lrynOyZXpIoDuxWXlWVDnLL30ZkMTu",
-	"QJgJw/UyL+lGjHqmzPsfHiFAUvzoqx5tPlCk/nnXf6BunTHjuTTz4in8VsjUR9cw1jtl3wm2LQosd6sp",
-	"QmC2BAJNggFFkzCV++6UGU8XaLhuebsM+1/8hgmfW8UV4UpVLB/uwRy0VUE0sqXadeS7Ht34Ftsuh5Z5",
-	"ymGfMHLDjvkQXs/Sgrgf+MH9SZ2MUORlSRqCYv7Q+CMSXhfH7VvjYX6FJzsg2HD8c/Ds1juVp8vI9gt8",
-	"AMxcs6JQBAr4bWO9Fcu3DYGQqH5r/9vQwjywLfQyl5VOhmbczdpGpG8xsaXW/Xz/7pAkk2UJDREskon5",
-	"FeGCmF/1qRR77X7t3VW2wRwmxEoBQGPXQsZXTepw+xbsR1+gefFrmz2UtGD6vLC5jLDVGy3XtQCja9qO",
-	"8ZfkPkf93LttdacStwakM7NDsHU5z0GTWDBNsGVeU1FcUjZXRUO2CNQgyjlRW5E9lmLOFyMLXMZlgHab",
-	"lYxeqyH2T6SQibGi+lBqyEn9/F1SO4LgCPVozUm2Hobl9KARTdGGIFVSkQcEn/KFanK9Xy8c2M/NP9w7",
-	"7oz6s1OvRfO3UbBUXQlPiVl6IMEi0dQum/+rlNW6R51vn3qX/tK3t4C6g3xJBgUKqpnSoxbe/pNEvJI8",
-	"aNnM1eMkWKmt7HqHKU6gsuyy2Wemt5yUAp/b4rslMdVJE3Uka4Gaqx+8f9OiYsoVV/piEbkRVucx1sJo",
-	"sJeI5KA7dnKoeuHY7RDLTr+dLs21FXlpzK+aGeS7hSelnUvaPx1IVbKYfOfJ8y5JZI25z0aS/FxyzX7m",
-	"Qg0xbSH6W8mqzOy/NS0XTOO/N4wvltqYokDkH22nnyFZsXLBhoTesJKaf2CDObvfffLeGoptrmztvpwb",
-	"LQwZa7TDF0bZobOCjZ7bf7zZ4ZR3NfNVXfP1GTbPo8UZJJsYG8cwdzIVLkIk3vdMpDswX80AKgss+ZJZ",
-	"pLRaiLH5eQjljVL4mK7njh3Rx1bzBg1ZL1swvlwrECqk4Bmmw6+CbmmrQ9+opVy/G0WpsUuZvF93g8fm",
-	"5XYFyfOIR+yTwLtN7gDv9iS0f01FoePOAp75rONhT1I9x29uh42O3ReQi+gbaNpaH2cXWs+lTeHo87qo",
-	"42pSBWxHVEkmXUCJoK87skVJaOfLOVnSNRSdHHAL79v9R4VYDvkM4uPahB1pBOsXiiA5ScGUy8rPpMi/",
-	"UJeE+iNZMgSnwbx4+xPVc08aXANPPVhqghFG3Ux6ldZgd6VH3Ok2olEXT190Kv5lRr2t9cpNlj+g+EDT",
-	"FcprXd//sLTu2au2uWlLlah12Tv6Qb/T2Zb4wE9vU72lOkXJFZvJfEvUEqqHCymvCVjooyZMnHrf83gi",
-	"mWgB0umMuhN6Bd891a8XfE3EGXdCsInHcU6D5gTguzoGdrYk9hRYoOhg/gPr7YBuuBQxZ7k7iJpwKIYO",
-	"nyXUaPg9ilu2BElddxME8djuoY7o9m2BXQn74D/C6/Ga2NUwWwJevZTRo+7eU1hu0U3+eZhuYcIvawe6",
-	"z4bWNJRENNQIyZmU1yyHS6cmsrpcY3VRczdG8CMdoEYax6DJY31kPX8wXm2NntWP4YjHNXqpa7oRAgB9",
-	"ifjeQ6s8VPM/hFbbTdr+E1th2M94v/J1ir5CkYsdm+CSKMbI9N7NxHO9a/NhmGO6XwPYbrV3NcWGg6c3",
-	"SUa+Io8LWeXwrSKT0ZgwccMKuUY8Fbtx5vgZ1RQmzuDZ6X6rDSdSukPr2/R828bVlaJ4E223peu7RhVu",
-	"n3PB9q5dageSV4YDtWZZdBu6aUxG4+Sbm7HvzaW26lF27xYeK6Ls5u3bkdqKrOCCvX3boZA6mr1tzmCJ",
-	"MHTlO/b9uyQfNicS7LbI65xm8/QDzXRr68LgA8e8EZgfAtDhLb+m2TXy+JzB34iJbVSDqtAcu2m6dMvh",
-	"IKPYJ0Dan+uSQ3p1zpXzAWeljQd4DNBSVqCizHhRwBQKvuLY0wbFf4OEODL3fn/nbXFCQunXbG1OICXG",
-	"dGLpRK40BJPGpPEo174F/xmCeq/8aTm+qWW4K/aDvwtjtPgbgHCt0BN1Sab/C5PNpq4LUoTdcIDf3b1A",
-	"WxZ2tP81crcSvLGxCJEZvia2P4dKlmx/y0Xuavrq5IRmzg1Fiv7OsChAM0YqxaKkMcVgAism8p3i+rv0",
-	"7Ip6gO0ltGVUDMms0ntG2rVt432SGdg+tAehzPG5oSNimHpq879jRW5rlvaZGpwRqVYNsEaA6bfZ8BAz",
-	"51JcxI4asI3ROLFOxqIIDS7SiEretdktvt6GK+XcQ3tRAoCUOiKXMPhRu00uBDa6Pb9kRa9ExcZ0cqT/",
-	"FwrzygWIEVz9KI3c2zcP4mDuAvXOOpt7Yrv19fGG6DSg788ReEpmOCpwXHJ10J56fxCeLZ0fDvzaREtJ",
-	"5rQ8LE9RvYYIvT0hkeVeM9JrZYTI2TgfC89lN7z9XJ7AKo0O+WdhlH7HlZbltrkpVhPwTBp6+/CNOWwM",
-	"qSj0ws5YBhjecRtCK/K6tx30Jz2R89mrK3ZDPAegdyzsrM0bo3b+RurWMV9KRk83e981pymjH85oJYbE",
-	"nP/VWpsNcjCEKCNmpawWS2x6PZOV7olK/ktDiuyuPxrpg9INkAes22vH19UkHDET34ObBCkJdXfXgIcF",
-	"/3h3V/dq11QPXnMcglix3kSQUEH5syAvme1hsyOXWo7hKQRQfKA/DxEki7wRPOwTxI+WyUANCm1FlqBj",
-	"oy7ZwYraOx3LIm89HfW3WgCKC+xf7+QchFVAh5MblrtQ1YW9ehUqdk7dm5dyRSiZG4FjlD0uFpcOT8SO",
-	"a//aGRWsHXVBaP1ynlelXmLltX84hlAJmBn+Sg4VwDhmuo+j1EekjR7f6KDBOWp0D8B0aGpQoJMC/8Uc",
-	"FK1fMF1YCnYRexS58kJ1RrNromUIpUKAQYHTsQnZ9HfP4DRHLpG7uafcY2TU8w/geOxUCEd+A1d2nj5Y",
-	"2HPMDAlHbBNB0vaDRf5UWaOJTFGU7nswXEuMCvlmLaH9QBzWicM9wPyBvdpjPmZ3TnETyLRx++e8Abx7",
-	"vM49hrYXANrqgOlQ8bwkJSsYVSwf+mN54RhpaCvIFxwz7yF2e0lsqteFLwbjVtxTsQVBeUlowUoYCXJN",
-	"+coy6JoqZXsw6dgvAhhzGyq0kStkxsBQj4Wl9/HjXOGfONko9Ww4sK9Nys2/Cln/gELW01eNpvg+bO0J",
-	"jnvEJ5/FoX8WVdQ1xDgTLsAXe6iOtkSss+/vKoRQU+ghUUO+O9YWZoX00ABJt5mycFPQhxUe9uDrvHB9",
-	"5I34QjDfI9xoZrqVbpkEijnBFHbmmkvU91CphC9ZvsBuKr2gH3qiRUApRPfyz4p1fta3zDtKRM4LmgKb",
-	"tYh6GLFh5U6eUGdOtCcA8joSrLjfI7ah2tTD0Jz6qNgJNqJYda1y9ZvQp9C1L4RSSTV7bFNOWwW8e+7W",
-	"38BXB1omrCnPh+RGctsZeQELrNZHnEh8YzqB4zu5qb8R8Ku37rP0+1te1cUSsFsccrJ6dDG8uyruIai8",
-	"iu02J2rlGN2tkTyLC6x8Ygue10j0RgK9Lgviva/tSiSPUNK03F0uI6tL7ewv1Wo9hPKloRUcQ1IJVc3M",
-	"QzMj+qH5BVnRrVEkjTqatrJsdLZTE0d4uGUBcLLvWo2fLY05nXBuQAbThZGOG4HZSAK5hEsBqnPaHmYh",
-	"vt9Z+dnNCWgUp01p+dbSLazFAIo9FYRZxLKdgErB212gbVM1NPdJtr0w+YJETPQdQE0CQL5RcfDLwf1R",
-	"SW5aS8V38krjRhKnwvnritDnZjPcA+uzpvh+/kDgvzrntHL9KZRtUF4/J037VRM8hDVSzZ1jxKqE/1TC",
-	"ZcTOinRk8nsUfjvIcuiNRI8RGt6KyJIvuDAmsvmrZBnja03MoRsSeQO+RoYK6OQhWXFRaWTXHbGEJUg/",
-	"dG1f1acSdkU//HBUh7EwKTeIe3FqJ/zZT5RtaXZhTy4iWDNaFhy8suZkY+AGQmMIJGD7yHDt8X1ASXC9",
-	"kGMnRKXilCWa53DCdrOUUjlJhYXaCCZTkhG4uD4QHc/keos9q0NwfBc/d9lBeIYIflN6aJs3eSO+leWq",
-	"+zs6aVBm9ZEvVWTHIre15LUGNaupEsNWZCpNV+seeUo7RfFODQuqlV/Q0O1QoGMDh1/vCRocBPQ9SEMa",
-	"hF50dY/YvJS/sXRw8AfmjI2d/KVGl9Se/VSpMnlr/yJ5zyhDM3RfD6i0uyrPzh9lM+ysW8ovpt3HjOQ8",
-	"wU1o9+WzuAhxrscUTh/tOYQfpueSzIKYIkDbFPw+ZM7YkExR01FTH4ehRFWrSyIYh0gdN/K1Etr5bUDe",
-	"17oebEX2PsI7dVFsBW5M3yhBwU9Kni3R+TYc4GS8sqUaTqYuk83o7N34PdUOvW6v6fGKFwXHmjw1dKHM",
-	"DspD3fKW1axge3UOx3S8pJr+WxbViiVnu+ALOttqpsjfJ+P/94jAv//RcS5zyovGXqFSsSHJGc1JAUXs",
-	"qmtfyirLmFLzqmgbGJLWO8fXwPB+tRVZwqf00jars4wI1pP2vXGJLEnJ5pXq+K7dhg7hxbWVedoNa/00",
-	"d9irtnvJEwcGa3dQRlFPrDXqC7b9rwCI3abaOKy+HQvx7D/fjM8evfuPv799O8J//eM//3YI3DH6/Rt6",
-	"9tu7j/dv/3bwLg92kBsptfjnbHNVqx3qU3TUQKFn6D+26qfR8uwMLsmMFXJDfmOlJJpeA/TkPE2hj5Ph",
-	"5PzWk+njZHh+20CqbtXh99sQ4uMfnvcsaPKEdjZpS6mbIbfHU+5B6hY0T4gMyNIngwh2c9Ax3wY73Ldt",
-	"0ZHAwisunuEPJjsqgrEx+a8Vs187eIZE8YB9dwOh6533ehC71lqvJzn+gOZPMUpSp55PCUqGJTcRs4bS",
-	"eZSQiKXY73TCm05q+wmtR9b7nFJnc8T1kQ8fHBRDR2uRtdBzw2p+ZrOllNdPRQ5ldj2XdCQ/mw/qQqHn",
-	"ACv6wYmHiIlDg9YUJvQVYKiUCOkAbpEFFwjnS5ZaY2CpXrraU9Tb09KE7/y8ZrzsOMAkurOmGTwwdXoC",
-	"dGtZ04XLDbbZYUzk7VGcF96f0QTl1Eke4zCNBS/Wm9IdsaHFAt6kmi7NZKXJUm7IioqtS2SMe41XwuNj",
-	"NuiNb7zi2ASmbLfNFwRYpD8zo9Q2xjTZ9yuA7dSHJAsmjIXF8rTFGzFkytfeSFBBNb9hHXw/kH9vua2x",
-	"FayDUkrPsWQ0fyFqzTziRMWMpqpEnvCF0YfRHwlQ7Ub+XJKziS2o3toE03RfkW7N3lwZIdaGWppEy4nm",
-	"Hu9E87afwPXxwg/553d94FxfaaorlWpQDKUMbXFwcM8vqbf9jtA8feu9dOjbezc69VV82Qz3mkvBmkxX",
-	"6CSVuxpyJehaLaXuaBlDmV/3zKDHMmf5U/hNMkHIWLVcLF516IeeImeLp3u9pKrugbULxd7ejK4aqibo",
-	"wVwI4AOgoZbxDdZz8g3Jwjv3BIbEqS+oOdlN4f3eSCnLMyHpILDqPst5Og2jc7Ozm45XkkfROeLuVtts",
-	"GK5gH9Iypr3BYEJ3OHi7dS4D6owC3Vjg08CahQMwSN1bfcp9+uXb9ykOorqeX97a9bCOQOyVFr/SsMWt",
-	"XHSKi8xz5Gdxl/1It0d4sQLMxl3NyzBScnY+S2NXoUzBw33IikrxG9Y9wxJ88k2lH2UPAWI+/297VbYv",
-	"GF/pXjCEpUS/T1KhoCLZ5u+FUC2dL+eM6qo80HVyr260FY+iMWWqc1qKm1Tw/Fk0C5xRl36RhhxXZvG9",
-	"25VCEcJhQIOCiu/xSWCRnBUNxsSqhbg9ehkWVEA/w2T/yWZ6N3Rm7IQEdyB6YC2EELpGKuxtWtRcxy56",
-	"6PjSU7uJo7/3m7Hbz7z4FpkkYfs+vWHlFgtObHIfgGi4TFgK3oyzWrF0JGHn0bg9bus4qteQMKa0i9t4",
-	"MMx9e62DVryWsmiokHYN2TeyvGYlMU+OmtEQ036DG9uawVX+QJq1cv6TKKW5b7jJU3ZY27+mvf+xTFYr",
-	"NGA9eQShzvlH2KHxYwoSv0+SoO/1mDrkrHwWGCPBqTRbxp3zAZ4WiA/auJxjQHbTwKoODCnpFmpCG4IF",
-	"1GyVRUnzimJCyA2G82Ds95WApKQIg6kAhSuAMHmqJ7Gx+G+sqasypCbZgbuGSRthkkCsHMRJQnHYdhk2",
-	"0qxaI6Tj/qvBOjN08o4gzkp/vK3Vax465sB07o4MR+U1T6eFdLx0eZ5o1WyZpSWx2ZzUV3xVFfQodMU9",
-	"9SQOxjxo9V/fP99fq82faOASprCGkBG6kmJh9mZ1Se5bAB/YslHc2PX8QXS8J0lRbLWunVn3cX3DEEnK",
-	"mk29EmqTysJKUO7gHfU7tVZuVYekZqqlWJxik95+YMZuE/bFb0HF60ZNp8EjAm7eauXOM9AlKU26a0pO",
-	"MYKJxtOKtSevEvk6jKA3+U7gQL5GZklbpuZ1/RTNgz0HccjGeRzZxjnw9E6KlrHQwao6U1uRTYdkSvMb",
-	"KjKWn7n8lLOAfmq+NxbuWUitMh9hH4UzXVKhfFWEgodZzjNz/52par2WJTyuCnr26NHZo0fmjyVfU3qm",
-	"ZHZ+Bi4Cbl5uvtgsuWZnBZ2xYlpj2ruKMXuA3BW9ZiWsHS/fM+/JMH9E+gMyl57Xk0XrByKZtzR1P5te",
-	"kClYnaw061uXcs6Ugv2bElmSqblfy3XJFZuOCPyyPgU7gMhpmU/J3yPR+g/4/Yyf+U49tJiOyGsH2UBg",
-	"1QrBzS1G/yEy3r3zN5K6kZXzQxU7exk6LSlL7m8KQj3devbzqO35xHU3v0+RjAUAbao2tdbPpgZJj9BC",
-	"tqmH8JUAC8kUqSE7dTK2QcFuhk9268FsU9WhScjBeh6n2FnV/m7lPRbVMRH6+fYxefTg4VdkjU+QnGnK",
-	"i0SNSbp275Wms4Jdgqq2ZiU2vtxJZ3tDz34bnz16/+4/3r4dhT/+1hDEsgkkCUp7LEUqcosiI0kuk1sZ",
-	"wDtPAnvJhRGVTX01XM4FVRZdvE8bbmQMpvSzhDB5TlfYlNlI562szCtAqCxZsd7DMkw3uFQ+tNlSfra/",
-	"KMOHRg5azhi1QSGnGu0srHcCeJMLbDJiuOgOPco9MjIeFbsyzzbRPvmOcoG4LQfj23SLkheCkTmtCr0l",
-	"64LaVhpdmw0W1Uok7x3qUVJsXvckHf4vuGB3GqCxY+DPcS9WDCWmayBpSVfpbPzXIPVYuSX+oSFZU70M",
-	"fxNgU5qbb8y+MGrhSCzYeUPZpQVCT0mqLx+NJ+R/v3rx3A1BuLCxVrvNZCYbuu1iI94mGS7JpuSauXke",
-	"FuBt3Qh/LKWc9+5H8WLeHF6esQUVR6JcFOxYGJy85Kne8qEpmHWBCen7B0DwGxB5O/qK8oq1QnBAcphN",
-	"Y5ttCdeKFfMjKMF+rVI2pEt9QD9qyQg8B52Obwxzh5q8DmtZMtpcx8AUQ/AlKWqQX5pemz0WHd9hVKHm",
-	"ijf3reEZs/e0BOThSzJ2+pB2baDSIqOshDCU65zJAbz+shLpPI6eAeU00JXvb6pwUYah7eq4kuICEJ0d",
-	"AGBtD80X3pGv5IoR7P5k/7BMm4HeaFG8S0bzIVESduitiPCwFEU4Ja5HZAop5tM9omLBEU5x9FZEhUbw",
-	"g4HjQ9eGCsuM3C/Svlmcfx9NRs5fYXg95WNM+1Jq58DnlhzjCo1i/LZk0i3ZZ5CAWPHHZYiyry6sIkZ3",
-	"MiIwZyBKo/StNy7slfne2iEu5IfsopELFnrXcVR20MA8puvXXFaiV9llED37lmUSoRu7rwV4By/AlRHn",
-	"LUjWLUksIUf9sMTAR1tQvGtF0jzuQ+NbknMFp9ZlrNnOLD0Bvtv6c3fzx+/nstQ6Zu001d4pkYnSW/x5",
-	"cLvfgbudI7EHh/fKf9k9TJ9HFkzEYTVQB5Q7UYF1zmh+hnWFaGOXxsoWsAsWyjIUZtsSbLNjhWYlPCQF",
-	"O9vYih3XYzAlxf01eWivEqFif9N5rvd2plGxK5GzkmzoNoELYZ77ZtvWe9EfJlAx6ypWz/RRr3Aoj2Hf",
-	"pU5TJ02Ul4jXi2Z+aLKR8wVT0IzXkkUs3NU/BNcP4P5CoYFUzKuntg/AtZAbZXVTxxUbyrW9VDKKN7bm",
-	"Ghvbl0ylcR3Q8ZrMCH0eYOogLzTAc2Ko/9NnhB5zaztOiZe2l/qJW9V44l55SXq6+xbVJKuRNmvVZq8R",
-	"4acGBO06fHRJYO5gH4C3nGxYURAtNxQ/56qfkdBU7PwzwpntKaOXhLmrWvgHRu06QBdbRW6S9QpMaUVW",
-	"NGf+WoXFDT1hIcHZSI3Z1vwHoNjMdI39VBQ1OGwcrVZTL+pZcd3UCoTQ3t8bC70c7BwrHjqbUjQ/kAwf",
-	"1tl9TGUTi5qKGLsYxXsVAHDC8TCANNlA6xB8W7KtUWPe0K607iqmm9Uk29vkTkqSYUfXlSRwi7McHFU9",
-	"L8SCwW5krD/hEUsJqpcRFGK6zO/3yMBLzmyvV24f75Gr1d1vKWIEex9LIvd9GflxzXBTOmIYdPu4B/YU",
-	"E/mTpEsAQv9rKggTuXJWONfdU4XnXHC1PNIvtpfw39TK2GmE3VZraJlXycshbjn2hSLuyZZ+JXeA0TcK",
-	"gCN7x2Zyu7BGv1asQiDvKssYy9PHsrnrdv0w7ODx90ym0bJgZTp241rFwe1upetsa64yyAGFy907lHq2",
-	"iw32wInOkB+w+wk6gPFv/TOB7+LND6cv0D0mZmjm4kRM7VQF5t+beUIcDHdatMci6LCwPEGdx470/SzM",
-	"3PqcX2IApG+9fpOEvSI53Q6tnsEVcfmjoO9RYiTB6KD0SAxpA/KKnI/PH5xNxmfjycEhw6nfGVCTglFz",
-	"UDfy0loBrhWg60OwkzHYLDZCns/D8YGkqtQhadqglKpRqyntWtLWaiYdgS2OFWVHgn8f0VMwgQeA3cEw",
-	"FEK53umQdglQj2D7QP02WF/KGvd3ca7yruVwIJH+1YSmuGbicQyidQhiPDHVaA7ZPI1gvjt5xPxqq3kP",
-	"bugNVTYs0Vg0LDd4QR00Vg7wUi0nxEJe+Zia0hxMZrJgRlUZGopk4C4Xl4gn3ECovROFLZJbzauDHGm7",
-	"5+5N+1tZuoZ1rn8dznO3mSjN2WXcv4haFzpuzRfpNrN9wziAHJrqv3pHaMSa1eUZPPJCOxJ7B6jluB24",
-	"8ai8N0iSOjxmc4gGBeOJru0y/3yu6zI/BmKRfVhb30hSgLreO9hhzIfwtmRVATDBDXNd23bAkR7ugyOd",
-	"qn99U5zMTtk1Y8RTZRfASyLYxi5j6PxPPgbkgDxU00pWXNSgn/qtba8GClfQvJMBMeIYUYRCsjbSbfJV",
-	"eclvWKJgtIy+OVSd4h5NL+aXoyDCmtvJbS9tDPSarfVObvBk3AH5qNZqDvKvGsIj34D/Pwpf9m0xt0eo",
-	"RlCsl9inqi92lEUL26PAvrMs8cZ1QbdNbbF9EKubGtHe93Hu0t9O2mbwbq1H8eHmopCSKWCMdG5brXse",
-	"diAbdcatdmqd9ztsuBBxfW5KJ4bs429YAzoh6mQ7qcogmrW004T5wRc/c9H2rr2GFhFetA0yx8Rz21vr",
-	"xhca9wEV/RLrvfncmqJ5DdsPiWHZ4yxRuLmtsl1HKEs1SjYPqzTE2IqVdYxfyBpGqkAWJyZVu9h8Q8CW",
-	"fViXWE+RfgsWqexItwfj5GznTdmlxdb3H7Z3IrQEYiisDlJhXXJZ2iz6Bl32R/tIU8lLeuAD0HOqAyxP",
-	"zSVQUs0W25RHwH1HqHIXvjPdLz0kPiSAIIjd2YaL4IzYv1z6VfT5maWZ2SizGBTcYdV5hxqJYP327diP",
-	"WDB1SiEQzIXT8RAICluqXmJzXHZhpN5CMnWJfbXxg4LfmOcXFDMMj0SY6SG3OybN7OXDANRLh37QL21e",
-	"2BNfKbCzOZVeNsRCjvGShFzXho4eOk67xPl37iLWnljjDsLBUdxztyH6EVzxv2CW0Zauin7Nh0MPs0So",
-	"ol9EAS3uFD6Jvag3Jdc66aJozC70Pni74b6TrCVB3V71tPSzqe9tG6edxE7FoV5VqxX9XLqP70665ajt",
-	"+6JiyMXD7UePOJl/Qk4/Ca8md8Ki4/reuRvU1Wi+ApWM5RxDMXMubHAG+y8m6fBSFoW5OO5uyzxMag9x",
-	"inqo0J88+OrB1/e/fPBVe6X+3jVhx0qSpSrYVdbU/1c3ZslHkdSNLPOhj0kIqfk8zaH0dM76T9e/v69f",
-	"fs8TTjOdRq5be7ycjjqMsbvbknqdmwo6ypkP14xi4WSf5N3fzdismqrkZpXigilFzCNfKJB7oxNg652i",
-	"l304Hx062kvlutnbS/kQlMJJO8w3WK41bzVswtCd7AhD0Bmz3oft2NXxoYUfbGpB71OxW/NzPDFPoQ8E",
-	"yfV5qAI7nBRnVWOOqO2U55qs1ZtXFXStGuxsGNlDpxzlfzzKuVal74yUOvPzUkYZ11xfEArHHOLWU5c9",
-	"MU0rNuY6LqxH5Nhu9Nhg6EhH88tKPMYB9iJe38T1bXskOqYJ/olRgE+bpFW1dyZ1DA0R0520mBUVFU1r",
-	"letSLkqmEiBVLlu+a2Ohfc4bd4X1bRS6tQzud8k80aCs3dnOi7Pi+/b463ahuZus/W6xEAruXnCJSlFJ",
-	"WWwbxhnvtQym/cMbbbc/l22AxuHwNTrwO/fsxBm3JPTiA4SL3UzItkRjCN12TUv+ZOjh6eT70KaLZUvJ",
-	"MNJZxhn5kOWP5Z60MBPYdi7VTXlkH1ucdRdCJbOSXjOytA7ZDuO6fIo0iXwixIyRnBX8hpUYneB3y1l3",
-	"84YtAESAHgPaW3q/GCDquQbRWEN9m2N6vEhrhjE/Qtg592V+jD5qs8Zdjrk7X2HMcDzq3dUixcamSOzU",
-	"yQATNIiDkyiPn43WuK8u+szgqJg3yhFe01JzWm9sB1K4aNAfsZtW9AK7rQDnENo6WXMg+EfQdZIckWUl",
-	"S+zREfpQY02BYjpVlmcMSiwy3ywlOPh1BIcIvv+klmk5ts/U7mDIudZjsIb6VRom0m5MIY1PcBbsZn0W",
-	"xwHn+m+ziz1tnRv3m/0GaH3CXThMempBz7sr0x8TtthT1ptUzOZeQOyDflmJo3RPB9PcGmANkTOueebK",
-	"klw/AgekNxgOZlVxfVSjhqZ8mhjjDGCHJcnlEHMmQbK9d5vcAHzThhhilBBX35Yszj2slVvm8T6m31ca",
-	"gervRJLPavDtSLzGH20W7He0uzH3HCvPgARP+HyeEGj1GOIJIoMnBjcTUveDuD8wXmQ1dnMEOPGT9ALc",
-	"0IInkS0awy34i3qAzxMtLLdlI09yM7k1fRZXE0y2oTVFY3FhJlVbBhYkOdHc90NyigxgP/u+RbZS3oJ5",
-	"eCOuqwtJ6adK8xXKngT73D3of6oDezrHWK0X7u9Q8LikapnGJlSYaolbbaxawJPABEy7w5XQvLA77He3",
-	"h99uXbT77XbQV3mp9EUMCOM4C03NLdPgt4Um8nlJ5/rSp29cRMh6xuCFbLEAL40X5SUxF7x51PyXlFUt",
-	"r8Y5D6OLp1EfEGzzMlRpn6xc/DnbeCcJYoOsqKALhniBsy0xwgEbUCT9vqe+DU7iIG2BB1CarZMWplwz",
-	"EQrE8V8eNcRZ7e/6NLb6hI5aWEWyL1YfD26Dfufzk7xja11QAWdgJivtfS94ROC8xHBKCb2QrtZFn57X",
-	"4X55BT89oDYkapvwy9YI6ynczy1+ChBe3T0TfSt+Yho1w7fRa6aezufJehC6XhfbC4tGt6hKmygIEhq+",
-	"c9nyXsjlkC4IagK4EC9IBHgH3kQq2GboS0z8D9H3DTYIo4BEAUF963tUCNtow8lSDNNzsseyjt+3oNzl",
-	"R+fy0sjXi5DO70QuTHwnx7dwirxNmYetS+4MnKU++/EtzhwStGkpXJvyvtv6M/72IGg/KK87MYyg3UZX",
-	"S8wNu+quE+Mh/NEp5hFUi1qsw5IsLgV3MiCiSe1Os+qh1R7aoiQJSidw3Gd8UclKHcDoyZwmAhoAXUG3",
-	"GcVuWIkV/B3uGmohoa4glo3ivkuAprkYNK50tTAD5kSZg+BKFGZbyCDpOEXcykO08FrZ8aGhzipItS6g",
-	"NYPqgLEabw0V2FLAalnwcS88pQPATXAhu+AQUL0StnixK2CTQ3s7xHgr5uQfvGchiZAbh6186piUrSCR",
-	"nSNTXHhDumUVuQRdeU2VIiu6XhvxLEsCPwWYgSGRGOLb0K3hJ1n2iAlFiBht8KNVKcygNlCWyTVnUB7h",
-	"seoc0wTQyq7hufai7YZzirSOStTRGdf9nY3t5n4uuXZ76y3mBdOXeOVxRQBJuzOvHkR9OiJCiD4wdVyI",
-	"zV8FVmCF4YKEqZEoBOQiPJAgXIbRRVCPytW3NvB7Da7Rxuv2JPyBW+l07qB0054/uUvIquy/dx3MdQPy",
-	"wm7CTmMtSx3q0zHRDg8FPrHM4dmlJ0zdEUCyHbHTnCq4ZxsitKyroNkpnsHBD22tn3Q/WMb2fvXGAnA9",
-	"6ze8KIwYb4SgmAeVr7863o5GnLhpnmlVwwov62j/cUBGbtTB/AU3FNfmFvKGNPeYpZoVxZ8DYs8GxuP+",
-	"7RZvzyw07MMBjnFGTIJl8poFDXqKkeerNcRYjIB+H0vsmlgPxzBcC0Lq92bWdFakHTVRg4uTnNS9yto8",
-	"3au8rflDLRpWQx+mgD5MM81vIApFK4Xw5/UgnvmkzJb8pinjIbygUj1wDPd0n4760hNG8+8xDahzu6aW",
-	"rPy2dMOyauprUAXwY493DMij7IPuHi04dZ+CPlHR3u4geH4PGqIBkSqUGh2OhAYTfldn2t3uXRdKzOVa",
-	"p1F5QUdHRxMErkMCDhGM5anOUku553A+iIPkgSE+JjMQOikOtu21Y8Chl/5DO6e0277pgIUN+ZgEYXRp",
-	"RTtoSYBaSsAdptByhF4RtoGcr9zdH7Fjpa3lCKclGOJ471Ikc+z8kpuNXWNZ/oNv2lrfwdDMtaFfL820",
-	"tdL3Y4hRr9Nk3w/l3g5O61F7wO536Jgq9DJ9q7h5Ht4SHKTWONRSKB6mti63ii5Nhuv7dbJGrKl2uPUe",
-	"qZYPkjxUzaK9PUmTXFmt00a1vSiws46cz/vBw0WSZbfHBwo2aH+7KBnLL7GAjdso6FKi94A1Nawv5ap7",
-	"xLag2XVSxML6rMQH1IS5LDNone/99BDeySXDyCctCrm59BBLH3QICDntvGRzo43U0enqcUjsAt+Qzuiv",
-	"zyNVV39/udc0WC8Jbv8e6WS71Ce5nZVcHuyC+SM+FZ2OLt13a6C9d2fqfizSeIx1ryPsrgbf2Bhm0UnS",
-	"uNXXjreZQMlr8j6+tsxXPwnNi64LTc/az9YdWPfWIBr81ofTdEg2BbylE/RDviqKuKOSWlqHfHDvFWyu",
-	"wdfJBKpGJ+pL3LlY+5i+6OZssoSmPhVyM91FXPUNsADh3UifM7sp745uuB5v2I+hOeyOWtnWRL3fOZtX",
-	"RfGDu/h3IWwQiBSuPmubYN+6DdGsXCnErTEfQQvkqDlKs56S1INq2VNhVPSzdIYc6aDdPJeblla39Wlk",
-	"csUgI9XMB3z2tSntc6351esk97x24Z/E0tr5BDazpk35dcRvjPexUZ0y3LUPzbfHXAVV+tVWZEemGqTC",
-	"mHhkLmrduEChEJJkco3BK66I3LCcCJuy606X2oqM1dsV1XDBfMWKb2KErzt8CP1K/cybadZELWsDpopr",
-	"n2lFzGiuzYlFgsX1J7p8+QwEKrZkJRsalxZ0cRBglUZuou7WwQt4vsks//QFYGb8qwX7QaU9r4Vt6Epk",
-	"kRtzEsOqK+xD1PEV66UFOqwP72r6bMqmoT8SD5ojwsIwumQBmhF52ByHS2LjLa5TAxXboEo7D2yiIZN9",
-	"I7BeyejKJt/U7/FdFIeW6NdsS8AxkurjG+AUu8SE8RR1e9gdya7Os1CQ18lpDAf/iOBcX5HxrhHVuIdr",
-	"OkgCx2fhCMadX+AYxdyOZzo1h9dMUHGaeq2creQ+9/xAc+gCNDUUM9cGydnNNG3i7WWvaib6FbKUbNEU",
-	"dVFFtUiC6C1lqRFxCcQndiNnatSpV4d3SKtKGVZocDsbmv13sgD42dXzK8zKI9/wwpxOghqewsQxZyK5",
-	"bsFmngJaRxmTlevRp6wIMSSL3aELmznlVmM3vZ4d1VbqgezWDcZ5H5E47avvhWFY34q+8Id76/lJ5DJh",
-	"u67XBW9yZbp08H0HK2Nrldbs8DaYjMedNVUzsX+xdbK479p83oaHXe7mHDks4iNyJgKOvUVcbBoH8SJP",
-	"RgAPQJnMlS0ayrZr+UJQH19IeQ0e5lGHPoB236M3xGIZ6O4z+sKK3da/a2Cwf9n92nEppXFRQ3PKCCO8",
-	"pSvlSeApOzqq9mArHbZuU6zdrP5IQNwmNBqHm2VLAhFWj+S8G2hsXm5fujBbG7Y2oNMa1klfdOmSkGCq",
-	"Gpv80rkVfXa5P5crecNygjlUuyIsgb7VVBeZmbuEC6uSAlXKSoBaKdfohu2AANMXz7YBQwvxfOPjB9Ob",
-	"I0porU/kwV2qevrH9vnOBcZ3c5a2bXEabMH9oWvSJ20AVGQi707Oen5ct/Cyr6Pt1mC21Ee6Gm0+EQ6B",
-	"69rJVovKSh3xujhOn9At7lBCtvcLVz0TNxIqFhs8OswF7k+y5TDcoSn9AA/dQkNloW399Kk3djekxnwP",
-	"Z3zl0VsDs2/cnL6xhDJqONl62bvn6hpJw6blVNPHBVWqBfqw63E6JTBhY1injvYXph8m22VrUCNr3JtU",
-	"isVdmL23ZFqXbMWrVWOBfy+xdVq8yK6GesOOhRyoA8IvEKFT/AiGbdxQX23XKm2kYPsZMT7w4w+gl4Vx",
-	"BkxQbeFmfNd0k/4IjQPufl+2nNp+orUlve1TSt078mVK0fe6YVSvu6gjUvTnY3cdHOZnX2cZyaSel8jt",
-	"cPDv4K6oc8hCdmwd3ITZ4htqLWT6zZI77+Jp0DMjD8L9pLW1dmdh1012zQiFwBfkOnr0byn08m7Nd35m",
-	"s6WU11das1XKkOwDzsw+ZKxMeQ8AzZctOJR7uslTgCb9QpGZPFS4vuJFwRXLpOh89bYBj6+xrLq96UyI",
-	"JblnQjJbultMgCKHRNZ4zn648PJArpZteYKBjBRAPG6YSq+QiRzahu2Iks3yOilK3OONdxy7sahD+/sK",
-	"X0EbkVDLapN4v1AXZIMLOeNpBB34dR8/8p4XeLPM015g9kFbrj4OuSgwyV4XLkQtoEoTuw0EC5fbuVgx",
-	"rYtPieG5wzQhP7YhLGpdCrgQOI2IK3Fhkyo2gNseXxeJQ+C+OiRtwXXs+XKH5xyH2cECX0RIo47hd7c2",
-	"JmzinHU4Xc/Et2YtPc+YEVvNGXIuR6PxrP11NP86mp/+aJa8R5f0HV0gZTX8qY+6PZNu2R1O/gmqD3dv",
-	"6s+iAjHJjvuAP3ByLsiC3zBBqvVlAMtb0S322OMaRN1+G6wQ+vbZGAHgIxUFtXN6GsvHu0ad7U8aenr4",
-	"iV0lobaYIEquGKZTwElcANZRKavFspbw0bG1N+ZXvHIu8f1ehhf70msjy+udGuUjQdqbbpjmqqYiR1xN",
-	"n1FanzF8DDnZ7lax3dP4QrA85Jph+YNLUHF9SYZES3nEunYroO4qkh2/eZFshk0FGs3HxnYBeaWGhJJ/",
-	"Epu4xwTm5lCXlArGDlFyRJ5LwS7gi5lN4Zubg2uOzBTSA7jeTuF2npaVGDlckGm/xPqqLA7ZwncJ9Zvh",
-	"HWESBVA7jLLD6fVzttPr2p/P9syAnb06ndj20uZQGRgM3mFqf2j2QnMCiq2IfNfQBr/u2O351gMtLS1v",
-	"1uNyx6RTJA/s3jnNuaIzuLZmW/LKphUNiWJQkGyxJZroM/Q/73JF/cz18oSQ1n9dVv8zL6uG6sV/s5LP",
-	"OcS7cZpQhKNG5BVUL9qpZWx0dB3tXzfgn/MGbK0YtZv2kimbCtDDNa3Sp9kam7itB7i8MboFQ7dNWGp6",
-	"RC98ecPKgq6/k1Wpapk15w+Gic7MyzhRu36WF9Jwr4CjxMXC5orYbolffh31ThwnWaNpYQq2InEFlP7z",
-	"/uA+OwUE7qUoLqqS6+0rc4hdRiG33b130lcFufrxGblm2yGZquK94cH3eNTuf0myJS1pplkJWw4yAUxT",
-	"RktwIthXL7VeY7hJNUNh5lQtZ5KW+ReK2AdHBJJ2SkzQUi5XxxaiyJIb+QCQZfQa04m4GS2T8pr7avuL",
-	"gUsMfu/eH44+rvr2FhC45ons4qfGto0q5nU8UygCx4zGXDKFoO8gfOhKjUguM3WPrvlolRP2YV1QLlAS",
-	"Z1KYc8IlNMs2FjFdsEvzT8gVvngr3ooz8s9/XlXmstE8A67/5z8vyPQKWpTy3+CTC/INUJq4jRmNRlO8",
-	"h2i0bzZVL0FggqTyhH0rSEzbEXlKsyXxQWVIDsYlrFm54jgG10B/Rf4+/XAWPp/+4xIp4LjNkEHRrSKb",
-	"Jc+WpJQF9gyCl2bSXAzWHTDC5T/L1T//iZ9Rsi7ZnH/ATbCj4HZsMWX571N1k72fDuEGwP+y7P30HyNy",
-	"5UOXsozxDjIqyAxb4QLAH9fKTIXn5jn8G/OmcTbGYDDzMWsl04KvuJ6Sv0+IlsTorIQVipHzh//AaygD",
-	"F8oUnabofSPTj8YCGJLgYhkS62G5ndq3AKy0eY1h6ynke+Lu37Meqv/4RUkxvSDTTOZsisUdRtuEFy2p",
-	"stw0JFNEVJ/aTQMcUJB7W0ROti98LIWrzDIMhpXSMIy9Suzsleer6dPXdDG9xFw6ACN1DDB9Nj/7wRgv",
-	"U/L3B+dfu6qzIXkwOffIOxyoLKQm+N5QK/SPEYxgLns3zAL6o98fP7CzfQmNSLlYmLmGZAebzwf3YKTD",
-	"wlaZGT/L2WottVnk2b/YdnoZpMg129q3BNxD3C5oqCTgTDAA8YTjff6ALM1F4rlixQ1bXJDpS6rZ98gW",
-	"wAL+77MfZcGz7dTwba209JLM2FaKHACJoFTvwfkjpPP0JdPl9uxqrlmJvIHp00OypiXFVAl4jW0577Og",
-	"DWELrjTLiWve5PM8ufCydESehZ0VbGNWqsAlR9drRsshoYWScB4EMaaOI/UF4QshHUbsVlYOlPBayM3o",
-	"rYDavYwJrFHiuZFfc85Kc5esabZkZ+ejcZDN0WfmgnC9rAf/YmwdbYlLTMVmYlwgvJNNFIH2VzOplyTn",
-	"pe0mhAfPHHHoeOnqGDC9eOBsukhhuhhMRmOchVwzQdd8cDG4P5rAZNfUAmjcM2L2N8gcQH3b8+CzfHAx",
-	"wG/NRazWUii8Ws/HY1vDpO1drtkHfQ/uAzC0P1gAt4G8drcoTXnI97DEn2mLtFvHRUjp635GDhC8pggM",
-	"Lt68i6n/RDoxX8qMKQU41f8JkLYLZbSLH5imGL2+B9CdzSSxX0PvKOrSHd98HADqAaSY2JY7uqz2spyf",
-	"B9GVLVl2jecWWD7gJ6zA5PO3/68VK7eBwW5YOZNQyNRM2He/545lVMCGPRzf7/iSN2fvABV+RhWzoai3",
-	"wndjOGYCQmokpXllfCkDlX2469Rs9Zh6bcELogauupkYzensmmFCdMNpU/oKNDi1z1+p2YZH7oFgBrSp",
-	"Aw+6aMlhHokv61+sye430bkW39TcOoPz8fmXZ5PJ2fn91+NHF+PxxXj83zWL7mJQqfL9+MtHm/u//Daf",
-	"T8rxeDwZPxjb/y1qmNAXoioK9IQMrtm2/WcFVfpbWRnBfP7h//5mP/lJ7c9sMg4zcwnSbF3I7QqDcCW7",
-	"kdf4M5wAanN77d7eRdJ2Ygjqg1rWbIvjWGak25i127wQyAXg0k3w/BVoRETOzWWPtwXU4Ja5RzbmJVnR",
-	"a2PSEWOLmOegMlex4sZ6eRKwT0efD38irI6uhsQSEe9hLrKiwpZ77my4Jw0VYzUbt1qNAGUBumWlmr5M",
-	"r9l26hZu9RuOIt4oQLZ8hzzDvIO6cwhu0mu21jFgcv0kIr/iLvQ+ipFyBsbYOzRkmdLf2PSI7ocsxZ5N",
-	"3NiZu56zzVVkKAYr21xZt3tyYdJvyn8ScQBwrgNnSL6txuP72f0xKanI5Soy9IEbvrQKN9wW5pzA8+yg",
-	"VMEJnU6GdN3Bx5bG0S7uOyCuGaQQLhnNbU2GMXSahraP3YNnboeD72XmfVNtz/vn7CzuJD5+sAaOFQ49",
-	"xAXLOfqC4pv23kd0iNyiAAGU3qSvBmSGIhtZ6qXvSeG9MxbDCo4wkQLEitJGybACyFzcQ7KiJRQ+Kif7",
-	"9uUKfnGsXJmDEZm6uh+0LstP5+4b9BKGussWDdO6z4Lpo8liDOxG0ow/S+n15xQ7n07emBHvIxu3s+Vz",
-	"qX+QubHA8xOw8wvBglsxxhQKSsQxKks//hWOrO+c+Kpyrs90STFo12wrmOdew2Of3FwYNjcPpmTFVjOj",
-	"epaOB1KGKwKdv4E643c1I+9Aeer+u6+EbUVKVJUtjcSduv5RADXI8il4if2n04ZA3MGpcinuONe4yTLV",
-	"iOaYaV+N3PJ6VUGEo/f724bkImP1AbvFtfbCCB+yolL8hh1YAxQWH/HC01mnNHOAQpYXYiBsTDAEkXxQ",
-	"kiOc7wB5PXL45ZR8L28YVKncQqFDo7GZM23PtO9lYIPSLtmi1rfAfWczMm59Hfzg0fzrL/Px15Ovv36Q",
-	"fZV/+fARPZ8zSsfZw4c0H08e0vuz+YP5ZHY+G8++Pj/P8snD/Mts8nA2no/HdPy12bT14GIweXQ+Go/O",
-	"RxMspLvhslLf4SsG3mqxmsuv7eRR7NfBxeTcSFdbKzZQN1nbb05rMRtZeNhgZkKX/E4eRn93QFb7msl1",
-	"4SzKrSI5z4dEsI3RFF1zRn99mCkm7g4Q9/by2L8BLm5YyedY7ZI0hZ9LzcjUXKdTkhtDlxWKgV2LPuOt",
-	"rCK/cUE1QAZS7fVcGwvm2uJjGQ1BY/ixfufgTGq3zt0O6ayU10wEZcXuDvLR0jZUOB3LWxYF8A1ZMG/v",
-	"9uCwl2wtyySPecRC63KUlTiJxv3Y2aTGZuXCVYohDCTwCSnk4jg2m1X5gul2h+Q39pnTCeSVrMwvBg/H",
-	"49F4XMv9CJJzPHk9jiQniOhZlbfLICuSQ4zbZbF5+VIyii2hHo7rzrvObID0aJQ0kNIDFIPmp9g98kTC",
-	"hloUTAvsmklIMyMrWRMzFhQrwQEcsRsO+dZ8mQyZ4lJGlmpTaC+izDsfjofkq4cgXybjMVmzMjM/kHPC",
-	"9RADHOhqs/WY5GcIAsJmTNFpB5daAJamJXsr8BY0L4hGxSBcykGHe/GHOuj2uXmfCXvy1nM4oad3zP0p",
-	"D14/0jSZnpZPPzNv1yumoa+zZeLDB1hFQMR1j5eVOfc+4j92HF71s4OfH3t2ejmh0P+O5fWncD6tJOTO",
-	"3I1kzR4oT5O7XXV/HbQ2N88JXDY99n//zuvpnHH0eAdZE1jHUGcc7AN3kvPU5RJasXLBzmAu/9HGfF8j",
-	"8/XceKzV6HT9/HUq6qeCUIX5YETIzR95RBCT8VRXi0PpPVOaaq40z2KDIZk17duuASweJmpB6tOaikty",
-	"f0xyugUYdyE3mEcX9QFXFGqzyZbR0qm3+7bogmnXSupVmFff0/cteKls76zBX84zZ5dvf4SSVoBkmW1f",
-	"Vubjry1okSFrywOx9+scunUjvjZmSMyx3SakjUQ9HwdKy+z6fcFuWIGdVkFUPHKAlxcxRo7hKaiP8thA",
-	"hzxNO8BA5lJgQstye6a2IgPZ6wdFjkUXhLxhpa5K/NvwFi/d3GF+4O5yKGBvzCJKNi8lRGI2tGRLWSl2",
-	"ls/MeduYdb65P/z6HVwl4DeCsWxLbiBlyqe4Nw1DUZa/ctAvDx+Mx2ZIW8hgqT8+O39Q8z0qXVLNFuBe",
-	"id/6dX38sX/S7GRBlYamwT9zoWwQIMx2Z17R71ZUVLQAwlpoySaXaGoxnaPg+wKgQUAH0XUKPfQ7uSFy",
-	"rplwCZsk5wpaNA0JhYadmyXV6H3bLBn0jjZ0U5Dau5RFnAcTGuLtC2WbJVp32tQavze6beI+e58+NNRb",
-	"zDbHknDNByQjPvSuNVXwgDDXVO8I866sxg4ODkKrX9zmdAGPGbRTmNwftkpYe44hiD1IillQvbJ50S5Y",
-	"UVw2ZNhN/jsUhNmIAmInm3+0j4tPvnb5zf/66WyCdpksbuL4dskUnGQb7T7RjWCkaW4lZXtAx5jSuVcz",
-	"FUN3dhMtHJ5c/XYYDm4wZXhybhjrk7ywdjfZ1z2Ca8MGmeACTAnxWF8eDjZcCOaCM6cM4LgTdjiG4wXg",
-	"SdzrbrDGsM3xAvreR/fP20ZZHemxnyTzpZ0m/tV/XPpF1ASkP8X7m/Nhxe9atuvCChqswD76DU0e9v/i",
-	"N4ywDzTTxZZIAVw9NRJnSv4e9WPaLKVy1QEbLtQ/hmQKf03J3+2vtrIqidyIISAh+TxbW7TlDvP0rfh7",
-	"Ac7GsioYQdn/D+eUD0VOUFVnFRVMHIvw1CkxM7RQ6qBsQmgR4f5TPnpLwzuwN0zrxRrLYrsoGnXPfvjl",
-	"XTz8/v56bJR+LK1bUmyRz3O2K8w7C7wnltA9nC3dD/MdD+YT4BBsp9zndAbR7A5QJBRtneJBvdU/90ck",
-	"NZkTxwW2mwJnhkLrAdvbsA/rAvrO29uun4LZCYQlEKCGPRCDsKRnDdPlivieR19gq7MDqrR//N0dS4o6",
-	"l4ssWXadzrCcuAzL0MANJOiiZOrXosFjuJOdiWqrFJ08hjtqWKyqYqG8bTwOjL+mSm2M+vouUjSd3uke",
-	"w4WiDh60ysFwsISbYJDPRpYoo0yuIliKwZLRQi/No+hQbl3lJ6o7CczXSQ0TvjjxhKHuugSIpI7/NCl3",
-	"3LcHgtvPfIc/AMS7hKZQ0wvNlJ7aJjBUjwgiVxC3r7YfD7ZOb2qZnopQh2n/oVHqxgOVPgdHs/MwHJKL",
-	"wd8+/nz18ul3L3569fT9j1evXv384uWTW8PeCqpn0fXWp2glIuYnKVwJgglP9Z9SDJ1Q+PTfrSCtKmHJ",
-	"1Vte9ZdFTV69cOo/zzqXaAFHSbrdMI37AgwZ+0eHTIC7yKjeJSkRXsUJMwOewEJqFHU5jh4so1JM3YHM",
-	"wzb7/Xj6nbR25S/N6u6alTF4v9kidnDNJ/juk0uxYQy5ZtPigItD48rPrbjmjhLuDl4eT/U4cWNXl4Vc",
-	"CgJfXwRlr4Y9skJgI5ZDyR/CiDgULSmYQgxqUkJukiLUDTMiV7Y7Wx5R4a2A0KEiVBF/haacJ8ipJxPN",
-	"J0gsiU+iP3LnuwqFLK36dHvEEfl0ySefh253KkF43iQJO2htcbTBy7vzTyLv/nwJM7+HQnYv6gGfTKK5",
-	"Utcqass/Ij8D8BFHHKsbVm4RLciOMyRSFNuoB/r5eAzoS3ibzEOXWluc1+Z0exE1xz6JtydK+FgwYV4c",
-	"Ra8cnt11BecFqpwuADbGgoHSWVHL4cpfiGLrP7A+KnjeiDko+X8Dw73zg6+rWcGz0U74s5QbNbg4t6kT",
-	"J/OfIPnaigPsprkyDtej80QVAhYCDnutY1uEP+7ePXAOwOdyZICldrkn/Twv1kwoKEYAiacC2qENrjis",
-	"MMCzKwq5sQh8hnZEMObaiTukLl+9iZU95MoNBANjpEShLCOAVBccsrQoLskUZLADdYVbAAHUsAy1figN",
-	"aWp3///3DQNzNbjrD7AYSmmUqFdMG8nnnWy/u/GABfx/DjcHSvQdTvwD783X5fbTXJqy7BQlkuUp69IK",
-	"ThVCJbgDYGaeYQdFww8ix8aO6DYxH2q5mintGvtrH+B6M8jyzHb5M0x3pku+wD40mq+Y0nS1do3N3w0H",
-	"i4qWVGgG/AbQjPyGQWg4YxeQE7WGQ0gAvME3fbZJszWH7ZuPg1xmFmqOyJLQPC+ZChcOK28QXM7WM7vb",
-	"Fk/nEmvJ6tp3wON2F69Ny/nOPH1bg0R7ba5shalcPyIZX/2f7z3cWwxaGL4OOayR6PkUgQ1Ztt3Ngfkg",
-	"oIHBsxOckiUjhthAFZcxqKPr2r6X5fvnx3B4l6t67/j4q1aWh5JPrNy/c37/X+fnz3V+ep+NAxeQLE9Y",
-	"yerHRF3Lo5vm8vhDcLS+CniI7giV5kI6E1KzA3cQPPgcnvv9MxVeoM0XB/5tqdOBeL996o/KTnVVQFE9",
-	"0PnoIVQDWdRmwOKw/kebax4hJ2XlATXTrm9wMZjxA7mrrh+qyyS1muiLSkOIG2tW9JKD0HL6IDSb3U2K",
-	"RMQE7FJSS98cP6zph7NOmFFJZJHTXoeedzvE+eFZAgfiJPH9aLzGpMvOBX2JU3vvY+aX1373+ccGR+Vb",
-	"hZ+fyFkeKPP71DbGK3h3iJIXOVeZucCPMdnjF7WkZuyh6uG9gC7zubks8Mret5jt5GpbeqTD/I5phn8o",
-	"G0FmabU2F2xgJlQ2sT2mJlypqqZqdmCwuo3WyCEw9Cfjj5+XEtJuNqVZE3fAz7ggwjXgMi6YVgG0ESX8",
-	"JaECKhHdFYkE4coSCQsU55BAq8ia8gRyI7zkfzp3ubSFiLWwEu6uzNTsDH+myRplAv7aoRVRsZ3JHOAt",
-	"qbpm2GlpTQEHcYguEgu9aL3i8P8j8gJ2VZaKLIzJYMOqTdrdp4C9OX/oyp/rCk8NK9IoEF+djb88uz9+",
-	"fX4eFAiY9G7J9MOEN648UDJdsLkZY/K1nUzNDyetBjQn98lzeeMQzzZcL/OSbjxiUw/YHKRnq2ccsWOw",
-	"gZr2SsEJVQ7vAtZMmL03EtES9A6qR85oflYwrVl5tihltW43G54wmn8PT/8XPnzHmuUTJuZCZvNgtVW/",
-	"FiOoM3hvCwBCRe79r4YD35RicDGQlYbqsVLptkBiQdPfP7Tf2/Zzlv2g/w1XREuJjavmtuNPJotqZd3A",
-	"Jyv0SlRInVTX3tnwtiOA7OPOQLk46SF4YS5Aw6wEmVWR2ZZkgJIQmP9J9H3XeqfoAHRl/T9pVerp6kXD",
-	"UrtVjCIXnhLq05zmP8rIb5UkO5Wn+9IE9IOLj7f4r70aVbTWD4ocuAbz4tcuKPGuvLRJTI2PFVPSQWGu",
-	"S5lXGFiXa0jvUazEkqhtIRHoUF1Xfi63R9fNAhTDyathd4pEk1WlDrvxk1UnhEN12GsRC7rTZJiG8Rq9",
-	"FneVnvc+5n6JrZ6LQImjPBfRz0/juYiofSw5+nsv4lU0J/l9K8vI/NvQElqSYFsUmxsDHflCasAXisiN",
-	"7Q04hBwlQab2nE4vCcWfeRtywW+YiPo4QZ5ODm3hBAoGVpJMliWEeCCbx/aNIyXLS/frLZpShAulDd0c",
-	"YHSUsrCU0DCNKhQ3NM4SIkrzosBH3grXZwxTGKKnuCKKCRh1RTYurwi73dmwyH5ZKNSk2jP9DyvhyjJk",
-	"ccdlovhu3Fqf/9ilWtTI+hpb37FY9FRpjy6B6eOArQC8eUBz+r9qyQJHCLC+mY6/43l+jHvroTgM+/+K",
-	"ATbsMNfxeBuZ4ASwZfTDQu8uTsZdedAIbupisErTLcn5fM5K8BpIQdZVuZbKige8gQ2HX7O1bvQ53oVr",
-	"P2W98hUBK9rqDt2Z1O7An5I5wb9JrWAh1fpTs6N78lOx45UgstLuVvLiGdKdnIB3xxDSZI1Ej+4xFL80",
-	"twlSruEV07pwdftwTy2wASJ0vsdLAS5EfI/rZOo6EKb61gAZPhWn11jq/HdmKUxiijQYpMrvxFlXBb9m",
-	"n1Da+QCxbTxqFf1hSIPMiTHXkNlcZ38Lu0cejscEwvWar1gjW+AaPjFH9BGAqFUNLu5/1VnqvXQ/SlgV",
-	"38kNZlxDa+6Ss/x0DfOA+4oCj2PNOxPvGrhpTsqXXGUlW1OR8QNpDk9qT36GYGIi4wWnrkr0AKhYePh3",
-	"BBcLJN46b9EJEy6U4gvB8tcSXQk1UDDn0cZUK4se+OBsMj6bnNdwWK3TJtTP7HlxUIvK2ODibDwaTwKk",
-	"mA18OI+Myjq1WYkGHA6Ap8XimcD6Z6mXibQN6yYJO2gEVCa6wIx1AyRTsqjsuD090B5LDN1Nk/vj2Iny",
-	"a8Wz65mU1yqC5no0evTIcBn+gov3k7rfpeRrFgGHWQjIupvGJYo9e/7vM9jX8Xjy6bAjIi4+7J6Zc5Fz",
-	"sVBDUomVsYVYyLSnK2PdGgv1ZPlmOc8h9k3zvK40vqxzTFefTSwT730Mf25vL+YFJmD3vs/DILULvS6R",
-	"zejfyvIlg/n8GcwNlC8gXWgGLgwuFmea0VUcVUQhcLbiamXD4P256tvCpa2fwiqJyX1nJvueUbBLIk4g",
-	"WkLn/pnMt30YrhlCqY3r7oBX1sR4u12GIheS6xBkrWQnGL2ziea/VEqvwJIpGfbahdIFgCtDoJgGtLB4",
-	"Nn8K9vZL8Rdb7SYoZQWS7Cy6sI5h7pdh0D8ni7+iW1sYXePyYG2iWbmUm9NwO3Sgac4LeQV52GdgLeOj",
-	"IzI1Ss8UUkLI40JW+VP4gkxGY8LEDSvkmg0JjjPDpJ9cZsq+arSCqq4SimRsfr5cMUVmNLsG9n0rpt9T",
-	"pc9g2LNnT6aYbQRuWq6JWRXLL+10AufP0QO9lFU5IoBRTyYPiULIY0iFXsFRUUu5ievUdMno6q0o+A1T",
-	"eNTwI/ug9w5fs+3/n723YW7bxvaHvwpG0ztt96FlSbbzIs8z93HzcpO7bZMbp83zb+xbQSQkcUUBKkFa",
-	"0Xr93f+Dcw5AUiL1SsVxNjs7U0uhSBDAOTivvx9TsSVhnPA504Iiv8I8wQw9lCx7pKMIj5Qxqxj3faF1",
-	"WVAWH4jTuCyOC3b3fCq0I9GcxmIQfoJBkL3hZWSNcSqbg1CGeuSYGs1Xf+ttibFmrPIKiLUpN46P+en/",
-	"fuRH//zz+v/54eqqSX/++Dfz4erqbz/+53fL+OleY8I/vcYbnbXK4Ndq81Aw0a9pC2d1erHwRXgjMhhk",
-	"bN3KJqCwDwszkH/x1tHT69u212ndHeX+/m4nyPhEfEpQUo5wVxQUZSMMuuzxKTgOVxIu67L8Ml9JI5xd",
-	"dnvV0FPh0564anSvGu1m66rhXTXCAD7au5ivtEpjX8DXRidYVIzj1SY3/NS8IfwwEDdNPZd+FErRzA+p",
-	"edPGK8MJXlmW9YUrzNBpKtxtF88Nd+FVo3t71YhTfLk4letGClY7XKxT3xciEMFV4+7uSoJAVvugFUjn",
-	"Zm1qM5xHfDoVktJg7mNOw5NuKCGUoLUqWs6Qn6pU6o5Drx/zsWA/9DQfiGT+fhQLbX7Z+xETXHjSiCho",
-	"ogLHy47gV81JwIwK4aHE8Cm0XpUX+b2C0XzlpSjmJesPK6wLCIzA+W9DoQk4/qMo2Mzxp+YwrwF18HCz",
-	"rIyitJl/JQZ5q4BBbgbE4BGELxgLqGHIAWofumZioQE6UQmP7EwdyDU3W2C9Tw6iVQ8/AuSpK4okUOi2",
-	"UhjHt+Y/KysiXiGrwvZWMvywniqIBWaHDV90+8IHHPJ1yQwdUw5/ZUT3lYiCZ3TdwXVfjYHMvoZfkDA4",
-	"BmVHWQAoNXy5O//M/B+6rxyzcvabNvCNZEn+3N28xYoso9NWaZliMVmxzmvzQGOywHkwG81zxAxsIKKI",
-	"DWI1AYrMRLEONCs/ffIf5+ys9R/g/USRmomg3jLWbNds0DJGlSQ1NU/bfl2Hy2UWAt7azPh6gdu30Kha",
-	"3rqxwJPpdtebVja7QA0OnU69hRKePuRxE/RME5W5ghAZR4oZr6K859y6aJ75p7EQ08yDHXG9WeUDvjbp",
-	"3C+o5AFxIAGifRJq8975I34ruud38Iobx2M6n+2kMetjBMCJhR7xKILwdl9sIQ2FNpyFTR0JQEqpfVe/",
-	"d+UMGB/JShcwdsjHUKVHlQ+UcB0J6TGtHEecTngksKJBUQxSyGGIxRC4kanwwXxGmJ9zEA/zekv1EViK",
-	"R7URZVsdJuOL2etkFYOvl04mImYx1MIIGYgtqnze0Rrf0e6+p838s0DFVdjQQ8UKWDJb7eRQ3oQJX080",
-	"8Dp33UOygnxfTJMCkuF6gCZbuTiMuS/+vyJi40LTGfz8pLXcURbKm7WN965af22Lewz8+1D0SfNTm6GS",
-	"Lex6QyW3WTzbdqziQMRZjHTCx9BwvP9ef51/GNR7YENzbqf/AjHcsr2O0d1NqNtR41GgBPuo5TgLK0+B",
-	"uBGer129GADZU/mPL86ZFjIAy0FRHrYc3T57o3tFt1+1vRc22hZo87mXOwgb+9coyF4jUWMBMvbHX+0/",
-	"xv/sBI/TF6o1fRS3+U8n/nPxcvgq/O/xz5Nf1du/3un36e+z/3/+R6vdOTk9e/T4yVPe9wMxGI7ChtdI",
-	"Y/OqoySZ6u7xsZ5LP4/Rllf0x3s/bZs+VrNIi5ujJMDvrsDUZ5hokMQFvLZ7gZ+H0QvGSRlspYCqDtvj",
-	"2+zDAuj88uSASgo1m6k4GTnDDrxaY+6BXZdTl8S3gfYB2YLM9idAYSxEzcuMtxs1LqqpzWDqc6tXI0z9",
-	"e+ifl/m7Gxduh/mvRqNf9bKtbyqqsYMdsV7EPZf3zMS8nphimF/OHcyELf23/EtfZ0KORYJVaRszFwCL",
-	"ZFOa01hAYn6iZDLKByzSqTEpAp4I29fslZvmtirxXmC1HNZESEYRhPLXVI9umZWhd8x1B5cMBCZVEw+g",
-	"m0w/UloEHqF/Uc44xDoD5JVeW+hqtkdpgWtfqUhwWW8F6nQaqxseOSUC489DsU+m6Rok8jLF02oXSlQt",
-	"lksBW6wcasOIJgLVrL9wEEoehf/MD3gQcUvFA+pqS6CxqYhDBcMUkPHC9+ksvg+sd/a6mFGKV0xAEk7E",
-	"H0qaZfzt/TNoIeaJeEbdVBYOW8Q2QVUEq8WQyEWSx86NBBY+0TcLCGiUucpN4pPmafkkuked1O3qGSHa",
-	"yM8Dic70dBTKegLUr92tKd+Fy7s3opn9Fuwq89ddNWA8aV8g/0NZcrYUi0QwFDED7y/UbKLMki7rXbQc",
-	"ADnvfklssoI7ErFv6gP2ahV64qOqJ/sjHg8zCFKoiZDka+TxiB5l50MSQo1RLjsGWekY5d6845nZ0eIT",
-	"QAd5nVaLuV0Eodfv8Jo7+2pRKDdK+qcAq+A1YEcR29if2a0bmdLMqcOp0mFiIRinMWXt59I/Kvxy8W1c",
-	"fm0u/dzwYdD/Loq6ctPkFPWWSniFkWxRSR8aeZFFi8v77wUOsQNCM7pZva48D44LqvJ2j0esCieCuICv",
-	"biOIfqoTBYkHwQNCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHhr3Y/mPYkkN6zdNxK21HnbAFk",
-	"rRxi1mqm/1IqmIVRREB7W0UtL7J69YNELatP50Xk25PdkW//K+a+YK/UdIodvtmRn92+2J9WagQsXrNk",
-	"BLTqNQIebWQEVM2QNQscfNI/UgA5p+P2O3N3I2DfPTIDYn0RqRlsHytPhIwYJuyH7x6Zq39sZifxNyNj",
-	"eyOjdVgjA/ryYJDtRpWx0V5tbLSWjI3WfRkbtudwB1vjrGZbI6NRzDciacbhAH9oXLEXQWBOTZxPlijG",
-	"0d2DvomEj0Hi1WCwBwjratvi+Db7sDKyDzErcDxpiJaDFZBa6ZwPmnloISxNymmx7zUzs10Wyp+oG5E7",
-	"3mrkqt2gTNTtvNqSALm9uZAE2Hj59jArNzCFZN6WWGGGLjIm1G+Hvk4sBriSvnBtlUxEWiD8sy41H4mD",
-	"fQ/U5kOYg8R3sNIY3IoWPQfxfAiT7xtjw46MDduzMVQysGSI255Vrg/tHPsQY845jx5OrZEISW+PgHoP",
-	"skD56YR2+rro6YTHYxEYU0FJsSpG+tzedE1P5EUf82CCS82mwaAyMaPiCU8KCRkh0wlwKQXmZPf1jZmE",
-	"/SBbza0KTXv/8fb5y6N284Q1m83Cw2k8RiIlh4EuAaBgQ6AZV7EPECfIQ3PWs+azZ2xwD6xiD2bLsxaz",
-	"h1rFs8rkKr6SmWHskVXrtT0w370Fg9pbMOI9ML+NyemlOjD32r6Fzu6YBQF7hpN69DzUmVNQFjEZhJEx",
-	"Y2yb+xIXVPVo6ikOtlYw1+zt85fGSnx2+fuXE7UCR/P41vzn7jjnGlXJ5698goRY2KThMakQaVNDJQiY",
-	"mJj2ZLORYlpAqlTMWT8FLeMKjid8DviT5Unnn0Mp3hScwQdTEroq8aHM5Z9cqs386BkxsuVpMB1Nb+bJ",
-	"Wvf6H+vO7xUgxwAqBAd1ZPxQKwKbN8Ns0453aCB3tzvW5xuzbV1XD4wO5TAS+UgIgTEYOSLreH82pQM7",
-	"FEbGVumGLvmIh/EiXhrPFHpilMzC+YgCmms4WIxZiyDHNZMFq8/ZabuDHQRwMjEf4MDlMtjtclQbb7Jn",
-	"WPuzU8nU5wI7LJEZAYqAAYawFqFmcTgcJbVagV0bgT2Yf+p4h5BbxJz/GQERNLeEGoquIWwz5WHAeILu",
-	"LDWrQLOWI6VkiWJTXsLXbt/k33f3vAa+Jy5dRIm5RGd9G2YY3ojfpofZLhdAcGPZiqAAH8C7of2pxO2A",
-	"odz3eu/bmvc+nzkEtkrA+5FbpLd+EkhXUhdA0gEU2iLRGKTxsDUPhL7eTTrl88Ps0J/mrM/lmCUxl3og",
-	"Yg88dVvMy97iznVdc1j0SdvZyGQYGKUXC/DyoR0zGYmJFtGNKIHimPL5g93dDvWy8VN+wowReOa4szzm",
-	"LmSnj9vtzbc8zfQXvuXdbudInwctnBKakdmMz+vd9DcqDA51jGt7YCMRJSpkZnuxpxH3RY9xY2YXC55d",
-	"be6EB8KDwggAAOwLWwtRYgaaF3noWv1DrOQQXx/8PJiiLTutf1dh4MIxX9Qe/0CEd/k97jC6KGhZaDWv",
-	"cZtbsr3DVfYsF41mndjETG89oOXNa4d3Yes//v3sUJfIoynYOY23sAkKXnDp6r3g2PZE6RbG+ypNrFer",
-	"ZtSOwnK0Ldm2RaeU8QRb4qlbVBt1pwZMmDuDV9YX4NACKyOqwCvZm6I26zkvJbS4EqWcLkVHV38R/fNZ",
-	"N8vH2w1LY1zi6BQECudgSyX3UxqNnaxsruk2fy+VJgBXmWu5yGLOWFFESbnN022O7wx/uXFtx9I0bfPb",
-	"bWb0Db50WTDuQ3ETm4290OINvLF1xOcuKChkFKd1z5kWNyLmUa71QMUQnAbpmqk0CgBfFCVsD7VBLV8r",
-	"wQ5sw9gDimpXsS1RVHptSvYfKpSrOxXLkrauW1DNJJSpHQiRDRdkfSCZFncZnMC8nlHAlxbZsoZ9/DbL",
-	"ovQFUIxh/z/FtHZoQCxu0eNb/GNde3BoBAVuqJmQQXaYQUiNNH+T0SAwrwMA3P05gzKhkPDjyeFkfxdz",
-	"iu8a+xyM+3P8XPaeVbVHv1ge5NrqjiqajwmiAYKBFtaXyzmbqLjGNmR7ZzAdBruu87p25J0nrc6eoi9P",
-	"l2ynJ6oy1bgID7G1YmK3xeFbmu0UVlNEQt0iLJJRJmM8yFMJf+LXHkMSFUbukVQEaM/ZWMwRgwpwnOFy",
-	"ih6U1pBgTrQWVVIDueGOrfE4/G05DB+MvDowEyewnVoFlsCUkdBtL+mth03PHTEYsYNZ2BkSZCKSOPT1",
-	"KqzWX+iSdYDyI8H0lEtCDQDyOwchb6TtqHM66nn0d/ts4v5+HLg/T1pHAZ/r3jl72mLmL8tt1szdA1Nw",
-	"UoTw/tAnK1XMeqFMRHzDo57jea0q4ErCiXhn/OAqLHZ41sf20dNrRGJvead3P0z+NfpX8K+jSSjTROh/",
-	"HY1UGut/wYB/LENpL0WSB4Iw29ZsTvGZioPcTLVHvapR2/erBJAvG2/VyNborksk3dwBDXv/lmLjiQ3F",
-	"zzxBR7NzcuplzBONbruDhTG/qyg189JudrzGgIeRUWinZx7isms9SKNGt33WfvKU/FljfJvfn3VOTrfQ",
-	"ELj7qwDc00ktRSMvw2Eai4xGDurmoKoBhcp8H06Kgo4D2xSaWU2F5NOwaWe8Stzf4HV7w9GEcqCgbC7X",
-	"WxMhJa1T1I12s9Vsmemj0TW6jZNmG7/K1ocHQYjBpLexGW8CLHgUqcCtTVVNJatk3ufi7Wtm7rv7Qgk/",
-	"jaFh6ON1sdYn1K4Csbg4vHFtp34acbkajwValZjx/TMOaPgVRQJFLNAZsqT1Vb6PucVbeNy+60eD/ni9",
-	"efYrXoHu8N69EfrGYexwZ2g71FV7lZs3OBtwqiBG7o+U0mIPmAezTub6qrVEvhgzAqKkwcC8P1JaSOPw",
-	"cjnvq2DuZV3KsPTaY3+lKuHIlcCD4AiK0UpKmt/SCOpaXpCuN/TnQPAkjY08zUZhIo4i3heQK6BOuu/O",
-	"vFYL+hm5yyJR699vMhBxkTHKSv6H3L3M8bAQQ/QaUTgJsSmaR9FLHIMT8IH7DFtxogIRFXvglrvicE6z",
-	"mLGraFzVTphraezYI5bu+2cqMehHzZ1wDQQpc6/5jh7CdBpjoyW8Lf3mLZ9jVp77I0uITDWBhBQNzVW5",
-	"+701rslSl99DEMdKZZlXdGVSuCBmXZ9HfhrxZEVy5VfFiMguhyzHPhDbv/H8kPE/1KzVZD0zobpn+5OI",
-	"ytVWoxNGUyiZ2TBw4DptTKW5xk0kzkPgzp80WQ+Mix7CEoNF4LiCQmkkG6idzLJD8adjOzHCT22COhFT",
-	"ox3Mf8syM24eYE0bexGkkbCDTByZV0Shuc6JVsSTgYqNA2e2CBiOPEYaaezKheM9EcNcMbhOuAygTfX0",
-	"zpYMazs2DoYbOH1mf6Ad9ggcwLvt9vP/mNfejnZth8kpV1KLHdeNs5ZtNt+wr/oMrrZdJEIUW5GdCsLL",
-	"rLI5K2pco1OoRRrvYDUa/LOuaoLuc730OKdpaMHZZbbORuHRPeGRJZuDWgjNbNE+sf94lG0Y8y/vq59D",
-	"iaZsKneIusHGuIDMaJWqIzmDwk5bSly/gvuA+hzLS2zOSCcshbORo13gQPc2UYRFilx9fFv8YiXHygKb",
-	"3y7Z94Vb1BNMLL5CZghBGbyjmt2d9XX7mOPia9qS9ziNxBH3Vze8mFcC7Q7HBR3pOCIsMk8UmwgB36aR",
-	"aLL39pBB2kCeCCxCdKiAnM2NJxgzqcoN/HdpJC78z9T5cr90WNmrHoBr2/Jq0zHyJ8+qY1Z36VRwcq8h",
-	"2cpoa+yB0O7giQhGKveTNZ07U7sT79awam/KkW2ufJ+jnW6bb1P4OIj48Cgyx9oRVElyt9925twahJJL",
-	"P+TROs6tjC/7MOncbFOtT+nWSmzdT7U5eTRoAs2CMKhuAipcuinVdV5jHd/G7j336tXJpmtllTzpPIdw",
-	"KgLUZrbeiihAPArfUkkSgAJgRVSIv9NNdhFpxaZK67AfCQbcUYyXqkN6rdwQvyiGm2cj4Y9FLidua+ob",
-	"223WnHFTQ8llfkFrqSyeF3HW1m3dahrh6v27O3VTTdsXiGhkwqRCpqbZKIwAzMUc7uj6wflewb70pe7Q",
-	"C5bMpyCIcay+sm0pVV27cg07zbv0S7LE3qXWWKorebNu3egcrSV8aybbHLw8ipjNZFSekjDxm2ZAzJ2N",
-	"UlnjNqU7+kppbQ5SKvPhYTWMhdZbv/QOblBa8H3sZHV9Ln0R7aZ6V+vcv1KRigBeONQMnxMJ12vpMSUF",
-	"ec8zPke2MGrV9NVkEibnVJ/JNX1h1DbUczTZM7wdUKYPeYitnBwellB4UN2I2HNEVmSSlAATwZ3ud2Nc",
-	"JmqKo99iJ5ir7e63ipv+cW0ekHTCJZ4GWzld+KiyCpbv7OHiiGLMRUf4bVPFw2NoczjutDqto3aH7tRY",
-	"SvPVlh28YP99+eZXhm/pUZMFPf0wEfDc81y2F6faJRKpfw/qWnRlVlELPxbJ6oPpkq55QJXEG5CWUETh",
-	"8tWbt69f/p8/37/5+4tfwdtMNqMYwaqulY84kOeJ67He66S1BdZUTKftr0EcMou7OfL0IDpLbpvZTVOm",
-	"WOBfiscqfXl8i3+sLBc2XjA8FFuoJQwpTNiAh5EuMgotaWG8Jw7uM5T14tvUySeEdKeM0623mvF1hbs7",
-	"T0udhbtfnOhuJ5aVNT7wrw+xbhdHTuhWmMoMJ8JJvjGmQPp3EP7tzUs7ycYeTEvMwd7rwZHZjQg22mV/",
-	"60F5r6YOXiWFl8cipe5V9LzhLexxapvoYsGD3E/gjmD5qQGYjTgHGsE8lvWN3kOqtkcyzwTxMuHxfs49",
-	"rmm3cZW2Wie+mx/4KBpbSsXvcLNDpFvvT13ko/k7VA2vVhe4F41LQls02Et1bI0A+lVrYSzymD00NM1L",
-	"yP85dby90i0UbVv/bo3pTxd9flo2l+Hkck5KWVOqE4raxKdpBC2uZE5vly4MoTB57V5C75XiYNYR5HHM",
-	"52Wl2cb0jl1nla1gKxuYFjyGuq9sRBP+6Wchh8mo0UU4+b1wP/d0jiCXuDYz50rKCVTQ1dKJT8m7VGY5",
-	"zKlSERjfuP+hoEShb5svq1vGDMxnJG9CUrFZzo/7SXgjtlTRpzU7Y7BHNvHGbBiyRncsJ5+ZGqCvNo1o",
-	"2m+N7wV/3W0Q0fnynYQ8CHCWbV7aq5p6FFyZ54zHYqRSLY6CfhYzmiqdDGOh/0JDDOUjA5101014HPKg",
-	"jyHQr1uKtpSQ6iMZQ4kP0jPCkFuOLOpGlFXyby6Tu3hEWdql1CX6xfEt0LMohm38IbsfLObHhRs9OjmA",
-	"EZLYjiNuyeVvBATVF2PeV3KN+2UnTMlofl70w25Cbd2wFZ7Xssd1Jc1KUI0FIEmSf+Ex8ckXU2ra7N3w",
-	"KDS7+42M5r0K4JJovrt2299Z88pQyucsTmWXIFt0AUiCmLEBumc5+VBmdeTnYDUTbDk3reYEg2rrLuJU",
-	"UmkyZ76SUvgJtJbYrolQ6oRHEdboRdwfa+pwhzxx1TAttOM24/swmnuur2UUGtU8r7q/RFqIUtPrrMz0",
-	"Ku3BG3E9ghRjriIz18fTZK8RaInHcSgCbLk3k4gpf9ubkyFBYvkKNfNFgWsYPWdQpTULtQD42Z75WXOi",
-	"bkTQa7LLhMsA6u/Ny1tZqXpzqLCtePO2efNJKN3nChO0EE4o15z2klDoYwebX5enn+FahwMC2KOK6gGV",
-	"MHOZQvkdkmMZT4brBKgIPoSQYqfKZ0IxAmEHgiVz8D5TchAOmzaP/05oFaWu7kOqhJpCrukwzQq2s7P1",
-	"xGvEqcz4k8j4ePCW98kWNkO7xGY4u/OKOgiXcmNL4sJsEBFsZlBQ8ASWCE68UNsDzJ1xcLzxCLD7kFvJ",
-	"iPAMeKNI995L2MUuQ9UWX1p32tE8CAr7OWcabLZz27Rzoa7V+EKL7fKUxUYRL1LypshJeedtss2xUMiy",
-	"44Yy1KP83bDhKt2M5M3Wc7gqB2MCAf1Zy/UGtO4WXnObAlRoNMgzopEQYOUBxEK/Ghlvby7jlZG6zyfj",
-	"DzOQ9zbFQF4xYc9CmShzjPtiS9cB4nrmn2M+O+rD0Qyx9UoH/9iVqXUhvLwTpHDB8ShHnIxD63kkMU/E",
-	"cG75mqgSq9NqtZgby0IlgwesClIgCYjRzljQ1WS/LiMRsgvJxKdpjBhSTAt6sB/xcKKvpO3A63MtPOjo",
-	"QwpbX8XB9xpNLGIbccQAM/QvSmoxzZQ9c2ACeyRZ4ImgSaijykgfTpVZYJXGPhotm5dUwuBIQR+mwW0Y",
-	"C3OzjkcWlGUwxfkwhtVgDchgvqdh4YApmRE1FUvQLp1CVMKpsnzwhs1CqbuEugL7CqazuUd7w+Xff8P2",
-	"BqFB/J9mypLKPc3pOwulxPbgfIAIvLafBEJPwIcP4eKQsbN5AaXC8qudZPZAArMfiUGCChtOiqebk485",
-	"4xZkv0LHWnRJdPAQkOWsRbXN4IKOAIBNCMncwGrrcrDINE5z5B4JIAZqwKZcJ5n6yCnNTDY3bHkoUZHr",
-	"ScQ0NhtoRsxyDGu6zVZDMi278YwSA+RJ872H3Qq+kjcihgJxKlhhPpdKhj6P4Oeljfukc6u5yDZkGnMr",
-	"1AAB9xz1GH2c80lURj5W6glb4+F7C6V9XgwTQasGB1q0KsfU2R8Lzmk4McPqtE8fnz45eXT6GDxU/DLz",
-	"T6GLGErIvc8chr6nuPJmUp553nde4UVgcQsMbvQeXVZ8jStJb9G9kowdsTDosvxrmG8ZMyPssuxFrrBc",
-	"dAXJGnudUPGIDVxhxyI22buYJGCrwt59aMHh/NtijCi3wT9vULhawa0GlHljRh1wBLqbI2ytRZyiXeEx",
-	"DRsI8UZmPJahHOpzCNyi4YbxOC3KO1BpkBZp5uGQr1W4xmQDoxOO/f/wVeNxs90up1Iv9xXzpk2NIYCC",
-	"zy0+TcNY6OKjTwuPzrvlJcN7aq4ZcW0eczbo+NaxnUbbue1SzN5lSA8ZQ123c9o6uVuIXCz7+OaqHCEd",
-	"WNBiavxhBThRriG0UREMaIEBZfZxfoJvC/zud1k0Mf8PZnhjMc9ZhpZ33tLguXHpRPnjPyNxIyJdwVyX",
-	"o5Cnu81G0PVrFm/VUZPFJ0qWqf1HI2+l8mC+cDoVOpEXhhmIxP2T2f/GfTpK4nA4BOCFAQKOYTdyPxym",
-	"KtUwoXzGwySUQwd/br7MGbYtu/c12rVQ1IrfBylKIX0Uf6X0cyzmMKLVMqdBhH+EEqIN8PfEHOt0gXEa",
-	"nhUemOedbLdy8CKd01bLBjl0o/v4Ls9vmPaj0G8uTIuZRhdGUTN3D7eqC4c9ruMFo5lD9zQP4kON/Nh+",
-	"giY25s1CY1EbQ8x8ejEY4KggV2X38w7T/zg3/Z2TRxutwMnJVktwunYNOiePi6twerKwCvZIoW0aCFfA",
-	"rfNI9Y2O4/tEJ6EvGF4G4K2ZhDW3FMi760OUipjzbn25CJzOtSB8A0ATGCEusFLRCOcu1Z8rX13R0uXy",
-	"nghjCLoKuKXAtEBqKWp/J4S0OJ4XY0cE2WvjRNZFSxTUkxFalopp5yCcLxFjgNdr28fAl7mSNlcHridJ",
-	"a5/742GsUhl4DhSGNCIbxmqWdfdCWpoHTXaRg3WjL+dsBPmGnjlKe10Gsl1MU8yQiePtb+9ZuS33n+au",
-	"/++ri8tXPTsUvP0g1bZxfDF36DgIKd8I3zJFZJZN9hJM8n4ajaHbTQthhvDmsmoM0OzXo2x7EM/fpbI0",
-	"z26GsHOafS03/14Jyc6WgbBvduA3O/CbHfjNDvxmB371duAONt4qxExnAfSFMVCMVWFO3ChSM3N284TZ",
-	"hONC6Ote8pUvQ4kFTMjdbDYdNMTnLBSY70Dtakxun8EE+9h9Ng+7q4xlXdowVSyAcVoi+YvSSHwz4XNg",
-	"abKZgRWB97dYQLV9/35hX9RSfGomgBCAZ7SZxtK8m1ZswON7M+u9zS/G2bjeapH3AJLYY4hVropZiDwO",
-	"BNGA2Nq9KhSIL2s3ASrEhI9RpqlGcKfNU4CKKFnOWKlBpZR+wLJRYlVBqNwEMXN5HGol2SDztbJUWxHd",
-	"AxBkddNoJo3PO1KDIzi6wmTenAQZdC4WAHBdDZJtRrvL8uAv91+YV2rGJsZdtceaUWDwLtAXFUVZJJ5r",
-	"bEgVhbWDcdyTD59bt74YmgnnmmmlJAN3d6bisfG1oTy2UJ5+jlV4tuSZ/HBIGgUKi5xZLADkXpMWDxRK",
-	"ITxoLfU0QNjVip+17EV+ng3yDOZYwFawe0Sq2TZbYBORPS44n1XpcORYYYDu7nhFKdBiRBZlDfbwWEyJ",
-	"ixTuDxEQKAtKkV2mNF30PDeI+2hHFCwMKI4GL1WVy7ZNh3DRdVkdez6dvuIOOGGbw5zCWr/DUpha+wXz",
-	"juE0VkGK1RYWivRj5glfew1Q0kUf9PH7DpYDn/yB1myU1Z6i23zRzpvkuWe4yp4gDqEpYPPSnWUnLOdZ",
-	"X7QbtcZ2Ye6zHbo+vpsTqdpqZtYfnsbwxSfbY3S+gbLYFxp5o2y0eXYdxl3lkYRw/glLlBqjPwgIX1jB",
-	"otPINe4Wp9DYF3CpZ35ZZdFZY+FQh8pntDqAIcyyFdDmyQysdFrj6bKATF5tGmZUV2Hs0L0rcK0X7vnw",
-	"CwugdMxq1FOjUVvt960n+diw9mMx5dIPbXw0+2r+jGCivYaQwXOM/+GNWkcn7fetFZHehYe1XfF67K+J",
-	"7Wbxn3YHdWiQRrnmnW3L7xfG3SqO24Y1gbRLYOA7C202/kpDf9xXaqyxvjacCihuU5GIjfQ2uq1mq+01",
-	"UumGbebQfbQzWC9+dGGfrj8wFmSlLqKjhdtulig8OJj+htoc1weaCqH/RATnrOeWDdhUIDYCOhwt0ZGl",
-	"R6L6UvNZqsRjvYIU9cBORVQz9C3w2DTOxUSB6wlRPHElbRDse83cjsJjBckI2jlz2NyUYrzo33hgu4MN",
-	"n7CeUZPFYSANf+6RnRbY19bap/zdWMRX0qVCFxwqUuT45aSbowwINethE0sPINMy3jBxI2TCesXd0WOJ",
-	"iCJXpy9kUF4ej78RXwRGcZnOq1QqG6iNHeV7+4L8z0yqYV3JmTUkbdp9pKJgDYvgWnWwjT1A+b9qmGS6",
-	"5vO7gBm8S1ZC8L1mYzH3rEiA5qFv4oxi+1NigWzAZ6oRFWa1B5l5btfb3rX46u+cuuEJxtiYVvBOCYsE",
-	"sCA7FbvOL96Ou+PnUI4ta8fSsIz4sFD6URoI7XI9uTj+inHQ1derG81r9KKxU+liU06QhbzUJogn+EZZ",
-	"Y2DGFZLPYXsNPU5dcvnOJvCMxRNu5FjDJv97Id2t4nC43M3iUQfTwhBuVxKjlCbg7oqp6r4YQX79dinv",
-	"viZhq2bypYon+EtnNc6lTyaj+WNl/rwisZuRkcJp5T6e1G4yxsFmpiIIwP7HghX8olmYecm4qUsNRKOk",
-	"7yeWQM9Aoqs4WEtwFQd7M2F+3dJdzN+be1UJvJoZs+Y2L7wVE3KX1w4PV763k92qmgDcqIV0LuYUZyJw",
-	"tYVA8JURTNTIpGYe3Z/DQ0LotEWS2YKN83ml29uQcc1M6Raa4JigYTawMF/RlQ8wftTwKqvXVp28ZZVt",
-	"bbPDfZ5qUYBm+Ee8WW0fqkVQIflquB2C+IVynBrPVFrmjTi82D9UGkse1RawH/Ep9DZDWbKTxBVBlwcq",
-	"dUYTp3r9MXyJ1237Bpd0dOwvSqO0r6cKrjT2zeVc+rkAQefx+3ane3LaPXtso47mrewBY9aXR0IjhMO6",
-	"WzyquMU/hQyEHhd/n+GOwNXYTNu42/L0oekt3eYIsuDIpW3e1nYtnzs2HQoLLLBOEB2bREgOPhFBPUIi",
-	"YpExYWoHdpUb4wOVEKw6XhfqsFc9pEMoTUalZfHra9ypUb2L7efIDYzHGRYGIGrlppmDml0vXIpNnC9a",
-	"NM/1y9oIcY1Be3rGZuH6++40dsM1JwL+ucYnc83Se0KV7L4XK/otNmnRr+zBQNX5MfvxNWzSLwCptl7J",
-	"s57dKmSBxtai91wkPIyqPSi8ygMvJoeptACrgcmfRegOTHyMsPoalz5jkoHYJhrH9TldhHHgoGPvCzV2",
-	"swON5HGlkK/jN6RHfqk0h18Sa+H6BOyB2Ps2KOyMIoZBmFxHppWUMGY+LACUITbZB0B+sdR8RNTn8BYT",
-	"m5olmBzMiJZU2IC2Rua8GvoFD9HytwcqYv7QqRMV0cGgbg6L2KkdFnFDFtjKXpk4lRV9MQTXGat0OMLE",
-	"OaSsde9LaJh5l8ocwF+xIncrusVlNbvelc6xVqR6bxOqCoVyISbcxm+eCx78LBKUz9YK7PkyfNyNtlwR",
-	"mbLYv0gA1EUjyGtEiBbEb0TMh+IX3eg+OSXRbHRP2l5jwj+Zb087Ldfyp1fl7FpPu2dPu2dP/ljojPQD",
-	"P//NO/vyP6sh2B+xcFMNaLRmWyOxj2thbS0qAR5GoRxehlCmhN+tiYFPR1xTNlfwCXUprtI6pAvM042G",
-	"xBB+G/+4wAlrd1qlN3bp+gz9r+01BrH6p8CO2qmAWj1ElgUOa+oapIBHt3Py9MldVeB9+8a76hAHBYnQ",
-	"4oJX0R5WDWFBUMSHtiaWyLstLNVUxFpJaEDQIzUDAHMSIF1zuu2VmhWQQXdk9jiMG0fCdnyLf5Tn2Q7b",
-	"lIW7ZLsoDPhf/qicoJEiSzZoZbMgYzG3dVr4sh5lRTBF0mQ9zL5hmVgRSnQmiZLS1lJJMaNKsnNmJJiJ",
-	"yTQJgRQBy0Gu5Hv3IPRPjJGVjIwTAkYS1OBw5qvpHB7Yh2MvIVDGgCeC6sRylAo/5LkU4C5zlYK59qN5",
-	"l574NBV+0mM/5IrcriRBoE5SnSDWolSzHykZZZO9AGMfDphUfRXMwY0acJ2IuIvQhqftTlZIRt25NCXY",
-	"8iGAA5/GVlZChk9yqdnDczHsW3g2EfFQHME+K2MsxrkuyayU53C3jeu+RTjDQ7Dr/XsXrVSlpReXcf8c",
-	"tT0nD5GkPq01Se2aW41qOAeF6KupUWcTPmd9gTlr6B9ATIP5nrSn+xY24ihIsREYIymWzRMHpdR5ubMx",
-	"lYE6TNsKADHGqfSIbASMEaPBocrQWDOhXCjNbLKX+LZDkWTMptoSs4g5G/GAIlrni2VzCPXY5/74PFdl",
-	"bEwiEYsrCQBIQ8XEjYjn2IXbB2QA6sdF2GxCNLBpJSwbVBMBBwbi39JhAmhD0LwupgkeG1FonGh7ohGU",
-	"UAmY0/mVzMIG32tCUCIU0dACjX9KGOlwgtLQaUxN2+IT9xMAW8IO7gDoYVVsTrCyY8ks8jOCvP4Saptx",
-	"ahwASSrXhwc2VgW/yUAdFEUccf5dZqYIIDQWYorTavHAwQ/dpnKgHEPnNYZ97e7jQx5axCtYC7MLyVkh",
-	"3wb+NroUEFYqgIFarQpkoM7d7rUPxTdA8J+IPKjOVgtZptGxHU7DfrdwKR5L+FhIkP5aclV8nLGEmZvC",
-	"0yKlxownttScl8KH7K2Suzz2R+GNOJBWngqJ8Vpjj2P8LxJBzoN04QjNIjFIiu6ERng2wFzDXhEqTLKt",
-	"hlRhDQ3veTLRBc4yfMXaWMuu9wCjaNTNi8FnfL4LEcaKLRGEg8Fh9sNFEa0PCc40dRflm32NOXSOByU1",
-	"A/Xw2t7y8pqfZWt7j9RbFcnQs9YWqc7mTITDUZIh0FElaQHW7evh0amDX5PgtOi83SoO9tzs9Ao7Prea",
-	"UPZp1qy+4JWTg0Ia1UIURTgTW4e0tsGG6k6xXvGQTeRqJjQGCc8pwZW1SA+N0kaiG9lkb3mqjd2azKAV",
-	"b5mpcQGdxIz9a1HogCyUafRUJmHksEl1OhHBlnthdXKkizeta+UX2xrNvb+WlflZ5I/amYrHaAvXvB4q",
-	"iozZdxhZfJ0v9OgLgu0t8NpmVKVkflkzy6gipZNl+bND/pxMsAdwDamA5z2Fn+M0EvDCTMUQhSlQvm0e",
-	"H7LreZBY44b8notsno7m02W8D83vefqV8nuebmGzdEpslkcH5/77gC3uE0GE1fcYVwRnRTLB4ygUcVbR",
-	"lbH47aRRS12Yrp1VUKSlyjDHiTcW06QAaB5q1mm1GI+0ylC/sxI5hFSDRyzrQ/vkL8IPcX6Dg4G17PFa",
-	"+LFI/kwlYGBiWiKdGOX22GtEoRSN7pM8VOx7iFciGTX+ln24ePfi1ZvfLl/8+fbi8vLDm3fPzWxMVShR",
-	"77j8Z+uYfHszyinXemY7CCciALNHgI2IFuGlSJJQDrXHLuE5urmsacjQ305aXhIMTpWZb2FyqKvMTAKS",
-	"hcPM1GHwX/K5M+xnsZJDfBLfq5hxhaWf9nPvuKIAJn/d3nHKIHgjtYVxT6fKfnBzhxo14v4YCh0AnVzE",
-	"oQoIfsIpzs4ibM1ESTiXSK/amqqcpl34gVHhf0CpSOO3988gzx9xuTTMIr682f+TMEF46Ch6KXiCYN04",
-	"8IH7/PH6zowpEBEkpGJ36BB5ePbNNM72biI+mRG/5fOse4QyPxDbs3B5EFrUubDmWxEzul+BPTaJQx5t",
-	"KwyFNa86OEYqQoDEXJhuxDVSGCKtJbxDxBMR11WrT3DPgiVCclS3BRqwn8IoMhtnWS5CeaNyRR0lUtCl",
-	"/rrKU+Gl8b2lmjEqmHMlzZAXwW3KlGyyC7tmLqFE/6hHgBxjXN406bKBENpjf6UqIRwdK/9EygFbGstq",
-	"rqTl47ewGdkFoWSzUeiPKBsloqDJPmDdjc6vBId8FhVBwEoNsZY0Tx8XVJcQLKmCHc1pJ15gSR2ZQVlZ",
-	"4MENl74IjqxJeRRnNqURRp2oyVESc6mxyp4aegKe8CMh49Afgaq8tsJs/pOYS4+wwjKG5IUw/yLVrLGT",
-	"SGDW6jCJnG8K8mtQkFCBlLumkOavQxc+GymlBQFMu552HgRHKA/r9WF+eAt2cl4nTo0pLmYbmcqOPvp1",
-	"gTDHKi5tPA3CiCZaaMfUkGgRDcrQheHp3xTPwRXPkhSbwy2nGtqPitiGaRT9QvrkrNVqtloN9AxITEHX",
-	"/Kpm8M/4r/DVe5yBE/zJTpPwlnZkFSEEFcTh0YgmtAxc92C26dBs4Ww2UpE9SdHJsGWGiYhtiav5KoXS",
-	"OyQEqJ2ZGeQYM7fAb1STSWMGH8S8IL9FEbNXfLPzvx1jn/0Yg5KGPvfHjBdePysYXzCv9zza0GtY5e6+",
-	"xyu2D1TXyYS9UaXnRLngLoRBEyE3CoO+wOewnxMMswyJiMoFPXWUDhtdO56jCK5bCmXmpOpFGqupOP5J",
-	"xBFE6HYA9KFpr9iDuGwPkbea3FRbKwil8CpmWsBeZX0RKTnULMkX69BcLO9rmoasK4EK8Rfq6iDGvPM+",
-	"zu/hGoq1l7fJ76GQkje23BoHrMp+kMJGs7hTYfImwrag6u+94jiL+XyP3SXQsRhOBPsnMhJuKj2F8yDF",
-	"AHYFUHoPDNoe2Ik96OtyHSqx5WNfpL2yNhn7oVcwz3o/ltLi/AYDWJLSxXIoF+cpTIN7/fNCK4iShCCD",
-	"wDZVyJ3uQM02De1CmEdrXmHHTyJic4v//dg6enp9e3p3hH907r5rLAOe1gB/Mrd5CfPVJyTQc/jCJKIN",
-	"r2AoAtNm3u4rUBMCMmuWuMPPi4ajEfsMUs+4MdmS5IcCX1MK9M/cY7xCl8XyE+8+q5Ub80Q843GQazzN",
-	"WaPrDEpXsvsR4WieRVzrfBa1sUT2uE3vKV76a2lmFopzC72o2dQvL+o0FpMwnTj9vLTINY2qGj6NWj5v",
-	"G3yCbbCNJ83TVgk37eZlxqAWKhQ0KC2PGRUpMrQAFolgKOpzTGdcMwjfQPwatmMu0B8mROxcsFyqTXIY",
-	"c9FPha+OLb9vJVMF40bTCp/rxChaLVgMBwKmH6AKEqLhQuIgNYvCsUDWK+hAAJUZglvPE/S0wBODEHhs",
-	"PhMq5EjNjGufuRyh9q4k9mJk247NhEy8QrQe8ORVzCKhNeLK2/Jkc04tx+sJ/aQkzj4UyTP0/vdToK6K",
-	"4xHGXvppMBQWbZSq5ircXjvZmR7utL3GKBwabdQ+aZ5hpGcsIvObdptCPxDqeYofCjL6CKr5c6EhCa7v",
-	"x9tGJAZJo/v0yZPWSpUKVRqo+1vNVuvEetJ08dFq/Zv98CzfBDCXfm5NG3efO/xgy3AWDrhSLVs9NWUc",
-	"T6tPoM+oDlEJbqzyYN9XaDwfistq5HUqBgnN7TUF9jw2G83zrIhhAiWoewTkUNGJT1MVV6u6nq9vyNI0",
-	"8hz1sGGYs9hoJRciQl4ONuB+4lktA0VotlvNphzhctg5TdYbKD/VPUcMB+/rLdz7ShoZ9bJwJ1Y2QJPf",
-	"yzfPfrvEHuiXoXwz1Qw6NsySwZDhuGKXU+GHA9JKP54DOxT0iC1YwmWKD2fnq7SGvfKl3mBMhCNWGJM0",
-	"ls7Hhq9vGl4DdgrobD+FWpD9LfGocJI0bq8aPLlqdK9KS+yvGt4Vqie4ZEFBwb9adXQFrdiw8isY/CAu",
-	"emxerjAKnnjwFM/ezbOQTjkV5RG2ACpFz2lTz2pAj5StRxajNxbzNQMq79xVs9qwBzGnAL2ouKs5AhlE",
-	"okrhREoObRR6QyOrK3QSTlYWvP0EBkOuiDnUTEjejwQgWHNi3zErDKm9VDZZz+iRnsWbygpMUYtBD0uP",
-	"aT7XWC3Vn+N/nVpFA9LYrzmtoxMxdXioWGWF8HLUVGd+1GQ9NHB6HutBIStpTuuvE4pELrPjrXHXl51z",
-	"O2fOHtsx5+hCDHYbGtsDyPLN/7BD3X282+q4/B8zIhe6r78SAai7zG/MjmmcPn2C5h1w/krCgfp4vcpA",
-	"mYAVal+12myrssu8RipD8/C8rea5IXVs5nHvIeWqe+1Y3tFXTKexP+IxnEwlw7l2+OCNx61H6Pg5+9s6",
-	"gjjeR3YKS5JN0iWTNt8AL6xcV2gq9Efro8QERwdVFsojDwJkf18wqfbyCbs6nKTRgroqCqe9wnF+110Q",
-	"YFPYutE9qc7ob05oGnF5iWM+lLza4SJyfZpZ4CW7LdPVZtOetpuPytL3RSeHZtzM/mNM6d+trHUw//Le",
-	"xpjon9nlthN3aR/7C75exUbHl/eWDD84tepnhKVAA8oA2OlGwKl6IJ/R38NrmIn+SKnxUSCi8EbE4Qqy",
-	"6OfuEscHDcfdSYsZD76c2fMD3j/77f3SQEsmZADl4WuYpuxllRxc7e2ZvbZk0SpO3bySUOuCmWEAXeEN",
-	"BI3AkgJadRlm9d1/Y3B+sDDpOlep+bfe6mkwd95uCmoEJU8SMZkSUKFdj0a3MRuNVwcU7LUUUSCRwAIA",
-	"IY1mgolCpdQ6anfsN6uafBG9eRSsyceJT8kFjjvX70Oy7nqPkiRagxZEmTmSShHkaAfy5G92Gac8DOrF",
-	"Tl/YfBtwYzsJrzU2DDWH2pz+fcE0bG+qmyqD2KVRlzUskKJbq/6Ob2fFV1+Jer4wTftXNOX3PHZTGOdY",
-	"T4VPaRNwgdvN1lXjrvFNLBbFIg7Jm1jFmSM++SKegoE9Nqa6mQgtfCUBOua0lQGot5dHmT3u7rpCDneU",
-	"sdfyZRpVYqXTO8/rQjO398vRVxl5A5vGCB1S3+Ka7SRh2+NZLgqTw7XcREq7YI8Fu3QtLz+3GklAgNEF",
-	"0drEQRmrGOmIbQUoYEGGiWYJ6ENo67OYijY6GhLCVpiwES/p4cPXWdYvhyKr7+yhqL5pofWH845KYZ06",
-	"8FiQirrqJC+FDMChccphsRt2E/EvlL5Y0bXLvppugG7/wl1cH5Pr+vIruuQndGDj1XvJLf5KbpwSIGja",
-	"quON6rpKpENFAfak/iaTMLJ3tb3hRVD3rLBrPsUEg7P7IVpE8M/XXiONjSM/SpKp7h4f0wQ2fTWxC6iP",
-	"9Vz60JRbqOC43nZj27WttCijyPlouiT5BIQFEz4GIJa62KpyrX4zLhNrbyZAo01+ld71FCw9SX7B4wBd",
-	"6WeRSoMX8BDzwv99+eZXj+lwKAUgd14mXAY8Dph9LIS7z1mgfO3WpzkJ3NkSp5E5dnrYJN0rstczc4IO",
-	"iG5+Yrto9EjNpC1n8EUVocPCItZD7rArXEaljNS63Tfe4L+K2eL0bBSBa9deSPoVaTK4AJ6jhf/nVdpq",
-	"nfgnHRZzGagJ688TASLT51o8OoV/Fo3PqgB3VH8fwmSEb191wlslmNEN4WTsXCXr3Q+vxk+LepT154wm",
-	"tVbLwvkEdo7vUO1GAmP8Czh98P3e+mxQ2YxxWgZ+ZFTtUElRD833REHtBr12yY4J8mHX7WfaWxf3yM3b",
-	"wavjv5lnn087rdNJ91mp/0aKpR3/eQMU2SxV81SYUVqIaoDfxsUGUwsARzMq4Yy0TjIlz/GfzN4UFu+b",
-	"+VwaexRTTsu2Gfbi1KvL6mjKWd7WO7sL99qY8031fDmq50vrGFo+fj0GeKAsTDxArwcSNJT++sMpy0bP",
-	"/oHQon6rAtbMopNfBrC+Rlmq6LLZcje+wzncSN9sGTlFJU7U/lsNSr8TRCG+JCGv1IxNuER8aozhm61W",
-	"W1AQMffzJxNyQCDWz8F3tEpsnU6NO7oiIOPzOJ6zZKYgAoP992w2CiPB+ioZkRemoTPEY1rhMR8LXxi1",
-	"r+GspiZzdSNiCr6EMZBMAdNHCX5pkp3f5BV+CSJlxh/x6SuVxtB9tbUUmfciP/LbOf0t7rFj3EOKGUmd",
-	"RwhkZQHL/TXdi09+1gVMAJNQM72nu7G1vksEaqjDnd/mCQeJ5X7LKX4NOUVMf0RKjUXAACdmogB3llAW",
-	"75+tF60SZvYxhhV3l0mr06qrfH6nS/Y9wobK3E+1m51HzScF8rd2s9XcoovNDqhiIS1L4+46UfgpAlID",
-	"wUcuW2a0b0ZQGWoW5kOLv4iEN67vFm5h5iUEGr+P13febYNgSeAj8YeU92BB4abUCY+wopk4ycz1Gp9u",
-	"QWvNlsSj7BibA3FAy/UbaoIsaIgmlwGjNLMj2+JWLBVavhVqGgnbNYL5Qiz6COVNiKaOzt3oFzHpmxdb",
-	"vtPfxRxxh4Dnm0/yv7p4+5qNxbzsZ1AV993trxe/vLjDhumMdZaAoXXCZQD3zt2SQIwrSmPHoUSSPUtz",
-	"RDAyZnHzkw+GLYIoFyfsmWNNqniCa56LQjmG5Co9avkmrveilPgKi47FXymPsMEHp78/J7sAE5/5FycA",
-	"44o75phPsGg2jcZADGLJrTwbgQsT4HXK3fttxLFtUVc/5MUn4afYzw2GhEW+zu4CzOLlsxbwhFOx94RL",
-	"PhQTKH8Es4goEfI3IpCEsjeFFPfMzToLQg14rcXpJ1rw5RsQfR7uCx9mRqoEEuTAPBZKBBuSgDebu+lz",
-	"wQMWEbV49X0jHg+xcV4yLufANzgRIFy4rDMeJkVe5+wZr1QUVK6vfWHg4gVvrEi66DGjCnmMefa+UuOx",
-	"EOYRLFALcyv9MArp/Fp6mHO/LfmiccNxmxoxjSI7Etvyi8C7RBdsLpYqP3FvY6UGJc95GQ7BHSUVZCzz",
-	"gr5J4tAvmwzsnCVN5TrRii5K1RxOUeuZHxu1xAJEnLfaKg3CpOqnFN/2KGZHH3O/xpqHkp9f4plgXnRu",
-	"vE+Cq4sXc4m5e7lTv6IBIK/KMiDQbOp44+767v8GAAD//w==",
+	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
+	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
+	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
+	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
+	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
+	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
+	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
+	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
+	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
+	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
+	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
+	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
+	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
+	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
+	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
+	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
+	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
+	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
+	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
+	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
+	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
+	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
+	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
+	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
+	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
+	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
+	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
+	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
+	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
+	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
+	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
+	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
+	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
+	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
+	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
+	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
+	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
+	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
+	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
+	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
+	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
+	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
+	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
+	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
+	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
+	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
+	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
+	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
+	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
+	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
+	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
+	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
+	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
+	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
+	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
+	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
+	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
+	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
+	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
+	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
+	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
+	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
+	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
+	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
+	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
+	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
+	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
+	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
+	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
+	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
+	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
+	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
+	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
+	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
+	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
+	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
+	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
+	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
+	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
+	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
+	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
+	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
+	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
+	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
+	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
+	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
+	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
+	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
+	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
+	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
+	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
+	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
+	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
+	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
+	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
+	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
+	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
+	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
+	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
+	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
+	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
+	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
+	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
+	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
+	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
+	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
+	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
+	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
+	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
+	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
+	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
+	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
+	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
+	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
+	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
+	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
+	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
+	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
+	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
+	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
+	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
+	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
+	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
+	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
+	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
+	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
+	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
+	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
+	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
+	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
+	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
+	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
+	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
+	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
+	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
+	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
+	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
+	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
+	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
+	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
+	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
+	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
+	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
+	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
+	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
+	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
+	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
+	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
+	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
+	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
+	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
+	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
+	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
+	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
+	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
+	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
+	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
+	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
+	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
+	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
+	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
+	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
+	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
+	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
+	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
+	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
+	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
+	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
+	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
+	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
+	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
+	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
+	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
+	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
+	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
+	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
+	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
+	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
+	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
+	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
+	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
+	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
+	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
+	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
+	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
+	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
+	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
+	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
+	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
+	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
+	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
+	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
+	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
+	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
+	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
+	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
+	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
+	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
+	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
+	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
+	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
+	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
+	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
+	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
+	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
+	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
+	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
+	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
+	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
+	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
+	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
+	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
+	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
+	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
+	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
+	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
+	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
+	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
+	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
+	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
+	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
+	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
+	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
+	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
+	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
+	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
+	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
+	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
+	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
+	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
+	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
+	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
+	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
+	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
+	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
+	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
+	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
+	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
+	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
+	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
+	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
+	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
+	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
+	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
+	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
+	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
+	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
+	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
+	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
+	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
+	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
+	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
+	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
+	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
+	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
+	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
+	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
+	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
+	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
+	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
+	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
+	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
+	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
+	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
+	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
+	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
+	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
+	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
+	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
+	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
+	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
+	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
+	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
+	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
+	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
+	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
+	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
+	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
+	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
+	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
+	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
+	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
+	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
+	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
+	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
+	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
+	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
+	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
+	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
+	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
+	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
+	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
+	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
+	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
+	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
+	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
+	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
+	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
+	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
+	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
+	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
+	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
+	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
+	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
+	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
+	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
+	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
+	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
+	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
+	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
+	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
+	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
+	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
+	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
+	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
+	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
+	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
+	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
+	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
+	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
+	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
+	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
+	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
+	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
+	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
+	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
+	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
+	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
+	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
+	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
+	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
+	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
+	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
+	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
+	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
+	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
+	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
+	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
+	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
+	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
+	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
+	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
+	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
+	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
+	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
+	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
+	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
+	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
+	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
+	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
+	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
+	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
+	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
+	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
+	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
+	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
+	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
+	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
+	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
+	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
+	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
+	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
+	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
+	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
+	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
+	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
+	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
+	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
+	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
+	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
+	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
+	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
+	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
+	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
+	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
+	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
+	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
+	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
+	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
+	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
+	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
+	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
+	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
+	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
+	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
+	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
+	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
+	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
+	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
+	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
+	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
+	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
+	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
+	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
+	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
+	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
+	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
+	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
+	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
+	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
+	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
+	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
+	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
+	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
+	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
+	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
+	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
+	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
+	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
+	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
+	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
+	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
+	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
+	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
+	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
+	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
+	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
+	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
+	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
+	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
+	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
+	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
+	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
+	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
+	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
+	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
+	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
+	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
+	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
+	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
+	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
+	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
+	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
+	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
+	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
+	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
+	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
+	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
+	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
+	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
+	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
+	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
+	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
+	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
+	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
+	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
+	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
+	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
+	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
+	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
+	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
+	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
+	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
+	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
+	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
+	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
+	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
+	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
+	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
+	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
+	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
+	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
+	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
+	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
+	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
+	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
+	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
+	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
+	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
+	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
+	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
+	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
+	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
+	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
+	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
+	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
+	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
+	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
+	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
+	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
+	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
+	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
+	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
+	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
+	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
+	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
+	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
+	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
+	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
+	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
+	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
+	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
+	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
+	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
+	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
+	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
+	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
+	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
+	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
+	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
+	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
+	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
+	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
+	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
+	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
+	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
+	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
+	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
+	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
+	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
+	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
+	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
+	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
+	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
+	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
+	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
+	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
+	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
+	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
+	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
+	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
+	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
+	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
+	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
+	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
+	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
+	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
+	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
+	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
+	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
+	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
+	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
+	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
+	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
+	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
+	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
+	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
+	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
+	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
+	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
+	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
+	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
+	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
+	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
+	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
+	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
+	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
+	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
+	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
+	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
+	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
+	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
+	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
+	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
+	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
+	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
+	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
+	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
+	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
+	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
+	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
+	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
+	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
+	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
+	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
+	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
+	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
+	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
+	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
+	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
+	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
+	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
+	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
+	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
+	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
+	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
+	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
+	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
+	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
+	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
+	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
+	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
+	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
+	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
+	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
+	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
+	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
+	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
+	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
+	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
+	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
+	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
+	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
+	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
+	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
+	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
+	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
+	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
+	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
+	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
+	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
+	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
+	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
+	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
+	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
+	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
+	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
+	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
+	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
+	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
+	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
+	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
+	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
+	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
+	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
+	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
+	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
+	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
+	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
+	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
+	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
+	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
+	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
+	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
+	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
+	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
+	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
+	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
+	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
+	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
+	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
+	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
+	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
+	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
+	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
+	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
+	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
+	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
+	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
+	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
+	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
+	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
+	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
+	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
+	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
+	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
+	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
+	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
+	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
+	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
+	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
+	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
+	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
+	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
+	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
+	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
+	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
+	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
+	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
+	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
+	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
+	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
+	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
+	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
+	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
+	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
+	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
+	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
+	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
+	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
+	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
+	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
+	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
+	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
+	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
+	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
+	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
+	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
+	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
+	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
+	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
+	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
+	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
+	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
+	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
+	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
+	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
+	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
+	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
+	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
+	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
+	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
+	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
+	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
+	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
+	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
+	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
+	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
+	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
+	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
+	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
+	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
+	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
+	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
+	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
+	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
+	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
+	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
+	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
+	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
+	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
+	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
+	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
+	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
+	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
+	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
+	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
+	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
+	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
+	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
+	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
+	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
+	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
+	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
+	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
+	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
+	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
+	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
+	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
+	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
+	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
+	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
+	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
+	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
+	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
+	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -200,8 +200,13 @@ func (m *Manager) WatchBudgets(ctx context.Context, id tenant.ID, pauser Pauser)
 	if err != nil || pause == "" {
 		return told, err
 	}
-	_, err = pauser.PauseAll(ctx, auth.System(id, "budgets"), "the budget "+pause+" is used up")
-	return told, err
+	paused, err := pauser.PauseAll(ctx, auth.System(id, "budgets"), "the budget "+pause+" is used up")
+	if err != nil || paused == 0 {
+		return told, err
+	}
+	return told, m.inTx(ctx, id, func(tx Tx) error {
+		return tx.Emit(ctx, "budget.paused", uuid.Nil, map[string]any{"budget": pause, "services": paused})
+	})
 }
 
 func money(d decimal.Decimal) string { return d.StringFixed(2) }

@@ -226,6 +226,12 @@ func TestBudgets(t *testing.T) {
 		t.Errorf("in the next month %d were told, want 1", got)
 	}
 
+	var paused int
+	b.must(b.admin.QueryRow(b.ctx, `SELECT count(*) FROM events WHERE type = 'budget.paused' AND data->>'budget' = 'Hard'`).Scan(&paused))
+	if paused != len(stopped.why) {
+		t.Errorf("%d events of %d pauses", paused, len(stopped.why))
+	}
+
 	if _, err := b.manager.ChangeBudget(b.ctx, b.who, soft.ID, 7, func(*billing.Budget) {}); !fault.IsCode(err, "budget.version_stale") {
 		t.Errorf("a version that is not there: %v", err)
 	}

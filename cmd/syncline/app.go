@@ -18,8 +18,10 @@ import (
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/billing/stripe"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/delivery"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
@@ -40,7 +42,6 @@ type app struct {
 	config      config
 	log         *slog.Logger
 	db          *store.DB
-	registry    *connector.Registry
 	vault       *vault.Vault
 	sealing     [][]byte // keys for what the API hands out and takes back
 	metrics     *telemetry.Metrics
@@ -80,13 +81,16 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		db.Close()
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
-	a := &app{config: c, log: log, db: db, registry: connector.NewRegistry(connectors(c)...), vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
+	a := &app{config: c, log: log, db: db, vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
+	pool := transport.NewPool() // what connections of one vendor account share
+	registry := connector.NewRegistry(connectors(c, pool)...)
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
-	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), a.registry, a.vault, a.secrets, service.Expand, g).
+	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, a.vault, a.secrets, service.Expand, g).
+		WithCatalog(catalog.New(registry).WithOwn(store.InTx(db, func(tx *store.Tx) catalog.Tx { return tx }), ownConnector(pool))).
 		WithSandboxes(newSandboxes(store.InTx(db, func(tx *store.Tx) sandboxTx { return tx })))
-	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.registry, a.connections)
+	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.connections)
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))

@@ -25,34 +25,131 @@ const (
 )
 
 func runCommand() *cobra.Command {
-	var detach bool
+	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run SERVICE",
 		Short: "Run a service now, and follow it to its end",
-		Long: `Run a service now: all its objects are read from where reading stands. The run is followed to its end. Ctrl-C cancels it;
-what was committed stays. Exits with 1 unless everything was applied or equal.`,
+		Long: `Run a service now: all its objects are read from where reading stands. With --all, --source, --object, --from, --to, --records,
+--updated-since or --filter it is a backfill instead: those records are read again, behind what happens meanwhile. With --dry-run it is
+only found out what that would do. The run is followed to its end. Ctrl-C cancels it; what was committed stays. Exits with 1 unless
+everything was applied or equal.`,
 		Example: `  syncline run stock
-  syncline run stock --detach`,
+  syncline run stock --source warehouse --updated-since 2026-11-01T00:00:00Z --dry-run
+  syncline run stock --source warehouse --records SKU-1,SKU-2 --target shop
+  syncline run stock --all --filter 'quantity > 0' --detach`,
 		Args: oneService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			return s.run(cmd.Context(), args[0], detach)
+			return s.run(cmd.Context(), args[0], f)
 		},
 	}
-	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for the end")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.detach, "detach", false, "do not wait for the end")
+	flags.BoolVar(&f.all, "all", false, "read all records again")
+	flags.BoolVar(&f.dry, "dry-run", false, "make a plan of it, change nothing")
+	flags.StringVar(&f.plan, "plan", "", "the hash of a plan of this run: refused when the world moved on since")
+	flags.StringVar(&f.source, "source", "", "the system to read")
+	flags.StringSliceVar(&f.targets, "target", nil, "the systems to bring up to date also where nothing changed")
+	flags.StringVar(&f.object, "object", "", "a table or other object of the source")
+	flags.StringVar(&f.from, "from", "", "the first key of a range")
+	flags.StringVar(&f.to, "to", "", "the last key of a range")
+	flags.StringSliceVar(&f.records, "records", nil, "keys of the source")
+	flags.StringVar(&f.since, "updated-since", "", "records changed since, as 2026-11-23T10:00:00Z")
+	flags.StringVar(&f.filter, "filter", "", "an expression on entity fields")
 	return cmd
 }
 
-func (s *session) run(ctx context.Context, service string, detach bool) error {
-	res, err := s.api.CreateRunWithResponse(ctx, service, &client.CreateRunParams{IdempotencyKey: uuid.NewString()})
+type runFlags struct {
+	detach, all, dry                              bool
+	plan, source, object, from, to, since, filter string
+	targets, records                              []string
+}
+
+// request is the body of a backfill; nil for a run from where reading stands.
+func (f runFlags) request() (*client.RunRequest, error) {
+	var out client.RunRequest
+	given := f.all || f.dry || f.plan != "" || len(f.targets)+len(f.records) > 0
+	set := func(to **string, text string) {
+		if text != "" {
+			given = true
+			*to = &text
+		}
+	}
+	set(&out.SourceSystem, f.source)
+	set(&out.Object, f.object)
+	set(&out.Plan, f.plan)
+	var from, to, filter *string
+	set(&from, f.from)
+	set(&to, f.to)
+	set(&filter, f.filter)
+	if from != nil || to != nil {
+		out.Range = &struct {
+			From *string `json:"from,omitempty"`
+			To   *string `json:"to,omitempty"`
+		}{from, to}
+	}
+	var since *time.Time
+	if f.since != "" {
+		at, err := time.Parse(time.RFC3339, f.since)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--updated-since takes a time such as 2026-11-23T10:00:00Z, not %q", f.since)}
+		}
+		given, since = true, &at
+	}
+	if filter != nil || since != nil {
+		out.Filter = &struct {
+			Conditions   *[]map[string]interface{} `json:"conditions,omitempty"`
+			Expression   *string                   `json:"expression,omitempty"`
+			UpdatedSince *time.Time                `json:"updatedSince,omitempty"`
+		}{nil, filter, since}
+	}
+	if len(f.targets) > 0 {
+		out.TargetSystems = &f.targets
+	}
+	if len(f.records) > 0 {
+		out.Records = &f.records
+	}
+	out.Everything, out.DryRun = &f.all, &f.dry
+	if !given {
+		return nil, nil
+	}
+	return &out, nil
+}
+
+func (s *session) run(ctx context.Context, service string, f runFlags) error {
+	detach := f.detach
+	params := &client.CreateRunParams{IdempotencyKey: uuid.NewString()}
+	body, err := f.request()
+	if err != nil {
+		return err
+	}
+	var res *client.CreateRunResponse
+	if body == nil {
+		res, err = s.api.CreateRunWithBodyWithResponse(ctx, service, params, "", nil)
+	} else {
+		res, err = s.api.CreateRunWithResponse(ctx, service, params, *body)
+	}
 	if err != nil {
 		return answered(nil, nil, err)
 	}
 	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
 		return err
+	}
+	if res.JSON201 != nil {
+		p, err := s.followPlan(ctx, res.JSON201)
+		if err != nil {
+			return err
+		}
+		if err := s.printServicePlan(p); err != nil {
+			return err
+		}
+		if hash, err := p.Hash.Get(); err == nil {
+			s.say("To do exactly this: the same command with --plan %s in place of --dry-run", hash)
+		}
+		return nil
 	}
 	run := res.JSON202
 	if !detach {

@@ -351,3 +351,32 @@ FROM services, (VALUES (1, 'deletes'), (2, 'values')) v (n, k)`)
 		t.Errorf("after all is decided: %d %q", code, talk)
 	}
 }
+
+// A connector of one's own is tried, saved, listed, exported and deleted.
+func TestOwnConnectorByProgram(t *testing.T) {
+	b := newBench(t)
+	source := "manifest: 1\ntype: bazaar\ntitle: Bazaar\nsummary: Articles.\nbaseUrl: http://127.0.0.1:1\nobjects:\n  articles:\n    key: [id]\n    fields: [{name: id}]\n" +
+		"    list: {request: {path: /articles}, paging: {style: none}}\n    deletes: {mode: never}\n    get: {request: {path: \"/articles/{key}\"}}\n"
+	good, bad := b.file("bazaar.yaml", source), b.file("bad.yaml", strings.Replace(source, "key:", "keys:", 1))
+	if out, talk, code := b.syncline("connectors", "test", "-f", bad); code != exitInvalid || !strings.Contains(out+talk, "bad.yaml:8:") {
+		t.Errorf("a bad manifest: %d %q %q", code, out, talk)
+	}
+	if out, _, code := b.syncline("connectors", "test", "-f", good); code != exitFailed || !strings.Contains(out, "reached: no") {
+		t.Errorf("a system that nobody reaches: %d %q", code, out)
+	}
+	if _, talk, code := b.syncline("connectors", "apply", "-f", good); code != 0 || !strings.Contains(talk, "bazaar is made") {
+		t.Errorf("apply: %d %q", code, talk)
+	}
+	if _, talk, code := b.syncline("connectors", "apply", "-f", b.file("next.yaml", strings.Replace(source, "Articles.", "All articles.", 1)), "--note", "more"); code != 0 || !strings.Contains(talk, "version 2") {
+		t.Errorf("apply again: %d %q", code, talk)
+	}
+	if out, _, _ := b.syncline("connectors"); !strings.Contains(out, "bazaar") || !strings.Contains(out, "version 2") {
+		t.Errorf("the list is %q", out)
+	}
+	if out, _, _ := b.syncline("connectors", "export", "bazaar"); !strings.Contains(out, "All articles.") {
+		t.Errorf("exported %q", out)
+	}
+	if _, talk, code := b.syncline("connectors", "delete", "bazaar"); code != 0 || !strings.Contains(talk, "is deleted") {
+		t.Errorf("delete: %d %q", code, talk)
+	}
+}

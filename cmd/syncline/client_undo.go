@@ -18,10 +18,11 @@ func undoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo SERVICE",
 		Short: "Take changes back",
-		Long: `Take changes back: what came in while a run was open, what a person or key did, or what happened within a span of time. Shows
+		Long: `Take changes back: what came in while a run was open, what a person or key did, what a business rule wrote, or what happened within a span of time. Shows
 first what would be done. A field that somebody else changed since is kept. With --yes it is done; records that changed in between
 make it stop.`,
 		Example: `  syncline undo stock --run run_069w3jzff1r00010400000000g
+  syncline undo stock --rule mark-up --since 2026-11-23T10:00:00Z
   syncline undo stock --actor "Ada Lovelace" --since 2026-11-23T10:00:00Z --yes`,
 		Args: oneService,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,6 +36,7 @@ make it stop.`,
 	f := cmd.Flags()
 	f.StringVar(&u.run, "run", "", "what came in while this run was open")
 	f.StringVar(&u.actor, "actor", "", "what this person or key did")
+	f.StringVar(&u.rule, "rule", "", "what the business rule of this name wrote")
 	f.StringVar(&u.system, "system", "", "only changes that came from this system")
 	f.StringVar(&u.since, "since", "", "not before this time, as 2026-11-23T10:00:00Z")
 	f.StringVar(&u.until, "until", "", "before this time")
@@ -43,8 +45,8 @@ make it stop.`,
 }
 
 type undoFlags struct {
-	run, actor, system, since, until string
-	yes                              bool
+	run, actor, rule, system, since, until string
+	yes                                    bool
 }
 
 func (u undoFlags) request() (client.UndoRequest, error) {
@@ -52,7 +54,7 @@ func (u undoFlags) request() (client.UndoRequest, error) {
 	for _, f := range []struct {
 		text string
 		to   **string
-	}{{u.run, &out.Run}, {u.actor, &out.Actor}, {u.system, &out.System}} {
+	}{{u.run, &out.Run}, {u.actor, &out.Actor}, {u.rule, &out.Rule}, {u.system, &out.System}} {
 		if text := f.text; text != "" {
 			*f.to = &text
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
@@ -14,6 +15,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/mongodb"
 	"github.com/syncline-dev/syncline/internal/connector/mysql"
 	"github.com/syncline-dev/syncline/internal/connector/postgres"
@@ -23,11 +25,18 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/sqs"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
+	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
+// ownConnector makes a connector of a manifest that a tenant wrote.
+func ownConnector(pool *transport.Pool) catalog.Compile {
+	return func(id tenant.ID, source []byte) (connector.Connector, error) {
+		return manifest.NewOwn(source, id.String(), pool)
+	}
+}
+
 // connectors are those that the program has. None of them starts anything before a system is opened.
-func connectors(c config) []connector.Connector {
-	pool := transport.NewPool() // what connections of one vendor account share
+func connectors(c config, pool *transport.Pool) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),

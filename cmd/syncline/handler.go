@@ -30,7 +30,7 @@ func (a *app) handler() http.Handler {
 
 func (a *app) api() http.Handler {
 	return api.New(api.Deps{
-		Auth: a.auth, Secrets: a.secrets, Registry: a.registry, Connections: a.connections, Services: a.services, Records: a.reader,
+		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Services: a.services, Records: a.reader,
 		Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub,
 		InTx: store.InTx(a.db, func(tx *store.Tx) api.Tx { return tx }), Keys: a.db, Sealing: a.sealing,
 		Ready: []api.Check{{Name: "database", Ask: a.db.Ping}},
@@ -41,7 +41,7 @@ func (a *app) api() http.Handler {
 
 func (a *app) dashboard() http.Handler {
 	return web.New(web.Deps{
-		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Connectors: a.registry, Services: a.services,
+		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Services: a.services,
 		Reader: a.reader, Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Collector: a.collector, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub, Events: a.events,
 		PublicURL: a.config.PublicURL, SignUpOpen: !a.config.SignUpClosed, Demo: web.Demo{Email: a.demoEmail, Service: demo.ServiceName, Dir: a.demoDir}, Version: version, Log: a.log,
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/audit"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/catalog"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -52,6 +53,11 @@ type Tx interface {
 	TenantKey(ctx context.Context) ([]byte, error)
 	TenantKeyToSeal(ctx context.Context) ([]byte, error)
 
+	// OwnConnectors returns the tenant's own connectors of these types.
+	OwnConnectors(ctx context.Context, types []string) ([]catalog.Own, error)
+	// RestartServicesUsing makes the services that use connections of these names open them anew.
+	RestartServicesUsing(ctx context.Context, names ...string) error
+
 	Audit(ctx context.Context, e audit.Entry) error
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }
@@ -66,20 +72,29 @@ type Expand func(setting string, lookup func(name string) (string, bool)) (strin
 
 // Manager has the operations on connections.
 type Manager struct {
-	inTx     func(context.Context, tenant.ID, func(Tx) error) error
-	registry *connector.Registry
-	vault    *vault.Vault
-	secrets  Secrets
-	expand   Expand
-	guard    *Guard
+	inTx    func(context.Context, tenant.ID, func(Tx) error) error
+	catalog *catalog.Catalog
+	vault   *vault.Vault
+	secrets Secrets
+	expand  Expand
+	guard   *Guard
 	// sandboxes are the simulated accounts; nil where there are none.
 	sandboxes Sandboxes
 }
 
 // NewManager makes the operations. All network connections of open systems go through the guard.
 func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error, registry *connector.Registry, v *vault.Vault, secrets Secrets, expand Expand, guard *Guard) *Manager {
-	return &Manager{inTx: inTx, registry: registry, vault: v, secrets: secrets, expand: expand, guard: guard}
+	return &Manager{inTx: inTx, catalog: catalog.New(registry), vault: v, secrets: secrets, expand: expand, guard: guard}
 }
+
+// WithCatalog lets tenants use connectors of their own beside those of the registry.
+func (m *Manager) WithCatalog(c *catalog.Catalog) *Manager {
+	m.catalog = c
+	return m
+}
+
+// Catalog is the connectors that tenants can use.
+func (m *Manager) Catalog() *catalog.Catalog { return m.catalog }
 
 // New is what a connection is made of.
 type New struct {
@@ -96,7 +111,11 @@ func (m *Manager) Create(ctx context.Context, who auth.Principal, n New) (Connec
 	if err := checkName(n.Name); err != nil {
 		return Connection{}, err
 	}
-	spec, settings, err := m.check(n.Connector, n.Settings)
+	found, err := m.catalog.Get(ctx, who.Tenant, n.Connector)
+	if err != nil {
+		return Connection{}, unknownHere(err)
+	}
+	spec, settings, err := check(found, n.Settings)
 	if err != nil {
 		return Connection{}, err
 	}
@@ -125,12 +144,16 @@ func (m *Manager) Create(ctx context.Context, who auth.Principal, n New) (Connec
 
 func newID() ID { return ID(uuid.Must(uuid.NewV7())) }
 
-func (m *Manager) check(typ string, in connector.Settings) (connector.Spec, connector.Settings, error) {
-	found, err := m.registry.Get(typ)
-	if err != nil {
-		return connector.Spec{}, nil, fault.Wrap(err, fault.Invalid, "connector.unknown", "%s", fault.As(err).Message).
-			At(fault.Field{Pointer: "/connector", Code: "connector.unknown", Message: fault.As(err).Message})
+// unknownHere turns an unknown connector into a fault of the request that names it.
+func unknownHere(err error) error {
+	if !fault.IsCode(err, "connector.unknown") {
+		return err
 	}
+	return fault.Wrap(err, fault.Invalid, "connector.unknown", "%s", fault.As(err).Message).
+		At(fault.Field{Pointer: "/connector", Code: "connector.unknown", Message: fault.As(err).Message})
+}
+
+func check(found connector.Connector, in connector.Settings) (connector.Spec, connector.Settings, error) {
 	spec := found.Spec()
 	settings, err := checkSettings(spec, in)
 	if f := fault.As(err); f != nil {
@@ -273,7 +296,11 @@ func (m *Manager) Update(ctx context.Context, who auth.Principal, ref string, ch
 			settings := connector.Settings{}
 			maps.Copy(settings, secret)
 			maps.Copy(settings, change.Settings)
-			spec, settings, err := m.check(c.Connector, settings)
+			found, err := m.catalog.Find(ctx, tx, c.Connector)
+			if err != nil {
+				return unknownHere(err)
+			}
+			spec, settings, err := check(found, settings)
 			if err != nil {
 				return err
 			}
@@ -288,6 +315,11 @@ func (m *Manager) Update(ctx context.Context, who auth.Principal, ref string, ch
 		}
 		if err := changed(ctx, tx, c); err != nil {
 			return err
+		}
+		if change.Settings != nil { // whoever has it open takes the new settings at its next commit
+			if err := tx.RestartServicesUsing(ctx, c.Name); err != nil {
+				return err
+			}
 		}
 		var set []string
 		for name := range change.Settings {

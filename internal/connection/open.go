@@ -29,8 +29,12 @@ const tryTimeout = 20 * time.Second
 func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras connector.Env) (connector.System, connector.Spec, error) {
 	var c Connection
 	var sealed connector.Settings
+	var found connector.Connector
 	err := m.inTx(ctx, id, func(tx Tx) (err error) {
-		if c, err = tx.Connection(ctx, ref); err != nil || c.Sealed == nil {
+		if c, err = tx.Connection(ctx, ref); err != nil {
+			return err
+		}
+		if found, err = m.catalog.Find(ctx, tx, c.Connector); err != nil || c.Sealed == nil {
 			return err
 		}
 		key, err := tx.TenantKey(ctx)
@@ -43,14 +47,10 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 	if err != nil {
 		return nil, connector.Spec{}, err
 	}
-	return m.open(ctx, id, c, sealed, extras)
+	return m.open(ctx, id, c, found, sealed, extras)
 }
 
-func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, sealed connector.Settings, extras connector.Env) (connector.System, connector.Spec, error) {
-	found, err := m.registry.Get(c.Connector)
-	if err != nil {
-		return nil, connector.Spec{}, err
-	}
+func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, found connector.Connector, sealed connector.Settings, extras connector.Env) (connector.System, connector.Spec, error) {
 	spec := found.Spec()
 	settings, err := m.resolve(ctx, id, c, sealed)
 	if err != nil {
@@ -70,7 +70,11 @@ func (m *Manager) open(ctx context.Context, id tenant.ID, c Connection, sealed c
 // OpenInline opens a connection as a document has it that is not in force: nothing is stored. owner is the service that would
 // own it.
 func (m *Manager) OpenInline(ctx context.Context, id tenant.ID, owner uuid.UUID, in Inline, extras connector.Env) (connector.System, connector.Spec, error) {
-	spec, settings, err := m.check(in.Connector, in.Settings)
+	found, err := m.catalog.Get(ctx, id, in.Connector)
+	if err != nil {
+		return nil, connector.Spec{}, unknownHere(err)
+	}
+	spec, settings, err := check(found, in.Settings)
 	if err != nil {
 		return nil, spec, err
 	}
@@ -89,7 +93,7 @@ func (m *Manager) OpenInline(ctx context.Context, id tenant.ID, owner uuid.UUID,
 	}
 	shown, secret := apart(spec, settings)
 	c.Settings = shown
-	return m.open(ctx, id, c, secret, extras)
+	return m.open(ctx, id, c, found, secret, extras)
 }
 
 // resolve gives the settings with every reference replaced. What is sealed was given as it is and stays so, unless a
@@ -166,14 +170,18 @@ func (m *Manager) TestSettings(ctx context.Context, who auth.Principal, n New) e
 	if err := who.May(auth.EditConnections); err != nil {
 		return err
 	}
-	spec, settings, err := m.check(n.Connector, n.Settings)
+	found, err := m.catalog.Get(ctx, who.Tenant, n.Connector)
+	if err != nil {
+		return unknownHere(err)
+	}
+	spec, settings, err := check(found, n.Settings)
 	if err != nil {
 		return err
 	}
 	shown, secret := apart(spec, settings)
 	c := Connection{Name: n.Name, Connector: spec.Type, Settings: shown}
 	return m.try(ctx, func(ctx context.Context) (connector.System, error) {
-		system, _, err := m.open(ctx, who.Tenant, c, secret, connector.Env{Consumer: "con_test"})
+		system, _, err := m.open(ctx, who.Tenant, c, found, secret, connector.Env{Consumer: "con_test"})
 		return system, err
 	})
 }
@@ -345,8 +353,21 @@ func (m *Manager) Own(ctx context.Context, tx Tx, owner uuid.UUID, inline []Inli
 	for _, c := range present {
 		byName[c.Name] = c
 	}
+	types := make([]string, len(inline))
+	for i, in := range inline {
+		types[i] = in.Connector
+	}
+	connectors, err := m.catalog.FindAll(ctx, tx, types)
+	if err != nil {
+		return nil, err
+	}
 	for _, in := range inline {
-		spec, settings, err := m.check(in.Connector, in.Settings)
+		found, ok := connectors[in.Connector]
+		if !ok {
+			_, err := m.catalog.Find(ctx, tx, in.Connector)
+			return nil, unknownHere(err)
+		}
+		spec, settings, err := check(found, in.Settings)
 		if err != nil {
 			return nil, err
 		}

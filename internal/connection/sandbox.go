@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
@@ -68,8 +69,16 @@ func (m *Manager) Sandboxed(ctx context.Context, who auth.Principal, ref string)
 // sandbox finds the connection and whether it speaks to a simulator.
 func (m *Manager) sandbox(ctx context.Context, id tenant.ID, ref string) (c Connection, yes bool, err error) {
 	var sealed map[string]string
+	var found connector.Connector
 	err = m.inTx(ctx, id, func(tx Tx) (err error) {
-		if c, err = tx.Connection(ctx, ref); err != nil || c.Sealed == nil {
+		if c, err = tx.Connection(ctx, ref); err != nil {
+			return err
+		}
+		found, err = m.catalog.Find(ctx, tx, c.Connector)
+		if fault.IsCode(err, "connector.unknown") || fault.IsCode(err, "connector.outdated") {
+			return nil // a connector that is not here has no sandbox
+		}
+		if err != nil || c.Sealed == nil {
 			return err
 		}
 		key, err := tx.TenantKey(ctx)
@@ -81,10 +90,6 @@ func (m *Manager) sandbox(ctx context.Context, id tenant.ID, ref string) (c Conn
 	})
 	if err != nil || m.sandboxes == nil || m.sandboxes.Through(id, c.ID, c.Connector) == nil {
 		return c, false, err
-	}
-	found, err := m.registry.Get(c.Connector)
-	if err != nil {
-		return c, false, nil //nolint:nilerr // a connector that is not here has no sandbox
 	}
 	s, ok := found.(sandboxed)
 	if !ok {

@@ -40,6 +40,7 @@ type Spec struct {
 	Detections []string  // change detection it can do, best first; words of the document's changeDetection
 	Deletes    string    // how deletes are seen: tombstone, list-diff, status, never; per detection where they differ
 	Guarantee  string    // what a delivery can promise, one sentence: "effectively once: ..."
+	Own        int       // the version of a connector that a tenant describes itself; 0 for those of the program
 }
 
 // Kind is the type of a setting's value.
@@ -337,6 +338,22 @@ type Cleaner interface {
 type Chooser interface {
 	// Detection returns a word of Spec.Detections and one sentence with the reason.
 	Detection(ctx context.Context, object record.Object) (detection, why string, err error)
+}
+
+// Draft is a request that a write would make.
+type Draft struct {
+	Verb   string // create, update, delete
+	Method string
+	URL    string
+	Header map[string]string // without the credentials
+	Body   string
+}
+
+// Drafter can say what a write would send, without sending it. Credentials are left out.
+type Drafter interface {
+	// Draft returns the requests that creating a record with these fields, changing and deleting the record of that key would
+	// make; no key, only the creation. What the connector cannot do is left out.
+	Draft(ctx context.Context, object record.Object, key record.Key, fields record.Fields) ([]Draft, error)
 }
 
 // Pace is how often a reader without Watcher, or between wakes, should be asked at most and at least.

@@ -660,8 +660,11 @@ func (b *batch) byRule(e *record.Entity, c *record.Change, rule, field string, v
 	}
 	b.journal(e, record.Updated, record.Fields{field: present}, record.Fields{field: v})
 	entry := &b.out.Journal[len(b.out.Journal)-1]
-	entry.Kind, entry.Actor = record.Decided, "rule "+rule
+	entry.Kind, entry.Actor = record.Decided, ByRule(rule)
 }
+
+// ByRule is how the history names a business rule that wrote.
+func ByRule(name string) string { return "rule " + name }
 
 // compute brings the fields that rules compute up to date with those they are computed from.
 func (b *batch) compute(e *record.Entity, c *record.Change) {

@@ -278,10 +278,11 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		if len(st.Again) > 0 {
 			next = &Attempt{ID: newID(), System: l.System, Collection: l.Collection.Name, Entities: st.Again, OwedAt: a.OwedAt}
 		}
-		s := Settling{Seat: l.Seat, Attempt: a, Settlement: st, Run: f.runID(), Next: next, RetryAt: tx.Now()}
+		run, beside := f.runOf(&a)
+		s := Settling{Seat: l.Seat, Attempt: a, Settlement: st, Run: run, Next: next, RetryAt: tx.Now()}
 		if n := st.Operations(); n > 0 {
 			ev := billing.Operations(a.ID, 0, tx.Now(), uuid.UUID(f.guard.Service), l.System, l.Object, l.Collection.Class, n)
-			ev.Realtime, ev.Complex, ev.Premium = f.plan.Realtime && !f.isFirstRun(), l.Collection.Complex, l.Premium
+			ev.Realtime, ev.Complex, ev.Premium = f.plan.Realtime && !f.isFirstRun() && !beside, l.Collection.Complex, l.Premium
 			s.Usage = append(s.Usage, ev)
 		}
 		if err := tx.SaveSettling(ctx, f.guard, s); err != nil {

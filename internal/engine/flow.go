@@ -130,6 +130,7 @@ type flow struct {
 	proof  chan struct{} // somebody may want equality proven
 	plan   *Plan
 	lanes  []*lane
+	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
 
 	// sole is, per collection, the one system whose records make all that there is of it, as long as that is so: "" when there
@@ -137,7 +138,8 @@ type flow struct {
 	sole map[string]record.System
 
 	mu       sync.Mutex
-	run      *service.Run // the run being executed; nil between runs
+	run      *service.Run  // the run being executed; nil between runs
+	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
 	dead     bool // there may be open inward dead letters
 	holding  bool // the brake may hold something
@@ -276,6 +278,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	start("control", f.control)
+	start("reading beside", f.beside)
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
 	}
@@ -294,7 +297,7 @@ func (f *flow) carry(ctx context.Context) error {
 }
 
 func (f *flow) prepare(positions []Position, doubts []SeatID, empty bool) {
-	f.commit = make(map[string]lock)
+	f.commit, f.asked = make(map[string]lock), make(chan struct{}, 1)
 	f.sole = make(map[string]record.System)
 	for _, c := range f.plan.Collections {
 		f.commit[c.Name] = newLock()
@@ -464,7 +467,7 @@ func (f *flow) quiet() bool {
 func (f *flow) supervise(ctx context.Context) error {
 	var owing map[SeatID]Owing
 	var next service.Run
-	var found bool
+	var found, beside bool
 	var redrives []Redrive
 	var holds []Hold
 	quiet := false
@@ -492,6 +495,9 @@ func (f *flow) supervise(ctx context.Context) error {
 			}
 		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
+			return err
+		}
+		if _, _, beside, err = tx.NextBeside(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		switch {
@@ -533,6 +539,9 @@ func (f *flow) supervise(ctx context.Context) error {
 		}
 	}
 	f.adopt(next, found)
+	if beside {
+		signal(f.asked)
+	}
 	if len(redrives) > 0 {
 		if err := f.redrive(ctx, redrives); err != nil {
 			return err
@@ -541,7 +550,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
-	if !f.plan.Realtime && (!found || next.Over()) && !f.mustProve() {
+	if !f.plan.Realtime && !beside && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
 	}
 	return nil

@@ -325,6 +325,8 @@ type taking struct {
 	rooms   rooms
 	anew    bool      // of a snapshot: records that are new here were not made just now
 	proof   uuid.UUID // the comparison that found the changes; zero for what the system told of
+	scanned []Mapped  // read beside the stream, in place of changes
+	beside  *Beside   // the run that read them, and where it stands
 	decided *Hold     // what was held and is decided; nil for what the brake has to weigh yet
 	unheld  []record.Key
 }
@@ -333,7 +335,10 @@ type taking struct {
 // lock is held.
 func (l *lane) intake(ctx context.Context, t taking) error {
 	f, changes, move, r := l.flow, t.changes, t.move, t.rooms
-	mapped := MapAll(l.Seat, changes)
+	mapped := t.scanned
+	if mapped == nil {
+		mapped = MapAll(l.Seat, changes)
+	}
 	for i := range mapped {
 		if r, ok := l.edits[mapped[i].Key]; ok {
 			mapped[i].Correct(l.Seat, r)
@@ -352,11 +357,12 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	defer collection.release()
 	l.follow(true)
 	defer l.follow(false)
-	keys, matchKeys := l.wanted(mapped, t.anew)
+	// What is read beside the stream was read before.
+	keys, matchKeys := l.wanted(mapped, t.anew && t.beside == nil)
 	err := f.inTx(ctx, func(tx Tx) error {
 		var loaded Loaded
 		var err error
-		if len(changes) > 0 {
+		if len(mapped) > 0 {
 			loaded, err = tx.Load(ctx, f.guard, l.Seat, keys, matchKeys)
 		} else {
 			err = tx.Guard(ctx, f.guard)
@@ -365,6 +371,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return err
 		}
 		run := f.runID()
+		if t.beside != nil {
+			run = t.beside.Run
+		}
 		unheld := t.unheld
 		switch {
 		case t.decided != nil && t.decided.State == HoldRejected:
@@ -378,7 +387,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				return err
 			}
 			outcome = Apply(l.Seat, pass, loaded, tx.Now(), uuid.UUID(run))
-			outcome.Counts.Read = int64(len(changes))
+			outcome.Counts.Read = int64(len(mapped))
 			if braked != nil {
 				outcome.Counts.Held = int64(len(braked.Held))
 			}
@@ -396,7 +405,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				}
 			}
 		}
-		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld}
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld, Beside: t.beside}
 		attempts = attempts[:0]
 		for _, system := range sortedKeys(outcome.Owed) {
 			ids := outcome.Owed[system]
@@ -413,8 +422,8 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		in.Attempts = attempts
 		in.Usage = l.usageOf(outcome, tx.Now())
 		in.Complete = move != nil && move.Complete && l.Writes
-		for i := range changes {
-			for _, v := range changes[i].Fields {
+		for i := range mapped {
+			for _, v := range mapped[i].Fields {
 				if s, ok := v.(string); ok {
 					in.Bytes += int64(len(s))
 				} else {
@@ -433,6 +442,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return err
 		}
 		owes = len(attempts) > 0
+		if t.beside != nil {
+			return t.beside.tellProgress(ctx, tx, f.guard.Service)
+		}
 		return nil
 	})
 	if err != nil && owes {

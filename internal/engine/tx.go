@@ -62,6 +62,7 @@ type Intake struct {
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
 	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
+	Beside   *Beside      // the run beside the stream that read it, and where that stands; nil for none
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
@@ -158,6 +159,13 @@ type Tx interface {
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	// NextRun returns the service's oldest run that is not over.
 	NextRun(ctx context.Context, s service.ID) (service.Run, bool, error)
+	// NextBeside returns the most urgent run beside the stream that is not over, with its selection and where it stands.
+	NextBeside(ctx context.Context, s service.ID) (r service.Run, place []byte, found bool, err error)
+	// SavePlace writes where such a run stands.
+	SavePlace(ctx context.Context, r service.RunID, place []byte) error
+	// OwedBy counts what is still owed of what was owed at a time: what is due or, unless clear is zero, taken on before clear and
+	// not settled, and what is due later.
+	OwedBy(ctx context.Context, s service.ID, at, clear time.Time) (due, later int64, err error)
 	// MoveRun writes a run's new state.
 	MoveRun(ctx context.Context, r service.Run) error
 	// HasDeadLetters says whether there are open inward dead letters.

@@ -75,6 +75,7 @@ var Types = []Type{
 	{Name: "rule.met", Needs: auth.ViewRecords},
 	{Name: "rule.answered", Needs: auth.ViewRecords},
 	{Name: "budget.reached", Needs: auth.ViewInvoices},
+	{Name: "budget.paused", Needs: auth.ViewInvoices},
 	{Name: "subscription.changed", Needs: auth.ViewInvoices},
 	{Name: "credit.granted", Needs: auth.ViewInvoices},
 	{Name: "credit.withdrawn", Needs: auth.ViewInvoices},

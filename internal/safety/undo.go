@@ -19,11 +19,12 @@ import (
 	"github.com/syncline-dev/syncline/internal/service"
 )
 
-// Selection says which changes are to be taken back: those of a run, of a person or key, of a system, within a span of time.
-// All that is said must hold; at least one of Run, Actor and Since must be.
+// Selection says which changes are to be taken back: those of a run, of a person or key, of a business rule, of a system, within
+// a span of time. All that is said must hold; at least one of Run, Actor, Rule and Since must be.
 type Selection struct {
 	Run    service.RunID // zero for any
 	Actor  string        // a person's or key's name; "" for any
+	Rule   string        // what the business rule of that name wrote; "" for any
 	System record.System // where the change came from; "" for any
 	Since  time.Time     // zero for any
 	Until  time.Time     // zero for any
@@ -65,8 +66,8 @@ func (m *Editor) Undo(ctx context.Context, who auth.Principal, ref string, sel S
 	if err := who.May(auth.EditRecords); err != nil {
 		return out, err
 	}
-	if sel.Run == (service.RunID{}) && sel.Actor == "" && sel.Since.IsZero() {
-		return out, fault.New(fault.Invalid, "undo.selection_empty", "Say what to take back: a run, a person's or key's name, or a span of time.")
+	if sel.Run == (service.RunID{}) && sel.Actor == "" && sel.Rule == "" && sel.Since.IsZero() {
+		return out, fault.New(fault.Invalid, "undo.selection_empty", "Say what to take back: a run, a person's or key's name, a business rule, or a span of time.")
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx EditTx) error {
 		out = Undo{}
@@ -128,6 +129,9 @@ func (m *Editor) Undo(ctx context.Context, who auth.Principal, ref string, sel S
 		}
 		if sel.Actor != "" {
 			detail["actor"] = sel.Actor
+		}
+		if sel.Rule != "" {
+			detail["rule"] = sel.Rule
 		}
 		if sel.System != "" {
 			detail["system"] = sel.System

@@ -269,20 +269,28 @@ func refusal(found Findings, draft bool) error {
 
 // own brings the service's own connections in step with the document.
 func (m *Manager) own(ctx context.Context, tx Tx, s Service, doc *Document) error {
+	types := make([]string, len(doc.Systems))
+	for i, system := range doc.Systems {
+		types[i] = system.Type
+	}
+	connectors, err := m.connections.Catalog().FindAll(ctx, tx, types)
+	if err != nil {
+		return err
+	}
 	var inline []connection.Inline
 	for _, system := range doc.Systems {
 		if system.Connection.Settings == nil {
 			continue
 		}
-		c, err := m.registry.Get(system.Type)
-		if err != nil {
+		c, ok := connectors[system.Type]
+		if !ok {
 			continue // a draft that waits for its connector
 		}
 		inline = append(inline, connection.Inline{
 			Name: doc.ConnectionName(system.ID), Connector: c.Spec().Type, Settings: ownSettings(c.Spec(), system.Connection.Settings),
 		})
 	}
-	_, err := m.connections.Own(ctx, tx, uuid.UUID(s.ID), inline)
+	_, err = m.connections.Own(ctx, tx, uuid.UUID(s.ID), inline)
 	return err
 }
 

@@ -85,7 +85,6 @@ type Tx interface {
 // Manager has the operations on services and their runs.
 type Manager struct {
 	inTx        func(context.Context, tenant.ID, func(Tx) error) error
-	registry    *connector.Registry
 	connections *connection.Manager
 
 	mu        sync.Mutex
@@ -100,19 +99,20 @@ type revisionKey struct {
 const schedulesKept = 10_000
 
 // NewManager makes the operations.
-func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error, registry *connector.Registry, connections *connection.Manager) *Manager {
-	return &Manager{inTx: inTx, registry: registry, connections: connections, schedules: map[revisionKey]Schedule{}}
+func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error, connections *connection.Manager) *Manager {
+	return &Manager{inTx: inTx, connections: connections, schedules: map[revisionKey]Schedule{}}
 }
 
 // lookups tells the validator what the tenant and this build have of what the document refers to.
 func (m *Manager) lookups(ctx context.Context, tx Tx, source []byte, format Format, doc *Document) (Lookups, error) {
-	var named, secrets []string
+	var named, secrets, typeNames []string
 	if doc == nil { // it cannot be read as a whole; look at what can be
 		doc, _ = read(source, format)
 	}
 	if doc != nil {
 		secrets = doc.SecretNames()
 		for _, s := range doc.Systems {
+			typeNames = append(typeNames, s.Type)
 			if s.Connection.Settings == nil {
 				named = append(named, doc.ConnectionName(s.ID))
 			}
@@ -131,9 +131,19 @@ func (m *Manager) lookups(ctx context.Context, tx Tx, source []byte, format Form
 	if err != nil {
 		return Lookups{}, err
 	}
+	for _, typ := range types {
+		typeNames = append(typeNames, typ)
+	}
+	connectors, err := m.connections.Catalog().FindAll(ctx, tx, typeNames)
+	if err != nil {
+		return Lookups{}, err
+	}
 	return Lookups{
 		Connector: func(typ string) (connector.Spec, bool) {
-			c, err := m.registry.Get(typ)
+			if c, ok := connectors[typ]; ok {
+				return c.Spec(), true
+			}
+			c, err := m.connections.Catalog().Builtin().Get(typ) // a document that cannot be read as a whole is still checked in parts
 			if err != nil {
 				return connector.Spec{}, false
 			}
@@ -274,7 +284,7 @@ func (m *Manager) OpenSystem(ctx context.Context, id tenant.ID, _ ID, doc *Docum
 	}
 	env := connector.Env{Consumer: consumer}
 	if s, ok := doc.System(system); ok {
-		if c, err := m.registry.Get(s.Type); err == nil {
+		if c, err := m.connections.Catalog().Get(ctx, id, s.Type); err == nil {
 			env.Detection = doc.DetectionFor(system, c.Spec().Detections)
 		}
 	}
@@ -293,7 +303,7 @@ func (m *Manager) OpenToLook(ctx context.Context, id tenant.ID, s ID, doc *Docum
 	if !ok {
 		return nil, connector.Spec{}, fault.New(fault.Invalid, codeSystemUnknown, "There is no system %q in this document.", system)
 	}
-	c, err := m.registry.Get(in.Type)
+	c, err := m.connections.Catalog().Get(ctx, id, in.Type)
 	if err != nil {
 		return nil, connector.Spec{}, err
 	}

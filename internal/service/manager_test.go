@@ -116,7 +116,7 @@ func setUp(t *testing.T) *bench {
 	}
 	registry := connector.NewRegistry(connectortest.NewMemory(), b.leaver)
 	b.connections = connection.NewManager(store.InTx(b.db, func(tx *store.Tx) connection.Tx { return tx }), registry, v, b.secrets, service.Expand, guard)
-	b.Manager = service.NewManager(store.InTx(b.db, func(tx *store.Tx) service.Tx { return tx }), registry, b.connections)
+	b.Manager = service.NewManager(store.InTx(b.db, func(tx *store.Tx) service.Tx { return tx }), b.connections)
 	if _, err := b.secrets.Set(t.Context(), b.who, "TOKEN", "t0ken", 0); err != nil {
 		t.Fatal(err)
 	}

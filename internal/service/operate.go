@@ -155,7 +155,7 @@ func (m *Manager) RunNow(ctx context.Context, who auth.Principal, ref string) (r
 			return err
 		}
 		for _, o := range open {
-			if o.State == RunQueued {
+			if o.State == RunQueued && !o.Kind.Beside() {
 				r = o
 				return nil
 			}
@@ -168,6 +168,53 @@ func (m *Manager) RunNow(ctx context.Context, who auth.Principal, ref string) (r
 		return tx.Audit(ctx, who.Did("run.requested", r.ID.Public(), map[string]any{"service": s.ID.Public(), "name": s.Name}))
 	})
 	return r, queued, err
+}
+
+// ReadAgain queues a run that reads the selected records again, beside the stream of changes. waited says that somebody waits for
+// it: it goes before others. base, where it is given, is the revision that must be live: the plan that is carried out is about it.
+func (m *Manager) ReadAgain(ctx context.Context, who auth.Principal, ref string, sel Selection, waited bool, base *int) (r Run, err error) {
+	may := auth.RunServices
+	kind := BulkRun
+	if waited {
+		may, kind = auth.EditRecords, RecordsRun
+	}
+	if err := who.May(may); err != nil {
+		return Run{}, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		s, err := tx.LockService(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if s.State != Active {
+			return fault.New(fault.Conflict, "service.not_active", "The service %s is %s, so nothing can run. %s", s.Name, s.State, remedyFor(s))
+		}
+		if base != nil && *base != s.Revision {
+			return fault.New(fault.Stale, "plan.moved", "The service %s has revision %d by now; the plan is about %d. Nothing was done. Make a new plan and look at it.", s.Name, s.Revision, *base)
+		}
+		live, err := tx.Revision(ctx, s.ID, s.Revision)
+		if err != nil {
+			return err
+		}
+		if err := sel.Check(live.Document); err != nil {
+			return err
+		}
+		r = Run{ID: NewRunID(), Service: s.ID, Kind: kind, State: RunQueued, Actor: who.Name, Revision: s.Revision, CreatedAt: tx.Now(), Version: 1, Selection: &sel}
+		if err := tx.InsertRun(ctx, r); err != nil {
+			return err
+		}
+		if err := emitRun(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := tx.LetTryAgain(ctx, s.ID); err != nil {
+			return err
+		}
+		if err := tx.Wake(ctx, s.ID); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did("run.requested", r.ID.Public(), map[string]any{"service": s.ID.Public(), "name": s.Name, "kind": r.Kind, "selection": sel}))
+	})
+	return r, err
 }
 
 func remedyFor(s Service) string {

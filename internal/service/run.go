@@ -151,6 +151,7 @@ type Run struct {
 	ErrorCode  string
 	Error      string
 	Version    int64
+	Selection  *Selection // of runs beside the stream; read by those who carry them out
 }
 
 // To returns the run in its next state, or the fault run.state when that move is not allowed.

@@ -71,6 +71,9 @@ func (t *Tx) Entries(ctx context.Context, s service.ID, sel safety.Selection, li
 	if sel.Actor != "" {
 		and("j.actor = $%d", sel.Actor)
 	}
+	if sel.Rule != "" {
+		and("j.actor = $%d", engine.ByRule(sel.Rule))
+	}
 	if sel.System != "" {
 		and("j.system = $%d", string(sel.System))
 	}

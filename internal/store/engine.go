@@ -414,6 +414,12 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET cursor = exclu
 		own.Done, own.Total = m.Done, m.Total
 		counts[in.Seat.System] = own
 	}
+	if s := in.Beside; s != nil {
+		own := counts[in.Seat.System]
+		own.Done, own.Total = s.Done, s.Total
+		counts[in.Seat.System] = own
+		b.Queue(`UPDATE run_selections SET place = $2 WHERE tenant_id = current_tenant() AND run_id = $1`, uuid.UUID(s.Run), string(s.Place))
+	}
 	queueRun(b, in.Run, counts)
 	if err := t.send(ctx, b); err != nil {
 		return err

@@ -171,10 +171,19 @@ func (t *Tx) SecretsAmong(ctx context.Context, names []string) ([]string, error)
 
 // InsertRun queues a run.
 func (t *Tx) InsertRun(ctx context.Context, r service.Run) error {
-	return unavailable(t.q.InsertRun(ctx, db.InsertRunParams{
+	err := t.q.InsertRun(ctx, db.InsertRunParams{
 		ID: uuid.UUID(r.ID), ServiceID: uuid.UUID(r.Service), Kind: string(r.Kind), State: string(r.State), Actor: clean(r.Actor),
 		Revision: int32(r.Revision), CreatedAt: r.CreatedAt,
-	}))
+	})
+	if err != nil || r.Selection == nil {
+		return unavailable(err)
+	}
+	selection, err := json.Marshal(r.Selection)
+	if err != nil {
+		return fmt.Errorf("writing a selection: %w", err)
+	}
+	_, err = t.tx.Exec(ctx, `INSERT INTO run_selections (tenant_id, run_id, selection) VALUES (current_tenant(), $1, $2)`, uuid.UUID(r.ID), string(selection))
+	return unavailable(err)
 }
 
 // Run reads a run. The fault is run.not_found.

@@ -31,6 +31,7 @@ func Run(t *testing.T, h Harness) {
 		{"discover", testDiscover},
 		{"snapshot", testSnapshot},
 		{"snapshot resumes", testSnapshotResumes},
+		{"list", testList},
 		{"snapshot hands over", testHandOver},
 		{"fields asked for", testFields},
 		{"stream", testStream},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -82,6 +83,54 @@ func testSnapshot(t *testing.T, s *suite) {
 		r.drain(t)
 		r.catchUp(t, want)
 	}
+}
+
+// Records are listed as they are, page by page, also those of a range of keys, and no reader's place is moved by it.
+func testList(t *testing.T, s *suite) {
+	sys, o := s.object(t, items)
+	want := s.stocked(t, o, 1, 10)
+	list := func(from, to record.Key) rows {
+		got := rows{}
+		req := connector.ListRequest{Object: o, Limit: 4, From: from, To: to}
+		for {
+			page, err := connector.List(t.Context(), sys, req)
+			if err != nil {
+				t.Fatalf("listing: %v", err)
+			}
+			for _, c := range page.Changes {
+				if _, twice := got[c.Key]; twice || c.Op != record.Upsert {
+					t.Errorf("%s is listed twice, or as %s", c.Key, c.Op)
+				}
+				got[c.Key] = c.Fields
+			}
+			if !page.More {
+				return got
+			}
+			req.Cursor = page.Cursor
+		}
+	}
+	for _, c := range []struct {
+		from, to record.Key
+		n        int
+	}{{"", "", 10}, {id(3), id(6), 4}, {id(9), "", 2}, {"", id(1), 1}} {
+		got := list(c.from, c.to)
+		if len(got) != c.n {
+			t.Errorf("from %q to %q there are %d records, want %d", c.from, c.to, len(got), c.n)
+		}
+		for k, f := range got {
+			if !holds(f, want[k]) {
+				t.Errorf("%s is listed as %v, want %v", k, f, want[k])
+			}
+		}
+	}
+	if _, err := connector.List(t.Context(), sys, connector.ListRequest{Object: o, Limit: 4, Since: time.Now().Add(-time.Hour)}); err != nil {
+		if e := connector.Classify(err); e.Code != connector.ListSince || e.Class != connector.Reject {
+			t.Errorf("listing by time: %v", err)
+		}
+	}
+	r := newReplica(sys, o, 4)
+	r.drain(t)
+	r.catchUp(t, want)
 }
 
 func testSnapshotResumes(t *testing.T, s *suite) {

@@ -122,8 +122,8 @@ func (o *object) bind() {
 	}
 }
 
-// flag reads a flag that a leading ! turns round.
-func flag(v any, path string) bool {
+// flagAt reads a flag that a leading ! turns round.
+func flagAt(v any, path string) bool {
 	if path == "" {
 		return false
 	}
@@ -144,7 +144,7 @@ func (s *system) discover(ctx context.Context, def Object) ([]Field, error) {
 	var out []Field
 	for _, e := range found {
 		name := digText(e, d.Name)
-		if name == "" || flag(e, d.Skip) {
+		if name == "" || flagAt(e, d.Skip) {
 			continue
 		}
 		native := digText(e, d.Type)
@@ -158,7 +158,7 @@ func (s *system) discover(ctx context.Context, def Object) ([]Field, error) {
 		if typ == "" {
 			typ = "text"
 		}
-		f := Field{Name: name, Path: name, Type: typ, Codec: d.Codecs[native], ReadOnly: flag(e, d.ReadOnly), Required: flag(e, d.Required)}
+		f := Field{Name: name, Path: name, Type: typ, Codec: d.Codecs[native], ReadOnly: flagAt(e, d.ReadOnly), Required: flagAt(e, d.Required)}
 		if typ == "text" && d.MaxLength != "" {
 			f.MaxLength, _ = strconv.Atoi(digText(e, d.MaxLength))
 		}

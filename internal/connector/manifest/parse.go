@@ -31,7 +31,9 @@ const (
 )
 
 // Parse reads a manifest. The fault manifest.invalid names each problem with line, column and remedy.
-func Parse(source []byte) (m *Manifest, err error) {
+func Parse(source []byte) (m *Manifest, err error) { return parse(source, false) }
+
+func parse(source []byte, own bool) (m *Manifest, err error) {
 	// The parser is third-party code that reads what anybody sends; a panic in it is a document it cannot read.
 	defer func() {
 		if p := recover(); p != nil {
@@ -63,6 +65,9 @@ func Parse(source []byte) (m *Manifest, err error) {
 	}
 	m.complete()
 	c.meaning(m)
+	if own {
+		c.own(m)
+	}
 	if len(c.problems) > 0 {
 		return nil, invalid(c.sorted()...)
 	}
@@ -393,6 +398,21 @@ func (c *checker) meaning(m *Manifest) {
 			if _, ok := m.Objects[name]; !ok {
 				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
 			}
+		}
+	}
+}
+
+// own checks what only a tenant's own manifest may not say.
+func (c *checker) own(m *Manifest) {
+	if len(m.Aliases) > 0 {
+		c.say("/aliases", "manifest.not_yours", "Leave aliases out; documents use the type.", "Only connectors of the program have other names.")
+	}
+	if m.Class == "premium" {
+		c.say("/class", "manifest.not_yours", "Leave class out.", "The price class of your own connectors is standard.")
+	}
+	for name, o := range m.Objects {
+		if o.Find != nil && o.Find.Hook != "" {
+			c.say("/objects/"+name+"/find/hook", "manifest.not_yours", "Use one: true, with {field} and {value}.", "There is no code beside your own manifest.")
 		}
 	}
 }

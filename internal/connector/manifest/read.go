@@ -326,7 +326,7 @@ func following(pg Paging, answer any, a *transport.Answer, items []item, number,
 			next, nextNumber = "+", number+1
 		}
 	}
-	if pg.More != "" && !flag(answer, pg.More) {
+	if pg.More != "" && !flagAt(answer, pg.More) {
 		return "", 0
 	}
 	return next, nextNumber
@@ -560,9 +560,9 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 	}
 	more := len(items) > 0
 	if ch.EndFlag != "" {
-		more = !flag(answer, ch.EndFlag)
+		more = !flagAt(answer, ch.EndFlag)
 	} else if ch.Paging.More != "" {
-		more = flag(answer, ch.Paging.More)
+		more = flagAt(answer, ch.Paging.More)
 	}
 	items = r.unseen(items)
 	if len(r.p.Seen) > maxSeen {

@@ -151,7 +151,7 @@ func (s *system) forgetWrites(ctx context.Context, c *pgconn.PgConn, oids []uint
 			return err
 		}
 		err := statement{
-			sql: `DELETE FROM syncline.writes w WHERE consumer = $1 AND relation = ANY ($2::oid[]) OR NOT EXISTS (SELECT 1 FROM pg_class WHERE oid = w.relation)`,
+			sql:    `DELETE FROM syncline.writes w WHERE consumer = $1 AND relation = ANY ($2::oid[]) OR NOT EXISTS (SELECT 1 FROM pg_class WHERE oid = w.relation)`,
 			params: []param{text(s.consumer()), texts(ids)},
 		}.run(ctx, c)
 		if err != nil {

@@ -814,6 +814,15 @@ type Run struct {
 	Version   int64
 }
 
+// Which records a run of the kinds bulk and records reads, and where it stands.
+type RunSelection struct {
+	TenantID  uuid.UUID
+	RunID     uuid.UUID
+	Selection json.RawMessage
+	// Written in the commit of the page that it covers, so that the run goes on there after a crash.
+	Place json.RawMessage
+}
+
 // Made-up records of a simulated account. A call locks its row, so all processes see one account.
 type Sandbox struct {
 	TenantID     uuid.UUID

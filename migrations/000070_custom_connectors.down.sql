@@ -1,0 +1,2 @@
+DROP TABLE custom_connector_versions;
+DROP TABLE custom_connectors;
