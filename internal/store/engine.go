@@ -27,8 +27,21 @@ var _ engine.Tx = (*Tx)(nil)
 // generated: a page of any size costs the same number of round trips.
 
 // byKeySQL makes the transaction's plans go key by key. All that the engine asks for are lists of keys; the planner, which
-// counts each as a visit to a disk, would rather read whole indexes of a service and merge.
-const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+// counts each as a visit to a disk and believes that a service it has no statistics of is small, would rather read all of a
+// service and pick. Lists are joined by LATERAL with OFFSET 0 for the same reason: of "= ANY (list)" it makes a filter.
+const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+  set_config('enable_seqscan', 'off', true), set_config('enable_material', 'off', true)`
+
+// The entities and links of a list of ids, one look into the primary key each. The list is sorted, so that entities are
+// locked in the order of their ids. Parameters: 1 the service, 2 the ids.
+const (
+	entitiesByID = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id OFFSET 0) e`
+	entitiesLocked = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`
+	linksByID = `SELECT ` + linkColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT l.*, l.xmin FROM links l WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
+)
 
 const guardSQL = `
 SELECT l.fence, s.revision, s.state FROM leases l
@@ -91,9 +104,9 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	if len(keys) > 0 {
-		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`)
-SELECT `+entityColumns+` FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+`)) ORDER BY e.id FOR UPDATE OF e`,
+		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`), w AS MATERIALIZED (SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+` ORDER BY id)
+SELECT `+entityColumns+` FROM w, LATERAL (
+  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`,
 			uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys)
 	}
 	if out.Entities, err = t.guarded(ctx, b, g); err != nil || len(out.Entities) == 0 {
@@ -105,8 +118,7 @@ WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY(ARRAY(
 		ids[i], byID[e.ID] = e.ID, e
 	}
 	b = &pgx.Batch{}
-	b.Queue(`SELECT `+linkColumns+` FROM links l
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2)`, uuid.UUID(g.Service), ids)
+	b.Queue(linksByID, uuid.UUID(g.Service), ids)
 	b.Queue(`SELECT `+conflictColumns+` FROM conflicts c
 WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY($2)`, uuid.UUID(g.Service), ids)
 	results := t.tx.SendBatch(ctx, b)
@@ -171,17 +183,16 @@ func linksInto(results pgx.BatchResults, byID map[record.EntityID]*record.Entity
 
 // LoadEntities passes the guard and loads the entities with their links.
 func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.EntityID, lock bool) (list []*record.Entity, err error) {
-	forUpdate := ""
+	sql := entitiesByID
 	if lock {
-		forUpdate = " FOR UPDATE OF e"
+		sql = entitiesLocked
 	}
+	ids = slices.SortedFunc(slices.Values(ids), func(a, b record.EntityID) int { return bytes.Compare(a[:], b[:]) })
 	b := &pgx.Batch{}
 	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
-	b.Queue(`SELECT `+entityColumns+` FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id`+forUpdate, uuid.UUID(g.Service), uuids(ids))
-	b.Queue(`SELECT `+linkColumns+` FROM links l
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2)`, uuid.UUID(g.Service), uuids(ids))
+	b.Queue(sql, uuid.UUID(g.Service), uuids(ids))
+	b.Queue(linksByID, uuid.UUID(g.Service), uuids(ids))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
@@ -268,10 +279,12 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 	b := &pgx.Batch{}
 	b.Queue(byKeySQL)
 	b.Queue(guardSQL, uuid.UUID(g.Service))
-	b.Queue(`SELECT e.id, e.xmin FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2) ORDER BY e.id FOR UPDATE OF e`, uuid.UUID(g.Service), ids)
-	b.Queue(`SELECT l.entity_id, l.xmin FROM links l
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY($2) AND l.system = $3`, uuid.UUID(g.Service), ids, string(seat.System))
+	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT e.id, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, uuid.UUID(g.Service), ids)
+	b.Queue(`SELECT l.entity_id, l.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT l.entity_id, l.xmin FROM links l WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $3 OFFSET 0) l`,
+		uuid.UUID(g.Service), ids, string(seat.System))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
