@@ -229,8 +229,8 @@ func TestRulesCheck(t *testing.T) {
 		t.Error(err)
 	}
 	err := r.Check(record.Fields{"age": record.Number("-3")}, all)
-	f := &quality.Failure{}
-	if errors.As(err, &f) {
+	var f *quality.Failure
+	if !errors.As(err, &f) || f.Field != "age" || f.Rule != "min" {
 		t.Errorf("the first field that fails is not named: %v", err)
 	}
 	if err := r.Check(record.Fields{"age": record.Number("3")}, func(f string) bool { return f != "email" }); err != nil {
