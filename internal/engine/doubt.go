@@ -101,13 +101,14 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 	return l.reread(ctx, found)
 }
 
-// sendAgain leaves what an interrupted attempt was to say owed, because a queue cannot be asked whether it was said. Only a
-// creation whose entity was deleted since counts as made: otherwise nobody would tell that it is gone.
+// sendAgain leaves what an interrupted attempt was to say owed, because a queue cannot be asked whether it was said. A record
+// that it was told of for the first time counts as known there, though with nothing of what it holds: whatever becomes of the
+// record, the queue hears of it, also that it is gone. Only where it is gone already does the creation count as made.
 func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Entity, past map[record.EntityID][]record.Entry) error {
 	var sent []Sent
 	var rest []record.EntityID
 	for _, e := range entities {
-		if e.DeletedAt == nil || e.Links[l.System] != nil {
+		if e.Links[l.System] != nil || e.DeletedAt == nil && len(l.Map.Key()) == 0 {
 			rest = append(rest, e.ID)
 			continue
 		}
@@ -115,8 +116,14 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 		for _, f := range l.Map.Key() {
 			values = append(values, valueAt(e, past[e.ID], f, a.StartedAt))
 		}
-		w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: record.MakeKey(values...)}, true, a.StartedAt)
-		sent = append(sent, w)
+		key := record.MakeKey(values...)
+		if e.DeletedAt != nil {
+			w, _ := l.arrived(e, nil, past[e.ID], connector.Receipt{Key: key}, true, a.StartedAt)
+			sent = append(sent, w)
+			continue
+		}
+		sent = append(sent, Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert, Create: true}, Version: e.Version, Values: record.Fields{},
+			Receipt: connector.Receipt{Outcome: connector.Already, Key: key}})
 	}
 	_, _, err := l.settle(ctx, a, entities, sent, nil, remaining{due: rest})
 	return err
