@@ -227,6 +227,43 @@ type Connection struct {
 	Version   int64
 }
 
+// Records that may be different. They are read; what a message said besides is not used. Kept for a day: readers also look by themselves.
+type ConnectionHint struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Seq          int64
+	Object       string
+	Key          string
+	At           time.Time
+}
+
+// Connections whose vendor has told of changes. The row is locked while hints are numbered, so that a number is seen only when all before it are.
+type ConnectionHook struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Seq          int64
+	ReceivedAt   time.Time
+}
+
+// Ids of events that came, so that one that comes again is not another. Kept for a day, which is longer than any signature is good.
+type ConnectionMessage struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	ID           string
+	At           time.Time
+}
+
+// One of many that need a new token claims the row, asks without holding a transaction, and stores the answer before anybody uses it.
+type ConnectionToken struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Sealed       []byte
+	Claim        *uuid.UUID
+	// Longer than a call to a system may take. A claim that ran out belongs to somebody who was cut off between asking and storing.
+	ClaimedUntil *time.Time
+	RenewedAt    *time.Time
+}
+
 // Work per system and minute, counted in the commits that did it. created, updated and deleted are what was applied to the system; lag is from the change at its origin to the receipt here.
 type Counter struct {
 	TenantID  uuid.UUID
@@ -310,6 +347,27 @@ type Cursor struct {
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string
+}
+
+type CustomConnector struct {
+	TenantID uuid.UUID
+	Type     string
+	Title    string
+	// The version that connections use: the newest.
+	Version   int32
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type CustomConnectorVersion struct {
+	TenantID uuid.UUID
+	Type     string
+	Number   int32
+	// The manifest as it was written.
+	Source    string
+	Note      string
+	Author    string
+	CreatedAt time.Time
 }
 
 // Plans made for one tenant by an operator. A version never changes; other prices are another version. The published price list is a part of the program.
