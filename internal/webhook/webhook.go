@@ -20,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/notify"
 )
 
@@ -77,7 +78,7 @@ func (c *Client) Post(ctx context.Context, m notify.Message) (a notify.Answer) {
 		a.Problem = fmt.Sprintf("It answered %d. Redirects are not followed; write the address that it leads to.", res.StatusCode)
 	default:
 		a.Problem = fmt.Sprintf("It answered %d %s.", res.StatusCode, http.StatusText(res.StatusCode))
-		a.RetryAfter = retryAfter(res.Header.Get("Retry-After"), began)
+		a.RetryAfter = transport.RetryAfter(res.Header.Get("Retry-After"), began)
 	}
 	return a
 }
@@ -118,15 +119,4 @@ func shown(body []byte) string {
 		}
 		return -1
 	}, strings.ToValidUTF8(string(body), "\uFFFD")))
-}
-
-// retryAfter reads seconds or a date.
-func retryAfter(s string, now time.Time) time.Duration {
-	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
-		return time.Duration(max(0, n)) * time.Second
-	}
-	if at, err := http.ParseTime(s); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }

@@ -129,8 +129,8 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
-	if s, err := strconv.ParseFloat(value, 64); err == nil {
-		return time.Duration(math.Max(0, s) * float64(time.Second))
+	if s, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(s) {
+		return time.Duration(min(max(0, s), 1e9) * float64(time.Second)) // past thirty years a duration overflows
 	}
 	for _, layout := range []string{time.RFC1123, time.RFC850, time.ANSIC} {
 		if t, err := time.Parse(layout, value); err == nil {

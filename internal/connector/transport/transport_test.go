@@ -124,7 +124,7 @@ func TestRetryAfter(t *testing.T) {
 	if _, err := get(t, c, "list"); err != nil || clock.waited != 3*time.Second {
 		t.Errorf("the same operation waited %s", clock.waited)
 	}
-	for value, want := range map[string]time.Duration{"": 0, "1.5": 1500 * time.Millisecond, "-4": 0, "Mon, 23 Nov 2026 09:01:00 GMT": time.Minute, "Mon, 23 Nov 2026 08:00:00 GMT": 0, "soon": 0} {
+	for value, want := range map[string]time.Duration{"": 0, "1.5": 1500 * time.Millisecond, "-4": 0, "Mon, 23 Nov 2026 09:01:00 GMT": time.Minute, "Mon, 23 Nov 2026 08:00:00 GMT": 0, "soon": 0, "NaN": 0, "1e300": 1e9 * time.Second} {
 		if got := transport.RetryAfter(value, time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)); got != want {
 			t.Errorf("%q is %s, want %s", value, got, want)
 		}
