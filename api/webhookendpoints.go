@@ -25,7 +25,7 @@ func showEndpoint(e notify.Endpoint) spec.WebhookEndpoint {
 func withSecret(e notify.Endpoint, secret notify.Secret) spec.WebhookEndpointWithSecret {
 	v := showEndpoint(e)
 	return spec.WebhookEndpointWithSecret{
-		ID: v.ID, Name: v.Name, URL: v.URL, Types: v.Types, State: spec.WebhookEndpointState(v.State), Reason: v.Reason, OldSecretUntil: v.OldSecretUntil, FailingSince: v.FailingSince,
+		ID: v.ID, Name: v.Name, URL: v.URL, Types: v.Types, State: v.State, Reason: v.Reason, OldSecretUntil: v.OldSecretUntil, FailingSince: v.FailingSince,
 		DeliveredAt: v.DeliveredAt, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy, Version: v.Version, Secret: secret.Reveal(),
 	}
 }

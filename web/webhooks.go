@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -217,7 +218,7 @@ func (v *visit) deliveriesInto(view *WebhookView, e notify.Endpoint) error {
 	}
 	view.Pager = at.pager(len(list), next, "delivery", "deliveries")
 	view.Refresh = v.r.URL.RequestURI()
-	if v.r.Method != "GET" {
+	if v.r.Method != http.MethodGet {
 		view.Refresh = view.Endpoint.Href
 	}
 	view.Filter = ui.FilterBar{Action: view.Endpoint.Href, Target: "#deliveries", Selects: []ui.Select{{Name: "state", Label: "State", Value: string(q.State), Options: options("Any state", "pending", "delivered", "failed")}}}

@@ -326,7 +326,7 @@ func TestDocsProof(t *testing.T) {
 	}
 	m.inPG(blocks(t, "proof-of-equality", "sql")[0])
 	m.inMy(`SET sql_log_bin = 0`, `DELETE FROM products WHERE sku = 'A2'`)
-	r = m.prove(proofs)
+	m.prove(proofs)
 	expect(t, "what differs", m.differences(proofs), []string{"shop A2 drift [] true", "warehouse A1 drift [quantity] true"})
 	m.eventually("the drift to be carried on", func() bool {
 		return m.fromMy(`SELECT quantity FROM products WHERE sku = 'A1'`) == "7" && m.fromPG(`SELECT count(*)::text FROM products WHERE sku = 'A2'`) == "0" && m.settledDown()

@@ -179,15 +179,13 @@ func (t *Tx) EndProof(ctx context.Context, g engine.Guard, p engine.Proof, due t
 		return err
 	}
 	b := &pgx.Batch{}
-	keep := uuid.Nil
 	if p.Result != nil {
-		keep = p.Result.Pass
 		result, err := json.Marshal(p.Result)
 		if err != nil {
 			return err
 		}
 		b.Queue(`UPDATE proofs SET result = $2 WHERE tenant_id = current_tenant() AND service_id = $1`, uuid.UUID(g.Service), result)
-		b.Queue(`DELETE FROM proof_differences WHERE tenant_id = current_tenant() AND service_id = $1 AND pass <> $2`, uuid.UUID(g.Service), keep)
+		b.Queue(`DELETE FROM proof_differences WHERE tenant_id = current_tenant() AND service_id = $1 AND pass <> $2`, uuid.UUID(g.Service), p.Result.Pass)
 	} else {
 		b.Queue(`DELETE FROM proof_differences WHERE tenant_id = current_tenant() AND service_id = $1 AND pass = $2`, uuid.UUID(g.Service), p.Pass)
 	}

@@ -21,9 +21,10 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// Inbound is a message that came to a connection's address; Verdict what it means.
 type (
+	// Inbound is a message that came to a connection's address.
 	Inbound = connector.Inbound
+	// Verdict is what it means.
 	Verdict = connector.Verdict
 )
 

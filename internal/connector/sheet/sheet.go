@@ -303,11 +303,11 @@ func unpack(b []byte) (map[record.Key]digest, error) {
 	}
 	for len(all) > 0 {
 		n, size := binary.Uvarint(all)
-		if size <= 0 || uint64(len(all)-size) < n+digestSize {
+		if size <= 0 || n > uint64(len(all)) || uint64(len(all)-size) < n+digestSize {
 			return nil, io.ErrUnexpectedEOF
 		}
-		key := record.Key(all[size : size+int(n)]) //nolint:gosec // bounded by the line above
-		all = all[size+int(n):]                    //nolint:gosec // as above
+		key := record.Key(all[size : size+int(n)])
+		all = all[size+int(n):]
 		var d digest
 		copy(d[:], all)
 		out[key], all = d, all[digestSize:]

@@ -22,9 +22,9 @@ func refused(code, format string, args ...any) connector.Receipt {
 // moved meanwhile is decided again.
 func (s *System) Write(ctx context.Context, object record.Object, writes []connector.Write) ([]connector.Receipt, error) {
 	receipts := make([]connector.Receipt, len(writes))
-	left := make([]int, len(writes))
+	left := make([]int, 0, len(writes))
 	for i := range writes {
-		left[i] = i
+		left = append(left, i)
 	}
 	for try := 0; len(left) > 0; try++ {
 		t, err := s.load(ctx, object)

@@ -89,7 +89,6 @@ func (s *Shapes) See(r *http.Request, body []byte) {
 	target := r.Header.Get("X-Amz-Target")
 	problem := "no such operation"
 	if input, known := s.targets[target]; known {
-		problem = ""
 		var v any
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
