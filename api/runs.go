@@ -103,3 +103,18 @@ func (s *server) CancelRun(ctx context.Context, req spec.CancelRunRequestObject)
 	}
 	return spec.CancelRun200JSONResponse{RunJSONResponse: spec.RunJSONResponse(showRun(r))}, nil
 }
+
+func (s *server) ResumeRun(ctx context.Context, req spec.ResumeRunRequestObject) (spec.ResumeRunResponseObject, error) {
+	if err := who(ctx).May(auth.RunServices); err != nil {
+		return nil, err
+	}
+	id, err := service.ParseRunID(req.Run)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.Services.ResumeRun(ctx, who(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ResumeRun202JSONResponse{Body: showRun(r), Headers: spec.ResumeRun202ResponseHeaders{Location: "/v1/runs/" + r.ID.Public()}}, nil
+}

@@ -106,6 +106,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesRuns(r)
 	h.routesEditor(r)
 	h.routesServicePlans(r)
+	h.routesBackfills(r)
 	h.routesRevisions(r)
 	h.routesTryIt(r)
 	h.routesData(r)

@@ -66,7 +66,7 @@ func (h *Handler) runs(v *visit) error {
 	return v.render(RunsPage(view))
 }
 
-var runKinds = map[service.RunKind]string{service.FirstRun: "First sync", service.ScheduledRun: "Scheduled run", service.ManualRun: "Run"}
+var runKinds = map[service.RunKind]string{service.FirstRun: "First sync", service.ScheduledRun: "Scheduled run", service.ManualRun: "Run", service.BulkRun: "Backfill", service.RecordsRun: "Backfill of records"}
 
 func (v *visit) runLine(r service.Run) RunLine {
 	l := RunLine{ID: r.ID.Public(), Href: runPath(r.ID), State: string(r.State), Kind: runKinds[r.Kind], Trigger: r.Actor, Started: timeOf(r.StartedAt)}
@@ -123,7 +123,7 @@ func (v *visit) progress(r service.Run, o engine.Overview) ui.Progress {
 		seen += c.Read
 	}
 	read, total = r.Progress()
-	if r.Kind != service.FirstRun || total == 0 {
+	if r.Kind != service.FirstRun && !r.Kind.Beside() || total == 0 {
 		read, total = seen, 0
 	}
 	p.Done, p.Total = read, total
@@ -274,6 +274,11 @@ func (h *Handler) runView(v *visit) (view RunView, err error) {
 		{Key: "Began", Body: ui.Fragments{ui.Time{At: timeOf(r.StartedAt), Never: "not yet"}}, Hint: waited(r)},
 		{Key: "Ended", Body: ui.Fragments{ui.Time{At: timeOf(r.FinishedAt), Never: "not yet"}}},
 		{Key: "Revision", Text: itoa(r.Revision)},
+		{Key: "Priority", Text: runPriority(r, s)},
+	}
+	if r.Kind.Beside() {
+		view.Facts = append(view.Facts, ui.KeyValue{Key: "Reads", Text: selectionText(r.Selection)})
+		view.MayResume = view.MayRun && resumable(r, s)
 	}
 	return view, nil
 }

@@ -308,6 +308,9 @@ func runActions(v RunView) ui.Fragments {
 	if v.MayRun && v.Open {
 		out = append(out, cancelButton(v.Path, v.Stopping, "#run", ""))
 	}
+	if v.MayResume {
+		out = append(out, ui.Act{Action: v.Path + ":resume", Button: ui.Button{Label: "Go on", Icon: "play", Kind: ui.Primary}})
+	}
 	if v.MayUndo {
 		out = append(out, ui.Button{Label: "Undo", Icon: "undo-2", Href: v.Path + "/undo"})
 	}

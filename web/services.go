@@ -110,7 +110,7 @@ func (v *visit) view(s subject) ServiceView {
 	return ServiceView{
 		ID: s.ID.Public(), Name: s.Name, Path: servicePath(s.Name), State: string(s.State), Text: s.doc.Description,
 		Schedule: scheduleWords(s.doc.Schedule()), Direction: string(s.doc.EffectiveDirection()), Revision: s.Revision, By: s.revision.Author,
-		MayEdit: v.can(auth.EditServices), MayRun: v.can(auth.RunServices), MayRead: v.can(auth.ViewRecords), Snippets: v.serviceSnippets(s.Name),
+		MayEdit: v.can(auth.EditServices), MayRun: v.can(auth.RunServices), MayRead: v.can(auth.ViewRecords), MayUndo: v.can(auth.EditRecords) && s.State != service.Draft, Snippets: v.serviceSnippets(s.Name),
 	}
 }
 

@@ -48,6 +48,7 @@ type ServiceView struct {
 	MayEdit   bool      // the document
 	MayRun    bool      // run, pause, resume
 	MayRead   bool      // the contents of records
+	MayUndo   bool      // take changes back
 }
 
 // ServiceCounts are the numbers at the tabs.
@@ -129,21 +130,22 @@ type RunsView struct {
 
 // RunView is one run.
 type RunView struct {
-	Page     ui.Page
-	Line     RunLine
-	Path     string
-	Service  string // its service's id, for the live stream
-	Home     string // its service's address
-	Progress *ui.Progress
-	Notices  []ui.Alert
-	Stats    []ui.Stat
-	Systems  []RunSystem
-	Facts    []ui.KeyValue
-	Snippets []ui.Code
-	MayRun   bool
-	MayUndo  bool // it is over, and its changes may be taken back
-	Open     bool // queued or under way
-	Stopping bool
+	Page      ui.Page
+	Line      RunLine
+	Path      string
+	Service   string // its service's id, for the live stream
+	Home      string // its service's address
+	Progress  *ui.Progress
+	Notices   []ui.Alert
+	Stats     []ui.Stat
+	Systems   []RunSystem
+	Facts     []ui.KeyValue
+	Snippets  []ui.Code
+	MayRun    bool
+	MayResume bool // a backfill that can be gone on with
+	MayUndo   bool // it is over, and its changes may be taken back
+	Open      bool // queued or under way
+	Stopping  bool
 }
 
 // RunSystem are a run's figures in one system.
@@ -157,6 +159,7 @@ func (v ServiceView) tabs() ui.Tabs {
 	t := ui.Tabs{Label: "Service", Items: []ui.Tab{
 		{Label: "Overview", Href: v.Path, Current: v.Tab == "" || v.Tab == "overview"},
 		{Label: "Runs", Href: v.Path + "/runs", Current: v.Tab == "runs"},
+		{Label: "Backfills", Href: v.Path + "/backfills", Current: v.Tab == "backfills"},
 	}}
 	if v.MayRead {
 		t.Items = append(t.Items,

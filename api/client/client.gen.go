@@ -5122,6 +5122,12 @@ type ListRunsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ResumeRunParams defines parameters for ResumeRun.
+type ResumeRunParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -6516,6 +6522,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRun(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeRun Go on with a backfill
+	//
+	// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+	//
+	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+	ResumeRun(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	//
@@ -9107,6 +9120,23 @@ func (c *Client) GetRun(ctx context.Context, run InRun, reqEditors ...RequestEdi
 // Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 func (c *Client) CancelRun(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelRunRequest(c.Server, run)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeRun Go on with a backfill
+//
+// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+//
+// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+func (c *Client) ResumeRun(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeRunRequest(c.Server, run, params)
 	if err != nil {
 		return nil, err
 	}
@@ -15534,6 +15564,53 @@ func NewCancelRunRequest(server string, run InRun) (*http.Request, error) {
 	return req, nil
 }
 
+// NewResumeRunRequest constructs an http.Request for the ResumeRun method
+func NewResumeRunRequest(server string, run InRun, params *ResumeRunParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "run", run, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/runs/%s:resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetConnectorSchemaRequest constructs an http.Request for the GetConnectorSchema method
 func NewGetConnectorSchemaRequest(server string) (*http.Request, error) {
 	var err error
@@ -19990,6 +20067,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRunWithResponse(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*CancelRunResponse, error)
+
+	// ResumeRunWithResponse Go on with a backfill
+	//
+	// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+	ResumeRunWithResponse(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*ResumeRunResponse, error)
 
 	// GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
 	//
@@ -25635,6 +25721,68 @@ func (r CancelRunResponse) ContentType() string {
 	return ""
 }
 
+// ResumeRunResponse202Headers the declared response headers of an HTTP 202 response for ResumeRun
+type ResumeRunResponse202Headers struct {
+	Location string
+}
+
+// ResumeRunResponseDefaultHeaders the declared response headers of an HTTP default response for ResumeRun
+type ResumeRunResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResumeRunResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Run
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ResumeRunResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResumeRunResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ResumeRunResponse) GetJSON202() *Run {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeRunResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeRunResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeRunResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeRunResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeRunResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConnectorSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectorSchema
 type GetConnectorSchemaResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -30856,6 +31004,21 @@ func (c *ClientWithResponses) CancelRunWithResponse(ctx context.Context, run InR
 		return nil, err
 	}
 	return ParseCancelRunResponse(rsp)
+}
+
+// ResumeRunWithResponse Go on with a backfill
+//
+// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+func (c *ClientWithResponses) ResumeRunWithResponse(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*ResumeRunResponse, error) {
+	rsp, err := c.ResumeRun(ctx, run, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeRunResponse(rsp)
 }
 
 // GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
@@ -36389,6 +36552,62 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 	switch {
 	case true:
 		var headers CancelRunResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeRunResponse parses an HTTP response from a ResumeRunWithResponse call
+func ParseResumeRunResponse(rsp *http.Response) (*ResumeRunResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeRunResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Run
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ResumeRunResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers ResumeRunResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -5176,6 +5176,12 @@ type ListRunsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ResumeRunParams defines parameters for ResumeRun.
+type ResumeRunParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -5921,6 +5927,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -6626,6 +6635,12 @@ func (_ Unimplemented) GetRun(w http.ResponseWriter, r *http.Request, run InRun)
 // CancelRun Stop a run
 // (POST /v1/runs/{run}:cancel)
 func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InRun) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResumeRun Go on with a backfill
+// (POST /v1/runs/{run}:resume)
+func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11225,6 +11240,60 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ResumeRun operation middleware
+func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "run" -------------
+	var run InRun
+
+	err = runtime.BindStyledParameterWithOptions("simple", "run", chi.URLParam(r, "run"), &run, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeRunParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeRun(w, r, run, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnectorSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -14312,6 +14381,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/runs/{run}:cancel", wrapper.CancelRun)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/runs/{run}:resume", wrapper.ResumeRun)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
@@ -18666,6 +18738,58 @@ func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRu
 	return err
 }
 
+type ResumeRunRequestObject struct {
+	Run    InRun `json:"run"`
+	Params ResumeRunParams
+}
+
+type ResumeRunResponseObject interface {
+	VisitResumeRunResponse(w http.ResponseWriter) error
+}
+
+type ResumeRun202ResponseHeaders struct {
+	Location string
+}
+
+type ResumeRun202JSONResponse struct {
+	Body    Run
+	Headers ResumeRun202ResponseHeaders
+}
+
+func (response ResumeRun202JSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRundefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorSchemaRequestObject struct {
 }
 
@@ -21939,6 +22063,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -24620,6 +24747,33 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// ResumeRun operation middleware
+func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
+	var request ResumeRunRequestObject
+
+	request.Run = run
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeRun(ctx, request.(ResumeRunRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeRun")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeRunResponseObject); ok {
+		if err := validResponse.VisitResumeRunResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnectorSchema operation middleware
 func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetConnectorSchemaRequestObject
@@ -26870,303 +27024,305 @@ var swaggerSpec = []string{
 	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
 	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
 	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
-	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
-	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
-	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
-	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
-	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
-	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
-	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
-	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
-	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
-	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
-	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
-	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
-	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
-	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
-	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
-	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
-	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
-	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
-	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
-	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
-	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
-	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
-	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
-	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
-	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
-	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
-	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
-	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
-	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
-	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
-	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
-	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
-	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
-	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
-	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
-	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
-	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
-	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
-	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
-	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
-	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
-	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
-	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
-	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
-	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
-	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
-	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
-	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
-	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
-	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
-	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
-	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
-	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
-	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
-	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
-	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
-	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
-	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
-	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
-	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
-	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
-	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
-	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
-	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
-	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
-	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
-	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
-	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
-	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
-	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
-	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
-	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
-	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
-	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
-	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
-	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
-	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
-	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
-	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
-	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
-	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
-	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
-	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
-	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
-	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
-	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
-	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
-	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
-	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
-	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
-	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
-	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
-	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
-	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
-	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
-	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
-	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
-	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
-	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
-	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
-	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
-	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
-	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
-	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
-	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
-	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
-	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
-	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
-	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
-	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
-	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
-	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
-	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
-	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
-	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
-	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
-	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
-	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
-	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
-	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
-	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
-	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
-	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
-	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
-	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
-	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
-	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
-	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
-	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
-	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
-	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
-	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
-	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
-	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
-	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
-	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
-	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
-	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
-	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
-	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
-	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
-	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
-	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
-	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
-	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
-	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
-	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
-	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
-	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
-	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
-	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
-	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
-	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
-	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
-	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
-	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
-	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
-	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
-	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
-	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
-	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
-	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
-	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
-	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
-	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
-	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
-	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
-	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
-	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
-	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
-	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
-	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
-	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
-	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
-	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
-	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
-	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
-	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
-	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
-	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
-	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
-	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
-	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
-	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
-	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
-	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
-	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
-	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
-	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
-	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
-	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
-	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
-	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
-	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
-	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
-	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
-	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
-	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
-	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
-	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
-	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
-	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
-	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
-	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
-	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
-	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
-	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
-	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
-	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
-	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
-	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
-	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
-	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
-	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
-	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
-	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
-	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
-	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
-	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
-	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
-	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
-	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
-	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
-	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
-	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
-	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
-	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
-	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
-	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
-	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
-	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
-	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
-	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
-	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
-	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
-	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
-	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
-	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
-	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
-	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
-	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
-	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
-	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
-	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
-	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
-	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
-	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
-	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
-	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
-	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
-	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
-	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
-	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
-	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
-	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
-	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
-	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
-	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
-	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
-	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
-	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
-	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
-	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
-	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
-	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
-	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
-	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
-	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
-	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
-	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
-	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
-	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
-	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
-	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
-	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
-	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
-	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
-	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
-	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
-	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
-	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
-	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
-	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
-	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
-	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
-	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
-	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
-	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
-	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
-	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
+	"Weuuy8DHnwbN7v9j722Y3LaRdtG/glLlrWz2cDTSfNixXLfOmdjx2u8mto/HWd+bjN8IIiEJKwpQCHJk",
+	"rXf++y10N0BSIvVJ2eOst7biGQ1FgkCj0Z/P83Urfd1Kn3orXdXsGoh2yNT4MzLIT1OwFNYV0n4ac2Fl",
+	"E+ZJn8pw1TWe79gyW0jWQC8KIDgE/s+epQcQBxIBzCw8NgEFlfKEqEvh6CEhU0EOjnGDdEvIKMOREP5G",
+	"2e95hi6wOsAgNmwOqFtGqKjN3tVkk+ryP1VWSZosyo7FnsW9uS5bqzSKyZBUT4SCos/r569e//721d9/",
+	"fHnXutvdGn6bSB6/wZEfBzUkpwzLPQWfQa9NMON1ZHARaSGll8uU8DUZZvz+MiVdnmOWkG6ayjiWxvWu",
+	"X5wFrSlEq0tP50kqw1gUSdl97yrIZek1EI20m+v4t4LbXYhw9l0YA8ojNvuCtLQ+3uD1N63ejf3GTeuu",
+	"rLCe4ISfvHU8cUuTfhe0piIdayuXr395S+yOyHRneqenVoqKGbJTPpOn7s1Ou5j6Gvi6Jbv13wctPXFz",
+	"sfLmBMeyEwJjWepqQRgLqbGmUlzeCwGd63ZSDhk9EWJm/R2dgLKwP3LloWj2jEc45ZnYX0/sYbchKQYX",
+	"voTrPn3r1CssQil2IhH20oYGJLrqc7XLO1iiAkDRWfsS4ImIRg7AgakgksAvClDuYbIh703v1+q1BnJD",
+	"M70zY/wmwdT4qyyFnht0jtOxhACRS1BHCR+my13aCOGKtMmlfvLOZcmEGmwFYl8Jddxsfs7L7haNR3At",
+	"gw3RSMNR4X61XeBbI4xV7NrTj6F/vfWd4P6y1l4NoPnXG6rezWfm04CtFd/g/aaZ7EXShDyJ9qohKj5o",
+	"Ta/YCs0HWdZQwzvUiY86rVh3NLjSku5ZwXtg3/NnFSNodc9m1vXPhYnMao6NeNKYrJT73kLAak/IsoTA",
+	"rY8mH+/GGvLF88S+k3RMdPhCTKaQxh6J1OQsMqjhHzOuABrNHZE4IdZXgOciYtoQOvoNm3FZQSUDD/lP",
+	"ly7XR1UQLYTmOlSY6qtzX6RshjoBv+2S/1wtrDFuF4ybiUDq9xkHYpYAY9bEBUNeKfy3zV7BqurEsFHC",
+	"VUp9HnXW3TFwuM8uHR5j2eApkddYA+LhSefByXnn7dlZbkDAoJcxHC8rygOTDRiOsRjae3S/p8GUCgM1",
+	"WUBDds5e6ltHwWDN7yjhcw8hv0P4B+dzbakuglmD5uepNwoaNDl8TWoqlF17qxFpQg8wPSLBo5NYpKlI",
+	"TkaJzmbr3Yangkc/wdV/w4sPBFFsECkAoBZa04X5I24D8MnvhEiSQwSePwxaniW31WvpLAU4q8Sk60KS",
+	"Ma/++yX9fSqM4SNB4geE3NKwVGtk0neZHqwyarcaRZ6qgGxq1NZeWvB1WwDFx+2BZNToJnhlD0ArrAyF",
+	"1bDBgoW8nAd4Wvj7tgBMhQ2wrejfU5i85gDs8lfdDsIOpbBJ7iG7mz+Xk79WkyxB4a1qE7APeh/v8KcV",
+	"0Dz01jeqHDgGo/iPbWgrHd5dnZrq7KumtOPmmSU6yrDTR88gbmdEghhNi1gj84qZZH4sd3sD+QE2bOPw",
+	"fEuodZUwd45M5mhwKfmm2hy1KCq6Zlre8/vVRi0O1Z6nHyP/imsjF/lM7BW5KHy9mchFYbb3nY7doxfF",
+	"t6jvOn6mk4L7N+dJhCXPbyFfBc16Y34rCtmlbw3k+6DgOYCmScX6tE/7jxnHr3kfciRvhSoQy0PjYMSk",
+	"uVEKFYNIWKiTBGrOob1QUe1yIqLEfXuBrhSTyqR23hyDXSHrNdZxhCMCdcOLbYvMpDKO8RJMqhk+JUqq",
+	"cmbPCAV3nWIFdp7Yo8qeVZw6AMmjPf0dabgkyWElirh1LqFnl9Y3ZG8DX2d1fUmsm6igbKAPO88UiSmw",
+	"ybV4xP9PqXtpDwW2a+v1J9zPT3BtPTawFf8/sJhRqh1sRasTnAImQd+s9A4JMi7rg9oODdcUAjVwkRwO",
+	"RQJRA63YLEtm2pB6wBPYNxnUxRwPkdpjAiheMfCiyXbYXkhpBe6lcEJ8k5NiYdns2OLorjyWOF4pprPU",
+	"nUpePUP/pVPwbhtC377V6IVzjEo1IurYdAz8Ik1jByQK59RIQ+VGorPRGA8FOBDxOXM6kSKNdZ1VRNow",
+	"DceS9JJInX1ikcKUc8GCwVn5RJJ1FcuJOKK28wliNAhciXCQV9JEzLprKGzSWKHKe9UuOx0GpdGpnIpa",
+	"scB3OLJE7KIA0apq9c4fbq313rgvVXgVz/UcISB4IhDH0DVINyR9cYzbsRSdKa4ahGkalUtpwkTMuArl",
+	"hjKHp6Urv0B2AxXKWHIHW7eB5SC/+BOyHeRTvHDRogYLLoyRIyWitxpDCSWWAhfRxrYWojO5OOl2Trpn",
+	"JWIoCtrkgD4rURy0okLR6p102p1uznFAiQ8XkTHhVrzPhRsGLZBpNXqhEJBRp+OKsg0Kk+QraBVUqLbh",
+	"PdiOIcHoOKP77hiB9uQGVFZ23ikGUf7IZDgZaD0xBa6AR+1Hj6yU4Tek+r1bjrskciYKTAbESVMO07ia",
+	"thcv/3EC69rpdI8HZluQ4s3hmaFUEdZ0ZWpqfSGRQ3/wqfVurYfaWG9PJCPIffMoKhuNb8oSs23MpqgT",
+	"Tz/mvy7uesMYa5V3Ps/zm5QO9LJGtnd/ppM3AsZzH9wN1C+gXXgIIQypRiep4NNiVhGVwMlUmimlwXeX",
+	"qmexq/BuwispTvfBQvaT4OCXFCQBuvr1VEDJ6A4CV4/pvk7qDiBQqBO8ZdrzQgjJUZaTl+wUow828eif",
+	"mUmn4MkkArxnLOWEYnpErq6hLyiO5l6It38Vf7CVToJEZ6DJTgoH1j7C/Sa/6f0U8Wu+IKTGkpTn3ia6",
+	"lWM9b0bagRK7vi7kGnpeT8BbxkvbrG+NHkDE4OxJrLPoR/gD67Y7TKhbEeuZKPaRS8UAKoO+PwWYqQSq",
+	"uAkwRE+FYQMeTkB8b1T/J27SE7jtyYunfaw2wgbJlNm3EtFjGk4u+UOMQI91lrQZkGay7iWjOnZo0prC",
+	"VnF9FC7omyaCT29ULG+Fwa2GH9GFPjo8EQumEzaFMg025QtmBEV+hX2CHbpULH8kehYyYbE2UDsdhsKY",
+	"qqAsPhCncXU7Ltndi5kwvkR7loih/ACDIHsjYCYLx9bP7CeZag+lkmYson5gBw8f/bW/I+mDtcprOB9m",
+	"3Do+9qv/8xs/+dfv7//XX25u2vTjd3+1v9zc/PW7//3NKqFj0JryDy/wRpedKj6IxjwUTPQbEuG8Ti8R",
+	"oZC3Iudlw96CfAJKcliageKLd04evf/YDc46dyeFn7/Zi8MyFR9S3CknKBUlRdmSUY89vADH4UbBZT1W",
+	"XOYbZTdnj328aZmZCEkmoIGi2+7ctIKblozgV3cX+xG258HHgIFD/c2n601u+Kp9Q/hiJG7bZqHCWCrR",
+	"Lg6pfdvFK+UUr6zK+sIVdug0Ff62y+eGv/Cm1ft400oyfLkkU5tGClY7XGyyMBQiEtFN6+7uRmEfUa0P",
+	"WkO9aNemMcN5zGczoSgN5n8taHjSDRUMt7RWZcsZ8lO1St23eQ0SPhHsL33DhyJdvB0nwthv9r/DBBee",
+	"NCKO2qjA8bIT+FZ7GjGrQrhUGD4FLKjqIr/nMJo/eSmKfcnmwwqbAgJjcP67UGgCjv84jrZz/AmIo9hv",
+	"mpdRVKKLriVF7JRIEe2AGDyC+jQTATUMBYa/Y9dMLCEypjrlsZupI7nmVgQ2++SwtZohbIU8dU2RBG66",
+	"nRTG6Uf7z9qKiOdI87q7lQxfbKYKYolqdssX3b3wAYf8vmKGTimHvzai+1zE0RO67ui6r8FA5sDAN2gz",
+	"8GEqEnuB51AF2Gy+2sB+af8P3VdQOl7+ThcIkPMkf+FuwXJFltVp67RMuZisXOe1faAxXSJhnY8XBaZY",
+	"NhRxzIaJnrJup8NSzc4APfHR9//1mF12/gu8nzjWcxE1W8aaS80WLWNUSdIQmqODnPFEAXYh4K3tjG/e",
+	"cIcWGtXvt14i8GT6uO9Na5tdoAaHTqf+UgnPAPK4KXqmqc5dQYiMI+d1UFPe89i5aIH900SIWe7BjrnZ",
+	"rvIBX5t07j0qeUBiGkCIm0pj37t4xO/U/fwGXnHreMzZJztp7PrYDeC3hRnzOIbw9kDssBtKbThLQh0L",
+	"gG5uXKrf+nIG43EgXLGDikBQFfOVD5RwHQsVMKNd7x8zKY8FVjRoikEKNZJYDIGCTIUP9ndEiniMSFE6",
+	"jlbqI7AUj2ojqkQdJuPeyDpZxeDrZdOpSFgCtTBCRWKHKp83tMZ3JN2fSZh/Eqi4SgI90qwEbr2TJEt1",
+	"K1O+mfn0ReG6L8kKCkMxS0vUKpuRe1zl4ijhofg/ZQqZpaYz+Pp5Z7WjTKrbjY33vlp/Y4t7osHGsStH",
+	"89OYoZIv7GZDpSAsgWs71kkkkjxGOuUTaDg+XNZfFB8G9R7Y0FyQ9J8hhlsl6xjd3QZ/GjUeBUqwj1pN",
+	"8rDyTCT2aLfPN75ebIwIn1D+E4rHgLoDloOmPGw1unL+Rp+VbnOdeC8J2g70l4WXOwb95Z9yIwce6ujq",
+	"1z+6v07+dRY9zH7UndmDpMt/OA+fimej5/K/Jz9NX+rXf7wxb7N/zP/fxa+d7tn5xeWDh98/4oMwEsPR",
+	"WK5C4ixUWILEKezd04Oftksfq12kZeGoCPD7K3LkMLsTl6DNPgvOMoxeME7KYCcFVHfYnn7Mf1nCSl6d",
+	"HFBJ0rC5TtKxN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVk/Kamo73szC6jUIsfwW+udV8e7W",
+	"hdtj/uvBk9e9bOerimrtYUds3uI5NFW+zZuJKcricu5hJuzovxVf+n2+ybFIsC5tY+cCYJFyGgcBifmp",
+	"Vum4GLDIZtakiHgqXF9zUG2au6rEzwKr5bEmJBlFEMrfUD26Y1aG3rHQHVwxEJhUw+ZQxe0nM4y1EVFA",
+	"6F+UM5ZYZzAT2m63TYWuVjwqC1wHWseCq2YrUGezRN/y2CsRGH+RG3I6yzZgmlYpnk63VKLqsFxK2GLV",
+	"UBt2ayJQzeYLh1LxWP6rOOBhzB03OKirHYHGZiKRGoYpIOOF73O2/D6w3vnrYkYpWTMBqZyKX7Wyy/jL",
+	"2yfQQsxT8YS6qRw/n0hcgqrMnoUhkfwl8QMsfKJPlhDQKHNVmMTv2xfVk+gfdd60q2c30VZ+HuzoXE/H",
+	"UjUToH7hb035LlzegxHN3KdgV9mf7uoZLEn7Wt1Ae8nbUiwW0UgkDLw/adhU2yVd1btoOQBy3udl1c4L",
+	"7miLfVUfIKt16IkP6p4cjnkyysFZoSZCka9RxCN6kJ8PqYQao0J2DLLSCe57+46XVqLFB4AOCs46Heal",
+	"CEKv3+A1d+7VYqm2SvpnAKsAoKhWT7ashvo9v3UrV5oFdTjTRqYOgnGWUNZ+ocKT0jeX38bn1xYqLAwf",
+	"Bv2foqhrhaagqHdUwmuMZIdK+qWxqTu0uKL/XmK8OSI0o5/V97XnwWlJVX484BHrwomwXcBXdxFEpJMT",
+	"CWRvCK0oTxhaKxQNTOuHMAfah2M15P3CtBJ8H+p3UYnEht/a/2Ba5RH5hGFJv9tOzi6XQNaqIWadZvqb",
+	"1tFcxjEB7e0UtbzK69WPErWsP52XkW/P90e+/VvCQ8Ge69kMO3zzIz+/fbk/rdIIWL5mxQjoNGsEPNjK",
+	"CKibIWcWePikf2ZAKEXH7Tf27naDffPADogNRKznID5uP+W0iH/55oG9+rt2fhJ/NTJ2NzI6xzUyoC8P",
+	"Btlt1Rkb3fXGRmfF2Oh8LmPD9RzuYWtcNmxr4IG93IhkGIcD/IskRVQM5xMpYsGwg74JR/Slh8MDQFjX",
+	"2xanH/Nf1kb2IWYFjicN0ZEGAlIrnfNRuwgtlFOK0JO/NczOdlUof6pvReF42xuBdy8cXS95jSUBCrK5",
+	"lATYevkOMCu3MIVU0ZZYY4YuMyY0b4e+SB0GuFah8G2VTMRGIPyzqTQfiQP4ANTmY5iDxHew1hjcxeQr",
+	"Qjwfw+T7ytiwJ2PD7mwMtcRYOeJ24JTrl3aOvUsw51xED6fWSISkd0dAswdZpMNsSpK+KXo65Qnxn2sl",
+	"1sVIn7qbbuiJvBpgHkxwZdgsGtYmZnQy5WkpISNUNgXe2sie7KG5tZNwGGSrvVWpae+/Xj99dtJtn7N2",
+	"u116OI3H7kjFYaArACjYEGjHVe4DxAkK0JwNnPkcWBs8AKs4gNkKnMUcoFYJnDK5SW5UbhgHZNUG3QDM",
+	"92DJoA6WjPgAzG9rcgaZiey9dm+hcxLTruZ0eipN7hRURUyGMrZmjGtzX+HdrR9NM8XBzgrmhr1++sxa",
+	"iU+u/3F/olbgaJ5+tP/cnRZco7r9+ZJPkXwYmzQCpjQibRqoBAETE9OebD7WzAhIlYoFG2SgZXzB8ZQv",
+	"AH+yOun8k1TiVckZ/GJKQtclPrS9/INPtdkvPSH2a9+x1sobYH7LPVnnXv9z0/m9BuQYQIXgoI6tH+q2",
+	"wPbNMLu04x0byN1Lx+Z8Yy7WTfXAGKlGsShGQgiMwe4jso4PZ1M6skNh99g63dAjH/E4XsQz65lCT4xW",
+	"eTgfUUALDQfLMWsRFbhm8mD1Y3bRPcMOAjiZWAhw4GoV7HY1qo03OTCs/cmpZJpzgT2WyJwARcAAQ1gL",
+	"aVgiR+O0USuw5yKwR/NPPe8QcovY8z8nIILmFmmg6BrCNjMuI0fO7ppVoFnL86qzVLMZX6wKj3uT/1zp",
+	"eQF8T1z5iBLzic7mBGYkb8Uvs+OIyxUQ3Di2IijAB/BuaH+qcDtgKJ97vQ9tzXtbzBwCWyXg/agd0ls/",
+	"CKQraQog6QgKbZloDNJ42JoHm75ZIZ3xxXEk9IcFG3A1YWnClRmKJABP3RXzstcoub5rDos+SZztnpSR",
+	"VXqJAC8f2jHTsZgaEd+KCiiOGV98sdLtUS9bPxQnzBqBl547K2D+QnbxsNvdXuRppu+5yHtp50ifBy2c",
+	"CpqR2ZwvmhX6Wy2jYx3jxh3YSESJCpm5XuxZzEPRZ9ya2eWCZ1+bO+WRCKAwAgAAB8LVQlSYgfZFvnSt",
+	"/i7RaoSvD34eTNGOndb/0DLy4Zh7JePviPCuKOMeo4uClqVW8wbF3JHtHa+yZ7VoNO/EDrmywus8oFXh",
+	"dcO7cvUf/3l2qE/k0RTsncZbEoKSF1y5ej9ybHuidAvjA52lzqvVc2pHYQXallxs0SllPMWWeOoWNVbd",
+	"6SET9s7glQ0EOLTAyogq8Eb1Z6jN+t5LkQ5XopLTpezomnvRP593s/z2ccvSGJ84uoANhXOwo5L7IYsn",
+	"fq9sr+m2fy+dpQBXWWi5yGPOWFFESbnt022e7wy/uXVtx8o07fLdXWb0Fb50VTDuXVmIrWAvtXgDb2wT",
+	"8bkrCgpZxencc2bErUh4XGg90AkEp2F3zXUWR4AvijvsALVBLV9rwQ5cw9gXFNWuY1uiqPTGlOw/tVTr",
+	"OxWrkra+W1DPFZSpHQmRDRdkcyCZFncVnMC+nlXA1w7ZsgE5fp1nUQYCKMaw/59iWns0IJZF9PQj/rCp",
+	"PVjajQI3NEyoKD/MIKRGmr/NaBCY1wEA7sGCQZmQJPx4cjjZ38WC4rvWPgfj/jH+XvWedbVHPzse5Mbq",
+	"jmqajwmiAYKBDtaXqwWb6qTBNmR3ZzAdhvuu86Z25L0nrcmeovunS3bTE3WZalyEL7G1YurE4vgtzW4K",
+	"6ykioW4RFskqkwke5JmCH/HjgCGJCiP3SGkCtOdsIhaIQQU4znA5RQ8qa0gwJ9qIKmmA3HDP1ngc/q4c",
+	"hl/MfvVgJn7DnjW6YQlMGQndDtq9zbDp+SMGI3YwC3tDgkxFmsjQrMNq/Zku2QQoPxbMzLgi1AAgv/MQ",
+	"8na3nZxdjPsB/dy9nPqfH0b+x/POScQXpv+YPeow+5PjNmsX7oEpOCUkvD/0ySqdsL5UqUhuedz3PK91",
+	"BVypnIo31g+uw2KHZ/3WPXn0HpHYO8HF3V+m/x7/O/r3yVSqLBXm3ydjnSXm3zDg76pQ2iuR5IEgzLU1",
+	"21N8rpOoMFPdcb9u1O79agHkq8ZbN7INuusaSTf3QMM+vKXYemIj8RNP0dE8O78IcuaJVq97hoUx/9Bx",
+	"Zuel2z4LWkMuY6vQLi4DxGU3ZpjFrV73svv9I/JnrfFtv395dn6xg4ZA6a8DcM+mjRSNPJOjLBE5jRzU",
+	"zUFVA24q+7mcljc6DmxbaGY9E4rPZNvNeN12f4XXHQxHI9VQQ9lcobcmRkpar6hb3Xan3bHTR6Nr9Vrn",
+	"7S5+lK8PjyKJwaTXiR1vCix4FKlA0aaqpopVsu9z9foFs/fdf6FEmCXQMPTb+3KtjzS+ArG8OLz13k39",
+	"LOZqPR4LtCox6/vnHNDwLYoEikSgM+RI6+t8H3uL1/C4Q9ePBv3b++2zX8kadIe3/o3QN5aJx50hcWiq",
+	"9qowb3A24FRBjDwca23EATAPdp3s9XVriXwxdgRESYOB+XCsjVDW4eVqMdDRIsi7lGHpTcD+yHTKkSuB",
+	"R9EJFKNVlDS/phE0tbywu17Rj0PB0yyx+2k+lqk4iflAQK6AOum+uQw6Hehn5D6LRK1/v6hIJGXGKLfz",
+	"3xXuZY+HpRhi0IrlVGJTNI/jZzgGv8GH/ncQxamORFzugVvtisM5zWPGvqJxXTthoaXxzB2xdN/fM4VB",
+	"P2ruhGsgSFl4zTf0EGayBBst4W3pO6/5ArPyPBw7QmSqCSSkaGiuKtzvtXVNVrr8voTtWKssi4quahcu",
+	"bbNeyOMwi3m6JrnyUjMisisgy7F3xPZvPT9k/JeGddqsbyfU9F1/ElG5ump0wmiSilmBgQPXa2MqzbVu",
+	"InEeAnf+tM36YFz0EZYYLALPFSSV3dlA7WSXHYo/PduJ3fzUJmhSMbPawf5blZnx8wBr2jqIII02O+yJ",
+	"E/uKuGneF7ZWzNOhTqwDZ0UEDEeeII00duXC8Z6KUaEY3KRcRdCmenHnSoaNGxsHww2cPisfaIc9AAfw",
+	"bjd5/r/2tXejXdtjcqqV1HLHdeuy45rNt+yrvoSrXReJEOVWZK+C8DKnbC7LGtfqFGqRxjs4jQZ/NnVN",
+	"0ANuVh7nNQ0tOLvO19kqPLonPLJCOKiF0M4WyYn740kuMPYvb+ufQ4mmfCr3iLqBYFxBZrRO1dE+g8JO",
+	"V0rcvIJ7h/ocy0tczsikLIOzkaNd4EH3tlGEZYpcc/qx/MFajpUlNr99su9Lt2gmmFh+hdwQgjJ4TzW7",
+	"P+vr7jHH5dd0Je9JFosTHq5veLGvBNodjgs60nFEWGSeajYVAj7NYtFmb90hg7SBPBVYhOhRATlbWE8w",
+	"YUpXG/hvslhchZ+o8+Xz0mHlr3oErm3Hq03HyO88r45Z36VTw8m9gWQrp61xB0L3DE9EMFJ5mG7o3Jk5",
+	"SbzbwKq9LUe2vfJtgXa6az/N4NdhzEcnsT3WTqBKknt525tzaygVV6Hk8SbOrZwv+zjp3FyoNqd0GyW2",
+	"HmTGnjwGNIFhkYzqm4BKl25LdV3UWKcfE/+eB/Xq5NO1tkqedJ5HOBURajNXb0UUIAGFb6kkCUABsCJK",
+	"4vdMm13FRrOZNkYOYsGAO4rxSnVIr1UY4r1iuHkyFuFEFHLirqa+tZuwFoybBkouiwvaSGXxooyztkl0",
+	"62mE6+V3f+qmhsQXiGhUypRGpqb5WMYA5mIPd3T94HyvYV+6rxJ6xdLFDDZikug/mVgq3ZRUbmCneZPd",
+	"J0vsTeaMpaaSN5vWjc7RRsK3drLtwcvjmLlMRu0pCRO/bQbE3tkqlQ1uU7anr5Q15iBlqhge1qNEGLPz",
+	"S+/hBmUl38dNVi/kKhTxfqp3vc79IxOZiOCFpWH4nFj4XsuAaSXIe57zBbKFUatmqKdTmT6m+kxu6AOr",
+	"tqGeo82e4O2AMn3EJbZycnhYSuFBfSuSwBNZkUlSAUwEd/q8gnGd6hmOfgdJsFevSn8vEQYyp80v6CCL",
+	"J/kMw7L4RdUJwyyt4+hgzvv31Icm1ToKEPxNiTlQkrM3YpgZR/8GPjO+HhtDuoSqIMSthMp56OeuOoTt",
+	"K+MSNgAqtcq/tgtPR2o9luVqFhIyPNDLiNkZQsbe1TJ6FL1TPMcdeDWRp+d3w3xIth0Go11OSKeQDrIr",
+	"DuCEHR+568BRj5OPLKw7uIcQBiziFZJDiHphF2OklvXDC6NnIHym41jPrbjxlDnMJITno/7Ivt0vwIpv",
+	"+veBAOhv2m8VDm0rQxnHe6oBN2WhVkpYSdxYEPDEXXmNa7FT/AUfV1XM9o1bWs8ZZS86wU/bOhmdQsfT",
+	"6VnnrHPSPaM7tVYy/o0VClyx/75+9ZLhWwbUb0VPP04yrPA8sHiYX5RvDZtyJYfCpNTMC0VuprbEwC0r",
+	"rfnGRSWL7+uSHndJi8eVKxPZckFFmIh0vdtxTdd8QX0iW1BSUbz4+vmr1y+e/X+/v3319x9fQiwx3Y5A",
+	"Cmt21z7iSHFFXI/NMUVaW+DExmKJw88Ij7vlb44sbIi9VRAzJzRV5wX8pew00YenH/GHtc0g78Y8hYci",
+	"QIaCIckUzD5T5otbMdDwnji4T9C0gW/TJFscklkzTrfeacY3tWXsPS1NtmXcu62727asreCEv36JXRk4",
+	"csIuxEIVORV+51tXGXb/Hpt/9+CBm2TrHGYVvmH/xfDESiNCSffYX/vQvOE8Pa1EUESaJmwCjKvCW7jj",
+	"1LVIJ4JHha/AHcHQ10MICuAcGIRqWtU35oBdtTtPRb4Rr1OeHBa6xTXttW6yTuc89PMDv4rWjrviH3Cz",
+	"YxTTfD51UfSG9+gJWa8uUBbn3DgRjQ5SHTvjO/+ptTCW8M2/NKzka6ju8Op4d6VbaslxbvsG058u+vSk",
+	"m75+hasFKWVDhSxQsiw+zGIAMCBzerdiEAltJxtlCb1XynI4R5AnCV9UNd5Y0zvxfbOuPrlqYEbwBKp6",
+	"8xFN+YefhBql41YPyUIOQnU+0DmC8N3GwJpvGCLIWF8pLT6kbzKVB9xmWsdgfKP8Q7mgRt+2WDS9ighb",
+	"rDcpBv8ogMfDVN6KHVX0RcPOGMjINt6YSzI16I4V9meuBuijbfNV7lPre8FPd1tEdO6/k1CEeM+DxSuy",
+	"aqgDzRfxz3kixjoz4iQa5DGjmTbpKBHmDzTEcH/kkML+uilPJI8GmOD6c++iHXdI/ZGMocQv0jPCkFuB",
+	"CvBWVPVpbb8n9/GI8qR6pUv0s2fToWdRhhIyXy6fRYhOV3706OQAAlTq+kkRDxnfUiuxktG8URvcLzdh",
+	"WsWLx2U/7FYa54at8bxWPa4bZVeCKugAJ5j8i4CJD6GYUUt+/5bH0kr3KxUv+jWwVPFif+12uLMWVHFQ",
+	"LFiSqR4BcpkSTBBMPrZ9VKSWq6yO4hys5/muZh43nECuXVVdkilqPCkkFQo9cVKZlMcxVmDHPJwYwi+B",
+	"7GHdMB1w7y7jezdeBL5rcSytal7U3V8h6U+l6XVZZXpVdliPuRljOiWvty90abbZC4TR40kiRYSAKnYS",
+	"saDLdV7mOL9YnEit2nHk4QAeM0g9z6URAC7et19rT/WtiPptdp1yFUF3lX15t1fq3hz6J2revGvffCqV",
+	"/73GBC2FE6o1p7tECnPqSVGa8vRz1gI5JPhU6pcZUoMKVxkUVyP1ofVkuEmBaOadhAIqSjsTRh1sdqDP",
+	"swfvE62GctR2VVpvhNFx5qv6lE6p5e89HaZ5O05+tp4HrSRTOTseGR9fvOV9voPN0K2wGS7vgrIOwqXc",
+	"2pK4sgIiou0MCgqewBLBiSeNO8D8GQfHG48BmZVS89LAF7nTvZ8l7OKWoU7EV9adJJpHUUmeC6bBdpLb",
+	"Jck9SvlIUcybLB9x1Xrb1490G68f+dPs8e72e7w2Uvfp9viXGch7nWEgr5ywZ1Kl2h7jodjRdYC4nv1z",
+	"wucnAziaIbZe6+Cf+iLkHoSX9wKMLzke1XjCiXSeR5rwVIwWjo2P6mzPOp0O82NZqmQIgDNHCaR4stoZ",
+	"y3Xb7OUqziy7Ukx8mCWIEMiMoAeHMZdTc6Ncf/WAGxFAvzYSlIc6ib41aGIRl5SnfZmjf1FR5Gen7ImH",
+	"ijkgyQJPBE1C/bJ29+FU2QXWWRKi0bJ9jRoMjhT0cdqXR4mwNzsLyIJy/NQ4H9awGm6AkC12rC0dMBUz",
+	"omdiBbjrrBSV8KqsGLxhc6lMjzC1QK5gOtsHNK9d//0XbF4TBrb/o1xZUjG/PX3nUikEfygGiMBr+0Eg",
+	"sBD88k4uDxlxK5YwiBx75nluD6Qw+7EYpqiw4aR4tD21pDduYe/X6FiHHYwOHsJtXXao5BZc0DHAawqh",
+	"mB9YYz1sruLWa47CIwGiRg/ZjJs0Vx8FpZnvzS0b2ipU5GaKSIOtZIYRbygVGFtRQ6pEJ3hWiQGusP08",
+	"wF60UKtbkUD7DxWssJArrWTIY/h6JSwL6dx6pskteST9CrVggweeWJJ+XfBpXEUtWekJO+PhW0eU8Lgc",
+	"JoKKag6kl3WOqbc/lpxTObXDOutePLz4/vzBxUPwUPHD3D8FjAhoEAo+cRj6M8WVt9vlued9F5ReBBa3",
+	"xM9J79Fj5de4UfQWvRvF2AmTUY8VX8N+ypgdYY/lL3KDVcBrKDTZi5SKR1zgCvvREULFxyQBORtk90sL",
+	"DhffFmNEBQH/tEHhegW3Hi7slR11xBHGdIGg5A5PkKQiYAYECNGk5jxRUo3MYwjcouGG8TgjqvEFaJAO",
+	"R+zLodascY3JBkYnHNFd4KPWw3a3W8mMvUWfRYMhgJLPLT7MZCJM+dEXpUcX3fKK4T2y14y5sY+5HJ6F",
+	"zrGdxbu57UrM3+Q4Pjn/aO/sonN+txS5WPXx7VUFulGwoMXM+sMaUAB9u3+rJhjQAQPKynFxgj8WMWzO",
+	"7vJoYvEPdngTsShYhvRunuTUj8ukOpz8HotbEZsaXtIcKcfdbT4GTAe7eOuOmjw+UbFM3V9bRSuVR4ul",
+	"06mEM7E0zEik/k9W/q37dJImcjQCWJ0hwkki1sRAjjKdGZhQPucylWrkyS3shwXDtuNk36BdC0Wt+HmU",
+	"4S6kX8UfGX0dizns1urY0yDGH6SCaAP8PLXHOl1gnYYnpQcWWYW7nQJ41NlFp+OCHKbVe3hXZK/NBrEM",
+	"20vTYqfRh1H03N/Dr+rSYY/reMVo5tA9LUK0EUwLNheiiY15M2ktamuI2d9+HA5xVJCrcvK8x/Q/LEz/",
+	"2fmDrVbg/HynJbjYuAZn5w/Lq3BxvrQK7kghMY2EL+A2RR6S1plnc0YnYSAYXgbQ3PkOa++4Ie/eH6NU",
+	"xJ53m8tF4HRuhL8B4PfACPGBlZo2Z3+p+VT56pr+Tp/3RJBa0FXAHAimBRIHErgJ4V8myaIcOyJAdhcn",
+	"ci5aqqGejLAQdUKSg2DtRHsEXq9rDgZf5ka5XB24nrRbBzycjBKdqSjwkF+kEdko0fMcuwHS0jxqs6sC",
+	"aCd9uMAGU9a3R2m/x2Bvl9MUc+RZev3LW1Zty/1ve9f/5/nV9fO+GwrenlpaZTpeyR3mja6Yb4RPmW9t",
+	"Zc/AJPedtkYIO4RX13VjgM7fPmXbo2TxJlOVeXY7hL3T7FVNss0lJBvqsP1qB361A7/agV/twK924J/H",
+	"DtzDxluHh+wtgIGwBoq1KmoQA+4DMMAzqbCACZn5rdAB3EnBQoH5jvS+xuTuGUywj/3v9mF3tbGsaxem",
+	"SgQzYz1XSO2lDdKaTfkCOPhcZmBN4P01FlDtjs5SkotGik/tBAQO2ASFaaLsuxnNhjz5bGZ9sP3FOBvv",
+	"d1rkA2CCDhhinatiF6KI8kMkT652rw7j535JE2D+TPkE9zTVCO4lPCUEkIrlTLQe1u7Sd1g2SpxZCISe",
+	"IiI6T6TRig1zXytPtZWxmwAf3LStZjL4vBM9PIGjS6aL9jTKgdGxAICbegoEO9p9lge/efjCPNdzNrXu",
+	"qjvWrAKDd4G+qDjOI/HcYEOqKK0djOMz+fCFdRuIkZ1wbpjRWiHu0lwnE+trQ3lsqTz9MVbhuZJn8sMh",
+	"aRRpLHJmCSCWQKGG1eKRxl0ID6L4gON5XHVAAaC0UXTEVS/y0wjIE5hjAaLgZETp+S4isM2WPS05n3Xp",
+	"cGTQYsDd4VmjKdBityzuNZDhiZgR0zTcHyIgUBaUIXdYZbroaWEQn6MdUTAZURwNXqoul+2aDuGi91V1",
+	"7MV0+po74IRtD2INa/0GS2Ea7RcsOoazREcZVls4oOnfck/4fdACJV32QR++PcNy4PNf0ZqN89pTdJuv",
+	"ukWTvPAMX9kTJRKaArYv3Vl1wgqe9VW31WhsF+Y+l9DN8d3ClmqsZmbz4WkNX3yyO0YXWyiLQ4Hvt8pG",
+	"22c3YdzVHklI1pKyVOsJ+oOA34gVLCaLfeNueQqtfQGXBvabdRadMxaOdah8QqsD+B8dFw0JT25gZbMG",
+	"T5cl3ol60zAnMpSJ526oYS1YuueXX1gApWNOo15Yjdrpvu18X4wNmzARM65C6eKj+UeLJ0QCELSEip5i",
+	"/A9v1Dk5777trIn0Lj2s64vXk3BDbDeP/3TPUIdGWVxo3tm1/H5p3J3yuF1YEygZBQa+89Bm649MhpOB",
+	"1hOD9bVyJqC4Tccisbu31eu0O92glSk/bDuH/lc3g82yA5TkdPOBsbRXmqKxW7rtdonCo1OlbKnNcX2g",
+	"qRD6T0T0mPX9sgFXFsRGQIejJTp25HdUX2p/VzoNWL+0i/pgpyKqGfoWeGxa52KqwfWEKJ64US4I9q1h",
+	"XqLwWEGqmW7BHLY3pRgv+jcB2O5gw6cICFoeRptZ3Vd45FkH7Gtn7VP+biKSG+VToUsOFSly/HDaKxDC",
+	"SMP62MTSB8i0nBUSYElZvywdfZaKOPZ1+kJF1eXx+B1xLxDoq3RerVLZQm3sub93L8j/xJRJzpWcO0PS",
+	"pd3HOo42cMRuVAe72AOU/6sHwadrPr0LmMO75CUE3xo2EYvAbQnQPPRJ4j5MxYfUAdmAz9QgKsx6DzL3",
+	"3N7vetfyq7/x6oanGGNjRsM7pSwWwHHvVewmv3g3ZqafpJo4TqaVYdntw6QK4ywSxud6CnH8NeOgq9+v",
+	"bzRv0IvGTqWrbRmflvJS2yCe4BvljYE5E1Qxhx20zCTzyeU7l8CzFo/cyrEGIf97Kd2tEzla7WYJqINp",
+	"aQgf19JeVSbg7sqp6oEYQ37940refUPCVs/VM51M8ZvealyokExG+8Pa/HlNYjenmobTyv963rjJmETb",
+	"mYqwAQ4/FtzGL5uFuZeMQl1pIFol/XliCfQMpDFMoo30hUl0MM/xn3t3l/P39l51G17PrVnzsbh5aybk",
+	"rqgdvtz9vdveraUPgL+W0rmYU5yLyNcWAn1jTh/UIE+mffRgAQ+R0GmLFOIlG+fT7u5gSz5NO6U7aIJT",
+	"gobZwsJ8Tld+gfGjVlBbvbbu5K2qbOtaCQ95ZkQJmuGfyXa1fagWQYUUq+H2COKXynEaPFNpmbdiaGT/",
+	"1FmieNxYwH7MZ9DbDGXJfieuCbp8obvOauLMbD6Gr/G6Xd/gmo6Ow7fSOBuYmYYrrX1zvVBhIUBw9vBt",
+	"96x3ftG7fOiijvat3AFj15fHwiCEw6ZbPKi5xb+EioSZlL+f447A1dhM27rb8fSh6a0UcwRZAMqIYt7W",
+	"dS0/9lxpFBZYYp0gsk2FkBx8KqJmNolIRM5zbDzYVWGMX/IO6UHl7nGwN7xV4RoNsNHcnvFod4FdMQAq",
+	"ohQL4gRLeTISqYHzP46LK/wtMRpWdErA2qO9YkSaxoS35PsLgLGaCqQqENIXKvRGeNPtADsgceCmxaQ0",
+	"ThAMzxme+NG1O44Ae8FKnp2v6zxmmMjROIXkgpwKnaXXItTKWumdXfcqTMsOQcMdmxcI3aFoHu+AinE0",
+	"jKitKMbqrPedUKOSPI640kvQ9S0C3WZ4x2qDHSuJq6In9JEgPpZPkro7LZ0kKIubvt2t/PbdHuJadbC8",
+	"w5zEVCDCKBWn3oeiZjtiiFqSllR6TjURjiA/zUFQdjpkKmHWS8of5WlTnNtd9SV5IFk6rlQJm3c7oZT0",
+	"EHskQJRO8GWwKmy33ddw3A2XYpvIGy1a4MESXHqwwYwtPWO7XO3nhpnww7XuAP64ISDnkTIOxKnaXxZr",
+	"mu22wWepbcBDpf5b/uX3IKT3AKa82Z3nTKV1sDKtnbfeU5FyGdeHz/CqAMzbAqDeEqYSZv6XcZtQ7Y+x",
+	"9QaXPqcRgyMCIyPNRdwI4Mbjhn8uyPDtvBnaj2s3+SbqcnrkfWUwv0+E5Jurb45EzL1F0Q2daZwNdIQu",
+	"IgbkC935buPIhIWwHlCS/hjdQZOFYyLHlsbxcnsA3tTV6hBuGnqZ7Rt1o94RK619LLqaeW96r4DlSClq",
+	"mRItoB8WcXMPhJGRcJiUgk/tlDsUKnCIIfXAZBpUOsE3irzgF9asVWwgcupp1CNEALzENs3gCGGchQk3",
+	"4zYjlxFHawepdMr4VKsR65ecyj4bC54Qbys2ibo3HEoFaJU3ikoSoKKJKoZcC34BnxznjRAMTCp49BhV",
+	"kAMj/9YgqrlUiBTQp6/sjmF+o8og5lV1QngON8aVvaffj9PkbUQsDqBbICUsDqkalzLh6AGP4F2St2Po",
+	"nSLqtA72je4UONiFi7oQHlgNB3S/Yhl8xTL4imXwFcvgK5bBVyyDo2AZPNOJtzJ6uTHwaZENGgPtOXbM",
+	"eg9eA09ksj2xwVnjxAbbGiO1rnmmatafCDcgAYWl71B0bvr3ITr8JlMFiP5yT+0m/2tDkfPmZHiBdzIz",
+	"B8fB6ngkljRZFz95Knj0k0jRFO+sYY+rYrjZSuTK3BLlU5sopMqRrKAVI94vvxUJH4mfTav3/QVtzVbv",
+	"vGtV9Af76cVZxx90Zl3VbedR7/JR7/L7X5fsgTAKi5+8cS//kx5BECkRfqrBB7VijdS83nDrLCsBLmOp",
+	"RtcSGo3wsw1H8WzMDdVjCz6ls3md1iFdYJ9uD1YswuviD1c4Yd2zTuWNvZGa4/d3g9Yw0f8SaEfOBHTb",
+	"ITeMsOOms5JSRb2z80ff39XZCbsfN/VFCs5nBp8VXsUE2PeDrnvMR66rlaeQxnHA0jORGK3AaTdjPQcK",
+	"MtpApuGC2ed6XuL22JOb8zixeNpspx/xh+pK2ePCqqCU7FZHAZ5fON5U5ABlJ66OcSIWzgLFlw2orhGL",
+	"HNusj/Wz2OhVJgOZKxc9om4oJebUC/aY2R3MxHSWSqA1xIaOG/XWPwiDzHGM4RgK8UAXDWehni3gga7u",
+	"AmkVrH3o4jY5KeJfimyIcJeFziCa9Z19l774MBNh2md/KbSp3SgiMZlmJkW2BKXn37lADpVrQxBHDpnS",
+	"EFCbc8OG3KQi6SE5wUX3LG8FI5uUpgRBG4QRKnVjqwzuwJP2revYg03x0NaxqUhG4gTk7H9VtZHBXFfU",
+	"RlZXYe+aPn+NhATH4Mf/z247qSssX17Gw6vM3Tl5jDLzi0bLzH1UFgPzViGGembV2ZQvrKMJVefgu6Mn",
+	"vxCHMTAc2pqIoyDFRnQKpFiaq8rIVKSPU4oHVApJpgKiCwVjxGpw6BO01oxUS82VbfYM33YksBuz2IkM",
+	"5FRjHlFa8vFy4xuSNQx4OHlczorMRSJuFCQARpqJW5EsMEsxAGw/QtRC4ivy3F1hKDb+6amAAwMZbOgw",
+	"AbxggJ8TsxSPjVhaJ3o5E7EKx/z4RuV5nm8NYSATD4h0VGEfUkY6nAJIJksoCyI+8DAFuGQMOlgrHA76",
+	"i+5Z1bFkF/kJkVbdh+5kl32gsFumNocHtlYFv6hIH5UHDJn6fOqkHDafCDErZ07AD92lyrA6cvwCc/dO",
+	"+iCvR5jVsBZWCslZId8Gfra6FOKKNeHwTqcmHn52t3/3QvkNMOQdkwd1ttNC1tbWSYPFthQkDFjKJ0LB",
+	"7m+k4IhPcp5ve1N4Wqz1hPHUNYvzSgDQg1VyjyfhWN6KI2nlmVCYdLf2+FISF17MhyMMi8UwLbsTBsuq",
+	"ATUda6KptciBBVGPNEDWgR7j0woeHHrFxnjH3x8AJ9lqmtmSz/liHyrLNSIRyeHwOPJwVcbbR4pyQ/gg",
+	"Rbguaw49xoOS4Dz6eG1/dXnt1/K1/Yzk2TUp18vODvVq7bmAJLXPu1L+spTM/PMw4Z7twHbdqWDCvXBM",
+	"uP683SkO9tRKeo0dX1hNKFOxa9Zc8Mrvg1ItnAMZjnEmdg5p7YLu3Jthx+ExYeD0XBgMEj6miqQc5MzV",
+	"8KRjodrsNc+MtVvTOYDp0GFI1mwFvqgd+59FoQM2cK7RM5XK2LOLmGwqoh1lYX1ypIc3bWrll4GJ7L3/",
+	"LCvzkygetXOdTNAWbng9dBxbs+84e/FFsVp3IIh4B8KtTg8/zt1GNL+cmWVVkTbp6v5zQ25soYPP4hpS",
+	"FfZbCj8nWSzghZlOIApTIm3fPj7k1vMosUY88L1HWFfnFXOTvktkitTWuduVZ7xL7eMlq0SFT7QaylE7",
+	"9CTGRscZJn6XjRGYoRxrNp+wi+r85Rdvs1zsYLOcVdgsD47O3r/UEPY544rgrCgmeBJLkeRl+TkP/14a",
+	"tdKF6blZBUVaqQwLrPYTMUtLjbbSsLNOh/HY6LyvNu9zQFB0eMSqPnRPvhd+iPcbfPETzVDbiDAR6e+Z",
+	"AhYLTEtkU6vcHgatWCrR6n1fLJB6i/XV4J3hd9m7qzc/Pn/1y/WPv7++ur5+9+rNUzsbMy0V6h2f/+yc",
+	"km9vRznjxswdBtBURGD2CLAR0SK8Fmkq1cgE7BqeY9qrmoYM/d12yzMCsq0z8x3QLeHC2EmAsALOTBMG",
+	"/zVfeMN+nmg1wifxgzpS1lj62aDwjmsKYIrXHRynjKJXyrji5Wym3S9+7lCjxjycQKED1OSKROqIACS9",
+	"4jxbBp6dagXnEulVV1NV0LRLX7Aq/FcoFWn98vYJ5PljrlaGWa6qtvI/lSkWRcbxM8FTLFHFgQ/977+9",
+	"v7NjikQMCanEHzp4GBU+mSW57Kbigx3xa77I8R+KrQYO8B5Ci6YQ1nwtEkb38yeINUXSRPJ4181QWvO6",
+	"g2OsY6Q4KITpxtywgRCK8VEiEK2CxTwVSVMNl1TWKFgqFEd1WyLy/kHGsRWc1X0h1a0uFHVU7IIeIeTU",
+	"ngrPrO+t9JxRwZzvS4O8CIop06rNrtya+YQS/dGMAfvVurxZ2mNDIUzA/sh0Ski4bv8TrSaINJbV3CjX",
+	"Bu2AL/MLpGLzsQzHlI0ScdRm77DuxhRXgiP8Q5qv1Aibf4oE8FF9CcGKKtjTnPbbCyypEzsotxd4dMtV",
+	"KKITZ1KeJLlNaTejSfX0JE24MtgqSV3ZEU/5iVCJDMegKt+7zWz/Se2lJ1hhmUDyQti/KD1v7bUlMGt1",
+	"nETOVwX5Z1CQUIFUuKaU5m9CFz4Za22EayhzqHQ8ik5wP2zWh8XhLdnJRZ04s6a4mG9lKjsFwl6UKG+d",
+	"4jLW0yCWJ0YsM64/ITUiHlbxA8HTvyqeoyuelV1sD7eCaug+KLMTZHH8M+mTy06n3em00DOgbQq65qWe",
+	"w5/xr/DRW5yBc/zKXpPwmiSyjtKRCuLwaEQTWkUeAiIXOjRbOJuPdexOUnQyXJlhKhJX4mo/yqD0zqGm",
+	"NAQ757DvYR9j5ha6+hoyaezgo4SX9m95i7krvtr5X4+xT36MQUnDgIeTpY7qvGB8ybw+8GhDr2Gdu/sW",
+	"r9g9UP1SK/Ezlo6+byh4u77Sc6p9cBfCoKlQW4VBf8TnsJ9SDLOMqP3SBz1NnI1aPTeekxiuWwllFnbV",
+	"j1miZ+L0B5HEEKHbA5KXpr1GBnHZDopPnncuNgvpS53+rCM5lNhw1YC/Sm6qqxWEUnidMCNAVtlAxFqN",
+	"DEuLxTo0F6tyTdOQdyVQIf5SXR3EmPeW46IMN1CsvSom/5BCKd7aUTSOWJX9RW42msW9CpO32WxLqv6z",
+	"VxznMZ9vsbsEOhblVLB/YR/+trundB5kGMCuoTrrg0HbBzuxD31dvkMlEXQ6LRNXO5uM/aVfMs/631US",
+	"2/4CA1jZpcvlUD7OU5oG//qPS60gWhEGLELT1nFv+AM1FxqSQphHZ15hx08qEnuL//mtc/Lo/ceLuxP8",
+	"4ezum9YqZUkDGHYLl5ewH33AtnHPEERbtBWUDEXAlyjafaWGfOBWyRN3+Puy4Wi3fQ6Kb92YfEmKQ4GP",
+	"KQX6e+ExQanLYvWJd5/Uyk14Kp7wJCo0nhas0U0GpS/Z/Q0xBZ/E3JhiFrW1AnGwS+8pXvqyMjMLxbml",
+	"XtR86lcXdZaIqcymXj+vLHJDo6oHQKeWz48tPsU22Nb37YtOBSLL9mXGoBZqFDQorYBZFSlyjCcWi2gk",
+	"mnNM59wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho1OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKEaLhQ",
+	"OEjDYjkRyFsNHQgIewxuPU/R0wJPDELgif2deB3Gem5d+9zlkCa4UdiLkYsdmwuVBqVoPTDC6YTFwhhk",
+	"hnPlyfacWo3XE4RdRZx9JNIn6P0fpkB9FccDjL0MsmgkHF8IVc3VuL1usnM9fNYNWmM5stqoe96+xEjP",
+	"RMT2O90uhX4g1PMIfynt0QdQzV8IDSlwfX9zgLqPvv++s1alQpUG6v5Ou9M5d540XXyyXv/mX7wsNgEA",
+	"4Gz+xbtPHX5wZThLB1yllq2fmiqW5vUn0CdUh6gEt1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNxwu3vQk1",
+	"blTuHN81IIeKTnyY6aRe1fVDc0uWpt3PcR8bhjlLrFbyISJk1mRDHqaB0zJQhOa61VzKES4HyWmz/lCH",
+	"mel7and432Dp3jfK7tEgD3diZQM0+T179eSXa+yBfibVq5lh0LFhlwyGDMcVu56JUA5JK333GPidoUds",
+	"yRKuUnw4O39KazioXuotxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gFOdwSj0snSevjTYunN63eTWWJ/U0r",
+	"uEH1BJcsKSj4q1NHN9CKDSu/hoMf4qKn9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZkMQYT",
+	"sdgwoOrOXT1vDEAacwrQi4pSzRHIIBZ1CifWauSi0FsaWT1hUjldW/D2AxgMhSJmaZhQfBAL4KDixJ9r",
+	"VxhSe5lqs77VI30HEJoXmKIWgx6WPjN8YbBaarDAf71aRQPS2q8FrWNSMfOMJlhlhRjB1FRnv9RmfTRw",
+	"+gHrQyEraU7nrxOKRCGzE2xw11edczdn3h7bM+foQwxODK3tARBx9n/Yoe5/vdvpuPy/dkQ+dN98JQLA",
+	"TH50KJMXj75H8058mMVcEQ7Ub+/XGShTsELdq9abbXV2WdDKlLQPL9pqgR/Smcs8HjykQnWvG8sb+oiZ",
+	"LAnHPIGTqWI47z3DV+th5wE6ft7+do4gjveBm8KKZJPyyaTtBeBHt69rNBX6o6Yx0wkcHVRZuB95FDm6",
+	"mpJJdZBP2DNymsVL6mqJqIauADy8YxQEuBQ24kfWZfS3Xiw7zmsc87H2qxsucs9luQVeIW25rrZCe9Ft",
+	"P6hK35edHJpxO/sPMaV/t7bWwf7lrYsx0Z/Z9a4Td+0e+zO+Xo2g48sHK4YfnFqNeg5AtUqBBtwDYKfb",
+	"DU7VA8WM/gFew1wMxlpPTiIRy1uRSGFqfYen/hI4+iZihqQp5x1mPfjVsy2WJn2H98+/+xlYvO3SyQhZ",
+	"vJlQEZSHb+CKdpfVsmh3d+fm3pEHuzx1i1pK7Ctmh2FfD9AUA7SkBmIklZJ5ffdfCZBcpj3vKrX/2l8/",
+	"DfbOu01Bg8wyaSqmMwIqdOvR6rXm48n6gIK7liIKtCWwAEAoq5lgolApdU66Z+6TdU2+SMExjjbk48SH",
+	"9ArHXej3ob3ue4+AMW0boGPalSIqEDYV6dvdMs64jJolwFkSvs08OLkCaTQ2DDWHxp7+A8EMiDfVTVXx",
+	"JNCoqxoWSNFtVH+nH+flV19LXbM0TYdXNBVlHrsprHNsZiKktAm4wN1256Z11/q6LZa3RSLJm1jHeis+",
+	"hCKZgYE9saa6nQjjWPu6F52cBae7Osr8cXfva/bhnnvshXqWxbWEN/TOi6Yoadz9CgTUdr+BTWM3HUT2",
+	"SBz32mG741kubyaPa7nNLu2BPRbt07W8+tx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKj",
+	"MvKsHmNe0cOHr7OqXxpEsDqETPLr4bzj4bynUtikDgIWZaKpOslroSJwaLxyWO6G3Wb7l0pf3NZ1y76e",
+	"M4pu/6O/uDFjcovyK7rkB3Rgk/Wy5Bd/LcFhBRA0iepkq7quit2h4wh7Un9RqYzdXV1veBnUPS/sWsww",
+	"weDt/lbOpGDXMkusIz9O05npnZ7SBLZDPXULaE7NQoXQlFuq4Hi/q2C7ta21KOPY+2imIvkENFNTPgEg",
+	"lqb4pgutfnOuUmdvpjqOvF9l9j0FK0+Sn/E4QFf6Sayz6Ed4iH3h/75+9TJgRo6UAOTO65SriCcRc4+F",
+	"cPdjFunQ+PVpTyN/thBhVR+bpPtuEqmz3J6gQ4kYZVPXRWPGeq5cOUNYAVuGu2NpET8rj1P9HmlU3LcW",
+	"8Jdivjw9W0Xguo0Xkv6JNBlcAM8xIvz9Jut0zsPzM5ZwFekpGyxSAVtmwI14cAF/Fq1PqgD3VH/vZDrG",
+	"t6874Z0SzDkjcTL2rpINPg+vxg/LepQNFowmtVHLwvsEbo7vUO3GAmP8Szh98PnB+mxY24xxUQV+ZFXt",
+	"SKtGiEXfABQl424yKyQmKoZdd5/pYFPcozBvR6+O/2qefTrttEknfc5K/VdKrEj8pw1Q5LNUz1NhR+kg",
+	"qgF+GxcbTC0AHEV0hNlMqJx5WDGtHuOfrGwKh/fteEcx5bRqm2EvTrO6rImmnFWx3ttd+KyNOV9Vz/1R",
+	"PfetY2j1+A0Y4IECofCUT6AIiXZ/8+GUVaPn8EBoWb/VAWvm0cn7AaxvcC/VdNnsKI1vcA630jc7Rk5R",
+	"iRMd606DMm/wqxU75LmesylXiE+NMXwrao0FBRFzv3gyIQcEYv0cXaJ16up0GpTomoBMyJNkwdK5hggM",
+	"9t8T/fVAp2Pywgx0hgTMaDzmExEKq/YNnNXUZK5vRULBF5kAyRQwfVTgl6b5+U1e4X3YUnb8MZ8911kC",
+	"3Vc77yL7XuRHfj2nv8Y99ox7KDGnXRcQAllVwPJwTffjhzDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
+	"v+YU/ww5RUx/xFpPRMQAJ2aqAXeWUBY/P1svWiXMyjGGFfffk06n1Vf5/IMuOfQIG2l7P91tnz1of18i",
+	"f+u2O+0dutjcgGoW0rE07q8TRZghIDUQfBSyZVb75gSV0jBZDC3+LFLeen+3dAs7LxJo/H57fxd8bBEs",
+	"CfxK/CHVPVhQuKlMymOsaCZOMnu9wac70ForkniUnRLR/Kjqhu/GeoosaIgmlwOjtPMj2+FWrBRavhZ6",
+	"FgvXNYL5Qiz6kOpWoqljCjf6WUwH9sVW7/R3sUDcIeD55tPit65ev2ATsaj6GlTFffPx5dXPP95hw3TO",
+	"OkvA0CblKoJ7F25JIMY1pbETqZBkz9EcEYyMXdzi5INhiyDK5Ql74lmTap7gm+diqSaQXKVHrd7E915U",
+	"El9h0TFQ+WODD07/YEF2ASY+iy9OAMY1dywwn2DRbBZPgBjEkVsFLgInU+B1Ktz7dcyxbdHUP+THDyLM",
+	"sJ8bDAmHfJ3fBZjFq2ct4imnYu8pV3wkplD+CGYRUSIUb0QgCVVvCinuuZ91FkkDeK3l6Sda8NUbEH0e",
+	"ykUIM6N0CglyYB6TCsGGFODNFm76VPCIxUQtXn/fmCcjbJxXjKsF8A1OBWwuXNY5l2mZ1zl/xnMdR7Xr",
+	"614YuHjBGyuTLgbMqkKeYJ59oPVkIoR9BIv00tyqUMaSzq+Vh3n325EvWjccxdRu0zh2I3Etvwi8S3TB",
+	"9mKlixP3OtF6WPGcZ3IE7iipIGuZl/RNmsiwajKwc5Y0le9EK7sodXM4Q61nv2zVEosQcd5pqyySad1X",
+	"Kb4dUMyOfi18G2seKr5+jWeCfdGF9T4Jri5ZziUW7uVP/ZoGgKIqy4FA86njrbv3d/9/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

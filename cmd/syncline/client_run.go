@@ -58,6 +58,7 @@ everything was applied or equal.`,
 	flags.StringVar(&f.to, "to", "", "the last key of a range")
 	flags.StringSliceVar(&f.records, "records", nil, "keys of the source")
 	flags.StringVar(&f.since, "updated-since", "", "records changed since, as 2026-11-23T10:00:00Z")
+	flags.StringVar(&f.resume, "resume", "", "go on with the backfill of this id, which was cancelled or failed")
 	flags.StringVar(&f.filter, "filter", "", "an expression on entity fields")
 	return cmd
 }
@@ -65,6 +66,7 @@ everything was applied or equal.`,
 type runFlags struct {
 	detach, all, dry                              bool
 	plan, source, object, from, to, since, filter string
+	resume                                        string
 	targets, records                              []string
 }
 
@@ -121,6 +123,17 @@ func (f runFlags) request() (*client.RunRequest, error) {
 
 func (s *session) run(ctx context.Context, service string, f runFlags) error {
 	detach := f.detach
+	if f.resume != "" {
+		key := uuid.NewString()
+		res, err := s.api.ResumeRunWithResponse(ctx, f.resume, &client.ResumeRunParams{IdempotencyKey: key})
+		if err != nil {
+			return answered(nil, nil, err)
+		}
+		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+			return err
+		}
+		return s.followToEnd(ctx, service, res.JSON202, detach)
+	}
 	params := &client.CreateRunParams{IdempotencyKey: uuid.NewString()}
 	body, err := f.request()
 	if err != nil {
@@ -151,7 +164,11 @@ func (s *session) run(ctx context.Context, service string, f runFlags) error {
 		}
 		return nil
 	}
-	run := res.JSON202
+	return s.followToEnd(ctx, service, res.JSON202, detach)
+}
+
+// followToEnd shows a run until it is over, unless it is detached, and says how it ended.
+func (s *session) followToEnd(ctx context.Context, service string, run *client.Run, detach bool) (err error) {
 	if !detach {
 		s.say("Run %s of %s. Ctrl-C cancels it.", run.ID, service)
 		if run, err = s.follow(ctx, run); err != nil {

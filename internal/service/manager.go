@@ -30,6 +30,7 @@ type Filter struct {
 type RunFilter struct {
 	Service ID         // zero: of all services
 	States  []RunState // any of these; empty: all
+	Kinds   []RunKind  // any of these; empty: all
 	Before  RunID      // older than this one; zero: from the newest
 	Limit   int        // at most so many; 0 means all
 }
@@ -65,6 +66,10 @@ type Tx interface {
 	IntegrationsBeside(ctx context.Context, id ID) (int64, error)
 
 	InsertRun(ctx context.Context, r Run) error
+	// CopySelection gives a run what another one reads, with where that one stood; false when there is nothing of it.
+	CopySelection(ctx context.Context, from, to RunID) (bool, error)
+	// Selections returns what runs read, of those that read records again.
+	Selections(ctx context.Context, ids []RunID) (map[RunID]*Selection, error)
 	Run(ctx context.Context, id RunID) (Run, error)
 	LockRun(ctx context.Context, id RunID) (Run, error)
 	SaveRun(ctx context.Context, r Run) error

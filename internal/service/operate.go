@@ -217,6 +217,75 @@ func (m *Manager) ReadAgain(ctx context.Context, who auth.Principal, ref string,
 	return r, err
 }
 
+// ResumeRun goes on with a backfill that was cancelled or failed: a new run reads on where that one stood. Faults: run.not_resumable.
+func (m *Manager) ResumeRun(ctx context.Context, who auth.Principal, id RunID) (r Run, err error) {
+	if err := who.May(auth.RunServices); err != nil {
+		return Run{}, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		old, err := tx.LockRun(ctx, id)
+		if err != nil {
+			return err
+		}
+		s, err := tx.LockService(ctx, old.Service.Public())
+		if err != nil {
+			return err
+		}
+		cannot := func(format string, args ...any) error {
+			return fault.New(fault.Conflict, "run.not_resumable", format, args...)
+		}
+		switch {
+		case old.Kind != BulkRun:
+			return cannot("Only a backfill can be gone on with. Another run begins where reading stands by itself.")
+		case old.State != RunCancelled && old.State != RunFailed:
+			return cannot("The backfill is %s, so there is nothing to go on with.", old.State)
+		case s.State != Active:
+			return fault.New(fault.Conflict, "service.not_active", "The service %s is %s, so nothing can run. %s", s.Name, s.State, remedyFor(s))
+		case s.Revision != old.Revision:
+			return cannot("The service %s has revision %d by now, and the backfill was of %d. Begin a new one.", s.Name, s.Revision, old.Revision)
+		}
+		r = Run{ID: NewRunID(), Service: s.ID, Kind: BulkRun, State: RunQueued, Actor: who.Name, Revision: s.Revision, CreatedAt: tx.Now(), Version: 1}
+		if err := tx.InsertRun(ctx, r); err != nil {
+			return err
+		}
+		if there, err := tx.CopySelection(ctx, old.ID, r.ID); err != nil || !there {
+			if err == nil {
+				err = cannot("What the backfill read is not known any more. Begin a new one.")
+			}
+			return err
+		}
+		if err := emitRun(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := tx.LetTryAgain(ctx, s.ID); err != nil {
+			return err
+		}
+		if err := tx.Wake(ctx, s.ID); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, who.Did("run.resumed", r.ID.Public(), map[string]any{"service": s.ID.Public(), "name": s.Name, "from": old.ID.Public()}))
+	})
+	return r, err
+}
+
+// chosen fills in what runs beside the stream read.
+func chosen(ctx context.Context, tx Tx, list []Run) error {
+	var ids []RunID
+	for _, r := range list {
+		if r.Kind.Beside() {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := tx.Selections(ctx, ids)
+	for i := range list {
+		list[i].Selection = found[list[i].ID]
+	}
+	return err
+}
+
 func remedyFor(s Service) string {
 	switch s.State {
 	case Draft:
@@ -292,8 +361,10 @@ func (m *Manager) Runs(ctx context.Context, who auth.Principal, f RunFilter) (li
 		return nil, err
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
-		list, err = tx.Runs(ctx, f)
-		return err
+		if list, err = tx.Runs(ctx, f); err != nil {
+			return err
+		}
+		return chosen(ctx, tx, list)
 	})
 	return list, err
 }
@@ -304,7 +375,12 @@ func (m *Manager) Run(ctx context.Context, who auth.Principal, id RunID) (r Run,
 		return Run{}, err
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
-		r, err = tx.Run(ctx, id)
+		if r, err = tx.Run(ctx, id); err != nil {
+			return err
+		}
+		one := []Run{r}
+		err = chosen(ctx, tx, one)
+		r = one[0]
 		return err
 	})
 	return r, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
@@ -186,6 +187,34 @@ func (t *Tx) InsertRun(ctx context.Context, r service.Run) error {
 	return unavailable(err)
 }
 
+// CopySelection gives a run what another one reads, with where that one stood; false when there is nothing of it.
+func (t *Tx) CopySelection(ctx context.Context, from, to service.RunID) (bool, error) {
+	tag, err := t.tx.Exec(ctx, `INSERT INTO run_selections (tenant_id, run_id, selection, place)
+SELECT tenant_id, $2, selection, place FROM run_selections WHERE tenant_id = current_tenant() AND run_id = $1`, uuid.UUID(from), uuid.UUID(to))
+	return tag.RowsAffected() == 1, unavailable(err)
+}
+
+// Selections returns what runs read, of those that read records again.
+func (t *Tx) Selections(ctx context.Context, ids []service.RunID) (map[service.RunID]*service.Selection, error) {
+	list := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		list[i] = uuid.UUID(id)
+	}
+	rows, err := t.tx.Query(ctx, `SELECT run_id, selection FROM run_selections WHERE tenant_id = current_tenant() AND run_id = ANY($1)`, list)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[service.RunID]*service.Selection, len(ids))
+	var id uuid.UUID
+	var text []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &text}, func() error {
+		sel := &service.Selection{}
+		out[service.RunID(id)] = sel
+		return json.Unmarshal(text, sel)
+	})
+	return out, unavailable(err)
+}
+
 // Run reads a run. The fault is run.not_found.
 func (t *Tx) Run(ctx context.Context, id service.RunID) (service.Run, error) {
 	r, err := t.q.RunByID(ctx, uuid.UUID(id))
@@ -219,7 +248,7 @@ func (t *Tx) Runs(ctx context.Context, f service.RunFilter) ([]service.Run, erro
 	if before == uuid.Nil {
 		before = uuid.Max
 	}
-	rows, err := t.q.Runs(ctx, db.RunsParams{ServiceID: uuid.UUID(f.Service), Before: before, States: texts(f.States), Page: page(f.Limit)})
+	rows, err := t.q.Runs(ctx, db.RunsParams{ServiceID: uuid.UUID(f.Service), Before: before, States: texts(f.States), Kinds: texts(f.Kinds), Page: page(f.Limit)})
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -81,6 +81,7 @@ SELECT tenant_id, id, service_id, kind, state, actor, revision, created_at, star
 FROM runs WHERE tenant_id = current_tenant() AND id < sqlc.arg(before)::uuid
   AND (sqlc.arg(service_id)::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = sqlc.arg(service_id)::uuid)
   AND (cardinality(sqlc.arg(states)::text[]) = 0 OR state = ANY(sqlc.arg(states)::text[]))
+  AND (cardinality(sqlc.arg(kinds)::text[]) = 0 OR kind = ANY(sqlc.arg(kinds)::text[]))
 ORDER BY id DESC LIMIT sqlc.arg(page)::int;
 
 -- name: SaveRun :one

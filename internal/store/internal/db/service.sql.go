@@ -411,13 +411,15 @@ SELECT tenant_id, id, service_id, kind, state, actor, revision, created_at, star
 FROM runs WHERE tenant_id = current_tenant() AND id < $1::uuid
   AND ($2::uuid = '00000000-0000-0000-0000-000000000000' OR service_id = $2::uuid)
   AND (cardinality($3::text[]) = 0 OR state = ANY($3::text[]))
-ORDER BY id DESC LIMIT $4::int
+  AND (cardinality($4::text[]) = 0 OR kind = ANY($4::text[]))
+ORDER BY id DESC LIMIT $5::int
 `
 
 type RunsParams struct {
 	Before    uuid.UUID
 	ServiceID uuid.UUID
 	States    []string
+	Kinds     []string
 	Page      int32
 }
 
@@ -427,6 +429,7 @@ func (q *Queries) Runs(ctx context.Context, arg RunsParams) ([]Run, error) {
 		arg.Before,
 		arg.ServiceID,
 		arg.States,
+		arg.Kinds,
 		arg.Page,
 	)
 	if err != nil {
