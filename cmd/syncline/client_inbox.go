@@ -98,7 +98,9 @@ there are any.`,
   syncline conflicts resolve cfl_069w3jzff1r00010400000000g --side warehouse --reason "Counted by hand"
   syncline conflicts what-if stock --strategy sourceWins --field quantity`,
 		Args: atMostOne,
-		RunE: withSession(func(ctx context.Context, s *session, args []string) error { return s.conflicts(ctx, firstOf(args), field, all) }),
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			return s.conflicts(ctx, firstOf(args), field, all)
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that were decided, too")
 	cmd.Flags().StringVar(&field, "field", "", "only of this field")
@@ -619,7 +621,9 @@ are any.`,
   syncline approvals approve act_069w3jzff1r00010400000000g --reason "Checked with the customer"
   syncline approvals reject act_069w3jzff1r00010400000000g --reason "A typing error"`,
 		Args: atMostOne,
-		RunE: withSession(func(ctx context.Context, s *session, args []string) error { return s.approvals(ctx, firstOf(args), all) }),
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			return s.approvals(ctx, firstOf(args), all)
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everything that rules did, decided or not")
 	cmd.AddCommand(approvalAnswerCommand("approve"), approvalAnswerCommand("reject"))

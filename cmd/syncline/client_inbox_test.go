@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// What waits for a person is listed and decided from a shell, and the exit code says whether anything waits.
+func TestInboxVerbs(t *testing.T) {
+	b := newBench(t)
+	if _, talk, code := b.syncline("apply", "-f", b.file("stock.yaml", stock), "--yes"); code != 0 {
+		t.Fatalf("apply: %d %s", code, talk)
+	}
+	for _, verb := range []string{"conflicts", "dead-letters", "approvals"} {
+		if _, talk, code := b.syncline(verb); code != 0 {
+			t.Errorf("%s of nothing: %d %q", verb, code, talk)
+		}
+	}
+	b.exec(`INSERT INTO entities (tenant_id, service_id, id, collection, match_key, fields, held, origin, created_at, changed_at)
+SELECT tenant_id, id, '0192f000-0000-7000-8000-000000000001', 'stock', 'SKU-1', '{"sku": "SKU-1", "quantity": 3}', '{quantity}', 'warehouse', now(), now() FROM services`)
+	b.exec(`INSERT INTO conflicts (tenant_id, id, service_id, entity_id, collection, field, base, sides, state, strategy, opened_at)
+SELECT tenant_id, '0192f000-0000-7000-8000-000000000002', id, '0192f000-0000-7000-8000-000000000001', 'stock', 'quantity', '3',
+  '[{"system": "warehouse", "value": 12, "at": "2026-11-23T10:00:00Z", "seenAt": "2026-11-23T10:00:00Z"}, {"system": "shop", "value": 9, "at": "2026-11-23T10:00:01Z", "seenAt": "2026-11-23T10:00:01Z"}]', 'open', 'manual', now() FROM services`)
+	b.exec(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, op, code, message, payload, state, first_at, last_at, field, rule)
+SELECT tenant_id, ('0192f000-0000-7000-8000-00000000001' || n)::uuid, id, 'in', 'warehouse', 'stock', 'SKU-' || n, 'upsert', 'record.invalid', 'The quantity is below 0.', '{"sku": "SKU-2", "quantity": -1}', 'open', now(), now(), 'quantity', 'min'
+FROM services, generate_series(2, 4) n`)
+	b.exec(`INSERT INTO rule_actions (tenant_id, id, service_id, entity_id, collection, title, rule, action, system, state, fields, at)
+SELECT tenant_id, '0192f000-0000-7000-8000-000000000003', id, '0192f000-0000-7000-8000-000000000001', 'stock', 'SKU-1', 'large', 'require_approval', 'warehouse', 'open', '{"quantity": 12}', now() FROM services`)
+	first := func(out string) string {
+		lines := strings.Split(out, "\n")
+		if len(lines) < 2 || len(strings.Fields(lines[1])) == 0 {
+			t.Fatalf("no line in %q", out)
+		}
+		return strings.Fields(lines[1])[0]
+	}
+
+	out, talk, code := b.syncline("conflicts", "stock")
+	if code != exitFailed || !strings.Contains(out, "warehouse: 12, shop: 9") || !strings.Contains(talk, "1 wait") {
+		t.Fatalf("conflicts: %d %q %q", code, out, talk)
+	}
+	id := first(out)
+	if out, _, code := b.syncline("conflicts", "show", id); code != 0 || !strings.Contains(out, "agreed on") {
+		t.Errorf("show: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("conflicts", "what-if", "stock", "--strategy", "warehouse-wins"); code != 0 || !strings.Contains(out, "12") {
+		t.Errorf("what-if: %d %q", code, out)
+	}
+	for _, args := range [][]string{{"conflicts", "resolve", id}, {"conflicts", "resolve", id, "--side", "shop", "--value", "1"}, {"conflicts", "what-if", "stock"}, {"conflicts", "a", "b"}} {
+		if _, _, code := b.syncline(args...); code != exitUsage {
+			t.Errorf("%v: %d", args, code)
+		}
+	}
+	if out, _, code := b.syncline("conflicts", "resolve", id, "--value", "11", "--reason", "Counted by hand"); code != 0 || !strings.Contains(out, "resolved") || !strings.Contains(out, "11") {
+		t.Errorf("resolve: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("conflicts", "resolve", id, "--side", "shop"); code != exitFailed {
+		t.Errorf("a second decision: %d", code)
+	}
+	if out, _, code := b.syncline("conflicts", "--all", "--json"); code != 0 || !json.Valid([]byte(out)) || !strings.Contains(out, "Counted by hand") {
+		t.Errorf("all as JSON: %d %q", code, out)
+	}
+
+	if out, _, code := b.syncline("dead-letters", "--causes"); code != exitFailed || !strings.Contains(out, "record.invalid") {
+		t.Errorf("causes: %d %q", code, out)
+	}
+	out, talk, code = b.syncline("quarantine")
+	if code != exitFailed || strings.Count(out, "dlq_") != 3 || !strings.Contains(talk, "3 wait") {
+		t.Fatalf("quarantine: %d %q %q", code, out, talk)
+	}
+	id = first(out)
+	if out, talk, code := b.syncline("dead-letters", "edit", id, "quantity=4", "--redrive"); code != 0 || !strings.Contains(out, "tried again") {
+		t.Errorf("edit: %d %q %q", code, out, talk)
+	}
+	if out, _, code := b.syncline("dead-letters", "show", id); code != 0 || !strings.Contains(out, "redriven") || !strings.Contains(strings.Join(strings.Fields(out), " "), "quantity -1 4") {
+		t.Errorf("show: %d %q", code, out)
+	}
+	out, _, _ = b.syncline("dead-letters")
+	id = first(out)
+	if _, _, code := b.syncline("dead-letters", "discard", id); code != exitUsage {
+		t.Errorf("given up without a reason: %d", code)
+	}
+	if out, _, code := b.syncline("dead-letters", "discard", id, "--reason", "A test record"); code != 0 || !strings.Contains(out, "given up") {
+		t.Errorf("discard: %d %q", code, out)
+	}
+	out, _, _ = b.syncline("dead-letters")
+	if out, _, code := b.syncline("dead-letters", "redrive", first(out), "--alike"); code != 0 || !strings.HasPrefix(out, "1 ") {
+		t.Errorf("redrive of all alike: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("dead-letters"); code != 0 {
+		t.Errorf("after all of them: %d", code)
+	}
+
+	out, _, code = b.syncline("approvals")
+	if code != exitFailed || !strings.Contains(out, "require_approval") {
+		t.Fatalf("approvals: %d %q", code, out)
+	}
+	id = first(out)
+	if out, _, code := b.syncline("approvals", "reject", id, "--reason", "A typing error"); code != 0 || !strings.Contains(out, "is sent nowhere") {
+		t.Errorf("reject: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("approvals", "approve", id); code != 0 || !strings.Contains(out, "goes on") {
+		t.Errorf("approve after all: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("approvals", "--all"); code != 0 || !strings.Contains(out, "approved") {
+		t.Errorf("all: %d %q", code, out)
+	}
+}
