@@ -376,7 +376,7 @@ syncConfig: {matchFields: [sku, site], frequency: daily}
 		t.Errorf("from nothing: %v", d)
 	}
 	// the same document in another spelling
-	if d := Diff(mustParse(t, "name: d\nsystems: [{id: a, type: x, objects: [o]}, {id: b, type: x}]\nvalidation: {checkDuplicates: true}\nencryption: AES-256\n"),
+	if d := Diff(mustParse(t, "name: d\nsystems: [{id: a, type: x, objects: [o]}, {id: b, type: x}]\nconsistency: strong\nencryption: AES-256\n"),
 		mustParse(t, "service: d\nsystems: [{id: a, type: x, objects: [{name: o}]}, {id: b, type: x}]\nsecurity: {encryption: {algorithm: AES-256-GCM}}\nsyncConfig: {validation: {checkDuplicates: true}}\n")); len(d) != 0 {
 		t.Errorf("spellings differ: %v", d)
 	}
