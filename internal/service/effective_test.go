@@ -376,7 +376,7 @@ syncConfig: {matchFields: [sku, site], frequency: daily}
 		t.Errorf("from nothing: %v", d)
 	}
 	// the same document in another spelling
-	if d := Diff(mustParse(t, "name: d\nsystems: [{id: a, type: x, objects: [o]}, {id: b, type: x}]\nconsistency: strong\nencryption: AES-256\n"),
+	if d := Diff(mustParse(t, "name: d\nsystems: [{id: a, type: x, objects: [o]}, {id: b, type: x}]\nvalidation: {checkDuplicates: true}\nencryption: AES-256\n"),
 		mustParse(t, "service: d\nsystems: [{id: a, type: x, objects: [{name: o}]}, {id: b, type: x}]\nsecurity: {encryption: {algorithm: AES-256-GCM}}\nsyncConfig: {validation: {checkDuplicates: true}}\n")); len(d) != 0 {
 		t.Errorf("spellings differ: %v", d)
 	}
@@ -396,7 +396,7 @@ businessRules: [{name: r, target: b, condition: n > 1}]
 	if f := doc.NotInForce(); len(f.Errors)+len(f.Notices) > 0 {
 		t.Errorf("not in force are %+v", f)
 	}
-	if f := mustParse(t, "service: d\nsystems: [{id: a, type: x}, {id: b, type: x}]\nsyncConfig: {validation: {checkDuplicates: true}}\n").NotInForce(); len(f.Notices) != 1 {
-		t.Errorf("checkDuplicates is not applied, and nothing says so: %+v", f)
+	if f := mustParse(t, "service: d\nsystems: [{id: a, type: x}, {id: b, type: x}]\nsyncConfig: {consistency: strong}\n").NotInForce(); len(f.Notices) != 1 {
+		t.Errorf("strong consistency is not applied, and nothing says so: %+v", f)
 	}
 }
