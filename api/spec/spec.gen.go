@@ -1054,6 +1054,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3754,6 +3787,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5544,6 +5632,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5738,6 +5832,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6257,6 +6363,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8153,6 +8283,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14314,6 +14548,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15811,6 +16057,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21874,6 +22276,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22929,6 +23343,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26585,744 +27117,760 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
-	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
-	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
-	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
-	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
-	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
-	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
-	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
-	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
-	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
-	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
-	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
-	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
-	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
-	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
-	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
-	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
-	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
-	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
-	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
-	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
-	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
-	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
-	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
-	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
-	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
-	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
-	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
-	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
-	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
-	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
-	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
-	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
-	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
-	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
-	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
-	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
-	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
-	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
-	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
-	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
-	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
-	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
-	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
-	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
-	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
-	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
-	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
-	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
-	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
-	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
-	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
-	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
-	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
-	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
-	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
-	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
-	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
-	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
-	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
-	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
-	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
-	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
-	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
-	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
-	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
-	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
-	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
-	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
-	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
-	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
-	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
-	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
-	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
-	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
-	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
-	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
-	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
-	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
-	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
-	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
-	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
-	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
-	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
-	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
-	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
-	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
-	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
-	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
-	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
-	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
-	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
-	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
-	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
-	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
-	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
-	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
-	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
-	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
-	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
-	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
-	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
-	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
-	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
-	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
-	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
-	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
-	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
-	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
-	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
-	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
-	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
-	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
-	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
-	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
-	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
-	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
-	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
-	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
-	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
-	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
-	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
-	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
-	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
-	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
-	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
-	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
-	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
-	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
-	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
-	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
-	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
-	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
-	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
-	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
-	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
-	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
-	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
-	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
-	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
-	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
-	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
-	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
-	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
-	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
-	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
-	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
-	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
-	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
-	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
-	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
-	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
-	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
-	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
-	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
-	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
-	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
-	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
-	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
-	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
-	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
-	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
-	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
-	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
-	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
-	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
-	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
-	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
-	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
-	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
-	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
-	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
-	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
-	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
-	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
-	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
-	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
-	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
-	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
-	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
-	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
-	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
-	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
-	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
-	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
-	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
-	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
-	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
-	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
-	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
-	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
-	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
-	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
-	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
-	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
-	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
-	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
-	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
-	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
-	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
-	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
-	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
-	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
-	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
-	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
-	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
-	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
-	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
-	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
-	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
-	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
-	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
-	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
-	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
-	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
-	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
-	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
-	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
-	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
-	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
-	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
-	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
-	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
-	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
-	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
-	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
-	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
-	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
-	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
-	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
-	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
-	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
-	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
-	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
-	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
-	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
-	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
-	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
-	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
-	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
-	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
-	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
-	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
-	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
-	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
-	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
-	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
-	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
-	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
-	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
-	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
-	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
-	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
-	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
-	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
-	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
-	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
-	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
-	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
-	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
-	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
-	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
-	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
-	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
-	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
-	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
-	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
-	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
-	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
-	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
-	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
-	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
-	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
-	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
-	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
-	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
-	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
-	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
-	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
-	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
-	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
-	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
-	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
-	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
-	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
-	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
-	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
-	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
-	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
-	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
-	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
-	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
-	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
-	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
-	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
-	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
-	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
-	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
-	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
-	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
-	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
-	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
-	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
-	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
-	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
-	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
-	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
-	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
-	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
-	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
-	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
-	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
-	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
-	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
-	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
-	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
-	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
-	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
-	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
-	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
-	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
-	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
-	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
-	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
-	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
-	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
-	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
-	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
-	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
-	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
-	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
-	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
-	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
-	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
-	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
-	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
-	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
-	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
-	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
-	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
-	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
-	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
-	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
-	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
-	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
-	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
-	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
-	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
-	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
-	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
-	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
-	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
-	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
-	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
-	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
-	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
-	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
-	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
-	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
-	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
-	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
-	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
-	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
-	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
-	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
-	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
-	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
-	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
-	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
-	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
-	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
-	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
-	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
-	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
-	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
-	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
-	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
-	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
-	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
-	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
-	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
-	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
-	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
-	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
-	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
-	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
-	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
-	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
-	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
-	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
-	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
-	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
-	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
-	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
-	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
-	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
-	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
-	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
-	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
-	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
-	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
-	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
-	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
-	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
-	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
-	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
-	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
-	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
-	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
-	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
-	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
-	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
-	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
-	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
-	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
-	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
-	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
-	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
-	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
-	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
-	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
-	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
-	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
-	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
-	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
-	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y3LaRdtG/glLlrWz2cDTSfNixXLfOmdjx2u8mto/HWd+bjN8IIiEJKwpQCHJk",
-	"rXf++y10N0BSIvVJ2eOst7biGQ1FgkCj0Z/P83Urfd1Kn3orXdXsGoh2yNT4MzLIT1OwFNYV0n4ac2Fl",
-	"E+ZJn8pw1TWe79gyW0jWQC8KIDgE/s+epQcQBxIBzCw8NgEFlfKEqEvh6CEhU0EOjnGDdEvIKMOREP5G",
-	"2e95hi6wOsAgNmwOqFtGqKjN3tVkk+ryP1VWSZosyo7FnsW9uS5bqzSKyZBUT4SCos/r569e//721d9/",
-	"fHnXutvdGn6bSB6/wZEfBzUkpwzLPQWfQa9NMON1ZHARaSGll8uU8DUZZvz+MiVdnmOWkG6ayjiWxvWu",
-	"X5wFrSlEq0tP50kqw1gUSdl97yrIZek1EI20m+v4t4LbXYhw9l0YA8ojNvuCtLQ+3uD1N63ejf3GTeuu",
-	"rLCe4ISfvHU8cUuTfhe0piIdayuXr395S+yOyHRneqenVoqKGbJTPpOn7s1Ou5j6Gvi6Jbv13wctPXFz",
-	"sfLmBMeyEwJjWepqQRgLqbGmUlzeCwGd63ZSDhk9EWJm/R2dgLKwP3LloWj2jEc45ZnYX0/sYbchKQYX",
-	"voTrPn3r1CssQil2IhH20oYGJLrqc7XLO1iiAkDRWfsS4ImIRg7AgakgksAvClDuYbIh703v1+q1BnJD",
-	"M70zY/wmwdT4qyyFnht0jtOxhACRS1BHCR+my13aCOGKtMmlfvLOZcmEGmwFYl8Jddxsfs7L7haNR3At",
-	"gw3RSMNR4X61XeBbI4xV7NrTj6F/vfWd4P6y1l4NoPnXG6rezWfm04CtFd/g/aaZ7EXShDyJ9qohKj5o",
-	"Ta/YCs0HWdZQwzvUiY86rVh3NLjSku5ZwXtg3/NnFSNodc9m1vXPhYnMao6NeNKYrJT73kLAak/IsoTA",
-	"rY8mH+/GGvLF88S+k3RMdPhCTKaQxh6J1OQsMqjhHzOuABrNHZE4IdZXgOciYtoQOvoNm3FZQSUDD/lP",
-	"ly7XR1UQLYTmOlSY6qtzX6RshjoBv+2S/1wtrDFuF4ybiUDq9xkHYpYAY9bEBUNeKfy3zV7BqurEsFHC",
-	"VUp9HnXW3TFwuM8uHR5j2eApkddYA+LhSefByXnn7dlZbkDAoJcxHC8rygOTDRiOsRjae3S/p8GUCgM1",
-	"WUBDds5e6ltHwWDN7yjhcw8hv0P4B+dzbakuglmD5uepNwoaNDl8TWoqlF17qxFpQg8wPSLBo5NYpKlI",
-	"TkaJzmbr3Yangkc/wdV/w4sPBFFsECkAoBZa04X5I24D8MnvhEiSQwSePwxaniW31WvpLAU4q8Sk60KS",
-	"Ma/++yX9fSqM4SNB4geE3NKwVGtk0neZHqwyarcaRZ6qgGxq1NZeWvB1WwDFx+2BZNToJnhlD0ArrAyF",
-	"1bDBgoW8nAd4Wvj7tgBMhQ2wrejfU5i85gDs8lfdDsIOpbBJ7iG7mz+Xk79WkyxB4a1qE7APeh/v8KcV",
-	"0Dz01jeqHDgGo/iPbWgrHd5dnZrq7KumtOPmmSU6yrDTR88gbmdEghhNi1gj84qZZH4sd3sD+QE2bOPw",
-	"fEuodZUwd45M5mhwKfmm2hy1KCq6Zlre8/vVRi0O1Z6nHyP/imsjF/lM7BW5KHy9mchFYbb3nY7doxfF",
-	"t6jvOn6mk4L7N+dJhCXPbyFfBc16Y34rCtmlbw3k+6DgOYCmScX6tE/7jxnHr3kfciRvhSoQy0PjYMSk",
-	"uVEKFYNIWKiTBGrOob1QUe1yIqLEfXuBrhSTyqR23hyDXSHrNdZxhCMCdcOLbYvMpDKO8RJMqhk+JUqq",
-	"cmbPCAV3nWIFdp7Yo8qeVZw6AMmjPf0dabgkyWElirh1LqFnl9Y3ZG8DX2d1fUmsm6igbKAPO88UiSmw",
-	"ybV4xP9PqXtpDwW2a+v1J9zPT3BtPTawFf8/sJhRqh1sRasTnAImQd+s9A4JMi7rg9oODdcUAjVwkRwO",
-	"RQJRA63YLEtm2pB6wBPYNxnUxRwPkdpjAiheMfCiyXbYXkhpBe6lcEJ8k5NiYdns2OLorjyWOF4pprPU",
-	"nUpePUP/pVPwbhtC377V6IVzjEo1IurYdAz8Ik1jByQK59RIQ+VGorPRGA8FOBDxOXM6kSKNdZ1VRNow",
-	"DceS9JJInX1ikcKUc8GCwVn5RJJ1FcuJOKK28wliNAhciXCQV9JEzLprKGzSWKHKe9UuOx0GpdGpnIpa",
-	"scB3OLJE7KIA0apq9c4fbq313rgvVXgVz/UcISB4IhDH0DVINyR9cYzbsRSdKa4ahGkalUtpwkTMuArl",
-	"hjKHp6Urv0B2AxXKWHIHW7eB5SC/+BOyHeRTvHDRogYLLoyRIyWitxpDCSWWAhfRxrYWojO5OOl2Trpn",
-	"JWIoCtrkgD4rURy0okLR6p102p1uznFAiQ8XkTHhVrzPhRsGLZBpNXqhEJBRp+OKsg0Kk+QraBVUqLbh",
-	"PdiOIcHoOKP77hiB9uQGVFZ23ikGUf7IZDgZaD0xBa6AR+1Hj6yU4Tek+r1bjrskciYKTAbESVMO07ia",
-	"thcv/3EC69rpdI8HZluQ4s3hmaFUEdZ0ZWpqfSGRQ3/wqfVurYfaWG9PJCPIffMoKhuNb8oSs23MpqgT",
-	"Tz/mvy7uesMYa5V3Ps/zm5QO9LJGtnd/ppM3AsZzH9wN1C+gXXgIIQypRiep4NNiVhGVwMlUmimlwXeX",
-	"qmexq/BuwispTvfBQvaT4OCXFCQBuvr1VEDJ6A4CV4/pvk7qDiBQqBO8ZdrzQgjJUZaTl+wUow828eif",
-	"mUmn4MkkArxnLOWEYnpErq6hLyiO5l6It38Vf7CVToJEZ6DJTgoH1j7C/Sa/6f0U8Wu+IKTGkpTn3ia6",
-	"lWM9b0bagRK7vi7kGnpeT8BbxkvbrG+NHkDE4OxJrLPoR/gD67Y7TKhbEeuZKPaRS8UAKoO+PwWYqQSq",
-	"uAkwRE+FYQMeTkB8b1T/J27SE7jtyYunfaw2wgbJlNm3EtFjGk4u+UOMQI91lrQZkGay7iWjOnZo0prC",
-	"VnF9FC7omyaCT29ULG+Fwa2GH9GFPjo8EQumEzaFMg025QtmBEV+hX2CHbpULH8kehYyYbE2UDsdhsKY",
-	"qqAsPhCncXU7Ltndi5kwvkR7loih/ACDIHsjYCYLx9bP7CeZag+lkmYson5gBw8f/bW/I+mDtcprOB9m",
-	"3Do+9qv/8xs/+dfv7//XX25u2vTjd3+1v9zc/PW7//3NKqFj0JryDy/wRpedKj6IxjwUTPQbEuG8Ti8R",
-	"oZC3Iudlw96CfAJKcliageKLd04evf/YDc46dyeFn7/Zi8MyFR9S3CknKBUlRdmSUY89vADH4UbBZT1W",
-	"XOYbZTdnj328aZmZCEkmoIGi2+7ctIKblozgV3cX+xG258HHgIFD/c2n601u+Kp9Q/hiJG7bZqHCWCrR",
-	"Lg6pfdvFK+UUr6zK+sIVdug0Ff62y+eGv/Cm1ft400oyfLkkU5tGClY7XGyyMBQiEtFN6+7uRmEfUa0P",
-	"WkO9aNemMcN5zGczoSgN5n8taHjSDRUMt7RWZcsZ8lO1St23eQ0SPhHsL33DhyJdvB0nwthv9r/DBBee",
-	"NCKO2qjA8bIT+FZ7GjGrQrhUGD4FLKjqIr/nMJo/eSmKfcnmwwqbAgJjcP67UGgCjv84jrZz/AmIo9hv",
-	"mpdRVKKLriVF7JRIEe2AGDyC+jQTATUMBYa/Y9dMLCEypjrlsZupI7nmVgQ2++SwtZohbIU8dU2RBG66",
-	"nRTG6Uf7z9qKiOdI87q7lQxfbKYKYolqdssX3b3wAYf8vmKGTimHvzai+1zE0RO67ui6r8FA5sDAN2gz",
-	"8GEqEnuB51AF2Gy+2sB+af8P3VdQOl7+ThcIkPMkf+FuwXJFltVp67RMuZisXOe1faAxXSJhnY8XBaZY",
-	"NhRxzIaJnrJup8NSzc4APfHR9//1mF12/gu8nzjWcxE1W8aaS80WLWNUSdIQmqODnPFEAXYh4K3tjG/e",
-	"cIcWGtXvt14i8GT6uO9Na5tdoAaHTqf+UgnPAPK4KXqmqc5dQYiMI+d1UFPe89i5aIH900SIWe7BjrnZ",
-	"rvIBX5t07j0qeUBiGkCIm0pj37t4xO/U/fwGXnHreMzZJztp7PrYDeC3hRnzOIbw9kDssBtKbThLQh0L",
-	"gG5uXKrf+nIG43EgXLGDikBQFfOVD5RwHQsVMKNd7x8zKY8FVjRoikEKNZJYDIGCTIUP9ndEiniMSFE6",
-	"jlbqI7AUj2ojqkQdJuPeyDpZxeDrZdOpSFgCtTBCRWKHKp83tMZ3JN2fSZh/Eqi4SgI90qwEbr2TJEt1",
-	"K1O+mfn0ReG6L8kKCkMxS0vUKpuRe1zl4ijhofg/ZQqZpaYz+Pp5Z7WjTKrbjY33vlp/Y4t7osHGsStH",
-	"89OYoZIv7GZDpSAsgWs71kkkkjxGOuUTaDg+XNZfFB8G9R7Y0FyQ9J8hhlsl6xjd3QZ/GjUeBUqwj1pN",
-	"8rDyTCT2aLfPN75ebIwIn1D+E4rHgLoDloOmPGw1unL+Rp+VbnOdeC8J2g70l4WXOwb95Z9yIwce6ujq",
-	"1z+6v07+dRY9zH7UndmDpMt/OA+fimej5/K/Jz9NX+rXf7wxb7N/zP/fxa+d7tn5xeWDh98/4oMwEsPR",
-	"WK5C4ixUWILEKezd04Oftksfq12kZeGoCPD7K3LkMLsTl6DNPgvOMoxeME7KYCcFVHfYnn7Mf1nCSl6d",
-	"HFBJ0rC5TtKxN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVk/Kamo73szC6jUIsfwW+udV8e7W",
-	"hdtj/uvBk9e9bOerimrtYUds3uI5NFW+zZuJKcricu5hJuzovxVf+n2+ybFIsC5tY+cCYJFyGgcBifmp",
-	"Vum4GLDIZtakiHgqXF9zUG2au6rEzwKr5bEmJBlFEMrfUD26Y1aG3rHQHVwxEJhUw+ZQxe0nM4y1EVFA",
-	"6F+UM5ZYZzAT2m63TYWuVjwqC1wHWseCq2YrUGezRN/y2CsRGH+RG3I6yzZgmlYpnk63VKLqsFxK2GLV",
-	"UBt2ayJQzeYLh1LxWP6rOOBhzB03OKirHYHGZiKRGoYpIOOF73O2/D6w3vnrYkYpWTMBqZyKX7Wyy/jL",
-	"2yfQQsxT8YS6qRw/n0hcgqrMnoUhkfwl8QMsfKJPlhDQKHNVmMTv2xfVk+gfdd60q2c30VZ+HuzoXE/H",
-	"UjUToH7hb035LlzegxHN3KdgV9mf7uoZLEn7Wt1Ae8nbUiwW0UgkDLw/adhU2yVd1btoOQBy3udl1c4L",
-	"7miLfVUfIKt16IkP6p4cjnkyysFZoSZCka9RxCN6kJ8PqYQao0J2DLLSCe57+46XVqLFB4AOCs46Heal",
-	"CEKv3+A1d+7VYqm2SvpnAKsAoKhWT7ashvo9v3UrV5oFdTjTRqYOgnGWUNZ+ocKT0jeX38bn1xYqLAwf",
-	"Bv2foqhrhaagqHdUwmuMZIdK+qWxqTu0uKL/XmK8OSI0o5/V97XnwWlJVX484BHrwomwXcBXdxFEpJMT",
-	"CWRvCK0oTxhaKxQNTOuHMAfah2M15P3CtBJ8H+p3UYnEht/a/2Ba5RH5hGFJv9tOzi6XQNaqIWadZvqb",
-	"1tFcxjEB7e0UtbzK69WPErWsP52XkW/P90e+/VvCQ8Ge69kMO3zzIz+/fbk/rdIIWL5mxQjoNGsEPNjK",
-	"CKibIWcWePikf2ZAKEXH7Tf27naDffPADogNRKznID5uP+W0iH/55oG9+rt2fhJ/NTJ2NzI6xzUyoC8P",
-	"Btlt1Rkb3fXGRmfF2Oh8LmPD9RzuYWtcNmxr4IG93IhkGIcD/IskRVQM5xMpYsGwg74JR/Slh8MDQFjX",
-	"2xanH/Nf1kb2IWYFjicN0ZEGAlIrnfNRuwgtlFOK0JO/NczOdlUof6pvReF42xuBdy8cXS95jSUBCrK5",
-	"lATYevkOMCu3MIVU0ZZYY4YuMyY0b4e+SB0GuFah8G2VTMRGIPyzqTQfiQP4ANTmY5iDxHew1hjcxeQr",
-	"Qjwfw+T7ytiwJ2PD7mwMtcRYOeJ24JTrl3aOvUsw51xED6fWSISkd0dAswdZpMNsSpK+KXo65Qnxn2sl",
-	"1sVIn7qbbuiJvBpgHkxwZdgsGtYmZnQy5WkpISNUNgXe2sie7KG5tZNwGGSrvVWpae+/Xj99dtJtn7N2",
-	"u116OI3H7kjFYaArACjYEGjHVe4DxAkK0JwNnPkcWBs8AKs4gNkKnMUcoFYJnDK5SW5UbhgHZNUG3QDM",
-	"92DJoA6WjPgAzG9rcgaZiey9dm+hcxLTruZ0eipN7hRURUyGMrZmjGtzX+HdrR9NM8XBzgrmhr1++sxa",
-	"iU+u/3F/olbgaJ5+tP/cnRZco7r9+ZJPkXwYmzQCpjQibRqoBAETE9OebD7WzAhIlYoFG2SgZXzB8ZQv",
-	"AH+yOun8k1TiVckZ/GJKQtclPrS9/INPtdkvPSH2a9+x1sobYH7LPVnnXv9z0/m9BuQYQIXgoI6tH+q2",
-	"wPbNMLu04x0byN1Lx+Z8Yy7WTfXAGKlGsShGQgiMwe4jso4PZ1M6skNh99g63dAjH/E4XsQz65lCT4xW",
-	"eTgfUUALDQfLMWsRFbhm8mD1Y3bRPcMOAjiZWAhw4GoV7HY1qo03OTCs/cmpZJpzgT2WyJwARcAAQ1gL",
-	"aVgiR+O0USuw5yKwR/NPPe8QcovY8z8nIILmFmmg6BrCNjMuI0fO7ppVoFnL86qzVLMZX6wKj3uT/1zp",
-	"eQF8T1z5iBLzic7mBGYkb8Uvs+OIyxUQ3Di2IijAB/BuaH+qcDtgKJ97vQ9tzXtbzBwCWyXg/agd0ls/",
-	"CKQraQog6QgKbZloDNJ42JoHm75ZIZ3xxXEk9IcFG3A1YWnClRmKJABP3RXzstcoub5rDos+SZztnpSR",
-	"VXqJAC8f2jHTsZgaEd+KCiiOGV98sdLtUS9bPxQnzBqBl547K2D+QnbxsNvdXuRppu+5yHtp50ifBy2c",
-	"CpqR2ZwvmhX6Wy2jYx3jxh3YSESJCpm5XuxZzEPRZ9ya2eWCZ1+bO+WRCKAwAgAAB8LVQlSYgfZFvnSt",
-	"/i7RaoSvD34eTNGOndb/0DLy4Zh7JePviPCuKOMeo4uClqVW8wbF3JHtHa+yZ7VoNO/EDrmywus8oFXh",
-	"dcO7cvUf/3l2qE/k0RTsncZbEoKSF1y5ej9ybHuidAvjA52lzqvVc2pHYQXallxs0SllPMWWeOoWNVbd",
-	"6SET9s7glQ0EOLTAyogq8Eb1Z6jN+t5LkQ5XopLTpezomnvRP593s/z2ccvSGJ84uoANhXOwo5L7IYsn",
-	"fq9sr+m2fy+dpQBXWWi5yGPOWFFESbnt022e7wy/uXVtx8o07fLdXWb0Fb50VTDuXVmIrWAvtXgDb2wT",
-	"8bkrCgpZxencc2bErUh4XGg90AkEp2F3zXUWR4AvijvsALVBLV9rwQ5cw9gXFNWuY1uiqPTGlOw/tVTr",
-	"OxWrkra+W1DPFZSpHQmRDRdkcyCZFncVnMC+nlXA1w7ZsgE5fp1nUQYCKMaw/59iWns0IJZF9PQj/rCp",
-	"PVjajQI3NEyoKD/MIKRGmr/NaBCY1wEA7sGCQZmQJPx4cjjZ38WC4rvWPgfj/jH+XvWedbVHPzse5Mbq",
-	"jmqajwmiAYKBDtaXqwWb6qTBNmR3ZzAdhvuu86Z25L0nrcmeovunS3bTE3WZalyEL7G1YurE4vgtzW4K",
-	"6ykioW4RFskqkwke5JmCH/HjgCGJCiP3SGkCtOdsIhaIQQU4znA5RQ8qa0gwJ9qIKmmA3HDP1ngc/q4c",
-	"hl/MfvVgJn7DnjW6YQlMGQndDtq9zbDp+SMGI3YwC3tDgkxFmsjQrMNq/Zku2QQoPxbMzLgi1AAgv/MQ",
-	"8na3nZxdjPsB/dy9nPqfH0b+x/POScQXpv+YPeow+5PjNmsX7oEpOCUkvD/0ySqdsL5UqUhuedz3PK91",
-	"BVypnIo31g+uw2KHZ/3WPXn0HpHYO8HF3V+m/x7/O/r3yVSqLBXm3ydjnSXm3zDg76pQ2iuR5IEgzLU1",
-	"21N8rpOoMFPdcb9u1O79agHkq8ZbN7INuusaSTf3QMM+vKXYemIj8RNP0dE8O78IcuaJVq97hoUx/9Bx",
-	"Zuel2z4LWkMuY6vQLi4DxGU3ZpjFrV73svv9I/JnrfFtv395dn6xg4ZA6a8DcM+mjRSNPJOjLBE5jRzU",
-	"zUFVA24q+7mcljc6DmxbaGY9E4rPZNvNeN12f4XXHQxHI9VQQ9lcobcmRkpar6hb3Xan3bHTR6Nr9Vrn",
-	"7S5+lK8PjyKJwaTXiR1vCix4FKlA0aaqpopVsu9z9foFs/fdf6FEmCXQMPTb+3KtjzS+ArG8OLz13k39",
-	"LOZqPR4LtCox6/vnHNDwLYoEikSgM+RI6+t8H3uL1/C4Q9ePBv3b++2zX8kadIe3/o3QN5aJx50hcWiq",
-	"9qowb3A24FRBjDwca23EATAPdp3s9XVriXwxdgRESYOB+XCsjVDW4eVqMdDRIsi7lGHpTcD+yHTKkSuB",
-	"R9EJFKNVlDS/phE0tbywu17Rj0PB0yyx+2k+lqk4iflAQK6AOum+uQw6Hehn5D6LRK1/v6hIJGXGKLfz",
-	"3xXuZY+HpRhi0IrlVGJTNI/jZzgGv8GH/ncQxamORFzugVvtisM5zWPGvqJxXTthoaXxzB2xdN/fM4VB",
-	"P2ruhGsgSFl4zTf0EGayBBst4W3pO6/5ArPyPBw7QmSqCSSkaGiuKtzvtXVNVrr8voTtWKssi4quahcu",
-	"bbNeyOMwi3m6JrnyUjMisisgy7F3xPZvPT9k/JeGddqsbyfU9F1/ElG5ump0wmiSilmBgQPXa2MqzbVu",
-	"InEeAnf+tM36YFz0EZYYLALPFSSV3dlA7WSXHYo/PduJ3fzUJmhSMbPawf5blZnx8wBr2jqIII02O+yJ",
-	"E/uKuGneF7ZWzNOhTqwDZ0UEDEeeII00duXC8Z6KUaEY3KRcRdCmenHnSoaNGxsHww2cPisfaIc9AAfw",
-	"bjd5/r/2tXejXdtjcqqV1HLHdeuy45rNt+yrvoSrXReJEOVWZK+C8DKnbC7LGtfqFGqRxjs4jQZ/NnVN",
-	"0ANuVh7nNQ0tOLvO19kqPLonPLJCOKiF0M4WyYn740kuMPYvb+ufQ4mmfCr3iLqBYFxBZrRO1dE+g8JO",
-	"V0rcvIJ7h/ocy0tczsikLIOzkaNd4EH3tlGEZYpcc/qx/MFajpUlNr99su9Lt2gmmFh+hdwQgjJ4TzW7",
-	"P+vr7jHH5dd0Je9JFosTHq5veLGvBNodjgs60nFEWGSeajYVAj7NYtFmb90hg7SBPBVYhOhRATlbWE8w",
-	"YUpXG/hvslhchZ+o8+Xz0mHlr3oErm3Hq03HyO88r45Z36VTw8m9gWQrp61xB0L3DE9EMFJ5mG7o3Jk5",
-	"SbzbwKq9LUe2vfJtgXa6az/N4NdhzEcnsT3WTqBKknt525tzaygVV6Hk8SbOrZwv+zjp3FyoNqd0GyW2",
-	"HmTGnjwGNIFhkYzqm4BKl25LdV3UWKcfE/+eB/Xq5NO1tkqedJ5HOBURajNXb0UUIAGFb6kkCUABsCJK",
-	"4vdMm13FRrOZNkYOYsGAO4rxSnVIr1UY4r1iuHkyFuFEFHLirqa+tZuwFoybBkouiwvaSGXxooyztkl0",
-	"62mE6+V3f+qmhsQXiGhUypRGpqb5WMYA5mIPd3T94HyvYV+6rxJ6xdLFDDZikug/mVgq3ZRUbmCneZPd",
-	"J0vsTeaMpaaSN5vWjc7RRsK3drLtwcvjmLlMRu0pCRO/bQbE3tkqlQ1uU7anr5Q15iBlqhge1qNEGLPz",
-	"S+/hBmUl38dNVi/kKhTxfqp3vc79IxOZiOCFpWH4nFj4XsuAaSXIe57zBbKFUatmqKdTmT6m+kxu6AOr",
-	"tqGeo82e4O2AMn3EJbZycnhYSuFBfSuSwBNZkUlSAUwEd/q8gnGd6hmOfgdJsFevSn8vEQYyp80v6CCL",
-	"J/kMw7L4RdUJwyyt4+hgzvv31Icm1ToKEPxNiTlQkrM3YpgZR/8GPjO+HhtDuoSqIMSthMp56OeuOoTt",
-	"K+MSNgAqtcq/tgtPR2o9luVqFhIyPNDLiNkZQsbe1TJ6FL1TPMcdeDWRp+d3w3xIth0Go11OSKeQDrIr",
-	"DuCEHR+568BRj5OPLKw7uIcQBiziFZJDiHphF2OklvXDC6NnIHym41jPrbjxlDnMJITno/7Ivt0vwIpv",
-	"+veBAOhv2m8VDm0rQxnHe6oBN2WhVkpYSdxYEPDEXXmNa7FT/AUfV1XM9o1bWs8ZZS86wU/bOhmdQsfT",
-	"6VnnrHPSPaM7tVYy/o0VClyx/75+9ZLhWwbUb0VPP04yrPA8sHiYX5RvDZtyJYfCpNTMC0VuprbEwC0r",
-	"rfnGRSWL7+uSHndJi8eVKxPZckFFmIh0vdtxTdd8QX0iW1BSUbz4+vmr1y+e/X+/v3319x9fQiwx3Y5A",
-	"Cmt21z7iSHFFXI/NMUVaW+DExmKJw88Ij7vlb44sbIi9VRAzJzRV5wX8pew00YenH/GHtc0g78Y8hYci",
-	"QIaCIckUzD5T5otbMdDwnji4T9C0gW/TJFscklkzTrfeacY3tWXsPS1NtmXcu62727asreCEv36JXRk4",
-	"csIuxEIVORV+51tXGXb/Hpt/9+CBm2TrHGYVvmH/xfDESiNCSffYX/vQvOE8Pa1EUESaJmwCjKvCW7jj",
-	"1LVIJ4JHha/AHcHQ10MICuAcGIRqWtU35oBdtTtPRb4Rr1OeHBa6xTXttW6yTuc89PMDv4rWjrviH3Cz",
-	"YxTTfD51UfSG9+gJWa8uUBbn3DgRjQ5SHTvjO/+ptTCW8M2/NKzka6ju8Op4d6VbaslxbvsG058u+vSk",
-	"m75+hasFKWVDhSxQsiw+zGIAMCBzerdiEAltJxtlCb1XynI4R5AnCV9UNd5Y0zvxfbOuPrlqYEbwBKp6",
-	"8xFN+YefhBql41YPyUIOQnU+0DmC8N3GwJpvGCLIWF8pLT6kbzKVB9xmWsdgfKP8Q7mgRt+2WDS9ighb",
-	"rDcpBv8ogMfDVN6KHVX0RcPOGMjINt6YSzI16I4V9meuBuijbfNV7lPre8FPd1tEdO6/k1CEeM+DxSuy",
-	"aqgDzRfxz3kixjoz4iQa5DGjmTbpKBHmDzTEcH/kkML+uilPJI8GmOD6c++iHXdI/ZGMocQv0jPCkFuB",
-	"CvBWVPVpbb8n9/GI8qR6pUv0s2fToWdRhhIyXy6fRYhOV3706OQAAlTq+kkRDxnfUiuxktG8URvcLzdh",
-	"WsWLx2U/7FYa54at8bxWPa4bZVeCKugAJ5j8i4CJD6GYUUt+/5bH0kr3KxUv+jWwVPFif+12uLMWVHFQ",
-	"LFiSqR4BcpkSTBBMPrZ9VKSWq6yO4hys5/muZh43nECuXVVdkilqPCkkFQo9cVKZlMcxVmDHPJwYwi+B",
-	"7GHdMB1w7y7jezdeBL5rcSytal7U3V8h6U+l6XVZZXpVdliPuRljOiWvty90abbZC4TR40kiRYSAKnYS",
-	"saDLdV7mOL9YnEit2nHk4QAeM0g9z6URAC7et19rT/WtiPptdp1yFUF3lX15t1fq3hz6J2revGvffCqV",
-	"/73GBC2FE6o1p7tECnPqSVGa8vRz1gI5JPhU6pcZUoMKVxkUVyP1ofVkuEmBaOadhAIqSjsTRh1sdqDP",
-	"swfvE62GctR2VVpvhNFx5qv6lE6p5e89HaZ5O05+tp4HrSRTOTseGR9fvOV9voPN0K2wGS7vgrIOwqXc",
-	"2pK4sgIiou0MCgqewBLBiSeNO8D8GQfHG48BmZVS89LAF7nTvZ8l7OKWoU7EV9adJJpHUUmeC6bBdpLb",
-	"Jck9SvlIUcybLB9x1Xrb1490G68f+dPs8e72e7w2Uvfp9viXGch7nWEgr5ywZ1Kl2h7jodjRdYC4nv1z",
-	"wucnAziaIbZe6+Cf+iLkHoSX9wKMLzke1XjCiXSeR5rwVIwWjo2P6mzPOp0O82NZqmQIgDNHCaR4stoZ",
-	"y3Xb7OUqziy7Ukx8mCWIEMiMoAeHMZdTc6Ncf/WAGxFAvzYSlIc6ib41aGIRl5SnfZmjf1FR5Gen7ImH",
-	"ijkgyQJPBE1C/bJ29+FU2QXWWRKi0bJ9jRoMjhT0cdqXR4mwNzsLyIJy/NQ4H9awGm6AkC12rC0dMBUz",
-	"omdiBbjrrBSV8KqsGLxhc6lMjzC1QK5gOtsHNK9d//0XbF4TBrb/o1xZUjG/PX3nUikEfygGiMBr+0Eg",
-	"sBD88k4uDxlxK5YwiBx75nluD6Qw+7EYpqiw4aR4tD21pDduYe/X6FiHHYwOHsJtXXao5BZc0DHAawqh",
-	"mB9YYz1sruLWa47CIwGiRg/ZjJs0Vx8FpZnvzS0b2ipU5GaKSIOtZIYRbygVGFtRQ6pEJ3hWiQGusP08",
-	"wF60UKtbkUD7DxWssJArrWTIY/h6JSwL6dx6pskteST9CrVggweeWJJ+XfBpXEUtWekJO+PhW0eU8Lgc",
-	"JoKKag6kl3WOqbc/lpxTObXDOutePLz4/vzBxUPwUPHD3D8FjAhoEAo+cRj6M8WVt9vlued9F5ReBBa3",
-	"xM9J79Fj5de4UfQWvRvF2AmTUY8VX8N+ypgdYY/lL3KDVcBrKDTZi5SKR1zgCvvREULFxyQBORtk90sL",
-	"DhffFmNEBQH/tEHhegW3Hi7slR11xBHGdIGg5A5PkKQiYAYECNGk5jxRUo3MYwjcouGG8TgjqvEFaJAO",
-	"R+zLodascY3JBkYnHNFd4KPWw3a3W8mMvUWfRYMhgJLPLT7MZCJM+dEXpUcX3fKK4T2y14y5sY+5HJ6F",
-	"zrGdxbu57UrM3+Q4Pjn/aO/sonN+txS5WPXx7VUFulGwoMXM+sMaUAB9u3+rJhjQAQPKynFxgj8WMWzO",
-	"7vJoYvEPdngTsShYhvRunuTUj8ukOpz8HotbEZsaXtIcKcfdbT4GTAe7eOuOmjw+UbFM3V9bRSuVR4ul",
-	"06mEM7E0zEik/k9W/q37dJImcjQCWJ0hwkki1sRAjjKdGZhQPucylWrkyS3shwXDtuNk36BdC0Wt+HmU",
-	"4S6kX8UfGX0dizns1urY0yDGH6SCaAP8PLXHOl1gnYYnpQcWWYW7nQJ41NlFp+OCHKbVe3hXZK/NBrEM",
-	"20vTYqfRh1H03N/Dr+rSYY/reMVo5tA9LUK0EUwLNheiiY15M2ktamuI2d9+HA5xVJCrcvK8x/Q/LEz/",
-	"2fmDrVbg/HynJbjYuAZn5w/Lq3BxvrQK7kghMY2EL+A2RR6S1plnc0YnYSAYXgbQ3PkOa++4Ie/eH6NU",
-	"xJ53m8tF4HRuhL8B4PfACPGBlZo2Z3+p+VT56pr+Tp/3RJBa0FXAHAimBRIHErgJ4V8myaIcOyJAdhcn",
-	"ci5aqqGejLAQdUKSg2DtRHsEXq9rDgZf5ka5XB24nrRbBzycjBKdqSjwkF+kEdko0fMcuwHS0jxqs6sC",
-	"aCd9uMAGU9a3R2m/x2Bvl9MUc+RZev3LW1Zty/1ve9f/5/nV9fO+GwrenlpaZTpeyR3mja6Yb4RPmW9t",
-	"Zc/AJPedtkYIO4RX13VjgM7fPmXbo2TxJlOVeXY7hL3T7FVNss0lJBvqsP1qB361A7/agV/twK924J/H",
-	"DtzDxluHh+wtgIGwBoq1KmoQA+4DMMAzqbCACZn5rdAB3EnBQoH5jvS+xuTuGUywj/3v9mF3tbGsaxem",
-	"SgQzYz1XSO2lDdKaTfkCOPhcZmBN4P01FlDtjs5SkotGik/tBAQO2ASFaaLsuxnNhjz5bGZ9sP3FOBvv",
-	"d1rkA2CCDhhinatiF6KI8kMkT652rw7j535JE2D+TPkE9zTVCO4lPCUEkIrlTLQe1u7Sd1g2SpxZCISe",
-	"IiI6T6TRig1zXytPtZWxmwAf3LStZjL4vBM9PIGjS6aL9jTKgdGxAICbegoEO9p9lge/efjCPNdzNrXu",
-	"qjvWrAKDd4G+qDjOI/HcYEOqKK0djOMz+fCFdRuIkZ1wbpjRWiHu0lwnE+trQ3lsqTz9MVbhuZJn8sMh",
-	"aRRpLHJmCSCWQKGG1eKRxl0ID6L4gON5XHVAAaC0UXTEVS/y0wjIE5hjAaLgZETp+S4isM2WPS05n3Xp",
-	"cGTQYsDd4VmjKdBityzuNZDhiZgR0zTcHyIgUBaUIXdYZbroaWEQn6MdUTAZURwNXqoul+2aDuGi91V1",
-	"7MV0+po74IRtD2INa/0GS2Ea7RcsOoazREcZVls4oOnfck/4fdACJV32QR++PcNy4PNf0ZqN89pTdJuv",
-	"ukWTvPAMX9kTJRKaArYv3Vl1wgqe9VW31WhsF+Y+l9DN8d3ClmqsZmbz4WkNX3yyO0YXWyiLQ4Hvt8pG",
-	"22c3YdzVHklI1pKyVOsJ+oOA34gVLCaLfeNueQqtfQGXBvabdRadMxaOdah8QqsD+B8dFw0JT25gZbMG",
-	"T5cl3ol60zAnMpSJ526oYS1YuueXX1gApWNOo15Yjdrpvu18X4wNmzARM65C6eKj+UeLJ0QCELSEip5i",
-	"/A9v1Dk5777trIn0Lj2s64vXk3BDbDeP/3TPUIdGWVxo3tm1/H5p3J3yuF1YEygZBQa+89Bm649MhpOB",
-	"1hOD9bVyJqC4Tccisbu31eu0O92glSk/bDuH/lc3g82yA5TkdPOBsbRXmqKxW7rtdonCo1OlbKnNcX2g",
-	"qRD6T0T0mPX9sgFXFsRGQIejJTp25HdUX2p/VzoNWL+0i/pgpyKqGfoWeGxa52KqwfWEKJ64US4I9q1h",
-	"XqLwWEGqmW7BHLY3pRgv+jcB2O5gw6cICFoeRptZ3Vd45FkH7Gtn7VP+biKSG+VToUsOFSly/HDaKxDC",
-	"SMP62MTSB8i0nBUSYElZvywdfZaKOPZ1+kJF1eXx+B1xLxDoq3RerVLZQm3sub93L8j/xJRJzpWcO0PS",
-	"pd3HOo42cMRuVAe72AOU/6sHwadrPr0LmMO75CUE3xo2EYvAbQnQPPRJ4j5MxYfUAdmAz9QgKsx6DzL3",
-	"3N7vetfyq7/x6oanGGNjRsM7pSwWwHHvVewmv3g3ZqafpJo4TqaVYdntw6QK4ywSxud6CnH8NeOgq9+v",
-	"bzRv0IvGTqWrbRmflvJS2yCe4BvljYE5E1Qxhx20zCTzyeU7l8CzFo/cyrEGIf97Kd2tEzla7WYJqINp",
-	"aQgf19JeVSbg7sqp6oEYQ37940refUPCVs/VM51M8ZvealyokExG+8Pa/HlNYjenmobTyv963rjJmETb",
-	"mYqwAQ4/FtzGL5uFuZeMQl1pIFol/XliCfQMpDFMoo30hUl0MM/xn3t3l/P39l51G17PrVnzsbh5aybk",
-	"rqgdvtz9vdveraUPgL+W0rmYU5yLyNcWAn1jTh/UIE+mffRgAQ+R0GmLFOIlG+fT7u5gSz5NO6U7aIJT",
-	"gobZwsJ8Tld+gfGjVlBbvbbu5K2qbOtaCQ95ZkQJmuGfyXa1fagWQYUUq+H2COKXynEaPFNpmbdiaGT/",
-	"1FmieNxYwH7MZ9DbDGXJfieuCbp8obvOauLMbD6Gr/G6Xd/gmo6Ow7fSOBuYmYYrrX1zvVBhIUBw9vBt",
-	"96x3ftG7fOiijvat3AFj15fHwiCEw6ZbPKi5xb+EioSZlL+f447A1dhM27rb8fSh6a0UcwRZAMqIYt7W",
-	"dS0/9lxpFBZYYp0gsk2FkBx8KqJmNolIRM5zbDzYVWGMX/IO6UHl7nGwN7xV4RoNsNHcnvFod4FdMQAq",
-	"ohQL4gRLeTISqYHzP46LK/wtMRpWdErA2qO9YkSaxoS35PsLgLGaCqQqENIXKvRGeNPtADsgceCmxaQ0",
-	"ThAMzxme+NG1O44Ae8FKnp2v6zxmmMjROIXkgpwKnaXXItTKWumdXfcqTMsOQcMdmxcI3aFoHu+AinE0",
-	"jKitKMbqrPedUKOSPI640kvQ9S0C3WZ4x2qDHSuJq6In9JEgPpZPkro7LZ0kKIubvt2t/PbdHuJadbC8",
-	"w5zEVCDCKBWn3oeiZjtiiFqSllR6TjURjiA/zUFQdjpkKmHWS8of5WlTnNtd9SV5IFk6rlQJm3c7oZT0",
-	"EHskQJRO8GWwKmy33ddw3A2XYpvIGy1a4MESXHqwwYwtPWO7XO3nhpnww7XuAP64ISDnkTIOxKnaXxZr",
-	"mu22wWepbcBDpf5b/uX3IKT3AKa82Z3nTKV1sDKtnbfeU5FyGdeHz/CqAMzbAqDeEqYSZv6XcZtQ7Y+x",
-	"9QaXPqcRgyMCIyPNRdwI4Mbjhn8uyPDtvBnaj2s3+SbqcnrkfWUwv0+E5Jurb45EzL1F0Q2daZwNdIQu",
-	"IgbkC935buPIhIWwHlCS/hjdQZOFYyLHlsbxcnsA3tTV6hBuGnqZ7Rt1o94RK619LLqaeW96r4DlSClq",
-	"mRItoB8WcXMPhJGRcJiUgk/tlDsUKnCIIfXAZBpUOsE3irzgF9asVWwgcupp1CNEALzENs3gCGGchQk3",
-	"4zYjlxFHawepdMr4VKsR65ecyj4bC54Qbys2ibo3HEoFaJU3ikoSoKKJKoZcC34BnxznjRAMTCp49BhV",
-	"kAMj/9YgqrlUiBTQp6/sjmF+o8og5lV1QngON8aVvaffj9PkbUQsDqBbICUsDqkalzLh6AGP4F2St2Po",
-	"nSLqtA72je4UONiFi7oQHlgNB3S/Yhl8xTL4imXwFcvgK5bBVyyDo2AZPNOJtzJ6uTHwaZENGgPtOXbM",
-	"eg9eA09ksj2xwVnjxAbbGiO1rnmmatafCDcgAYWl71B0bvr3ITr8JlMFiP5yT+0m/2tDkfPmZHiBdzIz",
-	"B8fB6ngkljRZFz95Knj0k0jRFO+sYY+rYrjZSuTK3BLlU5sopMqRrKAVI94vvxUJH4mfTav3/QVtzVbv",
-	"vGtV9Af76cVZxx90Zl3VbedR7/JR7/L7X5fsgTAKi5+8cS//kx5BECkRfqrBB7VijdS83nDrLCsBLmOp",
-	"RtcSGo3wsw1H8WzMDdVjCz6ls3md1iFdYJ9uD1YswuviD1c4Yd2zTuWNvZGa4/d3g9Yw0f8SaEfOBHTb",
-	"ITeMsOOms5JSRb2z80ff39XZCbsfN/VFCs5nBp8VXsUE2PeDrnvMR66rlaeQxnHA0jORGK3AaTdjPQcK",
-	"MtpApuGC2ed6XuL22JOb8zixeNpspx/xh+pK2ePCqqCU7FZHAZ5fON5U5ABlJ66OcSIWzgLFlw2orhGL",
-	"HNusj/Wz2OhVJgOZKxc9om4oJebUC/aY2R3MxHSWSqA1xIaOG/XWPwiDzHGM4RgK8UAXDWehni3gga7u",
-	"AmkVrH3o4jY5KeJfimyIcJeFziCa9Z19l774MBNh2md/KbSp3SgiMZlmJkW2BKXn37lADpVrQxBHDpnS",
-	"EFCbc8OG3KQi6SE5wUX3LG8FI5uUpgRBG4QRKnVjqwzuwJP2revYg03x0NaxqUhG4gTk7H9VtZHBXFfU",
-	"RlZXYe+aPn+NhATH4Mf/z247qSssX17Gw6vM3Tl5jDLzi0bLzH1UFgPzViGGembV2ZQvrKMJVefgu6Mn",
-	"vxCHMTAc2pqIoyDFRnQKpFiaq8rIVKSPU4oHVApJpgKiCwVjxGpw6BO01oxUS82VbfYM33YksBuz2IkM",
-	"5FRjHlFa8vFy4xuSNQx4OHlczorMRSJuFCQARpqJW5EsMEsxAGw/QtRC4ivy3F1hKDb+6amAAwMZbOgw",
-	"AbxggJ8TsxSPjVhaJ3o5E7EKx/z4RuV5nm8NYSATD4h0VGEfUkY6nAJIJksoCyI+8DAFuGQMOlgrHA76",
-	"i+5Z1bFkF/kJkVbdh+5kl32gsFumNocHtlYFv6hIH5UHDJn6fOqkHDafCDErZ07AD92lyrA6cvwCc/dO",
-	"+iCvR5jVsBZWCslZId8Gfra6FOKKNeHwTqcmHn52t3/3QvkNMOQdkwd1ttNC1tbWSYPFthQkDFjKJ0LB",
-	"7m+k4IhPcp5ve1N4Wqz1hPHUNYvzSgDQg1VyjyfhWN6KI2nlmVCYdLf2+FISF17MhyMMi8UwLbsTBsuq",
-	"ATUda6KptciBBVGPNEDWgR7j0woeHHrFxnjH3x8AJ9lqmtmSz/liHyrLNSIRyeHwOPJwVcbbR4pyQ/gg",
-	"Rbguaw49xoOS4Dz6eG1/dXnt1/K1/Yzk2TUp18vODvVq7bmAJLXPu1L+spTM/PMw4Z7twHbdqWDCvXBM",
-	"uP683SkO9tRKeo0dX1hNKFOxa9Zc8Mrvg1ItnAMZjnEmdg5p7YLu3Jthx+ExYeD0XBgMEj6miqQc5MzV",
-	"8KRjodrsNc+MtVvTOYDp0GFI1mwFvqgd+59FoQM2cK7RM5XK2LOLmGwqoh1lYX1ypIc3bWrll4GJ7L3/",
-	"LCvzkygetXOdTNAWbng9dBxbs+84e/FFsVp3IIh4B8KtTg8/zt1GNL+cmWVVkTbp6v5zQ25soYPP4hpS",
-	"FfZbCj8nWSzghZlOIApTIm3fPj7k1vMosUY88L1HWFfnFXOTvktkitTWuduVZ7xL7eMlq0SFT7QaylE7",
-	"9CTGRscZJn6XjRGYoRxrNp+wi+r85Rdvs1zsYLOcVdgsD47O3r/UEPY544rgrCgmeBJLkeRl+TkP/14a",
-	"tdKF6blZBUVaqQwLrPYTMUtLjbbSsLNOh/HY6LyvNu9zQFB0eMSqPnRPvhd+iPcbfPETzVDbiDAR6e+Z",
-	"AhYLTEtkU6vcHgatWCrR6n1fLJB6i/XV4J3hd9m7qzc/Pn/1y/WPv7++ur5+9+rNUzsbMy0V6h2f/+yc",
-	"km9vRznjxswdBtBURGD2CLAR0SK8Fmkq1cgE7BqeY9qrmoYM/d12yzMCsq0z8x3QLeHC2EmAsALOTBMG",
-	"/zVfeMN+nmg1wifxgzpS1lj62aDwjmsKYIrXHRynjKJXyrji5Wym3S9+7lCjxjycQKED1OSKROqIACS9",
-	"4jxbBp6dagXnEulVV1NV0LRLX7Aq/FcoFWn98vYJ5PljrlaGWa6qtvI/lSkWRcbxM8FTLFHFgQ/977+9",
-	"v7NjikQMCanEHzp4GBU+mSW57Kbigx3xa77I8R+KrQYO8B5Ci6YQ1nwtEkb38yeINUXSRPJ4181QWvO6",
-	"g2OsY6Q4KITpxtywgRCK8VEiEK2CxTwVSVMNl1TWKFgqFEd1WyLy/kHGsRWc1X0h1a0uFHVU7IIeIeTU",
-	"ngrPrO+t9JxRwZzvS4O8CIop06rNrtya+YQS/dGMAfvVurxZ2mNDIUzA/sh0Ski4bv8TrSaINJbV3CjX",
-	"Bu2AL/MLpGLzsQzHlI0ScdRm77DuxhRXgiP8Q5qv1Aibf4oE8FF9CcGKKtjTnPbbCyypEzsotxd4dMtV",
-	"KKITZ1KeJLlNaTejSfX0JE24MtgqSV3ZEU/5iVCJDMegKt+7zWz/Se2lJ1hhmUDyQti/KD1v7bUlMGt1",
-	"nETOVwX5Z1CQUIFUuKaU5m9CFz4Za22EayhzqHQ8ik5wP2zWh8XhLdnJRZ04s6a4mG9lKjsFwl6UKG+d",
-	"4jLW0yCWJ0YsM64/ITUiHlbxA8HTvyqeoyuelV1sD7eCaug+KLMTZHH8M+mTy06n3em00DOgbQq65qWe",
-	"w5/xr/DRW5yBc/zKXpPwmiSyjtKRCuLwaEQTWkUeAiIXOjRbOJuPdexOUnQyXJlhKhJX4mo/yqD0zqGm",
-	"NAQ757DvYR9j5ha6+hoyaezgo4SX9m95i7krvtr5X4+xT36MQUnDgIeTpY7qvGB8ybw+8GhDr2Gdu/sW",
-	"r9g9UP1SK/Ezlo6+byh4u77Sc6p9cBfCoKlQW4VBf8TnsJ9SDLOMqP3SBz1NnI1aPTeekxiuWwllFnbV",
-	"j1miZ+L0B5HEEKHbA5KXpr1GBnHZDopPnncuNgvpS53+rCM5lNhw1YC/Sm6qqxWEUnidMCNAVtlAxFqN",
-	"DEuLxTo0F6tyTdOQdyVQIf5SXR3EmPeW46IMN1CsvSom/5BCKd7aUTSOWJX9RW42msW9CpO32WxLqv6z",
-	"VxznMZ9vsbsEOhblVLB/YR/+trundB5kGMCuoTrrg0HbBzuxD31dvkMlEXQ6LRNXO5uM/aVfMs/631US",
-	"2/4CA1jZpcvlUD7OU5oG//qPS60gWhEGLELT1nFv+AM1FxqSQphHZ15hx08qEnuL//mtc/Lo/ceLuxP8",
-	"4ezum9YqZUkDGHYLl5ewH33AtnHPEERbtBWUDEXAlyjafaWGfOBWyRN3+Puy4Wi3fQ6Kb92YfEmKQ4GP",
-	"KQX6e+ExQanLYvWJd5/Uyk14Kp7wJCo0nhas0U0GpS/Z/Q0xBZ/E3JhiFrW1AnGwS+8pXvqyMjMLxbml",
-	"XtR86lcXdZaIqcymXj+vLHJDo6oHQKeWz48tPsU22Nb37YtOBSLL9mXGoBZqFDQorYBZFSlyjCcWi2gk",
-	"mnNM59wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho1OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKEaLhQ",
-	"OEjDYjkRyFsNHQgIewxuPU/R0wJPDELgif2deB3Gem5d+9zlkCa4UdiLkYsdmwuVBqVoPTDC6YTFwhhk",
-	"hnPlyfacWo3XE4RdRZx9JNIn6P0fpkB9FccDjL0MsmgkHF8IVc3VuL1usnM9fNYNWmM5stqoe96+xEjP",
-	"RMT2O90uhX4g1PMIfynt0QdQzV8IDSlwfX9zgLqPvv++s1alQpUG6v5Ou9M5d540XXyyXv/mX7wsNgEA",
-	"4Gz+xbtPHX5wZThLB1yllq2fmiqW5vUn0CdUh6gEt1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNxwu3vQk1",
-	"blTuHN81IIeKTnyY6aRe1fVDc0uWpt3PcR8bhjlLrFbyISJk1mRDHqaB0zJQhOa61VzKES4HyWmz/lCH",
-	"mel7and432Dp3jfK7tEgD3diZQM0+T179eSXa+yBfibVq5lh0LFhlwyGDMcVu56JUA5JK333GPidoUds",
-	"yRKuUnw4O39KazioXuotxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gFOdwSj0snSevjTYunN63eTWWJ/U0r",
-	"uEH1BJcsKSj4q1NHN9CKDSu/hoMf4qKn9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZkMQYT",
-	"sdgwoOrOXT1vDEAacwrQi4pSzRHIIBZ1CifWauSi0FsaWT1hUjldW/D2AxgMhSJmaZhQfBAL4KDixJ9r",
-	"VxhSe5lqs77VI30HEJoXmKIWgx6WPjN8YbBaarDAf71aRQPS2q8FrWNSMfOMJlhlhRjB1FRnv9RmfTRw",
-	"+gHrQyEraU7nrxOKRCGzE2xw11edczdn3h7bM+foQwxODK3tARBx9n/Yoe5/vdvpuPy/dkQ+dN98JQLA",
-	"TH50KJMXj75H8058mMVcEQ7Ub+/XGShTsELdq9abbXV2WdDKlLQPL9pqgR/Smcs8HjykQnWvG8sb+oiZ",
-	"LAnHPIGTqWI47z3DV+th5wE6ft7+do4gjveBm8KKZJPyyaTtBeBHt69rNBX6o6Yx0wkcHVRZuB95FDm6",
-	"mpJJdZBP2DNymsVL6mqJqIauADy8YxQEuBQ24kfWZfS3Xiw7zmsc87H2qxsucs9luQVeIW25rrZCe9Ft",
-	"P6hK35edHJpxO/sPMaV/t7bWwf7lrYsx0Z/Z9a4Td+0e+zO+Xo2g48sHK4YfnFqNeg5AtUqBBtwDYKfb",
-	"DU7VA8WM/gFew1wMxlpPTiIRy1uRSGFqfYen/hI4+iZihqQp5x1mPfjVsy2WJn2H98+/+xlYvO3SyQhZ",
-	"vJlQEZSHb+CKdpfVsmh3d+fm3pEHuzx1i1pK7Ctmh2FfD9AUA7SkBmIklZJ5ffdfCZBcpj3vKrX/2l8/",
-	"DfbOu01Bg8wyaSqmMwIqdOvR6rXm48n6gIK7liIKtCWwAEAoq5lgolApdU66Z+6TdU2+SMExjjbk48SH",
-	"9ArHXej3ob3ue4+AMW0boGPalSIqEDYV6dvdMs64jJolwFkSvs08OLkCaTQ2DDWHxp7+A8EMiDfVTVXx",
-	"JNCoqxoWSNFtVH+nH+flV19LXbM0TYdXNBVlHrsprHNsZiKktAm4wN1256Z11/q6LZa3RSLJm1jHeis+",
-	"hCKZgYE9saa6nQjjWPu6F52cBae7Osr8cXfva/bhnnvshXqWxbWEN/TOi6Yoadz9CgTUdr+BTWM3HUT2",
-	"SBz32mG741kubyaPa7nNLu2BPRbt07W8+tx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep6KKj",
-	"MvKsHmNe0cOHr7OqXxpEsDqETPLr4bzj4bynUtikDgIWZaKpOslroSJwaLxyWO6G3Wb7l0pf3NZ1y76e",
-	"M4pu/6O/uDFjcovyK7rkB3Rgk/Wy5Bd/LcFhBRA0iepkq7quit2h4wh7Un9RqYzdXV1veBnUPS/sWsww",
-	"weDt/lbOpGDXMkusIz9O05npnZ7SBLZDPXULaE7NQoXQlFuq4Hi/q2C7ta21KOPY+2imIvkENFNTPgEg",
-	"lqb4pgutfnOuUmdvpjqOvF9l9j0FK0+Sn/E4QFf6Sayz6Ed4iH3h/75+9TJgRo6UAOTO65SriCcRc4+F",
-	"cPdjFunQ+PVpTyN/thBhVR+bpPtuEqmz3J6gQ4kYZVPXRWPGeq5cOUNYAVuGu2NpET8rj1P9HmlU3LcW",
-	"8Jdivjw9W0Xguo0Xkv6JNBlcAM8xIvz9Jut0zsPzM5ZwFekpGyxSAVtmwI14cAF/Fq1PqgD3VH/vZDrG",
-	"t6874Z0SzDkjcTL2rpINPg+vxg/LepQNFowmtVHLwvsEbo7vUO3GAmP8Szh98PnB+mxY24xxUQV+ZFXt",
-	"SKtGiEXfABQl424yKyQmKoZdd5/pYFPcozBvR6+O/2qefTrttEknfc5K/VdKrEj8pw1Q5LNUz1NhR+kg",
-	"qgF+GxcbTC0AHEV0hNlMqJx5WDGtHuOfrGwKh/fteEcx5bRqm2EvTrO6rImmnFWx3ttd+KyNOV9Vz/1R",
-	"PfetY2j1+A0Y4IECofCUT6AIiXZ/8+GUVaPn8EBoWb/VAWvm0cn7AaxvcC/VdNnsKI1vcA630jc7Rk5R",
-	"iRMd606DMm/wqxU75LmesylXiE+NMXwrao0FBRFzv3gyIQcEYv0cXaJ16up0GpTomoBMyJNkwdK5hggM",
-	"9t8T/fVAp2Pywgx0hgTMaDzmExEKq/YNnNXUZK5vRULBF5kAyRQwfVTgl6b5+U1e4X3YUnb8MZ8911kC",
-	"3Vc77yL7XuRHfj2nv8Y99ox7KDGnXRcQAllVwPJwTffjhzDvAiaASaiZPtDd2FnfpQI11PHOb/uEo8Ry",
-	"v+YU/ww5RUx/xFpPRMQAJ2aqAXeWUBY/P1svWiXMyjGGFfffk06n1Vf5/IMuOfQIG2l7P91tnz1of18i",
-	"f+u2O+0dutjcgGoW0rE07q8TRZghIDUQfBSyZVb75gSV0jBZDC3+LFLeen+3dAs7LxJo/H57fxd8bBEs",
-	"CfxK/CHVPVhQuKlMymOsaCZOMnu9wac70ForkniUnRLR/Kjqhu/GeoosaIgmlwOjtPMj2+FWrBRavhZ6",
-	"FgvXNYL5Qiz6kOpWoqljCjf6WUwH9sVW7/R3sUDcIeD55tPit65ev2ATsaj6GlTFffPx5dXPP95hw3TO",
-	"OkvA0CblKoJ7F25JIMY1pbETqZBkz9EcEYyMXdzi5INhiyDK5Ql74lmTap7gm+diqSaQXKVHrd7E915U",
-	"El9h0TFQ+WODD07/YEF2ASY+iy9OAMY1dywwn2DRbBZPgBjEkVsFLgInU+B1Ktz7dcyxbdHUP+THDyLM",
-	"sJ8bDAmHfJ3fBZjFq2ct4imnYu8pV3wkplD+CGYRUSIUb0QgCVVvCinuuZ91FkkDeK3l6Sda8NUbEH0e",
-	"ykUIM6N0CglyYB6TCsGGFODNFm76VPCIxUQtXn/fmCcjbJxXjKsF8A1OBWwuXNY5l2mZ1zl/xnMdR7Xr",
-	"614YuHjBGyuTLgbMqkKeYJ59oPVkIoR9BIv00tyqUMaSzq+Vh3n325EvWjccxdRu0zh2I3Etvwi8S3TB",
-	"9mKlixP3OtF6WPGcZ3IE7iipIGuZl/RNmsiwajKwc5Y0le9EK7sodXM4Q61nv2zVEosQcd5pqyySad1X",
-	"Kb4dUMyOfi18G2seKr5+jWeCfdGF9T4Jri5ZziUW7uVP/ZoGgKIqy4FA86njrbv3d/9/AAAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnjnPiu4mdn+1s6q7tm4FISEKGAhQCHFlxzXv/FroBECQB",
+	"itTI2bju7oONR6JAoNFo9N9Pf5hkcr2RggmtJhcfJitGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
+	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
+	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgr3X+MA1kQt49YYuGZmzhSzZ",
+	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zq+/56JpV5NLs5ns9k0Qo5vYdCXlXilqWax",
+	"eUrFCBeEip2do2JEmYdhJuz9ppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
+	"d+cXQMuS7oL5v2LlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9HyWs/VGaiay3T/YrjuhK3LDgJA7",
+	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Snn559c0peMaEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
+	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkBZKHFgXT69xHkHgRYgNiK",
+	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yU/Mz1SlaacA2rwYWY7x+efzWFlT48OyfbFRPm",
+	"EW6ooUlWlSUQTuzIWpYsvXArdkfKWLvG9O4estbLY62kf+bmZkns0JUIJr2TFVnRW3ZJHswehtNSmheF",
+	"m1jffOo7bPikXmkauUyu/359QaQodjgPIBdSSDCyYxpJJ83nW67YAZNiolpPLt5M/j55F2VqcZX/Wim9",
+	"ZkLHd5v67z9ThOd+ChuqV/UE6qfGcpy42vCowDUvv2G73rfiT8e+8esqX7LEcufwXd9L8YnRL30ixaLg",
+	"WeK1mf2278XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+miPm5mQgVhBacKnOjcN0/JVCiRs6o",
+	"ZDnXz6VOqCAZfG8kFuvdmnqYsTP4htH8e6Y1SxAlZzQnBTzQN4O8Hmb0DLjKSrahIkucwrx+oHcKwThj",
+	"5/CdLPL4y1eyyPvear4f/bpn4pZrmj4R3H/f9+r6qUMmINN6L36559Xw+7Hv/Z6LxEsLLnrfaL4f/bof",
+	"2HqeYuw1fNf3Snxi9EtfGp0x4wXv2eCy8UzfJJpPHjSZMk9PokTmBg2KawXKszXa1E5ptu6ZVpkfMJ1b",
+	"rnqogt9+poioDO2TL7ej7DEw+NooH+dnD798+NWDLx5+CUo2flir2FxotmSlm2BVsKueu4pmezesHmE0",
+	"daoUYao9rxz/rlcsK1NKiILvzC7QNattyicvf/jl9Yt/PH2emAb+7ICZ9Njg1poeohjYRw99/48FTVB/",
+	"U9Be8qtggNEvh0OWWDt8h0vnAo1OT45cZtU6NBRac8Jxx07nZzZfSXnzDSv4LStT97H9to8m29ZAB07k",
+	"qcg3kqdsA2a/HTARP9BIpx9f88jLrzRZS6WJkmRNxS7lESrg1+EbcragVaGNyT+dLGS5phpF0IPzybQW",
+	"WWez2V5ZhZyjupN7loO2ihygpkSxDS2pZjmZ70gm12uqLgktCrT56FwZO9gY0LQoroe65uzocadc29vV",
+	"69qAZT/Dn54FvjHnqrvDHWNKfy1zzuAF31jmN//OpND2n3SzKTh6aT//VaEIZ+/pelOAdHECAhR2TTMN",
+	"03dkfPMhNC2MTr0+yedmZ3P8azKdyPmvzPzs4k09RG3XbqTSy5Kp34rJ3bQ1mlrJTTCc+bM1XqW0XLMy",
+	"HHC9g7He3YVU7vN4eroYqoXU2NF10aCGI8YFcQt5KywpLt4KQk7IB55fkKxcT8EWuiD16qaBxQaPnOTz",
+	"KbFruSBv3Ijv7oKRzIrdULCu5iiWPo1hHEXMOJM9zvO2E9Auz4tJI0D/96sXzw2j/5+rH76fEmrP8Pmj",
+	"L8g/+Nen5lH1uf3diRev65zg2HOmwEt4/fntmSe4cwkbbrsmXIEOhV92/f9308kPVPAFUyMZd04V+6ks",
+	"jLWh9UZdfP65IdepfeI0k+vP6YaDAHHDnwXM9WFCS82zAs/ODdsZfuP55J0hnKrWa2ok/eTKPmSEh6xK",
+	"2BKzCM01cMwL+9mkPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWgM41C3mgpy9Fcg45oVvBUzogrj5jGeO",
+	"0NB3bxnKIP636nNk0D0c4p8fyCMg7tRGCoXbFfptxnHM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvKv",
+	"YfdzSr6Xt6ygoEItODMW8eS3ihp677wcXBS/zL54vH3w6++LxVk5m83OZg9n9n9LI9I2TLD8ylxr57Pz",
+	"L07Ozk7OH7w+m13MZhezs3/BgilMePJEVsJeSysq0JhAa8X8o/81+ORry5qv/vHTyRl8qmRxG3n9Gbx+",
+	"hq9XcAOfnU+DG0Hd7nmhffS5t3+Z0LLcnaidyMzXPGd4idD40uHdOSuYNlttb1bFmOgjldXiLiZbWrKV",
+	"rBTDO+SWFpXZ3/O7d9OJwgCcX7z5nTYX/nKHp6iihfkNhkUnF+fTyZYLYezi5riDrxnPk5HTFXoTDXtH",
+	"Qraxoe1jn8MzMGzTNTac9enasFX4r8n56aPZZDpB13pmqFKpfHLnD8DkQlRF4W960c8JzvdxMZnzPYcB",
+	"rVg3vGf8F5WmS0Yk6vR6xUvcNNzHvKQLHW7Y2XSyLbnWTHwNGnmDw2aPXs8e1xw2x9WVe+aFXNw483fD",
+	"t7/emRQD1G5LYzi6sMv2XgzR9FQOZ4gMdFkrMU65uKUFz/ulX85LLzO5uV7McsxYmxJ2/uz8Dj/rF574",
+	"tPm7VPqqRy4A4+XFb/27Bje3l3UFjYwZyLk1U4oumbNhzVRc8IsG7hV7HZvJyrxCnVhuDBNtFCsNH27o",
+	"rpA0D5Y/WVcY5rmp/ITuAv4OJLnl/ArENFzNR5W6XvTlJb9lIhSZSsuSLUoJNp8uQRE5C8XgcK26ZrwE",
+	"vwdO8lNDiZZLe4TwUoovBctfSyRj4/a2ggdublz3+ez84cnZ7OTs/PWscc0AZxvuQPqHrA7svVgwIwrZ",
+	"5OJkdjo7q1nWykzHkmrP/txwAc/VAxprTykuls/E5OLNu+kEoocdEWhZJPSTTspMDLn0h6kHShaVHXck",
+	"y/mbHM/b2YNZyFa/VTy7mUt5o+p7+PHj08ePjcmHv+Dil7MmJ5YcGN9d27NZeG8bjSlQs589/+cJ7Ots",
+	"dta4BYbza8B9KYatHwGGdfGP4Zwa8FhKAvUI2BVw2xl4B4DTVkU+jNNAgzK0F6AZTBoirJoXPDttabm9",
+	"GumsoZGaCRF4BZdCIR8ZMRIobMcXXQWjCrW2hLanpaaFo9YB/ACbm2CElSxy4IAgIjRCXPmwu8LDTjeb",
+	"Ut5i5kZTTXlwuJryPyXNGPlObjZGAk8nWSFVa0NnTQFoiFDpPc+UjDYfmZ3MztqPwB3fUCZnp7OEMlk1",
+	"9M/JF6kHF1zQgv/enl6TQouCLp1XCvSXX6s1mN7svfnVX8zo5j7/yxdmQmTOCrkFddLeEjYX0Ohef/3L",
+	"F+bpv51OjNiB47ZXcy24cPZMV59Orixb0XJZe1bZ+01BhRXvb8IB6s3VHEJs3s60bF7i6TBre1Sv+mxq",
+	"DqjcsBIGVcZG/ws+45dWcDFIklSgHRk9CTTKiTmXv9RDG8WHlVzmNXuYj6Ti2inlThsyvzxp/LK9Gifb",
+	"X+1EFkwfJu1sBBD8MMmz4N0fJkzkIZc0OXQthV41Zqg0LXtYWvM1+5cUZjI/vX4CWhvV7AnFGKHdkw0r",
+	"nZhqihumdRHqFfgBemLtJ61LDUXXEN7xb3o0WLA5mZWQbe4kHM0CeS71DzLnC87yWBZwkNxl3hZkch38",
+	"xh9LOS8wPpSQyht84r/Sho/zUVoC/6I0LcDIYZrywnClXLO5zHckW1GxZHkYafLuYbJmVGxXvGCn5KVR",
+	"d7nLn6QiJyXbMFx+aUfBmIjSFLTMCbjEcEjwiTn3u3XtP0Otbo8BZJirUpOLh2fn9Zl6Yift51f7Jz8H",
+	"jx0rS1nWrtomGQbzmtuJCK/Bzm+Z0GRbSrE8JQ9ns0YyaUaFMbvmDLIVL8nD2RkREkjOFUGNn3BhvniA",
+	"BlpRyC2DJx+GWXkYioUM87cCQoJcEc0EFdo8+2hKHp49MP/3iKyZXsl8ShT/HRKZ1iznFPzv5snHuMfm",
+	"sLoEcsxbX8hyznNzYDD3j2vPFYoLY0Lqt8LlXV6Sh+fn9tLZVHDEgAJTco1EvyaK7hTZ2jTM86/qfHyu",
+	"iDUUzBePiZYYS3NEU5fk0WxGKIGAGZGLt0JWJXz6gChplmfmi3mgxgLbMJETKUgumbVyMTcX3MPBAXzJ",
+	"dLk7uVpEM55+5noF0zFM/Wj2YEqoeZCs5BZnhwnBimhJdLnDE3Da73/GYywXYy3BF4tQY/3y9flZU8EB",
+	"V2JTrfUPPQT9u+QLDAXkFes8eF4/yH6rjJR+AHQqjHA7m9ZJFvBHJYRZjpf7w9Vg59UCE7EbcQvs28AD",
+	"gU/DG8/C+S0oh/lNJo25ruQWXrE0jJNwapSGi5VdGs0nFw+d4o8xVEusO2dmKniiq5NPppPtCgxpc3vb",
+	"C+7hGDkiF6kba2O+tPeVEZ25At28m1E0go8w37FtgFF1UzPPQ6dZfBUYb95C5E4R/I9v4j++iZRv4l3I",
+	"MbsnqOyZoyvyb5r88KCpkC644GqV5MUz7x7duwNrc68YgQDqgTlveVU0gi1jhFapW/NuKdKOQqrKMsby",
+	"wICHcH5jKyyRQVwUrESVCHm7En7agYEEmzb9g06cO15jD1Y99ea5Cpb7/8D5Mms79MR4CrrzMvgWad0I",
+	"ieukSWW8Shr5jaOuEbtRGK7+xXt6pr0RzyTL3st9CCyrQrvS2NmzO8vBNNP7gtRof198uEsx6ZMVy25Y",
+	"XpdSunSUe4SpDTNAmBrDIYuCLk8KWi7ZiS6pUEhjdZ8IyYILc2PTou1mxO1quhlr2T8+JhLwUYL5cDUt",
+	"4xs48DgaTGbEaPESrYVQvGWGI4A5Gn5UfCfEpdXkYuYdgPBvH5g3/wb3CDpurOY5cx7r2XRiDDP4B2qR",
+	"1l3FjMJpv7A64flD8021ye1bDJm6TsfOiQHLya0lvB2DGHVZDfNxQeBxMjVq8LJkChXdYHnBTO9aGv/Y",
+	"27I/58N7u60dMYLP0tKtciJNfM/HplTlVFO8cg/lrnvuZuQH57WuM3B/fXJHd4Pr3f2DtrZWhMzVtqLq",
+	"hzBwUles2ytzBAPA7kYTuaDoXS4MK6ClFOSSj0gQiG9j6I3HpM191BKJWI9Z/MtK1Ey0kbKAYBZmA4Mr",
+	"WZbgMDZipdB8jXns9p/Wn97UoNyOntd7sKEVhpKs1OnjzAP8rY66iQPpXIZH87e2MvPvf2VIFBM0h6Qf",
+	"YwHiR5MvT8/O4hGN/Ue8NjCtnYyupS4b2EOLb59innpdtmBOTUNasPcbXjLVfPXDxqv3CJTH5pkVVeY1",
+	"jxbnmWPkTTHu+hBs+9L5RD7U64KL48EdhGI5rv5dTBSZpwKfDMgMtjH8L6Gmyyskk4TMmk0nCva2QeAP",
+	"jTDL3XSCEa/mF2Z6zbwZZ73ACQl9Ra2wcSKRpJVxGLiCarEaC/YOviEZzXd9XrJODqf2X5lLbU6VUSf5",
+	"cgmq6oIvq5JZVXnOl5WsUPuhW8o1F8srH7E1KlFEQVLgeHNxd1CQKjx89s9aR0IEDKsFeYXJZVyZf3tj",
+	"d4Zx+SeNFwaRsYuzWeCIC1UpNbn48m5v0B+VMys25daPkYqx4z5eEUs5ohhThNFsZd3frgAnk+s1QCZQ",
+	"Tdb0BjJ+Ma6qzV9PASgC9e1i5/j5APJ/GZD//MEXg3bgwYNRW/Bw7x6cP/iyuQsPH7R2YUtLo881AtV1",
+	"ikadgnZuiw0V2cqqyMmcEatyG8LWJ+x05IEcURsRXiYp92tBjUrph4R9u8ps5l+dz465DR/qAh5DkRN7",
+	"aXfKW+a7NLzMglBbiEpkSW4YlBJ1RkC9IlafVCePvzHvsY+CSf6uk3E/nVyZq+eJvQXbylTBhQ8GQVzZ",
+	"crksGYFguT0KAN/TJEcWHRLiYlwTmtuAiS3zvbTZCr+zUmJsCOBqNCMLWhQKUDxoUZBKcK2iBGkkFgxE",
+	"A3pa/+aVuX46oEA+FaB/nB/gIfO0vWzCMq4vHk66xVo+U+BDdyX2Pol8Y1a/f9NdiimO45Zgf23naLWc",
+	"Jtni7BFicbQ43qeB9BJHCgak5JgvSrVmpeGF/0vzX3+ZRIu/coZpzX3jXuEEnQI8gpAtekHmryOWHW5a",
+	"RxbsbKLE8TghLd6vNcShEsH+5Ot7C4ZARWwPZHRIOEmC3WKmb8/c3rgxp/C7ybvYDt6wXXQHC6r0t7JK",
+	"lNmbb8nC5gWUNNOsVE7KpJZlfvOTcjRtjYlyZM1FpdkBy0rIUlA35c2AfYwNqjK5QW4YJIpemcdjAsjb",
+	"ZAOkSoyxrfT3O+JnFvJcaNSELNSge0iPel7pc+E8MM2zgV6WgVSxByxCFu9M8Ns2l7Jg5iJvehb6X/C8",
+	"frJNPZhoY6z6rfFFbwrO8sDdEBUKvTXtYCGzbXACglU1jMqBBPymjnRGiOiNtIGj2YSXbyE6FBkPzLPE",
+	"EjFfhQIeojPj4ussewEhCn5bo0JcArSXUSi8DgmaAsnLHToDY1dvmcJUAOPW/A7VHK6JYCwHfUMK9mIB",
+	"Ku1e1+TUsyQIA9RHU4AGXib7OaOgN2QKwAWHvd47Y2JTAHWfavZCFLvYsWmxfwid4KE1GmPU7vJ655tc",
+	"WnMYEj16bJSq1iz/Ca2CVLmodRl2twy1ULwbjYIaU0TXm4K9f7UTmdpfxWbufHOLipJnq7UDGR30G+Aw",
+	"byjtWUlzjpuSrXm1HvwqSASxCZoDfnDXpvt08v5kKU/Mhyeu8Av34Vm4iLva3ziOfGXtGhpBBZ8DOPQ1",
+	"PpVn6A8aMbWj0845xMwGjSDXXexUVDnXVw6XrEkm1MI6ygo6sWp4PQ9VdMNq59HEWfOyjKDvDTUr4VXT",
+	"QL94l1rCU6HLiIJMfbi5MwPqFt2rF9TkuZuOsrxdhuuYuvRgxycXk1+VFKcv6fYH68m4c/7UyGL4Jvrx",
+	"xohLWanv7O+aYu079p7mLONrWlwStt7onQUrdRcUM0SNaslB6mzktYr91n3b2ZScT8kDcnp6CoFtWWmy",
+	"pBvV0KPTZqyqrGtmH8+Yl8NWuS2eOi6oB/HbE64EqNiimSV5ku2OoXrW7PtpqJ9mvi/ZRpaRlc9LeYNl",
+	"5Wm1B+JOO7IpaMZ6Nv+N3/3A2DEc6Yjc5GWXJLs1CmDJaA5ptAtZiZxsV7JgA/lsxVy5abiu5MGzrD7W",
+	"YkImjfNWTO4bmn9nZnY3ncBquhR4LjEreUuVS5uekryUm435BwR+IBdb3rI8pg+3ZohvqSk+rffWEinG",
+	"HF+zjFaKjbyPa9dKgN5zNmvB9zyY7jn5dpjovDzsacqzlHKUjPGtdNwW8yr/ZYRTdYpB1PhhLxlF33kU",
+	"JoyWusYl1rLwqF2bkgHIEiitF2Q2JY9mU/LlI8MLZ7MZ2bAys5Ui3cNwJJ+Ad3Hh8uq1NN0BfZY+buCV",
+	"366AyG9mJ4/ffTibnj26++vbt6fuz/O7v/33X2LEx6GOILktU8UQ3jsCNr2m52w78rgMc4c2KBbwXPOI",
+	"7QXISnJka5XNrU4v90cHU9274DUX4adnf1oSRFZZ3FyFlajD99WnKIYMOOb3cW2s7xDvwXnrHOjkEY1d",
+	"WpYKz4w50IBae2SJ7pDXumoPKGF4MJrCDiuuiLCXnbnjFd2hdwZdM5nEnglcD7jlPMnfJbbyRaXNgF1J",
+	"IfGL5ma1mNTlPXYDXvYb1FFcSe4loJ8Su/YLqH+y3qa4AwuDnt3Q187Q57Tfw16XXHfDIi50+qFnAF9d",
+	"Ocxj5IIzHX9RfEMm0zBrFN9l11vPbwwTun286+W1Lon9MgcsrhMew3Hr+XueiXHbE5mz/Ckm4XRcunaj",
+	"929VSjfaRzqYQI321dLqqWKJEKtesR3GWeiyZEbFxMTIMG3kQ8w69vnV3WDwhpUKcG4x+mSxYJ2JisiR",
+	"pKwKRuwwURPVlhZE/aCu4wBZgxph2zWgnWCzBS58ksB8R6RgRPGcTX1B4nwHv4D87dNxsaxsUUSVwhor",
+	"Yqi+2ROSLD32cvDmkmW/xMcJMsU7kJ5aEcjbSIbMQuSz0eErB4kW7aZEi4qhWptBJ5xKO8nedHUHa1S3",
+	"8TU2ctVjhhyWXwxU/dxZecXzqExRrjHRoEFco6AaOm3kNd7V3B3KWlqEx6732hcfkmsaIm7XnNI45O68",
+	"TVFYOHo6SgRr83Pzex8Ew2u5EJyHBof1mwmOpN/QiDNwvvsRJMtAEs53L6tiaJZFTiOi7JkgP71+0gkU",
+	"x9jTpmQdYmmZV9cD+HlP6/X2UQpibE+8WdW6dnqFeOZ+NYA+PdL4aJIWyp+GTeeYsiMZz2qeoehhyaxh",
+	"DFPv26YjmKs1cuKn4GZ0s/2R8qhCNJz1VAqs+vVWOqRqQIxwT3Xze1rU2sZixt/JLZELzQSmbmKayZps",
+	"MfrsBx8w4V5vQg1+7Xhnu+eE10KvxTwOgHLQpJIuK3nLSl2VYvBIRlKx/BWCGRwi8Kyrwc2/MYX28H2E",
+	"eck2ReyeQE22u8MvbCfBKaGoL6KiGmqhA5ZvExmHdxKEWaLdG2PGIHF32E1Vb3tLnwdbExBk5oz5Zfks",
+	"SbvaFc2JltC0A7uGrcDjOHD1Lmo/9PAWbKH3T9U8RbT0kxwaU7I8PZYBa5LbMcJ12TmH/GkZqt77Pq4E",
+	"lTKR9Nvp/Qn927ZUEQvSOsXrkuq6gUNWyOzmktR2D/egMJoVxQFpbL5gMd3YBebkrnXs+hf1YDgQ4vFZ",
+	"b753RVdRxuLoVEbwShYAbRGVq7622kYQ7fzqNffunFP6XWTc1mN7cORYIDz8MVeaZ+oPV1zHmz3f0Giw",
+	"si6NHjVaoIJGBnVaXVwWWxlktd+B5x4ti4EEat5vzVl8wzLIWFIWqme74tnKwi/BMQCzVUtgOnRSQiK6",
+	"VKwEQaooH3pvbCgvx9MW1KeY04tJW682bjjkw5jFy0XGhrsurDnID7G5rSWZ5JhKaMy8GDaVjj4S69dF",
+	"BTG/Dy+ZzxRckS6/cHQImCMsDM7WM+XUSY2uGdeeakvxgZPsD6FjGL/VDZr3i7GQvvdUG0drh6EPpLkR",
+	"WHDs+6wSXFePD7BN8NoDEVUdEzQJ2ke2bBBEaTjo+srGdYM87cnkv1eAOpNiXIC6djl2gw51h9sVo4Ve",
+	"7bANOu7TadywzkqmXzGtsZCrk9NA19gTRNlHULehJSM3bKOJAhiuccabGtDyi2yhg7hv4AI6g4UmxIlY",
+	"hQoTautmMmRNc2Z0MK4VKxb9/goVrDse5ot6zrudzj1RDO2RpqfkLx+eX/3w9M5iedmZ2i8nEVYf6rK0",
+	"K/VOy6DceygbViru+vfbHYBA2i2vFANcQGgYbNfCxbIIO7iO44Mj5TaE/Vf9hnY4u+FatR5R7/SsBUkz",
+	"H6Km7F6np6XAcbxETuJ9Kn4iO9/jZBYcmCMw5CwHQ37x6NGDL/pkw5q+b0wzaE4WNDHqoUbHGKmE5TML",
+	"X6hXeBMuS4pXIVbj5HX5TcpeqW+ulo1acKpaCt3eY5gVVCW0LuwbAQ9A4r0gQeY7NIuzS/NZ6lOf4P4u",
+	"mpJrq5hjrjv7JYhRY/WdJpJ6WZ3U3Z3xlu7sdcW4WLqa1SmZM6Ux+3GcjFpWtKRCs5Q5S30/RGPSk00p",
+	"17ZVetdNtxX/rCVeJNaGXxIuQNZCoYOXbXX3eNdtCuB2zRV36br4YeqwVL6OF8AY6Po04YCvz8uwujX8",
+	"QfRGd23ERtW44gf7vPm2bYhj7bp+073UcXBD+gd8Mg1q0uvt7JFksjyeFJflJyXEZfm65Jhu0ZIslV4x",
+	"oQF2II+FqAkgICBKQsly8ywtVNznFPSmG0RLmNMLP9eOf+KmO6Gn5kiGIMFUEV1ylpOtLG/i+bdwETnA",
+	"7WFJNUHKSLQSqzdlFB1eFql4UEqwvGmkbjY3pZ5+TeH9W21BrkYmuq2DToYRY9111TNEZ+9B5IZdQb84",
+	"P3v48MArfI86fqUwhavWSS979XDyesV2XnM3Jk1ENW/tgl98L3UDWd89SrI8VsazsC3Sul9Urvv5vmBO",
+	"ZauHYKipm184m/hCYzKyRuGJpypZbAnbnsI55+A7rgg06Y1ennNIJFX3zgxuRH9arLOkXCicpTITg5Tu",
+	"BiQGTnuKLkRaLuNKRYoig3zBmj5x+lhkr7dDnT6pUp2jJ+2kogADY/J1rZqvC/Ik8JhOuPIhyYZQW9oT",
+	"qfMIX5GlmFdlVOn9N7vS37pn73yzlMGF1Txj+fdcxMu0odNJMp81Hov7SXCtCHgxgTPNIESKofU243BP",
+	"AM2OJmROGumkxuQaxL+lfUMs5EA0Z1Yf5tCJwNyGUaExEBUkhaISdD+F+QxhwNecld9w2/gi6vV3nV16",
+	"mQSfMs8XdEzZPvD/j9jRsftyn0q7hx749uC41Am0/kT60+IOgGVeP+Va0tbSO3WPPFWar+2Wty7L3Hq6",
+	"h1XyeYSjyOo9cFz3cvEiOpJhpRLFSX2i5HgioR33rnfEovoggVKE/TaQaW1jZhe5A7+tioKYrzwsAlfo",
+	"UV2UMmFIrvhylaDCDSsSBJLbeCpLgD/WntvXmIYGjT6CS/mQyI95vZ+fXYEP3wRzSJH1/29UZqvcjdCa",
+	"K5cp3svDIUpCe+JVT+54Kh9rTd/bCpNZ839B8ckstrFPrP73kaCP+vGMPhZe0Q1L4C7dMB8zIK9Wcmv7",
+	"60iRsdN9wEd7MIz+A1L0x4EU4Q5HTwgO+Uzcck3jAUWaZWyjD40ojj8PbG0RCg4+C32hRS5uo0eAGwoc",
+	"A4CstGXQvclzEvtsaXkTyyIZctKqsugxKG1SnNww0UQyqEp+UrK6+8sAaDjcD7uwkFBphgxYxi0SZ5xg",
+	"Qd9KOl5M2fFmLMFfGddve3WQHnS4Z5pszB3vau/MfsNdaq99c8V6c0JgoPUCAwC7A7LV7BLuFyYv43Xc",
+	"iexEl2lGMRq+oTwnO6anBNqrm5VnRZWz/NLXMUpsb4apfFyv8pJuxenImh//wwMESIwffdm2TWgM1D8f",
+	"u6yp22TMcC5pXjyGpxuZ+uAi7Gar/3vhTgaZMcP8t4gsGXHcRhhQpISp7LpT5jxeYVY75ZoM+z/8lgmf",
+	"HMoV4UpVLJ92cFr6yriSbKnakUg4BUbAwVtsvy9a5rGIY8TIrXfM5yCMrI3CXNmByJ+xk1FXqXr3pYvq",
+	"+0Pjj0j9ujDxqDeg71d4tAMCDP5JxIKCjvfJOthuhSJ0Y9CsKBQBBBLbGXTN8l0ikhsUoHa/5WWd9eXY",
+	"lgss4Y3Glt3N2kekbzEzzz4dV4F+XkmSybKEji4Wisn8inBBzK/GlLq+dr/27irbIRMz+qUApMQbIcOr",
+	"Jna4wcl8rws0L37rs4eiFsyYF6broHu90XLTyJDYKFbWyd7Rfd7QXSFpPnyrB9XoJqAazQ7B1uU8B01i",
+	"yTTBnp+pqt6obK6KRLobFFHLBVE7kT2RYsGXpxZ5kcsam3JeMnqjptgAlkIIa031vty2o/r5h+Sm1YKj",
+	"LqhNVwl4HKnjo96kog21VIlFHhA9z1fayk0X8KBmPzf/+t5xZ9SfnWYxrb+NakvV1SCWmGYMEiwQTf2y",
+	"+X9KWW1GABWMKdgbL31HC6h7yJdoUKCgmil92sPbf5KIV5QHLZu5gsIIK/XhRrSY4ggqS5vNPjG95agU",
+	"+NQWPywLs0maoKViD1Zm8+D9kxYVU6463Fe7ya2wOo+xFmzqRziWwx5qJYGOAuJsEctOv58u6eKwvDTm",
+	"V8MMwmSUIpGC6aqOjoeyF0XDaD15PiQLNlm8YSTJzyXX7Gcu1BTTFoK/lazKzP5b03LJNP57y/hypY0p",
+	"CkT+0bYqm5I1K5dsSugtK6n5B3bIbKX6DEncTVQLXlnwEbkwWhgy1mmLL4yyQ+cFO31u//GmxSnvGuar",
+	"uuGbE+z+SYsTSDYxNo5h7mgubwCp3vVMxFvIX2EqJljyJbNQj40QY/p5COWdxgB+XdMwO6KPreYJDVmv",
+	"ekAKXS8jKqTgGdbzrGvd0pa3v1EruXl3GuT2r2T0fm0Hj83L7Qqi5xGP2EfBpzy7Bz7lN3X/6lgUOmyN",
+	"4pnPOh46kuo5fnM3TTp2X0Ayte8AbIsVnV1oPZc2hWPM64KW0VEVsB8SKpp0ATXOvnDSVlWinS8XZEU3",
+	"UDW3xy3ctfsPCrHs8xmExzUFfmsE62eKIDlJwZQrK8qkyD9TPpsat0LX6YH2J2rkniRcA0892nOEEU6H",
+	"mfQqrsG2pUfYqjug0RBPX3Aq/mFGvWs0+04ntdpAAuADCImypV7a8PR72525p8zduuwd/aBh83xHfOBn",
+	"tKneU16n5JrNZb4jagXwB4WUNwQs9NMUqFfY5ryJBJaJHiSwwbBhdbPz+6f6jcLfCjjjXhBc4TjOaZAu",
+	"GbivY6C1JaGnwCLd1+Y/sF4LNciliDnL3WFs1Ydi6gCm6iIzv0dhz6laUjfdBLV47PdQB3T7tsC2qmMA",
+	"bOH1eE20NcyegNcoZfSgu/cYlltwk38apls94ZeNAz1mQxsaSiQaaoTkXMoblsOl0xBZQ66xpqi5HyP4",
+	"kfZQIw7EkvJYHwhIUhuvtsjY6sdwxMMi49g1ncQwQV8ivnffKveBlkwni4IuU9r+N7ZEepzxfuULrX2J",
+	"NRctm+CSKMbI9ee3Z57rXZ8iwxzX3UqJfqt9qCk2nTy9jTLyFXlSyCqHbxU5O50RJm5ZITcICGU3zhw/",
+	"o5rCxBk8e93tFeREyvDeIDY93/ahdsVr3kRr96R+l1ThupwLtnfjUtuTvDKdqA3LgtvQTePsdBZ9c7p5",
+	"h7nU1iNwQ9zCQ0WU3b59e6p2Iiu4YG/fDkCCCGZvu8tYIkxdwZ99f5vk03QiQbvH5+A0m6fvaaZ7e6/W",
+	"PnDMG4H5IYIm3vIbmt0gjy8Y/I2g/kY1qArNsR2wS7ecTjKKjU6k/bmGqjt0QFkfcFbaeIAHMS5lBSrK",
+	"nBcFTKHga46VXyj+ExLiwNz77s7b4oSI0q/ZxpxASozpxOKJXHEMOY1J40GufQ+APQT1XvnTcnhX3vqu",
+	"6AZ/l8Zo8TcA4VqhJ+qSXP8vTDa7dm3cAvCZPfzu7gXas7CD/a+Bu5XgjY1V1MzwNbENhlQUc+JbLnJX",
+	"ctckJ3SjT1RZ+zvDwpjNGakUC5LGFIMJrJnIW+gg92k6GDQx7CS0ZVRMybzSHSPtRsjt0WZgG2nv7cWA",
+	"z00dEeupxzb/O1bktmapy9TgjIj1moE1Qp8Rmw0PMXMuxUXoqAHbGI0T62QsirpDT7wK1rs2h8XX+4Dx",
+	"nHuoEyUATLwDcglrP+qwydWBjWHPr1gxKlExmU6O9P9MYV65ADGCq4+DA4zOg9ibu0C9s87mnth2o2O8",
+	"ITqOSP5zgP6UGY6qOS66Ouiv3x2EZyvnhwO/NtFSkgUt98tTVK8hQm9PSGC5N4z0RhkhcjbOx+IL2g3v",
+	"P5dHsEqDQ/5JGKXfcaVluUt39UshZ8V7B+y/MafJkIpCL+ycZdCEIOyjakXe8L6p/qRHcj5HtfVPxHMA",
+	"O8ziZtu8MWrnb6RuE7SqZPR4s/dtv1IZ/XBGKzEl5vyvN9pskMNRRRkxL2W1XGHX/rms9Mi2Cr8mUmTb",
+	"/mikD0o3gE6xbq+WryslHDET36Mz1VIS6u5uANAP/vHuvu7VoakevOE4BLFivYkgoWrlz6JUZbYJV0su",
+	"9RzDYwig8EB/GiJIFnkS/fAjxI9W0UANCm1FVqBjoy45wIrqnI5VkfeejuZbLWTNBVnLslbtIKwCOpzc",
+	"styFqi7s1atQsXPq3qKUa0LJwggco+xxsbx0gEh2XPtXa1SwdtQFoc3LeVGVeoWV1/7hEAOqRtnxV3Jd",
+	"AYxjxhvRphAsetNGD+/UknCOGt0DMB1SHVZ0VOC/WICi9SumC0vBLkKPIldeqM5pdkO0rEOpEGBQ4HRM",
+	"QTP/4Rmc5shFcjc7yj1GRj3/AI5Hq0I48Bu4svP4wUJ8HjMkHLFtgKk9Dtf9Y2WNRjJFUbp3cARXGBXy",
+	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
+	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
+	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/llQUZeIcUZcgC86sLS2RGyw7++q",
+	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
+	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
+	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
+	"fCe3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
+	"7xu7EsgjlDQ9d5fLyBpSO/trtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
+	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
+	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
+	"Nf81OaeX64+hbIPy+ilp2q9S8BDWSDV3jhGrEv5TCZcROy/ikcnvUfi1kOXQG4keIzS8FZElX3JhTGTz",
+	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhjaf29MJeyavv/hoBaJ9aTcIO7FsZ3wZz9StqXZ",
+	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
+	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCvL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
+	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9n8eDgD8wZG638paRLqmM/VaqM3tq/",
+	"Sj4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
+	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3ZieyXAO/URbEVuDF9pxcFPyl5tkLn23SCk/HK",
+	"lkqcTF1Gu2nau/F7qh16Xadr+5oXBceaPDV1ocwBykPT8pbVvGCdOodDWvZSTf8pi2rNorNd8iWd7zRT",
+	"5K9ns//7mMC//zZwLgvKi2SzY6nYlOSM5qSAInY1tLFulWVMqUVV9A0MSeuD42tgeL/aiSziU3ppu21a",
+	"RgTrSfvm3kSWpGSLSg18V7sFTP3ixso87aaNhsAt9mrsXvTEgcE6HJRRNBNrjfqyXcmCkQqA2G2qjcPq",
+	"a1mIJ//9Znby+N1//fXt21P819/++y/7wB2D37+hJ7+/+/Dg7i977/LaDnIjxRb/nG2vGrVDY4qOEhR6",
+	"hv5jq34aLc/O4JLMWSG35HdWStswRi4WcQp9OJuend95Mn04m57fJUg1rDr8QR9CfPjD85EFTZ7Qzibt",
+	"KXUz5PZ4yiNI3YPmCZEBWfpkEMFu9zrm+2CHx/ZdOxBYeM3FM/zBWUtFMDYm/61i9msHzxApHrDvThC6",
+	"2Tp0BLEbvUFHkuPf0L0uREka1LQuQsl6ySliNlA6DxISoRT7g0546qT2n9BmZH3MKXU2R1gf+ejhXjF0",
+	"sBbZCD0nVvMzm6+kvHkqciizG7mkA/nZfNAUCiMHWNP3TjwETFx3mI5hQl8BhkqJkA7gFllygXC+ZKU1",
+	"BpaapasjRb09LSl85+cN46XlAJPozrrO4IFrpydAt5YNXbrcYJsdxkTeH8V54f0ZKSinQfIYh0kWvFhv",
+	"ynDEhh4LeBtrujSXlSYruSVrKnYukdGHu5kglfD4mAm98Y1XHFNgynbbfEGARfozM4ptY0iTrl8BbKcx",
+	"JFkyYSwslsct3oAhY772JEEF1fyWDfD9QP695bZkL2sHpRSfY8lo/kI0mnmEiYoZjVWJfMOXRh9GfyRA",
+	"tRv5c0lOzmxB9c4mmMb7igxrD+nKCLE21NIkWE4w93An0tt+BNdHulXhn8/1gXN9pamuVKzDOpQy9MXB",
+	"wT2/ot72O0Dz9M0646Fv790Y1Bj2ZRruNZeCpUxX6CSVuxpyJehGraQeaBlDmd/xukYaq5aL5SsuMnaA",
+	"w7jH071ZUdX0wNqFgo+3ZHSdqJqge3MhgA+AhlqGN9jIySeShVv3BIbEqS+oOdpN4f3eSCnLM3XSQc2q",
+	"XZbzdJoG56a1m45XokfROeLuV9tsGK5g7+Mypr/BYER32Hu7DS4DGowCnSzwSbBm4QAMYvfWmHKfcfn2",
+	"Y4qDqG7ml/d2PWwiEHulxa+03uJeLjrGReY58tO4y7ai0Ry9jR7S6qYN+hATVGjfVFu5FlCdMOQB+Ys1",
+	"rEdPi1zb7Zsq33wEmxWMamiYVJbcGRo170rFc6qf0zWr3ZveuWKNLbMKPrK7ehDpSpZzRIyG52wb77w6",
+	"qCG3a8y7r2GJxyFBp14Q+nRIJZZQwVSbWWk17WPc+iPdHeBzrUFh7usMqUeKzs7nFLXNnxiY4fusqBS/",
+	"ZcPzgSGClCpUKkdwq/n8X1ax618wvtK9YApLCX4fpUJBRbQp5Quhevq0LhjVVbmnR2qnyrkXPSWZ4Dc4",
+	"icpNqmZpi72CMxrS3dSQ48osfnRzXSiZ2Q+/UVDxPT4JLJKzImH6rnuIO6LzZkEFdN+MdktN0zvRR3QQ",
+	"buG+btxoz9bSBqnQ2bSgFZRd9NTxpad2iqO/95vR4uui+BaZRPV21LepqAD54vK2KfjeThql/YE+sAjG",
+	"HaFbhjHoRHqj0i7K6KFbu96FATbcRsoiUc9v9DJz721lecNKYp48TWN3xr1ct7aRiKtTg6IA5bx9QQL+",
+	"2OCop+y0sX+pvf+xjNbWJJDJPN7V4Gw57Cf6IdbAYUxKq+9MGjvkrHxWM0aEU2m2IgHrAJgyEB9sR7nA",
+	"9IFtglUddFfUiZnCxoIFNCzrZUnzimL60i0Gn2HsXyoBKXQBYlgB5kENGeapHkVy47+zVA9wSKSzAw8N",
+	"6idBvUCs7EX1QnHYdxkmaVZtEIC0+2rwJRg6ebclZ6U/3tZHYx465MAM7uUNR+U1jycxDbx0eR5pLG6Z",
+	"pScN35zUV3xdFfQgLNCOehKGDh/2RlsenHfXarN9ElzCFFa8MkLXUizN3qwvyQMLNwVbdhq2IT5/GBzv",
+	"s6gotlpXa9ZjAjUwRJSyZlOvhNrGcgYjlNt7R/1BjcB71SGpmeqBNqDYUnqcbeY2oSt+Cypepw3RuP8O",
+	"ghLV2p1noEtUmgzXlJxiBBMNpxVqT14l8lVDtd7k+9YD+ZLMEvejmNeNUzT3Gpw4ZHIeBzYdr3m6lVBY",
+	"MlqAVXWidiK7npJrmt9SkbH8xGVTndRYveb7nGp6UicCmo+w68eJLqlQvoZHwcMs55m5/05UtdnIEh5X",
+	"BT15/Pjk8WPzx4pvKD1RMjs/AYcWNy83X2xXXLOTgs5Zcd1g2vuKMXuA3BW9YSWsHS/fE+93M38E+gMy",
+	"l140U5ubByKaZXftfnZ9Qa7B6mSlWd+mlAumFOzfNZEluTb3a7kpuWLXpwR+2ZyCHUDktMyvyV8D0fo3",
+	"+P2cn/i+UrS4PiWvHcAIgVUrhOK3HSX2kfH+feqR1ElWzvfVl3XyyXoS7NzfFIR6vFHyp1GJ9pGrxP6Y",
+	"ki4LV5uqjbbWz7bRQAGBsGwLGuHrVpaSKdLAIRtkbIOCnQb7duvB3Gg1oKXN3uozp9hZ1f5+xWgWgzQS",
+	"qPz2CXn88NGXZINPkJxpyotIRVS80vSVpvOCXYKqtmEltmltJV++oSe/z04e//Luv96+Pa3/+Esi5GrT",
+	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+maTwyBlP6WR73j4MX30jnnazMK0CorFix",
+	"6SBvxtuxKh+I7ymW7C7K8KGRg5YzTvuAu2NtoZbWOwG8yYWyLv6c3aOjfst/blfm2SbYJ9//sCZuz8H4",
+	"Nt5Q54VgZEGrQu/IpqC28cvQ1phFtRbRe4d6TB9bhXAWT1YpuGD3GiDZ3/LnsHMwBr7jFbu0pOt47chr",
+	"kHqs3BH/0JRsqF7VfxNgU5qbb8y+MGrBcyw0f6JI2ML2xyTVF49nZ+R/v3rx3A1BuLCZAXabyVwmekNj",
+	"2+iUDJcQI2NunvsFeF/vzB9LKReju6e8WKSTIeZsScWBmCwFOxS0KS/5QsdysFy/J+sCE9J3u4BUDcCP",
+	"HugryivWCxgDqYw26XK+C0KpI9fCfqtiNqRL1EE/askIPAd9uW8Nc9cVpAPWsmI0XXXDFEOoMCkaAHWa",
+	"3pg9FgPfYVShdH2m+9bwjNl7WgJO9iWZOX1Iu6ZlcZFRVkIYyg3OOwJef1mJeNbRyPSHOCyb78arcFGG",
+	"oe3quJLiAvDHHVxlYw/NF96Rr+SaEexVZv+wTJuB3mgx50tG8ylREnborQjQ2xRF8C+uT8k1FERcd4iK",
+	"5XE4xdO3IiiLgx9MHB+6pmlYFOd+EffN4vzHaDJy8QqTQWI+xrgvpXEOfCbUIa7QICPFFvi6Jft8JxAr",
+	"/rhMUfY1hVXA6E5G1MxZEyUpfZttNkfVafT2M6yzmdrY+YLVnRY5KjtoYB7So24hKzEqv6IWPV3LMoon",
+	"j70CazASL8CVEec9uOs9KVd1RcV+iYGP9mDON0r6edg1yTfQ5wpOrcuvtH2ERsLR93WTH+aP72ZeNfq7",
+	"tVrAtwq6gmQsfx7c7g/gbudIHMHho7K12ofpk8jZCjmsAUGCcieAA8gZzU+wChZt7NJY2QJ2wQKv1jAC",
+	"FjDA7FihWQkPScFOtra+zHXEjElxf03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLoJiY577e9XUK9YcJVMym",
+	"ijUy2dkrHMp3XBhSVayjJspLRJdGM79uCZPzJVPQOtqSRSzd1T8F1w+gVEM2nlTMq6e2a8WNkFtldVPH",
+	"FVvKtb1UMoo3tuZAQITQjV/K4HiN5i8/r0EVIfuuBpPFUP/Hz18+5NZ2nBIurZOojFuVPHGvvCQ93n2L",
+	"apLVSNNatdlrxKNqwJa7fjRD0u0H2AfgLSdbVhREyy3Fz7kaZySkSvN/RvC9jjJ6SZi7qoV/4LRfBxhi",
+	"q8httLqGKa3ImubMX6uwuKknLKTjG6kx35n/AHCgma6xn4qiAd6OozUQIEQzK26YWoGA7929sUDhtZ1j",
+	"xcNgU4rme0o36nUOH1PZxKJUye0Qo7hTrwInHA8DSJMtNLrBt0WbcCXzhtrSeqiYTqtJthPPvZQkw46u",
+	"h07NLc5ycFT1vBAKBruRof6ERywmqF4GwJ3xotQ/IgMvOrNOZ+cx3iOXnt5tgGME+xhLIvddRPlhrZtj",
+	"OmI96O7JCKQ0JvJvoi4BCP1vqCBM5MpZ4VwPTxVecMHV6kC/WKc8JdV422mEw1ZraJlX0cshbJD3mSLu",
+	"yZ7uOvdo+mAUAEf2gVUJbRCu3ypWIex8lWWM5fFjme4R3zwMre4RI5NptCxYGY/duMaGcLtb6TrfmasM",
+	"ckDhcvcOpZHNjWt74EhnyA84/ATt6Uhh/TM134WbX5++mu4hMevWQ07ENE5VzfydmUfEQUiutgjaLyyP",
+	"UJXUkr6fhJnbnPNLDICMRZdISdgrktPd1OoZXBGXPwr6HiVGEpzulR6RIW1AXpHz2fnDk7PZyexs75D1",
+	"qW8NqEnBqDmoW3lprQDXuNJ1zWhlDKbFRp3n82i2J6kqdkhSGxRTNRoV0EMLMHvNpAMqybD+8UCo+gM6",
+	"YEbQK7CXHYZCKNetfn6XAEwKtg+gDYD1paxxfx/nKh9avAkS6R8p7M8NE09CyLd9gPiRqQZzyBZxvP32",
+	"5BGhrg+hoXZDb6myYYlkibvc4gW111jZw0uNnBAL0OZjakpzMJnJkhlVZWookoG7XFwi+nWCUJ0ThWVy",
+	"vebVXo60vZ470/5Wlq69ouu2iPNst76lObsMu21R60LHrfks3hR5bBgHcG77yxsPuv4bVpdn8MAL7Ujs",
+	"HaCW41rg+EExei1JmmCu6RANCsYjXdtl/ulc12V+CCAoe7+xvpGoAHWdorAfng/h7ci6AhiNW+Z6DLag",
+	"vB51obwiKu1Luv3BJjuEmrq64ZsTucElnPi0DUBWS8fJ7JRd61A8VXYBvCSCbe0yps7/5GNADnZGpVay",
+	"5qIBVDZubZ0aKFxBeidrfJNDRBEKycZId+lX7UTWPSmy0pmMoYciBPIFYTRbuUuhDhmspNkBri+JDW1c",
+	"2HKYNXYjuGUl7AjXNllSTM394Xq9XpINLTWnxUUjiJ6bR4XUMDwIeehODSsjiu4U2a52lwRtwAs3mP27",
+	"7joJHkeQQC4UCfoiMgEoitzH/cLMiR70ZzvdENnTNpM8rJlrTCEqq71hT8yRCO+B/YLNMUYbUMRuPL43",
+	"iC3ul7mGkw6zFBbSAw9ASlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC20iXlYlond9oUCfw1",
+	"9E/xLd/Rhv1MkbIqGkUfodcD2OhZPqCXus+AGwfk5t5RBz6av9+PaAekeJW0b6ALOtUIRHzL6k5Z9oik",
+	"jJv2NMYi4RlZICv9CrGSG5t+Nou5pwvII5S1Gg/6ELJpo1DrwSwo1JrtTyYJ6RtsaZzB85LfskhtfRl8",
+	"s6+Qzz0af8OvB2F/pvvE7i6tPLthG91iwLMhDNjoIdt3Lr+GUGmQ6TG2d2yHUEm0y5fYgHIsKKSFAe1Q",
+	"oBtXiLxxU9CdbYUf6ZFk4/3DLK7+hs4Llyl81P7B9+spjg+n6+dKpoAx4mnAjba42Fr0dHBDCmcBexft",
+	"lgsRQhnEbkso1PiaJWCH8fJoVXWAFqulnSbMD774mYu+d3U6VQWNIOydGRLPbW+jzW7dkReo6JfYbLrr",
+	"1hTMa9p/SAzLHnYVg5y2fom9oh4eVnHs0DUrm+D9UGCBVIGEd6w/cWlMidwW9n5TYulZ/C1Yz9eSbg9n",
+	"0dkuUon4xY54PHY0H6DXH0NhtZcKm5LL0hYcJcz+H+0jR71J1QC8vYb3tKSaLXcx56n7DnCdRMPLeel7",
+	"3UCuHKLTnmy5qP223ctlXPGzn1mcmY3dj/kTLVZdDCgnqx2FGMkb/jyCvDUphQhJF84cRoRH7JV+iV3v",
+	"2YUzbi4JOjXgg4LfmueNFhqeiZHQcSPk9sD8wk7qIGC4WVJNLYkT2wKe1G98UVVrcyq9SoSND3Eo12UB",
+	"iVZdOsxQx/kPhtrqz0F0B2HvKO65uzpQXEctf8WEzB1dF9HNdSpKBOjW9QuKRHXHBV8T+G5XA7DckonY",
+	"PlxpN9y3iLckaLr2PC0DVLJwb/s47SguPRzqVbVe03L3qfj2mpPuOWpdUzTEUt7fV/yAk/kn5PSj8Gp0",
+	"JyzsvW+Kv0VdjeZrUMlYzjFqveDCxrGxsXKUDi9lUZiL4/62zKOo9hBW89RgJmcPv3z41YMvHn7ZD2rS",
+	"uSbsWFGyVAW7ylKN/XWyoChIOtmCB86Fb4XUfBHnUHq8uKbVsA+rXttvx40IYXaChjTTcUjajYcWG6jD",
+	"GLu7z0nlPPrQKtZ8uGEUa8xHuSj/KGOzShUUzyvFBVPotPtMgdw7PQJoLj79PJW/N8iOrc9HK9koZjVL",
+	"xbxnEy7lfagz903UCVaYtFwbgT3YhKk72QE4sDNmfbjPsavjQ4srXB+8ppnrq1Z6Uxk9MY+hD9SS69NQ",
+	"BVqcFBagYDq9bYHruqc2u1IWdKMSdjaM7FGmDvI/HuRcq+J3Rkyd+Xklg0gT1xeEwjGHyM21SzS7jis2",
+	"5jourEfkQJmP8BuHxuReVuIJDtBJDvg6LAXukOgAnezY8P7HzWet+luON2kzr4obiNo0SgR8QS5GdeZM",
+	"8dyWGkJTAKPxBu0d3BmBfJVWUuKaCswDN28KEsSjwEmlXJZMRTADXfHS0K6E3YXOhvYESAr2RkHNu2ja",
+	"fq0Q3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/hgVIjYTSroAIttuf/b5uCPUBTwYJBjf8xhn3",
+	"1FfgA4SLdmJ6X90HZNIMrRL5aK1H4rVQdY9Plq0kU40zXwMaYPU9LcwEdoORE2Je3ye2SYtH1p+X9IaR",
+	"lXX6DhjXpbfFSeTz0uaM5Kzgt6zECAi/XwmRmzdsAcRsRwxoNYFubVbQsBWSYwz1bcr/4SIt3QPlAGHn",
+	"0ekP0XltEY8r+XHnqx6zPh7N1qyB8mQz1lpli8AECXFwFAX1k9FMByeJJ/IQHAoGJpbJIj8lPgfbmKZg",
+	"VaCuxzy09/WUrKEtK9eEElAWykp0i5XzcmdVzf5I9g9GBlCyKahAOI4IaE+Iq+cnEi8ybqKHOOd/BG0c",
+	"ir7Hd/3EZ6MZwoQhaBwaY1MC6brmLU/8z9r57A1/eXwiuqxYZPf78tv7Y3jRiXLRtOfjfRBTrUN8G6qO",
+	"ll1nt9iUv60s80vX6bnObbYl4ZphzekQpTtm3NRlp1HMGZyJsWIA585wNiJg4u9OiTkauEXrCDhxEOwc",
+	"jPH5egWpbysLlWW5HLw/9tiM7HpZuqyIESf+H2xXZ2DW21HmZukLcsN26pLMpV5hAR41exIEGluZY6WM",
+	"JEfFKKLlkOfuxpS7vl4xxWDC7ijZ3ClzfQpps156Yr57g77RsG8rLyyZq+/Eqq30ptnKajsgMTe01BYt",
+	"PZrwtTc6vSfBrJ5IkK3vagqrDSRcUM0IDZP6EBDJJoAfMVie8D28StYWBnBAQZVhJN0TDYci4VZ5RUU+",
+	"l+8jHVfMJTSiCzWO8y1cXbE6RCNBRg/3GjpO7u0rhGNP3Zxj178d8GnOR6d+el/5gDbSzRORqhF5XcNz",
+	"ICedEoBQQhVPBZnfkWzv80gL6gTM0c+2Tj6DW0SYV6AyQiHXvAtenDpH805P9/OxKRQ4SM/WIOuM25sh",
+	"+L6OlUpZWWZSYWZnNJmTElXIrQVARnHUANxv5XECJAGA8ZZGYECzGEz7tlmhxqBApAhs98KoUOT8dHIh",
+	"qqKIVkOvaBlREX5kJcmgOYBFbKZF4TpxMCgvir7JQlP4+buLM5mIikmwCQqBrYRvti8lldC8sMmcEqHe",
+	"wpfNuvQysrZgi/h8XQscaHiZoFGLvYAT9nGXGnv07ycDa4F/vq+ocr/kSpVT7hdPqaq6jvDoP8A3YaVU",
+	"z0RfO2kRR5joZHawnGsMh1lHQV8XoDH7kC6P0mObLXzXaqcdugpcvfz5bIZczZVm+el+m981WnZtqKzB",
+	"3vXvdklsZVmgFxjBcwKCB7IW6S3lrl2zEWWT6aSQSp+gRIO33TChTjDfcSXljToxD/g/cnhDAq/AvPTk",
+	"lpZQkGTe/pJq9r19+U+Nl7/Cl38vlb5y734N734Kr/7OvO17fDP8+xv3YrPcTG6aq0Q3CaDVoiPEtUxs",
+	"5DRgukNU3WFZySI+jwNiGEnIFMV0DHXMqJuIobldSUjK00G3F8jXi3L/Af0m7xF8tUyJa0g1X+wPgCKN",
+	"j+Bbspv1SbiXcK7/NLs48pK5db8Jm0g8evTgi3H6FQ4Tn1odN7kv0x+SatgJsKVCNunG/Oy9flmJg2I5",
+	"rgtdb1J0ne3KNc8c6pJrDuz6hLgY3CFdk1M1MGELB+iqJkkup1gSDpLtF7fJiauxDxC54HWLkij24P4o",
+	"l2Uenxfyx0ojCKU5keQrEXxvcB9BCzYL9jvY3ZB7DpVnQIJv+GIREWjNvN8jZPMeuXeDkHpcB8894wVR",
+	"2GHBeyd+opH7W1rwKHBvMkUSf9FMyvVEq5fbs5FHuZncmj6Jqwkmm+i8m8ROy6Tqq5qCwiSaQ8QwVGSg",
+	"tZ3FK/ZAoLZm2QdFh6Z9KP1Uab5G2RNhn/sn6h/rwB4vmYW93/CSqVEpzvfJf1lRtUq1JgevBm71nJEc",
+	"4HKxaNLucGj4+90dkWuzKcbk2kB6zEVYBO2r4cEe2zGNVfKKUJKXdKEvfcnFRdA4hHCBLU3q7nl4UV5C",
+	"hO6iFalrZ+cEF09SHxBs+7I2W4+Ghvmcbb0NitDHayrokmE7lPmOGOGA/XWjuVrHvg2OknDUg36qNNtE",
+	"3d9yw0SNf4n/8qDILgqe7igwxvi/f+ITrGIaQQEdlRGV0O98TZFPFIGwmTkDc1lpn8uAR4QjrESNFh/R",
+	"C+l6M8pXX98vr+Cne9SGSBTGIxqks6KPkc7VE0QB4TU8bDIW0CikUbo7Bb1h6uliEY3J0s2m2F3YZhvL",
+	"qrTFfeh3Nt+5Cncv5HIo8QM1AYIMFyTo54GYE4Jtpx5Bx/8Qc8nABoGYnE3Et7k8CrvS2BRwKabxOdlj",
+	"2U0wsPdJLi+NfL2oS/CdyIWJt+pyC6fI2zJ3BP94N00c4jH78S3OHIqqaWnY4aBt/Rl/uzdYBcprKyew",
+	"1m6DqyXkhra668R4nU44KIewVi0auYOWZCHSpZMBAU0ad5pVD6320Jd1GKF0pE3lnC8rWak9EOSZ00RA",
+	"A6BraKat2C0raTEwR4taxPsryD9HcT8k4TGNdRcC+VkUVXOizEFwsALzHWSJDJwibuU+Wnit7PBUy8Eq",
+	"SLUpoPOsGtBCKtwaKmy+yKL+eBRc/B5ceriQXbIlUL0SQWh+CB69a2axj/HWzMk/eM9SEiG3Djjn2Dme",
+	"FvVBDs705MIb0j2ryCXoyhuqFFnTzcaIZ1kS+CmgqE6JxKSXLd0ZfpLliBzLAPC3r7tSVQozqE08tShI",
+	"clG34nBMU/fkGZru2o9JmTinSOsAgROdccPfif2EY93CS67d3nqLecn0JV55XBFoFDiYV/eC2h+QcYs+",
+	"MHVYyqq/CqzAqoerJUyDRHWCawB3XAuXaXARNLNcm1tb83ujG43Nf+1I+D230vHcQfGe5H9yl5BV2f9o",
+	"7IqbBLCsM/z34k80Oxk5JmrxUM0nljk8u4zswnFAn6yBrSGcKtixDTHe7qLDLcALHHzf1vpJj+s6wzRL",
+	"FEV/J7dgAdjSJbLlRWHEeBJhd1GrfOPV8f5ma5Gb5plWjVaIZTIvupRbtbcewA3FtbmFvCHdk3/7b+sg",
+	"YgPj9db5diJmofU+7OEYZ8REWCZvWNCgpxh5vt5AjMUI6F9Cid0Q6/UxrK8FIfUvZtattLAgXbLu33uU",
+	"k9pBw8pZ9Nz19bZtRMMazdUoNFejmea3EIWilUKwzWYQz3xSZit+m0rHrF9QqRFtWjq6z0B96RtG8++x",
+	"rGZwN/qeSvq+8r2ySrVtrerebr6dGySFsfd6eLTg2G1Yx0RFR7uD4PkO8m0CcL+GB9kfCa1N+LbO1N7u",
+	"tgsl5HKt403HQEdHRxMErusEHCIYy2ON81ey43DeC/PuS2A+RDMQBikOmr3XIHqQAade+k/tnOJu+9QB",
+	"qzfkQ7THjEsraoHBQ1MmAu4whZYjtMIlagWWa7rgZiA6ViuHzBDHe5cCmWPnF91svq4Kqln+gxR6FZE5",
+	"a/95jdzfDiFaK70bQ6zKkolsly4xcW8Hp/Vpf8Au+oqCi1HxDJ6x/Hsuok5qWGr8VnHz3L8lOEiw9qmj",
+	"UDhMY11uFe96QLtdc6DmfkVjMjbQGy25eT2Mr2CM8BdTxwdRHqrmwd52+CPPX4iREiCT1SZuVNuLAuGv",
+	"5WIxrvtFIFnaLYxRsG2pInRZMpZfYtkRt1FQBA7XK5aqkLN1PsMitgXNbqIiFtZnJT7UmQHyNKkU8356",
+	"CO94xHFaFHJ76RHk3+s6IOS0c1s+1my+0YxDMqqrMpXO6K/PA1VXf3+51ySslwi3f490+tb+MMbtrORy",
+	"bxHAj/hUcDp6n7aGfKMn2f2ZehyLJI+xHnWE3dVgJ2xnMUjSuNU3jreZQMkb8j68tsxXPwnNi6ELjc/a",
+	"z9YdWPfWWjT4ra9P0z7ZVGMkj8Gb9TudqAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdC",
+	"rdftKZk0Rm53uddCbq/bJXi+vz8keRvpc2I35d2gjd63YT8aWca2EXs0UCy6TodR52xRFcUP7uJvw85i",
+	"nyW4+qxtYiSwYFuiWbnGShX4qDI2Y9D7Oa2nRPWgRvZUPaqtDhsKEzpAu3ke63z7s88caEwjk2uGJUy2",
+	"Hqc5pS7Xml+9jnLPaxf+iSytn09gMxvalF9H+MZwH5PqlOGubueRDnMVVGnXdOSAVINYGLPR4cMGNkCh",
+	"EJJkcoPBK66I3LIcCvX2tPVoYHl7BAjfoz3Z4qNFXL9SP/M0zVLUsjZgDBDrmVbEjOa6ONtGV83iX6PE",
+	"tBCdCRU7srYAuRHdabm3fxQN3ETDrYMX8HzKLP/4gCpm/Ksl+6GvNBGaFRS5MSd96T3lemiQbLOyzQla",
+	"TXMsRo5N2TT0R+IB6gUsDKNLtrsFNlYzx+GS2HiLa0RLxa5WpZ0HNtJv3r4RWK9kdG2Tb5r3eLQILE7+",
+	"+Q4a7rCIDyJogTAkJoynaNjD7kgOdZ7VADeDnMZw8A8Izo0VGe+STdtGuKZrSeD4rD6CYWNrOEYht+OZ",
+	"js3hNRNUHKdeK2dr2eWeH2gOTc6vDcXMtUFydnsdN/E62auaiXGFLCVbpqIuqqiWUeD7lSw1lkeC+Mzz",
+	"kinF1OmgVsTeIa0qZVgh4XY2NPtXFFDr2dXzK8zKI1/zwpxOghqewsQxZyLZODfMU0BnfGOyJgo6j1UR",
+	"YkgWukOXNnPKrcZuejM7qq/UA9ltWJe6bsO1uK9+JGBJuBVjWxZ012Nsphc+WJKqHB5xOSYzgW1Ad7g1",
+	"vDbsFJTiD0kxkWU8gxRrcQM4k0icPXUmN5jifLwE/uRNdWUrhR9NQSvKCXaeKWjZcs70vR22NF3aDKWx",
+	"Kb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FMl71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVf",
+	"Pp/AkzpOxXxAvM6s5zKPW7crRnMbrju84n/N9ErGOzlVZdyXf8vK+aDMjL1WB4zk54BvrNc1xaXH6PWT",
+	"yGXEFbfZFDy1v666pRsvYmyTAAVC5fZsNht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUmNgy1r",
+	"jkYA3wMnmvpfJFAdG+mPAJ9ZSHkDAbMB+Alu34M3hOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1",
+	"YsWiB8rinh1yBvrdO51zXHuvVOqQWf2BPblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m45",
+	"2zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQoAZ6aDvQmrel1MPwmKKZFPCKDFBUhLXiHWweWOJyg5GrAUDX",
+	"Y9t2JYDesG1ZeMRheraNJ1dBKvjeJVcjQwpd3na5RO00z11faNtIuoK9H5onTxN9Y5jIh5OzmVI8LCPH",
+	"Qw8McSpoWuoDozP2oschcF2tBN+gEt8Rb0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDkMt29KP8BD",
+	"d9PJbxUFKNGPsbHtLASGaaL+lQdvDcw+uTljw68l1ewJLff+4qV7LoH/1M3WflJQpXo6vAw9Tsfsv5KM",
+	"hDebmtTT74F/imwNan3JvYllpd2H2UdLpk3J1rxaJzFRRomt47bFGerbTOxYnTa6R/jVRBgUcodhkxvq",
+	"C5R7pY0UrGt8+1i5P4BeFoZJg7X6DDfju9RN+iP0R73/fdlzaseJ1p6M4I8pde/JlzFjwuufAcTBsgni",
+	"M56P3XWwn599aXogk0ZeInfTyT9rD2+TQ5Yy5VxQcc9413dgM12XMv5myV1A5jhNggKn64OoRbdxZyGK",
+	"1C7YFqEofJNDKfTqfj3Gf2bzlZQ3V1qzdcxYHdODjr3PWBnzUEDTMrbkUCHvJo/4gZ8pMpf7sD4O8O/2",
+	"9VcM3LRDwu/umTr/N94Uu+64qLu+Rztc6IR05OrZlm8w9hvrg4kbpuIrZCLfSC7andq3q5uoKHGPJ+84",
+	"dmuB2rr7Cl9Bt+S6/N/WPXymLsgWF3LC46Bj8OsxobdO4Gy7yuOBM/ZeW64+DOytZpK2dYzg+gVVmtht",
+	"IIj10M/FimldfMw2Qi2mqUsKEpkk1m2BC4HTiFA8FzYPbQvtKcPrInII3Ff7pC1E2zxftnjOcZgdrOaL",
+	"oNmRY/j21oaEjZyzAafrmfjWrGXkGXNe9XhSsUtrS561/xzN/xzNj380SxvNGOTvaOkCMavhT33U7Zl0",
+	"yx5w8o9QsN2+qT+Jou0oO3Yx0uDkXJAlv2WCVJvLGl90TXdkRW8BkQ/SPDvd/utsIZ/AVmMixRJH7Jye",
+	"hvLxvok69ieJ1sV+YldRdEImiJJrhhlocBKXAA8HbT329MqJCQqbkpZo2eNPd1N6bWV504J1OLAXZeqG",
+	"SReCFjlCEfsk/OaM4WMoY3G3CpZKK74ULK/Tc7FizOX0ufbLU6KlPGBd7aLR+4pkx29eJJthY8FM87Gx",
+	"XUBeqSmh5O/EhmKYwHRG6vL4wdghSmIzjgv4Ym5TIxbm4Jojcw0ZVVzvruF2vi4rceqglK7H1SL1BNqP",
+	"kR2FUXUkTKRmtMUoLU5vnrNmAlV9PvuTqVp7dTyx7aXNvowTGHzA1P6tCV/pnD1bRB5N2HP8HispGfLW",
+	"3mZEnjc7zaBGZ6BFD2znnOZc0TlcW/MdeWUzMadEMcBwsHA8KfpM/c+HXFE/c706YheA/1xW/29eVomC",
+	"73+yki+4beFkpgl1i+qUvIKCbzu1jJ0eDD3wnxvwz3kD9hbZ2017yZRNBRjhmlbx02yNTdzWEU0gG9Et",
+	"GLpvwlJTV9Q9YsrylpUF3Xwnq1I1snfOH7ZTd76VJQDu+NqW5lleSsO9Ao4SF8tmF6svvurvYtVzHynY",
+	"isgVUPrPx+OhtWqu3EtRXFQl17tX5hC7rEX+j1jPtitBrn58Rm7YbkquVfGL4cFf8Kg9+IJkK1rSTNss",
+	"Z5AJYJoyWmJbH3z1SusNhptUGj04p2o1l7TMP1PEPnhKIGmnxCQw5XJ1bO2eLLmRD4DySG8wnYib0TIp",
+	"b7gHKLmYuFqKX9z766OPq767A9DCRaQg46nvWFujIvqZAm4GZk3mkinskwHCh67VKcllpj6nG366zgl7",
+	"vykoFyiJMynMOYGesmYFZEOX7NL8E8orLt6Kt+KE/P3vV5W5bDTPgOv//vcLcm0+kiX/HT65IF8DpYnb",
+	"mNPT02u8h2iwbzYdMEJggqTyhH0rSEjbU/KUZivig8qQGYZL2LByzXEM7jpk/vX6/Un9+fXfLpECjtsM",
+	"GaAL3Rb7AMoC25bDSzNpLgbrDjjF5T/L1d//jp9RsinZgr/HTbCj4HbsMF/tr9fqNvvlego3AP6XZb9c",
+	"/+2UXPnQpSxDiJiMCjJn8GvAROVamanw3DyHf2OpCc7GGAxmPmat5Bp6W12Tv54RLYnRWQkrFCPnj/6G",
+	"11AGLpRrdJraxn3XH4wFMCW1i2VKrIfl7tq+BRL5zWsMW19DTinu/ufWQ/Vfvyopri/IdSZzdo31cNAO",
+	"17xoBf1JDTdNyTU2obi2mwbQySD3dgg2b1/4RApXzGoYDMElYBh7ldjZK89X109f0+X1JebSAX6zY4Dr",
+	"Z4uTH4zxck3++vD8K5fNPyUPz849WBkHKgupCb63Lq/82ymMYC57N8yS3zJFHswe2tm+ZBtGNRdLM9c6",
+	"2cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2u76spcgN29m31FCxuF3Q013AmWCAewzH+/whWZmLxHPFmhu2",
+	"uCDXvuuY1UT83yc/yoJnu2vDt41q/EsyZzspcsBwg+rmh+ePkc7XL5kudydXC81K5I1vbb/nDS0ppkrA",
+	"a6DRUpBpbQiLPd+IL0RxuaRceFl6Sp7VO2u7bypwydHNhtFyCn1m4TwIYkwdR+oLwpdCOljtnawcjuuN",
+	"kNvTtwLKnTMmsKyTQwXHgrPS3CUbmq3YyfnprJbNwWfmgqjWa1ruoOkx2wRb4pJfAbDTTAkQ8WyiCDRH",
+	"hgbIOS9tAzY8eOaIb0p560u/MIV54my6QGG6mJydznAWcsME3fDJxeTB6RlMdkMt5tDnRsz+DpkDqG97",
+	"HnyWTy4m+K25iNVGCoVX6/lsZss+tb3LNXuvP4f7AAzt9xbzciJv3C1KYx7yTvuFZ9qCkzehZGL6up+R",
+	"66HQUAQmF2/ehdT/RjoxX8qMKQXQ/v8NKOBL6LD3A9MUo9efA9pxmiT2a+gFTF2645sPEwCKgRQT26UM",
+	"S1tibT9AdGUrlt3guQWWryFn1mDy+dv/t4qVu5rBblk5l1D7mSbsuz9yxzIqYMMezR4MfMmbk3fQSGNO",
+	"FbOhqLfCN7A5ZAJCaiSleWV4KQOVfbjr2Gz1hHptwQuiBFfdnhnN6eSGYUJ04rQpfQUanOryV2y29SOf",
+	"Y3vIu+neB120ZD+PhJf1r9Zk95voXItvGm6dyfns/IuTs7OT8wevZ48vZrOL2exfDYvuYlKp8pfZF4+3",
+	"D379fbE4K2ez2dns4cz+b9mA0be9abkhzg3b9f+soEp/KysjmM/f/5/f7Sc/qe7Mzmb1zFyCNNsUcrfG",
+	"IFzJbuUN/gwngNpcp0Pmu0DanhmC+qCWNdvCOJYZ6S5k7T4vBHIBuHQjPH8FGpHrle9b6fsO+ghWtaY3",
+	"xqQjxhaBFvV6xdaKFbfWyxNByjv4fPgTYXV0NSWWiHgPu/79wdlwTxoqhmo2brU6BWAaaDAY65N1fcN2",
+	"127hVr/hKOKNAmRLhMgzzDtoOofgJr1hGx1izDdPIvIr7sLooxgoZ2CMvUNDlin9tU2PGH7IYuyZ4sbB",
+	"3PWcba8CQ7G2ss2VddeRC2fjpvwnEQdQQjpxhuTbajZ7kD2YkZKKXK4DQx+44QvXLd7cFuacwPNsr1TB",
+	"CR1PhgzdwSeWxsEudh0QNwxSCIOCVmPopIa2j30Oz9xNJ9/LzPum+p73z9lZ3Et8/GANHCscRogLlnP0",
+	"BYU37ecf0CFyV9cpx301IDMU2cpSr3wbH++dsbB/cISJFCBWlDZKhhVA5uKekjUtb7Dq3G5+V67gF4fK",
+	"lQUYkbGr+2Hvsvx07r9BL2Go+2zRNK77LJk+mCzGwE6SZvZJSq8/p9j5ePLGjPgA2bifLZ9L/YPMjQWe",
+	"H4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0TX1XO9YkuKQbt0raCee41PPbRzYVput86JWu2nhvVs3Q8EDNc",
+	"sTfEG6hlftcw8vaUp3bffSVs92aiqmxlJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Sue",
+	"e16vKohwjH5/35BcZKw54LC4VieM8D4rKsVv2Z41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAnyCv",
+	"Bw6/nJLv5S2DKpU7KHRIGps50/ZM+/YvNijtki0arV7cdzYj487X2k8eL776Ip99dfbVVw+zL/MvHj2m",
+	"5wtG6Sx79Ijms7NH9MF88XBxNj+fz+ZfnZ9n+dmj/Ivs7NF8tpjN6Owrs2mbycXk7PH56ez0/PQMC+lu",
+	"uazUd/iKibdarObyWz95FPttcnF2bqSrrRWbqNus7zfHtZiNLNxvMDOhS34vD6O/OyCrfcPkpnAW5U6R",
+	"nOdTItjWaIqun62/PswUI3cHiHt7eXRvgItbVvIFVrtETeHnUjNyba7Ta5IbQ5cVioFdiz7jnawCv3FB",
+	"NaCsUu31XBsL5tpCChoNQWP4sXnn4Ewat879Dum8lDdM1MqK3R3ko5XtQXM8lrcsCgAfsmDe3h3BYS/Z",
+	"RpZRHvMYFNblKCtxFI37ibNJjc3KhasUQ+Rc4BNSyOVhbDav8iXT/Q7Jr+0zxxPIa1mZX0wezWans1kj",
+	"96OWnLOz17NAcoKInld5vwyyIrmOcbssNi9fSkaxi96jWdN5N5gNkB5JSQMpPUAx6BeNDXePJGyoBQ62",
+	"WNiZhDQzAD0L9t/iCEY4gCN2wz7fmi+TIde4lFNLtWvoyKTMOx/NpuTLRyBfzmYzsmFlZn4gF4TrKQY4",
+	"0NVm6zHJzxAEhM24RqcdXGo1Fj8t2VuBt6B5QTAqBuFiDjrci3+rg67LzV0mHMlbz+GEHt8x96c8eONI",
+	"kzI9LZ9+Yt6uV0xDK3zLxPsPsAqw25seLytzPv+A/2g5vJpnBz8/9OyMckKh/x3L64/hfFpLyJ25H8nS",
+	"HihPk/tddf85aH1uniO4bEbsf/fOG+mccfR4B1kTWMfQZBwEaDzKeRpyCa1ZuWQnMJf/6mO+r5D5Rm48",
+	"1moMun7+cyqap4JQhflgRMjtv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpw0Vl+TBjOR0",
+	"B50vhNxiHp2zRbkiikJtNtkxWjr1tmuLLpl23fde1fMae/q+BS+VbTc4+Y/zzNnlux+hpBUgWea7lwC6",
+	"+JUFLTJk7Xkg9H6dT6a+JQFmSDg84DfNNrkTpWV280vBblmBzalBVDx2oJoXIUaO4Smoj/LYQPs8TS1g",
+	"IHMpMKFluTtRO5GB7PWDIseiC0LeslJXJf5teIuXbu4wP3B3ORSwN2YRJVuUEiIxW1qylawUO8nn5rxt",
+	"zTrfPJh+9Q6uEvAbwVg5y3hu3vAg7lPsTMNQlOWvHPTLo4ezmRnSFjJY6s9Ozh82fI9Kl1SzJbhXwrd+",
+	"1Rx/5p80O1lQpQFA+WculA0C1LNtzSv43ZqKihZAWAstmXKJxhYzOAreFQAJAV2LrmPood/JLZELzYRL",
+	"2CQ5V9DVbkoo9DjerqhG79t2xaDdvqGbgtTelSzCPJi6h2hXKNss0abTJgv70CbdNmFr0o8fGhotZtOx",
+	"JFzzHsmID73rTRXcI8w11S1hPpTV2N7BQWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJ",
+	"DLuzf9UFYTaigPjM5h/94+KTr11+8z9+OjlDu0wWt2F8u2QKTrKNdh/pRjDSNLeSsj+gY7HvrZqpGLqz",
+	"U7RweHLN22E6ucWU4bNzw1gf5YWNu8m+7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53",
+	"gyXDNocL6M8/uH/eJWV1oMd+lMyXfpr4V//70i+CvknjKT7enK9X/K5nuy6soMEK7IPfkPKw/w+/ZYS9",
+	"p5kudkQK4OprI3GuyV+DFnbblVSuOmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5G",
+	"wEVH2f8355Svi5ygqs4qKpg4FmC2U2JmaOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H3",
+	"99cTo/Rjad2KAjS3IUhbmA8WeN9YQo9wtgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPi",
+	"uMAOfeDMUGg9YEcw9n5TyLy+7cYpmINAWGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu",
+	"4hmWZy7Dsu55CRJ0WTL1W5HwGLayM1FtlWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIO",
+	"XmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowWerXzHX96V/mR6k5q5hukhglfnHjEUHdTAgRSx38alTvu2z3B",
+	"7We+KSoA4l1CH73rC82UvraNZqg+JYhcQdy+2p4/tGA53KyR2pl4hLqe9r81Sp08UPFzcDA7T+tDcjH5",
+	"y4efr14+/e7FT6+e/vLj1atXP794+c2dYW8F1bPoehtTtBIQ86MUrtSCCU/1n1IMHVH4jN+tWlpVwpJr",
+	"tLwaL4tSXr361H+adS7BAg6SdO0wjfsCDBn7x4BMgPvIqNElKQFexREzA76BhTQo6nIcPVhGpZi6B5mn",
+	"ffb74fQ7au3KfzSr+2tWxuD9eofYwQ2f4LuPLsWmIeSaTYsDLq57/X5qxTX3lHD38PJ4qoeJG21dFnIp",
+	"CHx9USt7DeyRNQIbsRxK/hBGxKFoScEUYlCTEnKTFKFumFNyZbuz5QEV3goIHSpCFfFXaMx5gpx6NNF8",
+	"hMSS8CT6I3feVihkadWnuwOOyMdLPvk0dLtjCcLzlCQcoLWF0QYv784/irz78yXM/BEK2eeuZ38qieZK",
+	"3VikIGzgSH4G4COOOFa3rNwhWpAdZ0qkKBDjHxvLns9mgL6Et8mi7oRri/P6nG4v7NyO5u0JEj6WTJgX",
+	"B9Erh2d3U8F5gSqnC4CNsWCgdF40crjyF6LY+Q+sjwqeN2IOSv7fwHDv/OCbal7w7LQV/izlVk0uzm3q",
+	"xNH8J0i+vuIAu2mujMP16DxShYCFgDP6CsuxLcK/797ddw4UFflcvk+eA19Rc8tEDjiWgBeGFfkQqjOc",
+	"7pC05ALLDgA8ru7tATR1LZApR8wzQMJj7w29ikLBTd2yG9SG0RtIUaOkZLQgNIOL20OMXQfGp5D6F7sY",
+	"ll9Hc9Ve2bXe91zhcmAzbD2iOVEngN6HNwrm0ZxPJ2pFDUvPphPNARTzgWF1IA8OYA+IeTl1Z952cgwO",
+	"7ocJW0PR4oTm9H+17hUE2Xg0O4Pz59DIntQj2pZ6YwpsHKkS14fdiGMcGcgM4uuqMELJ7zBkofwZ9NaB",
+	"5+dzxxMf7q0mVzrW+hzQFVXnNOl6Mz4LjxNZM6YvCRWEQcM9c8EQY4Ipa8M0D4fyh+NbXMc93Jzd01FI",
+	"pU/wzE78kTifjWdHO7lBumnc9bGr5Y8HFUH5cwRW/p5pi4nt2NkKzTW9YUSXspoX7CPqNJYXL+DpI3Bi",
+	"1Hd/pQALcy7zHWleDVtZFTnGs2WlCaJDUd8wXpE1zdmlR3i4RuGGAW8pWG13W8QUm2bT5VazvlCWH8qo",
+	"vcJVlsumcLViOxTWY/n3KW7jYdyLQRNrzSKimPOqKcZAiae6vlWxVfwR1XK7j05naovsP4CvS6bYx2Ps",
+	"Z1p5PWYpa90F1HkAUAN9fk6zG2RVwbaEG2Xo/2PvXZjbxrF10b+CUvWu7p5Dy5IfScepW+e608lOZjqP",
+	"Hbsn90zs04JISMKYAtQEaUWT8X+/hbUWQFIi9aQcpydTUx1bpkgQWFhYz+8zGiIOuBYuVmSQgQj+NUzH",
+	"kb85z0WboUZjQ+2B/BfKN5bYLbVSwgF+tYnlhyB55YLTQ/a37pAP3Ntyv50IZaBRFrzxwnlKhT/OyASs",
+	"5TjWU0KHtnY9U0JEBAfrltUji2DXOTt3N4IbYxWPQT+bAYpyXizA4/gp60F8wBEOQIQCwX1NhVzYqSnF",
+	"pf78QWur8FxoBnDCEq2GbXYhUlB9LgF874FtBJd6GCk4VExzkvgFYzqXyWw/AR2drFXBpJMmMRNiyQ3C",
+	"eLkNYEceIru3lQcVIek4qnf7YarHfZNqhVwbqS+++tgKo5AYqK3QHaSJHCJHIjiKKR9PWoQ0cx20hhlP",
+	"uEoFyBvAhstbAWWLoTiDs3kCm5ABsBgZCcY1dJWKCT5+bkU6JBhkphPGoygRJg+GiOQWgY/JeneRINyd",
+	"I8Q5KNsvOVeMCwqRE/rSXn1Xguu9BN8XHbx3OI0X//OrhyIuAmrnf877qwqqZx9FNzpZFjfKhQ+KbbCw",
+	"qxkX2E42zIrrZkkLoSR6rogW94+V8F1Kceyzx1zJgTAp++H/nL/+1crEXy/evglc3x87On3E/iZ//hEx",
+	"nUd6ylKNwRmMzdA5p29Fwl5eXr57ynp2q7qp9bPWBpYBq7utSYR/Rq4GoHTIZ/cwzEyqx8DtAGQY9EyU",
+	"bq2EA5Wlc4sBtQCgsZxVUhQQzQGqR+TdCnWcjRWd4GMRzcCkvlJ+FDD5wMvUh7w1VOAmUHNEdb+EZT5M",
+	"+BgAuH0JEwDoMJ5PbI7uIw2g3tbDafh13blWKahgoQ286zuSxp5wdYWJSqeirnfmtLZ3puSJVW8Fd4kU",
+	"5vA1zU/rPvBujc4S6Epxq3LGulfKvsaZlbIJrIhTPW8zqCybFBo78bc1EjZ58tp+5yCWt2WoxyP/M/W2",
+	"APvKYsdhzTuVgLM14ZYNHXcXkstjC8tm9y3OFd23cMdNgodvpyqX4uU2i05AzThWkO7XVkN0HkW5gYMm",
+	"fd4NgG/dx2r1XBtso8TBBrJXJHx6gATfEDhYsIq8B6WT9auOtlE2830BXxKKpHL+fe1RwTyuLj9ac/pX",
+	"Vx/BPO4I0PDNyHxYRubGBuRKjdcgFFku+BCQ8PQ0kd7JUtwu3kKEFpUJjIK3hyZXppRUw0KJFb8RFMIE",
+	"7kj2nCexFIk7GoCRauYwLJzxws5zG2uOxEsCMHhmFgS1ukvqVpomteFXbXt1vtle/xm215cMDb3LrAJT",
+	"YuqNv2LOd+4olyrVdi/fm+l06I215T3DePnr3LL7tpW+baX73krnNbsGoh0yNf6MDPLTFCyFZU1e92Mu",
+	"LGzCPOlTGa66wPMd4VwKyRrokwZ0scD/2TNIAhpWIoA1kMcmoKBSnt2bL1/C+jDGDVKBItshjwIMVtnv",
+	"efZYrGmyBrHBBDgzQkVt9qEmm1SX/6myStJkVnYstkx057psqdIoJkNSfSMUNCRdvHz77vfLt397/uau",
+	"dbe5NXyZSB6/x5HvB9Eup7PNPQVf3Vlb/IjXkcFFhNpU+ujIj5dWP+L35+mS8/pHCemmsYxj6evBTo6C",
+	"1hii1aWn8ySVYQyOKcUpc1yVqlIwiUhPTsdfCp4XKmANGMojAtGAtLQ+X+H1V62zK/uNq9ZdWWE9wwk/",
+	"uHQcxnOTfhe0xiIdaSuX7367JOZxZGE2Z4eHVoqKGbJDPpGH7s0Ou5j66vuaerv1r4OWvnFzsfDmBBW4",
+	"ETp4WepqAcILqbGmUlzeCwGd63ZSTmdyI8TE+js6AWVhf+TKwyRuGY9wyjOxvx7Yw25FUgwufAPX3X9b",
+	"/1sskC52yRMu6IrmeLrqS0E5OcjMAnjmUfsUoDOJ4hiIK6hZh4DZCjRDYbIi703v1zpr9eUKoCdnxvhN",
+	"gqnxt1kK/eDoHKcjCQEil6COEj5I5xGEkF7gZzhJSlhHndOSCdVfi2Cpkoaj2fycl901muLhWgYbopES",
+	"qML9ahGK1ka/rdi1h59D/3rLUYr8Za2twEnyrzfUWZbPzP0AARff4HrVTJ5F0oQ8ibaqISo+aAmOwQIF",
+	"HVnW0F820ImPOi1YdzS40pJu2V22IybPFxUjgGHKJtb1z4XJtQogSIQ0JivlvtcQsNoTsiwhcOu9yceH",
+	"kYZ88TSx7yQdSzK+EJMppLGHIjV5MTJqeKjc1hOh3BGJE2J9BXguovkOAG3KsAmXFVWy8JD/dOlyPf4F",
+	"0ZqvVt1OmOo7x16lbII6Ab/tkv9czaBoGsozb0QE2mHCgTQwwJg18RSSVwr/bbO3sKo6MWyYcJVW1u/n",
+	"1t0+OGKOTh1WeNngKRErWgPi8UHn0cFx5/LoKDcgYNDz+OKnFeWByQp88VgM7D26P9FgSoWBmiygATtm",
+	"b/Stowez5neU8KmnN9og/IPzubSNDIlWQPPz1BsFDZocviY1FcquvdWINKE7mB6R4NFBLNJUJAfDRGeT",
+	"5W7DL4JHv8LV/40X7wjw3SCKFcCAtcYz80fcBlC+3wktL4evPn4ctCKZeAhWnaUAtZqYdFlIMubVfz+l",
+	"v4+FMXwoSPys/QvU11qzWKuhz/RglVG71SgqagWcaKO29tyCL9sCKD5uDyTDRjfBW3sAWmFlKKyG9Wcs",
+	"5OU8wC+Fv68LDlrYAOuK/gOFcG4OXDl/1fXglVEKm+TFtLv5Szn5SzXJHEzzojahhqs7/GkB0Bm99ZUq",
+	"B47BKP5jHUp1h8Vcp6Y626op7XgjJ4mOMuwf1ROI2xmRIH7oLNbICmhuMj+Wu61BpoG3oHHo6DlE5UoI",
+	"Zkd0uDcov3xTrY5aFBVdM3BM+f1qoxa7as/Dz5F/xaWRi3wmtopcFL7eTOSiMNvbTsfm0YviW9Qj4rzQ",
+	"ScH9m/IkwpLnS8hXAZDEiN+KQnbpewP5Pih4DgDQQ7Ee7dPeU8bxa96HHMpbgQELhDUGUIuISXOlFCoG",
+	"kbBQJwnUnAP0haLa5UREifv2DF0pJpVJ7bw5duVC1ovQArhBdcOLkBrMpDKO8RJMqhk+LoAG5Jk9IxTc",
+	"dYwV2Hlijyp7FjGUf8C2VNjTP5KGS5Ic8qyIqewSetDd6MCC1oFWtrq+JNZNVFA2gBG0BmjAFgpsU1ig",
+	"e9zPz3BtC73Giv2BxYxSbWArWp3gFDAJ+mqlt0uQcV4f1HZouKYQqIGL5GAgEogaaMUmWTLRhtQDnsC+",
+	"yaAu5riL1O4T3PucgRdNtsP6Qkor8CCFE+KbnBQLyyb7Fkd35b7E8VwxnaXuVPLqGfovnYLPW/6VnlqN",
+	"XjjHqFQjoo5NauQxIk1jB3IP59RQQ+VGorPhCA8FOBDxOVM6kSKNdZ1VjdMwDfuS9JJIHd2zSGHKuWDB",
+	"4Kzck2Sdx/JG7FHb+QQxGgSuRDjIK2kiZt01FDZprFDlvWqnnQ6D0uhUjkWtWOA77FkiNlGAaFW1zo4f",
+	"r6313rsvVXgVL/UU4cl4IhBj2zVINyR9cYzbsRSdKa4ahGkalUtpwkRMuArlijKHX0pXfoXMWyqUseQO",
+	"UnkFA1d+8T0yceVTPHPRogYLLoyRQyWiS42hhBKDlotoY1sLUe2dHHQ7B92jEmkpBW1ysMmFKA5aUaFo",
+	"nR102p1uzr9FiQ8XkTErIhHUwlK4YdACmVbDVwrBwnU6qijboDBJvoJWQYVqHU6u9di7jI4zuu+GEWhP",
+	"vEVlZcedYhDlj0yGN32tb0yBx+pJ+8kTK2X4Dal+75bjLomciALLFvEllsM0rqbt1Zu/H8C6djrd/REt",
+	"FKR4dXhmIFWENV2ZGltfSBQQXcbWu7UeamO9PZGMIPfNo6hsNL4vS8y6MZuiTjz8nP86uzsbxFirvPF5",
+	"nt+kdKCXNbK9+wudvBcwnofgbqB+Ae1CUDZSDQ9SwcfFrCIqgYOxNGNKg28uVS9iV+HdhFdSnO4GsMo4",
+	"+CUFSYCufoL22kTg6vmGlkndDuRedYJX3rpvdCGERPVuzkt2itEHm3j0z8ykY/BkEgHeM5ZyQjE9sqrU",
+	"UGsVR/MgxNu/ij/YSidBojPQZAeFA2sb4X6f3/RhivgFnxGKeEnKc28T3cqRnjYj7eLWDqu2LuQCel4P",
+	"wFvGS9usZ40eQMTg7Fmss+g5/IF12x0m1K2I9UQU+8ilYgCVQd8fA8xUAlXcBBiix8LkGGVXqvcrN+kB",
+	"3Pbg1S89rDbCBsmU2bcS0VMaTi75A4xAj3SWtBkQurPuKaM6dmjSGsNWcX0ULuibJoKPr1Qsb4UhhDr4",
+	"iC700eEbMWM6YWMo02BjPmNGUORX2CfYoUvF8keiZyETFmsDtdNhKIypCsriA3EaF7fjnN09mwjjS7Qn",
+	"iRjITzAIsjcCZrJwZP3MXpKp9kAqaUYi6gV28PDRX3obEpJZq7yGj2zCreNjv/p/P/KDf/1+/b9+uLpq",
+	"048//sX+cnX1lx//93eLZONBa8w/vcIbnXaquMoa81Aw0W9IhPM6vUSEQt6KnDMYewvyCSjJYWkGii/e",
+	"OXhy/bkbHHXuDgo/f7cVv3oqPqW4Uw5QKkqKsiWjM/b4BByHKwWXnbHiMl8puznP2OerlpmIkGQCGii6",
+	"7c5VK7hqyQh+dXexH2F7HnwMGDjU33y43OSGr9o3hC9G4rZtZiqMpRLt4pDat128Uo7xyqqsL1xhh05T",
+	"4W87f274C69aZ5+vWkmGL5dkatVIwWqHi00WhkJEIrpq3d1dKewjqvVBa2jB7do0ZjiP+GQiFKXB/K8F",
+	"DU+6YVGzu7UqW86Qn1oNj91P+I1gP/QMH4h0djlKhLHf7P2ICS48aUQctVGB42UH8K32OGJWhXCpMHwK",
+	"WFDVRX4vYTR/8lIU+5LNhxVWBQRG4Px3odAEHP9RHK3n+BMQR7HfNC+jqES+X0rY3SkRdtsBIV4o9Wkm",
+	"AmoYCuzT+66ZmENkdHDiMFN7cs2tCKz2yWFrNaE5XmKeuqZIAjfdRgrj8LP9Z2lFhL3rVrUQ8MVmqiBG",
+	"OIYNX3Tzwgcc8nXFDB1SDn9pRPeliKNndN3edV+Dgcy+gW/QZuCDVCT2As/vD5QufLGB/dT+H7qvoHS8",
+	"/J1up3MXFJL8hbsF8xVZVqct0zLlYrJyndf6gUYXtXP3mY5mcBTguNhAxDEbJHrMup0OSzU7AvTEJz/9",
+	"11N22vkv8H7iWE9F1GwZay41a7SMUSVJQ2iODnLGk1jZhYC3tjO+esPtWmhUv9/OEoEn0+dtb1rb7AI1",
+	"OHQ69eZKePqQx03RM0117gpCZNyAIgpqyns8ZHxg/3QjxCT3YEfcrFf5gK9NOvcBlTwgaSIgxI2lse9d",
+	"POI36n5+D6+4djzm6N5OGrs+dgP4bWFGPI4hvN0XG+yGUhvOnFDHAqCbG5fqS1/OYDwOhCt2UBEIqmK+",
+	"8oESriOhABWeev+YSXkssKJBUwxSqKHEYggUZCp8sL8jUsRTRIrScbRQH4GleFQbUSXqMBkPRtbJKgZf",
+	"LxuPRcISqIURKhIbVPm8pzW+I+n+QsLsSD5KAj3UrARuvZEkS3UrU76alf9V4bqvyQoKQzFJS7R/q5F7",
+	"XOXiMOGh+H/L9IZzTWfw9ePOYkeZVLcrG+99tf7KFvdEg41jV47mpzFDJV/Y1YZKQVgC13ask0gkeYx0",
+	"zG+g4Xh3WX9VfBjUe2BDc0HSX0MMt0rWMbq7Dv40ajwKlGAftbrJw8oTkdij3T7f+HqxESJ8QvlPKJ4C",
+	"6g5YDprysNXoyvkbfVEq+GXiPSdoG1CzF15uH9Tsf8qNHHioo/N//NH9x82/jqLH2XPdmTxKuvzn4/AX",
+	"8WL4Uv715tfxG/3uj/fmMvv79P+b/aPTPTo+OX30+KcnvB9GYjAcyUVInJkKS5A4hb17uPPTNuljtYs0",
+	"LxwVAX5/RY4cZnfiHLTZF8FZhtELxkkZbKSA6g7bw8/5L3NYyYuTAypJGjbVSTryhh14tYARb+26grpk",
+	"Chr/0T4gW5C5/gQojIWoeZXxdqtvympqPU73wuo1CLF8Cf3zqnh368JtMf/14MnLXrbzTUW1trAjVm/x",
+	"HJoq3+bNxBRlcTm3MBM29N+KL32db3IsEqxL29i5AFiknMZBQGJ+rFU6KgYssok1KSKeCtfXHFSb5q4q",
+	"8YvAanmsCUlGEYTyV1SPbpiVoXcsdAdXDAQm1bApVHH7yQxjbUQUEPpXmQZ2IrTdbqsKXa14VBa49rWO",
+	"BVfNVqBOJom+5bFXIjD+Im/5eJKtwDStUjydbqlE1WG5lLDFqqE27NZEoJrVFw6k4rH8V3HAgxj34TWp",
+	"qw2BxiYikRqGKSDjhe9zNP8+sN7562JGKVkyAakci39oZZfxt8tn0ELMU/GMuqkcd7RIXIKqzJ6FIZH8",
+	"JfEDLHyiT+YQ0ChzVZjEn9on1ZPoH3XctKtnN9Fafh7s6FxPx1I1E6B+5W9N+S5c3p0RzdynYFfZn+7q",
+	"2dVJ+0ogVYS95G0pFotoKBIkF5WGjbVd0kpCZ3qTLVov32glCN5oZ7WRF9zRFvumPkBW69ATH9U9ORzx",
+	"ZJiDs0JNhCJfo4hH9Cg/H1IJNUaF7BhkpRPc9/YdT61Ei08AHRQcdTrMSxGEXr/Da+7cq8VSrZX0zwBW",
+	"AUBRrZ5sWQ31e37rVq40C+pwoo1MHQTjJKGs/UyFB6Vvzr+Nz6/NVFgYPgz6P0VR1wpNQVFvqISXGMkO",
+	"lXRrRO9jdNOWq+c3On2tIzmQImrO9ga0uKL/XmK82SM0o5/V69rz4LCkKj/v8Ihl4UTYLuCruwgi0smJ",
+	"BLI3hFaUJwytFYoGpvVDmAPtw7Ea8n5hWgm+D/W7qERiw29tfzAt8ojcY1jS77aDo9M5kLVqiFmnmf5b",
+	"62gq45iA9jaKWp7n9ep7iVrWn87zyLfH2yPf/nfCQ8Fe6skEO3zzIz+/fbk/rdIImL9mwQjoNGsEPFrL",
+	"CKibIWcWePikf2ZAKEXH7Xf27naDfffIDoj1RaynID5uP+W0iD9898he/WM7P4m/GRmbGxmd/RoZ0JcH",
+	"g+y26oyN7nJjo7NgbHS+lLHheg63sDVOG7Y18MCeb0QyjMMB/lWSIiqG84kUsWDYQd+EI/rSg8EOIKzL",
+	"bYvDz/kvSyP7ELMCx5OG6EgDAamVzvmoXYQWyilF6MnfG2ZnuyqUP9a3onC8bY3AuxWOrpe8xpIABdmc",
+	"SwKsvXw7mJVrmEKqaEssMUPnGROat0NfpQ4DXKtQ+LZKJmIjEP7ZVJqPxAG8A2rzPsxB4jtYagxuYvIV",
+	"IZ73YfJ9Y2zYkrFhczaGWmKsHHE7cMr1azvHPiSYcy6ih1NrJELSuyOg2YMs0mE2JklfFT0d84T4z7US",
+	"y2Kkv7ibruiJPO9jHkxwZdgkGtQmZnQy5mkpISNUNgbe2sie7KG5tZOwG2SrvVWpae+/3v3y4qDbPmbt",
+	"drv0cBqP3ZGKw0AXAFCwIdCOq9wHiBMUoDkbOPM5sDZ4AFZxALMVOIs5QK0SOGVylVyp3DAOyKoNugGY",
+	"78GcQR3MGfEBmN/W5AwyE9l7bd5C5ySmXc3p9Is0uVNQFTEZyNiaMa7NfYF3t340zRQHOyuYG/bulxfW",
+	"Snx28feHE7UCR/Pws/3n7rDgGtXtzzd8jOTD2KQRMKURadNAJQiYmJj2ZNORZkZAqlTMWD8DLeMLjsd8",
+	"BviT1UnnX6USb0vO4FdTEros8aHt5Z98qs1+6RmxX/uOtVbeAPMx92Sde/3PVef3EpBjABWCgzq2fqjb",
+	"Aus3w2zSjrdvIHcvHavzjblYN9UDY6QaxqIYCSEwBruPyDrenU1pzw6F3WPLdMMZ+Yj78SJeWM8UemK0",
+	"ysP5iAJaaDiYj1mLqMA1kwern7KT7hF2EMDJxEKAA1eLYLeLUW28yY5h7XunkmnOBfZYIlMCFAEDDGEt",
+	"pGGJHI7SRq3AMxeB3Zt/6nmHkFvEnv85ARE0t0gDRdcQtplwGTlydtesAs1anledpZpN+GxReNyb/OdK",
+	"zyvge+LKR5SYT3Q2JzBDeSt+m+xHXM6B4MaxFUEBPoB3Q/tThdsBQ/nS671ra95lMXMIbJWA96M2SG/9",
+	"LJCupCmApD0otHmiMUjjYWsebPpmhXTCZ/uR0J9nrM/VDUsTrsxAJAF46q6Yl71DyfVdc1j0SeJs96SM",
+	"rNJLBHj50I6ZjsTYiPhWVEBxTPjsq5Vuj3rZ+rk4YdYIPPXcWQHzF7KTx93u+iJPM/3ARd5LO0f6PGjh",
+	"VNCMzKZ81qzQ32oZ7esYN+7ARiJKVMjM9WJPYh6KHuPWzC4XPPva3DGPRACFEQAA2BeuFqLCDLQv8rVr",
+	"9Q+JVkN8ffDzYIo27LT+u5aRD8c8KBn/QIR3RRn3GF0UtCy1mjco5o5sb3+VPYtFo3kndsiVFV7nAS0K",
+	"rxveuav/+M+zQ30ij6Zg6zTenBCUvODK1XvOse2J0i2M93WWOq9WT6kdhRVoW3KxRaeU8RRb4qlb1Fh1",
+	"pwdM2DuDV9YX4NACKyOqwCvVm6A263kvRTpciUpOl7Kjax5E/3zezfLx85qlMT5xdAIbCudgQyX3cxbf",
+	"+L2yvqZb/710lgJcZaHlIo85Y0URJeXWT7d5vjP85tq1HQvTtMl3N5nRt/jSVcG4D2UhtoI91+INvLFN",
+	"xOfOKShkFadzz5kRtyLhcaH1QCcQnIbdNdVZHAG+KO6wHdQGtXwtBTtwDWNfUVS7jm2JotIrU7L/1FIt",
+	"71SsStr6bkE9VVCmtidENlyQ1YFkWtxFcAL7elYBXzhkywbk+F2eRekLoBjD/n+KaW3RgFgW0cPP+MOq",
+	"9mBpNwrc0DChovwwg5Aaaf42o0FgXgcAuPszBmVCkvDjyeFkfxMziu9a+xyM+6f4e9V71tUevXY8yI3V",
+	"HdU0HxNEAwQDHawvVzM21kmDbcjuzmA6DLZd51XtyFtPWpM9RQ9Pl2ymJ+oy1bgIX2NrxdiJxf5bmt0U",
+	"1lNEQt0iLJJVJjd4kGcKfsSPA4YkKozcI6UJ0J6zGzFDDCrAcYbLKXpQWUOCOdFGVEkD5IZbtsbj8Dfl",
+	"MPxq9qsHM/Eb9qjRDUtgykjottPubYZNzx8xGLGDWdgaEmQs0kSGZhlW62u6ZBWg/EgwM+GKUAOA/M5D",
+	"yNvddnB0MuoF9HP3dOx/fhz5H487BxGfmd5T9qTD7E+O26xduAem4JSQ8P7QJ6t0wnpSpSK55XHP87zW",
+	"FXClcizeWz+4DosdnvWxe/DkGpHYO8HJ3Q/jf4/+Hf37YCxVlgrz74ORzhLzbxjwj1Uo7ZVI8kAQ5tqa",
+	"7Sk+1UlUmKnuqFc3avd+tQDyVeOtG9kK3XWBpJtboGHv3lJsPbGh+JWn6GgeHZ8EOfNE66x7hIUxf9dx",
+	"Zuel2z4KWgMuY6vQTk4DxGU3ZpDFrbPuafenJ+TPWuPbfv/06PhkAw2B0l8H4J6NGykaeSGHWSJyGjmo",
+	"m4OqBtxU9nM5Lm90HNi60Mx6IhSfyLab8brt/hav2xmORqqBhrK5Qm9NjJS0XlG3uu1Ou2Onj0bXOmsd",
+	"t7v4Ub4+PIokBpPeJXa8KbDgUaQCRZuqmipWyb7P+btXzN53+4USYZZAw9DH63KtjzS+ArG8OLx17aZ+",
+	"EnO1HI8FWpWY9f1zDmj4FkUCRSLQGXKk9XW+j73FO3jcrutHg/54vX72K1mC7nDp3wh9Y5l43BkSh6Zq",
+	"rwrzBmcDThXEyMOR1kbsAPNg18leX7eWyBdjR0CUNBiYD0faCGUdXq5mfR3NgrxLGZbeBOyPTKccuRJ4",
+	"FB1AMVpFSfM7GkFTywu76y39OBA8zRK7n6YjmYqDmPcF5Aqok+6706DTgX5G7rNI1Pr3m4pEUmaMcjv/",
+	"Q+Fe9niYiyEGrViOJTZF8zh+gWPwG3zgfwdRHOtIxOUeuMWuOJzTPGbsKxqXtRMWWhqP3BFL9/09Uxj0",
+	"o+ZOuAaClIXXfE8PYSZLsNES3pa+847PMCvPw5EjRKaaQEKKhuaqwv3eWddkocvva9iOtcqyqOiqduHc",
+	"NjsLeRxmMU+XJFfeaEZEdgVkOfaB2P6t54eM/9KwTpv17ISanutPIipXV41OGE1SMSswcOB6bUyludZN",
+	"JM5D4M4ft1kPjIsewhKDReC5gqSyOxuoneyyQ/GnZzuxm5/aBE0qJlY72H+rMjN+HmBNWzsRpNFmhz1x",
+	"YF8RN811YWvFPB3oxDpwVkTAcOQJ0khjVy4c76kYForBTcpVBG2qJ3euZNi4sXEw3MDps/KBdtgjcADv",
+	"NpPn/7GvvRnt2haTU62k5juuW6cd12y+Zl/1KVztukiEKLciexWElzllc1rWuFanUIs03sFpNPizqWuC",
+	"7nOz8DivaWjB2UW+zlbh0T3hkRXCQS2EdrZITtwfD3KBsX+5rH8OJZryqdwi6gaCcQ6Z0TpVR/sMCjtd",
+	"KXHzCu4D6nMsL3E5I5OyDM5GjnaBB91bRxGWKXLN4efyB0s5VubY/LbJvs/doplgYvkVckMIyuA91ez2",
+	"rK+bxxznX9OVvCdZLA54uLzhxb4SaHc4LuhIxxFhkXmq2VgI+DSLRZtdukMGaQN5KrAI0aMCcjaznmDC",
+	"lK428N9nsTgP76nz5cvSYeWvugeubcerTcfI7zyvjlnepVPDyb2CZCunrXEHQvcIT0QwUnmYrujcmThJ",
+	"vFvBqr0uR7a98rJAO921n2bw6yDmw4PYHmsHUCXJvbxtzbk1kIqrUPJ4FedWzpe9n3RuLlSrU7qNElv3",
+	"M2NPHgOawLBIRvVNQKVL16W6Lmqsw8+Jf8+denXy6VpaJU86zyOcigi1mau3IgqQgMK3VJIEoABYESXx",
+	"e6bNzmOj2UQbI/uxYMAdxXilOqTXKgzxQTHcPBuJ8EYUcuKupr61mbAWjJsGSi6LC9pIZfGsjLO2SnTr",
+	"aYTr5Xd76qaGxBeIaFTKlEampulIxgDmYg93dP3gfK9hX3qoEnrO0tkENmKS6D+ZWCrdlFSuYKd5nz0k",
+	"S+x95oylppI3q9aNztFGwrd2su3By+OYuUxG7SkJE79uBsTe2SqVFW5TtqWvlDXmIGWqGB7Ww0QYs/FL",
+	"b+EGZSXfx03WWchVKOLtVO9ynftHJjIRwQtLw/A5sfC9lgHTSpD3POUzZAujVs1Qj8cyfUr1mdzQB1Zt",
+	"Qz1Hmz3D2wFl+pBLbOXk8LCUwoP6ViSBJ7Iik6QCmAju9GUF4yLVExz9BpJgr16U/rNEGMicNr+g/Sy+",
+	"yWcYlsUvqk4YZmkdRwdz3r+nPjSp1lGA4G9KTIGSnL0Xg8w4+jfwmfH12AjSJVQFIW4lVM5DP3fVIWxf",
+	"GZewAVCpRf61TXg6UuuxzFezkJDhgV5GzM4QMvaultGj6J3iOe7Aq4k8Pb8b5kOy9TAY7XJCOoV0kF1x",
+	"ACfs+MhdB456nHxkYd3APYQwYBGvkBxC1AubGCO1rB9eGD0D4Qsdx3pqxY2nzGEmITwf9Uf27H4BVnzT",
+	"ewgEQP+t/Vbh0LYykHG8pRpwUxZqpYSVxJUFAc/clRe4FhvFX/BxVcVs37ml9ZxR9qID/LStk+EhdDwd",
+	"HnWOOgfdI7pTayHj31ihwDn768XbNwzfMqB+K3r6fpJhheeBxcP8onxv2JgrORAmpWZeKHIztSUGbllp",
+	"zVcuKll835Z0v0taPK5cmciaCyrCRKTL3Y4LuuYr6hNZg5KK4sUXL9++e/Xi//x++fZvz99ALDFdj0AK",
+	"a3aXPmJPcUVcj9UxRVpb4MTGYondzwiPu+VvjixsiL1VEDMnNFXnBfyl7DTRh4ef8YelzSAfRjyFhyJA",
+	"hoIhyRTMPlPmi1sw0PCeOLh7aNrAt2mSLQ7JrBmnW28046vaMraelibbMh7c1t1sW9ZWcMJfv8auDBw5",
+	"YRdioYocC7/zrasMu3+Lzb958MBNsnUOswrfsPdqcGClEaGkz9hfetC84Tw9rURQRJombAKMq8JbuOPU",
+	"tUgngkeFr8AdwdDXAwgK4BwYhGpa1Ddmh121OU9FvhEvUp7sFrrFNT1rXWWdznHo5wd+Fa0Nd8Xf4Wb7",
+	"KKb5cuqi6A1v0ROyXF2gLE65cSIa7aQ6NsZ3/lNrYSzhm35tWMkXUN3h1fHmSrfUkuPc9hWmP110/6Sb",
+	"vn6FqxkpZUOFLFCyLD5NYgAwIHN6s2IQCW0nK2UJvVfKcjhHkCcJn1U13ljTO/F9s64+uWpgRvAEqnrz",
+	"EY35p1+FGqaj1hmSheyE6ryjcwThu5WBNd8wRJCxvlJafErfZyoPuE20jsH4RvmHckGNvm2xaHoREbZY",
+	"b1IM/lEAj4epvBUbquiThp0xkJF1vDGXZGrQHSvsz1wN0Efr5qvcp9b3gp/u1ojoPHwnoQjxngeLF2TV",
+	"UAeaL+Kf8kSMdGbEQdTPY0YTbdJhIswfaIjh/sghhf11Y55IHvUxwfXn3kUb7pD6IxlDiV+lZ4QhtwIV",
+	"4K2o6tNaf09u4xHlSfVKl+i1Z9OhZ1GGEjJfLp9FiE7nfvTo5AACVOr6SREPGd9SK7GQ0bxSK9wvN2Fa",
+	"xbOnZT/sVhrnhi3xvBY9ritlV4Iq6AAnmPyLgIlPoZhQS37vlsfSSvdbFc96NbBU8Wx77ba7sxZUcVDM",
+	"WJKpMwLkMiWYIJh8bPuoSC1XWR3FOVjO813NPG44gVy7qrokU9R4UkgqFHripDIpj2OswI55eGMIvwSy",
+	"h3XDdMC9m4zvw2gW+K7FkbSqeVZ3f4WkP5Wm12mV6VXZYT3iZoTplLzevtCl2WavEEaPJ4kUEQKq2EnE",
+	"gi7XeZnj/GJxIrVqx5GHA3jKIPU8lUYAuHjPfq091rci6rXZRcpVBN1V9uXdXql7c+ifqHnzrn3zsVT+",
+	"9xoTtBROqNac7hIpzKEnRWnK089ZC+SA4FOpX2ZADSpcZVBcjdSH1pPhJgWimQ8SCqgo7UwYdbDZgT7P",
+	"HrzPtBrIYdtVab0XRseZr+pTOqWWv2s6TPN2nPxsPQ5aSaZydjwyPr56y/t4A5uhW2EznN4FZR2ES7m2",
+	"JXFuBURE6xkUFDyBJYITTxp3gPkzDo43HgMyK6XmpYEvcqd7v0jYxS1DnYgvrDtJNI+ikjwXTIP1JLdL",
+	"kruX8pGimDdZPuKq9davH+k2Xj/yp9nj3fX3eG2k7v72+NcZyHuXYSCvnLBnUqXaHuOh2NB1gLie/XPC",
+	"pwd9OJohtl7r4B/6IuQzCC9vBRhfcjyq8YQT6TyPNOGpGM4cGx/V2R51Oh3mxzJXyRAAZ44SSPFktTOW",
+	"67bZm0WcWXaumPg0SRAhkBlBDw5jLsfmSrn+6j43IoB+bSQoD3USfW/QxCIuKU/7MkX/oqLIz07ZMw8V",
+	"s0OSBZ4ImoT6Ze3uw6myC6yzJESjZf0aNRgcKej9tC8PE2FvdhSQBeX4qXE+rGE1WAEhW+xYmztgKmZE",
+	"T8QCcNdRKSrhVVkxeMOmUpkzwtQCuYLpbO/QvHbxt9+weU0Y2P5PcmVJxfz29J1KpRD8oRggAq/tZ4HA",
+	"QvDLBzk/ZMStmMMgcuyZx7k9kMLsx2KQosKGk+LJ+tSS3riFvV+jYx12MDp4CLd12qGSW3BBRwCvKYRi",
+	"fmCN9bC5iluvOQqPBIgaPWATbtJcfRSUZr4312xoq1CRqykiDbaSGUa8oVRgbEUNqRKd4FklBrjC9vMA",
+	"e9FCrW5FAu0/VLDCQq60kiGP4euVsCykc+uZJtfkkfQr1IINHnhiSfp1xsdxFbVkpSfsjIfvHVHC03KY",
+	"CCqqOZBe1jmm3v6Yc07l2A7rqHvy+OSn40cnj8FDxQ9z/xQwIqBBKLjnMPQXiiuvt8tzz/suKL0ILG6J",
+	"n5Pe44yVX+NK0VucXSnGDpiMzljxNeynjNkRnrH8Ra6wCngJhSZ7lVLxiAtcYT86Qqj4mCQgZ4Psfm3B",
+	"4eLbYoyoIOD3GxSuV3DL4cLe2lFHHGFMZwhK7vAESSoCZkCAEE1qyhMl1dA8hcAtGm4YjzOiGl+ABulw",
+	"xL4eas0a15hsYHTCEd0FPmo9bne7lczYa/RZNBgCKPnc4tNEJsKUH31SenTRLa8Y3hN7zYgb+5jTwVHo",
+	"HNtJvJnbrsT0fY7jk/OPnh2ddI7v5iIXiz6+vapANwoWtJhYf1gDCqBv92/VBAM6YEBZOS5O8Ocihs3R",
+	"XR5NLP7BDu9GzAqWIb2bJzn14zKpDm9+j8WtiE0NL2mOlOPuNh0BpoNdvGVHTR6fqFim7j9aRSuVR7O5",
+	"06mEMzE3zEik/k9W/q37dJAmcjgEWJ0Bwkki1kRfDjOdGZhQPuUylWroyS3shwXDtuNk36BdC0Wt+HmU",
+	"4S6kX8UfGX0dizns1urY0yDGH6SCaAP8PLbHOl1gnYZnpQcWWYW7nQJ41NFJp+OCHKZ19viuyF6b9WMZ",
+	"tuemxU6jD6Poqb+HX9W5wx7X8ZzRzKF7WoRoI5gWbC5EExvzZtJa1NYQs789HwxwVJCrcvK8xfQ/Lkz/",
+	"0fGjtVbg+HijJThZuQZHx4/Lq3ByPLcK7kghMY2EL+A2RR6S1pFnc0YnoS8YXgbQ3PkOa2+4Ie+u91Eq",
+	"Ys+71eUicDo3wt8A8HtghPjASk2bs7/U3Fe+uqa/0+c9EaQWdBUwB4JpgcSBBG5C+JdJMivHjgiQ3cWJ",
+	"nIuWaqgnIyxEnZDkIFg70R6B1+uag8GXuVIuVweuJ+3WPg9vhonOVBR4yC/SiGyY6GmO3QBpaR612XkB",
+	"tJM+nGGDKevZo7R3xmBvl9MUU+RZevfbJau25f63vev/8/L84mXPDQVvTy2tMh0t5A7zRlfMN8KnzLe2",
+	"shdgkvtOWyOEHcLbi7oxQOdvj7LtUTJ7n6nKPLsdwtZp9qom2eYSkg112H6zA7/Zgd/swG924Dc78M9j",
+	"B25h4y3DQ/YWQF9YA8VaFTWIAQ8BGOCFVFjAhMz8VugA7qRgocB8R3pbY3LzDCbYx/53+7C72ljWhQtT",
+	"JYKZkZ4qpPbSBmnNxnwGHHwuM7Ak8P4OC6g2R2cpyUUjxad2AgIHbILCdKPsuxnNBjz5YmZ9sP7FOBvX",
+	"Gy3yDjBBOwyxzlWxC1FE+SGSJ1e7V4fx87CkCTB/xvwG9zTVCG4lPCUEkIrlTLQe1O7SD1g2SpxZCISe",
+	"IiI6T6TRig1yXytPtZWxmwAf3LStZjL4vAM9OICjS6az9jjKgdGxAICbegoEO9ptlge/ufvCvNRTNrbu",
+	"qjvWrAKDd4G+qDjOI/HcYEOqKK0djOML+fCFdeuLoZ1wbpjRWiHu0lQnN9bXhvLYUnn6U6zCcyXP5IdD",
+	"0ijSWOTMEkAsgUINq8UjjbsQHkTxAcfzuOiAAkBpo+iIi17k/QjIM5hjAaLgZETp6SYisM6WPSw5n3Xp",
+	"cGTQYsDd4VmjKdBityzuNZDhGzEhpmm4P0RAoCwoQ+6wynTRL4VBfIl2RMFkRHE0eKm6XLZrOoSLrqvq",
+	"2Ivp9CV3wAlbH8Qa1vo9lsI02i9YdAwniY4yrLZwQNMfc0/4OmiBki77oI8vj7Ac+PgfaM3Gee0pus3n",
+	"3aJJXniGr+yJEglNAeuX7iw6YQXP+rzbajS2C3OfS+jq+G5hSzVWM7P68LSGLz7ZHaOzNZTFrsD3a2Wj",
+	"7bObMO5qjyQka0lZqvUN+oOA34gVLCaLfeNueQqtfQGXBvabdRadMxb2dajco9UB/I+Oi4aEJzewskmD",
+	"p8sc70S9aZgTGcrEczfUsBbM3fPrLyyA0jGnUU+sRu10Lzs/FWPDJkzEhKtQuvho/tHsGZEABC2hol8w",
+	"/oc36hwcdy87SyK9cw/r+uL1JFwR283jP90j1KFRFheadzYtv58bd6c8bhfWBEpGgYHvPLTZ+iOT4U1f",
+	"6xuD9bVyIqC4Tccisbu3ddZpd7pBK1N+2HYO/a9uBptlByjJ6eoDY26vNEVjN3fb9RKFe6dKWVOb4/pA",
+	"UyH0n4joKev5ZQOuLIiNgA5HS3TkyO+ovtT+rnQasF5pF/XATkVUM/Qt8Ni0zsVYg+sJUTxxpVwQ7HvD",
+	"vEThsYJUM92COWxvSjFe9G8CsN3Bhk8RELQ8jDazuq/wyKMO2NfO2qf83Y1IrpRPhc45VKTI8cPxWYEQ",
+	"RhrWwyaWHkCm5ayQAEvKemXp6LFUxLGv0xcqqi6Px++IB4FAX6XzapXKGmpjy/29eUH+PVMmOVdy6gxJ",
+	"l3Yf6ThawRG7Uh1sYg9Q/q8eBJ+uuX8XMId3yUsIvjfsRswCtyVA89AnifswFZ9SB2QDPlODqDDLPcjc",
+	"c7ve9K7lV3/v1Q1PMcbGjIZ3SlksgOPeq9hVfvFmzEy/SnXjOJkWhmW3D5MqjLNIGJ/rKcTxl4yDrr5e",
+	"3mjeoBeNnUrn6zI+zeWl1kE8wTfKGwNzJqhiDjtomZvMJ5fvXALPWjxyLccahPxvpXS3TuRwsZsloA6m",
+	"uSF8Xkp7VZmAuyunqvtiBPn1zwt59xUJWz1VL3Qyxm96q3GmQjIZ7Q9L8+c1id2cahpOK//rceMmYxKt",
+	"ZyrCBtj9WHAbv2wW5l4yCnWlgWiV9JeJJdAzkMYwiVbSFybRzjzHf+7dXc7f23vVbXg9tWbN5+LmrZmQ",
+	"u6J2+Hr392Z7t5Y+AP5aSudiTnEqIl9bCPSNOX1QgzyZ9tH9GTxEQqctUoiXbJz73d3Bmnyadko30ASH",
+	"BA2zhoX5kq78CuNHraC2em3ZyVtV2da1Eh7yzIgSNMM/k/Vq+1AtggopVsNtEcQvleM0eKbSMq/F0Mj+",
+	"qbNE8bixgP2IT6C3GcqS/U5cEnT5Sned1cSZWX0MX+B1m77BBR0du2+lUdY3Ew1XWvvmYqbCQoDg6PFl",
+	"9+js+OTs9LGLOtq3cgeMXV8eC4MQDqtu8ajmFv8SKhLmpvz9HHcErsZm2tbdhqcPTW+lmCPIAlBGFPO2",
+	"rmv5qedKo7DAHOsEkW0qhOTgYxE1s0lEInKeY+PBrgpj/Jp3yBlU7u4He8NbFa7RABvN7RmPdhfYFX2g",
+	"IkqxIE6wlCdDkRo4/+O4uMLfE6NhRacErD3aK0akaUx4S76/ABirqUCqAiF9pkJvhDfdDrABEgduWkxK",
+	"4wTB8JzhiR9duOMIsBes5Nn5ushjhokcjlJILsix0Fl6IUKtrJXe2XSvwrRsEDTcsHmB0B2K5vEGqBh7",
+	"w4hai2KsznrfCDUqyeOIC70EXd8i0G2Gd6w22LGQuCp6Qp8J4mP+JKm709xJgrK46tvdym/fbSGuVQfL",
+	"B8xJjAUijFJx6kMoarYjhqglaUmlp1QT4Qjy0xwEZaNDphJmvaT8UZ5WxbndVV+TB5Klo0qVsHq3E0rJ",
+	"GWKPBIjSCb4MVoVttvsajrvhUqwTeaNFCzxYgksPNpixpWesl6v90jATfrjWHcAfVwTkPFLGjjhV28ti",
+	"TbPdOvgstQ14qNQ/5l++BiF9ADDlze48Zyotg5Vpbbz1fhEpl3F9+AyvCsC8LQDqzWEqYeZ/HrcJ1f4I",
+	"W29w6XMaMTgiMDLSXMSNAG48bviXggxfz5uh/bh0k6+iLqdHPlQG84dESL66+mZPxNxrFN3QmcZZX0fo",
+	"ImJAvtCd7zaOTFgI6wEl6U/RHTRZOCJybGkcL7cH4E1drQ7hpqGX2b5SV+oDsdLax6KrmfemnxWwHClF",
+	"LVOiBfTDIm7uvjAyEg6TUvCxnXKHQgUOMaQemEyDSif4SpEX/MqatYr1RU49jXqECIDn2KYZHCGMszDh",
+	"ZtRm5DLiaO0glU4ZH2s1ZL2SU9ljI8ET4m3FJlH3hgOpAK3ySlFJAlQ0UcWQa8Ev4JPjvBGCgUkFj56i",
+	"CnJg5N8bRDWXCpECevSVzTHMr1QZxLyqTgjP4ca4srf0+3GavI2IxQF0C6SExSFV41ImHD3gIbxLcjmC",
+	"3imiTutg3+hGgYNNuKgL4YHFcED3G5bBNyyDb1gG37AMvmEZfMMy2AuWwQudeCvjLDcG7hfZoDHQnn3H",
+	"rLfgNfBEJusTGxw1TmywrjFS65pnqmb9iXADElBY+g5F56b3EKLD7zNVgOgv99Su8r9WFDmvToYXeCcz",
+	"s3McrI5HYk6TdfGTXwSPfhUpmuKdJexxVQw3a4lcmVuifGoThVQ5khW0YsT75bci4UPx2rTOfjqhrdk6",
+	"O+5aFf3Jfnpy1PEHnVlWddt5cnb65Oz0p3/M2QNhFBY/ee9e/lc9hCBSIvxUgw9qxRqpeb3h1plXAlzG",
+	"Ug0vJDQa4WcrjuLJiBuqxxZ8TGfzMq1DusA+3R6sWITXxR/OccK6R53KG3sjNcfv7watQaL/JdCOnAjo",
+	"tkNuGGHHTWclpYrOjo6f/HRXZydsftzUFyk4nxl8VngVE2DfD7ruMR+6rlaeQhrHAUtPRGK0AqfdjPQU",
+	"KMhoA5mGC2Zf6mmJ22NLbs79xOJpsx1+xh+qK2X3C6uCUrJZHQV4fuFoVZEDlJ24OsYbMXMWKL5sQHWN",
+	"WOTYZj2sn8VGrzIZyFS56BF1QykxpV6wp8zuYCbGk1QCrSE2dFypS/8gDDLHMYZjKMQDXTSchXoygwe6",
+	"ugukVbD2oYvb5KSIPxTZEOEuM51BNOtH+y498WkiwrTHfii0qV0pIjEZZyZFtgSlpz+6QA6Va0MQRw6Y",
+	"0hBQm3LDBtykIjlDcoKT7lHeCkY2KU0JgjYII1TqxlYZ3IEnbVvXsQWb4q6tY2ORDMUByNn/qmojg7mu",
+	"qI2srsLeNH3+DgkJ9sGP/5/ddlJXWD6/jLtXmbtzch9l5ieNlpn7qCwG5q1CDPXEqrMxn1lHE6rOwXdH",
+	"T34mdmNg2LU1EUdBio3oFEixNFeVkalI76cUD6gUkkwFRBcKxojV4NAnaK0ZqeaaK9vsBb7tUGA3ZrET",
+	"GcipRjyitOTT+cY3JGvo8/DmaTkrMhWJuFKQABhqJm5FMsMsRR+w/QhRC4mvyHN3haHY+KfHAg4MZLCh",
+	"wwTwggF+TkxSPDZiaZ3o+UzEIhzz0yuV53m+N4SBTDwg0lGFfUoZ6XAKIJksoSyI+MTDFOCSMehgrXA4",
+	"6E+6R1XHkl3kZ0Ra9RC6k132gcJumVodHlhbFfymIr1XHjBk6vOpk3LY/EaISTlzAn7oJlWG1ZHjV5i7",
+	"d9IHeT3CrIa1sFJIzgr5NvCz1aUQV6wJh3c6NfHwo7vtuxfKb4Ah75g8qKONFrK2tk4aLLalIGHAUn4j",
+	"FOz+RgqO+E3O821vCk+Ltb5hPHXN4rwSAHRnlXzGk3Akb8WetPJEKEy6W3t8LokLL+bDEYbFYpCW3QmD",
+	"ZdWAmo410dRa5MCCqEcaIOtAj/FxBQ8OvWJjvOPXO8BJtppmtuRTPtuGynKJSERyMNiPPJyX8faRotwQ",
+	"PkgRrsuaQ0/xoCQ4jx5e21tcXvu1fG2/IHl2Tcr1tLNBvVp7KiBJ7fOulL8sJTP/PEy4RxuwXXcqmHBP",
+	"HBOuP283ioP9YiW9xo4vrCaUqdg1ay545fdBqRbOgQzHOBMbh7Q2QXc+m2DH4T5h4PRUGAwSPqWKpBzk",
+	"zNXwpCOh2uwdz4y1W9MpgOnQYUjWbAW+qB37n0WhAzZwrtEzlcrYs4uYbCyiDWVheXLkDG/a1MrPAxPZ",
+	"e/9ZVuZXUTxqpzq5QVu44fXQcWzNvv3sxVfFat2+IOIdCLc6Pfw0dxvR/HJmllVF2qSL+88NubGFDr6I",
+	"a0hV2JcUfk6yWMALM51AFKZE2r5+fMit515ijXjge4+wrs4r5ib9kMgUqa1ztyvPeJfax0tWiQqfaTWQ",
+	"w3boSYyNjjNM/M4bIzBDOdZsPmEn1fnLr95mOdnAZjmqsFke7Z29f64h7EvGFcFZUUzwJJYiycvycx7+",
+	"rTRqpQtz5mYVFGmlMiyw2t+ISVpqtJWGHXU6jMdG5321eZ8DgqLDIxb1oXvyg/BDvN/gi59ohtpGhIlI",
+	"f88UsFhgWiIbW+X2OGjFUonW2U/FAqlLrK8G7wy/yz6cv3/+8u1vF89/f3d+cfHh7ftf7GxMtFSod3z+",
+	"s3NIvr0d5YQbM3UYQGMRgdkjwEZEi/BCpKlUQxOwC3iOaS9qGjL0N9stLwjIts7Md0C3hAtjJwHCCjgz",
+	"TRj8F3zmDftpotUQn8R36khZYuln/cI7LimAKV63c5wyit4q44qXs4l2v/i5Q40a8/AGCh2gJlckUkcE",
+	"IOkV59E88OxYKziXSK+6mqqCpp37glXh/4BSkdZvl88gzx9ztTDMclW1lf+xTLEoMo5fCJ5iiSoOfOB/",
+	"/3h9Z8cUiRgSUok/dPAwKnwySXLZTcUnO+J3fJbjPxRbDRzgPYQWTSGs+U4kjO7nTxBriqSJ5PGmm6G0",
+	"5nUHx0jHSHFQCNONuGF9IRTjw0QgWgWLeSqSphouqaxRsFQojuq2ROT9s4xjKziL+0KqW10o6qjYBWeE",
+	"kFN7KrywvrfSU0YFc74vDfIiKKZMqzY7d2vmE0r0RzMC7Ffr8mbpGRsIYQL2R6ZTQsJ1+59oNUGksazm",
+	"Srk2aAd8mV8gFZuOZDiibJSIozb7gHU3prgSHOEf0nylhtj8UySAj+pLCBZUwZbmtN9eYEkd2EG5vcCj",
+	"W65CER04k/IgyW1KuxlNqscHacKVwVZJ6sqOeMoPhEpkOAJVee02s/0ntZceYIVlAskLYf+i9LS11ZbA",
+	"rNV+EjnfFOSfQUFCBVLhmlKavwld+GyktRGuocyh0vEoOsD9sFofFoc3ZycXdeLEmuJiupap7BQIe1Wi",
+	"vHWKy1hPg1ieGLHMuP6E1Ih4UMUPBE//pnj2rngWdrE93AqqofuozE6QxfFr0iennU6702mhZ0DbFHTN",
+	"Gz2FP+Nf4aNLnIFj/MpWk/COJLKO0pEK4vBoRBNaRR4CIhc6NFs4m4507E5SdDJcmWEqElfiaj/KoPTO",
+	"oaY0BDvnsO9hH2PmFrr6GjJp7OCjhJf2b3mLuSu+2fnfjrF7P8agpKHPw5u5juq8YHzOvN7xaEOvYZm7",
+	"e4lXbB6ofqOVeI2lo9cNBW+XV3qOtQ/uQhg0FWqtMOhzfA77NcUwy5DaL33Q08TZsHXmxnMQw3ULoczC",
+	"rnqeJXoiDn8WSQwRui0geWnaa2QQl22n+ORx52S1kL7R6WsdyYHEhqsG/FVyU12tIJTC64QZAbLK+iLW",
+	"amhYWizWoblYlGuahrwrgQrx5+rqIMa8tRwXZbiBYu1FMfm7FErx1oaisceq7K9ys9EsblWYvM5mm1P1",
+	"X7ziOI/5fI/dJdCxKMeC/Qv78NfdPaXzIMMAdg3VWQ8M2h7YiT3o6/IdKomg02meuNrZZOyHXsk86/1Y",
+	"SWz7GwxgYZfOl0P5OE9pGvzrPy21gmhFGLAITVvHveEP1FxoSAphHp15hR0/qUjsLf7vx87Bk+vPJ3cH",
+	"+MPR3XetRcqSBjDsZi4vYT/6hG3jniGItmgrKBmKgC9RtPtKDfnArZIn7vD3ecPRbvscFN+6MfmSFIcC",
+	"H1MK9PfCY4JSl8XiE+/u1cpNeCqe8SQqNJ4WrNFVBqUv2f2ImILPYm5MMYvaWoA42KT3FC99U5mZheLc",
+	"Ui9qPvWLizpJxFhmY6+fFxa5oVHVA6BTy+fnFh9jG2zrp/ZJpwKRZf0yY1ALNQoalFbArIoUOcYTi0U0",
+	"FM05plNuGIRvIH4N4lgI9MuUAIdLlku9SQ5jLvup8NGhQ7Wp5Zpk3GpaEXKTWkVrBEvgQMD0A1RBQjRc",
+	"KBykYbG8EchbDR0ICHsMbj1P0dMCTwxC4In9nXgdRnpqXfvc5ZAmuFLYi5GLHZsKlQalaD0wwumExcIY",
+	"ZIZz5cn2nFqM1xOEXUWcfSjSZ+j976ZAfRXHI4y99LNoKBxfCFXN1bi9brJzPXzUDVojObTaqHvcPsVI",
+	"z42I7Xe6XQr9QKjnCf5S2qOPoJq/EBpS4Pp+dIC6T376qbNUpUKVBur+TrvTOXaeNF18sFz/5l88LTYB",
+	"AOBs/sW7+w4/uDKcuQOuUsvWT00VS/PyE+ge1SEqwbVVHsh9jcYLobisQWbmcpDQ3t5QYC9g09HMbW9C",
+	"jRuWO8c3DcihohOfJjqpV3W90NySpWn3c9zDhmHOEquVfIgImTXZgIdp4LQMFKG5bjWXcoTLQXLarDfQ",
+	"YWZ6ntod3jeYu/eVsns0yMOdWNkATX4v3j777QJ7oF9I9XZiGHRs2CWDIcNxxS4mIpQD0ko/PgV+Z+gR",
+	"m7OEqxQfzs6f0hoOqpd6jTERGGxpTMpaOh9bobltBS2QFNDZYQa1ILtb4nHpJGl9vmrx9Kp1dlVZYn/V",
+	"Cq5QPcElcwoK/urU0RW0YsPKL+Hgh7jooX250ih4GsBTAne3wOFyFlRUQNgCqBQDr00DpwEDUrYBWYzB",
+	"jZitGFB1566eNgYgjTkF6EVFqeYIZBCLOoUTazV0Ueg1jawzYVI5Xlrw9jMYDIUiZmmYULwfC+Cg4sSf",
+	"a1cYUnuZarOe1SM9BxCaF5iiFoMelh4zfGawWqo/w3+9WkUD0tqvBa1jUjHxjCZYZYUYwdRUZ7/UZj00",
+	"cHoB60EhK2lO568TikQhsxOscNcXnXM3Z94e2zLn6EMMTgyt7QEQcfZ/2KHuf73b6Lj8HzsiH7pvvhIB",
+	"YCY/O5TJkyc/oXknPk1irggH6uP1MgNlDFaoe9V6s63OLgtamZL24UVbLfBDOnKZx52HVKjudWN5Tx8x",
+	"kyXhiCdwMlUM59ozfLUedx6h4+ftb+cI4ngfuSmsSDYpn0xaXwCeu31do6nQHzWNmU7g6KDKwv3Io8jR",
+	"1ZRMqp18wjMjx1k8p67miGroCsDD20dBgEthI35kXUZ/7cWy47zAMe9rv7rhIvdcllvgFdKW62ortCfd",
+	"9qOq9H3ZyaEZt7P/GFP6d0trHexfLl2Mif7MLjaduAv32Nf4ejWCji8fLBh+cGo16jkA1SoFGnAPgJ1u",
+	"NzhVDxQz+jt4DVPRH2l9cxCJWN6KRApT6zv84i+Bo+9GTJA05bjDrAe/eLbF0qQf8P75d78Ai7ddOhkh",
+	"izcTKoLy8BVc0e6yWhbt7ubc3BvyYJenblZLiX3O7DDs6wGaYoCWVF8MpVIyr+/+CwGSy/TMu0rtv/SW",
+	"T4O982ZT0CCzTJqK8YSACt16tM5a09HN8oCCu5YiCrQlsABAKKuZYKJQKXUOukfuk2VNvkjBMYpW5OPE",
+	"p/Qcx13o96G97nuPgDFtHaBj2pUiKhA2Fenb3TJOuIyaJcCZE77VPDi5Amk0Ngw1h8ae/n3BDIg31U1V",
+	"8STQqKsaFkjRrVR/h5+n5VdfSl0zN027VzQVZR67KaxzbCYipLQJuMDddueqddf6ti3mt0UiyZtYxnor",
+	"PoUimYCBfWNNdTsRxrH2dU86OQtOd3GU+ePurmv24ZZ77JV6kcW1hDf0zrOmKGnc/QoE1Ha/gU1jNx1E",
+	"9kgct9phm+NZzm8mj2u5zi49A3ss2qZrefG59UgCAowuiNamHspYJ0xpl62B0zaOoVI6BX0IbX0OU9FF",
+	"R2XkWT1GvKKHD19nUb80iGC1C5nkt8N5w8N5S6WwSh0ELMpEU3WSF0JF4NB45TDfDbvO9i+Vvrit65Z9",
+	"OWcU3f65v7gxY3KN8iu65Gd0YJPlsuQXfynBYQUQNInqzVp1XRW7Q8cR9qT+plIZu7u63vAyqHte2DWb",
+	"YILB2/2tnEnBrmWWWEd+lKYTc3Z4SBPYDvXYLaA5NDMVQlNuqYLjelPBdmtba1HGsffRTEXyCWimxvwG",
+	"gFia4psutPpNuUqdvZnqOPJ+ldn2FKw8SV7jcYCu9LNYZ9FzeIh94b9evH0TMCOHSgBy50XKVcSTiLnH",
+	"Qrj7KYt0aPz6tMeRP1uIsKqHTdI9N4nUWW5P0IFEjLKx66IxIz1VrpwhrIAtw90xt4hflMepfo80Ku5r",
+	"C/gbMZ2fnrUicN3GC0n/RJoMLoDnGBH+fpV1Osfh8RFLuIr0mPVnqYAt0+dGPDqBP4vWvSrALdXfB5mO",
+	"8O3rTninBHPOSJyMratkgy/Dq/HzvB5l/RmjSW3UsvA+gZvjO1S7scAY/xxOH3y+sz4b1DZjnFSBH1lV",
+	"O9SqEWLR9wBFybibzAqJiYph181nOlgV9yjM296r47+ZZ/ennVbppC9Zqf9WiQWJv98ART5L9TwVdpQO",
+	"ohrgt3GxwdQCwFFER5hMhMqZhxXT6in+ycqmcHjfjncUU06Lthn24jSry5poylkU663dhS/amPNN9Twc",
+	"1fPQOoYWj9+AAR4oEAqP+Q0UIdHubz6csmj07B4ILeu3OmDNPDr5MID1De6lmi6bDaXxPc7hWvpmw8gp",
+	"KnGiY91oUOY9frVih7zUUzbmCvGpMYZvRa2xoCBi7hdPJuSAQKyfvUu0Tl2dToMSXROQCXmSzFg61RCB",
+	"wf57or/u63REXpiBzpCAGY3HfCJCYdW+gbOamsz1rUgo+CITIJkCpo8K/NI0P7/JK3wIW8qOP+aTlzpL",
+	"oPtq411k34v8yG/n9Le4x5ZxDyWmtOsCQiCrCljurumefwrzLmACmISa6R3djY31XSpQQ+3v/LZP2Ess",
+	"91tO8c+QU8T0R6z1jYgY4MSMNeDOEsril2frRauEWTnGsOL2e9LptPoqn7/TJbseYUNt76e77aNH7Z9K",
+	"5G/ddqe9QRebG1DNQjqWxu11oggzBKQGgo9Ctsxq35ygUhomi6HF1yLlreu7uVvYeZFA4/fx+i743CJY",
+	"EviV+EOqe7CgcFOZlMdY0UycZPZ6g093oLVWJPEoOySi+WHVDT+M9BhZ0BBNLgdGaedHtsOtWCi0fCf0",
+	"JBauawTzhVj0IdWtRFPHFG70Woz79sUW7/Q3MUPcIeD55uPit87fvWI3Ylb1NaiK++7zm/PXz++wYTpn",
+	"nSVgaJNyFcG9C7ckEOOa0tgbqZBkz9EcEYyMXdzi5INhiyDK5Ql75lmTap7gm+diqW4guUqPWryJ772o",
+	"JL7ComOg8scGH5z+/ozsAkx8Fl+cAIxr7lhgPsGi2Sy+AWIQR24VuAicTIHXqXDvdzHHtkVT/5Dnn0SY",
+	"YT83GBIO+Tq/CzCLV89axFNOxd5jrvhQjKH8EcwiokQo3ohAEqreFFLcUz/rLJIG8FrL00+04Is3IPo8",
+	"lIsQZkbpFBLkwDwmFYINKcCbLdz0F8EjFhO1eP19Y54MsXFeMa5mwDc4FrC5cFmnXKZlXuf8GS91HNWu",
+	"r3th4OIFb6xMuhgwqwp5gnn2vtY3N0LYR7BIz82tCmUs6fxaeJh3vx35onXDUUztNo1jNxLX8ovAu0QX",
+	"bC9Wujhx7xKtBxXPeSGH4I6SCrKWeUnfpIkMqyYDO2dJU/lOtLKLUjeHE9R69stWLbEIEeedtsoimdZ9",
+	"leLbAcXs6NfCt7HmoeLrF3gm2BedWe+T4OqS+Vxi4V7+1K9pACiqshwINJ863rq7vvv/AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
