@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/billing/stripe"
@@ -175,7 +176,10 @@ func (h *house) run(db *store.DB, hub *live.Hub, carrier *engine.Engine, service
 	for _, run := range []func(context.Context) error{hub.Run, plan.Run, w.Run} {
 		working.Go(func() { _ = run(ctx) }) // they end with ctx, which is no failure
 	}
-	server := httptest.NewUnstartedServer(web.New(h.deps))
+	mux := http.NewServeMux() // as cmd joins them
+	mux.Handle("/hooks/stripe", api.PaymentHook(h.deps.Collector.Hear, log))
+	mux.Handle("/", web.New(h.deps))
+	server := httptest.NewUnstartedServer(mux)
 	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	server.Start()
 	h.url = server.URL

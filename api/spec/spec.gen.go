@@ -484,6 +484,45 @@ func (e HoldState) Valid() bool {
 	}
 }
 
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -1048,39 +1087,6 @@ func (e RunState) Valid() bool {
 	case RunStateRunning:
 		return true
 	case RunStateSucceeded:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for SandboxTrouble.
-const (
-	HooksDoubled SandboxTrouble = "hooks-doubled"
-	HooksLost    SandboxTrouble = "hooks-lost"
-	LostAnswer   SandboxTrouble = "lost-answer"
-	RateLimit    SandboxTrouble = "rate-limit"
-	Slow         SandboxTrouble = "slow"
-	TokensEnd    SandboxTrouble = "tokens-end"
-	Unavailable  SandboxTrouble = "unavailable"
-)
-
-// Valid indicates whether the value is a known member of the SandboxTrouble enum.
-func (e SandboxTrouble) Valid() bool {
-	switch e {
-	case HooksDoubled:
-		return true
-	case HooksLost:
-		return true
-	case LostAnswer:
-		return true
-	case RateLimit:
-		return true
-	case Slow:
-		return true
-	case TokensEnd:
-		return true
-	case Unavailable:
 		return true
 	default:
 		return false
@@ -2710,6 +2716,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2738,6 +2747,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3786,61 +3835,6 @@ type RunRequest struct {
 
 // RunState defines model for RunState.
 type RunState string
-
-// Sandbox defines model for Sandbox.
-type Sandbox struct {
-	Faults []SandboxFault `json:"faults"`
-	Tables []SandboxTable `json:"tables"`
-}
-
-// SandboxEdit defines model for SandboxEdit.
-type SandboxEdit struct {
-	// Fields Those that change. None deletes the record.
-	Fields *map[string]string `json:"fields,omitempty"`
-
-	// Key Which record; none makes a new one.
-	Key   *string `json:"key,omitempty"`
-	Table string  `json:"table"`
-}
-
-// SandboxFault defines model for SandboxFault.
-type SandboxFault struct {
-	Kind SandboxTrouble `json:"kind"`
-
-	// Seconds How long a slow answer takes
-	Seconds *int `json:"seconds,omitempty"`
-
-	// Share Per cent of the calls that meet it; 0 or nothing means all.
-	Share *int `json:"share,omitempty"`
-
-	// Times How many calls meet it until it is over
-	Times *int `json:"times,omitempty"`
-}
-
-// SandboxFaults defines model for SandboxFaults.
-type SandboxFaults struct {
-	Faults []SandboxFault `json:"faults"`
-}
-
-// SandboxRecord defines model for SandboxRecord.
-type SandboxRecord struct {
-	Fields map[string]string `json:"fields"`
-	Key    string            `json:"key"`
-}
-
-// SandboxTable defines model for SandboxTable.
-type SandboxTable struct {
-	// Name As edits name it.
-	Name    string          `json:"name"`
-	Records []SandboxRecord `json:"records"`
-	Title   string          `json:"title"`
-
-	// Total How many records there are; at most 200 are listed.
-	Total int `json:"total"`
-}
-
-// SandboxTrouble defines model for SandboxTrouble.
-type SandboxTrouble string
 
 // Scope defines model for Scope.
 type Scope string
@@ -5626,12 +5620,6 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
-type SetSandboxFaultsJSONRequestBody = SandboxFaults
-
-// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
-type EditSandboxJSONRequestBody = SandboxEdit
-
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5826,18 +5814,6 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// GetSandbox The simulated account of a connection
-	// (GET /v1/connections/{connection}/sandbox)
-	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// EditSandbox Change a record of the simulated account
-	// (POST /v1/connections/{connection}/sandbox:edit)
-	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// ResetSandbox Make the simulated account as new
-	// (POST /v1/connections/{connection}/sandbox:reset)
-	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6354,30 +6330,6 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetSandbox The simulated account of a connection
-// (GET /v1/connections/{connection}/sandbox)
-func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// SetSandboxFaults Let the simulated vendor make trouble
-// (PUT /v1/connections/{connection}/sandbox/faults)
-func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// EditSandbox Change a record of the simulated account
-// (POST /v1/connections/{connection}/sandbox:edit)
-func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ResetSandbox Make the simulated account as new
-// (POST /v1/connections/{connection}/sandbox:reset)
-func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8268,110 +8220,6 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetSandbox operation middleware
-func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetSandbox(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// SetSandboxFaults operation middleware
-func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetSandboxFaults(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// EditSandbox operation middleware
-func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.EditSandbox(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ResetSandbox operation middleware
-func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14479,18 +14327,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
-	})
-	r.Group(func(r chi.Router) {
-		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15985,162 +15821,6 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetSandboxRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type GetSandboxResponseObject interface {
-	VisitGetSandboxResponse(w http.ResponseWriter) error
-}
-
-type GetSandbox200JSONResponse Sandbox
-
-func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type SetSandboxFaultsRequestObject struct {
-	Connection InConnection `json:"connection"`
-	Body       *SetSandboxFaultsJSONRequestBody
-}
-
-type SetSandboxFaultsResponseObject interface {
-	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
-}
-
-type SetSandboxFaults204Response struct {
-}
-
-func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EditSandboxRequestObject struct {
-	Connection InConnection `json:"connection"`
-	Body       *EditSandboxJSONRequestBody
-}
-
-type EditSandboxResponseObject interface {
-	VisitEditSandboxResponse(w http.ResponseWriter) error
-}
-
-type EditSandbox204Response struct {
-}
-
-func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResetSandboxRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type ResetSandboxResponseObject interface {
-	VisitResetSandboxResponse(w http.ResponseWriter) error
-}
-
-type ResetSandbox204Response struct {
-}
-
-func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22152,18 +21832,6 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
-	// GetSandbox The simulated account of a connection
-	// (GET /v1/connections/{connection}/sandbox)
-	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
-	// EditSandbox Change a record of the simulated account
-	// (POST /v1/connections/{connection}/sandbox:edit)
-	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
-	// ResetSandbox Make the simulated account as new
-	// (POST /v1/connections/{connection}/sandbox:reset)
-	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -23216,124 +22884,6 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetSandbox operation middleware
-func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request GetSandboxRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetSandbox")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
-		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// SetSandboxFaults operation middleware
-func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request SetSandboxFaultsRequestObject
-
-	request.Connection = connection
-
-	var body SetSandboxFaultsJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "SetSandboxFaults")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
-		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// EditSandbox operation middleware
-func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request EditSandboxRequestObject
-
-	request.Connection = connection
-
-	var body EditSandboxJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EditSandbox")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
-		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ResetSandbox operation middleware
-func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request ResetSandboxRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ResetSandbox")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
-		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26963,758 +26513,751 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnjnPiu4mdn+1s6q7tm4FISEKGAhQCHFlxzXv/FroBECQB",
-	"itTI2bju7oONR6JAoNFo9N9Pf5hkcr2RggmtJhcfJitGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
-	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
-	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgr3X+MA1kQt49YYuGZmzhSzZ",
-	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zq+/56JpV5NLs5ns9k0Qo5vYdCXlXilqWax",
-	"eUrFCBeEip2do2JEmYdhJuz9ppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
-	"d+cXQMuS7oL5v2LlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9HyWs/VGaiay3T/YrjuhK3LDgJA7",
-	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Snn559c0peMaEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
-	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkBZKHFgXT69xHkHgRYgNiK",
-	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yU/Mz1SlaacA2rwYWY7x+efzWFlT48OyfbFRPm",
-	"EW6ooUlWlSUQTuzIWpYsvXArdkfKWLvG9O4estbLY62kf+bmZkns0JUIJr2TFVnRW3ZJHswehtNSmheF",
-	"m1jffOo7bPikXmkauUyu/359QaQodjgPIBdSSDCyYxpJJ83nW67YAZNiolpPLt5M/j55F2VqcZX/Wim9",
-	"ZkLHd5v67z9ThOd+ChuqV/UE6qfGcpy42vCowDUvv2G73rfiT8e+8esqX7LEcufwXd9L8YnRL30ixaLg",
-	"WeK1mf2278XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+miPm5mQgVhBacKnOjcN0/JVCiRs6o",
-	"ZDnXz6VOqCAZfG8kFuvdmnqYsTP4htH8e6Y1SxAlZzQnBTzQN4O8Hmb0DLjKSrahIkucwrx+oHcKwThj",
-	"5/CdLPL4y1eyyPvear4f/bpn4pZrmj4R3H/f9+r6qUMmINN6L36559Xw+7Hv/Z6LxEsLLnrfaL4f/bof",
-	"2HqeYuw1fNf3Snxi9EtfGp0x4wXv2eCy8UzfJJpPHjSZMk9PokTmBg2KawXKszXa1E5ptu6ZVpkfMJ1b",
-	"rnqogt9+poioDO2TL7ej7DEw+NooH+dnD798+NWDLx5+CUo2flir2FxotmSlm2BVsKueu4pmezesHmE0",
-	"daoUYao9rxz/rlcsK1NKiILvzC7QNattyicvf/jl9Yt/PH2emAb+7ICZ9Njg1poeohjYRw99/48FTVB/",
-	"U9Be8qtggNEvh0OWWDt8h0vnAo1OT45cZtU6NBRac8Jxx07nZzZfSXnzDSv4LStT97H9to8m29ZAB07k",
-	"qcg3kqdsA2a/HTARP9BIpx9f88jLrzRZS6WJkmRNxS7lESrg1+EbcragVaGNyT+dLGS5phpF0IPzybQW",
-	"WWez2V5ZhZyjupN7loO2ihygpkSxDS2pZjmZ70gm12uqLgktCrT56FwZO9gY0LQoroe65uzocadc29vV",
-	"69qAZT/Dn54FvjHnqrvDHWNKfy1zzuAF31jmN//OpND2n3SzKTh6aT//VaEIZ+/pelOAdHECAhR2TTMN",
-	"03dkfPMhNC2MTr0+yedmZ3P8azKdyPmvzPzs4k09RG3XbqTSy5Kp34rJ3bQ1mlrJTTCc+bM1XqW0XLMy",
-	"HHC9g7He3YVU7vN4eroYqoXU2NF10aCGI8YFcQt5KywpLt4KQk7IB55fkKxcT8EWuiD16qaBxQaPnOTz",
-	"KbFruSBv3Ijv7oKRzIrdULCu5iiWPo1hHEXMOJM9zvO2E9Auz4tJI0D/96sXzw2j/5+rH76fEmrP8Pmj",
-	"L8g/+Nen5lH1uf3diRev65zg2HOmwEt4/fntmSe4cwkbbrsmXIEOhV92/f9308kPVPAFUyMZd04V+6ks",
-	"jLWh9UZdfP65IdepfeI0k+vP6YaDAHHDnwXM9WFCS82zAs/ODdsZfuP55J0hnKrWa2ok/eTKPmSEh6xK",
-	"2BKzCM01cMwL+9mkPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWgM41C3mgpy9Fcg45oVvBUzogrj5jGeO",
-	"0NB3bxnKIP636nNk0D0c4p8fyCMg7tRGCoXbFfptxnHM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvKv",
-	"YfdzSr6Xt6ygoEItODMW8eS3ihp677wcXBS/zL54vH3w6++LxVk5m83OZg9n9n9LI9I2TLD8ylxr57Pz",
-	"L07Ozk7OH7w+m13MZhezs3/BgilMePJEVsJeSysq0JhAa8X8o/81+ORry5qv/vHTyRl8qmRxG3n9Gbx+",
-	"hq9XcAOfnU+DG0Hd7nmhffS5t3+Z0LLcnaidyMzXPGd4idD40uHdOSuYNlttb1bFmOgjldXiLiZbWrKV",
-	"rBTDO+SWFpXZ3/O7d9OJwgCcX7z5nTYX/nKHp6iihfkNhkUnF+fTyZYLYezi5riDrxnPk5HTFXoTDXtH",
-	"Qraxoe1jn8MzMGzTNTac9enasFX4r8n56aPZZDpB13pmqFKpfHLnD8DkQlRF4W960c8JzvdxMZnzPYcB",
-	"rVg3vGf8F5WmS0Yk6vR6xUvcNNzHvKQLHW7Y2XSyLbnWTHwNGnmDw2aPXs8e1xw2x9WVe+aFXNw483fD",
-	"t7/emRQD1G5LYzi6sMv2XgzR9FQOZ4gMdFkrMU65uKUFz/ulX85LLzO5uV7McsxYmxJ2/uz8Dj/rF574",
-	"tPm7VPqqRy4A4+XFb/27Bje3l3UFjYwZyLk1U4oumbNhzVRc8IsG7hV7HZvJyrxCnVhuDBNtFCsNH27o",
-	"rpA0D5Y/WVcY5rmp/ITuAv4OJLnl/ArENFzNR5W6XvTlJb9lIhSZSsuSLUoJNp8uQRE5C8XgcK26ZrwE",
-	"vwdO8lNDiZZLe4TwUoovBctfSyRj4/a2ggdublz3+ez84cnZ7OTs/PWscc0AZxvuQPqHrA7svVgwIwrZ",
-	"5OJkdjo7q1nWykzHkmrP/txwAc/VAxprTykuls/E5OLNu+kEoocdEWhZJPSTTspMDLn0h6kHShaVHXck",
-	"y/mbHM/b2YNZyFa/VTy7mUt5o+p7+PHj08ePjcmHv+Dil7MmJ5YcGN9d27NZeG8bjSlQs589/+cJ7Ots",
-	"dta4BYbza8B9KYatHwGGdfGP4Zwa8FhKAvUI2BVw2xl4B4DTVkU+jNNAgzK0F6AZTBoirJoXPDttabm9",
-	"GumsoZGaCRF4BZdCIR8ZMRIobMcXXQWjCrW2hLanpaaFo9YB/ACbm2CElSxy4IAgIjRCXPmwu8LDTjeb",
-	"Ut5i5kZTTXlwuJryPyXNGPlObjZGAk8nWSFVa0NnTQFoiFDpPc+UjDYfmZ3MztqPwB3fUCZnp7OEMlk1",
-	"9M/JF6kHF1zQgv/enl6TQouCLp1XCvSXX6s1mN7svfnVX8zo5j7/yxdmQmTOCrkFddLeEjYX0Ohef/3L",
-	"F+bpv51OjNiB47ZXcy24cPZMV59Orixb0XJZe1bZ+01BhRXvb8IB6s3VHEJs3s60bF7i6TBre1Sv+mxq",
-	"DqjcsBIGVcZG/ws+45dWcDFIklSgHRk9CTTKiTmXv9RDG8WHlVzmNXuYj6Ti2inlThsyvzxp/LK9Gifb",
-	"X+1EFkwfJu1sBBD8MMmz4N0fJkzkIZc0OXQthV41Zqg0LXtYWvM1+5cUZjI/vX4CWhvV7AnFGKHdkw0r",
-	"nZhqihumdRHqFfgBemLtJ61LDUXXEN7xb3o0WLA5mZWQbe4kHM0CeS71DzLnC87yWBZwkNxl3hZkch38",
-	"xh9LOS8wPpSQyht84r/Sho/zUVoC/6I0LcDIYZrywnClXLO5zHckW1GxZHkYafLuYbJmVGxXvGCn5KVR",
-	"d7nLn6QiJyXbMFx+aUfBmIjSFLTMCbjEcEjwiTn3u3XtP0Otbo8BZJirUpOLh2fn9Zl6Yift51f7Jz8H",
-	"jx0rS1nWrtomGQbzmtuJCK/Bzm+Z0GRbSrE8JQ9ns0YyaUaFMbvmDLIVL8nD2RkREkjOFUGNn3BhvniA",
-	"BlpRyC2DJx+GWXkYioUM87cCQoJcEc0EFdo8+2hKHp49MP/3iKyZXsl8ShT/HRKZ1iznFPzv5snHuMfm",
-	"sLoEcsxbX8hyznNzYDD3j2vPFYoLY0Lqt8LlXV6Sh+fn9tLZVHDEgAJTco1EvyaK7hTZ2jTM86/qfHyu",
-	"iDUUzBePiZYYS3NEU5fk0WxGKIGAGZGLt0JWJXz6gChplmfmi3mgxgLbMJETKUgumbVyMTcX3MPBAXzJ",
-	"dLk7uVpEM55+5noF0zFM/Wj2YEqoeZCs5BZnhwnBimhJdLnDE3Da73/GYywXYy3BF4tQY/3y9flZU8EB",
-	"V2JTrfUPPQT9u+QLDAXkFes8eF4/yH6rjJR+AHQqjHA7m9ZJFvBHJYRZjpf7w9Vg59UCE7EbcQvs28AD",
-	"gU/DG8/C+S0oh/lNJo25ruQWXrE0jJNwapSGi5VdGs0nFw+d4o8xVEusO2dmKniiq5NPppPtCgxpc3vb",
-	"C+7hGDkiF6kba2O+tPeVEZ25At28m1E0go8w37FtgFF1UzPPQ6dZfBUYb95C5E4R/I9v4j++iZRv4l3I",
-	"MbsnqOyZoyvyb5r88KCpkC644GqV5MUz7x7duwNrc68YgQDqgTlveVU0gi1jhFapW/NuKdKOQqrKMsby",
-	"wICHcH5jKyyRQVwUrESVCHm7En7agYEEmzb9g06cO15jD1Y99ea5Cpb7/8D5Mms79MR4CrrzMvgWad0I",
-	"ieukSWW8Shr5jaOuEbtRGK7+xXt6pr0RzyTL3st9CCyrQrvS2NmzO8vBNNP7gtRof198uEsx6ZMVy25Y",
-	"XpdSunSUe4SpDTNAmBrDIYuCLk8KWi7ZiS6pUEhjdZ8IyYILc2PTou1mxO1quhlr2T8+JhLwUYL5cDUt",
-	"4xs48DgaTGbEaPESrYVQvGWGI4A5Gn5UfCfEpdXkYuYdgPBvH5g3/wb3CDpurOY5cx7r2XRiDDP4B2qR",
-	"1l3FjMJpv7A64flD8021ye1bDJm6TsfOiQHLya0lvB2DGHVZDfNxQeBxMjVq8LJkChXdYHnBTO9aGv/Y",
-	"27I/58N7u60dMYLP0tKtciJNfM/HplTlVFO8cg/lrnvuZuQH57WuM3B/fXJHd4Pr3f2DtrZWhMzVtqLq",
-	"hzBwUles2ytzBAPA7kYTuaDoXS4MK6ClFOSSj0gQiG9j6I3HpM191BKJWI9Z/MtK1Ey0kbKAYBZmA4Mr",
-	"WZbgMDZipdB8jXns9p/Wn97UoNyOntd7sKEVhpKs1OnjzAP8rY66iQPpXIZH87e2MvPvf2VIFBM0h6Qf",
-	"YwHiR5MvT8/O4hGN/Ue8NjCtnYyupS4b2EOLb59innpdtmBOTUNasPcbXjLVfPXDxqv3CJTH5pkVVeY1",
-	"jxbnmWPkTTHu+hBs+9L5RD7U64KL48EdhGI5rv5dTBSZpwKfDMgMtjH8L6Gmyyskk4TMmk0nCva2QeAP",
-	"jTDL3XSCEa/mF2Z6zbwZZ73ACQl9Ra2wcSKRpJVxGLiCarEaC/YOviEZzXd9XrJODqf2X5lLbU6VUSf5",
-	"cgmq6oIvq5JZVXnOl5WsUPuhW8o1F8srH7E1KlFEQVLgeHNxd1CQKjx89s9aR0IEDKsFeYXJZVyZf3tj",
-	"d4Zx+SeNFwaRsYuzWeCIC1UpNbn48m5v0B+VMys25daPkYqx4z5eEUs5ohhThNFsZd3frgAnk+s1QCZQ",
-	"Tdb0BjJ+Ma6qzV9PASgC9e1i5/j5APJ/GZD//MEXg3bgwYNRW/Bw7x6cP/iyuQsPH7R2YUtLo881AtV1",
-	"ikadgnZuiw0V2cqqyMmcEatyG8LWJ+x05IEcURsRXiYp92tBjUrph4R9u8ps5l+dz465DR/qAh5DkRN7",
-	"aXfKW+a7NLzMglBbiEpkSW4YlBJ1RkC9IlafVCePvzHvsY+CSf6uk3E/nVyZq+eJvQXbylTBhQ8GQVzZ",
-	"crksGYFguT0KAN/TJEcWHRLiYlwTmtuAiS3zvbTZCr+zUmJsCOBqNCMLWhQKUDxoUZBKcK2iBGkkFgxE",
-	"A3pa/+aVuX46oEA+FaB/nB/gIfO0vWzCMq4vHk66xVo+U+BDdyX2Pol8Y1a/f9NdiimO45Zgf23naLWc",
-	"Jtni7BFicbQ43qeB9BJHCgak5JgvSrVmpeGF/0vzX3+ZRIu/coZpzX3jXuEEnQI8gpAtekHmryOWHW5a",
-	"RxbsbKLE8TghLd6vNcShEsH+5Ot7C4ZARWwPZHRIOEmC3WKmb8/c3rgxp/C7ybvYDt6wXXQHC6r0t7JK",
-	"lNmbb8nC5gWUNNOsVE7KpJZlfvOTcjRtjYlyZM1FpdkBy0rIUlA35c2AfYwNqjK5QW4YJIpemcdjAsjb",
-	"ZAOkSoyxrfT3O+JnFvJcaNSELNSge0iPel7pc+E8MM2zgV6WgVSxByxCFu9M8Ns2l7Jg5iJvehb6X/C8",
-	"frJNPZhoY6z6rfFFbwrO8sDdEBUKvTXtYCGzbXACglU1jMqBBPymjnRGiOiNtIGj2YSXbyE6FBkPzLPE",
-	"EjFfhQIeojPj4ussewEhCn5bo0JcArSXUSi8DgmaAsnLHToDY1dvmcJUAOPW/A7VHK6JYCwHfUMK9mIB",
-	"Ku1e1+TUsyQIA9RHU4AGXib7OaOgN2QKwAWHvd47Y2JTAHWfavZCFLvYsWmxfwid4KE1GmPU7vJ655tc",
-	"WnMYEj16bJSq1iz/Ca2CVLmodRl2twy1ULwbjYIaU0TXm4K9f7UTmdpfxWbufHOLipJnq7UDGR30G+Aw",
-	"byjtWUlzjpuSrXm1HvwqSASxCZoDfnDXpvt08v5kKU/Mhyeu8Av34Vm4iLva3ziOfGXtGhpBBZ8DOPQ1",
-	"PpVn6A8aMbWj0845xMwGjSDXXexUVDnXVw6XrEkm1MI6ygo6sWp4PQ9VdMNq59HEWfOyjKDvDTUr4VXT",
-	"QL94l1rCU6HLiIJMfbi5MwPqFt2rF9TkuZuOsrxdhuuYuvRgxycXk1+VFKcv6fYH68m4c/7UyGL4Jvrx",
-	"xohLWanv7O+aYu079p7mLONrWlwStt7onQUrdRcUM0SNaslB6mzktYr91n3b2ZScT8kDcnp6CoFtWWmy",
-	"pBvV0KPTZqyqrGtmH8+Yl8NWuS2eOi6oB/HbE64EqNiimSV5ku2OoXrW7PtpqJ9mvi/ZRpaRlc9LeYNl",
-	"5Wm1B+JOO7IpaMZ6Nv+N3/3A2DEc6Yjc5GWXJLs1CmDJaA5ptAtZiZxsV7JgA/lsxVy5abiu5MGzrD7W",
-	"YkImjfNWTO4bmn9nZnY3ncBquhR4LjEreUuVS5uekryUm435BwR+IBdb3rI8pg+3ZohvqSk+rffWEinG",
-	"HF+zjFaKjbyPa9dKgN5zNmvB9zyY7jn5dpjovDzsacqzlHKUjPGtdNwW8yr/ZYRTdYpB1PhhLxlF33kU",
-	"JoyWusYl1rLwqF2bkgHIEiitF2Q2JY9mU/LlI8MLZ7MZ2bAys5Ui3cNwJJ+Ad3Hh8uq1NN0BfZY+buCV",
-	"366AyG9mJ4/ffTibnj26++vbt6fuz/O7v/33X2LEx6GOILktU8UQ3jsCNr2m52w78rgMc4c2KBbwXPOI",
-	"7QXISnJka5XNrU4v90cHU9274DUX4adnf1oSRFZZ3FyFlajD99WnKIYMOOb3cW2s7xDvwXnrHOjkEY1d",
-	"WpYKz4w50IBae2SJ7pDXumoPKGF4MJrCDiuuiLCXnbnjFd2hdwZdM5nEnglcD7jlPMnfJbbyRaXNgF1J",
-	"IfGL5ma1mNTlPXYDXvYb1FFcSe4loJ8Su/YLqH+y3qa4AwuDnt3Q187Q57Tfw16XXHfDIi50+qFnAF9d",
-	"Ocxj5IIzHX9RfEMm0zBrFN9l11vPbwwTun286+W1Lon9MgcsrhMew3Hr+XueiXHbE5mz/Ckm4XRcunaj",
-	"929VSjfaRzqYQI321dLqqWKJEKtesR3GWeiyZEbFxMTIMG3kQ8w69vnV3WDwhpUKcG4x+mSxYJ2JisiR",
-	"pKwKRuwwURPVlhZE/aCu4wBZgxph2zWgnWCzBS58ksB8R6RgRPGcTX1B4nwHv4D87dNxsaxsUUSVwhor",
-	"Yqi+2ROSLD32cvDmkmW/xMcJMsU7kJ5aEcjbSIbMQuSz0eErB4kW7aZEi4qhWptBJ5xKO8nedHUHa1S3",
-	"8TU2ctVjhhyWXwxU/dxZecXzqExRrjHRoEFco6AaOm3kNd7V3B3KWlqEx6732hcfkmsaIm7XnNI45O68",
-	"TVFYOHo6SgRr83Pzex8Ew2u5EJyHBof1mwmOpN/QiDNwvvsRJMtAEs53L6tiaJZFTiOi7JkgP71+0gkU",
-	"x9jTpmQdYmmZV9cD+HlP6/X2UQpibE+8WdW6dnqFeOZ+NYA+PdL4aJIWyp+GTeeYsiMZz2qeoehhyaxh",
-	"DFPv26YjmKs1cuKn4GZ0s/2R8qhCNJz1VAqs+vVWOqRqQIxwT3Xze1rU2sZixt/JLZELzQSmbmKayZps",
-	"MfrsBx8w4V5vQg1+7Xhnu+eE10KvxTwOgHLQpJIuK3nLSl2VYvBIRlKx/BWCGRwi8Kyrwc2/MYX28H2E",
-	"eck2ReyeQE22u8MvbCfBKaGoL6KiGmqhA5ZvExmHdxKEWaLdG2PGIHF32E1Vb3tLnwdbExBk5oz5Zfks",
-	"SbvaFc2JltC0A7uGrcDjOHD1Lmo/9PAWbKH3T9U8RbT0kxwaU7I8PZYBa5LbMcJ12TmH/GkZqt77Pq4E",
-	"lTKR9Nvp/Qn927ZUEQvSOsXrkuq6gUNWyOzmktR2D/egMJoVxQFpbL5gMd3YBebkrnXs+hf1YDgQ4vFZ",
-	"b753RVdRxuLoVEbwShYAbRGVq7622kYQ7fzqNffunFP6XWTc1mN7cORYIDz8MVeaZ+oPV1zHmz3f0Giw",
-	"si6NHjVaoIJGBnVaXVwWWxlktd+B5x4ti4EEat5vzVl8wzLIWFIWqme74tnKwi/BMQCzVUtgOnRSQiK6",
-	"VKwEQaooH3pvbCgvx9MW1KeY04tJW682bjjkw5jFy0XGhrsurDnID7G5rSWZ5JhKaMy8GDaVjj4S69dF",
-	"BTG/Dy+ZzxRckS6/cHQImCMsDM7WM+XUSY2uGdeeakvxgZPsD6FjGL/VDZr3i7GQvvdUG0drh6EPpLkR",
-	"WHDs+6wSXFePD7BN8NoDEVUdEzQJ2ke2bBBEaTjo+srGdYM87cnkv1eAOpNiXIC6djl2gw51h9sVo4Ve",
-	"7bANOu7TadywzkqmXzGtsZCrk9NA19gTRNlHULehJSM3bKOJAhiuccabGtDyi2yhg7hv4AI6g4UmxIlY",
-	"hQoTautmMmRNc2Z0MK4VKxb9/goVrDse5ot6zrudzj1RDO2RpqfkLx+eX/3w9M5iedmZ2i8nEVYf6rK0",
-	"K/VOy6DceygbViru+vfbHYBA2i2vFANcQGgYbNfCxbIIO7iO44Mj5TaE/Vf9hnY4u+FatR5R7/SsBUkz",
-	"H6Km7F6np6XAcbxETuJ9Kn4iO9/jZBYcmCMw5CwHQ37x6NGDL/pkw5q+b0wzaE4WNDHqoUbHGKmE5TML",
-	"X6hXeBMuS4pXIVbj5HX5TcpeqW+ulo1acKpaCt3eY5gVVCW0LuwbAQ9A4r0gQeY7NIuzS/NZ6lOf4P4u",
-	"mpJrq5hjrjv7JYhRY/WdJpJ6WZ3U3Z3xlu7sdcW4WLqa1SmZM6Ux+3GcjFpWtKRCs5Q5S30/RGPSk00p",
-	"17ZVetdNtxX/rCVeJNaGXxIuQNZCoYOXbXX3eNdtCuB2zRV36br4YeqwVL6OF8AY6Po04YCvz8uwujX8",
-	"QfRGd23ERtW44gf7vPm2bYhj7bp+073UcXBD+gd8Mg1q0uvt7JFksjyeFJflJyXEZfm65Jhu0ZIslV4x",
-	"oQF2II+FqAkgICBKQsly8ywtVNznFPSmG0RLmNMLP9eOf+KmO6Gn5kiGIMFUEV1ylpOtLG/i+bdwETnA",
-	"7WFJNUHKSLQSqzdlFB1eFql4UEqwvGmkbjY3pZ5+TeH9W21BrkYmuq2DToYRY9111TNEZ+9B5IZdQb84",
-	"P3v48MArfI86fqUwhavWSS979XDyesV2XnM3Jk1ENW/tgl98L3UDWd89SrI8VsazsC3Sul9Urvv5vmBO",
-	"ZauHYKipm184m/hCYzKyRuGJpypZbAnbnsI55+A7rgg06Y1ennNIJFX3zgxuRH9arLOkXCicpTITg5Tu",
-	"BiQGTnuKLkRaLuNKRYoig3zBmj5x+lhkr7dDnT6pUp2jJ+2kogADY/J1rZqvC/Ik8JhOuPIhyYZQW9oT",
-	"qfMIX5GlmFdlVOn9N7vS37pn73yzlMGF1Txj+fdcxMu0odNJMp81Hov7SXCtCHgxgTPNIESKofU243BP",
-	"AM2OJmROGumkxuQaxL+lfUMs5EA0Z1Yf5tCJwNyGUaExEBUkhaISdD+F+QxhwNecld9w2/gi6vV3nV16",
-	"mQSfMs8XdEzZPvD/j9jRsftyn0q7hx749uC41Am0/kT60+IOgGVeP+Va0tbSO3WPPFWar+2Wty7L3Hq6",
-	"h1XyeYSjyOo9cFz3cvEiOpJhpRLFSX2i5HgioR33rnfEovoggVKE/TaQaW1jZhe5A7+tioKYrzwsAlfo",
-	"UV2UMmFIrvhylaDCDSsSBJLbeCpLgD/WntvXmIYGjT6CS/mQyI95vZ+fXYEP3wRzSJH1/29UZqvcjdCa",
-	"K5cp3svDIUpCe+JVT+54Kh9rTd/bCpNZ839B8ckstrFPrP73kaCP+vGMPhZe0Q1L4C7dMB8zIK9Wcmv7",
-	"60iRsdN9wEd7MIz+A1L0x4EU4Q5HTwgO+Uzcck3jAUWaZWyjD40ojj8PbG0RCg4+C32hRS5uo0eAGwoc",
-	"A4CstGXQvclzEvtsaXkTyyIZctKqsugxKG1SnNww0UQyqEp+UrK6+8sAaDjcD7uwkFBphgxYxi0SZ5xg",
-	"Qd9KOl5M2fFmLMFfGddve3WQHnS4Z5pszB3vau/MfsNdaq99c8V6c0JgoPUCAwC7A7LV7BLuFyYv43Xc",
-	"iexEl2lGMRq+oTwnO6anBNqrm5VnRZWz/NLXMUpsb4apfFyv8pJuxenImh//wwMESIwffdm2TWgM1D8f",
-	"u6yp22TMcC5pXjyGpxuZ+uAi7Gar/3vhTgaZMcP8t4gsGXHcRhhQpISp7LpT5jxeYVY75ZoM+z/8lgmf",
-	"HMoV4UpVLJ92cFr6yriSbKnakUg4BUbAwVtsvy9a5rGIY8TIrXfM5yCMrI3CXNmByJ+xk1FXqXr3pYvq",
-	"+0Pjj0j9ujDxqDeg71d4tAMCDP5JxIKCjvfJOthuhSJ0Y9CsKBQBBBLbGXTN8l0ikhsUoHa/5WWd9eXY",
-	"lgss4Y3Glt3N2kekbzEzzz4dV4F+XkmSybKEji4Wisn8inBBzK/GlLq+dr/27irbIRMz+qUApMQbIcOr",
-	"Jna4wcl8rws0L37rs4eiFsyYF6broHu90XLTyJDYKFbWyd7Rfd7QXSFpPnyrB9XoJqAazQ7B1uU8B01i",
-	"yTTBnp+pqt6obK6KRLobFFHLBVE7kT2RYsGXpxZ5kcsam3JeMnqjptgAlkIIa031vty2o/r5h+Sm1YKj",
-	"LqhNVwl4HKnjo96kog21VIlFHhA9z1fayk0X8KBmPzf/+t5xZ9SfnWYxrb+NakvV1SCWmGYMEiwQTf2y",
-	"+X9KWW1GABWMKdgbL31HC6h7yJdoUKCgmil92sPbf5KIV5QHLZu5gsIIK/XhRrSY4ggqS5vNPjG95agU",
-	"+NQWPywLs0maoKViD1Zm8+D9kxYVU6463Fe7ya2wOo+xFmzqRziWwx5qJYGOAuJsEctOv58u6eKwvDTm",
-	"V8MMwmSUIpGC6aqOjoeyF0XDaD15PiQLNlm8YSTJzyXX7Gcu1BTTFoK/lazKzP5b03LJNP57y/hypY0p",
-	"CkT+0bYqm5I1K5dsSugtK6n5B3bIbKX6DEncTVQLXlnwEbkwWhgy1mmLL4yyQ+cFO31u//GmxSnvGuar",
-	"uuGbE+z+SYsTSDYxNo5h7mgubwCp3vVMxFvIX2EqJljyJbNQj40QY/p5COWdxgB+XdMwO6KPreYJDVmv",
-	"ekAKXS8jKqTgGdbzrGvd0pa3v1EruXl3GuT2r2T0fm0Hj83L7Qqi5xGP2EfBpzy7Bz7lN3X/6lgUOmyN",
-	"4pnPOh46kuo5fnM3TTp2X0Ayte8AbIsVnV1oPZc2hWPM64KW0VEVsB8SKpp0ATXOvnDSVlWinS8XZEU3",
-	"UDW3xy3ctfsPCrHs8xmExzUFfmsE62eKIDlJwZQrK8qkyD9TPpsat0LX6YH2J2rkniRcA0892nOEEU6H",
-	"mfQqrsG2pUfYqjug0RBPX3Aq/mFGvWs0+04ntdpAAuADCImypV7a8PR72525p8zduuwd/aBh83xHfOBn",
-	"tKneU16n5JrNZb4jagXwB4WUNwQs9NMUqFfY5ryJBJaJHiSwwbBhdbPz+6f6jcLfCjjjXhBc4TjOaZAu",
-	"GbivY6C1JaGnwCLd1+Y/sF4LNciliDnL3WFs1Ydi6gCm6iIzv0dhz6laUjfdBLV47PdQB3T7tsC2qmMA",
-	"bOH1eE20NcyegNcoZfSgu/cYlltwk38apls94ZeNAz1mQxsaSiQaaoTkXMoblsOl0xBZQ66xpqi5HyP4",
-	"kfZQIw7EkvJYHwhIUhuvtsjY6sdwxMMi49g1ncQwQV8ivnffKveBlkwni4IuU9r+N7ZEepzxfuULrX2J",
-	"NRctm+CSKMbI9ee3Z57rXZ8iwxzX3UqJfqt9qCk2nTy9jTLyFXlSyCqHbxU5O50RJm5ZITcICGU3zhw/",
-	"o5rCxBk8e93tFeREyvDeIDY93/ahdsVr3kRr96R+l1ThupwLtnfjUtuTvDKdqA3LgtvQTePsdBZ9c7p5",
-	"h7nU1iNwQ9zCQ0WU3b59e6p2Iiu4YG/fDkCCCGZvu8tYIkxdwZ99f5vk03QiQbvH5+A0m6fvaaZ7e6/W",
-	"PnDMG4H5IYIm3vIbmt0gjy8Y/I2g/kY1qArNsR2wS7ecTjKKjU6k/bmGqjt0QFkfcFbaeIAHMS5lBSrK",
-	"nBcFTKHga46VXyj+ExLiwNz77s7b4oSI0q/ZxpxASozpxOKJXHEMOY1J40GufQ+APQT1XvnTcnhX3vqu",
-	"6AZ/l8Zo8TcA4VqhJ+qSXP8vTDa7dm3cAvCZPfzu7gXas7CD/a+Bu5XgjY1V1MzwNbENhlQUc+JbLnJX",
-	"ctckJ3SjT1RZ+zvDwpjNGakUC5LGFIMJrJnIW+gg92k6GDQx7CS0ZVRMybzSHSPtRsjt0WZgG2nv7cWA",
-	"z00dEeupxzb/O1bktmapy9TgjIj1moE1Qp8Rmw0PMXMuxUXoqAHbGI0T62QsirpDT7wK1rs2h8XX+4Dx",
-	"nHuoEyUATLwDcglrP+qwydWBjWHPr1gxKlExmU6O9P9MYV65ADGCq4+DA4zOg9ibu0C9s87mnth2o2O8",
-	"ITqOSP5zgP6UGY6qOS66Ouiv3x2EZyvnhwO/NtFSkgUt98tTVK8hQm9PSGC5N4z0RhkhcjbOx+IL2g3v",
-	"P5dHsEqDQ/5JGKXfcaVluUt39UshZ8V7B+y/MafJkIpCL+ycZdCEIOyjakXe8L6p/qRHcj5HtfVPxHMA",
-	"O8ziZtu8MWrnb6RuE7SqZPR4s/dtv1IZ/XBGKzEl5vyvN9pskMNRRRkxL2W1XGHX/rms9Mi2Cr8mUmTb",
-	"/mikD0o3gE6xbq+WryslHDET36Mz1VIS6u5uANAP/vHuvu7VoakevOE4BLFivYkgoWrlz6JUZbYJV0su",
-	"9RzDYwig8EB/GiJIFnkS/fAjxI9W0UANCm1FVqBjoy45wIrqnI5VkfeejuZbLWTNBVnLslbtIKwCOpzc",
-	"styFqi7s1atQsXPq3qKUa0LJwggco+xxsbx0gEh2XPtXa1SwdtQFoc3LeVGVeoWV1/7hEAOqRtnxV3Jd",
-	"AYxjxhvRphAsetNGD+/UknCOGt0DMB1SHVZ0VOC/WICi9SumC0vBLkKPIldeqM5pdkO0rEOpEGBQ4HRM",
-	"QTP/4Rmc5shFcjc7yj1GRj3/AI5Hq0I48Bu4svP4wUJ8HjMkHLFtgKk9Dtf9Y2WNRjJFUbp3cARXGBXy",
-	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
-	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
-	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/llQUZeIcUZcgC86sLS2RGyw7++q",
-	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
-	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
-	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
-	"fCe3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
-	"7xu7EsgjlDQ9d5fLyBpSO/trtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
-	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
-	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
-	"Nf81OaeX64+hbIPy+ilp2q9S8BDWSDV3jhGrEv5TCZcROy/ikcnvUfi1kOXQG4keIzS8FZElX3JhTGTz",
-	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhjaf29MJeyavv/hoBaJ9aTcIO7FsZ3wZz9StqXZ",
-	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
-	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCvL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
-	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9n8eDgD8wZG638paRLqmM/VaqM3tq/",
-	"Sj4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
-	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3ZieyXAO/URbEVuDF9pxcFPyl5tkLn23SCk/HK",
-	"lkqcTF1Gu2nau/F7qh16Xadr+5oXBceaPDV1ocwBykPT8pbVvGCdOodDWvZSTf8pi2rNorNd8iWd7zRT",
-	"5K9ns//7mMC//zZwLgvKi2SzY6nYlOSM5qSAInY1tLFulWVMqUVV9A0MSeuD42tgeL/aiSziU3ppu21a",
-	"RgTrSfvm3kSWpGSLSg18V7sFTP3ixso87aaNhsAt9mrsXvTEgcE6HJRRNBNrjfqyXcmCkQqA2G2qjcPq",
-	"a1mIJ//9Znby+N1//fXt21P819/++y/7wB2D37+hJ7+/+/Dg7i977/LaDnIjxRb/nG2vGrVDY4qOEhR6",
-	"hv5jq34aLc/O4JLMWSG35HdWStswRi4WcQp9OJuend95Mn04m57fJUg1rDr8QR9CfPjD85EFTZ7Qzibt",
-	"KXUz5PZ4yiNI3YPmCZEBWfpkEMFu9zrm+2CHx/ZdOxBYeM3FM/zBWUtFMDYm/61i9msHzxApHrDvThC6",
-	"2Tp0BLEbvUFHkuPf0L0uREka1LQuQsl6ySliNlA6DxISoRT7g0546qT2n9BmZH3MKXU2R1gf+ejhXjF0",
-	"sBbZCD0nVvMzm6+kvHkqciizG7mkA/nZfNAUCiMHWNP3TjwETFx3mI5hQl8BhkqJkA7gFllygXC+ZKU1",
-	"BpaapasjRb09LSl85+cN46XlAJPozrrO4IFrpydAt5YNXbrcYJsdxkTeH8V54f0ZKSinQfIYh0kWvFhv",
-	"ynDEhh4LeBtrujSXlSYruSVrKnYukdGHu5kglfD4mAm98Y1XHFNgynbbfEGARfozM4ptY0iTrl8BbKcx",
-	"JFkyYSwslsct3oAhY772JEEF1fyWDfD9QP695bZkL2sHpRSfY8lo/kI0mnmEiYoZjVWJfMOXRh9GfyRA",
-	"tRv5c0lOzmxB9c4mmMb7igxrD+nKCLE21NIkWE4w93An0tt+BNdHulXhn8/1gXN9pamuVKzDOpQy9MXB",
-	"wT2/ot72O0Dz9M0646Fv790Y1Bj2ZRruNZeCpUxX6CSVuxpyJehGraQeaBlDmd/xukYaq5aL5SsuMnaA",
-	"w7jH071ZUdX0wNqFgo+3ZHSdqJqge3MhgA+AhlqGN9jIySeShVv3BIbEqS+oOdpN4f3eSCnLM3XSQc2q",
-	"XZbzdJoG56a1m45XokfROeLuV9tsGK5g7+Mypr/BYER32Hu7DS4DGowCnSzwSbBm4QAMYvfWmHKfcfn2",
-	"Y4qDqG7ml/d2PWwiEHulxa+03uJeLjrGReY58tO4y7ai0Ry9jR7S6qYN+hATVGjfVFu5FlCdMOQB+Ys1",
-	"rEdPi1zb7Zsq33wEmxWMamiYVJbcGRo170rFc6qf0zWr3ZveuWKNLbMKPrK7ehDpSpZzRIyG52wb77w6",
-	"qCG3a8y7r2GJxyFBp14Q+nRIJZZQwVSbWWk17WPc+iPdHeBzrUFh7usMqUeKzs7nFLXNnxiY4fusqBS/",
-	"ZcPzgSGClCpUKkdwq/n8X1ax618wvtK9YApLCX4fpUJBRbQp5Quhevq0LhjVVbmnR2qnyrkXPSWZ4Dc4",
-	"icpNqmZpi72CMxrS3dSQ48osfnRzXSiZ2Q+/UVDxPT4JLJKzImH6rnuIO6LzZkEFdN+MdktN0zvRR3QQ",
-	"buG+btxoz9bSBqnQ2bSgFZRd9NTxpad2iqO/95vR4uui+BaZRPV21LepqAD54vK2KfjeThql/YE+sAjG",
-	"HaFbhjHoRHqj0i7K6KFbu96FATbcRsoiUc9v9DJz721lecNKYp48TWN3xr1ct7aRiKtTg6IA5bx9QQL+",
-	"2OCop+y0sX+pvf+xjNbWJJDJPN7V4Gw57Cf6IdbAYUxKq+9MGjvkrHxWM0aEU2m2IgHrAJgyEB9sR7nA",
-	"9IFtglUddFfUiZnCxoIFNCzrZUnzimL60i0Gn2HsXyoBKXQBYlgB5kENGeapHkVy47+zVA9wSKSzAw8N",
-	"6idBvUCs7EX1QnHYdxkmaVZtEIC0+2rwJRg6ebclZ6U/3tZHYx465MAM7uUNR+U1jycxDbx0eR5pLG6Z",
-	"pScN35zUV3xdFfQgLNCOehKGDh/2RlsenHfXarN9ElzCFFa8MkLXUizN3qwvyQMLNwVbdhq2IT5/GBzv",
-	"s6gotlpXa9ZjAjUwRJSyZlOvhNrGcgYjlNt7R/1BjcB71SGpmeqBNqDYUnqcbeY2oSt+Cypepw3RuP8O",
-	"ghLV2p1noEtUmgzXlJxiBBMNpxVqT14l8lVDtd7k+9YD+ZLMEvejmNeNUzT3Gpw4ZHIeBzYdr3m6lVBY",
-	"MlqAVXWidiK7npJrmt9SkbH8xGVTndRYveb7nGp6UicCmo+w68eJLqlQvoZHwcMs55m5/05UtdnIEh5X",
-	"BT15/Pjk8WPzx4pvKD1RMjs/AYcWNy83X2xXXLOTgs5Zcd1g2vuKMXuA3BW9YSWsHS/fE+93M38E+gMy",
-	"l140U5ubByKaZXftfnZ9Qa7B6mSlWd+mlAumFOzfNZEluTb3a7kpuWLXpwR+2ZyCHUDktMyvyV8D0fo3",
-	"+P2cn/i+UrS4PiWvHcAIgVUrhOK3HSX2kfH+feqR1ElWzvfVl3XyyXoS7NzfFIR6vFHyp1GJ9pGrxP6Y",
-	"ki4LV5uqjbbWz7bRQAGBsGwLGuHrVpaSKdLAIRtkbIOCnQb7duvB3Gg1oKXN3uozp9hZ1f5+xWgWgzQS",
-	"qPz2CXn88NGXZINPkJxpyotIRVS80vSVpvOCXYKqtmEltmltJV++oSe/z04e//Luv96+Pa3/+Esi5GrT",
-	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+maTwyBlP6WR73j4MX30jnnazMK0CorFix",
-	"6SBvxtuxKh+I7ymW7C7K8KGRg5YzTvuAu2NtoZbWOwG8yYWyLv6c3aOjfst/blfm2SbYJ9//sCZuz8H4",
-	"Nt5Q54VgZEGrQu/IpqC28cvQ1phFtRbRe4d6TB9bhXAWT1YpuGD3GiDZ3/LnsHMwBr7jFbu0pOt47chr",
-	"kHqs3BH/0JRsqF7VfxNgU5qbb8y+MGrBcyw0f6JI2ML2xyTVF49nZ+R/v3rx3A1BuLCZAXabyVwmekNj",
-	"2+iUDJcQI2NunvsFeF/vzB9LKReju6e8WKSTIeZsScWBmCwFOxS0KS/5QsdysFy/J+sCE9J3u4BUDcCP",
-	"HugryivWCxgDqYw26XK+C0KpI9fCfqtiNqRL1EE/askIPAd9uW8Nc9cVpAPWsmI0XXXDFEOoMCkaAHWa",
-	"3pg9FgPfYVShdH2m+9bwjNl7WgJO9iWZOX1Iu6ZlcZFRVkIYyg3OOwJef1mJeNbRyPSHOCyb78arcFGG",
-	"oe3quJLiAvDHHVxlYw/NF96Rr+SaEexVZv+wTJuB3mgx50tG8ylREnborQjQ2xRF8C+uT8k1FERcd4iK",
-	"5XE4xdO3IiiLgx9MHB+6pmlYFOd+EffN4vzHaDJy8QqTQWI+xrgvpXEOfCbUIa7QICPFFvi6Jft8JxAr",
-	"/rhMUfY1hVXA6E5G1MxZEyUpfZttNkfVafT2M6yzmdrY+YLVnRY5KjtoYB7So24hKzEqv6IWPV3LMoon",
-	"j70CazASL8CVEec9uOs9KVd1RcV+iYGP9mDON0r6edg1yTfQ5wpOrcuvtH2ERsLR93WTH+aP72ZeNfq7",
-	"tVrAtwq6gmQsfx7c7g/gbudIHMHho7K12ofpk8jZCjmsAUGCcieAA8gZzU+wChZt7NJY2QJ2wQKv1jAC",
-	"FjDA7FihWQkPScFOtra+zHXEjElxf03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLoJiY577e9XUK9YcJVMym",
-	"ijUy2dkrHMp3XBhSVayjJspLRJdGM79uCZPzJVPQOtqSRSzd1T8F1w+gVEM2nlTMq6e2a8WNkFtldVPH",
-	"FVvKtb1UMoo3tuZAQITQjV/K4HiN5i8/r0EVIfuuBpPFUP/Hz18+5NZ2nBIurZOojFuVPHGvvCQ93n2L",
-	"apLVSNNatdlrxKNqwJa7fjRD0u0H2AfgLSdbVhREyy3Fz7kaZySkSvN/RvC9jjJ6SZi7qoV/4LRfBxhi",
-	"q8httLqGKa3ImubMX6uwuKknLKTjG6kx35n/AHCgma6xn4qiAd6OozUQIEQzK26YWoGA7929sUDhtZ1j",
-	"xcNgU4rme0o36nUOH1PZxKJUye0Qo7hTrwInHA8DSJMtNLrBt0WbcCXzhtrSeqiYTqtJthPPvZQkw46u",
-	"h07NLc5ycFT1vBAKBruRof6ERywmqF4GwJ3xotQ/IgMvOrNOZ+cx3iOXnt5tgGME+xhLIvddRPlhrZtj",
-	"OmI96O7JCKQ0JvJvoi4BCP1vqCBM5MpZ4VwPTxVecMHV6kC/WKc8JdV422mEw1ZraJlX0cshbJD3mSLu",
-	"yZ7uOvdo+mAUAEf2gVUJbRCu3ypWIex8lWWM5fFjme4R3zwMre4RI5NptCxYGY/duMaGcLtb6TrfmasM",
-	"ckDhcvcOpZHNjWt74EhnyA84/ATt6Uhh/TM134WbX5++mu4hMevWQ07ENE5VzfydmUfEQUiutgjaLyyP",
-	"UJXUkr6fhJnbnPNLDICMRZdISdgrktPd1OoZXBGXPwr6HiVGEpzulR6RIW1AXpHz2fnDk7PZyexs75D1",
-	"qW8NqEnBqDmoW3lprQDXuNJ1zWhlDKbFRp3n82i2J6kqdkhSGxRTNRoV0EMLMHvNpAMqybD+8UCo+gM6",
-	"YEbQK7CXHYZCKNetfn6XAEwKtg+gDYD1paxxfx/nKh9avAkS6R8p7M8NE09CyLd9gPiRqQZzyBZxvP32",
-	"5BGhrg+hoXZDb6myYYlkibvc4gW111jZw0uNnBAL0OZjakpzMJnJkhlVZWookoG7XFwi+nWCUJ0ThWVy",
-	"vebVXo60vZ470/5Wlq69ouu2iPNst76lObsMu21R60LHrfks3hR5bBgHcG77yxsPuv4bVpdn8MAL7Ujs",
-	"HaCW41rg+EExei1JmmCu6RANCsYjXdtl/ulc12V+CCAoe7+xvpGoAHWdorAfng/h7ci6AhiNW+Z6DLag",
-	"vB51obwiKu1Luv3BJjuEmrq64ZsTucElnPi0DUBWS8fJ7JRd61A8VXYBvCSCbe0yps7/5GNADnZGpVay",
-	"5qIBVDZubZ0aKFxBeidrfJNDRBEKycZId+lX7UTWPSmy0pmMoYciBPIFYTRbuUuhDhmspNkBri+JDW1c",
-	"2HKYNXYjuGUl7AjXNllSTM394Xq9XpINLTWnxUUjiJ6bR4XUMDwIeehODSsjiu4U2a52lwRtwAs3mP27",
-	"7joJHkeQQC4UCfoiMgEoitzH/cLMiR70ZzvdENnTNpM8rJlrTCEqq71hT8yRCO+B/YLNMUYbUMRuPL43",
-	"iC3ul7mGkw6zFBbSAw9ASlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC20iXlYlond9oUCfw1",
-	"9E/xLd/Rhv1MkbIqGkUfodcD2OhZPqCXus+AGwfk5t5RBz6av9+PaAekeJW0b6ALOtUIRHzL6k5Z9oik",
-	"jJv2NMYi4RlZICv9CrGSG5t+Nou5pwvII5S1Gg/6ELJpo1DrwSwo1JrtTyYJ6RtsaZzB85LfskhtfRl8",
-	"s6+Qzz0af8OvB2F/pvvE7i6tPLthG91iwLMhDNjoIdt3Lr+GUGmQ6TG2d2yHUEm0y5fYgHIsKKSFAe1Q",
-	"oBtXiLxxU9CdbYUf6ZFk4/3DLK7+hs4Llyl81P7B9+spjg+n6+dKpoAx4mnAjba42Fr0dHBDCmcBexft",
-	"lgsRQhnEbkso1PiaJWCH8fJoVXWAFqulnSbMD774mYu+d3U6VQWNIOydGRLPbW+jzW7dkReo6JfYbLrr",
-	"1hTMa9p/SAzLHnYVg5y2fom9oh4eVnHs0DUrm+D9UGCBVIGEd6w/cWlMidwW9n5TYulZ/C1Yz9eSbg9n",
-	"0dkuUon4xY54PHY0H6DXH0NhtZcKm5LL0hYcJcz+H+0jR71J1QC8vYb3tKSaLXcx56n7DnCdRMPLeel7",
-	"3UCuHKLTnmy5qP223ctlXPGzn1mcmY3dj/kTLVZdDCgnqx2FGMkb/jyCvDUphQhJF84cRoRH7JV+iV3v",
-	"2YUzbi4JOjXgg4LfmueNFhqeiZHQcSPk9sD8wk7qIGC4WVJNLYkT2wKe1G98UVVrcyq9SoSND3Eo12UB",
-	"iVZdOsxQx/kPhtrqz0F0B2HvKO65uzpQXEctf8WEzB1dF9HNdSpKBOjW9QuKRHXHBV8T+G5XA7DckonY",
-	"PlxpN9y3iLckaLr2PC0DVLJwb/s47SguPRzqVbVe03L3qfj2mpPuOWpdUzTEUt7fV/yAk/kn5PSj8Gp0",
-	"JyzsvW+Kv0VdjeZrUMlYzjFqveDCxrGxsXKUDi9lUZiL4/62zKOo9hBW89RgJmcPv3z41YMvHn7ZD2rS",
-	"uSbsWFGyVAW7ylKN/XWyoChIOtmCB86Fb4XUfBHnUHq8uKbVsA+rXttvx40IYXaChjTTcUjajYcWG6jD",
-	"GLu7z0nlPPrQKtZ8uGEUa8xHuSj/KGOzShUUzyvFBVPotPtMgdw7PQJoLj79PJW/N8iOrc9HK9koZjVL",
-	"xbxnEy7lfagz903UCVaYtFwbgT3YhKk72QE4sDNmfbjPsavjQ4srXB+8ppnrq1Z6Uxk9MY+hD9SS69NQ",
-	"BVqcFBagYDq9bYHruqc2u1IWdKMSdjaM7FGmDvI/HuRcq+J3Rkyd+Xklg0gT1xeEwjGHyM21SzS7jis2",
-	"5jourEfkQJmP8BuHxuReVuIJDtBJDvg6LAXukOgAnezY8P7HzWet+luON2kzr4obiNo0SgR8QS5GdeZM",
-	"8dyWGkJTAKPxBu0d3BmBfJVWUuKaCswDN28KEsSjwEmlXJZMRTADXfHS0K6E3YXOhvYESAr2RkHNu2ja",
-	"fq0Q3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/hgVIjYTSroAIttuf/b5uCPUBTwYJBjf8xhn3",
-	"1FfgA4SLdmJ6X90HZNIMrRL5aK1H4rVQdY9Plq0kU40zXwMaYPU9LcwEdoORE2Je3ye2SYtH1p+X9IaR",
-	"lXX6DhjXpbfFSeTz0uaM5Kzgt6zECAi/XwmRmzdsAcRsRwxoNYFubVbQsBWSYwz1bcr/4SIt3QPlAGHn",
-	"0ekP0XltEY8r+XHnqx6zPh7N1qyB8mQz1lpli8AECXFwFAX1k9FMByeJJ/IQHAoGJpbJIj8lPgfbmKZg",
-	"VaCuxzy09/WUrKEtK9eEElAWykp0i5XzcmdVzf5I9g9GBlCyKahAOI4IaE+Iq+cnEi8ybqKHOOd/BG0c",
-	"ir7Hd/3EZ6MZwoQhaBwaY1MC6brmLU/8z9r57A1/eXwiuqxYZPf78tv7Y3jRiXLRtOfjfRBTrUN8G6qO",
-	"ll1nt9iUv60s80vX6bnObbYl4ZphzekQpTtm3NRlp1HMGZyJsWIA585wNiJg4u9OiTkauEXrCDhxEOwc",
-	"jPH5egWpbysLlWW5HLw/9tiM7HpZuqyIESf+H2xXZ2DW21HmZukLcsN26pLMpV5hAR41exIEGluZY6WM",
-	"JEfFKKLlkOfuxpS7vl4xxWDC7ijZ3ClzfQpps156Yr57g77RsG8rLyyZq+/Eqq30ptnKajsgMTe01BYt",
-	"PZrwtTc6vSfBrJ5IkK3vagqrDSRcUM0IDZP6EBDJJoAfMVie8D28StYWBnBAQZVhJN0TDYci4VZ5RUU+",
-	"l+8jHVfMJTSiCzWO8y1cXbE6RCNBRg/3GjpO7u0rhGNP3Zxj178d8GnOR6d+el/5gDbSzRORqhF5XcNz",
-	"ICedEoBQQhVPBZnfkWzv80gL6gTM0c+2Tj6DW0SYV6AyQiHXvAtenDpH805P9/OxKRQ4SM/WIOuM25sh",
-	"+L6OlUpZWWZSYWZnNJmTElXIrQVARnHUANxv5XECJAGA8ZZGYECzGEz7tlmhxqBApAhs98KoUOT8dHIh",
-	"qqKIVkOvaBlREX5kJcmgOYBFbKZF4TpxMCgvir7JQlP4+buLM5mIikmwCQqBrYRvti8lldC8sMmcEqHe",
-	"wpfNuvQysrZgi/h8XQscaHiZoFGLvYAT9nGXGnv07ycDa4F/vq+ocr/kSpVT7hdPqaq6jvDoP8A3YaVU",
-	"z0RfO2kRR5joZHawnGsMh1lHQV8XoDH7kC6P0mObLXzXaqcdugpcvfz5bIZczZVm+el+m981WnZtqKzB",
-	"3vXvdklsZVmgFxjBcwKCB7IW6S3lrl2zEWWT6aSQSp+gRIO33TChTjDfcSXljToxD/g/cnhDAq/AvPTk",
-	"lpZQkGTe/pJq9r19+U+Nl7/Cl38vlb5y734N734Kr/7OvO17fDP8+xv3YrPcTG6aq0Q3CaDVoiPEtUxs",
-	"5DRgukNU3WFZySI+jwNiGEnIFMV0DHXMqJuIobldSUjK00G3F8jXi3L/Af0m7xF8tUyJa0g1X+wPgCKN",
-	"j+Bbspv1SbiXcK7/NLs48pK5db8Jm0g8evTgi3H6FQ4Tn1odN7kv0x+SatgJsKVCNunG/Oy9flmJg2I5",
-	"rgtdb1J0ne3KNc8c6pJrDuz6hLgY3CFdk1M1MGELB+iqJkkup1gSDpLtF7fJiauxDxC54HWLkij24P4o",
-	"l2Uenxfyx0ojCKU5keQrEXxvcB9BCzYL9jvY3ZB7DpVnQIJv+GIREWjNvN8jZPMeuXeDkHpcB8894wVR",
-	"2GHBeyd+opH7W1rwKHBvMkUSf9FMyvVEq5fbs5FHuZncmj6Jqwkmm+i8m8ROy6Tqq5qCwiSaQ8QwVGSg",
-	"tZ3FK/ZAoLZm2QdFh6Z9KP1Uab5G2RNhn/sn6h/rwB4vmYW93/CSqVEpzvfJf1lRtUq1JgevBm71nJEc",
-	"4HKxaNLucGj4+90dkWuzKcbk2kB6zEVYBO2r4cEe2zGNVfKKUJKXdKEvfcnFRdA4hHCBLU3q7nl4UV5C",
-	"hO6iFalrZ+cEF09SHxBs+7I2W4+Ghvmcbb0NitDHayrokmE7lPmOGOGA/XWjuVrHvg2OknDUg36qNNtE",
-	"3d9yw0SNf4n/8qDILgqe7igwxvi/f+ITrGIaQQEdlRGV0O98TZFPFIGwmTkDc1lpn8uAR4QjrESNFh/R",
-	"C+l6M8pXX98vr+Cne9SGSBTGIxqks6KPkc7VE0QB4TU8bDIW0CikUbo7Bb1h6uliEY3J0s2m2F3YZhvL",
-	"qrTFfeh3Nt+5Cncv5HIo8QM1AYIMFyTo54GYE4Jtpx5Bx/8Qc8nABoGYnE3Et7k8CrvS2BRwKabxOdlj",
-	"2U0wsPdJLi+NfL2oS/CdyIWJt+pyC6fI2zJ3BP94N00c4jH78S3OHIqqaWnY4aBt/Rl/uzdYBcprKyew",
-	"1m6DqyXkhra668R4nU44KIewVi0auYOWZCHSpZMBAU0ad5pVD6320Jd1GKF0pE3lnC8rWak9EOSZ00RA",
-	"A6BraKat2C0raTEwR4taxPsryD9HcT8k4TGNdRcC+VkUVXOizEFwsALzHWSJDJwibuU+Wnit7PBUy8Eq",
-	"SLUpoPOsGtBCKtwaKmy+yKL+eBRc/B5ceriQXbIlUL0SQWh+CB69a2axj/HWzMk/eM9SEiG3Djjn2Dme",
-	"FvVBDs705MIb0j2ryCXoyhuqFFnTzcaIZ1kS+CmgqE6JxKSXLd0ZfpLliBzLAPC3r7tSVQozqE08tShI",
-	"clG34nBMU/fkGZru2o9JmTinSOsAgROdccPfif2EY93CS67d3nqLecn0JV55XBFoFDiYV/eC2h+QcYs+",
-	"MHVYyqq/CqzAqoerJUyDRHWCawB3XAuXaXARNLNcm1tb83ujG43Nf+1I+D230vHcQfGe5H9yl5BV2f9o",
-	"7IqbBLCsM/z34k80Oxk5JmrxUM0nljk8u4zswnFAn6yBrSGcKtixDTHe7qLDLcALHHzf1vpJj+s6wzRL",
-	"FEV/J7dgAdjSJbLlRWHEeBJhd1GrfOPV8f5ma5Gb5plWjVaIZTIvupRbtbcewA3FtbmFvCHdk3/7b+sg",
-	"YgPj9db5diJmofU+7OEYZ8REWCZvWNCgpxh5vt5AjMUI6F9Cid0Q6/UxrK8FIfUvZtattLAgXbLu33uU",
-	"k9pBw8pZ9Nz19bZtRMMazdUoNFejmea3EIWilUKwzWYQz3xSZit+m0rHrF9QqRFtWjq6z0B96RtG8++x",
-	"rGZwN/qeSvq+8r2ySrVtrerebr6dGySFsfd6eLTg2G1Yx0RFR7uD4PkO8m0CcL+GB9kfCa1N+LbO1N7u",
-	"tgsl5HKt403HQEdHRxMErusEHCIYy2ON81ey43DeC/PuS2A+RDMQBikOmr3XIHqQAade+k/tnOJu+9QB",
-	"qzfkQ7THjEsraoHBQ1MmAu4whZYjtMIlagWWa7rgZiA6ViuHzBDHe5cCmWPnF91svq4Kqln+gxR6FZE5",
-	"a/95jdzfDiFaK70bQ6zKkolsly4xcW8Hp/Vpf8Au+oqCi1HxDJ6x/Hsuok5qWGr8VnHz3L8lOEiw9qmj",
-	"UDhMY11uFe96QLtdc6DmfkVjMjbQGy25eT2Mr2CM8BdTxwdRHqrmwd52+CPPX4iREiCT1SZuVNuLAuGv",
-	"5WIxrvtFIFnaLYxRsG2pInRZMpZfYtkRt1FQBA7XK5aqkLN1PsMitgXNbqIiFtZnJT7UmQHyNKkU8356",
-	"CO94xHFaFHJ76RHk3+s6IOS0c1s+1my+0YxDMqqrMpXO6K/PA1VXf3+51ySslwi3f490+tb+MMbtrORy",
-	"bxHAj/hUcDp6n7aGfKMn2f2ZehyLJI+xHnWE3dVgJ2xnMUjSuNU3jreZQMkb8j68tsxXPwnNi6ELjc/a",
-	"z9YdWPfWWjT4ra9P0z7ZVGMkj8Gb9TudqAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdC",
-	"rdftKZk0Rm53uddCbq/bJXi+vz8keRvpc2I35d2gjd63YT8aWca2EXs0UCy6TodR52xRFcUP7uJvw85i",
-	"nyW4+qxtYiSwYFuiWbnGShX4qDI2Y9D7Oa2nRPWgRvZUPaqtDhsKEzpAu3ke63z7s88caEwjk2uGJUy2",
-	"Hqc5pS7Xml+9jnLPaxf+iSytn09gMxvalF9H+MZwH5PqlOGubueRDnMVVGnXdOSAVINYGLPR4cMGNkCh",
-	"EJJkcoPBK66I3LIcCvX2tPVoYHl7BAjfoz3Z4qNFXL9SP/M0zVLUsjZgDBDrmVbEjOa6ONtGV83iX6PE",
-	"tBCdCRU7srYAuRHdabm3fxQN3ETDrYMX8HzKLP/4gCpm/Ksl+6GvNBGaFRS5MSd96T3lemiQbLOyzQla",
-	"TXMsRo5N2TT0R+IB6gUsDKNLtrsFNlYzx+GS2HiLa0RLxa5WpZ0HNtJv3r4RWK9kdG2Tb5r3eLQILE7+",
-	"+Q4a7rCIDyJogTAkJoynaNjD7kgOdZ7VADeDnMZw8A8Izo0VGe+STdtGuKZrSeD4rD6CYWNrOEYht+OZ",
-	"js3hNRNUHKdeK2dr2eWeH2gOTc6vDcXMtUFydnsdN/E62auaiXGFLCVbpqIuqqiWUeD7lSw1lkeC+Mzz",
-	"kinF1OmgVsTeIa0qZVgh4XY2NPtXFFDr2dXzK8zKI1/zwpxOghqewsQxZyLZODfMU0BnfGOyJgo6j1UR",
-	"YkgWukOXNnPKrcZuejM7qq/UA9ltWJe6bsO1uK9+JGBJuBVjWxZ012Nsphc+WJKqHB5xOSYzgW1Ad7g1",
-	"vDbsFJTiD0kxkWU8gxRrcQM4k0icPXUmN5jifLwE/uRNdWUrhR9NQSvKCXaeKWjZcs70vR22NF3aDKWx",
-	"Kb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FMl71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVf",
-	"Pp/AkzpOxXxAvM6s5zKPW7crRnMbrju84n/N9ErGOzlVZdyXf8vK+aDMjL1WB4zk54BvrNc1xaXH6PWT",
-	"yGXEFbfZFDy1v666pRsvYmyTAAVC5fZsNht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUmNgy1r",
-	"jkYA3wMnmvpfJFAdG+mPAJ9ZSHkDAbMB+Alu34M3hOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1",
-	"YsWiB8rinh1yBvrdO51zXHuvVOqQWf2BPblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m45",
-	"2zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQoAZ6aDvQmrel1MPwmKKZFPCKDFBUhLXiHWweWOJyg5GrAUDX",
-	"Y9t2JYDesG1ZeMRheraNJ1dBKvjeJVcjQwpd3na5RO00z11faNtIuoK9H5onTxN9Y5jIh5OzmVI8LCPH",
-	"Qw8McSpoWuoDozP2oschcF2tBN+gEt8Rb0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDkMt29KP8BD",
-	"d9PJbxUFKNGPsbHtLASGaaL+lQdvDcw+uTljw68l1ewJLff+4qV7LoH/1M3WflJQpXo6vAw9Tsfsv5KM",
-	"hDebmtTT74F/imwNan3JvYllpd2H2UdLpk3J1rxaJzFRRomt47bFGerbTOxYnTa6R/jVRBgUcodhkxvq",
-	"C5R7pY0UrGt8+1i5P4BeFoZJg7X6DDfju9RN+iP0R73/fdlzaseJ1p6M4I8pde/JlzFjwuufAcTBsgni",
-	"M56P3XWwn599aXogk0ZeInfTyT9rD2+TQ5Yy5VxQcc9413dgM12XMv5myV1A5jhNggKn64OoRbdxZyGK",
-	"1C7YFqEofJNDKfTqfj3Gf2bzlZQ3V1qzdcxYHdODjr3PWBnzUEDTMrbkUCHvJo/4gZ8pMpf7sD4O8O/2",
-	"9VcM3LRDwu/umTr/N94Uu+64qLu+Rztc6IR05OrZlm8w9hvrg4kbpuIrZCLfSC7andq3q5uoKHGPJ+84",
-	"dmuB2rr7Cl9Bt+S6/N/WPXymLsgWF3LC46Bj8OsxobdO4Gy7yuOBM/ZeW64+DOytZpK2dYzg+gVVmtht",
-	"IIj10M/FimldfMw2Qi2mqUsKEpkk1m2BC4HTiFA8FzYPbQvtKcPrInII3Ff7pC1E2zxftnjOcZgdrOaL",
-	"oNmRY/j21oaEjZyzAafrmfjWrGXkGXNe9XhSsUtrS561/xzN/xzNj380SxvNGOTvaOkCMavhT33U7Zl0",
-	"yx5w8o9QsN2+qT+Jou0oO3Yx0uDkXJAlv2WCVJvLGl90TXdkRW8BkQ/SPDvd/utsIZ/AVmMixRJH7Jye",
-	"hvLxvok69ieJ1sV+YldRdEImiJJrhhlocBKXAA8HbT329MqJCQqbkpZo2eNPd1N6bWV504J1OLAXZeqG",
-	"SReCFjlCEfsk/OaM4WMoY3G3CpZKK74ULK/Tc7FizOX0ufbLU6KlPGBd7aLR+4pkx29eJJthY8FM87Gx",
-	"XUBeqSmh5O/EhmKYwHRG6vL4wdghSmIzjgv4Ym5TIxbm4Jojcw0ZVVzvruF2vi4rceqglK7H1SL1BNqP",
-	"kR2FUXUkTKRmtMUoLU5vnrNmAlV9PvuTqVp7dTyx7aXNvowTGHzA1P6tCV/pnD1bRB5N2HP8HispGfLW",
-	"3mZEnjc7zaBGZ6BFD2znnOZc0TlcW/MdeWUzMadEMcBwsHA8KfpM/c+HXFE/c706YheA/1xW/29eVomC",
-	"73+yki+4beFkpgl1i+qUvIKCbzu1jJ0eDD3wnxvwz3kD9hbZ2017yZRNBRjhmlbx02yNTdzWEU0gG9Et",
-	"GLpvwlJTV9Q9YsrylpUF3Xwnq1I1snfOH7ZTd76VJQDu+NqW5lleSsO9Ao4SF8tmF6svvurvYtVzHynY",
-	"isgVUPrPx+OhtWqu3EtRXFQl17tX5hC7rEX+j1jPtitBrn58Rm7YbkquVfGL4cFf8Kg9+IJkK1rSTNss",
-	"Z5AJYJoyWmJbH3z1SusNhptUGj04p2o1l7TMP1PEPnhKIGmnxCQw5XJ1bO2eLLmRD4DySG8wnYib0TIp",
-	"b7gHKLmYuFqKX9z766OPq767A9DCRaQg46nvWFujIvqZAm4GZk3mkinskwHCh67VKcllpj6nG366zgl7",
-	"vykoFyiJMynMOYGesmYFZEOX7NL8E8orLt6Kt+KE/P3vV5W5bDTPgOv//vcLcm0+kiX/HT65IF8DpYnb",
-	"mNPT02u8h2iwbzYdMEJggqTyhH0rSEjbU/KUZivig8qQGYZL2LByzXEM7jpk/vX6/Un9+fXfLpECjtsM",
-	"GaAL3Rb7AMoC25bDSzNpLgbrDjjF5T/L1d//jp9RsinZgr/HTbCj4HbsMF/tr9fqNvvlego3AP6XZb9c",
-	"/+2UXPnQpSxDiJiMCjJn8GvAROVamanw3DyHf2OpCc7GGAxmPmat5Bp6W12Tv54RLYnRWQkrFCPnj/6G",
-	"11AGLpRrdJraxn3XH4wFMCW1i2VKrIfl7tq+BRL5zWsMW19DTinu/ufWQ/Vfvyopri/IdSZzdo31cNAO",
-	"17xoBf1JDTdNyTU2obi2mwbQySD3dgg2b1/4RApXzGoYDMElYBh7ldjZK89X109f0+X1JebSAX6zY4Dr",
-	"Z4uTH4zxck3++vD8K5fNPyUPz849WBkHKgupCb63Lq/82ymMYC57N8yS3zJFHswe2tm+ZBtGNRdLM9c6",
-	"2cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2u76spcgN29m31FCxuF3Q013AmWCAewzH+/whWZmLxHPFmhu2",
-	"uCDXvuuY1UT83yc/yoJnu2vDt41q/EsyZzspcsBwg+rmh+ePkc7XL5kudydXC81K5I1vbb/nDS0ppkrA",
-	"a6DRUpBpbQiLPd+IL0RxuaRceFl6Sp7VO2u7bypwydHNhtFyCn1m4TwIYkwdR+oLwpdCOljtnawcjuuN",
-	"kNvTtwLKnTMmsKyTQwXHgrPS3CUbmq3YyfnprJbNwWfmgqjWa1ruoOkx2wRb4pJfAbDTTAkQ8WyiCDRH",
-	"hgbIOS9tAzY8eOaIb0p560u/MIV54my6QGG6mJydznAWcsME3fDJxeTB6RlMdkMt5tDnRsz+DpkDqG97",
-	"HnyWTy4m+K25iNVGCoVX6/lsZss+tb3LNXuvP4f7AAzt9xbzciJv3C1KYx7yTvuFZ9qCkzehZGL6up+R",
-	"66HQUAQmF2/ehdT/RjoxX8qMKQXQ/v8NKOBL6LD3A9MUo9efA9pxmiT2a+gFTF2645sPEwCKgRQT26UM",
-	"S1tibT9AdGUrlt3guQWWryFn1mDy+dv/t4qVu5rBblk5l1D7mSbsuz9yxzIqYMMezR4MfMmbk3fQSGNO",
-	"FbOhqLfCN7A5ZAJCaiSleWV4KQOVfbjr2Gz1hHptwQuiBFfdnhnN6eSGYUJ04rQpfQUanOryV2y29SOf",
-	"Y3vIu+neB120ZD+PhJf1r9Zk95voXItvGm6dyfns/IuTs7OT8wevZ48vZrOL2exfDYvuYlKp8pfZF4+3",
-	"D379fbE4K2ez2dns4cz+b9mA0be9abkhzg3b9f+soEp/KysjmM/f/5/f7Sc/qe7Mzmb1zFyCNNsUcrfG",
-	"IFzJbuUN/gwngNpcp0Pmu0DanhmC+qCWNdvCOJYZ6S5k7T4vBHIBuHQjPH8FGpHrle9b6fsO+ghWtaY3",
-	"xqQjxhaBFvV6xdaKFbfWyxNByjv4fPgTYXV0NSWWiHgPu/79wdlwTxoqhmo2brU6BWAaaDAY65N1fcN2",
-	"127hVr/hKOKNAmRLhMgzzDtoOofgJr1hGx1izDdPIvIr7sLooxgoZ2CMvUNDlin9tU2PGH7IYuyZ4sbB",
-	"3PWcba8CQ7G2ss2VddeRC2fjpvwnEQdQQjpxhuTbajZ7kD2YkZKKXK4DQx+44QvXLd7cFuacwPNsr1TB",
-	"CR1PhgzdwSeWxsEudh0QNwxSCIOCVmPopIa2j30Oz9xNJ9/LzPum+p73z9lZ3Et8/GANHCscRogLlnP0",
-	"BYU37ecf0CFyV9cpx301IDMU2cpSr3wbH++dsbB/cISJFCBWlDZKhhVA5uKekjUtb7Dq3G5+V67gF4fK",
-	"lQUYkbGr+2Hvsvx07r9BL2Go+2zRNK77LJk+mCzGwE6SZvZJSq8/p9j5ePLGjPgA2bifLZ9L/YPMjQWe",
-	"H4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0TX1XO9YkuKQbt0raCee41PPbRzYVput86JWu2nhvVs3Q8EDNc",
-	"sTfEG6hlftcw8vaUp3bffSVs92aiqmxlJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Sue",
-	"e16vKohwjH5/35BcZKw54LC4VieM8D4rKsVv2Z41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAnyCv",
-	"Bw6/nJLv5S2DKpU7KHRIGps50/ZM+/YvNijtki0arV7cdzYj487X2k8eL776Ip99dfbVVw+zL/MvHj2m",
-	"5wtG6Sx79Ijms7NH9MF88XBxNj+fz+ZfnZ9n+dmj/Ivs7NF8tpjN6Owrs2mbycXk7PH56ez0/PQMC+lu",
-	"uazUd/iKibdarObyWz95FPttcnF2bqSrrRWbqNus7zfHtZiNLNxvMDOhS34vD6O/OyCrfcPkpnAW5U6R",
-	"nOdTItjWaIqun62/PswUI3cHiHt7eXRvgItbVvIFVrtETeHnUjNyba7Ta5IbQ5cVioFdiz7jnawCv3FB",
-	"NaCsUu31XBsL5tpCChoNQWP4sXnn4Ewat879Dum8lDdM1MqK3R3ko5XtQXM8lrcsCgAfsmDe3h3BYS/Z",
-	"RpZRHvMYFNblKCtxFI37ibNJjc3KhasUQ+Rc4BNSyOVhbDav8iXT/Q7Jr+0zxxPIa1mZX0wezWans1kj",
-	"96OWnLOz17NAcoKInld5vwyyIrmOcbssNi9fSkaxi96jWdN5N5gNkB5JSQMpPUAx6BeNDXePJGyoBQ62",
-	"WNiZhDQzAD0L9t/iCEY4gCN2wz7fmi+TIde4lFNLtWvoyKTMOx/NpuTLRyBfzmYzsmFlZn4gF4TrKQY4",
-	"0NVm6zHJzxAEhM24RqcdXGo1Fj8t2VuBt6B5QTAqBuFiDjrci3+rg67LzV0mHMlbz+GEHt8x96c8eONI",
-	"kzI9LZ9+Yt6uV0xDK3zLxPsPsAqw25seLytzPv+A/2g5vJpnBz8/9OyMckKh/x3L64/hfFpLyJ25H8nS",
-	"HihPk/tddf85aH1uniO4bEbsf/fOG+mccfR4B1kTWMfQZBwEaDzKeRpyCa1ZuWQnMJf/6mO+r5D5Rm48",
-	"1moMun7+cyqap4JQhflgRMjtv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpw0Vl+TBjOR0",
-	"B50vhNxiHp2zRbkiikJtNtkxWjr1tmuLLpl23fde1fMae/q+BS+VbTc4+Y/zzNnlux+hpBUgWea7lwC6",
-	"+JUFLTJk7Xkg9H6dT6a+JQFmSDg84DfNNrkTpWV280vBblmBzalBVDx2oJoXIUaO4Smoj/LYQPs8TS1g",
-	"IHMpMKFluTtRO5GB7PWDIseiC0LeslJXJf5teIuXbu4wP3B3ORSwN2YRJVuUEiIxW1qylawUO8nn5rxt",
-	"zTrfPJh+9Q6uEvAbwVg5y3hu3vAg7lPsTMNQlOWvHPTLo4ezmRnSFjJY6s9Ozh82fI9Kl1SzJbhXwrd+",
-	"1Rx/5p80O1lQpQFA+WculA0C1LNtzSv43ZqKihZAWAstmXKJxhYzOAreFQAJAV2LrmPood/JLZELzYRL",
-	"2CQ5V9DVbkoo9DjerqhG79t2xaDdvqGbgtTelSzCPJi6h2hXKNss0abTJgv70CbdNmFr0o8fGhotZtOx",
-	"JFzzHsmID73rTRXcI8w11S1hPpTV2N7BQWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJ",
-	"DLuzf9UFYTaigPjM5h/94+KTr11+8z9+OjlDu0wWt2F8u2QKTrKNdh/pRjDSNLeSsj+gY7HvrZqpGLqz",
-	"U7RweHLN22E6ucWU4bNzw1gf5YWNu8m+7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53",
-	"gyXDNocL6M8/uH/eJWV1oMd+lMyXfpr4V//70i+CvknjKT7enK9X/K5nuy6soMEK7IPfkPKw/w+/ZYS9",
-	"p5kudkQK4OprI3GuyV+DFnbblVSuOmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5G",
-	"wEVH2f8355Svi5ygqs4qKpg4FmC2U2JmaOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H3",
-	"99cTo/Rjad2KAjS3IUhbmA8WeN9YQo9wtgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPi",
-	"uMAOfeDMUGg9YEcw9n5TyLy+7cYpmINAWGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu",
-	"4hmWZy7Dsu55CRJ0WTL1W5HwGLayM1FtlWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIO",
-	"XmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowWerXzHX96V/mR6k5q5hukhglfnHjEUHdTAgRSx38alTvu2z3B",
-	"7We+KSoA4l1CH73rC82UvraNZqg+JYhcQdy+2p4/tGA53KyR2pl4hLqe9r81Sp08UPFzcDA7T+tDcjH5",
-	"y4efr14+/e7FT6+e/vLj1atXP794+c2dYW8F1bPoehtTtBIQ86MUrtSCCU/1n1IMHVH4jN+tWlpVwpJr",
-	"tLwaL4tSXr361H+adS7BAg6SdO0wjfsCDBn7x4BMgPvIqNElKQFexREzA76BhTQo6nIcPVhGpZi6B5mn",
-	"ffb74fQ7au3KfzSr+2tWxuD9eofYwQ2f4LuPLsWmIeSaTYsDLq57/X5qxTX3lHD38PJ4qoeJG21dFnIp",
-	"CHx9USt7DeyRNQIbsRxK/hBGxKFoScEUYlCTEnKTFKFumFNyZbuz5QEV3goIHSpCFfFXaMx5gpx6NNF8",
-	"hMSS8CT6I3feVihkadWnuwOOyMdLPvk0dLtjCcLzlCQcoLWF0QYv784/irz78yXM/BEK2eeuZ38qieZK",
-	"3VikIGzgSH4G4COOOFa3rNwhWpAdZ0qkKBDjHxvLns9mgL6Et8mi7oRri/P6nG4v7NyO5u0JEj6WTJgX",
-	"B9Erh2d3U8F5gSqnC4CNsWCgdF40crjyF6LY+Q+sjwqeN2IOSv7fwHDv/OCbal7w7LQV/izlVk0uzm3q",
-	"xNH8J0i+vuIAu2mujMP16DxShYCFgDP6CsuxLcK/797ddw4UFflcvk+eA19Rc8tEDjiWgBeGFfkQqjOc",
-	"7pC05ALLDgA8ru7tATR1LZApR8wzQMJj7w29ikLBTd2yG9SG0RtIUaOkZLQgNIOL20OMXQfGp5D6F7sY",
-	"ll9Hc9Ve2bXe91zhcmAzbD2iOVEngN6HNwrm0ZxPJ2pFDUvPphPNARTzgWF1IA8OYA+IeTl1Z952cgwO",
-	"7ocJW0PR4oTm9H+17hUE2Xg0O4Pz59DIntQj2pZ6YwpsHKkS14fdiGMcGcgM4uuqMELJ7zBkofwZ9NaB",
-	"5+dzxxMf7q0mVzrW+hzQFVXnNOl6Mz4LjxNZM6YvCRWEQcM9c8EQY4Ipa8M0D4fyh+NbXMc93Jzd01FI",
-	"pU/wzE78kTifjWdHO7lBumnc9bGr5Y8HFUH5cwRW/p5pi4nt2NkKzTW9YUSXspoX7CPqNJYXL+DpI3Bi",
-	"1Hd/pQALcy7zHWleDVtZFTnGs2WlCaJDUd8wXpE1zdmlR3i4RuGGAW8pWG13W8QUm2bT5VazvlCWH8qo",
-	"vcJVlsumcLViOxTWY/n3KW7jYdyLQRNrzSKimPOqKcZAiae6vlWxVfwR1XK7j05naovsP4CvS6bYx2Ps",
-	"Z1p5PWYpa90F1HkAUAN9fk6zG2RVwbaEG2Xo/2PvXZjbxrF10b+CUvWu7p5Dy5IfScepW+e608lOZjqP",
-	"Hbsn90zs04JISMKYAtQEaUWT8X+/hbUWQFIi9aTspCdTUx1bpkgQWFhYz+8zGiIOuBYuVmSQgQj+NUzH",
-	"kb85z0WboUZjQ+2B/BfKN5bYLbVSwgF+tYnlhyB55YLTQ/a37pAP3Ntyv50IZaBRFrzxwnlKhT/OyASs",
-	"5TjWU0KHtnY9U0JEBAfrltUji2DXOTt3N4IbYxWPQT+bAYpyXizA4/gp60F8wBEOQIQCwX1NhVzYqSnF",
-	"pf78QWur8FxoBnDCEq2GbXYhUlB9LgF874FtBJf6MlJwqJjmJPEBYzqXyWw/AR2drFXBpJMmMRNiyQ3C",
-	"eLkNYEceIru3lQcVIek4qnf7YarHfZNqhVwbqS+++tgKo5AYqK3QHaSJHCJHIjiKKR9PWoQ0cx20hhlP",
-	"uEoFyBvAhstbAWWLoTiDs3kCm5ABsBgZCcY1dJWKCT5+bkU6JBhkphPGoygRJg+GiOQWgY/JeneRINyd",
-	"I8Q5KNsvOVeMCwqRE/rSXn1Xguu9BN8XHbx3OI0X//OrhyIuAmrnf877qwqqZx9FNzpZFjfKhQ+KbbCw",
-	"qxkX2E42zIrrZkkLoSR6rogW94+V8F1Kceyzx1zJgTAp++H/nL/+1crEXy/evglc3x87On3E/iZ//hEx",
-	"nUd6ylKNwRmMzdA5p29Fwl5eXr57ynp2q7qp9bPWBpYBq7utSYR/Rq4GoHTIZ/cwzEyqx8DtAGQY9EyU",
-	"bq2EA5Wlc4sBtQCgsZxVUhQQzQGqR+TdCnWcjRWd4GMRzcCkvlJ+FDD5wMvUh7w1VOAmUHNEdb+EZT5M",
-	"+BgAuH0JEwDoMJ5PbI7uIw2g3tbDafh13blWKahgoQ286zuSxp5wdYWJSqeirnfmtLZ3puSJVW8Fd4kU",
-	"5vA1zU/rPvBujc4S6Epxq3LGulfKvsaZlbIJrIhTPW8zqCybFBo78bc1EjZ58tp+5yCWt2WoxyP/M/W2",
-	"APvKYsdhzTuVgLM14ZYNHXcXkstjC8tm9y3OFd23cMdNgodvpyqX4uU2i05AzThWkO7XVkN0HkW5gYMm",
-	"fd4NgG/dx2r1XBtso8TBBrJXJHx6gATfEDhYsIq8B6WT9auOtlE2830BDwlFUjn/vvaoYB5Xlx+tOf2r",
-	"q49gHncEaPhmZH5ZRubGBuRKjdcgFFku+BCQ8PQ0kd7JUtwu3kKEFpUJjIK3hyZXppRUw0KJFb8RFMIE",
-	"7kj2nCexFIk7GoCRauYwLJzxws5zG2uOxEsCMHhmFgS1ukvqVpomteFXbXt1vtle/xm210OGht5lVoEp",
-	"MfXGXzHnO3eUS5Vqu5fvzXQ69Mba8p5hvPx1btl920rfttJ9b6Xzml0D0Q6ZGn9GBvlpCpbCsiav+zEX",
-	"FjZhnvSpDFdd4PmOcC6FZA30SQO6WOD/7BkkAQ0rEcAayGMTUFApz+7Nly9hfRjjBqlAke2QRwEGq+z3",
-	"PHss1jRZg9hgApwZoaI2+1CTTarL/1RZJWkyKzsWWya6c122VGkUkyGpvhEKGpIuXr599/vl2789f3PX",
-	"utvcGr5MJI/f48j3g2iX09nmnoKv7qwtfsTryOAiQm0qfXTkx0urH/H783TJef2jhHTTWMax9PVgJ0dB",
-	"awzR6tLTeZLKMAbHlOKUOa5KVSmYRKQnp+MvBc8LFbAGDOURgWhAWlqfr/D6q9bZlf3GVeuurLCe4YQf",
-	"XDoO47lJvwtaY5GOtJXLd79dEvM4sjCbs8NDK0XFDNkhn8hD92aHXUx99X1Nvd3610FL37i5WHhzggrc",
-	"CB28LHW1AOGF1FhTKS7vhYDOdTsppzO5EWJi/R2dgLKwP3LlYRK3jEc45ZnYXw/sYbciKQYXvoHr7r+t",
-	"/y0WSBe75AkXdEVzPF31UFBODjKzAJ551D4F6EyiOAbiCmrWIWC2As1QmKzIe9P7tc5afbkC6MmZMX6T",
-	"YGr8bZZCPzg6x+lIQoDIJaijhA/SeQQhpBf4GU6SEtZR57RkQvXXIliqpOFoNj/nZXeNpni4lsGGaKQE",
-	"qnC/WoSitdFvK3bt4efQv95ylCJ/WWsrcJL86w11luUzcz9AwMU3uF41k2eRNCFPoq1qiIoPWoJjsEBB",
-	"R5Y19JcNdOKjTgvWHQ2utKRbdpftiMnzoGIEMEzZxLr+uTC5VgEEiZDGZKXc9xoCVntCliUEbr03+fgw",
-	"0pAvnib2naRjScYXYjKFNPZQpCYvRkYND5XbeiKUOyJxQqyvAM9FNN8BoE0ZNuGyokoWHvKfLl2ux78g",
-	"WvPVqtsJU33n2KuUTVAn4Ldd8p+rGRRNQ3nmjYhAO0w4kAYGGLMmnkLySuG/bfYWVlUnhg0TrtLK+v3c",
-	"utsHR8zRqcMKLxs8JWJFa0A8Pug8OjjuXB4d5QYEDHoeX/y0ojwwWYEvHouBvUf3JxpMqTBQkwU0YMfs",
-	"jb519GDW/I4SPvX0RhuEf3A+l7aRIdEKaH6eeqOgQZPD16SmQtm1txqRJnQH0yMSPDqIRZqK5GCY6Gyy",
-	"3G34RfDoV7j6v/HiHQG+G0SxAhiw1nhm/ojbAMr3O6Hl5fDVx4+DViQTD8GqsxSgVhOTLgtJxrz676f0",
-	"97Ewhg8FiZ+1f4H6WmsWazX0mR6sMmq3GkVFrYATbdTWnlvwZVsAxcftgWTY6CZ4aw9AK6wMhdWw/oyF",
-	"vJwH+KXw93XBQQsbYF3R/0IhnJsDV85fdT14ZZTCJnkx7W5+KCd/qSaZg2le1CbUcHWHPy0AOqO3vlLl",
-	"wDEYxX+sQ6nusJjr1FRnWzWlHW/kJNFRhv2jegJxOyMSxA+dxRpZAc1N5sdytzXINPAWNA4dPYeoXAnB",
-	"7IgO9wbll2+q1VGLoqJrBo4pv19t1GJX7Xn4OfKvuDRykc/EVpGLwtebiVwUZnvb6dg8elF8i3pEnBc6",
-	"Kbh/U55EWPJ8CfkqAJIY8VtRyC59byDfBwXPAQB6KNajfdp7yjh+zfuQQ3krMGCBsMYAahExaa6UQsUg",
-	"EhbqJIGac4C+UFS7nIgocd+eoSvFpDKpnTfHrlzIehFaADeobngRUoOZVMYxXoJJNcPHBdCAPLNnhIK7",
-	"jrECO0/sUWXPIobyD9iWCnv6R9JwSZJDnhUxlV1CD7obHVjQOtDKVteXxLqJCsoGMILWAA3YQoFtCgt0",
-	"j/v5Ga5toddYsT+wmFGqDWxFqxOcAiZBX630dgkyzuuD2g4N1xQCNXCRHAxEAlEDrdgkSybakHrAE9g3",
-	"GdTFHHeR2n2Ce58z8KLJdlhfSGkFvkjhhPgmJ8XCssm+xdFduS9xPFdMZ6k7lbx6hv5Lp+Dzln+lp1aj",
-	"F84xKtWIqGOTGnmMSNPYgdzDOTXUULmR6Gw4wkMBDkR8zpROpEhjXWdV4zRMw74kvSRSR/csUphyLlgw",
-	"OCv3JFnnsbwRe9R2PkGMBoErEQ7ySpqIWXcNhU0aK1R5r9ppp8OgNDqVY1ErFvgOe5aITRQgWlWts+PH",
-	"a2u99+5LFV7FSz1FeDKeCMTYdg3SDUlfHON2LEVniqsGYZpG5VKaMBETrkK5oszhl9KVXyHzlgplLLmD",
-	"VF7BwJVffI9MXPkUz1y0qMGCC2PkUInoUmMoocSg5SLa2NZCVHsnB93OQfeoRFpKQZscbHIhioNWVCha",
-	"Zweddqeb829R4sNFZMyKSAS1sBRuGLRAptXwlUKwcJ2OKso2KEySr6BVUKFah5NrPfYuo+OM7rthBNoT",
-	"b1FZ2XGnGET5I5PhTV/rG1PgsXrSfvLEShl+Q6rfu+W4SyInosCyRXyJ5TCNq2l79ebvB7CunU53f0QL",
-	"BSleHZ4ZSBVhTVemxtYXEgVEl7H1bq2H2lhvTyQjyH3zKCobje/LErNuzKaoEw8/57/O7s4GMdYqb3ye",
-	"5zcpHehljWzv/kIn7wWM50twN1C/gHYhKBuphgep4ONiVhGVwMFYmjGlwTeXqhexq/BuwispTncDWGUc",
-	"/JKCJEBXP0F7bSJw9XxDy6RuB3KvOsErb903uhBCono35yU7xeiDTTz6Z2bSMXgyiQDvGUs5oZgeWVVq",
-	"qLWKo/kixNu/ij/YSidBojPQZAeFA2sb4X6f3/TLFPELPiMU8ZKU594mupUjPW1G2sWtHVZtXcgF9Lwe",
-	"gLeMl7ZZzxo9gIjB2bNYZ9Fz+APrtjtMqFsR64ko9pFLxQAqg74/BpipBKq4CTBEj4XJMcquVO9XbtID",
-	"uO3Bq196WG2EDZIps28loqc0nFzyBxiBHuksaTMgdGfdU0Z17NCkNYat4vooXNA3TQQfX6lY3gpDCHXw",
-	"EV3oo8M3YsZ0wsZQpsHGfMaMoMivsE+wQ5eK5Y9Ez0ImLNYGaqfDUBhTFZTFB+I0Lm7HObt7NhHGl2hP",
-	"EjGQn2AQZG8EzGThyPqZvSRT7YFU0oxE1Avs4OGjv/Q2JCSzVnkNH9mEW8fHfvX/fuQH//r9+n/9cHXV",
-	"ph9//Iv95erqLz/+7+8WycaD1ph/eoU3Ou1UcZU15qFgot+QCOd1eokIhbwVOWcw9hbkE1CSw9IMFF+8",
-	"c/Dk+nM3OOrcHRR+/m4rfvVUfEpxpxygVJQUZUtGZ+zxCTgOVwouO2PFZb5SdnOesc9XLTMRIckENFB0",
-	"252rVnDVkhH86u5iP8L2PPgYMHCov/lwuckNX7VvCF+MxG3bzFQYSyXaxSG1b7t4pRzjlVVZX7jCDp2m",
-	"wt92/tzwF161zj5ftZIMXy7J1KqRgtUOF5ssDIWIRHTVuru7UthHVOuD1tCC27VpzHAe8clEKEqD+V8L",
-	"Gp50w6Jmd2tVtpwhP7UaHruf8BvBfugZPhDp7HKUCGO/2fsRE1x40og4aqMCx8sO4FvtccSsCuFSYfgU",
-	"sKCqi/xewmj+5KUo9iWbDyusCgiMwPnvQqEJOP6jOFrP8ScgjmK/aV5GUYl8v5Swu1Mi7LYDQrxQ6tNM",
-	"BNQwFNin910zMYfI6ODEYab25JpbEVjtk8PWakJzvMQ8dU2RBG66jRTG4Wf7z9KKCHvXrWoh4IvNVEGM",
-	"cAwbvujmhQ845OuKGTqkHP7SiO5LEUfP6Lq9674GA5l9A9+gzcAHqUjsBZ7fHyhd+GID+6n9P3RfQel4",
-	"+TvdTucuKCT5C3cL5iuyrE5bpmXKxWTlOq/1A40uaufuMx3N4CjAcbGBiGM2SPSYdTsdlmp2BOiJT376",
-	"r6fstPNf4P3EsZ6KqNky1lxq1mgZo0qShtAcHeSMJ7GyCwFvbWd89YbbtdCofr+dJQJPps/b3rS22QVq",
-	"cOh06s2V8PQhj5uiZ5rq3BWEyLgBRRTUlPd4yPjA/ulGiEnuwY64Wa/yAV+bdO4XVPKApImAEDeWxr53",
-	"8YjfqPv5Pbzi2vGYo3s7aez62A3gt4UZ8TiG8HZfbLAbSm04c0IdC4BublyqL305g/E4EK7YQUUgqIr5",
-	"ygdKuI6EAlR46v1jJuWxwIoGTTFIoYYSiyFQkKnwwf6OSBFPESlKx9FCfQSW4lFtRJWow2R8MbJOVjH4",
-	"etl4LBKWQC2MUJHYoMrnPa3xHUn3AwmzI/koCfRQsxK49UaSLNWtTPlqVv5Xheu+JisoDMUkLdH+rUbu",
-	"cZWLw4SH4v8t0xvONZ3B1487ix1lUt2ubLz31forW9wTDTaOXTman8YMlXxhVxsqBWEJXNuxTiKR5DHS",
-	"Mb+BhuPdZf1V8WFQ74ENzQVJfw0x3CpZx+juOvjTqPEoUIJ91OomDytPRGKPdvt84+vFRojwCeU/oXgK",
-	"qDtgOWjKw1ajK+dv9KBU8MvEe07QNqBmL7zcPqjZ/5QbOfBQR+f/+KP7j5t/HUWPs+e6M3mUdPnPx+Ev",
-	"4sXwpfzrza/jN/rdH+/NZfb36f83+0ene3R8cvro8U9PeD+MxGA4kouQODMVliBxCnv3cOenbdLHahdp",
-	"XjgqAvz+ihw5zO7EOWizB8FZhtELxkkZbKSA6g7bw8/5L3NYyYuTAypJGjbVSTryhh14tYARb+26grpk",
-	"Chr/0T4gW5C5/gQojIWoeZXxdqtvympqPU73wuo1CLF8Cf3zqnh368JtMf/14MnLXrbzTUW1trAjVm/x",
-	"HJoq3+bNxBRlcTm3MBM29N+KL32db3IsEqxL29i5AFiknMZBQGJ+rFU6KgYssok1KSKeCtfXHFSb5q4q",
-	"8UFgtTzWhCSjCEL5K6pHN8zK0DsWuoMrBgKTatgUqrj9ZIaxNiIKCP2rTAM7Edput1WFrlY8Kgtc+1rH",
-	"gqtmK1Ank0Tf8tgrERh/kbd8PMlWYJpWKZ5Ot1Si6rBcSthi1VAbdmsiUM3qCwdS8Vj+qzjgQYz78JrU",
-	"1YZAYxORSA3DFJDxwvc5mn8fWO/8dTGjlCyZgFSOxT+0ssv42+UzaCHmqXhG3VSOO1okLkFVZs/CkEj+",
-	"kvgBFj7RJ3MIaJS5KkziT+2T6kn0jzpu2tWzm2gtPw92dK6nY6maCVC/8remfBcu786IZu5TsKvsT3f1",
-	"7OqkfSWQKsJe8rYUi0U0FAmSi0rDxtouaSWhM73JFq2Xb7QSBG+0s9rIC+5oi31THyCrdeiJj+qeHI54",
-	"MszBWaEmQpGvUcQjepSfD6mEGqNCdgyy0gnue/uOp1aixSeADgqOOh3mpQhCr9/hNXfu1WKp1kr6ZwCr",
-	"AKCoVk+2rIb6Pb91K1eaBXU40UamDoJxklDWfqbCg9I359/G59dmKiwMHwb9n6Koa4WmoKg3VMJLjGSH",
-	"Sro1ovcxumnL1fMbnb7WkRxIETVnewNaXNF/LzHe7BGa0c/qde15cFhSlZ93eMSycCJsF/DVXQQR6eRE",
-	"AtkbQivKE4bWCkUD0/ohzIH24VgNeb8wrQTfh/pdVCKx4be2P5gWeUTuMSzpd9vB0ekcyFo1xKzTTP+t",
-	"dTSVcUxAextFLc/zevW9RC3rT+d55Nvj7ZFv/zvhoWAv9WSCHb75kZ/fvtyfVmkEzF+zYAR0mjUCHq1l",
-	"BNTNkDMLPHzSPzMglKLj9jt7d7vBvntkB8T6ItZTEB+3n3JaxB++e2Sv/rGdn8TfjIzNjYzOfo0M6MuD",
-	"QXZbdcZGd7mx0VkwNjoPZWy4nsMtbI3Thm0NPLDnG5EM43CAf5WkiIrhfCJFLBh20DfhiL70YLADCOty",
-	"2+Lwc/7L0sg+xKzA8aQhOtJAQGqlcz5qF6GFckoRevL3htnZrgrlj/WtKBxvWyPwboWj6yWvsSRAQTbn",
-	"kgBrL98OZuUappAq2hJLzNB5xoTm7dBXqcMA1yoUvq2SidgIhH82leYjcQDvgNq8D3OQ+A6WGoObmHxF",
-	"iOd9mHzfGBu2ZGzYnI2hlhgrR9wOnHL92s6xDwnmnIvo4dQaiZD07gho9iCLdJiNSdJXRU/HPCH+c63E",
-	"shjpL+6mK3oiz/uYBxNcGTaJBrWJGZ2MeVpKyAiVjYG3NrIne2hu7STsBtlqb1Vq2vuvd7+8OOi2j1m7",
-	"3S49nMZjd6TiMNAFABRsCLTjKvcB4gQFaM4GznwOrA0egFUcwGwFzmIOUKsETplcJVcqN4wDsmqDbgDm",
-	"ezBnUAdzRnwA5rc1OYPMRPZem7fQOYlpV3M6/SJN7hRURUwGMrZmjGtzX+DdrR9NM8XBzgrmhr375YW1",
-	"Ep9d/P3LiVqBo3n42f5zd1hwjer25xs+RvJhbNIImNKItGmgEgRMTEx7sulIMyMgVSpmrJ+BlvEFx2M+",
-	"A/zJ6qTzr1KJtyVn8KspCV2W+ND28k8+1Wa/9IzYr33HWitvgPmYe7LOvf7nqvN7CcgxgArBQR1bP9Rt",
-	"gfWbYTZpx9s3kLuXjtX5xlysm+qBMVINY1GMhBAYg91HZB3vzqa0Z4fC7rFluuGMfMT9eBEvrGcKPTFa",
-	"5eF8RAEtNBzMx6xFVOCayYPVT9lJ9wg7COBkYiHAgatFsNvFqDbeZMew9r1TyTTnAnsskSkBioABhrAW",
-	"0rBEDkdpo1bgmYvA7s0/9bxDyC1iz/+cgAiaW6SBomsI20y4jBw5u2tWgWYtz6vOUs0mfLYoPO5N/nOl",
-	"5xXwPXHlI0rMJzqbE5ihvBW/TfYjLudAcOPYiqAAH8C7of2pwu2AoTz0eu/amndZzBwCWyXg/agN0ls/",
-	"C6QraQogaQ8KbZ5oDNJ42JoHm75ZIZ3w2X4k9OcZ63N1w9KEKzMQSQCeuivmZe9Qcn3XHBZ9kjjbPSkj",
-	"q/QSAV4+tGOmIzE2Ir4VFVAcEz77aqXbo162fi5OmDUCTz13VsD8hezkcbe7vsjTTH/hIu+lnSN9HrRw",
-	"KmhGZlM+a1bob7WM9nWMG3dgIxElKmTmerEnMQ9Fj3FrZpcLnn1t7phHIoDCCAAA7AtXC1FhBtoX+dq1",
-	"+odEqyG+Pvh5MEUbdlr/XcvIh2O+KBn/QIR3RRn3GF0UtCy1mjco5o5sb3+VPYtFo3kndsiVFV7nAS0K",
-	"rxveuav/+M+zQ30ij6Zg6zTenBCUvODK1XvOse2J0i2M93WWOq9WT6kdhRVoW3KxRaeU8RRb4qlb1Fh1",
-	"pwdM2DuDV9YX4NACKyOqwCvVm6A263kvRTpciUpOl7Kja76I/vm8m+Xj5zVLY3zi6AQ2FM7Bhkru5yy+",
-	"8XtlfU23/nvpLAW4ykLLRR5zxooiSsqtn27zfGf4zbVrOxamaZPvbjKjb/Glq4JxH8pCbAV7rsUbeGOb",
-	"iM+dU1DIKk7nnjMjbkXC40LrgU4gOA27a6qzOAJ8UdxhO6gNavlaCnbgGsa+oqh2HdsSRaVXpmT/qaVa",
-	"3qlYlbT13YJ6qqBMbU+IbLggqwPJtLiL4AT29awCvnDIlg3I8bs8i9IXQDGG/f8U09qiAbEsooef8YdV",
-	"7cHSbhS4oWFCRflhBiE10vxtRoPAvA4AcPdnDMqEJOHHk8PJ/iZmFN+19jkY90/x96r3rKs9eu14kBur",
-	"O6ppPiaIBggGOlhfrmZsrJMG25DdncF0GGy7zqvakbeetCZ7ir48XbKZnqjLVOMifI2tFWMnFvtvaXZT",
-	"WE8RCXWLsEhWmdzgQZ4p+BE/DhiSqDByj5QmQHvObsQMMagAxxkup+hBZQ0J5kQbUSUNkBtu2RqPw9+U",
-	"w/Cr2a8ezMRv2KNGNyyBKSOh2067txk2PX/EYMQOZmFrSJCxSBMZmmVYra/pklWA8iPBzIQrQg0A8jsP",
-	"IW9328HRyagX0M/d07H/+XHkfzzuHER8ZnpP2ZMOsz85brN24R6YglNCwvtDn6zSCetJlYrklsc9z/Na",
-	"V8CVyrF4b/3gOix2eNbH7sGTa0Ri7wQndz+M/z36d/Tvg7FUWSrMvw9GOkvMv2HAP1ahtFciyQNBmGtr",
-	"tqf4VCdRYaa6o17dqN371QLIV423bmQrdNcFkm5ugYa9e0ux9cSG4leeoqN5dHwS5MwTrbPuERbG/F3H",
-	"mZ2XbvsoaA24jK1COzkNEJfdmEEWt866p92fnpA/a41v+/3To+OTDTQESn8dgHs2bqRo5IUcZonIaeSg",
-	"bg6qGnBT2c/luLzRcWDrQjPriVB8Ittuxuu2+1u8bmc4GqkGGsrmCr01MVLSekXd6rY77Y6dPhpd66x1",
-	"3O7iR/n68CiSGEx6l9jxpsCCR5EKFG2qaqpYJfs+5+9eMXvf7RdKhFkCDUMfr8u1PtL4CsTy4vDWtZv6",
-	"SczVcjwWaFVi1vfPOaDhWxQJFIlAZ8iR1tf5PvYW7+Bxu64fDfrj9frZr2QJusOlfyP0jWXicWdIHJqq",
-	"vSrMG5wNOFUQIw9HWhuxA8yDXSd7fd1aIl+MHQFR0mBgPhxpI5R1eLma9XU0C/IuZVh6E7A/Mp1y5Erg",
-	"UXQAxWgVJc3vaARNLS/srrf040DwNEvsfpqOZCoOYt4XkCugTrrvToNOB/oZuc8iUevfbyoSSZkxyu38",
-	"D4V72eNhLoYYtGI5ltgUzeP4BY7Bb/CB/x1EcawjEZd74Ba74nBO85ixr2hc1k5YaGk8ckcs3ff3TGHQ",
-	"j5o74RoIUhZe8z09hJkswUZLeFv6zjs+w6w8D0eOEJlqAgkpGpqrCvd7Z12ThS6/r2E71irLoqKr2oVz",
-	"2+ws5HGYxTxdklx5oxkR2RWQ5dgHYvu3nh8y/kvDOm3WsxNqeq4/iahcXTU6YTRJxazAwIHrtTGV5lo3",
-	"kTgPgTt/3GY9MC56CEsMFoHnCpLK7mygdrLLDsWfnu3Ebn5qEzSpmFjtYP+tysz4eYA1be1EkEabHfbE",
-	"gX1F3DTXha0V83SgE+vAWREBw5EnSCONXblwvKdiWCgGNylXEbSpnty5kmHjxsbBcAOnz8oH2mGPwAG8",
-	"20ye/8e+9ma0a1tMTrWSmu+4bp12XLP5mn3Vp3C16yIRotyK7FUQXuaUzWlZ41qdQi3SeAen0eDPpq4J",
-	"us/NwuO8pqEFZxf5OluFR/eER1YIB7UQ2tkiOXF/PMgFxv7lsv45lGjKp3KLqBsIxjlkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvHUVYpsg1h5/LHyzlWJlj89sm+z53i2aCieVXyA0hKIP3VLPb",
-	"s75uHnOcf01X8p5ksTjg4fKGF/tKoN3huKAjHUeEReapZmMh4NMsFm126Q4ZpA3kqcAiRI8KyNnMeoIJ",
-	"U7rawH+fxeI8vKfOl4elw8pfdQ9c245Xm46R33leHbO8S6eGk3sFyVZOW+MOhO4RnohgpPIwXdG5M3GS",
-	"eLeCVXtdjmx75WWBdrprP83g10HMhwexPdYOoEqSe3nbmnNrIBVXoeTxKs6tnC97P+ncXKhWp3QbJbbu",
-	"Z8aePAY0gWGRjOqbgEqXrkt1XdRYh58T/5479erk07W0Sp50nkc4FRFqM1dvRRQgAYVvqSQJQAGwIkri",
-	"90ybncdGs4k2RvZjwYA7ivFKdUivVRjiF8Vw82wkwhtRyIm7mvrWZsJaMG4aKLksLmgjlcWzMs7aKtGt",
-	"pxGul9/tqZsaEl8golEpUxqZmqYjGQOYiz3c0fWD872GfelLldBzls4msBGTRP/JxFLppqRyBTvN++xL",
-	"ssTeZ85Yaip5s2rd6BxtJHxrJ9sevDyOmctk1J6SMPHrZkDsna1SWeE2ZVv6SlljDlKmiuFhPUyEMRu/",
-	"9BZuUFbyfdxknYVchSLeTvUu17l/ZCITEbywNAyfEwvfaxkwrQR5z1M+Q7YwatUM9Xgs06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGBepnuDoN5AEe7WTfqe4Q62UCFOdrMwE",
-	"PnNXXuCJsJHjhY+rqmL5zh0wnizGXnSAn7Z1MjyEVofDo85R56B7RHdqLaT6GssQnrO/Xrx9w/AtA2q0",
-	"oKfvJwpeeB6oOuYX5XvDxlzJgTApdfFBdYupzS26ZaU1X7mopOq/Lel+lxRiOzjVPj+85oKKMBHpcnvj",
-	"gq75igrE1+CioUDRxcu37169+D+/X7792/M3EERI12OOwWK9pY/YU0AB12N1MIHWFshwMUu6+8HgAXf8",
-	"zZF+CUF3CmLmhKbqvIC/lK0l+vDwM/6wtAr8w4in8FDsjFcwJJmyAZexKRNFLRyueE8c3D1Ua+PbNEkT",
-	"hSy2jNOtN5rxVfXYW09Lk/XYX9zW3Wxb1pZuwV+/xnJsHDmBlmGGWo6F3/nWRobdv8Xm39xrcJNszfys",
-	"wsrvvRocWGlEDNkz9pceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHo9AG8A58AgRsuivjE7",
-	"7KrNAerzjXiR8mS3mA2u6VnrKut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1NEtFoJ9Wx",
-	"MbDrn1oLY+3O9GsDSb2AtK5Xx5sr3VItvnPbV5j+dNH9s+35xDVXM1LKhjLYUKsoPk1i6Fwmc3qzLLCE",
-	"evOVsoTeK4U3nSPIk4TPqiruremd+IY5V5hYNTAjeALlfPmIxvzTr0IN01HrDFkCdoJz3dE5ghTxyoSr",
-	"7xQgrEhfIik+pe8zlaemJ1rHYHyj/EOdkEbftlgtuQgFWUw030pSsXkql4epvBUbquiThp0xkJF1vDEX",
-	"XW7QHSvsz1wN0EfrBqrdp9b3gp/u1ojofPlOQhHbOS8iWJBVQ60nvnp3yhMx0pkRB1E/jxlNtEmHiTB/",
-	"oCGG+yPHEvXXjXkiedTHyPafexdtuEPqj2QMJX6VnhGG3AocYLeiqkFj/T25jUeUZ9MqXaLXnkaDnkWp",
-	"CesPOXlwUC7nfvTo5AD0S+oayRAIFd9SK7GQyrhSK9wvN2FaxbOnZT/sVhrnhi3xvBY9ritlV4JKZwAg",
-	"lPyLgIlPoZhQL27vlsfSSvdbFc96NXg08Wx77ba7sxZUgc/PWJKpM0LiMSV8ECI8B0SmxZxSldVRnIPl",
-	"BL/VlMOGE7qtK6dJMkUV54WkQqEZRiqT8jjG0suYhzeGgAsg/V83TIfYucn4PoxmgW9XGkmrmmd191fI",
-	"9lFpep1WmV6VrZUjbkaYTskLbQvtWW32CvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCnDIrvptII",
-	"QBXu2a+1x/pWRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhNefo5XLkc",
-	"EG4iFcoPqDKdqwyqKpHzzHoy3KTAMPFBQuUEFbQTOBVsduDNsgfvM60Gcth25RnvhdFx5st5lE6p1+ea",
-	"DtO8Dj8/W4+DVpKpnBaLjI+v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPGHWD+jIPj",
-	"jccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5mWs6QavQu",
-	"WEfMsf7LkR5LJc2oeDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKhf5o93l1/",
-	"j9dG6u5vj3+dgbx3GQbyygl7JlWq7TEeig1dB4jr2T8nfHrQh6MZYuu1Dv6hrz48g/DyVkjRJcejGkg0",
-	"kc7zSBOeiuHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw5nJsrpRr",
-	"rOxzIwJo1ERm4lAn0fcGTSwikfF8D1P0LypKbO2UPfMYETskWeCJoEmoUc7uPpwqu8A6S0I0WtavlIXB",
-	"kYLeT9/iMBH2ZkcBWVCOmBbnwxpWgxXYkcVWlbkDpmJG9EQsIPYclaISXpUVgzdsKpU5IzAdkCuYzvYO",
-	"XSsXf/sNu1aEge3/JFeWVMVrT9+pVAq7vosBIvDafhaIKAK/fJDzQ8aG9TnwEUebd5zbAynMfiwGKSps",
-	"OCmerM8p541b2Ps1OtaBhqKDhzg7px0qWQcXdAS4ekIo5gfWWPOKAxzymqPwSMCm0AM24SbN1UdBaeZ7",
-	"c81OlgoVuZobzmAPiWFEGMiwVN+KGnKkOcGzSgwARe3nATahhFrdigTq/qlghYVcaSVDHsPXK/EYSOfW",
-	"U8ytSSDnV6gFGzzwjHL064yP4ypOuUpP2BkP3zuE9KflMBF04HBgu6tzTL39MeecyrEd1lH35PHJT8eP",
-	"Th6Dh4of5v4pNIdDZ0Bwz2HoB4orr7fLc8/7Lii9CCxuiZiP3uOMlV/jStFbnF0pxg6YjM5Y8TXsp4zZ",
-	"EZ6x/EWusAp4CXcee5VS8YgLXGEjKmIn+JgkQOaC7H5tweHi22KMqCDg9xsUrldwy3GC3tpRRxzxC2eI",
-	"RuyAxEgqAmZAgBBGZsoTJdXQPIXALRpuGI8zorqxmAbpAIS+Hk69GteYbGB0whHWAT5qPW53u9UM+dW+",
-	"YtG0aTAEUPK5xaeJTIQpP/qk9OiiW14xvCf2mhE39jGng6PQObaTeDO3XYnp+xzAIycePDs66RzfzUUu",
-	"Fn18e1WBZxAsaDGx/rAG+C/f59uqCQZ0wICyclyc4M8l2v67PJpY/IMd3o2YFSxDejfPbujHZVId3vwe",
-	"i1sRmxpCwhwiw91tOoJmbrt4y46aPD5RsUzdf7SKViqPZnOnU6nBfG6YkUj9n6z8W/fpIE3kcAh4GgPE",
-	"kcMm874cZjozMKF8ymUq1dCj2tsPC4Ztx8m+QbsWilrx8yjDXUi/ij8y+joWc9it1bGnQYw/SAXRBvh5",
-	"bI91usA6Dc9KDyzSiXY7BdSYo5NOxwU5TOvs8V2RtjLrxzJsz02LnUYfRtFTfw+/qnOHPa7jOaOZQ/e0",
-	"iM1E+AzYVYQmNubNpLWorSFmf3s+GOCoIFfl5HmL6X9cmP6j40drrcDx8UZLcLJyDY6OH5dX4eR4bhXc",
-	"kUJiGglfwG2KBAStI0/jik5CXzC8DDB58x3W3nBD3l3vo1TEnnery0XgdG4EuB1wt8AI8YGVmv5Gf6m5",
-	"r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv13UFgi9z",
-	"pVyuDlxP2q19Ht4ME52pKPBYP6QR2TDR07xpG9LSPGqz8wJaH304YyPIN/TsUdo7Y7C3y2mKKRKsvPvt",
-	"klXbcv/b3vX/eXl+8bLnhoK3H2TG4QHM5w49tSTlG+FTpomjtM1egEnez+IbaGI0QtghvL2oGwP0cPYo",
-	"2x4ls/eZqsyz2yFsnWYv9aa3mk5IHm0YCPtmB36zA7/Zgd/swG924J/eDtzCxlsGhOotgL6wBoq1KuyJ",
-	"G8d6as9unjKXcJwLfT1IvvKFVFjAhJTcVugA56BgocB8R3pbY3LzDCbYx/53+7C72ljWhQtTJQKIxBVy",
-	"+miDfEZjPgPyLZcZWBJ4f4cFVJvDMpTkopHiUzsBBOw8JWG6UfbdjGYDnjyYWR+sfzHOxvVGi7wDPsgO",
-	"Q6xzVexCFOE9iN3F1e7VgXt8WdIEYB9jfoN7mmoEtxKeEgJIxXImWg9qd+kHLBslshxEQE4RCpkn0mjF",
-	"BrmvlafayqAtAAxs2lYzGXzegR4cwNEl01l7HOWIyFgAwE099rkd7TbLg9/cfWFe6ikbW3fVHWtWgcG7",
-	"QF9UHOeReG6wIVWU1g7G8UA+fGHd+mJoJ5wbZrRWDNzdqU5urK8N5bGl8vSnWIXnSp7JD4ekUaSxyJkl",
-	"gFgChRpWi0cadyE8aCWjOCATNgqLtuhF3o+APIM5FiAKTkaUnm4iAuts2cOS81mXDkfqHAag/Z4ulgIt",
-	"dsviXgMZvhETopiF+0MEBMqCMiQNqkwX/VIYxEO0IwomI4qjwUvV5bJd0yFcdF1Vx15Mpy+5A07Y+ui1",
-	"sNbvsRSm0X7BomM4SXSUYbWFQ5j9mHvC10ELlHTZB318eYTlwMf/QGs2zmtP0W0+7xZN8sIzfGVPlEho",
-	"Cli/dGfRCSt41ufdVqOxXZj7XEJXx3cLW6qxmpnVh6c1fPHJ7hidraEsdkW8XisbbZ/dhHFXeyQhS0PK",
-	"Uq1v0B8E4DasYDFZ7Bt3y1No7Qu4NLDfrLPonLGwr0PlHq0OIH5zJBQkPLmBlU0aPF3mAOfrTcOcwUwm",
-	"HrS9Bq587p5ff2EBlI45jXpiNWqne9n5qRgbNmEiJlyF0sVH849mzwj9O2gJFf2C8T+8UefguHvZWRLp",
-	"nXtY1xevJ+GK2G4e/+keoQ6NsrjQvLNp+f3cuDvlcbuwJnCxCQx856HN1h+ZDG/6Wt8YrK+VEwHFbToW",
-	"id29rbNOu9MNWpnyw7Zz6H91M9gsLHhJTlcfGHN7pSn+qrnbrpco3DtHwpraHNcHmgqh/0RET1nPLxuQ",
-	"5EBsBHQ4WqIjx3pF9aX2d6XTgPVKu6gHdiqimqFvgcemdS7GGlxPiOKJK+WCYN8b5iUKjxXkmOgWzGF7",
-	"U4rxon8TgO0ONnzKelZNlofRZlb3FR551AH72ln7lL+7EcmV8qnQOYeKFDl+OD4rMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvii4CertJ5tUplDbWx5f7evCD/nrlSnCs5dYakS7uPdBytIIdc",
-	"qQ42sQco/1ePfk3X3L8LmMO75CUE3xt2I2aB2xKgeeiTJGdO/5Q6IBvwmRpEhVnuQeae2/Wmdy2/+nuv",
-	"bniKMTZmNLxTymIB5NZexa7yizejZPlVqhtHxrIwLLt9mFRhnEXC+FxPIY6/ZBx09fXyRvMGvWjsVDpf",
-	"l+plLi+1DuIJvlHeGJhTwBRz2EHL3GQ+uXznEnjW4pFrOdYg5H8rpbt1IoeL3SwBdTDNDeHzUr6bygTc",
-	"XTlV3RcjyK9/Xsi7r0jY6ql6oZMxftNbjTMVkslof1iaP69J7OYcs3Ba+V+PGzcZk2g9UxE2wO7Hgtv4",
-	"ZbMw95JRqCsNRKukHyaWQM9A/rIkWslblkQ7E5z+uXd3OX9v71W34fXUmjWfi5u3ZkLuitrh693fm+3d",
-	"upoAFNRSOhdzilMR+dpC4G3LeUMaJMizj+7P4CESOm2RO7hk49zv7g7WJNKzU7qBJjgkaJg1LMyXdOVX",
-	"GD9qBbXVa8tO3qrKtq6V8JBnRpSgGf6ZrFfbh2oRVEixGm6LIH6pHKfBM5WWeS1qNvZPnSWKx40F7Ed8",
-	"Ar3NUJbsd+KSoMtXuuusJs7M6mP4Aq/b9A0u6OjYfSuNsr6ZaLjS2jcXMxUWAgRHjy+7R2fHJ2enj13U",
-	"0b6VO2Ds+vJYGIRwWHWLRzW3+JdQkTA35e/nuCNwNTbTtu42PH1oeivFHEEWPGe4y9u6ruWnniSJwgJz",
-	"rBPEsqcQkoOPRdTMJhGJyAlOjQe7Kozxa94hZ1C5ux/sDW9VuEYDbDS3ZzzaXWBX9BOdDUcpFsQJlvJk",
-	"KFID538cF1f4e6Iyq+iUgLVHe8WINI0Jb8n3FwBVLRVIVSCkz1TojfCm2wE2QOLATYtJaZwgGJ4zPPGj",
-	"C3ccAfaClTw7Xxd5zDCRw1EKyQU5FjpLL0SolbXSO5vuVZiWDYKGGzYvELpD0TzeABVjbxhRRXukFiOq",
-	"znrfCDUqyeOIC70EXd8i0L2bB03dCjeqNtixkLgqekKfCeJj/iSpu9PcSYKyuOrb3cpv320hrlUHywfM",
-	"SYwFIoxSceqXUNRsRwxRS9KSSk+pJsIxY6c5CMpGh0wlzHpJ+aM8rYpzu6u+Jg8kS0eVKmH1bieUkjPE",
-	"HkG+f/RlsCpss93XcNwNl2KdyBstWuDBElx6sMGMLT1jvVztQ8NM+OFadwB/XBGQ80gZO+JUbS+LNc12",
-	"6+Cz1DbgoVL/mH/5GoT0C4Apb3bnOVNpGaxMa+Ot94tIuYzrw2d4VQDmbQFQbw5TCTP/87hNqPZH2HqD",
-	"S5/TiMERgZGR5iJuBHDjccMfCjJ8PW+G9uPSTb6Ks5ge+aVSF39JTMSrq2/2xMi7RtENnWmc9XWELiIG",
-	"5Avd+W7jyISFsB5Qkv4U3UGThSNixZXGEfJ6AN7U1eoQbhp6me0rdaWgCoYei65m3pt+VsBypBS1TIkW",
-	"0A+LSHn7wshIOExKwcd2yh0KFTjEkHpgMg0qneArRV7wK2vWKtYXOZEw6pGhFoZpBwZnTd5U64jBEcI4",
-	"CxNuRm1GLiOO1g5S6ZTxsVZD1is5lT02Ejwh3lZsEnVvOJAK0CqvFJUkQEUTVQy5FvwCPjnOGyEYmFTw",
-	"6CmqIAdG/r1BVHOpECmgR1/ZHMP8SpVBzKvqhPAcRp7jh/P7cZq8jYjFAXQLpITFIVXjUiYcPeAhvEty",
-	"OYLeKaJO62Df6EaBgw0Y8Ys1RYvhgO43LINvWAbfsAy+YRl8wzL4hmWwFyyDFzrxVsZZbgzcL7JBY6A9",
-	"+45Zb8Fr4IlM1ic2OGqc2GBdY6TWNc9UzfoT4QYkoLD0HYrOTe9LiA6/z1QBor/cU7vK/1pR5Lw6GV7g",
-	"nczMznGwOh6JOU3WxU9+ETz6VaRoineWsMdVMdysJXJlbonyqU0UUuVIVtCKEe+X34qED8Vr0zr76YS2",
-	"ZuvsuGtV9Cf76clRxx90ZlnVbefJ2emTs9Of/jFnD4RRWPzkvXv5X/UQgkiJ8FMNPqgVa6Tm9YZbZ14J",
-	"cBlLNbyQ0GiEn604iicjbqgeW/Axnc3LtA7pAvt0e7BiEV4XfzjHCesedSpv7I3UHL+/G7QGif6XQDty",
-	"IqDbDrlhhB03nZWUKjo7On7y012dnbD5cVNfpOB8ZvBZ4VVMgH0/6LrHfOi6WnkKaRwHLD0RidEKnHYz",
-	"0lOgIKMNZBoumH2ppyVujy25OfcTi6fNdvgZf6iulN0vrApKyWZ1FOD5haNVRQ5QduLqGG/EzFmg+LIB",
-	"1TVikWOb9bB+Fhu9ymQgU+WiR9QNpcSUesGeMruDmRhPUgm0htjQcaUu/YMwyBzHGI6hEA900XAW6skM",
-	"HujqLpBWwdqHLm6TkyL+UGRDhLvMdAbRrB/tu/TEp4kI0x77odCmdqWIxGScmRTZEpSe/ugCOVSuDUEc",
-	"OWBKQ0Btyg0bcJOK5AzJCU66R3krGNmkNCUI2iCMUKkbW2VwB560bV3HFmyKu7aOjUUyFAcgZ/+rqo0M",
-	"5rqiNrK6CnvT9Pk7JCTYBz/+f3bbSV1h+fwy7l5l7s7JfZSZnzRaZu6jshiYtwox1BOrzsZ8Zh1NqDoH",
-	"3x09+ZnYjYFh19ZEHAUpNqJTIMXSXFVGpiK9n1I8oFJIMhUQXSgYI1aDQ5+gtWakmmuubLMX+LZDgd2Y",
-	"xU5kIKca8YjSkk/nG9+QrKHPw5un5azIVCTiSkECYKiZuBXJDLMUfcD2I0QtJL4iz90VhmLjnx4LODCQ",
-	"wYYOE8ALBvg5MUnx2IildaLnMxGLcMxPr1Se5/neEAYy8YBIRxX2KWWkwymAZLKEsiDiEw9TgEvGoIO1",
-	"wuGgP+keVR1LdpGfEWnVl9Cd7LIPFHbL1OrwwNqq4DcV6b3ygCFTn0+dlMPmN0JMypkT8EM3qTKsjhy/",
-	"wty9kz7I6xFmNayFlUJyVsi3gZ+tLoW4Yk04vNOpiYcf3W3fvVB+Awx5x+RBHW20kLW1ddJgsS0FCQOW",
-	"8huhYPc3UnDEb3Keb3tTeFqs9Q3jqWsW55UAoDur5DOehCN5K/aklSdCYdLd2uNzSVx4MR+OMCwWg7Ts",
-	"ThgsqwbUdKyJptYiBxZEPdIAWQd6jI8reHDoFRvjHb/eAU6y1TSzJZ/y2TZUlktEIpKDwX7k4byMt48U",
-	"5YbwQYpwXdYceooHJcF59PDa3uLy2q/la/uA5Nk1KdfTzgb1au2pgCS1z7tS/rKUzPzzMOEebcB23alg",
-	"wj1xTLj+vN0oDvaLlfQaO76wmlCmYtesueCV3welWjgHMhzjTGwc0toE3flsgh2H+4SB01NhMEj4lCqS",
-	"cpAzV8OTjoRqs3c8M9ZuTacApkOHIVmzFfiidux/FoUO2MC5Rs9UKmPPLmKysYg2lIXlyZEzvGlTKz8P",
-	"TGTv/WdZmV9F8aid6uQGbeGG10PHsTX79rMXXxWrdfuCiHcg3Or08NPcbUTzy5lZVhVpky7uPzfkxhY6",
-	"eBDXkKqwLyn8nGSxgBdmOoEoTIm0ff34kFvPvcQa8cD3HmFdnVfMTfohkSlSW+duV57xLrWPl6wSFT7T",
-	"aiCH7dCTGBsdZ5j4nTdGYIZyrNl8wk6q85dfvc1ysoHNclRhszzaO3v/XEPYQ8YVwVlRTPAkliLJy/Jz",
-	"Hv6tNGqlC3PmZhUUaaUyLLDa34hJWmq0lYYddTqMx0bnfbV5nwOCosMjFvWhe/IX4Yd4v8EXP9EMtY0I",
-	"E5H+nilgscC0RDa2yu1x0IqlEq2zn4oFUpdYXw3eGX6XfTh///zl298unv/+7vzi4sPb97/Y2ZhoqVDv",
-	"+Pxn55B8ezvKCTdm6jCAxiICs0eAjYgW4YVIU6mGJmAX8BzTXtQ0ZOhvtlteEJBtnZnvgG4JF8ZOAoQV",
-	"cGaaMPgv+Mwb9tNEqyE+ie/UkbLE0s/6hXdcUgBTvG7nOGUUvVXGFS9nE+1+8XOHGjXm4Q0UOkBNrkik",
-	"jghA0ivOo3ng2bFWcC6RXnU1VQVNO/cFq8L/AaUird8un0GeP+ZqYZjlqmor/2OZYlFkHL8QPMUSVRz4",
-	"wP/+8frOjikSMSSkEn/o4GFU+GSS5LKbik92xO/4LMd/KLYaOMB7CC2aQljznUgY3c+fINYUSRPJ4003",
-	"Q2nN6w6OkY6R4qAQphtxw/pCKMaHiUC0ChbzVCRNNVxSWaNgqVAc1W2JyPtnGcdWcBb3hVS3ulDUUbEL",
-	"zgghp/ZUeGF9b6WnjArmfF8a5EVQTJlWbXbu1swnlOiPZgTYr9blzdIzNhDCBOyPTKeEhOv2P9Fqgkhj",
-	"Wc2Vcm3QDvgyv0AqNh3JcETZKBFHbfYB625McSU4wj+k+UoNsfmnSAAf1ZcQLKiCLc1pv73Akjqwg3J7",
-	"gUe3XIUiOnAm5UGS25R2M5pUjw/ShCuDrZLUlR3xlB8IlchwBKry2m1m+09qLz3ACssEkhfC/kXpaWur",
-	"LYFZq/0kcr4pyD+DgoQKpMI1pTR/E7rw2UhrI1xDmUOl41F0gPthtT4sDm/OTi7qxIk1xcV0LVPZKRD2",
-	"qkR56xSXsZ4GsTwxYplx/QmpEfGgih8Inv5N8exd8SzsYnu4FVRD91GZnSCL49ekT047nXan00LPgLYp",
-	"6Jo3egp/xr/CR5c4A8f4la0m4R1JZB2lIxXE4dGIJrSKPARELnRotnA2HenYnaToZLgyw1QkrsTVfpRB",
-	"6Z1DTWkIds5h38M+xswtdPU1ZNLYwUcJL+3f8hZzV3yz878dY/d+jEFJQ5+HN3Md1XnB+Jx5vePRhl7D",
-	"Mnf3Eq/YPFD9RivxGktHrxsK3i6v9BxrH9yFMGgq1Fph0Of4HPZrimGWIbVf+qCnibNh68yN5yCG6xZC",
-	"mYVd9TxL9EQc/iySGCJ0W0Dy0rTXyCAu207xyePOyWohfaPT1zqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Eo1zQNeVcCFeLP1dVBjHlrOS7KcAPF2oti8ncplOKtDUVjj1XZX+Vmo1ncqjB5nc02",
-	"p+ofvOI4j/l8j90l0LEox4L9C/vw1909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZ642tlk7IdeyTzr",
-	"/VhJbPsbDGBhl86XQ/k4T2ka/Os/LbWCaEUYsAhNW8e94Q/UXGhICmEenXmFHT+pSOwt/u/HzsGT688n",
-	"dwf4w9Hdd61FypIGMOxmLi9hP/qEbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8Pd5w9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxeIT7+7Vyk14Kp7xJCo0nhas0VUGpS/Z/YiYgs9ibkwxi9pagDjYpPcUL31TmZmF",
-	"4txSL2o+9YuLOknEWGZjr58XFrmhUdUDoFPL5+cWH2MbbOun9kmnApFl/TJjUAs1ChqUVsCsihQ5xhOL",
-	"RTQUzTmmU24YhG8gfg3iWAj0y5QAh0uWS71JDmMu+6nw0aFDtanlmmTcaloRcpNaRWsES+BAwPQDVEFC",
-	"NFwoHKRhsbwRyFsNHQgIewxuPU/R0wJPDELgif2deB1Gempd+9zlkCa4UtiLkYsdmwqVBqVoPTDC6YTF",
-	"whhkhnPlyfacWozXE4RdRZx9KNJn6P3vpkB9FccjjL30s2goHF8IVc3VuL1usnM9fNQNWiM5tNqoe9w+",
-	"xUjPjYjtd7pdCv1AqOcJ/lLao4+gmr8QGlLg+n50gLpPfvqps1SlQpUG6v5Ou9M5dp40XXywXP/mXzwt",
-	"NgEA4Gz+xbv7Dj+4Mpy5A65Sy9ZPTRVL8/IT6B7VISrBtVUeyH2NxguhuKxBZuZykNDe3lBgL2DT0cxt",
-	"b0KNG5Y7xzcNyKGiE58mOqlXdb3Q3JKlafdz3MOGYc4Sq5V8iAiZNdmAh2ngtAwUobluNZdyhMtBctqs",
-	"N9BhZnqe2h3eN5i795WyezTIw51Y2QBNfi/ePvvtAnugX0j1dmIYdGzYJYMhw3HFLiYilAPSSj8+BX5n",
-	"6BGbs4SrFB/Ozp/SGg6ql3qNMREYbGlMylo6H1uhuW0FLZAU0NlhBrUgu1vicekkaX2+avH0qnV2VVli",
-	"f9UKrlA9wSVzCgr+6tTRFbRiw8ov4eCHuOihfbnSKHgawFMCd7fA4XIWVFRA2AKoFAOvTQOnAQNStgFZ",
-	"jMGNmK0YUHXnrp42BiCNOQXoRUWp5ghkEIs6hRNrNXRR6DWNrDNhUjleWvD2MxgMhSJmaZhQvB8L4KDi",
-	"xJ9rVxhSe5lqs57VIz0HEJoXmKIWgx6WHjN8ZrBaqj/Df71aRQPS2q8FrWNSMfGMJlhlhRjB1FRnv9Rm",
-	"PTRwegHrQSEraU7nrxOKRCGzE6xw1xedczdn3h7bMufoQwxODK3tARBx9n/Yoe5/vdvouPwfOyIfum++",
-	"EgFgJj87lMmTJz+heSc+TWKuCAfq4/UyA2UMVqh71Xqzrc4uC1qZkvbhRVst8EM6cpnHnYdUqO51Y3lP",
-	"HzGTJeGIJ3AyVQzn2jN8tR53HqHj5+1v5wjieB+5KaxINimfTFpfAJ67fV2jqdAfNY2ZTuDooMrC/cij",
-	"yNHVlEyqnXzCMyPHWTynruaIaugKwMPbR0GAS2EjfmRdRn/txbLjvMAx72u/uuEi91yWW+AV0pbraiu0",
-	"J932o6r0fdnJoRm3s/8YU/p3S2sd7F8uXYyJ/swuNp24C/fY1/h6NYKOLx8sGH5wajXqOQDVKgUacA+A",
-	"nW43OFUPFDP6O3gNU9EfaX1zEIlY3opEClPrO/ziL4Gj70ZMkDTluMOsB794tsXSpB/w/vl3H4DF2y6d",
-	"jJDFmwkVQXn4Cq5od1kti3Z3c27uDXmwy1M3q6XEPmd2GPb1AE0xQEuqL4ZSKZnXd/+FAMlleuZdpfZf",
-	"esunwd55sylokFkmTcV4QkCFbj1aZ63p6GZ5QMFdSxEF2hJYACCU1UwwUaiUOgfdI/fJsiZfpOAYRSvy",
-	"ceJTeo7jLvT70F73vUfAmLYO0DHtShEVCJuK9O1uGSdcRs0S4MwJ32oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOhWqr/Dz9Pyqy+lrpmbpt0rmooyj90U1jk2ExFS2gRc4G67c9W6a33bFvPbIpHkTSxj",
-	"vRWfQpFMwMC+saa6nQjjWPu6J52cBae7OMr8cXfXNftwyz32Sr3I4lrCG3rnWVOUNO5+BQJqu9/AprGb",
-	"DiJ7JI5b7bDN8SznN5PHtVxnl56BPRZt07W8+Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep",
-	"6KKjMvKsHiNe0cOHr7OoXxpEsNqFTPLb4bzh4bylUlilDgIWZaKpOskLoSJwaLxymO+GXWf7l0pf3NZ1",
-	"y76cM4pu/9xf3JgxuUb5FV3yMzqwyXJZ8ou/lOCwAgiaRPVmrbquit2h4wh7Un9TqYzdXV1veBnUPS/s",
-	"mk0wweDt/lbOpGDXMkusIz9K04k5OzykCWyHeuwW0ByamQqhKbdUwXG9qWC7ta21KOPY+2imIvkENFNj",
-	"fgNALE3xTRda/aZcpc7eTHUceb/KbHsKVp4kr/E4QFf6Wayz6Dk8xL7wXy/evgmYkUMlALnzIuUq4knE",
-	"3GMh3P2URTo0fn3a48ifLURY1cMm6Z6bROostyfoQCJG2dh10ZiRnipXzhBWwJbh7phbxAflcarfI42K",
-	"+9oC/kZM56dnrQhct/FC0j+RJoML4DlGhL9fZZ3OcXh8xBKuIj1m/VkqYMv0uRGPTuDPonWvCnBL9fdB",
-	"piN8+7oT3inBnDMSJ2PrKtngYXg1fp7Xo6w/YzSpjVoW3idwc3yHajcWGOOfw+mDz3fWZ4PaZoyTKvAj",
-	"q2qHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnbe3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH",
-	"6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn",
-	"y1E9X1rH0OLxGzDAAwVC4TG/gSIk2v3Nh1MWjZ7dA6Fl/VYHrJlHJ78MYH2De6mmy2ZDaXyPc7iWvtkw",
-	"copKnOhYNxqUeY9frdghL/WUjblCfGqM4VtRaywoiJj7xZMJOSAQ62fvEq1TV6fToETXBGRCniQzlk41",
-	"RGCw/57or/s6HZEXZqAzJGBG4zGfiFBYtW/grKYmc30rEgq+yARIpoDpowK/NM3Pb/IKv4QtZccf88lL",
-	"nSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUFLHfXdM8/hXkXMAFMQs30ju7GxvouFaih9nd+2yfs",
-	"JZb7Laf4Z8gpYvoj1vpGRAxwYsYacGcJZfHh2XrRKmFWjjGsuP2edDqtvsrn73TJrkfYUNv76W776FH7",
-	"pxL5W7fdaW/QxeYGVLOQjqVxe50owgwBqYHgo5Ats9o3J6iUhsliaPG1SHnr+m7uFnZeJND4fby+Cz63",
-	"CJYEfiX+kOoeLCjcVCblMVY0EyeZvd7g0x1orRVJPMoOiWh+WHXDDyM9RhY0RJPLgVHa+ZHtcCsWCi3f",
-	"CT2JhesawXwhFn1IdSvR1DGFG70W4759scU7/U3MEHcIeL75uPit83ev2I2YVX0NquK++/zm/PXzO2yY",
-	"zllnCRjapFxFcO/CLQnEuKY09kYqJNlzNEcEI2MXtzj5YNgiiHJ5wp551qSaJ/jmuViqG0iu0qMWb+J7",
-	"LyqJr7DoGKj8scEHp78/I7sAE5/FFycA45o7FphPsGg2i2+AGMSRWwUuAidT4HUq3PtdzLFt0dQ/5Pkn",
-	"EWbYzw2GhEO+zu8CzOLVsxbxlFOx95grPhRjKH8Es4goEYo3IpCEqjeFFPfUzzqLpAG81vL0Ey344g2I",
-	"Pg/lIoSZUTqFBDkwj0mFYEMK8GYLN/1F8IjFRC1ef9+YJ0NsnFeMqxnwDY4FbC5c1imXaZnXOX/GSx1H",
-	"tevrXhi4eMEbK5MuBsyqQp5gnr2v9c2NEPYRLNJzc6tCGUs6vxYe5t1vR75o3XAUU7tN49iNxLX8IvAu",
-	"0QXbi5UuTty7ROtBxXNeyCG4o6SCrGVe0jdpIsOqycDOWdJUvhOt7KLUzeEEtZ79slVLLELEeaetskim",
-	"dV+l+HZAMTv6tfBtrHmo+PoFngn2RWfW+yS4umQ+l1i4lz/1axoAiqosBwLNp4637q7v/v8AAAD//w==",
+	"7L3/k9s2si/6r6D0tirZPZqJZmwnseaH8yaOc+K7sZ1rO+s6x/b1QCQkIUMBCgGOrLjmf3+FbgAERYAi",
+	"NXI2fjf7w8YjUSDQaDT666c/jjK5WkvBhFaj6cfRktGclfDPx6/owvw3Zyor+VpzKUbT0aslIzesVFyK",
+	"MZnLkjyZnzylOlsSKnLzxzMpGH5yOhqPSvZbxUuWj6a6rNh4pLIlW1EzrN6u2Wg6UrrkYjG6vR2PfpIZ",
+	"xbfsvvT1kpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7VJVKlvEVXgn2QeMDV0TO4dVrumBkxuayZGOy",
+	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimcHYr+uEnJhZ6OZqeTyaTcYQcP8CgLyrxUlPNYvOU",
+	"ihEuCBVbO0fFiDIPw0zYh3UhczaazmmhWHxmOPE38KN3jQlyzVZApr+VbD6ajv6fr2pG+QofU1/5yd36",
+	"BdCypNtg/i9ZecMzFiczz4ksiZmLWQAlCh9O0dHNFp9610HQGD2f5Gy1lpqJbPtPtm1P6JJcMyDkVlYl",
+	"yZaSZww4XC+5IobRmNJjoirD64pQUlKRyxX55Zcn35+Sl0xoQheUC+QNrsfAH/Z3ZEkVEZIolkmREzaf",
+	"s0zDkVkwrWpOokJtWOkJgMexpkCwhhOziK4DEFLkwYPxaMWF+/tsP32eA1locSCd/n0EuQMB5iC24qxq",
+	"pCHRS6rJhppV0nxsePfqH1ew9s2SanbDSsJh7iU7Ja+5XspKE65hNbgQ8/3982/HsNL7Z+dks2TCPMIN",
+	"NTTJqrIEwoktWcmSpRduxe5AGWvXmN7dQ9Z6cayVdM/c3CyJHboUwaS3siJLesMuyL3J/XBaSvOicBPr",
+	"mk99h/Wf1EtNI5fJ1T+upkSKYovzAHIhhQQjW6aRdNJ8vuGKHTApJqrVaPpm9I/RuyhTi8v810rpFRM6",
+	"vtvUf/+FIjz3U1hTvawnUD81lOPE5ZpHBa55+TXbdr4Vfzr0jd9V+YIlljuD77peik8MfukjKeYFzxKv",
+	"zey3XS92zxzyasGyuO5kX26/h9e7Szc9DTfagRNJqVWZ+/oLRczPzUSoILTgVJkbhevuKYESNXBGJcu5",
+	"fiZ1QgXJ4HsjsVjn1tTDDJ3B94zmPzGtWYIoOaM5KeCBrhnk9TCDZ8BVVrI1FVniFOb1A51TCMYZOocf",
+	"ZZHHX76URd71VvP94Nc9ETdc0/SJ4P77rlfXTx0yAZnWe/HLPa+G3w99709cJF5acNH5RvP94Nc9ZatZ",
+	"irFX8F3XK/GJwS99YXTGjBe8Y4PLxjNdk2g+edBkyjw9iRKZGzQorhUoz9ZoU1ul2apjWmV+wHRuuOqg",
+	"Cn77hSKiMrRPvtyOssfA4CujfJyf3f/m/rf3vr7/DSjZ+GGtYnOh2YKVboJVwS477iqa7d2weoTB1KlS",
+	"hKn2vHL4u16yrEwpIQq+M7tAV6y2KR+9ePr+1fN/Pn6WmAb+7ICZdNjg1pruoxjYRw99/88FTVB/XdBO",
+	"8qtggMEvh0OWWDt8h0vnAo1OT45cZtUqNBR25oTjDp3OazZbSnn9PSv4DStT97H9tosmm52BDpzIY5Gv",
+	"JU/ZBsx+22MifqCBTj++4pGXX2qykkoTJcmKim3KI1TAr8M35GxOq0Ibk388mstyRTWKoHvno3Etss4m",
+	"k72yCjlHtSf3JAdtFTlAjYlia1pSzXIy25JMrlZUXRBaFGjz0ZkydrAxoGlRXPV1zdnR4065XW9Xp2sD",
+	"lv0Ef3oW+Macq+4Wd4wp/Z3MOYMXfG+Z3/w7k0Lbf9L1uuDopf3qV4UinH2gq3UB0sUJCFDYNc00TN+R",
+	"8c3H0LQwOvXqJJ+Znc3xr9F4JGe/MvOz6Zt6iNquXUulFyVTvxWj2/HOaGop18Fw5s+d8Sql5YqV4YCr",
+	"LYz17jakcpfH09PFUC2kxpauigY1HDGmxC3krbCkmL4VhJyQjzyfkqxcjcEWmpJ6dePAYoNHTvLZmNi1",
+	"TMkbN+K722Aks2I3FKyrOYqlT2MYRxEzzmiP83zXCWiX58WkEaD/6+XzZ4bR//vy6U9jQu0ZPn/wNfkn",
+	"/+7UPKq+sr878eJ1lRMce8YUeAmvvro58wR3LmHDbVeEK9Ch8Mu2//92PHpKBZ8zNZBxZ1SxX8rCWBta",
+	"r9X0q68MuU7tE6eZXH1F1xwEiBv+LGCujyNaap4VeHau2dbwG89H7wzhVLVaUSPpR5f2ISM8ZFXClphF",
+	"aK6BY57bz0b1ETZ/NZiT5jlH393PpVyzUsOBRTlrf4TT6sGhbjFTcvZWIOOYF74VMKEpcfMZzhyhoe/e",
+	"0pdB/G/VV8igezjEP9+TR0DcqbUUCrcr9NsM45jR9OzeeJTJoqilkJbZ9fuC3bDCyL6cZTxn+Xew+zkl",
+	"P8kbVlBQoeacGYt49FtFDb23Xg7Oi/eTrx9u7v36+3x+Vk4mk7PJ/Yn938KItDUTLL8019r55Pzrk7Oz",
+	"k/N7r84m08lkOjn7H1gwhQmPHslK2GtpSQUaE2itmH90vwaffGVZ8+U/fzk5g0+VLG4irz+D10/w9Qpu",
+	"4LPzcXAjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyWtx0tKElW8pKMbxD",
+	"bmhRmf09v303HikMwPnFm99pc+EvtniKKlqY32BYdDQ9H482XAhjFzfH7X3NeJ6MnK7Qm2jYOxKyjQ1t",
+	"H/sKnoFhm66x/qxPV4atwn+Nzk8fTEbjEbrWM0OVSuWjW38ARlNRFYW/6UU3Jzjfx3Q043sOA1qxbnjP",
+	"+M8rTReMSNTp9ZKXuGm4j3lJ5zrcsLPxaFNyrZn4DjTyBodNHryaPKw5bIarK/fMC7m4ceZv+29/vTMp",
+	"BqjdlsZwdGGXzZ0Yoump7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7PzZ+S1+1i088Wnzd6n0",
+	"ZYdcAMbLi9+6dw1ubi/rChoZM5BzK6YUXTBnw5qpuOAXDdwr9jo2k5V5hTqxXBsmWitWGj5c020haR4s",
+	"f7SqMMxzXfkJ3Qb8HUhyy/kViGm4mo8qdb3oy0t+w0QoMpWWJZuXEmw+XYIichaKwf5adc14CX4PnOSn",
+	"hhI7Lu0BwkspvhAsfyWRjI3b2woeuLlx3eeT8/snZ5OTs/NXk8Y1A5xtuAPpH7I6sPd8zowoZKPpyeR0",
+	"clazrJWZjiXVnv255gKeqwc01p5SXCyeiNH0zbvxCKKHLRFoWST0k47KTPS59PupB0oWlR13IMv5mxzP",
+	"29m9SchWv1U8u55Jea3qe/jhw9OHD43Jh7/g4v1ZkxNLDozvru3JJLy3jcYUqNlPnv3rBPZ1Mjlr3AL9",
+	"+TXgvhTD1o8Aw7r4R39ODXgsJYE6BOwSuO0MvAPAacsi78dpoEEZ2gvQDEYNEVbNCp6d7mi5nRrppKGR",
+	"mgkReAWXQiEfGTESKGzHF10Fowq1toS2p6WmhaPWAfwAm5tghKUscuCAICI0QFz5sLvCw07X61LeYOZG",
+	"U025d7ia8l8lzRj5Ua7XRgKPR1kh1c6GTpoC0BCh0nueKRltPjI5mZztPgJ3fEOZnJxOEspk1dA/R1+n",
+	"HpxzQQv+++70mhSaF3ThvFKgv/xarcD0Zh/Mr/5mRjf3+d++NhMiM1bIDaiT9pawuYBG9/ryb1+bp/9+",
+	"OjJiB47bXs214MLZM219OrmybEnLRe1ZZR/WBRVWvL8JB6g3V3MIsXk707J5iafDrO1BveqzsTmgcs1K",
+	"GFQZG/1v+IxfWsFFL0lSgXZk9CTQKEfmXL6vhzaKDyu5zGv2MB9JxbVTyp02ZH550vjl7mqcbH+5FVkw",
+	"fZi0sxFA8MMkz4J3fxwxkYdc0uTQlRR62Zih0rTsYGnNV+x/pDCT+eXVI9DaqGaPKMYI7Z6sWenEVFPc",
+	"MK2LUK/AD9ATaz/ZudRQdPXhHf+mB70Fm5NZCdnmTsLRLJBnUj+VOZ9zlseygIPkLvO2IJPr4Df+XMpZ",
+	"gfGhhFRe4xP/kTZ8nI/SEvi90rQAI4dpygvDlXLFZjLfkmxJxYLlYaTJu4fJilGxWfKCnZIXRt3lLn+S",
+	"ipyUbM1w+aUdBWMiSlPQMkfgEsMhwSfm3O/Wtf8Etbo9BpBhrkqNpvfPzusz9chO2s+v9k9+BR47Vpay",
+	"rF21TTL05jW3ExFeg53fMKHJppRicUruTyaNZNKMCmN2zRhkK16Q+5MzIiSQnCuCGj/hwnxxDw20opAb",
+	"Bk/eD7PyMBQLGeZvBYQEuSKaCSq0efbBmNw/u2f+7wFZMb2U+Zgo/jskMq1Yzin4382TD3GPzWF1CeSY",
+	"tz6X5Yzn5sBg7h/XnisUF8aE1G+Fy7u8IPfPz+2ls67giAEFxuQKiX5FFN0qsrFpmOff1vn4XBFrKJgv",
+	"HhItMZbmiKYuyIPJhFACATMi52+FrEr49B5R0izPzBfzQI0FtmYiJ1KQXDJr5WJuLriHgwP4gulye3I5",
+	"j2Y8veZ6CdMxTP1gcm9MqHmQLOUGZ4cJwYpoSXS5xRNw2u1/xmMs50MtwefzUGP95tX5WVPBAVdiU631",
+	"D90H/bvkcwwF5BVrPXheP8h+q4yUvgd0KoxwOxvXSRbwRyWEWY6X+/3VYOfVAhOxHXEL7NvAA4FPwxvP",
+	"wvnNKYf5jUaNuS7lBl6xMIyTcGqUhouVXRrNR9P7TvHHGKol1q0zMxU80dbJR+PRZgmGtLm97QV3f4gc",
+	"kfPUjbU2X9r7yojOXIFu3s4oGsBHmO+4a4BRdV0zz32nWXwbGG/eQuROEfzLN/GXbyLlm3gXcsz2ESp7",
+	"5uiK/PsmP9xrKqRzLrhaJnnxzLtH9+7AytwrRiCAemDOW14VjWDLEKFV6p157yjSjkKqyjLG8sCAh3B+",
+	"YysskUFcFKxElQh5uxJ+2oGBBJs2/oNOnDteQw9WPfXmuQqW+3/B+TJrO/TEeAq689L7Ftm5ERLXSZPK",
+	"eJU08hsHXSN2ozBc/d57esadEc8ky97JfQgsq0K70tjZk1vLwTTT+4LUaH9PP96mmPTRkmXXLK9LKV06",
+	"yh3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpLhGTOhbmxabHrZsTtaroZa9k/PCYS8FGC+XA1O8Y3cOBx",
+	"NJjMiNHiBVoLoXjLDEcAczT8qPhOiEur0XTiHYDwbx+YN/8G9wg6bqzmOXEe68l4ZAwz+AdqkdZdxYzC",
+	"ab+wOuH5ffNNtc7tWwyZ2k7H1okBy8mtJbwdgxh1WfXzcUHgcTQ2avCiZAoV3WB5wUxvdzT+obdld86H",
+	"93ZbO2IAn6WlW+VEmviJD02pyqmmeOUeyl133M3ID85rXafn/vrkjvYG17v7B21trQiZq21J1dMwcFJX",
+	"rNsrcwADwO5GE7mg6F3ODSugpRTkkg9IEIhvY+iNx6TNfdQSiViPWfyLStRMtJaygGAWZgODK1mW4DA2",
+	"YqXQfIV57Paf1p/e1KDcjp7Xe7CmFYaSrNTp4swD/K2OuokD6VyGR/O37mTm3/3KkCgmaA5JP8YCxI9G",
+	"35yencUjGvuPeG1gWjsZXUttNrCHFt8+xjz1umzBnJqGtGAf1rxkqvnq+41X7xEoD80zS6rMax7MzzPH",
+	"yOti2PUh2OaF84l8rNcFF8e9WwjFclz9u5goMk8FPhmQGWxt+F9CTZdXSEYJmTUZjxTsbYPAHxthltvx",
+	"CCNezS/M9Jp5M856gRMS+op2wsaJRJKdjMPAFVSL1Viwt/cNyWi+7fKStXI4tf/KXGozqow6yRcLUFXn",
+	"fFGVzKrKM76oZIXaD91QrrlYXPqIrVGJIgqSAsebi7uDglTh4bN/1joSImBYLcgrTC7jyvzbG7sTjMs/",
+	"arwwiIxNzyaBIy5UpdRo+s3t3qA/KmdWbMqNHyMVY8d9vCSWckQxpgij2dK6v10BTiZXK4BMoJqs6DVk",
+	"/GJcVZu/HgNQBOrbxdbx8wHk/yYg//m9r3vtwL17g7bg/t49OL/3TXMX7t/b2YUNLY0+1whU1ykadQra",
+	"uS02VGQjqyInM0asym0IW5+w04EHckBtRHiZpNyvBTUqpR8S9u0ys5l/dT475jZ8rAt4DEVO7KXdKm+Z",
+	"bdPwMnNCbSEqkSW5ZlBK1BoB9YpYfVKdPP7GvMc+Cib5u1bG/Xh0aa6eR/YW3FWmCi58MAjiypbLZckI",
+	"BMvtUQD4niY5suiQEBfjmtDcBkxsme+FzVb4nZUSY0MAV6MZmdOiUIDiQYuCVIJrFSVII7GgJxrQ4/o3",
+	"L8310wIF8qkA3eM8hYfM0/ayCcu4vr4/ahdr+UyBj+2V2Psk8o1Z/f5NdymmOI5bgv21naPVcppki7NH",
+	"iMWxw/E+DaSTOFIwICXHfFGqNSsNL/wfmv/6fhQt/soZpjV3jXuJE3QK8ABC7tALMn8dsexw4zqyYGcT",
+	"JY7HCdnh/VpD7CsR7E++u7NgCFTE3YGMDgknSbAbzPTtmNsbN+YYfjd6F9vBa7aN7mBBlf5BVokye/Mt",
+	"mdu8gJJmmpXKSZnUssxvflGOpjtjohxZcVFpdsCyErIU1E153WMfY4OqTK6RG3qJopfm8ZgA8jZZD6kS",
+	"Y2wr/f2O+JmFPBcaNSELNege0qOeV/pcOA9M82ygl6UnVewBi5DFOxP8ts2kLJi5yJuehe4XPKuf3KUe",
+	"TLQxVv3W+KLXBWd54G6ICoXOmnawkNkmOAHBqhpGZU8Cfl9HOiNE9EZaz9FswssPEB2KjAfmWWKJmK9C",
+	"AQ/RmXHxdZadgBAFv6lRIS4A2ssoFF6HBE2B5OUWnYGxq7dMYSqAcWt+h2oO10QwloO+IQV7PgeVdq9r",
+	"cuxZEoQB6qMpQAMvk/2cUdAbMgXggv1e750xsSmAuk81ey6KbezY7LB/CJ3goTUaY9Tu8nrnm1xacxgS",
+	"PXpslKpWLP8FrYJUuah1Gba3DLVQvBuNghpTRFfrgn14uRWZ2l/FZu58c4uKkmfLlQMZ7fUb4DBvKO1Z",
+	"SXOO65KteLXq/SpIBLEJmj1+cLtL9/How8lCnpgPT1zhF+7Dk3ARt7W/cRj5yto1NIAKPgew72t8Kk/f",
+	"HzRiakennXOImQ0aQK7b2Kmocq4vHS5Zk0yohbWUFXRi1fB6HqromtXOo5Gz5mUZQd/ra1bCq8aBfvEu",
+	"tYTHQpcRBZn6cHNrBtQtulMvqMlzOx5kebsM1yF16cGOj6ajX5UUpy/o5qn1ZNw6f2pkMXwd/XhtxKWs",
+	"1I/2d02x9iP7QHOW8RUtLghbrfXWgpW6C4oZoka15CB1NvJaxX5rv+1sTM7H5B45PT2FwLasNFnQtWro",
+	"0WkzVlXWNbOPZ8zLYavcFo8dF9SD+O0JVwJU3KGZJXmS7Y6hetbs+3mon2a+L9halpGVz0p5jWXlabUH",
+	"4k5bsi5oxjo2/43f/cDYMRzpiNzkZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpuK7kwbOsPtRiQiaN",
+	"81ZM7hua/2hmdjsewWraFHgmMSt5Q5VLmx6TvJTrtfkHBH4gF1vesDymD+/MEN9SU3xc760lUow5vmMZ",
+	"rRQbeB/XrpUAvedssgPfc2+85+TbYaLz8rCnKc9SylEyxLfSclvMqvz9AKfqGIOo8cNeMoq+8yhMGC11",
+	"jUusZeFRu9YlA5AlUFqnZDImDyZj8s0DwwtnkwlZszKzlSLtw3Akn4B3ceHy6rU03QFdlj5u4KXfroDI",
+	"byYnD999PBufPbj98u3bU/fn+e3f//NvMeLjUEeQ3JapYgjvLQGbXtMzthl4XPq5QxsUC3iuecT2AmQl",
+	"OXJnlc2tTi/3ZwdT3bngFRfhp2d/WhJEVllcX4aVqP331acohgw45PdxbazrEO/BeWsd6OQRjV1algpP",
+	"jDnQgFp7YInukNfaag8oYXgwmsIOK66IsJedueMV3aJ3Bl0zmcSeCVz3uOU8yd8ltvJ5pc2AbUkh8Yvm",
+	"Zu0wqct7bAe87Deoo7iS3AtAPyV27VOof7LeprgDC4Oe7dDX1tDntNvDXpdct8MiLnT6sWMAX13Zz2Pk",
+	"gjMtf1F8Q0bjMGsU32XXW89vCBO6fbzt5LU2if0yeyyuFR7Dcev5e56JcdsjmbP8MSbhtFy6dqP3b1VK",
+	"N9pHOphAjfa1o9VTxRIhVr1kW4yz0EXJjIqJiZFh2sjHmHXs86vbweA1KxXg3GL0yWLBOhMVkSNJWRWM",
+	"2GGiJqotLYj6QV3HAbICNcK2a0A7wWYLTH2SwGxLpGBE8ZyNfUHibAu/gPzt02GxrGxeRJXCGiuir77Z",
+	"EZIsPfZy8OaSZe/j4wSZ4i1IT60I5G0kQ2Yh8tng8JWDRIt2U6JFxVCtzaATTqWdZG+6uoM1qpv4Ghu5",
+	"6jFDDssveqp+7qy85HlUpijXmKjXIK5RUA2dNvAab2vuDmUtLcJj13vtiw/JNQ4Rt2tOaRxyd97GKCwc",
+	"PR0lgrX5ufm9D4LhtVwIzkODw7rNBEfS72nEGTjb/gySpScJZ9sXVdE3yyKnEVH2RJBfXj1qBYpj7GlT",
+	"sg6xtMyr6wH8vMf1ersoBTG2R96s2rl2OoV45n7Vgz4d0vhokhbKn/pN55iyIxnPap6h6GHJrGEMU+/a",
+	"piOYqzVy4ufgZnSz/ZnyqELUn/VUCqz61UY6pGpAjHBPtfN7dqi1icWMf5QbIueaCUzdxDSTFdlg9NkP",
+	"3mPCnd6EGvza8c5mzwmvhd4O8zgAyl6TSrqs5A0rdVWK3iMZScXylwhmcIjAs64GN//GFHaH7yLMC7Yu",
+	"YvcEarLtHX5uOwmOCUV9ERXVUAvtsXybyNi/kyDMEu3eGDMGibv9bqp623f0ebA1AUFmxphfls+StKtd",
+	"0pxoCU07sGvYEjyOPVfvovZ9D2/B5nr/VM1TREs/yb4xJcvTQxmwJrkdI1yXnXPIn5ah6r3v4kpQKRNJ",
+	"v63en9C/bUMVsSCtY7wuqa4bOGSFzK4vSG33cA8Ko1lRHJDG5gsW041dYE7uWseuf1EPhgMhHp715ntX",
+	"tBVlLI5OZQQvZQHQFlG56murbQTRzq9ec+fOOaXfRcZtPbYHR44FwsMfc6V5pv5wxXW42fM9jQYr69Lo",
+	"QaMFKmhkUKfVxWWxlUFW++157tGy6Emg5v3WnMX3LIOMJWWhejZLni0t/BIcAzBbtQSmQyclJKJLxUoQ",
+	"pIryvvfGmvJyOG1BfYo5vZi09WrDhkM+jFm8XGSsv+vCmoP8EJvbWpJJjqmExsyLflNp6SOxfl1UEPP7",
+	"8JL5QsEV6fILB4eAOcLC4Gw9U46d1GibcbtT3VF84CT7Q+gYxm91g+bdYiyk7x3VxsHaYegDaW4EFhz7",
+	"PqsE19XhA9wleO2BiKqOCZoE7SN3bBBEaTjo+sqGdYM87cjkv1OAOpNiWIC6djm2gw51h9slo4VebrEN",
+	"Ou7TadywzkqmXzKtsZCrldNAV9gTRNlHULehJSPXbK2JAhiuYcab6tHyi2ygg7hv4AI6g4UmxIlYhQoT",
+	"autmMmRFc2Z0MK4VK+bd/goVrDse5ot6ztudzj1RDO2Rpqfkbx+fXT59fGuxvOxM7ZejCKv3dVnalXqn",
+	"ZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDQMtmvhYlGEHVyH8cGRchvC/qt+Q1uc3XCtWo+od3rWgqSZD1FT",
+	"dq/T01LgOF4iJ/E+Fz+Rne9xMgsOzBHoc5aDIb9+8ODe112yYUU/NKYZNCcLmhh1UKNljFTC8pmFL9RL",
+	"vAkXJcWrEKtx8rr8JmWv1DfXjo1acKp2FLq9xzArqEpoXdg3Ah6AxHtBgsx3aBZnl+az1Mc+wf1dNCXX",
+	"VjHHXHf2SxCjxuo7TST1sjqpuz3jDd3a64pxsXA1q2MyY0pj9uMwGbWoaEmFZilzlvp+iMakJ+tSrmyr",
+	"9LabbiP+VUu8SKwNvyRcgKyFQgcv2+ru8a7bFMDtmivuwnXxw9RhqXwdL4Ax0NVpwgFfn5d+dWv4g+iN",
+	"7tqIDapxxQ/2efNt2xDH2nX9pnup4+CG9A/4ZBzUpNfb2SHJZHk8KS7Lz0qIy/JVyTHdYkeyVHrJhAbY",
+	"gTwWoiaAgIAoCSXLzbO0UHGfU9CbrhctYU7P/Vxb/onr9oQemyMZggRTRXTJWU42sryO59/CReQAt/sl",
+	"1QQpI9FKrM6UUXR4WaTiXinB8rqRutnclHr6NYX3b7UFuRqY6LYKOhlGjHXXVc8QnX0AkRt2Bf36/Oz+",
+	"/QOv8D3q+KXCFK5aJ73o1MPJqyXbes3dmDQR1XxnF/ziO6kbyPr2UZLlsTKehW2R1v6ict3P9wVzKls9",
+	"BEON3fzC2cQXGpORNQpPPFXJYkvY9hTOOQffcUWgSW/08pxBIqm6c2ZwI/qzwzoLyoXCWSozMUjpbkBi",
+	"4LTH6EKk5SKuVKQo0ssXrOkjp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP",
+	"8BVZinlVRpXef7Mr/YN79tY3S+ldWM0zlv/ERbxMGzqdJPNZ47G4XwTXioAXEzjTDEKk6FtvMwz3BNDs",
+	"aELmpJFOakyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQfdTmE8fBnzFWfk9t40vol5/19mlk0nw",
+	"KfN8QYeU7QP//4wdHdsv96m0e+iBbw+OS51A60+kPy3uAFjm9VOuJW0tvVP3yGOl+cpu+c5lmVtPd79K",
+	"Po9wFFm9B45rXy5eREcyrFSiOKlLlBxPJOzGvesdsag+SKAUYX8IZNquMbON3IE/VEVBzFceFoEr9KjO",
+	"S5kwJJd8sUxQ4ZoVCQLJTTyVJcAf253bd5iGBo0+gkv5kMiPeb2fn12BD98Ec0iR9X8bldkqdwO05spl",
+	"infycIiSsDvxqiN3PJWPtaIfbIXJpPm/oPhkEtvYR1b/+0TQR914Rp8Kr+iaJXCXrpmPGZCXS7mx/XWk",
+	"yNjpPuCjPRhGf4EU/XEgRbjD0ROCQz4RN1zTeECRZhlb60MjisPPA1tZhIKDz0JXaJGLm+gR4IYCxwAg",
+	"K20ZdGfynMQ+W1pex7JI+py0qiw6DEqbFCfXTDSRDKqSn5Ss7v7SAxoO98MuLCRUmiEDlnGLxBknWNC3",
+	"ko4XU7a8GQvwV8b1204dpAMd7okma3PHu9o7s99wl9pr31yx3pwQGGidYgBge0C2ml3C3cLkZbyOO5Gd",
+	"6DLNKEbD15TnZMv0mEB7dbPyrKhyll/4OkaJ7c0wlY/rZV7SjTgdWPPjf3iAAInxoy/btgmNgfrnY5c1",
+	"dZuMGc4lzYvH8HQjUx9chN1s9X8n3MkgM6af/xaRJSOO2wgDipQwlW13yozHK8xqp1yTYf+L3zDhk0O5",
+	"IlypiuXjFk5LVxlXki3VbiQSToERcPAW2++Llnks4hgxcusd8zkIA2ujMFe2J/Jn7GTUVarefemi+v7Q",
+	"+CNSvy5MPOoM6PsVHu2AAIN/FrGgoON9sg62XaEI3Rg0KwpFAIHEdgZdsXybiOQGBajtb3lZZ305tuUC",
+	"S3ijsWV3s3YR6QfMzLNPx1Wg10tJMlmW0NHFQjGZXxEuiPnVkFLXV+7X3l1lO2RiRr8UgJR4LWR41cQO",
+	"NziZ73SB5sVvXfZQ1IIZ8sJ0HXSnN1quGxkSa8XKOtk7us9rui0kzftvda8a3QRUo9kh2Lqc56BJLJgm",
+	"2PMzVdUblc1VkUh3gyJqOSdqK7JHUsz54tQiL3JZY1POSkav1RgbwFIIYa2o3pfbdlQ/f5/ctFpw1AW1",
+	"6SoBjyN1fNSbVLShliqxyAOi5/lKW7luAx7U7OfmX9877oz6s9MspvW3UW2puhrEEtOMQYIFoqlbNv9X",
+	"Kav1AKCCIQV7w6XvYAF1B/kSDQoUVDOlTzt4+08S8YryoGUzV1AYYaUu3IgdpjiCyrLLZp+Z3nJUCnxu",
+	"i++XhdkkTdBSsQMrs3nw/kWLiilXHe6r3eRGWJ3HWAs29SMcy2EP7SSBDgLi3CGWnX43XdLFYXlpzK+G",
+	"GYTJKEUiBdNVHR0PZS+KhrHz5HmfLNhk8YaRJK9LrtlrLtQY0xaCv5Wsysz+W9NywTT+e8P4YqmNKQpE",
+	"/tm2KhuTFSsXbEzoDSup+Qd2yNxJ9emTuJuoFry04CNybrQwZKzTHb4wyg6dFez0mf3Hmx1OedcwX9U1",
+	"X59g909anECyibFxDHNHc3kDSPW2ZyLeQv4SUzHBki+ZhXpshBjTz0Mo7zQG8OuahtkRfWw1T2jIetkB",
+	"Uuh6GVEhBc+wnmdV65a2vP2NWsr1u9Mgt38po/frbvDYvNyuIHoe8Yh9EnzKszvgU35f96+ORaHD1iie",
+	"+azjoSWpnuE3t+OkY/c5JFP7DsC2WNHZhdZzaVM4hrwuaBkdVQG7IaGiSRdQ4+wLJ21VJdr5ck6WdA1V",
+	"c3vcwm27/6AQyz6fQXhcU+C3RrB+oQiSkxRMubKiTIr8C+WzqXErdJ0eaH+iBu5JwjXw2KM9RxjhtJ9J",
+	"r+Ia7K70CFt1BzTq4+kLTsU/zai3jWbf6aRWG0gAfAAhUbbUS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw2",
+	"1TvK65RcsZnMt0QtAf6gkPKagIV+mgL1CtucN5HAMtGBBNYbNqxudn73VL9B+FsBZ9wJgiscxzkN0iUD",
+	"d3UM7GxJ6CmwSPe1+Q+st4Ma5FLEnOXuMLbqQzF2AFN1kZnfo7DnVC2pm26CWjx2e6gDuv1QYFvVIQC2",
+	"8Hq8JnY1zI6A1yBl9KC79xiWW3CTfx6mWz3hF40DPWRDGxpKJBpqhORMymuWw6XTEFl9rrGmqLkbI/iR",
+	"9lAjDsSS8lgfCEhSG6+2yNjqx3DEwyLj2DWdxDBBXyK+d98q94GWjEfzgi5S2v73tkR6mPF+6QutfYk1",
+	"Fzs2wQVRjJGrr27OPNe7PkWGOa7alRLdVntfU2w8enwTZeRL8qiQVQ7fKnJ2OiFM3LBCrhEQym6cOX5G",
+	"NYWJM3j2qt0ryImU/r1BbHq+7UPtite8ibbbk/pdUoVrcy7Y3o1LbU/yynik1iwLbkM3jbPTSfTN6eYd",
+	"5lJbDcANcQsPFVF28/btqdqKrOCCvX3bAwkimL3tLmOJMHYFf/b9uyQfpxMJdnt89k6zefyBZrqz92rt",
+	"A8e8EZgfImjiLb+m2TXy+JzB3wjqb1SDqtAc2wG7dMvxKKPY6ETan2uoukMHlPUBZ6WNB3gQ41JWoKLM",
+	"eFHAFAq+4lj5heI/ISEOzL1v77wtTogo/ZqtzQmkxJhOLJ7IFceQ05g0HuTadwDYQ1DvpT8th3flre+K",
+	"dvB3YYwWfwMQrhV6oi7I1f+LyWZXro1bAD6zh9/dvUA7Fnaw/zVwtxK8sbGKmhm+JrbBkIpiTvzARe5K",
+	"7prkhG70iSprf2dYGLMZI5ViQdKYYjCBFRP5DjrIXZoOBk0MWwltGRVjMqt0y0i7FnJztBnYRtp7ezHg",
+	"c2NHxHrqsc3/kRW5rVlqMzU4I2K9ZmCN0GfEZsNDzJxLMQ0dNWAbo3FinYxFUXfoiVfBetdmv/h6FzCe",
+	"cw+1ogSAiXdALmHtR+03uTqw0e/5JSsGJSom08mR/l8ozCsXIEZw9XFwgMF5EHtzF6h31tncE9tudIg3",
+	"RMcRyV8H6E+Z4aia46Krg/767UF4tnR+OPBrEy0lmdNyvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fDu",
+	"c3kEqzQ45J+FUfojV1qW23RXvxRyVrx3wP4bc5wMqSj0ws5YBk0Iwj6qVuT175vqT3ok53NQW/9EPAew",
+	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0EmNizv9qrc0GORxVlBGzUlaLJXbtn8lKD2yr8GsiRXbX",
+	"H430QekG0CnW7bXj60oJR8zE9+hMtZSEurtrAPSDf7y7q3u1b6oHbzgOQaxYbyJIqFr5syhVmW3CtSOX",
+	"Oo7hMQRQeKA/DxEkizyJfvgJ4kfLaKAGhbYiS9CxUZfsYUW1TseyyDtPR/OtFrJmSlayrFU7CKuADic3",
+	"LHehqqm9ehUqdk7dm5dyRSiZG4FjlD0uFhcOEMmOa//aGRWsHTUltHk5z6tSL7Hy2j8cYkDVKDv+Sq4r",
+	"gHHMeCPaFIJFZ9ro4Z1aEs5Ro3sApkOqw4qOCvznc1C0fsV0YSnYNPQocuWF6oxm10TLOpQKAQYFTscU",
+	"NPMfnsFpjlwkd7Ol3GNk1PMP4HjsVAgHfgNXdh4/WIjPY4aEI7YJMLWH4bp/qqzRSKYoSvcWjuASo0K+",
+	"21TdPyUM64ThHou54tirO+ZjducYN4GMG7d/zhvAu8eb3GNoOwXUaYfog4rnBSlZwahi+dgfy6ljpLGt",
+	"IF9wzLyH2O0FsaleU18Mxq24p2ILgvKC0IKVMBLkmvKVZdA1Vco2kdOhXwRAMjdUaCNXyIyBoR4KS+/j",
+	"x7nCP3GyQerZeGRfG5WbfxWy/hsKWY9fNRrj+3prj3DcAz75LA79k6CiLhHjjLgAn7dgaW2JWG/f32Ud",
+	"Qo2hhwQdRe9YW5gV0kMDRN1mysJNQSNpeNh3j+AFIwACAeIL0cgPcKM1M8Fi17t7wkhDbaHTGrNwWNMz",
+	"mRsjX0v3k/7mrN3pR/Vk4vSSq3WlOyiGMlkwhX0Q5xKVU9SA4UuWL7B31SCcioHQFlC30b9WtWK9n/UN",
+	"Sg+S5/OCxqC9LX4phpdYuZPU1PvY2E2EJJTIuWl35E6UxnrMnGOfazvBJORW35JcvwlDqnKH4j2VVLNH",
+	"Nj+28zZyz916deFyT4OaNeX5mNxIbvvQL2CB1foA8YFvjGeb/Cg3zTdCt4Ct+yz+/o5X9TFb7BbXCWQD",
+	"esbe3W7weFneHnCbEzTODRSBQJ6F1WA+CwfPa3BPBLdPUxaEe9/YlUAeoaTpuGgfdd4FDmWDbkGxNdPg",
+	"OfROqSGhYZgxaMFL3P2FZCqSc8GVWXicZyixX9vLZlz3z8dXfqHIphFgiLEL+2DkDC2eJKpx7WS/UEY7",
+	"dGuzL9hTgkt5cSigD/ugf0YCdt5hnrhQWhhcqYQuKBcHHFTz5lfl9qBZ2y3/gfKiKhNdrsEJAIUfsD9w",
+	"/TpWQYKltnGf3MRBVFeXvxbJ8h0tJNLCpwb4bS9GViWuQJdbP3srvXzztVWlNNyR+9AY5pXIB6gDah9z",
+	"ODLbjuRrujX869FHh0rwuFVtuzhN7ZU3AxB158HSsnlcSMl0uYXHwYfjSKYYPGQIDTLBM6H5xbxSxoyO",
+	"0JOgL7O5VirMSk8dU73Hd0x3Ga/Jc/geQ/4ppAMYQbVxfj7AguH2vzOaXZ86wZNPXZg6GHlGxfWp1cKn",
+	"cHvt3l3OpK/7vzq6jJAPlDXqQS43F4JNgvJRwDBjJyZzfwVEzX9fPr0j5EB0yLnhZhXuC9SyY5OsSDfX",
+	"8JD07ScS46sEVpN3GLqNXdNtC62pPziOu2gDaY+v9ucoBMN2hdpegodyMRA1LZG3K7lju9ToEtJxy7ok",
+	"7T5wGr9Wq/UYKprHVj0fk0qoaobI//kFNvQjK7olMwYeqrjj1SZs9WpMDw93LAD057sC9GRLWi5ieOiQ",
+	"1Dw1NshGYIKyQNbgUoA3Le4iZ3XKX29/yG6aYNJoSVXqWV4urBMRfH1UEGZBTHdyLAreHRXtmqqhua+7",
+	"GQTTW9sdEXh2dC5Apwj0Jfjl4P6oKDetpeI7pSaNm/VI0L99QXvdbMYt/F7rnW+nFNb81+ScTq4/hv8N",
+	"/Fmfk/PtZQoxyvqt7aVlrkOItztv0ayIJyv9hMJvB2wWA5QYREJfvCKy5AujMUr4q2QZ42tNzKEbE3lj",
+	"Ly/Q0s4ekBUXlY5ZGrYq+WnflrxDwDFW9MPTg7om15Nyg7gXx3bCn/1IJbdmU3ty0QRjtCw4BGrNycZc",
+	"DsiWQWwhe+1z7SH/QBNCo7IZxK1UmMVM8xxO2G7icixNubDoW7UXNcoIXFzvSZjL5HqLTRzqfLldSP1l",
+	"D+FZJ/WlKka6Aswb8YMsV/3f0ctPYVYfhFdFdiiYa0epS1eLoQZIg9J0tR6QuryDk+N0sNqB4Rc0djtU",
+	"0zHB4dctQYODgFcFMpNHdX/tZpBsXsrfWTxf6ClzLr2dlOZklKrlpaxUGb21f5V8YOJBGs13AHrqXV1U",
+	"LkRlk+5tpMovpjvsjOQ8wk1o9+WzuAhxrodgqRwcTIQfxucSTYy8QszWKwgFkTljY3KFmo668qkZlKhq",
+	"dUEE45C8w418rYR20RGQ941ObluRvQ8g0F1im4LIpm/+puAnJc+WznbCyXhlSyVOpi6jDbbt3fgT1Q7Q",
+	"difDX5AVLwqOZfpq7LKbeigPTe+IrGYFa5U+HtLFn2r6L1lUKxad7YIv6GyrmSJfnk3+z0MC//57z7lY",
+	"50Ac60oqNiY5ozkpANdG9e21X2UZU2peFV0DQx1b75QbcG+/3Ios4ol4YRtwW0YE60lLDxAgS+cNOgTB",
+	"P3hxY2WeduGGjnfZq7F70RMHBmt/nGbRrLUx6stmKQtGKujNYrNvHXzvjoV48p9vJicP3/3Hl2/fnuK/",
+	"/v6ff9uH9xz8/g09+f3dx3u3f9t7l9d2kBsptvhnbHPZKCceUoecoNATdGLW7nc3gwsyY4XckN9ZKW0P",
+	"OTmfxyn08Wx8dn7ryfTxbHx+myBVP8CYe11NY8Ifng+scfaEdjZpR/W7IbdvsTCA1B0A3xCml6XPDxXs",
+	"Zm/4u6sTwdBWrAf2Glhx8QR/cLajIhgbk/9WMfu1Q2yK1BPadycI3ewmPoDYjXbhA8nxb2hoGwIn9upj",
+	"G6FkveQUMRvA3QcJiVCK/UEnPHVSu09oM9luyCl1NkcImfDg/l4xdLAW2chGS6zmNZstpbx+LHKovB+4",
+	"pAP52XzQFAoDB1jRD048BEzsbYho6OESYNVKRHkCt8iCC0T4J0utMX2jiWYxUNTb05Jq+fCsYbzsOMAk",
+	"urOuMnjgyukJ0MBtTReuXMjGqZnYE/x+7v0ZKXTHXvIYh0nWwFpvSn8Qpw4LeBPrwziTlYZEghUVW1fb",
+	"4HPPmCCV8JDZCb3xjVccUyEku22+RtCC/5oZxbYxpEnbrwC20xCSLJgwFhbL4xZvwJAxX3uSoIJqfsN6",
+	"+H6gJM9ymxklDn5gQRXjcywZzZ+LRn+vsHYho7HC0e/5wujDdRgS5M8FOTmzGCtbW3MSj0z26xjtkAUQ",
+	"LsLSJFhOMPdwJ9LbfgTXR7p78Z/P9YFzfampriKWuq1u7Mo2A/f8knrb7wDN0/fvjieAeO9Gr17xL9II",
+	"8LkULGW6QnPJ3OWvKEHXail1T8sYKv+P10jaWLVcLF5ykbEDHMYdnu71kqqmB9YuFHy8JaOrRCEl3Ztx",
+	"CHwANLSpI/YGGzj5RP3Qzj2BIXHqa2yPdlN4vzdSyvJMndpXs2qb5TydxsG52dlNxyvRo+gccXeDOzEM",
+	"V7APcRnT3XM4ojvsvd16Vwb3bgyRrPlNsGbhMI1i99aQCuBhJXhD6oWpbpacdTZCbjYl8EqLX2m9xZ1c",
+	"dIyLzHPk53GXbcSj0HTfBRTzRi6aB6APMUGFJvjkjCnXFbIVhjygSqBG+uroms8Fgf45yvcjw/5Fg3oc",
+	"J5Wl/vld4U9UvMzqGV2x2r3pnSvW2DKr4HoY4msQ6UpWeEaMhmdsE2/G3n3p7vTq39fDzEOToVMvCH06",
+	"8DJLqGCqzdzv7lwxm2o2GBw7gD2+kzOkHik6O59TtGv+xPCNP2RFpfgN6191AxGkVO1yOYBbzef/YxW7",
+	"7gXjK90LxrCU4PdRKhRURPtUPxeqo3X7nFFdlXvapreATzoB1ZIJfr2TqNykapa2cGw4oz4Nzw05Ls3i",
+	"B/fbhyra/YhcBRU/4ZPAIjkrEqbvqoO4A5pxF1RAQ+5oA/U0vROtxXtBGe+JdVl7tpY2SIXWpgXdIe2i",
+	"x44vPbVTHP2T34wdvi6KH5BJIkL38Q0rt1gxbVNRAQXOVUdR8L2dNNB+An1gHow7QLcMY9CJ9EalXZTR",
+	"o7m3vQs9bLi1lEUC4sfoZZBWLstrVhLz5Gkazjvu5bqxvcV8Lnwh5bVy3r6gzG1ocNRTdtzYv9Te/1xG",
+	"y20TYKUeArN3thy2GP8Y6+k0JKXVNyuPHXJWPqkZI8KpNFuSgHWgfAmID7ajnGP6wCbBqg7NM+rETMFl",
+	"wgIalvWipHlFMX3pBoPPMPb7SnDdBBEtwDyoUUQ91aPgrvz3yPXxi8CEP8NfOHDfoH4S5xPEyl6gTxSH",
+	"XZdhkmbVGjHJ268GX4Khk3dbclb64219NOahQw4MzKfXbWcI8IrHk5h6Xro8xKjDI+CZpSMN35zUl3xV",
+	"FfQgePCWehKGDu93RlvunbfXarN9ElzCFIJgMEJXUizM3qwuyD2LQAlbZuMueKLP7wfH+ywqiq3WtTPr",
+	"IYEaGCJKWbOpl0JtYjmDEcrtvaP2qD1iiDpi5panapc71CGpmepAO6JKVSs2sBuH24S2+C2oeJU2ROP+",
+	"OwhKVCt3noEuUWnSX1NyihFMNJxWqD15lcjX5tZ6E26OI1+SWeJ+FPO6YYrmXoMTh0zO439XTN1JGuwk",
+	"FJaMFmBVnaityK7G5IrmN1RkLD9x2VQnNXy/+T6nmp7UiYDmI6zxOtElFcrX8Ch4mOU8M/ffiarWa1nC",
+	"46qgJw8fnjx8aP5Y8jWlJ0pm5yfg0OLm5eaLzZJrdlLQGSuuGkx7VzFmD5C7oteshLXj5Xvi/W7mj0B/",
+	"QObS82Zqc/NARLPsrtzPrqbkCqxOVpr1rUs5Z0rB/l0RWZIrc7+W65IrdnVK4JfNKdgBRE7L/Ip8GYjW",
+	"v8PvZ/zEt5qkxdUpeeWq/gisWmF3Httkah8ZK9d8sxPxBIXKL9EefUjqJCvn++rLWvlkHQl27m8KQj0q",
+	"VD6TSrRPXCX2x5R0WQT7FAKJtX42jZ5KiI1pu9J5kAEAFiANaNJexjYo2Gl0A7cezI1WPbrc7a0+c4qd",
+	"Ve3vVoz2c6ps/cUPj8jD+w++8fXWOdOUF5GKqHil6UtNZwW7AFVtDfXWldotYHxDT36fnDx8/+4/3r49",
+	"rf/4WyLkatOdIpT2YOBU5BYGUZJcRreyRp8/Cm47F0ZUpjzvLkOIKtseZ7cyubsVh2EMpnQMcuIZXQFS",
+	"EkjnrazMK0CoLFmxboFxxzu0Kx+I7yiWbC/K8KGRg5YzTrt6ecQ6RS6sdwJ4kwtlXfw5G0Kcbv+5XZln",
+	"m2CffEvkmrgdB+OHeI+954KROa0KvSXrgtpecH27ZRfVSkTvHeph/mwVwlk8WaXggt1pgGTL69cW0H1T",
+	"WuMqUf+9piVdxWtHXoHUY+WW+IfGZE31sv6bAJvS3Hxj9oVRi6dnu/UkioRtJ5+YpPr64eSM/K+Xz5+5",
+	"IQgXNjPAbjOZyTwB0cdWLN+mZLiEGBlz89wvwLvaaf9cSjkf3FDt+TydDDFjCyoOgmlbrQt2KBZDXvK5",
+	"juVguRaQ1gUmpG+ABaka0FKip68or1gnagmkMtqky9k2CKUOXAv7rYrZkC5RB/2oJSPwHOGCsBvD3HUF",
+	"aY+1LBlNV90wxRA9VIoGZq2m12aPRc93GFUoXZ/pvjU8Y/aeltA644JMnD6kXR/TuMgoKyEM5XrnHQGv",
+	"v6gSyHsD0x/imDK+Qb/CRRmGtqvjSooptCRxCNaNPTRfeEc+ALlg+1L7h2VaxMOxbWhKRvMxURJ26K0I",
+	"AF0VRTxQrk/JFRREXLWIiuVxOMXTtyIoi4MfjBwfuj6qWBTnfhH3zeL8h2gycv4Sk0FiPsa4L6VxDnwm",
+	"1CGu0CAjxYGs2CX7fCcQK/64jFH2NYVVwOhORtTMWRMlKX2bnbcH1Wl0tjius5l22+kIVjdf5qjsoIF5",
+	"SNvauazEoPyKWvS0LctoixlsH1yDkXgBrow472jF0pFyVVdU7JcY+GhHG5pGST8PGykaUvuWNNL77l1r",
+	"wYEdajpK4Xv649uZV42WrzYxfLe5jMf89slY/jy43e/B3c6ROIDDB2Vr7R6mzyJnK+SwBgQJyp0ADiBn",
+	"ND/BKli0sUtjZQvYBYvFXsMIWMAAs2OFZiU8JAU72dj6MtckOybF/TW5b68ioWJ/03mu93amUbErkbOS",
+	"bOg2gmJinvtu29U83B8mUDGbKtbAZGevcCjfhKlPVbGOmigvsOEEmvl1l7icL5jSLB87soiFu/rH4PqB",
+	"xhWQjScV8+qpbWR1LeRGWd20jbqmMoo3tuYaAb9KpuIoJOh4jeYvP2sgHIf48hjq//T5y4fc2o5TwqW1",
+	"EpVxq5In7qWXpMe7b1FNshppWqs2e414VI1OJq5FXZ90+x72AXjLyYYVBdFyQ/FzroYZCanS/NcIcdtS",
+	"Ri8Ic1e18A+cdusAfWwVuYlW1zClFVnRnPlrFRY39oSFdHwjNWZb8x8AuDTTNfZTUTT6ueBoDQQI0cyK",
+	"66dWYA+Y9t7Y3iG1nWPFQ29TiuZ7SjfqdfYfU9nEolTJbR+juFWvAiccDwNIkw30vsO3RftyJvOGdqV1",
+	"XzGdVpNsc747KUmGHV1bvZpbnOXgqOp5IRQMdiND/QmPWExQvQjgseNFqX9EBl50ZiyTIuMFPyg9w6Wn",
+	"t3viGcE+xJLIfWNxPiDNYE/P/HrQ7aMBSGlM5N9HXQIQ+l9TQZjIlbPCue6fKjzngqvlgX6xVnlKmcXL",
+	"U5xG2G+1hpZ5Fb0cwp65XyjinuxouHeHPlBGAXBk71mVsAvC9VvFKgStrbKMsTx+LD1lW2lSzcOw01Bq",
+	"YDKNlgUr47Eb1+sYbncrXWcAiww5oHC5e4fSaQtoJ9Kt/pmH4KntgSOdIT9g/xO0p0mV9c/UfBdufn36",
+	"arqHxKy7EToR0zhVNfO3Zh4RByG5dkXQfmF5hKqkHen7WZi5zTm/wADIUHSJlIS9JDndjq2ewRVx+aOg",
+	"71FiJMHpXukRGdIG5BU5n5zfPzmbnEzO9g5Zn/qdATUpGOCtb+SFtQJcL2vXSGsnYzAtNuo8nweTPUlV",
+	"sUOS2qCYqtGogO5bgNlpJh1QSYb1jwc2hDmgKXYEvQLb22IohHK90+L3AoBJwfYBtAHs6mCN+7s4V3nf",
+	"4k2QSP9MYX+umXgUQr7tazsTmWowh2we72qzO3lEqOtCaKjd0BuqbFgiWeIuN3hB7TVW9vBSIyfEArT5",
+	"mJrSHExmsmBGVRkbimTgLhcXiH6dIFTrRGGZXKd5tZcjX2KpXWvaP8jSdVx2DZhxnrvd8GnOLsIGnNS6",
+	"0HFrvlDxmQ8M4wDObXd540HXf8Pq8gweeKEdib0D1HLcTguaoBi9liRNMNd0iAYF45Gu7TL/fK7rMj8E",
+	"EJR9WFvfSFSAuuaR2CLXh/C22BoDkjRt2+EdKK8HbSiviEr7gm6e2mSHUFNX13x9Ite4hBOftgHIauk4",
+	"mZ2y6yaOp8ougJdEsI1dhm/74mNADnZGpVay4qIBVDZsba0aKFxBeidrfJNDRBEKycZIt+lXbUXWPimy",
+	"0pmMoYciBPKUMJot3aVQhwyW0uwA1xfEhjamthxmhd0IblgJO2K7MBEpsCOLbf9+Qda01JwW00YQPTeP",
+	"CqlheBDyXCuCCVpE0a0im+X2goTtV8pK2L/rRtTgcQQJ5EKRoC8iE4CiyH3cL8yc6EB/ttMNkT1tf+nD",
+	"+rtHu/VUe8OemCMR3gP7BZtjjF1AEbvx+N4gtrhf5hpOOsxSmEsPPAApcYmI1WWhpNVAhHToulyBBmIZ",
+	"jZYLptUXJJNrbiF4wNkKParGdXKnTZHAX0OXMtdex9qwXyhSVkWj6CP0egAbPdkXWr5m2zoDbhiQm3tH",
+	"Hfho/n4/oh2Q4mXSvjFak6EEABHfsLofpT0iKeNmdxpDkfCMLJCVfolYyY1NP5vE3NMF5BHKWo0HfQjZ",
+	"tFGodW8SFGpN9ieThPQNtjTO4HnJb1iktr4MvtlXyOcejb/h14OwP9Ot47cXVp5ds7XeYcCzPgzYaCvf",
+	"dS6/g1BpkOkxtJ18i1BJtMsX2JN6KCikhQFtUaAdV4i8cV3QLfaDj/VIsvH+fhZX3V09mQCUNAiHmeBl",
+	"GlZsEMgQPpyunyuZAsaIpwE3OuVjt/HT3g0pnAXsXbQbLkQIZRC7LaFQ4zuWgB3Gy2OnqgO0WC3tNGF+",
+	"8MVrLrre1epUFTSCsHdmSDy3vY3O+3WTfqCiX2KzD79bUzCvcfchMSx72FUMctr6JfaKenhYxbFDV6xs",
+	"gvdDgQVSBRLesf7EpTElclvYh3WJpWfxt2A93450uz+JznaeSsQvtsTjsaP5AB11GQqrvVRYl1yWtuAo",
+	"Yfb/bB856k2qeuDtNbynJdVssY05T913gOskGl7OC9/rBvuSAjrtyYaL2m/bvlyGFT/7mcWZ2dj9mD+x",
+	"w6rzHuVktaMQI3n9n0eQtyalECFp6sxhRHjUcN9dEPRVTJ1xc0HQqQEfFPzGPO86pR4IHTdAbvfML2yl",
+	"DgKGmyXV2JI4sS3gSf3eF1XtbE6ll4mw8SEO5bosINGqS4cZ6jj/3lBb3TmI7iDsHcU9d1sHiuuo5a+Y",
+	"kLmlqyK6uU5FiQDdun5BkajusOBrAt/tsgeWWzIR24cr7YbblXgSNF17npYBKlm4t12cdhSXHg71slqt",
+	"aLn9XHx7zUl3HLW2KRpiKa+gaxCRpbFL43XHw0/mn5DTj8Kr0Z2wsPdupXKDuhrNV6CSsZxj1HrOhY1j",
+	"33C2aUjQerkvZFGYi+PutsyDqPYQVvPUYCZn97+5/+29r+9/0w1q0rom7FhRslQFu8wSQLAJnOSdpJMN",
+	"eOBc+FZIzedxDqXHi2taDfuw6rX9dtyAEGYraEgzHYekXXtosZ46jLG7u5xUzqMPrWLNh2tGscZ8kIvy",
+	"jzI2q1RB8axSXDCFTrsvFMi90yOA5uLTz1L5e73s2Pp87CQbxaxmqZj3bMKlvA915q6JOsEKk5ZrI7AH",
+	"mzB2JzsAB3bGrA/3OXZ1fGhxheuD1zRzfdVKZyqjJ+Yx9IFacn0eqsAOJ4UFKJhOb1vguu6pza6UBV2n",
+	"GrbDyB5l6iD/40HOtSp+Z8TUmddLGUSauJ4SCsccIjdXLtHsKq7YmOu4sB6RA2U+wm8cGpN7UYlHOEAr",
+	"OeC7sBS4RaIDdLJjw/sfN5+16m453qTNrCquIWrTKBHwBbkY1ZkxxXNbaghNAYzGG7R3cGcE8lV2khJX",
+	"VGAeuHlTkCAeBU4q5aJkKoIZ6IqX+nYlbC900rcnQFKwNwpq3kXT9muF8M62ZFikNLRBcL9L092W3feX",
+	"RbRxd4/LGw0qfEP7MyxAaiSUtgVEsN3+7Hd1Q6gPeDJI0LvhN864o74CHyBc7Camd9V9QCZN3yqRT9Z6",
+	"JF4LVff4ZNlSMtU48zWgAVbf08JMYNsbOSHm9X1km7R4ZP1ZSa8ZWVqnb49xXXpbnEQ+L23GSM4KfsNK",
+	"jIDwu5UQuXnDFkDMdsCAVhNo12YFDVshOcZQ36b8Hy7S0j1QDhB2Hp3+EJ3XFvG4kh93vuox6+PRbM0a",
+	"KE82Y22nbBGYICEOjqKgfjaaae8k8UQegkPBwMQyWeSnxOdgG9MUrArU9ZiH9r4akxW0ZeWaUALKQlmJ",
+	"drFyXm6tqtkdyX5qZAAl64IKhOOIgPaEuHp+IvEi4yZ6iHP+R9DGoeh7eNdPfDaaIUwYgsahMTYmkK5r",
+	"3vLI/2w3n73hL49PRJcVi+x+V357dwwvOlEumvZ8vA9iqnWIb0PV0rLr7Bab8reRZX7hOj3Xuc22JFwz",
+	"rDnto3THjJu67DSKOYMzMVYM4NwZzkYETPzdKTFHA7doFQEnDoKdvTE+Xy0h9W1pobIsl4P3xx6bgV0v",
+	"S5cVMeDE/5Nt6wzMejvK3Cx9Tq7ZVl2QmdRLLMCjZk+CQONO5lgpI8lRMYpo2ee52yHlrq+WTDGYsDtK",
+	"NnfKXJ9C2qyXjpjv3qBvNOy7kxeWzNV3YtVWetNsabUdkJhrWmqLlh5N+Nobnd6TYFZPJMjWdzWF1RoS",
+	"LqhmhIZJfQiIZBPAjxgsT/geXiZrCwM4oKDKMJLuiYZDkXCrYPfo4AVWEwFAuLqNsfWS1WEDjChER2RZ",
+	"ySJqxQFugmRVsmI6BuxhdhRhqjZLCXFvHQCqQ0g86nw5oKXTHfybrtU2rCHV36jbx4g0PoL6Zjfrs9Dg",
+	"cK7/Mrs4UBG5cb9pN/wekgWCw8SnVrsm7sr0h0TzWz6slFck3fuWfdAvKnGQu8Q1eunMO6oTSrjmmQM2",
+	"cP33HBS3c3Md0pgwlWYaoiRD4xJJcjnGqiuQbO/dJiegM7swB43d7BAyovA++x1Jlnl86OWPlUbgrXIi",
+	"ySf7+fab3kkVbBbsd7C7IfccKs+ABN/z+Twi0JqpNUdImDkyPLKQeliTrD3jBY7Ofv5xJ36izvEbWvAo",
+	"Nl4yCwF/0cx78USrl9uxkUe5mdyaPourCSabaG6XhCfJpOpKTIbcX5r7/r9OkYHuMb5Pr8XasmVB3u/Y",
+	"N7Ki9GOl+QplT4R97p4Ld6wDe7x4Efuw5iVTg7KI7hJiMhZtqvsnVCDgVs8YyQGRDusS7A5XQvPC7rDf",
+	"3QHhrHUxJJwFEahpWGfkC87AAtoyjYVoxi7LSzrXFz6rcRpgcxvzGZKo6wY1eFFegBNsuuMM2w2ABRdP",
+	"Uh8QbPOiNnyPBjj1jG28RwzRBVdU0AVDxPHZ1hiFFFvYRcOhx74NjhLT6wAYU5qtoxamXDNRQ0zhvzzu",
+	"oHM0vxvSyPkTxhZhFdE+0EOCjgn9zqft+lgMeKbMGZjJSvtwAR4RjpWbNSBrRC+kq3UxgEeC++Ul/HSP",
+	"2hBxdPiiwXTi0TEiph1+ChBe/T0TQzEDQhqlAaDpNVOP5/Oo25Ou18V2avGsF1Vp8+dBQsN3rojMC7kc",
+	"suhBTQCP0JQEkNlY1inYZuyL1P0PMVwLNgi4vWyumw2XKQR+t1lWUozjc7LHsu3Dt/dJLi+MfJ3WVW5O",
+	"5MLEd0pfCqfI20oyrK99N04c4iH78QPOHOqWaGnY4aBtfY2/3dv2C5TXnbB7rd0GV0vIDbvqrhPjdcS+",
+	"V5i+Vi0a4XlLshBMysmAgCaNO82qh1Z76ArsRygd6QQ144tKVmoPymfmNBHQAOgK+lUqdsNKWvQMg1IL",
+	"KnsJKV4o7vvkFKThZEKsHAtUZk6UOQiucm+2hUBMzyniVu6jhdfKDs9m6K2CVOsCmrupHl0awq2hwoZk",
+	"5vXHgxBZ90C/woXs8hmA6pUIvN99IF8dXvQ+xlsxJ//gPQtJhNy42vRjp1HYwkrZO5mCC29Id6wil6Ar",
+	"r6lSZEXXayOeZUngpwBUNiYS40obujX8JMsBaQwBpl5XA4OqFGZQm9thgQbkvEa7dkxTw973zSjphn1K",
+	"nFOkdQByhc64/u9MNqx+XXLt9tZbzAumL/DK44pAL57evLoXN/aApBb0ganDskL8VWAFVj1cLWEaJKpz",
+	"SAJEwVq4jIOLoJlI0tzamt8bgO82xaQl4ffcSsdzB8Xbfv7JXUJWZf+jy0OvE9htzvDfW+LZbBbgmGiH",
+	"h2o+sczh2WUg0PUBrSh6oi87VbBlG2JzCldYulNTioPv21o/6WHA7kyzRN3Rj3IDFoDNDiYbXhRGjCdB",
+	"7Oa1yjdcHe/uZxK5aZ5o1eg2VCZTj0q5UXtT7txQXJtbyBvSHSku/zaQbhsYr7fOI3abhdb7sIdjnBET",
+	"YZm8YUGDnmLk+WoNMRYjoN+HErsh1utjWF8LQur3ZtZ0VsQdNUGLvKOc1BbgRM6i566rfVwjGtboX0Kh",
+	"fwnNNL+BKBStFOJZNYN45pMyW/KbVMZD/YJKDUBCb+k+PfWl7xnNf8LM1d4NXzuK1boy5Msq1Rmtqtun",
+	"+I4p0LuAfdD9owXH7nQ2JCo62B0Ez7fA5RKYtnUF7v5IaG3C7+pMu9u960IJuVzreF8P0NHR0QSB6zoB",
+	"hwjG8lhv2qVsOZz3Iqn6LNOP0QyEXoqDZh80iB5kwLGX/mM7p7jbPnXA6g35GIVxd2lFO3ir0PeAgDtM",
+	"oeUI3eZsC+qOnNaeABSWI5yWYIjjvUuBzLHzi242X1UF1Sx/KoVeRmTOyn9eg+PuhhCtld6OIbr2+8ks",
+	"Tvd2cFqfdgfsoq/Atv794xm+H/ltrGW80Mv4reLmuX9LcJBg7WNHoXCYxrrcKt514GI6/P3mfkVjMjbQ",
+	"G81qfdWPr2CM8BdjxwdRHqpmwd62+CPPn4uBEiCT1TpuVNuLAhEm5Xw+DGA6kCy7XQJRsG2oInRRMpZf",
+	"YGYvt1FQxObUS5ZKQreptP0itgXNrqMiFtZnJT6kcgO4I6kU8356CO94UE9aFHJz4UFaP+g6IOS0c5uh",
+	"3cS3bsYhGdVVmUpn9Nfngaqrv7/caxLWS4Tbf0I6/WB/GON2VnK5t4/+z/hUcDo6n7aGfKPtx92ZehiL",
+	"JI+xHnSE3dVgJ2xn0UvSuNU3jreZQMkb8j68tsxXvwjNi74Ljc/az9YdWPfWWjT4ra9P0z7ZVMMQDoF0",
+	"8zudKL3BwKpaWod87d4r2FyDr5OJPJnH/vX9zmzse+fRlK5+GCaOhXZet6cqwRi57eVeCbm52s1y9y10",
+	"oUeUkT4ndlPe9drofRv2s5FlbBOxRwPFou10GHTO5lVRPHUX/y6yG7YygKvP2ibY+XpDNCtXCuHczEeV",
+	"sRmD9oppPSWqBzWyp+pR0c/SG4mrh3bzLNZc7rXPHGhMI5MrBhmpZj7gs29Mqc215levotzzyoV/Ikvr",
+	"5hPYzIY25dcRvjHcx6Q6ZbirDe7dYq6CKu1wvQ9INYiFMRsg2jawAQqFkCSTawxecUXkhuVE2JTdDuTs",
+	"BlymL7L0bVCTKNo7xPUr9TNP0yxFLWsDxjAnnmhFzGiuUaLtJdGsrwn6BPsMBCq2ZGUx6CK602JviwYa",
+	"uIn6WwfP4fmUWf7pa5bN+JcL9lTFPa8I5bxkRBa5MSd9dRvlum+QbL20+L87uPS2DN2mbBr6I/GgsBQW",
+	"htElCyCNvUvMcbggNt7ier1Rsa1VaeeBjbR0tW8E1isZXdnkm+Y9vgtu1BH9mm0B055FfBABynCfmDCe",
+	"on4PuyPZ13lW15D3chrDwT8gODdUZLxL9kUZ4JquJYHjs/oIhr0j4RiF3I5nOjaHV0xQcZx6rZytZJt7",
+	"ntIc+oheGYqZa4Pk7OYqbuK1slc1E8MKWUq2SEVdVFEtotiyS1lqBCIE8ZnnJVOKqdNe3f68Q1pVyrBC",
+	"wu1saPY/UcyKJ5fPLjErj3zHC3M6CWp4ChPHnIlk49wwTwHNZ43JyvXpp6wIMSQL3aELmznlVmM3vZkd",
+	"1VXqgezWrxFMu6dJ3Fc/sCY43IqhqMDt9Rib6bkPluwY/R5nb8DlmMwEtgHd/tbwyrCTqvsY9Ekx8Xj6",
+	"O7olImMEFcOROHvqTK4xxfl4CfzJm+rSNq98MAatKCcI7l64Xr+9tgG2NN1cCUpjU34z/NJmoigm8nFT",
+	"tS9ZzoTmtFDDpgOZLnvjGPbUXjebWtXXwgoD3A2+qLfHL+1dis9TPf0C6J4YdoQ7BIMgG+LpC7uh/XCl",
+	"yWkj8Vqznsk8bt0uGc1tuC5VVpA6ewHkBNNLGW+WUJVFqqXyrFdmxl6rA0byc8A31usa49Jj9PpF5DLi",
+	"iluvC57aX1fd0o4XMbZO1N2jcns2mfQ+BWZi/2RrHReM6+4GYeVuCqXrOHJACljd2M/iqqfGQVT4oxHA",
+	"w8xHU/+LBHBSI/0REKoKKa8hYHa6XxVw+x68IRQnQHefoFyv2G19isH+afcrclm2V/DY27VB0zSuFSvm",
+	"p6NPBULf0+/eAqd3HTRSqUNm9Qe2vUhhTjp0XFvhjODZJOf9WkP0xR2CHhSGdeJXf7zCrfa83XC2aeDY",
+	"hO3tFFnJG5YTGQV46Ymx+7qucQiAeTx6DGjNm1Jq1oss0UwKeEVmBuLCWvEOmQYscbnGyFUPLMmhnTES",
+	"WCrYGSQ84jA92ymLqyAVfO+Sq4EhhTZvu1yi3TTPbVdo20i6gn3omydPE9DsTOT9ydlMKe6XkeOhB/o4",
+	"FTQt9YHRGXvR4xC4rp0E36AS3xGvT6zpe7rFHYrcH8Mi/E/EjYQi74QTnLlcp6NsOQy3b0pP4aHb8ei3",
+	"igJa16fY2N0sBIZpov6VB28NzD65OUPDryXV7BEt9/7ihXuuqfUkNi2nmj4qqFIdIOp9j9MxIc6TkfAm",
+	"bng9/RiCbnprUOtL7k0sK+0uzD5YMq1LtuLVKomJMkhsHRd5vq9vM7FjddroHuFXE6FXyB2GTW6oL1Du",
+	"lDZSsLbx7WPl/gB6WRgmDdbqM9yM71I36c/Qguzu92XHqR0mWjsygj+l1L0jX8aMCa9/BhAHiyaIz3A+",
+	"dtfBfn72pemBTBp4idyOR/+qPbxNDlnIlHNBxT3jbd+BzXRdyPibJXcBmePg8AdO13tRi27tzkIUDFWw",
+	"DUJR+D5CUujl3dp4vmazpZTXl1qzVcxYHdLmhX3IWBnzUEBfELbgUCHvJk+hycEXiszkPqyPA/y7XS2M",
+	"Ajdtn/C7e6bO/433naybGum279EOFzohHbk6tuV7jP3GWk3hhqn4CpnIoVf7jijZLK+josQ9nrzj2I0F",
+	"amvvK3wFDQnr8n9b9/CFmpINLuSEx0HH4NdDQm+twNlmmccDZ+yDtlx9GNhbzSStfr4I9EKVJnYbbIfz",
+	"bi627a0/HVL/DtPUJQWJTBLrtsCFwGlEKJ6pzUPbQAeo8LqIHAL31T5pC9E2z5c7POc4zA5W80XQT8Ax",
+	"/O7WhoSNnLMep+uJ+MGsZeAZc171eFKxS2tLnrW/juZfR/PTH83SRjN6+Tt2dIGY1fCnPur2TLpl9zj5",
+	"RyjY3r2pP4ui7Sg7tjHS4ORMyYLfMEGq9UWNL7qiW+zWzTWIunZD3TpbyCew1ZhIscQRO6fHoXy8a6KO",
+	"/UmiO6Cf2GUUnZAJouSKYQYanMQFwMMBcvYeOPqYoLApaQlUfH+6m9JrI8vrHViHA9s9pW6YdCFokSMU",
+	"sU/Cb84YPoYyFner2D7MfCFYXqfnYsWYy+lzHQ7HREt5wLp2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSS",
+	"fxAbimEC0xmpy+MHY4coeUqeScGm8MXMpkbMzcE1R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPq",
+	"SJhIzegOo+xwevOcNROo6vPZnUy1s1fHE9te2uzLOIHBe0zt35rwlc7Zs0Xk0YQ9x++xkpI+b93THN/y",
+	"ZqvfwuAMtOiBbZ3TnCs6g2trtiUvbSbmmCgGGA4WjidFn7H/eZ8r6jXXyyN2Afjrsvq/87JKFHz/i5V8",
+	"ziHejdOEukV1Sl5CwbedWsZOD4Ye+OsG/HPegJ1F9nbTXjBlUwEGuKZV/DRbYxO3dUCfpUZ0C4bumrDU",
+	"1BV1D5iyvGFlQdc/yqpUjeyd8/u7qTs/yBIAd3xtS/MsL6ThXgFHiYuFzRWxfde//jbowj6JskZqYQq2",
+	"InIFlP7z4XhoOzVX7qUoLqqS6+1Lc4hd1iL/J4v4oi4Fufz5Cblm2zG5UsV7w4Pv8ajd+5pkS1rSTNss",
+	"Z5AJYJoyWoITwb56qfUaw00qjR6cU7WcSVrmXyhiHzwlkLRTYhKYcrk6tnZPltzIB0B5pNeYTsTNaJmU",
+	"19wDlExHrpbivXt/ffRx1be3AFo4jxRkPPZN4WpURD9TwM3ArMlcMoV9MkD40JU6JbnM1Fd0zU9XOWEf",
+	"1gXlAiVxJoU5J9C2zayArOmCXZh/QnnF9K14K07IP/5xWZnLRvMMuP4f/5iSK/ORLPnv8MmUfAeUJm5j",
+	"Tk9Pr/AeosG+2XTACIEJksoT9q0gIW1PyWOaLYkPKkNmGC5hzcoVxzG4a0L15dWHk/rzq79fIAUctxky",
+	"KLpVZLPk2ZKUssDOoPDSTJqLwboDTnH5T3L1j3/gZ5SsSzbnH3AT7Ci4HVvMV/vySt1k76/GcAPgf1n2",
+	"/urvp+TShy5lGULEZFSQGYNfAyYq18pMhefmOfwbS01wNsZgMPMxayVXBV9xfUW+PCNaEqOzElYoRs4f",
+	"/B2voQxcKFfoNEXvG7n6aCyAMaldLGNiPSy3V/YtkMhvXmPY+gpySnH3v7Ieqv/4VUlxNSVXmczZFdbD",
+	"Qcc586IltAAz3DQmV9iE4spuGkAng9zbIti8feEjKVwxq2EwBJeAYexVYmevPF9dPX5FF1cXmEsH+M2O",
+	"Aa6ezE+eGuPlinx5//xbl80/JvfPzj1YGQcqC6kJvrcur/z7KYxgLns3zILfMEXuTe7b2b5ga0Y1Fwsz",
+	"1zrZwebzwT0Y6LCwVWbGT3K2WkttFnnyT7a9uqilyDXb2rfUULG4XdA2VcCZYIB7DMf7/D5ZmovEc8WK",
+	"G7aYkqsXVLOfkC2ABfzfJz/LgmfbK8O3jWr8CzJjWylywHCD6ub75w+RzlcvmC63J5dzzUrkjR9sS8U1",
+	"LSmmSsBroNFSkGltCFtwpVlOfCGKyyXlwsvSU/Kk3lnBNmalClxydL1mtBxDKzc4D4IYU8eRekr4QkgH",
+	"q72VlcNxvRZyc/pWQLlzxgSWdXKo4JhzVpq7ZE2zJTs5P53Usjn4zFwQ1WpFyy30FWTrYEtc8iu2DOYC",
+	"EfFsogj0H4QegzkvbQM2PHjmiEPvfFf6hSnMI2fTBQrTdHR2OsFZyDUTdM1H09G90zOY7JpazKGvjJj9",
+	"HTIHUN/2PPgkH01H+K25iNVaCoVX6/lkYss+tb3LNfugv4L7AAztDxbzciSv3S1KYx7yVvuFJ9qCkzeh",
+	"ZGL6up+R66HQUARG0zfvQup/L52YL2XGlAJo//8EFPCFMtrFU6YpRq+/ArTjNEns19Buj7p0xzcfRwAU",
+	"AykmtksZlrbE2n6A6MqWLLvGcwssX0POrMDk87f/bxUrtzWD3bByJqH2M03Yd3/kjmVUwIY9mNzr+ZI3",
+	"J++gkcaMKmZDUW+Fb2BzyASE1EhK88rwUgYq+3DXsdnqEfXaghdECa66OTOa08k1w4ToxGlT+hI0ONXm",
+	"r9hs60e+AsEMBXN7HnTRkv08El7Wv1qT3W+icy2+abh1RueT869Pzs5Ozu+9mjycTibTyeR/GhbddFSp",
+	"8v3k64ebe7/+Pp+flZPJ5Gxyf2L/t2jA6E9FVRToCRlds233zwqq9A+yMoL5/MN//24/+UW1Z3Y2qWfm",
+	"EqTZupDbFQbhSnYjr/FnOAHU5lodMt8F0vbMENQHtazZFsaxzEi3IWt3eSGQC8ClG+H5S9CIXDta363W",
+	"N6lFsKoVvTYmHTG2CHSB1Uu2Uqy4sV6eCFLewefDnwiro6sxsUTEe9i1yA3OhnvSUDFUs3Gr1SkA00CD",
+	"wVifrKtrtr1yC7f6DUcRbxQgWyJEnmDeQdM5BDfpNVvrEGO+eRKRX3EXBh/FQDkDY+wdGrJM6e9sekT/",
+	"QxZjzxQ39uauZ2xzGRiKtZVtrqzbllw4GzblP4k4gBLSkTMk31aTyb3s3oSUVORyFRj6wA1fW4Ubbgtz",
+	"TuB5tleq4ISOJ0P67uAjS+NgF9sOiGsGKYRBQasxdFJD28e+gmdux6OfZOZ9U13P++fsLO4kPp5aA8cK",
+	"hwHiguUcfUHhTfvVR3SI3NZ1ynFfDcgMRTay1Evfxsd7ZyzsHxxhIgWIFaWNkmEFkLm4x2RFy2usOreb",
+	"35Yr+MWhcmUORmTs6r7fuSw/nbtv0AsY6i5bNI7rPgumDyaLMbCTpJl8ltLrzyl2Pp28MSPeQzbuZstn",
+	"Uj+VubHA8yOw83PBardiiNVQKxGHqCzD+Fc4sr5z4qvKuT7RJcWgXdpWMM+9gsc+ubkwTvdbp2TFVjOj",
+	"epaOB2KGK/aGeAO1zO8aRt6e8tT2uy+F7d5MVJUtjcS9ci33AJ2V5VfgJfafXiUCcXunyqW441zDvvRU",
+	"IwBupn3Fc8frVQURjsHv7xqSi4w1B+wX12qFET5kRaX4DduzBigsPuCFx7NOaeYw2CwvhL0DMMEQRPJe",
+	"SY4I6CPk9cDhl1Pyk7xhUKVyC4UOSWMzZ9qead/+xQalXbJFo9WL+85mZNz6WvvRw/m3X+eTb8++/fZ+",
+	"9k3+9YOH9HzOKJ1kDx7QfHL2gN6bze/Pz2bns8ns2/PzLD97kH+dnT2YTeaTCZ18azZtPZqOzh6en05O",
+	"z0/PsJDuhstK/YivGHmrxWouv3WTR7HfRtOzcyNdba3YSN1kXb85rsVsZOF+g5kJXfI7eRj93QFZ7Wsm",
+	"14WzKLeK5DwfE8E2RlN0/Wz99WGmGLk7QNzby6N9A0xvWMnnWO0SNYWfSc3IlblOr0huDF1WKAZ2LfqM",
+	"t7IK/MYF1YCySrXXc20smGsLKWg0BI3hx+adgzNp3Dp3O6SzUl4zUSsrdneQj5a2B83xWN6yKAB8yIJ5",
+	"e3cAh71ga1lGecxjUFiXo6zEUTTuR84mNTYrF65SDJFzgU9IIReHsdmsyhdMdzskv7PPHE8gr2RlfjF6",
+	"MJmcTiaN3I9ack7OXk0CyQkielbl3TLIiuQ6xu2y2Lx8KRnFLnoPJk3nXW82QHokJQ2k9ADFoF80Ntw9",
+	"krChFjjYYmFnEtLMAPQs2H+LIxjhAI7YDft8a75MhlzhUk4t1a6gI5My73wwGZNvHoB8OZtMyJqVmfmB",
+	"nBOuxxjgQFebrcckryEICJtxhU47uNRqLH5asrcCb0HzgmBUDMLFHHS4F/9WB12bm9tMOJC3nsEJPb5j",
+	"7k958IaRJmV6Wj79zLxdL5mGVviWifcfYBVgtzc9XlbmfPUR/7Hj8GqeHfz80LMzyAmF/ncsrz+G82kl",
+	"IXfmbiRLe6A8Te521f110LrcPEdw2QzY//adN9A54+jxDrImsI6hyTgI0HiU89TnElqxcsFOYC7/0cV8",
+	"3yLzDdx4rNXodf38dSqap4JQhflgRMjNv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpzUV",
+	"F+TehOR0C50vhNxgHp2zRbkiikJtNtkyWjr1tm2LLph23fde1vMaevp+AC+VbTc4+st55uzy7c9Q0gqQ",
+	"LLPtCwBd/NaCFhmydjwQer/OR2PfkgAzJBwe8Jtmm9yR0jK7fl+wG1Zgc2oQFQ8dqOY0xMgxPAX1UR4b",
+	"aJ+naQcYyFwKTGhZbk/UVmQge/2gyLHogpA3rNRViX8b3uKlmzvMD9xdDgXsjVlEyealhEjMhpZsKSvF",
+	"TvKZOW8bs84398bfvoOrBPxGMFbOMp6bN9yL+xRb0zAUZflLB/3y4P5kYoa0hQyW+pOT8/sN36PSJdVs",
+	"Ae6V8K3fNsef+CfNThZUaQBQfs2FskGAerY78wp+t6KiogUQ1kJLplyiscX0joK3BUBCQNei6xh66I9y",
+	"Q+RcM+ESNknOFXS1GxMKPY43S6rR+7ZZMmi3b+imILV3KYswD6buIdoWyjZLtOm0ycI+tEm3Tdia9NOH",
+	"hgaL2XQsCde8RzLiQ+86UwX3CHNN9Y4w78tqbO/gILSGxW2OF/CYQQeas3vjTglrzzEEsUdRMQuqVzYv",
+	"ugUristEht3Z/9QFYTaigPjM5h/d4+KTr1x+8z9/OTlDu0wWN2F8u2QKTrKNdh/pRjDSNLeSsjugY7Hv",
+	"rZqpGLqzU7RweHLN22E8usGU4bNzw1if5IWNu8m+7iFcGzbIBBdgTIiH+vJ4tOFCMBecOWYAx52w/TEc",
+	"LwCP4l53gyXDNocL6K8+un/eJmV1oMd+ksyXbpr4V//70i+CvknDKT7cnK9X/K5ju6ZW0GAF9sFvSHnY",
+	"/4vfMMI+0EwXWyIFcPWVkThX5Mughd1mKZWrDthwof4+Jlfw1xX50v5qK6uSyI0YAxKSz7O1RVvuMF+9",
+	"FV8W4GwEXHSU/X93Tvm6yAmq6qyigoljAWY7JWaGFq4dlE0ILWJLgZiP3tLwDuwN03q+xrLYPopG07Nf",
+	"//IuHn5/fz0ySj+W1i0pQHMbguwK894C73tL6AHOlv6H+Y4H83vgEOxAP+R01qLZHaBAKNo6xb16q3/u",
+	"35HUZE4cF9ihD5wZCq0H7AjGPqwLmde33TAFsxcIS02ABvZACMISn7XrduDbxH2B3SH3qNL+8Xd3LCnq",
+	"XS6yZNl1PMPyzGVY1j0vQYIuSqZ+KxIew53sTFRbpejlMdxRw0JVFQvlXzKtuUDGX1OlNkZ9fRcomk7v",
+	"dI/hQlEHr7XK0Xi0hJtglM9OLVFOM7kKYClGS0YLvdz6jj+dq/xEdSc18/VSw4QvTjxiqLspAQKp4z+N",
+	"yh337Z7g9hPfFBUA8S6gj97VVDOlr2yjGapPCSJXELevtucPLVgON2ukdiYeoa6n/W+NUicPVPwcHMzO",
+	"4/qQTEd/+/j68sXjH5//8vLx+58vX758/fzF97eGvRVUz6LrbUjRSkDMT1K4UgsmPNV/SjF0ROEzfLdq",
+	"aVUJS67B8mq4LEp59epT/3nWuQQLOEjS7YZp3BdgyNg/emQC3EVGDS5JCfAqjpgZ8D0spEFRl+PowTIq",
+	"xdQdyDzust8Pp99Ra1f+0qzurlkZg/e7LWIHN3yC7z65FBuHkGs2LQ64uO71+7kV19xRwt3By+OpHiZu",
+	"7OqykEtB4Otprew1sEdWCGzEcij5QxgRh6IlBVOIQU1KyE1ShLphTsml7c6WB1R4KyB0qAhVxF+hMecJ",
+	"curRRPMREkvCk+iP3PmuQiFLqz7dHnBEPl3yyeeh2x1LEJ6nJGEPrS2MNnh5d/5J5N2fL2Hmj1DIvnI9",
+	"+1NJNJfq2iIFYQNH8hqAjzjiWN2wcotoQXacMZGiQIx/bCx7PpkA+hLeJvO6E64tzutyuj23czuatydI",
+	"+FgwYV4cRK8cnt11BecFqpymABtjwUDprGjkcOXPRbH1H1gfFTxvxByU/L+B4d75wdfVrODZ6U74s5Qb",
+	"NZqe29SJo/lPkHxdxQF201wZh+vReaQKAQsBZ/QVlmNbhH/fvbvnHIDP5cAAS+Nyj/p5nq+ZUFCMABJP",
+	"1WiHNrjisMIAz64o5MYi8BnaEcFYbiG3HFKXr97Eyh5y6QaCgTFSolCWEUCqqx2ytCguyBXIYAfqCrcA",
+	"AqhhGWrzUBrSNO7+//8bBuZqcNcfYDGU0ihRL5k2ks872f5w4wEL+P8cbg6U6Duc+G+8N1+V209zacqy",
+	"V5RIlsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVqprQUiGesfYDrzSjLM9vlzzDdiS75AvvQaL5i",
+	"StPV2jVPfzceLSpaUqEZ8BtAM/IbBqHhjE0hJ2oNh5AAeINv+myTZhsO2zcfR7nMLNQckSWheV4yVV84",
+	"rLxBcDlbz+xuWzydS6wla2rfNR63u3htWs6P5unbBiTaK3NlK0zl+hnJ+PJ//+Th3kLQwvrrOoc1ED2f",
+	"IrAhy667uWY+CGhg8OwIp2TJiCE2UMVlDOrgurbvZXn7/BgOv0u4w7x7RQWfM6XJl/99+fQnwxP/6+Xz",
+	"Z/8fe+/C3DaO/Yl+FZSqt3p6lpYlP5KOU7d23Xn8k/90J9nYPbl32tkWREISRhSgJkgrmoy/+y2ccwCS",
+	"EqknZSc9mZrq2DJFgsDBwXn+foGrrWYn54/Y3+RPPyBu3kjPWKqZmQo+tj9wd87pW5GwV9fX756ynt2q",
+	"bmr9rLUBydXqbpkahn9GPFyAzc1n9zjMTKongJ8LgMP0TJRurYQD7qJziwF8K3S8XlTCwBKULKpH5DYI",
+	"dZxNFJ3gExHNAQjNut80Cph8wL7vQ2wQqhwSyOtQbQXhRQ4TPgGQQ58mgiZlxvOJzTuopQFksfqWRb+u",
+	"e+eDggqmr4BSWIKNpLEnXF3yV+lU1NUnntfWJ5aiCNVbwV0ihTn+heandR+YYkZnCVT+uVW5YN0bZV/j",
+	"wkrZFFbEqZ63GWTvpoXiefxtA6c4DxDa7xzF1mkpxgZP/M9UPwgI18tV3TXvVAIn1IQNMXT8CEjgiWWC",
+	"2923OFd038Idt+mAfjtTuRSvtll0AmrGIS93v7Y8zWUU5QYOmvR5xRW+dR8rgnJtsIsSBxvIXpHw2RGS",
+	"KELYa8kq8h6UTjbP7OyibBZrrx6y3bNy/n1+p2AeV6d4Npz+9RkemMc9m+C+GZlflpG5tQG5VuM1CPeQ",
+	"Cz4EJDwEeKT3shR3i7cQaPA0qzAzC94emlwZ0lrnaSw+BvuIp8jPw17wJJYicUcDoP7PXZ+gM17YZW5j",
+	"LRAlSABfzMySoFZXot5K06Q2/Kptr8432+s/w/Z6yNDQuywldn5n/IG2rj7KpUq13cv3Zjode2NtdV8G",
+	"Xv5Lbtl920rfttJ9b6XLml0D0Q6ZGn9GBvlpCpbCqkLa+zEXljZhnvSpDFdd4fmOLbOFZA30ogCCQ+D/",
+	"7Fl6AHEgEcDMwmMTUFApT4i6FI4eEDIV5OAYN0i3hIwyHAnhb5T9nmfoAqsDDGLDZoC6ZYSK2uxDTTap",
+	"Lv9TZZWkybzsWOxY3JvrspVKo5gMSfVYKCj6vHr19t3v12//9uLNXetue2v4OpE8fo8jPwxqSE4ZlnsK",
+	"PoNem2DG68jgItJCSi+XKeFrMsz4/UVKujzHLCHdNJFxLI3rXT87CVoTiFaXns6TVIaxKJKy+95VkMvS",
+	"ayAaaTfX8deC212IcPZdGAPKIzb7grS0Pt/g9Tetixv7jZvWXVlhPcMJP7p2PHELk34XtCYiHWkrl+9+",
+	"vSZ2R2S6MxfHx1aKihmyYz6Vx+7NjruY+ur7uiW79T8GLT12c7H05gTHshUCY1nqakEYC6mxplJc3gsB",
+	"net2Ug4ZPRZiav0dnYCysD9y5aFodoxHOOWZ2F+P7GG3JikGF76B6+6/deotFqEUO5EIe2lNAxJd9VDt",
+	"8g6WqABQdNI+B3giopEDcGAqiCTwiwKUe5isyXvT+7UuWn25ppnemTF+k2Bq/G2WQs8NOsfpSEKAyCWo",
+	"o4QP0sUubYRwRdrkUj9557xkQvU3ArGvhDpuNj/nZXeDxiO4lsGGaKThqHC/2i7wjRHGKnbt8efQv97q",
+	"TnB/WWunBtD86w1V7+Yzcz9ga8U3+LhuJi8iaUKeRDvVEBUftKJXbInmgyxrqOEd6MRHnZasOxpcaUl3",
+	"rODds+/5QcUIWt2zqXX9c2Eis5pjI540JivlvjcQsNoTsiwhcOuDyceHkYZ88Syx7yQdEx2+EJMppLGH",
+	"IjU5iwxq+KeMK4BGc0ckToj1FeC5iJg2gI5+w6ZcVlDJwEP+06XL9VEVRAuhufYVpvrq3Ncpm6JOwG+7",
+	"5D9Xc2uM2wXjZiyQ+n3KgZglwJg1ccGQVwr/bbO3sKo6MWyYcJVSn0eddXcIHO6Tc4fHWDZ4SuQ11oB4",
+	"fNR5dHTauT45yQ0IGPQihuN5RXlgsgbDMRYDe4/ujzSYUmGgJgtowE7ZG33rKBis+R0lfOYh5LcI/+B8",
+	"rizVRTBr0Pw89UZBgyaHr0lNhbJrbzUiTegepkckeHQUizQVydEw0dl0tdvwXPDoZ7j6v/DiPUEUG0QK",
+	"AKiF1mRu/ojbAHzyOyGS5BCBp4+DlmfJbV20dJYCnFVi0lUhyZhX//2c/j4RxvChIPEDQm5pWKo1Mum7",
+	"TA9WGbVbjSJPVUA2NWprLyz4qi2A4uP2QDJsdBO8tQegFVaGwmpYf85CXs4DPC/8fVMApsIG2FT0v1CY",
+	"vOYA7PJX3QzCDqWwSe4hu5sfyslfqUkWoPCWtQnYBxef7/CnJdA89NbXqhw4BqP4j01oKx3eXZ2a6uyq",
+	"prTj5pkmOsqw00dPIW5nRIIYTfNYI/OKGWd+LHc7A/kBNmzj8HwLqHWVMHeOTOZgcCn5ploftSgqumZa",
+	"3vP71UYt9tWex58j/4orIxf5TOwUuSh8vZnIRWG2d52O7aMXxbeo7zp+qZOC+zfjSYQlz9eQr4JmvRG/",
+	"FYXs0vcG8n1Q8BxA06RiPdqnvaeM49e8DzmUt0IViOWhcTBi0twohYpBJCzUSQI159BeqKh2ORFR4r49",
+	"R1eKSWVSO2+Owa6Q9RrpOMIRgbrhxbZFZlIZx3gJJtUMnxAlVTmzZ4SCu06wAjtP7FFlzzJOHYDk0Z7+",
+	"gTRckuSwEkXcOpfQs0vrG7I3ga+zur4k1k1UUDbQh51nisQE2ORaPOL/u9S9tIMC27b1+h738zNcW48N",
+	"bMX/DyxmlGoLW9HqBKeASdDXK719goyL+qC2Q8M1hUANXCQHA5FA1EArNs2SqTakHvAE9k0GdTHHfaT2",
+	"kACKlwy8aLIdNhdSWoEvUjghvslJsbBsemhxdFceShwvFdNZ6k4lr56h/9IpeLcNoW/favTCOUalGhF1",
+	"bDoGfpGmsQMShXNqqKFyI9HZcISHAhyI+JwZnUiRxrrOKiJtmIZDSXpJpE7uWaQw5VywYHBW7kmyLmM5",
+	"FgfUdj5BjAaBKxEO8kqaiFl3DYVNGitUea/aeafDoDQ6lRNRKxb4DgeWiG0UIFpVrYvTxxtrvffuSxVe",
+	"xSs9QwgIngjEMXQN0g1JXxzjdixFZ4qrBmGaRuVSmjARU65CuabM4Xnpyq+Q3UCFMpbcwdatYTnIL75H",
+	"toN8iucuWtRgwYUxcqhEdK0xlFBiKXARbWxrITqTs6Nu56h7UiKGoqBNDuizFMVBKyoUrYujTrvTzTkO",
+	"KPHhIjIm3Ij3uXDDoAUyrYavFQIy6nRUUbZBYZJ8Ba2CCtUmvAebMSQYHWd03y0j0J7cgMrKTjvFIMof",
+	"mQzHfa3HpsAV8KT95ImVMvyGVL93y3GXRE5FgcmAOGnKYRpX0/b6zd+PYF07ne7hwGwLUrw+PDOQKsKa",
+	"rkxNrC8kcugPPrHerfVQG+vtiWQEuW8eRWWj8X1ZYjaN2RR14vHn/Nf53cUgxlrlrc/z/CalA72ske3d",
+	"X+rkvYDxfAnuBuoX0C48hBCGVMOjVPBJMauISuBoIs2E0uDbS9XL2FV4N+GVFKd7byH7WXDwSwqSAF39",
+	"eiKgZHQLgavHdF8ldXsQKNQJ3iLteSGE5CjLyUt2itEHm3j0z8ykE/BkEgHeM5ZyQjE9IlfX0BcUR/NF",
+	"iLd/FX+wlU6CRGegyY4KB9Yuwv0+v+mXKeJXfE5IjSUpz71NdCtHetaMtAMldn1dyBX0vB6Bt4yXtlnP",
+	"Gj2AiMHZs1hn0Qv4A+u2O0yoWxHrqSj2kUvFACqDvj8BmKkEqrgJMERPhGF9Ho5BfG9U72du0iO47dHr",
+	"5z2sNsIGyZTZtxLRUxpOLvkDjECPdJa0GZBmsu45ozp2aNKawFZxfRQu6Jsmgk9uVCxvhcGthh/RhT46",
+	"PBZzphM2gTINNuFzZgRFfoV9gh26VCx/JHoWMmGxNlA7HYbCmKqgLD4Qp3F5Oy7Y3fOpML5Ee5qIgfwE",
+	"gyB7I2AmC0fWz+wlmWoPpJJmJKJeYAcPH/21tyXpg7XKazgfptw6Pvar//c3fvSv3z/+z7/c3LTpxx/+",
+	"an+5ufnrD//ru2VCx6A14Z9e443OO1V8EI15KJjoNyTCeZ1eIkIhb0XOy4a9BfkElOSwNAPFF+8cPfn4",
+	"uRucdO6OCj9/txOHZSo+pbhTjlAqSoqyJaML9vgMHIcbBZddsOIy3yi7OS/Y55uWmYqQZAIaKLrtzk0r",
+	"uGnJCH51d7EfYXsefAwYONTffLza5Iav2jeEL0bitm3mKoylEu3ikNq3XbxSTvDKqqwvXGGHTlPhb7t4",
+	"bvgLb1oXn29aSYYvl2Rq3UjBaoeLTRaGQkQiumnd3d0o7COq9UFrqBft2jRmOI/4dCoUpcH8rwUNT7qh",
+	"guGW1qpsOUN+qlap+zavfsLHgv2lZ/hApPPrUSKM/WbvB0xw4Ukj4qiNChwvO4JvtScRsyqES4XhU8CC",
+	"qi7yewWj+ZOXotiXbD6ssC4gMALnvwuFJuD4j+JoM8efgDiK/aZ5GUUluuhKUsROiRTRDojBI6hPMxFQ",
+	"w1Bg+Dt0zcQCImOqUx67mTqQa25FYL1PDlurGcJWyFPXFEngpttKYRx/tv+srIh4hTSv21vJ8MVmqiAW",
+	"qGY3fNHtCx9wyB8rZuiYcvgrI7qvRBw9o+sOrvsaDGT2DXyDNgMfpCKxF3gOVYDN5ssN7Of2/9B9BaXj",
+	"5e90gQA5T/IX7hYsVmRZnbZKy5SLycp1XpsHGtMFEtbZaF5gimUDEcdskOgJ63Y6LNXsBNATn/z4P56y",
+	"887/AO8njvVMRM2WseZSs0HLGFWSNITm6CBnPFGAXQh4azvj6zfcvoVG9fvtIhF4Mn3e9aa1zS5Qg0On",
+	"U2+hhKcPedwUPdNU564gRMaR8zqoKe956ly0wP5pLMQ092BH3GxW+YCvTTr3Cyp5QGIaQIibSGPfu3jE",
+	"b9X9/B5eceN4zMm9nTR2fewG8NvCjHgcQ3i7L7bYDaU2nAWhjgVANzcu1de+nMF4HAhX7KAiEFTFfOUD",
+	"JVxHQgXMaNf7x0zKY4EVDZpikEINJRZDoCBT4YP9HZEiniJSlI6jpfoILMWj2ogqUYfJ+GJknaxi8PWy",
+	"yUQkLIFaGKEisUWVz3ta4zuS7gcS5p8FKq6SQA81K4FbbyXJUt3KlK9nPn1duO5rsoLCUEzTErXKeuQe",
+	"V7k4THgo/neZQmah6Qy+ftpZ7iiT6nZt472v1l/b4p5osHHsytH8NGao5Au73lApCEvg2o51Eokkj5FO",
+	"+BgajveX9dfFh0G9BzY0FyT9F4jhVsk6Rnc3wZ9GjUeBEuyjVuM8rDwViT3a7fONrxcbIcInlP+E4img",
+	"7oDloCkPW42unL/Rg9JtrhLvBUHbgv6y8HKHoL/8U27kwEMdXf7jj+4/xv86iR5nL3Rn+ijp8p9Ow+fi",
+	"5fCV/O/xz5M3+t0f78119vfZ/zv/R6d7cnp2/ujxj094P4zEYDiSy5A4cxWWIHEKe/d476dt08dqF2lR",
+	"OCoC/P6KHDnM7sQFaLMHwVmG0QvGSRlspYDqDtvjz/kvC1jJy5MDKkkaNtNJOvKGHXi1gBFv7bqCuiQC",
+	"YLQPyBZkrj8BCmMhal5lvN3qcVlNbcabWVi9BiGWr6F/XhXvbl24Hea/Hjx51ct2vqmo1g52xPotnkNT",
+	"5du8mZiiLC7nDmbClv5b8aU/5psciwTr0jZ2LgAWKadxEJCYn2iVjooBi2xqTYqIp8L1NQfVprmrSnwQ",
+	"WC2PNSHJKIJQ/prq0S2zMvSOhe7gioHApBo2gypuP5lhrI2IAkL/opyxxDqDqdB2u60rdLXiUVng2tc6",
+	"Flw1W4E6nSb6lsdeicD4i9yQk2m2BtO0SvF0uqUSVYflUsIWq4basFsTgWrWXziQisfyX8UBD2LuuMFB",
+	"XW0JNDYVidQwTAEZL3yfk8X3gfXOXxczSsmKCUjlRPxDK7uMv14/gxZinopn1E3l+PlE4hJUZfYsDInk",
+	"L4kfYOETfbKAgEaZq8Ik/tg+q55E/6jTpl09u4k28vNgR+d6OpaqmQD1a39rynfh8u6NaOY+BbvK/nRX",
+	"z2BJ2tfqBtpL3pZisYiGImHg/UnDJtou6bLeRcsBkPMellU7L7ijLfZNfYCs1qEnPqp7cjjiyTAHZ4Wa",
+	"CEW+RhGP6FF+PqQSaowK2THISie47+07nluJFp8AOig46XSYlyIIvX6H19y5V4ul2ijpnwGsAoCiWj3Z",
+	"shrq9/zWrVxpFtThVBuZOgjGaUJZ+7kKj0rfXHwbn1+bq7AwfBj0f4qirhWagqLeUgmvMJIdKunXxqbu",
+	"0OKK/nuJ8eaA0Ix+Vj/WngfHJVX5eY9HrAonwnYBX91FEJFOTiSQvSG0ojxhaK1QNDCtH8IcaB+O1ZD3",
+	"C9NK8H2o30UlEht+a/eDaZlH5B7Dkn63HZ2cL4CsVUPMOs30X1pHMxnHBLS3VdTyMq9XP0jUsv50XkS+",
+	"Pd0d+fa/Eh4K9kpPp9jhmx/5+e3L/WmVRsDiNUtGQKdZI+DRRkZA3Qw5s8DDJ/0zA0IpOm6/s3e3G+y7",
+	"R3ZArC9iPQPxcfspp0X8y3eP7NU/tPOT+JuRsb2R0TmskQF9eTDIbqvO2OiuNjY6S8ZG56GMDddzuIOt",
+	"cd6wrYEH9mIjkmEcDvCvkhRRMZxPpIgFww76JhzRlx4M9gBhXW1bHH/Of1kZ2YeYFTieNERHGghIrXTO",
+	"R+0itFBOKUJP/t4wO9tVofyJvhWF421nBN6dcHS95DWWBCjI5kISYOPl28Os3MAUUkVbYoUZusiY0Lwd",
+	"+jp1GOBahcK3VTIRG4Hwz6bSfCQO4D1Qmw9hDhLfwUpjcBuTrwjxfAiT7xtjw46MDduzMdQSY+WI24FT",
+	"rl/bOfYhwZxzET2cWiMRkt4dAc0eZJEOswlJ+rro6YQnxH+ulVgVI33ubrqmJ/Kyj3kwwZVh02hQm5jR",
+	"yYSnpYSMUNkEeGsje7KH5tZOwn6QrfZWpaa9//Hu+cujbvuUtdvt0sNpPHZHKg4DXQJAwYZAO65yHyBO",
+	"UIDmbODM58Da4AFYxQHMVuAs5gC1SuCUyU1yo3LDOCCrNugGYL4HCwZ1sGDEB2B+W5MzyExk77V9C52T",
+	"mHY1p9NzaXKnoCpiMpCxNWNcm/sS7279aJopDnZWMDfs3fOX1kp8dvX3LydqBY7m8Wf7z91xwTWq259v",
+	"+ATJh7FJI2BKI9KmgUoQMDEx7clmI82MgFSpmLN+BlrGFxxP+BzwJ6uTzj9LJd6WnMGvpiR0VeJD28s/",
+	"+VSb/dIzYr/2HWutvAHmt9yTde71P9ed3ytAjgFUCA7q2Pqhbgts3gyzTTveoYHcvXSszzfmYt1UD4yR",
+	"ahiLYiSEwBjsPiLreH82pQM7FHaPrdINF+QjHsaLeGk9U+iJ0SoP5yMKaKHhYDFmLaIC10werH7Kzron",
+	"2EEAJxMLAQ5cLYPdLke18SZ7hrXvnUqmORfYY4nMCFAEDDCEtZCGJXI4Shu1Ai9cBPZg/qnnHUJuEXv+",
+	"5wRE0NwiDRRdQ9hmymXkyNldswo0a3ledZZqNuXzZeFxb/KfKz2vge+JKx9RYj7R2ZzADOWt+HV6GHG5",
+	"BIIbx1YEBfgA3g3tTxVuBwzlodd739a862LmENgqAe9HbZHe+kkgXUlTAEkHUGiLRGOQxsPWPNj0zQrp",
+	"lM8PI6E/zVmfqzFLE67MQCQBeOqumJe9Q8n1XXNY9EnibPekjKzSSwR4+dCOmY7ExIj4VlRAcUz5/KuV",
+	"bo962fqpOGHWCDz33FkB8xeys8fd7uYiTzP9hYu8l3aO9HnQwqmgGZnN+LxZob/VMjrUMW7cgY1ElKiQ",
+	"mevFnsY8FD3GrZldLnj2tbkTHokACiMAALAvXC1EhRloX+Rr1+ofEq2G+Prg58EUbdlp/XctIx+O+aJk",
+	"/AMR3hVl3GN0UdCy1GreoJg7sr3DVfYsF43mndghV1Z4nQe0LLxueJeu/uM/zw71iTyagp3TeAtCUPKC",
+	"K1fvBce2J0q3MN7XWeq8Wj2jdhRWoG3JxRadUsZTbImnblFj1Z0eMGHvDF5ZX4BDC6yMqAJvVG+K2qzn",
+	"vRTpcCUqOV3Kjq75Ivrn826W3z5vWBrjE0dnsKFwDrZUcj9l8djvlc013ebvpbMU4CoLLRd5zBkriigp",
+	"t3m6zfOd4Tc3ru1YmqZtvrvNjL7Fl64Kxn0oC7EV7IUWb+CNbSI+d0lBIas4nXvOjLgVCY8LrQc6geA0",
+	"7K6ZzuII8EVxh+2hNqjlayXYgWsY+4qi2nVsSxSVXpuS/aeWanWnYlXS1ncL6pmCMrUDIbLhgqwPJNPi",
+	"LoMT2NezCvjKIVs2IMfv8ixKXwDFGPb/U0xrhwbEsogef8Yf1rUHS7tR4IaGCRXlhxmE1EjztxkNAvM6",
+	"AMDdnzMoE5KEH08OJ/ubmFN819rnYNw/xd+r3rOu9ugXx4PcWN1RTfMxQTRAMNDB+nI1ZxOdNNiG7O4M",
+	"psNg13Ve146886Q12VP05emS7fREXaYaF+FrbK2YOLE4fEuzm8J6ikioW4RFsspkjAd5puBH/DhgSKLC",
+	"yD1SmgDtORuLOWJQAY4zXE7Rg8oaEsyJNqJKGiA33LE1Hoe/LYfhV7NfPZiJ37AnjW5YAlNGQre9dm8z",
+	"bHr+iMGIHczCzpAgE5EmMjSrsFp/oUvWAcqPBDNTrgg1AMjvPIS83W1HJ2ejXkA/d88n/ufHkf/xtHMU",
+	"8bnpPWVPOsz+5LjN2oV7YApOCQnvD32ySiesJ1Uqklse9zzPa10BVyon4r31g+uw2OFZv3WPnnxEJPZO",
+	"cHb3l8m/R/+O/n00kSpLhfn30Uhnifk3DPiHKpT2SiR5IAhzbc32FJ/pJCrMVHfUqxu1e79aAPmq8daN",
+	"bI3uukLSzR3QsPdvKbae2FD8zFN0NE9Oz4KceaJ10T3Bwpi/6ziz89JtnwStAZexVWhn5wHishszyOLW",
+	"Rfe8++MT8met8W2/f35yeraFhkDprwNwzyaNFI28lMMsETmNHNTNQVUDbir7uZyUNzoObFNoZj0Vik9l",
+	"28143XZ/i9ftDUcj1UBD2VyhtyZGSlqvqFvddqfdsdNHo2tdtE7bXfwoXx8eRRKDSe8SO94UWPAoUoGi",
+	"TVVNFatk3+fy3Wtm77v7QokwS6Bh6LeP5VofaXwFYnlxeOujm/ppzNVqPBZoVWLW9885oOFbFAkUiUBn",
+	"yJHW1/k+9hbv4HH7rh8N+rePm2e/khXoDtf+jdA3lonHnSFxaKr2qjBvcDbgVEGMPBxpbcQeMA92nez1",
+	"dWuJfDF2BERJg4H5cKSNUNbh5Wre19E8yLuUYelNwP7IdMqRK4FH0REUo1WUNL+jETS1vLC73tKPA8HT",
+	"LLH7aTaSqTiKeV9AroA66b47Dzod6GfkPotErX+/qkgkZcYot/M/FO5lj4eFGGLQiuVEYlM0j+OXOAa/",
+	"wQf+dxDFiY5EXO6BW+6KwznNY8a+onFVO2GhpfHEHbF0398zhUE/au6EayBIWXjN9/QQZrIEGy3hbek7",
+	"7/gcs/I8HDlCZKoJJKRoaK4q3O+ddU2Wuvy+hu1YqyyLiq5qFy5ss4uQx2EW83RFcuWNZkRkV0CWYx+I",
+	"7d96fsj4Lw3rtFnPTqjpuf4konJ11eiE0SQVswIDB67XxlSaa91E4jwE7vxJm/XAuOghLDFYBJ4rSCq7",
+	"s4HayS47FH96thO7+alN0KRiarWD/bcqM+PnAda0tRdBGm122BNH9hVx03wsbK2YpwOdWAfOiggYjjxB",
+	"GmnsyoXjPRXDQjG4SbmKoE317M6VDBs3Ng6GGzh9Vj7QDnsEDuDddvL8f+xrb0e7tsPkVCupxY7r1nnH",
+	"NZtv2Fd9Dle7LhIhyq3IXgXhZU7ZnJc1rtUp1CKNd3AaDf5s6pqg+9wsPc5rGlpwdpWvs1V4dE94ZIVw",
+	"UAuhnS2SE/fHo1xg7F+u659DiaZ8KneIuoFgXEJmtE7V0T6Dwk5XSty8gvuA+hzLS1zOyKQsg7ORo13g",
+	"Qfc2UYRlilxz/Ln8wUqOlQU2v12y7wu3aCaYWH6F3BCCMnhPNbs76+v2McfF13Ql70kWiyMerm54sa8E",
+	"2h2OCzrScURYZJ5qNhECPs1i0WbX7pBB2kCeCixC9KiAnM2tJ5gwpasN/PdZLC7De+p8eVg6rPxVD8C1",
+	"7Xi16Rj5nefVMau7dGo4udeQbOW0Ne5A6J7giQhGKg/TNZ07UyeJd2tYtTflyLZXXhdop7v20wx+HcR8",
+	"eBTbY+0IqiS5l7edObcGUnEVSh6v49zK+bIPk87NhWp9SrdRYut+ZuzJY0ATGBbJqL4JqHTpplTXRY11",
+	"/Dnx77lXr04+XSur5EnneYRTEaE2c/VWRAESUPiWSpIAFAAroiR+z7TZZWw0m2pjZD8WDLijGK9Uh/Ra",
+	"hSF+UQw3z0YiHItCTtzV1Le2E9aCcdNAyWVxQRupLJ6XcdbWiW49jXC9/O5O3dSQ+AIRjUqZ0sjUNBvJ",
+	"GMBc7OGOrh+c7zXsS1+qhF6ydD6FjZgk+k8mlko3JZVr2GneZ1+SJfY+c8ZSU8mbdetG52gj4Vs72fbg",
+	"5XHMXCaj9pSEid80A2LvbJXKGrcp29FXyhpzkDJVDA/rYSKM2fqld3CDspLv4ybrIuQqFPFuqne1zv0j",
+	"E5mI4IWlYficWPhey4BpJch7nvE5soVRq2aoJxOZPqX6TG7oA6u2oZ6jzZ7h7YAyfcgltnJyeFhK4UF9",
+	"K5LAE1mRSVIBTAR3eljBuEr1FEe/hSTYq530O8UdaqVEmOpkbSbwmbvyCk+ErRwvfFxVFct37oDxZDH2",
+	"oiP8tK2T4TG0OhyfdE46R90TulNrKdXXWIbwkv331ds3DN8yoEYLevphouCF54GqY35RvjdswpUcCJNS",
+	"Fx9Ut5ja3KJbVlrztYtKqv7bkh52SSG2g1Pt88MbLqgIE5Gutjeu6JqvqEB8Ay4aChRdvXr77vXL/+/3",
+	"67d/e/EGggjpZswxWKy38hEHCijgeqwPJtDaAhkuZkn3Pxg84I6/OdIvIehOQcyc0FSdF/CXsrVEHx5/",
+	"xh9WVoF/GPEUHoqd8QqGJFM24DI2ZaKopcMV74mDu4dqbXybJmmikMWWcbr1VjO+rh5752lpsh77i9u6",
+	"223L2tIt+OvXWI6NIyfQMsxQy4nwO9/ayLD7d9j823sNbpKtmZ9VWPm914MjK42IIXvB/tqDqm1Djdla",
+	"iaAIMUtNyRhQgbdwx6nrjUwEjwpfgTuCQa8H4A3gHBjEaFnWN2aPXbU9QH2+Ea9SnuwXs8E1vWjdZJ3O",
+	"aejnB34VrS13xd/hZofIoj+cuigmaXYoBl+tLlAWradJIhrtpTq2Bnb9U2thrN2ZfW0gqVeQ1vXqeHul",
+	"W6rFd277GtOfLrp/tj2fuOZqTkrZUAYbahXFp2kMnctkTm+XBZZQb75WltB7pfCmcwR5kvB5VcW9Nb0T",
+	"3zDnChOrBmYET6CcLx/RhH/6WahhOmpdIEvAXnCuezpHkCJem3D1nQKEFelLJMWn9H2m8tT0VOsYjG+U",
+	"f6gT0ujbFqsll6Egi4nmW0kqNk/l8jCVt2JLFX3WsDMGMrKJN+aiyw26Y4X9masB+mjTQLX71Ppe8NPd",
+	"BhGdL99JKGI750UES7JqqPXEV+/OeCJGOjPiKOrnMaOpNukwEeYPNMRwf+RYov66CU8kj/oY2f5z76It",
+	"d0j9kYyhxK/SM8KQW4ED7FZUNWhsvid38YjybFqlS/SLp9GgZ1FqwvpDTh4clMulHz06OQD9krpGMgRC",
+	"xbfUSiylMm7UGvfLTZhW8fxp2Q+7lca5YSs8r2WP60bZlaDSGQAIJf8iYOJTKKbUi9u75bG00v1WxfNe",
+	"DR5NPN9du+3vrAVV4PNzlmTqgpB4TAkfhAjPAZFpOadUZXUU52A1wW815bDhhG7rymmSTFHFeSGpUGiG",
+	"kcqkPI6x9DLm4dgQcAGk/+uG6RA7txnfh9E88O1KI2lV87zu/grZPipNr/Mq06uytXLEzQjTKXmhbaE9",
+	"q81eI34WTxIpIkRSsJOIlRyu5SoH+MSqJOrRjCPfB/yUQfHdTBoBqMI9+7X2RN+KqNdmVylXEbRV2Jd3",
+	"e6XuzaFwuubNu/bNJ1L532tM0FI4oVpzukukMMeeDaEpTz+HK5cDwk2kQvkBVaZzlUFVJXKeWU+GmxQY",
+	"Jj5IqJyggnYCp4LNDrxZ9uB9ptVADtuuPOO9MDrOfDmP0in1+nykwzSvw8/P1tOglWQqp8Ui4+Ort7xP",
+	"t7AZuhU2w/ldUNZBuJQbWxKXVkBEtJlBQcETWCI48aRxB5g/4+B44zFAMiJllt3CM6ADI937IGEXtwx1",
+	"Ir607iTRPIpK8lwwDTaT3C5JLpQrW19oEQWBihNwi5eZljOkGr0LNhFzrP9ypMdSSTMq3g376LLNuPtc",
+	"mY4vXrEmELDadXzLR+du4TW3qSuG/pEi0R1tAiwogVjon2aPdzff47WRuvvb419nIO9dhoG8csKeSZVq",
+	"e4yHYkvXAeJ69s8Jnx314WiG2Hqtg3/sqw8vILy8E1J0yfGoBhJNpPM80oSnYjh3NFxUYHfS6XSYH8tC",
+	"JUMAZBlKILeL1c5Yp9dmb5YBJtmlYuLTNEFoMGYEPTiMuZyYG+UaK/vciAAaNZGZONRJ9L1BE4tIZDzf",
+	"wwz9i4oSWztlzzxGxB5JFngiaBJqlLO7D6fKLrDOkhCNls0rZWFwpKAP07c4TIS92UlAFpQjpsX5sIbV",
+	"YA12ZLFVZeGAqZgRPRVLiD0npaiEV2XF4A2bSWUuCEwH5Aqms71H18rV337FrhVhYPs/yZUlVfHa03cm",
+	"lcKu72KACLy2nwQiisAvH+TikLFhfQF8xNHmneb2QAqzH4tBigobToonm3PKeeMW9n6NjnWgoejgIc7O",
+	"eYdK1sEFHQGunhCK+YE11rziAIe85ig8ErAp9IBNuUlz9VFQmvne3LCTpUJFrueGM9hDYhgRBjIs1bei",
+	"hhxpTvCsEgNAUft5gE0ooVa3IoG6fypYYSFXWsmQx/D1SjwG0rn1FHMbEsj5FWrBBg88oxz9OueTuIpT",
+	"rtITdsbD9w4h/Wk5TAQdOBzY7uocU29/LDincmKHddI9e3z24+mjs8fgoeKHuX8KzeHQGRDccxj6geLK",
+	"m+3y3PO+C0ovAotbIuaj97hg5de4UfQWFzeKsSMmowtWfA37KWN2hBcsf5EbrAJewZ3HXqdUPOICV9iI",
+	"itgJPiYJkLkgu19bcLj4thgjKgj4/QaF6xXcapygt3bUEUf8wjmiETsgMZKKgBkQIISRmfFESTU0TyFw",
+	"i4YbxuOMqG4spkE6AKGvh1OvxjUmGxidcIR1gI9aj9vdbjVDfrWvWDRtGgwBlHxu8WkqE2HKjz4rPbro",
+	"llcM74m9ZsSNfcz54CR0ju003s5tV2L2PgfwyIkHL07OOqd3C5GLZR/fXlXgGQQLWkytP6wB/sv3+bZq",
+	"ggEdMKCsHBcn+HOJtv8ujyYW/2CHNxbzgmVI7+bZDf24TKrD8e+xuBWxqSEkzCEy3N1mI2jmtou36qjJ",
+	"4xMVy9T9R6topfJovnA6lRrMF4YZidT/ycq/dZ+O0kQOh4CnMUAcOWwy78thpjMDE8pnXKZSDT2qvf2w",
+	"YNh2nOwbtGuhqBU/jzLchfSr+COjr2Mxh91aHXsaxPiDVBBtgJ8n9linC6zT8Kz0wCKdaLdTQI05Oet0",
+	"XJDDtC4e3xVpK7N+LMP2wrTYafRhFD3z9/CrunDY4zpeMpo5dE+L2EyEz4BdRWhiY95MWovaGmL2txeD",
+	"AY4KclVOnneY/seF6T85fbTRCpyebrUEZ2vX4OT0cXkVzk4XVsEdKSSmkfAF3KZIQNA68TSu6CT0BcPL",
+	"AJM332HtLTfk3cdDlIrY8259uQiczo0AtwPuFhghPrBS09/oLzX3la+u6dTzeU9EpwRdBZRhYFogYxih",
+	"GhDwXZLMy7EjQmJ2cSLnoqUa6skIBE0nJDmI0kx8J+D1uq5A8GVulMvVgetJu7XPw/Ew0ZmKAo/1QxqR",
+	"DRM9y5u2IS3Noza7LKD10YdzNoJ8Q88epb0LBnu7nKaYIcHKu1+vWbUt97/sXf+fV5dXr3puKHj7QWYc",
+	"HsBi7tBTS1K+ET5lmjhK2+wlmOT9LB5DE6MRwg7h7VXdGKCHs0fZ9iiZv89UZZ7dDmHnNHupN73VdELy",
+	"ZMtA2Dc78Jsd+M0O/GYHfrMD//R24A423iogVG8B9IU1UKxVYU/cONYze3bzlLmE40Lo60HylS+lwgIm",
+	"pOS2Qgc4BwULBeY70rsak9tnMME+9r/bh93VxrKuXJgqEUAkrpDTRxvkM5rwOZBvuczAisD7Oyyg2h6W",
+	"oSQXjRSf2gkgYOcZCdNY2Xczmg148mBmfbD5xTgbH7da5D3wQfYYYp2rYheiCO9B7C6udq8O3OPLkiYA",
+	"+5jwMe5pqhHcSXhKCCAVy5loPajdpR+wbJTIchABOUUoZJ5IoxUb5L5Wnmorg7YAMLBpW81k8HlHenAE",
+	"R5dM5+1JlCMiYwEAN/XY53a0uywPfnP/hXmlZ2xi3VV3rFkFBu8CfVFxnEfiucGGVFFaOxjHA/nwhXXr",
+	"i6GdcG6Y0VoxcHdnOhlbXxvKY0vl6U+xCs+VPJMfDkmjSGORM0sAsQQKNawWjzTuQnjQWkZxQCZsFBZt",
+	"2Yu8HwF5BnMsQBScjCg920YENtmyxyXnsy4djtQ5DED7PV0sBVrslsW9BjI8FlOimIX7QwQEyoIyJA2q",
+	"TBc9LwziIdoRBZMRxdHgpepy2a7pEC76WFXHXkynr7gDTtjm6LWw1u+xFKbRfsGiYzhNdJRhtYVDmP0t",
+	"94Q/Bi1Q0mUf9PH1CZYDn/4Drdk4rz1Ft/myWzTJC8/wlT1RIqEpYPPSnWUnrOBZX3ZbjcZ2Ye5zCV0f",
+	"3y1sqcZqZtYfntbwxSe7Y3S+gbLYF/F6o2y0fXYTxl3tkYQsDSlLtR6jPwjAbVjBYrLYN+6Wp9DaF3Bp",
+	"YL9ZZ9E5Y+FQh8o9Wh1A/OZIKEh4cgMrmzZ4uiwAztebhjmDmUw8aHsNXPnCPb/+wgIoHXMa9cxq1E73",
+	"uvNjMTZswkRMuQqli4/mH82fEfp30BIqeo7xP7xR5+i0e91ZEeldeFjXF68n4ZrYbh7/6Z6gDo2yuNC8",
+	"s235/cK4O+Vxu7AmcLEJDHznoc3WH5kMx32txwbra+VUQHGbjkVid2/rotPudINWpvyw7Rz6X90MNgsL",
+	"XpLT9QfGwl5pir9q4babJQoPzpGwoTbH9YGmQug/EdFT1vPLBiQ5EBsBHY6W6MixXlF9qf1d6TRgvdIu",
+	"6oGdiqhm6FvgsWmdi4kG1xOieOJGuSDY94Z5icJjBTkmugVz2N6UYrzo3wRgu4MNn7KeVZPlYbSZ1X2F",
+	"R550wL521j7l78YiuVE+FbrgUJEixw8nFwUmCGlYD5tYegCZltPBiVuhUtYrS0ePpSKOfZ2+UFF1eTx+",
+	"R3wR0NNVOq9WqWygNnbc39sX5N8zV4pzJWfOkHRp95GOozXkkGvVwTb2AOX/6tGv6Zr7dwFzeJe8hOB7",
+	"w8ZiHrgtAZqHPkly5vRPqQOyAZ+pQVSY1R5k7rl93Pau5Vd/79UNTzHGxoyGd0pZLIDc2qvYdX7xdpQs",
+	"P0s1dmQsS8Oy24dJFcZZJIzP9RTi+CvGQVd/XN1o3qAXjZ1Kl5tSvSzkpTZBPME3yhsDcwqYYg47aJlx",
+	"5pPLdy6BZy0euZFjDUL+t1K6WydyuNzNElAH08IQPq/ku6lMwN2VU9V9MYL8+uelvPuahK2eqZc6meA3",
+	"vdU4VyGZjPaHlfnzmsRuzjELp5X/9bRxkzGJNjMVYQPsfyy4jV82C3MvGYW60kC0SvphYgn0DOQvS6K1",
+	"vGVJtDfB6Z97d5fz9/ZedRtez6xZ87m4eWsm5K6oHb7e/b3d3q2rCUBBLaVzMac4E5GvLQTetpw3pEGC",
+	"PPvo/hweIqHTFrmDSzbO/e7uYEMiPTulW2iCY4KG2cDCfEVXfoXxo1ZQW7226uStqmzrWgkPeWZECZrh",
+	"n8lmtX2oFkGFFKvhdgjil8pxGjxTaZk3omZj/9RZonjcWMB+xKfQ2wxlyX4nrgi6fKW7zmrizKw/hq/w",
+	"um3f4IqOjv230ijrm6mGK619czVXYSFAcPL4untycXp2cf7YRR3tW7kDxq4vj4VBCId1t3hUc4t/CRUJ",
+	"My5/P8cdgauxmbZ1t+XpQ9NbKeYIsuA5w13e1nUtP/UkSRQWWGCdIJY9hZAcfCKiZjaJSEROcGo82FVh",
+	"jF/zDrmAyt3DYG94q8I1GmCjuT3j0e4Cu6Kf6Gw4SrEgTrCUJ0ORGjj/47i4wt8TlVlFpwSsPdorRqRp",
+	"THhLvr8AqGqpQKoCIX2uQm+EN90OsAUSB25aTErjBMHwnOGJH1254wiwF6zk2fm6ymOGiRyOUkguyInQ",
+	"WXolQq2sld7Zdq/CtGwRNNyyeYHQHYrm8RaoGAfDiCraI7UYUXXW+1aoUUkeR1zqJej6FoHu3SJo6k64",
+	"UbXBjqXEVdET+kwQH4snSd2dFk4SlMV13+5WfvtuB3GtOlg+YE5iIhBhlIpTv4SiZjtiiFqSllR6RjUR",
+	"jhk7zUFQtjpkKmHWS8of5WldnNtd9TV5IFk6qlQJ63c7oZRcIPYI8v2jL4NVYdvtvobjbrgUm0TeaNEC",
+	"D5bg0oMNZmzpGZvlah8aZsIP17oD+OOagJxHytgTp2p3WaxpttsEn6W2AQ+V+m/5lz+CkH4BMOXN7jxn",
+	"Kq2ClWltvfWei5TLuD58hlcFYN4WAPUWMJUw87+I24Rqf4StN7j0OY0YHBEYGWku4kYANx43/KEgwzfz",
+	"Zmg/rtzk6ziL6ZFfKnXxl8REvL765kCMvBsU3dCZxllfR+giYkC+0J3vNo5MWAjrASXpT9EdNFk4IlZc",
+	"aRwhrwfgTV2tDuGmoZfZvlE3Cqpg6LHoaua96RcFLEdKUcuUaAH9sIiUty+MjITDpBR8YqfcoVCBQwyp",
+	"BybToNIJvlHkBb+2Zq1ifZETCaMeGWphmHZgcNbkTbWOGBwhjLMw4WbUZuQy4mjtIJVOGZ9oNWS9klPZ",
+	"YyPBE+JtxSZR94YDqQCt8kZRSQJUNFHFkGvBL+CT47wRgoFJBY+eogpyYOTfG0Q1lwqRAnr0le0xzG9U",
+	"GcS8qk4Iz2HkOX44vx+nyduIWBxAt0BKWBxSNS5lwtEDHsK7JNcj6J0i6rQO9o1uFTjYghG/WFO0HA7o",
+	"fsMy+IZl8A3L4BuWwTcsg29YBgfBMnipE29lXOTGwP0iGzQG2nPomPUOvAaeyGRzYoOTxokNNjVGal3z",
+	"TNWsPxFuQAIKS9+h6Nz0voTo8PtMFSD6yz216/yvNUXO65PhBd7JzOwdB6vjkVjQZF385Lng0c8iRVO8",
+	"s4I9rorhZiORK3NLlE9topAqR7KCVox4v/xWJHwofjGtix/PaGu2Lk67VkV/sp+enXT8QWdWVd12nlyc",
+	"P7k4//EfC/ZAGIXFT967l/9ZDyGIlAg/1eCDWrFGal5vuHUWlQCXsVTDKwmNRvjZmqN4OuKG6rEFn9DZ",
+	"vErrkC6wT7cHKxbhdfGHS5yw7kmn8sbeSM3x+7tBa5Dofwm0I6cCuu2QG0bYcdNZSamii5PTJz/e1dkJ",
+	"2x839UUKzmcGnxVexQTY94Oue8yHrquVp5DGccDSU5EYrcBpNyM9Awoy2kCm4YLZV3pW4vbYkZvzMLF4",
+	"2mzHn/GH6krZw8KqoJRsV0cBnl84WlfkAGUnro5xLObOAsWXDaiuEYsc26yH9bPY6FUmA5kpFz2ibigl",
+	"ZtQL9pTZHczEZJpKoDXEho4bde0fhEHmOMZwDIV4oIuGs1BP5/BAV3eBtArWPnRxm5wU8S9FNkS4y1xn",
+	"EM36wb5LT3yaijDtsb8U2tRuFJGYTDKTIluC0rMfXCCHyrUhiCMHTGkIqM24YQNuUpFcIDnBWfckbwUj",
+	"m5SmBEEbhBEqdWOrDO7Ak3at69iBTXHf1rGJSIbiCOTsf1a1kcFcV9RGVldhb5s+f4eEBIfgx//Pbjup",
+	"KyxfXMb9q8zdOXmIMvOzRsvMfVQWA/NWIYZ6atXZhM+towlV5+C7oyc/F/sxMOzbmoijIMVGdAqkWJqr",
+	"yshUpA9TigdUCkmmAqILBWPEanDoE7TWjFQLzZVt9hLfdiiwG7PYiQzkVCMeUVry6WLjG5I19Hk4flrO",
+	"isxEIm4UJACGmolbkcwxS9EHbD9C1ELiK/LcXWEoNv7piYADAxls6DABvGCAnxPTFI+NWFonejETsQzH",
+	"/PRG5Xme7w1hIBMPiHRUYZ9SRjqcAkgmSygLIj7xMAW4ZAw6WCscDvqz7knVsWQX+RmRVn0J3cku+0Bh",
+	"t0ytDw9srAp+VZE+KA8YMvX51Ek5bD4WYlrOnIAfuk2VYXXk+DXm7p30QV6PMKthLawUkrNCvg38bHUp",
+	"xBVrwuGdTk08/ORu9+6F8htgyDsmD+pkq4Wsra2TBottKUgYsJSPhYLd30jBER/nPN/2pvC0WOsx46lr",
+	"FueVAKB7q+QLnoQjeSsOpJWnQmHS3drjC0lceDEfjjAsFoO07E4YLKsG1HSsiabWIgcWRD3SAFkHeoxP",
+	"Knhw6BUb4x3/uAecZKtpZks+4/NdqCxXiEQkB4PDyMNlGW8fKcoN4YMU4bqsOfQUD0qC8+jhtb3l5bVf",
+	"y9f2Acmza1Ku550t6tXaMwFJap93pfxlKZn552HCPdmC7bpTwYR75phw/Xm7VRzsuZX0Gju+sJpQpmLX",
+	"rLngld8HpVo4BzIc40xsHdLaBt35Yoodh4eEgdMzYTBI+JQqknKQM1fDk46EarN3PDPWbk1nAKZDhyFZ",
+	"sxX4onbsfxaFDtjAuUbPVCpjzy5isomItpSF1cmRC7xpUyu/CExk7/1nWZmfRfGonelkjLZww+uh49ia",
+	"fYfZi6+L1bp9QcQ7EG51evhp7jai+eXMLKuKtEmX958bcmMLHTyIa0hV2NcUfk6yWMALM51AFKZE2r55",
+	"fMit50FijXjge4+wrs4r5ib9kMgUqa1ztyvPeJfax0tWiQqfaTWQw3boSYyNjjNM/C4aIzBDOdZsPmFn",
+	"1fnLr95mOdvCZjmpsFkeHZy9f6Eh7CHjiuCsKCZ4EkuR5GX5OQ//Thq10oW5cLMKirRSGRZY7cdimpYa",
+	"baVhJ50O47HReV9t3ueAoOjwiGV96J78Rfgh3m/wxU80Q20jwkSkv2cKWCwwLZFNrHJ7HLRiqUTr4sdi",
+	"gdQ11leDd4bfZR8u37949fbXqxe/v7u8uvrw9v1zOxtTLRXqHZ//7ByTb29HOeXGzBwG0EREYPYIsBHR",
+	"IrwSaSrV0ATsCp5j2suahgz97XbLSwKyrTPzHdAt4cLYSYCwAs5MEwb/FZ97w36WaDXEJ/G9OlJWWPpZ",
+	"v/COKwpgitftHaeMorfKuOLlbKrdL37uUKPGPBxDoQPU5IpE6ogAJL3iPFkEnp1oBecS6VVXU1XQtAtf",
+	"sCr8H1Aq0vr1+hnk+WOuloZZrqq28j+RKRZFxvFLwVMsUcWBD/zvv328s2OKRAwJqcQfOngYFT6ZJrns",
+	"puKTHfE7Ps/xH4qtBg7wHkKLphDWfCcSRvfzJ4g1RdJE8njbzVBa87qDY6RjpDgohOlG3LC+EIrxYSIQ",
+	"rYLFPBVJUw2XVNYoWCoUR3VbIvL+ScaxFZzlfSHVrS4UdVTsggtCyKk9FV5a31vpGaOCOd+XBnkRFFOm",
+	"VZtdujXzCSX6oxkB9qt1ebP0gg2EMAH7I9MpIeG6/U+0miDSWFZzo1wbtAO+zC+Qis1GMhxRNkrEUZt9",
+	"wLobU1wJjvAPab5SQ2z+KRLAR/UlBEuqYEdz2m8vsKSO7KDcXuDRLVehiI6cSXmU5Dal3Ywm1ZOjNOHK",
+	"YKskdWVHPOVHQiUyHIGq/Og2s/0ntZceYYVlAskLYf+i9Ky105bArNVhEjnfFOSfQUFCBVLhmlKavwld",
+	"+GyktRGuocyh0vEoOsL9sF4fFoe3YCcXdeLUmuJitpGp7BQIe12ivHWKy1hPg1ieGLHMuP6E1Ih4UMUP",
+	"BE//pngOrniWdrE93AqqofuozE6QxfEvpE/OO512p9NCz4C2KeiaN3oGf8a/wkfXOAOn+JWdJuEdSWQd",
+	"pSMVxOHRiCa0ijwERC50aLZwNhvp2J2k6GS4MsNUJK7E1X6UQemdQ01pCHbOYd/DPsbMLXT1NWTS2MFH",
+	"CS/t3/IWc1d8s/O/HWP3foxBSUOfh+OFjuq8YHzBvN7zaEOvYZW7e41XbB+ofqOV+AVLRz82FLxdXek5",
+	"0T64C2HQVKiNwqAv8Dns5xTDLENqv/RBTxNnw9aFG89RDNcthTILu+pFluipOP5JJDFE6HaA5KVpr5FB",
+	"XLa94pOnnbP1QvpGp7/oSA4kNlw14K+Sm+pqBaEUXifMCJBV1hexVkPD0mKxDs3FslzTNORdCVSIv1BX",
+	"BzHmneW4KMMNFGsvi8nfpVCKt7YUjQNWZX+Vm41mcafC5E0224Kqf/CK4zzm8z12l0DHopwI9i/sw990",
+	"95TOgwwD2DVUZz0waHtgJ/agr8t3qCSCTqdF4mpnk7G/9ErmWe+HSmLbX2EAS7t0sRzKx3lK0+Bf/2mp",
+	"FUQrwoBFaNo67g1/oOZCQ1II8+jMK+z4SUVib/F/f+scPfn4+ezuCH84ufuutUxZ0gCG3dzlJexHn7Bt",
+	"3DME0RZtBSVDEfAlinZfqSEfuFXyxB3+vmg42m2fg+JbNyZfkuJQ4GNKgf5eeExQ6rJYfuLdvVq5CU/F",
+	"M55EhcbTgjW6zqD0Jbu/Iabgs5gbU8yitpYgDrbpPcVL31RmZqE4t9SLmk/98qJOEzGR2cTr56VFbmhU",
+	"9QDo1PL5ucUn2Abb+rF91qlAZNm8zBjUQo2CBqUVMKsiRY7xxGIRDUVzjumMGwbhG4hfgzgWAv0yJcDh",
+	"kuVSb5LDmMt+Knx07FBtarkmGbeaVoTcpFbRGsESOBAw/QBVkBANFwoHaVgsxwJ5q6EDAWGPwa3nKXpa",
+	"4IlBCDyxvxOvw0jPrGufuxzSBDcKezFysWMzodKgFK0HRjidsFgYg8xwrjzZnlPL8XqCsKuIsw9F+gy9",
+	"//0UqK/ieISxl34WDYXjC6GquRq31012rodPukFrJIdWG3VP2+cY6RmL2H6n26XQD4R6nuAvpT36CKr5",
+	"C6EhBa7vbw5Q98mPP3ZWqlSo0kDd32l3OqfOk6aLj1br3/yL58UmAACczb94d9/hB1eGs3DAVWrZ+qmp",
+	"YmlefQLdozpEJbixygO5r9F4IRSXNcjMXA4S2tsbCuwFbDaau+1NqHHDcuf4tgE5VHTi01Qn9aquF5pb",
+	"sjTtfo572DDMWWK1kg8RIbMmG/AwDZyWgSI0163mUo5wOUhOm/UGOsxMz1O7w/sGC/e+UXaPBnm4Eysb",
+	"oMnv5dtnv15hD/RLqd5ODYOODbtkMGQ4rtjVVIRyQFrph6fA7ww9YguWcJXiw9n5U1rDQfVSbzAmAoMt",
+	"jUlZS+e3VmhuW0ELJAV0dphBLcj+lnhcOklan29aPL1pXdxUltjftIIbVE9wyYKCgr86dXQDrdiw8is4",
+	"+CEuemxfrjQKngbwlMDdLXC4nAUVFRC2ACrFwGvTwGnAgJRtQBZjMBbzNQOq7tzVs8YApDGnAL2oKNUc",
+	"gQxiUadwYq2GLgq9oZF1IUwqJysL3n4Cg6FQxCwNE4r3YwEcVJz4c+0KQ2ovU23Ws3qk5wBC8wJT1GLQ",
+	"w9Jjhs8NVkv15/ivV6toQFr7taB1TCqmntEEq6wQI5ia6uyX2qyHBk4vYD0oZCXN6fx1QpEoZHaCNe76",
+	"snPu5szbYzvmHH2IwYmhtT0AIs7+DzvU/a93Wx2X/8eOyIfum69EAJjJzw5l8uzJj2jeiU/TmCvCgfrt",
+	"4yoDZQJWqHvVerOtzi4LWpmS9uFFWy3wQzpxmce9h1So7nVjeU8fMZMl4YgncDJVDOejZ/hqPe48QsfP",
+	"29/OEcTxPnJTWJFsUj6ZtLkAvHD7ukZToT9qGjOdwNFBlYX7kUeRo6spmVR7+YQXRk6yeEFdLRDV0BWA",
+	"h3eIggCXwkb8yLqM/saLZcd5hWM+1H51w0XuuSy3wCukLdfVVmjPuu1HVen7spNDM25n/zGm9O9W1jrY",
+	"v1y7GBP9mV1tO3FX7rG/4OvVCDq+fLBk+MGp1ajnAFSrFGjAPQB2ut3gVD1QzOjv4TXMRH+k9fgoErG8",
+	"FYkUptZ3eO4vgaNvLKZImnLaYdaDXz7bYmnSD3j//LsPwOJtl05GyOLNhIqgPHwNV7S7rJZFu7s9N/eW",
+	"PNjlqZvXUmJfMjsM+3qAphigJdUXQ6mUzOu7/0qA5DK98K5S+6+91dNg77zdFDTILJOmYjIloEK3Hq2L",
+	"1mw0Xh1QcNdSRIG2BBYACGU1E0wUKqXOUffEfbKqyRcpOEbRmnyc+JRe4rgL/T60133vETCmbQJ0TLtS",
+	"RAXCpiJ9u1vGKZdRswQ4C8K3ngcnVyCNxoah5tDY078vmAHxprqpKp4EGnVVwwIpurXq7/jzrPzqK6lr",
+	"FqZp/4qmosxjN4V1js1UhJQ2ARe42+7ctO5a37bF4rZIJHkTq1hvxadQJFMwsMfWVLcTYRxrX/esk7Pg",
+	"dJdHmT/u7mPNPtxxj71WL7O4lvCG3nneFCWNu1+BgNruN7Bp7KaDyB6J4047bHs8y8XN5HEtN9mlF2CP",
+	"Rbt0LS8/tx5JQIDRBdHa1EMZ64Qp7bI1cNrGMVRKp6APoa3PYSq66KiMPKvHiFf08OHrLOuXBhGs9iGT",
+	"/HY4b3k476gU1qmDgEWZaKpO8kqoCBwarxwWu2E32f6l0he3dd2yr+aMotu/8Bc3ZkxuUH5Fl/yEDmyy",
+	"Wpb84q8kOKwAgiZRHW9U11WxO3QcYU/qryqVsbur6w0vg7rnhV3zKSYYvN3fypkU7FpmiXXkR2k6NRfH",
+	"xzSB7VBP3AKaYzNXITTllio4Pm4r2G5tay3KOPY+mqlIPgHN1ISPAYilKb7pQqvfjKvU2ZupjiPvV5ld",
+	"T8HKk+QXPA7QlX4W6yx6AQ+xL/zfV2/fBMzIoRKA3HmVchXxJGLusRDufsoiHRq/Pu1J5M8WIqzqYZN0",
+	"z00idZbbE3QgEaNs4rpozEjPlCtnCCtgy3B3LCzig/I41e+RRsV9YwF/I2aL07NRBK7beCHpn0iTwQXw",
+	"HCPC32+yTuc0PD1hCVeRnrD+PBWwZfrciEdn8GfRulcFuKP6+yDTEb593QnvlGDOGYmTsXOVbPAwvBo/",
+	"LepR1p8zmtRGLQvvE7g5vkO1GwuM8S/g9MHne+uzQW0zxlkV+JFVtUOtGiEWfQ9QlIy7yayQmKgYdt1+",
+	"poN1cY/CvB28Ov6beXZ/2mmdTnrISv23SixJ/P0GKPJZquepsKN0ENUAv42LDaYWAI4iOsJ0KlTOPKyY",
+	"Vk/xT1Y2hcP7dryjmHJats2wF6dZXdZEU86yWO/sLjxoY8431fPlqJ4vrWNo+fgNGOCBAqHwhI+hCIl2",
+	"f/PhlGWjZ/9AaFm/1QFr5tHJLwNY3+Bequmy2VIa3+McbqRvtoycohInOtatBmXe41crdsgrPWMTrhCf",
+	"GmP4VtQaCwoi5n7xZEIOCMT6ObhE69TV6TQo0TUBmZAnyZylMw0RGOy/J/rrvk5H5IUZ6AwJmNF4zCci",
+	"FFbtGzirqclc34qEgi8yAZIpYPqowC9N8/ObvMIvYUvZ8cd8+kpnCXRfbb2L7HuRH/ntnP4W99gx7qHE",
+	"jHZdQAhkVQHL/TXdi09h3gVMAJNQM72nu7G1vksFaqjDnd/2CQeJ5X7LKf4ZcoqY/oi1HouIAU7MRAPu",
+	"LKEsPjxbL1olzMoxhhV335NOp9VX+fydLtn3CBtqez/dbZ88av9YIn/rtjvtLbrY3IBqFtKxNO6uE0WY",
+	"ISA1EHwUsmVW++YEldIwWQwt/iJS3vp4t3ALOy8SaPx++3gXfG4RLAn8Svwh1T1YULipTMpjrGgmTjJ7",
+	"vcGnO9BaK5J4lB0T0fyw6oYfRnqCLGiIJpcDo7TzI9vhViwVWr4TehoL1zWC+UIs+pDqVqKpYwo3+kVM",
+	"+vbFlu/0NzFH3CHg+eaT4rcu371mYzGv+hpUxX33+c3lLy/usGE6Z50lYGiTchXBvQu3JBDjmtLYsVRI",
+	"sudojghGxi5ucfLBsEUQ5fKEPfOsSTVP8M1zsVRjSK7So5Zv4nsvKomvsOgYqPyxwQenvz8nuwATn8UX",
+	"JwDjmjsWmE+waDaLx0AM4sitAheBkynwOhXu/S7m2LZo6h/y4pMIM+znBkPCIV/ndwFm8epZi3jKqdh7",
+	"whUfigmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjHpEKwIQV4s4Wb",
+	"Phc8YjFRi9ffN+bJEBvnFeNqDnyDEwGbC5d1xmVa5nXOn/FKx1Ht+roXBi5e8MbKpIsBs6qQJ5hn72s9",
+	"HgthH8EivTC3KpSxpPNr6WHe/Xbki9YNRzG12zSO3Uhcyy8C7xJdsL1Y6eLEvUu0HlQ856UcgjtKKsha",
+	"5iV9kyYyrJoM7JwlTeU70couSt0cTlHr2S9btcQiRJx32iqLZFr3VYpvBxSzo18L38aah4qvX+GZYF90",
+	"br1PgqtLFnOJhXv5U7+mAaCoynIg0HzqeOvu493/HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -171,12 +171,27 @@ type Collection struct {
 	// waiting: not there yet; sent: waits for the customer; refused: a person must look, see problem; settled: nothing more is expected.
 	State string
 	// Where the customer pays.
-	Url      string
+	Url string
+	// For people: why we could not bring it to the provider, or why a person must look.
 	Problem  string
 	Refunded decimal.Decimal
 	// The provider's word for how a dispute stands; empty: none.
 	Dispute   string
 	UpdatedAt time.Time
+	// Tries of ours that failed one after the other; 0 once one worked.
+	Tries int32
+	// When the last of them failed.
+	FailedAt *time.Time
+	// When we try again; null: nothing is to be tried.
+	NextAt *time.Time
+	// When the customer could pay at first.
+	SentAt *time.Time
+	// How often the provider tried to collect.
+	Payments int32
+	// Why the customer's last payment failed, in the provider's words; empty: it did not.
+	Failure string
+	// When the provider tries to collect again.
+	NextPaymentAt *time.Time
 }
 
 // Messages of the payment provider that were taken, so that each counts once. Kept for 90 days.
