@@ -646,6 +646,24 @@ func (e OperationOp) Valid() bool {
 	}
 }
 
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PlanPriceScheme.
 const (
 	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
@@ -1059,6 +1077,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1071,6 +1090,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1326,16 +1347,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2969,6 +2990,175 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
+}
+
 // OwnConnector A connector that the tenant describes itself.
 type OwnConnector struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -3754,7 +3944,7 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4560,6 +4750,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4611,6 +4807,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4622,6 +4821,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5136,6 +5338,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5589,6 +5860,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5891,6 +6192,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6566,6 +6909,90 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10861,6 +11288,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -14536,6 +15557,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14638,6 +15701,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -18220,6 +19287,631 @@ type GetOpenapidefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpenapiResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21909,6 +23601,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -24343,6 +26077,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -26431,742 +28604,798 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
-	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
-	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
-	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
-	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
-	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
-	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
-	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
-	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
-	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
-	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
-	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
-	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
-	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
-	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
-	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
-	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
-	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
-	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
-	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
-	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
-	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
-	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
-	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
-	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
-	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
-	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
-	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
-	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
-	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
-	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
-	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
-	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
-	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
-	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
-	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
-	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
-	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
-	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
-	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
-	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
-	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
-	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
-	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
-	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
-	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
-	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
-	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
-	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
-	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
-	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
-	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
-	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
-	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
-	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
-	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
-	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
-	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
-	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
-	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
-	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
-	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
-	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
-	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
-	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
-	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
-	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
-	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
-	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
-	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
-	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
-	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
-	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
-	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
-	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
-	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
-	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
-	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
-	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
-	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
-	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
-	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
-	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
-	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
-	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
-	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
-	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
-	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
-	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
-	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
-	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
-	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
-	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
-	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
-	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
-	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
-	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
-	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
-	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
-	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
-	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
-	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
-	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
-	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
-	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
-	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
-	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
-	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
-	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
-	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
-	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
-	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
-	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
-	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
-	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
-	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
-	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
-	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
-	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
-	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
-	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
-	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
-	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
-	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
-	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
-	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
-	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
-	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
-	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
-	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
-	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
-	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
-	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
-	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
-	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
-	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
-	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
-	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
-	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
-	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
-	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
-	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
-	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
-	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
-	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
-	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
-	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
-	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
-	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
-	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
-	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
-	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
-	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
-	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
-	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
-	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
-	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
-	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
-	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
-	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
-	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
-	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
-	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
-	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
-	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
-	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
-	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
-	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
-	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
-	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
-	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
-	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
-	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
-	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
-	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
-	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
-	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
-	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
-	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
-	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
-	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
-	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
-	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
-	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
-	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
-	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
-	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
-	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
-	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
-	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
-	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
-	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
-	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
-	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
-	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
-	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
-	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
-	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
-	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
-	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
-	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
-	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
-	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
-	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
-	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
-	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
-	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
-	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
-	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
-	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
-	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
-	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
-	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
-	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
-	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
-	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
-	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
-	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
-	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
-	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
-	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
-	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
-	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
-	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
-	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
-	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
-	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
-	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
-	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
-	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
-	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
-	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
-	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
-	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
-	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
-	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
-	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
-	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
-	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
-	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
-	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
-	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
-	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
-	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
-	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
-	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
-	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
-	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
-	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
-	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
-	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
-	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
-	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
-	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
-	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
-	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
-	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
-	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
-	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
-	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
-	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
-	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
-	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
-	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
-	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
-	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
-	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
-	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
-	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
-	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
-	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
-	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
-	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
-	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
-	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
-	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
-	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
-	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
-	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
-	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
-	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
-	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
-	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
-	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
-	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
-	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
-	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
-	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
-	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
-	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
-	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
-	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
-	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
-	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
-	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
-	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
-	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
-	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
-	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
-	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
-	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
-	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
-	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
-	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
-	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
-	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
-	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
-	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
-	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
-	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
-	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
-	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
-	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
-	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
-	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
-	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
-	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
-	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
-	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
-	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
-	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
-	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
-	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
-	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
-	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
-	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
-	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
-	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
-	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
-	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
-	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
-	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
-	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
-	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
-	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
-	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
-	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
-	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
-	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
-	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
-	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
-	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
-	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
-	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
-	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
-	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
-	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
-	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
-	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
-	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
-	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
-	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
-	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
-	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
-	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
-	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
-	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
-	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
-	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
-	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
-	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
-	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
-	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
-	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
-	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
-	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
-	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
-	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
-	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
-	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
-	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
-	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
-	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
-	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
-	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
-	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
-	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
-	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
-	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
-	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
-	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
-	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
-	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
-	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
-	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
-	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
-	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
-	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
-	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
-	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
-	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
-	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
-	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
-	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
-	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
-	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
-	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
-	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
-	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
-	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
-	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
-	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
-	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
-	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
-	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
-	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
-	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
-	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
-	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
-	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
-	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
-	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
-	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
-	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
-	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
-	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
-	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
-	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
-	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
-	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
-	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
-	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
-	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
-	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
-	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
-	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
-	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
-	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
-	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
-	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
-	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
-	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
-	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
-	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
-	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
-	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
-	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
-	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
-	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
-	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
-	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
-	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
-	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
-	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
-	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
-	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
-	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
-	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
-	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
-	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
-	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
-	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
-	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
-	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
-	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
-	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
-	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
-	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
-	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
-	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
-	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
-	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
-	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
-	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
-	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
-	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
-	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
-	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
-	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
-	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
-	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
-	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
-	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
-	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
-	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
-	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
-	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
-	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
-	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
-	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
-	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
-	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
-	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
-	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
-	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
-	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
-	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
-	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
-	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
-	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
-	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
-	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
-	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
-	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
-	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
-	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
-	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
-	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
-	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
-	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
-	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
-	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
-	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
-	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
-	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
-	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
-	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
-	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
-	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
-	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
-	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
-	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
-	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
-	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
-	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
-	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
-	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
-	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
-	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
-	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
-	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
-	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
-	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
-	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
-	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
-	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
-	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
-	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
-	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
-	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
-	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
-	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
-	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
-	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
-	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
-	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
-	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
-	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
-	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
-	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
-	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
-	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
-	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
-	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
-	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
-	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
-	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
-	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
-	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
-	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
-	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
-	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
-	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
-	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
-	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
-	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
-	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
-	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
-	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
-	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
-	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
-	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
-	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
-	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
-	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
-	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
-	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
-	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
-	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
-	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
-	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
-	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
-	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
-	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
-	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
-	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
-	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
-	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
-	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
-	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
-	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
-	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
-	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
-	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
-	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
-	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
-	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
-	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
-	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
-	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
-	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
-	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
-	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
-	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
-	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
-	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
-	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
-	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
-	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
-	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
-	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
-	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
-	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
-	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
-	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
-	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
-	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
-	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
-	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
-	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
-	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
-	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
-	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
-	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
-	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
-	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
-	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
-	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
-	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
-	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
-	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
-	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
-	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
-	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
-	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
-	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
-	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
-	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
-	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
-	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
-	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
-	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
-	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
-	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
-	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
-	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
-	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
-	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
-	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
-	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
-	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
-	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
-	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
-	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
-	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
-	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
-	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
-	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
-	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
-	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
-	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
-	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
-	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
-	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
-	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
-	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
-	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
-	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
-	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
-	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
-	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
-	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
-	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
-	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
-	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
-	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
-	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
-	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
-	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
-	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
-	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
-	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
-	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
-	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
-	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
-	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
-	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
-	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
-	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
-	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
-	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
-	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
-	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
-	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
-	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
-	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
-	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
-	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
-	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
-	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
-	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
-	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
-	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
-	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
-	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
-	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
-	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
-	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
-	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
-	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
-	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
-	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
-	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
-	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
-	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
-	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
-	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
-	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
-	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
-	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
-	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
-	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
-	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
-	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
-	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
-	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
+	"7L19cxs30i/6VVC8W5XdfSiZkmUnlv54ruKXJz4bv1zb2dRZ28cCZ0AS0RBgBhjRjEvf/Ra6AQyGAwxn",
+	"KCYb19n9Y2ORQwzQaDT69ddfRplcrqRgQqvR+ZfRgtGclfDPp+/o3Pw3Zyor+UpzKUbno3cLRm5YqbgU",
+	"YzKTJXk+O3pBdbYgVOTmj5dSMPzkeDQelezXipcsH53rsmLjkcoWbEnNsHqzYqPzkdIlF/PR7e149KPM",
+	"KL5l+6U/L1jJiF4wItia6AUXc8LVsPFvx6MVLemSabu+x1WpZBlf4ZVgnzU+cEXkDF69onNGpmwmSzYm",
+	"a64X8KmiS0ZmvDCjmglxM8SvFSs3o/FI0KWZQ4ZvCme3pJ9/ZGKuF6Pz08lkMo6Q4xkM+qYSbzXVLDZP",
+	"qRjhglCxsXNUjCjzMMyEfV4VMmej8xktFIvPDCf+Hn70sTFBrtkSyPSXks1G56P/517NKPfwMXXPT+7W",
+	"L4CWJd0E83/LyhuesTiZeU5kScxczAIoUfhwio5utvjUxw6Cxuj5PGfLldRMZJt/sE17QpfkmgEhN7Iq",
+	"SbaQPGPA4XrBFTGMxpQeE1UZXleEkpKKXC7JTz89f3JM3jKhCZ1TLpA3uB4Df9jfkQVVREiiWCZFTths",
+	"xjINR2bOtKo5iQq1ZqUnAB7HmgLBGo7MIroOQEiRBw/GoyUX7u+T3fR5BWShxZ50+vcR5A4EmIHYirOq",
+	"kYZEL6gma2pWSfOx4d2rv1/B2tcLqtkNKwmHuZfsmPzM9UJWmnANq8GFmO/PTr8bw0rPTk7JesGEeYQb",
+	"amiSVWUJhBMbspQlSy/cit2BMtauMb27+6z14lAr6Z65uVkSO3QpgklvZEUW9IZdkPuTs3BaSvOicBPr",
+	"mk99h/Wf1FtNI5fJ1d+vzokUxQbnAeRCCglGNkwj6aT5fM0V22NSTFTL0fn70d9HH6NMLS7zXyqll0zo",
+	"+G5T//03ivDcT2FF9aKeQP3UUI4TlyseFbjm5dds0/lW/OnQN35f5XOWWO4Uvut6KT4x+KWPpZgVPEu8",
+	"NrPfdr3YPbPPqwXL4rqTfbn9Hl7vLt30NNxoe04kpVZl7utvFDE/NxOhgtCCU2VuFK67pwRK1NAZVas0",
+	"Wcx33TsCvx780pLlPMUI8F3nS/HX+730pdSs68VGNrPdb4dhhs7gCaP5j0xrltj+nNGcFPBA1wzyepjB",
+	"M+AqK9mKiiwhb/L6gc4pBOMMncMPssjjL1/IIu96q/l+8Oueixuuafrsc/9916vrp/aZgExr+PjljlfD",
+	"74e+90cuEi8tuOh8o/l+8OtesOU0xdhL+K7rlfjE4Je+MdpxxgvescFl45muSTSf3GsyZZ6eRInMDboi",
+	"1wrMBGueqo3SbNkxrTLfYzo3XHVQBb/9RhFRGdonX25H2WFK8aVRs05Pzr49++7+w7NvwZzAD2tjggvN",
+	"5qx0E6wKdtlxK9Ns54bVIwymTpUiTLXjlcPf9ZZlZUrdUvCd2QW6ZLX1/PjNi0/vXv3j6cvENPBne8yk",
+	"w9tg/QZ9VCD76L7vf13QBPVXBe0kvwoGGPxyOGSJtcN3uHQu0Lz25MhlVi1Dk2hrTjju0Om8Y4KmbA4N",
+	"33URAp8Y/NKf2XQh5fUTVvAbVqaUAPtt1/vXWwPtOZGnIl9JniIDs9/2mIgfaKBPlS9jiuilJkupNFGS",
+	"LKnYpBxuBfw6fEPOZrQq9Oj89MF4NJPlkmqUe/dPR+NaTp5MJjsFJLKrak/ueQ7GALKdGhPFVrSkmuVk",
+	"uiGZXC6puiC0KNCkplPFhAb/BC2Kq76eTzt63Oe57Uzs9BzBsp/jT08C16PzhN7ijjGlv5c5Z/CCJ/bE",
+	"mX9nUmj7T7paFRyd4Pd+UXhvsM90uSpApDmpBPaQppmG6Tsyvv8SWm5GkV8e5VOzszn+NRqP5PQXZn52",
+	"/r4eonYbrKTS85KpX4vR7XhrNLWQq2A48+fWeJXScsnKcMDlBsb6eBtSucuh7OliqBZSY0OXRYMajhjn",
+	"xC3kg7CkOP8gCDkiX3h+TrJyOQZT85zUqxsHBjE8cpRPx8Su5Zy8dyN+vA1GMit2Q8G6mqNY+jSGcRQx",
+	"44x2xCa2fax2eV42G6n9v96+emkY/X9fvvhxTKg9w6cPHpJ/8O+PzaPqnv3dkZfpy5zg2FOmwAl7de/m",
+	"xBPcedwNt10RrkBxwy/b4ZXb8egFFXzG1EDGnVLFfioLY+JovVLn9+4Zch3bJ44zubxHVxwEiBv+JGCu",
+	"LyNaap4VeHau2cbwG89HHw3hVLVcUiPpR5f2ISM8ZFXClphFaK6BY17Zz0b1ETZ/NZiT5jlH1+jrUq5Y",
+	"qeHAopy1P8Jp9eBQt5hzcvJBIOOYF34QMKFz4uYznDlCP4p7S18G8b9V95BBd3CIf74nj4C4UyspFG5X",
+	"6BYbxjGj85P741Emi6KWQlpm158KdsMKI/tylvGc5d/D7ueU/ChvWEFBb5txZszw0a8VNfTeeDk4Kz5N",
+	"Hj5a3//lt9nspJxMJieTs4n939yItBUTLL8019rp5PTh0cnJ0en9dyeT88nkfHLyL1gwhQmPHstK2Gtp",
+	"QQVaMGgimX90vwaffGdZ8+0/fjo6gU+VLG4irz+B10/w9Qpu4JPTcXAjqJsdL7SPvvRGNxNalpsjtRGZ",
+	"+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyquP5aE1LtpCVYniH3NCiMvt7evtxPFIY3/SLN7/T5sKfb/AU",
+	"VbQwv8Go8+j8dDxacyGMMd4ct/c143kycrpCZ61h70hEPDa0fewePAPDNv1x/VmfLg1bhf8anR4/mIzG",
+	"I4xcZIYqlcpHt/4AjM5FVRT+phfdnOAcLuejKd9xGNB0dsN7xn9VaTpnRKIhoRe8xE3DfcxLOtPhhp2M",
+	"R+uSa83E96CRNzhs8uDd5FHNYVNcXbljXsjFjTN/23/7651JMUDtKzXWqotqre/EEE33aH+GyECXtRLj",
+	"mIsbWvC8W/rlvPQyk5vrxfmjVyXs/MnpLX7WLTzxafN3qfRlh1wAxsuLX7t3DW5uL+sKGhkzkHNLphSd",
+	"M2c4m6m42CINfDr2OjaTlXmFOrFcGSZaKVYaPlzRTSFpHix/tKwwinZd+QndBvwdSHLL+RWIabiaDyp1",
+	"vejLS37DRCgylZYlm5USbD5dgiJyEorB/lp1zXgJfg8888eGElt+9AHCSyk+Fyx/J5GMjdvbCh64uXHd",
+	"p5PTs6OTydHJ6btJ45oBzjbcgfQPWR3YezZjRhSy0fnR5HhyUrOslZmOJdWO/bnmAp6rBzTWnlJczJ+L",
+	"0fn7j+MRBGdbItCySOicHZWZ6HPp91MPlCwqO+5AlvM3OZ63k/uTkK1+rXh2PZXyWtX38KNHx48eGZMP",
+	"f8HFp5MmJ5YcGN9d25NJeG8bjSlQs5+//OcR7OtkctK4Bfrza8B9KYatHwGGdUGX/pwa8FhKAnUI2AVw",
+	"2wl4B4DTFkXej9NAgzK0F6AZjBoirJoWPDve0nI7NdJJQyM1EyLwCi6FQj4yYiRQ2A4vugpGFWptCW1P",
+	"S00LR609+AE2N8EIC1nkwAFBGGqAuPJZDQoPO12tSnmDiTFNNeX+/mrK/5Q0Y+QHuVoZCTweZYVUWxs6",
+	"aQpAQ4RK73imZLT5yORocrL9CNzxDWVycjxJKJNVQ/8cPUw9OOOCFvy37ek1KTQr6Nx5pUB/+aVagunN",
+	"Pptf/cWMbu7zvzw0EyJTVsg1qJP2lrCplkb3+utfHpqn/3Y8MmIHjttOzbXgwtkzbX06ubJsQct57Vll",
+	"n1cFFVa8vw8HCBzVHOJ63s60bF7i6TBre1Cv+mRsDqhcsRIGVcZG/ws+45dWcNFLklSgHRk9CTTKkTmX",
+	"n+qhjeLDSi7zmj3MR1Jx7ZRypw2ZXx41frm9Gifb325EFkwfJu1sBBD8MMmT4N1fRkzkIZc0OXQphV40",
+	"Zqg0LTtYWvMl+5cUZjI/vXsMWhvV7DHFwKTdkxUrnZhqihumdRHqFfgBemLtJ1uXGoquPrzj3/Sgt2Bz",
+	"Mish29xJOJgF8lLqFzLnM87yWJJ1kDtn3hYkyu39xlfAK7J8XVDxT0egQY6gihfaqGL2Astrz7mRRKVc",
+	"Iq98ezRpMdfKhuFonr8SVsBv7dsYYxzoZCyKZ4zqqjSCw75u5j94//HWsGvOCsNgBdUzCS51x3L2kyPN",
+	"qPkYzpZ9pz38z2RJKDHfh17J1/aH5B3+sMGwq5IpWCxMpzdfxaie4DH7OrhC3c/eVtPgsWH3aUBpyJ2y",
+	"f/i4EQrWgmbXXMzxu7ioOO0WFSctUXGyW1TchSFw4il+qAVOWwRFWOE13UAqLaPZgmQLKuYMc1epDXsR",
+	"Ta9BS/RswkoSE2m65EZADeOPxgYnGMOHaFXw8JYouh2PXpdyWmDUOcEmK3ziv9KeDReEsAv7pDQtwIvB",
+	"NOWGvG/lkk1lvrGkysP4tY//kCWjYr3gBTsmb4w9y13+ORU5KdmKoXwr7SgY9FSaghk5Ap83DglObxdf",
+	"s7G752i27fBwmNujUqPzs5PTeuse20n7+dUBiHvgkmdlKcs6FtMkQ+9NdTsR2U8Q7WsmNFmXUsyPydlk",
+	"0kjGz6gQUpMpg2zvC3I2OSFCAsm5ImjSEy7MF/fRA1MUcs3gybMwqxkTPKBC54OARAOuLCuZZx+MydnJ",
+	"ffN/D8iS6YXMx0Tx3yARdMlyTiHAZp58hHtsbmNXgIN1PzNZTnlu2BBzp7n2XKG4yIzC+EG4vPULcnZ6",
+	"arXKVQWMCxQYkysk+hVRdKPI2qaxn35X1zNxRawnwHzxiGiJwXJHNHVBHkwmhBKQbETOPghZlfDpfaKk",
+	"WZ6ZL+bRM5KzFRM5kYLkklk3FtY2QPwnuGHfMF1uji5n0TzKn7lewHQMUz+Y3B8Tah4kC7nG2WFBhSJa",
+	"El1u8AQcdweY8BjL2VBXz6tZaJJ+++70pGnBQKygabf6h87AwC75DGN9ecVaD57WD7JfKyPl7gOdCqO9",
+	"nIzr1C34oxICbhSn2PW3c53bGnxA7ZB64MAKXIz4NLzxJJzfjHKY32jUmOtCruEVc8M4Ca9labhY2aXR",
+	"fHR+5ix7TJKwxLp1fiQFT7SN7tF4tF6Ap8yo51aDPRsiR+QsdSuszJf2FjCiM1dwC7TzFAfwEeaLb3tY",
+	"qLqumefMXe/fBd4Z7wLiztL7j/PxP87HlPPxY8gxm8dozZmjK/InTX6431QjZ1xwtUjy4omPf+zcgaW5",
+	"V4xAAPXAnLe8KhrR1CFCq9Rb895Sfx2FVJVljOWBhw7ydRpbYYkM4qJgJapEyNuV8NMOPCCwaeM/6MS5",
+	"4zX0YNVTb56rYLn/F5wvs7Z9T4ynoDsvvW+RrRshcZ00qYxXSSNretA1YjcK81E+eVfuuDOlIcmyd4oP",
+	"AMuq0HF0cjqZTG4tB9NM78pCQQcbeDniTPp4wbJrltel6C7f7A55KIYZIA8F452zgs6PClrO2ZEuqVBI",
+	"Y3WXEOiMC3Nj02I7joDb1Ywj1LJ/eNAz4KME8+Fq2iatTZ2/swaTGTFavEFrIRRvmeEIYI5GoATfCYkn",
+	"anQ+8R5++LfPvDH/BqcGemat5jlxIanJeGQMM/gHapHWH82Mwmm/sDrh6Zn5plrl9i2GTO2oQuvEgOXk",
+	"1hLejkESSln1c2JDZgH4SOS8ZAoV3WB5wUxvtzT+obdld1KXD2dZO2IAn6WlW+VEmviRD82ZzKmmeOXu",
+	"y1133M3ID05rXafn/vrsrfYG17v7B21trQiZq21B1YswMlojftgrcwADwO5GMzUBNETODCugpRRUqAzI",
+	"AIpvYxhuw6zsXdQSiWCuWfybStRMtJKygGg1um3BiSlLiAgZsVJovsTqGPtP6x5talBuR0/rPVjRCmPF",
+	"Vup0ceYeARVH3cSBdC7DgwVUtup97n5lSBQTNIesPnSjm49G3x6DyzsSstx9xGsD09rJ6Fpqs4E9tPj2",
+	"MRai1MVQ5tQ0pAX7vOIlU81XnzVevUOgPDLPLKgyr3kwO80cI6+KYdeHYOs3zifypV4XXBz3byHXovbB",
+	"t0WReSrwyYDMYCvD/xIqRb1CMkrIrMl4pGBvGwT+0oij3o5HGNJufmGm10yMc9YLnJDQV7SVF5LIFNtK",
+	"KQ5cQbVYjWVz9L4hGc03XV6yVpK29l+ZS21KlVEn+XwOquqMzzGgYlTlKZ9XskLth64p11zML31KhlGJ",
+	"IgqSAsebS6wBBanCw2f/rHUkRBCyWpBXmFxKpfm3N3YnmHjzuPHCIPR9fjIJHHGhKqVG59/e7szqQeXM",
+	"ik259mOkkmhwHy+JpRxRjKlG/MiW9WVyuQTIGarJkl5DSj8mTkBI6SkA7aC+XWwcP+9B/m8D8p/ef9hr",
+	"B+7fH7QFZzv34PT+t81dOLu/tQtrWhp9rpGJUudg1Tmmp7aEWZG1rIqcTBmxKrchbH3CjgceyAHFT+Fl",
+	"knK/FtSolH5I2LfLzKb21gUrmLz0pa7QMxQ5spd2q35tuknDc80IteXtRJbkmkGtYGsE1CtiBYh1dch7",
+	"8x77KJjkH1slNePRpbl6HttbcFuZKrjwwSCIBlsulyUjkA1jjwLAnzXJkUWHhLgY14TmNmBiwQMubDrS",
+	"b6yUGBsCuC/NyIwWhYLQLS0KUgmuVZQgjcyhnmhqT+vfvDXXTwtUzef6dI/zAh6C6DReNmGd5sOzUbsa",
+	"06cCfWmvxN4nkW/M6ndvusshx3HcEuyv7RytltMkW5w9QiyjLY73eV6dxJGCASk5JoRTrVlpeOH/0PyX",
+	"T6NodWfOsG6ha9xLnKBTgAcQcotekNrviGWHG9eRBTubKHE8ztIW79caYl+JYH/y/Z0FQ6Aibg9kdEg4",
+	"SYLdYCp/x9zeuzHH8LvRx9gOXrNNdAcLqvQzWSXAO8y3ZGbzAkqaaVYqJ2VSyzK/+Uk5mm6NiXJkyUWl",
+	"2R7LSshSUDfldY99jA2qMrlCbuglit6ax2MC6KbO4dopVWKMbaW/3xE/s5DnQqMmZKEG3UN61PNKnwvn",
+	"gWmeDfSy9KSKPWARsnhngt+2qZQFMxd507PQ/YKX9ZPb1IOJNsaq3xpf9KrgLA/cDVGh0ImUARYyWwcn",
+	"IFhVw6jsScAndaQzQkRvpPUczSa8PIPoUGQ8MM8SS8R8FQp4ss6Mi6+z7ISZKfhNjTVzAdCIRqHwOiRo",
+	"CiQvN+gMjF29ZQqpBYxb8ztUc7gmgrEc9A0p2KsZqLQ7XZNjz5IgDFAfTcGkeJns54yC3pApAGft93rv",
+	"jIlNAdR9qtkrUWxix2aL/UNAFg/Y0xijdpfXO9/k0prDkOjRY6NUtWT5T2gVpOrBXS5qa8tQC8W70Sio",
+	"MUV0uSrY57cbkandZarmzje3qCh5tlg6kOZevwEO84bSjpU057gq2ZJXy96vgkQQm4Hd4we323Qfjz4f",
+	"zeWR+fDIVXbiPjwPF3Fb+xuHka+sXUMDqOBzAPu+xqfy9P1BI6Z2cNo5h5jZoAHkuo2diirn+tLhOjbJ",
+	"hFpYS1lBJ1YNT+oB0K5Z7TwaOWtelhH00r5mJbxqHOgXH1NLeCp0GVGQqQ83t2ZA3aI79YKaPLfjQZa3",
+	"y3AdAjwR7PjofPSLkuL4DV2/sJ6MW+dPjSyGr6Ifr4y4lJX6wf6uKdZ+YJ9pzjK+pMUFYcuV3liwZ3dB",
+	"MUPUqJYcpM5GXqvYr+23nYzJ6ZjcJ8fHxxDYlpUmc7pSDT06bcaqyrpmdvGMeTlsldviseOCehC/PeFK",
+	"gIpbNLMkT7LdIVTPmn2/DvXTzPcNW8kysvJpKa8RNyKt9kDcaUNWBc1Yx+a/97sfGDuGIx2Rm7zskmTX",
+	"RgEsGc0hjXYmK5GT9UIWrCefLZirJw/XlTx4ltWHWkzIpHHeisl9Q/MfzMxuxyNYTZsCLyVmJa+pcmnT",
+	"Y5KXcrUy/4DAD+RiyxuWx/ThrRniW2qKj+u9tUSKMcf3LKOVYgPv49q1EsBznUy28Lnuj3ecfDtMdF4e",
+	"NjrlWUo5Sob4Vlpui2mVfxrgVB1jEDV+2EtG0XceBR+kpa5x3bUsPBagrTNCpfWcTMbkwWRMvn1geOFk",
+	"MiErVma2FKx9GA7kE/AuLlxevZamO6DL0scNvPTbFRD5/eTo0ccvJ+OTB7d//fDh2P15evu3//5LjPg4",
+	"1AEkt2WqWIeMloBNr+klWw88Lv3coQ2KBTzXPGI7EfCSHLm1yuZWp5f72sH8dy54yUX46cmflgSRVRbX",
+	"l2Gpef999SmKIQMO+X1cG+s6xDuAHFsHOnlEY5eWpcJzYw40sBQfWKI7aMW22gNKGB6MprDDiisi7GVn",
+	"7nhFN+idQddMJrHnDNc9bjlP8o+JrXxVaTNgW1JI/KK5WVtM6vIe2wEv+w3qKK7m/gIwlYld+znUP1lv",
+	"U9yBhUHPduhrY+hz3O1hrzEV2mERFzr90jGAL5/u5zFywZmWvyi+IaNxmDWK77Lrrec3hAndPt528lqb",
+	"xH6ZPRbXCo/huPX8Pc/EuO2xzFn+FJNwWi5du9G7tyqlG+0iHUyghvPb0uqpYokQq16wDcZZ6LxkRsXE",
+	"xMgwbeRLzDr2+dXtYPCKlQrQszH6ZBGmnYmK0LCkrApG7DBRE9WWFkT9oK5jC1mCGmHb3aCdYLMFzn2S",
+	"wHRDpGBE8ZyNfUHidAO/gPzt42GxrGxWRJXCGgymr77ZEZIsPaJ78OaSZZ/i4wSZ4i3MXq0I5G0kQ2Yh",
+	"tOHg8JXDPIx2o6NFZaunM+gkVmkn2Zuu7mCN6ia+xkauesyQw/KLnqqfOytveR6VKco1dus1iGu0VmMj",
+	"DrzG25q7g1FMi/DY9V774kNyjUMc/5pTGofcnbcxCgtHT0eJYG1+bn7vg2B4LReC89DgsG4zwZH0CY04",
+	"A6eb1yBZepJwunlTFX2zLHIaEWXPBfnp3eNWoDjGnjYlax9Ly7y6HsDPe1yvt4tSEGN77M2qrWunU4hn",
+	"7lc96NMhjQ8maaH8qd90Dik7kvGs5hmKHpbMGsYw9a5tOoC5WkOjfg1uRjfb15RHFaL+rKdSaPTv1tJB",
+	"0QNihHuqnd+zRa11LGb8g1wTOdNMYOomppksyRqjz37wHhPu9CbU6PaOd9Y7Tngt9LaYxyHM9ppU0mUl",
+	"b1ipq1L0HslIKpa/RTCDfQSedTW4+TemsD18F2HesFURuydQk23v8CvbiXVMKOqLqKiGWmiP5dtExv6d",
+	"WGGWaPfGmDFI3O13U9XbvqXPg60JEFFTxvyyfJakXe2C5kRLaAWEXRcX4HHsuXoXte97eAs207unap4i",
+	"WvpJ9o0pWZ4eyoA1ye0Y4brsnEP+tAxV730XV4JKmUj6bfVOhv6Xa6qIRWEe43VJdd0WJitkdn1BaruH",
+	"e1AYzYpijzQ2X7CYbhcFc3LXOnZNjXowHMr48Kw33xGnrShjcXQqI3ghC4C2iMpVX1ttI4h2fvWaO3fO",
+	"Kf0uMm7rsT36eSwQHv6YK80z9YcrrsPNnic0GqysS6MHjRaooJFBnVYXl8VWBlntt+e5R8uiJ4Ga91tz",
+	"Fk9YBhlLykL1rBc8W1j4JTgGYLZqCUyHTkpIRJeKlSBIFeV9740V5eVw2oL6FHN6MWnr1YYNh3wYs3i5",
+	"yFh/14U1B/k+Nre1JJMcUwmNmRf9ptLSR2JdAKkg5vfhJfONgivS5RcODgFzhIXB2XqmHDup0Tbjtqe6",
+	"pfjASfaH0DGM3+oGzbvFWEjfO6qNg7XD0AfS3AgsOPZ9qgmuq8MHuE3w2gMRVR0TNAna727ZIIjSsNf1",
+	"lQ3rpnvckcl/pwB1JsWwAHXtcmwHHeoO4QtGC73YjGGzcJ+O44Z1VjL9lmmNhVytnAa6xKY/yj5ioRRL",
+	"Rq7ZShMFMFzDjDfVo5EgWS+kCjo0gc5goQlxIlahwoTaulsUWdKcGR2Ma8WKWbe/QgXrjof5op7z5pzN",
+	"PD1RDO2RpsfkL19eXr54emuxvOxM7ZejCKv3dVnalXqnZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDRct2vh",
+	"Yl6EHbCH8cGBchvC/tV+Q1uc3XCtWo+od3rWgqSZD1FTdqfT01LgMF4iJ/G+Fj+Rne9hMgv2zBHoc5aD",
+	"IR8+eHD/YZdsWNLPjWkG3QeDLmUd1GgZI5WwfGbhC/UCb8J5SfEqxGqcvC6/Sdkr9c21ZaMWnKothW7n",
+	"McwKqhJaFzaGgQcg8V6QIPMdukHapfks9bFPcP8YTcm1Vcwx1539EsSosfqOE0m9rE7qbs94TTf2umJc",
+	"zF3N6phMmdKY/ThMRs0rWlKhWcqcpb7hqTHpyaqUS67iV61chyjdSbRowgXIWih08LINZfBGVr6dHMDt",
+	"mivuwrXpxNRhqXwdL4AxWETsiAO+Pi/96tbwB9Eb3fUJHFTjih/s8ubbvkCOtev6TfdSx8EN6R/wyTio",
+	"Sa+3s0OSyfJwUlyWX5UQl+U7xLxuSZZKL5jQADuQx0LUCKqNKAkly82ztFBxn1PQfLIXLWFOr/xcW/6J",
+	"6/aEnpojGYIEU0V0yVlO1rK8juffwkXkALf7JdUEKSPRSqzOlFGLRo5Ixb1SguV1I3WzuSn19GsK795q",
+	"C3I1MNFtGbQqjRjrrm2mITr7DCI3bPv78PTk7GzPK3yHOn6pMIWr1kkvOvVw8m7BNl5zNyZNRDXf2gW/",
+	"+E7qBrK+fZRkeaiMZ2F7ILa/sK1DvuwM5lS2egiGGrv5hbOJLzQmI2sUnniqksWWsP1nnHMOvuOKQBfu",
+	"6OU5hURSdefM4Eb0Z4t15pQLhbNUZmKQ0t2AxMBpj9GFSMt5XKlIUaSXL1jTx04fi+z1uq/TJ1Wqc/Ck",
+	"nVQUoGdMvq5V83VBngQe0wlX3ifZEGpLOyJ1HuErshTzqowqvftmV/qZe/bWd0PqXVjNM5b/yEW8TBta",
+	"WCTzWeOxuJ8E14qAFxM40wxCpOhbbzMM9wTQ7GhC5qSRTmpMrl78W9o3xEIORHNm9WEOnQjMbRgVGj1R",
+	"QVIoKkF7Y5hPHwZ8x1n5hNvGF1Gvv+vH0skk+BR2VRlStg/8/xpbtrZf7lNpd9AD3x4clzqB1p9If1rc",
+	"AbDM66dcS9paeqfukadK86Xd8q3LMree7n6VfB7hKLJ6DxzXvly8iI5kWKlEcVKXKDmcSNiOe9c7YlF9",
+	"kEApwj4LZNq2MbOJ3IHPqqIg5isPi8AVelRnpUwYkgs+XySocM2KBIHkOp7KEuCPbc/te0xDg0YfwaW8",
+	"T+THvN7Pz67Ah2+COaTI+v8ZldkqdwO05splinfycIiSsD3xqiN3PJWPtaSfbYXJpPm/oPhkEtvYx1b/",
+	"+52gj7rxjH4vvKJrlsBdumY+ZkDeLuTa9teRImPHu4CPdmAY/Qek6I8DKcIdjp4QHPK5uOGaxgOKNMvY",
+	"Su8bURx+HtjSIhTsfRa6Qotc3ESPADcUOAQAWWnLoDuT5yT22dLyOpZF0uekVWXRYVDapDi5YqKJZFCV",
+	"/KhkdfeXHtBwuB92YSGh0gwZsIxbJM44wYK+V3y8mLLlzZiDvzKu33bqIB3ocM81WZk73tXemf2Gu9Re",
+	"++aK9eaEwEDrOQYANntkq9kl3C1MXsbruBPZiS7TjGI0fEV5TjZMj0le0pk2K8+KKmf5ha9jlNjeDFP5",
+	"uF7kJV2L44E1P/6HewiQGD/6sm2b0Biofz52WVO3yZjhXNK8eAhPNzL13kXY+PuXMqr+D8OdDDJj+vlv",
+	"EVky4riNMKBICVPZdqdMebzCrHbKNRn2f/gNEz45lCvClapYPm7htHSVcSXZUm1HIuEUGAEHb7H9vmiZ",
+	"xyKOESO33jGfgzCwNgpzZXsif8ZORl2l6t2XLqrvD40/IvXrwsSjzoC+X+HBDggw+FcRC3rCaP4j09Za",
+	"jtfBtisUoRuDZkWhCCCQ2M6gS5ZvEpHcoAC1/S0v66wvx7ZcYAlvNLbsbtYuIj3DzDz7dFwF+nkhSSbL",
+	"Ejq6WCgm8yvCBTG/GlLq+s792rurbIdMzOiXApASr4UMr5rY4QYn850u0Lz4tcseilowQ16YroPu9EbL",
+	"VSNDYqVYWSd7R/d5RTeFpHn/re5Vo5uAajQ7BFuX8xw0iTnTBHt+pqp6o7K5KhLpblBELWfQfvixFDM+",
+	"P7bIi1zW2JTTktFrNcYGsBRCWEuqd+W2HdTP3yc3rRYcdUFtukrA40gdHvUmFW2opUos8oDoeb7SVq7a",
+	"gAc1+7n51/eOO6P+7DSLaf1tVFuqrgaxxDRjkGCBaOqWzf9Tymo1AKhgSMHecOk7WEDdQb5EgwIF1Uzp",
+	"4w7e/pNEvKI8aNnMFRRGWKkLN2KLKQ6gsmyz2VemtxyUAl/b4vtlYTZJE7RU7MDKbB68f9KiYspVh/tq",
+	"N7kWVucx1oJN/QjHcthDW0mgg4A4t4hlp99Nl3RxWF4a86thBmEySpFIwXRVR4dD2YuiYWw9edonCzZZ",
+	"vGEkyc8l1+xnLtQY0xaCv5Wsysz+W9NyzjT+e834fKGNKQpEfm1blY3JkpVzNib0hpXU/AM7ZG6l+vRJ",
+	"3E1UC15a8BE5M1oYMtbxFl8YZYdOC3b80v7j/RanfGyYr+qar46w+yctjiDZxNg4hrmjubwBpHrbMxFv",
+	"IX+JqZhgyZfMQj02Qozp5yGUdxwD+HVNw+yIPraaJzRkvegAKXS9jKiQgmdYz7OsdUtb3v5eLeTq43GQ",
+	"27+Q0ft1O3hsXm5XED2PeMR+F3zKkzvgUz6p+1fHotBhaxTPfNbx0JJUL/Gb23HSsfsKkql9B2BbrOjs",
+	"Quu5tCkcQ14XtIyOqoDdkFDRpAuocfaFk7aqEu18OSMLuoKquR1u4bbdv1eIZZfPIDyuKfBbI1i/UQTJ",
+	"SQqmXFlRJkX+jfLZ1LgVuk4PtD9RA/ck4Rp46tGeI4xw3M+kV3ENdlt6hK26Axr18fQFp+IfZtTbRrPv",
+	"dFKrDSQAPoCQKFvqpfVPv7fdmTvK3K3L3tEPGjZPN8QHfgab6h3ldUou2VTmG6IWAH9QSHlNwEI/ToF6",
+	"hW3Om0hgmehAAusNG1Y3O797qt8g/K2AM+4EwRWO45wG6ZKBuzoGtrYk9BRYpPva/AfW20INciliznJ3",
+	"GFv1oRg7gKm6yMzvUdhzqpbUTTdBLR67PdQB3Z4V2FZ1CIAtvB6viW0NsyPgNUgZ3evuPYTlFtzkX4fp",
+	"Vk/4TeNAD9nQhoYSiYYaITmV8prlcOk0RFafa6wpau7GCH6kHdSIA7GkPNZ7ApLUxqstMrb6MRzxsMg4",
+	"dk0nMUzQl4jv3bXKXaAl49GsoPOUtv/ElkgPM94vfaG1L7HmYssmuCCKMXJ17+bEc73rU2SY46pdKdFt",
+	"tfc1xcajpzdRRr4kjwtZ5fCtIifHE8LEDSvkCgGh7MaZ42dUU5g4g2ev2r2CnEjp3xvEpufbPtSueM2b",
+	"aNs9qT8mVbg254Lt3bjUdiSvjEdqxbLgNnTTODmeRN+cbt5hLrXlANwQt/BQEWU3Hz4cq43ICi7Yhw89",
+	"kCCC2dvuMpYIY1fwZ9+/TfJxOpFgu8dn7zSbp59ppjt7r9Y+cMwbgfkhgibe8iuaXSOPzxj8jaD+RjWo",
+	"Cs2xHbBLtxyPMoqNTqT9uYaqO3RAWR9wVtp4gAcxLmUFKsqUFwVMoeBLjpVfKP4TEmLP3Pv2ztvihIjS",
+	"r9nKnEBKjOnE4olccQw5jUnjQa59B4A9BPXe+tOyf1fe+q5oB3/nxmjxNwDhWqEn6oJc/b+YbHbl2rgF",
+	"4DM7+N3dC7RjYXv7XwN3K8EbG6uomeFrYhsMqSjmxDMucldy1yQndKNPVFn7O8PCmE0ZqRQLksYUgwks",
+	"mci30EHu0nQwaGLYSmjLqBiTaaVbRtq1kOuDzcA20t7ZiwGfGzsi1lOPbf4PrMhtzVKbqcEZEes1A2uE",
+	"PiM2Gx5i5lyK89BRA7YxGifWyVgUdYeeeBWsd232i693AeM591ArSgCYeHvkEtZ+1H6TqwMb/Z5fsGJQ",
+	"omIynRzp/43CvHIBYgRXHwcHGJwHsTN3gXpnnc09se1Gh3hDdByR/OcA/SkzHFVzXHR10F+/PQjPFs4P",
+	"B35toqUkM1rulqeoXkOE3p6QwHJvGOmNMkLkbJyPxRe0G959Lg9glQaH/KswSn/gSstyk+7ql0LOivcO",
+	"2H1jjpMhFYVe2CnLoAlB2EfVirz+fVP9SY/kfA5q65+I5wB2mMXNtnlj1M7fSN0maFXJ6OFm79t+pTL6",
+	"4YxWYkzM+V+utNkgh6OKMmJaymq+wK79U1npgW0VfkmkyG77o5E+KN0AOsW6vbZ8XSnhiJn4Hp2plpJQ",
+	"d3cNgH7wj493da/2TfXgDcchiBXrTQQJVSt/FqUqs024tuRSxzE8hAAKD/TXIYJkkSfRD3+H+NEiGqhB",
+	"oa3IAnRs1CV7WFGt07Eo8s7T0Xyrhaw5J0tZ1qodhFVAh5NrlrtQ1bm9ehUqdk7dm5VySSiZGYFjlD0u",
+	"5hcOEMmOa//aGhWsHXVOaPNynlWlXmDltX84xICqUXb8lVxXAOOY8Ua0KQSLzrTR/Tu1JJyjRvcATIdU",
+	"hxUdFfivZqBo/YLpwlKw89CjyJUXqlOaXRMt61AqBBgUOB1T0Mx/eAanOXKR3M2Wco+RUc8/gOOxVSEc",
+	"+A1c2Xn8YCE+jxkSjtg6wNQehuv+e2WNRjJFUbq3cAQXGBXy3abq/ilhWCcM91jMFcde3TEfszuHuAlk",
+	"3Lj9c94A3j3e5B5D23NAnXaIPqh4XpCSFYwqlo/9sTx3jDS2FeRzjpn3ELu9IDbV69wXg3Er7qnYgKC8",
+	"ILRgJYwEuaZ8aRl0RZWyTeR06BcBkMw1FdrIFTJlYKiHwtL7+HGu8E+cbJB6Nh7Z10bl5n8KWf8NhayH",
+	"rxqN8X29tQc47gGffBWH/nlQUZeIcUZcgK9asLS2RKy37++yDqHG0EOCjqJ3rC3MCumhAaJuM2XhpqCR",
+	"NDzsu0fwghEAgQDxhWjke7jRzHQr3TEJFHOCKWwtOJOo76FSCV+yfI7toAZBPwxEi4BSiP7lnxXr/azv",
+	"+bmXiJwVNIaWbSFBMWLDyq08od6caE8A5HVEWLHd5DpRbephaA59VOwEkyhWfatc/SYMKXQdCqFUUs0e",
+	"25TTTgHvnrv1N/Dljp4vK8rzMbmR3LZ2n8MCq9UeJxLfGE/g+EGum28EAP6N+yz+/o5X9bEE7BbXOVkD",
+	"2rDeXRX3EFRexXabE/SiDe7WQJ6FBVY+sQXPayB6A4HelAXh3jd2JZBHKGk67i6XkdWndvaXarkaQ/nS",
+	"2AqOMamEqqYI85tfYPcesqQbo0gadTRuZdnobK8utPBwxwLgZN+1Gj9bGHM64tyADKZzIx3XArORBHIJ",
+	"lwJU57g9zOr4fm/lZzsnIClOU2n51tItrMUAij0VhFnEsq2ASsG7XaBdUzU090m2gzD5aokYwWJFTQJg",
+	"oVFx8MvB/VFRblpJxbfySsNOOIfC+euL0OdmM26B9VlTvJ0/UPNfk3M6uf4QyjYor1+Tpv02BQ9hjVRz",
+	"5xixKuE/lXAZsdMiHpn8EYXfFrIceiPRY4SGtyKy5HMujIls/ipZxvhKE3PoxkTegK+RoQJ68oAsuag0",
+	"suuWWMISpBd9++8NqYRd0s8v9mqRWE/KDeJeHNsJf/YjZVuanduTixD8jJYFB6+sOdkYuIHQGAIJ2EZY",
+	"XHt8H1ASXDP30AlRqTBlieY5nLDtLKVYTlJhoTZqkynKCFxc74iOZ3K1QcTmOji+jZ+76CE86wh+Kj20",
+	"y5u8Fs9kuez/jl4alFl94EsV2b7IbR15rV39BBoVmUrT5WpAntJWUbxTw2rVyi9o7HaopmOCw69bggYH",
+	"AX0P0pBGdTPNpkdsVsrfWDw4+II5Y2MrfynpkmrZT5Uqo7f2L5IPjDKkofsGQKXdVXl2/iibYWfdUn4x",
+	"3T5mJOcBbkK7L1/FRYhz3adwem/PIfwwPpdoFsQVArRdgd+HzBgbkyvUdNSVj8NQoqrlBRGMQ6SOG/la",
+	"Ce38NiDvG21bNiL7FOCduii2Ajem7/Si4CclzxbofBuPcDJe2VKJk6nLaDdNezf+SLVDr2t1bV/youBY",
+	"k6fGLpTZQ3loWt6ymhasVeewT8tequk/ZVEtWXS2cz6n041mivz1ZPJ/HhH49996zmVGeZFsdiwVG5Oc",
+	"0ZwUUMSu+jbWrbKMKTWriq6BIWm9d3wNDO+3G5FFfEpvbLdNy4hgPWnf3JvIkpRsVqme79puAVO/uLEy",
+	"T7txoyHwFns1di964sBg7Q/KKJqJtUZ9WS9kwUgFQOw21cZh9W1ZiEf//X5y9Ojjf/31w4dj/Nff/vsv",
+	"u8Adg9+/p0e/ffxy//YvO+/y2g5yI8UW/5KtLxu1Q0OKjhIUeo7+Y6t+Gi3PzuCCTFkh1+Q3VkrbMEbO",
+	"ZnEKfTkZn5zeejJ9ORmf3iZI1a86/H4XQnz4w9OBBU2e0M4m7Sh1M+T2eMoDSN2B5gmRAVn6ZBDBbnY6",
+	"5rtgh4f2XdsTWHjJxXP8wcmWimBsTP5rxezXDp4hUjxg350gdLN16ABiN3qDDiTHv6F7XYiS1KtpXYSS",
+	"9ZJTxGygdO4lJEIp9ged8NRJ7T6hzcj6kFPqbI6wPvLB2U4xtLcW2Qg9J1bzM5supLx+KnIosxu4pD35",
+	"2XzQFAoDB1jSz048BExcd5iOYUJfAoZKiZAO4BaZc4FwvmShNQaWmqWrA0W9PS0pfOeXDeNlywEm0Z11",
+	"lcEDV05PgG4tKzp3ucE2O4yJvDuK88r7M1JQTr3kMQ6TLHix3pT+iA0dFvA61nRpKitNFnJNllRsXCKj",
+	"D3czQSrh8TETeuN7rzimwJTttvmCAIv0Z2YU28aQJm2/AthOQ0gyZ8JYWCyPW7wBQ8Z87UmCCqr5Devh",
+	"+4H8e8ttyV7WDkopPseS0fyVaDTzCBMVMxqrEnnC50YfRn8kQLUb+XNBjk5sQfXGJpjG+4r0aw/pygix",
+	"NtTSJFhOMPdwJ9LbfgDXR7pV4Z/P9YFzfauprlSswzqUMnTFwcE9v6De9ttD8/TNOuOhb+/d6NUY9k0a",
+	"7jWXgqVMV+gklbsaciXoSi2k7mkZQ5nf4bpGGquWi/lbLjK2h8O4w9O9WlDV9MDahYKPt2R0maiaoDtz",
+	"IYAPgIZahjfYwMknkoW37gkMiVNfUHOwm8L7vZFSlmfqpIOaVdss5+k0Ds7N1m46XokeReeIu1tts2G4",
+	"gn2Oy5juBoMR3WHn7da7DKg3CnSywCfBmoUDMIjdW0PKfYbl2w8pDqK6mV/e2fWwiUDslRa/0nqLO7no",
+	"EBeZ58iv4y6D6cry0puc7DM1lFJmtNMHk+MJoGPcwRB1r3gsq9VwkJ5e+TNbq4gdsff06DczU/vfo49f",
+	"JuOHUZ+gd9VH7REvT/Ghb3xHmLHtH84UZrOzbxTC512QCShvzsdUNxc73dlPzGFi9Fz/a/t4w/zv80MU",
+	"x+/YZz3aUcJsOwLLhr9SDcYwjZ1430zSRUo6XA6eqXx7oD+AqYb7lw/eUyj0Wu7dXWh/3tjpL++1aa9r",
+	"rm5Im5Skud8QNGe7BM3rgg4VM7NSLhMJOKAnSdDZMirIlJFsIRXsh1xbgAjYkP6J3Ss7wV5HuqDC41Ud",
+	"cu9gEv22K5zCQMgs8xZCFcllpu5JO6A6XuYEn5wy1QRWi7/+f0o6PNSS569iTTEvAXwBfUbGPMKE8ym7",
+	"wDpDrkjBZpoY5ZmJXDUyvEN/8lmnC+7+aaSTrd33rVF2uPXuIskNe0YC40Kur7ZZ16mSAhp9GgXiyCZJ",
+	"ftwJYDyIlQ6mZOFwrmn83s20wsFeW+SotovQCoi+HebX/U1b6GV7KdSaJWzbPuICZJ4hgd3w3i+MbyUs",
+	"146WaCW+Rbk9+7vWh/RAZ2zYRt1FEt+9NS28fRdh/1mnNm1l+VW80DFM4ctGG/5VKeclXcbzw/NArO9D",
+	"g8NT2zGyVaSjWhNXKKob97EDGtgBM9VkcPeWsadmQJOunaldZntBst/x7u4haYNfx4CZj8m7BSO0yrkm",
+	"hZyTa8ZW7iYemhHgXvmOCXtLb53xeclY/iyqYmGfTFdEDFm38PQ+BXr7lsu1Z/Ujm+kxmW4aGSn9Uvhc",
+	"Jce2XMrZUsbt/papqlncG5QOayRRBsGk8pLA6GIIHeBrwOtwGtz13fEz8+Cz3Sc+6mBdxRSR59BMEWrB",
+	"Xc/RA5PdiZyoLHqXBM1eNQVvJFmsqObdmBGx5l20+MnYcwdpdOryOcxE6mxjYLNmoZeVePWCm8sbh+ez",
+	"MUvLWMG+B+nssKFdAgilwROmbXy/1Qk951rduWMqriWKueggMrAXv+V1DbMaA6afzelVvbmsl9oJwLHB",
+	"THbk9oTPQkmak6F9JmIlbiv5Dz/emsnYE90Rbff2HVBXd3P9mryi7wBj9o+65Mejqod0SBlhlT2zXbrB",
+	"WjwO87S21Uaf0eTtY3teGsY69Ptv1ZzscfvWGM6RGjwq+IwpgNiGzqjKd5rGzrTxgs6kQE9Exl3AZNC8",
+	"KxUH0HhJl6zOZfWZdNabZ1bB9bBeHjddV5ATX5GJsLUhHXifews3zxl9DWoPOo13SlDn4mCpLaGCqTZv",
+	"ppr2MW59TTd7JNjWCOB3zXyrR4rOzheQbue6xDrXfM6KSvEb1t9HCI7glIZRDuBW8/m/bBS/e8H4SveC",
+	"MSwl+H2UCla92mnUb3lTGNVVmVC9XKFsC9KyEyo7Wc3du2LWTapmaQu0jTP62IHc73r/GHJcmsXHDnMY",
+	"PYjgTiytOrTLOP4RnwQWyVmRyHNadhC3v9aFLrFEcW4HvbEaZ4B47hB08eSlWtogFVqbFkQk7KLHji89",
+	"tVMc/aPfjC2+LopnyCQRofv0hpUbNGMt7gDgezuQDgqJlkcNHNdAzZkF4w5IJAgLjhK17Eq7khLfp6ud",
+	"StYjYWclZZEAby2ogntvLctrVhLz5HG6UVM8pfHGdo12oGSAAKNcameAtjK0EsZTdtzYv9Tevy6jQEqJ",
+	"NhS+uUHv0mgM9n6Jdesdgl/gw8axQ87K5zVjRDiVZgsSsA50zgPiQ2BbzrBWbJ1g1SAm3d7hlPELC2ik",
+	"Uc1LmlcUa1VvsNIIxv5UCTAwg/YQBeSC1P0hPNWjbTv4b5Hr4yeB1d2Gv3DgvhVcSd8KiJWdLRxQHHZd",
+	"hkmaVSvsNtV+NSSOGTr5HFXOSn+8bUKeeWifAwPz6XXbGQK84/GK1Z6XbjPwzxBr3DJLB+aKOalv+bIq",
+	"6J8h5pDKF3nXTAghdCnF3OzN8oLc346/edlwehYc75OoKN4jjtg39BAGh/oodjvvqB1qjxiijpi55SkI",
+	"rQ51SGqmOnBsKQZphtlme3oWE8makIFeLd15BrpEpUl/TckpRhH/X609eZXIQ0TVehNujiNfklniPiLv",
+	"luutaO40ONNOK5jHnSOQW0HyktECrKojtRHZ1Zhc0fyGiozlR6509qhuzGa+z6mmR3XVt/kIWzwf6ZIK",
+	"5QGbFDzMcp6Z++9IVauVLOFxVdCjR4+OHj0yfyz4itIjJbPTI8he5Obl5ov1gmt2VNApK64OmJ7gD5C7",
+	"oleshLXj5XvkkyzNH4H+gMylZ00ci3bYr1VSfeV+dnVOrsDqZKVZ36qUM6YU7N8VkSW5MvdruSq5YlfH",
+	"BH7ZnIIdQOS0zK/IXwPR+jf4/ZQf5bxEfwwtrjD6BWjSBFatsO+qbR+8i4x3j/wiqZOsnO8CE2sVD3dU",
+	"U7u/KQj1qFD5SmDHfmdIsD8Gv6vOMIkCYVrrZ93olotdD2y/ceFBiuaSKdJoOtHL2AYFO93Z0a0HgTBU",
+	"j/7lO6HGnGJnVfu7IY/ZhlORqpRnj8mjswffkhU+QXIIPkXgr+Kwgm81nRbsAlS1FSsJ9JzYqrS36cOf",
+	"Pv7Xhw/H9R9/SdTX2NhXhNK+zRMVuQW4lySX0a2s+4odpCMXF0ZUpjzvrhyUKtv4tGFD7GyyaBiDKf08",
+	"j/vHwYtvpPNGVuYVIFQWrFi12iz9Gi8h8FVXHch47UUZPjRy0HLGcVeXxogOjxiAVBPgTS6UdfHnbAhx",
+	"uv3ndmWebYJ9GjsMypq4HQfjWbx7+ivByIxWhd6QVUFtl+/oqYg1wa+WInrvUA/gbiFnTuKViQUX7E4D",
+	"LG1H1Php4oqsS2tcJcA+V7SkyzhQ0DuQeqzcEP/QmKyoXtR/E2BTmptvzL4wapHSbR/WBCKk7dEak1QP",
+	"H01OyP96++qlG4JwYcvA7DaTqcwT4OtsyfJNSoZLiJExN8/dAtzRNsFUcja4VfarWbrybcrmVOwJwF2w",
+	"fRH685LPdKzg1jX3ty4wIX1rY6jLg2aBPX1FecU60cEh0cZW2E83QSh14FrYr1XMhnRVmehHLRmB5wgX",
+	"UHqyCeACe6xlwWgaYokphuUuUjS6kWh6bfZY9HyHUYXSYHzuW8i8l8sVLaEp4gWZOH0IO47aIGdk+EoI",
+	"Q7kBmbhSzt5UIp6GO7DWLd6D49WsBuh0DG1Xx5UU55CY4noTNfbQfOEd+UouGcmBd+0flmkz0Bttg9GS",
+	"0XxMlIQd+iCCVh2KYqcHro/JFaDfXLWIilhoOMXjDyJMETc/GDk+HI9wIoiA5n4R983i/IdoMnL2Fiv/",
+	"Yj7GuC+lcQ582es+rtCg/NDmV7kl++JWECv+uIxR9jWFVcDoTkbUzFkTJSl9axk1GJQHUWcTtd116ep2",
+	"o1TBLI4zYs4blkADs25Y2d9RNpOVGJRfUYuetmUZbR76dLnSmwB52gtwZcR5R5PNjvrafmk8KDHw0Y4G",
+	"ow38Vh62yDek9s1Gpffdu6bxA3uPduCe9vTHt8tsAybyKCDbbUN9NydfeevPg9v9HtztHIkDOHxQJtr2",
+	"YfoqUtFCDmvgTaPcCbBfc0bzI4Q8RBu7NFa2gF2wXbZqzFiLDmt2rNCshIekYEdrCya2pDpbJCJs/prc",
+	"tVeRULG/6TzXezvTqNiVyFlJ1nQTgaw2z32fPP2NwwQqZlPFGohs4RUO5dvr9oGQ1FET5Q22EvRFC/Z6",
+	"zvmcKc3ysSOLmLurfwyuH2hJCNl4UjGvntoWxddCrpXVTR1XrCnX9lLJKN7YmgMBsV9a/FIGx2sUrOJl",
+	"3UGH60bnMAz1//5gFfvc2o5TwqW1UClwq5In7q2XpIe7b1FNshppWqs2e43NBxo9Kl3z8T7YKj3sA/CW",
+	"kzUrCqLlmuLnXA0zElI4rD9jp5WWMnpBmLuqhX/guFsH6GOryHUUSokprTD9212rsLixJyxgrxipMd2Y",
+	"/0CXGDNdYz8VRaNTJ47WgPsVzay4fmoFdvds743tClnbOVY89DalaL4Dp6deZ/8xlU0sSuEr9jGKW+BE",
+	"cMLxMIA0WUNXc3xbtBI4mTe0La37ium0mmTbrt9JSVpABS02TK+5xVkOjqqeF0LBYDcy1J/wiMUE1Zug",
+	"S1McgfCPyMCLzoxlUmS84HulZ7j09Ha3cyPYh1gSOVdZyVZUZHxAmsET/6t4JVf99eMBbTGYyJ9EXQIQ",
+	"+l9RAdXmzgrnA+AEZlxwtdjTL9aqPiuzePWZ0wj7rdbQMq+il8O7oOvnN4q4Jztaqd+hw69RABzZe1Yl",
+	"bHdc+LViFfYYrbKMsTx+LD1lW2lSzcOw1Sp4YDKNlgUr47Gbl5DMaW93K12nG3OVQQ4oXO7eoXTcQlUP",
+	"Jj46H/1iRPFLj7de2wMHOkN+wP4naEf7Yeufqfku3Pz69NV0D4lZ95l3IqZxqmrmb808Ig5Ccm2LoN3C",
+	"8gAVV1vS96swc5tzfoMBkKFQwikJe0lyuhlbPYMr4vJHQd+jxEiC453SIzKkDcgrcjo5PTs6mRxNTnYO",
+	"WZ/6rQE1KRg1B3UtL6wVYBM3fIvkrYzBtNio83weTHYkVcUOSWqDYqpGA+6yL9pep5m0RyUZgt3t2ZfU",
+	"e0H7NTJaRKOr+H1dXW3N5Jxl4Pi9gC5UYPsAtKxF0XJVqfs7V3lfpD6QSP9INXpaMfE47O+xq/tpZKrB",
+	"HLJZvLnq9uSxHUkXHG/thl5TC6eWxjOVa7ygdhorO3ipkRNiu3H4mJrSHExmMmdGVRkbimTgLhcX2Oow",
+	"QajWicIyuU7zaidHvsVSu9a0n8mSIGNbKNjczlN7TzRQ1BjHFxjJ0wujPVDrQset+UbFZz4wjANNzbrL",
+	"G/e6/htWl2fwwAvtSOwdoJbjtjqhBsijtSRpdu5Kh2hQMB7o2i7zr+e6LvN9uj+xzyvrG4kKUCpy4L8b",
+	"WlSsDuFtyLICzOQb5nBetvo2PGj3bYiotG/o+oVNdgg1dXXNV0dyhUs48mkb0EYjHSezU7a3tD1VdgG8",
+	"JIKt7TLGzv/kY0AOY1ylVrLkotGVYtjaWjVQuIL0TtZg1vuIIhSSjZFu06/aiKx9UmSlMxlrFYX97s4J",
+	"o9nCXQp1yGAhzQ5wfUFsaOPclsMssfXsDSthR7i2yZJibO4P3IxKXABSEqfFeSOInptHhdQwPAh5rhXB",
+	"BC2i6EaR9WJzQdAGPHeD2b8vPD4jeBxBArlQJOiLyASgKHIf9wszJzpa/dnphm2c8G0JoN9dUL5RdMhq",
+	"Z9gTcyTCe2C3YHOMsY0ebTce3xvEFnfLXMNJ+1kKM+mBByAlLhGxuiyUtBqIkK6VGleggVhGo+WcafUN",
+	"yeSKW7x1cLbSOeViXCd32hQJ/DU0yzbGeRDq/UaRsioaRR+h1wPY6Pmu0PI129QZcMO6drh31IGP5u93",
+	"ty8BUrxN2jcOdRG6zt0wTPYLjkjKuNmextC2J0YWyEq/xcZ4jU0/mcTc0wXkEcpajQd9CNm0Uah1fwd8",
+	"77alFdI32NI4g+clv2GR2voy+GZXIZ97NP6GX/Zq9FTnRbRCPhdWnl2z1U4csTjQpdJWzek+l99DqDTI",
+	"9JjS7Bq2zOWwW23WyO8emHAdkClvmLHKhybeCNvzqUWBdlwh8sZVQTePQdjEGuLbeH8/i8vYn7kLm8cT",
+	"gJIG4TATvEz3kBiEKI8Pp+vnSqaAMeJpwGgn2lUbjpiy497dh50F7F20ay5ECGUQuy2hUON7lugxh5fH",
+	"VlUHaLFa2mnC/OCLn7noetcW0za6/to7MySe295gM2s3qaWiX2LIKfWagnmNuw+JYdn9rmKQ09YvsVPU",
+	"w8MJYPYlK5udWqHAAqkCCe9Yf+LSmBK5LezzqsTSs/hbsJ5vS7qdTaKznaUS8YsN8c030XzgCs319r09",
+	"joJ4yNIWHCXM/tf2kYPepKpHc5WG97Skms03Meep+w5wnUTDy3nhG5tDrhy2Ijtac1H7be+KNu9nFmdm",
+	"Y/fTCGYddGXq7yjESF7/57GjR5NSiJB07sxhbOej4b67IOirOHfGzQVBpwZ8UPAb87zRQsMzMbBPyAC5",
+	"3TO/sJU6CA07LKnGlsSJbQFPagpQkFZ6kQgb7+NQrssCErDwOsxQx/n3htrqzkHsi8nbwOG1q6qjlr9g",
+	"QuaGLovo5joVJdLVzDWHj0R1hwVfE/hulz2w3JKJ2D5caTfcrsSToOna87QMUMnCve3itIO49HCot9Vy",
+	"ScvN1+Lba06646i1TdGwcd4SWsQTWRq79DiBvzv0ZP4JOf0gvBrdCdvj1K1UrlFXo/kSVDKWc4xaz7iw",
+	"cewbztYNCVov940sCnNx3N2WeRDVHsJqnhrM5OTs27Pv7j88+7Yb1KR1TdixomSpCnaZJbp+JZribSWd",
+	"rMED58K3Qmo+i3MoPVxc02rY+1Wv7bbjBoQwW0FDmul4/7GVhxbrqcMYu7vLSeU8+lxBPmLJVoxijfkg",
+	"F+UfZWxWqYLiaaW4YAqddt8okHvHB+iQhk+/TOXv9bJj6/OxlWwUs5qlYt6zCZfyLtSZuybqBCtMWq6N",
+	"wB5swtid7KATnDNmfbjPsavjQ9tErj54TTPXV610pjJ6Yh5CH6gl19ehCmxxUliAgun0AAM+NrZ2KW8Y",
+	"7qT5NfyzoCuVsLNhZI8ytZf/cS/nWhW/M2LqzM8LGUSauD4nFI45RG6uXKLZVVyxMddxYT0ie8p8hN/Y",
+	"Nyb3phKPcYBWcsD3YSlwi0R76GSH7uV62HzWKp7P6sBkmrSZVsU1RG0aJQK+IBejOlOmeG5LDaEDrNF4",
+	"g16+7oxAvspWUuKSCswDN28KEsSjwEmlnJdMRTADXfFSHwDDeMHNpG8D2KRgbxTUfIym7dcK4Z1tybBI",
+	"aSBL9Lw03W3ZfX9ZRBt397i80aDCN7Q/wwKkRkJpW0AE2+3Pflfr2/qAJ4MEfUs07Iw76ivwAcLFdmJ6",
+	"V90HZNL0rRL53fpMx2uhoOBKKjYmLFtIphpnvgY0wOp7WpgJbHojJ8S8vo9tR26PrD8t6TUjC+v07TGu",
+	"S2+Lk8jnpU0ZyVnBb1iJERB+txIiN2/YAojZDhjQagLt2iwzGJaqYnKMob5N+d9fpKUbXu8h7Dw6/T46",
+	"ry3icSU/7nzVY9bHYxyc1obyZDPWtsoWgQkS4uAgCupXo5n2ThJP5CE4FAxMLJNFfkx8DrYxTcGqQF2P",
+	"eWjvqzFZ0mtog0EoAWWhrES7WDkvN1bV7I5kvzAygGJnJoDjiID2hLh6fiLxIuMmeohz/kfQxqHoe3B1",
+	"q8BnoxnChCFoHBpjYwLpuuYtj/3PtvPZG/7yrqaird3vym/vjuFFJ8pF055X0fSZVOuQtzxaj/P9Jshu",
+	"sSl/a1nmF6RkM4SGd7nNtiRcM6w57dn8pUWVuuw0ijmDMzFWDODcGc5GBEz83TExRwO3aBkBJw6Cnb0x",
+	"Pt8tIPVtYaGyLJeD98cem0FhPFsyOfDE/4Nt6gzMejvK3Cx9Rq7ZRl2QqdQLLMCjZk+CQGO8D+hu7tCy",
+	"z3O3Q8pd3y2YYjBhd5Rs7hQ2ULNZLx0x351B32jYdysvLJmr78SqrfSm2cJqOyAxoScloqVHE752Rqd3",
+	"JJjVEwmy9V1NYbWChAuqGaFhUh8CItkE8AMGyxO+h7fJ2sIADiioMoyke6LhUCTcKm8zGQMxvHKdl6/M",
+	"/tSQEuuFhMxVbLGgNC0QUB0TF6GaAZKvMyrInN+4slQ3e6vmANocKjKu5VEjJuHCFW4S8ZmzrGQ62ihu",
+	"qDsiWf2smI4BiBjOQTgsQw/FdKOTP4Teo06ePVpH3cGP6vr9wRpSfZS6fZlI4wOoiXazvgpNEef6T7OL",
+	"AxWeG/ebEA/6wYP7D4dlm+Aw8anVLpC7Mv0+WQMtX1nK+9LZefRNJfZyy7iGMp35TXXiCtc8cwAKhR3c",
+	"QX47d1o8i8U+HmXJdDpriMYMDVIkyeUYq7tAyH1ym5yA6OzCNjT2uUPiiMII7XZYWebxIZ4/Vho1WpD6",
+	"pEIbTwmcYcFmwX4Huxtyz77yDEjwhM9mEYHWTOE5QGLOgWGYhdTDmnHtGC9wqPbzwzvxE3XC39CCRzH4",
+	"ktkO+Itmfo0nWr3cjo08yM3k1vRVXE0w2UQTvSQMSiZVVwI05BjTHJx/oSIDXWos9KDH9LLlR96/2TeC",
+	"o/RTpfkSZU+Efe6ec3eoA3u4uBT7vOIlU4Oyle4SyjKWc6rLKFQ64FZPGckB+Q7rH+wOQztYu8N+dweE",
+	"zVbFkLAZRLrOw3omX9gGltaGaSx4M/ZfXtKZvvDZk+cBBrgx0yFZu26EgxflBTjbzrecbtuBtuDiSeoD",
+	"gq3f1Ab2wYCtXrK197whiuGSCjpniGw+3Rjjk2KrvGjY9dC3wUFihx1AZkqzVdSSlSsmaigr/JfHN3QO",
+	"7TQ48JCmSXePYcIqxhFAr0HBzYR+59ODfcwHPGDmDExlpX1YAo8IxwrRGvg1ohfS5aoYwCPB/fIWfrpD",
+	"bYg4VHxxYjrB6RCR2Q5/CAiv/h6QodgEIY3SQNP0mqmns1nUvUpXq2JzbnGz51Vp8/RBQsN3rljNC7kc",
+	"svVBTQDP0zkJoLmxfFSw9dgXw/sfYlgYbBBwr9mcOhuWUwgwb7O5pBjH52SPZTtWYO+TXF4Y+XpeV9M5",
+	"kQsT3yqxKZwibyvWsI734zhxiIfsxzOcOdRH0dKww17b+jP+dmd7MVBet8L7tXYbXC0hN2yru06M15kB",
+	"vdIBatWikQZgSRaCVjkZENCkcadZ9dBqD10JBBFKRzpOTfm8kpXagSaaOU0ENAC6hL6Yit2wkhY9w63U",
+	"gtdeQioZLfrmLqRha0JMHguIZk6UOQiuQnC6gYBPzyniVu6ihdfK9s+a6K2CVKsCmsipHt0gwq2hwoZ+",
+	"ZvXHg5Bfd0DMwoXs8iaA6pUIvOx9oGUdLvUuxlsyJ//gPXNJhFy7GvhDp2vYAk7ZO2mDC29Id6wil6Ar",
+	"r6hSZElXKyOeZUngp9YhL9FLv6Ybw0+yHJAuEWD3dTVKqEphBrU5JBbQQM5qVG3HNDW8ft/MlW54qcQ5",
+	"RVoHYFrojOv/zmRj7J9Lrt3eeot5zvQFXnlcEej505tXd+LT7pE8gz4wtV/2ib8KrMCqh6slTINEda5K",
+	"gFxYC5dxcBE0E1aaW1vzewNY3qaytCT8jlvpcO6geHvRP7lLyKrsf3QZ6nUCI84Z/jtLSZtNCRwTbfFQ",
+	"zSeWOTy7DATU3qPlRU+UZ6cKtmxDbILhCli3aldx8F1b6yc9DECeaZaob/pBrsECsFnIZM2LwojxJFje",
+	"rFb5hqvj3X1TIjfNc60aXY3KZIpTKddqZ2qfG4prcwt5Q7ojlebfBgZuY+T11nlkcLPQeh92cIwzYiIs",
+	"kzcsaNBTjDxfriDGYgT0p1BiN8R6fQzra0FI/cnMmk6LuKMmaMV3kJPaArbIWfTcdbWpa0TDGn1SKPRJ",
+	"oZnmNxCFopVC3KxmEM98UmYLfpPKrKhfUKkBiOst3aenvvSE0fxHzJDt3Vi2oyiuKxO/rFId2Kq6TYvv",
+	"zAI9Ethn3T9acOiOakOiooPdQfB8C8QugZ1bV/rujoTWJvy2zrS93dsulJDLtY73DwEdHR1NELiuc3GI",
+	"YCyP9cBdyJbDeSdiq89m/RLNQOilOGj2WYPoQQYce+k/tnOKu+1TB6zekC9RuHiXVrSF6wr9FQi4wxRa",
+	"jtDVzra67sid7Ql0YTnCaQmGON67FMgcO7/oZvNlVVDN8hdS6EVE5iz95zUI73YI0Vrp7Riia/OfzBZ1",
+	"bwen9XF3wC76ioKLQfEM3/f8NtaaXuhF/FZx89y9JThIsPaxo1A4TGNdbhUfO/A3Hc5/c7+iMRkb6I1m",
+	"z77rx1cwRviLseODKA9V02BvW/yR56/EQAmQyWoVN6rtRYFIlnI2GwZkHUiW7W6EKNjWVBE6LxnLLzCD",
+	"mNsoKGKA6gVLJbvblN1+EduCZtdREQvrsxIfUsYBRJJUink/PYR3PHgoLQq5vvBgsJ91HRBy2rnNBG/i",
+	"aDfjkIzqqkylM/rrc0/V1d9f7jUJ6yXC7T8inZ7ZH8a4nZVc7uzX/xqfCk5H59PWkG+0F7k7Uw9jkeQx",
+	"1oOOsLsa7ITtLHpJGrf6xvE2Eyh5Q96H15b56iehedF3ofFZ+9m6A+veWosGv/X1adolm2q4wyHQcX6n",
+	"EyU+GFhVC+uQr917BZtp8HUykSfz5R+edWZ93z+NpnT1w0pxLLT1uh3VD8bIjSR3C7m+2s6m9616oReV",
+	"kT5HdlM+9troXRv22sgyto7Yo4Fi0XY6DDpns6ooXriLfxtBDlsmwNVnbRPssL0mmpVLhbBx5qPK2IxB",
+	"G8e0nhLVgxrZU/Wo6GfpjfjVQ7t5GWti97PPHGhMI5NLBhmpZj7gs29Mqc215lfvotzzzoV/Ikvr5hPY",
+	"zIY25dcRvjHcx6Q6ZbirDSLeYq6CKu3ww/dINYiFMRtg3TawAQqFkCSTKwxecUXkmuVE2JTdDoTuBiyn",
+	"L+b07VaTaN1bxPUr9TNP0yxFLWsDxrAtnmtFzGiuIaPtWdGs4wn6EfsMBCo2ZGmx7iK603xnKwgauIn6",
+	"Wwev4PmUWf7710ab8S/n7IWKe14RMnrBiCxyY076KjrKdd8g2WphcYa38O9tubtN2TT0R+JBASssDKNL",
+	"Fqgae6SY43BBbLzF9ZSjYlOr0s4DG2kda98IrFcyurTJN817fBtEqSP6Nd0Adj6L+CACNOM+MWE8Rf0e",
+	"dkeyr/OsrlXv5TSGg79HcG6oyPiY7L8ywDVdSwLHZ/URDHtUwjEKuR3PdGwO75ig4jD1Wjlbyjb3vKA5",
+	"9Cu9MhQz1wbJ2c1V3MRrZa9qJoYVspRsnoq6qKKaRzFsF7LUCHgI4jPPS6YUU8e9ugp6h7SqlGGFhNvZ",
+	"0OxfUWyM55cvLzErj3zPC3M6CWp4ChPHnIlk49wwTwFNbo3JyvXx71kRYkgWukPnNnPKrcZuejM7qqvU",
+	"A9mtX8OZdu+UuK9+YO1xuBVD0Yfb6zE20ysfLNky+j2e34DLMZkJbAO6/a3hpWEnVfdL6JNi4nH7t3RL",
+	"ROAIKpMjcfbUmVxhivPhEviTN9WlbZL5YAxaUU4QRL5wPYV7bQNsabqJE1TJpvxm+KXNRFFM5OOmal+y",
+	"nAnNaaGGTQcyXXbGMeypvW42z6qvhSUGuBt8UW+PX9rHFJ+negcGEEExjAp3CAZBQ8TTF7ZD++FKk9NG",
+	"4rVmPZV53LpdMJrbcF2qrCB19gJoC6YXMt6UoSqLVOvmaa/MjJ1WB4zk54BvrNc1xqXH6PWTyGXEFbda",
+	"FTy1v666pR0vYmyVqO9H5fZkMul9CszE/sFWOi4YV92NyMrtFErX2WSPFLC6gaDFb0+Ng+jzByOAh7OP",
+	"pv4XCYCmRvojIGEVUl5DwOx4tyrg9j14QyhOgO4+Qblesdv6FIP9w+5X5LJsr+Cpt2uD5mxcK1bMjke/",
+	"F9h9T797CwTfdepIpQ6Z1e/ZXiOFbelQeG2FM4J0k5z3a0HRF98Iel0Y1olf/fEKt9rzdsPZuoGXE7bR",
+	"U2Qpb1hOZBRIpieW7891jUMAAORRakBrXpdSs15kiWZSwCsyMxAX1op3CDhgicsVRq56YFYO7cCRwGzB",
+	"DiThEYfp2Y5cXAWp4DuXXA0MKbR52+USbad5brpC20bSFexz3zx5moCAZyLvT85mSnG/jBwPPdDHqaBp",
+	"qfeMztiLHofAdW0l+AaV+I54fWJNT+gGdyhyfwyL8D8XNxKKvBNOcOZynQ6y5TDcrim9gIdux6NfKwqo",
+	"YL/Hxm5nITBME/Wv3HtrYPbJzRkafi2pZo9pufMXb9xzTa0nsWk51fRxQZXqAGvve5wOCaWejIQ38cnr",
+	"6ceQetNbg1pfcm9iWWl3YfbBkmlVsiWvlklMlEFi67AI9319m4kdq9NGdwi/mgi9Qu4wbHJDfYFyp7SR",
+	"grWNbx8r9wfQy8IwabBWn+Fm/Ji6SV9Dq7O735cdp3aYaO3ICP49pe4d+TJmTHj9M4A4mDdBfIbzsbsO",
+	"dvOzL00PZNLAS+R2PPpn7eFtcshcppwLKu4Zb/sObKbrXMbfLLkLyBwG7z9wut6PWnQrdxaioKuCrRGK",
+	"wvcrkkIv7tYu9Gc2XUh5fak1W8aM1SHtZNjnjJUxDwX0H2FzDhXybvIUmil8o8hU7sL62MO/29UqKXDT",
+	"9gm/u2fq/N94f8u6eZJu+x7tcKET0pGrY1ueYOw31tIKN0zFV8hEDj3ht0TJenEdFSXu8eQdx24sUFt7",
+	"X+EraHxYl//buodv1DlZ40KOeBx0DH49JPTWCpytF3k8cMY+a8vV+4G91UzS6huMQC9UaWK3wXZS7+Zi",
+	"20b79+sIsMU0dUlBIpPEui1wIXAaEYrn3OahraHTVHhdRA6B+2qXtIVom+fLLZ5zHGYHq/ki6FvgGH57",
+	"a0PCRs5Zj9P1XDwzaxl4xpxXPZ5U7NLakmftP0fzP0fz9z+apY1m9PJ3bOkCMavhT33U7Zl0y+5x8g9Q",
+	"sL19U38VRdtRdmxjpMHJOQcgZUGq1UWNL7qkG+wKzjWIunbj3jpbyCew1ZhIscQRO6enoXy8a6KO/Umi",
+	"C6Gf2GUUnZAJouSSYQYanMQ5wMMBQvcO2PuYoLApaQn0fX+6m9JrLcvrLViHPdtKpW6YdCFokSMUsU/C",
+	"b84YPoYyFner2H7PfC5YXqfnYsWYy+lznRTHREu5x7q2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSSvxMb",
+	"imEC0xmpy+MHY4coeUxeSsHO4YupTY2YmYNrjswVZFRxvbmC2/mqrMSxg1K6GlaL1BFoP0R2FEbVkTCR",
+	"mtEtRtni9OY5ayZQ1eezO5lqa68OJ7a9tNmVcQKD95javzXhK52zZ4vIowl7jt9jJSV93rqjCb/lzVZf",
+	"h8EZaNED2zqnOVd0CtfWdEPe2kzMMVEMMBwsHE+KPmP/8z5X1M9cLw7YBeA/l9X/nZdVouD7n6zkMw7x",
+	"bpwm1C2qY/IWCr7t1DJ2vDf0wH9uwD/nDdhZZG837Q1TNhVggGtaxU+zNTZxWwf0c2pEt2DorglLTV1R",
+	"94ApyxtWFnT1g6xK1cjeOT3bTt15JksA3PG1Lc2zPJeGewUcJS7mNlfE9nd/+F3Q7X0SZY3UwhRsReQK",
+	"KP3nw/HQtmqu3EtRXFQl15u35hC7rEX+DxbxRV0Kcvn6OblmmzG5UsUnw4Of8Kjdf0iyBS1ppm2WM8gE",
+	"ME0ZLcGJYF+90HqF4SaVRg/OqVpMJS3zbxSxDx4TSNopMQlMuVwdW7snS27kA6A80mtMJ+JmtEzKa+4B",
+	"Ss5Hrpbik3t/ffRx1be3AFo4ixRkPPXN52pURD9TwM3ArMlcMoV9MkD40KU6JrnM1D264sfLnLDPq4Jy",
+	"gZI4k8KcE2gPZ1ZAVnTOLsw/obzi/IP4II7I3/9+WZnLRvMMuP7vfz8nV+YjWfLf4JNz8j1QmriNOT4+",
+	"vsJ7iAb7ZtMBIwQmSCpP2A+ChLQ9Jk9ptiA+qAyZYbiEFSuXHMfgrtnVX68+H9WfX/3tAinguM2QQdGN",
+	"IusFzxaklAV2IIWXZtJcDNYdcIzLf56rv/8dP6NkVbIZ/4ybYEfB7dhgvtpfr9RN9ulqDDcA/pdln67+",
+	"dkwufehSliFETEYFmTL4NWCicq3MVHhunsO/sdQEZ2MMBjMfs1ZyVfAl11fkrydES2J0VsIKxcjpg7/h",
+	"NZSBC+UKnabofSNXX4wFMCa1i2VMrIfl9sq+BRL5zWsMW19BTinu/j3rofqvX5QUV+fkKpM5u8J6OOhs",
+	"Z160gFZjhpvG5AqbUFzZTQPoZJB7GwSbty98LIUrZjUMhuASMIy9Suzsleerq6fv6PzqAnPpAL/ZMcDV",
+	"89nRC2O8XJG/np1+57L5x+Ts5NSDlXGgspCa4Hvr8sq/HcMI5rJ3w8z5DVPk/uTMzvYNWzGquZibudbJ",
+	"DjafD+7BQIeFrTIzfp6z5Upqs8ijf7DN1UUtRa7Zxr6lhorF7cJuYHAmGOAew/E+PSMLc5F4rlhywxbn",
+	"5OoN1exHZAtgAf/30WtZ8GxzZfi2UY1/QaZsI0UOGG5Q3Xx2+gjpfPWG6XJzdDnTrETeeGZbN65oSTFV",
+	"Al4DjZaCTGtD2IIrzXLiC1FcLikXXpYek+f1zgq2NitV4JKjqxWj5RhaxsF5EMSYOo7U54TPhXSw2htZ",
+	"ORzXayHXxx8ElDtnTGBZJ4cKjhlnpblLVjRbsKPT40ktm4PPzAVRLZe03ED/QrYKtsQlv2JrYi4QEc8m",
+	"ikCfQ+hlmPPS9mLDg2eOOPTod6VfmMI8cjZdoDCdj06OJzgLuWKCrvjofHT/+AQmu6IWc+ieEbO/QeYA",
+	"6tueB5/no/MRfmsuYrWSQuHVejqZ2LJPbe9yzT7re3AfgKH92WJejuS1u0VpzEPear/wXFtw8iaUTExf",
+	"9zNyPRQaisDo/P3HkPpPpBPzpcyYUgDt/9+AAj5XRrt4wTTF6PU9QDtOk8R+DW39qEt3fP9lBEAxkGJi",
+	"u5RhaUus7QeIrmzBsms8t8DyNeTMEkw+f/v/WrFyUzPYDSunEmo/04T9+EfuWEYFbNiDyf2eL3l/9BEa",
+	"aUypYjYU9UH4Bjb7TEBIjaQ0rwwvZaCyD3cdmq0eU68teEGU4KqbE6M5HV0zTIhOnDalL0GDU23+is22",
+	"fuQeCGYomNvxoIuW7OaR8LL+xZrsfhOda/F9w60zOp2cPjw6OTk6vf9u8uh8MjmfTP7VsOjOR5UqP00e",
+	"Plrf/+W32eyknEwmJ5Ozif3fvAGjfy6qokBPyOiabbp/VlCln8nKCObTz//7N/vJT6o9s5NJPTOXIM1W",
+	"hdwsMQhXsht5jT/DCaA212qW+TGQtieGoD6oZc22MI5lRroNWbvLC4FcAC7dCM9fgkbk2t76rri+GS6C",
+	"VS3ptTHpiLFFoNusXrClYsWN9fJEkPL2Ph/+RFgdXY2JJSLew64Vb3A23JOGiqGajVutjgGYBhoMxvpk",
+	"XV2zzZVbuNVvOIp4owDZEiHyHPMOms4huEmv2UqHGPPNk4j8irsw+CgGyhkYYx/RkGVKf2/TI/ofshh7",
+	"prixN3e9ZOvLwFCsrWxzZd225MLJsCn/ScQBlJCOnCH5oZpM7mf3J6SkIpfLwNAHbnhoFW64Lcw5gefZ",
+	"TqmCEzqcDOm7g48tjYNdbDsgrhmkEAYFrcbQSQ1tH7sHz9yORz/KzPumup73z9lZ3El8vLAGjhUOA8QF",
+	"yzn6gsKb9t4XdIjc1nXKcV8NyAxF1rLUC9/Gx3tnLOwfHGEiBYgVpY2SYQWQubjHZEnLa6w6t5vfliv4",
+	"xb5yZQZGZOzqPutclp/O3TfoDQx1ly0ax3WfOdN7k8UY2EnSTL5K6fXnFDu/n7wxI95HNu5my5dSv5C5",
+	"scDzA7DzK8Fqt2KI1VArEfuoLMP4VziyfnTiq8q5PtIlxaBd2lYwz72Dx353c2Gc7rdOyZItp0b1LB0P",
+	"xAxX7A3xHmqZPzaMvB3lqe13XwrbvZmoKlsYiXvlWu4BOivLr8BL7D+9SgTidk6VS3HHuYZ96alGANxM",
+	"+4rnjterCiIcg9/fNSQXGWsO2C+u1QojfM6KSvEbtmMNUFi8xwsPZ53SzGGwWV4IewdggiGI5J2SHBHQ",
+	"R8jrgcMvp+RHecOgSuUWCh2SxmbOtD3Tvv2LDUq7ZItGqxf3nc3IuPW19qNHs+8e5pPvTr777iz7Nn/4",
+	"4BE9nTFKJ9mDBzSfnDyg96ezs9nJ9HQ6mX53eprlJw/yh9nJg+lkNpnQyXdm01aj89HJo9PjyfHp8QkW",
+	"0t1wWakf8BUjb7VYzeXXbvIo9uvo/OTUSFdbKzZSN1nXbw5rMRtZuNtgZkKX/E4eRn93QFb7islV4SzK",
+	"jSI5z8dEsLXRFF0/W399mClG7g4Q9/byaN8A5zes5DOsdomawi+lZuTKXKdXJDeGLisUA7sWfcYbWQV+",
+	"44JqQFml2uu5NhbMtYUUNBqCxvBj887BmTRunbsd0mkpr5molRW7O8hHC9uD5nAsb1kUAD5kwby9O4DD",
+	"3rCVLKM85jEorMtRVuIgGvdjZ5Mam5ULVymGyLnAJ6SQ8/3YbFrlc6a7HZLf22cOJ5CXsjK/GD2YTI4n",
+	"k0buRy05JyfvJoHkBBE9rfJuGWRFch3jdllsXr6UjGIXvQeTpvOuNxsgPZKSBlJ6gGLQLxob7h5I2FAL",
+	"HGyxsDMJaWYAehbsv8URjHAAR+yGXb41XyZDrnApx5ZqV9CRSZl3PpiMybcPQL6cTCZkxcrM/EDOCNdj",
+	"DHCgq83WY5KfIQgIm3GFTju41GosflqyDwJvQfOCYFQMwsUcdLgX/1YHXZub20w4kLdewgk9vGPuT3nw",
+	"hpEmZXpaPv3KvF1vmYZW+JaJdx9gFWC3Nz1eVubc+4L/2HJ4Nc8Ofr7v2RnkhEL/O5bXH8L5tJSQO3M3",
+	"kqU9UJ4md7vq/nPQutw8B3DZDNj/9p030Dnj6PERsiawjqHJOAjQeJDz1OcSWrJyzo5gLv/VxXzfIfMN",
+	"3His1eh1/fznVDRPBaEK88GIkOt/5xFB3MdDXS0O2PxIaaq50jwLDYZo1rTvVAmweJioBalPKyouyP0J",
+	"yekGOl8IucY8OmeLckUUhdpssmG0dOpt2xadM+26772t5zX09D0DL5VtNzj6j/PM2eWb11DSCpAs080b",
+	"AF38zoIWGbJ2PBB6v05HY9+SADMkHB7w+2ab3JHSMrv+VLAbVmBzahAVjxyo5nmIkWN4CuqjPDbQLk/T",
+	"FjCQuRSY0LLcHKmNyED2+kGRY9EFIW9YqasS/za8xUs3d5gfuLscCth7s4iSzUoJkZg1LdlCVood5VNz",
+	"3tZmne/vj7/7CFcJ+I1grJxlPDdvuB/3KbamYSjK8rcO+uXB2WRihrSFDJb6k6PTs4bvUemSajYH90r4",
+	"1u+a40/8k2YnC6o0ACj/zIWyQYB6tlvzCn63pKKiBRDWQkumXKKxxfSOgrcFQEJA16LrEHroD3JN5Ewz",
+	"4RI2Sc4VdLUbEwo9jtcLqtH7tl4waLdv6KYgtXchizAPpu4h2hbKNku06bTJwj60SbdN2Jr09w8NDRaz",
+	"6VgSrnmHZMSHPnamCu4Q5prqLWHel9XYzsFBaA2L2xwu4DGFDjQn98edEtaeYwhij6JiFlSvbFZ0C1YU",
+	"l4kMu5N/1QVhNqKA+MzmH93j4pPvXH7zP346OkG7TBY3YXy7ZApOso12H+hGMNI0t5KyO6Bjse+tmqkY",
+	"urNTtHB4cs3bYTy6wZThk1PDWL/LCxt3k33dI7g2bJAJLsCYEA/15fFozYVgLjhzyACOO2G7YzheAB7E",
+	"ve4GS4Zt9hfQ9764f94mZXWgx/4umS/dNPGv/velXwR9k4ZTfLg5X6/4Y8d2nVtBgxXYe78h5WH/H37D",
+	"CPtMM11siBTA1VdG4lyRvwYt7NYLqVx1wJoL9bcxuYK/rshf7a82siqJXIsxICH5PFtbtOUO89UH8dcC",
+	"nI2Ai46y/2/OKV8XOUFVnVVUMHEswGynxMzQwrWDsgmhRWwpEPPRWxregb1hWq9WWBbbR9FoevbrX97F",
+	"w+/vr8dG6cfSugUFaG5DkG1h3lvgPbGEHuBs6X+Y73gwnwCHYAf6IaezFs3uAAVC0dYp7tRb/XP/jqQm",
+	"c+K4wA594MxQaD1gRzD2eVXIvL7thimYvUBYagI0sAdCEJb4rF23A98m7hvsDrlDlfaPf7xjSVHvcpEF",
+	"y67jGZYnLsOy7nkJEnReMvVrkfAYbmVnotoqRS+P4ZYaFqqqWCj/lmnNBTL+iiq1Nurrx0DRdHqnewwX",
+	"ijp4rVWOxqMF3ASjfHpsiXKcyWUASzFaMFroxcZ3/Olc5e9Ud1IzXy81TPjixAOGupsSIJA6/tOo3HHf",
+	"7ghuP/dNUQEQ7wL66F2da6b0lW00Q/UxQeQK4vbV9vyhBcvhZo3UzsQj1PW0/61R6uSBip+Dvdl5XB+S",
+	"89Ffvvx8+ebpD69+evv00+vLt29/fvXmya1hbwXVs+h6G1K0EhDzdylcqQUTnuo/pRg6oPAZvlu1tKqE",
+	"JddgeTVcFqW8evWp/zrrXIIF7CXptsM07gswZOwfPTIB7iKjBpekBHgVB8wMeAILaVDU5Tj+/+y9i3Lb",
+	"OLYu/CooVe/q6Tm0LMl2Lkr9dY47l53s6U6yY3fnP9P2bkEkJHFEAWqAtKLx+N1PYS0ABCVSV8p2ejI1",
+	"1bFligSBhYV1/T4HlpEppvaY5mCV/777/NXau/LNstrfstIO749zxA4uxASvD67FAh9yzZTFgRTnXL9f",
+	"W3PNnhpujyiPm3W/cGPRloVaCgJ/7ubGXgF7ZILARiyClj+EEbEoWoIzhRjUREJtkiLU3qZJzg07W+TN",
+	"whWH1KEiVBF3hJYFT1BSa1PNNRSW+DvRbbnOokEhpDGf7nbYIocrPvk6bLu6FGGnShNuYLX52Qan7zoH",
+	"0XePr2DmPgyyY8vZX1VEc67GBikICRzJZwA+ihHH6obJOaIFmfsERPAEMf6RWLbTagH6Ep4mg5wJ1zTn",
+	"rQq6fTBjqy3a4xV8DBnXD/ayVxbPbpzBfoEupy7AxhgwUNpPCjVc0QeezN0HJkYF12s1By3/v8Htrt3N",
+	"p1k/icPmQvpTiplqdDumdKK2+AlO36rmALNoto3DcnTW1CFgIOC0vcIipEV4uHN3zT6AmMuOCZbC4V4a",
+	"5/kwZVxBMwJoPJWjHZrkisUKAzy7JBEzg8Cn545wxiIDuWWRulz3Jnb2kHN7I7gxZkoU6jICSHV5QJYm",
+	"yQvSAx1sQV3hFEAANWxDLW5KPTWFs//P7xjoo8Eef4DFIIU2oi5YqjWfC7Ldu/OADfyPI8yBGn1BEh/w",
+	"3LyU88McmkJulCUSss6+tCSmCqES7AbQIw+RQVHLA4+Q2BHDJvrDVEz6KhUc8YxTl+D6rRFGoWH500J3",
+	"lMp4iDw0aTxhKqWTqSVPvw4aw4xKylMG8gbQjPENg9RwyLpQEzWFTUgAvMGRPpui2ULA9rfbRiRCAzVH",
+	"hCQ0iiRT+YHD5A2Cy5l+Znva4u4cYS9Z0frO8bjtwWvKct7qq+8KkGiX+shWWMr1Eafx4r9/cnBvPmhh",
+	"/ue8htVTPYdIbAi56mzOhQ8SGpg8q2GXjBjRkw2zYisGU++4Ns9l0fL+0RK+T7pDP3tCeTxgKiV/+b/n",
+	"P/+kZeK/Lj68D2xtNemcPSF/i3/8AXHzRmJGUkHUlNGx/oHac07cMEneXl5+fEF6eqvaqXWz1gQkV627",
+	"41QR/DPi4QJsbj67x2GmUjEB/FwAHDbPROkWnFngLnNuEYBvhY7XbikMrIGSRfWI3AahSLIJNyf4hEVz",
+	"AELT7rcZBUw+YN/3ITYIVQ4S8jqmtsLgRQ4lnQDIoUsTQZMyofnE5h3UsQJkseqWRbeue+eDghKmr8Ck",
+	"sBgZxUqfcFXJXy5SVlWfeFZZn1iIIpRvBXtJzNTxz2Z+GveBKaZEJqHyz65Kl7SvuH6NrpayKayIVT0f",
+	"MsjeTb3iefxtA6c4DxDq7xwl2mnxY4Md97OpHwSE6+Wq7op3KoATCoMNMbT8CEjgiWWC293XnytzX++O",
+	"23RAf5jxXIpX2yxCgpqxyMvtry1Pcx5FuYGDJn1ecYVv3ceKoFwb7KLEwQbSV0g6O0ISRQh7LVlFzoMS",
+	"cvPMzi7KZrH26iHbPUvn3+V3PPO4PMWz4fSvz/DAPO7ZBPfNyHxcRubWBuRajVcj3EMu+BCQcBDgkdjL",
+	"Utwt3mJAg6dZiZnpeXtocmVIa52nsegY7COaIj8PeU1lEjNpjwZA/Z/bPkFrvJDz3MZaIEqIAXwxU0uC",
+	"Wl6JehOrOrXhV217tb7ZXv8ettdDhoY+Zqlh57fGH2jr8qM85qnQe/neTKdjZ6yt7svAy3/OLbtvW+nb",
+	"VrrvrXResWsg2hGnyp2RQX6agqWwqpD2fsyFpU2YJ31Kw1UXeL5jy6yXrIFeFEBwCNyfHUsPIA5IBsws",
+	"NFGBCSrlCVGbwhEDg0wFOThCFdItIaMMRUL4K66/5xi6wOoAg1iRGaBuKcajJvlckU2qyv+UWSWpnBcd",
+	"ix2Le3NdtlJp+MmQVIwZh6LPi7cfPv5++eFvr9/fNe62t4YvZUyTTzjyw6CG5JRhuafgMuiVCWa8zhhc",
+	"hrTQpJeLlPAVGWb8/iIlXZ5jjiHdNImTJFa2d/20EzQmEK0uPJ3KNA4T5pOyu95VkMvCayAaaTvX8ZeM",
+	"6l2IcPZtGAPKIzb7grQ0bq/w+qtG90p/46pxV1RYL3HCjy4tT9zCpN8FjQlLR0LL5cdfLg27IzLdqe7x",
+	"sZYiP0N2TKfxsX2z4zamvvqubklv/eugIcZ2Lpbe3MCxbIXAWJS6ShBGLzVWV4rLeSGgc+1OyiGjx4xN",
+	"tb8jJCgL/SPlDopmx3iEVZ5S/3qkD7s1STG48D1cd/+tUx+wCMXvRDLYS2sakMxVD9Uub2GJPICiTvMM",
+	"4IkMjRyAA5uCSAN+4UG5h3JN3tu8X6Pb6MdrmumtGeM2CabGP2Qp9Nygc5yOYggQ2QR1JOkgXezSRghX",
+	"pE0u9JO3zgomVH8jEPtSqON683NOdjdoPIJrCWyIWhqOvPtVdoFvjDBWsmuPb0P3eqs7wd1ljZ0aQPOv",
+	"11S9m8/M/YCt+W9wvW4mu1GsQiqjnWqI/Aet6BVbovkwljXU8A6EdFGnJevODK6wpDtW8O7Z9/ygYgSt",
+	"7tlUu/65MBmzmmIjXqxUVsh9byBglSdkUULg1geTj88jAfnimdTvFFsmOnwhEqeQxh6yVOUsMqjhXxDK",
+	"ARrNHpE4IdpXgOciYtoAOvoVmdK4hEoGHvLvLl22j8oTLYTm2leYqqtz36VkijoBv22T/5TPtTGuF4yq",
+	"MUPq9ykFYpYAY9aGC8Z4pfDfJvkAqyqkIkNJeWr6PKqsu0PgcHfOLB5j0eApkNdoA+LpUevJ0UnrstPJ",
+	"DQgY9CKG41lJeaBcg+GYsIG+R/uZGUyhMFAYC2hATsh7cWMpGLT5HUk6cxDyW4R/cD5XluoimDVofpo6",
+	"o6BGk8PVpKaM67XXGtFM6B6mR8RodJSwNGXyaChFNl3tNrxiNPoJrv5PvHhPEMUakQIAaqExmas/kiYA",
+	"n/xuEElyiMCTp0HDseQ2ug2RpQBnJVW6KiSZ0PK/n5m/T5hSdMiM+AEhd6xIKgQy6dtMD1YZNRu1Ik+V",
+	"QDbVamsvLPiqLYDiY/eAHNa6CT7oA1ALK0FhVaQ/JyEt5gFeeX/fFIDJ2wCbiv4jhcmrD8Auf9XNIOxQ",
+	"CuvkHtK7+aGc/JWaZAEKb1mbgH3Qvb3Dn5ZA89BbX6ty4BiMkj82oa20eHdVaqq1q5oSlptnKkWUYaeP",
+	"mELcTjGJGE3zRCDzihpnbix3OwP5ATZs7fB8C6h1pTB3lkzmYHAp+aZaH7XwFV09Le/5/SqjFvtqz+Pb",
+	"yL3iyshFPhM7RS68r9cTufBme9fp2D564b9FddfxGyE9929GZYQlz5eQr4JmvRG9YV526XsF+T4oeA6g",
+	"aZKTntmnvReE4tecDzmMbxj3iOWhcTAisbriHBUDkyQUUkLNObQXclO7LFkk7bfn6EqRmKtUz5tlsPOy",
+	"XiORRDgiUDfUb1skKo2TBC/BpJqiE0NJVczsKcbhrhOswM4Te6ayZxmnDkDyzJ7+wWg4KXNYCR+3zib0",
+	"9NK6huxN4Ou0ri+IdR0VlDX0YeeZIjYBNrkGjej/KXQv7aDAtm29vsf9/BLX1mEDa/H/A4sZY76Frah1",
+	"glXARtDXK719goyL+qCyQ8M2hUANXBQPBkxC1EBwMs3kVCijHvAEdk0GVTHHfaT2kACK5wS8aGM7bC6k",
+	"ZgUepXBCfJMaxUKy6aHF0V55KHE850RkqT2VnHqG/kur4O02hL59rdG9c8yUakSmY9My8LM0TSyQKJxT",
+	"QwGVG1JkwxEeCnAg4nNm5kSKBNZ1lhFpwzQcStILItW5Z5HClLNnweCs3JNknSfxmB1Q27kEMRoEtkQ4",
+	"yCtpIqLdNRS2WGmhynvVzlotAqXRaTxhlWKB73BgidhGAaJV1eiePN1Y632yXyrxKt6KGUJAUMkQx9A2",
+	"SNckfUmC27EQnfFXDcI0tcplrELJppSH8Zoyh1eFK79CdgMexklMLWzdGpaD/OJ7ZDvIp3huo0U1Flwo",
+	"FQ85iy4FhhIKLAU2oo1tLYbO5PSo3TpqdwrEUCZokwP6LEVx0IoKWaN71Gq22jnHgUl82IiMCjfiffZu",
+	"GDRApvnwHUdARpGOSso2TJgkX0GtoEK+Ce/BZgwJSiSZue+WEWhHbmDKyk5afhDljywOx30hxsrjCnje",
+	"fP5cSxl+I+a/t4txFxlPmcdkYDhpimEaW9P27v2vR7CurVb7cGC2nhSvD88MYh5hTVfGJ9oXYjn0B51o",
+	"71Z7qLX19kRxBLlvGkVFo/FTUWI2jdn4OvH4Nv91ftcdJFirvPV5nt+kcKAXNbK++xshPzEYz2NwN1C/",
+	"gHahIYQwYj48Shmd+FlFVAJHk1hNTBp8e6l6k9gK7zq8En+69xaynxgFv8STBOjqFxMGJaNbCFw1pvsq",
+	"qduDQKFK8BZpz70QkqUsN16yVYwu2ESjf2QqnYAnIxl4z1jKCcX0iFxdQV/gj+ZRiLd7FXewFU4CKTLQ",
+	"ZEfegbWLcH/Kb/o4RfyCzg1SY0HKc28T3cqRmNUj7UCJXV0XcgE9r0fgLeOlTdLTRg8gYlDyMhFZ9Br+",
+	"QNrNFmH8hiViyvw+8pgTgMow358AzJSEKm4DGCImTJE+Dccgvle89xNV6RHc9ujdqx5WG2GDZEr0W7Ho",
+	"hRlOLvkDjECPRCabBEgzSfuMmDp2aNKawFaxfRQ26JtKRidXPIlvmMKthh+ZC110eMzmREgygTINMqFz",
+	"opiJ/DL9BD30mJP8kehZxJIkQkHtdBgypcqCsvhAnMbl7bhgd8+nTLkS7alkg/gLDMLYGwFRWTjSfmZP",
+	"Zrw5iHmsRizqBXrw8NFfe1uSPmirvILzYUq146O/+j+/0aN//n79v/5yddU0P/7wV/3L1dVff/jf3y0T",
+	"OgaNCf3yDm901irjg6jNQ8FEvzIinNfpSRay+IblvGzYW5BPQEEOCzPgv3jr6Pn1bTvotO6OvJ+/24nD",
+	"MmVfUtwpRygVBUXZiKMueXoKjsMVh8u6xF/mK643Z5fcXjXUlIVGJqCBot1sXTWCq0Ycwa/2LvojbM+D",
+	"jwEDx/Q3H682ueGr+g3hixG7aao5D5OYs6Y/pOZNG6+MJ3hlWdYXrtBDN1Phbrt4brgLrxrd26uGzPDl",
+	"ZMbXjRSsdrhYZWHIWMSiq8bd3RXHPqJKH7SCelGvTW2G84hOp4ybNJj71dPwRjeUMNyatSpazpCfqlTq",
+	"rs2rL+mYkb/0FB2wdH45kkzpb/Z+wAQXnjQsiZqowPGyI/hWcxIRrUJozDF8ClhQ5UV+b2E0f/JSFP2S",
+	"9YcV1gUERuD8t6HQBBz/URJt5vgbIA6/3zQvoyhFF11JitgqkCLqARF4hOnTlAxqGDyGv0PXTCwgMqYi",
+	"pYmdqQO55loE1vvksLXqIWyFPHVFkQRuuq0UxvGt/mdlRcRbpHnd3kqGL9ZTBbFANbvhi25f+IBDvi6Z",
+	"oWOTw18Z0X3Lkuilue7guq/GQGZfwTfMZqCDlEl9geNQBdhsutzAfqb/D91XUDpe/E4bCJDzJL93t2Cx",
+	"IkvrtFVaplhMVqzz2jzQmC6QsM5Gc48plgxYkpCBFBPSbrVIKkgH0BOfP/uPF+Ss9R/g/SSJmLGo3jLW",
+	"XGo2aBkzlSQ1oTlayBlHFKAXAt5az/j6DbdvoVH1futKhifT7a43rWx2gRocczr1Fkp4+pDHTdEzTUXu",
+	"CkJkHDmvg4rynhfWRQv0n8aMTXMPdkTVZpUP+NpG5z6ikgckpgGEuEms9Hv7R/xW3c+f4BU3jsd07u2k",
+	"0eujN4DbFmpEkwTC2322xW4otOEsCHXCALq5dqm+dOUMyuFA2GIHHoGgcuIqH0zCdcR4QJSwvX9EpTRh",
+	"WNEgTAyS8WGMxRAoyKbwQf+OSBEvEClKJNFSfQSW4pnaiDJRh8l4NLJurGLw9bLJhEkioRaG8YhtUeXz",
+	"yazxnZHuBxLmnxgqroJADwUpgFtvJckxv4lTup759J133ddkBYUhm6YFapX1yD22cnEoacj+T5FCZqHp",
+	"DL5+0lruKIv5zdrGe1etv7bFXQqwcfTKmfmpzVDJF3a9oeIJS2DbjoWMmMxjpBM6hobj/WX9nf8wqPfA",
+	"hmZP0n+GGG6ZrGN0dxP8adR4JlCCfdR8nIeVp0zqo10/X7l6sREifEL5T8heAOoOWA7C5GHL0ZXzN3pQ",
+	"us1V4r0gaFvQX3ovdwj6yz/lRg4c1NH53/9o/338z070NHstWtMnsk1/PAlfsTfDt/F/jX+avBcf//ik",
+	"LrNfZ////O+tdufk9OzJ02fPaT+M2GA4ipchceY8LEDieHv3eO+nbdPHqhdpUThKAvzuihw5TO/EBWiz",
+	"B8FZhtEzQo0y2EoBVR22x7f5LwtYycuTAyopVmQmZDpyhh14tYARr+06T10aAmC0D4wtSGx/AhTGQtS8",
+	"zHi7EeOimtqMN9NbvRohli+hf577d9cu3A7zXw2evOplW99UVGMHO2L9Fs+hqfJtXk9MMfaXcwczYUv/",
+	"zX/p63yTY5FgVdpGzwXAIuU0DgwS8xPB05EfsMim2qSIaMpsX3NQbprbqsQHgdVyWBOxMYoglL+menTL",
+	"rIx5R687uGQgMKmKzKCK201mmAjFosCgf5mccYx1BlMm9HZbV+iqxaO0wLUvRMIor7cCdTqV4oYmTonA",
+	"+H1uyMk0W4NpWqZ4Wu1CiarFcilgi5VDbeitiUA16y8cxJwm8T/9AQ8SarnBQV1tCTQ2ZTIWMEwGGS98",
+	"n87i+8B656+LGSW5YgLSeML+Lrhexl8uX0ILMU3ZS9NNZfn5mLQJqiJ7FoZE8pfED7DwyXyygIBmMlfe",
+	"JD5rnpZPonvUSd2unt5EG/l5sKNzPZ3EvJ4A9Tt3a5PvwuXdG9HMfgp2lf7prprB0mhfrRvMXnK2FElY",
+	"NGSSgPcXKzIRekmX9S5aDoCc97Cs2nnBndli39QHyGoVeuKTqieHIyqHOTgr1ERw42v4eERP8vMhjaHG",
+	"yMuOQVZa4r7X73imJZp9AeigoNNqESdFEHr9Dq+5s6+WxHyjpH8GsAoAiqr1ZENrqN/zWzdypempw6lQ",
+	"cWohGKfSZO3nPDwqfHPxbVx+bc5Db/gw6H8XRV0pNJ6i3lIJrzCSLSrp18ambtHifP+9wHhzQGhGN6vX",
+	"lefBcUFV3u7xiFXhRNgu4KvbCCLSyTEJ2RuDVpQnDLUVigam9kOIBe3DsSrj/cK0Gvg+1O+sFIkNv7X7",
+	"wbTMI3KPYUm32446Zwsga+UQs1Yz/acQ0SxOEgO0t1XU8jyvVz9I1LL6dF5Evj3ZHfn2PyUNGXkrplPs",
+	"8M2P/Pz2xf60UiNg8ZolI6BVrxHwZCMjoGqGrFng4JP+kQGhlDluv9N31xvsuyd6QKTPEjED8bH7KadF",
+	"/Mt3T/TVPzTzk/ibkbG9kdE6rJEBfXkwyHajythorzY2WkvGRuuhjA3bc7iDrXFWs62BB/ZiI5IiFA7w",
+	"r5IUkROcT6SIBcMO+iYs0ZcYDPYAYV1tWxzf5r+sjOxDzAocTzNESxoISK3mnI+aPrRQTilinvy9Inq2",
+	"y0L5E3HDvONtZwTenXB0neTVlgTwZHMhCbDx8u1hVm5gCnHfllhhhi4yJtRvh75LLQa44CFzbZWEJYoh",
+	"/LMqNR8NB/AeqM2HMAcN38FKY3Abk8+HeD6EyfeNsWFHxobt2RgqibFyxO3AKtev7Rz7LDHn7KOHm9ZI",
+	"hKS3R0C9B1kkwmxiJH1d9HRCpeE/F5ytipG+sjdd0xN53sc8GKNckWk0qEzMCDmhaSEhw3g2Ad7aSJ/s",
+	"obrRk7AfZKu+VaFp7z8+vnpz1G6ekGazWXi4GY/ekZzCQJcAULAhUI+r2AeIExSgORtY8znQNngAVnEA",
+	"sxVYizlArRJYZXIlr3huGAfGqg3aAZjvwYJBHSwY8QGY39rkDDIV6Xtt30JnJaZZzun0Kla5U1AWMRnE",
+	"iTZjbJv7Eu9u9WjqKQ62VjBV5OOrN9pKfHnx6+OJWoGjeXyr/7k79lyjqv35nk6QfBibNALCBSJtKqgE",
+	"ARMT055kNhJEMUiVsjnpZ6BlXMHxhM4Bf7I86fxTzNmHgjP41ZSErkp8CH35F5dq0196adivXcdaI2+A",
+	"+S33ZK17/Y915/cKkGMAFYKDOtF+qN0CmzfDbNOOd2ggdycd6/ONuVjX1QOjYj5MmB8JMWAMeh8Z63h/",
+	"NqUDOxR6j63SDV3jIx7Gi3ijPVPoiRE8D+cjCqjXcLAYs2aRxzWTB6tfkNN2BzsI4GQiIcCB82Ww2+Wo",
+	"Nt5kz7D2vVPJ1OcCOyyRmQEUAQMMYS1iRWQ8HKW1WoFdG4E9mH/qeIeQW0Sf/zkBETS3xAqKriFsM6Vx",
+	"ZMnZbbMKNGs5XnWSCjKl82XhsW/y7ys974DviXIXUSIu0VmfwAzjG/bL9DDicg4EN5atCArwAbwb2p9K",
+	"3A4YykOv976teZd+5hDYKgHvh2+R3vqRIV1JXQBJB1Boi0RjkMbD1jzY9PUK6ZTODyOhP85Jn/IxSSXl",
+	"asBkAJ66LeYlH1FyXdccFn0acdZ7Mo600pMMvHxox0xHbKJYcsNKoDimdP7VSrdDvWz86E+YNgLPHHdW",
+	"QNyF5PRpu725yJuZfuQi76SdIn0etHByaEYmMzqvV+hvRBwd6hhX9sBGIkpUyMT2Yk8TGrIeodrMLhY8",
+	"u9rcCY1YAIURAADYZ7YWosQM1C/ytWv1z1LwIb4++HkwRVt2Wv8q4siFYx6VjH82hHe+jDuMLhO0LLSa",
+	"1yjmlmzvcJU9y0WjeSd2SLkWXusBLQuvHd65rf/497NDXSLPTMHOabwFISh4waWr95pi25NJtxDaF1lq",
+	"vVoxM+0oxKNtycUWnVJCU2yJN92iSqs7MSBM3xm8sj4DhxZYGVEFXvHeFLVZz3kpscWVKOV0KTq66lH0",
+	"z+fdLL/dblga4xJHp7ChcA62VHI/ZsnY7ZXNNd3m7yWyFOAqvZaLPOaMFUUmKbd5us3xneE3N67tWJqm",
+	"bb67zYx+wJcuC8Z9LgqxFuyFFm/gja0jPndugkJacVr3nCh2wyRNvNYDISE4DbtrJrIkAnxR3GF7qA3T",
+	"8rUS7MA2jH1FUe0qtiUTlV6bkv2HiPnqTsWypK3rFhQzDmVqB0JkwwVZH0g2i7sMTqBfTyvgC4tsWYMc",
+	"f8yzKH0GFGPY/29iWjs0IBZF9PgWf1jXHhzrjQI3VITxKD/MIKRmNH+TmEFgXgcAuPtzAmVCscGPNw4n",
+	"+Rubm/iuts/BuH+Bv5e9Z1Xt0c+WB7m2uqOK5mMD0QDBQAvrS/mcTISssQ3Z3hlMh8Gu67yuHXnnSauz",
+	"p+jx6ZLt9ERVphoX4WtsrZhYsTh8S7OdwmqKSKhbhEXSymSMB3nG4Uf8OCBIokKMe8SFAbSnZMzmiEEF",
+	"OM5wuYkelNaQYE60FlVSA7nhjq3xOPxtOQy/mv3qwEzchu3UumENmDISuu21e+th03NHDEbsYBZ2hgSZ",
+	"sFTGoVqF1fqzuWQdoPyIETWl3KAGAPmdg5DXu+2oczrqBebn9tnE/fw0cj+etI4iOle9F+R5i+ifLLdZ",
+	"07sHpuA4i+H9oU+WC0l6MU+ZvKFJz/G8VhVwpfGEfdJ+cBUWOzzrt/bR82tEYm8Fp3d/mfxr9K/oX0eT",
+	"mGcpU/86GolMqn/BgH8oQ2kvRZIHgjDb1qxP8ZmQkTdT7VGvatT2/SoB5MvGWzWyNbrrAkk3d0DD3r+l",
+	"WHtiQ/YTTdHR7JycBjnzRKPb7mBhzK8iyfS8tJudoDGgcaIV2ulZgLjsSg2ypNFtn7WfPTf+rDa+9ffP",
+	"OienW2gIlP4qAPdsUkvRyJt4mEmW08hB3RxUNeCm0p/Hk+JGx4FtCs0spozTady0M1613T/gdXvD0cR8",
+	"IKBszuutSZCS1inqRrvZarb09JnRNbqNk2YbP8rXh0ZRjMGkj1KPNwUWPBOpQNE2VU0lq6Tf5/zjO6Lv",
+	"u/tCsTCT0DD023Wx1idWrgKxuDi0ce1NvaSpkMeJGK4obB1RNSLhiMYcowwQHGwSC7M/B16sgZDAJIrG",
+	"P6ZmDVycLWWgWRSnJBHDKrwWldIkwdooMfy64BTNZE0TypsAL69GLGoE+i8C8KU3MzlMj5mza0srwoOV",
+	"tXoRS8HsuYXB4JjSgZATy6ZV8B/02ja6jeeDZ0+i1rP2s2en4dPoydlz2hkwSlvh2RmNWu0zetIfnA7a",
+	"/U6/1X/W6YRR+yx6ErbP+q1Bq0Vbz/TJMNX75nmn2Wp2mtCKJtlNLDL1Fh/RcMamcYb/WFez9wfU2KvM",
+	"FQYWXqTWQMq5Fs31cRTGUxnXA/gBu8duQAVbyIQPYm8fVNbifbDfLA3w5Tdo4iNYY2nPa+moLpf9cU70",
+	"BYHhlgEKaJsEQMwl0rP6pYfIt1CHPyHABBxrq8F9weP6Kt359mU+wpBq2pXXW1Zk4uOrZOAyT4LUVowJ",
+	"faBETwA4hEkCutU+Za/FXlFiZprrZ7Y6cSgZU9hvpx+vT3MAzjvXf7D1GTQlMyYZBr7GjE0XskJs7v09",
+	"4xGTFl9PZhwijFjJf8UtqDs5x0elyA+jSJ8NM076DNmyDEd1BGXa5jF9Noy5sg3K+rAxznMiZkyanHtZ",
+	"AskoZH+dH0USSU86KvKnR62lHl1U32BlfOC2Tz5JxAy2xYDRVFtmBgGGp2zoSuDP7oKGpb9fSIy4I2Xx",
+	"VABhxJnoA2o3mjGY2tIf5B3PkKeHfYqdUc8hAwO7iSG5ZOrBEHw0DyKXoLUDcxQuNz/HPEwyaPtq4ymw",
+	"qsfa6/Pu+A+fMvl7xmN/AGXN01WDa0xExBJvevIe8jdCG70p0CIF2H7ebaTma4X6NG9fiwHRq9vYSRfV",
+	"Vsrg3/RXc/rXEOfHXeXpeSBL1mKLdV43TM77IppDzgrLXaa49Wo+xbouS3hbyTu5lGg2oMWSDTLF0H51",
+	"RNm4nEo7vkZ3xHzYJD0uZr0CiAlcjWU7oVCpQt23nDI3hRDhSCjGbbxmQUnhOywoqZ11y+ba4xEriwPs",
+	"VIRv6N6CTlFO19zttEP/W6/NdmSbdZ0OXMwcwFTJUi+tZKK9IxgITZI3bvmN4bwgDyVzu04Sriunv2z9",
+	"FryQdMQ2eQNun1Q2Puwb13+t8Hv0x5cVozF1BVo6sZ7AG95OkvHRaKTVpqQJ4WIav8+MCWNJUKk20hKr",
+	"X0wEBuS3Ngck191uDFC3JWp2NjAGUO1uvCsFzQ/FBPSu1d7uD7YXz4LOr3YrLs3D7x8HVnuO0uVFORSR",
+	"SD1kmbrGzrKIqmJUhqNCPHVCv/zE+DAdNboIDbNXD+/KYIY2/KM3TvuUJT42QHA2qFMF/J7OWQUK0rUW",
+	"54nI2VojUNl8o3751/gS5KcUjizQQqgZ9c/4Ivg7oMuU6giAv8FcWpmauCj8+VcPAkAl2bDRtRN5lKQ+",
+	"ZgAN0/gGgqMypskvPI0N/uQBOgqtnK+PYpjNWEvNUpLY25lqwZmLCqIcAdQMj4iYsUNolONb/OFuTejY",
+	"m6C9Awwo2d5ho2z4te9N+MJpJrKpsL+4SUezKaHhWG9ivN+9oUXuYzbgwKushhwGahkYqsRg+Ejn6DDQ",
+	"cGTMc9uWasjKAN/HNyaYJGVAU7DNzIYCbAFY725Rp22MQe802INpJ2/afK2Uv31N2mhHVfMKQ80VNo4t",
+	"g6qn1APvFuQomv5uCywcCBgv0B5GpiaYuFcQbcsiEaNgXG9ypbY6dvrgdveHVHYoG1e2gJ//vcoRHXhk",
+	"UN/9vhNFgAuTxAgJZj34JjnnJIa+U/CTBQ/LME0k5U7NvoR3exxl2mAL0oyDNWV80e4TULMhQ5ukgKJ0",
+	"4Qp0MPCtv0lmjI097fMTfioGAya3j+yY2ak7tnPhHz41FfcpMWHW8h4U25LjvBj/cGe63SXHt/jDXRfO",
+	"xN23zCboAnZ9Vja9LFFTGARLj8Djhd1WOaDmEkbA0j5iPHqEu8jtjnM06Vwlre3E3X4XfMJbPvJd8Bq8",
+	"cBS+YnXr94eWfGtjHuB8eJeSKZ3ne9hKKOUQrgX+SzU2MVHTj7tO5aOp9BiEda2zuUQg9PSo9eTopHXZ",
+	"6ZRQvevdLgww3ICcuGbcHRS/gWE+QKiwnneGFV1EFz5b5lUK5RoO/oQNCoNZP5mB6wTkFiV2S9y71Zh3",
+	"dVihUOaYawALq30fauD4Fn/Yr59zq1PQTKqnRMo7Nx+hBnDi9p8o0CSdmVbNw51Rp9Vq1jY51tp3AZzd",
+	"BvfG+D4jCs/C1vk5O7BkuvKR2o+ncxeT9vn6VGD8Fr/ETOQAAYIzIqACn4dgbM2oykNQzXU1AS/BkvlT",
+	"VAasD9RUpvsmMY8nmX4yILOaCEYxmuDl/ioS+Wuz9k8LGXsajhFRXQGyUhtT/5tk7/3Qyp0LJ53bdW8W",
+	"MvMvBU8lDdM/b0L+Z2zIcgl44YVNXAbey9ULftiQ7LEfouniNj6Ixvhx7qXus4RB4j4eoE7AilXTZIAZ",
+	"eOxFt63sRkkMMG1ZUpMUF5lDo3JspUdXXVSd4qjYE0FjBnlYCEwemUD0ThsFDt7H7tx9NI0O5jjRZ0n9",
+	"9Smr94Rft1L3pti95AU8ewzDx6liyWBtsUphZQ4isvtIpj+6l6iFDuGELZ2mAz+FupTBGWRJ8rPJ4pzZ",
+	"soNCjQNPR+/FDP6Mf4WPLnEm8LOd5mBNbUIxtoUlljwq9AZZCuXlKoW8/kkfNimTE5WHixDhUgkyoLK+",
+	"EgZjAMKxZwERVFreiXyADW1yTrXs4BURlkt4zKNyry7lHBRMqn36RtDIMKNUbrVun2KCF37kZwiYXFDo",
+	"aLnHGXN61RwsMC3GtKhDFFcX7hcLUHOnCb61WMldHGl5FU09RfkuTb45Zp1cwcl66d4IMzWxdGrLGLi1",
+	"Fenn8wYdnTb4Q7m2JYVie5Cz6nWCxH/FWr7WgoWKraSKtD+3EVsvK4reWUD+yESqbVutoKPoCLoWSogI",
+	"PpoR1LW8nk/qikwb3cZsFKfsKKF9ljRy/qvvzoIWHHyEOuw348P9AsfIXGTS1UlZp++zd6+7+y1ZMB6v",
+	"wyHft0DdULLBNVD94L3mJ/MQojKJySV0festmfgatmNli6Ov6Mp24cI264Y0CbOEpmxVnTihIcCgo9fH",
+	"Im02g52BoMrYv61/aTVJD2qIe5ZViCaJzylhcuwx17Z1gp6l1cYGUF97qIrQieDDK56O2KRJelCK6lqq",
+	"VDaxiSewDVGhw7IDZDtQ5cV64lNlyb1UyqZaO+h/y9ph3DzAmu5jr7vNDnviSL8ibpryGl1j3udWvSvG",
+	"Lvav3OpLeARRqtM7C/Sv7NgotFtDxkHLB9ZxP9myjBve/aD12xsVM3u5G+cEbMqGeNbygnQDxooEgk4F",
+	"4WVW2ZwVNa7WKabpFO+wVLdfSl1oivwLj0uriyZB4Zl7wiO3K+DeuDjTlnGflZRxbyUY54BnWKXqzD4D",
+	"OHZLAFC/gjMF2sYNyx0bdLFMnM/ohs0Uod5HPIyTGDfa8W3xg5U1lJ8KlzZ2scEXblFPXVjxFXJDCJpU",
+	"ySDmUcyHfrJ+YRTLtprRNjsjBS2+pi0Gk1nCjrBTvNp8168E2j0PRFJT7o7UEKkgE8bg0yxhTXJpDxk4",
+	"LVKaMoQOn9E4NTHNOVNESMJFuYH/KUvYeXhPfDVbw3YEt+VUV3DVb/DC141N93b+qhcpulQHwAAwx8jv",
+	"NMe0Xc2tkyTMftcrqzKorDlpqvngxzk201uunfxAaHfwRAQjlYbpGr6dqZXEu6ABIZQlQrzGNhw7eKVV",
+	"zu/e/3rU1p9miWnzGh4l+lg7Amxz6uRtG2oevPS9lQBOeRjTxJrpCxSyHpGPjKfscCCMuVBtUHqvbby6",
+	"Il/9TOmTR5mcRxRH1dQ9hUvXKr0SjXV8K9177sWwk0/Xyhyw0XkGcDhObYbGoiQPhdZqPDCgSybYDVSe",
+	"iGMc4/dUk5wnSpCpUCruJ8xUudJSdWheyxviowq4vRyxcLxf/R28mmfc1BBa8xe0Fj6AeaGsdK3oOgim",
+	"pmRABrKB/EqGmCIPJr6xIuAeczEDyp7ZKE6gbEEf7uj6wfleAiKqR/5YJfScpPMpbEQpxZ9MLLmoSyr5",
+	"apjlT9ljssQ+ZdZYqgtybd26mXO0lvCtnmzAJUgSYvHHKk9JmPhNccv0nbVSWeM2ZTv6SlltDlLG/fCw",
+	"GEqm1NYvvYMblBV8HztZ3ZDykCW7qd7VOvePjGUsgheOFcHnJMwxpAVQD4Le84zO9cd6SgANOhSTSZy+",
+	"MKjqVJkPtNoGFNYmeYm307oN+C1MSY1+WGrCg+KGycCWq1mTpIROHO70sIJxkYopjn4LSdBXW+m3ijsU",
+	"nLMwFXItft9Le+UFnghbOV74uDLs2e/sAdMYpelUdY/hfDrCT5tCDo+BoOS40+q0jtodc6fGEkBfbbh+",
+	"5+S/Lj68J/iWgaFHMU8/TBTcex5CsLhF+V6RCeXxgKnUcG8BJq2qRAS0y2rWfO2iGlX/bUkPu6QQ28Gp",
+	"dqiOGy4oCyVLV9sbF+aarwhwcYPuXRMounj74eO7N//398sPf3v9HoII6Y8bkfEjxPbKRxwooIDrsT6Y",
+	"YNY2IP25yZLufzA4mmx3cyx9RKpsT8ys0JSdF/CXorVkPjy+xR9Wcjd8HtEUHop8lhyGFKdkQOPEINWl",
+	"2ukXJbgfeE8c3D1wLODbAK6zqIc94xW8AKHm1lvN+DoWhZ2npU4WhUe3dbfblpWAy/DXr5FEAUf+vUJ8",
+	"GshQxxPmdj5gUurdv8Pm395rsJOszfysxMrvvRscaWk8AnHskr/2gGtBmep2wVlA9DXw5x4xVIIYUIG3",
+	"sMeprYOXjEbeV+COYNCLAXgDOAcKmZWX9Y3aY1fBA/MATLDNRrxIqdwvZoNr2m1cZa3WSejmB37dolkK",
+	"3/5XuNlBqmofTF34SZodKBxWqwuURe1pGhGN9lIdnVb7mxYunMec7c6JETR+EiG1MD6rrnfX1cGjcQFp",
+	"XaeOt1e6BQYN67avMf3NRfePjeYS15TPjVJWJoMNtYrsyzQBvkELurNVFjgGloi1soTeqwlvWkeQSknn",
+	"ZTwZy3BujxLAbYO9jZ176xKujt/jhvFUyLkrkWRf0k8Zz1PTUyESML5R/qFOSKBv61dLuh+N411MNN/E",
+	"RsWWIBZto6JPa3bGQEY28cZsdLlGd8zbn7kaMB9tGqi2n2rfC3662yCi8/idBMdu0b31igiWZFUZwhhX",
+	"vTujko1EpthR1M9jRlOh0qFk6o/Eg6hOhWQDKbCDBK+bUBnTqI+R7T/3Ltpyh1QfyRhK/Co9Iwy5ufRJ",
+	"Et+wMlqVzffkLh5Rnk0rdYl+Bv/HCxF63b5WHiwB87kbPTo5QNjsegBN7x+8peBsKZVxxde4X3bCBE/m",
+	"L4p+2E2srBu2wvNa9riu+AfuSmewexH9i4CwLyGbGga93g1NYi3dH3gy71WwSCfz3bXb/s5aiTkRyTmR",
+	"Ge8a/mxVYPX1euxKckplVoc/BwXbwyivvhAJgzb2oJS8UNEbBshVtpxGZlzZLj+XVPCaYfw+JZLQcKwM",
+	"3Sik/6uGCfHzLcf3eTQPXLvSKNaqeV51fy5SVmV6nZWZXqWEaMB6lCPagwR6pEq2mTakUsYsQv5TPYlY",
+	"yWFbrqDQA8KYWJVkmNWSyLH3vSBQfDeLFSOn7Q7pAYfQRNywqNckFynlEbRV6Je3e6XqzU37cumbt4FQ",
+	"Iebu9woTtBBOKNec9pKYqeNXVhvW5ek7ky2KBwMmGbe9N1C4BUcwz6CqEmGrAOBPpZ9lnLLPMVROmIJ2",
+	"0/YMmx3abPXB+1LwQTxs2vKMT0yJJHPlPFykOTwpKq0oP2ft2XoSNGTG7bHtjI+v3vI+2cJmaJfYDGd3",
+	"QVEHOSTWDVmYtICwaDODwgRPYIngxItd87o74+B4o4k+aZCFArYwgD5Y3fsgYRe7DFUivrTuRqJpFBXk",
+	"2TMNNpPctpHcW0tMtshdaooTcIv71cfY44TVwhuIOdZ/me8OYg58aPndsI8u4xuxodkyHVe8ok0ggDJu",
+	"uZaP1t3Ca25TVwz9I97o7CbAghKIhf5p9nh78z1eGam7vz3+dQbyPmYYyCsm7EnMU6GP8ZBt6ToYZLUv",
+	"R5LOjvpwNENsvdLBP3bVh10IL893KbcqOB7lSKgytp5HKmnKhnOCbGC2wK7TarWIG8tCJUNgMIgIdDJo",
+	"7Yx1ejnfgw9dcs4J+zKVSOhPFDMPDhMaT9QVt42VfapYAI2aUEILVbjfKzSx8EHKIbDO0L8oKbHVU/bS",
+	"Mbvug+OlnwiaxDTK6d2HU6UXWGQyRKNl80pZGJxR0IfpWwQ8JIggGL8Do4pmPrRhNUhWqza/VWXhgCmZ",
+	"ETFlSzzbnUJUwqkyP3hDZjFXXUOBDXIF09nco2vl4m+/YNcKU7D9n+fK0lTxRgBVyTl2ffsBIvDafmTI",
+	"Awy/fI4Xh4wN6wuUwThXYH1ZeyCF2UcYTa2w4aR4vjkipjNuYe9X6FiRpcC1hw4esmOftUzJOrigI+0P",
+	"9hnjxA2sdtgWpzm8RwI2hRiQKVVprj48pZnvzQ07WUpUpB8/LCe+VRZG0JBXEizVt0yX1AmeVmIOMTfA",
+	"JpRQ8Bsmoe7fFKyQkHLB45Am8PVSPAajc1/lIaYFrV2aBYHBFPw+t0IN2OBBg/FsomfO/Dqnk0TP3Uae",
+	"sDUevleGoOhFMUwEHTi0rwxMcNkQnf2x4Jwi2mCnffr09NnJk9OnHgRh7p9Cczh0BgT3HIZ+oLjyZrs8",
+	"97zvgsKLwOL6L2Lfo0uKr3HFzVt0rzghRySOusR/Df0pIXqEXZK/yBVWAS/LSSE0UsDuNI2oiJ3gYpJa",
+	"7aDsfm3BYf9tMUbkCfj9BoWrFdxqnKAPetQRnTfJpbaF9EngIL6MVAREgQAhjMyMSh7zoXoBgVs03DAe",
+	"p1h5Y7EZpAUQ+prYvEtdY2MDoxNuWH30R42nTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3nN9",
+	"jeEHPxt0QuvYTpPt3HbOZp9yAA/3Xo1u57R1crcQuVj28fVVgS3OBmdWpWyq/WHEL3V9vo2KYEALDCgt",
+	"x/4E3/rgFZ27PJro/0EPb8zmnmVo3g095oY3LpWKcPx7wm5Yoordx76yX7AzZyNo5taLt+qoyeMTJcvU",
+	"/nvDt1JpNF84nQoN5gvDjFjq/qTlX7tPR6mMh0PA0xjEQwRLum3QST8eZiJTMKF0RuM05sNz2+OuP/QM",
+	"25aVfYV2LRS14udRhrvQ/Mr+yMzXsZhDb62WPg0S/CHmEG2Anyf6WDcXaKfhZeGBHvxSt93yUGM6p62W",
+	"DXKoRvfpnbdsAAMdNhemRU+jC6MArDLew63qwmGP63hOzMyhe+pjMxl8BuwqQhMb82YATa8NMf3b68EA",
+	"RwW5KivPO0z/U2/6OydPNlqBk5OtluB07Rp0Tp4WV+H0ZGEV7JFixDRiroAbYaQVwgM1Oo7w0bFU4mVA",
+	"1JPvsOaWG/Lu+hClIqto5PNyETid6/Cm4HhFI8QFVir6G92l6r7y1RWdei7vCW476ipCJUPToj93/c/K",
+	"At9JOS/GjpAb3sWJrIsGbINzC4ImLFUoWDkmy0qQYd50BYIvc8Vtrg5cT7Nb+zQcD6XIuOFjRVgZ0Ihk",
+	"KMUsb9qGtDSNmuTcQ+szH84BSZqSnj5Ke10Ce7uYptB21xXvffzlkpTbcv9b3/X/e3t+8bZnh+ID+UIG",
+	"fDF3iG5Znm+ET4ngRMU8ZE2CNL39LBlDE6NiTA/hw0XVGKCHs2ey7ZGcf8p4aZ5dD2HnNHuhN71Rd0Ky",
+	"s2Ug7Jsd+M0O/GYHfrMDv9mBf3o7cAcbbxUQqrMA+gyof2gEJ26SiJk+u2lKbMJxIfT1IPnKNzHHAiYk",
+	"FNJCBzgHnoUC8x2JXY3J7TOYYB+73/XD7ipjWRc2TCUZ8sFrMxDRV2cjQSZ0rneiFZ5VgXdD3rE9LENB",
+	"LmopPtUT4HNqx4qMuX43xM9/MLM+2PxinI3rrRZ5D3yQPYZY5aoA87AH74FoIK52rwrc43FJE4B9TOgY",
+	"9/QCxclWwlNAAClZTinEoHKXfjbM8CTBtJ7esylCIVMZK8HJIPe18lRbEbQFgIFVU2smhc87EoMjOLri",
+	"dN6cRDkiMhYAAKtJBfa5Hu0uy4Pf3H9h3ooZmWh31R5rWoHBu0BfVJLkkXiqsCGVFdYOxvFAPry3bn02",
+	"jJE6RgnBCbi7MyHH2teG8thCefoLrMKzJc/GD4ekUSSwyJlIQCyBQg2txSOBuxAeZOIDE8WSG6bKuGnE",
+	"DasXFm3Zi7wfAXkJc8xAFKyMcDHbRgQ22bLHBeezKh2ekolQKQHQfi2MYNeaQIvesrjXQIbHbJq+MMDE",
+	"QgwgAgJlQZA+VuXpolfeIB6iHZGRODJxNHipqly2bTqEi67L6tj9dPqKO+CEbY5eC2vtSClr7Bf0HcOp",
+	"FFGG1RYWYfa33BO+DhqgpIs+6NPLDpYDn/wdrdkkrz1Ft/m87Zvk3jNcZU8kY2gK2Lx0Z9kJ8zzr83aj",
+	"1tguzH0uoevju96Wqq1mZv3hqQ1ffLI9RucbKIt9Ea83ykbrZ9dh3FUeScjSkJJUiDH6gwDchhUsKktc",
+	"425xCrV9AZcG+ptVFp01Fg51qNyj1eF4jD3hyQ2sbFrj6bIAOF9tGubcYrF0oO0VcOUL9/z6CwugdMxq",
+	"1FNg3W5ftp75sWEVSjalPIxtfDT/aP7SoH8HDcajVxj/wxu1jk4WOOcWIr0LD2u74nUZront5vGfdgd1",
+	"aJQlXvPOtuX3C+Ne4MqzYU2VhSFwshRCm40/sjgc94UYK6yvjacMittEwqTevY1uq9lqB42Mu2HrOXS/",
+	"2hmsFxa8IKfrD4yFvVIXf9XCbTdLFB6cI2FDbY7rA02F0H/Cohek55YNSHIgNgI6HC3RkWW9MvWlhhU7",
+	"IL3CLuqBnYqoZuhb4LGpnYuJANcTonjsitsg2PeKOInCYwU5JtqeOaxvamK86N8EYLuDDZ+SnlaTxWE0",
+	"idZ93iM7LbCvrbVv8ndjJq+4S4UuOFRGkeOHk67HBBEr0sMmlh5ApuV0cOyG8ZT0itLRIylLElenz3hU",
+	"Xh6P32GPAnq6TOdVKpUN1MaO+3v7gvx75kqxruTMGpI27T4SSYSxLUrU1HS6FqkK16qDbewBk/+rRr82",
+	"19y/C5jDu+QlBN8rMmbzwG4J0DzmE2k/TNmX1ALZgM9UIyrMag8y99yut71r8dU/OXVDU4yxESXgnVKS",
+	"MG0v5yp2nV+8HSXLTzEfWzKWpWHp7UNiHiZZxJTL9Xhx/BXjMFdfr240r9GLxk6l802pXhbyUpsgnuAb",
+	"5Y2BOQWMn8MOGmqcueTynU3gaYsn3sixBiH/WyHdLWQ8XO5mCUwH08IQblfy3ZQm4O6Kqeo+G0F+/XYp",
+	"774mYStm/I2QE/ymsxrnPDQmo/5hZf68IrHr2h8xSe9+PandZJTRZqYibID9jwW78YtmYe4lo1CXGoha",
+	"ST9MLME8A/nLZLSWt0xGexOc/rl3dzF/r+9VteHFTJs1t/7mrZiQO187fL37e7u9W1UTgIJaSOdiTnHG",
+	"IldbCLxtOW9IjQR5+tH9OTwkhk5b5A4u2Dj3u7uDDYn09JRuoQmODTTMBhbmW3PlVxg/agSV1WurTt6y",
+	"yra2lvCQZooVoBn+ITer7UO1CCrEr4bbIYhfKMep8Uw1y7wRNRv5h8gkp0ltAfsRnUJvM5Qlu524Iujy",
+	"le46rYkztf4YvsDrtn2DC3N07L+VRllfTQVcqe2bizkPvQBB5+llu9M9Oe2ePbVRR/1W9oDR60sTphDC",
+	"Yd0tnlTc4p+MR0yNi9/PcUfgamymbdxtefqY6S0VcwRZcJzhNm9ru5ZfOJIkExZYYJ0wLHscITnohEX1",
+	"bBImWU5wqhzYlTfGr3mHdKFy9zDYG86qsI0G2Giuz3i0u8Cu6EuRDUcpFsQxklI5ZKmC8z9J/BX+3lCZ",
+	"lXRKwNqjvaJYmiYGb8n1FwBVrSmQKkFIn/PQGeF1twNsgcSBmxaT0jhBMDxreOJHF/Y4AuwFLXl6vi7y",
+	"mKGMh6MUkgvxhIksvWCh4NpKb227V2Fatggabtm8YNAdfPN4C1SMg2FE+fZIJUZUlfW+FWqUzOOIS70E",
+	"bdci0L5bBE3dCTeqMtixlLjyPaFbA/GxeJJU3WnhJEFZXPftdum373YQ17KD5TPmJCYMEUZNcepjKGrW",
+	"I4aopdGSXMxMTYRlxk5zEJStDplSmPWC8kd5Whfntld9TR5Ilo5KVcL63W5QSrqIPYJ8/+jLYFXYdruv",
+	"5rgbLsUmkTezaIEDS7DpwRoztuYZm+VqHxpmwg1XuwP445qAnEPK2BOnandZrGi22wSfpbIBD5X6b/mX",
+	"r0FIHwFMeb07z5pKq2BlGltvvVcspXFSHT7DqwIwbz1AvQVMJcz8L+I2odofYesNLn1OIwZHBEZG6ou4",
+	"GYAbhxv+UJDhm3kzZj+u3OTrOIvNIx8rdfFjYiJeX31zIEbeDYpuzJlGSV9E6CJiQN7rzrcbJ5YkhPWA",
+	"kvQX6A6qLBwZVtxYWUJeB8Cb2lodg5uGXmbzil9xqIIxj0VXM+9N73pYjiZFHaeGFtANy5Dy9pmKI2Yx",
+	"KRmd6Cm3KFTgEEPqgcRpUOoEX3HjBb/TZi0nfZYTCaMeGQqmiLBgcNrkTYWICBwhhJJQUjVqEuMy4mj1",
+	"ILlICZ0IPiS9glPZIyNGpeFtxSZR+4aDmANa5RU3JQlQ0WQqhmwLvodPjvNmEAxUymj0AlWQBSP/XiGq",
+	"ecwRKaBnvrI9hvkVL4KYl9UJ4TmMPMcP5/fjNDkbEYsDzC2QEhaHVI5LKSl6wEN4F3k5gt4pQ53Wwr7R",
+	"rQIHWzDi+zVFy+GA9jcsg29YBt+wDL5hGXzDMviGZXAQLIM3Qjoro5sbA/eLbFAbaM+hY9Y78Bo4IpPN",
+	"iQ06tRMbbGqMVLrmGa9Yf0O4AQkoLH2HonPVewzR4U8Z9yD6iz216/yvNUXO65PhHu9kpvaOg1XxSCxo",
+	"sjZ+8orR6CeWoineWsEeV8Zws5HIFbkliqe2oZAqRrKCRoJ4v/SGSTpkP6tG99mp2ZqN7klbq+gv+tPT",
+	"TssddGpV1W3reffseffs2d8X7IEwCv1PPtmX/0kMIYgkmZtq8EG1WCM1rzPcWotKgMZJzIcXMTQa4Wdr",
+	"juLpiCpTj83oxJzNq7SO0QX66fpgxSK8Nv5wjhPW7rRKb+yM1By/vx00BlL8k6EdOWXQbYfcMEyP25yV",
+	"JlXU7Zw8f3ZXZSdsf9xUFylYnxl8VngVFWDfD7ruCR3arlaaQhrHAktPmVSCg9OuRmIGFGRmA6maC2bf",
+	"ilmB22NHbs7DxOLNZju+xR/KK2UPC6uCUrJdHQV4fuFoXZEDlJ3YOsYxm1sLFF82MHWNWOTYJD2sn8VG",
+	"ryIZyIzb6JHphuJsZnrBXhC9gwmbTNMYaA2xoeOKX7oHYZA5STAcY0I80EVDSSimc3igrbtAWgVtH9q4",
+	"TU6K+BefDRHuMhcZRLN+0O/SY1+mLEx75C9em9oVNyQmk0ylyJbAxewHG8gx5doQxIkHhAsIqM2oIgOq",
+	"Uia7SE5w2u7krWDGJjVTgqANTDGe2rGVBnfgSbvWdezAprhv69iEySE7Ajn7X2VtZDDXJbWR5VXY26bP",
+	"PyIhwSH48f+9206qCssXl3H/KnN7Th6izPy01jJzF5XFwLxWiKGYanU2oXPtaELVOfju6MnP2X4MDPu2",
+	"JuIojGIzdApGsdRXlZHxSBymFA+oFGTGA0MXCsaI1uDQJ6itmZgvNFc2yRt82yHDbky/ExnIqUY0MmnJ",
+	"F4uNb0jW0Kfh+EUxKzJjkl1xSAAMBWE3TM4xS9EHbD+DqIXEV8Zzt4Wh2PgnJgwODGSwMYcJ4AUD/Byb",
+	"pnhsJLF2ohczEctwzC+ueJ7n+V4ZDGTDAxJbqrAvKTE63ASQVCZNFoR9oWEKcMkYdNBWOBz0p+1O2bGk",
+	"F/mlIa16DN3JNvtgwm4ZXx8e2FgV/MIjcVAeMGTqc6mTYth8zNi0mDkBP3SbKsPyyPE7zN1b6YO8nsGs",
+	"hrXQUmicFePbwM9al0JcsSIc3mpVxMM7d7t3LxTfAEPeifGgOlstZGVtXayw2NYECQOS0jHjsPtrKTii",
+	"45znW98UnpYIMSY0tc3itBQAdG+V3KUyHMU37EBaeco4Jt21Pb6QxIUXc+EIRRI2SIvuhMKyakBNx5po",
+	"01pkwYJMjzRA1oEeo5MSHhzzirXxjl/vASfZqJvZks7ofBcqyxUiEcWDwWHk4byIt48U5crgg/hwXdoc",
+	"eoEHpYHz6OG1veXl1V/L1/YBybMrUq5nrS3q1ZozBklql3c1+ctCMvPPw4Tb2YLtulXChHtqmXDdebtV",
+	"HOyVlvQKO95bTShT0WtWX/DK7YNCLZwFGU5wJrYOaW2D7tydYsfhIWHgxIwpDBK+MBVJOciZreFJR4w3",
+	"yUeaKW23pjMA0zGHobFmS/BF9dj/LAodsIFzjZ7xNE4cu4jKJizaUhZWJ0e6eNO6Vn4RmEjf+8+yMj8x",
+	"/6idCTlGW7jm9RBJos2+w+zFd361bp8Z4h0It1o9/CJ3G9H8smaWVkVCpcv7zw65toUOHsQ1NFXYlyb8",
+	"LLOEwQsTISEKUyBt3zw+ZNfzILFGPPCdR1hV55VQlX6WcYrU1rnblWe8C+3jBauEhy8FH8TDZuhIjJVI",
+	"Mkz8LhojMEM51mw+Yafl+cuv3mY53cJm6ZTYLE8Ozt6/0BD2kHFFcFY4YVQmMZN5WX7Ow7+TRi11Ybp2",
+	"VkGRlipDj9V+zKZpodE2VqTTahGaKJH31eZ9DgiKDo9Y1of2yY/CD3F+gyt+MjPUVCyULP0948BigWmJ",
+	"bKKV29OgkcScNbrP/AKpS6yvBu8Mv0s+n396/fbDLxevf/94fnHx+cOnV3o2piLmqHdc/rN1bHx7Pcop",
+	"VWpmMYAmLAKzh4GNiBbhBUvTmA9VQC7gOaq5rGmMob/dbnljgGyrzHwLdGtwYfQkQFgBZ6YOg/+Czp1h",
+	"P5OCD/FJdK+OlBWWftb33nFFAYx/3d5xyij6wJUtXs6mwv7i5g41akLDMRQ6QE0uk7GIDICkU5ydReDZ",
+	"ieBwLhm9amuqPE278AWtwv8OpSKNXy5fQp4/oXxpmMWqai3/kzjFosgkecNoiiWqOPCB+/236zs9pogl",
+	"kJCS7tDBw8j7ZCpz2U3ZFz3ij3Se4z/4rQYW8B5Ci8oLa35kkpj7uRNEmyKpjGmy7WYorHnVwTESCVIc",
+	"eGG6EVWkzxgndCgZolWQhKZM1tVwacoaGUkZp6huC0TeP8ZJogVneV/E/EZ4RR0lu6BrEHIqT4U32vfm",
+	"YkZMwZzrS4O8CIopEbxJzu2auYSS+aMaAfardnmztEsGjKmA/JGJ1CDh2v1vaDVBpLGs5orbNmgLfJlf",
+	"EHMyG8XhyGSjWBI1yWesu1H+SlCEf0jzlRpi849PAB9VlxAsqYIdzWm3vcCSOtKDsnuBRjeUhyw6sibl",
+	"kcxtSr0ZVSomR6mkXGGrpOnKjmhKjxiXcTgCVXltN7P+J9WXHmGFpYTkBdN/4WLW2GlLYNbqMImcbwry",
+	"z6AgoQLJu6aQ5q9DF74cCaGYbSizqHQ0io5wP6zXh/7wFuxkXydOtSnOZhuZylaBkHcFyluruJT2NAzL",
+	"EzEsM7Y/IVUsGZTxA8HTvymegyuepV2sDzdPNbSfFNkJsiT52eiTs1ar2Wo10DMw2xR0zXsxgz/jX+Gj",
+	"S5yBE/zKTpPw0UhkFaWjKYjDoxFNaB45CIhc6NBsoWQ2Eok9SdHJsGWGKZO2xFV/lEHpnUVNqQl2zmLf",
+	"wz7GzC109dVk0ujBR5IW9m9xi9krvtn5346xez/GoKShT8PxQkd1XjC+YF7vebSh17DK3b3EK7YPVL8X",
+	"nP2MpaPXNQVvV1d6ToQL7kIYNGV8ozDoa3wO+SnFMMvQtF+6oKdKsmGja8dzlMB1S6FMb1e9zqSYsuMf",
+	"mUwgQrcDJK+Z9goZxGXbKz550jpdL6TvRfqziOJBjA1XNfirxk21tYJQCi8kUQxklfRZIvhQkdQv1jFz",
+	"sSzXZhryrgRTiL9QVwcx5p3l2JfhGoq1l8Xk15hxThtbisYBq7K/ys1mZnGnwuRNNtuCqn/wiuM85vM9",
+	"dpdAx2I8YeSf2Ie/6e4pnAcZBrArqM56YND2wE7sQV+X61CRzJxOi8TV1iYjf+kVzLPeD6XEtr/AAJZ2",
+	"6WI5lIvzFKbBvf6LQiuI4AYDFqFpq7g33IGaC42RQphHa15hx0/KpL7F//zWOnp+fXt6d4Q/dO6+ayxT",
+	"ltSAYTe3eQn90RdsG3cMQWaLNoKCoQj4Er7dV2jIB26VPHGHvy8ajnrb56D42o3Jl8QfCnxsUqC/e48J",
+	"Cl0Wy0+8u1crV9KUvaQy8hpPPWt0nUHpSnZ/Q0zBlwlVys+iNpYgDrbpPcVL35dmZqE4t9CLmk/98qJO",
+	"JZvE2cTp56VFrmlU1QDopuXztkEn2AbbeNY8bZUgsmxeZgxqoUJBg9IKiFaRLMd4IgmLhqw+x3RGFYHw",
+	"DcSvQRy9QH+cGsDhguVSbZLDmIt+Knx0bFFtKrkmCdWaloVUpVrRKkYkHAiYfoAqSIiGM46DVCSJxwx5",
+	"q6EDAWGPwa2nKXpa4IlBCFzq3w2vw0jMtGufuxyxCq449mLkYkdmjKdBIVoPjHBCkoQphcxwtjxZn1PL",
+	"8XoDYVcSZx+y9CV6//spUFfF8QRjL/0sGjLLF2Kq5ircXjvZuR7utIPGKB5qbdQ+aZ5hpGfMEv2ddtuE",
+	"fiDU8xx/KezRJ1DN74WGOLi+v1lA3efPnrVWqlSo0kDd32q2WifWkzYXH63Wv/kXz/wmAACczb94d9/h",
+	"B1uGs3DAlWrZ6qkpY2lefQLdozpEJbixygO5r9B4IRSX1cjMXAwS6tsrE9gLyGw0t9vboMYNi53j2wbk",
+	"UNGxL1Mhq1VdL1Q3xtLU+znpYcMwJVJrJRciQmZNMqBhGlgtA0VotlvNphzhcpCcJukNRJipnqN2h/cN",
+	"Fu59xfUeDfJwJ1Y2QJPfmw8vf7nAHug3Mf8wVQQ6NvSSwZDhuCIXUxbGA6OVfngB/M7QI7ZgCZcpPpyd",
+	"P6U1HJQv9QZjMmCwhTFxben81gjVTSNogKSAzg4zqAXZ3xJPCidJ4/aqQdOrRveqtMT+qhFcoXqCSxYU",
+	"FPzVqqMraMWGlV/BwQ9x0WP9coVR0DSApwT2boHF5fRUVGCwBVApBk6bBlYDBkbZBsZiDMZsvmZA5Z27",
+	"YlYbgDTmFKAXFaWaIpBBwqoUTiL40EahNzSyukyl8WRlwduPYDB4RcyxIozTfsKAg4oa/ly9wpDay3iT",
+	"9LQe6VmA0LzAFLUY9LD0iKJzhdVS/Tn+69QqGpDafvW0jkrZ1DGaYJUVYgSbpjr9pSbpoYHTC0gPClmN",
+	"5rT+ukGR8DI7wRp3fdk5t3Pm7LEdc44uxGDFUNseABGn/4cd6u7Xu62Oy//WI3Kh+/orEQBm8taiTJ4+",
+	"f4bmHfsyTSg3OFC/Xa8yUCZghdpXrTbbquyyoJHxWD/ct9UCN6SOzTzuPSSvuteO5ZP5iKhMhiMq4WQq",
+	"Gc61Y/hqPG09QcfP2d/WEcTxPrFTWJJs4i6ZtLkAvLb7ukJToT+qajOdwNFBlYX7kUaRpaspmFR7+YRd",
+	"FU+yZEFdLRDVmCsAD+8QBQE2hY34kVUZ/Y0XS4/zAsd8qP1qh4vcc1lugZdIW66rtdCetptPytL3RSfH",
+	"zLie/aeY0r9bWeug/3JpY0zmz+Ri24m7sI/9GV+vQtDx5YMlww9OrVo9B6BaNYEG3ANgp+sNbqoH/Iz+",
+	"Hl7DjPVHQoyPIpbEN0zGTFX6Dq/cJXD0jdkUSVNOWkR78MtnWxKr9DPeP//uA7B466WLI2TxJoxHUB6+",
+	"hivaXlbJot3enpt7Sx7s4tTNKymxz4kehn49QFMM0JLqs2HMeZzXd//VAJLHade5Ss2/9lZPg77zdlNQ",
+	"I7NMmrLJ1AAV2vVodBuz0Xh1QMFeayIKZktgAQDjWjPBRKFSah21O/aTVU2+SMExitbk49iX9BzH7fX7",
+	"mL3ueo+AMW0ToGOzK1nkETb59O12Gac0juolwFkQvvU8OLkCqTU2DDWHSp/+fUYUiLepmyrjSTCjLmtY",
+	"MIpurfo7vp0VX30ldc3CNO1f0eTLPHZTaOdYTVlo0ibgArebravGXePbtljcFjI23sQq1lv2JWRyCgb2",
+	"WJvqeiKUZe1rn7ZyFpz28ijzx91dV+zDHffYO/4mSyoJb8w7z+uipLH38wio9X4Dm0ZvOojsGXHcaYdt",
+	"j2e5uJkcruUmu7QL9li0S9fy8nOrkQQYGF0QrU0dlLGQhAubrYHTNkmgUjoFfQhtfRZT0UZH48ixeoxo",
+	"SQ8fvs6yfqkRwWofMslvh/OWh/OOSmGdOghIlLG66iQvGI/AoXHKYbEbdpPtXyh9sVvXLvtqzihz+9fu",
+	"4tqMyQ3Kr8wlP6IDK1fLklv8lQSHJUDQRlTHG9V1lewOkUTYk/oLT+PE3tX2hhdB3fPCrvkUEwzO7m/k",
+	"TAp6LTOpHflRmk5V9/jYTGAzFBO7gOpYzXkITbmFCo7rbQXbrm2lRZkkzkdTJcknoJma0DEAsdTFN+21",
+	"+s0oT629mYokcn6V2vUULD1JfsbjAF3pl4nIotfwEP3C/3Xx4X1AVDzkDJA7L1LKIyojYh8L4e4XJBKh",
+	"cuvTnETubDGEVT1sku7ZSTSd5foEHcSIUTaxXTRqJGbcljOEJbBluDsWFvFBeZyq90it4r6xgL9ns8Xp",
+	"2SgC1669kPRPpMngAniOYuHvV1mrdRKedIikPBIT0p+nDLZMnyr25BT+zBr3qgB3VH+f43SEb191wlsl",
+	"mHNG4mTsXCUbPAyvxo+LepT058RMaq2WhfMJ7BzfodpNGMb4F3D64PO99dmgshnjtAz8SKvaoeC1EIt+",
+	"AihKQu1klkhM5Iddt5/pYF3cw5u3g1fHfzPP7k87rdNJD1mp/4GzJYm/3wBFPkvVPBV6lBaiGuC3cbHB",
+	"1ALAUURHmE4Zz5mHORH8Bf5JyyazeN+WdxRTTsu2Gfbi1KvL6mjKWRbrnd2FB23M+aZ6Ho/qeWwdQ8vH",
+	"b0AADxQIhSd0DEVIZvfXH05ZNnr2D4QW9VsVsGYenXwcwPoK91JFl82W0vgJ53AjfbNl5BSVuKFj3WpQ",
+	"6hN+tWSHvBUzMqEc8akxhq9FrbagIGLu+ycTckAg1s/BJVqktk6nRomuCMiEVMo5SWcCIjDYf2/or/si",
+	"HRkvTEFnSECUwGNespBpta/grDZN5uKGSRN8iSWQTAHTRwl+aZqf38YrfAxbSo8/odO3IpPQfbX1LtLv",
+	"ZfzIb+f0t7jHjnEPzmZm1wUGgawsYLm/pnv9Jcy7gA3AJNRM7+lubK3vUoYa6nDnt37CQWK533KKf4ac",
+	"IqY/EiHGLCKAEzMRgDtrUBYfnq0XrRKi5RjDirvvSavTqqt8fjWX7HuEDYW+n2g3O0+azwrkb+1mq7lF",
+	"F5sdUMVCWpbG3XUiCzMEpAaCDy9bprVvTlAZKxL7ocWfWUob13cLt9DzEgON32/Xd8Ftw8CSwK+GP6S8",
+	"BwsKN7lKaYIVzYaTTF+v8OkWtFaLJB5lx4Zoflh2w88jMUEWNESTy4FRmvmRbXErlgotPzIxTZjtGsF8",
+	"IRZ9xPwmRlNHeTf6mU36+sWW7/Q3NkfcIeD5phP/W+cf35Exm5d9Darivrt9f/7z6ztsmM5ZZw0wtEop",
+	"j+De3i0NiHFFaew45kiyZ2mODIyMXlx/8sGwRRDl4oS9dKxJFU9wzXNJzMeQXDWPWr6J670oJb7ComOg",
+	"8scGH5z+/tzYBZj49F/cABhX3NFjPsGi2SwZAzGIJbcKbAQuToHXybv3x4Ri26KqfsjrLyzMsJ8bDAmL",
+	"fJ3fBZjFy2ctoik1xd4TyumQTaD8EcwiQ4ng38iAJJS9KaS4Z27WSRQrwGstTr+hBV++gaHPQ7kIYWa4",
+	"SCFBDsxjMUewIQ54s95NXzEakcRQi1ffN6FyiI3znFA+B77BCYPNhcs6o3Fa5HXOn/FWJFHl+toXBi5e",
+	"8MaKpIsB0aqQSsyz94UYjxnTjyCRWJhbHsZJbM6vpYc599uSL2o3HMVUb9MksSOxLb8IvGvogvXFXPgT",
+	"91EKMSh5zpt4CO6oUUHaMi/om1TGYdlkYOes0VSuE63oolTN4RS1nv6yVkskQsR5q62yKE6rvmri24GJ",
+	"2ZlfvW9jzUPJ1y/wTNAvOtfep4Grk4u5RO9e7tRfvtunDCvh04XzpAvdE0gprk/BgIRSGwbwslI/ITNO",
+	"vF5C1GL+Iz+AoVCt9wrqMwcfzZeLNu6u7/5fAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
