@@ -129,7 +129,7 @@ func newHouse(t *testing.T) *house {
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).Collected(),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
-		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(db, func(tx *store.OperatorTx) plans.OperatorTx { return tx })),
 		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, true),
 		Hub:         hub, SignUpOpen: true, Version: "test", Log: log, Demo: web.Demo{Email: "demo@syncline.test", Service: stock, Dir: "/srv/sync line/.syncline"},
 		Events: func(ctx context.Context, id tenant.ID, last string, limit int) (events []web.Event, next string, err error) {

@@ -484,45 +484,6 @@ func (e HoldState) Valid() bool {
 	}
 }
 
-// Defines values for InvoiceCollectionState.
-const (
-	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
-	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
-	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
-	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
-	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
-	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
-	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
-	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
-	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
-)
-
-// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
-func (e InvoiceCollectionState) Valid() bool {
-	switch e {
-	case InvoiceCollectionStateClosed:
-		return true
-	case InvoiceCollectionStateDisputed:
-		return true
-	case InvoiceCollectionStatePaid:
-		return true
-	case InvoiceCollectionStatePaymentFailed:
-		return true
-	case InvoiceCollectionStateRefunded:
-		return true
-	case InvoiceCollectionStateRefused:
-		return true
-	case InvoiceCollectionStateRetrying:
-		return true
-	case InvoiceCollectionStateSent:
-		return true
-	case InvoiceCollectionStateWaiting:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for InvoiceState.
 const (
 	InvoiceStateDraft         InvoiceState = "draft"
@@ -679,6 +640,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1098,6 +1077,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1110,6 +1090,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1365,16 +1347,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2716,9 +2698,6 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
-	// Collection Where collecting it stands; null while it is nobody's to collect.
-	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
-
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2747,46 +2726,6 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
-
-// InvoiceCollection What the payment provider has of an invoice, and how it goes.
-type InvoiceCollection struct {
-	// Dispute How a dispute stands, in the provider's word.
-	Dispute nullable.Nullable[string] `json:"dispute"`
-
-	// ExternalID The invoice's id at the provider.
-	ExternalID nullable.Nullable[string]    `json:"externalId"`
-	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
-
-	// NextPaymentAt When the provider tries to collect again.
-	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
-	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
-
-	// PaymentFailure Why the customer's last payment failed, in the provider's words.
-	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
-
-	// Payments How often the provider tried to collect.
-	Payments int `json:"payments"`
-
-	// Problem Why our last try failed, or why a person must look.
-	Problem  nullable.Nullable[string] `json:"problem"`
-	Refunded Money                     `json:"refunded"`
-
-	// SentAt When the customer could pay at first.
-	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
-
-	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
-	State InvoiceCollectionState `json:"state"`
-
-	// Tries Tries of ours that failed one after the other.
-	Tries     int                          `json:"tries"`
-	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
-
-	// URL Where the customer pays.
-	URL nullable.Nullable[string] `json:"url"`
-}
-
-// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
-type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3049,6 +2988,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3836,7 +3944,7 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4642,6 +4750,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4693,6 +4807,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4704,6 +4821,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5218,6 +5338,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5671,6 +5860,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5973,6 +6192,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6648,6 +6909,90 @@ func (_ Unimplemented) GetMetrics(w http.ResponseWriter, r *http.Request, params
 // GetOpenapi This document
 // (GET /v1/openapi.json)
 func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10943,6 +11288,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -14618,6 +15557,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14720,6 +15701,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -18302,6 +19287,631 @@ type GetOpenapidefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpenapiResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21991,6 +23601,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -24425,6 +26077,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -26513,751 +28604,798 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/k9s2si/6r6D0tirZPZqJZmwnseaH8yaOc+K7sZ1rO+s6x/b1QCQkIUMBCgGOrLjmf3+FbgAERYAi",
-	"NXI2fjf7w8YjUSDQaDT666c/jjK5WkvBhFaj6cfRktGclfDPx6/owvw3Zyor+VpzKUbT0aslIzesVFyK",
-	"MZnLkjyZnzylOlsSKnLzxzMpGH5yOhqPSvZbxUuWj6a6rNh4pLIlW1EzrN6u2Wg6UrrkYjG6vR2PfpIZ",
-	"xbfsvvT1kpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7VJVKlvEVXgn2QeMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimcHYr+uEnJhZ6OZqeTyaTcYQcP8CgLyrxUlPNYvOU",
-	"ihEuCBVbO0fFiDIPw0zYh3UhczaazmmhWHxmOPE38KN3jQlyzVZApr+VbD6ajv6fr2pG+QofU1/5yd36",
-	"BdCypNtg/i9ZecMzFiczz4ksiZmLWQAlCh9O0dHNFp9610HQGD2f5Gy1lpqJbPtPtm1P6JJcMyDkVlYl",
-	"yZaSZww4XC+5IobRmNJjoirD64pQUlKRyxX55Zcn35+Sl0xoQheUC+QNrsfAH/Z3ZEkVEZIolkmREzaf",
-	"s0zDkVkwrWpOokJtWOkJgMexpkCwhhOziK4DEFLkwYPxaMWF+/tsP32eA1locSCd/n0EuQMB5iC24qxq",
-	"pCHRS6rJhppV0nxsePfqH1ew9s2SanbDSsJh7iU7Ja+5XspKE65hNbgQ8/3982/HsNL7Z+dks2TCPMIN",
-	"NTTJqrIEwoktWcmSpRduxe5AGWvXmN7dQ9Z6cayVdM/c3CyJHboUwaS3siJLesMuyL3J/XBaSvOicBPr",
-	"mk99h/Wf1EtNI5fJ1T+upkSKYovzAHIhhQQjW6aRdNJ8vuGKHTApJqrVaPpm9I/RuyhTi8v810rpFRM6",
-	"vtvUf/+FIjz3U1hTvawnUD81lOPE5ZpHBa55+TXbdr4Vfzr0jd9V+YIlljuD77peik8MfukjKeYFzxKv",
-	"zey3XS92zxzyasGyuO5kX26/h9e7Szc9DTfagRNJqVWZ+/oLRczPzUSoILTgVJkbhevuKYESNXBGJcu5",
-	"fiZ1QgXJ4HsjsVjn1tTDDJ3B94zmPzGtWYIoOaM5KeCBrhnk9TCDZ8BVVrI1FVniFOb1A51TCMYZOocf",
-	"ZZHHX76URd71VvP94Nc9ETdc0/SJ4P77rlfXTx0yAZnWe/HLPa+G3w99709cJF5acNH5RvP94Nc9ZatZ",
-	"irFX8F3XK/GJwS99YXTGjBe8Y4PLxjNdk2g+edBkyjw9iRKZGzQorhUoz9ZoU1ul2apjWmV+wHRuuOqg",
-	"Cn77hSKiMrRPvtyOssfA4CujfJyf3f/m/rf3vr7/DSjZ+GGtYnOh2YKVboJVwS477iqa7d2weoTB1KlS",
-	"hKn2vHL4u16yrEwpIQq+M7tAV6y2KR+9ePr+1fN/Pn6WmAb+7ICZdNjg1pruoxjYRw99/88FTVB/XdBO",
-	"8qtggMEvh0OWWDt8h0vnAo1OT45cZtUqNBR25oTjDp3OazZbSnn9PSv4DStT97H9tosmm52BDpzIY5Gv",
-	"JU/ZBsx+22MifqCBTj++4pGXX2qykkoTJcmKim3KI1TAr8M35GxOq0Ibk388mstyRTWKoHvno3Etss4m",
-	"k72yCjlHtSf3JAdtFTlAjYlia1pSzXIy25JMrlZUXRBaFGjz0ZkydrAxoGlRXPV1zdnR4065XW9Xp2sD",
-	"lv0Ef3oW+Macq+4Wd4wp/Z3MOYMXfG+Z3/w7k0Lbf9L1uuDopf3qV4UinH2gq3UB0sUJCFDYNc00TN+R",
-	"8c3H0LQwOvXqJJ+Znc3xr9F4JGe/MvOz6Zt6iNquXUulFyVTvxWj2/HOaGop18Fw5s+d8Sql5YqV4YCr",
-	"LYz17jakcpfH09PFUC2kxpauigY1HDGmxC3krbCkmL4VhJyQjzyfkqxcjcEWmpJ6dePAYoNHTvLZmNi1",
-	"TMkbN+K722Aks2I3FKyrOYqlT2MYRxEzzmiP83zXCWiX58WkEaD/6+XzZ4bR//vy6U9jQu0ZPn/wNfkn",
-	"/+7UPKq+sr878eJ1lRMce8YUeAmvvro58wR3LmHDbVeEK9Ch8Mu2//92PHpKBZ8zNZBxZ1SxX8rCWBta",
-	"r9X0q68MuU7tE6eZXH1F1xwEiBv+LGCujyNaap4VeHau2dbwG89H7wzhVLVaUSPpR5f2ISM8ZFXClphF",
-	"aK6BY57bz0b1ETZ/NZiT5jlH393PpVyzUsOBRTlrf4TT6sGhbjFTcvZWIOOYF74VMKEpcfMZzhyhoe/e",
-	"0pdB/G/VV8igezjEP9+TR0DcqbUUCrcr9NsM45jR9OzeeJTJoqilkJbZ9fuC3bDCyL6cZTxn+Xew+zkl",
-	"P8kbVlBQoeacGYt49FtFDb23Xg7Oi/eTrx9u7v36+3x+Vk4mk7PJ/Yn938KItDUTLL8019r55Pzrk7Oz",
-	"k/N7r84m08lkOjn7H1gwhQmPHslK2GtpSQUaE2itmH90vwaffGVZ8+U/fzk5g0+VLG4irz+D10/w9Qpu",
-	"4LPzcXAjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyWtx0tKElW8pKMbxD",
-	"bmhRmf09v303HikMwPnFm99pc+EvtniKKlqY32BYdDQ9H482XAhjFzfH7X3NeJ6MnK7Qm2jYOxKyjQ1t",
-	"H/sKnoFhm66x/qxPV4atwn+Nzk8fTEbjEbrWM0OVSuWjW38ARlNRFYW/6UU3Jzjfx3Q043sOA1qxbnjP",
-	"+M8rTReMSNTp9ZKXuGm4j3lJ5zrcsLPxaFNyrZn4DjTyBodNHryaPKw5bIarK/fMC7m4ceZv+29/vTMp",
-	"BqjdlsZwdGGXzZ0Yoump7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7PzZ+S1+1i088Wnzd6n0",
-	"ZYdcAMbLi9+6dw1ubi/rChoZM5BzK6YUXTBnw5qpuOAXDdwr9jo2k5V5hTqxXBsmWitWGj5c020haR4s",
-	"f7SqMMxzXfkJ3Qb8HUhyy/kViGm4mo8qdb3oy0t+w0QoMpWWJZuXEmw+XYIichaKwf5adc14CX4PnOSn",
-	"hhI7Lu0BwkspvhAsfyWRjI3b2woeuLlx3eeT8/snZ5OTs/NXk8Y1A5xtuAPpH7I6sPd8zowoZKPpyeR0",
-	"clazrJWZjiXVnv255gKeqwc01p5SXCyeiNH0zbvxCKKHLRFoWST0k47KTPS59PupB0oWlR13IMv5mxzP",
-	"29m9SchWv1U8u55Jea3qe/jhw9OHD43Jh7/g4v1ZkxNLDozvru3JJLy3jcYUqNlPnv3rBPZ1Mjlr3AL9",
-	"+TXgvhTD1o8Aw7r4R39ODXgsJYE6BOwSuO0MvAPAacsi78dpoEEZ2gvQDEYNEVbNCp6d7mi5nRrppKGR",
-	"mgkReAWXQiEfGTESKGzHF10Fowq1toS2p6WmhaPWAfwAm5tghKUscuCAICI0QFz5sLvCw07X61LeYOZG",
-	"U025d7ia8l8lzRj5Ua7XRgKPR1kh1c6GTpoC0BCh0nueKRltPjI5mZztPgJ3fEOZnJxOEspk1dA/R1+n",
-	"HpxzQQv+++70mhSaF3ThvFKgv/xarcD0Zh/Mr/5mRjf3+d++NhMiM1bIDaiT9pawuYBG9/ryb1+bp/9+",
-	"OjJiB47bXs214MLZM219OrmybEnLRe1ZZR/WBRVWvL8JB6g3V3MIsXk707J5iafDrO1BveqzsTmgcs1K",
-	"GFQZG/1v+IxfWsFFL0lSgXZk9CTQKEfmXL6vhzaKDyu5zGv2MB9JxbVTyp02ZH550vjl7mqcbH+5FVkw",
-	"fZi0sxFA8MMkz4J3fxwxkYdc0uTQlRR62Zih0rTsYGnNV+x/pDCT+eXVI9DaqGaPKMYI7Z6sWenEVFPc",
-	"MK2LUK/AD9ATaz/ZudRQdPXhHf+mB70Fm5NZCdnmTsLRLJBnUj+VOZ9zlseygIPkLvO2IJPr4Df+XMpZ",
-	"gfGhhFRe4xP/kTZ8nI/SEvi90rQAI4dpygvDlXLFZjLfkmxJxYLlYaTJu4fJilGxWfKCnZIXRt3lLn+S",
-	"ipyUbM1w+aUdBWMiSlPQMkfgEsMhwSfm3O/Wtf8Etbo9BpBhrkqNpvfPzusz9chO2s+v9k9+BR47Vpay",
-	"rF21TTL05jW3ExFeg53fMKHJppRicUruTyaNZNKMCmN2zRhkK16Q+5MzIiSQnCuCGj/hwnxxDw20opAb",
-	"Bk/eD7PyMBQLGeZvBYQEuSKaCSq0efbBmNw/u2f+7wFZMb2U+Zgo/jskMq1Yzin4382TD3GPzWF1CeSY",
-	"tz6X5Yzn5sBg7h/XnisUF8aE1G+Fy7u8IPfPz+2ls67giAEFxuQKiX5FFN0qsrFpmOff1vn4XBFrKJgv",
-	"HhItMZbmiKYuyIPJhFACATMi52+FrEr49B5R0izPzBfzQI0FtmYiJ1KQXDJr5WJuLriHgwP4gulye3I5",
-	"j2Y8veZ6CdMxTP1gcm9MqHmQLOUGZ4cJwYpoSXS5xRNw2u1/xmMs50MtwefzUGP95tX5WVPBAVdiU631",
-	"D90H/bvkcwwF5BVrPXheP8h+q4yUvgd0KoxwOxvXSRbwRyWEWY6X+/3VYOfVAhOxHXEL7NvAA4FPwxvP",
-	"wvnNKYf5jUaNuS7lBl6xMIyTcGqUhouVXRrNR9P7TvHHGKol1q0zMxU80dbJR+PRZgmGtLm97QV3f4gc",
-	"kfPUjbU2X9r7yojOXIFu3s4oGsBHmO+4a4BRdV0zz32nWXwbGG/eQuROEfzLN/GXbyLlm3gXcsz2ESp7",
-	"5uiK/PsmP9xrKqRzLrhaJnnxzLtH9+7AytwrRiCAemDOW14VjWDLEKFV6p157yjSjkKqyjLG8sCAh3B+",
-	"YysskUFcFKxElQh5uxJ+2oGBBJs2/oNOnDteQw9WPfXmuQqW+3/B+TJrO/TEeAq689L7Ftm5ERLXSZPK",
-	"eJU08hsHXSN2ozBc/d57esadEc8ky97JfQgsq0K70tjZk1vLwTTT+4LUaH9PP96mmPTRkmXXLK9LKV06",
-	"yh3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpLhGTOhbmxabHrZsTtaroZa9k/PCYS8FGC+XA1O8Y3cOBx",
-	"NJjMiNHiBVoLoXjLDEcAczT8qPhOiEur0XTiHYDwbx+YN/8G9wg6bqzmOXEe68l4ZAwz+AdqkdZdxYzC",
-	"ab+wOuH5ffNNtc7tWwyZ2k7H1okBy8mtJbwdgxh1WfXzcUHgcTQ2avCiZAoV3WB5wUxvdzT+obdld86H",
-	"93ZbO2IAn6WlW+VEmviJD02pyqmmeOUeyl133M3ID85rXafn/vrkjvYG17v7B21trQiZq21J1dMwcFJX",
-	"rNsrcwADwO5GE7mg6F3ODSugpRTkkg9IEIhvY+iNx6TNfdQSiViPWfyLStRMtJaygGAWZgODK1mW4DA2",
-	"YqXQfIV57Paf1p/e1KDcjp7Xe7CmFYaSrNTp4swD/K2OuokD6VyGR/O37mTm3/3KkCgmaA5JP8YCxI9G",
-	"35yencUjGvuPeG1gWjsZXUttNrCHFt8+xjz1umzBnJqGtGAf1rxkqvnq+41X7xEoD80zS6rMax7MzzPH",
-	"yOti2PUh2OaF84l8rNcFF8e9WwjFclz9u5goMk8FPhmQGWxt+F9CTZdXSEYJmTUZjxTsbYPAHxthltvx",
-	"CCNezS/M9Jp5M856gRMS+op2wsaJRJKdjMPAFVSL1Viwt/cNyWi+7fKStXI4tf/KXGozqow6yRcLUFXn",
-	"fFGVzKrKM76oZIXaD91QrrlYXPqIrVGJIgqSAsebi7uDglTh4bN/1joSImBYLcgrTC7jyvzbG7sTjMs/",
-	"arwwiIxNzyaBIy5UpdRo+s3t3qA/KmdWbMqNHyMVY8d9vCSWckQxpgij2dK6v10BTiZXK4BMoJqs6DVk",
-	"/GJcVZu/HgNQBOrbxdbx8wHk/yYg//m9r3vtwL17g7bg/t49OL/3TXMX7t/b2YUNLY0+1whU1ykadQra",
-	"uS02VGQjqyInM0asym0IW5+w04EHckBtRHiZpNyvBTUqpR8S9u0ys5l/dT475jZ8rAt4DEVO7KXdKm+Z",
-	"bdPwMnNCbSEqkSW5ZlBK1BoB9YpYfVKdPP7GvMc+Cib5u1bG/Xh0aa6eR/YW3FWmCi58MAjiypbLZckI",
-	"BMvtUQD4niY5suiQEBfjmtDcBkxsme+FzVb4nZUSY0MAV6MZmdOiUIDiQYuCVIJrFSVII7GgJxrQ4/o3",
-	"L8310wIF8qkA3eM8hYfM0/ayCcu4vr4/ahdr+UyBj+2V2Psk8o1Z/f5NdymmOI5bgv21naPVcppki7NH",
-	"iMWxw/E+DaSTOFIwICXHfFGqNSsNL/wfmv/6fhQt/soZpjV3jXuJE3QK8ABC7tALMn8dsexw4zqyYGcT",
-	"JY7HCdnh/VpD7CsR7E++u7NgCFTE3YGMDgknSbAbzPTtmNsbN+YYfjd6F9vBa7aN7mBBlf5BVokye/Mt",
-	"mdu8gJJmmpXKSZnUssxvflGOpjtjohxZcVFpdsCyErIU1E153WMfY4OqTK6RG3qJopfm8ZgA8jZZD6kS",
-	"Y2wr/f2O+JmFPBcaNSELNege0qOeV/pcOA9M82ygl6UnVewBi5DFOxP8ts2kLJi5yJuehe4XPKuf3KUe",
-	"TLQxVv3W+KLXBWd54G6ICoXOmnawkNkmOAHBqhpGZU8Cfl9HOiNE9EZaz9FswssPEB2KjAfmWWKJmK9C",
-	"AQ/RmXHxdZadgBAFv6lRIS4A2ssoFF6HBE2B5OUWnYGxq7dMYSqAcWt+h2oO10QwloO+IQV7PgeVdq9r",
-	"cuxZEoQB6qMpQAMvk/2cUdAbMgXggv1e750xsSmAuk81ey6KbezY7LB/CJ3goTUaY9Tu8nrnm1xacxgS",
-	"PXpslKpWLP8FrYJUuah1Gba3DLVQvBuNghpTRFfrgn14uRWZ2l/FZu58c4uKkmfLlQMZ7fUb4DBvKO1Z",
-	"SXOO65KteLXq/SpIBLEJmj1+cLtL9/How8lCnpgPT1zhF+7Dk3ARt7W/cRj5yto1NIAKPgew72t8Kk/f",
-	"HzRiakennXOImQ0aQK7b2Kmocq4vHS5Zk0yohbWUFXRi1fB6HqromtXOo5Gz5mUZQd/ra1bCq8aBfvEu",
-	"tYTHQpcRBZn6cHNrBtQtulMvqMlzOx5kebsM1yF16cGOj6ajX5UUpy/o5qn1ZNw6f2pkMXwd/XhtxKWs",
-	"1I/2d02x9iP7QHOW8RUtLghbrfXWgpW6C4oZoka15CB1NvJaxX5rv+1sTM7H5B45PT2FwLasNFnQtWro",
-	"0WkzVlXWNbOPZ8zLYavcFo8dF9SD+O0JVwJU3KGZJXmS7Y6hetbs+3mon2a+L9halpGVz0p5jWXlabUH",
-	"4k5bsi5oxjo2/43f/cDYMRzpiNzkZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpuK7kwbOsPtRiQiaN",
-	"81ZM7hua/2hmdjsewWraFHgmMSt5Q5VLmx6TvJTrtfkHBH4gF1vesDymD+/MEN9SU3xc760lUow5vmMZ",
-	"rRQbeB/XrpUAvedssgPfc2+85+TbYaLz8rCnKc9SylEyxLfSclvMqvz9AKfqGIOo8cNeMoq+8yhMGC11",
-	"jUusZeFRu9YlA5AlUFqnZDImDyZj8s0DwwtnkwlZszKzlSLtw3Akn4B3ceHy6rU03QFdlj5u4KXfroDI",
-	"byYnD999PBufPbj98u3bU/fn+e3f//NvMeLjUEeQ3JapYgjvLQGbXtMzthl4XPq5QxsUC3iuecT2AmQl",
-	"OXJnlc2tTi/3ZwdT3bngFRfhp2d/WhJEVllcX4aVqP331acohgw45PdxbazrEO/BeWsd6OQRjV1algpP",
-	"jDnQgFp7YInukNfaag8oYXgwmsIOK66IsJedueMV3aJ3Bl0zmcSeCVz3uOU8yd8ltvJ5pc2AbUkh8Yvm",
-	"Zu0wqct7bAe87Deoo7iS3AtAPyV27VOof7LeprgDC4Oe7dDX1tDntNvDXpdct8MiLnT6sWMAX13Zz2Pk",
-	"gjMtf1F8Q0bjMGsU32XXW89vCBO6fbzt5LU2if0yeyyuFR7Dcev5e56JcdsjmbP8MSbhtFy6dqP3b1VK",
-	"N9pHOphAjfa1o9VTxRIhVr1kW4yz0EXJjIqJiZFh2sjHmHXs86vbweA1KxXg3GL0yWLBOhMVkSNJWRWM",
-	"2GGiJqotLYj6QV3HAbICNcK2a0A7wWYLTH2SwGxLpGBE8ZyNfUHibAu/gPzt02GxrGxeRJXCGiuir77Z",
-	"EZIsPfZy8OaSZe/j4wSZ4i1IT60I5G0kQ2Yh8tng8JWDRIt2U6JFxVCtzaATTqWdZG+6uoM1qpv4Ghu5",
-	"6jFDDssveqp+7qy85HlUpijXmKjXIK5RUA2dNvAab2vuDmUtLcJj13vtiw/JNQ4Rt2tOaRxyd97GKCwc",
-	"PR0lgrX5ufm9D4LhtVwIzkODw7rNBEfS72nEGTjb/gySpScJZ9sXVdE3yyKnEVH2RJBfXj1qBYpj7GlT",
-	"sg6xtMyr6wH8vMf1ersoBTG2R96s2rl2OoV45n7Vgz4d0vhokhbKn/pN55iyIxnPap6h6GHJrGEMU+/a",
-	"piOYqzVy4ufgZnSz/ZnyqELUn/VUCqz61UY6pGpAjHBPtfN7dqi1icWMf5QbIueaCUzdxDSTFdlg9NkP",
-	"3mPCnd6EGvza8c5mzwmvhd4O8zgAyl6TSrqs5A0rdVWK3iMZScXylwhmcIjAs64GN//GFHaH7yLMC7Yu",
-	"YvcEarLtHX5uOwmOCUV9ERXVUAvtsXybyNi/kyDMEu3eGDMGibv9bqp623f0ebA1AUFmxphfls+StKtd",
-	"0pxoCU07sGvYEjyOPVfvovZ9D2/B5nr/VM1TREs/yb4xJcvTQxmwJrkdI1yXnXPIn5ah6r3v4kpQKRNJ",
-	"v63en9C/bUMVsSCtY7wuqa4bOGSFzK4vSG33cA8Ko1lRHJDG5gsW041dYE7uWseuf1EPhgMhHp715ntX",
-	"tBVlLI5OZQQvZQHQFlG56murbQTRzq9ec+fOOaXfRcZtPbYHR44FwsMfc6V5pv5wxXW42fM9jQYr69Lo",
-	"QaMFKmhkUKfVxWWxlUFW++157tGy6Emg5v3WnMX3LIOMJWWhejZLni0t/BIcAzBbtQSmQyclJKJLxUoQ",
-	"pIryvvfGmvJyOG1BfYo5vZi09WrDhkM+jFm8XGSsv+vCmoP8EJvbWpJJjqmExsyLflNp6SOxfl1UEPP7",
-	"8JL5QsEV6fILB4eAOcLC4Gw9U46d1GibcbtT3VF84CT7Q+gYxm91g+bdYiyk7x3VxsHaYegDaW4EFhz7",
-	"PqsE19XhA9wleO2BiKqOCZoE7SN3bBBEaTjo+sqGdYM87cjkv1OAOpNiWIC6djm2gw51h9slo4VebrEN",
-	"Ou7TadywzkqmXzKtsZCrldNAV9gTRNlHULehJSPXbK2JAhiuYcab6tHyi2ygg7hv4AI6g4UmxIlYhQoT",
-	"autmMmRFc2Z0MK4VK+bd/goVrDse5ot6ztudzj1RDO2Rpqfkbx+fXT59fGuxvOxM7ZejCKv3dVnalXqn",
-	"ZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDQMtmvhYlGEHVyH8cGRchvC/qt+Q1uc3XCtWo+od3rWgqSZD1FT",
-	"dq/T01LgOF4iJ/E+Fz+Rne9xMgsOzBHoc5aDIb9+8ODe112yYUU/NKYZNCcLmhh1UKNljFTC8pmFL9RL",
-	"vAkXJcWrEKtx8rr8JmWv1DfXjo1acKp2FLq9xzArqEpoXdg3Ah6AxHtBgsx3aBZnl+az1Mc+wf1dNCXX",
-	"VjHHXHf2SxCjxuo7TST1sjqpuz3jDd3a64pxsXA1q2MyY0pj9uMwGbWoaEmFZilzlvp+iMakJ+tSrmyr",
-	"9LabbiP+VUu8SKwNvyRcgKyFQgcv2+ru8a7bFMDtmivuwnXxw9RhqXwdL4Ax0NVpwgFfn5d+dWv4g+iN",
-	"7tqIDapxxQ/2efNt2xDH2nX9pnup4+CG9A/4ZBzUpNfb2SHJZHk8KS7Lz0qIy/JVyTHdYkeyVHrJhAbY",
-	"gTwWoiaAgIAoCSXLzbO0UHGfU9CbrhctYU7P/Vxb/onr9oQemyMZggRTRXTJWU42sryO59/CReQAt/sl",
-	"1QQpI9FKrM6UUXR4WaTiXinB8rqRutnclHr6NYX3b7UFuRqY6LYKOhlGjHXXVc8QnX0AkRt2Bf36/Oz+",
-	"/QOv8D3q+KXCFK5aJ73o1MPJqyXbes3dmDQR1XxnF/ziO6kbyPr2UZLlsTKehW2R1v6ict3P9wVzKls9",
-	"BEON3fzC2cQXGpORNQpPPFXJYkvY9hTOOQffcUWgSW/08pxBIqm6c2ZwI/qzwzoLyoXCWSozMUjpbkBi",
-	"4LTH6EKk5SKuVKQo0ssXrOkjp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP",
-	"8BVZinlVRpXef7Mr/YN79tY3S+ldWM0zlv/ERbxMGzqdJPNZ47G4XwTXioAXEzjTDEKk6FtvMwz3BNDs",
-	"aELmpJFOakyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQfdTmE8fBnzFWfk9t40vol5/19mlk0nw",
-	"KfN8QYeU7QP//4wdHdsv96m0e+iBbw+OS51A60+kPy3uAFjm9VOuJW0tvVP3yGOl+cpu+c5lmVtPd79K",
-	"Po9wFFm9B45rXy5eREcyrFSiOKlLlBxPJOzGvesdsag+SKAUYX8IZNquMbON3IE/VEVBzFceFoEr9KjO",
-	"S5kwJJd8sUxQ4ZoVCQLJTTyVJcAf253bd5iGBo0+gkv5kMiPeb2fn12BD98Ec0iR9X8bldkqdwO05spl",
-	"infycIiSsDvxqiN3PJWPtaIfbIXJpPm/oPhkEtvYR1b/+0TQR914Rp8Kr+iaJXCXrpmPGZCXS7mx/XWk",
-	"yNjpPuCjPRhGf4EU/XEgRbjD0ROCQz4RN1zTeECRZhlb60MjisPPA1tZhIKDz0JXaJGLm+gR4IYCxwAg",
-	"K20ZdGfynMQ+W1pex7JI+py0qiw6DEqbFCfXTDSRDKqSn5Ss7v7SAxoO98MuLCRUmiEDlnGLxBknWNC3",
-	"ko4XU7a8GQvwV8b1204dpAMd7okma3PHu9o7s99wl9pr31yx3pwQGGidYgBge0C2ml3C3cLkZbyOO5Gd",
-	"6DLNKEbD15TnZMv0mEB7dbPyrKhyll/4OkaJ7c0wlY/rZV7SjTgdWPPjf3iAAInxoy/btgmNgfrnY5c1",
-	"dZuMGc4lzYvH8HQjUx9chN1s9X8n3MkgM6af/xaRJSOO2wgDipQwlW13yozHK8xqp1yTYf+L3zDhk0O5",
-	"IlypiuXjFk5LVxlXki3VbiQSToERcPAW2++Llnks4hgxcusd8zkIA2ujMFe2J/Jn7GTUVarefemi+v7Q",
-	"+CNSvy5MPOoM6PsVHu2AAIN/FrGgoON9sg62XaEI3Rg0KwpFAIHEdgZdsXybiOQGBajtb3lZZ305tuUC",
-	"S3ijsWV3s3YR6QfMzLNPx1Wg10tJMlmW0NHFQjGZXxEuiPnVkFLXV+7X3l1lO2RiRr8UgJR4LWR41cQO",
-	"NziZ73SB5sVvXfZQ1IIZ8sJ0HXSnN1quGxkSa8XKOtk7us9rui0kzftvda8a3QRUo9kh2Lqc56BJLJgm",
-	"2PMzVdUblc1VkUh3gyJqOSdqK7JHUsz54tQiL3JZY1POSkav1RgbwFIIYa2o3pfbdlQ/f5/ctFpw1AW1",
-	"6SoBjyN1fNSbVLShliqxyAOi5/lKW7luAx7U7OfmX9877oz6s9MspvW3UW2puhrEEtOMQYIFoqlbNv9X",
-	"Kav1AKCCIQV7w6XvYAF1B/kSDQoUVDOlTzt4+08S8YryoGUzV1AYYaUu3IgdpjiCyrLLZp+Z3nJUCnxu",
-	"i++XhdkkTdBSsQMrs3nw/kWLiilXHe6r3eRGWJ3HWAs29SMcy2EP7SSBDgLi3CGWnX43XdLFYXlpzK+G",
-	"GYTJKEUiBdNVHR0PZS+KhrHz5HmfLNhk8YaRJK9LrtlrLtQY0xaCv5Wsysz+W9NywTT+e8P4YqmNKQpE",
-	"/tm2KhuTFSsXbEzoDSup+Qd2yNxJ9emTuJuoFry04CNybrQwZKzTHb4wyg6dFez0mf3Hmx1OedcwX9U1",
-	"X59g909anECyibFxDHNHc3kDSPW2ZyLeQv4SUzHBki+ZhXpshBjTz0Mo7zQG8OuahtkRfWw1T2jIetkB",
-	"Uuh6GVEhBc+wnmdV65a2vP2NWsr1u9Mgt38po/frbvDYvNyuIHoe8Yh9EnzKszvgU35f96+ORaHD1iie",
-	"+azjoSWpnuE3t+OkY/c5JFP7DsC2WNHZhdZzaVM4hrwuaBkdVQG7IaGiSRdQ4+wLJ21VJdr5ck6WdA1V",
-	"c3vcwm27/6AQyz6fQXhcU+C3RrB+oQiSkxRMubKiTIr8C+WzqXErdJ0eaH+iBu5JwjXw2KM9RxjhtJ9J",
-	"r+Ia7K70CFt1BzTq4+kLTsU/zai3jWbf6aRWG0gAfAAhUbbUS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw2",
-	"1TvK65RcsZnMt0QtAf6gkPKagIV+mgL1CtucN5HAMtGBBNYbNqxudn73VL9B+FsBZ9wJgiscxzkN0iUD",
-	"d3UM7GxJ6CmwSPe1+Q+st4Ma5FLEnOXuMLbqQzF2AFN1kZnfo7DnVC2pm26CWjx2e6gDuv1QYFvVIQC2",
-	"8Hq8JnY1zI6A1yBl9KC79xiWW3CTfx6mWz3hF40DPWRDGxpKJBpqhORMymuWw6XTEFl9rrGmqLkbI/iR",
-	"9lAjDsSS8lgfCEhSG6+2yNjqx3DEwyLj2DWdxDBBXyK+d98q94GWjEfzgi5S2v73tkR6mPF+6QutfYk1",
-	"Fzs2wQVRjJGrr27OPNe7PkWGOa7alRLdVntfU2w8enwTZeRL8qiQVQ7fKnJ2OiFM3LBCrhEQym6cOX5G",
-	"NYWJM3j2qt0ryImU/r1BbHq+7UPtite8ibbbk/pdUoVrcy7Y3o1LbU/yynik1iwLbkM3jbPTSfTN6eYd",
-	"5lJbDcANcQsPFVF28/btqdqKrOCCvX3bAwkimL3tLmOJMHYFf/b9uyQfpxMJdnt89k6zefyBZrqz92rt",
-	"A8e8EZgfImjiLb+m2TXy+JzB3wjqb1SDqtAc2wG7dMvxKKPY6ETan2uoukMHlPUBZ6WNB3gQ41JWoKLM",
-	"eFHAFAq+4lj5heI/ISEOzL1v77wtTogo/ZqtzQmkxJhOLJ7IFceQ05g0HuTadwDYQ1DvpT8th3flre+K",
-	"dvB3YYwWfwMQrhV6oi7I1f+LyWZXro1bAD6zh9/dvUA7Fnaw/zVwtxK8sbGKmhm+JrbBkIpiTvzARe5K",
-	"7prkhG70iSprf2dYGLMZI5ViQdKYYjCBFRP5DjrIXZoOBk0MWwltGRVjMqt0y0i7FnJztBnYRtp7ezHg",
-	"c2NHxHrqsc3/kRW5rVlqMzU4I2K9ZmCN0GfEZsNDzJxLMQ0dNWAbo3FinYxFUXfoiVfBetdmv/h6FzCe",
-	"cw+1ogSAiXdALmHtR+03uTqw0e/5JSsGJSom08mR/l8ozCsXIEZw9XFwgMF5EHtzF6h31tncE9tudIg3",
-	"RMcRyV8H6E+Z4aia46Krg/767UF4tnR+OPBrEy0lmdNyvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fDu",
-	"c3kEqzQ45J+FUfojV1qW23RXvxRyVrx3wP4bc5wMqSj0ws5YBk0Iwj6qVuT175vqT3ok53NQW/9EPAew",
-	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0EmNizv9qrc0GORxVlBGzUlaLJXbtn8lKD2yr8GsiRXbX",
-	"H430QekG0CnW7bXj60oJR8zE9+hMtZSEurtrAPSDf7y7q3u1b6oHbzgOQaxYbyJIqFr5syhVmW3CtSOX",
-	"Oo7hMQRQeKA/DxEkizyJfvgJ4kfLaKAGhbYiS9CxUZfsYUW1TseyyDtPR/OtFrJmSlayrFU7CKuADic3",
-	"LHehqqm9ehUqdk7dm5dyRSiZG4FjlD0uFhcOEMmOa//aGRWsHTUltHk5z6tSL7Hy2j8cYkDVKDv+Sq4r",
-	"gHHMeCPaFIJFZ9ro4Z1aEs5Ro3sApkOqw4qOCvznc1C0fsV0YSnYNPQocuWF6oxm10TLOpQKAQYFTscU",
-	"NPMfnsFpjlwkd7Ol3GNk1PMP4HjsVAgHfgNXdh4/WIjPY4aEI7YJMLWH4bp/qqzRSKYoSvcWjuASo0K+",
-	"21TdPyUM64ThHou54tirO+ZjducYN4GMG7d/zhvAu8eb3GNoOwXUaYfog4rnBSlZwahi+dgfy6ljpLGt",
-	"IF9wzLyH2O0FsaleU18Mxq24p2ILgvKC0IKVMBLkmvKVZdA1Vco2kdOhXwRAMjdUaCNXyIyBoR4KS+/j",
-	"x7nCP3GyQerZeGRfG5WbfxWy/hsKWY9fNRrj+3prj3DcAz75LA79k6CiLhHjjLgAn7dgaW2JWG/f32Ud",
-	"Qo2hhwQdRe9YW5gV0kMDRN1mysJNQSNpeNh3j+AFIwACAeIL0cgPcKM1M8Fi17t7wkhDbaHTGrNwWNMz",
-	"mRsjX0v3k/7mrN3pR/Vk4vSSq3WlOyiGMlkwhX0Q5xKVU9SA4UuWL7B31SCcioHQFlC30b9WtWK9n/UN",
-	"Sg+S5/OCxqC9LX4phpdYuZPU1PvY2E2EJJTIuWl35E6UxnrMnGOfazvBJORW35JcvwlDqnKH4j2VVLNH",
-	"Nj+28zZyz916deFyT4OaNeX5mNxIbvvQL2CB1foA8YFvjGeb/Cg3zTdCt4Ct+yz+/o5X9TFb7BbXCWQD",
-	"esbe3W7weFneHnCbEzTODRSBQJ6F1WA+CwfPa3BPBLdPUxaEe9/YlUAeoaTpuGgfdd4FDmWDbkGxNdPg",
-	"OfROqSGhYZgxaMFL3P2FZCqSc8GVWXicZyixX9vLZlz3z8dXfqHIphFgiLEL+2DkDC2eJKpx7WS/UEY7",
-	"dGuzL9hTgkt5cSigD/ugf0YCdt5hnrhQWhhcqYQuKBcHHFTz5lfl9qBZ2y3/gfKiKhNdrsEJAIUfsD9w",
-	"/TpWQYKltnGf3MRBVFeXvxbJ8h0tJNLCpwb4bS9GViWuQJdbP3srvXzztVWlNNyR+9AY5pXIB6gDah9z",
-	"ODLbjuRrujX869FHh0rwuFVtuzhN7ZU3AxB158HSsnlcSMl0uYXHwYfjSKYYPGQIDTLBM6H5xbxSxoyO",
-	"0JOgL7O5VirMSk8dU73Hd0x3Ga/Jc/geQ/4ppAMYQbVxfj7AguH2vzOaXZ86wZNPXZg6GHlGxfWp1cKn",
-	"cHvt3l3OpK/7vzq6jJAPlDXqQS43F4JNgvJRwDBjJyZzfwVEzX9fPr0j5EB0yLnhZhXuC9SyY5OsSDfX",
-	"8JD07ScS46sEVpN3GLqNXdNtC62pPziOu2gDaY+v9ucoBMN2hdpegodyMRA1LZG3K7lju9ToEtJxy7ok",
-	"7T5wGr9Wq/UYKprHVj0fk0qoaobI//kFNvQjK7olMwYeqrjj1SZs9WpMDw93LAD057sC9GRLWi5ieOiQ",
-	"1Dw1NshGYIKyQNbgUoA3Le4iZ3XKX29/yG6aYNJoSVXqWV4urBMRfH1UEGZBTHdyLAreHRXtmqqhua+7",
-	"GQTTW9sdEXh2dC5Apwj0Jfjl4P6oKDetpeI7pSaNm/VI0L99QXvdbMYt/F7rnW+nFNb81+ScTq4/hv8N",
-	"/Fmfk/PtZQoxyvqt7aVlrkOItztv0ayIJyv9hMJvB2wWA5QYREJfvCKy5AujMUr4q2QZ42tNzKEbE3lj",
-	"Ly/Q0s4ekBUXlY5ZGrYq+WnflrxDwDFW9MPTg7om15Nyg7gXx3bCn/1IJbdmU3ty0QRjtCw4BGrNycZc",
-	"DsiWQWwhe+1z7SH/QBNCo7IZxK1UmMVM8xxO2G7icixNubDoW7UXNcoIXFzvSZjL5HqLTRzqfLldSP1l",
-	"D+FZJ/WlKka6Aswb8YMsV/3f0ctPYVYfhFdFdiiYa0epS1eLoQZIg9J0tR6QuryDk+N0sNqB4Rc0djtU",
-	"0zHB4dctQYODgFcFMpNHdX/tZpBsXsrfWTxf6ClzLr2dlOZklKrlpaxUGb21f5V8YOJBGs13AHrqXV1U",
-	"LkRlk+5tpMovpjvsjOQ8wk1o9+WzuAhxrodgqRwcTIQfxucSTYy8QszWKwgFkTljY3KFmo668qkZlKhq",
-	"dUEE45C8w418rYR20RGQ941ObluRvQ8g0F1im4LIpm/+puAnJc+WznbCyXhlSyVOpi6jDbbt3fgT1Q7Q",
-	"difDX5AVLwqOZfpq7LKbeigPTe+IrGYFa5U+HtLFn2r6L1lUKxad7YIv6GyrmSJfnk3+z0MC//57z7lY",
-	"50Ac60oqNiY5ozkpANdG9e21X2UZU2peFV0DQx1b75QbcG+/3Ios4ol4YRtwW0YE60lLDxAgS+cNOgTB",
-	"P3hxY2WeduGGjnfZq7F70RMHBmt/nGbRrLUx6stmKQtGKujNYrNvHXzvjoV48p9vJicP3/3Hl2/fnuK/",
-	"/v6ff9uH9xz8/g09+f3dx3u3f9t7l9d2kBsptvhnbHPZKCceUoecoNATdGLW7nc3gwsyY4XckN9ZKW0P",
-	"OTmfxyn08Wx8dn7ryfTxbHx+myBVP8CYe11NY8Ifng+scfaEdjZpR/W7IbdvsTCA1B0A3xCml6XPDxXs",
-	"Zm/4u6sTwdBWrAf2Glhx8QR/cLajIhgbk/9WMfu1Q2yK1BPadycI3ewmPoDYjXbhA8nxb2hoGwIn9upj",
-	"G6FkveQUMRvA3QcJiVCK/UEnPHVSu09oM9luyCl1NkcImfDg/l4xdLAW2chGS6zmNZstpbx+LHKovB+4",
-	"pAP52XzQFAoDB1jRD048BEzsbYho6OESYNVKRHkCt8iCC0T4J0utMX2jiWYxUNTb05Jq+fCsYbzsOMAk",
-	"urOuMnjgyukJ0MBtTReuXMjGqZnYE/x+7v0ZKXTHXvIYh0nWwFpvSn8Qpw4LeBPrwziTlYZEghUVW1fb",
-	"4HPPmCCV8JDZCb3xjVccUyEku22+RtCC/5oZxbYxpEnbrwC20xCSLJgwFhbL4xZvwJAxX3uSoIJqfsN6",
-	"+H6gJM9ymxklDn5gQRXjcywZzZ+LRn+vsHYho7HC0e/5wujDdRgS5M8FOTmzGCtbW3MSj0z26xjtkAUQ",
-	"LsLSJFhOMPdwJ9LbfgTXR7p78Z/P9YFzfampriKWuq1u7Mo2A/f8knrb7wDN0/fvjieAeO9Gr17xL9II",
-	"8LkULGW6QnPJ3OWvKEHXail1T8sYKv+P10jaWLVcLF5ykbEDHMYdnu71kqqmB9YuFHy8JaOrRCEl3Ztx",
-	"CHwANLSpI/YGGzj5RP3Qzj2BIXHqa2yPdlN4vzdSyvJMndpXs2qb5TydxsG52dlNxyvRo+gccXeDOzEM",
-	"V7APcRnT3XM4ojvsvd16Vwb3bgyRrPlNsGbhMI1i99aQCuBhJXhD6oWpbpacdTZCbjYl8EqLX2m9xZ1c",
-	"dIyLzHPk53GXbcSj0HTfBRTzRi6aB6APMUGFJvjkjCnXFbIVhjygSqBG+uroms8Fgf45yvcjw/5Fg3oc",
-	"J5Wl/vld4U9UvMzqGV2x2r3pnSvW2DKr4HoY4msQ6UpWeEaMhmdsE2/G3n3p7vTq39fDzEOToVMvCH06",
-	"8DJLqGCqzdzv7lwxm2o2GBw7gD2+kzOkHik6O59TtGv+xPCNP2RFpfgN6191AxGkVO1yOYBbzef/YxW7",
-	"7gXjK90LxrCU4PdRKhRURPtUPxeqo3X7nFFdlXvapreATzoB1ZIJfr2TqNykapa2cGw4oz4Nzw05Ls3i",
-	"B/fbhyra/YhcBRU/4ZPAIjkrEqbvqoO4A5pxF1RAQ+5oA/U0vROtxXtBGe+JdVl7tpY2SIXWpgXdIe2i",
-	"x44vPbVTHP2T34wdvi6KH5BJIkL38Q0rt1gxbVNRAQXOVUdR8L2dNNB+An1gHow7QLcMY9CJ9EalXZTR",
-	"o7m3vQs9bLi1lEUC4sfoZZBWLstrVhLz5Gkazjvu5bqxvcV8Lnwh5bVy3r6gzG1ocNRTdtzYv9Te/1xG",
-	"y20TYKUeArN3thy2GP8Y6+k0JKXVNyuPHXJWPqkZI8KpNFuSgHWgfAmID7ajnGP6wCbBqg7NM+rETMFl",
-	"wgIalvWipHlFMX3pBoPPMPb7SnDdBBEtwDyoUUQ91aPgrvz3yPXxi8CEP8NfOHDfoH4S5xPEyl6gTxSH",
-	"XZdhkmbVGjHJ268GX4Khk3dbclb64219NOahQw4MzKfXbWcI8IrHk5h6Xro8xKjDI+CZpSMN35zUl3xV",
-	"FfQgePCWehKGDu93RlvunbfXarN9ElzCFIJgMEJXUizM3qwuyD2LQAlbZuMueKLP7wfH+ywqiq3WtTPr",
-	"IYEaGCJKWbOpl0JtYjmDEcrtvaP2qD1iiDpi5panapc71CGpmepAO6JKVSs2sBuH24S2+C2oeJU2ROP+",
-	"OwhKVCt3noEuUWnSX1NyihFMNJxWqD15lcjX5tZ6E26OI1+SWeJ+FPO6YYrmXoMTh0zO439XTN1JGuwk",
-	"FJaMFmBVnaityK7G5IrmN1RkLD9x2VQnNXy/+T6nmp7UiYDmI6zxOtElFcrX8Ch4mOU8M/ffiarWa1nC",
-	"46qgJw8fnjx8aP5Y8jWlJ0pm5yfg0OLm5eaLzZJrdlLQGSuuGkx7VzFmD5C7oteshLXj5Xvi/W7mj0B/",
-	"QObS82Zqc/NARLPsrtzPrqbkCqxOVpr1rUs5Z0rB/l0RWZIrc7+W65IrdnVK4JfNKdgBRE7L/Ip8GYjW",
-	"v8PvZ/zEt5qkxdUpeeWq/gisWmF3Httkah8ZK9d8sxPxBIXKL9EefUjqJCvn++rLWvlkHQl27m8KQj0q",
-	"VD6TSrRPXCX2x5R0WQT7FAKJtX42jZ5KiI1pu9J5kAEAFiANaNJexjYo2Gl0A7cezI1WPbrc7a0+c4qd",
-	"Ve3vVoz2c6ps/cUPj8jD+w++8fXWOdOUF5GKqHil6UtNZwW7AFVtDfXWldotYHxDT36fnDx8/+4/3r49",
-	"rf/4WyLkatOdIpT2YOBU5BYGUZJcRreyRp8/Cm47F0ZUpjzvLkOIKtseZ7cyubsVh2EMpnQMcuIZXQFS",
-	"EkjnrazMK0CoLFmxboFxxzu0Kx+I7yiWbC/K8KGRg5YzTrt6ecQ6RS6sdwJ4kwtlXfw5G0Kcbv+5XZln",
-	"m2CffEvkmrgdB+OHeI+954KROa0KvSXrgtpecH27ZRfVSkTvHeph/mwVwlk8WaXggt1pgGTL69cW0H1T",
-	"WuMqUf+9piVdxWtHXoHUY+WW+IfGZE31sv6bAJvS3Hxj9oVRi6dnu/UkioRtJ5+YpPr64eSM/K+Xz5+5",
-	"IQgXNjPAbjOZyTwB0cdWLN+mZLiEGBlz89wvwLvaaf9cSjkf3FDt+TydDDFjCyoOgmlbrQt2KBZDXvK5",
-	"juVguRaQ1gUmpG+ABaka0FKip68or1gnagmkMtqky9k2CKUOXAv7rYrZkC5RB/2oJSPwHOGCsBvD3HUF",
-	"aY+1LBlNV90wxRA9VIoGZq2m12aPRc93GFUoXZ/pvjU8Y/aeltA644JMnD6kXR/TuMgoKyEM5XrnHQGv",
-	"v6gSyHsD0x/imDK+Qb/CRRmGtqvjSooptCRxCNaNPTRfeEc+ALlg+1L7h2VaxMOxbWhKRvMxURJ26K0I",
-	"AF0VRTxQrk/JFRREXLWIiuVxOMXTtyIoi4MfjBwfuj6qWBTnfhH3zeL8h2gycv4Sk0FiPsa4L6VxDnwm",
-	"1CGu0CAjxYGs2CX7fCcQK/64jFH2NYVVwOhORtTMWRMlKX2bnbcH1Wl0tjius5l22+kIVjdf5qjsoIF5",
-	"SNvauazEoPyKWvS0LctoixlsH1yDkXgBrow472jF0pFyVVdU7JcY+GhHG5pGST8PGykaUvuWNNL77l1r",
-	"wYEdajpK4Xv649uZV42WrzYxfLe5jMf89slY/jy43e/B3c6ROIDDB2Vr7R6mzyJnK+SwBgQJyp0ADiBn",
-	"ND/BKli0sUtjZQvYBYvFXsMIWMAAs2OFZiU8JAU72dj6MtckOybF/TW5b68ioWJ/03mu93amUbErkbOS",
-	"bOg2gmJinvtu29U83B8mUDGbKtbAZGevcCjfhKlPVbGOmigvsOEEmvl1l7icL5jSLB87soiFu/rH4PqB",
-	"xhWQjScV8+qpbWR1LeRGWd20jbqmMoo3tuYaAb9KpuIoJOh4jeYvP2sgHIf48hjq//T5y4fc2o5TwqW1",
-	"EpVxq5In7qWXpMe7b1FNshppWqs2e414VI1OJq5FXZ90+x72AXjLyYYVBdFyQ/FzroYZCanS/NcIcdtS",
-	"Ri8Ic1e18A+cdusAfWwVuYlW1zClFVnRnPlrFRY39oSFdHwjNWZb8x8AuDTTNfZTUTT6ueBoDQQI0cyK",
-	"66dWYA+Y9t7Y3iG1nWPFQ29TiuZ7SjfqdfYfU9nEolTJbR+juFWvAiccDwNIkw30vsO3RftyJvOGdqV1",
-	"XzGdVpNsc747KUmGHV1bvZpbnOXgqOp5IRQMdiND/QmPWExQvQjgseNFqX9EBl50ZiyTIuMFPyg9w6Wn",
-	"t3viGcE+xJLIfWNxPiDNYE/P/HrQ7aMBSGlM5N9HXQIQ+l9TQZjIlbPCue6fKjzngqvlgX6xVnlKmcXL",
-	"U5xG2G+1hpZ5Fb0cwp65XyjinuxouHeHPlBGAXBk71mVsAvC9VvFKgStrbKMsTx+LD1lW2lSzcOw01Bq",
-	"YDKNlgUr47Eb1+sYbncrXWcAiww5oHC5e4fSaQtoJ9Kt/pmH4KntgSOdIT9g/xO0p0mV9c/UfBdufn36",
-	"arqHxKy7EToR0zhVNfO3Zh4RByG5dkXQfmF5hKqkHen7WZi5zTm/wADIUHSJlIS9JDndjq2ewRVx+aOg",
-	"71FiJMHpXukRGdIG5BU5n5zfPzmbnEzO9g5Zn/qdATUpGOCtb+SFtQJcL2vXSGsnYzAtNuo8nweTPUlV",
-	"sUOS2qCYqtGogO5bgNlpJh1QSYb1jwc2hDmgKXYEvQLb22IohHK90+L3AoBJwfYBtAHs6mCN+7s4V3nf",
-	"4k2QSP9MYX+umXgUQr7tazsTmWowh2we72qzO3lEqOtCaKjd0BuqbFgiWeIuN3hB7TVW9vBSIyfEArT5",
-	"mJrSHExmsmBGVRkbimTgLhcXiH6dIFTrRGGZXKd5tZcjX2KpXWvaP8jSdVx2DZhxnrvd8GnOLsIGnNS6",
-	"0HFrvlDxmQ8M4wDObXd540HXf8Pq8gweeKEdib0D1HLcTguaoBi9liRNMNd0iAYF45Gu7TL/fK7rMj8E",
-	"EJR9WFvfSFSAuuaR2CLXh/C22BoDkjRt2+EdKK8HbSiviEr7gm6e2mSHUFNX13x9Ite4hBOftgHIauk4",
-	"mZ2y6yaOp8ougJdEsI1dhm/74mNADnZGpVay4qIBVDZsba0aKFxBeidrfJNDRBEKycZIt+lXbUXWPimy",
-	"0pmMoYciBPKUMJot3aVQhwyW0uwA1xfEhjamthxmhd0IblgJO2K7MBEpsCOLbf9+Qda01JwW00YQPTeP",
-	"CqlheBDyXCuCCVpE0a0im+X2goTtV8pK2L/rRtTgcQQJ5EKRoC8iE4CiyH3cL8yc6EB/ttMNkT1tf+nD",
-	"+rtHu/VUe8OemCMR3gP7BZtjjF1AEbvx+N4gtrhf5hpOOsxSmEsPPAApcYmI1WWhpNVAhHToulyBBmIZ",
-	"jZYLptUXJJNrbiF4wNkKParGdXKnTZHAX0OXMtdex9qwXyhSVkWj6CP0egAbPdkXWr5m2zoDbhiQm3tH",
-	"Hfho/n4/oh2Q4mXSvjFak6EEABHfsLofpT0iKeNmdxpDkfCMLJCVfolYyY1NP5vE3NMF5BHKWo0HfQjZ",
-	"tFGodW8SFGpN9ieThPQNtjTO4HnJb1iktr4MvtlXyOcejb/h14OwP9Ot47cXVp5ds7XeYcCzPgzYaCvf",
-	"dS6/g1BpkOkxtJ18i1BJtMsX2JN6KCikhQFtUaAdV4i8cV3QLfaDj/VIsvH+fhZX3V09mQCUNAiHmeBl",
-	"GlZsEMgQPpyunyuZAsaIpwE3OuVjt/HT3g0pnAXsXbQbLkQIZRC7LaFQ4zuWgB3Gy2OnqgO0WC3tNGF+",
-	"8MVrLrre1epUFTSCsHdmSDy3vY3O+3WTfqCiX2KzD79bUzCvcfchMSx72FUMctr6JfaKenhYxbFDV6xs",
-	"gvdDgQVSBRLesf7EpTElclvYh3WJpWfxt2A93450uz+JznaeSsQvtsTjsaP5AB11GQqrvVRYl1yWtuAo",
-	"Yfb/bB856k2qeuDtNbynJdVssY05T913gOskGl7OC9/rBvuSAjrtyYaL2m/bvlyGFT/7mcWZ2dj9mD+x",
-	"w6rzHuVktaMQI3n9n0eQtyalECFp6sxhRHjUcN9dEPRVTJ1xc0HQqQEfFPzGPO86pR4IHTdAbvfML2yl",
-	"DgKGmyXV2JI4sS3gSf3eF1XtbE6ll4mw8SEO5bosINGqS4cZ6jj/3lBb3TmI7iDsHcU9d1sHiuuo5a+Y",
-	"kLmlqyK6uU5FiQDdun5BkajusOBrAt/tsgeWWzIR24cr7YbblXgSNF17npYBKlm4t12cdhSXHg71slqt",
-	"aLn9XHx7zUl3HLW2KRpiKa+gaxCRpbFL43XHw0/mn5DTj8Kr0Z2wsPdupXKDuhrNV6CSsZxj1HrOhY1j",
-	"33C2aUjQerkvZFGYi+PutsyDqPYQVvPUYCZn97+5/+29r+9/0w1q0rom7FhRslQFu8wSQLAJnOSdpJMN",
-	"eOBc+FZIzedxDqXHi2taDfuw6rX9dtyAEGYraEgzHYekXXtosZ46jLG7u5xUzqMPrWLNh2tGscZ8kIvy",
-	"jzI2q1RB8axSXDCFTrsvFMi90yOA5uLTz1L5e73s2Pp87CQbxaxmqZj3bMKlvA915q6JOsEKk5ZrI7AH",
-	"mzB2JzsAB3bGrA/3OXZ1fGhxheuD1zRzfdVKZyqjJ+Yx9IFacn0eqsAOJ4UFKJhOb1vguu6pza6UBV2n",
-	"GrbDyB5l6iD/40HOtSp+Z8TUmddLGUSauJ4SCsccIjdXLtHsKq7YmOu4sB6RA2U+wm8cGpN7UYlHOEAr",
-	"OeC7sBS4RaIDdLJjw/sfN5+16m453qTNrCquIWrTKBHwBbkY1ZkxxXNbaghNAYzGG7R3cGcE8lV2khJX",
-	"VGAeuHlTkCAeBU4q5aJkKoIZ6IqX+nYlbC900rcnQFKwNwpq3kXT9muF8M62ZFikNLRBcL9L092W3feX",
-	"RbRxd4/LGw0qfEP7MyxAaiSUtgVEsN3+7Hd1Q6gPeDJI0LvhN864o74CHyBc7Camd9V9QCZN3yqRT9Z6",
-	"JF4LVff4ZNlSMtU48zWgAVbf08JMYNsbOSHm9X1km7R4ZP1ZSa8ZWVqnb49xXXpbnEQ+L23GSM4KfsNK",
-	"jIDwu5UQuXnDFkDMdsCAVhNo12YFDVshOcZQ36b8Hy7S0j1QDhB2Hp3+EJ3XFvG4kh93vuox6+PRbM0a",
-	"KE82Y22nbBGYICEOjqKgfjaaae8k8UQegkPBwMQyWeSnxOdgG9MUrArU9ZiH9r4akxW0ZeWaUALKQlmJ",
-	"drFyXm6tqtkdyX5qZAAl64IKhOOIgPaEuHp+IvEi4yZ6iHP+R9DGoeh7eNdPfDaaIUwYgsahMTYmkK5r",
-	"3vLI/2w3n73hL49PRJcVi+x+V357dwwvOlEumvZ8vA9iqnWIb0PV0rLr7Bab8reRZX7hOj3Xuc22JFwz",
-	"rDnto3THjJu67DSKOYMzMVYM4NwZzkYETPzdKTFHA7doFQEnDoKdvTE+Xy0h9W1pobIsl4P3xx6bgV0v",
-	"S5cVMeDE/5Nt6wzMejvK3Cx9Tq7ZVl2QmdRLLMCjZk+CQONO5lgpI8lRMYpo2ee52yHlrq+WTDGYsDtK",
-	"NnfKXJ9C2qyXjpjv3qBvNOy7kxeWzNV3YtVWetNsabUdkJhrWmqLlh5N+Nobnd6TYFZPJMjWdzWF1RoS",
-	"LqhmhIZJfQiIZBPAjxgsT/geXiZrCwM4oKDKMJLuiYZDkXCrYPfo4AVWEwFAuLqNsfWS1WEDjChER2RZ",
-	"ySJqxQFugmRVsmI6BuxhdhRhqjZLCXFvHQCqQ0g86nw5oKXTHfybrtU2rCHV36jbx4g0PoL6Zjfrs9Dg",
-	"cK7/Mrs4UBG5cb9pN/wekgWCw8SnVrsm7sr0h0TzWz6slFck3fuWfdAvKnGQu8Q1eunMO6oTSrjmmQM2",
-	"cP33HBS3c3Md0pgwlWYaoiRD4xJJcjnGqiuQbO/dJiegM7swB43d7BAyovA++x1Jlnl86OWPlUbgrXIi",
-	"ySf7+fab3kkVbBbsd7C7IfccKs+ABN/z+Twi0JqpNUdImDkyPLKQeliTrD3jBY7Ofv5xJ36izvEbWvAo",
-	"Nl4yCwF/0cx78USrl9uxkUe5mdyaPourCSabaG6XhCfJpOpKTIbcX5r7/r9OkYHuMb5Pr8XasmVB3u/Y",
-	"N7Ki9GOl+QplT4R97p4Ld6wDe7x4Efuw5iVTg7KI7hJiMhZtqvsnVCDgVs8YyQGRDusS7A5XQvPC7rDf",
-	"3QHhrHUxJJwFEahpWGfkC87AAtoyjYVoxi7LSzrXFz6rcRpgcxvzGZKo6wY1eFFegBNsuuMM2w2ABRdP",
-	"Uh8QbPOiNnyPBjj1jG28RwzRBVdU0AVDxPHZ1hiFFFvYRcOhx74NjhLT6wAYU5qtoxamXDNRQ0zhvzzu",
-	"oHM0vxvSyPkTxhZhFdE+0EOCjgn9zqft+lgMeKbMGZjJSvtwAR4RjpWbNSBrRC+kq3UxgEeC++Ul/HSP",
-	"2hBxdPiiwXTi0TEiph1+ChBe/T0TQzEDQhqlAaDpNVOP5/Oo25Ou18V2avGsF1Vp8+dBQsN3rojMC7kc",
-	"suhBTQCP0JQEkNlY1inYZuyL1P0PMVwLNgi4vWyumw2XKQR+t1lWUozjc7LHsu3Dt/dJLi+MfJ3WVW5O",
-	"5MLEd0pfCqfI20oyrK99N04c4iH78QPOHOqWaGnY4aBtfY2/3dv2C5TXnbB7rd0GV0vIDbvqrhPjdcS+",
-	"V5i+Vi0a4XlLshBMysmAgCaNO82qh1Z76ArsRygd6QQ144tKVmoPymfmNBHQAOgK+lUqdsNKWvQMg1IL",
-	"KnsJKV4o7vvkFKThZEKsHAtUZk6UOQiucm+2hUBMzyniVu6jhdfKDs9m6K2CVOsCmrupHl0awq2hwoZk",
-	"5vXHgxBZ90C/woXs8hmA6pUIvN99IF8dXvQ+xlsxJ//gPQtJhNy42vRjp1HYwkrZO5mCC29Id6wil6Ar",
-	"r6lSZEXXayOeZUngpwBUNiYS40obujX8JMsBaQwBpl5XA4OqFGZQm9thgQbkvEa7dkxTw973zSjphn1K",
-	"nFOkdQByhc64/u9MNqx+XXLt9tZbzAumL/DK44pAL57evLoXN/aApBb0ganDskL8VWAFVj1cLWEaJKpz",
-	"SAJEwVq4jIOLoJlI0tzamt8bgO82xaQl4ffcSsdzB8Xbfv7JXUJWZf+jy0OvE9htzvDfW+LZbBbgmGiH",
-	"h2o+sczh2WUg0PUBrSh6oi87VbBlG2JzCldYulNTioPv21o/6WHA7kyzRN3Rj3IDFoDNDiYbXhRGjCdB",
-	"7Oa1yjdcHe/uZxK5aZ5o1eg2VCZTj0q5UXtT7txQXJtbyBvSHSku/zaQbhsYr7fOI3abhdb7sIdjnBET",
-	"YZm8YUGDnmLk+WoNMRYjoN+HErsh1utjWF8LQur3ZtZ0VsQdNUGLvKOc1BbgRM6i566rfVwjGtboX0Kh",
-	"fwnNNL+BKBStFOJZNYN45pMyW/KbVMZD/YJKDUBCb+k+PfWl7xnNf8LM1d4NXzuK1boy5Msq1Rmtqtun",
-	"+I4p0LuAfdD9owXH7nQ2JCo62B0Ez7fA5RKYtnUF7v5IaG3C7+pMu9u960IJuVzreF8P0NHR0QSB6zoB",
-	"hwjG8lhv2qVsOZz3Iqn6LNOP0QyEXoqDZh80iB5kwLGX/mM7p7jbPnXA6g35GIVxd2lFO3ir0PeAgDtM",
-	"oeUI3eZsC+qOnNaeABSWI5yWYIjjvUuBzLHzi242X1UF1Sx/KoVeRmTOyn9eg+PuhhCtld6OIbr2+8ks",
-	"Tvd2cFqfdgfsoq/Atv794xm+H/ltrGW80Mv4reLmuX9LcJBg7WNHoXCYxrrcKt514GI6/P3mfkVjMjbQ",
-	"G81qfdWPr2CM8BdjxwdRHqpmwd62+CPPn4uBEiCT1TpuVNuLAhEm5Xw+DGA6kCy7XQJRsG2oInRRMpZf",
-	"YGYvt1FQxObUS5ZKQreptP0itgXNrqMiFtZnJT6kcgO4I6kU8356CO94UE9aFHJz4UFaP+g6IOS0c5uh",
-	"3cS3bsYhGdVVmUpn9Nfngaqrv7/caxLWS4Tbf0I6/WB/GON2VnK5t4/+z/hUcDo6n7aGfKPtx92ZehiL",
-	"JI+xHnSE3dVgJ2xn0UvSuNU3jreZQMkb8j68tsxXvwjNi74Ljc/az9YdWPfWWjT4ra9P0z7ZVMMQDoF0",
-	"8zudKL3BwKpaWod87d4r2FyDr5OJPJnH/vX9zmzse+fRlK5+GCaOhXZet6cqwRi57eVeCbm52s1y9y10",
-	"oUeUkT4ndlPe9drofRv2s5FlbBOxRwPFou10GHTO5lVRPHUX/y6yG7YygKvP2ibY+XpDNCtXCuHczEeV",
-	"sRmD9oppPSWqBzWyp+pR0c/SG4mrh3bzLNZc7rXPHGhMI5MrBhmpZj7gs29Mqc215levotzzyoV/Ikvr",
-	"5hPYzIY25dcRvjHcx6Q6ZbirDe7dYq6CKu1wvQ9INYiFMRsg2jawAQqFkCSTawxecUXkhuVE2JTdDuTs",
-	"BlymL7L0bVCTKNo7xPUr9TNP0yxFLWsDxjAnnmhFzGiuUaLtJdGsrwn6BPsMBCq2ZGUx6CK602JviwYa",
-	"uIn6WwfP4fmUWf7pa5bN+JcL9lTFPa8I5bxkRBa5MSd9dRvlum+QbL20+L87uPS2DN2mbBr6I/GgsBQW",
-	"htElCyCNvUvMcbggNt7ier1Rsa1VaeeBjbR0tW8E1isZXdnkm+Y9vgtu1BH9mm0B055FfBABynCfmDCe",
-	"on4PuyPZ13lW15D3chrDwT8gODdUZLxL9kUZ4JquJYHjs/oIhr0j4RiF3I5nOjaHV0xQcZx6rZytZJt7",
-	"ntIc+oheGYqZa4Pk7OYqbuK1slc1E8MKWUq2SEVdVFEtotiyS1lqBCIE8ZnnJVOKqdNe3f68Q1pVyrBC",
-	"wu1saPY/UcyKJ5fPLjErj3zHC3M6CWp4ChPHnIlk49wwTwHNZ43JyvXpp6wIMSQL3aELmznlVmM3vZkd",
-	"1VXqgezWrxFMu6dJ3Fc/sCY43IqhqMDt9Rib6bkPluwY/R5nb8DlmMwEtgHd/tbwyrCTqvsY9Ekx8Xj6",
-	"O7olImMEFcOROHvqTK4xxfl4CfzJm+rSNq98MAatKCcI7l64Xr+9tgG2NN1cCUpjU34z/NJmoigm8nFT",
-	"tS9ZzoTmtFDDpgOZLnvjGPbUXjebWtXXwgoD3A2+qLfHL+1dis9TPf0C6J4YdoQ7BIMgG+LpC7uh/XCl",
-	"yWkj8Vqznsk8bt0uGc1tuC5VVpA6ewHkBNNLGW+WUJVFqqXyrFdmxl6rA0byc8A31usa49Jj9PpF5DLi",
-	"iluvC57aX1fd0o4XMbZO1N2jcns2mfQ+BWZi/2RrHReM6+4GYeVuCqXrOHJACljd2M/iqqfGQVT4oxHA",
-	"w8xHU/+LBHBSI/0REKoKKa8hYHa6XxVw+x68IRQnQHefoFyv2G19isH+afcrclm2V/DY27VB0zSuFSvm",
-	"p6NPBULf0+/eAqd3HTRSqUNm9Qe2vUhhTjp0XFvhjODZJOf9WkP0xR2CHhSGdeJXf7zCrfa83XC2aeDY",
-	"hO3tFFnJG5YTGQV46Ymx+7qucQiAeTx6DGjNm1Jq1oss0UwKeEVmBuLCWvEOmQYscbnGyFUPLMmhnTES",
-	"WCrYGSQ84jA92ymLqyAVfO+Sq4EhhTZvu1yi3TTPbVdo20i6gn3omydPE9DsTOT9ydlMKe6XkeOhB/o4",
-	"FTQt9YHRGXvR4xC4rp0E36AS3xGvT6zpe7rFHYrcH8Mi/E/EjYQi74QTnLlcp6NsOQy3b0pP4aHb8ei3",
-	"igJa16fY2N0sBIZpov6VB28NzD65OUPDryXV7BEt9/7ihXuuqfUkNi2nmj4qqFIdIOp9j9MxIc6TkfAm",
-	"bng9/RiCbnprUOtL7k0sK+0uzD5YMq1LtuLVKomJMkhsHRd5vq9vM7FjddroHuFXE6FXyB2GTW6oL1Du",
-	"lDZSsLbx7WPl/gB6WRgmDdbqM9yM71I36c/Qguzu92XHqR0mWjsygj+l1L0jX8aMCa9/BhAHiyaIz3A+",
-	"dtfBfn72pemBTBp4idyOR/+qPbxNDlnIlHNBxT3jbd+BzXRdyPibJXcBmePg8AdO13tRi27tzkIUDFWw",
-	"DUJR+D5CUujl3dp4vmazpZTXl1qzVcxYHdLmhX3IWBnzUEBfELbgUCHvJk+hycEXiszkPqyPA/y7XS2M",
-	"Ajdtn/C7e6bO/433naybGum279EOFzohHbk6tuV7jP3GWk3hhqn4CpnIoVf7jijZLK+josQ9nrzj2I0F",
-	"amvvK3wFDQnr8n9b9/CFmpINLuSEx0HH4NdDQm+twNlmmccDZ+yDtlx9GNhbzSStfr4I9EKVJnYbbIfz",
-	"bi627a0/HVL/DtPUJQWJTBLrtsCFwGlEKJ6pzUPbQAeo8LqIHAL31T5pC9E2z5c7POc4zA5W80XQT8Ax",
-	"/O7WhoSNnLMep+uJ+MGsZeAZc171eFKxS2tLnrW/juZfR/PTH83SRjN6+Tt2dIGY1fCnPur2TLpl9zj5",
-	"RyjY3r2pP4ui7Sg7tjHS4ORMyYLfMEGq9UWNL7qiW+zWzTWIunZD3TpbyCew1ZhIscQRO6fHoXy8a6KO",
-	"/UmiO6Cf2GUUnZAJouSKYQYanMQFwMMBcvYeOPqYoLApaQlUfH+6m9JrI8vrHViHA9s9pW6YdCFokSMU",
-	"sU/Cb84YPoYyFner2D7MfCFYXqfnYsWYy+lzHQ7HREt5wLp2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSS",
-	"fxAbimEC0xmpy+MHY4coeUqeScGm8MXMpkbMzcE1R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPq",
-	"SJhIzegOo+xwevOcNROo6vPZnUy1s1fHE9te2uzLOIHBe0zt35rwlc7Zs0Xk0YQ9x++xkpI+b93THN/y",
-	"ZqvfwuAMtOiBbZ3TnCs6g2trtiUvbSbmmCgGGA4WjidFn7H/eZ8r6jXXyyN2Afjrsvq/87JKFHz/i5V8",
-	"ziHejdOEukV1Sl5CwbedWsZOD4Ye+OsG/HPegJ1F9nbTXjBlUwEGuKZV/DRbYxO3dUCfpUZ0C4bumrDU",
-	"1BV1D5iyvGFlQdc/yqpUjeyd8/u7qTs/yBIAd3xtS/MsL6ThXgFHiYuFzRWxfde//jbowj6JskZqYQq2",
-	"InIFlP7z4XhoOzVX7qUoLqqS6+1Lc4hd1iL/J4v4oi4Fufz5Cblm2zG5UsV7w4Pv8ajd+5pkS1rSTNss",
-	"Z5AJYJoyWoITwb56qfUaw00qjR6cU7WcSVrmXyhiHzwlkLRTYhKYcrk6tnZPltzIB0B5pNeYTsTNaJmU",
-	"19wDlExHrpbivXt/ffRx1be3AFo4jxRkPPZN4WpURD9TwM3ArMlcMoV9MkD40JU6JbnM1Fd0zU9XOWEf",
-	"1gXlAiVxJoU5J9C2zayArOmCXZh/QnnF9K14K07IP/5xWZnLRvMMuP4f/5iSK/ORLPnv8MmUfAeUJm5j",
-	"Tk9Pr/AeosG+2XTACIEJksoT9q0gIW1PyWOaLYkPKkNmGC5hzcoVxzG4a0L15dWHk/rzq79fIAUctxky",
-	"KLpVZLPk2ZKUssDOoPDSTJqLwboDTnH5T3L1j3/gZ5SsSzbnH3AT7Ci4HVvMV/vySt1k76/GcAPgf1n2",
-	"/urvp+TShy5lGULEZFSQGYNfAyYq18pMhefmOfwbS01wNsZgMPMxayVXBV9xfUW+PCNaEqOzElYoRs4f",
-	"/B2voQxcKFfoNEXvG7n6aCyAMaldLGNiPSy3V/YtkMhvXmPY+gpySnH3v7Ieqv/4VUlxNSVXmczZFdbD",
-	"Qcc586IltAAz3DQmV9iE4spuGkAng9zbIti8feEjKVwxq2EwBJeAYexVYmevPF9dPX5FF1cXmEsH+M2O",
-	"Aa6ezE+eGuPlinx5//xbl80/JvfPzj1YGQcqC6kJvrcur/z7KYxgLns3zILfMEXuTe7b2b5ga0Y1Fwsz",
-	"1zrZwebzwT0Y6LCwVWbGT3K2WkttFnnyT7a9uqilyDXb2rfUULG4XdA2VcCZYIB7DMf7/D5ZmovEc8WK",
-	"G7aYkqsXVLOfkC2ABfzfJz/LgmfbK8O3jWr8CzJjWylywHCD6ub75w+RzlcvmC63J5dzzUrkjR9sS8U1",
-	"LSmmSsBroNFSkGltCFtwpVlOfCGKyyXlwsvSU/Kk3lnBNmalClxydL1mtBxDKzc4D4IYU8eRekr4QkgH",
-	"q72VlcNxvRZyc/pWQLlzxgSWdXKo4JhzVpq7ZE2zJTs5P53Usjn4zFwQ1WpFyy30FWTrYEtc8iu2DOYC",
-	"EfFsogj0H4QegzkvbQM2PHjmiEPvfFf6hSnMI2fTBQrTdHR2OsFZyDUTdM1H09G90zOY7JpazKGvjJj9",
-	"HTIHUN/2PPgkH01H+K25iNVaCoVX6/lkYss+tb3LNfugv4L7AAztDxbzciSv3S1KYx7yVvuFJ9qCkzeh",
-	"ZGL6up+R66HQUARG0zfvQup/L52YL2XGlAJo//8EFPCFMtrFU6YpRq+/ArTjNEns19Buj7p0xzcfRwAU",
-	"AykmtksZlrbE2n6A6MqWLLvGcwssX0POrMDk87f/bxUrtzWD3bByJqH2M03Yd3/kjmVUwIY9mNzr+ZI3",
-	"J++gkcaMKmZDUW+Fb2BzyASE1EhK88rwUgYq+3DXsdnqEfXaghdECa66OTOa08k1w4ToxGlT+hI0ONXm",
-	"r9hs60e+AsEMBXN7HnTRkv08El7Wv1qT3W+icy2+abh1RueT869Pzs5Ozu+9mjycTibTyeR/GhbddFSp",
-	"8v3k64ebe7/+Pp+flZPJ5Gxyf2L/t2jA6E9FVRToCRlds233zwqq9A+yMoL5/MN//24/+UW1Z3Y2qWfm",
-	"EqTZupDbFQbhSnYjr/FnOAHU5lodMt8F0vbMENQHtazZFsaxzEi3IWt3eSGQC8ClG+H5S9CIXDta363W",
-	"N6lFsKoVvTYmHTG2CHSB1Uu2Uqy4sV6eCFLewefDnwiro6sxsUTEe9i1yA3OhnvSUDFUs3Gr1SkA00CD",
-	"wVifrKtrtr1yC7f6DUcRbxQgWyJEnmDeQdM5BDfpNVvrEGO+eRKRX3EXBh/FQDkDY+wdGrJM6e9sekT/",
-	"QxZjzxQ39uauZ2xzGRiKtZVtrqzbllw4GzblP4k4gBLSkTMk31aTyb3s3oSUVORyFRj6wA1fW4Ubbgtz",
-	"TuB5tleq4ISOJ0P67uAjS+NgF9sOiGsGKYRBQasxdFJD28e+gmdux6OfZOZ9U13P++fsLO4kPp5aA8cK",
-	"hwHiguUcfUHhTfvVR3SI3NZ1ynFfDcgMRTay1Evfxsd7ZyzsHxxhIgWIFaWNkmEFkLm4x2RFy2usOreb",
-	"35Yr+MWhcmUORmTs6r7fuSw/nbtv0AsY6i5bNI7rPgumDyaLMbCTpJl8ltLrzyl2Pp28MSPeQzbuZstn",
-	"Uj+VubHA8yOw83PBardiiNVQKxGHqCzD+Fc4sr5z4qvKuT7RJcWgXdpWMM+9gsc+ubkwTvdbp2TFVjOj",
-	"epaOB2KGK/aGeAO1zO8aRt6e8tT2uy+F7d5MVJUtjcS9ci33AJ2V5VfgJfafXiUCcXunyqW441zDvvRU",
-	"IwBupn3Fc8frVQURjsHv7xqSi4w1B+wX12qFET5kRaX4DduzBigsPuCFx7NOaeYw2CwvhL0DMMEQRPJe",
-	"SY4I6CPk9cDhl1Pyk7xhUKVyC4UOSWMzZ9qead/+xQalXbJFo9WL+85mZNz6WvvRw/m3X+eTb8++/fZ+",
-	"9k3+9YOH9HzOKJ1kDx7QfHL2gN6bze/Pz2bns8ns2/PzLD97kH+dnT2YTeaTCZ18azZtPZqOzh6en05O",
-	"z0/PsJDuhstK/YivGHmrxWouv3WTR7HfRtOzcyNdba3YSN1kXb85rsVsZOF+g5kJXfI7eRj93QFZ7Wsm",
-	"14WzKLeK5DwfE8E2RlN0/Wz99WGmGLk7QNzby6N9A0xvWMnnWO0SNYWfSc3IlblOr0huDF1WKAZ2LfqM",
-	"t7IK/MYF1YCySrXXc20smGsLKWg0BI3hx+adgzNp3Dp3O6SzUl4zUSsrdneQj5a2B83xWN6yKAB8yIJ5",
-	"e3cAh71ga1lGecxjUFiXo6zEUTTuR84mNTYrF65SDJFzgU9IIReHsdmsyhdMdzskv7PPHE8gr2RlfjF6",
-	"MJmcTiaN3I9ack7OXk0CyQkielbl3TLIiuQ6xu2y2Lx8KRnFLnoPJk3nXW82QHokJQ2k9ADFoF80Ntw9",
-	"krChFjjYYmFnEtLMAPQs2H+LIxjhAI7YDft8a75MhlzhUk4t1a6gI5My73wwGZNvHoB8OZtMyJqVmfmB",
-	"nBOuxxjgQFebrcckryEICJtxhU47uNRqLH5asrcCb0HzgmBUDMLFHHS4F/9WB12bm9tMOJC3nsEJPb5j",
-	"7k958IaRJmV6Wj79zLxdL5mGVviWifcfYBVgtzc9XlbmfPUR/7Hj8GqeHfz80LMzyAmF/ncsrz+G82kl",
-	"IXfmbiRLe6A8Te521f110LrcPEdw2QzY//adN9A54+jxDrImsI6hyTgI0HiU89TnElqxcsFOYC7/0cV8",
-	"3yLzDdx4rNXodf38dSqap4JQhflgRMjNv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpzUV",
-	"F+TehOR0C50vhNxgHp2zRbkiikJtNtkyWjr1tm2LLph23fde1vMaevp+AC+VbTc4+st55uzy7c9Q0gqQ",
-	"LLPtCwBd/NaCFhmydjwQer/OR2PfkgAzJBwe8Jtmm9yR0jK7fl+wG1Zgc2oQFQ8dqOY0xMgxPAX1UR4b",
-	"aJ+naQcYyFwKTGhZbk/UVmQge/2gyLHogpA3rNRViX8b3uKlmzvMD9xdDgXsjVlEyealhEjMhpZsKSvF",
-	"TvKZOW8bs84398bfvoOrBPxGMFbOMp6bN9yL+xRb0zAUZflLB/3y4P5kYoa0hQyW+pOT8/sN36PSJdVs",
-	"Ae6V8K3fNsef+CfNThZUaQBQfs2FskGAerY78wp+t6KiogUQ1kJLplyiscX0joK3BUBCQNei6xh66I9y",
-	"Q+RcM+ESNknOFXS1GxMKPY43S6rR+7ZZMmi3b+imILV3KYswD6buIdoWyjZLtOm0ycI+tEm3Tdia9NOH",
-	"hgaL2XQsCde8RzLiQ+86UwX3CHNN9Y4w78tqbO/gILSGxW2OF/CYQQeas3vjTglrzzEEsUdRMQuqVzYv",
-	"ugUristEht3Z/9QFYTaigPjM5h/d4+KTr1x+8z9/OTlDu0wWN2F8u2QKTrKNdh/pRjDSNLeSsjugY7Hv",
-	"rZqpGLqzU7RweHLN22E8usGU4bNzw1if5IWNu8m+7iFcGzbIBBdgTIiH+vJ4tOFCMBecOWYAx52w/TEc",
-	"LwCP4l53gyXDNocL6K8+un/eJmV1oMd+ksyXbpr4V//70i+CvknDKT7cnK9X/K5ju6ZW0GAF9sFvSHnY",
-	"/4vfMMI+0EwXWyIFcPWVkThX5Mughd1mKZWrDthwof4+Jlfw1xX50v5qK6uSyI0YAxKSz7O1RVvuMF+9",
-	"FV8W4GwEXHSU/X93Tvm6yAmq6qyigoljAWY7JWaGFq4dlE0ILWJLgZiP3tLwDuwN03q+xrLYPopG07Nf",
-	"//IuHn5/fz0ySj+W1i0pQHMbguwK894C73tL6AHOlv6H+Y4H83vgEOxAP+R01qLZHaBAKNo6xb16q3/u",
-	"35HUZE4cF9ihD5wZCq0H7AjGPqwLmde33TAFsxcIS02ABvZACMISn7XrduDbxH2B3SH3qNL+8Xd3LCnq",
-	"XS6yZNl1PMPyzGVY1j0vQYIuSqZ+KxIew53sTFRbpejlMdxRw0JVFQvlXzKtuUDGX1OlNkZ9fRcomk7v",
-	"dI/hQlEHr7XK0Xi0hJtglM9OLVFOM7kKYClGS0YLvdz6jj+dq/xEdSc18/VSw4QvTjxiqLspAQKp4z+N",
-	"yh337Z7g9hPfFBUA8S6gj97VVDOlr2yjGapPCSJXELevtucPLVgON2ukdiYeoa6n/W+NUicPVPwcHMzO",
-	"4/qQTEd/+/j68sXjH5//8vLx+58vX758/fzF97eGvRVUz6LrbUjRSkDMT1K4UgsmPNV/SjF0ROEzfLdq",
-	"aVUJS67B8mq4LEp59epT/3nWuQQLOEjS7YZp3BdgyNg/emQC3EVGDS5JCfAqjpgZ8D0spEFRl+PowTIq",
-	"xdQdyDzust8Pp99Ra1f+0qzurlkZg/e7LWIHN3yC7z65FBuHkGs2LQ64uO71+7kV19xRwt3By+OpHiZu",
-	"7OqykEtB4Otprew1sEdWCGzEcij5QxgRh6IlBVOIQU1KyE1ShLphTsml7c6WB1R4KyB0qAhVxF+hMecJ",
-	"curRRPMREkvCk+iP3PmuQiFLqz7dHnBEPl3yyeeh2x1LEJ6nJGEPrS2MNnh5d/5J5N2fL2Hmj1DIvnI9",
-	"+1NJNJfq2iIFYQNH8hqAjzjiWN2wcotoQXacMZGiQIx/bCx7PpkA+hLeJvO6E64tzutyuj23czuatydI",
-	"+FgwYV4cRK8cnt11BecFqpymABtjwUDprGjkcOXPRbH1H1gfFTxvxByU/L+B4d75wdfVrODZ6U74s5Qb",
-	"NZqe29SJo/lPkHxdxQF201wZh+vReaQKAQsBZ/QVlmNbhH/fvbvnHIDP5cAAS+Nyj/p5nq+ZUFCMABJP",
-	"1WiHNrjisMIAz64o5MYi8BnaEcFYbiG3HFKXr97Eyh5y6QaCgTFSolCWEUCqqx2ytCguyBXIYAfqCrcA",
-	"AqhhGWrzUBrSNO7+//8bBuZqcNcfYDGU0ihRL5k2ks872f5w4wEL+P8cbg6U6Duc+G+8N1+V209zacqy",
-	"V5RIlsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVqprQUiGesfYDrzSjLM9vlzzDdiS75AvvQaL5i",
-	"StPV2jVPfzceLSpaUqEZ8BtAM/IbBqHhjE0hJ2oNh5AAeINv+myTZhsO2zcfR7nMLNQckSWheV4yVV84",
-	"rLxBcDlbz+xuWzydS6wla2rfNR63u3htWs6P5unbBiTaK3NlK0zl+hnJ+PJ//+Th3kLQwvrrOoc1ED2f",
-	"IrAhy667uWY+CGhg8OwIp2TJiCE2UMVlDOrgurbvZXn7/BgOv0u4w7x7RQWfM6XJl/99+fQnwxP/6+Xz",
-	"Z/8fe+/C3DaO/Yl+FZSqt3p6lpYlP5KOU7d23Xn8k/90J9nYPbl32tkWREISRhSgJkgrmoy/+y2ccwCS",
-	"EqknZSc9mZrq2DJFgsDBwXn+foGrrWYn54/Y3+RPPyBu3kjPWKqZmQo+tj9wd87pW5GwV9fX756ynt2q",
-	"bmr9rLUBydXqbpkahn9GPFyAzc1n9zjMTKongJ8LgMP0TJRurYQD7qJziwF8K3S8XlTCwBKULKpH5DYI",
-	"dZxNFJ3gExHNAQjNut80Cph8wL7vQ2wQqhwSyOtQbQXhRQ4TPgGQQ58mgiZlxvOJzTuopQFksfqWRb+u",
-	"e+eDggqmr4BSWIKNpLEnXF3yV+lU1NUnntfWJ5aiCNVbwV0ihTn+heandR+YYkZnCVT+uVW5YN0bZV/j",
-	"wkrZFFbEqZ63GWTvpoXiefxtA6c4DxDa7xzF1mkpxgZP/M9UPwgI18tV3TXvVAIn1IQNMXT8CEjgiWWC",
-	"2923OFd038Idt+mAfjtTuRSvtll0AmrGIS93v7Y8zWUU5QYOmvR5xRW+dR8rgnJtsIsSBxvIXpHw2RGS",
-	"KELYa8kq8h6UTjbP7OyibBZrrx6y3bNy/n1+p2AeV6d4Npz+9RkemMc9m+C+GZlflpG5tQG5VuM1CPeQ",
-	"Cz4EJDwEeKT3shR3i7cQaPA0qzAzC94emlwZ0lrnaSw+BvuIp8jPw17wJJYicUcDoP7PXZ+gM17YZW5j",
-	"LRAlSABfzMySoFZXot5K06Q2/Kptr8432+s/w/Z6yNDQuywldn5n/IG2rj7KpUq13cv3Zjode2NtdV8G",
-	"Xv5Lbtl920rfttJ9b6XLml0D0Q6ZGn9GBvlpCpbCqkLa+zEXljZhnvSpDFdd4fmOLbOFZA30ogCCQ+D/",
-	"7Fl6AHEgEcDMwmMTUFApT4i6FI4eEDIV5OAYN0i3hIwyHAnhb5T9nmfoAqsDDGLDZoC6ZYSK2uxDTTap",
-	"Lv9TZZWkybzsWOxY3JvrspVKo5gMSfVYKCj6vHr19t3v12//9uLNXetue2v4OpE8fo8jPwxqSE4ZlnsK",
-	"PoNem2DG68jgItJCSi+XKeFrMsz4/UVKujzHLCHdNJFxLI3rXT87CVoTiFaXns6TVIaxKJKy+95VkMvS",
-	"ayAaaTfX8deC212IcPZdGAPKIzb7grS0Pt/g9Tetixv7jZvWXVlhPcMJP7p2PHELk34XtCYiHWkrl+9+",
-	"vSZ2R2S6MxfHx1aKihmyYz6Vx+7NjruY+ur7uiW79T8GLT12c7H05gTHshUCY1nqakEYC6mxplJc3gsB",
-	"net2Ug4ZPRZiav0dnYCysD9y5aFodoxHOOWZ2F+P7GG3JikGF76B6+6/deotFqEUO5EIe2lNAxJd9VDt",
-	"8g6WqABQdNI+B3giopEDcGAqiCTwiwKUe5isyXvT+7UuWn25ppnemTF+k2Bq/G2WQs8NOsfpSEKAyCWo",
-	"o4QP0sUubYRwRdrkUj9557xkQvU3ArGvhDpuNj/nZXeDxiO4lsGGaKThqHC/2i7wjRHGKnbt8efQv97q",
-	"TnB/WWunBtD86w1V7+Yzcz9ga8U3+LhuJi8iaUKeRDvVEBUftKJXbInmgyxrqOEd6MRHnZasOxpcaUl3",
-	"rODds+/5QcUIWt2zqXX9c2Eis5pjI540JivlvjcQsNoTsiwhcOuDyceHkYZ88Syx7yQdEx2+EJMppLGH",
-	"IjU5iwxq+KeMK4BGc0ckToj1FeC5iJg2gI5+w6ZcVlDJwEP+06XL9VEVRAuhufYVpvrq3Ncpm6JOwG+7",
-	"5D9Xc2uM2wXjZiyQ+n3KgZglwJg1ccGQVwr/bbO3sKo6MWyYcJVSn0eddXcIHO6Tc4fHWDZ4SuQ11oB4",
-	"fNR5dHTauT45yQ0IGPQihuN5RXlgsgbDMRYDe4/ujzSYUmGgJgtowE7ZG33rKBis+R0lfOYh5LcI/+B8",
-	"rizVRTBr0Pw89UZBgyaHr0lNhbJrbzUiTegepkckeHQUizQVydEw0dl0tdvwXPDoZ7j6v/DiPUEUG0QK",
-	"AKiF1mRu/ojbAHzyOyGS5BCBp4+DlmfJbV20dJYCnFVi0lUhyZhX//2c/j4RxvChIPEDQm5pWKo1Mum7",
-	"TA9WGbVbjSJPVUA2NWprLyz4qi2A4uP2QDJsdBO8tQegFVaGwmpYf85CXs4DPC/8fVMApsIG2FT0v1CY",
-	"vOYA7PJX3QzCDqWwSe4hu5sfyslfqUkWoPCWtQnYBxef7/CnJdA89NbXqhw4BqP4j01oKx3eXZ2a6uyq",
-	"prTj5pkmOsqw00dPIW5nRIIYTfNYI/OKGWd+LHc7A/kBNmzj8HwLqHWVMHeOTOZgcCn5ploftSgqumZa",
-	"3vP71UYt9tWex58j/4orIxf5TOwUuSh8vZnIRWG2d52O7aMXxbeo7zp+qZOC+zfjSYQlz9eQr4JmvRG/",
-	"FYXs0vcG8n1Q8BxA06RiPdqnvaeM49e8DzmUt0IViOWhcTBi0twohYpBJCzUSQI159BeqKh2ORFR4r49",
-	"R1eKSWVSO2+Owa6Q9RrpOMIRgbrhxbZFZlIZx3gJJtUMnxAlVTmzZ4SCu06wAjtP7FFlzzJOHYDk0Z7+",
-	"gTRckuSwEkXcOpfQs0vrG7I3ga+zur4k1k1UUDbQh51nisQE2ORaPOL/u9S9tIMC27b1+h738zNcW48N",
-	"bMX/DyxmlGoLW9HqBKeASdDXK719goyL+qC2Q8M1hUANXCQHA5FA1EArNs2SqTakHvAE9k0GdTHHfaT2",
-	"kACKlwy8aLIdNhdSWoEvUjghvslJsbBsemhxdFceShwvFdNZ6k4lr56h/9IpeLcNoW/favTCOUalGhF1",
-	"bDoGfpGmsQMShXNqqKFyI9HZcISHAhyI+JwZnUiRxrrOKiJtmIZDSXpJpE7uWaQw5VywYHBW7kmyLmM5",
-	"FgfUdj5BjAaBKxEO8kqaiFl3DYVNGitUea/aeafDoDQ6lRNRKxb4DgeWiG0UIFpVrYvTxxtrvffuSxVe",
-	"xSs9QwgIngjEMXQN0g1JXxzjdixFZ4qrBmGaRuVSmjARU65CuabM4Xnpyq+Q3UCFMpbcwdatYTnIL75H",
-	"toN8iucuWtRgwYUxcqhEdK0xlFBiKXARbWxrITqTs6Nu56h7UiKGoqBNDuizFMVBKyoUrYujTrvTzTkO",
-	"KPHhIjIm3Ij3uXDDoAUyrYavFQIy6nRUUbZBYZJ8Ba2CCtUmvAebMSQYHWd03y0j0J7cgMrKTjvFIMof",
-	"mQzHfa3HpsAV8KT95ImVMvyGVL93y3GXRE5FgcmAOGnKYRpX0/b6zd+PYF07ne7hwGwLUrw+PDOQKsKa",
-	"rkxNrC8kcugPPrHerfVQG+vtiWQEuW8eRWWj8X1ZYjaN2RR14vHn/Nf53cUgxlrlrc/z/CalA72ske3d",
-	"X+rkvYDxfAnuBuoX0C48hBCGVMOjVPBJMauISuBoIs2E0uDbS9XL2FV4N+GVFKd7byH7WXDwSwqSAF39",
-	"eiKgZHQLgavHdF8ldXsQKNQJ3iLteSGE5CjLyUt2itEHm3j0z8ykE/BkEgHeM5ZyQjE9IlfX0BcUR/NF",
-	"iLd/FX+wlU6CRGegyY4KB9Yuwv0+v+mXKeJXfE5IjSUpz71NdCtHetaMtAMldn1dyBX0vB6Bt4yXtlnP",
-	"Gj2AiMHZs1hn0Qv4A+u2O0yoWxHrqSj2kUvFACqDvj8BmKkEqrgJMERPhGF9Ho5BfG9U72du0iO47dHr",
-	"5z2sNsIGyZTZtxLRUxpOLvkDjECPdJa0GZBmsu45ozp2aNKawFZxfRQu6Jsmgk9uVCxvhcGthh/RhT46",
-	"PBZzphM2gTINNuFzZgRFfoV9gh26VCx/JHoWMmGxNlA7HYbCmKqgLD4Qp3F5Oy7Y3fOpML5Ee5qIgfwE",
-	"gyB7I2AmC0fWz+wlmWoPpJJmJKJeYAcPH/21tyXpg7XKazgfptw6Pvar//c3fvSv3z/+z7/c3LTpxx/+",
-	"an+5ufnrD//ru2VCx6A14Z9e443OO1V8EI15KJjoNyTCeZ1eIkIhb0XOy4a9BfkElOSwNAPFF+8cPfn4",
-	"uRucdO6OCj9/txOHZSo+pbhTjlAqSoqyJaML9vgMHIcbBZddsOIy3yi7OS/Y55uWmYqQZAIaKLrtzk0r",
-	"uGnJCH51d7EfYXsefAwYONTffLza5Iav2jeEL0bitm3mKoylEu3ikNq3XbxSTvDKqqwvXGGHTlPhb7t4",
-	"bvgLb1oXn29aSYYvl2Rq3UjBaoeLTRaGQkQiumnd3d0o7COq9UFrqBft2jRmOI/4dCoUpcH8rwUNT7qh",
-	"guGW1qpsOUN+qlap+zavfsLHgv2lZ/hApPPrUSKM/WbvB0xw4Ukj4qiNChwvO4JvtScRsyqES4XhU8CC",
-	"qi7yewWj+ZOXotiXbD6ssC4gMALnvwuFJuD4j+JoM8efgDiK/aZ5GUUluuhKUsROiRTRDojBI6hPMxFQ",
-	"w1Bg+Dt0zcQCImOqUx67mTqQa25FYL1PDlurGcJWyFPXFEngpttKYRx/tv+srIh4hTSv21vJ8MVmqiAW",
-	"qGY3fNHtCx9wyB8rZuiYcvgrI7qvRBw9o+sOrvsaDGT2DXyDNgMfpCKxF3gOVYDN5ssN7Of2/9B9BaXj",
-	"5e90gQA5T/IX7hYsVmRZnbZKy5SLycp1XpsHGtMFEtbZaF5gimUDEcdskOgJ63Y6LNXsBNATn/z4P56y",
-	"887/AO8njvVMRM2WseZSs0HLGFWSNITm6CBnPFGAXQh4azvj6zfcvoVG9fvtIhF4Mn3e9aa1zS5Qg0On",
-	"U2+hhKcPedwUPdNU564gRMaR8zqoKe956ly0wP5pLMQ092BH3GxW+YCvTTr3Cyp5QGIaQIibSGPfu3jE",
-	"b9X9/B5eceN4zMm9nTR2fewG8NvCjHgcQ3i7L7bYDaU2nAWhjgVANzcu1de+nMF4HAhX7KAiEFTFfOUD",
-	"JVxHQgXMaNf7x0zKY4EVDZpikEINJRZDoCBT4YP9HZEiniJSlI6jpfoILMWj2ogqUYfJ+GJknaxi8PWy",
-	"yUQkLIFaGKEisUWVz3ta4zuS7gcS5p8FKq6SQA81K4FbbyXJUt3KlK9nPn1duO5rsoLCUEzTErXKeuQe",
-	"V7k4THgo/neZQmah6Qy+ftpZ7iiT6nZt472v1l/b4p5osHHsytH8NGao5Au73lApCEvg2o51Eokkj5FO",
-	"+BgajveX9dfFh0G9BzY0FyT9F4jhVsk6Rnc3wZ9GjUeBEuyjVuM8rDwViT3a7fONrxcbIcInlP+E4img",
-	"7oDloCkPW42unL/Rg9JtrhLvBUHbgv6y8HKHoL/8U27kwEMdXf7jj+4/xv86iR5nL3Rn+ijp8p9Ow+fi",
-	"5fCV/O/xz5M3+t0f78119vfZ/zv/R6d7cnp2/ujxj094P4zEYDiSy5A4cxWWIHEKe/d476dt08dqF2lR",
-	"OCoC/P6KHDnM7sQFaLMHwVmG0QvGSRlspYDqDtvjz/kvC1jJy5MDKkkaNtNJOvKGHXi1gBFv7bqCuiQC",
-	"YLQPyBZkrj8BCmMhal5lvN3qcVlNbcabWVi9BiGWr6F/XhXvbl24Hea/Hjx51ct2vqmo1g52xPotnkNT",
-	"5du8mZiiLC7nDmbClv5b8aU/5psciwTr0jZ2LgAWKadxEJCYn2iVjooBi2xqTYqIp8L1NQfVprmrSnwQ",
-	"WC2PNSHJKIJQ/prq0S2zMvSOhe7gioHApBo2gypuP5lhrI2IAkL/opyxxDqDqdB2u60rdLXiUVng2tc6",
-	"Flw1W4E6nSb6lsdeicD4i9yQk2m2BtO0SvF0uqUSVYflUsIWq4basFsTgWrWXziQisfyX8UBD2LuuMFB",
-	"XW0JNDYVidQwTAEZL3yfk8X3gfXOXxczSsmKCUjlRPxDK7uMv14/gxZinopn1E3l+PlE4hJUZfYsDInk",
-	"L4kfYOETfbKAgEaZq8Ik/tg+q55E/6jTpl09u4k28vNgR+d6OpaqmQD1a39rynfh8u6NaOY+BbvK/nRX",
-	"z2BJ2tfqBtpL3pZisYiGImHg/UnDJtou6bLeRcsBkPMellU7L7ijLfZNfYCs1qEnPqp7cjjiyTAHZ4Wa",
-	"CEW+RhGP6FF+PqQSaowK2THISie47+07nluJFp8AOig46XSYlyIIvX6H19y5V4ul2ijpnwGsAoCiWj3Z",
-	"shrq9/zWrVxpFtThVBuZOgjGaUJZ+7kKj0rfXHwbn1+bq7AwfBj0f4qirhWagqLeUgmvMJIdKunXxqbu",
-	"0OKK/nuJ8eaA0Ix+Vj/WngfHJVX5eY9HrAonwnYBX91FEJFOTiSQvSG0ojxhaK1QNDCtH8IcaB+O1ZD3",
-	"C9NK8H2o30UlEht+a/eDaZlH5B7Dkn63HZ2cL4CsVUPMOs30X1pHMxnHBLS3VdTyMq9XP0jUsv50XkS+",
-	"Pd0d+fa/Eh4K9kpPp9jhmx/5+e3L/WmVRsDiNUtGQKdZI+DRRkZA3Qw5s8DDJ/0zA0IpOm6/s3e3G+y7",
-	"R3ZArC9iPQPxcfspp0X8y3eP7NU/tPOT+JuRsb2R0TmskQF9eTDIbqvO2OiuNjY6S8ZG56GMDddzuIOt",
-	"cd6wrYEH9mIjkmEcDvCvkhRRMZxPpIgFww76JhzRlx4M9gBhXW1bHH/Of1kZ2YeYFTieNERHGghIrXTO",
-	"R+0itFBOKUJP/t4wO9tVofyJvhWF421nBN6dcHS95DWWBCjI5kISYOPl28Os3MAUUkVbYoUZusiY0Lwd",
-	"+jp1GOBahcK3VTIRG4Hwz6bSfCQO4D1Qmw9hDhLfwUpjcBuTrwjxfAiT7xtjw46MDduzMdQSY+WI24FT",
-	"rl/bOfYhwZxzET2cWiMRkt4dAc0eZJEOswlJ+rro6YQnxH+ulVgVI33ubrqmJ/Kyj3kwwZVh02hQm5jR",
-	"yYSnpYSMUNkEeGsje7KH5tZOwn6QrfZWpaa9//Hu+cujbvuUtdvt0sNpPHZHKg4DXQJAwYZAO65yHyBO",
-	"UIDmbODM58Da4AFYxQHMVuAs5gC1SuCUyU1yo3LDOCCrNugGYL4HCwZ1sGDEB2B+W5MzyExk77V9C52T",
-	"mHY1p9NzaXKnoCpiMpCxNWNcm/sS7279aJopDnZWMDfs3fOX1kp8dvX3LydqBY7m8Wf7z91xwTWq259v",
-	"+ATJh7FJI2BKI9KmgUoQMDEx7clmI82MgFSpmLN+BlrGFxxP+BzwJ6uTzj9LJd6WnMGvpiR0VeJD28s/",
-	"+VSb/dIzYr/2HWutvAHmt9yTde71P9ed3ytAjgFUCA7q2Pqhbgts3gyzTTveoYHcvXSszzfmYt1UD4yR",
-	"ahiLYiSEwBjsPiLreH82pQM7FHaPrdINF+QjHsaLeGk9U+iJ0SoP5yMKaKHhYDFmLaIC10werH7Kzron",
-	"2EEAJxMLAQ5cLYPdLke18SZ7hrXvnUqmORfYY4nMCFAEDDCEtZCGJXI4Shu1Ai9cBPZg/qnnHUJuEXv+",
-	"5wRE0NwiDRRdQ9hmymXkyNldswo0a3ledZZqNuXzZeFxb/KfKz2vge+JKx9RYj7R2ZzADOWt+HV6GHG5",
-	"BIIbx1YEBfgA3g3tTxVuBwzlodd739a862LmENgqAe9HbZHe+kkgXUlTAEkHUGiLRGOQxsPWPNj0zQrp",
-	"lM8PI6E/zVmfqzFLE67MQCQBeOqumJe9Q8n1XXNY9EnibPekjKzSSwR4+dCOmY7ExIj4VlRAcUz5/KuV",
-	"bo962fqpOGHWCDz33FkB8xeys8fd7uYiTzP9hYu8l3aO9HnQwqmgGZnN+LxZob/VMjrUMW7cgY1ElKiQ",
-	"mevFnsY8FD3GrZldLnj2tbkTHokACiMAALAvXC1EhRloX+Rr1+ofEq2G+Prg58EUbdlp/XctIx+O+aJk",
-	"/AMR3hVl3GN0UdCy1GreoJg7sr3DVfYsF43mndghV1Z4nQe0LLxueJeu/uM/zw71iTyagp3TeAtCUPKC",
-	"K1fvBce2J0q3MN7XWeq8Wj2jdhRWoG3JxRadUsZTbImnblFj1Z0eMGHvDF5ZX4BDC6yMqAJvVG+K2qzn",
-	"vRTpcCUqOV3Kjq75Ivrn826W3z5vWBrjE0dnsKFwDrZUcj9l8djvlc013ebvpbMU4CoLLRd5zBkriigp",
-	"t3m6zfOd4Tc3ru1YmqZtvrvNjL7Fl64Kxn0oC7EV7IUWb+CNbSI+d0lBIas4nXvOjLgVCY8LrQc6geA0",
-	"7K6ZzuII8EVxh+2hNqjlayXYgWsY+4qi2nVsSxSVXpuS/aeWanWnYlXS1ncL6pmCMrUDIbLhgqwPJNPi",
-	"LoMT2NezCvjKIVs2IMfv8ixKXwDFGPb/U0xrhwbEsogef8Yf1rUHS7tR4IaGCRXlhxmE1EjztxkNAvM6",
-	"AMDdnzMoE5KEH08OJ/ubmFN819rnYNw/xd+r3rOu9ugXx4PcWN1RTfMxQTRAMNDB+nI1ZxOdNNiG7O4M",
-	"psNg13Ve146886Q12VP05emS7fREXaYaF+FrbK2YOLE4fEuzm8J6ikioW4RFsspkjAd5puBH/DhgSKLC",
-	"yD1SmgDtORuLOWJQAY4zXE7Rg8oaEsyJNqJKGiA33LE1Hoe/LYfhV7NfPZiJ37AnjW5YAlNGQre9dm8z",
-	"bHr+iMGIHczCzpAgE5EmMjSrsFp/oUvWAcqPBDNTrgg1AMjvPIS83W1HJ2ejXkA/d88n/ufHkf/xtHMU",
-	"8bnpPWVPOsz+5LjN2oV7YApOCQnvD32ySiesJ1Uqklse9zzPa10BVyon4r31g+uw2OFZv3WPnnxEJPZO",
-	"cHb3l8m/R/+O/n00kSpLhfn30Uhnifk3DPiHKpT2SiR5IAhzbc32FJ/pJCrMVHfUqxu1e79aAPmq8daN",
-	"bI3uukLSzR3QsPdvKbae2FD8zFN0NE9Oz4KceaJ10T3Bwpi/6ziz89JtnwStAZexVWhn5wHishszyOLW",
-	"Rfe8++MT8met8W2/f35yeraFhkDprwNwzyaNFI28lMMsETmNHNTNQVUDbir7uZyUNzoObFNoZj0Vik9l",
-	"28143XZ/i9ftDUcj1UBD2VyhtyZGSlqvqFvddqfdsdNHo2tdtE7bXfwoXx8eRRKDSe8SO94UWPAoUoGi",
-	"TVVNFatk3+fy3Wtm77v7QokwS6Bh6LeP5VofaXwFYnlxeOujm/ppzNVqPBZoVWLW9885oOFbFAkUiUBn",
-	"yJHW1/k+9hbv4HH7rh8N+rePm2e/khXoDtf+jdA3lonHnSFxaKr2qjBvcDbgVEGMPBxpbcQeMA92nez1",
-	"dWuJfDF2BERJg4H5cKSNUNbh5Wre19E8yLuUYelNwP7IdMqRK4FH0REUo1WUNL+jETS1vLC73tKPA8HT",
-	"LLH7aTaSqTiKeV9AroA66b47Dzod6GfkPotErX+/qkgkZcYot/M/FO5lj4eFGGLQiuVEYlM0j+OXOAa/",
-	"wQf+dxDFiY5EXO6BW+6KwznNY8a+onFVO2GhpfHEHbF0398zhUE/au6EayBIWXjN9/QQZrIEGy3hbek7",
-	"7/gcs/I8HDlCZKoJJKRoaK4q3O+ddU2Wuvy+hu1YqyyLiq5qFy5ss4uQx2EW83RFcuWNZkRkV0CWYx+I",
-	"7d96fsj4Lw3rtFnPTqjpuf4konJ11eiE0SQVswIDB67XxlSaa91E4jwE7vxJm/XAuOghLDFYBJ4rSCq7",
-	"s4HayS47FH96thO7+alN0KRiarWD/bcqM+PnAda0tRdBGm122BNH9hVx03wsbK2YpwOdWAfOiggYjjxB",
-	"GmnsyoXjPRXDQjG4SbmKoE317M6VDBs3Ng6GGzh9Vj7QDnsEDuDddvL8f+xrb0e7tsPkVCupxY7r1nnH",
-	"NZtv2Fd9Dle7LhIhyq3IXgXhZU7ZnJc1rtUp1CKNd3AaDf5s6pqg+9wsPc5rGlpwdpWvs1V4dE94ZIVw",
-	"UAuhnS2SE/fHo1xg7F+u659DiaZ8KneIuoFgXEJmtE7V0T6Dwk5XSty8gvuA+hzLS1zOyKQsg7ORo13g",
-	"Qfc2UYRlilxz/Ln8wUqOlQU2v12y7wu3aCaYWH6F3BCCMnhPNbs76+v2McfF13Ql70kWiyMerm54sa8E",
-	"2h2OCzrScURYZJ5qNhECPs1i0WbX7pBB2kCeCixC9KiAnM2tJ5gwpasN/PdZLC7De+p8eVg6rPxVD8C1",
-	"7Xi16Rj5nefVMau7dGo4udeQbOW0Ne5A6J7giQhGKg/TNZ07UyeJd2tYtTflyLZXXhdop7v20wx+HcR8",
-	"eBTbY+0IqiS5l7edObcGUnEVSh6v49zK+bIPk87NhWp9SrdRYut+ZuzJY0ATGBbJqL4JqHTpplTXRY11",
-	"/Dnx77lXr04+XSur5EnneYRTEaE2c/VWRAESUPiWSpIAFAAroiR+z7TZZWw0m2pjZD8WDLijGK9Uh/Ra",
-	"hSF+UQw3z0YiHItCTtzV1Le2E9aCcdNAyWVxQRupLJ6XcdbWiW49jXC9/O5O3dSQ+AIRjUqZ0sjUNBvJ",
-	"GMBc7OGOrh+c7zXsS1+qhF6ydD6FjZgk+k8mlko3JZVr2GneZ1+SJfY+c8ZSU8mbdetG52gj4Vs72fbg",
-	"5XHMXCaj9pSEid80A2LvbJXKGrcp29FXyhpzkDJVDA/rYSKM2fqld3CDspLv4ybrIuQqFPFuqne1zv0j",
-	"E5mI4IWlYficWPhey4BpJch7nvE5soVRq2aoJxOZPqX6TG7oA6u2oZ6jzZ7h7YAyfcgltnJyeFhK4UF9",
-	"K5LAE1mRSVIBTAR3eljBuEr1FEe/hSTYq530O8UdaqVEmOpkbSbwmbvyCk+ErRwvfFxVFct37oDxZDH2",
-	"oiP8tK2T4TG0OhyfdE46R90TulNrKdXXWIbwkv331ds3DN8yoEYLevphouCF54GqY35RvjdswpUcCJNS",
-	"Fx9Ut5ja3KJbVlrztYtKqv7bkh52SSG2g1Pt88MbLqgIE5Gutjeu6JqvqEB8Ay4aChRdvXr77vXL/+/3",
-	"67d/e/EGggjpZswxWKy38hEHCijgeqwPJtDaAhkuZkn3Pxg84I6/OdIvIehOQcyc0FSdF/CXsrVEHx5/",
-	"xh9WVoF/GPEUHoqd8QqGJFM24DI2ZaKopcMV74mDu4dqbXybJmmikMWWcbr1VjO+rh5752lpsh77i9u6",
-	"223L2tIt+OvXWI6NIyfQMsxQy4nwO9/ayLD7d9j823sNbpKtmZ9VWPm914MjK42IIXvB/tqDqm1Djdla",
-	"iaAIMUtNyRhQgbdwx6nrjUwEjwpfgTuCQa8H4A3gHBjEaFnWN2aPXbU9QH2+Ea9SnuwXs8E1vWjdZJ3O",
-	"aejnB34VrS13xd/hZofIoj+cuigmaXYoBl+tLlAWradJIhrtpTq2Bnb9U2thrN2ZfW0gqVeQ1vXqeHul",
-	"W6rFd277GtOfLrp/tj2fuOZqTkrZUAYbahXFp2kMnctkTm+XBZZQb75WltB7pfCmcwR5kvB5VcW9Nb0T",
-	"3zDnChOrBmYET6CcLx/RhH/6WahhOmpdIEvAXnCuezpHkCJem3D1nQKEFelLJMWn9H2m8tT0VOsYjG+U",
-	"f6gT0ujbFqsll6Egi4nmW0kqNk/l8jCVt2JLFX3WsDMGMrKJN+aiyw26Y4X9masB+mjTQLX71Ppe8NPd",
-	"BhGdL99JKGI750UES7JqqPXEV+/OeCJGOjPiKOrnMaOpNukwEeYPNMRwf+RYov66CU8kj/oY2f5z76It",
-	"d0j9kYyhxK/SM8KQW4ED7FZUNWhsvid38YjybFqlS/SLp9GgZ1FqwvpDTh4clMulHz06OQD9krpGMgRC",
-	"xbfUSiylMm7UGvfLTZhW8fxp2Q+7lca5YSs8r2WP60bZlaDSGQAIJf8iYOJTKKbUi9u75bG00v1WxfNe",
-	"DR5NPN9du+3vrAVV4PNzlmTqgpB4TAkfhAjPAZFpOadUZXUU52A1wW815bDhhG7rymmSTFHFeSGpUGiG",
-	"kcqkPI6x9DLm4dgQcAGk/+uG6RA7txnfh9E88O1KI2lV87zu/grZPipNr/Mq06uytXLEzQjTKXmhbaE9",
-	"q81eI34WTxIpIkRSsJOIlRyu5SoH+MSqJOrRjCPfB/yUQfHdTBoBqMI9+7X2RN+KqNdmVylXEbRV2Jd3",
-	"e6XuzaFwuubNu/bNJ1L532tM0FI4oVpzukukMMeeDaEpTz+HK5cDwk2kQvkBVaZzlUFVJXKeWU+GmxQY",
-	"Jj5IqJyggnYCp4LNDrxZ9uB9ptVADtuuPOO9MDrOfDmP0in1+nykwzSvw8/P1tOglWQqp8Ui4+Ort7xP",
-	"t7AZuhU2w/ldUNZBuJQbWxKXVkBEtJlBQcETWCI48aRxB5g/4+B44zFAMiJllt3CM6ADI937IGEXtwx1",
-	"Ir607iTRPIpK8lwwDTaT3C5JLpQrW19oEQWBihNwi5eZljOkGr0LNhFzrP9ypMdSSTMq3g376LLNuPtc",
-	"mY4vXrEmELDadXzLR+du4TW3qSuG/pEi0R1tAiwogVjon2aPdzff47WRuvvb419nIO9dhoG8csKeSZVq",
-	"e4yHYkvXAeJ69s8Jnx314WiG2Hqtg3/sqw8vILy8E1J0yfGoBhJNpPM80oSnYjh3NFxUYHfS6XSYH8tC",
-	"JUMAZBlKILeL1c5Yp9dmb5YBJtmlYuLTNEFoMGYEPTiMuZyYG+UaK/vciAAaNZGZONRJ9L1BE4tIZDzf",
-	"wwz9i4oSWztlzzxGxB5JFngiaBJqlLO7D6fKLrDOkhCNls0rZWFwpKAP07c4TIS92UlAFpQjpsX5sIbV",
-	"YA12ZLFVZeGAqZgRPRVLiD0npaiEV2XF4A2bSWUuCEwH5Aqms71H18rV337FrhVhYPs/yZUlVfHa03cm",
-	"lcKu72KACLy2nwQiisAvH+TikLFhfQF8xNHmneb2QAqzH4tBigobToonm3PKeeMW9n6NjnWgoejgIc7O",
-	"eYdK1sEFHQGunhCK+YE11rziAIe85ig8ErAp9IBNuUlz9VFQmvne3LCTpUJFrueGM9hDYhgRBjIs1bei",
-	"hhxpTvCsEgNAUft5gE0ooVa3IoG6fypYYSFXWsmQx/D1SjwG0rn1FHMbEsj5FWrBBg88oxz9OueTuIpT",
-	"rtITdsbD9w4h/Wk5TAQdOBzY7uocU29/LDincmKHddI9e3z24+mjs8fgoeKHuX8KzeHQGRDccxj6geLK",
-	"m+3y3PO+C0ovAotbIuaj97hg5de4UfQWFzeKsSMmowtWfA37KWN2hBcsf5EbrAJewZ3HXqdUPOICV9iI",
-	"itgJPiYJkLkgu19bcLj4thgjKgj4/QaF6xXcapygt3bUEUf8wjmiETsgMZKKgBkQIISRmfFESTU0TyFw",
-	"i4YbxuOMqG4spkE6AKGvh1OvxjUmGxidcIR1gI9aj9vdbjVDfrWvWDRtGgwBlHxu8WkqE2HKjz4rPbro",
-	"llcM74m9ZsSNfcz54CR0ju003s5tV2L2PgfwyIkHL07OOqd3C5GLZR/fXlXgGQQLWkytP6wB/sv3+bZq",
-	"ggEdMKCsHBcn+HOJtv8ujyYW/2CHNxbzgmVI7+bZDf24TKrD8e+xuBWxqSEkzCEy3N1mI2jmtou36qjJ",
-	"4xMVy9T9R6topfJovnA6lRrMF4YZidT/ycq/dZ+O0kQOh4CnMUAcOWwy78thpjMDE8pnXKZSDT2qvf2w",
-	"YNh2nOwbtGuhqBU/jzLchfSr+COjr2Mxh91aHXsaxPiDVBBtgJ8n9linC6zT8Kz0wCKdaLdTQI05Oet0",
-	"XJDDtC4e3xVpK7N+LMP2wrTYafRhFD3z9/CrunDY4zpeMpo5dE+L2EyEz4BdRWhiY95MWovaGmL2txeD",
-	"AY4KclVOnneY/seF6T85fbTRCpyebrUEZ2vX4OT0cXkVzk4XVsEdKSSmkfAF3KZIQNA68TSu6CT0BcPL",
-	"AJM332HtLTfk3cdDlIrY8259uQiczo0AtwPuFhghPrBS09/oLzX3la+u6dTzeU9EpwRdBZRhYFogYxih",
-	"GhDwXZLMy7EjQmJ2cSLnoqUa6skIBE0nJDmI0kx8J+D1uq5A8GVulMvVgetJu7XPw/Ew0ZmKAo/1QxqR",
-	"DRM9y5u2IS3Noza7LKD10YdzNoJ8Q88epb0LBnu7nKaYIcHKu1+vWbUt97/sXf+fV5dXr3puKHj7QWYc",
-	"HsBi7tBTS1K+ET5lmjhK2+wlmOT9LB5DE6MRwg7h7VXdGKCHs0fZ9iiZv89UZZ7dDmHnNHupN73VdELy",
-	"ZMtA2Dc78Jsd+M0O/GYHfrMD//R24A423iogVG8B9IU1UKxVYU/cONYze3bzlLmE40Lo60HylS+lwgIm",
-	"pOS2Qgc4BwULBeY70rsak9tnMME+9r/bh93VxrKuXJgqEUAkrpDTRxvkM5rwOZBvuczAisD7Oyyg2h6W",
-	"oSQXjRSf2gkgYOcZCdNY2Xczmg148mBmfbD5xTgbH7da5D3wQfYYYp2rYheiCO9B7C6udq8O3OPLkiYA",
-	"+5jwMe5pqhHcSXhKCCAVy5loPajdpR+wbJTIchABOUUoZJ5IoxUb5L5Wnmorg7YAMLBpW81k8HlHenAE",
-	"R5dM5+1JlCMiYwEAN/XY53a0uywPfnP/hXmlZ2xi3VV3rFkFBu8CfVFxnEfiucGGVFFaOxjHA/nwhXXr",
-	"i6GdcG6Y0VoxcHdnOhlbXxvKY0vl6U+xCs+VPJMfDkmjSGORM0sAsQQKNawWjzTuQnjQWkZxQCZsFBZt",
-	"2Yu8HwF5BnMsQBScjCg920YENtmyxyXnsy4djtQ5DED7PV0sBVrslsW9BjI8FlOimIX7QwQEyoIyJA2q",
-	"TBc9LwziIdoRBZMRxdHgpepy2a7pEC76WFXHXkynr7gDTtjm6LWw1u+xFKbRfsGiYzhNdJRhtYVDmP0t",
-	"94Q/Bi1Q0mUf9PH1CZYDn/4Drdk4rz1Ft/myWzTJC8/wlT1RIqEpYPPSnWUnrOBZX3ZbjcZ2Ye5zCV0f",
-	"3y1sqcZqZtYfntbwxSe7Y3S+gbLYF/F6o2y0fXYTxl3tkYQsDSlLtR6jPwjAbVjBYrLYN+6Wp9DaF3Bp",
-	"YL9ZZ9E5Y+FQh8o9Wh1A/OZIKEh4cgMrmzZ4uiwAztebhjmDmUw8aHsNXPnCPb/+wgIoHXMa9cxq1E73",
-	"uvNjMTZswkRMuQqli4/mH82fEfp30BIqeo7xP7xR5+i0e91ZEeldeFjXF68n4ZrYbh7/6Z6gDo2yuNC8",
-	"s235/cK4O+Vxu7AmcLEJDHznoc3WH5kMx32txwbra+VUQHGbjkVid2/rotPudINWpvyw7Rz6X90MNgsL",
-	"XpLT9QfGwl5pir9q4babJQoPzpGwoTbH9YGmQug/EdFT1vPLBiQ5EBsBHY6W6MixXlF9qf1d6TRgvdIu",
-	"6oGdiqhm6FvgsWmdi4kG1xOieOJGuSDY94Z5icJjBTkmugVz2N6UYrzo3wRgu4MNn7KeVZPlYbSZ1X2F",
-	"R550wL521j7l78YiuVE+FbrgUJEixw8nFwUmCGlYD5tYegCZltPBiVuhUtYrS0ePpSKOfZ2+UFF1eTx+",
-	"R3wR0NNVOq9WqWygNnbc39sX5N8zV4pzJWfOkHRp95GOozXkkGvVwTb2AOX/6tGv6Zr7dwFzeJe8hOB7",
-	"w8ZiHrgtAZqHPkly5vRPqQOyAZ+pQVSY1R5k7rl93Pau5Vd/79UNTzHGxoyGd0pZLIDc2qvYdX7xdpQs",
-	"P0s1dmQsS8Oy24dJFcZZJIzP9RTi+CvGQVd/XN1o3qAXjZ1Kl5tSvSzkpTZBPME3yhsDcwqYYg47aJlx",
-	"5pPLdy6BZy0euZFjDUL+t1K6WydyuNzNElAH08IQPq/ku6lMwN2VU9V9MYL8+uelvPuahK2eqZc6meA3",
-	"vdU4VyGZjPaHlfnzmsRuzjELp5X/9bRxkzGJNjMVYQPsfyy4jV82C3MvGYW60kC0SvphYgn0DOQvS6K1",
-	"vGVJtDfB6Z97d5fz9/ZedRtez6xZ87m4eWsm5K6oHb7e/b3d3q2rCUBBLaVzMac4E5GvLQTetpw3pEGC",
-	"PPvo/hweIqHTFrmDSzbO/e7uYEMiPTulW2iCY4KG2cDCfEVXfoXxo1ZQW7226uStqmzrWgkPeWZECZrh",
-	"n8lmtX2oFkGFFKvhdgjil8pxGjxTaZk3omZj/9RZonjcWMB+xKfQ2wxlyX4nrgi6fKW7zmrizKw/hq/w",
-	"um3f4IqOjv230ijrm6mGK619czVXYSFAcPL4untycXp2cf7YRR3tW7kDxq4vj4VBCId1t3hUc4t/CRUJ",
-	"My5/P8cdgauxmbZ1t+XpQ9NbKeYIsuA5w13e1nUtP/UkSRQWWGCdIJY9hZAcfCKiZjaJSEROcGo82FVh",
-	"jF/zDrmAyt3DYG94q8I1GmCjuT3j0e4Cu6Kf6Gw4SrEgTrCUJ0ORGjj/47i4wt8TlVlFpwSsPdorRqRp",
-	"THhLvr8AqGqpQKoCIX2uQm+EN90OsAUSB25aTErjBMHwnOGJH1254wiwF6zk2fm6ymOGiRyOUkguyInQ",
-	"WXolQq2sld7Zdq/CtGwRNNyyeYHQHYrm8RaoGAfDiCraI7UYUXXW+1aoUUkeR1zqJej6FoHu3SJo6k64",
-	"UbXBjqXEVdET+kwQH4snSd2dFk4SlMV13+5WfvtuB3GtOlg+YE5iIhBhlIpTv4SiZjtiiFqSllR6RjUR",
-	"jhk7zUFQtjpkKmHWS8of5WldnNtd9TV5IFk6qlQJ63c7oZRcIPYI8v2jL4NVYdvtvobjbrgUm0TeaNEC",
-	"D5bg0oMNZmzpGZvlah8aZsIP17oD+OOagJxHytgTp2p3WaxpttsEn6W2AQ+V+m/5lz+CkH4BMOXN7jxn",
-	"Kq2ClWltvfWei5TLuD58hlcFYN4WAPUWMJUw87+I24Rqf4StN7j0OY0YHBEYGWku4kYANx43/KEgwzfz",
-	"Zmg/rtzk6ziL6ZFfKnXxl8REvL765kCMvBsU3dCZxllfR+giYkC+0J3vNo5MWAjrASXpT9EdNFk4IlZc",
-	"aRwhrwfgTV2tDuGmoZfZvlE3Cqpg6LHoaua96RcFLEdKUcuUaAH9sIiUty+MjITDpBR8YqfcoVCBQwyp",
-	"BybToNIJvlHkBb+2Zq1ifZETCaMeGWphmHZgcNbkTbWOGBwhjLMw4WbUZuQy4mjtIJVOGZ9oNWS9klPZ",
-	"YyPBE+JtxSZR94YDqQCt8kZRSQJUNFHFkGvBL+CT47wRgoFJBY+eogpyYOTfG0Q1lwqRAnr0le0xzG9U",
-	"GcS8qk4Iz2HkOX44vx+nyduIWBxAt0BKWBxSNS5lwtEDHsK7JNcj6J0i6rQO9o1uFTjYghG/WFO0HA7o",
-	"fsMy+IZl8A3L4BuWwTcsg29YBgfBMnipE29lXOTGwP0iGzQG2nPomPUOvAaeyGRzYoOTxokNNjVGal3z",
-	"TNWsPxFuQAIKS9+h6Nz0voTo8PtMFSD6yz216/yvNUXO65PhBd7JzOwdB6vjkVjQZF385Lng0c8iRVO8",
-	"s4I9rorhZiORK3NLlE9topAqR7KCVox4v/xWJHwofjGtix/PaGu2Lk67VkV/sp+enXT8QWdWVd12nlyc",
-	"P7k4//EfC/ZAGIXFT967l/9ZDyGIlAg/1eCDWrFGal5vuHUWlQCXsVTDKwmNRvjZmqN4OuKG6rEFn9DZ",
-	"vErrkC6wT7cHKxbhdfGHS5yw7kmn8sbeSM3x+7tBa5Dofwm0I6cCuu2QG0bYcdNZSamii5PTJz/e1dkJ",
-	"2x839UUKzmcGnxVexQTY94Oue8yHrquVp5DGccDSU5EYrcBpNyM9Awoy2kCm4YLZV3pW4vbYkZvzMLF4",
-	"2mzHn/GH6krZw8KqoJRsV0cBnl84WlfkAGUnro5xLObOAsWXDaiuEYsc26yH9bPY6FUmA5kpFz2ibigl",
-	"ZtQL9pTZHczEZJpKoDXEho4bde0fhEHmOMZwDIV4oIuGs1BP5/BAV3eBtArWPnRxm5wU8S9FNkS4y1xn",
-	"EM36wb5LT3yaijDtsb8U2tRuFJGYTDKTIluC0rMfXCCHyrUhiCMHTGkIqM24YQNuUpFcIDnBWfckbwUj",
-	"m5SmBEEbhBEqdWOrDO7Ak3at69iBTXHf1rGJSIbiCOTsf1a1kcFcV9RGVldhb5s+f4eEBIfgx//Pbjup",
-	"KyxfXMb9q8zdOXmIMvOzRsvMfVQWA/NWIYZ6atXZhM+towlV5+C7oyc/F/sxMOzbmoijIMVGdAqkWJqr",
-	"yshUpA9TigdUCkmmAqILBWPEanDoE7TWjFQLzZVt9hLfdiiwG7PYiQzkVCMeUVry6WLjG5I19Hk4flrO",
-	"isxEIm4UJACGmolbkcwxS9EHbD9C1ELiK/LcXWEoNv7piYADAxls6DABvGCAnxPTFI+NWFonejETsQzH",
-	"/PRG5Xme7w1hIBMPiHRUYZ9SRjqcAkgmSygLIj7xMAW4ZAw6WCscDvqz7knVsWQX+RmRVn0J3cku+0Bh",
-	"t0ytDw9srAp+VZE+KA8YMvX51Ek5bD4WYlrOnIAfuk2VYXXk+DXm7p30QV6PMKthLawUkrNCvg38bHUp",
-	"xBVrwuGdTk08/ORu9+6F8htgyDsmD+pkq4Wsra2TBottKUgYsJSPhYLd30jBER/nPN/2pvC0WOsx46lr",
-	"FueVAKB7q+QLnoQjeSsOpJWnQmHS3drjC0lceDEfjjAsFoO07E4YLKsG1HSsiabWIgcWRD3SAFkHeoxP",
-	"Knhw6BUb4x3/uAecZKtpZks+4/NdqCxXiEQkB4PDyMNlGW8fKcoN4YMU4bqsOfQUD0qC8+jhtb3l5bVf",
-	"y9f2Acmza1Ku550t6tXaMwFJap93pfxlKZn552HCPdmC7bpTwYR75phw/Xm7VRzsuZX0Gju+sJpQpmLX",
-	"rLngld8HpVo4BzIc40xsHdLaBt35Yoodh4eEgdMzYTBI+JQqknKQM1fDk46EarN3PDPWbk1nAKZDhyFZ",
-	"sxX4onbsfxaFDtjAuUbPVCpjzy5isomItpSF1cmRC7xpUyu/CExk7/1nWZmfRfGonelkjLZww+uh49ia",
-	"fYfZi6+L1bp9QcQ7EG51evhp7jai+eXMLKuKtEmX958bcmMLHTyIa0hV2NcUfk6yWMALM51AFKZE2r55",
-	"fMit50FijXjge4+wrs4r5ib9kMgUqa1ztyvPeJfax0tWiQqfaTWQw3boSYyNjjNM/C4aIzBDOdZsPmFn",
-	"1fnLr95mOdvCZjmpsFkeHZy9f6Eh7CHjiuCsKCZ4EkuR5GX5OQ//Thq10oW5cLMKirRSGRZY7cdimpYa",
-	"baVhJ50O47HReV9t3ueAoOjwiGV96J78Rfgh3m/wxU80Q20jwkSkv2cKWCwwLZFNrHJ7HLRiqUTr4sdi",
-	"gdQ11leDd4bfZR8u37949fbXqxe/v7u8uvrw9v1zOxtTLRXqHZ//7ByTb29HOeXGzBwG0EREYPYIsBHR",
-	"IrwSaSrV0ATsCp5j2suahgz97XbLSwKyrTPzHdAt4cLYSYCwAs5MEwb/FZ97w36WaDXEJ/G9OlJWWPpZ",
-	"v/COKwpgitftHaeMorfKuOLlbKrdL37uUKPGPBxDoQPU5IpE6ogAJL3iPFkEnp1oBecS6VVXU1XQtAtf",
-	"sCr8H1Aq0vr1+hnk+WOuloZZrqq28j+RKRZFxvFLwVMsUcWBD/zvv328s2OKRAwJqcQfOngYFT6ZJrns",
-	"puKTHfE7Ps/xH4qtBg7wHkKLphDWfCcSRvfzJ4g1RdJE8njbzVBa87qDY6RjpDgohOlG3LC+EIrxYSIQ",
-	"rYLFPBVJUw2XVNYoWCoUR3VbIvL+ScaxFZzlfSHVrS4UdVTsggtCyKk9FV5a31vpGaOCOd+XBnkRFFOm",
-	"VZtdujXzCSX6oxkB9qt1ebP0gg2EMAH7I9MpIeG6/U+0miDSWFZzo1wbtAO+zC+Qis1GMhxRNkrEUZt9",
-	"wLobU1wJjvAPab5SQ2z+KRLAR/UlBEuqYEdz2m8vsKSO7KDcXuDRLVehiI6cSXmU5Dal3Ywm1ZOjNOHK",
-	"YKskdWVHPOVHQiUyHIGq/Og2s/0ntZceYYVlAskLYf+i9Ky105bArNVhEjnfFOSfQUFCBVLhmlKavwld",
-	"+GyktRGuocyh0vEoOsL9sF4fFoe3YCcXdeLUmuJitpGp7BQIe12ivHWKy1hPg1ieGLHMuP6E1Ih4UMUP",
-	"BE//pngOrniWdrE93AqqofuozE6QxfEvpE/OO512p9NCz4C2KeiaN3oGf8a/wkfXOAOn+JWdJuEdSWQd",
-	"pSMVxOHRiCa0ijwERC50aLZwNhvp2J2k6GS4MsNUJK7E1X6UQemdQ01pCHbOYd/DPsbMLXT1NWTS2MFH",
-	"CS/t3/IWc1d8s/O/HWP3foxBSUOfh+OFjuq8YHzBvN7zaEOvYZW7e41XbB+ofqOV+AVLRz82FLxdXek5",
-	"0T64C2HQVKiNwqAv8Dns5xTDLENqv/RBTxNnw9aFG89RDNcthTILu+pFluipOP5JJDFE6HaA5KVpr5FB",
-	"XLa94pOnnbP1QvpGp7/oSA4kNlw14K+Sm+pqBaEUXifMCJBV1hexVkPD0mKxDs3FslzTNORdCVSIv1BX",
-	"BzHmneW4KMMNFGsvi8nfpVCKt7YUjQNWZX+Vm41mcafC5E0224Kqf/CK4zzm8z12l0DHopwI9i/sw990",
-	"95TOgwwD2DVUZz0waHtgJ/agr8t3qCSCTqdF4mpnk7G/9ErmWe+HSmLbX2EAS7t0sRzKx3lK0+Bf/2mp",
-	"FUQrwoBFaNo67g1/oOZCQ1II8+jMK+z4SUVib/F/f+scPfn4+ezuCH84ufuutUxZ0gCG3dzlJexHn7Bt",
-	"3DME0RZtBSVDEfAlinZfqSEfuFXyxB3+vmg42m2fg+JbNyZfkuJQ4GNKgf5eeExQ6rJYfuLdvVq5CU/F",
-	"M55EhcbTgjW6zqD0Jbu/Iabgs5gbU8yitpYgDrbpPcVL31RmZqE4t9SLmk/98qJOEzGR2cTr56VFbmhU",
-	"9QDo1PL5ucUn2Abb+rF91qlAZNm8zBjUQo2CBqUVMKsiRY7xxGIRDUVzjumMGwbhG4hfgzgWAv0yJcDh",
-	"kuVSb5LDmMt+Knx07FBtarkmGbeaVoTcpFbRGsESOBAw/QBVkBANFwoHaVgsxwJ5q6EDAWGPwa3nKXpa",
-	"4IlBCDyxvxOvw0jPrGufuxzSBDcKezFysWMzodKgFK0HRjidsFgYg8xwrjzZnlPL8XqCsKuIsw9F+gy9",
-	"//0UqK/ieISxl34WDYXjC6GquRq31012rodPukFrJIdWG3VP2+cY6RmL2H6n26XQD4R6nuAvpT36CKr5",
-	"C6EhBa7vbw5Q98mPP3ZWqlSo0kDd32l3OqfOk6aLj1br3/yL58UmAACczb94d9/hB1eGs3DAVWrZ+qmp",
-	"YmlefQLdozpEJbixygO5r9F4IRSXNcjMXA4S2tsbCuwFbDaau+1NqHHDcuf4tgE5VHTi01Qn9aquF5pb",
-	"sjTtfo572DDMWWK1kg8RIbMmG/AwDZyWgSI0163mUo5wOUhOm/UGOsxMz1O7w/sGC/e+UXaPBnm4Eysb",
-	"oMnv5dtnv15hD/RLqd5ODYOODbtkMGQ4rtjVVIRyQFrph6fA7ww9YguWcJXiw9n5U1rDQfVSbzAmAoMt",
-	"jUlZS+e3VmhuW0ELJAV0dphBLcj+lnhcOklan29aPL1pXdxUltjftIIbVE9wyYKCgr86dXQDrdiw8is4",
-	"+CEuemxfrjQKngbwlMDdLXC4nAUVFRC2ACrFwGvTwGnAgJRtQBZjMBbzNQOq7tzVs8YApDGnAL2oKNUc",
-	"gQxiUadwYq2GLgq9oZF1IUwqJysL3n4Cg6FQxCwNE4r3YwEcVJz4c+0KQ2ovU23Ws3qk5wBC8wJT1GLQ",
-	"w9Jjhs8NVkv15/ivV6toQFr7taB1TCqmntEEq6wQI5ia6uyX2qyHBk4vYD0oZCXN6fx1QpEoZHaCNe76",
-	"snPu5szbYzvmHH2IwYmhtT0AIs7+DzvU/a93Wx2X/8eOyIfum69EAJjJzw5l8uzJj2jeiU/TmCvCgfrt",
-	"4yoDZQJWqHvVerOtzi4LWpmS9uFFWy3wQzpxmce9h1So7nVjeU8fMZMl4YgncDJVDOejZ/hqPe48QsfP",
-	"29/OEcTxPnJTWJFsUj6ZtLkAvHD7ukZToT9qGjOdwNFBlYX7kUeRo6spmVR7+YQXRk6yeEFdLRDV0BWA",
-	"h3eIggCXwkb8yLqM/saLZcd5hWM+1H51w0XuuSy3wCukLdfVVmjPuu1HVen7spNDM25n/zGm9O9W1jrY",
-	"v1y7GBP9mV1tO3FX7rG/4OvVCDq+fLBk+MGp1ajnAFSrFGjAPQB2ut3gVD1QzOjv4TXMRH+k9fgoErG8",
-	"FYkUptZ3eO4vgaNvLKZImnLaYdaDXz7bYmnSD3j//LsPwOJtl05GyOLNhIqgPHwNV7S7rJZFu7s9N/eW",
-	"PNjlqZvXUmJfMjsM+3qAphigJdUXQ6mUzOu7/0qA5DK98K5S+6+91dNg77zdFDTILJOmYjIloEK3Hq2L",
-	"1mw0Xh1QcNdSRIG2BBYACGU1E0wUKqXOUffEfbKqyRcpOEbRmnyc+JRe4rgL/T60133vETCmbQJ0TLtS",
-	"RAXCpiJ9u1vGKZdRswQ4C8K3ngcnVyCNxoah5tDY078vmAHxprqpKp4EGnVVwwIpurXq7/jzrPzqK6lr",
-	"FqZp/4qmosxjN4V1js1UhJQ2ARe42+7ctO5a37bF4rZIJHkTq1hvxadQJFMwsMfWVLcTYRxrX/esk7Pg",
-	"dJdHmT/u7mPNPtxxj71WL7O4lvCG3nneFCWNu1+BgNruN7Bp7KaDyB6J4047bHs8y8XN5HEtN9mlF2CP",
-	"Rbt0LS8/tx5JQIDRBdHa1EMZ64Qp7bI1cNrGMVRKp6APoa3PYSq66KiMPKvHiFf08OHrLOuXBhGs9iGT",
-	"/HY4b3k476gU1qmDgEWZaKpO8kqoCBwarxwWu2E32f6l0he3dd2yr+aMotu/8Bc3ZkxuUH5Fl/yEDmyy",
-	"Wpb84q8kOKwAgiZRHW9U11WxO3QcYU/qryqVsbur6w0vg7rnhV3zKSYYvN3fypkU7FpmiXXkR2k6NRfH",
-	"xzSB7VBP3AKaYzNXITTllio4Pm4r2G5tay3KOPY+mqlIPgHN1ISPAYilKb7pQqvfjKvU2ZupjiPvV5ld",
-	"T8HKk+QXPA7QlX4W6yx6AQ+xL/zfV2/fBMzIoRKA3HmVchXxJGLusRDufsoiHRq/Pu1J5M8WIqzqYZN0",
-	"z00idZbbE3QgEaNs4rpozEjPlCtnCCtgy3B3LCzig/I41e+RRsV9YwF/I2aL07NRBK7beCHpn0iTwQXw",
-	"HCPC32+yTuc0PD1hCVeRnrD+PBWwZfrciEdn8GfRulcFuKP6+yDTEb593QnvlGDOGYmTsXOVbPAwvBo/",
-	"LepR1p8zmtRGLQvvE7g5vkO1GwuM8S/g9MHne+uzQW0zxlkV+JFVtUOtGiEWfQ9QlIy7yayQmKgYdt1+",
-	"poN1cY/CvB28Ov6beXZ/2mmdTnrISv23SixJ/P0GKPJZquepsKN0ENUAv42LDaYWAI4iOsJ0KlTOPKyY",
-	"Vk/xT1Y2hcP7dryjmHJats2wF6dZXdZEU86yWO/sLjxoY8431fPlqJ4vrWNo+fgNGOCBAqHwhI+hCIl2",
-	"f/PhlGWjZ/9AaFm/1QFr5tHJLwNY3+Bequmy2VIa3+McbqRvtoycohInOtatBmXe41crdsgrPWMTrhCf",
-	"GmP4VtQaCwoi5n7xZEIOCMT6ObhE69TV6TQo0TUBmZAnyZylMw0RGOy/J/rrvk5H5IUZ6AwJmNF4zCci",
-	"FFbtGzirqclc34qEgi8yAZIpYPqowC9N8/ObvMIvYUvZ8cd8+kpnCXRfbb2L7HuRH/ntnP4W99gx7qHE",
-	"jHZdQAhkVQHL/TXdi09h3gVMAJNQM72nu7G1vksFaqjDnd/2CQeJ5X7LKf4ZcoqY/oi1HouIAU7MRAPu",
-	"LKEsPjxbL1olzMoxhhV335NOp9VX+fydLtn3CBtqez/dbZ88av9YIn/rtjvtLbrY3IBqFtKxNO6uE0WY",
-	"ISA1EHwUsmVW++YEldIwWQwt/iJS3vp4t3ALOy8SaPx++3gXfG4RLAn8Svwh1T1YULipTMpjrGgmTjJ7",
-	"vcGnO9BaK5J4lB0T0fyw6oYfRnqCLGiIJpcDo7TzI9vhViwVWr4TehoL1zWC+UIs+pDqVqKpYwo3+kVM",
-	"+vbFlu/0NzFH3CHg+eaT4rcu371mYzGv+hpUxX33+c3lLy/usGE6Z50lYGiTchXBvQu3JBDjmtLYsVRI",
-	"sudojghGxi5ucfLBsEUQ5fKEPfOsSTVP8M1zsVRjSK7So5Zv4nsvKomvsOgYqPyxwQenvz8nuwATn8UX",
-	"JwDjmjsWmE+waDaLx0AM4sitAheBkynwOhXu/S7m2LZo6h/y4pMIM+znBkPCIV/ndwFm8epZi3jKqdh7",
-	"whUfigmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjHpEKwIQV4s4Wb",
-	"Phc8YjFRi9ffN+bJEBvnFeNqDnyDEwGbC5d1xmVa5nXOn/FKx1Ht+roXBi5e8MbKpIsBs6qQJ5hn72s9",
-	"HgthH8EivTC3KpSxpPNr6WHe/Xbki9YNRzG12zSO3Uhcyy8C7xJdsL1Y6eLEvUu0HlQ856UcgjtKKsha",
-	"5iV9kyYyrJoM7JwlTeU70couSt0cTlHr2S9btcQiRJx32iqLZFr3VYpvBxSzo18L38aah4qvX+GZYF90",
-	"br1PgqtLFnOJhXv5U7+mAaCoynIg0HzqeOvu493/HwAA//8=",
+	"7L19cxs30i/6VVC8W5XdfSiZkmUnlv54ruKXJz4bv1zb2dRZ28cCZ0AS0RBgBhjRjEvf/Ra6AQyGAwxn",
+	"KCYb19n9Y2ORQwzQaDT69ddfRplcrqRgQqvR+ZfRgtGclfDPp+/o3Pw3Zyor+UpzKUbno3cLRm5YqbgU",
+	"YzKTJXk+O3pBdbYgVOTmj5dSMPzkeDQelezXipcsH53rsmLjkcoWbEnNsHqzYqPzkdIlF/PR7e149KPM",
+	"KL5l+6U/L1jJiF4wItia6AUXc8LVsPFvx6MVLemSabu+x1WpZBlf4ZVgnzU+cEXkDF69onNGpmwmSzYm",
+	"a64X8KmiS0ZmvDCjmglxM8SvFSs3o/FI0KWZQ4ZvCme3pJ9/ZGKuF6Pz08lkMo6Q4xkM+qYSbzXVLDZP",
+	"qRjhglCxsXNUjCjzMMyEfV4VMmej8xktFIvPDCf+Hn70sTFBrtkSyPSXks1G56P/517NKPfwMXXPT+7W",
+	"L4CWJd0E83/LyhuesTiZeU5kScxczAIoUfhwio5utvjUxw6Cxuj5PGfLldRMZJt/sE17QpfkmgEhN7Iq",
+	"SbaQPGPA4XrBFTGMxpQeE1UZXleEkpKKXC7JTz89f3JM3jKhCZ1TLpA3uB4Df9jfkQVVREiiWCZFTths",
+	"xjINR2bOtKo5iQq1ZqUnAB7HmgLBGo7MIroOQEiRBw/GoyUX7u+T3fR5BWShxZ50+vcR5A4EmIHYirOq",
+	"kYZEL6gma2pWSfOx4d2rv1/B2tcLqtkNKwmHuZfsmPzM9UJWmnANq8GFmO/PTr8bw0rPTk7JesGEeYQb",
+	"amiSVWUJhBMbspQlSy/cit2BMtauMb27+6z14lAr6Z65uVkSO3QpgklvZEUW9IZdkPuTs3BaSvOicBPr",
+	"mk99h/Wf1FtNI5fJ1d+vzokUxQbnAeRCCglGNkwj6aT5fM0V22NSTFTL0fn70d9HH6NMLS7zXyqll0zo",
+	"+G5T//03ivDcT2FF9aKeQP3UUI4TlyseFbjm5dds0/lW/OnQN35f5XOWWO4Uvut6KT4x+KWPpZgVPEu8",
+	"NrPfdr3YPbPPqwXL4rqTfbn9Hl7vLt30NNxoe04kpVZl7utvFDE/NxOhgtCCU2VuFK67pwRK1NAZVas0",
+	"Wcx33TsCvx780pLlPMUI8F3nS/HX+730pdSs68VGNrPdb4dhhs7gCaP5j0xrltj+nNGcFPBA1wzyepjB",
+	"M+AqK9mKiiwhb/L6gc4pBOMMncMPssjjL1/IIu96q/l+8Oueixuuafrsc/9916vrp/aZgExr+PjljlfD",
+	"74e+90cuEi8tuOh8o/l+8OtesOU0xdhL+K7rlfjE4Je+MdpxxgvescFl45muSTSf3GsyZZ6eRInMDboi",
+	"1wrMBGueqo3SbNkxrTLfYzo3XHVQBb/9RhFRGdonX25H2WFK8aVRs05Pzr49++7+w7NvwZzAD2tjggvN",
+	"5qx0E6wKdtlxK9Ns54bVIwymTpUiTLXjlcPf9ZZlZUrdUvCd2QW6ZLX1/PjNi0/vXv3j6cvENPBne8yk",
+	"w9tg/QZ9VCD76L7vf13QBPVXBe0kvwoGGPxyOGSJtcN3uHQu0Lz25MhlVi1Dk2hrTjju0Om8Y4KmbA4N",
+	"33URAp8Y/NKf2XQh5fUTVvAbVqaUAPtt1/vXWwPtOZGnIl9JniIDs9/2mIgfaKBPlS9jiuilJkupNFGS",
+	"LKnYpBxuBfw6fEPOZrQq9Oj89MF4NJPlkmqUe/dPR+NaTp5MJjsFJLKrak/ueQ7GALKdGhPFVrSkmuVk",
+	"uiGZXC6puiC0KNCkplPFhAb/BC2Kq76eTzt63Oe57Uzs9BzBsp/jT08C16PzhN7ijjGlv5c5Z/CCJ/bE",
+	"mX9nUmj7T7paFRyd4Pd+UXhvsM90uSpApDmpBPaQppmG6Tsyvv8SWm5GkV8e5VOzszn+NRqP5PQXZn52",
+	"/r4eonYbrKTS85KpX4vR7XhrNLWQq2A48+fWeJXScsnKcMDlBsb6eBtSucuh7OliqBZSY0OXRYMajhjn",
+	"xC3kg7CkOP8gCDkiX3h+TrJyOQZT85zUqxsHBjE8cpRPx8Su5Zy8dyN+vA1GMit2Q8G6mqNY+jSGcRQx",
+	"44x2xCa2fax2eV42G6n9v96+emkY/X9fvvhxTKg9w6cPHpJ/8O+PzaPqnv3dkZfpy5zg2FOmwAl7de/m",
+	"xBPcedwNt10RrkBxwy/b4ZXb8egFFXzG1EDGnVLFfioLY+JovVLn9+4Zch3bJ44zubxHVxwEiBv+JGCu",
+	"LyNaap4VeHau2cbwG89HHw3hVLVcUiPpR5f2ISM8ZFXClphFaK6BY17Zz0b1ETZ/NZiT5jlH1+jrUq5Y",
+	"qeHAopy1P8Jp9eBQt5hzcvJBIOOYF34QMKFz4uYznDlCP4p7S18G8b9V95BBd3CIf74nj4C4UyspFG5X",
+	"6BYbxjGj85P741Emi6KWQlpm158KdsMKI/tylvGc5d/D7ueU/ChvWEFBb5txZszw0a8VNfTeeDk4Kz5N",
+	"Hj5a3//lt9nspJxMJieTs4n939yItBUTLL8019rp5PTh0cnJ0en9dyeT88nkfHLyL1gwhQmPHstK2Gtp",
+	"QQVaMGgimX90vwaffGdZ8+0/fjo6gU+VLG4irz+B10/w9Qpu4JPTcXAjqJsdL7SPvvRGNxNalpsjtRGZ",
+	"+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyquP5aE1LtpCVYniH3NCiMvt7evtxPFIY3/SLN7/T5sKfb/AU",
+	"VbQwv8Go8+j8dDxacyGMMd4ct/c143kycrpCZ61h70hEPDa0fewePAPDNv1x/VmfLg1bhf8anR4/mIzG",
+	"I4xcZIYqlcpHt/4AjM5FVRT+phfdnOAcLuejKd9xGNB0dsN7xn9VaTpnRKIhoRe8xE3DfcxLOtPhhp2M",
+	"R+uSa83E96CRNzhs8uDd5FHNYVNcXbljXsjFjTN/23/7651JMUDtKzXWqotqre/EEE33aH+GyECXtRLj",
+	"mIsbWvC8W/rlvPQyk5vrxfmjVyXs/MnpLX7WLTzxafN3qfRlh1wAxsuLX7t3DW5uL+sKGhkzkHNLphSd",
+	"M2c4m6m42CINfDr2OjaTlXmFOrFcGSZaKVYaPlzRTSFpHix/tKwwinZd+QndBvwdSHLL+RWIabiaDyp1",
+	"vejLS37DRCgylZYlm5USbD5dgiJyEorB/lp1zXgJfg8888eGElt+9AHCSyk+Fyx/J5GMjdvbCh64uXHd",
+	"p5PTs6OTydHJ6btJ45oBzjbcgfQPWR3YezZjRhSy0fnR5HhyUrOslZmOJdWO/bnmAp6rBzTWnlJczJ+L",
+	"0fn7j+MRBGdbItCySOicHZWZ6HPp91MPlCwqO+5AlvM3OZ63k/uTkK1+rXh2PZXyWtX38KNHx48eGZMP",
+	"f8HFp5MmJ5YcGN9d25NJeG8bjSlQs5+//OcR7OtkctK4Bfrza8B9KYatHwGGdUGX/pwa8FhKAnUI2AVw",
+	"2wl4B4DTFkXej9NAgzK0F6AZjBoirJoWPDve0nI7NdJJQyM1EyLwCi6FQj4yYiRQ2A4vugpGFWptCW1P",
+	"S00LR609+AE2N8EIC1nkwAFBGGqAuPJZDQoPO12tSnmDiTFNNeX+/mrK/5Q0Y+QHuVoZCTweZYVUWxs6",
+	"aQpAQ4RK73imZLT5yORocrL9CNzxDWVycjxJKJNVQ/8cPUw9OOOCFvy37ek1KTQr6Nx5pUB/+aVagunN",
+	"Pptf/cWMbu7zvzw0EyJTVsg1qJP2lrCplkb3+utfHpqn/3Y8MmIHjttOzbXgwtkzbX06ubJsQct57Vll",
+	"n1cFFVa8vw8HCBzVHOJ63s60bF7i6TBre1Cv+mRsDqhcsRIGVcZG/ws+45dWcNFLklSgHRk9CTTKkTmX",
+	"n+qhjeLDSi7zmj3MR1Jx7ZRypw2ZXx41frm9Gifb325EFkwfJu1sBBD8MMmT4N1fRkzkIZc0OXQphV40",
+	"Zqg0LTtYWvMl+5cUZjI/vXsMWhvV7DHFwKTdkxUrnZhqihumdRHqFfgBemLtJ1uXGoquPrzj3/Sgt2Bz",
+	"Mish29xJOJgF8lLqFzLnM87yWJJ1kDtn3hYkyu39xlfAK7J8XVDxT0egQY6gihfaqGL2Astrz7mRRKVc",
+	"Iq98ezRpMdfKhuFonr8SVsBv7dsYYxzoZCyKZ4zqqjSCw75u5j94//HWsGvOCsNgBdUzCS51x3L2kyPN",
+	"qPkYzpZ9pz38z2RJKDHfh17J1/aH5B3+sMGwq5IpWCxMpzdfxaie4DH7OrhC3c/eVtPgsWH3aUBpyJ2y",
+	"f/i4EQrWgmbXXMzxu7ioOO0WFSctUXGyW1TchSFw4il+qAVOWwRFWOE13UAqLaPZgmQLKuYMc1epDXsR",
+	"Ta9BS/RswkoSE2m65EZADeOPxgYnGMOHaFXw8JYouh2PXpdyWmDUOcEmK3ziv9KeDReEsAv7pDQtwIvB",
+	"NOWGvG/lkk1lvrGkysP4tY//kCWjYr3gBTsmb4w9y13+ORU5KdmKoXwr7SgY9FSaghk5Ap83DglObxdf",
+	"s7G752i27fBwmNujUqPzs5PTeuse20n7+dUBiHvgkmdlKcs6FtMkQ+9NdTsR2U8Q7WsmNFmXUsyPydlk",
+	"0kjGz6gQUpMpg2zvC3I2OSFCAsm5ImjSEy7MF/fRA1MUcs3gybMwqxkTPKBC54OARAOuLCuZZx+MydnJ",
+	"ffN/D8iS6YXMx0Tx3yARdMlyTiHAZp58hHtsbmNXgIN1PzNZTnlu2BBzp7n2XKG4yIzC+EG4vPULcnZ6",
+	"arXKVQWMCxQYkysk+hVRdKPI2qaxn35X1zNxRawnwHzxiGiJwXJHNHVBHkwmhBKQbETOPghZlfDpfaKk",
+	"WZ6ZL+bRM5KzFRM5kYLkklk3FtY2QPwnuGHfMF1uji5n0TzKn7lewHQMUz+Y3B8Tah4kC7nG2WFBhSJa",
+	"El1u8AQcdweY8BjL2VBXz6tZaJJ+++70pGnBQKygabf6h87AwC75DGN9ecVaD57WD7JfKyPl7gOdCqO9",
+	"nIzr1C34oxICbhSn2PW3c53bGnxA7ZB64MAKXIz4NLzxJJzfjHKY32jUmOtCruEVc8M4Ca9labhY2aXR",
+	"fHR+5ix7TJKwxLp1fiQFT7SN7tF4tF6Ap8yo51aDPRsiR+QsdSuszJf2FjCiM1dwC7TzFAfwEeaLb3tY",
+	"qLqumefMXe/fBd4Z7wLiztL7j/PxP87HlPPxY8gxm8dozZmjK/InTX6431QjZ1xwtUjy4omPf+zcgaW5",
+	"V4xAAPXAnLe8KhrR1CFCq9Rb895Sfx2FVJVljOWBhw7ydRpbYYkM4qJgJapEyNuV8NMOPCCwaeM/6MS5",
+	"4zX0YNVTb56rYLn/F5wvs7Z9T4ynoDsvvW+RrRshcZ00qYxXSSNretA1YjcK81E+eVfuuDOlIcmyd4oP",
+	"AMuq0HF0cjqZTG4tB9NM78pCQQcbeDniTPp4wbJrltel6C7f7A55KIYZIA8F452zgs6PClrO2ZEuqVBI",
+	"Y3WXEOiMC3Nj02I7joDb1Ywj1LJ/eNAz4KME8+Fq2iatTZ2/swaTGTFavEFrIRRvmeEIYI5GoATfCYkn",
+	"anQ+8R5++LfPvDH/BqcGemat5jlxIanJeGQMM/gHapHWH82Mwmm/sDrh6Zn5plrl9i2GTO2oQuvEgOXk",
+	"1hLejkESSln1c2JDZgH4SOS8ZAoV3WB5wUxvtzT+obdld1KXD2dZO2IAn6WlW+VEmviRD82ZzKmmeOXu",
+	"y1133M3ID05rXafn/vrsrfYG17v7B21trQiZq21B1YswMlojftgrcwADwO5GMzUBNETODCugpRRUqAzI",
+	"AIpvYxhuw6zsXdQSiWCuWfybStRMtJKygGg1um3BiSlLiAgZsVJovsTqGPtP6x5talBuR0/rPVjRCmPF",
+	"Vup0ceYeARVH3cSBdC7DgwVUtup97n5lSBQTNIesPnSjm49G3x6DyzsSstx9xGsD09rJ6Fpqs4E9tPj2",
+	"MRai1MVQ5tQ0pAX7vOIlU81XnzVevUOgPDLPLKgyr3kwO80cI6+KYdeHYOs3zifypV4XXBz3byHXovbB",
+	"t0WReSrwyYDMYCvD/xIqRb1CMkrIrMl4pGBvGwT+0oij3o5HGNJufmGm10yMc9YLnJDQV7SVF5LIFNtK",
+	"KQ5cQbVYjWVz9L4hGc03XV6yVpK29l+ZS21KlVEn+XwOquqMzzGgYlTlKZ9XskLth64p11zML31KhlGJ",
+	"IgqSAsebS6wBBanCw2f/rHUkRBCyWpBXmFxKpfm3N3YnmHjzuPHCIPR9fjIJHHGhKqVG59/e7szqQeXM",
+	"ik259mOkkmhwHy+JpRxRjKlG/MiW9WVyuQTIGarJkl5DSj8mTkBI6SkA7aC+XWwcP+9B/m8D8p/ef9hr",
+	"B+7fH7QFZzv34PT+t81dOLu/tQtrWhp9rpGJUudg1Tmmp7aEWZG1rIqcTBmxKrchbH3CjgceyAHFT+Fl",
+	"knK/FtSolH5I2LfLzKb21gUrmLz0pa7QMxQ5spd2q35tuknDc80IteXtRJbkmkGtYGsE1CtiBYh1dch7",
+	"8x77KJjkH1slNePRpbl6HttbcFuZKrjwwSCIBlsulyUjkA1jjwLAnzXJkUWHhLgY14TmNmBiwQMubDrS",
+	"b6yUGBsCuC/NyIwWhYLQLS0KUgmuVZQgjcyhnmhqT+vfvDXXTwtUzef6dI/zAh6C6DReNmGd5sOzUbsa",
+	"06cCfWmvxN4nkW/M6ndvusshx3HcEuyv7RytltMkW5w9QiyjLY73eV6dxJGCASk5JoRTrVlpeOH/0PyX",
+	"T6NodWfOsG6ha9xLnKBTgAcQcotekNrviGWHG9eRBTubKHE8ztIW79caYl+JYH/y/Z0FQ6Aibg9kdEg4",
+	"SYLdYCp/x9zeuzHH8LvRx9gOXrNNdAcLqvQzWSXAO8y3ZGbzAkqaaVYqJ2VSyzK/+Uk5mm6NiXJkyUWl",
+	"2R7LSshSUDfldY99jA2qMrlCbuglit6ax2MC6KbO4dopVWKMbaW/3xE/s5DnQqMmZKEG3UN61PNKnwvn",
+	"gWmeDfSy9KSKPWARsnhngt+2qZQFMxd507PQ/YKX9ZPb1IOJNsaq3xpf9KrgLA/cDVGh0ImUARYyWwcn",
+	"IFhVw6jsScAndaQzQkRvpPUczSa8PIPoUGQ8MM8SS8R8FQp4ss6Mi6+z7ISZKfhNjTVzAdCIRqHwOiRo",
+	"CiQvN+gMjF29ZQqpBYxb8ztUc7gmgrEc9A0p2KsZqLQ7XZNjz5IgDFAfTcGkeJns54yC3pApAGft93rv",
+	"jIlNAdR9qtkrUWxix2aL/UNAFg/Y0xijdpfXO9/k0prDkOjRY6NUtWT5T2gVpOrBXS5qa8tQC8W70Sio",
+	"MUV0uSrY57cbkandZarmzje3qCh5tlg6kOZevwEO84bSjpU057gq2ZJXy96vgkQQm4Hd4we323Qfjz4f",
+	"zeWR+fDIVXbiPjwPF3Fb+xuHka+sXUMDqOBzAPu+xqfy9P1BI6Z2cNo5h5jZoAHkuo2diirn+tLhOjbJ",
+	"hFpYS1lBJ1YNT+oB0K5Z7TwaOWtelhH00r5mJbxqHOgXH1NLeCp0GVGQqQ83t2ZA3aI79YKaPLfjQZa3",
+	"y3AdAjwR7PjofPSLkuL4DV2/sJ6MW+dPjSyGr6Ifr4y4lJX6wf6uKdZ+YJ9pzjK+pMUFYcuV3liwZ3dB",
+	"MUPUqJYcpM5GXqvYr+23nYzJ6ZjcJ8fHxxDYlpUmc7pSDT06bcaqyrpmdvGMeTlsldviseOCehC/PeFK",
+	"gIpbNLMkT7LdIVTPmn2/DvXTzPcNW8kysvJpKa8RNyKt9kDcaUNWBc1Yx+a/97sfGDuGIx2Rm7zskmTX",
+	"RgEsGc0hjXYmK5GT9UIWrCefLZirJw/XlTx4ltWHWkzIpHHeisl9Q/MfzMxuxyNYTZsCLyVmJa+pcmnT",
+	"Y5KXcrUy/4DAD+RiyxuWx/ThrRniW2qKj+u9tUSKMcf3LKOVYgPv49q1EsBznUy28Lnuj3ecfDtMdF4e",
+	"NjrlWUo5Sob4Vlpui2mVfxrgVB1jEDV+2EtG0XceBR+kpa5x3bUsPBagrTNCpfWcTMbkwWRMvn1geOFk",
+	"MiErVma2FKx9GA7kE/AuLlxevZamO6DL0scNvPTbFRD5/eTo0ccvJ+OTB7d//fDh2P15evu3//5LjPg4",
+	"1AEkt2WqWIeMloBNr+klWw88Lv3coQ2KBTzXPGI7EfCSHLm1yuZWp5f72sH8dy54yUX46cmflgSRVRbX",
+	"l2Gpef999SmKIQMO+X1cG+s6xDuAHFsHOnlEY5eWpcJzYw40sBQfWKI7aMW22gNKGB6MprDDiisi7GVn",
+	"7nhFN+idQddMJrHnDNc9bjlP8o+JrXxVaTNgW1JI/KK5WVtM6vIe2wEv+w3qKK7m/gIwlYld+znUP1lv",
+	"U9yBhUHPduhrY+hz3O1hrzEV2mERFzr90jGAL5/u5zFywZmWvyi+IaNxmDWK77Lrrec3hAndPt528lqb",
+	"xH6ZPRbXCo/huPX8Pc/EuO2xzFn+FJNwWi5du9G7tyqlG+0iHUyghvPb0uqpYokQq16wDcZZ6LxkRsXE",
+	"xMgwbeRLzDr2+dXtYPCKlQrQszH6ZBGmnYmK0LCkrApG7DBRE9WWFkT9oK5jC1mCGmHb3aCdYLMFzn2S",
+	"wHRDpGBE8ZyNfUHidAO/gPzt42GxrGxWRJXCGgymr77ZEZIsPaJ78OaSZZ/i4wSZ4i3MXq0I5G0kQ2Yh",
+	"tOHg8JXDPIx2o6NFZaunM+gkVmkn2Zuu7mCN6ia+xkauesyQw/KLnqqfOytveR6VKco1dus1iGu0VmMj",
+	"DrzG25q7g1FMi/DY9V774kNyjUMc/5pTGofcnbcxCgtHT0eJYG1+bn7vg2B4LReC89DgsG4zwZH0CY04",
+	"A6eb1yBZepJwunlTFX2zLHIaEWXPBfnp3eNWoDjGnjYlax9Ly7y6HsDPe1yvt4tSEGN77M2qrWunU4hn",
+	"7lc96NMhjQ8maaH8qd90Dik7kvGs5hmKHpbMGsYw9a5tOoC5WkOjfg1uRjfb15RHFaL+rKdSaPTv1tJB",
+	"0QNihHuqnd+zRa11LGb8g1wTOdNMYOomppksyRqjz37wHhPu9CbU6PaOd9Y7Tngt9LaYxyHM9ppU0mUl",
+	"b1ipq1L0HslIKpa/RTCDfQSedTW4+TemsD18F2HesFURuydQk23v8CvbiXVMKOqLqKiGWmiP5dtExv6d",
+	"WGGWaPfGmDFI3O13U9XbvqXPg60JEFFTxvyyfJakXe2C5kRLaAWEXRcX4HHsuXoXte97eAs207unap4i",
+	"WvpJ9o0pWZ4eyoA1ye0Y4brsnEP+tAxV730XV4JKmUj6bfVOhv6Xa6qIRWEe43VJdd0WJitkdn1BaruH",
+	"e1AYzYpijzQ2X7CYbhcFc3LXOnZNjXowHMr48Kw33xGnrShjcXQqI3ghC4C2iMpVX1ttI4h2fvWaO3fO",
+	"Kf0uMm7rsT36eSwQHv6YK80z9YcrrsPNnic0GqysS6MHjRaooJFBnVYXl8VWBlntt+e5R8uiJ4Ga91tz",
+	"Fk9YBhlLykL1rBc8W1j4JTgGYLZqCUyHTkpIRJeKlSBIFeV9740V5eVw2oL6FHN6MWnr1YYNh3wYs3i5",
+	"yFh/14U1B/k+Nre1JJMcUwmNmRf9ptLSR2JdAKkg5vfhJfONgivS5RcODgFzhIXB2XqmHDup0Tbjtqe6",
+	"pfjASfaH0DGM3+oGzbvFWEjfO6qNg7XD0AfS3AgsOPZ9qgmuq8MHuE3w2gMRVR0TNAna727ZIIjSsNf1",
+	"lQ3rpnvckcl/pwB1JsWwAHXtcmwHHeoO4QtGC73YjGGzcJ+O44Z1VjL9lmmNhVytnAa6xKY/yj5ioRRL",
+	"Rq7ZShMFMFzDjDfVo5EgWS+kCjo0gc5goQlxIlahwoTaulsUWdKcGR2Ma8WKWbe/QgXrjof5op7z5pzN",
+	"PD1RDO2RpsfkL19eXr54emuxvOxM7ZejCKv3dVnalXqnZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDRct2vh",
+	"Yl6EHbCH8cGBchvC/tV+Q1uc3XCtWo+od3rWgqSZD1FTdqfT01LgMF4iJ/G+Fj+Rne9hMgv2zBHoc5aD",
+	"IR8+eHD/YZdsWNLPjWkG3QeDLmUd1GgZI5WwfGbhC/UCb8J5SfEqxGqcvC6/Sdkr9c21ZaMWnKothW7n",
+	"McwKqhJaFzaGgQcg8V6QIPMdukHapfks9bFPcP8YTcm1Vcwx1539EsSosfqOE0m9rE7qbs94TTf2umJc",
+	"zF3N6phMmdKY/ThMRs0rWlKhWcqcpb7hqTHpyaqUS67iV61chyjdSbRowgXIWih08LINZfBGVr6dHMDt",
+	"mivuwrXpxNRhqXwdL4AxWETsiAO+Pi/96tbwB9Eb3fUJHFTjih/s8ubbvkCOtev6TfdSx8EN6R/wyTio",
+	"Sa+3s0OSyfJwUlyWX5UQl+U7xLxuSZZKL5jQADuQx0LUCKqNKAkly82ztFBxn1PQfLIXLWFOr/xcW/6J",
+	"6/aEnpojGYIEU0V0yVlO1rK8juffwkXkALf7JdUEKSPRSqzOlFGLRo5Ixb1SguV1I3WzuSn19GsK795q",
+	"C3I1MNFtGbQqjRjrrm2mITr7DCI3bPv78PTk7GzPK3yHOn6pMIWr1kkvOvVw8m7BNl5zNyZNRDXf2gW/",
+	"+E7qBrK+fZRkeaiMZ2F7ILa/sK1DvuwM5lS2egiGGrv5hbOJLzQmI2sUnniqksWWsP1nnHMOvuOKQBfu",
+	"6OU5hURSdefM4Eb0Z4t15pQLhbNUZmKQ0t2AxMBpj9GFSMt5XKlIUaSXL1jTx04fi+z1uq/TJ1Wqc/Ck",
+	"nVQUoGdMvq5V83VBngQe0wlX3ifZEGpLOyJ1HuErshTzqowqvftmV/qZe/bWd0PqXVjNM5b/yEW8TBta",
+	"WCTzWeOxuJ8E14qAFxM40wxCpOhbbzMM9wTQ7GhC5qSRTmpMrl78W9o3xEIORHNm9WEOnQjMbRgVGj1R",
+	"QVIoKkF7Y5hPHwZ8x1n5hNvGF1Gvv+vH0skk+BR2VRlStg/8/xpbtrZf7lNpd9AD3x4clzqB1p9If1rc",
+	"AbDM66dcS9paeqfukadK86Xd8q3LMree7n6VfB7hKLJ6DxzXvly8iI5kWKlEcVKXKDmcSNiOe9c7YlF9",
+	"kEApwj4LZNq2MbOJ3IHPqqIg5isPi8AVelRnpUwYkgs+XySocM2KBIHkOp7KEuCPbc/te0xDg0YfwaW8",
+	"T+THvN7Pz67Ah2+COaTI+v8ZldkqdwO05splinfycIiSsD3xqiN3PJWPtaSfbYXJpPm/oPhkEtvYx1b/",
+	"+52gj7rxjH4vvKJrlsBdumY+ZkDeLuTa9teRImPHu4CPdmAY/Qek6I8DKcIdjp4QHPK5uOGaxgOKNMvY",
+	"Su8bURx+HtjSIhTsfRa6Qotc3ESPADcUOAQAWWnLoDuT5yT22dLyOpZF0uekVWXRYVDapDi5YqKJZFCV",
+	"/KhkdfeXHtBwuB92YSGh0gwZsIxbJM44wYK+V3y8mLLlzZiDvzKu33bqIB3ocM81WZk73tXemf2Gu9Re",
+	"++aK9eaEwEDrOQYANntkq9kl3C1MXsbruBPZiS7TjGI0fEV5TjZMj0le0pk2K8+KKmf5ha9jlNjeDFP5",
+	"uF7kJV2L44E1P/6HewiQGD/6sm2b0Biofz52WVO3yZjhXNK8eAhPNzL13kXY+PuXMqr+D8OdDDJj+vlv",
+	"EVky4riNMKBICVPZdqdMebzCrHbKNRn2f/gNEz45lCvClapYPm7htHSVcSXZUm1HIuEUGAEHb7H9vmiZ",
+	"xyKOESO33jGfgzCwNgpzZXsif8ZORl2l6t2XLqrvD40/IvXrwsSjzoC+X+HBDggw+FcRC3rCaP4j09Za",
+	"jtfBtisUoRuDZkWhCCCQ2M6gS5ZvEpHcoAC1/S0v66wvx7ZcYAlvNLbsbtYuIj3DzDz7dFwF+nkhSSbL",
+	"Ejq6WCgm8yvCBTG/GlLq+s792rurbIdMzOiXApASr4UMr5rY4QYn850u0Lz4tcseilowQ16YroPu9EbL",
+	"VSNDYqVYWSd7R/d5RTeFpHn/re5Vo5uAajQ7BFuX8xw0iTnTBHt+pqp6o7K5KhLpblBELWfQfvixFDM+",
+	"P7bIi1zW2JTTktFrNcYGsBRCWEuqd+W2HdTP3yc3rRYcdUFtukrA40gdHvUmFW2opUos8oDoeb7SVq7a",
+	"gAc1+7n51/eOO6P+7DSLaf1tVFuqrgaxxDRjkGCBaOqWzf9Tymo1AKhgSMHecOk7WEDdQb5EgwIF1Uzp",
+	"4w7e/pNEvKI8aNnMFRRGWKkLN2KLKQ6gsmyz2VemtxyUAl/b4vtlYTZJE7RU7MDKbB68f9KiYspVh/tq",
+	"N7kWVucx1oJN/QjHcthDW0mgg4A4t4hlp99Nl3RxWF4a86thBmEySpFIwXRVR4dD2YuiYWw9edonCzZZ",
+	"vGEkyc8l1+xnLtQY0xaCv5Wsysz+W9NyzjT+e834fKGNKQpEfm1blY3JkpVzNib0hpXU/AM7ZG6l+vRJ",
+	"3E1UC15a8BE5M1oYMtbxFl8YZYdOC3b80v7j/RanfGyYr+qar46w+yctjiDZxNg4hrmjubwBpHrbMxFv",
+	"IX+JqZhgyZfMQj02Qozp5yGUdxwD+HVNw+yIPraaJzRkvegAKXS9jKiQgmdYz7OsdUtb3v5eLeTq43GQ",
+	"27+Q0ft1O3hsXm5XED2PeMR+F3zKkzvgUz6p+1fHotBhaxTPfNbx0JJUL/Gb23HSsfsKkql9B2BbrOjs",
+	"Quu5tCkcQ14XtIyOqoDdkFDRpAuocfaFk7aqEu18OSMLuoKquR1u4bbdv1eIZZfPIDyuKfBbI1i/UQTJ",
+	"SQqmXFlRJkX+jfLZ1LgVuk4PtD9RA/ck4Rp46tGeI4xw3M+kV3ENdlt6hK26Axr18fQFp+IfZtTbRrPv",
+	"dFKrDSQAPoCQKFvqpfVPv7fdmTvK3K3L3tEPGjZPN8QHfgab6h3ldUou2VTmG6IWAH9QSHlNwEI/ToF6",
+	"hW3Om0hgmehAAusNG1Y3O797qt8g/K2AM+4EwRWO45wG6ZKBuzoGtrYk9BRYpPva/AfW20INciliznJ3",
+	"GFv1oRg7gKm6yMzvUdhzqpbUTTdBLR67PdQB3Z4V2FZ1CIAtvB6viW0NsyPgNUgZ3evuPYTlFtzkX4fp",
+	"Vk/4TeNAD9nQhoYSiYYaITmV8prlcOk0RFafa6wpau7GCH6kHdSIA7GkPNZ7ApLUxqstMrb6MRzxsMg4",
+	"dk0nMUzQl4jv3bXKXaAl49GsoPOUtv/ElkgPM94vfaG1L7HmYssmuCCKMXJ17+bEc73rU2SY46pdKdFt",
+	"tfc1xcajpzdRRr4kjwtZ5fCtIifHE8LEDSvkCgGh7MaZ42dUU5g4g2ev2r2CnEjp3xvEpufbPtSueM2b",
+	"aNs9qT8mVbg254Lt3bjUdiSvjEdqxbLgNnTTODmeRN+cbt5hLrXlANwQt/BQEWU3Hz4cq43ICi7Yhw89",
+	"kCCC2dvuMpYIY1fwZ9+/TfJxOpFgu8dn7zSbp59ppjt7r9Y+cMwbgfkhgibe8iuaXSOPzxj8jaD+RjWo",
+	"Cs2xHbBLtxyPMoqNTqT9uYaqO3RAWR9wVtp4gAcxLmUFKsqUFwVMoeBLjpVfKP4TEmLP3Pv2ztvihIjS",
+	"r9nKnEBKjOnE4olccQw5jUnjQa59B4A9BPXe+tOyf1fe+q5oB3/nxmjxNwDhWqEn6oJc/b+YbHbl2rgF",
+	"4DM7+N3dC7RjYXv7XwN3K8EbG6uomeFrYhsMqSjmxDMucldy1yQndKNPVFn7O8PCmE0ZqRQLksYUgwks",
+	"mci30EHu0nQwaGLYSmjLqBiTaaVbRtq1kOuDzcA20t7ZiwGfGzsi1lOPbf4PrMhtzVKbqcEZEes1A2uE",
+	"PiM2Gx5i5lyK89BRA7YxGifWyVgUdYeeeBWsd232i693AeM591ArSgCYeHvkEtZ+1H6TqwMb/Z5fsGJQ",
+	"omIynRzp/43CvHIBYgRXHwcHGJwHsTN3gXpnnc09se1Gh3hDdByR/OcA/SkzHFVzXHR10F+/PQjPFs4P",
+	"B35toqUkM1rulqeoXkOE3p6QwHJvGOmNMkLkbJyPxRe0G959Lg9glQaH/KswSn/gSstyk+7ql0LOivcO",
+	"2H1jjpMhFYVe2CnLoAlB2EfVirz+fVP9SY/kfA5q65+I5wB2mMXNtnlj1M7fSN0maFXJ6OFm79t+pTL6",
+	"4YxWYkzM+V+utNkgh6OKMmJaymq+wK79U1npgW0VfkmkyG77o5E+KN0AOsW6vbZ8XSnhiJn4Hp2plpJQ",
+	"d3cNgH7wj493da/2TfXgDcchiBXrTQQJVSt/FqUqs024tuRSxzE8hAAKD/TXIYJkkSfRD3+H+NEiGqhB",
+	"oa3IAnRs1CV7WFGt07Eo8s7T0Xyrhaw5J0tZ1qodhFVAh5NrlrtQ1bm9ehUqdk7dm5VySSiZGYFjlD0u",
+	"5hcOEMmOa//aGhWsHXVOaPNynlWlXmDltX84xICqUXb8lVxXAOOY8Ua0KQSLzrTR/Tu1JJyjRvcATIdU",
+	"hxUdFfivZqBo/YLpwlKw89CjyJUXqlOaXRMt61AqBBgUOB1T0Mx/eAanOXKR3M2Wco+RUc8/gOOxVSEc",
+	"+A1c2Xn8YCE+jxkSjtg6wNQehuv+e2WNRjJFUbq3cAQXGBXy3abq/ilhWCcM91jMFcde3TEfszuHuAlk",
+	"3Lj9c94A3j3e5B5D23NAnXaIPqh4XpCSFYwqlo/9sTx3jDS2FeRzjpn3ELu9IDbV69wXg3Er7qnYgKC8",
+	"ILRgJYwEuaZ8aRl0RZWyTeR06BcBkMw1FdrIFTJlYKiHwtL7+HGu8E+cbJB6Nh7Z10bl5n8KWf8NhayH",
+	"rxqN8X29tQc47gGffBWH/nlQUZeIcUZcgK9asLS2RKy37++yDqHG0EOCjqJ3rC3MCumhAaJuM2XhpqCR",
+	"NDzsu0fwghEAgQDxhWjke7jRzHQr3TEJFHOCKWwtOJOo76FSCV+yfI7toAZBPwxEi4BSiP7lnxXr/azv",
+	"+bmXiJwVNIaWbSFBMWLDyq08od6caE8A5HVEWLHd5DpRbephaA59VOwEkyhWfatc/SYMKXQdCqFUUs0e",
+	"25TTTgHvnrv1N/Dljp4vK8rzMbmR3LZ2n8MCq9UeJxLfGE/g+EGum28EAP6N+yz+/o5X9bEE7BbXOVkD",
+	"2rDeXRX3EFRexXabE/SiDe7WQJ6FBVY+sQXPayB6A4HelAXh3jd2JZBHKGk67i6XkdWndvaXarkaQ/nS",
+	"2AqOMamEqqYI85tfYPcesqQbo0gadTRuZdnobK8utPBwxwLgZN+1Gj9bGHM64tyADKZzIx3XArORBHIJ",
+	"lwJU57g9zOr4fm/lZzsnIClOU2n51tItrMUAij0VhFnEsq2ASsG7XaBdUzU090m2gzD5aokYwWJFTQJg",
+	"oVFx8MvB/VFRblpJxbfySsNOOIfC+euL0OdmM26B9VlTvJ0/UPNfk3M6uf4QyjYor1+Tpv02BQ9hjVRz",
+	"5xixKuE/lXAZsdMiHpn8EYXfFrIceiPRY4SGtyKy5HMujIls/ipZxvhKE3PoxkTegK+RoQJ68oAsuag0",
+	"suuWWMISpBd9++8NqYRd0s8v9mqRWE/KDeJeHNsJf/YjZVuanduTixD8jJYFB6+sOdkYuIHQGAIJ2EZY",
+	"XHt8H1ASXDP30AlRqTBlieY5nLDtLKVYTlJhoTZqkynKCFxc74iOZ3K1QcTmOji+jZ+76CE86wh+Kj20",
+	"y5u8Fs9kuez/jl4alFl94EsV2b7IbR15rV39BBoVmUrT5WpAntJWUbxTw2rVyi9o7HaopmOCw69bggYH",
+	"AX0P0pBGdTPNpkdsVsrfWDw4+II5Y2MrfynpkmrZT5Uqo7f2L5IPjDKkofsGQKXdVXl2/iibYWfdUn4x",
+	"3T5mJOcBbkK7L1/FRYhz3adwem/PIfwwPpdoFsQVArRdgd+HzBgbkyvUdNSVj8NQoqrlBRGMQ6SOG/la",
+	"Ce38NiDvG21bNiL7FOCduii2Ajem7/Si4CclzxbofBuPcDJe2VKJk6nLaDdNezf+SLVDr2t1bV/youBY",
+	"k6fGLpTZQ3loWt6ymhasVeewT8tequk/ZVEtWXS2cz6n041mivz1ZPJ/HhH49996zmVGeZFsdiwVG5Oc",
+	"0ZwUUMSu+jbWrbKMKTWriq6BIWm9d3wNDO+3G5FFfEpvbLdNy4hgPWnf3JvIkpRsVqme79puAVO/uLEy",
+	"T7txoyHwFns1di964sBg7Q/KKJqJtUZ9WS9kwUgFQOw21cZh9W1ZiEf//X5y9Ojjf/31w4dj/Nff/vsv",
+	"u8Adg9+/p0e/ffxy//YvO+/y2g5yI8UW/5KtLxu1Q0OKjhIUeo7+Y6t+Gi3PzuCCTFkh1+Q3VkrbMEbO",
+	"ZnEKfTkZn5zeejJ9ORmf3iZI1a86/H4XQnz4w9OBBU2e0M4m7Sh1M+T2eMoDSN2B5gmRAVn6ZBDBbnY6",
+	"5rtgh4f2XdsTWHjJxXP8wcmWimBsTP5rxezXDp4hUjxg350gdLN16ABiN3qDDiTHv6F7XYiS1KtpXYSS",
+	"9ZJTxGygdO4lJEIp9ged8NRJ7T6hzcj6kFPqbI6wPvLB2U4xtLcW2Qg9J1bzM5supLx+KnIosxu4pD35",
+	"2XzQFAoDB1jSz048BExcd5iOYUJfAoZKiZAO4BaZc4FwvmShNQaWmqWrA0W9PS0pfOeXDeNlywEm0Z11",
+	"lcEDV05PgG4tKzp3ucE2O4yJvDuK88r7M1JQTr3kMQ6TLHix3pT+iA0dFvA61nRpKitNFnJNllRsXCKj",
+	"D3czQSrh8TETeuN7rzimwJTttvmCAIv0Z2YU28aQJm2/AthOQ0gyZ8JYWCyPW7wBQ8Z87UmCCqr5Devh",
+	"+4H8e8ttyV7WDkopPseS0fyVaDTzCBMVMxqrEnnC50YfRn8kQLUb+XNBjk5sQfXGJpjG+4r0aw/pygix",
+	"NtTSJFhOMPdwJ9LbfgDXR7pV4Z/P9YFzfauprlSswzqUMnTFwcE9v6De9ttD8/TNOuOhb+/d6NUY9k0a",
+	"7jWXgqVMV+gklbsaciXoSi2k7mkZQ5nf4bpGGquWi/lbLjK2h8O4w9O9WlDV9MDahYKPt2R0maiaoDtz",
+	"IYAPgIZahjfYwMknkoW37gkMiVNfUHOwm8L7vZFSlmfqpIOaVdss5+k0Ds7N1m46XokeReeIu1tts2G4",
+	"gn2Oy5juBoMR3WHn7da7DKg3CnSywCfBmoUDMIjdW0PKfYbl2w8pDqK6mV/e2fWwiUDslRa/0nqLO7no",
+	"EBeZ58iv4y6D6cry0puc7DM1lFJmtNMHk+MJoGPcwRB1r3gsq9VwkJ5e+TNbq4gdsff06DczU/vfo49f",
+	"JuOHUZ+gd9VH7REvT/Ghb3xHmLHtH84UZrOzbxTC512QCShvzsdUNxc73dlPzGFi9Fz/a/t4w/zv80MU",
+	"x+/YZz3aUcJsOwLLhr9SDcYwjZ1430zSRUo6XA6eqXx7oD+AqYb7lw/eUyj0Wu7dXWh/3tjpL++1aa9r",
+	"rm5Im5Skud8QNGe7BM3rgg4VM7NSLhMJOKAnSdDZMirIlJFsIRXsh1xbgAjYkP6J3Ss7wV5HuqDC41Ud",
+	"cu9gEv22K5zCQMgs8xZCFcllpu5JO6A6XuYEn5wy1QRWi7/+f0o6PNSS569iTTEvAXwBfUbGPMKE8ym7",
+	"wDpDrkjBZpoY5ZmJXDUyvEN/8lmnC+7+aaSTrd33rVF2uPXuIskNe0YC40Kur7ZZ16mSAhp9GgXiyCZJ",
+	"ftwJYDyIlQ6mZOFwrmn83s20wsFeW+SotovQCoi+HebX/U1b6GV7KdSaJWzbPuICZJ4hgd3w3i+MbyUs",
+	"146WaCW+Rbk9+7vWh/RAZ2zYRt1FEt+9NS28fRdh/1mnNm1l+VW80DFM4ctGG/5VKeclXcbzw/NArO9D",
+	"g8NT2zGyVaSjWhNXKKob97EDGtgBM9VkcPeWsadmQJOunaldZntBst/x7u4haYNfx4CZj8m7BSO0yrkm",
+	"hZyTa8ZW7iYemhHgXvmOCXtLb53xeclY/iyqYmGfTFdEDFm38PQ+BXr7lsu1Z/Ujm+kxmW4aGSn9Uvhc",
+	"Jce2XMrZUsbt/papqlncG5QOayRRBsGk8pLA6GIIHeBrwOtwGtz13fEz8+Cz3Sc+6mBdxRSR59BMEWrB",
+	"Xc/RA5PdiZyoLHqXBM1eNQVvJFmsqObdmBGx5l20+MnYcwdpdOryOcxE6mxjYLNmoZeVePWCm8sbh+ez",
+	"MUvLWMG+B+nssKFdAgilwROmbXy/1Qk951rduWMqriWKueggMrAXv+V1DbMaA6afzelVvbmsl9oJwLHB",
+	"THbk9oTPQkmak6F9JmIlbiv5Dz/emsnYE90Rbff2HVBXd3P9mryi7wBj9o+65Mejqod0SBlhlT2zXbrB",
+	"WjwO87S21Uaf0eTtY3teGsY69Ptv1ZzscfvWGM6RGjwq+IwpgNiGzqjKd5rGzrTxgs6kQE9Exl3AZNC8",
+	"KxUH0HhJl6zOZfWZdNabZ1bB9bBeHjddV5ATX5GJsLUhHXifews3zxl9DWoPOo13SlDn4mCpLaGCqTZv",
+	"ppr2MW59TTd7JNjWCOB3zXyrR4rOzheQbue6xDrXfM6KSvEb1t9HCI7glIZRDuBW8/m/bBS/e8H4SveC",
+	"MSwl+H2UCla92mnUb3lTGNVVmVC9XKFsC9KyEyo7Wc3du2LWTapmaQu0jTP62IHc73r/GHJcmsXHDnMY",
+	"PYjgTiytOrTLOP4RnwQWyVmRyHNadhC3v9aFLrFEcW4HvbEaZ4B47hB08eSlWtogFVqbFkQk7KLHji89",
+	"tVMc/aPfjC2+LopnyCQRofv0hpUbNGMt7gDgezuQDgqJlkcNHNdAzZkF4w5IJAgLjhK17Eq7khLfp6ud",
+	"StYjYWclZZEAby2ogntvLctrVhLz5HG6UVM8pfHGdo12oGSAAKNcameAtjK0EsZTdtzYv9Tevy6jQEqJ",
+	"NhS+uUHv0mgM9n6Jdesdgl/gw8axQ87K5zVjRDiVZgsSsA50zgPiQ2BbzrBWbJ1g1SAm3d7hlPELC2ik",
+	"Uc1LmlcUa1VvsNIIxv5UCTAwg/YQBeSC1P0hPNWjbTv4b5Hr4yeB1d2Gv3DgvhVcSd8KiJWdLRxQHHZd",
+	"hkmaVSvsNtV+NSSOGTr5HFXOSn+8bUKeeWifAwPz6XXbGQK84/GK1Z6XbjPwzxBr3DJLB+aKOalv+bIq",
+	"6J8h5pDKF3nXTAghdCnF3OzN8oLc346/edlwehYc75OoKN4jjtg39BAGh/oodjvvqB1qjxiijpi55SkI",
+	"rQ51SGqmOnBsKQZphtlme3oWE8makIFeLd15BrpEpUl/TckpRhH/X609eZXIQ0TVehNujiNfklniPiLv",
+	"luutaO40ONNOK5jHnSOQW0HyktECrKojtRHZ1Zhc0fyGiozlR6509qhuzGa+z6mmR3XVt/kIWzwf6ZIK",
+	"5QGbFDzMcp6Z++9IVauVLOFxVdCjR4+OHj0yfyz4itIjJbPTI8he5Obl5ov1gmt2VNApK64OmJ7gD5C7",
+	"oleshLXj5XvkkyzNH4H+gMylZ00ci3bYr1VSfeV+dnVOrsDqZKVZ36qUM6YU7N8VkSW5MvdruSq5YlfH",
+	"BH7ZnIIdQOS0zK/IXwPR+jf4/ZQf5bxEfwwtrjD6BWjSBFatsO+qbR+8i4x3j/wiqZOsnO8CE2sVD3dU",
+	"U7u/KQj1qFD5SmDHfmdIsD8Gv6vOMIkCYVrrZ93olotdD2y/ceFBiuaSKdJoOtHL2AYFO93Z0a0HgTBU",
+	"j/7lO6HGnGJnVfu7IY/ZhlORqpRnj8mjswffkhU+QXIIPkXgr+Kwgm81nRbsAlS1FSsJ9JzYqrS36cOf",
+	"Pv7Xhw/H9R9/SdTX2NhXhNK+zRMVuQW4lySX0a2s+4odpCMXF0ZUpjzvrhyUKtv4tGFD7GyyaBiDKf08",
+	"j/vHwYtvpPNGVuYVIFQWrFi12iz9Gi8h8FVXHch47UUZPjRy0HLGcVeXxogOjxiAVBPgTS6UdfHnbAhx",
+	"uv3ndmWebYJ9GjsMypq4HQfjWbx7+ivByIxWhd6QVUFtl+/oqYg1wa+WInrvUA/gbiFnTuKViQUX7E4D",
+	"LG1H1Php4oqsS2tcJcA+V7SkyzhQ0DuQeqzcEP/QmKyoXtR/E2BTmptvzL4wapHSbR/WBCKk7dEak1QP",
+	"H01OyP96++qlG4JwYcvA7DaTqcwT4OtsyfJNSoZLiJExN8/dAtzRNsFUcja4VfarWbrybcrmVOwJwF2w",
+	"fRH685LPdKzg1jX3ty4wIX1rY6jLg2aBPX1FecU60cEh0cZW2E83QSh14FrYr1XMhnRVmehHLRmB5wgX",
+	"UHqyCeACe6xlwWgaYokphuUuUjS6kWh6bfZY9HyHUYXSYHzuW8i8l8sVLaEp4gWZOH0IO47aIGdk+EoI",
+	"Q7kBmbhSzt5UIp6GO7DWLd6D49WsBuh0DG1Xx5UU55CY4noTNfbQfOEd+UouGcmBd+0flmkz0Bttg9GS",
+	"0XxMlIQd+iCCVh2KYqcHro/JFaDfXLWIilhoOMXjDyJMETc/GDk+HI9wIoiA5n4R983i/IdoMnL2Fiv/",
+	"Yj7GuC+lcQ582es+rtCg/NDmV7kl++JWECv+uIxR9jWFVcDoTkbUzFkTJSl9axk1GJQHUWcTtd116ep2",
+	"o1TBLI4zYs4blkADs25Y2d9RNpOVGJRfUYuetmUZbR76dLnSmwB52gtwZcR5R5PNjvrafmk8KDHw0Y4G",
+	"ow38Vh62yDek9s1Gpffdu6bxA3uPduCe9vTHt8tsAybyKCDbbUN9NydfeevPg9v9HtztHIkDOHxQJtr2",
+	"YfoqUtFCDmvgTaPcCbBfc0bzI4Q8RBu7NFa2gF2wXbZqzFiLDmt2rNCshIekYEdrCya2pDpbJCJs/prc",
+	"tVeRULG/6TzXezvTqNiVyFlJ1nQTgaw2z32fPP2NwwQqZlPFGohs4RUO5dvr9oGQ1FET5Q22EvRFC/Z6",
+	"zvmcKc3ysSOLmLurfwyuH2hJCNl4UjGvntoWxddCrpXVTR1XrCnX9lLJKN7YmgMBsV9a/FIGx2sUrOJl",
+	"3UGH60bnMAz1//5gFfvc2o5TwqW1UClwq5In7q2XpIe7b1FNshppWqs2e43NBxo9Kl3z8T7YKj3sA/CW",
+	"kzUrCqLlmuLnXA0zElI4rD9jp5WWMnpBmLuqhX/guFsH6GOryHUUSokprTD9212rsLixJyxgrxipMd2Y",
+	"/0CXGDNdYz8VRaNTJ47WgPsVzay4fmoFdvds743tClnbOVY89DalaL4Dp6deZ/8xlU0sSuEr9jGKW+BE",
+	"cMLxMIA0WUNXc3xbtBI4mTe0La37ium0mmTbrt9JSVpABS02TK+5xVkOjqqeF0LBYDcy1J/wiMUE1Zug",
+	"S1McgfCPyMCLzoxlUmS84HulZ7j09Ha3cyPYh1gSOVdZyVZUZHxAmsET/6t4JVf99eMBbTGYyJ9EXQIQ",
+	"+l9RAdXmzgrnA+AEZlxwtdjTL9aqPiuzePWZ0wj7rdbQMq+il8O7oOvnN4q4Jztaqd+hw69RABzZe1Yl",
+	"bHdc+LViFfYYrbKMsTx+LD1lW2lSzcOw1Sp4YDKNlgUr47Gbl5DMaW93K12nG3OVQQ4oXO7eoXTcQlUP",
+	"Jj46H/1iRPFLj7de2wMHOkN+wP4naEf7Yeufqfku3Pz69NV0D4lZ95l3IqZxqmrmb808Ig5Ccm2LoN3C",
+	"8gAVV1vS96swc5tzfoMBkKFQwikJe0lyuhlbPYMr4vJHQd+jxEiC453SIzKkDcgrcjo5PTs6mRxNTnYO",
+	"WZ/6rQE1KRg1B3UtL6wVYBM3fIvkrYzBtNio83weTHYkVcUOSWqDYqpGA+6yL9pep5m0RyUZgt3t2ZfU",
+	"e0H7NTJaRKOr+H1dXW3N5Jxl4Pi9gC5UYPsAtKxF0XJVqfs7V3lfpD6QSP9INXpaMfE47O+xq/tpZKrB",
+	"HLJZvLnq9uSxHUkXHG/thl5TC6eWxjOVa7ygdhorO3ipkRNiu3H4mJrSHExmMmdGVRkbimTgLhcX2Oow",
+	"QajWicIyuU7zaidHvsVSu9a0n8mSIGNbKNjczlN7TzRQ1BjHFxjJ0wujPVDrQset+UbFZz4wjANNzbrL",
+	"G/e6/htWl2fwwAvtSOwdoJbjtjqhBsijtSRpdu5Kh2hQMB7o2i7zr+e6LvN9uj+xzyvrG4kKUCpy4L8b",
+	"WlSsDuFtyLICzOQb5nBetvo2PGj3bYiotG/o+oVNdgg1dXXNV0dyhUs48mkb0EYjHSezU7a3tD1VdgG8",
+	"JIKt7TLGzv/kY0AOY1ylVrLkotGVYtjaWjVQuIL0TtZg1vuIIhSSjZFu06/aiKx9UmSlMxlrFYX97s4J",
+	"o9nCXQp1yGAhzQ5wfUFsaOPclsMssfXsDSthR7i2yZJibO4P3IxKXABSEqfFeSOInptHhdQwPAh5rhXB",
+	"BC2i6EaR9WJzQdAGPHeD2b8vPD4jeBxBArlQJOiLyASgKHIf9wszJzpa/dnphm2c8G0JoN9dUL5RdMhq",
+	"Z9gTcyTCe2C3YHOMsY0ebTce3xvEFnfLXMNJ+1kKM+mBByAlLhGxuiyUtBqIkK6VGleggVhGo+WcafUN",
+	"yeSKW7x1cLbSOeViXCd32hQJ/DU0yzbGeRDq/UaRsioaRR+h1wPY6Pmu0PI129QZcMO6drh31IGP5u93",
+	"ty8BUrxN2jcOdRG6zt0wTPYLjkjKuNmextC2J0YWyEq/xcZ4jU0/mcTc0wXkEcpajQd9CNm0Uah1fwd8",
+	"77alFdI32NI4g+clv2GR2voy+GZXIZ97NP6GX/Zq9FTnRbRCPhdWnl2z1U4csTjQpdJWzek+l99DqDTI",
+	"9JjS7Bq2zOWwW23WyO8emHAdkClvmLHKhybeCNvzqUWBdlwh8sZVQTePQdjEGuLbeH8/i8vYn7kLm8cT",
+	"gJIG4TATvEz3kBiEKI8Pp+vnSqaAMeJpwGgn2lUbjpiy497dh50F7F20ay5ECGUQuy2hUON7lugxh5fH",
+	"VlUHaLFa2mnC/OCLn7noetcW0za6/to7MySe295gM2s3qaWiX2LIKfWagnmNuw+JYdn9rmKQ09YvsVPU",
+	"w8MJYPYlK5udWqHAAqkCCe9Yf+LSmBK5LezzqsTSs/hbsJ5vS7qdTaKznaUS8YsN8c030XzgCs319r09",
+	"joJ4yNIWHCXM/tf2kYPepKpHc5WG97Skms03Meep+w5wnUTDy3nhG5tDrhy2Ijtac1H7be+KNu9nFmdm",
+	"Y/fTCGYddGXq7yjESF7/57GjR5NSiJB07sxhbOej4b67IOirOHfGzQVBpwZ8UPAb87zRQsMzMbBPyAC5",
+	"3TO/sJU6CA07LKnGlsSJbQFPagpQkFZ6kQgb7+NQrssCErDwOsxQx/n3htrqzkHsi8nbwOG1q6qjlr9g",
+	"QuaGLovo5joVJdLVzDWHj0R1hwVfE/hulz2w3JKJ2D5caTfcrsSToOna87QMUMnCve3itIO49HCot9Vy",
+	"ScvN1+Lba06646i1TdGwcd4SWsQTWRq79DiBvzv0ZP4JOf0gvBrdCdvj1K1UrlFXo/kSVDKWc4xaz7iw",
+	"cewbztYNCVov940sCnNx3N2WeRDVHsJqnhrM5OTs27Pv7j88+7Yb1KR1TdixomSpCnaZJbp+JZribSWd",
+	"rMED58K3Qmo+i3MoPVxc02rY+1Wv7bbjBoQwW0FDmul4/7GVhxbrqcMYu7vLSeU8+lxBPmLJVoxijfkg",
+	"F+UfZWxWqYLiaaW4YAqddt8okHvHB+iQhk+/TOXv9bJj6/OxlWwUs5qlYt6zCZfyLtSZuybqBCtMWq6N",
+	"wB5swtid7KATnDNmfbjPsavjQ9tErj54TTPXV610pjJ6Yh5CH6gl19ehCmxxUliAgun0AAM+NrZ2KW8Y",
+	"7qT5NfyzoCuVsLNhZI8ytZf/cS/nWhW/M2LqzM8LGUSauD4nFI45RG6uXKLZVVyxMddxYT0ie8p8hN/Y",
+	"Nyb3phKPcYBWcsD3YSlwi0R76GSH7uV62HzWKp7P6sBkmrSZVsU1RG0aJQK+IBejOlOmeG5LDaEDrNF4",
+	"g16+7oxAvspWUuKSCswDN28KEsSjwEmlnJdMRTADXfFSHwDDeMHNpG8D2KRgbxTUfIym7dcK4Z1tybBI",
+	"aSBL9Lw03W3ZfX9ZRBt397i80aDCN7Q/wwKkRkJpW0AE2+3Pflfr2/qAJ4MEfUs07Iw76ivwAcLFdmJ6",
+	"V90HZNL0rRL53fpMx2uhoOBKKjYmLFtIphpnvgY0wOp7WpgJbHojJ8S8vo9tR26PrD8t6TUjC+v07TGu",
+	"S2+Lk8jnpU0ZyVnBb1iJERB+txIiN2/YAojZDhjQagLt2iwzGJaqYnKMob5N+d9fpKUbXu8h7Dw6/T46",
+	"ry3icSU/7nzVY9bHYxyc1obyZDPWtsoWgQkS4uAgCupXo5n2ThJP5CE4FAxMLJNFfkx8DrYxTcGqQF2P",
+	"eWjvqzFZ0mtog0EoAWWhrES7WDkvN1bV7I5kvzAygGJnJoDjiID2hLh6fiLxIuMmeohz/kfQxqHoe3B1",
+	"q8BnoxnChCFoHBpjYwLpuuYtj/3PtvPZG/7yrqaird3vym/vjuFFJ8pF055X0fSZVOuQtzxaj/P9Jshu",
+	"sSl/a1nmF6RkM4SGd7nNtiRcM6w57dn8pUWVuuw0ijmDMzFWDODcGc5GBEz83TExRwO3aBkBJw6Cnb0x",
+	"Pt8tIPVtYaGyLJeD98cem0FhPFsyOfDE/4Nt6gzMejvK3Cx9Rq7ZRl2QqdQLLMCjZk+CQGO8D+hu7tCy",
+	"z3O3Q8pd3y2YYjBhd5Rs7hQ2ULNZLx0x351B32jYdysvLJmr78SqrfSm2cJqOyAxoScloqVHE752Rqd3",
+	"JJjVEwmy9V1NYbWChAuqGaFhUh8CItkE8AMGyxO+h7fJ2sIADiioMoyke6LhUCTcKm8zGQMxvHKdl6/M",
+	"/tSQEuuFhMxVbLGgNC0QUB0TF6GaAZKvMyrInN+4slQ3e6vmANocKjKu5VEjJuHCFW4S8ZmzrGQ62ihu",
+	"qDsiWf2smI4BiBjOQTgsQw/FdKOTP4Teo06ePVpH3cGP6vr9wRpSfZS6fZlI4wOoiXazvgpNEef6T7OL",
+	"AxWeG/ebEA/6wYP7D4dlm+Aw8anVLpC7Mv0+WQMtX1nK+9LZefRNJfZyy7iGMp35TXXiCtc8cwAKhR3c",
+	"QX47d1o8i8U+HmXJdDpriMYMDVIkyeUYq7tAyH1ym5yA6OzCNjT2uUPiiMII7XZYWebxIZ4/Vho1WpD6",
+	"pEIbTwmcYcFmwX4Huxtyz77yDEjwhM9mEYHWTOE5QGLOgWGYhdTDmnHtGC9wqPbzwzvxE3XC39CCRzH4",
+	"ktkO+Itmfo0nWr3cjo08yM3k1vRVXE0w2UQTvSQMSiZVVwI05BjTHJx/oSIDXWos9KDH9LLlR96/2TeC",
+	"o/RTpfkSZU+Efe6ec3eoA3u4uBT7vOIlU4Oyle4SyjKWc6rLKFQ64FZPGckB+Q7rH+wOQztYu8N+dweE",
+	"zVbFkLAZRLrOw3omX9gGltaGaSx4M/ZfXtKZvvDZk+cBBrgx0yFZu26EgxflBTjbzrecbtuBtuDiSeoD",
+	"gq3f1Ab2wYCtXrK197whiuGSCjpniGw+3Rjjk2KrvGjY9dC3wUFihx1AZkqzVdSSlSsmaigr/JfHN3QO",
+	"7TQ48JCmSXePYcIqxhFAr0HBzYR+59ODfcwHPGDmDExlpX1YAo8IxwrRGvg1ohfS5aoYwCPB/fIWfrpD",
+	"bYg4VHxxYjrB6RCR2Q5/CAiv/h6QodgEIY3SQNP0mqmns1nUvUpXq2JzbnGz51Vp8/RBQsN3rljNC7kc",
+	"svVBTQDP0zkJoLmxfFSw9dgXw/sfYlgYbBBwr9mcOhuWUwgwb7O5pBjH52SPZTtWYO+TXF4Y+XpeV9M5",
+	"kQsT3yqxKZwibyvWsI734zhxiIfsxzOcOdRH0dKww17b+jP+dmd7MVBet8L7tXYbXC0hN2yru06M15kB",
+	"vdIBatWikQZgSRaCVjkZENCkcadZ9dBqD10JBBFKRzpOTfm8kpXagSaaOU0ENAC6hL6Yit2wkhY9w63U",
+	"gtdeQioZLfrmLqRha0JMHguIZk6UOQiuQnC6gYBPzyniVu6ihdfK9s+a6K2CVKsCmsipHt0gwq2hwoZ+",
+	"ZvXHg5Bfd0DMwoXs8iaA6pUIvOx9oGUdLvUuxlsyJ//gPXNJhFy7GvhDp2vYAk7ZO2mDC29Id6wil6Ar",
+	"r6hSZElXKyOeZUngp9YhL9FLv6Ybw0+yHJAuEWD3dTVKqEphBrU5JBbQQM5qVG3HNDW8ft/MlW54qcQ5",
+	"RVoHYFrojOv/zmRj7J9Lrt3eeot5zvQFXnlcEej505tXd+LT7pE8gz4wtV/2ib8KrMCqh6slTINEda5K",
+	"gFxYC5dxcBE0E1aaW1vzewNY3qaytCT8jlvpcO6geHvRP7lLyKrsf3QZ6nUCI84Z/jtLSZtNCRwTbfFQ",
+	"zSeWOTy7DATU3qPlRU+UZ6cKtmxDbILhCli3aldx8F1b6yc9DECeaZaob/pBrsECsFnIZM2LwojxJFje",
+	"rFb5hqvj3X1TIjfNc60aXY3KZIpTKddqZ2qfG4prcwt5Q7ojlebfBgZuY+T11nlkcLPQeh92cIwzYiIs",
+	"kzcsaNBTjDxfriDGYgT0p1BiN8R6fQzra0FI/cnMmk6LuKMmaMV3kJPaArbIWfTcdbWpa0TDGn1SKPRJ",
+	"oZnmNxCFopVC3KxmEM98UmYLfpPKrKhfUKkBiOst3aenvvSE0fxHzJDt3Vi2oyiuKxO/rFId2Kq6TYvv",
+	"zAI9Ethn3T9acOiOakOiooPdQfB8C8QugZ1bV/rujoTWJvy2zrS93dsulJDLtY73DwEdHR1NELiuc3GI",
+	"YCyP9cBdyJbDeSdiq89m/RLNQOilOGj2WYPoQQYce+k/tnOKu+1TB6zekC9RuHiXVrSF6wr9FQi4wxRa",
+	"jtDVzra67sid7Ql0YTnCaQmGON67FMgcO7/oZvNlVVDN8hdS6EVE5iz95zUI73YI0Vrp7Riia/OfzBZ1",
+	"bwen9XF3wC76ioKLQfEM3/f8NtaaXuhF/FZx89y9JThIsPaxo1A4TGNdbhUfO/A3Hc5/c7+iMRkb6I1m",
+	"z77rx1cwRviLseODKA9V02BvW/yR56/EQAmQyWoVN6rtRYFIlnI2GwZkHUiW7W6EKNjWVBE6LxnLLzCD",
+	"mNsoKGKA6gVLJbvblN1+EduCZtdREQvrsxIfUsYBRJJUink/PYR3PHgoLQq5vvBgsJ91HRBy2rnNBG/i",
+	"aDfjkIzqqkylM/rrc0/V1d9f7jUJ6yXC7T8inZ7ZH8a4nZVc7uzX/xqfCk5H59PWkG+0F7k7Uw9jkeQx",
+	"1oOOsLsa7ITtLHpJGrf6xvE2Eyh5Q96H15b56iehedF3ofFZ+9m6A+veWosGv/X1adolm2q4wyHQcX6n",
+	"EyU+GFhVC+uQr917BZtp8HUykSfz5R+edWZ93z+NpnT1w0pxLLT1uh3VD8bIjSR3C7m+2s6m9616oReV",
+	"kT5HdlM+9troXRv22sgyto7Yo4Fi0XY6DDpns6ooXriLfxtBDlsmwNVnbRPssL0mmpVLhbBx5qPK2IxB",
+	"G8e0nhLVgxrZU/Wo6GfpjfjVQ7t5GWti97PPHGhMI5NLBhmpZj7gs29Mqc215lfvotzzzoV/Ikvr5hPY",
+	"zIY25dcRvjHcx6Q6ZbirDSLeYq6CKu3ww/dINYiFMRtg3TawAQqFkCSTKwxecUXkmuVE2JTdDoTuBiyn",
+	"L+b07VaTaN1bxPUr9TNP0yxFLWsDxrAtnmtFzGiuIaPtWdGs4wn6EfsMBCo2ZGmx7iK603xnKwgauIn6",
+	"Wwev4PmUWf7710ab8S/n7IWKe14RMnrBiCxyY076KjrKdd8g2WphcYa38O9tubtN2TT0R+JBASssDKNL",
+	"Fqgae6SY43BBbLzF9ZSjYlOr0s4DG2kda98IrFcyurTJN817fBtEqSP6Nd0Adj6L+CACNOM+MWE8Rf0e",
+	"dkeyr/OsrlXv5TSGg79HcG6oyPiY7L8ywDVdSwLHZ/URDHtUwjEKuR3PdGwO75ig4jD1Wjlbyjb3vKA5",
+	"9Cu9MhQz1wbJ2c1V3MRrZa9qJoYVspRsnoq6qKKaRzFsF7LUCHgI4jPPS6YUU8e9ugp6h7SqlGGFhNvZ",
+	"0OxfUWyM55cvLzErj3zPC3M6CWp4ChPHnIlk49wwTwFNbo3JyvXx71kRYkgWukPnNnPKrcZuejM7qqvU",
+	"A9mtX8OZdu+UuK9+YO1xuBVD0Yfb6zE20ysfLNky+j2e34DLMZkJbAO6/a3hpWEnVfdL6JNi4nH7t3RL",
+	"ROAIKpMjcfbUmVxhivPhEviTN9WlbZL5YAxaUU4QRL5wPYV7bQNsabqJE1TJpvxm+KXNRFFM5OOmal+y",
+	"nAnNaaGGTQcyXXbGMeypvW42z6qvhSUGuBt8UW+PX9rHFJ+negcGEEExjAp3CAZBQ8TTF7ZD++FKk9NG",
+	"4rVmPZV53LpdMJrbcF2qrCB19gJoC6YXMt6UoSqLVOvmaa/MjJ1WB4zk54BvrNc1xqXH6PWTyGXEFbda",
+	"FTy1v666pR0vYmyVqO9H5fZkMul9CszE/sFWOi4YV92NyMrtFErX2WSPFLC6gaDFb0+Ng+jzByOAh7OP",
+	"pv4XCYCmRvojIGEVUl5DwOx4tyrg9j14QyhOgO4+Qblesdv6FIP9w+5X5LJsr+Cpt2uD5mxcK1bMjke/",
+	"F9h9T797CwTfdepIpQ6Z1e/ZXiOFbelQeG2FM4J0k5z3a0HRF98Iel0Y1olf/fEKt9rzdsPZuoGXE7bR",
+	"U2Qpb1hOZBRIpieW7891jUMAAORRakBrXpdSs15kiWZSwCsyMxAX1op3CDhgicsVRq56YFYO7cCRwGzB",
+	"DiThEYfp2Y5cXAWp4DuXXA0MKbR52+USbad5brpC20bSFexz3zx5moCAZyLvT85mSnG/jBwPPdDHqaBp",
+	"qfeMztiLHofAdW0l+AaV+I54fWJNT+gGdyhyfwyL8D8XNxKKvBNOcOZynQ6y5TDcrim9gIdux6NfKwqo",
+	"YL/Hxm5nITBME/Wv3HtrYPbJzRkafi2pZo9pufMXb9xzTa0nsWk51fRxQZXqAGvve5wOCaWejIQ38cnr",
+	"6ceQetNbg1pfcm9iWWl3YfbBkmlVsiWvlklMlEFi67AI9319m4kdq9NGdwi/mgi9Qu4wbHJDfYFyp7SR",
+	"grWNbx8r9wfQy8IwabBWn+Fm/Ji6SV9Dq7O735cdp3aYaO3ICP49pe4d+TJmTHj9M4A4mDdBfIbzsbsO",
+	"dvOzL00PZNLAS+R2PPpn7eFtcshcppwLKu4Zb/sObKbrXMbfLLkLyBwG7z9wut6PWnQrdxaioKuCrRGK",
+	"wvcrkkIv7tYu9Gc2XUh5fak1W8aM1SHtZNjnjJUxDwX0H2FzDhXybvIUmil8o8hU7sL62MO/29UqKXDT",
+	"9gm/u2fq/N94f8u6eZJu+x7tcKET0pGrY1ueYOw31tIKN0zFV8hEDj3ht0TJenEdFSXu8eQdx24sUFt7",
+	"X+EraHxYl//buodv1DlZ40KOeBx0DH49JPTWCpytF3k8cMY+a8vV+4G91UzS6huMQC9UaWK3wXZS7+Zi",
+	"20b79+sIsMU0dUlBIpPEui1wIXAaEYrn3OahraHTVHhdRA6B+2qXtIVom+fLLZ5zHGYHq/ki6FvgGH57",
+	"a0PCRs5Zj9P1XDwzaxl4xpxXPZ5U7NLakmftP0fzP0fz9z+apY1m9PJ3bOkCMavhT33U7Zl0y+5x8g9Q",
+	"sL19U38VRdtRdmxjpMHJOQcgZUGq1UWNL7qkG+wKzjWIunbj3jpbyCew1ZhIscQRO6enoXy8a6KO/Umi",
+	"C6Gf2GUUnZAJouSSYQYanMQ5wMMBQvcO2PuYoLApaQn0fX+6m9JrLcvrLViHPdtKpW6YdCFokSMUsU/C",
+	"b84YPoYyFner2H7PfC5YXqfnYsWYy+lznRTHREu5x7q2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSSvxMb",
+	"imEC0xmpy+MHY4coeUxeSsHO4YupTY2YmYNrjswVZFRxvbmC2/mqrMSxg1K6GlaL1BFoP0R2FEbVkTCR",
+	"mtEtRtni9OY5ayZQ1eezO5lqa68OJ7a9tNmVcQKD95javzXhK52zZ4vIowl7jt9jJSV93rqjCb/lzVZf",
+	"h8EZaNED2zqnOVd0CtfWdEPe2kzMMVEMMBwsHE+KPmP/8z5X1M9cLw7YBeA/l9X/nZdVouD7n6zkMw7x",
+	"bpwm1C2qY/IWCr7t1DJ2vDf0wH9uwD/nDdhZZG837Q1TNhVggGtaxU+zNTZxWwf0c2pEt2DorglLTV1R",
+	"94ApyxtWFnT1g6xK1cjeOT3bTt15JksA3PG1Lc2zPJeGewUcJS7mNlfE9nd/+F3Q7X0SZY3UwhRsReQK",
+	"KP3nw/HQtmqu3EtRXFQl15u35hC7rEX+DxbxRV0Kcvn6OblmmzG5UsUnw4Of8Kjdf0iyBS1ppm2WM8gE",
+	"ME0ZLcGJYF+90HqF4SaVRg/OqVpMJS3zbxSxDx4TSNopMQlMuVwdW7snS27kA6A80mtMJ+JmtEzKa+4B",
+	"Ss5Hrpbik3t/ffRx1be3AFo4ixRkPPXN52pURD9TwM3ArMlcMoV9MkD40KU6JrnM1D264sfLnLDPq4Jy",
+	"gZI4k8KcE2gPZ1ZAVnTOLsw/obzi/IP4II7I3/9+WZnLRvMMuP7vfz8nV+YjWfLf4JNz8j1QmriNOT4+",
+	"vsJ7iAb7ZtMBIwQmSCpP2A+ChLQ9Jk9ptiA+qAyZYbiEFSuXHMfgrtnVX68+H9WfX/3tAinguM2QQdGN",
+	"IusFzxaklAV2IIWXZtJcDNYdcIzLf56rv/8dP6NkVbIZ/4ybYEfB7dhgvtpfr9RN9ulqDDcA/pdln67+",
+	"dkwufehSliFETEYFmTL4NWCicq3MVHhunsO/sdQEZ2MMBjMfs1ZyVfAl11fkrydES2J0VsIKxcjpg7/h",
+	"NZSBC+UKnabofSNXX4wFMCa1i2VMrIfl9sq+BRL5zWsMW19BTinu/j3rofqvX5QUV+fkKpM5u8J6OOhs",
+	"Z160gFZjhpvG5AqbUFzZTQPoZJB7GwSbty98LIUrZjUMhuASMIy9Suzsleerq6fv6PzqAnPpAL/ZMcDV",
+	"89nRC2O8XJG/np1+57L5x+Ts5NSDlXGgspCa4Hvr8sq/HcMI5rJ3w8z5DVPk/uTMzvYNWzGquZibudbJ",
+	"DjafD+7BQIeFrTIzfp6z5Upqs8ijf7DN1UUtRa7Zxr6lhorF7cJuYHAmGOAew/E+PSMLc5F4rlhywxbn",
+	"5OoN1exHZAtgAf/30WtZ8GxzZfi2UY1/QaZsI0UOGG5Q3Xx2+gjpfPWG6XJzdDnTrETeeGZbN65oSTFV",
+	"Al4DjZaCTGtD2IIrzXLiC1FcLikXXpYek+f1zgq2NitV4JKjqxWj5RhaxsF5EMSYOo7U54TPhXSw2htZ",
+	"ORzXayHXxx8ElDtnTGBZJ4cKjhlnpblLVjRbsKPT40ktm4PPzAVRLZe03ED/QrYKtsQlv2JrYi4QEc8m",
+	"ikCfQ+hlmPPS9mLDg2eOOPTod6VfmMI8cjZdoDCdj06OJzgLuWKCrvjofHT/+AQmu6IWc+ieEbO/QeYA",
+	"6tueB5/no/MRfmsuYrWSQuHVejqZ2LJPbe9yzT7re3AfgKH92WJejuS1u0VpzEPear/wXFtw8iaUTExf",
+	"9zNyPRQaisDo/P3HkPpPpBPzpcyYUgDt/9+AAj5XRrt4wTTF6PU9QDtOk8R+DW39qEt3fP9lBEAxkGJi",
+	"u5RhaUus7QeIrmzBsms8t8DyNeTMEkw+f/v/WrFyUzPYDSunEmo/04T9+EfuWEYFbNiDyf2eL3l/9BEa",
+	"aUypYjYU9UH4Bjb7TEBIjaQ0rwwvZaCyD3cdmq0eU68teEGU4KqbE6M5HV0zTIhOnDalL0GDU23+is22",
+	"fuQeCGYomNvxoIuW7OaR8LL+xZrsfhOda/F9w60zOp2cPjw6OTk6vf9u8uh8MjmfTP7VsOjOR5UqP00e",
+	"Plrf/+W32eyknEwmJ5Ozif3fvAGjfy6qokBPyOiabbp/VlCln8nKCObTz//7N/vJT6o9s5NJPTOXIM1W",
+	"hdwsMQhXsht5jT/DCaA212qW+TGQtieGoD6oZc22MI5lRroNWbvLC4FcAC7dCM9fgkbk2t76rri+GS6C",
+	"VS3ptTHpiLFFoNusXrClYsWN9fJEkPL2Ph/+RFgdXY2JJSLew64Vb3A23JOGiqGajVutjgGYBhoMxvpk",
+	"XV2zzZVbuNVvOIp4owDZEiHyHPMOms4huEmv2UqHGPPNk4j8irsw+CgGyhkYYx/RkGVKf2/TI/ofshh7",
+	"prixN3e9ZOvLwFCsrWxzZd225MLJsCn/ScQBlJCOnCH5oZpM7mf3J6SkIpfLwNAHbnhoFW64Lcw5gefZ",
+	"TqmCEzqcDOm7g48tjYNdbDsgrhmkEAYFrcbQSQ1tH7sHz9yORz/KzPumup73z9lZ3El8vLAGjhUOA8QF",
+	"yzn6gsKb9t4XdIjc1nXKcV8NyAxF1rLUC9/Gx3tnLOwfHGEiBYgVpY2SYQWQubjHZEnLa6w6t5vfliv4",
+	"xb5yZQZGZOzqPutclp/O3TfoDQx1ly0ax3WfOdN7k8UY2EnSTL5K6fXnFDu/n7wxI95HNu5my5dSv5C5",
+	"scDzA7DzK8Fqt2KI1VArEfuoLMP4VziyfnTiq8q5PtIlxaBd2lYwz72Dx353c2Gc7rdOyZItp0b1LB0P",
+	"xAxX7A3xHmqZPzaMvB3lqe13XwrbvZmoKlsYiXvlWu4BOivLr8BL7D+9SgTidk6VS3HHuYZ96alGANxM",
+	"+4rnjterCiIcg9/fNSQXGWsO2C+u1QojfM6KSvEbtmMNUFi8xwsPZ53SzGGwWV4IewdggiGI5J2SHBHQ",
+	"R8jrgcMvp+RHecOgSuUWCh2SxmbOtD3Tvv2LDUq7ZItGqxf3nc3IuPW19qNHs+8e5pPvTr777iz7Nn/4",
+	"4BE9nTFKJ9mDBzSfnDyg96ezs9nJ9HQ6mX53eprlJw/yh9nJg+lkNpnQyXdm01aj89HJo9PjyfHp8QkW",
+	"0t1wWakf8BUjb7VYzeXXbvIo9uvo/OTUSFdbKzZSN1nXbw5rMRtZuNtgZkKX/E4eRn93QFb7islV4SzK",
+	"jSI5z8dEsLXRFF0/W399mClG7g4Q9/byaN8A5zes5DOsdomawi+lZuTKXKdXJDeGLisUA7sWfcYbWQV+",
+	"44JqQFml2uu5NhbMtYUUNBqCxvBj887BmTRunbsd0mkpr5molRW7O8hHC9uD5nAsb1kUAD5kwby9O4DD",
+	"3rCVLKM85jEorMtRVuIgGvdjZ5Mam5ULVymGyLnAJ6SQ8/3YbFrlc6a7HZLf22cOJ5CXsjK/GD2YTI4n",
+	"k0buRy05JyfvJoHkBBE9rfJuGWRFch3jdllsXr6UjGIXvQeTpvOuNxsgPZKSBlJ6gGLQLxob7h5I2FAL",
+	"HGyxsDMJaWYAehbsv8URjHAAR+yGXb41XyZDrnApx5ZqV9CRSZl3PpiMybcPQL6cTCZkxcrM/EDOCNdj",
+	"DHCgq83WY5KfIQgIm3GFTju41GosflqyDwJvQfOCYFQMwsUcdLgX/1YHXZub20w4kLdewgk9vGPuT3nw",
+	"hpEmZXpaPv3KvF1vmYZW+JaJdx9gFWC3Nz1eVubc+4L/2HJ4Nc8Ofr7v2RnkhEL/O5bXH8L5tJSQO3M3",
+	"kqU9UJ4md7vq/nPQutw8B3DZDNj/9p030Dnj6PERsiawjqHJOAjQeJDz1OcSWrJyzo5gLv/VxXzfIfMN",
+	"3His1eh1/fznVDRPBaEK88GIkOt/5xFB3MdDXS0O2PxIaaq50jwLDYZo1rTvVAmweJioBalPKyouyP0J",
+	"yekGOl8IucY8OmeLckUUhdpssmG0dOpt2xadM+26772t5zX09D0DL5VtNzj6j/PM2eWb11DSCpAs080b",
+	"AF38zoIWGbJ2PBB6v05HY9+SADMkHB7w+2ab3JHSMrv+VLAbVmBzahAVjxyo5nmIkWN4CuqjPDbQLk/T",
+	"FjCQuRSY0LLcHKmNyED2+kGRY9EFIW9YqasS/za8xUs3d5gfuLscCth7s4iSzUoJkZg1LdlCVood5VNz",
+	"3tZmne/vj7/7CFcJ+I1grJxlPDdvuB/3KbamYSjK8rcO+uXB2WRihrSFDJb6k6PTs4bvUemSajYH90r4",
+	"1u+a40/8k2YnC6o0ACj/zIWyQYB6tlvzCn63pKKiBRDWQkumXKKxxfSOgrcFQEJA16LrEHroD3JN5Ewz",
+	"4RI2Sc4VdLUbEwo9jtcLqtH7tl4waLdv6KYgtXchizAPpu4h2hbKNku06bTJwj60SbdN2Jr09w8NDRaz",
+	"6VgSrnmHZMSHPnamCu4Q5prqLWHel9XYzsFBaA2L2xwu4DGFDjQn98edEtaeYwhij6JiFlSvbFZ0C1YU",
+	"l4kMu5N/1QVhNqKA+MzmH93j4pPvXH7zP346OkG7TBY3YXy7ZApOso12H+hGMNI0t5KyO6Bjse+tmqkY",
+	"urNTtHB4cs3bYTy6wZThk1PDWL/LCxt3k33dI7g2bJAJLsCYEA/15fFozYVgLjhzyACOO2G7YzheAB7E",
+	"ve4GS4Zt9hfQ9764f94mZXWgx/4umS/dNPGv/velXwR9k4ZTfLg5X6/4Y8d2nVtBgxXYe78h5WH/H37D",
+	"CPtMM11siBTA1VdG4lyRvwYt7NYLqVx1wJoL9bcxuYK/rshf7a82siqJXIsxICH5PFtbtOUO89UH8dcC",
+	"nI2Ai46y/2/OKV8XOUFVnVVUMHEswGynxMzQwrWDsgmhRWwpEPPRWxregb1hWq9WWBbbR9FoevbrX97F",
+	"w+/vr8dG6cfSugUFaG5DkG1h3lvgPbGEHuBs6X+Y73gwnwCHYAf6IaezFs3uAAVC0dYp7tRb/XP/jqQm",
+	"c+K4wA594MxQaD1gRzD2eVXIvL7thimYvUBYagI0sAdCEJb4rF23A98m7hvsDrlDlfaPf7xjSVHvcpEF",
+	"y67jGZYnLsOy7nkJEnReMvVrkfAYbmVnotoqRS+P4ZYaFqqqWCj/lmnNBTL+iiq1Nurrx0DRdHqnewwX",
+	"ijp4rVWOxqMF3ASjfHpsiXKcyWUASzFaMFroxcZ3/Olc5e9Ud1IzXy81TPjixAOGupsSIJA6/tOo3HHf",
+	"7ghuP/dNUQEQ7wL66F2da6b0lW00Q/UxQeQK4vbV9vyhBcvhZo3UzsQj1PW0/61R6uSBip+Dvdl5XB+S",
+	"89Ffvvx8+ebpD69+evv00+vLt29/fvXmya1hbwXVs+h6G1K0EhDzdylcqQUTnuo/pRg6oPAZvlu1tKqE",
+	"JddgeTVcFqW8evWp/zrrXIIF7CXptsM07gswZOwfPTIB7iKjBpekBHgVB8wMeAILaVDU5Tj+/+y9i3Lb",
+	"OLYu/CooVe/q6Tm0LMl2Lkr9dY47l53s6U6yY3fnP9P2bkEkJHFEAWqAtKLx+N1PYS0ABCVSV8p2ejI1",
+	"1bFligSBhYV1/T4HlpEppvaY5mCV/777/NXau/LNstrfstIO749zxA4uxASvD67FAh9yzZTFgRTnXL9f",
+	"W3PNnhpujyiPm3W/cGPRloVaCgJ/7ubGXgF7ZILARiyClj+EEbEoWoIzhRjUREJtkiLU3qZJzg07W+TN",
+	"whWH1KEiVBF3hJYFT1BSa1PNNRSW+DvRbbnOokEhpDGf7nbYIocrPvk6bLu6FGGnShNuYLX52Qan7zoH",
+	"0XePr2DmPgyyY8vZX1VEc67GBikICRzJZwA+ihHH6obJOaIFmfsERPAEMf6RWLbTagH6Ep4mg5wJ1zTn",
+	"rQq6fTBjqy3a4xV8DBnXD/ayVxbPbpzBfoEupy7AxhgwUNpPCjVc0QeezN0HJkYF12s1By3/v8Htrt3N",
+	"p1k/icPmQvpTiplqdDumdKK2+AlO36rmALNoto3DcnTW1CFgIOC0vcIipEV4uHN3zT6AmMuOCZbC4V4a",
+	"5/kwZVxBMwJoPJWjHZrkisUKAzy7JBEzg8Cn545wxiIDuWWRulz3Jnb2kHN7I7gxZkoU6jICSHV5QJYm",
+	"yQvSAx1sQV3hFEAANWxDLW5KPTWFs//P7xjoo8Eef4DFIIU2oi5YqjWfC7Ldu/OADfyPI8yBGn1BEh/w",
+	"3LyU88McmkJulCUSss6+tCSmCqES7AbQIw+RQVHLA4+Q2BHDJvrDVEz6KhUc8YxTl+D6rRFGoWH500J3",
+	"lMp4iDw0aTxhKqWTqSVPvw4aw4xKylMG8gbQjPENg9RwyLpQEzWFTUgAvMGRPpui2ULA9rfbRiRCAzVH",
+	"hCQ0iiRT+YHD5A2Cy5l+Znva4u4cYS9Z0frO8bjtwWvKct7qq+8KkGiX+shWWMr1Eafx4r9/cnBvPmhh",
+	"/ue8htVTPYdIbAi56mzOhQ8SGpg8q2GXjBjRkw2zYisGU++4Ns9l0fL+0RK+T7pDP3tCeTxgKiV/+b/n",
+	"P/+kZeK/Lj68D2xtNemcPSF/i3/8AXHzRmJGUkHUlNGx/oHac07cMEneXl5+fEF6eqvaqXWz1gQkV627",
+	"41QR/DPi4QJsbj67x2GmUjEB/FwAHDbPROkWnFngLnNuEYBvhY7XbikMrIGSRfWI3AahSLIJNyf4hEVz",
+	"AELT7rcZBUw+YN/3ITYIVQ4S8jqmtsLgRQ4lnQDIoUsTQZMyofnE5h3UsQJkseqWRbeue+eDghKmr8Ck",
+	"sBgZxUqfcFXJXy5SVlWfeFZZn1iIIpRvBXtJzNTxz2Z+GveBKaZEJqHyz65Kl7SvuH6NrpayKayIVT0f",
+	"MsjeTb3iefxtA6c4DxDq7xwl2mnxY4Md97OpHwSE6+Wq7op3KoATCoMNMbT8CEjgiWWC293XnytzX++O",
+	"23RAf5jxXIpX2yxCgpqxyMvtry1Pcx5FuYGDJn1ecYVv3ceKoFwb7KLEwQbSV0g6O0ISRQh7LVlFzoMS",
+	"cvPMzi7KZrH26iHbPUvn3+V3PPO4PMWz4fSvz/DAPO7ZBPfNyHxcRubWBuRajVcj3EMu+BCQcBDgkdjL",
+	"Utwt3mJAg6dZiZnpeXtocmVIa52nsegY7COaIj8PeU1lEjNpjwZA/Z/bPkFrvJDz3MZaIEqIAXwxU0uC",
+	"Wl6JehOrOrXhV217tb7ZXv8ettdDhoY+Zqlh57fGH2jr8qM85qnQe/neTKdjZ6yt7svAy3/OLbtvW+nb",
+	"VrrvrXResWsg2hGnyp2RQX6agqWwqpD2fsyFpU2YJ31Kw1UXeL5jy6yXrIFeFEBwCNyfHUsPIA5IBsws",
+	"NFGBCSrlCVGbwhEDg0wFOThCFdItIaMMRUL4K66/5xi6wOoAg1iRGaBuKcajJvlckU2qyv+UWSWpnBcd",
+	"ix2Le3NdtlJp+MmQVIwZh6LPi7cfPv5++eFvr9/fNe62t4YvZUyTTzjyw6CG5JRhuafgMuiVCWa8zhhc",
+	"hrTQpJeLlPAVGWb8/iIlXZ5jjiHdNImTJFa2d/20EzQmEK0uPJ3KNA4T5pOyu95VkMvCayAaaTvX8ZeM",
+	"6l2IcPZtGAPKIzb7grQ0bq/w+qtG90p/46pxV1RYL3HCjy4tT9zCpN8FjQlLR0LL5cdfLg27IzLdqe7x",
+	"sZYiP0N2TKfxsX2z4zamvvqubklv/eugIcZ2Lpbe3MCxbIXAWJS6ShBGLzVWV4rLeSGgc+1OyiGjx4xN",
+	"tb8jJCgL/SPlDopmx3iEVZ5S/3qkD7s1STG48D1cd/+tUx+wCMXvRDLYS2sakMxVD9Uub2GJPICiTvMM",
+	"4IkMjRyAA5uCSAN+4UG5h3JN3tu8X6Pb6MdrmumtGeM2CabGP2Qp9Nygc5yOYggQ2QR1JOkgXezSRghX",
+	"pE0u9JO3zgomVH8jEPtSqON683NOdjdoPIJrCWyIWhqOvPtVdoFvjDBWsmuPb0P3eqs7wd1ljZ0aQPOv",
+	"11S9m8/M/YCt+W9wvW4mu1GsQiqjnWqI/Aet6BVbovkwljXU8A6EdFGnJevODK6wpDtW8O7Z9/ygYgSt",
+	"7tlUu/65MBmzmmIjXqxUVsh9byBglSdkUULg1geTj88jAfnimdTvFFsmOnwhEqeQxh6yVOUsMqjhXxDK",
+	"ARrNHpE4IdpXgOciYtoAOvoVmdK4hEoGHvLvLl22j8oTLYTm2leYqqtz36VkijoBv22T/5TPtTGuF4yq",
+	"MUPq9ykFYpYAY9aGC8Z4pfDfJvkAqyqkIkNJeWr6PKqsu0PgcHfOLB5j0eApkNdoA+LpUevJ0UnrstPJ",
+	"DQgY9CKG41lJeaBcg+GYsIG+R/uZGUyhMFAYC2hATsh7cWMpGLT5HUk6cxDyW4R/cD5XluoimDVofpo6",
+	"o6BGk8PVpKaM67XXGtFM6B6mR8RodJSwNGXyaChFNl3tNrxiNPoJrv5PvHhPEMUakQIAaqExmas/kiYA",
+	"n/xuEElyiMCTp0HDseQ2ug2RpQBnJVW6KiSZ0PK/n5m/T5hSdMiM+AEhd6xIKgQy6dtMD1YZNRu1Ik+V",
+	"QDbVamsvLPiqLYDiY/eAHNa6CT7oA1ALK0FhVaQ/JyEt5gFeeX/fFIDJ2wCbiv4jhcmrD8Auf9XNIOxQ",
+	"CuvkHtK7+aGc/JWaZAEKb1mbgH3Qvb3Dn5ZA89BbX6ty4BiMkj82oa20eHdVaqq1q5oSlptnKkWUYaeP",
+	"mELcTjGJGE3zRCDzihpnbix3OwP5ATZs7fB8C6h1pTB3lkzmYHAp+aZaH7XwFV09Le/5/SqjFvtqz+Pb",
+	"yL3iyshFPhM7RS68r9cTufBme9fp2D564b9FddfxGyE9929GZYQlz5eQr4JmvRG9YV526XsF+T4oeA6g",
+	"aZKTntmnvReE4tecDzmMbxj3iOWhcTAisbriHBUDkyQUUkLNObQXclO7LFkk7bfn6EqRmKtUz5tlsPOy",
+	"XiORRDgiUDfUb1skKo2TBC/BpJqiE0NJVczsKcbhrhOswM4Te6ayZxmnDkDyzJ7+wWg4KXNYCR+3zib0",
+	"9NK6huxN4Ou0ri+IdR0VlDX0YeeZIjYBNrkGjej/KXQv7aDAtm29vsf9/BLX1mEDa/H/A4sZY76Frah1",
+	"glXARtDXK719goyL+qCyQ8M2hUANXBQPBkxC1EBwMs3kVCijHvAEdk0GVTHHfaT2kACK5wS8aGM7bC6k",
+	"ZgUepXBCfJMaxUKy6aHF0V55KHE850RkqT2VnHqG/kur4O02hL59rdG9c8yUakSmY9My8LM0TSyQKJxT",
+	"QwGVG1JkwxEeCnAg4nNm5kSKBNZ1lhFpwzQcStILItW5Z5HClLNnweCs3JNknSfxmB1Q27kEMRoEtkQ4",
+	"yCtpIqLdNRS2WGmhynvVzlotAqXRaTxhlWKB73BgidhGAaJV1eiePN1Y632yXyrxKt6KGUJAUMkQx9A2",
+	"SNckfUmC27EQnfFXDcI0tcplrELJppSH8Zoyh1eFK79CdgMexklMLWzdGpaD/OJ7ZDvIp3huo0U1Flwo",
+	"FQ85iy4FhhIKLAU2oo1tLYbO5PSo3TpqdwrEUCZokwP6LEVx0IoKWaN71Gq22jnHgUl82IiMCjfiffZu",
+	"GDRApvnwHUdARpGOSso2TJgkX0GtoEK+Ce/BZgwJSiSZue+WEWhHbmDKyk5afhDljywOx30hxsrjCnje",
+	"fP5cSxl+I+a/t4txFxlPmcdkYDhpimEaW9P27v2vR7CurVb7cGC2nhSvD88MYh5hTVfGJ9oXYjn0B51o",
+	"71Z7qLX19kRxBLlvGkVFo/FTUWI2jdn4OvH4Nv91ftcdJFirvPV5nt+kcKAXNbK++xshPzEYz2NwN1C/",
+	"gHahIYQwYj48Shmd+FlFVAJHk1hNTBp8e6l6k9gK7zq8En+69xaynxgFv8STBOjqFxMGJaNbCFw1pvsq",
+	"qduDQKFK8BZpz70QkqUsN16yVYwu2ESjf2QqnYAnIxl4z1jKCcX0iFxdQV/gj+ZRiLd7FXewFU4CKTLQ",
+	"ZEfegbWLcH/Kb/o4RfyCzg1SY0HKc28T3cqRmNUj7UCJXV0XcgE9r0fgLeOlTdLTRg8gYlDyMhFZ9Br+",
+	"QNrNFmH8hiViyvw+8pgTgMow358AzJSEKm4DGCImTJE+Dccgvle89xNV6RHc9ujdqx5WG2GDZEr0W7Ho",
+	"hRlOLvkDjECPRCabBEgzSfuMmDp2aNKawFaxfRQ26JtKRidXPIlvmMKthh+ZC110eMzmREgygTINMqFz",
+	"opiJ/DL9BD30mJP8kehZxJIkQkHtdBgypcqCsvhAnMbl7bhgd8+nTLkS7alkg/gLDMLYGwFRWTjSfmZP",
+	"Zrw5iHmsRizqBXrw8NFfe1uSPmirvILzYUq146O/+j+/0aN//n79v/5yddU0P/7wV/3L1dVff/jf3y0T",
+	"OgaNCf3yDm901irjg6jNQ8FEvzIinNfpSRay+IblvGzYW5BPQEEOCzPgv3jr6Pn1bTvotO6OvJ+/24nD",
+	"MmVfUtwpRygVBUXZiKMueXoKjsMVh8u6xF/mK643Z5fcXjXUlIVGJqCBot1sXTWCq0Ycwa/2LvojbM+D",
+	"jwEDx/Q3H682ueGr+g3hixG7aao5D5OYs6Y/pOZNG6+MJ3hlWdYXrtBDN1Phbrt4brgLrxrd26uGzPDl",
+	"ZMbXjRSsdrhYZWHIWMSiq8bd3RXHPqJKH7SCelGvTW2G84hOp4ybNJj71dPwRjeUMNyatSpazpCfqlTq",
+	"rs2rL+mYkb/0FB2wdH45kkzpb/Z+wAQXnjQsiZqowPGyI/hWcxIRrUJozDF8ClhQ5UV+b2E0f/JSFP2S",
+	"9YcV1gUERuD8t6HQBBz/URJt5vgbIA6/3zQvoyhFF11JitgqkCLqARF4hOnTlAxqGDyGv0PXTCwgMqYi",
+	"pYmdqQO55loE1vvksLXqIWyFPHVFkQRuuq0UxvGt/mdlRcRbpHnd3kqGL9ZTBbFANbvhi25f+IBDvi6Z",
+	"oWOTw18Z0X3Lkuilue7guq/GQGZfwTfMZqCDlEl9geNQBdhsutzAfqb/D91XUDpe/E4bCJDzJL93t2Cx",
+	"IkvrtFVaplhMVqzz2jzQmC6QsM5Gc48plgxYkpCBFBPSbrVIKkgH0BOfP/uPF+Ss9R/g/SSJmLGo3jLW",
+	"XGo2aBkzlSQ1oTlayBlHFKAXAt5az/j6DbdvoVH1futKhifT7a43rWx2gRocczr1Fkp4+pDHTdEzTUXu",
+	"CkJkHDmvg4rynhfWRQv0n8aMTXMPdkTVZpUP+NpG5z6ikgckpgGEuEms9Hv7R/xW3c+f4BU3jsd07u2k",
+	"0eujN4DbFmpEkwTC2322xW4otOEsCHXCALq5dqm+dOUMyuFA2GIHHoGgcuIqH0zCdcR4QJSwvX9EpTRh",
+	"WNEgTAyS8WGMxRAoyKbwQf+OSBEvEClKJNFSfQSW4pnaiDJRh8l4NLJurGLw9bLJhEkioRaG8YhtUeXz",
+	"yazxnZHuBxLmnxgqroJADwUpgFtvJckxv4lTup759J133ddkBYUhm6YFapX1yD22cnEoacj+T5FCZqHp",
+	"DL5+0lruKIv5zdrGe1etv7bFXQqwcfTKmfmpzVDJF3a9oeIJS2DbjoWMmMxjpBM6hobj/WX9nf8wqPfA",
+	"hmZP0n+GGG6ZrGN0dxP8adR4JlCCfdR8nIeVp0zqo10/X7l6sREifEL5T8heAOoOWA7C5GHL0ZXzN3pQ",
+	"us1V4r0gaFvQX3ovdwj6yz/lRg4c1NH53/9o/338z070NHstWtMnsk1/PAlfsTfDt/F/jX+avBcf//ik",
+	"LrNfZ////O+tdufk9OzJ02fPaT+M2GA4ipchceY8LEDieHv3eO+nbdPHqhdpUThKAvzuihw5TO/EBWiz",
+	"B8FZhtEzQo0y2EoBVR22x7f5LwtYycuTAyopVmQmZDpyhh14tYARr+06T10aAmC0D4wtSGx/AhTGQtS8",
+	"zHi7EeOimtqMN9NbvRohli+hf577d9cu3A7zXw2evOplW99UVGMHO2L9Fs+hqfJtXk9MMfaXcwczYUv/",
+	"zX/p63yTY5FgVdpGzwXAIuU0DgwS8xPB05EfsMim2qSIaMpsX3NQbprbqsQHgdVyWBOxMYoglL+menTL",
+	"rIx5R687uGQgMKmKzKCK201mmAjFosCgf5mccYx1BlMm9HZbV+iqxaO0wLUvRMIor7cCdTqV4oYmTonA",
+	"+H1uyMk0W4NpWqZ4Wu1CiarFcilgi5VDbeitiUA16y8cxJwm8T/9AQ8SarnBQV1tCTQ2ZTIWMEwGGS98",
+	"n87i+8B656+LGSW5YgLSeML+Lrhexl8uX0ILMU3ZS9NNZfn5mLQJqiJ7FoZE8pfED7DwyXyygIBmMlfe",
+	"JD5rnpZPonvUSd2unt5EG/l5sKNzPZ3EvJ4A9Tt3a5PvwuXdG9HMfgp2lf7prprB0mhfrRvMXnK2FElY",
+	"NGSSgPcXKzIRekmX9S5aDoCc97Cs2nnBndli39QHyGoVeuKTqieHIyqHOTgr1ERw42v4eERP8vMhjaHG",
+	"yMuOQVZa4r7X73imJZp9AeigoNNqESdFEHr9Dq+5s6+WxHyjpH8GsAoAiqr1ZENrqN/zWzdypempw6lQ",
+	"cWohGKfSZO3nPDwqfHPxbVx+bc5Db/gw6H8XRV0pNJ6i3lIJrzCSLSrp18ambtHifP+9wHhzQGhGN6vX",
+	"lefBcUFV3u7xiFXhRNgu4KvbCCLSyTEJ2RuDVpQnDLUVigam9kOIBe3DsSrj/cK0Gvg+1O+sFIkNv7X7",
+	"wbTMI3KPYUm32446Zwsga+UQs1Yz/acQ0SxOEgO0t1XU8jyvVz9I1LL6dF5Evj3ZHfn2PyUNGXkrplPs",
+	"8M2P/Pz2xf60UiNg8ZolI6BVrxHwZCMjoGqGrFng4JP+kQGhlDluv9N31xvsuyd6QKTPEjED8bH7KadF",
+	"/Mt3T/TVPzTzk/ibkbG9kdE6rJEBfXkwyHajythorzY2WkvGRuuhjA3bc7iDrXFWs62BB/ZiI5IiFA7w",
+	"r5IUkROcT6SIBcMO+iYs0ZcYDPYAYV1tWxzf5r+sjOxDzAocTzNESxoISK3mnI+aPrRQTilinvy9Inq2",
+	"y0L5E3HDvONtZwTenXB0neTVlgTwZHMhCbDx8u1hVm5gCnHfllhhhi4yJtRvh75LLQa44CFzbZWEJYoh",
+	"/LMqNR8NB/AeqM2HMAcN38FKY3Abk8+HeD6EyfeNsWFHxobt2RgqibFyxO3AKtev7Rz7LDHn7KOHm9ZI",
+	"hKS3R0C9B1kkwmxiJH1d9HRCpeE/F5ytipG+sjdd0xN53sc8GKNckWk0qEzMCDmhaSEhw3g2Ad7aSJ/s",
+	"obrRk7AfZKu+VaFp7z8+vnpz1G6ekGazWXi4GY/ekZzCQJcAULAhUI+r2AeIExSgORtY8znQNngAVnEA",
+	"sxVYizlArRJYZXIlr3huGAfGqg3aAZjvwYJBHSwY8QGY39rkDDIV6Xtt30JnJaZZzun0Kla5U1AWMRnE",
+	"iTZjbJv7Eu9u9WjqKQ62VjBV5OOrN9pKfHnx6+OJWoGjeXyr/7k79lyjqv35nk6QfBibNALCBSJtKqgE",
+	"ARMT055kNhJEMUiVsjnpZ6BlXMHxhM4Bf7I86fxTzNmHgjP41ZSErkp8CH35F5dq0196adivXcdaI2+A",
+	"+S33ZK17/Y915/cKkGMAFYKDOtF+qN0CmzfDbNOOd2ggdycd6/ONuVjX1QOjYj5MmB8JMWAMeh8Z63h/",
+	"NqUDOxR6j63SDV3jIx7Gi3ijPVPoiRE8D+cjCqjXcLAYs2aRxzWTB6tfkNN2BzsI4GQiIcCB82Ww2+Wo",
+	"Nt5kz7D2vVPJ1OcCOyyRmQEUAQMMYS1iRWQ8HKW1WoFdG4E9mH/qeIeQW0Sf/zkBETS3xAqKriFsM6Vx",
+	"ZMnZbbMKNGs5XnWSCjKl82XhsW/y7ys974DviXIXUSIu0VmfwAzjG/bL9DDicg4EN5atCArwAbwb2p9K",
+	"3A4YykOv976teZd+5hDYKgHvh2+R3vqRIV1JXQBJB1Boi0RjkMbD1jzY9PUK6ZTODyOhP85Jn/IxSSXl",
+	"asBkAJ66LeYlH1FyXdccFn0acdZ7Mo600pMMvHxox0xHbKJYcsNKoDimdP7VSrdDvWz86E+YNgLPHHdW",
+	"QNyF5PRpu725yJuZfuQi76SdIn0etHByaEYmMzqvV+hvRBwd6hhX9sBGIkpUyMT2Yk8TGrIeodrMLhY8",
+	"u9rcCY1YAIURAADYZ7YWosQM1C/ytWv1z1LwIb4++HkwRVt2Wv8q4siFYx6VjH82hHe+jDuMLhO0LLSa",
+	"1yjmlmzvcJU9y0WjeSd2SLkWXusBLQuvHd65rf/497NDXSLPTMHOabwFISh4waWr95pi25NJtxDaF1lq",
+	"vVoxM+0oxKNtycUWnVJCU2yJN92iSqs7MSBM3xm8sj4DhxZYGVEFXvHeFLVZz3kpscWVKOV0KTq66lH0",
+	"z+fdLL/dblga4xJHp7ChcA62VHI/ZsnY7ZXNNd3m7yWyFOAqvZaLPOaMFUUmKbd5us3xneE3N67tWJqm",
+	"bb67zYx+wJcuC8Z9LgqxFuyFFm/gja0jPndugkJacVr3nCh2wyRNvNYDISE4DbtrJrIkAnxR3GF7qA3T",
+	"8rUS7MA2jH1FUe0qtiUTlV6bkv2HiPnqTsWypK3rFhQzDmVqB0JkwwVZH0g2i7sMTqBfTyvgC4tsWYMc",
+	"f8yzKH0GFGPY/29iWjs0IBZF9PgWf1jXHhzrjQI3VITxKD/MIKRmNH+TmEFgXgcAuPtzAmVCscGPNw4n",
+	"+Rubm/iuts/BuH+Bv5e9Z1Xt0c+WB7m2uqOK5mMD0QDBQAvrS/mcTISssQ3Z3hlMh8Gu67yuHXnnSauz",
+	"p+jx6ZLt9ERVphoX4WtsrZhYsTh8S7OdwmqKSKhbhEXSymSMB3nG4Uf8OCBIokKMe8SFAbSnZMzmiEEF",
+	"OM5wuYkelNaQYE60FlVSA7nhjq3xOPxtOQy/mv3qwEzchu3UumENmDISuu21e+th03NHDEbsYBZ2hgSZ",
+	"sFTGoVqF1fqzuWQdoPyIETWl3KAGAPmdg5DXu+2oczrqBebn9tnE/fw0cj+etI4iOle9F+R5i+ifLLdZ",
+	"07sHpuA4i+H9oU+WC0l6MU+ZvKFJz/G8VhVwpfGEfdJ+cBUWOzzrt/bR82tEYm8Fp3d/mfxr9K/oX0eT",
+	"mGcpU/86GolMqn/BgH8oQ2kvRZIHgjDb1qxP8ZmQkTdT7VGvatT2/SoB5MvGWzWyNbrrAkk3d0DD3r+l",
+	"WHtiQ/YTTdHR7JycBjnzRKPb7mBhzK8iyfS8tJudoDGgcaIV2ulZgLjsSg2ypNFtn7WfPTf+rDa+9ffP",
+	"OienW2gIlP4qAPdsUkvRyJt4mEmW08hB3RxUNeCm0p/Hk+JGx4FtCs0spozTady0M1613T/gdXvD0cR8",
+	"IKBszuutSZCS1inqRrvZarb09JnRNbqNk2YbP8rXh0ZRjMGkj1KPNwUWPBOpQNE2VU0lq6Tf5/zjO6Lv",
+	"u/tCsTCT0DD023Wx1idWrgKxuDi0ce1NvaSpkMeJGK4obB1RNSLhiMYcowwQHGwSC7M/B16sgZDAJIrG",
+	"P6ZmDVycLWWgWRSnJBHDKrwWldIkwdooMfy64BTNZE0TypsAL69GLGoE+i8C8KU3MzlMj5mza0srwoOV",
+	"tXoRS8HsuYXB4JjSgZATy6ZV8B/02ja6jeeDZ0+i1rP2s2en4dPoydlz2hkwSlvh2RmNWu0zetIfnA7a",
+	"/U6/1X/W6YRR+yx6ErbP+q1Bq0Vbz/TJMNX75nmn2Wp2mtCKJtlNLDL1Fh/RcMamcYb/WFez9wfU2KvM",
+	"FQYWXqTWQMq5Fs31cRTGUxnXA/gBu8duQAVbyIQPYm8fVNbifbDfLA3w5Tdo4iNYY2nPa+moLpf9cU70",
+	"BYHhlgEKaJsEQMwl0rP6pYfIt1CHPyHABBxrq8F9weP6Kt359mU+wpBq2pXXW1Zk4uOrZOAyT4LUVowJ",
+	"faBETwA4hEkCutU+Za/FXlFiZprrZ7Y6cSgZU9hvpx+vT3MAzjvXf7D1GTQlMyYZBr7GjE0XskJs7v09",
+	"4xGTFl9PZhwijFjJf8UtqDs5x0elyA+jSJ8NM076DNmyDEd1BGXa5jF9Noy5sg3K+rAxznMiZkyanHtZ",
+	"AskoZH+dH0USSU86KvKnR62lHl1U32BlfOC2Tz5JxAy2xYDRVFtmBgGGp2zoSuDP7oKGpb9fSIy4I2Xx",
+	"VABhxJnoA2o3mjGY2tIf5B3PkKeHfYqdUc8hAwO7iSG5ZOrBEHw0DyKXoLUDcxQuNz/HPEwyaPtq4ymw",
+	"qsfa6/Pu+A+fMvl7xmN/AGXN01WDa0xExBJvevIe8jdCG70p0CIF2H7ebaTma4X6NG9fiwHRq9vYSRfV",
+	"Vsrg3/RXc/rXEOfHXeXpeSBL1mKLdV43TM77IppDzgrLXaa49Wo+xbouS3hbyTu5lGg2oMWSDTLF0H51",
+	"RNm4nEo7vkZ3xHzYJD0uZr0CiAlcjWU7oVCpQt23nDI3hRDhSCjGbbxmQUnhOywoqZ11y+ba4xEriwPs",
+	"VIRv6N6CTlFO19zttEP/W6/NdmSbdZ0OXMwcwFTJUi+tZKK9IxgITZI3bvmN4bwgDyVzu04Sriunv2z9",
+	"FryQdMQ2eQNun1Q2Puwb13+t8Hv0x5cVozF1BVo6sZ7AG95OkvHRaKTVpqQJ4WIav8+MCWNJUKk20hKr",
+	"X0wEBuS3Ngck191uDFC3JWp2NjAGUO1uvCsFzQ/FBPSu1d7uD7YXz4LOr3YrLs3D7x8HVnuO0uVFORSR",
+	"SD1kmbrGzrKIqmJUhqNCPHVCv/zE+DAdNboIDbNXD+/KYIY2/KM3TvuUJT42QHA2qFMF/J7OWQUK0rUW",
+	"54nI2VojUNl8o3751/gS5KcUjizQQqgZ9c/4Ivg7oMuU6giAv8FcWpmauCj8+VcPAkAl2bDRtRN5lKQ+",
+	"ZgAN0/gGgqMypskvPI0N/uQBOgqtnK+PYpjNWEvNUpLY25lqwZmLCqIcAdQMj4iYsUNolONb/OFuTejY",
+	"m6C9Awwo2d5ho2z4te9N+MJpJrKpsL+4SUezKaHhWG9ivN+9oUXuYzbgwKushhwGahkYqsRg+Ejn6DDQ",
+	"cGTMc9uWasjKAN/HNyaYJGVAU7DNzIYCbAFY725Rp22MQe802INpJ2/afK2Uv31N2mhHVfMKQ80VNo4t",
+	"g6qn1APvFuQomv5uCywcCBgv0B5GpiaYuFcQbcsiEaNgXG9ypbY6dvrgdveHVHYoG1e2gJ//vcoRHXhk",
+	"UN/9vhNFgAuTxAgJZj34JjnnJIa+U/CTBQ/LME0k5U7NvoR3exxl2mAL0oyDNWV80e4TULMhQ5ukgKJ0",
+	"4Qp0MPCtv0lmjI097fMTfioGAya3j+yY2ak7tnPhHz41FfcpMWHW8h4U25LjvBj/cGe63SXHt/jDXRfO",
+	"xN23zCboAnZ9Vja9LFFTGARLj8Djhd1WOaDmEkbA0j5iPHqEu8jtjnM06Vwlre3E3X4XfMJbPvJd8Bq8",
+	"cBS+YnXr94eWfGtjHuB8eJeSKZ3ne9hKKOUQrgX+SzU2MVHTj7tO5aOp9BiEda2zuUQg9PSo9eTopHXZ",
+	"6ZRQvevdLgww3ICcuGbcHRS/gWE+QKiwnneGFV1EFz5b5lUK5RoO/oQNCoNZP5mB6wTkFiV2S9y71Zh3",
+	"dVihUOaYawALq30fauD4Fn/Yr59zq1PQTKqnRMo7Nx+hBnDi9p8o0CSdmVbNw51Rp9Vq1jY51tp3AZzd",
+	"BvfG+D4jCs/C1vk5O7BkuvKR2o+ncxeT9vn6VGD8Fr/ETOQAAYIzIqACn4dgbM2oykNQzXU1AS/BkvlT",
+	"VAasD9RUpvsmMY8nmX4yILOaCEYxmuDl/ioS+Wuz9k8LGXsajhFRXQGyUhtT/5tk7/3Qyp0LJ53bdW8W",
+	"MvMvBU8lDdM/b0L+Z2zIcgl44YVNXAbey9ULftiQ7LEfouniNj6Ixvhx7qXus4RB4j4eoE7AilXTZIAZ",
+	"eOxFt63sRkkMMG1ZUpMUF5lDo3JspUdXXVSd4qjYE0FjBnlYCEwemUD0ThsFDt7H7tx9NI0O5jjRZ0n9",
+	"9Smr94Rft1L3pti95AU8ewzDx6liyWBtsUphZQ4isvtIpj+6l6iFDuGELZ2mAz+FupTBGWRJ8rPJ4pzZ",
+	"soNCjQNPR+/FDP6Mf4WPLnEm8LOd5mBNbUIxtoUlljwq9AZZCuXlKoW8/kkfNimTE5WHixDhUgkyoLK+",
+	"EgZjAMKxZwERVFreiXyADW1yTrXs4BURlkt4zKNyry7lHBRMqn36RtDIMKNUbrVun2KCF37kZwiYXFDo",
+	"aLnHGXN61RwsMC3GtKhDFFcX7hcLUHOnCb61WMldHGl5FU09RfkuTb45Zp1cwcl66d4IMzWxdGrLGLi1",
+	"Fenn8wYdnTb4Q7m2JYVie5Cz6nWCxH/FWr7WgoWKraSKtD+3EVsvK4reWUD+yESqbVutoKPoCLoWSogI",
+	"PpoR1LW8nk/qikwb3cZsFKfsKKF9ljRy/qvvzoIWHHyEOuw348P9AsfIXGTS1UlZp++zd6+7+y1ZMB6v",
+	"wyHft0DdULLBNVD94L3mJ/MQojKJySV0festmfgatmNli6Ov6Mp24cI264Y0CbOEpmxVnTihIcCgo9fH",
+	"Im02g52BoMrYv61/aTVJD2qIe5ZViCaJzylhcuwx17Z1gp6l1cYGUF97qIrQieDDK56O2KRJelCK6lqq",
+	"VDaxiSewDVGhw7IDZDtQ5cV64lNlyb1UyqZaO+h/y9ph3DzAmu5jr7vNDnviSL8ibpryGl1j3udWvSvG",
+	"Lvav3OpLeARRqtM7C/Sv7NgotFtDxkHLB9ZxP9myjBve/aD12xsVM3u5G+cEbMqGeNbygnQDxooEgk4F",
+	"4WVW2ZwVNa7WKabpFO+wVLdfSl1oivwLj0uriyZB4Zl7wiO3K+DeuDjTlnGflZRxbyUY54BnWKXqzD4D",
+	"OHZLAFC/gjMF2sYNyx0bdLFMnM/ohs0Uod5HPIyTGDfa8W3xg5U1lJ8KlzZ2scEXblFPXVjxFXJDCJpU",
+	"ySDmUcyHfrJ+YRTLtprRNjsjBS2+pi0Gk1nCjrBTvNp8168E2j0PRFJT7o7UEKkgE8bg0yxhTXJpDxk4",
+	"LVKaMoQOn9E4NTHNOVNESMJFuYH/KUvYeXhPfDVbw3YEt+VUV3DVb/DC141N93b+qhcpulQHwAAwx8jv",
+	"NMe0Xc2tkyTMftcrqzKorDlpqvngxzk201uunfxAaHfwRAQjlYbpGr6dqZXEu6ABIZQlQrzGNhw7eKVV",
+	"zu/e/3rU1p9miWnzGh4l+lg7Amxz6uRtG2oevPS9lQBOeRjTxJrpCxSyHpGPjKfscCCMuVBtUHqvbby6",
+	"Il/9TOmTR5mcRxRH1dQ9hUvXKr0SjXV8K9177sWwk0/Xyhyw0XkGcDhObYbGoiQPhdZqPDCgSybYDVSe",
+	"iGMc4/dUk5wnSpCpUCruJ8xUudJSdWheyxviowq4vRyxcLxf/R28mmfc1BBa8xe0Fj6AeaGsdK3oOgim",
+	"pmRABrKB/EqGmCIPJr6xIuAeczEDyp7ZKE6gbEEf7uj6wfleAiKqR/5YJfScpPMpbEQpxZ9MLLmoSyr5",
+	"apjlT9ljssQ+ZdZYqgtybd26mXO0lvCtnmzAJUgSYvHHKk9JmPhNccv0nbVSWeM2ZTv6SlltDlLG/fCw",
+	"GEqm1NYvvYMblBV8HztZ3ZDykCW7qd7VOvePjGUsgheOFcHnJMwxpAVQD4Le84zO9cd6SgANOhSTSZy+",
+	"MKjqVJkPtNoGFNYmeYm307oN+C1MSY1+WGrCg+KGycCWq1mTpIROHO70sIJxkYopjn4LSdBXW+m3ijsU",
+	"nLMwFXItft9Le+UFnghbOV74uDLs2e/sAdMYpelUdY/hfDrCT5tCDo+BoOS40+q0jtodc6fGEkBfbbh+",
+	"5+S/Lj68J/iWgaFHMU8/TBTcex5CsLhF+V6RCeXxgKnUcG8BJq2qRAS0y2rWfO2iGlX/bUkPu6QQ28Gp",
+	"dqiOGy4oCyVLV9sbF+aarwhwcYPuXRMounj74eO7N//398sPf3v9HoII6Y8bkfEjxPbKRxwooIDrsT6Y",
+	"YNY2IP25yZLufzA4mmx3cyx9RKpsT8ys0JSdF/CXorVkPjy+xR9Wcjd8HtEUHop8lhyGFKdkQOPEINWl",
+	"2ukXJbgfeE8c3D1wLODbAK6zqIc94xW8AKHm1lvN+DoWhZ2npU4WhUe3dbfblpWAy/DXr5FEAUf+vUJ8",
+	"GshQxxPmdj5gUurdv8Pm395rsJOszfysxMrvvRscaWk8AnHskr/2gGtBmep2wVlA9DXw5x4xVIIYUIG3",
+	"sMeprYOXjEbeV+COYNCLAXgDOAcKmZWX9Y3aY1fBA/MATLDNRrxIqdwvZoNr2m1cZa3WSejmB37dolkK",
+	"3/5XuNlBqmofTF34SZodKBxWqwuURe1pGhGN9lIdnVb7mxYunMec7c6JETR+EiG1MD6rrnfX1cGjcQFp",
+	"XaeOt1e6BQYN67avMf3NRfePjeYS15TPjVJWJoMNtYrsyzQBvkELurNVFjgGloi1soTeqwlvWkeQSknn",
+	"ZTwZy3BujxLAbYO9jZ176xKujt/jhvFUyLkrkWRf0k8Zz1PTUyESML5R/qFOSKBv61dLuh+N411MNN/E",
+	"RsWWIBZto6JPa3bGQEY28cZsdLlGd8zbn7kaMB9tGqi2n2rfC3662yCi8/idBMdu0b31igiWZFUZwhhX",
+	"vTujko1EpthR1M9jRlOh0qFk6o/Eg6hOhWQDKbCDBK+bUBnTqI+R7T/3Ltpyh1QfyRhK/Co9Iwy5ufRJ",
+	"Et+wMlqVzffkLh5Rnk0rdYl+Bv/HCxF63b5WHiwB87kbPTo5QNjsegBN7x+8peBsKZVxxde4X3bCBE/m",
+	"L4p+2E2srBu2wvNa9riu+AfuSmewexH9i4CwLyGbGga93g1NYi3dH3gy71WwSCfz3bXb/s5aiTkRyTmR",
+	"Ge8a/mxVYPX1euxKckplVoc/BwXbwyivvhAJgzb2oJS8UNEbBshVtpxGZlzZLj+XVPCaYfw+JZLQcKwM",
+	"3Sik/6uGCfHzLcf3eTQPXLvSKNaqeV51fy5SVmV6nZWZXqWEaMB6lCPagwR6pEq2mTakUsYsQv5TPYlY",
+	"yWFbrqDQA8KYWJVkmNWSyLH3vSBQfDeLFSOn7Q7pAYfQRNywqNckFynlEbRV6Je3e6XqzU37cumbt4FQ",
+	"Iebu9woTtBBOKNec9pKYqeNXVhvW5ek7ky2KBwMmGbe9N1C4BUcwz6CqEmGrAOBPpZ9lnLLPMVROmIJ2",
+	"0/YMmx3abPXB+1LwQTxs2vKMT0yJJHPlPFykOTwpKq0oP2ft2XoSNGTG7bHtjI+v3vI+2cJmaJfYDGd3",
+	"QVEHOSTWDVmYtICwaDODwgRPYIngxItd87o74+B4o4k+aZCFArYwgD5Y3fsgYRe7DFUivrTuRqJpFBXk",
+	"2TMNNpPctpHcW0tMtshdaooTcIv71cfY44TVwhuIOdZ/me8OYg58aPndsI8u4xuxodkyHVe8ok0ggDJu",
+	"uZaP1t3Ca25TVwz9I97o7CbAghKIhf5p9nh78z1eGam7vz3+dQbyPmYYyCsm7EnMU6GP8ZBt6ToYZLUv",
+	"R5LOjvpwNENsvdLBP3bVh10IL893KbcqOB7lSKgytp5HKmnKhnOCbGC2wK7TarWIG8tCJUNgMIgIdDJo",
+	"7Yx1ejnfgw9dcs4J+zKVSOhPFDMPDhMaT9QVt42VfapYAI2aUEILVbjfKzSx8EHKIbDO0L8oKbHVU/bS",
+	"Mbvug+OlnwiaxDTK6d2HU6UXWGQyRKNl80pZGJxR0IfpWwQ8JIggGL8Do4pmPrRhNUhWqza/VWXhgCmZ",
+	"ETFlSzzbnUJUwqkyP3hDZjFXXUOBDXIF09nco2vl4m+/YNcKU7D9n+fK0lTxRgBVyTl2ffsBIvDafmTI",
+	"Awy/fI4Xh4wN6wuUwThXYH1ZeyCF2UcYTa2w4aR4vjkipjNuYe9X6FiRpcC1hw4esmOftUzJOrigI+0P",
+	"9hnjxA2sdtgWpzm8RwI2hRiQKVVprj48pZnvzQ07WUpUpB8/LCe+VRZG0JBXEizVt0yX1AmeVmIOMTfA",
+	"JpRQ8Bsmoe7fFKyQkHLB45Am8PVSPAajc1/lIaYFrV2aBYHBFPw+t0IN2OBBg/FsomfO/Dqnk0TP3Uae",
+	"sDUevleGoOhFMUwEHTi0rwxMcNkQnf2x4Jwi2mCnffr09NnJk9OnHgRh7p9Cczh0BgT3HIZ+oLjyZrs8",
+	"97zvgsKLwOL6L2Lfo0uKr3HFzVt0rzghRySOusR/Df0pIXqEXZK/yBVWAS/LSSE0UsDuNI2oiJ3gYpJa",
+	"7aDsfm3BYf9tMUbkCfj9BoWrFdxqnKAPetQRnTfJpbaF9EngIL6MVAREgQAhjMyMSh7zoXoBgVs03DAe",
+	"p1h5Y7EZpAUQ+prYvEtdY2MDoxNuWH30R42nTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3nN9",
+	"jeEHPxt0QuvYTpPt3HbOZp9yAA/3Xo1u57R1crcQuVj28fVVgS3OBmdWpWyq/WHEL3V9vo2KYEALDCgt",
+	"x/4E3/rgFZ27PJro/0EPb8zmnmVo3g095oY3LpWKcPx7wm5Yoordx76yX7AzZyNo5taLt+qoyeMTJcvU",
+	"/nvDt1JpNF84nQoN5gvDjFjq/qTlX7tPR6mMh0PA0xjEQwRLum3QST8eZiJTMKF0RuM05sNz2+OuP/QM",
+	"25aVfYV2LRS14udRhrvQ/Mr+yMzXsZhDb62WPg0S/CHmEG2Anyf6WDcXaKfhZeGBHvxSt93yUGM6p62W",
+	"DXKoRvfpnbdsAAMdNhemRU+jC6MArDLew63qwmGP63hOzMyhe+pjMxl8BuwqQhMb82YATa8NMf3b68EA",
+	"RwW5KivPO0z/U2/6OydPNlqBk5OtluB07Rp0Tp4WV+H0ZGEV7JFixDRiroAbYaQVwgM1Oo7w0bFU4mVA",
+	"1JPvsOaWG/Lu+hClIqto5PNyETid6/Cm4HhFI8QFVir6G92l6r7y1RWdei7vCW476ipCJUPToj93/c/K",
+	"At9JOS/GjpAb3sWJrIsGbINzC4ImLFUoWDkmy0qQYd50BYIvc8Vtrg5cT7Nb+zQcD6XIuOFjRVgZ0Ihk",
+	"KMUsb9qGtDSNmuTcQ+szH84BSZqSnj5Ke10Ce7uYptB21xXvffzlkpTbcv9b3/X/e3t+8bZnh+ID+UIG",
+	"fDF3iG5Znm+ET4ngRMU8ZE2CNL39LBlDE6NiTA/hw0XVGKCHs2ey7ZGcf8p4aZ5dD2HnNHuhN71Rd0Ky",
+	"s2Ug7Jsd+M0O/GYHfrMDv9mBf3o7cAcbbxUQqrMA+gyof2gEJ26SiJk+u2lKbMJxIfT1IPnKNzHHAiYk",
+	"FNJCBzgHnoUC8x2JXY3J7TOYYB+73/XD7ipjWRc2TCUZ8sFrMxDRV2cjQSZ0rneiFZ5VgXdD3rE9LENB",
+	"LmopPtUT4HNqx4qMuX43xM9/MLM+2PxinI3rrRZ5D3yQPYZY5aoA87AH74FoIK52rwrc43FJE4B9TOgY",
+	"9/QCxclWwlNAAClZTinEoHKXfjbM8CTBtJ7esylCIVMZK8HJIPe18lRbEbQFgIFVU2smhc87EoMjOLri",
+	"dN6cRDkiMhYAAKtJBfa5Hu0uy4Pf3H9h3ooZmWh31R5rWoHBu0BfVJLkkXiqsCGVFdYOxvFAPry3bn02",
+	"jJE6RgnBCbi7MyHH2teG8thCefoLrMKzJc/GD4ekUSSwyJlIQCyBQg2txSOBuxAeZOIDE8WSG6bKuGnE",
+	"DasXFm3Zi7wfAXkJc8xAFKyMcDHbRgQ22bLHBeezKh2ekolQKQHQfi2MYNeaQIvesrjXQIbHbJq+MMDE",
+	"QgwgAgJlQZA+VuXpolfeIB6iHZGRODJxNHipqly2bTqEi67L6tj9dPqKO+CEbY5eC2vtSClr7Bf0HcOp",
+	"FFGG1RYWYfa33BO+DhqgpIs+6NPLDpYDn/wdrdkkrz1Ft/m87Zvk3jNcZU8kY2gK2Lx0Z9kJ8zzr83aj",
+	"1tguzH0uoevju96Wqq1mZv3hqQ1ffLI9RucbKIt9Ea83ykbrZ9dh3FUeScjSkJJUiDH6gwDchhUsKktc",
+	"425xCrV9AZcG+ptVFp01Fg51qNyj1eF4jD3hyQ2sbFrj6bIAOF9tGubcYrF0oO0VcOUL9/z6CwugdMxq",
+	"1FNg3W5ftp75sWEVSjalPIxtfDT/aP7SoH8HDcajVxj/wxu1jk4WOOcWIr0LD2u74nUZront5vGfdgd1",
+	"aJQlXvPOtuX3C+Ne4MqzYU2VhSFwshRCm40/sjgc94UYK6yvjacMittEwqTevY1uq9lqB42Mu2HrOXS/",
+	"2hmsFxa8IKfrD4yFvVIXf9XCbTdLFB6cI2FDbY7rA02F0H/Cohek55YNSHIgNgI6HC3RkWW9MvWlhhU7",
+	"IL3CLuqBnYqoZuhb4LGpnYuJANcTonjsitsg2PeKOInCYwU5JtqeOaxvamK86N8EYLuDDZ+SnlaTxWE0",
+	"idZ93iM7LbCvrbVv8ndjJq+4S4UuOFRGkeOHk67HBBEr0sMmlh5ApuV0cOyG8ZT0itLRIylLElenz3hU",
+	"Xh6P32GPAnq6TOdVKpUN1MaO+3v7gvx75kqxruTMGpI27T4SSYSxLUrU1HS6FqkK16qDbewBk/+rRr82",
+	"19y/C5jDu+QlBN8rMmbzwG4J0DzmE2k/TNmX1ALZgM9UIyrMag8y99yut71r8dU/OXVDU4yxESXgnVKS",
+	"MG0v5yp2nV+8HSXLTzEfWzKWpWHp7UNiHiZZxJTL9Xhx/BXjMFdfr240r9GLxk6l802pXhbyUpsgnuAb",
+	"5Y2BOQWMn8MOGmqcueTynU3gaYsn3sixBiH/WyHdLWQ8XO5mCUwH08IQblfy3ZQm4O6Kqeo+G0F+/XYp",
+	"774mYStm/I2QE/ymsxrnPDQmo/5hZf68IrHr2h8xSe9+PandZJTRZqYibID9jwW78YtmYe4lo1CXGoha",
+	"ST9MLME8A/nLZLSWt0xGexOc/rl3dzF/r+9VteHFTJs1t/7mrZiQO187fL37e7u9W1UTgIJaSOdiTnHG",
+	"IldbCLxtOW9IjQR5+tH9OTwkhk5b5A4u2Dj3u7uDDYn09JRuoQmODTTMBhbmW3PlVxg/agSV1WurTt6y",
+	"yra2lvCQZooVoBn+ITer7UO1CCrEr4bbIYhfKMep8Uw1y7wRNRv5h8gkp0ltAfsRnUJvM5Qlu524Iujy",
+	"le46rYkztf4YvsDrtn2DC3N07L+VRllfTQVcqe2bizkPvQBB5+llu9M9Oe2ePbVRR/1W9oDR60sTphDC",
+	"Yd0tnlTc4p+MR0yNi9/PcUfgamymbdxtefqY6S0VcwRZcJzhNm9ru5ZfOJIkExZYYJ0wLHscITnohEX1",
+	"bBImWU5wqhzYlTfGr3mHdKFy9zDYG86qsI0G2Giuz3i0u8Cu6EuRDUcpFsQxklI5ZKmC8z9J/BX+3lCZ",
+	"lXRKwNqjvaJYmiYGb8n1FwBVrSmQKkFIn/PQGeF1twNsgcSBmxaT0jhBMDxreOJHF/Y4AuwFLXl6vi7y",
+	"mKGMh6MUkgvxhIksvWCh4NpKb227V2Fatggabtm8YNAdfPN4C1SMg2FE+fZIJUZUlfW+FWqUzOOIS70E",
+	"bdci0L5bBE3dCTeqMtixlLjyPaFbA/GxeJJU3WnhJEFZXPftdum373YQ17KD5TPmJCYMEUZNcepjKGrW",
+	"I4aopdGSXMxMTYRlxk5zEJStDplSmPWC8kd5Whfntld9TR5Ilo5KVcL63W5QSrqIPYJ8/+jLYFXYdruv",
+	"5rgbLsUmkTezaIEDS7DpwRoztuYZm+VqHxpmwg1XuwP445qAnEPK2BOnandZrGi22wSfpbIBD5X6b/mX",
+	"r0FIHwFMeb07z5pKq2BlGltvvVcspXFSHT7DqwIwbz1AvQVMJcz8L+I2odofYesNLn1OIwZHBEZG6ou4",
+	"GYAbhxv+UJDhm3kzZj+u3OTrOIvNIx8rdfFjYiJeX31zIEbeDYpuzJlGSV9E6CJiQN7rzrcbJ5YkhPWA",
+	"kvQX6A6qLBwZVtxYWUJeB8Cb2lodg5uGXmbzil9xqIIxj0VXM+9N73pYjiZFHaeGFtANy5Dy9pmKI2Yx",
+	"KRmd6Cm3KFTgEEPqgcRpUOoEX3HjBb/TZi0nfZYTCaMeGQqmiLBgcNrkTYWICBwhhJJQUjVqEuMy4mj1",
+	"ILlICZ0IPiS9glPZIyNGpeFtxSZR+4aDmANa5RU3JQlQ0WQqhmwLvodPjvNmEAxUymj0AlWQBSP/XiGq",
+	"ecwRKaBnvrI9hvkVL4KYl9UJ4TmMPMcP5/fjNDkbEYsDzC2QEhaHVI5LKSl6wEN4F3k5gt4pQ53Wwr7R",
+	"rQIHWzDi+zVFy+GA9jcsg29YBt+wDL5hGXzDMviGZXAQLIM3Qjoro5sbA/eLbFAbaM+hY9Y78Bo4IpPN",
+	"iQ06tRMbbGqMVLrmGa9Yf0O4AQkoLH2HonPVewzR4U8Z9yD6iz216/yvNUXO65PhHu9kpvaOg1XxSCxo",
+	"sjZ+8orR6CeWoineWsEeV8Zws5HIFbkliqe2oZAqRrKCRoJ4v/SGSTpkP6tG99mp2ZqN7klbq+gv+tPT",
+	"TssddGpV1W3reffseffs2d8X7IEwCv1PPtmX/0kMIYgkmZtq8EG1WCM1rzPcWotKgMZJzIcXMTQa4Wdr",
+	"juLpiCpTj83oxJzNq7SO0QX66fpgxSK8Nv5wjhPW7rRKb+yM1By/vx00BlL8k6EdOWXQbYfcMEyP25yV",
+	"JlXU7Zw8f3ZXZSdsf9xUFylYnxl8VngVFWDfD7ruCR3arlaaQhrHAktPmVSCg9OuRmIGFGRmA6maC2bf",
+	"ilmB22NHbs7DxOLNZju+xR/KK2UPC6uCUrJdHQV4fuFoXZEDlJ3YOsYxm1sLFF82MHWNWOTYJD2sn8VG",
+	"ryIZyIzb6JHphuJsZnrBXhC9gwmbTNMYaA2xoeOKX7oHYZA5STAcY0I80EVDSSimc3igrbtAWgVtH9q4",
+	"TU6K+BefDRHuMhcZRLN+0O/SY1+mLEx75C9em9oVNyQmk0ylyJbAxewHG8gx5doQxIkHhAsIqM2oIgOq",
+	"Uia7SE5w2u7krWDGJjVTgqANTDGe2rGVBnfgSbvWdezAprhv69iEySE7Ajn7X2VtZDDXJbWR5VXY26bP",
+	"PyIhwSH48f+9206qCssXl3H/KnN7Th6izPy01jJzF5XFwLxWiKGYanU2oXPtaELVOfju6MnP2X4MDPu2",
+	"JuIojGIzdApGsdRXlZHxSBymFA+oFGTGA0MXCsaI1uDQJ6itmZgvNFc2yRt82yHDbky/ExnIqUY0MmnJ",
+	"F4uNb0jW0Kfh+EUxKzJjkl1xSAAMBWE3TM4xS9EHbD+DqIXEV8Zzt4Wh2PgnJgwODGSwMYcJ4AUD/Byb",
+	"pnhsJLF2ohczEctwzC+ueJ7n+V4ZDGTDAxJbqrAvKTE63ASQVCZNFoR9oWEKcMkYdNBWOBz0p+1O2bGk",
+	"F/mlIa16DN3JNvtgwm4ZXx8e2FgV/MIjcVAeMGTqc6mTYth8zNi0mDkBP3SbKsPyyPE7zN1b6YO8nsGs",
+	"hrXQUmicFePbwM9al0JcsSIc3mpVxMM7d7t3LxTfAEPeifGgOlstZGVtXayw2NYECQOS0jHjsPtrKTii",
+	"45znW98UnpYIMSY0tc3itBQAdG+V3KUyHMU37EBaeco4Jt21Pb6QxIUXc+EIRRI2SIvuhMKyakBNx5po",
+	"01pkwYJMjzRA1oEeo5MSHhzzirXxjl/vASfZqJvZks7ofBcqyxUiEcWDwWHk4byIt48U5crgg/hwXdoc",
+	"eoEHpYHz6OG1veXl1V/L1/YBybMrUq5nrS3q1ZozBklql3c1+ctCMvPPw4Tb2YLtulXChHtqmXDdebtV",
+	"HOyVlvQKO95bTShT0WtWX/DK7YNCLZwFGU5wJrYOaW2D7tydYsfhIWHgxIwpDBK+MBVJOciZreFJR4w3",
+	"yUeaKW23pjMA0zGHobFmS/BF9dj/LAodsIFzjZ7xNE4cu4jKJizaUhZWJ0e6eNO6Vn4RmEjf+8+yMj8x",
+	"/6idCTlGW7jm9RBJos2+w+zFd361bp8Z4h0It1o9/CJ3G9H8smaWVkVCpcv7zw65toUOHsQ1NFXYlyb8",
+	"LLOEwQsTISEKUyBt3zw+ZNfzILFGPPCdR1hV55VQlX6WcYrU1rnblWe8C+3jBauEhy8FH8TDZuhIjJVI",
+	"Mkz8LhojMEM51mw+Yafl+cuv3mY53cJm6ZTYLE8Ozt6/0BD2kHFFcFY4YVQmMZN5WX7Ow7+TRi11Ybp2",
+	"VkGRlipDj9V+zKZpodE2VqTTahGaKJH31eZ9DgiKDo9Y1of2yY/CD3F+gyt+MjPUVCyULP0948BigWmJ",
+	"bKKV29OgkcScNbrP/AKpS6yvBu8Mv0s+n396/fbDLxevf/94fnHx+cOnV3o2piLmqHdc/rN1bHx7Pcop",
+	"VWpmMYAmLAKzh4GNiBbhBUvTmA9VQC7gOaq5rGmMob/dbnljgGyrzHwLdGtwYfQkQFgBZ6YOg/+Czp1h",
+	"P5OCD/FJdK+OlBWWftb33nFFAYx/3d5xyij6wJUtXs6mwv7i5g41akLDMRQ6QE0uk7GIDICkU5ydReDZ",
+	"ieBwLhm9amuqPE278AWtwv8OpSKNXy5fQp4/oXxpmMWqai3/kzjFosgkecNoiiWqOPCB+/236zs9pogl",
+	"kJCS7tDBw8j7ZCpz2U3ZFz3ij3Se4z/4rQYW8B5Ci8oLa35kkpj7uRNEmyKpjGmy7WYorHnVwTESCVIc",
+	"eGG6EVWkzxgndCgZolWQhKZM1tVwacoaGUkZp6huC0TeP8ZJogVneV/E/EZ4RR0lu6BrEHIqT4U32vfm",
+	"YkZMwZzrS4O8CIopEbxJzu2auYSS+aMaAfardnmztEsGjKmA/JGJ1CDh2v1vaDVBpLGs5orbNmgLfJlf",
+	"EHMyG8XhyGSjWBI1yWesu1H+SlCEf0jzlRpi849PAB9VlxAsqYIdzWm3vcCSOtKDsnuBRjeUhyw6sibl",
+	"kcxtSr0ZVSomR6mkXGGrpOnKjmhKjxiXcTgCVXltN7P+J9WXHmGFpYTkBdN/4WLW2GlLYNbqMImcbwry",
+	"z6AgoQLJu6aQ5q9DF74cCaGYbSizqHQ0io5wP6zXh/7wFuxkXydOtSnOZhuZylaBkHcFyluruJT2NAzL",
+	"EzEsM7Y/IVUsGZTxA8HTvymegyuepV2sDzdPNbSfFNkJsiT52eiTs1ar2Wo10DMw2xR0zXsxgz/jX+Gj",
+	"S5yBE/zKTpPw0UhkFaWjKYjDoxFNaB45CIhc6NBsoWQ2Eok9SdHJsGWGKZO2xFV/lEHpnUVNqQl2zmLf",
+	"wz7GzC109dVk0ujBR5IW9m9xi9krvtn5346xez/GoKShT8PxQkd1XjC+YF7vebSh17DK3b3EK7YPVL8X",
+	"nP2MpaPXNQVvV1d6ToQL7kIYNGV8ozDoa3wO+SnFMMvQtF+6oKdKsmGja8dzlMB1S6FMb1e9zqSYsuMf",
+	"mUwgQrcDJK+Z9goZxGXbKz550jpdL6TvRfqziOJBjA1XNfirxk21tYJQCi8kUQxklfRZIvhQkdQv1jFz",
+	"sSzXZhryrgRTiL9QVwcx5p3l2JfhGoq1l8Xk15hxThtbisYBq7K/ys1mZnGnwuRNNtuCqn/wiuM85vM9",
+	"dpdAx2I8YeSf2Ie/6e4pnAcZBrArqM56YND2wE7sQV+X61CRzJxOi8TV1iYjf+kVzLPeD6XEtr/AAJZ2",
+	"6WI5lIvzFKbBvf6LQiuI4AYDFqFpq7g33IGaC42RQphHa15hx0/KpL7F//zWOnp+fXt6d4Q/dO6+ayxT",
+	"ltSAYTe3eQn90RdsG3cMQWaLNoKCoQj4Er7dV2jIB26VPHGHvy8ajnrb56D42o3Jl8QfCnxsUqC/e48J",
+	"Cl0Wy0+8u1crV9KUvaQy8hpPPWt0nUHpSnZ/Q0zBlwlVys+iNpYgDrbpPcVL35dmZqE4t9CLmk/98qJO",
+	"JZvE2cTp56VFrmlU1QDopuXztkEn2AbbeNY8bZUgsmxeZgxqoUJBg9IKiFaRLMd4IgmLhqw+x3RGFYHw",
+	"DcSvQRy9QH+cGsDhguVSbZLDmIt+Knx0bFFtKrkmCdWaloVUpVrRKkYkHAiYfoAqSIiGM46DVCSJxwx5",
+	"q6EDAWGPwa2nKXpa4IlBCFzq3w2vw0jMtGufuxyxCq449mLkYkdmjKdBIVoPjHBCkoQphcxwtjxZn1PL",
+	"8XoDYVcSZx+y9CV6//spUFfF8QRjL/0sGjLLF2Kq5ircXjvZuR7utIPGKB5qbdQ+aZ5hpGfMEv2ddtuE",
+	"fiDU8xx/KezRJ1DN74WGOLi+v1lA3efPnrVWqlSo0kDd32q2WifWkzYXH63Wv/kXz/wmAACczb94d9/h",
+	"B1uGs3DAlWrZ6qkpY2lefQLdozpEJbixygO5r9B4IRSX1cjMXAwS6tsrE9gLyGw0t9vboMYNi53j2wbk",
+	"UNGxL1Mhq1VdL1Q3xtLU+znpYcMwJVJrJRciQmZNMqBhGlgtA0VotlvNphzhcpCcJukNRJipnqN2h/cN",
+	"Fu59xfUeDfJwJ1Y2QJPfmw8vf7nAHug3Mf8wVQQ6NvSSwZDhuCIXUxbGA6OVfngB/M7QI7ZgCZcpPpyd",
+	"P6U1HJQv9QZjMmCwhTFxben81gjVTSNogKSAzg4zqAXZ3xJPCidJ4/aqQdOrRveqtMT+qhFcoXqCSxYU",
+	"FPzVqqMraMWGlV/BwQ9x0WP9coVR0DSApwT2boHF5fRUVGCwBVApBk6bBlYDBkbZBsZiDMZsvmZA5Z27",
+	"YlYbgDTmFKAXFaWaIpBBwqoUTiL40EahNzSyukyl8WRlwduPYDB4RcyxIozTfsKAg4oa/ly9wpDay3iT",
+	"9LQe6VmA0LzAFLUY9LD0iKJzhdVS/Tn+69QqGpDafvW0jkrZ1DGaYJUVYgSbpjr9pSbpoYHTC0gPClmN",
+	"5rT+ukGR8DI7wRp3fdk5t3Pm7LEdc44uxGDFUNseABGn/4cd6u7Xu62Oy//WI3Kh+/orEQBm8taiTJ4+",
+	"f4bmHfsyTSg3OFC/Xa8yUCZghdpXrTbbquyyoJHxWD/ct9UCN6SOzTzuPSSvuteO5ZP5iKhMhiMq4WQq",
+	"Gc61Y/hqPG09QcfP2d/WEcTxPrFTWJJs4i6ZtLkAvLb7ukJToT+qajOdwNFBlYX7kUaRpaspmFR7+YRd",
+	"FU+yZEFdLRDVmCsAD+8QBQE2hY34kVUZ/Y0XS4/zAsd8qP1qh4vcc1lugZdIW66rtdCetptPytL3RSfH",
+	"zLie/aeY0r9bWeug/3JpY0zmz+Ri24m7sI/9GV+vQtDx5YMlww9OrVo9B6BaNYEG3ANgp+sNbqoH/Iz+",
+	"Hl7DjPVHQoyPIpbEN0zGTFX6Dq/cJXD0jdkUSVNOWkR78MtnWxKr9DPeP//uA7B466WLI2TxJoxHUB6+",
+	"hivaXlbJot3enpt7Sx7s4tTNKymxz4kehn49QFMM0JLqs2HMeZzXd//VAJLHade5Ss2/9lZPg77zdlNQ",
+	"I7NMmrLJ1AAV2vVodBuz0Xh1QMFeayIKZktgAQDjWjPBRKFSah21O/aTVU2+SMExitbk49iX9BzH7fX7",
+	"mL3ueo+AMW0ToGOzK1nkETb59O12Gac0juolwFkQvvU8OLkCqTU2DDWHSp/+fUYUiLepmyrjSTCjLmtY",
+	"MIpurfo7vp0VX30ldc3CNO1f0eTLPHZTaOdYTVlo0ibgArebravGXePbtljcFjI23sQq1lv2JWRyCgb2",
+	"WJvqeiKUZe1rn7ZyFpz28ijzx91dV+zDHffYO/4mSyoJb8w7z+uipLH38wio9X4Dm0ZvOojsGXHcaYdt",
+	"j2e5uJkcruUmu7QL9li0S9fy8nOrkQQYGF0QrU0dlLGQhAubrYHTNkmgUjoFfQhtfRZT0UZH48ixeoxo",
+	"SQ8fvs6yfqkRwWofMslvh/OWh/OOSmGdOghIlLG66iQvGI/AoXHKYbEbdpPtXyh9sVvXLvtqzihz+9fu",
+	"4tqMyQ3Kr8wlP6IDK1fLklv8lQSHJUDQRlTHG9V1lewOkUTYk/oLT+PE3tX2hhdB3fPCrvkUEwzO7m/k",
+	"TAp6LTOpHflRmk5V9/jYTGAzFBO7gOpYzXkITbmFCo7rbQXbrm2lRZkkzkdTJcknoJma0DEAsdTFN+21",
+	"+s0oT629mYokcn6V2vUULD1JfsbjAF3pl4nIotfwEP3C/3Xx4X1AVDzkDJA7L1LKIyojYh8L4e4XJBKh",
+	"cuvTnETubDGEVT1sku7ZSTSd5foEHcSIUTaxXTRqJGbcljOEJbBluDsWFvFBeZyq90it4r6xgL9ns8Xp",
+	"2SgC1669kPRPpMngAniOYuHvV1mrdRKedIikPBIT0p+nDLZMnyr25BT+zBr3qgB3VH+f43SEb191wlsl",
+	"mHNG4mTsXCUbPAyvxo+LepT058RMaq2WhfMJ7BzfodpNGMb4F3D64PO99dmgshnjtAz8SKvaoeC1EIt+",
+	"AihKQu1klkhM5Iddt5/pYF3cw5u3g1fHfzPP7k87rdNJD1mp/4GzJYm/3wBFPkvVPBV6lBaiGuC3cbHB",
+	"1ALAUURHmE4Zz5mHORH8Bf5JyyazeN+WdxRTTsu2Gfbi1KvL6mjKWRbrnd2FB23M+aZ6Ho/qeWwdQ8vH",
+	"b0AADxQIhSd0DEVIZvfXH05ZNnr2D4QW9VsVsGYenXwcwPoK91JFl82W0vgJ53AjfbNl5BSVuKFj3WpQ",
+	"6hN+tWSHvBUzMqEc8akxhq9FrbagIGLu+ycTckAg1s/BJVqktk6nRomuCMiEVMo5SWcCIjDYf2/or/si",
+	"HRkvTEFnSECUwGNespBpta/grDZN5uKGSRN8iSWQTAHTRwl+aZqf38YrfAxbSo8/odO3IpPQfbX1LtLv",
+	"ZfzIb+f0t7jHjnEPzmZm1wUGgawsYLm/pnv9Jcy7gA3AJNRM7+lubK3vUoYa6nDnt37CQWK533KKf4ac",
+	"IqY/EiHGLCKAEzMRgDtrUBYfnq0XrRKi5RjDirvvSavTqqt8fjWX7HuEDYW+n2g3O0+azwrkb+1mq7lF",
+	"F5sdUMVCWpbG3XUiCzMEpAaCDy9bprVvTlAZKxL7ocWfWUob13cLt9DzEgON32/Xd8Ftw8CSwK+GP6S8",
+	"BwsKN7lKaYIVzYaTTF+v8OkWtFaLJB5lx4Zoflh2w88jMUEWNESTy4FRmvmRbXErlgotPzIxTZjtGsF8",
+	"IRZ9xPwmRlNHeTf6mU36+sWW7/Q3NkfcIeD5phP/W+cf35Exm5d9Darivrt9f/7z6ztsmM5ZZw0wtEop",
+	"j+De3i0NiHFFaew45kiyZ2mODIyMXlx/8sGwRRDl4oS9dKxJFU9wzXNJzMeQXDWPWr6J670oJb7ComOg",
+	"8scGH5z+/tzYBZj49F/cABhX3NFjPsGi2SwZAzGIJbcKbAQuToHXybv3x4Ri26KqfsjrLyzMsJ8bDAmL",
+	"fJ3fBZjFy2ctoik1xd4TyumQTaD8EcwiQ4ng38iAJJS9KaS4Z27WSRQrwGstTr+hBV++gaHPQ7kIYWa4",
+	"SCFBDsxjMUewIQ54s95NXzEakcRQi1ffN6FyiI3znFA+B77BCYPNhcs6o3Fa5HXOn/FWJFHl+toXBi5e",
+	"8MaKpIsB0aqQSsyz94UYjxnTjyCRWJhbHsZJbM6vpYc599uSL2o3HMVUb9MksSOxLb8IvGvogvXFXPgT",
+	"91EKMSh5zpt4CO6oUUHaMi/om1TGYdlkYOes0VSuE63oolTN4RS1nv6yVkskQsR5q62yKE6rvmri24GJ",
+	"2ZlfvW9jzUPJ1y/wTNAvOtfep4Grk4u5RO9e7tRfvtunDCvh04XzpAvdE0gprk/BgIRSGwbwslI/ITNO",
+	"vF5C1GL+Iz+AoVCt9wrqMwcfzZeLNu6u7/5fAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

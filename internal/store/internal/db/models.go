@@ -557,6 +557,22 @@ type IdempotencyKey struct {
 	CreatedAt time.Time
 }
 
+// What operators did that concerns no single tenant, as a hash chain like audit_log. Rows are only ever added. What they did for a tenant is in that tenant's audit_log.
+type InstallationLog struct {
+	Seq       int64
+	At        time.Time
+	ActorKind string
+	ActorID   string
+	ActorName string
+	Action    string
+	Subject   string
+	Detail    []byte
+	RequestID string
+	Ip        string
+	PrevHash  []byte
+	Hash      []byte
+}
+
 type Invitation struct {
 	TenantID   uuid.UUID
 	ID         uuid.UUID
@@ -713,6 +729,24 @@ type Member struct {
 	Role      string
 	CreatedAt time.Time
 	Version   int64
+}
+
+// People who run the installation. No tenant's owner can make one: rows come from syncline operator grant, on the database itself.
+type Operator struct {
+	UserID    uuid.UUID
+	GrantedAt time.Time
+	GrantedBy string
+}
+
+// Versions of plans of the price list that operators published, beside those that are a part of the program. A version never changes, and an agreement keeps the one it was made under.
+type PlanVersion struct {
+	Name    string
+	Version int32
+	Plan    json.RawMessage
+	// From when on the version can be chosen.
+	FromAt    time.Time
+	CreatedAt time.Time
+	CreatedBy string
 }
 
 // Where the comparison of a service's systems stands, and what the last complete one found.
