@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -2517,6 +2523,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -3388,7 +3415,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -5357,6 +5390,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5612,6 +5657,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5996,6 +6044,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6776,6 +6830,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -12565,6 +12631,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14321,6 +14505,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -19903,6 +20093,97 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SyncRecordRequestObject struct {
 	Service InService `json:"service"`
 	Params  SyncRecordParams
@@ -22014,6 +22295,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -25334,6 +25621,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SyncRecord operation middleware
 func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	var request SyncRecordRequestObject
@@ -26431,742 +26784,752 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
-	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
-	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
-	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
-	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
-	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
-	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
-	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
-	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
-	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
-	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
-	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
-	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
-	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
-	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
-	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
-	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
-	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
-	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
-	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
-	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
-	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
-	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
-	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
-	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
-	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
-	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
-	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
-	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
-	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
-	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
-	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
-	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
-	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
-	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
-	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
-	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
-	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
-	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
-	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
-	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
-	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
-	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
-	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
-	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
-	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
-	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
-	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
-	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
+	"7P1vk9s2si+OvxWUfluV7B7NWBrbSTzz4NyJk5z4JrZzbWdd59i+HoiEJGQoQCHAkRXXvPdfoRv/SIEU",
+	"qZGz8ffuPth4JAoEGo1G//30x1EmV2spmNBqdP5xtGQ0ZyX88/tXdGH+mzOVlXytuRSj89GrJSM3rFRc",
+	"ijGZy5I8mZ88pTpbEipy88czKRh+cjoaj0r2e8VLlo/OdVmx8UhlS7aiZli9XbPR+UjpkovF6PZ2PPpZ",
+	"ZhTf0nzp6yUrGdFLRgTbEL3kYkG4Gjb+7Xi0piVdMW3X97gqlSzTK7wS7IPGB66InMOr13TByIzNZcnG",
+	"ZMP1Ej5VdMXInBdmVDMhbob4vWLldjQeCboyc8jwTfHsVvTDz0ws9HJ0fjaZTMYJcvwAg76oxEtNNUvN",
+	"UypGuCBUbO0cFSPKPAwzYR/WhczZ6HxOC8XSM8OJv4EfvatNkGu2AjL9rWTz0fno/3cvMMo9fEzd85O7",
+	"9QugZUm30fxfsvKGZyxNZp4TWRIzF7MAShQ+3EZHN1t86l0HQVP0fJKz1VpqJrLtT2y7O6FLcs2AkFtZ",
+	"lSRbSp4x4HC95IoYRmNKj4mqDK8rQklJRS5X5Ndfn3x3Sl4yoQldUC6QN7geA3/Y35ElVURIolgmRU7Y",
+	"fM4yDUdmwbQKnESF2rDSEwCPY6BAtIYTs4iuAxBT5OHD8WjFhft7up8+z4EstDiQTv86gtyBAHMQW2lW",
+	"NdKQ6CXVZEPNKmk+Nrx79Y8rWPtmSTW7YSXhMPeSnZLXXC9lpQnXsBpciPn+wdk3Y1jpg+kZ2SyZMI9w",
+	"Qw1NsqosgXBiS1ayZO0Lt2J3oIy1a2zf3UPWenGslXTP3NwsLTt0KaJJb2VFlvSGXZD7kwfxtJTmReEm",
+	"1jWfcIf1n9RLTROXydU/rs6JFMUW5wHkQgoJRrZMI+mk+XzDFTtgUkxUq9H5m9E/Ru+STC0u898qpVdM",
+	"6PRuU//9F4rw3E9hTfUyTCA8NZTjxOWaJwWuefk123a+FX869I3fVvmCtSx3Bt91vRSfGPzSx1LMC561",
+	"vDaz33a92D1zyKsFy9K6k325/R5e7y7d9mm40Q6cSJtalbmvv1DE/NxMhApCC06VuVG47p4SKFEDZ1Sy",
+	"nOtnUreoIBl8byQW69yaMMzQGXzHaP4z05q1ECVnNCcFPNA1gzwMM3gGXGUlW1ORtZzCPDzQOYVonKFz",
+	"+FEWefrlS1nkXW813w9+3RNxwzVtPxHcf9/16vDUIROQ7Xovfrnn1fD7oe/9mYuWlxZcdL7RfD/4dU/Z",
+	"atbG2Cv4ruuV+MTgl74wOmPGC96xwWXtma5J1J88aDJl3j6JEpkbNCiuFSjP1mhTW6XZqmNaZX7AdG64",
+	"6qAKfvuFIqIytG99uR1lj4HBV0b5OJs++PrBN/e/evA1KNn4YVCxudBswUo3wapglx13Fc32blgYYTB1",
+	"qjbCVHteOfxdL1lWtikhCr4zu0BXLNiUj188ff/q+U/fP2uZBv7sgJl02ODWmu6jGNhHD33/LwVtof66",
+	"oJ3kV9EAg18Oh6xl7fAdLp0LNDo9OXKZVavYUGjMCccdOp3XbLaU8vo7VvAbVrbdx/bbLppsGgMdOJHv",
+	"Rb6WvM02YPbbHhPxAw10+vEVT7z8UpOVVJooSVZUbNs8QgX8On5Dzua0KrQx+cejuSxXVKMIun82GgeR",
+	"NZ1M9soq5By1O7knOWiryAFqTBRb05JqlpPZlmRytaLqgtCiQJuPzpSxg40BTYviqq9rzo6edso1vV2d",
+	"rg1Y9hP86TTyjTlX3S3uGFP6W5lzBi/4zjK/+Xcmhbb/pOt1wdFLe+83hSKcfaCrdQHSxQkIUNg1zTRM",
+	"35HxzcfYtDA69eokn5mdzfGv0XgkZ78x87PzN2GIYNeupdKLkqnfi9HtuDGaWsp1NJz5szFepbRcsTIe",
+	"cLWFsd7dxlTu8nh6uhiqxdTY0lVRo4YjxjlxC3krLCnO3wpCTshHnp+TrFyNwRY6J2F148hig0dO8tmY",
+	"2LWckzduxHe30UhmxW4oWFd9FEuf2jCOImac0R7nedMJaJfnxaQRoP/75fNnhtH/+/Lpz2NC7Rk+e/gV",
+	"+Yl/e2oeVffs7068eF3lBMeeMQVewqt7N1NPcOcSNtx2RbgCHQq/3PX/345HT6ngc6YGMu6MKvZrWRhr",
+	"Q+u1Or93z5Dr1D5xmsnVPbrmIEDc8NOIuT6OaKl5VuDZuWZbw288H70zhFPVakWNpB9d2oeM8JBVCVti",
+	"FqG5Bo55bj8bhSNs/qoxJ81zjr67X0q5ZqWGA4ty1v4Ip9WDQ91izsn0rUDGMS98K2BC58TNZzhzxIa+",
+	"e0tfBvG/VfeQQfdwiH++J4+AuFNrKRRuV+y3GcYxo/Pp/fEok0URpJCW2fX7gt2wwsi+nGU8Z/m3sPs5",
+	"JT/LG1ZQUKHmnBmLePR7RQ29t14Ozov3k68ebe7/9sd8Pi0nk8l08mBi/7cwIm3NBMsvzbV2Njn76mQ6",
+	"PTm7/2o6OZ9MzifT/4EFU5jw6LGshL2WllSgMYHWivlH92vwyVeWNV/+9OvJFD5VsrhJvH4Kr5/g6xXc",
+	"wNOzcXQjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8Rml46vDtnBdNmq+3NqhgTXaSyWtz5aENLtpSVYniH",
+	"3NCiMvt7dvtuPFIYgPOLN7/T5sJfbPEUVbQwv8Gw6Oj8bDzacCGMXVwft/c143kycbpib6Jh70TINjW0",
+	"fewePAPD1l1j/Vmfrgxbxf8anZ0+nIzGI3StZ4YqlcpHt/4AjM5FVRT+phfdnOB8H+ejGd9zGNCKdcN7",
+	"xn9eabpgRKJOr5e8xE3DfcxLOtfxhk3Ho03JtWbiW9DIaxw2efhq8ihw2AxXV+6ZF3Jx7czf9t/+sDNt",
+	"DBDclsZwdGGXzZ0You6p7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7Pz07BY/6xae+LT5u1T6",
+	"skMuAOPlxe/duwY3t5d1BU2MGcm5FVOKLpizYc1UXPCLRu4Vex2bycq8Qp1Yrg0TrRUrDR+u6baQNI+W",
+	"P1pVGOa5rvyEbiP+jiS55fwKxDRczUeVul705SW/YSIWmUrLks1LCTafLkERmcZisL9WHRivhd8jJ/mp",
+	"oUTDpT1AeCnFF4LlrySSsXZ7W8EDNzeu+2xy9uBkOjmZnr2a1K4Z4GzDHUj/mNWBvedzZkQhG52fTE4n",
+	"08CyVmY6llR79ueaC3guDGisPaW4WDwRo/M378YjiB7uiEDLIrGfdFRmos+l3089ULKo7LgDWc7f5Hje",
+	"pvcnMVv9XvHseibltQr38KNHp48eGZMPf8HF+2mdE0sOjO+u7ckkvreNxhSp2U+e/fME9nUymdZugf78",
+	"GnFfG8OGR4BhXfyjP6dGPNYmgToE7BK4bQreAeC0ZZH34zTQoAztBWgGo5oIq2YFz04bWm6nRjqpaaRm",
+	"QgRewaVQyEdGjEQK2/FFV8GoQq2tRdvTUtPCUesAfoDNbWGEpSxy4IAoIjRAXPmwu8LDTtfrUt5g5kZd",
+	"Tbl/uJryXyXNGPlRrtdGAo9HWSFVY0MndQFoiFDpPc+UjNYfmZxMps1H4I6vKZOT00mLMlnV9M/RV20P",
+	"zrmgBf+jOb06heYFXTivFOgvv1UrML3ZB/Orv5nRzX3+t6/MhMiMFXID6qS9JWwuoNG9vvzbV+bpv5+O",
+	"jNiB47ZXcy24cPbMrj7durJsSctF8KyyD+uCCive38QDhM3VHEJs3s60bF7i6TBrexhWPR2bAyrXrIRB",
+	"lbHR/4bP+KUVXPSSJBVoR0ZPAo1yZM7l+zC0UXxYyWUe2MN8JBXXTil32pD55Untl83VONn+ciuyaPow",
+	"aWcjgOCHSU6jd38cMZHHXFLn0JUUelmbodK07GBpzVfsf6Qwk/n11WPQ2qhmjynGCO2erFnpxFRd3DCt",
+	"i1ivwA/QE2s/aVxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lLKWYHx",
+	"oRapvMYn/qPd8HE+Skvg90rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
 	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
 	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
-	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
-	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
-	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
-	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
-	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
-	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
-	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
+	"B3FWHoZiIcP8rYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4n9AItOK5ZyC/908+Qj32BxWl0COeetz",
+	"Wc54bg4M5v5x7blCcWFMSP1WuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2TcjH54pYQ8F88Yho",
+	"ibE0RzR1QR5OJoQSCJgROX8rZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
+	"6TXXS5iOYeqHk/tjQs2DZCk3ODtMCFZES6LLLZ6A027/Mx5jOR9qCT6fxxrr16/OpnUFB1yJdbXWP/QA",
+	"9O+SzzEUkFds58Gz8CD7vTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhNxN+IW2beRBwKfhjdO4/nN",
+	"KYf5jUa1uS7lBl6xMIzT4tQoDRcruzSaj84fOMUfY6iWWLfOzFTwxK5OPhqPNkswpM3tbS+4B0PkiJy3",
+	"3Vhr86W9r4zozBXo5rsZRQP4CPMdmwYYVdeBeR44zeKbyHjzFiJ3iuC/fRP/9k20+SbexRyzfYzKnjm6",
+	"Iv+uzg/36wrpnAuulq28OPXu0b07sDL3ihEIoB6Y85ZXRS3YMkRolbox74Yi7SikqixjLI8MeAjn17bC",
+	"EhnERcFKVImQtyvhpx0ZSLBp4z/pxLnjNfRghanXz1W03P8HzpdZ26EnxlPQnZfet0jjRmi5TupUxquk",
+	"lt846BqxG4Xh6vfe0zPujHi2suyd3IfAsiq2K42dPbm1HEwzvS9Ijfb3+cfbNiZ9vGTZNctDKaVLR7lD",
+	"mNowA4SpMRwyL+jipKDlgp3okgqFNFZ3iZDMuTA3Ni2abkbcrrqbMcj+4TGRiI9amA9X0zC+gQOPo8Fk",
 	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
-	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
-	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
-	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
-	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
-	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
-	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
-	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
-	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
-	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
-	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
-	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
-	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
-	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
-	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
-	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
-	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
-	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
-	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
-	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
-	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
-	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
-	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
-	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
-	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
-	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
-	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
-	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
-	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
-	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
-	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
-	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
-	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
-	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
-	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
-	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
-	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
-	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
-	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
-	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
-	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
-	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
-	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
-	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
-	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
-	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
-	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
-	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
-	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
-	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
-	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
-	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
-	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
-	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
-	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
-	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
-	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
-	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
-	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
-	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
-	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
-	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
-	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
-	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
-	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
-	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
-	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
-	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
-	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
-	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
-	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
-	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
-	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
-	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
-	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
-	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
-	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
-	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
-	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
-	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
-	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
-	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
-	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
-	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
-	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
-	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
-	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
-	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
-	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
-	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
-	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
-	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
-	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
-	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
-	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
-	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
-	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
-	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
-	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
-	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
-	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
-	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
-	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
-	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
-	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
-	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
-	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
-	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
-	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
-	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
-	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
-	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
-	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
-	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
-	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
-	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
-	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
-	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
-	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
-	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
-	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
-	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
-	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
-	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
-	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
-	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
-	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
-	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
-	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
-	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
-	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
-	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
-	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
-	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
-	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
-	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
-	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
-	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
-	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
-	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
-	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
-	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
-	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
-	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
-	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
-	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
-	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
-	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
-	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
-	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
-	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
-	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
-	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
-	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
-	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
-	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
-	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
-	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
-	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
-	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
-	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
-	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
-	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
-	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
-	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
-	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
-	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
-	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
-	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
-	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
-	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
-	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
-	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
-	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
-	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
-	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
-	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
-	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
-	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
-	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
-	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
-	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
-	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
-	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
-	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
-	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
-	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
-	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
-	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
-	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
-	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
-	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
-	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
-	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
-	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
-	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
-	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
-	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
-	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
-	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
-	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
-	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
-	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
-	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
-	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
-	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
-	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
-	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
-	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
-	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
-	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
-	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
-	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
-	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
-	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
-	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
-	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
-	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
-	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
-	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
-	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
-	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
-	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
-	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
-	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
-	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
-	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
-	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
-	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
-	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
-	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
-	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
-	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
-	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
-	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
-	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
-	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
-	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
-	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
-	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
-	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
-	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
-	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
-	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
-	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
-	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
-	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
-	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
-	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
-	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
-	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
-	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
-	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
-	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
-	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
-	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
-	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
-	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
-	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
-	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
-	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
-	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
-	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
-	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
-	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
-	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
-	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
-	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
-	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
-	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
-	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
-	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
-	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
-	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
-	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
-	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
-	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
-	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
-	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
-	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
-	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
-	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
-	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
-	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
-	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
-	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
-	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
-	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
-	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
-	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
-	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
-	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
-	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
-	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
-	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
-	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
-	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
-	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
-	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
-	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
-	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
-	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
-	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
-	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
-	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
-	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
-	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
-	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
-	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
-	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
-	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
-	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
-	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
-	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
-	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
-	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
-	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
-	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
-	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
-	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
-	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
-	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
-	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
-	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
-	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
-	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
-	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
-	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
-	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
-	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
-	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
-	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
-	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
-	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
-	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
-	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
-	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
-	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
-	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
-	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
-	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
-	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
-	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
-	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
-	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
-	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
-	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
-	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
-	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
-	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
-	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
-	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
-	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
-	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
-	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
-	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
-	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
-	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
-	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
-	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
-	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
-	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
-	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
-	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
-	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
-	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
-	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
-	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
-	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
-	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
-	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
-	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
-	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
-	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
-	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
-	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
-	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
-	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
-	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
-	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
-	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
-	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
-	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
-	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
-	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
-	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
-	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
-	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
-	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
-	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
-	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
-	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
-	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
-	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
-	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
-	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
-	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
-	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
-	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
-	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
-	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
-	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
-	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
-	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
-	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
-	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
-	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
-	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
-	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
-	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
-	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
-	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
-	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
-	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
-	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
-	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
-	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
-	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
-	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
-	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
-	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
-	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
-	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
-	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
-	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
-	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
-	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
-	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
-	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
-	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
-	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
-	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
-	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
-	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
-	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
-	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
-	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
-	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
-	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
-	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
-	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
-	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
-	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
-	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
-	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
-	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
-	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
-	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
-	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
-	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
-	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
-	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
-	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
-	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
-	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
-	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
-	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
-	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
-	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
-	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
-	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
-	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
-	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
-	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
-	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
-	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
-	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
-	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
-	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
-	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
-	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
-	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
-	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
-	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
-	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
-	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
-	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
-	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
-	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
-	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
-	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
-	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
-	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
-	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
-	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
-	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
-	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
-	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
-	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
-	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
-	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
-	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
-	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
-	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
-	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
-	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
-	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
-	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
-	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
-	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
-	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
-	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
-	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
-	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
-	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
-	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
-	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
-	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
-	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
-	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
-	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
-	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
-	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
-	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
-	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
-	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
-	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
-	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
-	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
-	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
-	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
-	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
-	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
-	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
-	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
-	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
-	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
-	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
-	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
-	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
-	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
-	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
-	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
-	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
-	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
-	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
-	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
-	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
-	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
-	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
-	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
-	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
-	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
-	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
-	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
-	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
-	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
-	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
-	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
-	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
-	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
-	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
-	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
-	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
-	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
-	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
-	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
-	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
-	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
-	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
-	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
-	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
-	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
-	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
-	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
-	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
-	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
-	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
-	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
-	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
-	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
-	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
-	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
-	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
-	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
-	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
-	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
-	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
-	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
-	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
-	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
-	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
-	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
-	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
-	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
-	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
-	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
-	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
-	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
-	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
-	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
-	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
-	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
-	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
-	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
-	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
-	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
-	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
-	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
-	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
-	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
-	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
-	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
-	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
-	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
-	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
-	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
-	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
-	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
-	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
-	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
-	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
-	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
-	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
-	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
-	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
-	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
-	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
-	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
-	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
-	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
-	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
-	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
-	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
-	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
-	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
-	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
-	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
-	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
-	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
-	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
-	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
-	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
-	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
-	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
-	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
-	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
-	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
-	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
-	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
-	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
-	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
-	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
-	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
-	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
-	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
-	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
-	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
-	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
-	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
-	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
-	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
-	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
-	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
-	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
-	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
-	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
-	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
+	"qxOePTDfVOvcvsWQadfpuHNiwHJya4lvxyhGXVb9fFwQeByNjRq8KJlCRTdaXjTT24bGP/S27M758N5u",
+	"a0cM4LN26VY5kSZ+5kNTqnKqKV65h3LXHXcz8YOzoOv03F+f3LG7wWF3/6StDYqQudqWVD2NAyehYt1e",
+	"mQMYAHY3mcgFRe9yblgBLaUol3xAgkB6G2NvPCZt7qOWaIn1mMW/qERgorWUBQSzMBsYXMmyBIexESuF",
+	"5ivMY7f/tP70ugbldvQs7MGaVhhKslKnizMP8Lc66rYcSOcyPJq/tZGZf/crQ6KYoDkk/RgLED8afX06",
+	"naYjGvuPeDAwrZ2MrqVdNrCHFt8+xjz1ULZgTk1NWrAPa14yVX/1g9qr9wiUR+aZJVXmNQ/nZ5lj5HUx",
+	"7PoQbPPC+UQ+hnXBxXH/FkKxHFf/LiWKzFORTwZkBlsb/pdQ0+UVklGLzJqMRwr2tkbgj7Uwy+14hBGv",
+	"+hdmevW8GWe9wAmJfUWNsHFLIkkj4zByBQWxmgr29r4hGc23XV6ynRxO7b8yl9qMKqNO8sUCVNU5X1Ql",
+	"s6ryjC8qWaH2QzeUay4Wlz5ia1SihIKkwPHm4u6gIFV4+OyfQUdCBAyrBXmFyWVcmX97Y3eCcfnHtRdG",
+	"kbHz6SRyxMWqlBqdf327N+iPypkVm3Ljx2iLseM+XhJLOaIYU4TRbGnd364AJ5OrFUAmUE1W9BoyfjGu",
+	"qs1f3wNQBOrbxdbx8wHk/zoi/9n9r3rtwP37g7bgwd49OLv/dX0XHtxv7MKGlkafqwWqQ4pGSEE7s8WG",
+	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsPHUMBjKHJiL+2d8pbZth1e",
+	"Zk6oLUQlsiTXDEqJdkZAvSJVnxSSx9+Y99hHwSR/t5NxPx5dmqvnsb0Fm8pUwYUPBkFc2XK5LBmBYLk9",
+	"CgDfUydHlhwS4mJcE5rbgIkt872w2Qp/sFJibAjgajQjc1oUClA8aFGQSnCtkgSpJRb0RAP6Pvzmpbl+",
+	"dkCBfCpA9zhP4SHztL1s4jKurx6Mdou1fKbAx92V2Psk8Y1Z/f5NdymmOI5bgv21naPVcupkS7NHjMXR",
+	"4HifBtJJHCkYkJJjvijVmpWGF/4vzX97P0oWf+UM05q7xr3ECToFeAAhG/SCzF9HLDvcOEQW7GySxPE4",
+	"IQ3eDxpiX4lgf/LtnQVDpCI2BzI6JJwkwW4w07djbm/cmGP43ehdagev2Ta5gwVV+gdZtZTZm2/J3OYF",
+	"lDTTrFROyrQty/zmV+Vo2hgT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
+	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/Bkk3ow0dpY",
+	"4a3pRa8LzvLI3ZAUCp017WAhs010AqJV1YzKngT8LkQ6E0T0RlrP0WzCyw8QHUqMB+ZZyxIxX4UCHqIz",
+	"49LrLDsBIQp+E1AhLgDayygUXocETYHk5Radgamrt2zDVADj1vwO1RyuiWAsB31DCvZ8DirtXtfk2LMk",
+	"CAPUR9sADbxM9nNGQW/IFIEL9nu9d8akpgDqPtXsuSi2qWPTYP8YOsFDa9TGCO7ysPN1Lg0chkRPHhul",
+	"qhXLf0WroK1c1LoMd7cMtVC8G42CmlJEV+uCfXi5FZnaX8Vm7nxzi4qSZ8uVAxnt9RvgMG8o7VlJfY7r",
+	"kq14ter9KkgEsQmaPX5w26T7ePThZCFPzIcnrvAL9+FJvIjb4G8cRr4yuIYGUMHnAPZ9jU/l6fuDWkzt",
+	"6LRzDjGzQQPIdZs6FVXO9aXDJauTCbWwHWUFnVgBXs9DFV2z4DwaOWtelgn0vb5mJbxqHOkX79qW8L3Q",
+	"ZUJBpj7cvDMD6hbdqRcE8tyOB1neLsN1SF16tOOj89FvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqR/u7",
+	"ulj7kX2gOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1iv+++bTomZ2Nyn5yenkJgW1aaLOha1fTodjNW",
+	"VdY1s49nzMthq9wWjx0XhEH89sQrASo2aGZJ3sp2x1A9A/t+Huqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
+	"FzRjHZv/xu9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
+	"G5r/aGZ2Ox7BanYp8ExiVvKGKpc2PSZ5Kddr8w8I/EAutrxheUofbswQ3xIoPg57a4mUYo5vWUYrxQbe",
+	"x8G1EqH3TCcN+J774z0n3w6TnJeHPW3zLLU5Sob4VnbcFrMqfz/AqTrGIGr6sJeMou88CRNGSx1wibUs",
+	"PGrXumQAsgRK6zmZjMnDyZh8/dDwwnQyIWtWZrZSZPcwHMkn4F1cuLywlro7oMvSxw289NsVEfnN5OTR",
+	"u4/T8fTh7Zdv3566P89u//6ff0sRH4c6guS2TJVCeN8RsO1resY2A49LP3dojWIRz9WP2F6ArFaObKyy",
+	"vtXty/3FwVR3LnjFRfzp9C9LgsQqi+vLuBK1/776FMWYAYf8Pq2NdR3iPThvOwe69YimLi1LhSfGHKhB",
+	"rT20RHfIa7tqDyhheDDqwg4rroiwl5254xXdoncGXTOZxJ4JXPe45TzJ37Vs5fNKmwF3JYXEL+qb1WBS",
+	"l/e4G/Cy36CO4kpyLwD9lNi1n0P9k/U2pR1YGPTcDX1tDX1Ouz3soeR6NyziQqcfOwbw1ZX9PEYuOLPj",
+	"L0pvyGgcZ43iu+x6w/yGMKHbx9tOXtslsV9mj8XthMdw3DB/zzMpbnssc5Z/j0k4Oy5du9H7t6pNN9pH",
+	"OphAQPtqaPVUsZYQq16yLcZZ6KJkRsXExMg4beRjyjr2+dW7weA1KxXg3GL0yWLBOhMVkSNJWRWM2GGS",
+	"JqotLUj6QV3HAbICNcK2a0A7wWYLnPskgdmWSMGI4jkb+4LE2RZ+Afnbp8NiWdm8SCqFASuir77ZEZIs",
+	"PfZy9OaSZe/T40SZ4juQnloRyNtoDZnFyGeDw1cOEi3ZTYkWFUO1NoNOOJV2kr3u6o7WqG7Sa6zlqqcM",
+	"OSy/6Kn6ubPykudJmaJcY6Jeg7hGQQE6beA1vqu5O5S1dhGeut6DLz4m1zhG3A6cUjvk7ryNUVg4ejpK",
+	"RGvzc/N7HwXDg1yIzkONw7rNBEfS72jCGTjb/gKSpScJZ9sXVdE3yyKnCVH2RJBfXz3eCRSn2NOmZB1i",
+	"aZlXhwH8vMdhvV2UghjbY29WNa6dTiGeuV/1oE+HND6apIXyp37TOabsaI1n1c9Q8rBk1jCGqXdt0xHM",
+	"1YCc+Dm4Gd1sf6E8qRD1Zz3VBlb9aiMdUjUgRrindvN7GtTapGLGP8oNkXPNBKZuYprJimww+uwH7zHh",
+	"Tm9CAL92vLPZc8KD0GswjwOg7DWpVpeVvGGlrkrReyQjqVj+EsEMDhF41tXg5l+bQnP4LsK8YOsidU+g",
+	"Jru7w89tJ8ExoagvoqIaa6E9lm8TGft3EoRZot2bYsYocbffTRW2vaHPg60JCDIzxvyyfJakXe2S5kRL",
+	"aNqBXcOW4HHsuXoXte97eAs21/unap4iWvpJ9o0pWZ4eyoCB5HaMeF12zjF/WoYKe9/FlaBStiT97vT+",
+	"hP5tG6qIBWkd43VJdWjgkBUyu74gwe7hHhRGs6I4II3NFyy2N3aBOblrHbv+JT0YDoR4eNab712xqyhj",
+	"cXRbRvBSFgBtkZSrvrbaRhDt/MKaO3fOKf0uMm7rsT04cioQHv+YK80z9acrrsPNnu9oMlgZSqMHjRap",
+	"oIlBnVaXlsVWBlntt+e5R8uiJ4Hq91t9Ft+xDDKWlIXq2Sx5trTwS3AMwGzVEpgOnZSQiC4VK0GQKsr7",
+	"3htrysvhtAX1KeX0YtLWqw0bDvkwZfFykbH+rgtrDvJDbG5rSbZyTCU0Zl70m8qOPpLq10UFMb+PL5kv",
+	"FFyRLr9wcAiYIywMztYz5dhJjV0zrjnVhuIDJ9kfQscwfqtrNO8WYzF976g2DtYOYx9IfSOw4Nj3WSW4",
+	"rg4fYJPgwQORVB1baBK1j2zYIIjScND1lQ3rBnnakcl/pwB1JsWwAHVwOe4GHUKH2yWjhV5usQ067tNp",
+	"2rDOSqZfMq2xkGsnp4GusCeIso+gbkNLRq7ZWhMFMFzDjDfVo+UX2UAHcd/ABXQGC02IE7EKFSbUhmYy",
+	"ZEVzZnQwrhUr5t3+ChWtOx3mS3rOdzude6IY2iNNT8nfPj67fPr9rcXysjO1X44SrN7XZWlX6p2WUbl3",
+	"XzasVNr177c7AoG0W14pBriA0DDYroWLRRF3cB3GB0fKbYj7r/oN3eHsmmvVekS90zMIkno+RKDsXqen",
+	"pcBxvERO4n0ufiI73+NkFhyYI9DnLEdDfvXw4f2vumTDin6oTTNqThY1Meqgxo4xUgnLZxa+UC/xJlyU",
+	"FK9CrMbJQ/lNm70Sbq6GjVpwqhoK3d5jmBVUtWhd2DcCHoDEe0GizHdoFmeX5rPUxz7B/V0yJddWMadc",
+	"d/ZLEKPG6jttSeplIal7d8YburXXFeNi4WpWx2TGlMbsx2EyalHRkgrN2sxZ6vshGpOerEu5sq3Sd910",
+	"G/HPIPESsTb8knABshYKHbxsC93jXbcpgNs1V9yF6+KHqcNS+TpeAGOgq9MWB3w4L/3q1vAHyRvdtREb",
+	"VOOKH+zz5tu2IY61Q/2me6nj4Jr0j/hkHNWkh+3skGSyPJ4Ul+VnJcRl+arkmG7RkCyVXjKhAXYgT4Wo",
+	"CSAgIEpCyXLzLC1U2ucU9abrRUuY03M/1x3/xPXuhL43RzIGCaaK6JKznGxkeZ3Ov4WLyAFu90uqiVJG",
+	"kpVYnSmj6PCySMW9UoLldS11s74pYfqBwvu32oJcDUx0W0WdDBPGuuuqZ4jOPoDIjbuCfnU2ffDgwCt8",
+	"jzp+qTCFK+ikF516OHm1ZFuvuRuTJqGaN3bBL76TupGs3z1KsjxWxrOwLdJ2v6hc9/N9wZzKVg/BUGM3",
+	"v3g26YWmZGRA4UmnKllsCduewjnn4DuuCDTpTV6eM0gkVXfODK5Ffxqss6BcKJylMhODlO4aJAZOe4wu",
+	"RFou0kpFG0V6+YI1fez0scReb/o6fdpKdY6etNMWBegZkw+1ar4uyJPAYzrhyvskG0JtaUekziN8JZZi",
+	"XpVRpfff7Er/4J699c1SehdW84zlP3ORLtOGTiet+azpWNyvgmtFwIsJnGkGIVL0rbcZhnsCaHa0Rea0",
+	"I50ETK5e/FvaN6RCDkRzZvVhDp0IzG2YFBo9UUHaUFSi7qcwnz4M+Iqz8jtuG18kvf6us0snk+BT5vmC",
+	"DinbB/7/BTs67r7cp9LuoQe+PTouIYHWn0h/WtwBsMzrpxwkbZDebffI90rzld3yxmWZW093v0o+j3CU",
+	"WL0Hjtu9XLyITmRYqZbipC5RcjyR0Ix7hx2xqD5IoDbC/hDJtKYxs03cgT9URUHMVx4WgSv0qM5L2WJI",
+	"Lvli2UKFa1a0EEhu0qksEf5Yc27fYhoaNPqILuVDIj/m9X5+dgU+fBPNoY2s/8eozFa5G6A1Vy5TvJOH",
+	"Y5SE5sSrjtzxtnysFf1gK0wm9f9FxSeT1MY+tvrfJ4I+6sYz+lR4RdesBXfpmvmYAXm5lBvbX0eKjJ3u",
+	"Az7ag2H0b5CiPw+kCHc4eUJwyCfihmuaDijSLGNrfWhEcfh5YCuLUHDwWegKLXJxkzwC3FDgGABkpS2D",
+	"7kyek9hnS8vrVBZJn5NWlUWHQWmT4uSaiTqSQVXyk5KF7i89oOFwP+zCYkK1M2TEMm6ROOMWFvStpNPF",
+	"lDvejAX4K9P6bacO0oEO90STtbnjXe2d2W+4S+21b65Yb04IDLSeYwBge0C2ml3C3cLkZbqOuyU70WWa",
+	"UYyGrynPyZbpMYH26mblWVHlLL/wdYwS25thKh/Xy7ykG3E6sObH//AAAZLiR1+2bRMaI/XPxy4DdeuM",
+	"Gc+lnReP4elGpj64CLve6v9OuJNRZkw//y0iSyYctwkGFG3CVO66U2Y8XWEWnHJ1hv0vfsOETw7linCl",
+	"KpaPd3Bausq4WtlSNSORcAqMgIO32H5ftMxTEceEkRt2zOcgDKyNwlzZnsifqZMRqlS9+9JF9f2h8Uck",
+	"vC5OPOoM6PsVHu2AAIN/FrGgqON9ax3sboUidGPQrCgUAQQS2xl0xfJtSyQ3KkDd/ZaXIevLsS0XWMKb",
+	"jC27m7WLSD9gZp59Oq0CvV5KksmyhI4uForJ/IpwQcyvhpS6vnK/9u4q2yETM/qlAKTEayHjqyZ1uMHJ",
+	"fKcLNC9+77KHkhbMkBe210F3eqPlupYhsVasDMneyX1e020had5/q3vV6LZANZodgq3LeQ6axIJpgj0/",
+	"26p6k7K5KlrS3aCIWs6J2orssRRzvji1yItcBmzKWcnotRpjA1gKIawV1fty247q5++TmxYERyioba8S",
+	"8DhSx0e9aYs2BKmSijwgep6vtJXrXcCDwH5u/uHecWfUn516Ma2/jYKl6moQS0wzBgkWiaZu2fxfpazW",
+	"A4AKhhTsDZe+gwXUHeRLMihQUM2UPu3g7b9IxCvJg5bNXEFhgpW6cCMaTHEElaXJZp+Z3nJUCnxui++X",
+	"hVknTdRSsQMrs37w/kmLiilXHe6r3eRGWJ3HWAs29SMey2EPNZJABwFxNohlp99Nl/bisLw05lfNDMJk",
+	"lKIlBdNVHR0PZS+JhtF48qxPFmxr8YaRJK9LrtlrLtQY0xaiv5Wsysz+W9NywTT+e8P4YqmNKQpE/sW2",
+	"KhuTFSsXbEzoDSup+Qd2yGyk+vRJ3G2pFry04CNybrQwZKzTBl8YZYfOCnb6zP7jTYNT3tXMV3XN1yfY",
+	"/ZMWJ5BsYmwcw9zJXN4IUn3XM5FuIX+JqZhgyZfMQj3WQoztz0Mo7zQF8OuahtkRfWw1b9GQ9bIDpND1",
+	"MqJCCp5hPc8q6Ja2vP2NWsr1u9Mot38pk/drM3hsXm5XkDyPeMQ+CT7l9A74lN+F/tWpKHTcGsUzn3U8",
+	"7EiqZ/jN7bjVsfsckql9B2BbrOjsQuu5tCkcQ14XtYxOqoDdkFDJpAuocfaFk7aqEu18OSdLuoaquT1u",
+	"4V27/6AQyz6fQXxc28BvjWD9QhEkJymYcmVFmRT5F8pnU+NW6JAeaH+iBu5Ji2vge4/2nGCE034mvUpr",
+	"sE3pEbfqjmjUx9MXnYqfzKi3tWbf7UmtNpAA+ABComwJS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw21TvK",
+	"65RcsZnMt0QtAf6gkPKagIV+2gbqFbc5ryOBZaIDCaw3bFhodn73VL9B+FsRZ9wJgisexzkN2ksG7uoY",
+	"aGxJ7CmwSPfB/AfWa6AGuRQxZ7k7jK1wKMYOYCoUmfk9intOBUlddxME8djtoY7o9kOBbVWHANjC6/Ga",
+	"aGqYHQGvQcroQXfvMSy36Cb/PEy3MOEXtQM9ZENrGkoiGmqE5EzKa5bDpVMTWX2usbqouRsj+JH2UCMN",
+	"xNLmsT4QkCQYr7bI2OrHcMTjIuPUNd2KYYK+RHzvvlXuAy0Zj+YFXbRp+9/ZEulhxvulL7T2JdZcNGyC",
+	"C6IYI1f3bqae612fIsMcV7uVEt1We19TbDz6/ibJyJfkcSGrHL5VZHo6IUzcsEKuERDKbpw5fkY1hYkz",
+	"ePZqt1eQEyn9e4PY9Hzbh9oVr3kTrdmT+l2rCrfLuWB71y61Pckr45Fasyy6Dd00pqeT5Jvbm3eYS201",
+	"ADfELTxWRNnN27enaiuyggv29m0PJIho9ra7jCXC2BX82fc3ST5uTyRo9vjsnWbz/Qea6c7eq8EHjnkj",
+	"MD9E0MRbfk2za+TxOYO/EdTfqAZVoTm2A3bpluNRRrHRibQ/11B1hw4o6wPOShsP8CDGpaxARZnxooAp",
+	"FHzFsfILxX+LhDgw9353521xQkLp12xtTiAlxnRi6USuNIacxqTxKNe+A8Aegnov/Wk5vCtvuCt2g78L",
+	"Y7T4G4BwrdATdUGu/hcmm125Nm4R+Mwefnf3Au1Y2MH+18jdSvDGxipqZvia2AZDKok58QMXuSu5q5MT",
+	"utG3VFn7O8PCmM0YqRSLksYUgwmsmMgb6CB3aToYNTHcSWjLqBiTWaV3jLRrITdHm4FtpL23FwM+N3ZE",
+	"DFNPbn7J2B8szYzzUv7BIs9LCn/D+WRsigH8ROzeeMO7VvdPfWssH5DbZlHUs33Zh9Wfdljp46gOfmMo",
+	"yAV4CQJZIuX1YcLguU3O1fz4RbDNG7Nxn3fDSMJTAI+Vs/J1Cq/4Zew9gUZKM8AxsBlMRMuAnB7h/IW1",
+	"9XWt7Ojk1ur1U0vt2I+syG1x3a70Ba9ZqikSHEZoiGPLNiC5g0tx3lyGtaKtN7woQiupdLm298H3SwTp",
+	"QnB0fsydcBaANx6Q9Boc/v0mFyJw/Z5fsmJQRm1r3QPS/wuFBRAC7jtcfRrFYnDCzt4kG9qUYLYv7hC3",
+	"nU5D57+OYMoyw1GB45Kr2yyTGWE8WzqHMQRgiJaSzGm5/+JHOxBSSewJiVxMNW9Srd4VORvnY4Ew7YZ3",
+	"n8sjuE+iQ/5ZeE9+5ErLctvefrIN4i3d5GK/ajdujf0pDBfMWAbdMuKGv1bk9W/w6096Ijl50E3eEngE",
+	"kDsL8G4THKmdv5G6dXS1ktHjzd73p2srPYEzWokxMed/tdZmgxzgL8qIWSmrxRJS4+hMVnpg/4/fWnK5",
+	"m4ETpA9KN8D4sf7ZhlO2TThiyYiHEQtSEgpEr+G2tf+Yowo4Hukl3eyRoj3iAn1zlHjN4w1ixrrBQWIF",
+	"q8XCq2W2e1xDTnUcy2MIpPiAfx4iSRZ5K2znJwh8LpMRRhTiiizBOEQjqIf5v3NalkXeeVrqb7VYS+dk",
+	"Jcug6oFGCzqd3LDcxVjP7VWsUNFz6t+8lCtCydwIIKP8cbG4cEhedlz7V2NUMNPVOaH1y3pelXqJkAH+",
+	"4Ri8LMBD+Ss6lK7jmOkOym3QK535zoe3GGrx6htdBMBI2loD6eQF8HwOitdvmOcuBTuPXeFceSE7o9k1",
+	"Gh7WWw6RMQXe8jZM8T899dgcuUTS8Y6yjyF9zz8AQNMobY9MJoeXkD5YwUiDI7aJwOCHNST4VOnOiRRn",
+	"lO47AJhLDGf6Nmmh8U8cj4zjlBYsyLFXd7DS7M4xbgKZ9sr8NW8AH9epc4+h7TnApTsoKlREL0jJCkYV",
+	"y8f+WJ47Rhpb6IMFx5IRSDq4IDZH8dxXMXIr7qnYgqC8ILRgJYwESdJ8ZRl0TZWy3Q917NAD79KGCm3k",
+	"CpkxMNxjYemDUzhX+CdONsqZHI/sa5Ny898V2P+CCuzjlzun+D5s7RGOe8Qnn8WhfxKVgrYE5xO+6+c7",
+	"/lxb29jbaX0ZYv8p2JuoFe4di2KzQnpMi6QbTVmcNOiADg/7tie8YATQS0B8IYz+AW41M91Kd0wCxZxg",
+	"CntiziXqe6hUwpcsX2Afs0GYJQNhTqCGp3/dcsV6P+ub1R4kIucFTcG8WyxbDDWyspHg1psT7QmAhKQE",
+	"K+52Z28pk/b4Scc+KnaCrfBrfcuz/SYMqdAeiv1VUs0e0x6BBffcrb+BL/c0K1pTno/JjYT2UrIkC1hg",
+	"tT7gROIb05lHP8pN/Y3QOWLrPku/v+NVfSwBu8UhmXBA/+C7q+IeO82r2G5zoibK0d0aybO4MtBnZOF5",
+	"jURvJNDrsiDe+9quRPIIJU3H3eVSCfsUff9WrdZjqLsbW8ExJpVQ1QzxqfMLbDtFVnRrFEmjjqatLJtW",
+	"0Kt9MjzcsQA42XeFkciWxpxOODcgFnlupONGYBqdQC7hUoDqnLaHWUhM6a38NJNZWsVpWz2JtXQLazGA",
+	"Yk8FYRZqrxFgKXi3S7RrqobmPjt8EJhkkIgJEGHUJCCOi4qDXw7uj0py01oq3kiIjls4HQugsi+0pJvN",
+	"eAdl0priu4kvgf/qnNPJ9cdQtkF5/Zw07ZdtuCbWSDV3jhGrkmNo26Vyz4p0pPJnFH4NSET0RqLHCA1v",
+	"RWTJFxzC8eavkmWMrzUxh25M5A34GhkqoNOHZMVFpZFdG2IJa+ee9m0cOaSEe0U/PD2ot2eYlBvEvTi1",
+	"E/7sJ+oNNTu3Jxd7RzBaFhy8suZkYyAHQmWIgGE7uHHtgalAScDrru6xrVSca0fzHE5YM70ulUxXWIyY",
+	"YDIlGYGL6z3R8kyutwg1HoLlTeDnZQ/hGSL6bXnNXd7kjfhBlqv+7+ilQZnVR75UkR0KOdiRkN3VCKNW",
+	"Sqw0Xa0HJNg10BycGhZUK7+gsduhQMcWDr/eETQ4COh7kD83Cl1g6x4xzMxJMtlT5oyNRuJdq0tqx36q",
+	"VJm8tX+TfGCUoR1zcgDG312VZ+ePsqmh1i3lF9PtY0ZyHuEmtPvyWVyEONdDKv4P9hzCD9NzSWZFXCGy",
+	"4BX4fcicsTG5Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7Wb2grsvcRUK+LYitwY/oWRQp+UvJsic63",
+	"8Qgn45Ut1XIydZlsA2vvxp+pdrCLjTxUQVa8KDgWk6qxC2X2UB7qlresZgXbKdA5pNc01fSfsqhWLDnb",
+	"BV/Q2VYzRb6cTv7vIwL//nvPucwpL1q7dEvFxiRnNCcFoC+ovh2hqyxjSs2romtgqLboHV8Dw/vlVmQJ",
+	"n9IL2ybWMiJYT9p3pSeyJCWbV6rnu5q9i8KLayvztBvXOlk32Ku2e8kTBwZrfzRRUc8IN+rLZikLRiro",
+	"IGBTbxzIZMNCPPnPN5OTR+/+48u3b0/xX3//z7/tQyWNfv+Gnvzx7uP927/tvcuDHeRGSi3+Gdtc1ore",
+	"hlTLtVDoCfqPrfpptDw7gwsyY4XckD9YKW2nIzmfpyn0cTqent16Mn2cjs9uW0jVD9bgfldrg/iHZwMr",
+	"8TyhnU3aka1tyO2BwAeQugOGFiIDsvTJIILd7HXMd+FlD20YeCAi9oqLJ/iDaUNFMDYm/71i9muHK5Ko",
+	"erHvbiF0veftAGLXmtoOJMe/oO1iDO/Vq9tigpJhyW3ErMHLHiQkYin2J53wtpPafULrkfUhp9TZHHFh",
+	"78MHe8XQwVpkLfTcsprXbLaU8vp7kUN96MAlHcjP5oO6UBg4wIp+cOIhYuLQGj0FZn4J4D8lYpGAW2TB",
+	"BeJQk6XWGFiq11wPFPX2tLQBkz+rGS8NB5hEd9ZVBg9cOT0B2gyt6cLlCtvsMCby7ijOc+/PaMMg6yWP",
+	"cZjWSi3rTekPNdJhAW9S3cJmstJkKTdkRcXWJTL6cDcTpBIe2LVFb3zjFcc2FHC7bb5AwEJUmhmltjGm",
+	"ya5fAWynISRZMGEsLJanLd6IIVO+9laCCqr5Devh+4F8fMttrU3YHQZYeo4lo/lzUetCEycqZjRVNfId",
+	"Xxh9GP2R0GPAyJ8LcjK1SABbm2CabojTr6+pq3/FomZLk2g50dzjnWjf9iO4Ptp7bP71XB8415ea6iph",
+	"qdvShq44OLjnl9Tbfgdonr7LbDr07b0bvToav2jHKc6lYG2mK7RAyx34gRJ0rZZS97SMoT71eO1OjVXL",
+	"xeIlFxk7wGHc4eleL6mqe2DtQsHHWzK6aqmaoHtzIYAPgIZaxjfYwMm3JAs37gkMiVNfYHO0m8L7vZFS",
+	"lmdC0kFg1V2W83QaR+emsZuOV5JH0Tni7laUbxiuYB/SMqa7M2ZCd9h7u/UuC+oNX95a8NPCmoVD3kjd",
+	"W0PKfYbl2w8pDqK6nl/e2a6zDp3tlRa/0rDFnVx0jIvMc+TncZdtRK2rfxP2ptEGHvQhJqjQvhu8cr3L",
+	"dsKQB+QvBjyajt7Otk09Vb5rDtaoD+rE2aosuTM0aN6VSudUP6MrFtyb3rlijS2zCq6H4RJGka7Wco6E",
+	"0fCMbdItg3t1kncdpfcV83sAHXTqRaFPB7FjCRVNtZ6VFmif4tZf6PYAn2tAM7qrMySMlJydzylqmj8p",
+	"FM4PWVEpfsP65wNDBKmtUKkcwK3m8/+xil33gvGV7gVjWEr0+yQVCiqS3VSfC9XRYHjOqK7KPc19d6qe",
+	"O2F/WhP8eidRuUkFlragQTijPm15DTkuzeIHd4WGkpn9uDEFFT/jk8AiOStaTN9VB3EHtIwtqIC2sck2",
+	"v+30bmmA2wtwc18bebRng7RBKuxsWtTDzC567PjSU7uNo3/2m9Hg66L4AZkkIXS/v2HlFsujbCoqYBW5",
+	"vG0KvreTWql/pA/Mo3EH6JZxDLolvVFpF2X0mMO73oUeNtxayqKlvt/oZebe28jympXEPHnaDjqb9nLd",
+	"2A44rk4NigKU8/ZFCfhDg6OesuPa/rXt/S9lsramBVLPA7X1zpbDRrgfU51HhqS0+pa6qUPOyieBMRKc",
+	"SrMliVgHUMCB+GA7yjmmD2xaWNVhziWdmG2gbrCAmmW9KGleUUxfusHgM4z9vhKQQhdB3RVgHgSsO0/1",
+	"JAQhT4FcYfN6SKSzA/cN6rei0YFY2QtHh+Kw6zJspVm1RuTc3VeDL8HQybstOSv98bY+GvPQIQemdxN6",
+	"OCqveDqJqeely/NER3zLLB1p+OakvuSrqqAHgdjuqCdx6PBBZ7Tl/tnuWm22TwuXMIUVr4zQlRQLszer",
+	"C3Lfwk/Blp3G/bPPHkTHe5oUxVbrasx6SKAGhkhS1mzqpVCbVM5ggnJ776g/qYN9pzokNVMd0AYUe6EP",
+	"s83cJuyK34KKV+2GaNp/B0GJauXOM9AlKU36a0pOMYKJxtOKtSevEvmqoaA34eY48rUyS9qPYl43TNHc",
+	"a3DikK3zOLBbfuDpRkJhyWgBVtWJ2orsakyuaH5DRcbyE5dNdRJAps33OdX0JCQCmo+wXc2JLqlQvoZH",
+	"wcMs55m5/05UtV7LEh5XBT159Ojk0SPzx5KvKT1RMjs7AYcWNy83X2yWXLOTgs5YcVVj2ruKMXuA3BW9",
+	"ZiWsHS/fE+93M39E+gMyl57XU5vrByKZZXflfnZ1Tq7A6mSlWd+6lHOmFOzfFZEluTL3a7kuuWJXpwR+",
+	"WZ+CHUDktMyvyJeRaP07/H7GT3xDNFpcnZJXDmCEwKoV9pCwrVD2kbFyLeI6y5tRqPya7CSFpG5l5Xxf",
+	"fdlOPllHgp37m4JQT3f4/jwq0T5xldifU9JlcZbbaqOt9bOpdf5AICzbO0n4upWFZIrUcMl6GdugYLej",
+	"1Lv1YG606tGLaW/1mVPsrGp/t2I0C56bCFT+8Jg8evDwa7LGJ0jONOVFoiIqXWn6UtNZwS5AVVuzEvsL",
+	"N5Iv39CTPyYnj96/+4+3b0/DH39rCbnadKcEpT0SKBW5xTySJJfJrQwYyUdBF+bCiMo2z7vLEKLKNnGo",
+	"2RB7AeNLBNp9kqf94+DFN9J5KyvzChAqS1asd5A4032ElQ/EdxRL7i7K8KGRg5YzTrsQ51P9zBbWOwG8",
+	"yYWyLv6cDSFOt//crsyzTbRPvnFnIG7Hwfgh3QnquWBkTqtCb8m6oLZjUd+erkW1Esl7h3pMH1uFME0n",
+	"qxRcsDsN0NqY9XXc8hoD3+mKXVrSVbp25BVIPVZuiX9oTNZUL8PfBNiU5uYbsy+MWvAc21OipUjY9ptI",
+	"SaqvHk2m5H+/fP7MDUG4sJkBdpvJTLY0Ncd+520yXEKMjLl57hfgXU1ffymlnA9u+/N83p4MMWMLKg7E",
+	"ZCnYoaBNecnnOpWD5RqVWReYkL5NC6RqAJ50T19RXrFOwBhIZbRJl7NtFEoduBb2e5WyIV2iDvpRS0bg",
+	"OWgof2OYO1SQ9ljLktH2qhumGEKFSVEDqNP02uyx6PkOowq112e6bw3PmL2nJeBmX5CJ04e067aXFhll",
+	"JYShXO+8I+D1F5VIZx0NTH9Iw7L5NtIKF2UY2q6OKynOAY/cwVXW9tB84R35Sq4YwSZ79g/LtBnojbZZ",
+	"QsloPiZKwg69FRF6m6II/sX1KbmCgoirHaJieRxO8fStiMri4Acjx4eu2x8WxblfpH2zOP8hmoycI1h9",
+	"0seY9qXUzoHPhDrEFRplpNgCX7dkn+8EYsUflzHKvrqwihjdyYjAnIEordK33h92UJ1GZyPOkM3UxNIX",
+	"LLQI5ajsoIF5SHPFuazEoPyKIHp2Lcskvjw2uQxgJF6AKyPOO3DYO1KuQkXFfomBj3Zg0NdK+nnc7suQ",
+	"2uPRS++7dw2wBsLTd5TC9/TH72Ze1RoT2sTwJrK8B/j0yVj+PLjd78HdzpE4gMMHZWs1D9NnkbMVc1gN",
+	"ggTlTgQHkDOan2AVLNrYpbGyBeyCBV4NMAIWMMDsWKFZCQ9JwU42tr7MtXJNSXF/Te7bq0So2N90nuu9",
+	"nWlUbOgLQjZ0m0AxMc99u+1qcesPE6iYdRVrYLKzVziU78DQp6pYJ02UF4gujWZ+6GWU8wVT0PPckkUs",
+	"3NU/BtcPoFT7LjNOPbVdLK6F3Cirmzqu2FCu7aWSUbyxNQcCIoRu+lIGx2syf/lZAFWE7LsAJouh/k+f",
+	"v3zIre04JV7aTqIyblXriXvpJenx7ltUk6xG2q5V245CitVhy11/mj7p9j3sA/CWkw0rCqLlhuLnXA0z",
+	"EtpK818j+N6OMnpBmLuqhX/gtFsH6GOryE2yuoYprciK5sxfq7C4sScspOMbqTHbmv8AcKCZrrGfiqIG",
+	"3o6j1RAgRD0rrp9agYDvu3tjgcKDnWPFQ29TiuZ7SjfCOvuPqWxiUVvJbR+jeKdeBU44HgaQJhtofINv",
+	"S3aPa80bakrrvmK6XU2ynXnupCQZdnQ9dQK3OMvBUdXzQiwY7EbG+hMesZSgehEBd6aLUv+MDLzkzHZa",
+	"kg/xHrn09N2GOEawD7Ekct/+lh/WczylI4ZBt48HIKUxkX+XdAlA6H9NBWEiV84K57p/qvCcC66WB/rF",
+	"dspT2jrGO42w32oNLfMqeTnEnR2/UMQ92dFt5w5NH4wC4MjesyqhCcL1e8UqhJ2vsoyxPH0sPWV30qTq",
+	"h6HRPWJgMo2WBSvTsRvXkRNudytdZ1tzlUEOKFzu3qE0sCt3sAeOdIb8gP1P0J6OFNY/E/gu3vxw+gLd",
+	"Y2KG1kNOxNROVWD+nZknxEFMrqYI2i8sj1CV1JC+n4WZW5/zYd06WyXsJcnpdmz1DK6Iyx8FfY8SIwlO",
+	"90qPxJA2IK/I2eTswcl0cjKZ7h0ynPrGgJoUjJqDupEX1gpwjSxd14xGxmC72Ah5Pg8ne5KqUoekbYNS",
+	"qkatArpvAWanmXRAJRnWPx4IVT+wI+bct9HtfB6fuvWeloSXFb3x4IXHAKZvvmoU5J3mmO6I9u9vn27Y",
+	"hUuxURvKdaMV4QVgqIKZBsAIYCgq64eo+4HH5H85lHDXYdNc5HZkoRWhZMvUmPwvJEKiDadvowxPDHMs",
+	"876FqyCNf2rDPV0z8TiGu9vXDCDhA4/mkM3TvQaak0d0vi50iuCCh967EJJpLe+XG7yc9xpqe85Ra5dg",
+	"ABfQHNwFZMGMmjY2FMkgVCDaG0YnLTosEew0LfeeRtugfWfaP8jStZp0nSdxns02wDRnF3GnMWrDB7g1",
+	"X6Q7mQ8NYQHGb3dp50GqT83i9AweeeAdib3z13JcozFAVIgfpGgdyLY9PIWXwpFUljL/fFSVMj8EDJV9",
+	"WFu/UFIiuy5Z2AvQhy+3ZFUBhMgNc/0VGzBmD3dhzBLq/Au6eWoTPfpfIW0xQjtl10YVT5VdAC+JYBu7",
+	"jLHzvfn4l4PcUW0rWXFRA2kbtrad+i9cQftOBmyXQ0QRCsnaSLftr9qKbPekyEpnMoWcivDP54TRbOku",
+	"hRAuWUqzA1xfEBvWObelQCvsxHDDStgRrm2iqBib+8P1vb0ga1pqTovzWgJBbh4VUsPwIOShUzesjCi6",
+	"VWSz3F4QtH/P3WD279BxE7ytIIFcGBZ0Zac3yNIqPeZNcdZIB/K1nW6MamobaR7WyDalDJbV3pAv5ofE",
+	"98B+weYYowmmYjce3xvFVffLXMNJh1lJc+lBFyAdsCVad1koaTUQIR2yMFeggVhGo+WCafUFyeSaW/gh",
+	"cDTTBeViHBJbbXoI/hp6x/j292i/f6FAcVQtHh9goyd5j77yPvtvGIide0cI+tR/vx/ND0jxstW2g47w",
+	"VCMI8w0LXcLsEWkz7JrTGIoCaGSBrPRLxImubfp0knLNF5BDKYNdAPoQsmmtSO3+JCpSm+xPpInpG21p",
+	"msHzkt+wBK5AGX2zr4jRPZp+w28H4Z6298jdXlh5ds3WusGA0z4MWOuf23Uuv4UwcZTlMrRv7g6hWpE+",
+	"X2DzzaGAmBYCdYcCuzGVxBvXBd1i49tUfyib69DP4upuZj13WdJH7Z18t37q+HB77WDJFDBGOgW61hIY",
+	"26qe9m7G4Sxg757ecCFiGIfUbQlFKt+yFshlvDwaFS2gxWpppwnzgy9ec9H1rp0uXVETDHtnxsRz21tr",
+	"MRy6EQMV/RLrDYfdmqJ5jbsPiWHZw65ikNPWL7FX1MPDKo2bumJlvXEBFJcgVSDZH2tvXApXS14P+7Au",
+	"sewu/RasZWxItweT5GznbUUIxZZ4LHo0H6DPIUNhtZcK65LL0hZbtZj9v9hHjnqTqh5YgzXPcUk1W2xT",
+	"jmP3HWBaiZqH98L3+YE8QUTmPdlwEXzWu5fLsMJvP7M0Mxu7H3NHGqw671FKF5ykGMXs/zwC3NUphehQ",
+	"584cRnRL7BN/gR3/2bkzbi4IOjXgg4LfmOeNFhqfiYGweQPkds/cyp20ScCvs6QaWxK3bAu4Zr/zBWWN",
+	"zan0siVkfogzPZREtLQp03F2Ps6/N8xYd/6lOwh7R3HP3YYgeYjY/obJqFu6KpKb61SUBMiv65WUiGgP",
+	"Czy3YNtd9sCxa01C96Fau+G+Pb4lQd2152kZIbLFe9vFaUdx6eFQL6vVipbbz8W3V590x1HbNUVjHOn9",
+	"PdUPOJl/QU4/Cq8md8JC/ruVyg3qajRfgUrGco4R+zkXNoaPTaWTdHghi8JcHHe3ZR4mtYe4kikAuUwf",
+	"fP3gm/tfPfi6G9Bl55qwYyXJUhXsMmsBwW3BiG4k3GzAA+dC10JqPk9zKD1eTNdq2IdV7u234waEb3eC",
+	"hjTTaTjetYdV66nDGLu7y0nlPPrQJtd8uGYU6+sHuSj/LGOzaiumnlWKC6bQafeFArl3egTAYHz6WVvu",
+	"Yi87NpyPRqJVymqWinnPJlzK+xB37pqkFK2w1XKtBfZgE8buZEfAyM6Y9eE+x66ODy2mcjh4dTPXV+x0",
+	"pnF6Yh5DHwiS6/NQBRqcFBffYCmBbf/rOsfWO3IWdK1a7GwY2SNsHeR/PMi5VqXvjJQ683opo0gT1+eE",
+	"wjGHyM2VS7K7Sis25jourEfkQJmP0COHxuReVOIxDrCTHPBtIrEmkOgAnezYrQ2Om8tbdbdbr9NmVhXX",
+	"ELWplUf4YmSM6syY4rkts4SGCEbjjVpbuDMC+SqNhMwVFZgDb94UJccnQaNKuSiZSuAlusKtvh0Zdxc6",
+	"6dsPoVWw14qJ3iVLFoJCeGdbMi7QGtocud+l6W7L7vvLovm4u8flzEbVzbH9GRdf1ZJpdwVEtN3+7Hd1",
+	"gggHvDVI0LvZOc64o7YEHyBcNJPyu2peIJOmb4XMJ2u7kq4DC/1NWbaUTNXOfABzQOQBWpgJbHujRqS8",
+	"vo9tgxrfVWBW0mtGltbp22Ncl96WJpHPS5sxkrOC37ASIyD8buVTbt6wBRCzHTCg1QR269KiZrWQHGOo",
+	"b8sdDhdp7f1fDhB2Hpn/EJ3XFjC5cid3vsKY4XjU29JGypPNWGuUbAITtIiDoyion41m2jtBviUPwSGA",
+	"YGKZLPJT4vPPjWkKVgXqeszDml+NyQpa0nJNKAFloazEbqF2Xm6tqtkdyX5qZAAl64IKlwS9A1gUYwr6",
+	"iaQLrOvIKc75n0Bah4L34R1P8dlkhjBhCJiHxtiYQLquectj/7NmLn/NX56eiC4rltj9rtz+7hhecqJc",
+	"1O35dA/ItrYpvgXXjpYdsltsyt9GlvmF63IdcpttObxmWG/bR+lOGTeh5DaJt4MzMVYMYPwZzkb0T/zd",
+	"KTFHA7dolQBmjoKdvfFNXy0h9W1pYcIsl4P3xx6bgR0/S5cVMeDE/8S2IQMzbEeZm6XPyTXbqgsyk3qJ",
+	"xYfU7EkUaGxkjpUykRyVooiWfZ67HVLq+2rJFIMJu6Nkc6fM9SmkzXrpiPnuDfomw76NvLDWXH0nVm2V",
+	"O82WVtsBibmmpbZI8cmEr73R6T0JZmEiUba+q6es1pBwQTUjNE7qw/ITmwB+xGB5i+/hZWtdZQSFFFVY",
+	"JtI90XAoWtwq2Dk7eoHVRAAML7Rwtl6yEDbAiEJyRJaVLKFWHOAmaK3IVkynQE3MjiJE12YpIe6tIzB5",
+	"CIknnS8HtLO6g3/TtRmHNbT1dur2MSKNj6C+2c36LDQ4nOs/zS4OVERu3G92m50PyQLBYdJTC66JuzL9",
+	"IdH8HR9Wm1ekve8v+6BfVOIgd4lrctOZdxQSSrjmmQN1cL0HHQy5c3Md0pSxLc00RoiGpi2S5HKMVVcg",
+	"2d67TW6BDe3CWzR2s0MHSUIb7XckWebxoZc/VxqBt8qJJJ/s51uPeidVtFmw39HuxtxzqDwDEnzH5/OE",
+	"QKun1hwhYebI0NBC6mENwvaMFzk6+/nHnfhJOsdvaMGTuICtWQj4i3reiydaWG7HRh7lZnJr+iyuJphs",
+	"S2O/VmiWTKquxGTI/aW5733sFBnonON7FFucMVsW5P2OfSMrSn+vNF+h7Emwz91z4Y51YI8XL2If1rxk",
+	"alAW0V1CTMaibet8ChUIuNUzRnJA48O6BLvDldC8sDvsd3dAOGtdDAlnQQTqPK4z8gVnYAFtmcZCNGOX",
+	"5SWd6wuf1Xge4ZIb8xmSqENzHrwoL8AJdt5whjUDYNHF06oPCLZ5EQzfo4FtPWMb7xFDZMUVFXTBEG19",
+	"tjVGIcX2fclw6LFvg6PE9DrA1ZRm66SFKddMBHgt/JfHXHSO5ndDmlh/wtgirCLZA3tI0LFFv/Npuz4W",
+	"A54pcwZmstI+XIBHhGPlZgCjTeiFdLUuBvBIdL+8hJ/uURsSjg5fNNieeHSMiGmHnwKEV3/PxFDMgJhG",
+	"7eDX9Jqp7+fzpNuTrtfF9txieS+q0ubPg4SG71wRmRdyOWTRg5oAHqFzEsGFY1mnYJuxL1L3P8RwLdgg",
+	"4PayuW42XKYQ9N5mWUkxTs/JHstdH769T3J5YeTreahycyIXJt4ofSmcIm8rybC+9t245RAP2Y8fcOZQ",
+	"t0RLww4Hbetr/O3elmegvDbC7kG7ja6WmBua6q4T4yFi3ytMH1SLWnjekiwG0nIyIKJJ7U6z6qHVHroC",
+	"+wlKJ7pgzfiikpXag3CaOU0ENAC6gl6dit2wkhY9w6DUAupeWpSbvjkF7XAyMfiOBWkzJ8ocBFe5N9tC",
+	"IKbnFHEr99HCa2WHZzP0VkGqdQGN7VSPDhXx1lBhQzLz8PEgNNo9sLdwIbt8BqB6JSLvdx+4W4eVvY/x",
+	"VszJP3jPQhIhN642/dhpFLawUvZOpuDCG9Idq8gl6MprqhRZ0fUasKpKAj8FkLYxkRhX2tCt4SdZDkhj",
+	"iPAEu5o3VKUwg9rcDgs0IOcB6dsxTYD875tR0g371HJOkdYRahY64/q/s7VZ9+uSa7e33mJeMH2BVx5X",
+	"BPoQ9ebVvZi5ByS1oA9MHZYV4q8CK7DCcEHC1EgUckgiNMUgXMbRRVBPJKlvbeD3Gti9TTHZkfB7bqXj",
+	"uYPSLU//4i4hq7L/2eWh1y3Ybc7w31viWW+U4JiowUOBTyxzeHYZCPJ9QBuOnsjTThXcsQ2xMYcrLG3U",
+	"lOLg+7bWT3oYqD3TrKXu6Ee5AQvAZgeTDS8KI8ZbQezmQeUbro5393JJ3DRPtKp1WipbU49KuVF7U+7c",
+	"UFybW8gb0h0pLv8ygHIbGA9b59HKzULDPuzhGGfEJFgmr1nQoKcYeb5aQ4zFCOj3scSuifVwDMO1IKR+",
+	"b2ZNZ0XaURO1BzzKSd0BnMhZ8tx1tc6rRcNqvVso9G6hmeY3EIWilUI8q3oQz3xSZkt+05bxEF5QqQEo",
+	"8Du6T0996TtG858xc7V3s9uOYrWuDPmyausKV4XWMb5bDPRtYB90/2jBsbu8DYmKDnYHwfM74HIteL6h",
+	"And/JDSY8E2dqbndTRdKzOVap3uagI6OjiYIXIcEHCIYy1N9eZdyx+G8F0nVZ5l+TGYg9FIcNPugQfQg",
+	"A44jsF2cU9pt33bAwoZ8TELYu7SiBt4q9Hwg4A5TaDlCpz3bfrsjp7UnAIXlCKclGOJ471Ikc+z8kpvN",
+	"V1VBNcufSqGXCZmz8p8HcNxmCNFa6bsxRNuwvD2L070dnNan3QG75CsKLgbFM3wv9ttUu3yhl+lbxc1z",
+	"/5bgINHax45C8TC1dblVvOvAxXS9B+r7lYzJ2EBvMqv1VT++gjHiX4wdHyR5qJpFe7vDH3n+XAyUAJms",
+	"1mmj2l4UiDAp5/NhANORZEljd2+oInRRMpZfYGYvt1FQxObUS9aWhG5TaftFbAuaXSdFLKzPSnxI5QZw",
+	"R1Ip5v30EN7xoJ60KOTmwoO0ftAhIOS0c5uhXce3rschGdVV2ZbO6K/PA1VXf3+517RYLwlu/xnp9IP9",
+	"YYrbWcllvvfc41PR6eh82hrytZYnd2fqYSzSeoz1oCPsrgY7YTuLXpLGrb52vM0ESl6T9/G1Zb76VWhe",
+	"9F1oetZ+tu7AurcG0eC3PpymfbIpwBAOgXTzO91SeoOBVbW0Dvng3ivYXIOvk4m8NY/9qwed2dj3z5Ip",
+	"Xf0wTBwLNV63pyrBGLm7y70ScnPVzHL37YOhP5aRPid2U9712uh9G/aLkWVsk7BHI8Vi1+kw6JzNq6J4",
+	"6i7+JrIb9kaAq8/aJtj1e0M0K1cK4dzMR5WxGaPWku16SlIPqmVPhVHRz9IbiauHdvMs1Vjvtc8cqE0j",
+	"kysGGalmPuCzr01pl2vNr14lueeVC/8kltbNJ7CZNW3KryN+Y7yPreqU4a5dcO8d5iqo0g7X+4BUg1QY",
+	"swaibQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfArYVRbtBXL9SP/N2mrVRy9qAKcyJJ1oRM5pr",
+	"Eml7SdTra6IeyT4DgYotWVkMuoTutNjbooFGbqL+1sFzeL7NLP/0Nctm/MsFe6rSnleEcl4yIovcmJO+",
+	"uo1y3TdItl5a/N8GLr0tQ7cpm4b+SDwoLIWFYXTJAkhj7xJzHC6Ijbe4PndUbIMq7TywiXa29o3AeiWj",
+	"K5t8U7/Hm+BGHdGv2RYw7VnCBxGhDPeJCfv2Pn3oaY9kX+dZqCHv5TSGg39AcG6oyHjX2hdlgGs6SALH",
+	"Z+EIxn0z4RjF3I5nOjWHV0xQcZx6rZyt5C73PKU59FC9MhQz1wbJ2c1V2sTbyV7VTAwrZCnZoi3qoopq",
+	"kcSWXcpSIxAhiM88L5lSTJ326nToHdKqUoYVWtzOhmb/k8SseHL57BKz8si3vDCnk6CGpzBxzJlINs4N",
+	"8xTQeNeYrFyffsqKEEOy2B26sJlTbjV20+vZUV2lHshu/RrB7PY0SfvqB9YEx1sxFBV4dz3GZnrugyUN",
+	"o9/j7A24HFszgW1At781vDLspEIfgz4pJh5Pv6FbIjJGVDGciLO3nck1pjgfL4G/9aa6tI07H45BK8oJ",
+	"grsXrs9xr22ALW1vrgSlsW1+M/zSZqIoJvJxXbUvWc6E5rRQw6YDmS574xj21F7Xm1qFa2GFAe4aX4Tt",
+	"8Ut718bnbf0MI+ieFHaEOwSDIBvS6QvN0H680tZpI/F2Zj2Tedq6XTKa23BdW1lB29mLICeYXsp0s4Sq",
+	"LNraSc96ZWbstTpgJD8HfGNY1xiXnqLXryKXCVfcel3wtv111S278SLG1i1196jcTieT3qfATOwnttZp",
+	"wbjubhBWNlMoXceRA1LAQmM/i6veNg6iwh+NAB5mPpn6X7QAJ9XSHwGhqpDyGgJmp/tVAbfv0RticQJ0",
+	"9wnKYcVu69sY7Ce7X4nLcncF33u7NmqaxrVixfx09KlA6Hv63XfA6V0HjbbUIbP6A9tetGFOOnRcW+GM",
+	"4Nkk5/1aQ/TFHYIeFIZ10ld/usIteN5uONvUcGzi9naKrOQNy4lMArz0xNh9HWocImAejx4DWvOmlJr1",
+	"IksykwJekZmBuLBWvEOmAUtcrjFy1QNLcmhnjBYsFewMEh9xmJ7tlMVVlAq+d8nVwJDCLm+7XKJmmue2",
+	"K7RtJF3BPvTNk6ct0OxM5P3JWU8p7peR46EH+jgVNC31gdEZe9HjELiuRoJvVInviNcn1vQd3eIOJe6P",
+	"YRH+J+JGQpF3ixOcuVyno2w5DLdvSk/hodvx6PeKAlrXp9jYZhYCwzRR/8qDtwZm37o5Q8OvJdXsMS33",
+	"/uKFe66u9bRsWk41fVxQpTpA1Psep2NCnLdGwuu44WH6KQTd9q1Bra91b1JZaXdh9sGSaV2yFa9WrZgo",
+	"g8TWcZHn+/o2W3YspI3uEX6BCL1C7jBs64b6AuVOaSMF2zW+fazcH0AvC+OkwaA+w834ru0m/QVakN39",
+	"vuw4tcNEa0dG8KeUunfky5Qx4fXPCOJgUQfxGc7H7jrYz8++ND2SSQMvkdvx6J/Bw1vnkIVscy6otGd8",
+	"13dgM10XMv1myV1A5jg4/JHT9X7Solu7s5AEQxVsg1AUvo+QFHp5tzaer9lsKeX1pdZslTJWh7R5YR8y",
+	"VqY8FNAXhC04VMi7yVNocvCFIjO5D+vjAP9uVwujyE3bJ/zungn5v+m+k6Gpkd71PdrhYiekI1fHtnyH",
+	"sd9UqyncMJVeIRM59GpviJLN8jopStzjrXccu7FAbbv7Cl9BQ8JQ/m/rHr5Q52SDCznhadAx+PWQ0NtO",
+	"4GyzzNOBM/ZBW64+DOwtMMlOP18EeqFKE7sNtsN5Nxfb9tafDqm/wTShpKAlk8S6LXAhcBoRiufc5qFt",
+	"oANUfF0kDoH7ap+0hWib58sGzzkOs4MFvoj6CTiGb25tTNjEOetxup6IH8xaBp4x51VPJxW7tLbWs/bv",
+	"o/nvo/npj2Zpoxm9/B0NXSBlNfylj7o9k27ZPU7+EQq2mzf1Z1G0nWTHXYw0ODnnZMFvmCDV+iLgi67o",
+	"Frt1cw2ibrehbsgW8glsARMplThi5/R9LB/vmqhjf9LSHdBP7DKJTsgEUXLFMAMNTuIC4OEAOXsPHH1K",
+	"UNiUtBZUfH+669JrI8vrBqzDge2e2m6Y9kLQIkcoYp+EX58xfAxlLO5WsX2Y+UKwPKTnYsWYy+lzHQ7H",
+	"REt5wLqaRaN3FcmO37xINsOmgpnmY2O7gLxSY0LJP4gNxTCB6YzU5fGDsUOUPCXPpGDn8MXMpkbMzcE1",
+	"R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPqSJhEzWiDURqcXj9n9QSqcD67k6kae3U8se2lzb6M",
+	"Exi8x9T+pQlf7Tl7tog8mbDn+D1VUtLnrXua41ve3Om3MDgDLXlgd85pzhWdwbU125KXNhNzTBQDDAcL",
+	"x9NGn7H/eZ8r6jXXyyN2Afj3ZfX/5mXVUvD9T1byOYd4N04T6hbVKXkJBd92ahk7PRh64N834F/zBuws",
+	"sreb9oIpmwowwDWt0qfZGpu4rQP6LNWiWzB014Slpq6oe8CU5Q0rC7r+UValqmXvnD1opu78IEsA3PG1",
+	"LfWzvJCGewUcJS4WNlfE9l3/6puoC/skyRptC1OwFYkroPSfD8dDa9RcuZeiuKhKrrcvzSF2WYv8J5bw",
+	"RV0KcvnLE3LNtmNypYr3hgff41G7/xXJlrSkmbZZziATwDRltAQngn31Uus1hptUO3pwTtVyJmmZf6GI",
+	"ffCUQNJOiUlgyuXq2No9WXIjHwDlkV5jOhE3o2VSXnMPUHI+crUU7937w9HHVd/eAmjhPFGQ8b1vChdQ",
+	"Ef1MATcDsyZzyRT2yQDhQ1fqlOQyU/fomp+ucsI+rAvKBUriTApzTqBtm1kBWdMFuzD/hPKK87firTgh",
+	"//jHZWUuG80z4Pp//OOcXJmPZMn/gE/OybdAaeI25vT09ArvIRrtm00HTBCYIKk8Yd8KEtP2lHxPsyXx",
+	"QWXIDMMlrFm54jgGd02ovrz6cBI+v/r7BVLAcZshg6JbRTZLni1JKQvsDAovzaS5GKw74BSX/yRX//gH",
+	"fkbJumRz/gE3wY6C27HFfLUvr9RN9v5qDDcA/pdl76/+fkoufehSljFETEYFmTH4NWCicq3MVHhunsO/",
+	"sdQEZ2MMBjMfs1ZyVfAV11fkyynRkhidlbBCMXL28O94DWXgQrlCpyl638jVR2MBjElwsYyJ9bDcXtm3",
+	"QCK/eY1h6yvIKcXdv2c9VP/xm5Li6pxcZTJnV1gPBx3nzIuW0ALMcNOYXGETiiu7aQCdDHJvi2Dz9oWP",
+	"pXDFrIbBEFwChrFXiZ298nx19f0ruri6wFw6wG92DHD1ZH7y1BgvV+TLB2ffuGz+MXkwPfNgZRyoLKQm",
+	"+N5QXvn3UxjBXPZumAW/YYrcnzyws33B1oxqLhZmriHZwebzwT0Y6bCwVWbGT3K2WkttFnnyE9teXQQp",
+	"cs229i0BKha3C9qmCjgTDHCP4XifPSBLc5F4rlhxwxbn5OoF1exnZAtgAf/3yS+y4Nn2yvBtrRr/gszY",
+	"VoocMNyguvnB2SOk89ULpsvtyeVcsxJ54wfbUnFNS4qpEvAaaLQUZVobwhZcaZYTX4jickm58LL0lDwJ",
+	"OyvYxqxUgUuOrteMlmNo5QbnQRBj6jhSnxO+ENLBam9l5XBcr4XcnL4VUO6cMYFlnRwqOOacleYuWdNs",
+	"yU7OTidBNkefmQuiWq1ouYW+gmwdbYlLfsWWwVwgIp5NFIH+g9BjMOelbcCGB88cceid70q/MIV55Gy6",
+	"SGE6H01PJzgLuWaCrvnofHT/dAqTXVOLOXTPiNk/IHMA9W3Pg0/y0fkIvzUXsVpLofBqPZtMbNmntne5",
+	"Zh/0PbgPwND+YDEvR/La3aI05SHfab/wRFtw8jqUTEpf9zNyPRRqisDo/M27mPrfSSfmS5kxpQDa/z8B",
+	"BXyhjHbxlGmK0et7gHbcThL7NbTboy7d8c3HEQDFQIqJ7VKGpS2pth8gurIly67x3ALLB8iZFZh8/vb/",
+	"vWLlNjDYDStnEmo/2wn77s/csYwK2LCHk/s9X/Lm5B000phRxWwo6q3wDWwOmYCQGklpXhlfykBlH+46",
+	"Nls9pl5b8IKohatupkZzOrlmmBDdctqUvgQNTu3yV2q24ZF7IJihYG7Pgy5asp9H4sv6N2uy+010rsU3",
+	"NbfO6Gxy9tXJdHpydv/V5NH5ZHI+mfxPzaI7H1WqfD/56tHm/m9/zOfTcjKZTCcPJvZ/ixqM/rmoigI9",
+	"IaNrtu3+WUGV/kFWRjCfffjvP+wnv6rdmU0nYWYuQZqtC7ldYRCuZDfyGn+GE0BtbqdD5rtI2k4NQX1Q",
+	"y5ptcRzLjHQbs3aXFwK5AFy6CZ6/BI3ItaP13Wp9k1oEq1rRa2PSEWOLQBdYvWQrxYob6+VJIOUdfD78",
+	"ibA6uhoTS0S8h12L3OhsuCcNFWM1G7danQIwDTQYTPXJurpm2yu3cKvfcBTxRgGyJULkCeYd1J1DcJNe",
+	"s7WOMebrJxH5FXdh8FGMlDMwxt6hIcuU/tamR/Q/ZCn2bOPG3tz1jG0uI0MxWNnmyrrdkQvTYVP+i4gD",
+	"KCEdOUPybTWZ3M/uT0hJRS5XkaEP3PCVVbjhtjDnBJ5ne6UKTuh4MqTvDj62NI52cdcBcc0ghTAqaDWG",
+	"TtvQ9rF78MztePSzzLxvqut5/5ydxZ3Ex1Nr4FjhMEBcsJyjLyi+ae99RIfIbahTTvtqQGYospGlXvo2",
+	"Pt47Y2H/4AgTKUCsKG2UDCuAzMU9JitaXmPVud38XbmCXxwqV+ZgRKau7gedy/LTufsGvYCh7rJF47Tu",
+	"s2D6YLIYA7uVNJPPUnr9NcXOp5M3ZsT7yMbdbPlM6qcyNxZ4fgR2fi5YcCvGWA1BiThEZRnGv8KR9Z0T",
+	"X1XO9YkuKQbt2m0F89wreOyTmwvj9n7rlKzYamZUz9LxQMpwxd4Qb6CW+V3NyNtTnrr77kthuzcTVWVL",
+	"I3GvXMs9QGdl+RV4if2nVy2BuL1T5VLcca5xX3qqEQA3077iueP1qoIIx+D3dw3JRcbqA/aLa+2EET5k",
+	"RaX4DduzBigsPuCFx7NOaeYw2CwvxL0DMMEQRPJeSY4I6CPk9cjhl1Pys7xhUKVyC4UOrcZmzrQ90779",
+	"iw1Ku2SLWqsX953NyLj1tfajR/Nvvson30y/+eZB9nX+1cNH9GzOKJ1kDx/SfDJ9SO/P5g/m09nZbDL7",
+	"5uwsy6cP86+y6cPZZD6Z0Mk3ZtPWo/PR9NHZ6eT07HSKhXQ3XFbqR3zFyFstVnP5vZs8iv0+Op+eGelq",
+	"a8VG6ibr+s1xLWYjC/cbzEzokt/Jw+jvDshqXzO5LpxFuVUk5/mYCLYxmqLrZ+uvDzPFxN0B4t5eHrs3",
+	"wPkNK/kcq12SpvAzqRm5MtfpFcmNocsKxcCuRZ/xVlaR37igGlBWqfZ6ro0Fc20hBY2GoDH8WL9zcCa1",
+	"W+duh3RWymsmgrJidwf5aGl70ByP5S2LAsCHLJi3dwdw2Au2lmWSxzwGhXU5ykocReN+7GxSY7Ny4SrF",
+	"EDkX+IQUcnEYm82qfMF0t0PyW/vM8QTySlbmF6OHk8npZFLL/QiSczJ9NYkkJ4joWZV3yyArkkOM22Wx",
+	"eflSMopd9B5O6s673myA9GiVNJDSAxSDftHYcPdIwoZa4GCLhZ1JSDMD0LNo/y2OYIIDOGI37POt+TIZ",
+	"coVLObVUu4KOTMq88+FkTL5+CPJlOpmQNSsz8wM5J1yPMcCBrjZbj0leQxAQNuMKnXZwqQUsflqytwJv",
+	"QfOCaFQMwqUcdLgX/1IH3S437zLhQN56Bif0+I65v+TBG0aaNtPT8uln5u16yTS0wrdMvP8Aqwi7ve7x",
+	"sjLn3kf8R8PhVT87+PmhZ2eQEwr971hefwzn00pC7szdSNbugfI0udtV9++D1uXmOYLLZsD+7955A50z",
+	"jh7vIGsC6xjqjIMAjUc5T30uoRUrF+wE5vIfXcz3DTLfwI3HWo1e18+/T0X9VBCqMB+MCLn5Vx4RxH08",
+	"1tXigM1PlKaaK82z2GBIZk37TpUAi4eJWpD6tKbigtyfkJxuofOFkBvMo3O2KFdEUajNJltGS6fe7tqi",
+	"C6Zd972XYV5DT98P4KWy7QZH/3aeObt8+wuUtAIky2z7AkAXv7GgRYasHQ/E3q+z0di3JMAMCYcH/Kbe",
+	"JnektMyu3xfshhXYnBpExSMHqnkeY+QYnoL6KI8NtM/T1AAGMpcCE1qW2xO1FRnIXj8ociy6IOQNK3VV",
+	"4t+Gt3jp5g7zA3eXQwF7YxZRsnkpIRKzoSVbykqxk3xmztvGrPPN/fE37+AqAb8RjJWzjOfmDffTPsWd",
+	"aRiKsvylg355+GAyMUPaQgZL/cnJ2YOa71Hpkmq2APdK/NZv6uNP/JNmJwuqNAAov+ZC2SBAmG1jXtHv",
+	"VlRUtADCWmjJNpdoajG9o+C7AqBFQAfRdQw99Ee5IXKumXAJmyTnCrrajQmFHsebJdXofdssGbTbN3RT",
+	"kNq7lEWcBxN6iO4KZZslWnfaZHEf2la3Tdya9NOHhgaL2fZYEq55j2TEh951pgruEeaa6oYw78tqbO/g",
+	"ILSGxW2OF/CYQQea6f1xp4S15xiC2KOkmAXVK5sX3YIVxWVLht30f0JBmI0oID6z+Uf3uPjkK5ff/NOv",
+	"J1O0y2RxE8e3S6bgJNto95FuBCNNcyspuwM6FvveqpmKoTu7jRYOT65+O4xHN5gyPD0zjPVJXli7m+zr",
+	"HsG1YYNMcAGmhHisL49HGy4Ec8GZYwZw3AnbH8PxAvAo7nU3WGvY5nABfe+j++dtq6yO9NhPkvnSTRP/",
+	"6n9d+kXUN2k4xYeb82HF7zq269wKGqzAPvgNbR72/+I3jLAPNNPFlkgBXH1lJM4V+TJqYbdZSuWqAzZc",
+	"qL+PyRX8dUW+tL/ayqokciPGgITk82xt0ZY7zFdvxZcFOBsBFx1l/9+dUz4UOUFVnVVUMHEswmynxMzQ",
+	"wrWDsgmhRWwpkPLRWxregb1hWs/XWBbbR9Goe/bDL+/i4ff312Oj9GNp3ZICNLchSFOY9xZ431lCD3C2",
+	"9D/MdzyY3wGHYAf6IacziGZ3gCKhaOsU9+qt/rl/RVKTOXFcYIc+cGYotB6wIxj7sC5kHm67YQpmLxCW",
+	"QIAa9kAMwpKetet24NvEfYHdIfeo0v7xd3csKepdLrJk2XU6w3LqMixDz0uQoIuSqd+LFo9hIzsT1VYp",
+	"enkMG2pYrKpiofxLpjUXyPhrqtTGqK/vIkXT6Z3uMVwo6uBBqxyNR0u4CUb57NQS5TSTqwiWYrRktNDL",
+	"re/407nKT1R3EpivlxomfHHiEUPddQkQSR3/aVLuuG/3BLef+KaoAIh3AX30rs41U/rKNpqh+pQgcgVx",
+	"+2p7/tCC5XCzJmpn0hHqMO1/aZS69UClz8HB7DwOh+R89LePry9ffP/j819ffv/+l8uXL18/f/HdrWFv",
+	"BdWz6HobUrQSEfOTFK4EwYSn+i8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZ51LtICDJF0zTOO+AEPG",
+	"/tEjE+AuMmpwSUqEV3HEzIDvYCE1irocRw+WUSmm7kDmcZf9fjj9jlq78m/N6u6alTF4v90idnDNJ/ju",
+	"k0uxcQy5ZtPigItDr9/PrbjmjhLuDl4eT/U4caOpy0IuBYGvz4OyV8MeWSGwEcuh5A9hRByKlhRMIQY1",
+	"KSE3SRHqhjkll7Y7Wx5R4a2A0KEiVBF/haacJ8ipRxPNR0gsiU+iP3JnTYVCllZ9uj3giHy65JPPQ7c7",
+	"liA8a5OEPbS2ONrg5d3ZJ5F3f72EmT9DIbvneva3JdFcqmuLFIQNHMlrAD7iiGN1w8otogXZccZEigIx",
+	"/rGx7NlkAuhLeJvMQydcW5zX5XR7bud2NG9PlPCxYMK8OIpeOTy76wrOC1Q5nQNsjAUDpbOilsOVPxfF",
+	"1n9gfVTwvBFzUPL/BoZ75wdfV7OCZ6eN8GcpN2p0fmZTJ47mP0HydRUH2E1zZRyuR+eRKgQsBJzRV1iO",
+	"bRH+dffunnMAPpcDAyy1yz3p53m+ZkJBMQJIPBXQDm1wxWGFAZ5dUciNReAztCOCsdxCbjmkLl+9iZU9",
+	"5NINBANjpEShLCOAVBccsrQoLsgVyGAH6gq3AAKoYRlq/VAa0tTu/v/vGwbmanDXH2AxlNIoUS+ZNpLP",
+	"O9n+dOMBC/j/Gm4OlOgNTvwX3puvyu2nuTRl2StKJMtj1qUVnCqESnAHwMw8ww6Khh9Ejo0d0W1iPtRy",
+	"NVNaCsQz1j7A9WaU5Znt8meY7kSXfIF9aDRfMaXpau2ap78bjxYVLanQDPgNoBn5DYPQcMbOISdqDYeQ",
+	"AHiDb/psk2ZrDts3H0e5zCzUHJEloXleMhUuHFbeILicrWd2ty2eziXWktW174DH7S5em5bzo3n6tgaJ",
+	"9spc2QpTuX5BMr78Pz97uLcYtDB8HXJYI9HzKQIbsuy6mwPzQUADg2dHOCVLRgyxgSouY1BH17V9L8t3",
+	"z4/h8LuEO8y7V1TwOVOafPnfl09/Njzxv18+fzZ2udXk7OFX5Cf+7d8RN28pN0RLotaMXpt/UHfPyRtW",
+	"kh9fvfrlglyZo+pI66l2CkiuRnZzrQh+jXi4AJsbqHsvq5SWK8DPBcBh+07kbimYA+6y9xYB+FaoeD1P",
+	"wsBaKFkUj9jbIJNFtRL2Bl+xfAtAaMb8trMA4gP2/Qx8g5DlUEJcx+ZWWLzIRUlXAHLow0RQpExoIGyo",
+	"oOYKkMXaSxb9vt45HjROdPoa2xAWI0uuzA3XFvwVUrO2/MSHrfmJNS9C+ii4RzhT955a+oz+DEwxJasS",
+	"Mv/crpyT6VthlnFuuGwNO+JEz/MKonfrKHke/+phFAcHofnNSWGMltg3eOb/bfMHAeF6N6u7ZU01cEJp",
+	"sSEWrj8CNvDENMFh48a0suNGIw6pgH6+EYGLu3UWWYKYccjL088tTnOZ50HBQZU+ZFzhqmeYERSkwSFC",
+	"HHQg80RJNyfYRBHcXjtakbeg5P+fvXdhbhvH8ke/CkrVWz09f1qW/Eg6Tt36rzuPTXa6k2ycntzbbW8L",
+	"JiEJIwpQE6QVjcff/RbOOQBJidSTspNMpqY6tkyRIHBwcJ6/X7J+ZmcbZTNfe/WQ7Z6V8+/zOwXzuDrF",
+	"s+b0r87wwDzu2AT3zcj8vIzMjQ3IlRqvQbiHXPAhIOEhwCO9k6W4XbyFQIMnWYWZWfD20OTKkNY6T2Px",
+	"EdhHPEV+HvaCJ7EUiTsaAPV/5voEnfHCznMba44oQQL4YmYWBLW6EvVGmia14Rdte3W+2V7/HrbXQ4aG",
+	"3mUpsfM74w+0dfVRLlWq7V6+N9Pp0Btry/sy8PJfcsvu21b6tpXueyud1+waiHbI1PgzMshPU7AUlhXS",
+	"3o+5sLAJ86RPZbjqAs93bJktJGugFwUQHAL/Z8/SA4gDiQBmFh6bgIJKeULUpXB0n5CpIAfHuEG6JWSU",
+	"4UgIf6ns9zxDF1gdYBAbNgXULSNU1GYfa7JJdfmfKqskTWZlx2LL4t5cly1VGsVkSKpHQkHR58Wrt+/+",
+	"+PD2by/e3LXuNreGPySSx+9x5PtBDckpw3JPwWfQaxPMeB0ZXERaSOnlMiV8TYYZvz9PSZfnmCWkm8Yy",
+	"jqVxvesnR0FrDNHq0tN5ksowFkVSdt+7CnJZeg1EI+3mOv6D4HYXIpx9F8aA8ojNviAtrdtLvP6ydXZp",
+	"v3HZuisrrGc44QcfHE/c3KTfBa2xSIfayuW7Xz8QuyMy3Zmzw0MrRcUM2SGfyEP3ZoddTH1d+7olu/Wv",
+	"gpYeublYeHOCY9kIgbEsdbUgjIXUWFMpLu+FgM51OymHjB4JMbH+jk5AWdgfufJQNFvGI5zyTOyvB/aw",
+	"W5EUgwvfwHX33zr1FotQip1IhL20ogGJrnqodnkHS1QAKDpqnwI8EdHIATgwFUQS+EUByj1MVuS96f1a",
+	"Z61ruaKZ3pkxfpNgavxtlkLPDTrH6VBCgMglqKOE99P5Lm2EcEXa5FI/eee0ZEJdrwViXwl13Gx+zsvu",
+	"Go1HcC2DDdFIw1HhfrVd4GsjjFXs2sPb0L/e8k5wf1lrqwbQ/OsNVe/mM3M/YGvFN7haNZNnkTQhT6Kt",
+	"aoiKD1rSK7ZA80GWNdTw9nXio04L1h0NrrSkW1bw7tj3/KBiBK3u2cS6/rkwkVnNsRFPGpOVct9rCFjt",
+	"CVmWELj13uTj41BDvnia2HeSjokOX4jJFNLYA5GanEUGNfxTxhVAo7kjEifE+grwXERM60NHv2ETLiuo",
+	"ZOAh/+7S5fqoCqKF0Fy7ClN9de7rlE1QJ+C3XfKfq5k1xu2CcTMSSP0+4UDMEmDMmrhgyCuF/7bZW1hV",
+	"nRg2SLhKqc+jzrrbBw730anDYywbPCXyGmtAPD7oPDo47nw4OsoNCBj0PIbjaUV5YLICwzEWfXuP7o80",
+	"mFJhoCYLqM+O2Rt94ygYrPkdJXzqIeQ3CP/gfC4t1UUwa9D8PPVGQYMmh69JTYWya281Ik3oDqZHJHh0",
+	"EIs0FcnBINHZZLnb8Fzw6Ge4+r/w4h1BFBtECgCohdZ4Zv6M2wB88gchkuQQgcePg5ZnyW2dtXSWApxV",
+	"YtJlIcmYV//9lP4+FsbwgSDxA0JuaViqNTLpu0wPVhm1W40iT1VANjVqa88t+LItgOLj9kAyaHQTvLUH",
+	"oBVWhsJq2PWMhbycB3he+Pu6AEyFDbCu6H+mMHnNAdjlr7oehB1KYZPcQ3Y3P5STv1STzEHhLWoTsA/O",
+	"bu/wpwXQPPTWV6ocOAaj+M91aCsd3l2dmupsq6a04+aZJDrKsNNHTyBuZ0SCGE2zWCPzihllfix3WwP5",
+	"ATZs4/B8c6h1lTB3jkxmb3Ap+aZaHbUoKrpmWt7z+9VGLXbVnoe3kX/FpZGLfCa2ilwUvt5M5KIw29tO",
+	"x+bRi+Jb1Hcdv9RJwf2b8iTCkucPkK+CZr0hvxGF7NL3BvJ9UPAcQNOkYj3ap72njOPXvA85kDdCFYjl",
+	"oXEwYtJcKoWKQSQs1EkCNefQXqiodjkRUeK+PUNXikllUjtvjsGukPUa6jjCEYG64cW2RWZSGcd4CSbV",
+	"DB8TJVU5s2eEgruOsQI7T+xRZc8iTh2A5NGe/oE0XJLksBJF3DqX0LNL6xuy14Gvs7q+JNZNVFA20Ied",
+	"Z4rEGNjkWjzi/1nqXtpCgW3aen2P+/kZrq3HBrbi/ycWM0q1ga1odYJTwCToq5XeLkHGeX1Q26HhmkKg",
+	"Bi6S/b5IIGqgFZtkyUQbUg94Avsmg7qY4y5Su08AxXMGXjTZDusLKa3AZymcEN/kpFhYNtm3OLor9yWO",
+	"54rpLHWnklfP0H/pFLzbhtC3bzV64RyjUo2IOjYdA79I09gBicI5NdBQuZHobDDEQwEORHzOlE6kSGNd",
+	"ZxWRNkzDviS9JFJH9yxSmHIuWDA4K/ckWeexHIk9ajufIEaDwJUIB3klTcSsu4bCJo0VqrxX7bTTYVAa",
+	"ncqxqBULfIc9S8QmChCtqtbZ8eO1td5796UKr+KVniIEBE8E4hi6BumGpC+OcTuWojPFVYMwTaNyKU2Y",
+	"iAlXoVxR5vC8dOUXyG6gQhlL7mDrVrAc5BffI9tBPsUzFy1qsODCGDlQIvqgMZRQYilwEW1sayE6k5OD",
+	"buege1QihqKgTQ7osxDFQSsqFK2zg0670805Dijx4SIyJlyL97lww6AFMq0GrxUCMup0WFG2QWGSfAWt",
+	"ggrVOrwH6zEkGB1ndN8NI9Ce3IDKyo47xSDKn5kMR9daj0yBK+BJ+8kTK2X4Dan+6JbjLomciAKTAXHS",
+	"lMM0rqbt9Zu/H8C6djrd/YHZFqR4dXimL1WENV2ZGltfSOTQH3xsvVvroTbW2xPJCHLfPIrKRuP7ssSs",
+	"G7Mp6sTD2/zX2d1ZP8Za5Y3P8/wmpQO9rJHt3V/q5L2A8XwO7gbqF9AuPIQQhlSDg1TwcTGriErgYCzN",
+	"mNLgm0vVy9hVeDfhlRSne2ch+1lw8EsKkgBd/XosoGR0A4Grx3RfJnU7ECjUCd487XkhhOQoy8lLdorR",
+	"B5t49I/MpGPwZBIB3jOWckIxPSJX19AXFEfzWYi3fxV/sJVOgkRnoMkOCgfWNsL9Pr/p5yniF3xGSI0l",
+	"Kc+9TXQrh3rajLQDJXZ9XcgF9LwegLeMl7ZZzxo9gIjB2bNYZ9EL+APrtjtMqBsR64ko9pFLxQAqg74/",
+	"BpipBKq4CTBEj4Vh1zwcgfheqt7P3KQHcNuD1897WG2EDZIps28loqc0nFzy+xiBHuosaTMgzWTdU0Z1",
+	"7NCkNYat4vooXNA3TQQfX6pY3giDWw0/ogt9dHgkZkwnbAxlGmzMZ8wIivwK+wQ7dKlY/kj0LGTCYm2g",
+	"djoMhTFVQVl8IE7j4nacs7tnE2F8ifYkEX35CQZB9kbATBYOrZ/ZSzLV7kslzVBEvcAOHj76a29D0gdr",
+	"lddwPky4dXzsV//3d37wzz+u/s9fLi/b9OMPf7W/XF7+9Yf/+90ioWPQGvNPr/FGp50qPojGPBRM9BsS",
+	"4bxOLxGhkDci52XD3oJ8AkpyWJqB4ot3Dp5c3XaDo87dQeHn77bisEzFpxR3ygFKRUlRtmR0xh6fgONw",
+	"qeCyM1Zc5ktlN+cZu71smYkISSaggaLb7ly2gsuWjOBXdxf7EbbnwceAgUP9zYfLTW74qn1D+GIkbtpm",
+	"psJYKtEuDql908Ur5RivrMr6whV26DQV/rbz54a/8LJ1dnvZSjJ8uSRTq0YKVjtcbLIwFCIS0WXr7u5S",
+	"YR9RrQ9aQ71o16Yxw3nIJxOhKA3mfy1oeNINFQy3tFZlyxnyU7VK3bd5XSd8JNhfeob3RTr7MEyEsd/s",
+	"/YAJLjxpRBy1UYHjZQfwrfY4YlaFcKkwfApYUNVFfq9gNF95KYp9yebDCqsCAkNw/rtQaAKO/zCO1nP8",
+	"CYij2G+al1FUoosuJUXslEgR7YAYPIL6NBMBNQwFhr9910zMITKmOuWxm6k9ueZWBFb75LC1miFshTx1",
+	"TZEEbrqNFMbhrf1naUXEK6R53dxKhi82UwUxRzW75otuXviAQ76qmKFDyuEvjei+EnH0jK7bu+5rMJB5",
+	"beAbtBl4PxWJvcBzqAJsNl9sYD+1/4fuKygdL3+nCwTIeZK/cLdgviLL6rRlWqZcTFau81o/0JjOkbBO",
+	"h7MCUyzrizhm/USPWbfTYalmR4Ce+OTH/3jKTjv/Ad5PHOupiJotY82lZo2WMaokaQjN0UHOeKIAuxDw",
+	"1nbGV2+4XQuN6vfbWSLwZLrd9qa1zS5Qg0OnU2+uhOca8rgpeqapzl1BiIwj53VQU97z1Llogf3TSIhJ",
+	"7sEOuVmv8gFfm3TuZ1TygMQ0gBA3lsa+d/GI36j7+T284trxmKN7O2ns+tgN4LeFGfI4hvD2tdhgN5Ta",
+	"cOaEOhYA3dy4VH/w5QzG40C4YgcVgaAq5isfKOE6FCpgRrveP2ZSHgusaNAUgxRqILEYAgWZCh/s74gU",
+	"8RSRonQcLdRHYCke1UZUiTpMxmcj62QVg6+XjcciYQnUwggViQ2qfN7TGt+RdD+QMP8sUHGVBHqgWQnc",
+	"eiNJlupGpnw18+nrwnVfkhUUhmKSlqhVViP3uMrFQcJD8Z9lCpm5pjP4+nFnsaNMqpuVjfe+Wn9li3ui",
+	"wcaxK0fz05ihki/sakOlICyBazvWSSSSPEY65iNoON5d1l8XHwb1HtjQXJD0XyCGWyXrGN1dB38aNR4F",
+	"SrCPWo3ysPJEJPZot883vl5siAifUP4TiqeAugOWg6Y8bDW6cv5GD0q3uUy85wRtA/rLwsvtg/7yq9zI",
+	"gYc6Ov/tz+5vo38eRY+zF7ozeZR0+U/H4XPxcvBK/vfo5/Eb/e7P9+ZD9vfp/zv7rdM9Oj45ffT4xyf8",
+	"OoxEfzCUi5A4MxWWIHEKe/dw56dt0sdqF2leOCoC/P6KHDnM7sQ5aLMHwVmG0QvGSRlspIDqDtvD2/yX",
+	"OazkxckBlSQNm+okHXrDDrxawIi3dl1BXRIBMNoHZAsy158AhbEQNa8y3m70qKym1uPNLKxegxDLH6B/",
+	"XhXvbl24Lea/Hjx52ct2vqmo1hZ2xOotnkNT5du8mZiiLC7nFmbChv5b8aWv8k2ORYJ1aRs7FwCLlNM4",
+	"CEjMj7VKh8WARTaxJkXEU+H6moNq09xVJT4IrJbHmpBkFEEof0X16IZZGXrHQndwxUBgUg2bQhW3n8ww",
+	"1kZEAaF/Uc5YYp3BRGi73VYVulrxqCxwvdY6Flw1W4E6mST6hsdeicD4i9yQ40m2AtO0SvF0uqUSVYfl",
+	"UsIWq4basFsTgWpWX9iXisfyn8UB92PuuMFBXW0INDYRidQwTAEZL3yfo/n3gfXOXxczSsmSCUjlWPym",
+	"lV3GXz88gxZinopn1E3l+PlE4hJUZfYsDInkL4kfYOETfTKHgEaZq8Ik/tg+qZ5E/6jjpl09u4nW8vNg",
+	"R+d6OpaqmQD1a39rynfh8u6MaOY+BbvK/nRXz2BJ2tfqBtpL3pZisYgGImHg/UnDxtou6aLeRcsBkPMe",
+	"llU7L7ijLfZNfYCs1qEnPqp7cjjkySAHZ4WaCEW+RhGP6FF+PqQSaowK2THISie47+07nlqJFp8AOig4",
+	"6nSYlyIIvX6H19y5V4ulWivpnwGsAoCiWj3Zshrqj/zWrVxpFtThRBuZOgjGSUJZ+5kKD0rfnH8bn1+b",
+	"qbAwfBj0v4uirhWagqLeUAkvMZIdKumXxqbu0OKK/nuJ8WaP0Ix+Vq9qz4PDkqq83eERy8KJsF3AV3cR",
+	"RKSTEwlkbwitKE8YWisUDUzrhzAH2odjNeT9wrQSfB/qd1GJxIbf2v5gWuQRucewpN9tB0encyBr1RCz",
+	"TjP9l9bRVMYxAe1tFLU8z+vV9xK1rD+d55Fvj7dHvv2vhIeCvdKTCXb45kd+fvtyf1qlETB/zYIR0GnW",
+	"CHi0lhFQN0POLPDwSf/IgFCKjtvv7N3tBvvukR0QuxaxnoL4uP2U0yL+5btH9uof2vlJ/M3I2NzI6OzX",
+	"yIC+PBhkt1VnbHSXGxudBWOj81DGhus53MLWOG3Y1sADe74RyTAOB/gXSYqoGM4nUsSCYQd9E47oS/f7",
+	"O4CwLrctDm/zX5ZG9iFmBY4nDdGRBgJSK53zUbsILZRTitCTvzfMznZVKH+sb0TheNsagXcrHF0veY0l",
+	"AQqyOZcEWHv5djAr1zCFVNGWWGKGzjMmNG+Hvk4dBrhWofBtlUzERiD8s6k0H4kDeAfU5n2Yg8R3sNQY",
+	"3MTkK0I878Pk+8bYsCVjw+ZsDLXEWDniduCU65d2jn1MMOdcRA+n1kiEpHdHQLMHWaTDbEySvip6OuYJ",
+	"8Z9rJZbFSJ+7m67oiTy/xjyY4MqwSdSvTczoZMzTUkJGqGwMvLWRPdlDc2MnYTfIVnurUtPef7x7/vKg",
+	"2z5m7Xa79HAaj92RisNAFwBQsCHQjqvcB4gTFKA5GzjzObA2eABWcQCzFTiLOUCtEjhlcplcqtwwDsiq",
+	"DboBmO/BnEEdzBnxAZjf1uQMMhPZe23eQuckpl3N6fRcmtwpqIqY9GVszRjX5r7Au1s/mmaKg50VzA17",
+	"9/yltRKfXfz984lagaN5eGv/uTssuEZ1+/MNHyP5MDZpBExpRNo0UAkCJiamPdl0qJkRkCoVM3adgZbx",
+	"BcdjPgP8yeqk889SibclZ/CLKQldlvjQ9vJPPtVmv/SM2K99x1orb4D5PfdknXv9j1Xn9xKQYwAVgoM6",
+	"tn6o2wLrN8Ns0o63byB3Lx2r8425WDfVA2OkGsSiGAkhMAa7j8g63p1Nac8Ohd1jy3TDGfmI+/EiXlrP",
+	"FHpitMrD+YgCWmg4mI9Zi6jANZMHq5+yk+4RdhDAycRCgANXi2C3i1FtvMmOYe17p5JpzgX2WCJTAhQB",
+	"AwxhLaRhiRwM00atwDMXgd2bf+p5h5BbxJ7/OQERNLdIA0XXELaZcBk5cnbXrALNWp5XnaWaTfhsUXjc",
+	"m/z7Ss9r4HviykeUmE90NicwA3kjfp3sR1zOgeDGsRVBAT6Ad0P7U4XbAUN56PXetTXvQzFzCGyVgPej",
+	"Nkhv/SSQrqQpgKQ9KLR5ojFI42FrHmz6ZoV0wmf7kdCfZuyaqxFLE65MXyQBeOqumJe9Q8n1XXNY9Eni",
+	"bPekjKzSSwR4+dCOmQ7F2Ij4RlRAcUz47IuVbo962fqpOGHWCDz13FkB8xeyk8fd7voiTzP9mYu8l3aO",
+	"9HnQwqmgGZlN+axZob/RMtrXMW7cgY1ElKiQmevFnsQ8FD3GrZldLnj2tbljHokACiMAAPBauFqICjPQ",
+	"vsiXrtU/JloN8PXBz4Mp2rDT+u9aRj4c81nJ+EcivCvKuMfooqBlqdW8QTF3ZHv7q+xZLBrNO7FDrqzw",
+	"Og9oUXjd8M5d/ce/nx3qE3k0BVun8eaEoOQFV67eC45tT5RuYfxaZ6nzavWU2lFYgbYlF1t0ShlPsSWe",
+	"ukWNVXe6z4S9M3hl1wIcWmBlRBV4qXoT1GY976VIhytRyelSdnTNZ9E/n3ez/H67ZmmMTxydwIbCOdhQ",
+	"yf2UxSO/V9bXdOu/l85SgKsstFzkMWesKKKk3PrpNs93ht9cu7ZjYZo2+e4mM/oWX7oqGPexLMRWsOda",
+	"vIE3ton43DkFhazidO45M+JGJDwutB7oBILTsLumOosjwBfFHbaD2qCWr6VgB65h7AuKatexLVFUemVK",
+	"9h9aquWdilVJW98tqKcKytT2hMiGC7I6kEyLuwhOYF/PKuALh2zZgBy/y7Mo1wIoxrD/n2JaWzQglkX0",
+	"8BZ/WNUeLO1GgRsaJlSUH2YQUiPN32Y0CMzrAAD39YxBmZAk/HhyONnfxIziu9Y+B+P+Kf5e9Z51tUe/",
+	"OB7kxuqOapqPCaIBgoEO1perGRvrpME2ZHdnMB36267zqnbkrSetyZ6iz0+XbKYn6jLVuAhfYmvF2InF",
+	"/lua3RTWU0RC3SIsklUmIzzIMwU/4scBQxIVRu6R0gRoz9lIzBCDCnCc4XKKHlTWkGBOtBFV0gC54Zat",
+	"8Tj8TTkMv5j96sFM/IY9anTDEpgyErrttHubYdPzRwxG7GAWtoYEGYs0kaFZhtX6C12yClB+KJiZcEWo",
+	"AUB+5yHk7W47ODoZ9gL6uXs69j8/jvyPx52DiM9M7yl70mH2J8dt1i7cA1NwSkh4f+iTVTphPalSkdzw",
+	"uOd5XusKuFI5Fu+tH1yHxQ7P+r178OQKkdg7wcndX8b/Gv4r+tfBWKosFeZfB0OdJeZfMOAfqlDaK5Hk",
+	"gSDMtTXbU3yqk6gwU91hr27U7v1qAeSrxls3shW66wJJN7dAw969pdh6YgPxM0/R0Tw6Pgly5onWWfcI",
+	"C2P+ruPMzku3fRS0+lzGVqGdnAaIy25MP4tbZ93T7o9PyJ+1xrf9/unR8ckGGgKlvw7APRs3UjTyUg6y",
+	"ROQ0clA3B1UNuKns53Jc3ug4sHWhmfVEKD6RbTfjddv9LV63MxyNVH0NZXOF3poYKWm9om512512x04f",
+	"ja511jpud/GjfH14FEkMJr1L7HhTYMGjSAWKNlU1VaySfZ/zd6+Zve/2CyXCLIGGod+vyrU+0vgKxPLi",
+	"8NaVm/pJzNVyPBZoVWLW9885oOFbFAkUiUBnyJHW1/k+9hbv4HG7rh8N+ver9bNfyRJ0hw/+jdA3lonH",
+	"nSFxaKr2qjBvcDbgVEGMPBxqbcQOMA92nez1dWuJfDF2BERJg4H5cKiNUNbh5Wp2raNZkHcpw9KbgP2Z",
+	"6ZQjVwKPogMoRqsoaX5HI2hqeWF3vaUf+4KnWWL303QoU3EQ82sBuQLqpPvuNOh0oJ+R+ywStf79qiKR",
+	"lBmj3M7/WLiXPR7mYohBK5ZjiU3RPI5f4hj8Bu/730EUxzoScbkHbrErDuc0jxn7isZl7YSFlsYjd8TS",
+	"ff/IFAb9qLkTroEgZeE139NDmMkSbLSEt6XvvOMzzMrzcOgIkakmkJCiobmqcL931jVZ6PL7ErZjrbIs",
+	"KrqqXTi3zc5CHodZzNMlyZU3mhGRXQFZjn0ktn/r+SHjvzSs02Y9O6Gm5/qTiMrVVaMTRpNUzAoMHLhe",
+	"G1NprnUTifMQuPPHbdYD46KHsMRgEXiuIKnszgZqJ7vsUPzp2U7s5qc2QZOKidUO9t+qzIyfB1jT1k4E",
+	"abTZYU8c2FfETXNV2FoxT/s6sQ6cFREwHHmCNNLYlQvHeyoGhWJwk3IVQZvqyZ0rGTZubBwMN3D6rHyg",
+	"HfYIHMC7zeT5f+xrb0a7tsXkVCup+Y7r1mnHNZuv2Vd9Cle7LhIhyq3IXgXhZU7ZnJY1rtUp1CKNd3Aa",
+	"Df5s6pqgr7lZeJzXNLTg7CJfZ6vw6J7wyArhoBZCO1skJ+6PB7nA2L98qH8OJZryqdwi6gaCcQ6Z0TpV",
+	"R/sMCjtdKXHzCu4j6nMsL3E5I5OyDM5GjnaBB91bRxGWKXLN4W35g6UcK3Nsfttk3+du0UwwsfwKuSEE",
+	"ZfCeanZ71tfNY47zr+lK3pMsFgc8XN7wYl8JtDscF3Sk44iwyDzVbCwEfJrFos0+uEMGaQN5KrAI0aMC",
+	"cjaznmDClK428N9nsTgP76nz5WHpsPJX3QPXtuPVpmPkD55Xxyzv0qnh5F5BspXT1rgDoXuEJyIYqTxM",
+	"V3TuTJwk3q1g1V6XI9te+aFAO921n2bwaz/mg4PYHmsHUCXJvbxtzbnVl4qrUPJ4FedWzpe9n3RuLlSr",
+	"U7qNEltfZ8aePAY0gWGRjOqbgEqXrkt1XdRYh7eJf8+denXy6VpaJU86zyOcigi1mau3IgqQgMK3VJIE",
+	"oABYESXxe6bNzmOj2UQbI69jwYA7ivFKdUivVRjiZ8Vw82wowpEo5MRdTX1rM2EtGDcNlFwWF7SRyuJZ",
+	"GWdtlejW0wjXy+/21E0NiS8Q0aiUKY1MTdOhjAHMxR7u6PrB+V7DvvS5Sug5S2cT2IhJor8ysVS6Kalc",
+	"wU7zPvucLLH3mTOWmkrerFo3OkcbCd/aybYHL49j5jIZtackTPy6GRB7Z6tUVrhN2Za+UtaYg5SpYnhY",
+	"DxJhzMYvvYUblJV8HzdZZyFXoYi3U73Lde6fmchEBC8sDcPnxML3WgZMK0He85TPkC2MWjVDPR7L9CnV",
+	"Z3JDH1i1DfUcbfYMbweU6QMusZWTw8NSCg/qG5EEnsiKTJIKYCK408MKxkWqJzj6DSTBXu2k3ynuUCsl",
+	"wlQnKzOBz9yVF3gibOR44eOqqli+cweMJ4uxFx3gp22dDA6h1eHwqHPUOege0Z1aC6m+xjKE5+y/L96+",
+	"YfiWATVa0NP3EwUvPA9UHfOL8r1hY65kX5iUuvigusXU5hbdstKar1xUUvXflnS/SwqxHZxqnx9ec0FF",
+	"mIh0ub1xQdd8QQXia3DRUKDo4tXbd69f/n9/fHj7txdvIIiQrsccg8V6Sx+xp4ACrsfqYAKtLZDhYpZ0",
+	"94PBA+74myP9EoLuFMTMCU3VeQF/KVtL9OHhLf6wtAr845Cn8FDsjFcwJJmyPpexKRNFLRyueE8c3D1U",
+	"a+PbNEkThSy2jNOtN5rxVfXYW09Lk/XYn93W3Wxb1pZuwV+/xHJsHDmBlmGGWo6F3/nWRobdv8Xm39xr",
+	"cJNszfyswsrvve4fWGlEDNkz9tceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHrdB28A58Ag",
+	"RsuivjE77KrNAerzjXiR8mS3mA2u6VnrMut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1N",
+	"EtFoJ9WxMbDrV62FsXZn+qWBpF5AWter482VbqkW37ntK0x/uuj+2fZ84pqrGSllQxlsqFUUnyYxdC6T",
+	"Ob1ZFlhCvflKWULvlcKbzhHkScJnVRX31vROfMOcK0ysGpgRPIFyvnxEY/7pZ6EG6bB1hiwBO8G57ugc",
+	"QYp4ZcLVdwoQVqQvkRSf0veZylPTE61jML5R/qFOSKNvW6yWXISCLCaabySp2DyVy8NU3ogNVfRJw84Y",
+	"yMg63piLLjfojhX2Z64G6KN1A9XuU+t7wU93a0R0Pn8noYjtnBcRLMiqodYTX7075YkY6syIg+g6jxlN",
+	"tEkHiTB/oiGG+yPHEvXXjXkieXSNke2vexdtuEPqj2QMJX6RnhGG3AocYDeiqkFj/T25jUeUZ9MqXaJf",
+	"PI0GPYtSE9YfcvLgoFzO/ejRyQHol9Q1kiEQKr6lVmIhlXGpVrhfbsK0imdPy37YjTTODVvieS16XJfK",
+	"rgSVzgBAKPkXAROfQjGhXtzeDY+lle63Kp71avBo4tn22m13Zy2oAp+fsSRTZ4TEY0r4IER4DohMizml",
+	"KqujOAfLCX6rKYcNJ3RbV06TZIoqzgtJhUIzjFQm5XGMpZcxD0eGgAsg/V83TIfYucn4Pg5ngW9XGkqr",
+	"mmd191fI9lFpep1WmV6VrZVDboaYTskLbQvtWW32GvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCn",
+	"DIrvptIIQBXu2a+1x/pGRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhN",
+	"efo5XLnsE24iFcr3qTKdqwyqKpHzzHoy3KTAMPFRQuUEFbQTOBVsduDNsgfvM636ctB25RnvhdFx5st5",
+	"lE6p1+eKDtO8Dj8/W4+DVpKpnBaLjI8v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPG",
+	"HWD+jIPjjccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5m",
+	"Ws6QavQuWEfMsf7LkR5LJc2weDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKh",
+	"X80e766/x2sjdfe3x7/MQN67DAN55YQ9kyrV9hgPxYauA8T17J8TPj24hqMZYuu1Dv6hrz48g/DyVkjR",
+	"JcejGkg0kc7zSBOeisHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw",
+	"5nJsLpVrrLzmRgTQqInMxKFOou8NmlhEIuP5HqboX1SU2Nope+YxInZIssATQZNQo5zdfThVdoF1loRo",
+	"tKxfKQuDIwW9n77FQSLszY4CsqAcMS3OhzWs+iuwI4utKnMHTMWM6IlYQOw5KkUlvCorBm/YVCpzRmA6",
+	"IFcwne0dulYu/vYrdq0IA9v/Sa4sqYrXnr5TqRR2fRcDROC1/SQQUQR++Sjnh4wN63PgI4427zi3B1KY",
+	"/Vj0U1TYcFI8WZ9Tzhu3sPdrdKwDDUUHD3F2TjtUsg4u6BBw9YRQzA+sseYVBzjkNUfhkYBNoftswk2a",
+	"q4+C0sz35pqdLBUqcjU3nMEeEsOIMJBhqb4VNeRIc4JnlRgAitrPA2xCCbW6EQnU/VPBCgu50kqGPIav",
+	"V+IxkM6tp5hbk0DOr1ALNnjgGeXo1xkfx1WccpWesDMevncI6U/LYSLowOHAdlfnmHr7Y845lWM7rKPu",
+	"yeOTH48fnTwGDxU/zP1TaA6HzoDgnsPQDxRXXm+X5573XVB6EVjcEjEfvccZK7/GpaK3OLtUjB0wGZ2x",
+	"4mvYTxmzIzxj+YtcYhXwEu489jql4hEXuMJGVMRO8DFJgMwF2f3SgsPFt8UYUUHA7zcoXK/gluMEvbWj",
+	"jjjiF84QjdgBiZFUBMyAACGMzJQnSqqBeQqBWzTcMB5nRHVjMQ3SAQh9OZx6Na4x2cDohCOsA3zUetzu",
+	"dqsZ8qt9xaJp02AIoORzi08TmQhTfvRJ6dFFt7xieE/sNUNu7GNO+0ehc2wn8WZuuxLT9zmAR048eHZ0",
+	"0jm+m4tcLPr49qoCzyBY0GJi/WEN8F++z7dVEwzogAFl5bg4wbcl2v67PJpY/IMd3kjMCpYhvZtnN/Tj",
+	"MqkOR3/E4kbEpoaQMIfIcHebDqGZ2y7esqMmj09ULFP3t1bRSuXRbO50KjWYzw0zEqn/k5V/6z4dpIkc",
+	"DABPo484cthkfi0Hmc4MTCifcplKNfCo9vbDgmHbcbJv0K6Folb8PMpwF9Kv4s+Mvo7FHHZrdexpEOMP",
+	"UkG0AX4e22OdLrBOw7PSA4t0ot1OATXm6KTTcUEO0zp7fFekrcyuYxm256bFTqMPo+ipv4df1bnDHtfx",
+	"nNHMoXtaxGYifAbsKkITG/Nm0lrU1hCzv73o93FUkKty8rzF9D8uTP/R8aO1VuD4eKMlOFm5BkfHj8ur",
+	"cHI8twruSCExjYQv4DZFAoLWkadxRSfhWjC8DDB58x3W3nBD3l3to1TEnnery0XgdG4EuB1wt8AI8YGV",
+	"mv5Gf6m5r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv",
+	"13UFgi9zqVyuDlxP2q3XPBwNEp2pKPBYP6QR2SDR07xpG9LSPGqz8wJaH304Y0PIN/TsUdo7Y7C3y2mK",
+	"KRKsvPv1A6u25f6vvev/8+r84lXPDQVv38+MwwOYzx16aknKN8KnTBNHaZu9BJP8OotH0MRohLBDeHtR",
+	"Nwbo4exRtj1KZu8zVZlnt0PYOs1e6k1vNZ2QPNowEPbNDvxmB36zA7/Zgd/swK/eDtzCxlsGhOotgGth",
+	"DRRrVdgTN4711J7dPGUu4TgX+nqQfOVLqbCACSm5rdABzkHBQoH5jvS2xuTmGUywj/3v9mF3tbGsCxem",
+	"SgQQiSvk9NEG+YzGfAbkWy4zsCTw/g4LqDaHZSjJRSPFp3YCCNh5SsI0UvbdjGZ9njyYWR+sfzHOxtVG",
+	"i7wDPsgOQ6xzVexCFOE9iN3F1e7VgXt8XtIEYB9jPsI9TTWCWwlPCQGkYjkTrfu1u/Qjlo0SWQ4iIKcI",
+	"hcwTabRi/dzXylNtZdAWAAY2bauZDD7vQPcP4OiS6aw9jnJEZCwA4KYe+9yOdpvlwW/uvjCv9JSNrbvq",
+	"jjWrwOBdoC8qjvNIPDfYkCpKawfjeCAfvrBu12JgJ5wbZrRWDNzdqU5G1teG8thSefpTrMJzJc/kh0PS",
+	"KNJY5MwSQCyBQg2rxSONuxAetJJRHJAJG4VFW/Qi70dAnsEcCxAFJyNKTzcRgXW27GHJ+axLhyN1DgPQ",
+	"fk8XS4EWu2Vxr4EMj8SEKGbh/hABgbKgDEmDKtNFzwuDeIh2RMFkRHE0eKm6XLZrOoSLrqrq2Ivp9CV3",
+	"wAlbH70W1vo9lsI02i9YdAwniY4yrLZwCLO/557wVdACJV32QR9/OMJy4OPf0JqN89pTdJvPu0WTvPAM",
+	"X9kTJRKaAtYv3Vl0wgqe9Xm31WhsF+Y+l9DV8d3ClmqsZmb14WkNX3yyO0ZnayiLXRGv18pG22c3YdzV",
+	"HknI0pCyVOsR+oMA3IYVLCaLfeNueQqtfQGXBvabdRadMxb2dajco9UBxG+OhIKEJzewskmDp8sc4Hy9",
+	"aZgzmMnEg7bXwJXP3fPLLyyA0jGnUU+sRu10P3R+LMaGTZiICVehdPHR/KPZM0L/DlpCRc8x/oc36hwc",
+	"dz90lkR65x7W9cXrSbgitpvHf7pHqEOjLC4072xafj837k553C6sCVxsAgPfeWiz9Wcmw9G11iOD9bVy",
+	"IqC4Tccisbu3ddZpd7pBK1N+2HYO/a9uBpuFBS/J6eoDY26vNMVfNXfb9RKFe+dIWFOb4/pAUyH0n4jo",
+	"Kev5ZQOSHIiNgA5HS3ToWK+ovtT+rnQasF5pF/XATkVUM/Qt8Ni0zsVYg+sJUTxxqVwQ7HvDvEThsYIc",
+	"E92COWxvSjFe9G8CsN3Bhk9Zz6rJ8jDazOq+wiOPOmBfO2uf8ncjkVwqnwqdc6hIkeOH47MCE4Q0rIdN",
+	"LD2ATMvp4MSNUCnrlaWjx1IRx75OX6ioujwevyM+C+jpKp1Xq1TWUBtb7u/NC/LvmSvFuZJTZ0i6tPtQ",
+	"x9EKcsiV6mATe4Dyf/Xo13TN/buAObxLXkLwvWEjMQvclgDNQ58kOXP6p9QB2YDP1CAqzHIPMvfcrja9",
+	"a/nV33t1w1OMsTGj4Z1SFgsgt/YqdpVfvBkly89SjRwZy8Kw7PZhUoVxFgnjcz2FOP6ScdDVV8sbzRv0",
+	"orFT6Xxdqpe5vNQ6iCf4RnljYE4BU8xhBy0zynxy+c4l8KzFI9dyrEHI/1ZKd+tEDha7WQLqYJobwu1S",
+	"vpvKBNxdOVV9LYaQX79dyLuvSNjqqXqpkzF+01uNMxWSyWh/WJo/r0ns5hyzcFr5X48bNxmTaD1TETbA",
+	"7seC2/hlszD3klGoKw1Eq6QfJpZAz0D+siRayVuWRDsTnH7du7ucv7f3qtvwemrNmtvi5q2ZkLuidvhy",
+	"9/dme7euJgAFtZTOxZziVES+thB423LekAYJ8uyjr2fwEAmdtsgdXLJx7nd3B2sS6dkp3UATHBI0zBoW",
+	"5iu68guMH7WC2uq1ZSdvVWVb10p4yDMjStAM/0jWq+1DtQgqpFgNt0UQv1SO0+CZSsu8FjUb+4fOEsXj",
+	"xgL2Qz6B3mYoS/Y7cUnQ5QvddVYTZ2b1MXyB1236Bhd0dOy+lYbZtZlouNLaNxczFRYCBEePP3SPzo5P",
+	"zk4fu6ijfSt3wNj15bEwCOGw6haPam7xT6EiYUbl7+e4I3A1NtO27jY8fWh6K8UcQRY8Z7jL27qu5aee",
+	"JInCAnOsE8SypxCSg49F1MwmEYnICU6NB7sqjPGr2CFn/USIf4q9VzX5oS0Nq7o1dkWpBtjiFfj7hokb",
+	"kbTZObRUCMdgZ5hWYD9M+QwL6hDULEnkjYCgbCSSj3zWI7qGQoRpMY2Dk+Et88+Iv+4nKNekWHN7fVSO",
+	"l/RGPgi4MwqHO0I/Z9cjF+qlZkcFCsiSCe8n+p9CufIB8m5a/0kf36+bU+/DXM1BpTr5t3/aQGrsO63n",
+	"OeD7N6J0YV+73inqXke2ymLzVMAylcrY46vwKfhY6+viSjTyZTrSPuPhNeSHQmw8zT01pVMqzQMfbiCo",
+	"WhpIuaViY8EV9IMtqjv7XvtQdl+/ekFNQC7AgwQ6PiMNgEXHxHvchCL4GfgGcJadChhoVgKxaGybn0ET",
+	"035gyPwkuZ5LxNyx5gouHoRYrhOdDYYp9gYIlvJkIFIDoZA4Lhq73xOra0XTKJjBqBCMSNOYoCd9qyWw",
+	"9lOteAVZzEyFjSiC3awd8l/wgMUJguG5XYIfXTjPHGCorETY+brI06eJHAxTqLOQY6Gz9EKEWtlt3dnU",
+	"bYFp2SB/umEfJwFdFSOFGwCE7Q0us6hha+Ey6wKZGwFoJnlKdaGtsuu7Jbt38/jxW0Fo1uZ9Fmp4iur0",
+	"ltDO5p3qujvNOdUoi6u+3a389t0W4lqlqz96cwDA1qlP53Po77IjhgQuaUmlp1QeymXqUbXdNmlW+aM8",
+	"rUr5u6u+pGBslg4rVcLq3U6AbWcIwxYgYDmEdbFAfrPd13AKEpdinSQkLVrgcaNcpVSDxWv0jPXK1h4a",
+	"ccsP1/o0+OOK3KQHDdsRsnN7WazBHVgHqq4WiwCV+u/5l69ASD8DxpZmd54zlZYh7LU23nrPRcplXO8N",
+	"4FUBmLcFbOE5eEksgpyHsES1P8QuZFz6nFEVjghMEjWXfCSsP0+h8lDsKevFBmg/Lt3kmVqLUw3Y1O+j",
+	"iG3FlS+hHOp9pqjK6mpL1nk8EZpR69nahcgrKOn3WH9MZxpn1zpCFxFrEwpARW7jyISFsB7QnfcU3UGT",
+	"hUOk2LcOIVbh5lwEqStbJghZ9DLbl+pSQUEwPRZdzRym56wAa52HpzDk7ofFB1yqgF0LIyPh4LkFH9sp",
+	"d4Cc4BBDFQaTaVDpBF8q8oJfW7NWsWtAsA1FDF6vvQHFIqhZ15q8qdYRgyOEcRYm3Azb7KIYTLODVDpl",
+	"fKzVgPVKTmWPDQVPiMIeUxPuDftSAXD3paLqTCjupuJph0ZUoGrBeSMwJ5MKHj1FFeR4Wb43SPAiFYIm",
+	"9egrm9O5XKoyn0tVyTSew+8z9aB+P06TtxGxTpJugez4OKRqiO6Eowc8gHdJPgyhjZxYZDsIobFR4GD9",
+	"gzFTSzMr3W+wTt9gnb7BOn2DdfoG6/QN1mkvsE4vdeKtjLPcGLhfkKfG8Av3HbPeguLJc7qtz/F01DjH",
+	"07rGSK1rnqma9SfuMUhAYRcg9N+Z3ucQHX6fqQJbURleZJX/taLfa3VdYIGCOzM7x8HqKLXmNFkXP3ku",
+	"ePSzSNEU7ywh0q0i+1tL5Mo0W+VTm9g0y5GsoBUj9QG/EQkfiF9M6+zHE9qarbPjrlXRn+ynJ0cdf9CZ",
+	"ZQ1InSdnp0/OTn/8bc4eCKOw+Ml79/I/6wEEkRLhpxp8UCvWAlrbvOHWmVcCXMZSDS4k9FzjZyuO4smQ",
+	"G2pNE3xMZ/MyrUO6wD7dHqyYpu/iD+c4Yd2jTuWNvZGaUxl18yoD+x0BwANIkyfsuOmspFTR2dHxkx/v",
+	"6uyEzY+b+npN5zODzwqvYgKskkLXPeYDB/AB5XkATQyAvhORGK3AaTdDPQU2VtpApuHeoVd6WqI525Km",
+	"fD+xeNpsh7f4Q3XT0H4R5lBKNq5KAu6aFUUOUIHrWjpGYuYsUFe6hS0e2O/RZj0suMGe9zIv2lS56BE1",
+	"hisxpbb4p8zuYCbGk1QCwzP2tl6qvEIKg8xxjOEYCvFAQzFnoZ7M4IGu7gIZpqx96OI2OT/0X4rE0HCX",
+	"mc4gmvWDfZee+DQRYdpjfyl07F8q4nMbZyZF4iilpz+4QA51rkEQR/aZ0hBQm3LD+tykIjlDnqaT7lHe",
+	"FU82aaGGdZIII1TqxlYZ3IEnbVvXsQWx9K4FsGORDMQByNn/qeqoh7muaBOpLtvaNH3+DrmZ9kBc92/e",
+	"gVvXYze/jLs33Llzch8ddyeNdtz5qCwG5q1CDPXEqrMxn1lHExrwwHdHT34mdiOj2hWlAUdBiq1Qm9to",
+	"VUamIr2fUjxglUoyFRBzOhgjVoMDZIK1ZqSaw5los5f4tgOBwBRFUBbg6RzyiNKST+cxAJC36pqHo6fl",
+	"rMhUJOJSQQJgoKGlYYZZimuAOSZwUeQAJc/d9cggBoIeCzgwkMyPDhOgTgAkXjFJ8diIpXWi5zMRi8wU",
+	"Ty9Vnuf53hAdBFGiScea+illpMMpgGSyhLIg4hMPU2COwKCDtcLhoD/pHlUdS3aRnxF/5+fQY+GyDxR2",
+	"y9Tq8MDaquBXFem9UqIiaXFeilwKm4+EmJQzJ+CHblJlWB05fo25eyd9kNcj+g5YCyuF5KyQbwM/W10K",
+	"ccWacHinUxMPP7rbvpGz/AYY8o7JgzraaCFra+ukwWJbChIG1LVkd38jBUd8JHx+1N4UnhZrPWI8dbg5",
+	"vBILfWeVfMaTcChvxJ608kQoTLpbe3wuiYtdDC4cYVgs+mnZnTBYVg0EMlgTTV3WDjeR4GIAvRf0GB9X",
+	"tEHQK27NDTNvKV/tgKzdaprkm0/5bBtW7yUiEcl+fz/ycF6mHmIQxDEElVZELrXm0FM8KAnZrIfX9haX",
+	"134tX9smaXs2rdCsTrmedjaoV2tPBSSpfd6V8pelZKaPBd6u4ztggdqqoGFdBNOaBu8zlXseE61jyKeg",
+	"EAetSSJ1Amq8lQgeE4SX/9Gdu3UxzoVoJZ4BS72pktFOSSQ6bzeKgz23kl5jxxdWE8pU7Jo1F7zy+6BU",
+	"C+f4FmKciY1DWpsQXZxNEHxhn4i4eioMBgmfUkVSjvfqanjSoVBt9o5nxtqt6RRwBekwJGu2Amrdjv1r",
+	"UehAk5Br9GL3YyJMNi61P17szJZwhjdtauXnMRrtvb+WlcFGNQ9FoJMR2sINr4eOY2v27Wcvvi5W614L",
+	"4iCEcKvTw09ztxHNL2dmWVWkTbq4/9yQG1vo4EFcQ6rC/kDh5ySLBbww0wlEYYpHVXf9+JBbz73EGvHA",
+	"9x5hXZ1XzE0KDdcfJZQDO7crz3iXkHRKVokKn2nVl4O2y1e9F0bHGSZ+540RmKEcdj+fsJPq/OUXb7Oc",
+	"bGCzHFXYLI+czcJT8VbFM1rKtcXrHGMCfuevbAh7yLgiOCuKCZ7EUiR5Wb5UqWbQD7qVRq10Yc7crIIi",
+	"rVSGb/Lw2EhM0lKjrTTsqNNhPDY676vN+xywEx8esagP3ZM/Cz/E+w2++IlmqG1EmIj0j0wBoRemJbKx",
+	"VW6Pg1YslWid/VgskPqA9dXgneF32cfz9y9evf314sUf784vLj6+ff/czsZES4V6x+c/O4fk29tRTrgx",
+	"UweHOBYRmD0CbES0CC9Emko1MAG7gOeY9qKmIUN/s93ykjD968x8h/lPEHl2EiCsgDPThMF/wWfesJ8m",
+	"Wg3wSXynjpQlln52XXjHJQUwxet2jlNG0VtlXPFyNtHuFz93qFFjHo6g0AFqckUidURY2l5xHs1j8I+1",
+	"gnOJ9KqrqSpo2rkvWBX+G5SKtH798Azy/DFXC8MsV1Vb+R/LFIsi4/il4CmWqOLA+/53AFkY60jEkJBK",
+	"/KGDh1Hhk0mSy24qPtkRv+OzHAqr2GrguH8gtGgKYc13ImF0P3+CWFMkTSSPN90MpTWvOziGOka2p0KY",
+	"bsgNuxZCMT5IBAJ3sZinImmq4ZLKGgVLheKobktwED/JOLaCs7gvpLrRhaKOil1wRmCBtafCS+t7Kz1l",
+	"VDDn+9IgL4JiyrRqs3O3Zj6hRH80Q4DBty5vlp6xvhAmYH9mOiVSALf/iWEcRBrLai6Va4N2GOD5BVKx",
+	"6VCGQ8pGiThqs48OFquwEhzhH9J8pQbY/KPEjUhcGL++hGBBFWxpTvvtBZbUgR2U2ws8uuEqFNGBMykP",
+	"ktymtJvRpHp8kCZcGWyVpK7siKf8QKhEhkNQlVduM9t/UnvpAVZYJpC8EPYvSk9bW20JzFrtJ5HzTUF+",
+	"DQoSKpAK15TS/E3owmdDrY1wDWUOoJdH0QHuh9X6sDi8OTu5qBMn1hQX07VMZadA2OsS+79TXMZ6GkR4",
+	"yYhwz/UnpEbE/SqqRHj6N8Wzd8WzsIvt4VZQDd1HZaKmLI5/IX1y2um0O50Wega0TUHXvNFT+DP+FT76",
+	"gDNwjF/ZahLekUTWsVtTQRwejWhC25M1Z/AioUOzhbPpUMfuJEUnw5UZpiJxJa72owxK7xxqSkMIvI4G",
+	"CPYxZm6hq68hk8YOPkp4af+Wt5i74pud/+0Yu/djDEoarnk4muuozgvG58zrHY829BqWubsf8IrNA9Vv",
+	"tBK/YOnoVUPB2+WVnmPtg7sQBk2FWisM+gKfw35OMcwyoPZLH/Q0cTZonbnxHMRw3UIos7CrXmSJnojD",
+	"n0QSQ4RuC3YCmvYaGcRl2yk+edw5WS2kb3T6i45kX2LDVQP+KrmprlYQSuF1wowAWWXXItZqYFhaLNah",
+	"uViUa5qGvCuBCvHn6uogxry1HBdluIFi7UUx+bsUSvHWhqKxx6rsL3Kz0SxuVZi8zmabU/UPXnGcx3y+",
+	"x+4S6FiUY8H+iX346+6e0nmQYQC7hvW1BwZtD+zEHvR1+Q6VRNDpZL2w6VAj5LgQzNlk7C+9knnW+6GS",
+	"4/9XGMDCLp0vh/JxntI0+Nd/WmoF0Yrg8BGlv46GzB+oudCQFMI8OvMKO35Skdhb/O/vnYMnV7cndwf4",
+	"w9Hdd61F9rYGMOxmLi9hP/qEbeOeLJG2aCsoGYqAL1G0+0oN+UAzlyfu8Pd5w9Fu+5wfyLox+ZIUhwIf",
+	"Uwr0j8JjglKXxeIT7+7Vyk14Kp5xBFFetEZXGZS+ZPd3xBR8FnNjilnU1gLEwSa9p3jpm8rMLBTnlnpR",
+	"86lfXNRJIsYyG3v9vLDIDY2qnguGWj5vW3yMbbCtH9snnQpElvXLjEEt1ChoUFoBsypS5BhPLBbRQDTn",
+	"mE65YRC+gfg1iGMh0C9TAhwuWS71JjmMueynwkeHDtWmlnabcatpRchNahWtESyBAwHTD1AFCdFwoXCQ",
+	"hsVyZHU0pAaIKy6V4NbzFD0t8MQgBJ7Y34niaqin1rXPXQ5pgkuFvRi52LGpUGlQitYDOa5OWCyMQZJc",
+	"V55sz6nFeD1B2FXE2QcifYbe/24K1FdxPMLYy3UWDYRDFKequRq31012roePukFrKAdWG3WP26cY6RmJ",
+	"2H6n26XQD4R6nuAvpT36CKr5C6EhBa7v7w5Q98mPP3aWqlSo0kDd32l3OsfOk6aLD5br3/yLp8UmAACc",
+	"zb94d9/hB1eGM3fAVWrZ+qnJe+MSHWVhuvoEukd1iEpwbZUHcl+j8UIoLmtIsaULQUJ7e0OBvYBNhzO3",
+	"vQk1blDuHN80IIeKTnya6KRe1fVCc0OWpt3PcQ8bhjlLrFbyISLkIWF9HqaB0zJQhOa61VzKES4HyWmz",
+	"Xl+HmemBwktpOk0wd+9LZfdokIc7sbIBmvxevn326wX2QL+U6u3EMOjYsEsGQ4bjil1MRCj7pJV+eGpn",
+	"DqJXbM4SrlJ8ODtfpTUcVC/1GmMiMNjSmJS1dH5vheamFbRAUkBnhxnUguxuicelk6R1e9ni6WXr7LKy",
+	"xP6yFVyieoJL5hQU/NWpo0toxYaVX2A7zqcK4qKH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI",
+	"2QZkMQYjMVsxoOrOXT1tDEAacwrQi4pSzRHIIBZ1CifWauCi0GsaWWfCpHK8tODtJzAYCkXM0jCh+HUs",
+	"gI6TI/ApOAqQ2stUm/WsHuk5gNC8wBS1GPSw9JjhM4PVUtcz/NerVTQgrf1a0DomFRNP7oZVVogRTE11",
+	"9ktt1kMDpxewHhSykuZ0/jqhSBQyO8EKd33ROXdz5u2xLXOOPsTgxNDaHgARZ/+HHer+17uNjsv/sSPy",
+	"ofvmKxEAZvLWoUyePPkRzTvxaRJzRThQv18tM1DGYIW6V6032+rssqCVKWkfXrTVAj+kI5d53HlIhepe",
+	"N5b39BEzWRIOeQInU8VwrjzZaetx5xE6ft7+do4gjveRm8KKZJPyyaT1BeCF29c1mgr9UdOY6QSODqos",
+	"3I88ihxdTcmk2sknPDNynMVz6mqOqIauADy8fRQEuBQ24kfWZfTXXiw7zgsc8772qxsu0vBmuQVeIW25",
+	"rrZCe9JtP6pK35edHJpxO/uPMaV/t7TWwf7lg4sx0Z/ZxaYTd+Ee+wu+Xo2g48sHC4YfnFqNeg7AOk+B",
+	"BtwDYKfbDU7VA8WM/g5ew1RcD7UeHUQiljcikcLU+g7P/SVw9I3EBElTjjvMevCLZ1ssTfoR759/916w",
+	"4BeXTkZg/igmVATl4bXWMICD/u4uuyoZbmP+6WehBlZou1avVxjhS+4J+ZbyDZcJZXnqZoRbv/h658wO",
+	"w74eoCkGaEldi4FUSub13X8lQHKZnnlXqf3X3vJpsHfebAoaZJZJUzGeEFChW4/WWWs6HC0PKLhrKaJA",
+	"WwILAISymgkmCpVS56B75D5Z1uSLFBzDaEU+TnxKz3HchX4f2uu+9wgY09YBOqZdKaICYdNRYdbdMk64",
+	"jJolwJkTvtU8OLkCaTQ2DDWHxp7+14IZEG+qm6riSaBRVzUskKJbqf4Ob6flV19KXTM3TbtXNBVlHrsp",
+	"rHNsJiKktAm4wN1257J11/q2Lea3RSLJm1jGxCs+hSKZgIE9sqa6nQjjWPu6J52cBae7OMr8cXdXNftw",
+	"yz32Wr3M4lrCG3rnWVOUNO5+eDxM3X4Dm8ZuOojskThutcM2x7Oc30we13KdXXoG9li0Tdfy4nPrkQQE",
+	"GF0QrU09lLFOmNIuWwOnbRxDpXQK+hDa+hymoouOysizegx5RQ8fvs6iftkXce7RDorqmxZafThvqRRW",
+	"qYOARZloqk7yQqgIHBqvHOa7YdfZ/qXSF7d13bIv54yi27/wFzdmTK5RfkWX/IQObLJclvziLyU4rACC",
+	"JlEdrVXXVbE7dBxhT+qvKpWxu6vrDS+DuueFXbMJJhi83d/KmRTsWmaJdeSHaToxZ4eHNIHtUI/dAppD",
+	"M1MhNOWWKjiuNhVst7a1FmUcex/NVCSfgGZqzEcAxNKEoUkYiK4gbcpV6uzNVMeR96vMtqdg5UnyCx4H",
+	"6Eo/i3UWvYCH2Bf+74u3bwJm5EAJQO68SLmKeBIx91gIdz9lkQ6NX5/2OPJnCxFW9bBJuucmkTrL7Qna",
+	"l4hRNnZdNGaop8qVM4QVsGW4O+YW8UF5nOr3SKPivraAvxHT+elZKwLXbbyQ9CvSZHABPMeI8I/LrNM5",
+	"Do+PWMJVpMfsepYK2DLX3IhHJ/Bn0bpXBbil+vso0yG+fd0J75RgzhmJk7F1lWzwMLwaP83rUXY9YzSp",
+	"jVoW3idwc3yHajcWGOOfw+mDz3fWZ/3aZoyTKvAjq2oHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnb",
+	"e3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH",
+	"9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn81E9n1vH0OLxGzDAAwVC4TEfQRES7f7mwymLRs/u",
+	"gdCyfqsD1syjk58HsL7BvVTTZbOhNL7HOVxL32wYOUUlTnSsGw3KvMevVuyQV3rKxlwhPjXG8K2oNRYU",
+	"RMz94smEHBCI9bN3idapq9NpUKJrAjIhT5IZS6caIjDYf0/019c6HZIXZqAzJGBG4zGfiFBYtW/grKYm",
+	"c30jEgq+yARIpoDpowK/NM3Pb/IKP4ctZccf88krnSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUF",
+	"LHfXdC8+hXkXMAFMQs30ju7GxvouFaih9nd+2yfsJZb7Laf4NeQUMf0Raz0SEQOcmLEG3FlCWXx4tl60",
+	"SpiVYwwrbr8nnU6rr/L5O12y6xE20PZ+uts+etT+sUT+1m132ht0sbkB1SykY2ncXieKMENAaiD4KGTL",
+	"rPbNCSqlYbIYWvxFpLx1dTd3CzsvEmj8fr+6C25bBEsCvxJ/SHUPFhRuKpPyGCuaiZPMXm/w6Q601ook",
+	"HmWHRDQ/qLrhx6EeIwsaosnlwCjt/Mh2uBULhZbvhJ7EwnWNYL4Qiz6kupFo6pjCjX4R42v7Yot3+puY",
+	"Ie4Q8HzzcfFb5+9es5GYVX0NquK+u31z/suLO2yYzllnCRjapFxFcO/CLQnEuKY0diQVkuw5miOCkbGL",
+	"W5x8MGwRRLk8Yc88a1LNE3zzXCzVCJKr9KjFm/jei0riKyw6Bip/bPDB6b+ekV2Aic/iixOAcc0dC8wn",
+	"WDSbxSMgBnHkVoGLwMkUeJ0K934Xc2xbNPUPefFJhBn2c4Mh4ZCv87sAs3j1rEU85VTsPeaKD8QYyh/B",
+	"LCJKhOKNCCSh6k0hxT31s84iaQCvtTz9RAu+eAOiz0O5CGFmlE4hQQ7MY1Ih2JACvNnCTZ8LHrGYqMXr",
+	"7xvzZICN84pxNQO+wbGAzYXLOuUyLfM65894peOodn3dCwMXL3hjZdLFgFlVyBPMs19rPRoJYR/BIj03",
+	"tyqUsaTza+Fh3v125IvWDUcxtds0jt1IXMsvAu8SXbC9WOnixL1LtO5XPOelHIA7SirIWuYlfZMmMqya",
+	"DOycJU3lO9HKLkrdHE5Q69kvW7XEIkScd9oqi2Ra91WKbwcUs6NfC9/GmoeKr1/gmWBfdGa9T4KrS+Zz",
+	"iYV7+VO/pgGgqMpyINB86njr7uru/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
