@@ -374,7 +374,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -386,7 +388,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -2484,6 +2490,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -3524,7 +3551,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -5574,6 +5607,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5859,6 +5904,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -7243,6 +7291,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ThawRecord Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SyncRecordWithBody Sync one record now, and wait for the outcome
 	//
@@ -10574,6 +10647,61 @@ func (c *Client) ListRecordHistory(ctx context.Context, service InService, recor
 // Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 func (c *Client) GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetRecordStatusRequest(c.Server, service, record, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequestWithBody(c.Server, service, record, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequest(c.Server, service, record, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ThawRecord Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *Client) ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewThawRecordRequest(c.Server, service, record, params)
 	if err != nil {
 		return nil, err
 	}
@@ -18858,6 +18986,131 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	return req, nil
 }
 
+// NewFreezeRecordRequest calls the generic FreezeRecord builder with application/json body
+func NewFreezeRecordRequest(server string, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFreezeRecordRequestWithBody(server, service, record, params, "application/json", bodyReader)
+}
+
+// NewFreezeRecordRequestWithBody constructs an http.Request for the FreezeRecord method, with any body, and a specified content type
+func NewFreezeRecordRequestWithBody(server string, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:freeze", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewThawRecordRequest constructs an http.Request for the ThawRecord method
+func NewThawRecordRequest(server string, service InService, record InRecord, params *ThawRecordParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:thaw", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewSyncRecordRequest calls the generic SyncRecord builder with application/json body
 func NewSyncRecordRequest(server string, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -22200,6 +22453,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatusWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*GetRecordStatusResponse, error)
+
+	// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// ThawRecordWithResponse Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error)
 
 	// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
 	//
@@ -29803,6 +30083,116 @@ func (r GetRecordStatusResponse) ContentType() string {
 	return ""
 }
 
+// FreezeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for FreezeRecord
+type FreezeRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FreezeRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FreezeRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FreezeRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FreezeRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FreezeRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FreezeRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FreezeRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FreezeRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ThawRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ThawRecord
+type ThawRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ThawRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ThawRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ThawRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ThawRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ThawRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ThawRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ThawRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ThawRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
 type SyncRecordResponse202Headers struct {
 	Location string
@@ -34361,6 +34751,51 @@ func (c *ClientWithResponses) GetRecordStatusWithResponse(ctx context.Context, s
 		return nil, err
 	}
 	return ParseGetRecordStatusResponse(rsp)
+}
+
+// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecordWithBody(ctx, service, record, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecord(ctx, service, record, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// ThawRecordWithResponse Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *ClientWithResponses) ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error) {
+	rsp, err := c.ThawRecord(ctx, service, record, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseThawRecordResponse(rsp)
 }
 
 // SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
@@ -41381,6 +41816,98 @@ func ParseGetRecordStatusResponse(rsp *http.Response) (*GetRecordStatusResponse,
 	switch {
 	case true:
 		var headers GetRecordStatusResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFreezeRecordResponse parses an HTTP response from a FreezeRecordWithResponse call
+func ParseFreezeRecordResponse(rsp *http.Response) (*FreezeRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FreezeRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FreezeRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseThawRecordResponse parses an HTTP response from a ThawRecordWithResponse call
+func ParseThawRecordResponse(rsp *http.Response) (*ThawRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ThawRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ThawRecordResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

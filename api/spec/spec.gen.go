@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -640,24 +646,6 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for OperatorPlanGrantWhen.
-const (
-	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
-	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
-)
-
-// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
-func (e OperatorPlanGrantWhen) Valid() bool {
-	switch e {
-	case OperatorPlanGrantWhenNextPeriod:
-		return true
-	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1077,7 +1065,6 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
-	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1090,8 +1077,6 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
-		return true
-	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1347,16 +1332,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
-	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case SubscriptionChangeWhenNextPeriod:
+	case NextPeriod:
 		return true
-	case SubscriptionChangeWhenNow:
+	case Now:
 		return true
 	default:
 		return false
@@ -2538,6 +2523,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2990,175 +2996,6 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
-// OperatorAmount Examples: 250.00
-type OperatorAmount = string
-
-// OperatorCoupon defines model for OperatorCoupon.
-type OperatorCoupon struct {
-	// Amount Examples: 250.00
-	Amount *OperatorAmount `json:"amount,omitempty"`
-	ID     string          `json:"id"`
-
-	// Months For how many months' invoices, the present one's first; 0 for ever.
-	Months int `json:"months"`
-
-	// Percent Examples: 20
-	Percent *OperatorPercent `json:"percent,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// Title What stands on the invoices.
-	Title string `json:"title"`
-}
-
-// OperatorCredit defines model for OperatorCredit.
-type OperatorCredit struct {
-	// Amount Examples: 250.00
-	Amount   OperatorAmount `json:"amount"`
-	Currency string         `json:"currency"`
-
-	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
-	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorPercent Examples: 20
-type OperatorPercent = string
-
-// OperatorPlan defines model for OperatorPlan.
-type OperatorPlan struct {
-	// From From when on it can be chosen; now when absent.
-	From *time.Time `json:"from,omitempty"`
-
-	// Plan A plan as docs/operators.md describes it.
-	Plan OperatorPlanDocument `json:"plan"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorPlanDocument A plan as docs/operators.md describes it.
-type OperatorPlanDocument map[string]interface{}
-
-// OperatorPlanGrant defines model for OperatorPlanGrant.
-type OperatorPlanGrant struct {
-	// AddOns All that there should be; what is left out ends.
-	AddOns *[]string `json:"addOns,omitempty"`
-	Plan   string    `json:"plan"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// When `now` when absent.
-	When *OperatorPlanGrantWhen `json:"when,omitempty"`
-}
-
-// OperatorPlanGrantWhen `now` when absent.
-type OperatorPlanGrantWhen string
-
-// OperatorPlanList defines model for OperatorPlanList.
-type OperatorPlanList struct {
-	Data []OperatorPlanVersion `json:"data"`
-}
-
-// OperatorPlanPreview defines model for OperatorPlanPreview.
-type OperatorPlanPreview struct {
-	From time.Time                      `json:"from"`
-	Now  nullable.Nullable[PriceAnswer] `json:"now"`
-	Plan Plan                           `json:"plan"`
-	Then PriceAnswer                    `json:"then"`
-}
-
-// OperatorPlanQuestion defines model for OperatorPlanQuestion.
-type OperatorPlanQuestion struct {
-	AddOns *[]string  `json:"addOns,omitempty"`
-	From   *time.Time `json:"from,omitempty"`
-
-	// Plan A plan as docs/operators.md describes it.
-	Plan OperatorPlanDocument `json:"plan"`
-
-	// Usage The usage of a month.
-	Usage *AssumedUsage `json:"usage,omitempty"`
-}
-
-// OperatorPlanVersion defines model for OperatorPlanVersion.
-type OperatorPlanVersion struct {
-	// BuiltIn A part of the program.
-	BuiltIn bool `json:"builtIn"`
-
-	// Document A plan as docs/operators.md describes it.
-	Document OperatorPlanDocument `json:"document"`
-	From     time.Time            `json:"from"`
-	Plan     Plan                 `json:"plan"`
-
-	// Present It is what can be chosen now.
-	Present bool `json:"present"`
-}
-
-// OperatorReason defines model for OperatorReason.
-type OperatorReason struct {
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorReasonText Why. The audit log keeps it.
-type OperatorReasonText = string
-
-// OperatorTenant defines model for OperatorTenant.
-type OperatorTenant struct {
-	// AgreedFrom null: nothing was agreed.
-	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
-	CreatedAt  time.Time                    `json:"createdAt"`
-
-	// Credit Left, by currency.
-	Credit []Money `json:"credit"`
-	Demo   bool    `json:"demo"`
-	ID     string  `json:"id"`
-	Name   string  `json:"name"`
-
-	// Next The title of the plan that waits for the next period.
-	Next     nullable.Nullable[string]    `json:"next"`
-	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
-
-	// Open Issued and not paid, by currency.
-	Open        []Money                      `json:"open"`
-	Plan        string                       `json:"plan"`
-	PlanTitle   string                       `json:"planTitle"`
-	PlanVersion int                          `json:"planVersion"`
-	Slug        string                       `json:"slug"`
-	State       string                       `json:"state"`
-	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
-}
-
-// OperatorTenantDetail defines model for OperatorTenantDetail.
-type OperatorTenantDetail struct {
-	Credits []Credit `json:"credits"`
-
-	// Plans That were made for the tenant, all versions.
-	Plans        []OperatorPlanVersion `json:"plans"`
-	Subscription Subscription          `json:"subscription"`
-	Tenant       OperatorTenant        `json:"tenant"`
-}
-
-// OperatorTenantList defines model for OperatorTenantList.
-type OperatorTenantList struct {
-	Data    []OperatorTenant `json:"data"`
-	HasMore bool             `json:"hasMore"`
-
-	// NextCursor For the `cursor` of the next page; null at the end.
-	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
-// OperatorTrial defines model for OperatorTrial.
-type OperatorTrial struct {
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-	Until  time.Time          `json:"until"`
-}
-
 // OwnConnector A connector that the tenant describes itself.
 type OwnConnector struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -3578,7 +3415,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3944,7 +3787,7 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope `operator` is for those who run the installation, and only they can give it.
+// Scope defines model for Scope.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4750,12 +4593,6 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
-// InCoupon defines model for InCoupon.
-type InCoupon = string
-
-// InCredit defines model for InCredit.
-type InCredit = string
-
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4807,9 +4644,6 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
-// InTenant defines model for InTenant.
-type InTenant = string
-
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4821,9 +4655,6 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
-
-// OperatorSubscription defines model for OperatorSubscription.
-type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5338,75 +5169,6 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
-// ListInstallationLogParams defines parameters for ListInstallationLog.
-type ListInstallationLogParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-}
-
-// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
-type PublishOperatorPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
-type ListOperatorTenantsParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// Search A part of the name or short name.
-	Search *string `form:"search,omitempty" json:"search,omitempty"`
-}
-
-// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
-type GrantOperatorCouponParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
-type EndOperatorCouponParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
-type GrantOperatorCreditParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
-type WithdrawOperatorCreditParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
-type PublishOperatorCustomPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
-type GiveOperatorPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
-type GrantOperatorTrialParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5626,6 +5388,18 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+}
+
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -5860,36 +5634,6 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
-// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
-type PublishOperatorPlanJSONRequestBody = OperatorPlan
-
-// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
-type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
-
-// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
-type GrantOperatorCouponJSONRequestBody = OperatorCoupon
-
-// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
-type EndOperatorCouponJSONRequestBody = OperatorReason
-
-// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
-type GrantOperatorCreditJSONRequestBody = OperatorCredit
-
-// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
-type WithdrawOperatorCreditJSONRequestBody = OperatorReason
-
-// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
-type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
-
-// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
-type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
-
-// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
-type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
-
-// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
-type GrantOperatorTrialJSONRequestBody = OperatorTrial
-
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5913,6 +5657,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -6192,48 +5939,6 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
-	// ListInstallationLog What operators did to the installation, newest first
-	// (GET /v1/operator/log)
-	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
-	// ListOperatorPlans The price list in all its versions
-	// (GET /v1/operator/plans)
-	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
-	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-	// (POST /v1/operator/plans)
-	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
-	// PreviewOperatorPlan What a version would be and cost
-	// (POST /v1/operator/plans:preview)
-	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
-	// ListOperatorTenants All tenants, with what they agreed to and owe
-	// (GET /v1/operator/tenants)
-	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
-	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-	// (GET /v1/operator/tenants/{tenant})
-	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
-	// GrantOperatorCoupon Take something off the tenant's invoices
-	// (POST /v1/operator/tenants/{tenant}/coupons)
-	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
-	// EndOperatorCoupon End a coupon of the tenant's
-	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
-	// GrantOperatorCredit Give the tenant credit
-	// (POST /v1/operator/tenants/{tenant}/credits)
-	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
-	// WithdrawOperatorCredit Take back what a credit has not paid yet
-	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
-	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-	// (POST /v1/operator/tenants/{tenant}/plans)
-	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
-	// GiveOperatorPlan Put the tenant on a plan
-	// (POST /v1/operator/tenants/{tenant}/subscription:change)
-	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
-	// PreviewOperatorSubscription What another plan would cost the tenant
-	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
-	// GrantOperatorTrial Make everything free for the tenant until a time
-	// (POST /v1/operator/tenants/{tenant}/trial)
-	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6339,6 +6044,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6912,90 +6623,6 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListInstallationLog What operators did to the installation, newest first
-// (GET /v1/operator/log)
-func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ListOperatorPlans The price list in all its versions
-// (GET /v1/operator/plans)
-func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-// (POST /v1/operator/plans)
-func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PreviewOperatorPlan What a version would be and cost
-// (POST /v1/operator/plans:preview)
-func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ListOperatorTenants All tenants, with what they agreed to and owe
-// (GET /v1/operator/tenants)
-func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-// (GET /v1/operator/tenants/{tenant})
-func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorCoupon Take something off the tenant's invoices
-// (POST /v1/operator/tenants/{tenant}/coupons)
-func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// EndOperatorCoupon End a coupon of the tenant's
-// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorCredit Give the tenant credit
-// (POST /v1/operator/tenants/{tenant}/credits)
-func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// WithdrawOperatorCredit Take back what a credit has not paid yet
-// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-// (POST /v1/operator/tenants/{tenant}/plans)
-func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GiveOperatorPlan Put the tenant on a plan
-// (POST /v1/operator/tenants/{tenant}/subscription:change)
-func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PreviewOperatorSubscription What another plan would cost the tenant
-// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorTrial Make everything free for the tenant until a time
-// (POST /v1/operator/tenants/{tenant}/trial)
-func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -7203,6 +6830,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11288,600 +10927,6 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// ListInstallationLog operation middleware
-func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListInstallationLogParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListInstallationLog(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListOperatorPlans operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorPlans(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PublishOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PublishOperatorPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PublishOperatorPlan(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PreviewOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PreviewOperatorPlan(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListOperatorTenants operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListOperatorTenantsParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "search" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorTenants(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetOperatorTenant operation middleware
-func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOperatorTenant(w, r, tenant)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorCoupon operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// EndOperatorCoupon operation middleware
-func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "coupon" -------------
-	var coupon InCoupon
-
-	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params EndOperatorCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorCredit operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorCreditParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// WithdrawOperatorCredit operation middleware
-func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "credit" -------------
-	var credit InCredit
-
-	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params WithdrawOperatorCreditParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PublishOperatorCustomPlan operation middleware
-func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PublishOperatorCustomPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GiveOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GiveOperatorPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PreviewOperatorSubscription operation middleware
-func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorTrial operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorTrialParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -13577,6 +12622,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRecordStatus(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15344,6 +14507,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
 	})
 	r.Group(func(r chi.Router) {
@@ -15557,48 +14726,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -15701,10 +14828,6 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
-
-type OperatorPlanVersionJSONResponse OperatorPlanVersion
-
-type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -19301,631 +18424,6 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
-type ListInstallationLogRequestObject struct {
-	Params ListInstallationLogParams
-}
-
-type ListInstallationLogResponseObject interface {
-	VisitListInstallationLogResponse(w http.ResponseWriter) error
-}
-
-type ListInstallationLog200JSONResponse AuditList
-
-func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorPlansRequestObject struct {
-}
-
-type ListOperatorPlansResponseObject interface {
-	VisitListOperatorPlansResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorPlans200JSONResponse OperatorPlanList
-
-func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorPlanRequestObject struct {
-	Params PublishOperatorPlanParams
-	Body   *PublishOperatorPlanJSONRequestBody
-}
-
-type PublishOperatorPlanResponseObject interface {
-	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type PublishOperatorPlan200JSONResponse struct {
-	OperatorPlanVersionJSONResponse
-}
-
-func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorPlanRequestObject struct {
-	Body *PreviewOperatorPlanJSONRequestBody
-}
-
-type PreviewOperatorPlanResponseObject interface {
-	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
-
-func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorTenantsRequestObject struct {
-	Params ListOperatorTenantsParams
-}
-
-type ListOperatorTenantsResponseObject interface {
-	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorTenants200JSONResponse OperatorTenantList
-
-func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorTenantRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-}
-
-type GetOperatorTenantResponseObject interface {
-	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
-}
-
-type GetOperatorTenant200JSONResponse OperatorTenantDetail
-
-func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCouponRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorCouponParams
-	Body   *GrantOperatorCouponJSONRequestBody
-}
-
-type GrantOperatorCouponResponseObject interface {
-	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Coupon InCoupon `json:"coupon"`
-	Params EndOperatorCouponParams
-	Body   *EndOperatorCouponJSONRequestBody
-}
-
-type EndOperatorCouponResponseObject interface {
-	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
-}
-
-type EndOperatorCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCreditRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorCreditParams
-	Body   *GrantOperatorCreditJSONRequestBody
-}
-
-type GrantOperatorCreditResponseObject interface {
-	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorCredit200JSONResponse Credit
-
-func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type WithdrawOperatorCreditRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Credit InCredit `json:"credit"`
-	Params WithdrawOperatorCreditParams
-	Body   *WithdrawOperatorCreditJSONRequestBody
-}
-
-type WithdrawOperatorCreditResponseObject interface {
-	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
-}
-
-type WithdrawOperatorCredit204Response struct {
-}
-
-func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorCustomPlanRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params PublishOperatorCustomPlanParams
-	Body   *PublishOperatorCustomPlanJSONRequestBody
-}
-
-type PublishOperatorCustomPlanResponseObject interface {
-	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
-}
-
-type PublishOperatorCustomPlan200JSONResponse struct {
-	OperatorPlanVersionJSONResponse
-}
-
-func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GiveOperatorPlanRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GiveOperatorPlanParams
-	Body   *GiveOperatorPlanJSONRequestBody
-}
-
-type GiveOperatorPlanResponseObject interface {
-	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type GiveOperatorPlan200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorSubscriptionRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Body   *PreviewOperatorSubscriptionJSONRequestBody
-}
-
-type PreviewOperatorSubscriptionResponseObject interface {
-	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
-}
-
-type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
-
-func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorTrialRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorTrialParams
-	Body   *GrantOperatorTrialJSONRequestBody
-}
-
-type GrantOperatorTrialResponseObject interface {
-	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorTrial200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListPlansRequestObject struct {
 }
 
@@ -21581,6 +20079,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23601,48 +22190,6 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
-	// ListInstallationLog What operators did to the installation, newest first
-	// (GET /v1/operator/log)
-	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
-	// ListOperatorPlans The price list in all its versions
-	// (GET /v1/operator/plans)
-	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
-	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-	// (POST /v1/operator/plans)
-	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
-	// PreviewOperatorPlan What a version would be and cost
-	// (POST /v1/operator/plans:preview)
-	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
-	// ListOperatorTenants All tenants, with what they agreed to and owe
-	// (GET /v1/operator/tenants)
-	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
-	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-	// (GET /v1/operator/tenants/{tenant})
-	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
-	// GrantOperatorCoupon Take something off the tenant's invoices
-	// (POST /v1/operator/tenants/{tenant}/coupons)
-	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
-	// EndOperatorCoupon End a coupon of the tenant's
-	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
-	// GrantOperatorCredit Give the tenant credit
-	// (POST /v1/operator/tenants/{tenant}/credits)
-	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
-	// WithdrawOperatorCredit Take back what a credit has not paid yet
-	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
-	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-	// (POST /v1/operator/tenants/{tenant}/plans)
-	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
-	// GiveOperatorPlan Put the tenant on a plan
-	// (POST /v1/operator/tenants/{tenant}/subscription:change)
-	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
-	// PreviewOperatorSubscription What another plan would cost the tenant
-	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
-	// GrantOperatorTrial Make everything free for the tenant until a time
-	// (POST /v1/operator/tenants/{tenant}/trial)
-	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -23748,6 +22295,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -26077,445 +24630,6 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ListInstallationLog operation middleware
-func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
-	var request ListInstallationLogRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListInstallationLog")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
-		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListOperatorPlans operation middleware
-func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-	var request ListOperatorPlansRequestObject
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorPlans")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
-		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PublishOperatorPlan operation middleware
-func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
-	var request PublishOperatorPlanRequestObject
-
-	request.Params = params
-
-	var body PublishOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PublishOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PreviewOperatorPlan operation middleware
-func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	var request PreviewOperatorPlanRequestObject
-
-	var body PreviewOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PreviewOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListOperatorTenants operation middleware
-func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
-	var request ListOperatorTenantsRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorTenants")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
-		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetOperatorTenant operation middleware
-func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	var request GetOperatorTenantRequestObject
-
-	request.Tenant = tenant
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetOperatorTenant")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
-		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorCoupon operation middleware
-func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
-	var request GrantOperatorCouponRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// EndOperatorCoupon operation middleware
-func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
-	var request EndOperatorCouponRequestObject
-
-	request.Tenant = tenant
-	request.Coupon = coupon
-	request.Params = params
-
-	var body EndOperatorCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EndOperatorCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
-		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorCredit operation middleware
-func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
-	var request GrantOperatorCreditRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorCreditJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorCredit")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// WithdrawOperatorCredit operation middleware
-func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
-	var request WithdrawOperatorCreditRequestObject
-
-	request.Tenant = tenant
-	request.Credit = credit
-	request.Params = params
-
-	var body WithdrawOperatorCreditJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "WithdrawOperatorCredit")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
-		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PublishOperatorCustomPlan operation middleware
-func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
-	var request PublishOperatorCustomPlanRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body PublishOperatorCustomPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PublishOperatorCustomPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
-		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GiveOperatorPlan operation middleware
-func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
-	var request GiveOperatorPlanRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GiveOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GiveOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PreviewOperatorSubscription operation middleware
-func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	var request PreviewOperatorSubscriptionRequestObject
-
-	request.Tenant = tenant
-
-	var body PreviewOperatorSubscriptionJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PreviewOperatorSubscription")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
-		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorTrial operation middleware
-func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
-	var request GrantOperatorTrialRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorTrialJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorTrial")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -27500,6 +25614,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28604,798 +26784,752 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L19cxs30i/6VVC8W5XdfSiZkmUnlv54ruKXJz4bv1zb2dRZ28cCZ0AS0RBgBhjRjEvf/Ra6AQyGAwxn",
-	"KCYb19n9Y2ORQwzQaDT69ddfRplcrqRgQqvR+ZfRgtGclfDPp+/o3Pw3Zyor+UpzKUbno3cLRm5YqbgU",
-	"YzKTJXk+O3pBdbYgVOTmj5dSMPzkeDQelezXipcsH53rsmLjkcoWbEnNsHqzYqPzkdIlF/PR7e149KPM",
-	"KL5l+6U/L1jJiF4wItia6AUXc8LVsPFvx6MVLemSabu+x1WpZBlf4ZVgnzU+cEXkDF69onNGpmwmSzYm",
-	"a64X8KmiS0ZmvDCjmglxM8SvFSs3o/FI0KWZQ4ZvCme3pJ9/ZGKuF6Pz08lkMo6Q4xkM+qYSbzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfV4VMmej8xktFIvPDCf+Hn70sTFBrtkSyPSXks1G56P/517NKPfwMXXPT+7W",
-	"L4CWJd0E83/LyhuesTiZeU5kScxczAIoUfhwio5utvjUxw6Cxuj5PGfLldRMZJt/sE17QpfkmgEhN7Iq",
-	"SbaQPGPA4XrBFTGMxpQeE1UZXleEkpKKXC7JTz89f3JM3jKhCZ1TLpA3uB4Df9jfkQVVREiiWCZFTths",
-	"xjINR2bOtKo5iQq1ZqUnAB7HmgLBGo7MIroOQEiRBw/GoyUX7u+T3fR5BWShxZ50+vcR5A4EmIHYirOq",
-	"kYZEL6gma2pWSfOx4d2rv1/B2tcLqtkNKwmHuZfsmPzM9UJWmnANq8GFmO/PTr8bw0rPTk7JesGEeYQb",
-	"amiSVWUJhBMbspQlSy/cit2BMtauMb27+6z14lAr6Z65uVkSO3QpgklvZEUW9IZdkPuTs3BaSvOicBPr",
-	"mk99h/Wf1FtNI5fJ1d+vzokUxQbnAeRCCglGNkwj6aT5fM0V22NSTFTL0fn70d9HH6NMLS7zXyqll0zo",
-	"+G5T//03ivDcT2FF9aKeQP3UUI4TlyseFbjm5dds0/lW/OnQN35f5XOWWO4Uvut6KT4x+KWPpZgVPEu8",
-	"NrPfdr3YPbPPqwXL4rqTfbn9Hl7vLt30NNxoe04kpVZl7utvFDE/NxOhgtCCU2VuFK67pwRK1NAZVas0",
-	"Wcx33TsCvx780pLlPMUI8F3nS/HX+730pdSs68VGNrPdb4dhhs7gCaP5j0xrltj+nNGcFPBA1wzyepjB",
-	"M+AqK9mKiiwhb/L6gc4pBOMMncMPssjjL1/IIu96q/l+8Oueixuuafrsc/9916vrp/aZgExr+PjljlfD",
-	"74e+90cuEi8tuOh8o/l+8OtesOU0xdhL+K7rlfjE4Je+MdpxxgvescFl45muSTSf3GsyZZ6eRInMDboi",
-	"1wrMBGueqo3SbNkxrTLfYzo3XHVQBb/9RhFRGdonX25H2WFK8aVRs05Pzr49++7+w7NvwZzAD2tjggvN",
-	"5qx0E6wKdtlxK9Ns54bVIwymTpUiTLXjlcPf9ZZlZUrdUvCd2QW6ZLX1/PjNi0/vXv3j6cvENPBne8yk",
-	"w9tg/QZ9VCD76L7vf13QBPVXBe0kvwoGGPxyOGSJtcN3uHQu0Lz25MhlVi1Dk2hrTjju0Om8Y4KmbA4N",
-	"33URAp8Y/NKf2XQh5fUTVvAbVqaUAPtt1/vXWwPtOZGnIl9JniIDs9/2mIgfaKBPlS9jiuilJkupNFGS",
-	"LKnYpBxuBfw6fEPOZrQq9Oj89MF4NJPlkmqUe/dPR+NaTp5MJjsFJLKrak/ueQ7GALKdGhPFVrSkmuVk",
-	"uiGZXC6puiC0KNCkplPFhAb/BC2Kq76eTzt63Oe57Uzs9BzBsp/jT08C16PzhN7ijjGlv5c5Z/CCJ/bE",
-	"mX9nUmj7T7paFRyd4Pd+UXhvsM90uSpApDmpBPaQppmG6Tsyvv8SWm5GkV8e5VOzszn+NRqP5PQXZn52",
-	"/r4eonYbrKTS85KpX4vR7XhrNLWQq2A48+fWeJXScsnKcMDlBsb6eBtSucuh7OliqBZSY0OXRYMajhjn",
-	"xC3kg7CkOP8gCDkiX3h+TrJyOQZT85zUqxsHBjE8cpRPx8Su5Zy8dyN+vA1GMit2Q8G6mqNY+jSGcRQx",
-	"44x2xCa2fax2eV42G6n9v96+emkY/X9fvvhxTKg9w6cPHpJ/8O+PzaPqnv3dkZfpy5zg2FOmwAl7de/m",
-	"xBPcedwNt10RrkBxwy/b4ZXb8egFFXzG1EDGnVLFfioLY+JovVLn9+4Zch3bJ44zubxHVxwEiBv+JGCu",
-	"LyNaap4VeHau2cbwG89HHw3hVLVcUiPpR5f2ISM8ZFXClphFaK6BY17Zz0b1ETZ/NZiT5jlH1+jrUq5Y",
-	"qeHAopy1P8Jp9eBQt5hzcvJBIOOYF34QMKFz4uYznDlCP4p7S18G8b9V95BBd3CIf74nj4C4UyspFG5X",
-	"6BYbxjGj85P741Emi6KWQlpm158KdsMKI/tylvGc5d/D7ueU/ChvWEFBb5txZszw0a8VNfTeeDk4Kz5N",
-	"Hj5a3//lt9nspJxMJieTs4n939yItBUTLL8019rp5PTh0cnJ0en9dyeT88nkfHLyL1gwhQmPHstK2Gtp",
-	"QQVaMGgimX90vwaffGdZ8+0/fjo6gU+VLG4irz+B10/w9Qpu4JPTcXAjqJsdL7SPvvRGNxNalpsjtRGZ",
-	"+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyquP5aE1LtpCVYniH3NCiMvt7evtxPFIY3/SLN7/T5sKfb/AU",
-	"VbQwv8Go8+j8dDxacyGMMd4ct/c143kycrpCZ61h70hEPDa0fewePAPDNv1x/VmfLg1bhf8anR4/mIzG",
-	"I4xcZIYqlcpHt/4AjM5FVRT+phfdnOAcLuejKd9xGNB0dsN7xn9VaTpnRKIhoRe8xE3DfcxLOtPhhp2M",
-	"R+uSa83E96CRNzhs8uDd5FHNYVNcXbljXsjFjTN/23/7651JMUDtKzXWqotqre/EEE33aH+GyECXtRLj",
-	"mIsbWvC8W/rlvPQyk5vrxfmjVyXs/MnpLX7WLTzxafN3qfRlh1wAxsuLX7t3DW5uL+sKGhkzkHNLphSd",
-	"M2c4m6m42CINfDr2OjaTlXmFOrFcGSZaKVYaPlzRTSFpHix/tKwwinZd+QndBvwdSHLL+RWIabiaDyp1",
-	"vejLS37DRCgylZYlm5USbD5dgiJyEorB/lp1zXgJfg8888eGElt+9AHCSyk+Fyx/J5GMjdvbCh64uXHd",
-	"p5PTs6OTydHJ6btJ45oBzjbcgfQPWR3YezZjRhSy0fnR5HhyUrOslZmOJdWO/bnmAp6rBzTWnlJczJ+L",
-	"0fn7j+MRBGdbItCySOicHZWZ6HPp91MPlCwqO+5AlvM3OZ63k/uTkK1+rXh2PZXyWtX38KNHx48eGZMP",
-	"f8HFp5MmJ5YcGN9d25NJeG8bjSlQs5+//OcR7OtkctK4Bfrza8B9KYatHwGGdUGX/pwa8FhKAnUI2AVw",
-	"2wl4B4DTFkXej9NAgzK0F6AZjBoirJoWPDve0nI7NdJJQyM1EyLwCi6FQj4yYiRQ2A4vugpGFWptCW1P",
-	"S00LR609+AE2N8EIC1nkwAFBGGqAuPJZDQoPO12tSnmDiTFNNeX+/mrK/5Q0Y+QHuVoZCTweZYVUWxs6",
-	"aQpAQ4RK73imZLT5yORocrL9CNzxDWVycjxJKJNVQ/8cPUw9OOOCFvy37ek1KTQr6Nx5pUB/+aVagunN",
-	"Pptf/cWMbu7zvzw0EyJTVsg1qJP2lrCplkb3+utfHpqn/3Y8MmIHjttOzbXgwtkzbX06ubJsQct57Vll",
-	"n1cFFVa8vw8HCBzVHOJ63s60bF7i6TBre1Cv+mRsDqhcsRIGVcZG/ws+45dWcNFLklSgHRk9CTTKkTmX",
-	"n+qhjeLDSi7zmj3MR1Jx7ZRypw2ZXx41frm9Gifb325EFkwfJu1sBBD8MMmT4N1fRkzkIZc0OXQphV40",
-	"Zqg0LTtYWvMl+5cUZjI/vXsMWhvV7DHFwKTdkxUrnZhqihumdRHqFfgBemLtJ1uXGoquPrzj3/Sgt2Bz",
-	"Mish29xJOJgF8lLqFzLnM87yWJJ1kDtn3hYkyu39xlfAK7J8XVDxT0egQY6gihfaqGL2Astrz7mRRKVc",
-	"Iq98ezRpMdfKhuFonr8SVsBv7dsYYxzoZCyKZ4zqqjSCw75u5j94//HWsGvOCsNgBdUzCS51x3L2kyPN",
-	"qPkYzpZ9pz38z2RJKDHfh17J1/aH5B3+sMGwq5IpWCxMpzdfxaie4DH7OrhC3c/eVtPgsWH3aUBpyJ2y",
-	"f/i4EQrWgmbXXMzxu7ioOO0WFSctUXGyW1TchSFw4il+qAVOWwRFWOE13UAqLaPZgmQLKuYMc1epDXsR",
-	"Ta9BS/RswkoSE2m65EZADeOPxgYnGMOHaFXw8JYouh2PXpdyWmDUOcEmK3ziv9KeDReEsAv7pDQtwIvB",
-	"NOWGvG/lkk1lvrGkysP4tY//kCWjYr3gBTsmb4w9y13+ORU5KdmKoXwr7SgY9FSaghk5Ap83DglObxdf",
-	"s7G752i27fBwmNujUqPzs5PTeuse20n7+dUBiHvgkmdlKcs6FtMkQ+9NdTsR2U8Q7WsmNFmXUsyPydlk",
-	"0kjGz6gQUpMpg2zvC3I2OSFCAsm5ImjSEy7MF/fRA1MUcs3gybMwqxkTPKBC54OARAOuLCuZZx+MydnJ",
-	"ffN/D8iS6YXMx0Tx3yARdMlyTiHAZp58hHtsbmNXgIN1PzNZTnlu2BBzp7n2XKG4yIzC+EG4vPULcnZ6",
-	"arXKVQWMCxQYkysk+hVRdKPI2qaxn35X1zNxRawnwHzxiGiJwXJHNHVBHkwmhBKQbETOPghZlfDpfaKk",
-	"WZ6ZL+bRM5KzFRM5kYLkklk3FtY2QPwnuGHfMF1uji5n0TzKn7lewHQMUz+Y3B8Tah4kC7nG2WFBhSJa",
-	"El1u8AQcdweY8BjL2VBXz6tZaJJ+++70pGnBQKygabf6h87AwC75DGN9ecVaD57WD7JfKyPl7gOdCqO9",
-	"nIzr1C34oxICbhSn2PW3c53bGnxA7ZB64MAKXIz4NLzxJJzfjHKY32jUmOtCruEVc8M4Ca9labhY2aXR",
-	"fHR+5ix7TJKwxLp1fiQFT7SN7tF4tF6Ap8yo51aDPRsiR+QsdSuszJf2FjCiM1dwC7TzFAfwEeaLb3tY",
-	"qLqumefMXe/fBd4Z7wLiztL7j/PxP87HlPPxY8gxm8dozZmjK/InTX6431QjZ1xwtUjy4omPf+zcgaW5",
-	"V4xAAPXAnLe8KhrR1CFCq9Rb895Sfx2FVJVljOWBhw7ydRpbYYkM4qJgJapEyNuV8NMOPCCwaeM/6MS5",
-	"4zX0YNVTb56rYLn/F5wvs7Z9T4ynoDsvvW+RrRshcZ00qYxXSSNretA1YjcK81E+eVfuuDOlIcmyd4oP",
-	"AMuq0HF0cjqZTG4tB9NM78pCQQcbeDniTPp4wbJrltel6C7f7A55KIYZIA8F452zgs6PClrO2ZEuqVBI",
-	"Y3WXEOiMC3Nj02I7joDb1Ywj1LJ/eNAz4KME8+Fq2iatTZ2/swaTGTFavEFrIRRvmeEIYI5GoATfCYkn",
-	"anQ+8R5++LfPvDH/BqcGemat5jlxIanJeGQMM/gHapHWH82Mwmm/sDrh6Zn5plrl9i2GTO2oQuvEgOXk",
-	"1hLejkESSln1c2JDZgH4SOS8ZAoV3WB5wUxvtzT+obdld1KXD2dZO2IAn6WlW+VEmviRD82ZzKmmeOXu",
-	"y1133M3ID05rXafn/vrsrfYG17v7B21trQiZq21B1YswMlojftgrcwADwO5GMzUBNETODCugpRRUqAzI",
-	"AIpvYxhuw6zsXdQSiWCuWfybStRMtJKygGg1um3BiSlLiAgZsVJovsTqGPtP6x5talBuR0/rPVjRCmPF",
-	"Vup0ceYeARVH3cSBdC7DgwVUtup97n5lSBQTNIesPnSjm49G3x6DyzsSstx9xGsD09rJ6Fpqs4E9tPj2",
-	"MRai1MVQ5tQ0pAX7vOIlU81XnzVevUOgPDLPLKgyr3kwO80cI6+KYdeHYOs3zifypV4XXBz3byHXovbB",
-	"t0WReSrwyYDMYCvD/xIqRb1CMkrIrMl4pGBvGwT+0oij3o5HGNJufmGm10yMc9YLnJDQV7SVF5LIFNtK",
-	"KQ5cQbVYjWVz9L4hGc03XV6yVpK29l+ZS21KlVEn+XwOquqMzzGgYlTlKZ9XskLth64p11zML31KhlGJ",
-	"IgqSAsebS6wBBanCw2f/rHUkRBCyWpBXmFxKpfm3N3YnmHjzuPHCIPR9fjIJHHGhKqVG59/e7szqQeXM",
-	"ik259mOkkmhwHy+JpRxRjKlG/MiW9WVyuQTIGarJkl5DSj8mTkBI6SkA7aC+XWwcP+9B/m8D8p/ef9hr",
-	"B+7fH7QFZzv34PT+t81dOLu/tQtrWhp9rpGJUudg1Tmmp7aEWZG1rIqcTBmxKrchbH3CjgceyAHFT+Fl",
-	"knK/FtSolH5I2LfLzKb21gUrmLz0pa7QMxQ5spd2q35tuknDc80IteXtRJbkmkGtYGsE1CtiBYh1dch7",
-	"8x77KJjkH1slNePRpbl6HttbcFuZKrjwwSCIBlsulyUjkA1jjwLAnzXJkUWHhLgY14TmNmBiwQMubDrS",
-	"b6yUGBsCuC/NyIwWhYLQLS0KUgmuVZQgjcyhnmhqT+vfvDXXTwtUzef6dI/zAh6C6DReNmGd5sOzUbsa",
-	"06cCfWmvxN4nkW/M6ndvusshx3HcEuyv7RytltMkW5w9QiyjLY73eV6dxJGCASk5JoRTrVlpeOH/0PyX",
-	"T6NodWfOsG6ha9xLnKBTgAcQcotekNrviGWHG9eRBTubKHE8ztIW79caYl+JYH/y/Z0FQ6Aibg9kdEg4",
-	"SYLdYCp/x9zeuzHH8LvRx9gOXrNNdAcLqvQzWSXAO8y3ZGbzAkqaaVYqJ2VSyzK/+Uk5mm6NiXJkyUWl",
-	"2R7LSshSUDfldY99jA2qMrlCbuglit6ax2MC6KbO4dopVWKMbaW/3xE/s5DnQqMmZKEG3UN61PNKnwvn",
-	"gWmeDfSy9KSKPWARsnhngt+2qZQFMxd507PQ/YKX9ZPb1IOJNsaq3xpf9KrgLA/cDVGh0ImUARYyWwcn",
-	"IFhVw6jsScAndaQzQkRvpPUczSa8PIPoUGQ8MM8SS8R8FQp4ss6Mi6+z7ISZKfhNjTVzAdCIRqHwOiRo",
-	"CiQvN+gMjF29ZQqpBYxb8ztUc7gmgrEc9A0p2KsZqLQ7XZNjz5IgDFAfTcGkeJns54yC3pApAGft93rv",
-	"jIlNAdR9qtkrUWxix2aL/UNAFg/Y0xijdpfXO9/k0prDkOjRY6NUtWT5T2gVpOrBXS5qa8tQC8W70Sio",
-	"MUV0uSrY57cbkandZarmzje3qCh5tlg6kOZevwEO84bSjpU057gq2ZJXy96vgkQQm4Hd4we323Qfjz4f",
-	"zeWR+fDIVXbiPjwPF3Fb+xuHka+sXUMDqOBzAPu+xqfy9P1BI6Z2cNo5h5jZoAHkuo2diirn+tLhOjbJ",
-	"hFpYS1lBJ1YNT+oB0K5Z7TwaOWtelhH00r5mJbxqHOgXH1NLeCp0GVGQqQ83t2ZA3aI79YKaPLfjQZa3",
-	"y3AdAjwR7PjofPSLkuL4DV2/sJ6MW+dPjSyGr6Ifr4y4lJX6wf6uKdZ+YJ9pzjK+pMUFYcuV3liwZ3dB",
-	"MUPUqJYcpM5GXqvYr+23nYzJ6ZjcJ8fHxxDYlpUmc7pSDT06bcaqyrpmdvGMeTlsldviseOCehC/PeFK",
-	"gIpbNLMkT7LdIVTPmn2/DvXTzPcNW8kysvJpKa8RNyKt9kDcaUNWBc1Yx+a/97sfGDuGIx2Rm7zskmTX",
-	"RgEsGc0hjXYmK5GT9UIWrCefLZirJw/XlTx4ltWHWkzIpHHeisl9Q/MfzMxuxyNYTZsCLyVmJa+pcmnT",
-	"Y5KXcrUy/4DAD+RiyxuWx/ThrRniW2qKj+u9tUSKMcf3LKOVYgPv49q1EsBznUy28Lnuj3ecfDtMdF4e",
-	"NjrlWUo5Sob4Vlpui2mVfxrgVB1jEDV+2EtG0XceBR+kpa5x3bUsPBagrTNCpfWcTMbkwWRMvn1geOFk",
-	"MiErVma2FKx9GA7kE/AuLlxevZamO6DL0scNvPTbFRD5/eTo0ccvJ+OTB7d//fDh2P15evu3//5LjPg4",
-	"1AEkt2WqWIeMloBNr+klWw88Lv3coQ2KBTzXPGI7EfCSHLm1yuZWp5f72sH8dy54yUX46cmflgSRVRbX",
-	"l2Gpef999SmKIQMO+X1cG+s6xDuAHFsHOnlEY5eWpcJzYw40sBQfWKI7aMW22gNKGB6MprDDiisi7GVn",
-	"7nhFN+idQddMJrHnDNc9bjlP8o+JrXxVaTNgW1JI/KK5WVtM6vIe2wEv+w3qKK7m/gIwlYld+znUP1lv",
-	"U9yBhUHPduhrY+hz3O1hrzEV2mERFzr90jGAL5/u5zFywZmWvyi+IaNxmDWK77Lrrec3hAndPt528lqb",
-	"xH6ZPRbXCo/huPX8Pc/EuO2xzFn+FJNwWi5du9G7tyqlG+0iHUyghvPb0uqpYokQq16wDcZZ6LxkRsXE",
-	"xMgwbeRLzDr2+dXtYPCKlQrQszH6ZBGmnYmK0LCkrApG7DBRE9WWFkT9oK5jC1mCGmHb3aCdYLMFzn2S",
-	"wHRDpGBE8ZyNfUHidAO/gPzt42GxrGxWRJXCGgymr77ZEZIsPaJ78OaSZZ/i4wSZ4i3MXq0I5G0kQ2Yh",
-	"tOHg8JXDPIx2o6NFZaunM+gkVmkn2Zuu7mCN6ia+xkauesyQw/KLnqqfOytveR6VKco1dus1iGu0VmMj",
-	"DrzG25q7g1FMi/DY9V774kNyjUMc/5pTGofcnbcxCgtHT0eJYG1+bn7vg2B4LReC89DgsG4zwZH0CY04",
-	"A6eb1yBZepJwunlTFX2zLHIaEWXPBfnp3eNWoDjGnjYlax9Ly7y6HsDPe1yvt4tSEGN77M2qrWunU4hn",
-	"7lc96NMhjQ8maaH8qd90Dik7kvGs5hmKHpbMGsYw9a5tOoC5WkOjfg1uRjfb15RHFaL+rKdSaPTv1tJB",
-	"0QNihHuqnd+zRa11LGb8g1wTOdNMYOomppksyRqjz37wHhPu9CbU6PaOd9Y7Tngt9LaYxyHM9ppU0mUl",
-	"b1ipq1L0HslIKpa/RTCDfQSedTW4+TemsD18F2HesFURuydQk23v8CvbiXVMKOqLqKiGWmiP5dtExv6d",
-	"WGGWaPfGmDFI3O13U9XbvqXPg60JEFFTxvyyfJakXe2C5kRLaAWEXRcX4HHsuXoXte97eAs207unap4i",
-	"WvpJ9o0pWZ4eyoA1ye0Y4brsnEP+tAxV730XV4JKmUj6bfVOhv6Xa6qIRWEe43VJdd0WJitkdn1BaruH",
-	"e1AYzYpijzQ2X7CYbhcFc3LXOnZNjXowHMr48Kw33xGnrShjcXQqI3ghC4C2iMpVX1ttI4h2fvWaO3fO",
-	"Kf0uMm7rsT36eSwQHv6YK80z9YcrrsPNnic0GqysS6MHjRaooJFBnVYXl8VWBlntt+e5R8uiJ4Ga91tz",
-	"Fk9YBhlLykL1rBc8W1j4JTgGYLZqCUyHTkpIRJeKlSBIFeV9740V5eVw2oL6FHN6MWnr1YYNh3wYs3i5",
-	"yFh/14U1B/k+Nre1JJMcUwmNmRf9ptLSR2JdAKkg5vfhJfONgivS5RcODgFzhIXB2XqmHDup0Tbjtqe6",
-	"pfjASfaH0DGM3+oGzbvFWEjfO6qNg7XD0AfS3AgsOPZ9qgmuq8MHuE3w2gMRVR0TNAna727ZIIjSsNf1",
-	"lQ3rpnvckcl/pwB1JsWwAHXtcmwHHeoO4QtGC73YjGGzcJ+O44Z1VjL9lmmNhVytnAa6xKY/yj5ioRRL",
-	"Rq7ZShMFMFzDjDfVo5EgWS+kCjo0gc5goQlxIlahwoTaulsUWdKcGR2Ma8WKWbe/QgXrjof5op7z5pzN",
-	"PD1RDO2RpsfkL19eXr54emuxvOxM7ZejCKv3dVnalXqnZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDRct2vh",
-	"Yl6EHbCH8cGBchvC/tV+Q1uc3XCtWo+od3rWgqSZD1FTdqfT01LgMF4iJ/G+Fj+Rne9hMgv2zBHoc5aD",
-	"IR8+eHD/YZdsWNLPjWkG3QeDLmUd1GgZI5WwfGbhC/UCb8J5SfEqxGqcvC6/Sdkr9c21ZaMWnKothW7n",
-	"McwKqhJaFzaGgQcg8V6QIPMdukHapfks9bFPcP8YTcm1Vcwx1539EsSosfqOE0m9rE7qbs94TTf2umJc",
-	"zF3N6phMmdKY/ThMRs0rWlKhWcqcpb7hqTHpyaqUS67iV61chyjdSbRowgXIWih08LINZfBGVr6dHMDt",
-	"mivuwrXpxNRhqXwdL4AxWETsiAO+Pi/96tbwB9Eb3fUJHFTjih/s8ubbvkCOtev6TfdSx8EN6R/wyTio",
-	"Sa+3s0OSyfJwUlyWX5UQl+U7xLxuSZZKL5jQADuQx0LUCKqNKAkly82ztFBxn1PQfLIXLWFOr/xcW/6J",
-	"6/aEnpojGYIEU0V0yVlO1rK8juffwkXkALf7JdUEKSPRSqzOlFGLRo5Ixb1SguV1I3WzuSn19GsK795q",
-	"C3I1MNFtGbQqjRjrrm2mITr7DCI3bPv78PTk7GzPK3yHOn6pMIWr1kkvOvVw8m7BNl5zNyZNRDXf2gW/",
-	"+E7qBrK+fZRkeaiMZ2F7ILa/sK1DvuwM5lS2egiGGrv5hbOJLzQmI2sUnniqksWWsP1nnHMOvuOKQBfu",
-	"6OU5hURSdefM4Eb0Z4t15pQLhbNUZmKQ0t2AxMBpj9GFSMt5XKlIUaSXL1jTx04fi+z1uq/TJ1Wqc/Ck",
-	"nVQUoGdMvq5V83VBngQe0wlX3ifZEGpLOyJ1HuErshTzqowqvftmV/qZe/bWd0PqXVjNM5b/yEW8TBta",
-	"WCTzWeOxuJ8E14qAFxM40wxCpOhbbzMM9wTQ7GhC5qSRTmpMrl78W9o3xEIORHNm9WEOnQjMbRgVGj1R",
-	"QVIoKkF7Y5hPHwZ8x1n5hNvGF1Gvv+vH0skk+BR2VRlStg/8/xpbtrZf7lNpd9AD3x4clzqB1p9If1rc",
-	"AbDM66dcS9paeqfukadK86Xd8q3LMree7n6VfB7hKLJ6DxzXvly8iI5kWKlEcVKXKDmcSNiOe9c7YlF9",
-	"kEApwj4LZNq2MbOJ3IHPqqIg5isPi8AVelRnpUwYkgs+XySocM2KBIHkOp7KEuCPbc/te0xDg0YfwaW8",
-	"T+THvN7Pz67Ah2+COaTI+v8ZldkqdwO05splinfycIiSsD3xqiN3PJWPtaSfbYXJpPm/oPhkEtvYx1b/",
-	"+52gj7rxjH4vvKJrlsBdumY+ZkDeLuTa9teRImPHu4CPdmAY/Qek6I8DKcIdjp4QHPK5uOGaxgOKNMvY",
-	"Su8bURx+HtjSIhTsfRa6Qotc3ESPADcUOAQAWWnLoDuT5yT22dLyOpZF0uekVWXRYVDapDi5YqKJZFCV",
-	"/KhkdfeXHtBwuB92YSGh0gwZsIxbJM44wYK+V3y8mLLlzZiDvzKu33bqIB3ocM81WZk73tXemf2Gu9Re",
-	"++aK9eaEwEDrOQYANntkq9kl3C1MXsbruBPZiS7TjGI0fEV5TjZMj0le0pk2K8+KKmf5ha9jlNjeDFP5",
-	"uF7kJV2L44E1P/6HewiQGD/6sm2b0Biofz52WVO3yZjhXNK8eAhPNzL13kXY+PuXMqr+D8OdDDJj+vlv",
-	"EVky4riNMKBICVPZdqdMebzCrHbKNRn2f/gNEz45lCvClapYPm7htHSVcSXZUm1HIuEUGAEHb7H9vmiZ",
-	"xyKOESO33jGfgzCwNgpzZXsif8ZORl2l6t2XLqrvD40/IvXrwsSjzoC+X+HBDggw+FcRC3rCaP4j09Za",
-	"jtfBtisUoRuDZkWhCCCQ2M6gS5ZvEpHcoAC1/S0v66wvx7ZcYAlvNLbsbtYuIj3DzDz7dFwF+nkhSSbL",
-	"Ejq6WCgm8yvCBTG/GlLq+s792rurbIdMzOiXApASr4UMr5rY4QYn850u0Lz4tcseilowQ16YroPu9EbL",
-	"VSNDYqVYWSd7R/d5RTeFpHn/re5Vo5uAajQ7BFuX8xw0iTnTBHt+pqp6o7K5KhLpblBELWfQfvixFDM+",
-	"P7bIi1zW2JTTktFrNcYGsBRCWEuqd+W2HdTP3yc3rRYcdUFtukrA40gdHvUmFW2opUos8oDoeb7SVq7a",
-	"gAc1+7n51/eOO6P+7DSLaf1tVFuqrgaxxDRjkGCBaOqWzf9Tymo1AKhgSMHecOk7WEDdQb5EgwIF1Uzp",
-	"4w7e/pNEvKI8aNnMFRRGWKkLN2KLKQ6gsmyz2VemtxyUAl/b4vtlYTZJE7RU7MDKbB68f9KiYspVh/tq",
-	"N7kWVucx1oJN/QjHcthDW0mgg4A4t4hlp99Nl3RxWF4a86thBmEySpFIwXRVR4dD2YuiYWw9edonCzZZ",
-	"vGEkyc8l1+xnLtQY0xaCv5Wsysz+W9NyzjT+e834fKGNKQpEfm1blY3JkpVzNib0hpXU/AM7ZG6l+vRJ",
-	"3E1UC15a8BE5M1oYMtbxFl8YZYdOC3b80v7j/RanfGyYr+qar46w+yctjiDZxNg4hrmjubwBpHrbMxFv",
-	"IX+JqZhgyZfMQj02Qozp5yGUdxwD+HVNw+yIPraaJzRkvegAKXS9jKiQgmdYz7OsdUtb3v5eLeTq43GQ",
-	"27+Q0ft1O3hsXm5XED2PeMR+F3zKkzvgUz6p+1fHotBhaxTPfNbx0JJUL/Gb23HSsfsKkql9B2BbrOjs",
-	"Quu5tCkcQ14XtIyOqoDdkFDRpAuocfaFk7aqEu18OSMLuoKquR1u4bbdv1eIZZfPIDyuKfBbI1i/UQTJ",
-	"SQqmXFlRJkX+jfLZ1LgVuk4PtD9RA/ck4Rp46tGeI4xw3M+kV3ENdlt6hK26Axr18fQFp+IfZtTbRrPv",
-	"dFKrDSQAPoCQKFvqpfVPv7fdmTvK3K3L3tEPGjZPN8QHfgab6h3ldUou2VTmG6IWAH9QSHlNwEI/ToF6",
-	"hW3Om0hgmehAAusNG1Y3O797qt8g/K2AM+4EwRWO45wG6ZKBuzoGtrYk9BRYpPva/AfW20INciliznJ3",
-	"GFv1oRg7gKm6yMzvUdhzqpbUTTdBLR67PdQB3Z4V2FZ1CIAtvB6viW0NsyPgNUgZ3evuPYTlFtzkX4fp",
-	"Vk/4TeNAD9nQhoYSiYYaITmV8prlcOk0RFafa6wpau7GCH6kHdSIA7GkPNZ7ApLUxqstMrb6MRzxsMg4",
-	"dk0nMUzQl4jv3bXKXaAl49GsoPOUtv/ElkgPM94vfaG1L7HmYssmuCCKMXJ17+bEc73rU2SY46pdKdFt",
-	"tfc1xcajpzdRRr4kjwtZ5fCtIifHE8LEDSvkCgGh7MaZ42dUU5g4g2ev2r2CnEjp3xvEpufbPtSueM2b",
-	"aNs9qT8mVbg254Lt3bjUdiSvjEdqxbLgNnTTODmeRN+cbt5hLrXlANwQt/BQEWU3Hz4cq43ICi7Yhw89",
-	"kCCC2dvuMpYIY1fwZ9+/TfJxOpFgu8dn7zSbp59ppjt7r9Y+cMwbgfkhgibe8iuaXSOPzxj8jaD+RjWo",
-	"Cs2xHbBLtxyPMoqNTqT9uYaqO3RAWR9wVtp4gAcxLmUFKsqUFwVMoeBLjpVfKP4TEmLP3Pv2ztvihIjS",
-	"r9nKnEBKjOnE4olccQw5jUnjQa59B4A9BPXe+tOyf1fe+q5oB3/nxmjxNwDhWqEn6oJc/b+YbHbl2rgF",
-	"4DM7+N3dC7RjYXv7XwN3K8EbG6uomeFrYhsMqSjmxDMucldy1yQndKNPVFn7O8PCmE0ZqRQLksYUgwks",
-	"mci30EHu0nQwaGLYSmjLqBiTaaVbRtq1kOuDzcA20t7ZiwGfGzsi1lOPbf4PrMhtzVKbqcEZEes1A2uE",
-	"PiM2Gx5i5lyK89BRA7YxGifWyVgUdYeeeBWsd232i693AeM591ArSgCYeHvkEtZ+1H6TqwMb/Z5fsGJQ",
-	"omIynRzp/43CvHIBYgRXHwcHGJwHsTN3gXpnnc09se1Gh3hDdByR/OcA/SkzHFVzXHR10F+/PQjPFs4P",
-	"B35toqUkM1rulqeoXkOE3p6QwHJvGOmNMkLkbJyPxRe0G959Lg9glQaH/KswSn/gSstyk+7ql0LOivcO",
-	"2H1jjpMhFYVe2CnLoAlB2EfVirz+fVP9SY/kfA5q65+I5wB2mMXNtnlj1M7fSN0maFXJ6OFm79t+pTL6",
-	"4YxWYkzM+V+utNkgh6OKMmJaymq+wK79U1npgW0VfkmkyG77o5E+KN0AOsW6vbZ8XSnhiJn4Hp2plpJQ",
-	"d3cNgH7wj493da/2TfXgDcchiBXrTQQJVSt/FqUqs024tuRSxzE8hAAKD/TXIYJkkSfRD3+H+NEiGqhB",
-	"oa3IAnRs1CV7WFGt07Eo8s7T0Xyrhaw5J0tZ1qodhFVAh5NrlrtQ1bm9ehUqdk7dm5VySSiZGYFjlD0u",
-	"5hcOEMmOa//aGhWsHXVOaPNynlWlXmDltX84xICqUXb8lVxXAOOY8Ua0KQSLzrTR/Tu1JJyjRvcATIdU",
-	"hxUdFfivZqBo/YLpwlKw89CjyJUXqlOaXRMt61AqBBgUOB1T0Mx/eAanOXKR3M2Wco+RUc8/gOOxVSEc",
-	"+A1c2Xn8YCE+jxkSjtg6wNQehuv+e2WNRjJFUbq3cAQXGBXy3abq/ilhWCcM91jMFcde3TEfszuHuAlk",
-	"3Lj9c94A3j3e5B5D23NAnXaIPqh4XpCSFYwqlo/9sTx3jDS2FeRzjpn3ELu9IDbV69wXg3Er7qnYgKC8",
-	"ILRgJYwEuaZ8aRl0RZWyTeR06BcBkMw1FdrIFTJlYKiHwtL7+HGu8E+cbJB6Nh7Z10bl5n8KWf8NhayH",
-	"rxqN8X29tQc47gGffBWH/nlQUZeIcUZcgK9asLS2RKy37++yDqHG0EOCjqJ3rC3MCumhAaJuM2XhpqCR",
-	"NDzsu0fwghEAgQDxhWjke7jRzHQr3TEJFHOCKWwtOJOo76FSCV+yfI7toAZBPwxEi4BSiP7lnxXr/azv",
-	"+bmXiJwVNIaWbSFBMWLDyq08od6caE8A5HVEWLHd5DpRbephaA59VOwEkyhWfatc/SYMKXQdCqFUUs0e",
-	"25TTTgHvnrv1N/Dljp4vK8rzMbmR3LZ2n8MCq9UeJxLfGE/g+EGum28EAP6N+yz+/o5X9bEE7BbXOVkD",
-	"2rDeXRX3EFRexXabE/SiDe7WQJ6FBVY+sQXPayB6A4HelAXh3jd2JZBHKGk67i6XkdWndvaXarkaQ/nS",
-	"2AqOMamEqqYI85tfYPcesqQbo0gadTRuZdnobK8utPBwxwLgZN+1Gj9bGHM64tyADKZzIx3XArORBHIJ",
-	"lwJU57g9zOr4fm/lZzsnIClOU2n51tItrMUAij0VhFnEsq2ASsG7XaBdUzU090m2gzD5aokYwWJFTQJg",
-	"oVFx8MvB/VFRblpJxbfySsNOOIfC+euL0OdmM26B9VlTvJ0/UPNfk3M6uf4QyjYor1+Tpv02BQ9hjVRz",
-	"5xixKuE/lXAZsdMiHpn8EYXfFrIceiPRY4SGtyKy5HMujIls/ipZxvhKE3PoxkTegK+RoQJ68oAsuag0",
-	"suuWWMISpBd9++8NqYRd0s8v9mqRWE/KDeJeHNsJf/YjZVuanduTixD8jJYFB6+sOdkYuIHQGAIJ2EZY",
-	"XHt8H1ASXDP30AlRqTBlieY5nLDtLKVYTlJhoTZqkynKCFxc74iOZ3K1QcTmOji+jZ+76CE86wh+Kj20",
-	"y5u8Fs9kuez/jl4alFl94EsV2b7IbR15rV39BBoVmUrT5WpAntJWUbxTw2rVyi9o7HaopmOCw69bggYH",
-	"AX0P0pBGdTPNpkdsVsrfWDw4+II5Y2MrfynpkmrZT5Uqo7f2L5IPjDKkofsGQKXdVXl2/iibYWfdUn4x",
-	"3T5mJOcBbkK7L1/FRYhz3adwem/PIfwwPpdoFsQVArRdgd+HzBgbkyvUdNSVj8NQoqrlBRGMQ6SOG/la",
-	"Ce38NiDvG21bNiL7FOCduii2Ajem7/Si4CclzxbofBuPcDJe2VKJk6nLaDdNezf+SLVDr2t1bV/youBY",
-	"k6fGLpTZQ3loWt6ymhasVeewT8tequk/ZVEtWXS2cz6n041mivz1ZPJ/HhH49996zmVGeZFsdiwVG5Oc",
-	"0ZwUUMSu+jbWrbKMKTWriq6BIWm9d3wNDO+3G5FFfEpvbLdNy4hgPWnf3JvIkpRsVqme79puAVO/uLEy",
-	"T7txoyHwFns1di964sBg7Q/KKJqJtUZ9WS9kwUgFQOw21cZh9W1ZiEf//X5y9Ojjf/31w4dj/Nff/vsv",
-	"u8Adg9+/p0e/ffxy//YvO+/y2g5yI8UW/5KtLxu1Q0OKjhIUeo7+Y6t+Gi3PzuCCTFkh1+Q3VkrbMEbO",
-	"ZnEKfTkZn5zeejJ9ORmf3iZI1a86/H4XQnz4w9OBBU2e0M4m7Sh1M+T2eMoDSN2B5gmRAVn6ZBDBbnY6",
-	"5rtgh4f2XdsTWHjJxXP8wcmWimBsTP5rxezXDp4hUjxg350gdLN16ABiN3qDDiTHv6F7XYiS1KtpXYSS",
-	"9ZJTxGygdO4lJEIp9ged8NRJ7T6hzcj6kFPqbI6wPvLB2U4xtLcW2Qg9J1bzM5supLx+KnIosxu4pD35",
-	"2XzQFAoDB1jSz048BExcd5iOYUJfAoZKiZAO4BaZc4FwvmShNQaWmqWrA0W9PS0pfOeXDeNlywEm0Z11",
-	"lcEDV05PgG4tKzp3ucE2O4yJvDuK88r7M1JQTr3kMQ6TLHix3pT+iA0dFvA61nRpKitNFnJNllRsXCKj",
-	"D3czQSrh8TETeuN7rzimwJTttvmCAIv0Z2YU28aQJm2/AthOQ0gyZ8JYWCyPW7wBQ8Z87UmCCqr5Devh",
-	"+4H8e8ttyV7WDkopPseS0fyVaDTzCBMVMxqrEnnC50YfRn8kQLUb+XNBjk5sQfXGJpjG+4r0aw/pygix",
-	"NtTSJFhOMPdwJ9LbfgDXR7pV4Z/P9YFzfauprlSswzqUMnTFwcE9v6De9ttD8/TNOuOhb+/d6NUY9k0a",
-	"7jWXgqVMV+gklbsaciXoSi2k7mkZQ5nf4bpGGquWi/lbLjK2h8O4w9O9WlDV9MDahYKPt2R0maiaoDtz",
-	"IYAPgIZahjfYwMknkoW37gkMiVNfUHOwm8L7vZFSlmfqpIOaVdss5+k0Ds7N1m46XokeReeIu1tts2G4",
-	"gn2Oy5juBoMR3WHn7da7DKg3CnSywCfBmoUDMIjdW0PKfYbl2w8pDqK6mV/e2fWwiUDslRa/0nqLO7no",
-	"EBeZ58iv4y6D6cry0puc7DM1lFJmtNMHk+MJoGPcwRB1r3gsq9VwkJ5e+TNbq4gdsff06DczU/vfo49f",
-	"JuOHUZ+gd9VH7REvT/Ghb3xHmLHtH84UZrOzbxTC512QCShvzsdUNxc73dlPzGFi9Fz/a/t4w/zv80MU",
-	"x+/YZz3aUcJsOwLLhr9SDcYwjZ1430zSRUo6XA6eqXx7oD+AqYb7lw/eUyj0Wu7dXWh/3tjpL++1aa9r",
-	"rm5Im5Skud8QNGe7BM3rgg4VM7NSLhMJOKAnSdDZMirIlJFsIRXsh1xbgAjYkP6J3Ss7wV5HuqDC41Ud",
-	"cu9gEv22K5zCQMgs8xZCFcllpu5JO6A6XuYEn5wy1QRWi7/+f0o6PNSS569iTTEvAXwBfUbGPMKE8ym7",
-	"wDpDrkjBZpoY5ZmJXDUyvEN/8lmnC+7+aaSTrd33rVF2uPXuIskNe0YC40Kur7ZZ16mSAhp9GgXiyCZJ",
-	"ftwJYDyIlQ6mZOFwrmn83s20wsFeW+SotovQCoi+HebX/U1b6GV7KdSaJWzbPuICZJ4hgd3w3i+MbyUs",
-	"146WaCW+Rbk9+7vWh/RAZ2zYRt1FEt+9NS28fRdh/1mnNm1l+VW80DFM4ctGG/5VKeclXcbzw/NArO9D",
-	"g8NT2zGyVaSjWhNXKKob97EDGtgBM9VkcPeWsadmQJOunaldZntBst/x7u4haYNfx4CZj8m7BSO0yrkm",
-	"hZyTa8ZW7iYemhHgXvmOCXtLb53xeclY/iyqYmGfTFdEDFm38PQ+BXr7lsu1Z/Ujm+kxmW4aGSn9Uvhc",
-	"Jce2XMrZUsbt/papqlncG5QOayRRBsGk8pLA6GIIHeBrwOtwGtz13fEz8+Cz3Sc+6mBdxRSR59BMEWrB",
-	"Xc/RA5PdiZyoLHqXBM1eNQVvJFmsqObdmBGx5l20+MnYcwdpdOryOcxE6mxjYLNmoZeVePWCm8sbh+ez",
-	"MUvLWMG+B+nssKFdAgilwROmbXy/1Qk951rduWMqriWKueggMrAXv+V1DbMaA6afzelVvbmsl9oJwLHB",
-	"THbk9oTPQkmak6F9JmIlbiv5Dz/emsnYE90Rbff2HVBXd3P9mryi7wBj9o+65Mejqod0SBlhlT2zXbrB",
-	"WjwO87S21Uaf0eTtY3teGsY69Ptv1ZzscfvWGM6RGjwq+IwpgNiGzqjKd5rGzrTxgs6kQE9Exl3AZNC8",
-	"KxUH0HhJl6zOZfWZdNabZ1bB9bBeHjddV5ATX5GJsLUhHXifews3zxl9DWoPOo13SlDn4mCpLaGCqTZv",
-	"ppr2MW59TTd7JNjWCOB3zXyrR4rOzheQbue6xDrXfM6KSvEb1t9HCI7glIZRDuBW8/m/bBS/e8H4SveC",
-	"MSwl+H2UCla92mnUb3lTGNVVmVC9XKFsC9KyEyo7Wc3du2LWTapmaQu0jTP62IHc73r/GHJcmsXHDnMY",
-	"PYjgTiytOrTLOP4RnwQWyVmRyHNadhC3v9aFLrFEcW4HvbEaZ4B47hB08eSlWtogFVqbFkQk7KLHji89",
-	"tVMc/aPfjC2+LopnyCQRofv0hpUbNGMt7gDgezuQDgqJlkcNHNdAzZkF4w5IJAgLjhK17Eq7khLfp6ud",
-	"StYjYWclZZEAby2ogntvLctrVhLz5HG6UVM8pfHGdo12oGSAAKNcameAtjK0EsZTdtzYv9Tevy6jQEqJ",
-	"NhS+uUHv0mgM9n6Jdesdgl/gw8axQ87K5zVjRDiVZgsSsA50zgPiQ2BbzrBWbJ1g1SAm3d7hlPELC2ik",
-	"Uc1LmlcUa1VvsNIIxv5UCTAwg/YQBeSC1P0hPNWjbTv4b5Hr4yeB1d2Gv3DgvhVcSd8KiJWdLRxQHHZd",
-	"hkmaVSvsNtV+NSSOGTr5HFXOSn+8bUKeeWifAwPz6XXbGQK84/GK1Z6XbjPwzxBr3DJLB+aKOalv+bIq",
-	"6J8h5pDKF3nXTAghdCnF3OzN8oLc346/edlwehYc75OoKN4jjtg39BAGh/oodjvvqB1qjxiijpi55SkI",
-	"rQ51SGqmOnBsKQZphtlme3oWE8makIFeLd15BrpEpUl/TckpRhH/X609eZXIQ0TVehNujiNfklniPiLv",
-	"luutaO40ONNOK5jHnSOQW0HyktECrKojtRHZ1Zhc0fyGiozlR6509qhuzGa+z6mmR3XVt/kIWzwf6ZIK",
-	"5QGbFDzMcp6Z++9IVauVLOFxVdCjR4+OHj0yfyz4itIjJbPTI8he5Obl5ov1gmt2VNApK64OmJ7gD5C7",
-	"oleshLXj5XvkkyzNH4H+gMylZ00ci3bYr1VSfeV+dnVOrsDqZKVZ36qUM6YU7N8VkSW5MvdruSq5YlfH",
-	"BH7ZnIIdQOS0zK/IXwPR+jf4/ZQf5bxEfwwtrjD6BWjSBFatsO+qbR+8i4x3j/wiqZOsnO8CE2sVD3dU",
-	"U7u/KQj1qFD5SmDHfmdIsD8Gv6vOMIkCYVrrZ93olotdD2y/ceFBiuaSKdJoOtHL2AYFO93Z0a0HgTBU",
-	"j/7lO6HGnGJnVfu7IY/ZhlORqpRnj8mjswffkhU+QXIIPkXgr+Kwgm81nRbsAlS1FSsJ9JzYqrS36cOf",
-	"Pv7Xhw/H9R9/SdTX2NhXhNK+zRMVuQW4lySX0a2s+4odpCMXF0ZUpjzvrhyUKtv4tGFD7GyyaBiDKf08",
-	"j/vHwYtvpPNGVuYVIFQWrFi12iz9Gi8h8FVXHch47UUZPjRy0HLGcVeXxogOjxiAVBPgTS6UdfHnbAhx",
-	"uv3ndmWebYJ9GjsMypq4HQfjWbx7+ivByIxWhd6QVUFtl+/oqYg1wa+WInrvUA/gbiFnTuKViQUX7E4D",
-	"LG1H1Php4oqsS2tcJcA+V7SkyzhQ0DuQeqzcEP/QmKyoXtR/E2BTmptvzL4wapHSbR/WBCKk7dEak1QP",
-	"H01OyP96++qlG4JwYcvA7DaTqcwT4OtsyfJNSoZLiJExN8/dAtzRNsFUcja4VfarWbrybcrmVOwJwF2w",
-	"fRH685LPdKzg1jX3ty4wIX1rY6jLg2aBPX1FecU60cEh0cZW2E83QSh14FrYr1XMhnRVmehHLRmB5wgX",
-	"UHqyCeACe6xlwWgaYokphuUuUjS6kWh6bfZY9HyHUYXSYHzuW8i8l8sVLaEp4gWZOH0IO47aIGdk+EoI",
-	"Q7kBmbhSzt5UIp6GO7DWLd6D49WsBuh0DG1Xx5UU55CY4noTNfbQfOEd+UouGcmBd+0flmkz0Bttg9GS",
-	"0XxMlIQd+iCCVh2KYqcHro/JFaDfXLWIilhoOMXjDyJMETc/GDk+HI9wIoiA5n4R983i/IdoMnL2Fiv/",
-	"Yj7GuC+lcQ582es+rtCg/NDmV7kl++JWECv+uIxR9jWFVcDoTkbUzFkTJSl9axk1GJQHUWcTtd116ep2",
-	"o1TBLI4zYs4blkADs25Y2d9RNpOVGJRfUYuetmUZbR76dLnSmwB52gtwZcR5R5PNjvrafmk8KDHw0Y4G",
-	"ow38Vh62yDek9s1Gpffdu6bxA3uPduCe9vTHt8tsAybyKCDbbUN9NydfeevPg9v9HtztHIkDOHxQJtr2",
-	"YfoqUtFCDmvgTaPcCbBfc0bzI4Q8RBu7NFa2gF2wXbZqzFiLDmt2rNCshIekYEdrCya2pDpbJCJs/prc",
-	"tVeRULG/6TzXezvTqNiVyFlJ1nQTgaw2z32fPP2NwwQqZlPFGohs4RUO5dvr9oGQ1FET5Q22EvRFC/Z6",
-	"zvmcKc3ysSOLmLurfwyuH2hJCNl4UjGvntoWxddCrpXVTR1XrCnX9lLJKN7YmgMBsV9a/FIGx2sUrOJl",
-	"3UGH60bnMAz1//5gFfvc2o5TwqW1UClwq5In7q2XpIe7b1FNshppWqs2e43NBxo9Kl3z8T7YKj3sA/CW",
-	"kzUrCqLlmuLnXA0zElI4rD9jp5WWMnpBmLuqhX/guFsH6GOryHUUSokprTD9212rsLixJyxgrxipMd2Y",
-	"/0CXGDNdYz8VRaNTJ47WgPsVzay4fmoFdvds743tClnbOVY89DalaL4Dp6deZ/8xlU0sSuEr9jGKW+BE",
-	"cMLxMIA0WUNXc3xbtBI4mTe0La37ium0mmTbrt9JSVpABS02TK+5xVkOjqqeF0LBYDcy1J/wiMUE1Zug",
-	"S1McgfCPyMCLzoxlUmS84HulZ7j09Ha3cyPYh1gSOVdZyVZUZHxAmsET/6t4JVf99eMBbTGYyJ9EXQIQ",
-	"+l9RAdXmzgrnA+AEZlxwtdjTL9aqPiuzePWZ0wj7rdbQMq+il8O7oOvnN4q4Jztaqd+hw69RABzZe1Yl",
-	"bHdc+LViFfYYrbKMsTx+LD1lW2lSzcOw1Sp4YDKNlgUr47Gbl5DMaW93K12nG3OVQQ4oXO7eoXTcQlUP",
-	"Jj46H/1iRPFLj7de2wMHOkN+wP4naEf7Yeufqfku3Pz69NV0D4lZ95l3IqZxqmrmb808Ig5Ccm2LoN3C",
-	"8gAVV1vS96swc5tzfoMBkKFQwikJe0lyuhlbPYMr4vJHQd+jxEiC453SIzKkDcgrcjo5PTs6mRxNTnYO",
-	"WZ/6rQE1KRg1B3UtL6wVYBM3fIvkrYzBtNio83weTHYkVcUOSWqDYqpGA+6yL9pep5m0RyUZgt3t2ZfU",
-	"e0H7NTJaRKOr+H1dXW3N5Jxl4Pi9gC5UYPsAtKxF0XJVqfs7V3lfpD6QSP9INXpaMfE47O+xq/tpZKrB",
-	"HLJZvLnq9uSxHUkXHG/thl5TC6eWxjOVa7ygdhorO3ipkRNiu3H4mJrSHExmMmdGVRkbimTgLhcX2Oow",
-	"QajWicIyuU7zaidHvsVSu9a0n8mSIGNbKNjczlN7TzRQ1BjHFxjJ0wujPVDrQset+UbFZz4wjANNzbrL",
-	"G/e6/htWl2fwwAvtSOwdoJbjtjqhBsijtSRpdu5Kh2hQMB7o2i7zr+e6LvN9uj+xzyvrG4kKUCpy4L8b",
-	"WlSsDuFtyLICzOQb5nBetvo2PGj3bYiotG/o+oVNdgg1dXXNV0dyhUs48mkb0EYjHSezU7a3tD1VdgG8",
-	"JIKt7TLGzv/kY0AOY1ylVrLkotGVYtjaWjVQuIL0TtZg1vuIIhSSjZFu06/aiKx9UmSlMxlrFYX97s4J",
-	"o9nCXQp1yGAhzQ5wfUFsaOPclsMssfXsDSthR7i2yZJibO4P3IxKXABSEqfFeSOInptHhdQwPAh5rhXB",
-	"BC2i6EaR9WJzQdAGPHeD2b8vPD4jeBxBArlQJOiLyASgKHIf9wszJzpa/dnphm2c8G0JoN9dUL5RdMhq",
-	"Z9gTcyTCe2C3YHOMsY0ebTce3xvEFnfLXMNJ+1kKM+mBByAlLhGxuiyUtBqIkK6VGleggVhGo+WcafUN",
-	"yeSKW7x1cLbSOeViXCd32hQJ/DU0yzbGeRDq/UaRsioaRR+h1wPY6Pmu0PI129QZcMO6drh31IGP5u93",
-	"ty8BUrxN2jcOdRG6zt0wTPYLjkjKuNmextC2J0YWyEq/xcZ4jU0/mcTc0wXkEcpajQd9CNm0Uah1fwd8",
-	"77alFdI32NI4g+clv2GR2voy+GZXIZ97NP6GX/Zq9FTnRbRCPhdWnl2z1U4csTjQpdJWzek+l99DqDTI",
-	"9JjS7Bq2zOWwW23WyO8emHAdkClvmLHKhybeCNvzqUWBdlwh8sZVQTePQdjEGuLbeH8/i8vYn7kLm8cT",
-	"gJIG4TATvEz3kBiEKI8Pp+vnSqaAMeJpwGgn2lUbjpiy497dh50F7F20ay5ECGUQuy2hUON7lugxh5fH",
-	"VlUHaLFa2mnC/OCLn7noetcW0za6/to7MySe295gM2s3qaWiX2LIKfWagnmNuw+JYdn9rmKQ09YvsVPU",
-	"w8MJYPYlK5udWqHAAqkCCe9Yf+LSmBK5LezzqsTSs/hbsJ5vS7qdTaKznaUS8YsN8c030XzgCs319r09",
-	"joJ4yNIWHCXM/tf2kYPepKpHc5WG97Skms03Meep+w5wnUTDy3nhG5tDrhy2Ijtac1H7be+KNu9nFmdm",
-	"Y/fTCGYddGXq7yjESF7/57GjR5NSiJB07sxhbOej4b67IOirOHfGzQVBpwZ8UPAb87zRQsMzMbBPyAC5",
-	"3TO/sJU6CA07LKnGlsSJbQFPagpQkFZ6kQgb7+NQrssCErDwOsxQx/n3htrqzkHsi8nbwOG1q6qjlr9g",
-	"QuaGLovo5joVJdLVzDWHj0R1hwVfE/hulz2w3JKJ2D5caTfcrsSToOna87QMUMnCve3itIO49HCot9Vy",
-	"ScvN1+Lba06646i1TdGwcd4SWsQTWRq79DiBvzv0ZP4JOf0gvBrdCdvj1K1UrlFXo/kSVDKWc4xaz7iw",
-	"cewbztYNCVov940sCnNx3N2WeRDVHsJqnhrM5OTs27Pv7j88+7Yb1KR1TdixomSpCnaZJbp+JZribSWd",
-	"rMED58K3Qmo+i3MoPVxc02rY+1Wv7bbjBoQwW0FDmul4/7GVhxbrqcMYu7vLSeU8+lxBPmLJVoxijfkg",
-	"F+UfZWxWqYLiaaW4YAqddt8okHvHB+iQhk+/TOXv9bJj6/OxlWwUs5qlYt6zCZfyLtSZuybqBCtMWq6N",
-	"wB5swtid7KATnDNmfbjPsavjQ9tErj54TTPXV610pjJ6Yh5CH6gl19ehCmxxUliAgun0AAM+NrZ2KW8Y",
-	"7qT5NfyzoCuVsLNhZI8ytZf/cS/nWhW/M2LqzM8LGUSauD4nFI45RG6uXKLZVVyxMddxYT0ie8p8hN/Y",
-	"Nyb3phKPcYBWcsD3YSlwi0R76GSH7uV62HzWKp7P6sBkmrSZVsU1RG0aJQK+IBejOlOmeG5LDaEDrNF4",
-	"g16+7oxAvspWUuKSCswDN28KEsSjwEmlnJdMRTADXfFSHwDDeMHNpG8D2KRgbxTUfIym7dcK4Z1tybBI",
-	"aSBL9Lw03W3ZfX9ZRBt397i80aDCN7Q/wwKkRkJpW0AE2+3Pflfr2/qAJ4MEfUs07Iw76ivwAcLFdmJ6",
-	"V90HZNL0rRL53fpMx2uhoOBKKjYmLFtIphpnvgY0wOp7WpgJbHojJ8S8vo9tR26PrD8t6TUjC+v07TGu",
-	"S2+Lk8jnpU0ZyVnBb1iJERB+txIiN2/YAojZDhjQagLt2iwzGJaqYnKMob5N+d9fpKUbXu8h7Dw6/T46",
-	"ry3icSU/7nzVY9bHYxyc1obyZDPWtsoWgQkS4uAgCupXo5n2ThJP5CE4FAxMLJNFfkx8DrYxTcGqQF2P",
-	"eWjvqzFZ0mtog0EoAWWhrES7WDkvN1bV7I5kvzAygGJnJoDjiID2hLh6fiLxIuMmeohz/kfQxqHoe3B1",
-	"q8BnoxnChCFoHBpjYwLpuuYtj/3PtvPZG/7yrqaird3vym/vjuFFJ8pF055X0fSZVOuQtzxaj/P9Jshu",
-	"sSl/a1nmF6RkM4SGd7nNtiRcM6w57dn8pUWVuuw0ijmDMzFWDODcGc5GBEz83TExRwO3aBkBJw6Cnb0x",
-	"Pt8tIPVtYaGyLJeD98cem0FhPFsyOfDE/4Nt6gzMejvK3Cx9Rq7ZRl2QqdQLLMCjZk+CQGO8D+hu7tCy",
-	"z3O3Q8pd3y2YYjBhd5Rs7hQ2ULNZLx0x351B32jYdysvLJmr78SqrfSm2cJqOyAxoScloqVHE752Rqd3",
-	"JJjVEwmy9V1NYbWChAuqGaFhUh8CItkE8AMGyxO+h7fJ2sIADiioMoyke6LhUCTcKm8zGQMxvHKdl6/M",
-	"/tSQEuuFhMxVbLGgNC0QUB0TF6GaAZKvMyrInN+4slQ3e6vmANocKjKu5VEjJuHCFW4S8ZmzrGQ62ihu",
-	"qDsiWf2smI4BiBjOQTgsQw/FdKOTP4Teo06ePVpH3cGP6vr9wRpSfZS6fZlI4wOoiXazvgpNEef6T7OL",
-	"AxWeG/ebEA/6wYP7D4dlm+Aw8anVLpC7Mv0+WQMtX1nK+9LZefRNJfZyy7iGMp35TXXiCtc8cwAKhR3c",
-	"QX47d1o8i8U+HmXJdDpriMYMDVIkyeUYq7tAyH1ym5yA6OzCNjT2uUPiiMII7XZYWebxIZ4/Vho1WpD6",
-	"pEIbTwmcYcFmwX4Huxtyz77yDEjwhM9mEYHWTOE5QGLOgWGYhdTDmnHtGC9wqPbzwzvxE3XC39CCRzH4",
-	"ktkO+Itmfo0nWr3cjo08yM3k1vRVXE0w2UQTvSQMSiZVVwI05BjTHJx/oSIDXWos9KDH9LLlR96/2TeC",
-	"o/RTpfkSZU+Efe6ec3eoA3u4uBT7vOIlU4Oyle4SyjKWc6rLKFQ64FZPGckB+Q7rH+wOQztYu8N+dweE",
-	"zVbFkLAZRLrOw3omX9gGltaGaSx4M/ZfXtKZvvDZk+cBBrgx0yFZu26EgxflBTjbzrecbtuBtuDiSeoD",
-	"gq3f1Ab2wYCtXrK197whiuGSCjpniGw+3Rjjk2KrvGjY9dC3wUFihx1AZkqzVdSSlSsmaigr/JfHN3QO",
-	"7TQ48JCmSXePYcIqxhFAr0HBzYR+59ODfcwHPGDmDExlpX1YAo8IxwrRGvg1ohfS5aoYwCPB/fIWfrpD",
-	"bYg4VHxxYjrB6RCR2Q5/CAiv/h6QodgEIY3SQNP0mqmns1nUvUpXq2JzbnGz51Vp8/RBQsN3rljNC7kc",
-	"svVBTQDP0zkJoLmxfFSw9dgXw/sfYlgYbBBwr9mcOhuWUwgwb7O5pBjH52SPZTtWYO+TXF4Y+XpeV9M5",
-	"kQsT3yqxKZwibyvWsI734zhxiIfsxzOcOdRH0dKww17b+jP+dmd7MVBet8L7tXYbXC0hN2yru06M15kB",
-	"vdIBatWikQZgSRaCVjkZENCkcadZ9dBqD10JBBFKRzpOTfm8kpXagSaaOU0ENAC6hL6Yit2wkhY9w63U",
-	"gtdeQioZLfrmLqRha0JMHguIZk6UOQiuQnC6gYBPzyniVu6ihdfK9s+a6K2CVKsCmsipHt0gwq2hwoZ+",
-	"ZvXHg5Bfd0DMwoXs8iaA6pUIvOx9oGUdLvUuxlsyJ//gPXNJhFy7GvhDp2vYAk7ZO2mDC29Id6wil6Ar",
-	"r6hSZElXKyOeZUngp9YhL9FLv6Ybw0+yHJAuEWD3dTVKqEphBrU5JBbQQM5qVG3HNDW8ft/MlW54qcQ5",
-	"RVoHYFrojOv/zmRj7J9Lrt3eeot5zvQFXnlcEej505tXd+LT7pE8gz4wtV/2ib8KrMCqh6slTINEda5K",
-	"gFxYC5dxcBE0E1aaW1vzewNY3qaytCT8jlvpcO6geHvRP7lLyKrsf3QZ6nUCI84Z/jtLSZtNCRwTbfFQ",
-	"zSeWOTy7DATU3qPlRU+UZ6cKtmxDbILhCli3aldx8F1b6yc9DECeaZaob/pBrsECsFnIZM2LwojxJFje",
-	"rFb5hqvj3X1TIjfNc60aXY3KZIpTKddqZ2qfG4prcwt5Q7ojlebfBgZuY+T11nlkcLPQeh92cIwzYiIs",
-	"kzcsaNBTjDxfriDGYgT0p1BiN8R6fQzra0FI/cnMmk6LuKMmaMV3kJPaArbIWfTcdbWpa0TDGn1SKPRJ",
-	"oZnmNxCFopVC3KxmEM98UmYLfpPKrKhfUKkBiOst3aenvvSE0fxHzJDt3Vi2oyiuKxO/rFId2Kq6TYvv",
-	"zAI9Ethn3T9acOiOakOiooPdQfB8C8QugZ1bV/rujoTWJvy2zrS93dsulJDLtY73DwEdHR1NELiuc3GI",
-	"YCyP9cBdyJbDeSdiq89m/RLNQOilOGj2WYPoQQYce+k/tnOKu+1TB6zekC9RuHiXVrSF6wr9FQi4wxRa",
-	"jtDVzra67sid7Ql0YTnCaQmGON67FMgcO7/oZvNlVVDN8hdS6EVE5iz95zUI73YI0Vrp7Riia/OfzBZ1",
-	"bwen9XF3wC76ioKLQfEM3/f8NtaaXuhF/FZx89y9JThIsPaxo1A4TGNdbhUfO/A3Hc5/c7+iMRkb6I1m",
-	"z77rx1cwRviLseODKA9V02BvW/yR56/EQAmQyWoVN6rtRYFIlnI2GwZkHUiW7W6EKNjWVBE6LxnLLzCD",
-	"mNsoKGKA6gVLJbvblN1+EduCZtdREQvrsxIfUsYBRJJUink/PYR3PHgoLQq5vvBgsJ91HRBy2rnNBG/i",
-	"aDfjkIzqqkylM/rrc0/V1d9f7jUJ6yXC7T8inZ7ZH8a4nZVc7uzX/xqfCk5H59PWkG+0F7k7Uw9jkeQx",
-	"1oOOsLsa7ITtLHpJGrf6xvE2Eyh5Q96H15b56iehedF3ofFZ+9m6A+veWosGv/X1adolm2q4wyHQcX6n",
-	"EyU+GFhVC+uQr917BZtp8HUykSfz5R+edWZ93z+NpnT1w0pxLLT1uh3VD8bIjSR3C7m+2s6m9616oReV",
-	"kT5HdlM+9troXRv22sgyto7Yo4Fi0XY6DDpns6ooXriLfxtBDlsmwNVnbRPssL0mmpVLhbBx5qPK2IxB",
-	"G8e0nhLVgxrZU/Wo6GfpjfjVQ7t5GWti97PPHGhMI5NLBhmpZj7gs29Mqc215lfvotzzzoV/Ikvr5hPY",
-	"zIY25dcRvjHcx6Q6ZbirDSLeYq6CKu3ww/dINYiFMRtg3TawAQqFkCSTKwxecUXkmuVE2JTdDoTuBiyn",
-	"L+b07VaTaN1bxPUr9TNP0yxFLWsDxrAtnmtFzGiuIaPtWdGs4wn6EfsMBCo2ZGmx7iK603xnKwgauIn6",
-	"Wwev4PmUWf7710ab8S/n7IWKe14RMnrBiCxyY076KjrKdd8g2WphcYa38O9tubtN2TT0R+JBASssDKNL",
-	"Fqgae6SY43BBbLzF9ZSjYlOr0s4DG2kda98IrFcyurTJN817fBtEqSP6Nd0Adj6L+CACNOM+MWE8Rf0e",
-	"dkeyr/OsrlXv5TSGg79HcG6oyPiY7L8ywDVdSwLHZ/URDHtUwjEKuR3PdGwO75ig4jD1Wjlbyjb3vKA5",
-	"9Cu9MhQz1wbJ2c1V3MRrZa9qJoYVspRsnoq6qKKaRzFsF7LUCHgI4jPPS6YUU8e9ugp6h7SqlGGFhNvZ",
-	"0OxfUWyM55cvLzErj3zPC3M6CWp4ChPHnIlk49wwTwFNbo3JyvXx71kRYkgWukPnNnPKrcZuejM7qqvU",
-	"A9mtX8OZdu+UuK9+YO1xuBVD0Yfb6zE20ysfLNky+j2e34DLMZkJbAO6/a3hpWEnVfdL6JNi4nH7t3RL",
-	"ROAIKpMjcfbUmVxhivPhEviTN9WlbZL5YAxaUU4QRL5wPYV7bQNsabqJE1TJpvxm+KXNRFFM5OOmal+y",
-	"nAnNaaGGTQcyXXbGMeypvW42z6qvhSUGuBt8UW+PX9rHFJ+negcGEEExjAp3CAZBQ8TTF7ZD++FKk9NG",
-	"4rVmPZV53LpdMJrbcF2qrCB19gJoC6YXMt6UoSqLVOvmaa/MjJ1WB4zk54BvrNc1xqXH6PWTyGXEFbda",
-	"FTy1v666pR0vYmyVqO9H5fZkMul9CszE/sFWOi4YV92NyMrtFErX2WSPFLC6gaDFb0+Ng+jzByOAh7OP",
-	"pv4XCYCmRvojIGEVUl5DwOx4tyrg9j14QyhOgO4+Qblesdv6FIP9w+5X5LJsr+Cpt2uD5mxcK1bMjke/",
-	"F9h9T797CwTfdepIpQ6Z1e/ZXiOFbelQeG2FM4J0k5z3a0HRF98Iel0Y1olf/fEKt9rzdsPZuoGXE7bR",
-	"U2Qpb1hOZBRIpieW7891jUMAAORRakBrXpdSs15kiWZSwCsyMxAX1op3CDhgicsVRq56YFYO7cCRwGzB",
-	"DiThEYfp2Y5cXAWp4DuXXA0MKbR52+USbad5brpC20bSFexz3zx5moCAZyLvT85mSnG/jBwPPdDHqaBp",
-	"qfeMztiLHofAdW0l+AaV+I54fWJNT+gGdyhyfwyL8D8XNxKKvBNOcOZynQ6y5TDcrim9gIdux6NfKwqo",
-	"YL/Hxm5nITBME/Wv3HtrYPbJzRkafi2pZo9pufMXb9xzTa0nsWk51fRxQZXqAGvve5wOCaWejIQ38cnr",
-	"6ceQetNbg1pfcm9iWWl3YfbBkmlVsiWvlklMlEFi67AI9319m4kdq9NGdwi/mgi9Qu4wbHJDfYFyp7SR",
-	"grWNbx8r9wfQy8IwabBWn+Fm/Ji6SV9Dq7O735cdp3aYaO3ICP49pe4d+TJmTHj9M4A4mDdBfIbzsbsO",
-	"dvOzL00PZNLAS+R2PPpn7eFtcshcppwLKu4Zb/sObKbrXMbfLLkLyBwG7z9wut6PWnQrdxaioKuCrRGK",
-	"wvcrkkIv7tYu9Gc2XUh5fak1W8aM1SHtZNjnjJUxDwX0H2FzDhXybvIUmil8o8hU7sL62MO/29UqKXDT",
-	"9gm/u2fq/N94f8u6eZJu+x7tcKET0pGrY1ueYOw31tIKN0zFV8hEDj3ht0TJenEdFSXu8eQdx24sUFt7",
-	"X+EraHxYl//buodv1DlZ40KOeBx0DH49JPTWCpytF3k8cMY+a8vV+4G91UzS6huMQC9UaWK3wXZS7+Zi",
-	"20b79+sIsMU0dUlBIpPEui1wIXAaEYrn3OahraHTVHhdRA6B+2qXtIVom+fLLZ5zHGYHq/ki6FvgGH57",
-	"a0PCRs5Zj9P1XDwzaxl4xpxXPZ5U7NLakmftP0fzP0fz9z+apY1m9PJ3bOkCMavhT33U7Zl0y+5x8g9Q",
-	"sL19U38VRdtRdmxjpMHJOQcgZUGq1UWNL7qkG+wKzjWIunbj3jpbyCew1ZhIscQRO6enoXy8a6KO/Umi",
-	"C6Gf2GUUnZAJouSSYQYanMQ5wMMBQvcO2PuYoLApaQn0fX+6m9JrLcvrLViHPdtKpW6YdCFokSMUsU/C",
-	"b84YPoYyFner2H7PfC5YXqfnYsWYy+lznRTHREu5x7q2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSSvxMb",
-	"imEC0xmpy+MHY4coeUxeSsHO4YupTY2YmYNrjswVZFRxvbmC2/mqrMSxg1K6GlaL1BFoP0R2FEbVkTCR",
-	"mtEtRtni9OY5ayZQ1eezO5lqa68OJ7a9tNmVcQKD95javzXhK52zZ4vIowl7jt9jJSV93rqjCb/lzVZf",
-	"h8EZaNED2zqnOVd0CtfWdEPe2kzMMVEMMBwsHE+KPmP/8z5X1M9cLw7YBeA/l9X/nZdVouD7n6zkMw7x",
-	"bpwm1C2qY/IWCr7t1DJ2vDf0wH9uwD/nDdhZZG837Q1TNhVggGtaxU+zNTZxWwf0c2pEt2DorglLTV1R",
-	"94ApyxtWFnT1g6xK1cjeOT3bTt15JksA3PG1Lc2zPJeGewUcJS7mNlfE9nd/+F3Q7X0SZY3UwhRsReQK",
-	"KP3nw/HQtmqu3EtRXFQl15u35hC7rEX+DxbxRV0Kcvn6OblmmzG5UsUnw4Of8Kjdf0iyBS1ppm2WM8gE",
-	"ME0ZLcGJYF+90HqF4SaVRg/OqVpMJS3zbxSxDx4TSNopMQlMuVwdW7snS27kA6A80mtMJ+JmtEzKa+4B",
-	"Ss5Hrpbik3t/ffRx1be3AFo4ixRkPPXN52pURD9TwM3ArMlcMoV9MkD40KU6JrnM1D264sfLnLDPq4Jy",
-	"gZI4k8KcE2gPZ1ZAVnTOLsw/obzi/IP4II7I3/9+WZnLRvMMuP7vfz8nV+YjWfLf4JNz8j1QmriNOT4+",
-	"vsJ7iAb7ZtMBIwQmSCpP2A+ChLQ9Jk9ptiA+qAyZYbiEFSuXHMfgrtnVX68+H9WfX/3tAinguM2QQdGN",
-	"IusFzxaklAV2IIWXZtJcDNYdcIzLf56rv/8dP6NkVbIZ/4ybYEfB7dhgvtpfr9RN9ulqDDcA/pdln67+",
-	"dkwufehSliFETEYFmTL4NWCicq3MVHhunsO/sdQEZ2MMBjMfs1ZyVfAl11fkrydES2J0VsIKxcjpg7/h",
-	"NZSBC+UKnabofSNXX4wFMCa1i2VMrIfl9sq+BRL5zWsMW19BTinu/j3rofqvX5QUV+fkKpM5u8J6OOhs",
-	"Z160gFZjhpvG5AqbUFzZTQPoZJB7GwSbty98LIUrZjUMhuASMIy9Suzsleerq6fv6PzqAnPpAL/ZMcDV",
-	"89nRC2O8XJG/np1+57L5x+Ts5NSDlXGgspCa4Hvr8sq/HcMI5rJ3w8z5DVPk/uTMzvYNWzGquZibudbJ",
-	"DjafD+7BQIeFrTIzfp6z5Upqs8ijf7DN1UUtRa7Zxr6lhorF7cJuYHAmGOAew/E+PSMLc5F4rlhywxbn",
-	"5OoN1exHZAtgAf/30WtZ8GxzZfi2UY1/QaZsI0UOGG5Q3Xx2+gjpfPWG6XJzdDnTrETeeGZbN65oSTFV",
-	"Al4DjZaCTGtD2IIrzXLiC1FcLikXXpYek+f1zgq2NitV4JKjqxWj5RhaxsF5EMSYOo7U54TPhXSw2htZ",
-	"ORzXayHXxx8ElDtnTGBZJ4cKjhlnpblLVjRbsKPT40ktm4PPzAVRLZe03ED/QrYKtsQlv2JrYi4QEc8m",
-	"ikCfQ+hlmPPS9mLDg2eOOPTod6VfmMI8cjZdoDCdj06OJzgLuWKCrvjofHT/+AQmu6IWc+ieEbO/QeYA",
-	"6tueB5/no/MRfmsuYrWSQuHVejqZ2LJPbe9yzT7re3AfgKH92WJejuS1u0VpzEPear/wXFtw8iaUTExf",
-	"9zNyPRQaisDo/P3HkPpPpBPzpcyYUgDt/9+AAj5XRrt4wTTF6PU9QDtOk8R+DW39qEt3fP9lBEAxkGJi",
-	"u5RhaUus7QeIrmzBsms8t8DyNeTMEkw+f/v/WrFyUzPYDSunEmo/04T9+EfuWEYFbNiDyf2eL3l/9BEa",
-	"aUypYjYU9UH4Bjb7TEBIjaQ0rwwvZaCyD3cdmq0eU68teEGU4KqbE6M5HV0zTIhOnDalL0GDU23+is22",
-	"fuQeCGYomNvxoIuW7OaR8LL+xZrsfhOda/F9w60zOp2cPjw6OTk6vf9u8uh8MjmfTP7VsOjOR5UqP00e",
-	"Plrf/+W32eyknEwmJ5Ozif3fvAGjfy6qokBPyOiabbp/VlCln8nKCObTz//7N/vJT6o9s5NJPTOXIM1W",
-	"hdwsMQhXsht5jT/DCaA212qW+TGQtieGoD6oZc22MI5lRroNWbvLC4FcAC7dCM9fgkbk2t76rri+GS6C",
-	"VS3ptTHpiLFFoNusXrClYsWN9fJEkPL2Ph/+RFgdXY2JJSLew64Vb3A23JOGiqGajVutjgGYBhoMxvpk",
-	"XV2zzZVbuNVvOIp4owDZEiHyHPMOms4huEmv2UqHGPPNk4j8irsw+CgGyhkYYx/RkGVKf2/TI/ofshh7",
-	"prixN3e9ZOvLwFCsrWxzZd225MLJsCn/ScQBlJCOnCH5oZpM7mf3J6SkIpfLwNAHbnhoFW64Lcw5gefZ",
-	"TqmCEzqcDOm7g48tjYNdbDsgrhmkEAYFrcbQSQ1tH7sHz9yORz/KzPumup73z9lZ3El8vLAGjhUOA8QF",
-	"yzn6gsKb9t4XdIjc1nXKcV8NyAxF1rLUC9/Gx3tnLOwfHGEiBYgVpY2SYQWQubjHZEnLa6w6t5vfliv4",
-	"xb5yZQZGZOzqPutclp/O3TfoDQx1ly0ax3WfOdN7k8UY2EnSTL5K6fXnFDu/n7wxI95HNu5my5dSv5C5",
-	"scDzA7DzK8Fqt2KI1VArEfuoLMP4VziyfnTiq8q5PtIlxaBd2lYwz72Dx353c2Gc7rdOyZItp0b1LB0P",
-	"xAxX7A3xHmqZPzaMvB3lqe13XwrbvZmoKlsYiXvlWu4BOivLr8BL7D+9SgTidk6VS3HHuYZ96alGANxM",
-	"+4rnjterCiIcg9/fNSQXGWsO2C+u1QojfM6KSvEbtmMNUFi8xwsPZ53SzGGwWV4IewdggiGI5J2SHBHQ",
-	"R8jrgcMvp+RHecOgSuUWCh2SxmbOtD3Tvv2LDUq7ZItGqxf3nc3IuPW19qNHs+8e5pPvTr777iz7Nn/4",
-	"4BE9nTFKJ9mDBzSfnDyg96ezs9nJ9HQ6mX53eprlJw/yh9nJg+lkNpnQyXdm01aj89HJo9PjyfHp8QkW",
-	"0t1wWakf8BUjb7VYzeXXbvIo9uvo/OTUSFdbKzZSN1nXbw5rMRtZuNtgZkKX/E4eRn93QFb7islV4SzK",
-	"jSI5z8dEsLXRFF0/W399mClG7g4Q9/byaN8A5zes5DOsdomawi+lZuTKXKdXJDeGLisUA7sWfcYbWQV+",
-	"44JqQFml2uu5NhbMtYUUNBqCxvBj887BmTRunbsd0mkpr5molRW7O8hHC9uD5nAsb1kUAD5kwby9O4DD",
-	"3rCVLKM85jEorMtRVuIgGvdjZ5Mam5ULVymGyLnAJ6SQ8/3YbFrlc6a7HZLf22cOJ5CXsjK/GD2YTI4n",
-	"k0buRy05JyfvJoHkBBE9rfJuGWRFch3jdllsXr6UjGIXvQeTpvOuNxsgPZKSBlJ6gGLQLxob7h5I2FAL",
-	"HGyxsDMJaWYAehbsv8URjHAAR+yGXb41XyZDrnApx5ZqV9CRSZl3PpiMybcPQL6cTCZkxcrM/EDOCNdj",
-	"DHCgq83WY5KfIQgIm3GFTju41GosflqyDwJvQfOCYFQMwsUcdLgX/1YHXZub20w4kLdewgk9vGPuT3nw",
-	"hpEmZXpaPv3KvF1vmYZW+JaJdx9gFWC3Nz1eVubc+4L/2HJ4Nc8Ofr7v2RnkhEL/O5bXH8L5tJSQO3M3",
-	"kqU9UJ4md7vq/nPQutw8B3DZDNj/9p030Dnj6PERsiawjqHJOAjQeJDz1OcSWrJyzo5gLv/VxXzfIfMN",
-	"3His1eh1/fznVDRPBaEK88GIkOt/5xFB3MdDXS0O2PxIaaq50jwLDYZo1rTvVAmweJioBalPKyouyP0J",
-	"yekGOl8IucY8OmeLckUUhdpssmG0dOpt2xadM+26772t5zX09D0DL5VtNzj6j/PM2eWb11DSCpAs080b",
-	"AF38zoIWGbJ2PBB6v05HY9+SADMkHB7w+2ab3JHSMrv+VLAbVmBzahAVjxyo5nmIkWN4CuqjPDbQLk/T",
-	"FjCQuRSY0LLcHKmNyED2+kGRY9EFIW9YqasS/za8xUs3d5gfuLscCth7s4iSzUoJkZg1LdlCVood5VNz",
-	"3tZmne/vj7/7CFcJ+I1grJxlPDdvuB/3KbamYSjK8rcO+uXB2WRihrSFDJb6k6PTs4bvUemSajYH90r4",
-	"1u+a40/8k2YnC6o0ACj/zIWyQYB6tlvzCn63pKKiBRDWQkumXKKxxfSOgrcFQEJA16LrEHroD3JN5Ewz",
-	"4RI2Sc4VdLUbEwo9jtcLqtH7tl4waLdv6KYgtXchizAPpu4h2hbKNku06bTJwj60SbdN2Jr09w8NDRaz",
-	"6VgSrnmHZMSHPnamCu4Q5prqLWHel9XYzsFBaA2L2xwu4DGFDjQn98edEtaeYwhij6JiFlSvbFZ0C1YU",
-	"l4kMu5N/1QVhNqKA+MzmH93j4pPvXH7zP346OkG7TBY3YXy7ZApOso12H+hGMNI0t5KyO6Bjse+tmqkY",
-	"urNTtHB4cs3bYTy6wZThk1PDWL/LCxt3k33dI7g2bJAJLsCYEA/15fFozYVgLjhzyACOO2G7YzheAB7E",
-	"ve4GS4Zt9hfQ9764f94mZXWgx/4umS/dNPGv/velXwR9k4ZTfLg5X6/4Y8d2nVtBgxXYe78h5WH/H37D",
-	"CPtMM11siBTA1VdG4lyRvwYt7NYLqVx1wJoL9bcxuYK/rshf7a82siqJXIsxICH5PFtbtOUO89UH8dcC",
-	"nI2Ai46y/2/OKV8XOUFVnVVUMHEswGynxMzQwrWDsgmhRWwpEPPRWxregb1hWq9WWBbbR9FoevbrX97F",
-	"w+/vr8dG6cfSugUFaG5DkG1h3lvgPbGEHuBs6X+Y73gwnwCHYAf6IaezFs3uAAVC0dYp7tRb/XP/jqQm",
-	"c+K4wA594MxQaD1gRzD2eVXIvL7thimYvUBYagI0sAdCEJb4rF23A98m7hvsDrlDlfaPf7xjSVHvcpEF",
-	"y67jGZYnLsOy7nkJEnReMvVrkfAYbmVnotoqRS+P4ZYaFqqqWCj/lmnNBTL+iiq1Nurrx0DRdHqnewwX",
-	"ijp4rVWOxqMF3ASjfHpsiXKcyWUASzFaMFroxcZ3/Olc5e9Ud1IzXy81TPjixAOGupsSIJA6/tOo3HHf",
-	"7ghuP/dNUQEQ7wL66F2da6b0lW00Q/UxQeQK4vbV9vyhBcvhZo3UzsQj1PW0/61R6uSBip+Dvdl5XB+S",
-	"89Ffvvx8+ebpD69+evv00+vLt29/fvXmya1hbwXVs+h6G1K0EhDzdylcqQUTnuo/pRg6oPAZvlu1tKqE",
-	"JddgeTVcFqW8evWp/zrrXIIF7CXptsM07gswZOwfPTIB7iKjBpekBHgVB8wMeAILaVDU5Tj+/+y9i3Lb",
-	"OLYu/CooVe/q6Tm0LMl2Lkr9dY47l53s6U6yY3fnP9P2bkEkJHFEAWqAtKLx+N1PYS0ABCVSV8p2ejI1",
-	"1bFligSBhYV1/T4HlpEppvaY5mCV/777/NXau/LNstrfstIO749zxA4uxASvD67FAh9yzZTFgRTnXL9f",
-	"W3PNnhpujyiPm3W/cGPRloVaCgJ/7ubGXgF7ZILARiyClj+EEbEoWoIzhRjUREJtkiLU3qZJzg07W+TN",
-	"whWH1KEiVBF3hJYFT1BSa1PNNRSW+DvRbbnOokEhpDGf7nbYIocrPvk6bLu6FGGnShNuYLX52Qan7zoH",
-	"0XePr2DmPgyyY8vZX1VEc67GBikICRzJZwA+ihHH6obJOaIFmfsERPAEMf6RWLbTagH6Ep4mg5wJ1zTn",
-	"rQq6fTBjqy3a4xV8DBnXD/ayVxbPbpzBfoEupy7AxhgwUNpPCjVc0QeezN0HJkYF12s1By3/v8Htrt3N",
-	"p1k/icPmQvpTiplqdDumdKK2+AlO36rmALNoto3DcnTW1CFgIOC0vcIipEV4uHN3zT6AmMuOCZbC4V4a",
-	"5/kwZVxBMwJoPJWjHZrkisUKAzy7JBEzg8Cn545wxiIDuWWRulz3Jnb2kHN7I7gxZkoU6jICSHV5QJYm",
-	"yQvSAx1sQV3hFEAANWxDLW5KPTWFs//P7xjoo8Eef4DFIIU2oi5YqjWfC7Ldu/OADfyPI8yBGn1BEh/w",
-	"3LyU88McmkJulCUSss6+tCSmCqES7AbQIw+RQVHLA4+Q2BHDJvrDVEz6KhUc8YxTl+D6rRFGoWH500J3",
-	"lMp4iDw0aTxhKqWTqSVPvw4aw4xKylMG8gbQjPENg9RwyLpQEzWFTUgAvMGRPpui2ULA9rfbRiRCAzVH",
-	"hCQ0iiRT+YHD5A2Cy5l+Znva4u4cYS9Z0frO8bjtwWvKct7qq+8KkGiX+shWWMr1Eafx4r9/cnBvPmhh",
-	"/ue8htVTPYdIbAi56mzOhQ8SGpg8q2GXjBjRkw2zYisGU++4Ns9l0fL+0RK+T7pDP3tCeTxgKiV/+b/n",
-	"P/+kZeK/Lj68D2xtNemcPSF/i3/8AXHzRmJGUkHUlNGx/oHac07cMEneXl5+fEF6eqvaqXWz1gQkV627",
-	"41QR/DPi4QJsbj67x2GmUjEB/FwAHDbPROkWnFngLnNuEYBvhY7XbikMrIGSRfWI3AahSLIJNyf4hEVz",
-	"AELT7rcZBUw+YN/3ITYIVQ4S8jqmtsLgRQ4lnQDIoUsTQZMyofnE5h3UsQJkseqWRbeue+eDghKmr8Ck",
-	"sBgZxUqfcFXJXy5SVlWfeFZZn1iIIpRvBXtJzNTxz2Z+GveBKaZEJqHyz65Kl7SvuH6NrpayKayIVT0f",
-	"MsjeTb3iefxtA6c4DxDq7xwl2mnxY4Md97OpHwSE6+Wq7op3KoATCoMNMbT8CEjgiWWC293XnytzX++O",
-	"23RAf5jxXIpX2yxCgpqxyMvtry1Pcx5FuYGDJn1ecYVv3ceKoFwb7KLEwQbSV0g6O0ISRQh7LVlFzoMS",
-	"cvPMzi7KZrH26iHbPUvn3+V3PPO4PMWz4fSvz/DAPO7ZBPfNyHxcRubWBuRajVcj3EMu+BCQcBDgkdjL",
-	"Utwt3mJAg6dZiZnpeXtocmVIa52nsegY7COaIj8PeU1lEjNpjwZA/Z/bPkFrvJDz3MZaIEqIAXwxU0uC",
-	"Wl6JehOrOrXhV217tb7ZXv8ettdDhoY+Zqlh57fGH2jr8qM85qnQe/neTKdjZ6yt7svAy3/OLbtvW+nb",
-	"VrrvrXResWsg2hGnyp2RQX6agqWwqpD2fsyFpU2YJ31Kw1UXeL5jy6yXrIFeFEBwCNyfHUsPIA5IBsws",
-	"NFGBCSrlCVGbwhEDg0wFOThCFdItIaMMRUL4K66/5xi6wOoAg1iRGaBuKcajJvlckU2qyv+UWSWpnBcd",
-	"ix2Le3NdtlJp+MmQVIwZh6LPi7cfPv5++eFvr9/fNe62t4YvZUyTTzjyw6CG5JRhuafgMuiVCWa8zhhc",
-	"hrTQpJeLlPAVGWb8/iIlXZ5jjiHdNImTJFa2d/20EzQmEK0uPJ3KNA4T5pOyu95VkMvCayAaaTvX8ZeM",
-	"6l2IcPZtGAPKIzb7grQ0bq/w+qtG90p/46pxV1RYL3HCjy4tT9zCpN8FjQlLR0LL5cdfLg27IzLdqe7x",
-	"sZYiP0N2TKfxsX2z4zamvvqubklv/eugIcZ2Lpbe3MCxbIXAWJS6ShBGLzVWV4rLeSGgc+1OyiGjx4xN",
-	"tb8jJCgL/SPlDopmx3iEVZ5S/3qkD7s1STG48D1cd/+tUx+wCMXvRDLYS2sakMxVD9Uub2GJPICiTvMM",
-	"4IkMjRyAA5uCSAN+4UG5h3JN3tu8X6Pb6MdrmumtGeM2CabGP2Qp9Nygc5yOYggQ2QR1JOkgXezSRghX",
-	"pE0u9JO3zgomVH8jEPtSqON683NOdjdoPIJrCWyIWhqOvPtVdoFvjDBWsmuPb0P3eqs7wd1ljZ0aQPOv",
-	"11S9m8/M/YCt+W9wvW4mu1GsQiqjnWqI/Aet6BVbovkwljXU8A6EdFGnJevODK6wpDtW8O7Z9/ygYgSt",
-	"7tlUu/65MBmzmmIjXqxUVsh9byBglSdkUULg1geTj88jAfnimdTvFFsmOnwhEqeQxh6yVOUsMqjhXxDK",
-	"ARrNHpE4IdpXgOciYtoAOvoVmdK4hEoGHvLvLl22j8oTLYTm2leYqqtz36VkijoBv22T/5TPtTGuF4yq",
-	"MUPq9ykFYpYAY9aGC8Z4pfDfJvkAqyqkIkNJeWr6PKqsu0PgcHfOLB5j0eApkNdoA+LpUevJ0UnrstPJ",
-	"DQgY9CKG41lJeaBcg+GYsIG+R/uZGUyhMFAYC2hATsh7cWMpGLT5HUk6cxDyW4R/cD5XluoimDVofpo6",
-	"o6BGk8PVpKaM67XXGtFM6B6mR8RodJSwNGXyaChFNl3tNrxiNPoJrv5PvHhPEMUakQIAaqExmas/kiYA",
-	"n/xuEElyiMCTp0HDseQ2ug2RpQBnJVW6KiSZ0PK/n5m/T5hSdMiM+AEhd6xIKgQy6dtMD1YZNRu1Ik+V",
-	"QDbVamsvLPiqLYDiY/eAHNa6CT7oA1ALK0FhVaQ/JyEt5gFeeX/fFIDJ2wCbiv4jhcmrD8Auf9XNIOxQ",
-	"CuvkHtK7+aGc/JWaZAEKb1mbgH3Qvb3Dn5ZA89BbX6ty4BiMkj82oa20eHdVaqq1q5oSlptnKkWUYaeP",
-	"mELcTjGJGE3zRCDzihpnbix3OwP5ATZs7fB8C6h1pTB3lkzmYHAp+aZaH7XwFV09Le/5/SqjFvtqz+Pb",
-	"yL3iyshFPhM7RS68r9cTufBme9fp2D564b9FddfxGyE9929GZYQlz5eQr4JmvRG9YV526XsF+T4oeA6g",
-	"aZKTntmnvReE4tecDzmMbxj3iOWhcTAisbriHBUDkyQUUkLNObQXclO7LFkk7bfn6EqRmKtUz5tlsPOy",
-	"XiORRDgiUDfUb1skKo2TBC/BpJqiE0NJVczsKcbhrhOswM4Te6ayZxmnDkDyzJ7+wWg4KXNYCR+3zib0",
-	"9NK6huxN4Ou0ri+IdR0VlDX0YeeZIjYBNrkGjej/KXQv7aDAtm29vsf9/BLX1mEDa/H/A4sZY76Frah1",
-	"glXARtDXK719goyL+qCyQ8M2hUANXBQPBkxC1EBwMs3kVCijHvAEdk0GVTHHfaT2kACK5wS8aGM7bC6k",
-	"ZgUepXBCfJMaxUKy6aHF0V55KHE850RkqT2VnHqG/kur4O02hL59rdG9c8yUakSmY9My8LM0TSyQKJxT",
-	"QwGVG1JkwxEeCnAg4nNm5kSKBNZ1lhFpwzQcStILItW5Z5HClLNnweCs3JNknSfxmB1Q27kEMRoEtkQ4",
-	"yCtpIqLdNRS2WGmhynvVzlotAqXRaTxhlWKB73BgidhGAaJV1eiePN1Y632yXyrxKt6KGUJAUMkQx9A2",
-	"SNckfUmC27EQnfFXDcI0tcplrELJppSH8Zoyh1eFK79CdgMexklMLWzdGpaD/OJ7ZDvIp3huo0U1Flwo",
-	"FQ85iy4FhhIKLAU2oo1tLYbO5PSo3TpqdwrEUCZokwP6LEVx0IoKWaN71Gq22jnHgUl82IiMCjfiffZu",
-	"GDRApvnwHUdARpGOSso2TJgkX0GtoEK+Ce/BZgwJSiSZue+WEWhHbmDKyk5afhDljywOx30hxsrjCnje",
-	"fP5cSxl+I+a/t4txFxlPmcdkYDhpimEaW9P27v2vR7CurVb7cGC2nhSvD88MYh5hTVfGJ9oXYjn0B51o",
-	"71Z7qLX19kRxBLlvGkVFo/FTUWI2jdn4OvH4Nv91ftcdJFirvPV5nt+kcKAXNbK++xshPzEYz2NwN1C/",
-	"gHahIYQwYj48Shmd+FlFVAJHk1hNTBp8e6l6k9gK7zq8En+69xaynxgFv8STBOjqFxMGJaNbCFw1pvsq",
-	"qduDQKFK8BZpz70QkqUsN16yVYwu2ESjf2QqnYAnIxl4z1jKCcX0iFxdQV/gj+ZRiLd7FXewFU4CKTLQ",
-	"ZEfegbWLcH/Kb/o4RfyCzg1SY0HKc28T3cqRmNUj7UCJXV0XcgE9r0fgLeOlTdLTRg8gYlDyMhFZ9Br+",
-	"QNrNFmH8hiViyvw+8pgTgMow358AzJSEKm4DGCImTJE+Dccgvle89xNV6RHc9ujdqx5WG2GDZEr0W7Ho",
-	"hRlOLvkDjECPRCabBEgzSfuMmDp2aNKawFaxfRQ26JtKRidXPIlvmMKthh+ZC110eMzmREgygTINMqFz",
-	"opiJ/DL9BD30mJP8kehZxJIkQkHtdBgypcqCsvhAnMbl7bhgd8+nTLkS7alkg/gLDMLYGwFRWTjSfmZP",
-	"Zrw5iHmsRizqBXrw8NFfe1uSPmirvILzYUq146O/+j+/0aN//n79v/5yddU0P/7wV/3L1dVff/jf3y0T",
-	"OgaNCf3yDm901irjg6jNQ8FEvzIinNfpSRay+IblvGzYW5BPQEEOCzPgv3jr6Pn1bTvotO6OvJ+/24nD",
-	"MmVfUtwpRygVBUXZiKMueXoKjsMVh8u6xF/mK643Z5fcXjXUlIVGJqCBot1sXTWCq0Ycwa/2LvojbM+D",
-	"jwEDx/Q3H682ueGr+g3hixG7aao5D5OYs6Y/pOZNG6+MJ3hlWdYXrtBDN1Phbrt4brgLrxrd26uGzPDl",
-	"ZMbXjRSsdrhYZWHIWMSiq8bd3RXHPqJKH7SCelGvTW2G84hOp4ybNJj71dPwRjeUMNyatSpazpCfqlTq",
-	"rs2rL+mYkb/0FB2wdH45kkzpb/Z+wAQXnjQsiZqowPGyI/hWcxIRrUJozDF8ClhQ5UV+b2E0f/JSFP2S",
-	"9YcV1gUERuD8t6HQBBz/URJt5vgbIA6/3zQvoyhFF11JitgqkCLqARF4hOnTlAxqGDyGv0PXTCwgMqYi",
-	"pYmdqQO55loE1vvksLXqIWyFPHVFkQRuuq0UxvGt/mdlRcRbpHnd3kqGL9ZTBbFANbvhi25f+IBDvi6Z",
-	"oWOTw18Z0X3Lkuilue7guq/GQGZfwTfMZqCDlEl9geNQBdhsutzAfqb/D91XUDpe/E4bCJDzJL93t2Cx",
-	"IkvrtFVaplhMVqzz2jzQmC6QsM5Gc48plgxYkpCBFBPSbrVIKkgH0BOfP/uPF+Ss9R/g/SSJmLGo3jLW",
-	"XGo2aBkzlSQ1oTlayBlHFKAXAt5az/j6DbdvoVH1futKhifT7a43rWx2gRocczr1Fkp4+pDHTdEzTUXu",
-	"CkJkHDmvg4rynhfWRQv0n8aMTXMPdkTVZpUP+NpG5z6ikgckpgGEuEms9Hv7R/xW3c+f4BU3jsd07u2k",
-	"0eujN4DbFmpEkwTC2322xW4otOEsCHXCALq5dqm+dOUMyuFA2GIHHoGgcuIqH0zCdcR4QJSwvX9EpTRh",
-	"WNEgTAyS8WGMxRAoyKbwQf+OSBEvEClKJNFSfQSW4pnaiDJRh8l4NLJurGLw9bLJhEkioRaG8YhtUeXz",
-	"yazxnZHuBxLmnxgqroJADwUpgFtvJckxv4lTup759J133ddkBYUhm6YFapX1yD22cnEoacj+T5FCZqHp",
-	"DL5+0lruKIv5zdrGe1etv7bFXQqwcfTKmfmpzVDJF3a9oeIJS2DbjoWMmMxjpBM6hobj/WX9nf8wqPfA",
-	"hmZP0n+GGG6ZrGN0dxP8adR4JlCCfdR8nIeVp0zqo10/X7l6sREifEL5T8heAOoOWA7C5GHL0ZXzN3pQ",
-	"us1V4r0gaFvQX3ovdwj6yz/lRg4c1NH53/9o/338z070NHstWtMnsk1/PAlfsTfDt/F/jX+avBcf//ik",
-	"LrNfZ////O+tdufk9OzJ02fPaT+M2GA4ipchceY8LEDieHv3eO+nbdPHqhdpUThKAvzuihw5TO/EBWiz",
-	"B8FZhtEzQo0y2EoBVR22x7f5LwtYycuTAyopVmQmZDpyhh14tYARr+06T10aAmC0D4wtSGx/AhTGQtS8",
-	"zHi7EeOimtqMN9NbvRohli+hf577d9cu3A7zXw2evOplW99UVGMHO2L9Fs+hqfJtXk9MMfaXcwczYUv/",
-	"zX/p63yTY5FgVdpGzwXAIuU0DgwS8xPB05EfsMim2qSIaMpsX3NQbprbqsQHgdVyWBOxMYoglL+menTL",
-	"rIx5R687uGQgMKmKzKCK201mmAjFosCgf5mccYx1BlMm9HZbV+iqxaO0wLUvRMIor7cCdTqV4oYmTonA",
-	"+H1uyMk0W4NpWqZ4Wu1CiarFcilgi5VDbeitiUA16y8cxJwm8T/9AQ8SarnBQV1tCTQ2ZTIWMEwGGS98",
-	"n87i+8B656+LGSW5YgLSeML+Lrhexl8uX0ILMU3ZS9NNZfn5mLQJqiJ7FoZE8pfED7DwyXyygIBmMlfe",
-	"JD5rnpZPonvUSd2unt5EG/l5sKNzPZ3EvJ4A9Tt3a5PvwuXdG9HMfgp2lf7prprB0mhfrRvMXnK2FElY",
-	"NGSSgPcXKzIRekmX9S5aDoCc97Cs2nnBndli39QHyGoVeuKTqieHIyqHOTgr1ERw42v4eERP8vMhjaHG",
-	"yMuOQVZa4r7X73imJZp9AeigoNNqESdFEHr9Dq+5s6+WxHyjpH8GsAoAiqr1ZENrqN/zWzdypempw6lQ",
-	"cWohGKfSZO3nPDwqfHPxbVx+bc5Db/gw6H8XRV0pNJ6i3lIJrzCSLSrp18ambtHifP+9wHhzQGhGN6vX",
-	"lefBcUFV3u7xiFXhRNgu4KvbCCLSyTEJ2RuDVpQnDLUVigam9kOIBe3DsSrj/cK0Gvg+1O+sFIkNv7X7",
-	"wbTMI3KPYUm32446Zwsga+UQs1Yz/acQ0SxOEgO0t1XU8jyvVz9I1LL6dF5Evj3ZHfn2PyUNGXkrplPs",
-	"8M2P/Pz2xf60UiNg8ZolI6BVrxHwZCMjoGqGrFng4JP+kQGhlDluv9N31xvsuyd6QKTPEjED8bH7KadF",
-	"/Mt3T/TVPzTzk/ibkbG9kdE6rJEBfXkwyHajythorzY2WkvGRuuhjA3bc7iDrXFWs62BB/ZiI5IiFA7w",
-	"r5IUkROcT6SIBcMO+iYs0ZcYDPYAYV1tWxzf5r+sjOxDzAocTzNESxoISK3mnI+aPrRQTilinvy9Inq2",
-	"y0L5E3HDvONtZwTenXB0neTVlgTwZHMhCbDx8u1hVm5gCnHfllhhhi4yJtRvh75LLQa44CFzbZWEJYoh",
-	"/LMqNR8NB/AeqM2HMAcN38FKY3Abk8+HeD6EyfeNsWFHxobt2RgqibFyxO3AKtev7Rz7LDHn7KOHm9ZI",
-	"hKS3R0C9B1kkwmxiJH1d9HRCpeE/F5ytipG+sjdd0xN53sc8GKNckWk0qEzMCDmhaSEhw3g2Ad7aSJ/s",
-	"obrRk7AfZKu+VaFp7z8+vnpz1G6ekGazWXi4GY/ekZzCQJcAULAhUI+r2AeIExSgORtY8znQNngAVnEA",
-	"sxVYizlArRJYZXIlr3huGAfGqg3aAZjvwYJBHSwY8QGY39rkDDIV6Xtt30JnJaZZzun0Kla5U1AWMRnE",
-	"iTZjbJv7Eu9u9WjqKQ62VjBV5OOrN9pKfHnx6+OJWoGjeXyr/7k79lyjqv35nk6QfBibNALCBSJtKqgE",
-	"ARMT055kNhJEMUiVsjnpZ6BlXMHxhM4Bf7I86fxTzNmHgjP41ZSErkp8CH35F5dq0196adivXcdaI2+A",
-	"+S33ZK17/Y915/cKkGMAFYKDOtF+qN0CmzfDbNOOd2ggdycd6/ONuVjX1QOjYj5MmB8JMWAMeh8Z63h/",
-	"NqUDOxR6j63SDV3jIx7Gi3ijPVPoiRE8D+cjCqjXcLAYs2aRxzWTB6tfkNN2BzsI4GQiIcCB82Ww2+Wo",
-	"Nt5kz7D2vVPJ1OcCOyyRmQEUAQMMYS1iRWQ8HKW1WoFdG4E9mH/qeIeQW0Sf/zkBETS3xAqKriFsM6Vx",
-	"ZMnZbbMKNGs5XnWSCjKl82XhsW/y7ys974DviXIXUSIu0VmfwAzjG/bL9DDicg4EN5atCArwAbwb2p9K",
-	"3A4YykOv976teZd+5hDYKgHvh2+R3vqRIV1JXQBJB1Boi0RjkMbD1jzY9PUK6ZTODyOhP85Jn/IxSSXl",
-	"asBkAJ66LeYlH1FyXdccFn0acdZ7Mo600pMMvHxox0xHbKJYcsNKoDimdP7VSrdDvWz86E+YNgLPHHdW",
-	"QNyF5PRpu725yJuZfuQi76SdIn0etHByaEYmMzqvV+hvRBwd6hhX9sBGIkpUyMT2Yk8TGrIeodrMLhY8",
-	"u9rcCY1YAIURAADYZ7YWosQM1C/ytWv1z1LwIb4++HkwRVt2Wv8q4siFYx6VjH82hHe+jDuMLhO0LLSa",
-	"1yjmlmzvcJU9y0WjeSd2SLkWXusBLQuvHd65rf/497NDXSLPTMHOabwFISh4waWr95pi25NJtxDaF1lq",
-	"vVoxM+0oxKNtycUWnVJCU2yJN92iSqs7MSBM3xm8sj4DhxZYGVEFXvHeFLVZz3kpscWVKOV0KTq66lH0",
-	"z+fdLL/dblga4xJHp7ChcA62VHI/ZsnY7ZXNNd3m7yWyFOAqvZaLPOaMFUUmKbd5us3xneE3N67tWJqm",
-	"bb67zYx+wJcuC8Z9LgqxFuyFFm/gja0jPndugkJacVr3nCh2wyRNvNYDISE4DbtrJrIkAnxR3GF7qA3T",
-	"8rUS7MA2jH1FUe0qtiUTlV6bkv2HiPnqTsWypK3rFhQzDmVqB0JkwwVZH0g2i7sMTqBfTyvgC4tsWYMc",
-	"f8yzKH0GFGPY/29iWjs0IBZF9PgWf1jXHhzrjQI3VITxKD/MIKRmNH+TmEFgXgcAuPtzAmVCscGPNw4n",
-	"+Rubm/iuts/BuH+Bv5e9Z1Xt0c+WB7m2uqOK5mMD0QDBQAvrS/mcTISssQ3Z3hlMh8Gu67yuHXnnSauz",
-	"p+jx6ZLt9ERVphoX4WtsrZhYsTh8S7OdwmqKSKhbhEXSymSMB3nG4Uf8OCBIokKMe8SFAbSnZMzmiEEF",
-	"OM5wuYkelNaQYE60FlVSA7nhjq3xOPxtOQy/mv3qwEzchu3UumENmDISuu21e+th03NHDEbsYBZ2hgSZ",
-	"sFTGoVqF1fqzuWQdoPyIETWl3KAGAPmdg5DXu+2oczrqBebn9tnE/fw0cj+etI4iOle9F+R5i+ifLLdZ",
-	"07sHpuA4i+H9oU+WC0l6MU+ZvKFJz/G8VhVwpfGEfdJ+cBUWOzzrt/bR82tEYm8Fp3d/mfxr9K/oX0eT",
-	"mGcpU/86GolMqn/BgH8oQ2kvRZIHgjDb1qxP8ZmQkTdT7VGvatT2/SoB5MvGWzWyNbrrAkk3d0DD3r+l",
-	"WHtiQ/YTTdHR7JycBjnzRKPb7mBhzK8iyfS8tJudoDGgcaIV2ulZgLjsSg2ypNFtn7WfPTf+rDa+9ffP",
-	"OienW2gIlP4qAPdsUkvRyJt4mEmW08hB3RxUNeCm0p/Hk+JGx4FtCs0spozTady0M1613T/gdXvD0cR8",
-	"IKBszuutSZCS1inqRrvZarb09JnRNbqNk2YbP8rXh0ZRjMGkj1KPNwUWPBOpQNE2VU0lq6Tf5/zjO6Lv",
-	"u/tCsTCT0DD023Wx1idWrgKxuDi0ce1NvaSpkMeJGK4obB1RNSLhiMYcowwQHGwSC7M/B16sgZDAJIrG",
-	"P6ZmDVycLWWgWRSnJBHDKrwWldIkwdooMfy64BTNZE0TypsAL69GLGoE+i8C8KU3MzlMj5mza0srwoOV",
-	"tXoRS8HsuYXB4JjSgZATy6ZV8B/02ja6jeeDZ0+i1rP2s2en4dPoydlz2hkwSlvh2RmNWu0zetIfnA7a",
-	"/U6/1X/W6YRR+yx6ErbP+q1Bq0Vbz/TJMNX75nmn2Wp2mtCKJtlNLDL1Fh/RcMamcYb/WFez9wfU2KvM",
-	"FQYWXqTWQMq5Fs31cRTGUxnXA/gBu8duQAVbyIQPYm8fVNbifbDfLA3w5Tdo4iNYY2nPa+moLpf9cU70",
-	"BYHhlgEKaJsEQMwl0rP6pYfIt1CHPyHABBxrq8F9weP6Kt359mU+wpBq2pXXW1Zk4uOrZOAyT4LUVowJ",
-	"faBETwA4hEkCutU+Za/FXlFiZprrZ7Y6cSgZU9hvpx+vT3MAzjvXf7D1GTQlMyYZBr7GjE0XskJs7v09",
-	"4xGTFl9PZhwijFjJf8UtqDs5x0elyA+jSJ8NM076DNmyDEd1BGXa5jF9Noy5sg3K+rAxznMiZkyanHtZ",
-	"AskoZH+dH0USSU86KvKnR62lHl1U32BlfOC2Tz5JxAy2xYDRVFtmBgGGp2zoSuDP7oKGpb9fSIy4I2Xx",
-	"VABhxJnoA2o3mjGY2tIf5B3PkKeHfYqdUc8hAwO7iSG5ZOrBEHw0DyKXoLUDcxQuNz/HPEwyaPtq4ymw",
-	"qsfa6/Pu+A+fMvl7xmN/AGXN01WDa0xExBJvevIe8jdCG70p0CIF2H7ebaTma4X6NG9fiwHRq9vYSRfV",
-	"Vsrg3/RXc/rXEOfHXeXpeSBL1mKLdV43TM77IppDzgrLXaa49Wo+xbouS3hbyTu5lGg2oMWSDTLF0H51",
-	"RNm4nEo7vkZ3xHzYJD0uZr0CiAlcjWU7oVCpQt23nDI3hRDhSCjGbbxmQUnhOywoqZ11y+ba4xEriwPs",
-	"VIRv6N6CTlFO19zttEP/W6/NdmSbdZ0OXMwcwFTJUi+tZKK9IxgITZI3bvmN4bwgDyVzu04Sriunv2z9",
-	"FryQdMQ2eQNun1Q2Puwb13+t8Hv0x5cVozF1BVo6sZ7AG95OkvHRaKTVpqQJ4WIav8+MCWNJUKk20hKr",
-	"X0wEBuS3Ngck191uDFC3JWp2NjAGUO1uvCsFzQ/FBPSu1d7uD7YXz4LOr3YrLs3D7x8HVnuO0uVFORSR",
-	"SD1kmbrGzrKIqmJUhqNCPHVCv/zE+DAdNboIDbNXD+/KYIY2/KM3TvuUJT42QHA2qFMF/J7OWQUK0rUW",
-	"54nI2VojUNl8o3751/gS5KcUjizQQqgZ9c/4Ivg7oMuU6giAv8FcWpmauCj8+VcPAkAl2bDRtRN5lKQ+",
-	"ZgAN0/gGgqMypskvPI0N/uQBOgqtnK+PYpjNWEvNUpLY25lqwZmLCqIcAdQMj4iYsUNolONb/OFuTejY",
-	"m6C9Awwo2d5ho2z4te9N+MJpJrKpsL+4SUezKaHhWG9ivN+9oUXuYzbgwKushhwGahkYqsRg+Ejn6DDQ",
-	"cGTMc9uWasjKAN/HNyaYJGVAU7DNzIYCbAFY725Rp22MQe802INpJ2/afK2Uv31N2mhHVfMKQ80VNo4t",
-	"g6qn1APvFuQomv5uCywcCBgv0B5GpiaYuFcQbcsiEaNgXG9ypbY6dvrgdveHVHYoG1e2gJ//vcoRHXhk",
-	"UN/9vhNFgAuTxAgJZj34JjnnJIa+U/CTBQ/LME0k5U7NvoR3exxl2mAL0oyDNWV80e4TULMhQ5ukgKJ0",
-	"4Qp0MPCtv0lmjI097fMTfioGAya3j+yY2ak7tnPhHz41FfcpMWHW8h4U25LjvBj/cGe63SXHt/jDXRfO",
-	"xN23zCboAnZ9Vja9LFFTGARLj8Djhd1WOaDmEkbA0j5iPHqEu8jtjnM06Vwlre3E3X4XfMJbPvJd8Bq8",
-	"cBS+YnXr94eWfGtjHuB8eJeSKZ3ne9hKKOUQrgX+SzU2MVHTj7tO5aOp9BiEda2zuUQg9PSo9eTopHXZ",
-	"6ZRQvevdLgww3ICcuGbcHRS/gWE+QKiwnneGFV1EFz5b5lUK5RoO/oQNCoNZP5mB6wTkFiV2S9y71Zh3",
-	"dVihUOaYawALq30fauD4Fn/Yr59zq1PQTKqnRMo7Nx+hBnDi9p8o0CSdmVbNw51Rp9Vq1jY51tp3AZzd",
-	"BvfG+D4jCs/C1vk5O7BkuvKR2o+ncxeT9vn6VGD8Fr/ETOQAAYIzIqACn4dgbM2oykNQzXU1AS/BkvlT",
-	"VAasD9RUpvsmMY8nmX4yILOaCEYxmuDl/ioS+Wuz9k8LGXsajhFRXQGyUhtT/5tk7/3Qyp0LJ53bdW8W",
-	"MvMvBU8lDdM/b0L+Z2zIcgl44YVNXAbey9ULftiQ7LEfouniNj6Ixvhx7qXus4RB4j4eoE7AilXTZIAZ",
-	"eOxFt63sRkkMMG1ZUpMUF5lDo3JspUdXXVSd4qjYE0FjBnlYCEwemUD0ThsFDt7H7tx9NI0O5jjRZ0n9",
-	"9Smr94Rft1L3pti95AU8ewzDx6liyWBtsUphZQ4isvtIpj+6l6iFDuGELZ2mAz+FupTBGWRJ8rPJ4pzZ",
-	"soNCjQNPR+/FDP6Mf4WPLnEm8LOd5mBNbUIxtoUlljwq9AZZCuXlKoW8/kkfNimTE5WHixDhUgkyoLK+",
-	"EgZjAMKxZwERVFreiXyADW1yTrXs4BURlkt4zKNyry7lHBRMqn36RtDIMKNUbrVun2KCF37kZwiYXFDo",
-	"aLnHGXN61RwsMC3GtKhDFFcX7hcLUHOnCb61WMldHGl5FU09RfkuTb45Zp1cwcl66d4IMzWxdGrLGLi1",
-	"Fenn8wYdnTb4Q7m2JYVie5Cz6nWCxH/FWr7WgoWKraSKtD+3EVsvK4reWUD+yESqbVutoKPoCLoWSogI",
-	"PpoR1LW8nk/qikwb3cZsFKfsKKF9ljRy/qvvzoIWHHyEOuw348P9AsfIXGTS1UlZp++zd6+7+y1ZMB6v",
-	"wyHft0DdULLBNVD94L3mJ/MQojKJySV0festmfgatmNli6Ov6Mp24cI264Y0CbOEpmxVnTihIcCgo9fH",
-	"Im02g52BoMrYv61/aTVJD2qIe5ZViCaJzylhcuwx17Z1gp6l1cYGUF97qIrQieDDK56O2KRJelCK6lqq",
-	"VDaxiSewDVGhw7IDZDtQ5cV64lNlyb1UyqZaO+h/y9ph3DzAmu5jr7vNDnviSL8ibpryGl1j3udWvSvG",
-	"Lvav3OpLeARRqtM7C/Sv7NgotFtDxkHLB9ZxP9myjBve/aD12xsVM3u5G+cEbMqGeNbygnQDxooEgk4F",
-	"4WVW2ZwVNa7WKabpFO+wVLdfSl1oivwLj0uriyZB4Zl7wiO3K+DeuDjTlnGflZRxbyUY54BnWKXqzD4D",
-	"OHZLAFC/gjMF2sYNyx0bdLFMnM/ohs0Uod5HPIyTGDfa8W3xg5U1lJ8KlzZ2scEXblFPXVjxFXJDCJpU",
-	"ySDmUcyHfrJ+YRTLtprRNjsjBS2+pi0Gk1nCjrBTvNp8168E2j0PRFJT7o7UEKkgE8bg0yxhTXJpDxk4",
-	"LVKaMoQOn9E4NTHNOVNESMJFuYH/KUvYeXhPfDVbw3YEt+VUV3DVb/DC141N93b+qhcpulQHwAAwx8jv",
-	"NMe0Xc2tkyTMftcrqzKorDlpqvngxzk201uunfxAaHfwRAQjlYbpGr6dqZXEu6ABIZQlQrzGNhw7eKVV",
-	"zu/e/3rU1p9miWnzGh4l+lg7Amxz6uRtG2oevPS9lQBOeRjTxJrpCxSyHpGPjKfscCCMuVBtUHqvbby6",
-	"Il/9TOmTR5mcRxRH1dQ9hUvXKr0SjXV8K9177sWwk0/Xyhyw0XkGcDhObYbGoiQPhdZqPDCgSybYDVSe",
-	"iGMc4/dUk5wnSpCpUCruJ8xUudJSdWheyxviowq4vRyxcLxf/R28mmfc1BBa8xe0Fj6AeaGsdK3oOgim",
-	"pmRABrKB/EqGmCIPJr6xIuAeczEDyp7ZKE6gbEEf7uj6wfleAiKqR/5YJfScpPMpbEQpxZ9MLLmoSyr5",
-	"apjlT9ljssQ+ZdZYqgtybd26mXO0lvCtnmzAJUgSYvHHKk9JmPhNccv0nbVSWeM2ZTv6SlltDlLG/fCw",
-	"GEqm1NYvvYMblBV8HztZ3ZDykCW7qd7VOvePjGUsgheOFcHnJMwxpAVQD4Le84zO9cd6SgANOhSTSZy+",
-	"MKjqVJkPtNoGFNYmeYm307oN+C1MSY1+WGrCg+KGycCWq1mTpIROHO70sIJxkYopjn4LSdBXW+m3ijsU",
-	"nLMwFXItft9Le+UFnghbOV74uDLs2e/sAdMYpelUdY/hfDrCT5tCDo+BoOS40+q0jtodc6fGEkBfbbh+",
-	"5+S/Lj68J/iWgaFHMU8/TBTcex5CsLhF+V6RCeXxgKnUcG8BJq2qRAS0y2rWfO2iGlX/bUkPu6QQ28Gp",
-	"dqiOGy4oCyVLV9sbF+aarwhwcYPuXRMounj74eO7N//398sPf3v9HoII6Y8bkfEjxPbKRxwooIDrsT6Y",
-	"YNY2IP25yZLufzA4mmx3cyx9RKpsT8ys0JSdF/CXorVkPjy+xR9Wcjd8HtEUHop8lhyGFKdkQOPEINWl",
-	"2ukXJbgfeE8c3D1wLODbAK6zqIc94xW8AKHm1lvN+DoWhZ2npU4WhUe3dbfblpWAy/DXr5FEAUf+vUJ8",
-	"GshQxxPmdj5gUurdv8Pm395rsJOszfysxMrvvRscaWk8AnHskr/2gGtBmep2wVlA9DXw5x4xVIIYUIG3",
-	"sMeprYOXjEbeV+COYNCLAXgDOAcKmZWX9Y3aY1fBA/MATLDNRrxIqdwvZoNr2m1cZa3WSejmB37dolkK",
-	"3/5XuNlBqmofTF34SZodKBxWqwuURe1pGhGN9lIdnVb7mxYunMec7c6JETR+EiG1MD6rrnfX1cGjcQFp",
-	"XaeOt1e6BQYN67avMf3NRfePjeYS15TPjVJWJoMNtYrsyzQBvkELurNVFjgGloi1soTeqwlvWkeQSknn",
-	"ZTwZy3BujxLAbYO9jZ176xKujt/jhvFUyLkrkWRf0k8Zz1PTUyESML5R/qFOSKBv61dLuh+N411MNN/E",
-	"RsWWIBZto6JPa3bGQEY28cZsdLlGd8zbn7kaMB9tGqi2n2rfC3662yCi8/idBMdu0b31igiWZFUZwhhX",
-	"vTujko1EpthR1M9jRlOh0qFk6o/Eg6hOhWQDKbCDBK+bUBnTqI+R7T/3Ltpyh1QfyRhK/Co9Iwy5ufRJ",
-	"Et+wMlqVzffkLh5Rnk0rdYl+Bv/HCxF63b5WHiwB87kbPTo5QNjsegBN7x+8peBsKZVxxde4X3bCBE/m",
-	"L4p+2E2srBu2wvNa9riu+AfuSmewexH9i4CwLyGbGga93g1NYi3dH3gy71WwSCfz3bXb/s5aiTkRyTmR",
-	"Ge8a/mxVYPX1euxKckplVoc/BwXbwyivvhAJgzb2oJS8UNEbBshVtpxGZlzZLj+XVPCaYfw+JZLQcKwM",
-	"3Sik/6uGCfHzLcf3eTQPXLvSKNaqeV51fy5SVmV6nZWZXqWEaMB6lCPagwR6pEq2mTakUsYsQv5TPYlY",
-	"yWFbrqDQA8KYWJVkmNWSyLH3vSBQfDeLFSOn7Q7pAYfQRNywqNckFynlEbRV6Je3e6XqzU37cumbt4FQ",
-	"Iebu9woTtBBOKNec9pKYqeNXVhvW5ek7ky2KBwMmGbe9N1C4BUcwz6CqEmGrAOBPpZ9lnLLPMVROmIJ2",
-	"0/YMmx3abPXB+1LwQTxs2vKMT0yJJHPlPFykOTwpKq0oP2ft2XoSNGTG7bHtjI+v3vI+2cJmaJfYDGd3",
-	"QVEHOSTWDVmYtICwaDODwgRPYIngxItd87o74+B4o4k+aZCFArYwgD5Y3fsgYRe7DFUivrTuRqJpFBXk",
-	"2TMNNpPctpHcW0tMtshdaooTcIv71cfY44TVwhuIOdZ/me8OYg58aPndsI8u4xuxodkyHVe8ok0ggDJu",
-	"uZaP1t3Ca25TVwz9I97o7CbAghKIhf5p9nh78z1eGam7vz3+dQbyPmYYyCsm7EnMU6GP8ZBt6ToYZLUv",
-	"R5LOjvpwNENsvdLBP3bVh10IL893KbcqOB7lSKgytp5HKmnKhnOCbGC2wK7TarWIG8tCJUNgMIgIdDJo",
-	"7Yx1ejnfgw9dcs4J+zKVSOhPFDMPDhMaT9QVt42VfapYAI2aUEILVbjfKzSx8EHKIbDO0L8oKbHVU/bS",
-	"Mbvug+OlnwiaxDTK6d2HU6UXWGQyRKNl80pZGJxR0IfpWwQ8JIggGL8Do4pmPrRhNUhWqza/VWXhgCmZ",
-	"ETFlSzzbnUJUwqkyP3hDZjFXXUOBDXIF09nco2vl4m+/YNcKU7D9n+fK0lTxRgBVyTl2ffsBIvDafmTI",
-	"Awy/fI4Xh4wN6wuUwThXYH1ZeyCF2UcYTa2w4aR4vjkipjNuYe9X6FiRpcC1hw4esmOftUzJOrigI+0P",
-	"9hnjxA2sdtgWpzm8RwI2hRiQKVVprj48pZnvzQ07WUpUpB8/LCe+VRZG0JBXEizVt0yX1AmeVmIOMTfA",
-	"JpRQ8Bsmoe7fFKyQkHLB45Am8PVSPAajc1/lIaYFrV2aBYHBFPw+t0IN2OBBg/FsomfO/Dqnk0TP3Uae",
-	"sDUevleGoOhFMUwEHTi0rwxMcNkQnf2x4Jwi2mCnffr09NnJk9OnHgRh7p9Cczh0BgT3HIZ+oLjyZrs8",
-	"97zvgsKLwOL6L2Lfo0uKr3HFzVt0rzghRySOusR/Df0pIXqEXZK/yBVWAS/LSSE0UsDuNI2oiJ3gYpJa",
-	"7aDsfm3BYf9tMUbkCfj9BoWrFdxqnKAPetQRnTfJpbaF9EngIL6MVAREgQAhjMyMSh7zoXoBgVs03DAe",
-	"p1h5Y7EZpAUQ+prYvEtdY2MDoxNuWH30R42nTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3nN9",
-	"jeEHPxt0QuvYTpPt3HbOZp9yAA/3Xo1u57R1crcQuVj28fVVgS3OBmdWpWyq/WHEL3V9vo2KYEALDCgt",
-	"x/4E3/rgFZ27PJro/0EPb8zmnmVo3g095oY3LpWKcPx7wm5Yoordx76yX7AzZyNo5taLt+qoyeMTJcvU",
-	"/nvDt1JpNF84nQoN5gvDjFjq/qTlX7tPR6mMh0PA0xjEQwRLum3QST8eZiJTMKF0RuM05sNz2+OuP/QM",
-	"25aVfYV2LRS14udRhrvQ/Mr+yMzXsZhDb62WPg0S/CHmEG2Anyf6WDcXaKfhZeGBHvxSt93yUGM6p62W",
-	"DXKoRvfpnbdsAAMdNhemRU+jC6MArDLew63qwmGP63hOzMyhe+pjMxl8BuwqQhMb82YATa8NMf3b68EA",
-	"RwW5KivPO0z/U2/6OydPNlqBk5OtluB07Rp0Tp4WV+H0ZGEV7JFixDRiroAbYaQVwgM1Oo7w0bFU4mVA",
-	"1JPvsOaWG/Lu+hClIqto5PNyETid6/Cm4HhFI8QFVir6G92l6r7y1RWdei7vCW476ipCJUPToj93/c/K",
-	"At9JOS/GjpAb3sWJrIsGbINzC4ImLFUoWDkmy0qQYd50BYIvc8Vtrg5cT7Nb+zQcD6XIuOFjRVgZ0Ihk",
-	"KMUsb9qGtDSNmuTcQ+szH84BSZqSnj5Ke10Ce7uYptB21xXvffzlkpTbcv9b3/X/e3t+8bZnh+ID+UIG",
-	"fDF3iG5Znm+ET4ngRMU8ZE2CNL39LBlDE6NiTA/hw0XVGKCHs2ey7ZGcf8p4aZ5dD2HnNHuhN71Rd0Ky",
-	"s2Ug7Jsd+M0O/GYHfrMDv9mBf3o7cAcbbxUQqrMA+gyof2gEJ26SiJk+u2lKbMJxIfT1IPnKNzHHAiYk",
-	"FNJCBzgHnoUC8x2JXY3J7TOYYB+73/XD7ipjWRc2TCUZ8sFrMxDRV2cjQSZ0rneiFZ5VgXdD3rE9LENB",
-	"LmopPtUT4HNqx4qMuX43xM9/MLM+2PxinI3rrRZ5D3yQPYZY5aoA87AH74FoIK52rwrc43FJE4B9TOgY",
-	"9/QCxclWwlNAAClZTinEoHKXfjbM8CTBtJ7esylCIVMZK8HJIPe18lRbEbQFgIFVU2smhc87EoMjOLri",
-	"dN6cRDkiMhYAAKtJBfa5Hu0uy4Pf3H9h3ooZmWh31R5rWoHBu0BfVJLkkXiqsCGVFdYOxvFAPry3bn02",
-	"jJE6RgnBCbi7MyHH2teG8thCefoLrMKzJc/GD4ekUSSwyJlIQCyBQg2txSOBuxAeZOIDE8WSG6bKuGnE",
-	"DasXFm3Zi7wfAXkJc8xAFKyMcDHbRgQ22bLHBeezKh2ekolQKQHQfi2MYNeaQIvesrjXQIbHbJq+MMDE",
-	"QgwgAgJlQZA+VuXpolfeIB6iHZGRODJxNHipqly2bTqEi67L6tj9dPqKO+CEbY5eC2vtSClr7Bf0HcOp",
-	"FFGG1RYWYfa33BO+DhqgpIs+6NPLDpYDn/wdrdkkrz1Ft/m87Zvk3jNcZU8kY2gK2Lx0Z9kJ8zzr83aj",
-	"1tguzH0uoevju96Wqq1mZv3hqQ1ffLI9RucbKIt9Ea83ykbrZ9dh3FUeScjSkJJUiDH6gwDchhUsKktc",
-	"425xCrV9AZcG+ptVFp01Fg51qNyj1eF4jD3hyQ2sbFrj6bIAOF9tGubcYrF0oO0VcOUL9/z6CwugdMxq",
-	"1FNg3W5ftp75sWEVSjalPIxtfDT/aP7SoH8HDcajVxj/wxu1jk4WOOcWIr0LD2u74nUZront5vGfdgd1",
-	"aJQlXvPOtuX3C+Ne4MqzYU2VhSFwshRCm40/sjgc94UYK6yvjacMittEwqTevY1uq9lqB42Mu2HrOXS/",
-	"2hmsFxa8IKfrD4yFvVIXf9XCbTdLFB6cI2FDbY7rA02F0H/Cohek55YNSHIgNgI6HC3RkWW9MvWlhhU7",
-	"IL3CLuqBnYqoZuhb4LGpnYuJANcTonjsitsg2PeKOInCYwU5JtqeOaxvamK86N8EYLuDDZ+SnlaTxWE0",
-	"idZ93iM7LbCvrbVv8ndjJq+4S4UuOFRGkeOHk67HBBEr0sMmlh5ApuV0cOyG8ZT0itLRIylLElenz3hU",
-	"Xh6P32GPAnq6TOdVKpUN1MaO+3v7gvx75kqxruTMGpI27T4SSYSxLUrU1HS6FqkK16qDbewBk/+rRr82",
-	"19y/C5jDu+QlBN8rMmbzwG4J0DzmE2k/TNmX1ALZgM9UIyrMag8y99yut71r8dU/OXVDU4yxESXgnVKS",
-	"MG0v5yp2nV+8HSXLTzEfWzKWpWHp7UNiHiZZxJTL9Xhx/BXjMFdfr240r9GLxk6l802pXhbyUpsgnuAb",
-	"5Y2BOQWMn8MOGmqcueTynU3gaYsn3sixBiH/WyHdLWQ8XO5mCUwH08IQblfy3ZQm4O6Kqeo+G0F+/XYp",
-	"774mYStm/I2QE/ymsxrnPDQmo/5hZf68IrHr2h8xSe9+PandZJTRZqYibID9jwW78YtmYe4lo1CXGoha",
-	"ST9MLME8A/nLZLSWt0xGexOc/rl3dzF/r+9VteHFTJs1t/7mrZiQO187fL37e7u9W1UTgIJaSOdiTnHG",
-	"IldbCLxtOW9IjQR5+tH9OTwkhk5b5A4u2Dj3u7uDDYn09JRuoQmODTTMBhbmW3PlVxg/agSV1WurTt6y",
-	"yra2lvCQZooVoBn+ITer7UO1CCrEr4bbIYhfKMep8Uw1y7wRNRv5h8gkp0ltAfsRnUJvM5Qlu524Iujy",
-	"le46rYkztf4YvsDrtn2DC3N07L+VRllfTQVcqe2bizkPvQBB5+llu9M9Oe2ePbVRR/1W9oDR60sTphDC",
-	"Yd0tnlTc4p+MR0yNi9/PcUfgamymbdxtefqY6S0VcwRZcJzhNm9ru5ZfOJIkExZYYJ0wLHscITnohEX1",
-	"bBImWU5wqhzYlTfGr3mHdKFy9zDYG86qsI0G2Giuz3i0u8Cu6EuRDUcpFsQxklI5ZKmC8z9J/BX+3lCZ",
-	"lXRKwNqjvaJYmiYGb8n1FwBVrSmQKkFIn/PQGeF1twNsgcSBmxaT0jhBMDxreOJHF/Y4AuwFLXl6vi7y",
-	"mKGMh6MUkgvxhIksvWCh4NpKb227V2Fatggabtm8YNAdfPN4C1SMg2FE+fZIJUZUlfW+FWqUzOOIS70E",
-	"bdci0L5bBE3dCTeqMtixlLjyPaFbA/GxeJJU3WnhJEFZXPftdum373YQ17KD5TPmJCYMEUZNcepjKGrW",
-	"I4aopdGSXMxMTYRlxk5zEJStDplSmPWC8kd5Whfntld9TR5Ilo5KVcL63W5QSrqIPYJ8/+jLYFXYdruv",
-	"5rgbLsUmkTezaIEDS7DpwRoztuYZm+VqHxpmwg1XuwP445qAnEPK2BOnandZrGi22wSfpbIBD5X6b/mX",
-	"r0FIHwFMeb07z5pKq2BlGltvvVcspXFSHT7DqwIwbz1AvQVMJcz8L+I2odofYesNLn1OIwZHBEZG6ou4",
-	"GYAbhxv+UJDhm3kzZj+u3OTrOIvNIx8rdfFjYiJeX31zIEbeDYpuzJlGSV9E6CJiQN7rzrcbJ5YkhPWA",
-	"kvQX6A6qLBwZVtxYWUJeB8Cb2lodg5uGXmbzil9xqIIxj0VXM+9N73pYjiZFHaeGFtANy5Dy9pmKI2Yx",
-	"KRmd6Cm3KFTgEEPqgcRpUOoEX3HjBb/TZi0nfZYTCaMeGQqmiLBgcNrkTYWICBwhhJJQUjVqEuMy4mj1",
-	"ILlICZ0IPiS9glPZIyNGpeFtxSZR+4aDmANa5RU3JQlQ0WQqhmwLvodPjvNmEAxUymj0AlWQBSP/XiGq",
-	"ecwRKaBnvrI9hvkVL4KYl9UJ4TmMPMcP5/fjNDkbEYsDzC2QEhaHVI5LKSl6wEN4F3k5gt4pQ53Wwr7R",
-	"rQIHWzDi+zVFy+GA9jcsg29YBt+wDL5hGXzDMviGZXAQLIM3Qjoro5sbA/eLbFAbaM+hY9Y78Bo4IpPN",
-	"iQ06tRMbbGqMVLrmGa9Yf0O4AQkoLH2HonPVewzR4U8Z9yD6iz216/yvNUXO65PhHu9kpvaOg1XxSCxo",
-	"sjZ+8orR6CeWoineWsEeV8Zws5HIFbkliqe2oZAqRrKCRoJ4v/SGSTpkP6tG99mp2ZqN7klbq+gv+tPT",
-	"TssddGpV1W3reffseffs2d8X7IEwCv1PPtmX/0kMIYgkmZtq8EG1WCM1rzPcWotKgMZJzIcXMTQa4Wdr",
-	"juLpiCpTj83oxJzNq7SO0QX66fpgxSK8Nv5wjhPW7rRKb+yM1By/vx00BlL8k6EdOWXQbYfcMEyP25yV",
-	"JlXU7Zw8f3ZXZSdsf9xUFylYnxl8VngVFWDfD7ruCR3arlaaQhrHAktPmVSCg9OuRmIGFGRmA6maC2bf",
-	"ilmB22NHbs7DxOLNZju+xR/KK2UPC6uCUrJdHQV4fuFoXZEDlJ3YOsYxm1sLFF82MHWNWOTYJD2sn8VG",
-	"ryIZyIzb6JHphuJsZnrBXhC9gwmbTNMYaA2xoeOKX7oHYZA5STAcY0I80EVDSSimc3igrbtAWgVtH9q4",
-	"TU6K+BefDRHuMhcZRLN+0O/SY1+mLEx75C9em9oVNyQmk0ylyJbAxewHG8gx5doQxIkHhAsIqM2oIgOq",
-	"Uia7SE5w2u7krWDGJjVTgqANTDGe2rGVBnfgSbvWdezAprhv69iEySE7Ajn7X2VtZDDXJbWR5VXY26bP",
-	"PyIhwSH48f+9206qCssXl3H/KnN7Th6izPy01jJzF5XFwLxWiKGYanU2oXPtaELVOfju6MnP2X4MDPu2",
-	"JuIojGIzdApGsdRXlZHxSBymFA+oFGTGA0MXCsaI1uDQJ6itmZgvNFc2yRt82yHDbky/ExnIqUY0MmnJ",
-	"F4uNb0jW0Kfh+EUxKzJjkl1xSAAMBWE3TM4xS9EHbD+DqIXEV8Zzt4Wh2PgnJgwODGSwMYcJ4AUD/Byb",
-	"pnhsJLF2ohczEctwzC+ueJ7n+V4ZDGTDAxJbqrAvKTE63ASQVCZNFoR9oWEKcMkYdNBWOBz0p+1O2bGk",
-	"F/mlIa16DN3JNvtgwm4ZXx8e2FgV/MIjcVAeMGTqc6mTYth8zNi0mDkBP3SbKsPyyPE7zN1b6YO8nsGs",
-	"hrXQUmicFePbwM9al0JcsSIc3mpVxMM7d7t3LxTfAEPeifGgOlstZGVtXayw2NYECQOS0jHjsPtrKTii",
-	"45znW98UnpYIMSY0tc3itBQAdG+V3KUyHMU37EBaeco4Jt21Pb6QxIUXc+EIRRI2SIvuhMKyakBNx5po",
-	"01pkwYJMjzRA1oEeo5MSHhzzirXxjl/vASfZqJvZks7ofBcqyxUiEcWDwWHk4byIt48U5crgg/hwXdoc",
-	"eoEHpYHz6OG1veXl1V/L1/YBybMrUq5nrS3q1ZozBklql3c1+ctCMvPPw4Tb2YLtulXChHtqmXDdebtV",
-	"HOyVlvQKO95bTShT0WtWX/DK7YNCLZwFGU5wJrYOaW2D7tydYsfhIWHgxIwpDBK+MBVJOciZreFJR4w3",
-	"yUeaKW23pjMA0zGHobFmS/BF9dj/LAodsIFzjZ7xNE4cu4jKJizaUhZWJ0e6eNO6Vn4RmEjf+8+yMj8x",
-	"/6idCTlGW7jm9RBJos2+w+zFd361bp8Z4h0It1o9/CJ3G9H8smaWVkVCpcv7zw65toUOHsQ1NFXYlyb8",
-	"LLOEwQsTISEKUyBt3zw+ZNfzILFGPPCdR1hV55VQlX6WcYrU1rnblWe8C+3jBauEhy8FH8TDZuhIjJVI",
-	"Mkz8LhojMEM51mw+Yafl+cuv3mY53cJm6ZTYLE8Ozt6/0BD2kHFFcFY4YVQmMZN5WX7Ow7+TRi11Ybp2",
-	"VkGRlipDj9V+zKZpodE2VqTTahGaKJH31eZ9DgiKDo9Y1of2yY/CD3F+gyt+MjPUVCyULP0948BigWmJ",
-	"bKKV29OgkcScNbrP/AKpS6yvBu8Mv0s+n396/fbDLxevf/94fnHx+cOnV3o2piLmqHdc/rN1bHx7Pcop",
-	"VWpmMYAmLAKzh4GNiBbhBUvTmA9VQC7gOaq5rGmMob/dbnljgGyrzHwLdGtwYfQkQFgBZ6YOg/+Czp1h",
-	"P5OCD/FJdK+OlBWWftb33nFFAYx/3d5xyij6wJUtXs6mwv7i5g41akLDMRQ6QE0uk7GIDICkU5ydReDZ",
-	"ieBwLhm9amuqPE278AWtwv8OpSKNXy5fQp4/oXxpmMWqai3/kzjFosgkecNoiiWqOPCB+/236zs9pogl",
-	"kJCS7tDBw8j7ZCpz2U3ZFz3ij3Se4z/4rQYW8B5Ci8oLa35kkpj7uRNEmyKpjGmy7WYorHnVwTESCVIc",
-	"eGG6EVWkzxgndCgZolWQhKZM1tVwacoaGUkZp6huC0TeP8ZJogVneV/E/EZ4RR0lu6BrEHIqT4U32vfm",
-	"YkZMwZzrS4O8CIopEbxJzu2auYSS+aMaAfardnmztEsGjKmA/JGJ1CDh2v1vaDVBpLGs5orbNmgLfJlf",
-	"EHMyG8XhyGSjWBI1yWesu1H+SlCEf0jzlRpi849PAB9VlxAsqYIdzWm3vcCSOtKDsnuBRjeUhyw6sibl",
-	"kcxtSr0ZVSomR6mkXGGrpOnKjmhKjxiXcTgCVXltN7P+J9WXHmGFpYTkBdN/4WLW2GlLYNbqMImcbwry",
-	"z6AgoQLJu6aQ5q9DF74cCaGYbSizqHQ0io5wP6zXh/7wFuxkXydOtSnOZhuZylaBkHcFyluruJT2NAzL",
-	"EzEsM7Y/IVUsGZTxA8HTvymegyuepV2sDzdPNbSfFNkJsiT52eiTs1ar2Wo10DMw2xR0zXsxgz/jX+Gj",
-	"S5yBE/zKTpPw0UhkFaWjKYjDoxFNaB45CIhc6NBsoWQ2Eok9SdHJsGWGKZO2xFV/lEHpnUVNqQl2zmLf",
-	"wz7GzC109dVk0ujBR5IW9m9xi9krvtn5346xez/GoKShT8PxQkd1XjC+YF7vebSh17DK3b3EK7YPVL8X",
-	"nP2MpaPXNQVvV1d6ToQL7kIYNGV8ozDoa3wO+SnFMMvQtF+6oKdKsmGja8dzlMB1S6FMb1e9zqSYsuMf",
-	"mUwgQrcDJK+Z9goZxGXbKz550jpdL6TvRfqziOJBjA1XNfirxk21tYJQCi8kUQxklfRZIvhQkdQv1jFz",
-	"sSzXZhryrgRTiL9QVwcx5p3l2JfhGoq1l8Xk15hxThtbisYBq7K/ys1mZnGnwuRNNtuCqn/wiuM85vM9",
-	"dpdAx2I8YeSf2Ie/6e4pnAcZBrArqM56YND2wE7sQV+X61CRzJxOi8TV1iYjf+kVzLPeD6XEtr/AAJZ2",
-	"6WI5lIvzFKbBvf6LQiuI4AYDFqFpq7g33IGaC42RQphHa15hx0/KpL7F//zWOnp+fXt6d4Q/dO6+ayxT",
-	"ltSAYTe3eQn90RdsG3cMQWaLNoKCoQj4Er7dV2jIB26VPHGHvy8ajnrb56D42o3Jl8QfCnxsUqC/e48J",
-	"Cl0Wy0+8u1crV9KUvaQy8hpPPWt0nUHpSnZ/Q0zBlwlVys+iNpYgDrbpPcVL35dmZqE4t9CLmk/98qJO",
-	"JZvE2cTp56VFrmlU1QDopuXztkEn2AbbeNY8bZUgsmxeZgxqoUJBg9IKiFaRLMd4IgmLhqw+x3RGFYHw",
-	"DcSvQRy9QH+cGsDhguVSbZLDmIt+Knx0bFFtKrkmCdWaloVUpVrRKkYkHAiYfoAqSIiGM46DVCSJxwx5",
-	"q6EDAWGPwa2nKXpa4IlBCFzq3w2vw0jMtGufuxyxCq449mLkYkdmjKdBIVoPjHBCkoQphcxwtjxZn1PL",
-	"8XoDYVcSZx+y9CV6//spUFfF8QRjL/0sGjLLF2Kq5ircXjvZuR7utIPGKB5qbdQ+aZ5hpGfMEv2ddtuE",
-	"fiDU8xx/KezRJ1DN74WGOLi+v1lA3efPnrVWqlSo0kDd32q2WifWkzYXH63Wv/kXz/wmAACczb94d9/h",
-	"B1uGs3DAlWrZ6qkpY2lefQLdozpEJbixygO5r9B4IRSX1cjMXAwS6tsrE9gLyGw0t9vboMYNi53j2wbk",
-	"UNGxL1Mhq1VdL1Q3xtLU+znpYcMwJVJrJRciQmZNMqBhGlgtA0VotlvNphzhcpCcJukNRJipnqN2h/cN",
-	"Fu59xfUeDfJwJ1Y2QJPfmw8vf7nAHug3Mf8wVQQ6NvSSwZDhuCIXUxbGA6OVfngB/M7QI7ZgCZcpPpyd",
-	"P6U1HJQv9QZjMmCwhTFxben81gjVTSNogKSAzg4zqAXZ3xJPCidJ4/aqQdOrRveqtMT+qhFcoXqCSxYU",
-	"FPzVqqMraMWGlV/BwQ9x0WP9coVR0DSApwT2boHF5fRUVGCwBVApBk6bBlYDBkbZBsZiDMZsvmZA5Z27",
-	"YlYbgDTmFKAXFaWaIpBBwqoUTiL40EahNzSyukyl8WRlwduPYDB4RcyxIozTfsKAg4oa/ly9wpDay3iT",
-	"9LQe6VmA0LzAFLUY9LD0iKJzhdVS/Tn+69QqGpDafvW0jkrZ1DGaYJUVYgSbpjr9pSbpoYHTC0gPClmN",
-	"5rT+ukGR8DI7wRp3fdk5t3Pm7LEdc44uxGDFUNseABGn/4cd6u7Xu62Oy//WI3Kh+/orEQBm8taiTJ4+",
-	"f4bmHfsyTSg3OFC/Xa8yUCZghdpXrTbbquyyoJHxWD/ct9UCN6SOzTzuPSSvuteO5ZP5iKhMhiMq4WQq",
-	"Gc61Y/hqPG09QcfP2d/WEcTxPrFTWJJs4i6ZtLkAvLb7ukJToT+qajOdwNFBlYX7kUaRpaspmFR7+YRd",
-	"FU+yZEFdLRDVmCsAD+8QBQE2hY34kVUZ/Y0XS4/zAsd8qP1qh4vcc1lugZdIW66rtdCetptPytL3RSfH",
-	"zLie/aeY0r9bWeug/3JpY0zmz+Ri24m7sI/9GV+vQtDx5YMlww9OrVo9B6BaNYEG3ANgp+sNbqoH/Iz+",
-	"Hl7DjPVHQoyPIpbEN0zGTFX6Dq/cJXD0jdkUSVNOWkR78MtnWxKr9DPeP//uA7B466WLI2TxJoxHUB6+",
-	"hivaXlbJot3enpt7Sx7s4tTNKymxz4kehn49QFMM0JLqs2HMeZzXd//VAJLHade5Ss2/9lZPg77zdlNQ",
-	"I7NMmrLJ1AAV2vVodBuz0Xh1QMFeayIKZktgAQDjWjPBRKFSah21O/aTVU2+SMExitbk49iX9BzH7fX7",
-	"mL3ueo+AMW0ToGOzK1nkETb59O12Gac0juolwFkQvvU8OLkCqTU2DDWHSp/+fUYUiLepmyrjSTCjLmtY",
-	"MIpurfo7vp0VX30ldc3CNO1f0eTLPHZTaOdYTVlo0ibgArebravGXePbtljcFjI23sQq1lv2JWRyCgb2",
-	"WJvqeiKUZe1rn7ZyFpz28ijzx91dV+zDHffYO/4mSyoJb8w7z+uipLH38wio9X4Dm0ZvOojsGXHcaYdt",
-	"j2e5uJkcruUmu7QL9li0S9fy8nOrkQQYGF0QrU0dlLGQhAubrYHTNkmgUjoFfQhtfRZT0UZH48ixeoxo",
-	"SQ8fvs6yfqkRwWofMslvh/OWh/OOSmGdOghIlLG66iQvGI/AoXHKYbEbdpPtXyh9sVvXLvtqzihz+9fu",
-	"4tqMyQ3Kr8wlP6IDK1fLklv8lQSHJUDQRlTHG9V1lewOkUTYk/oLT+PE3tX2hhdB3fPCrvkUEwzO7m/k",
-	"TAp6LTOpHflRmk5V9/jYTGAzFBO7gOpYzXkITbmFCo7rbQXbrm2lRZkkzkdTJcknoJma0DEAsdTFN+21",
-	"+s0oT629mYokcn6V2vUULD1JfsbjAF3pl4nIotfwEP3C/3Xx4X1AVDzkDJA7L1LKIyojYh8L4e4XJBKh",
-	"cuvTnETubDGEVT1sku7ZSTSd5foEHcSIUTaxXTRqJGbcljOEJbBluDsWFvFBeZyq90it4r6xgL9ns8Xp",
-	"2SgC1669kPRPpMngAniOYuHvV1mrdRKedIikPBIT0p+nDLZMnyr25BT+zBr3qgB3VH+f43SEb191wlsl",
-	"mHNG4mTsXCUbPAyvxo+LepT058RMaq2WhfMJ7BzfodpNGMb4F3D64PO99dmgshnjtAz8SKvaoeC1EIt+",
-	"AihKQu1klkhM5Iddt5/pYF3cw5u3g1fHfzPP7k87rdNJD1mp/4GzJYm/3wBFPkvVPBV6lBaiGuC3cbHB",
-	"1ALAUURHmE4Zz5mHORH8Bf5JyyazeN+WdxRTTsu2Gfbi1KvL6mjKWRbrnd2FB23M+aZ6Ho/qeWwdQ8vH",
-	"b0AADxQIhSd0DEVIZvfXH05ZNnr2D4QW9VsVsGYenXwcwPoK91JFl82W0vgJ53AjfbNl5BSVuKFj3WpQ",
-	"6hN+tWSHvBUzMqEc8akxhq9FrbagIGLu+ycTckAg1s/BJVqktk6nRomuCMiEVMo5SWcCIjDYf2/or/si",
-	"HRkvTEFnSECUwGNespBpta/grDZN5uKGSRN8iSWQTAHTRwl+aZqf38YrfAxbSo8/odO3IpPQfbX1LtLv",
-	"ZfzIb+f0t7jHjnEPzmZm1wUGgawsYLm/pnv9Jcy7gA3AJNRM7+lubK3vUoYa6nDnt37CQWK533KKf4ac",
-	"IqY/EiHGLCKAEzMRgDtrUBYfnq0XrRKi5RjDirvvSavTqqt8fjWX7HuEDYW+n2g3O0+azwrkb+1mq7lF",
-	"F5sdUMVCWpbG3XUiCzMEpAaCDy9bprVvTlAZKxL7ocWfWUob13cLt9DzEgON32/Xd8Ftw8CSwK+GP6S8",
-	"BwsKN7lKaYIVzYaTTF+v8OkWtFaLJB5lx4Zoflh2w88jMUEWNESTy4FRmvmRbXErlgotPzIxTZjtGsF8",
-	"IRZ9xPwmRlNHeTf6mU36+sWW7/Q3NkfcIeD5phP/W+cf35Exm5d9Darivrt9f/7z6ztsmM5ZZw0wtEop",
-	"j+De3i0NiHFFaew45kiyZ2mODIyMXlx/8sGwRRDl4oS9dKxJFU9wzXNJzMeQXDWPWr6J670oJb7ComOg",
-	"8scGH5z+/tzYBZj49F/cABhX3NFjPsGi2SwZAzGIJbcKbAQuToHXybv3x4Ri26KqfsjrLyzMsJ8bDAmL",
-	"fJ3fBZjFy2ctoik1xd4TyumQTaD8EcwiQ4ng38iAJJS9KaS4Z27WSRQrwGstTr+hBV++gaHPQ7kIYWa4",
-	"SCFBDsxjMUewIQ54s95NXzEakcRQi1ffN6FyiI3znFA+B77BCYPNhcs6o3Fa5HXOn/FWJFHl+toXBi5e",
-	"8MaKpIsB0aqQSsyz94UYjxnTjyCRWJhbHsZJbM6vpYc599uSL2o3HMVUb9MksSOxLb8IvGvogvXFXPgT",
-	"91EKMSh5zpt4CO6oUUHaMi/om1TGYdlkYOes0VSuE63oolTN4RS1nv6yVkskQsR5q62yKE6rvmri24GJ",
-	"2ZlfvW9jzUPJ1y/wTNAvOtfep4Grk4u5RO9e7tRfvtunDCvh04XzpAvdE0gprk/BgIRSGwbwslI/ITNO",
-	"vF5C1GL+Iz+AoVCt9wrqMwcfzZeLNu6u7/5fAAAA//8=",
+	"7P1vk9s2si+OvxWUfluV7B7NWBrbSTzz4NyJk5z4JrZzbWdd59i+HoiEJGQoQCHAkRXXvPdfoRv/SIEU",
+	"qZGz8ffuPth4JAoEGo1G//30x1EmV2spmNBqdP5xtGQ0ZyX88/tXdGH+mzOVlXytuRSj89GrJSM3rFRc",
+	"ijGZy5I8mZ88pTpbEipy88czKRh+cjoaj0r2e8VLlo/OdVmx8UhlS7aiZli9XbPR+UjpkovF6PZ2PPpZ",
+	"ZhTf0nzp6yUrGdFLRgTbEL3kYkG4Gjb+7Xi0piVdMW3X97gqlSzTK7wS7IPGB66InMOr13TByIzNZcnG",
+	"ZMP1Ej5VdMXInBdmVDMhbob4vWLldjQeCboyc8jwTfHsVvTDz0ws9HJ0fjaZTMYJcvwAg76oxEtNNUvN",
+	"UypGuCBUbO0cFSPKPAwzYR/WhczZ6HxOC8XSM8OJv4EfvatNkGu2AjL9rWTz0fno/3cvMMo9fEzd85O7",
+	"9QugZUm30fxfsvKGZyxNZp4TWRIzF7MAShQ+3EZHN1t86l0HQVP0fJKz1VpqJrLtT2y7O6FLcs2AkFtZ",
+	"lSRbSp4x4HC95IoYRmNKj4mqDK8rQklJRS5X5Ndfn3x3Sl4yoQldUC6QN7geA3/Y35ElVURIolgmRU7Y",
+	"fM4yDUdmwbQKnESF2rDSEwCPY6BAtIYTs4iuAxBT5OHD8WjFhft7up8+z4EstDiQTv86gtyBAHMQW2lW",
+	"NdKQ6CXVZEPNKmk+Nrx79Y8rWPtmSTW7YSXhMPeSnZLXXC9lpQnXsBpciPn+wdk3Y1jpg+kZ2SyZMI9w",
+	"Qw1NsqosgXBiS1ayZO0Lt2J3oIy1a2zf3UPWenGslXTP3NwsLTt0KaJJb2VFlvSGXZD7kwfxtJTmReEm",
+	"1jWfcIf1n9RLTROXydU/rs6JFMUW5wHkQgoJRrZMI+mk+XzDFTtgUkxUq9H5m9E/Ru+STC0u898qpVdM",
+	"6PRuU//9F4rw3E9hTfUyTCA8NZTjxOWaJwWuefk123a+FX869I3fVvmCtSx3Bt91vRSfGPzSx1LMC561",
+	"vDaz33a92D1zyKsFy9K6k325/R5e7y7d9mm40Q6cSJtalbmvv1DE/NxMhApCC06VuVG47p4SKFEDZ1Sy",
+	"nOtnUreoIBl8byQW69yaMMzQGXzHaP4z05q1ECVnNCcFPNA1gzwMM3gGXGUlW1ORtZzCPDzQOYVonKFz",
+	"+FEWefrlS1nkXW813w9+3RNxwzVtPxHcf9/16vDUIROQ7Xovfrnn1fD7oe/9mYuWlxZcdL7RfD/4dU/Z",
+	"atbG2Cv4ruuV+MTgl74wOmPGC96xwWXtma5J1J88aDJl3j6JEpkbNCiuFSjP1mhTW6XZqmNaZX7AdG64",
+	"6qAKfvuFIqIytG99uR1lj4HBV0b5OJs++PrBN/e/evA1KNn4YVCxudBswUo3wapglx13Fc32blgYYTB1",
+	"qjbCVHteOfxdL1lWtikhCr4zu0BXLNiUj188ff/q+U/fP2uZBv7sgJl02ODWmu6jGNhHD33/LwVtof66",
+	"oJ3kV9EAg18Oh6xl7fAdLp0LNDo9OXKZVavYUGjMCccdOp3XbLaU8vo7VvAbVrbdx/bbLppsGgMdOJHv",
+	"Rb6WvM02YPbbHhPxAw10+vEVT7z8UpOVVJooSVZUbNs8QgX8On5Dzua0KrQx+cejuSxXVKMIun82GgeR",
+	"NZ1M9soq5By1O7knOWiryAFqTBRb05JqlpPZlmRytaLqgtCiQJuPzpSxg40BTYviqq9rzo6edso1vV2d",
+	"rg1Y9hP86TTyjTlX3S3uGFP6W5lzBi/4zjK/+Xcmhbb/pOt1wdFLe+83hSKcfaCrdQHSxQkIUNg1zTRM",
+	"35HxzcfYtDA69eokn5mdzfGv0XgkZ78x87PzN2GIYNeupdKLkqnfi9HtuDGaWsp1NJz5szFepbRcsTIe",
+	"cLWFsd7dxlTu8nh6uhiqxdTY0lVRo4YjxjlxC3krLCnO3wpCTshHnp+TrFyNwRY6J2F148hig0dO8tmY",
+	"2LWckzduxHe30UhmxW4oWFd9FEuf2jCOImac0R7nedMJaJfnxaQRoP/75fNnhtH/+/Lpz2NC7Rk+e/gV",
+	"+Yl/e2oeVffs7068eF3lBMeeMQVewqt7N1NPcOcSNtx2RbgCHQq/3PX/345HT6ngc6YGMu6MKvZrWRhr",
+	"Q+u1Or93z5Dr1D5xmsnVPbrmIEDc8NOIuT6OaKl5VuDZuWZbw288H70zhFPVakWNpB9d2oeM8JBVCVti",
+	"FqG5Bo55bj8bhSNs/qoxJ81zjr67X0q5ZqWGA4ty1v4Ip9WDQ91izsn0rUDGMS98K2BC58TNZzhzxIa+",
+	"e0tfBvG/VfeQQfdwiH++J4+AuFNrKRRuV+y3GcYxo/Pp/fEok0URpJCW2fX7gt2wwsi+nGU8Z/m3sPs5",
+	"JT/LG1ZQUKHmnBmLePR7RQ29t14Ozov3k68ebe7/9sd8Pi0nk8l08mBi/7cwIm3NBMsvzbV2Njn76mQ6",
+	"PTm7/2o6OZ9MzifT/4EFU5jw6LGshL2WllSgMYHWivlH92vwyVeWNV/+9OvJFD5VsrhJvH4Kr5/g6xXc",
+	"wNOzcXQjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8Rml46vDtnBdNmq+3NqhgTXaSyWtz5aENLtpSVYniH",
+	"3NCiMvt7dvtuPFIYgPOLN7/T5sJfbPEUVbQwv8Gw6Oj8bDzacCGMXVwft/c143kycbpib6Jh70TINjW0",
+	"fewePAPD1l1j/Vmfrgxbxf8anZ0+nIzGI3StZ4YqlcpHt/4AjM5FVRT+phfdnOB8H+ejGd9zGNCKdcN7",
+	"xn9eabpgRKJOr5e8xE3DfcxLOtfxhk3Ho03JtWbiW9DIaxw2efhq8ihw2AxXV+6ZF3Jx7czf9t/+sDNt",
+	"DBDclsZwdGGXzZ0You6p7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7Pz07BY/6xae+LT5u1T6",
+	"skMuAOPlxe/duwY3t5d1BU2MGcm5FVOKLpizYc1UXPCLRu4Vex2bycq8Qp1Yrg0TrRUrDR+u6baQNI+W",
+	"P1pVGOa5rvyEbiP+jiS55fwKxDRczUeVul705SW/YSIWmUrLks1LCTafLkERmcZisL9WHRivhd8jJ/mp",
+	"oUTDpT1AeCnFF4LlrySSsXZ7W8EDNzeu+2xy9uBkOjmZnr2a1K4Z4GzDHUj/mNWBvedzZkQhG52fTE4n",
+	"08CyVmY6llR79ueaC3guDGisPaW4WDwRo/M378YjiB7uiEDLIrGfdFRmos+l3089ULKo7LgDWc7f5Hje",
+	"pvcnMVv9XvHseibltQr38KNHp48eGZMPf8HF+2mdE0sOjO+u7ckkvreNxhSp2U+e/fME9nUymdZugf78",
+	"GnFfG8OGR4BhXfyjP6dGPNYmgToE7BK4bQreAeC0ZZH34zTQoAztBWgGo5oIq2YFz04bWm6nRjqpaaRm",
+	"QgRewaVQyEdGjEQK2/FFV8GoQq2tRdvTUtPCUesAfoDNbWGEpSxy4IAoIjRAXPmwu8LDTtfrUt5g5kZd",
+	"Tbl/uJryXyXNGPlRrtdGAo9HWSFVY0MndQFoiFDpPc+UjNYfmZxMps1H4I6vKZOT00mLMlnV9M/RV20P",
+	"zrmgBf+jOb06heYFXTivFOgvv1UrML3ZB/Orv5nRzX3+t6/MhMiMFXID6qS9JWwuoNG9vvzbV+bpv5+O",
+	"jNiB47ZXcy24cPbMrj7durJsSctF8KyyD+uCCive38QDhM3VHEJs3s60bF7i6TBrexhWPR2bAyrXrIRB",
+	"lbHR/4bP+KUVXPSSJBVoR0ZPAo1yZM7l+zC0UXxYyWUe2MN8JBXXTil32pD55Untl83VONn+ciuyaPow",
+	"aWcjgOCHSU6jd38cMZHHXFLn0JUUelmbodK07GBpzVfsf6Qwk/n11WPQ2qhmjynGCO2erFnpxFRd3DCt",
+	"i1ivwA/QE2s/aVxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lLKWYHx",
+	"oRapvMYn/qPd8HE+Skvg90rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
+	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
+	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
+	"B3FWHoZiIcP8rYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4n9AItOK5ZyC/908+Qj32BxWl0COeetz",
+	"Wc54bg4M5v5x7blCcWFMSP1WuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2TcjH54pYQ8F88Yho",
+	"ibE0RzR1QR5OJoQSCJgROX8rZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
+	"6TXXS5iOYeqHk/tjQs2DZCk3ODtMCFZES6LLLZ6A027/Mx5jOR9qCT6fxxrr16/OpnUFB1yJdbXWP/QA",
+	"9O+SzzEUkFds58Gz8CD7vTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhNxN+IW2beRBwKfhjdO4/nN",
+	"KYf5jUa1uS7lBl6xMIzT4tQoDRcruzSaj84fOMUfY6iWWLfOzFTwxK5OPhqPNkswpM3tbS+4B0PkiJy3",
+	"3Vhr86W9r4zozBXo5rsZRQP4CPMdmwYYVdeBeR44zeKbyHjzFiJ3iuC/fRP/9k20+SbexRyzfYzKnjm6",
+	"Iv+uzg/36wrpnAuulq28OPXu0b07sDL3ihEIoB6Y85ZXRS3YMkRolbox74Yi7SikqixjLI8MeAjn17bC",
+	"EhnERcFKVImQtyvhpx0ZSLBp4z/pxLnjNfRghanXz1W03P8HzpdZ26EnxlPQnZfet0jjRmi5TupUxquk",
+	"lt846BqxG4Xh6vfe0zPujHi2suyd3IfAsiq2K42dPbm1HEwzvS9Ijfb3+cfbNiZ9vGTZNctDKaVLR7lD",
+	"mNowA4SpMRwyL+jipKDlgp3okgqFNFZ3iZDMuTA3Ni2abkbcrrqbMcj+4TGRiI9amA9X0zC+gQOPo8Fk",
+	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
+	"qxOePTDfVOvcvsWQadfpuHNiwHJya4lvxyhGXVb9fFwQeByNjRq8KJlCRTdaXjTT24bGP/S27M758N5u",
+	"a0cM4LN26VY5kSZ+5kNTqnKqKV65h3LXHXcz8YOzoOv03F+f3LG7wWF3/6StDYqQudqWVD2NAyehYt1e",
+	"mQMYAHY3mcgFRe9yblgBLaUol3xAgkB6G2NvPCZt7qOWaIn1mMW/qERgorWUBQSzMBsYXMmyBIexESuF",
+	"5ivMY7f/tP70ugbldvQs7MGaVhhKslKnizMP8Lc66rYcSOcyPJq/tZGZf/crQ6KYoDkk/RgLED8afX06",
+	"naYjGvuPeDAwrZ2MrqVdNrCHFt8+xjz1ULZgTk1NWrAPa14yVX/1g9qr9wiUR+aZJVXmNQ/nZ5lj5HUx",
+	"7PoQbPPC+UQ+hnXBxXH/FkKxHFf/LiWKzFORTwZkBlsb/pdQ0+UVklGLzJqMRwr2tkbgj7Uwy+14hBGv",
+	"+hdmevW8GWe9wAmJfUWNsHFLIkkj4zByBQWxmgr29r4hGc23XV6ynRxO7b8yl9qMKqNO8sUCVNU5X1Ql",
+	"s6ryjC8qWaH2QzeUay4Wlz5ia1SihIKkwPHm4u6gIFV4+OyfQUdCBAyrBXmFyWVcmX97Y3eCcfnHtRdG",
+	"kbHz6SRyxMWqlBqdf327N+iPypkVm3Ljx2iLseM+XhJLOaIYU4TRbGnd364AJ5OrFUAmUE1W9BoyfjGu",
+	"qs1f3wNQBOrbxdbx8wHk/zoi/9n9r3rtwP37g7bgwd49OLv/dX0XHtxv7MKGlkafqwWqQ4pGSEE7s8WG",
+	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsPHUMBjKHJiL+2d8pbZth1e",
+	"Zk6oLUQlsiTXDEqJdkZAvSJVnxSSx9+Y99hHwSR/t5NxPx5dmqvnsb0Fm8pUwYUPBkFc2XK5LBmBYLk9",
+	"CgDfUydHlhwS4mJcE5rbgIkt872w2Qp/sFJibAjgajQjc1oUClA8aFGQSnCtkgSpJRb0RAP6Pvzmpbl+",
+	"dkCBfCpA9zhP4SHztL1s4jKurx6Mdou1fKbAx92V2Psk8Y1Z/f5NdymmOI5bgv21naPVcupkS7NHjMXR",
+	"4HifBtJJHCkYkJJjvijVmpWGF/4vzX97P0oWf+UM05q7xr3ECToFeAAhG/SCzF9HLDvcOEQW7GySxPE4",
+	"IQ3eDxpiX4lgf/LtnQVDpCI2BzI6JJwkwW4w07djbm/cmGP43ehdagev2Ta5gwVV+gdZtZTZm2/J3OYF",
+	"lDTTrFROyrQty/zmV+Vo2hgT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
+	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/Bkk3ow0dpY",
+	"4a3pRa8LzvLI3ZAUCp017WAhs010AqJV1YzKngT8LkQ6E0T0RlrP0WzCyw8QHUqMB+ZZyxIxX4UCHqIz",
+	"49LrLDsBIQp+E1AhLgDayygUXocETYHk5Radgamrt2zDVADj1vwO1RyuiWAsB31DCvZ8DirtXtfk2LMk",
+	"CAPUR9sADbxM9nNGQW/IFIEL9nu9d8akpgDqPtXsuSi2qWPTYP8YOsFDa9TGCO7ysPN1Lg0chkRPHhul",
+	"qhXLf0WroK1c1LoMd7cMtVC8G42CmlJEV+uCfXi5FZnaX8Vm7nxzi4qSZ8uVAxnt9RvgMG8o7VlJfY7r",
+	"kq14ter9KkgEsQmaPX5w26T7ePThZCFPzIcnrvAL9+FJvIjb4G8cRr4yuIYGUMHnAPZ9jU/l6fuDWkzt",
+	"6LRzDjGzQQPIdZs6FVXO9aXDJauTCbWwHWUFnVgBXs9DFV2z4DwaOWtelgn0vb5mJbxqHOkX79qW8L3Q",
+	"ZUJBpj7cvDMD6hbdqRcE8tyOB1neLsN1SF16tOOj89FvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqR/u7",
+	"ulj7kX2gOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1iv+++bTomZ2Nyn5yenkJgW1aaLOha1fTodjNW",
+	"VdY1s49nzMthq9wWjx0XhEH89sQrASo2aGZJ3sp2x1A9A/t+Huqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
+	"FzRjHZv/xu9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
+	"G5r/aGZ2Ox7BanYp8ExiVvKGKpc2PSZ5Kddr8w8I/EAutrxheUofbswQ3xIoPg57a4mUYo5vWUYrxQbe",
+	"x8G1EqH3TCcN+J774z0n3w6TnJeHPW3zLLU5Sob4VnbcFrMqfz/AqTrGIGr6sJeMou88CRNGSx1wibUs",
+	"PGrXumQAsgRK6zmZjMnDyZh8/dDwwnQyIWtWZrZSZPcwHMkn4F1cuLywlro7oMvSxw289NsVEfnN5OTR",
+	"u4/T8fTh7Zdv3566P89u//6ff0sRH4c6guS2TJVCeN8RsO1resY2A49LP3dojWIRz9WP2F6ArFaObKyy",
+	"vtXty/3FwVR3LnjFRfzp9C9LgsQqi+vLuBK1/776FMWYAYf8Pq2NdR3iPThvOwe69YimLi1LhSfGHKhB",
+	"rT20RHfIa7tqDyhheDDqwg4rroiwl5254xXdoncGXTOZxJ4JXPe45TzJ37Vs5fNKmwF3JYXEL+qb1WBS",
+	"l/e4G/Cy36CO4kpyLwD9lNi1n0P9k/U2pR1YGPTcDX1tDX1Ouz3soeR6NyziQqcfOwbw1ZX9PEYuOLPj",
+	"L0pvyGgcZ43iu+x6w/yGMKHbx9tOXtslsV9mj8XthMdw3DB/zzMpbnssc5Z/j0k4Oy5du9H7t6pNN9pH",
+	"OphAQPtqaPVUsZYQq16yLcZZ6KJkRsXExMg4beRjyjr2+dW7weA1KxXg3GL0yWLBOhMVkSNJWRWM2GGS",
+	"JqotLUj6QV3HAbICNcK2a0A7wWYLnPskgdmWSMGI4jkb+4LE2RZ+Afnbp8NiWdm8SCqFASuir77ZEZIs",
+	"PfZy9OaSZe/T40SZ4juQnloRyNtoDZnFyGeDw1cOEi3ZTYkWFUO1NoNOOJV2kr3u6o7WqG7Sa6zlqqcM",
+	"OSy/6Kn6ubPykudJmaJcY6Jeg7hGQQE6beA1vqu5O5S1dhGeut6DLz4m1zhG3A6cUjvk7ryNUVg4ejpK",
+	"RGvzc/N7HwXDg1yIzkONw7rNBEfS72jCGTjb/gKSpScJZ9sXVdE3yyKnCVH2RJBfXz3eCRSn2NOmZB1i",
+	"aZlXhwH8vMdhvV2UghjbY29WNa6dTiGeuV/1oE+HND6apIXyp37TOabsaI1n1c9Q8rBk1jCGqXdt0xHM",
+	"1YCc+Dm4Gd1sf6E8qRD1Zz3VBlb9aiMdUjUgRrindvN7GtTapGLGP8oNkXPNBKZuYprJimww+uwH7zHh",
+	"Tm9CAL92vLPZc8KD0GswjwOg7DWpVpeVvGGlrkrReyQjqVj+EsEMDhF41tXg5l+bQnP4LsK8YOsidU+g",
+	"Jru7w89tJ8ExoagvoqIaa6E9lm8TGft3EoRZot2bYsYocbffTRW2vaHPg60JCDIzxvyyfJakXe2S5kRL",
+	"aNqBXcOW4HHsuXoXte97eAs21/unap4iWvpJ9o0pWZ4eyoCB5HaMeF12zjF/WoYKe9/FlaBStiT97vT+",
+	"hP5tG6qIBWkd43VJdWjgkBUyu74gwe7hHhRGs6I4II3NFyy2N3aBOblrHbv+JT0YDoR4eNab712xqyhj",
+	"cXRbRvBSFgBtkZSrvrbaRhDt/MKaO3fOKf0uMm7rsT04cioQHv+YK80z9acrrsPNnu9oMlgZSqMHjRap",
+	"oIlBnVaXlsVWBlntt+e5R8uiJ4Hq91t9Ft+xDDKWlIXq2Sx5trTwS3AMwGzVEpgOnZSQiC4VK0GQKsr7",
+	"3htrysvhtAX1KeX0YtLWqw0bDvkwZfFykbH+rgtrDvJDbG5rSbZyTCU0Zl70m8qOPpLq10UFMb+PL5kv",
+	"FFyRLr9wcAiYIywMztYz5dhJjV0zrjnVhuIDJ9kfQscwfqtrNO8WYzF976g2DtYOYx9IfSOw4Nj3WSW4",
+	"rg4fYJPgwQORVB1baBK1j2zYIIjScND1lQ3rBnnakcl/pwB1JsWwAHVwOe4GHUKH2yWjhV5usQ067tNp",
+	"2rDOSqZfMq2xkGsnp4GusCeIso+gbkNLRq7ZWhMFMFzDjDfVo+UX2UAHcd/ABXQGC02IE7EKFSbUhmYy",
+	"ZEVzZnQwrhUr5t3+ChWtOx3mS3rOdzude6IY2iNNT8nfPj67fPr9rcXysjO1X44SrN7XZWlX6p2WUbl3",
+	"XzasVNr177c7AoG0W14pBriA0DDYroWLRRF3cB3GB0fKbYj7r/oN3eHsmmvVekS90zMIkno+RKDsXqen",
+	"pcBxvERO4n0ufiI73+NkFhyYI9DnLEdDfvXw4f2vumTDin6oTTNqThY1Meqgxo4xUgnLZxa+UC/xJlyU",
+	"FK9CrMbJQ/lNm70Sbq6GjVpwqhoK3d5jmBVUtWhd2DcCHoDEe0GizHdoFmeX5rPUxz7B/V0yJddWMadc",
+	"d/ZLEKPG6jttSeplIal7d8YburXXFeNi4WpWx2TGlMbsx2EyalHRkgrN2sxZ6vshGpOerEu5sq3Sd910",
+	"G/HPIPESsTb8knABshYKHbxsC93jXbcpgNs1V9yF6+KHqcNS+TpeAGOgq9MWB3w4L/3q1vAHyRvdtREb",
+	"VOOKH+zz5tu2IY61Q/2me6nj4Jr0j/hkHNWkh+3skGSyPJ4Ul+VnJcRl+arkmG7RkCyVXjKhAXYgT4Wo",
+	"CSAgIEpCyXLzLC1U2ucU9abrRUuY03M/1x3/xPXuhL43RzIGCaaK6JKznGxkeZ3Ov4WLyAFu90uqiVJG",
+	"kpVYnSmj6PCySMW9UoLldS11s74pYfqBwvu32oJcDUx0W0WdDBPGuuuqZ4jOPoDIjbuCfnU2ffDgwCt8",
+	"jzp+qTCFK+ikF516OHm1ZFuvuRuTJqGaN3bBL76TupGs3z1KsjxWxrOwLdJ2v6hc9/N9wZzKVg/BUGM3",
+	"v3g26YWmZGRA4UmnKllsCduewjnn4DuuCDTpTV6eM0gkVXfODK5Ffxqss6BcKJylMhODlO4aJAZOe4wu",
+	"RFou0kpFG0V6+YI1fez0scReb/o6fdpKdY6etNMWBegZkw+1ar4uyJPAYzrhyvskG0JtaUekziN8JZZi",
+	"XpVRpfff7Er/4J699c1SehdW84zlP3ORLtOGTiet+azpWNyvgmtFwIsJnGkGIVL0rbcZhnsCaHa0Rea0",
+	"I50ETK5e/FvaN6RCDkRzZvVhDp0IzG2YFBo9UUHaUFSi7qcwnz4M+Iqz8jtuG18kvf6us0snk+BT5vmC",
+	"DinbB/7/BTs67r7cp9LuoQe+PTouIYHWn0h/WtwBsMzrpxwkbZDebffI90rzld3yxmWZW093v0o+j3CU",
+	"WL0Hjtu9XLyITmRYqZbipC5RcjyR0Ix7hx2xqD5IoDbC/hDJtKYxs03cgT9URUHMVx4WgSv0qM5L2WJI",
+	"Lvli2UKFa1a0EEhu0qksEf5Yc27fYhoaNPqILuVDIj/m9X5+dgU+fBPNoY2s/8eozFa5G6A1Vy5TvJOH",
+	"Y5SE5sSrjtzxtnysFf1gK0wm9f9FxSeT1MY+tvrfJ4I+6sYz+lR4RdesBXfpmvmYAXm5lBvbX0eKjJ3u",
+	"Az7ag2H0b5CiPw+kCHc4eUJwyCfihmuaDijSLGNrfWhEcfh5YCuLUHDwWegKLXJxkzwC3FDgGABkpS2D",
+	"7kyek9hnS8vrVBZJn5NWlUWHQWmT4uSaiTqSQVXyk5KF7i89oOFwP+zCYkK1M2TEMm6ROOMWFvStpNPF",
+	"lDvejAX4K9P6bacO0oEO90STtbnjXe2d2W+4S+21b65Yb04IDLSeYwBge0C2ml3C3cLkZbqOuyU70WWa",
+	"UYyGrynPyZbpMYH26mblWVHlLL/wdYwS25thKh/Xy7ykG3E6sObH//AAAZLiR1+2bRMaI/XPxy4DdeuM",
+	"Gc+lnReP4elGpj64CLve6v9OuJNRZkw//y0iSyYctwkGFG3CVO66U2Y8XWEWnHJ1hv0vfsOETw7linCl",
+	"KpaPd3Bausq4WtlSNSORcAqMgIO32H5ftMxTEceEkRt2zOcgDKyNwlzZnsifqZMRqlS9+9JF9f2h8Uck",
+	"vC5OPOoM6PsVHu2AAIN/FrGgqON9ax3sboUidGPQrCgUAQQS2xl0xfJtSyQ3KkDd/ZaXIevLsS0XWMKb",
+	"jC27m7WLSD9gZp59Oq0CvV5KksmyhI4uForJ/IpwQcyvhpS6vnK/9u4q2yETM/qlAKTEayHjqyZ1uMHJ",
+	"fKcLNC9+77KHkhbMkBe210F3eqPlupYhsVasDMneyX1e020had5/q3vV6LZANZodgq3LeQ6axIJpgj0/",
+	"26p6k7K5KlrS3aCIWs6J2orssRRzvji1yItcBmzKWcnotRpjA1gKIawV1fty247q5++TmxYERyioba8S",
+	"8DhSx0e9aYs2BKmSijwgep6vtJXrXcCDwH5u/uHecWfUn516Ma2/jYKl6moQS0wzBgkWiaZu2fxfpazW",
+	"A4AKhhTsDZe+gwXUHeRLMihQUM2UPu3g7b9IxCvJg5bNXEFhgpW6cCMaTHEElaXJZp+Z3nJUCnxui++X",
+	"hVknTdRSsQMrs37w/kmLiilXHe6r3eRGWJ3HWAs29SMey2EPNZJABwFxNohlp99Nl/bisLw05lfNDMJk",
+	"lKIlBdNVHR0PZS+JhtF48qxPFmxr8YaRJK9LrtlrLtQY0xaiv5Wsysz+W9NywTT+e8P4YqmNKQpE/sW2",
+	"KhuTFSsXbEzoDSup+Qd2yGyk+vRJ3G2pFry04CNybrQwZKzTBl8YZYfOCnb6zP7jTYNT3tXMV3XN1yfY",
+	"/ZMWJ5BsYmwcw9zJXN4IUn3XM5FuIX+JqZhgyZfMQj3WQoztz0Mo7zQF8OuahtkRfWw1b9GQ9bIDpND1",
+	"MqJCCp5hPc8q6Ja2vP2NWsr1u9Mot38pk/drM3hsXm5XkDyPeMQ+CT7l9A74lN+F/tWpKHTcGsUzn3U8",
+	"7EiqZ/jN7bjVsfsckql9B2BbrOjsQuu5tCkcQ14XtYxOqoDdkFDJpAuocfaFk7aqEu18OSdLuoaquT1u",
+	"4V27/6AQyz6fQXxc28BvjWD9QhEkJymYcmVFmRT5F8pnU+NW6JAeaH+iBu5Ji2vge4/2nGCE034mvUpr",
+	"sE3pEbfqjmjUx9MXnYqfzKi3tWbf7UmtNpAA+ABComwJS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw21TvK",
+	"65RcsZnMt0QtAf6gkPKagIV+2gbqFbc5ryOBZaIDCaw3bFhodn73VL9B+FsRZ9wJgisexzkN2ksG7uoY",
+	"aGxJ7CmwSPfB/AfWa6AGuRQxZ7k7jK1wKMYOYCoUmfk9intOBUlddxME8djtoY7o9kOBbVWHANjC6/Ga",
+	"aGqYHQGvQcroQXfvMSy36Cb/PEy3MOEXtQM9ZENrGkoiGmqE5EzKa5bDpVMTWX2usbqouRsj+JH2UCMN",
+	"xNLmsT4QkCQYr7bI2OrHcMTjIuPUNd2KYYK+RHzvvlXuAy0Zj+YFXbRp+9/ZEulhxvulL7T2JdZcNGyC",
+	"C6IYI1f3bqae612fIsMcV7uVEt1We19TbDz6/ibJyJfkcSGrHL5VZHo6IUzcsEKuERDKbpw5fkY1hYkz",
+	"ePZqt1eQEyn9e4PY9Hzbh9oVr3kTrdmT+l2rCrfLuWB71y61Pckr45Fasyy6Dd00pqeT5Jvbm3eYS201",
+	"ADfELTxWRNnN27enaiuyggv29m0PJIho9ra7jCXC2BX82fc3ST5uTyRo9vjsnWbz/Qea6c7eq8EHjnkj",
+	"MD9E0MRbfk2za+TxOYO/EdTfqAZVoTm2A3bpluNRRrHRibQ/11B1hw4o6wPOShsP8CDGpaxARZnxooAp",
+	"FHzFsfILxX+LhDgw9353521xQkLp12xtTiAlxnRi6USuNIacxqTxKNe+A8Aegnov/Wk5vCtvuCt2g78L",
+	"Y7T4G4BwrdATdUGu/hcmm125Nm4R+Mwefnf3Au1Y2MH+18jdSvDGxipqZvia2AZDKok58QMXuSu5q5MT",
+	"utG3VFn7O8PCmM0YqRSLksYUgwmsmMgb6CB3aToYNTHcSWjLqBiTWaV3jLRrITdHm4FtpL23FwM+N3ZE",
+	"DFNPbn7J2B8szYzzUv7BIs9LCn/D+WRsigH8ROzeeMO7VvdPfWssH5DbZlHUs33Zh9Wfdljp46gOfmMo",
+	"yAV4CQJZIuX1YcLguU3O1fz4RbDNG7Nxn3fDSMJTAI+Vs/J1Cq/4Zew9gUZKM8AxsBlMRMuAnB7h/IW1",
+	"9XWt7Ojk1ur1U0vt2I+syG1x3a70Ba9ZqikSHEZoiGPLNiC5g0tx3lyGtaKtN7woQiupdLm298H3SwTp",
+	"QnB0fsydcBaANx6Q9Boc/v0mFyJw/Z5fsmJQRm1r3QPS/wuFBRAC7jtcfRrFYnDCzt4kG9qUYLYv7hC3",
+	"nU5D57+OYMoyw1GB45Kr2yyTGWE8WzqHMQRgiJaSzGm5/+JHOxBSSewJiVxMNW9Srd4VORvnY4Ew7YZ3",
+	"n8sjuE+iQ/5ZeE9+5ErLctvefrIN4i3d5GK/ajdujf0pDBfMWAbdMuKGv1bk9W/w6096Ijl50E3eEngE",
+	"kDsL8G4THKmdv5G6dXS1ktHjzd73p2srPYEzWokxMed/tdZmgxzgL8qIWSmrxRJS4+hMVnpg/4/fWnK5",
+	"m4ETpA9KN8D4sf7ZhlO2TThiyYiHEQtSEgpEr+G2tf+Yowo4Hukl3eyRoj3iAn1zlHjN4w1ixrrBQWIF",
+	"q8XCq2W2e1xDTnUcy2MIpPiAfx4iSRZ5K2znJwh8LpMRRhTiiizBOEQjqIf5v3NalkXeeVrqb7VYS+dk",
+	"Jcug6oFGCzqd3LDcxVjP7VWsUNFz6t+8lCtCydwIIKP8cbG4cEhedlz7V2NUMNPVOaH1y3pelXqJkAH+",
+	"4Ri8LMBD+Ss6lK7jmOkOym3QK535zoe3GGrx6htdBMBI2loD6eQF8HwOitdvmOcuBTuPXeFceSE7o9k1",
+	"Gh7WWw6RMQXe8jZM8T899dgcuUTS8Y6yjyF9zz8AQNMobY9MJoeXkD5YwUiDI7aJwOCHNST4VOnOiRRn",
+	"lO47AJhLDGf6Nmmh8U8cj4zjlBYsyLFXd7DS7M4xbgKZ9sr8NW8AH9epc4+h7TnApTsoKlREL0jJCkYV",
+	"y8f+WJ47Rhpb6IMFx5IRSDq4IDZH8dxXMXIr7qnYgqC8ILRgJYwESdJ8ZRl0TZWy3Q917NAD79KGCm3k",
+	"CpkxMNxjYemDUzhX+CdONsqZHI/sa5Ny898V2P+CCuzjlzun+D5s7RGOe8Qnn8WhfxKVgrYE5xO+6+c7",
+	"/lxb29jbaX0ZYv8p2JuoFe4di2KzQnpMi6QbTVmcNOiADg/7tie8YATQS0B8IYz+AW41M91Kd0wCxZxg",
+	"CntiziXqe6hUwpcsX2Afs0GYJQNhTqCGp3/dcsV6P+ub1R4kIucFTcG8WyxbDDWyspHg1psT7QmAhKQE",
+	"K+52Z28pk/b4Scc+KnaCrfBrfcuz/SYMqdAeiv1VUs0e0x6BBffcrb+BL/c0K1pTno/JjYT2UrIkC1hg",
+	"tT7gROIb05lHP8pN/Y3QOWLrPku/v+NVfSwBu8UhmXBA/+C7q+IeO82r2G5zoibK0d0aybO4MtBnZOF5",
+	"jURvJNDrsiDe+9quRPIIJU3H3eVSCfsUff9WrdZjqLsbW8ExJpVQ1QzxqfMLbDtFVnRrFEmjjqatLJtW",
+	"0Kt9MjzcsQA42XeFkciWxpxOODcgFnlupONGYBqdQC7hUoDqnLaHWUhM6a38NJNZWsVpWz2JtXQLazGA",
+	"Yk8FYRZqrxFgKXi3S7RrqobmPjt8EJhkkIgJEGHUJCCOi4qDXw7uj0py01oq3kiIjls4HQugsi+0pJvN",
+	"eAdl0priu4kvgf/qnNPJ9cdQtkF5/Zw07ZdtuCbWSDV3jhGrkmNo26Vyz4p0pPJnFH4NSET0RqLHCA1v",
+	"RWTJFxzC8eavkmWMrzUxh25M5A34GhkqoNOHZMVFpZFdG2IJa+ee9m0cOaSEe0U/PD2ot2eYlBvEvTi1",
+	"E/7sJ+oNNTu3Jxd7RzBaFhy8suZkYyAHQmWIgGE7uHHtgalAScDrru6xrVSca0fzHE5YM70ulUxXWIyY",
+	"YDIlGYGL6z3R8kyutwg1HoLlTeDnZQ/hGSL6bXnNXd7kjfhBlqv+7+ilQZnVR75UkR0KOdiRkN3VCKNW",
+	"Sqw0Xa0HJNg10BycGhZUK7+gsduhQMcWDr/eETQ4COh7kD83Cl1g6x4xzMxJMtlT5oyNRuJdq0tqx36q",
+	"VJm8tX+TfGCUoR1zcgDG312VZ+ePsqmh1i3lF9PtY0ZyHuEmtPvyWVyEONdDKv4P9hzCD9NzSWZFXCGy",
+	"4BX4fcicsTG5Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7Wb2grsvcRUK+LYitwY/oWRQp+UvJsic63",
+	"8Qgn45Ut1XIydZlsA2vvxp+pdrCLjTxUQVa8KDgWk6qxC2X2UB7qlresZgXbKdA5pNc01fSfsqhWLDnb",
+	"BV/Q2VYzRb6cTv7vIwL//nvPucwpL1q7dEvFxiRnNCcFoC+ovh2hqyxjSs2romtgqLboHV8Dw/vlVmQJ",
+	"n9IL2ybWMiJYT9p3pSeyJCWbV6rnu5q9i8KLayvztBvXOlk32Ku2e8kTBwZrfzRRUc8IN+rLZikLRiro",
+	"IGBTbxzIZMNCPPnPN5OTR+/+48u3b0/xX3//z7/tQyWNfv+Gnvzx7uP927/tvcuDHeRGSi3+Gdtc1ore",
+	"hlTLtVDoCfqPrfpptDw7gwsyY4XckD9YKW2nIzmfpyn0cTqent16Mn2cjs9uW0jVD9bgfldrg/iHZwMr",
+	"8TyhnU3aka1tyO2BwAeQugOGFiIDsvTJIILd7HXMd+FlD20YeCAi9oqLJ/iDaUNFMDYm/71i9muHK5Ko",
+	"erHvbiF0veftAGLXmtoOJMe/oO1iDO/Vq9tigpJhyW3ErMHLHiQkYin2J53wtpPafULrkfUhp9TZHHFh",
+	"78MHe8XQwVpkLfTcsprXbLaU8vp7kUN96MAlHcjP5oO6UBg4wIp+cOIhYuLQGj0FZn4J4D8lYpGAW2TB",
+	"BeJQk6XWGFiq11wPFPX2tLQBkz+rGS8NB5hEd9ZVBg9cOT0B2gyt6cLlCtvsMCby7ijOc+/PaMMg6yWP",
+	"cZjWSi3rTekPNdJhAW9S3cJmstJkKTdkRcXWJTL6cDcTpBIe2LVFb3zjFcc2FHC7bb5AwEJUmhmltjGm",
+	"ya5fAWynISRZMGEsLJanLd6IIVO+9laCCqr5Devh+4F8fMttrU3YHQZYeo4lo/lzUetCEycqZjRVNfId",
+	"Xxh9GP2R0GPAyJ8LcjK1SABbm2CabojTr6+pq3/FomZLk2g50dzjnWjf9iO4Ptp7bP71XB8415ea6iph",
+	"qdvShq44OLjnl9Tbfgdonr7LbDr07b0bvToav2jHKc6lYG2mK7RAyx34gRJ0rZZS97SMoT71eO1OjVXL",
+	"xeIlFxk7wGHc4eleL6mqe2DtQsHHWzK6aqmaoHtzIYAPgIZaxjfYwMm3JAs37gkMiVNfYHO0m8L7vZFS",
+	"lmdC0kFg1V2W83QaR+emsZuOV5JH0Tni7laUbxiuYB/SMqa7M2ZCd9h7u/UuC+oNX95a8NPCmoVD3kjd",
+	"W0PKfYbl2w8pDqK6nl/e2a6zDp3tlRa/0rDFnVx0jIvMc+TncZdtRK2rfxP2ptEGHvQhJqjQvhu8cr3L",
+	"dsKQB+QvBjyajt7Otk09Vb5rDtaoD+rE2aosuTM0aN6VSudUP6MrFtyb3rlijS2zCq6H4RJGka7Wco6E",
+	"0fCMbdItg3t1kncdpfcV83sAHXTqRaFPB7FjCRVNtZ6VFmif4tZf6PYAn2tAM7qrMySMlJydzylqmj8p",
+	"FM4PWVEpfsP65wNDBKmtUKkcwK3m8/+xil33gvGV7gVjWEr0+yQVCiqS3VSfC9XRYHjOqK7KPc19d6qe",
+	"O2F/WhP8eidRuUkFlragQTijPm15DTkuzeIHd4WGkpn9uDEFFT/jk8AiOStaTN9VB3EHtIwtqIC2sck2",
+	"v+30bmmA2wtwc18bebRng7RBKuxsWtTDzC567PjSU7uNo3/2m9Hg66L4AZkkIXS/v2HlFsujbCoqYBW5",
+	"vG0KvreTWql/pA/Mo3EH6JZxDLolvVFpF2X0mMO73oUeNtxayqKlvt/oZebe28jympXEPHnaDjqb9nLd",
+	"2A44rk4NigKU8/ZFCfhDg6OesuPa/rXt/S9lsramBVLPA7X1zpbDRrgfU51HhqS0+pa6qUPOyieBMRKc",
+	"SrMliVgHUMCB+GA7yjmmD2xaWNVhziWdmG2gbrCAmmW9KGleUUxfusHgM4z9vhKQQhdB3RVgHgSsO0/1",
+	"JAQhT4FcYfN6SKSzA/cN6rei0YFY2QtHh+Kw6zJspVm1RuTc3VeDL8HQybstOSv98bY+GvPQIQemdxN6",
+	"OCqveDqJqeely/NER3zLLB1p+OakvuSrqqAHgdjuqCdx6PBBZ7Tl/tnuWm22TwuXMIUVr4zQlRQLszer",
+	"C3Lfwk/Blp3G/bPPHkTHe5oUxVbrasx6SKAGhkhS1mzqpVCbVM5ggnJ776g/qYN9pzokNVMd0AYUe6EP",
+	"s83cJuyK34KKV+2GaNp/B0GJauXOM9AlKU36a0pOMYKJxtOKtSevEvmqoaA34eY48rUyS9qPYl43TNHc",
+	"a3DikK3zOLBbfuDpRkJhyWgBVtWJ2orsakyuaH5DRcbyE5dNdRJAps33OdX0JCQCmo+wXc2JLqlQvoZH",
+	"wcMs55m5/05UtV7LEh5XBT159Ojk0SPzx5KvKT1RMjs7AYcWNy83X2yWXLOTgs5YcVVj2ruKMXuA3BW9",
+	"ZiWsHS/fE+93M39E+gMyl57XU5vrByKZZXflfnZ1Tq7A6mSlWd+6lHOmFOzfFZEluTL3a7kuuWJXpwR+",
+	"WZ+CHUDktMyvyJeRaP07/H7GT3xDNFpcnZJXDmCEwKoV9pCwrVD2kbFyLeI6y5tRqPya7CSFpG5l5Xxf",
+	"fdlOPllHgp37m4JQT3f4/jwq0T5xldifU9JlcZbbaqOt9bOpdf5AICzbO0n4upWFZIrUcMl6GdugYLej",
+	"1Lv1YG606tGLaW/1mVPsrGp/t2I0C56bCFT+8Jg8evDwa7LGJ0jONOVFoiIqXWn6UtNZwS5AVVuzEvsL",
+	"N5Iv39CTPyYnj96/+4+3b0/DH39rCbnadKcEpT0SKBW5xTySJJfJrQwYyUdBF+bCiMo2z7vLEKLKNnGo",
+	"2RB7AeNLBNp9kqf94+DFN9J5KyvzChAqS1asd5A4032ElQ/EdxRL7i7K8KGRg5YzTrsQ51P9zBbWOwG8",
+	"yYWyLv6cDSFOt//crsyzTbRPvnFnIG7Hwfgh3QnquWBkTqtCb8m6oLZjUd+erkW1Esl7h3pMH1uFME0n",
+	"qxRcsDsN0NqY9XXc8hoD3+mKXVrSVbp25BVIPVZuiX9oTNZUL8PfBNiU5uYbsy+MWvAc21OipUjY9ptI",
+	"SaqvHk2m5H+/fP7MDUG4sJkBdpvJTLY0Ncd+520yXEKMjLl57hfgXU1ffymlnA9u+/N83p4MMWMLKg7E",
+	"ZCnYoaBNecnnOpWD5RqVWReYkL5NC6RqAJ50T19RXrFOwBhIZbRJl7NtFEoduBb2e5WyIV2iDvpRS0bg",
+	"OWgof2OYO1SQ9ljLktH2qhumGEKFSVEDqNP02uyx6PkOowq112e6bw3PmL2nJeBmX5CJ04e067aXFhll",
+	"JYShXO+8I+D1F5VIZx0NTH9Iw7L5NtIKF2UY2q6OKynOAY/cwVXW9tB84R35Sq4YwSZ79g/LtBnojbZZ",
+	"QsloPiZKwg69FRF6m6II/sX1KbmCgoirHaJieRxO8fStiMri4Acjx4eu2x8WxblfpH2zOP8hmoycI1h9",
+	"0seY9qXUzoHPhDrEFRplpNgCX7dkn+8EYsUflzHKvrqwihjdyYjAnIEordK33h92UJ1GZyPOkM3UxNIX",
+	"LLQI5ajsoIF5SHPFuazEoPyKIHp2Lcskvjw2uQxgJF6AKyPOO3DYO1KuQkXFfomBj3Zg0NdK+nnc7suQ",
+	"2uPRS++7dw2wBsLTd5TC9/TH72Ze1RoT2sTwJrK8B/j0yVj+PLjd78HdzpE4gMMHZWs1D9NnkbMVc1gN",
+	"ggTlTgQHkDOan2AVLNrYpbGyBeyCBV4NMAIWMMDsWKFZCQ9JwU42tr7MtXJNSXF/Te7bq0So2N90nuu9",
+	"nWlUbOgLQjZ0m0AxMc99u+1qcesPE6iYdRVrYLKzVziU78DQp6pYJ02UF4gujWZ+6GWU8wVT0PPckkUs",
+	"3NU/BtcPoFT7LjNOPbVdLK6F3Cirmzqu2FCu7aWSUbyxNQcCIoRu+lIGx2syf/lZAFWE7LsAJouh/k+f",
+	"v3zIre04JV7aTqIyblXriXvpJenx7ltUk6xG2q5V245CitVhy11/mj7p9j3sA/CWkw0rCqLlhuLnXA0z",
+	"EtpK818j+N6OMnpBmLuqhX/gtFsH6GOryE2yuoYprciK5sxfq7C4sScspOMbqTHbmv8AcKCZrrGfiqIG",
+	"3o6j1RAgRD0rrp9agYDvu3tjgcKDnWPFQ29TiuZ7SjfCOvuPqWxiUVvJbR+jeKdeBU44HgaQJhtofINv",
+	"S3aPa80bakrrvmK6XU2ynXnupCQZdnQ9dQK3OMvBUdXzQiwY7EbG+hMesZSgehEBd6aLUv+MDLzkzHZa",
+	"kg/xHrn09N2GOEawD7Ekct/+lh/WczylI4ZBt48HIKUxkX+XdAlA6H9NBWEiV84K57p/qvCcC66WB/rF",
+	"dspT2jrGO42w32oNLfMqeTnEnR2/UMQ92dFt5w5NH4wC4MjesyqhCcL1e8UqhJ2vsoyxPH0sPWV30qTq",
+	"h6HRPWJgMo2WBSvTsRvXkRNudytdZ1tzlUEOKFzu3qE0sCt3sAeOdIb8gP1P0J6OFNY/E/gu3vxw+gLd",
+	"Y2KG1kNOxNROVWD+nZknxEFMrqYI2i8sj1CV1JC+n4WZW5/zYd06WyXsJcnpdmz1DK6Iyx8FfY8SIwlO",
+	"90qPxJA2IK/I2eTswcl0cjKZ7h0ynPrGgJoUjJqDupEX1gpwjSxd14xGxmC72Ah5Pg8ne5KqUoekbYNS",
+	"qkatArpvAWanmXRAJRnWPx4IVT+wI+bct9HtfB6fuvWeloSXFb3x4IXHAKZvvmoU5J3mmO6I9u9vn27Y",
+	"hUuxURvKdaMV4QVgqIKZBsAIYCgq64eo+4HH5H85lHDXYdNc5HZkoRWhZMvUmPwvJEKiDadvowxPDHMs",
+	"876FqyCNf2rDPV0z8TiGu9vXDCDhA4/mkM3TvQaak0d0vi50iuCCh967EJJpLe+XG7yc9xpqe85Ra5dg",
+	"ABfQHNwFZMGMmjY2FMkgVCDaG0YnLTosEew0LfeeRtugfWfaP8jStZp0nSdxns02wDRnF3GnMWrDB7g1",
+	"X6Q7mQ8NYQHGb3dp50GqT83i9AweeeAdib3z13JcozFAVIgfpGgdyLY9PIWXwpFUljL/fFSVMj8EDJV9",
+	"WFu/UFIiuy5Z2AvQhy+3ZFUBhMgNc/0VGzBmD3dhzBLq/Au6eWoTPfpfIW0xQjtl10YVT5VdAC+JYBu7",
+	"jLHzvfn4l4PcUW0rWXFRA2kbtrad+i9cQftOBmyXQ0QRCsnaSLftr9qKbPekyEpnMoWcivDP54TRbOku",
+	"hRAuWUqzA1xfEBvWObelQCvsxHDDStgRrm2iqBib+8P1vb0ga1pqTovzWgJBbh4VUsPwIOShUzesjCi6",
+	"VWSz3F4QtH/P3WD279BxE7ytIIFcGBZ0Zac3yNIqPeZNcdZIB/K1nW6MamobaR7WyDalDJbV3pAv5ofE",
+	"98B+weYYowmmYjce3xvFVffLXMNJh1lJc+lBFyAdsCVad1koaTUQIR2yMFeggVhGo+WCafUFyeSaW/gh",
+	"cDTTBeViHBJbbXoI/hp6x/j292i/f6FAcVQtHh9goyd5j77yPvtvGIide0cI+tR/vx/ND0jxstW2g47w",
+	"VCMI8w0LXcLsEWkz7JrTGIoCaGSBrPRLxImubfp0knLNF5BDKYNdAPoQsmmtSO3+JCpSm+xPpInpG21p",
+	"msHzkt+wBK5AGX2zr4jRPZp+w28H4Z6298jdXlh5ds3WusGA0z4MWOuf23Uuv4UwcZTlMrRv7g6hWpE+",
+	"X2DzzaGAmBYCdYcCuzGVxBvXBd1i49tUfyib69DP4upuZj13WdJH7Z18t37q+HB77WDJFDBGOgW61hIY",
+	"26qe9m7G4Sxg757ecCFiGIfUbQlFKt+yFshlvDwaFS2gxWpppwnzgy9ec9H1rp0uXVETDHtnxsRz21tr",
+	"MRy6EQMV/RLrDYfdmqJ5jbsPiWHZw65ikNPWL7FX1MPDKo2bumJlvXEBFJcgVSDZH2tvXApXS14P+7Au",
+	"sewu/RasZWxItweT5GznbUUIxZZ4LHo0H6DPIUNhtZcK65LL0hZbtZj9v9hHjnqTqh5YgzXPcUk1W2xT",
+	"jmP3HWBaiZqH98L3+YE8QUTmPdlwEXzWu5fLsMJvP7M0Mxu7H3NHGqw671FKF5ykGMXs/zwC3NUphehQ",
+	"584cRnRL7BN/gR3/2bkzbi4IOjXgg4LfmOeNFhqfiYGweQPkds/cyp20ScCvs6QaWxK3bAu4Zr/zBWWN",
+	"zan0siVkfogzPZREtLQp03F2Ps6/N8xYd/6lOwh7R3HP3YYgeYjY/obJqFu6KpKb61SUBMiv65WUiGgP",
+	"Czy3YNtd9sCxa01C96Fau+G+Pb4lQd2152kZIbLFe9vFaUdx6eFQL6vVipbbz8W3V590x1HbNUVjHOn9",
+	"PdUPOJl/QU4/Cq8md8JC/ruVyg3qajRfgUrGco4R+zkXNoaPTaWTdHghi8JcHHe3ZR4mtYe4kikAuUwf",
+	"fP3gm/tfPfi6G9Bl55qwYyXJUhXsMmsBwW3BiG4k3GzAA+dC10JqPk9zKD1eTNdq2IdV7u234waEb3eC",
+	"hjTTaTjetYdV66nDGLu7y0nlPPrQJtd8uGYU6+sHuSj/LGOzaiumnlWKC6bQafeFArl3egTAYHz6WVvu",
+	"Yi87NpyPRqJVymqWinnPJlzK+xB37pqkFK2w1XKtBfZgE8buZEfAyM6Y9eE+x66ODy2mcjh4dTPXV+x0",
+	"pnF6Yh5DHwiS6/NQBRqcFBffYCmBbf/rOsfWO3IWdK1a7GwY2SNsHeR/PMi5VqXvjJQ683opo0gT1+eE",
+	"wjGHyM2VS7K7Sis25jourEfkQJmP0COHxuReVOIxDrCTHPBtIrEmkOgAnezYrQ2Om8tbdbdbr9NmVhXX",
+	"ELWplUf4YmSM6syY4rkts4SGCEbjjVpbuDMC+SqNhMwVFZgDb94UJccnQaNKuSiZSuAlusKtvh0Zdxc6",
+	"6dsPoVWw14qJ3iVLFoJCeGdbMi7QGtocud+l6W7L7vvLovm4u8flzEbVzbH9GRdf1ZJpdwVEtN3+7Hd1",
+	"gggHvDVI0LvZOc64o7YEHyBcNJPyu2peIJOmb4XMJ2u7kq4DC/1NWbaUTNXOfABzQOQBWpgJbHujRqS8",
+	"vo9tgxrfVWBW0mtGltbp22Ncl96WJpHPS5sxkrOC37ASIyD8buVTbt6wBRCzHTCg1QR269KiZrWQHGOo",
+	"b8sdDhdp7f1fDhB2Hpn/EJ3XFjC5cid3vsKY4XjU29JGypPNWGuUbAITtIiDoyion41m2jtBviUPwSGA",
+	"YGKZLPJT4vPPjWkKVgXqeszDml+NyQpa0nJNKAFloazEbqF2Xm6tqtkdyX5qZAAl64IKlwS9A1gUYwr6",
+	"iaQLrOvIKc75n0Bah4L34R1P8dlkhjBhCJiHxtiYQLquectj/7NmLn/NX56eiC4rltj9rtz+7hhecqJc",
+	"1O35dA/ItrYpvgXXjpYdsltsyt9GlvmF63IdcpttObxmWG/bR+lOGTeh5DaJt4MzMVYMYPwZzkb0T/zd",
+	"KTFHA7dolQBmjoKdvfFNXy0h9W1pYcIsl4P3xx6bgR0/S5cVMeDE/8S2IQMzbEeZm6XPyTXbqgsyk3qJ",
+	"xYfU7EkUaGxkjpUykRyVooiWfZ67HVLq+2rJFIMJu6Nkc6fM9SmkzXrpiPnuDfomw76NvLDWXH0nVm2V",
+	"O82WVtsBibmmpbZI8cmEr73R6T0JZmEiUba+q6es1pBwQTUjNE7qw/ITmwB+xGB5i+/hZWtdZQSFFFVY",
+	"JtI90XAoWtwq2Dk7eoHVRAAML7Rwtl6yEDbAiEJyRJaVLKFWHOAmaK3IVkynQE3MjiJE12YpIe6tIzB5",
+	"CIknnS8HtLO6g3/TtRmHNbT1dur2MSKNj6C+2c36LDQ4nOs/zS4OVERu3G92m50PyQLBYdJTC66JuzL9",
+	"IdH8HR9Wm1ekve8v+6BfVOIgd4lrctOZdxQSSrjmmQN1cL0HHQy5c3Md0pSxLc00RoiGpi2S5HKMVVcg",
+	"2d67TW6BDe3CWzR2s0MHSUIb7XckWebxoZc/VxqBt8qJJJ/s51uPeidVtFmw39HuxtxzqDwDEnzH5/OE",
+	"QKun1hwhYebI0NBC6mENwvaMFzk6+/nHnfhJOsdvaMGTuICtWQj4i3reiydaWG7HRh7lZnJr+iyuJphs",
+	"S2O/VmiWTKquxGTI/aW5733sFBnonON7FFucMVsW5P2OfSMrSn+vNF+h7Emwz91z4Y51YI8XL2If1rxk",
+	"alAW0V1CTMaibet8ChUIuNUzRnJA48O6BLvDldC8sDvsd3dAOGtdDAlnQQTqPK4z8gVnYAFtmcZCNGOX",
+	"5SWd6wuf1Xge4ZIb8xmSqENzHrwoL8AJdt5whjUDYNHF06oPCLZ5EQzfo4FtPWMb7xFDZMUVFXTBEG19",
+	"tjVGIcX2fclw6LFvg6PE9DrA1ZRm66SFKddMBHgt/JfHXHSO5ndDmlh/wtgirCLZA3tI0LFFv/Npuz4W",
+	"A54pcwZmstI+XIBHhGPlZgCjTeiFdLUuBvBIdL+8hJ/uURsSjg5fNNieeHSMiGmHnwKEV3/PxFDMgJhG",
+	"7eDX9Jqp7+fzpNuTrtfF9txieS+q0ubPg4SG71wRmRdyOWTRg5oAHqFzEsGFY1mnYJuxL1L3P8RwLdgg",
+	"4PayuW42XKYQ9N5mWUkxTs/JHstdH769T3J5YeTreahycyIXJt4ofSmcIm8rybC+9t245RAP2Y8fcOZQ",
+	"t0RLww4Hbetr/O3elmegvDbC7kG7ja6WmBua6q4T4yFi3ytMH1SLWnjekiwG0nIyIKJJ7U6z6qHVHroC",
+	"+wlKJ7pgzfiikpXag3CaOU0ENAC6gl6dit2wkhY9w6DUAupeWpSbvjkF7XAyMfiOBWkzJ8ocBFe5N9tC",
+	"IKbnFHEr99HCa2WHZzP0VkGqdQGN7VSPDhXx1lBhQzLz8PEgNNo9sLdwIbt8BqB6JSLvdx+4W4eVvY/x",
+	"VszJP3jPQhIhN642/dhpFLawUvZOpuDCG9Idq8gl6MprqhRZ0fUasKpKAj8FkLYxkRhX2tCt4SdZDkhj",
+	"iPAEu5o3VKUwg9rcDgs0IOcB6dsxTYD875tR0g371HJOkdYRahY64/q/s7VZ9+uSa7e33mJeMH2BVx5X",
+	"BPoQ9ebVvZi5ByS1oA9MHZYV4q8CK7DCcEHC1EgUckgiNMUgXMbRRVBPJKlvbeD3Gti9TTHZkfB7bqXj",
+	"uYPSLU//4i4hq7L/2eWh1y3Ybc7w31viWW+U4JiowUOBTyxzeHYZCPJ9QBuOnsjTThXcsQ2xMYcrLG3U",
+	"lOLg+7bWT3oYqD3TrKXu6Ee5AQvAZgeTDS8KI8ZbQezmQeUbro5393JJ3DRPtKp1WipbU49KuVF7U+7c",
+	"UFybW8gb0h0pLv8ygHIbGA9b59HKzULDPuzhGGfEJFgmr1nQoKcYeb5aQ4zFCOj3scSuifVwDMO1IKR+",
+	"b2ZNZ0XaURO1BzzKSd0BnMhZ8tx1tc6rRcNqvVso9G6hmeY3EIWilUI8q3oQz3xSZkt+05bxEF5QqQEo",
+	"8Du6T0996TtG858xc7V3s9uOYrWuDPmyausKV4XWMb5bDPRtYB90/2jBsbu8DYmKDnYHwfM74HIteL6h",
+	"And/JDSY8E2dqbndTRdKzOVap3uagI6OjiYIXIcEHCIYy1N9eZdyx+G8F0nVZ5l+TGYg9FIcNPugQfQg",
+	"A44jsF2cU9pt33bAwoZ8TELYu7SiBt4q9Hwg4A5TaDlCpz3bfrsjp7UnAIXlCKclGOJ471Ikc+z8kpvN",
+	"V1VBNcufSqGXCZmz8p8HcNxmCNFa6bsxRNuwvD2L070dnNan3QG75CsKLgbFM3wv9ttUu3yhl+lbxc1z",
+	"/5bgINHax45C8TC1dblVvOvAxXS9B+r7lYzJ2EBvMqv1VT++gjHiX4wdHyR5qJpFe7vDH3n+XAyUAJms",
+	"1mmj2l4UiDAp5/NhANORZEljd2+oInRRMpZfYGYvt1FQxObUS9aWhG5TaftFbAuaXSdFLKzPSnxI5QZw",
+	"R1Ip5v30EN7xoJ60KOTmwoO0ftAhIOS0c5uhXce3rschGdVV2ZbO6K/PA1VXf3+517RYLwlu/xnp9IP9",
+	"YYrbWcllvvfc41PR6eh82hrytZYnd2fqYSzSeoz1oCPsrgY7YTuLXpLGrb52vM0ESl6T9/G1Zb76VWhe",
+	"9F1oetZ+tu7AurcG0eC3PpymfbIpwBAOgXTzO91SeoOBVbW0Dvng3ivYXIOvk4m8NY/9qwed2dj3z5Ip",
+	"Xf0wTBwLNV63pyrBGLm7y70ScnPVzHL37YOhP5aRPid2U9712uh9G/aLkWVsk7BHI8Vi1+kw6JzNq6J4",
+	"6i7+JrIb9kaAq8/aJtj1e0M0K1cK4dzMR5WxGaPWku16SlIPqmVPhVHRz9IbiauHdvMs1Vjvtc8cqE0j",
+	"kysGGalmPuCzr01pl2vNr14lueeVC/8kltbNJ7CZNW3KryN+Y7yPreqU4a5dcO8d5iqo0g7X+4BUg1QY",
+	"swaibQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfArYVRbtBXL9SP/N2mrVRy9qAKcyJJ1oRM5pr",
+	"Eml7SdTra6IeyT4DgYotWVkMuoTutNjbooFGbqL+1sFzeL7NLP/0Nctm/MsFe6rSnleEcl4yIovcmJO+",
+	"uo1y3TdItl5a/N8GLr0tQ7cpm4b+SDwoLIWFYXTJAkhj7xJzHC6Ijbe4PndUbIMq7TywiXa29o3AeiWj",
+	"K5t8U7/Hm+BGHdGv2RYw7VnCBxGhDPeJCfv2Pn3oaY9kX+dZqCHv5TSGg39AcG6oyHjX2hdlgGs6SALH",
+	"Z+EIxn0z4RjF3I5nOjWHV0xQcZx6rZyt5C73PKU59FC9MhQz1wbJ2c1V2sTbyV7VTAwrZCnZoi3qoopq",
+	"kcSWXcpSIxAhiM88L5lSTJ326nToHdKqUoYVWtzOhmb/k8SseHL57BKz8si3vDCnk6CGpzBxzJlINs4N",
+	"8xTQeNeYrFyffsqKEEOy2B26sJlTbjV20+vZUV2lHshu/RrB7PY0SfvqB9YEx1sxFBV4dz3GZnrugyUN",
+	"o9/j7A24HFszgW1At781vDLspEIfgz4pJh5Pv6FbIjJGVDGciLO3nck1pjgfL4G/9aa6tI07H45BK8oJ",
+	"grsXrs9xr22ALW1vrgSlsW1+M/zSZqIoJvJxXbUvWc6E5rRQw6YDmS574xj21F7Xm1qFa2GFAe4aX4Tt",
+	"8Ut718bnbf0MI+ieFHaEOwSDIBvS6QvN0H680tZpI/F2Zj2Tedq6XTKa23BdW1lB29mLICeYXsp0s4Sq",
+	"LNraSc96ZWbstTpgJD8HfGNY1xiXnqLXryKXCVfcel3wtv111S278SLG1i1196jcTieT3qfATOwnttZp",
+	"wbjubhBWNlMoXceRA1LAQmM/i6veNg6iwh+NAB5mPpn6X7QAJ9XSHwGhqpDyGgJmp/tVAbfv0RticQJ0",
+	"9wnKYcVu69sY7Ce7X4nLcncF33u7NmqaxrVixfx09KlA6Hv63XfA6V0HjbbUIbP6A9tetGFOOnRcW+GM",
+	"4Nkk5/1aQ/TFHYIeFIZ10ld/usIteN5uONvUcGzi9naKrOQNy4lMArz0xNh9HWocImAejx4DWvOmlJr1",
+	"IksykwJekZmBuLBWvEOmAUtcrjFy1QNLcmhnjBYsFewMEh9xmJ7tlMVVlAq+d8nVwJDCLm+7XKJmmue2",
+	"K7RtJF3BPvTNk6ct0OxM5P3JWU8p7peR46EH+jgVNC31gdEZe9HjELiuRoJvVInviNcn1vQd3eIOJe6P",
+	"YRH+J+JGQpF3ixOcuVyno2w5DLdvSk/hodvx6PeKAlrXp9jYZhYCwzRR/8qDtwZm37o5Q8OvJdXsMS33",
+	"/uKFe66u9bRsWk41fVxQpTpA1Psep2NCnLdGwuu44WH6KQTd9q1Bra91b1JZaXdh9sGSaV2yFa9WrZgo",
+	"g8TWcZHn+/o2W3YspI3uEX6BCL1C7jBs64b6AuVOaSMF2zW+fazcH0AvC+OkwaA+w834ru0m/QVakN39",
+	"vuw4tcNEa0dG8KeUunfky5Qx4fXPCOJgUQfxGc7H7jrYz8++ND2SSQMvkdvx6J/Bw1vnkIVscy6otGd8",
+	"13dgM10XMv1myV1A5jg4/JHT9X7Solu7s5AEQxVsg1AUvo+QFHp5tzaer9lsKeX1pdZslTJWh7R5YR8y",
+	"VqY8FNAXhC04VMi7yVNocvCFIjO5D+vjAP9uVwujyE3bJ/zungn5v+m+k6Gpkd71PdrhYiekI1fHtnyH",
+	"sd9UqyncMJVeIRM59GpviJLN8jopStzjrXccu7FAbbv7Cl9BQ8JQ/m/rHr5Q52SDCznhadAx+PWQ0NtO",
+	"4GyzzNOBM/ZBW64+DOwtMMlOP18EeqFKE7sNtsN5Nxfb9tafDqm/wTShpKAlk8S6LXAhcBoRiufc5qFt",
+	"oANUfF0kDoH7ap+0hWib58sGzzkOs4MFvoj6CTiGb25tTNjEOetxup6IH8xaBp4x51VPJxW7tLbWs/bv",
+	"o/nvo/npj2Zpoxm9/B0NXSBlNfylj7o9k27ZPU7+EQq2mzf1Z1G0nWTHXYw0ODnnZMFvmCDV+iLgi67o",
+	"Frt1cw2ibrehbsgW8glsARMplThi5/R9LB/vmqhjf9LSHdBP7DKJTsgEUXLFMAMNTuIC4OEAOXsPHH1K",
+	"UNiUtBZUfH+669JrI8vrBqzDge2e2m6Y9kLQIkcoYp+EX58xfAxlLO5WsX2Y+UKwPKTnYsWYy+lzHQ7H",
+	"REt5wLqaRaN3FcmO37xINsOmgpnmY2O7gLxSY0LJP4gNxTCB6YzU5fGDsUOUPCXPpGDn8MXMpkbMzcE1",
+	"R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPqSJhEzWiDURqcXj9n9QSqcD67k6kae3U8se2lzb6M",
+	"Exi8x9T+pQlf7Tl7tog8mbDn+D1VUtLnrXua41ve3Om3MDgDLXlgd85pzhWdwbU125KXNhNzTBQDDAcL",
+	"x9NGn7H/eZ8r6jXXyyN2Afj3ZfX/5mXVUvD9T1byOYd4N04T6hbVKXkJBd92ahk7PRh64N834F/zBuws",
+	"sreb9oIpmwowwDWt0qfZGpu4rQP6LNWiWzB014Slpq6oe8CU5Q0rC7r+UValqmXvnD1opu78IEsA3PG1",
+	"LfWzvJCGewUcJS4WNlfE9l3/6puoC/skyRptC1OwFYkroPSfD8dDa9RcuZeiuKhKrrcvzSF2WYv8J5bw",
+	"RV0KcvnLE3LNtmNypYr3hgff41G7/xXJlrSkmbZZziATwDRltAQngn31Uus1hptUO3pwTtVyJmmZf6GI",
+	"ffCUQNJOiUlgyuXq2No9WXIjHwDlkV5jOhE3o2VSXnMPUHI+crUU7937w9HHVd/eAmjhPFGQ8b1vChdQ",
+	"Ef1MATcDsyZzyRT2yQDhQ1fqlOQyU/fomp+ucsI+rAvKBUriTApzTqBtm1kBWdMFuzD/hPKK87firTgh",
+	"//jHZWUuG80z4Pp//OOcXJmPZMn/gE/OybdAaeI25vT09ArvIRrtm00HTBCYIKk8Yd8KEtP2lHxPsyXx",
+	"QWXIDMMlrFm54jgGd02ovrz6cBI+v/r7BVLAcZshg6JbRTZLni1JKQvsDAovzaS5GKw74BSX/yRX//gH",
+	"fkbJumRz/gE3wY6C27HFfLUvr9RN9v5qDDcA/pdl76/+fkoufehSljFETEYFmTH4NWCicq3MVHhunsO/",
+	"sdQEZ2MMBjMfs1ZyVfAV11fkyynRkhidlbBCMXL28O94DWXgQrlCpyl638jVR2MBjElwsYyJ9bDcXtm3",
+	"QCK/eY1h6yvIKcXdv2c9VP/xm5Li6pxcZTJnV1gPBx3nzIuW0ALMcNOYXGETiiu7aQCdDHJvi2Dz9oWP",
+	"pXDFrIbBEFwChrFXiZ298nx19f0ruri6wFw6wG92DHD1ZH7y1BgvV+TLB2ffuGz+MXkwPfNgZRyoLKQm",
+	"+N5QXvn3UxjBXPZumAW/YYrcnzyws33B1oxqLhZmriHZwebzwT0Y6bCwVWbGT3K2WkttFnnyE9teXQQp",
+	"cs229i0BKha3C9qmCjgTDHCP4XifPSBLc5F4rlhxwxbn5OoF1exnZAtgAf/3yS+y4Nn2yvBtrRr/gszY",
+	"VoocMNyguvnB2SOk89ULpsvtyeVcsxJ54wfbUnFNS4qpEvAaaLQUZVobwhZcaZYTX4jickm58LL0lDwJ",
+	"OyvYxqxUgUuOrteMlmNo5QbnQRBj6jhSnxO+ENLBam9l5XBcr4XcnL4VUO6cMYFlnRwqOOacleYuWdNs",
+	"yU7OTidBNkefmQuiWq1ouYW+gmwdbYlLfsWWwVwgIp5NFIH+g9BjMOelbcCGB88cceid70q/MIV55Gy6",
+	"SGE6H01PJzgLuWaCrvnofHT/dAqTXVOLOXTPiNk/IHMA9W3Pg0/y0fkIvzUXsVpLofBqPZtMbNmntne5",
+	"Zh/0PbgPwND+YDEvR/La3aI05SHfab/wRFtw8jqUTEpf9zNyPRRqisDo/M27mPrfSSfmS5kxpQDa/z8B",
+	"BXyhjHbxlGmK0et7gHbcThL7NbTboy7d8c3HEQDFQIqJ7VKGpS2pth8gurIly67x3ALLB8iZFZh8/vb/",
+	"vWLlNjDYDStnEmo/2wn77s/csYwK2LCHk/s9X/Lm5B000phRxWwo6q3wDWwOmYCQGklpXhlfykBlH+46",
+	"Nls9pl5b8IKohatupkZzOrlmmBDdctqUvgQNTu3yV2q24ZF7IJihYG7Pgy5asp9H4sv6N2uy+010rsU3",
+	"NbfO6Gxy9tXJdHpydv/V5NH5ZHI+mfxPzaI7H1WqfD/56tHm/m9/zOfTcjKZTCcPJvZ/ixqM/rmoigI9",
+	"IaNrtu3+WUGV/kFWRjCfffjvP+wnv6rdmU0nYWYuQZqtC7ldYRCuZDfyGn+GE0BtbqdD5rtI2k4NQX1Q",
+	"y5ptcRzLjHQbs3aXFwK5AFy6CZ6/BI3ItaP13Wp9k1oEq1rRa2PSEWOLQBdYvWQrxYob6+VJIOUdfD78",
+	"ibA6uhoTS0S8h12L3OhsuCcNFWM1G7danQIwDTQYTPXJurpm2yu3cKvfcBTxRgGyJULkCeYd1J1DcJNe",
+	"s7WOMebrJxH5FXdh8FGMlDMwxt6hIcuU/tamR/Q/ZCn2bOPG3tz1jG0uI0MxWNnmyrrdkQvTYVP+i4gD",
+	"KCEdOUPybTWZ3M/uT0hJRS5XkaEP3PCVVbjhtjDnBJ5ne6UKTuh4MqTvDj62NI52cdcBcc0ghTAqaDWG",
+	"TtvQ9rF78MztePSzzLxvqut5/5ydxZ3Ex1Nr4FjhMEBcsJyjLyi+ae99RIfIbahTTvtqQGYospGlXvo2",
+	"Pt47Y2H/4AgTKUCsKG2UDCuAzMU9JitaXmPVud38XbmCXxwqV+ZgRKau7gedy/LTufsGvYCh7rJF47Tu",
+	"s2D6YLIYA7uVNJPPUnr9NcXOp5M3ZsT7yMbdbPlM6qcyNxZ4fgR2fi5YcCvGWA1BiThEZRnGv8KR9Z0T",
+	"X1XO9YkuKQbt2m0F89wreOyTmwvj9n7rlKzYamZUz9LxQMpwxd4Qb6CW+V3NyNtTnrr77kthuzcTVWVL",
+	"I3GvXMs9QGdl+RV4if2nVy2BuL1T5VLcca5xX3qqEQA3077iueP1qoIIx+D3dw3JRcbqA/aLa+2EET5k",
+	"RaX4DduzBigsPuCFx7NOaeYw2CwvxL0DMMEQRPJeSY4I6CPk9cjhl1Pys7xhUKVyC4UOrcZmzrQ90779",
+	"iw1Ku2SLWqsX953NyLj1tfajR/Nvvson30y/+eZB9nX+1cNH9GzOKJ1kDx/SfDJ9SO/P5g/m09nZbDL7",
+	"5uwsy6cP86+y6cPZZD6Z0Mk3ZtPWo/PR9NHZ6eT07HSKhXQ3XFbqR3zFyFstVnP5vZs8iv0+Op+eGelq",
+	"a8VG6ibr+s1xLWYjC/cbzEzokt/Jw+jvDshqXzO5LpxFuVUk5/mYCLYxmqLrZ+uvDzPFxN0B4t5eHrs3",
+	"wPkNK/kcq12SpvAzqRm5MtfpFcmNocsKxcCuRZ/xVlaR37igGlBWqfZ6ro0Fc20hBY2GoDH8WL9zcCa1",
+	"W+duh3RWymsmgrJidwf5aGl70ByP5S2LAsCHLJi3dwdw2Au2lmWSxzwGhXU5ykocReN+7GxSY7Ny4SrF",
+	"EDkX+IQUcnEYm82qfMF0t0PyW/vM8QTySlbmF6OHk8npZFLL/QiSczJ9NYkkJ4joWZV3yyArkkOM22Wx",
+	"eflSMopd9B5O6s673myA9GiVNJDSAxSDftHYcPdIwoZa4GCLhZ1JSDMD0LNo/y2OYIIDOGI37POt+TIZ",
+	"coVLObVUu4KOTMq88+FkTL5+CPJlOpmQNSsz8wM5J1yPMcCBrjZbj0leQxAQNuMKnXZwqQUsflqytwJv",
+	"QfOCaFQMwqUcdLgX/1IH3S437zLhQN56Bif0+I65v+TBG0aaNtPT8uln5u16yTS0wrdMvP8Aqwi7ve7x",
+	"sjLn3kf8R8PhVT87+PmhZ2eQEwr971hefwzn00pC7szdSNbugfI0udtV9++D1uXmOYLLZsD+7955A50z",
+	"jh7vIGsC6xjqjIMAjUc5T30uoRUrF+wE5vIfXcz3DTLfwI3HWo1e18+/T0X9VBCqMB+MCLn5Vx4RxH08",
+	"1tXigM1PlKaaK82z2GBIZk37TpUAi4eJWpD6tKbigtyfkJxuofOFkBvMo3O2KFdEUajNJltGS6fe7tqi",
+	"C6Zd972XYV5DT98P4KWy7QZH/3aeObt8+wuUtAIky2z7AkAXv7GgRYasHQ/E3q+z0di3JMAMCYcH/Kbe",
+	"JnektMyu3xfshhXYnBpExSMHqnkeY+QYnoL6KI8NtM/T1AAGMpcCE1qW2xO1FRnIXj8ociy6IOQNK3VV",
+	"4t+Gt3jp5g7zA3eXQwF7YxZRsnkpIRKzoSVbykqxk3xmztvGrPPN/fE37+AqAb8RjJWzjOfmDffTPsWd",
+	"aRiKsvylg355+GAyMUPaQgZL/cnJ2YOa71Hpkmq2APdK/NZv6uNP/JNmJwuqNAAov+ZC2SBAmG1jXtHv",
+	"VlRUtADCWmjJNpdoajG9o+C7AqBFQAfRdQw99Ee5IXKumXAJmyTnCrrajQmFHsebJdXofdssGbTbN3RT",
+	"kNq7lEWcBxN6iO4KZZslWnfaZHEf2la3Tdya9NOHhgaL2fZYEq55j2TEh951pgruEeaa6oYw78tqbO/g",
+	"ILSGxW2OF/CYQQea6f1xp4S15xiC2KOkmAXVK5sX3YIVxWVLht30f0JBmI0oID6z+Uf3uPjkK5ff/NOv",
+	"J1O0y2RxE8e3S6bgJNto95FuBCNNcyspuwM6FvveqpmKoTu7jRYOT65+O4xHN5gyPD0zjPVJXli7m+zr",
+	"HsG1YYNMcAGmhHisL49HGy4Ec8GZYwZw3AnbH8PxAvAo7nU3WGvY5nABfe+j++dtq6yO9NhPkvnSTRP/",
+	"6n9d+kXUN2k4xYeb82HF7zq269wKGqzAPvgNbR72/+I3jLAPNNPFlkgBXH1lJM4V+TJqYbdZSuWqAzZc",
+	"qL+PyRX8dUW+tL/ayqokciPGgITk82xt0ZY7zFdvxZcFOBsBFx1l/9+dUz4UOUFVnVVUMHEswmynxMzQ",
+	"wrWDsgmhRWwpkPLRWxregb1hWs/XWBbbR9Goe/bDL+/i4ff312Oj9GNp3ZICNLchSFOY9xZ431lCD3C2",
+	"9D/MdzyY3wGHYAf6IacziGZ3gCKhaOsU9+qt/rl/RVKTOXFcYIc+cGYotB6wIxj7sC5kHm67YQpmLxCW",
+	"QIAa9kAMwpKetet24NvEfYHdIfeo0v7xd3csKepdLrJk2XU6w3LqMixDz0uQoIuSqd+LFo9hIzsT1VYp",
+	"enkMG2pYrKpiofxLpjUXyPhrqtTGqK/vIkXT6Z3uMVwo6uBBqxyNR0u4CUb57NQS5TSTqwiWYrRktNDL",
+	"re/407nKT1R3EpivlxomfHHiEUPddQkQSR3/aVLuuG/3BLef+KaoAIh3AX30rs41U/rKNpqh+pQgcgVx",
+	"+2p7/tCC5XCzJmpn0hHqMO1/aZS69UClz8HB7DwOh+R89LePry9ffP/j819ffv/+l8uXL18/f/HdrWFv",
+	"BdWz6HobUrQSEfOTFK4EwYSn+i8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZ51LtICDJF0zTOO+AEPG",
+	"/tEjE+AuMmpwSUqEV3HEzIDvYCE1irocRw+WUSmm7kDmcZf9fjj9jlq78m/N6u6alTF4v90idnDNJ/ju",
+	"k0uxcQy5ZtPigItDr9/PrbjmjhLuDl4eT/U4caOpy0IuBYGvz4OyV8MeWSGwEcuh5A9hRByKlhRMIQY1",
+	"KSE3SRHqhjkll7Y7Wx5R4a2A0KEiVBF/haacJ8ipRxPNR0gsiU+iP3JnTYVCllZ9uj3giHy65JPPQ7c7",
+	"liA8a5OEPbS2ONrg5d3ZJ5F3f72EmT9DIbvneva3JdFcqmuLFIQNHMlrAD7iiGN1w8otogXZccZEigIx",
+	"/rGx7NlkAuhLeJvMQydcW5zX5XR7bud2NG9PlPCxYMK8OIpeOTy76wrOC1Q5nQNsjAUDpbOilsOVPxfF",
+	"1n9gfVTwvBFzUPL/BoZ75wdfV7OCZ6eN8GcpN2p0fmZTJ47mP0HydRUH2E1zZRyuR+eRKgQsBJzRV1iO",
+	"bRH+dffunnMAPpcDAyy1yz3p53m+ZkJBMQJIPBXQDm1wxWGFAZ5dUciNReAztCOCsdxCbjmkLl+9iZU9",
+	"5NINBANjpEShLCOAVBccsrQoLsgVyGAH6gq3AAKoYRlq/VAa0tTu/v/vGwbmanDXH2AxlNIoUS+ZNpLP",
+	"O9n+dOMBC/j/Gm4OlOgNTvwX3puvyu2nuTRl2StKJMtj1qUVnCqESnAHwMw8ww6Khh9Ejo0d0W1iPtRy",
+	"NVNaCsQz1j7A9WaU5Znt8meY7kSXfIF9aDRfMaXpau2ap78bjxYVLanQDPgNoBn5DYPQcMbOISdqDYeQ",
+	"AHiDb/psk2ZrDts3H0e5zCzUHJEloXleMhUuHFbeILicrWd2ty2eziXWktW174DH7S5em5bzo3n6tgaJ",
+	"9spc2QpTuX5BMr78Pz97uLcYtDB8HXJYI9HzKQIbsuy6mwPzQUADg2dHOCVLRgyxgSouY1BH17V9L8t3",
+	"z4/h8LuEO8y7V1TwOVOafPnfl09/Njzxv18+fzZ2udXk7OFX5Cf+7d8RN28pN0RLotaMXpt/UHfPyRtW",
+	"kh9fvfrlglyZo+pI66l2CkiuRnZzrQh+jXi4AJsbqHsvq5SWK8DPBcBh+07kbimYA+6y9xYB+FaoeD1P",
+	"wsBaKFkUj9jbIJNFtRL2Bl+xfAtAaMb8trMA4gP2/Qx8g5DlUEJcx+ZWWLzIRUlXAHLow0RQpExoIGyo",
+	"oOYKkMXaSxb9vt45HjROdPoa2xAWI0uuzA3XFvwVUrO2/MSHrfmJNS9C+ii4RzhT955a+oz+DEwxJasS",
+	"Mv/crpyT6VthlnFuuGwNO+JEz/MKonfrKHke/+phFAcHofnNSWGMltg3eOb/bfMHAeF6N6u7ZU01cEJp",
+	"sSEWrj8CNvDENMFh48a0suNGIw6pgH6+EYGLu3UWWYKYccjL088tTnOZ50HBQZU+ZFzhqmeYERSkwSFC",
+	"HHQg80RJNyfYRBHcXjtakbeg5P+fvXdhbhvH8ke/CkrVWz09f1qW/Eg6Tt36rzuPTXa6k2ycntzbbW8L",
+	"JiEJIwpQE6QVjcff/RbOOQBJidSTspNMpqY6tkyRIHBwcJ6/X7J+ZmcbZTNfe/WQ7Z6V8+/zOwXzuDrF",
+	"s+b0r87wwDzu2AT3zcj8vIzMjQ3IlRqvQbiHXPAhIOEhwCO9k6W4XbyFQIMnWYWZWfD20OTKkNY6T2Px",
+	"EdhHPEV+HvaCJ7EUiTsaAPV/5voEnfHCznMba44oQQL4YmYWBLW6EvVGmia14Rdte3W+2V7/HrbXQ4aG",
+	"3mUpsfM74w+0dfVRLlWq7V6+N9Pp0Btry/sy8PJfcsvu21b6tpXueyud1+waiHbI1PgzMshPU7AUlhXS",
+	"3o+5sLAJ86RPZbjqAs93bJktJGugFwUQHAL/Z8/SA4gDiQBmFh6bgIJKeULUpXB0n5CpIAfHuEG6JWSU",
+	"4UgIf6ns9zxDF1gdYBAbNgXULSNU1GYfa7JJdfmfKqskTWZlx2LL4t5cly1VGsVkSKpHQkHR58Wrt+/+",
+	"+PD2by/e3LXuNreGPySSx+9x5PtBDckpw3JPwWfQaxPMeB0ZXERaSOnlMiV8TYYZvz9PSZfnmCWkm8Yy",
+	"jqVxvesnR0FrDNHq0tN5ksowFkVSdt+7CnJZeg1EI+3mOv6D4HYXIpx9F8aA8ojNviAtrdtLvP6ydXZp",
+	"v3HZuisrrGc44QcfHE/c3KTfBa2xSIfayuW7Xz8QuyMy3Zmzw0MrRcUM2SGfyEP3ZoddTH1d+7olu/Wv",
+	"gpYeublYeHOCY9kIgbEsdbUgjIXUWFMpLu+FgM51OymHjB4JMbH+jk5AWdgfufJQNFvGI5zyTOyvB/aw",
+	"W5EUgwvfwHX33zr1FotQip1IhL20ogGJrnqodnkHS1QAKDpqnwI8EdHIATgwFUQS+EUByj1MVuS96f1a",
+	"Z61ruaKZ3pkxfpNgavxtlkLPDTrH6VBCgMglqKOE99P5Lm2EcEXa5FI/eee0ZEJdrwViXwl13Gx+zsvu",
+	"Go1HcC2DDdFIw1HhfrVd4GsjjFXs2sPb0L/e8k5wf1lrqwbQ/OsNVe/mM3M/YGvFN7haNZNnkTQhT6Kt",
+	"aoiKD1rSK7ZA80GWNdTw9nXio04L1h0NrrSkW1bw7tj3/KBiBK3u2cS6/rkwkVnNsRFPGpOVct9rCFjt",
+	"CVmWELj13uTj41BDvnia2HeSjokOX4jJFNLYA5GanEUGNfxTxhVAo7kjEifE+grwXERM60NHv2ETLiuo",
+	"ZOAh/+7S5fqoCqKF0Fy7ClN9de7rlE1QJ+C3XfKfq5k1xu2CcTMSSP0+4UDMEmDMmrhgyCuF/7bZW1hV",
+	"nRg2SLhKqc+jzrrbBw730anDYywbPCXyGmtAPD7oPDo47nw4OsoNCBj0PIbjaUV5YLICwzEWfXuP7o80",
+	"mFJhoCYLqM+O2Rt94ygYrPkdJXzqIeQ3CP/gfC4t1UUwa9D8PPVGQYMmh69JTYWya281Ik3oDqZHJHh0",
+	"EIs0FcnBINHZZLnb8Fzw6Ge4+r/w4h1BFBtECgCohdZ4Zv6M2wB88gchkuQQgcePg5ZnyW2dtXSWApxV",
+	"YtJlIcmYV//9lP4+FsbwgSDxA0JuaViqNTLpu0wPVhm1W40iT1VANjVqa88t+LItgOLj9kAyaHQTvLUH",
+	"oBVWhsJq2PWMhbycB3he+Pu6AEyFDbCu6H+mMHnNAdjlr7oehB1KYZPcQ3Y3P5STv1STzEHhLWoTsA/O",
+	"bu/wpwXQPPTWV6ocOAaj+M91aCsd3l2dmupsq6a04+aZJDrKsNNHTyBuZ0SCGE2zWCPzihllfix3WwP5",
+	"ATZs4/B8c6h1lTB3jkxmb3Ap+aZaHbUoKrpmWt7z+9VGLXbVnoe3kX/FpZGLfCa2ilwUvt5M5KIw29tO",
+	"x+bRi+Jb1Hcdv9RJwf2b8iTCkucPkK+CZr0hvxGF7NL3BvJ9UPAcQNOkYj3ap72njOPXvA85kDdCFYjl",
+	"oXEwYtJcKoWKQSQs1EkCNefQXqiodjkRUeK+PUNXikllUjtvjsGukPUa6jjCEYG64cW2RWZSGcd4CSbV",
+	"DB8TJVU5s2eEgruOsQI7T+xRZc8iTh2A5NGe/oE0XJLksBJF3DqX0LNL6xuy14Gvs7q+JNZNVFA20Ied",
+	"Z4rEGNjkWjzi/1nqXtpCgW3aen2P+/kZrq3HBrbi/ycWM0q1ga1odYJTwCToq5XeLkHGeX1Q26HhmkKg",
+	"Bi6S/b5IIGqgFZtkyUQbUg94Avsmg7qY4y5Su08AxXMGXjTZDusLKa3AZymcEN/kpFhYNtm3OLor9yWO",
+	"54rpLHWnklfP0H/pFLzbhtC3bzV64RyjUo2IOjYdA79I09gBicI5NdBQuZHobDDEQwEORHzOlE6kSGNd",
+	"ZxWRNkzDviS9JFJH9yxSmHIuWDA4K/ckWeexHIk9ajufIEaDwJUIB3klTcSsu4bCJo0VqrxX7bTTYVAa",
+	"ncqxqBULfIc9S8QmChCtqtbZ8eO1td5796UKr+KVniIEBE8E4hi6BumGpC+OcTuWojPFVYMwTaNyKU2Y",
+	"iAlXoVxR5vC8dOUXyG6gQhlL7mDrVrAc5BffI9tBPsUzFy1qsODCGDlQIvqgMZRQYilwEW1sayE6k5OD",
+	"buege1QihqKgTQ7osxDFQSsqFK2zg0670805Dijx4SIyJlyL97lww6AFMq0GrxUCMup0WFG2QWGSfAWt",
+	"ggrVOrwH6zEkGB1ndN8NI9Ce3IDKyo47xSDKn5kMR9daj0yBK+BJ+8kTK2X4Dan+6JbjLomciAKTAXHS",
+	"lMM0rqbt9Zu/H8C6djrd/YHZFqR4dXimL1WENV2ZGltfSOTQH3xsvVvroTbW2xPJCHLfPIrKRuP7ssSs",
+	"G7Mp6sTD2/zX2d1ZP8Za5Y3P8/wmpQO9rJHt3V/q5L2A8XwO7gbqF9AuPIQQhlSDg1TwcTGriErgYCzN",
+	"mNLgm0vVy9hVeDfhlRSne2ch+1lw8EsKkgBd/XosoGR0A4Grx3RfJnU7ECjUCd487XkhhOQoy8lLdorR",
+	"B5t49I/MpGPwZBIB3jOWckIxPSJX19AXFEfzWYi3fxV/sJVOgkRnoMkOCgfWNsL9Pr/p5yniF3xGSI0l",
+	"Kc+9TXQrh3rajLQDJXZ9XcgF9LwegLeMl7ZZzxo9gIjB2bNYZ9EL+APrtjtMqBsR64ko9pFLxQAqg74/",
+	"BpipBKq4CTBEj4Vh1zwcgfheqt7P3KQHcNuD1897WG2EDZIps28loqc0nFzy+xiBHuosaTMgzWTdU0Z1",
+	"7NCkNYat4vooXNA3TQQfX6pY3giDWw0/ogt9dHgkZkwnbAxlGmzMZ8wIivwK+wQ7dKlY/kj0LGTCYm2g",
+	"djoMhTFVQVl8IE7j4nacs7tnE2F8ifYkEX35CQZB9kbATBYOrZ/ZSzLV7kslzVBEvcAOHj76a29D0gdr",
+	"lddwPky4dXzsV//3d37wzz+u/s9fLi/b9OMPf7W/XF7+9Yf/+90ioWPQGvNPr/FGp50qPojGPBRM9BsS",
+	"4bxOLxGhkDci52XD3oJ8AkpyWJqB4ot3Dp5c3XaDo87dQeHn77bisEzFpxR3ygFKRUlRtmR0xh6fgONw",
+	"qeCyM1Zc5ktlN+cZu71smYkISSaggaLb7ly2gsuWjOBXdxf7EbbnwceAgUP9zYfLTW74qn1D+GIkbtpm",
+	"psJYKtEuDql908Ur5RivrMr6whV26DQV/rbz54a/8LJ1dnvZSjJ8uSRTq0YKVjtcbLIwFCIS0WXr7u5S",
+	"YR9RrQ9aQ71o16Yxw3nIJxOhKA3mfy1oeNINFQy3tFZlyxnyU7VK3bd5XSd8JNhfeob3RTr7MEyEsd/s",
+	"/YAJLjxpRBy1UYHjZQfwrfY4YlaFcKkwfApYUNVFfq9gNF95KYp9yebDCqsCAkNw/rtQaAKO/zCO1nP8",
+	"CYij2G+al1FUoosuJUXslEgR7YAYPIL6NBMBNQwFhr9910zMITKmOuWxm6k9ueZWBFb75LC1miFshTx1",
+	"TZEEbrqNFMbhrf1naUXEK6R53dxKhi82UwUxRzW75otuXviAQ76qmKFDyuEvjei+EnH0jK7bu+5rMJB5",
+	"beAbtBl4PxWJvcBzqAJsNl9sYD+1/4fuKygdL3+nCwTIeZK/cLdgviLL6rRlWqZcTFau81o/0JjOkbBO",
+	"h7MCUyzrizhm/USPWbfTYalmR4Ce+OTH/3jKTjv/Ad5PHOupiJotY82lZo2WMaokaQjN0UHOeKIAuxDw",
+	"1nbGV2+4XQuN6vfbWSLwZLrd9qa1zS5Qg0OnU2+uhOca8rgpeqapzl1BiIwj53VQU97z1Llogf3TSIhJ",
+	"7sEOuVmv8gFfm3TuZ1TygMQ0gBA3lsa+d/GI36j7+T284trxmKN7O2ns+tgN4LeFGfI4hvD2tdhgN5Ta",
+	"cOaEOhYA3dy4VH/w5QzG40C4YgcVgaAq5isfKOE6FCpgRrveP2ZSHgusaNAUgxRqILEYAgWZCh/s74gU",
+	"8RSRonQcLdRHYCke1UZUiTpMxmcj62QVg6+XjcciYQnUwggViQ2qfN7TGt+RdD+QMP8sUHGVBHqgWQnc",
+	"eiNJlupGpnw18+nrwnVfkhUUhmKSlqhVViP3uMrFQcJD8Z9lCpm5pjP4+nFnsaNMqpuVjfe+Wn9li3ui",
+	"wcaxK0fz05ihki/sakOlICyBazvWSSSSPEY65iNoON5d1l8XHwb1HtjQXJD0XyCGWyXrGN1dB38aNR4F",
+	"SrCPWo3ysPJEJPZot883vl5siAifUP4TiqeAugOWg6Y8bDW6cv5GD0q3uUy85wRtA/rLwsvtg/7yq9zI",
+	"gYc6Ov/tz+5vo38eRY+zF7ozeZR0+U/H4XPxcvBK/vfo5/Eb/e7P9+ZD9vfp/zv7rdM9Oj45ffT4xyf8",
+	"OoxEfzCUi5A4MxWWIHEKe/dw56dt0sdqF2leOCoC/P6KHDnM7sQ5aLMHwVmG0QvGSRlspIDqDtvD2/yX",
+	"OazkxckBlSQNm+okHXrDDrxawIi3dl1BXRIBMNoHZAsy158AhbEQNa8y3m70qKym1uPNLKxegxDLH6B/",
+	"XhXvbl24Lea/Hjx52ct2vqmo1hZ2xOotnkNT5du8mZiiLC7nFmbChv5b8aWv8k2ORYJ1aRs7FwCLlNM4",
+	"CEjMj7VKh8WARTaxJkXEU+H6moNq09xVJT4IrJbHmpBkFEEof0X16IZZGXrHQndwxUBgUg2bQhW3n8ww",
+	"1kZEAaF/Uc5YYp3BRGi73VYVulrxqCxwvdY6Flw1W4E6mST6hsdeicD4i9yQ40m2AtO0SvF0uqUSVYfl",
+	"UsIWq4basFsTgWpWX9iXisfyn8UB92PuuMFBXW0INDYRidQwTAEZL3yfo/n3gfXOXxczSsmSCUjlWPym",
+	"lV3GXz88gxZinopn1E3l+PlE4hJUZfYsDInkL4kfYOETfTKHgEaZq8Ik/tg+qZ5E/6jjpl09u4nW8vNg",
+	"R+d6OpaqmQD1a39rynfh8u6MaOY+BbvK/nRXz2BJ2tfqBtpL3pZisYgGImHg/UnDxtou6aLeRcsBkPMe",
+	"llU7L7ijLfZNfYCs1qEnPqp7cjjkySAHZ4WaCEW+RhGP6FF+PqQSaowK2THISie47+07nlqJFp8AOig4",
+	"6nSYlyIIvX6H19y5V4ulWivpnwGsAoCiWj3Zshrqj/zWrVxpFtThRBuZOgjGSUJZ+5kKD0rfnH8bn1+b",
+	"qbAwfBj0v4uirhWagqLeUAkvMZIdKumXxqbu0OKK/nuJ8WaP0Ix+Vq9qz4PDkqq83eERy8KJsF3AV3cR",
+	"RKSTEwlkbwitKE8YWisUDUzrhzAH2odjNeT9wrQSfB/qd1GJxIbf2v5gWuQRucewpN9tB0encyBr1RCz",
+	"TjP9l9bRVMYxAe1tFLU8z+vV9xK1rD+d55Fvj7dHvv2vhIeCvdKTCXb45kd+fvtyf1qlETB/zYIR0GnW",
+	"CHi0lhFQN0POLPDwSf/IgFCKjtvv7N3tBvvukR0QuxaxnoL4uP2U0yL+5btH9uof2vlJ/M3I2NzI6OzX",
+	"yIC+PBhkt1VnbHSXGxudBWOj81DGhus53MLWOG3Y1sADe74RyTAOB/gXSYqoGM4nUsSCYQd9E47oS/f7",
+	"O4CwLrctDm/zX5ZG9iFmBY4nDdGRBgJSK53zUbsILZRTitCTvzfMznZVKH+sb0TheNsagXcrHF0veY0l",
+	"AQqyOZcEWHv5djAr1zCFVNGWWGKGzjMmNG+Hvk4dBrhWofBtlUzERiD8s6k0H4kDeAfU5n2Yg8R3sNQY",
+	"3MTkK0I878Pk+8bYsCVjw+ZsDLXEWDniduCU65d2jn1MMOdcRA+n1kiEpHdHQLMHWaTDbEySvip6OuYJ",
+	"8Z9rJZbFSJ+7m67oiTy/xjyY4MqwSdSvTczoZMzTUkJGqGwMvLWRPdlDc2MnYTfIVnurUtPef7x7/vKg",
+	"2z5m7Xa79HAaj92RisNAFwBQsCHQjqvcB4gTFKA5GzjzObA2eABWcQCzFTiLOUCtEjhlcplcqtwwDsiq",
+	"DboBmO/BnEEdzBnxAZjf1uQMMhPZe23eQuckpl3N6fRcmtwpqIqY9GVszRjX5r7Au1s/mmaKg50VzA17",
+	"9/yltRKfXfz984lagaN5eGv/uTssuEZ1+/MNHyP5MDZpBExpRNo0UAkCJiamPdl0qJkRkCoVM3adgZbx",
+	"BcdjPgP8yeqk889SibclZ/CLKQldlvjQ9vJPPtVmv/SM2K99x1orb4D5PfdknXv9j1Xn9xKQYwAVgoM6",
+	"tn6o2wLrN8Ns0o63byB3Lx2r8425WDfVA2OkGsSiGAkhMAa7j8g63p1Nac8Ohd1jy3TDGfmI+/EiXlrP",
+	"FHpitMrD+YgCWmg4mI9Zi6jANZMHq5+yk+4RdhDAycRCgANXi2C3i1FtvMmOYe17p5JpzgX2WCJTAhQB",
+	"AwxhLaRhiRwM00atwDMXgd2bf+p5h5BbxJ7/OQERNLdIA0XXELaZcBk5cnbXrALNWp5XnaWaTfhsUXjc",
+	"m/z7Ss9r4HviykeUmE90NicwA3kjfp3sR1zOgeDGsRVBAT6Ad0P7U4XbAUN56PXetTXvQzFzCGyVgPej",
+	"Nkhv/SSQrqQpgKQ9KLR5ojFI42FrHmz6ZoV0wmf7kdCfZuyaqxFLE65MXyQBeOqumJe9Q8n1XXNY9Eni",
+	"bPekjKzSSwR4+dCOmQ7F2Ij4RlRAcUz47IuVbo962fqpOGHWCDz13FkB8xeyk8fd7voiTzP9mYu8l3aO",
+	"9HnQwqmgGZlN+axZob/RMtrXMW7cgY1ElKiQmevFnsQ8FD3GrZldLnj2tbljHokACiMAAPBauFqICjPQ",
+	"vsiXrtU/JloN8PXBz4Mp2rDT+u9aRj4c81nJ+EcivCvKuMfooqBlqdW8QTF3ZHv7q+xZLBrNO7FDrqzw",
+	"Og9oUXjd8M5d/ce/nx3qE3k0BVun8eaEoOQFV67eC45tT5RuYfxaZ6nzavWU2lFYgbYlF1t0ShlPsSWe",
+	"ukWNVXe6z4S9M3hl1wIcWmBlRBV4qXoT1GY976VIhytRyelSdnTNZ9E/n3ez/H67ZmmMTxydwIbCOdhQ",
+	"yf2UxSO/V9bXdOu/l85SgKsstFzkMWesKKKk3PrpNs93ht9cu7ZjYZo2+e4mM/oWX7oqGPexLMRWsOda",
+	"vIE3ton43DkFhazidO45M+JGJDwutB7oBILTsLumOosjwBfFHbaD2qCWr6VgB65h7AuKatexLVFUemVK",
+	"9h9aquWdilVJW98tqKcKytT2hMiGC7I6kEyLuwhOYF/PKuALh2zZgBy/y7Mo1wIoxrD/n2JaWzQglkX0",
+	"8BZ/WNUeLO1GgRsaJlSUH2YQUiPN32Y0CMzrAAD39YxBmZAk/HhyONnfxIziu9Y+B+P+Kf5e9Z51tUe/",
+	"OB7kxuqOapqPCaIBgoEO1perGRvrpME2ZHdnMB36267zqnbkrSetyZ6iz0+XbKYn6jLVuAhfYmvF2InF",
+	"/lua3RTWU0RC3SIsklUmIzzIMwU/4scBQxIVRu6R0gRoz9lIzBCDCnCc4XKKHlTWkGBOtBFV0gC54Zat",
+	"8Tj8TTkMv5j96sFM/IY9anTDEpgyErrttHubYdPzRwxG7GAWtoYEGYs0kaFZhtX6C12yClB+KJiZcEWo",
+	"AUB+5yHk7W47ODoZ9gL6uXs69j8/jvyPx52DiM9M7yl70mH2J8dt1i7cA1NwSkh4f+iTVTphPalSkdzw",
+	"uOd5XusKuFI5Fu+tH1yHxQ7P+r178OQKkdg7wcndX8b/Gv4r+tfBWKosFeZfB0OdJeZfMOAfqlDaK5Hk",
+	"gSDMtTXbU3yqk6gwU91hr27U7v1qAeSrxls3shW66wJJN7dAw969pdh6YgPxM0/R0Tw6Pgly5onWWfcI",
+	"C2P+ruPMzku3fRS0+lzGVqGdnAaIy25MP4tbZ93T7o9PyJ+1xrf9/unR8ckGGgKlvw7APRs3UjTyUg6y",
+	"ROQ0clA3B1UNuKns53Jc3ug4sHWhmfVEKD6RbTfjddv9LV63MxyNVH0NZXOF3poYKWm9om512512x04f",
+	"ja511jpud/GjfH14FEkMJr1L7HhTYMGjSAWKNlU1VaySfZ/zd6+Zve/2CyXCLIGGod+vyrU+0vgKxPLi",
+	"8NaVm/pJzNVyPBZoVWLW9885oOFbFAkUiUBnyJHW1/k+9hbv4HG7rh8N+ver9bNfyRJ0hw/+jdA3lonH",
+	"nSFxaKr2qjBvcDbgVEGMPBxqbcQOMA92nez1dWuJfDF2BERJg4H5cKiNUNbh5Wp2raNZkHcpw9KbgP2Z",
+	"6ZQjVwKPogMoRqsoaX5HI2hqeWF3vaUf+4KnWWL303QoU3EQ82sBuQLqpPvuNOh0oJ+R+ywStf79qiKR",
+	"lBmj3M7/WLiXPR7mYohBK5ZjiU3RPI5f4hj8Bu/730EUxzoScbkHbrErDuc0jxn7isZl7YSFlsYjd8TS",
+	"ff/IFAb9qLkTroEgZeE139NDmMkSbLSEt6XvvOMzzMrzcOgIkakmkJCiobmqcL931jVZ6PL7ErZjrbIs",
+	"KrqqXTi3zc5CHodZzNMlyZU3mhGRXQFZjn0ktn/r+SHjvzSs02Y9O6Gm5/qTiMrVVaMTRpNUzAoMHLhe",
+	"G1NprnUTifMQuPPHbdYD46KHsMRgEXiuIKnszgZqJ7vsUPzp2U7s5qc2QZOKidUO9t+qzIyfB1jT1k4E",
+	"abTZYU8c2FfETXNV2FoxT/s6sQ6cFREwHHmCNNLYlQvHeyoGhWJwk3IVQZvqyZ0rGTZubBwMN3D6rHyg",
+	"HfYIHMC7zeT5f+xrb0a7tsXkVCup+Y7r1mnHNZuv2Vd9Cle7LhIhyq3IXgXhZU7ZnJY1rtUp1CKNd3Aa",
+	"Df5s6pqgr7lZeJzXNLTg7CJfZ6vw6J7wyArhoBZCO1skJ+6PB7nA2L98qH8OJZryqdwi6gaCcQ6Z0TpV",
+	"R/sMCjtdKXHzCu4j6nMsL3E5I5OyDM5GjnaBB91bRxGWKXLN4W35g6UcK3Nsfttk3+du0UwwsfwKuSEE",
+	"ZfCeanZ71tfNY47zr+lK3pMsFgc8XN7wYl8JtDscF3Sk44iwyDzVbCwEfJrFos0+uEMGaQN5KrAI0aMC",
+	"cjaznmDClK428N9nsTgP76nz5WHpsPJX3QPXtuPVpmPkD55Xxyzv0qnh5F5BspXT1rgDoXuEJyIYqTxM",
+	"V3TuTJwk3q1g1V6XI9te+aFAO921n2bwaz/mg4PYHmsHUCXJvbxtzbnVl4qrUPJ4FedWzpe9n3RuLlSr",
+	"U7qNEltfZ8aePAY0gWGRjOqbgEqXrkt1XdRYh7eJf8+denXy6VpaJU86zyOcigi1mau3IgqQgMK3VJIE",
+	"oABYESXxe6bNzmOj2UQbI69jwYA7ivFKdUivVRjiZ8Vw82wowpEo5MRdTX1rM2EtGDcNlFwWF7SRyuJZ",
+	"GWdtlejW0wjXy+/21E0NiS8Q0aiUKY1MTdOhjAHMxR7u6PrB+V7DvvS5Sug5S2cT2IhJor8ysVS6Kalc",
+	"wU7zPvucLLH3mTOWmkrerFo3OkcbCd/aybYHL49j5jIZtackTPy6GRB7Z6tUVrhN2Za+UtaYg5SpYnhY",
+	"DxJhzMYvvYUblJV8HzdZZyFXoYi3U73Lde6fmchEBC8sDcPnxML3WgZMK0He85TPkC2MWjVDPR7L9CnV",
+	"Z3JDH1i1DfUcbfYMbweU6QMusZWTw8NSCg/qG5EEnsiKTJIKYCK408MKxkWqJzj6DSTBXu2k3ynuUCsl",
+	"wlQnKzOBz9yVF3gibOR44eOqqli+cweMJ4uxFx3gp22dDA6h1eHwqHPUOege0Z1aC6m+xjKE5+y/L96+",
+	"YfiWATVa0NP3EwUvPA9UHfOL8r1hY65kX5iUuvigusXU5hbdstKar1xUUvXflnS/SwqxHZxqnx9ec0FF",
+	"mIh0ub1xQdd8QQXia3DRUKDo4tXbd69f/n9/fHj7txdvIIiQrsccg8V6Sx+xp4ACrsfqYAKtLZDhYpZ0",
+	"94PBA+74myP9EoLuFMTMCU3VeQF/KVtL9OHhLf6wtAr845Cn8FDsjFcwJJmyPpexKRNFLRyueE8c3D1U",
+	"a+PbNEkThSy2jNOtN5rxVfXYW09Lk/XYn93W3Wxb1pZuwV+/xHJsHDmBlmGGWo6F3/nWRobdv8Xm39xr",
+	"cJNszfyswsrvve4fWGlEDNkz9tceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHrdB28A58Ag",
+	"RsuivjE77KrNAerzjXiR8mS3mA2u6VnrMut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1N",
+	"EtFoJ9WxMbDrV62FsXZn+qWBpF5AWter482VbqkW37ntK0x/uuj+2fZ84pqrGSllQxlsqFUUnyYxdC6T",
+	"Ob1ZFlhCvflKWULvlcKbzhHkScJnVRX31vROfMOcK0ysGpgRPIFyvnxEY/7pZ6EG6bB1hiwBO8G57ugc",
+	"QYp4ZcLVdwoQVqQvkRSf0veZylPTE61jML5R/qFOSKNvW6yWXISCLCaabySp2DyVy8NU3ogNVfRJw84Y",
+	"yMg63piLLjfojhX2Z64G6KN1A9XuU+t7wU93a0R0Pn8noYjtnBcRLMiqodYTX7075YkY6syIg+g6jxlN",
+	"tEkHiTB/oiGG+yPHEvXXjXkieXSNke2vexdtuEPqj2QMJX6RnhGG3AocYDeiqkFj/T25jUeUZ9MqXaJf",
+	"PI0GPYtSE9YfcvLgoFzO/ejRyQHol9Q1kiEQKr6lVmIhlXGpVrhfbsK0imdPy37YjTTODVvieS16XJfK",
+	"rgSVzgBAKPkXAROfQjGhXtzeDY+lle63Kp71avBo4tn22m13Zy2oAp+fsSRTZ4TEY0r4IER4DohMizml",
+	"KqujOAfLCX6rKYcNJ3RbV06TZIoqzgtJhUIzjFQm5XGMpZcxD0eGgAsg/V83TIfYucn4Pg5ngW9XGkqr",
+	"mmd191fI9lFpep1WmV6VrZVDboaYTskLbQvtWW32GvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCn",
+	"DIrvptIIQBXu2a+1x/pGRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhN",
+	"efo5XLnsE24iFcr3qTKdqwyqKpHzzHoy3KTAMPFRQuUEFbQTOBVsduDNsgfvM636ctB25RnvhdFx5st5",
+	"lE6p1+eKDtO8Dj8/W4+DVpKpnBaLjI8v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPG",
+	"HWD+jIPjjccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5m",
+	"Ws6QavQuWEfMsf7LkR5LJc2weDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKh",
+	"X80e766/x2sjdfe3x7/MQN67DAN55YQ9kyrV9hgPxYauA8T17J8TPj24hqMZYuu1Dv6hrz48g/DyVkjR",
+	"JcejGkg0kc7zSBOeisHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw",
+	"5nJsLpVrrLzmRgTQqInMxKFOou8NmlhEIuP5HqboX1SU2Nope+YxInZIssATQZNQo5zdfThVdoF1loRo",
+	"tKxfKQuDIwW9n77FQSLszY4CsqAcMS3OhzWs+iuwI4utKnMHTMWM6IlYQOw5KkUlvCorBm/YVCpzRmA6",
+	"IFcwne0dulYu/vYrdq0IA9v/Sa4sqYrXnr5TqRR2fRcDROC1/SQQUQR++Sjnh4wN63PgI4427zi3B1KY",
+	"/Vj0U1TYcFI8WZ9Tzhu3sPdrdKwDDUUHD3F2TjtUsg4u6BBw9YRQzA+sseYVBzjkNUfhkYBNoftswk2a",
+	"q4+C0sz35pqdLBUqcjU3nMEeEsOIMJBhqb4VNeRIc4JnlRgAitrPA2xCCbW6EQnU/VPBCgu50kqGPIav",
+	"V+IxkM6tp5hbk0DOr1ALNnjgGeXo1xkfx1WccpWesDMevncI6U/LYSLowOHAdlfnmHr7Y845lWM7rKPu",
+	"yeOTH48fnTwGDxU/zP1TaA6HzoDgnsPQDxRXXm+X5573XVB6EVjcEjEfvccZK7/GpaK3OLtUjB0wGZ2x",
+	"4mvYTxmzIzxj+YtcYhXwEu489jql4hEXuMJGVMRO8DFJgMwF2f3SgsPFt8UYUUHA7zcoXK/gluMEvbWj",
+	"jjjiF84QjdgBiZFUBMyAACGMzJQnSqqBeQqBWzTcMB5nRHVjMQ3SAQh9OZx6Na4x2cDohCOsA3zUetzu",
+	"dqsZ8qt9xaJp02AIoORzi08TmQhTfvRJ6dFFt7xieE/sNUNu7GNO+0ehc2wn8WZuuxLT9zmAR048eHZ0",
+	"0jm+m4tcLPr49qoCzyBY0GJi/WEN8F++z7dVEwzogAFl5bg4wbcl2v67PJpY/IMd3kjMCpYhvZtnN/Tj",
+	"MqkOR3/E4kbEpoaQMIfIcHebDqGZ2y7esqMmj09ULFP3t1bRSuXRbO50KjWYzw0zEqn/k5V/6z4dpIkc",
+	"DABPo484cthkfi0Hmc4MTCifcplKNfCo9vbDgmHbcbJv0K6Folb8PMpwF9Kv4s+Mvo7FHHZrdexpEOMP",
+	"UkG0AX4e22OdLrBOw7PSA4t0ot1OATXm6KTTcUEO0zp7fFekrcyuYxm256bFTqMPo+ipv4df1bnDHtfx",
+	"nNHMoXtaxGYifAbsKkITG/Nm0lrU1hCzv73o93FUkKty8rzF9D8uTP/R8aO1VuD4eKMlOFm5BkfHj8ur",
+	"cHI8twruSCExjYQv4DZFAoLWkadxRSfhWjC8DDB58x3W3nBD3l3to1TEnnery0XgdG4EuB1wt8AI8YGV",
+	"mv5Gf6m5r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv",
+	"13UFgi9zqVyuDlxP2q3XPBwNEp2pKPBYP6QR2SDR07xpG9LSPGqz8wJaH304Y0PIN/TsUdo7Y7C3y2mK",
+	"KRKsvPv1A6u25f6vvev/8+r84lXPDQVv38+MwwOYzx16aknKN8KnTBNHaZu9BJP8OotH0MRohLBDeHtR",
+	"Nwbo4exRtj1KZu8zVZlnt0PYOs1e6k1vNZ2QPNowEPbNDvxmB36zA7/Zgd/swK/eDtzCxlsGhOotgGth",
+	"DRRrVdgTN4711J7dPGUu4TgX+nqQfOVLqbCACSm5rdABzkHBQoH5jvS2xuTmGUywj/3v9mF3tbGsCxem",
+	"SgQQiSvk9NEG+YzGfAbkWy4zsCTw/g4LqDaHZSjJRSPFp3YCCNh5SsI0UvbdjGZ9njyYWR+sfzHOxtVG",
+	"i7wDPsgOQ6xzVexCFOE9iN3F1e7VgXt8XtIEYB9jPsI9TTWCWwlPCQGkYjkTrfu1u/Qjlo0SWQ4iIKcI",
+	"hcwTabRi/dzXylNtZdAWAAY2bauZDD7vQPcP4OiS6aw9jnJEZCwA4KYe+9yOdpvlwW/uvjCv9JSNrbvq",
+	"jjWrwOBdoC8qjvNIPDfYkCpKawfjeCAfvrBu12JgJ5wbZrRWDNzdqU5G1teG8thSefpTrMJzJc/kh0PS",
+	"KNJY5MwSQCyBQg2rxSONuxAetJJRHJAJG4VFW/Qi70dAnsEcCxAFJyNKTzcRgXW27GHJ+axLhyN1DgPQ",
+	"fk8XS4EWu2Vxr4EMj8SEKGbh/hABgbKgDEmDKtNFzwuDeIh2RMFkRHE0eKm6XLZrOoSLrqrq2Ivp9CV3",
+	"wAlbH70W1vo9lsI02i9YdAwniY4yrLZwCLO/557wVdACJV32QR9/OMJy4OPf0JqN89pTdJvPu0WTvPAM",
+	"X9kTJRKaAtYv3Vl0wgqe9Xm31WhsF+Y+l9DV8d3ClmqsZmb14WkNX3yyO0ZnayiLXRGv18pG22c3YdzV",
+	"HknI0pCyVOsR+oMA3IYVLCaLfeNueQqtfQGXBvabdRadMxb2dajco9UBxG+OhIKEJzewskmDp8sc4Hy9",
+	"aZgzmMnEg7bXwJXP3fPLLyyA0jGnUU+sRu10P3R+LMaGTZiICVehdPHR/KPZM0L/DlpCRc8x/oc36hwc",
+	"dz90lkR65x7W9cXrSbgitpvHf7pHqEOjLC4072xafj837k553C6sCVxsAgPfeWiz9Wcmw9G11iOD9bVy",
+	"IqC4Tccisbu3ddZpd7pBK1N+2HYO/a9uBpuFBS/J6eoDY26vNMVfNXfb9RKFe+dIWFOb4/pAUyH0n4jo",
+	"Kev5ZQOSHIiNgA5HS3ToWK+ovtT+rnQasF5pF/XATkVUM/Qt8Ni0zsVYg+sJUTxxqVwQ7HvDvEThsYIc",
+	"E92COWxvSjFe9G8CsN3Bhk9Zz6rJ8jDazOq+wiOPOmBfO2uf8ncjkVwqnwqdc6hIkeOH47MCE4Q0rIdN",
+	"LD2ATMvp4MSNUCnrlaWjx1IRx75OX6ioujwevyM+C+jpKp1Xq1TWUBtb7u/NC/LvmSvFuZJTZ0i6tPtQ",
+	"x9EKcsiV6mATe4Dyf/Xo13TN/buAObxLXkLwvWEjMQvclgDNQ58kOXP6p9QB2YDP1CAqzHIPMvfcrja9",
+	"a/nV33t1w1OMsTGj4Z1SFgsgt/YqdpVfvBkly89SjRwZy8Kw7PZhUoVxFgnjcz2FOP6ScdDVV8sbzRv0",
+	"orFT6Xxdqpe5vNQ6iCf4RnljYE4BU8xhBy0zynxy+c4l8KzFI9dyrEHI/1ZKd+tEDha7WQLqYJobwu1S",
+	"vpvKBNxdOVV9LYaQX79dyLuvSNjqqXqpkzF+01uNMxWSyWh/WJo/r0ns5hyzcFr5X48bNxmTaD1TETbA",
+	"7seC2/hlszD3klGoKw1Eq6QfJpZAz0D+siRayVuWRDsTnH7du7ucv7f3qtvwemrNmtvi5q2ZkLuidvhy",
+	"9/dme7euJgAFtZTOxZziVES+thB423LekAYJ8uyjr2fwEAmdtsgdXLJx7nd3B2sS6dkp3UATHBI0zBoW",
+	"5iu68guMH7WC2uq1ZSdvVWVb10p4yDMjStAM/0jWq+1DtQgqpFgNt0UQv1SO0+CZSsu8FjUb+4fOEsXj",
+	"xgL2Qz6B3mYoS/Y7cUnQ5QvddVYTZ2b1MXyB1236Bhd0dOy+lYbZtZlouNLaNxczFRYCBEePP3SPzo5P",
+	"zk4fu6ijfSt3wNj15bEwCOGw6haPam7xT6EiYUbl7+e4I3A1NtO27jY8fWh6K8UcQRY8Z7jL27qu5aee",
+	"JInCAnOsE8SypxCSg49F1MwmEYnICU6NB7sqjPGr2CFn/USIf4q9VzX5oS0Nq7o1dkWpBtjiFfj7hokb",
+	"kbTZObRUCMdgZ5hWYD9M+QwL6hDULEnkjYCgbCSSj3zWI7qGQoRpMY2Dk+Et88+Iv+4nKNekWHN7fVSO",
+	"l/RGPgi4MwqHO0I/Z9cjF+qlZkcFCsiSCe8n+p9CufIB8m5a/0kf36+bU+/DXM1BpTr5t3/aQGrsO63n",
+	"OeD7N6J0YV+73inqXke2ymLzVMAylcrY46vwKfhY6+viSjTyZTrSPuPhNeSHQmw8zT01pVMqzQMfbiCo",
+	"WhpIuaViY8EV9IMtqjv7XvtQdl+/ekFNQC7AgwQ6PiMNgEXHxHvchCL4GfgGcJadChhoVgKxaGybn0ET",
+	"035gyPwkuZ5LxNyx5gouHoRYrhOdDYYp9gYIlvJkIFIDoZA4Lhq73xOra0XTKJjBqBCMSNOYoCd9qyWw",
+	"9lOteAVZzEyFjSiC3awd8l/wgMUJguG5XYIfXTjPHGCorETY+brI06eJHAxTqLOQY6Gz9EKEWtlt3dnU",
+	"bYFp2SB/umEfJwFdFSOFGwCE7Q0us6hha+Ey6wKZGwFoJnlKdaGtsuu7Jbt38/jxW0Fo1uZ9Fmp4iur0",
+	"ltDO5p3qujvNOdUoi6u+3a389t0W4lqlqz96cwDA1qlP53Po77IjhgQuaUmlp1QeymXqUbXdNmlW+aM8",
+	"rUr5u6u+pGBslg4rVcLq3U6AbWcIwxYgYDmEdbFAfrPd13AKEpdinSQkLVrgcaNcpVSDxWv0jPXK1h4a",
+	"ccsP1/o0+OOK3KQHDdsRsnN7WazBHVgHqq4WiwCV+u/5l69ASD8DxpZmd54zlZYh7LU23nrPRcplXO8N",
+	"4FUBmLcFbOE5eEksgpyHsES1P8QuZFz6nFEVjghMEjWXfCSsP0+h8lDsKevFBmg/Lt3kmVqLUw3Y1O+j",
+	"iG3FlS+hHOp9pqjK6mpL1nk8EZpR69nahcgrKOn3WH9MZxpn1zpCFxFrEwpARW7jyISFsB7QnfcU3UGT",
+	"hUOk2LcOIVbh5lwEqStbJghZ9DLbl+pSQUEwPRZdzRym56wAa52HpzDk7ofFB1yqgF0LIyPh4LkFH9sp",
+	"d4Cc4BBDFQaTaVDpBF8q8oJfW7NWsWtAsA1FDF6vvQHFIqhZ15q8qdYRgyOEcRYm3Azb7KIYTLODVDpl",
+	"fKzVgPVKTmWPDQVPiMIeUxPuDftSAXD3paLqTCjupuJph0ZUoGrBeSMwJ5MKHj1FFeR4Wb43SPAiFYIm",
+	"9egrm9O5XKoyn0tVyTSew+8z9aB+P06TtxGxTpJugez4OKRqiO6Eowc8gHdJPgyhjZxYZDsIobFR4GD9",
+	"gzFTSzMr3W+wTt9gnb7BOn2DdfoG6/QN1mkvsE4vdeKtjLPcGLhfkKfG8Av3HbPeguLJc7qtz/F01DjH",
+	"07rGSK1rnqma9SfuMUhAYRcg9N+Z3ucQHX6fqQJbURleZJX/taLfa3VdYIGCOzM7x8HqKLXmNFkXP3ku",
+	"ePSzSNEU7ywh0q0i+1tL5Mo0W+VTm9g0y5GsoBUj9QG/EQkfiF9M6+zHE9qarbPjrlXRn+ynJ0cdf9CZ",
+	"ZQ1InSdnp0/OTn/8bc4eCKOw+Ml79/I/6wEEkRLhpxp8UCvWAlrbvOHWmVcCXMZSDS4k9FzjZyuO4smQ",
+	"G2pNE3xMZ/MyrUO6wD7dHqyYpu/iD+c4Yd2jTuWNvZGaUxl18yoD+x0BwANIkyfsuOmspFTR2dHxkx/v",
+	"6uyEzY+b+npN5zODzwqvYgKskkLXPeYDB/AB5XkATQyAvhORGK3AaTdDPQU2VtpApuHeoVd6WqI525Km",
+	"fD+xeNpsh7f4Q3XT0H4R5lBKNq5KAu6aFUUOUIHrWjpGYuYsUFe6hS0e2O/RZj0suMGe9zIv2lS56BE1",
+	"hisxpbb4p8zuYCbGk1QCwzP2tl6qvEIKg8xxjOEYCvFAQzFnoZ7M4IGu7gIZpqx96OI2OT/0X4rE0HCX",
+	"mc4gmvWDfZee+DQRYdpjfyl07F8q4nMbZyZF4iilpz+4QA51rkEQR/aZ0hBQm3LD+tykIjlDnqaT7lHe",
+	"FU82aaGGdZIII1TqxlYZ3IEnbVvXsQWx9K4FsGORDMQByNn/qeqoh7muaBOpLtvaNH3+DrmZ9kBc92/e",
+	"gVvXYze/jLs33Llzch8ddyeNdtz5qCwG5q1CDPXEqrMxn1lHExrwwHdHT34mdiOj2hWlAUdBiq1Qm9to",
+	"VUamIr2fUjxglUoyFRBzOhgjVoMDZIK1ZqSaw5los5f4tgOBwBRFUBbg6RzyiNKST+cxAJC36pqHo6fl",
+	"rMhUJOJSQQJgoKGlYYZZimuAOSZwUeQAJc/d9cggBoIeCzgwkMyPDhOgTgAkXjFJ8diIpXWi5zMRi8wU",
+	"Ty9Vnuf53hAdBFGiScea+illpMMpgGSyhLIg4hMPU2COwKCDtcLhoD/pHlUdS3aRnxF/5+fQY+GyDxR2",
+	"y9Tq8MDaquBXFem9UqIiaXFeilwKm4+EmJQzJ+CHblJlWB05fo25eyd9kNcj+g5YCyuF5KyQbwM/W10K",
+	"ccWacHinUxMPP7rbvpGz/AYY8o7JgzraaCFra+ukwWJbChIG1LVkd38jBUd8JHx+1N4UnhZrPWI8dbg5",
+	"vBILfWeVfMaTcChvxJ608kQoTLpbe3wuiYtdDC4cYVgs+mnZnTBYVg0EMlgTTV3WDjeR4GIAvRf0GB9X",
+	"tEHQK27NDTNvKV/tgKzdaprkm0/5bBtW7yUiEcl+fz/ycF6mHmIQxDEElVZELrXm0FM8KAnZrIfX9haX",
+	"134tX9smaXs2rdCsTrmedjaoV2tPBSSpfd6V8pelZKaPBd6u4ztggdqqoGFdBNOaBu8zlXseE61jyKeg",
+	"EAetSSJ1Amq8lQgeE4SX/9Gdu3UxzoVoJZ4BS72pktFOSSQ6bzeKgz23kl5jxxdWE8pU7Jo1F7zy+6BU",
+	"C+f4FmKciY1DWpsQXZxNEHxhn4i4eioMBgmfUkVSjvfqanjSoVBt9o5nxtqt6RRwBekwJGu2Amrdjv1r",
+	"UehAk5Br9GL3YyJMNi61P17szJZwhjdtauXnMRrtvb+WlcFGNQ9FoJMR2sINr4eOY2v27Wcvvi5W614L",
+	"4iCEcKvTw09ztxHNL2dmWVWkTbq4/9yQG1vo4EFcQ6rC/kDh5ySLBbww0wlEYYpHVXf9+JBbz73EGvHA",
+	"9x5hXZ1XzE0KDdcfJZQDO7crz3iXkHRKVokKn2nVl4O2y1e9F0bHGSZ+540RmKEcdj+fsJPq/OUXb7Oc",
+	"bGCzHFXYLI+czcJT8VbFM1rKtcXrHGMCfuevbAh7yLgiOCuKCZ7EUiR5Wb5UqWbQD7qVRq10Yc7crIIi",
+	"rVSGb/Lw2EhM0lKjrTTsqNNhPDY676vN+xywEx8esagP3ZM/Cz/E+w2++IlmqG1EmIj0j0wBoRemJbKx",
+	"VW6Pg1YslWid/VgskPqA9dXgneF32cfz9y9evf314sUf784vLj6+ff/czsZES4V6x+c/O4fk29tRTrgx",
+	"UweHOBYRmD0CbES0CC9Emko1MAG7gOeY9qKmIUN/s93ykjD968x8h/lPEHl2EiCsgDPThMF/wWfesJ8m",
+	"Wg3wSXynjpQlln52XXjHJQUwxet2jlNG0VtlXPFyNtHuFz93qFFjHo6g0AFqckUidURY2l5xHs1j8I+1",
+	"gnOJ9KqrqSpo2rkvWBX+G5SKtH798Azy/DFXC8MsV1Vb+R/LFIsi4/il4CmWqOLA+/53AFkY60jEkJBK",
+	"/KGDh1Hhk0mSy24qPtkRv+OzHAqr2GrguH8gtGgKYc13ImF0P3+CWFMkTSSPN90MpTWvOziGOka2p0KY",
+	"bsgNuxZCMT5IBAJ3sZinImmq4ZLKGgVLheKobktwED/JOLaCs7gvpLrRhaKOil1wRmCBtafCS+t7Kz1l",
+	"VDDn+9IgL4JiyrRqs3O3Zj6hRH80Q4DBty5vlp6xvhAmYH9mOiVSALf/iWEcRBrLai6Va4N2GOD5BVKx",
+	"6VCGQ8pGiThqs48OFquwEhzhH9J8pQbY/KPEjUhcGL++hGBBFWxpTvvtBZbUgR2U2ws8uuEqFNGBMykP",
+	"ktymtJvRpHp8kCZcGWyVpK7siKf8QKhEhkNQlVduM9t/UnvpAVZYJpC8EPYvSk9bW20JzFrtJ5HzTUF+",
+	"DQoSKpAK15TS/E3owmdDrY1wDWUOoJdH0QHuh9X6sDi8OTu5qBMn1hQX07VMZadA2OsS+79TXMZ6GkR4",
+	"yYhwz/UnpEbE/SqqRHj6N8Wzd8WzsIvt4VZQDd1HZaKmLI5/IX1y2um0O50Wega0TUHXvNFT+DP+FT76",
+	"gDNwjF/ZahLekUTWsVtTQRwejWhC25M1Z/AioUOzhbPpUMfuJEUnw5UZpiJxJa72owxK7xxqSkMIvI4G",
+	"CPYxZm6hq68hk8YOPkp4af+Wt5i74pud/+0Yu/djDEoarnk4muuozgvG58zrHY829BqWubsf8IrNA9Vv",
+	"tBK/YOnoVUPB2+WVnmPtg7sQBk2FWisM+gKfw35OMcwyoPZLH/Q0cTZonbnxHMRw3UIos7CrXmSJnojD",
+	"n0QSQ4RuC3YCmvYaGcRl2yk+edw5WS2kb3T6i45kX2LDVQP+KrmprlYQSuF1wowAWWXXItZqYFhaLNah",
+	"uViUa5qGvCuBCvHn6uogxry1HBdluIFi7UUx+bsUSvHWhqKxx6rsL3Kz0SxuVZi8zmabU/UPXnGcx3y+",
+	"x+4S6FiUY8H+iX346+6e0nmQYQC7hvW1BwZtD+zEHvR1+Q6VRNDpZL2w6VAj5LgQzNlk7C+9knnW+6GS",
+	"4/9XGMDCLp0vh/JxntI0+Nd/WmoF0Yrg8BGlv46GzB+oudCQFMI8OvMKO35Skdhb/O/vnYMnV7cndwf4",
+	"w9Hdd61F9rYGMOxmLi9hP/qEbeOeLJG2aCsoGYqAL1G0+0oN+UAzlyfu8Pd5w9Fu+5wfyLox+ZIUhwIf",
+	"Uwr0j8JjglKXxeIT7+7Vyk14Kp5xBFFetEZXGZS+ZPd3xBR8FnNjilnU1gLEwSa9p3jpm8rMLBTnlnpR",
+	"86lfXNRJIsYyG3v9vLDIDY2qnguGWj5vW3yMbbCtH9snnQpElvXLjEEt1ChoUFoBsypS5BhPLBbRQDTn",
+	"mE65YRC+gfg1iGMh0C9TAhwuWS71JjmMueynwkeHDtWmlnabcatpRchNahWtESyBAwHTD1AFCdFwoXCQ",
+	"hsVyZHU0pAaIKy6V4NbzFD0t8MQgBJ7Y34niaqin1rXPXQ5pgkuFvRi52LGpUGlQitYDOa5OWCyMQZJc",
+	"V55sz6nFeD1B2FXE2QcifYbe/24K1FdxPMLYy3UWDYRDFKequRq31012roePukFrKAdWG3WP26cY6RmJ",
+	"2H6n26XQD4R6nuAvpT36CKr5C6EhBa7v7w5Q98mPP3aWqlSo0kDd32l3OsfOk6aLD5br3/yLp8UmAACc",
+	"zb94d9/hB1eGM3fAVWrZ+qnJe+MSHWVhuvoEukd1iEpwbZUHcl+j8UIoLmtIsaULQUJ7e0OBvYBNhzO3",
+	"vQk1blDuHN80IIeKTnya6KRe1fVCc0OWpt3PcQ8bhjlLrFbyISLkIWF9HqaB0zJQhOa61VzKES4HyWmz",
+	"Xl+HmemBwktpOk0wd+9LZfdokIc7sbIBmvxevn326wX2QL+U6u3EMOjYsEsGQ4bjil1MRCj7pJV+eGpn",
+	"DqJXbM4SrlJ8ODtfpTUcVC/1GmMiMNjSmJS1dH5vheamFbRAUkBnhxnUguxuicelk6R1e9ni6WXr7LKy",
+	"xP6yFVyieoJL5hQU/NWpo0toxYaVX2A7zqcK4qKH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI",
+	"2QZkMQYjMVsxoOrOXT1tDEAacwrQi4pSzRHIIBZ1CifWauCi0GsaWWfCpHK8tODtJzAYCkXM0jCh+HUs",
+	"gI6TI/ApOAqQ2stUm/WsHuk5gNC8wBS1GPSw9JjhM4PVUtcz/NerVTQgrf1a0DomFRNP7oZVVogRTE11",
+	"9ktt1kMDpxewHhSykuZ0/jqhSBQyO8EKd33ROXdz5u2xLXOOPsTgxNDaHgARZ/+HHer+17uNjsv/sSPy",
+	"ofvmKxEAZvLWoUyePPkRzTvxaRJzRThQv18tM1DGYIW6V6032+rssqCVKWkfXrTVAj+kI5d53HlIhepe",
+	"N5b39BEzWRIOeQInU8VwrjzZaetx5xE6ft7+do4gjveRm8KKZJPyyaT1BeCF29c1mgr9UdOY6QSODqos",
+	"3I88ihxdTcmk2sknPDNynMVz6mqOqIauADy8fRQEuBQ24kfWZfTXXiw7zgsc8772qxsu0vBmuQVeIW25",
+	"rrZCe9JtP6pK35edHJpxO/uPMaV/t7TWwf7lg4sx0Z/ZxaYTd+Ee+wu+Xo2g48sHC4YfnFqNeg7AOk+B",
+	"BtwDYKfbDU7VA8WM/g5ew1RcD7UeHUQiljcikcLU+g7P/SVw9I3EBElTjjvMevCLZ1ssTfoR759/916w",
+	"4BeXTkZg/igmVATl4bXWMICD/u4uuyoZbmP+6WehBlZou1avVxjhS+4J+ZbyDZcJZXnqZoRbv/h658wO",
+	"w74eoCkGaEldi4FUSub13X8lQHKZnnlXqf3X3vJpsHfebAoaZJZJUzGeEFChW4/WWWs6HC0PKLhrKaJA",
+	"WwILAISymgkmCpVS56B75D5Z1uSLFBzDaEU+TnxKz3HchX4f2uu+9wgY09YBOqZdKaICYdNRYdbdMk64",
+	"jJolwJkTvtU8OLkCaTQ2DDWHxp7+14IZEG+qm6riSaBRVzUskKJbqf4Ob6flV19KXTM3TbtXNBVlHrsp",
+	"rHNsJiKktAm4wN1257J11/q2Lea3RSLJm1jGxCs+hSKZgIE9sqa6nQjjWPu6J52cBae7OMr8cXdXNftw",
+	"yz32Wr3M4lrCG3rnWVOUNO5+eDxM3X4Dm8ZuOojskThutcM2x7Oc30we13KdXXoG9li0Tdfy4nPrkQQE",
+	"GF0QrU09lLFOmNIuWwOnbRxDpXQK+hDa+hymoouOysizegx5RQ8fvs6iftkXce7RDorqmxZafThvqRRW",
+	"qYOARZloqk7yQqgIHBqvHOa7YdfZ/qXSF7d13bIv54yi27/wFzdmTK5RfkWX/IQObLJclvziLyU4rACC",
+	"JlEdrVXXVbE7dBxhT+qvKpWxu6vrDS+DuueFXbMJJhi83d/KmRTsWmaJdeSHaToxZ4eHNIHtUI/dAppD",
+	"M1MhNOWWKjiuNhVst7a1FmUcex/NVCSfgGZqzEcAxNKEoUkYiK4gbcpV6uzNVMeR96vMtqdg5UnyCx4H",
+	"6Eo/i3UWvYCH2Bf+74u3bwJm5EAJQO68SLmKeBIx91gIdz9lkQ6NX5/2OPJnCxFW9bBJuucmkTrL7Qna",
+	"l4hRNnZdNGaop8qVM4QVsGW4O+YW8UF5nOr3SKPivraAvxHT+elZKwLXbbyQ9CvSZHABPMeI8I/LrNM5",
+	"Do+PWMJVpMfsepYK2DLX3IhHJ/Bn0bpXBbil+vso0yG+fd0J75RgzhmJk7F1lWzwMLwaP83rUXY9YzSp",
+	"jVoW3idwc3yHajcWGOOfw+mDz3fWZ/3aZoyTKvAjq2oHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnb",
+	"e3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH",
+	"9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn81E9n1vH0OLxGzDAAwVC4TEfQRES7f7mwymLRs/u",
+	"gdCyfqsD1syjk58HsL7BvVTTZbOhNL7HOVxL32wYOUUlTnSsGw3KvMevVuyQV3rKxlwhPjXG8K2oNRYU",
+	"RMz94smEHBCI9bN3idapq9NpUKJrAjIhT5IZS6caIjDYf0/019c6HZIXZqAzJGBG4zGfiFBYtW/grKYm",
+	"c30jEgq+yARIpoDpowK/NM3Pb/IKP4ctZccf88krnSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUF",
+	"LHfXdC8+hXkXMAFMQs30ju7GxvouFaih9nd+2yfsJZb7Laf4NeQUMf0Raz0SEQOcmLEG3FlCWXx4tl60",
+	"SpiVYwwrbr8nnU6rr/L5O12y6xE20PZ+uts+etT+sUT+1m132ht0sbkB1SykY2ncXieKMENAaiD4KGTL",
+	"rPbNCSqlYbIYWvxFpLx1dTd3CzsvEmj8fr+6C25bBEsCvxJ/SHUPFhRuKpPyGCuaiZPMXm/w6Q601ook",
+	"HmWHRDQ/qLrhx6EeIwsaosnlwCjt/Mh2uBULhZbvhJ7EwnWNYL4Qiz6kupFo6pjCjX4R42v7Yot3+puY",
+	"Ie4Q8HzzcfFb5+9es5GYVX0NquK+u31z/suLO2yYzllnCRjapFxFcO/CLQnEuKY0diQVkuw5miOCkbGL",
+	"W5x8MGwRRLk8Yc88a1LNE3zzXCzVCJKr9KjFm/jei0riKyw6Bip/bPDB6b+ekV2Aic/iixOAcc0dC8wn",
+	"WDSbxSMgBnHkVoGLwMkUeJ0K934Xc2xbNPUPefFJhBn2c4Mh4ZCv87sAs3j1rEU85VTsPeaKD8QYyh/B",
+	"LCJKhOKNCCSh6k0hxT31s84iaQCvtTz9RAu+eAOiz0O5CGFmlE4hQQ7MY1Ih2JACvNnCTZ8LHrGYqMXr",
+	"7xvzZICN84pxNQO+wbGAzYXLOuUyLfM65894peOodn3dCwMXL3hjZdLFgFlVyBPMs19rPRoJYR/BIj03",
+	"tyqUsaTza+Fh3v125IvWDUcxtds0jt1IXMsvAu8SXbC9WOnixL1LtO5XPOelHIA7SirIWuYlfZMmMqya",
+	"DOycJU3lO9HKLkrdHE5Q69kvW7XEIkScd9oqi2Ra91WKbwcUs6NfC9/GmoeKr1/gmWBfdGa9T4KrS+Zz",
+	"iYV7+VO/pgGgqMpyINB86njr7uru/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

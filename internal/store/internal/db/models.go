@@ -804,6 +804,16 @@ type Reconciliation struct {
 	Error         string
 }
 
+// Records that a person froze, with who, when and why.
+type RecordFreeze struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	EntityID  uuid.UUID
+	FrozenAt  time.Time
+	FrozenBy  string
+	Reason    string
+}
+
 // Every accepted document, never changed: the source as written and its canonical form.
 type Revision struct {
 	TenantID  uuid.UUID
