@@ -64,6 +64,8 @@ var Types = []Type{
 	{Name: "proof.completed", Needs: auth.ViewServices},
 	{Name: "proof.cancelled", Needs: auth.ViewServices},
 	{Name: "proof.drift", Needs: auth.ViewServices},
+	{Name: "plan.progress", Needs: auth.ViewServices, Frequent: true},
+	{Name: "plan.completed", Needs: auth.ViewServices},
 	{Name: "reconciliation", Needs: auth.ViewServices},
 	{Name: "discrepancy.resolved", Needs: auth.ViewRecords},
 	{Name: "discrepancy.flagged", Needs: auth.ViewRecords},
