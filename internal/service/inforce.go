@@ -25,7 +25,6 @@ func (v *validation) inForce() {
 		canon string
 		what  string
 	}{
-		{d.Direction == Hierarchical, "/direction", "Parents before children, and translated references: objects are synced side by side"},
 		{c.Deduplication != nil && (len(c.Deduplication.FuzzyMatch) > 0 || c.Deduplication.MergeStrategy != ""), "/syncConfig/deduplication", "Fuzzy matching and merging of duplicates (exact matchFields are applied)"},
 		{c.Validation != nil && (c.Validation.CheckDuplicates || c.Validation.ValidateAmounts || c.Validation.RequireReceipts), "/syncConfig/validation",
 			"checkDuplicates, validateAmounts and requireReceipts (the rules for fields are applied)"},
