@@ -99,6 +99,7 @@ type attemptRow struct {
 
 type deliveryRow struct {
 	waits      engine.Waits
+	waitsFor   record.EntityID
 	collection string
 	since, due time.Time
 }

@@ -397,7 +397,7 @@ func (row *serviceRow) addDead(d engine.DeadLetter) {
 			continue
 		}
 		if d.Inward && old.Object == d.Object && old.Key == d.Key || !d.Inward && old.Entity == d.Entity {
-			old.Op, old.Code, old.Message, old.Payload = d.Op, d.Code, d.Message, d.Payload
+			old.Op, old.Code, old.Message, old.Payload, old.Field = d.Op, d.Code, d.Message, d.Payload, d.Field
 			old.tries++
 			return
 		}
@@ -444,8 +444,12 @@ func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, co
 					until = latest
 				}
 			}
-			row.owe(system, collection, p.Entity, t.now, until)
-			row.deliveries[k].waits = p.Waits
+			since := p.Since
+			if since.IsZero() {
+				since = t.now
+			}
+			row.owe(system, collection, p.Entity, since, until)
+			row.deliveries[k].waits, row.deliveries[k].waitsFor = p.Waits, p.For
 		})
 	}
 	return nil
@@ -454,7 +458,7 @@ func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, co
 func (row *serviceRow) owe(system record.System, collection string, id record.EntityID, since, due time.Time) {
 	k := deliveryKey{system, id}
 	if d := row.deliveries[k]; d != nil {
-		d.due, d.waits = due, ""
+		d.due, d.waits, d.waitsFor = due, "", record.EntityID{}
 		return
 	}
 	row.deliveries[k] = &deliveryRow{collection: collection, since: since, due: due}

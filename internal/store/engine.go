@@ -381,6 +381,10 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	sid := uuid.UUID(g.Service)
 	queueNewEntities(b, sid, o.New)
 	queueChangedEntities(b, sid, o.Changed)
+	if in.Seat.Collection.Refers() {
+		queueReferences(b, sid, o.New, false)
+		queueReferences(b, sid, o.Changed, true)
+	}
 	queueUnlink(b, sid, o.Unlinked)
 	queueNewLinks(b, sid, o.NewLinks)
 	queueLinks(b, sid, o.Links)

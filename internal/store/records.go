@@ -389,6 +389,7 @@ func (t *Tx) SaveDecided(ctx context.Context, s service.ID, e *record.Entity, co
 	b := &pgx.Batch{}
 	sid := uuid.UUID(s)
 	queueChangedEntities(b, sid, []*record.Entity{e})
+	queueReferences(b, sid, []*record.Entity{e}, true)
 	var links []engine.LinkRow
 	for _, l := range e.Links {
 		links = append(links, engine.LinkRow{Entity: e.ID, Link: l})
