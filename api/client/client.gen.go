@@ -2005,6 +2005,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -6226,6 +6257,14 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListConnectionObjects What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -8201,6 +8240,24 @@ func (c *Client) UpdateConnectionWithBody(ctx context.Context, connection InConn
 // Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 func (c *Client) UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateConnectionRequestWithApplicationMergePatchPlusJSONBody(c.Server, connection, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *Client) GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectionAuthorizationRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -12937,6 +12994,40 @@ func NewUpdateConnectionRequestWithBody(server string, connection InConnection, 
 
 		req.Header.Set("If-Match", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewGetConnectionAuthorizationRequest constructs an http.Request for the GetConnectionAuthorization method
+func NewGetConnectionAuthorizationRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/authorization", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -21252,6 +21343,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConnectionResponse, error)
 
+	// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error)
+
 	// ListConnectionObjectsWithResponse What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -24204,6 +24305,61 @@ func (r UpdateConnectionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateConnectionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetConnectionAuthorizationResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectionAuthorization
+type GetConnectionAuthorizationResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectionAuthorizationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionAuthorization
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectionAuthorizationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectionAuthorizationResponse) GetJSON200() *ConnectionAuthorization {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectionAuthorizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectionAuthorizationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectionAuthorizationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectionAuthorizationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectionAuthorizationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -32723,6 +32879,22 @@ func (c *ClientWithResponses) UpdateConnectionWithApplicationMergePatchPlusJSONB
 	return ParseUpdateConnectionResponse(rsp)
 }
 
+// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *ClientWithResponses) GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error) {
+	rsp, err := c.GetConnectionAuthorization(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectionAuthorizationResponse(rsp)
+}
+
 // ListConnectionObjectsWithResponse What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -36708,6 +36880,52 @@ func ParseUpdateConnectionResponse(rsp *http.Response) (*UpdateConnectionRespons
 		response.Headers200 = &headers
 	case true:
 		var headers UpdateConnectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetConnectionAuthorizationResponse parses an HTTP response from a GetConnectionAuthorizationWithResponse call
+func ParseGetConnectionAuthorizationResponse(rsp *http.Response) (*GetConnectionAuthorizationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectionAuthorizationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionAuthorization
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectionAuthorizationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -410,9 +410,7 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -424,11 +422,7 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
-	case HistoryEntryOpFreeze:
-		return true
 	case HistoryEntryOpLink:
-		return true
-	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -2020,6 +2014,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2521,27 +2546,6 @@ type Findings struct {
 	// Notices It can, but somebody should know.
 	Notices []ProblemField `json:"notices"`
 	Valid   bool           `json:"valid"`
-}
-
-// Freeze Who froze the record; only for a single record that is frozen.
-type Freeze struct {
-	At     time.Time `json:"at"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-}
-
-// FreezeRequest defines model for FreezeRequest.
-type FreezeRequest struct {
-	// Reason Why, for those who find it frozen.
-	Reason *string `json:"reason,omitempty"`
-}
-
-// FrozenRecord defines model for FrozenRecord.
-type FrozenRecord struct {
-	Record Record `json:"record"`
-
-	// UnderWay Systems that were being written to when the record was frozen.
-	UnderWay []string `json:"underWay"`
 }
 
 // HeldChange defines model for HeldChange.
@@ -3415,13 +3419,7 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Freeze Who froze the record; only for a single record that is frozen.
-	Freeze *Freeze `json:"freeze,omitempty"`
-
-	// Frozen Nothing of it is written to any system.
-	Frozen bool `json:"frozen,omitempty"`
-
-	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
+	// Held Fields that wait for a decision; an empty name stands for the whole record.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -5390,18 +5388,6 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
-// FreezeRecordParams defines parameters for FreezeRecord.
-type FreezeRecordParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// ThawRecordParams defines parameters for ThawRecord.
-type ThawRecordParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5658,9 +5644,6 @@ type PlanServiceJSONRequestBody = Document
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
 
-// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
-type FreezeRecordJSONRequestBody = FreezeRequest
-
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
 
@@ -5777,6 +5760,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6044,12 +6030,6 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
-	// FreezeRecord Write nothing of a record to any system, until it is thawed
-	// (POST /v1/services/{service}/records/{record}:freeze)
-	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
-	// ThawRecord Let a frozen record go on
-	// (POST /v1/services/{service}/records/{record}:thaw)
-	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6296,6 +6276,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6830,18 +6816,6 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// FreezeRecord Write nothing of a record to any system, until it is thawed
-// (POST /v1/services/{service}/records/{record}:freeze)
-func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ThawRecord Let a frozen record go on
-// (POST /v1/services/{service}/records/{record}:thaw)
-func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8178,6 +8152,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12631,124 +12631,6 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
-// FreezeRecord operation middleware
-func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "record" -------------
-	var record InRecord
-
-	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params FreezeRecordParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.FreezeRecord(w, r, service, record, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ThawRecord operation middleware
-func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "record" -------------
-	var record InRecord
-
-	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ThawRecordParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ThawRecord(w, r, service, record, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14429,6 +14311,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -14505,12 +14390,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -15886,6 +15765,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20093,97 +20015,6 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
-type FreezeRecordRequestObject struct {
-	Service InService `json:"service"`
-	Record  InRecord  `json:"record"`
-	Params  FreezeRecordParams
-	Body    *FreezeRecordJSONRequestBody
-}
-
-type FreezeRecordResponseObject interface {
-	VisitFreezeRecordResponse(w http.ResponseWriter) error
-}
-
-type FreezeRecord200JSONResponse FrozenRecord
-
-func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ThawRecordRequestObject struct {
-	Service InService `json:"service"`
-	Record  InRecord  `json:"record"`
-	Params  ThawRecordParams
-}
-
-type ThawRecordResponseObject interface {
-	VisitThawRecordResponse(w http.ResponseWriter) error
-}
-
-type ThawRecord200JSONResponse FrozenRecord
-
-func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type SyncRecordRequestObject struct {
 	Service InService `json:"service"`
 	Params  SyncRecordParams
@@ -22028,6 +21859,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -22295,12 +22129,6 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
-	// FreezeRecord Write nothing of a record to any system, until it is thawed
-	// (POST /v1/services/{service}/records/{record}:freeze)
-	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
-	// ThawRecord Let a frozen record go on
-	// (POST /v1/services/{service}/records/{record}:thaw)
-	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23063,6 +22891,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25621,72 +25475,6 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
-// FreezeRecord operation middleware
-func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
-	var request FreezeRecordRequestObject
-
-	request.Service = service
-	request.Record = record
-	request.Params = params
-
-	var body FreezeRecordJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-			return
-		}
-	} else {
-		request.Body = &body
-	}
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "FreezeRecord")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
-		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ThawRecord operation middleware
-func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
-	var request ThawRecordRequestObject
-
-	request.Service = service
-	request.Record = record
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ThawRecord")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
-		if err := validResponse.VisitThawRecordResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // SyncRecord operation middleware
 func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	var request SyncRecordRequestObject
@@ -26784,752 +26572,751 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV7B7NWBrbSTzz4NyJk5z4JrZzbWdd59i+HoiEJGQoQCHAkRXXvPdfoRv/SIEU",
-	"qZGz8ffuPth4JAoEGo1G//30x1EmV2spmNBqdP5xtGQ0ZyX88/tXdGH+mzOVlXytuRSj89GrJSM3rFRc",
-	"ijGZy5I8mZ88pTpbEipy88czKRh+cjoaj0r2e8VLlo/OdVmx8UhlS7aiZli9XbPR+UjpkovF6PZ2PPpZ",
-	"ZhTf0nzp6yUrGdFLRgTbEL3kYkG4Gjb+7Xi0piVdMW3X97gqlSzTK7wS7IPGB66InMOr13TByIzNZcnG",
-	"ZMP1Ej5VdMXInBdmVDMhbob4vWLldjQeCboyc8jwTfHsVvTDz0ws9HJ0fjaZTMYJcvwAg76oxEtNNUvN",
-	"UypGuCBUbO0cFSPKPAwzYR/WhczZ6HxOC8XSM8OJv4EfvatNkGu2AjL9rWTz0fno/3cvMMo9fEzd85O7",
-	"9QugZUm30fxfsvKGZyxNZp4TWRIzF7MAShQ+3EZHN1t86l0HQVP0fJKz1VpqJrLtT2y7O6FLcs2AkFtZ",
-	"lSRbSp4x4HC95IoYRmNKj4mqDK8rQklJRS5X5Ndfn3x3Sl4yoQldUC6QN7geA3/Y35ElVURIolgmRU7Y",
-	"fM4yDUdmwbQKnESF2rDSEwCPY6BAtIYTs4iuAxBT5OHD8WjFhft7up8+z4EstDiQTv86gtyBAHMQW2lW",
-	"NdKQ6CXVZEPNKmk+Nrx79Y8rWPtmSTW7YSXhMPeSnZLXXC9lpQnXsBpciPn+wdk3Y1jpg+kZ2SyZMI9w",
-	"Qw1NsqosgXBiS1ayZO0Lt2J3oIy1a2zf3UPWenGslXTP3NwsLTt0KaJJb2VFlvSGXZD7kwfxtJTmReEm",
-	"1jWfcIf1n9RLTROXydU/rs6JFMUW5wHkQgoJRrZMI+mk+XzDFTtgUkxUq9H5m9E/Ru+STC0u898qpVdM",
-	"6PRuU//9F4rw3E9hTfUyTCA8NZTjxOWaJwWuefk123a+FX869I3fVvmCtSx3Bt91vRSfGPzSx1LMC561",
-	"vDaz33a92D1zyKsFy9K6k325/R5e7y7d9mm40Q6cSJtalbmvv1DE/NxMhApCC06VuVG47p4SKFEDZ1Sy",
-	"nOtnUreoIBl8byQW69yaMMzQGXzHaP4z05q1ECVnNCcFPNA1gzwMM3gGXGUlW1ORtZzCPDzQOYVonKFz",
-	"+FEWefrlS1nkXW813w9+3RNxwzVtPxHcf9/16vDUIROQ7Xovfrnn1fD7oe/9mYuWlxZcdL7RfD/4dU/Z",
-	"atbG2Cv4ruuV+MTgl74wOmPGC96xwWXtma5J1J88aDJl3j6JEpkbNCiuFSjP1mhTW6XZqmNaZX7AdG64",
-	"6qAKfvuFIqIytG99uR1lj4HBV0b5OJs++PrBN/e/evA1KNn4YVCxudBswUo3wapglx13Fc32blgYYTB1",
-	"qjbCVHteOfxdL1lWtikhCr4zu0BXLNiUj188ff/q+U/fP2uZBv7sgJl02ODWmu6jGNhHD33/LwVtof66",
-	"oJ3kV9EAg18Oh6xl7fAdLp0LNDo9OXKZVavYUGjMCccdOp3XbLaU8vo7VvAbVrbdx/bbLppsGgMdOJHv",
-	"Rb6WvM02YPbbHhPxAw10+vEVT7z8UpOVVJooSVZUbNs8QgX8On5Dzua0KrQx+cejuSxXVKMIun82GgeR",
-	"NZ1M9soq5By1O7knOWiryAFqTBRb05JqlpPZlmRytaLqgtCiQJuPzpSxg40BTYviqq9rzo6edso1vV2d",
-	"rg1Y9hP86TTyjTlX3S3uGFP6W5lzBi/4zjK/+Xcmhbb/pOt1wdFLe+83hSKcfaCrdQHSxQkIUNg1zTRM",
-	"35HxzcfYtDA69eokn5mdzfGv0XgkZ78x87PzN2GIYNeupdKLkqnfi9HtuDGaWsp1NJz5szFepbRcsTIe",
-	"cLWFsd7dxlTu8nh6uhiqxdTY0lVRo4YjxjlxC3krLCnO3wpCTshHnp+TrFyNwRY6J2F148hig0dO8tmY",
-	"2LWckzduxHe30UhmxW4oWFd9FEuf2jCOImac0R7nedMJaJfnxaQRoP/75fNnhtH/+/Lpz2NC7Rk+e/gV",
-	"+Yl/e2oeVffs7068eF3lBMeeMQVewqt7N1NPcOcSNtx2RbgCHQq/3PX/345HT6ngc6YGMu6MKvZrWRhr",
-	"Q+u1Or93z5Dr1D5xmsnVPbrmIEDc8NOIuT6OaKl5VuDZuWZbw288H70zhFPVakWNpB9d2oeM8JBVCVti",
-	"FqG5Bo55bj8bhSNs/qoxJ81zjr67X0q5ZqWGA4ty1v4Ip9WDQ91izsn0rUDGMS98K2BC58TNZzhzxIa+",
-	"e0tfBvG/VfeQQfdwiH++J4+AuFNrKRRuV+y3GcYxo/Pp/fEok0URpJCW2fX7gt2wwsi+nGU8Z/m3sPs5",
-	"JT/LG1ZQUKHmnBmLePR7RQ29t14Ozov3k68ebe7/9sd8Pi0nk8l08mBi/7cwIm3NBMsvzbV2Njn76mQ6",
-	"PTm7/2o6OZ9MzifT/4EFU5jw6LGshL2WllSgMYHWivlH92vwyVeWNV/+9OvJFD5VsrhJvH4Kr5/g6xXc",
-	"wNOzcXQjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8Rml46vDtnBdNmq+3NqhgTXaSyWtz5aENLtpSVYniH",
-	"3NCiMvt7dvtuPFIYgPOLN7/T5sJfbPEUVbQwv8Gw6Oj8bDzacCGMXVwft/c143kycbpib6Jh70TINjW0",
-	"fewePAPD1l1j/Vmfrgxbxf8anZ0+nIzGI3StZ4YqlcpHt/4AjM5FVRT+phfdnOB8H+ejGd9zGNCKdcN7",
-	"xn9eabpgRKJOr5e8xE3DfcxLOtfxhk3Ho03JtWbiW9DIaxw2efhq8ihw2AxXV+6ZF3Jx7czf9t/+sDNt",
-	"DBDclsZwdGGXzZ0You6p7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7Pz07BY/6xae+LT5u1T6",
-	"skMuAOPlxe/duwY3t5d1BU2MGcm5FVOKLpizYc1UXPCLRu4Vex2bycq8Qp1Yrg0TrRUrDR+u6baQNI+W",
-	"P1pVGOa5rvyEbiP+jiS55fwKxDRczUeVul705SW/YSIWmUrLks1LCTafLkERmcZisL9WHRivhd8jJ/mp",
-	"oUTDpT1AeCnFF4LlrySSsXZ7W8EDNzeu+2xy9uBkOjmZnr2a1K4Z4GzDHUj/mNWBvedzZkQhG52fTE4n",
-	"08CyVmY6llR79ueaC3guDGisPaW4WDwRo/M378YjiB7uiEDLIrGfdFRmos+l3089ULKo7LgDWc7f5Hje",
-	"pvcnMVv9XvHseibltQr38KNHp48eGZMPf8HF+2mdE0sOjO+u7ckkvreNxhSp2U+e/fME9nUymdZugf78",
-	"GnFfG8OGR4BhXfyjP6dGPNYmgToE7BK4bQreAeC0ZZH34zTQoAztBWgGo5oIq2YFz04bWm6nRjqpaaRm",
-	"QgRewaVQyEdGjEQK2/FFV8GoQq2tRdvTUtPCUesAfoDNbWGEpSxy4IAoIjRAXPmwu8LDTtfrUt5g5kZd",
-	"Tbl/uJryXyXNGPlRrtdGAo9HWSFVY0MndQFoiFDpPc+UjNYfmZxMps1H4I6vKZOT00mLMlnV9M/RV20P",
-	"zrmgBf+jOb06heYFXTivFOgvv1UrML3ZB/Orv5nRzX3+t6/MhMiMFXID6qS9JWwuoNG9vvzbV+bpv5+O",
-	"jNiB47ZXcy24cPbMrj7durJsSctF8KyyD+uCCive38QDhM3VHEJs3s60bF7i6TBrexhWPR2bAyrXrIRB",
-	"lbHR/4bP+KUVXPSSJBVoR0ZPAo1yZM7l+zC0UXxYyWUe2MN8JBXXTil32pD55Untl83VONn+ciuyaPow",
-	"aWcjgOCHSU6jd38cMZHHXFLn0JUUelmbodK07GBpzVfsf6Qwk/n11WPQ2qhmjynGCO2erFnpxFRd3DCt",
-	"i1ivwA/QE2s/aVxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lLKWYHx",
-	"oRapvMYn/qPd8HE+Skvg90rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
-	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
-	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8rYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4n9AItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1WuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2TcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8rZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6TXXS5iOYeqHk/tjQs2DZCk3ODtMCFZES6LLLZ6A027/Mx5jOR9qCT6fxxrr16/OpnUFB1yJdbXWP/QA",
-	"9O+SzzEUkFds58Gz8CD7vTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhNxN+IW2beRBwKfhjdO4/nN",
-	"KYf5jUa1uS7lBl6xMIzT4tQoDRcruzSaj84fOMUfY6iWWLfOzFTwxK5OPhqPNkswpM3tbS+4B0PkiJy3",
-	"3Vhr86W9r4zozBXo5rsZRQP4CPMdmwYYVdeBeR44zeKbyHjzFiJ3iuC/fRP/9k20+SbexRyzfYzKnjm6",
-	"Iv+uzg/36wrpnAuulq28OPXu0b07sDL3ihEIoB6Y85ZXRS3YMkRolbox74Yi7SikqixjLI8MeAjn17bC",
-	"EhnERcFKVImQtyvhpx0ZSLBp4z/pxLnjNfRghanXz1W03P8HzpdZ26EnxlPQnZfet0jjRmi5TupUxquk",
-	"lt846BqxG4Xh6vfe0zPujHi2suyd3IfAsiq2K42dPbm1HEwzvS9Ijfb3+cfbNiZ9vGTZNctDKaVLR7lD",
-	"mNowA4SpMRwyL+jipKDlgp3okgqFNFZ3iZDMuTA3Ni2abkbcrrqbMcj+4TGRiI9amA9X0zC+gQOPo8Fk",
-	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQadfpuHNiwHJya4lvxyhGXVb9fFwQeByNjRq8KJlCRTdaXjTT24bGP/S27M758N5u",
-	"a0cM4LN26VY5kSZ+5kNTqnKqKV65h3LXHXcz8YOzoOv03F+f3LG7wWF3/6StDYqQudqWVD2NAyehYt1e",
-	"mQMYAHY3mcgFRe9yblgBLaUol3xAgkB6G2NvPCZt7qOWaIn1mMW/qERgorWUBQSzMBsYXMmyBIexESuF",
-	"5ivMY7f/tP70ugbldvQs7MGaVhhKslKnizMP8Lc66rYcSOcyPJq/tZGZf/crQ6KYoDkk/RgLED8afX06",
-	"naYjGvuPeDAwrZ2MrqVdNrCHFt8+xjz1ULZgTk1NWrAPa14yVX/1g9qr9wiUR+aZJVXmNQ/nZ5lj5HUx",
-	"7PoQbPPC+UQ+hnXBxXH/FkKxHFf/LiWKzFORTwZkBlsb/pdQ0+UVklGLzJqMRwr2tkbgj7Uwy+14hBGv",
-	"+hdmevW8GWe9wAmJfUWNsHFLIkkj4zByBQWxmgr29r4hGc23XV6ynRxO7b8yl9qMKqNO8sUCVNU5X1Ql",
-	"s6ryjC8qWaH2QzeUay4Wlz5ia1SihIKkwPHm4u6gIFV4+OyfQUdCBAyrBXmFyWVcmX97Y3eCcfnHtRdG",
-	"kbHz6SRyxMWqlBqdf327N+iPypkVm3Ljx2iLseM+XhJLOaIYU4TRbGnd364AJ5OrFUAmUE1W9BoyfjGu",
-	"qs1f3wNQBOrbxdbx8wHk/zoi/9n9r3rtwP37g7bgwd49OLv/dX0XHtxv7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsPHUMBjKHJiL+2d8pbZth1e",
-	"Zk6oLUQlsiTXDEqJdkZAvSJVnxSSx9+Y99hHwSR/t5NxPx5dmqvnsb0Fm8pUwYUPBkFc2XK5LBmBYLk9",
-	"CgDfUydHlhwS4mJcE5rbgIkt872w2Qp/sFJibAjgajQjc1oUClA8aFGQSnCtkgSpJRb0RAP6Pvzmpbl+",
-	"dkCBfCpA9zhP4SHztL1s4jKurx6Mdou1fKbAx92V2Psk8Y1Z/f5NdymmOI5bgv21naPVcupkS7NHjMXR",
-	"4HifBtJJHCkYkJJjvijVmpWGF/4vzX97P0oWf+UM05q7xr3ECToFeAAhG/SCzF9HLDvcOEQW7GySxPE4",
-	"IQ3eDxpiX4lgf/LtnQVDpCI2BzI6JJwkwW4w07djbm/cmGP43ehdagev2Ta5gwVV+gdZtZTZm2/J3OYF",
-	"lDTTrFROyrQty/zmV+Vo2hgT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/Bkk3ow0dpY",
-	"4a3pRa8LzvLI3ZAUCp017WAhs010AqJV1YzKngT8LkQ6E0T0RlrP0WzCyw8QHUqMB+ZZyxIxX4UCHqIz",
-	"49LrLDsBIQp+E1AhLgDayygUXocETYHk5Radgamrt2zDVADj1vwO1RyuiWAsB31DCvZ8DirtXtfk2LMk",
-	"CAPUR9sADbxM9nNGQW/IFIEL9nu9d8akpgDqPtXsuSi2qWPTYP8YOsFDa9TGCO7ysPN1Lg0chkRPHhul",
-	"qhXLf0WroK1c1LoMd7cMtVC8G42CmlJEV+uCfXi5FZnaX8Vm7nxzi4qSZ8uVAxnt9RvgMG8o7VlJfY7r",
-	"kq14ter9KkgEsQmaPX5w26T7ePThZCFPzIcnrvAL9+FJvIjb4G8cRr4yuIYGUMHnAPZ9jU/l6fuDWkzt",
-	"6LRzDjGzQQPIdZs6FVXO9aXDJauTCbWwHWUFnVgBXs9DFV2z4DwaOWtelgn0vb5mJbxqHOkX79qW8L3Q",
-	"ZUJBpj7cvDMD6hbdqRcE8tyOB1neLsN1SF16tOOj89FvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqR/u7",
-	"ulj7kX2gOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1iv+++bTomZ2Nyn5yenkJgW1aaLOha1fTodjNW",
-	"VdY1s49nzMthq9wWjx0XhEH89sQrASo2aGZJ3sp2x1A9A/t+Huqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/xu9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5r/aGZ2Ox7BanYp8ExiVvKGKpc2PSZ5Kddr8w8I/EAutrxheUofbswQ3xIoPg57a4mUYo5vWUYrxQbe",
-	"x8G1EqH3TCcN+J774z0n3w6TnJeHPW3zLLU5Sob4VnbcFrMqfz/AqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8/dDwwnQyIWtWZrZSZPcwHMkn4F1cuLywlro7oMvSxw289NsVEfnN5OTR",
-	"u4/T8fTh7Zdv3566P89u//6ff0sRH4c6guS2TJVCeN8RsO1resY2A49LP3dojWIRz9WP2F6ArFaObKyy",
-	"vtXty/3FwVR3LnjFRfzp9C9LgsQqi+vLuBK1/776FMWYAYf8Pq2NdR3iPThvOwe69YimLi1LhSfGHKhB",
-	"rT20RHfIa7tqDyhheDDqwg4rroiwl5254xXdoncGXTOZxJ4JXPe45TzJ37Vs5fNKmwF3JYXEL+qb1WBS",
-	"l/e4G/Cy36CO4kpyLwD9lNi1n0P9k/U2pR1YGPTcDX1tDX1Ouz3soeR6NyziQqcfOwbw1ZX9PEYuOLPj",
-	"L0pvyGgcZ43iu+x6w/yGMKHbx9tOXtslsV9mj8XthMdw3DB/zzMpbnssc5Z/j0k4Oy5du9H7t6pNN9pH",
-	"OphAQPtqaPVUsZYQq16yLcZZ6KJkRsXExMg4beRjyjr2+dW7weA1KxXg3GL0yWLBOhMVkSNJWRWM2GGS",
-	"JqotLUj6QV3HAbICNcK2a0A7wWYLnPskgdmWSMGI4jkb+4LE2RZ+Afnbp8NiWdm8SCqFASuir77ZEZIs",
-	"PfZy9OaSZe/T40SZ4juQnloRyNtoDZnFyGeDw1cOEi3ZTYkWFUO1NoNOOJV2kr3u6o7WqG7Sa6zlqqcM",
-	"OSy/6Kn6ubPykudJmaJcY6Jeg7hGQQE6beA1vqu5O5S1dhGeut6DLz4m1zhG3A6cUjvk7ryNUVg4ejpK",
-	"RGvzc/N7HwXDg1yIzkONw7rNBEfS72jCGTjb/gKSpScJZ9sXVdE3yyKnCVH2RJBfXz3eCRSn2NOmZB1i",
-	"aZlXhwH8vMdhvV2UghjbY29WNa6dTiGeuV/1oE+HND6apIXyp37TOabsaI1n1c9Q8rBk1jCGqXdt0xHM",
-	"1YCc+Dm4Gd1sf6E8qRD1Zz3VBlb9aiMdUjUgRrindvN7GtTapGLGP8oNkXPNBKZuYprJimww+uwH7zHh",
-	"Tm9CAL92vLPZc8KD0GswjwOg7DWpVpeVvGGlrkrReyQjqVj+EsEMDhF41tXg5l+bQnP4LsK8YOsidU+g",
-	"Jru7w89tJ8ExoagvoqIaa6E9lm8TGft3EoRZot2bYsYocbffTRW2vaHPg60JCDIzxvyyfJakXe2S5kRL",
-	"aNqBXcOW4HHsuXoXte97eAs21/unap4iWvpJ9o0pWZ4eyoCB5HaMeF12zjF/WoYKe9/FlaBStiT97vT+",
-	"hP5tG6qIBWkd43VJdWjgkBUyu74gwe7hHhRGs6I4II3NFyy2N3aBOblrHbv+JT0YDoR4eNab712xqyhj",
-	"cXRbRvBSFgBtkZSrvrbaRhDt/MKaO3fOKf0uMm7rsT04cioQHv+YK80z9acrrsPNnu9oMlgZSqMHjRap",
-	"oIlBnVaXlsVWBlntt+e5R8uiJ4Hq91t9Ft+xDDKWlIXq2Sx5trTwS3AMwGzVEpgOnZSQiC4VK0GQKsr7",
-	"3htrysvhtAX1KeX0YtLWqw0bDvkwZfFykbH+rgtrDvJDbG5rSbZyTCU0Zl70m8qOPpLq10UFMb+PL5kv",
-	"FFyRLr9wcAiYIywMztYz5dhJjV0zrjnVhuIDJ9kfQscwfqtrNO8WYzF976g2DtYOYx9IfSOw4Nj3WSW4",
-	"rg4fYJPgwQORVB1baBK1j2zYIIjScND1lQ3rBnnakcl/pwB1JsWwAHVwOe4GHUKH2yWjhV5usQ067tNp",
-	"2rDOSqZfMq2xkGsnp4GusCeIso+gbkNLRq7ZWhMFMFzDjDfVo+UX2UAHcd/ABXQGC02IE7EKFSbUhmYy",
-	"ZEVzZnQwrhUr5t3+ChWtOx3mS3rOdzude6IY2iNNT8nfPj67fPr9rcXysjO1X44SrN7XZWlX6p2WUbl3",
-	"XzasVNr177c7AoG0W14pBriA0DDYroWLRRF3cB3GB0fKbYj7r/oN3eHsmmvVekS90zMIkno+RKDsXqen",
-	"pcBxvERO4n0ufiI73+NkFhyYI9DnLEdDfvXw4f2vumTDin6oTTNqThY1Meqgxo4xUgnLZxa+UC/xJlyU",
-	"FK9CrMbJQ/lNm70Sbq6GjVpwqhoK3d5jmBVUtWhd2DcCHoDEe0GizHdoFmeX5rPUxz7B/V0yJddWMadc",
-	"d/ZLEKPG6jttSeplIal7d8YburXXFeNi4WpWx2TGlMbsx2EyalHRkgrN2sxZ6vshGpOerEu5sq3Sd910",
-	"G/HPIPESsTb8knABshYKHbxsC93jXbcpgNs1V9yF6+KHqcNS+TpeAGOgq9MWB3w4L/3q1vAHyRvdtREb",
-	"VOOKH+zz5tu2IY61Q/2me6nj4Jr0j/hkHNWkh+3skGSyPJ4Ul+VnJcRl+arkmG7RkCyVXjKhAXYgT4Wo",
-	"CSAgIEpCyXLzLC1U2ucU9abrRUuY03M/1x3/xPXuhL43RzIGCaaK6JKznGxkeZ3Ov4WLyAFu90uqiVJG",
-	"kpVYnSmj6PCySMW9UoLldS11s74pYfqBwvu32oJcDUx0W0WdDBPGuuuqZ4jOPoDIjbuCfnU2ffDgwCt8",
-	"jzp+qTCFK+ikF516OHm1ZFuvuRuTJqGaN3bBL76TupGs3z1KsjxWxrOwLdJ2v6hc9/N9wZzKVg/BUGM3",
-	"v3g26YWmZGRA4UmnKllsCduewjnn4DuuCDTpTV6eM0gkVXfODK5Ffxqss6BcKJylMhODlO4aJAZOe4wu",
-	"RFou0kpFG0V6+YI1fez0scReb/o6fdpKdY6etNMWBegZkw+1ar4uyJPAYzrhyvskG0JtaUekziN8JZZi",
-	"XpVRpfff7Er/4J699c1SehdW84zlP3ORLtOGTiet+azpWNyvgmtFwIsJnGkGIVL0rbcZhnsCaHa0Rea0",
-	"I50ETK5e/FvaN6RCDkRzZvVhDp0IzG2YFBo9UUHaUFSi7qcwnz4M+Iqz8jtuG18kvf6us0snk+BT5vmC",
-	"DinbB/7/BTs67r7cp9LuoQe+PTouIYHWn0h/WtwBsMzrpxwkbZDebffI90rzld3yxmWZW093v0o+j3CU",
-	"WL0Hjtu9XLyITmRYqZbipC5RcjyR0Ix7hx2xqD5IoDbC/hDJtKYxs03cgT9URUHMVx4WgSv0qM5L2WJI",
-	"Lvli2UKFa1a0EEhu0qksEf5Yc27fYhoaNPqILuVDIj/m9X5+dgU+fBPNoY2s/8eozFa5G6A1Vy5TvJOH",
-	"Y5SE5sSrjtzxtnysFf1gK0wm9f9FxSeT1MY+tvrfJ4I+6sYz+lR4RdesBXfpmvmYAXm5lBvbX0eKjJ3u",
-	"Az7ag2H0b5CiPw+kCHc4eUJwyCfihmuaDijSLGNrfWhEcfh5YCuLUHDwWegKLXJxkzwC3FDgGABkpS2D",
-	"7kyek9hnS8vrVBZJn5NWlUWHQWmT4uSaiTqSQVXyk5KF7i89oOFwP+zCYkK1M2TEMm6ROOMWFvStpNPF",
-	"lDvejAX4K9P6bacO0oEO90STtbnjXe2d2W+4S+21b65Yb04IDLSeYwBge0C2ml3C3cLkZbqOuyU70WWa",
-	"UYyGrynPyZbpMYH26mblWVHlLL/wdYwS25thKh/Xy7ykG3E6sObH//AAAZLiR1+2bRMaI/XPxy4DdeuM",
-	"Gc+lnReP4elGpj64CLve6v9OuJNRZkw//y0iSyYctwkGFG3CVO66U2Y8XWEWnHJ1hv0vfsOETw7linCl",
-	"KpaPd3Bausq4WtlSNSORcAqMgIO32H5ftMxTEceEkRt2zOcgDKyNwlzZnsifqZMRqlS9+9JF9f2h8Uck",
-	"vC5OPOoM6PsVHu2AAIN/FrGgqON9ax3sboUidGPQrCgUAQQS2xl0xfJtSyQ3KkDd/ZaXIevLsS0XWMKb",
-	"jC27m7WLSD9gZp59Oq0CvV5KksmyhI4uForJ/IpwQcyvhpS6vnK/9u4q2yETM/qlAKTEayHjqyZ1uMHJ",
-	"fKcLNC9+77KHkhbMkBe210F3eqPlupYhsVasDMneyX1e020had5/q3vV6LZANZodgq3LeQ6axIJpgj0/",
-	"26p6k7K5KlrS3aCIWs6J2orssRRzvji1yItcBmzKWcnotRpjA1gKIawV1fty247q5++TmxYERyioba8S",
-	"8DhSx0e9aYs2BKmSijwgep6vtJXrXcCDwH5u/uHecWfUn516Ma2/jYKl6moQS0wzBgkWiaZu2fxfpazW",
-	"A4AKhhTsDZe+gwXUHeRLMihQUM2UPu3g7b9IxCvJg5bNXEFhgpW6cCMaTHEElaXJZp+Z3nJUCnxui++X",
-	"hVknTdRSsQMrs37w/kmLiilXHe6r3eRGWJ3HWAs29SMey2EPNZJABwFxNohlp99Nl/bisLw05lfNDMJk",
-	"lKIlBdNVHR0PZS+JhtF48qxPFmxr8YaRJK9LrtlrLtQY0xaiv5Wsysz+W9NywTT+e8P4YqmNKQpE/sW2",
-	"KhuTFSsXbEzoDSup+Qd2yGyk+vRJ3G2pFry04CNybrQwZKzTBl8YZYfOCnb6zP7jTYNT3tXMV3XN1yfY",
-	"/ZMWJ5BsYmwcw9zJXN4IUn3XM5FuIX+JqZhgyZfMQj3WQoztz0Mo7zQF8OuahtkRfWw1b9GQ9bIDpND1",
-	"MqJCCp5hPc8q6Ja2vP2NWsr1u9Mot38pk/drM3hsXm5XkDyPeMQ+CT7l9A74lN+F/tWpKHTcGsUzn3U8",
-	"7EiqZ/jN7bjVsfsckql9B2BbrOjsQuu5tCkcQ14XtYxOqoDdkFDJpAuocfaFk7aqEu18OSdLuoaquT1u",
-	"4V27/6AQyz6fQXxc28BvjWD9QhEkJymYcmVFmRT5F8pnU+NW6JAeaH+iBu5Ji2vge4/2nGCE034mvUpr",
-	"sE3pEbfqjmjUx9MXnYqfzKi3tWbf7UmtNpAA+ABComwJS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw21TvK",
-	"65RcsZnMt0QtAf6gkPKagIV+2gbqFbc5ryOBZaIDCaw3bFhodn73VL9B+FsRZ9wJgisexzkN2ksG7uoY",
-	"aGxJ7CmwSPfB/AfWa6AGuRQxZ7k7jK1wKMYOYCoUmfk9intOBUlddxME8djtoY7o9kOBbVWHANjC6/Ga",
-	"aGqYHQGvQcroQXfvMSy36Cb/PEy3MOEXtQM9ZENrGkoiGmqE5EzKa5bDpVMTWX2usbqouRsj+JH2UCMN",
-	"xNLmsT4QkCQYr7bI2OrHcMTjIuPUNd2KYYK+RHzvvlXuAy0Zj+YFXbRp+9/ZEulhxvulL7T2JdZcNGyC",
-	"C6IYI1f3bqae612fIsMcV7uVEt1We19TbDz6/ibJyJfkcSGrHL5VZHo6IUzcsEKuERDKbpw5fkY1hYkz",
-	"ePZqt1eQEyn9e4PY9Hzbh9oVr3kTrdmT+l2rCrfLuWB71y61Pckr45Fasyy6Dd00pqeT5Jvbm3eYS201",
-	"ADfELTxWRNnN27enaiuyggv29m0PJIho9ra7jCXC2BX82fc3ST5uTyRo9vjsnWbz/Qea6c7eq8EHjnkj",
-	"MD9E0MRbfk2za+TxOYO/EdTfqAZVoTm2A3bpluNRRrHRibQ/11B1hw4o6wPOShsP8CDGpaxARZnxooAp",
-	"FHzFsfILxX+LhDgw9353521xQkLp12xtTiAlxnRi6USuNIacxqTxKNe+A8Aegnov/Wk5vCtvuCt2g78L",
-	"Y7T4G4BwrdATdUGu/hcmm125Nm4R+Mwefnf3Au1Y2MH+18jdSvDGxipqZvia2AZDKok58QMXuSu5q5MT",
-	"utG3VFn7O8PCmM0YqRSLksYUgwmsmMgb6CB3aToYNTHcSWjLqBiTWaV3jLRrITdHm4FtpL23FwM+N3ZE",
-	"DFNPbn7J2B8szYzzUv7BIs9LCn/D+WRsigH8ROzeeMO7VvdPfWssH5DbZlHUs33Zh9Wfdljp46gOfmMo",
-	"yAV4CQJZIuX1YcLguU3O1fz4RbDNG7Nxn3fDSMJTAI+Vs/J1Cq/4Zew9gUZKM8AxsBlMRMuAnB7h/IW1",
-	"9XWt7Ojk1ur1U0vt2I+syG1x3a70Ba9ZqikSHEZoiGPLNiC5g0tx3lyGtaKtN7woQiupdLm298H3SwTp",
-	"QnB0fsydcBaANx6Q9Boc/v0mFyJw/Z5fsmJQRm1r3QPS/wuFBRAC7jtcfRrFYnDCzt4kG9qUYLYv7hC3",
-	"nU5D57+OYMoyw1GB45Kr2yyTGWE8WzqHMQRgiJaSzGm5/+JHOxBSSewJiVxMNW9Srd4VORvnY4Ew7YZ3",
-	"n8sjuE+iQ/5ZeE9+5ErLctvefrIN4i3d5GK/ajdujf0pDBfMWAbdMuKGv1bk9W/w6096Ijl50E3eEngE",
-	"kDsL8G4THKmdv5G6dXS1ktHjzd73p2srPYEzWokxMed/tdZmgxzgL8qIWSmrxRJS4+hMVnpg/4/fWnK5",
-	"m4ETpA9KN8D4sf7ZhlO2TThiyYiHEQtSEgpEr+G2tf+Yowo4Hukl3eyRoj3iAn1zlHjN4w1ixrrBQWIF",
-	"q8XCq2W2e1xDTnUcy2MIpPiAfx4iSRZ5K2znJwh8LpMRRhTiiizBOEQjqIf5v3NalkXeeVrqb7VYS+dk",
-	"Jcug6oFGCzqd3LDcxVjP7VWsUNFz6t+8lCtCydwIIKP8cbG4cEhedlz7V2NUMNPVOaH1y3pelXqJkAH+",
-	"4Ri8LMBD+Ss6lK7jmOkOym3QK535zoe3GGrx6htdBMBI2loD6eQF8HwOitdvmOcuBTuPXeFceSE7o9k1",
-	"Gh7WWw6RMQXe8jZM8T899dgcuUTS8Y6yjyF9zz8AQNMobY9MJoeXkD5YwUiDI7aJwOCHNST4VOnOiRRn",
-	"lO47AJhLDGf6Nmmh8U8cj4zjlBYsyLFXd7DS7M4xbgKZ9sr8NW8AH9epc4+h7TnApTsoKlREL0jJCkYV",
-	"y8f+WJ47Rhpb6IMFx5IRSDq4IDZH8dxXMXIr7qnYgqC8ILRgJYwESdJ8ZRl0TZWy3Q917NAD79KGCm3k",
-	"CpkxMNxjYemDUzhX+CdONsqZHI/sa5Ny898V2P+CCuzjlzun+D5s7RGOe8Qnn8WhfxKVgrYE5xO+6+c7",
-	"/lxb29jbaX0ZYv8p2JuoFe4di2KzQnpMi6QbTVmcNOiADg/7tie8YATQS0B8IYz+AW41M91Kd0wCxZxg",
-	"CntiziXqe6hUwpcsX2Afs0GYJQNhTqCGp3/dcsV6P+ub1R4kIucFTcG8WyxbDDWyspHg1psT7QmAhKQE",
-	"K+52Z28pk/b4Scc+KnaCrfBrfcuz/SYMqdAeiv1VUs0e0x6BBffcrb+BL/c0K1pTno/JjYT2UrIkC1hg",
-	"tT7gROIb05lHP8pN/Y3QOWLrPku/v+NVfSwBu8UhmXBA/+C7q+IeO82r2G5zoibK0d0aybO4MtBnZOF5",
-	"jURvJNDrsiDe+9quRPIIJU3H3eVSCfsUff9WrdZjqLsbW8ExJpVQ1QzxqfMLbDtFVnRrFEmjjqatLJtW",
-	"0Kt9MjzcsQA42XeFkciWxpxOODcgFnlupONGYBqdQC7hUoDqnLaHWUhM6a38NJNZWsVpWz2JtXQLazGA",
-	"Yk8FYRZqrxFgKXi3S7RrqobmPjt8EJhkkIgJEGHUJCCOi4qDXw7uj0py01oq3kiIjls4HQugsi+0pJvN",
-	"eAdl0priu4kvgf/qnNPJ9cdQtkF5/Zw07ZdtuCbWSDV3jhGrkmNo26Vyz4p0pPJnFH4NSET0RqLHCA1v",
-	"RWTJFxzC8eavkmWMrzUxh25M5A34GhkqoNOHZMVFpZFdG2IJa+ee9m0cOaSEe0U/PD2ot2eYlBvEvTi1",
-	"E/7sJ+oNNTu3Jxd7RzBaFhy8suZkYyAHQmWIgGE7uHHtgalAScDrru6xrVSca0fzHE5YM70ulUxXWIyY",
-	"YDIlGYGL6z3R8kyutwg1HoLlTeDnZQ/hGSL6bXnNXd7kjfhBlqv+7+ilQZnVR75UkR0KOdiRkN3VCKNW",
-	"Sqw0Xa0HJNg10BycGhZUK7+gsduhQMcWDr/eETQ4COh7kD83Cl1g6x4xzMxJMtlT5oyNRuJdq0tqx36q",
-	"VJm8tX+TfGCUoR1zcgDG312VZ+ePsqmh1i3lF9PtY0ZyHuEmtPvyWVyEONdDKv4P9hzCD9NzSWZFXCGy",
-	"4BX4fcicsTG5Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7Wb2grsvcRUK+LYitwY/oWRQp+UvJsic63",
-	"8Qgn45Ut1XIydZlsA2vvxp+pdrCLjTxUQVa8KDgWk6qxC2X2UB7qlresZgXbKdA5pNc01fSfsqhWLDnb",
-	"BV/Q2VYzRb6cTv7vIwL//nvPucwpL1q7dEvFxiRnNCcFoC+ovh2hqyxjSs2romtgqLboHV8Dw/vlVmQJ",
-	"n9IL2ybWMiJYT9p3pSeyJCWbV6rnu5q9i8KLayvztBvXOlk32Ku2e8kTBwZrfzRRUc8IN+rLZikLRiro",
-	"IGBTbxzIZMNCPPnPN5OTR+/+48u3b0/xX3//z7/tQyWNfv+Gnvzx7uP927/tvcuDHeRGSi3+Gdtc1ore",
-	"hlTLtVDoCfqPrfpptDw7gwsyY4XckD9YKW2nIzmfpyn0cTqent16Mn2cjs9uW0jVD9bgfldrg/iHZwMr",
-	"8TyhnU3aka1tyO2BwAeQugOGFiIDsvTJIILd7HXMd+FlD20YeCAi9oqLJ/iDaUNFMDYm/71i9muHK5Ko",
-	"erHvbiF0veftAGLXmtoOJMe/oO1iDO/Vq9tigpJhyW3ErMHLHiQkYin2J53wtpPafULrkfUhp9TZHHFh",
-	"78MHe8XQwVpkLfTcsprXbLaU8vp7kUN96MAlHcjP5oO6UBg4wIp+cOIhYuLQGj0FZn4J4D8lYpGAW2TB",
-	"BeJQk6XWGFiq11wPFPX2tLQBkz+rGS8NB5hEd9ZVBg9cOT0B2gyt6cLlCtvsMCby7ijOc+/PaMMg6yWP",
-	"cZjWSi3rTekPNdJhAW9S3cJmstJkKTdkRcXWJTL6cDcTpBIe2LVFb3zjFcc2FHC7bb5AwEJUmhmltjGm",
-	"ya5fAWynISRZMGEsLJanLd6IIVO+9laCCqr5Devh+4F8fMttrU3YHQZYeo4lo/lzUetCEycqZjRVNfId",
-	"Xxh9GP2R0GPAyJ8LcjK1SABbm2CabojTr6+pq3/FomZLk2g50dzjnWjf9iO4Ptp7bP71XB8415ea6iph",
-	"qdvShq44OLjnl9Tbfgdonr7LbDr07b0bvToav2jHKc6lYG2mK7RAyx34gRJ0rZZS97SMoT71eO1OjVXL",
-	"xeIlFxk7wGHc4eleL6mqe2DtQsHHWzK6aqmaoHtzIYAPgIZaxjfYwMm3JAs37gkMiVNfYHO0m8L7vZFS",
-	"lmdC0kFg1V2W83QaR+emsZuOV5JH0Tni7laUbxiuYB/SMqa7M2ZCd9h7u/UuC+oNX95a8NPCmoVD3kjd",
-	"W0PKfYbl2w8pDqK6nl/e2a6zDp3tlRa/0rDFnVx0jIvMc+TncZdtRK2rfxP2ptEGHvQhJqjQvhu8cr3L",
-	"dsKQB+QvBjyajt7Otk09Vb5rDtaoD+rE2aosuTM0aN6VSudUP6MrFtyb3rlijS2zCq6H4RJGka7Wco6E",
-	"0fCMbdItg3t1kncdpfcV83sAHXTqRaFPB7FjCRVNtZ6VFmif4tZf6PYAn2tAM7qrMySMlJydzylqmj8p",
-	"FM4PWVEpfsP65wNDBKmtUKkcwK3m8/+xil33gvGV7gVjWEr0+yQVCiqS3VSfC9XRYHjOqK7KPc19d6qe",
-	"O2F/WhP8eidRuUkFlragQTijPm15DTkuzeIHd4WGkpn9uDEFFT/jk8AiOStaTN9VB3EHtIwtqIC2sck2",
-	"v+30bmmA2wtwc18bebRng7RBKuxsWtTDzC567PjSU7uNo3/2m9Hg66L4AZkkIXS/v2HlFsujbCoqYBW5",
-	"vG0KvreTWql/pA/Mo3EH6JZxDLolvVFpF2X0mMO73oUeNtxayqKlvt/oZebe28jympXEPHnaDjqb9nLd",
-	"2A44rk4NigKU8/ZFCfhDg6OesuPa/rXt/S9lsramBVLPA7X1zpbDRrgfU51HhqS0+pa6qUPOyieBMRKc",
-	"SrMliVgHUMCB+GA7yjmmD2xaWNVhziWdmG2gbrCAmmW9KGleUUxfusHgM4z9vhKQQhdB3RVgHgSsO0/1",
-	"JAQhT4FcYfN6SKSzA/cN6rei0YFY2QtHh+Kw6zJspVm1RuTc3VeDL8HQybstOSv98bY+GvPQIQemdxN6",
-	"OCqveDqJqeely/NER3zLLB1p+OakvuSrqqAHgdjuqCdx6PBBZ7Tl/tnuWm22TwuXMIUVr4zQlRQLszer",
-	"C3Lfwk/Blp3G/bPPHkTHe5oUxVbrasx6SKAGhkhS1mzqpVCbVM5ggnJ776g/qYN9pzokNVMd0AYUe6EP",
-	"s83cJuyK34KKV+2GaNp/B0GJauXOM9AlKU36a0pOMYKJxtOKtSevEvmqoaA34eY48rUyS9qPYl43TNHc",
-	"a3DikK3zOLBbfuDpRkJhyWgBVtWJ2orsakyuaH5DRcbyE5dNdRJAps33OdX0JCQCmo+wXc2JLqlQvoZH",
-	"wcMs55m5/05UtV7LEh5XBT159Ojk0SPzx5KvKT1RMjs7AYcWNy83X2yWXLOTgs5YcVVj2ruKMXuA3BW9",
-	"ZiWsHS/fE+93M39E+gMyl57XU5vrByKZZXflfnZ1Tq7A6mSlWd+6lHOmFOzfFZEluTL3a7kuuWJXpwR+",
-	"WZ+CHUDktMyvyJeRaP07/H7GT3xDNFpcnZJXDmCEwKoV9pCwrVD2kbFyLeI6y5tRqPya7CSFpG5l5Xxf",
-	"fdlOPllHgp37m4JQT3f4/jwq0T5xldifU9JlcZbbaqOt9bOpdf5AICzbO0n4upWFZIrUcMl6GdugYLej",
-	"1Lv1YG606tGLaW/1mVPsrGp/t2I0C56bCFT+8Jg8evDwa7LGJ0jONOVFoiIqXWn6UtNZwS5AVVuzEvsL",
-	"N5Iv39CTPyYnj96/+4+3b0/DH39rCbnadKcEpT0SKBW5xTySJJfJrQwYyUdBF+bCiMo2z7vLEKLKNnGo",
-	"2RB7AeNLBNp9kqf94+DFN9J5KyvzChAqS1asd5A4032ElQ/EdxRL7i7K8KGRg5YzTrsQ51P9zBbWOwG8",
-	"yYWyLv6cDSFOt//crsyzTbRPvnFnIG7Hwfgh3QnquWBkTqtCb8m6oLZjUd+erkW1Esl7h3pMH1uFME0n",
-	"qxRcsDsN0NqY9XXc8hoD3+mKXVrSVbp25BVIPVZuiX9oTNZUL8PfBNiU5uYbsy+MWvAc21OipUjY9ptI",
-	"SaqvHk2m5H+/fP7MDUG4sJkBdpvJTLY0Ncd+520yXEKMjLl57hfgXU1ffymlnA9u+/N83p4MMWMLKg7E",
-	"ZCnYoaBNecnnOpWD5RqVWReYkL5NC6RqAJ50T19RXrFOwBhIZbRJl7NtFEoduBb2e5WyIV2iDvpRS0bg",
-	"OWgof2OYO1SQ9ljLktH2qhumGEKFSVEDqNP02uyx6PkOowq112e6bw3PmL2nJeBmX5CJ04e067aXFhll",
-	"JYShXO+8I+D1F5VIZx0NTH9Iw7L5NtIKF2UY2q6OKynOAY/cwVXW9tB84R35Sq4YwSZ79g/LtBnojbZZ",
-	"QsloPiZKwg69FRF6m6II/sX1KbmCgoirHaJieRxO8fStiMri4Acjx4eu2x8WxblfpH2zOP8hmoycI1h9",
-	"0seY9qXUzoHPhDrEFRplpNgCX7dkn+8EYsUflzHKvrqwihjdyYjAnIEordK33h92UJ1GZyPOkM3UxNIX",
-	"LLQI5ajsoIF5SHPFuazEoPyKIHp2Lcskvjw2uQxgJF6AKyPOO3DYO1KuQkXFfomBj3Zg0NdK+nnc7suQ",
-	"2uPRS++7dw2wBsLTd5TC9/TH72Ze1RoT2sTwJrK8B/j0yVj+PLjd78HdzpE4gMMHZWs1D9NnkbMVc1gN",
-	"ggTlTgQHkDOan2AVLNrYpbGyBeyCBV4NMAIWMMDsWKFZCQ9JwU42tr7MtXJNSXF/Te7bq0So2N90nuu9",
-	"nWlUbOgLQjZ0m0AxMc99u+1qcesPE6iYdRVrYLKzVziU78DQp6pYJ02UF4gujWZ+6GWU8wVT0PPckkUs",
-	"3NU/BtcPoFT7LjNOPbVdLK6F3Cirmzqu2FCu7aWSUbyxNQcCIoRu+lIGx2syf/lZAFWE7LsAJouh/k+f",
-	"v3zIre04JV7aTqIyblXriXvpJenx7ltUk6xG2q5V245CitVhy11/mj7p9j3sA/CWkw0rCqLlhuLnXA0z",
-	"EtpK818j+N6OMnpBmLuqhX/gtFsH6GOryE2yuoYprciK5sxfq7C4sScspOMbqTHbmv8AcKCZrrGfiqIG",
-	"3o6j1RAgRD0rrp9agYDvu3tjgcKDnWPFQ29TiuZ7SjfCOvuPqWxiUVvJbR+jeKdeBU44HgaQJhtofINv",
-	"S3aPa80bakrrvmK6XU2ynXnupCQZdnQ9dQK3OMvBUdXzQiwY7EbG+hMesZSgehEBd6aLUv+MDLzkzHZa",
-	"kg/xHrn09N2GOEawD7Ekct/+lh/WczylI4ZBt48HIKUxkX+XdAlA6H9NBWEiV84K57p/qvCcC66WB/rF",
-	"dspT2jrGO42w32oNLfMqeTnEnR2/UMQ92dFt5w5NH4wC4MjesyqhCcL1e8UqhJ2vsoyxPH0sPWV30qTq",
-	"h6HRPWJgMo2WBSvTsRvXkRNudytdZ1tzlUEOKFzu3qE0sCt3sAeOdIb8gP1P0J6OFNY/E/gu3vxw+gLd",
-	"Y2KG1kNOxNROVWD+nZknxEFMrqYI2i8sj1CV1JC+n4WZW5/zYd06WyXsJcnpdmz1DK6Iyx8FfY8SIwlO",
-	"90qPxJA2IK/I2eTswcl0cjKZ7h0ynPrGgJoUjJqDupEX1gpwjSxd14xGxmC72Ah5Pg8ne5KqUoekbYNS",
-	"qkatArpvAWanmXRAJRnWPx4IVT+wI+bct9HtfB6fuvWeloSXFb3x4IXHAKZvvmoU5J3mmO6I9u9vn27Y",
-	"hUuxURvKdaMV4QVgqIKZBsAIYCgq64eo+4HH5H85lHDXYdNc5HZkoRWhZMvUmPwvJEKiDadvowxPDHMs",
-	"876FqyCNf2rDPV0z8TiGu9vXDCDhA4/mkM3TvQaak0d0vi50iuCCh967EJJpLe+XG7yc9xpqe85Ra5dg",
-	"ABfQHNwFZMGMmjY2FMkgVCDaG0YnLTosEew0LfeeRtugfWfaP8jStZp0nSdxns02wDRnF3GnMWrDB7g1",
-	"X6Q7mQ8NYQHGb3dp50GqT83i9AweeeAdib3z13JcozFAVIgfpGgdyLY9PIWXwpFUljL/fFSVMj8EDJV9",
-	"WFu/UFIiuy5Z2AvQhy+3ZFUBhMgNc/0VGzBmD3dhzBLq/Au6eWoTPfpfIW0xQjtl10YVT5VdAC+JYBu7",
-	"jLHzvfn4l4PcUW0rWXFRA2kbtrad+i9cQftOBmyXQ0QRCsnaSLftr9qKbPekyEpnMoWcivDP54TRbOku",
-	"hRAuWUqzA1xfEBvWObelQCvsxHDDStgRrm2iqBib+8P1vb0ga1pqTovzWgJBbh4VUsPwIOShUzesjCi6",
-	"VWSz3F4QtH/P3WD279BxE7ytIIFcGBZ0Zac3yNIqPeZNcdZIB/K1nW6MamobaR7WyDalDJbV3pAv5ofE",
-	"98B+weYYowmmYjce3xvFVffLXMNJh1lJc+lBFyAdsCVad1koaTUQIR2yMFeggVhGo+WCafUFyeSaW/gh",
-	"cDTTBeViHBJbbXoI/hp6x/j292i/f6FAcVQtHh9goyd5j77yPvtvGIide0cI+tR/vx/ND0jxstW2g47w",
-	"VCMI8w0LXcLsEWkz7JrTGIoCaGSBrPRLxImubfp0knLNF5BDKYNdAPoQsmmtSO3+JCpSm+xPpInpG21p",
-	"msHzkt+wBK5AGX2zr4jRPZp+w28H4Z6298jdXlh5ds3WusGA0z4MWOuf23Uuv4UwcZTlMrRv7g6hWpE+",
-	"X2DzzaGAmBYCdYcCuzGVxBvXBd1i49tUfyib69DP4upuZj13WdJH7Z18t37q+HB77WDJFDBGOgW61hIY",
-	"26qe9m7G4Sxg757ecCFiGIfUbQlFKt+yFshlvDwaFS2gxWpppwnzgy9ec9H1rp0uXVETDHtnxsRz21tr",
-	"MRy6EQMV/RLrDYfdmqJ5jbsPiWHZw65ikNPWL7FX1MPDKo2bumJlvXEBFJcgVSDZH2tvXApXS14P+7Au",
-	"sewu/RasZWxItweT5GznbUUIxZZ4LHo0H6DPIUNhtZcK65LL0hZbtZj9v9hHjnqTqh5YgzXPcUk1W2xT",
-	"jmP3HWBaiZqH98L3+YE8QUTmPdlwEXzWu5fLsMJvP7M0Mxu7H3NHGqw671FKF5ykGMXs/zwC3NUphehQ",
-	"584cRnRL7BN/gR3/2bkzbi4IOjXgg4LfmOeNFhqfiYGweQPkds/cyp20ScCvs6QaWxK3bAu4Zr/zBWWN",
-	"zan0siVkfogzPZREtLQp03F2Ps6/N8xYd/6lOwh7R3HP3YYgeYjY/obJqFu6KpKb61SUBMiv65WUiGgP",
-	"Czy3YNtd9sCxa01C96Fau+G+Pb4lQd2152kZIbLFe9vFaUdx6eFQL6vVipbbz8W3V590x1HbNUVjHOn9",
-	"PdUPOJl/QU4/Cq8md8JC/ruVyg3qajRfgUrGco4R+zkXNoaPTaWTdHghi8JcHHe3ZR4mtYe4kikAuUwf",
-	"fP3gm/tfPfi6G9Bl55qwYyXJUhXsMmsBwW3BiG4k3GzAA+dC10JqPk9zKD1eTNdq2IdV7u234waEb3eC",
-	"hjTTaTjetYdV66nDGLu7y0nlPPrQJtd8uGYU6+sHuSj/LGOzaiumnlWKC6bQafeFArl3egTAYHz6WVvu",
-	"Yi87NpyPRqJVymqWinnPJlzK+xB37pqkFK2w1XKtBfZgE8buZEfAyM6Y9eE+x66ODy2mcjh4dTPXV+x0",
-	"pnF6Yh5DHwiS6/NQBRqcFBffYCmBbf/rOsfWO3IWdK1a7GwY2SNsHeR/PMi5VqXvjJQ683opo0gT1+eE",
-	"wjGHyM2VS7K7Sis25jourEfkQJmP0COHxuReVOIxDrCTHPBtIrEmkOgAnezYrQ2Om8tbdbdbr9NmVhXX",
-	"ELWplUf4YmSM6syY4rkts4SGCEbjjVpbuDMC+SqNhMwVFZgDb94UJccnQaNKuSiZSuAlusKtvh0Zdxc6",
-	"6dsPoVWw14qJ3iVLFoJCeGdbMi7QGtocud+l6W7L7vvLovm4u8flzEbVzbH9GRdf1ZJpdwVEtN3+7Hd1",
-	"gggHvDVI0LvZOc64o7YEHyBcNJPyu2peIJOmb4XMJ2u7kq4DC/1NWbaUTNXOfABzQOQBWpgJbHujRqS8",
-	"vo9tgxrfVWBW0mtGltbp22Ncl96WJpHPS5sxkrOC37ASIyD8buVTbt6wBRCzHTCg1QR269KiZrWQHGOo",
-	"b8sdDhdp7f1fDhB2Hpn/EJ3XFjC5cid3vsKY4XjU29JGypPNWGuUbAITtIiDoyion41m2jtBviUPwSGA",
-	"YGKZLPJT4vPPjWkKVgXqeszDml+NyQpa0nJNKAFloazEbqF2Xm6tqtkdyX5qZAAl64IKlwS9A1gUYwr6",
-	"iaQLrOvIKc75n0Bah4L34R1P8dlkhjBhCJiHxtiYQLquectj/7NmLn/NX56eiC4rltj9rtz+7hhecqJc",
-	"1O35dA/ItrYpvgXXjpYdsltsyt9GlvmF63IdcpttObxmWG/bR+lOGTeh5DaJt4MzMVYMYPwZzkb0T/zd",
-	"KTFHA7dolQBmjoKdvfFNXy0h9W1pYcIsl4P3xx6bgR0/S5cVMeDE/8S2IQMzbEeZm6XPyTXbqgsyk3qJ",
-	"xYfU7EkUaGxkjpUykRyVooiWfZ67HVLq+2rJFIMJu6Nkc6fM9SmkzXrpiPnuDfomw76NvLDWXH0nVm2V",
-	"O82WVtsBibmmpbZI8cmEr73R6T0JZmEiUba+q6es1pBwQTUjNE7qw/ITmwB+xGB5i+/hZWtdZQSFFFVY",
-	"JtI90XAoWtwq2Dk7eoHVRAAML7Rwtl6yEDbAiEJyRJaVLKFWHOAmaK3IVkynQE3MjiJE12YpIe6tIzB5",
-	"CIknnS8HtLO6g3/TtRmHNbT1dur2MSKNj6C+2c36LDQ4nOs/zS4OVERu3G92m50PyQLBYdJTC66JuzL9",
-	"IdH8HR9Wm1ekve8v+6BfVOIgd4lrctOZdxQSSrjmmQN1cL0HHQy5c3Md0pSxLc00RoiGpi2S5HKMVVcg",
-	"2d67TW6BDe3CWzR2s0MHSUIb7XckWebxoZc/VxqBt8qJJJ/s51uPeidVtFmw39HuxtxzqDwDEnzH5/OE",
-	"QKun1hwhYebI0NBC6mENwvaMFzk6+/nHnfhJOsdvaMGTuICtWQj4i3reiydaWG7HRh7lZnJr+iyuJphs",
-	"S2O/VmiWTKquxGTI/aW5733sFBnonON7FFucMVsW5P2OfSMrSn+vNF+h7Emwz91z4Y51YI8XL2If1rxk",
-	"alAW0V1CTMaibet8ChUIuNUzRnJA48O6BLvDldC8sDvsd3dAOGtdDAlnQQTqPK4z8gVnYAFtmcZCNGOX",
-	"5SWd6wuf1Xge4ZIb8xmSqENzHrwoL8AJdt5whjUDYNHF06oPCLZ5EQzfo4FtPWMb7xFDZMUVFXTBEG19",
-	"tjVGIcX2fclw6LFvg6PE9DrA1ZRm66SFKddMBHgt/JfHXHSO5ndDmlh/wtgirCLZA3tI0LFFv/Npuz4W",
-	"A54pcwZmstI+XIBHhGPlZgCjTeiFdLUuBvBIdL+8hJ/uURsSjg5fNNieeHSMiGmHnwKEV3/PxFDMgJhG",
-	"7eDX9Jqp7+fzpNuTrtfF9txieS+q0ubPg4SG71wRmRdyOWTRg5oAHqFzEsGFY1mnYJuxL1L3P8RwLdgg",
-	"4PayuW42XKYQ9N5mWUkxTs/JHstdH769T3J5YeTreahycyIXJt4ofSmcIm8rybC+9t245RAP2Y8fcOZQ",
-	"t0RLww4Hbetr/O3elmegvDbC7kG7ja6WmBua6q4T4yFi3ytMH1SLWnjekiwG0nIyIKJJ7U6z6qHVHroC",
-	"+wlKJ7pgzfiikpXag3CaOU0ENAC6gl6dit2wkhY9w6DUAupeWpSbvjkF7XAyMfiOBWkzJ8ocBFe5N9tC",
-	"IKbnFHEr99HCa2WHZzP0VkGqdQGN7VSPDhXx1lBhQzLz8PEgNNo9sLdwIbt8BqB6JSLvdx+4W4eVvY/x",
-	"VszJP3jPQhIhN642/dhpFLawUvZOpuDCG9Idq8gl6MprqhRZ0fUasKpKAj8FkLYxkRhX2tCt4SdZDkhj",
-	"iPAEu5o3VKUwg9rcDgs0IOcB6dsxTYD875tR0g371HJOkdYRahY64/q/s7VZ9+uSa7e33mJeMH2BVx5X",
-	"BPoQ9ebVvZi5ByS1oA9MHZYV4q8CK7DCcEHC1EgUckgiNMUgXMbRRVBPJKlvbeD3Gti9TTHZkfB7bqXj",
-	"uYPSLU//4i4hq7L/2eWh1y3Ybc7w31viWW+U4JiowUOBTyxzeHYZCPJ9QBuOnsjTThXcsQ2xMYcrLG3U",
-	"lOLg+7bWT3oYqD3TrKXu6Ee5AQvAZgeTDS8KI8ZbQezmQeUbro5393JJ3DRPtKp1WipbU49KuVF7U+7c",
-	"UFybW8gb0h0pLv8ygHIbGA9b59HKzULDPuzhGGfEJFgmr1nQoKcYeb5aQ4zFCOj3scSuifVwDMO1IKR+",
-	"b2ZNZ0XaURO1BzzKSd0BnMhZ8tx1tc6rRcNqvVso9G6hmeY3EIWilUI8q3oQz3xSZkt+05bxEF5QqQEo",
-	"8Du6T0996TtG858xc7V3s9uOYrWuDPmyausKV4XWMb5bDPRtYB90/2jBsbu8DYmKDnYHwfM74HIteL6h",
-	"And/JDSY8E2dqbndTRdKzOVap3uagI6OjiYIXIcEHCIYy1N9eZdyx+G8F0nVZ5l+TGYg9FIcNPugQfQg",
-	"A44jsF2cU9pt33bAwoZ8TELYu7SiBt4q9Hwg4A5TaDlCpz3bfrsjp7UnAIXlCKclGOJ471Ikc+z8kpvN",
-	"V1VBNcufSqGXCZmz8p8HcNxmCNFa6bsxRNuwvD2L070dnNan3QG75CsKLgbFM3wv9ttUu3yhl+lbxc1z",
-	"/5bgINHax45C8TC1dblVvOvAxXS9B+r7lYzJ2EBvMqv1VT++gjHiX4wdHyR5qJpFe7vDH3n+XAyUAJms",
-	"1mmj2l4UiDAp5/NhANORZEljd2+oInRRMpZfYGYvt1FQxObUS9aWhG5TaftFbAuaXSdFLKzPSnxI5QZw",
-	"R1Ip5v30EN7xoJ60KOTmwoO0ftAhIOS0c5uhXce3rschGdVV2ZbO6K/PA1VXf3+517RYLwlu/xnp9IP9",
-	"YYrbWcllvvfc41PR6eh82hrytZYnd2fqYSzSeoz1oCPsrgY7YTuLXpLGrb52vM0ESl6T9/G1Zb76VWhe",
-	"9F1oetZ+tu7AurcG0eC3PpymfbIpwBAOgXTzO91SeoOBVbW0Dvng3ivYXIOvk4m8NY/9qwed2dj3z5Ip",
-	"Xf0wTBwLNV63pyrBGLm7y70ScnPVzHL37YOhP5aRPid2U9712uh9G/aLkWVsk7BHI8Vi1+kw6JzNq6J4",
-	"6i7+JrIb9kaAq8/aJtj1e0M0K1cK4dzMR5WxGaPWku16SlIPqmVPhVHRz9IbiauHdvMs1Vjvtc8cqE0j",
-	"kysGGalmPuCzr01pl2vNr14lueeVC/8kltbNJ7CZNW3KryN+Y7yPreqU4a5dcO8d5iqo0g7X+4BUg1QY",
-	"swaibQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfArYVRbtBXL9SP/N2mrVRy9qAKcyJJ1oRM5pr",
-	"Eml7SdTra6IeyT4DgYotWVkMuoTutNjbooFGbqL+1sFzeL7NLP/0Nctm/MsFe6rSnleEcl4yIovcmJO+",
-	"uo1y3TdItl5a/N8GLr0tQ7cpm4b+SDwoLIWFYXTJAkhj7xJzHC6Ijbe4PndUbIMq7TywiXa29o3AeiWj",
-	"K5t8U7/Hm+BGHdGv2RYw7VnCBxGhDPeJCfv2Pn3oaY9kX+dZqCHv5TSGg39AcG6oyHjX2hdlgGs6SALH",
-	"Z+EIxn0z4RjF3I5nOjWHV0xQcZx6rZyt5C73PKU59FC9MhQz1wbJ2c1V2sTbyV7VTAwrZCnZoi3qoopq",
-	"kcSWXcpSIxAhiM88L5lSTJ326nToHdKqUoYVWtzOhmb/k8SseHL57BKz8si3vDCnk6CGpzBxzJlINs4N",
-	"8xTQeNeYrFyffsqKEEOy2B26sJlTbjV20+vZUV2lHshu/RrB7PY0SfvqB9YEx1sxFBV4dz3GZnrugyUN",
-	"o9/j7A24HFszgW1At781vDLspEIfgz4pJh5Pv6FbIjJGVDGciLO3nck1pjgfL4G/9aa6tI07H45BK8oJ",
-	"grsXrs9xr22ALW1vrgSlsW1+M/zSZqIoJvJxXbUvWc6E5rRQw6YDmS574xj21F7Xm1qFa2GFAe4aX4Tt",
-	"8Ut718bnbf0MI+ieFHaEOwSDIBvS6QvN0H680tZpI/F2Zj2Tedq6XTKa23BdW1lB29mLICeYXsp0s4Sq",
-	"LNraSc96ZWbstTpgJD8HfGNY1xiXnqLXryKXCVfcel3wtv111S278SLG1i1196jcTieT3qfATOwnttZp",
-	"wbjubhBWNlMoXceRA1LAQmM/i6veNg6iwh+NAB5mPpn6X7QAJ9XSHwGhqpDyGgJmp/tVAbfv0RticQJ0",
-	"9wnKYcVu69sY7Ce7X4nLcncF33u7NmqaxrVixfx09KlA6Hv63XfA6V0HjbbUIbP6A9tetGFOOnRcW+GM",
-	"4Nkk5/1aQ/TFHYIeFIZ10ld/usIteN5uONvUcGzi9naKrOQNy4lMArz0xNh9HWocImAejx4DWvOmlJr1",
-	"IksykwJekZmBuLBWvEOmAUtcrjFy1QNLcmhnjBYsFewMEh9xmJ7tlMVVlAq+d8nVwJDCLm+7XKJmmue2",
-	"K7RtJF3BPvTNk6ct0OxM5P3JWU8p7peR46EH+jgVNC31gdEZe9HjELiuRoJvVInviNcn1vQd3eIOJe6P",
-	"YRH+J+JGQpF3ixOcuVyno2w5DLdvSk/hodvx6PeKAlrXp9jYZhYCwzRR/8qDtwZm37o5Q8OvJdXsMS33",
-	"/uKFe66u9bRsWk41fVxQpTpA1Psep2NCnLdGwuu44WH6KQTd9q1Bra91b1JZaXdh9sGSaV2yFa9WrZgo",
-	"g8TWcZHn+/o2W3YspI3uEX6BCL1C7jBs64b6AuVOaSMF2zW+fazcH0AvC+OkwaA+w834ru0m/QVakN39",
-	"vuw4tcNEa0dG8KeUunfky5Qx4fXPCOJgUQfxGc7H7jrYz8++ND2SSQMvkdvx6J/Bw1vnkIVscy6otGd8",
-	"13dgM10XMv1myV1A5jg4/JHT9X7Solu7s5AEQxVsg1AUvo+QFHp5tzaer9lsKeX1pdZslTJWh7R5YR8y",
-	"VqY8FNAXhC04VMi7yVNocvCFIjO5D+vjAP9uVwujyE3bJ/zungn5v+m+k6Gpkd71PdrhYiekI1fHtnyH",
-	"sd9UqyncMJVeIRM59GpviJLN8jopStzjrXccu7FAbbv7Cl9BQ8JQ/m/rHr5Q52SDCznhadAx+PWQ0NtO",
-	"4GyzzNOBM/ZBW64+DOwtMMlOP18EeqFKE7sNtsN5Nxfb9tafDqm/wTShpKAlk8S6LXAhcBoRiufc5qFt",
-	"oANUfF0kDoH7ap+0hWib58sGzzkOs4MFvoj6CTiGb25tTNjEOetxup6IH8xaBp4x51VPJxW7tLbWs/bv",
-	"o/nvo/npj2Zpoxm9/B0NXSBlNfylj7o9k27ZPU7+EQq2mzf1Z1G0nWTHXYw0ODnnZMFvmCDV+iLgi67o",
-	"Frt1cw2ibrehbsgW8glsARMplThi5/R9LB/vmqhjf9LSHdBP7DKJTsgEUXLFMAMNTuIC4OEAOXsPHH1K",
-	"UNiUtBZUfH+669JrI8vrBqzDge2e2m6Y9kLQIkcoYp+EX58xfAxlLO5WsX2Y+UKwPKTnYsWYy+lzHQ7H",
-	"REt5wLqaRaN3FcmO37xINsOmgpnmY2O7gLxSY0LJP4gNxTCB6YzU5fGDsUOUPCXPpGDn8MXMpkbMzcE1",
-	"R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPqSJhEzWiDURqcXj9n9QSqcD67k6kae3U8se2lzb6M",
-	"Exi8x9T+pQlf7Tl7tog8mbDn+D1VUtLnrXua41ve3Om3MDgDLXlgd85pzhWdwbU125KXNhNzTBQDDAcL",
-	"x9NGn7H/eZ8r6jXXyyN2Afj3ZfX/5mXVUvD9T1byOYd4N04T6hbVKXkJBd92ahk7PRh64N834F/zBuws",
-	"sreb9oIpmwowwDWt0qfZGpu4rQP6LNWiWzB014Slpq6oe8CU5Q0rC7r+UValqmXvnD1opu78IEsA3PG1",
-	"LfWzvJCGewUcJS4WNlfE9l3/6puoC/skyRptC1OwFYkroPSfD8dDa9RcuZeiuKhKrrcvzSF2WYv8J5bw",
-	"RV0KcvnLE3LNtmNypYr3hgff41G7/xXJlrSkmbZZziATwDRltAQngn31Uus1hptUO3pwTtVyJmmZf6GI",
-	"ffCUQNJOiUlgyuXq2No9WXIjHwDlkV5jOhE3o2VSXnMPUHI+crUU7937w9HHVd/eAmjhPFGQ8b1vChdQ",
-	"Ef1MATcDsyZzyRT2yQDhQ1fqlOQyU/fomp+ucsI+rAvKBUriTApzTqBtm1kBWdMFuzD/hPKK87firTgh",
-	"//jHZWUuG80z4Pp//OOcXJmPZMn/gE/OybdAaeI25vT09ArvIRrtm00HTBCYIKk8Yd8KEtP2lHxPsyXx",
-	"QWXIDMMlrFm54jgGd02ovrz6cBI+v/r7BVLAcZshg6JbRTZLni1JKQvsDAovzaS5GKw74BSX/yRX//gH",
-	"fkbJumRz/gE3wY6C27HFfLUvr9RN9v5qDDcA/pdl76/+fkoufehSljFETEYFmTH4NWCicq3MVHhunsO/",
-	"sdQEZ2MMBjMfs1ZyVfAV11fkyynRkhidlbBCMXL28O94DWXgQrlCpyl638jVR2MBjElwsYyJ9bDcXtm3",
-	"QCK/eY1h6yvIKcXdv2c9VP/xm5Li6pxcZTJnV1gPBx3nzIuW0ALMcNOYXGETiiu7aQCdDHJvi2Dz9oWP",
-	"pXDFrIbBEFwChrFXiZ298nx19f0ruri6wFw6wG92DHD1ZH7y1BgvV+TLB2ffuGz+MXkwPfNgZRyoLKQm",
-	"+N5QXvn3UxjBXPZumAW/YYrcnzyws33B1oxqLhZmriHZwebzwT0Y6bCwVWbGT3K2WkttFnnyE9teXQQp",
-	"cs229i0BKha3C9qmCjgTDHCP4XifPSBLc5F4rlhxwxbn5OoF1exnZAtgAf/3yS+y4Nn2yvBtrRr/gszY",
-	"VoocMNyguvnB2SOk89ULpsvtyeVcsxJ54wfbUnFNS4qpEvAaaLQUZVobwhZcaZYTX4jickm58LL0lDwJ",
-	"OyvYxqxUgUuOrteMlmNo5QbnQRBj6jhSnxO+ENLBam9l5XBcr4XcnL4VUO6cMYFlnRwqOOacleYuWdNs",
-	"yU7OTidBNkefmQuiWq1ouYW+gmwdbYlLfsWWwVwgIp5NFIH+g9BjMOelbcCGB88cceid70q/MIV55Gy6",
-	"SGE6H01PJzgLuWaCrvnofHT/dAqTXVOLOXTPiNk/IHMA9W3Pg0/y0fkIvzUXsVpLofBqPZtMbNmntne5",
-	"Zh/0PbgPwND+YDEvR/La3aI05SHfab/wRFtw8jqUTEpf9zNyPRRqisDo/M27mPrfSSfmS5kxpQDa/z8B",
-	"BXyhjHbxlGmK0et7gHbcThL7NbTboy7d8c3HEQDFQIqJ7VKGpS2pth8gurIly67x3ALLB8iZFZh8/vb/",
-	"vWLlNjDYDStnEmo/2wn77s/csYwK2LCHk/s9X/Lm5B000phRxWwo6q3wDWwOmYCQGklpXhlfykBlH+46",
-	"Nls9pl5b8IKohatupkZzOrlmmBDdctqUvgQNTu3yV2q24ZF7IJihYG7Pgy5asp9H4sv6N2uy+010rsU3",
-	"NbfO6Gxy9tXJdHpydv/V5NH5ZHI+mfxPzaI7H1WqfD/56tHm/m9/zOfTcjKZTCcPJvZ/ixqM/rmoigI9",
-	"IaNrtu3+WUGV/kFWRjCfffjvP+wnv6rdmU0nYWYuQZqtC7ldYRCuZDfyGn+GE0BtbqdD5rtI2k4NQX1Q",
-	"y5ptcRzLjHQbs3aXFwK5AFy6CZ6/BI3ItaP13Wp9k1oEq1rRa2PSEWOLQBdYvWQrxYob6+VJIOUdfD78",
-	"ibA6uhoTS0S8h12L3OhsuCcNFWM1G7danQIwDTQYTPXJurpm2yu3cKvfcBTxRgGyJULkCeYd1J1DcJNe",
-	"s7WOMebrJxH5FXdh8FGMlDMwxt6hIcuU/tamR/Q/ZCn2bOPG3tz1jG0uI0MxWNnmyrrdkQvTYVP+i4gD",
-	"KCEdOUPybTWZ3M/uT0hJRS5XkaEP3PCVVbjhtjDnBJ5ne6UKTuh4MqTvDj62NI52cdcBcc0ghTAqaDWG",
-	"TtvQ9rF78MztePSzzLxvqut5/5ydxZ3Ex1Nr4FjhMEBcsJyjLyi+ae99RIfIbahTTvtqQGYospGlXvo2",
-	"Pt47Y2H/4AgTKUCsKG2UDCuAzMU9JitaXmPVud38XbmCXxwqV+ZgRKau7gedy/LTufsGvYCh7rJF47Tu",
-	"s2D6YLIYA7uVNJPPUnr9NcXOp5M3ZsT7yMbdbPlM6qcyNxZ4fgR2fi5YcCvGWA1BiThEZRnGv8KR9Z0T",
-	"X1XO9YkuKQbt2m0F89wreOyTmwvj9n7rlKzYamZUz9LxQMpwxd4Qb6CW+V3NyNtTnrr77kthuzcTVWVL",
-	"I3GvXMs9QGdl+RV4if2nVy2BuL1T5VLcca5xX3qqEQA3077iueP1qoIIx+D3dw3JRcbqA/aLa+2EET5k",
-	"RaX4DduzBigsPuCFx7NOaeYw2CwvxL0DMMEQRPJeSY4I6CPk9cjhl1Pys7xhUKVyC4UOrcZmzrQ90779",
-	"iw1Ku2SLWqsX953NyLj1tfajR/Nvvson30y/+eZB9nX+1cNH9GzOKJ1kDx/SfDJ9SO/P5g/m09nZbDL7",
-	"5uwsy6cP86+y6cPZZD6Z0Mk3ZtPWo/PR9NHZ6eT07HSKhXQ3XFbqR3zFyFstVnP5vZs8iv0+Op+eGelq",
-	"a8VG6ibr+s1xLWYjC/cbzEzokt/Jw+jvDshqXzO5LpxFuVUk5/mYCLYxmqLrZ+uvDzPFxN0B4t5eHrs3",
-	"wPkNK/kcq12SpvAzqRm5MtfpFcmNocsKxcCuRZ/xVlaR37igGlBWqfZ6ro0Fc20hBY2GoDH8WL9zcCa1",
-	"W+duh3RWymsmgrJidwf5aGl70ByP5S2LAsCHLJi3dwdw2Au2lmWSxzwGhXU5ykocReN+7GxSY7Ny4SrF",
-	"EDkX+IQUcnEYm82qfMF0t0PyW/vM8QTySlbmF6OHk8npZFLL/QiSczJ9NYkkJ4joWZV3yyArkkOM22Wx",
-	"eflSMopd9B5O6s673myA9GiVNJDSAxSDftHYcPdIwoZa4GCLhZ1JSDMD0LNo/y2OYIIDOGI37POt+TIZ",
-	"coVLObVUu4KOTMq88+FkTL5+CPJlOpmQNSsz8wM5J1yPMcCBrjZbj0leQxAQNuMKnXZwqQUsflqytwJv",
-	"QfOCaFQMwqUcdLgX/1IH3S437zLhQN56Bif0+I65v+TBG0aaNtPT8uln5u16yTS0wrdMvP8Aqwi7ve7x",
-	"sjLn3kf8R8PhVT87+PmhZ2eQEwr971hefwzn00pC7szdSNbugfI0udtV9++D1uXmOYLLZsD+7955A50z",
-	"jh7vIGsC6xjqjIMAjUc5T30uoRUrF+wE5vIfXcz3DTLfwI3HWo1e18+/T0X9VBCqMB+MCLn5Vx4RxH08",
-	"1tXigM1PlKaaK82z2GBIZk37TpUAi4eJWpD6tKbigtyfkJxuofOFkBvMo3O2KFdEUajNJltGS6fe7tqi",
-	"C6Zd972XYV5DT98P4KWy7QZH/3aeObt8+wuUtAIky2z7AkAXv7GgRYasHQ/E3q+z0di3JMAMCYcH/Kbe",
-	"JnektMyu3xfshhXYnBpExSMHqnkeY+QYnoL6KI8NtM/T1AAGMpcCE1qW2xO1FRnIXj8ociy6IOQNK3VV",
-	"4t+Gt3jp5g7zA3eXQwF7YxZRsnkpIRKzoSVbykqxk3xmztvGrPPN/fE37+AqAb8RjJWzjOfmDffTPsWd",
-	"aRiKsvylg355+GAyMUPaQgZL/cnJ2YOa71Hpkmq2APdK/NZv6uNP/JNmJwuqNAAov+ZC2SBAmG1jXtHv",
-	"VlRUtADCWmjJNpdoajG9o+C7AqBFQAfRdQw99Ee5IXKumXAJmyTnCrrajQmFHsebJdXofdssGbTbN3RT",
-	"kNq7lEWcBxN6iO4KZZslWnfaZHEf2la3Tdya9NOHhgaL2fZYEq55j2TEh951pgruEeaa6oYw78tqbO/g",
-	"ILSGxW2OF/CYQQea6f1xp4S15xiC2KOkmAXVK5sX3YIVxWVLht30f0JBmI0oID6z+Uf3uPjkK5ff/NOv",
-	"J1O0y2RxE8e3S6bgJNto95FuBCNNcyspuwM6FvveqpmKoTu7jRYOT65+O4xHN5gyPD0zjPVJXli7m+zr",
-	"HsG1YYNMcAGmhHisL49HGy4Ec8GZYwZw3AnbH8PxAvAo7nU3WGvY5nABfe+j++dtq6yO9NhPkvnSTRP/",
-	"6n9d+kXUN2k4xYeb82HF7zq269wKGqzAPvgNbR72/+I3jLAPNNPFlkgBXH1lJM4V+TJqYbdZSuWqAzZc",
-	"qL+PyRX8dUW+tL/ayqokciPGgITk82xt0ZY7zFdvxZcFOBsBFx1l/9+dUz4UOUFVnVVUMHEswmynxMzQ",
-	"wrWDsgmhRWwpkPLRWxregb1hWs/XWBbbR9Goe/bDL+/i4ff312Oj9GNp3ZICNLchSFOY9xZ431lCD3C2",
-	"9D/MdzyY3wGHYAf6IacziGZ3gCKhaOsU9+qt/rl/RVKTOXFcYIc+cGYotB6wIxj7sC5kHm67YQpmLxCW",
-	"QIAa9kAMwpKetet24NvEfYHdIfeo0v7xd3csKepdLrJk2XU6w3LqMixDz0uQoIuSqd+LFo9hIzsT1VYp",
-	"enkMG2pYrKpiofxLpjUXyPhrqtTGqK/vIkXT6Z3uMVwo6uBBqxyNR0u4CUb57NQS5TSTqwiWYrRktNDL",
-	"re/407nKT1R3EpivlxomfHHiEUPddQkQSR3/aVLuuG/3BLef+KaoAIh3AX30rs41U/rKNpqh+pQgcgVx",
-	"+2p7/tCC5XCzJmpn0hHqMO1/aZS69UClz8HB7DwOh+R89LePry9ffP/j819ffv/+l8uXL18/f/HdrWFv",
-	"BdWz6HobUrQSEfOTFK4EwYSn+i8pho4ofIbvVpBWlbDkGiyvhsuiNq9eOPWfZ51LtICDJF0zTOO+AEPG",
-	"/tEjE+AuMmpwSUqEV3HEzIDvYCE1irocRw+WUSmm7kDmcZf9fjj9jlq78m/N6u6alTF4v90idnDNJ/ju",
-	"k0uxcQy5ZtPigItDr9/PrbjmjhLuDl4eT/U4caOpy0IuBYGvz4OyV8MeWSGwEcuh5A9hRByKlhRMIQY1",
-	"KSE3SRHqhjkll7Y7Wx5R4a2A0KEiVBF/haacJ8ipRxPNR0gsiU+iP3JnTYVCllZ9uj3giHy65JPPQ7c7",
-	"liA8a5OEPbS2ONrg5d3ZJ5F3f72EmT9DIbvneva3JdFcqmuLFIQNHMlrAD7iiGN1w8otogXZccZEigIx",
-	"/rGx7NlkAuhLeJvMQydcW5zX5XR7bud2NG9PlPCxYMK8OIpeOTy76wrOC1Q5nQNsjAUDpbOilsOVPxfF",
-	"1n9gfVTwvBFzUPL/BoZ75wdfV7OCZ6eN8GcpN2p0fmZTJ47mP0HydRUH2E1zZRyuR+eRKgQsBJzRV1iO",
-	"bRH+dffunnMAPpcDAyy1yz3p53m+ZkJBMQJIPBXQDm1wxWGFAZ5dUciNReAztCOCsdxCbjmkLl+9iZU9",
-	"5NINBANjpEShLCOAVBccsrQoLsgVyGAH6gq3AAKoYRlq/VAa0tTu/v/vGwbmanDXH2AxlNIoUS+ZNpLP",
-	"O9n+dOMBC/j/Gm4OlOgNTvwX3puvyu2nuTRl2StKJMtj1qUVnCqESnAHwMw8ww6Khh9Ejo0d0W1iPtRy",
-	"NVNaCsQz1j7A9WaU5Znt8meY7kSXfIF9aDRfMaXpau2ap78bjxYVLanQDPgNoBn5DYPQcMbOISdqDYeQ",
-	"AHiDb/psk2ZrDts3H0e5zCzUHJEloXleMhUuHFbeILicrWd2ty2eziXWktW174DH7S5em5bzo3n6tgaJ",
-	"9spc2QpTuX5BMr78Pz97uLcYtDB8HXJYI9HzKQIbsuy6mwPzQUADg2dHOCVLRgyxgSouY1BH17V9L8t3",
-	"z4/h8LuEO8y7V1TwOVOafPnfl09/Njzxv18+fzZ2udXk7OFX5Cf+7d8RN28pN0RLotaMXpt/UHfPyRtW",
-	"kh9fvfrlglyZo+pI66l2CkiuRnZzrQh+jXi4AJsbqHsvq5SWK8DPBcBh+07kbimYA+6y9xYB+FaoeD1P",
-	"wsBaKFkUj9jbIJNFtRL2Bl+xfAtAaMb8trMA4gP2/Qx8g5DlUEJcx+ZWWLzIRUlXAHLow0RQpExoIGyo",
-	"oOYKkMXaSxb9vt45HjROdPoa2xAWI0uuzA3XFvwVUrO2/MSHrfmJNS9C+ii4RzhT955a+oz+DEwxJasS",
-	"Mv/crpyT6VthlnFuuGwNO+JEz/MKonfrKHke/+phFAcHofnNSWGMltg3eOb/bfMHAeF6N6u7ZU01cEJp",
-	"sSEWrj8CNvDENMFh48a0suNGIw6pgH6+EYGLu3UWWYKYccjL088tTnOZ50HBQZU+ZFzhqmeYERSkwSFC",
-	"HHQg80RJNyfYRBHcXjtakbeg5P+fvXdhbhvH8ke/CkrVWz09f1qW/Eg6Tt36rzuPTXa6k2ycntzbbW8L",
-	"JiEJIwpQE6QVjcff/RbOOQBJidSTspNMpqY6tkyRIHBwcJ6/X7J+ZmcbZTNfe/WQ7Z6V8+/zOwXzuDrF",
-	"s+b0r87wwDzu2AT3zcj8vIzMjQ3IlRqvQbiHXPAhIOEhwCO9k6W4XbyFQIMnWYWZWfD20OTKkNY6T2Px",
-	"EdhHPEV+HvaCJ7EUiTsaAPV/5voEnfHCznMba44oQQL4YmYWBLW6EvVGmia14Rdte3W+2V7/HrbXQ4aG",
-	"3mUpsfM74w+0dfVRLlWq7V6+N9Pp0Btry/sy8PJfcsvu21b6tpXueyud1+waiHbI1PgzMshPU7AUlhXS",
-	"3o+5sLAJ86RPZbjqAs93bJktJGugFwUQHAL/Z8/SA4gDiQBmFh6bgIJKeULUpXB0n5CpIAfHuEG6JWSU",
-	"4UgIf6ns9zxDF1gdYBAbNgXULSNU1GYfa7JJdfmfKqskTWZlx2LL4t5cly1VGsVkSKpHQkHR58Wrt+/+",
-	"+PD2by/e3LXuNreGPySSx+9x5PtBDckpw3JPwWfQaxPMeB0ZXERaSOnlMiV8TYYZvz9PSZfnmCWkm8Yy",
-	"jqVxvesnR0FrDNHq0tN5ksowFkVSdt+7CnJZeg1EI+3mOv6D4HYXIpx9F8aA8ojNviAtrdtLvP6ydXZp",
-	"v3HZuisrrGc44QcfHE/c3KTfBa2xSIfayuW7Xz8QuyMy3Zmzw0MrRcUM2SGfyEP3ZoddTH1d+7olu/Wv",
-	"gpYeublYeHOCY9kIgbEsdbUgjIXUWFMpLu+FgM51OymHjB4JMbH+jk5AWdgfufJQNFvGI5zyTOyvB/aw",
-	"W5EUgwvfwHX33zr1FotQip1IhL20ogGJrnqodnkHS1QAKDpqnwI8EdHIATgwFUQS+EUByj1MVuS96f1a",
-	"Z61ruaKZ3pkxfpNgavxtlkLPDTrH6VBCgMglqKOE99P5Lm2EcEXa5FI/eee0ZEJdrwViXwl13Gx+zsvu",
-	"Go1HcC2DDdFIw1HhfrVd4GsjjFXs2sPb0L/e8k5wf1lrqwbQ/OsNVe/mM3M/YGvFN7haNZNnkTQhT6Kt",
-	"aoiKD1rSK7ZA80GWNdTw9nXio04L1h0NrrSkW1bw7tj3/KBiBK3u2cS6/rkwkVnNsRFPGpOVct9rCFjt",
-	"CVmWELj13uTj41BDvnia2HeSjokOX4jJFNLYA5GanEUGNfxTxhVAo7kjEifE+grwXERM60NHv2ETLiuo",
-	"ZOAh/+7S5fqoCqKF0Fy7ClN9de7rlE1QJ+C3XfKfq5k1xu2CcTMSSP0+4UDMEmDMmrhgyCuF/7bZW1hV",
-	"nRg2SLhKqc+jzrrbBw730anDYywbPCXyGmtAPD7oPDo47nw4OsoNCBj0PIbjaUV5YLICwzEWfXuP7o80",
-	"mFJhoCYLqM+O2Rt94ygYrPkdJXzqIeQ3CP/gfC4t1UUwa9D8PPVGQYMmh69JTYWya281Ik3oDqZHJHh0",
-	"EIs0FcnBINHZZLnb8Fzw6Ge4+r/w4h1BFBtECgCohdZ4Zv6M2wB88gchkuQQgcePg5ZnyW2dtXSWApxV",
-	"YtJlIcmYV//9lP4+FsbwgSDxA0JuaViqNTLpu0wPVhm1W40iT1VANjVqa88t+LItgOLj9kAyaHQTvLUH",
-	"oBVWhsJq2PWMhbycB3he+Pu6AEyFDbCu6H+mMHnNAdjlr7oehB1KYZPcQ3Y3P5STv1STzEHhLWoTsA/O",
-	"bu/wpwXQPPTWV6ocOAaj+M91aCsd3l2dmupsq6a04+aZJDrKsNNHTyBuZ0SCGE2zWCPzihllfix3WwP5",
-	"ATZs4/B8c6h1lTB3jkxmb3Ap+aZaHbUoKrpmWt7z+9VGLXbVnoe3kX/FpZGLfCa2ilwUvt5M5KIw29tO",
-	"x+bRi+Jb1Hcdv9RJwf2b8iTCkucPkK+CZr0hvxGF7NL3BvJ9UPAcQNOkYj3ap72njOPXvA85kDdCFYjl",
-	"oXEwYtJcKoWKQSQs1EkCNefQXqiodjkRUeK+PUNXikllUjtvjsGukPUa6jjCEYG64cW2RWZSGcd4CSbV",
-	"DB8TJVU5s2eEgruOsQI7T+xRZc8iTh2A5NGe/oE0XJLksBJF3DqX0LNL6xuy14Gvs7q+JNZNVFA20Ied",
-	"Z4rEGNjkWjzi/1nqXtpCgW3aen2P+/kZrq3HBrbi/ycWM0q1ga1odYJTwCToq5XeLkHGeX1Q26HhmkKg",
-	"Bi6S/b5IIGqgFZtkyUQbUg94Avsmg7qY4y5Su08AxXMGXjTZDusLKa3AZymcEN/kpFhYNtm3OLor9yWO",
-	"54rpLHWnklfP0H/pFLzbhtC3bzV64RyjUo2IOjYdA79I09gBicI5NdBQuZHobDDEQwEORHzOlE6kSGNd",
-	"ZxWRNkzDviS9JFJH9yxSmHIuWDA4K/ckWeexHIk9ajufIEaDwJUIB3klTcSsu4bCJo0VqrxX7bTTYVAa",
-	"ncqxqBULfIc9S8QmChCtqtbZ8eO1td5796UKr+KVniIEBE8E4hi6BumGpC+OcTuWojPFVYMwTaNyKU2Y",
-	"iAlXoVxR5vC8dOUXyG6gQhlL7mDrVrAc5BffI9tBPsUzFy1qsODCGDlQIvqgMZRQYilwEW1sayE6k5OD",
-	"buege1QihqKgTQ7osxDFQSsqFK2zg0670805Dijx4SIyJlyL97lww6AFMq0GrxUCMup0WFG2QWGSfAWt",
-	"ggrVOrwH6zEkGB1ndN8NI9Ce3IDKyo47xSDKn5kMR9daj0yBK+BJ+8kTK2X4Dan+6JbjLomciAKTAXHS",
-	"lMM0rqbt9Zu/H8C6djrd/YHZFqR4dXimL1WENV2ZGltfSOTQH3xsvVvroTbW2xPJCHLfPIrKRuP7ssSs",
-	"G7Mp6sTD2/zX2d1ZP8Za5Y3P8/wmpQO9rJHt3V/q5L2A8XwO7gbqF9AuPIQQhlSDg1TwcTGriErgYCzN",
-	"mNLgm0vVy9hVeDfhlRSne2ch+1lw8EsKkgBd/XosoGR0A4Grx3RfJnU7ECjUCd487XkhhOQoy8lLdorR",
-	"B5t49I/MpGPwZBIB3jOWckIxPSJX19AXFEfzWYi3fxV/sJVOgkRnoMkOCgfWNsL9Pr/p5yniF3xGSI0l",
-	"Kc+9TXQrh3rajLQDJXZ9XcgF9LwegLeMl7ZZzxo9gIjB2bNYZ9EL+APrtjtMqBsR64ko9pFLxQAqg74/",
-	"BpipBKq4CTBEj4Vh1zwcgfheqt7P3KQHcNuD1897WG2EDZIps28loqc0nFzy+xiBHuosaTMgzWTdU0Z1",
-	"7NCkNYat4vooXNA3TQQfX6pY3giDWw0/ogt9dHgkZkwnbAxlGmzMZ8wIivwK+wQ7dKlY/kj0LGTCYm2g",
-	"djoMhTFVQVl8IE7j4nacs7tnE2F8ifYkEX35CQZB9kbATBYOrZ/ZSzLV7kslzVBEvcAOHj76a29D0gdr",
-	"lddwPky4dXzsV//3d37wzz+u/s9fLi/b9OMPf7W/XF7+9Yf/+90ioWPQGvNPr/FGp50qPojGPBRM9BsS",
-	"4bxOLxGhkDci52XD3oJ8AkpyWJqB4ot3Dp5c3XaDo87dQeHn77bisEzFpxR3ygFKRUlRtmR0xh6fgONw",
-	"qeCyM1Zc5ktlN+cZu71smYkISSaggaLb7ly2gsuWjOBXdxf7EbbnwceAgUP9zYfLTW74qn1D+GIkbtpm",
-	"psJYKtEuDql908Ur5RivrMr6whV26DQV/rbz54a/8LJ1dnvZSjJ8uSRTq0YKVjtcbLIwFCIS0WXr7u5S",
-	"YR9RrQ9aQ71o16Yxw3nIJxOhKA3mfy1oeNINFQy3tFZlyxnyU7VK3bd5XSd8JNhfeob3RTr7MEyEsd/s",
-	"/YAJLjxpRBy1UYHjZQfwrfY4YlaFcKkwfApYUNVFfq9gNF95KYp9yebDCqsCAkNw/rtQaAKO/zCO1nP8",
-	"CYij2G+al1FUoosuJUXslEgR7YAYPIL6NBMBNQwFhr9910zMITKmOuWxm6k9ueZWBFb75LC1miFshTx1",
-	"TZEEbrqNFMbhrf1naUXEK6R53dxKhi82UwUxRzW75otuXviAQ76qmKFDyuEvjei+EnH0jK7bu+5rMJB5",
-	"beAbtBl4PxWJvcBzqAJsNl9sYD+1/4fuKygdL3+nCwTIeZK/cLdgviLL6rRlWqZcTFau81o/0JjOkbBO",
-	"h7MCUyzrizhm/USPWbfTYalmR4Ce+OTH/3jKTjv/Ad5PHOupiJotY82lZo2WMaokaQjN0UHOeKIAuxDw",
-	"1nbGV2+4XQuN6vfbWSLwZLrd9qa1zS5Qg0OnU2+uhOca8rgpeqapzl1BiIwj53VQU97z1Llogf3TSIhJ",
-	"7sEOuVmv8gFfm3TuZ1TygMQ0gBA3lsa+d/GI36j7+T284trxmKN7O2ns+tgN4LeFGfI4hvD2tdhgN5Ta",
-	"cOaEOhYA3dy4VH/w5QzG40C4YgcVgaAq5isfKOE6FCpgRrveP2ZSHgusaNAUgxRqILEYAgWZCh/s74gU",
-	"8RSRonQcLdRHYCke1UZUiTpMxmcj62QVg6+XjcciYQnUwggViQ2qfN7TGt+RdD+QMP8sUHGVBHqgWQnc",
-	"eiNJlupGpnw18+nrwnVfkhUUhmKSlqhVViP3uMrFQcJD8Z9lCpm5pjP4+nFnsaNMqpuVjfe+Wn9li3ui",
-	"wcaxK0fz05ihki/sakOlICyBazvWSSSSPEY65iNoON5d1l8XHwb1HtjQXJD0XyCGWyXrGN1dB38aNR4F",
-	"SrCPWo3ysPJEJPZot883vl5siAifUP4TiqeAugOWg6Y8bDW6cv5GD0q3uUy85wRtA/rLwsvtg/7yq9zI",
-	"gYc6Ov/tz+5vo38eRY+zF7ozeZR0+U/H4XPxcvBK/vfo5/Eb/e7P9+ZD9vfp/zv7rdM9Oj45ffT4xyf8",
-	"OoxEfzCUi5A4MxWWIHEKe/dw56dt0sdqF2leOCoC/P6KHDnM7sQ5aLMHwVmG0QvGSRlspIDqDtvD2/yX",
-	"OazkxckBlSQNm+okHXrDDrxawIi3dl1BXRIBMNoHZAsy158AhbEQNa8y3m70qKym1uPNLKxegxDLH6B/",
-	"XhXvbl24Lea/Hjx52ct2vqmo1hZ2xOotnkNT5du8mZiiLC7nFmbChv5b8aWv8k2ORYJ1aRs7FwCLlNM4",
-	"CEjMj7VKh8WARTaxJkXEU+H6moNq09xVJT4IrJbHmpBkFEEof0X16IZZGXrHQndwxUBgUg2bQhW3n8ww",
-	"1kZEAaF/Uc5YYp3BRGi73VYVulrxqCxwvdY6Flw1W4E6mST6hsdeicD4i9yQ40m2AtO0SvF0uqUSVYfl",
-	"UsIWq4basFsTgWpWX9iXisfyn8UB92PuuMFBXW0INDYRidQwTAEZL3yfo/n3gfXOXxczSsmSCUjlWPym",
-	"lV3GXz88gxZinopn1E3l+PlE4hJUZfYsDInkL4kfYOETfTKHgEaZq8Ik/tg+qZ5E/6jjpl09u4nW8vNg",
-	"R+d6OpaqmQD1a39rynfh8u6MaOY+BbvK/nRXz2BJ2tfqBtpL3pZisYgGImHg/UnDxtou6aLeRcsBkPMe",
-	"llU7L7ijLfZNfYCs1qEnPqp7cjjkySAHZ4WaCEW+RhGP6FF+PqQSaowK2THISie47+07nlqJFp8AOig4",
-	"6nSYlyIIvX6H19y5V4ulWivpnwGsAoCiWj3Zshrqj/zWrVxpFtThRBuZOgjGSUJZ+5kKD0rfnH8bn1+b",
-	"qbAwfBj0v4uirhWagqLeUAkvMZIdKumXxqbu0OKK/nuJ8WaP0Ix+Vq9qz4PDkqq83eERy8KJsF3AV3cR",
-	"RKSTEwlkbwitKE8YWisUDUzrhzAH2odjNeT9wrQSfB/qd1GJxIbf2v5gWuQRucewpN9tB0encyBr1RCz",
-	"TjP9l9bRVMYxAe1tFLU8z+vV9xK1rD+d55Fvj7dHvv2vhIeCvdKTCXb45kd+fvtyf1qlETB/zYIR0GnW",
-	"CHi0lhFQN0POLPDwSf/IgFCKjtvv7N3tBvvukR0QuxaxnoL4uP2U0yL+5btH9uof2vlJ/M3I2NzI6OzX",
-	"yIC+PBhkt1VnbHSXGxudBWOj81DGhus53MLWOG3Y1sADe74RyTAOB/gXSYqoGM4nUsSCYQd9E47oS/f7",
-	"O4CwLrctDm/zX5ZG9iFmBY4nDdGRBgJSK53zUbsILZRTitCTvzfMznZVKH+sb0TheNsagXcrHF0veY0l",
-	"AQqyOZcEWHv5djAr1zCFVNGWWGKGzjMmNG+Hvk4dBrhWofBtlUzERiD8s6k0H4kDeAfU5n2Yg8R3sNQY",
-	"3MTkK0I878Pk+8bYsCVjw+ZsDLXEWDniduCU65d2jn1MMOdcRA+n1kiEpHdHQLMHWaTDbEySvip6OuYJ",
-	"8Z9rJZbFSJ+7m67oiTy/xjyY4MqwSdSvTczoZMzTUkJGqGwMvLWRPdlDc2MnYTfIVnurUtPef7x7/vKg",
-	"2z5m7Xa79HAaj92RisNAFwBQsCHQjqvcB4gTFKA5GzjzObA2eABWcQCzFTiLOUCtEjhlcplcqtwwDsiq",
-	"DboBmO/BnEEdzBnxAZjf1uQMMhPZe23eQuckpl3N6fRcmtwpqIqY9GVszRjX5r7Au1s/mmaKg50VzA17",
-	"9/yltRKfXfz984lagaN5eGv/uTssuEZ1+/MNHyP5MDZpBExpRNo0UAkCJiamPdl0qJkRkCoVM3adgZbx",
-	"BcdjPgP8yeqk889SibclZ/CLKQldlvjQ9vJPPtVmv/SM2K99x1orb4D5PfdknXv9j1Xn9xKQYwAVgoM6",
-	"tn6o2wLrN8Ns0o63byB3Lx2r8425WDfVA2OkGsSiGAkhMAa7j8g63p1Nac8Ohd1jy3TDGfmI+/EiXlrP",
-	"FHpitMrD+YgCWmg4mI9Zi6jANZMHq5+yk+4RdhDAycRCgANXi2C3i1FtvMmOYe17p5JpzgX2WCJTAhQB",
-	"AwxhLaRhiRwM00atwDMXgd2bf+p5h5BbxJ7/OQERNLdIA0XXELaZcBk5cnbXrALNWp5XnaWaTfhsUXjc",
-	"m/z7Ss9r4HviykeUmE90NicwA3kjfp3sR1zOgeDGsRVBAT6Ad0P7U4XbAUN56PXetTXvQzFzCGyVgPej",
-	"Nkhv/SSQrqQpgKQ9KLR5ojFI42FrHmz6ZoV0wmf7kdCfZuyaqxFLE65MXyQBeOqumJe9Q8n1XXNY9Eni",
-	"bPekjKzSSwR4+dCOmQ7F2Ij4RlRAcUz47IuVbo962fqpOGHWCDz13FkB8xeyk8fd7voiTzP9mYu8l3aO",
-	"9HnQwqmgGZlN+axZob/RMtrXMW7cgY1ElKiQmevFnsQ8FD3GrZldLnj2tbljHokACiMAAPBauFqICjPQ",
-	"vsiXrtU/JloN8PXBz4Mp2rDT+u9aRj4c81nJ+EcivCvKuMfooqBlqdW8QTF3ZHv7q+xZLBrNO7FDrqzw",
-	"Og9oUXjd8M5d/ce/nx3qE3k0BVun8eaEoOQFV67eC45tT5RuYfxaZ6nzavWU2lFYgbYlF1t0ShlPsSWe",
-	"ukWNVXe6z4S9M3hl1wIcWmBlRBV4qXoT1GY976VIhytRyelSdnTNZ9E/n3ez/H67ZmmMTxydwIbCOdhQ",
-	"yf2UxSO/V9bXdOu/l85SgKsstFzkMWesKKKk3PrpNs93ht9cu7ZjYZo2+e4mM/oWX7oqGPexLMRWsOda",
-	"vIE3ton43DkFhazidO45M+JGJDwutB7oBILTsLumOosjwBfFHbaD2qCWr6VgB65h7AuKatexLVFUemVK",
-	"9h9aquWdilVJW98tqKcKytT2hMiGC7I6kEyLuwhOYF/PKuALh2zZgBy/y7Mo1wIoxrD/n2JaWzQglkX0",
-	"8BZ/WNUeLO1GgRsaJlSUH2YQUiPN32Y0CMzrAAD39YxBmZAk/HhyONnfxIziu9Y+B+P+Kf5e9Z51tUe/",
-	"OB7kxuqOapqPCaIBgoEO1perGRvrpME2ZHdnMB36267zqnbkrSetyZ6iz0+XbKYn6jLVuAhfYmvF2InF",
-	"/lua3RTWU0RC3SIsklUmIzzIMwU/4scBQxIVRu6R0gRoz9lIzBCDCnCc4XKKHlTWkGBOtBFV0gC54Zat",
-	"8Tj8TTkMv5j96sFM/IY9anTDEpgyErrttHubYdPzRwxG7GAWtoYEGYs0kaFZhtX6C12yClB+KJiZcEWo",
-	"AUB+5yHk7W47ODoZ9gL6uXs69j8/jvyPx52DiM9M7yl70mH2J8dt1i7cA1NwSkh4f+iTVTphPalSkdzw",
-	"uOd5XusKuFI5Fu+tH1yHxQ7P+r178OQKkdg7wcndX8b/Gv4r+tfBWKosFeZfB0OdJeZfMOAfqlDaK5Hk",
-	"gSDMtTXbU3yqk6gwU91hr27U7v1qAeSrxls3shW66wJJN7dAw969pdh6YgPxM0/R0Tw6Pgly5onWWfcI",
-	"C2P+ruPMzku3fRS0+lzGVqGdnAaIy25MP4tbZ93T7o9PyJ+1xrf9/unR8ckGGgKlvw7APRs3UjTyUg6y",
-	"ROQ0clA3B1UNuKns53Jc3ug4sHWhmfVEKD6RbTfjddv9LV63MxyNVH0NZXOF3poYKWm9om512512x04f",
-	"ja511jpud/GjfH14FEkMJr1L7HhTYMGjSAWKNlU1VaySfZ/zd6+Zve/2CyXCLIGGod+vyrU+0vgKxPLi",
-	"8NaVm/pJzNVyPBZoVWLW9885oOFbFAkUiUBnyJHW1/k+9hbv4HG7rh8N+ver9bNfyRJ0hw/+jdA3lonH",
-	"nSFxaKr2qjBvcDbgVEGMPBxqbcQOMA92nez1dWuJfDF2BERJg4H5cKiNUNbh5Wp2raNZkHcpw9KbgP2Z",
-	"6ZQjVwKPogMoRqsoaX5HI2hqeWF3vaUf+4KnWWL303QoU3EQ82sBuQLqpPvuNOh0oJ+R+ywStf79qiKR",
-	"lBmj3M7/WLiXPR7mYohBK5ZjiU3RPI5f4hj8Bu/730EUxzoScbkHbrErDuc0jxn7isZl7YSFlsYjd8TS",
-	"ff/IFAb9qLkTroEgZeE139NDmMkSbLSEt6XvvOMzzMrzcOgIkakmkJCiobmqcL931jVZ6PL7ErZjrbIs",
-	"KrqqXTi3zc5CHodZzNMlyZU3mhGRXQFZjn0ktn/r+SHjvzSs02Y9O6Gm5/qTiMrVVaMTRpNUzAoMHLhe",
-	"G1NprnUTifMQuPPHbdYD46KHsMRgEXiuIKnszgZqJ7vsUPzp2U7s5qc2QZOKidUO9t+qzIyfB1jT1k4E",
-	"abTZYU8c2FfETXNV2FoxT/s6sQ6cFREwHHmCNNLYlQvHeyoGhWJwk3IVQZvqyZ0rGTZubBwMN3D6rHyg",
-	"HfYIHMC7zeT5f+xrb0a7tsXkVCup+Y7r1mnHNZuv2Vd9Cle7LhIhyq3IXgXhZU7ZnJY1rtUp1CKNd3Aa",
-	"Df5s6pqgr7lZeJzXNLTg7CJfZ6vw6J7wyArhoBZCO1skJ+6PB7nA2L98qH8OJZryqdwi6gaCcQ6Z0TpV",
-	"R/sMCjtdKXHzCu4j6nMsL3E5I5OyDM5GjnaBB91bRxGWKXLN4W35g6UcK3Nsfttk3+du0UwwsfwKuSEE",
-	"ZfCeanZ71tfNY47zr+lK3pMsFgc8XN7wYl8JtDscF3Sk44iwyDzVbCwEfJrFos0+uEMGaQN5KrAI0aMC",
-	"cjaznmDClK428N9nsTgP76nz5WHpsPJX3QPXtuPVpmPkD55Xxyzv0qnh5F5BspXT1rgDoXuEJyIYqTxM",
-	"V3TuTJwk3q1g1V6XI9te+aFAO921n2bwaz/mg4PYHmsHUCXJvbxtzbnVl4qrUPJ4FedWzpe9n3RuLlSr",
-	"U7qNEltfZ8aePAY0gWGRjOqbgEqXrkt1XdRYh7eJf8+denXy6VpaJU86zyOcigi1mau3IgqQgMK3VJIE",
-	"oABYESXxe6bNzmOj2UQbI69jwYA7ivFKdUivVRjiZ8Vw82wowpEo5MRdTX1rM2EtGDcNlFwWF7SRyuJZ",
-	"GWdtlejW0wjXy+/21E0NiS8Q0aiUKY1MTdOhjAHMxR7u6PrB+V7DvvS5Sug5S2cT2IhJor8ysVS6Kalc",
-	"wU7zPvucLLH3mTOWmkrerFo3OkcbCd/aybYHL49j5jIZtackTPy6GRB7Z6tUVrhN2Za+UtaYg5SpYnhY",
-	"DxJhzMYvvYUblJV8HzdZZyFXoYi3U73Lde6fmchEBC8sDcPnxML3WgZMK0He85TPkC2MWjVDPR7L9CnV",
-	"Z3JDH1i1DfUcbfYMbweU6QMusZWTw8NSCg/qG5EEnsiKTJIKYCK408MKxkWqJzj6DSTBXu2k3ynuUCsl",
-	"wlQnKzOBz9yVF3gibOR44eOqqli+cweMJ4uxFx3gp22dDA6h1eHwqHPUOege0Z1aC6m+xjKE5+y/L96+",
-	"YfiWATVa0NP3EwUvPA9UHfOL8r1hY65kX5iUuvigusXU5hbdstKar1xUUvXflnS/SwqxHZxqnx9ec0FF",
-	"mIh0ub1xQdd8QQXia3DRUKDo4tXbd69f/n9/fHj7txdvIIiQrsccg8V6Sx+xp4ACrsfqYAKtLZDhYpZ0",
-	"94PBA+74myP9EoLuFMTMCU3VeQF/KVtL9OHhLf6wtAr845Cn8FDsjFcwJJmyPpexKRNFLRyueE8c3D1U",
-	"a+PbNEkThSy2jNOtN5rxVfXYW09Lk/XYn93W3Wxb1pZuwV+/xHJsHDmBlmGGWo6F3/nWRobdv8Xm39xr",
-	"cJNszfyswsrvve4fWGlEDNkz9tceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHrdB28A58Ag",
-	"RsuivjE77KrNAerzjXiR8mS3mA2u6VnrMut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1N",
-	"EtFoJ9WxMbDrV62FsXZn+qWBpF5AWter482VbqkW37ntK0x/uuj+2fZ84pqrGSllQxlsqFUUnyYxdC6T",
-	"Ob1ZFlhCvflKWULvlcKbzhHkScJnVRX31vROfMOcK0ysGpgRPIFyvnxEY/7pZ6EG6bB1hiwBO8G57ugc",
-	"QYp4ZcLVdwoQVqQvkRSf0veZylPTE61jML5R/qFOSKNvW6yWXISCLCaabySp2DyVy8NU3ogNVfRJw84Y",
-	"yMg63piLLjfojhX2Z64G6KN1A9XuU+t7wU93a0R0Pn8noYjtnBcRLMiqodYTX7075YkY6syIg+g6jxlN",
-	"tEkHiTB/oiGG+yPHEvXXjXkieXSNke2vexdtuEPqj2QMJX6RnhGG3AocYDeiqkFj/T25jUeUZ9MqXaJf",
-	"PI0GPYtSE9YfcvLgoFzO/ejRyQHol9Q1kiEQKr6lVmIhlXGpVrhfbsK0imdPy37YjTTODVvieS16XJfK",
-	"rgSVzgBAKPkXAROfQjGhXtzeDY+lle63Kp71avBo4tn22m13Zy2oAp+fsSRTZ4TEY0r4IER4DohMizml",
-	"KqujOAfLCX6rKYcNJ3RbV06TZIoqzgtJhUIzjFQm5XGMpZcxD0eGgAsg/V83TIfYucn4Pg5ngW9XGkqr",
-	"mmd191fI9lFpep1WmV6VrZVDboaYTskLbQvtWW32GvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCn",
-	"DIrvptIIQBXu2a+1x/pGRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhN",
-	"efo5XLnsE24iFcr3qTKdqwyqKpHzzHoy3KTAMPFRQuUEFbQTOBVsduDNsgfvM636ctB25RnvhdFx5st5",
-	"lE6p1+eKDtO8Dj8/W4+DVpKpnBaLjI8v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPG",
-	"HWD+jIPjjccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5m",
-	"Ws6QavQuWEfMsf7LkR5LJc2weDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKh",
-	"X80e766/x2sjdfe3x7/MQN67DAN55YQ9kyrV9hgPxYauA8T17J8TPj24hqMZYuu1Dv6hrz48g/DyVkjR",
-	"JcejGkg0kc7zSBOeisHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw",
-	"5nJsLpVrrLzmRgTQqInMxKFOou8NmlhEIuP5HqboX1SU2Nope+YxInZIssATQZNQo5zdfThVdoF1loRo",
-	"tKxfKQuDIwW9n77FQSLszY4CsqAcMS3OhzWs+iuwI4utKnMHTMWM6IlYQOw5KkUlvCorBm/YVCpzRmA6",
-	"IFcwne0dulYu/vYrdq0IA9v/Sa4sqYrXnr5TqRR2fRcDROC1/SQQUQR++Sjnh4wN63PgI4427zi3B1KY",
-	"/Vj0U1TYcFI8WZ9Tzhu3sPdrdKwDDUUHD3F2TjtUsg4u6BBw9YRQzA+sseYVBzjkNUfhkYBNoftswk2a",
-	"q4+C0sz35pqdLBUqcjU3nMEeEsOIMJBhqb4VNeRIc4JnlRgAitrPA2xCCbW6EQnU/VPBCgu50kqGPIav",
-	"V+IxkM6tp5hbk0DOr1ALNnjgGeXo1xkfx1WccpWesDMevncI6U/LYSLowOHAdlfnmHr7Y845lWM7rKPu",
-	"yeOTH48fnTwGDxU/zP1TaA6HzoDgnsPQDxRXXm+X5573XVB6EVjcEjEfvccZK7/GpaK3OLtUjB0wGZ2x",
-	"4mvYTxmzIzxj+YtcYhXwEu489jql4hEXuMJGVMRO8DFJgMwF2f3SgsPFt8UYUUHA7zcoXK/gluMEvbWj",
-	"jjjiF84QjdgBiZFUBMyAACGMzJQnSqqBeQqBWzTcMB5nRHVjMQ3SAQh9OZx6Na4x2cDohCOsA3zUetzu",
-	"dqsZ8qt9xaJp02AIoORzi08TmQhTfvRJ6dFFt7xieE/sNUNu7GNO+0ehc2wn8WZuuxLT9zmAR048eHZ0",
-	"0jm+m4tcLPr49qoCzyBY0GJi/WEN8F++z7dVEwzogAFl5bg4wbcl2v67PJpY/IMd3kjMCpYhvZtnN/Tj",
-	"MqkOR3/E4kbEpoaQMIfIcHebDqGZ2y7esqMmj09ULFP3t1bRSuXRbO50KjWYzw0zEqn/k5V/6z4dpIkc",
-	"DABPo484cthkfi0Hmc4MTCifcplKNfCo9vbDgmHbcbJv0K6Folb8PMpwF9Kv4s+Mvo7FHHZrdexpEOMP",
-	"UkG0AX4e22OdLrBOw7PSA4t0ot1OATXm6KTTcUEO0zp7fFekrcyuYxm256bFTqMPo+ipv4df1bnDHtfx",
-	"nNHMoXtaxGYifAbsKkITG/Nm0lrU1hCzv73o93FUkKty8rzF9D8uTP/R8aO1VuD4eKMlOFm5BkfHj8ur",
-	"cHI8twruSCExjYQv4DZFAoLWkadxRSfhWjC8DDB58x3W3nBD3l3to1TEnnery0XgdG4EuB1wt8AI8YGV",
-	"mv5Gf6m5r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv",
-	"13UFgi9zqVyuDlxP2q3XPBwNEp2pKPBYP6QR2SDR07xpG9LSPGqz8wJaH304Y0PIN/TsUdo7Y7C3y2mK",
-	"KRKsvPv1A6u25f6vvev/8+r84lXPDQVv38+MwwOYzx16aknKN8KnTBNHaZu9BJP8OotH0MRohLBDeHtR",
-	"Nwbo4exRtj1KZu8zVZlnt0PYOs1e6k1vNZ2QPNowEPbNDvxmB36zA7/Zgd/swK/eDtzCxlsGhOotgGth",
-	"DRRrVdgTN4711J7dPGUu4TgX+nqQfOVLqbCACSm5rdABzkHBQoH5jvS2xuTmGUywj/3v9mF3tbGsCxem",
-	"SgQQiSvk9NEG+YzGfAbkWy4zsCTw/g4LqDaHZSjJRSPFp3YCCNh5SsI0UvbdjGZ9njyYWR+sfzHOxtVG",
-	"i7wDPsgOQ6xzVexCFOE9iN3F1e7VgXt8XtIEYB9jPsI9TTWCWwlPCQGkYjkTrfu1u/Qjlo0SWQ4iIKcI",
-	"hcwTabRi/dzXylNtZdAWAAY2bauZDD7vQPcP4OiS6aw9jnJEZCwA4KYe+9yOdpvlwW/uvjCv9JSNrbvq",
-	"jjWrwOBdoC8qjvNIPDfYkCpKawfjeCAfvrBu12JgJ5wbZrRWDNzdqU5G1teG8thSefpTrMJzJc/kh0PS",
-	"KNJY5MwSQCyBQg2rxSONuxAetJJRHJAJG4VFW/Qi70dAnsEcCxAFJyNKTzcRgXW27GHJ+axLhyN1DgPQ",
-	"fk8XS4EWu2Vxr4EMj8SEKGbh/hABgbKgDEmDKtNFzwuDeIh2RMFkRHE0eKm6XLZrOoSLrqrq2Ivp9CV3",
-	"wAlbH70W1vo9lsI02i9YdAwniY4yrLZwCLO/557wVdACJV32QR9/OMJy4OPf0JqN89pTdJvPu0WTvPAM",
-	"X9kTJRKaAtYv3Vl0wgqe9Xm31WhsF+Y+l9DV8d3ClmqsZmb14WkNX3yyO0ZnayiLXRGv18pG22c3YdzV",
-	"HknI0pCyVOsR+oMA3IYVLCaLfeNueQqtfQGXBvabdRadMxb2dajco9UBxG+OhIKEJzewskmDp8sc4Hy9",
-	"aZgzmMnEg7bXwJXP3fPLLyyA0jGnUU+sRu10P3R+LMaGTZiICVehdPHR/KPZM0L/DlpCRc8x/oc36hwc",
-	"dz90lkR65x7W9cXrSbgitpvHf7pHqEOjLC4072xafj837k553C6sCVxsAgPfeWiz9Wcmw9G11iOD9bVy",
-	"IqC4Tccisbu3ddZpd7pBK1N+2HYO/a9uBpuFBS/J6eoDY26vNMVfNXfb9RKFe+dIWFOb4/pAUyH0n4jo",
-	"Kev5ZQOSHIiNgA5HS3ToWK+ovtT+rnQasF5pF/XATkVUM/Qt8Ni0zsVYg+sJUTxxqVwQ7HvDvEThsYIc",
-	"E92COWxvSjFe9G8CsN3Bhk9Zz6rJ8jDazOq+wiOPOmBfO2uf8ncjkVwqnwqdc6hIkeOH47MCE4Q0rIdN",
-	"LD2ATMvp4MSNUCnrlaWjx1IRx75OX6ioujwevyM+C+jpKp1Xq1TWUBtb7u/NC/LvmSvFuZJTZ0i6tPtQ",
-	"x9EKcsiV6mATe4Dyf/Xo13TN/buAObxLXkLwvWEjMQvclgDNQ58kOXP6p9QB2YDP1CAqzHIPMvfcrja9",
-	"a/nV33t1w1OMsTGj4Z1SFgsgt/YqdpVfvBkly89SjRwZy8Kw7PZhUoVxFgnjcz2FOP6ScdDVV8sbzRv0",
-	"orFT6Xxdqpe5vNQ6iCf4RnljYE4BU8xhBy0zynxy+c4l8KzFI9dyrEHI/1ZKd+tEDha7WQLqYJobwu1S",
-	"vpvKBNxdOVV9LYaQX79dyLuvSNjqqXqpkzF+01uNMxWSyWh/WJo/r0ns5hyzcFr5X48bNxmTaD1TETbA",
-	"7seC2/hlszD3klGoKw1Eq6QfJpZAz0D+siRayVuWRDsTnH7du7ucv7f3qtvwemrNmtvi5q2ZkLuidvhy",
-	"9/dme7euJgAFtZTOxZziVES+thB423LekAYJ8uyjr2fwEAmdtsgdXLJx7nd3B2sS6dkp3UATHBI0zBoW",
-	"5iu68guMH7WC2uq1ZSdvVWVb10p4yDMjStAM/0jWq+1DtQgqpFgNt0UQv1SO0+CZSsu8FjUb+4fOEsXj",
-	"xgL2Qz6B3mYoS/Y7cUnQ5QvddVYTZ2b1MXyB1236Bhd0dOy+lYbZtZlouNLaNxczFRYCBEePP3SPzo5P",
-	"zk4fu6ijfSt3wNj15bEwCOGw6haPam7xT6EiYUbl7+e4I3A1NtO27jY8fWh6K8UcQRY8Z7jL27qu5aee",
-	"JInCAnOsE8SypxCSg49F1MwmEYnICU6NB7sqjPGr2CFn/USIf4q9VzX5oS0Nq7o1dkWpBtjiFfj7hokb",
-	"kbTZObRUCMdgZ5hWYD9M+QwL6hDULEnkjYCgbCSSj3zWI7qGQoRpMY2Dk+Et88+Iv+4nKNekWHN7fVSO",
-	"l/RGPgi4MwqHO0I/Z9cjF+qlZkcFCsiSCe8n+p9CufIB8m5a/0kf36+bU+/DXM1BpTr5t3/aQGrsO63n",
-	"OeD7N6J0YV+73inqXke2ymLzVMAylcrY46vwKfhY6+viSjTyZTrSPuPhNeSHQmw8zT01pVMqzQMfbiCo",
-	"WhpIuaViY8EV9IMtqjv7XvtQdl+/ekFNQC7AgwQ6PiMNgEXHxHvchCL4GfgGcJadChhoVgKxaGybn0ET",
-	"035gyPwkuZ5LxNyx5gouHoRYrhOdDYYp9gYIlvJkIFIDoZA4Lhq73xOra0XTKJjBqBCMSNOYoCd9qyWw",
-	"9lOteAVZzEyFjSiC3awd8l/wgMUJguG5XYIfXTjPHGCorETY+brI06eJHAxTqLOQY6Gz9EKEWtlt3dnU",
-	"bYFp2SB/umEfJwFdFSOFGwCE7Q0us6hha+Ey6wKZGwFoJnlKdaGtsuu7Jbt38/jxW0Fo1uZ9Fmp4iur0",
-	"ltDO5p3qujvNOdUoi6u+3a389t0W4lqlqz96cwDA1qlP53Po77IjhgQuaUmlp1QeymXqUbXdNmlW+aM8",
-	"rUr5u6u+pGBslg4rVcLq3U6AbWcIwxYgYDmEdbFAfrPd13AKEpdinSQkLVrgcaNcpVSDxWv0jPXK1h4a",
-	"ccsP1/o0+OOK3KQHDdsRsnN7WazBHVgHqq4WiwCV+u/5l69ASD8DxpZmd54zlZYh7LU23nrPRcplXO8N",
-	"4FUBmLcFbOE5eEksgpyHsES1P8QuZFz6nFEVjghMEjWXfCSsP0+h8lDsKevFBmg/Lt3kmVqLUw3Y1O+j",
-	"iG3FlS+hHOp9pqjK6mpL1nk8EZpR69nahcgrKOn3WH9MZxpn1zpCFxFrEwpARW7jyISFsB7QnfcU3UGT",
-	"hUOk2LcOIVbh5lwEqStbJghZ9DLbl+pSQUEwPRZdzRym56wAa52HpzDk7ofFB1yqgF0LIyPh4LkFH9sp",
-	"d4Cc4BBDFQaTaVDpBF8q8oJfW7NWsWtAsA1FDF6vvQHFIqhZ15q8qdYRgyOEcRYm3Azb7KIYTLODVDpl",
-	"fKzVgPVKTmWPDQVPiMIeUxPuDftSAXD3paLqTCjupuJph0ZUoGrBeSMwJ5MKHj1FFeR4Wb43SPAiFYIm",
-	"9egrm9O5XKoyn0tVyTSew+8z9aB+P06TtxGxTpJugez4OKRqiO6Eowc8gHdJPgyhjZxYZDsIobFR4GD9",
-	"gzFTSzMr3W+wTt9gnb7BOn2DdfoG6/QN1mkvsE4vdeKtjLPcGLhfkKfG8Av3HbPeguLJc7qtz/F01DjH",
-	"07rGSK1rnqma9SfuMUhAYRcg9N+Z3ucQHX6fqQJbURleZJX/taLfa3VdYIGCOzM7x8HqKLXmNFkXP3ku",
-	"ePSzSNEU7ywh0q0i+1tL5Mo0W+VTm9g0y5GsoBUj9QG/EQkfiF9M6+zHE9qarbPjrlXRn+ynJ0cdf9CZ",
-	"ZQ1InSdnp0/OTn/8bc4eCKOw+Ml79/I/6wEEkRLhpxp8UCvWAlrbvOHWmVcCXMZSDS4k9FzjZyuO4smQ",
-	"G2pNE3xMZ/MyrUO6wD7dHqyYpu/iD+c4Yd2jTuWNvZGaUxl18yoD+x0BwANIkyfsuOmspFTR2dHxkx/v",
-	"6uyEzY+b+npN5zODzwqvYgKskkLXPeYDB/AB5XkATQyAvhORGK3AaTdDPQU2VtpApuHeoVd6WqI525Km",
-	"fD+xeNpsh7f4Q3XT0H4R5lBKNq5KAu6aFUUOUIHrWjpGYuYsUFe6hS0e2O/RZj0suMGe9zIv2lS56BE1",
-	"hisxpbb4p8zuYCbGk1QCwzP2tl6qvEIKg8xxjOEYCvFAQzFnoZ7M4IGu7gIZpqx96OI2OT/0X4rE0HCX",
-	"mc4gmvWDfZee+DQRYdpjfyl07F8q4nMbZyZF4iilpz+4QA51rkEQR/aZ0hBQm3LD+tykIjlDnqaT7lHe",
-	"FU82aaGGdZIII1TqxlYZ3IEnbVvXsQWx9K4FsGORDMQByNn/qeqoh7muaBOpLtvaNH3+DrmZ9kBc92/e",
-	"gVvXYze/jLs33Llzch8ddyeNdtz5qCwG5q1CDPXEqrMxn1lHExrwwHdHT34mdiOj2hWlAUdBiq1Qm9to",
-	"VUamIr2fUjxglUoyFRBzOhgjVoMDZIK1ZqSaw5los5f4tgOBwBRFUBbg6RzyiNKST+cxAJC36pqHo6fl",
-	"rMhUJOJSQQJgoKGlYYZZimuAOSZwUeQAJc/d9cggBoIeCzgwkMyPDhOgTgAkXjFJ8diIpXWi5zMRi8wU",
-	"Ty9Vnuf53hAdBFGiScea+illpMMpgGSyhLIg4hMPU2COwKCDtcLhoD/pHlUdS3aRnxF/5+fQY+GyDxR2",
-	"y9Tq8MDaquBXFem9UqIiaXFeilwKm4+EmJQzJ+CHblJlWB05fo25eyd9kNcj+g5YCyuF5KyQbwM/W10K",
-	"ccWacHinUxMPP7rbvpGz/AYY8o7JgzraaCFra+ukwWJbChIG1LVkd38jBUd8JHx+1N4UnhZrPWI8dbg5",
-	"vBILfWeVfMaTcChvxJ608kQoTLpbe3wuiYtdDC4cYVgs+mnZnTBYVg0EMlgTTV3WDjeR4GIAvRf0GB9X",
-	"tEHQK27NDTNvKV/tgKzdaprkm0/5bBtW7yUiEcl+fz/ycF6mHmIQxDEElVZELrXm0FM8KAnZrIfX9haX",
-	"134tX9smaXs2rdCsTrmedjaoV2tPBSSpfd6V8pelZKaPBd6u4ztggdqqoGFdBNOaBu8zlXseE61jyKeg",
-	"EAetSSJ1Amq8lQgeE4SX/9Gdu3UxzoVoJZ4BS72pktFOSSQ6bzeKgz23kl5jxxdWE8pU7Jo1F7zy+6BU",
-	"C+f4FmKciY1DWpsQXZxNEHxhn4i4eioMBgmfUkVSjvfqanjSoVBt9o5nxtqt6RRwBekwJGu2Amrdjv1r",
-	"UehAk5Br9GL3YyJMNi61P17szJZwhjdtauXnMRrtvb+WlcFGNQ9FoJMR2sINr4eOY2v27Wcvvi5W614L",
-	"4iCEcKvTw09ztxHNL2dmWVWkTbq4/9yQG1vo4EFcQ6rC/kDh5ySLBbww0wlEYYpHVXf9+JBbz73EGvHA",
-	"9x5hXZ1XzE0KDdcfJZQDO7crz3iXkHRKVokKn2nVl4O2y1e9F0bHGSZ+540RmKEcdj+fsJPq/OUXb7Oc",
-	"bGCzHFXYLI+czcJT8VbFM1rKtcXrHGMCfuevbAh7yLgiOCuKCZ7EUiR5Wb5UqWbQD7qVRq10Yc7crIIi",
-	"rVSGb/Lw2EhM0lKjrTTsqNNhPDY676vN+xywEx8esagP3ZM/Cz/E+w2++IlmqG1EmIj0j0wBoRemJbKx",
-	"VW6Pg1YslWid/VgskPqA9dXgneF32cfz9y9evf314sUf784vLj6+ff/czsZES4V6x+c/O4fk29tRTrgx",
-	"UweHOBYRmD0CbES0CC9Emko1MAG7gOeY9qKmIUN/s93ykjD968x8h/lPEHl2EiCsgDPThMF/wWfesJ8m",
-	"Wg3wSXynjpQlln52XXjHJQUwxet2jlNG0VtlXPFyNtHuFz93qFFjHo6g0AFqckUidURY2l5xHs1j8I+1",
-	"gnOJ9KqrqSpo2rkvWBX+G5SKtH798Azy/DFXC8MsV1Vb+R/LFIsi4/il4CmWqOLA+/53AFkY60jEkJBK",
-	"/KGDh1Hhk0mSy24qPtkRv+OzHAqr2GrguH8gtGgKYc13ImF0P3+CWFMkTSSPN90MpTWvOziGOka2p0KY",
-	"bsgNuxZCMT5IBAJ3sZinImmq4ZLKGgVLheKobktwED/JOLaCs7gvpLrRhaKOil1wRmCBtafCS+t7Kz1l",
-	"VDDn+9IgL4JiyrRqs3O3Zj6hRH80Q4DBty5vlp6xvhAmYH9mOiVSALf/iWEcRBrLai6Va4N2GOD5BVKx",
-	"6VCGQ8pGiThqs48OFquwEhzhH9J8pQbY/KPEjUhcGL++hGBBFWxpTvvtBZbUgR2U2ws8uuEqFNGBMykP",
-	"ktymtJvRpHp8kCZcGWyVpK7siKf8QKhEhkNQlVduM9t/UnvpAVZYJpC8EPYvSk9bW20JzFrtJ5HzTUF+",
-	"DQoSKpAK15TS/E3owmdDrY1wDWUOoJdH0QHuh9X6sDi8OTu5qBMn1hQX07VMZadA2OsS+79TXMZ6GkR4",
-	"yYhwz/UnpEbE/SqqRHj6N8Wzd8WzsIvt4VZQDd1HZaKmLI5/IX1y2um0O50Wega0TUHXvNFT+DP+FT76",
-	"gDNwjF/ZahLekUTWsVtTQRwejWhC25M1Z/AioUOzhbPpUMfuJEUnw5UZpiJxJa72owxK7xxqSkMIvI4G",
-	"CPYxZm6hq68hk8YOPkp4af+Wt5i74pud/+0Yu/djDEoarnk4muuozgvG58zrHY829BqWubsf8IrNA9Vv",
-	"tBK/YOnoVUPB2+WVnmPtg7sQBk2FWisM+gKfw35OMcwyoPZLH/Q0cTZonbnxHMRw3UIos7CrXmSJnojD",
-	"n0QSQ4RuC3YCmvYaGcRl2yk+edw5WS2kb3T6i45kX2LDVQP+KrmprlYQSuF1wowAWWXXItZqYFhaLNah",
-	"uViUa5qGvCuBCvHn6uogxry1HBdluIFi7UUx+bsUSvHWhqKxx6rsL3Kz0SxuVZi8zmabU/UPXnGcx3y+",
-	"x+4S6FiUY8H+iX346+6e0nmQYQC7hvW1BwZtD+zEHvR1+Q6VRNDpZL2w6VAj5LgQzNlk7C+9knnW+6GS",
-	"4/9XGMDCLp0vh/JxntI0+Nd/WmoF0Yrg8BGlv46GzB+oudCQFMI8OvMKO35Skdhb/O/vnYMnV7cndwf4",
-	"w9Hdd61F9rYGMOxmLi9hP/qEbeOeLJG2aCsoGYqAL1G0+0oN+UAzlyfu8Pd5w9Fu+5wfyLox+ZIUhwIf",
-	"Uwr0j8JjglKXxeIT7+7Vyk14Kp5xBFFetEZXGZS+ZPd3xBR8FnNjilnU1gLEwSa9p3jpm8rMLBTnlnpR",
-	"86lfXNRJIsYyG3v9vLDIDY2qnguGWj5vW3yMbbCtH9snnQpElvXLjEEt1ChoUFoBsypS5BhPLBbRQDTn",
-	"mE65YRC+gfg1iGMh0C9TAhwuWS71JjmMueynwkeHDtWmlnabcatpRchNahWtESyBAwHTD1AFCdFwoXCQ",
-	"hsVyZHU0pAaIKy6V4NbzFD0t8MQgBJ7Y34niaqin1rXPXQ5pgkuFvRi52LGpUGlQitYDOa5OWCyMQZJc",
-	"V55sz6nFeD1B2FXE2QcifYbe/24K1FdxPMLYy3UWDYRDFKequRq31012roePukFrKAdWG3WP26cY6RmJ",
-	"2H6n26XQD4R6nuAvpT36CKr5C6EhBa7v7w5Q98mPP3aWqlSo0kDd32l3OsfOk6aLD5br3/yLp8UmAACc",
-	"zb94d9/hB1eGM3fAVWrZ+qnJe+MSHWVhuvoEukd1iEpwbZUHcl+j8UIoLmtIsaULQUJ7e0OBvYBNhzO3",
-	"vQk1blDuHN80IIeKTnya6KRe1fVCc0OWpt3PcQ8bhjlLrFbyISLkIWF9HqaB0zJQhOa61VzKES4HyWmz",
-	"Xl+HmemBwktpOk0wd+9LZfdokIc7sbIBmvxevn326wX2QL+U6u3EMOjYsEsGQ4bjil1MRCj7pJV+eGpn",
-	"DqJXbM4SrlJ8ODtfpTUcVC/1GmMiMNjSmJS1dH5vheamFbRAUkBnhxnUguxuicelk6R1e9ni6WXr7LKy",
-	"xP6yFVyieoJL5hQU/NWpo0toxYaVX2A7zqcK4qKH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI",
-	"2QZkMQYjMVsxoOrOXT1tDEAacwrQi4pSzRHIIBZ1CifWauCi0GsaWWfCpHK8tODtJzAYCkXM0jCh+HUs",
-	"gI6TI/ApOAqQ2stUm/WsHuk5gNC8wBS1GPSw9JjhM4PVUtcz/NerVTQgrf1a0DomFRNP7oZVVogRTE11",
-	"9ktt1kMDpxewHhSykuZ0/jqhSBQyO8EKd33ROXdz5u2xLXOOPsTgxNDaHgARZ/+HHer+17uNjsv/sSPy",
-	"ofvmKxEAZvLWoUyePPkRzTvxaRJzRThQv18tM1DGYIW6V6032+rssqCVKWkfXrTVAj+kI5d53HlIhepe",
-	"N5b39BEzWRIOeQInU8VwrjzZaetx5xE6ft7+do4gjveRm8KKZJPyyaT1BeCF29c1mgr9UdOY6QSODqos",
-	"3I88ihxdTcmk2sknPDNynMVz6mqOqIauADy8fRQEuBQ24kfWZfTXXiw7zgsc8772qxsu0vBmuQVeIW25",
-	"rrZCe9JtP6pK35edHJpxO/uPMaV/t7TWwf7lg4sx0Z/ZxaYTd+Ee+wu+Xo2g48sHC4YfnFqNeg7AOk+B",
-	"BtwDYKfbDU7VA8WM/g5ew1RcD7UeHUQiljcikcLU+g7P/SVw9I3EBElTjjvMevCLZ1ssTfoR759/916w",
-	"4BeXTkZg/igmVATl4bXWMICD/u4uuyoZbmP+6WehBlZou1avVxjhS+4J+ZbyDZcJZXnqZoRbv/h658wO",
-	"w74eoCkGaEldi4FUSub13X8lQHKZnnlXqf3X3vJpsHfebAoaZJZJUzGeEFChW4/WWWs6HC0PKLhrKaJA",
-	"WwILAISymgkmCpVS56B75D5Z1uSLFBzDaEU+TnxKz3HchX4f2uu+9wgY09YBOqZdKaICYdNRYdbdMk64",
-	"jJolwJkTvtU8OLkCaTQ2DDWHxp7+14IZEG+qm6riSaBRVzUskKJbqf4Ob6flV19KXTM3TbtXNBVlHrsp",
-	"rHNsJiKktAm4wN1257J11/q2Lea3RSLJm1jGxCs+hSKZgIE9sqa6nQjjWPu6J52cBae7OMr8cXdXNftw",
-	"yz32Wr3M4lrCG3rnWVOUNO5+eDxM3X4Dm8ZuOojskThutcM2x7Oc30we13KdXXoG9li0Tdfy4nPrkQQE",
-	"GF0QrU09lLFOmNIuWwOnbRxDpXQK+hDa+hymoouOysizegx5RQ8fvs6iftkXce7RDorqmxZafThvqRRW",
-	"qYOARZloqk7yQqgIHBqvHOa7YdfZ/qXSF7d13bIv54yi27/wFzdmTK5RfkWX/IQObLJclvziLyU4rACC",
-	"JlEdrVXXVbE7dBxhT+qvKpWxu6vrDS+DuueFXbMJJhi83d/KmRTsWmaJdeSHaToxZ4eHNIHtUI/dAppD",
-	"M1MhNOWWKjiuNhVst7a1FmUcex/NVCSfgGZqzEcAxNKEoUkYiK4gbcpV6uzNVMeR96vMtqdg5UnyCx4H",
-	"6Eo/i3UWvYCH2Bf+74u3bwJm5EAJQO68SLmKeBIx91gIdz9lkQ6NX5/2OPJnCxFW9bBJuucmkTrL7Qna",
-	"l4hRNnZdNGaop8qVM4QVsGW4O+YW8UF5nOr3SKPivraAvxHT+elZKwLXbbyQ9CvSZHABPMeI8I/LrNM5",
-	"Do+PWMJVpMfsepYK2DLX3IhHJ/Bn0bpXBbil+vso0yG+fd0J75RgzhmJk7F1lWzwMLwaP83rUXY9YzSp",
-	"jVoW3idwc3yHajcWGOOfw+mDz3fWZ/3aZoyTKvAjq2oHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnb",
-	"e3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH",
-	"9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn81E9n1vH0OLxGzDAAwVC4TEfQRES7f7mwymLRs/u",
-	"gdCyfqsD1syjk58HsL7BvVTTZbOhNL7HOVxL32wYOUUlTnSsGw3KvMevVuyQV3rKxlwhPjXG8K2oNRYU",
-	"RMz94smEHBCI9bN3idapq9NpUKJrAjIhT5IZS6caIjDYf0/019c6HZIXZqAzJGBG4zGfiFBYtW/grKYm",
-	"c30jEgq+yARIpoDpowK/NM3Pb/IKP4ctZccf88krnSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUF",
-	"LHfXdC8+hXkXMAFMQs30ju7GxvouFaih9nd+2yfsJZb7Laf4NeQUMf0Raz0SEQOcmLEG3FlCWXx4tl60",
-	"SpiVYwwrbr8nnU6rr/L5O12y6xE20PZ+uts+etT+sUT+1m132ht0sbkB1SykY2ncXieKMENAaiD4KGTL",
-	"rPbNCSqlYbIYWvxFpLx1dTd3CzsvEmj8fr+6C25bBEsCvxJ/SHUPFhRuKpPyGCuaiZPMXm/w6Q601ook",
-	"HmWHRDQ/qLrhx6EeIwsaosnlwCjt/Mh2uBULhZbvhJ7EwnWNYL4Qiz6kupFo6pjCjX4R42v7Yot3+puY",
-	"Ie4Q8HzzcfFb5+9es5GYVX0NquK+u31z/suLO2yYzllnCRjapFxFcO/CLQnEuKY0diQVkuw5miOCkbGL",
-	"W5x8MGwRRLk8Yc88a1LNE3zzXCzVCJKr9KjFm/jei0riKyw6Bip/bPDB6b+ekV2Aic/iixOAcc0dC8wn",
-	"WDSbxSMgBnHkVoGLwMkUeJ0K934Xc2xbNPUPefFJhBn2c4Mh4ZCv87sAs3j1rEU85VTsPeaKD8QYyh/B",
-	"LCJKhOKNCCSh6k0hxT31s84iaQCvtTz9RAu+eAOiz0O5CGFmlE4hQQ7MY1Ih2JACvNnCTZ8LHrGYqMXr",
-	"7xvzZICN84pxNQO+wbGAzYXLOuUyLfM65894peOodn3dCwMXL3hjZdLFgFlVyBPMs19rPRoJYR/BIj03",
-	"tyqUsaTza+Fh3v125IvWDUcxtds0jt1IXMsvAu8SXbC9WOnixL1LtO5XPOelHIA7SirIWuYlfZMmMqya",
-	"DOycJU3lO9HKLkrdHE5Q69kvW7XEIkScd9oqi2Ra91WKbwcUs6NfC9/GmoeKr1/gmWBfdGa9T4KrS+Zz",
-	"iYV7+VO/pgGgqMpyINB86njr7uru/w8AAP//",
+	"7P1vcxs30i+AfhUU71Zldx9KpmQ7iaUXz1Wc5InPJnaO7WzqrO0TgTMgiWgIMAOMaMal734L3fg3JDCc",
+	"oehsfM/ui41FDjFAo9Hov7/+MCrkciUFE1qNLj6MFoyWrIZ/fvOazs1/S6aKmq80l2J0MXq9YOSW1YpL",
+	"MSYzWZNns5MfqC4WhIrS/PFcCoafnI7Go5r91vCalaMLXTdsPFLFgi2pGVZvVmx0MVK65mI+ursbj76X",
+	"BcW3bL/05wWrGdELRgRbE73gYk64Gjb+3Xi0ojVdMm3X97SplazTK7wW7L3GB66JnMGrV3TOyJTNZM3G",
+	"ZM31Aj5VdMnIjFdmVDMhbob4rWH1ZjQeCbo0cyjwTfHslvT990zM9WJ0cT6ZTMYJcnwLg75sxCtNNUvN",
+	"UypGuCBUbOwcFSPKPAwzYe9XlSzZ6GJGK8XSM8OJv4EfvWtNkGu2BDL9pWaz0cXo//MgMMoDfEw98JO7",
+	"8wugdU030fxfsfqWFyxNZl4SWRMzF7MAShQ+nKOjmy0+9a6DoCl6PivZciU1E8XmH2yzO6ErcsOAkBvZ",
+	"1KRYSF4w4HC94IoYRmNKj4lqDK8rQklNRSmX5Kefnn19Sl4xoQmdUy6QN7geA3/Y35EFVURIolghRUnY",
+	"bMYKDUdmzrQKnESFWrPaEwCPY6BAtIYTs4iuAxBT5PHj8WjJhfv7bD99XgBZaHUgnf59BLkHAWYgttKs",
+	"aqQh0QuqyZqaVdJybHj3+u/XsPb1gmp2y2rCYe41OyU/c72QjSZcw2pwIeb7R+dfjmGlj87OyXrBhHmE",
+	"G2poUjR1DYQTG7KUNcsv3IrdgTLWrjG/u4es9fJYK+meublZMjt0JaJJb2RDFvSWXZKHk0fxtJTmVeUm",
+	"1jWfcIf1n9QrTROXyfXfry+IFNUG5wHkQgoJRjZMI+mk+XzNFTtgUkw0y9HFm9HfR++STC2uyl8bpZdM",
+	"6PRuU//9Z4rw0k9hRfUiTCA8NZTjxNWKJwWuefkN23S+FX869I1fNeWcZZY7he+6XopPDH7pUylmFS8y",
+	"ry3st10vds8c8mrBirTuZF9uv4fXu0s3Pw032oETyalVhfv6M0XMz81EqCC04lSZG4Xr7imBEjVwRjUr",
+	"uX4udUYFKeB7I7FY59aEYYbO4GtGy++Z1ixDlJLRklTwQNcMyjDM4BlwVdRsRUWROYVleKBzCtE4Q+fw",
+	"nazK9MsXsiq73mq+H/y6Z+KWa5o/Edx/3/Xq8NQhE5B5vRe/3PNq+P3Q937PRealFRedbzTfD37dD2w5",
+	"zTH2Er7reiU+MfilL43OWPCKd2xw3XqmaxLtJw+aTF3mJ1Ejc4MGxbUC5dkabWqjNFt2TKsuD5jOLVcd",
+	"VMFvP1NENIb22ZfbUfYYGHxplI/zs0dfPPry4eePvgAlGz8MKjYXms1Z7SbYVOyq466ixd4NCyMMpk6T",
+	"I0yz55XD3/WKFXVOCVHwndkFumTBpnz68odfXr/4xzfPM9PAnx0wkw4b3FrTfRQD++ih7/+xohnqryra",
+	"SX4VDTD45XDIMmuH73DpXKDR6clRyqJZxobC1pxw3KHT+ZlNF1LefM0qfsvq3H1sv+2iyXproAMn8o0o",
+	"V5LnbANmv+0xET/QQKcfX/LEy680WUqliZJkScUm5xGq4NfxG0o2o02ljck/Hs1kvaQaRdDD89E4iKyz",
+	"yWSvrELOUbuTe1aCtoocoMZEsRWtqWYlmW5IIZdLqi4JrSq0+ehUGTvYGNC0qq77uubs6Gmn3La3q9O1",
+	"Act+hj89i3xjzlV3hzvGlP5KlpzBC762zG/+XUih7T/palVx9NI++FWhCGfv6XJVgXRxAgIUdk0LDdN3",
+	"ZHzzITYtjE69PCmnZmdL/Gs0Hsnpr8z87OJNGCLYtSup9Lxm6rdqdDfeGk0t5Coazvy5NV6jtFyyOh5w",
+	"uYGx3t3FVO7yeHq6GKrF1NjQZdWihiPGBXELeSssKS7eCkJOyAdeXpCiXo7BFrogYXXjyGKDR07K6ZjY",
+	"tVyQN27Ed3fRSGbFbihYV3sUS5/WMI4iZpzRHuf5thPQLs+LSSNA/9erF88No/+fqx++HxNqz/D548/J",
+	"P/hXp+ZR9cD+7sSL12VJcOwpU+AlvH5we+YJ7lzChtuuCVegQ+GXu/7/u/HoByr4jKmBjDuliv1UV8ba",
+	"0HqlLh48MOQ6tU+cFnL5gK44CBA3/FnEXB9GtNa8qPDs3LCN4Tdejt4ZwqlmuaRG0o+u7ENGeMimhi0x",
+	"i9BcA8e8sJ+NwhE2f7WYk5YlR9/dj7VcsVrDgUU5a3+E0+rBoW4xF+TsrUDGMS98K2BCF8TNZzhzxIa+",
+	"e0tfBvG/VQ+QQfdwiH++J4+AuFMrKRRuV+y3GcYxo4uzh+NRIasqSCEti5tfKnbLKiP7SlbwkpVfwe6X",
+	"lHwvb1lFQYWacWYs4tFvDTX03ng5OKt+mXz+ZP3w199ns7N6MpmcTR5N7P/mRqStmGDllbnWzifnn5+c",
+	"nZ2cP3x9NrmYTC4mZ/+CBVOY8OipbIS9lhZUoDGB1or5R/dr8MnXljVf/eOnkzP4VMnqNvH6M3j9BF+v",
+	"4AY+Ox9HN4K63fNC++hzb/8yoWW9OVEbUZivecnwEqHppcO7S1Yxbbba3qyKMdFFKqvFXYzWtGYL2SiG",
+	"d8gtrRqzv+d378YjhQE4v3jzO20u/PkGT1FDK/MbDIuOLs7HozUXwtjF7XF7XzOeJxOnK/YmGvZOhGxT",
+	"Q9vHHsAzMGzbNdaf9enSsFX8r9H56ePJaDxC13phqNKocnTnD8DoQjRV5W960c0JzvdxMZryPYcBrVg3",
+	"vGf8F42mc0Yk6vR6wWvcNNzHsqYzHW/Y2Xi0rrnWTHwFGnmLwyaPX0+eBA6b4urqPfNCLm6d+bv+2x92",
+	"JscAwW1pDEcXdlnfiyHansr+DFGALmslxikXt7TiZbf0K3ntZSY314tZjhlrVcPOn53f4WfdwhOfNn/X",
+	"Sl91yAVgvLL6rXvX4Ob2sq6iiTEjObdkStE5czasmYoLftHIvWKvYzNZWTaoE8uVYaKVYrXhwxXdVJKW",
+	"0fJHywbDPDeNn9BdxN+RJLec34CYhqv5qFLXi76y5rdMxCJTaVmzWS3B5tM1KCJnsRjsr1UHxsvwe+Qk",
+	"PzWU2HJpDxBeSvG5YOVriWRs3d5W8MDNjes+n5w/OjmbnJydv560rhngbMMdSP+Y1YG9ZzNmRCEbXZxM",
+	"TidngWWtzHQsqfbszw0X8FwY0Fh7SnExfyZGF2/ejUcQPdwRgZZFYj/pqC5En0u/n3qgZNXYcQeynL/J",
+	"8bydPZzEbPVbw4ubqZQ3KtzDT56cPnliTD78BRe/nLU5sebA+O7ankzie9toTJGa/ez5P09gXyeTs9Yt",
+	"0J9fI+7LMWx4BBjWxT/6c2rEYzkJ1CFgF8BtZ+AdAE5bVGU/TgMNytBegGYwaomwZlrx4nRLy+3USCct",
+	"jdRMiMAruBQK+ciIkUhhO77oqhhVqLVltD0tNa0ctQ7gB9jcDCMsZFUCB0QRoQHiyofdFR52ulrV8hYz",
+	"N9pqysPD1ZT/qWnByHdytTISeDwqKqm2NnTSFoCGCI3e80zNaPuRycnkbPsRuONbyuTkdJJRJpuW/jn6",
+	"PPfgjAta8d+3p9em0Kyic+eVAv3l12YJpjd7b371FzO6uc//8rmZEJmySq5BnbS3hM0FNLrXX//yuXn6",
+	"b6cjI3bguO3VXCsunD2zq09nV1YsaD0PnlX2flVRYcX7m3iAsLmaQ4jN25mWzWs8HWZtj8Oqz8bmgMoV",
+	"q2FQZWz0v+AzfmkVF70kSQPakdGTQKMcmXP5SxjaKD6s5rIM7GE+koprp5Q7bcj88qT1y+3VONn+aiOK",
+	"aPowaWcjgOCHSZ5F7/4wYqKMuaTNoUsp9KI1Q6Vp3cHSmi/Zv6Qwk/np9VPQ2qhmTynGCO2erFjtxFRb",
+	"3DCtq1ivwA/QE2s/2brUUHT14R3/pse9BZuTWRnZ5k7C0SyQ51L/IEs+46xMZQFHyV3mbVEm18Fv/LGW",
+	"0wrjQxmpvMIn/itv+DgfpSXwL0rTCowcpimvDFfKJZvKckOKBRVzVsaRJu8eJktGxXrBK3ZKXhp1l7v8",
+	"SSpKUrMVw+XXdhSMiShNQcscgUsMhwSfmHO/W9f+M9Tq9hhAhrkaNbp4dHYeztRTO2k/v+CffAAeO1bX",
+	"sg6u2jYZevOa24kEr8HOr5nQZF1LMT8ljyaTVjJpQYUxu6YMshUvyaPJGRESSM4VQY2fcGG+eIgGWlXJ",
+	"NYMnH8VZeRiKhQzztwJCglwRzQQV2jz7eEwenT00//eYLJleyHJMFP8dEpmWrOQU/O/mySe4x+awugRy",
+	"zFufyXrKS3NgMPePa88VigtjQuq3wuVdXpJH5+f20lk1cMSAAmNyjUS/JopuFFnbNMzzL0M+PlfEGgrm",
+	"iydES4ylOaKpS/J4MiGUQMCMyNlbIZsaPn1IlDTLM/PFPFBjga2YKIkUpJTMWrmYmwvu4egAvmS63pxc",
+	"zZIZTz9zvYDpGKZ+PHk4JtQ8SBZyjbPDhGBFtCS63uAJOO32P+MxlrOhluCLWayxfvH6/Kyt4IArsa3W",
+	"+ocegf5d8xmGAsqG7Tx4Hh5kvzVGSj8EOlVGuJ2NQ5IF/NEIYZbj5X5/Ndh5tcBE3I24RfZt5IHAp+GN",
+	"Z/H8ZpTD/Eaj1lwXcg2vmBvGyTg1asPFyi6NlqOLR07xxxiqJdadMzMVPLGrk4/Go/UCDGlze9sL7tEQ",
+	"OSJnuRtrZb6095URnaUC3Xw3o2gAH2G+47YBRtVNYJ5HTrP4MjLevIXInSL4H9/Ef3wTOd/Eu5hjNk9R",
+	"2TNHV5Rft/nhYVshnXHB1SLLi2fePbp3B5bmXjECAdQDc97KpmoFW4YIrVpvzXtLkXYUUk1RMFZGBjyE",
+	"81tbYYkM4qJiNapEyNuN8NOODCTYtPEfdOLc8Rp6sMLU2+cqWu7/A+fLrO3QE+Mp6M5L71tk60bIXCdt",
+	"KuNV0spvHHSN2I3CcPUv3tMz7ox4Zln2Xu5DYFkV25XGzp7cWQ6mhd4XpEb7++LDXY5Jny5YccPKUErp",
+	"0lHuEaY2zABhagyHzCo6P6loPWcnuqZCIY3VfSIkMy7MjU2rbTcjblfbzRhk//CYSMRHGebD1WwZ38CB",
+	"x9FgCiNGq5doLcTirTAcAczR8qPiOyEurUYXE+8AhH/7wLz5N7hH0HFjNc+J81hPxiNjmME/UIu07ipm",
+	"FE77hdUJzx+Zb5pVad9iyLTrdNw5MWA5ubXEt2MUo66bfj4uCDyOxkYNntdMoaIbLS+a6d2Wxj/0tuzO",
+	"+fDebmtHDOCzvHRrnEgT3/OhKVUl1RSv3EO56567mfjBedB1eu6vT+7Y3eCwu3/Q1gZFyFxtC6p+iAMn",
+	"oWLdXpkDGAB2N5nIBUXvcmZYAS2lKJd8QIJAehtjbzwmbe6jlsjEesziXzYiMNFKygqCWZgNDK5kWYPD",
+	"2IiVSvMl5rHbf1p/eluDcjt6HvZgRRsMJVmp08WZB/hbHXUzB9K5DI/mb93KzL//lSFRTNASkn6MBYgf",
+	"jb44PTtLRzT2H/FgYFo7GV1Lu2xgDy2+fYx56qFswZyalrRg71e8Zqr96ketV+8RKE/MMwuqzGsez84L",
+	"x8iratj1Idj6pfOJfAjrgovj4R2EYjmu/l1KFJmnIp8MyAy2MvwvoabLKySjjMyajEcK9rZF4A+tMMvd",
+	"eIQRr/YXZnrtvBlnvcAJiX1FW2HjTCLJVsZh5AoKYjUV7O19QzJabrq8ZDs5nNp/ZS61KVVGneTzOaiq",
+	"Mz5vamZV5SmfN7JB7YeuKddczK98xNaoRAkFSYHjzcXdQUFq8PDZP4OOhAgYVgvyCpPLuDL/9sbuBOPy",
+	"T1svjCJjF2eTyBEXq1JqdPHF3d6gPypnVmzKtR8jF2PHfbwilnJEMaYIo8XCur9dAU4hl0uATKCaLOkN",
+	"ZPxiXFWbv74BoAjUt6uN4+cDyP9FRP7zh5/32oGHDwdtwaO9e3D+8Iv2Ljx6uLULa1obfa4VqA4pGiEF",
+	"7dwWGyqylk1VkikjVuU2hA0n7HTggRxQGxFfJjn3a0WNSumHhH27KmzmX8hnx9yGD6GAx1DkxF7aO+Ut",
+	"000eXmZGqC1EJbImNwxKiXZGQL0iVZ8UksffmPfYR8Ekf7eTcT8eXZmr56m9BbeVqYoLHwyCuLLlclkz",
+	"AsFyexQAvqdNjiI5JMTFuCa0tAETW+Z7abMVfme1xNgQwNVoRma0qhSgeNCqIo3gWiUJ0kos6IkG9E34",
+	"zStz/eyAAvlUgO5xfoCHzNP2sonLuD5/NNot1vKZAh92V2Lvk8Q3ZvX7N92lmOI4bgn213aOVstpky3N",
+	"HjEWxxbH+zSQTuJIwYCUHPNFqdasNrzwf2n56y+jZPFXyTCtuWvcK5ygU4AHEHKLXpD564hlhxuHyIKd",
+	"TZI4Hidki/eDhthXItiffHVvwRCpiNsDGR0STpJgt5jp2zG3N27MMfxu9C61gzdsk9zBiir9rWwyZfbm",
+	"WzKzeQE1LTSrlZMyuWWZ3/ykHE23xkQ5suSi0eyAZWVkKaib8qbHPqYGVYVcITf0EkWvzOMpAeRtsh5S",
+	"JcXYVvr7HfEzi3kuNmpiFmrRPaZHmFf+XDgPTPtsoJelJ1XsAUuQxTsT/LZNpayYucjbnoXuFzwPT25T",
+	"DybaGiu8Nb3oVcVZGbkbkkKhs6YdLGS2jk5AtKqWUdmTgF+HSGeCiN5I6zmaTXj5FqJDifHAPMssEfNV",
+	"KOAhOjMuvc66ExCi4rcBFeISoL2MQuF1SNAUSFlv0BmYunrrHKYCGLfmd6jmcE0EYyXoG1KwFzNQafe6",
+	"JseeJUEYoD6aAzTwMtnPGQW9IVMELtjv9d4Zk5oCqPtUsxei2qSOzRb7x9AJHlqjNUZwl4edb3Np4DAk",
+	"evLYKNUsWfkTWgW5clHrMtzdMtRC8W40CmpKEV2uKvb+1UYUan8Vm7nzzS0qal4slg5ktNdvgMO8obRn",
+	"Je05rmq25M2y96sgEcQmaPb4wd023cej9ydzeWI+PHGFX7gPz+JF3AV/4zDy1cE1NIAKPgew72t8Kk/f",
+	"H7RiakennXOImQ0aQK671KloSq6vHC5Zm0yohe0oK+jECvB6HqrohgXn0chZ87JOoO/1NSvhVeNIv3iX",
+	"W8I3QtcJBZn6cPPODKhbdKdeEMhzNx5kebsM1yF16dGOjy5GvyopTl/S9Q/Wk3Hn/KmJxfBV8uOVEZey",
+	"Ud/Z37XF2nfsPS1ZwZe0uiRsudIbC1bqLihmiJrUkqPU2cRrFftt921nY3I+Jg/J6ekpBLZlo8mcrlRL",
+	"j86bsaqxrpl9PGNeDlvltnjsuCAM4rcnXglQcYtmluRZtjuG6hnY99NQP818X7KVrBMrn9byBsvK82oP",
+	"xJ02ZFXRgnVs/hu/+5GxYzjSEbnNyy5Jdm0UwJrREtJoZ7IRJVkvZMV68tmCuXLTeF3Zg2dZfajFhEya",
+	"5q2U3Dc0/87M7G48gtXsUuC5xKzkNVUubXpMylquVuYfEPiBXGx5y8qUPrw1Q3xLoPg47K0lUoo5vmIF",
+	"bRQbeB8H10qE3nM22YLveTjec/LtMMl5edjTnGcp5ygZ4lvZcVtMm/KXAU7VMQZR04e9ZhR950mYMFrr",
+	"gEusZeVRu1Y1A5AlUFovyGRMHk/G5IvHhhfOJhOyYnVhK0V2D8ORfALexYXLC2tpuwO6LH3cwCu/XRGR",
+	"30xOnrz7cDY+e3z317dvT92f53d/+++/pIiPQx1BclumSiG87wjY/Jqes/XA49LPHdqiWMRz7SO2FyAr",
+	"y5Fbq2xvdX65PzqY6s4FL7mIPz3705Igscrq5iquRO2/rz5FMWbAIb9Pa2Ndh3gPztvOgc4e0dSlZanw",
+	"zJgDLai1x5boDnltV+0BJQwPRlvYYcUVEfayM3e8ohv0zqBrppDYM4HrHrecJ/m7zFa+aLQZcFdSSPyi",
+	"vVlbTOryHncDXvYb1FFcSe4loJ8Su/YLqH+y3qa0AwuDnruhr42hz2m3hz2UXO+GRVzo9EPHAL66sp/H",
+	"yAVndvxF6Q0ZjeOsUXyXXW+Y3xAmdPt418lruyT2y+yxuJ3wGI4b5u95JsVtT2XJym8wCWfHpWs3ev9W",
+	"5XSjfaSDCQS0ry2tniqWCbHqBdtgnIXOa2ZUTEyMjNNGPqSsY59fvRsMXrFaAc4tRp8sFqwzURE5ktRN",
+	"xYgdJmmi2tKCpB/UdRwgS1AjbLsGtBNstsCFTxKYbogUjChesrEvSJxu4BeQv306LJZVzKqkUhiwIvrq",
+	"mx0hydpjL0dvrlnxS3qcKFN8B9JTKwJ5G9mQWYx8Njh85SDRkt2UaNUwVGsL6ITTaCfZ267uaI3qNr3G",
+	"Vq56ypDD8oueqp87K694mZQpyjUm6jWIaxQUoNMGXuO7mrtDWcuL8NT1HnzxMbnGMeJ24JTWIXfnbYzC",
+	"wtHTUSJam5+b3/soGB7kQnQeWhzWbSY4kn5NE87A6eZHkCw9STjdvGyqvlkWJU2IsmeC/PT66U6gOMWe",
+	"NiXrEEvLvDoM4Oc9DuvtohTE2J56s2rr2ukU4oX7VQ/6dEjjo0laKH/qN51jyo5sPKt9hpKHpbCGMUy9",
+	"a5uOYK4G5MRPwc3oZvsj5UmFqD/rqRxY9eu1dEjVgBjhntrN79mi1joVM/5OromcaSYwdRPTTJZkjdFn",
+	"P3iPCXd6EwL4teOd9Z4THoTeFvM4AMpek8q6rOQtq3VTi94jGUnFylcIZnCIwLOuBjf/1hS2h+8izEu2",
+	"qlL3BGqyuzv8wnYSHBOK+iIqqrEW2mP5NpGxfydBmCXavSlmjBJ3+91UYdu39HmwNQFBZsqYX5bPkrSr",
+	"XdCSaAlNO7Br2AI8jj1X76L2fQ9vxWZ6/1TNU0RLP8m+MSXL00MZMJDcjhGvy8455k/LUGHvu7gSVMpM",
+	"0u9O70/o37amiliQ1jFel1SHBg5FJYubSxLsHu5BYTSrqgPS2HzBYr6xC8zJXevY9S/pwXAgxMOz3nzv",
+	"il1FGYujcxnBC1kBtEVSrvraahtBtPMLa+7cOaf0u8i4rcf24MipQHj8Y640L9QfrrgON3u+pslgZSiN",
+	"HjRapIImBnVaXVoWWxlktd+e5x4ti54Eat9v7Vl8zQrIWFIWqme94MXCwi/BMQCzVUtgOnRSQiK6VKwG",
+	"Qaoo73tvrCivh9MW1KeU04tJW682bDjkw5TFy0XB+rsurDnID7G5rSWZ5ZhGaMy86DeVHX0k1a+LCmJ+",
+	"H18ynym4Il1+4eAQMEdYGJytZ8qxkxq7Ztz2VLcUHzjJ/hA6hvFb3aJ5txiL6XtPtXGwdhj7QNobgQXH",
+	"vs8qwXV1+AC3CR48EEnVMUOTqH3klg2CKA0HXV/FsG6Qpx2Z/PcKUBdSDAtQB5fjbtAhdLhdMFrpxQbb",
+	"oOM+naYN66Jm+hXTGgu5dnIa6BJ7gij7COo2tGbkhq00UQDDNcx4Uz1afpE1dBD3DVxAZ7DQhDgRq1Bh",
+	"Qm1oJkOWtGRGB+NasWrW7a9Q0brTYb6k53y307kniqE90vSU/OXD86sfvrmzWF52pvbLUYLV+7os7Uq9",
+	"0zIq9+7Lho1Ku/79dkcgkHbLG8UAFxAaBtu1cDGv4g6uw/jgSLkNcf9Vv6E7nN1yrVqPqHd6BkHSzocI",
+	"lN3r9LQUuGr0Qtb8d5qWWFTdZC44LNUIjAQQbYbOw2hK7fvT5TNgr9CiYEqBfTDnt0zElgm0fuaKcGFe",
+	"XRxSYhNmkGKwnxeSzAEiVSflkYWS2v3hq5b8WTYKEDVnvKqwihTLv4cRa2UDdztEAmsb0bdOuHB295TN",
+	"uUiXJK6kUnxasT2XCbkRcq3cDmDlgd0Fly00reVaxX7WdgYS9qb4qeb5aCChqxWx/7xlopQ1kqviSmei",
+	"R7NGpfqtmytFuyouXW/M5Jr5QhMh7RrGASGpZktWbloxQq5Jycv8O+9db5UhgF01oo8GNvczQ2BsDxWq",
+	"6Ga/7uJ3eOuMbTF8VHMFZz1wdHv3LPMF4sck6RYxx3FEO6XqU3FF2/keJ3npwDSkPupCNOTnjx8//LyL",
+	"kZf0fWuaUf/DqE9aBzV2/B2NsFeZRUjVC1S25zVFbRsL/spQ4ZdziQTleOsGqzhVWzbjXkFbVFRl7j1s",
+	"TQMPQG2PEYS+LgX6Udql+UKYsa+heZfM+rdACanogP0SLljFmDjN1A2wUDeyO+O1ESugETMu5q4sfkym",
+	"TGlMsB52C80bWlOhWc5jRn3LVVJQQVa1XHKV1ublWvwzKFWJcD5+ae4ao85BLVW4nLTDMHcN7QDR22jR",
+	"l65RKFYnSOWhAgDvhS5PMzG+cF76lcbiD5JGg+tUOKiMHj/YFzC0nYkca4cScfdSx8EtBTPik3EEexG2",
+	"s0OSyfp4UlzWn5QQl/XrmqO2sSVZGr1gQgOySZnKgiEAsoJALDUrzbO0UmlNKWp/2YuWMKcXfq47LtCb",
+	"3Ql9Y45kjENOFdE1ZyVZy/omneIPF5HD9O+XtxdlpSWLPTuz0tGnbsHQe1UdyJtWdnh7U8L0A4X3b7XF",
+	"0RuYS7uMmqUm/IGucachOnsPIjduPPz5+dmjRwde4Xss/iuFWaLB7L3sNPXJ6wXbeOfADVulrP+tXfCL",
+	"76RuJOt3j5Ksj1VUIWwXxt0vbPOSD3vjxY0tUIShnMrcMrbTC03JyAD0lVH/Eb7GdsBx/n/4jisCfcCT",
+	"l+cUctXVvYsPWgHmLdaZUy4UzlKZiUHVSAt1B6c9tnZXPU8rFTmK9Ao3afrU6WOJvV739SvnqgGPnheY",
+	"CzT2TPsJ5bC+9NCTwMPG4cr75DND+XpHMoAHEUwsxbyqoErvv9mV/tY9e+f7MfXGbuAFK7/nIo0EAc2U",
+	"sinz6XD/T4JrRSBQApxpBiFS9C3pGwatBICZNCNz8mBKAfavF//W9g2pqCbRnNXeP2Nvw6TQ6Ak8lANq",
+	"ihosw3z6MOBrzuqvue2tkwwsuuZRnUyCT5nnKzoEGQT4/0dsGrv7cp+tv4ce+PbouIQcfX8i/WlxB8Ay",
+	"r59ykLRBeufukW+U5ku75VuXZWmDaf2KhT2IWsr76rApdy8XL6ITSZwqU//YJUqOJxK2U2vCjljgMCRQ",
+	"jrDfRjJt25jZJO7Ab5uqIuYrj7zCFQZtZrXMGJILPl9kqHDDqgyB5DqdLRdBHG7P7Sv0d0IvoehSPiS4",
+	"bF7v52dX4CPE0RxyZP3fRmW2yt0ArblxxSidPBwDsWxPvOkoT8mlfC7pe1vENmn/L6pvm6Q29qnV/z4S",
+	"ulo3ZNrHgkS7YRlotxvmw5Lk1UKubQsvKQp2ug9bbQ9M2n9w0P44HDTc4eQJwSGfiVuucxHAomArfWjS",
+	"wvDzwJYWBOXgs9CVvcDFbfIIcEOBY2Ac1hZpoTM/V2IrPy1vUolqfU5aU1cdBqWN/8kVE22wlKbmJzUL",
+	"DaZ6oE/iftiFxYTKM2TEMm6ROOMMC/pu9el67R1vxhz8lWn9tlMH6QCgfKbJytzxrrzX7DfcpfbaN1es",
+	"NydsCPoCAwCbA4LOdgn3y8Sp01ARmQRol8xKMYi4orwkG6bHpKzpTJuVF1VTsvLSl0pL7KCI2cJcL8qa",
+	"rsXpwLJC/8MDBEiKHz0yhM2ZjtQ/nx4RqNtmzHgueV48hqcbmfpgnAf8/XOZVP+HQdtGyXf9/LcIXptw",
+	"3CYYUOSEqdx1p0x5uog1OOXaDPs/kGXg4vJcEa5Uw8rxDhRUV6Voli3VdiQSToERcPAW21KQ1mUq4pgw",
+	"csOO+TSngeWXmI7fE1w4dTJCIbx3X7rEIX9o/BEJr4tzGztzhvwKj3ZAgME/iVjQ14yW3zNtreV0qf1u",
+	"ETQ0fNGsqhQBkCPbfHjJyk0mkhvVuO9+C8kYlqMc23KBKAHJ2LK7WbuI9C0m/9qn80lQhaxraBpl0d7M",
+	"rwgXxPxqSDX9a/dr766yTXgxz8Xmc90IGV81qcMNTuZ7XaBl9VuXPZS0YIa8MA+10OmNlqtWhsRKsTrU",
+	"kyT3eUU3laRl/63uBQOQQYM1OwRbV/ISNIk50wTbCueAA5KyucllnwFOg5wRtRHFUylmfH5qwV25DPC3",
+	"05rRGzXGHtMUQlhLqvelzx7Vz98n/TUIjlCzny9E8lB1xwfWykUbglRJRR4QoNMX88vVLqZKYD83/3Dv",
+	"uDPqz067Xt/fRsFSdWXONVYygASLRFO3bP6fWjarAVgoQ2qCh0vfwQLqHvIlGRSoqGaZFMo/V8QryYOW",
+	"zVzNcoKVuqBptpjiCCrLNpt9YnrLUSnwqS2+XxZmmzRR19YOON72wfsnrRqmHACFL6iVa2F1HmMt2NSP",
+	"eCwHb7aVBDoI63eLWHb63XTJ15+WtTG/WmYQJqNUmRRMV9h4PCDPJODO1pPnfbJgs/VhRpL8XHPNfuZC",
+	"jTFtIfpbyaYu7L81redM47/XjM8X2piiQOQfbTfEMVmyes7GhN6ympp/YBPerVSfPom7mYLkK4tvJGdG",
+	"C0PGOt3iC6Ps0GnFTp/bf7zZ4pR3LfNV3fDVCTYYptUJJJsYG8cwdzKXN+rasOuZcNHErVljKiZY8jWz",
+	"aLKtEGP+eQjlnaYwxF1fQjuij62WGQ1ZLzpwUF27NCqk4AWWDC6DbmkRNN6ohVy9O43KhxYyeb9uB4/N",
+	"y+0KkucRj9hHgcA9uwcE7tehRX4qCh13X/LMZx0PO5LqOX5zN846dl9AMrVvMm7roceh/mFBlUvhGPK6",
+	"qCt9UgXsRp1LJl1AWZKvzbaF22jnyxlZ0BUU5u5xC+/a/QeFWPb5DOLjmsPXNoL1M0WQnKTCWh9GFFQN",
+	"f6Z8NjVuhQ7pgfYnauCeZFwD33hA+QQjnPYz6VVag92WHn70VluQXp6+6FT8w4waisCeia6kVhtIAAgS",
+	"IVG2hKX1T7+3DeA7kDSsy97RDyqephviAz+DTfWOCl4ll2wqyw1RC0BYqaS8IWChn+ZwA0OP/22wwUJ0",
+	"gA32RiZUsmqyB3qg4TMI4i/ijHuh/MXjOKdBvmTgvo6BrS2JPQW2mUYw/4H1toDJXIqYs9wdjF84FGOH",
+	"YRfqWP0exW3tgqRuuwmCeOz2UEd0+7bCzs1DMLLh9XhNbGuYHQGvQcroQXfvMSy36Cb/NEy3MOGXrQM9",
+	"ZENbGkoiGmqE5FRKW7fcFll9rrG2qLkfI/iR9lAjjfWU81gfiHkUjFeLY2D1YzjiMY5B6prOwiShLxHf",
+	"u2+V+3CRxqNZRec5bf9ri8IwzHi/8lgOHsWBiy2b4JIoxsj1g9szz/WuFZphjuvdSoluq72vKTYefXOb",
+	"ZOQr8rSSTQnfKnJ2OiFM3LJKrhBzzm6cOX5GNYWJM3j2ercdmRMp/dsP2fR82+reFa95E2277f27rAq3",
+	"y7lge7cutT3JK+ORWrEiug3dNM5OJ8k35/sDmUttOQCayC08VkTZ7du3p2ojiooL9vZtD7CZaPa2gZUl",
+	"wtgV/Nn3b5N8nE8k2G4j3DvN5pv3tNCd7Z2DDxzzRmB+CNKLt/yKFjfI4zMGf2PfEKMaNJXm2HHcpVuO",
+	"RwXFXkrS/lxD1R06oKwPuKhtPMDjpNeyARVlCrgKkMC65Fj5heI/IyEOzL3f3XlbnJBQ+jVbmRNIiTGd",
+	"WDqRKw1TqTFpPMq17+iRAUG9V/60HN74O9wVGQQMfwMQrhV6oi7J9f8Xk82uXafICN9qD7+7e4F2LOxg",
+	"/2vkbiV4Y2MVNTN8TWwPM5WEtfmWi9KV3LXJyepa1pkqa39nWKTEKSONYlHSmGIwgSUT5RYA0X36mkZ9",
+	"UncS2goqxmTa6B0j7UbI9dFmYHv17233gs+NHRHD1FOb/x2rSluztMvU4IxItbOCNUIrI5sNDzFzLsVF",
+	"7KgB2xiNE+tkrKrQBCxdBetdm/3i613Ym849tBMlANjNA3IJgx+13+RCYKPf8wtWDUpUzKaTI/0/U5hX",
+	"LkCM4OrT4ACD8yD25i5Q76yzuSe2o/EQb4hONz34OQKYKwxHBY5Lrm69SCba8GLh/HDg1yZaSjKj9X55",
+	"iuo1ROjtCYks95aR3iojRM7G+VgIU7vh3efyCFZpdMg/CaP0O660rDf5xqE5cL50e5L9N+Y4G1JR6IWd",
+	"sgL6nMStmq3I69+a2Z/0RM7nEAUiF88BRCkLzW/zxqidv5G6bVy8mtHjzd53Fsxl9MMZbcSYmPO/XGmz",
+	"QQ6qGWWEQ5DimtCpbPTAzi2/ZlJkt/3RSB+UbgCdYt1eW76unHDETHwPABekJNTd3QBmKPzj3X3dq31T",
+	"PXjLcQhixXoTQUIF5c8C4RW2z9+WXOo4hscQQPGB/jREkKzKLMDqR4gfLZKBGhTaiixAx0ZdsocVtXM6",
+	"FlXZeTrab7WQNRdkKeug2kFYBXQ4uWalC1Vd2KtXoWLn1L1ZLZeEkpkROEbZ42J+6QCR7Lj2r61RwdpR",
+	"F4S2L+dZU+sFVl77h2MMqICy46/kUAGMY6Z7XecQLDrTRg9vBpVxjhrdAzAdck2cdFLgv5iBovUrpgtL",
+	"wS5ijyJXXqhOaXFDtAyhVAgwKHA65tDf//AMTnPkErmbKQxGvQj8AzgeWxXCkd/AlZ2nDxbi85gh4Yit",
+	"I9j+Ya0jPlbWaCJTFKX7DlTpAqNCvqFdaNEUh3XicI/FXHHs1R3zMbtzjJtApo3bP+cN4N3jbe4xtL0A",
+	"YHuH6IOK5yWpWcWoYuXYH8sLx0hjW0E+55h5D7HbS2JTvS58MRi34p6KDQjKS0IrVsNIkGvKl5ZBV1Qp",
+	"26dSx34RwOFdU6GNXCFTBoZ6LCy9jx/nCv/EyUapZ+ORfW1Sbv6nkPXfUMh6/KrRFN+HrT3CcY/45JM4",
+	"9M+iirpMjDPhAnyxg3xtS8R6+/6uQgg1hR4SNS2+Z21hUUnVAQFtJBrCTUGvenjYw0DzihEAgQDxhQ0P",
+	"DnCjmek2umMSKOYEU4gvPJOo76FSCV+yco5IyIOgHwaiRUApRP/yz4b1fta3FT5IRM4qOldZSFCM2LB6",
+	"K0+oNyfaEwB5HQlW3O2jn6k29TA0xz4qdoJZFKu+Va5+E4YUug6FUKqpZk9tymmngHfP3fkb+GpPW6kV",
+	"5eWY3EpoBCZrCxberA44kfjGdALHd3LdfiP0+Ni4z9Lv73hVH0vAbnHIyRrQ6fn+qriHoPIqttucqN11",
+	"dLdG8iwusPKJLXheI9EbCfS2LIj3vrUrkTxCSdNxd7mMrD61s782y9UYypfGVnCMSSNUM0WY3/ISG4SR",
+	"Jd0YRXIp67SF6qKzvRpdw8MdC4CTfd9q/GJhzOmEcwMymC6MdFwLzEYSyCVcClCd0/YwC/H93srPdk5A",
+	"Vpzm0vKtpVtZiwEUeyoIs4hlWwGVine7QLumamjuk2wHYfIFiZjAYkVNAmChUXHwy8H9yfZM4Ft5pXGz",
+	"rWPh/PVF6HOzGe+A9VlTfDd/IPBfm3M6uf4YyjYor5+Spv0qBw9hjVRz5xixKuE/jXAZsdMqHZn8niZa",
+	"hHyL3kj0GKHhrYis+ZwLYyKbv2pWML7SxBy6MZG34Gu0DS7OHpMlF41Gdt0SS1iC9EPfFp9DKmGX9P0P",
+	"B3VhDZNyg7gXp3bCn/1E2ZZmF/bkIgQ/o3XFwSsroLsH1TY0hkACttce1x7fB5QEvO7aHttGxSlLtCzh",
+	"hG1nKaVykioLtRFMpiQjcHGzJzpeyNUGEZtDcHwbP3fRQ3iGCH4uPbTLm7wW38p62f8dvTQos/rIlyqK",
+	"Q5HbOvJau/oJtCoylabL1YA8pa2ieKeGBdXKL2jsdijQMcPhNzuCBgcBfQ/SkEahX2/bIzar5e8sHRz8",
+	"gTljYyt/KeuS2rGfGlUnb+1fJR8YZchD9w2ASruv8uz8UTbDzrql/GK6fcxIziPchHZfPomLEOd6SOH0",
+	"wZ5D+GF6LsksiGsEaLsGvw+ZMTYm16jpqGsfh6FENctLIhiHSB038rUR2vltQN632rZsRPFLhHfqotgK",
+	"3Ji+04uCn9S8WKDzbTzCyXhlS2VOpq6TDXvt3fg91Q69biudT5AlryqONXlq7EKZPZSHtuUtG2wK1a5z",
+	"OKQrONX0n7Jqliw52zmf0+lGM0X+ejb5v08I/PtvPecyo7zK9lOXio1JyWhJKihiV317dzfQAmzWVF0D",
+	"Q9J67/gaGN6vNqJI+JRe2oa+lhHBetLSVwPKmtgOWofA9UYvbq3M027c6jm+xV6t3UueODBY+4MyinZi",
+	"rVFf1gtZMdIAELtNtXFYfVsW4sl/v5mcPHn3X399+/YU//W3//7LPnDH6Pdv6Mnv7z48vPvL3rs82EFu",
+	"pNTin7P1Vat2aEjRUYZCz9B/bNVPo+XZGVySKavkmvzOamkbxsjZLE2hD2fjs/M7T6YPZ+Pzuwyp+lWH",
+	"P+xCiI9/eD6woMkT2tmkHaVuhtweT3kAqTvQPCEyIGufDCLY7V7HfBfs8NC+awcCCy+5eIY/ONtSEYyN",
+	"yX9rmP3awTMkigfsuzOEbncnHkDsVvvhgeT4N3Svi1GSejWtS1AyLDlHzBZK50FCIpZif9AJz53U7hPa",
+	"jqwPOaXO5ojrIx8/2iuGDtYiW6HnzGp+ZtOFlDffiBLK7AYu6UB+Nh+0hcLAAZb0vRMPEROHJvYpTOgr",
+	"wFCpfftW7AmLmAALrTGw1C5dHSjq7WnJ4Ts/bxkvWw4wie6s6wIeuHZ6AnRrWdG5yw222WFMlN1RnBfe",
+	"n5GDcuolj3GYbMGL9ab0R2zosIDXqaZLU9lospBrsqRi4xIZ467HjfD4mBm98Y1XHHNgynbbfEGARfoz",
+	"M0ptY0yTXb8C2E5DSDJnwlhYrExbvBFDpnztWYIKqvkt6+H7gfx7y23ZdvkOSik9x5rR8oVoNfOIExUL",
+	"mqoS+ZrPjT6M/kiAajfy55KcnNmC6o1NME33FenXHtKVEWJtqKVJtJxo7vFO5Lf9CK6PfKvCP5/rA+f6",
+	"SlPdJCx1W8rQFQcH9/yCetvvAM3TN+tMh769d6NXY9iXebjXUgqWM12hk1TpasiVoCu1kLqnZQxlfsfr",
+	"GmmsWi7mr7go2AEO4w5P92pBVdsDaxcKPt6a0WWmaoLuzYUAPgAaahnfYAMnn0kW3ronMCROfUHN0W4K",
+	"7/dGSlmeCUkHgVV3Wc7TaRydm63ddLySPIrOEXe/2mbDcBV7n5Yx3Q0GE7rD3tutdxlQbxTobIFPhjUr",
+	"B2CQureGlPsMy7cfUhxEdTu/vLPrYRuB2CstfqVhizu56BgXmefIT+MuW4tWc/Rt9JCtbtqgDzFBhfZN",
+	"tZVrAbUThjwgfzHAenS0yLXdvqnyzUewWcGghoZZZcmdoUHzblQ6p/o5XbLg3vTOFWtsmVXwgd3Vo0hX",
+	"tpwjYTQ8Z+t059VeDbldY959DUs8Dgk69aLQp0MqsYSKptrOSgu0T3Hrj3RzgM81gMLc1xkSRkrOzucU",
+	"bZs/KTDD90XVKH7L+ucDQwQpV6hUD+BW8/m/rGLXvWB8pXvBGJYS/T5JhYqKZFPKF0J19GmdMaqbek+P",
+	"1J0q5070lGyCX+8kKjepwNIWewVn1Ke7qSHHlVn84Oa6UDKzH36jouJ7fBJYpGRVxvRddhB3QOfNigro",
+	"vpnslpqnd6aPaC/cwn3duNGeDdIGqbCzaVErKLvoseNLT+0cR3/vN2OLr6vqW2QS1dlR36aiAuSLy9um",
+	"4Hs7aZX2R/rALBp3gG4Zx6Az6Y1Kuyijh27d9S70sOFWUlaZen6jl5l7by3rG1YT8+RpHrsz7eW6tY1E",
+	"XJ0aFAUo5+2LEvCHBkc9Zcet/cvt/Y91srYmg0zm8a56Z8thP9EPqQYOQ1JafWfS1CFn9bPAGAlOpcWC",
+	"RKwDYMpAfLAd5QzTB9YZVnXQXUknZg4bCxbQsqznNS0biulLtxh8hrF/aQSk0EWIYRWYBwEyzFM9ieTG",
+	"f2e5HuCQSGcH7hvUz4J6gVjZi+qF4rDrMszSrFkhAOnuq8GXYOjk3Zac1f54Wx+NeeiQA9O7lzccldc8",
+	"ncTU89LlZaKxuGWWjjR8c1Jf8WVT0YOwQHfUkzh0+Kgz2vLwfHetNtsnwyVMYcUrI3QpxdzszfKSPLRw",
+	"U7Blp3Eb4vNH0fE+S4piq3VtzXpIoAaGSFLWbOqVUOtUzmCCcnvvqD+oEXinOiQ1Ux3QBhRbSg+zzdwm",
+	"7IrfiorXeUM07b+DoESzdOcZ6JKUJv01JacYwUTjacXak1eJfNVQ0Jt833ogX5ZZ0n4U87phiuZegxOH",
+	"zM7jwKbjgae3EgprRiuwqk7URhTXY3JNy1sqClaeuGyqk4DVa74vqaYnIRHQfIRdP050TYXyNTwKHmYl",
+	"L8z9d6Ka1UrW8Liq6MmTJydPnpg/FnxF6YmSxfkJOLS4ebn5Yr3gmp1UdMqq6xbT3leM2QPkrugVq2Ht",
+	"ePmeeL+b+SPSH5C59Kyd2tw+EMksu2v3s+sLcg1WJ6vN+la1nDGlYP+uiazJtblf61XNFbs+JfDL9hTs",
+	"AKKkdXlN/hqJ1r/B76f8xPeVotX1KXntAEYIrFohFL/tKLGPjPfvU4+kzrJyua++bCefrCPBzv1NQain",
+	"GyV/GpVoH7lK7I8p6bJwtbnaaGv9rFsNFBAIy7agEb5uZS6ZIi0csl7GNijYebBvtx7MjVY9WtrsrT5z",
+	"ip1V7e9XjGYxSBOBym+fkiePHn9BVvgEKZmmvEpURKUrTV9pOq3YJahqK1Zjm9at5Ms39OT3ycmTX979",
+	"19u3p+GPv2RCrjbdKUFpj/xJRWkxjyQpZXIrA9TsUUBauTCiMud5dxlCVFks/CFN45ExmNLPyrR/HLz4",
+	"RjpvZGNeAUJlwarVDvJmuh2r8oH4jmLJ3UUZPjRy0HLGaRdwd6ot1Nx6J4A3uVDWxV+ye3TU3/Kf25V5",
+	"ton2yfc/DMTtOBjfphvqvBCMzGhT6Q1ZVdQ2funbGrNqliJ571CP6WOrEM7SySoVF+xeA2T7W/4cdw7G",
+	"wHe6YpfWdJmuHXkNUo/VG+IfGpMV1YvwNwE2paX5xuwLoxY8x0LzZ4qELWx/SlJ9/mRyRv7XqxfP3RCE",
+	"C5sZYLeZTGWmNzS2jc7JcAkxMubmuV+Ad/XO/LGWcja4e8qLWT4ZYsrmVByIyVKxQ0GbyprPdCoHy/V7",
+	"si4wIX23C0jVAPzonr6ismGdgDGQymiTLqebKJQ6cC3styZlQ7pEHfSj1ozAc9CX+9Ywd6gg7bGWBaP5",
+	"qhumGEKFSdECqNP0xuyx6PkOowrl6zPdt4ZnzN7TGnCyL8nE6UPaNS1Li4y6EcJQrnfeEfD6y0aks44G",
+	"pj+kYdl8N16FizIMbVfHlRQXgD/u4Cpbe2i+8I58JZeMYK8y+4dl2gL0Ros5XzNajomSsENvRYTepiiC",
+	"f3F9Sq6hIOJ6h6hYHodTPH0rorI4+MHI8aFrmoZFce4Xad8szn+IJiNnrzAZJOVjTPtSWufAZ0Id4gqN",
+	"MlJsga9bss93ArHij8sYZV9bWEWM7mREYM5AlKz0bbfZHFSn0dnPMGQzbWPnCxY6LXJUdtDAPKRH3Uw2",
+	"YlB+RRA9u5ZlEk8eewUGMBIvwJUR5x246x0pV6GiYr/EwEc7MOdbJf087prkG+hzBafW5VfaPkID4ei7",
+	"usn388fvZl61+rtttYDfKuiKkrH8eXC734O7nSNxAIcPytbaPkyfRM5WzGEtCBKUOxEcQMloeYJVsGhj",
+	"18bKFrALFng1wAhYwACzY5VmNTwkBTtZ2/oy1xEzJcX9NblvrxKhYn/Tea73dqZRsRtRspqs6SaBYmKe",
+	"+2rT1SnUHyZQMdsq1sBkZ69wKN9xoU9VsU6aKC8RXRrN/NASpuRzpqB1tCWLmLurfwyuH0Cphmw8qZhX",
+	"T23Xihsh18rqpo4r1pRre6kUFG9szYGACKGbvpTB8ZrMX34eQBUh+y6AyWKo/+PnLx9yaztOiZe2k6iM",
+	"W5U9ca+8JD3efYtqktVI81q12WvEo2rBlrt+NH3S7XvYB+AtJ2tWVUTLNcXPuRpmJORK839G8L0dZfSS",
+	"MHdVC//AabcO0MdWketkdQ1TWpElLZm/VmFxY09YSMc3UmO6Mf8B4EAzXWM/VVULvB1HayFAiHZWXD+1",
+	"AgHfd/fGAoUHO8eKh96mFC33lG6EdfYfU9nEolzJbR+jeKdeBU44HgaQJmtodINvSzbhyuYNbUvrvmI6",
+	"rybZTjz3UpIMO7oeOoFbnOXgqOp5IRYMdiNj/QmPWEpQvYyAO9NFqX9EBl5yZjudnYd4j1x6+m4DHCPY",
+	"h1gSpe8iyg9r3ZzSEcOgm6cDkNKYKL9OugQg9L+igjBRKmeFc90/VXjGBVeLA/1iO+UpucbbTiPst1pD",
+	"y7JJXg5xg7zPFHFPdnTXuUfTB6MAOLL3rErYBuH6rWENws43RcFYmT6W+R7x7cOw1T1iYDKNlhWr07Eb",
+	"19gQbncrXacbc5VBDihc7t6hNLC5cbAHjnSG/ID9T9CejhTWPxP4Lt78cPoC3WNihtZDTsS0TlVg/p2Z",
+	"J8RBTK5tEbRfWB6hKmlL+n4SZm57zi8xADIUXSInYa9ISTdjq2dwRVz+KOh7lBhJcLpXeiSGtAF5Rc4n",
+	"549OziYnk7O9Q4ZTvzWgJhWj5qCu5aW1AlzjStc1YytjMC82Qp7P48mepKrUIcltUErVaFVA9y3A7DST",
+	"Dqgkw/rHA6HqD+iAmUCvwF52GAqhXG/187sEYFKwfQBtAKwvZY37+zhXed/iTZBI/8hhf66YeBpDvu0D",
+	"xE9MNZpDMUvj7W9PHhHquhAaght6TZUNS2RL3OUaL6i9xsoeXmrlhFiANh9TU5qDyUzmzKgqY0ORAtzl",
+	"4hLRrzOE2jlRWCbXaV7t5Ujb63ln2t/K2rVXdN0WcZ7brW9pyS7jblvUutBxaz5LN0UeGsYBnNvu8saD",
+	"rv+W1eUZPPJCOxJ7B6jluC1w/KgYPUiSNphrPkSDgvFI13ZdfjrXdV0eAgjK3q+sbyQpQF2nKOyH50N4",
+	"G7JsAEbjlrkeg1tQXo93obwSKu1Luv7BJjvEmrq64asTucIlnPi0DUBWy8fJ7JRd61A8VXYBvCaCre0y",
+	"xs7/5GNADnZG5Vay5KIFVDZsbTs1ULiC/E4GfJNDRBEKydZId/lXbUSxe1JkowuZQg9FCOQLwmixcJdC",
+	"CBkspNkBri+JDW1c2HKYJXYjuGU17AjXNllSjM394Xq9XpIVrTWn1UUriF6aR4XUMDwIeehODSsjim4U",
+	"WS82lwRtwAs3mP07dJ0EjyNIIBeKBH0RmQAURe7jfnHmRAf6s51ujOxpm0ke1sw1pRDVzd6wJ+ZIxPfA",
+	"fsHmGGMbUMRuPL43ii3ul7mGkw6zFGbSAw9ASlwmYnVVKWk1ECEdui5XoIFYRqP1nGn1GSnkilsIHnC2",
+	"0jnlYhySO22KBP4a+qf4lu9ow36mSN1UraKP2OsBbPSs7NFL3WfADQNyc+8IgY/27/cj2gEpXmXtG+iC",
+	"TjUCEd+y0CnLHpGccbM9jaFIeEYWyEa/Qqzk1qafTVLu6QryCGVQ40EfQjZtFWo9nESFWpP9ySQxfaMt",
+	"TTN4WfNblqitr6Nv9hXyuUfTb/j1IOzPfJ/YzaWVZzdspbcY8KwPA7Z6yHady68gVBplegztHbtDqCza",
+	"5UtsQDkUFNLCgO5QYDeukHjjqqIb2wo/0SPJxvv7WVzdDZ1nLlP4qP2D79dTHB/O18/VTAFjpNOAW21x",
+	"sbXoae+GFM4C9i7aNRcihjJI3ZZQqPEVy8AO4+WxVdUBWqyWdpowP/jiZy663rXTqSpqBGHvzJh4bntb",
+	"bXZDR16gol9iu+muW1M0r3H3ITEse9hVDHLa+iX2inp4WKWxQ5esboP3Q4EFUgUS3rH+xKUxZXJb2PtV",
+	"jaVn6bdgPd+WdHs0Sc52lkvErzbE47Gj+QC9/hgKq71UWNVc1rbgKGP2/2gfOepNqnrg7bW8pzXVbL5J",
+	"OU/dd4DrJFpezkvf6wZy5RCd9mTNRfDb7l4uw4qf/czSzGzsfsyf2GLVWY9ysuAoxEhe/+cR5K1NKURI",
+	"unDmMCI8Yq/0S+x6zy6ccXNJ0KkBH1T81jxvtND4TAyEjhsgt3vmF+6kDgKGmyXV2JI4sy3gSf3aF1Vt",
+	"bU6jF5mw8SEO5VAWkGnVpeMMdZx/b6it7hxEdxD2juKeuwuB4hC1/BUTMjd0WSU316koCaBb1y8oEdUd",
+	"FnzN4Ltd9cByyyZi+3Cl3XDfIt6SoO3a87SMUMnive3itKO49HCoV81ySevNp+Lba0+646jtmqIxlvL+",
+	"vuIHnMw/IacfhVeTO2Fh731T/DXqarRcgkrGSo5R6xkXNo6NjZWTdHgpq8pcHPe3ZR4ntYe4mieAmZw9",
+	"+uLRlw8/f/RFN6jJzjVhx0qSpanYVZFr7K+zBUVR0skaPHAufCuk5rM0h9LjxTWthn1Y9dp+O25ACHMn",
+	"aEgLnYakXXlosZ46jLG7u5xUzqMPrWLNhytGscZ8kIvyjzI2m1xB8bRRXDCFTrvPFMi90yOA5uLTz3P5",
+	"e73s2HA+tpKNUlazVMx7NuFS3oc6c99EnWiFWcu1FdiDTRi7kx2BAztj1of7HLs6PrS4wuHgtc1cX7XS",
+	"mcroiXkMfSBIrk9DFdjipLgABdPpbQtc1z213ZWyoiuVsbNhZI8ydZD/8SDnWpO+M1LqzM8LGUWauL4g",
+	"FI45RG6uXaLZdVqxMddxZT0iB8p8hN84NCb3shFPcYCd5ICv4lLgHRIdoJMdG97/uPmsTXfL8TZtpk11",
+	"A1GbVomAL8jFqM6UKV7aUkNoCmA03qi9gzsjkK+ylZS4pALzwM2bogTxJHBSLec1UwnMQFe81Lcr4e5C",
+	"J317AmQFe6ug5l0ybT8ohPe2JeMipaENgvtdmu627L6/LKKNu3tc3mhU4Rvbn3EBUiuhdFdARNvtz35X",
+	"N4RwwLNBgt4Nv3HGHfUV+ADhYjsxvavuAzJp+laJfLTWI+laqNDjkxULyVTrzAdAA6y+p5WZwKY3ckLK",
+	"6/vUNmnxyPrTmt4wsrBO3x7juvS2NIl8XtqUkZJV/JbVGAHh9yshcvOGLYCY7YABrSawW5sVNWyF5BhD",
+	"fZvyf7hIy/dAOUDYeXT6Q3ReW8TjSn7c+QpjhuPRbs0aKU82Y22rbBGYICMOjqKgfjKaae8k8UwegkPB",
+	"wMQyWZWnxOdgG9MUrArU9ZiH9r4ekyW0ZeWaUALKQt2I3WLlst5YVbM7kv2DkQGUrCoqEI4jAdoT4+r5",
+	"iaSLjNvoIc75n0Abh6Lv4V0/8dlkhjBhCBqHxtiYQLquectT/7PtfPaWvzw9EV03LLH7Xfnt3TG85ES5",
+	"aNvz6T6IudYhvg3VjpYdsltsyt9a1uWl6/QccpttSbhmWHPaR+lOGTeh7DSJOYMzMVYM4NwZzkYETPzd",
+	"KTFHA7domQAnjoKdvTE+Xy8g9W1hobIsl4P3xx6bgV0va5cVMeDE/4NtQgZm2I66NEufkRu2UZdkKvUC",
+	"C/Co2ZMo0LiVOVbLRHJUiiJa9nnubki56+sFUwwm7I6SzZ0y16eQNuulI+a7N+ibDPtu5YVlc/WdWLWV",
+	"3rRYWG0HJOaK1tqipScTvvZGp/ckmIWJRNn6rqawWUHCBdWM0DipDwGRbAL4EYPlGd/Dq2xtYQQHFFUZ",
+	"JtI90XCoMm4V7B4dvcBqIgAIF9oYWy9ZCBtgRCE5IitqllArDnATZKuSFdMpYA+zowhTtV5IiHvrCFAd",
+	"QuJJ58sBLZ3u4d90rbZhDbn+Rt0+RqTxEdQ3u1mfhAaHc/2n2cWBisit+81uw+8hWSA4THpqwTVxX6Y/",
+	"JJq/48PKeUXyvW/Ze/2yEQe5S1yjl868o5BQwjUvHLCB67/noLidm+uQxoS5NNMYJRkal0hSyjFWXYFk",
+	"+8VtcgY6swtz0NjNDiEjCe+z35FkmceHXv5YaQTeKieSfLKfb7/pnVTRZsF+R7sbc8+h8gxI8DWfzRIC",
+	"rZ1ac4SEmSPDIwuphzXJ2jNe5Ojs5x934ifpHL+lFU9i42WzEPAX7bwXT7Sw3I6NPMrN5Nb0SVxNMNlM",
+	"c7ssPEkhVVdiMuT+0tL3/3WKDHSP8X16LdaWLQvyfse+kRWlv1GaL1H2JNjn/rlwxzqwx4sXsfcrXjM1",
+	"KIvoPiEmY9Hmun9CBQJu9ZSREhDpsC7B7nAjNK/sDvvdHRDOWlVDwlkQgbqI64x8wRlYQBumsRDN2GVl",
+	"TWf60mc1XkTY3MZ8hiTq0KAGL8pLcIJdbDnDtgNg0cWT1QcEW78Mhu/RAKees7X3iCG64JIKOmeIOD7d",
+	"GKOQYgu7ZDj02LfBUWJ6HQBjSrNV0sKUKyYCxBT+y+MOOkfzuyGNnD9ibBFWkewDPSTomNHvfNquj8WA",
+	"Z8qcgalstA8X4BHhWLkZAFkTeiFdrqoBPBLdL6/gp3vUhoSjwxcN5hOPjhEx7fBTgPDq75kYihkQ0ygP",
+	"AE1vmPpmNku6PelqVW0uLJ71vKlt/jxIaPjOFZF5IVdCFj2oCeARuiARZDaWdQq2Hvsidf9DDNeCDQJu",
+	"L5vrZsNlCoHfbZaVFOP0nOyx3PXh2/uklJdGvl6EKjcncmHiW6UvlVPkbSUZ1te+G2cO8ZD9+BZnDnVL",
+	"tDbscNC2/oy/3dv2C5TXrbB70G6jqyXmhm1114nxELHvFaYPqkUrPG9JFoNJORkQ0aR1p1n10GoPXYH9",
+	"BKUTnaCmfN7IRu1B+SycJgIaAF1Cv0rFbllNq55hUGpBZa8gxQvFfZ+cgjycTIyVY4HKzIkyB8FV7k03",
+	"EIjpOUXcyn208FrZ4dkMvVWQZlVBczfVo0tDvDVU2JDMLHw8CJF1D/QrXMgunwGo3ojI+90H8tXhRe9j",
+	"vCVz8g/eM5dEyLWrTT92GoUtrJS9kym48IZ0xypKCbryiipFlnS1MuJZ1gR+CkBlYyIxrrSmG8NPsh6Q",
+	"xhBh6nU1MGhqYQa1uR0WaEDOAtq1Y5oAe983o6Qb9ilzTpHWEcgVOuP6vzPbsPrnmmu3t95injN9iVce",
+	"VwR68fTm1b24sQcktaAPTB2WFeKvAiuwwnBBwrRIFHJIIkTBIFzG0UXQTiRpb23g9xbgu00x2ZHwe26l",
+	"47mD0m0//+QuIauy/9HloTcZ7DZn+O8t8Ww3C3BMtMVDgU8sc3h2GQh0fUArip7oy04V3LENsTmFKyzd",
+	"qinFwfdtrZ/0MGB3plmm7ug7uQYLwGYHkzWvKiPGsyB2s6DyDVfHu/uZJG6aZ1q1ug3V2dSjWq7V3pQ7",
+	"NxTX5hbyhnRHisu/DaTbBsbD1nnEbrPQsA97OMYZMQmWKVsWNOgpRp4vVxBjMQL6l1hit8R6OIbhWhBS",
+	"/2JmTadV2lETtcg7ykndAZwoWfLcdbWPa0XDWv1LKPQvoYXmtxCFoo1CPKt2EM98UhcLfpvLeAgvaNQA",
+	"JPQd3aenvvQ1o+X3mLnau+FrR7FaV4Z83eQ6ozWhfYrvmAK9C9h73T9acOxOZ0OiooPdQfD8DrhcBtM2",
+	"VODuj4QGE35bZ9re7m0XSszlWqf7eoCOjo4mCFyHBBwiGCtTvWkXcsfhvBdJ1WeZfkhmIPRSHDR7r0H0",
+	"IAOOvfQf2zml3fa5AxY25EMSxt2lFW3hrULfAwLuMIWWI3Sbsy2oO3JaewJQWI5wWoIhjvcuRTLHzi+5",
+	"2XzZVFSz8gcp9CIhc5b+8wCOux1CtFb6bgzRtd/PZnG6t4PT+rQ7YJd8Bbb17x/P8P3I71It44VepG8V",
+	"N8/9W4KDRGsfOwrFw7TW5VbxrgMX0+Hvt/crGZOxgd5kVuvrfnwFY8S/GDs+SPJQM432doc/yvKFGCgB",
+	"Ctms0ka1vSgQYVLOZsMApiPJst0lEAXbmipC5zVj5SVm9nIbBUVsTr1guSR0m0rbL2Jb0eImKWJhfVbi",
+	"Qyo3gDuSRjHvp4fwjgf1pFUl15cepPW9DgEhp53bDO02vnU7DsmobupcOqO/Pg9UXf395V6TsV4S3P49",
+	"0ulb+8MUt7Oay7199H/Ep6LT0fm0NeRbbT/uz9TDWCR7jPWgI+yuBjthO4teksatvnW8zQRq3pL38bVl",
+	"vvpJaF71XWh61n627sC6twbR4Lc+nKZ9sinAEA6BdPM7nSm9wcCqWliHfHDvVWymwdfJRJnNY//8UWc2",
+	"9sPzZEpXPwwTx0Jbr9tTlWCM3N3lXgu5vt7OcvctdKFHlJE+J3ZT3vXa6H0b9qORZWydsEcjxWLX6TDo",
+	"nM2aqvrBXfzbyG7YygCuPmubYOfrNdGsXiqEczMfNcZmjNor5vWUpB7Uyp4Ko6KfpTcSVw/t5nmqudzP",
+	"PnOgNY1CLhlkpJr5gM++NaVdrjW/ep3kntcu/JNYWjefwGa2tCm/jviN8T5m1SnDXbvg3jvMVVGlHa73",
+	"AakGqTBmC0TbBjZAoRCSFHKFwSuuiFyzkgibstuBnN2Cy/RFlr4NahZFe4u4fqV+5nma5ahlbcAU5sQz",
+	"rYgZzTVKtL0k2vU1UZ9gn4FAxYYsLQZdQnea723RQCM3UX/r4AU8nzPLP37Nshn/as5+UGnPK0I5LxiR",
+	"VWnMSV/dRrnuGyRbLSz+7xYuvS1Dtymbhv5IPCgshYVhdMkCSGPvEnMcLomNt7heb1RsgirtPLCJlq72",
+	"jcB6NaNLm3zTvse3wY06ol/TDWDas4QPIkIZ7hMTxlPU72F3JPs6z0INeS+nMRz8A4JzQ0XGu2xflAGu",
+	"6SAJHJ+FIxj3joRjFHM7nunUHF4zQcVx6rVKtpS73PMDLaGP6LWhmLk2SMlur9Mm3k72qmZiWCFLzea5",
+	"qIuqmnkSW3Yha41AhCA+y7JmSjF12qvbn3dIq0YZVsi4nQ3N/pXErHh29fwKs/LIV7wyp5OghqcwccyZ",
+	"SDbODfMU0HzWmKxcn37MihBDstgdOreZU241dtPb2VFdpR7Ibv0awez2NEn76gfWBMdbMRQVeHc9xmZ6",
+	"4YMlW0a/x9kbcDlmM4FtQLe/Nbw07KRCH4M+KSYeT39Lt0RkjKhiOBFnz53JFaY4Hy+BP3tTXdnmlY/H",
+	"oBWVBMHdK9frt9c2wJbmmytBaWzOb4Zf2kwUxUQ5bqv2NSuZ0JxWath0INNlbxzDntqbdlOrcC0sMcDd",
+	"4ouwPX5p73J8nuvpF0H3pLAj3CEYBNmQTl/YDu3HK81OG4m3M+upLNPW7YLR0obrcmUFubMXQU4wvZDp",
+	"ZglNXeVaKk97ZWbstTpgJD8HfGNY1xiXnqLXT6KUCVfcalXx3P666pbdeBFjq0zdPSq3Z5NJ71NgJvYP",
+	"ttJpwbjqbhBWb6dQuo4jB6SAhcZ+Flc9Nw6iwh+NAB5mPpn6X2WAk1rpj4BQVUl5AwGz0/2qgNv36A2x",
+	"OAG6+wTlsGK39TkG+4fdr8RlubuCb7xdGzVN41qxanY6+lgg9D397jvg9K6DRi51yKz+wLYXOcxJh45r",
+	"K5wRPJuUvF9riL64Q9CDwrBO+upPV7gFz9stZ+sWjk3c3k6RpbxlJZFJgJeeGLs/hxqHCJjHo8eA1ryu",
+	"pWa9yJLMpIBXFGYgLqwV75BpwBKXK4xc9cCSHNoZI4Olgp1B4iMO07OdsriKUsH3LrkZGFLY5W2XS7Sd",
+	"5rnpCm0bSVex933z5GkGmp2Jsj852ynF/TJyPPRAH6eCprU+MDpjL3ocAte1leAbVeI74vWJNX1NN7hD",
+	"iftjWIT/mbiVUOSdcYIzl+t0lC2H4fZN6Qd46G48+q2hgNb1MTZ2OwuBYZqof+XBWwOzz27O0PBrTTV7",
+	"Suu9v3jpnmtrPZlNK6mmTyuqVAeIet/jdEyI82wkvI0bHqafQtDNbw1qfdm9SWWl3YfZB0umVc2WvFlm",
+	"MVEGia3jIs/39W1mdiykje4RfoEIvULuMGx2Q32Bcqe0kYLtGt8+Vu4PoJeFcdJgUJ/hZnyXu0l/hBZk",
+	"978vO07tMNHakRH8MaXuPfkyZUx4/TOCOJi3QXyG87G7Dvbzsy9Nj2TSwEvkbjz6Z/DwtjlkLnPOBZX2",
+	"jO/6Dmym61ym3yy5C8gcB4c/cro+TFp0K3cWkmCogq0RisL3EZJCL+7XxvNnNl1IeXOlNVumjNUhbV7Y",
+	"+4LVKQ8F9AVhcw4V8m7yFJocfKbIVO7D+jjAv9vVwihy0/YJv7tnQv5vuu9kaGqkd32PdrjYCenI1bEt",
+	"X2PsN9VqCjdMpVfIRAm92rdEyXpxkxQl7vHsHcduLVDb7r7CV9CQMJT/27qHz9QFWeNCTngadAx+PST0",
+	"thM4Wy/KdOCMvdeWqw8DewtMstPPF4FeqNLEboPtcN7Nxba99cdD6t9imlBSkMkksW4LXAicRoTiubB5",
+	"aGvoABVfF4lD4L7aJ20h2ub5covnHIfZwQJfRP0EHMNvb21M2MQ563G6nolvzVoGnjHnVU8nFbu0tuxZ",
+	"+8/R/M/R/PhHs7bRjF7+ji1dIGU1/KmPuj2Tbtk9Tv4RCra3b+pPomg7yY67GGlwci7InN8yQZrVZcAX",
+	"XdINduvmGkTdbkPdkC3kE9gCJlIqccTO6ZtYPt43Ucf+JNMd0E/sKolOyARRcskwAw1O4hzg4QA5ew8c",
+	"fUpQ2JS0DCq+P91t6bWW9c0WrMOB7Z5yN0y+ELQqEYrYJ+G3ZwwfQxmLu1VsH2Y+F6wM6blYMeZy+lyH",
+	"wzHRUh6wru2i0fuKZMdvXiSbYVPBTPOxsV1AXqkxoeTvxIZimMB0Rury+MHYIUqekudSsAv4YmpTI2bm",
+	"4Jojcw0ZVVxvruF2vq4bceqglK6H1SJ1BNqPkR2FUXUkTKJmdItRtji9fc7aCVThfHYnU23t1fHEtpc2",
+	"+zJOYPAeU/u3Jnzlc/ZsEXkyYc/xe6qkpM9b9zTHt7y5029hcAZa8sDunNOSKzqFa2u6Ia9sJuaYKAYY",
+	"DhaOJ0efsf95nyvqZ64XR+wC8J/L6v/NyypT8P1PVvMZh3g3ThPqFtUpeQUF33ZqBTs9GHrgPzfgn/MG",
+	"7Cyyt5v2kimbCjDANa3Sp9kam7itA/ostaJbMHTXhKWmrqh7wJTlLasruvpONrVqZe+cP9pO3flW1gC4",
+	"42tb2md5Lg33CjhKXMxtrojtu/75l1EX9kmSNXILU7AViSug9p8Px0PbqrlyL0Vx0dRcb16ZQ+yyFvk/",
+	"WMIXdSXI1Y/PyA3bjMm1qn4xPPgLHrWHn5NiQWtaaJvlDDIBTFNGa3Ai2FcvtF5huEnl0YNLqhZTSevy",
+	"M0Xsg6cEknZqTAJTLlfH1u7Jmhv5ACiP9AbTibgZrZDyhnuAkouRq6X4xb0/HH1c9d0dgBbOEgUZ3/im",
+	"cAEV0c8UcDMwa7KUTGGfDBA+dKlOSSkL9YCu+OmyJOz9qqJcoCQupDDnBNq2mRWQFZ2zS/NPKK+4eCve",
+	"ihPy979fNeay0bwArv/73y/ItflI1vx3+OSCfAWUJm5jTk9Pr/EeotG+2XTABIEJksoT9q0gMW1PyTe0",
+	"WBAfVIbMMFzCitVLjmNw14Tqr9fvT8Ln13+7RAo4bjNkUHSjyHrBiwWpZYWdQeGlhTQXg3UHnOLyn5Xq",
+	"73/HzyhZ1WzG3+Mm2FFwOzaYr/bXa3Vb/HI9hhsA/8uKX67/dkqufOhS1jFETEEFmTL4NWCicq3MVHhp",
+	"nsO/sdQEZ2MMBjMfs1ZyXfEl19fkr2dES2J0VsIqxcj547/hNVSAC+UanabofSPXH4wFMCbBxTIm1sNy",
+	"d23fAon85jWGra8hpxR3/4H1UP3Xr0qK6wtyXciSXWM9HHScMy9aQAsww01jco1NKK7tpgF0Msi9DYLN",
+	"2xc+lcIVsxoGQ3AJGMZeJXb2yvPV9Tev6fz6EnPpAL/ZMcD1s9nJD8Z4uSZ/fXT+pcvmH5NHZ+cerIwD",
+	"lYXUBN8byiv/dgojmMveDTPnt0yRh5NHdrYv2YpRzcXczDUkO9h8PrgHIx0WtsrM+FnJliupzSJP/sE2",
+	"15dBitywjX1LgIrF7YK2qQLOBAPcYzje54/IwlwkniuW3LDFBbl+STX7HtkCWMD/ffKjrHixuTZ826rG",
+	"vyRTtpGiBAw3qG5+dP4E6Xz9kul6c3I106xG3vjWtlRc0ZpiqgS8BhotRZnWhrAVV5qVxBeiuFxSLrws",
+	"PSXPws4KtjYrVeCSo6sVo/UYWrnBeRDEmDqO1BeEz4V0sNob2Tgc1xsh16dvBZQ7F0xgWSeHCo4ZZ7W5",
+	"S1a0WLCT89NJkM3RZ+aCaJZLWm+gryBbRVvikl+xZTAXiIhnE0Wg/yD0GCx5bRuw4cEzRxx657vSL0xh",
+	"HjmbLlKYLkZnpxOchVwxQVd8dDF6eHoGk11Rizn0wIjZ3yFzAPVtz4PPytHFCL81F7FaSaHwaj2fTGzZ",
+	"p7Z3uWbv9QO4D8DQfm8xL0fyxt2iNOUh32m/8ExbcPI2lExKX/czcj0UWorA6OLNu5j6X0sn5mtZMKUA",
+	"2v+/AQV8rox28QPTFKPXDwDtOE8S+zW026Mu3fHNhxEAxUCKie1ShqUtqbYfILqKBStu8NwCywfImSWY",
+	"fP72/61h9SYw2C2rpxJqP/OEffdH7lhBBWzY48nDni95c/IOGmlMqWI2FPVW+AY2h0xASI2kNK+ML2Wg",
+	"sg93HZutnlKvLXhBlOGq2zOjOZ3cMEyIzpw2pa9Ag1O7/JWabXjkAQhmKJjb86CLluznkfiy/tWa7H4T",
+	"nWvxTcutMzqfnH9+cnZ2cv7w9eTJxWRyMZn8q2XRXYwaVf8y+fzJ+uGvv89mZ/VkMjmbPJrY/81bMPoX",
+	"oqkq9ISMbtim+2cVVfpb2RjBfP7+//xuP/lJ7c7sbBJm5hKk2aqSmyUG4Wp2K2/wZzgB1OZ2OmS+i6Tt",
+	"mSGoD2pZsy2OY5mR7mLW7vJCIBeASzfB81egEbl2tL5brW9Si2BVS3pjTDpibBHoAqsXbKlYdWu9PAmk",
+	"vIPPhz8RVkdXY2KJiPewa5EbnQ33pKFirGbjVqtTAKaBBoOpPlnXN2xz7RZu9RuOIt4oQLZEiDzDvIO2",
+	"cwhu0hu20jHGfPskIr/iLgw+ipFyBsbYOzRkmdJf2fSI/ocsxZ45buzNXc/Z+ioyFIOVba6sux25cDZs",
+	"yn8ScQAlpCNnSL5tJpOHxcMJqako5TIy9IEbPrcKN9wW5pzA82yvVMEJHU+G9N3Bp5bG0S7uOiBuGKQQ",
+	"RgWtxtDJDW0fewDP3I1H38vC+6a6nvfP2VncS3z8YA0cKxwGiAtWcvQFxTftgw/oELkLdcppXw3IDEXW",
+	"stYL38bHe2cs7B8cYSIFiBWljZJhBZC5uMdkSesbrDq3m78rV/CLQ+XKDIzI1NX9qHNZfjr336CXMNR9",
+	"tmic1n3mTB9MFmNgZ0kz+SSl159T7Hw8eWNGfIhs3M2Wz6X+QZbGAi+PwM4vBAtuxRirISgRh6gsw/hX",
+	"OLK+c+KrKbk+0TXFoF3eVjDPvYbHPrq5MM73W6dkyZZTo3rWjgdShiv2hngDtczvWkbenvLU3XdfCdu9",
+	"maimWBiJe+1a7gE6KyuvwUvsP73OBOL2TpVLcc+5xn3pqUYA3EL7iueO16sGIhyD3981JBcFaw/YL661",
+	"E0Z4X1SN4rdszxqgsPiAFx7POqWFw2CzvBD3DsAEQxDJeyU5IqCPkNcjh19JyffylkGVyh0UOmSNzZJp",
+	"e6Z9+xcblHbJFq1WL+47m5Fx52vtR09mX35eTr48+/LLR8UX5eePn9DzGaN0Ujx+TMvJ2WP6cDp7NDub",
+	"nk8n0y/Pz4vy7HH5eXH2eDqZTSZ08qXZtNXoYnT25Px0cnp+eoaFdLdcNuo7fMXIWy1Wc/mtmzyK/Ta6",
+	"ODs30tXWio3UbdH1m+NazEYW7jeYmdA1v5eH0d8dkNW+YnJVOYtyo0jJyzERbG00RdfP1l8fZoqJuwPE",
+	"vb08dm+Ai1tW8xlWuyRN4edSM3JtrtNrUhpDl1WKgV2LPuONbCK/cUU1oKxS7fVcGwvm2kIKGg1BY/ix",
+	"fefgTFq3zv0O6bSWN0wEZcXuDvLRwvagOR7LWxYFgA9ZMW/vDuCwl2wl6ySPeQwK63KUjTiKxv3U2aTG",
+	"ZuXCVYohci7wCank/DA2mzblnOluh+RX9pnjCeSlbMwvRo8nk9PJpJX7ESTn5Oz1JJKcIKKnTdktg6xI",
+	"DjFul8Xm5UvNKHbRezxpO+96swHSIytpIKUHKAb9orHh7pGEDbXAwRYLu5CQZgagZ9H+WxzBBAdwxG7Y",
+	"51vzZTLkGpdyaql2DR2ZlHnn48mYfPEY5MvZZEJWrC7MD+SMcD3GAAe62mw9JvkZgoCwGdfotINLLWDx",
+	"05q9FXgLmhdEo2IQLuWgw734tzrodrl5lwkH8tZzOKHHd8z9KQ/eMNLkTE/Lp5+Yt+sV09AK3zLx/gOs",
+	"Iuz2tsfLypwHH/AfWw6v9tnBzw89O4OcUOh/x/L6YziflhJyZ+5HsrwHytPkflfdfw5al5vnCC6bAfu/",
+	"e+cNdM44eryDrAmsY2gzDgI0HuU89bmElqyesxOYy391Md+XyHwDNx5rNXpdP/85Fe1TQajCfDAi5Prf",
+	"eUQQ9/FYV4sDNj9RmmquNC9igyGZNe07VQIsHiZqQerTiopL8nBCSrqBzhdCrjGPztmiXBFFoTabbBit",
+	"nXq7a4vOmXbd916FeQ09fd+Cl8q2Gxz9x3nm7PLNj1DSCpAs081LAF380oIWGbJ2PBB7v85HY9+SADMk",
+	"HB7wm3ab3JHSsrj5pWK3rMLm1CAqnjhQzYsYI8fwFNRHeWygfZ6mLWAgcykwoWW9OVEbUYDs9YMix6IL",
+	"Qt6yWjc1/m14i9du7jA/cHc5FLA3ZhE1m9USIjFrWrOFbBQ7KafmvK3NOt88HH/5Dq4S8BvBWCUreGne",
+	"8DDtU9yZhqEoK1856JfHjyYTM6QtZLDUn5ycP2r5HpWuqWZzcK/Eb/2yPf7EP2l2sqJKA4Dyz1woGwQI",
+	"s92aV/S7JRUNrYCwFloy5xJNLaZ3FHxXAGQEdBBdx9BDv5NrImeaCZewSUquoKvdmFDocbxeUI3et/WC",
+	"Qbt9QzcFqb0LWcV5MKGH6K5QtlmibadNEfehzbpt4takHz80NFjM5mNJuOY9khEfeteZKrhHmGuqt4R5",
+	"X1ZjewcHoTUsbnO8gMcUOtCcPRx3Slh7jiGIPUqKWVC9ilnVLVhRXGYy7M7+FQrCbEQB8ZnNP7rHxSdf",
+	"u/zmf/x0coZ2maxu4/h2zRScZBvtPtKNYKRpaSVld0DHYt9bNVMxdGfnaOHw5Nq3w3h0iynDZ+eGsT7K",
+	"C1t3k33dE7g2bJAJLsCUEI/15fFozYVgLjhzzACOO2H7YzheAB7Fve4Gy4ZtDhfQDz64f95lZXWkx36U",
+	"zJdumvhX//vSL6K+ScMpPtycDyt+17FdF1bQYAX2wW/Iedj/h98ywt7TQlcbIgVw9bWRONfkr1ELu/VC",
+	"KlcdsOZC/W1MruGva/JX+6uNbGoi12IMSEg+z9YWbbnDfP1W/LUCZyPgoqPs/5tzyociJ6iqs4oKJo5F",
+	"mO2UmBlauHZQNiG0iC0FUj56S8N7sDdM68UKy2L7KBptz3745X08/P7+emqUfiytW1CA5jYE2RbmvQXe",
+	"15bQA5wt/Q/zPQ/m18Ah2IF+yOkMotkdoEgo2jrFvXqrf+7fkdRkThwX2KEPnBkKrQfsCMberypZhttu",
+	"mILZC4QlEKCFPRCDsKRn7bod+DZxn2F3yD2qtH/83T1LinqXiyxYcZPOsDxzGZah5yVI0HnN1G9VxmO4",
+	"lZ2JaqsUvTyGW2pYrKpiofwrpjUXyPgrqtTaqK/vIkXT6Z3uMVwo6uBBqxyNRwu4CUbl9NQS5bSQywiW",
+	"YrRgtNKLje/407nKj1R3EpivlxomfHHiEUPdbQkQSR3/aVLuuG/3BLef+aaoAIh3CX30ri80U/raNpqh",
+	"+pQgcgVx+2p7/tCKlXCzJmpn0hHqMO1/a5Q6e6DS5+Bgdh6HQ3Ix+suHn69efvPdi59effPLj1evXv38",
+	"4uXXd4a9FVTPouttSNFKRMyPUrgSBBOe6j+lGDqi8Bm+W0FaNcKSa7C8Gi6Lcl69cOo/zTqXaAEHSbrt",
+	"MI37AgwZ+0ePTID7yKjBJSkRXsURMwO+hoW0KOpyHD1YRqOYugeZx132++H0O2rtyn80q/trVsbg/WqD",
+	"2MEtn+C7jy7FxjHkmk2LAy4OvX4/teKae0q4e3h5PNXjxI1tXRZyKQh8fRGUvRb2yBKBjVgJJX8II+JQ",
+	"tKRgCjGoSQ25SYpQN8wpubLd2cqICm8FhA4VoYr4KzTlPEFOPZpoPkJiSXwS/ZE731YoZG3Vp7sDjsjH",
+	"Sz75NHS7YwnC85wk7KG1xdEGL+/OP4q8+/MlzPwRCtkDGkOeZVNpfga0Ix0IBg6dWyZKWQM2kSIvrhq9",
+	"IOfjAEGOwE+0AIwbiUk3+JPPFBjuRipZQDeLm0JKiQLPdlldXrwV1+ZRwOJau1lssGhu7MBBuSBatmHY",
+	"EGrCznBBIcHHTJRc1wyBjH6q+XVK2LWUqBYi3P1zMdVNsvrVbUL3SQ9PQaD0qqTQxUYpyGh5A1fL3CEC",
+	"qosHD4ymEB++FhcsWLUqmbrxHAAou1IpPq08YFBEq77jhlkCuWaNopWLt4IDf7ccGOiBDctHB5zt9h5l",
+	"DrplQ20BwrgwLFbYqqSFXBv+MAwLqs0xSiQw00LJJZvKckPmFovfzsPmoE1ruVYI5vjvUUf2iQfEtczn",
+	"2F2pGwskhv1dCUoKjjB3t6zeIJiYHWdMpKiwBQj2nT6fTACcDZXNWWiUbWt3u3zyL+zcjuYMjvLB5kyY",
+	"F0fBbQd3edPAdQpFkBeAKmWxgimcm5DiWb4Q1cZ/YF3Y8LzRggAR5A0M984PvmqmFS9Ot7IjDI+MLs5t",
+	"ZtXR3KtIvq7aIbtprsrLtfA9UgGRRYg0woSV2DXlT3sOwCV7YPy1pfsn3cAvVkwoqFUChUgFMFQbe3VQ",
+	"ggB3WVXmuoX6bUM7IhgrLSKfA/Lzxd1Y+Eeu3EAwMMphhaoOASDLEK+hVXVJrkFFc5jPoCQiviJWqbcP",
+	"pSFNyzT4/3+/gblQnHYMikktjY31imkQ8c4H/4f7FhDf48/hBUWJvsWJ/0a1+nW9+Tg6tax7BZFlfcyy",
+	"1YpThUgq7gCYmRfYYNXwgyix7yt6Vc2HWi6nSkuBcOfax7/fjIqysE1ADdOd6JrPsU2V5kumNF2uRrbY",
+	"/914NG9oTYVmwG+A3MpvGWSOFOwCUiZXcAhRn/M94W1OfSue8+bDqJSFRaIksia0LGswFmbe74TYkxbu",
+	"wN22eDoXWGraNs4DXL+7eG3W3nfm6bsWYuJrc2UrzPT8Ecn46n9/79EgY0zT8HVIcY9Ez8eIe8q6624O",
+	"zAfxToytH+GULBgxxAaq/P/YexfmtnGsTfivoFT9VnfP0rLkS9JR6qtddy5vMtO5bOyefDttbwsSIQkj",
+	"ClATpBVNxv99C+ccgKRE6krZSU+mpjq2TJEgcHBwrs/jCoqT3HFNzxXh8v6xEr5PNtQ+e8KVHAiTsB/+",
+	"z8WbX6xM/PXy3dvAtV6wk/NH7G/y5x8RVpPsdjMVfGx/4O6c07ciZq+urt4/ZV27Vd3U+llrAtAzeAKJ",
+	"YfhnhMsGVO1sdo/7qUn0BOC1AY+cnonSrZVwuH50bjFAd4aG+E4pSjQhTaN6ROqTvo7SiaITfCLCOTiv",
+	"18qPAiYfqDF6kDoI0RW2L0mlVwQn61zpps8iA4YB49nEZgAL0gDwYHVHs1/XvdPFQQkRYOCcfDaSxp5w",
+	"VbUhSieiqnz5vLJ8uRBkLN8K7hIpzPEbmp/GfUAOGp3GUBjsVqXD2tfKvkbHStkUVsSpnncpJPenud4a",
+	"/G2DmFmWP7DfOYqs05JPHZz4n6m8GFzp5aaPincqYJdqgo4ZOvoU5PfFKuLt7pufK7pv7o7bACS8m6lM",
+	"ilfbLDoGNeOA2dtfWxr3IgwzAwdN+qwgE9+6hwWDmTbYRYmDDWSviPnsCDlWISq+ZBV5D0rHmyd+d1E2",
+	"i6WZD9kNXjr/Pv2bM4/LM8AbTv/6BDDM457Rym9G5pdlZG5tQK7VeDWiwWSCDwEJzxAQ6r0sxd3iLYQp",
+	"Pk1LzMyct4cmV4qs91mWm48xVJsgfRd7weNIitgdDUAKMnchXGe8sIvMxlrgUcF4c2qWBLW8UP1Wmjq1",
+	"4Vdte7W+2V7/GbbXQ4aG3qdWgSkx88YfaOvyo1yqRNu9fG+m07E31la3beHlbzLL7ttW+raV7nsrXVTs",
+	"Goh2yMT4MzLITlOwFFbV2d+PubC0CbOkT2m46hLPd8zz5pI10KoGAC+B/7Mn8YISilgAcROPTEBBpSwh",
+	"6lI4ekDAdZCDY9xg3QMSTvEwwGCV/Z4n8AOrAwxiw2YAymeECpvsY0U2qSr/U2aVJPG86FjsWPuf6bKV",
+	"SiOfDEn0WCioCb989e7971fv/vbi7V3jbntr+CqWPPqAIz8MqFDGKJh5Cj6DXplgxuvI4CJOU0ovO/7J",
+	"lRlm/P4iY2WWY5aQbprIKJLGQVucnQSNCUSrC0/ncSL7ETimFKfMWttBLguvgWDF7UzHXwludyGyXbRh",
+	"DCiPiAUA0tL4fI3XXzc61/Yb1427osJ6hhN+dOVoJBcm/S5oTEQy0lYu3/96ReSvufKUkZ4WylP4VB67",
+	"NztuY+qr58sa7da/CRp67OZi6c0JrWkrgNai1FVitOZSY3WluLwXAjrX7aQMUX4sxNT6OzoGZWF/5Moj",
+	"Ve0Yj3DKM7a/HtnDbk1SDC58C9fdf2flOyxCyTcqEjTbmv5Euuqh0DQcalkOv+ykeQ7oZcQyCdjhVC9N",
+	"2Dg5pod+vCbvTe/X6DR6cg3WhjNj/CbB1Pi7NIGWPHSOk5GEAJFLUIcxHySLIA6I8Iys6gW4idZ5wYTq",
+	"bcRxUYqEXm9+zsvuBn2JcC2DDVFLP2LufpUgERsDEJbs2uPPff96q4Ei/GWNnfrDs6/XVNyfzcz9YDHm",
+	"3+Bm3Ux2Qmn6PA53qiHKP2hFK+kSCxBZ1lDiP9CxjzotWXc0uMKS7ljgvycswoOKESBhpFPr+mfCRGY1",
+	"xz5daUxayH1vIGCVJ2RRQuDWB5OPjyMN+eJZbN9JOqJKfCEmE0hjD0ViMpIp1PBPGVeAnOiOSF9Di4PH",
+	"8usBAH4YNuWyhGkKHvKfLl2uzTInWojct68wVVfnvk7YFHUCftsl/7maQ1GyNIybsQiRWp0Db1OAMWui",
+	"iiKvFP7bZO9gVXVs2DDmKqE2sCrr7hAw/SfnDq61aPAUuK2sAfH4qPXo6LR1dXKSGRAw6EWI1/OS8sB4",
+	"DcRrJAb2Hu2faDCFwkBNFtCAnbK3+tYxtFjzO4z5zDNMbBH+wflcWaqLWPeg+XnijYIaTQ5fk5oIZdfe",
+	"akSa0D1Mj1Dw8CgSSSLio2Gs0+lqt+G54OEvcPV/48V7YqzWCCQCSCyNydz8ETUBF+l36nfIEERPHwcN",
+	"T6Ld6DR0mgDaXWySVSHJiJf//Zz+PhHGYOOHFT/g65eGJVqzSKuhz/RglVGzUSswXQmiW6229sKCr9oC",
+	"KD5uD8TDWjfBO3sAWmFlKKyG9easz4t5gOe5v2+Kz5bbAJuK/heKolkfvmX2qpshXKIU1klNZnfzQzn5",
+	"KzXJAlLmsjYB+6Dz+Q5/WsLURG99rcqBYzCM/tiE1dbBYVapqdauako76q5prMMUO330FOJ2RsQI4TaP",
+	"NBIzmXHqx3K3M84nQEfXjt65AGpZioLpuKYOhqaUbar1UYu8oqsHESO7X2XUYl/tefw59K+4MnKRzcRO",
+	"kYvc1+uJXORme9fp2D56kX+LalCClzrOuX8zHodY8nwF+Spo1hvxW5HLLn1vIN8HBc8B9FQr1qV92n3K",
+	"OH7N+5BDeSuoMxiQJaFxMGTSXCuFikHErK/jGGrOob1QUe1yLMLYfXuOrhSTyiR23hzBZS7rNdJRiCMC",
+	"dcPzbYvMJDKK8BJMqhk+od7QYmbPCAV3nVAzsk/sUWXPMozlD9j2DHv6R9JwcZyhzuRhLV1Czy6tx2vY",
+	"BN3S6vqCWNdRQVkDTEOWKRITIJts8JD/r0L30g4KbFtkhnvcz89wbT10uBX/P7CYUaotbEWrE5wCJkFf",
+	"r/T2CTIu6oPKDg3XFAI1cKEcDEQMUQOt2DSNp9qQesAT2DcZVMUc95HaQ+KrXjDwosl22FxIaQW+SOGE",
+	"+CYnxcLS6aHF0V15KHG8UEyniTuVvHqG/kun4N02BFgPq9Fz5xiVaoTUsUmNPEYkSeRwhuGcGmqo3Ih1",
+	"OhzhoQAHIj5nRidSqLGus4xnH6bhUJJeEKmTexYpTDnnLBiclXuSrItIjsUBtZ1PEKNB4EqEg6ySJmTW",
+	"XUNhk8YKVdardt5qMSiNTuREVIoFvsOBJWIbBYhWVaNz+nhjrffBfanEq3ilZwgBwWOBMKeuQbom6Ysi",
+	"3I6F6Ex+1SBMU6tcStOPxZSrvlxT5vC8cOVXSH6i+jKS3KFariFByS6+RzKUbIrnLlpUY8GFQYShK42h",
+	"hAKJiYtoY1sLsR2dHbVbR+2TAm8cBW0y4JulKA5aUX3R6By1mq12RoFCiQ8XkTH9jWjhczf0CEGvFWIE",
+	"6WRUUrZBYZJsBa2C6qtNaFE2I1AxOkrpvltGoD33CZWVnbbyQZQ/Utkf97QemxyVyJPmkydWyvAbUv3e",
+	"LsZdYjkVOaIToqwqhmlcTdvrt38/gnVttdqHw7rOSfH68MxAqhBrulI1sb6QyKA/+MR6t9ZDra23J5Qh",
+	"5L55GBaNxg9Fidk0ZpPXicefs1/nd51BhLXKW5/n2U0KB3pRI9u7v9TxBwHj+RLcDdQvoF14H0IYUg2P",
+	"EsEn+awiKoGjiTQTSoNvL1UvI1fhXYdXkp/uvYXsF8HBL8lJAnT1E3TWNgJXTfmwSur24FepErzi1n2r",
+	"cyEkqndzXrJTjD7YxMN/piaZgCcTC/CesZQTiukR2L6C3SQ/mi9CvP2r+IOtcBLEOgVNdpQ7sHYR7g/Z",
+	"Tb9MEb/kcwJyLUh55m16HLp6pB0Y86vrQi6h5/UIvGW8tMm61ugBRAzOnkU6DV/AH1i72WJC3YpIT0W+",
+	"j1wqBlAZ9P0JwEzFUMVNgCF6Igzr8f4YxPdadX/hJjmC2x69ft7FaiNskEyYfSsRPqXhZJI/wAj0SKdx",
+	"kwGnLmufM6pjhyatCWwV10fhgr5JLPjkWkXyVhjcavgRXeijw2MxZzpmEyjTYBM+Z0ZQ5FfYJ9ihS8Wy",
+	"R6JnIWMWaQO10wDoVxaUxQfiNC5vxwW7ez4VxpdoT2MxkJ9gEGRvBMyk/ZH1M7txqpoDqaQZibAb2MHD",
+	"R3/pbskJY63yCkqYKbeOj/3q//2NH/3r95v/8cP1dZN+/PEv9pfr67/8+D+/W+Z7DRoT/uk13ui8VUYX",
+	"U5uHgol+QyKc1enFoi/krchoG7G3IJuAghwWZiD/4q2jJzef28FJ6+4o9/N3O1HcJuJTgjvlCKWioCgb",
+	"Muywx2fgOFwruKzD8st8rezm7LDP1w0zFX2SCWigaDdb143guiFD+NXdxX6E7XnwMWDgUH/z8WqTG75q",
+	"3xC+GIrbppmrfiSVaOaH1Lxt45VygleWZX3hCjt0mgp/28Vzw1943eh8vm7EKb5cnKp1IwWrHS42ab8v",
+	"RCjC68bd3bXCPqJKH7SCmdWuTW2G84hPp0JRGsz/mtPwpBtKCLBprYqWM+SnVmD0kkrrxXws2A9dwwci",
+	"mV+NYmHsN7s/YoILTxoRhU1U4HjZEXyrOQmZVSFcKgyfAhZUeZHfKxjNn7wUxb5k/WGFdQGBETj/bSg0",
+	"Acd/FIWbOf4ExJHvN83KKErRRVdyprYKnKl2QAweQX2asYAahhwB6KFrJhYQGROd8MjN1IFccysC631y",
+	"2Fr18DlDnrqiSAI33VYK4/iz/WdlRcQrZIHe3kqGL9ZTBbHARL3hi25f+IBDvimZoWPK4a+M6L4SUfiM",
+	"rju47qsxkNkz8A3aDHyQiNhe4CmWAVWfLzewn9v/Q/cVlI4Xv9MGfvQsyZ+7W7BYkWV12iotUywmK9Z5",
+	"bR5oTBY4mmejeY5Img1EFLFBrCes3WqxRLMTQE988tN/PWXnrf8C7yeK9EyE9ZaxZlKzQcsYVZLUhObo",
+	"IGc8j4hdCHhrO+PrN9y+hUbV+60TCzyZPu9608pmF6jBodOpu1DC04M8boKeaaIzVxAi40iJH1SU9zx1",
+	"Llpg/zQWYpp5sCNuNqt8wNcmnfsFlTwgbxUgxE2kse+dP+K36n7+AK+4cTzm5N5OGrs+dgP4bWFGPIog",
+	"vN0TW+yGQhvOglBHAqCba5fqK1/OYDwOhCt2UCEIqmK+8oESriOhAma06/1jJuGRwIoGTTFIoYYSiyFQ",
+	"kKnwwf6OSBFPESlKR+FSfQSW4lFtRJmow2R8MbJOVjH4eulkImIWQy2MUKHYosrnA63xHUn3AwnzLwIV",
+	"V0Ggh5oVwK23kmSpbmXC1xMjv85d9zVZQf2+mCYF5qX1yD2ucnEY8774X0WGqYWmM/j6aWu5o0yq27WN",
+	"975af22Le6zBxrErR/NTm6GSLex6QyUnLIFrO9ZxKOIsRjrhY2g43l/WX+cfBvUe2NCck/Q3EMMtk3WM",
+	"7m6CP40ajwIl2EetxllYmZiN7PONrxcbIcInlP/0xVNA3QHLQVMethxdOXujB2XjXSXeC4K2BTtu7uUO",
+	"wY77p9zIgYc6uvjHH+1/jP91Ej5OX+jW9FHc5j+f9p+Ll8NX8q/jXyZv9fs/Ppir9O+z/3/+j1b75PTs",
+	"/NHjn57wXj8Ug+FILkPiLDI25fbu8d5P26aP1S7SonCUBPj9FRlymN2JC9BmD4KzDKMXnuZsKwVUddge",
+	"f85+WcBKXp4cUEnSsJmOk5E37MCrBYx4a9fl1CXxg6N9QLYgc/0JUBgLUfMy4+1Wj4tqajNa3dzq1Qix",
+	"fAX98yp/d+vC7TD/1eDJq1629U1FNXawI9Zv8QyaKtvm9cQUZX45dzATtvTf8i99k21yLBKsStvYuQBY",
+	"pIzGQUBifqJVMsoHLNKpNSlCngjX1xyUm+auKvFBYLU81oQkowhC+WuqR7fMytA75rqDSwYCk2rYDKq4",
+	"/WT2I21EGBD6F+WMJdYZTIW2221doasVj9IC157WkeCq3grU6TTWtzzySgTGn6eOnUzTNZimZYqn1S6U",
+	"qDoslwK2WDnUht2aCFSz/sKBVDxyvJbUexzhPrwhdbUl0NhUxFLDMAVkvPB9ThbfB9Y7e13MKMUrJiCR",
+	"E/EPrewy/nr1DFqIeSKeUTeV4+cTsUtQFdmzMCSSY7aED7DwiT5ZQECjzFVuEn9qnpVPon/Uad2unt1E",
+	"G/l5sKMzPR1JVU+A+rW/NeW7cHn3RjRzn4JdZX+6q2awJO1rdQPtJW9LsUiEQxEz8P6kYRNtl7RZRhlL",
+	"b/LApPtZwR1tsW/qA2S1Cj3xUdWT+yMeDzNwVqiJUORr5PGIHmXnQyKhxiiXHYOsdIz73r7juZVo8Qmg",
+	"g4KTVot5KYLQ63d4zZ17tUiqjZL+KcAqACiq1ZMNq6F+z27dyJRmTh1OtZGJg2CcxpS1n6v+UeGbi2/j",
+	"82tz1c8NHwb9n6KoK4Ump6i3VMIrjGSHSrozovcpummr1fNbnbzRoRxIEdZnewNaXN5/LzDeHBCa0c/q",
+	"TeV5cFxQlZ/3eMSqcCJsF6Qupwgi0smJGLI3hFaUJQytFYoGpvVDmAPtw7Ea8n5hWgm+D/W7KEViw2/t",
+	"fjAt84jcY1jS77ajk/MFkLVyiFmnmf5b63Amo4iA9raKWl5k9eoHiVpWn86LyLenuyPf/nfM+4K90tMp",
+	"dvhmR352+2J/WqkRsHjNkhHQqtcIeLSREVA1Q84s8PBJ/0yBUIqO2+/s3e0G++6RHRDriUjPQHzcfspo",
+	"EX/47pG9+sdmdhJ/MzK2NzJahzUyoC8PBtluVBkb7dXGRmvJ2Gg9lLHheg53sDXOa7Y18MBebEQyjMMB",
+	"/lWSIiqG84kUsWDYQd+EI/rSg8EeIKyrbYvjz9kvKyP7ELMCx5OG6EgDAamVzvmwmYcWyihF6MnfG2Zn",
+	"uyyUP9G3Ine87YzAuxOOrpe82pIAOdlcSAJsvHx7mJUbmEIqb0usMEMXGRPqt0NfJw4DXKu+8G2VTERG",
+	"IPyzKTUfiQN4D9TmQ5iDxHew0hjcxuTLQzwfwuT7xtiwI2PD9mwMlcRYGeJ24JTr13aOfYwx55xHD6fW",
+	"SISkd0dAvQdZqPvphCR9XfR0wmPiP9dKrIqRPnc3XdMTedHDPJjgyrBpOKhMzOh4wpNCQkaodAK8taE9",
+	"2fvm1k7CfpCt9laFpr3/ev/85VG7ecqazWbh4TQeuyMVh4EuAaBgQ6AdV7EPECcoQHM2cOZzYG3wAKzi",
+	"AGYrcBZzgFolcMrkOr5WmWEckFUbtAMw34MFgzpYMOIDML+tyRmkJrT32r6FzklMs5zT6bk0mVNQFjEZ",
+	"yMiaMa7NfYl3t3o09RQHOyuYG/b++UtrJT67/PuXE7UCR/P4s/3n7jjnGlXtz7d8guTD2KQRMKURadNA",
+	"JQiYmJj2ZLORZkZAqlTMWS8FLeMLjid8DviT5UnnX6QS7wrO4FdTEroq8aHt5Z98qs1+6RmxX/uOtUbW",
+	"APNb5sk69/qf687vFSDHACoEB3Vk/VC3BTZvhtmmHe/QQO5eOtbnGzOxrqsHxkg1jEQ+EkJgDHYfkXW8",
+	"P5vSgR0Ku8dW6YYO+YiH8SJeWs8UemK0ysL5iAKaazhYjFmLMMc1kwWrn7Kz9gl2EMDJxPoAB66WwW6X",
+	"o9p4kz3D2vdOJVOfC+yxRGYEKAIGGMJaSMNiORwltVqBHReBPZh/6nmHkFvEnv8ZARE0t0gDRdcQtply",
+	"GTpydtesAs1anledJZpN+XxZeNyb/OdKz2vge+LKR5SYT3TWJzBDeSt+nR5GXC6A4MaxFUEBPoB3Q/tT",
+	"idsBQ3no9d63Ne8qnzkEtkrA+1FbpLd+FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1uNqzJKY",
+	"KzMQcQCeuivmZe9Rcn3XHBZ9kjjbPSlDq/RiAV4+tGMmIzExIroVJVAcUz7/aqXbo142fs5PmDUCzz13",
+	"VsD8hezscbu9ucjTTH/hIu+lnSN9HrRwKmhGZjM+r1fob7UMD3WMG3dgIxElKmTmerGnEe+LLuPWzC4W",
+	"PPva3AkPRQCFEQAA2BOuFqLEDLQv8rVr9Y+xVkN8ffDzYIq27LT+u5ahD8d8UTL+kQjv8jLuMbooaFlo",
+	"Na9RzB3Z3uEqe5aLRrNO7D5XVnidB7QsvG54F67+4z/PDvWJPJqCndN4C0JQ8IJLV+8Fx7YnSrcw3tNp",
+	"4rxaPaN2FJajbcnEFp1SxhNsiaduUWPVnR4wYe8MXllPgEMLrIyoAq9Vd4rarOu9FOlwJUo5XYqOrvki",
+	"+uezbpbfPm9YGuMTR2ewoXAOtlRyP6fR2O+VzTXd5u+l0wTgKnMtF1nMGSuKKCm3ebrN853hNzeu7Via",
+	"pm2+u82MvsOXLgvGfSwKsRXshRZv4I2tIz53QUEhqzide86MuBUxj3KtBzqG4DTsrplOoxDwRXGH7aE2",
+	"qOVrJdiBaxj7iqLaVWxLFJVem5L9p5ZqdadiWdLWdwvqmYIytQMhsuGCrA8k0+IugxPY17MK+NIhW9Yg",
+	"x++zLEpPAMUY9v9TTGuHBsSiiB5/xh/WtQdLu1HghoYJFWaHGYTUSPM3GQ0C8zoAwN2bMygTkoQfTw4n",
+	"+5uYU3zX2udg3D/F38ves6r26I3jQa6t7qii+ZggGiAY6GB9uZqziY5rbEN2dwbTYbDrOq9rR9550urs",
+	"KfrydMl2eqIqU42L8DW2VkycWBy+pdlNYTVFJNQtwiJZZTLGgzxV8CN+HDAkUWHkHilNgPacjcUcMagA",
+	"xxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+Ww/Cr2a8ezMRv2JNaNyyBKSOh2167tx42PX/EYMQOZmFnSJCJ",
+	"SGLZN6uwWt/QJesA5UeCmSlXhBoA5HceQt7utqOTs1E3oJ/b5xP/8+PQ/3jaOgr53HSfsictZn9y3GbN",
+	"3D0wBaeEhPeHPlmlY9aVKhHxLY+6nue1qoArkRPxwfrBVVjs8Kzf2kdPbhCJvRWc3f0w+ffo3+G/jyZS",
+	"pYkw/z4a6TQ2/4YB/1iG0l6KJA8EYa6t2Z7iMx2HuZlqj7pVo3bvVwkgXzbeqpGt0V2XSLq5Axr2/i3F",
+	"1hMbil94go7myelZkDFPNDrtEyyM+buOUjsv7eZJ0BhwGVmFdnYeIC67MYM0anTa5+2fnpA/a41v+/3z",
+	"k9OzLTQESn8VgHs6qaVo5KUcprHIaOSgbg6qGnBT2c/lpLjRcWCbQjPrqVB8Kptuxqu2+zu8bm84GqkG",
+	"Gsrmcr01EVLSekXdaDdbzZadPhpdo9M4bbbxo2x9eBhKDCa9j+14E2DBo0gFijZVNZWskn2fi/evmb3v",
+	"7gsl+mkMDUO/3RRrfaTxFYjFxeGNGzf104ir1Xgs0KrErO+fcUDDtygSKGKBzpAjra/yfewt3sPj9l0/",
+	"GvRvN5tnv+IV6A5X/o3QN5axx50hcair9io3b3A24FRBjLw/0tqIPWAe7DrZ66vWEvli7AiIkgYD8/2R",
+	"NkJZh5ereU+H8yDrUoalNwH7I9UJR64EHoZHUIxWUtL8nkZQ1/LC7npHPw4ET9LY7qfZSCbiKOI9AbkC",
+	"6qT77jxotaCfkfssErX+/apCERcZo9zO/5i7lz0eFmKIQSOSE4lN0TyKXuIY/AYf+N9BFCc6FFGxB265",
+	"Kw7nNIsZ+4rGVe2EuZbGE3fE0n1/TxUG/ai5E66BIGXuNT/QQ5hJY2y0hLel77znc8zK8/7IESJTTSAh",
+	"RUNzVe5+761rstTl9zVsx0plmVd0ZbtwYZt1+jzqpxFPViRX3mpGRHY5ZDn2kdj+reeHjP/SsFaTde2E",
+	"mq7rTyIqV1eNThhNUjErMHDgem1MpbnWTSTOQ+DOnzRZF4yLLsISg0XguYKksjsbqJ3sskPxp2c7sZuf",
+	"2gRNIqZWO9h/yzIzfh5gTRt7EaTRZoc9cWRfETfNTW5rRTwZ6Ng6cFZEwHDkMdJIY1cuHO+JGOaKwU3C",
+	"VQhtqmd3rmTYuLFxMNzA6bPygXbYI3AA77aT5/9tX3s72rUdJqdcSS12XDfOW67ZfMO+6nO42nWRCFFs",
+	"RfYqCC9zyua8qHGtTqEWabyD02jwZ1PVBN3jZulxXtPQgrPLbJ2twqN7wiNLhINaCO1skZy4Px5lAmP/",
+	"clX9HEo0ZVO5Q9QNBOMCMqNVqo72GRR2ulLi+hXcR9TnWF7ickYmYSmcjRztAg+6t4kiLFLkmuPPxQ9W",
+	"cqwssPntkn1fuEU9wcTiK2SGEJTBe6rZ3Vlft485Lr6mK3mP00gc8f7qhhf7SqDd4bigIx1HhEXmiWYT",
+	"IeDTNBJNduUOGaQN5InAIkSPCsjZ3HqCMVO63MD/kEbion9PnS8PS4eVveoBuLYdrzYdI7/zrDpmdZdO",
+	"BSf3GpKtjLbGHQjtEzwRwUjl/WRN587USeLdGlbtTTmy7ZVXOdrptv00hV8HER8eRfZYO4IqSe7lbWfO",
+	"rYFUXPUlj9ZxbmV82YdJ52ZCtT6lWyuxdS819uQxoAkMC2VY3QRUuHRTquu8xjr+HPv33KtXJ5uulVXy",
+	"pPM8wqkIUZu5eiuiAAkofEslSQAKgBVREr9nmuwiMppNtTGyFwkG3FGMl6pDeq3cEL8ohptnI9Efi1xO",
+	"3NXUN7YT1pxxU0PJZX5Ba6ksnhdx1taJbjWNcLX87k7dVJP4AhGNSpjSyNQ0G8kIwFzs4Y6uH5zvFexL",
+	"X6qEXrBkPoWNGMf6TyaWStcllWvYaT6kX5Il9iF1xlJdyZt160bnaC3hWzvZ9uDlUcRcJqPylISJ3zQD",
+	"Yu9slcoatynd0VdKa3OQUpUPD+thLIzZ+qV3cIPSgu/jJqvT56ovot1U72qd+0cqUhHCC0vD8DmR8L2W",
+	"AdNKkPc843NkC6NWzb6eTGTylOozuaEPrNqGeo4me4a3A8r0IZfYysnhYQmFB/WtiANPZEUmSQkwEdzp",
+	"YQXjMtFTHP0WkmCvdtLvFHdfKyX6iY7XZgKfuSsv8UTYyvHCx5VVsXznDhhPFmMvOsJPmzoeHkOrw/FJ",
+	"66R11D6hOzWWUn21ZQgv2F8v371l+JYBNVrQ0w8TBc89D1Qd84vyvWETruRAmIS6+KC6xVTmFt2y0pqv",
+	"XVRS9d+W9LBLCrEdnGqfH95wQUU/Fslqe+OSrvmKCsQ34KKhQNHlq3fvX7/8P79fvfvbi7cQREg2Y47B",
+	"Yr2VjzhQQAHXY30wgdYWyHAxS7r/weABd/zNkX4JQXdyYuaEpuy8gL8UrSX68Pgz/rCyCvzjiCfwUOyM",
+	"VzAkmbABl5EpEkUtHa54TxzcPVRr49vUSROFLLaM0623mvF19dg7T0ud9dhf3NbdbltWlm7BX7/Gcmwc",
+	"OYGWYYZaToTf+dZGht2/w+bf3mtwk2zN/LTEyu++HhxZaUQM2Q77Sxeqtg01ZmslgjzELDUlY0AF3sId",
+	"p643MhY8zH0F7ggGvR6AN4BzYBCjZVnfmD121fYA9dlGvEx4vF/MBte007hOW63Tvp8f+FU0ttwVf4eb",
+	"HSKL/nDqIp+k2aEYfLW6QFm0niaJaLiX6tga2PVPrYWxdmf2tYGkXkJa16vj7ZVuoRbfue1rTH+66P7Z",
+	"9nzimqs5KWVDGWyoVRSfphF0LpM5vV0WWEK9+VpZQu+VwpvOEeRxzOdlFffW9I59w5wrTCwbmBE8hnK+",
+	"bEQT/ukXoYbJqNFBloC94Fz3dI4gRbw24eo7BQgr0pdIik/Jh1Rlqemp1hEY3yj/UCek0bfNV0suQ0Hm",
+	"E823klRslsrl/UTeii1V9FnNzhjIyCbemIsu1+iO5fZnpgboo00D1e5T63vBT3cbRHS+fCchj+2cFREs",
+	"yaqh1hNfvTvjsRjp1IijsJfFjKbaJMNYmD/QEMP9kWGJ+usmPJY87GFk+8+9i7bcIdVHMoYSv0rPCENu",
+	"OQ6wW1HWoLH5ntzFI8qyaaUu0RtPo0HPotSE9YecPDgolws/enRyAPolcY1kCISKb6mVWEplXKs17peb",
+	"MK2i+dOiH3YrjXPDVnheyx7XtbIrQaUzABBK/kXAxKe+mFIvbveWR9JK9zsVzbsVeDTRfHfttr+zFpSB",
+	"z89ZnKoOIfGYAj4IEZ4DItNyTqnM6sjPwWqC33LKYcMJ3daV08SpoorzXFIh1wwjlUl4FGHpZcT7Y0PA",
+	"BZD+rxqmQ+zcZnwfR/PAtyuNpFXN86r7K2T7KDW9zstMr9LWyhE3I0ynZIW2ufasJnuN+Fk8jqUIEUnB",
+	"TiJWcriWqwzgE6uSqEczCn0f8FMGxXczaQSgCnft15oTfSvCbpNdJlyF0FZhX97tlao3h8Lpijdv2zef",
+	"SOV/rzBBC+GEcs3pLpHCHHs2hLo8/QyuXA4IN5EK5QdUmc5VClWVyHlmPRluEmCY+CihcoIK2gmcCjY7",
+	"8GbZg/eZVgM5bLryjA/C6Cj15TxKJ9Trc0OHaVaHn52tp0EjTlVGi0XGx1dveZ9uYTO0S2yG87ugqINw",
+	"KTe2JC6sgIhwM4OCgiewRHDiSeMOMH/GwfHGI4BkRMosu4VnQAdGuvdBwi5uGapEfGndSaJ5GBbkOWca",
+	"bCa5bZJcKFe2vtAiCgIVJ+AWLzItp0g1ehdsIuZY/+VIj6WSZpS/G/bRpZtx97kyHV+8Yk0gYLVr+ZaP",
+	"1t3Ca25TVwz9I3miO9oEWFACsdA/zR5vb77HKyN197fHv85A3vsUA3nFhD2TKtH2GO+LLV0HiOvZP8d8",
+	"dtSDoxli65UO/rGvPuxAeHknpOiC41EOJBpL53kkMU/EcO5ouKjA7qTVajE/loVKhgDIMpRAbhernbFO",
+	"r8neLgNMsgvFxKdpjNBgzAh6cD/icmKulWus7HEjAmjURGbivo7D7w2aWEQi4/keZuhflJTY2il75jEi",
+	"9kiywBNBk1CjnN19OFV2gXUa99Fo2bxSFgZHCvowfYvDWNibnQRkQTliWpwPa1gN1mBH5ltVFg6YkhnR",
+	"U7GE2HNSiEp4VZYP3rCZVKZDYDogVzCdzT26Vi7/9it2rQgD2/9JpiypiteevjOpFHZ95wNE4LX9LBBR",
+	"BH75KBeHjA3rC+AjjjbvNLMHEpj9SAwSVNhwUjzZnFPOG7ew9yt0rAMNRQcPcXbOW1SyDi7oCHD1hFDM",
+	"D6y25hUHOOQ1R+6RgE2hB2zKTZKpj5zSzPbmhp0sJSpyPTecwR4Sw4gwkGGpvhU15EhzgmeVGACK2s8D",
+	"bELpa3UrYqj7p4IV1udKK9nnEXy9FI+BdG41xdyGBHJ+hRqwwQPPKEe/zvkkKuOUK/WEnfHwvUNIf1oM",
+	"E0EHDge2uyrH1NsfC86pnNhhnbTPHp/9dPro7DF4qPhh5p9Cczh0BgT3HIZ+oLjyZrs887zvgsKLwOIW",
+	"iPnoPTqs+BrXit6ic60YO2Iy7LD8a9hPGbMj7LDsRa6xCngFdx57nVDxiAtcYSMqYif4mCRA5oLsfm3B",
+	"4fzbYowoJ+D3GxSuVnCrcYLe2VGHHPEL54hG7IDESCoCZkCAEEZmxmMl1dA8hcAtGm4YjzOivLGYBukA",
+	"hL4eTr0K15hsYHTCEdYBPmo8brbb5Qz55b5i3rSpMQRQ8LnFp6mMhSk++qzw6LxbXjK8J/aaETf2MeeD",
+	"k75zbKfRdm67ErMPGYBHRjzYOTlrnd4tRC6WfXx7VY5nECxoMbX+sAb4L9/n26gIBrTAgLJynJ/gzwXa",
+	"/rssmpj/gx3eWMxzliG9m2c39OMyie6Pf4/ErYhMBSFhBpHh7jYbQTO3XbxVR00WnyhZpvY/GnkrlYfz",
+	"hdOp0GC+MMxQJP5PVv6t+3SUxHI4BDyNAeLIYZN5Tw5TnRqYUD7jMpFq6FHt7Yc5w7blZN+gXQtFrfh5",
+	"mOIupF/FHyl9HYs57NZq2dMgwh+kgmgD/DyxxzpdYJ2GZ4UH5ulE260caszJWavlghym0Xl8l6etTHuR",
+	"7DcXpsVOow+j6Jm/h1/VhcMe1/GC0cyhe5rHZiJ8BuwqQhMb82bSWtTWELO/vRgMcFSQq3LyvMP0P85N",
+	"/8npo41W4PR0qyU4W7sGJ6ePi6twdrqwCu5IITENhS/gNnkCgsaJp3FFJ6EnGF4GmLzZDmtuuSHvbg5R",
+	"KmLPu/XlInA61wLcDrhbYIT4wEpFf6O/1NxXvrqiU8/nPRGdEnQVUIaBaYGMYYRqQMB3cTwvxo4IidnF",
+	"iZyLlmioJyMQNB2T5CBKM/GdgNfrugLBl7lWLlcHrift1h7vj4exTlUYeKwf0ohsGOtZ1rQNaWkeNtlF",
+	"Dq2PPpyzEeQbuvYo7XYY7O1immKGBCvvf71i5bbc/7R3/f9eXVy+6rqh4O0HqXF4AIu5Q08tSflG+JRp",
+	"4ihtspdgkvfSaAxNjEYIO4R3l1VjgB7OLmXbw3j+IVWleXY7hJ3T7IXe9EbdCcmTLQNh3+zAb3bgNzvw",
+	"mx34zQ7809uBO9h4q4BQvQXQE9ZAsVaFPXGjSM/s2c0T5hKOC6GvB8lXvpQKC5iQktsKHeAc5CwUmO9Q",
+	"72pMbp/BBPvY/24fdlcZy7p0YapYAJG4Qk4fbZDPaMLnQL7lMgMrAu/vsYBqe1iGglzUUnxqJ4CAnWck",
+	"TGNl381oNuDxg5n1weYX42zcbLXIe+CD7DHEKlfFLkQe3oPYXVztXhW4x5clTQD2MeFj3NNUI7iT8BQQ",
+	"QEqWM9Z6ULlLP2LZKJHlIAJyglDIPJZGKzbIfK0s1VYEbQFgYNO0msng84704AiOLpnMm5MwQ0TGAgBu",
+	"qrHP7Wh3WR785v4L80rP2MS6q+5YswoM3gX6oqIoi8Rzgw2porB2MI4H8uFz69YTQzvh3DCjtWLg7s50",
+	"PLa+NpTHFsrTn2IVnit5Jj8ckkahxiJnFgNiCRRqWC0eatyF8KC1jOKATFgrLNqyF3k/AvIM5liAKDgZ",
+	"UXq2jQhssmWPC85nVTocqXMYgPZ7ulgKtNgti3sNZHgspkQxC/eHCAiUBaVIGlSaLnqeG8RDtCMKJkOK",
+	"o8FLVeWyXdMhXHRTVseeT6evuANO2ObotbDWH7AUptZ+wbxjOI11mGK1hUOY/S3zhG+CBijpog/6+OoE",
+	"y4FP/4HWbJTVnqLbfNHOm+S5Z/jKnjCW0BSweenOshOW86wv2o1aY7sw95mEro/v5rZUbTUz6w9Pa/ji",
+	"k90xOt9AWeyLeL1RNto+uw7jrvJIQpaGhCVaj9EfBOA2rGAxaeQbd4tTaO0LuDSw36yy6JyxcKhD5R6t",
+	"DiB+cyQUJDyZgZVOazxdFgDnq03DjMFMxh60vQKufOGeX39hAZSOOY16ZjVqq33V+ikfGzb9WEy56ksX",
+	"H80+mj8j9O+gIVT4HON/eKPW0Wn7qrUi0rvwsLYvXo/7a2K7WfynfYI6NEyjXPPOtuX3C+NuFcftwprA",
+	"xSYw8J2FNht/pLI/7mk9NlhfK6cCitt0JGK7exudVrPVDhqp8sO2c+h/dTNYLyx4QU7XHxgLe6Uu/qqF",
+	"226WKDw4R8KG2hzXB5oKof9EhE9Z1y8bkORAbAR0OFqiI8d6RfWl9nelk4B1C7uoC3Yqopqhb4HHpnUu",
+	"JhpcT4jiiWvlgmDfG+YlCo8V5Jho58xhe1OK8aJ/E4DtDjZ8wrpWTRaH0WRW9+UeedIC+9pZ+5S/G4v4",
+	"WvlU6IJDRYocP5x0ckwQ0rAuNrF0ATIto4MTt0IlrFuUji5LRBT5On2hwvLyePyO+CKgp8t0XqVS2UBt",
+	"7Li/ty/Iv2euFOdKzpwh6dLuIx2Fa8gh16qDbewByv9Vo1/TNffvAmbwLlkJwfeGjcU8cFsCNA99EmfM",
+	"6Z8SB2QDPlONqDCrPcjMc7vZ9q7FV//g1Q1PMMbGjIZ3SlgkgNzaq9h1fvF2lCy/SDV2ZCxLw7Lbh0nV",
+	"j9JQGJ/rycXxV4yDrr5Z3WheoxeNnUoXm1K9LOSlNkE8wTfKGgMzCph8DjtomHHqk8t3LoFnLR65kWMN",
+	"Qv63Qrpbx3K43M0SUAfTwhA+r+S7KU3A3RVT1T0xgvz656W8+5qErZ6plzqe4De91ThXfTIZ7Q8r8+cV",
+	"id2MYxZOK//rae0mYxxuZirCBtj/WHAbv2gWZl4yCnWpgWiV9MPEEugZyF8Wh2t5y+Jwb4LTP/fuLubv",
+	"7b2qNryeWbPmc37zVkzIXV47fL37e7u9W1UTgIJaSOdiTnEmQl9bCLxtGW9IjQR59tG9OTxEQqctcgcX",
+	"bJz73d3BhkR6dkq30ATHBA2zgYX5iq78CuNHjaCyem3VyVtW2da2Et7nqREFaIZ/xpvV9qFaBBWSr4bb",
+	"IYhfKMep8UylZd6Imo39U6ex4lFtAfsRn0JvM5Ql+524Iujyle46q4lTs/4YvsTrtn2DSzo69t9Ko7Rn",
+	"phqutPbN5Vz1cwGCk8dX7ZPO6Vnn/LGLOtq3cgeMXV8eCYMQDutu8ajiFv8SKhRmXPx+hjsCV2MzbeNu",
+	"y9OHprdUzBFkwXOGu7yt61p+6kmSKCywwDpBLHsKITn4RIT1bBIRi4zg1Hiwq9wYv+Yd0oHK3cNgb3ir",
+	"wjUaYKO5PePR7gK7ohfrdDhKsCBOsITHQ5EYOP+jKL/C3xOVWUmnBKw92itGJElEeEu+vwCoaqlAqgQh",
+	"fa763givux1gCyQO3LSYlMYJguE5wxM/unTHEWAvWMmz83WZxQxjORwlkFyQE6HT5FL0tbJWemvbvQrT",
+	"skXQcMvmBUJ3yJvHW6BiHAwjKm+PVGJEVVnvW6FGxVkccamXoO1bBNp3i6CpO+FGVQY7lhJXeU/oM0F8",
+	"LJ4kVXdaOElQFtd9u1367bsdxLXsYPmIOYmJQIRRKk79Eoqa7YghaklaUukZ1UQ4ZuwkA0HZ6pAphVkv",
+	"KH+Up3VxbnfV1+SBpMmoVCWs3+2EUtJB7BHk+0dfBqvCttt9NcfdcCk2ibzRogUeLMGlB2vM2NIzNsvV",
+	"PjTMhB+udQfwxzUBOY+UsSdO1e6yWNFstwk+S2UDHir137Iv34CQfgEw5fXuPGcqrYKVaWy99Z6LhMuo",
+	"OnyGVwVg3uYA9RYwlTDzv4jbhGp/hK03uPQZjRgcERgZqS/iRgA3Hjf8oSDDN/NmaD+u3OTrOIvpkV8q",
+	"dfGXxES8vvrmQIy8GxTd0JnGWU+H6CJiQD7Xne82joxZH9YDStKfojto0v6IWHGlcYS8HoA3cbU6hJuG",
+	"XmbzWl0rqIKhx6KrmfWmd3JYjpSilgnRAvphESlvTxgZCodJKfjETrlDoQKHGFIPTCZBqRN8rcgLfm3N",
+	"WsV6IiMSRj0y1MIw7cDgrMmbaB0yOEIYZ/2Ym1GTkcuIo7WDVDphfKLVkHULTmWXjQSPibcVm0TdGw6k",
+	"ArTKa0UlCVDRRBVDrgU/h0+O80YIBiYRPHyKKsiBkX9vENVcKkQK6NJXtscwv1ZFEPOyOiE8h5Hn+OH8",
+	"fpwmbyNicQDdAilhcUjluJQxRw94CO8SX42gd4qo01rYN7pV4GALRvx8TdFyOKD9DcvgG5bBNyyDb1gG",
+	"37AMvmEZHATL4KWOvZXRyYyB+0U2qA2059Ax6x14DTyRyebEBie1ExtsaoxUuuapqlh/ItyABBSWvkPR",
+	"uel+CdHhD6nKQfQXe2rX+V9ripzXJ8NzvJOp2TsOVsUjsaDJ2vjJc8HDX0SCpnhrBXtcGcPNRiJX5JYo",
+	"ntpEIVWMZAWNCPF++a2I+VC8MY3OT2e0NRud07ZV0Z/sp2cnLX/QmVVVt60nnfMnnfOf/rFgD/TDfv6T",
+	"D+7lf9FDCCLFwk81+KBWrJGa1xturUUlwGUk1fBSQqMRfrbmKJ6OuKF6bMEndDav0jqkC+zT7cGKRXht",
+	"/OECJ6x90iq9sTdSM/z+dtAYxPpfAu3IqYBuO+SGEXbcdFZSqqhzcvrkp7sqO2H746a6SMH5zOCzwquY",
+	"APt+0HWP+NB1tfIE0jgOWHoqYqMVOO1mpGdAQUYbyNRcMPtKzwrcHjtycx4mFk+b7fgz/lBeKXtYWBWU",
+	"ku3qKMDz64/WFTlA2YmrYxyLubNA8WUDqmvEIscm62L9LDZ6FclAZspFj6gbSokZ9YI9ZXYHMzGZJhJo",
+	"DbGh41pd+QdhkDmKMBxDIR7oouGsr6dzeKCru0BaBWsfurhNRor4Q54NEe4y1ylEs36079IVn6ain3TZ",
+	"D7k2tWtFJCaT1CTIlqD07EcXyKFybQjiyAFTGgJqM27YgJtExB0kJzhrn2StYGST0pQgaIMwQiVubKXB",
+	"HXjSrnUdO7Ap7ts6NhHxUByBnP2PsjYymOuS2sjyKuxt0+fvkZDgEPz4/9ltJ1WF5YvLuH+VuTsnD1Fm",
+	"flZrmbmPymJg3irEvp5adTbhc+toQtU5+O7oyc/FfgwM+7Ym4ihIsRGdAimW+qoyUhXqw5TiAZVCnKqA",
+	"6ELBGLEaHPoErTUj1UJzZZO9xLcdCuzGzHciAznViIeUlny62PiGZA093h8/LWZFZiIW1woSAEPNxK2I",
+	"55il6AG2HyFqIfEVee6uMBQb//REwIGBDDZ0mABeMMDPiWmCx0YkrRO9mIlYhmN+eq2yPM/3hjCQiQdE",
+	"OqqwTwkjHU4BJJPGlAURn3g/AbhkDDpYKxwO+rP2SdmxZBf5GZFWfQndyS77QGG3VK0PD2ysCn5VoT4o",
+	"Dxgy9fnUSTFsPhZiWsycgB+6TZVheeT4NebunfRBXo8wq2EtrBSSs0K+DfxsdSnEFSvC4a1WRTz85G73",
+	"7oXiG2DIOyIP6mSrhaysrZMGi20pSBiwhI+Fgt1fS8ERH2c83/am8LRI6zHjiWsW56UAoHur5A6P+yN5",
+	"Kw6kladCYdLd2uMLSVx4MR+OMCwSg6ToThgsqwbUdKyJptYiBxZEPdIAWQd6jE9KeHDoFWvjHb/ZA06y",
+	"UTezJZ/x+S5UlitEIpSDwWHk4aKIt48U5YbwQfJwXdYceooHJcF5dPHa7vLy2q9la/uA5NkVKdfz1hb1",
+	"as2ZgCS1z7tS/rKQzPzzMOGebMF23Sphwj1zTLj+vN0qDvbcSnqFHZ9bTShTsWtWX/DK74NCLZwDGY5w",
+	"JrYOaW2D7tyZYsfhIWHg9EwYDBI+pYqkDOTM1fAkI6Ga7D1PjbVbkxmA6dBhSNZsCb6oHfufRaEDNnCm",
+	"0VOVyMizi5h0IsItZWF1cqSDN61r5ReBiey9/ywr84vIH7UzHY/RFq55PXQUWbPvMHvxdb5atyeIeAfC",
+	"rU4PP83cRjS/nJllVZE2yfL+c0OubaGDB3ENqQr7isLPcRoJeGGmY4jCFEjbN48PufU8SKwRD3zvEVbV",
+	"eUXcJB9jmSC1deZ2ZRnvQvt4wSpR/WdaDeSw2fckxkZHKSZ+F40RmKEMazabsLPy/OVXb7OcbWGznJTY",
+	"LI8Ozt6/0BD2kHFFcFYUEzyOpIizsvyMh38njVrqwnTcrIIiLVWGOVb7sZgmhUZbadhJq8V4ZHTWV5v1",
+	"OSAoOjxiWR+6J38Rfoj3G3zxE81Q04h+LJLfUwUsFpiWSCdWuT0OGpFUotH5KV8gdYX11eCd4XfZx4sP",
+	"L169+/Xyxe/vLy4vP7778NzOxlRLhXrH5z9bx+Tb21FOuTEzhwE0ESGYPQJsRLQIL0WSSDU0AbuE55jm",
+	"sqYhQ3+73fKSgGyrzHwHdEu4MHYSIKyAM1OHwX/J596wn8VaDfFJfK+OlBWWftrLveOKApj8dXvHKcPw",
+	"nTKueDmdaveLnzvUqBHvj6HQAWpyRSx1SACSXnGeLALPTrSCc4n0qqupymnahS9YFf4PKBVp/Hr1DPL8",
+	"EVdLwyxWVVv5n8gEiyKj6KXgCZao4sAH/vffbu7smEIRQUIq9ocOHka5T6ZxJruJ+GRH/J7PM/yHfKuB",
+	"A7yH0KLJhTXfi5jR/fwJYk2RJJY82nYzFNa86uAY6QgpDnJhuhE3rCeEYnwYC0SrYBFPRFxXwyWVNQqW",
+	"CMVR3RaIvH+WUWQFZ3lfSHWrc0UdJbugQwg5lafCS+t7Kz1jVDDn+9IgL4JiyrRqsgu3Zj6hRH80I8B+",
+	"tS5vmnTYQAgTsD9SnRASrtv/RKsJIo1lNdfKtUE74MvsAqnYbCT7I8pGiShsso9Yd2PyK8ER/iHJVmqI",
+	"zT95AviwuoRgSRXsaE777QWW1JEdlNsLPLzlqi/CI2dSHsWZTWk3o0n05CiJuTLYKkld2SFP+JFQseyP",
+	"QFXeuM1s/0nspUdYYRlD8kLYvyg9a+y0JTBrdZhEzjcF+WdQkFCBlLumkOavQxc+G2lthGsoc6h0PAyP",
+	"cD+s14f54S3YyXmdOLWmuJhtZCo7BcJeFyhvneIy1tMglidGLDOuPyExIhqU8QPB078pnoMrnqVdbA+3",
+	"nGpoPyqyE6RR9Ib0yXmr1Wy1GugZ0DYFXfNWz+DP+Ff46Apn4BS/stMkvCeJrKJ0pII4PBrRhFahh4DI",
+	"hA7NFs5mIx25kxSdDFdmmIjYlbjaj1IovXOoKTXBzjnse9jHmLmFrr6aTBo7+DDmhf1b3GLuim92/rdj",
+	"7N6PMShp6PH+eKGjOisYXzCv9zza0GtY5e5e4RXbB6rfaiXeYOnoTU3B29WVnhPtg7sQBk2E2igM+gKf",
+	"w35JMMwypPZLH/Q0UTpsdNx4jiK4bimUmdtVL9JYT8XxzyKOIEK3AyQvTXuFDOKy7RWfPG2drRfStzp5",
+	"o0M5kNhwVYO/Sm6qqxWEUngdMyNAVllPRFoNDUvyxTo0F8tyTdOQdSVQIf5CXR3EmHeW47wM11CsvSwm",
+	"f5dCKd7YUjQOWJX9VW42msWdCpM32WwLqv7BK46zmM/32F0CHYtyIti/sA9/091TOA9SDGBXUJ11waDt",
+	"gp3Yhb4u36ESCzqdFomrnU3GfugWzLPuj6XEtr/CAJZ26WI5lI/zFKbBv/7TQiuIVoQBi9C0Vdwb/kDN",
+	"hIakEObRmVfY8ZOI2N7i//7WOnpy8/ns7gh/OLn7rrFMWVIDht3c5SXsR5+wbdwzBNEWbQQFQxHwJfJ2",
+	"X6EhH7hVssQd/r5oONptn4HiWzcmW5L8UOBjSoH+nntMUOiyWH7i3b1auTFPxDMeh7nG05w1us6g9CW7",
+	"vyGm4LOIG5PPojaWIA626T3FS9+WZmahOLfQi5pN/fKiTmMxkenE6+elRa5pVNUA6NTy+bnBJ9gG2/ip",
+	"edYqQWTZvMwY1EKFggalFTCrIkWG8cQiEQ5FfY7pjBsG4RuIX4M45gL9MiHA4YLlUm2Sw5iLfip8dOxQ",
+	"bSq5Jhm3mlb0uUmsojWCxXAgYPoBqiAhGi4UDtKwSI4F8lZDBwLCHoNbzxP0tMATgxB4bH8nXoeRnlnX",
+	"PnM5pAmuFfZiZGLHZkIlQSFaD4xwOmaRMAaZ4Vx5sj2nluP1BGFXEmcfiuQZev/7KVBfxfEIYy+9NBwK",
+	"xxdCVXMVbq+b7EwPn7SDxkgOrTZqnzbPMdIzFpH9TrtNoR8I9TzBXwp79BFU8+dCQwpc398coO6Tn35q",
+	"rVSpUKWBur/VbLVOnSdNFx+t1r/ZF8/zTQAAOJt98e6+ww+uDGfhgCvVstVTU8bSvPoEukd1iEpwY5UH",
+	"cl+h8fpQXFYjM3MxSGhvbyiwF7DZaO62N6HGDYud49sG5FDRiU9THVerum7f3JKlafdz1MWGYc5iq5V8",
+	"iAiZNdmA95PAaRkoQnPdai7lCJeD5DRZd6D7qel6and432Dh3tfK7tEgC3diZQM0+b189+zXS+yBfinV",
+	"u6lh0LFhlwyGDMcVu5yKvhyQVvrxKfA7Q4/YgiVcpvhwdv6U1nBQvtQbjInAYAtjUtbS+a3RN7eNoAGS",
+	"Ajq7n0ItyP6WeFQ4SRqfrxs8uW50rktL7K8bwTWqJ7hkQUHBX506uoZWbFj5FRz8EBc9ti9XGAVPAnhK",
+	"4O4WOFzOnIoKCFsAlWLgtWngNGBAyjYgizEYi/maAZV37upZbQDSmFOAXlSUao5ABpGoUjiRVkMXhd7Q",
+	"yOoIk8jJyoK3n8FgyBUxS8OE4r1IAAcVJ/5cu8KQ2ktVk3WtHuk6gNCswBS1GPSwdJnhc4PVUr05/uvV",
+	"KhqQ1n7NaR2TiKlnNMEqK8QIpqY6+6Um66KB0w1YFwpZSXM6f51QJHKZnWCNu77snLs58/bYjjlHH2Jw",
+	"YmhtD4CIs//DDnX/691Wx+X/tiPyofv6KxEAZvKzQ5k8e/ITmnfi0zTiinCgfrtZZaBMwAp1r1pttlXZ",
+	"ZUEjVdI+PG+rBX5IJy7zuPeQctW9biwf6CNm0rg/4jGcTCXDufEMX43HrUfo+Hn72zmCON5HbgpLkk3K",
+	"J5M2F4AXbl9XaCr0R01tphM4OqiycD/yMHR0NQWTai+fsGPkJI0W1NUCUQ1dAXh4hygIcClsxI+syuhv",
+	"vFh2nJc45kPtVzdc5J5LMwu8RNoyXW2F9qzdfFSWvi86OTTjdvYfY0r/bmWtg/3LlYsx0Z/Z5bYTd+ke",
+	"+wZfr0LQ8eWDJcMPTq1aPQegWqVAA+4BsNPtBqfqgXxGfw+vYSZ6I63HR6GI5K2IpTCVvsNzfwkcfWMx",
+	"RdKU0xazHvzy2RZJk3zE+2fffQAWb7t0MkQWbyZUCOXha7ii3WWVLNrt7bm5t+TBLk7dvJIS+4LZYdjX",
+	"AzTFAC2pnhhKpWRW3/0XAiSXSce7Ss2/dFdPg73zdlNQI7NMkojJlIAK3Xo0Oo3ZaLw6oOCupYgCbQks",
+	"ABDKaiaYKFRKraP2iftkVZMvUnCMwjX5OPEpucBx5/p9aK/73iNgTNsE6Jh2pQhzhE15+na3jFMuw3oJ",
+	"cBaEbz0PTqZAao0NQ82hsad/TzAD4k11U2U8CTTqsoYFUnRr1d/x51nx1VdS1yxM0/4VTXmZx24K6xyb",
+	"qehT2gRc4Hazdd24a3zbFovbIpbkTaxivRWf+iKegoE9tqa6nQjjWPvaZ62MBae9PMrscXc3Fftwxz32",
+	"Wr1Mo0rCG3rneV2UNO5+OQJqu9/AprGbDiJ7JI477bDt8SwXN5PHtdxkl3bAHgt36Vpefm41koAAowui",
+	"tYmHMtYxU9pla+C0jSKolE5AH0Jbn8NUdNFRGXpWjxEv6eHD11nWLzUiWO1DJvntcN7ycN5RKaxTBwEL",
+	"U1FXneSlUCE4NF45LHbDbrL9C6Uvbuu6ZV/NGUW3f+Evrs2Y3KD8ii75GR3YeLUs+cVfSXBYAgRNojre",
+	"qK6rZHfoKMSe1F9VIiN3V9cbXgR1zwq75lNMMHi7v5ExKdi1TGPryI+SZGo6x8c0gc2+nrgFNMdmrvrQ",
+	"lFuo4LjZVrDd2lZalFHkfTRTknwCmqkJHwMQS11807lWvxlXibM3Ex2F3q8yu56CpSfJGzwO0JV+Fuk0",
+	"fAEPsS/818t3bwNm5FAJQO68TLgKeRwy91gIdz9loe4bvz7NSejPFiKs6mKTdNdNInWW2xN0IBGjbOK6",
+	"aMxIz5QrZ+iXwJbh7lhYxAflcareI7WK+8YC/lbMFqdnowhcu/ZC0j+RJoML4DlG9H+/Tlut0/7pCYu5",
+	"CvWE9eaJgC3T40Y8OoM/i8a9KsAd1d9HmYzw7atOeKcEM85InIydq2SDh+HV+HlRj7LenNGk1mpZeJ/A",
+	"zfEdqt1IYIx/AacPPt9bnw0qmzHOysCPrKodalULsegHgKJk3E1micSE+bDr9jMdrIt75Obt4NXx38yz",
+	"+9NO63TSQ1bqv1NiSeLvN0CRzVI1T4UdpYOoBvhtXGwwtQBwFNERplOhMuZhxbR6in+ysikc3rfjHcWU",
+	"07Jthr049eqyOppylsV6Z3fhQRtzvqmeL0f1fGkdQ8vHb8AADxQIhSd8DEVItPvrD6csGz37B0KL+q0K",
+	"WDOLTn4ZwPoG91JFl82W0vgB53AjfbNl5BSVONGxbjUo8wG/WrJDXukZm3CF+NQYw7eiVltQEDH38ycT",
+	"ckAg1s/BJVonrk6nRomuCMj0eRzPWTLTEIHB/nuiv+7pZERemIHOkIAZjcd8LPrCqn0DZzU1metbEVPw",
+	"RcZAMgVMHyX4pUl2fpNX+CVsKTv+iE9f6TSG7qutd5F9L/Ijv53T3+IeO8Y9lJjRrgsIgawsYLm/pnvx",
+	"qZ91ARPAJNRM7+lubK3vEoEa6nDnt33CQWK533KKf4acIqY/Iq3HImSAEzPRgDtLKIsPz9aLVgmzcoxh",
+	"xd33pNNp1VU+f6dL9j3ChtreT7ebJ4+aPxXI39rNVnOLLjY3oIqFdCyNu+tE0U8RkBoIPnLZMqt9M4JK",
+	"aZjMhxbfiIQ3bu4WbmHnRQKN3283d8HnBsGSwK/EH1LegwWFm8okPMKKZuIks9cbfLoDrbUiiUfZMRHN",
+	"D8tu+HGkJ8iChmhyGTBKMzuyHW7FUqHle6GnkXBdI5gvxKIPqW4lmjomd6M3YtKzL7Z8p7+JOeIOAc83",
+	"n+S/dfH+NRuLednXoCruu89vL968uMOG6Yx1loChTcJVCPfO3ZJAjCtKY8dSIcmeozkiGBm7uPnJB8MW",
+	"QZSLE/bMsyZVPME3z0VSjSG5So9avonvvSglvsKiY6DyxwYfnP7enOwCTHzmX5wAjCvumGM+waLZNBoD",
+	"MYgjtwpcBE4mwOuUu/f7iGPboql+yItPop9iPzcYEg75OrsLMIuXz1rIE07F3hOu+FBMoPwRzCKiRMjf",
+	"iEASyt4UUtwzP+sslAbwWovTT7Tgyzcg+jyUiz7MjNIJJMiBeUwqBBtSgDebu+lzwUMWEbV49X0jHg+x",
+	"cV4xrubANzgRsLlwWWdcJkVe5+wZr3QUVq6ve2Hg4gVvrEi6GDCrCnmMefae1uOxEPYRLNQLc6v6MpJ0",
+	"fi09zLvfjnzRuuEopnabRpEbiWv5ReBdogu2Fyudn7j3sdaDkue8lENwR0kFWcu8oG+SWPbLJgM7Z0lT",
+	"+U60ootSNYdT1Hr2y1YtsRAR5522SkOZVH2V4tsBxezo19y3seah5OuXeCbYF51b75Pg6uLFXGLuXv7U",
+	"r2gAyKuyDAg0mzreuLu5+38BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
