@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -478,6 +484,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -640,6 +685,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1054,11 +1117,45 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1071,6 +1168,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1326,16 +1425,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2548,6 +2647,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2708,6 +2828,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2736,6 +2859,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -2998,6 +3161,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3419,7 +3751,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3785,7 +4123,62 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope defines model for Scope.
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4591,6 +4984,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4642,6 +5041,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4653,6 +5055,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5167,6 +5572,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5388,6 +5862,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5569,6 +6055,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5620,6 +6112,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5643,6 +6165,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5766,6 +6291,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -5925,6 +6462,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6030,6 +6609,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6288,6 +6873,30 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6609,6 +7218,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6816,6 +7509,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8204,6 +8909,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10927,6 +11736,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12631,6 +14034,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14311,6 +15832,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
@@ -14390,6 +15923,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -14605,6 +16144,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14707,6 +16288,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -15851,6 +17436,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18346,6 +20087,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20001,6 +22367,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21865,6 +24322,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22024,6 +24493,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22129,6 +24640,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -22943,6 +25460,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24484,6 +27119,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -25468,6 +28542,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26572,751 +29712,840 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vcxs30i+AfhUU71Zldx9KpmQ7iaUXz1Wc5InPJnaO7WzqrO0TgTMgiWgIMAOMaMal734L3fg3JDCc",
-	"oehsfM/ui41FDjFAo9Hov7/+MCrkciUFE1qNLj6MFoyWrIZ/fvOazs1/S6aKmq80l2J0MXq9YOSW1YpL",
-	"MSYzWZNns5MfqC4WhIrS/PFcCoafnI7Go5r91vCalaMLXTdsPFLFgi2pGVZvVmx0MVK65mI+ursbj76X",
-	"BcW3bL/05wWrGdELRgRbE73gYk64Gjb+3Xi0ojVdMm3X97SplazTK7wW7L3GB66JnMGrV3TOyJTNZM3G",
-	"ZM31Aj5VdMnIjFdmVDMhbob4rWH1ZjQeCbo0cyjwTfHslvT990zM9WJ0cT6ZTMYJcnwLg75sxCtNNUvN",
-	"UypGuCBUbOwcFSPKPAwzYe9XlSzZ6GJGK8XSM8OJv4EfvWtNkGu2BDL9pWaz0cXo//MgMMoDfEw98JO7",
-	"8wugdU030fxfsfqWFyxNZl4SWRMzF7MAShQ+nKOjmy0+9a6DoCl6PivZciU1E8XmH2yzO6ErcsOAkBvZ",
-	"1KRYSF4w4HC94IoYRmNKj4lqDK8rQklNRSmX5Kefnn19Sl4xoQmdUy6QN7geA3/Y35EFVURIolghRUnY",
-	"bMYKDUdmzrQKnESFWrPaEwCPY6BAtIYTs4iuAxBT5PHj8WjJhfv7bD99XgBZaHUgnf59BLkHAWYgttKs",
-	"aqQh0QuqyZqaVdJybHj3+u/XsPb1gmp2y2rCYe41OyU/c72QjSZcw2pwIeb7R+dfjmGlj87OyXrBhHmE",
-	"G2poUjR1DYQTG7KUNcsv3IrdgTLWrjG/u4es9fJYK+meublZMjt0JaJJb2RDFvSWXZKHk0fxtJTmVeUm",
-	"1jWfcIf1n9QrTROXyfXfry+IFNUG5wHkQgoJRjZMI+mk+XzNFTtgUkw0y9HFm9HfR++STC2uyl8bpZdM",
-	"6PRuU//9Z4rw0k9hRfUiTCA8NZTjxNWKJwWuefkN23S+FX869I1fNeWcZZY7he+6XopPDH7pUylmFS8y",
-	"ry3st10vds8c8mrBirTuZF9uv4fXu0s3Pw032oETyalVhfv6M0XMz81EqCC04lSZG4Xr7imBEjVwRjUr",
-	"uX4udUYFKeB7I7FY59aEYYbO4GtGy++Z1ixDlJLRklTwQNcMyjDM4BlwVdRsRUWROYVleKBzCtE4Q+fw",
-	"nazK9MsXsiq73mq+H/y6Z+KWa5o/Edx/3/Xq8NQhE5B5vRe/3PNq+P3Q937PRealFRedbzTfD37dD2w5",
-	"zTH2Er7reiU+MfilL43OWPCKd2xw3XqmaxLtJw+aTF3mJ1Ejc4MGxbUC5dkabWqjNFt2TKsuD5jOLVcd",
-	"VMFvP1NENIb22ZfbUfYYGHxplI/zs0dfPPry4eePvgAlGz8MKjYXms1Z7SbYVOyq466ixd4NCyMMpk6T",
-	"I0yz55XD3/WKFXVOCVHwndkFumTBpnz68odfXr/4xzfPM9PAnx0wkw4b3FrTfRQD++ih7/+xohnqryra",
-	"SX4VDTD45XDIMmuH73DpXKDR6clRyqJZxobC1pxw3KHT+ZlNF1LefM0qfsvq3H1sv+2iyXproAMn8o0o",
-	"V5LnbANmv+0xET/QQKcfX/LEy680WUqliZJkScUm5xGq4NfxG0o2o02ljck/Hs1kvaQaRdDD89E4iKyz",
-	"yWSvrELOUbuTe1aCtoocoMZEsRWtqWYlmW5IIZdLqi4JrSq0+ehUGTvYGNC0qq77uubs6Gmn3La3q9O1",
-	"Act+hj89i3xjzlV3hzvGlP5KlpzBC762zG/+XUih7T/palVx9NI++FWhCGfv6XJVgXRxAgIUdk0LDdN3",
-	"ZHzzITYtjE69PCmnZmdL/Gs0Hsnpr8z87OJNGCLYtSup9Lxm6rdqdDfeGk0t5Coazvy5NV6jtFyyOh5w",
-	"uYGx3t3FVO7yeHq6GKrF1NjQZdWihiPGBXELeSssKS7eCkJOyAdeXpCiXo7BFrogYXXjyGKDR07K6ZjY",
-	"tVyQN27Ed3fRSGbFbihYV3sUS5/WMI4iZpzRHuf5thPQLs+LSSNA/9erF88No/+fqx++HxNqz/D548/J",
-	"P/hXp+ZR9cD+7sSL12VJcOwpU+AlvH5we+YJ7lzChtuuCVegQ+GXu/7/u/HoByr4jKmBjDuliv1UV8ba",
-	"0HqlLh48MOQ6tU+cFnL5gK44CBA3/FnEXB9GtNa8qPDs3LCN4Tdejt4ZwqlmuaRG0o+u7ENGeMimhi0x",
-	"i9BcA8e8sJ+NwhE2f7WYk5YlR9/dj7VcsVrDgUU5a3+E0+rBoW4xF+TsrUDGMS98K2BCF8TNZzhzxIa+",
-	"e0tfBvG/VQ+QQfdwiH++J4+AuFMrKRRuV+y3GcYxo4uzh+NRIasqSCEti5tfKnbLKiP7SlbwkpVfwe6X",
-	"lHwvb1lFQYWacWYs4tFvDTX03ng5OKt+mXz+ZP3w199ns7N6MpmcTR5N7P/mRqStmGDllbnWzifnn5+c",
-	"nZ2cP3x9NrmYTC4mZ/+CBVOY8OipbIS9lhZUoDGB1or5R/dr8MnXljVf/eOnkzP4VMnqNvH6M3j9BF+v",
-	"4AY+Ox9HN4K63fNC++hzb/8yoWW9OVEbUZivecnwEqHppcO7S1Yxbbba3qyKMdFFKqvFXYzWtGYL2SiG",
-	"d8gtrRqzv+d378YjhQE4v3jzO20u/PkGT1FDK/MbDIuOLs7HozUXwtjF7XF7XzOeJxOnK/YmGvZOhGxT",
-	"Q9vHHsAzMGzbNdaf9enSsFX8r9H56ePJaDxC13phqNKocnTnD8DoQjRV5W960c0JzvdxMZryPYcBrVg3",
-	"vGf8F42mc0Yk6vR6wWvcNNzHsqYzHW/Y2Xi0rrnWTHwFGnmLwyaPX0+eBA6b4urqPfNCLm6d+bv+2x92",
-	"JscAwW1pDEcXdlnfiyHansr+DFGALmslxikXt7TiZbf0K3ntZSY314tZjhlrVcPOn53f4WfdwhOfNn/X",
-	"Sl91yAVgvLL6rXvX4Ob2sq6iiTEjObdkStE5czasmYoLftHIvWKvYzNZWTaoE8uVYaKVYrXhwxXdVJKW",
-	"0fJHywbDPDeNn9BdxN+RJLec34CYhqv5qFLXi76y5rdMxCJTaVmzWS3B5tM1KCJnsRjsr1UHxsvwe+Qk",
-	"PzWU2HJpDxBeSvG5YOVriWRs3d5W8MDNjes+n5w/OjmbnJydv560rhngbMMdSP+Y1YG9ZzNmRCEbXZxM",
-	"TidngWWtzHQsqfbszw0X8FwY0Fh7SnExfyZGF2/ejUcQPdwRgZZFYj/pqC5En0u/n3qgZNXYcQeynL/J",
-	"8bydPZzEbPVbw4ubqZQ3KtzDT56cPnliTD78BRe/nLU5sebA+O7ankzie9toTJGa/ez5P09gXyeTs9Yt",
-	"0J9fI+7LMWx4BBjWxT/6c2rEYzkJ1CFgF8BtZ+AdAE5bVGU/TgMNytBegGYwaomwZlrx4nRLy+3USCct",
-	"jdRMiMAruBQK+ciIkUhhO77oqhhVqLVltD0tNa0ctQ7gB9jcDCMsZFUCB0QRoQHiyofdFR52ulrV8hYz",
-	"N9pqysPD1ZT/qWnByHdytTISeDwqKqm2NnTSFoCGCI3e80zNaPuRycnkbPsRuONbyuTkdJJRJpuW/jn6",
-	"PPfgjAta8d+3p9em0Kyic+eVAv3l12YJpjd7b371FzO6uc//8rmZEJmySq5BnbS3hM0FNLrXX//yuXn6",
-	"b6cjI3bguO3VXCsunD2zq09nV1YsaD0PnlX2flVRYcX7m3iAsLmaQ4jN25mWzWs8HWZtj8Oqz8bmgMoV",
-	"q2FQZWz0v+AzfmkVF70kSQPakdGTQKMcmXP5SxjaKD6s5rIM7GE+koprp5Q7bcj88qT1y+3VONn+aiOK",
-	"aPowaWcjgOCHSZ5F7/4wYqKMuaTNoUsp9KI1Q6Vp3cHSmi/Zv6Qwk/np9VPQ2qhmTynGCO2erFjtxFRb",
-	"3DCtq1ivwA/QE2s/2brUUHT14R3/pse9BZuTWRnZ5k7C0SyQ51L/IEs+46xMZQFHyV3mbVEm18Fv/LGW",
-	"0wrjQxmpvMIn/itv+DgfpSXwL0rTCowcpimvDFfKJZvKckOKBRVzVsaRJu8eJktGxXrBK3ZKXhp1l7v8",
-	"SSpKUrMVw+XXdhSMiShNQcscgUsMhwSfmHO/W9f+M9Tq9hhAhrkaNbp4dHYeztRTO2k/v+CffAAeO1bX",
-	"sg6u2jYZevOa24kEr8HOr5nQZF1LMT8ljyaTVjJpQYUxu6YMshUvyaPJGRESSM4VQY2fcGG+eIgGWlXJ",
-	"NYMnH8VZeRiKhQzztwJCglwRzQQV2jz7eEwenT00//eYLJleyHJMFP8dEpmWrOQU/O/mySe4x+awugRy",
-	"zFufyXrKS3NgMPePa88VigtjQuq3wuVdXpJH5+f20lk1cMSAAmNyjUS/JopuFFnbNMzzL0M+PlfEGgrm",
-	"iydES4ylOaKpS/J4MiGUQMCMyNlbIZsaPn1IlDTLM/PFPFBjga2YKIkUpJTMWrmYmwvu4egAvmS63pxc",
-	"zZIZTz9zvYDpGKZ+PHk4JtQ8SBZyjbPDhGBFtCS63uAJOO32P+MxlrOhluCLWayxfvH6/Kyt4IArsa3W",
-	"+ocegf5d8xmGAsqG7Tx4Hh5kvzVGSj8EOlVGuJ2NQ5IF/NEIYZbj5X5/Ndh5tcBE3I24RfZt5IHAp+GN",
-	"Z/H8ZpTD/Eaj1lwXcg2vmBvGyTg1asPFyi6NlqOLR07xxxiqJdadMzMVPLGrk4/Go/UCDGlze9sL7tEQ",
-	"OSJnuRtrZb6095URnaUC3Xw3o2gAH2G+47YBRtVNYJ5HTrP4MjLevIXInSL4H9/Ef3wTOd/Eu5hjNk9R",
-	"2TNHV5Rft/nhYVshnXHB1SLLi2fePbp3B5bmXjECAdQDc97KpmoFW4YIrVpvzXtLkXYUUk1RMFZGBjyE",
-	"81tbYYkM4qJiNapEyNuN8NOODCTYtPEfdOLc8Rp6sMLU2+cqWu7/A+fLrO3QE+Mp6M5L71tk60bIXCdt",
-	"KuNV0spvHHSN2I3CcPUv3tMz7ox4Zln2Xu5DYFkV25XGzp7cWQ6mhd4XpEb7++LDXY5Jny5YccPKUErp",
-	"0lHuEaY2zABhagyHzCo6P6loPWcnuqZCIY3VfSIkMy7MjU2rbTcjblfbzRhk//CYSMRHGebD1WwZ38CB",
-	"x9FgCiNGq5doLcTirTAcAczR8qPiOyEurUYXE+8AhH/7wLz5N7hH0HFjNc+J81hPxiNjmME/UIu07ipm",
-	"FE77hdUJzx+Zb5pVad9iyLTrdNw5MWA5ubXEt2MUo66bfj4uCDyOxkYNntdMoaIbLS+a6d2Wxj/0tuzO",
-	"+fDebmtHDOCzvHRrnEgT3/OhKVUl1RSv3EO56567mfjBedB1eu6vT+7Y3eCwu3/Q1gZFyFxtC6p+iAMn",
-	"oWLdXpkDGAB2N5nIBUXvcmZYAS2lKJd8QIJAehtjbzwmbe6jlsjEesziXzYiMNFKygqCWZgNDK5kWYPD",
-	"2IiVSvMl5rHbf1p/eluDcjt6HvZgRRsMJVmp08WZB/hbHXUzB9K5DI/mb93KzL//lSFRTNASkn6MBYgf",
-	"jb44PTtLRzT2H/FgYFo7GV1Lu2xgDy2+fYx56qFswZyalrRg71e8Zqr96ketV+8RKE/MMwuqzGsez84L",
-	"x8iratj1Idj6pfOJfAjrgovj4R2EYjmu/l1KFJmnIp8MyAy2MvwvoabLKySjjMyajEcK9rZF4A+tMMvd",
-	"eIQRr/YXZnrtvBlnvcAJiX1FW2HjTCLJVsZh5AoKYjUV7O19QzJabrq8ZDs5nNp/ZS61KVVGneTzOaiq",
-	"Mz5vamZV5SmfN7JB7YeuKddczK98xNaoRAkFSYHjzcXdQUFq8PDZP4OOhAgYVgvyCpPLuDL/9sbuBOPy",
-	"T1svjCJjF2eTyBEXq1JqdPHF3d6gPypnVmzKtR8jF2PHfbwilnJEMaYIo8XCur9dAU4hl0uATKCaLOkN",
-	"ZPxiXFWbv74BoAjUt6uN4+cDyP9FRP7zh5/32oGHDwdtwaO9e3D+8Iv2Ljx6uLULa1obfa4VqA4pGiEF",
-	"7dwWGyqylk1VkikjVuU2hA0n7HTggRxQGxFfJjn3a0WNSumHhH27KmzmX8hnx9yGD6GAx1DkxF7aO+Ut",
-	"000eXmZGqC1EJbImNwxKiXZGQL0iVZ8UksffmPfYR8Ekf7eTcT8eXZmr56m9BbeVqYoLHwyCuLLlclkz",
-	"AsFyexQAvqdNjiI5JMTFuCa0tAETW+Z7abMVfme1xNgQwNVoRma0qhSgeNCqIo3gWiUJ0kos6IkG9E34",
-	"zStz/eyAAvlUgO5xfoCHzNP2sonLuD5/NNot1vKZAh92V2Lvk8Q3ZvX7N92lmOI4bgn213aOVstpky3N",
-	"HjEWxxbH+zSQTuJIwYCUHPNFqdasNrzwf2n56y+jZPFXyTCtuWvcK5ygU4AHEHKLXpD564hlhxuHyIKd",
-	"TZI4Hidki/eDhthXItiffHVvwRCpiNsDGR0STpJgt5jp2zG3N27MMfxu9C61gzdsk9zBiir9rWwyZfbm",
-	"WzKzeQE1LTSrlZMyuWWZ3/ykHE23xkQ5suSi0eyAZWVkKaib8qbHPqYGVYVcITf0EkWvzOMpAeRtsh5S",
-	"JcXYVvr7HfEzi3kuNmpiFmrRPaZHmFf+XDgPTPtsoJelJ1XsAUuQxTsT/LZNpayYucjbnoXuFzwPT25T",
-	"DybaGiu8Nb3oVcVZGbkbkkKhs6YdLGS2jk5AtKqWUdmTgF+HSGeCiN5I6zmaTXj5FqJDifHAPMssEfNV",
-	"KOAhOjMuvc66ExCi4rcBFeISoL2MQuF1SNAUSFlv0BmYunrrHKYCGLfmd6jmcE0EYyXoG1KwFzNQafe6",
-	"JseeJUEYoD6aAzTwMtnPGQW9IVMELtjv9d4Zk5oCqPtUsxei2qSOzRb7x9AJHlqjNUZwl4edb3Np4DAk",
-	"evLYKNUsWfkTWgW5clHrMtzdMtRC8W40CmpKEV2uKvb+1UYUan8Vm7nzzS0qal4slg5ktNdvgMO8obRn",
-	"Je05rmq25M2y96sgEcQmaPb4wd023cej9ydzeWI+PHGFX7gPz+JF3AV/4zDy1cE1NIAKPgew72t8Kk/f",
-	"H7RiakennXOImQ0aQK671KloSq6vHC5Zm0yohe0oK+jECvB6HqrohgXn0chZ87JOoO/1NSvhVeNIv3iX",
-	"W8I3QtcJBZn6cPPODKhbdKdeEMhzNx5kebsM1yF16dGOjy5GvyopTl/S9Q/Wk3Hn/KmJxfBV8uOVEZey",
-	"Ud/Z37XF2nfsPS1ZwZe0uiRsudIbC1bqLihmiJrUkqPU2cRrFftt921nY3I+Jg/J6ekpBLZlo8mcrlRL",
-	"j86bsaqxrpl9PGNeDlvltnjsuCAM4rcnXglQcYtmluRZtjuG6hnY99NQP818X7KVrBMrn9byBsvK82oP",
-	"xJ02ZFXRgnVs/hu/+5GxYzjSEbnNyy5Jdm0UwJrREtJoZ7IRJVkvZMV68tmCuXLTeF3Zg2dZfajFhEya",
-	"5q2U3Dc0/87M7G48gtXsUuC5xKzkNVUubXpMylquVuYfEPiBXGx5y8qUPrw1Q3xLoPg47K0lUoo5vmIF",
-	"bRQbeB8H10qE3nM22YLveTjec/LtMMl5edjTnGcp5ygZ4lvZcVtMm/KXAU7VMQZR04e9ZhR950mYMFrr",
-	"gEusZeVRu1Y1A5AlUFovyGRMHk/G5IvHhhfOJhOyYnVhK0V2D8ORfALexYXLC2tpuwO6LH3cwCu/XRGR",
-	"30xOnrz7cDY+e3z317dvT92f53d/+++/pIiPQx1BclumSiG87wjY/Jqes/XA49LPHdqiWMRz7SO2FyAr",
-	"y5Fbq2xvdX65PzqY6s4FL7mIPz3705Igscrq5iquRO2/rz5FMWbAIb9Pa2Ndh3gPztvOgc4e0dSlZanw",
-	"zJgDLai1x5boDnltV+0BJQwPRlvYYcUVEfayM3e8ohv0zqBrppDYM4HrHrecJ/m7zFa+aLQZcFdSSPyi",
-	"vVlbTOryHncDXvYb1FFcSe4loJ8Su/YLqH+y3qa0AwuDnruhr42hz2m3hz2UXO+GRVzo9EPHAL66sp/H",
-	"yAVndvxF6Q0ZjeOsUXyXXW+Y3xAmdPt418lruyT2y+yxuJ3wGI4b5u95JsVtT2XJym8wCWfHpWs3ev9W",
-	"5XSjfaSDCQS0ry2tniqWCbHqBdtgnIXOa2ZUTEyMjNNGPqSsY59fvRsMXrFaAc4tRp8sFqwzURE5ktRN",
-	"xYgdJmmi2tKCpB/UdRwgS1AjbLsGtBNstsCFTxKYbogUjChesrEvSJxu4BeQv306LJZVzKqkUhiwIvrq",
-	"mx0hydpjL0dvrlnxS3qcKFN8B9JTKwJ5G9mQWYx8Njh85SDRkt2UaNUwVGsL6ITTaCfZ267uaI3qNr3G",
-	"Vq56ypDD8oueqp87K694mZQpyjUm6jWIaxQUoNMGXuO7mrtDWcuL8NT1HnzxMbnGMeJ24JTWIXfnbYzC",
-	"wtHTUSJam5+b3/soGB7kQnQeWhzWbSY4kn5NE87A6eZHkCw9STjdvGyqvlkWJU2IsmeC/PT66U6gOMWe",
-	"NiXrEEvLvDoM4Oc9DuvtohTE2J56s2rr2ukU4oX7VQ/6dEjjo0laKH/qN51jyo5sPKt9hpKHpbCGMUy9",
-	"a5uOYK4G5MRPwc3oZvsj5UmFqD/rqRxY9eu1dEjVgBjhntrN79mi1joVM/5OromcaSYwdRPTTJZkjdFn",
-	"P3iPCXd6EwL4teOd9Z4THoTeFvM4AMpek8q6rOQtq3VTi94jGUnFylcIZnCIwLOuBjf/1hS2h+8izEu2",
-	"qlL3BGqyuzv8wnYSHBOK+iIqqrEW2mP5NpGxfydBmCXavSlmjBJ3+91UYdu39HmwNQFBZsqYX5bPkrSr",
-	"XdCSaAlNO7Br2AI8jj1X76L2fQ9vxWZ6/1TNU0RLP8m+MSXL00MZMJDcjhGvy8455k/LUGHvu7gSVMpM",
-	"0u9O70/o37amiliQ1jFel1SHBg5FJYubSxLsHu5BYTSrqgPS2HzBYr6xC8zJXevY9S/pwXAgxMOz3nzv",
-	"il1FGYujcxnBC1kBtEVSrvraahtBtPMLa+7cOaf0u8i4rcf24MipQHj8Y640L9QfrrgON3u+pslgZSiN",
-	"HjRapIImBnVaXVoWWxlktd+e5x4ti54Eat9v7Vl8zQrIWFIWqme94MXCwi/BMQCzVUtgOnRSQiK6VKwG",
-	"Qaoo73tvrCivh9MW1KeU04tJW682bDjkw5TFy0XB+rsurDnID7G5rSWZ5ZhGaMy86DeVHX0k1a+LCmJ+",
-	"H18ynym4Il1+4eAQMEdYGJytZ8qxkxq7Ztz2VLcUHzjJ/hA6hvFb3aJ5txiL6XtPtXGwdhj7QNobgQXH",
-	"vs8qwXV1+AC3CR48EEnVMUOTqH3klg2CKA0HXV/FsG6Qpx2Z/PcKUBdSDAtQB5fjbtAhdLhdMFrpxQbb",
-	"oOM+naYN66Jm+hXTGgu5dnIa6BJ7gij7COo2tGbkhq00UQDDNcx4Uz1afpE1dBD3DVxAZ7DQhDgRq1Bh",
-	"Qm1oJkOWtGRGB+NasWrW7a9Q0brTYb6k53y307kniqE90vSU/OXD86sfvrmzWF52pvbLUYLV+7os7Uq9",
-	"0zIq9+7Lho1Ku/79dkcgkHbLG8UAFxAaBtu1cDGv4g6uw/jgSLkNcf9Vv6E7nN1yrVqPqHd6BkHSzocI",
-	"lN3r9LQUuGr0Qtb8d5qWWFTdZC44LNUIjAQQbYbOw2hK7fvT5TNgr9CiYEqBfTDnt0zElgm0fuaKcGFe",
-	"XRxSYhNmkGKwnxeSzAEiVSflkYWS2v3hq5b8WTYKEDVnvKqwihTLv4cRa2UDdztEAmsb0bdOuHB295TN",
-	"uUiXJK6kUnxasT2XCbkRcq3cDmDlgd0Fly00reVaxX7WdgYS9qb4qeb5aCChqxWx/7xlopQ1kqviSmei",
-	"R7NGpfqtmytFuyouXW/M5Jr5QhMh7RrGASGpZktWbloxQq5Jycv8O+9db5UhgF01oo8GNvczQ2BsDxWq",
-	"6Ga/7uJ3eOuMbTF8VHMFZz1wdHv3LPMF4sck6RYxx3FEO6XqU3FF2/keJ3npwDSkPupCNOTnjx8//LyL",
-	"kZf0fWuaUf/DqE9aBzV2/B2NsFeZRUjVC1S25zVFbRsL/spQ4ZdziQTleOsGqzhVWzbjXkFbVFRl7j1s",
-	"TQMPQG2PEYS+LgX6Udql+UKYsa+heZfM+rdACanogP0SLljFmDjN1A2wUDeyO+O1ESugETMu5q4sfkym",
-	"TGlMsB52C80bWlOhWc5jRn3LVVJQQVa1XHKV1ublWvwzKFWJcD5+ae4ao85BLVW4nLTDMHcN7QDR22jR",
-	"l65RKFYnSOWhAgDvhS5PMzG+cF76lcbiD5JGg+tUOKiMHj/YFzC0nYkca4cScfdSx8EtBTPik3EEexG2",
-	"s0OSyfp4UlzWn5QQl/XrmqO2sSVZGr1gQgOySZnKgiEAsoJALDUrzbO0UmlNKWp/2YuWMKcXfq47LtCb",
-	"3Ql9Y45kjENOFdE1ZyVZy/omneIPF5HD9O+XtxdlpSWLPTuz0tGnbsHQe1UdyJtWdnh7U8L0A4X3b7XF",
-	"0RuYS7uMmqUm/IGucachOnsPIjduPPz5+dmjRwde4Xss/iuFWaLB7L3sNPXJ6wXbeOfADVulrP+tXfCL",
-	"76RuJOt3j5Ksj1VUIWwXxt0vbPOSD3vjxY0tUIShnMrcMrbTC03JyAD0lVH/Eb7GdsBx/n/4jisCfcCT",
-	"l+cUctXVvYsPWgHmLdaZUy4UzlKZiUHVSAt1B6c9tnZXPU8rFTmK9Ao3afrU6WOJvV739SvnqgGPnheY",
-	"CzT2TPsJ5bC+9NCTwMPG4cr75DND+XpHMoAHEUwsxbyqoErvv9mV/tY9e+f7MfXGbuAFK7/nIo0EAc2U",
-	"sinz6XD/T4JrRSBQApxpBiFS9C3pGwatBICZNCNz8mBKAfavF//W9g2pqCbRnNXeP2Nvw6TQ6Ak8lANq",
-	"ihosw3z6MOBrzuqvue2tkwwsuuZRnUyCT5nnKzoEGQT4/0dsGrv7cp+tv4ce+PbouIQcfX8i/WlxB8Ay",
-	"r59ykLRBeufukW+U5ku75VuXZWmDaf2KhT2IWsr76rApdy8XL6ITSZwqU//YJUqOJxK2U2vCjljgMCRQ",
-	"jrDfRjJt25jZJO7Ab5uqIuYrj7zCFQZtZrXMGJILPl9kqHDDqgyB5DqdLRdBHG7P7Sv0d0IvoehSPiS4",
-	"bF7v52dX4CPE0RxyZP3fRmW2yt0ArblxxSidPBwDsWxPvOkoT8mlfC7pe1vENmn/L6pvm6Q29qnV/z4S",
-	"ulo3ZNrHgkS7YRlotxvmw5Lk1UKubQsvKQp2ug9bbQ9M2n9w0P44HDTc4eQJwSGfiVuucxHAomArfWjS",
-	"wvDzwJYWBOXgs9CVvcDFbfIIcEOBY2Ac1hZpoTM/V2IrPy1vUolqfU5aU1cdBqWN/8kVE22wlKbmJzUL",
-	"DaZ6oE/iftiFxYTKM2TEMm6ROOMMC/pu9el67R1vxhz8lWn9tlMH6QCgfKbJytzxrrzX7DfcpfbaN1es",
-	"NydsCPoCAwCbA4LOdgn3y8Sp01ARmQRol8xKMYi4orwkG6bHpKzpTJuVF1VTsvLSl0pL7KCI2cJcL8qa",
-	"rsXpwLJC/8MDBEiKHz0yhM2ZjtQ/nx4RqNtmzHgueV48hqcbmfpgnAf8/XOZVP+HQdtGyXf9/LcIXptw",
-	"3CYYUOSEqdx1p0x5uog1OOXaDPs/kGXg4vJcEa5Uw8rxDhRUV6Voli3VdiQSToERcPAW21KQ1mUq4pgw",
-	"csOO+TSngeWXmI7fE1w4dTJCIbx3X7rEIX9o/BEJr4tzGztzhvwKj3ZAgME/iVjQ14yW3zNtreV0qf1u",
-	"ETQ0fNGsqhQBkCPbfHjJyk0mkhvVuO9+C8kYlqMc23KBKAHJ2LK7WbuI9C0m/9qn80lQhaxraBpl0d7M",
-	"rwgXxPxqSDX9a/dr766yTXgxz8Xmc90IGV81qcMNTuZ7XaBl9VuXPZS0YIa8MA+10OmNlqtWhsRKsTrU",
-	"kyT3eUU3laRl/63uBQOQQYM1OwRbV/ISNIk50wTbCueAA5KyucllnwFOg5wRtRHFUylmfH5qwV25DPC3",
-	"05rRGzXGHtMUQlhLqvelzx7Vz98n/TUIjlCzny9E8lB1xwfWykUbglRJRR4QoNMX88vVLqZKYD83/3Dv",
-	"uDPqz067Xt/fRsFSdWXONVYygASLRFO3bP6fWjarAVgoQ2qCh0vfwQLqHvIlGRSoqGaZFMo/V8QryYOW",
-	"zVzNcoKVuqBptpjiCCrLNpt9YnrLUSnwqS2+XxZmmzRR19YOON72wfsnrRqmHACFL6iVa2F1HmMt2NSP",
-	"eCwHb7aVBDoI63eLWHb63XTJ15+WtTG/WmYQJqNUmRRMV9h4PCDPJODO1pPnfbJgs/VhRpL8XHPNfuZC",
-	"jTFtIfpbyaYu7L81redM47/XjM8X2piiQOQfbTfEMVmyes7GhN6ympp/YBPerVSfPom7mYLkK4tvJGdG",
-	"C0PGOt3iC6Ps0GnFTp/bf7zZ4pR3LfNV3fDVCTYYptUJJJsYG8cwdzKXN+rasOuZcNHErVljKiZY8jWz",
-	"aLKtEGP+eQjlnaYwxF1fQjuij62WGQ1ZLzpwUF27NCqk4AWWDC6DbmkRNN6ohVy9O43KhxYyeb9uB4/N",
-	"y+0KkucRj9hHgcA9uwcE7tehRX4qCh13X/LMZx0PO5LqOX5zN846dl9AMrVvMm7roceh/mFBlUvhGPK6",
-	"qCt9UgXsRp1LJl1AWZKvzbaF22jnyxlZ0BUU5u5xC+/a/QeFWPb5DOLjmsPXNoL1M0WQnKTCWh9GFFQN",
-	"f6Z8NjVuhQ7pgfYnauCeZFwD33hA+QQjnPYz6VVag92WHn70VluQXp6+6FT8w4waisCeia6kVhtIAAgS",
-	"IVG2hKX1T7+3DeA7kDSsy97RDyqephviAz+DTfWOCl4ll2wqyw1RC0BYqaS8IWChn+ZwA0OP/22wwUJ0",
-	"gA32RiZUsmqyB3qg4TMI4i/ijHuh/MXjOKdBvmTgvo6BrS2JPQW2mUYw/4H1toDJXIqYs9wdjF84FGOH",
-	"YRfqWP0exW3tgqRuuwmCeOz2UEd0+7bCzs1DMLLh9XhNbGuYHQGvQcroQXfvMSy36Cb/NEy3MOGXrQM9",
-	"ZENbGkoiGmqE5FRKW7fcFll9rrG2qLkfI/iR9lAjjfWU81gfiHkUjFeLY2D1YzjiMY5B6prOwiShLxHf",
-	"u2+V+3CRxqNZRec5bf9ri8IwzHi/8lgOHsWBiy2b4JIoxsj1g9szz/WuFZphjuvdSoluq72vKTYefXOb",
-	"ZOQr8rSSTQnfKnJ2OiFM3LJKrhBzzm6cOX5GNYWJM3j2ercdmRMp/dsP2fR82+reFa95E2277f27rAq3",
-	"y7lge7cutT3JK+ORWrEiug3dNM5OJ8k35/sDmUttOQCayC08VkTZ7du3p2ojiooL9vZtD7CZaPa2gZUl",
-	"wtgV/Nn3b5N8nE8k2G4j3DvN5pv3tNCd7Z2DDxzzRmB+CNKLt/yKFjfI4zMGf2PfEKMaNJXm2HHcpVuO",
-	"RwXFXkrS/lxD1R06oKwPuKhtPMDjpNeyARVlCrgKkMC65Fj5heI/IyEOzL3f3XlbnJBQ+jVbmRNIiTGd",
-	"WDqRKw1TqTFpPMq17+iRAUG9V/60HN74O9wVGQQMfwMQrhV6oi7J9f8Xk82uXafICN9qD7+7e4F2LOxg",
-	"/2vkbiV4Y2MVNTN8TWwPM5WEtfmWi9KV3LXJyepa1pkqa39nWKTEKSONYlHSmGIwgSUT5RYA0X36mkZ9",
-	"UncS2goqxmTa6B0j7UbI9dFmYHv17233gs+NHRHD1FOb/x2rSluztMvU4IxItbOCNUIrI5sNDzFzLsVF",
-	"7KgB2xiNE+tkrKrQBCxdBetdm/3i613Ym849tBMlANjNA3IJgx+13+RCYKPf8wtWDUpUzKaTI/0/U5hX",
-	"LkCM4OrT4ACD8yD25i5Q76yzuSe2o/EQb4hONz34OQKYKwxHBY5Lrm69SCba8GLh/HDg1yZaSjKj9X55",
-	"iuo1ROjtCYks95aR3iojRM7G+VgIU7vh3efyCFZpdMg/CaP0O660rDf5xqE5cL50e5L9N+Y4G1JR6IWd",
-	"sgL6nMStmq3I69+a2Z/0RM7nEAUiF88BRCkLzW/zxqidv5G6bVy8mtHjzd53Fsxl9MMZbcSYmPO/XGmz",
-	"QQ6qGWWEQ5DimtCpbPTAzi2/ZlJkt/3RSB+UbgCdYt1eW76unHDETHwPABekJNTd3QBmKPzj3X3dq31T",
-	"PXjLcQhixXoTQUIF5c8C4RW2z9+WXOo4hscQQPGB/jREkKzKLMDqR4gfLZKBGhTaiixAx0ZdsocVtXM6",
-	"FlXZeTrab7WQNRdkKeug2kFYBXQ4uWalC1Vd2KtXoWLn1L1ZLZeEkpkROEbZ42J+6QCR7Lj2r61RwdpR",
-	"F4S2L+dZU+sFVl77h2MMqICy46/kUAGMY6Z7XecQLDrTRg9vBpVxjhrdAzAdck2cdFLgv5iBovUrpgtL",
-	"wS5ijyJXXqhOaXFDtAyhVAgwKHA65tDf//AMTnPkErmbKQxGvQj8AzgeWxXCkd/AlZ2nDxbi85gh4Yit",
-	"I9j+Ya0jPlbWaCJTFKX7DlTpAqNCvqFdaNEUh3XicI/FXHHs1R3zMbtzjJtApo3bP+cN4N3jbe4xtL0A",
-	"YHuH6IOK5yWpWcWoYuXYH8sLx0hjW0E+55h5D7HbS2JTvS58MRi34p6KDQjKS0IrVsNIkGvKl5ZBV1Qp",
-	"26dSx34RwOFdU6GNXCFTBoZ6LCy9jx/nCv/EyUapZ+ORfW1Sbv6nkPXfUMh6/KrRFN+HrT3CcY/45JM4",
-	"9M+iirpMjDPhAnyxg3xtS8R6+/6uQgg1hR4SNS2+Z21hUUnVAQFtJBrCTUGvenjYw0DzihEAgQDxhQ0P",
-	"DnCjmek2umMSKOYEU4gvPJOo76FSCV+yco5IyIOgHwaiRUApRP/yz4b1fta3FT5IRM4qOldZSFCM2LB6",
-	"K0+oNyfaEwB5HQlW3O2jn6k29TA0xz4qdoJZFKu+Va5+E4YUug6FUKqpZk9tymmngHfP3fkb+GpPW6kV",
-	"5eWY3EpoBCZrCxberA44kfjGdALHd3LdfiP0+Ni4z9Lv73hVH0vAbnHIyRrQ6fn+qriHoPIqttucqN11",
-	"dLdG8iwusPKJLXheI9EbCfS2LIj3vrUrkTxCSdNxd7mMrD61s782y9UYypfGVnCMSSNUM0WY3/ISG4SR",
-	"Jd0YRXIp67SF6qKzvRpdw8MdC4CTfd9q/GJhzOmEcwMymC6MdFwLzEYSyCVcClCd0/YwC/H93srPdk5A",
-	"Vpzm0vKtpVtZiwEUeyoIs4hlWwGVine7QLumamjuk2wHYfIFiZjAYkVNAmChUXHwy8H9yfZM4Ft5pXGz",
-	"rWPh/PVF6HOzGe+A9VlTfDd/IPBfm3M6uf4YyjYor5+Spv0qBw9hjVRz5xixKuE/jXAZsdMqHZn8niZa",
-	"hHyL3kj0GKHhrYis+ZwLYyKbv2pWML7SxBy6MZG34Gu0DS7OHpMlF41Gdt0SS1iC9EPfFp9DKmGX9P0P",
-	"B3VhDZNyg7gXp3bCn/1E2ZZmF/bkIgQ/o3XFwSsroLsH1TY0hkACttce1x7fB5QEvO7aHttGxSlLtCzh",
-	"hG1nKaVykioLtRFMpiQjcHGzJzpeyNUGEZtDcHwbP3fRQ3iGCH4uPbTLm7wW38p62f8dvTQos/rIlyqK",
-	"Q5HbOvJau/oJtCoylabL1YA8pa2ieKeGBdXKL2jsdijQMcPhNzuCBgcBfQ/SkEahX2/bIzar5e8sHRz8",
-	"gTljYyt/KeuS2rGfGlUnb+1fJR8YZchD9w2ASruv8uz8UTbDzrql/GK6fcxIziPchHZfPomLEOd6SOH0",
-	"wZ5D+GF6LsksiGsEaLsGvw+ZMTYm16jpqGsfh6FENctLIhiHSB038rUR2vltQN632rZsRPFLhHfqotgK",
-	"3Ji+04uCn9S8WKDzbTzCyXhlS2VOpq6TDXvt3fg91Q69biudT5AlryqONXlq7EKZPZSHtuUtG2wK1a5z",
-	"OKQrONX0n7Jqliw52zmf0+lGM0X+ejb5v08I/PtvPecyo7zK9lOXio1JyWhJKihiV317dzfQAmzWVF0D",
-	"Q9J67/gaGN6vNqJI+JRe2oa+lhHBetLSVwPKmtgOWofA9UYvbq3M027c6jm+xV6t3UueODBY+4MyinZi",
-	"rVFf1gtZMdIAELtNtXFYfVsW4sl/v5mcPHn3X399+/YU//W3//7LPnDH6Pdv6Mnv7z48vPvL3rs82EFu",
-	"pNTin7P1Vat2aEjRUYZCz9B/bNVPo+XZGVySKavkmvzOamkbxsjZLE2hD2fjs/M7T6YPZ+Pzuwyp+lWH",
-	"P+xCiI9/eD6woMkT2tmkHaVuhtweT3kAqTvQPCEyIGufDCLY7V7HfBfs8NC+awcCCy+5eIY/ONtSEYyN",
-	"yX9rmP3awTMkigfsuzOEbncnHkDsVvvhgeT4N3Svi1GSejWtS1AyLDlHzBZK50FCIpZif9AJz53U7hPa",
-	"jqwPOaXO5ojrIx8/2iuGDtYiW6HnzGp+ZtOFlDffiBLK7AYu6UB+Nh+0hcLAAZb0vRMPEROHJvYpTOgr",
-	"wFCpfftW7AmLmAALrTGw1C5dHSjq7WnJ4Ts/bxkvWw4wie6s6wIeuHZ6AnRrWdG5yw222WFMlN1RnBfe",
-	"n5GDcuolj3GYbMGL9ab0R2zosIDXqaZLU9lospBrsqRi4xIZ467HjfD4mBm98Y1XHHNgynbbfEGARfoz",
-	"M0ptY0yTXb8C2E5DSDJnwlhYrExbvBFDpnztWYIKqvkt6+H7gfx7y23ZdvkOSik9x5rR8oVoNfOIExUL",
-	"mqoS+ZrPjT6M/kiAajfy55KcnNmC6o1NME33FenXHtKVEWJtqKVJtJxo7vFO5Lf9CK6PfKvCP5/rA+f6",
-	"SlPdJCx1W8rQFQcH9/yCetvvAM3TN+tMh769d6NXY9iXebjXUgqWM12hk1TpasiVoCu1kLqnZQxlfsfr",
-	"GmmsWi7mr7go2AEO4w5P92pBVdsDaxcKPt6a0WWmaoLuzYUAPgAaahnfYAMnn0kW3ronMCROfUHN0W4K",
-	"7/dGSlmeCUkHgVV3Wc7TaRydm63ddLySPIrOEXe/2mbDcBV7n5Yx3Q0GE7rD3tutdxlQbxTobIFPhjUr",
-	"B2CQureGlPsMy7cfUhxEdTu/vLPrYRuB2CstfqVhizu56BgXmefIT+MuW4tWc/Rt9JCtbtqgDzFBhfZN",
-	"tZVrAbUThjwgfzHAenS0yLXdvqnyzUewWcGghoZZZcmdoUHzblQ6p/o5XbLg3vTOFWtsmVXwgd3Vo0hX",
-	"tpwjYTQ8Z+t059VeDbldY959DUs8Dgk69aLQp0MqsYSKptrOSgu0T3Hrj3RzgM81gMLc1xkSRkrOzucU",
-	"bZs/KTDD90XVKH7L+ucDQwQpV6hUD+BW8/m/rGLXvWB8pXvBGJYS/T5JhYqKZFPKF0J19GmdMaqbek+P",
-	"1J0q5070lGyCX+8kKjepwNIWewVn1Ke7qSHHlVn84Oa6UDKzH36jouJ7fBJYpGRVxvRddhB3QOfNigro",
-	"vpnslpqnd6aPaC/cwn3duNGeDdIGqbCzaVErKLvoseNLT+0cR3/vN2OLr6vqW2QS1dlR36aiAuSLy9um",
-	"4Hs7aZX2R/rALBp3gG4Zx6Az6Y1Kuyijh27d9S70sOFWUlaZen6jl5l7by3rG1YT8+RpHrsz7eW6tY1E",
-	"XJ0aFAUo5+2LEvCHBkc9Zcet/cvt/Y91srYmg0zm8a56Z8thP9EPqQYOQ1JafWfS1CFn9bPAGAlOpcWC",
-	"RKwDYMpAfLAd5QzTB9YZVnXQXUknZg4bCxbQsqznNS0biulLtxh8hrF/aQSk0EWIYRWYBwEyzFM9ieTG",
-	"f2e5HuCQSGcH7hvUz4J6gVjZi+qF4rDrMszSrFkhAOnuq8GXYOjk3Zac1f54Wx+NeeiQA9O7lzccldc8",
-	"ncTU89LlZaKxuGWWjjR8c1Jf8WVT0YOwQHfUkzh0+Kgz2vLwfHetNtsnwyVMYcUrI3QpxdzszfKSPLRw",
-	"U7Blp3Eb4vNH0fE+S4piq3VtzXpIoAaGSFLWbOqVUOtUzmCCcnvvqD+oEXinOiQ1Ux3QBhRbSg+zzdwm",
-	"7IrfiorXeUM07b+DoESzdOcZ6JKUJv01JacYwUTjacXak1eJfNVQ0Jt833ogX5ZZ0n4U87phiuZegxOH",
-	"zM7jwKbjgae3EgprRiuwqk7URhTXY3JNy1sqClaeuGyqk4DVa74vqaYnIRHQfIRdP050TYXyNTwKHmYl",
-	"L8z9d6Ka1UrW8Liq6MmTJydPnpg/FnxF6YmSxfkJOLS4ebn5Yr3gmp1UdMqq6xbT3leM2QPkrugVq2Ht",
-	"ePmeeL+b+SPSH5C59Kyd2tw+EMksu2v3s+sLcg1WJ6vN+la1nDGlYP+uiazJtblf61XNFbs+JfDL9hTs",
-	"AKKkdXlN/hqJ1r/B76f8xPeVotX1KXntAEYIrFohFL/tKLGPjPfvU4+kzrJyua++bCefrCPBzv1NQain",
-	"GyV/GpVoH7lK7I8p6bJwtbnaaGv9rFsNFBAIy7agEb5uZS6ZIi0csl7GNijYebBvtx7MjVY9WtrsrT5z",
-	"ip1V7e9XjGYxSBOBym+fkiePHn9BVvgEKZmmvEpURKUrTV9pOq3YJahqK1Zjm9at5Ms39OT3ycmTX979",
-	"19u3p+GPv2RCrjbdKUFpj/xJRWkxjyQpZXIrA9TsUUBauTCiMud5dxlCVFks/CFN45ExmNLPyrR/HLz4",
-	"RjpvZGNeAUJlwarVDvJmuh2r8oH4jmLJ3UUZPjRy0HLGaRdwd6ot1Nx6J4A3uVDWxV+ye3TU3/Kf25V5",
-	"ton2yfc/DMTtOBjfphvqvBCMzGhT6Q1ZVdQ2funbGrNqliJ571CP6WOrEM7SySoVF+xeA2T7W/4cdw7G",
-	"wHe6YpfWdJmuHXkNUo/VG+IfGpMV1YvwNwE2paX5xuwLoxY8x0LzZ4qELWx/SlJ9/mRyRv7XqxfP3RCE",
-	"C5sZYLeZTGWmNzS2jc7JcAkxMubmuV+Ad/XO/LGWcja4e8qLWT4ZYsrmVByIyVKxQ0GbyprPdCoHy/V7",
-	"si4wIX23C0jVAPzonr6ismGdgDGQymiTLqebKJQ6cC3styZlQ7pEHfSj1ozAc9CX+9Ywd6gg7bGWBaP5",
-	"qhumGEKFSdECqNP0xuyx6PkOowrl6zPdt4ZnzN7TGnCyL8nE6UPaNS1Li4y6EcJQrnfeEfD6y0aks44G",
-	"pj+kYdl8N16FizIMbVfHlRQXgD/u4Cpbe2i+8I58JZeMYK8y+4dl2gL0Ros5XzNajomSsENvRYTepiiC",
-	"f3F9Sq6hIOJ6h6hYHodTPH0rorI4+MHI8aFrmoZFce4Xad8szn+IJiNnrzAZJOVjTPtSWufAZ0Id4gqN",
-	"MlJsga9bss93ArHij8sYZV9bWEWM7mREYM5AlKz0bbfZHFSn0dnPMGQzbWPnCxY6LXJUdtDAPKRH3Uw2",
-	"YlB+RRA9u5ZlEk8eewUGMBIvwJUR5x246x0pV6GiYr/EwEc7MOdbJf087prkG+hzBafW5VfaPkID4ei7",
-	"usn388fvZl61+rtttYDfKuiKkrH8eXC734O7nSNxAIcPytbaPkyfRM5WzGEtCBKUOxEcQMloeYJVsGhj",
-	"18bKFrALFng1wAhYwACzY5VmNTwkBTtZ2/oy1xEzJcX9NblvrxKhYn/Tea73dqZRsRtRspqs6SaBYmKe",
-	"+2rT1SnUHyZQMdsq1sBkZ69wKN9xoU9VsU6aKC8RXRrN/NASpuRzpqB1tCWLmLurfwyuH0Cphmw8qZhX",
-	"T23Xihsh18rqpo4r1pRre6kUFG9szYGACKGbvpTB8ZrMX34eQBUh+y6AyWKo/+PnLx9yaztOiZe2k6iM",
-	"W5U9ca+8JD3efYtqktVI81q12WvEo2rBlrt+NH3S7XvYB+AtJ2tWVUTLNcXPuRpmJORK839G8L0dZfSS",
-	"MHdVC//AabcO0MdWketkdQ1TWpElLZm/VmFxY09YSMc3UmO6Mf8B4EAzXWM/VVULvB1HayFAiHZWXD+1",
-	"AgHfd/fGAoUHO8eKh96mFC33lG6EdfYfU9nEolzJbR+jeKdeBU44HgaQJmtodINvSzbhyuYNbUvrvmI6",
-	"rybZTjz3UpIMO7oeOoFbnOXgqOp5IRYMdiNj/QmPWEpQvYyAO9NFqX9EBl5yZjudnYd4j1x6+m4DHCPY",
-	"h1gSpe8iyg9r3ZzSEcOgm6cDkNKYKL9OugQg9L+igjBRKmeFc90/VXjGBVeLA/1iO+UpucbbTiPst1pD",
-	"y7JJXg5xg7zPFHFPdnTXuUfTB6MAOLL3rErYBuH6rWENws43RcFYmT6W+R7x7cOw1T1iYDKNlhWr07Eb",
-	"19gQbncrXacbc5VBDihc7t6hNLC5cbAHjnSG/ID9T9CejhTWPxP4Lt78cPoC3WNihtZDTsS0TlVg/p2Z",
-	"J8RBTK5tEbRfWB6hKmlL+n4SZm57zi8xADIUXSInYa9ISTdjq2dwRVz+KOh7lBhJcLpXeiSGtAF5Rc4n",
-	"549OziYnk7O9Q4ZTvzWgJhWj5qCu5aW1AlzjStc1YytjMC82Qp7P48mepKrUIcltUErVaFVA9y3A7DST",
-	"Dqgkw/rHA6HqD+iAmUCvwF52GAqhXG/187sEYFKwfQBtAKwvZY37+zhXed/iTZBI/8hhf66YeBpDvu0D",
-	"xE9MNZpDMUvj7W9PHhHquhAaght6TZUNS2RL3OUaL6i9xsoeXmrlhFiANh9TU5qDyUzmzKgqY0ORAtzl",
-	"4hLRrzOE2jlRWCbXaV7t5Ujb63ln2t/K2rVXdN0WcZ7brW9pyS7jblvUutBxaz5LN0UeGsYBnNvu8saD",
-	"rv+W1eUZPPJCOxJ7B6jluC1w/KgYPUiSNphrPkSDgvFI13ZdfjrXdV0eAgjK3q+sbyQpQF2nKOyH50N4",
-	"G7JsAEbjlrkeg1tQXo93obwSKu1Luv7BJjvEmrq64asTucIlnPi0DUBWy8fJ7JRd61A8VXYBvCaCre0y",
-	"xs7/5GNADnZG5Vay5KIFVDZsbTs1ULiC/E4GfJNDRBEKydZId/lXbUSxe1JkowuZQg9FCOQLwmixcJdC",
-	"CBkspNkBri+JDW1c2HKYJXYjuGU17AjXNllSjM394Xq9XpIVrTWn1UUriF6aR4XUMDwIeehODSsjim4U",
-	"WS82lwRtwAs3mP07dJ0EjyNIIBeKBH0RmQAURe7jfnHmRAf6s51ujOxpm0ke1sw1pRDVzd6wJ+ZIxPfA",
-	"fsHmGGMbUMRuPL43ii3ul7mGkw6zFGbSAw9ASlwmYnVVKWk1ECEdui5XoIFYRqP1nGn1GSnkilsIHnC2",
-	"0jnlYhySO22KBP4a+qf4lu9ow36mSN1UraKP2OsBbPSs7NFL3WfADQNyc+8IgY/27/cj2gEpXmXtG+iC",
-	"TjUCEd+y0CnLHpGccbM9jaFIeEYWyEa/Qqzk1qafTVLu6QryCGVQ40EfQjZtFWo9nESFWpP9ySQxfaMt",
-	"TTN4WfNblqitr6Nv9hXyuUfTb/j1IOzPfJ/YzaWVZzdspbcY8KwPA7Z6yHady68gVBplegztHbtDqCza",
-	"5UtsQDkUFNLCgO5QYDeukHjjqqIb2wo/0SPJxvv7WVzdDZ1nLlP4qP2D79dTHB/O18/VTAFjpNOAW21x",
-	"sbXoae+GFM4C9i7aNRcihjJI3ZZQqPEVy8AO4+WxVdUBWqyWdpowP/jiZy663rXTqSpqBGHvzJh4bntb",
-	"bXZDR16gol9iu+muW1M0r3H3ITEse9hVDHLa+iX2inp4WKWxQ5esboP3Q4EFUgUS3rH+xKUxZXJb2PtV",
-	"jaVn6bdgPd+WdHs0Sc52lkvErzbE47Gj+QC9/hgKq71UWNVc1rbgKGP2/2gfOepNqnrg7bW8pzXVbL5J",
-	"OU/dd4DrJFpezkvf6wZy5RCd9mTNRfDb7l4uw4qf/czSzGzsfsyf2GLVWY9ysuAoxEhe/+cR5K1NKURI",
-	"unDmMCI8Yq/0S+x6zy6ccXNJ0KkBH1T81jxvtND4TAyEjhsgt3vmF+6kDgKGmyXV2JI4sy3gSf3aF1Vt",
-	"bU6jF5mw8SEO5VAWkGnVpeMMdZx/b6it7hxEdxD2juKeuwuB4hC1/BUTMjd0WSU316koCaBb1y8oEdUd",
-	"FnzN4Ltd9cByyyZi+3Cl3XDfIt6SoO3a87SMUMnive3itKO49HCoV81ySevNp+Lba0+646jtmqIxlvL+",
-	"vuIHnMw/IacfhVeTO2Fh731T/DXqarRcgkrGSo5R6xkXNo6NjZWTdHgpq8pcHPe3ZR4ntYe4mieAmZw9",
-	"+uLRlw8/f/RFN6jJzjVhx0qSpanYVZFr7K+zBUVR0skaPHAufCuk5rM0h9LjxTWthn1Y9dp+O25ACHMn",
-	"aEgLnYakXXlosZ46jLG7u5xUzqMPrWLNhytGscZ8kIvyjzI2m1xB8bRRXDCFTrvPFMi90yOA5uLTz3P5",
-	"e73s2HA+tpKNUlazVMx7NuFS3oc6c99EnWiFWcu1FdiDTRi7kx2BAztj1of7HLs6PrS4wuHgtc1cX7XS",
-	"mcroiXkMfSBIrk9DFdjipLgABdPpbQtc1z213ZWyoiuVsbNhZI8ydZD/8SDnWpO+M1LqzM8LGUWauL4g",
-	"FI45RG6uXaLZdVqxMddxZT0iB8p8hN84NCb3shFPcYCd5ICv4lLgHRIdoJMdG97/uPmsTXfL8TZtpk11",
-	"A1GbVomAL8jFqM6UKV7aUkNoCmA03qi9gzsjkK+ylZS4pALzwM2bogTxJHBSLec1UwnMQFe81Lcr4e5C",
-	"J317AmQFe6ug5l0ybT8ohPe2JeMipaENgvtdmu627L6/LKKNu3tc3mhU4Rvbn3EBUiuhdFdARNvtz35X",
-	"N4RwwLNBgt4Nv3HGHfUV+ADhYjsxvavuAzJp+laJfLTWI+laqNDjkxULyVTrzAdAA6y+p5WZwKY3ckLK",
-	"6/vUNmnxyPrTmt4wsrBO3x7juvS2NIl8XtqUkZJV/JbVGAHh9yshcvOGLYCY7YABrSawW5sVNWyF5BhD",
-	"fZvyf7hIy/dAOUDYeXT6Q3ReW8TjSn7c+QpjhuPRbs0aKU82Y22rbBGYICMOjqKgfjKaae8k8UwegkPB",
-	"wMQyWZWnxOdgG9MUrArU9ZiH9r4ekyW0ZeWaUALKQt2I3WLlst5YVbM7kv2DkQGUrCoqEI4jAdoT4+r5",
-	"iaSLjNvoIc75n0Abh6Lv4V0/8dlkhjBhCBqHxtiYQLquectT/7PtfPaWvzw9EV03LLH7Xfnt3TG85ES5",
-	"aNvz6T6IudYhvg3VjpYdsltsyt9a1uWl6/QccpttSbhmWHPaR+lOGTeh7DSJOYMzMVYM4NwZzkYETPzd",
-	"KTFHA7domQAnjoKdvTE+Xy8g9W1hobIsl4P3xx6bgV0va5cVMeDE/4NtQgZm2I66NEufkRu2UZdkKvUC",
-	"C/Co2ZMo0LiVOVbLRHJUiiJa9nnubki56+sFUwwm7I6SzZ0y16eQNuulI+a7N+ibDPtu5YVlc/WdWLWV",
-	"3rRYWG0HJOaK1tqipScTvvZGp/ckmIWJRNn6rqawWUHCBdWM0DipDwGRbAL4EYPlGd/Dq2xtYQQHFFUZ",
-	"JtI90XCoMm4V7B4dvcBqIgAIF9oYWy9ZCBtgRCE5IitqllArDnATZKuSFdMpYA+zowhTtV5IiHvrCFAd",
-	"QuJJ58sBLZ3u4d90rbZhDbn+Rt0+RqTxEdQ3u1mfhAaHc/2n2cWBisit+81uw+8hWSA4THpqwTVxX6Y/",
-	"JJq/48PKeUXyvW/Ze/2yEQe5S1yjl868o5BQwjUvHLCB67/noLidm+uQxoS5NNMYJRkal0hSyjFWXYFk",
-	"+8VtcgY6swtz0NjNDiEjCe+z35FkmceHXv5YaQTeKieSfLKfb7/pnVTRZsF+R7sbc8+h8gxI8DWfzRIC",
-	"rZ1ac4SEmSPDIwuphzXJ2jNe5Ojs5x934ifpHL+lFU9i42WzEPAX7bwXT7Sw3I6NPMrN5Nb0SVxNMNlM",
-	"c7ssPEkhVVdiMuT+0tL3/3WKDHSP8X16LdaWLQvyfse+kRWlv1GaL1H2JNjn/rlwxzqwx4sXsfcrXjM1",
-	"KIvoPiEmY9Hmun9CBQJu9ZSREhDpsC7B7nAjNK/sDvvdHRDOWlVDwlkQgbqI64x8wRlYQBumsRDN2GVl",
-	"TWf60mc1XkTY3MZ8hiTq0KAGL8pLcIJdbDnDtgNg0cWT1QcEW78Mhu/RAKees7X3iCG64JIKOmeIOD7d",
-	"GKOQYgu7ZDj02LfBUWJ6HQBjSrNV0sKUKyYCxBT+y+MOOkfzuyGNnD9ibBFWkewDPSTomNHvfNquj8WA",
-	"Z8qcgalstA8X4BHhWLkZAFkTeiFdrqoBPBLdL6/gp3vUhoSjwxcN5hOPjhEx7fBTgPDq75kYihkQ0ygP",
-	"AE1vmPpmNku6PelqVW0uLJ71vKlt/jxIaPjOFZF5IVdCFj2oCeARuiARZDaWdQq2Hvsidf9DDNeCDQJu",
-	"L5vrZsNlCoHfbZaVFOP0nOyx3PXh2/uklJdGvl6EKjcncmHiW6UvlVPkbSUZ1te+G2cO8ZD9+BZnDnVL",
-	"tDbscNC2/oy/3dv2C5TXrbB70G6jqyXmhm1114nxELHvFaYPqkUrPG9JFoNJORkQ0aR1p1n10GoPXYH9",
-	"BKUTnaCmfN7IRu1B+SycJgIaAF1Cv0rFbllNq55hUGpBZa8gxQvFfZ+cgjycTIyVY4HKzIkyB8FV7k03",
-	"EIjpOUXcyn208FrZ4dkMvVWQZlVBczfVo0tDvDVU2JDMLHw8CJF1D/QrXMgunwGo3ojI+90H8tXhRe9j",
-	"vCVz8g/eM5dEyLWrTT92GoUtrJS9kym48IZ0xypKCbryiipFlnS1MuJZ1gR+CkBlYyIxrrSmG8NPsh6Q",
-	"xhBh6nU1MGhqYQa1uR0WaEDOAtq1Y5oAe983o6Qb9ilzTpHWEcgVOuP6vzPbsPrnmmu3t95injN9iVce",
-	"VwR68fTm1b24sQcktaAPTB2WFeKvAiuwwnBBwrRIFHJIIkTBIFzG0UXQTiRpb23g9xbgu00x2ZHwe26l",
-	"47mD0m0//+QuIauy/9HloTcZ7DZn+O8t8Ww3C3BMtMVDgU8sc3h2GQh0fUArip7oy04V3LENsTmFKyzd",
-	"qinFwfdtrZ/0MGB3plmm7ug7uQYLwGYHkzWvKiPGsyB2s6DyDVfHu/uZJG6aZ1q1ug3V2dSjWq7V3pQ7",
-	"NxTX5hbyhnRHisu/DaTbBsbD1nnEbrPQsA97OMYZMQmWKVsWNOgpRp4vVxBjMQL6l1hit8R6OIbhWhBS",
-	"/2JmTadV2lETtcg7ykndAZwoWfLcdbWPa0XDWv1LKPQvoYXmtxCFoo1CPKt2EM98UhcLfpvLeAgvaNQA",
-	"JPQd3aenvvQ1o+X3mLnau+FrR7FaV4Z83eQ6ozWhfYrvmAK9C9h73T9acOxOZ0OiooPdQfD8DrhcBtM2",
-	"VODuj4QGE35bZ9re7m0XSszlWqf7eoCOjo4mCFyHBBwiGCtTvWkXcsfhvBdJ1WeZfkhmIPRSHDR7r0H0",
-	"IAOOvfQf2zml3fa5AxY25EMSxt2lFW3hrULfAwLuMIWWI3Sbsy2oO3JaewJQWI5wWoIhjvcuRTLHzi+5",
-	"2XzZVFSz8gcp9CIhc5b+8wCOux1CtFb6bgzRtd/PZnG6t4PT+rQ7YJd8Bbb17x/P8P3I71It44VepG8V",
-	"N8/9W4KDRGsfOwrFw7TW5VbxrgMX0+Hvt/crGZOxgd5kVuvrfnwFY8S/GDs+SPJQM432doc/yvKFGCgB",
-	"Ctms0ka1vSgQYVLOZsMApiPJst0lEAXbmipC5zVj5SVm9nIbBUVsTr1guSR0m0rbL2Jb0eImKWJhfVbi",
-	"Qyo3gDuSRjHvp4fwjgf1pFUl15cepPW9DgEhp53bDO02vnU7DsmobupcOqO/Pg9UXf395V6TsV4S3P49",
-	"0ulb+8MUt7Oay7199H/Ep6LT0fm0NeRbbT/uz9TDWCR7jPWgI+yuBjthO4teksatvnW8zQRq3pL38bVl",
-	"vvpJaF71XWh61n627sC6twbR4Lc+nKZ9sinAEA6BdPM7nSm9wcCqWliHfHDvVWymwdfJRJnNY//8UWc2",
-	"9sPzZEpXPwwTx0Jbr9tTlWCM3N3lXgu5vt7OcvctdKFHlJE+J3ZT3vXa6H0b9qORZWydsEcjxWLX6TDo",
-	"nM2aqvrBXfzbyG7YygCuPmubYOfrNdGsXiqEczMfNcZmjNor5vWUpB7Uyp4Ko6KfpTcSVw/t5nmqudzP",
-	"PnOgNY1CLhlkpJr5gM++NaVdrjW/ep3kntcu/JNYWjefwGa2tCm/jviN8T5m1SnDXbvg3jvMVVGlHa73",
-	"AakGqTBmC0TbBjZAoRCSFHKFwSuuiFyzkgibstuBnN2Cy/RFlr4NahZFe4u4fqV+5nma5ahlbcAU5sQz",
-	"rYgZzTVKtL0k2vU1UZ9gn4FAxYYsLQZdQnea723RQCM3UX/r4AU8nzPLP37Nshn/as5+UGnPK0I5LxiR",
-	"VWnMSV/dRrnuGyRbLSz+7xYuvS1Dtymbhv5IPCgshYVhdMkCSGPvEnMcLomNt7heb1RsgirtPLCJlq72",
-	"jcB6NaNLm3zTvse3wY06ol/TDWDas4QPIkIZ7hMTxlPU72F3JPs6z0INeS+nMRz8A4JzQ0XGu2xflAGu",
-	"6SAJHJ+FIxj3joRjFHM7nunUHF4zQcVx6rVKtpS73PMDLaGP6LWhmLk2SMlur9Mm3k72qmZiWCFLzea5",
-	"qIuqmnkSW3Yha41AhCA+y7JmSjF12qvbn3dIq0YZVsi4nQ3N/pXErHh29fwKs/LIV7wyp5OghqcwccyZ",
-	"SDbODfMU0HzWmKxcn37MihBDstgdOreZU241dtPb2VFdpR7Ibv0awez2NEn76gfWBMdbMRQVeHc9xmZ6",
-	"4YMlW0a/x9kbcDlmM4FtQLe/Nbw07KRCH4M+KSYeT39Lt0RkjKhiOBFnz53JFaY4Hy+BP3tTXdnmlY/H",
-	"oBWVBMHdK9frt9c2wJbmmytBaWzOb4Zf2kwUxUQ5bqv2NSuZ0JxWath0INNlbxzDntqbdlOrcC0sMcDd",
-	"4ouwPX5p73J8nuvpF0H3pLAj3CEYBNmQTl/YDu3HK81OG4m3M+upLNPW7YLR0obrcmUFubMXQU4wvZDp",
-	"ZglNXeVaKk97ZWbstTpgJD8HfGNY1xiXnqLXT6KUCVfcalXx3P666pbdeBFjq0zdPSq3Z5NJ71NgJvYP",
-	"ttJpwbjqbhBWb6dQuo4jB6SAhcZ+Flc9Nw6iwh+NAB5mPpn6X2WAk1rpj4BQVUl5AwGz0/2qgNv36A2x",
-	"OAG6+wTlsGK39TkG+4fdr8RlubuCb7xdGzVN41qxanY6+lgg9D397jvg9K6DRi51yKz+wLYXOcxJh45r",
-	"K5wRPJuUvF9riL64Q9CDwrBO+upPV7gFz9stZ+sWjk3c3k6RpbxlJZFJgJeeGLs/hxqHCJjHo8eA1ryu",
-	"pWa9yJLMpIBXFGYgLqwV75BpwBKXK4xc9cCSHNoZI4Olgp1B4iMO07OdsriKUsH3LrkZGFLY5W2XS7Sd",
-	"5rnpCm0bSVex933z5GkGmp2Jsj852ynF/TJyPPRAH6eCprU+MDpjL3ocAte1leAbVeI74vWJNX1NN7hD",
-	"iftjWIT/mbiVUOSdcYIzl+t0lC2H4fZN6Qd46G48+q2hgNb1MTZ2OwuBYZqof+XBWwOzz27O0PBrTTV7",
-	"Suu9v3jpnmtrPZlNK6mmTyuqVAeIet/jdEyI82wkvI0bHqafQtDNbw1qfdm9SWWl3YfZB0umVc2WvFlm",
-	"MVEGia3jIs/39W1mdiykje4RfoEIvULuMGx2Q32Bcqe0kYLtGt8+Vu4PoJeFcdJgUJ/hZnyXu0l/hBZk",
-	"978vO07tMNHakRH8MaXuPfkyZUx4/TOCOJi3QXyG87G7Dvbzsy9Nj2TSwEvkbjz6Z/DwtjlkLnPOBZX2",
-	"jO/6Dmym61ym3yy5C8gcB4c/cro+TFp0K3cWkmCogq0RisL3EZJCL+7XxvNnNl1IeXOlNVumjNUhbV7Y",
-	"+4LVKQ8F9AVhcw4V8m7yFJocfKbIVO7D+jjAv9vVwihy0/YJv7tnQv5vuu9kaGqkd32PdrjYCenI1bEt",
-	"X2PsN9VqCjdMpVfIRAm92rdEyXpxkxQl7vHsHcduLVDb7r7CV9CQMJT/27qHz9QFWeNCTngadAx+PST0",
-	"thM4Wy/KdOCMvdeWqw8DewtMstPPF4FeqNLEboPtcN7Nxba99cdD6t9imlBSkMkksW4LXAicRoTiubB5",
-	"aGvoABVfF4lD4L7aJ20h2ub5covnHIfZwQJfRP0EHMNvb21M2MQ563G6nolvzVoGnjHnVU8nFbu0tuxZ",
-	"+8/R/M/R/PhHs7bRjF7+ji1dIGU1/KmPuj2Tbtk9Tv4RCra3b+pPomg7yY67GGlwci7InN8yQZrVZcAX",
-	"XdINduvmGkTdbkPdkC3kE9gCJlIqccTO6ZtYPt43Ucf+JNMd0E/sKolOyARRcskwAw1O4hzg4QA5ew8c",
-	"fUpQ2JS0DCq+P91t6bWW9c0WrMOB7Z5yN0y+ELQqEYrYJ+G3ZwwfQxmLu1VsH2Y+F6wM6blYMeZy+lyH",
-	"wzHRUh6wru2i0fuKZMdvXiSbYVPBTPOxsV1AXqkxoeTvxIZimMB0Rury+MHYIUqekudSsAv4YmpTI2bm",
-	"4Jojcw0ZVVxvruF2vq4bceqglK6H1SJ1BNqPkR2FUXUkTKJmdItRtji9fc7aCVThfHYnU23t1fHEtpc2",
-	"+zJOYPAeU/u3Jnzlc/ZsEXkyYc/xe6qkpM9b9zTHt7y5029hcAZa8sDunNOSKzqFa2u6Ia9sJuaYKAYY",
-	"DhaOJ0efsf95nyvqZ64XR+wC8J/L6v/NyypT8P1PVvMZh3g3ThPqFtUpeQUF33ZqBTs9GHrgPzfgn/MG",
-	"7Cyyt5v2kimbCjDANa3Sp9kam7itA/ostaJbMHTXhKWmrqh7wJTlLasruvpONrVqZe+cP9pO3flW1gC4",
-	"42tb2md5Lg33CjhKXMxtrojtu/75l1EX9kmSNXILU7AViSug9p8Px0PbqrlyL0Vx0dRcb16ZQ+yyFvk/",
-	"WMIXdSXI1Y/PyA3bjMm1qn4xPPgLHrWHn5NiQWtaaJvlDDIBTFNGa3Ai2FcvtF5huEnl0YNLqhZTSevy",
-	"M0Xsg6cEknZqTAJTLlfH1u7Jmhv5ACiP9AbTibgZrZDyhnuAkouRq6X4xb0/HH1c9d0dgBbOEgUZ3/im",
-	"cAEV0c8UcDMwa7KUTGGfDBA+dKlOSSkL9YCu+OmyJOz9qqJcoCQupDDnBNq2mRWQFZ2zS/NPKK+4eCve",
-	"ihPy979fNeay0bwArv/73y/ItflI1vx3+OSCfAWUJm5jTk9Pr/EeotG+2XTABIEJksoT9q0gMW1PyTe0",
-	"WBAfVIbMMFzCitVLjmNw14Tqr9fvT8Ln13+7RAo4bjNkUHSjyHrBiwWpZYWdQeGlhTQXg3UHnOLyn5Xq",
-	"73/HzyhZ1WzG3+Mm2FFwOzaYr/bXa3Vb/HI9hhsA/8uKX67/dkqufOhS1jFETEEFmTL4NWCicq3MVHhp",
-	"nsO/sdQEZ2MMBjMfs1ZyXfEl19fkr2dES2J0VsIqxcj547/hNVSAC+UanabofSPXH4wFMCbBxTIm1sNy",
-	"d23fAon85jWGra8hpxR3/4H1UP3Xr0qK6wtyXciSXWM9HHScMy9aQAsww01jco1NKK7tpgF0Msi9DYLN",
-	"2xc+lcIVsxoGQ3AJGMZeJXb2yvPV9Tev6fz6EnPpAL/ZMcD1s9nJD8Z4uSZ/fXT+pcvmH5NHZ+cerIwD",
-	"lYXUBN8byiv/dgojmMveDTPnt0yRh5NHdrYv2YpRzcXczDUkO9h8PrgHIx0WtsrM+FnJliupzSJP/sE2",
-	"15dBitywjX1LgIrF7YK2qQLOBAPcYzje54/IwlwkniuW3LDFBbl+STX7HtkCWMD/ffKjrHixuTZ826rG",
-	"vyRTtpGiBAw3qG5+dP4E6Xz9kul6c3I106xG3vjWtlRc0ZpiqgS8BhotRZnWhrAVV5qVxBeiuFxSLrws",
-	"PSXPws4KtjYrVeCSo6sVo/UYWrnBeRDEmDqO1BeEz4V0sNob2Tgc1xsh16dvBZQ7F0xgWSeHCo4ZZ7W5",
-	"S1a0WLCT89NJkM3RZ+aCaJZLWm+gryBbRVvikl+xZTAXiIhnE0Wg/yD0GCx5bRuw4cEzRxx657vSL0xh",
-	"HjmbLlKYLkZnpxOchVwxQVd8dDF6eHoGk11Rizn0wIjZ3yFzAPVtz4PPytHFCL81F7FaSaHwaj2fTGzZ",
-	"p7Z3uWbv9QO4D8DQfm8xL0fyxt2iNOUh32m/8ExbcPI2lExKX/czcj0UWorA6OLNu5j6X0sn5mtZMKUA",
-	"2v+/AQV8rox28QPTFKPXDwDtOE8S+zW026Mu3fHNhxEAxUCKie1ShqUtqbYfILqKBStu8NwCywfImSWY",
-	"fP72/61h9SYw2C2rpxJqP/OEffdH7lhBBWzY48nDni95c/IOGmlMqWI2FPVW+AY2h0xASI2kNK+ML2Wg",
-	"sg93HZutnlKvLXhBlOGq2zOjOZ3cMEyIzpw2pa9Ag1O7/JWabXjkAQhmKJjb86CLluznkfiy/tWa7H4T",
-	"nWvxTcutMzqfnH9+cnZ2cv7w9eTJxWRyMZn8q2XRXYwaVf8y+fzJ+uGvv89mZ/VkMjmbPJrY/81bMPoX",
-	"oqkq9ISMbtim+2cVVfpb2RjBfP7+//xuP/lJ7c7sbBJm5hKk2aqSmyUG4Wp2K2/wZzgB1OZ2OmS+i6Tt",
-	"mSGoD2pZsy2OY5mR7mLW7vJCIBeASzfB81egEbl2tL5brW9Si2BVS3pjTDpibBHoAqsXbKlYdWu9PAmk",
-	"vIPPhz8RVkdXY2KJiPewa5EbnQ33pKFirGbjVqtTAKaBBoOpPlnXN2xz7RZu9RuOIt4oQLZEiDzDvIO2",
-	"cwhu0hu20jHGfPskIr/iLgw+ipFyBsbYOzRkmdJf2fSI/ocsxZ45buzNXc/Z+ioyFIOVba6sux25cDZs",
-	"yn8ScQAlpCNnSL5tJpOHxcMJqako5TIy9IEbPrcKN9wW5pzA82yvVMEJHU+G9N3Bp5bG0S7uOiBuGKQQ",
-	"RgWtxtDJDW0fewDP3I1H38vC+6a6nvfP2VncS3z8YA0cKxwGiAtWcvQFxTftgw/oELkLdcppXw3IDEXW",
-	"stYL38bHe2cs7B8cYSIFiBWljZJhBZC5uMdkSesbrDq3m78rV/CLQ+XKDIzI1NX9qHNZfjr336CXMNR9",
-	"tmic1n3mTB9MFmNgZ0kz+SSl159T7Hw8eWNGfIhs3M2Wz6X+QZbGAi+PwM4vBAtuxRirISgRh6gsw/hX",
-	"OLK+c+KrKbk+0TXFoF3eVjDPvYbHPrq5MM73W6dkyZZTo3rWjgdShiv2hngDtczvWkbenvLU3XdfCdu9",
-	"maimWBiJe+1a7gE6KyuvwUvsP73OBOL2TpVLcc+5xn3pqUYA3EL7iueO16sGIhyD3981JBcFaw/YL661",
-	"E0Z4X1SN4rdszxqgsPiAFx7POqWFw2CzvBD3DsAEQxDJeyU5IqCPkNcjh19JyffylkGVyh0UOmSNzZJp",
-	"e6Z9+xcblHbJFq1WL+47m5Fx52vtR09mX35eTr48+/LLR8UX5eePn9DzGaN0Ujx+TMvJ2WP6cDp7NDub",
-	"nk8n0y/Pz4vy7HH5eXH2eDqZTSZ08qXZtNXoYnT25Px0cnp+eoaFdLdcNuo7fMXIWy1Wc/mtmzyK/Ta6",
-	"ODs30tXWio3UbdH1m+NazEYW7jeYmdA1v5eH0d8dkNW+YnJVOYtyo0jJyzERbG00RdfP1l8fZoqJuwPE",
-	"vb08dm+Ai1tW8xlWuyRN4edSM3JtrtNrUhpDl1WKgV2LPuONbCK/cUU1oKxS7fVcGwvm2kIKGg1BY/ix",
-	"fefgTFq3zv0O6bSWN0wEZcXuDvLRwvagOR7LWxYFgA9ZMW/vDuCwl2wl6ySPeQwK63KUjTiKxv3U2aTG",
-	"ZuXCVYohci7wCank/DA2mzblnOluh+RX9pnjCeSlbMwvRo8nk9PJpJX7ESTn5Oz1JJKcIKKnTdktg6xI",
-	"DjFul8Xm5UvNKHbRezxpO+96swHSIytpIKUHKAb9orHh7pGEDbXAwRYLu5CQZgagZ9H+WxzBBAdwxG7Y",
-	"51vzZTLkGpdyaql2DR2ZlHnn48mYfPEY5MvZZEJWrC7MD+SMcD3GAAe62mw9JvkZgoCwGdfotINLLWDx",
-	"05q9FXgLmhdEo2IQLuWgw734tzrodrl5lwkH8tZzOKHHd8z9KQ/eMNLkTE/Lp5+Yt+sV09AK3zLx/gOs",
-	"Iuz2tsfLypwHH/AfWw6v9tnBzw89O4OcUOh/x/L6YziflhJyZ+5HsrwHytPkflfdfw5al5vnCC6bAfu/",
-	"e+cNdM44eryDrAmsY2gzDgI0HuU89bmElqyesxOYy391Md+XyHwDNx5rNXpdP/85Fe1TQajCfDAi5Prf",
-	"eUQQ9/FYV4sDNj9RmmquNC9igyGZNe07VQIsHiZqQerTiopL8nBCSrqBzhdCrjGPztmiXBFFoTabbBit",
-	"nXq7a4vOmXbd916FeQ09fd+Cl8q2Gxz9x3nm7PLNj1DSCpAs081LAF380oIWGbJ2PBB7v85HY9+SADMk",
-	"HB7wm3ab3JHSsrj5pWK3rMLm1CAqnjhQzYsYI8fwFNRHeWygfZ6mLWAgcykwoWW9OVEbUYDs9YMix6IL",
-	"Qt6yWjc1/m14i9du7jA/cHc5FLA3ZhE1m9USIjFrWrOFbBQ7KafmvK3NOt88HH/5Dq4S8BvBWCUreGne",
-	"8DDtU9yZhqEoK1856JfHjyYTM6QtZLDUn5ycP2r5HpWuqWZzcK/Eb/2yPf7EP2l2sqJKA4Dyz1woGwQI",
-	"s92aV/S7JRUNrYCwFloy5xJNLaZ3FHxXAGQEdBBdx9BDv5NrImeaCZewSUquoKvdmFDocbxeUI3et/WC",
-	"Qbt9QzcFqb0LWcV5MKGH6K5QtlmibadNEfehzbpt4takHz80NFjM5mNJuOY9khEfeteZKrhHmGuqt4R5",
-	"X1ZjewcHoTUsbnO8gMcUOtCcPRx3Slh7jiGIPUqKWVC9ilnVLVhRXGYy7M7+FQrCbEQB8ZnNP7rHxSdf",
-	"u/zmf/x0coZ2maxu4/h2zRScZBvtPtKNYKRpaSVld0DHYt9bNVMxdGfnaOHw5Nq3w3h0iynDZ+eGsT7K",
-	"C1t3k33dE7g2bJAJLsCUEI/15fFozYVgLjhzzACOO2H7YzheAB7Fve4Gy4ZtDhfQDz64f95lZXWkx36U",
-	"zJdumvhX//vSL6K+ScMpPtycDyt+17FdF1bQYAX2wW/Iedj/h98ywt7TQlcbIgVw9bWRONfkr1ELu/VC",
-	"KlcdsOZC/W1MruGva/JX+6uNbGoi12IMSEg+z9YWbbnDfP1W/LUCZyPgoqPs/5tzyociJ6iqs4oKJo5F",
-	"mO2UmBlauHZQNiG0iC0FUj56S8N7sDdM68UKy2L7KBptz3745X08/P7+emqUfiytW1CA5jYE2RbmvQXe",
-	"15bQA5wt/Q/zPQ/m18Ah2IF+yOkMotkdoEgo2jrFvXqrf+7fkdRkThwX2KEPnBkKrQfsCMberypZhttu",
-	"mILZC4QlEKCFPRCDsKRn7bod+DZxn2F3yD2qtH/83T1LinqXiyxYcZPOsDxzGZah5yVI0HnN1G9VxmO4",
-	"lZ2JaqsUvTyGW2pYrKpiofwrpjUXyPgrqtTaqK/vIkXT6Z3uMVwo6uBBqxyNRwu4CUbl9NQS5bSQywiW",
-	"YrRgtNKLje/407nKj1R3EpivlxomfHHiEUPdbQkQSR3/aVLuuG/3BLef+aaoAIh3CX30ri80U/raNpqh",
-	"+pQgcgVx+2p7/tCKlXCzJmpn0hHqMO1/a5Q6e6DS5+Bgdh6HQ3Ix+suHn69efvPdi59effPLj1evXv38",
-	"4uXXd4a9FVTPouttSNFKRMyPUrgSBBOe6j+lGDqi8Bm+W0FaNcKSa7C8Gi6Lcl69cOo/zTqXaAEHSbrt",
-	"MI37AgwZ+0ePTID7yKjBJSkRXsURMwO+hoW0KOpyHD1YRqOYugeZx132++H0O2rtyn80q/trVsbg/WqD",
-	"2MEtn+C7jy7FxjHkmk2LAy4OvX4/teKae0q4e3h5PNXjxI1tXRZyKQh8fRGUvRb2yBKBjVgJJX8II+JQ",
-	"tKRgCjGoSQ25SYpQN8wpubLd2cqICm8FhA4VoYr4KzTlPEFOPZpoPkJiSXwS/ZE731YoZG3Vp7sDjsjH",
-	"Sz75NHS7YwnC85wk7KG1xdEGL+/OP4q8+/MlzPwRCtkDGkOeZVNpfga0Ix0IBg6dWyZKWQM2kSIvrhq9",
-	"IOfjAEGOwE+0AIwbiUk3+JPPFBjuRipZQDeLm0JKiQLPdlldXrwV1+ZRwOJau1lssGhu7MBBuSBatmHY",
-	"EGrCznBBIcHHTJRc1wyBjH6q+XVK2LWUqBYi3P1zMdVNsvrVbUL3SQ9PQaD0qqTQxUYpyGh5A1fL3CEC",
-	"qosHD4ymEB++FhcsWLUqmbrxHAAou1IpPq08YFBEq77jhlkCuWaNopWLt4IDf7ccGOiBDctHB5zt9h5l",
-	"DrplQ20BwrgwLFbYqqSFXBv+MAwLqs0xSiQw00LJJZvKckPmFovfzsPmoE1ruVYI5vjvUUf2iQfEtczn",
-	"2F2pGwskhv1dCUoKjjB3t6zeIJiYHWdMpKiwBQj2nT6fTACcDZXNWWiUbWt3u3zyL+zcjuYMjvLB5kyY",
-	"F0fBbQd3edPAdQpFkBeAKmWxgimcm5DiWb4Q1cZ/YF3Y8LzRggAR5A0M984PvmqmFS9Ot7IjDI+MLs5t",
-	"ZtXR3KtIvq7aIbtprsrLtfA9UgGRRYg0woSV2DXlT3sOwCV7YPy1pfsn3cAvVkwoqFUChUgFMFQbe3VQ",
-	"ggB3WVXmuoX6bUM7IhgrLSKfA/Lzxd1Y+Eeu3EAwMMphhaoOASDLEK+hVXVJrkFFc5jPoCQiviJWqbcP",
-	"pSFNyzT4/3+/gblQnHYMikktjY31imkQ8c4H/4f7FhDf48/hBUWJvsWJ/0a1+nW9+Tg6tax7BZFlfcyy",
-	"1YpThUgq7gCYmRfYYNXwgyix7yt6Vc2HWi6nSkuBcOfax7/fjIqysE1ADdOd6JrPsU2V5kumNF2uRrbY",
-	"/914NG9oTYVmwG+A3MpvGWSOFOwCUiZXcAhRn/M94W1OfSue8+bDqJSFRaIksia0LGswFmbe74TYkxbu",
-	"wN22eDoXWGraNs4DXL+7eG3W3nfm6bsWYuJrc2UrzPT8Ecn46n9/79EgY0zT8HVIcY9Ez8eIe8q6624O",
-	"zAfxToytH+GULBgxxAaq/P/YexfmtnGsTfivoFT9VnfP0rLkS9JR6qtddy5vMtO5bOyefDttbwsSIQkj",
-	"ClATpBVNxv99C+ccgKRE6krZSU+mpjq2TJEgcHBwrs/jCoqT3HFNzxXh8v6xEr5PNtQ+e8KVHAiTsB/+",
-	"z8WbX6xM/PXy3dvAtV6wk/NH7G/y5x8RVpPsdjMVfGx/4O6c07ciZq+urt4/ZV27Vd3U+llrAtAzeAKJ",
-	"YfhnhMsGVO1sdo/7qUn0BOC1AY+cnonSrZVwuH50bjFAd4aG+E4pSjQhTaN6ROqTvo7SiaITfCLCOTiv",
-	"18qPAiYfqDF6kDoI0RW2L0mlVwQn61zpps8iA4YB49nEZgAL0gDwYHVHs1/XvdPFQQkRYOCcfDaSxp5w",
-	"VbUhSieiqnz5vLJ8uRBkLN8K7hIpzPEbmp/GfUAOGp3GUBjsVqXD2tfKvkbHStkUVsSpnncpJPenud4a",
-	"/G2DmFmWP7DfOYqs05JPHZz4n6m8GFzp5aaPincqYJdqgo4ZOvoU5PfFKuLt7pufK7pv7o7bACS8m6lM",
-	"ilfbLDoGNeOA2dtfWxr3IgwzAwdN+qwgE9+6hwWDmTbYRYmDDWSviPnsCDlWISq+ZBV5D0rHmyd+d1E2",
-	"i6WZD9kNXjr/Pv2bM4/LM8AbTv/6BDDM457Rym9G5pdlZG5tQK7VeDWiwWSCDwEJzxAQ6r0sxd3iLYQp",
-	"Pk1LzMyct4cmV4qs91mWm48xVJsgfRd7weNIitgdDUAKMnchXGe8sIvMxlrgUcF4c2qWBLW8UP1Wmjq1",
-	"4Vdte7W+2V7/GbbXQ4aG3qdWgSkx88YfaOvyo1yqRNu9fG+m07E31la3beHlbzLL7ttW+raV7nsrXVTs",
-	"Goh2yMT4MzLITlOwFFbV2d+PubC0CbOkT2m46hLPd8zz5pI10KoGAC+B/7Mn8YISilgAcROPTEBBpSwh",
-	"6lI4ekDAdZCDY9xg3QMSTvEwwGCV/Z4n8AOrAwxiw2YAymeECpvsY0U2qSr/U2aVJPG86FjsWPuf6bKV",
-	"SiOfDEn0WCioCb989e7971fv/vbi7V3jbntr+CqWPPqAIz8MqFDGKJh5Cj6DXplgxuvI4CJOU0ovO/7J",
-	"lRlm/P4iY2WWY5aQbprIKJLGQVucnQSNCUSrC0/ncSL7ETimFKfMWttBLguvgWDF7UzHXwludyGyXbRh",
-	"DCiPiAUA0tL4fI3XXzc61/Yb1427osJ6hhN+dOVoJBcm/S5oTEQy0lYu3/96ReSvufKUkZ4WylP4VB67",
-	"NztuY+qr58sa7da/CRp67OZi6c0JrWkrgNai1FVitOZSY3WluLwXAjrX7aQMUX4sxNT6OzoGZWF/5Moj",
-	"Ve0Yj3DKM7a/HtnDbk1SDC58C9fdf2flOyxCyTcqEjTbmv5Euuqh0DQcalkOv+ykeQ7oZcQyCdjhVC9N",
-	"2Dg5pod+vCbvTe/X6DR6cg3WhjNj/CbB1Pi7NIGWPHSOk5GEAJFLUIcxHySLIA6I8Iys6gW4idZ5wYTq",
-	"bcRxUYqEXm9+zsvuBn2JcC2DDVFLP2LufpUgERsDEJbs2uPPff96q4Ei/GWNnfrDs6/XVNyfzcz9YDHm",
-	"3+Bm3Ux2Qmn6PA53qiHKP2hFK+kSCxBZ1lDiP9CxjzotWXc0uMKS7ljgvycswoOKESBhpFPr+mfCRGY1",
-	"xz5daUxayH1vIGCVJ2RRQuDWB5OPjyMN+eJZbN9JOqJKfCEmE0hjD0ViMpIp1PBPGVeAnOiOSF9Di4PH",
-	"8usBAH4YNuWyhGkKHvKfLl2uzTInWojct68wVVfnvk7YFHUCftsl/7maQ1GyNIybsQiRWp0Db1OAMWui",
-	"iiKvFP7bZO9gVXVs2DDmKqE2sCrr7hAw/SfnDq61aPAUuK2sAfH4qPXo6LR1dXKSGRAw6EWI1/OS8sB4",
-	"DcRrJAb2Hu2faDCFwkBNFtCAnbK3+tYxtFjzO4z5zDNMbBH+wflcWaqLWPeg+XnijYIaTQ5fk5oIZdfe",
-	"akSa0D1Mj1Dw8CgSSSLio2Gs0+lqt+G54OEvcPV/48V7YqzWCCQCSCyNydz8ETUBF+l36nfIEERPHwcN",
-	"T6Ld6DR0mgDaXWySVSHJiJf//Zz+PhHGYOOHFT/g65eGJVqzSKuhz/RglVGzUSswXQmiW6229sKCr9oC",
-	"KD5uD8TDWjfBO3sAWmFlKKyG9easz4t5gOe5v2+Kz5bbAJuK/heKolkfvmX2qpshXKIU1klNZnfzQzn5",
-	"KzXJAlLmsjYB+6Dz+Q5/WsLURG99rcqBYzCM/tiE1dbBYVapqdauako76q5prMMUO330FOJ2RsQI4TaP",
-	"NBIzmXHqx3K3M84nQEfXjt65AGpZioLpuKYOhqaUbar1UYu8oqsHESO7X2XUYl/tefw59K+4MnKRzcRO",
-	"kYvc1+uJXORme9fp2D56kX+LalCClzrOuX8zHodY8nwF+Spo1hvxW5HLLn1vIN8HBc8B9FQr1qV92n3K",
-	"OH7N+5BDeSuoMxiQJaFxMGTSXCuFikHErK/jGGrOob1QUe1yLMLYfXuOrhSTyiR23hzBZS7rNdJRiCMC",
-	"dcPzbYvMJDKK8BJMqhk+od7QYmbPCAV3nVAzsk/sUWXPMozlD9j2DHv6R9JwcZyhzuRhLV1Czy6tx2vY",
-	"BN3S6vqCWNdRQVkDTEOWKRITIJts8JD/r0L30g4KbFtkhnvcz89wbT10uBX/P7CYUaotbEWrE5wCJkFf",
-	"r/T2CTIu6oPKDg3XFAI1cKEcDEQMUQOt2DSNp9qQesAT2DcZVMUc95HaQ+KrXjDwosl22FxIaQW+SOGE",
-	"+CYnxcLS6aHF0V15KHG8UEyniTuVvHqG/kun4N02BFgPq9Fz5xiVaoTUsUmNPEYkSeRwhuGcGmqo3Ih1",
-	"OhzhoQAHIj5nRidSqLGus4xnH6bhUJJeEKmTexYpTDnnLBiclXuSrItIjsUBtZ1PEKNB4EqEg6ySJmTW",
-	"XUNhk8YKVdardt5qMSiNTuREVIoFvsOBJWIbBYhWVaNz+nhjrffBfanEq3ilZwgBwWOBMKeuQbom6Ysi",
-	"3I6F6Ex+1SBMU6tcStOPxZSrvlxT5vC8cOVXSH6i+jKS3KFariFByS6+RzKUbIrnLlpUY8GFQYShK42h",
-	"hAKJiYtoY1sLsR2dHbVbR+2TAm8cBW0y4JulKA5aUX3R6By1mq12RoFCiQ8XkTH9jWjhczf0CEGvFWIE",
-	"6WRUUrZBYZJsBa2C6qtNaFE2I1AxOkrpvltGoD33CZWVnbbyQZQ/Utkf97QemxyVyJPmkydWyvAbUv3e",
-	"LsZdYjkVOaIToqwqhmlcTdvrt38/gnVttdqHw7rOSfH68MxAqhBrulI1sb6QyKA/+MR6t9ZDra23J5Qh",
-	"5L55GBaNxg9Fidk0ZpPXicefs1/nd51BhLXKW5/n2U0KB3pRI9u7v9TxBwHj+RLcDdQvoF14H0IYUg2P",
-	"EsEn+awiKoGjiTQTSoNvL1UvI1fhXYdXkp/uvYXsF8HBL8lJAnT1E3TWNgJXTfmwSur24FepErzi1n2r",
-	"cyEkqndzXrJTjD7YxMN/piaZgCcTC/CesZQTiukR2L6C3SQ/mi9CvP2r+IOtcBLEOgVNdpQ7sHYR7g/Z",
-	"Tb9MEb/kcwJyLUh55m16HLp6pB0Y86vrQi6h5/UIvGW8tMm61ugBRAzOnkU6DV/AH1i72WJC3YpIT0W+",
-	"j1wqBlAZ9P0JwEzFUMVNgCF6Igzr8f4YxPdadX/hJjmC2x69ft7FaiNskEyYfSsRPqXhZJI/wAj0SKdx",
-	"kwGnLmufM6pjhyatCWwV10fhgr5JLPjkWkXyVhjcavgRXeijw2MxZzpmEyjTYBM+Z0ZQ5FfYJ9ihS8Wy",
-	"R6JnIWMWaQO10wDoVxaUxQfiNC5vxwW7ez4VxpdoT2MxkJ9gEGRvBMyk/ZH1M7txqpoDqaQZibAb2MHD",
-	"R3/pbskJY63yCkqYKbeOj/3q//2NH/3r95v/8cP1dZN+/PEv9pfr67/8+D+/W+Z7DRoT/uk13ui8VUYX",
-	"U5uHgol+QyKc1enFoi/krchoG7G3IJuAghwWZiD/4q2jJzef28FJ6+4o9/N3O1HcJuJTgjvlCKWioCgb",
-	"Muywx2fgOFwruKzD8st8rezm7LDP1w0zFX2SCWigaDdb143guiFD+NXdxX6E7XnwMWDgUH/z8WqTG75q",
-	"3xC+GIrbppmrfiSVaOaH1Lxt45VygleWZX3hCjt0mgp/28Vzw1943eh8vm7EKb5cnKp1IwWrHS42ab8v",
-	"RCjC68bd3bXCPqJKH7SCmdWuTW2G84hPp0JRGsz/mtPwpBtKCLBprYqWM+SnVmD0kkrrxXws2A9dwwci",
-	"mV+NYmHsN7s/YoILTxoRhU1U4HjZEXyrOQmZVSFcKgyfAhZUeZHfKxjNn7wUxb5k/WGFdQGBETj/bSg0",
-	"Acd/FIWbOf4ExJHvN83KKErRRVdyprYKnKl2QAweQX2asYAahhwB6KFrJhYQGROd8MjN1IFccysC631y",
-	"2Fr18DlDnrqiSAI33VYK4/iz/WdlRcQrZIHe3kqGL9ZTBbHARL3hi25f+IBDvimZoWPK4a+M6L4SUfiM",
-	"rju47qsxkNkz8A3aDHyQiNhe4CmWAVWfLzewn9v/Q/cVlI4Xv9MGfvQsyZ+7W7BYkWV12iotUywmK9Z5",
-	"bR5oTBY4mmejeY5Img1EFLFBrCes3WqxRLMTQE988tN/PWXnrf8C7yeK9EyE9ZaxZlKzQcsYVZLUhObo",
-	"IGc8j4hdCHhrO+PrN9y+hUbV+60TCzyZPu9608pmF6jBodOpu1DC04M8boKeaaIzVxAi40iJH1SU9zx1",
-	"Llpg/zQWYpp5sCNuNqt8wNcmnfsFlTwgbxUgxE2kse+dP+K36n7+AK+4cTzm5N5OGrs+dgP4bWFGPIog",
-	"vN0TW+yGQhvOglBHAqCba5fqK1/OYDwOhCt2UCEIqmK+8oESriOhAma06/1jJuGRwIoGTTFIoYYSiyFQ",
-	"kKnwwf6OSBFPESlKR+FSfQSW4lFtRJmow2R8MbJOVjH4eulkImIWQy2MUKHYosrnA63xHUn3AwnzLwIV",
-	"V0Ggh5oVwK23kmSpbmXC1xMjv85d9zVZQf2+mCYF5qX1yD2ucnEY8774X0WGqYWmM/j6aWu5o0yq27WN",
-	"975af22Le6zBxrErR/NTm6GSLex6QyUnLIFrO9ZxKOIsRjrhY2g43l/WX+cfBvUe2NCck/Q3EMMtk3WM",
-	"7m6CP40ajwIl2EetxllYmZiN7PONrxcbIcInlP/0xVNA3QHLQVMethxdOXujB2XjXSXeC4K2BTtu7uUO",
-	"wY77p9zIgYc6uvjHH+1/jP91Ej5OX+jW9FHc5j+f9p+Ll8NX8q/jXyZv9fs/Ppir9O+z/3/+j1b75PTs",
-	"/NHjn57wXj8Ug+FILkPiLDI25fbu8d5P26aP1S7SonCUBPj9FRlymN2JC9BmD4KzDKMXnuZsKwVUddge",
-	"f85+WcBKXp4cUEnSsJmOk5E37MCrBYx4a9fl1CXxg6N9QLYgc/0JUBgLUfMy4+1Wj4tqajNa3dzq1Qix",
-	"fAX98yp/d+vC7TD/1eDJq1629U1FNXawI9Zv8QyaKtvm9cQUZX45dzATtvTf8i99k21yLBKsStvYuQBY",
-	"pIzGQUBifqJVMsoHLNKpNSlCngjX1xyUm+auKvFBYLU81oQkowhC+WuqR7fMytA75rqDSwYCk2rYDKq4",
-	"/WT2I21EGBD6F+WMJdYZTIW2221doasVj9IC157WkeCq3grU6TTWtzzySgTGn6eOnUzTNZimZYqn1S6U",
-	"qDoslwK2WDnUht2aCFSz/sKBVDxyvJbUexzhPrwhdbUl0NhUxFLDMAVkvPB9ThbfB9Y7e13MKMUrJiCR",
-	"E/EPrewy/nr1DFqIeSKeUTeV4+cTsUtQFdmzMCSSY7aED7DwiT5ZQECjzFVuEn9qnpVPon/Uad2unt1E",
-	"G/l5sKMzPR1JVU+A+rW/NeW7cHn3RjRzn4JdZX+6q2awJO1rdQPtJW9LsUiEQxEz8P6kYRNtl7RZRhlL",
-	"b/LApPtZwR1tsW/qA2S1Cj3xUdWT+yMeDzNwVqiJUORr5PGIHmXnQyKhxiiXHYOsdIz73r7juZVo8Qmg",
-	"g4KTVot5KYLQ63d4zZ17tUiqjZL+KcAqACiq1ZMNq6F+z27dyJRmTh1OtZGJg2CcxpS1n6v+UeGbi2/j",
-	"82tz1c8NHwb9n6KoK4Ump6i3VMIrjGSHSrozovcpummr1fNbnbzRoRxIEdZnewNaXN5/LzDeHBCa0c/q",
-	"TeV5cFxQlZ/3eMSqcCJsF6Qupwgi0smJGLI3hFaUJQytFYoGpvVDmAPtw7Ea8n5hWgm+D/W7KEViw2/t",
-	"fjAt84jcY1jS77ajk/MFkLVyiFmnmf5b63Amo4iA9raKWl5k9eoHiVpWn86LyLenuyPf/nfM+4K90tMp",
-	"dvhmR352+2J/WqkRsHjNkhHQqtcIeLSREVA1Q84s8PBJ/0yBUIqO2+/s3e0G++6RHRDriUjPQHzcfspo",
-	"EX/47pG9+sdmdhJ/MzK2NzJahzUyoC8PBtluVBkb7dXGRmvJ2Gg9lLHheg53sDXOa7Y18MBebEQyjMMB",
-	"/lWSIiqG84kUsWDYQd+EI/rSg8EeIKyrbYvjz9kvKyP7ELMCx5OG6EgDAamVzvmwmYcWyihF6MnfG2Zn",
-	"uyyUP9G3Ine87YzAuxOOrpe82pIAOdlcSAJsvHx7mJUbmEIqb0usMEMXGRPqt0NfJw4DXKu+8G2VTERG",
-	"IPyzKTUfiQN4D9TmQ5iDxHew0hjcxuTLQzwfwuT7xtiwI2PD9mwMlcRYGeJ24JTr13aOfYwx55xHD6fW",
-	"SISkd0dAvQdZqPvphCR9XfR0wmPiP9dKrIqRPnc3XdMTedHDPJjgyrBpOKhMzOh4wpNCQkaodAK8taE9",
-	"2fvm1k7CfpCt9laFpr3/ev/85VG7ecqazWbh4TQeuyMVh4EuAaBgQ6AdV7EPECcoQHM2cOZzYG3wAKzi",
-	"AGYrcBZzgFolcMrkOr5WmWEckFUbtAMw34MFgzpYMOIDML+tyRmkJrT32r6FzklMs5zT6bk0mVNQFjEZ",
-	"yMiaMa7NfYl3t3o09RQHOyuYG/b++UtrJT67/PuXE7UCR/P4s/3n7jjnGlXtz7d8guTD2KQRMKURadNA",
-	"JQiYmJj2ZLORZkZAqlTMWS8FLeMLjid8DviT5UnnX6QS7wrO4FdTEroq8aHt5Z98qs1+6RmxX/uOtUbW",
-	"APNb5sk69/qf687vFSDHACoEB3Vk/VC3BTZvhtmmHe/QQO5eOtbnGzOxrqsHxkg1jEQ+EkJgDHYfkXW8",
-	"P5vSgR0Ku8dW6YYO+YiH8SJeWs8UemK0ysL5iAKaazhYjFmLMMc1kwWrn7Kz9gl2EMDJxPoAB66WwW6X",
-	"o9p4kz3D2vdOJVOfC+yxRGYEKAIGGMJaSMNiORwltVqBHReBPZh/6nmHkFvEnv8ZARE0t0gDRdcQtply",
-	"GTpydtesAs1anledJZpN+XxZeNyb/OdKz2vge+LKR5SYT3TWJzBDeSt+nR5GXC6A4MaxFUEBPoB3Q/tT",
-	"idsBQ3no9d63Ne8qnzkEtkrA+1FbpLd+FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1uNqzJKY",
-	"KzMQcQCeuivmZe9Rcn3XHBZ9kjjbPSlDq/RiAV4+tGMmIzExIroVJVAcUz7/aqXbo142fs5PmDUCzz13",
-	"VsD8hezscbu9ucjTTH/hIu+lnSN9HrRwKmhGZjM+r1fob7UMD3WMG3dgIxElKmTmerGnEe+LLuPWzC4W",
-	"PPva3AkPRQCFEQAA2BOuFqLEDLQv8rVr9Y+xVkN8ffDzYIq27LT+u5ahD8d8UTL+kQjv8jLuMbooaFlo",
-	"Na9RzB3Z3uEqe5aLRrNO7D5XVnidB7QsvG54F67+4z/PDvWJPJqCndN4C0JQ8IJLV+8Fx7YnSrcw3tNp",
-	"4rxaPaN2FJajbcnEFp1SxhNsiaduUWPVnR4wYe8MXllPgEMLrIyoAq9Vd4rarOu9FOlwJUo5XYqOrvki",
-	"+uezbpbfPm9YGuMTR2ewoXAOtlRyP6fR2O+VzTXd5u+l0wTgKnMtF1nMGSuKKCm3ebrN853hNzeu7Via",
-	"pm2+u82MvsOXLgvGfSwKsRXshRZv4I2tIz53QUEhqzide86MuBUxj3KtBzqG4DTsrplOoxDwRXGH7aE2",
-	"qOVrJdiBaxj7iqLaVWxLFJVem5L9p5ZqdadiWdLWdwvqmYIytQMhsuGCrA8k0+IugxPY17MK+NIhW9Yg",
-	"x++zLEpPAMUY9v9TTGuHBsSiiB5/xh/WtQdLu1HghoYJFWaHGYTUSPM3GQ0C8zoAwN2bMygTkoQfTw4n",
-	"+5uYU3zX2udg3D/F38ves6r26I3jQa6t7qii+ZggGiAY6GB9uZqziY5rbEN2dwbTYbDrOq9rR9550urs",
-	"KfrydMl2eqIqU42L8DW2VkycWBy+pdlNYTVFJNQtwiJZZTLGgzxV8CN+HDAkUWHkHilNgPacjcUcMagA",
-	"xxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+Ww/Cr2a8ezMRv2JNaNyyBKSOh2167tx42PX/EYMQOZmFnSJCJ",
-	"SGLZN6uwWt/QJesA5UeCmSlXhBoA5HceQt7utqOTs1E3oJ/b5xP/8+PQ/3jaOgr53HSfsictZn9y3GbN",
-	"3D0wBaeEhPeHPlmlY9aVKhHxLY+6nue1qoArkRPxwfrBVVjs8Kzf2kdPbhCJvRWc3f0w+ffo3+G/jyZS",
-	"pYkw/z4a6TQ2/4YB/1iG0l6KJA8EYa6t2Z7iMx2HuZlqj7pVo3bvVwkgXzbeqpGt0V2XSLq5Axr2/i3F",
-	"1hMbil94go7myelZkDFPNDrtEyyM+buOUjsv7eZJ0BhwGVmFdnYeIC67MYM0anTa5+2fnpA/a41v+/3z",
-	"k9OzLTQESn8VgHs6qaVo5KUcprHIaOSgbg6qGnBT2c/lpLjRcWCbQjPrqVB8Kptuxqu2+zu8bm84GqkG",
-	"Gsrmcr01EVLSekXdaDdbzZadPhpdo9M4bbbxo2x9eBhKDCa9j+14E2DBo0gFijZVNZWskn2fi/evmb3v",
-	"7gsl+mkMDUO/3RRrfaTxFYjFxeGNGzf104ir1Xgs0KrErO+fcUDDtygSKGKBzpAjra/yfewt3sPj9l0/",
-	"GvRvN5tnv+IV6A5X/o3QN5axx50hcair9io3b3A24FRBjLw/0tqIPWAe7DrZ66vWEvli7AiIkgYD8/2R",
-	"NkJZh5ereU+H8yDrUoalNwH7I9UJR64EHoZHUIxWUtL8nkZQ1/LC7npHPw4ET9LY7qfZSCbiKOI9AbkC",
-	"6qT77jxotaCfkfssErX+/apCERcZo9zO/5i7lz0eFmKIQSOSE4lN0TyKXuIY/AYf+N9BFCc6FFGxB265",
-	"Kw7nNIsZ+4rGVe2EuZbGE3fE0n1/TxUG/ai5E66BIGXuNT/QQ5hJY2y0hLel77znc8zK8/7IESJTTSAh",
-	"RUNzVe5+761rstTl9zVsx0plmVd0ZbtwYZt1+jzqpxFPViRX3mpGRHY5ZDn2kdj+reeHjP/SsFaTde2E",
-	"mq7rTyIqV1eNThhNUjErMHDgem1MpbnWTSTOQ+DOnzRZF4yLLsISg0XguYKksjsbqJ3sskPxp2c7sZuf",
-	"2gRNIqZWO9h/yzIzfh5gTRt7EaTRZoc9cWRfETfNTW5rRTwZ6Ng6cFZEwHDkMdJIY1cuHO+JGOaKwU3C",
-	"VQhtqmd3rmTYuLFxMNzA6bPygXbYI3AA77aT5/9tX3s72rUdJqdcSS12XDfOW67ZfMO+6nO42nWRCFFs",
-	"RfYqCC9zyua8qHGtTqEWabyD02jwZ1PVBN3jZulxXtPQgrPLbJ2twqN7wiNLhINaCO1skZy4Px5lAmP/",
-	"clX9HEo0ZVO5Q9QNBOMCMqNVqo72GRR2ulLi+hXcR9TnWF7ickYmYSmcjRztAg+6t4kiLFLkmuPPxQ9W",
-	"cqwssPntkn1fuEU9wcTiK2SGEJTBe6rZ3Vlft485Lr6mK3mP00gc8f7qhhf7SqDd4bigIx1HhEXmiWYT",
-	"IeDTNBJNduUOGaQN5InAIkSPCsjZ3HqCMVO63MD/kEbion9PnS8PS4eVveoBuLYdrzYdI7/zrDpmdZdO",
-	"BSf3GpKtjLbGHQjtEzwRwUjl/WRN587USeLdGlbtTTmy7ZVXOdrptv00hV8HER8eRfZYO4IqSe7lbWfO",
-	"rYFUXPUlj9ZxbmV82YdJ52ZCtT6lWyuxdS819uQxoAkMC2VY3QRUuHRTquu8xjr+HPv33KtXJ5uulVXy",
-	"pPM8wqkIUZu5eiuiAAkofEslSQAKgBVREr9nmuwiMppNtTGyFwkG3FGMl6pDeq3cEL8ohptnI9Efi1xO",
-	"3NXUN7YT1pxxU0PJZX5Ba6ksnhdx1taJbjWNcLX87k7dVJP4AhGNSpjSyNQ0G8kIwFzs4Y6uH5zvFexL",
-	"X6qEXrBkPoWNGMf6TyaWStcllWvYaT6kX5Il9iF1xlJdyZt160bnaC3hWzvZ9uDlUcRcJqPylISJ3zQD",
-	"Yu9slcoatynd0VdKa3OQUpUPD+thLIzZ+qV3cIPSgu/jJqvT56ovot1U72qd+0cqUhHCC0vD8DmR8L2W",
-	"AdNKkPc843NkC6NWzb6eTGTylOozuaEPrNqGeo4me4a3A8r0IZfYysnhYQmFB/WtiANPZEUmSQkwEdzp",
-	"YQXjMtFTHP0WkmCvdtLvFHdfKyX6iY7XZgKfuSsv8UTYyvHCx5VVsXznDhhPFmMvOsJPmzoeHkOrw/FJ",
-	"66R11D6hOzWWUn21ZQgv2F8v371l+JYBNVrQ0w8TBc89D1Qd84vyvWETruRAmIS6+KC6xVTmFt2y0pqv",
-	"XVRS9d+W9LBLCrEdnGqfH95wQUU/Fslqe+OSrvmKCsQ34KKhQNHlq3fvX7/8P79fvfvbi7cQREg2Y47B",
-	"Yr2VjzhQQAHXY30wgdYWyHAxS7r/weABd/zNkX4JQXdyYuaEpuy8gL8UrSX68Pgz/rCyCvzjiCfwUOyM",
-	"VzAkmbABl5EpEkUtHa54TxzcPVRr49vUSROFLLaM0623mvF19dg7T0ud9dhf3NbdbltWlm7BX7/Gcmwc",
-	"OYGWYYZaToTf+dZGht2/w+bf3mtwk2zN/LTEyu++HhxZaUQM2Q77Sxeqtg01ZmslgjzELDUlY0AF3sId",
-	"p643MhY8zH0F7ggGvR6AN4BzYBCjZVnfmD121fYA9dlGvEx4vF/MBte007hOW63Tvp8f+FU0ttwVf4eb",
-	"HSKL/nDqIp+k2aEYfLW6QFm0niaJaLiX6tga2PVPrYWxdmf2tYGkXkJa16vj7ZVuoRbfue1rTH+66P7Z",
-	"9nzimqs5KWVDGWyoVRSfphF0LpM5vV0WWEK9+VpZQu+VwpvOEeRxzOdlFffW9I59w5wrTCwbmBE8hnK+",
-	"bEQT/ukXoYbJqNFBloC94Fz3dI4gRbw24eo7BQgr0pdIik/Jh1Rlqemp1hEY3yj/UCek0bfNV0suQ0Hm",
-	"E823klRslsrl/UTeii1V9FnNzhjIyCbemIsu1+iO5fZnpgboo00D1e5T63vBT3cbRHS+fCchj+2cFREs",
-	"yaqh1hNfvTvjsRjp1IijsJfFjKbaJMNYmD/QEMP9kWGJ+usmPJY87GFk+8+9i7bcIdVHMoYSv0rPCENu",
-	"OQ6wW1HWoLH5ntzFI8qyaaUu0RtPo0HPotSE9YecPDgolws/enRyAPolcY1kCISKb6mVWEplXKs17peb",
-	"MK2i+dOiH3YrjXPDVnheyx7XtbIrQaUzABBK/kXAxKe+mFIvbveWR9JK9zsVzbsVeDTRfHfttr+zFpSB",
-	"z89ZnKoOIfGYAj4IEZ4DItNyTqnM6sjPwWqC33LKYcMJ3daV08SpoorzXFIh1wwjlUl4FGHpZcT7Y0PA",
-	"BZD+rxqmQ+zcZnwfR/PAtyuNpFXN86r7K2T7KDW9zstMr9LWyhE3I0ynZIW2ufasJnuN+Fk8jqUIEUnB",
-	"TiJWcriWqwzgE6uSqEczCn0f8FMGxXczaQSgCnft15oTfSvCbpNdJlyF0FZhX97tlao3h8Lpijdv2zef",
-	"SOV/rzBBC+GEcs3pLpHCHHs2hLo8/QyuXA4IN5EK5QdUmc5VClWVyHlmPRluEmCY+CihcoIK2gmcCjY7",
-	"8GbZg/eZVgM5bLryjA/C6Cj15TxKJ9Trc0OHaVaHn52tp0EjTlVGi0XGx1dveZ9uYTO0S2yG87ugqINw",
-	"KTe2JC6sgIhwM4OCgiewRHDiSeMOMH/GwfHGI4BkRMosu4VnQAdGuvdBwi5uGapEfGndSaJ5GBbkOWca",
-	"bCa5bZJcKFe2vtAiCgIVJ+AWLzItp0g1ehdsIuZY/+VIj6WSZpS/G/bRpZtx97kyHV+8Yk0gYLVr+ZaP",
-	"1t3Ca25TVwz9I3miO9oEWFACsdA/zR5vb77HKyN197fHv85A3vsUA3nFhD2TKtH2GO+LLV0HiOvZP8d8",
-	"dtSDoxli65UO/rGvPuxAeHknpOiC41EOJBpL53kkMU/EcO5ouKjA7qTVajE/loVKhgDIMpRAbhernbFO",
-	"r8neLgNMsgvFxKdpjNBgzAh6cD/icmKulWus7HEjAmjURGbivo7D7w2aWEQi4/keZuhflJTY2il75jEi",
-	"9kiywBNBk1CjnN19OFV2gXUa99Fo2bxSFgZHCvowfYvDWNibnQRkQTliWpwPa1gN1mBH5ltVFg6YkhnR",
-	"U7GE2HNSiEp4VZYP3rCZVKZDYDogVzCdzT26Vi7/9it2rQgD2/9JpiypiteevjOpFHZ95wNE4LX9LBBR",
-	"BH75KBeHjA3rC+AjjjbvNLMHEpj9SAwSVNhwUjzZnFPOG7ew9yt0rAMNRQcPcXbOW1SyDi7oCHD1hFDM",
-	"D6y25hUHOOQ1R+6RgE2hB2zKTZKpj5zSzPbmhp0sJSpyPTecwR4Sw4gwkGGpvhU15EhzgmeVGACK2s8D",
-	"bELpa3UrYqj7p4IV1udKK9nnEXy9FI+BdG41xdyGBHJ+hRqwwQPPKEe/zvkkKuOUK/WEnfHwvUNIf1oM",
-	"E0EHDge2uyrH1NsfC86pnNhhnbTPHp/9dPro7DF4qPhh5p9Cczh0BgT3HIZ+oLjyZrs887zvgsKLwOIW",
-	"iPnoPTqs+BrXit6ic60YO2Iy7LD8a9hPGbMj7LDsRa6xCngFdx57nVDxiAtcYSMqYif4mCRA5oLsfm3B",
-	"4fzbYowoJ+D3GxSuVnCrcYLe2VGHHPEL54hG7IDESCoCZkCAEEZmxmMl1dA8hcAtGm4YjzOivLGYBukA",
-	"hL4eTr0K15hsYHTCEdYBPmo8brbb5Qz55b5i3rSpMQRQ8LnFp6mMhSk++qzw6LxbXjK8J/aaETf2MeeD",
-	"k75zbKfRdm67ErMPGYBHRjzYOTlrnd4tRC6WfXx7VY5nECxoMbX+sAb4L9/n26gIBrTAgLJynJ/gzwXa",
-	"/rssmpj/gx3eWMxzliG9m2c39OMyie6Pf4/ErYhMBSFhBpHh7jYbQTO3XbxVR00WnyhZpvY/GnkrlYfz",
-	"hdOp0GC+MMxQJP5PVv6t+3SUxHI4BDyNAeLIYZN5Tw5TnRqYUD7jMpFq6FHt7Yc5w7blZN+gXQtFrfh5",
-	"mOIupF/FHyl9HYs57NZq2dMgwh+kgmgD/DyxxzpdYJ2GZ4UH5ulE260caszJWavlghym0Xl8l6etTHuR",
-	"7DcXpsVOow+j6Jm/h1/VhcMe1/GC0cyhe5rHZiJ8BuwqQhMb82bSWtTWELO/vRgMcFSQq3LyvMP0P85N",
-	"/8npo41W4PR0qyU4W7sGJ6ePi6twdrqwCu5IITENhS/gNnkCgsaJp3FFJ6EnGF4GmLzZDmtuuSHvbg5R",
-	"KmLPu/XlInA61wLcDrhbYIT4wEpFf6O/1NxXvrqiU8/nPRGdEnQVUIaBaYGMYYRqQMB3cTwvxo4IidnF",
-	"iZyLlmioJyMQNB2T5CBKM/GdgNfrugLBl7lWLlcHrift1h7vj4exTlUYeKwf0ohsGOtZ1rQNaWkeNtlF",
-	"Dq2PPpyzEeQbuvYo7XYY7O1immKGBCvvf71i5bbc/7R3/f9eXVy+6rqh4O0HqXF4AIu5Q08tSflG+JRp",
-	"4ihtspdgkvfSaAxNjEYIO4R3l1VjgB7OLmXbw3j+IVWleXY7hJ3T7IXe9EbdCcmTLQNh3+zAb3bgNzvw",
-	"mx34zQ7809uBO9h4q4BQvQXQE9ZAsVaFPXGjSM/s2c0T5hKOC6GvB8lXvpQKC5iQktsKHeAc5CwUmO9Q",
-	"72pMbp/BBPvY/24fdlcZy7p0YapYAJG4Qk4fbZDPaMLnQL7lMgMrAu/vsYBqe1iGglzUUnxqJ4CAnWck",
-	"TGNl381oNuDxg5n1weYX42zcbLXIe+CD7DHEKlfFLkQe3oPYXVztXhW4x5clTQD2MeFj3NNUI7iT8BQQ",
-	"QEqWM9Z6ULlLP2LZKJHlIAJyglDIPJZGKzbIfK0s1VYEbQFgYNO0msng84704AiOLpnMm5MwQ0TGAgBu",
-	"qrHP7Wh3WR785v4L80rP2MS6q+5YswoM3gX6oqIoi8Rzgw2porB2MI4H8uFz69YTQzvh3DCjtWLg7s50",
-	"PLa+NpTHFsrTn2IVnit5Jj8ckkahxiJnFgNiCRRqWC0eatyF8KC1jOKATFgrLNqyF3k/AvIM5liAKDgZ",
-	"UXq2jQhssmWPC85nVTocqXMYgPZ7ulgKtNgti3sNZHgspkQxC/eHCAiUBaVIGlSaLnqeG8RDtCMKJkOK",
-	"o8FLVeWyXdMhXHRTVseeT6evuANO2ObotbDWH7AUptZ+wbxjOI11mGK1hUOY/S3zhG+CBijpog/6+OoE",
-	"y4FP/4HWbJTVnqLbfNHOm+S5Z/jKnjCW0BSweenOshOW86wv2o1aY7sw95mEro/v5rZUbTUz6w9Pa/ji",
-	"k90xOt9AWeyLeL1RNto+uw7jrvJIQpaGhCVaj9EfBOA2rGAxaeQbd4tTaO0LuDSw36yy6JyxcKhD5R6t",
-	"DiB+cyQUJDyZgZVOazxdFgDnq03DjMFMxh60vQKufOGeX39hAZSOOY16ZjVqq33V+ikfGzb9WEy56ksX",
-	"H80+mj8j9O+gIVT4HON/eKPW0Wn7qrUi0rvwsLYvXo/7a2K7WfynfYI6NEyjXPPOtuX3C+NuFcftwprA",
-	"xSYw8J2FNht/pLI/7mk9NlhfK6cCitt0JGK7exudVrPVDhqp8sO2c+h/dTNYLyx4QU7XHxgLe6Uu/qqF",
-	"226WKDw4R8KG2hzXB5oKof9EhE9Z1y8bkORAbAR0OFqiI8d6RfWl9nelk4B1C7uoC3Yqopqhb4HHpnUu",
-	"JhpcT4jiiWvlgmDfG+YlCo8V5Jho58xhe1OK8aJ/E4DtDjZ8wrpWTRaH0WRW9+UeedIC+9pZ+5S/G4v4",
-	"WvlU6IJDRYocP5x0ckwQ0rAuNrF0ATIto4MTt0IlrFuUji5LRBT5On2hwvLyePyO+CKgp8t0XqVS2UBt",
-	"7Li/ty/Iv2euFOdKzpwh6dLuIx2Fa8gh16qDbewByv9Vo1/TNffvAmbwLlkJwfeGjcU8cFsCNA99EmfM",
-	"6Z8SB2QDPlONqDCrPcjMc7vZ9q7FV//g1Q1PMMbGjIZ3SlgkgNzaq9h1fvF2lCy/SDV2ZCxLw7Lbh0nV",
-	"j9JQGJ/rycXxV4yDrr5Z3WheoxeNnUoXm1K9LOSlNkE8wTfKGgMzCph8DjtomHHqk8t3LoFnLR65kWMN",
-	"Qv63Qrpbx3K43M0SUAfTwhA+r+S7KU3A3RVT1T0xgvz656W8+5qErZ6plzqe4De91ThXfTIZ7Q8r8+cV",
-	"id2MYxZOK//rae0mYxxuZirCBtj/WHAbv2gWZl4yCnWpgWiV9MPEEugZyF8Wh2t5y+Jwb4LTP/fuLubv",
-	"7b2qNryeWbPmc37zVkzIXV47fL37e7u9W1UTgIJaSOdiTnEmQl9bCLxtGW9IjQR59tG9OTxEQqctcgcX",
-	"bJz73d3BhkR6dkq30ATHBA2zgYX5iq78CuNHjaCyem3VyVtW2da2Et7nqREFaIZ/xpvV9qFaBBWSr4bb",
-	"IYhfKMep8UylZd6Imo39U6ex4lFtAfsRn0JvM5Ql+524Iujyle46q4lTs/4YvsTrtn2DSzo69t9Ko7Rn",
-	"phqutPbN5Vz1cwGCk8dX7ZPO6Vnn/LGLOtq3cgeMXV8eCYMQDutu8ajiFv8SKhRmXPx+hjsCV2MzbeNu",
-	"y9OHprdUzBFkwXOGu7yt61p+6kmSKCywwDpBLHsKITn4RIT1bBIRi4zg1Hiwq9wYv+Yd0oHK3cNgb3ir",
-	"wjUaYKO5PePR7gK7ohfrdDhKsCBOsITHQ5EYOP+jKL/C3xOVWUmnBKw92itGJElEeEu+vwCoaqlAqgQh",
-	"fa763givux1gCyQO3LSYlMYJguE5wxM/unTHEWAvWMmz83WZxQxjORwlkFyQE6HT5FL0tbJWemvbvQrT",
-	"skXQcMvmBUJ3yJvHW6BiHAwjKm+PVGJEVVnvW6FGxVkccamXoO1bBNp3i6CpO+FGVQY7lhJXeU/oM0F8",
-	"LJ4kVXdaOElQFtd9u1367bsdxLXsYPmIOYmJQIRRKk79Eoqa7YghaklaUukZ1UQ4ZuwkA0HZ6pAphVkv",
-	"KH+Up3VxbnfV1+SBpMmoVCWs3+2EUtJB7BHk+0dfBqvCttt9NcfdcCk2ibzRogUeLMGlB2vM2NIzNsvV",
-	"PjTMhB+udQfwxzUBOY+UsSdO1e6yWNFstwk+S2UDHir137Iv34CQfgEw5fXuPGcqrYKVaWy99Z6LhMuo",
-	"OnyGVwVg3uYA9RYwlTDzv4jbhGp/hK03uPQZjRgcERgZqS/iRgA3Hjf8oSDDN/NmaD+u3OTrOIvpkV8q",
-	"dfGXxES8vvrmQIy8GxTd0JnGWU+H6CJiQD7Xne82joxZH9YDStKfojto0v6IWHGlcYS8HoA3cbU6hJuG",
-	"XmbzWl0rqIKhx6KrmfWmd3JYjpSilgnRAvphESlvTxgZCodJKfjETrlDoQKHGFIPTCZBqRN8rcgLfm3N",
-	"WsV6IiMSRj0y1MIw7cDgrMmbaB0yOEIYZ/2Ym1GTkcuIo7WDVDphfKLVkHULTmWXjQSPibcVm0TdGw6k",
-	"ArTKa0UlCVDRRBVDrgU/h0+O80YIBiYRPHyKKsiBkX9vENVcKkQK6NJXtscwv1ZFEPOyOiE8h5Hn+OH8",
-	"fpwmbyNicQDdAilhcUjluJQxRw94CO8SX42gd4qo01rYN7pV4GALRvx8TdFyOKD9DcvgG5bBNyyDb1gG",
-	"37AMvmEZHATL4KWOvZXRyYyB+0U2qA2059Ax6x14DTyRyebEBie1ExtsaoxUuuapqlh/ItyABBSWvkPR",
-	"uel+CdHhD6nKQfQXe2rX+V9ripzXJ8NzvJOp2TsOVsUjsaDJ2vjJc8HDX0SCpnhrBXtcGcPNRiJX5JYo",
-	"ntpEIVWMZAWNCPF++a2I+VC8MY3OT2e0NRud07ZV0Z/sp2cnLX/QmVVVt60nnfMnnfOf/rFgD/TDfv6T",
-	"D+7lf9FDCCLFwk81+KBWrJGa1xturUUlwGUk1fBSQqMRfrbmKJ6OuKF6bMEndDav0jqkC+zT7cGKRXht",
-	"/OECJ6x90iq9sTdSM/z+dtAYxPpfAu3IqYBuO+SGEXbcdFZSqqhzcvrkp7sqO2H746a6SMH5zOCzwquY",
-	"APt+0HWP+NB1tfIE0jgOWHoqYqMVOO1mpGdAQUYbyNRcMPtKzwrcHjtycx4mFk+b7fgz/lBeKXtYWBWU",
-	"ku3qKMDz64/WFTlA2YmrYxyLubNA8WUDqmvEIscm62L9LDZ6FclAZspFj6gbSokZ9YI9ZXYHMzGZJhJo",
-	"DbGh41pd+QdhkDmKMBxDIR7oouGsr6dzeKCru0BaBWsfurhNRor4Q54NEe4y1ylEs36079IVn6ain3TZ",
-	"D7k2tWtFJCaT1CTIlqD07EcXyKFybQjiyAFTGgJqM27YgJtExB0kJzhrn2StYGST0pQgaIMwQiVubKXB",
-	"HXjSrnUdO7Ap7ts6NhHxUByBnP2PsjYymOuS2sjyKuxt0+fvkZDgEPz4/9ltJ1WF5YvLuH+VuTsnD1Fm",
-	"flZrmbmPymJg3irEvp5adTbhc+toQtU5+O7oyc/FfgwM+7Ym4ihIsRGdAimW+qoyUhXqw5TiAZVCnKqA",
-	"6ELBGLEaHPoErTUj1UJzZZO9xLcdCuzGzHciAznViIeUlny62PiGZA093h8/LWZFZiIW1woSAEPNxK2I",
-	"55il6AG2HyFqIfEVee6uMBQb//REwIGBDDZ0mABeMMDPiWmCx0YkrRO9mIlYhmN+eq2yPM/3hjCQiQdE",
-	"OqqwTwkjHU4BJJPGlAURn3g/AbhkDDpYKxwO+rP2SdmxZBf5GZFWfQndyS77QGG3VK0PD2ysCn5VoT4o",
-	"Dxgy9fnUSTFsPhZiWsycgB+6TZVheeT4NebunfRBXo8wq2EtrBSSs0K+DfxsdSnEFSvC4a1WRTz85G73",
-	"7oXiG2DIOyIP6mSrhaysrZMGi20pSBiwhI+Fgt1fS8ERH2c83/am8LRI6zHjiWsW56UAoHur5A6P+yN5",
-	"Kw6kladCYdLd2uMLSVx4MR+OMCwSg6ToThgsqwbUdKyJptYiBxZEPdIAWQd6jE9KeHDoFWvjHb/ZA06y",
-	"UTezJZ/x+S5UlitEIpSDwWHk4aKIt48U5YbwQfJwXdYceooHJcF5dPHa7vLy2q9la/uA5NkVKdfz1hb1",
-	"as2ZgCS1z7tS/rKQzPzzMOGebMF23Sphwj1zTLj+vN0qDvbcSnqFHZ9bTShTsWtWX/DK74NCLZwDGY5w",
-	"JrYOaW2D7tyZYsfhIWHg9EwYDBI+pYqkDOTM1fAkI6Ga7D1PjbVbkxmA6dBhSNZsCb6oHfufRaEDNnCm",
-	"0VOVyMizi5h0IsItZWF1cqSDN61r5ReBiey9/ywr84vIH7UzHY/RFq55PXQUWbPvMHvxdb5atyeIeAfC",
-	"rU4PP83cRjS/nJllVZE2yfL+c0OubaGDB3ENqQr7isLPcRoJeGGmY4jCFEjbN48PufU8SKwRD3zvEVbV",
-	"eUXcJB9jmSC1deZ2ZRnvQvt4wSpR/WdaDeSw2fckxkZHKSZ+F40RmKEMazabsLPy/OVXb7OcbWGznJTY",
-	"LI8Ozt6/0BD2kHFFcFYUEzyOpIizsvyMh38njVrqwnTcrIIiLVWGOVb7sZgmhUZbadhJq8V4ZHTWV5v1",
-	"OSAoOjxiWR+6J38Rfoj3G3zxE81Q04h+LJLfUwUsFpiWSCdWuT0OGpFUotH5KV8gdYX11eCd4XfZx4sP",
-	"L169+/Xyxe/vLy4vP7778NzOxlRLhXrH5z9bx+Tb21FOuTEzhwE0ESGYPQJsRLQIL0WSSDU0AbuE55jm",
-	"sqYhQ3+73fKSgGyrzHwHdEu4MHYSIKyAM1OHwX/J596wn8VaDfFJfK+OlBWWftrLveOKApj8dXvHKcPw",
-	"nTKueDmdaveLnzvUqBHvj6HQAWpyRSx1SACSXnGeLALPTrSCc4n0qqupymnahS9YFf4PKBVp/Hr1DPL8",
-	"EVdLwyxWVVv5n8gEiyKj6KXgCZao4sAH/vffbu7smEIRQUIq9ocOHka5T6ZxJruJ+GRH/J7PM/yHfKuB",
-	"A7yH0KLJhTXfi5jR/fwJYk2RJJY82nYzFNa86uAY6QgpDnJhuhE3rCeEYnwYC0SrYBFPRFxXwyWVNQqW",
-	"CMVR3RaIvH+WUWQFZ3lfSHWrc0UdJbugQwg5lafCS+t7Kz1jVDDn+9IgL4JiyrRqsgu3Zj6hRH80I8B+",
-	"tS5vmnTYQAgTsD9SnRASrtv/RKsJIo1lNdfKtUE74MvsAqnYbCT7I8pGiShsso9Yd2PyK8ER/iHJVmqI",
-	"zT95AviwuoRgSRXsaE777QWW1JEdlNsLPLzlqi/CI2dSHsWZTWk3o0n05CiJuTLYKkld2SFP+JFQseyP",
-	"QFXeuM1s/0nspUdYYRlD8kLYvyg9a+y0JTBrdZhEzjcF+WdQkFCBlLumkOavQxc+G2lthGsoc6h0PAyP",
-	"cD+s14f54S3YyXmdOLWmuJhtZCo7BcJeFyhvneIy1tMglidGLDOuPyExIhqU8QPB078pnoMrnqVdbA+3",
-	"nGpoPyqyE6RR9Ib0yXmr1Wy1GugZ0DYFXfNWz+DP+Ff46Apn4BS/stMkvCeJrKJ0pII4PBrRhFahh4DI",
-	"hA7NFs5mIx25kxSdDFdmmIjYlbjaj1IovXOoKTXBzjnse9jHmLmFrr6aTBo7+DDmhf1b3GLuim92/rdj",
-	"7N6PMShp6PH+eKGjOisYXzCv9zza0GtY5e5e4RXbB6rfaiXeYOnoTU3B29WVnhPtg7sQBk2E2igM+gKf",
-	"w35JMMwypPZLH/Q0UTpsdNx4jiK4bimUmdtVL9JYT8XxzyKOIEK3AyQvTXuFDOKy7RWfPG2drRfStzp5",
-	"o0M5kNhwVYO/Sm6qqxWEUngdMyNAVllPRFoNDUvyxTo0F8tyTdOQdSVQIf5CXR3EmHeW47wM11CsvSwm",
-	"f5dCKd7YUjQOWJX9VW42msWdCpM32WwLqv7BK46zmM/32F0CHYtyIti/sA9/091TOA9SDGBXUJ11waDt",
-	"gp3Yhb4u36ESCzqdFomrnU3GfugWzLPuj6XEtr/CAJZ26WI5lI/zFKbBv/7TQiuIVoQBi9C0Vdwb/kDN",
-	"hIakEObRmVfY8ZOI2N7i//7WOnpy8/ns7gh/OLn7rrFMWVIDht3c5SXsR5+wbdwzBNEWbQQFQxHwJfJ2",
-	"X6EhH7hVssQd/r5oONptn4HiWzcmW5L8UOBjSoH+nntMUOiyWH7i3b1auTFPxDMeh7nG05w1us6g9CW7",
-	"vyGm4LOIG5PPojaWIA626T3FS9+WZmahOLfQi5pN/fKiTmMxkenE6+elRa5pVNUA6NTy+bnBJ9gG2/ip",
-	"edYqQWTZvMwY1EKFggalFTCrIkWG8cQiEQ5FfY7pjBsG4RuIX4M45gL9MiHA4YLlUm2Sw5iLfip8dOxQ",
-	"bSq5Jhm3mlb0uUmsojWCxXAgYPoBqiAhGi4UDtKwSI4F8lZDBwLCHoNbzxP0tMATgxB4bH8nXoeRnlnX",
-	"PnM5pAmuFfZiZGLHZkIlQSFaD4xwOmaRMAaZ4Vx5sj2nluP1BGFXEmcfiuQZev/7KVBfxfEIYy+9NBwK",
-	"xxdCVXMVbq+b7EwPn7SDxkgOrTZqnzbPMdIzFpH9TrtNoR8I9TzBXwp79BFU8+dCQwpc398coO6Tn35q",
-	"rVSpUKWBur/VbLVOnSdNFx+t1r/ZF8/zTQAAOJt98e6+ww+uDGfhgCvVstVTU8bSvPoEukd1iEpwY5UH",
-	"cl+h8fpQXFYjM3MxSGhvbyiwF7DZaO62N6HGDYud49sG5FDRiU9THVerum7f3JKlafdz1MWGYc5iq5V8",
-	"iAiZNdmA95PAaRkoQnPdai7lCJeD5DRZd6D7qel6and432Dh3tfK7tEgC3diZQM0+b189+zXS+yBfinV",
-	"u6lh0LFhlwyGDMcVu5yKvhyQVvrxKfA7Q4/YgiVcpvhwdv6U1nBQvtQbjInAYAtjUtbS+a3RN7eNoAGS",
-	"Ajq7n0ItyP6WeFQ4SRqfrxs8uW50rktL7K8bwTWqJ7hkQUHBX506uoZWbFj5FRz8EBc9ti9XGAVPAnhK",
-	"4O4WOFzOnIoKCFsAlWLgtWngNGBAyjYgizEYi/maAZV37upZbQDSmFOAXlSUao5ABpGoUjiRVkMXhd7Q",
-	"yOoIk8jJyoK3n8FgyBUxS8OE4r1IAAcVJ/5cu8KQ2ktVk3WtHuk6gNCswBS1GPSwdJnhc4PVUr05/uvV",
-	"KhqQ1n7NaR2TiKlnNMEqK8QIpqY6+6Um66KB0w1YFwpZSXM6f51QJHKZnWCNu77snLs58/bYjjlHH2Jw",
-	"YmhtD4CIs//DDnX/691Wx+X/tiPyofv6KxEAZvKzQ5k8e/ITmnfi0zTiinCgfrtZZaBMwAp1r1pttlXZ",
-	"ZUEjVdI+PG+rBX5IJy7zuPeQctW9biwf6CNm0rg/4jGcTCXDufEMX43HrUfo+Hn72zmCON5HbgpLkk3K",
-	"J5M2F4AXbl9XaCr0R01tphM4OqiycD/yMHR0NQWTai+fsGPkJI0W1NUCUQ1dAXh4hygIcClsxI+syuhv",
-	"vFh2nJc45kPtVzdc5J5LMwu8RNoyXW2F9qzdfFSWvi86OTTjdvYfY0r/bmWtg/3LlYsx0Z/Z5bYTd+ke",
-	"+wZfr0LQ8eWDJcMPTq1aPQegWqVAA+4BsNPtBqfqgXxGfw+vYSZ6I63HR6GI5K2IpTCVvsNzfwkcfWMx",
-	"RdKU0xazHvzy2RZJk3zE+2fffQAWb7t0MkQWbyZUCOXha7ii3WWVLNrt7bm5t+TBLk7dvJIS+4LZYdjX",
-	"AzTFAC2pnhhKpWRW3/0XAiSXSce7Ss2/dFdPg73zdlNQI7NMkojJlIAK3Xo0Oo3ZaLw6oOCupYgCbQks",
-	"ABDKaiaYKFRKraP2iftkVZMvUnCMwjX5OPEpucBx5/p9aK/73iNgTNsE6Jh2pQhzhE15+na3jFMuw3oJ",
-	"cBaEbz0PTqZAao0NQ82hsad/TzAD4k11U2U8CTTqsoYFUnRr1d/x51nx1VdS1yxM0/4VTXmZx24K6xyb",
-	"qehT2gRc4Hazdd24a3zbFovbIpbkTaxivRWf+iKegoE9tqa6nQjjWPvaZ62MBae9PMrscXc3Fftwxz32",
-	"Wr1Mo0rCG3rneV2UNO5+OQJqu9/AprGbDiJ7JI477bDt8SwXN5PHtdxkl3bAHgt36Vpefm41koAAowui",
-	"tYmHMtYxU9pla+C0jSKolE5AH0Jbn8NUdNFRGXpWjxEv6eHD11nWLzUiWO1DJvntcN7ycN5RKaxTBwEL",
-	"U1FXneSlUCE4NF45LHbDbrL9C6Uvbuu6ZV/NGUW3f+Evrs2Y3KD8ii75GR3YeLUs+cVfSXBYAgRNojre",
-	"qK6rZHfoKMSe1F9VIiN3V9cbXgR1zwq75lNMMHi7v5ExKdi1TGPryI+SZGo6x8c0gc2+nrgFNMdmrvrQ",
-	"lFuo4LjZVrDd2lZalFHkfTRTknwCmqkJHwMQS11807lWvxlXibM3Ex2F3q8yu56CpSfJGzwO0JV+Fuk0",
-	"fAEPsS/818t3bwNm5FAJQO68TLgKeRwy91gIdz9loe4bvz7NSejPFiKs6mKTdNdNInWW2xN0IBGjbOK6",
-	"aMxIz5QrZ+iXwJbh7lhYxAflcareI7WK+8YC/lbMFqdnowhcu/ZC0j+RJoML4DlG9H+/Tlut0/7pCYu5",
-	"CvWE9eaJgC3T40Y8OoM/i8a9KsAd1d9HmYzw7atOeKcEM85InIydq2SDh+HV+HlRj7LenNGk1mpZeJ/A",
-	"zfEdqt1IYIx/AacPPt9bnw0qmzHOysCPrKodalULsegHgKJk3E1micSE+bDr9jMdrIt75Obt4NXx38yz",
-	"+9NO63TSQ1bqv1NiSeLvN0CRzVI1T4UdpYOoBvhtXGwwtQBwFNERplOhMuZhxbR6in+ysikc3rfjHcWU",
-	"07Jthr049eqyOppylsV6Z3fhQRtzvqmeL0f1fGkdQ8vHb8AADxQIhSd8DEVItPvrD6csGz37B0KL+q0K",
-	"WDOLTn4ZwPoG91JFl82W0vgB53AjfbNl5BSVONGxbjUo8wG/WrJDXukZm3CF+NQYw7eiVltQEDH38ycT",
-	"ckAg1s/BJVonrk6nRomuCMj0eRzPWTLTEIHB/nuiv+7pZERemIHOkIAZjcd8LPrCqn0DZzU1metbEVPw",
-	"RcZAMgVMHyX4pUl2fpNX+CVsKTv+iE9f6TSG7qutd5F9L/Ijv53T3+IeO8Y9lJjRrgsIgawsYLm/pnvx",
-	"qZ91ARPAJNRM7+lubK3vEoEa6nDnt33CQWK533KKf4acIqY/Iq3HImSAEzPRgDtLKIsPz9aLVgmzcoxh",
-	"xd33pNNp1VU+f6dL9j3ChtreT7ebJ4+aPxXI39rNVnOLLjY3oIqFdCyNu+tE0U8RkBoIPnLZMqt9M4JK",
-	"aZjMhxbfiIQ3bu4WbmHnRQKN3283d8HnBsGSwK/EH1LegwWFm8okPMKKZuIks9cbfLoDrbUiiUfZMRHN",
-	"D8tu+HGkJ8iChmhyGTBKMzuyHW7FUqHle6GnkXBdI5gvxKIPqW4lmjomd6M3YtKzL7Z8p7+JOeIOAc83",
-	"n+S/dfH+NRuLednXoCruu89vL968uMOG6Yx1loChTcJVCPfO3ZJAjCtKY8dSIcmeozkiGBm7uPnJB8MW",
-	"QZSLE/bMsyZVPME3z0VSjSG5So9avonvvSglvsKiY6DyxwYfnP7enOwCTHzmX5wAjCvumGM+waLZNBoD",
-	"MYgjtwpcBE4mwOuUu/f7iGPboql+yItPop9iPzcYEg75OrsLMIuXz1rIE07F3hOu+FBMoPwRzCKiRMjf",
-	"iEASyt4UUtwzP+sslAbwWovTT7Tgyzcg+jyUiz7MjNIJJMiBeUwqBBtSgDebu+lzwUMWEbV49X0jHg+x",
-	"cV4xrubANzgRsLlwWWdcJkVe5+wZr3QUVq6ve2Hg4gVvrEi6GDCrCnmMefae1uOxEPYRLNQLc6v6MpJ0",
-	"fi09zLvfjnzRuuEopnabRpEbiWv5ReBdogu2Fyudn7j3sdaDkue8lENwR0kFWcu8oG+SWPbLJgM7Z0lT",
-	"+U60ootSNYdT1Hr2y1YtsRAR5522SkOZVH2V4tsBxezo19y3seah5OuXeCbYF51b75Pg6uLFXGLuXv7U",
-	"r2gAyKuyDAg0mzreuLu5+38BAAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
+	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
+	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
+	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
+	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
+	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
+	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
+	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
+	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
+	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
+	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
+	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
+	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
+	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
+	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
+	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
+	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
+	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
+	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
+	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
+	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
+	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
+	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
+	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
+	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
+	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
+	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
+	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
+	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
+	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
+	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
+	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
+	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
+	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
+	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
+	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
+	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
+	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
+	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
+	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
+	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
+	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
+	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
+	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
+	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
+	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
+	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
+	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
+	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
+	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
+	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
+	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
+	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
+	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
+	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
+	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
+	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
+	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
+	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
+	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
+	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
+	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
+	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
+	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
+	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
+	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
+	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
+	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
+	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
+	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
+	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
+	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
+	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
+	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
+	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
+	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
+	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
+	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
+	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
+	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
+	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
+	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
+	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
+	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
+	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
+	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
+	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
+	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
+	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
+	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
+	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
+	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
+	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
+	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
+	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
+	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
+	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
+	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
+	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
+	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
+	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
+	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
+	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
+	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
+	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
+	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
+	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
+	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
+	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
+	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
+	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
+	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
+	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
+	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
+	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
+	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
+	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
+	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
+	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
+	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
+	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
+	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
+	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
+	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
+	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
+	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
+	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
+	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
+	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
+	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
+	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
+	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
+	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
+	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
+	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
+	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
+	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
+	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
+	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
+	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
+	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
+	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
+	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
+	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
+	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
+	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
+	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
+	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
+	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
+	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
+	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
+	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
+	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
+	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
+	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
+	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
+	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
+	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
+	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
+	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
+	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
+	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
+	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
+	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
+	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
+	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
+	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
+	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
+	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
+	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
+	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
+	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
+	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
+	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
+	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
+	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
+	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
+	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
+	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
+	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
+	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
+	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
+	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
+	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
+	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
+	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
+	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
+	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
+	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
+	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
+	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
+	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
+	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
+	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
+	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
+	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
+	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
+	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
+	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
+	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
+	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
+	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
+	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
+	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
+	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
+	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
+	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
+	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
+	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
+	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
+	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
+	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
+	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
+	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
+	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
+	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
+	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
+	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
+	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
+	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
+	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
+	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
+	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
+	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
+	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
+	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
+	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
+	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
+	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
+	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
+	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
+	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
+	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
+	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
+	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
+	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
+	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
+	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
+	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
+	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
+	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
+	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
+	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
+	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
+	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
+	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
+	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
+	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
+	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
+	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
+	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
+	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
+	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
+	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
+	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
+	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
+	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
+	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
+	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
+	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
+	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
+	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
+	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
+	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
+	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
+	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
+	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
+	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
+	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
+	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
+	"OLYuDP8VlGpOdfccWpZkOxelvjrbnctO9nQn2XF68p2JfVqQCEkcU4CaIK1ovP3f38JaCyAokbpSjtOT",
+	"qamOLVMkCCwsrOvzmC+oIYvSABMcGGqjfkz2CZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8VUD",
+	"dMvSvCyEW8rWW9ih9QfmHuTG225qqlxPktNvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
+	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
+	"2uQQmohkJI5gLP97lfA9QeHbcuGxV2Oj4+f7rijuCsY11oMxqWZfc4sg7mNdR4sFNj/SKU8jnUYD32Eo",
+	"rZp2TJUAi4eFWlD6NOXyGTtpsZDPgflCqhnW0VlfNNJMc+jNZnPBE2veLvuiI5Fa9r2LfFzb7r5XEKUi",
+	"usHG9+CZ9cvn76GlFSBZ+vMPALr4hECLzLSuuMCPfnUagaMkwAoJiwf8uUiT29CpGlz/HosbESM5NaiK",
+	"pxZUs+tj5BiZgv4ohw20LtK0AAxkDgUhU5XMj/RcDkD3upuixGIIQt2IJM0S/N3IVpTYscP4INxlUcA+",
+	"m5dIxDBRkImZ8USMVabFUdg3+21m3vPzSfDkCo4SiBvBvUIxiELzhJPymOLSMMyMivDCQr+cnbZa5pbU",
+	"yECz3zrqnBZijzpNeCpGEF7xn/qkeP+Wu9KsZMx1CgDKnyKpKQmQj3ZhXN73JlxmPIaJJWjJqpBo2cts",
+	"nAVfVgAVCjpXXXXYoa/VjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
+	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
+	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/Gjrm//221Eb/TIV3/j57URo2MmU",
+	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
+	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv175hcebtP2Mb+/O5298",
+	"tWK5uqRosAN75ydURdj/M7oRTHzhgzSeMyVBqntG4/TYjx6F3WystO0OmEVS/xSwHvzWYz/St+YqS5ia",
+	"yQCQkFydLTVt2c3cu5Q/xhBsBFx01P0/2aB83uQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFCiL0dMc7iHe",
+	"MKx3U2yL3cTQKEb282/uE+F359dzY/Rja92YAzS3mZBFZb6xwntBE71FsGXzzbznxnwBEoIM9Nvszlw1",
+	"2w3kKUXqU1xrt7rrvkZRk9lxkUSGPghmaPQekBFMfJnGKsxPu+0MzI1AWPIJKGAP+CAs5aO2bAeOJu4H",
+	"ZIdcY0q7y6/2bCnauF1kLAbX5RWWbVthmXNeggYdJUL/EVdEDBeqM9FsVXKjiOGCGeabqtgofyHSNJIo",
+	"+FOu9cyYr1eeoWntTnsZvija4LlV2QgaYzgJGmG/SZPSHKiJB0vRGAsep+O5Y/xZ+ZYH6jvJhW8jM0y6",
+	"5sQaU91FDeBpHfdpqd6xf12T3H7jSFEBEO8Z8Oj1uqnQaY+IZnjaZIhcwey6EucPj0UIJ2tJ70x5hjof",
+	"9lfNUlduqPJ9sLM4B/km6Tb+cvvp/MPL1+9+u3j5+/vzi4tP7z68uDPiraF7FkNv2zSteJN5kMaVXDHh",
+	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/132afi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
+	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pXvltX+lpVxeH+eI3ZwISZ4dXAtFviQa1QWB1Kcc/1+a801",
+	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
+	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTbsO3qUoSdKk24gdXmZxucvuscRN89",
+	"vIKZ+zDIjrkPeVZZSvMJ0I7SfMIgoHMjZKgSwCbS7N15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5QcNjrvRSgTo",
+	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKPfkqhXpuwKRlQB",
+	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QxHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
+	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
+	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4dcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
+	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Ox1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/J",
+	"eO4+oBA2XG+sIEAE+Qy3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
+	"a8rD3Qeay7Cvvqw4IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GLmK441GPIL",
+	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
+	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9YMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
+	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXfkB+Rr20m9J8MX7wtxObCJE+Y1wy",
+	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8R",
+	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
+	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
+	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/SbVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
+	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvdVEgNffQQ",
+	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
+	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDErxjy/ZjMDxPvVclG",
+	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3m58YgHBBBvRG6ozSJRkihCo5i",
+	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafb5thGpAKOlMJYyHYQKB7KHL",
+	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCX5ur7wpo3h/B90UH7z1O48V//+KQyn28/fzPefulp3oOUZOn",
+	"klVxo1z4oBYP6z7rcYHNZMOs2Ga31Asl0XNFuLx/jITvU6lnnj3hMhoKnbIf/+/5r78Ymfivi3dvA9sW",
+	"zDpnj9jfop9/Qsh3iilDcAZjM3TOqRuRsNcfP75/xnpmq9qpdbPWBBISiFKnmuGfkcoFGF/y2T0eZDpV",
+	"E6B+Aa4ceiZKt5LCYk7TucWAeQTAmrqlDCbEgoLqEWn5BirOJpJO8IkI52BSX0o3Cph8oG3rQ1lLiGka",
+	"85LUFkBUBzbN03QVjoCvxXg+sTn4V6QBFLsabcet696ljEEJSXXgXN9xpM0JV1W3LFUqqlrrzipb6wqe",
+	"WPlWsJdEQh//SvPTuA84bK2yBJrW7Kp0WftSmtfoGimbwopY1fMug8LTqdf3jb9tkM/Na1vMd47i6KaI",
+	"BNtxP1PrG6R5lhuSK96pgKuvCNZwZKn9ADaxix1u293Xnyu6r3fHbYKH72Yyl+LVNotKQM1Y0qD2t1Zi",
+	"eB6GuYGDJn3eLIRv3cdmllwb7KLEwQYyVyR8doT8/xA4WLKKnAelks2LEndRNottQ18Tqah0/l1pomce",
+	"l1cnbjj964sTYR73zKR/NzIflpG5tQG5VuPViFSYCz4EJBx7Vaj2shR3i7cQ301pAsPz9tDkyqSM5Mir",
+	"wOTXgkKYQC3LXvIkjkRijwYgrJvb8gJrvLDz3MZa4PjDWohMLwlqeRPlTaTr1IbftO3V+m57/XvYXl8z",
+	"NPQ+MwpMipkz/vyc78JRHslUmb18b6bTsTPWVkMK4OW/5pbd9630fSvd91Y6r9g1EO2IUu3OyCA/TcFS",
+	"WNUDej/mwtImzJM+peGqCzzfsQbRS9YAjAKADwbuz45gFsp7EwGkojzWAQWV8uzeYvkS1ocxrrEmF8lQ",
+	"eRhgsMp8z5FLY02TMYg1JsCZFjJssk8V2aSq/E+ZVZIm86JjsWOiO9dlK5WGnwxJ1bWQ0K948frd+98/",
+	"vvvby7d3jbvtreGPScTjDzjywwBe5mzXuafgqjsrix/xOjK4iG+fSh8tN/rK6kf8/iKbel7/GEG6aRLF",
+	"ceTqwU47QWMC0erC03mSRoMYHFOKU+awS2WlYBECwVkd/1HwvFABa8BQHhGnCqSlcXuJ1182upfmG5eN",
+	"u6LCeo4TfvTRUpwvTPpd0JiIdKyMXL7/7aM5H5LYL50eq2mhdJpPo2P7ZsdtTH31XcuN2fpXQUNd27lY",
+	"enNCEt2KPKAodZX8AV5qrK4Ul/NCQOfanZSzHV0LMTX+jkpAWZgfuXQoqjvGI6zyTMyvR+awW5MUgwvf",
+	"wnX3j/rxDgukfRANgg1eg51BV30tpDeLqOth63aaZ4CsSwzowGtDvXyE2+ixkA2SNXlver9Gt9GP1uDA",
+	"WTPGbRJMjb/LUoCLQOc4HUcQILIJ6jDhw3QRYAzZR36Gk6QAhdY6K5hQ/Y3410pZeurNzznZ3QAzA65l",
+	"sCFqKYHy7lcJYLYxOHbJrj2+HbjXWw1i5i5r7IRdlH+9psbTfGbuByfcf4OrdTPZDSM94Em4Uw2R/6AV",
+	"MCdLDJVkWUP76VAlLuq0ZN3R4ApLumPz6Z6QXV9VjAClLZsa1z8XJtsqgBgykdZZIfe9gYBVnpBFCYFb",
+	"H0w+Po0V5ItniXmnyJKo4wuxKIU09kikOi9GRg0PldtqKqQ9Il1/Fw4eWwOHAEan2ZRHJVWy8JB/d+my",
+	"ECCeaC1Wq+4mTNWdY29SNkWdgN+2yX8u51A0DeWZ1yIE7TDlwCkaYMyaaEzJK4X/Ntk7WFWVaDZKuExL",
+	"6/dz6+4QFFKdM0slUDR4CryrxoB4fNR6dHTS+tjp5AYEDHqRfuCspDwwWUM/EIuhuUf7CQ2mUBioyAIa",
+	"shP2Vt1Y9kBjfocJnzn2sy3CPzifK9vIkIcJND9PnVFQo8nhalJTIc3aG41IE7qH6REKHh7FIk1FcjRK",
+	"VDZd7Ta8EDz8Ba7+T7x4T/z/GkHuACWwMZnrP+ImYHb+Tr24Obr9yeOggb2+OCUqSwGJOdHpqpBkzMv/",
+	"fkZ/nwitsSnZiJ+xf4EZXykWKzlymR6sMmo2agVNLkEbrtXWXljwVVsAxcfugWRU6yZ4Zw5AI6wMhVWz",
+	"/pwNeDEP8ML7+6bYwd4G2FT0HyjCe33Y6/mrboa+jlJYJ22u2c1fy8lfqUkWUNyXtQk1XN3hT0t47+it",
+	"r1U5cAyG8RoGWIzzWaj2KjXV2lVNKUsrO01UmGH/qJpC3E6LBOGF57FC0lB9nbmx3O2MQQ+0JrUjyy8A",
+	"rpcitFse1IMhfeaban3Uwld09aC15ferjFrsqz2Pb0P3iisjF/lM7BS58L5eT+TCm+1dp2P76IX/FtWA",
+	"Wa9U4rl/M56EWPL8EfJVACQx5jfCyy79oCHfBwXPAeD9SNajfdp7xjh+zfmQo+hGEGoNoJ4DqEXIIn0p",
+	"JSoGkbCBShKoOQfoC0m1y4kIE/vtObpSLJI6NfNmyde9rBehBXCN6ob7kBpMp1Ec4yWYVNN84oEG5Jk9",
+	"LSTcdUJAOS6xR5U9yxDrP2JbKuzpn0jDJUmOiOhDrtuEHnQ3WiyxTZDXja4viHUdFZQ1QIhtABqwgwLb",
+	"FjXsHvfzc1xbr9dYsj+wmDGSW9iKRidYBUyCvl7p7RNkXNQHlR0atikEauDCaDgUCUQNlGTTLJkqTeoB",
+	"T2DXZFAVc9xHag+J/X/OwIsm22FzIaUVeJDCCfFNToqFZdNDi6O98lDieC6ZylJ7Kjn1DP2XVsHnLf9S",
+	"zYxG984xKtUIqWOTGnm0SNPYcmDAOTVSULmRqGw0xkMBDkR8zoxOpFBhXWdZ4zRMw6EkvSBSnXsWKUw5",
+	"exYMzso9SdZ5HF2LA2o7lyBGg8CWCAd5JU3IjLuGwhZpI1R5r9pZq8WgNDqNJqJSLPAdDiwR2yhAtKoa",
+	"3ZPHG2u9D/ZLJV7FazVDeDKeCITgtw3SNUlfHON2LERn/FWDME2tchnpQSKmXA6iNWUOLwpXfoPEfHIQ",
+	"xRG3iOtrCPryi++RqC+f4rmNFtVYcKER/fKjwlBCgWDPRrSxrYWYOE+P2q2jdqfAaUxBmxyUcSmKg1bU",
+	"QDS6R61mq53T81Hiw0Zk9JpIBLWweDd06JVvJOJXqnRcUrZBYZJ8BY2CGshNKPs2I/fTKs7ovltGoB0v",
+	"H5WVnbT8IMofWTS47it1rT2au6fNp0+NlOE3Ivl7uxh3SaKp8Ej4iE61GKaxNW1v3v79CNa11WofjofF",
+	"k+L14ZlhJEOs6crkxPhCwkN0mRjv1niotfX2hFEIuW8ehkWj8UNRYjaN2fg68fg2/3V+1x3GWKu89Xme",
+	"36RwoBc1srn7K5V8EDCeh+BuoH4B7UJQNpEcHaWCT/ysIiqBo0mkJ5QG316qXsW2wrsOr8Sf7hqwyjj4",
+	"JZ4kQFc/QXttI3DVdGSrpG4P7r8qwStu3bfKCyFRvZv1kq1idMEmHv4z0+kEPJlEgPeMpZxQTI+kSxXM",
+	"e/5oHoR4u1dxB1vhJEhUBprsyDuwdhHuD/lNH6aIX/A5kQwUpDz3Nh1Gcj3SLm7MsCrrQi6g5/UIvGW8",
+	"tMl6xugBRAzOnscqC1/CH1i72WJC3ohYTYXfRx5JBlAZ9P0JwEwlUMVNgCFqInSOUXYpe79wnR7BbY/e",
+	"vOhhtRE2SKbMvJUIn9FwcskfYgR6rLKkyV4C2HH7jFEdOzRpTWCr2D4KG/RNE8EnlzKOboQmhDr4iC50",
+	"0eFrMWcqYRMo02ATPmdaUORXmCeYoUeS5Y9EzyJKWKw01E4D2HRZUBYfiNO4vB0X7O75VGhXoj1NxDD6",
+	"AoMgeyNgOhuMjZ/ZSzLZHEYy0mMR9gIzePjor70t+QqNVV5BVzjlxvExX/1/n/nRv36/+t8/Xl426cef",
+	"/mp+ubz860//5y+NpURo0JjwL2/wRmetMirD2jwUTPRrEuG8Ti8RAxHdiJxSHHsL8gkoyGFhBvwXbx09",
+	"vbptB53W3ZH3c8krb+BvpOJLijvlCKWioCgbUdhlj0/BcbiUcFmX+ct8Kc3m7LLby4aeigHJBDRQtJut",
+	"y0Zw2YhC+NXexXyE7XnwMWDgUH/z8WqTG75q3hC+GIqbpp7LQRxJ0fSH1Lxp45XRBK8sy/rCFWboNBXu",
+	"tovnhrvwstG9vWwkGb5cksl1IwWrHS7W2WAgRCjCy8bd3aXEPqJKH7S0hQ7XpjbDecynUyEpDeZ+9TQ8",
+	"6YZlzW7Xqmg5Q35qPTx2P+HXgv3Y03wo0vnHcSK0+WbvJ0xw4Ukj4rCJChwvO4JvNSchMyqERxLDp4AF",
+	"VV7k9xpG8ycvRTEvWX9YYV1AYAzOfxsKTcDxH8fhZo4/AXH4/aZ5GUUp8v1KPv9Wgc/fDAjxQqlPMxFQ",
+	"w+CR0x+6ZmIBkdHCicNMHcg1NyKw3ieHrVWH5niNeeqKIgncdFspjONb88/Kighz151qIeCL9VRBjHEM",
+	"W77o9oUPOOSrkhk6phz+yojuaxGHz+m6g+u+GgOZfQ3foM3Ah6lIzAV/ZFymUTpHxie+3MB+Zv4P3VdQ",
+	"Ol78TrvVugu8JL93t2CxIsvotFVaplhMVqzz2jzQaKN29j6z8RyOAhwXG4o4ZsNETVi71WKpYh1AT3z6",
+	"5H89Y2et/wXeTxyrmQjrLWPNpWaDljGqJKkJzdFCzjiOO7MQ8NZmxtdvuH0Ljar3WzcReDLd7nrTymYX",
+	"qMGh06m3UMLThzxuip5pqnJXECLjGhRRUFHe4yDjA/OnayGmuQc75nqzygd8bdK5D6jkATlVASFuEmnz",
+	"3v4Rv1X38wd4xY3jMZ17O2nM+pgN4LaFHvM4hvB2X2yxGwptOAtCHQuAbq5dqj+6cgbtcCBssYMMQVAl",
+	"c5UPlHAdCwmo8NT7x3TKY4EVDYpikEKOIiyGQEGmwgfzOyJFPEOkKBWHS/URWIpHtRFlog6T8WBknaxi",
+	"8PWyyUQkLIFaGCFDsUWVzwda4zuS7q8kzJbkoyDQI8UK4NZbSXIkb6KUE2bfCivojXfdt2QFDQZimhZY",
+	"Qdcj99jKxVHCB+I/iuynC01n8PWT1nJHWSRv1jbeu2r9tS3uiQIbx6wczU9thkq+sOsNFU9YAtt2rJJQ",
+	"JHmMdMKvoeF4f1l/4z8M6j2wodmT9F8hhlsm6xjd3QR/GjUeBUqwj1pe52FlYt00z9euXmyMCJ9Q/jMQ",
+	"zwB1BywHRXnYcnTl/I32hlfeRyWuEu8FQdtUiN6KmfdyG1kAW2Is/yk3cuCgjs7/8Uf7H9f/6oSPs5eq",
+	"NX2UtPnPJ4MX4tXodfRf179M3qr3f3zQH7O/z/7/83+02p2T07NHj5885f1BKIajcbQMibPIJurt3eO9",
+	"n7ZNH6tZpEXhKAnwuyty5DCzExegzb4KzjKMXjgK3q0UUNVhe3yb/7KAlbw8OaCSIs1mKknHzrADrxYw",
+	"4o1d56lLJqHxH+0DsgWZ7U+AwliImpcZbzfquqimNiI281evRojlj9A/L/27Gxduh/mvBk9e9bKt7yqq",
+	"sYMdsX6L59BU+TavJ6YY+cu5g5mwpf/mv/RVvsmxSLAqbWPmAmCRchoHAYn5iZLp2A9YZFNjUoQ8Fbav",
+	"OSg3zW1V4leB1XJYExEZRRDKX1M9umVWht7R6w4uGQhMqmYzqOJ2kzmIlRZhQOhfRRrYqVBmu60rdDXi",
+	"UVrg2lcqFlzWW4E6nSbqhsdOicD4PaWiJtNsDaZpmeJptQslqhbLpYAtVg61YbYmAtWsv3AYSR5bznXq",
+	"PY5xH16RutoSaGwqkkjBMAVkvPB9OovvA+udvy5mlJIVE5BGE/EPJc0y/vbxObQQ81Q8p24qyx0tEpug",
+	"KrJnYUjEY12HD7DwiT5ZQECjzJU3iU+ap+WT6B51UrerZzbRRn4e7OhcT8eRrCdA/cbdmvJduLx7I5rZ",
+	"T8GuMj/dVbOrk/aNgFQR9pKzpVgswpFIkFw00myizJKWEjrTm+zQevlWSUHwRnurjbzgjrbYd/UBslqF",
+	"nvio6smDMU9GOTgr1ERI8jV8PKJH+fmQRlBj5GXHICud4L4373hmJFp8AeigoNNqMSdFEHr9C15zZ18t",
+	"juRGSf8MYBUAFNXoyYbRUL/nt27kStNTh1Olo9RCME4TytrP5eCo8M3Ft3H5tbkceMOHQf+7KOpKofEU",
+	"9ZZKeIWRbFFJd0b0PkE3bbV6fqvSX1UYDSMR1md7A1qc778XGG8OCM3oZvWq8jw4LqjK2z0esSqcCNsF",
+	"fHUbQUQ6OZFA9obQivKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
+	"K4eYtZrpP5UKZ1EcE9DeVlHL87xe/SBRy+rTeRH59mR35Nv/TPhAsNdqOsUO3/zIz29f7E8rNQIWr1ky",
+	"Alr1GgGPNjICqmbImgUOPumfGRBK0XH7F3N3s8H+8sgMiPVFrGYgPnY/5bSIP/7lkbn6p2Z+En83MrY3",
+	"MlqHNTKgLw8G2W5UGRvt1cZGa8nYaH0tY8P2HO5ga5zVbGvggb3YiKQZhwP8myRFlAznEyliwbCDvglL",
+	"9KWGwz1AWFfbFse3+S8rI/sQswLHk4ZoSQMBqZXO+bDpQwvllCL05B80M7NdFsqfqBvhHW87I/DuhKPr",
+	"JK+2JIAnmwtJgI2Xbw+zcgNTSPq2xAozdJExoX479E1qMcCVHAjXVslErAXCP+tS85E4gPdAbT6EOUh8",
+	"ByuNwW1MPh/i+RAm33fGhh0ZG7ZnY6gkxsoRtwOrXL+1c+xTgjlnHz2cWiMRkt4eAfUeZKEaZBOS9HXR",
+	"0wlPiP9cSbEqRvrC3nRNT+R5H/NggkvNpuGwMjGjkglPCwkZIbMJ8NaG5mQf6BszCftBtppbFZr2/tf7",
+	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
+	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
+	"BXPN3r94ZazE5xd/fzhRK3A0j2/NP3fHnmtUtT/f8gmSD2OTRsCkQqRNDZUgYGJi2pPNxoppAalSMWf9",
+	"DLSMKzie8DngT5YnnX+JpHhXcAa/mZLQVYkPZS7/4lJt5kvPif3adaw18gaYz7kna93rf647v1eAHAOo",
+	"EBzUsfFD7RbYvBlmm3a8QwO5O+lYn2/MxbquHhgdyVEs/EgIgTGYfUTW8f5sSgd2KMweW6UbuuQjHsaL",
+	"eGU8U+iJUTIP5yMKqNdwsBizFqHHNZMHq5+x03YHOwjgZGIDgAOXy2C3y1FtvMmeYe17p5KpzwV2WCIz",
+	"AhQBAwxhLSLNkmg0Tmu1Ars2Answ/9TxDiG3iDn/cwIiaG6JNBRdQ9hmyqPQkrPbZhVo1nK86ixVbMrn",
+	"y8Jj3+TfV3reAN8Tly6ixFyisz6BGUU34rfpYcTlHAhuLFsRFOADeDe0P5W4HTCUr73e+7bmffQzh8BW",
+	"CXg/cov01s8C6UrqAkg6gEJbJBqDNB625sGmr1dIp3x+GAn9ec76XF6zNOFSD0USgKdui3nZe5Rc1zWH",
+	"RZ8kzmZPRqFReokALx/aMdOxmGgR34gSKI4pn3+z0u1QLxs/+xNmjMAzx50VMHchO33cbm8u8jTTD1zk",
+	"nbRzpM+DFk4Jzchsxuf1Cv2NisJDHePaHthIRIkKmdle7GnMB6LHuDGziwXPrjZ3wkMRQGEEAAD2ha2F",
+	"KDEDzYt861r9U6LkCF8f/DyYoi07rf+uotCFYx6UjH8iwjtfxh1GFwUtC63mNYq5Jds7XGXPctFo3ok9",
+	"4NIIr/WAloXXDu/c1n/8+9mhLpFHU7BzGm9BCApecOnqveTY9kTpFsb7KkutV6tm1I7CPNqWXGzRKWU8",
+	"xZZ46hbVRt2pIRPmzuCV9QU4tMDKiCrwUvamqM16zkuJLK5EKadL0dHVD6J/Pu9m+Xy7YWmMSxydwobC",
+	"OdhSyf2cxddur2yu6TZ/L5WlAFfptVzkMWesKKKk3ObpNsd3ht/cuLZjaZq2+e42M/oOX7osGPepKMRG",
+	"sBdavIE3to743DkFhYzitO450+JGJDz2Wg9UAsFp2F0zlcUh4IviDttDbVDL10qwA9sw9g1FtavYligq",
+	"vTYl+08VydWdimVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOALi2xZgxy/z7MofQEUY9j/TzGtHRoQ",
+	"iyJ6fIs/rGsPjsxGgRtqJmSYH2YQUiPN32Q0CMzrAAB3f86gTCgi/HhyONnfxJziu8Y+B+P+Gf5e9p5V",
+	"tUe/Wh7k2uqOKpqPCaIBgoEW1pfLOZuopMY2ZHtnMB2Gu67zunbknSetzp6ih6dLttMTVZlqXIRvsbVi",
+	"YsXi8C3NdgqrKSKhbhEWySiTazzIMwk/4scBQxIVRu6RVARoz9m1mCMGFeA4w+UUPSitIcGcaC2qpAZy",
+	"wx1b43H423IYfjP71YGZuA3bqXXDEpgyErrttXvrYdNzRwxG7GAWdoYEmYg0iQZ6FVbrr3TJOkD5sWB6",
+	"yiWhBgD5nYOQN7vtqHM67gX0c/ts4n5+HLofT1pHIZ/r3jP2tMXMT5bbrOndA1NwUkTw/tAnK1XCepFM",
+	"RXLD457jea0q4Eqjifhg/OAqLHZ41uf20dMrRGJvBad3P07+Z/w/4f8cTSKZpUL/z9FYZYn+HxjwT2Uo",
+	"7aVI8kAQZtuazSk+U0nozVR73KsatX2/SgD5svFWjWyN7rpA0s0d0LD3byk2nthI/MJTdDQ7J6dBzjzR",
+	"6LY7WBjzdxVnZl7azU7QGPIoNgrt9CxAXHath1nc6LbP2k+ekj9rjG/z/bPOyekWGgKlvwrAPZvUUjTy",
+	"Khplichp5KBuDqoacFOZz6NJcaPjwDaFZlZTIfk0atoZr9ru7/C6veFoIjlUUDbn9dbESEnrFHWj3Ww1",
+	"W2b6aHSNbuOk2caP8vXhYRhhMOl9YsabAgseRSpQtKmqqWSVzPucv3/DzH13XygxyBJoGPp8Vaz1ibSr",
+	"QCwuDm9ceVOf8FQlx7EarShsHXM9ZoMxjyRGGSA42GQWZn8OvFhDlQCTKBr/mJoluDhbysCzMEpZrEZV",
+	"eC065XGMtVFq9G3BKdJkTWMumwAvr8cibATmLwrwpTczOajHzNm1pRXhwcpavVCkYPbcwmBwTOlQJRPL",
+	"plXwH8zaNrqNp8Mnj8LWk/aTJ6eDx+Gjs6e8MxSctwZnZzxstc/4SX94Omz3O/1W/0mnMwjbZ+GjQfus",
+	"3xq2Wrz1xJwMU7NvnnaarWanCa1oibiJVKZf4yMaztgkZ/iPdTV7f0CNvc5cYWDhRWoNpJwb0VwfRxEy",
+	"TaJ6AD9g99gNqGELUfgg8vZBZS3eO/vN0gBffoMmPkI0lva8kY7qctmf58xcEBC3DFBA2yQAYi6xntUv",
+	"PUS+hTr8CQMm4MhYDe4LHtdX6c63L/MehlTTrrzasiITH18lAx/zJEhtxZjQB8rMBIBDGMegW+1T9lrs",
+	"FSVm1Fw/s9WJo0QIjf125vHmNAfgvHPzB1ufwVM2E4nAwNe1ENOFrJCYe3/PZCgSi6+XZBIijFjJfykt",
+	"qDs7x0elyA+jWV+MMsn6AtmyiKM6hDJtekxfjCKpbYOyOWzIeY7VTCSUcy9LIJFC9tf5QSSRzKSjIn98",
+	"1Frq0UX1DVbGO2n75ONYzWBbDAVPjWVGCDAyFSNXAn92FzQs/f1CYsQdKYunAggjzkQfULvRjMHUlvkg",
+	"73iGPD3sU+yMegoZGNhNAsklUw+G4D09iH0ErR3QUbjc/BzJQZxB21cbT4FVPdZen3fHf/hUJL9nMvIH",
+	"UNY8XTW4xkSFIvamJ+8hf6WM0ZsCLVKA7efdRkpfK9SneftaDZlZ3cZOuqi2Ugb/pn+n07+GOD/uKk/P",
+	"A1myEVus87oRybyvwjnkrLDcZYpbr+ZTrOuyhLeVvJNLiWYCLU7EMNMC7VdHlI3LqY3jS7ojkqMm60k1",
+	"6xVATOBqLNsZKJ1q1H3LKXMqhBiMlRbSxmsWlBS+w4KS2lm3bK49HrCyOMBORfiG7i3oFO10zd1OO/S/",
+	"zdpsR7ZZ1+kg1cwBTJUs9dJKxsY7goHwOH7llp8M5wV5KJnbdZJwVTn9Zeu34IWkY7HJG0j7pLLxYd+4",
+	"+WuF32M+/lgxGqorMNKJ9QTe8HaSjPekkVabkhTCxTR+X5AJY0lQuTHSYqtfKAID8lubA5LrbjcGqNtS",
+	"NTsbGAOodjfelILmD9QE9K7V3u4PthfPgs6vdis+0sPvHwfWeI6Jy4tKKCJJzJCT1DV2lkVUteDJYFyI",
+	"p074l1+EHKXjRhehYfbq4V0ZzDCGf/jKaZ+yxMcGCM6EOlXA7+mcVaAgXRlxnqicrTUElS036pd/iS/B",
+	"fknhyAIthJrR/Iwvgr8DukypjgD4G8yllamJi8Kf/+5BAOg4GzW6diKP4tTHDOCDNLqB4GgS8fg3mUaE",
+	"P3mAjkIr5+ujGLQZa6lZimN7O6oWnLmoIMoRQM3IkKmZOIRGOb7FH+7WhI69Cdo7wICS7R022oZf+96E",
+	"L5xmKpsq+4ubdDSbYj64NpsY73dvaJH7mA048CqrIYeBWgaGKjEY3vM5Ogx8MCbz3LalElkZ4Pv4xoRI",
+	"WBnQFGwz2lCALQDr3S3qtI0x6J0G+2rayZs2Xyvlb1+TNtpR1bzAUHOFjWPLoOop9cC7BTmKpr/bAgsH",
+	"AsYLtIexKQUT9wqibVkkQgrG9SZXaqtjpw9ud39IZYcyubIF/PwfdI7oIENCfff7TjQDLkwWISSY9eCb",
+	"7FyyCPpOwU9WclCGaZJw6dTsc3i3h1GmDbYgzyRYU+SLdh+Bmh0ItEkKKEoXrkAHA9/mm2wmxLWnfX7B",
+	"T9VwKJLtIzs0O3XHdi78w6em4j6tJsJa3sNiW3KUF+Mf7ky3u+T4Fn+468KZuPuW2QRdwK7PyqaXJWoK",
+	"QrD0CDye2W2VA2ouYQQs7SMhwwe4i9zuOEeTzlXS2k7c7XfBB7zlA98FL8ELR+ErVrf+cGjJtzbmAc6H",
+	"Nymb8nm+h62EcgnhWuC/1NcUE6V+3HUqH02lhyCsa53NJQKhx0etR0cnrY+dTgnVu9ntioDhhuzENePu",
+	"oPgJhvkAocJ63hlWdBFd+GyZV2mQrOHgj8WwMJj1kxm4TkBpUWK3xL1bjXlXhxUKZY65BrCw2vehBo5v",
+	"8Yf9+jm3OgVpUj0lUt65+QA1gBO3/0SBZumMWjUPd0adVqtZ2+RYa98FcHYT7g35PmMOz8LW+bk4sGS6",
+	"8pHaj6dzF5P2+fp0QH6LX2KmcoAAJQVTUIEvB2BszbjOQ1DNdTUBz8GS+VNUBqwP1FSm+yaRjCaZeTIg",
+	"s1IEoxhN8HJ/FYn8tVn7x4WMPR9cI6K6BmSlNqb+N8ne+6GVOxdOOrfr3ixk5p8rmSZ8kP55E/K/YkOW",
+	"S8ArL2ziMvBerl7Jw4Zkj/0QTRe38UE0xs9zL3WfxQIS99EQdQJWrFKTAWbgsRfdtrKTkhhi2rKkJikq",
+	"MoeG5dhKD666qDrFUbEngsYM8rAQmDyiQPROGwUO3ofu3L2nRgc6TsxZUn99yuo94det1L0pdi95Ac8e",
+	"w/BRqkU8XFusUliZg4jsPpLpj+45aqFDOGFLp+nQT6EuZXCGWRz/SlmcM1t2UKhxkOn4rZrBn/Gv8NFH",
+	"nAn8bKc5WFObUIxtYYmlDAu9QZZCeblKIa9/ModNKpKJzsNFiHCpFRvypL4SBjIA4dizgAg6Le9EPsCG",
+	"ppxTLTt4RYTlIzzmQblXH5M5KJjU+PSNoJFhRqncat0+xQQv/MDPEDC5oNDRco8L4fQqHSwwLWRa1CGK",
+	"qwv3iwWoudME31qs5C6OtLyKpp6ifJcm3xyzLlnByfrRvRFmaqLEqS0ycGsr0s/nDTo6bfCHS2NLKi32",
+	"IGc16wSJ/4q1fGkECxVbSRVpf24jtl5WFL2zgP2RqdTYtkZBh+ERdC2UEBG8pxHUtbyeT+qKTBvdxmwc",
+	"peIo5n0RN3L+q7+cBS04+Bh32G/kw/0Gx8hcZYmrk7JO3yfvXnf3W7JAHq/DId+3QJ0o2eAaqH7wXvMD",
+	"PYTpLMHkErq+9ZZMfAvbsbLF0Vd0ZbtwYZt1BzweZDFPxao6ccYHAIOOXp8IjdkMdgaCKmP/tvml1WQ9",
+	"qCHuWVYhHsc+pwTl2CNpbOsYPUurjQlQ33iomvGJkqNLmY7FpMl6UIrqWqp0NrGJJ7ANUaHDsgNkO1Dl",
+	"RWbiU23JvXQqpkY7mH/L2mHcPMCa7mOvu80Oe+LIvCJumvIaXTLvc6veFWMX+1duzSUyhCjV6Z0F+td2",
+	"bBzarSHjYOQD67gfbVnGDe9+0PrtjYqZvdyNcwI2ZUM8a3lBuqEQRQJBp4LwMqtszooa1+gUajrFOyzV",
+	"7ZdSF1KRf+FxaXXRJCg8uic8crsC7o2LM20Z91lJGfdWgnEOeIZVqo72GcCxWwKA+hUcFWiTG5Y7Nuhi",
+	"UZyPdMNmitDsIzmI4gg32vFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwiaVNkwkmEkR36yfmEUy7YaaZud",
+	"kYIWX9MWgyVZLI6wU7zafDevBNo9D0RyKndHaohUsYkQ8GkWiyb7aA8ZOC1SngqEDp/xKKWY5lxophIm",
+	"VbmB/yGLxfngnvhqtobtCG7Lqa7gqs/wwleNTfd2/qoXKbpUB8AAoGPkd55j2q7m1oljYb/rlVURKmtO",
+	"mkof/DzHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8S5oQAhliRCvsQ3HDl5plfObt38/aptPs5javEZHsTnW",
+	"jgDbnDt524aaBy99ayVAcjmIeGzN9AUKWY/IJ4mm4nAgjLlQbVB6b2y8uiJf/Uybk0dTziOMwmrqnsKl",
+	"a5VeicY6vk3ce+7FsJNP18ocMOk8AhyOUpuhsSjJI2W0mgwIdImC3UDliTjGEX5PN9l5rBWbKq2jfiyo",
+	"ypWXqkN6LW+IDyrg9nwsBtf71d/Bq3nGTQ2hNX9Ba+EDmBfKSteKroNgaiYCyEA2kN9EIKbIVxPfSDNw",
+	"j6WaAWXPbBzFULZgDnd0/eB8LwERNSN/qBJ6ztL5FDZikqg/mVhKVZdUytUwyx+yh2SJfcissVQX5Nq6",
+	"daNztJbwrZlswCWIY2bxxypPSZj4TXHLzJ2NUlnjNmU7+kpZbQ5SJv3wsBolQuutX3oHNygr+D52sroD",
+	"Lgci3k31rta5f2QiEyG8cKQZPicWjiEtgHoQ9J5nfG4+NlMCaNADNZlE6TNCVeeaPjBqG1BYm+w53s7o",
+	"NuC3oJIa87CUwoPqRiSBLVezJkkJnTjc6esKxkWqpjj6LSTBXG2l3yrugZJSDFKVrMXve26vvMATYSvH",
+	"Cx9Xhj37F3vANMZpOtXdYzifjvDTpkpGx0BQctxpdVpH7Q7dqbEE0Fcbrt85+6+Ld28ZvmVA9Cj09MNE",
+	"wb3nIQSLW5QfNJtwGQ2FTol7CzBpdSUioF1WWvO1i0qq/vuSHnZJIbaDU+1QHTdcUDFIRLra3riga74h",
+	"wMUNuncpUHTx+t37N6/+7+8f3/3t5VsIIqQ/b0TGjxDbKx9xoIACrsf6YAKtbcD6c8qS7n8wOJpsd3Ms",
+	"fUSqbE/MrNCUnRfwl6K1RB8e3+IPK7kbPo15Cg9FPksJQ4pSNuRRTEh1qXH6VQnuB94TB3cPHAv4NoDr",
+	"rOphz3gBL8A43XqrGV/HorDztNTJovDgtu5227IScBn++i2SKODIf9CITwMZ6mgi3M4HTEqz+3fY/Nt7",
+	"DXaSjZmflVj5vTfDIyONRyCOXfbXHnAtaKpuV1IEzFwDf+4xohLEgAq8hT1ObR18InjofQXuCAa9GoI3",
+	"gHOgkVl5Wd/oPXYVPDAPwATbbMSLlCf7xWxwTbuNy6zVOhm4+YFft2iWwrf/O9zsIFW1X01d+EmaHSgc",
+	"VqsLlEXjaZKIhnupjk6r/V0LF85jKXbnxAgav6gBtzA+q65319XBo3EBaV2njrdXugUGDeu2rzH96aL7",
+	"x0ZziWsu56SUNWWwoVZRfJnGwDdoQXe2ygJHwBKxVpbQe6XwpnUEeZLweRlPxjKc24MEcNtgb2Pn3rqE",
+	"q+P3uBEyVcnclUiKL+mHTOap6alSMRjfKP9QJ6TQt/WrJd2P5HgXE803EanYEsSibVT0ac3OGMjIJt6Y",
+	"jS7X6I55+zNXA/TRpoFq+6nxveCnuw0iOg/fSXDsFt1br4hgSVY1Eca46t0ZT8RYZVochf08ZjRVOh0l",
+	"Qv8RexDVqUrEMFHYQYLXTXgS8bCPke0/9y7acodUH8kYSvwmPSMMubn0SRzdiDJalc335C4eUZ5NK3WJ",
+	"fgX/xwsRet2+Vh4sAfO5Gz06OUDY7HoAqfcP3lJJsZTKuJRr3C87YUrG82dFP+wm0tYNW+F5LXtcl/Kd",
+	"dKUz2L2I/kXAxJeBmBKDXu+Gx5GR7ncynvcqWKTj+e7abX9nrcScCJM5SzLZJf5sXWD19XrsSnJKZVaH",
+	"PwcF24OUV1+pWEAbe1BKXqj5jQDkKltOk2RS2y4/l1TwmmH8PiUW88G1JrpRSP9XDRPi51uO79N4Hrh2",
+	"pXFkVPO86v5SpaLK9DorM71KCdGA9ShHtAcJ9EiVbDPtgCdJJELkPzWTiJUctuUKCj0gjIlVScSsFoeO",
+	"ve8Zg+K7WaQFO213WA84hCbqRoS9JrtIuQyhrcK8vN0rVW9O7culb94GQoVIut8rTNBCOKFcc9pLIqGP",
+	"X1htWJen70y2MBoORSKk7b2Bwi04gmUGVZUIWwUAfzr9lESp+BRB5QQVtFPbM2x2aLM1B+9zJYfRqGnL",
+	"Mz4IreLMlfNIlebwpKi0wvyctWfrSdBIMmmPbWd8fPOW98kWNkO7xGY4uwuKOsghsW7IwmQERISbGRQU",
+	"PIElghMvcs3r7oyD443H5qRBFgrYwgD6YHXvVwm72GWoEvGldSeJ5mFYkGfPNNhMctskubeWmGyRu5SK",
+	"E3CL+9XH2OOE1cIbiDnWf9F3h5EEPrT8bthHl8mN2NBsmY4rXjEmEEAZt1zLR+tu4TW3qSuG/hFvdHYT",
+	"YEEJxEL/NHu8vfker4zU3d8e/zYDee8zDOQVE/Yskqkyx/hAbOk6ELLal6OEz476cDRDbL3SwT921Ydd",
+	"CC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ6/RyvgcfuuRcMvFlmiCh",
+	"P9OCHjyIeTTRl9I2Vva5FgE0akIJLVTh/qDRxMIHaYfAOkP/oqTE1kzZc8fsug+Ol3kiaBJqlDO7D6fK",
+	"LLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1FUs8251CVMKpMj94w2aR",
+	"1F2iwAa5guls7tG1cvG337BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8tp8F8gDDL5+ixSFjw/oCZTDOFVhf",
+	"1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4QkrmB1Q7b4jSH90jAplBD",
+	"NuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZKHkjEqj7p4IVNuBSyWjA",
+	"Y/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bGww+aCIqeFcNE0IHD+5pg",
+	"gsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyC45zD0V4orb7bLc8/7Lii8CCyu/yL2Pbqs+BqX",
+	"kt6ieykZO2JR2GX+a5hPGTMj7LL8RS6xCnhZTgqhkQJ2JzWiInaCi0katYOy+60Fh/23xRiRJ+D3GxSu",
+	"VnCrcYLemVGHfN5kH40tZE4CB/FFUhEwDQKEMDIznshIjvQzCNyi4YbxOC3KG4tpkBZA6Fti8y51jckG",
+	"RiecWH3MR43HTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3lNzDfGDnw07A+vYTuPt3HYpZh9y",
+	"AA/3Xo1u57R1crcQuVj28c1VgS3OBmdWp2Jq/GHEL3V9vo2KYEALDCgjx/4E3/rgFZ27PJro/8EM71rM",
+	"PcuQ3g095oY3Lp2qwfXvsbgRsS52H/vKfsHOnI2hmdss3qqjJo9PlCxT+x8N30rl4XzhdCo0mC8MMxSp",
+	"+5ORf+M+HaVJNBoBnsYwGiFY0m2DT/rRKFOZhgnlMx6lkRyd2x5386Fn2Las7Gu0a6GoFT8PM9yF9Kv4",
+	"I6OvYzGH2VotcxrE+EMkIdoAP0/MsU4XGKfheeGBHvxSt93yUGM6p62WDXLoRvfxnbdsAAM9aC5Mi5lG",
+	"F0YBWGW8h1vVhcMe1/Gc0cyhe+pjMxE+A3YVoYmNeTOApjeGmPnt5XCIo4JclZXnHab/sTf9nZNHG63A",
+	"yclWS3C6dg06J4+Lq3B6srAK9kghMQ2FK+BGGGmN8ECNjiN8dCyVeBkQ9eQ7rLnlhry7OkSpyCoa+bxc",
+	"BE7nOrwpOF7RCHGBlYr+Rnepvq98dUWnnst7gtuOuorxRKBp0Z+7/mdtge+SZF6MHSE3vIsTWRcN2Abn",
+	"FgRNWapQsHIoy8qQYZ66AsGXuZQ2VweuJ+3WPh9cjxKVSeJjRVgZ0IhslKhZ3rQNaWkeNtm5h9ZHH84B",
+	"SZqznjlKe10Ge7uYpjB216Xsvf/tIyu35f6Puev/7/X5xeueHYoP5AsZ8MXcIbpleb4RPmVKMh3JgWgy",
+	"pOntZ/E1NDFqIcwQ3l1UjQF6OHuUbQ+T+YdMlubZzRB2TrMXetMbdSckO1sGwr7bgd/twO924Hc78Lsd",
+	"+Ke3A3ew8VYBoToLoC+A+oeHcOLGsZqZs5unzCYcF0JfXyVf+SqSWMCEhEJG6ADnwLNQYL5DtasxuX0G",
+	"E+xj97t52F1lLOvChqkSgXzwxgxE9NXZWLEJn5udaIVnVeCdyDu2h2UoyEUtxadmAnxO7Uiza2neDfHz",
+	"v5pZH2x+Mc7G1VaLvAc+yB5DrHJVgHnYg/dANBBXu1cF7vGwpAnAPib8Gvf0AsXJVsJTQAApWc5EqWHl",
+	"Lv1EzPAsxrSe2bMpQiHzJNJKsmHua+WptiJoCwAD66bRTBqfd6SGR3B0Rem8OQlzRGQsAABWkwrsczPa",
+	"XZYHv7n/wrxWMzYx7qo91owCg3eBvqg4ziPxXGNDqiisHYzjK/nw3rr1xShC6hitlGTg7s5Ucm18bSiP",
+	"LZSnP8MqPFvyTH44JI1ChUXOLAHEEijUMFo8VLgL4UEUH5hoEd8IXcZNo25EvbBoy17k/QjIc5hjAaJg",
+	"ZUSq2TYisMmWPS44n1Xp8JRNlE4ZgPYbYQS7lgItZsviXgMZvhbT9BkBEys1hAgIlAVB+liXp4teeIP4",
+	"Gu2IgkUhxdHgpapy2bbpEC66Kqtj99PpK+6AE7Y5ei2stSOlrLFf0HcMp4kKM6y2sAizn3NP+CpogJIu",
+	"+qCPP3awHPjkH2jNxnntKbrN523fJPee4Sp7wiSCpoDNS3eWnTDPsz5vN2qN7cLc5xK6Pr7rbanaambW",
+	"H57G8MUn22N0voGy2BfxeqNstHl2HcZd5ZGELA0pS5W6Rn8QgNuwgkVnsWvcLU6hsS/g0sB8s8qis8bC",
+	"oQ6Ve7Q6HI+xJzy5gZVNazxdFgDnq03DnFssShxoewVc+cI9v/3CAigdsxr1FFi32x9bT/zYsB4kYsrl",
+	"ILLx0fyj+XNC/w4aQoYvMP6HN2odnSxwzi1Eehce1nbF68lgTWw3j/+0O6hDwyz2mne2Lb9fGPcCV54N",
+	"a+psMABOlkJos/FHFg2u+0pda6yvjaYCittULBKzexvdVrPVDhqZdMM2c+h+tTNYLyx4QU7XHxgLe6Uu",
+	"/qqF226WKDw4R8KG2hzXB5oKof9EhM9Yzy0bkORAbAR0OFqiY8t6RfWlxIodsF5hF/XATkVUM/Qt8Ng0",
+	"zsVEgesJUTxxKW0Q7AfNnEThsYIcE23PHDY3pRgv+jcB2O5gw6esZ9RkcRhNZnSf98hOC+xra+1T/u5a",
+	"JJfSpUIXHCpS5PjhpOsxQUSa9bCJpQeQaTkdnLgRMmW9onT0WCri2NXpCxmWl8fjd8SDgJ4u03mVSmUD",
+	"tbHj/t6+IP+euVKsKzmzhqRNu49VHGJsizM9pU7XIlXhWnWwjT1A+b9q9Gu65v5dwBzeJS8h+EGzazEP",
+	"7JYAzUOfJPbDVHxJLZAN+Ew1osKs9iBzz+1q27sWX/2DUzc8xRgb0wreKWWxMPZyrmLX+cXbUbL8Eslr",
+	"S8ayNCyzfVgkB3EWCu1yPV4cf8U46Oqr1Y3mNXrR2Kl0vinVy0JeahPEE3yjvDEwp4Dxc9hBQ19nLrl8",
+	"ZxN4xuKJNnKsQcj/Vkh3qyQaLXezBNTBtDCE25V8N6UJuLtiqrovxpBfv13Ku69J2KqZfKWSCX7TWY1z",
+	"OSCT0fywMn9ekdh17Y+YpHe/ntRuMibhZqYibID9jwW78YtmYe4lo1CXGohGSX+dWAI9A/nLknAtb1kS",
+	"7k1w+ufe3cX8vblX1YZXM2PW3Pqbt2JC7nzt8O3u7+32blVNAApqIZ2LOcWZCF1tIfC25bwhNRLkmUf3",
+	"5/CQCDptkTu4YOPc7+4ONiTSM1O6hSY4JmiYDSzM13TlNxg/agSV1WurTt6yyra2kfABz7QoQDP8M9ms",
+	"tg/VIqgQvxpuhyB+oRynxjOVlnkjajb2T5Ulkse1BezHfAq9zVCW7HbiiqDLN7rrjCbO9Ppj+AKv2/YN",
+	"Lujo2H8rjbO+niq40tg3F3M58AIEnccf253uyWn37LGNOpq3sgeMWV8eC40QDutu8ajiFv8SMhT6uvj9",
+	"HHcErsZm2sbdlqcPTW+pmCPIguMMt3lb27X8zJEkUVhggXWCWPYkQnLwiQjr2SQiETnBqXZgV94Y/xQ7",
+	"pDtMhPiXOHhVkxvayrCqXWNblKqBLV6Cv6+ZuBFJk51DS4WwDHaaKQn2w4zPsaAOQc2SJLoREJQNRfKJ",
+	"z3tE1+BFmJbTODgZzjJ/QPx1P0O5JsWam5ujcryiN3JBwL1ROOwR+pBdj1yoV5odJSggKyZ8mKh/CWnL",
+	"B8i7afwHfXy/bk61D3O1AJVq5d/8aQupMe+0meeA71+L0oV9bXunqHsd2Sr95qmAZTKNYoevwmfgY22u",
+	"i0vRyFfpSPOMr68hP3qx8TT31KRKqTQPfLiRoGppIOWOJJsILqEfbFndmfc6hLL786sX1ATkAnyVQMcD",
+	"0gBYdEy8x3Uogl+AbwBn2aqAkWIFEIvatnkXmpgOA0PmJsn2XCLmjjFXcPEgxNJPVDYap9gbIFjKk5FI",
+	"NYRC4tg3dn8gVteSplEwg1EhaJGmMUFPulZLYO2nWvESspi5HNSiCPazdsh/wQMWJwiGZ3cJfnRhPXOA",
+	"oTISYebrIk+fJtFonEKdRTQRKksvxEBJs61b27otMC1b5E+37OMkoCs/UrgFQNjB4DJ9DVsJl1kVyNwK",
+	"QDPJU6pLbZVt1y3ZvlvEj98JQrMy77NUw+Or01tCO1t0qqvutOBUoyyu+3a79Nt3O4hrma7+5MwBAFun",
+	"Pp2H0N9lRgwJXNKSUs2oPJRHqUPVttukXuWP8rQu5W+v+paCsVk6LlUJ63c7AbZ1EYYtQMByCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bcQtN1zj0+CPa3KTDjRsT8jO3WWxAndgE6i6SiwCVOqf",
+	"8y9fgZA+AMaWeneeNZVWIew1tt56L0TKo7jaG8CrAjBvPWzhBXhJLIJchLBEtT/GLmRc+pxRFY4ITBLV",
+	"l3wkrD9HofK12FM2iw3Qfly5yTO5EacasKnfRxHbmitfQTnUh0xSldXVjqzzeCLUo9azjQuR11DSH7D+",
+	"mM40zvoqRBcRaxM8oCK7caKEDWA9oDvvGbqDOhuMkWLfOIRYhZtzEaS2bJkgZNHLbF7KSwkFwfRYdDVz",
+	"mJ6uB2udh6cw5O6GxUc8kgHrCx2FwsJzCz4xU24BOcEhhioMFqVBqRN8KckLfmPMWsn6gGA7EDF4veYG",
+	"FIugZl1j8qZKhQyOEMbZIOF63GQXfjDNDFKqlPGJkiPWKziVPTYWPCEKe0xN2DccRhKAuy8lVWdCcTcV",
+	"T1s0Io+qBeeNwJx0Knj4DFWQ5WX5QSPBSyQRNKlHX9mezuVSFvlcykqm8Rz+kMmv6vfjNDkbEesk6RbI",
+	"jo9DKofoTjh6wCN4l+TjGNrIiUW2hRAaWwUONj8YM7kys9L+Duv0HdbpO6zTd1in77BO32GdDgLr9Eol",
+	"zsro5sbA/YI81YZfeOiY9Q4UT47TbXOOp07tHE+bGiOVrnkmK9afuMcgAYVdgNB/p3sPITr8IZMeW1ER",
+	"XmSd/7Wm32t9XaBHwZ3pveNgVZRaC5qsjZ+8EDz8RaRoirdWEOmWkf1tJHJFmq3iqU1smsVIVtCIkfqA",
+	"34iEj8SvutF9ckpbs9E9aRsV/cV8etppuYNOr2pAaj3tnj3tnj35x4I9MAgH/icf7Mv/okYQREqEm2rw",
+	"QY1YC2htc4Zba1EJ8CiO5Ogigp5r/GzNUTwdc02taYJP6GxepXVIF5inm4MV0/Rt/OEcJ6zdaZXe2Bmp",
+	"OZVRO68yMN8RADyANHnCjJvOSkoVdTsnT5/cVdkJ2x831fWa1mcGnxVeRQdYJYWue8xHFuADyvMAmhgA",
+	"faci0UqC067HagZsrLSBdM29Q6/VrEBztiNN+WFi8bTZjm/xh/KmocMizKGUbF2VBNw1a4ocoALXtnRc",
+	"i7m1QG3pFrZ4YL9Hk/Ww4AZ73ou8aDNpo0fUGC7FjNrinzGzg5mYTNMIGJ6xt/VS5hVSGGSOYwzHUIgH",
+	"Goo5G6jpHB5o6y6QYcrYhzZuk/ND/+gTQ8Nd5iqDaNZP5l164stUDNIe+9Hr2L+UxOc2yXSKxFFSzX6y",
+	"gRzqXIMgTjRkUkFAbcY1G3KdiqSLPE2n7U7eFU82qVfDOk2EFjK1YysN7sCTdq3r2IFYet8C2IlIRuII",
+	"5Ox/l3XUw1yXtImUl21tmz5/j9xMByCu+zfvwK3qsVtcxv0b7uw5eYiOu9NaO+5cVBYD80YhDtTUqLMJ",
+	"nxtHExrwwHdHT34u9iOj2helAUdBis2rza21KiOToTpMKR6wSiWZDIg5HYwRo8EBMsFYM5FcwJloslf4",
+	"tiOBwBQ+KAvwdI55SGnJZ4sYAMhb1eeD62fFrMhMJOJSQgJgpKClYY5Zij7AHBO4KHKAkudue2QQA0FN",
+	"BBwYSOZHhwlQJwASr5imeGzEkXGiFzMRy8wUzy5lnuf5QRMdBFGiRZY19UvKSIdTAElnCWVBxBc+SIE5",
+	"AoMOxgqHg/603Sk7lswiPyf+zofQY2GzDxR2y+T68MDGquA3GaqDUqIiaXFeilwIm18LMS1mTsAP3abK",
+	"sDxy/AZz91b6IK9H9B2wFkYKyVkh3wZ+NroU4ooV4fBWqyIe3rnbvZGz+AYY8o7Jg+pstZCVtXWRxmJb",
+	"ChIG1LVkdn8tBUf8Wrj8qLkpPC1W6prx1OLm8FIs9L1Vcpcng3F0Iw6kladCYtLd2OMLSVzsYrDhCM1i",
+	"MUyL7oTGsmogkMGaaOqytriJBBcD6L2gx/ikpA2CXnFnbphFS/lqD2TtRt0k33zG57uweq8QiTAaDg8j",
+	"D+dF6iEGQRxNUGk+cqkxh57hQUnIZj28tre8vOZr+drWSduzbYVmecr1rLVFvVpzJiBJ7fKulL8sJDNd",
+	"LPB2E98BC9TWBQ2rIpjGNPiQydzzmCoVQz4FhThoTJNIJaDGG4ngMUF4uR/tuVsV41yKVuIZsNKbKhjt",
+	"lESi83arONgLI+kVdry3mlCmYtasvuCV2weFWjjLtxDjTGwd0tqG6KI7RfCFQyLiqpnQGCR8RhVJOd6r",
+	"reFJx0I22XueaWO3pjPAFaTDkKzZEqh1M/Y/i0IHmoRco/vdj4nQ2aTQ/nixN1tCF29a18ovYjSae/9Z",
+	"VgYb1RwUgUqu0RaueT1UHBuz7zB78Y1frdsXxEEI4Varh5/lbiOaX9bMMqpI6XR5/9kh17bQwVdxDakK",
+	"+yOFn5MsFvDCTCUQhfGPqvbm8SG7ngeJNeKB7zzCqjqvmOsUGq4/RVAObN2uPONdQNIpWCVy8FzJYTRq",
+	"2nzVB6FVnGHid9EYgRnKYffzCTstz19+8zbL6RY2S6fEZnlkbRaeincyntNSbixe5xgTcDt/bUPY14wr",
+	"grMimeBJHIkkL8uPZKoY9IPupFFLXZiunVVQpKXK8G0eHrsW07TQaBtp1mm1GI+1yvtq8z4H7MSHRyzr",
+	"Q/vkB+GHOL/BFT/RDDW1GCQi/T2TQOiFaYlsYpTb46ARR1I0uk/8AqmPWF8N3hl+l306//Dy9bvfLl7+",
+	"/v784uLTuw8vzGxMVSRR77j8Z+uYfHszyinXembhECciBLNHgI2IFuGFSNNIjnTALuA5urmsacjQ3263",
+	"vCJM/yoz32L+E0SemQQIK+DM1GHwX/C5M+xniZIjfBLfqyNlhaWf9b13XFEA41+3d5wyDN9JbYuXs6my",
+	"v7i5Q40a88E1FDpATa5IIhUSlrZTnJ1FDP6JknAukV61NVWepl34glHh/4BSkcZvH59Dnj/mcmmYxapq",
+	"I/+TKMWiyDh+JXiKJao48KH7HUAWJioUMSSkEnfo4GHkfTJNctlNxRcz4vd8nkNh+a0GlvsHQovaC2u+",
+	"Fwmj+7kTxJgiaRLxeNvNUFjzqoNjrGJke/LCdGOuWV8IyfgoEQjcxWKeiqSuhksqaxQsFZKjui3AQfwc",
+	"xbERnOV9Eckb5RV1lOyCLoEFVp4Kr4zvLdWMUcGc60uDvAiKKVOyyc7tmrmEEv1RjwEG37i8WdplQyF0",
+	"wP7IVEqkAHb/E8M4iDSW1VxK2wZtMcDzCyLJZuNoMKZslIjDJvtkYbG8leAI/5DmKzXC5h8pbkRiw/jV",
+	"JQRLqmBHc9ptL7Ckjsyg7F7g4Q2XAxEeWZPyKMltSrMZdaomR2nCpcZWSerKDnnKj4RMosEYVOWV3czm",
+	"n9RceoQVlgkkL4T5i1Szxk5bArNWh0nkfFeQfwYFCRVI3jWFNH8duvD5WCktbEOZBejlYXiE+2G9PvSH",
+	"t2An+zpxakxxMdvIVLYKhL0psP9bxaWNp0GEl4wI92x/QqpFPCyjSoSnf1c8B1c8S7vYHG6eamg/KhI1",
+	"ZXH8K+mTs1ar2Wo10DOgbQq65q2awZ/xr/DRR5yBE/zKTpPwniSyit2aCuLwaEQT2pysOYMXCR2aLZzN",
+	"xiq2Jyk6GbbMMBWJLXE1H2VQemdRU2pC4LU0QLCPMXMLXX01mTRm8GHCC/u3uMXsFd/t/O/H2L0fY1DS",
+	"0OeD64WO6rxgfMG83vNoQ69hlbv7Ea/YPlD9VknxK5aOXtUUvF1d6TlRLrgLYdBUyI3CoC/xOeyXFMMs",
+	"I2q/dEFPHWejRteO5yiG65ZCmd6uepklaiqOfxZJDBG6HdgJaNorZBCXba/45EnrdL2QvlXpryqMhhE2",
+	"XNXgr5KbamsFoRReJUwLkFXWF7GSI81Sv1iH5mJZrmka8q4EKsRfqKuDGPPOcuzLcA3F2sti8vdISMkb",
+	"W4rGAauyv8nNRrO4U2HyJpttQdV/9YrjPObzA3aXQMdiNBHsX9iHv+nuKZwHGQawK1hfe2DQ9sBO7EFf",
+	"l+tQSQSdTsYLm40VQo4LwaxNxn7sFcyz3k+lHP+/wQCWduliOZSL8xSmwb3+s0IriJIEh48o/VU0ZO5A",
+	"zYWGpBDm0ZpX2PGTisTc4v99bh09vbo9vTvCHzp3f2kss7fVgGE3t3kJ89EXbBt3ZIm0RRtBwVAEfAnf",
+	"7is05APNXJ64w98XDUez7XN+IOPG5EviDwU+phTo795jgkKXxfIT7+7Vyk14Kp5zBFFetkbXGZSuZPcz",
+	"Ygo+j7nWfha1sQRxsE3vKV76tjQzC8W5hV7UfOqXF3WaiEmUTZx+XlrkmkZVzQVDLZ+3DT7BNtjGk+Zp",
+	"qwSRZfMyY1ALFQoalFbAjIoUOcYTi0U4EvU5pjOuGYRvIH4N4ugF+qOUAIcLlku1SQ5jLvqp8NGxRbWp",
+	"pN1m3GhaMeA6NYpWC5bAgYDpB6iChGi4kDhIzeLo2uhoSA0QV1wagVvPU/S0wBODEHhifieKq7GaGdc+",
+	"dzkiHVxK7MXIxY7NhEyDQrQeyHFVwmKhNZLk2vJkc04tx+sJwq4kzj4S6XP0/vdToK6K4xHGXvpZOBIW",
+	"UZyq5ircXjvZuR7utIPGOBoZbdQ+aZ5hpOdaxOY77TaFfiDU8xR/KezRR1DN74WGJLi+ny2g7tMnT1or",
+	"VSpUaaDubzVbrRPrSdPFR6v1b/7FM78JAABn8y/e3Xf4wZbhLBxwpVq2emry3rhEhdkgXX8C3aM6RCW4",
+	"scoDua/QeAMoLqtJsaVLQUJze02BvYDNxnO7vQk1blTsHN82IIeKTnyZqqRa1fUG+oYsTbOf4x42DHOW",
+	"GK3kQkTIQ8KGfJAGVstAEZrtVrMpR7gcJKfJekM1yHQPFF5K06mDhXtfSrNHgzzciZUN0OT36t3z3y6w",
+	"B/pVJN9NNYOODbNkMGQ4rtjFVAyiIWmln56ZmYPoFVuwhMsUH87On9IaDsqXeoMxERhsYUzSWDqfGwN9",
+	"0wgaICmgswcZ1ILsb4nHhZOkcXvZ4Ollo3tZWmJ/2QguUT3BJQsKCv5q1dEltGLDyi+xHedTBXHRY/Ny",
+	"hVHwNICnBPZugcXl9FRUQNgCqBQDp00DqwEDUrYBWYzBtZivGVB5566a1QYgjTkF6EVFqeYIZBCLKoUT",
+	"KzmyUegNjayu0Gk0WVnw9jMYDF4Rc6SZkLwfC6Dj5Ah8Co4CpPYy2WQ9o0d6FiA0LzBFLQY9LD2m+Vxj",
+	"tVR/jv86tYoGpLFfPa2jUzF15G5YZYUYwdRUZ77UZD00cHoB60EhK2lO668TioSX2QnWuOvLzrmdM2eP",
+	"7ZhzdCEGK4bG9gCIOPM/7FB3v95tdVz+txmRC93XX4kAMJO3FmXy9OkTNO/El2nMJeFAfb5aZaBMwAq1",
+	"r1pttlXZZUEjk5F5uG+rBW5IHZt53HtIXnWvHcsH+ojpLBmMeQInU8lwrhzZaeNx6xE6fs7+to4gjveR",
+	"ncKSZJN0yaTNBeCl3dcVmgr9UV2b6QSODqos3I88DC1dTcGk2ssn7OpoksUL6mqBqIauADy8QxQE2BQ2",
+	"4kdWZfQ3Xiwzzgsc86H2qx0u0vBmuQVeIm25rjZCe9puPipL3xedHJpxM/uPMaV/t7LWwfzlo40x0Z/Z",
+	"xbYTd2Ef+yu+XoWg48sHS4YfnFq1eg7AOk+BBtwDYKebDU7VA35Gfw+vYSb6Y6Wuj0IRRzciiYSu9B1e",
+	"uEvg6LsWUyRNOWkx48Evn21xpNNPeP/8u/eCBb+8dFEI5o9kQoZQHl5pDQM46Gd72VXBcJvwL78IOTJC",
+	"2zZ6vcQIX3FPyLcUb7hKKItTNyfc+uXXO2dmGOb1AE0xQEuqL0aRlFFe3/1XAiSP0q5zlZp/7a2eBnPn",
+	"7aagRmaZNBWTKQEV2vVodBuz8fXqgIK9liIKtCWwAEBIo5lgolAptY7aHfvJqiZfpOAYh2vyceJLeo7j",
+	"9vp9aK+73iNgTNsE6Jh2pQg9wqaON+t2Gac8CuslwFkQvvU8OLkCqTU2DDWH2pz+fcE0iDfVTZXxJNCo",
+	"yxoWSNGtVX/Ht7Piq6+krlmYpv0rmnyZx24K4xzrqRhQ2gRc4Hazddm4a3zfFovbIonIm1jFxCu+DEQy",
+	"BQP72pjqZiK0Ze1rn7ZyFpz28ijzx91dVezDHffYG/kqiysJb+id53VR0tj74fEws/sNbBqz6SCyR+K4",
+	"0w7bHs9ycTM5XMtNdmkX7LFwl67l5edWIwkIMLogWps6KGOVMKlstgZO2ziGSukU9CG09VlMRRsdjULH",
+	"6jHmJT18+DrL+uVQxLmdPRTVdy20/nDeUSmsUwcBCzNRV53khZAhODROOSx2w26y/QulL3br2mVfzRlF",
+	"t3/pLq7NmNyg/Iou+Rkd2GS1LLnFX0lwWAIETaJ6vVFdV8nuUHGIPam/yTSK7V1tb3gR1D0v7JpPMcHg",
+	"7P5GzqRg1jJLjCM/TtOp7h4f0wQ2B2piF1Af67kcQFNuoYLjalvBtmtbaVHGsfPRdEnyCWimJvwagFjq",
+	"MDQJA9EWpM24TK29mao4dH6V3vUULD1JfsXjAF3p57HKwpfwEPPC/3Xx7m3AdDSSApA7L1IuQ56EzD4W",
+	"wt3PWKgG2q1PcxK6s4UIq3rYJN2zk0id5eYEHUaIUTaxXTR6rGbSljMMSmDLcHcsLOJX5XGq3iO1ivvG",
+	"Av5WzBanZ6MIXLv2QtI/kSaDC+A5Wgx+v8xarZPBSYclXIZqwvrzVMCW6XMtHp3Cn0XjXhXgjurvU5SO",
+	"8e2rTnirBHPOSJyMnatkg6/Dq/Hzoh5l/TmjSa3VsnA+gZ3jO1S7scAY/wJOH3y+tz4bVjZjnJaBHxlV",
+	"O1KyFmLRDwBFybidzBKJCf2w6/YzHayLe3jzdvDq+O/m2f1pp3U66WtW6r+TYkni7zdAkc9SNU+FGaWF",
+	"qAb4bVxsMLUAcBTREaZTIXPmYcmUfIZ/MrIpLN635R3FlNOybYa9OPXqsjqacpbFemd34as25nxXPQ9H",
+	"9Ty0jqHl4zdggAcKhMITfg1FSLT76w+nLBs9+wdCi/qtClgzj04+DGB9jXupostmS2n8gHO4kb7ZMnKK",
+	"SpzoWLcalP6AXy3ZIa/VjE24RHxqjOEbUastKIiY+/7JhBwQiPVzcIlWqa3TqVGiKwIyA54kc5bOFERg",
+	"sP+e6K/7Kh2TF6ahMyRgWuExn4iBMGpfw1lNTebqRiQUfIkSIJkCpo8S/NI0P7/JK3wIW8qMP+bT1ypL",
+	"oPtq611k3ov8yO/n9Pe4x45xDylmtOsCQiArC1jur+lefhnkXcAEMAk103u6G1vru1Sghjrc+W2ecJBY",
+	"7vec4p8hp4jpj1ipaxEywImZKMCdJZTFr8/Wi1YJM3KMYcXd96TVadVVPn+nS/Y9wkbK3E+1m51HzScF",
+	"8rd2s9XcoovNDqhiIS1L4+46UQwyBKQGgg8vW2a0b05QGWkW+aHFX0XKG1d3C7cw8xIBjd/nq7vgtkGw",
+	"JPAr8YeU92BB4abUKY+xopk4ycz1Gp9uQWuNSOJRdkxE86OyG34aqwmyoCGaXA6M0syPbItbsVRo+V6o",
+	"aSxs1wjmC7HoI5I3EZo62rvRr2LSNy+2fKe/iTniDgHPN5/43zp//4Zdi3nZ16Aq7i+3b89/fXmHDdM5",
+	"6ywBQ+uUyxDu7d2SQIwrSmOvI4kke5bmiGBkzOL6kw+GLYIoFyfsuWNNqniCa56LI3kNyVV61PJNXO9F",
+	"KfEVFh0DlT82+OD09+dkF2Di039xAjCuuKPHfIJFs1l8DcQgltwqsBG4KAVeJ+/e72OObYu6+iEvv4hB",
+	"hv3cYEhY5Ov8LsAsXj5rIU85FXtPuOQjMYHyRzCLiBLBvxGBJJS9KaS4Z27WWRhpwGstTj/Rgi/fgOjz",
+	"UC4GMDNSpZAgB+axSCLYkAS8We+mLwQPWUzU4tX3jXkywsZ5ybicA9/gRMDmwmWd8Sgt8jrnz3it4rBy",
+	"fe0LAxcveGNF0sWAGVXIE8yz95W6vhbCPIKFamFu5SCKIzq/lh7m3G9LvmjccBRTs03j2I7Etvwi8C7R",
+	"BZuLpfIn7n2i1LDkOa+iEbijpIKMZV7QN2kSDcomAztnSVO5TrSii1I1h1PUeubLRi2xEBHnrbbKwiit",
+	"+irFtwOK2dGv3rex5qHk6xd4JpgXnRvvk+DqksVconcvd+ov3+1DhpXw6cJ50oXuCaQUN6dgwAaJMQzg",
+	"ZRPzhIyceLOEqMX8R74DQ6Fa7xXUZw4+mi8Xb9xd3f1/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
