@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -478,6 +484,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -640,6 +685,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1092,6 +1155,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1104,6 +1168,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1359,16 +1425,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2047,6 +2113,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2550,6 +2647,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2710,6 +2828,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2738,6 +2859,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3000,6 +3161,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3421,7 +3751,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3842,7 +4178,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4648,6 +4984,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4699,6 +5041,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4710,6 +5055,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5224,6 +5572,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5449,6 +5866,18 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+}
+
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -5689,6 +6118,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5712,6 +6171,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5829,6 +6291,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6003,6 +6468,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6111,6 +6618,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6357,6 +6870,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6708,6 +7227,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6921,6 +7524,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8257,6 +8872,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11110,6 +11751,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12868,6 +14103,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14560,6 +15913,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -14639,6 +15995,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -14854,6 +16216,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14956,6 +16360,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -16014,6 +17422,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18708,6 +20159,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20415,6 +22491,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22273,6 +24440,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -22447,6 +24617,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22555,6 +24767,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23317,6 +25535,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25002,6 +27246,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -26013,6 +28696,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27117,760 +29866,842 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnjnPiu4mdn+1s6q7tm4FISEKGAhQCHFlxzXv/FroBECQB",
-	"itTI2bju7oONR6JAoNFo9N9Pf5hkcr2RggmtJhcfJitGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
-	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
-	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgr3X+MA1kQt49YYuGZmzhSzZ",
-	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zq+/56JpV5NLs5ns9k0Qo5vYdCXlXilqWax",
-	"eUrFCBeEip2do2JEmYdhJuz9ppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
-	"d+cXQMuS7oL5v2LlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9HyWs/VGaiay3T/YrjuhK3LDgJA7",
-	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Snn559c0peMaEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
-	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkBZKHFgXT69xHkHgRYgNiK",
-	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yU/Mz1SlaacA2rwYWY7x+efzWFlT48OyfbFRPm",
-	"EW6ooUlWlSUQTuzIWpYsvXArdkfKWLvG9O4estbLY62kf+bmZkns0JUIJr2TFVnRW3ZJHswehtNSmheF",
-	"m1jffOo7bPikXmkauUyu/359QaQodjgPIBdSSDCyYxpJJ83nW67YAZNiolpPLt5M/j55F2VqcZX/Wim9",
-	"ZkLHd5v67z9ThOd+ChuqV/UE6qfGcpy42vCowDUvv2G73rfiT8e+8esqX7LEcufwXd9L8YnRL30ixaLg",
-	"WeK1mf2278XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+miPm5mQgVhBacKnOjcN0/JVCiRs6o",
-	"ZDnXz6VOqCAZfG8kFuvdmnqYsTP4htH8e6Y1SxAlZzQnBTzQN4O8Hmb0DLjKSrahIkucwrx+oHcKwThj",
-	"5/CdLPL4y1eyyPvear4f/bpn4pZrmj4R3H/f9+r6qUMmINN6L36559Xw+7Hv/Z6LxEsLLnrfaL4f/bof",
-	"2HqeYuw1fNf3Snxi9EtfGp0x4wXv2eCy8UzfJJpPHjSZMk9PokTmBg2KawXKszXa1E5ptu6ZVpkfMJ1b",
-	"rnqogt9+poioDO2TL7ej7DEw+NooH+dnD798+NWDLx5+CUo2flir2FxotmSlm2BVsKueu4pmezesHmE0",
-	"daoUYao9rxz/rlcsK1NKiILvzC7QNattyicvf/jl9Yt/PH2emAb+7ICZ9Njg1poeohjYRw99/48FTVB/",
-	"U9Be8qtggNEvh0OWWDt8h0vnAo1OT45cZtU6NBRac8Jxx07nZzZfSXnzDSv4LStT97H9to8m29ZAB07k",
-	"qcg3kqdsA2a/HTARP9BIpx9f88jLrzRZS6WJkmRNxS7lESrg1+EbcragVaGNyT+dLGS5phpF0IPzybQW",
-	"WWez2V5ZhZyjupN7loO2ihygpkSxDS2pZjmZ70gm12uqLgktCrT56FwZO9gY0LQoroe65uzocadc29vV",
-	"69qAZT/Dn54FvjHnqrvDHWNKfy1zzuAF31jmN//OpND2n3SzKTh6aT//VaEIZ+/pelOAdHECAhR2TTMN",
-	"03dkfPMhNC2MTr0+yedmZ3P8azKdyPmvzPzs4k09RG3XbqTSy5Kp34rJ3bQ1mlrJTTCc+bM1XqW0XLMy",
-	"HHC9g7He3YVU7vN4eroYqoXU2NF10aCGI8YFcQt5KywpLt4KQk7IB55fkKxcT8EWuiD16qaBxQaPnOTz",
-	"KbFruSBv3Ijv7oKRzIrdULCu5iiWPo1hHEXMOJM9zvO2E9Auz4tJI0D/96sXzw2j/5+rH76fEmrP8Pmj",
-	"L8g/+Nen5lH1uf3diRev65zg2HOmwEt4/fntmSe4cwkbbrsmXIEOhV92/f9308kPVPAFUyMZd04V+6ks",
-	"jLWh9UZdfP65IdepfeI0k+vP6YaDAHHDnwXM9WFCS82zAs/ODdsZfuP55J0hnKrWa2ok/eTKPmSEh6xK",
-	"2BKzCM01cMwL+9mkPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWgM41C3mgpy9Fcg45oVvBUzogrj5jGeO",
-	"0NB3bxnKIP636nNk0D0c4p8fyCMg7tRGCoXbFfptxnHM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvKv",
-	"YfdzSr6Xt6ygoEItODMW8eS3ihp677wcXBS/zL54vH3w6++LxVk5m83OZg9n9n9LI9I2TLD8ylxr57Pz",
-	"L07Ozk7OH7w+m13MZhezs3/BgilMePJEVsJeSysq0JhAa8X8o/81+ORry5qv/vHTyRl8qmRxG3n9Gbx+",
-	"hq9XcAOfnU+DG0Hd7nmhffS5t3+Z0LLcnaidyMzXPGd4idD40uHdOSuYNlttb1bFmOgjldXiLiZbWrKV",
-	"rBTDO+SWFpXZ3/O7d9OJwgCcX7z5nTYX/nKHp6iihfkNhkUnF+fTyZYLYezi5riDrxnPk5HTFXoTDXtH",
-	"Qraxoe1jn8MzMGzTNTac9enasFX4r8n56aPZZDpB13pmqFKpfHLnD8DkQlRF4W960c8JzvdxMZnzPYcB",
-	"rVg3vGf8F5WmS0Yk6vR6xUvcNNzHvKQLHW7Y2XSyLbnWTHwNGnmDw2aPXs8e1xw2x9WVe+aFXNw483fD",
-	"t7/emRQD1G5LYzi6sMv2XgzR9FQOZ4gMdFkrMU65uKUFz/ulX85LLzO5uV7McsxYmxJ2/uz8Dj/rF574",
-	"tPm7VPqqRy4A4+XFb/27Bje3l3UFjYwZyLk1U4oumbNhzVRc8IsG7hV7HZvJyrxCnVhuDBNtFCsNH27o",
-	"rpA0D5Y/WVcY5rmp/ITuAv4OJLnl/ArENFzNR5W6XvTlJb9lIhSZSsuSLUoJNp8uQRE5C8XgcK26ZrwE",
-	"vwdO8lNDiZZLe4TwUoovBctfSyRj4/a2ggdublz3+ez84cnZ7OTs/PWscc0AZxvuQPqHrA7svVgwIwrZ",
-	"5OJkdjo7q1nWykzHkmrP/txwAc/VAxprTykuls/E5OLNu+kEoocdEWhZJPSTTspMDLn0h6kHShaVHXck",
-	"y/mbHM/b2YNZyFa/VTy7mUt5o+p7+PHj08ePjcmHv+Dil7MmJ5YcGN9d27NZeG8bjSlQs589/+cJ7Ots",
-	"dta4BYbza8B9KYatHwGGdfGP4Zwa8FhKAvUI2BVw2xl4B4DTVkU+jNNAgzK0F6AZTBoirJoXPDttabm9",
-	"GumsoZGaCRF4BZdCIR8ZMRIobMcXXQWjCrW2hLanpaaFo9YB/ACbm2CElSxy4IAgIjRCXPmwu8LDTjeb",
-	"Ut5i5kZTTXlwuJryPyXNGPlObjZGAk8nWSFVa0NnTQFoiFDpPc+UjDYfmZ3MztqPwB3fUCZnp7OEMlk1",
-	"9M/JF6kHF1zQgv/enl6TQouCLp1XCvSXX6s1mN7svfnVX8zo5j7/yxdmQmTOCrkFddLeEjYX0Ohef/3L",
-	"F+bpv51OjNiB47ZXcy24cPZMV59Orixb0XJZe1bZ+01BhRXvb8IB6s3VHEJs3s60bF7i6TBre1Sv+mxq",
-	"DqjcsBIGVcZG/ws+45dWcDFIklSgHRk9CTTKiTmXv9RDG8WHlVzmNXuYj6Ti2inlThsyvzxp/LK9Gifb",
-	"X+1EFkwfJu1sBBD8MMmz4N0fJkzkIZc0OXQthV41Zqg0LXtYWvM1+5cUZjI/vX4CWhvV7AnFGKHdkw0r",
-	"nZhqihumdRHqFfgBemLtJ61LDUXXEN7xb3o0WLA5mZWQbe4kHM0CeS71DzLnC87yWBZwkNxl3hZkch38",
-	"xh9LOS8wPpSQyht84r/Sho/zUVoC/6I0LcDIYZrywnClXLO5zHckW1GxZHkYafLuYbJmVGxXvGCn5KVR",
-	"d7nLn6QiJyXbMFx+aUfBmIjSFLTMCbjEcEjwiTn3u3XtP0Otbo8BZJirUpOLh2fn9Zl6Yift51f7Jz8H",
-	"jx0rS1nWrtomGQbzmtuJCK/Bzm+Z0GRbSrE8JQ9ns0YyaUaFMbvmDLIVL8nD2RkREkjOFUGNn3BhvniA",
-	"BlpRyC2DJx+GWXkYioUM87cCQoJcEc0EFdo8+2hKHp49MP/3iKyZXsl8ShT/HRKZ1iznFPzv5snHuMfm",
-	"sLoEcsxbX8hyznNzYDD3j2vPFYoLY0Lqt8LlXV6Sh+fn9tLZVHDEgAJTco1EvyaK7hTZ2jTM86/qfHyu",
-	"iDUUzBePiZYYS3NEU5fk0WxGKIGAGZGLt0JWJXz6gChplmfmi3mgxgLbMJETKUgumbVyMTcX3MPBAXzJ",
-	"dLk7uVpEM55+5noF0zFM/Wj2YEqoeZCs5BZnhwnBimhJdLnDE3Da73/GYywXYy3BF4tQY/3y9flZU8EB",
-	"V2JTrfUPPQT9u+QLDAXkFes8eF4/yH6rjJR+AHQqjHA7m9ZJFvBHJYRZjpf7w9Vg59UCE7EbcQvs28AD",
-	"gU/DG8/C+S0oh/lNJo25ruQWXrE0jJNwapSGi5VdGs0nFw+d4o8xVEusO2dmKniiq5NPppPtCgxpc3vb",
-	"C+7hGDkiF6kba2O+tPeVEZ25At28m1E0go8w37FtgFF1UzPPQ6dZfBUYb95C5E4R/I9v4j++iZRv4l3I",
-	"MbsnqOyZoyvyb5r88KCpkC644GqV5MUz7x7duwNrc68YgQDqgTlveVU0gi1jhFapW/NuKdKOQqrKMsby",
-	"wICHcH5jKyyRQVwUrESVCHm7En7agYEEmzb9g06cO15jD1Y99ea5Cpb7/8D5Mms79MR4CrrzMvgWad0I",
-	"ieukSWW8Shr5jaOuEbtRGK7+xXt6pr0RzyTL3st9CCyrQrvS2NmzO8vBNNP7gtRof198uEsx6ZMVy25Y",
-	"XpdSunSUe4SpDTNAmBrDIYuCLk8KWi7ZiS6pUEhjdZ8IyYILc2PTou1mxO1quhlr2T8+JhLwUYL5cDUt",
-	"4xs48DgaTGbEaPESrYVQvGWGI4A5Gn5UfCfEpdXkYuYdgPBvH5g3/wb3CDpurOY5cx7r2XRiDDP4B2qR",
-	"1l3FjMJpv7A64flD8021ye1bDJm6TsfOiQHLya0lvB2DGHVZDfNxQeBxMjVq8LJkChXdYHnBTO9aGv/Y",
-	"27I/58N7u60dMYLP0tKtciJNfM/HplTlVFO8cg/lrnvuZuQH57WuM3B/fXJHd4Pr3f2DtrZWhMzVtqLq",
-	"hzBwUles2ytzBAPA7kYTuaDoXS4MK6ClFOSSj0gQiG9j6I3HpM191BKJWI9Z/MtK1Ey0kbKAYBZmA4Mr",
-	"WZbgMDZipdB8jXns9p/Wn97UoNyOntd7sKEVhpKs1OnjzAP8rY66iQPpXIZH87e2MvPvf2VIFBM0h6Qf",
-	"YwHiR5MvT8/O4hGN/Ue8NjCtnYyupS4b2EOLb59innpdtmBOTUNasPcbXjLVfPXDxqv3CJTH5pkVVeY1",
-	"jxbnmWPkTTHu+hBs+9L5RD7U64KL48EdhGI5rv5dTBSZpwKfDMgMtjH8L6Gmyyskk4TMmk0nCva2QeAP",
-	"jTDL3XSCEa/mF2Z6zbwZZ73ACQl9Ra2wcSKRpJVxGLiCarEaC/YOviEZzXd9XrJODqf2X5lLbU6VUSf5",
-	"cgmq6oIvq5JZVXnOl5WsUPuhW8o1F8srH7E1KlFEQVLgeHNxd1CQKjx89s9aR0IEDKsFeYXJZVyZf3tj",
-	"d4Zx+SeNFwaRsYuzWeCIC1UpNbn48m5v0B+VMys25daPkYqx4z5eEUs5ohhThNFsZd3frgAnk+s1QCZQ",
-	"Tdb0BjJ+Ma6qzV9PASgC9e1i5/j5APJ/GZD//MEXg3bgwYNRW/Bw7x6cP/iyuQsPH7R2YUtLo881AtV1",
-	"ikadgnZuiw0V2cqqyMmcEatyG8LWJ+x05IEcURsRXiYp92tBjUrph4R9u8ps5l+dz465DR/qAh5DkRN7",
-	"aXfKW+a7NLzMglBbiEpkSW4YlBJ1RkC9IlafVCePvzHvsY+CSf6uk3E/nVyZq+eJvQXbylTBhQ8GQVzZ",
-	"crksGYFguT0KAN/TJEcWHRLiYlwTmtuAiS3zvbTZCr+zUmJsCOBqNCMLWhQKUDxoUZBKcK2iBGkkFgxE",
-	"A3pa/+aVuX46oEA+FaB/nB/gIfO0vWzCMq4vHk66xVo+U+BDdyX2Pol8Y1a/f9NdiimO45Zgf23naLWc",
-	"Jtni7BFicbQ43qeB9BJHCgak5JgvSrVmpeGF/0vzX3+ZRIu/coZpzX3jXuEEnQI8gpAtekHmryOWHW5a",
-	"RxbsbKLE8TghLd6vNcShEsH+5Ot7C4ZARWwPZHRIOEmC3WKmb8/c3rgxp/C7ybvYDt6wXXQHC6r0t7JK",
-	"lNmbb8nC5gWUNNOsVE7KpJZlfvOTcjRtjYlyZM1FpdkBy0rIUlA35c2AfYwNqjK5QW4YJIpemcdjAsjb",
-	"ZAOkSoyxrfT3O+JnFvJcaNSELNSge0iPel7pc+E8MM2zgV6WgVSxByxCFu9M8Ns2l7Jg5iJvehb6X/C8",
-	"frJNPZhoY6z6rfFFbwrO8sDdEBUKvTXtYCGzbXACglU1jMqBBPymjnRGiOiNtIGj2YSXbyE6FBkPzLPE",
-	"EjFfhQIeojPj4ussewEhCn5bo0JcArSXUSi8DgmaAsnLHToDY1dvmcJUAOPW/A7VHK6JYCwHfUMK9mIB",
-	"Ku1e1+TUsyQIA9RHU4AGXib7OaOgN2QKwAWHvd47Y2JTAHWfavZCFLvYsWmxfwid4KE1GmPU7vJ655tc",
-	"WnMYEj16bJSq1iz/Ca2CVLmodRl2twy1ULwbjYIaU0TXm4K9f7UTmdpfxWbufHOLipJnq7UDGR30G+Aw",
-	"byjtWUlzjpuSrXm1HvwqSASxCZoDfnDXpvt08v5kKU/Mhyeu8Av34Vm4iLva3ziOfGXtGhpBBZ8DOPQ1",
-	"PpVn6A8aMbWj0845xMwGjSDXXexUVDnXVw6XrEkm1MI6ygo6sWp4PQ9VdMNq59HEWfOyjKDvDTUr4VXT",
-	"QL94l1rCU6HLiIJMfbi5MwPqFt2rF9TkuZuOsrxdhuuYuvRgxycXk1+VFKcv6fYH68m4c/7UyGL4Jvrx",
-	"xohLWanv7O+aYu079p7mLONrWlwStt7onQUrdRcUM0SNaslB6mzktYr91n3b2ZScT8kDcnp6CoFtWWmy",
-	"pBvV0KPTZqyqrGtmH8+Yl8NWuS2eOi6oB/HbE64EqNiimSV5ku2OoXrW7PtpqJ9mvi/ZRpaRlc9LeYNl",
-	"5Wm1B+JOO7IpaMZ6Nv+N3/3A2DEc6Yjc5GWXJLs1CmDJaA5ptAtZiZxsV7JgA/lsxVy5abiu5MGzrD7W",
-	"YkImjfNWTO4bmn9nZnY3ncBquhR4LjEreUuVS5uekryUm435BwR+IBdb3rI8pg+3ZohvqSk+rffWEinG",
-	"HF+zjFaKjbyPa9dKgN5zNmvB9zyY7jn5dpjovDzsacqzlHKUjPGtdNwW8yr/ZYRTdYpB1PhhLxlF33kU",
-	"JoyWusYl1rLwqF2bkgHIEiitF2Q2JY9mU/LlI8MLZ7MZ2bAys5Ui3cNwJJ+Ad3Hh8uq1NN0BfZY+buCV",
-	"366AyG9mJ4/ffTibnj26++vbt6fuz/O7v/33X2LEx6GOILktU8UQ3jsCNr2m52w78rgMc4c2KBbwXPOI",
-	"7QXISnJka5XNrU4v90cHU9274DUX4adnf1oSRFZZ3FyFlajD99WnKIYMOOb3cW2s7xDvwXnrHOjkEY1d",
-	"WpYKz4w50IBae2SJ7pDXumoPKGF4MJrCDiuuiLCXnbnjFd2hdwZdM5nEnglcD7jlPMnfJbbyRaXNgF1J",
-	"IfGL5ma1mNTlPXYDXvYb1FFcSe4loJ8Su/YLqH+y3qa4AwuDnt3Q187Q57Tfw16XXHfDIi50+qFnAF9d",
-	"Ocxj5IIzHX9RfEMm0zBrFN9l11vPbwwTun286+W1Lon9MgcsrhMew3Hr+XueiXHbE5mz/Ckm4XRcunaj",
-	"929VSjfaRzqYQI321dLqqWKJEKtesR3GWeiyZEbFxMTIMG3kQ8w69vnV3WDwhpUKcG4x+mSxYJ2JisiR",
-	"pKwKRuwwURPVlhZE/aCu4wBZgxph2zWgnWCzBS58ksB8R6RgRPGcTX1B4nwHv4D87dNxsaxsUUSVwhor",
-	"Yqi+2ROSLD32cvDmkmW/xMcJMsU7kJ5aEcjbSIbMQuSz0eErB4kW7aZEi4qhWptBJ5xKO8nedHUHa1S3",
-	"8TU2ctVjhhyWXwxU/dxZecXzqExRrjHRoEFco6AaOm3kNd7V3B3KWlqEx6732hcfkmsaIm7XnNI45O68",
-	"TVFYOHo6SgRr83Pzex8Ew2u5EJyHBof1mwmOpN/QiDNwvvsRJMtAEs53L6tiaJZFTiOi7JkgP71+0gkU",
-	"x9jTpmQdYmmZV9cD+HlP6/X2UQpibE+8WdW6dnqFeOZ+NYA+PdL4aJIWyp+GTeeYsiMZz2qeoehhyaxh",
-	"DFPv26YjmKs1cuKn4GZ0s/2R8qhCNJz1VAqs+vVWOqRqQIxwT3Xze1rU2sZixt/JLZELzQSmbmKayZps",
-	"MfrsBx8w4V5vQg1+7Xhnu+eE10KvxTwOgHLQpJIuK3nLSl2VYvBIRlKx/BWCGRwi8Kyrwc2/MYX28H2E",
-	"eck2ReyeQE22u8MvbCfBKaGoL6KiGmqhA5ZvExmHdxKEWaLdG2PGIHF32E1Vb3tLnwdbExBk5oz5Zfks",
-	"SbvaFc2JltC0A7uGrcDjOHD1Lmo/9PAWbKH3T9U8RbT0kxwaU7I8PZYBa5LbMcJ12TmH/GkZqt77Pq4E",
-	"lTKR9Nvp/Qn927ZUEQvSOsXrkuq6gUNWyOzmktR2D/egMJoVxQFpbL5gMd3YBebkrnXs+hf1YDgQ4vFZ",
-	"b753RVdRxuLoVEbwShYAbRGVq7622kYQ7fzqNffunFP6XWTc1mN7cORYIDz8MVeaZ+oPV1zHmz3f0Giw",
-	"si6NHjVaoIJGBnVaXVwWWxlktd+B5x4ti4EEat5vzVl8wzLIWFIWqme74tnKwi/BMQCzVUtgOnRSQiK6",
-	"VKwEQaooH3pvbCgvx9MW1KeY04tJW682bjjkw5jFy0XGhrsurDnID7G5rSWZ5JhKaMy8GDaVjj4S69dF",
-	"BTG/Dy+ZzxRckS6/cHQImCMsDM7WM+XUSY2uGdeeakvxgZPsD6FjGL/VDZr3i7GQvvdUG0drh6EPpLkR",
-	"WHDs+6wSXFePD7BN8NoDEVUdEzQJ2ke2bBBEaTjo+srGdYM87cnkv1eAOpNiXIC6djl2gw51h9sVo4Ve",
-	"7bANOu7TadywzkqmXzGtsZCrk9NA19gTRNlHULehJSM3bKOJAhiuccabGtDyi2yhg7hv4AI6g4UmxIlY",
-	"hQoTautmMmRNc2Z0MK4VKxb9/goVrDse5ot6zrudzj1RDO2RpqfkLx+eX/3w9M5iedmZ2i8nEVYf6rK0",
-	"K/VOy6DceygbViru+vfbHYBA2i2vFANcQGgYbNfCxbIIO7iO44Mj5TaE/Vf9hnY4u+FatR5R7/SsBUkz",
-	"H6Km7F6np6XAcbxETuJ9Kn4iO9/jZBYcmCMw5CwHQ37x6NGDL/pkw5q+b0wzaE4WNDHqoUbHGKmE5TML",
-	"X6hXeBMuS4pXIVbj5HX5TcpeqW+ulo1acKpaCt3eY5gVVCW0LuwbAQ9A4r0gQeY7NIuzS/NZ6lOf4P4u",
-	"mpJrq5hjrjv7JYhRY/WdJpJ6WZ3U3Z3xlu7sdcW4WLqa1SmZM6Ux+3GcjFpWtKRCs5Q5S30/RGPSk00p",
-	"17ZVetdNtxX/rCVeJNaGXxIuQNZCoYOXbXX3eNdtCuB2zRV36br4YeqwVL6OF8AY6Po04YCvz8uwujX8",
-	"QfRGd23ERtW44gf7vPm2bYhj7bp+073UcXBD+gd8Mg1q0uvt7JFksjyeFJflJyXEZfm65Jhu0ZIslV4x",
-	"oQF2II+FqAkgICBKQsly8ywtVNznFPSmG0RLmNMLP9eOf+KmO6Gn5kiGIMFUEV1ylpOtLG/i+bdwETnA",
-	"7WFJNUHKSLQSqzdlFB1eFql4UEqwvGmkbjY3pZ5+TeH9W21BrkYmuq2DToYRY9111TNEZ+9B5IZdQb84",
-	"P3v48MArfI86fqUwhavWSS979XDyesV2XnM3Jk1ENW/tgl98L3UDWd89SrI8VsazsC3Sul9Urvv5vmBO",
-	"ZauHYKipm184m/hCYzKyRuGJpypZbAnbnsI55+A7rgg06Y1ennNIJFX3zgxuRH9arLOkXCicpTITg5Tu",
-	"BiQGTnuKLkRaLuNKRYoig3zBmj5x+lhkr7dDnT6pUp2jJ+2kogADY/J1rZqvC/Ik8JhOuPIhyYZQW9oT",
-	"qfMIX5GlmFdlVOn9N7vS37pn73yzlMGF1Txj+fdcxMu0odNJMp81Hov7SXCtCHgxgTPNIESKofU243BP",
-	"AM2OJmROGumkxuQaxL+lfUMs5EA0Z1Yf5tCJwNyGUaExEBUkhaISdD+F+QxhwNecld9w2/gi6vV3nV16",
-	"mQSfMs8XdEzZPvD/j9jRsftyn0q7hx749uC41Am0/kT60+IOgGVeP+Va0tbSO3WPPFWar+2Wty7L3Hq6",
-	"h1XyeYSjyOo9cFz3cvEiOpJhpRLFSX2i5HgioR33rnfEovoggVKE/TaQaW1jZhe5A7+tioKYrzwsAlfo",
-	"UV2UMmFIrvhylaDCDSsSBJLbeCpLgD/WntvXmIYGjT6CS/mQyI95vZ+fXYEP3wRzSJH1/29UZqvcjdCa",
-	"K5cp3svDIUpCe+JVT+54Kh9rTd/bCpNZ839B8ckstrFPrP73kaCP+vGMPhZe0Q1L4C7dMB8zIK9Wcmv7",
-	"60iRsdN9wEd7MIz+A1L0x4EU4Q5HTwgO+Uzcck3jAUWaZWyjD40ojj8PbG0RCg4+C32hRS5uo0eAGwoc",
-	"A4CstGXQvclzEvtsaXkTyyIZctKqsugxKG1SnNww0UQyqEp+UrK6+8sAaDjcD7uwkFBphgxYxi0SZ5xg",
-	"Qd9KOl5M2fFmLMFfGddve3WQHnS4Z5pszB3vau/MfsNdaq99c8V6c0JgoPUCAwC7A7LV7BLuFyYv43Xc",
-	"iexEl2lGMRq+oTwnO6anBNqrm5VnRZWz/NLXMUpsb4apfFyv8pJuxenImh//wwMESIwffdm2TWgM1D8f",
-	"u6yp22TMcC5pXjyGpxuZ+uAi7Gar/3vhTgaZMcP8t4gsGXHcRhhQpISp7LpT5jxeYVY75ZoM+z/8lgmf",
-	"HMoV4UpVLJ92cFr6yriSbKnakUg4BUbAwVtsvy9a5rGIY8TIrXfM5yCMrI3CXNmByJ+xk1FXqXr3pYvq",
-	"+0Pjj0j9ujDxqDeg71d4tAMCDP5JxIKCjvfJOthuhSJ0Y9CsKBQBBBLbGXTN8l0ikhsUoHa/5WWd9eXY",
-	"lgss4Y3Glt3N2kekbzEzzz4dV4F+XkmSybKEji4Wisn8inBBzK/GlLq+dr/27irbIRMz+qUApMQbIcOr",
-	"Jna4wcl8rws0L37rs4eiFsyYF6broHu90XLTyJDYKFbWyd7Rfd7QXSFpPnyrB9XoJqAazQ7B1uU8B01i",
-	"yTTBnp+pqt6obK6KRLobFFHLBVE7kT2RYsGXpxZ5kcsam3JeMnqjptgAlkIIa031vty2o/r5h+Sm1YKj",
-	"LqhNVwl4HKnjo96kog21VIlFHhA9z1fayk0X8KBmPzf/+t5xZ9SfnWYxrb+NakvV1SCWmGYMEiwQTf2y",
-	"+X9KWW1GABWMKdgbL31HC6h7yJdoUKCgmil92sPbf5KIV5QHLZu5gsIIK/XhRrSY4ggqS5vNPjG95agU",
-	"+NQWPywLs0maoKViD1Zm8+D9kxYVU6463Fe7ya2wOo+xFmzqRziWwx5qJYGOAuJsEctOv58u6eKwvDTm",
-	"V8MMwmSUIpGC6aqOjoeyF0XDaD15PiQLNlm8YSTJzyXX7Gcu1BTTFoK/lazKzP5b03LJNP57y/hypY0p",
-	"CkT+0bYqm5I1K5dsSugtK6n5B3bIbKX6DEncTVQLXlnwEbkwWhgy1mmLL4yyQ+cFO31u//GmxSnvGuar",
-	"uuGbE+z+SYsTSDYxNo5h7mgubwCp3vVMxFvIX2EqJljyJbNQj40QY/p5COWdxgB+XdMwO6KPreYJDVmv",
-	"ekAKXS8jKqTgGdbzrGvd0pa3v1EruXl3GuT2r2T0fm0Hj83L7Qqi5xGP2EfBpzy7Bz7lN3X/6lgUOmyN",
-	"4pnPOh46kuo5fnM3TTp2X0Ayte8AbIsVnV1oPZc2hWPM64KW0VEVsB8SKpp0ATXOvnDSVlWinS8XZEU3",
-	"UDW3xy3ctfsPCrHs8xmExzUFfmsE62eKIDlJwZQrK8qkyD9TPpsat0LX6YH2J2rkniRcA0892nOEEU6H",
-	"mfQqrsG2pUfYqjug0RBPX3Aq/mFGvWs0+04ntdpAAuADCImypV7a8PR72525p8zduuwd/aBh83xHfOBn",
-	"tKneU16n5JrNZb4jagXwB4WUNwQs9NMUqFfY5ryJBJaJHiSwwbBhdbPz+6f6jcLfCjjjXhBc4TjOaZAu",
-	"GbivY6C1JaGnwCLd1+Y/sF4LNciliDnL3WFs1Ydi6gCm6iIzv0dhz6laUjfdBLV47PdQB3T7tsC2qmMA",
-	"bOH1eE20NcyegNcoZfSgu/cYlltwk38apls94ZeNAz1mQxsaSiQaaoTkXMoblsOl0xBZQ66xpqi5HyP4",
-	"kfZQIw7EkvJYHwhIUhuvtsjY6sdwxMMi49g1ncQwQV8ivnffKveBlkwni4IuU9r+N7ZEepzxfuULrX2J",
-	"NRctm+CSKMbI9ee3Z57rXZ8iwxzX3UqJfqt9qCk2nTy9jTLyFXlSyCqHbxU5O50RJm5ZITcICGU3zhw/",
-	"o5rCxBk8e93tFeREyvDeIDY93/ahdsVr3kRr96R+l1ThupwLtnfjUtuTvDKdqA3LgtvQTePsdBZ9c7p5",
-	"h7nU1iNwQ9zCQ0WU3b59e6p2Iiu4YG/fDkCCCGZvu8tYIkxdwZ99f5vk03QiQbvH5+A0m6fvaaZ7e6/W",
-	"PnDMG4H5IYIm3vIbmt0gjy8Y/I2g/kY1qArNsR2wS7ecTjKKjU6k/bmGqjt0QFkfcFbaeIAHMS5lBSrK",
-	"nBcFTKHga46VXyj+ExLiwNz77s7b4oSI0q/ZxpxASozpxOKJXHEMOY1J40GufQ+APQT1XvnTcnhX3vqu",
-	"6AZ/l8Zo8TcA4VqhJ+qSXP8vTDa7dm3cAvCZPfzu7gXas7CD/a+Bu5XgjY1V1MzwNbENhlQUc+JbLnJX",
-	"ctckJ3SjT1RZ+zvDwpjNGakUC5LGFIMJrJnIW+gg92k6GDQx7CS0ZVRMybzSHSPtRsjt0WZgG2nv7cWA",
-	"z00dEeupxzb/O1bktmapy9TgjIj1moE1Qp8Rmw0PMXMuxUXoqAHbGI0T62QsirpDT7wK1rs2h8XX+4Dx",
-	"nHuoEyUATLwDcglrP+qwydWBjWHPr1gxKlExmU6O9P9MYV65ADGCq4+DA4zOg9ibu0C9s87mnth2o2O8",
-	"ITqOSP5zgP6UGY6qOS66Ouiv3x2EZyvnhwO/NtFSkgUt98tTVK8hQm9PSGC5N4z0RhkhcjbOx+IL2g3v",
-	"P5dHsEqDQ/5JGKXfcaVluUt39UshZ8V7B+y/MafJkIpCL+ycZdCEIOyjakXe8L6p/qRHcj5HtfVPxHMA",
-	"O8ziZtu8MWrnb6RuE7SqZPR4s/dtv1IZ/XBGKzEl5vyvN9pskMNRRRkxL2W1XGHX/rms9Mi2Cr8mUmTb",
-	"/mikD0o3gE6xbq+WryslHDET36Mz1VIS6u5uANAP/vHuvu7VoakevOE4BLFivYkgoWrlz6JUZbYJV0su",
-	"9RzDYwig8EB/GiJIFnkS/fAjxI9W0UANCm1FVqBjoy45wIrqnI5VkfeejuZbLWTNBVnLslbtIKwCOpzc",
-	"styFqi7s1atQsXPq3qKUa0LJwggco+xxsbx0gEh2XPtXa1SwdtQFoc3LeVGVeoWV1/7hEAOqRtnxV3Jd",
-	"AYxjxhvRphAsetNGD+/UknCOGt0DMB1SHVZ0VOC/WICi9SumC0vBLkKPIldeqM5pdkO0rEOpEGBQ4HRM",
-	"QTP/4Rmc5shFcjc7yj1GRj3/AI5Hq0I48Bu4svP4wUJ8HjMkHLFtgKk9Dtf9Y2WNRjJFUbp3cARXGBXy",
-	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
-	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
-	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/llQUZeIcUZcgC86sLS2RGyw7++q",
-	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
-	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
-	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
-	"fCe3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
-	"7xu7EsgjlDQ9d5fLyBpSO/trtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
-	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
-	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
-	"Nf81OaeX64+hbIPy+ilp2q9S8BDWSDV3jhGrEv5TCZcROy/ikcnvUfi1kOXQG4keIzS8FZElX3JhTGTz",
-	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhjaf29MJeyavv/hoBaJ9aTcIO7FsZ3wZz9StqXZ",
-	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
-	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCvL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
-	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9n8eDgD8wZG638paRLqmM/VaqM3tq/",
-	"Sj4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
-	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3ZieyXAO/URbEVuDF9pxcFPyl5tkLn23SCk/HK",
-	"lkqcTF1Gu2nau/F7qh16Xadr+5oXBceaPDV1ocwBykPT8pbVvGCdOodDWvZSTf8pi2rNorNd8iWd7zRT",
-	"5K9ns//7mMC//zZwLgvKi2SzY6nYlOSM5qSAInY1tLFulWVMqUVV9A0MSeuD42tgeL/aiSziU3ppu21a",
-	"RgTrSfvm3kSWpGSLSg18V7sFTP3ixso87aaNhsAt9mrsXvTEgcE6HJRRNBNrjfqyXcmCkQqA2G2qjcPq",
-	"a1mIJ//9Znby+N1//fXt21P819/++y/7wB2D37+hJ7+/+/Dg7i977/LaDnIjxRb/nG2vGrVDY4qOEhR6",
-	"hv5jq34aLc/O4JLMWSG35HdWStswRi4WcQp9OJuend95Mn04m57fJUg1rDr8QR9CfPjD85EFTZ7Qzibt",
-	"KXUz5PZ4yiNI3YPmCZEBWfpkEMFu9zrm+2CHx/ZdOxBYeM3FM/zBWUtFMDYm/61i9msHzxApHrDvThC6",
-	"2Tp0BLEbvUFHkuPf0L0uREka1LQuQsl6ySliNlA6DxISoRT7g0546qT2n9BmZH3MKXU2R1gf+ejhXjF0",
-	"sBbZCD0nVvMzm6+kvHkqciizG7mkA/nZfNAUCiMHWNP3TjwETFx3mI5hQl8BhkqJkA7gFllygXC+ZKU1",
-	"BpaapasjRb09LSl85+cN46XlAJPozrrO4IFrpydAt5YNXbrcYJsdxkTeH8V54f0ZKSinQfIYh0kWvFhv",
-	"ynDEhh4LeBtrujSXlSYruSVrKnYukdGHu5kglfD4mAm98Y1XHFNgynbbfEGARfozM4ptY0iTrl8BbKcx",
-	"JFkyYSwslsct3oAhY772JEEF1fyWDfD9QP695bZkL2sHpRSfY8lo/kI0mnmEiYoZjVWJfMOXRh9GfyRA",
-	"tRv5c0lOzmxB9c4mmMb7igxrD+nKCLE21NIkWE4w93An0tt+BNdHulXhn8/1gXN9pamuVKzDOpQy9MXB",
-	"wT2/ot72O0Dz9M0646Fv790Y1Bj2ZRruNZeCpUxX6CSVuxpyJehGraQeaBlDmd/xukYaq5aL5SsuMnaA",
-	"w7jH071ZUdX0wNqFgo+3ZHSdqJqge3MhgA+AhlqGN9jIySeShVv3BIbEqS+oOdpN4f3eSCnLM3XSQc2q",
-	"XZbzdJoG56a1m45XokfROeLuV9tsGK5g7+Mypr/BYER32Hu7DS4DGowCnSzwSbBm4QAMYvfWmHKfcfn2",
-	"Y4qDqG7ml/d2PWwiEHulxa+03uJeLjrGReY58tO4y7ai0Ry9jR7S6qYN+hATVGjfVFu5FlCdMOQB+Ys1",
-	"rEdPi1zb7Zsq33wEmxWMamiYVJbcGRo170rFc6qf0zWr3ZveuWKNLbMKPrK7ehDpSpZzRIyG52wb77w6",
-	"qCG3a8y7r2GJxyFBp14Q+nRIJZZQwVSbWWk17WPc+iPdHeBzrUFh7usMqUeKzs7nFLXNnxiY4fusqBS/",
-	"ZcPzgSGClCpUKkdwq/n8X1ax618wvtK9YApLCX4fpUJBRbQp5Quhevq0LhjVVbmnR2qnyrkXPSWZ4Dc4",
-	"icpNqmZpi72CMxrS3dSQ48osfnRzXSiZ2Q+/UVDxPT4JLJKzImH6rnuIO6LzZkEFdN+MdktN0zvRR3QQ",
-	"buG+btxoz9bSBqnQ2bSgFZRd9NTxpad2iqO/95vR4uui+BaZRPV21LepqAD54vK2KfjeThql/YE+sAjG",
-	"HaFbhjHoRHqj0i7K6KFbu96FATbcRsoiUc9v9DJz721lecNKYp48TWN3xr1ct7aRiKtTg6IA5bx9QQL+",
-	"2OCop+y0sX+pvf+xjNbWJJDJPN7V4Gw57Cf6IdbAYUxKq+9MGjvkrHxWM0aEU2m2IgHrAJgyEB9sR7nA",
-	"9IFtglUddFfUiZnCxoIFNCzrZUnzimL60i0Gn2HsXyoBKXQBYlgB5kENGeapHkVy47+zVA9wSKSzAw8N",
-	"6idBvUCs7EX1QnHYdxkmaVZtEIC0+2rwJRg6ebclZ6U/3tZHYx465MAM7uUNR+U1jycxDbx0eR5pLG6Z",
-	"pScN35zUV3xdFfQgLNCOehKGDh/2RlsenHfXarN9ElzCFFa8MkLXUizN3qwvyQMLNwVbdhq2IT5/GBzv",
-	"s6gotlpXa9ZjAjUwRJSyZlOvhNrGcgYjlNt7R/1BjcB71SGpmeqBNqDYUnqcbeY2oSt+Cypepw3RuP8O",
-	"ghLV2p1noEtUmgzXlJxiBBMNpxVqT14l8lVDtd7k+9YD+ZLMEvejmNeNUzT3Gpw4ZHIeBzYdr3m6lVBY",
-	"MlqAVXWidiK7npJrmt9SkbH8xGVTndRYveb7nGp6UicCmo+w68eJLqlQvoZHwcMs55m5/05UtdnIEh5X",
-	"BT15/Pjk8WPzx4pvKD1RMjs/AYcWNy83X2xXXLOTgs5Zcd1g2vuKMXuA3BW9YSWsHS/fE+93M38E+gMy",
-	"l140U5ubByKaZXftfnZ9Qa7B6mSlWd+mlAumFOzfNZEluTb3a7kpuWLXpwR+2ZyCHUDktMyvyV8D0fo3",
-	"+P2cn/i+UrS4PiWvHcAIgVUrhOK3HSX2kfH+feqR1ElWzvfVl3XyyXoS7NzfFIR6vFHyp1GJ9pGrxP6Y",
-	"ki4LV5uqjbbWz7bRQAGBsGwLGuHrVpaSKdLAIRtkbIOCnQb7duvB3Gg1oKXN3uozp9hZ1f5+xWgWgzQS",
-	"qPz2CXn88NGXZINPkJxpyotIRVS80vSVpvOCXYKqtmEltmltJV++oSe/z04e//Luv96+Pa3/+Esi5GrT",
-	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+maTwyBlP6WR73j4MX30jnnazMK0CorFix",
-	"6SBvxtuxKh+I7ymW7C7K8KGRg5YzTvuAu2NtoZbWOwG8yYWyLv6c3aOjfst/blfm2SbYJ9//sCZuz8H4",
-	"Nt5Q54VgZEGrQu/IpqC28cvQ1phFtRbRe4d6TB9bhXAWT1YpuGD3GiDZ3/LnsHMwBr7jFbu0pOt47chr",
-	"kHqs3BH/0JRsqF7VfxNgU5qbb8y+MGrBcyw0f6JI2ML2xyTVF49nZ+R/v3rx3A1BuLCZAXabyVwmekNj",
-	"2+iUDJcQI2NunvsFeF/vzB9LKReju6e8WKSTIeZsScWBmCwFOxS0KS/5QsdysFy/J+sCE9J3u4BUDcCP",
-	"HugryivWCxgDqYw26XK+C0KpI9fCfqtiNqRL1EE/askIPAd9uW8Nc9cVpAPWsmI0XXXDFEOoMCkaAHWa",
-	"3pg9FgPfYVShdH2m+9bwjNl7WgJO9iWZOX1Iu6ZlcZFRVkIYyg3OOwJef1mJeNbRyPSHOCyb78arcFGG",
-	"oe3quJLiAvDHHVxlYw/NF96Rr+SaEexVZv+wTJuB3mgx50tG8ylREnborQjQ2xRF8C+uT8k1FERcd4iK",
-	"5XE4xdO3IiiLgx9MHB+6pmlYFOd+EffN4vzHaDJy8QqTQWI+xrgvpXEOfCbUIa7QICPFFvi6Jft8JxAr",
-	"/rhMUfY1hVXA6E5G1MxZEyUpfZttNkfVafT2M6yzmdrY+YLVnRY5KjtoYB7So24hKzEqv6IWPV3LMoon",
-	"j70CazASL8CVEec9uOs9KVd1RcV+iYGP9mDON0r6edg1yTfQ5wpOrcuvtH2ERsLR93WTH+aP72ZeNfq7",
-	"tVrAtwq6gmQsfx7c7g/gbudIHMHho7K12ofpk8jZCjmsAUGCcieAA8gZzU+wChZt7NJY2QJ2wQKv1jAC",
-	"FjDA7FihWQkPScFOtra+zHXEjElxf03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLoJiY577e9XUK9YcJVMym",
-	"ijUy2dkrHMp3XBhSVayjJspLRJdGM79uCZPzJVPQOtqSRSzd1T8F1w+gVEM2nlTMq6e2a8WNkFtldVPH",
-	"FVvKtb1UMoo3tuZAQITQjV/K4HiN5i8/r0EVIfuuBpPFUP/Hz18+5NZ2nBIurZOojFuVPHGvvCQ93n2L",
-	"apLVSNNatdlrxKNqwJa7fjRD0u0H2AfgLSdbVhREyy3Fz7kaZySkSvN/RvC9jjJ6SZi7qoV/4LRfBxhi",
-	"q8httLqGKa3ImubMX6uwuKknLKTjG6kx35n/AHCgma6xn4qiAd6OozUQIEQzK26YWoGA7929sUDhtZ1j",
-	"xcNgU4rme0o36nUOH1PZxKJUye0Qo7hTrwInHA8DSJMtNLrBt0WbcCXzhtrSeqiYTqtJthPPvZQkw46u",
-	"h07NLc5ycFT1vBAKBruRof6ERywmqF4GwJ3xotQ/IgMvOrNOZ+cx3iOXnt5tgGME+xhLIvddRPlhrZtj",
-	"OmI96O7JCKQ0JvJvoi4BCP1vqCBM5MpZ4VwPTxVecMHV6kC/WKc8JdV422mEw1ZraJlX0cshbJD3mSLu",
-	"yZ7uOvdo+mAUAEf2gVUJbRCu3ypWIex8lWWM5fFjme4R3zwMre4RI5NptCxYGY/duMaGcLtb6TrfmasM",
-	"ckDhcvcOpZHNjWt74EhnyA84/ATt6Uhh/TM134WbX5++mu4hMevWQ07ENE5VzfydmUfEQUiutgjaLyyP",
-	"UJXUkr6fhJnbnPNLDICMRZdISdgrktPd1OoZXBGXPwr6HiVGEpzulR6RIW1AXpHz2fnDk7PZyexs75D1",
-	"qW8NqEnBqDmoW3lprQDXuNJ1zWhlDKbFRp3n82i2J6kqdkhSGxRTNRoV0EMLMHvNpAMqybD+8UCo+gM6",
-	"YEbQK7CXHYZCKNetfn6XAEwKtg+gDYD1paxxfx/nKh9avAkS6R8p7M8NE09CyLd9gPiRqQZzyBZxvP32",
-	"5BGhrg+hoXZDb6myYYlkibvc4gW111jZw0uNnBAL0OZjakpzMJnJkhlVZWookoG7XFwi+nWCUJ0ThWVy",
-	"vebVXo60vZ470/5Wlq69ouu2iPNst76lObsMu21R60LHrfks3hR5bBgHcG77yxsPuv4bVpdn8MAL7Ujs",
-	"HaCW41rg+EExei1JmmCu6RANCsYjXdtl/ulc12V+CCAoe7+xvpGoAHWdorAfng/h7ci6AhiNW+Z6DLag",
-	"vB51obwiKu1Luv3BJjuEmrq64ZsTucElnPi0DUBWS8fJ7JRd61A8VXYBvCSCbe0yps7/5GNADnZGpVay",
-	"5qIBVDZubZ0aKFxBeidrfJNDRBEKycZId+lX7UTWPSmy0pmMoYciBPIFYTRbuUuhDhmspNkBri+JDW1c",
-	"2HKYNXYjuGUl7AjXNllSTM394Xq9XpINLTWnxUUjiJ6bR4XUMDwIeehODSsjiu4U2a52lwRtwAs3mP27",
-	"7joJHkeQQC4UCfoiMgEoitzH/cLMiR70ZzvdENnTNpM8rJlrTCEqq71hT8yRCO+B/YLNMUYbUMRuPL43",
-	"iC3ul7mGkw6zFBbSAw9ASlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC20iXlYlond9oUCfw1",
-	"9E/xLd/Rhv1MkbIqGkUfodcD2OhZPqCXus+AGwfk5t5RBz6av9+PaAekeJW0b6ALOtUIRHzL6k5Z9oik",
-	"jJv2NMYi4RlZICv9CrGSG5t+Nou5pwvII5S1Gg/6ELJpo1DrwSwo1JrtTyYJ6RtsaZzB85LfskhtfRl8",
-	"s6+Qzz0af8OvB2F/pvvE7i6tPLthG91iwLMhDNjoIdt3Lr+GUGmQ6TG2d2yHUEm0y5fYgHIsKKSFAe1Q",
-	"oBtXiLxxU9CdbYUf6ZFk4/3DLK7+hs4Llyl81P7B9+spjg+n6+dKpoAx4mnAjba42Fr0dHBDCmcBexft",
-	"lgsRQhnEbkso1PiaJWCH8fJoVXWAFqulnSbMD774mYu+d3U6VQWNIOydGRLPbW+jzW7dkReo6JfYbLrr",
-	"1hTMa9p/SAzLHnYVg5y2fom9oh4eVnHs0DUrm+D9UGCBVIGEd6w/cWlMidwW9n5TYulZ/C1Yz9eSbg9n",
-	"0dkuUon4xY54PHY0H6DXH0NhtZcKm5LL0hYcJcz+H+0jR71J1QC8vYb3tKSaLXcx56n7DnCdRMPLeel7",
-	"3UCuHKLTnmy5qP223ctlXPGzn1mcmY3dj/kTLVZdDCgnqx2FGMkb/jyCvDUphQhJF84cRoRH7JV+iV3v",
-	"2YUzbi4JOjXgg4LfmueNFhqeiZHQcSPk9sD8wk7qIGC4WVJNLYkT2wKe1G98UVVrcyq9SoSND3Eo12UB",
-	"iVZdOsxQx/kPhtrqz0F0B2HvKO65uzpQXEctf8WEzB1dF9HNdSpKBOjW9QuKRHXHBV8T+G5XA7DckonY",
-	"PlxpN9y3iLckaLr2PC0DVLJwb/s47SguPRzqVbVe03L3qfj2mpPuOWpdUzTEUt7fV/yAk/kn5PSj8Gp0",
-	"JyzsvW+Kv0VdjeZrUMlYzjFqveDCxrGxsXKUDi9lUZiL4/62zKOo9hBW89RgJmcPv3z41YMvHn7ZD2rS",
-	"uSbsWFGyVAW7ylKN/XWyoChIOtmCB86Fb4XUfBHnUHq8uKbVsA+rXttvx40IYXaChjTTcUjajYcWG6jD",
-	"GLu7z0nlPPrQKtZ8uGEUa8xHuSj/KGOzShUUzyvFBVPotPtMgdw7PQJoLj79PJW/N8iOrc9HK9koZjVL",
-	"xbxnEy7lfagz903UCVaYtFwbgT3YhKk72QE4sDNmfbjPsavjQ4srXB+8ppnrq1Z6Uxk9MY+hD9SS69NQ",
-	"BVqcFBagYDq9bYHruqc2u1IWdKMSdjaM7FGmDvI/HuRcq+J3Rkyd+Xklg0gT1xeEwjGHyM21SzS7jis2",
-	"5jourEfkQJmP8BuHxuReVuIJDtBJDvg6LAXukOgAnezY8P7HzWet+luON2kzr4obiNo0SgR8QS5GdeZM",
-	"8dyWGkJTAKPxBu0d3BmBfJVWUuKaCswDN28KEsSjwEmlXJZMRTADXfHS0K6E3YXOhvYESAr2RkHNu2ja",
-	"fq0Q3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/hgVIjYTSroAIttuf/b5uCPUBTwYJBjf8xhn3",
-	"1FfgA4SLdmJ6X90HZNIMrRL5aK1H4rVQdY9Plq0kU40zXwMaYPU9LcwEdoORE2Je3ye2SYtH1p+X9IaR",
-	"lXX6DhjXpbfFSeTz0uaM5Kzgt6zECAi/XwmRmzdsAcRsRwxoNYFubVbQsBWSYwz1bcr/4SIt3QPlAGHn",
-	"0ekP0XltEY8r+XHnqx6zPh7N1qyB8mQz1lpli8AECXFwFAX1k9FMByeJJ/IQHAoGJpbJIj8lPgfbmKZg",
-	"VaCuxzy09/WUrKEtK9eEElAWykp0i5XzcmdVzf5I9g9GBlCyKahAOI4IaE+Iq+cnEi8ybqKHOOd/BG0c",
-	"ir7Hd/3EZ6MZwoQhaBwaY1MC6brmLU/8z9r57A1/eXwiuqxYZPf78tv7Y3jRiXLRtOfjfRBTrUN8G6qO",
-	"ll1nt9iUv60s80vX6bnObbYl4ZphzekQpTtm3NRlp1HMGZyJsWIA585wNiJg4u9OiTkauEXrCDhxEOwc",
-	"jPH5egWpbysLlWW5HLw/9tiM7HpZuqyIESf+H2xXZ2DW21HmZukLcsN26pLMpV5hAR41exIEGluZY6WM",
-	"JEfFKKLlkOfuxpS7vl4xxWDC7ijZ3ClzfQpps156Yr57g77RsG8rLyyZq+/Eqq30ptnKajsgMTe01BYt",
-	"PZrwtTc6vSfBrJ5IkK3vagqrDSRcUM0IDZP6EBDJJoAfMVie8D28StYWBnBAQZVhJN0TDYci4VZ5RUU+",
-	"l+8jHVfMJTSiCzWO8y1cXbE6RCNBRg/3GjpO7u0rhGNP3Zxj178d8GnOR6d+el/5gDbSzRORqhF5XcNz",
-	"ICedEoBQQhVPBZnfkWzv80gL6gTM0c+2Tj6DW0SYV6AyQiHXvAtenDpH805P9/OxKRQ4SM/WIOuM25sh",
-	"+L6OlUpZWWZSYWZnNJmTElXIrQVARnHUANxv5XECJAGA8ZZGYECzGEz7tlmhxqBApAhs98KoUOT8dHIh",
-	"qqKIVkOvaBlREX5kJcmgOYBFbKZF4TpxMCgvir7JQlP4+buLM5mIikmwCQqBrYRvti8lldC8sMmcEqHe",
-	"wpfNuvQysrZgi/h8XQscaHiZoFGLvYAT9nGXGnv07ycDa4F/vq+ocr/kSpVT7hdPqaq6jvDoP8A3YaVU",
-	"z0RfO2kRR5joZHawnGsMh1lHQV8XoDH7kC6P0mObLXzXaqcdugpcvfz5bIZczZVm+el+m981WnZtqKzB",
-	"3vXvdklsZVmgFxjBcwKCB7IW6S3lrl2zEWWT6aSQSp+gRIO33TChTjDfcSXljToxD/g/cnhDAq/AvPTk",
-	"lpZQkGTe/pJq9r19+U+Nl7/Cl38vlb5y734N734Kr/7OvO17fDP8+xv3YrPcTG6aq0Q3CaDVoiPEtUxs",
-	"5DRgukNU3WFZySI+jwNiGEnIFMV0DHXMqJuIobldSUjK00G3F8jXi3L/Af0m7xF8tUyJa0g1X+wPgCKN",
-	"j+Bbspv1SbiXcK7/NLs48pK5db8Jm0g8evTgi3H6FQ4Tn1odN7kv0x+SatgJsKVCNunG/Oy9flmJg2I5",
-	"rgtdb1J0ne3KNc8c6pJrDuz6hLgY3CFdk1M1MGELB+iqJkkup1gSDpLtF7fJiauxDxC54HWLkij24P4o",
-	"l2Uenxfyx0ojCKU5keQrEXxvcB9BCzYL9jvY3ZB7DpVnQIJv+GIREWjNvN8jZPMeuXeDkHpcB8894wVR",
-	"2GHBeyd+opH7W1rwKHBvMkUSf9FMyvVEq5fbs5FHuZncmj6Jqwkmm+i8m8ROy6Tqq5qCwiSaQ8QwVGSg",
-	"tZ3FK/ZAoLZm2QdFh6Z9KP1Uab5G2RNhn/sn6h/rwB4vmYW93/CSqVEpzvfJf1lRtUq1JgevBm71nJEc",
-	"4HKxaNLucGj4+90dkWuzKcbk2kB6zEVYBO2r4cEe2zGNVfKKUJKXdKEvfcnFRdA4hHCBLU3q7nl4UV5C",
-	"hO6iFalrZ+cEF09SHxBs+7I2W4+Ghvmcbb0NitDHayrokmE7lPmOGOGA/XWjuVrHvg2OknDUg36qNNtE",
-	"3d9yw0SNf4n/8qDILgqe7igwxvi/f+ITrGIaQQEdlRGV0O98TZFPFIGwmTkDc1lpn8uAR4QjrESNFh/R",
-	"C+l6M8pXX98vr+Cne9SGSBTGIxqks6KPkc7VE0QB4TU8bDIW0CikUbo7Bb1h6uliEY3J0s2m2F3YZhvL",
-	"qrTFfeh3Nt+5Cncv5HIo8QM1AYIMFyTo54GYE4Jtpx5Bx/8Qc8nABoGYnE3Et7k8CrvS2BRwKabxOdlj",
-	"2U0wsPdJLi+NfL2oS/CdyIWJt+pyC6fI2zJ3BP94N00c4jH78S3OHIqqaWnY4aBt/Rl/uzdYBcprKyew",
-	"1m6DqyXkhra668R4nU44KIewVi0auYOWZCHSpZMBAU0ad5pVD6320Jd1GKF0pE3lnC8rWak9EOSZ00RA",
-	"A6BraKat2C0raTEwR4taxPsryD9HcT8k4TGNdRcC+VkUVXOizEFwsALzHWSJDJwibuU+Wnit7PBUy8Eq",
-	"SLUpoPOsGtBCKtwaKmy+yKL+eBRc/B5ceriQXbIlUL0SQWh+CB69a2axj/HWzMk/eM9SEiG3Djjn2Dme",
-	"FvVBDs705MIb0j2ryCXoyhuqFFnTzcaIZ1kS+CmgqE6JxKSXLd0ZfpLliBzLAPC3r7tSVQozqE08tShI",
-	"clG34nBMU/fkGZru2o9JmTinSOsAgROdccPfif2EY93CS67d3nqLecn0JV55XBFoFDiYV/eC2h+QcYs+",
-	"MHVYyqq/CqzAqoerJUyDRHWCawB3XAuXaXARNLNcm1tb83ujG43Nf+1I+D230vHcQfGe5H9yl5BV2f9o",
-	"7IqbBLCsM/z34k80Oxk5JmrxUM0nljk8u4zswnFAn6yBrSGcKtixDTHe7qLDLcALHHzf1vpJj+s6wzRL",
-	"FEV/J7dgAdjSJbLlRWHEeBJhd1GrfOPV8f5ma5Gb5plWjVaIZTIvupRbtbcewA3FtbmFvCHdk3/7b+sg",
-	"YgPj9db5diJmofU+7OEYZ8REWCZvWNCgpxh5vt5AjMUI6F9Cid0Q6/UxrK8FIfUvZtattLAgXbLu33uU",
-	"k9pBw8pZ9Nz19bZtRMMazdUoNFejmea3EIWilUKwzWYQz3xSZit+m0rHrF9QqRFtWjq6z0B96RtG8++x",
-	"rGZwN/qeSvq+8r2ySrVtrerebr6dGySFsfd6eLTg2G1Yx0RFR7uD4PkO8m0CcL+GB9kfCa1N+LbO1N7u",
-	"tgsl5HKt403HQEdHRxMErusEHCIYy2ON81ey43DeC/PuS2A+RDMQBikOmr3XIHqQAade+k/tnOJu+9QB",
-	"qzfkQ7THjEsraoHBQ1MmAu4whZYjtMIlagWWa7rgZiA6ViuHzBDHe5cCmWPnF91svq4Kqln+gxR6FZE5",
-	"a/95jdzfDiFaK70bQ6zKkolsly4xcW8Hp/Vpf8Au+oqCi1HxDJ6x/Hsuok5qWGr8VnHz3L8lOEiw9qmj",
-	"UDhMY11uFe96QLtdc6DmfkVjMjbQGy25eT2Mr2CM8BdTxwdRHqrmwd52+CPPX4iREiCT1SZuVNuLAuGv",
-	"5WIxrvtFIFnaLYxRsG2pInRZMpZfYtkRt1FQBA7XK5aqkLN1PsMitgXNbqIiFtZnJT7UmQHyNKkU8356",
-	"CO94xHFaFHJ76RHk3+s6IOS0c1s+1my+0YxDMqqrMpXO6K/PA1VXf3+51ySslwi3f490+tb+MMbtrORy",
-	"bxHAj/hUcDp6n7aGfKMn2f2ZehyLJI+xHnWE3dVgJ2xnMUjSuNU3jreZQMkb8j68tsxXPwnNi6ELjc/a",
-	"z9YdWPfWWjT4ra9P0z7ZVGMkj8Gb9TudqAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdC",
-	"rdftKZk0Rm53uddCbq/bJXi+vz8keRvpc2I35d2gjd63YT8aWca2EXs0UCy6TodR52xRFcUP7uJvw85i",
-	"nyW4+qxtYiSwYFuiWbnGShX4qDI2Y9D7Oa2nRPWgRvZUPaqtDhsKEzpAu3ke63z7s88caEwjk2uGJUy2",
-	"Hqc5pS7Xml+9jnLPaxf+iSytn09gMxvalF9H+MZwH5PqlOGubueRDnMVVGnXdOSAVINYGLPR4cMGNkCh",
-	"EJJkcoPBK66I3LIcCvX2tPVoYHl7BAjfoz3Z4qNFXL9SP/M0zVLUsjZgDBDrmVbEjOa6ONtGV83iX6PE",
-	"tBCdCRU7srYAuRHdabm3fxQN3ETDrYMX8HzKLP/4gCpm/Ksl+6GvNBGaFRS5MSd96T3lemiQbLOyzQla",
-	"TXMsRo5N2TT0R+IB6gUsDKNLtrsFNlYzx+GS2HiLa0RLxa5WpZ0HNtJv3r4RWK9kdG2Tb5r3eLQILE7+",
-	"+Q4a7rCIDyJogTAkJoynaNjD7kgOdZ7VADeDnMZw8A8Izo0VGe+STdtGuKZrSeD4rD6CYWNrOEYht+OZ",
-	"js3hNRNUHKdeK2dr2eWeH2gOTc6vDcXMtUFydnsdN/E62auaiXGFLCVbpqIuqqiWUeD7lSw1lkeC+Mzz",
-	"kinF1OmgVsTeIa0qZVgh4XY2NPtXFFDr2dXzK8zKI1/zwpxOghqewsQxZyLZODfMU0BnfGOyJgo6j1UR",
-	"YkgWukOXNnPKrcZuejM7qq/UA9ltWJe6bsO1uK9+JGBJuBVjWxZ012Nsphc+WJKqHB5xOSYzgW1Ad7g1",
-	"vDbsFJTiD0kxkWU8gxRrcQM4k0icPXUmN5jifLwE/uRNdWUrhR9NQSvKCXaeKWjZcs70vR22NF3aDKWx",
-	"Kb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FMl71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVf",
-	"Pp/AkzpOxXxAvM6s5zKPW7crRnMbrju84n/N9ErGOzlVZdyXf8vK+aDMjL1WB4zk54BvrNc1xaXH6PWT",
-	"yGXEFbfZFDy1v666pRsvYmyTAAVC5fZsNht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUmNgy1r",
-	"jkYA3wMnmvpfJFAdG+mPAJ9ZSHkDAbMB+Alu34M3hOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1",
-	"YsWiB8rinh1yBvrdO51zXHuvVOqQWf2BPblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m45",
-	"2zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQoAZ6aDvQmrel1MPwmKKZFPCKDFBUhLXiHWweWOJyg5GrAUDX",
-	"Y9t2JYDesG1ZeMRheraNJ1dBKvjeJVcjQwpd3na5RO00z11faNtIuoK9H5onTxN9Y5jIh5OzmVI8LCPH",
-	"Qw8McSpoWuoDozP2oschcF2tBN+gEt8Rb0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDkMt29KP8BD",
-	"d9PJbxUFKNGPsbHtLASGaaL+lQdvDcw+uTljw68l1ewJLff+4qV7LoH/1M3WflJQpXo6vAw9Tsfsv5KM",
-	"hDebmtTT74F/imwNan3JvYllpd2H2UdLpk3J1rxaJzFRRomt47bFGerbTOxYnTa6R/jVRBgUcodhkxvq",
-	"C5R7pY0UrGt8+1i5P4BeFoZJg7X6DDfju9RN+iP0R73/fdlzaseJ1p6M4I8pde/JlzFjwuufAcTBsgni",
-	"M56P3XWwn599aXogk0ZeInfTyT9rD2+TQ5Yy5VxQcc9413dgM12XMv5myV1A5jhNggKn64OoRbdxZyGK",
-	"1C7YFqEofJNDKfTqfj3Gf2bzlZQ3V1qzdcxYHdODjr3PWBnzUEDTMrbkUCHvJo/4gZ8pMpf7sD4O8O/2",
-	"9VcM3LRDwu/umTr/N94Uu+64qLu+Rztc6IR05OrZlm8w9hvrg4kbpuIrZCLfSC7andq3q5uoKHGPJ+84",
-	"dmuB2rr7Cl9Bt+S6/N/WPXymLsgWF3LC46Bj8OsxobdO4Gy7yuOBM/ZeW64+DOytZpK2dYzg+gVVmtht",
-	"IIj10M/FimldfMw2Qi2mqUsKEpkk1m2BC4HTiFA8FzYPbQvtKcPrInII3Ff7pC1E2zxftnjOcZgdrOaL",
-	"oNmRY/j21oaEjZyzAafrmfjWrGXkGXNe9XhSsUtrS561/xzN/xzNj380SxvNGOTvaOkCMavhT33U7Zl0",
-	"yx5w8o9QsN2+qT+Jou0oO3Yx0uDkXJAlv2WCVJvLGl90TXdkRW8BkQ/SPDvd/utsIZ/AVmMixRJH7Jye",
-	"hvLxvok69ieJ1sV+YldRdEImiJJrhhlocBKXAA8HbT329MqJCQqbkpZo2eNPd1N6bWV504J1OLAXZeqG",
-	"SReCFjlCEfsk/OaM4WMoY3G3CpZKK74ULK/Tc7FizOX0ufbLU6KlPGBd7aLR+4pkx29eJJthY8FM87Gx",
-	"XUBeqSmh5O/EhmKYwHRG6vL4wdghSmIzjgv4Ym5TIxbm4Jojcw0ZVVzvruF2vi4rceqglK7H1SL1BNqP",
-	"kR2FUXUkTKRmtMUoLU5vnrNmAlV9PvuTqVp7dTyx7aXNvowTGHzA1P6tCV/pnD1bRB5N2HP8HispGfLW",
-	"3mZEnjc7zaBGZ6BFD2znnOZc0TlcW/MdeWUzMadEMcBwsHA8KfpM/c+HXFE/c706YheA/1xW/29eVomC",
-	"73+yki+4beFkpgl1i+qUvIKCbzu1jJ0eDD3wnxvwz3kD9hbZ2017yZRNBRjhmlbx02yNTdzWEU0gG9Et",
-	"GLpvwlJTV9Q9YsrylpUF3Xwnq1I1snfOH7ZTd76VJQDu+NqW5lleSsO9Ao4SF8tmF6svvurvYtVzHynY",
-	"isgVUPrPx+OhtWqu3EtRXFQl17tX5hC7rEX+j1jPtitBrn58Rm7YbkquVfGL4cFf8Kg9+IJkK1rSTNss",
-	"Z5AJYJoyWmJbH3z1SusNhptUGj04p2o1l7TMP1PEPnhKIGmnxCQw5XJ1bO2eLLmRD4DySG8wnYib0TIp",
-	"b7gHKLmYuFqKX9z766OPq767A9DCRaQg46nvWFujIvqZAm4GZk3mkinskwHCh67VKcllpj6nG366zgl7",
-	"vykoFyiJMynMOYGesmYFZEOX7NL8E8orLt6Kt+KE/P3vV5W5bDTPgOv//vcLcm0+kiX/HT65IF8DpYnb",
-	"mNPT02u8h2iwbzYdMEJggqTyhH0rSEjbU/KUZivig8qQGYZL2LByzXEM7jpk/vX6/Un9+fXfLpECjtsM",
-	"GaAL3Rb7AMoC25bDSzNpLgbrDjjF5T/L1d//jp9RsinZgr/HTbCj4HbsMF/tr9fqNvvlego3AP6XZb9c",
-	"/+2UXPnQpSxDiJiMCjJn8GvAROVamanw3DyHf2OpCc7GGAxmPmat5Bp6W12Tv54RLYnRWQkrFCPnj/6G",
-	"11AGLpRrdJraxn3XH4wFMCW1i2VKrIfl7tq+BRL5zWsMW19DTinu/ufWQ/Vfvyopri/IdSZzdo31cNAO",
-	"17xoBf1JDTdNyTU2obi2mwbQySD3dgg2b1/4RApXzGoYDMElYBh7ldjZK89X109f0+X1JebSAX6zY4Dr",
-	"Z4uTH4zxck3++vD8K5fNPyUPz849WBkHKgupCb63Lq/82ymMYC57N8yS3zJFHswe2tm+ZBtGNRdLM9c6",
-	"2cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2u76spcgN29m31FCxuF3Q013AmWCAewzH+/whWZmLxHPFmhu2",
-	"uCDXvuuY1UT83yc/yoJnu2vDt41q/EsyZzspcsBwg+rmh+ePkc7XL5kudydXC81K5I1vbb/nDS0ppkrA",
-	"a6DRUpBpbQiLPd+IL0RxuaRceFl6Sp7VO2u7bypwydHNhtFyCn1m4TwIYkwdR+oLwpdCOljtnawcjuuN",
-	"kNvTtwLKnTMmsKyTQwXHgrPS3CUbmq3YyfnprJbNwWfmgqjWa1ruoOkx2wRb4pJfAbDTTAkQ8WyiCDRH",
-	"hgbIOS9tAzY8eOaIb0p560u/MIV54my6QGG6mJydznAWcsME3fDJxeTB6RlMdkMt5tDnRsz+DpkDqG97",
-	"HnyWTy4m+K25iNVGCoVX6/lsZss+tb3LNXuvP4f7AAzt9xbzciJv3C1KYx7yTvuFZ9qCkzehZGL6up+R",
-	"66HQUAQmF2/ehdT/RjoxX8qMKQXQ/v8NKOBL6LD3A9MUo9efA9pxmiT2a+gFTF2645sPEwCKgRQT26UM",
-	"S1tibT9AdGUrlt3guQWWryFn1mDy+dv/t4qVu5rBblk5l1D7mSbsuz9yxzIqYMMezR4MfMmbk3fQSGNO",
-	"FbOhqLfCN7A5ZAJCaiSleWV4KQOVfbjr2Gz1hHptwQuiBFfdnhnN6eSGYUJ04rQpfQUanOryV2y29SOf",
-	"Y3vIu+neB120ZD+PhJf1r9Zk95voXItvGm6dyfns/IuTs7OT8wevZ48vZrOL2exfDYvuYlKp8pfZF4+3",
-	"D379fbE4K2ez2dns4cz+b9mA0be9abkhzg3b9f+soEp/KysjmM/f/5/f7Sc/qe7Mzmb1zFyCNNsUcrfG",
-	"IFzJbuUN/gwngNpcp0Pmu0DanhmC+qCWNdvCOJYZ6S5k7T4vBHIBuHQjPH8FGpHrle9b6fsO+ghWtaY3",
-	"xqQjxhaBFvV6xdaKFbfWyxNByjv4fPgTYXV0NSWWiHgPu/79wdlwTxoqhmo2brU6BWAaaDAY65N1fcN2",
-	"127hVr/hKOKNAmRLhMgzzDtoOofgJr1hGx1izDdPIvIr7sLooxgoZ2CMvUNDlin9tU2PGH7IYuyZ4sbB",
-	"3PWcba8CQ7G2ss2VddeRC2fjpvwnEQdQQjpxhuTbajZ7kD2YkZKKXK4DQx+44QvXLd7cFuacwPNsr1TB",
-	"CR1PhgzdwSeWxsEudh0QNwxSCIOCVmPopIa2j30Oz9xNJ9/LzPum+p73z9lZ3Et8/GANHCscRogLlnP0",
-	"BYU37ecf0CFyV9cpx301IDMU2cpSr3wbH++dsbB/cISJFCBWlDZKhhVA5uKekjUtb7Dq3G5+V67gF4fK",
-	"lQUYkbGr+2Hvsvx07r9BL2Go+2zRNK77LJk+mCzGwE6SZvZJSq8/p9j5ePLGjPgA2bifLZ9L/YPMjQWe",
-	"H4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0TX1XO9YkuKQbt0raCee41PPbRzYVput86JWu2nhvVs3Q8EDNc",
-	"sTfEG6hlftcw8vaUp3bffSVs92aiqmxlJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Sue",
-	"e16vKohwjH5/35BcZKw54LC4VieM8D4rKsVv2Z41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAnyCv",
-	"Bw6/nJLv5S2DKpU7KHRIGps50/ZM+/YvNijtki0arV7cdzYj487X2k8eL776Ip99dfbVVw+zL/MvHj2m",
-	"5wtG6Sx79Ijms7NH9MF88XBxNj+fz+ZfnZ9n+dmj/Ivs7NF8tpjN6Owrs2mbycXk7PH56ez0/PQMC+lu",
-	"uazUd/iKibdarObyWz95FPttcnF2bqSrrRWbqNus7zfHtZiNLNxvMDOhS34vD6O/OyCrfcPkpnAW5U6R",
-	"nOdTItjWaIqun62/PswUI3cHiHt7eXRvgItbVvIFVrtETeHnUjNyba7Ta5IbQ5cVioFdiz7jnawCv3FB",
-	"NaCsUu31XBsL5tpCChoNQWP4sXnn4Ewat879Dum8lDdM1MqK3R3ko5XtQXM8lrcsCgAfsmDe3h3BYS/Z",
-	"RpZRHvMYFNblKCtxFI37ibNJjc3KhasUQ+Rc4BNSyOVhbDav8iXT/Q7Jr+0zxxPIa1mZX0wezWans1kj",
-	"96OWnLOz17NAcoKInld5vwyyIrmOcbssNi9fSkaxi96jWdN5N5gNkB5JSQMpPUAx6BeNDXePJGyoBQ62",
-	"WNiZhDQzAD0L9t/iCEY4gCN2wz7fmi+TIde4lFNLtWvoyKTMOx/NpuTLRyBfzmYzsmFlZn4gF4TrKQY4",
-	"0NVm6zHJzxAEhM24RqcdXGo1Fj8t2VuBt6B5QTAqBuFiDjrci3+rg67LzV0mHMlbz+GEHt8x96c8eONI",
-	"kzI9LZ9+Yt6uV0xDK3zLxPsPsAqw25seLytzPv+A/2g5vJpnBz8/9OyMckKh/x3L64/hfFpLyJ25H8nS",
-	"HihPk/tddf85aH1uniO4bEbsf/fOG+mccfR4B1kTWMfQZBwEaDzKeRpyCa1ZuWQnMJf/6mO+r5D5Rm48",
-	"1moMun7+cyqap4JQhflgRMjtv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpw0Vl+TBjOR0",
-	"B50vhNxiHp2zRbkiikJtNtkxWjr1tmuLLpl23fde1fMae/q+BS+VbTc4+Y/zzNnlux+hpBUgWea7lwC6",
-	"+JUFLTJk7Xkg9H6dT6a+JQFmSDg84DfNNrkTpWV280vBblmBzalBVDx2oJoXIUaO4Smoj/LYQPs8TS1g",
-	"IHMpMKFluTtRO5GB7PWDIseiC0LeslJXJf5teIuXbu4wP3B3ORSwN2YRJVuUEiIxW1qylawUO8nn5rxt",
-	"zTrfPJh+9Q6uEvAbwVg5y3hu3vAg7lPsTMNQlOWvHPTLo4ezmRnSFjJY6s9Ozh82fI9Kl1SzJbhXwrd+",
-	"1Rx/5p80O1lQpQFA+WculA0C1LNtzSv43ZqKihZAWAstmXKJxhYzOAreFQAJAV2LrmPood/JLZELzYRL",
-	"2CQ5V9DVbkoo9DjerqhG79t2xaDdvqGbgtTelSzCPJi6h2hXKNss0abTJgv70CbdNmFr0o8fGhotZtOx",
-	"JFzzHsmID73rTRXcI8w11S1hPpTV2N7BQWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJ",
-	"DLuzf9UFYTaigPjM5h/94+KTr11+8z9+OjlDu0wWt2F8u2QKTrKNdh/pRjDSNLeSsj+gY7HvrZqpGLqz",
-	"U7RweHLN22E6ucWU4bNzw1gf5YWNu8m+7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53",
-	"gyXDNocL6M8/uH/eJWV1oMd+lMyXfpr4V//70i+CvknjKT7enK9X/K5nuy6soMEK7IPfkPKw/w+/ZYS9",
-	"p5kudkQK4OprI3GuyV+DFnbblVSuOmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5G",
-	"wEVH2f8355Svi5ygqs4qKpg4FmC2U2JmaOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H3",
-	"99cTo/Rjad2KAjS3IUhbmA8WeN9YQo9wtgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPi",
-	"uMAOfeDMUGg9YEcw9n5TyLy+7cYpmINAWGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu",
-	"4hmWZy7Dsu55CRJ0WTL1W5HwGLayM1FtlWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIO",
-	"XmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowWerXzHX96V/mR6k5q5hukhglfnHjEUHdTAgRSx38alTvu2z3B",
-	"7We+KSoA4l1CH73rC82UvraNZqg+JYhcQdy+2p4/tGA53KyR2pl4hLqe9r81Sp08UPFzcDA7T+tDcjH5",
-	"y4efr14+/e7FT6+e/vLj1atXP794+c2dYW8F1bPoehtTtBIQ86MUrtSCCU/1n1IMHVH4jN+tWlpVwpJr",
-	"tLwaL4tSXr361H+adS7BAg6SdO0wjfsCDBn7x4BMgPvIqNElKQFexREzA76BhTQo6nIcPVhGpZi6B5mn",
-	"ffb74fQ7au3KfzSr+2tWxuD9eofYwQ2f4LuPLsWmIeSaTYsDLq57/X5qxTX3lHD38PJ4qoeJG21dFnIp",
-	"CHx9USt7DeyRNQIbsRxK/hBGxKFoScEUYlCTEnKTFKFumFNyZbuz5QEV3goIHSpCFfFXaMx5gpx6NNF8",
-	"hMSS8CT6I3feVihkadWnuwOOyMdLPvk0dLtjCcLzlCQcoLWF0QYv784/irz78yXM/BEK2eeuZ38qieZK",
-	"3VikIGzgSH4G4COOOFa3rNwhWpAdZ0qkKBDjHxvLns9mgL6Et8mi7oRri/P6nG4v7NyO5u0JEj6WTJgX",
-	"B9Erh2d3U8F5gSqnC4CNsWCgdF40crjyF6LY+Q+sjwqeN2IOSv7fwHDv/OCbal7w7LQV/izlVk0uzm3q",
-	"xNH8J0i+vuIAu2mujMP16DxShYCFgDP6CsuxLcK/797ddw4UFflcvk+eA19Rc8tEDjiWgBeGFfkQqjOc",
-	"7pC05ALLDgA8ru7tATR1LZApR8wzQMJj7w29ikLBTd2yG9SG0RtIUaOkZLQgNIOL20OMXQfGp5D6F7sY",
-	"ll9Hc9Ve2bXe91zhcmAzbD2iOVEngN6HNwrm0ZxPJ2pFDUvPphPNARTzgWF1IA8OYA+IeTl1Z952cgwO",
-	"7ocJW0PR4oTm9H+17hUE2Xg0O4Pz59DIntQj2pZ6YwpsHKkS14fdiGMcGcgM4uuqMELJ7zBkofwZ9NaB",
-	"5+dzxxMf7q0mVzrW+hzQFVXnNOl6Mz4LjxNZM6YvCRWEQcM9c8EQY4Ipa8M0D4fyh+NbXMc93Jzd01FI",
-	"pU/wzE78kTifjWdHO7lBumnc9bGr5Y8HFUH5cwRW/p5pi4nt2NkKzTW9YUSXspoX7CPqNJYXL+DpI3Bi",
-	"1Hd/pQALcy7zHWleDVtZFTnGs2WlCaJDUd8wXpE1zdmlR3i4RuGGAW8pWG13W8QUm2bT5VazvlCWH8qo",
-	"vcJVlsumcLViOxTWY/n3KW7jYdyLQRNrzSKimPOqKcZAiae6vlWxVfwR1XK7j05naovsP4CvS6bYx2Ps",
-	"Z1p5PWYpa90F1HkAUAN9fk6zG2RVwbaEG2Xo/2PvXZjbxrF10b+CUvWu7p5Dy5IfScepW+e608lOZjqP",
-	"Hbsn90zs04JISMKYAtQEaUWT8X+/hbUWQFIi9aQcpydTUx1bpkgQWFhYz+8zGiIOuBYuVmSQgQj+NUzH",
-	"kb85z0WboUZjQ+2B/BfKN5bYLbVSwgF+tYnlhyB55YLTQ/a37pAP3Ntyv50IZaBRFrzxwnlKhT/OyASs",
-	"5TjWU0KHtnY9U0JEBAfrltUji2DXOTt3N4IbYxWPQT+bAYpyXizA4/gp60F8wBEOQIQCwX1NhVzYqSnF",
-	"pf78QWur8FxoBnDCEq2GbXYhUlB9LgF874FtBJd6GCk4VExzkvgFYzqXyWw/AR2drFXBpJMmMRNiyQ3C",
-	"eLkNYEceIru3lQcVIek4qnf7YarHfZNqhVwbqS+++tgKo5AYqK3QHaSJHCJHIjiKKR9PWoQ0cx20hhlP",
-	"uEoFyBvAhstbAWWLoTiDs3kCm5ABsBgZCcY1dJWKCT5+bkU6JBhkphPGoygRJg+GiOQWgY/JeneRINyd",
-	"I8Q5KNsvOVeMCwqRE/rSXn1Xguu9BN8XHbx3OI0X//OrhyIuAmrnf877qwqqZx9FNzpZFjfKhQ+KbbCw",
-	"qxkX2E42zIrrZkkLoSR6rogW94+V8F1Kceyzx1zJgTAp++H/nL/+1crEXy/evglc3x87On3E/iZ//hEx",
-	"nUd6ylKNwRmMzdA5p29Fwl5eXr57ynp2q7qp9bPWBpYBq7utSYR/Rq4GoHTIZ/cwzEyqx8DtAGQY9EyU",
-	"bq2EA5Wlc4sBtQCgsZxVUhQQzQGqR+TdCnWcjRWd4GMRzcCkvlJ+FDD5wMvUh7w1VOAmUHNEdb+EZT5M",
-	"+BgAuH0JEwDoMJ5PbI7uIw2g3tbDafh13blWKahgoQ286zuSxp5wdYWJSqeirnfmtLZ3puSJVW8Fd4kU",
-	"5vA1zU/rPvBujc4S6Epxq3LGulfKvsaZlbIJrIhTPW8zqCybFBo78bc1EjZ58tp+5yCWt2WoxyP/M/W2",
-	"APvKYsdhzTuVgLM14ZYNHXcXkstjC8tm9y3OFd23cMdNgodvpyqX4uU2i05AzThWkO7XVkN0HkW5gYMm",
-	"fd4NgG/dx2r1XBtso8TBBrJXJHx6gATfEDhYsIq8B6WT9auOtlE2830BXxKKpHL+fe1RwTyuLj9ac/pX",
-	"Vx/BPO4I0PDNyHxYRubGBuRKjdcgFFku+BCQ8PQ0kd7JUtwu3kKEFpUJjIK3hyZXppRUw0KJFb8RFMIE",
-	"7kj2nCexFIk7GoCRauYwLJzxws5zG2uOxEsCMHhmFgS1ukvqVpomteFXbXt1vtle/xm215cMDb3LrAJT",
-	"YuqNv2LOd+4olyrVdi/fm+l06I215T3DePnr3LL7tpW+baX73krnNbsGoh0yNf6MDPLTFCyFZU1e92Mu",
-	"LGzCPOlTGa66wPMd4VwKyRrokwZ0scD/2TNIAhpWIoA1kMcmoKBSnt2bL1/C+jDGDVKBItshjwIMVtnv",
-	"efZYrGmyBrHBBDgzQkVt9qEmm1SX/6myStJkVnYstkx057psqdIoJkNSfSMUNCRdvHz77vfLt397/uau",
-	"dbe5NXyZSB6/x5HvB9Eup7PNPQVf3Vlb/IjXkcFFhNpU+ujIj5dWP+L35+mS8/pHCemmsYxj6evBTo6C",
-	"1hii1aWn8ySVYQyOKcUpc1yVqlIwiUhPTsdfCp4XKmANGMojAtGAtLQ+X+H1V62zK/uNq9ZdWWE9wwk/",
-	"uHQcxnOTfhe0xiIdaSuX7367JOZxZGE2Z4eHVoqKGbJDPpGH7s0Ou5j66vuaerv1r4OWvnFzsfDmBBW4",
-	"ETp4WepqAcILqbGmUlzeCwGd63ZSTmdyI8TE+js6AWVhf+TKwyRuGY9wyjOxvx7Yw25FUgwufAPX3X9b",
-	"/1sskC52yRMu6IrmeLrqS0E5OcjMAnjmUfsUoDOJ4hiIK6hZh4DZCjRDYbIi703v1zpr9eUKoCdnxvhN",
-	"gqnxt1kK/eDoHKcjCQEil6COEj5I5xGEkF7gZzhJSlhHndOSCdVfi2Cpkoaj2fycl901muLhWgYbopES",
-	"qML9ahGK1ka/rdi1h59D/3rLUYr8Za2twEnyrzfUWZbPzP0AARff4HrVTJ5F0oQ8ibaqISo+aAmOwQIF",
-	"HVnW0F820ImPOi1YdzS40pJu2V22IybPFxUjgGHKJtb1z4XJtQogSIQ0JivlvtcQsNoTsiwhcOu9yceH",
-	"kYZ88TSx7yQdSzK+EJMppLGHIjV5MTJqeKjc1hOh3BGJE2J9BXguovkOAG3KsAmXFVWy8JD/dOlyPf4F",
-	"0ZqvVt1OmOo7x16lbII6Ab/tkv9czaBoGsozb0QE2mHCgTQwwJg18RSSVwr/bbO3sKo6MWyYcJVW1u/n",
-	"1t0+OGKOTh1WeNngKRErWgPi8UHn0cFx5/LoKDcgYNDz+OKnFeWByQp88VgM7D26P9FgSoWBmiygATtm",
-	"b/Stowez5neU8KmnN9og/IPzubSNDIlWQPPz1BsFDZocviY1FcquvdWINKE7mB6R4NFBLNJUJAfDRGeT",
-	"5W7DL4JHv8LV/40X7wjw3SCKFcCAtcYz80fcBlC+3wktL4evPn4ctCKZeAhWnaUAtZqYdFlIMubVfz+l",
-	"v4+FMXwoSPys/QvU11qzWKuhz/RglVG71SgqagWcaKO29tyCL9sCKD5uDyTDRjfBW3sAWmFlKKyG9Wcs",
-	"5OU8wC+Fv68LDlrYAOuK/gOFcG4OXDl/1fXglVEKm+TFtLv5Szn5SzXJHEzzojahhqs7/GkB0Bm99ZUq",
-	"B47BKP5jHUp1h8Vcp6Y626op7XgjJ4mOMuwf1ROI2xmRIH7oLNbICmhuMj+Wu61BpoG3oHHo6DlE5UoI",
-	"Zkd0uDcov3xTrY5aFBVdM3BM+f1qoxa7as/Dz5F/xaWRi3wmtopcFL7eTOSiMNvbTsfm0YviW9Qj4rzQ",
-	"ScH9m/IkwpLnS8hXAZDEiN+KQnbpewP5Pih4DgDQQ7Ee7dPeU8bxa96HHMpbgQELhDUGUIuISXOlFCoG",
-	"kbBQJwnUnAP0haLa5UREifv2DF0pJpVJ7bw5duVC1ovQArhBdcOLkBrMpDKO8RJMqhk+LoAG5Jk9IxTc",
-	"dYwV2Hlijyp7FjGUf8C2VNjTP5KGS5Ic8qyIqewSetDd6MCC1oFWtrq+JNZNVFA2gBG0BmjAFgpsU1ig",
-	"e9zPz3BtC73Giv2BxYxSbWArWp3gFDAJ+mqlt0uQcV4f1HZouKYQqIGL5GAgEogaaMUmWTLRhtQDnsC+",
-	"yaAu5riL1O4T3PucgRdNtsP6Qkor8CCFE+KbnBQLyyb7Fkd35b7E8VwxnaXuVPLqGfovnYLPW/6VnlqN",
-	"XjjHqFQjoo5NauQxIk1jB3IP59RQQ+VGorPhCA8FOBDxOVM6kSKNdZ1VjdMwDfuS9JJIHd2zSGHKuWDB",
-	"4Kzck2Sdx/JG7FHb+QQxGgSuRDjIK2kiZt01FDZprFDlvWqnnQ6D0uhUjkWtWOA77FkiNlGAaFW1zo4f",
-	"r6313rsvVXgVL/UU4cl4IhBj2zVINyR9cYzbsRSdKa4ahGkalUtpwkRMuArlijKHX0pXfoXMWyqUseQO",
-	"UnkFA1d+8T0yceVTPHPRogYLLoyRQyWiS42hhBKDlotoY1sLUe2dHHQ7B92jEmkpBW1ysMmFKA5aUaFo",
-	"nR102p1uzr9FiQ8XkTErIhHUwlK4YdACmVbDVwrBwnU6qijboDBJvoJWQYVqHU6u9di7jI4zuu+GEWhP",
-	"vEVlZcedYhDlj0yGN32tb0yBx+pJ+8kTK2X4Dal+75bjLomciALLFvEllsM0rqbt1Zu/H8C6djrd/REt",
-	"FKR4dXhmIFWENV2ZGltfSBQQXcbWu7UeamO9PZGMIPfNo6hsNL4vS8y6MZuiTjz8nP86uzsbxFirvPF5",
-	"nt+kdKCXNbK9+wudvBcwnofgbqB+Ae1CUDZSDQ9SwcfFrCIqgYOxNGNKg28uVS9iV+HdhFdSnO4GsMo4",
-	"+CUFSYCufoL22kTg6vmGlkndDuRedYJX3rpvdCGERPVuzkt2itEHm3j0z8ykY/BkEgHeM5ZyQjE9sqrU",
-	"UGsVR/MgxNu/ij/YSidBojPQZAeFA2sb4X6f3/RhivgFnxGKeEnKc28T3cqRnjYj7eLWDqu2LuQCel4P",
-	"wFvGS9usZ40eQMTg7Fmss+g5/IF12x0m1K2I9UQU+8ilYgCVQd8fA8xUAlXcBBiix8LkGGVXqvcrN+kB",
-	"3Pbg1S89rDbCBsmU2bcS0VMaTi75A4xAj3SWtBkQurPuKaM6dmjSGsNWcX0ULuibJoKPr1Qsb4UhhDr4",
-	"iC700eEbMWM6YWMo02BjPmNGUORX2CfYoUvF8keiZyETFmsDtdNhKIypCsriA3EaF7fjnN09mwjjS7Qn",
-	"iRjITzAIsjcCZrJwZP3MXpKp9kAqaUYi6gV28PDRX3obEpJZq7yGj2zCreNjv/p/P/KDf/1+/b9+uLpq",
-	"048//sX+cnX1lx//93eLZONBa8w/vcIbnXaquMoa81Aw0W9IhPM6vUSEQt6KnDMYewvyCSjJYWkGii/e",
-	"OXhy/bkbHHXuDgo/f7cVv3oqPqW4Uw5QKkqKsiWjM/b4BByHKwWXnbHiMl8puznP2OerlpmIkGQCGii6",
-	"7c5VK7hqyQh+dXexH2F7HnwMGDjU33y43OSGr9o3hC9G4rZtZiqMpRLt4pDat128Uo7xyqqsL1xhh05T",
-	"4W87f274C69aZ5+vWkmGL5dkatVIwWqHi00WhkJEIrpq3d1dKewjqvVBa2jB7do0ZjiP+GQiFKXB/K8F",
-	"DU+6YVGzu7UqW86Qn1oNj91P+I1gP/QMH4h0djlKhLHf7P2ICS48aUQctVGB42UH8K32OGJWhXCpMHwK",
-	"WFDVRX4vYTR/8lIU+5LNhxVWBQRG4Px3odAEHP9RHK3n+BMQR7HfNC+jqES+X0rY3SkRdtsBIV4o9Wkm",
-	"AmoYCuzT+66ZmENkdHDiMFN7cs2tCKz2yWFrNaE5XmKeuqZIAjfdRgrj8LP9Z2lFhL3rVrUQ8MVmqiBG",
-	"OIYNX3Tzwgcc8nXFDB1SDn9pRPeliKNndN3edV+Dgcy+gW/QZuCDVCT2As/vD5QufLGB/dT+H7qvoHS8",
-	"/J1up3MXFJL8hbsF8xVZVqct0zLlYrJyndf6gUYXtXP3mY5mcBTguNhAxDEbJHrMup0OSzU7AvTEJz/9",
-	"11N22vkv8H7iWE9F1GwZay41a7SMUSVJQ2iODnLGk1jZhYC3tjO+esPtWmhUv9/OEoEn0+dtb1rb7AI1",
-	"OHQ69eZKePqQx03RM0117gpCZNyAIgpqyns8ZHxg/3QjxCT3YEfcrFf5gK9NOvcBlTwgaSIgxI2lse9d",
-	"POI36n5+D6+4djzm6N5OGrs+dgP4bWFGPI4hvN0XG+yGUhvOnFDHAqCbG5fqS1/OYDwOhCt2UBEIqmK+",
-	"8oESriOhABWeev+YSXkssKJBUwxSqKHEYggUZCp8sL8jUsRTRIrScbRQH4GleFQbUSXqMBkPRtbJKgZf",
-	"LxuPRcISqIURKhIbVPm8pzW+I+n+QsLsSD5KAj3UrARuvZEkS3UrU76alf9V4bqvyQoKQzFJS7R/q5F7",
-	"XOXiMOGh+H/L9IZzTWfw9ePOYkeZVLcrG+99tf7KFvdEg41jV47mpzFDJV/Y1YZKQVgC13ask0gkeYx0",
-	"zG+g4Xh3WX9VfBjUe2BDc0HSX0MMt0rWMbq7Dv40ajwKlGAftbrJw8oTkdij3T7f+HqxESJ8QvlPKJ4C",
-	"6g5YDprysNXoyvkbfVEq+GXiPSdoG1CzF15uH9Tsf8qNHHioo/N//NH9x82/jqLH2XPdmTxKuvzn4/AX",
-	"8WL4Uv715tfxG/3uj/fmMvv79P+b/aPTPTo+OX30+KcnvB9GYjAcyUVInJkKS5A4hb17uPPTNuljtYs0",
-	"LxwVAX5/RY4cZnfiHLTZF8FZhtELxkkZbKSA6g7bw8/5L3NYyYuTAypJGjbVSTryhh14tYARb+26grpk",
-	"Chr/0T4gW5C5/gQojIWoeZXxdqtvympqPU73wuo1CLF8Cf3zqnh368JtMf/14MnLXrbzTUW1trAjVm/x",
-	"HJoq3+bNxBRlcTm3MBM29N+KL32db3IsEqxL29i5AFiknMZBQGJ+rFU6KgYssok1KSKeCtfXHFSb5q4q",
-	"8YvAanmsCUlGEYTyV1SPbpiVoXcsdAdXDAQm1bApVHH7yQxjbUQUEPpXmQZ2IrTdbqsKXa14VBa49rWO",
-	"BVfNVqBOJom+5bFXIjD+Im/5eJKtwDStUjydbqlE1WG5lLDFqqE27NZEoJrVFw6k4rH8V3HAgxj34TWp",
-	"qw2BxiYikRqGKSDjhe9zNP8+sN7562JGKVkyAakci39oZZfxt8tn0ELMU/GMuqkcd7RIXIKqzJ6FIZH8",
-	"JfEDLHyiT+YQ0ChzVZjEn9on1ZPoH3XctKtnN9Fafh7s6FxPx1I1E6B+5W9N+S5c3p0RzdynYFfZn+7q",
-	"2dVJ+0ogVYS95G0pFotoKBIkF5WGjbVd0kpCZ3qTLVov32glCN5oZ7WRF9zRFvumPkBW69ATH9U9ORzx",
-	"ZJiDs0JNhCJfo4hH9Cg/H1IJNUaF7BhkpRPc9/YdT61Ei08AHRQcdTrMSxGEXr/Da+7cq8VSrZX0zwBW",
-	"AUBRrZ5sWQ31e37rVq40C+pwoo1MHQTjJKGs/UyFB6Vvzr+Nz6/NVFgYPgz6P0VR1wpNQVFvqISXGMkO",
-	"lXRrRO9jdNOWq+c3On2tIzmQImrO9ga0uKL/XmK82SM0o5/V69rz4LCkKj/v8Ihl4UTYLuCruwgi0smJ",
-	"BLI3hFaUJwytFYoGpvVDmAPtw7Ea8n5hWgm+D/W7qERiw29tfzAt8ojcY1jS77aDo9M5kLVqiFmnmf5b",
-	"62gq45iA9jaKWp7n9ep7iVrWn87zyLfH2yPf/nfCQ8Fe6skEO3zzIz+/fbk/rdIImL9mwQjoNGsEPFrL",
-	"CKibIWcWePikf2ZAKEXH7Xf27naDfffIDoj1RaynID5uP+W0iD9898he/WM7P4m/GRmbGxmd/RoZ0JcH",
-	"g+y26oyN7nJjo7NgbHS+lLHheg63sDVOG7Y18MCeb0QyjMMB/lWSIiqG84kUsWDYQd+EI/rSg8EOIKzL",
-	"bYvDz/kvSyP7ELMCx5OG6EgDAamVzvmoXYQWyilF6MnfG2ZnuyqUP9a3onC8bY3AuxWOrpe8xpIABdmc",
-	"SwKsvXw7mJVrmEKqaEssMUPnGROat0NfpQ4DXKtQ+LZKJmIjEP7ZVJqPxAG8A2rzPsxB4jtYagxuYvIV",
-	"IZ73YfJ9Y2zYkrFhczaGWmKsHHE7cMr1azvHPiSYcy6ih1NrJELSuyOg2YMs0mE2JklfFT0d84T4z7US",
-	"y2Kkv7ibruiJPO9jHkxwZdgkGtQmZnQy5mkpISNUNgbe2sie7KG5tZOwG2SrvVWpae+/3v3y4qDbPmbt",
-	"drv0cBqP3ZGKw0AXAFCwIdCOq9wHiBMUoDkbOPM5sDZ4AFZxALMVOIs5QK0SOGVylVyp3DAOyKoNugGY",
-	"78GcQR3MGfEBmN/W5AwyE9l7bd5C5ySmXc3p9Is0uVNQFTEZyNiaMa7NfYF3t340zRQHOyuYG/bulxfW",
-	"Snx28feHE7UCR/Pws/3n7rDgGtXtzzd8jOTD2KQRMKURadNAJQiYmJj2ZNORZkZAqlTMWD8DLeMLjsd8",
-	"BviT1UnnX6USb0vO4FdTEros8aHt5Z98qs1+6RmxX/uOtVbeAPMx92Sde/3PVef3EpBjABWCgzq2fqjb",
-	"Aus3w2zSjrdvIHcvHavzjblYN9UDY6QaxqIYCSEwBruPyDrenU1pzw6F3WPLdMMZ+Yj78SJeWM8UemK0",
-	"ysP5iAJaaDiYj1mLqMA1kwern7KT7hF2EMDJxEKAA1eLYLeLUW28yY5h7XunkmnOBfZYIlMCFAEDDGEt",
-	"pGGJHI7SRq3AMxeB3Zt/6nmHkFvEnv85ARE0t0gDRdcQtplwGTlydtesAs1anledpZpN+GxReNyb/OdK",
-	"zyvge+LKR5SYT3Q2JzBDeSt+m+xHXM6B4MaxFUEBPoB3Q/tThdsBQ/nS671ra95lMXMIbJWA96M2SG/9",
-	"LJCupCmApD0otHmiMUjjYWsebPpmhXTCZ/uR0J9nrM/VDUsTrsxAJAF46q6Yl71DyfVdc1j0SeJs96SM",
-	"rNJLBHj50I6ZjsTYiPhWVEBxTPjsq5Vuj3rZ+rk4YdYIPPXcWQHzF7KTx93u+iJPM/3ARd5LO0f6PGjh",
-	"VNCMzKZ81qzQ32oZ7esYN+7ARiJKVMjM9WJPYh6KHuPWzC4XPPva3DGPRACFEQAA2BeuFqLCDLQv8rVr",
-	"9Q+JVkN8ffDzYIo27LT+u5aRD8c8KBn/QIR3RRn3GF0UtCy1mjco5o5sb3+VPYtFo3kndsiVFV7nAS0K",
-	"rxveuav/+M+zQ30ij6Zg6zTenBCUvODK1XvOse2J0i2M93WWOq9WT6kdhRVoW3KxRaeU8RRb4qlb1Fh1",
-	"pwdM2DuDV9YX4NACKyOqwCvVm6A263kvRTpciUpOl7Kjax5E/3zezfLx85qlMT5xdAIbCudgQyX3cxbf",
-	"+L2yvqZb/710lgJcZaHlIo85Y0URJeXWT7d5vjP85tq1HQvTtMl3N5nRt/jSVcG4D2UhtoI91+INvLFN",
-	"xOfOKShkFadzz5kRtyLhcaH1QCcQnIbdNdVZHAG+KO6wHdQGtXwtBTtwDWNfUVS7jm2JotIrU7L/1FIt",
-	"71SsStr6bkE9VVCmtidENlyQ1YFkWtxFcAL7elYBXzhkywbk+F2eRekLoBjD/n+KaW3RgFgW0cPP+MOq",
-	"9mBpNwrc0DChovwwg5Aaaf42o0FgXgcAuPszBmVCkvDjyeFkfxMziu9a+xyM+6f4e9V71tUevXY8yI3V",
-	"HdU0HxNEAwQDHawvVzM21kmDbcjuzmA6DLZd51XtyFtPWpM9RQ9Pl2ymJ+oy1bgIX2NrxdiJxf5bmt0U",
-	"1lNEQt0iLJJVJjd4kGcKfsSPA4YkKozcI6UJ0J6zGzFDDCrAcYbLKXpQWUOCOdFGVEkD5IZbtsbj8Dfl",
-	"MPxq9qsHM/Eb9qjRDUtgykjottPubYZNzx8xGLGDWdgaEmQs0kSGZhlW62u6ZBWg/EgwM+GKUAOA/M5D",
-	"yNvddnB0MuoF9HP3dOx/fhz5H487BxGfmd5T9qTD7E+O26xduAem4JSQ8P7QJ6t0wnpSpSK55XHP87zW",
-	"FXClcizeWz+4DosdnvWxe/DkGpHYO8HJ3Q/jf4/+Hf37YCxVlgrz74ORzhLzbxjwj1Uo7ZVI8kAQ5tqa",
-	"7Sk+1UlUmKnuqFc3avd+tQDyVeOtG9kK3XWBpJtboGHv3lJsPbGh+JWn6GgeHZ8EOfNE66x7hIUxf9dx",
-	"Zuel2z4KWgMuY6vQTk4DxGU3ZpDFrbPuafenJ+TPWuPbfv/06PhkAw2B0l8H4J6NGykaeSGHWSJyGjmo",
-	"m4OqBtxU9nM5Lm90HNi60Mx6IhSfyLab8brt/hav2xmORqqBhrK5Qm9NjJS0XlG3uu1Ou2Onj0bXOmsd",
-	"t7v4Ub4+PIokBpPeJXa8KbDgUaQCRZuqmipWyb7P+btXzN53+4USYZZAw9DH63KtjzS+ArG8OLx17aZ+",
-	"EnO1HI8FWpWY9f1zDmj4FkUCRSLQGXKk9XW+j73FO3jcrutHg/54vX72K1mC7nDp3wh9Y5l43BkSh6Zq",
-	"rwrzBmcDThXEyMOR1kbsAPNg18leX7eWyBdjR0CUNBiYD0faCGUdXq5mfR3NgrxLGZbeBOyPTKccuRJ4",
-	"FB1AMVpFSfM7GkFTywu76y39OBA8zRK7n6YjmYqDmPcF5Aqok+6706DTgX5G7rNI1Pr3m4pEUmaMcjv/",
-	"Q+Fe9niYiyEGrViOJTZF8zh+gWPwG3zgfwdRHOtIxOUeuMWuOJzTPGbsKxqXtRMWWhqP3BFL9/09Uxj0",
-	"o+ZOuAaClIXXfE8PYSZLsNES3pa+847PMCvPw5EjRKaaQEKKhuaqwv3eWddkocvva9iOtcqyqOiqduHc",
-	"NjsLeRxmMU+XJFfeaEZEdgVkOfaB2P6t54eM/9KwTpv17ISanutPIipXV41OGE1SMSswcOB6bUyludZN",
-	"JM5D4M4ft1kPjIsewhKDReC5gqSyOxuoneyyQ/GnZzuxm5/aBE0qJlY72H+rMjN+HmBNWzsRpNFmhz1x",
-	"YF8RN811YWvFPB3oxDpwVkTAcOQJ0khjVy4c76kYForBTcpVBG2qJ3euZNi4sXEw3MDps/KBdtgjcADv",
-	"NpPn/7GvvRnt2haTU62k5juuW6cd12y+Zl/1KVztukiEKLciexWElzllc1rWuFanUIs03sFpNPizqWuC",
-	"7nOz8DivaWjB2UW+zlbh0T3hkRXCQS2EdrZITtwfD3KBsX+5rH8OJZryqdwi6gaCcQ6Z0TpVR/sMCjtd",
-	"KXHzCu4D6nMsL3E5I5OyDM5GjnaBB91bRxGWKXLN4efyB0s5VubY/LbJvs/doplgYvkVckMIyuA91ez2",
-	"rK+bxxznX9OVvCdZLA54uLzhxb4SaHc4LuhIxxFhkXmq2VgI+DSLRZtdukMGaQN5KrAI0aMCcjaznmDC",
-	"lK428N9nsTgP76nz5cvSYeWvugeubcerTcfI7zyvjlnepVPDyb2CZCunrXEHQvcIT0QwUnmYrujcmThJ",
-	"vFvBqr0uR7a98rJAO921n2bw6yDmw4PYHmsHUCXJvbxtzbk1kIqrUPJ4FedWzpe9n3RuLlSrU7qNElv3",
-	"M2NPHgOawLBIRvVNQKVL16W6Lmqsw8+Jf8+denXy6VpaJU86zyOcigi1mau3IgqQgMK3VJIEoABYESXx",
-	"e6bNzmOj2UQbI/uxYMAdxXilOqTXKgzxQTHcPBuJ8EYUcuKupr61mbAWjJsGSi6LC9pIZfGsjLO2SnTr",
-	"aYTr5Xd76qaGxBeIaFTKlEampulIxgDmYg93dP3gfK9hX3qoEnrO0tkENmKS6D+ZWCrdlFSuYKd5nz0k",
-	"S+x95oylppI3q9aNztFGwrd2su3By+OYuUxG7SkJE79uBsTe2SqVFW5TtqWvlDXmIGWqGB7Ww0QYs/FL",
-	"b+EGZSXfx03WWchVKOLtVO9ynftHJjIRwQtLw/A5sfC9lgHTSpD3POUzZAujVs1Qj8cyfUr1mdzQB1Zt",
-	"Qz1Hmz3D2wFl+pBLbOXk8LCUwoP6ViSBJ7Iik6QCmAju9GUF4yLVExz9BpJgr16U/rNEGMicNr+g/Sy+",
-	"yWcYlsUvqk4YZmkdRwdz3r+nPjSp1lGA4G9KTIGSnL0Xg8w4+jfwmfH12AjSJVQFIW4lVM5DP3fVIWxf",
-	"GZewAVCpRf61TXg6UuuxzFezkJDhgV5GzM4QMvaultGj6J3iOe7Aq4k8Pb8b5kOy9TAY7XJCOoV0kF1x",
-	"ACfs+MhdB456nHxkYd3APYQwYBGvkBxC1AubGCO1rB9eGD0D4Qsdx3pqxY2nzGEmITwf9Uf27H4BVnzT",
-	"ewgEQP+t/Vbh0LYykHG8pRpwUxZqpYSVxJUFAc/clRe4FhvFX/BxVcVs37ml9ZxR9qID/LStk+EhdDwd",
-	"HnWOOgfdI7pTayHj31ihwDn768XbNwzfMqB+K3r6fpJhheeBxcP8onxv2JgrORAmpWZeKHIztSUGbllp",
-	"zVcuKll835Z0v0taPK5cmciaCyrCRKTL3Y4LuuYr6hNZg5KK4sUXL9++e/Xi//x++fZvz99ALDFdj0AK",
-	"a3aXPmJPcUVcj9UxRVpb4MTGYondzwiPu+VvjixsiL1VEDMnNFXnBfyl7DTRh4ef8YelzSAfRjyFhyJA",
-	"hoIhyRTMPlPmi1sw0PCeOLh7aNrAt2mSLQ7JrBmnW28046vaMraelibbMh7c1t1sW9ZWcMJfv8auDBw5",
-	"YRdioYocC7/zrasMu3+Lzb958MBNsnUOswrfsPdqcGClEaGkz9hfetC84Tw9rURQRJombAKMq8JbuOPU",
-	"tUgngkeFr8AdwdDXAwgK4BwYhGpa1Ddmh121OU9FvhEvUp7sFrrFNT1rXWWdznHo5wd+Fa0Nd8Xf4Wb7",
-	"KKb5cuqi6A1v0ROyXF2gLE65cSIa7aQ6NsZ3/lNrYSzhm35tWMkXUN3h1fHmSrfUkuPc9hWmP110/6Sb",
-	"vn6FqxkpZUOFLFCyLD5NYgAwIHN6s2IQCW0nK2UJvVfKcjhHkCcJn1U13ljTO/F9s64+uWpgRvAEqnrz",
-	"EY35p1+FGqaj1hmSheyE6ryjcwThu5WBNd8wRJCxvlJafErfZyoPuE20jsH4RvmHckGNvm2xaHoREbZY",
-	"b1IM/lEAj4epvBUbquiThp0xkJF1vDGXZGrQHSvsz1wN0Efr5qvcp9b3gp/u1ojoPHwnoQjxngeLF2TV",
-	"UAeaL+Kf8kSMdGbEQdTPY0YTbdJhIswfaIjh/sghhf11Y55IHvUxwfXn3kUb7pD6IxlDiV+lZ4QhtwIV",
-	"4K2o6tNaf09u4xHlSfVKl+i1Z9OhZ1GGEjJfLp9FiE7nfvTo5AACVOr6SREPGd9SK7GQ0bxSK9wvN2Fa",
-	"xbOnZT/sVhrnhi3xvBY9ritlV4Iq6AAnmPyLgIlPoZhQS37vlsfSSvdbFc96NbBU8Wx77ba7sxZUcVDM",
-	"WJKpMwLkMiWYIJh8bPuoSC1XWR3FOVjO813NPG44gVy7qrokU9R4UkgqFHripDIpj2OswI55eGMIvwSy",
-	"h3XDdMC9m4zvw2gW+K7FkbSqeVZ3f4WkP5Wm12mV6VXZYT3iZoTplLzevtCl2WavEEaPJ4kUEQKq2EnE",
-	"gi7XeZnj/GJxIrVqx5GHA3jKIPU8lUYAuHjPfq091rci6rXZRcpVBN1V9uXdXql7c+ifqHnzrn3zsVT+",
-	"9xoTtBROqNac7hIpzKEnRWnK089ZC+SA4FOpX2ZADSpcZVBcjdSH1pPhJgWimQ8SCqgo7UwYdbDZgT7P",
-	"HrzPtBrIYdtVab0XRseZr+pTOqWWv2s6TPN2nPxsPQ5aSaZydjwyPr56y/t4A5uhW2EznN4FZR2ES7m2",
-	"JXFuBURE6xkUFDyBJYITTxp3gPkzDo43HgMyK6XmpYEvcqd7v0jYxS1DnYgvrDtJNI+ikjwXTIP1JLdL",
-	"kruX8pGimDdZPuKq9davH+k2Xj/yp9nj3fX3eG2k7v72+NcZyHuXYSCvnLBnUqXaHuOh2NB1gLie/XPC",
-	"pwd9OJohtl7r4B/6IuQzCC9vBRhfcjyq8YQT6TyPNOGpGM4cGx/V2R51Oh3mxzJXyRAAZ44SSPFktTOW",
-	"67bZm0WcWXaumPg0SRAhkBlBDw5jLsfmSrn+6j43IoB+bSQoD3USfW/QxCIuKU/7MkX/oqLIz07ZMw8V",
-	"s0OSBZ4ImoT6Ze3uw6myC6yzJESjZf0aNRgcKej9tC8PE2FvdhSQBeX4qXE+rGE1WAEhW+xYmztgKmZE",
-	"T8QCcNdRKSrhVVkxeMOmUpkzwtQCuYLpbO/QvHbxt9+weU0Y2P5PcmVJxfz29J1KpRD8oRggAq/tZ4HA",
-	"QvDLBzk/ZMStmMMgcuyZx7k9kMLsx2KQosKGk+LJ+tSS3riFvV+jYx12MDp4CLd12qGSW3BBRwCvKYRi",
-	"fmCN9bC5iluvOQqPBIgaPWATbtJcfRSUZr4312xoq1CRqykiDbaSGUa8oVRgbEUNqRKd4FklBrjC9vMA",
-	"e9FCrW5FAu0/VLDCQq60kiGP4euVsCykc+uZJtfkkfQr1IINHnhiSfp1xsdxFbVkpSfsjIfvHVHC03KY",
-	"CCqqOZBe1jmm3v6Yc07l2A7rqHvy+OSn40cnj8FDxQ9z/xQwIqBBKLjnMPQXiiuvt8tzz/suKL0ILG6J",
-	"n5Pe44yVX+NK0VucXSnGDpiMzljxNeynjNkRnrH8Ra6wCngJhSZ7lVLxiAtcYT86Qqj4mCQgZ4Psfm3B",
-	"4eLbYoyoIOD3GxSuV3DL4cLe2lFHHGFMZwhK7vAESSoCZkCAEE1qyhMl1dA8hcAtGm4YjzOiGl+ABulw",
-	"xL4eas0a15hsYHTCEd0FPmo9bne7lczYa/RZNBgCKPnc4tNEJsKUH31SenTRLa8Y3hN7zYgb+5jTwVHo",
-	"HNtJvJnbrsT0fY7jk/OPnh2ddI7v5iIXiz6+vapANwoWtJhYf1gDCqBv92/VBAM6YEBZOS5O8Ocihs3R",
-	"XR5NLP7BDu9GzAqWIb2bJzn14zKpDm9+j8WtiE0NL2mOlOPuNh0BpoNdvGVHTR6fqFim7j9aRSuVR7O5",
-	"06mEMzE3zEik/k9W/q37dJAmcjgEWJ0Bwkki1kRfDjOdGZhQPuUylWroyS3shwXDtuNk36BdC0Wt+HmU",
-	"4S6kX8UfGX0dizns1urY0yDGH6SCaAP8PLbHOl1gnYZnpQcWWYW7nQJ41NFJp+OCHKZ19viuyF6b9WMZ",
-	"tuemxU6jD6Poqb+HX9W5wx7X8ZzRzKF7WoRoI5gWbC5EExvzZtJa1NYQs789HwxwVJCrcvK8xfQ/Lkz/",
-	"0fGjtVbg+HijJThZuQZHx4/Lq3ByPLcK7kghMY2EL+A2RR6S1pFnc0YnoS8YXgbQ3PkOa2+4Ie+u91Eq",
-	"Ys+71eUicDo3wt8A8HtghPjASk2bs7/U3Fe+uqa/0+c9EaQWdBUwB4JpgcSBBG5C+JdJMivHjgiQ3cWJ",
-	"nIuWaqgnIyxEnZDkIFg70R6B1+uag8GXuVIuVweuJ+3WPg9vhonOVBR4yC/SiGyY6GmO3QBpaR612XkB",
-	"tJM+nGGDKevZo7R3xmBvl9MUU+RZevfbJau25f63vev/8/L84mXPDQVvTy2tMh0t5A7zRlfMN8KnzLe2",
-	"shdgkvtOWyOEHcLbi7oxQOdvj7LtUTJ7n6nKPLsdwtZp9qom2eYSkg112H6zA7/Zgd/swG924Dc78M9j",
-	"B25h4y3DQ/YWQF9YA8VaFTWIAQ8BGOCFVFjAhMz8VugA7qRgocB8R3pbY3LzDCbYx/53+7C72ljWhQtT",
-	"JYKZkZ4qpPbSBmnNxnwGHHwuM7Ak8P4OC6g2R2cpyUUjxad2AgIHbILCdKPsuxnNBjz5YmZ9sP7FOBvX",
-	"Gy3yDjBBOwyxzlWxC1FE+SGSJ1e7V4fx87CkCTB/xvwG9zTVCG4lPCUEkIrlTLQe1O7SD1g2SpxZCISe",
-	"IiI6T6TRig1yXytPtZWxmwAf3LStZjL4vAM9OICjS6az9jjKgdGxAICbegoEO9ptlge/ufvCvNRTNrbu",
-	"qjvWrAKDd4G+qDjOI/HcYEOqKK0djOML+fCFdeuLoZ1wbpjRWiHu0lQnN9bXhvLYUnn6U6zCcyXP5IdD",
-	"0ijSWOTMEkAsgUINq8UjjbsQHkTxAcfzuOiAAkBpo+iIi17k/QjIM5hjAaLgZETp6SYisM6WPSw5n3Xp",
-	"cGTQYsDd4VmjKdBityzuNZDhGzEhpmm4P0RAoCwoQ+6wynTRL4VBfIl2RMFkRHE0eKm6XLZrOoSLrqvq",
-	"2Ivp9CV3wAlbH8Qa1vo9lsI02i9YdAwniY4yrLZwQNMfc0/4OmiBki77oI8vj7Ac+PgfaM3Gee0pus3n",
-	"3aJJXniGr+yJEglNAeuX7iw6YQXP+rzbajS2C3OfS+jq+G5hSzVWM7P68LSGLz7ZHaOzNZTFrsD3a2Wj",
-	"7bObMO5qjyQka0lZqvUN+oOA34gVLCaLfeNueQqtfQGXBvabdRadMxb2dajco9UB/I+Oi4aEJzewskmD",
-	"p8sc70S9aZgTGcrEczfUsBbM3fPrLyyA0jGnUU+sRu10Lzs/FWPDJkzEhKtQuvho/tHsGZEABC2hol8w",
-	"/oc36hwcdy87SyK9cw/r+uL1JFwR283jP90j1KFRFheadzYtv58bd6c8bhfWBEpGgYHvPLTZ+iOT4U1f",
-	"6xuD9bVyIqC4Tccisbu3ddZpd7pBK1N+2HYO/a9uBptlByjJ6eoDY26vNEVjN3fb9RKFe6dKWVOb4/pA",
-	"UyH0n4joKev5ZQOuLIiNgA5HS3TkyO+ovtT+rnQasF5pF/XATkVUM/Qt8Ni0zsVYg+sJUTxxpVwQ7HvD",
-	"vEThsYJUM92COWxvSjFe9G8CsN3Bhk8RELQ8jDazuq/wyKMO2NfO2qf83Y1IrpRPhc45VKTI8cPxWYEQ",
-	"RhrWwyaWHkCm5ayQAEvKemXp6LFUxLGv0xcqqi6Px++IB4FAX6XzapXKGmpjy/29eUH+PVMmOVdy6gxJ",
-	"l3Yf6ThawRG7Uh1sYg9Q/q8eBJ+uuX8XMId3yUsIvjfsRswCtyVA89AnifswFZ9SB2QDPlODqDDLPcjc",
-	"c7ve9K7lV3/v1Q1PMcbGjIZ3SlksgOPeq9hVfvFmzEy/SnXjOJkWhmW3D5MqjLNIGJ/rKcTxl4yDrr5e",
-	"3mjeoBeNnUrn6zI+zeWl1kE8wTfKGwNzJqhiDjtomZvMJ5fvXALPWjxyLccahPxvpXS3TuRwsZsloA6m",
-	"uSF8Xkp7VZmAuyunqvtiBPn1zwt59xUJWz1VL3Qyxm96q3GmQjIZ7Q9L8+c1id2cahpOK//rceMmYxKt",
-	"ZyrCBtj9WHAbv2wW5l4yCnWlgWiV9JeJJdAzkMYwiVbSFybRzjzHf+7dXc7f23vVbXg9tWbN5+LmrZmQ",
-	"u6J2+Hr392Z7t5Y+AP5aSudiTnEqIl9bCPSNOX1QgzyZ9tH9GTxEQqctUoiXbJz73d3Bmnyadko30ASH",
-	"BA2zhoX5kq78CuNHraC2em3ZyVtV2da1Eh7yzIgSNMM/k/Vq+1AtggopVsNtEcQvleM0eKbSMq/F0Mj+",
-	"qbNE8bixgP2IT6C3GcqS/U5cEnT5Sned1cSZWX0MX+B1m77BBR0du2+lUdY3Ew1XWvvmYqbCQoDg6PFl",
-	"9+js+OTs9LGLOtq3cgeMXV8eC4MQDqtu8ajmFv8SKhLmpvz9HHcErsZm2tbdhqcPTW+lmCPIAlBGFPO2",
-	"rmv5qedKo7DAHOsEkW0qhOTgYxE1s0lEInKeY+PBrgpj/Jp3yBlU7u4He8NbFa7RABvN7RmPdhfYFX2g",
-	"IkqxIE6wlCdDkRo4/+O4uMLfE6NhRacErD3aK0akaUx4S76/ABirqUCqAiF9pkJvhDfdDrABEgduWkxK",
-	"4wTB8JzhiR9duOMIsBes5Nn5ushjhokcjlJILsix0Fl6IUKtrJXe2XSvwrRsEDTcsHmB0B2K5vEGqBh7",
-	"w4hai2KsznrfCDUqyeOIC70EXd8i0G2Gd6w22LGQuCp6Qp8J4mP+JKm709xJgrK46tvdym/fbSGuVQfL",
-	"B8xJjAUijFJx6kMoarYjhqglaUmlp1QT4Qjy0xwEZaNDphJmvaT8UZ5WxbndVV+TB5Klo0qVsHq3E0rJ",
-	"GWKPBIjSCb4MVoVttvsajrvhUqwTeaNFCzxYgksPNpixpWesl6v90jATfrjWHcAfVwTkPFLGjjhV28ti",
-	"TbPdOvgstQ14qNQ/5l++BiF9ADDlze48Zyotg5Vpbbz1fhEpl3F9+AyvCsC8LQDqzWEqYeZ/HrcJ1f4I",
-	"W29w6XMaMTgiMDLSXMSNAG48bviXggxfz5uh/bh0k6+iLqdHPlQG84dESL66+mZPxNxrFN3QmcZZX0fo",
-	"ImJAvtCd7zaOTFgI6wEl6U/RHTRZOCJybGkcL7cH4E1drQ7hpqGX2b5SV+oDsdLax6KrmfemnxWwHClF",
-	"LVOiBfTDIm7uvjAyEg6TUvCxnXKHQgUOMaQemEyDSif4SpEX/MqatYr1RU49jXqECIDn2KYZHCGMszDh",
-	"ZtRm5DLiaO0glU4ZH2s1ZL2SU9ljI8ET4m3FJlH3hgOpAK3ySlFJAlQ0UcWQa8Ev4JPjvBGCgUkFj56i",
-	"CnJg5N8bRDWXCpECevSVzTHMr1QZxLyqTgjP4ca4srf0+3GavI2IxQF0C6SExSFV41ImHD3gIbxLcjmC",
-	"3imiTutg3+hGgYNNuKgL4YHFcED3G5bBNyyDb1gG37AMvmEZfMMy2AuWwQudeCvjLDcG7hfZoDHQnn3H",
-	"rLfgNfBEJusTGxw1TmywrjFS65pnqmb9iXADElBY+g5F56b3EKLD7zNVgOgv99Su8r9WFDmvToYXeCcz",
-	"s3McrI5HYk6TdfGTXwSPfhUpmuKdJexxVQw3a4lcmVuifGoThVQ5khW0YsT75bci4UPx2rTOfjqhrdk6",
-	"O+5aFf3Jfnpy1PEHnVlWddt5cnb65Oz0p3/M2QNhFBY/ee9e/lc9hCBSIvxUgw9qxRqpeb3h1plXAlzG",
-	"Ug0vJDQa4WcrjuLJiBuqxxZ8TGfzMq1DusA+3R6sWITXxR/OccK6R53KG3sjNcfv7watQaL/JdCOnAjo",
-	"tkNuGGHHTWclpYrOjo6f/HRXZydsftzUFyk4nxl8VngVE2DfD7ruMR+6rlaeQhrHAUtPRGK0AqfdjPQU",
-	"KMhoA5mGC2Zf6mmJ22NLbs79xOJpsx1+xh+qK2X3C6uCUrJZHQV4fuFoVZEDlJ24OsYbMXMWKL5sQHWN",
-	"WOTYZj2sn8VGrzIZyFS56BF1QykxpV6wp8zuYCbGk1QCrSE2dFypS/8gDDLHMYZjKMQDXTSchXoygwe6",
-	"ugukVbD2oYvb5KSIPxTZEOEuM51BNOtH+y498WkiwrTHfii0qV0pIjEZZyZFtgSlpz+6QA6Va0MQRw6Y",
-	"0hBQm3LDBtykIjlDcoKT7lHeCkY2KU0JgjYII1TqxlYZ3IEnbVvXsQWb4q6tY2ORDMUByNn/qmojg7mu",
-	"qI2srsLeNH3+DgkJ9sGP/5/ddlJXWD6/jLtXmbtzch9l5ieNlpn7qCwG5q1CDPXEqrMxn1lHE6rOwXdH",
-	"T34mdmNg2LU1EUdBio3oFEixNFeVkalI76cUD6gUkkwFRBcKxojV4NAnaK0ZqeaaK9vsBb7tUGA3ZrET",
-	"GcipRjyitOTT+cY3JGvo8/DmaTkrMhWJuFKQABhqJm5FMsMsRR+w/QhRC4mvyHN3haHY+KfHAg4MZLCh",
-	"wwTwggF+TkxSPDZiaZ3o+UzEIhzz0yuV53m+N4SBTDwg0lGFfUoZ6XAKIJksoSyI+MTDFOCSMehgrXA4",
-	"6E+6R1XHkl3kZ0Ra9RC6k132gcJumVodHlhbFfymIr1XHjBk6vOpk3LY/EaISTlzAn7oJlWG1ZHjV5i7",
-	"d9IHeT3CrIa1sFJIzgr5NvCz1aUQV6wJh3c6NfHwo7vtuxfKb4Ah75g8qKONFrK2tk4aLLalIGHAUn4j",
-	"FOz+RgqO+E3O821vCk+Ltb5hPHXN4rwSAHRnlXzGk3Akb8WetPJEKEy6W3t8LokLL+bDEYbFYpCW3QmD",
-	"ZdWAmo410dRa5MCCqEcaIOtAj/FxBQ8OvWJjvOPXO8BJtppmtuRTPtuGynKJSERyMNiPPJyX8faRotwQ",
-	"PkgRrsuaQ0/xoCQ4jx5e21tcXvu1fG2/IHl2Tcr1tLNBvVp7KiBJ7fOulL8sJTP/PEy4RxuwXXcqmHBP",
-	"HBOuP283ioP9YiW9xo4vrCaUqdg1ay545fdBqRbOgQzHOBMbh7Q2QXc+m2DH4T5h4PRUGAwSPqWKpBzk",
-	"zNXwpCOh2uwdz4y1W9MpgOnQYUjWbAW+qB37n0WhAzZwrtEzlcrYs4uYbCyiDWVheXLkDG/a1MrPAxPZ",
-	"e/9ZVuZXUTxqpzq5QVu44fXQcWzNvv3sxVfFat2+IOIdCLc6Pfw0dxvR/HJmllVF2qSL+88NubGFDr6I",
-	"a0hV2JcUfk6yWMALM51AFKZE2r5+fMit515ijXjge4+wrs4r5ib9kMgUqa1ztyvPeJfax0tWiQqfaTWQ",
-	"w3boSYyNjjNM/M4bIzBDOdZsPmEn1fnLr95mOdnAZjmqsFke7Z29f64h7EvGFcFZUUzwJJYiycvycx7+",
-	"rTRqpQtz5mYVFGmlMiyw2t+ISVpqtJWGHXU6jMdG5321eZ8DgqLDIxb1oXvyg/BDvN/gi59ohtpGhIlI",
-	"f88UsFhgWiIbW+X2OGjFUonW2U/FAqlLrK8G7wy/yz6cv3/+8u1vF89/f3d+cfHh7ftf7GxMtFSod3z+",
-	"s3NIvr0d5YQbM3UYQGMRgdkjwEZEi/BCpKlUQxOwC3iOaS9qGjL0N9stLwjIts7Md0C3hAtjJwHCCjgz",
-	"TRj8F3zmDftpotUQn8R36khZYuln/cI7LimAKV63c5wyit4q44qXs4l2v/i5Q40a8/AGCh2gJlckUkcE",
-	"IOkV59E88OxYKziXSK+6mqqCpp37glXh/4BSkdZvl88gzx9ztTDMclW1lf+xTLEoMo5fCJ5iiSoOfOB/",
-	"/3h9Z8cUiRgSUok/dPAwKnwySXLZTcUnO+J3fJbjPxRbDRzgPYQWTSGs+U4kjO7nTxBriqSJ5PGmm6G0",
-	"5nUHx0jHSHFQCNONuGF9IRTjw0QgWgWLeSqSphouqaxRsFQojuq2ROT9s4xjKziL+0KqW10o6qjYBWeE",
-	"kFN7KrywvrfSU0YFc74vDfIiKKZMqzY7d2vmE0r0RzMC7Ffr8mbpGRsIYQL2R6ZTQsJ1+59oNUGksazm",
-	"Srk2aAd8mV8gFZuOZDiibJSIozb7gHU3prgSHOEf0nylhtj8UySAj+pLCBZUwZbmtN9eYEkd2EG5vcCj",
-	"W65CER04k/IgyW1KuxlNqscHacKVwVZJ6sqOeMoPhEpkOAJVee02s/0ntZceYIVlAskLYf+i9LS11ZbA",
-	"rNV+EjnfFOSfQUFCBVLhmlKavwld+GyktRGuocyh0vEoOsD9sFofFoc3ZycXdeLEmuJiupap7BQIe1Wi",
-	"vHWKy1hPg1ieGLHMuP6E1Ih4UMUPBE//pnj2rngWdrE93AqqofuozE6QxfFr0iennU6702mhZ0DbFHTN",
-	"Gz2FP+Nf4aNLnIFj/MpWk/COJLKO0pEK4vBoRBNaRR4CIhc6NFs4m4507E5SdDJcmWEqElfiaj/KoPTO",
-	"oaY0BDvnsO9hH2PmFrr6GjJp7OCjhJf2b3mLuSu+2fnfjrF7P8agpKHPw5u5juq8YHzOvN7xaEOvYZm7",
-	"e4lXbB6ofqOVeI2lo9cNBW+XV3qOtQ/uQhg0FWqtMOhzfA77NcUwy5DaL33Q08TZsHXmxnMQw3ULoczC",
-	"rnqeJXoiDn8WSQwRui0geWnaa2QQl22n+ORx52S1kL7R6WsdyYHEhqsG/FVyU12tIJTC64QZAbLK+iLW",
-	"amhYWizWoblYlGuahrwrgQrx5+rqIMa8tRwXZbiBYu1FMfm7FErx1oaisceq7K9ys9EsblWYvM5mm1P1",
-	"X7ziOI/5fI/dJdCxKMeC/Qv78NfdPaXzIMMAdg3VWQ8M2h7YiT3o6/IdKomg02meuNrZZOyHXsk86/1Y",
-	"SWz7GwxgYZfOl0P5OE9pGvzrPy21gmhFGLAITVvHveEP1FxoSAphHp15hR0/qUjsLf7vx87Bk+vPJ3cH",
-	"+MPR3XetRcqSBjDsZi4vYT/6hG3jniGItmgrKBmKgC9RtPtKDfnArZIn7vD3ecPRbvscFN+6MfmSFIcC",
-	"H1MK9PfCY4JSl8XiE+/u1cpNeCqe8SQqNJ4WrNFVBqUv2f2ImILPYm5MMYvaWoA42KT3FC99U5mZheLc",
-	"Ui9qPvWLizpJxFhmY6+fFxa5oVHVA6BTy+fnFh9jG2zrp/ZJpwKRZf0yY1ALNQoalFbArIoUOcYTi0U0",
-	"FM05plNuGIRvIH4N4lgI9MuUAIdLlku9SQ5jLvup8NGhQ7Wp5Zpk3GpaEXKTWkVrBEvgQMD0A1RBQjRc",
-	"KBykYbG8EchbDR0ICHsMbj1P0dMCTwxC4In9nXgdRnpqXfvc5ZAmuFLYi5GLHZsKlQalaD0wwumExcIY",
-	"ZIZz5cn2nFqM1xOEXUWcfSjSZ+j976ZAfRXHI4y99LNoKBxfCFXN1bi9brJzPXzUDVojObTaqHvcPsVI",
-	"z42I7Xe6XQr9QKjnCf5S2qOPoJq/EBpS4Pp+dIC6T376qbNUpUKVBur+TrvTOXaeNF18sFz/5l88LTYB",
-	"AOBs/sW7+w4/uDKcuQOuUsvWT00VS/PyE+ge1SEqwbVVHsh9jcYLobisQWbmcpDQ3t5QYC9g09HMbW9C",
-	"jRuWO8c3DcihohOfJjqpV3W90NySpWn3c9zDhmHOEquVfIgImTXZgIdp4LQMFKG5bjWXcoTLQXLarDfQ",
-	"YWZ6ntod3jeYu/eVsns0yMOdWNkATX4v3j777QJ7oF9I9XZiGHRs2CWDIcNxxS4mIpQD0ko/PgV+Z+gR",
-	"m7OEqxQfzs6f0hoOqpd6jTERGGxpTMpaOh9bobltBS2QFNDZYQa1ILtb4nHpJGl9vmrx9Kp1dlVZYn/V",
-	"Cq5QPcElcwoK/urU0RW0YsPKL+Hgh7jooX250ih4GsBTAne3wOFyFlRUQNgCqBQDr00DpwEDUrYBWYzB",
-	"jZitGFB1566eNgYgjTkF6EVFqeYIZBCLOoUTazV0Ueg1jawzYVI5Xlrw9jMYDIUiZmmYULwfC+Cg4sSf",
-	"a1cYUnuZarOe1SM9BxCaF5iiFoMelh4zfGawWqo/w3+9WkUD0tqvBa1jUjHxjCZYZYUYwdRUZ7/UZj00",
-	"cHoB60EhK2lO568TikQhsxOscNcXnXM3Z94e2zLn6EMMTgyt7QEQcfZ/2KHuf73b6Lj8HzsiH7pvvhIB",
-	"YCY/O5TJkyc/oXknPk1irggH6uP1MgNlDFaoe9V6s63OLgtamZL24UVbLfBDOnKZx52HVKjudWN5Tx8x",
-	"kyXhiCdwMlUM59ozfLUedx6h4+ftb+cI4ngfuSmsSDYpn0xaXwCeu31do6nQHzWNmU7g6KDKwv3Io8jR",
-	"1ZRMqp18wjMjx1k8p67miGroCsDD20dBgEthI35kXUZ/7cWy47zAMe9rv7rhIvdcllvgFdKW62ortCfd",
-	"9qOq9H3ZyaEZt7P/GFP6d0trHexfLl2Mif7MLjaduAv32Nf4ejWCji8fLBh+cGo16jkA1SoFGnAPgJ1u",
-	"NzhVDxQz+jt4DVPRH2l9cxCJWN6KRApT6zv84i+Bo+9GTJA05bjDrAe/eLbF0qQf8P75d78Ai7ddOhkh",
-	"izcTKoLy8BVc0e6yWhbt7ubc3BvyYJenblZLiX3O7DDs6wGaYoCWVF8MpVIyr+/+CwGSy/TMu0rtv/SW",
-	"T4O982ZT0CCzTJqK8YSACt16tM5a09HN8oCCu5YiCrQlsABAKKuZYKJQKXUOukfuk2VNvkjBMYpW5OPE",
-	"p/Qcx13o96G97nuPgDFtHaBj2pUiKhA2Fenb3TJOuIyaJcCZE77VPDi5Amk0Ngw1h8ae/n3BDIg31U1V",
-	"8STQqKsaFkjRrVR/h5+n5VdfSl0zN027VzQVZR67KaxzbCYipLQJuMDddueqddf6ti3mt0UiyZtYxnor",
-	"PoUimYCBfWNNdTsRxrH2dU86OQtOd3GU+ePurmv24ZZ77JV6kcW1hDf0zrOmKGnc/QoE1Ha/gU1jNx1E",
-	"9kgct9phm+NZzm8mj2u5zi49A3ss2qZrefG59UgCAowuiNamHspYJ0xpl62B0zaOoVI6BX0IbX0OU9FF",
-	"R2XkWT1GvKKHD19nUb80iGC1C5nkt8N5w8N5S6WwSh0ELMpEU3WSF0JF4NB45TDfDbvO9i+Vvrit65Z9",
-	"OWcU3f65v7gxY3KN8iu65Gd0YJPlsuQXfynBYQUQNInqzVp1XRW7Q8cR9qT+plIZu7u63vAyqHte2DWb",
-	"YILB2/2tnEnBrmWWWEd+lKYTc3Z4SBPYDvXYLaA5NDMVQlNuqYLjelPBdmtba1HGsffRTEXyCWimxvwG",
-	"gFia4psutPpNuUqdvZnqOPJ+ldn2FKw8SV7jcYCu9LNYZ9FzeIh94b9evH0TMCOHSgBy50XKVcSTiLnH",
-	"Qrj7KYt0aPz6tMeRP1uIsKqHTdI9N4nUWW5P0IFEjLKx66IxIz1VrpwhrIAtw90xt4hflMepfo80Ku5r",
-	"C/gbMZ2fnrUicN3GC0n/RJoMLoDnGBH+fpV1Osfh8RFLuIr0mPVnqYAt0+dGPDqBP4vWvSrALdXfB5mO",
-	"8O3rTninBHPOSJyMratkgy/Dq/HzvB5l/RmjSW3UsvA+gZvjO1S7scAY/xxOH3y+sz4b1DZjnFSBH1lV",
-	"O9SqEWLR9wBFybibzAqJiYph181nOlgV9yjM296r47+ZZ/ennVbppC9Zqf9WiQWJv98ART5L9TwVdpQO",
-	"ohrgt3GxwdQCwFFER5hMhMqZhxXT6in+ycqmcHjfjncUU06Lthn24jSry5poylkU663dhS/amPNN9Twc",
-	"1fPQOoYWj9+AAR4oEAqP+Q0UIdHubz6csmj07B4ILeu3OmDNPDr5MID1De6lmi6bDaXxPc7hWvpmw8gp",
-	"KnGiY91oUOY9frVih7zUUzbmCvGpMYZvRa2xoCBi7hdPJuSAQKyfvUu0Tl2dToMSXROQCXmSzFg61RCB",
-	"wf57or/u63REXpiBzpCAGY3HfCJCYdW+gbOamsz1rUgo+CITIJkCpo8K/NI0P7/JK3wIW8qOP+aTlzpL",
-	"oPtq411k34v8yG/n9Le4x5ZxDyWmtOsCQiCrCljurumefwrzLmACmISa6R3djY31XSpQQ+3v/LZP2Ess",
-	"91tO8c+QU8T0R6z1jYgY4MSMNeDOEsril2frRauEWTnGsOL2e9LptPoqn7/TJbseYUNt76e77aNH7Z9K",
-	"5G/ddqe9QRebG1DNQjqWxu11oggzBKQGgo9Ctsxq35ygUhomi6HF1yLlreu7uVvYeZFA4/fx+i743CJY",
-	"EviV+EOqe7CgcFOZlMdY0UycZPZ6g093oLVWJPEoOySi+WHVDT+M9BhZ0BBNLgdGaedHtsOtWCi0fCf0",
-	"JBauawTzhVj0IdWtRFPHFG70Woz79sUW7/Q3MUPcIeD55uPit87fvWI3Ylb1NaiK++7zm/PXz++wYTpn",
-	"nSVgaJNyFcG9C7ckEOOa0tgbqZBkz9EcEYyMXdzi5INhiyDK5Ql75lmTap7gm+diqW4guUqPWryJ772o",
-	"JL7ComOg8scGH5z+/ozsAkx8Fl+cAIxr7lhgPsGi2Sy+AWIQR24VuAicTIHXqXDvdzHHtkVT/5Dnn0SY",
-	"YT83GBIO+Tq/CzCLV89axFNOxd5jrvhQjKH8EcwiokQo3ohAEqreFFLcUz/rLJIG8FrL00+04Is3IPo8",
-	"lIsQZkbpFBLkwDwmFYINKcCbLdz0F8EjFhO1eP19Y54MsXFeMa5mwDc4FrC5cFmnXKZlXuf8GS91HNWu",
-	"r3th4OIFb6xMuhgwqwp5gnn2vtY3N0LYR7BIz82tCmUs6fxaeJh3vx35onXDUUztNo1jNxLX8ovAu0QX",
-	"bC9Wujhx7xKtBxXPeSGH4I6SCrKWeUnfpIkMqyYDO2dJU/lOtLKLUjeHE9R69stWLbEIEeedtsoimdZ9",
-	"leLbAcXs6NfCt7HmoeLrF3gm2BedWe+T4OqS+Vxi4V7+1K9pACiqshwINJ863rq7vvv/AwAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
+	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
+	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
+	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
+	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
+	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
+	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
+	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
+	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
+	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
+	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
+	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
+	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
+	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
+	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
+	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
+	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
+	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
+	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
+	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
+	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
+	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
+	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
+	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
+	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
+	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
+	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
+	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
+	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
+	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
+	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
+	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
+	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
+	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
+	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
+	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
+	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
+	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
+	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
+	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
+	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
+	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
+	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
+	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
+	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
+	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
+	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
+	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
+	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
+	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
+	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
+	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
+	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
+	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
+	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
+	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
+	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
+	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
+	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
+	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
+	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
+	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
+	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
+	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
+	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
+	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
+	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
+	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
+	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
+	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
+	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
+	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
+	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
+	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
+	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
+	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
+	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
+	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
+	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
+	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
+	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
+	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
+	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
+	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
+	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
+	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
+	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
+	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
+	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
+	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
+	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
+	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
+	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
+	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
+	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
+	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
+	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
+	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
+	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
+	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
+	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
+	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
+	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
+	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
+	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
+	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
+	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
+	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
+	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
+	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
+	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
+	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
+	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
+	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
+	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
+	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
+	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
+	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
+	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
+	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
+	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
+	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
+	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
+	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
+	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
+	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
+	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
+	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
+	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
+	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
+	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
+	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
+	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
+	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
+	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
+	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
+	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
+	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
+	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
+	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
+	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
+	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
+	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
+	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
+	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
+	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
+	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
+	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
+	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
+	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
+	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
+	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
+	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
+	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
+	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
+	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
+	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
+	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
+	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
+	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
+	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
+	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
+	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
+	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
+	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
+	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
+	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
+	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
+	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
+	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
+	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
+	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
+	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
+	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
+	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
+	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
+	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
+	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
+	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
+	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
+	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
+	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
+	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
+	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
+	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
+	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
+	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
+	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
+	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
+	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
+	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
+	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
+	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
+	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
+	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
+	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
+	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
+	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
+	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
+	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
+	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
+	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
+	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
+	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
+	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
+	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
+	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
+	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
+	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
+	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
+	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
+	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
+	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
+	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
+	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
+	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
+	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
+	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
+	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
+	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
+	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
+	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
+	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
+	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
+	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
+	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
+	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
+	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
+	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
+	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
+	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
+	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
+	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
+	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
+	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
+	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
+	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
+	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
+	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
+	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
+	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
+	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
+	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
+	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
+	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
+	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
+	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
+	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
+	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
+	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
+	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
+	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
+	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
+	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
+	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
+	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
+	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
+	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
+	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
+	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
+	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
+	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
+	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
+	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
+	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
+	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
+	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
+	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
+	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
+	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
+	"OJY3Dn8VlGq2unuWliXZzkWpt5515zKdne4kG6c77zOxnxYkQhLHFKAmSCsar7/7v3DOAQhKpK6U4/Rk",
+	"aqpjyxQJAgcH5/r7mS+oIYvSABMcGGqjfkz2EZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8UUD",
+	"dMvSvCyEW8rWG9ih9QfmHuTG225qqlxPktOvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
+	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zbaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
+	"2uQQmohkJI5gLP+5SvieoPBtufDYq7HR8fNtVxR3BeMa68GYVLMvuUUQ97Guo8UCmx/plKeRTqOB7zCU",
+	"Vk07pkqAxcNCLSh9mnL5jJ20WMjnwHwh1Qzr6KwvGmmmOfRms7ngiTVvl33RkUgt+95FPq5td98riFIR",
+	"3WDjW/DM+uXzd9DSCpAs/fl7AF18QqBFZlpXXOBHvzqNwFESYIWExQP+VKTJbehUDa5/j8WNiJGcGlTF",
+	"Uwuq2fUxcoxMQX+UwwZaF2laAAYyh4KQqUrmR3ouB6B73U1RYjEEoW5EkmYJ/m5kK0rs2GF8EO6yKGCf",
+	"zEskYpgoyMTMeCLGKtPiKOyb/TYz7/npJHhyBUcJxI3gXqEYRKF5wkl5THFpGGZGRXhhoV/OTlstc0tq",
+	"ZKDZbx11TguxR50mPBUjCK/4T31SvH/LXWlWMuY6BQDlj5HUlATIR7swLu97Ey4zHsPEErRkVUi07GU2",
+	"zoIvK4AKBZ2rrjrs0J/UjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
+	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
+	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/GDrm//+61Eb/TIV3/j57URo2MmU",
+	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
+	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv1z5hcebtP2Mb+/O5298",
+	"tWK5uqRosAN75ydURdj/Ft0IJj7zQRrPmZIg1T2jcXrse4/CbjZW2nYHzCKpfwhYD37rse/pW3OVJUzN",
+	"ZABISK7Olpq27GbuXcrvYwg2Ai466v4fbFA+b3KCrjoyVLBwzMNs58yMkODawdiE1CJSCpTF6GkO9xBv",
+	"GNbbKbbFbmJoFCP7+Tf3ifC78+u5MfqxtW7MAZrbTMiiMt9Y4b2gid4i2LL5Zt5zY74ACUEG+m12Z66a",
+	"7QbylCL1Ka61W911X6Koyey4SCJDHwQzNHoPyAgmPk9jFean3XYG5kYgLPkEFLAHfBCW8lFbtgNHE/cd",
+	"skOuMaXd5Vd7thRt3C4yFoPr8grLtq2wzDkvQYOOEqH/iCsihgvVmWi2KrlRxHDBDPNNVWyUvxBpGkkU",
+	"/CnXembM1yvP0LR2p70MXxRt8NyqbASNMZwEjbDfpElpDtTEg6VojAWP0/HcMf6sfMsD9Z3kwreRGSZd",
+	"c2KNqe6iBvC0jvu0VO/Yv65Jbr92pKgAiPcMePR63VTotEdEMzxtMkSuYHZdifOHxyKEk7Wkd6Y8Q50P",
+	"+4tmqSs3VPk+2Fmcg3yTdBt/uf14/v7lT29/vXj5+7vzi4uPb9+/uDPiraF7FkNv2zSteJN5kMaVXDHh",
+	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/1X2efi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
+	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pVvltX+lpVxeH+cI3ZwISZ4dXAtFviQa1QWB1Kcc/1+bc01",
+	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
+	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTrsO3qUoSdKk24gdXmZxucvuscRN89",
+	"vIKZ+zDIjrkPeVZZSvMR0I7SfMIgoHMjZKgSwCbS7O15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5TsNjrvRSgTo",
+	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKNfk6hXpuwKRlQB",
+	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QRHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
+	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
+	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4ZcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
+	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Wx1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/K",
+	"eO4+oBA2XG+sIEAE+QS3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
+	"a8rD3Qeay7CvPq84IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GzmK441GPIL",
+	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
+	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9aMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
+	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXvkd+Rr20m9J8Mb7ztxObCJE+Y1wy",
+	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8W",
+	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
+	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
+	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/TrVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
+	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvtVEgNffQQ",
+	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
+	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDELxjy/ZDMDxPvVclG",
+	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3mp8YgHBBBvRG6ozSJRkihCo5i",
+	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafbpthGpAKOlMJYyHYQKB7KHL",
+	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCfzJX3xXQvD+A74sO3jucxov/+dkhlft4+/mf8/ZLT/UcoiZP",
+	"JaviRrnwQS0e1n3W4wKbyYZZsc1uqRdKoueKcHn/GAnfp1LPPHvCZTQUOmXf/9/zX342MvHfF2/fBLYt",
+	"mHXOHrG/Rz/+gJDvFFOG4AzGZuicUzciYT99+PDuGeuZrWqn1s1aE0hIIEqdaoZ/RioXYHzJZ/d4kOlU",
+	"TYD6Bbhy6Jko3UoKizlN5xYD5hEAa+qWMpgQCwqqR6TlG6g4m0g6wScinINJfSndKGDygbatD2UtIaZp",
+	"zEtSWwBRHdg0T9NVOAK+FuP5xObgX5EGUOxqtB23rnuXMgYlJNWBc33HkTYnXFXdslSpqGqtO6tsrSt4",
+	"YuVbwV4SCX38C81P4z7gsLXKEmhas6vSZe1LaV6ja6RsCitiVc/bDApPp17fN/62QT43r20x3zmKo5si",
+	"EmzH/Uytb5DmWW5IrninAq6+IljDkaX2A9jELna4bXdff67ovt4dtwkevp3JXIpX2ywqATVjSYPaX1uJ",
+	"4XkY5gYOmvR5sxC+dR+bWXJtsIsSBxvIXJHw2RHy/0PgYMkqch6USjYvStxF2Sy2DX1JpKLS+XeliZ55",
+	"XF6duOH0ry9OhHncM5P+zch8WEbm1gbkWo1XI1JhLvgQkHDsVaHay1LcLd5CfDelCQzP20OTK5MykiOv",
+	"ApNfCwphArUse8mTOBKJPRqAsG5uywus8cLOcxtrgeMPayEyvSSo5U2UN5GuUxt+1bZX65vt9e9he33J",
+	"0NC7zCgwKWbO+PNzvgtHeSRTZfbyvZlOx85YWw0pgJf/klt237bSt61031vpvGLXQLQjSrU7I4P8NAVL",
+	"YVUP6P2YC0ubME/6lIarLvB8xxpEL1kDMAoAPhi4PzuCWSjvTQSQivJYBxRUyrN7i+VLWB/GuMaaXCRD",
+	"5WGAwSrzPUcujTVNxiDWmABnWsiwyT5WZJOq8j9lVkmazIuOxY6J7lyXrVQafjIkVddCQr/ixU9v3/3+",
+	"4e3fX765a9xtbw1/SCIev8eRHwbwMme7zj0FV91ZWfyI15HBRXz7VPpoudFXVj/i9xfZ1PP6xwjSTZMo",
+	"jiNXD3baCRoTiFYXns6TNBrE4JhSnDKHXSorBYsQCM7q+A+C54UKWAOG8og4VSAtjdtLvP6y0b0037hs",
+	"3BUV1nOc8KMPluJ8YdLvgsZEpGNl5PLdrx/M+ZDEfun0WE0LpdN8Gh3bNztuY+qr71puzNa/Chrq2s7F",
+	"0psTkuhW5AFFqavkD/BSY3WluJwXAjrX7qSc7ehaiKnxd1QCysL8yKVDUd0xHmGVZ2J+PTKH3ZqkGFz4",
+	"Bq67f9SPt1gg7YNoEGzwGuwMuupLIb1ZRF0PW7fTPANkXWJAB14b6uUj3EaPhWyQrMl70/s1uo1+tAYH",
+	"zpoxbpNgavxtlgJcBDrH6TiCAJFNUIcJH6aLAGPIPvIjnCQFKLTWWcGE6m/Ev1bK0lNvfs7J7gaYGXAt",
+	"gw1RSwmUd79KALONwbFLdu3x7cC93moQM3dZYyfsovzrNTWe5jNzPzjh/htcrZvJbhjpAU/CnWqI/Aet",
+	"gDlZYqgkyxraT4cqcVGnJeuOBldY0h2bT/eE7PqiYgQobdnUuP65MNlWAcSQibTOCrnvDQSs8oQsSgjc",
+	"+mDy8XGsIF88S8w7RZZEHV+IRSmksUci1XkxMmp4qNxWUyHtEen6u3Dw2Bo4BDA6zaY8KqmShYf8u0uX",
+	"hQDxRGuxWnU3YaruHHudsinqBPy2Tf5zOYeiaSjPvBYhaIcpB07RAGPWRGNKXin8t8newqqqRLNRwmVa",
+	"Wr+fW3eHoJDqnFkqgaLBU+BdNQbE46PWo6OT1odOJzcgYNCL9ANnJeWByRr6gVgMzT3aT2gwhcJARRbQ",
+	"kJ2wN+rGsgca8ztM+Myxn20R/sH5XNlGhjxMoPl56oyCGk0OV5OaCmnW3mhEmtA9TI9Q8PAoFmkqkqNR",
+	"orLparfhheDhz3D13/DiPfH/awS5A5TAxmSu/4ibgNn5O/Xi5uj2J4+DBvb64pSoLAUk5kSnq0KSMS//",
+	"+xn9fSK0xqZkI37G/gVmfKVYrOTIZXqwyqjZqBU0uQRtuFZbe2HBV20BFB+7B5JRrZvgrTkAjbAyFFbN",
+	"+nM24MU8wAvv75tiB3sbYFPRf6AI7/Vhr+evuhn6OkphnbS5Zjd/KSd/pSZZQHFf1ibUcHWHPy3hvaO3",
+	"vlblwDEYxmsYYDHOZ6Haq9RUa1c1pSyt7DRRYYb9o2oKcTstEoQXnscKSUP1debGcrczBj3QmtSOLL8A",
+	"uF6K0G55UA+G9JlvqvVRC1/R1YPWlt+vMmqxr/Y8vg3dK66MXOQzsVPkwvt6PZELb7Z3nY7toxf+W1QD",
+	"Zr1Sief+zXgSYsnzB8hXAZDEmN8IL7v0nYZ8HxQ8B4D3I1mP9mnvGeP4NedDjqIbQag1gHoOoBYhi/Sl",
+	"lKgYRMIGKkmg5hygLyTVLiciTOy35+hKsUjq1MybJV/3sl6EFsA1qhvuQ2ownUZxjJdgUk3ziQcakGf2",
+	"tJBw1wkB5bjEHlX2LEOsf49tqbCnfyANlyQ5IqIPuW4TetDdaLHENkFeN7q+INZ1VFDWACG2AWjADgps",
+	"W9Swe9zPz3FtvV5jyf7AYsZIbmErGp1gFTAJ+nqlt0+QcVEfVHZo2KYQqIELo+FQJBA1UJJNs2SqNKkH",
+	"PIFdk0FVzHEfqT0k9v85Ay+abIfNhZRW4EEKJ8Q3OSkWlk0PLY72ykOJ47lkKkvtqeTUM/RfWgWft/xL",
+	"NTMa3TvHqFQjpI5NauTRIk1jy4EB59RIQeVGorLRGA8FOBDxOTM6kUKFdZ1ljdMwDYeS9IJIde5ZpDDl",
+	"7FkwOCv3JFnncXQtDqjtXIIYDQJbIhzklTQhM+4aClukjVDlvWpnrRaD0ug0mohKscB3OLBEbKMA0apq",
+	"dE8eb6z13tsvlXgVP6kZwpPxRCAEv22Qrkn64hi3YyE6468ahGlqlctIDxIx5XIQrSlzeFG48isk5pOD",
+	"KI64RVxfQ9CXX3yPRH35FM9ttKjGgguN6JcfFIYSCgR7NqKNbS3ExHl61G4dtTsFTmMK2uSgjEtRHLSi",
+	"BqLRPWo1W+2cno8SHzYio9dEIqiFxbuhQ698LRG/UqXjkrINCpPkK2gU1EBuQtm3GbmfVnFG990yAu14",
+	"+ais7KTlB1H+yKLBdV+pa+3R3D1tPn1qpAy/Ecnf28W4SxJNhUfCR3SqxTCNrWl7/ea3I1jXVqt9OB4W",
+	"T4rXh2eGkQyxpiuTE+MLCQ/RZWK8W+Oh1tbbE0Yh5L55GBaNxvdFidk0ZuPrxOPb/Nf5XXcYY63y1ud5",
+	"fpPCgV7UyObur1TyXsB4HoK7gfoFtAtB2URydJQKPvGziqgEjiaRnlAafHupehXbCu86vBJ/umvAKuPg",
+	"l3iSAF39BO21jcBV05Gtkro9uP+qBK+4dd8oL4RE9W7WS7aK0QWbePjPTKcT8GQSAd4zlnJCMT2SLlUw",
+	"7/mjeRDi7V7FHWyFkyBRGWiyI+/A2kW43+c3fZgifsHnRDJQkPLc23QYyfVIu7gxw6qsC7mAntcj8Jbx",
+	"0ibrGaMHEDE4ex6rLHwJf2DtZosJeSNiNRV+H3kkGUBl0PcnADOVQBU3AYaoidA5Rtml7P3MdXoEtz16",
+	"/aKH1UbYIJky81YifEbDySV/iBHoscqSJnsJYMftM0Z17NCkNYGtYvsobNA3TQSfXMo4uhGaEOrgI7rQ",
+	"RYevxZyphE2gTINN+JxpQZFfYZ5ghh5Jlj8SPYsoYbHSUDsNYNNlQVl8IE7j8nZcsLvnU6FdifY0EcPo",
+	"MwyC7I2A6WwwNn5mL8lkcxjJSI9F2AvM4OGjv/a25Cs0VnkFXeGUG8fHfPX/feJH//r96j+/v7xs0o8/",
+	"/NX8cnn51x/+z18aS4nQoDHhn1/jjc5aZVSGtXkomOjXJMJ5nV4iBiK6ETmlOPYW5BNQkMPCDPgv3jp6",
+	"enXbDjqtuyPv55JX3sDfSMXnFHfKEUpFQVE2orDLHp+C43Ap4bIu85f5UprN2WW3lw09FQOSCWigaDdb",
+	"l43gshGF8Ku9i/kI2/PgY8DAof7m49UmN3zVvCF8MRQ3TT2XgziSoukPqXnTxiujCV5ZlvWFK8zQaSrc",
+	"bRfPDXfhZaN7e9lIMny5JJPrRgpWO1yss8FAiFCEl427u0uJfUSVPmhpCx2uTW2G85hPp0JSGsz96ml4",
+	"0g3Lmt2uVdFyhvzUenjsfsKvBfu+p/lQpPMP40Ro883eD5jgwpNGxGETFThedgTfak5CZlQIjySGTwEL",
+	"qrzI7ycYzZ+8FMW8ZP1hhXUBgTE4/20oNAHHfxyHmzn+BMTh95vmZRSlyPcr+fxbBT5/MyDEC6U+zURA",
+	"DYNHTn/omokFREYLJw4zdSDX3IjAep8ctlYdmuMnzFNXFEngpttKYRzfmn9WVkSYu+5UCwFfrKcKYoxj",
+	"2PJFty98wCFflczQMeXwV0Z0fxJx+JyuO7juqzGQ2dfwDdoMfJiKxFzwR8ZlGqVzZHziyw3sZ+b/0H0F",
+	"pePF77RbrbvAS/J7dwsWK7KMTlulZYrFZMU6r80DjTZqZ+8zG8/hKMBxsaGIYzZM1IS1Wy2WKtYB9MSn",
+	"T/7jGTtr/Qd4P3GsZiKst4w1l5oNWsaokqQmNEcLOeM47sxCwFubGV+/4fYtNKreb91E4Ml0u+tNK5td",
+	"oAaHTqfeQglPH/K4KXqmqcpdQYiMa1BEQUV5j4OMD8yfroWY5h7smOvNKh/wtUnnPqCSB+RUBYS4SaTN",
+	"e/tH/Fbdz+/hFTeOx3Tu7aQx62M2gNsWeszjGMLbfbHFbii04SwIdSwAurl2qf7gyhm0w4GwxQ4yBEGV",
+	"zFU+UMJ1LCSgwlPvH9MpjwVWNCiKQQo5irAYAgWZCh/M74gU8QyRolQcLtVHYCke1UaUiTpMxoORdbKK",
+	"wdfLJhORsARqYYQMxRZVPu9pje9Iur+QMFuSj4JAjxQrgFtvJcmRvIlSTph9K6yg1951X5MVNBiIaVpg",
+	"BV2P3GMrF0cJH4j/KrKfLjSdwddPWssdZZG8Wdt476r117a4JwpsHLNyND+1GSr5wq43VDxhCWzbsUpC",
+	"keQx0gm/hobj/WX9tf8wqPfAhmZP0n+BGG6ZrGN0dxP8adR4FCjBPmp5nYeViXXTPF+7erExInxC+c9A",
+	"PAPUHbAcFOVhy9GV8zfaG155H5W4SrwXBG1TIXojZt7LbWQBbImx/KfcyIGDOjr/xx/tf1z/qxM+zl6q",
+	"1vRR0uY/ngxeiFejn6L/vv558ka9++O9/pD9Nvv/z//RandOTs8ePX7ylPcHoRiOxtEyJM4im6i3d4/3",
+	"fto2faxmkRaFoyTA767IkcPMTlyANvsiOMsweuEoeLdSQFWH7fFt/ssCVvLy5IBKijSbqSQdO8MOvFrA",
+	"iDd2nacumYTGf7QPyBZktj8BCmMhal5mvN2o66Ka2ojYzF+9GiGWP0D/vPTvbly4Hea/Gjx51cu2vqmo",
+	"xg52xPotnkNT5du8nphi5C/nDmbClv6b/9JX+SbHIsGqtI2ZC4BFymkcBCTmJ0qmYz9gkU2NSRHyVNi+",
+	"5qDcNLdViV8EVsthTURkFEEof0316JZZGXpHrzu4ZCAwqZrNoIrbTeYgVlqEAaF/FWlgp0KZ7bau0NWI",
+	"R2mBa1+pWHBZbwXqdJqoGx47JQLj95SKmkyzNZimZYqn1S6UqFoslwK2WDnUhtmaCFSz/sJhJHlsOdep",
+	"9zjGfXhF6mpLoLGpSCIFwxSQ8cL36Sy+D6x3/rqYUUpWTEAaTcQ/lDTL+OuH59BCzFPxnLqpLHe0SGyC",
+	"qsiehSERj3UdPsDCJ/pkAQGNMlfeJD5pnpZPonvUSd2untlEG/l5sKNzPR1Hsp4A9Wt3a8p34fLujWhm",
+	"PwW7yvx0V82uTto3AlJF2EvOlmKxCEciQXLRSLOJMktaSuhMb7JD6+UbJQXBG+2tNvKCO9pi39QHyGoV",
+	"euKjqicPxjwZ5eCsUBMhydfw8Yge5edDGkGNkZcdg6x0gvvevOOZkWjxGaCDgk6rxZwUQej1L3jNnX21",
+	"OJIbJf0zgFUAUFSjJxtGQ/2e37qRK01PHU6VjlILwThNKGs/l4OjwjcX38bl1+Zy4A0fBv3voqgrhcZT",
+	"1Fsq4RVGskUl3RnR+wTdtNXq+Y1Kf1FhNIxEWJ/tDWhxvv9eYLw5IDSjm9WryvPguKAqb/d4xKpwImwX",
+	"8NVtBBHp5EQC2RtCK8oThsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHht3Y/mJZ5RO4xLOl221HnbAFk",
+	"rRxi1mqmvykVzqI4JqC9raKW53m9+kGiltWn8yLy7cnuyLd/S/hAsJ/UdIodvvmRn9++2J9WagQsXrNk",
+	"BLTqNQIebWQEVM2QNQscfNI/MyCUouP2L+buZoP95ZEZEOuLWM1AfOx+ymkRv//LI3P1D838JP5mZGxv",
+	"ZLQOa2RAXx4Mst2oMjbaq42N1pKx0fpSxobtOdzB1jir2dbAA3uxEUkzDgf4V0mKKBnOJ1LEgmEHfROW",
+	"6EsNh3uAsK62LY5v819WRvYhZgWOJw3RkgYCUiud82HThxbKKUXoyd9pZma7LJQ/UTfCO952RuDdCUfX",
+	"SV5tSQBPNheSABsv3x5m5QamkPRtiRVm6CJjQv126OvUYoArORCurZKJWAuEf9al5iNxAO+B2nwIc5D4",
+	"DlYag9uYfD7E8yFMvm+MDTsyNmzPxlBJjJUjbgdWuX5t59jHBHPOPno4tUYiJL09Auo9yEI1yCYk6eui",
+	"pxOeEP+5kmJVjPSFvemansjzPubBBJeaTcNhZWJGJROeFhIyQmYT4K0Nzck+0DdmEvaDbDW3KjTt/ce7",
+	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
+	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
+	"BXPN3r14ZazE5xe/PZyoFTiax7fmn7tjzzWq2p9v+ATJh7FJI2BSIdKmhkoQMDEx7clmY8W0gFSpmLN+",
+	"BlrGFRxP+BzwJ8uTzj9HUrwtOINfTUnoqsSHMpd/dqk286XnxH7tOtYaeQPMp9yTte71P9ed3ytAjgFU",
+	"CA7q2Pihdgts3gyzTTveoYHcnXSszzfmYl1XD4yO5CgWfiSEwBjMPiLreH82pQM7FGaPrdINXfIRD+NF",
+	"vDKeKfTEKJmH8xEF1Gs4WIxZi9DjmsmD1c/YabuDHQRwMrEBwIHLZbDb5ag23mTPsPa9U8nU5wI7LJEZ",
+	"AYqAAYawFpFmSTQap7VagV0bgT2Yf+p4h5BbxJz/OQERNLdEGoquIWwz5VFoydltswo0azledZYqNuXz",
+	"ZeGxb/LvKz2vge+JSxdRYi7RWZ/AjKIb8ev0MOJyDgQ3lq0ICvABvBvan0rcDhjKl17vfVvzPviZQ2Cr",
+	"BLwfuUV660eBdCV1ASQdQKEtEo1BGg9b82DT1yukUz4/jIT+OGd9Lq9ZmnCphyIJwFO3xbzsHUqu65rD",
+	"ok8SZ7Mno9AovUSAlw/tmOlYTLSIb0QJFMeUz79a6Xaol40f/QkzRuCZ484KmLuQnT5utzcXeZrpBy7y",
+	"Tto50udBC6eEZmQ24/N6hf5GReGhjnFtD2wkokSFzGwv9jTmA9Fj3JjZxYJnV5s74aEIoDACAAD7wtZC",
+	"lJiB5kW+dq3+MVFyhK8Pfh5M0Zad1r+pKHThmAcl4x+J8M6XcYfRRUHLQqt5jWJuyfYOV9mzXDSad2IP",
+	"uDTCaz2gZeG1wzu39R//fnaoS+TRFOycxlsQgoIXXLp6Lzm2PVG6hfG+ylLr1aoZtaMwj7YlF1t0ShlP",
+	"sSWeukW1UXdqyIS5M3hlfQEOLbAyogq8lL0parOe81IiiytRyulSdHT1g+ifz7tZPt1uWBrjEkensKFw",
+	"DrZUcj9m8bXbK5trus3fS2UpwFV6LRd5zBkriigpt3m6zfGd4Tc3ru1YmqZtvrvNjL7Fly4Lxn0sCrER",
+	"7IUWb+CNrSM+d05BIaM4rXvOtLgRCY+91gOVQHAadtdMZXEI+KK4w/ZQG9TytRLswDaMfUVR7Sq2JYpK",
+	"r03J/lNFcnWnYlnS1nULqpmEMrUDIbLhgqwPJNPiLoMTmNczCvjCIlvWIMfv8ixKXwDFGPb/U0xrhwbE",
+	"ooge3+IP69qDI7NR4IaaCRnmhxmE1EjzNxkNAvM6AMDdnzMoE4oIP54cTvZ3Maf4rrHPwbh/hr+XvWdV",
+	"7dEvlge5trqjiuZjgmiAYKCF9eVyziYqqbEN2d4ZTIfhruu8rh1550mrs6fo4emS7fREVaYaF+FrbK2Y",
+	"WLE4fEuzncJqikioW4RFMsrkGg/yTMKP+HHAkESFkXskFQHac3Yt5ohBBTjOcDlFD0prSDAnWosqqYHc",
+	"cMfWeBz+thyGX81+dWAmbsN2at2wBKaMhG577d562PTcEYMRO5iFnSFBJiJNooFehdX6C12yDlB+LJie",
+	"ckmoAUB+5yDkzW476pyOewH93D6buJ8fh+7Hk9ZRyOe694w9bTHzk+U2a3r3wBScFBG8P/TJSpWwXiRT",
+	"kdzwuOd4XqsKuNJoIt4bP7gKix2e9al99PQKkdhbwend95P/Hf9v+L9Hk0hmqdD/ezRWWaL/Fwb8QxlK",
+	"eymSPBCE2bZmc4rPVBJ6M9Ue96pGbd+vEkC+bLxVI1ujuy6QdHMHNOz9W4qNJzYSP/MUHc3OyWmQM080",
+	"uu0OFsb8puLMzEu72QkaQx7FRqGdngWIy671MIsb3fZZ+8lT8meN8W2+f9Y5Od1CQ6D0VwG4Z5NaikZe",
+	"RaMsETmNHNTNQVUDbirzeTQpbnQc2KbQzGoqJJ9GTTvjVdv9LV63NxxNJIcKyua83poYKWmdom60m61m",
+	"y0wfja7RbZw02/hRvj48DCMMJr1LzHhTYMGjSAWKNlU1laySeZ/zd6+Zue/uCyUGWQINQ5+uirU+kXYV",
+	"iMXF4Y0rb+oTnqrkOFajFYWtY67HbDDmkcQoAwQHm8zC7M+BF2uoEmASReMfU7MEF2dLGXgWRimL1agK",
+	"r0WnPI6xNkqNvi44RZqsacxlE+Dl9ViEjcD8RQG+9GYmB/WYObu2tCI8WFmrF4oUzJ5bGAyOKR2qZGLZ",
+	"tAr+g1nbRrfxdPjkUdh60n7y5HTwOHx09pR3hoLz1uDsjIet9hk/6Q9Ph+1+p9/qP+l0BmH7LHw0aJ/1",
+	"W8NWi7eemJNhavbN006z1ew0oRUtETeRyvRP+IiGMzbJGf5jXc3eH1BjrzNXGFh4kVoDKedGNNfHUYRM",
+	"k6gewA/YPXYDathCFD6IvH1QWYv31n6zNMCX36CJjxCNpT1vpKO6XPbHOTMXBMQtAxTQNgmAmEusZ/VL",
+	"D5FvoQ5/woAJODJWg/uCx/VVuvPty7yDIdW0K6+2rMjEx1fJwIc8CVJbMSb0gTIzAeAQxjHoVvuUvRZ7",
+	"RYkZNdfPbHXiKBFCY7+debw5zQE479z8wdZn8JTNRCIw8HUtxHQhKyTm3t8zGYrE4uslmYQII1byX0oL",
+	"6s7O8VEp8sNo1hejTLK+QLYs4qgOoUybHtMXo0hq26BsDhtynmM1Ewnl3MsSSKSQ/XV+EEkkM+moyB8f",
+	"tZZ6dFF9g5XxVto++ThWM9gWQ8FTY5kRAoxMxciVwJ/dBQ1Lf7+QGHFHyuKpAMKIM9EH1G40YzC1ZT7I",
+	"O54hTw/7FDujnkIGBnaTQHLJ1IMheEcPYh9Aawd0FC43P0dyEGfQ9tXGU2BVj7XX593xHz4Vye+ZjPwB",
+	"lDVPVw2uMVGhiL3pyXvIXylj9KZAixRg+3m3kdLXCvVp3r5WQ2ZWt7GTLqqtlMG/6W90+tcQ58dd5el5",
+	"IEs2Yot1XjcimfdVOIecFZa7THHr1XyKdV2W8LaSd3Ip0UygxYkYZlqg/eqIsnE5tXF8SXdEctRkPalm",
+	"vQKICVyNZTsDpVONum85ZU6FEIOx0kLaeM2CksJ3WFBSO+uWzbXHA1YWB9ipCN/QvQWdop2uudtph/6P",
+	"WZvtyDbrOh2kmjmAqZKlXlrJ2HhHMBAex6/c8pPhvCAPJXO7ThKuKqe/bP0WvJB0LDZ5A2mfVDY+7Bs3",
+	"f63we8zHHypGQ3UFRjqxnsAb3k6S8Y400mpTkkK4mMbvCzJhLAkqN0ZabPULRWBAfmtzQHLd7cYAdVuq",
+	"ZmcDYwDV7sbrUtD8gZqA3rXa2/3B9uJZ0PnVbsUHevj948AazzFxeVEJRSSJGXKSusbOsoiqFjwZjAvx",
+	"1An//LOQo3Tc6CI0zF49vCuDGcbwD1857VOW+NgAwZlQpwr4PZ2zChSkKyPOE5WztYagsuVG/fIv8SXY",
+	"zykcWaCFUDOan/FF8HdAlynVEQB/g7m0MjVxUfjzbx4EgI6zUaNrJ/IoTn3MAD5IoxsIjiYRj3+VaUT4",
+	"kwfoKLRyvj6KQZuxlpqlOLa3o2rBmYsKohwB1IwMmZqJQ2iU41v84W5N6NiboL0DDCjZ3mGjbfi17034",
+	"wmmmsqmyv7hJR7Mp5oNrs4nxfveGFrmP2YADr7IachioZWCoEoPhHZ+jw8AHYzLPbVsqkZUBvo9vTIiE",
+	"lQFNwTajDQXYArDe3aJO2xiD3mmwL6advGnztVL+9jVpox1VzQsMNVfYOLYMqp5SD7xbkKNo+rstsHAg",
+	"YLxAexibUjBxryDalkUipGBcb3Kltjp2+uB294dUdiiTK1vAz/9O54gOMiTUd7/vRDPgwmQRQoJZD77J",
+	"ziWLoO8U/GQlB2WYJgmXTs0+h3d7GGXaYAvyTII1Rb5o9xGo2YFAm6SAonThCnQw8G2+yWZCXHva52f8",
+	"VA2HItk+skOzU3ds58I/fGoq7tNqIqzlPSy2JUd5Mf7hznS7S45v8Ye7LpyJu2+ZTdAF7PqsbHpZoqYg",
+	"BEuPwOOZ3VY5oOYSRsDSPhIyfIC7yO2OczTpXCWt7cTdfhe8x1s+8F3wErxwFL5idet3h5Z8a2Me4Hx4",
+	"nbIpn+d72EoolxCuBf5LfU0xUerHXafy0VR6CMK61tlcIhB6fNR6dHTS+tDplFC9m92uCBhuyE5cM+4O",
+	"ip9gmA8QKqznnWFFF9GFz5Z5lQbJGg7+WAwLg1k/mYHrBJQWJXZL3LvVmHd1WKFQ5phrAAurfR9q4PgW",
+	"f9ivn3OrU5Am1VMi5Z2bD1ADOHH7Gwo0S2fUqnm4M+q0Ws3aJsda+y6As5twb8j3GXN4FrbOz8WBJdOV",
+	"j9R+PJ27mLTP16cD8lv8EjOVAwQoKZiCCnw5AGNrxnUegmquqwl4DpbMn6IyYH2gpjLdN4lkNMnMkwGZ",
+	"lSIYxWiCl/urSOSvzdo/LmTs+eAaEdU1ICu1MfW/SfbeD63cuXDSuV33ZiEz/1zJNOGD9M+bkP8FG7Jc",
+	"Al55YROXgfdy9UoeNiR77IdouriND6Ixfpx7qfssFpC4j4aoE7BilZoMMAOPvei2lZ2UxBDTliU1SVGR",
+	"OTQsx1Z6cNVF1SmOij0RNGaQh4XA5BEFonfaKHDwPnTn7h01OtBxYs6S+utTVu8Jv26l7k2xe8kLePYY",
+	"ho9SLeLh2mKVwsocRGT3kUx/dM9RCx3CCVs6TYd+CnUpgzPM4vgXyuKc2bKDQo2DTMdv1Az+jH+Fjz7g",
+	"TOBnO83BmtqEYmwLSyxlWOgNshTKy1UKef2TOWxSkUx0Hi5ChEut2JAn9ZUwkAEIx54FRNBpeSfyATY0",
+	"5Zxq2cErIiwf4DEPyr36kMxBwaTGp28EjQwzSuVW6/YpJnjhB36GgMkFhY6We1wIp1fpYIFpIdOiDlFc",
+	"XbhfLEDNnSb41mIld3Gk5VU09RTluzT55ph1yQpO1g/ujTBTEyVObZGBW1uRfj5v0NFpgz9cGltSabEH",
+	"OatZJ0j8V6zlSyNYqNhKqkj7cxux9bKi6J0F7I9Mpca2NQo6DI+ga6GEiOAdjaCu5fV8Uldk2ug2ZuMo",
+	"FUcx74u4kfNf/eUsaMHBx7jDfiMf7lc4RuYqS1ydlHX6Pnr3urvfkgXyeB0O+b4F6kTJBtdA9YP3mu/p",
+	"IUxnCSaX0PWtt2Tia9iOlS2OvqIr24UL26w74PEgi3kqVtWJMz4AGHT0+kRozGawMxBUGfu3zS+tJutB",
+	"DXHPsgrxOPY5JSjHHkljW8foWVptTID6xkPVjE+UHF3KdCwmTdaDUlTXUqWziU08gW2ICh2WHSDbgSov",
+	"MhOfakvupVMxNdrB/FvWDuPmAdZ0H3vdbXbYE0fmFXHTlNfoknmfW/WuGLvYv3JrLpEhRKlO7yzQv7Zj",
+	"49BuDRkHIx9Yx/1oyzJuePeD1m9vVMzs5W6cE7ApG+JZywvSDYUoEgg6FYSXWWVzVtS4RqdQ0yneYalu",
+	"v5S6kIr8C49Lq4smQeHRPeGR2xVwb1ycacu4z0rKuLcSjHPAM6xSdbTPAI7dEgDUr+CoQJvcsNyxQReL",
+	"4nykGzZThGYfyUEUR7jRjm+LH6ysoXxfuLSxiw2+cIt66sKKr5AbQtCkyoaRDCM58pP1C6NYttVI2+yM",
+	"FLT4mrYYLMlicYSd4tXmu3kl0O55IJJTuTtSQ6SKTYSAT7NYNNkHe8jAaZHyVCB0+IxHKcU050IzlTCp",
+	"yg3891kszgf3xFezNWxHcFtOdQVXfYIXvmpsurfzV71I0aU6AAYAHSO/8xzTdjW3ThwL+12vrIpQWXPS",
+	"VPrgxzk201uunfxAaHfwRAQjlQ/SNXw7UyuJd0EDQihLhHiNbTh28EqrnF+/+e2obT7NYmrzGh3F5lg7",
+	"Amxz7uRtG2oevPSNlQDJ5SDisTXTFyhkPSKfJJqKw4Ew5kK1Qem9sfHqinz1M21OHk05jzAKq6l7Cpeu",
+	"VXolGuv4NnHvuRfDTj5dK3PApPMIcDhKbYbGoiSPlNFqMiDQJQp2A5Un4hhH+D3dZOexVmyqtI76saAq",
+	"V16qDum1vCE+qIDb87EYXO9Xfwev5hk3NYTW/AWthQ9gXigrXSu6DoKpmQggA9lAfhOBmCJfTHwjzcA9",
+	"lmoGlD2zcRRD2YI53NH1g/O9BETUjPyhSug5S+dT2IhJov5kYilVXVIpV8Msv88ekiX2PrPGUl2Qa+vW",
+	"jc7RWsK3ZrIBlyCOmcUfqzwlYeI3xS0zdzZKZY3blO3oK2W1OUiZ9MPDapQIrbd+6R3coKzg+9jJ6g64",
+	"HIh4N9W7Wuf+kYlMhPDCkWb4nFg4hrQA6kHQe57xufnYTAmgQQ/UZBKlzwhVnWv6wKhtQGFtsud4O6Pb",
+	"gN+CSmrMw1IKD6obkQS2XM2aJCV04nCnLysYF6ma4ui3kARz9bL0dxOhAe+w/gXtZ/F1PsOwLG5RVcIQ",
+	"WxFANbH6z3agCttuoVQYMK6p9CnJZJO9p+IHS5dntQLU+zjsUnETQZUUsDCWHcLmlXEJa6CCL8hAZ8so",
+	"IwLMLWLQkpDhge57kRirRq+vogfS907xHKfvDiMJuHb53TAfksmNUO3MckI6hXSQWXHoSG25yF0Ljnqc",
+	"/Ea3s517CGFAb3DWIUS9sI0xIqsif04Yyf1oslcqjtXMiBtPmWU6B+VgWc16Zr+IG/OI3gJM7xdhUP+b",
+	"cluFQx3xMIrjHdWAnbKBklIYSVwL4/ncXnmBa7FV/AUfVwZB/Re7tI1xmk519xj2yhF+2lTJ6Bh4io47",
+	"rU7rqN2hOzWWcDprg/c8Z/998fYNw7cMiCWJnn6YZJj3PERicovynWYTLqOh0ClR8AE0ta4EBrXLSmu+",
+	"dlHJ4vu2pIddUv+4suCLGy6oGCQiXe12XNA1XxHu6gZN/BQvvvjp7bvXr/7v7x/e/v3lG4glpj/ON0Fk",
+	"RaT9lY84UFwR12N9TJHWNmD9ORVL7H9GOLZ8d3OsgEbGfE/MrNCUnRfwl6LTRB8e3+IPKylcPo55Cg9F",
+	"WlsJQ4pSMPsIsDI1Rpwqgf/Be+Lg7oFqBd/GWqJ1LMALeAHG6dZbzfg6MpWdp6VOMpUHt3W325aVuOvw",
+	"16+RSwVH/p1GmCooVIkmwu18gKY1u3+Hzb998MBOsnEOsxLfsPd6eGSk8QjEscv+2gPKFevpKSkCZq6B",
+	"P/cYMYpiXBXewh6nth0mETz0vgJ3BENfDSEogHOgkWB9Wd/oPXYVPDCPwwbbbMSLlCf7hW5xTbuNy6zV",
+	"Ohm4+YFft+iZxLf/DW52kOL6L6YufG94ByaX1eoCZXHGtRXRcC/V0Wm1v2nhwnksxe7UOMGX8c8voLrD",
+	"qePtlW6BSMe67WtMf7ro/iESXf0Kl3NSypoKWaBkWXyexkA7arG3tioGiYAsZq0sofdKWQ7rCPIk4fMy",
+	"upxlVMcHieO4wd7GBt51gTVH83MjZKqSuauUFp/T95nMA25TpWIwvlH+oVxQoW/rF027H8nxLtab+MG/",
+	"ReCybVT0ac3OGMjIJt6YTTLV6I55+zNXA/TRpvkq+6nxveCnuw0iOg/fSXAkN91bL1i8JKuaeKNcEf+M",
+	"J2KsMi2Own4eM5oqnY4Sof+IPaT6VCVimChsJMPrJjyJeNjHBNefexdtuUOqj2QMJX6VnhGG3FwWNY5u",
+	"RBm70uZ7chePKE+ql7pEv4D/44UIvaZ/l88iHvZzN3p0coC33bUCUwswvKWSYimjeSnXuF92wpSM58+K",
+	"fthNpK0btsLzWva4LuVb6SrosIkZ/YuAic8DMSUizd4NjyMj3W9lPO9VkMnH89212/7OWok5ESZzlmSy",
+	"SzT6ukDu7bXalqSWy6wOfw4Ktgcpr75SsQA0i6CUw1TzGwEAdraqLsmkts2+Lqng9cT57Yos5oNrTazD",
+	"kD2sGibEz7cc38fxPHBdi+PIqOZ51f2lSkWV6XVWZnqV8iIC+VlObAES6HGr2Z76AU+SSIRIg2wmEQu6",
+	"bOcl1HtBGBOLE4lgMQ4dieczBqnnWaQFO213WA+oxCbqRoS9JrtIuQyhu8q8vN0rVW9OKAalb94GXpVI",
+	"ut8rTNBCOKFcc9pLIqGPX1htWJen70y2MBoORSKkbcGD+k04gmUGxdWIXgc4nzr9mESp+BhBARWlnQn9",
+	"ADY7dNubg/e5ksNo1LRVWu+FVnHmqvqkSnOUYlRaYX7O2rP1JGgkmXTZZmt8fPWW98kWNkO7xGY4uwuK",
+	"OsgBMm9IxmYERISbGRQUPIElghMvchgW7oyD443H5qSZU2o+0oj9YnXvFwm72GWoEvGldSeJ5mFYkGfP",
+	"NNhMctskuQcpH/HFvM7yEVutt3n9SLv2+pE/zR5vb77HKyN197fHv85A3rsMA3nFhD2LZKrMMT4QW7oO",
+	"BLD4+Sjhs6M+HM0QW6908I9dEXIXwsvzXYr0Co5HOSByElnPI014KkZzhqSAts6202q1mBvLQiVDQFBk",
+	"DBqajHbGct2c9sVHMDqXTHyemu0P5XmCHjyIeTTRl9L2V/e5FgH0a0MlPRTjf6fRxMIHaQfEPEP/oqTI",
+	"z0zZc0fwvA+cn3kiaBLqlzW7D6fKLLDKkgEaLZvXqMHgSEEfpn0ZYNEggkB+B0YVaT6MYTWMV6s2v2Nt",
+	"4YApmRE1FUt0+51CVMKpMj94w2aR1F1iwge5guls7tG8dvH3X7F5TWjY/k9zZUnF/CEg1kqJ4A9+gAi8",
+	"th8F0oHDLx+jxSEjbsUCczjOFVhf1h5IYfYRTdcobDgpnm4OjOuMW9j7FTpWZSlQbqKDhyT5Zy0quQUX",
+	"dGz8wb4QkrmB1Y7e5DSH90iAqFFDNuU6zdWHpzTzvblhQ1uJivTjh+X819qiiRKHLRUYW8Jb7gTPKDEH",
+	"nB1gL9pAyRuRQPsPFaywAZdKRgMew9dLYVlI577IQ0wLWrs0CwKDKfh9boUasMGDhpDZxMwc/Trnk9jM",
+	"3UaesDUevtPEU/asGCaCimre14QWXjZEZ38sOKcIOtppnz4+fXLy6PSxh0Sa+6eAEQENQsE9h6G/UFx5",
+	"s12ee953QeFFYHH9F7Hv0WXF17iU9BbdS8nYEYvCLvNfw3zKmBlhl+UvcolVwMtyUgiNFCB8qR8dIVRc",
+	"TNKoHZTdry047L8txog8Ab/foHC1glsNF/bWjDrk8yb7YGwhcxI4pD+SioBpECBEk5rxREZypJ9B4BYN",
+	"N4zHaVGOL0CDtDhiXxOpf6lrTDYwOuFE7mU+ajxuAhHXIrfdRn0WNYYACj73Auw/Pvq08GjfLS8Z3lNz",
+	"zRg5/M+GnYF1bKfxdm67FLP3OY6Pe69Gt3PaOrlbiFws+/jmqsAWZ4Mzq1MxNf4wwhi7dv9GRTCgBQaU",
+	"kWN/gm99DJvOXR5N9P9ghnct5p5lSO+GHnPDG5dO1eD691jciFgXQQh8Zb9gZ87GgOlgFm/VUZPHJ0qW",
+	"qf2Phm+l8nC+cDoVcCYWhhmK1P3JyL9xn47SJBqNAFZnGI0QM+22wSf9aJSpTMOE8hmP0kiOzi3UhfnQ",
+	"M2xbVvY12rVQ1IqfhxnuQvpV/JHR17GYw2ytljkNYvwhkhBtgJ8n5linC4zT8LzwQA+FrdtueeBRndNW",
+	"ywY5dKP7+M5bNkCDHzQXpsVMowujALo63sOt6sJhj+t4zmjm0D31IdoIpgWbC9HExrwZMFQYQ8z89nI4",
+	"xFFBrsrK8w7T/9ib/s7Jo41W4ORkqyU4XbsGnZPHxVU4PVlYBXukkJiGwhVwI5q8RpSwRsfxvjqyWrwM",
+	"+LryHdbcckPeXR2iVMScd+vLReB0rsObguMVjRAXWKloc3aX6vvKV1f0d7q8J7jtqKsYTwSaFv25g0HQ",
+	"Fv8ySebF2JExSWQeJ7IuGpCOzi0WorKMwWDlUJYVbB1tm4PBl7mUNlcHrift1j4fXI8SlUmiZUZ0KdCI",
+	"bJSoWY7dAGlpHjbZuQfaSR/OscGU9cxR2usy2NvFNIWxuy5l792vH1i5Lfd/zF3/fz+dX/zUs0Px8bwh",
+	"A76YO8wbXTHfCJ8y19rKkK3bddpqIcwQ3l5UjQE6f3uUbQ+T+ftMlubZzRB2TrOXNcnWl5CsqcP2mx34",
+	"zQ78Zgd+swO/2YF/HjtwBxtvFR6yswD6AhjAeCgqEAMeAjDAq0hiARPyihmhA7gTz0KB+Q7Vrsbk9hlM",
+	"sI/d7+Zhd5WxrAsbpkoE02M1AzMQQZhnY8UmfG52ohWeVYF34vDZHp2lIBe1FJ+aCfCp9SPNrqV5N6TR",
+	"+GJmfbD5xTgbV1st8h4wQXsMscpVAQJyD+UHQYFc7V4Vxs/DkibA/Jnwa9zTC0xHWwlPAQGkZDkTpYaV",
+	"u/Qjlo0KFmNaz+zZFBHReRJpJdkw97XyVFsRuwnwwXXTaCaNzztSwyM4uqJ03pyEOTA6FgAAuVEFBYIZ",
+	"7S7Lg9/cf2F+UjM2Me6qPdaMAoN3gb6oOM4j8VxjQ6oorB2M4wv58N669cUoQgYprZRE3KWZSq6Nrw3l",
+	"sYXy9GdYhWdLnskPh6RRqLDImSWAWAKFGkaLhwp3ITyI4gMTLeIbocsoqtSNqBcdcdmLvB8BeQ5zLEAU",
+	"rIxINdtGBDbZsscF57MqHZ6yidIpA+4OI4xg11KgxWxZ3Gsgw9dimj4jfHKlhhABgbIgSB/r8nTRC28Q",
+	"X6IdUbAopDgavFRVLts2HcJFV2V17H46fcUdcMI2B7GGtXbctDX2C/qO4TRRYYbVFhZo+lPuCV8FDVDS",
+	"RR/08YcOlgOf/AOt2TivPUW3+bztm+TeM1xlT5hE0BSweenOshPmedbn7UatsV2Y+1xC18d3vS1VW83M",
+	"+sPTGL74ZHuMzjdQFvsC32+UjTbPrsO4qzySkKwlZalS1+gPAn4jVrDoLHaNu8UpNPYFXBqYb1ZZdNZY",
+	"ONShco9Wh6Mz94QnN7CyaY2nywLvRLVpmFMMRonjbqhgLVi459dfWAClY1ajngL5fvtD64kfG9aDREy5",
+	"HEQ2Ppp/NH9OJABBQ8jwBcb/8Eato5MF6smFSO/Cw9queD0ZrInt5vGfdgd1aJjFXvPOtuX3C+NeoMy0",
+	"YU2dDQZAzVQIbTb+yKLBdV+pa431tdFUQHGbikVidm+j22q22kEjk27YZg7dr3YG62UHKMjp+gNjYa/U",
+	"RWO3cNvNEoUHp0rZUJvj+kBTIfSfiPAZ67llA64siI2ADkdLdGzJ76i+lMjxA9Yr7KIe2KmIaoa+BR6b",
+	"xrmYKHA9IYonLqUNgn2nmZMoPFaQaqbtmcPmphTjRf8mANsdbPgUAUGLw2gyo/u8R3ZaYF9ba5/yd9ci",
+	"uZQuFbrgUJEixw8nXY8QJtKsh00sPYBMy1khAZaU9YrS0WOpiGNXpy9kWF4ej98RDwKBvkznVSqVDdTG",
+	"jvt7+4L8e6ZMsq7kzBqSNu0+VnGIsS3O9JQ6XYuMpWvVwTb2AOX/qkHw6Zr7dwFzeJe8hOA7za7FPLBb",
+	"AjQPfZLYD1PxObVANuAz1YgKs9qDzD23q23vWnz1907d8BRjbEwreKeUxcLYy7mKXecXb8fM9HMkry0n",
+	"09KwzPZhkRzEWSi0y/V4cfwV46Crr1Y3mtfoRWOn0vmmjE8LealNEE/wjfLGwJwJys9hBw19nbnk8p1N",
+	"4BmLJ9rIsQYh/3sh3a2SaLTczRJQB9PCEG5X0l6VJuDuiqnqvhhDfv12Ke++JmGrZvKVSib4TWc1zuWA",
+	"TEbzw8r8eUVi17U/YpLe/XpSu8mYhJuZirAB9j8W7MYvmoW5l4xCXWogGiX9ZWIJ9AykMUzCtfSFSbg3",
+	"z/Gfe3cX8/fmXlUbXs2MWXPrb96KCbnztcPXu7+327uV9AHw10I6F3OKMxG62kKgb8zpg2rkyTSP7s/h",
+	"IRF02iKFeMHGud/dHWzIp2mmdAtNcEzQMBtYmD/RlV9h/KgRVFavrTp5yyrb2kbCBzzTogDN8M9ks9o+",
+	"VIugQvxquB2C+IVynBrPVFrmjRga2T9Vlkge1xawH/Mp9DZDWbLbiSuCLl/prjOaONPrj+ELvG7bN7ig",
+	"o2P/rTTO+nqq4Epj31zM5cALEHQef2h3uien3bPHNupo3soeMGZ9eSw0Qjisu8Wjilv8S8hQ6Ovi93Pc",
+	"Ebgam2kbd1uePjS9pWKOIAtAGeHnbW3X8jPHlUZhgQXWCSLblAjJwScirGeTiETkPMfagV15Y/xT7JDu",
+	"MBHiX+LgVU1uaCvDqnaNbVGqZim/FhL8fc3EjUia7BxaKkTOwKUk2A8zPseCOgQ1S5LoRkBQNhTJRz7v",
+	"EV2DF2FaTuPgZDjL/AHRWP4I5ZoUa25ujsrxit7IBQH3RuGwR+hDdj1yoV5pdpSggKyY8GGi/iWkLR8g",
+	"76bxX/Tx/bo51T7M1QJUqpV/86ctpMa802aeA75/LUoX9rXtnaLudSSt9ZunApbJNIodvgqfgY+1uS4u",
+	"RSNfpSPNM768hvzgxcbT3FOTKqXSPPDhRoKqpYGbP5JsIriEfrBldWfe6xDK7s+vXlATkAvwRQIdD0gD",
+	"YNGx5R+sQRH8DHwDOMtWBYwUK4BY1LbNu9DEdBgYMjdJtucSMXeMuYKLByGWPrAyptgbIFjKk5FINYRC",
+	"4tg3dr8jcueSplEwg1EhaJGmMUFPulbLNJoIWyteQhYzl4NaFMF+1g75L3jA4gTB8OwuwY8urGcOMFRG",
+	"Isx8XeTp0yQajVOos4gmQmXphRgoabZ1a1u3BaZli/zpln2cBHTlRwq3AAg7GFzmRmyrVYHMrQA0kzyl",
+	"utRW2Xbdku16KFgr8z5LNTy+Or0ltLNFp7rqTgtONcrium+3S799t4O4lunqj84cALB16tN5CP1dZsSQ",
+	"wCUtKdWMykN5lDpUbbtN6lX+KE/rUv72qq8pGJul41KVsH63E2BbF2HYAgQsh7AuFshvt/tqTkHiUmyS",
+	"hKRFCxxulK2UqrF4jZ6xWdnal0bccsM1Pg3+uCY36UDD9oTs3F0WK3AHNoGqq8QiQKX+Kf/yFQjpA2Bs",
+	"qXfnWVNpFcJeY+ut90KkPIqrvQG8KgDz1sMWXoCXxCLIRQhLVPtj7ELGpc8ZVeGIwCRRfclHwvpzFCpf",
+	"ij1ls9gA7ceVmzyTG3GqAZv6fRSxrbnyFZRDvc8kVVnt1HvwPqMToR61nm1ciLyGkv6A9cd0pnHWVyG6",
+	"iFib4AEV2Y0TJWwA6wHdec/QHdTZYMw4YOtEmmEVbs5FkNqyZYKQRS+zeSkv5Uci6DePRVczh+nperDW",
+	"eXgKQ+5uWHzEIxmwvtBRKCw8t+ATM+UWkBMcYqjCYFEalDrBl5K84NfGrJWsDwi2AxGD12tuQLEIatY1",
+	"Jm+qVMjgCGGcDRKux0124QfTzCClShmfKDlivYJT2WNjwROisMfUhH3DYSQBuPtSUnUmFHdT8bRFI/Ko",
+	"WnDeCMxJp4KHz1AFWV6W7zQSvEQSQZN69JXt6VwuZZHPpaxkGs/h95n8on4/TpOzEbFOkm6B7Pg4pHKI",
+	"7oSjBzyCd0k+jKGNnFhkWwihsVXgYPODMZMrMyvtb7BO32CdvsE6fYN1+gbr9A3W6SCwTq9U4qyMbm4M",
+	"3C/IU234hYeOWe9A8eQ43TbneOrUzvG0qTFS6ZpnsmL9iXsMElDYBQj9d7r3EKLD7zPpsRUV4UXW+V9r",
+	"+r3W1wV6FNyZ3jsOVkWptaDJ2vjJC8HDn0WKpnhrBZFuGdnfRiJXpNkqntrEplmMZAWNGKkP+I1I+Ej8",
+	"ohvdJ6e0NRvdk7ZR0Z/Np6edljvo9KoGpNbT7tnT7tmTfyzYA4Nw4H/y3r78z2oEQaREuKkGH9SItYDW",
+	"Nme4tRaVAI/iSI4uIui5xs/WHMXTMdfUmib4hM7mVVqHdIF5ujlYMU3fxh/OccLanVbpjZ2RmlMZtfMq",
+	"A/MdAcADSJMnzLjprKRUUbdz8vTJXZWdsP1xU12vaX1m8FnhVXSAVVLousd8ZAE+oDwPoIkB0HcqEq0k",
+	"OO16rGbAxkobSNfcO/STmhVoznakKT9MLJ422/Et/lDeNHRYhDmUkq2rkoC7Zk2RA1Tg2paOazG3Fqgt",
+	"3cIWD+z3aLIeFtxgz3uRF20mbfSIGsOlmFFb/DNmdjATk2kaAcMz9rZeyrxCCoPMcYzhGArxQEMxZwM1",
+	"ncMDbd0FMkwZ+9DGbXJ+6O99Ymi4y1xlEM36wbxLT3yeikHaY997HfuXkvjcJplOkThKqtkPNpBDnWsQ",
+	"xImGTCoIqM24ZkOuU5F0kafptN3Ju+LJJvVqWKeJ0EKmdmylwR140q51HTsQS+9bADsRyUgcgZz9Z1lH",
+	"Pcx1SZtIednWtunzd8jNdADiun/zDtyqHrvFZdy/4c6ek4fouDuttePORWUxMG8U4kBNjTqb8LlxNKEB",
+	"D3x39OTnYj8yqn1RGnAUpNi82txaqzIyGarDlOIBq1SSyYCY08EYMRocIBOMNRPJBZyJJnuFbzsSCEzh",
+	"g7IAT+eYh5SWfLaIAYC8VX0+uH5WzIrMRCIuJSQARgpaGuaYpegDzDGBiyIHKHnutkcGMRDURMCBgWR+",
+	"dJgAdQIg8YppisdGHBknejETscxM8exS5nme7zTRQRAlWmRZUz+njHQ4BZB0llAWRHzmgxSYIzDoYKxw",
+	"OOhP252yY8ks8nPi73wIPRY2+0Bht0yuDw9srAp+laE6KCUqkhbnpciFsPm1ENNi5gT80G2qDMsjx68x",
+	"d2+lD/J6RN8Ba2GkkJwV8m3gZ6NLIa5YEQ5vtSri4Z273Rs5i2+AIe+YPKjOVgtZWVsXaSy2pSBhQF1L",
+	"ZvfXUnDEr4XLj5qbwtNipa4ZTy1uDi/FQt9bJXd5MhhHN+JAWnkqJCbdjT2+kMTFLgYbjtAsFsO06E5o",
+	"LKsGAhmsiaYua4ubSHAxgN4LeoxPStog6BV35oZZtJSv9kDWbtRN8s1nfL4Lq/cKkQij4fAw8nBepB5i",
+	"EMTRBJXmI5cac+gZHpSEbNbDa3vLy2u+lq9tnbQ921Zolqdcz1pb1Ks1ZwKS1C7vSvnLQjLTxQJvN/Ed",
+	"sEBtXdCwKoJpTIP3mcw9j6lSMeRTUIiDxjSJVAJqvJEIHhOEl/vRnrtVMc6laCWeASu9qYLRTkkkOm+3",
+	"ioO9MJJeYcd7qwllKmbN6gteuX1QqIWzfAsxzsTWIa1tiC66UwRfOCQirpoJjUHCZ1SRlOO92hqedCxk",
+	"k73jmTZ2azoDXEE6DMmaLYFaN2P/syh0oEnINbrf/ZgInU0K7Y8Xe7MldPGmda38IkajufefZWWwUc1B",
+	"EajkGm3hmtdDxbEx+w6zF1/71bp9QRyEEG61evhZ7jai+WXNLKOKlE6X958dcm0LHXwR15CqsD9Q+DnJ",
+	"YgEvzFQCURj/qGpvHh+y63mQWCMe+M4jrKrzirlOoeH6YwTlwNbtyjPeBSSdglUiB8+VHEajps1XvRda",
+	"xRkmfheNEZihHHY/n7DT8vzlV2+znG5hs3RKbJZH1mbhqXgr4zkt5cbidY4xAbfz1zaEfcm4Ijgrkgme",
+	"xJFI8rL8SKaKQT/oThq11IXp2lkFRVqqDN/k4bFrMU0LjbaRZp1Wi/FYq7yvNu9zwE58eMSyPrRPfhB+",
+	"iPMbXPETzVBTi0Ei0t8zCYRemJbIJka5PQ4acSRFo/vEL5D6gPXV4J3hd9nH8/cvf3r768XL39+dX1x8",
+	"fPv+hZmNqYok6h2X/2wdk29vRjnlWs8sHOJEhGD2CLAR0SK8EGkayZEO2AU8RzeXNQ0Z+tvtlleE6V9l",
+	"5lvMf4LIM5MAYQWcmToM/gs+d4b9LFFyhE/ie3WkrLD0s773jisKYPzr9o5ThuFbqW3xcjZV9hc3d6hR",
+	"Yz64hkIHqMkVSaRCwtJ2irOziME/URLOJdKrtqbK07QLXzAq/B9QKtL49cNzyPPHXC4Ns1hVbeR/EqVY",
+	"FBnHrwRPsUQVBz50vwPIwkSFIoaEVOIOHTyMvE+mSS67qfhsRvyOz3MoLL/VwHL/QGhRe2HNdyJhdD93",
+	"ghhTJE0iHm+7GQprXnVwjFWMbE9emG7MNesLIRkfJQKBu1jMU5HU1XBJZY2CpUJyVLcFOIgfozg2grO8",
+	"LyJ5o7yijpJd0CWwwMpT4ZXxvaWaMSqYc31pkBdBMWVKNtm5XTOXUKI/6jHA4BuXN0u7bCiEDtgfmUqJ",
+	"FMDuf2IYB5HGsppLadugLQZ4fkEk2WwcDcaUjRJx2GQfLSyWtxIc4R/SfKVG2PwjxY1IbBi/uoRgSRXs",
+	"aE677QWW1JEZlN0LPLzhciDCI2tSHiW5TWk2o07V5ChNuNTYKkld2SFP+ZGQSTQYg6q8spvZ/JOaS4+w",
+	"wjKB5IUwf5Fq1thpS2DW6jCJnG8K8s+gIKECybumkOavQxc+HyulhW0oswC9PAyPcD+s14f+8BbsZF8n",
+	"To0pLmYbmcpWgbDXBfZ/q7i08TSI8JIR4Z7tT0i1iIdlVInw9G+K5+CKZ2kXm8PNUw3tR0WipiyOfyF9",
+	"ctZqNVutBnoGtE1B17xRM/gz/hU++oAzcIJf2WkS3pFEVrFbU0EcHo1oQpuTNWfwIqFDs4Wz2VjF9iRF",
+	"J8OWGaYisSWu5qMMSu8sakpNCLyWBgj2MWZuoauvJpPGDD5MeGH/FreYveKbnf/tGLv3YwxKGvp8cL3Q",
+	"UZ0XjC+Y13sebeg1rHJ3P+AV2weq3ygpfsHS0auagrerKz0nygV3IQyaCrlRGPQlPof9nGKYZUTtly7o",
+	"qeNs1Oja8RzFcN1SKNPbVS+zRE3F8Y8iiSFCtwM7AU17hQzisu0Vnzxpna4X0jcq/UWF0TDChqsa/FVy",
+	"U22tIJTCq4RpAbLK+iJWcqRZ6hfr0FwsyzVNQ96VQIX4C3V1EGPeWY59Ga6hWHtZTH6LhJS8saVoHLAq",
+	"+6vcbDSLOxUmb7LZFlT9F684zmM+32F3CXQsRhPB/oV9+JvunsJ5kGEAu4L1tQcGbQ/sxB70dbkOlUTQ",
+	"6WS8sNlYIeS4EMzaZOz7XsE86/1QyvH/KwxgaZculkO5OE9hGtzrPyu0gihJcPiI0l9FQ+YO1FxoSAph",
+	"Hq15hR0/qUjMLf7fp9bR06vb07sj/KFz95fGMntbDRh2c5uXMB99xrZxR5ZIW7QRFAxFwJfw7b5CQz7Q",
+	"zOWJO/x90XA02z7nBzJuTL4k/lDgY0qB/u49Jih0WSw/8e5erdyEp+I5RxDlZWt0nUHpSnY/Iabg85hr",
+	"7WdRG0sQB9v0nuKlb0ozs1CcW+hFzad+eVGniZhE2cTp56VFrmlU1Vww1PJ52+ATbINtPGmetkoQWTYv",
+	"Mwa1UKGgQWkFzKhIkWM8sViEI1GfYzrjmkH4BuLXII5eoD9KCXC4YLlUm+Qw5qKfCh8dW1SbStptxo2m",
+	"FQOuU6NotWAJHAiYfoAqSIiGC4mD1CyOro2OhtQAccWlEbj1PEVPCzwxCIEn5neiuBqrmXHtc5cj0sGl",
+	"xF6MXOzYTMg0KETrgRxXJSwWWiNJri1PNufUcryeIOxK4uwjkT5H738/BeqqOB5h7KWfhSNhEcWpaq7C",
+	"7bWTnevhTjtojKOR0Ubtk+YZRnquRWy+025T6AdCPU/xl8IefQTV/F5oSILr+8kC6j598qS1UqVClQbq",
+	"/laz1TqxnjRdfLRa/+ZfPPObAABwNv/i3X2HH2wZzsIBV6plq6cm741LVJgN0vUn0D2qQ1SCG6s8kPsK",
+	"jTeA4rKaFFu6FCQ0t9cU2AvYbDy325tQ40bFzvFtA3Ko6MTnqUqqVV1voG/I0jT7Oe5hwzBnidFKLkSE",
+	"PCRsyAdpYLUMFKHZbjWbcoTLQXKarDdUg0z3QOGlNJ06WLj3pTR7NMjDnVjZAE1+r94+//UCe6BfRfLt",
+	"VDPo2DBLBkOG44pdTMUgGpJW+uGZmTmIXrEFS7hM8eHs/Cmt4aB8qTcYE4HBFsYkjaXzqTHQN42gAZIC",
+	"OnuQQS3I/pZ4XDhJGreXDZ5eNrqXpSX2l43gEtUTXLKgoOCvVh1dQis2rPwS23E+VRAXPTYvVxgFTwN4",
+	"SmDvFlhcTk9FBYQtgEoxcNo0sBowIGUbkMUYXIv5mgGVd+6qWW0A0phTgF5UlGqOQAaxqFI4sZIjG4Xe",
+	"0MjqCp1Gk5UFbz+CweAVMUeaCcn7sQA6To7Ap+AoQGovk03WM3qkZwFC8wJT1GLQw9Jjms81Vkv15/iv",
+	"U6toQBr71dM6OhVTR+6GVVaIEUxNdeZLTdZDA6cXsB4UspLmtP46oUh4mZ1gjbu+7JzbOXP22I45Rxdi",
+	"sGJobA+AiDP/ww519+vdVsfl/5gRudB9/ZUIADN5a1EmT58+QfNOfJ7GXBIO1KerVQbKBKxQ+6rVZluV",
+	"XRY0MhmZh/u2WuCG1LGZx72H5FX32rG8p4+YzpLBmCdwMpUM58qRnTYetx6h4+fsb+sI4ngf2SksSTZJ",
+	"l0zaXABe2n1doanQH9W1mU7g6KDKwv3Iw9DS1RRMqr18wq6OJlm8oK4WiGroCsDDO0RBgE1hI35kVUZ/",
+	"48Uy47zAMR9qv9rhIg1vllvgJdKW62ojtKft5qOy9H3RyaEZN7P/GFP6dytrHcxfPtgYE/2ZXWw7cRf2",
+	"sb/g61UIOr58sGT4walVq+cArPMUaMA9AHa62eBUPeBn9PfwGmaiP1bq+igUcXQjkkjoSt/hhbsEjr5r",
+	"MUXSlJMWMx788tkWRzr9iPfPv3svWPDLSxeFYP5IJmQI5eGV1jCAg36yl10VDLcJ//yzkCMjtG2j10uM",
+	"8BX3hHxL8YarhLI4dXPCrV9+vXNmhmFeD9AUA7Sk+mIUSRnl9d1/JUDyKO06V6n5197qaTB33m4KamSW",
+	"SVMxmRJQoV2PRrcxG1+vDijYaymiQFsCCwCENJoJJgqVUuuo3bGfrGryRQqOcbgmHyc+p+c4bq/fh/a6",
+	"6z0CxrRNgI5pV4rQI2zqeLNul3HKo7BeApwF4VvPg5MrkFpjw1BzqM3p3xdMg3hT3VQZTwKNuqxhgRTd",
+	"WvV3fDsrvvpK6pqFadq/osmXeeymMM6xnooBpU3ABW43W5eNu8a3bbG4LZKIvIlVTLzi80AkUzCwr42p",
+	"biZCW9a+9mkrZ8FpL48yf9zdVcU+3HGPvZavsriS8IbeeV4XJY29Hx4PM7vfwKYxmw4ieySOO+2w7fEs",
+	"FzeTw7XcZJd2wR4Ld+laXn5uNZKAAKMLorWpgzJWCZPKZmvgtI1jqJROQR9CW5/FVLTR0Sh0rB5jXtLD",
+	"h6+zrF8ORZzb2UNRfdNC6w/nHZXCOnUQsDATddVJXggZgkPjlMNiN+wm279Q+mK3rl321ZxRdPuX7uLa",
+	"jMkNyq/okh/RgU1Wy5Jb/JUEhyVA0CSq1xvVdZXsDhWH2JP6q0yj2N7V9oYXQd3zwq75FBMMzu5v5EwK",
+	"Zi2zxDjy4zSd6u7xMU1gc6AmdgH1sZ7LATTlFio4rrYVbLu2lRZlHDsfTZckn4BmasKvAYilDkOTMBBt",
+	"QdqMy9Tam6mKQ+dX6V1PwdKT5Bc8DtCVfh6rLHwJDzEv/N8Xb98ETEcjKQC58yLlMuRJyOxjIdz9jIVq",
+	"oN36NCehO1uIsKqHTdI9O4nUWW5O0GGEGGUT20Wjx2ombTnDoAS2DHfHwiJ+UR6n6j1Sq7hvLOBvxGxx",
+	"ejaKwLVrLyT9E2kyuACeo8Xg98us1ToZnHRYwmWoJqw/TwVsmT7X4tEp/Fk07lUB7qj+PkbpGN++6oS3",
+	"SjDnjMTJ2LlKNvgyvBo/LupR1p8zmtRaLQvnE9g5vkO1GwuM8S/g9MHne+uzYWUzxmkZ+JFRtSMlayEW",
+	"fQ9QlIzbySyRmNAPu24/08G6uIc3bwevjv9mnt2fdlqnk75kpf5bKZYk/n4DFPksVfNUmFFaiGqA38bF",
+	"BlMLAEcRHWE6FTJnHpZMyWf4JyObwuJ9W95RTDkt22bYi1OvLqujKWdZrHd2F75oY8431fNwVM9D6xha",
+	"Pn4DBnigQCg84ddQhES7v/5wyrLRs38gtKjfqoA18+jkwwDW17iXKrpstpTG9ziHG+mbLSOnqMSJjnWr",
+	"Qen3+NWSHfKTmrEJl4hPjTF8I2q1BQURc98/mZADArF+Di7RKrV1OjVKdEVAZsCTZM7SmYIIDPbfE/11",
+	"X6Vj8sI0dIYETCs85hMxEEbtazirqclc3YiEgi9RAiRTwPRRgl+a5uc3eYUPYUuZ8cd8+pPKEui+2noX",
+	"mfciP/LbOf0t7rFj3EOKGe26gBDIygKW+2u6l58HeRcwAUxCzfSe7sbW+i4VqKEOd36bJxwklvstp/hn",
+	"yCli+iNW6lqEDHBiJgpwZwll8cuz9aJVwowcY1hx9z1pdVp1lc9vdMm+R9hImfupdrPzqPmkQP7Wbraa",
+	"W3Sx2QFVLKRladxdJ4pBhoDUQPDhZcuM9s0JKiPNIj+0+ItIeePqbuEWZl4ioPH7dHUX3DYIlgR+Jf6Q",
+	"8h4sKNyUOuUxVjQTJ5m5XuPTLWitEUk8yo6JaH5UdsOPYzVBFjREk8uBUZr5kW1xK5YKLd8JNY2F7RrB",
+	"fCEWfUTyJkJTR3s3+kVM+ubFlu/0dzFH3CHg+eYT/1vn716zazEv+xpUxf3l9s35Ly/vsGE6Z50lYGid",
+	"chnCvb1bEohxRWnsdSSRZM/SHBGMjFlcf/LBsEUQ5eKEPXesSRVPcM1zcSSvIblKj1q+ieu9KCW+wqJj",
+	"oPLHBh+c/v6c7AJMfPovTgDGFXf0mE+waDaLr4EYxJJbBTYCF6XA6+Td+13MsW1RVz/k5WcxyLCfGwwJ",
+	"i3yd3wWYxctnLeQpp2LvCZd8JCZQ/ghmEVEi+DcikISyN4UU98zNOgsjDXitxeknWvDlGxB9HsrFAGZG",
+	"qhQS5MA8FkkEG5KAN+vd9IXgIYuJWrz6vjFPRtg4LxmXc+AbnAjYXLisMx6lRV7n/Bk/qTisXF/7wsDF",
+	"C95YkXQxYEYV8gTz7H2lrq+FMI9goVqYWzmI4ojOr6WHOffbki8aNxzF1GzTOLYjsS2/CLxLdMHmYqn8",
+	"iXuXKDUsec6raATuKKkgY5kX9E2aRIOyycDOWdJUrhOt6KJUzeEUtZ75slFLLETEeautsjBKq75K8e2A",
+	"Ynb0q/dtrHko+foFngnmRefG+yS4umQxl+jdy536y3d7n2ElfLpwnnShewIpxc0pGLBBYgwDeNnEPCEj",
+	"J94sIWox/5FvwVCo1nsF9ZmDj+bLxRt3V3f/XwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -74,6 +74,8 @@ var Types = []Type{
 	{Name: "dead_letter.discarded", Needs: auth.ViewRecords},
 	{Name: "dead_letter.edited", Needs: auth.ViewRecords},
 	{Name: "dead_letter.settled", Needs: auth.ViewRecords},
+	{Name: "record.frozen", Needs: auth.ViewRecords},
+	{Name: "record.thawed", Needs: auth.ViewRecords},
 	{Name: "rule.met", Needs: auth.ViewRecords},
 	{Name: "rule.answered", Needs: auth.ViewRecords},
 	{Name: "usage.threshold_reached", Needs: auth.ViewUsage},
