@@ -35,6 +35,10 @@ func (h *Handler) routesConnectors(r chi.Router) {
 	r.Post("/connectors:lint", h.page(h.lintConnector))
 	r.Post("/connectors:settings", h.page(h.connectorSettings))
 	r.Post("/connectors:try", h.page(h.tryConnector))
+	r.Get(connectorFormPath, h.page(h.newConnectorForm))
+	r.Post(connectorFormPath, h.page(h.saveConnectorForm))
+	r.Post(connectorFormPath+":show", h.page(h.showConnectorForm))
+	r.Post(connectorFormPath+":try", h.page(h.tryConnectorForm))
 	r.Get("/connectors/{connector}", h.page(h.connector))
 	r.Get("/connectors/{connector}/edit", h.page(h.editConnector))
 	r.Post("/connectors/{connector}", h.page(h.saveConnector))
@@ -321,15 +325,19 @@ func (h *Handler) connectorSettings(v *visit) error {
 }
 
 func (h *Handler) tryConnector(v *visit) error {
-	text := v.document()
-	found, err := h.Connections.Catalog().Check(v.who, []byte(text))
+	return v.trial([]byte(v.document()))
+}
+
+// trial tries a manifest with the settings that were typed beside it.
+func (v *visit) trial(source []byte) error {
+	found, err := v.h.Connections.Catalog().Check(v.who, source)
 	if refused(err) {
 		return v.render(Trial(TrialView{Wrong: &ui.Alert{Tone: ui.Bad, Title: "The manifest has errors", Text: fault.As(err).Message, Role: "alert"}}))
 	}
 	if err != nil {
 		return err
 	}
-	t, err := h.Connections.TryConnector(v.ctx(), v.who, []byte(text), v.typed(found.Spec()).given())
+	t, err := v.h.Connections.TryConnector(v.ctx(), v.who, source, v.typed(found.Spec()).given())
 	if refused(err) {
 		alert := &ui.Alert{Tone: ui.Bad, Title: "Not tried", Text: fault.As(err).Message, Role: "alert"}
 		for _, f := range fault.As(err).Fields {

@@ -123,7 +123,7 @@ func newConnectorButton(may bool) ui.Fragments {
 	if !may {
 		return nil
 	}
-	return ui.Fragments{ui.Button{Label: "Describe a system", Icon: "plus", Kind: ui.Primary, Href: "/connectors/new"}}
+	return ui.Fragments{ui.Button{Label: "Describe a system", Icon: "plus", Href: "/connectors/new"}, ui.Button{Label: "Describe by form", Icon: "plus", Kind: ui.Primary, Href: connectorFormPath}}
 }
 
 func connectorLines(list []ConnectorLine) templ.Component {

@@ -258,3 +258,51 @@ func quoted(s string) string {
 	}
 	return string(b)
 }
+
+// Somebody who knows no YAML describes a REST API by filling in a form: its fields are learnt from an example, it is tried, saved, and connected to.
+func TestOwnConnectorByForm(t *testing.T) {
+	bazaar := &rest{articles: map[int]map[string]any{}}
+	bazaar.edit("SKU-1", map[string]any{"name": "Ridge Vest", "quantity": 10})
+	there := httptest.NewServer(bazaar)
+	t.Cleanup(there.Close)
+	h := newHouse(t)
+	p := h.open(ownerEmail, "/connectors", webtest.Options{Expect: []string{"422"}})
+	p.WaitText("main", "Describe by form")
+	p.Goto(h.url + "/connectors/form")
+	p.Axe()
+	p.Click(`#sketch-form .btn-primary`) // nothing is filled in
+	p.WaitText("main", "It was not saved")
+	p.Axe()
+	fill := func(name, value string) { p.Fill(`#sketch-form [name="`+name+`"]`, value) }
+	fill("title", "By Form")
+	fill("baseUrl", there.URL+"/api")
+	fill("o0.name", "articles")
+	fill("o0.example", `{"articles": [{"id": 1, "sku": "SKU-1", "name": "Ridge Vest", "quantity": 10, "updated_at": "2026-11-23T09:00:00Z"}]}`)
+	fill("o0.list", "/articles")
+	fill("o0.records", "articles")
+	fill("o0.version", "updated_at")
+	fill("o0.since", "updated_since")
+	fill("o0.get", "/articles/{id}")
+	fill("o0.create", "/articles")
+	fill("o0.update", "/articles/{id}")
+	fill("o0.delete", "/articles/{id}")
+	p.Eval(`(() => { const s = document.querySelector('[name="o0.paging"]'); s.value = "offset"; s.dispatchEvent(new Event("change", {bubbles: true})) })()`)
+	p.Wait(`document.querySelector('[name="o0.place"]') !== null`)
+	fill("o0.limit", "limit")
+	fill("o0.place", "offset")
+	p.Click(`[hx-post="/connectors/form:show"]:not([hx-vals])`)
+	p.Wait(`document.querySelector('#sketch-form [name="settings.token"]') !== null`)
+	fill("settings.token", "good-token")
+	p.Click(`[hx-post="/connectors/form:try"]`)
+	p.WaitText("#trial", "Ridge Vest")
+	p.WaitText("#trial", "PATCH "+there.URL+"/api/articles/1")
+	p.Axe()
+	p.Shot("connector-form")
+	p.See(1280, 900, "dark")
+	p.Axe()
+	p.Shot("connector-form")
+	p.See(1280, 900, "light")
+	p.Click(`#sketch-form .btn-primary`)
+	p.WaitPath("/connectors/by-form")
+	p.WaitText("main", "changes since a time")
+}

@@ -24,7 +24,9 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
 	"github.com/syncline-dev/syncline/internal/connector/sqs"
+	"github.com/syncline-dev/syncline/internal/connector/sse"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/connector/websocket"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
@@ -48,7 +50,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
 		mongodb.New(), dynamodb.New(),
-		graphql.New(pool),
+		graphql.New(pool), sse.New(), websocket.New(),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // MaxMessage bounds an event or a message.
@@ -267,4 +268,42 @@ func (l *lines) next() (string, error) {
 			return "", err
 		}
 	}
+}
+
+// Inside is the part of a JSON text that a path of names and positions leads to; the text itself where it is no JSON, the path is
+// empty, or nothing is there.
+func Inside(text []byte, path string) []byte {
+	if path == "" {
+		return text
+	}
+	x, err := record.ParseJSON(text)
+	if err != nil {
+		return text
+	}
+	if x = Dig(x, path); x == nil {
+		return text
+	}
+	return record.AppendJSON(nil, x)
+}
+
+// Dig follows a path of names and positions.
+func Dig(x any, path string) any {
+	if path == "" {
+		return x
+	}
+	for _, step := range strings.Split(path, ".") {
+		switch c := x.(type) {
+		case map[string]any:
+			x = c[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(c) {
+				return nil
+			}
+			x = c[i]
+		default:
+			return nil
+		}
+	}
+	return x
 }

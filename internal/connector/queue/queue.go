@@ -28,6 +28,8 @@ type Message struct {
 	By      string // the consumer that sent it; "" for others
 	At      time.Time
 	Handle  any // what Done needs
+	// Place is where a Resumer goes on to hand out what comes behind this message; "" when it cannot be told.
+	Place string
 }
 
 // Outgoing is a message to send.
@@ -66,6 +68,13 @@ type Returner interface {
 	Return(ctx context.Context, object record.Object, handles []any) error
 }
 
+// Resumer is a Broker that does not keep what it hands out, but can be asked to go on behind a place: a stream. The place is part of
+// the cursor, so it moves with the batch that it covers.
+type Resumer interface {
+	// ConsumeFrom is Consume from behind the place; "" is from wherever the stream begins.
+	ConsumeFrom(ctx context.Context, object record.Object, place string, sink func(Message)) error
+}
+
 // The headers that our messages carry, and by which messages of others are understood.
 const (
 	HeaderKey      = "syncline-key"
@@ -97,6 +106,8 @@ func Settings() []connector.Setting {
 type Options struct {
 	keys    []keyRule
 	deleted string
+	// Remedy is what to do about a message that does not say which record it is of.
+	Remedy string
 }
 
 type keyRule struct {
@@ -106,7 +117,7 @@ type keyRule struct {
 
 // ReadOptions parses the settings.
 func ReadOptions(settings connector.Settings) (o Options, err error) {
-	o.deleted = settings["deletedField"]
+	o.deleted, o.Remedy = settings["deletedField"], "Name other key fields, or take the message out of the queue."
 	for _, part := range strings.Split(settings["key"], ";") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue

@@ -34,6 +34,7 @@ type place struct {
 	Unsure  []string  `json:"unsure,omitempty"` // of this consumption
 	Old     []string  `json:"old,omitempty"`    // of earlier ones
 	Until   time.Time `json:"until,omitzero"`   // when Old is forgotten
+	At      string    `json:"at,omitempty"`     // a Resumer's place behind what was read
 }
 
 // held is a message that is not yet acknowledged.
@@ -59,10 +60,13 @@ type feed struct {
 	bells   map[chan struct{}]bool
 	types   map[string]map[connector.Type]bool
 	began   time.Time
+	from    string             // a Resumer's place where this consumption began
+	stop    context.CancelFunc // ends this consumption
+	over    chan struct{}      // closed when it has ended
 }
 
-// feed returns the consumption of the queue, and begins one when there is none.
-func (s *System) feed(object record.Object) (*feed, error) {
+// idle returns the consumption of the queue as it is; it need not have begun.
+func (s *System) idle(object record.Object) (*feed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -74,6 +78,15 @@ func (s *System) feed(object record.Object) (*feed, error) {
 		f.room = sync.NewCond(&f.mu)
 		s.feeds[object] = f
 	}
+	return f, nil
+}
+
+// feed returns the consumption of the queue, and begins one, at the place where a Resumer stands, when there is none.
+func (s *System) feed(object record.Object, at string) (*feed, error) {
+	f, err := s.idle(object)
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.err; err != nil {
@@ -82,14 +95,18 @@ func (s *System) feed(object record.Object) (*feed, error) {
 	}
 	if f.ended {
 		f.ended, f.held, f.last, f.again, f.done = false, nil, 0, nil, map[string]bool{}
-		f.session, f.began = uuid.NewString(), time.Now()
-		s.wait.Go(func() { s.consume(f) })
+		f.session, f.began, f.from, f.over = uuid.NewString(), time.Now(), at, make(chan struct{})
+		var ctx context.Context
+		ctx, f.stop = context.WithCancel(s.ctx)
+		over := f.over
+		s.wait.Go(func() { s.consume(ctx, f, at, over) })
 	}
 	return f, nil
 }
 
-func (s *System) consume(f *feed) {
-	ctx, cancel := context.WithCancel(s.ctx)
+func (s *System) consume(ctx context.Context, f *feed, at string, over chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer close(over)
 	defer cancel()
 	unblock := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
@@ -97,7 +114,14 @@ func (s *System) consume(f *feed) {
 		f.room.Broadcast()
 	})
 	defer unblock()
-	err := s.broker.Consume(ctx, f.object, func(m Message) { f.take(ctx, m) })
+	sink := func(m Message) { f.take(ctx, m) }
+	var err error
+	if r, ok := s.broker.(Resumer); ok {
+		err = r.ConsumeFrom(ctx, f.object, at, sink)
+	} else {
+		err = s.broker.Consume(ctx, f.object, sink)
+	}
+	stopped := ctx.Err() != nil
 	f.mu.Lock()
 	rest := f.held
 	f.ended, f.held = true, nil
@@ -113,7 +137,7 @@ func (s *System) consume(f *feed) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s.ctx.Err() == nil {
+	if !stopped {
 		if err == nil {
 			err = &connector.Error{Class: connector.Retry, Code: "queue.ended", Message: "The broker stopped handing out messages; it will be asked again."}
 		}
@@ -183,13 +207,26 @@ func (s *System) Read(_ context.Context, req connector.ReadRequest) (connector.P
 	if err := json.Unmarshal(req.Cursor, &p); err != nil {
 		return page, &connector.Error{Class: connector.LostPlace, Code: "queue.lost_place", Message: "The place in the queue cannot be read; reading goes on with the messages that are there.", Err: err}
 	}
-	f, err := s.feed(req.Object)
+	f, err := s.feed(req.Object, p.At)
 	if err != nil {
 		return page, err
 	}
+	_, resumes := s.broker.(Resumer)
 	f.mu.Lock()
+	if resumes && p.Session != f.session && p.At != f.from { // it began elsewhere: what lies between would be passed over
+		stop, over := f.stop, f.over
+		f.mu.Unlock()
+		stop()
+		<-over
+		if f, err = s.feed(req.Object, p.At); err != nil {
+			return page, err
+		}
+		f.mu.Lock()
+	}
 	defer f.mu.Unlock()
-	if p.Session != f.session {
+	if resumes && p.Session != f.session {
+		p = place{Session: f.session, At: p.At}
+	} else if p.Session != f.session {
 		old := slices.Concat(p.Old, p.Unsure)
 		p = place{Session: f.session, Old: old[max(0, len(old)-maxOld):], Until: f.began.Add(carried)}
 	}
@@ -204,7 +241,9 @@ func (s *System) Read(_ context.Context, req connector.ReadRequest) (connector.P
 	var unsure []string
 	for _, h := range f.held {
 		if h.seq <= p.Seq {
-			unsure = append(unsure, h.name)
+			if !resumes {
+				unsure = append(unsure, h.name)
+			}
 			continue
 		}
 		if len(page.Changes) == req.Limit {
@@ -229,8 +268,13 @@ func (s *System) Read(_ context.Context, req connector.ReadRequest) (connector.P
 				page.Changes = append(page.Changes, c)
 			}
 		}
-		unsure = append(unsure, h.name)
+		if !resumes {
+			unsure = append(unsure, h.name)
+		}
 		p.Seq = h.seq
+		if h.Place != "" {
+			p.At = h.Place
+		}
 	}
 	p.Unsure = unsure
 	b, err := json.Marshal(p)
@@ -293,8 +337,13 @@ func (s *System) Watch(ctx context.Context, objects []record.Object, wake func(r
 	defer cancel()
 	woken := make(chan record.Object)
 	failed := make(chan error, len(objects))
+	_, resumes := s.broker.(Resumer)
 	for _, o := range objects {
-		f, err := s.feed(o)
+		begin := func(o record.Object) (*feed, error) { return s.feed(o, "") }
+		if resumes { // where it begins only its reader knows
+			begin = s.idle
+		}
+		f, err := begin(o)
 		if err != nil {
 			return err
 		}
@@ -349,7 +398,7 @@ func (s *System) change(f *feed, m *Message, wanted []string) (record.Change, er
 	for _, k := range keys {
 		if fields[k] == nil && key == "" {
 			return record.Change{}, &connector.Error{Class: connector.Retry, Code: "queue.key_missing",
-				Message: fmt.Sprintf("A message in %s has neither the header %s nor a value in the field %s, so it cannot be told which record it is of: %.100s. Name other key fields, or take the message out of the queue.", f.object, HeaderKey, k, plain(m.Body))}
+				Message: fmt.Sprintf("A message in %s has neither the header %s nor a value in the field %s, so it cannot be told which record it is of: %.100s. %s", f.object, HeaderKey, k, plain(m.Body), s.options.Remedy)}
 		}
 	}
 	if key == "" {
