@@ -1093,6 +1093,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3836,6 +3869,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5620,6 +5708,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5814,6 +5908,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6330,6 +6436,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8220,6 +8350,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14327,6 +14561,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15821,6 +16067,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21832,6 +22234,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22884,6 +23298,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26513,751 +27045,768 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/k9s2si/6r6D0tirZPZqJZmwnseaH8yaOc+K7sZ1rO+s6x/b1QCQkIUMBCgGOrLjmf3+FbgAERYAi",
-	"NXI2fjf7w8YjUSDQaDT666c/jjK5WkvBhFaj6cfRktGclfDPx6/owvw3Zyor+VpzKUbT0aslIzesVFyK",
-	"MZnLkjyZnzylOlsSKnLzxzMpGH5yOhqPSvZbxUuWj6a6rNh4pLIlW1EzrN6u2Wg6UrrkYjG6vR2PfpIZ",
-	"xbfsvvT1kpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7VJVKlvEVXgn2QeMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimcHYr+uEnJhZ6OZqeTyaTcYQcP8CgLyrxUlPNYvOU",
-	"ihEuCBVbO0fFiDIPw0zYh3UhczaazmmhWHxmOPE38KN3jQlyzVZApr+VbD6ajv6fr2pG+QofU1/5yd36",
-	"BdCypNtg/i9ZecMzFiczz4ksiZmLWQAlCh9O0dHNFp9610HQGD2f5Gy1lpqJbPtPtm1P6JJcMyDkVlYl",
-	"yZaSZww4XC+5IobRmNJjoirD64pQUlKRyxX55Zcn35+Sl0xoQheUC+QNrsfAH/Z3ZEkVEZIolkmREzaf",
-	"s0zDkVkwrWpOokJtWOkJgMexpkCwhhOziK4DEFLkwYPxaMWF+/tsP32eA1locSCd/n0EuQMB5iC24qxq",
-	"pCHRS6rJhppV0nxsePfqH1ew9s2SanbDSsJh7iU7Ja+5XspKE65hNbgQ8/3982/HsNL7Z+dks2TCPMIN",
-	"NTTJqrIEwoktWcmSpRduxe5AGWvXmN7dQ9Z6cayVdM/c3CyJHboUwaS3siJLesMuyL3J/XBaSvOicBPr",
-	"mk99h/Wf1EtNI5fJ1T+upkSKYovzAHIhhQQjW6aRdNJ8vuGKHTApJqrVaPpm9I/RuyhTi8v810rpFRM6",
-	"vtvUf/+FIjz3U1hTvawnUD81lOPE5ZpHBa55+TXbdr4Vfzr0jd9V+YIlljuD77peik8MfukjKeYFzxKv",
-	"zey3XS92zxzyasGyuO5kX26/h9e7Szc9DTfagRNJqVWZ+/oLRczPzUSoILTgVJkbhevuKYESNXBGJcu5",
-	"fiZ1QgXJ4HsjsVjn1tTDDJ3B94zmPzGtWYIoOaM5KeCBrhnk9TCDZ8BVVrI1FVniFOb1A51TCMYZOocf",
-	"ZZHHX76URd71VvP94Nc9ETdc0/SJ4P77rlfXTx0yAZnWe/HLPa+G3w99709cJF5acNH5RvP94Nc9ZatZ",
-	"irFX8F3XK/GJwS99YXTGjBe8Y4PLxjNdk2g+edBkyjw9iRKZGzQorhUoz9ZoU1ul2apjWmV+wHRuuOqg",
-	"Cn77hSKiMrRPvtyOssfA4CujfJyf3f/m/rf3vr7/DSjZ+GGtYnOh2YKVboJVwS477iqa7d2weoTB1KlS",
-	"hKn2vHL4u16yrEwpIQq+M7tAV6y2KR+9ePr+1fN/Pn6WmAb+7ICZdNjg1pruoxjYRw99/88FTVB/XdBO",
-	"8qtggMEvh0OWWDt8h0vnAo1OT45cZtUqNBR25oTjDp3OazZbSnn9PSv4DStT97H9tosmm52BDpzIY5Gv",
-	"JU/ZBsx+22MifqCBTj++4pGXX2qykkoTJcmKim3KI1TAr8M35GxOq0Ibk388mstyRTWKoHvno3Etss4m",
-	"k72yCjlHtSf3JAdtFTlAjYlia1pSzXIy25JMrlZUXRBaFGjz0ZkydrAxoGlRXPV1zdnR4065XW9Xp2sD",
-	"lv0Ef3oW+Macq+4Wd4wp/Z3MOYMXfG+Z3/w7k0Lbf9L1uuDopf3qV4UinH2gq3UB0sUJCFDYNc00TN+R",
-	"8c3H0LQwOvXqJJ+Znc3xr9F4JGe/MvOz6Zt6iNquXUulFyVTvxWj2/HOaGop18Fw5s+d8Sql5YqV4YCr",
-	"LYz17jakcpfH09PFUC2kxpauigY1HDGmxC3krbCkmL4VhJyQjzyfkqxcjcEWmpJ6dePAYoNHTvLZmNi1",
-	"TMkbN+K722Aks2I3FKyrOYqlT2MYRxEzzmiP83zXCWiX58WkEaD/6+XzZ4bR//vy6U9jQu0ZPn/wNfkn",
-	"/+7UPKq+sr878eJ1lRMce8YUeAmvvro58wR3LmHDbVeEK9Ch8Mu2//92PHpKBZ8zNZBxZ1SxX8rCWBta",
-	"r9X0q68MuU7tE6eZXH1F1xwEiBv+LGCujyNaap4VeHau2dbwG89H7wzhVLVaUSPpR5f2ISM8ZFXClphF",
-	"aK6BY57bz0b1ETZ/NZiT5jlH393PpVyzUsOBRTlrf4TT6sGhbjFTcvZWIOOYF74VMKEpcfMZzhyhoe/e",
-	"0pdB/G/VV8igezjEP9+TR0DcqbUUCrcr9NsM45jR9OzeeJTJoqilkJbZ9fuC3bDCyL6cZTxn+Xew+zkl",
-	"P8kbVlBQoeacGYt49FtFDb23Xg7Oi/eTrx9u7v36+3x+Vk4mk7PJ/Yn938KItDUTLL8019r55Pzrk7Oz",
-	"k/N7r84m08lkOjn7H1gwhQmPHslK2GtpSQUaE2itmH90vwaffGVZ8+U/fzk5g0+VLG4irz+D10/w9Qpu",
-	"4LPzcXAjqJs9L7SPPvP2LxNaltsTtRWZ+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyWtx0tKElW8pKMbxD",
-	"bmhRmf09v303HikMwPnFm99pc+EvtniKKlqY32BYdDQ9H482XAhjFzfH7X3NeJ6MnK7Qm2jYOxKyjQ1t",
-	"H/sKnoFhm66x/qxPV4atwn+Nzk8fTEbjEbrWM0OVSuWjW38ARlNRFYW/6UU3Jzjfx3Q043sOA1qxbnjP",
-	"+M8rTReMSNTp9ZKXuGm4j3lJ5zrcsLPxaFNyrZn4DjTyBodNHryaPKw5bIarK/fMC7m4ceZv+29/vTMp",
-	"BqjdlsZwdGGXzZ0Yoump7M8QGeiyVmKccnFDC553S7+cl15mcnO9mOWYsdYl7PzZ+S1+1i088Wnzd6n0",
-	"ZYdcAMbLi9+6dw1ubi/rChoZM5BzK6YUXTBnw5qpuOAXDdwr9jo2k5V5hTqxXBsmWitWGj5c020haR4s",
-	"f7SqMMxzXfkJ3Qb8HUhyy/kViGm4mo8qdb3oy0t+w0QoMpWWJZuXEmw+XYIichaKwf5adc14CX4PnOSn",
-	"hhI7Lu0BwkspvhAsfyWRjI3b2woeuLlx3eeT8/snZ5OTs/NXk8Y1A5xtuAPpH7I6sPd8zowoZKPpyeR0",
-	"clazrJWZjiXVnv255gKeqwc01p5SXCyeiNH0zbvxCKKHLRFoWST0k47KTPS59PupB0oWlR13IMv5mxzP",
-	"29m9SchWv1U8u55Jea3qe/jhw9OHD43Jh7/g4v1ZkxNLDozvru3JJLy3jcYUqNlPnv3rBPZ1Mjlr3AL9",
-	"+TXgvhTD1o8Aw7r4R39ODXgsJYE6BOwSuO0MvAPAacsi78dpoEEZ2gvQDEYNEVbNCp6d7mi5nRrppKGR",
-	"mgkReAWXQiEfGTESKGzHF10Fowq1toS2p6WmhaPWAfwAm5tghKUscuCAICI0QFz5sLvCw07X61LeYOZG",
-	"U025d7ia8l8lzRj5Ua7XRgKPR1kh1c6GTpoC0BCh0nueKRltPjI5mZztPgJ3fEOZnJxOEspk1dA/R1+n",
-	"HpxzQQv+++70mhSaF3ThvFKgv/xarcD0Zh/Mr/5mRjf3+d++NhMiM1bIDaiT9pawuYBG9/ryb1+bp/9+",
-	"OjJiB47bXs214MLZM219OrmybEnLRe1ZZR/WBRVWvL8JB6g3V3MIsXk707J5iafDrO1BveqzsTmgcs1K",
-	"GFQZG/1v+IxfWsFFL0lSgXZk9CTQKEfmXL6vhzaKDyu5zGv2MB9JxbVTyp02ZH550vjl7mqcbH+5FVkw",
-	"fZi0sxFA8MMkz4J3fxwxkYdc0uTQlRR62Zih0rTsYGnNV+x/pDCT+eXVI9DaqGaPKMYI7Z6sWenEVFPc",
-	"MK2LUK/AD9ATaz/ZudRQdPXhHf+mB70Fm5NZCdnmTsLRLJBnUj+VOZ9zlseygIPkLvO2IJPr4Df+XMpZ",
-	"gfGhhFRe4xP/kTZ8nI/SEvi90rQAI4dpygvDlXLFZjLfkmxJxYLlYaTJu4fJilGxWfKCnZIXRt3lLn+S",
-	"ipyUbM1w+aUdBWMiSlPQMkfgEsMhwSfm3O/Wtf8Etbo9BpBhrkqNpvfPzusz9chO2s+v9k9+BR47Vpay",
-	"rF21TTL05jW3ExFeg53fMKHJppRicUruTyaNZNKMCmN2zRhkK16Q+5MzIiSQnCuCGj/hwnxxDw20opAb",
-	"Bk/eD7PyMBQLGeZvBYQEuSKaCSq0efbBmNw/u2f+7wFZMb2U+Zgo/jskMq1Yzin4382TD3GPzWF1CeSY",
-	"tz6X5Yzn5sBg7h/XnisUF8aE1G+Fy7u8IPfPz+2ls67giAEFxuQKiX5FFN0qsrFpmOff1vn4XBFrKJgv",
-	"HhItMZbmiKYuyIPJhFACATMi52+FrEr49B5R0izPzBfzQI0FtmYiJ1KQXDJr5WJuLriHgwP4gulye3I5",
-	"j2Y8veZ6CdMxTP1gcm9MqHmQLOUGZ4cJwYpoSXS5xRNw2u1/xmMs50MtwefzUGP95tX5WVPBAVdiU631",
-	"D90H/bvkcwwF5BVrPXheP8h+q4yUvgd0KoxwOxvXSRbwRyWEWY6X+/3VYOfVAhOxHXEL7NvAA4FPwxvP",
-	"wvnNKYf5jUaNuS7lBl6xMIyTcGqUhouVXRrNR9P7TvHHGKol1q0zMxU80dbJR+PRZgmGtLm97QV3f4gc",
-	"kfPUjbU2X9r7yojOXIFu3s4oGsBHmO+4a4BRdV0zz32nWXwbGG/eQuROEfzLN/GXbyLlm3gXcsz2ESp7",
-	"5uiK/PsmP9xrKqRzLrhaJnnxzLtH9+7AytwrRiCAemDOW14VjWDLEKFV6p157yjSjkKqyjLG8sCAh3B+",
-	"YysskUFcFKxElQh5uxJ+2oGBBJs2/oNOnDteQw9WPfXmuQqW+3/B+TJrO/TEeAq689L7Ftm5ERLXSZPK",
-	"eJU08hsHXSN2ozBc/d57esadEc8ky97JfQgsq0K70tjZk1vLwTTT+4LUaH9PP96mmPTRkmXXLK9LKV06",
-	"yh3C1IYZIEyN4ZB5QRcnBS0X7ESXVCiksbpLhGTOhbmxabHrZsTtaroZa9k/PCYS8FGC+XA1O8Y3cOBx",
-	"NJjMiNHiBVoLoXjLDEcAczT8qPhOiEur0XTiHYDwbx+YN/8G9wg6bqzmOXEe68l4ZAwz+AdqkdZdxYzC",
-	"ab+wOuH5ffNNtc7tWwyZ2k7H1okBy8mtJbwdgxh1WfXzcUHgcTQ2avCiZAoV3WB5wUxvdzT+obdld86H",
-	"93ZbO2IAn6WlW+VEmviJD02pyqmmeOUeyl133M3ID85rXafn/vrkjvYG17v7B21trQiZq21J1dMwcFJX",
-	"rNsrcwADwO5GE7mg6F3ODSugpRTkkg9IEIhvY+iNx6TNfdQSiViPWfyLStRMtJaygGAWZgODK1mW4DA2",
-	"YqXQfIV57Paf1p/e1KDcjp7Xe7CmFYaSrNTp4swD/K2OuokD6VyGR/O37mTm3/3KkCgmaA5JP8YCxI9G",
-	"35yencUjGvuPeG1gWjsZXUttNrCHFt8+xjz1umzBnJqGtGAf1rxkqvnq+41X7xEoD80zS6rMax7MzzPH",
-	"yOti2PUh2OaF84l8rNcFF8e9WwjFclz9u5goMk8FPhmQGWxt+F9CTZdXSEYJmTUZjxTsbYPAHxthltvx",
-	"CCNezS/M9Jp5M856gRMS+op2wsaJRJKdjMPAFVSL1Viwt/cNyWi+7fKStXI4tf/KXGozqow6yRcLUFXn",
-	"fFGVzKrKM76oZIXaD91QrrlYXPqIrVGJIgqSAsebi7uDglTh4bN/1joSImBYLcgrTC7jyvzbG7sTjMs/",
-	"arwwiIxNzyaBIy5UpdRo+s3t3qA/KmdWbMqNHyMVY8d9vCSWckQxpgij2dK6v10BTiZXK4BMoJqs6DVk",
-	"/GJcVZu/HgNQBOrbxdbx8wHk/yYg//m9r3vtwL17g7bg/t49OL/3TXMX7t/b2YUNLY0+1whU1ykadQra",
-	"uS02VGQjqyInM0asym0IW5+w04EHckBtRHiZpNyvBTUqpR8S9u0ys5l/dT475jZ8rAt4DEVO7KXdKm+Z",
-	"bdPwMnNCbSEqkSW5ZlBK1BoB9YpYfVKdPP7GvMc+Cib5u1bG/Xh0aa6eR/YW3FWmCi58MAjiypbLZckI",
-	"BMvtUQD4niY5suiQEBfjmtDcBkxsme+FzVb4nZUSY0MAV6MZmdOiUIDiQYuCVIJrFSVII7GgJxrQ4/o3",
-	"L8310wIF8qkA3eM8hYfM0/ayCcu4vr4/ahdr+UyBj+2V2Psk8o1Z/f5NdymmOI5bgv21naPVcppki7NH",
-	"iMWxw/E+DaSTOFIwICXHfFGqNSsNL/wfmv/6fhQt/soZpjV3jXuJE3QK8ABC7tALMn8dsexw4zqyYGcT",
-	"JY7HCdnh/VpD7CsR7E++u7NgCFTE3YGMDgknSbAbzPTtmNsbN+YYfjd6F9vBa7aN7mBBlf5BVokye/Mt",
-	"mdu8gJJmmpXKSZnUssxvflGOpjtjohxZcVFpdsCyErIU1E153WMfY4OqTK6RG3qJopfm8ZgA8jZZD6kS",
-	"Y2wr/f2O+JmFPBcaNSELNege0qOeV/pcOA9M82ygl6UnVewBi5DFOxP8ts2kLJi5yJuehe4XPKuf3KUe",
-	"TLQxVv3W+KLXBWd54G6ICoXOmnawkNkmOAHBqhpGZU8Cfl9HOiNE9EZaz9FswssPEB2KjAfmWWKJmK9C",
-	"AQ/RmXHxdZadgBAFv6lRIS4A2ssoFF6HBE2B5OUWnYGxq7dMYSqAcWt+h2oO10QwloO+IQV7PgeVdq9r",
-	"cuxZEoQB6qMpQAMvk/2cUdAbMgXggv1e750xsSmAuk81ey6KbezY7LB/CJ3goTUaY9Tu8nrnm1xacxgS",
-	"PXpslKpWLP8FrYJUuah1Gba3DLVQvBuNghpTRFfrgn14uRWZ2l/FZu58c4uKkmfLlQMZ7fUb4DBvKO1Z",
-	"SXOO65KteLXq/SpIBLEJmj1+cLtL9/How8lCnpgPT1zhF+7Dk3ARt7W/cRj5yto1NIAKPgew72t8Kk/f",
-	"HzRiakennXOImQ0aQK7b2Kmocq4vHS5Zk0yohbWUFXRi1fB6HqromtXOo5Gz5mUZQd/ra1bCq8aBfvEu",
-	"tYTHQpcRBZn6cHNrBtQtulMvqMlzOx5kebsM1yF16cGOj6ajX5UUpy/o5qn1ZNw6f2pkMXwd/XhtxKWs",
-	"1I/2d02x9iP7QHOW8RUtLghbrfXWgpW6C4oZoka15CB1NvJaxX5rv+1sTM7H5B45PT2FwLasNFnQtWro",
-	"0WkzVlXWNbOPZ8zLYavcFo8dF9SD+O0JVwJU3KGZJXmS7Y6hetbs+3mon2a+L9halpGVz0p5jWXlabUH",
-	"4k5bsi5oxjo2/43f/cDYMRzpiNzkZZckuzEKYMloDmm0c1mJnGyWsmA9+WzJXLlpuK7kwbOsPtRiQiaN",
-	"81ZM7hua/2hmdjsewWraFHgmMSt5Q5VLmx6TvJTrtfkHBH4gF1vesDymD+/MEN9SU3xc760lUow5vmMZ",
-	"rRQbeB/XrpUAvedssgPfc2+85+TbYaLz8rCnKc9SylEyxLfSclvMqvz9AKfqGIOo8cNeMoq+8yhMGC11",
-	"jUusZeFRu9YlA5AlUFqnZDImDyZj8s0DwwtnkwlZszKzlSLtw3Akn4B3ceHy6rU03QFdlj5u4KXfroDI",
-	"byYnD999PBufPbj98u3bU/fn+e3f//NvMeLjUEeQ3JapYgjvLQGbXtMzthl4XPq5QxsUC3iuecT2AmQl",
-	"OXJnlc2tTi/3ZwdT3bngFRfhp2d/WhJEVllcX4aVqP331acohgw45PdxbazrEO/BeWsd6OQRjV1algpP",
-	"jDnQgFp7YInukNfaag8oYXgwmsIOK66IsJedueMV3aJ3Bl0zmcSeCVz3uOU8yd8ltvJ5pc2AbUkh8Yvm",
-	"Zu0wqct7bAe87Deoo7iS3AtAPyV27VOof7LeprgDC4Oe7dDX1tDntNvDXpdct8MiLnT6sWMAX13Zz2Pk",
-	"gjMtf1F8Q0bjMGsU32XXW89vCBO6fbzt5LU2if0yeyyuFR7Dcev5e56JcdsjmbP8MSbhtFy6dqP3b1VK",
-	"N9pHOphAjfa1o9VTxRIhVr1kW4yz0EXJjIqJiZFh2sjHmHXs86vbweA1KxXg3GL0yWLBOhMVkSNJWRWM",
-	"2GGiJqotLYj6QV3HAbICNcK2a0A7wWYLTH2SwGxLpGBE8ZyNfUHibAu/gPzt02GxrGxeRJXCGiuir77Z",
-	"EZIsPfZy8OaSZe/j4wSZ4i1IT60I5G0kQ2Yh8tng8JWDRIt2U6JFxVCtzaATTqWdZG+6uoM1qpv4Ghu5",
-	"6jFDDssveqp+7qy85HlUpijXmKjXIK5RUA2dNvAab2vuDmUtLcJj13vtiw/JNQ4Rt2tOaRxyd97GKCwc",
-	"PR0lgrX5ufm9D4LhtVwIzkODw7rNBEfS72nEGTjb/gySpScJZ9sXVdE3yyKnEVH2RJBfXj1qBYpj7GlT",
-	"sg6xtMyr6wH8vMf1ersoBTG2R96s2rl2OoV45n7Vgz4d0vhokhbKn/pN55iyIxnPap6h6GHJrGEMU+/a",
-	"piOYqzVy4ufgZnSz/ZnyqELUn/VUCqz61UY6pGpAjHBPtfN7dqi1icWMf5QbIueaCUzdxDSTFdlg9NkP",
-	"3mPCnd6EGvza8c5mzwmvhd4O8zgAyl6TSrqs5A0rdVWK3iMZScXylwhmcIjAs64GN//GFHaH7yLMC7Yu",
-	"YvcEarLtHX5uOwmOCUV9ERXVUAvtsXybyNi/kyDMEu3eGDMGibv9bqp623f0ebA1AUFmxphfls+StKtd",
-	"0pxoCU07sGvYEjyOPVfvovZ9D2/B5nr/VM1TREs/yb4xJcvTQxmwJrkdI1yXnXPIn5ah6r3v4kpQKRNJ",
-	"v63en9C/bUMVsSCtY7wuqa4bOGSFzK4vSG33cA8Ko1lRHJDG5gsW041dYE7uWseuf1EPhgMhHp715ntX",
-	"tBVlLI5OZQQvZQHQFlG56murbQTRzq9ec+fOOaXfRcZtPbYHR44FwsMfc6V5pv5wxXW42fM9jQYr69Lo",
-	"QaMFKmhkUKfVxWWxlUFW++157tGy6Emg5v3WnMX3LIOMJWWhejZLni0t/BIcAzBbtQSmQyclJKJLxUoQ",
-	"pIryvvfGmvJyOG1BfYo5vZi09WrDhkM+jFm8XGSsv+vCmoP8EJvbWpJJjqmExsyLflNp6SOxfl1UEPP7",
-	"8JL5QsEV6fILB4eAOcLC4Gw9U46d1GibcbtT3VF84CT7Q+gYxm91g+bdYiyk7x3VxsHaYegDaW4EFhz7",
-	"PqsE19XhA9wleO2BiKqOCZoE7SN3bBBEaTjo+sqGdYM87cjkv1OAOpNiWIC6djm2gw51h9slo4VebrEN",
-	"Ou7TadywzkqmXzKtsZCrldNAV9gTRNlHULehJSPXbK2JAhiuYcab6tHyi2ygg7hv4AI6g4UmxIlYhQoT",
-	"autmMmRFc2Z0MK4VK+bd/goVrDse5ot6ztudzj1RDO2Rpqfkbx+fXT59fGuxvOxM7ZejCKv3dVnalXqn",
-	"ZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDQMtmvhYlGEHVyH8cGRchvC/qt+Q1uc3XCtWo+od3rWgqSZD1FT",
-	"dq/T01LgOF4iJ/E+Fz+Rne9xMgsOzBHoc5aDIb9+8ODe112yYUU/NKYZNCcLmhh1UKNljFTC8pmFL9RL",
-	"vAkXJcWrEKtx8rr8JmWv1DfXjo1acKp2FLq9xzArqEpoXdg3Ah6AxHtBgsx3aBZnl+az1Mc+wf1dNCXX",
-	"VjHHXHf2SxCjxuo7TST1sjqpuz3jDd3a64pxsXA1q2MyY0pj9uMwGbWoaEmFZilzlvp+iMakJ+tSrmyr",
-	"9LabbiP+VUu8SKwNvyRcgKyFQgcv2+ru8a7bFMDtmivuwnXxw9RhqXwdL4Ax0NVpwgFfn5d+dWv4g+iN",
-	"7tqIDapxxQ/2efNt2xDH2nX9pnup4+CG9A/4ZBzUpNfb2SHJZHk8KS7Lz0qIy/JVyTHdYkeyVHrJhAbY",
-	"gTwWoiaAgIAoCSXLzbO0UHGfU9CbrhctYU7P/Vxb/onr9oQemyMZggRTRXTJWU42sryO59/CReQAt/sl",
-	"1QQpI9FKrM6UUXR4WaTiXinB8rqRutnclHr6NYX3b7UFuRqY6LYKOhlGjHXXVc8QnX0AkRt2Bf36/Oz+",
-	"/QOv8D3q+KXCFK5aJ73o1MPJqyXbes3dmDQR1XxnF/ziO6kbyPr2UZLlsTKehW2R1v6ict3P9wVzKls9",
-	"BEON3fzC2cQXGpORNQpPPFXJYkvY9hTOOQffcUWgSW/08pxBIqm6c2ZwI/qzwzoLyoXCWSozMUjpbkBi",
-	"4LTH6EKk5SKuVKQo0ssXrOkjp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP",
-	"8BVZinlVRpXef7Mr/YN79tY3S+ldWM0zlv/ERbxMGzqdJPNZ47G4XwTXioAXEzjTDEKk6FtvMwz3BNDs",
-	"aELmpJFOakyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQfdTmE8fBnzFWfk9t40vol5/19mlk0nw",
-	"KfN8QYeU7QP//4wdHdsv96m0e+iBbw+OS51A60+kPy3uAFjm9VOuJW0tvVP3yGOl+cpu+c5lmVtPd79K",
-	"Po9wFFm9B45rXy5eREcyrFSiOKlLlBxPJOzGvesdsag+SKAUYX8IZNquMbON3IE/VEVBzFceFoEr9KjO",
-	"S5kwJJd8sUxQ4ZoVCQLJTTyVJcAf253bd5iGBo0+gkv5kMiPeb2fn12BD98Ec0iR9X8bldkqdwO05spl",
-	"infycIiSsDvxqiN3PJWPtaIfbIXJpPm/oPhkEtvYR1b/+0TQR914Rp8Kr+iaJXCXrpmPGZCXS7mx/XWk",
-	"yNjpPuCjPRhGf4EU/XEgRbjD0ROCQz4RN1zTeECRZhlb60MjisPPA1tZhIKDz0JXaJGLm+gR4IYCxwAg",
-	"K20ZdGfynMQ+W1pex7JI+py0qiw6DEqbFCfXTDSRDKqSn5Ss7v7SAxoO98MuLCRUmiEDlnGLxBknWNC3",
-	"ko4XU7a8GQvwV8b1204dpAMd7okma3PHu9o7s99wl9pr31yx3pwQGGidYgBge0C2ml3C3cLkZbyOO5Gd",
-	"6DLNKEbD15TnZMv0mEB7dbPyrKhyll/4OkaJ7c0wlY/rZV7SjTgdWPPjf3iAAInxoy/btgmNgfrnY5c1",
-	"dZuMGc4lzYvH8HQjUx9chN1s9X8n3MkgM6af/xaRJSOO2wgDipQwlW13yozHK8xqp1yTYf+L3zDhk0O5",
-	"IlypiuXjFk5LVxlXki3VbiQSToERcPAW2++Llnks4hgxcusd8zkIA2ujMFe2J/Jn7GTUVarefemi+v7Q",
-	"+CNSvy5MPOoM6PsVHu2AAIN/FrGgoON9sg62XaEI3Rg0KwpFAIHEdgZdsXybiOQGBajtb3lZZ305tuUC",
-	"S3ijsWV3s3YR6QfMzLNPx1Wg10tJMlmW0NHFQjGZXxEuiPnVkFLXV+7X3l1lO2RiRr8UgJR4LWR41cQO",
-	"NziZ73SB5sVvXfZQ1IIZ8sJ0HXSnN1quGxkSa8XKOtk7us9rui0kzftvda8a3QRUo9kh2Lqc56BJLJgm",
-	"2PMzVdUblc1VkUh3gyJqOSdqK7JHUsz54tQiL3JZY1POSkav1RgbwFIIYa2o3pfbdlQ/f5/ctFpw1AW1",
-	"6SoBjyN1fNSbVLShliqxyAOi5/lKW7luAx7U7OfmX9877oz6s9MspvW3UW2puhrEEtOMQYIFoqlbNv9X",
-	"Kav1AKCCIQV7w6XvYAF1B/kSDQoUVDOlTzt4+08S8YryoGUzV1AYYaUu3IgdpjiCyrLLZp+Z3nJUCnxu",
-	"i++XhdkkTdBSsQMrs3nw/kWLiilXHe6r3eRGWJ3HWAs29SMcy2EP7SSBDgLi3CGWnX43XdLFYXlpzK+G",
-	"GYTJKEUiBdNVHR0PZS+KhrHz5HmfLNhk8YaRJK9LrtlrLtQY0xaCv5Wsysz+W9NywTT+e8P4YqmNKQpE",
-	"/tm2KhuTFSsXbEzoDSup+Qd2yNxJ9emTuJuoFry04CNybrQwZKzTHb4wyg6dFez0mf3Hmx1OedcwX9U1",
-	"X59g909anECyibFxDHNHc3kDSPW2ZyLeQv4SUzHBki+ZhXpshBjTz0Mo7zQG8OuahtkRfWw1T2jIetkB",
-	"Uuh6GVEhBc+wnmdV65a2vP2NWsr1u9Mgt38po/frbvDYvNyuIHoe8Yh9EnzKszvgU35f96+ORaHD1iie",
-	"+azjoSWpnuE3t+OkY/c5JFP7DsC2WNHZhdZzaVM4hrwuaBkdVQG7IaGiSRdQ4+wLJ21VJdr5ck6WdA1V",
-	"c3vcwm27/6AQyz6fQXhcU+C3RrB+oQiSkxRMubKiTIr8C+WzqXErdJ0eaH+iBu5JwjXw2KM9RxjhtJ9J",
-	"r+Ia7K70CFt1BzTq4+kLTsU/zai3jWbf6aRWG0gAfAAhUbbUS+uffm+7M3eUuVuXvaMfNGyebYkP/Aw2",
-	"1TvK65RcsZnMt0QtAf6gkPKagIV+mgL1CtucN5HAMtGBBNYbNqxudn73VL9B+FsBZ9wJgiscxzkN0iUD",
-	"d3UM7GxJ6CmwSPe1+Q+st4Ma5FLEnOXuMLbqQzF2AFN1kZnfo7DnVC2pm26CWjx2e6gDuv1QYFvVIQC2",
-	"8Hq8JnY1zI6A1yBl9KC79xiWW3CTfx6mWz3hF40DPWRDGxpKJBpqhORMymuWw6XTEFl9rrGmqLkbI/iR",
-	"9lAjDsSS8lgfCEhSG6+2yNjqx3DEwyLj2DWdxDBBXyK+d98q94GWjEfzgi5S2v73tkR6mPF+6QutfYk1",
-	"Fzs2wQVRjJGrr27OPNe7PkWGOa7alRLdVntfU2w8enwTZeRL8qiQVQ7fKnJ2OiFM3LBCrhEQym6cOX5G",
-	"NYWJM3j2qt0ryImU/r1BbHq+7UPtite8ibbbk/pdUoVrcy7Y3o1LbU/yynik1iwLbkM3jbPTSfTN6eYd",
-	"5lJbDcANcQsPFVF28/btqdqKrOCCvX3bAwkimL3tLmOJMHYFf/b9uyQfpxMJdnt89k6zefyBZrqz92rt",
-	"A8e8EZgfImjiLb+m2TXy+JzB3wjqb1SDqtAc2wG7dMvxKKPY6ETan2uoukMHlPUBZ6WNB3gQ41JWoKLM",
-	"eFHAFAq+4lj5heI/ISEOzL1v77wtTogo/ZqtzQmkxJhOLJ7IFceQ05g0HuTadwDYQ1DvpT8th3flre+K",
-	"dvB3YYwWfwMQrhV6oi7I1f+LyWZXro1bAD6zh9/dvUA7Fnaw/zVwtxK8sbGKmhm+JrbBkIpiTvzARe5K",
-	"7prkhG70iSprf2dYGLMZI5ViQdKYYjCBFRP5DjrIXZoOBk0MWwltGRVjMqt0y0i7FnJztBnYRtp7ezHg",
-	"c2NHxHrqsc3/kRW5rVlqMzU4I2K9ZmCN0GfEZsNDzJxLMQ0dNWAbo3FinYxFUXfoiVfBetdmv/h6FzCe",
-	"cw+1ogSAiXdALmHtR+03uTqw0e/5JSsGJSom08mR/l8ozCsXIEZw9XFwgMF5EHtzF6h31tncE9tudIg3",
-	"RMcRyV8H6E+Z4aia46Krg/767UF4tnR+OPBrEy0lmdNyvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fDu",
-	"c3kEqzQ45J+FUfojV1qW23RXvxRyVrx3wP4bc5wMqSj0ws5YBk0Iwj6qVuT175vqT3ok53NQW/9EPAew",
-	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0EmNizv9qrc0GORxVlBGzUlaLJXbtn8lKD2yr8GsiRXbX",
-	"H430QekG0CnW7bXj60oJR8zE9+hMtZSEurtrAPSDf7y7q3u1b6oHbzgOQaxYbyJIqFr5syhVmW3CtSOX",
-	"Oo7hMQRQeKA/DxEkizyJfvgJ4kfLaKAGhbYiS9CxUZfsYUW1TseyyDtPR/OtFrJmSlayrFU7CKuADic3",
-	"LHehqqm9ehUqdk7dm5dyRSiZG4FjlD0uFhcOEMmOa//aGRWsHTUltHk5z6tSL7Hy2j8cYkDVKDv+Sq4r",
-	"gHHMeCPaFIJFZ9ro4Z1aEs5Ro3sApkOqw4qOCvznc1C0fsV0YSnYNPQocuWF6oxm10TLOpQKAQYFTscU",
-	"NPMfnsFpjlwkd7Ol3GNk1PMP4HjsVAgHfgNXdh4/WIjPY4aEI7YJMLWH4bp/qqzRSKYoSvcWjuASo0K+",
-	"21TdPyUM64ThHou54tirO+ZjducYN4GMG7d/zhvAu8eb3GNoOwXUaYfog4rnBSlZwahi+dgfy6ljpLGt",
-	"IF9wzLyH2O0FsaleU18Mxq24p2ILgvKC0IKVMBLkmvKVZdA1Vco2kdOhXwRAMjdUaCNXyIyBoR4KS+/j",
-	"x7nCP3GyQerZeGRfG5WbfxWy/hsKWY9fNRrj+3prj3DcAz75LA79k6CiLhHjjLgAn7dgaW2JWG/f32Ud",
-	"Qo2hhwQdRe9YW5gV0kMDRN1mysJNQSNpeNh3j+AFIwACAeIL0cgPcKM1M8Fi17t7wkhDbaHTGrNwWNMz",
-	"mRsjX0v3k/7mrN3pR/Vk4vSSq3WlOyiGMlkwhX0Q5xKVU9SA4UuWL7B31SCcioHQFlC30b9WtWK9n/UN",
-	"Sg+S5/OCxqC9LX4phpdYuZPU1PvY2E2EJJTIuWl35E6UxnrMnGOfazvBJORW35JcvwlDqnKH4j2VVLNH",
-	"Nj+28zZyz916deFyT4OaNeX5mNxIbvvQL2CB1foA8YFvjGeb/Cg3zTdCt4Ct+yz+/o5X9TFb7BbXCWQD",
-	"esbe3W7weFneHnCbEzTODRSBQJ6F1WA+CwfPa3BPBLdPUxaEe9/YlUAeoaTpuGgfdd4FDmWDbkGxNdPg",
-	"OfROqSGhYZgxaMFL3P2FZCqSc8GVWXicZyixX9vLZlz3z8dXfqHIphFgiLEL+2DkDC2eJKpx7WS/UEY7",
-	"dGuzL9hTgkt5cSigD/ugf0YCdt5hnrhQWhhcqYQuKBcHHFTz5lfl9qBZ2y3/gfKiKhNdrsEJAIUfsD9w",
-	"/TpWQYKltnGf3MRBVFeXvxbJ8h0tJNLCpwb4bS9GViWuQJdbP3srvXzztVWlNNyR+9AY5pXIB6gDah9z",
-	"ODLbjuRrujX869FHh0rwuFVtuzhN7ZU3AxB158HSsnlcSMl0uYXHwYfjSKYYPGQIDTLBM6H5xbxSxoyO",
-	"0JOgL7O5VirMSk8dU73Hd0x3Ga/Jc/geQ/4ppAMYQbVxfj7AguH2vzOaXZ86wZNPXZg6GHlGxfWp1cKn",
-	"cHvt3l3OpK/7vzq6jJAPlDXqQS43F4JNgvJRwDBjJyZzfwVEzX9fPr0j5EB0yLnhZhXuC9SyY5OsSDfX",
-	"8JD07ScS46sEVpN3GLqNXdNtC62pPziOu2gDaY+v9ucoBMN2hdpegodyMRA1LZG3K7lju9ToEtJxy7ok",
-	"7T5wGr9Wq/UYKprHVj0fk0qoaobI//kFNvQjK7olMwYeqrjj1SZs9WpMDw93LAD057sC9GRLWi5ieOiQ",
-	"1Dw1NshGYIKyQNbgUoA3Le4iZ3XKX29/yG6aYNJoSVXqWV4urBMRfH1UEGZBTHdyLAreHRXtmqqhua+7",
-	"GQTTW9sdEXh2dC5Apwj0Jfjl4P6oKDetpeI7pSaNm/VI0L99QXvdbMYt/F7rnW+nFNb81+ScTq4/hv8N",
-	"/Fmfk/PtZQoxyvqt7aVlrkOItztv0ayIJyv9hMJvB2wWA5QYREJfvCKy5AujMUr4q2QZ42tNzKEbE3lj",
-	"Ly/Q0s4ekBUXlY5ZGrYq+WnflrxDwDFW9MPTg7om15Nyg7gXx3bCn/1IJbdmU3ty0QRjtCw4BGrNycZc",
-	"DsiWQWwhe+1z7SH/QBNCo7IZxK1UmMVM8xxO2G7icixNubDoW7UXNcoIXFzvSZjL5HqLTRzqfLldSP1l",
-	"D+FZJ/WlKka6Aswb8YMsV/3f0ctPYVYfhFdFdiiYa0epS1eLoQZIg9J0tR6QuryDk+N0sNqB4Rc0djtU",
-	"0zHB4dctQYODgFcFMpNHdX/tZpBsXsrfWTxf6ClzLr2dlOZklKrlpaxUGb21f5V8YOJBGs13AHrqXV1U",
-	"LkRlk+5tpMovpjvsjOQ8wk1o9+WzuAhxrodgqRwcTIQfxucSTYy8QszWKwgFkTljY3KFmo668qkZlKhq",
-	"dUEE45C8w418rYR20RGQ941ObluRvQ8g0F1im4LIpm/+puAnJc+WznbCyXhlSyVOpi6jDbbt3fgT1Q7Q",
-	"difDX5AVLwqOZfpq7LKbeigPTe+IrGYFa5U+HtLFn2r6L1lUKxad7YIv6GyrmSJfnk3+z0MC//57z7lY",
-	"50Ac60oqNiY5ozkpANdG9e21X2UZU2peFV0DQx1b75QbcG+/3Ios4ol4YRtwW0YE60lLDxAgS+cNOgTB",
-	"P3hxY2WeduGGjnfZq7F70RMHBmt/nGbRrLUx6stmKQtGKujNYrNvHXzvjoV48p9vJicP3/3Hl2/fnuK/",
-	"/v6ff9uH9xz8/g09+f3dx3u3f9t7l9d2kBsptvhnbHPZKCceUoecoNATdGLW7nc3gwsyY4XckN9ZKW0P",
-	"OTmfxyn08Wx8dn7ryfTxbHx+myBVP8CYe11NY8Ifng+scfaEdjZpR/W7IbdvsTCA1B0A3xCml6XPDxXs",
-	"Zm/4u6sTwdBWrAf2Glhx8QR/cLajIhgbk/9WMfu1Q2yK1BPadycI3ewmPoDYjXbhA8nxb2hoGwIn9upj",
-	"G6FkveQUMRvA3QcJiVCK/UEnPHVSu09oM9luyCl1NkcImfDg/l4xdLAW2chGS6zmNZstpbx+LHKovB+4",
-	"pAP52XzQFAoDB1jRD048BEzsbYho6OESYNVKRHkCt8iCC0T4J0utMX2jiWYxUNTb05Jq+fCsYbzsOMAk",
-	"urOuMnjgyukJ0MBtTReuXMjGqZnYE/x+7v0ZKXTHXvIYh0nWwFpvSn8Qpw4LeBPrwziTlYZEghUVW1fb",
-	"4HPPmCCV8JDZCb3xjVccUyEku22+RtCC/5oZxbYxpEnbrwC20xCSLJgwFhbL4xZvwJAxX3uSoIJqfsN6",
-	"+H6gJM9ymxklDn5gQRXjcywZzZ+LRn+vsHYho7HC0e/5wujDdRgS5M8FOTmzGCtbW3MSj0z26xjtkAUQ",
-	"LsLSJFhOMPdwJ9LbfgTXR7p78Z/P9YFzfampriKWuq1u7Mo2A/f8knrb7wDN0/fvjieAeO9Gr17xL9II",
-	"8LkULGW6QnPJ3OWvKEHXail1T8sYKv+P10jaWLVcLF5ykbEDHMYdnu71kqqmB9YuFHy8JaOrRCEl3Ztx",
-	"CHwANLSpI/YGGzj5RP3Qzj2BIXHqa2yPdlN4vzdSyvJMndpXs2qb5TydxsG52dlNxyvRo+gccXeDOzEM",
-	"V7APcRnT3XM4ojvsvd16Vwb3bgyRrPlNsGbhMI1i99aQCuBhJXhD6oWpbpacdTZCbjYl8EqLX2m9xZ1c",
-	"dIyLzHPk53GXbcSj0HTfBRTzRi6aB6APMUGFJvjkjCnXFbIVhjygSqBG+uroms8Fgf45yvcjw/5Fg3oc",
-	"J5Wl/vld4U9UvMzqGV2x2r3pnSvW2DKr4HoY4msQ6UpWeEaMhmdsE2/G3n3p7vTq39fDzEOToVMvCH06",
-	"8DJLqGCqzdzv7lwxm2o2GBw7gD2+kzOkHik6O59TtGv+xPCNP2RFpfgN6191AxGkVO1yOYBbzef/YxW7",
-	"7gXjK90LxrCU4PdRKhRURPtUPxeqo3X7nFFdlXvapreATzoB1ZIJfr2TqNykapa2cGw4oz4Nzw05Ls3i",
-	"B/fbhyra/YhcBRU/4ZPAIjkrEqbvqoO4A5pxF1RAQ+5oA/U0vROtxXtBGe+JdVl7tpY2SIXWpgXdIe2i",
-	"x44vPbVTHP2T34wdvi6KH5BJIkL38Q0rt1gxbVNRAQXOVUdR8L2dNNB+An1gHow7QLcMY9CJ9EalXZTR",
-	"o7m3vQs9bLi1lEUC4sfoZZBWLstrVhLz5Gkazjvu5bqxvcV8Lnwh5bVy3r6gzG1ocNRTdtzYv9Te/1xG",
-	"y20TYKUeArN3thy2GP8Y6+k0JKXVNyuPHXJWPqkZI8KpNFuSgHWgfAmID7ajnGP6wCbBqg7NM+rETMFl",
-	"wgIalvWipHlFMX3pBoPPMPb7SnDdBBEtwDyoUUQ91aPgrvz3yPXxi8CEP8NfOHDfoH4S5xPEyl6gTxSH",
-	"XZdhkmbVGjHJ268GX4Khk3dbclb64219NOahQw4MzKfXbWcI8IrHk5h6Xro8xKjDI+CZpSMN35zUl3xV",
-	"FfQgePCWehKGDu93RlvunbfXarN9ElzCFIJgMEJXUizM3qwuyD2LQAlbZuMueKLP7wfH+ywqiq3WtTPr",
-	"IYEaGCJKWbOpl0JtYjmDEcrtvaP2qD1iiDpi5panapc71CGpmepAO6JKVSs2sBuH24S2+C2oeJU2ROP+",
-	"OwhKVCt3noEuUWnSX1NyihFMNJxWqD15lcjX5tZ6E26OI1+SWeJ+FPO6YYrmXoMTh0zO439XTN1JGuwk",
-	"FJaMFmBVnaityK7G5IrmN1RkLD9x2VQnNXy/+T6nmp7UiYDmI6zxOtElFcrX8Ch4mOU8M/ffiarWa1nC",
-	"46qgJw8fnjx8aP5Y8jWlJ0pm5yfg0OLm5eaLzZJrdlLQGSuuGkx7VzFmD5C7oteshLXj5Xvi/W7mj0B/",
-	"QObS82Zqc/NARLPsrtzPrqbkCqxOVpr1rUs5Z0rB/l0RWZIrc7+W65IrdnVK4JfNKdgBRE7L/Ip8GYjW",
-	"v8PvZ/zEt5qkxdUpeeWq/gisWmF3Httkah8ZK9d8sxPxBIXKL9EefUjqJCvn++rLWvlkHQl27m8KQj0q",
-	"VD6TSrRPXCX2x5R0WQT7FAKJtX42jZ5KiI1pu9J5kAEAFiANaNJexjYo2Gl0A7cezI1WPbrc7a0+c4qd",
-	"Ve3vVoz2c6ps/cUPj8jD+w++8fXWOdOUF5GKqHil6UtNZwW7AFVtDfXWldotYHxDT36fnDx8/+4/3r49",
-	"rf/4WyLkatOdIpT2YOBU5BYGUZJcRreyRp8/Cm47F0ZUpjzvLkOIKtseZ7cyubsVh2EMpnQMcuIZXQFS",
-	"EkjnrazMK0CoLFmxboFxxzu0Kx+I7yiWbC/K8KGRg5YzTrt6ecQ6RS6sdwJ4kwtlXfw5G0Kcbv+5XZln",
-	"m2CffEvkmrgdB+OHeI+954KROa0KvSXrgtpecH27ZRfVSkTvHeph/mwVwlk8WaXggt1pgGTL69cW0H1T",
-	"WuMqUf+9piVdxWtHXoHUY+WW+IfGZE31sv6bAJvS3Hxj9oVRi6dnu/UkioRtJ5+YpPr64eSM/K+Xz5+5",
-	"IQgXNjPAbjOZyTwB0cdWLN+mZLiEGBlz89wvwLvaaf9cSjkf3FDt+TydDDFjCyoOgmlbrQt2KBZDXvK5",
-	"juVguRaQ1gUmpG+ABaka0FKip68or1gnagmkMtqky9k2CKUOXAv7rYrZkC5RB/2oJSPwHOGCsBvD3HUF",
-	"aY+1LBlNV90wxRA9VIoGZq2m12aPRc93GFUoXZ/pvjU8Y/aeltA644JMnD6kXR/TuMgoKyEM5XrnHQGv",
-	"v6gSyHsD0x/imDK+Qb/CRRmGtqvjSooptCRxCNaNPTRfeEc+ALlg+1L7h2VaxMOxbWhKRvMxURJ26K0I",
-	"AF0VRTxQrk/JFRREXLWIiuVxOMXTtyIoi4MfjBwfuj6qWBTnfhH3zeL8h2gycv4Sk0FiPsa4L6VxDnwm",
-	"1CGu0CAjxYGs2CX7fCcQK/64jFH2NYVVwOhORtTMWRMlKX2bnbcH1Wl0tjius5l22+kIVjdf5qjsoIF5",
-	"SNvauazEoPyKWvS0LctoixlsH1yDkXgBrow472jF0pFyVVdU7JcY+GhHG5pGST8PGykaUvuWNNL77l1r",
-	"wYEdajpK4Xv649uZV42WrzYxfLe5jMf89slY/jy43e/B3c6ROIDDB2Vr7R6mzyJnK+SwBgQJyp0ADiBn",
-	"ND/BKli0sUtjZQvYBYvFXsMIWMAAs2OFZiU8JAU72dj6MtckOybF/TW5b68ioWJ/03mu93amUbErkbOS",
-	"bOg2gmJinvtu29U83B8mUDGbKtbAZGevcCjfhKlPVbGOmigvsOEEmvl1l7icL5jSLB87soiFu/rH4PqB",
-	"xhWQjScV8+qpbWR1LeRGWd20jbqmMoo3tuYaAb9KpuIoJOh4jeYvP2sgHIf48hjq//T5y4fc2o5TwqW1",
-	"EpVxq5In7qWXpMe7b1FNshppWqs2e414VI1OJq5FXZ90+x72AXjLyYYVBdFyQ/FzroYZCanS/NcIcdtS",
-	"Ri8Ic1e18A+cdusAfWwVuYlW1zClFVnRnPlrFRY39oSFdHwjNWZb8x8AuDTTNfZTUTT6ueBoDQQI0cyK",
-	"66dWYA+Y9t7Y3iG1nWPFQ29TiuZ7SjfqdfYfU9nEolTJbR+juFWvAiccDwNIkw30vsO3RftyJvOGdqV1",
-	"XzGdVpNsc747KUmGHV1bvZpbnOXgqOp5IRQMdiND/QmPWExQvQjgseNFqX9EBl50ZiyTIuMFPyg9w6Wn",
-	"t3viGcE+xJLIfWNxPiDNYE/P/HrQ7aMBSGlM5N9HXQIQ+l9TQZjIlbPCue6fKjzngqvlgX6xVnlKmcXL",
-	"U5xG2G+1hpZ5Fb0cwp65XyjinuxouHeHPlBGAXBk71mVsAvC9VvFKgStrbKMsTx+LD1lW2lSzcOw01Bq",
-	"YDKNlgUr47Eb1+sYbncrXWcAiww5oHC5e4fSaQtoJ9Kt/pmH4KntgSOdIT9g/xO0p0mV9c/UfBdufn36",
-	"arqHxKy7EToR0zhVNfO3Zh4RByG5dkXQfmF5hKqkHen7WZi5zTm/wADIUHSJlIS9JDndjq2ewRVx+aOg",
-	"71FiJMHpXukRGdIG5BU5n5zfPzmbnEzO9g5Zn/qdATUpGOCtb+SFtQJcL2vXSGsnYzAtNuo8nweTPUlV",
-	"sUOS2qCYqtGogO5bgNlpJh1QSYb1jwc2hDmgKXYEvQLb22IohHK90+L3AoBJwfYBtAHs6mCN+7s4V3nf",
-	"4k2QSP9MYX+umXgUQr7tazsTmWowh2we72qzO3lEqOtCaKjd0BuqbFgiWeIuN3hB7TVW9vBSIyfEArT5",
-	"mJrSHExmsmBGVRkbimTgLhcXiH6dIFTrRGGZXKd5tZcjX2KpXWvaP8jSdVx2DZhxnrvd8GnOLsIGnNS6",
-	"0HFrvlDxmQ8M4wDObXd540HXf8Pq8gweeKEdib0D1HLcTguaoBi9liRNMNd0iAYF45Gu7TL/fK7rMj8E",
-	"EJR9WFvfSFSAuuaR2CLXh/C22BoDkjRt2+EdKK8HbSiviEr7gm6e2mSHUFNX13x9Ite4hBOftgHIauk4",
-	"mZ2y6yaOp8ougJdEsI1dhm/74mNADnZGpVay4qIBVDZsba0aKFxBeidrfJNDRBEKycZIt+lXbUXWPimy",
-	"0pmMoYciBPKUMJot3aVQhwyW0uwA1xfEhjamthxmhd0IblgJO2K7MBEpsCOLbf9+Qda01JwW00YQPTeP",
-	"CqlheBDyXCuCCVpE0a0im+X2goTtV8pK2L/rRtTgcQQJ5EKRoC8iE4CiyH3cL8yc6EB/ttMNkT1tf+nD",
-	"+rtHu/VUe8OemCMR3gP7BZtjjF1AEbvx+N4gtrhf5hpOOsxSmEsPPAApcYmI1WWhpNVAhHToulyBBmIZ",
-	"jZYLptUXJJNrbiF4wNkKParGdXKnTZHAX0OXMtdex9qwXyhSVkWj6CP0egAbPdkXWr5m2zoDbhiQm3tH",
-	"Hfho/n4/oh2Q4mXSvjFak6EEABHfsLofpT0iKeNmdxpDkfCMLJCVfolYyY1NP5vE3NMF5BHKWo0HfQjZ",
-	"tFGodW8SFGpN9ieThPQNtjTO4HnJb1iktr4MvtlXyOcejb/h14OwP9Ot47cXVp5ds7XeYcCzPgzYaCvf",
-	"dS6/g1BpkOkxtJ18i1BJtMsX2JN6KCikhQFtUaAdV4i8cV3QLfaDj/VIsvH+fhZX3V09mQCUNAiHmeBl",
-	"GlZsEMgQPpyunyuZAsaIpwE3OuVjt/HT3g0pnAXsXbQbLkQIZRC7LaFQ4zuWgB3Gy2OnqgO0WC3tNGF+",
-	"8MVrLrre1epUFTSCsHdmSDy3vY3O+3WTfqCiX2KzD79bUzCvcfchMSx72FUMctr6JfaKenhYxbFDV6xs",
-	"gvdDgQVSBRLesf7EpTElclvYh3WJpWfxt2A93450uz+JznaeSsQvtsTjsaP5AB11GQqrvVRYl1yWtuAo",
-	"Yfb/bB856k2qeuDtNbynJdVssY05T913gOskGl7OC9/rBvuSAjrtyYaL2m/bvlyGFT/7mcWZ2dj9mD+x",
-	"w6rzHuVktaMQI3n9n0eQtyalECFp6sxhRHjUcN9dEPRVTJ1xc0HQqQEfFPzGPO86pR4IHTdAbvfML2yl",
-	"DgKGmyXV2JI4sS3gSf3eF1XtbE6ll4mw8SEO5bosINGqS4cZ6jj/3lBb3TmI7iDsHcU9d1sHiuuo5a+Y",
-	"kLmlqyK6uU5FiQDdun5BkajusOBrAt/tsgeWWzIR24cr7YbblXgSNF17npYBKlm4t12cdhSXHg71slqt",
-	"aLn9XHx7zUl3HLW2KRpiKa+gaxCRpbFL43XHw0/mn5DTj8Kr0Z2wsPdupXKDuhrNV6CSsZxj1HrOhY1j",
-	"33C2aUjQerkvZFGYi+PutsyDqPYQVvPUYCZn97+5/+29r+9/0w1q0rom7FhRslQFu8wSQLAJnOSdpJMN",
-	"eOBc+FZIzedxDqXHi2taDfuw6rX9dtyAEGYraEgzHYekXXtosZ46jLG7u5xUzqMPrWLNh2tGscZ8kIvy",
-	"jzI2q1RB8axSXDCFTrsvFMi90yOA5uLTz1L5e73s2Pp87CQbxaxmqZj3bMKlvA915q6JOsEKk5ZrI7AH",
-	"mzB2JzsAB3bGrA/3OXZ1fGhxheuD1zRzfdVKZyqjJ+Yx9IFacn0eqsAOJ4UFKJhOb1vguu6pza6UBV2n",
-	"GrbDyB5l6iD/40HOtSp+Z8TUmddLGUSauJ4SCsccIjdXLtHsKq7YmOu4sB6RA2U+wm8cGpN7UYlHOEAr",
-	"OeC7sBS4RaIDdLJjw/sfN5+16m453qTNrCquIWrTKBHwBbkY1ZkxxXNbaghNAYzGG7R3cGcE8lV2khJX",
-	"VGAeuHlTkCAeBU4q5aJkKoIZ6IqX+nYlbC900rcnQFKwNwpq3kXT9muF8M62ZFikNLRBcL9L092W3feX",
-	"RbRxd4/LGw0qfEP7MyxAaiSUtgVEsN3+7Hd1Q6gPeDJI0LvhN864o74CHyBc7Camd9V9QCZN3yqRT9Z6",
-	"JF4LVff4ZNlSMtU48zWgAVbf08JMYNsbOSHm9X1km7R4ZP1ZSa8ZWVqnb49xXXpbnEQ+L23GSM4KfsNK",
-	"jIDwu5UQuXnDFkDMdsCAVhNo12YFDVshOcZQ36b8Hy7S0j1QDhB2Hp3+EJ3XFvG4kh93vuox6+PRbM0a",
-	"KE82Y22nbBGYICEOjqKgfjaaae8k8UQegkPBwMQyWeSnxOdgG9MUrArU9ZiH9r4akxW0ZeWaUALKQlmJ",
-	"drFyXm6tqtkdyX5qZAAl64IKhOOIgPaEuHp+IvEi4yZ6iHP+R9DGoeh7eNdPfDaaIUwYgsahMTYmkK5r",
-	"3vLI/2w3n73hL49PRJcVi+x+V357dwwvOlEumvZ8vA9iqnWIb0PV0rLr7Bab8reRZX7hOj3Xuc22JFwz",
-	"rDnto3THjJu67DSKOYMzMVYM4NwZzkYETPzdKTFHA7doFQEnDoKdvTE+Xy0h9W1pobIsl4P3xx6bgV0v",
-	"S5cVMeDE/5Nt6wzMejvK3Cx9Tq7ZVl2QmdRLLMCjZk+CQONO5lgpI8lRMYpo2ee52yHlrq+WTDGYsDtK",
-	"NnfKXJ9C2qyXjpjv3qBvNOy7kxeWzNV3YtVWetNsabUdkJhrWmqLlh5N+Nobnd6TYFZPJMjWdzWF1RoS",
-	"LqhmhIZJfQiIZBPAjxgsT/geXiZrCwM4oKDKMJLuiYZDkXCrYPfo4AVWEwFAuLqNsfWS1WEDjChER2RZ",
-	"ySJqxQFugmRVsmI6BuxhdhRhqjZLCXFvHQCqQ0g86nw5oKXTHfybrtU2rCHV36jbx4g0PoL6Zjfrs9Dg",
-	"cK7/Mrs4UBG5cb9pN/wekgWCw8SnVrsm7sr0h0TzWz6slFck3fuWfdAvKnGQu8Q1eunMO6oTSrjmmQM2",
-	"cP33HBS3c3Md0pgwlWYaoiRD4xJJcjnGqiuQbO/dJiegM7swB43d7BAyovA++x1Jlnl86OWPlUbgrXIi",
-	"ySf7+fab3kkVbBbsd7C7IfccKs+ABN/z+Twi0JqpNUdImDkyPLKQeliTrD3jBY7Ofv5xJ36izvEbWvAo",
-	"Nl4yCwF/0cx78USrl9uxkUe5mdyaPourCSabaG6XhCfJpOpKTIbcX5r7/r9OkYHuMb5Pr8XasmVB3u/Y",
-	"N7Ki9GOl+QplT4R97p4Ld6wDe7x4Efuw5iVTg7KI7hJiMhZtqvsnVCDgVs8YyQGRDusS7A5XQvPC7rDf",
-	"3QHhrHUxJJwFEahpWGfkC87AAtoyjYVoxi7LSzrXFz6rcRpgcxvzGZKo6wY1eFFegBNsuuMM2w2ABRdP",
-	"Uh8QbPOiNnyPBjj1jG28RwzRBVdU0AVDxPHZ1hiFFFvYRcOhx74NjhLT6wAYU5qtoxamXDNRQ0zhvzzu",
-	"oHM0vxvSyPkTxhZhFdE+0EOCjgn9zqft+lgMeKbMGZjJSvtwAR4RjpWbNSBrRC+kq3UxgEeC++Ul/HSP",
-	"2hBxdPiiwXTi0TEiph1+ChBe/T0TQzEDQhqlAaDpNVOP5/Oo25Ou18V2avGsF1Vp8+dBQsN3rojMC7kc",
-	"suhBTQCP0JQEkNlY1inYZuyL1P0PMVwLNgi4vWyumw2XKQR+t1lWUozjc7LHsu3Dt/dJLi+MfJ3WVW5O",
-	"5MLEd0pfCqfI20oyrK99N04c4iH78QPOHOqWaGnY4aBtfY2/3dv2C5TXnbB7rd0GV0vIDbvqrhPjdcS+",
-	"V5i+Vi0a4XlLshBMysmAgCaNO82qh1Z76ArsRygd6QQ144tKVmoPymfmNBHQAOgK+lUqdsNKWvQMg1IL",
-	"KnsJKV4o7vvkFKThZEKsHAtUZk6UOQiucm+2hUBMzyniVu6jhdfKDs9m6K2CVOsCmrupHl0awq2hwoZk",
-	"5vXHgxBZ90C/woXs8hmA6pUIvN99IF8dXvQ+xlsxJ//gPQtJhNy42vRjp1HYwkrZO5mCC29Id6wil6Ar",
-	"r6lSZEXXayOeZUngpwBUNiYS40obujX8JMsBaQwBpl5XA4OqFGZQm9thgQbkvEa7dkxTw973zSjphn1K",
-	"nFOkdQByhc64/u9MNqx+XXLt9tZbzAumL/DK44pAL57evLoXN/aApBb0ganDskL8VWAFVj1cLWEaJKpz",
-	"SAJEwVq4jIOLoJlI0tzamt8bgO82xaQl4ffcSsdzB8Xbfv7JXUJWZf+jy0OvE9htzvDfW+LZbBbgmGiH",
-	"h2o+sczh2WUg0PUBrSh6oi87VbBlG2JzCldYulNTioPv21o/6WHA7kyzRN3Rj3IDFoDNDiYbXhRGjCdB",
-	"7Oa1yjdcHe/uZxK5aZ5o1eg2VCZTj0q5UXtT7txQXJtbyBvSHSku/zaQbhsYr7fOI3abhdb7sIdjnBET",
-	"YZm8YUGDnmLk+WoNMRYjoN+HErsh1utjWF8LQur3ZtZ0VsQdNUGLvKOc1BbgRM6i566rfVwjGtboX0Kh",
-	"fwnNNL+BKBStFOJZNYN45pMyW/KbVMZD/YJKDUBCb+k+PfWl7xnNf8LM1d4NXzuK1boy5Msq1Rmtqtun",
-	"+I4p0LuAfdD9owXH7nQ2JCo62B0Ez7fA5RKYtnUF7v5IaG3C7+pMu9u960IJuVzreF8P0NHR0QSB6zoB",
-	"hwjG8lhv2qVsOZz3Iqn6LNOP0QyEXoqDZh80iB5kwLGX/mM7p7jbPnXA6g35GIVxd2lFO3ir0PeAgDtM",
-	"oeUI3eZsC+qOnNaeABSWI5yWYIjjvUuBzLHzi242X1UF1Sx/KoVeRmTOyn9eg+PuhhCtld6OIbr2+8ks",
-	"Tvd2cFqfdgfsoq/Atv794xm+H/ltrGW80Mv4reLmuX9LcJBg7WNHoXCYxrrcKt514GI6/P3mfkVjMjbQ",
-	"G81qfdWPr2CM8BdjxwdRHqpmwd62+CPPn4uBEiCT1TpuVNuLAhEm5Xw+DGA6kCy7XQJRsG2oInRRMpZf",
-	"YGYvt1FQxObUS5ZKQreptP0itgXNrqMiFtZnJT6kcgO4I6kU8356CO94UE9aFHJz4UFaP+g6IOS0c5uh",
-	"3cS3bsYhGdVVmUpn9Nfngaqrv7/caxLWS4Tbf0I6/WB/GON2VnK5t4/+z/hUcDo6n7aGfKPtx92ZehiL",
-	"JI+xHnSE3dVgJ2xn0UvSuNU3jreZQMkb8j68tsxXvwjNi74Ljc/az9YdWPfWWjT4ra9P0z7ZVMMQDoF0",
-	"8zudKL3BwKpaWod87d4r2FyDr5OJPJnH/vX9zmzse+fRlK5+GCaOhXZet6cqwRi57eVeCbm52s1y9y10",
-	"oUeUkT4ndlPe9drofRv2s5FlbBOxRwPFou10GHTO5lVRPHUX/y6yG7YygKvP2ibY+XpDNCtXCuHczEeV",
-	"sRmD9oppPSWqBzWyp+pR0c/SG4mrh3bzLNZc7rXPHGhMI5MrBhmpZj7gs29Mqc215levotzzyoV/Ikvr",
-	"5hPYzIY25dcRvjHcx6Q6ZbirDe7dYq6CKu1wvQ9INYiFMRsg2jawAQqFkCSTawxecUXkhuVE2JTdDuTs",
-	"BlymL7L0bVCTKNo7xPUr9TNP0yxFLWsDxjAnnmhFzGiuUaLtJdGsrwn6BPsMBCq2ZGUx6CK602JviwYa",
-	"uIn6WwfP4fmUWf7pa5bN+JcL9lTFPa8I5bxkRBa5MSd9dRvlum+QbL20+L87uPS2DN2mbBr6I/GgsBQW",
-	"htElCyCNvUvMcbggNt7ier1Rsa1VaeeBjbR0tW8E1isZXdnkm+Y9vgtu1BH9mm0B055FfBABynCfmDCe",
-	"on4PuyPZ13lW15D3chrDwT8gODdUZLxL9kUZ4JquJYHjs/oIhr0j4RiF3I5nOjaHV0xQcZx6rZytZJt7",
-	"ntIc+oheGYqZa4Pk7OYqbuK1slc1E8MKWUq2SEVdVFEtotiyS1lqBCIE8ZnnJVOKqdNe3f68Q1pVyrBC",
-	"wu1saPY/UcyKJ5fPLjErj3zHC3M6CWp4ChPHnIlk49wwTwHNZ43JyvXpp6wIMSQL3aELmznlVmM3vZkd",
-	"1VXqgezWrxFMu6dJ3Fc/sCY43IqhqMDt9Rib6bkPluwY/R5nb8DlmMwEtgHd/tbwyrCTqvsY9Ekx8Xj6",
-	"O7olImMEFcOROHvqTK4xxfl4CfzJm+rSNq98MAatKCcI7l64Xr+9tgG2NN1cCUpjU34z/NJmoigm8nFT",
-	"tS9ZzoTmtFDDpgOZLnvjGPbUXjebWtXXwgoD3A2+qLfHL+1dis9TPf0C6J4YdoQ7BIMgG+LpC7uh/XCl",
-	"yWkj8Vqznsk8bt0uGc1tuC5VVpA6ewHkBNNLGW+WUJVFqqXyrFdmxl6rA0byc8A31usa49Jj9PpF5DLi",
-	"iluvC57aX1fd0o4XMbZO1N2jcns2mfQ+BWZi/2RrHReM6+4GYeVuCqXrOHJACljd2M/iqqfGQVT4oxHA",
-	"w8xHU/+LBHBSI/0REKoKKa8hYHa6XxVw+x68IRQnQHefoFyv2G19isH+afcrclm2V/DY27VB0zSuFSvm",
-	"p6NPBULf0+/eAqd3HTRSqUNm9Qe2vUhhTjp0XFvhjODZJOf9WkP0xR2CHhSGdeJXf7zCrfa83XC2aeDY",
-	"hO3tFFnJG5YTGQV46Ymx+7qucQiAeTx6DGjNm1Jq1oss0UwKeEVmBuLCWvEOmQYscbnGyFUPLMmhnTES",
-	"WCrYGSQ84jA92ymLqyAVfO+Sq4EhhTZvu1yi3TTPbVdo20i6gn3omydPE9DsTOT9ydlMKe6XkeOhB/o4",
-	"FTQt9YHRGXvR4xC4rp0E36AS3xGvT6zpe7rFHYrcH8Mi/E/EjYQi74QTnLlcp6NsOQy3b0pP4aHb8ei3",
-	"igJa16fY2N0sBIZpov6VB28NzD65OUPDryXV7BEt9/7ihXuuqfUkNi2nmj4qqFIdIOp9j9MxIc6TkfAm",
-	"bng9/RiCbnprUOtL7k0sK+0uzD5YMq1LtuLVKomJMkhsHRd5vq9vM7FjddroHuFXE6FXyB2GTW6oL1Du",
-	"lDZSsLbx7WPl/gB6WRgmDdbqM9yM71I36c/Qguzu92XHqR0mWjsygj+l1L0jX8aMCa9/BhAHiyaIz3A+",
-	"dtfBfn72pemBTBp4idyOR/+qPbxNDlnIlHNBxT3jbd+BzXRdyPibJXcBmePg8AdO13tRi27tzkIUDFWw",
-	"DUJR+D5CUujl3dp4vmazpZTXl1qzVcxYHdLmhX3IWBnzUEBfELbgUCHvJk+hycEXiszkPqyPA/y7XS2M",
-	"Ajdtn/C7e6bO/433naybGum279EOFzohHbk6tuV7jP3GWk3hhqn4CpnIoVf7jijZLK+josQ9nrzj2I0F",
-	"amvvK3wFDQnr8n9b9/CFmpINLuSEx0HH4NdDQm+twNlmmccDZ+yDtlx9GNhbzSStfr4I9EKVJnYbbIfz",
-	"bi627a0/HVL/DtPUJQWJTBLrtsCFwGlEKJ6pzUPbQAeo8LqIHAL31T5pC9E2z5c7POc4zA5W80XQT8Ax",
-	"/O7WhoSNnLMep+uJ+MGsZeAZc171eFKxS2tLnrW/juZfR/PTH83SRjN6+Tt2dIGY1fCnPur2TLpl9zj5",
-	"RyjY3r2pP4ui7Sg7tjHS4ORMyYLfMEGq9UWNL7qiW+zWzTWIunZD3TpbyCew1ZhIscQRO6fHoXy8a6KO",
-	"/UmiO6Cf2GUUnZAJouSKYQYanMQFwMMBcvYeOPqYoLApaQlUfH+6m9JrI8vrHViHA9s9pW6YdCFokSMU",
-	"sU/Cb84YPoYyFner2D7MfCFYXqfnYsWYy+lzHQ7HREt5wLp2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSS",
-	"fxAbimEC0xmpy+MHY4coeUqeScGm8MXMpkbMzcE1R+YKMqq43l7B7XxVVuLUQSldDatF6gi0HyM7CqPq",
-	"SJhIzegOo+xwevOcNROo6vPZnUy1s1fHE9te2uzLOIHBe0zt35rwlc7Zs0Xk0YQ9x++xkpI+b93THN/y",
-	"ZqvfwuAMtOiBbZ3TnCs6g2trtiUvbSbmmCgGGA4WjidFn7H/eZ8r6jXXyyN2Afjrsvq/87JKFHz/i5V8",
-	"ziHejdOEukV1Sl5CwbedWsZOD4Ye+OsG/HPegJ1F9nbTXjBlUwEGuKZV/DRbYxO3dUCfpUZ0C4bumrDU",
-	"1BV1D5iyvGFlQdc/yqpUjeyd8/u7qTs/yBIAd3xtS/MsL6ThXgFHiYuFzRWxfde//jbowj6JskZqYQq2",
-	"InIFlP7z4XhoOzVX7qUoLqqS6+1Lc4hd1iL/J4v4oi4Fufz5Cblm2zG5UsV7w4Pv8ajd+5pkS1rSTNss",
-	"Z5AJYJoyWoITwb56qfUaw00qjR6cU7WcSVrmXyhiHzwlkLRTYhKYcrk6tnZPltzIB0B5pNeYTsTNaJmU",
-	"19wDlExHrpbivXt/ffRx1be3AFo4jxRkPPZN4WpURD9TwM3ArMlcMoV9MkD40JU6JbnM1Fd0zU9XOWEf",
-	"1gXlAiVxJoU5J9C2zayArOmCXZh/QnnF9K14K07IP/5xWZnLRvMMuP4f/5iSK/ORLPnv8MmUfAeUJm5j",
-	"Tk9Pr/AeosG+2XTACIEJksoT9q0gIW1PyWOaLYkPKkNmGC5hzcoVxzG4a0L15dWHk/rzq79fIAUctxky",
-	"KLpVZLPk2ZKUssDOoPDSTJqLwboDTnH5T3L1j3/gZ5SsSzbnH3AT7Ci4HVvMV/vySt1k76/GcAPgf1n2",
-	"/urvp+TShy5lGULEZFSQGYNfAyYq18pMhefmOfwbS01wNsZgMPMxayVXBV9xfUW+PCNaEqOzElYoRs4f",
-	"/B2voQxcKFfoNEXvG7n6aCyAMaldLGNiPSy3V/YtkMhvXmPY+gpySnH3v7Ieqv/4VUlxNSVXmczZFdbD",
-	"Qcc586IltAAz3DQmV9iE4spuGkAng9zbIti8feEjKVwxq2EwBJeAYexVYmevPF9dPX5FF1cXmEsH+M2O",
-	"Aa6ezE+eGuPlinx5//xbl80/JvfPzj1YGQcqC6kJvrcur/z7KYxgLns3zILfMEXuTe7b2b5ga0Y1Fwsz",
-	"1zrZwebzwT0Y6LCwVWbGT3K2WkttFnnyT7a9uqilyDXb2rfUULG4XdA2VcCZYIB7DMf7/D5ZmovEc8WK",
-	"G7aYkqsXVLOfkC2ABfzfJz/LgmfbK8O3jWr8CzJjWylywHCD6ub75w+RzlcvmC63J5dzzUrkjR9sS8U1",
-	"LSmmSsBroNFSkGltCFtwpVlOfCGKyyXlwsvSU/Kk3lnBNmalClxydL1mtBxDKzc4D4IYU8eRekr4QkgH",
-	"q72VlcNxvRZyc/pWQLlzxgSWdXKo4JhzVpq7ZE2zJTs5P53Usjn4zFwQ1WpFyy30FWTrYEtc8iu2DOYC",
-	"EfFsogj0H4QegzkvbQM2PHjmiEPvfFf6hSnMI2fTBQrTdHR2OsFZyDUTdM1H09G90zOY7JpazKGvjJj9",
-	"HTIHUN/2PPgkH01H+K25iNVaCoVX6/lkYss+tb3LNfugv4L7AAztDxbzciSv3S1KYx7yVvuFJ9qCkzeh",
-	"ZGL6up+R66HQUARG0zfvQup/L52YL2XGlAJo//8EFPCFMtrFU6YpRq+/ArTjNEns19Buj7p0xzcfRwAU",
-	"AykmtksZlrbE2n6A6MqWLLvGcwssX0POrMDk87f/bxUrtzWD3bByJqH2M03Yd3/kjmVUwIY9mNzr+ZI3",
-	"J++gkcaMKmZDUW+Fb2BzyASE1EhK88rwUgYq+3DXsdnqEfXaghdECa66OTOa08k1w4ToxGlT+hI0ONXm",
-	"r9hs60e+AsEMBXN7HnTRkv08El7Wv1qT3W+icy2+abh1RueT869Pzs5Ozu+9mjycTibTyeR/GhbddFSp",
-	"8v3k64ebe7/+Pp+flZPJ5Gxyf2L/t2jA6E9FVRToCRlds233zwqq9A+yMoL5/MN//24/+UW1Z3Y2qWfm",
-	"EqTZupDbFQbhSnYjr/FnOAHU5lodMt8F0vbMENQHtazZFsaxzEi3IWt3eSGQC8ClG+H5S9CIXDta363W",
-	"N6lFsKoVvTYmHTG2CHSB1Uu2Uqy4sV6eCFLewefDnwiro6sxsUTEe9i1yA3OhnvSUDFUs3Gr1SkA00CD",
-	"wVifrKtrtr1yC7f6DUcRbxQgWyJEnmDeQdM5BDfpNVvrEGO+eRKRX3EXBh/FQDkDY+wdGrJM6e9sekT/",
-	"QxZjzxQ39uauZ2xzGRiKtZVtrqzbllw4GzblP4k4gBLSkTMk31aTyb3s3oSUVORyFRj6wA1fW4Ubbgtz",
-	"TuB5tleq4ISOJ0P67uAjS+NgF9sOiGsGKYRBQasxdFJD28e+gmdux6OfZOZ9U13P++fsLO4kPp5aA8cK",
-	"hwHiguUcfUHhTfvVR3SI3NZ1ynFfDcgMRTay1Evfxsd7ZyzsHxxhIgWIFaWNkmEFkLm4x2RFy2usOreb",
-	"35Yr+MWhcmUORmTs6r7fuSw/nbtv0AsY6i5bNI7rPgumDyaLMbCTpJl8ltLrzyl2Pp28MSPeQzbuZstn",
-	"Uj+VubHA8yOw83PBardiiNVQKxGHqCzD+Fc4sr5z4qvKuT7RJcWgXdpWMM+9gsc+ubkwTvdbp2TFVjOj",
-	"epaOB2KGK/aGeAO1zO8aRt6e8tT2uy+F7d5MVJUtjcS9ci33AJ2V5VfgJfafXiUCcXunyqW441zDvvRU",
-	"IwBupn3Fc8frVQURjsHv7xqSi4w1B+wX12qFET5kRaX4DduzBigsPuCFx7NOaeYw2CwvhL0DMMEQRPJe",
-	"SY4I6CPk9cDhl1Pyk7xhUKVyC4UOSWMzZ9qead/+xQalXbJFo9WL+85mZNz6WvvRw/m3X+eTb8++/fZ+",
-	"9k3+9YOH9HzOKJ1kDx7QfHL2gN6bze/Pz2bns8ns2/PzLD97kH+dnT2YTeaTCZ18azZtPZqOzh6en05O",
-	"z0/PsJDuhstK/YivGHmrxWouv3WTR7HfRtOzcyNdba3YSN1kXb85rsVsZOF+g5kJXfI7eRj93QFZ7Wsm",
-	"14WzKLeK5DwfE8E2RlN0/Wz99WGmGLk7QNzby6N9A0xvWMnnWO0SNYWfSc3IlblOr0huDF1WKAZ2LfqM",
-	"t7IK/MYF1YCySrXXc20smGsLKWg0BI3hx+adgzNp3Dp3O6SzUl4zUSsrdneQj5a2B83xWN6yKAB8yIJ5",
-	"e3cAh71ga1lGecxjUFiXo6zEUTTuR84mNTYrF65SDJFzgU9IIReHsdmsyhdMdzskv7PPHE8gr2RlfjF6",
-	"MJmcTiaN3I9ack7OXk0CyQkielbl3TLIiuQ6xu2y2Lx8KRnFLnoPJk3nXW82QHokJQ2k9ADFoF80Ntw9",
-	"krChFjjYYmFnEtLMAPQs2H+LIxjhAI7YDft8a75MhlzhUk4t1a6gI5My73wwGZNvHoB8OZtMyJqVmfmB",
-	"nBOuxxjgQFebrcckryEICJtxhU47uNRqLH5asrcCb0HzgmBUDMLFHHS4F/9WB12bm9tMOJC3nsEJPb5j",
-	"7k958IaRJmV6Wj79zLxdL5mGVviWifcfYBVgtzc9XlbmfPUR/7Hj8GqeHfz80LMzyAmF/ncsrz+G82kl",
-	"IXfmbiRLe6A8Te521f110LrcPEdw2QzY//adN9A54+jxDrImsI6hyTgI0HiU89TnElqxcsFOYC7/0cV8",
-	"3yLzDdx4rNXodf38dSqap4JQhflgRMjNv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpzUV",
-	"F+TehOR0C50vhNxgHp2zRbkiikJtNtkyWjr1tm2LLph23fde1vMaevp+AC+VbTc4+st55uzy7c9Q0gqQ",
-	"LLPtCwBd/NaCFhmydjwQer/OR2PfkgAzJBwe8Jtmm9yR0jK7fl+wG1Zgc2oQFQ8dqOY0xMgxPAX1UR4b",
-	"aJ+naQcYyFwKTGhZbk/UVmQge/2gyLHogpA3rNRViX8b3uKlmzvMD9xdDgXsjVlEyealhEjMhpZsKSvF",
-	"TvKZOW8bs84398bfvoOrBPxGMFbOMp6bN9yL+xRb0zAUZflLB/3y4P5kYoa0hQyW+pOT8/sN36PSJdVs",
-	"Ae6V8K3fNsef+CfNThZUaQBQfs2FskGAerY78wp+t6KiogUQ1kJLplyiscX0joK3BUBCQNei6xh66I9y",
-	"Q+RcM+ESNknOFXS1GxMKPY43S6rR+7ZZMmi3b+imILV3KYswD6buIdoWyjZLtOm0ycI+tEm3Tdia9NOH",
-	"hgaL2XQsCde8RzLiQ+86UwX3CHNN9Y4w78tqbO/gILSGxW2OF/CYQQeas3vjTglrzzEEsUdRMQuqVzYv",
-	"ugUristEht3Z/9QFYTaigPjM5h/d4+KTr1x+8z9/OTlDu0wWN2F8u2QKTrKNdh/pRjDSNLeSsjugY7Hv",
-	"rZqpGLqzU7RweHLN22E8usGU4bNzw1if5IWNu8m+7iFcGzbIBBdgTIiH+vJ4tOFCMBecOWYAx52w/TEc",
-	"LwCP4l53gyXDNocL6K8+un/eJmV1oMd+ksyXbpr4V//70i+CvknDKT7cnK9X/K5ju6ZW0GAF9sFvSHnY",
-	"/4vfMMI+0EwXWyIFcPWVkThX5Mughd1mKZWrDthwof4+Jlfw1xX50v5qK6uSyI0YAxKSz7O1RVvuMF+9",
-	"FV8W4GwEXHSU/X93Tvm6yAmq6qyigoljAWY7JWaGFq4dlE0ILWJLgZiP3tLwDuwN03q+xrLYPopG07Nf",
-	"//IuHn5/fz0ySj+W1i0pQHMbguwK894C73tL6AHOlv6H+Y4H83vgEOxAP+R01qLZHaBAKNo6xb16q3/u",
-	"35HUZE4cF9ihD5wZCq0H7AjGPqwLmde33TAFsxcIS02ABvZACMISn7XrduDbxH2B3SH3qNL+8Xd3LCnq",
-	"XS6yZNl1PMPyzGVY1j0vQYIuSqZ+KxIew53sTFRbpejlMdxRw0JVFQvlXzKtuUDGX1OlNkZ9fRcomk7v",
-	"dI/hQlEHr7XK0Xi0hJtglM9OLVFOM7kKYClGS0YLvdz6jj+dq/xEdSc18/VSw4QvTjxiqLspAQKp4z+N",
-	"yh337Z7g9hPfFBUA8S6gj97VVDOlr2yjGapPCSJXELevtucPLVgON2ukdiYeoa6n/W+NUicPVPwcHMzO",
-	"4/qQTEd/+/j68sXjH5//8vLx+58vX758/fzF97eGvRVUz6LrbUjRSkDMT1K4UgsmPNV/SjF0ROEzfLdq",
-	"aVUJS67B8mq4LEp59epT/3nWuQQLOEjS7YZp3BdgyNg/emQC3EVGDS5JCfAqjpgZ8D0spEFRl+PowTIq",
-	"xdQdyDzust8Pp99Ra1f+0qzurlkZg/e7LWIHN3yC7z65FBuHkGs2LQ64uO71+7kV19xRwt3By+OpHiZu",
-	"7OqykEtB4Otprew1sEdWCGzEcij5QxgRh6IlBVOIQU1KyE1ShLphTsml7c6WB1R4KyB0qAhVxF+hMecJ",
-	"curRRPMREkvCk+iP3PmuQiFLqz7dHnBEPl3yyeeh2x1LEJ6nJGEPrS2MNnh5d/5J5N2fL2Hmj1DIvnI9",
-	"+1NJNJfq2iIFYQNH8hqAjzjiWN2wcotoQXacMZGiQIx/bCx7PpkA+hLeJvO6E64tzutyuj23czuatydI",
-	"+FgwYV4cRK8cnt11BecFqpymABtjwUDprGjkcOXPRbH1H1gfFTxvxByU/L+B4d75wdfVrODZ6U74s5Qb",
-	"NZqe29SJo/lPkHxdxQF201wZh+vReaQKAQsBZ/QVlmNbhH/fvbvnHIDP5cAAS+Nyj/p5nq+ZUFCMABJP",
-	"1WiHNrjisMIAz64o5MYi8BnaEcFYbiG3HFKXr97Eyh5y6QaCgTFSolCWEUCqqx2ytCguyBXIYAfqCrcA",
-	"AqhhGWrzUBrSNO7+//8bBuZqcNcfYDGU0ihRL5k2ks872f5w4wEL+P8cbg6U6Duc+G+8N1+V209zacqy",
-	"V5RIlsesSys4VQiV4A6AmXmGHRQNP4gcGzui28R8qOVqprQUiGesfYDrzSjLM9vlzzDdiS75AvvQaL5i",
-	"StPV2jVPfzceLSpaUqEZ8BtAM/IbBqHhjE0hJ2oNh5AAeINv+myTZhsO2zcfR7nMLNQckSWheV4yVV84",
-	"rLxBcDlbz+xuWzydS6wla2rfNR63u3htWs6P5unbBiTaK3NlK0zl+hnJ+PJ//+Th3kLQwvrrOoc1ED2f",
-	"IrAhy667uWY+CGhg8OwIp2TJiCE2UMVlDOrgurbvZXn7/BgOv0u4w7x7RQWfM6XJl/99+fQnwxP/6+Xz",
-	"Z/8fe+/C3DaO/Yl+FZSqt3p6lpYlP5KOU7d23Xn8k/90J9nYPbl32tkWREISRhSgJkgrmoy/+y2ccwCS",
-	"EqknZSc9mZrq2DJFgsDBwXn+foGrrWYn54/Y3+RPPyBu3kjPWKqZmQo+tj9wd87pW5GwV9fX756ynt2q",
-	"bmr9rLUBydXqbpkahn9GPFyAzc1n9zjMTKongJ8LgMP0TJRurYQD7qJziwF8K3S8XlTCwBKULKpH5DYI",
-	"dZxNFJ3gExHNAQjNut80Cph8wL7vQ2wQqhwSyOtQbQXhRQ4TPgGQQ58mgiZlxvOJzTuopQFksfqWRb+u",
-	"e+eDggqmr4BSWIKNpLEnXF3yV+lU1NUnntfWJ5aiCNVbwV0ihTn+heandR+YYkZnCVT+uVW5YN0bZV/j",
-	"wkrZFFbEqZ63GWTvpoXiefxtA6c4DxDa7xzF1mkpxgZP/M9UPwgI18tV3TXvVAIn1IQNMXT8CEjgiWWC",
-	"2923OFd038Idt+mAfjtTuRSvtll0AmrGIS93v7Y8zWUU5QYOmvR5xRW+dR8rgnJtsIsSBxvIXpHw2RGS",
-	"KELYa8kq8h6UTjbP7OyibBZrrx6y3bNy/n1+p2AeV6d4Npz+9RkemMc9m+C+GZlflpG5tQG5VuM1CPeQ",
-	"Cz4EJDwEeKT3shR3i7cQaPA0qzAzC94emlwZ0lrnaSw+BvuIp8jPw17wJJYicUcDoP7PXZ+gM17YZW5j",
-	"LRAlSABfzMySoFZXot5K06Q2/Kptr8432+s/w/Z6yNDQuywldn5n/IG2rj7KpUq13cv3Zjode2NtdV8G",
-	"Xv5Lbtl920rfttJ9b6XLml0D0Q6ZGn9GBvlpCpbCqkLa+zEXljZhnvSpDFdd4fmOLbOFZA30ogCCQ+D/",
-	"7Fl6AHEgEcDMwmMTUFApT4i6FI4eEDIV5OAYN0i3hIwyHAnhb5T9nmfoAqsDDGLDZoC6ZYSK2uxDTTap",
-	"Lv9TZZWkybzsWOxY3JvrspVKo5gMSfVYKCj6vHr19t3v12//9uLNXetue2v4OpE8fo8jPwxqSE4ZlnsK",
-	"PoNem2DG68jgItJCSi+XKeFrMsz4/UVKujzHLCHdNJFxLI3rXT87CVoTiFaXns6TVIaxKJKy+95VkMvS",
-	"ayAaaTfX8deC212IcPZdGAPKIzb7grS0Pt/g9Tetixv7jZvWXVlhPcMJP7p2PHELk34XtCYiHWkrl+9+",
-	"vSZ2R2S6MxfHx1aKihmyYz6Vx+7NjruY+ur7uiW79T8GLT12c7H05gTHshUCY1nqakEYC6mxplJc3gsB",
-	"net2Ug4ZPRZiav0dnYCysD9y5aFodoxHOOWZ2F+P7GG3JikGF76B6+6/deotFqEUO5EIe2lNAxJd9VDt",
-	"8g6WqABQdNI+B3giopEDcGAqiCTwiwKUe5isyXvT+7UuWn25ppnemTF+k2Bq/G2WQs8NOsfpSEKAyCWo",
-	"o4QP0sUubYRwRdrkUj9557xkQvU3ArGvhDpuNj/nZXeDxiO4lsGGaKThqHC/2i7wjRHGKnbt8efQv97q",
-	"TnB/WWunBtD86w1V7+Yzcz9ga8U3+LhuJi8iaUKeRDvVEBUftKJXbInmgyxrqOEd6MRHnZasOxpcaUl3",
-	"rODds+/5QcUIWt2zqXX9c2Eis5pjI540JivlvjcQsNoTsiwhcOuDyceHkYZ88Syx7yQdEx2+EJMppLGH",
-	"IjU5iwxq+KeMK4BGc0ckToj1FeC5iJg2gI5+w6ZcVlDJwEP+06XL9VEVRAuhufYVpvrq3Ncpm6JOwG+7",
-	"5D9Xc2uM2wXjZiyQ+n3KgZglwJg1ccGQVwr/bbO3sKo6MWyYcJVSn0eddXcIHO6Tc4fHWDZ4SuQ11oB4",
-	"fNR5dHTauT45yQ0IGPQihuN5RXlgsgbDMRYDe4/ujzSYUmGgJgtowE7ZG33rKBis+R0lfOYh5LcI/+B8",
-	"rizVRTBr0Pw89UZBgyaHr0lNhbJrbzUiTegepkckeHQUizQVydEw0dl0tdvwXPDoZ7j6v/DiPUEUG0QK",
-	"AKiF1mRu/ojbAHzyOyGS5BCBp4+DlmfJbV20dJYCnFVi0lUhyZhX//2c/j4RxvChIPEDQm5pWKo1Mum7",
-	"TA9WGbVbjSJPVUA2NWprLyz4qi2A4uP2QDJsdBO8tQegFVaGwmpYf85CXs4DPC/8fVMApsIG2FT0v1CY",
-	"vOYA7PJX3QzCDqWwSe4hu5sfyslfqUkWoPCWtQnYBxef7/CnJdA89NbXqhw4BqP4j01oKx3eXZ2a6uyq",
-	"prTj5pkmOsqw00dPIW5nRIIYTfNYI/OKGWd+LHc7A/kBNmzj8HwLqHWVMHeOTOZgcCn5ploftSgqumZa",
-	"3vP71UYt9tWex58j/4orIxf5TOwUuSh8vZnIRWG2d52O7aMXxbeo7zp+qZOC+zfjSYQlz9eQr4JmvRG/",
-	"FYXs0vcG8n1Q8BxA06RiPdqnvaeM49e8DzmUt0IViOWhcTBi0twohYpBJCzUSQI159BeqKh2ORFR4r49",
-	"R1eKSWVSO2+Owa6Q9RrpOMIRgbrhxbZFZlIZx3gJJtUMnxAlVTmzZ4SCu06wAjtP7FFlzzJOHYDk0Z7+",
-	"gTRckuSwEkXcOpfQs0vrG7I3ga+zur4k1k1UUDbQh51nisQE2ORaPOL/u9S9tIMC27b1+h738zNcW48N",
-	"bMX/DyxmlGoLW9HqBKeASdDXK719goyL+qC2Q8M1hUANXCQHA5FA1EArNs2SqTakHvAE9k0GdTHHfaT2",
-	"kACKlwy8aLIdNhdSWoEvUjghvslJsbBsemhxdFceShwvFdNZ6k4lr56h/9IpeLcNoW/favTCOUalGhF1",
-	"bDoGfpGmsQMShXNqqKFyI9HZcISHAhyI+JwZnUiRxrrOKiJtmIZDSXpJpE7uWaQw5VywYHBW7kmyLmM5",
-	"FgfUdj5BjAaBKxEO8kqaiFl3DYVNGitUea/aeafDoDQ6lRNRKxb4DgeWiG0UIFpVrYvTxxtrvffuSxVe",
-	"xSs9QwgIngjEMXQN0g1JXxzjdixFZ4qrBmGaRuVSmjARU65CuabM4Xnpyq+Q3UCFMpbcwdatYTnIL75H",
-	"toN8iucuWtRgwYUxcqhEdK0xlFBiKXARbWxrITqTs6Nu56h7UiKGoqBNDuizFMVBKyoUrYujTrvTzTkO",
-	"KPHhIjIm3Ij3uXDDoAUyrYavFQIy6nRUUbZBYZJ8Ba2CCtUmvAebMSQYHWd03y0j0J7cgMrKTjvFIMof",
-	"mQzHfa3HpsAV8KT95ImVMvyGVL93y3GXRE5FgcmAOGnKYRpX0/b6zd+PYF07ne7hwGwLUrw+PDOQKsKa",
-	"rkxNrC8kcugPPrHerfVQG+vtiWQEuW8eRWWj8X1ZYjaN2RR14vHn/Nf53cUgxlrlrc/z/CalA72ske3d",
-	"X+rkvYDxfAnuBuoX0C48hBCGVMOjVPBJMauISuBoIs2E0uDbS9XL2FV4N+GVFKd7byH7WXDwSwqSAF39",
-	"eiKgZHQLgavHdF8ldXsQKNQJ3iLteSGE5CjLyUt2itEHm3j0z8ykE/BkEgHeM5ZyQjE9IlfX0BcUR/NF",
-	"iLd/FX+wlU6CRGegyY4KB9Yuwv0+v+mXKeJXfE5IjSUpz71NdCtHetaMtAMldn1dyBX0vB6Bt4yXtlnP",
-	"Gj2AiMHZs1hn0Qv4A+u2O0yoWxHrqSj2kUvFACqDvj8BmKkEqrgJMERPhGF9Ho5BfG9U72du0iO47dHr",
-	"5z2sNsIGyZTZtxLRUxpOLvkDjECPdJa0GZBmsu45ozp2aNKawFZxfRQu6Jsmgk9uVCxvhcGthh/RhT46",
-	"PBZzphM2gTINNuFzZgRFfoV9gh26VCx/JHoWMmGxNlA7HYbCmKqgLD4Qp3F5Oy7Y3fOpML5Ee5qIgfwE",
-	"gyB7I2AmC0fWz+wlmWoPpJJmJKJeYAcPH/21tyXpg7XKazgfptw6Pvar//c3fvSv3z/+z7/c3LTpxx/+",
-	"an+5ufnrD//ru2VCx6A14Z9e443OO1V8EI15KJjoNyTCeZ1eIkIhb0XOy4a9BfkElOSwNAPFF+8cPfn4",
-	"uRucdO6OCj9/txOHZSo+pbhTjlAqSoqyJaML9vgMHIcbBZddsOIy3yi7OS/Y55uWmYqQZAIaKLrtzk0r",
-	"uGnJCH51d7EfYXsefAwYONTffLza5Iav2jeEL0bitm3mKoylEu3ikNq3XbxSTvDKqqwvXGGHTlPhb7t4",
-	"bvgLb1oXn29aSYYvl2Rq3UjBaoeLTRaGQkQiumnd3d0o7COq9UFrqBft2jRmOI/4dCoUpcH8rwUNT7qh",
-	"guGW1qpsOUN+qlap+zavfsLHgv2lZ/hApPPrUSKM/WbvB0xw4Ukj4qiNChwvO4JvtScRsyqES4XhU8CC",
-	"qi7yewWj+ZOXotiXbD6ssC4gMALnvwuFJuD4j+JoM8efgDiK/aZ5GUUluuhKUsROiRTRDojBI6hPMxFQ",
-	"w1Bg+Dt0zcQCImOqUx67mTqQa25FYL1PDlurGcJWyFPXFEngpttKYRx/tv+srIh4hTSv21vJ8MVmqiAW",
-	"qGY3fNHtCx9wyB8rZuiYcvgrI7qvRBw9o+sOrvsaDGT2DXyDNgMfpCKxF3gOVYDN5ssN7Of2/9B9BaXj",
-	"5e90gQA5T/IX7hYsVmRZnbZKy5SLycp1XpsHGtMFEtbZaF5gimUDEcdskOgJ63Y6LNXsBNATn/z4P56y",
-	"887/AO8njvVMRM2WseZSs0HLGFWSNITm6CBnPFGAXQh4azvj6zfcvoVG9fvtIhF4Mn3e9aa1zS5Qg0On",
-	"U2+hhKcPedwUPdNU564gRMaR8zqoKe956ly0wP5pLMQ092BH3GxW+YCvTTr3Cyp5QGIaQIibSGPfu3jE",
-	"b9X9/B5eceN4zMm9nTR2fewG8NvCjHgcQ3i7L7bYDaU2nAWhjgVANzcu1de+nMF4HAhX7KAiEFTFfOUD",
-	"JVxHQgXMaNf7x0zKY4EVDZpikEINJRZDoCBT4YP9HZEiniJSlI6jpfoILMWj2ogqUYfJ+GJknaxi8PWy",
-	"yUQkLIFaGKEisUWVz3ta4zuS7gcS5p8FKq6SQA81K4FbbyXJUt3KlK9nPn1duO5rsoLCUEzTErXKeuQe",
-	"V7k4THgo/neZQmah6Qy+ftpZ7iiT6nZt472v1l/b4p5osHHsytH8NGao5Au73lApCEvg2o51Eokkj5FO",
-	"+BgajveX9dfFh0G9BzY0FyT9F4jhVsk6Rnc3wZ9GjUeBEuyjVuM8rDwViT3a7fONrxcbIcInlP+E4img",
-	"7oDloCkPW42unL/Rg9JtrhLvBUHbgv6y8HKHoL/8U27kwEMdXf7jj+4/xv86iR5nL3Rn+ijp8p9Ow+fi",
-	"5fCV/O/xz5M3+t0f78119vfZ/zv/R6d7cnp2/ujxj094P4zEYDiSy5A4cxWWIHEKe/d476dt08dqF2lR",
-	"OCoC/P6KHDnM7sQFaLMHwVmG0QvGSRlspYDqDtvjz/kvC1jJy5MDKkkaNtNJOvKGHXi1gBFv7bqCuiQC",
-	"YLQPyBZkrj8BCmMhal5lvN3qcVlNbcabWVi9BiGWr6F/XhXvbl24Hea/Hjx51ct2vqmo1g52xPotnkNT",
-	"5du8mZiiLC7nDmbClv5b8aU/5psciwTr0jZ2LgAWKadxEJCYn2iVjooBi2xqTYqIp8L1NQfVprmrSnwQ",
-	"WC2PNSHJKIJQ/prq0S2zMvSOhe7gioHApBo2gypuP5lhrI2IAkL/opyxxDqDqdB2u60rdLXiUVng2tc6",
-	"Flw1W4E6nSb6lsdeicD4i9yQk2m2BtO0SvF0uqUSVYflUsIWq4basFsTgWrWXziQisfyX8UBD2LuuMFB",
-	"XW0JNDYVidQwTAEZL3yfk8X3gfXOXxczSsmKCUjlRPxDK7uMv14/gxZinopn1E3l+PlE4hJUZfYsDInk",
-	"L4kfYOETfbKAgEaZq8Ik/tg+q55E/6jTpl09u4k28vNgR+d6OpaqmQD1a39rynfh8u6NaOY+BbvK/nRX",
-	"z2BJ2tfqBtpL3pZisYiGImHg/UnDJtou6bLeRcsBkPMellU7L7ijLfZNfYCs1qEnPqp7cjjiyTAHZ4Wa",
-	"CEW+RhGP6FF+PqQSaowK2THISie47+07nluJFp8AOig46XSYlyIIvX6H19y5V4ul2ijpnwGsAoCiWj3Z",
-	"shrq9/zWrVxpFtThVBuZOgjGaUJZ+7kKj0rfXHwbn1+bq7AwfBj0f4qirhWagqLeUgmvMJIdKunXxqbu",
-	"0OKK/nuJ8eaA0Ix+Vj/WngfHJVX5eY9HrAonwnYBX91FEJFOTiSQvSG0ojxhaK1QNDCtH8IcaB+O1ZD3",
-	"C9NK8H2o30UlEht+a/eDaZlH5B7Dkn63HZ2cL4CsVUPMOs30X1pHMxnHBLS3VdTyMq9XP0jUsv50XkS+",
-	"Pd0d+fa/Eh4K9kpPp9jhmx/5+e3L/WmVRsDiNUtGQKdZI+DRRkZA3Qw5s8DDJ/0zA0IpOm6/s3e3G+y7",
-	"R3ZArC9iPQPxcfspp0X8y3eP7NU/tPOT+JuRsb2R0TmskQF9eTDIbqvO2OiuNjY6S8ZG56GMDddzuIOt",
-	"cd6wrYEH9mIjkmEcDvCvkhRRMZxPpIgFww76JhzRlx4M9gBhXW1bHH/Of1kZ2YeYFTieNERHGghIrXTO",
-	"R+0itFBOKUJP/t4wO9tVofyJvhWF421nBN6dcHS95DWWBCjI5kISYOPl28Os3MAUUkVbYoUZusiY0Lwd",
-	"+jp1GOBahcK3VTIRG4Hwz6bSfCQO4D1Qmw9hDhLfwUpjcBuTrwjxfAiT7xtjw46MDduzMdQSY+WI24FT",
-	"rl/bOfYhwZxzET2cWiMRkt4dAc0eZJEOswlJ+rro6YQnxH+ulVgVI33ubrqmJ/Kyj3kwwZVh02hQm5jR",
-	"yYSnpYSMUNkEeGsje7KH5tZOwn6QrfZWpaa9//Hu+cujbvuUtdvt0sNpPHZHKg4DXQJAwYZAO65yHyBO",
-	"UIDmbODM58Da4AFYxQHMVuAs5gC1SuCUyU1yo3LDOCCrNugGYL4HCwZ1sGDEB2B+W5MzyExk77V9C52T",
-	"mHY1p9NzaXKnoCpiMpCxNWNcm/sS7279aJopDnZWMDfs3fOX1kp8dvX3LydqBY7m8Wf7z91xwTWq259v",
-	"+ATJh7FJI2BKI9KmgUoQMDEx7clmI82MgFSpmLN+BlrGFxxP+BzwJ6uTzj9LJd6WnMGvpiR0VeJD28s/",
-	"+VSb/dIzYr/2HWutvAHmt9yTde71P9ed3ytAjgFUCA7q2Pqhbgts3gyzTTveoYHcvXSszzfmYt1UD4yR",
-	"ahiLYiSEwBjsPiLreH82pQM7FHaPrdINF+QjHsaLeGk9U+iJ0SoP5yMKaKHhYDFmLaIC10werH7Kzron",
-	"2EEAJxMLAQ5cLYPdLke18SZ7hrXvnUqmORfYY4nMCFAEDDCEtZCGJXI4Shu1Ai9cBPZg/qnnHUJuEXv+",
-	"5wRE0NwiDRRdQ9hmymXkyNldswo0a3ledZZqNuXzZeFxb/KfKz2vge+JKx9RYj7R2ZzADOWt+HV6GHG5",
-	"BIIbx1YEBfgA3g3tTxVuBwzlodd739a862LmENgqAe9HbZHe+kkgXUlTAEkHUGiLRGOQxsPWPNj0zQrp",
-	"lM8PI6E/zVmfqzFLE67MQCQBeOqumJe9Q8n1XXNY9EnibPekjKzSSwR4+dCOmY7ExIj4VlRAcUz5/KuV",
-	"bo962fqpOGHWCDz33FkB8xeys8fd7uYiTzP9hYu8l3aO9HnQwqmgGZnN+LxZob/VMjrUMW7cgY1ElKiQ",
-	"mevFnsY8FD3GrZldLnj2tbkTHokACiMAALAvXC1EhRloX+Rr1+ofEq2G+Prg58EUbdlp/XctIx+O+aJk",
-	"/AMR3hVl3GN0UdCy1GreoJg7sr3DVfYsF43mndghV1Z4nQe0LLxueJeu/uM/zw71iTyagp3TeAtCUPKC",
-	"K1fvBce2J0q3MN7XWeq8Wj2jdhRWoG3JxRadUsZTbImnblFj1Z0eMGHvDF5ZX4BDC6yMqAJvVG+K2qzn",
-	"vRTpcCUqOV3Kjq75Ivrn826W3z5vWBrjE0dnsKFwDrZUcj9l8djvlc013ebvpbMU4CoLLRd5zBkriigp",
-	"t3m6zfOd4Tc3ru1YmqZtvrvNjL7Fl64Kxn0oC7EV7IUWb+CNbSI+d0lBIas4nXvOjLgVCY8LrQc6geA0",
-	"7K6ZzuII8EVxh+2hNqjlayXYgWsY+4qi2nVsSxSVXpuS/aeWanWnYlXS1ncL6pmCMrUDIbLhgqwPJNPi",
-	"LoMT2NezCvjKIVs2IMfv8ixKXwDFGPb/U0xrhwbEsogef8Yf1rUHS7tR4IaGCRXlhxmE1EjztxkNAvM6",
-	"AMDdnzMoE5KEH08OJ/ubmFN819rnYNw/xd+r3rOu9ugXx4PcWN1RTfMxQTRAMNDB+nI1ZxOdNNiG7O4M",
-	"psNg13Ve146886Q12VP05emS7fREXaYaF+FrbK2YOLE4fEuzm8J6ikioW4RFsspkjAd5puBH/DhgSKLC",
-	"yD1SmgDtORuLOWJQAY4zXE7Rg8oaEsyJNqJKGiA33LE1Hoe/LYfhV7NfPZiJ37AnjW5YAlNGQre9dm8z",
-	"bHr+iMGIHczCzpAgE5EmMjSrsFp/oUvWAcqPBDNTrgg1AMjvPIS83W1HJ2ejXkA/d88n/ufHkf/xtHMU",
-	"8bnpPWVPOsz+5LjN2oV7YApOCQnvD32ySiesJ1Uqklse9zzPa10BVyon4r31g+uw2OFZv3WPnnxEJPZO",
-	"cHb3l8m/R/+O/n00kSpLhfn30Uhnifk3DPiHKpT2SiR5IAhzbc32FJ/pJCrMVHfUqxu1e79aAPmq8daN",
-	"bI3uukLSzR3QsPdvKbae2FD8zFN0NE9Oz4KceaJ10T3Bwpi/6ziz89JtnwStAZexVWhn5wHishszyOLW",
-	"Rfe8++MT8met8W2/f35yeraFhkDprwNwzyaNFI28lMMsETmNHNTNQVUDbir7uZyUNzoObFNoZj0Vik9l",
-	"28143XZ/i9ftDUcj1UBD2VyhtyZGSlqvqFvddqfdsdNHo2tdtE7bXfwoXx8eRRKDSe8SO94UWPAoUoGi",
-	"TVVNFatk3+fy3Wtm77v7QokwS6Bh6LeP5VofaXwFYnlxeOujm/ppzNVqPBZoVWLW9885oOFbFAkUiUBn",
-	"yJHW1/k+9hbv4HH7rh8N+rePm2e/khXoDtf+jdA3lonHnSFxaKr2qjBvcDbgVEGMPBxpbcQeMA92nez1",
-	"dWuJfDF2BERJg4H5cKSNUNbh5Wre19E8yLuUYelNwP7IdMqRK4FH0REUo1WUNL+jETS1vLC73tKPA8HT",
-	"LLH7aTaSqTiKeV9AroA66b47Dzod6GfkPotErX+/qkgkZcYot/M/FO5lj4eFGGLQiuVEYlM0j+OXOAa/",
-	"wQf+dxDFiY5EXO6BW+6KwznNY8a+onFVO2GhpfHEHbF0398zhUE/au6EayBIWXjN9/QQZrIEGy3hbek7",
-	"7/gcs/I8HDlCZKoJJKRoaK4q3O+ddU2Wuvy+hu1YqyyLiq5qFy5ss4uQx2EW83RFcuWNZkRkV0CWYx+I",
-	"7d96fsj4Lw3rtFnPTqjpuf4konJ11eiE0SQVswIDB67XxlSaa91E4jwE7vxJm/XAuOghLDFYBJ4rSCq7",
-	"s4HayS47FH96thO7+alN0KRiarWD/bcqM+PnAda0tRdBGm122BNH9hVx03wsbK2YpwOdWAfOiggYjjxB",
-	"GmnsyoXjPRXDQjG4SbmKoE317M6VDBs3Ng6GGzh9Vj7QDnsEDuDddvL8f+xrb0e7tsPkVCupxY7r1nnH",
-	"NZtv2Fd9Dle7LhIhyq3IXgXhZU7ZnJc1rtUp1CKNd3AaDf5s6pqg+9wsPc5rGlpwdpWvs1V4dE94ZIVw",
-	"UAuhnS2SE/fHo1xg7F+u659DiaZ8KneIuoFgXEJmtE7V0T6Dwk5XSty8gvuA+hzLS1zOyKQsg7ORo13g",
-	"Qfc2UYRlilxz/Ln8wUqOlQU2v12y7wu3aCaYWH6F3BCCMnhPNbs76+v2McfF13Ql70kWiyMerm54sa8E",
-	"2h2OCzrScURYZJ5qNhECPs1i0WbX7pBB2kCeCixC9KiAnM2tJ5gwpasN/PdZLC7De+p8eVg6rPxVD8C1",
-	"7Xi16Rj5nefVMau7dGo4udeQbOW0Ne5A6J7giQhGKg/TNZ07UyeJd2tYtTflyLZXXhdop7v20wx+HcR8",
-	"eBTbY+0IqiS5l7edObcGUnEVSh6v49zK+bIPk87NhWp9SrdRYut+ZuzJY0ATGBbJqL4JqHTpplTXRY11",
-	"/Dnx77lXr04+XSur5EnneYRTEaE2c/VWRAESUPiWSpIAFAAroiR+z7TZZWw0m2pjZD8WDLijGK9Uh/Ra",
-	"hSF+UQw3z0YiHItCTtzV1Le2E9aCcdNAyWVxQRupLJ6XcdbWiW49jXC9/O5O3dSQ+AIRjUqZ0sjUNBvJ",
-	"GMBc7OGOrh+c7zXsS1+qhF6ydD6FjZgk+k8mlko3JZVr2GneZ1+SJfY+c8ZSU8mbdetG52gj4Vs72fbg",
-	"5XHMXCaj9pSEid80A2LvbJXKGrcp29FXyhpzkDJVDA/rYSKM2fqld3CDspLv4ybrIuQqFPFuqne1zv0j",
-	"E5mI4IWlYficWPhey4BpJch7nvE5soVRq2aoJxOZPqX6TG7oA6u2oZ6jzZ7h7YAyfcgltnJyeFhK4UF9",
-	"K5LAE1mRSVIBTAR3eljBuEr1FEe/hSTYq530O8UdaqVEmOpkbSbwmbvyCk+ErRwvfFxVFct37oDxZDH2",
-	"oiP8tK2T4TG0OhyfdE46R90TulNrKdXXWIbwkv331ds3DN8yoEYLevphouCF54GqY35RvjdswpUcCJNS",
-	"Fx9Ut5ja3KJbVlrztYtKqv7bkh52SSG2g1Pt88MbLqgIE5Gutjeu6JqvqEB8Ay4aChRdvXr77vXL/+/3",
-	"67d/e/EGggjpZswxWKy38hEHCijgeqwPJtDaAhkuZkn3Pxg84I6/OdIvIehOQcyc0FSdF/CXsrVEHx5/",
-	"xh9WVoF/GPEUHoqd8QqGJFM24DI2ZaKopcMV74mDu4dqbXybJmmikMWWcbr1VjO+rh5752lpsh77i9u6",
-	"223L2tIt+OvXWI6NIyfQMsxQy4nwO9/ayLD7d9j823sNbpKtmZ9VWPm914MjK42IIXvB/tqDqm1Djdla",
-	"iaAIMUtNyRhQgbdwx6nrjUwEjwpfgTuCQa8H4A3gHBjEaFnWN2aPXbU9QH2+Ea9SnuwXs8E1vWjdZJ3O",
-	"aejnB34VrS13xd/hZofIoj+cuigmaXYoBl+tLlAWradJIhrtpTq2Bnb9U2thrN2ZfW0gqVeQ1vXqeHul",
-	"W6rFd277GtOfLrp/tj2fuOZqTkrZUAYbahXFp2kMnctkTm+XBZZQb75WltB7pfCmcwR5kvB5VcW9Nb0T",
-	"3zDnChOrBmYET6CcLx/RhH/6WahhOmpdIEvAXnCuezpHkCJem3D1nQKEFelLJMWn9H2m8tT0VOsYjG+U",
-	"f6gT0ujbFqsll6Egi4nmW0kqNk/l8jCVt2JLFX3WsDMGMrKJN+aiyw26Y4X9masB+mjTQLX71Ppe8NPd",
-	"BhGdL99JKGI750UES7JqqPXEV+/OeCJGOjPiKOrnMaOpNukwEeYPNMRwf+RYov66CU8kj/oY2f5z76It",
-	"d0j9kYyhxK/SM8KQW4ED7FZUNWhsvid38YjybFqlS/SLp9GgZ1FqwvpDTh4clMulHz06OQD9krpGMgRC",
-	"xbfUSiylMm7UGvfLTZhW8fxp2Q+7lca5YSs8r2WP60bZlaDSGQAIJf8iYOJTKKbUi9u75bG00v1WxfNe",
-	"DR5NPN9du+3vrAVV4PNzlmTqgpB4TAkfhAjPAZFpOadUZXUU52A1wW815bDhhG7rymmSTFHFeSGpUGiG",
-	"kcqkPI6x9DLm4dgQcAGk/+uG6RA7txnfh9E88O1KI2lV87zu/grZPipNr/Mq06uytXLEzQjTKXmhbaE9",
-	"q81eI34WTxIpIkRSsJOIlRyu5SoH+MSqJOrRjCPfB/yUQfHdTBoBqMI9+7X2RN+KqNdmVylXEbRV2Jd3",
-	"e6XuzaFwuubNu/bNJ1L532tM0FI4oVpzukukMMeeDaEpTz+HK5cDwk2kQvkBVaZzlUFVJXKeWU+GmxQY",
-	"Jj5IqJyggnYCp4LNDrxZ9uB9ptVADtuuPOO9MDrOfDmP0in1+nykwzSvw8/P1tOglWQqp8Ui4+Ort7xP",
-	"t7AZuhU2w/ldUNZBuJQbWxKXVkBEtJlBQcETWCI48aRxB5g/4+B44zFAMiJllt3CM6ADI937IGEXtwx1",
-	"Ir607iTRPIpK8lwwDTaT3C5JLpQrW19oEQWBihNwi5eZljOkGr0LNhFzrP9ypMdSSTMq3g376LLNuPtc",
-	"mY4vXrEmELDadXzLR+du4TW3qSuG/pEi0R1tAiwogVjon2aPdzff47WRuvvb419nIO9dhoG8csKeSZVq",
-	"e4yHYkvXAeJ69s8Jnx314WiG2Hqtg3/sqw8vILy8E1J0yfGoBhJNpPM80oSnYjh3NFxUYHfS6XSYH8tC",
-	"JUMAZBlKILeL1c5Yp9dmb5YBJtmlYuLTNEFoMGYEPTiMuZyYG+UaK/vciAAaNZGZONRJ9L1BE4tIZDzf",
-	"wwz9i4oSWztlzzxGxB5JFngiaBJqlLO7D6fKLrDOkhCNls0rZWFwpKAP07c4TIS92UlAFpQjpsX5sIbV",
-	"YA12ZLFVZeGAqZgRPRVLiD0npaiEV2XF4A2bSWUuCEwH5Aqms71H18rV337FrhVhYPs/yZUlVfHa03cm",
-	"lcKu72KACLy2nwQiisAvH+TikLFhfQF8xNHmneb2QAqzH4tBigobToonm3PKeeMW9n6NjnWgoejgIc7O",
-	"eYdK1sEFHQGunhCK+YE11rziAIe85ig8ErAp9IBNuUlz9VFQmvne3LCTpUJFrueGM9hDYhgRBjIs1bei",
-	"hhxpTvCsEgNAUft5gE0ooVa3IoG6fypYYSFXWsmQx/D1SjwG0rn1FHMbEsj5FWrBBg88oxz9OueTuIpT",
-	"rtITdsbD9w4h/Wk5TAQdOBzY7uocU29/LDincmKHddI9e3z24+mjs8fgoeKHuX8KzeHQGRDccxj6geLK",
-	"m+3y3PO+C0ovAotbIuaj97hg5de4UfQWFzeKsSMmowtWfA37KWN2hBcsf5EbrAJewZ3HXqdUPOICV9iI",
-	"itgJPiYJkLkgu19bcLj4thgjKgj4/QaF6xXcapygt3bUEUf8wjmiETsgMZKKgBkQIISRmfFESTU0TyFw",
-	"i4YbxuOMqG4spkE6AKGvh1OvxjUmGxidcIR1gI9aj9vdbjVDfrWvWDRtGgwBlHxu8WkqE2HKjz4rPbro",
-	"llcM74m9ZsSNfcz54CR0ju003s5tV2L2PgfwyIkHL07OOqd3C5GLZR/fXlXgGQQLWkytP6wB/sv3+bZq",
-	"ggEdMKCsHBcn+HOJtv8ujyYW/2CHNxbzgmVI7+bZDf24TKrD8e+xuBWxqSEkzCEy3N1mI2jmtou36qjJ",
-	"4xMVy9T9R6topfJovnA6lRrMF4YZidT/ycq/dZ+O0kQOh4CnMUAcOWwy78thpjMDE8pnXKZSDT2qvf2w",
-	"YNh2nOwbtGuhqBU/jzLchfSr+COjr2Mxh91aHXsaxPiDVBBtgJ8n9linC6zT8Kz0wCKdaLdTQI05Oet0",
-	"XJDDtC4e3xVpK7N+LMP2wrTYafRhFD3z9/CrunDY4zpeMpo5dE+L2EyEz4BdRWhiY95MWovaGmL2txeD",
-	"AY4KclVOnneY/seF6T85fbTRCpyebrUEZ2vX4OT0cXkVzk4XVsEdKSSmkfAF3KZIQNA68TSu6CT0BcPL",
-	"AJM332HtLTfk3cdDlIrY8259uQiczo0AtwPuFhghPrBS09/oLzX3la+u6dTzeU9EpwRdBZRhYFogYxih",
-	"GhDwXZLMy7EjQmJ2cSLnoqUa6skIBE0nJDmI0kx8J+D1uq5A8GVulMvVgetJu7XPw/Ew0ZmKAo/1QxqR",
-	"DRM9y5u2IS3Noza7LKD10YdzNoJ8Q88epb0LBnu7nKaYIcHKu1+vWbUt97/sXf+fV5dXr3puKHj7QWYc",
-	"HsBi7tBTS1K+ET5lmjhK2+wlmOT9LB5DE6MRwg7h7VXdGKCHs0fZ9iiZv89UZZ7dDmHnNHupN73VdELy",
-	"ZMtA2Dc78Jsd+M0O/GYHfrMD//R24A423iogVG8B9IU1UKxVYU/cONYze3bzlLmE40Lo60HylS+lwgIm",
-	"pOS2Qgc4BwULBeY70rsak9tnMME+9r/bh93VxrKuXJgqEUAkrpDTRxvkM5rwOZBvuczAisD7Oyyg2h6W",
-	"oSQXjRSf2gkgYOcZCdNY2Xczmg148mBmfbD5xTgbH7da5D3wQfYYYp2rYheiCO9B7C6udq8O3OPLkiYA",
-	"+5jwMe5pqhHcSXhKCCAVy5loPajdpR+wbJTIchABOUUoZJ5IoxUb5L5Wnmorg7YAMLBpW81k8HlHenAE",
-	"R5dM5+1JlCMiYwEAN/XY53a0uywPfnP/hXmlZ2xi3VV3rFkFBu8CfVFxnEfiucGGVFFaOxjHA/nwhXXr",
-	"i6GdcG6Y0VoxcHdnOhlbXxvKY0vl6U+xCs+VPJMfDkmjSGORM0sAsQQKNawWjzTuQnjQWkZxQCZsFBZt",
-	"2Yu8HwF5BnMsQBScjCg920YENtmyxyXnsy4djtQ5DED7PV0sBVrslsW9BjI8FlOimIX7QwQEyoIyJA2q",
-	"TBc9LwziIdoRBZMRxdHgpepy2a7pEC76WFXHXkynr7gDTtjm6LWw1u+xFKbRfsGiYzhNdJRhtYVDmP0t",
-	"94Q/Bi1Q0mUf9PH1CZYDn/4Drdk4rz1Ft/myWzTJC8/wlT1RIqEpYPPSnWUnrOBZX3ZbjcZ2Ye5zCV0f",
-	"3y1sqcZqZtYfntbwxSe7Y3S+gbLYF/F6o2y0fXYTxl3tkYQsDSlLtR6jPwjAbVjBYrLYN+6Wp9DaF3Bp",
-	"YL9ZZ9E5Y+FQh8o9Wh1A/OZIKEh4cgMrmzZ4uiwAztebhjmDmUw8aHsNXPnCPb/+wgIoHXMa9cxq1E73",
-	"uvNjMTZswkRMuQqli4/mH82fEfp30BIqeo7xP7xR5+i0e91ZEeldeFjXF68n4ZrYbh7/6Z6gDo2yuNC8",
-	"s235/cK4O+Vxu7AmcLEJDHznoc3WH5kMx32txwbra+VUQHGbjkVid2/rotPudINWpvyw7Rz6X90MNgsL",
-	"XpLT9QfGwl5pir9q4babJQoPzpGwoTbH9YGmQug/EdFT1vPLBiQ5EBsBHY6W6MixXlF9qf1d6TRgvdIu",
-	"6oGdiqhm6FvgsWmdi4kG1xOieOJGuSDY94Z5icJjBTkmugVz2N6UYrzo3wRgu4MNn7KeVZPlYbSZ1X2F",
-	"R550wL521j7l78YiuVE+FbrgUJEixw8nFwUmCGlYD5tYegCZltPBiVuhUtYrS0ePpSKOfZ2+UFF1eTx+",
-	"R3wR0NNVOq9WqWygNnbc39sX5N8zV4pzJWfOkHRp95GOozXkkGvVwTb2AOX/6tGv6Zr7dwFzeJe8hOB7",
-	"w8ZiHrgtAZqHPkly5vRPqQOyAZ+pQVSY1R5k7rl93Pau5Vd/79UNTzHGxoyGd0pZLIDc2qvYdX7xdpQs",
-	"P0s1dmQsS8Oy24dJFcZZJIzP9RTi+CvGQVd/XN1o3qAXjZ1Kl5tSvSzkpTZBPME3yhsDcwqYYg47aJlx",
-	"5pPLdy6BZy0euZFjDUL+t1K6WydyuNzNElAH08IQPq/ku6lMwN2VU9V9MYL8+uelvPuahK2eqZc6meA3",
-	"vdU4VyGZjPaHlfnzmsRuzjELp5X/9bRxkzGJNjMVYQPsfyy4jV82C3MvGYW60kC0SvphYgn0DOQvS6K1",
-	"vGVJtDfB6Z97d5fz9/ZedRtez6xZ87m4eWsm5K6oHb7e/b3d3q2rCUBBLaVzMac4E5GvLQTetpw3pEGC",
-	"PPvo/hweIqHTFrmDSzbO/e7uYEMiPTulW2iCY4KG2cDCfEVXfoXxo1ZQW7226uStqmzrWgkPeWZECZrh",
-	"n8lmtX2oFkGFFKvhdgjil8pxGjxTaZk3omZj/9RZonjcWMB+xKfQ2wxlyX4nrgi6fKW7zmrizKw/hq/w",
-	"um3f4IqOjv230ijrm6mGK619czVXYSFAcPL4untycXp2cf7YRR3tW7kDxq4vj4VBCId1t3hUc4t/CRUJ",
-	"My5/P8cdgauxmbZ1t+XpQ9NbKeYIsuA5w13e1nUtP/UkSRQWWGCdIJY9hZAcfCKiZjaJSEROcGo82FVh",
-	"jF/zDrmAyt3DYG94q8I1GmCjuT3j0e4Cu6Kf6Gw4SrEgTrCUJ0ORGjj/47i4wt8TlVlFpwSsPdorRqRp",
-	"THhLvr8AqGqpQKoCIX2uQm+EN90OsAUSB25aTErjBMHwnOGJH1254wiwF6zk2fm6ymOGiRyOUkguyInQ",
-	"WXolQq2sld7Zdq/CtGwRNNyyeYHQHYrm8RaoGAfDiCraI7UYUXXW+1aoUUkeR1zqJej6FoHu3SJo6k64",
-	"UbXBjqXEVdET+kwQH4snSd2dFk4SlMV13+5WfvtuB3GtOlg+YE5iIhBhlIpTv4SiZjtiiFqSllR6RjUR",
-	"jhk7zUFQtjpkKmHWS8of5WldnNtd9TV5IFk6qlQJ63c7oZRcIPYI8v2jL4NVYdvtvobjbrgUm0TeaNEC",
-	"D5bg0oMNZmzpGZvlah8aZsIP17oD+OOagJxHytgTp2p3WaxpttsEn6W2AQ+V+m/5lz+CkH4BMOXN7jxn",
-	"Kq2ClWltvfWei5TLuD58hlcFYN4WAPUWMJUw87+I24Rqf4StN7j0OY0YHBEYGWku4kYANx43/KEgwzfz",
-	"Zmg/rtzk6ziL6ZFfKnXxl8REvL765kCMvBsU3dCZxllfR+giYkC+0J3vNo5MWAjrASXpT9EdNFk4IlZc",
-	"aRwhrwfgTV2tDuGmoZfZvlE3Cqpg6LHoaua96RcFLEdKUcuUaAH9sIiUty+MjITDpBR8YqfcoVCBQwyp",
-	"BybToNIJvlHkBb+2Zq1ifZETCaMeGWphmHZgcNbkTbWOGBwhjLMw4WbUZuQy4mjtIJVOGZ9oNWS9klPZ",
-	"YyPBE+JtxSZR94YDqQCt8kZRSQJUNFHFkGvBL+CT47wRgoFJBY+eogpyYOTfG0Q1lwqRAnr0le0xzG9U",
-	"GcS8qk4Iz2HkOX44vx+nyduIWBxAt0BKWBxSNS5lwtEDHsK7JNcj6J0i6rQO9o1uFTjYghG/WFO0HA7o",
-	"fsMy+IZl8A3L4BuWwTcsg29YBgfBMnipE29lXOTGwP0iGzQG2nPomPUOvAaeyGRzYoOTxokNNjVGal3z",
-	"TNWsPxFuQAIKS9+h6Nz0voTo8PtMFSD6yz216/yvNUXO65PhBd7JzOwdB6vjkVjQZF385Lng0c8iRVO8",
-	"s4I9rorhZiORK3NLlE9topAqR7KCVox4v/xWJHwofjGtix/PaGu2Lk67VkV/sp+enXT8QWdWVd12nlyc",
-	"P7k4//EfC/ZAGIXFT967l/9ZDyGIlAg/1eCDWrFGal5vuHUWlQCXsVTDKwmNRvjZmqN4OuKG6rEFn9DZ",
-	"vErrkC6wT7cHKxbhdfGHS5yw7kmn8sbeSM3x+7tBa5Dofwm0I6cCuu2QG0bYcdNZSamii5PTJz/e1dkJ",
-	"2x839UUKzmcGnxVexQTY94Oue8yHrquVp5DGccDSU5EYrcBpNyM9Awoy2kCm4YLZV3pW4vbYkZvzMLF4",
-	"2mzHn/GH6krZw8KqoJRsV0cBnl84WlfkAGUnro5xLObOAsWXDaiuEYsc26yH9bPY6FUmA5kpFz2ibigl",
-	"ZtQL9pTZHczEZJpKoDXEho4bde0fhEHmOMZwDIV4oIuGs1BP5/BAV3eBtArWPnRxm5wU8S9FNkS4y1xn",
-	"EM36wb5LT3yaijDtsb8U2tRuFJGYTDKTIluC0rMfXCCHyrUhiCMHTGkIqM24YQNuUpFcIDnBWfckbwUj",
-	"m5SmBEEbhBEqdWOrDO7Ak3at69iBTXHf1rGJSIbiCOTsf1a1kcFcV9RGVldhb5s+f4eEBIfgx//Pbjup",
-	"KyxfXMb9q8zdOXmIMvOzRsvMfVQWA/NWIYZ6atXZhM+towlV5+C7oyc/F/sxMOzbmoijIMVGdAqkWJqr",
-	"yshUpA9TigdUCkmmAqILBWPEanDoE7TWjFQLzZVt9hLfdiiwG7PYiQzkVCMeUVry6WLjG5I19Hk4flrO",
-	"isxEIm4UJACGmolbkcwxS9EHbD9C1ELiK/LcXWEoNv7piYADAxls6DABvGCAnxPTFI+NWFonejETsQzH",
-	"/PRG5Xme7w1hIBMPiHRUYZ9SRjqcAkgmSygLIj7xMAW4ZAw6WCscDvqz7knVsWQX+RmRVn0J3cku+0Bh",
-	"t0ytDw9srAp+VZE+KA8YMvX51Ek5bD4WYlrOnIAfuk2VYXXk+DXm7p30QV6PMKthLawUkrNCvg38bHUp",
-	"xBVrwuGdTk08/ORu9+6F8htgyDsmD+pkq4Wsra2TBottKUgYsJSPhYLd30jBER/nPN/2pvC0WOsx46lr",
-	"FueVAKB7q+QLnoQjeSsOpJWnQmHS3drjC0lceDEfjjAsFoO07E4YLKsG1HSsiabWIgcWRD3SAFkHeoxP",
-	"Knhw6BUb4x3/uAecZKtpZks+4/NdqCxXiEQkB4PDyMNlGW8fKcoN4YMU4bqsOfQUD0qC8+jhtb3l5bVf",
-	"y9f2Acmza1Ku550t6tXaMwFJap93pfxlKZn552HCPdmC7bpTwYR75phw/Xm7VRzsuZX0Gju+sJpQpmLX",
-	"rLngld8HpVo4BzIc40xsHdLaBt35Yoodh4eEgdMzYTBI+JQqknKQM1fDk46EarN3PDPWbk1nAKZDhyFZ",
-	"sxX4onbsfxaFDtjAuUbPVCpjzy5isomItpSF1cmRC7xpUyu/CExk7/1nWZmfRfGonelkjLZww+uh49ia",
-	"fYfZi6+L1bp9QcQ7EG51evhp7jai+eXMLKuKtEmX958bcmMLHTyIa0hV2NcUfk6yWMALM51AFKZE2r55",
-	"fMit50FijXjge4+wrs4r5ib9kMgUqa1ztyvPeJfax0tWiQqfaTWQw3boSYyNjjNM/C4aIzBDOdZsPmFn",
-	"1fnLr95mOdvCZjmpsFkeHZy9f6Eh7CHjiuCsKCZ4EkuR5GX5OQ//Thq10oW5cLMKirRSGRZY7cdimpYa",
-	"baVhJ50O47HReV9t3ueAoOjwiGV96J78Rfgh3m/wxU80Q20jwkSkv2cKWCwwLZFNrHJ7HLRiqUTr4sdi",
-	"gdQ11leDd4bfZR8u37949fbXqxe/v7u8uvrw9v1zOxtTLRXqHZ//7ByTb29HOeXGzBwG0EREYPYIsBHR",
-	"IrwSaSrV0ATsCp5j2suahgz97XbLSwKyrTPzHdAt4cLYSYCwAs5MEwb/FZ97w36WaDXEJ/G9OlJWWPpZ",
-	"v/COKwpgitftHaeMorfKuOLlbKrdL37uUKPGPBxDoQPU5IpE6ogAJL3iPFkEnp1oBecS6VVXU1XQtAtf",
-	"sCr8H1Aq0vr1+hnk+WOuloZZrqq28j+RKRZFxvFLwVMsUcWBD/zvv328s2OKRAwJqcQfOngYFT6ZJrns",
-	"puKTHfE7Ps/xH4qtBg7wHkKLphDWfCcSRvfzJ4g1RdJE8njbzVBa87qDY6RjpDgohOlG3LC+EIrxYSIQ",
-	"rYLFPBVJUw2XVNYoWCoUR3VbIvL+ScaxFZzlfSHVrS4UdVTsggtCyKk9FV5a31vpGaOCOd+XBnkRFFOm",
-	"VZtdujXzCSX6oxkB9qt1ebP0gg2EMAH7I9MpIeG6/U+0miDSWFZzo1wbtAO+zC+Qis1GMhxRNkrEUZt9",
-	"wLobU1wJjvAPab5SQ2z+KRLAR/UlBEuqYEdz2m8vsKSO7KDcXuDRLVehiI6cSXmU5Dal3Ywm1ZOjNOHK",
-	"YKskdWVHPOVHQiUyHIGq/Og2s/0ntZceYYVlAskLYf+i9Ky105bArNVhEjnfFOSfQUFCBVLhmlKavwld",
-	"+GyktRGuocyh0vEoOsL9sF4fFoe3YCcXdeLUmuJitpGp7BQIe12ivHWKy1hPg1ieGLHMuP6E1Ih4UMUP",
-	"BE//pngOrniWdrE93AqqofuozE6QxfEvpE/OO512p9NCz4C2KeiaN3oGf8a/wkfXOAOn+JWdJuEdSWQd",
-	"pSMVxOHRiCa0ijwERC50aLZwNhvp2J2k6GS4MsNUJK7E1X6UQemdQ01pCHbOYd/DPsbMLXT1NWTS2MFH",
-	"CS/t3/IWc1d8s/O/HWP3foxBSUOfh+OFjuq8YHzBvN7zaEOvYZW7e41XbB+ofqOV+AVLRz82FLxdXek5",
-	"0T64C2HQVKiNwqAv8Dns5xTDLENqv/RBTxNnw9aFG89RDNcthTILu+pFluipOP5JJDFE6HaA5KVpr5FB",
-	"XLa94pOnnbP1QvpGp7/oSA4kNlw14K+Sm+pqBaEUXifMCJBV1hexVkPD0mKxDs3FslzTNORdCVSIv1BX",
-	"BzHmneW4KMMNFGsvi8nfpVCKt7YUjQNWZX+Vm41mcafC5E0224Kqf/CK4zzm8z12l0DHopwI9i/sw990",
-	"95TOgwwD2DVUZz0waHtgJ/agr8t3qCSCTqdF4mpnk7G/9ErmWe+HSmLbX2EAS7t0sRzKx3lK0+Bf/2mp",
-	"FUQrwoBFaNo67g1/oOZCQ1II8+jMK+z4SUVib/F/f+scPfn4+ezuCH84ufuutUxZ0gCG3dzlJexHn7Bt",
-	"3DME0RZtBSVDEfAlinZfqSEfuFXyxB3+vmg42m2fg+JbNyZfkuJQ4GNKgf5eeExQ6rJYfuLdvVq5CU/F",
-	"M55EhcbTgjW6zqD0Jbu/Iabgs5gbU8yitpYgDrbpPcVL31RmZqE4t9SLmk/98qJOEzGR2cTr56VFbmhU",
-	"9QDo1PL5ucUn2Abb+rF91qlAZNm8zBjUQo2CBqUVMKsiRY7xxGIRDUVzjumMGwbhG4hfgzgWAv0yJcDh",
-	"kuVSb5LDmMt+Knx07FBtarkmGbeaVoTcpFbRGsESOBAw/QBVkBANFwoHaVgsxwJ5q6EDAWGPwa3nKXpa",
-	"4IlBCDyxvxOvw0jPrGufuxzSBDcKezFysWMzodKgFK0HRjidsFgYg8xwrjzZnlPL8XqCsKuIsw9F+gy9",
-	"//0UqK/ieISxl34WDYXjC6GquRq31012rodPukFrJIdWG3VP2+cY6RmL2H6n26XQD4R6nuAvpT36CKr5",
-	"C6EhBa7vbw5Q98mPP3ZWqlSo0kDd32l3OqfOk6aLj1br3/yL58UmAACczb94d9/hB1eGs3DAVWrZ+qmp",
-	"YmlefQLdozpEJbixygO5r9F4IRSXNcjMXA4S2tsbCuwFbDaau+1NqHHDcuf4tgE5VHTi01Qn9aquF5pb",
-	"sjTtfo572DDMWWK1kg8RIbMmG/AwDZyWgSI0163mUo5wOUhOm/UGOsxMz1O7w/sGC/e+UXaPBnm4Eysb",
-	"oMnv5dtnv15hD/RLqd5ODYOODbtkMGQ4rtjVVIRyQFrph6fA7ww9YguWcJXiw9n5U1rDQfVSbzAmAoMt",
-	"jUlZS+e3VmhuW0ELJAV0dphBLcj+lnhcOklan29aPL1pXdxUltjftIIbVE9wyYKCgr86dXQDrdiw8is4",
-	"+CEuemxfrjQKngbwlMDdLXC4nAUVFRC2ACrFwGvTwGnAgJRtQBZjMBbzNQOq7tzVs8YApDGnAL2oKNUc",
-	"gQxiUadwYq2GLgq9oZF1IUwqJysL3n4Cg6FQxCwNE4r3YwEcVJz4c+0KQ2ovU23Ws3qk5wBC8wJT1GLQ",
-	"w9Jjhs8NVkv15/ivV6toQFr7taB1TCqmntEEq6wQI5ia6uyX2qyHBk4vYD0oZCXN6fx1QpEoZHaCNe76",
-	"snPu5szbYzvmHH2IwYmhtT0AIs7+DzvU/a93Wx2X/8eOyIfum69EAJjJzw5l8uzJj2jeiU/TmCvCgfrt",
-	"4yoDZQJWqHvVerOtzi4LWpmS9uFFWy3wQzpxmce9h1So7nVjeU8fMZMl4YgncDJVDOejZ/hqPe48QsfP",
-	"29/OEcTxPnJTWJFsUj6ZtLkAvHD7ukZToT9qGjOdwNFBlYX7kUeRo6spmVR7+YQXRk6yeEFdLRDV0BWA",
-	"h3eIggCXwkb8yLqM/saLZcd5hWM+1H51w0XuuSy3wCukLdfVVmjPuu1HVen7spNDM25n/zGm9O9W1jrY",
-	"v1y7GBP9mV1tO3FX7rG/4OvVCDq+fLBk+MGp1ajnAFSrFGjAPQB2ut3gVD1QzOjv4TXMRH+k9fgoErG8",
-	"FYkUptZ3eO4vgaNvLKZImnLaYdaDXz7bYmnSD3j//LsPwOJtl05GyOLNhIqgPHwNV7S7rJZFu7s9N/eW",
-	"PNjlqZvXUmJfMjsM+3qAphigJdUXQ6mUzOu7/0qA5DK98K5S+6+91dNg77zdFDTILJOmYjIloEK3Hq2L",
-	"1mw0Xh1QcNdSRIG2BBYACGU1E0wUKqXOUffEfbKqyRcpOEbRmnyc+JRe4rgL/T60133vETCmbQJ0TLtS",
-	"RAXCpiJ9u1vGKZdRswQ4C8K3ngcnVyCNxoah5tDY078vmAHxprqpKp4EGnVVwwIpurXq7/jzrPzqK6lr",
-	"FqZp/4qmosxjN4V1js1UhJQ2ARe42+7ctO5a37bF4rZIJHkTq1hvxadQJFMwsMfWVLcTYRxrX/esk7Pg",
-	"dJdHmT/u7mPNPtxxj71WL7O4lvCG3nneFCWNu1+BgNruN7Bp7KaDyB6J4047bHs8y8XN5HEtN9mlF2CP",
-	"Rbt0LS8/tx5JQIDRBdHa1EMZ64Qp7bI1cNrGMVRKp6APoa3PYSq66KiMPKvHiFf08OHrLOuXBhGs9iGT",
-	"/HY4b3k476gU1qmDgEWZaKpO8kqoCBwarxwWu2E32f6l0he3dd2yr+aMotu/8Bc3ZkxuUH5Fl/yEDmyy",
-	"Wpb84q8kOKwAgiZRHW9U11WxO3QcYU/qryqVsbur6w0vg7rnhV3zKSYYvN3fypkU7FpmiXXkR2k6NRfH",
-	"xzSB7VBP3AKaYzNXITTllio4Pm4r2G5tay3KOPY+mqlIPgHN1ISPAYilKb7pQqvfjKvU2ZupjiPvV5ld",
-	"T8HKk+QXPA7QlX4W6yx6AQ+xL/zfV2/fBMzIoRKA3HmVchXxJGLusRDufsoiHRq/Pu1J5M8WIqzqYZN0",
-	"z00idZbbE3QgEaNs4rpozEjPlCtnCCtgy3B3LCzig/I41e+RRsV9YwF/I2aL07NRBK7beCHpn0iTwQXw",
-	"HCPC32+yTuc0PD1hCVeRnrD+PBWwZfrciEdn8GfRulcFuKP6+yDTEb593QnvlGDOGYmTsXOVbPAwvBo/",
-	"LepR1p8zmtRGLQvvE7g5vkO1GwuM8S/g9MHne+uzQW0zxlkV+JFVtUOtGiEWfQ9QlIy7yayQmKgYdt1+",
-	"poN1cY/CvB28Ov6beXZ/2mmdTnrISv23SixJ/P0GKPJZquepsKN0ENUAv42LDaYWAI4iOsJ0KlTOPKyY",
-	"Vk/xT1Y2hcP7dryjmHJats2wF6dZXdZEU86yWO/sLjxoY8431fPlqJ4vrWNo+fgNGOCBAqHwhI+hCIl2",
-	"f/PhlGWjZ/9AaFm/1QFr5tHJLwNY3+Bequmy2VIa3+McbqRvtoycohInOtatBmXe41crdsgrPWMTrhCf",
-	"GmP4VtQaCwoi5n7xZEIOCMT6ObhE69TV6TQo0TUBmZAnyZylMw0RGOy/J/rrvk5H5IUZ6AwJmNF4zCci",
-	"FFbtGzirqclc34qEgi8yAZIpYPqowC9N8/ObvMIvYUvZ8cd8+kpnCXRfbb2L7HuRH/ntnP4W99gx7qHE",
-	"jHZdQAhkVQHL/TXdi09h3gVMAJNQM72nu7G1vksFaqjDnd/2CQeJ5X7LKf4ZcoqY/oi1HouIAU7MRAPu",
-	"LKEsPjxbL1olzMoxhhV335NOp9VX+fydLtn3CBtqez/dbZ88av9YIn/rtjvtLbrY3IBqFtKxNO6uE0WY",
-	"ISA1EHwUsmVW++YEldIwWQwt/iJS3vp4t3ALOy8SaPx++3gXfG4RLAn8Svwh1T1YULipTMpjrGgmTjJ7",
-	"vcGnO9BaK5J4lB0T0fyw6oYfRnqCLGiIJpcDo7TzI9vhViwVWr4TehoL1zWC+UIs+pDqVqKpYwo3+kVM",
-	"+vbFlu/0NzFH3CHg+eaT4rcu371mYzGv+hpUxX33+c3lLy/usGE6Z50lYGiTchXBvQu3JBDjmtLYsVRI",
-	"sudojghGxi5ucfLBsEUQ5fKEPfOsSTVP8M1zsVRjSK7So5Zv4nsvKomvsOgYqPyxwQenvz8nuwATn8UX",
-	"JwDjmjsWmE+waDaLx0AM4sitAheBkynwOhXu/S7m2LZo6h/y4pMIM+znBkPCIV/ndwFm8epZi3jKqdh7",
-	"whUfigmUP4JZRJQIxRsRSELVm0KKe+ZnnUXSAF5refqJFnz5BkSfh3IRwswonUKCHJjHpEKwIQV4s4Wb",
-	"Phc8YjFRi9ffN+bJEBvnFeNqDnyDEwGbC5d1xmVa5nXOn/FKx1Ht+roXBi5e8MbKpIsBs6qQJ5hn72s9",
-	"HgthH8EivTC3KpSxpPNr6WHe/Xbki9YNRzG12zSO3Uhcyy8C7xJdsL1Y6eLEvUu0HlQ856UcgjtKKsha",
-	"5iV9kyYyrJoM7JwlTeU70couSt0cTlHr2S9btcQiRJx32iqLZFr3VYpvBxSzo18L38aah4qvX+GZYF90",
-	"br1PgqtLFnOJhXv5U7+mAaCoynIg0HzqeOvu493/HwAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/ObOM6J7yZ2ru1s6q7t64FISEKGAhQCHFlxzXv/FroBECQB",
+	"itQo2bju7oONR6IIoNFo9N9Pf5xkcr2RggmtJhcfJytGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
+	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1a8ZPnkQpcVm05UtmJral6rdxs2uZgoXXKxnNzdTSff",
+	"y4ziKO1Bf16xkhG9YkSwLdErLpaEq3Hvv5tONrSka6bt+p5UpZJlfIXXgn3Q+MA1kQsYekOXjMzZQpZs",
+	"SrZcr+BTRdeMLHhh3momxM0rfq1YuZtMJ4KuzRwyHCmc3Zp++J6JpV5NLs5ns9k0Qo5v4aUvK/FKU81i",
+	"85SKES4IFTs7R8WIMg/DTNiHTSFzNrlY0EKx+Mxw4m/gR+8aE+SarYFMfynZYnIx+f99XjPK5/iY+txP",
+	"7s4vgJYl3QXzf8XKW56xOJl5TmRJzFzMAihR+HCKjm62+NS7HoLG6PksZ+uN1Exku3+wXXdCV+SGASF3",
+	"sipJtpI8Y8DhesUVMYzGlJ4SVRleV4SSkopcrslPPz375pS8YkITuqRcIG9wPQX+sL8jK6qIkESxTIqc",
+	"sMWCZRqOzJJpVXMSFWrLSk8API41BYI1nJhF9B2AkCKPHk0nay7c32f76fMCyEKLA+n07yPIPQiwALEV",
+	"Z1UjDYleUU221KyS5lPDu9d/v4a1b1dUs1tWEg5zL9kp+Znrlaw04RpWgwsx3z88/2oKK314dk62KybM",
+	"I9xQQ5OsKksgnNiRtSxZeuFW7I6UsXaN6d09ZK2Xx1pJ/8zNzZLYoSsRTHonK7Kit+ySPJg9DKelNC8K",
+	"N7G++dR32PBJvdI0cplc//36gkhR7HAeQC6kkGBkxzSSTprPt1yxAybFRLWeXLyZ/H3yLsrU4ir/pVJ6",
+	"zYSO7zb133+mCM/9FDZUr+oJ1E+N5ThxteFRgWsGv2G73lHxp2NH/LrKlyyx3Dl81zcoPjF60CdSLAqe",
+	"JYbN7Ld9A7tnDhlasCyuO9nB7fcwvLt009NwbztwIim1KnNff6aI+bmZCBWEFpwqc6Nw3T8lUKJGzqhk",
+	"OdfPpU6oIBl8byQW692a+jVjZ/ANo/n3TGuWIErOaE4KeKBvBnn9mtEz4Cor2YaKLHEK8/qB3ikE7xk7",
+	"h+9kkccHX8ki7xvVfD96uGfilmuaPhHcf983dP3UIROQab0Xv9wzNPx+7Ljfc5EYtOCid0Tz/ejhfmDr",
+	"eYqx1/Bd35D4xOhBXxqdMeMF79ngsvFM3ySaTx40mTJPT6JE5gYNimsFyrM12tROabbumVaZHzCdW656",
+	"qILffqaIqAztk4Pbt+wxMPjaKB/nZw+/fPjVgy8efglKNn5Yq9hcaLZkpZtgVbCrnruKZns3rH7DaOpU",
+	"KcJUe4YcP9YrlpUpJUTBd2YX6JrVNuWTlz+8f/3iH0+fJ6aBPztgJj02uLWmhygG9tFDx/+xoAnqbwra",
+	"S34VvGD04HDIEmuH73DpXKDR6cmRy6xah4ZCa0743rHT+ZnNV1LefMMKfsvK1H1sv+2jybb1ogMn8lTk",
+	"G8lTtgGz3w6YiH/RSKcfX/PI4FearKXSREmypmKX8ggV8OtwhJwtaFVoY/JPJwtZrqlGEfTgfDKtRdbZ",
+	"bLZXViHnqO7knuWgrSIHqClRbENLqllO5juSyfWaqktCiwJtPjpXxg42BjQtiuuhrjn79rhTru3t6nVt",
+	"wLKf4U/PAt+Yc9Xd4Y4xpb+WOWcwwDeW+c2/Mym0/SfdbAqOXtrPf1EowtkHut4UIF2cgACFXdNMw/Qd",
+	"Gd98DE0Lo1OvT/K52dkc/5pMJ3L+CzM/u3hTv6K2azdS6WXJ1K/F5G7aeptayU3wOvNn632V0nLNyvCF",
+	"6x28691dSOU+j6eni6FaSI0dXRcNajhiXBC3kLfCkuLirSDkhHzk+QXJyvUUbKELUq9uGlhs8MhJPp8S",
+	"u5YL8sa98d1d8CazYvcqWFfzLZY+jdc4ipj3TPY4z9tOQLs8LyaNAP1fr148N4z+f65++H5KqD3D54++",
+	"IP/gX5+aR9Xn9ncnXryuc4LvnjMFXsLrz2/PPMGdS9hw2zXhCnQo/LLr/7+bTn6ggi+YGsm4c6rYT2Vh",
+	"rA2tN+ri888NuU7tE6eZXH9ONxwEiHv9WcBcHye01Dwr8OzcsJ3hN55P3hnCqWq9pkbST67sQ0Z4yKqE",
+	"LTGL0FwDx7ywn03qI2z+ajAnzXOOvrsfS7lhpYYDi3LW/ginNYBD3WIuyNlbgYxjBnwrYEIXxM1nPHOE",
+	"hr4bZSiD+N+qz5FB93CIf34gj4C4UxspFG5X6LcZxzGTi7MH00kmi6KWQlpmN+8LdssKI/tylvGc5V/D",
+	"7ueUfC9vWUFBhVpwZiziya8VNfTeeTm4KN7Pvni8ffDLb4vFWTmbzc5mD2f2f0sj0jZMsPzKXGvns/Mv",
+	"Ts7OTs4fvD6bXcxmF7Ozf8GCKUx48kRWwl5LKyrQmEBrxfyjfxh88rVlzVf/+OnkDD5VsriNDH8Gw89w",
+	"eAU38Nn5NLgR1O2eAe2jz739y4SW5e5E7URmvuY5w0uExpcOY+esYNpstb1ZFWOij1RWi7uYbGnJVrJS",
+	"DO+QW1pUZn/P795NJwoDcH7x5nfaXPjLHZ6iihbmNxgWnVycTydbLoSxi5vvHXzNeJ6MnK7Qm2jYOxKy",
+	"jb3aPvY5PAOvbbrGhrM+XRu2Cv81OT99NJtMJ+hazwxVKpVP7vwBmFyIqij8TS/6OcH5Pi4mc77nMKAV",
+	"617vGf9FpemSEYk6vV7xEjcN9zEv6UKHG3Y2nWxLrjUTX4NG3uCw2aPXs8c1h81xdeWeeSEXN8783fDt",
+	"r3cmxQC129IYji7ssr0XQzQ9lcMZIgNd1kqMUy5uacHzfumX89LLTG6uF7Mc865NCTt/dn6Hn/ULT3za",
+	"/F0qfdUjF4Dx8uLX/l2Dm9vLuoJG3hnIuTVTii6Zs2HNVFzwiwbuFXsdm8nKvEKdWG4ME20UKw0fbuiu",
+	"kDQPlj9ZVxjmuan8hO4C/g4kueX8CsQ0XM1Hlbpe9OUlv2UiFJlKy5ItSgk2ny5BETkLxeBwrbpmvAS/",
+	"B07yU0OJlkt7hPBSii8Fy19LJGPj9raCB25uXPf57Pzhydns5Oz89axxzQBnG+5A+oesDuy9WDAjCtnk",
+	"4mR2OjurWdbKTMeSas/+3HABz9UvNNaeUlwsn4nJxZt30wlEDzsi0LJI6CedlJkYcukPUw+ULCr73pEs",
+	"529yPG9nD2YhW/1a8exmLuWNqu/hx49PHz82Jh/+gov3Z01OLDkwvru2Z7Pw3jYaU6BmP3v+zxPY19ns",
+	"rHELDOfXgPtSDFs/Agzr4h/DOTXgsZQE6hGwK+C2M/AOAKetinwYp4EGZWgvQDOYNERYNS94dtrScns1",
+	"0llDIzUTIjAEl0IhHxkxEihsxxddBaMKtbaEtqelpoWj1gH8AJubYISVLHLggCAiNEJc+bC7wsNON5tS",
+	"3mLmRlNNeXC4mvI/Jc0Y+U5uNkYCTydZIVVrQ2dNAWiIUOk9z5SMNh+ZnczO2o/AHd9QJmens4QyWTX0",
+	"z8kXqQcXXNCC/9aeXpNCi4IunVcK9JdfqjWY3uyD+dVfzNvNff6XL8yEyJwVcgvqpL0lbC6g0b3++pcv",
+	"zNN/O50YsQPHba/mWnDh7JmuPp1cWbai5bL2rLIPm4IKK97fhC+oN1dzCLF5O9OyeYmnw6ztUb3qs6k5",
+	"oHLDSnipMjb6X/AZv7SCi0GSpALtyOhJoFFOzLl8X7/aKD6s5DKv2cN8JBXXTil32pD55Unjl+3VONn+",
+	"aieyYPowaWcjgOCHSZ4FY3+cMJGHXNLk0LUUetWYodK07GFpzdfsX1KYyfz0+globVSzJxRjhHZPNqx0",
+	"YqopbpjWRahX4AfoibWftC41FF1DeMeP9GiwYHMyKyHb3Ek4mgXyXOofZM4XnOWxLOAgucuMFmRyHTzi",
+	"j6WcFxgfSkjlDT7xX2nDx/koLYHfK00LMHKYprwwXCnXbC7zHclWVCxZHkaavHuYrBkV2xUv2Cl5adRd",
+	"7vInqchJyTYMl1/at2BMRGkKWuYEXGL4SvCJOfe7de0/Q61ujwFkmKtSk4uHZ+f1mXpiJ+3nV/snPweP",
+	"HStLWdau2iYZBvOa24kIr8HOb5nQZFtKsTwlD2ezRjJpRoUxu+YMshUvycPZGRESSM4VQY2fcGG+eIAG",
+	"WlHILYMnH4ZZeRiKhQzztwJCglwRzQQV2jz7aEoenj0w//eIrJleyXxKFP8NEpnWLOcU/O/myce4x+aw",
+	"ugRyzFtfyHLOc3NgMPePa88VigtjQuq3wuVdXpKH5+f20tlUcMSAAlNyjUS/JoruFNnaNMzzr+p8fK6I",
+	"NRTMF4+JlhhLc0RTl+TRbEYogYAZkYu3QlYlfPqAKGmWZ+aLeaDGAtswkRMpSC6ZtXIxNxfcw8EBfMl0",
+	"uTu5WkQznn7megXTMUz9aPZgSqh5kKzkFmeHCcGKaEl0ucMTcNrvf8ZjLBdjLcEXi1Bj/fL1+VlTwQFX",
+	"YlOt9Q89BP275AsMBeQV6zx4Xj/Ifq2MlH4AdCqMcDub1kkW8EclhFmOl/vD1WDn1QITsRtxC+zbwAOB",
+	"T8OIZ+H8FpTD/CaTxlxXcgtDLA3jJJwapeFiZZdG88nFQ6f4YwzVEuvOmZkKnujq5JPpZLsCQ9rc3vaC",
+	"ezhGjshF6sbamC/tfWVEZ65AN+9mFI3gI8x3bBtgVN3UzPPQaRZfBcabtxC5UwT/45v4j28i5Zt4F3LM",
+	"7gkqe+boivybJj88aCqkCy64WiV58cy7R/fuwNrcK0YggHpgzlteFY1gyxihVerWvFuKtKOQqrKMsTww",
+	"4CGc39gKS2QQFwUrUSVC3q6En3ZgIMGmTf+gE+eO19iDVU+9ea6C5f4/cL7M2g49MZ6C7rwMvkVaN0Li",
+	"OmlSGa+SRn7jqGvEbhSGq997T8+0N+KZZNl7uQ+BZVVoVxo7e3ZnOZhmel+QGu3vi493KSZ9smLZDcvr",
+	"UkqXjnKPMLVhBghTYzhkUdDlSUHLJTvRJRUKaazuEyFZcGFubFq03Yy4XU03Yy37x8dEAj5KMB+upmV8",
+	"AwceR4PJjBgtXqK1EIq3zHAEMEfDj4pjQlxaTS5m3gEI//aBefNvcI+g48ZqnjPnsZ5NJ8Ywg3+gFmnd",
+	"VcwonPYLqxOePzTfVJvcjmLI1HU6dk4MWE5uLeHtGMSoy2qYjwsCj5OpUYOXJVOo6AbLC2Z619L4x96W",
+	"/Tkf3ttt7YgRfJaWbpUTaeJ7PjalKqea4pV7KHfdczcjPzivdZ2B++uTO7obXO/uH7S1tSJkrrYVVT+E",
+	"gZO6Yt1emSMYAHY3msgFRe9yYVgBLaUgl3xEgkB8G0NvPCZt7qOWSMR6zOJfVqJmoo2UBQSzMBsYXMmy",
+	"BIexESuF5mvMY7f/tP70pgbldvS83oMNrTCUZKVOH2ce4G911E0cSOcyPJq/tZWZf/8rQ6KYoDkk/RgL",
+	"ED+afHl6dhaPaOw/4rWBae1kdC112cAeWhx9innqddmCOTUNacE+bHjJVHPoh42h9wiUx+aZFVVmmEeL",
+	"88wx8qYYd30Itn3pfCIf63XBxfHgDkKxHFf/LiaKzFOBTwZkBtsY/pdQ0+UVkklCZs2mEwV72yDwx0aY",
+	"5W46wYhX8wszvWbejLNe4ISEvqJW2DiRSNLKOAxcQbVYjQV7B9+QjOa7Pi9ZJ4dT+6/MpTanyqiTfLkE",
+	"VXXBl1XJrKo858tKVqj90C3lmovllY/YGpUooiApcLy5uDsoSBUePvtnrSMhAobVgrzC5DKuzL+9sTvD",
+	"uPyTxoBBZOzibBY44kJVSk0uvrzbG/RH5cyKTbn170jF2HEfr4ilHFGMKcJotrLub1eAk8n1GiATqCZr",
+	"egMZvxhX1eavpwAUgfp2sXP8fAD5vwzIf/7gi0E78ODBqC14uHcPzh982dyFhw9au7ClpdHnGoHqOkWj",
+	"TkE7t8WGimxlVeRkzohVuQ1h6xN2OvJAjqiNCC+TlPu1oEal9K+EfbvKbOZfnc+OuQ0f6wIeQ5ETe2l3",
+	"ylvmuzS8zIJQW4hKZEluGJQSdd6AekWsPqlOHn9jxrGPgkn+rpNxP51cmavnib0F28pUwYUPBkFc2XK5",
+	"LBmBYLk9CgDf0yRHFn0lxMW4JjS3ARNb5ntpsxV+Y6XE2BDA1WhGFrQoFKB40KIgleBaRQnSSCwYiAb0",
+	"tP7NK3P9dECBfCpA/3t+gIfM0/ayCcu4vng46RZr+UyBj92V2Psk8o1Z/f5Ndymm+B63BPtrO0er5TTJ",
+	"FmePEIujxfE+DaSXOFIwICXHfFGqNSsNL/xfmv/yfhIt/soZpjX3vfcKJ+gU4BGEbNELMn8dsezrpnVk",
+	"wc4mShyPE9Li/VpDHCoR7E++vrdgCFTE9ouMDgknSbBbzPTtmdsb984p/G7yLraDN2wX3cGCKv2trBJl",
+	"9uZbsrB5ASXNNCuVkzKpZZnf/KQcTVvvRDmy5qLS7IBlJWQpqJvyZsA+xl6qMrlBbhgkil6Zx2MCyNtk",
+	"A6RKjLGt9Pc74mcW8lxo1IQs1KB7SI96Xulz4TwwzbOBXpaBVLEHLEIW70zw2zaXsmDmIm96FvoHeF4/",
+	"2aYeTLTxrnrU+KI3BWd54G6ICoXemnawkNk2OAHBqhpG5UACflNHOiNE9EbawLfZhJdvIToUeR+YZ4kl",
+	"Yr4KBTxEZ8bF11n2AkIU/LZGhbgEaC+jUHgdEjQFkpc7dAbGrt4yhakAxq35Hao5XBPBWA76hhTsxQJU",
+	"2r2uyalnSRAGqI+mAA28TPZzRkFvyBSACw4b3jtjYlMAdZ9q9kIUu9ixabF/CJ3goTUa76jd5fXON7m0",
+	"5jAkevTYKFWtWf4TWgWpclHrMuxuGWqheDcaBTWmiK43Bfvwaicytb+Kzdz55hYVJc9WawcyOug3wGHe",
+	"UNqzkuYcNyVb82o9eChIBLEJmgN+cNem+3Ty4WQpT8yHJ67wC/fhWbiIu9rfOI58Ze0aGkEFnwM4dBif",
+	"yjP0B42Y2tFp5xxiZoNGkOsudiqqnOsrh0vWJBNqYR1lBZ1YNbyehyq6YbXzaOKseVlG0PeGmpUw1DTQ",
+	"L96llvBU6DKiIFMfbu7MgLpF9+oFNXnupqMsb5fhOqYuPdjxycXkFyXF6Uu6/cF6Mu6cPzWyGL6Jfrwx",
+	"4lJW6jv7u6ZY+459oDnL+JoWl4StN3pnwUrdBcUMUaNacpA6GxlWsV+7o51NyfmUPCCnp6cQ2JaVJku6",
+	"UQ09Om3Gqsq6ZvbxjBkctspt8dRxQf0Svz3hSoCKLZpZkifZ7hiqZ82+n4b6aeb7km1kGVn5vJQ3WFae",
+	"Vnsg7rQjm4JmrGfz3/jdD4wdw5GOyE1edkmyW6MAlozmkEa7kJXIyXYlCzaQz1bMlZuG60oePMvqYy0m",
+	"ZNI4b8XkvqH5d2Zmd9MJrKZLgecSs5K3VLm06SnJS7nZmH9A4AdyseUty2P6cGuGOEpN8Wm9t5ZIMeb4",
+	"mmW0UmzkfVy7VgL0nrNZC77nwXTPybevic7Lw56mPEspR8kY30rHbTGv8vcjnKpTDKLGD3vJKPrOozBh",
+	"tNQ1LrGWhUft2pQMQJZAab0gsyl5NJuSLx8ZXjibzciGlZmtFOkehiP5BLyLC5dXr6XpDuiz9HEDr/x2",
+	"BUR+Mzt5/O7j2fTs0d1f3749dX+e3/3tv/8SIz6+6giS2zJVDOG9I2DTa3rOtiOPyzB3aINiAc81j9he",
+	"gKwkR7ZW2dzq9HJ/dDDVvQtecxF+evanJUFklcXNVViJOnxffYpiyIBjfh/XxvoO8R6ct86BTh7R2KVl",
+	"qfDMmAMNqLVHlugOea2r9oAShgejKeyw4ooIe9mZO17RHXpn0DWTSeyZwPWAW86T/F1iK19U2rywKykk",
+	"ftHcrBaTurzHbsDLfoM6iivJvQT0U2LXfgH1T9bbFHdgYdCzG/raGfqc9nvY65LrbljEhU4/9rzAV1cO",
+	"8xi54EzHXxTfkMk0zBrFsex66/mNYUK3j3e9vNYlsV/mgMV1wmP43nr+nmdi3PZE5ix/ikk4HZeu3ej9",
+	"W5XSjfaRDiZQo321tHqqWCLEqldsh3EWuiyZUTExMTJMG/kYs459fnU3GLxhpQKcW4w+WSxYZ6IiciQp",
+	"q4IR+5qoiWpLC6J+UNdxgKxBjbDtGtBOsNkCFz5JYL4jUjCieM6mviBxvoNfQP726bhYVrYookphjRUx",
+	"VN/sCUmWHns5GLlk2fv4e4JM8Q6kp1YE8jaSIbMQ+Wx0+MpBokW7KdGiYqjWZtAJp9JOsjdd3cEa1W18",
+	"jY1c9Zghh+UXA1U/d1Ze8TwqU5RrTDToJa5RUA2dNvIa72ruDmUtLcJj13vtiw/JNQ0Rt2tOaRxyd96m",
+	"KCwcPR0lgrX5ufm9D4LhtVwIzkODw/rNBEfSb2jEGTjf/QiSZSAJ57uXVTE0yyKnEVH2TJCfXj/pBIpj",
+	"7GlTsg6xtMzQ9Qv8vKf1evsoBTG2J96sal07vUI8c78aQJ8eaXw0SQvlT8Omc0zZkYxnNc9Q9LBk1jCG",
+	"qfdt0xHM1Ro58VNwM7rZ/kh5VCEaznoqBVb9eisdUjUgRrinuvk9LWptYzHj7+SWyIVmAlM3Mc1kTbYY",
+	"ffYvHzDhXm9CDX7teGe754TXQq/FPA6ActCkki4rectKXZVi8JuMpGL5KwQzOETgWVeDm39jCu3X9xHm",
+	"JdsUsXsCNdnuDr+wnQSnhKK+iIpqqIUOWL5NZBzeSRBmiXZvjBmDxN1hN1W97S19HmxNQJCZM+aX5bMk",
+	"7WpXNCdaQtMO7Bq2Ao/jwNW7qP3Qw1uwhd4/VfMU0dJPcmhMyfL0WAasSW7fEa7LzjnkT8tQ9d73cSWo",
+	"lImk307vT+jftqWKWJDWKV6XVNcNHLJCZjeXpLZ7uAeF0awoDkhj8wWL6cYuMCd3rWPXv6gHw4EQj896",
+	"870ruooyFkenMoJXsgBoi6hc9bXVNoJo51evuXfnnNLvIuO2HtuDI8cC4eGPudI8U3+44jre7PmGRoOV",
+	"dWn0qLcFKmjkpU6ri8tiK4Os9jvw3KNlMZBAzfutOYtvWAYZS8pC9WxXPFtZ+CU4BmC2aglMh05KSESX",
+	"ipUgSBXlQ++NDeXleNqC+hRzejFp69XGvQ75MGbxcpGx4a4Law7yQ2xua0kmOaYSGjMvhk2lo4/E+nVR",
+	"Qczvw0vmMwVXpMsvHB0C5ggLg7P1TDl1UqNrxrWn2lJ84CT7Q+gYxm91g+b9Yiyk7z3VxtHaYegDaW4E",
+	"Fhz7PqsE19XjA2wTvPZARFXHBE2C9pEtGwRRGg66vrJx3SBPezL57xWgzqQYF6CuXY7doEPd4XbFaKFX",
+	"O2yDjvt0Gjess5LpV0xrLOTq5DTQNfYEUfYR1G1oycgN22iiAIZrnPGmBrT8IlvoIO4buIDOYKEJcSJW",
+	"ocKE2rqZDFnTnBkdjGvFikW/v0IF646H+aKe826nc08UQ3uk6Sn5y8fnVz88vbNYXnam9stJhNWHuizt",
+	"Sr3TMij3HsqGlYq7/v12ByCQdssrxQAXEBoG27VwsSzCDq7j+OBIuQ1h/1W/oR3ObrhWrUfUOz1rQdLM",
+	"h6gpu9fpaSlwHC+Rk3ifip/Izvc4mQUH5ggMOcvBK7949OjBF32yYU0/NKYZNCcLmhj1UKNjjFTC8pmF",
+	"L9QrvAmXJcWrEKtx8rr8JmWv1DdXy0YtOFUthW7vMcwKqhJaF/aNgAcg8V6QIPMdmsXZpfks9alPcH8X",
+	"Tcm1Vcwx1539EsSosfpOE0m9rE7q7s54S3f2umJcLF3N6pTMmdKY/ThORi0rWlKhWcqcpb4fojHpyaaU",
+	"a9sqveum24p/1hIvEmvDLwkXIGuh0MHLtrp7vOs2BXC75oq7dF38MHVYKl/HC2AMdH2acMDX52VY3Rr+",
+	"IHqjuzZio2pc8YN93nzbNsSxdl2/6QZ1HNyQ/gGfTIOa9Ho7eySZLI8nxWX5SQlxWb4uOaZbtCRLpVdM",
+	"aIAdyGMhagIICIiSULLcPEsLFfc5Bb3pBtES5vTCz7Xjn7jpTuipOZIhSDBVRJec5WQry5t4/i1cRA5w",
+	"e1hSTZAyEq3E6k0ZRYeXRSoelBIsbxqpm81NqadfU3j/VluQq5GJbuugk2HEWHdd9QzR2QcQuWFX0C/O",
+	"zx4+PPAK36OOXylM4ap10stePZy8XrGd19yNSRNRzVu74BffS91A1nePkiyPlfEsbIu07heV636+L5hT",
+	"2eoheNXUzS+cTXyhMRlZo/DEU5UstoRtT+Gcc/AdVwSa9EYvzzkkkqp7ZwY3oj8t1llSLhTOUpmJQUp3",
+	"AxIDpz1FFyItl3GlIkWRQb5gTZ84fSyy19uhTp9Uqc7Rk3ZSUYCBMfm6Vs3XBXkSeEwnXPmQZEOoLe2J",
+	"1HmEr8hSzFAZVXr/za70t+7ZO98sZXBhNc9Y/j0X8TJt6HSSzGeNx+J+ElwrAl5M4EzzEiLF0Hqbcbgn",
+	"gGZHEzInjXRSY3IN4t/SjhALORDNmdWHOXQiMLdhVGgMRAVJoagE3U9hPkMY8DVn5TfcNr6Iev1dZ5de",
+	"JsGnzPMFHVO2D/z/I3Z07A7uU2n30ANHD45LnUDrT6Q/Le4AWOb1U64lbS29U/fIU6X52m5567LMrad7",
+	"WCWfRziKrN4Dx3UvFy+iIxlWKlGc1CdKjicS2nHvekcsqg8SKEXYbwOZ1jZmdpE78NuqKIj5ysMicIUe",
+	"1UUpE4bkii9XCSrcsCJBILmNp7IE+GPtuX2NaWjQ6CO4lA+J/Jjh/fzsCnz4JphDiqz/26jMVrkboTVX",
+	"LlO8l4dDlIT2xKue3PFUPtaafrAVJrPm/4Lik1lsY59Y/e93gj7qxzP6vfCKblgCd+mG+ZgBebWSW9tf",
+	"R4qMne4DPtqDYfQfkKI/DqQIdzh6QvCVz8Qt1zQeUKRZxjb60Iji+PPA1hah4OCz0Bda5OI2egS4ocAx",
+	"AMhKWwbdmzwnsc+WljexLJIhJ60qix6D0ibFyQ0TTSSDquQnJau7vwyAhsP9sAsLCZVmyIBl3CJxxgkW",
+	"9K2k48WUHW/GEvyVcf22VwfpQYd7psnG3PGu9s7sN9yl9to3V6w3JwQGWi8wALA7IFvNLuF+YfIyXsed",
+	"yE50mWYUo+EbynOyY3pKoL26WXlWVDnLL30do8T2ZpjKx/UqL+lWnI6s+fE/PECAxPjRl23bhMZA/fOx",
+	"y5q6TcYM55LmxWN4upGpDy7Cbrb6vxfuZJAZM8x/i8iSEcdthAFFSpjKrjtlzuMVZrVTrsmw/8NvmfDJ",
+	"oVwRrlTF8mkHp6WvjCvJlqodiYRTYAQcjGL7fdEyj0UcI0ZuvWM+B2FkbRTmyg5E/oydjLpK1bsvXVTf",
+	"Hxp/ROrhwsSj3oC+X+HRDggw+CcRCwo63ifrYLsVitCNQbOiUAQQSGxn0DXLd4lIblCA2v2Wl3XWl2Nb",
+	"LrCENxpbdjdrH5G+xcw8+3RcBfp5JUkmyxI6ulgoJvMrwgUxvxpT6vra/dq7q2yHTMzolwKQEm+EDK+a",
+	"2OEGJ/O9LtC8+LXPHopaMGMGTNdB93qj5aaRIbFRrKyTvaP7vKG7QtJ8+FYPqtFNQDWaHYKty3kOmsSS",
+	"aYI9P1NVvVHZXBWJdDcoopYLonYieyLFgi9PLfIilzU25bxk9EZNsQEshRDWmup9uW1H9fMPyU2rBUdd",
+	"UJuuEvA4UsdHvUlFG2qpEos8IHqer7SVmy7gQc1+bv71vePOqD87zWJafxvVlqqrQSwxzRgkWCCa+mXz",
+	"/5Sy2owAKhhTsDde+o4WUPeQL9GgQEE1U/q0h7f/JBGvKA9aNnMFhRFW6sONaDHFEVSWNpt9YnrLUSnw",
+	"qS1+WBZmkzRBS8UerMzmwfsnLSqmXHW4r3aTW2F1HmMt2NSP8F0Oe6iVBDoKiLNFLDv9frqki8Py0phf",
+	"DTMIk1GKRAqmqzo6HspeFA2j9eT5kCzYZPGGkSQ/l1yzn7lQU0xbCP5Wsioz+29NyyXT+O8t48uVNqYo",
+	"EPlH26psStasXLIpobespOYf2CGzleozJHE3US14ZcFH5MJoYchYpy2+MMoOnRfs9Ln9x5sWp7xrmK/q",
+	"hm9OsPsnLU4g2cTYOIa5o7m8AaR61zMRbyF/hamYYMmXzEI9NkKM6echlHcaA/h1TcPsG31sNU9oyHrV",
+	"A1LoehlRIQXPsJ5nXeuWtrz9jVrJzbvTILd/JaP3azt4bAa3K4ieRzxivws+5dk98Cm/qftXx6LQYWsU",
+	"z3zW8dCRVM/xm7tp0rH7ApKpfQdgW6zo7ELrubQpHGOGC1pGR1XAfkioaNIF1Dj7wklbVYl2vlyQFd1A",
+	"1dwet3DX7j8oxLLPZxAe1xT4rRGsnymC5CQFU66sKJMi/0z5bGrcCl2nB9qfqJF7knANPPVozxFGOB1m",
+	"0qu4BtuWHmGr7oBGQzx9wan4h3nrXaPZdzqp1QYSAB9ASJQt9dKGp9/b7sw9Ze7WZe/oBw2b5zviAz+j",
+	"TfWe8jol12wu8x1RK4A/KKS8IWChn6ZAvcI2500ksEz0IIENhg2rm53fP9VvFP5WwBn3guAK3+OcBumS",
+	"gfs6BlpbEnoKLNJ9bf4D67VQg1yKmLPcHcZWfSimDmCqLjLzexT2nKolddNNUIvHfg91QLdvC2yrOgbA",
+	"FobHa6KtYfYEvEYpowfdvcew3IKb/NMw3eoJv2wc6DEb2tBQItFQIyTnUt6wHC6dhsgaco01Rc39GMG/",
+	"aQ814kAsKY/1gYAktfFqi4ytfgxHPCwyjl3TSQwT9CXiuPtWuQ+0ZDpZFHSZ0va/sSXS44z3K19o7Uus",
+	"uWjZBJdEMUauP78981zv+hQZ5rjuVkr0W+1DTbHp5OltlJGvyJNCVjl8q8jZ6YwwccsKuUFAKLtx5vgZ",
+	"1RQmzuDZ626vICdShvcGsen5tg+1K17zJlq7J/W7pArX5VywvRuX2p7klelEbVgW3IZuGmens+jI6eYd",
+	"5lJbj8ANcQsPFVF2+/btqdqJrOCCvX07AAkimL3tLmOJMHUFf3b8Nsmn6USCdo/PwWk2Tz/QTPf2Xq19",
+	"4Jg3AvNDBE285Tc0u0EeXzD4G0H9jWpQFZpjO2CXbjmdZBQbnUj7cw1Vd+iAsj7grLTxAA9iXMoKVJQ5",
+	"LwqYQsHXHCu/UPwnJMSBuffdnbfFCRGlX7ONOYGUGNOJxRO54hhyGpPGg1z7HgB7COq98qfl8K689V3R",
+	"Df4ujdHibwDCtUJP1CW5/v9jstm1a+MWgM/s4Xd3L9CehR3sfw3crQRvbKyiZoaviW0wpKKYE99ykbuS",
+	"uyY5oRt9osra3xkWxmzOSKVYkDSmGExgzUTeQge5T9PBoIlhJ6Eto2JK5pXuGGk3Qm6PNgPbSHtvLwZ8",
+	"buqIWE89tvnfsSK3NUtdpgZnRKzXDKwR+ozYbHiImXMpLkJHDdjGaJxYJ2NR1B164lWw3rU5LL7eB4zn",
+	"3EOdKAFg4h2QS1j7UYdNrg5sDHt+xYpRiYrJdHKk/2cK88oFiBFcfRwcYHQexN7cBeqddTb3xLYbHeMN",
+	"0XFE8p8D9KfMcFTNcdHVQX/97kt4tnJ+OPBrEy0lWdByvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fD+",
+	"c3kEqzQ45J+EUfodV1qWu3RXvxRyVrx3wP4bc5oMqSj0ws5ZBk0Iwj6qVuQN75vqT3ok53NUW/9EPAew",
+	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0ElNizv96o80GORxVlBHzUlbLFXbtn8tKj2yr8EsiRbbt",
+	"j0b6oHQD6BTr9mr5ulLCETPxPTpTLSWh7u4GAP3gH+/u614dmurBG45DECvWmwgSqlb+LEpVZptwteRS",
+	"zzE8hgAKD/SnIYJkkSfRD3+H+NEqGqhBoa3ICnRs1CUHWFGd07Eq8t7T0RzVQtZckLUsa9UOwiqgw8kt",
+	"y12o6sJevQoVO6fuLUq5JpQsjMAxyh4Xy0sHiGTfa/9qvRWsHXVBaPNyXlSlXmHltX84xICqUXb8lVxX",
+	"AOM7441oUwgWvWmjh3dqSThHje4BmA6pDis6KvBfLEDR+gXThaVgF6FHkSsvVOc0uyFa1qFUCDAocDqm",
+	"oJn/8AxOc+QiuZsd5R4jo55/AMejVSEc+A1c2Xn8YCE+j3klHLFtgKk9Dtf998oajWSKonTv4AiuMCrk",
+	"u03V/VPCsE4Y7rGYK469+mM+ZneOcRPIuHH757wBvHu8yT2GtheAOu0QfVDxvCQlKxhVLJ/6Y3nhGGlq",
+	"K8iXHDPvIXZ7SWyq14UvBuNW3FOxA0F5SWjBSngT5JrytWXQDVXKNpHToV8EQDK3VGgjV8icgaEeCkvv",
+	"48e5wj9xskHq2XRih43Kzf8Usv4bClmPXzUa4/t6a49w3AM++SQO/bOgoi4R44y4AF90YGltidhg399V",
+	"HUKNoYcEHUXvWVuYFdJDA0TdZsrCTUEjaXjYd4/gBSMAAgHiC9HID3CjNTPBYte7e8JIQ22h0xqzcFjT",
+	"c5kbI19L95Ph5qzd6Sf1ZOL0kutNpXsohjJZMIV9EBcSlVPUgOFLli+xd9UonIqR0BZQtzG8VrVig5/1",
+	"DUoPkueLgsagvS1+KYaXWNlKahp8bOwmQhJK5Nx0O3InSmM9Zs6xz7WdYBJya2hJrt+EMVW5Y/GeSqrZ",
+	"E5sf23sbuefuvLpwtadBzYbyfEpuJbd96JewwGpzgPjAEePZJt/JbXNE6Bawc5/Fx+8ZaojZYre4TiAb",
+	"0TP2/naDx8vy9oDbnKBxbqAIBPIsrAbzWTh4XoN7Irh9mrIg3PvGrgTyCCVNz0X7pPcucCgbdAeKrZkG",
+	"z6F3Sg0JDa+Zgha8wt1fSqYiORdcmYXHeYYS+7W9bKZ1/3wc8jNFto0AQ4xd2AcjZ2jxLFGNayf7mTLa",
+	"oVubHWBPCS7lxaGAPuyD/hEJ2HuHeeJCaWFwpRK6pFwccFDNyK/L3UGztlv+LeVFVSa6XIMTAAo/YH/g",
+	"+nWsggRLbeM+uYkvUX1d/joky1taSKSFTw3w212MrEpcgS53fvZWevnma+tKabgj96ExLCqRj1AH1D7m",
+	"cGS2Hck3dGf416OPjpXgcavadnG6sFfeHEDUnQdLy+ZxISXT5Q4eBx+OI5li8JAhNMgEz4TmF4tKGTM6",
+	"Qk+CvszmWqkwKz11TPUex7hoM16T53AcQ/4LSAcwgmrr/HyABcPtf+c0uzl1gie/cGHq4M1zKm5OrRZ+",
+	"AbdX++5yJn3d/9XRZYJ8oKxRD3K5uRBsEpRPAoaZOjGZ+ysgav778umWkAPRIReGm1W4L1DLjk2yIt1c",
+	"w0MytJ9IjK8SWE3eYeg2dkN3HbSm4eA47qINpD0O7c9RCIbtCrW9BA/lYiBqOiKvLblju9ToEtJzy7ok",
+	"7SFwGr9U680UKpqnVj2fkkqoao7I//klNvQja7ojcwYeqrjj1SZsDWpMDw/3LAD05/sC9GQrWi5jeOiQ",
+	"1HxhbJCtwARlgazBpQBvWtxFzuqUv8H+kHaaYNJoSVXqWV4urBMRfH1UEGZBTFs5FgXvj4r2TdXQ3Nfd",
+	"jILpre2OCDw7OhegUwT6EvxycH9UlJs2UvFWqUnjZj0S9O9Q0F43m2kHv9d657sphTX/NTmnl+uP4X8D",
+	"f9an5Hx7lUKMsn5re2mZ6xDi7c5bNC/iyUrfo/Brgc1igBKDSOiLV0SWfGk0Rgl/lSxjfKOJOXRTIm/t",
+	"5QVa2tkjsuai0jFLw1Yl/zC0Je8YcIw1/fDDQV2T60m5l7iBYzvhz36kkluzC3ty0QRjtCw4BGrNycZc",
+	"DsiWQWwhe+1z7SH/QBNCo7IZxK1UmMVM8xxOWDtxOZamXFj0rdqLGmUELm72JMxlcrPDJg51vlwbUn81",
+	"QHjWSX2pipG+APNWfCvL9fAxBvkpzOqD8KrIDgVz7Sl16Wsx1ABpUJquNyNSl1s4OU4Hqx0YfkFTt0M1",
+	"HRMcftMRNPgS8KpAZvKk7q/dDJItSvkbi+cL/cCcS6+V0pyMUnW8lJUqo7f2L5KPTDxIo/mOQE+9r4vK",
+	"hahs0r2NVPnF9IedkZxHuAntvnwSFyHO9RAslYODifDD+FyiiZHXiNl6DaEgsmBsSq5R01HXPjWDElWt",
+	"L4lgHJJ3uJGvldAuOgLyvtHJbSey9wEEuktsUxDZ9M3fFPyk5NnK2U44Ga9sqcTJ1GW0wba9G7+n2gHa",
+	"tjL8BVnzouBYpq+mLrtpgPLQ9I7Ial6wTunjIV38qab/lEW1ZtHZLvmSzneaKfLXs9n/fUzg338bOBfr",
+	"HIhjXUnFpiRnNCcF4Nqoob32qyxjSi2qou/FUMc2OOUG3NuvdiKLeCJe2gbclhHBetLSAwTI0nmDDkHw",
+	"DwZurMzTLtzQaZu9GrsXPXFgsA7HaRbNWhujvmxXsmCkgt4sNvvWwfe2LMST/34zO3n87r/++vbtKf7r",
+	"b//9l314z8Hv39CT3959fHD3l713eW0HuTfFFv+cba8a5cRj6pATFHqGTsza/e5mcEnmrJBb8hsrpe0h",
+	"JxeLOIU+nk3Pzu88mT6eTc/vEqQaBhjzoK9pTPjD85E1zp7QzibtqX435PYtFkaQugfgG8L0svT5oYLd",
+	"7g1/93UiGNuK9cBeA2sunuEPzloqgrEx+a8Vs187xKZIPaEdO0HoZjfxEcRutAsfSY5/Q0PbEDhxUB/b",
+	"CCXrJaeI2QDuPkhIhFLsDzrhqZPaf0KbyXZjTqmzOULIhEcP94qhg7XIRjZaYjU/s/lKypunIofK+5FL",
+	"OpCfzQdNoTDyBWv6wYmHgIm9DRENPVwBrFqJKE/gFllygQj/ZKU1pm800SxGinp7WlItH543jJeWA0yi",
+	"O+s6gweunZ4ADdw2dOnKhWycmok9we8X3p+RQnccJI/xNckaWOtNGQ7i1GMBb2N9GOey0pBIsKZi52ob",
+	"fO4ZE6QSHjI7oTe+8YpjKoRkt83XCFrwXzOj2DaGNOn6FcB2GkOSJRPGwmJ53OINGDLma08SVFDNb9kA",
+	"3w+U5FluM2+Jgx9YUMX4HEtG8xei0d8rrF3IaKxw9Bu+NPpwHYYE+XNJTs4sxsrO1pzEI5PDOkY7ZAGE",
+	"i7A0CZYTzD3cifS2H8H1ke5e/OdzfeBcX2mqq4ilbqsb+7LNwD2/ot72O0Dz9P274wkg3rsxqFf8yzQC",
+	"fC4FS5mu0Fwyd/krStCNWkk90DKGyv/jNZI2Vi0Xy1dcZOwAh3GPp3uzoqrpgbULBR9vyeg6UUhJ92Yc",
+	"Ah8ADW3qiL3BRk4+UT/UuicwJE59je3Rbgrv90ZKWZ6pU/tqVu2ynKfTNDg3rd10vBI9is4Rdz+4E8Nw",
+	"BfsQlzH9PYcjusPe221wZfDgxhDJmt8EaxYO0yh2b42pAB5XgjemXpjqZslZbyPkZlMCr7T4ldZb3MtF",
+	"x7jIPEd+GnfZVjwJTfc2oJg3ctE8AH2ICSo0wSfnTLmukJ0w5AFVAjXSV0/XfC4I9M9Rvh8Z9i8a1eM4",
+	"qSwNz+8Kf6LiZVbP6ZrV7k3vXLHGllkF1+MQX4NIV7LCM2I0PGfbeDP2/ku31at/Xw8zD02GTr0g9OnA",
+	"yyyhgqk2c7/7c8VsqtlocOwA9vhezpD6TdHZ+ZyitvkTwzf+kBWV4rdseNUNRJBStcvlCG41n//LKnb9",
+	"C8Yh3QBTWErw+ygVCiqifapfCNXTun3BqK7KPW3TO8AnvYBqyQS/wUlUblI1S1s4NpzRkIbnhhxXZvGj",
+	"++1DFe1+RK6Ciu/xSWCRnBUJ03fdQ9wRzbgLKqAhd7SBepreidbig6CM98S6rD1bSxukQmfTgu6QdtFT",
+	"x5ee2imO/t5vRouvi+JbZJKI0H16y8odVkzbVFRAgXPVURR8bycNtJ9AH1gE7x2hW4Yx6ER6o9IuyujR",
+	"3LvehQE23EbKIgHxY/QySCuX5Q0riXnyNA3nHfdy3dreYj4XvpDyRjlvX1DmNjY46ik7bexfau9/LKPl",
+	"tgmwUg+BOThbDluMf4z1dBqT0uqblccOOSuf1YwR4VSarUjAOlC+BMQH21EuMH1gm2BVh+YZdWKm4DJh",
+	"AQ3LelnSvKKYvnSLwWd49/tKcN0EES3APKhRRD3Vo+Cu/LfI9fGTwIQ/w1/44qFB/STOJ4iVvUCfKA77",
+	"LsMkzaoNYpJ3hwZfgqGTd1tyVvrjbX005qFDDgzMZ9BtZwjwmseTmAZeujzEqMMj4JmlJw3fnNRXfF0V",
+	"9CB48I56EoYOH/ZGWx6cd9dqs30SXMIUgmAwQtdSLM3erC/JA4tACVtm4y54os8fBsf7LCqKrdbVmvWY",
+	"QA28IkpZs6lXQm1jOYMRyu29o/aoPWKMOmLmlqdql3vUIamZ6kE7okpVazayG4fbhK74Lah4nTZE4/47",
+	"CEpUa3eegS5RaTJcU3KKEUw0nFaoPXmVyNfm1noTbo4jX5JZ4n4UM9w4RXOvwYmvTM7jf1dM3UsatBIK",
+	"S0YLsKpO1E5k11NyTfNbKjKWn7hsqpMavt98n1NNT+pEQPMR1nid6JIK5Wt4FDzMcp6Z++9EVZuNLOFx",
+	"VdCTx49PHj82f6z4htITJbPzE3BocTO4+WK74pqdFHTOiusG095XjNkD5K7oDSth7Xj5nni/m/kj0B+Q",
+	"ufSimdrcPBDRLLtr97PrC3INVicrzfo2pVwwpWD/roksybW5X8tNyRW7PiXwy+YU7AtETsv8mvw1EK1/",
+	"g9/P+YlvNUmL61Py2lX9EVi1wu48tsnUPjJWrvlmL+IJCpWfoj36kNRJVs731Zd18sl6Euzc3xSEelSo",
+	"fCKVaL9zldgfU9JlEexTCCTW+tk2eiohNqbtSudBBgBYgDSgSQcZ26Bgp9EN3HowN1oN6HK3t/rMKXZW",
+	"tb9fMdqPqbL1l98+IY8fPvrS11vnTFNeRCqi4pWmrzSdF+wSVLUN1FtXql3A+Iae/DY7efz+3X+9fXta",
+	"//GXRMjVpjtFKO3BwKnILQyiJLmMbmWNPn8U3HYujKhMed5dhhBVtj1OuzK5vxWHYQymdAxy4jldA1IS",
+	"SOedrMwQIFRWrNh0wLjjHdqVD8T3FEt2F2X40MhByxmnfb08Yp0il9Y7AbzJhbIu/pyNIU6//9yuzLNN",
+	"sE++JXJN3J6D8W28x94LwciCVoXekU1BbS+4od2yi2otovcO9TB/tgrhLJ6sUnDB7vWCZMvrny2g+7a0",
+	"xlWi/ntDS7qO1468BqnHyh3xD03JhupV/TcBNqW5+cbsC6MWT89260kUCdtOPjFJ9cXj2Rn5X69ePHev",
+	"IFzYzAC7zWQu8wREH1uzfJeS4RJiZMzNc78A72un/WMp5WJ0Q7UXi3QyxJwtqTgIpm29KdihWAx5yRc6",
+	"loPlWkBaF5iQvgEWpGpAS4mBvqK8Yr2oJZDKaJMu57sglDpyLezXKmZDukQd9KOWjMBzhAvCbg1z1xWk",
+	"A9ayYjRddcMUQ/RQKRqYtZremD0WA8cwqlC6PtN9a3jG7D0toXXGJZk5fUi7PqZxkVFWQhjKDc47Al5/",
+	"WSWQ90amP8QxZXyDfoWLMgxtV8eVFBfQksQhWDf20HzhHfkA5ILtS+0flmkRD8e2oSkZzadESdihtyIA",
+	"dFUU8UC5PiXXUBBx3SEqlsfhFE/fiqAsDn4wcXzo+qhiUZz7Rdw3i/Mfo8nIxStMBon5GOO+lMY58JlQ",
+	"h7hCg4wUB7Jil+zznUCs+OMyRdnXFFYBozsZUTNnTZSk9G123h5Vp9Hb4rjOZmq30xGsbr7MUdlBA/OQ",
+	"trULWYlR+RW16OlaltEWM9g+uAYj8QJcGXHe04qlJ+WqrqjYLzHw0Z42NI2Sfh42UjSk9i1ppPfdu9aC",
+	"IzvU9JTCD/THdzOvGi1fbWJ4u7mMx/z2yVj+PLjdH8DdzpE4gsNHZWu1D9MnkbMVclgDggTlTgAHkDOa",
+	"n2AVLNrYpbGyBeyCxWKvYQQsYIDZsUKzEh6Sgp1sbX2Za5Idk+L+mty3V5FQsb/pPNd7O9Oo2JXIWUm2",
+	"dBdBMTHPfb3rax7uDxOomE0Va2Sys1c4lG/CNKSqWEdNlJfYcALN/LpLXM6XTGmWTx1ZxNJd/VNw/UDj",
+	"CsjGk4p59dQ2sroRcqusbtpFXVMZxRtbc42AXyVTcRQSdLxG85efNxCOQ3x5DPX//vnLh9zajlPCpXUS",
+	"lXGrkifulZekx7tvUU2yGmlaqzZ7jXhUjU4mrkXdkHT7AfYBeMvJlhUF0XJL8XOuxhkJqdL8nxHitqOM",
+	"XhLmrmrhHzjt1wGG2CpyG62uYUorsqY589cqLG7qCQvp+EZqzHfmPwBwaaZr7KeiaPRzwbc1ECBEMytu",
+	"mFqBPWC6e2N7h9R2jhUPg00pmu8p3ajXOfydyiYWpUpuhxjFnXoVOOF4GECabKH3HY4W7cuZzBtqS+uh",
+	"YjqtJtnmfPdSkgw7urZ6Nbc4y8FR1fNCKBjsRob6Ex6xmKB6GcBjx4tS/4gMvOjMWCZFxgt+UHqGS0/v",
+	"9sQzgn2MJZH7xuJ8RJrBnp759Ut3T0YgpTGRfxN1CUDof0MFYSJXzgrneniq8IILrlYH+sU65SllFi9P",
+	"cRrhsNUaWuZV9HIIe+Z+poh7sqfh3j36QBkFwJF9YFVCG4Tr14pVCFpbZRljefxYesp20qSah6HVUGpk",
+	"Mo2WBSvjsRvX6xhudytd5wCLDDmgcLl7h9JpB2gn0q3+uYfgqe2BI50h/8LhJ2hPkyrrn6n5Ltz8+vTV",
+	"dA+JWXcjdCKmcapq5u/MPCIOQnK1RdB+YXmEqqSW9P0kzNzmnF9iAGQsukRKwl6RnO6mVs/girj8UdD3",
+	"KDGS4HSv9Ii80gbkFTmfnT88OZudzM72vrI+9a0XalIwwFvfyktrBbhe1q6RVitjMC026jyfR7M9SVWx",
+	"Q5LaoJiq0aiAHlqA2WsmHVBJhvWPBzaEOaApdgS9AtvbYiiEct1q8XsJwKRg+wDaAHZ1sMb9fZyrfGjx",
+	"Jkikf6SwPzdMPAkh3/a1nYlMNZhDtoh3tWlPHhHq+hAaajf0lioblkiWuMstXlB7jZU9vNTICbEAbT6m",
+	"pjQHk5ksmVFVpoYiGbjLxSWiXycI1TlRWCbXa17t5chXWGrXmfa3snQdl10DZpxnuxs+zdll2ICTWhc6",
+	"bs1nKj7zkWEcwLntL2886PpvWF2ewQMvtCOxd4Bajmu1oAmK0WtJ0gRzTYdoUDAe6dou80/nui7zQwBB",
+	"2YeN9Y1EBahrHoktcn0Ib4etMSBJ07YdbkF5PepCeUVU2pd0+4NNdgg1dXXDNydyg0s48WkbgKyWjpPZ",
+	"Kbtu4niq7AJ4SQTb2mX4ti8+BuRgZ1RqJWsuGkBl49bWqYHCFaR3ssY3OUQUoZBsvOkuPdROZN2TIiud",
+	"yRh6KEIgXxBGs5W7FOqQwUqaHeD6ktjQxoUth1ljN4JbVsKO2C5MRArsyGLbv1+SDS01p8VFI4iem0eF",
+	"1PB6EPJcK4IJWkTRnSLb1e6ShO1XykrYv+tG1OBxBAnkQpGgLyITgKLIfdwvzJzoQX+20w2RPW1/6cP6",
+	"u0e79VR7w56YIxHeA/sFm2OMNqCI3XgcN4gt7pe5hpMOsxQW0gMPQEpcImJ1VShpNRAhHbouV6CBWEaj",
+	"5ZJp9RnJ5IZbCB5wtkKPqmmd3GlTJPDX0KXMtdexNuxnipRV0Sj6CL0ewEbP9oWWb9iuzoAbB+TmxqgD",
+	"H83f70e0A1K8Sto3RmsylAAg4ltW96O0RyRl3LSnMRYJz8gCWelXiJXc2PSzWcw9XUAeoazVeNCHkE0b",
+	"hVoPZkGh1mx/MklI32BL4wyel/yWRWrry+CbfYV87tH4CL8chP2Zbh2/u7Ty7IZtdIsBz4YwYKOtfN+5",
+	"/BpCpUGmx9h28h1CJdEuX2JP6rGgkBYGtEOBblwhMuKmoDvsBx/rkWTj/cMsrrq7ejIBKGkQjjPByzSs",
+	"2CiQIXw4XT9XMgWMEU8DbnTKx27jp4MbUjgL2Ltot1yIEMogdltCocbXLAE7jJdHq6oDtFgt7TRhfvDF",
+	"z1z0jdXpVBU0grB3Zkg8t72Nzvt1k36gol9isw+/W1Mwr2n/ITEse9hVDHLa+iX2inp4WMWxQ9esbIL3",
+	"Q4EFUgUS3rH+xKUxJXJb2IdNiaVn8VGwnq8l3R7OorNdpBLxix3xeOxoPkBHXYbCai8VNiWXpS04Spj9",
+	"P9pHjnqTqgF4ew3vaUk1W+5izlP3HeA6iYaX89L3usG+pIBOe7Llovbbdi+XccXPfmZxZjZ2P+ZPtFh1",
+	"MaCcrHYUYiRv+PMI8takFCIkXThzGBEeNdx3lwR9FRfOuLkk6NSADwp+a553nVIPhI4bIbcH5hd2UgcB",
+	"w82SampJnNgW8KR+44uqWptT6VUibHyIQ7kuC0i06tJhhjrOfzDUVn8OojsIe9/inrurA8V11PIXTMjc",
+	"0XUR3VynokSAbl2/oEhUd1zwNYHvdjUAyy2ZiO3DlXbD7Uo8CZquPU/LAJUs3Ns+TjuKSw9f9apar2m5",
+	"+1R8e81J9xy1rikaYimvoWsQkaWxS+N1x+NP5p+Q04/Cq9GdsLD3bqVyi7oazdegkrGcY9R6wYWNY99y",
+	"tm1I0Hq5L2VRmIvj/rbMo6j2EFbz1GAmZw+/fPjVgy8eftkPatK5Juy7omSpCnaVJYBgEzjJraSTLXjg",
+	"XPhWSM0XcQ6lx4trWg37sOq1/XbciBBmJ2hIMx2HpN14aLGBOoyxu/ucVM6jD61izYcbRrHGfJSL8o8y",
+	"NqtUQfG8UlwwhU67zxTIvdMjgObi089T+XuD7Nj6fLSSjWJWs1TMezbhUt6HOnPfRJ1ghUnLtRHYg02Y",
+	"upMdgAM7Y9aH+xy7Oj60uML1wWuaub5qpTeV0RPzGPpALbk+DVWgxUlhAQqm09sWuK57arMrZUE3qYbt",
+	"8GaPMnWQ//Eg51oVvzNi6szPKxlEmri+IBSOOURurl2i2XVcsTHXcWE9IgfKfITfODQm97IST/AFneSA",
+	"r8NS4A6JDtDJjg3vf9x81qq/5XiTNvOquIGoTaNEwBfkYlRnzhTPbakhNAUwGm/Q3sGdEchXaSUlrqnA",
+	"PHAzUpAgHgVOKuWyZCqCGeiKl4Z2JewudDa0J0BSsDcKat5F0/ZrhfDetmRYpDS2QfCwS9Pdlv33l0W0",
+	"cXePyxsNKnxD+zMsQGoklHYFRLDd/uz3dUOoD3gySDC44TfOuKe+Ah8gXLQT0/vqPiCTZmiVyO/WeiRe",
+	"C1X3+GTZSjLVOPM1oAFW39PCTGA3GDkh5vV9Ypu0eGT9eUlvGFlZp++A97r0tjiJfF7anJGcFfyWlRgB",
+	"4fcrIXLzhi2AmO2IF1pNoFubFTRsheQYQ32b8n+4SEv3QDlA2Hl0+kN0XlvE40p+3Pmq31kfj2Zr1kB5",
+	"shlrrbJFYIKEODiKgvrJaKaDk8QTeQgOBQMTy2SRnxKfg21MU7AqUNdjHtr7ekrW0JaVa0IJKAtlJbrF",
+	"ynm5s6pmfyT7ByMDKNkUVCAcRwS0J8TV8xOJFxk30UOc8z+CNg5F3+O7fuKz0QxhwhA0Do2xKYF0XTPK",
+	"E/+zdj57w18en4guKxbZ/b789v4YXnSiXDTt+XgfxFTrEN+GqqNl19ktNuVvK8v80nV6rnObbUm4Zlhz",
+	"OkTpjhk3ddlpFHMGZ2KsGMC5M5yNCJj4u1NijgZu0ToCThwEOwdjfL5eQerbykJlWS4H7489NiO7XpYu",
+	"K2LEif8H29UZmPV2lLlZ+oLcsJ26JHOpV1iAR82eBIHGVuZYKSPJUTGKaDnkubsx5a6vV0wxmLA7SjZ3",
+	"ylyfQtqsl56Y796gbzTs28oLS+bqO7FqK71ptrLaDkjMDS21RUuPJnztjU7vSTCrJxJk67uawmoDCRdU",
+	"M0LDpD4ERLIJ4EcMlid8D6+StYUBHFBQZRhJ90TDoUi4VV5Rkc/lh0jHFXMJjehCje/5Fq6uWB2ikSCj",
+	"X/caOk7u7SuE7566Oceuf/vCpzkfnfrpfeUD2kg3T0SqRuR1Dc+BnHRKAEIJVTwVZH5Hsr3PIy2oEzBH",
+	"P9s6+QxuEWGGQGWEQq55F7w4dY7mnZ7u52NTKPAlPVuDrDNub4bg+zpWKmVlmUmFmZ3RZE5KVCG3FgAZ",
+	"xVEDcL+VxwmQBADGWxqBAc1iMO3bZoUagwKRIrDdC6NCkfPTyYWoiiJaDb2iZURF+JGVJIPmABaxmRaF",
+	"68TBoLwoOpKFpvDzdxdnMhEVk2ATFAJbCUe2g5JKaF7YZE6JUG/hYLMuvYysLdgiPl/XAgcaXiZo1GIv",
+	"4IR93KXGHv37ycBa4J/vK6rcL7lS5ZT7xVOqqq4jPPoP8E1YKdUz0ddOWsQRJjqZHSznGsNh1lHQ1wVo",
+	"zD6ky6P02GYL37XaaYeuAlcvfz6bIVdzpVl+ut/md42WXRsqa7B3/btdEltZFugFRvCcgOCBrEV6S7lr",
+	"12xE2WQ6KaTSJyjRYLQbJtQJ5juupLxRJ+YB/0cOIyTwCsygJ7e0hIIkM/pLqtn3dvCfGoO/wsG/l0pf",
+	"ubFfw9hPYejvzGjf48jw72/cwGa5mdw0V4luEkCrRUeIa5nYyGnAdIeousOykkV8HgfEMJKQKYrpGOqY",
+	"UTcRQ3O7kpCUp4NuL5CvF+X+A/pN3iP4apkS15BqvtgfAEUaH8G3ZDfrk3Av4Vz/aXZx5CVz634TNpF4",
+	"9OjBF+P0K3xNfGp13OS+TH9IqmEnwJYK2aQb87MP+mUlDorluC50vUnRdbYr1zxzqEuuObDrE+JicId0",
+	"TU7VwIQtHKCrmiS5nGJJOEi2926TE1djHyBywesWJVHswf1RLss8Pi/kj5VGEEpzIslXIvje4D6CFmwW",
+	"7HewuyH3HCrPgATf8MUiItCaeb9HyOY9cu8GIfW4Dp573hdEYYcF7534iUbub2nBo8C9yRRJ/EUzKdcT",
+	"rV5uz0Ye5WZya/okriaYbKLzbhI7LZOqr2oKCpNoDhHDUJGB1nYWr9gDgdqaZR8UHZr2ofRTpfkaZU+E",
+	"fe6fqH+sA3u8ZBb2YcNLpkalON8n/2VF1SrVmhy8GrjVc0ZygMvFokm7w6Hh73d3RK7NphiTawPpMRdh",
+	"EbSvhgd7bMc0VskrQkle0oW+9CUXF0HjEMIFtjSpu+fhRXkJEbqLVqSunZ0TXDxJfUCw7cvabD0aGuZz",
+	"tvU2KEIfr6mgS4btUOY7YoQD9teN5mod+zY4SsJRD/qp0mwTdX/LDRM1/iX+y4Miuyh4uqPAGOP//olP",
+	"sIppBAV0VEZUQr/zNUU+UQTCZuYMzGWlfS4DHhGOsBI1WnxEL6TrzShffX2/vIKf7lEbIlEYj2iQzoo+",
+	"RjpXTxAFhNfwsMlYQKOQRunuFPSGqaeLRTQmSzebYndhm20sq9IW96Hf2XznKty9kMuhxA/UBAgyXJCg",
+	"nwdiTgi2nXoEHf9DzCUDGwRicjYR3+byKOxKY1PApZjG52SPZTfBwN4nubw08vWiLsF3Ihcm3qrLLZwi",
+	"b8vcEfzj3TRxiMfsx7c4cyiqpqVhh4O29Wf87d5gFSivrZzAWrsNrpaQG9rqrhPjdTrhoBzCWrVo5A5a",
+	"koVIl04GBDRp3GlWPbTaQ1/WYYTSkTaVc76sZKX2QJBnThMBDYCuoZm2YrespMXAHC1qEe+vIP8cxf2Q",
+	"hMc01l0I5GdRVM2JMgfBwQrMd5AlMnCKuJX7aOG1ssNTLQerINWmgM6zakALqXBrqLD5Iov641Fw8Xtw",
+	"6eFCdsmWQPVKBKH5IXj0rpnFPsZbMyf/YJylJEJuHXDOsXM8LeqDHJzpyYU3pHtWkUvQlTdUKbKmm40R",
+	"z7Ik8FNAUZ0SiUkvW7oz/CTLETmWAeBvX3elqhTmpTbx1KIgyUXdisMxTd2TZ2i6az8mZeKcIq0DBE50",
+	"xg0fE/sJx7qFl1y7vfUW85LpS7zyuCLQKHAwr+4FtT8g4xZ9YOqwlFV/FViBVb+uljANEtUJrgHccS1c",
+	"psFF0MxybW5tze+NbjQ2/7Uj4ffcSsdzB8V7kv/JXUJWZf+jsStuEsCyzvDfiz/R7GTkmKjFQzWfWObw",
+	"7DKyC8cBfbIGtoZwqmDHNsR4u4sOtwAv8OX7ttZPelzXGaZZoij6O7kFC8CWLpEtLwojxpMIu4ta5Ruv",
+	"jvc3W4vcNM+0arRCLJN50aXcqr31AO5VXJtbyBvSPfm3/7YOIjYwXm+dbydiFlrvwx6OcUZMhGXyhgUN",
+	"eoqR5+sNxFiMgH4fSuyGWK+PYX0tCKnfm1m30sKCdMm6f+9RTmoHDStn0XPX19u2EQ1rNFej0FyNZprf",
+	"QhSKVgrBNptBPPNJma34bSodsx6gUiPatHR0n4H60jeM5t9jWc3gbvQ9lfR95XtllWrbWtW93Xw7N0gK",
+	"Yx/08GjBsduwjomKjnYHwfMd5NsE4H4ND7I/Elqb8G2dqb3dbRdKyOVax5uOgY6OjiYIXNcJOEQwlsca",
+	"569kx+G8F+bdl8B8jGYgDFIcNPugQfQgA0699J/aOcXd9qkDVm/Ix2iPGZdW1AKDh6ZMBNxhCi1HaIVL",
+	"1Aos13TBzUB0rFYOmSGO9y4FMsfOL7rZfF0VVLP8Byn0KiJz1v7zGrm/HUK0Vno3hliVJRPZLl1i4kYH",
+	"p/Vpf8AuOkTBxah4Bs9Y/j0XUSc1LDV+q7h57t8SfEmw9qmjUPiaxrrcKt71gHa75kDN/YrGZGygN1py",
+	"83oYX8E7wl9MHR9EeaiaB3vb4Y88fyFGSoBMVpu4UW0vCoS/lovFuO4XgWRptzBGwbalitBlyVh+iWVH",
+	"3EZBEThcr1iqQs7W+QyL2BY0u4mKWFiflfhQZwbI06RSzPvpIbzjEcdpUcjtpUeQ/6DrgJDTzm35WLP5",
+	"RjMOyaiuylQ6o78+D1Rd/f3lhklYLxFu/x7p9K39YYzbWcnl3iKAH/Gp4HT0Pm0N+UZPsvsz9TgWSR5j",
+	"PeoIu6vBTtjOYpCkcatvHG8zgZI35H14bZmvfhKaF0MXGp+1n607sG7UWjT4ra9P0z7ZVGMkj8Gb9Tud",
+	"qAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdCreH2lEwaI7e73Gsht9ftEjzf3x+SvI30",
+	"ObGb8m7QRu/bsB+NLGPbiD0aKBZdp8Ooc7aoiuIHd/G3YWexzxJcfdY2MRJYsC3RrFxjpQp8VBmbMej9",
+	"nNZTonpQI3uqfqutDhsKEzpAu3ke63z7s88caEwjk2uGJUy2Hqc5pS7Xml+9jnLPaxf+iSytn09gMxva",
+	"lF9HOGK4j0l1ynBXt/NIh7kKqrRrOnJAqkEsjNno8GEDG6BQCEkyucHgFVdEblkOhXp72no0sLw9AoTv",
+	"0Z5s8dEirl+pn3maZilqWRswBoj1TCti3ua6ONtGV83iX6PEtBCdCRU7srYAuRHdabm3fxQN3ETDrYMX",
+	"8HzKLP/9AVXM+6+W7Ie+0kRoVlDkxpz0pfeU66FBss3KNidoNc2xGDk2ZdPQH4kHqBewMIwu2e4W2FjN",
+	"HIdLYuMtrhEtFbtalXYe2Ei/eTsisF7J6Nom3zTv8WgRWJz88x003GERH0TQAmFITBhP0bCH3ZEc6jyr",
+	"AW4GOY3h4B8QnBsrMt4lm7aNcE3XksDxWX0Ew8bWcIxCbsczHZvDayaoOE69Vs7Wsss9P9AcmpxfG4qZ",
+	"a4Pk7PY6buJ1slc1E+MKWUq2TEVdVFEto8D3K1lqLI8E8ZnnJVOKqdNBrYi9Q1pVyrBCwu1saPavKKDW",
+	"s6vnV5iVR77mhTmdBDU8hYljzkSycW6Yp4DO+MZkTRR0HqsixJAsdIcubeaUW43d9GZ2VF+pB7LbsC51",
+	"3YZrcV/9SMCScCvGtizorsfYTC98sCRVOTzickxmAtuA7nBreG3YKSjFH5JiIst4BinW4gZwJpE4e+pM",
+	"bjDF+XgJ/Mmb6spWCj+aglaUE+w8U9Cy5ZzpGx22NF3aDKWxKb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FM",
+	"l71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVfPp/AkzpOxXxAvM6s5zKPW7crRnMbrju8",
+	"4n/N9ErGOzlVZdyXf8vK+aDMjL1WB7zJzwFHrNc1xaXH6PWTyGXEFbfZFDy1v666pRsvYmyTAAVC5fZs",
+	"Nht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUm9B1vWHI0AvgdONPW/SKA6NtIfAT6zkPIGAmYD",
+	"8BPcvgcjhOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1YsWiB8rinh1yBvrdO51zXHuvVOqQWf2B",
+	"PblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m452zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQ",
+	"oAZ6aDvQmrel1MPwmKKZFDBEBigqwlrxDjYPLHG5wcjVAKDrsW27EkBv2LYsPOIwPdvGk6sgFXzvkquR",
+	"IYUub7tconaa564vtG0kXcE+DM2Tp4m+MUzkw8nZTCkelpHjoQeGOBU0LfWB0Rl70eMrcF2tBN+gEt8R",
+	"b0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDm8bt+UfoCH7qaTXysKUKK/x8a2sxAYpon6IQ/eGph9",
+	"cnPGhl9LqtkTWu79xUv3XAL/qZut/aSgSvV0eBl6nI7ZfyUZCW82Namn3wP/FNka1PqSexPLSrsPs4+W",
+	"TJuSrXm1TmKijBJbx22LM9S3mdixOm10j/CriTAo5A6vTW6oL1DulTZSsK7x7WPl/gB6WRgmDdbqM9yM",
+	"71I36Y/QH/X+92XPqR0nWnsygn9PqXtPvowZE17/DCAOlk0Qn/F87K6D/fzsS9MDmTTyErmbTv5Ze3ib",
+	"HLKUKeeCinvGu74Dm+m6lPGRJXcBmeM0CQqcrg+iFt3GnYUoUrtgW4Si8E0OpdCr+/UY/5nNV1LeXGnN",
+	"1jFjdUwPOvYhY2XMQwFNy9iSQ4W8mzziB36myFzuw/o4wL/b118xcNMOCb+7Z+r833hT7Lrjou76Hu3r",
+	"QiekI1fPtnyDsd9YH0zcMBVfIRP5RnLR7tS+Xd1ERYl7PHnHsVsL1NbdV/gKuiXX5f+27uEzdUG2uJAT",
+	"Hgcdg1+PCb11AmfbVR4PnLEP2nL1YWBvNZO0rWME1y+o0sRuA0Gsh34uVkzr4vdsI9RimrqkIJFJYt0W",
+	"uBA4jQjFc2Hz0LbQnjK8LiKHwH21T9pCtM3zZYvnHIfZl9V8ETQ7cgzf3tqQsJFzNuB0PRPfmrWMPGPO",
+	"qx5PKnZpbcmz9p+j+Z+j+fsfzdJGMwb5O1q6QMxq+FMfdXsm3bIHnPwjFGy3b+pPomg7yo5djDQ4ORdk",
+	"yW+ZINXmssYXXdMdWdFbQOSDNM9Ot/86W8gnsNWYSLHEETunp6F8vG+ijv1JonWxn9hVFJ2QCaLkmmEG",
+	"GpzEJcDDQVuPPb1yYoLCpqQlWvb4092UXltZ3rRgHQ7sRZm6YdKFoEWOUMQ+Cb85Y/gYyljcrYKl0oov",
+	"Bcvr9FysGHM5fa798pRoKQ9YV7to9L4i2fGbF8nmtbFgpvnY2C4gr9SUUPJ3YkMxTGA6I3V5/GDsECWx",
+	"GccFfDG3qRELc3DNkbmGjCqud9dwO1+XlTh1UErX42qRegLtx8iOwqg6EiZSM9pilBanN89ZM4GqPp/9",
+	"yVStvTqe2PbSZl/GCbx8wNT+rQlf6Zw9W0QeTdhz/B4rKRkyam8zIs+bnWZQozPQoge2c05zrugcrq35",
+	"jryymZhTohhgOFg4nhR9pv7nQ66on7leHbELwH8uq/83L6tEwfc/WckX3LZwMtOEukV1Sl5BwbedWsZO",
+	"D4Ye+M8N+Oe8AXuL7O2mvWTKpgKMcE2r+Gm2xiZu64gmkI3oFry6b8JSU1fUPWLK8paVBd18J6tSNbJ3",
+	"zh+2U3e+lSUA7vjaluZZXkrDvQKOEhfLZherL77q72LVcx8p2IrIFVD6z8fjobVqrtygKC6qkuvdK3OI",
+	"XdYi/0esZ9uVIFc/PiM3bDcl16p4b3jwPR61B1+QbEVLmmmb5QwyAUxTRkts64NDr7TeYLhJpdGDc6pW",
+	"c0nL/DNF7IOnBJJ2SkwCUy5Xx9buyZIb+QAoj/QG04m4eVsm5Q33ACUXE1dL8d6NXx99XPXdHYAWLiIF",
+	"GU99x9oaFdHPFHAzMGsyl0xhnwwQPnStTkkuM/U53fDTdU7Yh01BuUBJnElhzgn0lDUrIBu6ZJfmn1Be",
+	"cfFWvBUn5O9/v6rMZaN5Blz/979fkGvzkSz5b/DJBfkaKE3cxpyenl7jPUSDfbPpgBECEySVJ+xbQULa",
+	"npKnNFsRH1SGzDBcwoaVa47v4K5D5l+vP5zUn1//7RIp4LjNkAG60G2xD6AssG05DJpJczFYd8ApLv9Z",
+	"rv7+d/yMkk3JFvwDboJ9C27HDvPV/nqtbrP311O4AfC/LHt//bdTcuVDl7IMIWIyKsicwa8BE5VrZabC",
+	"c/Mc/o2lJjgbYzCY+Zi1kmvobXVN/npGtCRGZyWsUIycP/obXkMZuFCu0WlqG/ddfzQWwJTULpYpsR6W",
+	"u2s7CiTym2EMW19DTinu/ufWQ/Vfvygpri/IdSZzdo31cNAO1wy0gv6khpum5BqbUFzbTQPoZJB7OwSb",
+	"twM+kcIVsxoGQ3AJeI29Suzsleer66ev6fL6EnPpAL/ZMcD1s8XJD8Z4uSZ/fXj+lcvmn5KHZ+cerIwD",
+	"lYXUBMetyyv/dgpvMJe9e82S3zJFHswe2tm+ZBtGNRdLM9c62cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2",
+	"u76spcgN29lRaqhY3C7o6S7gTDDAPYbjff6QrMxF4rlizQ1bXJBr33XMaiL+75MfZcGz3bXh20Y1/iWZ",
+	"s50UOWC4QXXzw/PHSOfrl0yXu5OrhWYl8sa3tt/zhpYUUyVgGGi0FGRaG8JizzfiC1FcLikXXpaekmf1",
+	"ztrumwpccnSzYbScQp9ZOA+CGFPHkfqC8KWQDlZ7JyuH43oj5Pb0rYBy54wJLOvkUMGx4Kw0d8mGZit2",
+	"cn46q2Vz8Jm5IKr1mpY7aHrMNsGWuORXAOw0UwJEPJsoAs2RoQFyzkvbgA0Pnjnim1Le+tIvTGGeOJsu",
+	"UJguJmenM5yF3DBBN3xyMXlwegaT3VCLOfS5EbO/QeYA6tueB5/lk4sJfmsuYrWRQuHVej6b2bJPbe9y",
+	"zT7oz+E+AEP7g8W8nMgbd4vSmIe8037hmbbg5E0omZi+7mfkeig0FIHJxZt3IfW/kU7MlzJjSgG0/38D",
+	"CvgSOuz9wDTF6PXngHacJon9GnoBU5fu+ObjBIBiIMXEdinD0pZY2w8QXdmKZTd4boHla8iZNZh8/vb/",
+	"tWLlrmawW1bOJdR+pgn77o/csYwK2LBHswcDB3lz8g4aacypYjYU9Vb4BjaHTEBIjaQ0Q4aXMlDZh7uO",
+	"zVZPqNcWvCBKcNXtmdGcTm4YJkQnTpvSV6DBqS5/xWZbP/I5toe8m+590EVL9vNIeFn/Yk12v4nOtfim",
+	"4daZnM/Ovzg5Ozs5f/B69vhiNruYzf7VsOguJpUq38++eLx98Mtvi8VZOZvNzmYPZ/Z/ywaMvu1Nyw1x",
+	"btiu/2cFVfpbWRnBfP7h//xmP/lJdWd2Nqtn5hKk2aaQuzUG4Up2K2/wZzgB1OY6HTLfBdL2zBDUB7Ws",
+	"2RbGscyb7kLW7vNCIBeASzfC81egEble+b6Vvu+gj2BVa3pjTDpibBFoUa9XbK1YcWu9PBGkvIPPhz8R",
+	"VkdXU2KJiPew698fnA33pKFiqGbjVqtTAKaBBoOxPlnXN2x37RZu9RuOIt4oQLZEiDzDvIOmcwhu0hu2",
+	"0SHGfPMkIr/iLow+ioFyBsbYOzRkmdJf2/SI4Ycsxp4pbhzMXc/Z9iowFGsr21xZdx25cDZuyn8ScQAl",
+	"pBNnSL6tZrMH2YMZKanI5Tow9IEbvnDd4s1tYc4JPM/2ShWc0PFkyNAdfGJpHOxi1wFxwyCFMChoNYZO",
+	"6tX2sc/hmbvp5HuZed9U3/P+OTuLe4mPH6yBY4XDCHHBco6+oPCm/fwjOkTu6jrluK8GZIYiW1nqlW/j",
+	"470zFvYPjjCRAsSK0kbJsALIXNxTsqblDVad283vyhX84lC5sgAjMnZ1P+xdlp/O/TfoJbzqPls0jes+",
+	"S6YPJosxsJOkmX2S0uvPKXZ+P3lj3vgA2bifLZ9L/YPMjQWeH4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0T",
+	"X1XO9YkuKQbt0raCee41PPa7mwvTdL91StZsPTeqZ+l4IGa4Ym+IN1DL/K5h5O0pT+2OfSVs92aiqmxl",
+	"JO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Suee4ZXFUQ4Ro/f90ouMtZ84bC4VieM8CEr",
+	"KsVv2Z41QGHxAQMezzqlmcNgs7wQ9g7ABEMQyXslOSKgT5DXA4dfTsn38pZBlcodFDokjc2caXumffsX",
+	"G5R2yRaNVi/uO5uRcedr7SePF199kc++Ovvqq4fZl/kXjx7T8wWjdJY9ekTz2dkj+mC+eLg4m5/PZ/Ov",
+	"zs+z/OxR/kV29mg+W8xmdPaV2bTN5GJy9vj8dHZ6fnqGhXS3XFbqOxxi4q0Wq7n82k8exX6dXJydG+lq",
+	"a8Um6jbr+81xLWYjC/cbzEzokt/Lw+jvDshq3zC5KZxFuVMk5/mUCLY1mqLrZ+uvDzPFyN0B4t5eHt0b",
+	"4OKWlXyB1S5RU/i51Ixcm+v0muTG0GWFYmDXos94J6vAb1xQDSirVHs918aCubaQgkZD0Bh+bN45OJPG",
+	"rXO/Qzov5Q0TtbJidwf5aGV70ByP5S2LAsCHLJi3d0dw2Eu2kWWUxzwGhXU5ykocReN+4mxSY7Ny4SrF",
+	"EDkX+IQUcnkYm82rfMl0v0Pya/vM8QTyWlbmF5NHs9npbNbI/agl5+zs9SyQnCCi51XeL4OsSK5j3C6L",
+	"zcuXklHsovdo1nTeDWYDpEdS0kBKD1AM+kVjw90jCRtqgYMtFnYmIc0MQM+C/bc4ghEO4IjdsM+35stk",
+	"yDUu5dRS7Ro6Mikz5qPZlHz5COTL2WxGNqzMzA/kgnA9xQAHutpsPSb5GYKAsBnX6LSDS63G4qcleyvw",
+	"FjQDBG/FIFzMQYd78W910HW5ucuEI3nrOZzQ4zvm/pQHbxxpUqan5dNPzNv1imlohW+ZeP8BVgF2e9Pj",
+	"ZWXO5x/xHy2HV/Ps4OeHnp1RTij0v2N5/TGcT2sJuTP3I1naA+Vpcr+r7j8Hrc/NcwSXzYj97955I50z",
+	"jh7vIGsC6xiajIMAjUc5T0MuoTUrl+wE5vJffcz3FTLfyI3HWo1B189/TkXzVBCqMB+MCLn9dx4RxH08",
+	"1tXigM1PlKaaK82z0GCIZk37TpUAi4eJWpD6tKHikjyYkZzuoPOFkFvMo3O2KFdEUajNJjtGS6fedm3R",
+	"JdOu+96rel5jT9+34KWy7QYn/3GeObt89yOUtAIky3z3EkAXv7KgRYasPQ+E3q/zydS3JMAMCYcH/KbZ",
+	"JneitMxu3hfslhXYnBpExWMHqnkRYuQYnoL6KI8NtM/T1AIGMpcCE1qWuxO1ExnIXv9S5Fh0QchbVuqq",
+	"xL8Nb/HSzR3mB+4uhwL2xiyiZItSQiRmS0u2kpViJ/ncnLetWeebB9Ov3sFVAn4jeFfOMp6bER7EfYqd",
+	"aRiKsvyVg3559HA2M6+0hQyW+rOT84cN36PSJdVsCe6VcNSvmu+f+SfNThZUaQBQ/pkLZYMA9Wxb8wp+",
+	"t6aiogUQ1kJLplyiscUMjoJ3BUBCQNei6xh66HdyS+RCM+ESNknOFXS1mxIKPY63K6rR+7ZdMWi3b+im",
+	"ILV3JYswD6buIdoVyjZLtOm0ycI+tEm3Tdia9PcPDY0Ws+lYEq55j2TEh971pgruEeaa6pYwH8pqbO/L",
+	"QWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJDLuzf9UFYTaigPjM5h/978UnX7v85n/8",
+	"dHKGdpksbsP4dskUnGQb7T7SjWCkaW4lZX9Ax2LfWzVTMXRnp2jh8OSat8N0cospw2fnhrF+lwEbd5Md",
+	"7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53L0uGbQ4X0J9/dP+8S8rqQI/9XTJf+mni",
+	"h/73pV8EfZPGU3y8OV+v+F3Pdl1YQYMV2AePkPKw/w+/ZYR9oJkudkQK4OprI3GuyV+DFnbblVSuOmDL",
+	"hfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5GwEVH2f8355Svi5ygqs4qKpg4FmC2U2Jm",
+	"aOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H399cTo/Rjad2KAjS3IUhbmA8WeN9YQo9w",
+	"tgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPiuMAOfeDMUGg9YEcw9mFTyLy+7cYpmINA",
+	"WGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu4hmWZy7Dsu55CRJ0WTL1a5HwGLayM1Ft",
+	"lWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIOXmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowW",
+	"erXzHX96V/k71Z3UzDdIDRO+OPGIoe6mBAikjv80Knfct3uC2898U1QAxLuEPnrXF5opfW0bzVB9ShC5",
+	"grh9tT1/aMFyuFkjtTPxCHU97X9rlDp5oOLn4GB2ntaH5GLyl48/X718+t2Ln149ff/j1atXP794+c2d",
+	"YW8F1bPoehtTtBIQ83cpXKkFE57qP6UYOqLwGb9btbSqhCXXaHk1XhalvHr1qf8061yCBRwk6dphGvcF",
+	"GDL2jwGZAPeRUaNLUgK8iiNmBnwDC2lQ1OU4erCMSjF1DzJP++z3w+l31NqV/2hW99esjMH79Q6xgxs+",
+	"wXe/uxSbhpBrNi0OuLju9fupFdfcU8Ldw8vjqR4mbrR1WcilIPD1Ra3sNbBH1ghsxHIo+UMYEYeiJQVT",
+	"iEFNSshNUoS615ySK9udLQ+o8FZA6FARqoi/QmPOE+TUo4nmIySWhCfRH7nztkIhS6s+3R1wRH6/5JNP",
+	"Q7c7liA8T0nCAVpbGG3w8u78d5F3f76EmT9CIfvc9exPJdFcqRuLFIQNHMnPAHzEEcfqlpU7RAuy75kS",
+	"KQrE+MfGsuezGaAv4W2yqDvh2uK8PqfbCzu3o3l7goSPJRNm4CB65fDsbio4L1DldAGwMRYMlM6LRg5X",
+	"/kIUO/+B9VHB80bMQcn/G3jdO//yTTUveHbaCn+WcqsmF+c2deJo/hMkX19xgN00V8bhenQeqULAQsAZ",
+	"feX/Y+9tuNu2sXXhv4Kl1bPazqVlyR9J46x33eumyUnOtElO7E7eO3VOBZGQhBEFqARpRZPxf78Le2+A",
+	"pETqk7KTTmbNamyZIkFgY2N/Po+IkBbh4c7ddfvAcBX19cfafeA7am6FigDHEvDCsCMfUnVW0h2Slh5g",
+	"2wGAx+XcHjCnjgKZS8Q8AyQ88dHOVxwbOKkX/AYzFXwMJWqcJYLHjIdwcHuIsV7B+VQ6/Z1eRkS9ylq1",
+	"K3rXffcVvg4sBvUj2h11BOh9eKJgHc1J0DIjbkW6E7RSCaCYp1bUYXrwBrRB7MO52/PE5FjYuJ9aYgJN",
+	"iy0e8f+zcK4gyMZ5pwv7z6GRPcvvSJR62zTYuKmqOT5oIZrYMlAZJCdZbJWSX2GoQvkc7NYN98+xk4lP",
+	"e5vJWVpFfQ7oimZpN6X5Ynxb3E5sIkT6lHHFBBDu2QOGWRfMkA9T3hzGb44X+B57hDmXd0esTXqEe7bl",
+	"t8RJZ3txpMFtZJtWhz7muf7xoCKofxoQ5Z9FSpjYTpxJaU74WLA00Vk/Fge0aUgWL+DqBiSxMnZ/aQAL",
+	"s6+jOSsfDTOdxRHms3WWMkSH4p4w3rAJj8RTj/DQQ+WGCW+tRO53E2IKldksS6t9v6Iu31VQVypXnQzL",
+	"ypXUdlFZbyu/z3EZd5NeTJqQN4uIYi6qZoQAI56n+amKVPENmuW0js5mWlTZ9yDXiTDicIL9KjXejhnq",
+	"3HYBcx4A1MCe7/NwjKKqxIxJawwZDREHXAsXKzLIQAT/GqbjyN+c56LNUKOxofZA/kvlGyvsllop4QC/",
+	"2sTyQ5C8csHpIYdbd8gHHmy530yFMtAoC9544Tylwh9nZALWchzrGaFDW7ueKSEigoN1y+qRRbDrnF26",
+	"G8GNsYrHoJ/NAEU5LxbgcfyU9SA+4AgHIEKB4L6mQi7s1JTiUn/+oLVVeC40AzhhiVbDNrsSKag+lwC+",
+	"98A2gkt9Hik4VEwLkviAMZ3rZH6YgI5ONqpg0kmTmAmx5AZhvNwGsCMPkd3byoOKkHQc1bv9MNWTvkm1",
+	"Qq6N1Bdf/dYKo5AYqK3QHaWJHCJHIjiKKZ9MW4Q08yFoDTOecJUKkDeADZe3AsoWQ3EBZ/MUNiEDYDEy",
+	"Eoxr6CoVE/z2qRXpkGCQmU4Yj6JEmDwYIpJbBD4m691FgnB3jhDnoGy/5FwxLihETuhLe/VdCa73Gnxf",
+	"dPDe4jRe/ffPHoq4CKid/znvryqonkMU3ehkVdwoFz4otsHCrmZcYDvZMCuumyUthJLouSJa3j9Wwvcp",
+	"xbHPnnAlB8Kk7Lv/e/nLz1Ym/uvqzevA9f2xk/NH7K/yx+8R03mkZyzVGJzB2Aydc/pWJOzl9fXbp6xn",
+	"t6qbWj9rbWAZsLrbmkT4Z+RqAEqHfHaPw8ykegLcDkCGQc9E6dZKOFBZOrcYUAsAGstFJUUB0RygekTe",
+	"rVDH2UTRCT4R0RxM6hvlRwGTD7xMfchbQwVuAjVHVPdLWObDhE8AgNuXMAGADuP5xOboPtIA6m09nIZf",
+	"171rlYIKFtrAu74jaewJV1eYqHQq6npnzmt7Z0qeWPVWcJdIYY5/oflp3QferdFZAl0pblUuWPdG2de4",
+	"sFI2hRVxqudNBpVl00JjJ/62QcImT17b7xzF8rYM9Xjif6beFmBfWe44rHmnEnC2JtyyoePuQnJ5bGHZ",
+	"7r7FuaL7Fu64TfDwzUzlUrzaZtEJqBnHCtL90mqILqMoN3DQpM+7AfCt+1itnmuDXZQ42ED2ioTPjpDg",
+	"GwIHS1aR96B0snnV0S7KZrEv4CGhSCrn39ceFczj6vKjDad/ffURzOOeAA1fjczPy8jc2oBcq/EahCLL",
+	"BR8CEp6eJtJ7WYq7xVuI0KIygVHw9tDkypSSalgoseJjQSFM4I5kz3kSS5G4owEYqeYOw8IZL+wyt7EW",
+	"SLwkAINnZklQq7ukbqVpUht+0bZX56vt9e9hez1kaOhtZhWYEjNv/BVzvgtHuVSptnv53kynY2+sre4Z",
+	"xst/yS27r1vp61a67610WbNrINohU+PPyCA/TcFSWNXkdT/mwtImzJM+leGqKzzfEc6lkKyBPmlAFwv8",
+	"nz2DJKBhJQJYA3lsAgoq5dm9xfIlrA9j3CAVKLId8ijAYJX9nmePxZomaxAbTIAzI1TUZu9rskl1+Z8q",
+	"qyRN5mXHYsdEd67LViqNYjIk1WOhoCHp6uWbt79fv/nr89d3rbvtreHrRPL4HY78MIh2OZ1t7in46s7a",
+	"4ke8jgwuItSm0kdHfryy+hG/v0iXnNc/Skg3TWQcS18PdnYStCYQrS49nSepDGNwTClOmeOqVJWCSUR6",
+	"cjr+WvC8UAFrwFAeEYgGpKX16Qavv2ld3Nhv3LTuygrrGU740bXjMF6Y9LugNRHpSFu5fPvrNTGPIwuz",
+	"uTg+tlJUzJAd86k8dm923MXUV9/X1Nut/yFo6bGbi6U3J6jArdDBy1JXCxBeSI01leLyXgjoXLeTcjqT",
+	"sRBT6+/oBJSF/ZErD5O4YzzCKc/E/npkD7s1STG48DVcd/9t/W+wQLrYJU+4oGua4+mqh4JycpCZBfDM",
+	"k/Y5QGcSxTEQV1CzDgGzFWiGwmRN3pver3XR6ss1QE/OjPGbBFPjb7IU+sHROU5HEgJELkEdJXyQLiII",
+	"Ib3Aj3CSlLCOOuclE6q/EcFSJQ1Hs/k5L7sbNMXDtQw2RCMlUIX71SIUbYx+W7Frjz+F/vVWoxT5y1o7",
+	"gZPkX2+osyyfmfsBAi6+wYd1M3kRSRPyJNqphqj4oBU4BksUdGRZQ3/ZQCc+6rRk3dHgSku6Y3fZnpg8",
+	"DypGAMOUTa3rnwuTaxVAkAhpTFbKfW8gYLUnZFlC4NYHk4/3Iw354lli30k6lmR8ISZTSGMPRWryYmTU",
+	"8FC5radCuSMSJ8T6CvBcRPMdANqUYVMuK6pk4SH/7tLlevwLorVYrbqbMNV3jr1K2RR1An7bJf+5mkPR",
+	"NJRnjkUE2mHKgTQwwJg18RSSVwr/bbM3sKo6MWyYcJVW1u/n1t0hOGJOzh1WeNngKRErWgPi8VHn0dFp",
+	"5/rkJDcgYNCL+OLnFeWByRp88VgM7D26P9BgSoWBmiygATtlr/Wtowez5neU8JmnN9oi/IPzubKNDIlW",
+	"QPPz1BsFDZocviY1FcquvdWINKF7mB6R4NFRLNJUJEfDRGfT1W7DT4JHP8PV/4kX7wnw3SCKFcCAtSZz",
+	"80fcBlC+3wktL4evPn0ctCKZeAhWnaUAtZqYdFVIMubVfz+nv0+EMXwoSPys/QvU11qzWKuhz/RglVG7",
+	"1SgqagWcaKO29sKCr9oCKD5uDyTDRjfBG3sAWmFlKKyG9ecs5OU8wE+Fv28KDlrYAJuK/mcK4dwcuHL+",
+	"qpvBK6MUNsmLaXfzQzn5KzXJAkzzsjahhqs7/GkJ0Bm99bUqB47BKP5jE0p1h8Vcp6Y6u6op7Xgjp4mO",
+	"Muwf1VOI2xmRIH7oPNbICmjGmR/L3c4g08Bb0Dh09AKiciUEsyM6PBiUX76p1kctioquGTim/H61UYt9",
+	"tefxp8i/4srIRT4TO0UuCl9vJnJRmO1dp2P76EXxLeoRcV7opOD+zXgSYcnzNeSrAEhixG9FIbv0rYF8",
+	"HxQ8BwDooViP9mnvKeP4Ne9DDuWtwIAFwhoDqEXEpLlRChWDSFiokwRqzgH6QlHtciKixH17jq4Uk8qk",
+	"dt4cu3Ih60VoAdyguuFFSA1mUhnHeAkm1QyfFEAD8syeEQruOsEK7DyxR5U9yxjK32FbKuzp70nDJUkO",
+	"eVbEVHYJPehudGBBm0ArW11fEusmKigbwAjaADRgBwW2LSzQPe7nZ7i2hV5jxf7AYkaptrAVrU5wCpgE",
+	"fb3S2yfIuKgPajs0XFMI1MBFcjAQCUQNtGLTLJlqQ+oBT2DfZFAXc9xHag8J7n3JwIsm22FzIaUV+CyF",
+	"E+KbnBQLy6aHFkd35aHE8VIxnaXuVPLqGfovnYLPW/6VnlmNXjjHqFQjoo5NauQxIk1jB3IP59RQQ+VG",
+	"orPhCA8FOBDxOTM6kSKNdZ1VjdMwDYeS9JJIndyzSGHKuWDB4Kzck2RdxnIsDqjtfIIYDQJXIhzklTQR",
+	"s+4aCps0VqjyXrXzTodBaXQqJ6JWLPAdDiwR2yhAtKpaF6ePN9Z679yXKryKl3qG8GQ8EYix7RqkG5K+",
+	"OMbtWIrOFFcNwjSNyqU0YSKmXIVyTZnDT6Urv0DmLRXKWHIHqbyGgSu/+B6ZuPIpnrtoUYMFF8bIoRLR",
+	"tcZQQolBy0W0sa2FqPbOjrqdo+5JibSUgjY52ORSFAetqFC0Lo467U4359+ixIeLyJg1kQhqYSncMGiB",
+	"TKvhK4Vg4TodVZRtUJgkX0GroEK1CSfXZuxdRscZ3XfLCLQn3qKystNOMYjyRybDcV/rsSnwWD1pP3li",
+	"pQy/IdXv3XLcJZFTUWDZIr7EcpjG1bS9ev23I1jXTqd7OKKFghSvD88MpIqwpitTE+sLiQKiy8R6t9ZD",
+	"bay3J5IR5L55FJWNxndlidk0ZlPUicef8l/ndxeDGGuVtz7P85uUDvSyRrZ3f6GTdwLG8zm4G6hfQLsQ",
+	"lI1Uw6NU8Ekxq4hK4GgizYTS4NtL1YvYVXg34ZUUp7sBrDIOfklBEqCrn6C9thG4er6hVVK3B7lXneCV",
+	"t+5rXQghUb2b85KdYvTBJh79IzPpBDyZRID3jKWcUEyPrCo11FrF0XwW4u1fxR9spZMg0RlosqPCgbWL",
+	"cL/Lb/p5ivgVnxOKeEnKc28T3cqRnjUj7eLWDqu2LuQKel6PwFvGS9usZ40eQMTg7Fmss+g5/IF12x0m",
+	"1K2I9VQU+8ilYgCVQd+fAMxUAlXcBBiiJ8LkGGU3qvczN+kR3Pbo1U89rDbCBsmU2bcS0VMaTi75A4xA",
+	"j3SWtBkQurPuOaM6dmjSmsBWcX0ULuibJoJPblQsb4UhhDr4iC700eGxmDOdsAmUabAJnzMjKPIr7BPs",
+	"0KVi+SPRs5AJi7WB2ukwFMZUBWXxgTiNy9txwe6eT4XxJdrTRAzkRxgE2RsBM1k4sn5mL8lUeyCVNCMR",
+	"9QI7ePjoL70tCcmsVV7DRzbl1vGxX/2f3/jRP3//8L++u7lp04/f/8X+cnPzl+//9zfLZONBa8I/vsIb",
+	"nXequMoa81Aw0W9IhPM6vUSEQt6KnDMYewvyCSjJYWkGii/eOXry4VM3OOncHRV+/mYnfvVUfExxpxyh",
+	"VJQUZUtGF+zxGTgONwouu2DFZb5RdnNesE83LTMVIckENFB0252bVnDTkhH86u5iP8L2PPgYMHCov/l4",
+	"tckNX7VvCF+MxG3bzFUYSyXaxSG1b7t4pZzglVVZX7jCDp2mwt928dzwF960Lj7dtJIMXy7J1LqRgtUO",
+	"F5ssDIWIRHTTuru7UdhHVOuD1tCC27VpzHAe8elUKEqD+V8LGp50w7Jmd2tVtpwhP7UeHruf8LFg3/UM",
+	"H4h0fj1KhLHf7H2PCS48aUQctVGB42VH8K32JGJWhXCpMHwKWFDVRX4vYTR/8lIU+5LNhxXWBQRG4Px3",
+	"odAEHP9RHG3m+BMQR7HfNC+jqES+X0nY3SkRdtsBIV4o9WkmAmoYCuzTh66ZWEBkdHDiMFMHcs2tCKz3",
+	"yWFrNaE5XmKeuqZIAjfdVgrj+JP9Z2VFhL3rTrUQ8MVmqiBGOIYtX3T7wgcc8oeKGTqmHP7KiO5LEUfP",
+	"6LqD674GA5l9A9+gzcAHqUjsBZ7fHyhd+HID+7n9P3RfQel4+TvdTucuKCT5C3cLFiuyrE5bpWXKxWTl",
+	"Oq/NA40uaufuMxvN4SjAcbGBiGM2SPSEdTsdlmp2AuiJT374j6fsvPMf4P3EsZ6JqNky1lxqNmgZo0qS",
+	"htAcHeSMJ7GyCwFvbWd8/Ybbt9Cofr9dJAJPpk+73rS22QVqcOh06i2U8PQhj5uiZ5rq3BWEyLgBRRTU",
+	"lPd4yPjA/mksxDT3YEfcbFb5gK9NOvczKnlA0kRAiJtIY9+7eMRv1f38Dl5x43jMyb2dNHZ97Abw28KM",
+	"eBxDeLsvttgNpTacBaGOBUA3Ny7V176cwXgcCFfsoCIQVMV85QMlXEdCASo89f4xk/JYYEWDphikUEOJ",
+	"xRAoyFT4YH9HpIiniBSl42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4jqT7gYTZ",
+	"kXyUBHqoWQnceitJlupWpnw9K/+rwnVfkhUUhmKalmj/1iP3uMrFYcJD8X/K9IYLTWfw9dPOckeZVLdr",
+	"G+99tf7aFvdEg41jV47mpzFDJV/Y9YZKQVgC13ask0gkeYx0wsfQcLy/rL8qPgzqPbChuSDpv0AMt0rW",
+	"Mbq7Cf40ajwKlGAftRrnYeWpSOzRbp9vfL3YCBE+ofwnFE8BdQcsB0152Gp05fyNHpQKfpV4LwjaFtTs",
+	"hZc7BDX7n3IjBx7q6PLvf3T/Pv7nSfQ4e64700dJl/94Gv4kXgxfyv8a/zx5rd/+8c5cZ3+b/f/zv3e6",
+	"J6dn548e//CE98NIDIYjuQyJM1dhCRKnsHeP937aNn2sdpEWhaMiwO+vyJHD7E5cgDZ7EJxlGL1gnJTB",
+	"Vgqo7rA9/pT/soCVvDw5oJKkYTOdpCNv2IFXCxjx1q4rqEumoPEf7QOyBZnrT4DCWIiaVxlvt3pcVlOb",
+	"cboXVq9BiOVr6J9XxbtbF26H+a8HT171sp2vKqq1gx2xfovn0FT5Nm8mpiiLy7mDmbCl/1Z86Q/5Jsci",
+	"wbq0jZ0LgEXKaRwEJOYnWqWjYsAim1qTIuKpcH3NQbVp7qoSHwRWy2NNSDKKIJS/pnp0y6wMvWOhO7hi",
+	"IDCphs2gittPZhhrI6KA0L/KNLBToe12W1foasWjssC1r3UsuGq2AnU6TfQtj70SgfEXecsn02wNpmmV",
+	"4ul0SyWqDsulhC1WDbVhtyYC1ay/cCAVj+U/iwMexLgPP5C62hJobCoSqWGYAjJe+D4ni+8D652/LmaU",
+	"khUTkMqJ+LtWdhl/vX4GLcQ8Fc+om8pxR4vEJajK7FkYEslfEj/Awif6ZAEBjTJXhUn8oX1WPYn+UadN",
+	"u3p2E23k58GOzvV0LFUzAepX/taU78Ll3RvRzH0KdpX96a6eXZ20rwRSRdhL3pZisYiGIkFyUWnYRNsl",
+	"rSR0pjfZofXytVaC4I32Vht5wR1tsa/qA2S1Dj3xUd2TwxFPhjk4K9REKPI1inhEj/LzIZVQY1TIjkFW",
+	"OsF9b9/x3Eq0+AjQQcFJp8O8FEHo9Ru85s69WizVRkn/DGAVABTV6smW1VC/57du5UqzoA6n2sjUQTBO",
+	"E8raz1V4VPrm4tv4/NpchYXhw6D/XRR1rdAUFPWWSniFkexQSXdG9D5FN221en6t0190JAdSRM3Z3oAW",
+	"V/TfS4w3B4Rm9LP6ofY8OC6pyk97PGJVOBG2C/jqLoKIdHIigewNoRXlCUNrhaKBaf0Q5kD7cKyGvF+Y",
+	"VoLvQ/0uKpHY8Fu7H0zLPCL3GJb0u+3o5HwBZK0aYtZppv/UOprJOCagva2ilpd5vfpBopb1p/Mi8u3p",
+	"7si3/5nwULCXejrFDt/8yM9vX+5PqzQCFq9ZMgI6zRoBjzYyAupmyJkFHj7pHxkQStFx+429u91g3zyy",
+	"A2J9EesZiI/bTzkt4nffPLJXf9/OT+KvRsb2RkbnsEYG9OXBILutOmOju9rY6CwZG52HMjZcz+EOtsZ5",
+	"w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1bXH8Kf9lZWQfYlbgeNIQHWkgILXSOR+1",
+	"i9BCOaUIPflbw+xsV4XyJ/pWFI63nRF4d8LR9ZLXWBKgIJsLSYCNl28Ps3IDU0gVbYkVZugiY0Lzduir",
+	"1GGAaxUK31bJRGwEwj+bSvOROID3QG0+hDlIfAcrjcFtTL4ixPMhTL6vjA07MjZsz8ZQS4yVI24HTrl+",
+	"aefY+wRzzkX0cGqNREh6dwQ0e5BFOswmJOnroqcTnhD/uVZiVYz0J3fTNT2Rl33MgwmuDJtGg9rEjE4m",
+	"PC0lZITKJsBbG9mTPTS3dhL2g2y1tyo17f3H259eHHXbp6zdbpceTuOxO1JxGOgSAAo2BNpxlfsAcYIC",
+	"NGcDZz4H1gYPwCoOYLYCZzEHqFUCp0xukhuVG8YBWbVBNwDzPVgwqIMFIz4A89uanEFmInuv7VvonMS0",
+	"qzmdfpImdwqqIiYDGVszxrW5L/Hu1o+mmeJgZwVzw97+9MJaic+u/vb5RK3A0Tz+ZP+5Oy64RnX78zWf",
+	"IPkwNmkETGlE2jRQCQImJqY92WykmRGQKhVz1s9Ay/iC4wmfA/5kddL5Z6nEm5Iz+MWUhK5KfGh7+Uef",
+	"arNfekbs175jrZU3wPyWe7LOvf7HuvN7BcgxgArBQR1bP9Rtgc2bYbZpxzs0kLuXjvX5xlysm+qBMVIN",
+	"Y1GMhBAYg91HZB3vz6Z0YIfC7rFVuuGCfMTDeBEvrGcKPTFa5eF8RAEtNBwsxqxFVOCayYPVT9lZ9wQ7",
+	"COBkYiHAgatlsNvlqDbeZM+w9r1TyTTnAnsskRkBioABhrAW0rBEDkdpo1bghYvAHsw/9bxDyC1iz/+c",
+	"gAiaW6SBomsI20y5jBw5u2tWgWYtz6vOUs2mfL4sPO5N/n2l5xXwPXHlI0rMJzqbE5ihvBW/Tg8jLpdA",
+	"cOPYiqAAH8C7of2pwu2AoTz0eu/bmnddzBwCWyXg/agt0ls/CqQraQog6QAKbZFoDNJ42JoHm75ZIZ3y",
+	"+WEk9Mc563M1ZmnClRmIJABP3RXzsrcoub5rDos+SZztnpSRVXqJAC8f2jHTkZgYEd+KCiiOKZ9/sdLt",
+	"US9bPxYnzBqB5547K2D+Qnb2uNvdXORppj9zkffSzpE+D1o4FTQjsxmfNyv0t1pGhzrGjTuwkYgSFTJz",
+	"vdjTmIeix7g1s8sFz742d8IjEUBhBAAA9oWrhagwA+2LfOla/X2i1RBfH/w8mKItO63/pmXkwzGflYy/",
+	"J8K7oox7jC4KWpZazRsUc0e2d7jKnuWi0bwTO+TKCq/zgJaF1w3v0tV//PvZoT6RR1OwcxpvQQhKXnDl",
+	"6j3n2PZE6RbG+zpLnVerZ9SOwgq0LbnYolPKeIot8dQtaqy60wMm7J3BK+sLcGiBlRFV4I3qTVGb9byX",
+	"Ih2uRCWnS9nRNZ9F/3zezfLbpw1LY3zi6Aw2FM7Blkruxywe+72yuabb/L10lgJcZaHlIo85Y0URJeU2",
+	"T7d5vjP85sa1HUvTtM13t5nRN/jSVcG492UhtoK90OINvLFNxOcuKShkFadzz5kRtyLhcaH1QCcQnIbd",
+	"NdNZHAG+KO6wPdQGtXytBDtwDWNfUFS7jm2JotJrU7L/0FKt7lSsStr6bkE9U1CmdiBENlyQ9YFkWtxl",
+	"cAL7elYBXzlkywbk+G2eRekLoBjD/n+Kae3QgFgW0eNP+MO69mBpNwrc0DChovwwg5Aaaf42o0FgXgcA",
+	"uPtzBmVCkvDjyeFkfxVziu9a+xyM+6f4e9V71tUe/eJ4kBurO6ppPiaIBggGOlhfruZsopMG25DdncF0",
+	"GOy6zuvakXeetCZ7ij4/XbKdnqjLVOMifImtFRMnFodvaXZTWE8RCXWLsEhWmYzxIM8U/IgfBwxJVBi5",
+	"R0oToD1nYzFHDCrAcYbLKXpQWUOCOdFGVEkD5IY7tsbj8LflMPxi9qsHM/Eb9qTRDUtgykjottfubYZN",
+	"zx8xGLGDWdgZEmQi0kSGZhVW6y90yTpA+ZFgZsoVoQYA+Z2HkLe77ejkbNQL6Ofu+cT//DjyP552jiI+",
+	"N72n7EmH2Z8ct1m7cA9MwSkh4f2hT1bphPWkSkVyy+Oe53mtK+BK5US8s35wHRY7POu37tGTD4jE3gnO",
+	"7r6b/Gv0r+hfRxOpslSYfx2NdJaYf8GAv69Caa9EkgeCMNfWbE/xmU6iwkx1R726Ubv3qwWQrxpv3cjW",
+	"6K4rJN3cAQ17/5Zi64kNxc88RUfz5PQsyJknWhfdEyyM+ZuOMzsv3fZJ0BpwGVuFdnYeIC67MYMsbl10",
+	"z7s/PCF/1hrf9vvnJ6dnW2gIlP46APds0kjRyAs5zBKR08hB3RxUNeCmsp/LSXmj48A2hWbWU6H4VLbd",
+	"jNdt9zd43d5wNFINNJTNFXprYqSk9Yq61W132h07fTS61kXrtN3Fj/L14VEkMZj0NrHjTYEFjyIVKNpU",
+	"1VSxSvZ9Lt++Yva+uy+UCLMEGoZ++1Cu9ZHGVyCWF4e3Pripn8ZcrcZjgVYlZn3/nAMavkWRQJEIdIYc",
+	"aX2d72Nv8RYet+/60aB/+7B59itZge5w7d8IfWOZeNwZEoemaq8K8wZnA04VxMjDkdZG7AHzYNfJXl+3",
+	"lsgXY0dAlDQYmA9H2ghlHV6u5n0dzYO8SxmW3gTsj0ynHLkSeBQdQTFaRUnzWxpBU8sLu+sN/TgQPM0S",
+	"u59mI5mKo5j3BeQKqJPum/Og04F+Ru6zSNT696uKRFJmjHI7/33hXvZ4WIghBq1YTiQ2RfM4foFj8Bt8",
+	"4H8HUZzoSMTlHrjlrjic0zxm7CsaV7UTFloaT9wRS/f9PVMY9KPmTrgGgpSF13xHD2EmS7DREt6WvvOW",
+	"zzErz8ORI0SmmkBCiobmqsL93lrXZKnL70vYjrXKsqjoqnbhwja7CHkcZjFPVyRXXmtGRHYFZDn2ntj+",
+	"reeHjP/SsE6b9eyEmp7rTyIqV1eNThhNUjErMHDgem1MpbnWTSTOQ+DOn7RZD4yLHsISg0XguYKksjsb",
+	"qJ3sskPxp2c7sZuf2gRNKqZWO9h/qzIzfh5gTVt7EaTRZoc9cWRfETfNh8LWink60Il14KyIgOHIE6SR",
+	"xq5cON5TMSwUg5uUqwjaVM/uXMmwcWPjYLiB02flA+2wR+AA3m0nz/9tX3s72rUdJqdaSS12XLfOO67Z",
+	"fMO+6nO42nWRCFFuRfYqCC9zyua8rHGtTqEWabyD02jwZ1PXBN3nZulxXtPQgrOrfJ2twqN7wiMrhINa",
+	"CO1skZy4Px7lAmP/cl3/HEo05VO5Q9QNBOMSMqN1qo72GRR2ulLi5hXce9TnWF7ickYmZRmcjRztAg+6",
+	"t4kiLFPkmuNP5Q9WcqwssPntkn1fuEUzwcTyK+SGEJTBe6rZ3Vlft485Lr6mK3lPslgc8XB1w4t9JdDu",
+	"cFzQkY4jwiLzVLOJEPBpFos2u3aHDNIG8lRgEaJHBeRsbj3BhCldbeC/y2JxGd5T58vD0mHlr3oArm3H",
+	"q03HyO88r45Z3aVTw8m9hmQrp61xB0L3BE9EMFJ5mK7p3Jk6Sbxbw6q9KUe2vfK6QDvdtZ9m8Osg5sOj",
+	"2B5rR1Alyb287cy5NZCKq1DyeB3nVs6XfZh0bi5U61O6jRJb9zNjTx4DmsCwSEb1TUClSzelui5qrONP",
+	"iX/PvXp18ulaWSVPOs8jnIoItZmrtyIKkIDCt1SSBKAAWBEl8XumzS5jo9lUGyP7sWDAHcV4pTqk1yoM",
+	"8bNiuHk2EuFYFHLirqa+tZ2wFoybBkouiwvaSGXxvIyztk5062mE6+V3d+qmhsQXiGhUypRGpqbZSMYA",
+	"5mIPd3T94HyvYV/6XCX0kqXzKWzEJNF/MrFUuimpXMNO8y77nCyxd5kzlppK3qxbNzpHGwnf2sm2By+P",
+	"Y+YyGbWnJEz8phkQe2erVNa4TdmOvlLWmIOUqWJ4WA8TYczWL72DG5SVfB83WRchV6GId1O9q3XuH5nI",
+	"RAQvLA3D58TC91oGTCtB3vOMz5EtjFo1Qz2ZyPQp1WdyQx9YtQ31HG32DG8HlOlDLrGVk8PDUgoP6luR",
+	"BJ7IikySCmAiuNPDCsZVqqc4+i0kwV7tpN8p7lArJcJUJ2szgc/clVd4ImzleOHjqqpYvnEHjCeLsRcd",
+	"4adtnQyPodXh+KRz0jnqntCdWkupvsYyhJfsv67evGb4lgE1WtDTDxMFLzwPVB3zi/KtYROu5ECYlLr4",
+	"oLrF1OYW3bLSmq9dVFL1X5f0sEsKsR2cap8f3nBBRZiIdLW9cUXXfEEF4htw0VCg6Orlm7evXvzf36/f",
+	"/PX5awgipJsxx2Cx3spHHCiggOuxPphAawtkuJgl3f9g8IA7/uZIv4SgOwUxc0JTdV7AX8rWEn14/Al/",
+	"WFkF/n7EU3godsYrGJJM2YDL2JSJopYOV7wnDu4eqrXxbZqkiUIWW8bp1lvN+Lp67J2npcl67M9u6263",
+	"LWtLt+CvX2I5No6cQMswQy0nwu98ayPD7t9h82/vNbhJtmZ+VmHl914Njqw0IobsBftLD6q2DTVmayWC",
+	"IsQsNSVjQAXewh2nrjcyETwqfAXuCAa9HoA3gHNgEKNlWd+YPXbV9gD1+Ua8SnmyX8wG1/SidZN1Oqeh",
+	"nx/4VbS23BV/g5sdIov+cOqimKTZoRh8tbpAWbSeJolotJfq2BrY9U+thbF2Z/algaReQVrXq+PtlW6p",
+	"Ft+57WtMf7ro/tn2fOKaqzkpZUMZbKhVFB+nMXQukzm9XRZYQr35WllC75XCm84R5EnC51UV99b0TnzD",
+	"nCtMrBqYETyBcr58RBP+8WehhumodYEsAXvBue7pHEGKeG3C1XcKEFakL5EUH9N3mcpT01OtYzC+Uf6h",
+	"Tkijb1usllyGgiwmmm8lqdg8lcvDVN6KLVX0WcPOGMjIJt6Yiy436I4V9meuBuijTQPV7lPre8FPdxtE",
+	"dD5/J6GI7ZwXESzJqqHWE1+9O+OJGOnMiKOon8eMptqkw0SYP9AQw/2RY4n66yY8kTzqY2T7z72Lttwh",
+	"9UcyhhK/SM8IQ24FDrBbUdWgsfme3MUjyrNplS7RL55Gg55FqQnrDzl5cFAul3706OQA9EvqGskQCBXf",
+	"UiuxlMq4UWvcLzdhWsXzp2U/7FYa54at8LyWPa4bZVeCSmcAIJT8i4CJj6GYUi9u75bH0kr3GxXPezV4",
+	"NPF8d+22v7MWVIHPz1mSqQtC4jElfBAiPAdEpuWcUpXVUZyD1QS/1ZTDhhO6rSunSTJFFeeFpEKhGUYq",
+	"k/I4xtLLmIdjQ8AFkP6vG6ZD7NxmfO9H88C3K42kVc3zuvsrZPuoNL3Oq0yvytbKETcjTKfkhbaF9qw2",
+	"e4X4WTxJpIgQScFOIlZyuJarHOATq5KoRzOOfB/wUwbFdzNpBKAK9+zX2hN9K6Jem12lXEXQVmFf3u2V",
+	"ujeHwumaN+/aN59I5X+vMUFL4YRqzekukcIcezaEpjz9HK5cDgg3kQrlB1SZzlUGVZXIeWY9GW5SYJh4",
+	"L6FyggraCZwKNjvwZtmD95lWAzlsu/KMd8LoOPPlPEqn1OvzgQ7TvA4/P1tPg1aSqZwWi4yPL97yPt3C",
+	"ZuhW2Aznd0FZB+FSbmxJXFoBEdFmBgUFT2CJ4MSTxh1g/oyD443HAMmIlFl2C8+ADox074OEXdwy1In4",
+	"0rqTRPMoKslzwTTYTHK7JLlQrmx9oUUUBCpOwC1eZlrOkGr0LthEzLH+y5EeSyXNqHg37KPLNuPuc2U6",
+	"vnjFmkDAatfxLR+du4XX3KauGPpHikR3tAmwoARioX+aPd7dfI/XRurub49/mYG8txkG8soJeyZVqu0x",
+	"HootXQeI69k/J3x21IejGWLrtQ7+sa8+vIDw8k5I0SXHoxpINJHO80gTnorh3NFwUYHdSafTYX4sC5UM",
+	"AZBlKIHcLlY7Y51em71eBphkl4qJj9MEocGYEfTgMOZyYm6Ua6zscyMCaNREZuJQJ9G3Bk0sIpHxfA8z",
+	"9C8qSmztlD3zGBF7JFngiaBJqFHO7j6cKrvAOktCNFo2r5SFwZGCPkzf4jAR9mYnAVlQjpgW58MaVoM1",
+	"2JHFVpWFA6ZiRvRULCH2nJSiEl6VFYM3bCaVuSAwHZArmM72Hl0rV3/9FbtWhIHt/yRXllTFa0/fmVQK",
+	"u76LASLw2n4UiCgCv7yXi0PGhvUF8BFHm3ea2wMpzH4sBikqbDgpnmzOKeeNW9j7NTrWgYaig4c4O+cd",
+	"KlkHF3QEuHpCKOYH1ljzigMc8pqj8EjAptADNuUmzdVHQWnme3PDTpYKFbmeG85gD4lhRBjIsFTfihpy",
+	"pDnBs0oMAEXt5wE2oYRa3YoE6v6pYIWFXGklQx7D1yvxGEjn1lPMbUgg51eoBRs88Ixy9OucT+IqTrlK",
+	"T9gZD986hPSn5TARdOBwYLurc0y9/bHgnMqJHdZJ9+zx2Q+nj84eg4eKH+b+KTSHQ2dAcM9h6AeKK2+2",
+	"y3PP+y4ovQgsbomYj97jgpVf40bRW1zcKMaOmIwuWPE17KeM2RFesPxFbrAKeAV3HnuVUvGIC1xhIypi",
+	"J/iYJEDmgux+acHh4ttijKgg4PcbFK5XcKtxgt7YUUcc8QvniEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0a",
+	"bhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnVvmLRtGkwBFDyucXHqUyEKT/6rPToolte",
+	"Mbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i1ELpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkG",
+	"dMCAsnJcnOBPJdr+uzyaWPyDHd5YzAuWIb2bZzf04zKpDse/x+JWxKaGkDCHyHB3m42gmdsu3qqjJo9P",
+	"VCxT9++topXKo/nC6VRqMF8YZiRS/ycr/9Z9OkoTORwCnsYAceSwybwvh5nODEwon3GZSjX0qPb2w4Jh",
+	"23Gyb9CuhaJW/DzKcBfSr+KPjL6OxRx2a3XsaRDjD1JBtAF+nthjnS6wTsOz0gOLdKLdTgE15uSs03FB",
+	"DtO6eHxXpK3M+rEM2wvTYqfRh1H0zN/Dr+rCYY/reMlo5tA9LWIzET4DdhWhiY15M2ktamuI2d+eDwY4",
+	"KshVOXneYfofF6b/5PTRRitwerrVEpytXYOT08flVTg7XVgFd6SQmEbCF3CbIgFB68TTuKKT0BcMLwNM",
+	"3nyHtbfckHcfDlEqYs+79eUicDo3AtwOuFtghPjASk1/o7/U3Fe+uqZTz+c9EZ0SdBVQhoFpgYxhhGpA",
+	"wHdJMi/HjgiJ2cWJnIuWaqgnIxA0nZDkIEoz8Z2A1+u6AsGXuVEuVweuJ+3WPg/Hw0RnKgo81g9pRDZM",
+	"9Cxv2oa0NI/a7LKA1kcfztkI8g09e5T2Lhjs7XKaYoYEK29/vWbVttz/tnf9/15eXr3suaHg7QeZcXgA",
+	"i7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4eZdujZP4uU5V5djuEndPspd70VtMJyZMt",
+	"A2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS",
+	"2wod4BwULBSY70jvakxun8EE+9j/bh92VxvLunJhqkQAkbhCTh9tkM9owudAvuUyAysC72+xgGp7WIaS",
+	"XDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbHzYapH3wAfZY4h1ropdiCK8B7G7uNq9OnCPz0uaAOxj",
+	"wse4p6lGcCfhKSGAVCxnovWgdpe+x7JRIstBBOQUoZB5Io1WbJD7WnmqrQzaAsDApm01k8HnHenBERxd",
+	"Mp23J1GOiIwFANzUY5/b0e6yPPjN/RfmpZ6xiXVX3bFmFRi8C/RFxXEeiecGG1JFae1gHA/kwxfWrS+G",
+	"dsK5YUZrxcDdnelkbH1tKI8tlac/xSo8V/JMfjgkjSKNRc4sAcQSKNSwWjzSuAvhQWsZxQGZsFFYtGUv",
+	"8n4E5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRosVsW9xrI8FhMiWIW7g8RECgLypA0qDJd",
+	"9FNhEA/RjiiYjCiOBi9Vl8t2TYdw0YeqOvZiOn3FHXDCNkevhbV+h6UwjfYLFh3DaaKjDKstHMLsb7kn",
+	"/CFogZIu+6CPr0+wHPj072jNxnntKbrNl92iSV54hq/siRIJTQGbl+4sO2EFz/qy22o0tgtzn0vo+vhu",
+	"YUs1VjOz/vC0hi8+2R2j8w2Uxb6I1xtlo+2zmzDuao8kZGlIWar1GP1BAG7DChaTxb5xtzyF1r6ASwP7",
+	"zTqLzhkLhzpU7tHqAOI3R0JBwpMbWNm0wdNlAXC+3jTMGcxk4kHba+DKF+755RcWQOmY06hnVqN2uted",
+	"H4qxYRMmYspVKF18NP9o/ozQv4OWUNFPGP/DG3WOTrvXnRWR3oWHdX3xehKuie3m8Z/uCerQKIsLzTvb",
+	"lt8vjLtTHrcLawIXm8DAdx7abP2RyXDc13pssL5WTgUUt+lYJHb3ti467U43aGXKD9vOof/VzWCzsOAl",
+	"OV1/YCzslab4qxZuu1mi8OAcCRtqc1wfaCqE/hMRPWU9v2xAkgOxEdDhaImOHOsV1Zfa35VOA9Yr7aIe",
+	"2KmIaoa+BR6b1rmYaHA9IYonbpQLgn1rmJcoPFaQY6JbMIftTSnGi/5NALY72PAp61k1WR5Gm1ndV3jk",
+	"SQfsa2ftU/5uLJIb5VOhCw4VKXL8cHJRYIKQhvWwiaUHkGk5HZy4FSplvbJ09Fgq4tjX6QsVVZfH43fE",
+	"ZwE9XaXzapXKBmpjx/29fUH+PXOlOFdy5gxJl3Yf6ThaQw65Vh1sYw9Q/q8e/ZquuX8XMId3yUsIvjVs",
+	"LOaB2xKgeeiTJGdO/5g6IBvwmRpEhVntQeae24dt71p+9Xde3fAUY2zMaHinlMUCyK29il3nF29HyfKz",
+	"VGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09YfVjeYNetHYqXS5KdXLQl5qE8QTfKO8MTCngCnmsIOWGWc+",
+	"uXznEnjW4pEbOdYg5H8tpbt1IofL3SwBdTAtDOHTSr6bygTcXTlV3RcjyK9/Wsq7r0nY6pl6oZMJftNb",
+	"jXMVkslof1iZP69J7OYcs3Ba+V9PGzcZk2gzUxE2wP7Hgtv4ZbMw95JRqCsNRKukHyaWQM9A/rIkWstb",
+	"lkR7E5z+uXd3OX9v71W34fXMmjWfipu3ZkLuitrhy93f2+3dupoAFNRSOhdzijMR+dpC4G3LeUMaJMiz",
+	"j+7P4SESOm2RO7hk49zv7g42JNKzU7qFJjgmaJgNLMyXdOUXGD9qBbXVa6tO3qrKtq6V8JBnRpSgGf6R",
+	"bFbbh2oRVEixGm6HIH6pHKfBM5WWeSNqNvYPnSWKx40F7Ed8Cr3NUJbsd+KKoMsXuuusJs7M+mP4Cq/b",
+	"9g2u6OjYfyuNsr6ZarjS2jdXcxUWAgQnj6+7JxenZxfnj13U0b6VO2Ds+vJYGIRwWHeLRzW3+KdQkTDj",
+	"8vdz3BG4GptpW3dbnj40vZVijiALnjPc5W1d1/JTT5JEYYEF1gli2VMIycEnImpmk4hE5ASnxoNdFcb4",
+	"Je+QC6jcPQz2hrcqXKMBNprbMx7tLrAr+onOhqMUC+IES3kyFKmB8z+Oiyv8LVGZVXRKwNqjvWJEmsaE",
+	"t+T7C4CqlgqkKhDS5yr0RnjT7QBbIHHgpsWkNE4QDM8ZnvjRlTuOAHvBSp6dr6s8ZpjI4SiF5IKcCJ2l",
+	"VyLUylrpnW33KkzLFkHDLZsXCN2haB5vgYpxMIyooj1SixFVZ71vhRqV5HHEpV6Crm8R6N4tgqbuhBtV",
+	"G+xYSlwVPaFPBPGxeJLU3WnhJEFZXPftbuW373YQ16qD5T3mJCYCEUapOPVzKGq2I4aoJWlJpWdUE+GY",
+	"sdMcBGWrQ6YSZr2k/FGe1sW53VVfkgeSpaNKlbB+txNKyQVijyDfP/oyWBW23e5rOO6GS7FJ5I0WLfBg",
+	"CS492GDGlp6xWa72oWEm/HCtO4A/rgnIeaSMPXGqdpfFmma7TfBZahvwUKn/ln/5AwjpZwBT3uzOc6bS",
+	"KliZ1tZb7yeRchnXh8/wqgDM2wKg3gKmEmb+F3GbUO2PsPUGlz6nEYMjAiMjzUXcCODG44Y/FGT4Zt4M",
+	"7ceVm3wdZzE98nOlLv6cmIjXV98ciJF3g6IbOtM46+sIXUQMyBe6893GkQkLYT2gJP0puoMmC0fEiiuN",
+	"I+T1ALypq9Uh3DT0Mts36kZBFQw9Fl3NvDf9ooDlSClqmRItoB8WkfL2hZGRcJiUgk/slDsUKnCIIfXA",
+	"ZBpUOsE3irzgV9asVawvciJh1CNDLQzTDgzOmryp1hGDI4RxFibcjNqMXEYcrR2k0injE62GrFdyKnts",
+	"JHhCvK3YJOrecCAVoFXeKCpJgIomqhhyLfgFfHKcN0IwMKng0VNUQQ6M/FuDqOZSIVJAj76yPYb5jSqD",
+	"mFfVCeE5jDzHD+f34zR5GxGLA+gWSAmLQ6rGpUw4esBDeJfkegS9U0Sd1sG+0a0CB1sw4hdripbDAd2v",
+	"WAZfsQy+Yhl8xTL4imXwFcvgIFgGL3TirYyL3Bi4X2SDxkB7Dh2z3oHXwBOZbE5scNI4scGmxkita56p",
+	"mvUnwg1IQGHpOxSdm97nEB1+l6kCRH+5p3ad/7WmyHl9MrzAO5mZveNgdTwSC5qsi5/8JHj0s0jRFO+s",
+	"YI+rYrjZSOTK3BLlU5sopMqRrKAVI94vvxUJH4pfTOvihzPamq2L065V0R/tp2cnHX/QmVVVt50nF+dP",
+	"Ls5/+PuCPRBGYfGTd+7lf9ZDCCIlwk81+KBWrJGa1xtunUUlwGUs1fBKQqMRfrbmKJ6OuKF6bMEndDav",
+	"0jqkC+zT7cGKRXhd/OESJ6x70qm8sTdSc/z+btAaJPqfAu3IqYBuO+SGEXbcdFZSquji5PTJD3d1dsL2",
+	"x019kYLzmcFnhVcxAfb9oOse86HrauUppHEcsPRUJEYrcNrNSM+Agow2kGm4YPalnpW4PXbk5jxMLJ42",
+	"2/En/KG6UvawsCooJdvVUYDnF47WFTlA2YmrYxyLubNA8WUDqmvEIsc262H9LDZ6lclAZspFj6gbSokZ",
+	"9YI9ZXYHMzGZphJoDbGh40Zd+wdhkDmOMRxDIR7oouEs1NM5PNDVXSCtgrUPXdwmJ0X8rsiGCHeZ6wyi",
+	"Wd/bd+mJj1MRpj32XaFN7UYRickkMymyJSg9+94FcqhcG4I4csCUhoDajBs24CYVyQWSE5x1T/JWMLJJ",
+	"aUoQtEEYoVI3tsrgDjxp17qOHdgU920dm4hkKI5Azv5XVRsZzHVFbWR1Ffa26fO3SEhwCH78f++2k7rC",
+	"8sVl3L/K3J2ThygzP2u0zNxHZTEwbxViqKdWnU343DqaUHUOvjt68nOxHwPDvq2JOApSbESnQIqluaqM",
+	"TEX6MKV4QKWQZCogulAwRqwGhz5Ba81ItdBc2WYv8G2HArsxi53IQE414hGlJZ8uNr4hWUOfh+On5azI",
+	"TCTiRkECYKiZuBXJHLMUfcD2I0QtJL4iz90VhmLjn54IODCQwYYOE8ALBvg5MU3x2IildaIXMxHLcMxP",
+	"b1Se5/nWEAYy8YBIRxX2MWWkwymAZLKEsiDiIw9TgEvGoIO1wuGgP+ueVB1LdpGfEWnV59Cd7LIPFHbL",
+	"1PrwwMaq4FcV6YPygCFTn0+dlMPmYyGm5cwJ+KHbVBlWR45fYe7eSR/k9QizGtbCSiE5K+TbwM9Wl0Jc",
+	"sSYc3unUxMNP7nbvXii/AYa8Y/KgTrZayNraOmmw2JaChAFL+Vgo2P2NFBzxcc7zbW8KT4u1HjOeumZx",
+	"XgkAurdKvuBJOJK34kBaeSoUJt2tPb6QxIUX8+EIw2IxSMvuhMGyakBNx5poai1yYEHUIw2QdaDH+KSC",
+	"B4desTHe8Q97wEm2mma25DM+34XKcoVIRHIwOIw8XJbx9pGi3BA+SBGuy5pDT/GgJDiPHl7bW15e+7V8",
+	"bR+QPLsm5Xre2aJerT0TkKT2eVfKX5aSmX8eJtyTLdiuOxVMuGeOCdeft1vFwX6ykl5jxxdWE8pU7Jo1",
+	"F7zy+6BUC+dAhmOcia1DWtugO19MsePwkDBweiYMBgmfUkVSDnLmanjSkVBt9pZnxtqt6QzAdOgwJGu2",
+	"Al/Ujv3PotABGzjX6JlKZezZRUw2EdGWsrA6OXKBN21q5ReBiey9/ywr87MoHrUznYzRFm54PXQcW7Pv",
+	"MHvxVbFaty+IeAfCrU4PP83dRjS/nJllVZE26fL+c0NubKGDB3ENqQr7msLPSRYLeGGmE4jClEjbN48P",
+	"ufU8SKwRD3zvEdbVecXcpO8TmSK1de525RnvUvt4ySpR4TOtBnLYDj2JsdFxhonfRWMEZijHms0n7Kw6",
+	"f/nF2yxnW9gsJxU2y6ODs/cvNIQ9ZFwRnBXFBE9iKZK8LD/n4d9Jo1a6MBduVkGRVirDAqv9WEzTUqOt",
+	"NOyk02E8Njrvq837HBAUHR6xrA/dkz8LP8T7Db74iWaobUSYiPT3TAGLBaYlsolVbo+DViyVaF38UCyQ",
+	"usb6avDO8Lvs/eW75y/f/Hr1/Pe3l1dX79+8+8nOxlRLhXrH5z87x+Tb21FOuTEzhwE0ERGYPQJsRLQI",
+	"r0SaSjU0AbuC55j2sqYhQ3+73fKCgGzrzHwHdEu4MHYSIKyAM9OEwX/F596wnyVaDfFJfK+OlBWWftYv",
+	"vOOKApjidXvHKaPojTKueDmbaveLnzvUqDEPx1DoADW5IpE6IgBJrzhPFoFnJ1rBuUR61dVUFTTtwhes",
+	"Cv87lIq0fr1+Bnn+mKulYZarqq38T2SKRZFx/ELwFEtUceAD//tvH+7smCIRQ0Iq8YcOHkaFT6ZJLrup",
+	"+GhH/JbPc/yHYquBA7yH0KIphDXfioTR/fwJYk2RNJE83nYzlNa87uAY6RgpDgphuhE3rC+EYnyYCESr",
+	"YDFPRdJUwyWVNQqWCsVR3ZaIvH+UcWwFZ3lfSHWrC0UdFbvgghByak+FF9b3VnrGqGDO96VBXgTFlGnV",
+	"ZpduzXxCif5oRoD9al3eLL1gAyFMwP7IdEpIuG7/E60miDSW1dwo1wbtgC/zC6Ris5EMR5SNEnHUZu+x",
+	"7sYUV4Ij/EOar9QQm3+KBPBRfQnBkirY0Zz22wssqSM7KLcXeHTLVSiiI2dSHiW5TWk3o0n15ChNuDLY",
+	"Kkld2RFP+ZFQiQxHoCo/uM1s/0ntpUdYYZlA8kLYvyg9a+20JTBrdZhEzlcF+WdQkFCBVLimlOZvQhc+",
+	"G2lthGsoc6h0PIqOcD+s14fF4S3YyUWdOLWmuJhtZCo7BcJelShvneIy1tMglidGLDOuPyE1Ih5U8QPB",
+	"078qnoMrnqVdbA+3gmroPiqzE2Rx/Avpk/NOp93ptNAzoG0Kuua1nsGf8a/w0TXOwCl+ZadJeEsSWUfp",
+	"SAVxeDSiCa0iDwGRCx2aLZzNRjp2Jyk6Ga7MMBWJK3G1H2VQeudQUxqCnXPY97CPMXMLXX0NmTR28FHC",
+	"S/u3vMXcFV/t/K/H2L0fY1DS0OfheKGjOi8YXzCv9zza0GtY5e5e4xXbB6pfayV+wdLRDw0Fb1dXek60",
+	"D+5CGDQVaqMw6HN8Dvs5xTDLkNovfdDTxNmwdeHGcxTDdUuhzMKuep4leiqOfxRJDBG6HSB5adprZBCX",
+	"ba/45GnnbL2QvtbpLzqSA4kNVw34q+SmulpBKIXXCTMCZJX1RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVB",
+	"jHlnOS7KcAPF2sti8jcplOKtLUXjgFXZX+Rmo1ncqTB5k822oOofvOI4j/l8i90l0LEoJ4L9E/vwN909",
+	"pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7LteyTzrfV9JbPsrDGBply6WQ/k4T2ka/Os/LbWC",
+	"aEUYsAhNW8e94Q/UXGhICmEenXmFHT+pSOwt/ue3ztGTD5/O7o7wh5O7b1rLlCUNYNjNXV7CfvQR28Y9",
+	"QxBt0VZQMhQBX6Jo95Ua8oFbJU/c4e+LhqPd9jkovnVj8iUpDgU+phTo74XHBKUui+Un3t2rlZvwVDzj",
+	"SVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYWinNLvaj51C8v6jQRE5lNvH5eWuSGRlUP",
+	"gE4tn59afIJtsK0f2medCkSWzcuMQS3UKGhQWgGzKlLkGE8sFtFQNOeYzrhhEL6B+DWIYyHQL1MCHC5Z",
+	"LvUmOYy57KfCR8cO1aaWa5Jxq2lFyE1qFa0RLIEDAdMPUAUJ0XChcJCGxXIskLcaOhAQ9hjcep6ipwWe",
+	"GITAE/s78TqM9My69rnLIU1wo7AXIxc7NhMqDUrRemCE0wmLhTHIDOfKk+05tRyvJwi7ijj7UKTP0Pvf",
+	"T4H6Ko5HGHvpZ9FQOL4QqpqrcXvdZOd6+KQbtEZyaLVR97R9jpGesYjtd7pdCv1AqOcJ/lLao4+gmr8Q",
+	"GlLg+v7mAHWf/PBDZ6VKhSoN1P2ddqdz6jxpuvhotf7Nv3hebAIAwNn8i3f3HX5wZTgLB1yllq2fmiqW",
+	"5tUn0D2qQ1SCG6s8kPsajRdCcVmDzMzlIKG9vaHAXsBmo7nb3oQaNyx3jm8bkENFJz5OdVKv6nqhuSVL",
+	"0+7nuIcNw5wlViv5EBEya7IBD9PAaRkoQnPdai7lCJeD5LRZb6DDzPQ8tTu8b7Bw7xuFWhH64jIl0yCP",
+	"fGKRA/T7vXjz7Ncr1m2fYEv0C6neTA2DBg67gvAGcHqxq6kI5YCU1PcXDgnAsL6MY2h8DkWuFL81znS+",
+	"UdIwaUwmIsQQDRNrszOlU2EIl0+m1WcRLaLvxpMpBtDYgjFepXtxgf6UBnlQLW0bjInwaEtjUtbY+q0V",
+	"mttW0AJhhWMjzKAcZX9nIC4dZq1PNy2e3rQubiqr/G9awQ1qSLhkQUfCX51GvIFucFj5JZbBfKogNHts",
+	"X640Cp4G8JTA3S1w0KAFLRkQvAHq5cAr9MAp4YD0fUBGazAW8zUDqm4e1rPGMKwxrQHbHqWaI5ZCLOp0",
+	"XqzV0AXCN7TzLoRJ5WRlzd2PsGcLddTSMKF4H3RFAkNKTAq+CmQXM9VmPavKeg6jNK9xRUUKbTQ9Zvjc",
+	"YMFWf47/es2OesOa0AVtZ1Ix9aQqWOiFMMXU12e/1GY91DG9gPWglpaUtwsZEJBFIbkUrIkYLMcH3Jx5",
+	"k3DHtKePcjgxtOYPoNTZ/2GTvP/1bqsT+7/tiHz2oPliCEC6/OSALs+e/IAWpvg4jbkiKKrfPqyykSZg",
+	"CLtXrbcc60zDoGUPw9ZF0aq1CpWGdOKSn3sPqVBg7Mbyjj5iJkvCEU/gZKoYzgdPMtZ63HmEvqd3AZwv",
+	"iuN95KawIt+lfD5rcwF47vZ1jaZCl9g0Zr2Br4UqC/cjjyLHmFOy6vZySy+MnGTxgrpa4MqhKwCS7xA1",
+	"CS6LjhCWdUUFGy+WHecVjvlQ+9UNF+nvstwJqJC2XFdboT3rth9VVRCU/SyacTv7j7Gq4G5luYX9y7UL",
+	"c9Gf2dW2E3flHvsLvl6NoOPLB0uGH5xajTovwPZKsQ7cA+Aq2A1OBQzFooI9HJeZ6I+0Hh9FIpa3IpHC",
+	"1LovP/lL4Ogbiynytpx2WMTnFWdbLE36Hu+ff/cBiMTt0skIicSZUBFUqK+hq3aX1RJ5d7enB9+Sirs8",
+	"dfNaVu5LZodhXw8AHQO0pPpiKJWSeYn5XwgTXaYX3lVq/6W3ehrsnbebggbJbdJUTKaElejWo3XRmo3G",
+	"q2Ma7loKatCWwBoEoaxmgolCpdQ56p64T1b1GSMLyChakxIUH9NLHHeh5Yj2um9/AtK2TbCWaVeKqMAZ",
+	"VWSQd8s45TJqloNnQfjWU/HkCqTR8DSUPYLb3xfMgHhT6VYVVQONuqpnghTdWvV3/GlWfvWV7DkL07R/",
+	"UVVR5rGhwzrHZipCytyAC9xtd25ad62v22JxWySSvIlVxLviYyiSKRjYY2uq24kwjjiwe9bJiXi6y6PM",
+	"H3f3oWYf7rjHXqkXWVzLuUPvPG+KFcfdr8CBbfcb2DR200FwkcRxpx22PaTm4mby0Jqb7NILsMeiXRqn",
+	"l59bD2YgwOiCgHHq0ZR1wpR24Uo4beMYwpop6EPoLHSwji5AKyNPLDLiFW2E+DrL+qVBEK19+Cy/Hs5b",
+	"Hs47KoV16iBgUSaaKtW8EioCh8Yrh8WG3E22f6n6xm1dt+yraavo9s/9xY0ZkxtUgNElP6IDm6yWJb/4",
+	"KzkWK7CoSVTHG5WWVewOHUfYFvurSmXs7ura08u48nlt2XyKCQZv97dyMge7llliHflRmk7NxfExTWA7",
+	"1BO3gObYzFUIfcGlIpIP2wq2W9taizKOvY9mKvJfwHQ14WPAgmmK8rrQbTjjKnX2ZqrjyPtVZtdTsPIk",
+	"+QWPA3Sln8U6i57DQ+wL/9fVm9cBM3KoBICHXqVcRTyJmHsshLufskiHxq9PexL5s4U4s3rYp91zk0jN",
+	"7fYEHUiESZu4Rh4z0jPlKirCCuQ03B0Li/igVFL1e6RRcd9YwF+L2eL0bBSB6zZey/on0mRwATzHiPD3",
+	"m6zTOQ1PT1jCVaQnrD9PBWyZPjfi0Rn8WbTuVQHuqP7ey3SEb193wjslmNNW4mTsXKgbPAy1x4+LepT1",
+	"54wmtVHLwvsEbo7vUO3GAmP8C1CB8Pne+mxQ2w9yVoW/ZFXtUKtGuE3fARom424yKyQmKoZdt5/pYF3c",
+	"ozBvBy/Q/2qe3Z92WqeTHrJZ4I0SSxJ/vwGKfJbqqTLsKB1KNiCA42KDqQWYpwjQMJ0KlZMfK6bVU/yT",
+	"lU3hIMcd9SmmnJZtM2wHalaXNdEXtCzWO7sLD9ob9FX1fD6q53NrWlo+fgMGkKRQwDjhYyhCot3ffDhl",
+	"2ejZPxBa1m912J55dPLzwPY3uJdqGn22lMZ3OIcb6ZstI6eoxIkRdqtBmXf41Yod8lLP2IQrhMjGGL4V",
+	"tcaCggj7XzyZkIYC4YYOLtE6dXU6DUp0TUAm5EkyZ+lMQwQGIQCIgbuv0xF5YQaaUwJmNB7ziQiFVfsG",
+	"zmrqc9e3IqHgi0yA5wrIRiogVNP8/Cav8HPYUnb8MZ++1FkCDWBb7yL7XuRHfj2nv8Y9dox7KDGjXRcQ",
+	"CFpVwHJ/Tff8Y5g3IhPGJdRM7+lubK3vUoEa6nDnt33CQWK5X3OKf4acIqY/Yq3HImIAVTPRAH1LQI8P",
+	"TxiMVgmzcoxhxd33pNNp9VU+f6NL9j3ChtreT3fbJ4/aP5T457rtTnuLRjo3oJqFdESRu+tEEWaIiQ0c",
+	"I4VsmdW+OUcmdHEVZv4XkfLWh7uFW9h5kcAk+NuHu+BTi5BR4FeiMKnuwYLCTWVSHmNFM9Gi2esNPt3h",
+	"5lqRxKPsmLjuh1U3fD/SEyRiQ0C7HJulnR/ZDjpjqdDyrdDTWLiuEcwXYtGHVLcSTR1TuNEvYtK3L7Z8",
+	"p7+KOUIfAdU4nxS/dfn2FRuLedXXoCrum0+vL395foc92znxLWFTm5SrCO5duCXhKNeUxo6lQp4/x7RE",
+	"SDZ2cYuTD4Yt4jiXJ+yZJ26qeYJvnoulGmMPHz5q+Sa+96KSewuLjsUfGY+xwQenvz8nuwATn8UXJwzl",
+	"mjsWyFewaDaLx8BN4vi1AheBkylQSxXu/Tbm2C5p6h/y/KMIM2wpB0PCgW/ndwFy8+pZi3jKqdh7whUf",
+	"igmUP4JZRKwMxRsRTkPVm0KKe+ZnnUXSAGRsefqJmXz5BsTgh3IRwswonUKCHMjPpEK8IwWQt4Wb/iR4",
+	"xGJiN6+/b8yTIfbuK8bVHCgPJwI2Fy7rjMu0TC2dP+OljqPa9XUvDHTA4I2VeR8DZlUhTzDP3td6PBbC",
+	"PoJFemFuVShjSefX0sO8++34H60bjmJqt2kcu5G4llbE/iXGYnux0sWJe5toPah4zgs5BHeUVJC1zEv6",
+	"Jk1kWDUZ2K1Lmsp3opVdlLo5nKLWs1+2aolFCHrvtFUWybTuqxTfDihmR78Wvo01DxVfv8Izwb7o3Hqf",
+	"hJiXLOYSC/fyp35NA0BRleVYpPnU8dbdh7v/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
