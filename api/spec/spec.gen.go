@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -679,6 +685,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1131,6 +1155,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1143,6 +1168,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1398,16 +1425,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2086,6 +2113,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2589,6 +2647,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -3084,6 +3163,175 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
+}
+
 // OwnConnector A connector that the tenant describes itself.
 type OwnConnector struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -3503,7 +3751,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3924,7 +4178,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4730,6 +4984,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4781,6 +5041,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4792,6 +5055,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5306,6 +5572,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5525,6 +5860,18 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+}
+
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -5765,6 +6112,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5788,6 +6165,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5905,6 +6285,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6079,6 +6462,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6184,6 +6609,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6430,6 +6861,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6781,6 +7218,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6988,6 +7509,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8324,6 +8857,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11177,6 +11736,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12881,6 +14034,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14573,6 +15844,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -14649,6 +15923,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -14864,6 +16144,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14966,6 +16288,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -16024,6 +17350,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18718,6 +20087,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20373,6 +22367,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22231,6 +24316,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -22405,6 +24493,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22510,6 +24640,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23272,6 +25408,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24957,6 +27119,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -25941,6 +28542,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27045,768 +29712,840 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/ObOM6J7yZ2ru1s6q7t64FISEKGAhQCHFlxzXv/FroBECQB",
-	"itQo2bju7oONR6IIoNFo9N9Pf5xkcr2RggmtJhcfJytGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
-	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1a8ZPnkQpcVm05UtmJral6rdxs2uZgoXXKxnNzdTSff",
-	"y4ziKO1Bf16xkhG9YkSwLdErLpaEq3Hvv5tONrSka6bt+p5UpZJlfIXXgn3Q+MA1kQsYekOXjMzZQpZs",
-	"SrZcr+BTRdeMLHhh3momxM0rfq1YuZtMJ4KuzRwyHCmc3Zp++J6JpV5NLs5ns9k0Qo5v4aUvK/FKU81i",
-	"85SKES4IFTs7R8WIMg/DTNiHTSFzNrlY0EKx+Mxw4m/gR+8aE+SarYFMfynZYnIx+f99XjPK5/iY+txP",
-	"7s4vgJYl3QXzf8XKW56xOJl5TmRJzFzMAihR+HCKjm62+NS7HoLG6PksZ+uN1Exku3+wXXdCV+SGASF3",
-	"sipJtpI8Y8DhesUVMYzGlJ4SVRleV4SSkopcrslPPz375pS8YkITuqRcIG9wPQX+sL8jK6qIkESxTIqc",
-	"sMWCZRqOzJJpVXMSFWrLSk8API41BYI1nJhF9B2AkCKPHk0nay7c32f76fMCyEKLA+n07yPIPQiwALEV",
-	"Z1UjDYleUU221KyS5lPDu9d/v4a1b1dUs1tWEg5zL9kp+Znrlaw04RpWgwsx3z88/2oKK314dk62KybM",
-	"I9xQQ5OsKksgnNiRtSxZeuFW7I6UsXaN6d09ZK2Xx1pJ/8zNzZLYoSsRTHonK7Kit+ySPJg9DKelNC8K",
-	"N7G++dR32PBJvdI0cplc//36gkhR7HAeQC6kkGBkxzSSTprPt1yxAybFRLWeXLyZ/H3yLsrU4ir/pVJ6",
-	"zYSO7zb133+mCM/9FDZUr+oJ1E+N5ThxteFRgWsGv2G73lHxp2NH/LrKlyyx3Dl81zcoPjF60CdSLAqe",
-	"JYbN7Ld9A7tnDhlasCyuO9nB7fcwvLt009NwbztwIim1KnNff6aI+bmZCBWEFpwqc6Nw3T8lUKJGzqhk",
-	"OdfPpU6oIBl8byQW692a+jVjZ/ANo/n3TGuWIErOaE4KeKBvBnn9mtEz4Cor2YaKLHEK8/qB3ikE7xk7",
-	"h+9kkccHX8ki7xvVfD96uGfilmuaPhHcf983dP3UIROQab0Xv9wzNPx+7Ljfc5EYtOCid0Tz/ejhfmDr",
-	"eYqx1/Bd35D4xOhBXxqdMeMF79ngsvFM3ySaTx40mTJPT6JE5gYNimsFyrM12tROabbumVaZHzCdW656",
-	"qILffqaIqAztk4Pbt+wxMPjaKB/nZw+/fPjVgy8efglKNn5Yq9hcaLZkpZtgVbCrnruKZns3rH7DaOpU",
-	"KcJUe4YcP9YrlpUpJUTBd2YX6JrVNuWTlz+8f/3iH0+fJ6aBPztgJj02uLWmhygG9tFDx/+xoAnqbwra",
-	"S34VvGD04HDIEmuH73DpXKDR6cmRy6xah4ZCa0743rHT+ZnNV1LefMMKfsvK1H1sv+2jybb1ogMn8lTk",
-	"G8lTtgGz3w6YiH/RSKcfX/PI4FearKXSREmypmKX8ggV8OtwhJwtaFVoY/JPJwtZrqlGEfTgfDKtRdbZ",
-	"bLZXViHnqO7knuWgrSIHqClRbENLqllO5juSyfWaqktCiwJtPjpXxg42BjQtiuuhrjn79rhTru3t6nVt",
-	"wLKf4U/PAt+Yc9Xd4Y4xpb+WOWcwwDeW+c2/Mym0/SfdbAqOXtrPf1EowtkHut4UIF2cgACFXdNMw/Qd",
-	"Gd98DE0Lo1OvT/K52dkc/5pMJ3L+CzM/u3hTv6K2azdS6WXJ1K/F5G7aeptayU3wOvNn632V0nLNyvCF",
-	"6x28691dSOU+j6eni6FaSI0dXRcNajhiXBC3kLfCkuLirSDkhHzk+QXJyvUUbKELUq9uGlhs8MhJPp8S",
-	"u5YL8sa98d1d8CazYvcqWFfzLZY+jdc4ipj3TPY4z9tOQLs8LyaNAP1fr148N4z+f65++H5KqD3D54++",
-	"IP/gX5+aR9Xn9ncnXryuc4LvnjMFXsLrz2/PPMGdS9hw2zXhCnQo/LLr/7+bTn6ggi+YGsm4c6rYT2Vh",
-	"rA2tN+ri888NuU7tE6eZXH9ONxwEiHv9WcBcHye01Dwr8OzcsJ3hN55P3hnCqWq9pkbST67sQ0Z4yKqE",
-	"LTGL0FwDx7ywn03qI2z+ajAnzXOOvrsfS7lhpYYDi3LW/ginNYBD3WIuyNlbgYxjBnwrYEIXxM1nPHOE",
-	"hr4bZSiD+N+qz5FB93CIf34gj4C4UxspFG5X6LcZxzGTi7MH00kmi6KWQlpmN+8LdssKI/tylvGc5V/D",
-	"7ueUfC9vWUFBhVpwZiziya8VNfTeeTm4KN7Pvni8ffDLb4vFWTmbzc5mD2f2f0sj0jZMsPzKXGvns/Mv",
-	"Ts7OTs4fvD6bXcxmF7Ozf8GCKUx48kRWwl5LKyrQmEBrxfyjfxh88rVlzVf/+OnkDD5VsriNDH8Gw89w",
-	"eAU38Nn5NLgR1O2eAe2jz739y4SW5e5E7URmvuY5w0uExpcOY+esYNpstb1ZFWOij1RWi7uYbGnJVrJS",
-	"DO+QW1pUZn/P795NJwoDcH7x5nfaXPjLHZ6iihbmNxgWnVycTydbLoSxi5vvHXzNeJ6MnK7Qm2jYOxKy",
-	"jb3aPvY5PAOvbbrGhrM+XRu2Cv81OT99NJtMJ+hazwxVKpVP7vwBmFyIqij8TS/6OcH5Pi4mc77nMKAV",
-	"617vGf9FpemSEYk6vV7xEjcN9zEv6UKHG3Y2nWxLrjUTX4NG3uCw2aPXs8c1h81xdeWeeSEXN8783fDt",
-	"r3cmxQC129IYji7ssr0XQzQ9lcMZIgNd1kqMUy5uacHzfumX89LLTG6uF7Mc865NCTt/dn6Hn/ULT3za",
-	"/F0qfdUjF4Dx8uLX/l2Dm9vLuoJG3hnIuTVTii6Zs2HNVFzwiwbuFXsdm8nKvEKdWG4ME20UKw0fbuiu",
-	"kDQPlj9ZVxjmuan8hO4C/g4kueX8CsQ0XM1Hlbpe9OUlv2UiFJlKy5ItSgk2ny5BETkLxeBwrbpmvAS/",
-	"B07yU0OJlkt7hPBSii8Fy19LJGPj9raCB25uXPf57Pzhydns5Oz89axxzQBnG+5A+oesDuy9WDAjCtnk",
-	"4mR2OjurWdbKTMeSas/+3HABz9UvNNaeUlwsn4nJxZt30wlEDzsi0LJI6CedlJkYcukPUw+ULCr73pEs",
-	"529yPG9nD2YhW/1a8exmLuWNqu/hx49PHz82Jh/+gov3Z01OLDkwvru2Z7Pw3jYaU6BmP3v+zxPY19ns",
-	"rHELDOfXgPtSDFs/Agzr4h/DOTXgsZQE6hGwK+C2M/AOAKetinwYp4EGZWgvQDOYNERYNS94dtrScns1",
-	"0llDIzUTIjAEl0IhHxkxEihsxxddBaMKtbaEtqelpoWj1gH8AJubYISVLHLggCAiNEJc+bC7wsNON5tS",
-	"3mLmRlNNeXC4mvI/Jc0Y+U5uNkYCTydZIVVrQ2dNAWiIUOk9z5SMNh+ZnczO2o/AHd9QJmens4QyWTX0",
-	"z8kXqQcXXNCC/9aeXpNCi4IunVcK9JdfqjWY3uyD+dVfzNvNff6XL8yEyJwVcgvqpL0lbC6g0b3++pcv",
-	"zNN/O50YsQPHba/mWnDh7JmuPp1cWbai5bL2rLIPm4IKK97fhC+oN1dzCLF5O9OyeYmnw6ztUb3qs6k5",
-	"oHLDSnipMjb6X/AZv7SCi0GSpALtyOhJoFFOzLl8X7/aKD6s5DKv2cN8JBXXTil32pD55Unjl+3VONn+",
-	"aieyYPowaWcjgOCHSZ4FY3+cMJGHXNLk0LUUetWYodK07GFpzdfsX1KYyfz0+globVSzJxRjhHZPNqx0",
-	"YqopbpjWRahX4AfoibWftC41FF1DeMeP9GiwYHMyKyHb3Ek4mgXyXOofZM4XnOWxLOAgucuMFmRyHTzi",
-	"j6WcFxgfSkjlDT7xX2nDx/koLYHfK00LMHKYprwwXCnXbC7zHclWVCxZHkaavHuYrBkV2xUv2Cl5adRd",
-	"7vInqchJyTYMl1/at2BMRGkKWuYEXGL4SvCJOfe7de0/Q61ujwFkmKtSk4uHZ+f1mXpiJ+3nV/snPweP",
-	"HStLWdau2iYZBvOa24kIr8HOb5nQZFtKsTwlD2ezRjJpRoUxu+YMshUvycPZGRESSM4VQY2fcGG+eIAG",
-	"WlHILYMnH4ZZeRiKhQzztwJCglwRzQQV2jz7aEoenj0w//eIrJleyXxKFP8NEpnWLOcU/O/myce4x+aw",
-	"ugRyzFtfyHLOc3NgMPePa88VigtjQuq3wuVdXpKH5+f20tlUcMSAAlNyjUS/JoruFNnaNMzzr+p8fK6I",
-	"NRTMF4+JlhhLc0RTl+TRbEYogYAZkYu3QlYlfPqAKGmWZ+aLeaDGAtswkRMpSC6ZtXIxNxfcw8EBfMl0",
-	"uTu5WkQznn7megXTMUz9aPZgSqh5kKzkFmeHCcGKaEl0ucMTcNrvf8ZjLBdjLcEXi1Bj/fL1+VlTwQFX",
-	"YlOt9Q89BP275AsMBeQV6zx4Xj/Ifq2MlH4AdCqMcDub1kkW8EclhFmOl/vD1WDn1QITsRtxC+zbwAOB",
-	"T8OIZ+H8FpTD/CaTxlxXcgtDLA3jJJwapeFiZZdG88nFQ6f4YwzVEuvOmZkKnujq5JPpZLsCQ9rc3vaC",
-	"ezhGjshF6sbamC/tfWVEZ65AN+9mFI3gI8x3bBtgVN3UzPPQaRZfBcabtxC5UwT/45v4j28i5Zt4F3LM",
-	"7gkqe+boivybJj88aCqkCy64WiV58cy7R/fuwNrcK0YggHpgzlteFY1gyxihVerWvFuKtKOQqrKMsTww",
-	"4CGc39gKS2QQFwUrUSVC3q6En3ZgIMGmTf+gE+eO19iDVU+9ea6C5f4/cL7M2g49MZ6C7rwMvkVaN0Li",
-	"OmlSGa+SRn7jqGvEbhSGq997T8+0N+KZZNl7uQ+BZVVoVxo7e3ZnOZhmel+QGu3vi493KSZ9smLZDcvr",
-	"UkqXjnKPMLVhBghTYzhkUdDlSUHLJTvRJRUKaazuEyFZcGFubFq03Yy4XU03Yy37x8dEAj5KMB+upmV8",
-	"AwceR4PJjBgtXqK1EIq3zHAEMEfDj4pjQlxaTS5m3gEI//aBefNvcI+g48ZqnjPnsZ5NJ8Ywg3+gFmnd",
-	"VcwonPYLqxOePzTfVJvcjmLI1HU6dk4MWE5uLeHtGMSoy2qYjwsCj5OpUYOXJVOo6AbLC2Z619L4x96W",
-	"/Tkf3ttt7YgRfJaWbpUTaeJ7PjalKqea4pV7KHfdczcjPzivdZ2B++uTO7obXO/uH7S1tSJkrrYVVT+E",
-	"gZO6Yt1emSMYAHY3msgFRe9yYVgBLaUgl3xEgkB8G0NvPCZt7qOWSMR6zOJfVqJmoo2UBQSzMBsYXMmy",
-	"BIexESuF5mvMY7f/tP70pgbldvS83oMNrTCUZKVOH2ce4G911E0cSOcyPJq/tZWZf/8rQ6KYoDkk/RgL",
-	"ED+afHl6dhaPaOw/4rWBae1kdC112cAeWhx9innqddmCOTUNacE+bHjJVHPoh42h9wiUx+aZFVVmmEeL",
-	"88wx8qYYd30Itn3pfCIf63XBxfHgDkKxHFf/LiaKzFOBTwZkBtsY/pdQ0+UVkklCZs2mEwV72yDwx0aY",
-	"5W46wYhX8wszvWbejLNe4ISEvqJW2DiRSNLKOAxcQbVYjQV7B9+QjOa7Pi9ZJ4dT+6/MpTanyqiTfLkE",
-	"VXXBl1XJrKo858tKVqj90C3lmovllY/YGpUooiApcLy5uDsoSBUePvtnrSMhAobVgrzC5DKuzL+9sTvD",
-	"uPyTxoBBZOzibBY44kJVSk0uvrzbG/RH5cyKTbn170jF2HEfr4ilHFGMKcJotrLub1eAk8n1GiATqCZr",
-	"egMZvxhX1eavpwAUgfp2sXP8fAD5vwzIf/7gi0E78ODBqC14uHcPzh982dyFhw9au7ClpdHnGoHqOkWj",
-	"TkE7t8WGimxlVeRkzohVuQ1h6xN2OvJAjqiNCC+TlPu1oEal9K+EfbvKbOZfnc+OuQ0f6wIeQ5ETe2l3",
-	"ylvmuzS8zIJQW4hKZEluGJQSdd6AekWsPqlOHn9jxrGPgkn+rpNxP51cmavnib0F28pUwYUPBkFc2XK5",
-	"LBmBYLk9CgDf0yRHFn0lxMW4JjS3ARNb5ntpsxV+Y6XE2BDA1WhGFrQoFKB40KIgleBaRQnSSCwYiAb0",
-	"tP7NK3P9dECBfCpA/3t+gIfM0/ayCcu4vng46RZr+UyBj92V2Psk8o1Z/f5Ndymm+B63BPtrO0er5TTJ",
-	"FmePEIujxfE+DaSXOFIwICXHfFGqNSsNL/xfmv/yfhIt/soZpjX3vfcKJ+gU4BGEbNELMn8dsezrpnVk",
-	"wc4mShyPE9Li/VpDHCoR7E++vrdgCFTE9ouMDgknSbBbzPTtmdsb984p/G7yLraDN2wX3cGCKv2trBJl",
-	"9uZbsrB5ASXNNCuVkzKpZZnf/KQcTVvvRDmy5qLS7IBlJWQpqJvyZsA+xl6qMrlBbhgkil6Zx2MCyNtk",
-	"A6RKjLGt9Pc74mcW8lxo1IQs1KB7SI96Xulz4TwwzbOBXpaBVLEHLEIW70zw2zaXsmDmIm96FvoHeF4/",
-	"2aYeTLTxrnrU+KI3BWd54G6ICoXemnawkNk2OAHBqhpG5UACflNHOiNE9EbawLfZhJdvIToUeR+YZ4kl",
-	"Yr4KBTxEZ8bF11n2AkIU/LZGhbgEaC+jUHgdEjQFkpc7dAbGrt4yhakAxq35Hao5XBPBWA76hhTsxQJU",
-	"2r2uyalnSRAGqI+mAA28TPZzRkFvyBSACw4b3jtjYlMAdZ9q9kIUu9ixabF/CJ3goTUa76jd5fXON7m0",
-	"5jAkevTYKFWtWf4TWgWpclHrMuxuGWqheDcaBTWmiK43Bfvwaicytb+Kzdz55hYVJc9WawcyOug3wGHe",
-	"UNqzkuYcNyVb82o9eChIBLEJmgN+cNem+3Ty4WQpT8yHJ67wC/fhWbiIu9rfOI58Ze0aGkEFnwM4dBif",
-	"yjP0B42Y2tFp5xxiZoNGkOsudiqqnOsrh0vWJBNqYR1lBZ1YNbyehyq6YbXzaOKseVlG0PeGmpUw1DTQ",
-	"L96llvBU6DKiIFMfbu7MgLpF9+oFNXnupqMsb5fhOqYuPdjxycXkFyXF6Uu6/cF6Mu6cPzWyGL6Jfrwx",
-	"4lJW6jv7u6ZY+459oDnL+JoWl4StN3pnwUrdBcUMUaNacpA6GxlWsV+7o51NyfmUPCCnp6cQ2JaVJku6",
-	"UQ09Om3Gqsq6ZvbxjBkctspt8dRxQf0Svz3hSoCKLZpZkifZ7hiqZ82+n4b6aeb7km1kGVn5vJQ3WFae",
-	"Vnsg7rQjm4JmrGfz3/jdD4wdw5GOyE1edkmyW6MAlozmkEa7kJXIyXYlCzaQz1bMlZuG60oePMvqYy0m",
-	"ZNI4b8XkvqH5d2Zmd9MJrKZLgecSs5K3VLm06SnJS7nZmH9A4AdyseUty2P6cGuGOEpN8Wm9t5ZIMeb4",
-	"mmW0UmzkfVy7VgL0nrNZC77nwXTPybevic7Lw56mPEspR8kY30rHbTGv8vcjnKpTDKLGD3vJKPrOozBh",
-	"tNQ1LrGWhUft2pQMQJZAab0gsyl5NJuSLx8ZXjibzciGlZmtFOkehiP5BLyLC5dXr6XpDuiz9HEDr/x2",
-	"BUR+Mzt5/O7j2fTs0d1f3749dX+e3/3tv/8SIz6+6giS2zJVDOG9I2DTa3rOtiOPyzB3aINiAc81j9he",
-	"gKwkR7ZW2dzq9HJ/dDDVvQtecxF+evanJUFklcXNVViJOnxffYpiyIBjfh/XxvoO8R6ct86BTh7R2KVl",
-	"qfDMmAMNqLVHlugOea2r9oAShgejKeyw4ooIe9mZO17RHXpn0DWTSeyZwPWAW86T/F1iK19U2rywKykk",
-	"ftHcrBaTurzHbsDLfoM6iivJvQT0U2LXfgH1T9bbFHdgYdCzG/raGfqc9nvY65LrbljEhU4/9rzAV1cO",
-	"8xi54EzHXxTfkMk0zBrFsex66/mNYUK3j3e9vNYlsV/mgMV1wmP43nr+nmdi3PZE5ix/ikk4HZeu3ej9",
-	"W5XSjfaRDiZQo321tHqqWCLEqldsh3EWuiyZUTExMTJMG/kYs459fnU3GLxhpQKcW4w+WSxYZ6IiciQp",
-	"q4IR+5qoiWpLC6J+UNdxgKxBjbDtGtBOsNkCFz5JYL4jUjCieM6mviBxvoNfQP726bhYVrYookphjRUx",
-	"VN/sCUmWHns5GLlk2fv4e4JM8Q6kp1YE8jaSIbMQ+Wx0+MpBokW7KdGiYqjWZtAJp9JOsjdd3cEa1W18",
-	"jY1c9Zghh+UXA1U/d1Ze8TwqU5RrTDToJa5RUA2dNvIa72ruDmUtLcJj13vtiw/JNQ0Rt2tOaRxyd96m",
-	"KCwcPR0lgrX5ufm9D4LhtVwIzkODw/rNBEfSb2jEGTjf/QiSZSAJ57uXVTE0yyKnEVH2TJCfXj/pBIpj",
-	"7GlTsg6xtMzQ9Qv8vKf1evsoBTG2J96sal07vUI8c78aQJ8eaXw0SQvlT8Omc0zZkYxnNc9Q9LBk1jCG",
-	"qfdt0xHM1Ro58VNwM7rZ/kh5VCEaznoqBVb9eisdUjUgRrinuvk9LWptYzHj7+SWyIVmAlM3Mc1kTbYY",
-	"ffYvHzDhXm9CDX7teGe754TXQq/FPA6ActCkki4rectKXZVi8JuMpGL5KwQzOETgWVeDm39jCu3X9xHm",
-	"JdsUsXsCNdnuDr+wnQSnhKK+iIpqqIUOWL5NZBzeSRBmiXZvjBmDxN1hN1W97S19HmxNQJCZM+aX5bMk",
-	"7WpXNCdaQtMO7Bq2Ao/jwNW7qP3Qw1uwhd4/VfMU0dJPcmhMyfL0WAasSW7fEa7LzjnkT8tQ9d73cSWo",
-	"lImk307vT+jftqWKWJDWKV6XVNcNHLJCZjeXpLZ7uAeF0awoDkhj8wWL6cYuMCd3rWPXv6gHw4EQj896",
-	"870ruooyFkenMoJXsgBoi6hc9bXVNoJo51evuXfnnNLvIuO2HtuDI8cC4eGPudI8U3+44jre7PmGRoOV",
-	"dWn0qLcFKmjkpU6ri8tiK4Os9jvw3KNlMZBAzfutOYtvWAYZS8pC9WxXPFtZ+CU4BmC2aglMh05KSESX",
-	"ipUgSBXlQ++NDeXleNqC+hRzejFp69XGvQ75MGbxcpGx4a4Law7yQ2xua0kmOaYSGjMvhk2lo4/E+nVR",
-	"Qczvw0vmMwVXpMsvHB0C5ggLg7P1TDl1UqNrxrWn2lJ84CT7Q+gYxm91g+b9Yiyk7z3VxtHaYegDaW4E",
-	"Fhz7PqsE19XjA2wTvPZARFXHBE2C9pEtGwRRGg66vrJx3SBPezL57xWgzqQYF6CuXY7doEPd4XbFaKFX",
-	"O2yDjvt0Gjess5LpV0xrLOTq5DTQNfYEUfYR1G1oycgN22iiAIZrnPGmBrT8IlvoIO4buIDOYKEJcSJW",
-	"ocKE2rqZDFnTnBkdjGvFikW/v0IF646H+aKe826nc08UQ3uk6Sn5y8fnVz88vbNYXnam9stJhNWHuizt",
-	"Sr3TMij3HsqGlYq7/v12ByCQdssrxQAXEBoG27VwsSzCDq7j+OBIuQ1h/1W/oR3ObrhWrUfUOz1rQdLM",
-	"h6gpu9fpaSlwHC+Rk3ifip/Izvc4mQUH5ggMOcvBK7949OjBF32yYU0/NKYZNCcLmhj1UKNjjFTC8pmF",
-	"L9QrvAmXJcWrEKtx8rr8JmWv1DdXy0YtOFUthW7vMcwKqhJaF/aNgAcg8V6QIPMdmsXZpfks9alPcH8X",
-	"Tcm1Vcwx1539EsSosfpOE0m9rE7q7s54S3f2umJcLF3N6pTMmdKY/ThORi0rWlKhWcqcpb4fojHpyaaU",
-	"a9sqveum24p/1hIvEmvDLwkXIGuh0MHLtrp7vOs2BXC75oq7dF38MHVYKl/HC2AMdH2acMDX52VY3Rr+",
-	"IHqjuzZio2pc8YN93nzbNsSxdl2/6QZ1HNyQ/gGfTIOa9Ho7eySZLI8nxWX5SQlxWb4uOaZbtCRLpVdM",
-	"aIAdyGMhagIICIiSULLcPEsLFfc5Bb3pBtES5vTCz7Xjn7jpTuipOZIhSDBVRJec5WQry5t4/i1cRA5w",
-	"e1hSTZAyEq3E6k0ZRYeXRSoelBIsbxqpm81NqadfU3j/VluQq5GJbuugk2HEWHdd9QzR2QcQuWFX0C/O",
-	"zx4+PPAK36OOXylM4ap10stePZy8XrGd19yNSRNRzVu74BffS91A1nePkiyPlfEsbIu07heV636+L5hT",
-	"2eoheNXUzS+cTXyhMRlZo/DEU5UstoRtT+Gcc/AdVwSa9EYvzzkkkqp7ZwY3oj8t1llSLhTOUpmJQUp3",
-	"AxIDpz1FFyItl3GlIkWRQb5gTZ84fSyy19uhTp9Uqc7Rk3ZSUYCBMfm6Vs3XBXkSeEwnXPmQZEOoLe2J",
-	"1HmEr8hSzFAZVXr/za70t+7ZO98sZXBhNc9Y/j0X8TJt6HSSzGeNx+J+ElwrAl5M4EzzEiLF0Hqbcbgn",
-	"gGZHEzInjXRSY3IN4t/SjhALORDNmdWHOXQiMLdhVGgMRAVJoagE3U9hPkMY8DVn5TfcNr6Iev1dZ5de",
-	"JsGnzPMFHVO2D/z/I3Z07A7uU2n30ANHD45LnUDrT6Q/Le4AWOb1U64lbS29U/fIU6X52m5567LMrad7",
-	"WCWfRziKrN4Dx3UvFy+iIxlWKlGc1CdKjicS2nHvekcsqg8SKEXYbwOZ1jZmdpE78NuqKIj5ysMicIUe",
-	"1UUpE4bkii9XCSrcsCJBILmNp7IE+GPtuX2NaWjQ6CO4lA+J/Jjh/fzsCnz4JphDiqz/26jMVrkboTVX",
-	"LlO8l4dDlIT2xKue3PFUPtaafrAVJrPm/4Lik1lsY59Y/e93gj7qxzP6vfCKblgCd+mG+ZgBebWSW9tf",
-	"R4qMne4DPtqDYfQfkKI/DqQIdzh6QvCVz8Qt1zQeUKRZxjb60Iji+PPA1hah4OCz0Bda5OI2egS4ocAx",
-	"AMhKWwbdmzwnsc+WljexLJIhJ60qix6D0ibFyQ0TTSSDquQnJau7vwyAhsP9sAsLCZVmyIBl3CJxxgkW",
-	"9K2k48WUHW/GEvyVcf22VwfpQYd7psnG3PGu9s7sN9yl9to3V6w3JwQGWi8wALA7IFvNLuF+YfIyXsed",
-	"yE50mWYUo+EbynOyY3pKoL26WXlWVDnLL30do8T2ZpjKx/UqL+lWnI6s+fE/PECAxPjRl23bhMZA/fOx",
-	"y5q6TcYM55LmxWN4upGpDy7Cbrb6vxfuZJAZM8x/i8iSEcdthAFFSpjKrjtlzuMVZrVTrsmw/8NvmfDJ",
-	"oVwRrlTF8mkHp6WvjCvJlqodiYRTYAQcjGL7fdEyj0UcI0ZuvWM+B2FkbRTmyg5E/oydjLpK1bsvXVTf",
-	"Hxp/ROrhwsSj3oC+X+HRDggw+CcRCwo63ifrYLsVitCNQbOiUAQQSGxn0DXLd4lIblCA2v2Wl3XWl2Nb",
-	"LrCENxpbdjdrH5G+xcw8+3RcBfp5JUkmyxI6ulgoJvMrwgUxvxpT6vra/dq7q2yHTMzolwKQEm+EDK+a",
-	"2OEGJ/O9LtC8+LXPHopaMGMGTNdB93qj5aaRIbFRrKyTvaP7vKG7QtJ8+FYPqtFNQDWaHYKty3kOmsSS",
-	"aYI9P1NVvVHZXBWJdDcoopYLonYieyLFgi9PLfIilzU25bxk9EZNsQEshRDWmup9uW1H9fMPyU2rBUdd",
-	"UJuuEvA4UsdHvUlFG2qpEos8IHqer7SVmy7gQc1+bv71vePOqD87zWJafxvVlqqrQSwxzRgkWCCa+mXz",
-	"/5Sy2owAKhhTsDde+o4WUPeQL9GgQEE1U/q0h7f/JBGvKA9aNnMFhRFW6sONaDHFEVSWNpt9YnrLUSnw",
-	"qS1+WBZmkzRBS8UerMzmwfsnLSqmXHW4r3aTW2F1HmMt2NSP8F0Oe6iVBDoKiLNFLDv9frqki8Py0phf",
-	"DTMIk1GKRAqmqzo6HspeFA2j9eT5kCzYZPGGkSQ/l1yzn7lQU0xbCP5Wsioz+29NyyXT+O8t48uVNqYo",
-	"EPlH26psStasXLIpobespOYf2CGzleozJHE3US14ZcFH5MJoYchYpy2+MMoOnRfs9Ln9x5sWp7xrmK/q",
-	"hm9OsPsnLU4g2cTYOIa5o7m8AaR61zMRbyF/hamYYMmXzEI9NkKM6echlHcaA/h1TcPsG31sNU9oyHrV",
-	"A1LoehlRIQXPsJ5nXeuWtrz9jVrJzbvTILd/JaP3azt4bAa3K4ieRzxivws+5dk98Cm/qftXx6LQYWsU",
-	"z3zW8dCRVM/xm7tp0rH7ApKpfQdgW6zo7ELrubQpHGOGC1pGR1XAfkioaNIF1Dj7wklbVYl2vlyQFd1A",
-	"1dwet3DX7j8oxLLPZxAe1xT4rRGsnymC5CQFU66sKJMi/0z5bGrcCl2nB9qfqJF7knANPPVozxFGOB1m",
-	"0qu4BtuWHmGr7oBGQzx9wan4h3nrXaPZdzqp1QYSAB9ASJQt9dKGp9/b7sw9Ze7WZe/oBw2b5zviAz+j",
-	"TfWe8jol12wu8x1RK4A/KKS8IWChn6ZAvcI2500ksEz0IIENhg2rm53fP9VvFP5WwBn3guAK3+OcBumS",
-	"gfs6BlpbEnoKLNJ9bf4D67VQg1yKmLPcHcZWfSimDmCqLjLzexT2nKolddNNUIvHfg91QLdvC2yrOgbA",
-	"FobHa6KtYfYEvEYpowfdvcew3IKb/NMw3eoJv2wc6DEb2tBQItFQIyTnUt6wHC6dhsgaco01Rc39GMG/",
-	"aQ814kAsKY/1gYAktfFqi4ytfgxHPCwyjl3TSQwT9CXiuPtWuQ+0ZDpZFHSZ0va/sSXS44z3K19o7Uus",
-	"uWjZBJdEMUauP78981zv+hQZ5rjuVkr0W+1DTbHp5OltlJGvyJNCVjl8q8jZ6YwwccsKuUFAKLtx5vgZ",
-	"1RQmzuDZ626vICdShvcGsen5tg+1K17zJlq7J/W7pArX5VywvRuX2p7klelEbVgW3IZuGmens+jI6eYd",
-	"5lJbj8ANcQsPFVF2+/btqdqJrOCCvX07AAkimL3tLmOJMHUFf3b8Nsmn6USCdo/PwWk2Tz/QTPf2Xq19",
-	"4Jg3AvNDBE285Tc0u0EeXzD4G0H9jWpQFZpjO2CXbjmdZBQbnUj7cw1Vd+iAsj7grLTxAA9iXMoKVJQ5",
-	"LwqYQsHXHCu/UPwnJMSBuffdnbfFCRGlX7ONOYGUGNOJxRO54hhyGpPGg1z7HgB7COq98qfl8K689V3R",
-	"Df4ujdHibwDCtUJP1CW5/v9jstm1a+MWgM/s4Xd3L9CehR3sfw3crQRvbKyiZoaviW0wpKKYE99ykbuS",
-	"uyY5oRt9osra3xkWxmzOSKVYkDSmGExgzUTeQge5T9PBoIlhJ6Eto2JK5pXuGGk3Qm6PNgPbSHtvLwZ8",
-	"buqIWE89tvnfsSK3NUtdpgZnRKzXDKwR+ozYbHiImXMpLkJHDdjGaJxYJ2NR1B164lWw3rU5LL7eB4zn",
-	"3EOdKAFg4h2QS1j7UYdNrg5sDHt+xYpRiYrJdHKk/2cK88oFiBFcfRwcYHQexN7cBeqddTb3xLYbHeMN",
-	"0XFE8p8D9KfMcFTNcdHVQX/97kt4tnJ+OPBrEy0lWdByvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fD+",
-	"c3kEqzQ45J+EUfodV1qWu3RXvxRyVrx3wP4bc5oMqSj0ws5ZBk0Iwj6qVuQN75vqT3ok53NUW/9EPAew",
-	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0ElNizv96o80GORxVlBHzUlbLFXbtn8tKj2yr8EsiRbbt",
-	"j0b6oHQD6BTr9mr5ulLCETPxPTpTLSWh7u4GAP3gH+/u614dmurBG45DECvWmwgSqlb+LEpVZptwteRS",
-	"zzE8hgAKD/SnIYJkkSfRD3+H+NEqGqhBoa3ICnRs1CUHWFGd07Eq8t7T0RzVQtZckLUsa9UOwiqgw8kt",
-	"y12o6sJevQoVO6fuLUq5JpQsjMAxyh4Xy0sHiGTfa/9qvRWsHXVBaPNyXlSlXmHltX84xICqUXb8lVxX",
-	"AOM7441oUwgWvWmjh3dqSThHje4BmA6pDis6KvBfLEDR+gXThaVgF6FHkSsvVOc0uyFa1qFUCDAocDqm",
-	"oJn/8AxOc+QiuZsd5R4jo55/AMejVSEc+A1c2Xn8YCE+j3klHLFtgKk9Dtf998oajWSKonTv4AiuMCrk",
-	"u03V/VPCsE4Y7rGYK469+mM+ZneOcRPIuHH757wBvHu8yT2GtheAOu0QfVDxvCQlKxhVLJ/6Y3nhGGlq",
-	"K8iXHDPvIXZ7SWyq14UvBuNW3FOxA0F5SWjBSngT5JrytWXQDVXKNpHToV8EQDK3VGgjV8icgaEeCkvv",
-	"48e5wj9xskHq2XRih43Kzf8Usv4bClmPXzUa4/t6a49w3AM++SQO/bOgoi4R44y4AF90YGltidhg399V",
-	"HUKNoYcEHUXvWVuYFdJDA0TdZsrCTUEjaXjYd4/gBSMAAgHiC9HID3CjNTPBYte7e8JIQ22h0xqzcFjT",
-	"c5kbI19L95Ph5qzd6Sf1ZOL0kutNpXsohjJZMIV9EBcSlVPUgOFLli+xd9UonIqR0BZQtzG8VrVig5/1",
-	"DUoPkueLgsagvS1+KYaXWNlKahp8bOwmQhJK5Nx0O3InSmM9Zs6xz7WdYBJya2hJrt+EMVW5Y/GeSqrZ",
-	"E5sf23sbuefuvLpwtadBzYbyfEpuJbd96JewwGpzgPjAEePZJt/JbXNE6Bawc5/Fx+8ZaojZYre4TiAb",
-	"0TP2/naDx8vy9oDbnKBxbqAIBPIsrAbzWTh4XoN7Irh9mrIg3PvGrgTyCCVNz0X7pPcucCgbdAeKrZkG",
-	"z6F3Sg0JDa+Zgha8wt1fSqYiORdcmYXHeYYS+7W9bKZ1/3wc8jNFto0AQ4xd2AcjZ2jxLFGNayf7mTLa",
-	"oVubHWBPCS7lxaGAPuyD/hEJ2HuHeeJCaWFwpRK6pFwccFDNyK/L3UGztlv+LeVFVSa6XIMTAAo/YH/g",
-	"+nWsggRLbeM+uYkvUX1d/joky1taSKSFTw3w212MrEpcgS53fvZWevnma+tKabgj96ExLCqRj1AH1D7m",
-	"cGS2Hck3dGf416OPjpXgcavadnG6sFfeHEDUnQdLy+ZxISXT5Q4eBx+OI5li8JAhNMgEz4TmF4tKGTM6",
-	"Qk+CvszmWqkwKz11TPUex7hoM16T53AcQ/4LSAcwgmrr/HyABcPtf+c0uzl1gie/cGHq4M1zKm5OrRZ+",
-	"AbdX++5yJn3d/9XRZYJ8oKxRD3K5uRBsEpRPAoaZOjGZ+ysgav778umWkAPRIReGm1W4L1DLjk2yIt1c",
-	"w0MytJ9IjK8SWE3eYeg2dkN3HbSm4eA47qINpD0O7c9RCIbtCrW9BA/lYiBqOiKvLblju9ToEtJzy7ok",
-	"7SFwGr9U680UKpqnVj2fkkqoao7I//klNvQja7ojcwYeqrjj1SZsDWpMDw/3LAD05/sC9GQrWi5jeOiQ",
-	"1HxhbJCtwARlgazBpQBvWtxFzuqUv8H+kHaaYNJoSVXqWV4urBMRfH1UEGZBTFs5FgXvj4r2TdXQ3Nfd",
-	"jILpre2OCDw7OhegUwT6EvxycH9UlJs2UvFWqUnjZj0S9O9Q0F43m2kHv9d657sphTX/NTmnl+uP4X8D",
-	"f9an5Hx7lUKMsn5re2mZ6xDi7c5bNC/iyUrfo/Brgc1igBKDSOiLV0SWfGk0Rgl/lSxjfKOJOXRTIm/t",
-	"5QVa2tkjsuai0jFLw1Yl/zC0Je8YcIw1/fDDQV2T60m5l7iBYzvhz36kkluzC3ty0QRjtCw4BGrNycZc",
-	"DsiWQWwhe+1z7SH/QBNCo7IZxK1UmMVM8xxOWDtxOZamXFj0rdqLGmUELm72JMxlcrPDJg51vlwbUn81",
-	"QHjWSX2pipG+APNWfCvL9fAxBvkpzOqD8KrIDgVz7Sl16Wsx1ABpUJquNyNSl1s4OU4Hqx0YfkFTt0M1",
-	"HRMcftMRNPgS8KpAZvKk7q/dDJItSvkbi+cL/cCcS6+V0pyMUnW8lJUqo7f2L5KPTDxIo/mOQE+9r4vK",
-	"hahs0r2NVPnF9IedkZxHuAntvnwSFyHO9RAslYODifDD+FyiiZHXiNl6DaEgsmBsSq5R01HXPjWDElWt",
-	"L4lgHJJ3uJGvldAuOgLyvtHJbSey9wEEuktsUxDZ9M3fFPyk5NnK2U44Ga9sqcTJ1GW0wba9G7+n2gHa",
-	"tjL8BVnzouBYpq+mLrtpgPLQ9I7Ial6wTunjIV38qab/lEW1ZtHZLvmSzneaKfLXs9n/fUzg338bOBfr",
-	"HIhjXUnFpiRnNCcF4Nqoob32qyxjSi2qou/FUMc2OOUG3NuvdiKLeCJe2gbclhHBetLSAwTI0nmDDkHw",
-	"DwZurMzTLtzQaZu9GrsXPXFgsA7HaRbNWhujvmxXsmCkgt4sNvvWwfe2LMST/34zO3n87r/++vbtKf7r",
-	"b//9l314z8Hv39CT3959fHD3l713eW0HuTfFFv+cba8a5cRj6pATFHqGTsza/e5mcEnmrJBb8hsrpe0h",
-	"JxeLOIU+nk3Pzu88mT6eTc/vEqQaBhjzoK9pTPjD85E1zp7QzibtqX435PYtFkaQugfgG8L0svT5oYLd",
-	"7g1/93UiGNuK9cBeA2sunuEPzloqgrEx+a8Vs187xKZIPaEdO0HoZjfxEcRutAsfSY5/Q0PbEDhxUB/b",
-	"CCXrJaeI2QDuPkhIhFLsDzrhqZPaf0KbyXZjTqmzOULIhEcP94qhg7XIRjZaYjU/s/lKypunIofK+5FL",
-	"OpCfzQdNoTDyBWv6wYmHgIm9DRENPVwBrFqJKE/gFllygQj/ZKU1pm800SxGinp7WlItH543jJeWA0yi",
-	"O+s6gweunZ4ADdw2dOnKhWycmok9we8X3p+RQnccJI/xNckaWOtNGQ7i1GMBb2N9GOey0pBIsKZi52ob",
-	"fO4ZE6QSHjI7oTe+8YpjKoRkt83XCFrwXzOj2DaGNOn6FcB2GkOSJRPGwmJ53OINGDLma08SVFDNb9kA",
-	"3w+U5FluM2+Jgx9YUMX4HEtG8xei0d8rrF3IaKxw9Bu+NPpwHYYE+XNJTs4sxsrO1pzEI5PDOkY7ZAGE",
-	"i7A0CZYTzD3cifS2H8H1ke5e/OdzfeBcX2mqq4ilbqsb+7LNwD2/ot72O0Dz9P274wkg3rsxqFf8yzQC",
-	"fC4FS5mu0Fwyd/krStCNWkk90DKGyv/jNZI2Vi0Xy1dcZOwAh3GPp3uzoqrpgbULBR9vyeg6UUhJ92Yc",
-	"Ah8ADW3qiL3BRk4+UT/UuicwJE59je3Rbgrv90ZKWZ6pU/tqVu2ynKfTNDg3rd10vBI9is4Rdz+4E8Nw",
-	"BfsQlzH9PYcjusPe221wZfDgxhDJmt8EaxYO0yh2b42pAB5XgjemXpjqZslZbyPkZlMCr7T4ldZb3MtF",
-	"x7jIPEd+GnfZVjwJTfc2oJg3ctE8AH2ICSo0wSfnTLmukJ0w5AFVAjXSV0/XfC4I9M9Rvh8Z9i8a1eM4",
-	"qSwNz+8Kf6LiZVbP6ZrV7k3vXLHGllkF1+MQX4NIV7LCM2I0PGfbeDP2/ku31at/Xw8zD02GTr0g9OnA",
-	"yyyhgqk2c7/7c8VsqtlocOwA9vhezpD6TdHZ+ZyitvkTwzf+kBWV4rdseNUNRJBStcvlCG41n//LKnb9",
-	"C8Yh3QBTWErw+ygVCiqifapfCNXTun3BqK7KPW3TO8AnvYBqyQS/wUlUblI1S1s4NpzRkIbnhhxXZvGj",
-	"++1DFe1+RK6Ciu/xSWCRnBUJ03fdQ9wRzbgLKqAhd7SBepreidbig6CM98S6rD1bSxukQmfTgu6QdtFT",
-	"x5ee2imO/t5vRouvi+JbZJKI0H16y8odVkzbVFRAgXPVURR8bycNtJ9AH1gE7x2hW4Yx6ER6o9IuyujR",
-	"3LvehQE23EbKIgHxY/QySCuX5Q0riXnyNA3nHfdy3dreYj4XvpDyRjlvX1DmNjY46ik7bexfau9/LKPl",
-	"tgmwUg+BOThbDluMf4z1dBqT0uqblccOOSuf1YwR4VSarUjAOlC+BMQH21EuMH1gm2BVh+YZdWKm4DJh",
-	"AQ3LelnSvKKYvnSLwWd49/tKcN0EES3APKhRRD3Vo+Cu/LfI9fGTwIQ/w1/44qFB/STOJ4iVvUCfKA77",
-	"LsMkzaoNYpJ3hwZfgqGTd1tyVvrjbX005qFDDgzMZ9BtZwjwmseTmAZeujzEqMMj4JmlJw3fnNRXfF0V",
-	"9CB48I56EoYOH/ZGWx6cd9dqs30SXMIUgmAwQtdSLM3erC/JA4tACVtm4y54os8fBsf7LCqKrdbVmvWY",
-	"QA28IkpZs6lXQm1jOYMRyu29o/aoPWKMOmLmlqdql3vUIamZ6kE7okpVazayG4fbhK74Lah4nTZE4/47",
-	"CEpUa3eegS5RaTJcU3KKEUw0nFaoPXmVyNfm1noTbo4jX5JZ4n4UM9w4RXOvwYmvTM7jf1dM3UsatBIK",
-	"S0YLsKpO1E5k11NyTfNbKjKWn7hsqpMavt98n1NNT+pEQPMR1nid6JIK5Wt4FDzMcp6Z++9EVZuNLOFx",
-	"VdCTx49PHj82f6z4htITJbPzE3BocTO4+WK74pqdFHTOiusG095XjNkD5K7oDSth7Xj5nni/m/kj0B+Q",
-	"ufSimdrcPBDRLLtr97PrC3INVicrzfo2pVwwpWD/roksybW5X8tNyRW7PiXwy+YU7AtETsv8mvw1EK1/",
-	"g9/P+YlvNUmL61Py2lX9EVi1wu48tsnUPjJWrvlmL+IJCpWfoj36kNRJVs731Zd18sl6Euzc3xSEelSo",
-	"fCKVaL9zldgfU9JlEexTCCTW+tk2eiohNqbtSudBBgBYgDSgSQcZ26Bgp9EN3HowN1oN6HK3t/rMKXZW",
-	"tb9fMdqPqbL1l98+IY8fPvrS11vnTFNeRCqi4pWmrzSdF+wSVLUN1FtXql3A+Iae/DY7efz+3X+9fXta",
-	"//GXRMjVpjtFKO3BwKnILQyiJLmMbmWNPn8U3HYujKhMed5dhhBVtj1OuzK5vxWHYQymdAxy4jldA1IS",
-	"SOedrMwQIFRWrNh0wLjjHdqVD8T3FEt2F2X40MhByxmnfb08Yp0il9Y7AbzJhbIu/pyNIU6//9yuzLNN",
-	"sE++JXJN3J6D8W28x94LwciCVoXekU1BbS+4od2yi2otovcO9TB/tgrhLJ6sUnDB7vWCZMvrny2g+7a0",
-	"xlWi/ntDS7qO1468BqnHyh3xD03JhupV/TcBNqW5+cbsC6MWT89260kUCdtOPjFJ9cXj2Rn5X69ePHev",
-	"IFzYzAC7zWQu8wREH1uzfJeS4RJiZMzNc78A72un/WMp5WJ0Q7UXi3QyxJwtqTgIpm29KdihWAx5yRc6",
-	"loPlWkBaF5iQvgEWpGpAS4mBvqK8Yr2oJZDKaJMu57sglDpyLezXKmZDukQd9KOWjMBzhAvCbg1z1xWk",
-	"A9ayYjRddcMUQ/RQKRqYtZremD0WA8cwqlC6PtN9a3jG7D0toXXGJZk5fUi7PqZxkVFWQhjKDc47Al5/",
-	"WSWQ90amP8QxZXyDfoWLMgxtV8eVFBfQksQhWDf20HzhHfkA5ILtS+0flmkRD8e2oSkZzadESdihtyIA",
-	"dFUU8UC5PiXXUBBx3SEqlsfhFE/fiqAsDn4wcXzo+qhiUZz7Rdw3i/Mfo8nIxStMBon5GOO+lMY58JlQ",
-	"h7hCg4wUB7Jil+zznUCs+OMyRdnXFFYBozsZUTNnTZSk9G123h5Vp9Hb4rjOZmq30xGsbr7MUdlBA/OQ",
-	"trULWYlR+RW16OlaltEWM9g+uAYj8QJcGXHe04qlJ+WqrqjYLzHw0Z42NI2Sfh42UjSk9i1ppPfdu9aC",
-	"IzvU9JTCD/THdzOvGi1fbWJ4u7mMx/z2yVj+PLjdH8DdzpE4gsNHZWu1D9MnkbMVclgDggTlTgAHkDOa",
-	"n2AVLNrYpbGyBeyCxWKvYQQsYIDZsUKzEh6Sgp1sbX2Za5Idk+L+mty3V5FQsb/pPNd7O9Oo2JXIWUm2",
-	"dBdBMTHPfb3rax7uDxOomE0Va2Sys1c4lG/CNKSqWEdNlJfYcALN/LpLXM6XTGmWTx1ZxNJd/VNw/UDj",
-	"CsjGk4p59dQ2sroRcqusbtpFXVMZxRtbc42AXyVTcRQSdLxG85efNxCOQ3x5DPX//vnLh9zajlPCpXUS",
-	"lXGrkifulZekx7tvUU2yGmlaqzZ7jXhUjU4mrkXdkHT7AfYBeMvJlhUF0XJL8XOuxhkJqdL8nxHitqOM",
-	"XhLmrmrhHzjt1wGG2CpyG62uYUorsqY589cqLG7qCQvp+EZqzHfmPwBwaaZr7KeiaPRzwbc1ECBEMytu",
-	"mFqBPWC6e2N7h9R2jhUPg00pmu8p3ajXOfydyiYWpUpuhxjFnXoVOOF4GECabKH3HY4W7cuZzBtqS+uh",
-	"YjqtJtnmfPdSkgw7urZ6Nbc4y8FR1fNCKBjsRob6Ex6xmKB6GcBjx4tS/4gMvOjMWCZFxgt+UHqGS0/v",
-	"9sQzgn2MJZH7xuJ8RJrBnp759Ut3T0YgpTGRfxN1CUDof0MFYSJXzgrneniq8IILrlYH+sU65SllFi9P",
-	"cRrhsNUaWuZV9HIIe+Z+poh7sqfh3j36QBkFwJF9YFVCG4Tr14pVCFpbZRljefxYesp20qSah6HVUGpk",
-	"Mo2WBSvjsRvX6xhudytd5wCLDDmgcLl7h9JpB2gn0q3+uYfgqe2BI50h/8LhJ2hPkyrrn6n5Ltz8+vTV",
-	"dA+JWXcjdCKmcapq5u/MPCIOQnK1RdB+YXmEqqSW9P0kzNzmnF9iAGQsukRKwl6RnO6mVs/girj8UdD3",
-	"KDGS4HSv9Ii80gbkFTmfnT88OZudzM72vrI+9a0XalIwwFvfyktrBbhe1q6RVitjMC026jyfR7M9SVWx",
-	"Q5LaoJiq0aiAHlqA2WsmHVBJhvWPBzaEOaApdgS9AtvbYiiEct1q8XsJwKRg+wDaAHZ1sMb9fZyrfGjx",
-	"Jkikf6SwPzdMPAkh3/a1nYlMNZhDtoh3tWlPHhHq+hAaajf0lioblkiWuMstXlB7jZU9vNTICbEAbT6m",
-	"pjQHk5ksmVFVpoYiGbjLxSWiXycI1TlRWCbXa17t5chXWGrXmfa3snQdl10DZpxnuxs+zdll2ICTWhc6",
-	"bs1nKj7zkWEcwLntL2886PpvWF2ewQMvtCOxd4Bajmu1oAmK0WtJ0gRzTYdoUDAe6dou80/nui7zQwBB",
-	"2YeN9Y1EBahrHoktcn0Ib4etMSBJ07YdbkF5PepCeUVU2pd0+4NNdgg1dXXDNydyg0s48WkbgKyWjpPZ",
-	"Kbtu4niq7AJ4SQTb2mX4ti8+BuRgZ1RqJWsuGkBl49bWqYHCFaR3ssY3OUQUoZBsvOkuPdROZN2TIiud",
-	"yRh6KEIgXxBGs5W7FOqQwUqaHeD6ktjQxoUth1ljN4JbVsKO2C5MRArsyGLbv1+SDS01p8VFI4iem0eF",
-	"1PB6EPJcK4IJWkTRnSLb1e6ShO1XykrYv+tG1OBxBAnkQpGgLyITgKLIfdwvzJzoQX+20w2RPW1/6cP6",
-	"u0e79VR7w56YIxHeA/sFm2OMNqCI3XgcN4gt7pe5hpMOsxQW0gMPQEpcImJ1VShpNRAhHbouV6CBWEaj",
-	"5ZJp9RnJ5IZbCB5wtkKPqmmd3GlTJPDX0KXMtdexNuxnipRV0Sj6CL0ewEbP9oWWb9iuzoAbB+TmxqgD",
-	"H83f70e0A1K8Sto3RmsylAAg4ltW96O0RyRl3LSnMRYJz8gCWelXiJXc2PSzWcw9XUAeoazVeNCHkE0b",
-	"hVoPZkGh1mx/MklI32BL4wyel/yWRWrry+CbfYV87tH4CL8chP2Zbh2/u7Ty7IZtdIsBz4YwYKOtfN+5",
-	"/BpCpUGmx9h28h1CJdEuX2JP6rGgkBYGtEOBblwhMuKmoDvsBx/rkWTj/cMsrrq7ejIBKGkQjjPByzSs",
-	"2CiQIXw4XT9XMgWMEU8DbnTKx27jp4MbUjgL2Ltot1yIEMogdltCocbXLAE7jJdHq6oDtFgt7TRhfvDF",
-	"z1z0jdXpVBU0grB3Zkg8t72Nzvt1k36gol9isw+/W1Mwr2n/ITEse9hVDHLa+iX2inp4WMWxQ9esbIL3",
-	"Q4EFUgUS3rH+xKUxJXJb2IdNiaVn8VGwnq8l3R7OorNdpBLxix3xeOxoPkBHXYbCai8VNiWXpS04Spj9",
-	"P9pHjnqTqgF4ew3vaUk1W+5izlP3HeA6iYaX89L3usG+pIBOe7Llovbbdi+XccXPfmZxZjZ2P+ZPtFh1",
-	"MaCcrHYUYiRv+PMI8takFCIkXThzGBEeNdx3lwR9FRfOuLkk6NSADwp+a553nVIPhI4bIbcH5hd2UgcB",
-	"w82SampJnNgW8KR+44uqWptT6VUibHyIQ7kuC0i06tJhhjrOfzDUVn8OojsIe9/inrurA8V11PIXTMjc",
-	"0XUR3VynokSAbl2/oEhUd1zwNYHvdjUAyy2ZiO3DlXbD7Uo8CZquPU/LAJUs3Ns+TjuKSw9f9apar2m5",
-	"+1R8e81J9xy1rikaYimvoWsQkaWxS+N1x+NP5p+Q04/Cq9GdsLD3bqVyi7oazdegkrGcY9R6wYWNY99y",
-	"tm1I0Hq5L2VRmIvj/rbMo6j2EFbz1GAmZw+/fPjVgy8eftkPatK5Juy7omSpCnaVJYBgEzjJraSTLXjg",
-	"XPhWSM0XcQ6lx4trWg37sOq1/XbciBBmJ2hIMx2HpN14aLGBOoyxu/ucVM6jD61izYcbRrHGfJSL8o8y",
-	"NqtUQfG8UlwwhU67zxTIvdMjgObi089T+XuD7Nj6fLSSjWJWs1TMezbhUt6HOnPfRJ1ghUnLtRHYg02Y",
-	"upMdgAM7Y9aH+xy7Oj60uML1wWuaub5qpTeV0RPzGPpALbk+DVWgxUlhAQqm09sWuK57arMrZUE3qYbt",
-	"8GaPMnWQ//Eg51oVvzNi6szPKxlEmri+IBSOOURurl2i2XVcsTHXcWE9IgfKfITfODQm97IST/AFneSA",
-	"r8NS4A6JDtDJjg3vf9x81qq/5XiTNvOquIGoTaNEwBfkYlRnzhTPbakhNAUwGm/Q3sGdEchXaSUlrqnA",
-	"PHAzUpAgHgVOKuWyZCqCGeiKl4Z2JewudDa0J0BSsDcKat5F0/ZrhfDetmRYpDS2QfCwS9Pdlv33l0W0",
-	"cXePyxsNKnxD+zMsQGoklHYFRLDd/uz3dUOoD3gySDC44TfOuKe+Ah8gXLQT0/vqPiCTZmiVyO/WeiRe",
-	"C1X3+GTZSjLVOPM1oAFW39PCTGA3GDkh5vV9Ypu0eGT9eUlvGFlZp++A97r0tjiJfF7anJGcFfyWlRgB",
-	"4fcrIXLzhi2AmO2IF1pNoFubFTRsheQYQ32b8n+4SEv3QDlA2Hl0+kN0XlvE40p+3Pmq31kfj2Zr1kB5",
-	"shlrrbJFYIKEODiKgvrJaKaDk8QTeQgOBQMTy2SRnxKfg21MU7AqUNdjHtr7ekrW0JaVa0IJKAtlJbrF",
-	"ynm5s6pmfyT7ByMDKNkUVCAcRwS0J8TV8xOJFxk30UOc8z+CNg5F3+O7fuKz0QxhwhA0Do2xKYF0XTPK",
-	"E/+zdj57w18en4guKxbZ/b789v4YXnSiXDTt+XgfxFTrEN+GqqNl19ktNuVvK8v80nV6rnObbUm4Zlhz",
-	"OkTpjhk3ddlpFHMGZ2KsGMC5M5yNCJj4u1NijgZu0ToCThwEOwdjfL5eQerbykJlWS4H7489NiO7XpYu",
-	"K2LEif8H29UZmPV2lLlZ+oLcsJ26JHOpV1iAR82eBIHGVuZYKSPJUTGKaDnkubsx5a6vV0wxmLA7SjZ3",
-	"ylyfQtqsl56Y796gbzTs28oLS+bqO7FqK71ptrLaDkjMDS21RUuPJnztjU7vSTCrJxJk67uawmoDCRdU",
-	"M0LDpD4ERLIJ4EcMlid8D6+StYUBHFBQZRhJ90TDoUi4VV5Rkc/lh0jHFXMJjehCje/5Fq6uWB2ikSCj",
-	"X/caOk7u7SuE7566Oceuf/vCpzkfnfrpfeUD2kg3T0SqRuR1Dc+BnHRKAEIJVTwVZH5Hsr3PIy2oEzBH",
-	"P9s6+QxuEWGGQGWEQq55F7w4dY7mnZ7u52NTKPAlPVuDrDNub4bg+zpWKmVlmUmFmZ3RZE5KVCG3FgAZ",
-	"xVEDcL+VxwmQBADGWxqBAc1iMO3bZoUagwKRIrDdC6NCkfPTyYWoiiJaDb2iZURF+JGVJIPmABaxmRaF",
-	"68TBoLwoOpKFpvDzdxdnMhEVk2ATFAJbCUe2g5JKaF7YZE6JUG/hYLMuvYysLdgiPl/XAgcaXiZo1GIv",
-	"4IR93KXGHv37ycBa4J/vK6rcL7lS5ZT7xVOqqq4jPPoP8E1YKdUz0ddOWsQRJjqZHSznGsNh1lHQ1wVo",
-	"zD6ky6P02GYL37XaaYeuAlcvfz6bIVdzpVl+ut/md42WXRsqa7B3/btdEltZFugFRvCcgOCBrEV6S7lr",
-	"12xE2WQ6KaTSJyjRYLQbJtQJ5juupLxRJ+YB/0cOIyTwCsygJ7e0hIIkM/pLqtn3dvCfGoO/wsG/l0pf",
-	"ubFfw9hPYejvzGjf48jw72/cwGa5mdw0V4luEkCrRUeIa5nYyGnAdIeousOykkV8HgfEMJKQKYrpGOqY",
-	"UTcRQ3O7kpCUp4NuL5CvF+X+A/pN3iP4apkS15BqvtgfAEUaH8G3ZDfrk3Av4Vz/aXZx5CVz634TNpF4",
-	"9OjBF+P0K3xNfGp13OS+TH9IqmEnwJYK2aQb87MP+mUlDorluC50vUnRdbYr1zxzqEuuObDrE+JicId0",
-	"TU7VwIQtHKCrmiS5nGJJOEi2926TE1djHyBywesWJVHswf1RLss8Pi/kj5VGEEpzIslXIvje4D6CFmwW",
-	"7HewuyH3HCrPgATf8MUiItCaeb9HyOY9cu8GIfW4Dp573hdEYYcF7534iUbub2nBo8C9yRRJ/EUzKdcT",
-	"rV5uz0Ye5WZya/okriaYbKLzbhI7LZOqr2oKCpNoDhHDUJGB1nYWr9gDgdqaZR8UHZr2ofRTpfkaZU+E",
-	"fe6fqH+sA3u8ZBb2YcNLpkalON8n/2VF1SrVmhy8GrjVc0ZygMvFokm7w6Hh73d3RK7NphiTawPpMRdh",
-	"EbSvhgd7bMc0VskrQkle0oW+9CUXF0HjEMIFtjSpu+fhRXkJEbqLVqSunZ0TXDxJfUCw7cvabD0aGuZz",
-	"tvU2KEIfr6mgS4btUOY7YoQD9teN5mod+zY4SsJRD/qp0mwTdX/LDRM1/iX+y4Miuyh4uqPAGOP//olP",
-	"sIppBAV0VEZUQr/zNUU+UQTCZuYMzGWlfS4DHhGOsBI1WnxEL6TrzShffX2/vIKf7lEbIlEYj2iQzoo+",
-	"RjpXTxAFhNfwsMlYQKOQRunuFPSGqaeLRTQmSzebYndhm20sq9IW96Hf2XznKty9kMuhxA/UBAgyXJCg",
-	"nwdiTgi2nXoEHf9DzCUDGwRicjYR3+byKOxKY1PApZjG52SPZTfBwN4nubw08vWiLsF3Ihcm3qrLLZwi",
-	"b8vcEfzj3TRxiMfsx7c4cyiqpqVhh4O29Wf87d5gFSivrZzAWrsNrpaQG9rqrhPjdTrhoBzCWrVo5A5a",
-	"koVIl04GBDRp3GlWPbTaQ1/WYYTSkTaVc76sZKX2QJBnThMBDYCuoZm2YrespMXAHC1qEe+vIP8cxf2Q",
-	"hMc01l0I5GdRVM2JMgfBwQrMd5AlMnCKuJX7aOG1ssNTLQerINWmgM6zakALqXBrqLD5Iov641Fw8Xtw",
-	"6eFCdsmWQPVKBKH5IXj0rpnFPsZbMyf/YJylJEJuHXDOsXM8LeqDHJzpyYU3pHtWkUvQlTdUKbKmm40R",
-	"z7Ik8FNAUZ0SiUkvW7oz/CTLETmWAeBvX3elqhTmpTbx1KIgyUXdisMxTd2TZ2i6az8mZeKcIq0DBE50",
-	"xg0fE/sJx7qFl1y7vfUW85LpS7zyuCLQKHAwr+4FtT8g4xZ9YOqwlFV/FViBVb+uljANEtUJrgHccS1c",
-	"psFF0MxybW5tze+NbjQ2/7Uj4ffcSsdzB8V7kv/JXUJWZf+jsStuEsCyzvDfiz/R7GTkmKjFQzWfWObw",
-	"7DKyC8cBfbIGtoZwqmDHNsR4u4sOtwAv8OX7ttZPelzXGaZZoij6O7kFC8CWLpEtLwojxpMIu4ta5Ruv",
-	"jvc3W4vcNM+0arRCLJN50aXcqr31AO5VXJtbyBvSPfm3/7YOIjYwXm+dbydiFlrvwx6OcUZMhGXyhgUN",
-	"eoqR5+sNxFiMgH4fSuyGWK+PYX0tCKnfm1m30sKCdMm6f+9RTmoHDStn0XPX19u2EQ1rNFej0FyNZprf",
-	"QhSKVgrBNptBPPNJma34bSodsx6gUiPatHR0n4H60jeM5t9jWc3gbvQ9lfR95XtllWrbWtW93Xw7N0gK",
-	"Yx/08GjBsduwjomKjnYHwfMd5NsE4H4ND7I/Elqb8G2dqb3dbRdKyOVax5uOgY6OjiYIXNcJOEQwlsca",
-	"569kx+G8F+bdl8B8jGYgDFIcNPugQfQgA0699J/aOcXd9qkDVm/Ix2iPGZdW1AKDh6ZMBNxhCi1HaIVL",
-	"1Aos13TBzUB0rFYOmSGO9y4FMsfOL7rZfF0VVLP8Byn0KiJz1v7zGrm/HUK0Vno3hliVJRPZLl1i4kYH",
-	"p/Vpf8AuOkTBxah4Bs9Y/j0XUSc1LDV+q7h57t8SfEmw9qmjUPiaxrrcKt71gHa75kDN/YrGZGygN1py",
-	"83oYX8E7wl9MHR9EeaiaB3vb4Y88fyFGSoBMVpu4UW0vCoS/lovFuO4XgWRptzBGwbalitBlyVh+iWVH",
-	"3EZBEThcr1iqQs7W+QyL2BY0u4mKWFiflfhQZwbI06RSzPvpIbzjEcdpUcjtpUeQ/6DrgJDTzm35WLP5",
-	"RjMOyaiuylQ6o78+D1Rd/f3lhklYLxFu/x7p9K39YYzbWcnl3iKAH/Gp4HT0Pm0N+UZPsvsz9TgWSR5j",
-	"PeoIu6vBTtjOYpCkcatvHG8zgZI35H14bZmvfhKaF0MXGp+1n607sG7UWjT4ra9P0z7ZVGMkj8Gb9Tud",
-	"qAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdCreH2lEwaI7e73Gsht9ftEjzf3x+SvI30",
-	"ObGb8m7QRu/bsB+NLGPbiD0aKBZdp8Ooc7aoiuIHd/G3YWexzxJcfdY2MRJYsC3RrFxjpQp8VBmbMej9",
-	"nNZTonpQI3uqfqutDhsKEzpAu3ke63z7s88caEwjk2uGJUy2Hqc5pS7Xml+9jnLPaxf+iSytn09gMxva",
-	"lF9HOGK4j0l1ynBXt/NIh7kKqrRrOnJAqkEsjNno8GEDG6BQCEkyucHgFVdEblkOhXp72no0sLw9AoTv",
-	"0Z5s8dEirl+pn3maZilqWRswBoj1TCti3ua6ONtGV83iX6PEtBCdCRU7srYAuRHdabm3fxQN3ETDrYMX",
-	"8HzKLP/9AVXM+6+W7Ie+0kRoVlDkxpz0pfeU66FBss3KNidoNc2xGDk2ZdPQH4kHqBewMIwu2e4W2FjN",
-	"HIdLYuMtrhEtFbtalXYe2Ei/eTsisF7J6Nom3zTv8WgRWJz88x003GERH0TQAmFITBhP0bCH3ZEc6jyr",
-	"AW4GOY3h4B8QnBsrMt4lm7aNcE3XksDxWX0Ew8bWcIxCbsczHZvDayaoOE69Vs7Wsss9P9AcmpxfG4qZ",
-	"a4Pk7PY6buJ1slc1E+MKWUq2TEVdVFEto8D3K1lqLI8E8ZnnJVOKqdNBrYi9Q1pVyrBCwu1saPavKKDW",
-	"s6vnV5iVR77mhTmdBDU8hYljzkSycW6Yp4DO+MZkTRR0HqsixJAsdIcubeaUW43d9GZ2VF+pB7LbsC51",
-	"3YZrcV/9SMCScCvGtizorsfYTC98sCRVOTzickxmAtuA7nBreG3YKSjFH5JiIst4BinW4gZwJpE4e+pM",
-	"bjDF+XgJ/Mmb6spWCj+aglaUE+w8U9Cy5ZzpGx22NF3aDKWxKb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FM",
-	"l71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVfPp/AkzpOxXxAvM6s5zKPW7crRnMbrju8",
-	"4n/N9ErGOzlVZdyXf8vK+aDMjL1WB7zJzwFHrNc1xaXH6PWTyGXEFbfZFDy1v666pRsvYmyTAAVC5fZs",
-	"Nht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUm9B1vWHI0AvgdONPW/SKA6NtIfAT6zkPIGAmYD",
-	"8BPcvgcjhOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1YsWiB8rinh1yBvrdO51zXHuvVOqQWf2B",
-	"PblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m452zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQ",
-	"oAZ6aDvQmrel1MPwmKKZFDBEBigqwlrxDjYPLHG5wcjVAKDrsW27EkBv2LYsPOIwPdvGk6sgFXzvkquR",
-	"IYUub7tconaa564vtG0kXcE+DM2Tp4m+MUzkw8nZTCkelpHjoQeGOBU0LfWB0Rl70eMrcF2tBN+gEt8R",
-	"b0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDm8bt+UfoCH7qaTXysKUKK/x8a2sxAYpon6IQ/eGph9",
-	"cnPGhl9LqtkTWu79xUv3XAL/qZut/aSgSvV0eBl6nI7ZfyUZCW82Namn3wP/FNka1PqSexPLSrsPs4+W",
-	"TJuSrXm1TmKijBJbx22LM9S3mdixOm10j/CriTAo5A6vTW6oL1DulTZSsK7x7WPl/gB6WRgmDdbqM9yM",
-	"71I36Y/QH/X+92XPqR0nWnsygn9PqXtPvowZE17/DCAOlk0Qn/F87K6D/fzsS9MDmTTyErmbTv5Ze3ib",
-	"HLKUKeeCinvGu74Dm+m6lPGRJXcBmeM0CQqcrg+iFt3GnYUoUrtgW4Si8E0OpdCr+/UY/5nNV1LeXGnN",
-	"1jFjdUwPOvYhY2XMQwFNy9iSQ4W8mzziB36myFzuw/o4wL/b118xcNMOCb+7Z+r833hT7Lrjou76Hu3r",
-	"QiekI1fPtnyDsd9YH0zcMBVfIRP5RnLR7tS+Xd1ERYl7PHnHsVsL1NbdV/gKuiXX5f+27uEzdUG2uJAT",
-	"Hgcdg1+PCb11AmfbVR4PnLEP2nL1YWBvNZO0rWME1y+o0sRuA0Gsh34uVkzr4vdsI9RimrqkIJFJYt0W",
-	"uBA4jQjFc2Hz0LbQnjK8LiKHwH21T9pCtM3zZYvnHIfZl9V8ETQ7cgzf3tqQsJFzNuB0PRPfmrWMPGPO",
-	"qx5PKnZpbcmz9p+j+Z+j+fsfzdJGMwb5O1q6QMxq+FMfdXsm3bIHnPwjFGy3b+pPomg7yo5djDQ4ORdk",
-	"yW+ZINXmssYXXdMdWdFbQOSDNM9Ot/86W8gnsNWYSLHEETunp6F8vG+ijv1JonWxn9hVFJ2QCaLkmmEG",
-	"GpzEJcDDQVuPPb1yYoLCpqQlWvb4092UXltZ3rRgHQ7sRZm6YdKFoEWOUMQ+Cb85Y/gYyljcrYKl0oov",
-	"Bcvr9FysGHM5fa798pRoKQ9YV7to9L4i2fGbF8nmtbFgpvnY2C4gr9SUUPJ3YkMxTGA6I3V5/GDsECWx",
-	"GccFfDG3qRELc3DNkbmGjCqud9dwO1+XlTh1UErX42qRegLtx8iOwqg6EiZSM9pilBanN89ZM4GqPp/9",
-	"yVStvTqe2PbSZl/GCbx8wNT+rQlf6Zw9W0QeTdhz/B4rKRkyam8zIs+bnWZQozPQoge2c05zrugcrq35",
-	"jryymZhTohhgOFg4nhR9pv7nQ66on7leHbELwH8uq/83L6tEwfc/WckX3LZwMtOEukV1Sl5BwbedWsZO",
-	"D4Ye+M8N+Oe8AXuL7O2mvWTKpgKMcE2r+Gm2xiZu64gmkI3oFry6b8JSU1fUPWLK8paVBd18J6tSNbJ3",
-	"zh+2U3e+lSUA7vjaluZZXkrDvQKOEhfLZherL77q72LVcx8p2IrIFVD6z8fjobVqrtygKC6qkuvdK3OI",
-	"XdYi/0esZ9uVIFc/PiM3bDcl16p4b3jwPR61B1+QbEVLmmmb5QwyAUxTRkts64NDr7TeYLhJpdGDc6pW",
-	"c0nL/DNF7IOnBJJ2SkwCUy5Xx9buyZIb+QAoj/QG04m4eVsm5Q33ACUXE1dL8d6NXx99XPXdHYAWLiIF",
-	"GU99x9oaFdHPFHAzMGsyl0xhnwwQPnStTkkuM/U53fDTdU7Yh01BuUBJnElhzgn0lDUrIBu6ZJfmn1Be",
-	"cfFWvBUn5O9/v6rMZaN5Blz/979fkGvzkSz5b/DJBfkaKE3cxpyenl7jPUSDfbPpgBECEySVJ+xbQULa",
-	"npKnNFsRH1SGzDBcwoaVa47v4K5D5l+vP5zUn1//7RIp4LjNkAG60G2xD6AssG05DJpJczFYd8ApLv9Z",
-	"rv7+d/yMkk3JFvwDboJ9C27HDvPV/nqtbrP311O4AfC/LHt//bdTcuVDl7IMIWIyKsicwa8BE5VrZabC",
-	"c/Mc/o2lJjgbYzCY+Zi1kmvobXVN/npGtCRGZyWsUIycP/obXkMZuFCu0WlqG/ddfzQWwJTULpYpsR6W",
-	"u2s7CiTym2EMW19DTinu/ufWQ/Vfvygpri/IdSZzdo31cNAO1wy0gv6khpum5BqbUFzbTQPoZJB7OwSb",
-	"twM+kcIVsxoGQ3AJeI29Suzsleer66ev6fL6EnPpAL/ZMcD1s8XJD8Z4uSZ/fXj+lcvmn5KHZ+cerIwD",
-	"lYXUBMetyyv/dgpvMJe9e82S3zJFHswe2tm+ZBtGNRdLM9c62cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2",
-	"u76spcgN29lRaqhY3C7o6S7gTDDAPYbjff6QrMxF4rlizQ1bXJBr33XMaiL+75MfZcGz3bXh20Y1/iWZ",
-	"s50UOWC4QXXzw/PHSOfrl0yXu5OrhWYl8sa3tt/zhpYUUyVgGGi0FGRaG8JizzfiC1FcLikXXpaekmf1",
-	"ztrumwpccnSzYbScQp9ZOA+CGFPHkfqC8KWQDlZ7JyuH43oj5Pb0rYBy54wJLOvkUMGx4Kw0d8mGZit2",
-	"cn46q2Vz8Jm5IKr1mpY7aHrMNsGWuORXAOw0UwJEPJsoAs2RoQFyzkvbgA0Pnjnim1Le+tIvTGGeOJsu",
-	"UJguJmenM5yF3DBBN3xyMXlwegaT3VCLOfS5EbO/QeYA6tueB5/lk4sJfmsuYrWRQuHVej6b2bJPbe9y",
-	"zT7oz+E+AEP7g8W8nMgbd4vSmIe8037hmbbg5E0omZi+7mfkeig0FIHJxZt3IfW/kU7MlzJjSgG0/38D",
-	"CvgSOuz9wDTF6PXngHacJon9GnoBU5fu+ObjBIBiIMXEdinD0pZY2w8QXdmKZTd4boHla8iZNZh8/vb/",
-	"tWLlrmawW1bOJdR+pgn77o/csYwK2LBHswcDB3lz8g4aacypYjYU9Vb4BjaHTEBIjaQ0Q4aXMlDZh7uO",
-	"zVZPqNcWvCBKcNXtmdGcTm4YJkQnTpvSV6DBqS5/xWZbP/I5toe8m+590EVL9vNIeFn/Yk12v4nOtfim",
-	"4daZnM/Ovzg5Ozs5f/B69vhiNruYzf7VsOguJpUq38++eLx98Mtvi8VZOZvNzmYPZ/Z/ywaMvu1Nyw1x",
-	"btiu/2cFVfpbWRnBfP7h//xmP/lJdWd2Nqtn5hKk2aaQuzUG4Up2K2/wZzgB1OY6HTLfBdL2zBDUB7Ws",
-	"2RbGscyb7kLW7vNCIBeASzfC81egEble+b6Vvu+gj2BVa3pjTDpibBFoUa9XbK1YcWu9PBGkvIPPhz8R",
-	"VkdXU2KJiPew698fnA33pKFiqGbjVqtTAKaBBoOxPlnXN2x37RZu9RuOIt4oQLZEiDzDvIOmcwhu0hu2",
-	"0SHGfPMkIr/iLow+ioFyBsbYOzRkmdJf2/SI4Ycsxp4pbhzMXc/Z9iowFGsr21xZdx25cDZuyn8ScQAl",
-	"pBNnSL6tZrMH2YMZKanI5Tow9IEbvnDd4s1tYc4JPM/2ShWc0PFkyNAdfGJpHOxi1wFxwyCFMChoNYZO",
-	"6tX2sc/hmbvp5HuZed9U3/P+OTuLe4mPH6yBY4XDCHHBco6+oPCm/fwjOkTu6jrluK8GZIYiW1nqlW/j",
-	"470zFvYPjjCRAsSK0kbJsALIXNxTsqblDVad283vyhX84lC5sgAjMnZ1P+xdlp/O/TfoJbzqPls0jes+",
-	"S6YPJosxsJOkmX2S0uvPKXZ+P3lj3vgA2bifLZ9L/YPMjQWeH4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0T",
-	"X1XO9YkuKQbt0raCee41PPa7mwvTdL91StZsPTeqZ+l4IGa4Ym+IN1DL/K5h5O0pT+2OfSVs92aiqmxl",
-	"JO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Suee4ZXFUQ4Ro/f90ouMtZ84bC4VieM8CEr",
-	"KsVv2Z41QGHxAQMezzqlmcNgs7wQ9g7ABEMQyXslOSKgT5DXA4dfTsn38pZBlcodFDokjc2caXumffsX",
-	"G5R2yRaNVi/uO5uRcedr7SePF199kc++Ovvqq4fZl/kXjx7T8wWjdJY9ekTz2dkj+mC+eLg4m5/PZ/Ov",
-	"zs+z/OxR/kV29mg+W8xmdPaV2bTN5GJy9vj8dHZ6fnqGhXS3XFbqOxxi4q0Wq7n82k8exX6dXJydG+lq",
-	"a8Um6jbr+81xLWYjC/cbzEzokt/Lw+jvDshq3zC5KZxFuVMk5/mUCLY1mqLrZ+uvDzPFyN0B4t5eHt0b",
-	"4OKWlXyB1S5RU/i51Ixcm+v0muTG0GWFYmDXos94J6vAb1xQDSirVHs918aCubaQgkZD0Bh+bN45OJPG",
-	"rXO/Qzov5Q0TtbJidwf5aGV70ByP5S2LAsCHLJi3d0dw2Eu2kWWUxzwGhXU5ykocReN+4mxSY7Ny4SrF",
-	"EDkX+IQUcnkYm82rfMl0v0Pya/vM8QTyWlbmF5NHs9npbNbI/agl5+zs9SyQnCCi51XeL4OsSK5j3C6L",
-	"zcuXklHsovdo1nTeDWYDpEdS0kBKD1AM+kVjw90jCRtqgYMtFnYmIc0MQM+C/bc4ghEO4IjdsM+35stk",
-	"yDUu5dRS7Ro6Mikz5qPZlHz5COTL2WxGNqzMzA/kgnA9xQAHutpsPSb5GYKAsBnX6LSDS63G4qcleyvw",
-	"FjQDBG/FIFzMQYd78W910HW5ucuEI3nrOZzQ4zvm/pQHbxxpUqan5dNPzNv1imlohW+ZeP8BVgF2e9Pj",
-	"ZWXO5x/xHy2HV/Ps4OeHnp1RTij0v2N5/TGcT2sJuTP3I1naA+Vpcr+r7j8Hrc/NcwSXzYj97955I50z",
-	"jh7vIGsC6xiajIMAjUc5T0MuoTUrl+wE5vJffcz3FTLfyI3HWo1B189/TkXzVBCqMB+MCLn9dx4RxH08",
-	"1tXigM1PlKaaK82z0GCIZk37TpUAi4eJWpD6tKHikjyYkZzuoPOFkFvMo3O2KFdEUajNJjtGS6fedm3R",
-	"JdOu+96rel5jT9+34KWy7QYn/3GeObt89yOUtAIky3z3EkAXv7KgRYasPQ+E3q/zydS3JMAMCYcH/KbZ",
-	"JneitMxu3hfslhXYnBpExWMHqnkRYuQYnoL6KI8NtM/T1AIGMpcCE1qWuxO1ExnIXv9S5Fh0QchbVuqq",
-	"xL8Nb/HSzR3mB+4uhwL2xiyiZItSQiRmS0u2kpViJ/ncnLetWeebB9Ov3sFVAn4jeFfOMp6bER7EfYqd",
-	"aRiKsvyVg3559HA2M6+0hQyW+rOT84cN36PSJdVsCe6VcNSvmu+f+SfNThZUaQBQ/pkLZYMA9Wxb8wp+",
-	"t6aiogUQ1kJLplyiscUMjoJ3BUBCQNei6xh66HdyS+RCM+ESNknOFXS1mxIKPY63K6rR+7ZdMWi3b+im",
-	"ILV3JYswD6buIdoVyjZLtOm0ycI+tEm3Tdia9PcPDY0Ws+lYEq55j2TEh971pgruEeaa6pYwH8pqbO/L",
-	"QWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJDLuzf9UFYTaigPjM5h/978UnX7v85n/8",
-	"dHKGdpksbsP4dskUnGQb7T7SjWCkaW4lZX9Ax2LfWzVTMXRnp2jh8OSat8N0cospw2fnhrF+lwEbd5Md",
-	"7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53L0uGbQ4X0J9/dP+8S8rqQI/9XTJf+mni",
-	"h/73pV8EfZPGU3y8OV+v+F3Pdl1YQYMV2AePkPKw/w+/ZYR9oJkudkQK4OprI3GuyV+DFnbblVSuOmDL",
-	"hfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5GwEVH2f8355Svi5ygqs4qKpg4FmC2U2Jm",
-	"aOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H399cTo/Rjad2KAjS3IUhbmA8WeN9YQo9w",
-	"tgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPiuMAOfeDMUGg9YEcw9mFTyLy+7cYpmINA",
-	"WGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu4hmWZy7Dsu55CRJ0WTL1a5HwGLayM1Ft",
-	"lWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIOXmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowW",
-	"erXzHX96V/k71Z3UzDdIDRO+OPGIoe6mBAikjv80Knfct3uC2898U1QAxLuEPnrXF5opfW0bzVB9ShC5",
-	"grh9tT1/aMFyuFkjtTPxCHU97X9rlDp5oOLn4GB2ntaH5GLyl48/X718+t2Ln149ff/j1atXP794+c2d",
-	"YW8F1bPoehtTtBIQ83cpXKkFE57qP6UYOqLwGb9btbSqhCXXaHk1XhalvHr1qf8061yCBRwk6dphGvcF",
-	"GDL2jwGZAPeRUaNLUgK8iiNmBnwDC2lQ1OU4erCMSjF1DzJP++z3w+l31NqV/2hW99esjMH79Q6xgxs+",
-	"wXe/uxSbhpBrNi0OuLju9fupFdfcU8Ldw8vjqR4mbrR1WcilIPD1Ra3sNbBH1ghsxHIo+UMYEYeiJQVT",
-	"iEFNSshNUoS615ySK9udLQ+o8FZA6FARqoi/QmPOE+TUo4nmIySWhCfRH7nztkIhS6s+3R1wRH6/5JNP",
-	"Q7c7liA8T0nCAVpbGG3w8u78d5F3f76EmT9CIfvc9exPJdFcqRuLFIQNHMnPAHzEEcfqlpU7RAuy75kS",
-	"KQrE+MfGsuezGaAv4W2yqDvh2uK8PqfbCzu3o3l7goSPJRNm4CB65fDsbio4L1DldAGwMRYMlM6LRg5X",
-	"/kIUO/+B9VHB80bMQcn/G3jdO//yTTUveHbaCn+WcqsmF+c2deJo/hMkX19xgN00V8bhenQeqULAQsAZ",
-	"feX/Y+9tuNu2sXXhv4Kl1bPazqVlyR9J46x33eumyUnOtElO7E7eO3VOBZGQhBEFqARpRZPxf78Le2+A",
-	"pETqk7KTTmbNamyZIkFgY2N/Po+IkBbh4c7ddfvAcBX19cfafeA7am6FigDHEvDCsCMfUnVW0h2Slh5g",
-	"2wGAx+XcHjCnjgKZS8Q8AyQ88dHOVxwbOKkX/AYzFXwMJWqcJYLHjIdwcHuIsV7B+VQ6/Z1eRkS9ylq1",
-	"K3rXffcVvg4sBvUj2h11BOh9eKJgHc1J0DIjbkW6E7RSCaCYp1bUYXrwBrRB7MO52/PE5FjYuJ9aYgJN",
-	"iy0e8f+zcK4gyMZ5pwv7z6GRPcvvSJR62zTYuKmqOT5oIZrYMlAZJCdZbJWSX2GoQvkc7NYN98+xk4lP",
-	"e5vJWVpFfQ7oimZpN6X5Ynxb3E5sIkT6lHHFBBDu2QOGWRfMkA9T3hzGb44X+B57hDmXd0esTXqEe7bl",
-	"t8RJZ3txpMFtZJtWhz7muf7xoCKofxoQ5Z9FSpjYTpxJaU74WLA00Vk/Fge0aUgWL+DqBiSxMnZ/aQAL",
-	"s6+jOSsfDTOdxRHms3WWMkSH4p4w3rAJj8RTj/DQQ+WGCW+tRO53E2IKldksS6t9v6Iu31VQVypXnQzL",
-	"ypXUdlFZbyu/z3EZd5NeTJqQN4uIYi6qZoQAI56n+amKVPENmuW0js5mWlTZ9yDXiTDicIL9KjXejhnq",
-	"3HYBcx4A1MCe7/NwjKKqxIxJawwZDREHXAsXKzLIQAT/GqbjyN+c56LNUKOxofZA/kvlGyvsllop4QC/",
-	"2sTyQ5C8csHpIYdbd8gHHmy530yFMtAoC9544Tylwh9nZALWchzrGaFDW7ueKSEigoN1y+qRRbDrnF26",
-	"G8GNsYrHoJ/NAEU5LxbgcfyU9SA+4AgHIEKB4L6mQi7s1JTiUn/+oLVVeC40AzhhiVbDNrsSKag+lwC+",
-	"98A2gkt9Hik4VEwLkviAMZ3rZH6YgI5ONqpg0kmTmAmx5AZhvNwGsCMPkd3byoOKkHQc1bv9MNWTvkm1",
-	"Qq6N1Bdf/dYKo5AYqK3QHaWJHCJHIjiKKZ9MW4Q08yFoDTOecJUKkDeADZe3AsoWQ3EBZ/MUNiEDYDEy",
-	"Eoxr6CoVE/z2qRXpkGCQmU4Yj6JEmDwYIpJbBD4m691FgnB3jhDnoGy/5FwxLihETuhLe/VdCa73Gnxf",
-	"dPDe4jRe/ffPHoq4CKid/znvryqonkMU3ehkVdwoFz4otsHCrmZcYDvZMCuumyUthJLouSJa3j9Wwvcp",
-	"xbHPnnAlB8Kk7Lv/e/nLz1Ym/uvqzevA9f2xk/NH7K/yx+8R03mkZyzVGJzB2Aydc/pWJOzl9fXbp6xn",
-	"t6qbWj9rbWAZsLrbmkT4Z+RqAEqHfHaPw8ykegLcDkCGQc9E6dZKOFBZOrcYUAsAGstFJUUB0RygekTe",
-	"rVDH2UTRCT4R0RxM6hvlRwGTD7xMfchbQwVuAjVHVPdLWObDhE8AgNuXMAGADuP5xOboPtIA6m09nIZf",
-	"171rlYIKFtrAu74jaewJV1eYqHQq6npnzmt7Z0qeWPVWcJdIYY5/oflp3QferdFZAl0pblUuWPdG2de4",
-	"sFI2hRVxqudNBpVl00JjJ/62QcImT17b7xzF8rYM9Xjif6beFmBfWe44rHmnEnC2JtyyoePuQnJ5bGHZ",
-	"7r7FuaL7Fu64TfDwzUzlUrzaZtEJqBnHCtL90mqILqMoN3DQpM+7AfCt+1itnmuDXZQ42ED2ioTPjpDg",
-	"GwIHS1aR96B0snnV0S7KZrEv4CGhSCrn39ceFczj6vKjDad/ffURzOOeAA1fjczPy8jc2oBcq/EahCLL",
-	"BR8CEp6eJtJ7WYq7xVuI0KIygVHw9tDkypSSalgoseJjQSFM4I5kz3kSS5G4owEYqeYOw8IZL+wyt7EW",
-	"SLwkAINnZklQq7ukbqVpUht+0bZX56vt9e9hez1kaOhtZhWYEjNv/BVzvgtHuVSptnv53kynY2+sre4Z",
-	"xst/yS27r1vp61a67610WbNrINohU+PPyCA/TcFSWNXkdT/mwtImzJM+leGqKzzfEc6lkKyBPmlAFwv8",
-	"nz2DJKBhJQJYA3lsAgoq5dm9xfIlrA9j3CAVKLId8ijAYJX9nmePxZomaxAbTIAzI1TUZu9rskl1+Z8q",
-	"qyRN5mXHYsdEd67LViqNYjIk1WOhoCHp6uWbt79fv/nr89d3rbvtreHrRPL4HY78MIh2OZ1t7in46s7a",
-	"4ke8jgwuItSm0kdHfryy+hG/v0iXnNc/Skg3TWQcS18PdnYStCYQrS49nSepDGNwTClOmeOqVJWCSUR6",
-	"cjr+WvC8UAFrwFAeEYgGpKX16Qavv2ld3Nhv3LTuygrrGU740bXjMF6Y9LugNRHpSFu5fPvrNTGPIwuz",
-	"uTg+tlJUzJAd86k8dm923MXUV9/X1Nut/yFo6bGbi6U3J6jArdDBy1JXCxBeSI01leLyXgjoXLeTcjqT",
-	"sRBT6+/oBJSF/ZErD5O4YzzCKc/E/npkD7s1STG48DVcd/9t/W+wQLrYJU+4oGua4+mqh4JycpCZBfDM",
-	"k/Y5QGcSxTEQV1CzDgGzFWiGwmRN3pver3XR6ss1QE/OjPGbBFPjb7IU+sHROU5HEgJELkEdJXyQLiII",
-	"Ib3Aj3CSlLCOOuclE6q/EcFSJQ1Hs/k5L7sbNMXDtQw2RCMlUIX71SIUbYx+W7Frjz+F/vVWoxT5y1o7",
-	"gZPkX2+osyyfmfsBAi6+wYd1M3kRSRPyJNqphqj4oBU4BksUdGRZQ3/ZQCc+6rRk3dHgSku6Y3fZnpg8",
-	"DypGAMOUTa3rnwuTaxVAkAhpTFbKfW8gYLUnZFlC4NYHk4/3Iw354lli30k6lmR8ISZTSGMPRWryYmTU",
-	"8FC5radCuSMSJ8T6CvBcRPMdANqUYVMuK6pk4SH/7tLlevwLorVYrbqbMNV3jr1K2RR1An7bJf+5mkPR",
-	"NJRnjkUE2mHKgTQwwJg18RSSVwr/bbM3sKo6MWyYcJVW1u/n1t0hOGJOzh1WeNngKRErWgPi8VHn0dFp",
-	"5/rkJDcgYNCL+OLnFeWByRp88VgM7D26P9BgSoWBmiygATtlr/Wtowez5neU8JmnN9oi/IPzubKNDIlW",
-	"QPPz1BsFDZocviY1FcquvdWINKF7mB6R4NFRLNJUJEfDRGfT1W7DT4JHP8PV/4kX7wnw3SCKFcCAtSZz",
-	"80fcBlC+3wktL4evPn0ctCKZeAhWnaUAtZqYdFVIMubVfz+nv0+EMXwoSPys/QvU11qzWKuhz/RglVG7",
-	"1SgqagWcaKO29sKCr9oCKD5uDyTDRjfBG3sAWmFlKKyG9ecs5OU8wE+Fv28KDlrYAJuK/mcK4dwcuHL+",
-	"qpvBK6MUNsmLaXfzQzn5KzXJAkzzsjahhqs7/GkJ0Bm99bUqB47BKP5jE0p1h8Vcp6Y6u6op7Xgjp4mO",
-	"Muwf1VOI2xmRIH7oPNbICmjGmR/L3c4g08Bb0Dh09AKiciUEsyM6PBiUX76p1kctioquGTim/H61UYt9",
-	"tefxp8i/4srIRT4TO0UuCl9vJnJRmO1dp2P76EXxLeoRcV7opOD+zXgSYcnzNeSrAEhixG9FIbv0rYF8",
-	"HxQ8BwDooViP9mnvKeP4Ne9DDuWtwIAFwhoDqEXEpLlRChWDSFiokwRqzgH6QlHtciKixH17jq4Uk8qk",
-	"dt4cu3Ih60VoAdyguuFFSA1mUhnHeAkm1QyfFEAD8syeEQruOsEK7DyxR5U9yxjK32FbKuzp70nDJUkO",
-	"eVbEVHYJPehudGBBm0ArW11fEusmKigbwAjaADRgBwW2LSzQPe7nZ7i2hV5jxf7AYkaptrAVrU5wCpgE",
-	"fb3S2yfIuKgPajs0XFMI1MBFcjAQCUQNtGLTLJlqQ+oBT2DfZFAXc9xHag8J7n3JwIsm22FzIaUV+CyF",
-	"E+KbnBQLy6aHFkd35aHE8VIxnaXuVPLqGfovnYLPW/6VnlmNXjjHqFQjoo5NauQxIk1jB3IP59RQQ+VG",
-	"orPhCA8FOBDxOTM6kSKNdZ1VjdMwDYeS9JJIndyzSGHKuWDB4Kzck2RdxnIsDqjtfIIYDQJXIhzklTQR",
-	"s+4aCps0VqjyXrXzTodBaXQqJ6JWLPAdDiwR2yhAtKpaF6ePN9Z679yXKryKl3qG8GQ8EYix7RqkG5K+",
-	"OMbtWIrOFFcNwjSNyqU0YSKmXIVyTZnDT6Urv0DmLRXKWHIHqbyGgSu/+B6ZuPIpnrtoUYMFF8bIoRLR",
-	"tcZQQolBy0W0sa2FqPbOjrqdo+5JibSUgjY52ORSFAetqFC0Lo467U4359+ixIeLyJg1kQhqYSncMGiB",
-	"TKvhK4Vg4TodVZRtUJgkX0GroEK1CSfXZuxdRscZ3XfLCLQn3qKystNOMYjyRybDcV/rsSnwWD1pP3li",
-	"pQy/IdXv3XLcJZFTUWDZIr7EcpjG1bS9ev23I1jXTqd7OKKFghSvD88MpIqwpitTE+sLiQKiy8R6t9ZD",
-	"bay3J5IR5L55FJWNxndlidk0ZlPUicef8l/ndxeDGGuVtz7P85uUDvSyRrZ3f6GTdwLG8zm4G6hfQLsQ",
-	"lI1Uw6NU8Ekxq4hK4GgizYTS4NtL1YvYVXg34ZUUp7sBrDIOfklBEqCrn6C9thG4er6hVVK3B7lXneCV",
-	"t+5rXQghUb2b85KdYvTBJh79IzPpBDyZRID3jKWcUEyPrCo11FrF0XwW4u1fxR9spZMg0RlosqPCgbWL",
-	"cL/Lb/p5ivgVnxOKeEnKc28T3cqRnjUj7eLWDqu2LuQKel6PwFvGS9usZ40eQMTg7Fmss+g5/IF12x0m",
-	"1K2I9VQU+8ilYgCVQd+fAMxUAlXcBBiiJ8LkGGU3qvczN+kR3Pbo1U89rDbCBsmU2bcS0VMaTi75A4xA",
-	"j3SWtBkQurPuOaM6dmjSmsBWcX0ULuibJoJPblQsb4UhhDr4iC700eGxmDOdsAmUabAJnzMjKPIr7BPs",
-	"0KVi+SPRs5AJi7WB2ukwFMZUBWXxgTiNy9txwe6eT4XxJdrTRAzkRxgE2RsBM1k4sn5mL8lUeyCVNCMR",
-	"9QI7ePjoL70tCcmsVV7DRzbl1vGxX/2f3/jRP3//8L++u7lp04/f/8X+cnPzl+//9zfLZONBa8I/vsIb",
-	"nXequMoa81Aw0W9IhPM6vUSEQt6KnDMYewvyCSjJYWkGii/eOXry4VM3OOncHRV+/mYnfvVUfExxpxyh",
-	"VJQUZUtGF+zxGTgONwouu2DFZb5RdnNesE83LTMVIckENFB0252bVnDTkhH86u5iP8L2PPgYMHCov/l4",
-	"tckNX7VvCF+MxG3bzFUYSyXaxSG1b7t4pZzglVVZX7jCDp2mwt928dzwF960Lj7dtJIMXy7J1LqRgtUO",
-	"F5ssDIWIRHTTuru7UdhHVOuD1tCC27VpzHAe8elUKEqD+V8LGp50w7Jmd2tVtpwhP7UeHruf8LFg3/UM",
-	"H4h0fj1KhLHf7H2PCS48aUQctVGB42VH8K32JGJWhXCpMHwKWFDVRX4vYTR/8lIU+5LNhxXWBQRG4Px3",
-	"odAEHP9RHG3m+BMQR7HfNC+jqES+X0nY3SkRdtsBIV4o9WkmAmoYCuzTh66ZWEBkdHDiMFMHcs2tCKz3",
-	"yWFrNaE5XmKeuqZIAjfdVgrj+JP9Z2VFhL3rTrUQ8MVmqiBGOIYtX3T7wgcc8oeKGTqmHP7KiO5LEUfP",
-	"6LqD674GA5l9A9+gzcAHqUjsBZ7fHyhd+HID+7n9P3RfQel4+TvdTucuKCT5C3cLFiuyrE5bpWXKxWTl",
-	"Oq/NA40uaufuMxvN4SjAcbGBiGM2SPSEdTsdlmp2AuiJT374j6fsvPMf4P3EsZ6JqNky1lxqNmgZo0qS",
-	"htAcHeSMJ7GyCwFvbWd8/Ybbt9Cofr9dJAJPpk+73rS22QVqcOh06i2U8PQhj5uiZ5rq3BWEyLgBRRTU",
-	"lPd4yPjA/mksxDT3YEfcbFb5gK9NOvczKnlA0kRAiJtIY9+7eMRv1f38Dl5x43jMyb2dNHZ97Abw28KM",
-	"eBxDeLsvttgNpTacBaGOBUA3Ny7V176cwXgcCFfsoCIQVMV85QMlXEdCASo89f4xk/JYYEWDphikUEOJ",
-	"xRAoyFT4YH9HpIiniBSl42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4jqT7gYTZ",
-	"kXyUBHqoWQnceitJlupWpnw9K/+rwnVfkhUUhmKalmj/1iP3uMrFYcJD8X/K9IYLTWfw9dPOckeZVLdr",
-	"G+99tf7aFvdEg41jV47mpzFDJV/Y9YZKQVgC13ask0gkeYx0wsfQcLy/rL8qPgzqPbChuSDpv0AMt0rW",
-	"Mbq7Cf40ajwKlGAftRrnYeWpSOzRbp9vfL3YCBE+ofwnFE8BdQcsB0152Gp05fyNHpQKfpV4LwjaFtTs",
-	"hZc7BDX7n3IjBx7q6PLvf3T/Pv7nSfQ4e64700dJl/94Gv4kXgxfyv8a/zx5rd/+8c5cZ3+b/f/zv3e6",
-	"J6dn548e//CE98NIDIYjuQyJM1dhCRKnsHeP937aNn2sdpEWhaMiwO+vyJHD7E5cgDZ7EJxlGL1gnJTB",
-	"Vgqo7rA9/pT/soCVvDw5oJKkYTOdpCNv2IFXCxjx1q4rqEumoPEf7QOyBZnrT4DCWIiaVxlvt3pcVlOb",
-	"cboXVq9BiOVr6J9XxbtbF26H+a8HT171sp2vKqq1gx2xfovn0FT5Nm8mpiiLy7mDmbCl/1Z86Q/5Jsci",
-	"wbq0jZ0LgEXKaRwEJOYnWqWjYsAim1qTIuKpcH3NQbVp7qoSHwRWy2NNSDKKIJS/pnp0y6wMvWOhO7hi",
-	"IDCphs2gittPZhhrI6KA0L/KNLBToe12W1foasWjssC1r3UsuGq2AnU6TfQtj70SgfEXecsn02wNpmmV",
-	"4ul0SyWqDsulhC1WDbVhtyYC1ay/cCAVj+U/iwMexLgPP5C62hJobCoSqWGYAjJe+D4ni+8D652/LmaU",
-	"khUTkMqJ+LtWdhl/vX4GLcQ8Fc+om8pxR4vEJajK7FkYEslfEj/Awif6ZAEBjTJXhUn8oX1WPYn+UadN",
-	"u3p2E23k58GOzvV0LFUzAepX/taU78Ll3RvRzH0KdpX96a6eXZ20rwRSRdhL3pZisYiGIkFyUWnYRNsl",
-	"rSR0pjfZofXytVaC4I32Vht5wR1tsa/qA2S1Dj3xUd2TwxFPhjk4K9REKPI1inhEj/LzIZVQY1TIjkFW",
-	"OsF9b9/x3Eq0+AjQQcFJp8O8FEHo9Ru85s69WizVRkn/DGAVABTV6smW1VC/57du5UqzoA6n2sjUQTBO",
-	"E8raz1V4VPrm4tv4/NpchYXhw6D/XRR1rdAUFPWWSniFkexQSXdG9D5FN221en6t0190JAdSRM3Z3oAW",
-	"V/TfS4w3B4Rm9LP6ofY8OC6pyk97PGJVOBG2C/jqLoKIdHIigewNoRXlCUNrhaKBaf0Q5kD7cKyGvF+Y",
-	"VoLvQ/0uKpHY8Fu7H0zLPCL3GJb0u+3o5HwBZK0aYtZppv/UOprJOCagva2ilpd5vfpBopb1p/Mi8u3p",
-	"7si3/5nwULCXejrFDt/8yM9vX+5PqzQCFq9ZMgI6zRoBjzYyAupmyJkFHj7pHxkQStFx+429u91g3zyy",
-	"A2J9EesZiI/bTzkt4nffPLJXf9/OT+KvRsb2RkbnsEYG9OXBILutOmOju9rY6CwZG52HMjZcz+EOtsZ5",
-	"w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1bXH8Kf9lZWQfYlbgeNIQHWkgILXSOR+1",
-	"i9BCOaUIPflbw+xsV4XyJ/pWFI63nRF4d8LR9ZLXWBKgIJsLSYCNl28Ps3IDU0gVbYkVZugiY0Lzduir",
-	"1GGAaxUK31bJRGwEwj+bSvOROID3QG0+hDlIfAcrjcFtTL4ixPMhTL6vjA07MjZsz8ZQS4yVI24HTrl+",
-	"aefY+wRzzkX0cGqNREh6dwQ0e5BFOswmJOnroqcTnhD/uVZiVYz0J3fTNT2Rl33MgwmuDJtGg9rEjE4m",
-	"PC0lZITKJsBbG9mTPTS3dhL2g2y1tyo17f3H259eHHXbp6zdbpceTuOxO1JxGOgSAAo2BNpxlfsAcYIC",
-	"NGcDZz4H1gYPwCoOYLYCZzEHqFUCp0xukhuVG8YBWbVBNwDzPVgwqIMFIz4A89uanEFmInuv7VvonMS0",
-	"qzmdfpImdwqqIiYDGVszxrW5L/Hu1o+mmeJgZwVzw97+9MJaic+u/vb5RK3A0Tz+ZP+5Oy64RnX78zWf",
-	"IPkwNmkETGlE2jRQCQImJqY92WykmRGQKhVz1s9Ay/iC4wmfA/5kddL5Z6nEm5Iz+MWUhK5KfGh7+Uef",
-	"arNfekbs175jrZU3wPyWe7LOvf7HuvN7BcgxgArBQR1bP9Rtgc2bYbZpxzs0kLuXjvX5xlysm+qBMVIN",
-	"Y1GMhBAYg91HZB3vz6Z0YIfC7rFVuuGCfMTDeBEvrGcKPTFa5eF8RAEtNBwsxqxFVOCayYPVT9lZ9wQ7",
-	"COBkYiHAgatlsNvlqDbeZM+w9r1TyTTnAnsskRkBioABhrAW0rBEDkdpo1bghYvAHsw/9bxDyC1iz/+c",
-	"gAiaW6SBomsI20y5jBw5u2tWgWYtz6vOUs2mfL4sPO5N/n2l5xXwPXHlI0rMJzqbE5ihvBW/Tg8jLpdA",
-	"cOPYiqAAH8C7of2pwu2AoTz0eu/bmnddzBwCWyXg/agt0ls/CqQraQog6QAKbZFoDNJ42JoHm75ZIZ3y",
-	"+WEk9Mc563M1ZmnClRmIJABP3RXzsrcoub5rDos+SZztnpSRVXqJAC8f2jHTkZgYEd+KCiiOKZ9/sdLt",
-	"US9bPxYnzBqB5547K2D+Qnb2uNvdXORppj9zkffSzpE+D1o4FTQjsxmfNyv0t1pGhzrGjTuwkYgSFTJz",
-	"vdjTmIeix7g1s8sFz742d8IjEUBhBAAA9oWrhagwA+2LfOla/X2i1RBfH/w8mKItO63/pmXkwzGflYy/",
-	"J8K7oox7jC4KWpZazRsUc0e2d7jKnuWi0bwTO+TKCq/zgJaF1w3v0tV//PvZoT6RR1OwcxpvQQhKXnDl",
-	"6j3n2PZE6RbG+zpLnVerZ9SOwgq0LbnYolPKeIot8dQtaqy60wMm7J3BK+sLcGiBlRFV4I3qTVGb9byX",
-	"Ih2uRCWnS9nRNZ9F/3zezfLbpw1LY3zi6Aw2FM7Blkruxywe+72yuabb/L10lgJcZaHlIo85Y0URJeU2",
-	"T7d5vjP85sa1HUvTtM13t5nRN/jSVcG492UhtoK90OINvLFNxOcuKShkFadzz5kRtyLhcaH1QCcQnIbd",
-	"NdNZHAG+KO6wPdQGtXytBDtwDWNfUFS7jm2JotJrU7L/0FKt7lSsStr6bkE9U1CmdiBENlyQ9YFkWtxl",
-	"cAL7elYBXzlkywbk+G2eRekLoBjD/n+Kae3QgFgW0eNP+MO69mBpNwrc0DChovwwg5Aaaf42o0FgXgcA",
-	"uPtzBmVCkvDjyeFkfxVziu9a+xyM+6f4e9V71tUe/eJ4kBurO6ppPiaIBggGOlhfruZsopMG25DdncF0",
-	"GOy6zuvakXeetCZ7ij4/XbKdnqjLVOMifImtFRMnFodvaXZTWE8RCXWLsEhWmYzxIM8U/IgfBwxJVBi5",
-	"R0oToD1nYzFHDCrAcYbLKXpQWUOCOdFGVEkD5IY7tsbj8LflMPxi9qsHM/Eb9qTRDUtgykjottfubYZN",
-	"zx8xGLGDWdgZEmQi0kSGZhVW6y90yTpA+ZFgZsoVoQYA+Z2HkLe77ejkbNQL6Ofu+cT//DjyP552jiI+",
-	"N72n7EmH2Z8ct1m7cA9MwSkh4f2hT1bphPWkSkVyy+Oe53mtK+BK5US8s35wHRY7POu37tGTD4jE3gnO",
-	"7r6b/Gv0r+hfRxOpslSYfx2NdJaYf8GAv69Caa9EkgeCMNfWbE/xmU6iwkx1R726Ubv3qwWQrxpv3cjW",
-	"6K4rJN3cAQ17/5Zi64kNxc88RUfz5PQsyJknWhfdEyyM+ZuOMzsv3fZJ0BpwGVuFdnYeIC67MYMsbl10",
-	"z7s/PCF/1hrf9vvnJ6dnW2gIlP46APds0kjRyAs5zBKR08hB3RxUNeCmsp/LSXmj48A2hWbWU6H4VLbd",
-	"jNdt9zd43d5wNFINNJTNFXprYqSk9Yq61W132h07fTS61kXrtN3Fj/L14VEkMZj0NrHjTYEFjyIVKNpU",
-	"1VSxSvZ9Lt++Yva+uy+UCLMEGoZ++1Cu9ZHGVyCWF4e3Pripn8ZcrcZjgVYlZn3/nAMavkWRQJEIdIYc",
-	"aX2d72Nv8RYet+/60aB/+7B59itZge5w7d8IfWOZeNwZEoemaq8K8wZnA04VxMjDkdZG7AHzYNfJXl+3",
-	"lsgXY0dAlDQYmA9H2ghlHV6u5n0dzYO8SxmW3gTsj0ynHLkSeBQdQTFaRUnzWxpBU8sLu+sN/TgQPM0S",
-	"u59mI5mKo5j3BeQKqJPum/Og04F+Ru6zSNT696uKRFJmjHI7/33hXvZ4WIghBq1YTiQ2RfM4foFj8Bt8",
-	"4H8HUZzoSMTlHrjlrjic0zxm7CsaV7UTFloaT9wRS/f9PVMY9KPmTrgGgpSF13xHD2EmS7DREt6WvvOW",
-	"zzErz8ORI0SmmkBCiobmqsL93lrXZKnL70vYjrXKsqjoqnbhwja7CHkcZjFPVyRXXmtGRHYFZDn2ntj+",
-	"reeHjP/SsE6b9eyEmp7rTyIqV1eNThhNUjErMHDgem1MpbnWTSTOQ+DOn7RZD4yLHsISg0XguYKksjsb",
-	"qJ3sskPxp2c7sZuf2gRNKqZWO9h/qzIzfh5gTVt7EaTRZoc9cWRfETfNh8LWink60Il14KyIgOHIE6SR",
-	"xq5cON5TMSwUg5uUqwjaVM/uXMmwcWPjYLiB02flA+2wR+AA3m0nz/9tX3s72rUdJqdaSS12XLfOO67Z",
-	"fMO+6nO42nWRCFFuRfYqCC9zyua8rHGtTqEWabyD02jwZ1PXBN3nZulxXtPQgrOrfJ2twqN7wiMrhINa",
-	"CO1skZy4Px7lAmP/cl3/HEo05VO5Q9QNBOMSMqN1qo72GRR2ulLi5hXce9TnWF7ickYmZRmcjRztAg+6",
-	"t4kiLFPkmuNP5Q9WcqwssPntkn1fuEUzwcTyK+SGEJTBe6rZ3Vlft485Lr6mK3lPslgc8XB1w4t9JdDu",
-	"cFzQkY4jwiLzVLOJEPBpFos2u3aHDNIG8lRgEaJHBeRsbj3BhCldbeC/y2JxGd5T58vD0mHlr3oArm3H",
-	"q03HyO88r45Z3aVTw8m9hmQrp61xB0L3BE9EMFJ5mK7p3Jk6Sbxbw6q9KUe2vfK6QDvdtZ9m8Osg5sOj",
-	"2B5rR1Alyb287cy5NZCKq1DyeB3nVs6XfZh0bi5U61O6jRJb9zNjTx4DmsCwSEb1TUClSzelui5qrONP",
-	"iX/PvXp18ulaWSVPOs8jnIoItZmrtyIKkIDCt1SSBKAAWBEl8XumzS5jo9lUGyP7sWDAHcV4pTqk1yoM",
-	"8bNiuHk2EuFYFHLirqa+tZ2wFoybBkouiwvaSGXxvIyztk5062mE6+V3d+qmhsQXiGhUypRGpqbZSMYA",
-	"5mIPd3T94HyvYV/6XCX0kqXzKWzEJNF/MrFUuimpXMNO8y77nCyxd5kzlppK3qxbNzpHGwnf2sm2By+P",
-	"Y+YyGbWnJEz8phkQe2erVNa4TdmOvlLWmIOUqWJ4WA8TYczWL72DG5SVfB83WRchV6GId1O9q3XuH5nI",
-	"RAQvLA3D58TC91oGTCtB3vOMz5EtjFo1Qz2ZyPQp1WdyQx9YtQ31HG32DG8HlOlDLrGVk8PDUgoP6luR",
-	"BJ7IikySCmAiuNPDCsZVqqc4+i0kwV7tpN8p7lArJcJUJ2szgc/clVd4ImzleOHjqqpYvnEHjCeLsRcd",
-	"4adtnQyPodXh+KRz0jnqntCdWkupvsYyhJfsv67evGb4lgE1WtDTDxMFLzwPVB3zi/KtYROu5ECYlLr4",
-	"oLrF1OYW3bLSmq9dVFL1X5f0sEsKsR2cap8f3nBBRZiIdLW9cUXXfEEF4htw0VCg6Orlm7evXvzf36/f",
-	"/PX5awgipJsxx2Cx3spHHCiggOuxPphAawtkuJgl3f9g8IA7/uZIv4SgOwUxc0JTdV7AX8rWEn14/Al/",
-	"WFkF/n7EU3godsYrGJJM2YDL2JSJopYOV7wnDu4eqrXxbZqkiUIWW8bp1lvN+Lp67J2npcl67M9u6263",
-	"LWtLt+CvX2I5No6cQMswQy0nwu98ayPD7t9h82/vNbhJtmZ+VmHl914Njqw0IobsBftLD6q2DTVmayWC",
-	"IsQsNSVjQAXewh2nrjcyETwqfAXuCAa9HoA3gHNgEKNlWd+YPXbV9gD1+Ua8SnmyX8wG1/SidZN1Oqeh",
-	"nx/4VbS23BV/g5sdIov+cOqimKTZoRh8tbpAWbSeJolotJfq2BrY9U+thbF2Z/algaReQVrXq+PtlW6p",
-	"Ft+57WtMf7ro/tn2fOKaqzkpZUMZbKhVFB+nMXQukzm9XRZYQr35WllC75XCm84R5EnC51UV99b0TnzD",
-	"nCtMrBqYETyBcr58RBP+8WehhumodYEsAXvBue7pHEGKeG3C1XcKEFakL5EUH9N3mcpT01OtYzC+Uf6h",
-	"Tkijb1usllyGgiwmmm8lqdg8lcvDVN6KLVX0WcPOGMjIJt6Yiy436I4V9meuBuijTQPV7lPre8FPdxtE",
-	"dD5/J6GI7ZwXESzJqqHWE1+9O+OJGOnMiKOon8eMptqkw0SYP9AQw/2RY4n66yY8kTzqY2T7z72Lttwh",
-	"9UcyhhK/SM8IQ24FDrBbUdWgsfme3MUjyrNplS7RL55Gg55FqQnrDzl5cFAul3706OQA9EvqGskQCBXf",
-	"UiuxlMq4UWvcLzdhWsXzp2U/7FYa54at8LyWPa4bZVeCSmcAIJT8i4CJj6GYUi9u75bH0kr3GxXPezV4",
-	"NPF8d+22v7MWVIHPz1mSqQtC4jElfBAiPAdEpuWcUpXVUZyD1QS/1ZTDhhO6rSunSTJFFeeFpEKhGUYq",
-	"k/I4xtLLmIdjQ8AFkP6vG6ZD7NxmfO9H88C3K42kVc3zuvsrZPuoNL3Oq0yvytbKETcjTKfkhbaF9qw2",
-	"e4X4WTxJpIgQScFOIlZyuJarHOATq5KoRzOOfB/wUwbFdzNpBKAK9+zX2hN9K6Jem12lXEXQVmFf3u2V",
-	"ujeHwumaN+/aN59I5X+vMUFL4YRqzekukcIcezaEpjz9HK5cDgg3kQrlB1SZzlUGVZXIeWY9GW5SYJh4",
-	"L6FyggraCZwKNjvwZtmD95lWAzlsu/KMd8LoOPPlPEqn1OvzgQ7TvA4/P1tPg1aSqZwWi4yPL97yPt3C",
-	"ZuhW2Aznd0FZB+FSbmxJXFoBEdFmBgUFT2CJ4MSTxh1g/oyD443HAMmIlFl2C8+ADox074OEXdwy1In4",
-	"0rqTRPMoKslzwTTYTHK7JLlQrmx9oUUUBCpOwC1eZlrOkGr0LthEzLH+y5EeSyXNqHg37KPLNuPuc2U6",
-	"vnjFmkDAatfxLR+du4XX3KauGPpHikR3tAmwoARioX+aPd7dfI/XRurub49/mYG8txkG8soJeyZVqu0x",
-	"HootXQeI69k/J3x21IejGWLrtQ7+sa8+vIDw8k5I0SXHoxpINJHO80gTnorh3NFwUYHdSafTYX4sC5UM",
-	"AZBlKIHcLlY7Y51em71eBphkl4qJj9MEocGYEfTgMOZyYm6Ua6zscyMCaNREZuJQJ9G3Bk0sIpHxfA8z",
-	"9C8qSmztlD3zGBF7JFngiaBJqFHO7j6cKrvAOktCNFo2r5SFwZGCPkzf4jAR9mYnAVlQjpgW58MaVoM1",
-	"2JHFVpWFA6ZiRvRULCH2nJSiEl6VFYM3bCaVuSAwHZArmM72Hl0rV3/9FbtWhIHt/yRXllTFa0/fmVQK",
-	"u76LASLw2n4UiCgCv7yXi0PGhvUF8BFHm3ea2wMpzH4sBikqbDgpnmzOKeeNW9j7NTrWgYaig4c4O+cd",
-	"KlkHF3QEuHpCKOYH1ljzigMc8pqj8EjAptADNuUmzdVHQWnme3PDTpYKFbmeG85gD4lhRBjIsFTfihpy",
-	"pDnBs0oMAEXt5wE2oYRa3YoE6v6pYIWFXGklQx7D1yvxGEjn1lPMbUgg51eoBRs88Ixy9OucT+IqTrlK",
-	"T9gZD986hPSn5TARdOBwYLurc0y9/bHgnMqJHdZJ9+zx2Q+nj84eg4eKH+b+KTSHQ2dAcM9h6AeKK2+2",
-	"y3PP+y4ovQgsbomYj97jgpVf40bRW1zcKMaOmIwuWPE17KeM2RFesPxFbrAKeAV3HnuVUvGIC1xhIypi",
-	"J/iYJEDmgux+acHh4ttijKgg4PcbFK5XcKtxgt7YUUcc8QvniEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0a",
-	"bhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnVvmLRtGkwBFDyucXHqUyEKT/6rPToolte",
-	"Mbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i1ELpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkG",
-	"dMCAsnJcnOBPJdr+uzyaWPyDHd5YzAuWIb2bZzf04zKpDse/x+JWxKaGkDCHyHB3m42gmdsu3qqjJo9P",
-	"VCxT9++topXKo/nC6VRqMF8YZiRS/ycr/9Z9OkoTORwCnsYAceSwybwvh5nODEwon3GZSjX0qPb2w4Jh",
-	"23Gyb9CuhaJW/DzKcBfSr+KPjL6OxRx2a3XsaRDjD1JBtAF+nthjnS6wTsOz0gOLdKLdTgE15uSs03FB",
-	"DtO6eHxXpK3M+rEM2wvTYqfRh1H0zN/Dr+rCYY/reMlo5tA9LWIzET4DdhWhiY15M2ktamuI2d+eDwY4",
-	"KshVOXneYfofF6b/5PTRRitwerrVEpytXYOT08flVTg7XVgFd6SQmEbCF3CbIgFB68TTuKKT0BcMLwNM",
-	"3nyHtbfckHcfDlEqYs+79eUicDo3AtwOuFtghPjASk1/o7/U3Fe+uqZTz+c9EZ0SdBVQhoFpgYxhhGpA",
-	"wHdJMi/HjgiJ2cWJnIuWaqgnIxA0nZDkIEoz8Z2A1+u6AsGXuVEuVweuJ+3WPg/Hw0RnKgo81g9pRDZM",
-	"9Cxv2oa0NI/a7LKA1kcfztkI8g09e5T2Lhjs7XKaYoYEK29/vWbVttz/tnf9/15eXr3suaHg7QeZcXgA",
-	"i7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4eZdujZP4uU5V5djuEndPspd70VtMJyZMt",
-	"A2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS",
-	"2wod4BwULBSY70jvakxun8EE+9j/bh92VxvLunJhqkQAkbhCTh9tkM9owudAvuUyAysC72+xgGp7WIaS",
-	"XDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbHzYapH3wAfZY4h1ropdiCK8B7G7uNq9OnCPz0uaAOxj",
-	"wse4p6lGcCfhKSGAVCxnovWgdpe+x7JRIstBBOQUoZB5Io1WbJD7WnmqrQzaAsDApm01k8HnHenBERxd",
-	"Mp23J1GOiIwFANzUY5/b0e6yPPjN/RfmpZ6xiXVX3bFmFRi8C/RFxXEeiecGG1JFae1gHA/kwxfWrS+G",
-	"dsK5YUZrxcDdnelkbH1tKI8tlac/xSo8V/JMfjgkjSKNRc4sAcQSKNSwWjzSuAvhQWsZxQGZsFFYtGUv",
-	"8n4E5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRosVsW9xrI8FhMiWIW7g8RECgLypA0qDJd",
-	"9FNhEA/RjiiYjCiOBi9Vl8t2TYdw0YeqOvZiOn3FHXDCNkevhbV+h6UwjfYLFh3DaaKjDKstHMLsb7kn",
-	"/CFogZIu+6CPr0+wHPj072jNxnntKbrNl92iSV54hq/siRIJTQGbl+4sO2EFz/qy22o0tgtzn0vo+vhu",
-	"YUs1VjOz/vC0hi8+2R2j8w2Uxb6I1xtlo+2zmzDuao8kZGlIWar1GP1BAG7DChaTxb5xtzyF1r6ASwP7",
-	"zTqLzhkLhzpU7tHqAOI3R0JBwpMbWNm0wdNlAXC+3jTMGcxk4kHba+DKF+755RcWQOmY06hnVqN2uted",
-	"H4qxYRMmYspVKF18NP9o/ozQv4OWUNFPGP/DG3WOTrvXnRWR3oWHdX3xehKuie3m8Z/uCerQKIsLzTvb",
-	"lt8vjLtTHrcLawIXm8DAdx7abP2RyXDc13pssL5WTgUUt+lYJHb3ti467U43aGXKD9vOof/VzWCzsOAl",
-	"OV1/YCzslab4qxZuu1mi8OAcCRtqc1wfaCqE/hMRPWU9v2xAkgOxEdDhaImOHOsV1Zfa35VOA9Yr7aIe",
-	"2KmIaoa+BR6b1rmYaHA9IYonbpQLgn1rmJcoPFaQY6JbMIftTSnGi/5NALY72PAp61k1WR5Gm1ndV3jk",
-	"SQfsa2ftU/5uLJIb5VOhCw4VKXL8cHJRYIKQhvWwiaUHkGk5HZy4FSplvbJ09Fgq4tjX6QsVVZfH43fE",
-	"ZwE9XaXzapXKBmpjx/29fUH+PXOlOFdy5gxJl3Yf6ThaQw65Vh1sYw9Q/q8e/ZquuX8XMId3yUsIvjVs",
-	"LOaB2xKgeeiTJGdO/5g6IBvwmRpEhVntQeae24dt71p+9Xde3fAUY2zMaHinlMUCyK29il3nF29HyfKz",
-	"VGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09YfVjeYNetHYqXS5KdXLQl5qE8QTfKO8MTCngCnmsIOWGWc+",
-	"uXznEnjW4pEbOdYg5H8tpbt1IofL3SwBdTAtDOHTSr6bygTcXTlV3RcjyK9/Wsq7r0nY6pl6oZMJftNb",
-	"jXMVkslof1iZP69J7OYcs3Ba+V9PGzcZk2gzUxE2wP7Hgtv4ZbMw95JRqCsNRKukHyaWQM9A/rIkWstb",
-	"lkR7E5z+uXd3OX9v71W34fXMmjWfipu3ZkLuitrhy93f2+3dupoAFNRSOhdzijMR+dpC4G3LeUMaJMiz",
-	"j+7P4SESOm2RO7hk49zv7g42JNKzU7qFJjgmaJgNLMyXdOUXGD9qBbXVa6tO3qrKtq6V8JBnRpSgGf6R",
-	"bFbbh2oRVEixGm6HIH6pHKfBM5WWeSNqNvYPnSWKx40F7Ed8Cr3NUJbsd+KKoMsXuuusJs7M+mP4Cq/b",
-	"9g2u6OjYfyuNsr6ZarjS2jdXcxUWAgQnj6+7JxenZxfnj13U0b6VO2Ds+vJYGIRwWHeLRzW3+KdQkTDj",
-	"8vdz3BG4GptpW3dbnj40vZVijiALnjPc5W1d1/JTT5JEYYEF1gli2VMIycEnImpmk4hE5ASnxoNdFcb4",
-	"Je+QC6jcPQz2hrcqXKMBNprbMx7tLrAr+onOhqMUC+IES3kyFKmB8z+Oiyv8LVGZVXRKwNqjvWJEmsaE",
-	"t+T7C4CqlgqkKhDS5yr0RnjT7QBbIHHgpsWkNE4QDM8ZnvjRlTuOAHvBSp6dr6s8ZpjI4SiF5IKcCJ2l",
-	"VyLUylrpnW33KkzLFkHDLZsXCN2haB5vgYpxMIyooj1SixFVZ71vhRqV5HHEpV6Crm8R6N4tgqbuhBtV",
-	"G+xYSlwVPaFPBPGxeJLU3WnhJEFZXPftbuW373YQ16qD5T3mJCYCEUapOPVzKGq2I4aoJWlJpWdUE+GY",
-	"sdMcBGWrQ6YSZr2k/FGe1sW53VVfkgeSpaNKlbB+txNKyQVijyDfP/oyWBW23e5rOO6GS7FJ5I0WLfBg",
-	"CS492GDGlp6xWa72oWEm/HCtO4A/rgnIeaSMPXGqdpfFmma7TfBZahvwUKn/ln/5AwjpZwBT3uzOc6bS",
-	"KliZ1tZb7yeRchnXh8/wqgDM2wKg3gKmEmb+F3GbUO2PsPUGlz6nEYMjAiMjzUXcCODG44Y/FGT4Zt4M",
-	"7ceVm3wdZzE98nOlLv6cmIjXV98ciJF3g6IbOtM46+sIXUQMyBe6893GkQkLYT2gJP0puoMmC0fEiiuN",
-	"I+T1ALypq9Uh3DT0Mts36kZBFQw9Fl3NvDf9ooDlSClqmRItoB8WkfL2hZGRcJiUgk/slDsUKnCIIfXA",
-	"ZBpUOsE3irzgV9asVawvciJh1CNDLQzTDgzOmryp1hGDI4RxFibcjNqMXEYcrR2k0injE62GrFdyKnts",
-	"JHhCvK3YJOrecCAVoFXeKCpJgIomqhhyLfgFfHKcN0IwMKng0VNUQQ6M/FuDqOZSIVJAj76yPYb5jSqD",
-	"mFfVCeE5jDzHD+f34zR5GxGLA+gWSAmLQ6rGpUw4esBDeJfkegS9U0Sd1sG+0a0CB1sw4hdripbDAd2v",
-	"WAZfsQy+Yhl8xTL4imXwFcvgIFgGL3TirYyL3Bi4X2SDxkB7Dh2z3oHXwBOZbE5scNI4scGmxkita56p",
-	"mvUnwg1IQGHpOxSdm97nEB1+l6kCRH+5p3ad/7WmyHl9MrzAO5mZveNgdTwSC5qsi5/8JHj0s0jRFO+s",
-	"YI+rYrjZSOTK3BLlU5sopMqRrKAVI94vvxUJH4pfTOvihzPamq2L065V0R/tp2cnHX/QmVVVt50nF+dP",
-	"Ls5/+PuCPRBGYfGTd+7lf9ZDCCIlwk81+KBWrJGa1xtunUUlwGUs1fBKQqMRfrbmKJ6OuKF6bMEndDav",
-	"0jqkC+zT7cGKRXhd/OESJ6x70qm8sTdSc/z+btAaJPqfAu3IqYBuO+SGEXbcdFZSquji5PTJD3d1dsL2",
-	"x019kYLzmcFnhVcxAfb9oOse86HrauUppHEcsPRUJEYrcNrNSM+Agow2kGm4YPalnpW4PXbk5jxMLJ42",
-	"2/En/KG6UvawsCooJdvVUYDnF47WFTlA2YmrYxyLubNA8WUDqmvEIsc262H9LDZ6lclAZspFj6gbSokZ",
-	"9YI9ZXYHMzGZphJoDbGh40Zd+wdhkDmOMRxDIR7oouEs1NM5PNDVXSCtgrUPXdwmJ0X8rsiGCHeZ6wyi",
-	"Wd/bd+mJj1MRpj32XaFN7UYRickkMymyJSg9+94FcqhcG4I4csCUhoDajBs24CYVyQWSE5x1T/JWMLJJ",
-	"aUoQtEEYoVI3tsrgDjxp17qOHdgU920dm4hkKI5Azv5XVRsZzHVFbWR1Ffa26fO3SEhwCH78f++2k7rC",
-	"8sVl3L/K3J2ThygzP2u0zNxHZTEwbxViqKdWnU343DqaUHUOvjt68nOxHwPDvq2JOApSbESnQIqluaqM",
-	"TEX6MKV4QKWQZCogulAwRqwGhz5Ba81ItdBc2WYv8G2HArsxi53IQE414hGlJZ8uNr4hWUOfh+On5azI",
-	"TCTiRkECYKiZuBXJHLMUfcD2I0QtJL4iz90VhmLjn54IODCQwYYOE8ALBvg5MU3x2IildaIXMxHLcMxP",
-	"b1Se5/nWEAYy8YBIRxX2MWWkwymAZLKEsiDiIw9TgEvGoIO1wuGgP+ueVB1LdpGfEWnV59Cd7LIPFHbL",
-	"1PrwwMaq4FcV6YPygCFTn0+dlMPmYyGm5cwJ+KHbVBlWR45fYe7eSR/k9QizGtbCSiE5K+TbwM9Wl0Jc",
-	"sSYc3unUxMNP7nbvXii/AYa8Y/KgTrZayNraOmmw2JaChAFL+Vgo2P2NFBzxcc7zbW8KT4u1HjOeumZx",
-	"XgkAurdKvuBJOJK34kBaeSoUJt2tPb6QxIUX8+EIw2IxSMvuhMGyakBNx5poai1yYEHUIw2QdaDH+KSC",
-	"B4desTHe8Q97wEm2mma25DM+34XKcoVIRHIwOIw8XJbx9pGi3BA+SBGuy5pDT/GgJDiPHl7bW15e+7V8",
-	"bR+QPLsm5Xre2aJerT0TkKT2eVfKX5aSmX8eJtyTLdiuOxVMuGeOCdeft1vFwX6ykl5jxxdWE8pU7Jo1",
-	"F7zy+6BUC+dAhmOcia1DWtugO19MsePwkDBweiYMBgmfUkVSDnLmanjSkVBt9pZnxtqt6QzAdOgwJGu2",
-	"Al/Ujv3PotABGzjX6JlKZezZRUw2EdGWsrA6OXKBN21q5ReBiey9/ywr87MoHrUznYzRFm54PXQcW7Pv",
-	"MHvxVbFaty+IeAfCrU4PP83dRjS/nJllVZE26fL+c0NubKGDB3ENqQr7msLPSRYLeGGmE4jClEjbN48P",
-	"ufU8SKwRD3zvEdbVecXcpO8TmSK1de525RnvUvt4ySpR4TOtBnLYDj2JsdFxhonfRWMEZijHms0n7Kw6",
-	"f/nF2yxnW9gsJxU2y6ODs/cvNIQ9ZFwRnBXFBE9iKZK8LD/n4d9Jo1a6MBduVkGRVirDAqv9WEzTUqOt",
-	"NOyk02E8Njrvq837HBAUHR6xrA/dkz8LP8T7Db74iWaobUSYiPT3TAGLBaYlsolVbo+DViyVaF38UCyQ",
-	"usb6avDO8Lvs/eW75y/f/Hr1/Pe3l1dX79+8+8nOxlRLhXrH5z87x+Tb21FOuTEzhwE0ERGYPQJsRLQI",
-	"r0SaSjU0AbuC55j2sqYhQ3+73fKCgGzrzHwHdEu4MHYSIKyAM9OEwX/F596wnyVaDfFJfK+OlBWWftYv",
-	"vOOKApjidXvHKaPojTKueDmbaveLnzvUqDEPx1DoADW5IpE6IgBJrzhPFoFnJ1rBuUR61dVUFTTtwhes",
-	"Cv87lIq0fr1+Bnn+mKulYZarqq38T2SKRZFx/ELwFEtUceAD//tvH+7smCIRQ0Iq8YcOHkaFT6ZJLrup",
-	"+GhH/JbPc/yHYquBA7yH0KIphDXfioTR/fwJYk2RNJE83nYzlNa87uAY6RgpDgphuhE3rC+EYnyYCESr",
-	"YDFPRdJUwyWVNQqWCsVR3ZaIvH+UcWwFZ3lfSHWrC0UdFbvgghByak+FF9b3VnrGqGDO96VBXgTFlGnV",
-	"ZpduzXxCif5oRoD9al3eLL1gAyFMwP7IdEpIuG7/E60miDSW1dwo1wbtgC/zC6Ris5EMR5SNEnHUZu+x",
-	"7sYUV4Ij/EOar9QQm3+KBPBRfQnBkirY0Zz22wssqSM7KLcXeHTLVSiiI2dSHiW5TWk3o0n15ChNuDLY",
-	"Kkld2RFP+ZFQiQxHoCo/uM1s/0ntpUdYYZlA8kLYvyg9a+20JTBrdZhEzlcF+WdQkFCBVLimlOZvQhc+",
-	"G2lthGsoc6h0PIqOcD+s14fF4S3YyUWdOLWmuJhtZCo7BcJelShvneIy1tMglidGLDOuPyE1Ih5U8QPB",
-	"078qnoMrnqVdbA+3gmroPiqzE2Rx/Avpk/NOp93ptNAzoG0Kuua1nsGf8a/w0TXOwCl+ZadJeEsSWUfp",
-	"SAVxeDSiCa0iDwGRCx2aLZzNRjp2Jyk6Ga7MMBWJK3G1H2VQeudQUxqCnXPY97CPMXMLXX0NmTR28FHC",
-	"S/u3vMXcFV/t/K/H2L0fY1DS0OfheKGjOi8YXzCv9zza0GtY5e5e4xXbB6pfayV+wdLRDw0Fb1dXek60",
-	"D+5CGDQVaqMw6HN8Dvs5xTDLkNovfdDTxNmwdeHGcxTDdUuhzMKuep4leiqOfxRJDBG6HSB5adprZBCX",
-	"ba/45GnnbL2QvtbpLzqSA4kNVw34q+SmulpBKIXXCTMCZJX1RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVB",
-	"jHlnOS7KcAPF2sti8jcplOKtLUXjgFXZX+Rmo1ncqTB5k822oOofvOI4j/l8i90l0LEoJ4L9E/vwN909",
-	"pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7LteyTzrfV9JbPsrDGBply6WQ/k4T2ka/Os/LbWC",
-	"aEUYsAhNW8e94Q/UXGhICmEenXmFHT+pSOwt/ue3ztGTD5/O7o7wh5O7b1rLlCUNYNjNXV7CfvQR28Y9",
-	"QxBt0VZQMhQBX6Jo95Ua8oFbJU/c4e+LhqPd9jkovnVj8iUpDgU+phTo74XHBKUui+Un3t2rlZvwVDzj",
-	"SVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYWinNLvaj51C8v6jQRE5lNvH5eWuSGRlUP",
-	"gE4tn59afIJtsK0f2medCkSWzcuMQS3UKGhQWgGzKlLkGE8sFtFQNOeYzrhhEL6B+DWIYyHQL1MCHC5Z",
-	"LvUmOYy57KfCR8cO1aaWa5Jxq2lFyE1qFa0RLIEDAdMPUAUJ0XChcJCGxXIskLcaOhAQ9hjcep6ipwWe",
-	"GITAE/s78TqM9My69rnLIU1wo7AXIxc7NhMqDUrRemCE0wmLhTHIDOfKk+05tRyvJwi7ijj7UKTP0Pvf",
-	"T4H6Ko5HGHvpZ9FQOL4QqpqrcXvdZOd6+KQbtEZyaLVR97R9jpGesYjtd7pdCv1AqOcJ/lLao4+gmr8Q",
-	"GlLg+v7mAHWf/PBDZ6VKhSoN1P2ddqdz6jxpuvhotf7Nv3hebAIAwNn8i3f3HX5wZTgLB1yllq2fmiqW",
-	"5tUn0D2qQ1SCG6s8kPsajRdCcVmDzMzlIKG9vaHAXsBmo7nb3oQaNyx3jm8bkENFJz5OdVKv6nqhuSVL",
-	"0+7nuIcNw5wlViv5EBEya7IBD9PAaRkoQnPdai7lCJeD5LRZb6DDzPQ8tTu8b7Bw7xuFWhH64jIl0yCP",
-	"fGKRA/T7vXjz7Ncr1m2fYEv0C6neTA2DBg67gvAGcHqxq6kI5YCU1PcXDgnAsL6MY2h8DkWuFL81znS+",
-	"UdIwaUwmIsQQDRNrszOlU2EIl0+m1WcRLaLvxpMpBtDYgjFepXtxgf6UBnlQLW0bjInwaEtjUtbY+q0V",
-	"mttW0AJhhWMjzKAcZX9nIC4dZq1PNy2e3rQubiqr/G9awQ1qSLhkQUfCX51GvIFucFj5JZbBfKogNHts",
-	"X640Cp4G8JTA3S1w0KAFLRkQvAHq5cAr9MAp4YD0fUBGazAW8zUDqm4e1rPGMKwxrQHbHqWaI5ZCLOp0",
-	"XqzV0AXCN7TzLoRJ5WRlzd2PsGcLddTSMKF4H3RFAkNKTAq+CmQXM9VmPavKeg6jNK9xRUUKbTQ9Zvjc",
-	"YMFWf47/es2OesOa0AVtZ1Ix9aQqWOiFMMXU12e/1GY91DG9gPWglpaUtwsZEJBFIbkUrIkYLMcH3Jx5",
-	"k3DHtKePcjgxtOYPoNTZ/2GTvP/1bqsT+7/tiHz2oPliCEC6/OSALs+e/IAWpvg4jbkiKKrfPqyykSZg",
-	"CLtXrbcc60zDoGUPw9ZF0aq1CpWGdOKSn3sPqVBg7Mbyjj5iJkvCEU/gZKoYzgdPMtZ63HmEvqd3AZwv",
-	"iuN95KawIt+lfD5rcwF47vZ1jaZCl9g0Zr2Br4UqC/cjjyLHmFOy6vZySy+MnGTxgrpa4MqhKwCS7xA1",
-	"CS6LjhCWdUUFGy+WHecVjvlQ+9UNF+nvstwJqJC2XFdboT3rth9VVRCU/SyacTv7j7Gq4G5luYX9y7UL",
-	"c9Gf2dW2E3flHvsLvl6NoOPLB0uGH5xajTovwPZKsQ7cA+Aq2A1OBQzFooI9HJeZ6I+0Hh9FIpa3IpHC",
-	"1LovP/lL4Ogbiynytpx2WMTnFWdbLE36Hu+ff/cBiMTt0skIicSZUBFUqK+hq3aX1RJ5d7enB9+Sirs8",
-	"dfNaVu5LZodhXw8AHQO0pPpiKJWSeYn5XwgTXaYX3lVq/6W3ehrsnbebggbJbdJUTKaElejWo3XRmo3G",
-	"q2Ma7loKatCWwBoEoaxmgolCpdQ56p64T1b1GSMLyChakxIUH9NLHHeh5Yj2um9/AtK2TbCWaVeKqMAZ",
-	"VWSQd8s45TJqloNnQfjWU/HkCqTR8DSUPYLb3xfMgHhT6VYVVQONuqpnghTdWvV3/GlWfvWV7DkL07R/",
-	"UVVR5rGhwzrHZipCytyAC9xtd25ad62v22JxWySSvIlVxLviYyiSKRjYY2uq24kwjjiwe9bJiXi6y6PM",
-	"H3f3oWYf7rjHXqkXWVzLuUPvPG+KFcfdr8CBbfcb2DR200FwkcRxpx22PaTm4mby0Jqb7NILsMeiXRqn",
-	"l59bD2YgwOiCgHHq0ZR1wpR24Uo4beMYwpop6EPoLHSwji5AKyNPLDLiFW2E+DrL+qVBEK19+Cy/Hs5b",
-	"Hs47KoV16iBgUSaaKtW8EioCh8Yrh8WG3E22f6n6xm1dt+yraavo9s/9xY0ZkxtUgNElP6IDm6yWJb/4",
-	"KzkWK7CoSVTHG5WWVewOHUfYFvurSmXs7ura08u48nlt2XyKCQZv97dyMge7llliHflRmk7NxfExTWA7",
-	"1BO3gObYzFUIfcGlIpIP2wq2W9taizKOvY9mKvJfwHQ14WPAgmmK8rrQbTjjKnX2ZqrjyPtVZtdTsPIk",
-	"+QWPA3Sln8U6i57DQ+wL/9fVm9cBM3KoBICHXqVcRTyJmHsshLufskiHxq9PexL5s4U4s3rYp91zk0jN",
-	"7fYEHUiESZu4Rh4z0jPlKirCCuQ03B0Li/igVFL1e6RRcd9YwF+L2eL0bBSB6zZey/on0mRwATzHiPD3",
-	"m6zTOQ1PT1jCVaQnrD9PBWyZPjfi0Rn8WbTuVQHuqP7ey3SEb193wjslmNNW4mTsXKgbPAy1x4+LepT1",
-	"54wmtVHLwvsEbo7vUO3GAmP8C1CB8Pne+mxQ2w9yVoW/ZFXtUKtGuE3fARom424yKyQmKoZdt5/pYF3c",
-	"ozBvBy/Q/2qe3Z92WqeTHrJZ4I0SSxJ/vwGKfJbqqTLsKB1KNiCA42KDqQWYpwjQMJ0KlZMfK6bVU/yT",
-	"lU3hIMcd9SmmnJZtM2wHalaXNdEXtCzWO7sLD9ob9FX1fD6q53NrWlo+fgMGkKRQwDjhYyhCot3ffDhl",
-	"2ejZPxBa1m912J55dPLzwPY3uJdqGn22lMZ3OIcb6ZstI6eoxIkRdqtBmXf41Yod8lLP2IQrhMjGGL4V",
-	"tcaCggj7XzyZkIYC4YYOLtE6dXU6DUp0TUAm5EkyZ+lMQwQGIQCIgbuv0xF5YQaaUwJmNB7ziQiFVfsG",
-	"zmrqc9e3IqHgi0yA5wrIRiogVNP8/Cav8HPYUnb8MZ++1FkCDWBb7yL7XuRHfj2nv8Y9dox7KDGjXRcQ",
-	"CFpVwHJ/Tff8Y5g3IhPGJdRM7+lubK3vUoEa6nDnt33CQWK5X3OKf4acIqY/Yq3HImIAVTPRAH1LQI8P",
-	"TxiMVgmzcoxhxd33pNNp9VU+f6NL9j3ChtreT3fbJ4/aP5T457rtTnuLRjo3oJqFdESRu+tEEWaIiQ0c",
-	"I4VsmdW+OUcmdHEVZv4XkfLWh7uFW9h5kcAk+NuHu+BTi5BR4FeiMKnuwYLCTWVSHmNFM9Gi2esNPt3h",
-	"5lqRxKPsmLjuh1U3fD/SEyRiQ0C7HJulnR/ZDjpjqdDyrdDTWLiuEcwXYtGHVLcSTR1TuNEvYtK3L7Z8",
-	"p7+KOUIfAdU4nxS/dfn2FRuLedXXoCrum0+vL395foc92znxLWFTm5SrCO5duCXhKNeUxo6lQp4/x7RE",
-	"SDZ2cYuTD4Yt4jiXJ+yZJ26qeYJvnoulGmMPHz5q+Sa+96KSewuLjsUfGY+xwQenvz8nuwATn8UXJwzl",
-	"mjsWyFewaDaLx8BN4vi1AheBkylQSxXu/Tbm2C5p6h/y/KMIM2wpB0PCgW/ndwFy8+pZi3jKqdh7whUf",
-	"igmUP4JZRKwMxRsRTkPVm0KKe+ZnnUXSAGRsefqJmXz5BsTgh3IRwswonUKCHMjPpEK8IwWQt4Wb/iR4",
-	"xGJiN6+/b8yTIfbuK8bVHCgPJwI2Fy7rjMu0TC2dP+OljqPa9XUvDHTA4I2VeR8DZlUhTzDP3td6PBbC",
-	"PoJFemFuVShjSefX0sO8++34H60bjmJqt2kcu5G4llbE/iXGYnux0sWJe5toPah4zgs5BHeUVJC1zEv6",
-	"Jk1kWDUZ2K1Lmsp3opVdlLo5nKLWs1+2aolFCHrvtFUWybTuqxTfDihmR78Wvo01DxVfv8Izwb7o3Hqf",
-	"hJiXLOYSC/fyp35NA0BRleVYpPnU8dbdh7v/FwAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
+	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
+	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
+	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
+	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
+	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
+	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
+	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
+	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
+	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
+	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
+	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
+	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
+	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
+	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
+	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
+	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
+	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
+	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
+	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
+	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
+	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
+	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
+	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
+	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
+	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
+	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
+	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
+	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
+	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
+	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
+	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
+	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
+	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
+	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
+	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
+	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
+	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
+	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
+	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
+	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
+	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
+	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
+	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
+	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
+	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
+	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
+	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
+	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
+	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
+	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
+	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
+	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
+	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
+	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
+	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
+	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
+	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
+	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
+	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
+	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
+	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
+	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
+	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
+	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
+	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
+	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
+	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
+	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
+	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
+	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
+	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
+	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
+	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
+	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
+	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
+	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
+	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
+	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
+	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
+	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
+	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
+	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
+	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
+	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
+	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
+	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
+	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
+	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
+	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
+	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
+	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
+	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
+	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
+	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
+	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
+	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
+	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
+	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
+	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
+	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
+	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
+	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
+	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
+	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
+	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
+	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
+	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
+	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
+	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
+	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
+	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
+	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
+	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
+	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
+	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
+	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
+	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
+	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
+	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
+	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
+	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
+	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
+	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
+	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
+	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
+	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
+	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
+	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
+	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
+	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
+	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
+	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
+	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
+	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
+	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
+	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
+	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
+	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
+	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
+	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
+	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
+	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
+	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
+	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
+	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
+	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
+	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
+	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
+	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
+	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
+	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
+	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
+	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
+	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
+	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
+	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
+	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
+	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
+	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
+	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
+	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
+	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
+	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
+	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
+	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
+	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
+	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
+	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
+	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
+	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
+	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
+	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
+	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
+	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
+	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
+	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
+	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
+	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
+	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
+	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
+	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
+	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
+	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
+	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
+	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
+	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
+	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
+	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
+	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
+	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
+	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
+	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
+	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
+	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
+	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
+	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
+	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
+	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
+	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
+	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
+	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
+	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
+	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
+	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
+	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
+	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
+	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
+	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
+	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
+	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
+	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
+	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
+	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
+	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
+	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
+	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
+	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
+	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
+	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
+	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
+	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
+	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
+	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
+	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
+	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
+	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
+	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
+	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
+	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
+	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
+	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
+	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
+	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
+	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
+	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
+	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
+	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
+	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
+	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
+	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
+	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
+	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
+	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
+	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
+	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
+	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
+	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
+	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
+	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
+	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
+	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
+	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
+	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
+	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
+	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
+	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
+	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
+	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
+	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
+	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
+	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
+	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
+	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
+	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
+	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
+	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
+	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
+	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
+	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
+	"OLYuDP8VlGpOdfccWpZkOxelvjrbnctO9nQn2XF68p2JfVqQCEkcU4CaIK1ovP3f38JaCyAokbpSjtOT",
+	"qamOLVMkCCwsrOvzmC+oIYvSABMcGGqjfkz2CZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8VUD",
+	"dMvSvCyEW8rWW9ih9QfmHuTG225qqlxPktNvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
+	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
+	"2uQQmohkJI5gLP97lfA9QeHbcuGxV2Oj4+f7rijuCsY11oMxqWZfc4sg7mNdR4sFNj/SKU8jnUYD32Eo",
+	"rZp2TJUAi4eFWlD6NOXyGTtpsZDPgflCqhnW0VlfNNJMc+jNZnPBE2veLvuiI5Fa9r2LfFzb7r5XEKUi",
+	"usHG9+CZ9cvn76GlFSBZ+vMPALr4hECLzLSuuMCPfnUagaMkwAoJiwf8uUiT29CpGlz/HosbESM5NaiK",
+	"pxZUs+tj5BiZgv4ohw20LtK0AAxkDgUhU5XMj/RcDkD3upuixGIIQt2IJM0S/N3IVpTYscP4INxlUcA+",
+	"m5dIxDBRkImZ8USMVabFUdg3+21m3vPzSfDkCo4SiBvBvUIxiELzhJPymOLSMMyMivDCQr+cnbZa5pbU",
+	"yECz3zrqnBZijzpNeCpGEF7xn/qkeP+Wu9KsZMx1CgDKnyKpKQmQj3ZhXN73JlxmPIaJJWjJqpBo2cts",
+	"nAVfVgAVCjpXXXXYoa/VjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
+	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
+	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/Gjrm//221Eb/TIV3/j57URo2MmU",
+	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
+	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv175hcebtP2Mb+/O5298",
+	"tWK5uqRosAN75ydURdj/M7oRTHzhgzSeMyVBqntG4/TYjx6F3WystO0OmEVS/xSwHvzWYz/St+YqS5ia",
+	"yQCQkFydLTVt2c3cu5Q/xhBsBFx01P0/2aB83uQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFCiL0dMc7iHe",
+	"MKx3U2yL3cTQKEb282/uE+F359dzY/Rja92YAzS3mZBFZb6xwntBE71FsGXzzbznxnwBEoIM9Nvszlw1",
+	"2w3kKUXqU1xrt7rrvkZRk9lxkUSGPghmaPQekBFMfJnGKsxPu+0MzI1AWPIJKGAP+CAs5aO2bAeOJu4H",
+	"ZIdcY0q7y6/2bCnauF1kLAbX5RWWbVthmXNeggYdJUL/EVdEDBeqM9FsVXKjiOGCGeabqtgofyHSNJIo",
+	"+FOu9cyYr1eeoWntTnsZvija4LlV2QgaYzgJGmG/SZPSHKiJB0vRGAsep+O5Y/xZ+ZYH6jvJhW8jM0y6",
+	"5sQaU91FDeBpHfdpqd6xf12T3H7jSFEBEO8Z8Oj1uqnQaY+IZnjaZIhcwey6EucPj0UIJ2tJ70x5hjof",
+	"9lfNUlduqPJ9sLM4B/km6Tb+cvvp/MPL1+9+u3j5+/vzi4tP7z68uDPiraF7FkNv2zSteJN5kMaVXDHh",
+	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/132afi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
+	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pXvltX+lpVxeH+eI3ZwISZ4dXAtFviQa1QWB1Kcc/1+a801",
+	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
+	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTbsO3qUoSdKk24gdXmZxucvuscRN89",
+	"vIKZ+zDIjrkPeVZZSvMJ0I7SfMIgoHMjZKgSwCbS7N15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5QcNjrvRSgTo",
+	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKPfkqhXpuwKRlQB",
+	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QxHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
+	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
+	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4dcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
+	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Ox1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/J",
+	"eO4+oBA2XG+sIEAE+Qy3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
+	"a8rD3Qeay7Cvvqw4IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GLmK441GPIL",
+	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
+	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9YMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
+	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXfkB+Rr20m9J8MX7wtxObCJE+Y1wy",
+	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8R",
+	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
+	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
+	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/SbVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
+	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvdVEgNffQQ",
+	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
+	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDErxjy/ZjMDxPvVclG",
+	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3m58YgHBBBvRG6ozSJRkihCo5i",
+	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafb5thGpAKOlMJYyHYQKB7KHL",
+	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCX5ur7wpo3h/B90UH7z1O48V//+KQyn28/fzPefulp3oOUZOn",
+	"klVxo1z4oBYP6z7rcYHNZMOs2Ga31Asl0XNFuLx/jITvU6lnnj3hMhoKnbIf/+/5r78Ymfivi3dvA9sW",
+	"zDpnj9jfop9/Qsh3iilDcAZjM3TOqRuRsNcfP75/xnpmq9qpdbPWBBISiFKnmuGfkcoFGF/y2T0eZDpV",
+	"E6B+Aa4ceiZKt5LCYk7TucWAeQTAmrqlDCbEgoLqEWn5BirOJpJO8IkI52BSX0o3Cph8oG3rQ1lLiGka",
+	"85LUFkBUBzbN03QVjoCvxXg+sTn4V6QBFLsabcet696ljEEJSXXgXN9xpM0JV1W3LFUqqlrrzipb6wqe",
+	"WPlWsJdEQh//SvPTuA84bK2yBJrW7Kp0WftSmtfoGimbwopY1fMug8LTqdf3jb9tkM/Na1vMd47i6KaI",
+	"BNtxP1PrG6R5lhuSK96pgKuvCNZwZKn9ADaxix1u293Xnyu6r3fHbYKH72Yyl+LVNotKQM1Y0qD2t1Zi",
+	"eB6GuYGDJn3eLIRv3cdmllwb7KLEwQYyVyR8doT8/xA4WLKKnAelks2LEndRNottQ18Tqah0/l1pomce",
+	"l1cnbjj964sTYR73zKR/NzIflpG5tQG5VuPViFSYCz4EJBx7Vaj2shR3i7cQ301pAsPz9tDkyqSM5Mir",
+	"wOTXgkKYQC3LXvIkjkRijwYgrJvb8gJrvLDz3MZa4PjDWohMLwlqeRPlTaTr1IbftO3V+m57/XvYXl8z",
+	"NPQ+MwpMipkz/vyc78JRHslUmb18b6bTsTPWVkMK4OW/5pbd9630fSvd91Y6r9g1EO2IUu3OyCA/TcFS",
+	"WNUDej/mwtImzJM+peGqCzzfsQbRS9YAjAKADwbuz45gFsp7EwGkojzWAQWV8uzeYvkS1ocxrrEmF8lQ",
+	"eRhgsMp8z5FLY02TMYg1JsCZFjJssk8V2aSq/E+ZVZIm86JjsWOiO9dlK5WGnwxJ1bWQ0K948frd+98/",
+	"vvvby7d3jbvtreGPScTjDzjywwBe5mzXuafgqjsrix/xOjK4iG+fSh8tN/rK6kf8/iKbel7/GEG6aRLF",
+	"ceTqwU47QWMC0erC03mSRoMYHFOKU+awS2WlYBECwVkd/1HwvFABa8BQHhGnCqSlcXuJ1182upfmG5eN",
+	"u6LCeo4TfvTRUpwvTPpd0JiIdKyMXL7/7aM5H5LYL50eq2mhdJpPo2P7ZsdtTH31XcuN2fpXQUNd27lY",
+	"enNCEt2KPKAodZX8AV5qrK4Ul/NCQOfanZSzHV0LMTX+jkpAWZgfuXQoqjvGI6zyTMyvR+awW5MUgwvf",
+	"wnX3j/rxDgukfRANgg1eg51BV30tpDeLqOth63aaZ4CsSwzowGtDvXyE2+ixkA2SNXlver9Gt9GP1uDA",
+	"WTPGbRJMjb/LUoCLQOc4HUcQILIJ6jDhw3QRYAzZR36Gk6QAhdY6K5hQ/Y3410pZeurNzznZ3QAzA65l",
+	"sCFqKYHy7lcJYLYxOHbJrj2+HbjXWw1i5i5r7IRdlH+9psbTfGbuByfcf4OrdTPZDSM94Em4Uw2R/6AV",
+	"MCdLDJVkWUP76VAlLuq0ZN3R4ApLumPz6Z6QXV9VjAClLZsa1z8XJtsqgBgykdZZIfe9gYBVnpBFCYFb",
+	"H0w+Po0V5ItniXmnyJKo4wuxKIU09kikOi9GRg0PldtqKqQ9Il1/Fw4eWwOHAEan2ZRHJVWy8JB/d+my",
+	"ECCeaC1Wq+4mTNWdY29SNkWdgN+2yX8u51A0DeWZ1yIE7TDlwCkaYMyaaEzJK4X/Ntk7WFWVaDZKuExL",
+	"6/dz6+4QFFKdM0slUDR4CryrxoB4fNR6dHTS+tjp5AYEDHqRfuCspDwwWUM/EIuhuUf7CQ2mUBioyAIa",
+	"shP2Vt1Y9kBjfocJnzn2sy3CPzifK9vIkIcJND9PnVFQo8nhalJTIc3aG41IE7qH6REKHh7FIk1FcjRK",
+	"VDZd7Ta8EDz8Ba7+T7x4T/z/GkHuACWwMZnrP+ImYHb+Tr24Obr9yeOggb2+OCUqSwGJOdHpqpBkzMv/",
+	"fkZ/nwitsSnZiJ+xf4EZXykWKzlymR6sMmo2agVNLkEbrtXWXljwVVsAxcfugWRU6yZ4Zw5AI6wMhVWz",
+	"/pwNeDEP8ML7+6bYwd4G2FT0HyjCe33Y6/mrboa+jlJYJ22u2c1fy8lfqUkWUNyXtQk1XN3hT0t47+it",
+	"r1U5cAyG8RoGWIzzWaj2KjXV2lVNKUsrO01UmGH/qJpC3E6LBOGF57FC0lB9nbmx3O2MQQ+0JrUjyy8A",
+	"rpcitFse1IMhfeaban3Uwld09aC15ferjFrsqz2Pb0P3iisjF/lM7BS58L5eT+TCm+1dp2P76IX/FtWA",
+	"Wa9U4rl/M56EWPL8EfJVACQx5jfCyy79oCHfBwXPAeD9SNajfdp7xjh+zfmQo+hGEGoNoJ4DqEXIIn0p",
+	"JSoGkbCBShKoOQfoC0m1y4kIE/vtObpSLJI6NfNmyde9rBehBXCN6ob7kBpMp1Ec4yWYVNN84oEG5Jk9",
+	"LSTcdUJAOS6xR5U9yxDrP2JbKuzpn0jDJUmOiOhDrtuEHnQ3WiyxTZDXja4viHUdFZQ1QIhtABqwgwLb",
+	"FjXsHvfzc1xbr9dYsj+wmDGSW9iKRidYBUyCvl7p7RNkXNQHlR0atikEauDCaDgUCUQNlGTTLJkqTeoB",
+	"T2DXZFAVc9xHag+J/X/OwIsm22FzIaUVeJDCCfFNToqFZdNDi6O98lDieC6ZylJ7Kjn1DP2XVsHnLf9S",
+	"zYxG984xKtUIqWOTGnm0SNPYcmDAOTVSULmRqGw0xkMBDkR8zoxOpFBhXWdZ4zRMw6EkvSBSnXsWKUw5",
+	"exYMzso9SdZ5HF2LA2o7lyBGg8CWCAd5JU3IjLuGwhZpI1R5r9pZq8WgNDqNJqJSLPAdDiwR2yhAtKoa",
+	"3ZPHG2u9D/ZLJV7FazVDeDKeCITgtw3SNUlfHON2LERn/FWDME2tchnpQSKmXA6iNWUOLwpXfoPEfHIQ",
+	"xRG3iOtrCPryi++RqC+f4rmNFtVYcKER/fKjwlBCgWDPRrSxrYWYOE+P2q2jdqfAaUxBmxyUcSmKg1bU",
+	"QDS6R61mq53T81Hiw0Zk9JpIBLWweDd06JVvJOJXqnRcUrZBYZJ8BY2CGshNKPs2I/fTKs7ovltGoB0v",
+	"H5WVnbT8IMofWTS47it1rT2au6fNp0+NlOE3Ivl7uxh3SaKp8Ej4iE61GKaxNW1v3v79CNa11WofjofF",
+	"k+L14ZlhJEOs6crkxPhCwkN0mRjv1niotfX2hFEIuW8ehkWj8UNRYjaN2fg68fg2/3V+1x3GWKu89Xme",
+	"36RwoBc1srn7K5V8EDCeh+BuoH4B7UJQNpEcHaWCT/ysIiqBo0mkJ5QG316qXsW2wrsOr8Sf7hqwyjj4",
+	"JZ4kQFc/QXttI3DVdGSrpG4P7r8qwStu3bfKCyFRvZv1kq1idMEmHv4z0+kEPJlEgPeMpZxQTI+kSxXM",
+	"e/5oHoR4u1dxB1vhJEhUBprsyDuwdhHuD/lNH6aIX/A5kQwUpDz3Nh1Gcj3SLm7MsCrrQi6g5/UIvGW8",
+	"tMl6xugBRAzOnscqC1/CH1i72WJC3ohYTYXfRx5JBlAZ9P0JwEwlUMVNgCFqInSOUXYpe79wnR7BbY/e",
+	"vOhhtRE2SKbMvJUIn9FwcskfYgR6rLKkyV4C2HH7jFEdOzRpTWCr2D4KG/RNE8EnlzKOboQmhDr4iC50",
+	"0eFrMWcqYRMo02ATPmdaUORXmCeYoUeS5Y9EzyJKWKw01E4D2HRZUBYfiNO4vB0X7O75VGhXoj1NxDD6",
+	"AoMgeyNgOhuMjZ/ZSzLZHEYy0mMR9gIzePjor70t+QqNVV5BVzjlxvExX/1/n/nRv36/+t8/Xl426cef",
+	"/mp+ubz860//5y+NpURo0JjwL2/wRmetMirD2jwUTPRrEuG8Ti8RAxHdiJxSHHsL8gkoyGFhBvwXbx09",
+	"vbptB53W3ZH3c8krb+BvpOJLijvlCKWioCgbUdhlj0/BcbiUcFmX+ct8Kc3m7LLby4aeigHJBDRQtJut",
+	"y0Zw2YhC+NXexXyE7XnwMWDgUH/z8WqTG75q3hC+GIqbpp7LQRxJ0fSH1Lxp45XRBK8sy/rCFWboNBXu",
+	"tovnhrvwstG9vWwkGb5cksl1IwWrHS7W2WAgRCjCy8bd3aXEPqJKH7S0hQ7XpjbDecynUyEpDeZ+9TQ8",
+	"6YZlzW7Xqmg5Q35qPTx2P+HXgv3Y03wo0vnHcSK0+WbvJ0xw4Ukj4rCJChwvO4JvNSchMyqERxLDp4AF",
+	"VV7k9xpG8ycvRTEvWX9YYV1AYAzOfxsKTcDxH8fhZo4/AXH4/aZ5GUUp8v1KPv9Wgc/fDAjxQqlPMxFQ",
+	"w+CR0x+6ZmIBkdHCicNMHcg1NyKw3ieHrVWH5niNeeqKIgncdFspjONb88/Kighz151qIeCL9VRBjHEM",
+	"W77o9oUPOOSrkhk6phz+yojuaxGHz+m6g+u+GgOZfQ3foM3Ah6lIzAV/ZFymUTpHxie+3MB+Zv4P3VdQ",
+	"Ol78TrvVugu8JL93t2CxIsvotFVaplhMVqzz2jzQaKN29j6z8RyOAhwXG4o4ZsNETVi71WKpYh1AT3z6",
+	"5H89Y2et/wXeTxyrmQjrLWPNpWaDljGqJKkJzdFCzjiOO7MQ8NZmxtdvuH0Ljar3WzcReDLd7nrTymYX",
+	"qMGh06m3UMLThzxuip5pqnJXECLjGhRRUFHe4yDjA/OnayGmuQc75nqzygd8bdK5D6jkATlVASFuEmnz",
+	"3v4Rv1X38wd4xY3jMZ17O2nM+pgN4LaFHvM4hvB2X2yxGwptOAtCHQuAbq5dqj+6cgbtcCBssYMMQVAl",
+	"c5UPlHAdCwmo8NT7x3TKY4EVDYpikEKOIiyGQEGmwgfzOyJFPEOkKBWHS/URWIpHtRFlog6T8WBknaxi",
+	"8PWyyUQkLIFaGCFDsUWVzwda4zuS7q8kzJbkoyDQI8UK4NZbSXIkb6KUE2bfCivojXfdt2QFDQZimhZY",
+	"Qdcj99jKxVHCB+I/iuynC01n8PWT1nJHWSRv1jbeu2r9tS3uiQIbx6wczU9thkq+sOsNFU9YAtt2rJJQ",
+	"JHmMdMKvoeF4f1l/4z8M6j2wodmT9F8hhlsm6xjd3QR/GjUeBUqwj1pe52FlYt00z9euXmyMCJ9Q/jMQ",
+	"zwB1BywHRXnYcnTl/I32hlfeRyWuEu8FQdtUiN6KmfdyG1kAW2Is/yk3cuCgjs7/8Uf7H9f/6oSPs5eq",
+	"NX2UtPnPJ4MX4tXodfRf179M3qr3f3zQH7O/z/7/83+02p2T07NHj5885f1BKIajcbQMibPIJurt3eO9",
+	"n7ZNH6tZpEXhKAnwuyty5DCzExegzb4KzjKMXjgK3q0UUNVhe3yb/7KAlbw8OaCSIs1mKknHzrADrxYw",
+	"4o1d56lLJqHxH+0DsgWZ7U+AwliImpcZbzfquqimNiI281evRojlj9A/L/27Gxduh/mvBk9e9bKt7yqq",
+	"sYMdsX6L59BU+TavJ6YY+cu5g5mwpf/mv/RVvsmxSLAqbWPmAmCRchoHAYn5iZLp2A9YZFNjUoQ8Fbav",
+	"OSg3zW1V4leB1XJYExEZRRDKX1M9umVWht7R6w4uGQhMqmYzqOJ2kzmIlRZhQOhfRRrYqVBmu60rdDXi",
+	"UVrg2lcqFlzWW4E6nSbqhsdOicD4PaWiJtNsDaZpmeJptQslqhbLpYAtVg61YbYmAtWsv3AYSR5bznXq",
+	"PY5xH16RutoSaGwqkkjBMAVkvPB9OovvA+udvy5mlJIVE5BGE/EPJc0y/vbxObQQ81Q8p24qyx0tEpug",
+	"KrJnYUjEY12HD7DwiT5ZQECjzJU3iU+ap+WT6B51UrerZzbRRn4e7OhcT8eRrCdA/cbdmvJduLx7I5rZ",
+	"T8GuMj/dVbOrk/aNgFQR9pKzpVgswpFIkFw00myizJKWEjrTm+zQevlWSUHwRnurjbzgjrbYd/UBslqF",
+	"nvio6smDMU9GOTgr1ERI8jV8PKJH+fmQRlBj5GXHICud4L4373hmJFp8AeigoNNqMSdFEHr9C15zZ18t",
+	"juRGSf8MYBUAFNXoyYbRUL/nt27kStNTh1Olo9RCME4TytrP5eCo8M3Ft3H5tbkceMOHQf+7KOpKofEU",
+	"9ZZKeIWRbFFJd0b0PkE3bbV6fqvSX1UYDSMR1md7A1qc778XGG8OCM3oZvWq8jw4LqjK2z0esSqcCNsF",
+	"fHUbQUQ6OZFA9obQivKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
+	"K4eYtZrpP5UKZ1EcE9DeVlHL87xe/SBRy+rTeRH59mR35Nv/TPhAsNdqOsUO3/zIz29f7E8rNQIWr1ky",
+	"Alr1GgGPNjICqmbImgUOPumfGRBK0XH7F3N3s8H+8sgMiPVFrGYgPnY/5bSIP/7lkbn6p2Z+En83MrY3",
+	"MlqHNTKgLw8G2W5UGRvt1cZGa8nYaH0tY8P2HO5ga5zVbGvggb3YiKQZhwP8myRFlAznEyliwbCDvglL",
+	"9KWGwz1AWFfbFse3+S8rI/sQswLHk4ZoSQMBqZXO+bDpQwvllCL05B80M7NdFsqfqBvhHW87I/DuhKPr",
+	"JK+2JIAnmwtJgI2Xbw+zcgNTSPq2xAozdJExoX479E1qMcCVHAjXVslErAXCP+tS85E4gPdAbT6EOUh8",
+	"ByuNwW1MPh/i+RAm33fGhh0ZG7ZnY6gkxsoRtwOrXL+1c+xTgjlnHz2cWiMRkt4eAfUeZKEaZBOS9HXR",
+	"0wlPiP9cSbEqRvrC3nRNT+R5H/NggkvNpuGwMjGjkglPCwkZIbMJ8NaG5mQf6BszCftBtppbFZr2/tf7",
+	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
+	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
+	"BXPN3r94ZazE5xd/fzhRK3A0j2/NP3fHnmtUtT/f8gmSD2OTRsCkQqRNDZUgYGJi2pPNxoppAalSMWf9",
+	"DLSMKzie8DngT5YnnX+JpHhXcAa/mZLQVYkPZS7/4lJt5kvPif3adaw18gaYz7kna93rf647v1eAHAOo",
+	"EBzUsfFD7RbYvBlmm3a8QwO5O+lYn2/MxbquHhgdyVEs/EgIgTGYfUTW8f5sSgd2KMweW6UbuuQjHsaL",
+	"eGU8U+iJUTIP5yMKqNdwsBizFqHHNZMHq5+x03YHOwjgZGIDgAOXy2C3y1FtvMmeYe17p5KpzwV2WCIz",
+	"AhQBAwxhLSLNkmg0Tmu1Ars2Answ/9TxDiG3iDn/cwIiaG6JNBRdQ9hmyqPQkrPbZhVo1nK86ixVbMrn",
+	"y8Jj3+TfV3reAN8Tly6ixFyisz6BGUU34rfpYcTlHAhuLFsRFOADeDe0P5W4HTCUr73e+7bmffQzh8BW",
+	"CXg/cov01s8C6UrqAkg6gEJbJBqDNB625sGmr1dIp3x+GAn9ec76XF6zNOFSD0USgKdui3nZe5Rc1zWH",
+	"RZ8kzmZPRqFReokALx/aMdOxmGgR34gSKI4pn3+z0u1QLxs/+xNmjMAzx50VMHchO33cbm8u8jTTD1zk",
+	"nbRzpM+DFk4Jzchsxuf1Cv2NisJDHePaHthIRIkKmdle7GnMB6LHuDGziwXPrjZ3wkMRQGEEAAD2ha2F",
+	"KDEDzYt861r9U6LkCF8f/DyYoi07rf+uotCFYx6UjH8iwjtfxh1GFwUtC63mNYq5Jds7XGXPctFo3ok9",
+	"4NIIr/WAloXXDu/c1n/8+9mhLpFHU7BzGm9BCApecOnqveTY9kTpFsb7KkutV6tm1I7CPNqWXGzRKWU8",
+	"xZZ46hbVRt2pIRPmzuCV9QU4tMDKiCrwUvamqM16zkuJLK5EKadL0dHVD6J/Pu9m+Xy7YWmMSxydwobC",
+	"OdhSyf2cxddur2yu6TZ/L5WlAFfptVzkMWesKKKk3ObpNsd3ht/cuLZjaZq2+e42M/oOX7osGPepKMRG",
+	"sBdavIE3to743DkFhYzitO450+JGJDz2Wg9UAsFp2F0zlcUh4IviDttDbVDL10qwA9sw9g1FtavYligq",
+	"vTYl+08VydWdimVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOALi2xZgxy/z7MofQEUY9j/TzGtHRoQ",
+	"iyJ6fIs/rGsPjsxGgRtqJmSYH2YQUiPN32Q0CMzrAAB3f86gTCgi/HhyONnfxJziu8Y+B+P+Gf5e9p5V",
+	"tUe/Wh7k2uqOKpqPCaIBgoEW1pfLOZuopMY2ZHtnMB2Gu67zunbknSetzp6ih6dLttMTVZlqXIRvsbVi",
+	"YsXi8C3NdgqrKSKhbhEWySiTazzIMwk/4scBQxIVRu6RVARoz9m1mCMGFeA4w+UUPSitIcGcaC2qpAZy",
+	"wx1b43H423IYfjP71YGZuA3bqXXDEpgyErrttXvrYdNzRwxG7GAWdoYEmYg0iQZ6FVbrr3TJOkD5sWB6",
+	"yiWhBgD5nYOQN7vtqHM67gX0c/ts4n5+HLofT1pHIZ/r3jP2tMXMT5bbrOndA1NwUkTw/tAnK1XCepFM",
+	"RXLD457jea0q4Eqjifhg/OAqLHZ41uf20dMrRGJvBad3P07+Z/w/4f8cTSKZpUL/z9FYZYn+HxjwT2Uo",
+	"7aVI8kAQZtuazSk+U0nozVR73KsatX2/SgD5svFWjWyN7rpA0s0d0LD3byk2nthI/MJTdDQ7J6dBzjzR",
+	"6LY7WBjzdxVnZl7azU7QGPIoNgrt9CxAXHath1nc6LbP2k+ekj9rjG/z/bPOyekWGgKlvwrAPZvUUjTy",
+	"Khplichp5KBuDqoacFOZz6NJcaPjwDaFZlZTIfk0atoZr9ru7/C6veFoIjlUUDbn9dbESEnrFHWj3Ww1",
+	"W2b6aHSNbuOk2caP8vXhYRhhMOl9YsabAgseRSpQtKmqqWSVzPucv3/DzH13XygxyBJoGPp8Vaz1ibSr",
+	"QCwuDm9ceVOf8FQlx7EarShsHXM9ZoMxjyRGGSA42GQWZn8OvFhDlQCTKBr/mJoluDhbysCzMEpZrEZV",
+	"eC065XGMtVFq9G3BKdJkTWMumwAvr8cibATmLwrwpTczOajHzNm1pRXhwcpavVCkYPbcwmBwTOlQJRPL",
+	"plXwH8zaNrqNp8Mnj8LWk/aTJ6eDx+Gjs6e8MxSctwZnZzxstc/4SX94Omz3O/1W/0mnMwjbZ+GjQfus",
+	"3xq2Wrz1xJwMU7NvnnaarWanCa1oibiJVKZf4yMaztgkZ/iPdTV7f0CNvc5cYWDhRWoNpJwb0VwfRxEy",
+	"TaJ6AD9g99gNqGELUfgg8vZBZS3eO/vN0gBffoMmPkI0lva8kY7qctmf58xcEBC3DFBA2yQAYi6xntUv",
+	"PUS+hTr8CQMm4MhYDe4LHtdX6c63L/MehlTTrrzasiITH18lAx/zJEhtxZjQB8rMBIBDGMegW+1T9lrs",
+	"FSVm1Fw/s9WJo0QIjf125vHmNAfgvHPzB1ufwVM2E4nAwNe1ENOFrJCYe3/PZCgSi6+XZBIijFjJfykt",
+	"qDs7x0elyA+jWV+MMsn6AtmyiKM6hDJtekxfjCKpbYOyOWzIeY7VTCSUcy9LIJFC9tf5QSSRzKSjIn98",
+	"1Frq0UX1DVbGO2n75ONYzWBbDAVPjWVGCDAyFSNXAn92FzQs/f1CYsQdKYunAggjzkQfULvRjMHUlvkg",
+	"73iGPD3sU+yMegoZGNhNAsklUw+G4D09iH0ErR3QUbjc/BzJQZxB21cbT4FVPdZen3fHf/hUJL9nMvIH",
+	"UNY8XTW4xkSFIvamJ+8hf6WM0ZsCLVKA7efdRkpfK9SneftaDZlZ3cZOuqi2Ugb/pn+n07+GOD/uKk/P",
+	"A1myEVus87oRybyvwjnkrLDcZYpbr+ZTrOuyhLeVvJNLiWYCLU7EMNMC7VdHlI3LqY3jS7ojkqMm60k1",
+	"6xVATOBqLNsZKJ1q1H3LKXMqhBiMlRbSxmsWlBS+w4KS2lm3bK49HrCyOMBORfiG7i3oFO10zd1OO/S/",
+	"zdpsR7ZZ1+kg1cwBTJUs9dJKxsY7goHwOH7llp8M5wV5KJnbdZJwVTn9Zeu34IWkY7HJG0j7pLLxYd+4",
+	"+WuF32M+/lgxGqorMNKJ9QTe8HaSjPekkVabkhTCxTR+X5AJY0lQuTHSYqtfKAID8lubA5LrbjcGqNtS",
+	"NTsbGAOodjfelILmD9QE9K7V3u4PthfPgs6vdis+0sPvHwfWeI6Jy4tKKCJJzJCT1DV2lkVUteDJYFyI",
+	"p074l1+EHKXjRhehYfbq4V0ZzDCGf/jKaZ+yxMcGCM6EOlXA7+mcVaAgXRlxnqicrTUElS036pd/iS/B",
+	"fknhyAIthJrR/Iwvgr8DukypjgD4G8yllamJi8Kf/+5BAOg4GzW6diKP4tTHDOCDNLqB4GgS8fg3mUaE",
+	"P3mAjkIr5+ujGLQZa6lZimN7O6oWnLmoIMoRQM3IkKmZOIRGOb7FH+7WhI69Cdo7wICS7R022oZf+96E",
+	"L5xmKpsq+4ubdDSbYj64NpsY73dvaJH7mA048CqrIYeBWgaGKjEY3vM5Ogx8MCbz3LalElkZ4Pv4xoRI",
+	"WBnQFGwz2lCALQDr3S3qtI0x6J0G+2rayZs2Xyvlb1+TNtpR1bzAUHOFjWPLoOop9cC7BTmKpr/bAgsH",
+	"AsYLtIexKQUT9wqibVkkQgrG9SZXaqtjpw9ud39IZYcyubIF/PwfdI7oIENCfff7TjQDLkwWISSY9eCb",
+	"7FyyCPpOwU9WclCGaZJw6dTsc3i3h1GmDbYgzyRYU+SLdh+Bmh0ItEkKKEoXrkAHA9/mm2wmxLWnfX7B",
+	"T9VwKJLtIzs0O3XHdi78w6em4j6tJsJa3sNiW3KUF+Mf7ky3u+T4Fn+468KZuPuW2QRdwK7PyqaXJWoK",
+	"QrD0CDye2W2VA2ouYQQs7SMhwwe4i9zuOEeTzlXS2k7c7XfBB7zlA98FL8ELR+ErVrf+cGjJtzbmAc6H",
+	"Nymb8nm+h62EcgnhWuC/1NcUE6V+3HUqH02lhyCsa53NJQKhx0etR0cnrY+dTgnVu9ntioDhhuzENePu",
+	"oPgJhvkAocJ63hlWdBFd+GyZV2mQrOHgj8WwMJj1kxm4TkBpUWK3xL1bjXlXhxUKZY65BrCw2vehBo5v",
+	"8Yf9+jm3OgVpUj0lUt65+QA1gBO3/0SBZumMWjUPd0adVqtZ2+RYa98FcHYT7g35PmMOz8LW+bk4sGS6",
+	"8pHaj6dzF5P2+fp0QH6LX2KmcoAAJQVTUIEvB2BszbjOQ1DNdTUBz8GS+VNUBqwP1FSm+yaRjCaZeTIg",
+	"s1IEoxhN8HJ/FYn8tVn7x4WMPR9cI6K6BmSlNqb+N8ne+6GVOxdOOrfr3ixk5p8rmSZ8kP55E/K/YkOW",
+	"S8ArL2ziMvBerl7Jw4Zkj/0QTRe38UE0xs9zL3WfxQIS99EQdQJWrFKTAWbgsRfdtrKTkhhi2rKkJikq",
+	"MoeG5dhKD666qDrFUbEngsYM8rAQmDyiQPROGwUO3ofu3L2nRgc6TsxZUn99yuo94det1L0pdi95Ac8e",
+	"w/BRqkU8XFusUliZg4jsPpLpj+45aqFDOGFLp+nQT6EuZXCGWRz/SlmcM1t2UKhxkOn4rZrBn/Gv8NFH",
+	"nAn8bKc5WFObUIxtYYmlDAu9QZZCeblKIa9/ModNKpKJzsNFiHCpFRvypL4SBjIA4dizgAg6Le9EPsCG",
+	"ppxTLTt4RYTlIzzmQblXH5M5KJjU+PSNoJFhRqncat0+xQQv/MDPEDC5oNDRco8L4fQqHSwwLWRa1CGK",
+	"qwv3iwWoudME31qs5C6OtLyKpp6ifJcm3xyzLlnByfrRvRFmaqLEqS0ycGsr0s/nDTo6bfCHS2NLKi32",
+	"IGc16wSJ/4q1fGkECxVbSRVpf24jtl5WFL2zgP2RqdTYtkZBh+ERdC2UEBG8pxHUtbyeT+qKTBvdxmwc",
+	"peIo5n0RN3L+q7+cBS04+Bh32G/kw/0Gx8hcZYmrk7JO3yfvXnf3W7JAHq/DId+3QJ0o2eAaqH7wXvMD",
+	"PYTpLMHkErq+9ZZMfAvbsbLF0Vd0ZbtwYZt1BzweZDFPxao6ccYHAIOOXp8IjdkMdgaCKmP/tvml1WQ9",
+	"qCHuWVYhHsc+pwTl2CNpbOsYPUurjQlQ33iomvGJkqNLmY7FpMl6UIrqWqp0NrGJJ7ANUaHDsgNkO1Dl",
+	"RWbiU23JvXQqpkY7mH/L2mHcPMCa7mOvu80Oe+LIvCJumvIaXTLvc6veFWMX+1duzSUyhCjV6Z0F+td2",
+	"bBzarSHjYOQD67gfbVnGDe9+0PrtjYqZvdyNcwI2ZUM8a3lBuqEQRQJBp4LwMqtszooa1+gUajrFOyzV",
+	"7ZdSF1KRf+FxaXXRJCg8uic8crsC7o2LM20Z91lJGfdWgnEOeIZVqo72GcCxWwKA+hUcFWiTG5Y7Nuhi",
+	"UZyPdMNmitDsIzmI4gg32vFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwiaVNkwkmEkR36yfmEUy7YaaZud",
+	"kYIWX9MWgyVZLI6wU7zafDevBNo9D0RyKndHaohUsYkQ8GkWiyb7aA8ZOC1SngqEDp/xKKWY5lxophIm",
+	"VbmB/yGLxfngnvhqtobtCG7Lqa7gqs/wwleNTfd2/qoXKbpUB8AAoGPkd55j2q7m1oljYb/rlVURKmtO",
+	"mkof/DzHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8S5oQAhliRCvsQ3HDl5plfObt38/aptPs5javEZHsTnW",
+	"jgDbnDt524aaBy99ayVAcjmIeGzN9AUKWY/IJ4mm4nAgjLlQbVB6b2y8uiJf/Uybk0dTziOMwmrqnsKl",
+	"a5VeicY6vk3ce+7FsJNP18ocMOk8AhyOUpuhsSjJI2W0mgwIdImC3UDliTjGEX5PN9l5rBWbKq2jfiyo",
+	"ypWXqkN6LW+IDyrg9nwsBtf71d/Bq3nGTQ2hNX9Ba+EDmBfKSteKroNgaiYCyEA2kN9EIKbIVxPfSDNw",
+	"j6WaAWXPbBzFULZgDnd0/eB8LwERNSN/qBJ6ztL5FDZikqg/mVhKVZdUytUwyx+yh2SJfcissVQX5Nq6",
+	"daNztJbwrZlswCWIY2bxxypPSZj4TXHLzJ2NUlnjNmU7+kpZbQ5SJv3wsBolQuutX3oHNygr+D52sroD",
+	"Lgci3k31rta5f2QiEyG8cKQZPicWjiEtgHoQ9J5nfG4+NlMCaNADNZlE6TNCVeeaPjBqG1BYm+w53s7o",
+	"NuC3oJIa87CUwoPqRiSBLVezJkkJnTjc6esKxkWqpjj6LSTBXG2l3yrugZJSDFKVrMXve26vvMATYSvH",
+	"Cx9Xhj37F3vANMZpOtXdYzifjvDTpkpGx0BQctxpdVpH7Q7dqbEE0Fcbrt85+6+Ld28ZvmVA9Cj09MNE",
+	"wb3nIQSLW5QfNJtwGQ2FTol7CzBpdSUioF1WWvO1i0qq/vuSHnZJIbaDU+1QHTdcUDFIRLra3riga74h",
+	"wMUNuncpUHTx+t37N6/+7+8f3/3t5VsIIqQ/b0TGjxDbKx9xoIACrsf6YAKtbcD6c8qS7n8wOJpsd3Ms",
+	"fUSqbE/MrNCUnRfwl6K1RB8e3+IPK7kbPo15Cg9FPksJQ4pSNuRRTEh1qXH6VQnuB94TB3cPHAv4NoDr",
+	"rOphz3gBL8A43XqrGV/HorDztNTJovDgtu5227IScBn++i2SKODIf9CITwMZ6mgi3M4HTEqz+3fY/Nt7",
+	"DXaSjZmflVj5vTfDIyONRyCOXfbXHnAtaKpuV1IEzFwDf+4xohLEgAq8hT1ObR18InjofQXuCAa9GoI3",
+	"gHOgkVl5Wd/oPXYVPDAPwATbbMSLlCf7xWxwTbuNy6zVOhm4+YFft2iWwrf/O9zsIFW1X01d+EmaHSgc",
+	"VqsLlEXjaZKIhnupjk6r/V0LF85jKXbnxAgav6gBtzA+q65319XBo3EBaV2njrdXugUGDeu2rzH96aL7",
+	"x0ZziWsu56SUNWWwoVZRfJnGwDdoQXe2ygJHwBKxVpbQe6XwpnUEeZLweRlPxjKc24MEcNtgb2Pn3rqE",
+	"q+P3uBEyVcnclUiKL+mHTOap6alSMRjfKP9QJ6TQt/WrJd2P5HgXE803EanYEsSibVT0ac3OGMjIJt6Y",
+	"jS7X6I55+zNXA/TRpoFq+6nxveCnuw0iOg/fSXDsFt1br4hgSVY1Eca46t0ZT8RYZVochf08ZjRVOh0l",
+	"Qv8RexDVqUrEMFHYQYLXTXgS8bCPke0/9y7acodUH8kYSvwmPSMMubn0SRzdiDJalc335C4eUZ5NK3WJ",
+	"fgX/xwsRet2+Vh4sAfO5Gz06OUDY7HoAqfcP3lJJsZTKuJRr3C87YUrG82dFP+wm0tYNW+F5LXtcl/Kd",
+	"dKUz2L2I/kXAxJeBmBKDXu+Gx5GR7ncynvcqWKTj+e7abX9nrcScCJM5SzLZJf5sXWD19XrsSnJKZVaH",
+	"PwcF24OUV1+pWEAbe1BKXqj5jQDkKltOk2RS2y4/l1TwmmH8PiUW88G1JrpRSP9XDRPi51uO79N4Hrh2",
+	"pXFkVPO86v5SpaLK9DorM71KCdGA9ShHtAcJ9EiVbDPtgCdJJELkPzWTiJUctuUKCj0gjIlVScSsFoeO",
+	"ve8Zg+K7WaQFO213WA84hCbqRoS9JrtIuQyhrcK8vN0rVW9O7culb94GQoVIut8rTNBCOKFcc9pLIqGP",
+	"X1htWJen70y2MBoORSKk7b2Bwi04gmUGVZUIWwUAfzr9lESp+BRB5QQVtFPbM2x2aLM1B+9zJYfRqGnL",
+	"Mz4IreLMlfNIlebwpKi0wvyctWfrSdBIMmmPbWd8fPOW98kWNkO7xGY4uwuKOsghsW7IwmQERISbGRQU",
+	"PIElghMvcs3r7oyD443H5qRBFgrYwgD6YHXvVwm72GWoEvGldSeJ5mFYkGfPNNhMctskubeWmGyRu5SK",
+	"E3CL+9XH2OOE1cIbiDnWf9F3h5EEPrT8bthHl8mN2NBsmY4rXjEmEEAZt1zLR+tu4TW3qSuG/hFvdHYT",
+	"YEEJxEL/NHu8vfker4zU3d8e/zYDee8zDOQVE/Yskqkyx/hAbOk6ELLal6OEz476cDRDbL3SwT921Ydd",
+	"CC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ6/RyvgcfuuRcMvFlmiCh",
+	"P9OCHjyIeTTRl9I2Vva5FgE0akIJLVTh/qDRxMIHaYfAOkP/oqTE1kzZc8fsug+Ol3kiaBJqlDO7D6fK",
+	"LLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1FUs8251CVMKpMj94w2aR",
+	"1F2iwAa5guls7tG1cvG337BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8tp8F8gDDL5+ixSFjw/oCZTDOFVhf",
+	"1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4QkrmB1Q7b4jSH90jAplBD",
+	"NuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZKHkjEqj7p4IVNuBSyWjA",
+	"Y/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bGww+aCIqeFcNE0IHD+5pg",
+	"gsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyC45zD0V4orb7bLc8/7Lii8CCyu/yL2Pbqs+BqX",
+	"kt6ieykZO2JR2GX+a5hPGTMj7LL8RS6xCnhZTgqhkQJ2JzWiInaCi0katYOy+60Fh/23xRiRJ+D3GxSu",
+	"VnCrcYLemVGHfN5kH40tZE4CB/FFUhEwDQKEMDIznshIjvQzCNyi4YbxOC3KG4tpkBZA6Fti8y51jckG",
+	"RiecWH3MR43HTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3lNzDfGDnw07A+vYTuPt3HYpZh9y",
+	"AA/3Xo1u57R1crcQuVj28c1VgS3OBmdWp2Jq/GHEL3V9vo2KYEALDCgjx/4E3/rgFZ27PJro/8EM71rM",
+	"PcuQ3g095oY3Lp2qwfXvsbgRsS52H/vKfsHOnI2hmdss3qqjJo9PlCxT+x8N30rl4XzhdCo0mC8MMxSp",
+	"+5ORf+M+HaVJNBoBnsYwGiFY0m2DT/rRKFOZhgnlMx6lkRyd2x5386Fn2Las7Gu0a6GoFT8PM9yF9Kv4",
+	"I6OvYzGH2VotcxrE+EMkIdoAP0/MsU4XGKfheeGBHvxSt93yUGM6p62WDXLoRvfxnbdsAAM9aC5Mi5lG",
+	"F0YBWGW8h1vVhcMe1/Gc0cyhe+pjMxE+A3YVoYmNeTOApjeGmPnt5XCIo4JclZXnHab/sTf9nZNHG63A",
+	"yclWS3C6dg06J4+Lq3B6srAK9kghMQ2FK+BGGGmN8ECNjiN8dCyVeBkQ9eQ7rLnlhry7OkSpyCoa+bxc",
+	"BE7nOrwpOF7RCHGBlYr+Rnepvq98dUWnnst7gtuOuorxRKBp0Z+7/mdtge+SZF6MHSE3vIsTWRcN2Abn",
+	"FgRNWapQsHIoy8qQYZ66AsGXuZQ2VweuJ+3WPh9cjxKVSeJjRVgZ0IhslKhZ3rQNaWkeNtm5h9ZHH84B",
+	"SZqznjlKe10Ge7uYpjB216Xsvf/tIyu35f6Puev/7/X5xeueHYoP5AsZ8MXcIbpleb4RPmVKMh3JgWgy",
+	"pOntZ/E1NDFqIcwQ3l1UjQF6OHuUbQ+T+YdMlubZzRB2TrMXetMbdSckO1sGwr7bgd/twO924Hc78Lsd",
+	"+Ke3A3ew8VYBoToLoC+A+oeHcOLGsZqZs5unzCYcF0JfXyVf+SqSWMCEhEJG6ADnwLNQYL5DtasxuX0G",
+	"E+xj97t52F1lLOvChqkSgXzwxgxE9NXZWLEJn5udaIVnVeCdyDu2h2UoyEUtxadmAnxO7Uiza2neDfHz",
+	"v5pZH2x+Mc7G1VaLvAc+yB5DrHJVgHnYg/dANBBXu1cF7vGwpAnAPib8Gvf0AsXJVsJTQAApWc5EqWHl",
+	"Lv1EzPAsxrSe2bMpQiHzJNJKsmHua+WptiJoCwAD66bRTBqfd6SGR3B0Rem8OQlzRGQsAABWkwrsczPa",
+	"XZYHv7n/wrxWMzYx7qo91owCg3eBvqg4ziPxXGNDqiisHYzjK/nw3rr1xShC6hitlGTg7s5Ucm18bSiP",
+	"LZSnP8MqPFvyTH44JI1ChUXOLAHEEijUMFo8VLgL4UEUH5hoEd8IXcZNo25EvbBoy17k/QjIc5hjAaJg",
+	"ZUSq2TYisMmWPS44n1Xp8JRNlE4ZgPYbYQS7lgItZsviXgMZvhbT9BkBEys1hAgIlAVB+liXp4teeIP4",
+	"Gu2IgkUhxdHgpapy2bbpEC66Kqtj99PpK+6AE7Y5ei2stSOlrLFf0HcMp4kKM6y2sAizn3NP+CpogJIu",
+	"+qCPP3awHPjkH2jNxnntKbrN523fJPee4Sp7wiSCpoDNS3eWnTDPsz5vN2qN7cLc5xK6Pr7rbanaambW",
+	"H57G8MUn22N0voGy2BfxeqNstHl2HcZd5ZGELA0pS5W6Rn8QgNuwgkVnsWvcLU6hsS/g0sB8s8qis8bC",
+	"oQ6Ve7Q6HI+xJzy5gZVNazxdFgDnq03DnFssShxoewVc+cI9v/3CAigdsxr1FFi32x9bT/zYsB4kYsrl",
+	"ILLx0fyj+XNC/w4aQoYvMP6HN2odnSxwzi1Eehce1nbF68lgTWw3j/+0O6hDwyz2mne2Lb9fGPcCV54N",
+	"a+psMABOlkJos/FHFg2u+0pda6yvjaYCittULBKzexvdVrPVDhqZdMM2c+h+tTNYLyx4QU7XHxgLe6Uu",
+	"/qqF226WKDw4R8KG2hzXB5oKof9EhM9Yzy0bkORAbAR0OFqiY8t6RfWlxIodsF5hF/XATkVUM/Qt8Ng0",
+	"zsVEgesJUTxxKW0Q7AfNnEThsYIcE23PHDY3pRgv+jcB2O5gw6esZ9RkcRhNZnSf98hOC+xra+1T/u5a",
+	"JJfSpUIXHCpS5PjhpOsxQUSa9bCJpQeQaTkdnLgRMmW9onT0WCri2NXpCxmWl8fjd8SDgJ4u03mVSmUD",
+	"tbHj/t6+IP+euVKsKzmzhqRNu49VHGJsizM9pU7XIlXhWnWwjT1A+b9q9Gu65v5dwBzeJS8h+EGzazEP",
+	"7JYAzUOfJPbDVHxJLZAN+Ew1osKs9iBzz+1q27sWX/2DUzc8xRgb0wreKWWxMPZyrmLX+cXbUbL8Eslr",
+	"S8ayNCyzfVgkB3EWCu1yPV4cf8U46Oqr1Y3mNXrR2Kl0vinVy0JeahPEE3yjvDEwp4Dxc9hBQ19nLrl8",
+	"ZxN4xuKJNnKsQcj/Vkh3qyQaLXezBNTBtDCE25V8N6UJuLtiqrovxpBfv13Ku69J2KqZfKWSCX7TWY1z",
+	"OSCT0fywMn9ekdh17Y+YpHe/ntRuMibhZqYibID9jwW78YtmYe4lo1CXGohGSX+dWAI9A/nLknAtb1kS",
+	"7k1w+ufe3cX8vblX1YZXM2PW3Pqbt2JC7nzt8O3u7+32blVNAApqIZ2LOcWZCF1tIfC25bwhNRLkmUf3",
+	"5/CQCDptkTu4YOPc7+4ONiTSM1O6hSY4JmiYDSzM13TlNxg/agSV1WurTt6yyra2kfABz7QoQDP8M9ms",
+	"tg/VIqgQvxpuhyB+oRynxjOVlnkjajb2T5Ulkse1BezHfAq9zVCW7HbiiqDLN7rrjCbO9Ppj+AKv2/YN",
+	"Lujo2H8rjbO+niq40tg3F3M58AIEnccf253uyWn37LGNOpq3sgeMWV8eC40QDutu8ajiFv8SMhT6uvj9",
+	"HHcErsZm2sbdlqcPTW+pmCPIguMMt3lb27X8zJEkUVhggXWCWPYkQnLwiQjr2SQiETnBqXZgV94Y/xQ7",
+	"pDtMhPiXOHhVkxvayrCqXWNblKqBLV6Cv6+ZuBFJk51DS4WwDHaaKQn2w4zPsaAOQc2SJLoREJQNRfKJ",
+	"z3tE1+BFmJbTODgZzjJ/QPx1P0O5JsWam5ujcryiN3JBwL1ROOwR+pBdj1yoV5odJSggKyZ8mKh/CWnL",
+	"B8i7afwHfXy/bk61D3O1AJVq5d/8aQupMe+0meeA71+L0oV9bXunqHsd2Sr95qmAZTKNYoevwmfgY22u",
+	"i0vRyFfpSPOMr68hP3qx8TT31KRKqTQPfLiRoGppIOWOJJsILqEfbFndmfc6hLL786sX1ATkAnyVQMcD",
+	"0gBYdEy8x3Uogl+AbwBn2aqAkWIFEIvatnkXmpgOA0PmJsn2XCLmjjFXcPEgxNJPVDYap9gbIFjKk5FI",
+	"NYRC4tg3dn8gVteSplEwg1EhaJGmMUFPulZLYO2nWvESspi5HNSiCPazdsh/wQMWJwiGZ3cJfnRhPXOA",
+	"oTISYebrIk+fJtFonEKdRTQRKksvxEBJs61b27otMC1b5E+37OMkoCs/UrgFQNjB4DJ9DVsJl1kVyNwK",
+	"QDPJU6pLbZVt1y3ZvlvEj98JQrMy77NUw+Or01tCO1t0qqvutOBUoyyu+3a79Nt3O4hrma7+5MwBAFun",
+	"Pp2H0N9lRgwJXNKSUs2oPJRHqUPVttukXuWP8rQu5W+v+paCsVk6LlUJ63c7AbZ1EYYtQMByCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bcQtN1zj0+CPa3KTDjRsT8jO3WWxAndgE6i6SiwCVOqf",
+	"8y9fgZA+AMaWeneeNZVWIew1tt56L0TKo7jaG8CrAjBvPWzhBXhJLIJchLBEtT/GLmRc+pxRFY4ITBLV",
+	"l3wkrD9HofK12FM2iw3Qfly5yTO5EacasKnfRxHbmitfQTnUh0xSldXVjqzzeCLUo9azjQuR11DSH7D+",
+	"mM40zvoqRBcRaxM8oCK7caKEDWA9oDvvGbqDOhuMkWLfOIRYhZtzEaS2bJkgZNHLbF7KSwkFwfRYdDVz",
+	"mJ6uB2udh6cw5O6GxUc8kgHrCx2FwsJzCz4xU24BOcEhhioMFqVBqRN8KckLfmPMWsn6gGA7EDF4veYG",
+	"FIugZl1j8qZKhQyOEMbZIOF63GQXfjDNDFKqlPGJkiPWKziVPTYWPCEKe0xN2DccRhKAuy8lVWdCcTcV",
+	"T1s0Io+qBeeNwJx0Knj4DFWQ5WX5QSPBSyQRNKlHX9mezuVSFvlcykqm8Rz+kMmv6vfjNDkbEesk6RbI",
+	"jo9DKofoTjh6wCN4l+TjGNrIiUW2hRAaWwUONj8YM7kys9L+Duv0HdbpO6zTd1in77BO32GdDgLr9Eol",
+	"zsro5sbA/YI81YZfeOiY9Q4UT47TbXOOp07tHE+bGiOVrnkmK9afuMcgAYVdgNB/p3sPITr8IZMeW1ER",
+	"XmSd/7Wm32t9XaBHwZ3pveNgVZRaC5qsjZ+8EDz8RaRoirdWEOmWkf1tJHJFmq3iqU1smsVIVtCIkfqA",
+	"34iEj8SvutF9ckpbs9E9aRsV/cV8etppuYNOr2pAaj3tnj3tnj35x4I9MAgH/icf7Mv/okYQREqEm2rw",
+	"QY1YC2htc4Zba1EJ8CiO5Ogigp5r/GzNUTwdc02taYJP6GxepXVIF5inm4MV0/Rt/OEcJ6zdaZXe2Bmp",
+	"OZVRO68yMN8RADyANHnCjJvOSkoVdTsnT5/cVdkJ2x831fWa1mcGnxVeRQdYJYWue8xHFuADyvMAmhgA",
+	"faci0UqC067HagZsrLSBdM29Q6/VrEBztiNN+WFi8bTZjm/xh/KmocMizKGUbF2VBNw1a4ocoALXtnRc",
+	"i7m1QG3pFrZ4YL9Hk/Ww4AZ73ou8aDNpo0fUGC7FjNrinzGzg5mYTNMIGJ6xt/VS5hVSGGSOYwzHUIgH",
+	"Goo5G6jpHB5o6y6QYcrYhzZuk/ND/+gTQ8Nd5iqDaNZP5l164stUDNIe+9Hr2L+UxOc2yXSKxFFSzX6y",
+	"gRzqXIMgTjRkUkFAbcY1G3KdiqSLPE2n7U7eFU82qVfDOk2EFjK1YysN7sCTdq3r2IFYet8C2IlIRuII",
+	"5Ox/l3XUw1yXtImUl21tmz5/j9xMByCu+zfvwK3qsVtcxv0b7uw5eYiOu9NaO+5cVBYD80YhDtTUqLMJ",
+	"nxtHExrwwHdHT34u9iOj2helAUdBis2rza21KiOToTpMKR6wSiWZDIg5HYwRo8EBMsFYM5FcwJloslf4",
+	"tiOBwBQ+KAvwdI55SGnJZ4sYAMhb1eeD62fFrMhMJOJSQgJgpKClYY5Zij7AHBO4KHKAkudue2QQA0FN",
+	"BBwYSOZHhwlQJwASr5imeGzEkXGiFzMRy8wUzy5lnuf5QRMdBFGiRZY19UvKSIdTAElnCWVBxBc+SIE5",
+	"AoMOxgqHg/603Sk7lswiPyf+zofQY2GzDxR2y+T68MDGquA3GaqDUqIiaXFeilwIm18LMS1mTsAP3abK",
+	"sDxy/AZz91b6IK9H9B2wFkYKyVkh3wZ+NroU4ooV4fBWqyIe3rnbvZGz+AYY8o7Jg+pstZCVtXWRxmJb",
+	"ChIG1LVkdn8tBUf8Wrj8qLkpPC1W6prx1OLm8FIs9L1Vcpcng3F0Iw6kladCYtLd2OMLSVzsYrDhCM1i",
+	"MUyL7oTGsmogkMGaaOqytriJBBcD6L2gx/ikpA2CXnFnbphFS/lqD2TtRt0k33zG57uweq8QiTAaDg8j",
+	"D+dF6iEGQRxNUGk+cqkxh57hQUnIZj28tre8vOZr+drWSduzbYVmecr1rLVFvVpzJiBJ7fKulL8sJDNd",
+	"LPB2E98BC9TWBQ2rIpjGNPiQydzzmCoVQz4FhThoTJNIJaDGG4ngMUF4uR/tuVsV41yKVuIZsNKbKhjt",
+	"lESi83arONgLI+kVdry3mlCmYtasvuCV2weFWjjLtxDjTGwd0tqG6KI7RfCFQyLiqpnQGCR8RhVJOd6r",
+	"reFJx0I22XueaWO3pjPAFaTDkKzZEqh1M/Y/i0IHmoRco/vdj4nQ2aTQ/nixN1tCF29a18ovYjSae/9Z",
+	"VgYb1RwUgUqu0RaueT1UHBuz7zB78Y1frdsXxEEI4Varh5/lbiOaX9bMMqpI6XR5/9kh17bQwVdxDakK",
+	"+yOFn5MsFvDCTCUQhfGPqvbm8SG7ngeJNeKB7zzCqjqvmOsUGq4/RVAObN2uPONdQNIpWCVy8FzJYTRq",
+	"2nzVB6FVnGHid9EYgRnKYffzCTstz19+8zbL6RY2S6fEZnlkbRaeincyntNSbixe5xgTcDt/bUPY14wr",
+	"grMimeBJHIkkL8uPZKoY9IPupFFLXZiunVVQpKXK8G0eHrsW07TQaBtp1mm1GI+1yvtq8z4H7MSHRyzr",
+	"Q/vkB+GHOL/BFT/RDDW1GCQi/T2TQOiFaYlsYpTb46ARR1I0uk/8AqmPWF8N3hl+l306//Dy9bvfLl7+",
+	"/v784uLTuw8vzGxMVSRR77j8Z+uYfHszyinXembhECciBLNHgI2IFuGFSNNIjnTALuA5urmsacjQ3263",
+	"vCJM/yoz32L+E0SemQQIK+DM1GHwX/C5M+xniZIjfBLfqyNlhaWf9b13XFEA41+3d5wyDN9JbYuXs6my",
+	"v7i5Q40a88E1FDpATa5IIhUSlrZTnJ1FDP6JknAukV61NVWepl34glHh/4BSkcZvH59Dnj/mcmmYxapq",
+	"I/+TKMWiyDh+JXiKJao48KH7HUAWJioUMSSkEnfo4GHkfTJNctlNxRcz4vd8nkNh+a0GlvsHQovaC2u+",
+	"Fwmj+7kTxJgiaRLxeNvNUFjzqoNjrGJke/LCdGOuWV8IyfgoEQjcxWKeiqSuhksqaxQsFZKjui3AQfwc",
+	"xbERnOV9Eckb5RV1lOyCLoEFVp4Kr4zvLdWMUcGc60uDvAiKKVOyyc7tmrmEEv1RjwEG37i8WdplQyF0",
+	"wP7IVEqkAHb/E8M4iDSW1VxK2wZtMcDzCyLJZuNoMKZslIjDJvtkYbG8leAI/5DmKzXC5h8pbkRiw/jV",
+	"JQRLqmBHc9ptL7Ckjsyg7F7g4Q2XAxEeWZPyKMltSrMZdaomR2nCpcZWSerKDnnKj4RMosEYVOWV3czm",
+	"n9RceoQVlgkkL4T5i1Szxk5bArNWh0nkfFeQfwYFCRVI3jWFNH8duvD5WCktbEOZBejlYXiE+2G9PvSH",
+	"t2An+zpxakxxMdvIVLYKhL0psP9bxaWNp0GEl4wI92x/QqpFPCyjSoSnf1c8B1c8S7vYHG6eamg/KhI1",
+	"ZXH8K+mTs1ar2Wo10DOgbQq65q2awZ/xr/DRR5yBE/zKTpPwniSyit2aCuLwaEQT2pysOYMXCR2aLZzN",
+	"xiq2Jyk6GbbMMBWJLXE1H2VQemdRU2pC4LU0QLCPMXMLXX01mTRm8GHCC/u3uMXsFd/t/O/H2L0fY1DS",
+	"0OeD64WO6rxgfMG83vNoQ69hlbv7Ea/YPlD9VknxK5aOXtUUvF1d6TlRLrgLYdBUyI3CoC/xOeyXFMMs",
+	"I2q/dEFPHWejRteO5yiG65ZCmd6uepklaiqOfxZJDBG6HdgJaNorZBCXba/45EnrdL2QvlXpryqMhhE2",
+	"XNXgr5KbamsFoRReJUwLkFXWF7GSI81Sv1iH5mJZrmka8q4EKsRfqKuDGPPOcuzLcA3F2sti8vdISMkb",
+	"W4rGAauyv8nNRrO4U2HyJpttQdV/9YrjPObzA3aXQMdiNBHsX9iHv+nuKZwHGQawK1hfe2DQ9sBO7EFf",
+	"l+tQSQSdTsYLm40VQo4LwaxNxn7sFcyz3k+lHP+/wQCWduliOZSL8xSmwb3+s0IriJIEh48o/VU0ZO5A",
+	"zYWGpBDm0ZpX2PGTisTc4v99bh09vbo9vTvCHzp3f2kss7fVgGE3t3kJ89EXbBt3ZIm0RRtBwVAEfAnf",
+	"7is05APNXJ64w98XDUez7XN+IOPG5EviDwU+phTo795jgkKXxfIT7+7Vyk14Kp5zBFFetkbXGZSuZPcz",
+	"Ygo+j7nWfha1sQRxsE3vKV76tjQzC8W5hV7UfOqXF3WaiEmUTZx+XlrkmkZVzQVDLZ+3DT7BNtjGk+Zp",
+	"qwSRZfMyY1ALFQoalFbAjIoUOcYTi0U4EvU5pjOuGYRvIH4N4ugF+qOUAIcLlku1SQ5jLvqp8NGxRbWp",
+	"pN1m3GhaMeA6NYpWC5bAgYDpB6iChGi4kDhIzeLo2uhoSA0QV1wagVvPU/S0wBODEHhifieKq7GaGdc+",
+	"dzkiHVxK7MXIxY7NhEyDQrQeyHFVwmKhNZLk2vJkc04tx+sJwq4kzj4S6XP0/vdToK6K4xHGXvpZOBIW",
+	"UZyq5ircXjvZuR7utIPGOBoZbdQ+aZ5hpOdaxOY77TaFfiDU8xR/KezRR1DN74WGJLi+ny2g7tMnT1or",
+	"VSpUaaDubzVbrRPrSdPFR6v1b/7FM78JAABn8y/e3Xf4wZbhLBxwpVq2emry3rhEhdkgXX8C3aM6RCW4",
+	"scoDua/QeAMoLqtJsaVLQUJze02BvYDNxnO7vQk1blTsHN82IIeKTnyZqqRa1fUG+oYsTbOf4x42DHOW",
+	"GK3kQkTIQ8KGfJAGVstAEZrtVrMpR7gcJKfJekM1yHQPFF5K06mDhXtfSrNHgzzciZUN0OT36t3z3y6w",
+	"B/pVJN9NNYOODbNkMGQ4rtjFVAyiIWmln56ZmYPoFVuwhMsUH87On9IaDsqXeoMxERhsYUzSWDqfGwN9",
+	"0wgaICmgswcZ1ILsb4nHhZOkcXvZ4Ollo3tZWmJ/2QguUT3BJQsKCv5q1dEltGLDyi+xHedTBXHRY/Ny",
+	"hVHwNICnBPZugcXl9FRUQNgCqBQDp00DqwEDUrYBWYzBtZivGVB5566a1QYgjTkF6EVFqeYIZBCLKoUT",
+	"KzmyUegNjayu0Gk0WVnw9jMYDF4Rc6SZkLwfC6Dj5Ah8Co4CpPYy2WQ9o0d6FiA0LzBFLQY9LD2m+Vxj",
+	"tVR/jv86tYoGpLFfPa2jUzF15G5YZYUYwdRUZ77UZD00cHoB60EhK2lO668TioSX2QnWuOvLzrmdM2eP",
+	"7ZhzdCEGK4bG9gCIOPM/7FB3v95tdVz+txmRC93XX4kAMJO3FmXy9OkTNO/El2nMJeFAfb5aZaBMwAq1",
+	"r1pttlXZZUEjk5F5uG+rBW5IHZt53HtIXnWvHcsH+ojpLBmMeQInU8lwrhzZaeNx6xE6fs7+to4gjveR",
+	"ncKSZJN0yaTNBeCl3dcVmgr9UV2b6QSODqos3I88DC1dTcGk2ssn7OpoksUL6mqBqIauADy8QxQE2BQ2",
+	"4kdWZfQ3Xiwzzgsc86H2qx0u0vBmuQVeIm25rjZCe9puPipL3xedHJpxM/uPMaV/t7LWwfzlo40x0Z/Z",
+	"xbYTd2Ef+yu+XoWg48sHS4YfnFq1eg7AOk+BBtwDYKebDU7VA35Gfw+vYSb6Y6Wuj0IRRzciiYSu9B1e",
+	"uEvg6LsWUyRNOWkx48Evn21xpNNPeP/8u/eCBb+8dFEI5o9kQoZQHl5pDQM46Gd72VXBcJvwL78IOTJC",
+	"2zZ6vcQIX3FPyLcUb7hKKItTNyfc+uXXO2dmGOb1AE0xQEuqL0aRlFFe3/1XAiSP0q5zlZp/7a2eBnPn",
+	"7aagRmaZNBWTKQEV2vVodBuz8fXqgIK9liIKtCWwAEBIo5lgolAptY7aHfvJqiZfpOAYh2vyceJLeo7j",
+	"9vp9aK+73iNgTNsE6Jh2pQg9wqaON+t2Gac8CuslwFkQvvU8OLkCqTU2DDWH2pz+fcE0iDfVTZXxJNCo",
+	"yxoWSNGtVX/Ht7Piq6+krlmYpv0rmnyZx24K4xzrqRhQ2gRc4Hazddm4a3zfFovbIonIm1jFxCu+DEQy",
+	"BQP72pjqZiK0Ze1rn7ZyFpz28ijzx91dVezDHffYG/kqiysJb+id53VR0tj74fEws/sNbBqz6SCyR+K4",
+	"0w7bHs9ycTM5XMtNdmkX7LFwl67l5edWIwkIMLogWps6KGOVMKlstgZO2ziGSukU9CG09VlMRRsdjULH",
+	"6jHmJT18+DrL+uVQxLmdPRTVdy20/nDeUSmsUwcBCzNRV53khZAhODROOSx2w26y/QulL3br2mVfzRlF",
+	"t3/pLq7NmNyg/Iou+Rkd2GS1LLnFX0lwWAIETaJ6vVFdV8nuUHGIPam/yTSK7V1tb3gR1D0v7JpPMcHg",
+	"7P5GzqRg1jJLjCM/TtOp7h4f0wQ2B2piF1Af67kcQFNuoYLjalvBtmtbaVHGsfPRdEnyCWimJvwagFjq",
+	"MDQJA9EWpM24TK29mao4dH6V3vUULD1JfsXjAF3p57HKwpfwEPPC/3Xx7m3AdDSSApA7L1IuQ56EzD4W",
+	"wt3PWKgG2q1PcxK6s4UIq3rYJN2zk0id5eYEHUaIUTaxXTR6rGbSljMMSmDLcHcsLOJX5XGq3iO1ivvG",
+	"Av5WzBanZ6MIXLv2QtI/kSaDC+A5Wgx+v8xarZPBSYclXIZqwvrzVMCW6XMtHp3Cn0XjXhXgjurvU5SO",
+	"8e2rTnirBHPOSJyMnatkg6/Dq/Hzoh5l/TmjSa3VsnA+gZ3jO1S7scAY/wJOH3y+tz4bVjZjnJaBHxlV",
+	"O1KyFmLRDwBFybidzBKJCf2w6/YzHayLe3jzdvDq+O/m2f1pp3U66WtW6r+TYkni7zdAkc9SNU+FGaWF",
+	"qAb4bVxsMLUAcBTREaZTIXPmYcmUfIZ/MrIpLN635R3FlNOybYa9OPXqsjqacpbFemd34as25nxXPQ9H",
+	"9Ty0jqHl4zdggAcKhMITfg1FSLT76w+nLBs9+wdCi/qtClgzj04+DGB9jXupostmS2n8gHO4kb7ZMnKK",
+	"SpzoWLcalP6AXy3ZIa/VjE24RHxqjOEbUastKIiY+/7JhBwQiPVzcIlWqa3TqVGiKwIyA54kc5bOFERg",
+	"sP+e6K/7Kh2TF6ahMyRgWuExn4iBMGpfw1lNTebqRiQUfIkSIJkCpo8S/NI0P7/JK3wIW8qMP+bT1ypL",
+	"oPtq611k3ov8yO/n9Pe4x45xDylmtOsCQiArC1jur+lefhnkXcAEMAk103u6G1vru1Sghjrc+W2ecJBY",
+	"7vec4p8hp4jpj1ipaxEywImZKMCdJZTFr8/Wi1YJM3KMYcXd96TVadVVPn+nS/Y9wkbK3E+1m51HzScF",
+	"8rd2s9XcoovNDqhiIS1L4+46UQwyBKQGgg8vW2a0b05QGWkW+aHFX0XKG1d3C7cw8xIBjd/nq7vgtkGw",
+	"JPAr8YeU92BB4abUKY+xopk4ycz1Gp9uQWuNSOJRdkxE86OyG34aqwmyoCGaXA6M0syPbItbsVRo+V6o",
+	"aSxs1wjmC7HoI5I3EZo62rvRr2LSNy+2fKe/iTniDgHPN5/43zp//4Zdi3nZ16Aq7i+3b89/fXmHDdM5",
+	"6ywBQ+uUyxDu7d2SQIwrSmOvI4kke5bmiGBkzOL6kw+GLYIoFyfsuWNNqniCa56LI3kNyVV61PJNXO9F",
+	"KfEVFh0DlT82+OD09+dkF2Di039xAjCuuKPHfIJFs1l8DcQgltwqsBG4KAVeJ+/e72OObYu6+iEvv4hB",
+	"hv3cYEhY5Ov8LsAsXj5rIU85FXtPuOQjMYHyRzCLiBLBvxGBJJS9KaS4Z27WWRhpwGstTj/Rgi/fgOjz",
+	"UC4GMDNSpZAgB+axSCLYkAS8We+mLwQPWUzU4tX3jXkywsZ5ybicA9/gRMDmwmWd8Sgt8jrnz3it4rBy",
+	"fe0LAxcveGNF0sWAGVXIE8yz95W6vhbCPIKFamFu5SCKIzq/lh7m3G9LvmjccBRTs03j2I7Etvwi8C7R",
+	"BZuLpfIn7n2i1LDkOa+iEbijpIKMZV7QN2kSDcomAztnSVO5TrSii1I1h1PUeubLRi2xEBHnrbbKwiit",
+	"+irFtwOK2dGv3rex5qHk6xd4JpgXnRvvk+DqksVconcvd+ov3+1DhpXw6cJ50oXuCaQUN6dgwAaJMQzg",
+	"ZRPzhIyceLOEqMX8R74DQ6Fa7xXUZw4+mi8Xb9xd3f1/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
