@@ -7863,7 +7863,8 @@ type ClientInterface interface {
 	// ExportUsage The usage of a month as a file
 	//
 	// `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-	// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+	// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+	// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 	//
 	// Corresponds with GET /v1/usage/export (the `ExportUsage` operationId).
 	ExportUsage(ctx context.Context, params *ExportUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -11723,7 +11724,8 @@ func (c *Client) GetCost(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // ExportUsage The usage of a month as a file
 //
 // `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 //
 // Corresponds with GET /v1/usage/export (the `ExportUsage` operationId).
 func (c *Client) ExportUsage(ctx context.Context, params *ExportUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -23512,7 +23514,8 @@ type ClientWithResponsesInterface interface {
 	// ExportUsageWithResponse The usage of a month as a file
 	//
 	// `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-	// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+	// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+	// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -36458,7 +36461,8 @@ func (c *ClientWithResponses) GetCostWithResponse(ctx context.Context, reqEditor
 // ExportUsageWithResponse The usage of a month as a file
 //
 // `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 //
 // Returns a wrapper object for the known response body format(s).
 //

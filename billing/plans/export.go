@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
-	"github.com/syncline-dev/syncline/billing/rating"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
@@ -27,7 +26,7 @@ type Form string
 const (
 	CSV   Form = "csv"   // a row for each counted fact
 	JSONL Form = "jsonl" // the same, an object for each line
-	FOCUS Form = "focus" // costs, a row for each invoice line, with the columns of the FinOps Open Cost and Usage Specification
+	FOCUS Form = "focus" // costs, with the columns of the FinOps Open Cost and Usage Specification; see focus.go
 )
 
 // Counted is one fact of the ledger with the name of its service.
@@ -50,7 +49,7 @@ func (m *Manager) Export(ctx context.Context, who auth.Principal, month billing.
 		return err
 	}
 	var p billing.Period
-	var rated rating.Result
+	var costs []focusDocument
 	var name string
 	err := m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
 		if p, err = periodNow(ctx, tx); err != nil {
@@ -72,14 +71,26 @@ func (m *Manager) Export(ctx context.Context, who auth.Principal, month billing.
 		if name, err = tx.TenantName(ctx); err != nil {
 			return err
 		}
-		rated, err = rate(ctx, tx, p, list)
+		issued, credits, err := tx.IssuedInvoice(ctx, p.Month)
+		if err != nil {
+			return err
+		}
+		if issued != nil { // what was billed, with what was adjusted, late or paid from credit
+			costs = append(costs, focusDocument{number: issued.Name(), lines: issued.Lines})
+			for _, c := range credits {
+				costs = append(costs, credited(c))
+			}
+			return nil
+		}
+		rated, err := rate(ctx, tx, p, list)
+		costs = []focusDocument{{lines: rated.Lines}}
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if form == FOCUS {
-		return focus(w, who, name, p, rated)
+		return focus(w, who, name, p, costs)
 	}
 	write, flush := rows(form, w)
 	for _, meter := range billing.Meters {
@@ -158,52 +169,4 @@ func cell(s string) string {
 		return "'" + s
 	}
 	return s
-}
-
-// focusColumns are those that FOCUS 1.0 makes mandatory, and of the others those that say something here.
-var focusColumns = []string{
-	"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
-	"ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ContractedCost", "PricingCategory",
-	"PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "SkuId", "SkuPriceId",
-}
-
-func focus(w io.Writer, who auth.Principal, name string, p billing.Period, r rating.Result) error {
-	out := csv.NewWriter(w)
-	if err := out.Write(focusColumns); err != nil {
-		return err
-	}
-	when := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	for _, l := range r.Lines {
-		from, to := p.Start(), p.End()
-		if !l.From.IsZero() {
-			from, to = l.From, l.To
-		}
-		category, frequency := "Usage", "Usage-Based"
-		switch l.Kind {
-		case billing.FeeLine, billing.AddOnLine:
-			category, frequency = "Purchase", "Recurring"
-		case billing.MinimumLine, billing.CapLine:
-			category, frequency = "Adjustment", "One-Time"
-		case billing.DiscountLine, billing.CreditLine:
-			category, frequency = "Credit", "One-Time"
-		}
-		quantity, unit := strconv.FormatInt(l.Quantity, 10), l.Meter.Unit(2)
-		if l.Meter == billing.Amounts {
-			quantity, unit = "", ""
-		}
-		consumed, of := quantity, unit
-		if category != "Usage" { // nothing else is consumed
-			consumed, of = "", ""
-		}
-		cost := l.Amount.Fixed()
-		price, _, _ := strings.Cut(l.Price, billing.PartMark)
-		if err := out.Write([]string{
-			cost, ident.Format(ident.Tenant, who.Tenant), cell(name), strings.ToUpper(string(l.Amount.Currency)), when(p.End()), when(p.Start()), category, "", cell(l.Title), frequency,
-			when(to), when(from), consumed, of, cost, "Syncline", cost, cost, "Standard", quantity, unit, "Syncline", "Syncline", "Integration", "Data synchronization", price, l.Price,
-		}); err != nil {
-			return err
-		}
-	}
-	out.Flush()
-	return out.Error()
 }

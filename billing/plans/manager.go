@@ -53,6 +53,9 @@ type Tx interface {
 	UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error)
 	UsageEvents(ctx context.Context, m billing.Meter, from, to, afterAt time.Time, afterKey string, limit int) ([]Counted, error)
 
+	// IssuedInvoice is the month's invoice with its lines, and its issued credit notes; nil while none is issued.
+	IssuedInvoice(ctx context.Context, m billing.Month) (*billing.Invoice, []billing.CreditNote, error)
+
 	// TenantName is how the tenant calls itself.
 	TenantName(ctx context.Context) (string, error)
 

@@ -3,12 +3,16 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/billing"
@@ -214,4 +218,26 @@ func (t *Tx) AddUsageNotice(ctx context.Context, m billing.Month, about string, 
 func (t *Tx) UsageNoticed(ctx context.Context, m billing.Month, about string) (bool, error) {
 	told, err := t.q.UsageNoticed(ctx, db.UsageNoticedParams{Period: m.String(), About: about})
 	return told, unavailable(err)
+}
+
+// IssuedInvoice is the month's invoice with its lines, and its issued credit notes in the order of their numbers; nil while none is issued.
+func (t *Tx) IssuedInvoice(ctx context.Context, m billing.Month) (*billing.Invoice, []billing.CreditNote, error) {
+	id, err := t.q.IssuedInvoiceOf(ctx, m.String())
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	i, err := t.Invoice(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes, err := t.CreditNotes(ctx, &id, nil, 10_000)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes = slices.DeleteFunc(notes, func(c billing.CreditNote) bool { return c.State != billing.CreditIssued })
+	slices.SortFunc(notes, func(a, b billing.CreditNote) int { return cmp.Compare(a.Number, b.Number) })
+	return &i, notes, nil
 }

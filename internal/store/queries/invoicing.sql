@@ -164,6 +164,9 @@ WHERE t.id > sqlc.arg(after)
   AND coalesce(nullif(b.closed_through, ''), to_char(t.created_at - interval '1 month 1 day', 'YYYY-MM')) < sqlc.arg(due)::text
 ORDER BY t.id LIMIT sqlc.arg(page)::int;
 
+-- name: IssuedInvoiceOf :one
+SELECT id FROM invoices WHERE tenant_id = current_tenant() AND period = $1 AND state IN ('open', 'paid', 'uncollectible') ORDER BY number LIMIT 1;
+
 -- name: TenantName :one
 SELECT name FROM tenants WHERE id = current_tenant();
 

@@ -875,6 +875,17 @@ func (q *Queries) InvoicesToCollect(ctx context.Context, arg InvoicesToCollectPa
 	return items, nil
 }
 
+const issuedInvoiceOf = `-- name: IssuedInvoiceOf :one
+SELECT id FROM invoices WHERE tenant_id = current_tenant() AND period = $1 AND state IN ('open', 'paid', 'uncollectible') ORDER BY number LIMIT 1
+`
+
+func (q *Queries) IssuedInvoiceOf(ctx context.Context, period string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, issuedInvoiceOf, period)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const lockBillingAccount = `-- name: LockBillingAccount :one
 SELECT b.closed_through, t.created_at FROM billing_accounts b JOIN tenants t ON t.id = b.tenant_id
 WHERE b.tenant_id = current_tenant() FOR UPDATE OF b
