@@ -59,6 +59,7 @@ var operatorGrants = map[string]string{
 	"river.river_notification": "SELECT INSERT UPDATE DELETE",
 	"river.river_queue":        "SELECT INSERT UPDATE DELETE",
 
+	"public.connection_health":  "SELECT UPDATE",
 	"public.webhook_endpoints":  "SELECT",
 	"public.webhook_deliveries": "SELECT DELETE",
 }

@@ -2045,6 +2045,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2060,8 +2090,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -5763,9 +5822,15 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6285,9 +6350,21 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+// (GET /v1/connections/{connection}/health)
+func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetConnection Let a connection begin anew
+// (POST /v1/connections/{connection}:reset)
+func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8187,6 +8264,32 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectionHealth operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionHealth(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -8204,6 +8307,32 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetConnection operation middleware
+func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14311,6 +14440,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
@@ -15822,6 +15957,49 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
+type GetConnectionHealthRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionHealthResponseObject interface {
+	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionHealth200JSONResponse ConnectionHealth
+
+func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -15851,6 +16029,57 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetConnectionResponseObject interface {
+	VisitResetConnectionResponse(w http.ResponseWriter) error
+}
+
+type ResetConnection200ResponseHeaders struct {
+	ETag string
+}
+
+type ResetConnection200JSONResponse struct {
+	Body    Connection
+	Headers ResetConnection200ResponseHeaders
+}
+
+func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21862,9 +22091,15 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22924,6 +23159,32 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
+// GetConnectionHealth operation middleware
+func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionHealthRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionHealth")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
+		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -22943,6 +23204,32 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetConnection operation middleware
+func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetConnectionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetConnection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
+		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26572,751 +26859,765 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vcxs30i+AfhUU71Zldx9KpmQ7iaUXz1Wc5InPJnaO7WzqrO0TgTMgiWgIMAOMaMal734L3fg3JDCc",
-	"oehsfM/ui41FDjFAo9Hov7/+MCrkciUFE1qNLj6MFoyWrIZ/fvOazs1/S6aKmq80l2J0MXq9YOSW1YpL",
-	"MSYzWZNns5MfqC4WhIrS/PFcCoafnI7Go5r91vCalaMLXTdsPFLFgi2pGVZvVmx0MVK65mI+ursbj76X",
-	"BcW3bL/05wWrGdELRgRbE73gYk64Gjb+3Xi0ojVdMm3X97SplazTK7wW7L3GB66JnMGrV3TOyJTNZM3G",
-	"ZM31Aj5VdMnIjFdmVDMhbob4rWH1ZjQeCbo0cyjwTfHslvT990zM9WJ0cT6ZTMYJcnwLg75sxCtNNUvN",
-	"UypGuCBUbOwcFSPKPAwzYe9XlSzZ6GJGK8XSM8OJv4EfvWtNkGu2BDL9pWaz0cXo//MgMMoDfEw98JO7",
-	"8wugdU030fxfsfqWFyxNZl4SWRMzF7MAShQ+nKOjmy0+9a6DoCl6PivZciU1E8XmH2yzO6ErcsOAkBvZ",
-	"1KRYSF4w4HC94IoYRmNKj4lqDK8rQklNRSmX5Kefnn19Sl4xoQmdUy6QN7geA3/Y35EFVURIolghRUnY",
-	"bMYKDUdmzrQKnESFWrPaEwCPY6BAtIYTs4iuAxBT5PHj8WjJhfv7bD99XgBZaHUgnf59BLkHAWYgttKs",
-	"aqQh0QuqyZqaVdJybHj3+u/XsPb1gmp2y2rCYe41OyU/c72QjSZcw2pwIeb7R+dfjmGlj87OyXrBhHmE",
-	"G2poUjR1DYQTG7KUNcsv3IrdgTLWrjG/u4es9fJYK+meublZMjt0JaJJb2RDFvSWXZKHk0fxtJTmVeUm",
-	"1jWfcIf1n9QrTROXyfXfry+IFNUG5wHkQgoJRjZMI+mk+XzNFTtgUkw0y9HFm9HfR++STC2uyl8bpZdM",
-	"6PRuU//9Z4rw0k9hRfUiTCA8NZTjxNWKJwWuefkN23S+FX869I1fNeWcZZY7he+6XopPDH7pUylmFS8y",
-	"ry3st10vds8c8mrBirTuZF9uv4fXu0s3Pw032oETyalVhfv6M0XMz81EqCC04lSZG4Xr7imBEjVwRjUr",
-	"uX4udUYFKeB7I7FY59aEYYbO4GtGy++Z1ixDlJLRklTwQNcMyjDM4BlwVdRsRUWROYVleKBzCtE4Q+fw",
-	"nazK9MsXsiq73mq+H/y6Z+KWa5o/Edx/3/Xq8NQhE5B5vRe/3PNq+P3Q937PRealFRedbzTfD37dD2w5",
-	"zTH2Er7reiU+MfilL43OWPCKd2xw3XqmaxLtJw+aTF3mJ1Ejc4MGxbUC5dkabWqjNFt2TKsuD5jOLVcd",
-	"VMFvP1NENIb22ZfbUfYYGHxplI/zs0dfPPry4eePvgAlGz8MKjYXms1Z7SbYVOyq466ixd4NCyMMpk6T",
-	"I0yz55XD3/WKFXVOCVHwndkFumTBpnz68odfXr/4xzfPM9PAnx0wkw4b3FrTfRQD++ih7/+xohnqryra",
-	"SX4VDTD45XDIMmuH73DpXKDR6clRyqJZxobC1pxw3KHT+ZlNF1LefM0qfsvq3H1sv+2iyXproAMn8o0o",
-	"V5LnbANmv+0xET/QQKcfX/LEy680WUqliZJkScUm5xGq4NfxG0o2o02ljck/Hs1kvaQaRdDD89E4iKyz",
-	"yWSvrELOUbuTe1aCtoocoMZEsRWtqWYlmW5IIZdLqi4JrSq0+ehUGTvYGNC0qq77uubs6Gmn3La3q9O1",
-	"Act+hj89i3xjzlV3hzvGlP5KlpzBC762zG/+XUih7T/palVx9NI++FWhCGfv6XJVgXRxAgIUdk0LDdN3",
-	"ZHzzITYtjE69PCmnZmdL/Gs0Hsnpr8z87OJNGCLYtSup9Lxm6rdqdDfeGk0t5Coazvy5NV6jtFyyOh5w",
-	"uYGx3t3FVO7yeHq6GKrF1NjQZdWihiPGBXELeSssKS7eCkJOyAdeXpCiXo7BFrogYXXjyGKDR07K6ZjY",
-	"tVyQN27Ed3fRSGbFbihYV3sUS5/WMI4iZpzRHuf5thPQLs+LSSNA/9erF88No/+fqx++HxNqz/D548/J",
-	"P/hXp+ZR9cD+7sSL12VJcOwpU+AlvH5we+YJ7lzChtuuCVegQ+GXu/7/u/HoByr4jKmBjDuliv1UV8ba",
-	"0HqlLh48MOQ6tU+cFnL5gK44CBA3/FnEXB9GtNa8qPDs3LCN4Tdejt4ZwqlmuaRG0o+u7ENGeMimhi0x",
-	"i9BcA8e8sJ+NwhE2f7WYk5YlR9/dj7VcsVrDgUU5a3+E0+rBoW4xF+TsrUDGMS98K2BCF8TNZzhzxIa+",
-	"e0tfBvG/VQ+QQfdwiH++J4+AuFMrKRRuV+y3GcYxo4uzh+NRIasqSCEti5tfKnbLKiP7SlbwkpVfwe6X",
-	"lHwvb1lFQYWacWYs4tFvDTX03ng5OKt+mXz+ZP3w199ns7N6MpmcTR5N7P/mRqStmGDllbnWzifnn5+c",
-	"nZ2cP3x9NrmYTC4mZ/+CBVOY8OipbIS9lhZUoDGB1or5R/dr8MnXljVf/eOnkzP4VMnqNvH6M3j9BF+v",
-	"4AY+Ox9HN4K63fNC++hzb/8yoWW9OVEbUZivecnwEqHppcO7S1Yxbbba3qyKMdFFKqvFXYzWtGYL2SiG",
-	"d8gtrRqzv+d378YjhQE4v3jzO20u/PkGT1FDK/MbDIuOLs7HozUXwtjF7XF7XzOeJxOnK/YmGvZOhGxT",
-	"Q9vHHsAzMGzbNdaf9enSsFX8r9H56ePJaDxC13phqNKocnTnD8DoQjRV5W960c0JzvdxMZryPYcBrVg3",
-	"vGf8F42mc0Yk6vR6wWvcNNzHsqYzHW/Y2Xi0rrnWTHwFGnmLwyaPX0+eBA6b4urqPfNCLm6d+bv+2x92",
-	"JscAwW1pDEcXdlnfiyHansr+DFGALmslxikXt7TiZbf0K3ntZSY314tZjhlrVcPOn53f4WfdwhOfNn/X",
-	"Sl91yAVgvLL6rXvX4Ob2sq6iiTEjObdkStE5czasmYoLftHIvWKvYzNZWTaoE8uVYaKVYrXhwxXdVJKW",
-	"0fJHywbDPDeNn9BdxN+RJLec34CYhqv5qFLXi76y5rdMxCJTaVmzWS3B5tM1KCJnsRjsr1UHxsvwe+Qk",
-	"PzWU2HJpDxBeSvG5YOVriWRs3d5W8MDNjes+n5w/OjmbnJydv560rhngbMMdSP+Y1YG9ZzNmRCEbXZxM",
-	"TidngWWtzHQsqfbszw0X8FwY0Fh7SnExfyZGF2/ejUcQPdwRgZZFYj/pqC5En0u/n3qgZNXYcQeynL/J",
-	"8bydPZzEbPVbw4ubqZQ3KtzDT56cPnliTD78BRe/nLU5sebA+O7ankzie9toTJGa/ez5P09gXyeTs9Yt",
-	"0J9fI+7LMWx4BBjWxT/6c2rEYzkJ1CFgF8BtZ+AdAE5bVGU/TgMNytBegGYwaomwZlrx4nRLy+3USCct",
-	"jdRMiMAruBQK+ciIkUhhO77oqhhVqLVltD0tNa0ctQ7gB9jcDCMsZFUCB0QRoQHiyofdFR52ulrV8hYz",
-	"N9pqysPD1ZT/qWnByHdytTISeDwqKqm2NnTSFoCGCI3e80zNaPuRycnkbPsRuONbyuTkdJJRJpuW/jn6",
-	"PPfgjAta8d+3p9em0Kyic+eVAv3l12YJpjd7b371FzO6uc//8rmZEJmySq5BnbS3hM0FNLrXX//yuXn6",
-	"b6cjI3bguO3VXCsunD2zq09nV1YsaD0PnlX2flVRYcX7m3iAsLmaQ4jN25mWzWs8HWZtj8Oqz8bmgMoV",
-	"q2FQZWz0v+AzfmkVF70kSQPakdGTQKMcmXP5SxjaKD6s5rIM7GE+koprp5Q7bcj88qT1y+3VONn+aiOK",
-	"aPowaWcjgOCHSZ5F7/4wYqKMuaTNoUsp9KI1Q6Vp3cHSmi/Zv6Qwk/np9VPQ2qhmTynGCO2erFjtxFRb",
-	"3DCtq1ivwA/QE2s/2brUUHT14R3/pse9BZuTWRnZ5k7C0SyQ51L/IEs+46xMZQFHyV3mbVEm18Fv/LGW",
-	"0wrjQxmpvMIn/itv+DgfpSXwL0rTCowcpimvDFfKJZvKckOKBRVzVsaRJu8eJktGxXrBK3ZKXhp1l7v8",
-	"SSpKUrMVw+XXdhSMiShNQcscgUsMhwSfmHO/W9f+M9Tq9hhAhrkaNbp4dHYeztRTO2k/v+CffAAeO1bX",
-	"sg6u2jYZevOa24kEr8HOr5nQZF1LMT8ljyaTVjJpQYUxu6YMshUvyaPJGRESSM4VQY2fcGG+eIgGWlXJ",
-	"NYMnH8VZeRiKhQzztwJCglwRzQQV2jz7eEwenT00//eYLJleyHJMFP8dEpmWrOQU/O/mySe4x+awugRy",
-	"zFufyXrKS3NgMPePa88VigtjQuq3wuVdXpJH5+f20lk1cMSAAmNyjUS/JopuFFnbNMzzL0M+PlfEGgrm",
-	"iydES4ylOaKpS/J4MiGUQMCMyNlbIZsaPn1IlDTLM/PFPFBjga2YKIkUpJTMWrmYmwvu4egAvmS63pxc",
-	"zZIZTz9zvYDpGKZ+PHk4JtQ8SBZyjbPDhGBFtCS63uAJOO32P+MxlrOhluCLWayxfvH6/Kyt4IArsa3W",
-	"+ocegf5d8xmGAsqG7Tx4Hh5kvzVGSj8EOlVGuJ2NQ5IF/NEIYZbj5X5/Ndh5tcBE3I24RfZt5IHAp+GN",
-	"Z/H8ZpTD/Eaj1lwXcg2vmBvGyTg1asPFyi6NlqOLR07xxxiqJdadMzMVPLGrk4/Go/UCDGlze9sL7tEQ",
-	"OSJnuRtrZb6095URnaUC3Xw3o2gAH2G+47YBRtVNYJ5HTrP4MjLevIXInSL4H9/Ef3wTOd/Eu5hjNk9R",
-	"2TNHV5Rft/nhYVshnXHB1SLLi2fePbp3B5bmXjECAdQDc97KpmoFW4YIrVpvzXtLkXYUUk1RMFZGBjyE",
-	"81tbYYkM4qJiNapEyNuN8NOODCTYtPEfdOLc8Rp6sMLU2+cqWu7/A+fLrO3QE+Mp6M5L71tk60bIXCdt",
-	"KuNV0spvHHSN2I3CcPUv3tMz7ox4Zln2Xu5DYFkV25XGzp7cWQ6mhd4XpEb7++LDXY5Jny5YccPKUErp",
-	"0lHuEaY2zABhagyHzCo6P6loPWcnuqZCIY3VfSIkMy7MjU2rbTcjblfbzRhk//CYSMRHGebD1WwZ38CB",
-	"x9FgCiNGq5doLcTirTAcAczR8qPiOyEurUYXE+8AhH/7wLz5N7hH0HFjNc+J81hPxiNjmME/UIu07ipm",
-	"FE77hdUJzx+Zb5pVad9iyLTrdNw5MWA5ubXEt2MUo66bfj4uCDyOxkYNntdMoaIbLS+a6d2Wxj/0tuzO",
-	"+fDebmtHDOCzvHRrnEgT3/OhKVUl1RSv3EO56567mfjBedB1eu6vT+7Y3eCwu3/Q1gZFyFxtC6p+iAMn",
-	"oWLdXpkDGAB2N5nIBUXvcmZYAS2lKJd8QIJAehtjbzwmbe6jlsjEesziXzYiMNFKygqCWZgNDK5kWYPD",
-	"2IiVSvMl5rHbf1p/eluDcjt6HvZgRRsMJVmp08WZB/hbHXUzB9K5DI/mb93KzL//lSFRTNASkn6MBYgf",
-	"jb44PTtLRzT2H/FgYFo7GV1Lu2xgDy2+fYx56qFswZyalrRg71e8Zqr96ketV+8RKE/MMwuqzGsez84L",
-	"x8iratj1Idj6pfOJfAjrgovj4R2EYjmu/l1KFJmnIp8MyAy2MvwvoabLKySjjMyajEcK9rZF4A+tMMvd",
-	"eIQRr/YXZnrtvBlnvcAJiX1FW2HjTCLJVsZh5AoKYjUV7O19QzJabrq8ZDs5nNp/ZS61KVVGneTzOaiq",
-	"Mz5vamZV5SmfN7JB7YeuKddczK98xNaoRAkFSYHjzcXdQUFq8PDZP4OOhAgYVgvyCpPLuDL/9sbuBOPy",
-	"T1svjCJjF2eTyBEXq1JqdPHF3d6gPypnVmzKtR8jF2PHfbwilnJEMaYIo8XCur9dAU4hl0uATKCaLOkN",
-	"ZPxiXFWbv74BoAjUt6uN4+cDyP9FRP7zh5/32oGHDwdtwaO9e3D+8Iv2Ljx6uLULa1obfa4VqA4pGiEF",
-	"7dwWGyqylk1VkikjVuU2hA0n7HTggRxQGxFfJjn3a0WNSumHhH27KmzmX8hnx9yGD6GAx1DkxF7aO+Ut",
-	"000eXmZGqC1EJbImNwxKiXZGQL0iVZ8UksffmPfYR8Ekf7eTcT8eXZmr56m9BbeVqYoLHwyCuLLlclkz",
-	"AsFyexQAvqdNjiI5JMTFuCa0tAETW+Z7abMVfme1xNgQwNVoRma0qhSgeNCqIo3gWiUJ0kos6IkG9E34",
-	"zStz/eyAAvlUgO5xfoCHzNP2sonLuD5/NNot1vKZAh92V2Lvk8Q3ZvX7N92lmOI4bgn213aOVstpky3N",
-	"HjEWxxbH+zSQTuJIwYCUHPNFqdasNrzwf2n56y+jZPFXyTCtuWvcK5ygU4AHEHKLXpD564hlhxuHyIKd",
-	"TZI4Hidki/eDhthXItiffHVvwRCpiNsDGR0STpJgt5jp2zG3N27MMfxu9C61gzdsk9zBiir9rWwyZfbm",
-	"WzKzeQE1LTSrlZMyuWWZ3/ykHE23xkQ5suSi0eyAZWVkKaib8qbHPqYGVYVcITf0EkWvzOMpAeRtsh5S",
-	"JcXYVvr7HfEzi3kuNmpiFmrRPaZHmFf+XDgPTPtsoJelJ1XsAUuQxTsT/LZNpayYucjbnoXuFzwPT25T",
-	"DybaGiu8Nb3oVcVZGbkbkkKhs6YdLGS2jk5AtKqWUdmTgF+HSGeCiN5I6zmaTXj5FqJDifHAPMssEfNV",
-	"KOAhOjMuvc66ExCi4rcBFeISoL2MQuF1SNAUSFlv0BmYunrrHKYCGLfmd6jmcE0EYyXoG1KwFzNQafe6",
-	"JseeJUEYoD6aAzTwMtnPGQW9IVMELtjv9d4Zk5oCqPtUsxei2qSOzRb7x9AJHlqjNUZwl4edb3Np4DAk",
-	"evLYKNUsWfkTWgW5clHrMtzdMtRC8W40CmpKEV2uKvb+1UYUan8Vm7nzzS0qal4slg5ktNdvgMO8obRn",
-	"Je05rmq25M2y96sgEcQmaPb4wd023cej9ydzeWI+PHGFX7gPz+JF3AV/4zDy1cE1NIAKPgew72t8Kk/f",
-	"H7RiakennXOImQ0aQK671KloSq6vHC5Zm0yohe0oK+jECvB6HqrohgXn0chZ87JOoO/1NSvhVeNIv3iX",
-	"W8I3QtcJBZn6cPPODKhbdKdeEMhzNx5kebsM1yF16dGOjy5GvyopTl/S9Q/Wk3Hn/KmJxfBV8uOVEZey",
-	"Ud/Z37XF2nfsPS1ZwZe0uiRsudIbC1bqLihmiJrUkqPU2cRrFftt921nY3I+Jg/J6ekpBLZlo8mcrlRL",
-	"j86bsaqxrpl9PGNeDlvltnjsuCAM4rcnXglQcYtmluRZtjuG6hnY99NQP818X7KVrBMrn9byBsvK82oP",
-	"xJ02ZFXRgnVs/hu/+5GxYzjSEbnNyy5Jdm0UwJrREtJoZ7IRJVkvZMV68tmCuXLTeF3Zg2dZfajFhEya",
-	"5q2U3Dc0/87M7G48gtXsUuC5xKzkNVUubXpMylquVuYfEPiBXGx5y8qUPrw1Q3xLoPg47K0lUoo5vmIF",
-	"bRQbeB8H10qE3nM22YLveTjec/LtMMl5edjTnGcp5ygZ4lvZcVtMm/KXAU7VMQZR04e9ZhR950mYMFrr",
-	"gEusZeVRu1Y1A5AlUFovyGRMHk/G5IvHhhfOJhOyYnVhK0V2D8ORfALexYXLC2tpuwO6LH3cwCu/XRGR",
-	"30xOnrz7cDY+e3z317dvT92f53d/+++/pIiPQx1BclumSiG87wjY/Jqes/XA49LPHdqiWMRz7SO2FyAr",
-	"y5Fbq2xvdX65PzqY6s4FL7mIPz3705Igscrq5iquRO2/rz5FMWbAIb9Pa2Ndh3gPztvOgc4e0dSlZanw",
-	"zJgDLai1x5boDnltV+0BJQwPRlvYYcUVEfayM3e8ohv0zqBrppDYM4HrHrecJ/m7zFa+aLQZcFdSSPyi",
-	"vVlbTOryHncDXvYb1FFcSe4loJ8Su/YLqH+y3qa0AwuDnruhr42hz2m3hz2UXO+GRVzo9EPHAL66sp/H",
-	"yAVndvxF6Q0ZjeOsUXyXXW+Y3xAmdPt418lruyT2y+yxuJ3wGI4b5u95JsVtT2XJym8wCWfHpWs3ev9W",
-	"5XSjfaSDCQS0ry2tniqWCbHqBdtgnIXOa2ZUTEyMjNNGPqSsY59fvRsMXrFaAc4tRp8sFqwzURE5ktRN",
-	"xYgdJmmi2tKCpB/UdRwgS1AjbLsGtBNstsCFTxKYbogUjChesrEvSJxu4BeQv306LJZVzKqkUhiwIvrq",
-	"mx0hydpjL0dvrlnxS3qcKFN8B9JTKwJ5G9mQWYx8Njh85SDRkt2UaNUwVGsL6ITTaCfZ267uaI3qNr3G",
-	"Vq56ypDD8oueqp87K694mZQpyjUm6jWIaxQUoNMGXuO7mrtDWcuL8NT1HnzxMbnGMeJ24JTWIXfnbYzC",
-	"wtHTUSJam5+b3/soGB7kQnQeWhzWbSY4kn5NE87A6eZHkCw9STjdvGyqvlkWJU2IsmeC/PT66U6gOMWe",
-	"NiXrEEvLvDoM4Oc9DuvtohTE2J56s2rr2ukU4oX7VQ/6dEjjo0laKH/qN51jyo5sPKt9hpKHpbCGMUy9",
-	"a5uOYK4G5MRPwc3oZvsj5UmFqD/rqRxY9eu1dEjVgBjhntrN79mi1joVM/5OromcaSYwdRPTTJZkjdFn",
-	"P3iPCXd6EwL4teOd9Z4THoTeFvM4AMpek8q6rOQtq3VTi94jGUnFylcIZnCIwLOuBjf/1hS2h+8izEu2",
-	"qlL3BGqyuzv8wnYSHBOK+iIqqrEW2mP5NpGxfydBmCXavSlmjBJ3+91UYdu39HmwNQFBZsqYX5bPkrSr",
-	"XdCSaAlNO7Br2AI8jj1X76L2fQ9vxWZ6/1TNU0RLP8m+MSXL00MZMJDcjhGvy8455k/LUGHvu7gSVMpM",
-	"0u9O70/o37amiliQ1jFel1SHBg5FJYubSxLsHu5BYTSrqgPS2HzBYr6xC8zJXevY9S/pwXAgxMOz3nzv",
-	"il1FGYujcxnBC1kBtEVSrvraahtBtPMLa+7cOaf0u8i4rcf24MipQHj8Y640L9QfrrgON3u+pslgZSiN",
-	"HjRapIImBnVaXVoWWxlktd+e5x4ti54Eat9v7Vl8zQrIWFIWqme94MXCwi/BMQCzVUtgOnRSQiK6VKwG",
-	"Qaoo73tvrCivh9MW1KeU04tJW682bDjkw5TFy0XB+rsurDnID7G5rSWZ5ZhGaMy86DeVHX0k1a+LCmJ+",
-	"H18ynym4Il1+4eAQMEdYGJytZ8qxkxq7Ztz2VLcUHzjJ/hA6hvFb3aJ5txiL6XtPtXGwdhj7QNobgQXH",
-	"vs8qwXV1+AC3CR48EEnVMUOTqH3klg2CKA0HXV/FsG6Qpx2Z/PcKUBdSDAtQB5fjbtAhdLhdMFrpxQbb",
-	"oOM+naYN66Jm+hXTGgu5dnIa6BJ7gij7COo2tGbkhq00UQDDNcx4Uz1afpE1dBD3DVxAZ7DQhDgRq1Bh",
-	"Qm1oJkOWtGRGB+NasWrW7a9Q0brTYb6k53y307kniqE90vSU/OXD86sfvrmzWF52pvbLUYLV+7os7Uq9",
-	"0zIq9+7Lho1Ku/79dkcgkHbLG8UAFxAaBtu1cDGv4g6uw/jgSLkNcf9Vv6E7nN1yrVqPqHd6BkHSzocI",
-	"lN3r9LQUuGr0Qtb8d5qWWFTdZC44LNUIjAQQbYbOw2hK7fvT5TNgr9CiYEqBfTDnt0zElgm0fuaKcGFe",
-	"XRxSYhNmkGKwnxeSzAEiVSflkYWS2v3hq5b8WTYKEDVnvKqwihTLv4cRa2UDdztEAmsb0bdOuHB295TN",
-	"uUiXJK6kUnxasT2XCbkRcq3cDmDlgd0Fly00reVaxX7WdgYS9qb4qeb5aCChqxWx/7xlopQ1kqviSmei",
-	"R7NGpfqtmytFuyouXW/M5Jr5QhMh7RrGASGpZktWbloxQq5Jycv8O+9db5UhgF01oo8GNvczQ2BsDxWq",
-	"6Ga/7uJ3eOuMbTF8VHMFZz1wdHv3LPMF4sck6RYxx3FEO6XqU3FF2/keJ3npwDSkPupCNOTnjx8//LyL",
-	"kZf0fWuaUf/DqE9aBzV2/B2NsFeZRUjVC1S25zVFbRsL/spQ4ZdziQTleOsGqzhVWzbjXkFbVFRl7j1s",
-	"TQMPQG2PEYS+LgX6Udql+UKYsa+heZfM+rdACanogP0SLljFmDjN1A2wUDeyO+O1ESugETMu5q4sfkym",
-	"TGlMsB52C80bWlOhWc5jRn3LVVJQQVa1XHKV1ublWvwzKFWJcD5+ae4ao85BLVW4nLTDMHcN7QDR22jR",
-	"l65RKFYnSOWhAgDvhS5PMzG+cF76lcbiD5JGg+tUOKiMHj/YFzC0nYkca4cScfdSx8EtBTPik3EEexG2",
-	"s0OSyfp4UlzWn5QQl/XrmqO2sSVZGr1gQgOySZnKgiEAsoJALDUrzbO0UmlNKWp/2YuWMKcXfq47LtCb",
-	"3Ql9Y45kjENOFdE1ZyVZy/omneIPF5HD9O+XtxdlpSWLPTuz0tGnbsHQe1UdyJtWdnh7U8L0A4X3b7XF",
-	"0RuYS7uMmqUm/IGucachOnsPIjduPPz5+dmjRwde4Xss/iuFWaLB7L3sNPXJ6wXbeOfADVulrP+tXfCL",
-	"76RuJOt3j5Ksj1VUIWwXxt0vbPOSD3vjxY0tUIShnMrcMrbTC03JyAD0lVH/Eb7GdsBx/n/4jisCfcCT",
-	"l+cUctXVvYsPWgHmLdaZUy4UzlKZiUHVSAt1B6c9tnZXPU8rFTmK9Ao3afrU6WOJvV739SvnqgGPnheY",
-	"CzT2TPsJ5bC+9NCTwMPG4cr75DND+XpHMoAHEUwsxbyqoErvv9mV/tY9e+f7MfXGbuAFK7/nIo0EAc2U",
-	"sinz6XD/T4JrRSBQApxpBiFS9C3pGwatBICZNCNz8mBKAfavF//W9g2pqCbRnNXeP2Nvw6TQ6Ak8lANq",
-	"ihosw3z6MOBrzuqvue2tkwwsuuZRnUyCT5nnKzoEGQT4/0dsGrv7cp+tv4ce+PbouIQcfX8i/WlxB8Ay",
-	"r59ykLRBeufukW+U5ku75VuXZWmDaf2KhT2IWsr76rApdy8XL6ITSZwqU//YJUqOJxK2U2vCjljgMCRQ",
-	"jrDfRjJt25jZJO7Ab5uqIuYrj7zCFQZtZrXMGJILPl9kqHDDqgyB5DqdLRdBHG7P7Sv0d0IvoehSPiS4",
-	"bF7v52dX4CPE0RxyZP3fRmW2yt0ArblxxSidPBwDsWxPvOkoT8mlfC7pe1vENmn/L6pvm6Q29qnV/z4S",
-	"ulo3ZNrHgkS7YRlotxvmw5Lk1UKubQsvKQp2ug9bbQ9M2n9w0P44HDTc4eQJwSGfiVuucxHAomArfWjS",
-	"wvDzwJYWBOXgs9CVvcDFbfIIcEOBY2Ac1hZpoTM/V2IrPy1vUolqfU5aU1cdBqWN/8kVE22wlKbmJzUL",
-	"DaZ6oE/iftiFxYTKM2TEMm6ROOMMC/pu9el67R1vxhz8lWn9tlMH6QCgfKbJytzxrrzX7DfcpfbaN1es",
-	"NydsCPoCAwCbA4LOdgn3y8Sp01ARmQRol8xKMYi4orwkG6bHpKzpTJuVF1VTsvLSl0pL7KCI2cJcL8qa",
-	"rsXpwLJC/8MDBEiKHz0yhM2ZjtQ/nx4RqNtmzHgueV48hqcbmfpgnAf8/XOZVP+HQdtGyXf9/LcIXptw",
-	"3CYYUOSEqdx1p0x5uog1OOXaDPs/kGXg4vJcEa5Uw8rxDhRUV6Voli3VdiQSToERcPAW21KQ1mUq4pgw",
-	"csOO+TSngeWXmI7fE1w4dTJCIbx3X7rEIX9o/BEJr4tzGztzhvwKj3ZAgME/iVjQ14yW3zNtreV0qf1u",
-	"ETQ0fNGsqhQBkCPbfHjJyk0mkhvVuO9+C8kYlqMc23KBKAHJ2LK7WbuI9C0m/9qn80lQhaxraBpl0d7M",
-	"rwgXxPxqSDX9a/dr766yTXgxz8Xmc90IGV81qcMNTuZ7XaBl9VuXPZS0YIa8MA+10OmNlqtWhsRKsTrU",
-	"kyT3eUU3laRl/63uBQOQQYM1OwRbV/ISNIk50wTbCueAA5KyucllnwFOg5wRtRHFUylmfH5qwV25DPC3",
-	"05rRGzXGHtMUQlhLqvelzx7Vz98n/TUIjlCzny9E8lB1xwfWykUbglRJRR4QoNMX88vVLqZKYD83/3Dv",
-	"uDPqz067Xt/fRsFSdWXONVYygASLRFO3bP6fWjarAVgoQ2qCh0vfwQLqHvIlGRSoqGaZFMo/V8QryYOW",
-	"zVzNcoKVuqBptpjiCCrLNpt9YnrLUSnwqS2+XxZmmzRR19YOON72wfsnrRqmHACFL6iVa2F1HmMt2NSP",
-	"eCwHb7aVBDoI63eLWHb63XTJ15+WtTG/WmYQJqNUmRRMV9h4PCDPJODO1pPnfbJgs/VhRpL8XHPNfuZC",
-	"jTFtIfpbyaYu7L81redM47/XjM8X2piiQOQfbTfEMVmyes7GhN6ympp/YBPerVSfPom7mYLkK4tvJGdG",
-	"C0PGOt3iC6Ps0GnFTp/bf7zZ4pR3LfNV3fDVCTYYptUJJJsYG8cwdzKXN+rasOuZcNHErVljKiZY8jWz",
-	"aLKtEGP+eQjlnaYwxF1fQjuij62WGQ1ZLzpwUF27NCqk4AWWDC6DbmkRNN6ohVy9O43KhxYyeb9uB4/N",
-	"y+0KkucRj9hHgcA9uwcE7tehRX4qCh13X/LMZx0PO5LqOX5zN846dl9AMrVvMm7roceh/mFBlUvhGPK6",
-	"qCt9UgXsRp1LJl1AWZKvzbaF22jnyxlZ0BUU5u5xC+/a/QeFWPb5DOLjmsPXNoL1M0WQnKTCWh9GFFQN",
-	"f6Z8NjVuhQ7pgfYnauCeZFwD33hA+QQjnPYz6VVag92WHn70VluQXp6+6FT8w4waisCeia6kVhtIAAgS",
-	"IVG2hKX1T7+3DeA7kDSsy97RDyqephviAz+DTfWOCl4ll2wqyw1RC0BYqaS8IWChn+ZwA0OP/22wwUJ0",
-	"gA32RiZUsmqyB3qg4TMI4i/ijHuh/MXjOKdBvmTgvo6BrS2JPQW2mUYw/4H1toDJXIqYs9wdjF84FGOH",
-	"YRfqWP0exW3tgqRuuwmCeOz2UEd0+7bCzs1DMLLh9XhNbGuYHQGvQcroQXfvMSy36Cb/NEy3MOGXrQM9",
-	"ZENbGkoiGmqE5FRKW7fcFll9rrG2qLkfI/iR9lAjjfWU81gfiHkUjFeLY2D1YzjiMY5B6prOwiShLxHf",
-	"u2+V+3CRxqNZRec5bf9ri8IwzHi/8lgOHsWBiy2b4JIoxsj1g9szz/WuFZphjuvdSoluq72vKTYefXOb",
-	"ZOQr8rSSTQnfKnJ2OiFM3LJKrhBzzm6cOX5GNYWJM3j2ercdmRMp/dsP2fR82+reFa95E2277f27rAq3",
-	"y7lge7cutT3JK+ORWrEiug3dNM5OJ8k35/sDmUttOQCayC08VkTZ7du3p2ojiooL9vZtD7CZaPa2gZUl",
-	"wtgV/Nn3b5N8nE8k2G4j3DvN5pv3tNCd7Z2DDxzzRmB+CNKLt/yKFjfI4zMGf2PfEKMaNJXm2HHcpVuO",
-	"RwXFXkrS/lxD1R06oKwPuKhtPMDjpNeyARVlCrgKkMC65Fj5heI/IyEOzL3f3XlbnJBQ+jVbmRNIiTGd",
-	"WDqRKw1TqTFpPMq17+iRAUG9V/60HN74O9wVGQQMfwMQrhV6oi7J9f8Xk82uXafICN9qD7+7e4F2LOxg",
-	"/2vkbiV4Y2MVNTN8TWwPM5WEtfmWi9KV3LXJyepa1pkqa39nWKTEKSONYlHSmGIwgSUT5RYA0X36mkZ9",
-	"UncS2goqxmTa6B0j7UbI9dFmYHv17233gs+NHRHD1FOb/x2rSluztMvU4IxItbOCNUIrI5sNDzFzLsVF",
-	"7KgB2xiNE+tkrKrQBCxdBetdm/3i613Ym849tBMlANjNA3IJgx+13+RCYKPf8wtWDUpUzKaTI/0/U5hX",
-	"LkCM4OrT4ACD8yD25i5Q76yzuSe2o/EQb4hONz34OQKYKwxHBY5Lrm69SCba8GLh/HDg1yZaSjKj9X55",
-	"iuo1ROjtCYks95aR3iojRM7G+VgIU7vh3efyCFZpdMg/CaP0O660rDf5xqE5cL50e5L9N+Y4G1JR6IWd",
-	"sgL6nMStmq3I69+a2Z/0RM7nEAUiF88BRCkLzW/zxqidv5G6bVy8mtHjzd53Fsxl9MMZbcSYmPO/XGmz",
-	"QQ6qGWWEQ5DimtCpbPTAzi2/ZlJkt/3RSB+UbgCdYt1eW76unHDETHwPABekJNTd3QBmKPzj3X3dq31T",
-	"PXjLcQhixXoTQUIF5c8C4RW2z9+WXOo4hscQQPGB/jREkKzKLMDqR4gfLZKBGhTaiixAx0ZdsocVtXM6",
-	"FlXZeTrab7WQNRdkKeug2kFYBXQ4uWalC1Vd2KtXoWLn1L1ZLZeEkpkROEbZ42J+6QCR7Lj2r61RwdpR",
-	"F4S2L+dZU+sFVl77h2MMqICy46/kUAGMY6Z7XecQLDrTRg9vBpVxjhrdAzAdck2cdFLgv5iBovUrpgtL",
-	"wS5ijyJXXqhOaXFDtAyhVAgwKHA65tDf//AMTnPkErmbKQxGvQj8AzgeWxXCkd/AlZ2nDxbi85gh4Yit",
-	"I9j+Ya0jPlbWaCJTFKX7DlTpAqNCvqFdaNEUh3XicI/FXHHs1R3zMbtzjJtApo3bP+cN4N3jbe4xtL0A",
-	"YHuH6IOK5yWpWcWoYuXYH8sLx0hjW0E+55h5D7HbS2JTvS58MRi34p6KDQjKS0IrVsNIkGvKl5ZBV1Qp",
-	"26dSx34RwOFdU6GNXCFTBoZ6LCy9jx/nCv/EyUapZ+ORfW1Sbv6nkPXfUMh6/KrRFN+HrT3CcY/45JM4",
-	"9M+iirpMjDPhAnyxg3xtS8R6+/6uQgg1hR4SNS2+Z21hUUnVAQFtJBrCTUGvenjYw0DzihEAgQDxhQ0P",
-	"DnCjmek2umMSKOYEU4gvPJOo76FSCV+yco5IyIOgHwaiRUApRP/yz4b1fta3FT5IRM4qOldZSFCM2LB6",
-	"K0+oNyfaEwB5HQlW3O2jn6k29TA0xz4qdoJZFKu+Va5+E4YUug6FUKqpZk9tymmngHfP3fkb+GpPW6kV",
-	"5eWY3EpoBCZrCxberA44kfjGdALHd3LdfiP0+Ni4z9Lv73hVH0vAbnHIyRrQ6fn+qriHoPIqttucqN11",
-	"dLdG8iwusPKJLXheI9EbCfS2LIj3vrUrkTxCSdNxd7mMrD61s782y9UYypfGVnCMSSNUM0WY3/ISG4SR",
-	"Jd0YRXIp67SF6qKzvRpdw8MdC4CTfd9q/GJhzOmEcwMymC6MdFwLzEYSyCVcClCd0/YwC/H93srPdk5A",
-	"Vpzm0vKtpVtZiwEUeyoIs4hlWwGVine7QLumamjuk2wHYfIFiZjAYkVNAmChUXHwy8H9yfZM4Ft5pXGz",
-	"rWPh/PVF6HOzGe+A9VlTfDd/IPBfm3M6uf4YyjYor5+Spv0qBw9hjVRz5xixKuE/jXAZsdMqHZn8niZa",
-	"hHyL3kj0GKHhrYis+ZwLYyKbv2pWML7SxBy6MZG34Gu0DS7OHpMlF41Gdt0SS1iC9EPfFp9DKmGX9P0P",
-	"B3VhDZNyg7gXp3bCn/1E2ZZmF/bkIgQ/o3XFwSsroLsH1TY0hkACttce1x7fB5QEvO7aHttGxSlLtCzh",
-	"hG1nKaVykioLtRFMpiQjcHGzJzpeyNUGEZtDcHwbP3fRQ3iGCH4uPbTLm7wW38p62f8dvTQos/rIlyqK",
-	"Q5HbOvJau/oJtCoylabL1YA8pa2ieKeGBdXKL2jsdijQMcPhNzuCBgcBfQ/SkEahX2/bIzar5e8sHRz8",
-	"gTljYyt/KeuS2rGfGlUnb+1fJR8YZchD9w2ASruv8uz8UTbDzrql/GK6fcxIziPchHZfPomLEOd6SOH0",
-	"wZ5D+GF6LsksiGsEaLsGvw+ZMTYm16jpqGsfh6FENctLIhiHSB038rUR2vltQN632rZsRPFLhHfqotgK",
-	"3Ji+04uCn9S8WKDzbTzCyXhlS2VOpq6TDXvt3fg91Q69biudT5AlryqONXlq7EKZPZSHtuUtG2wK1a5z",
-	"OKQrONX0n7Jqliw52zmf0+lGM0X+ejb5v08I/PtvPecyo7zK9lOXio1JyWhJKihiV317dzfQAmzWVF0D",
-	"Q9J67/gaGN6vNqJI+JRe2oa+lhHBetLSVwPKmtgOWofA9UYvbq3M027c6jm+xV6t3UueODBY+4MyinZi",
-	"rVFf1gtZMdIAELtNtXFYfVsW4sl/v5mcPHn3X399+/YU//W3//7LPnDH6Pdv6Mnv7z48vPvL3rs82EFu",
-	"pNTin7P1Vat2aEjRUYZCz9B/bNVPo+XZGVySKavkmvzOamkbxsjZLE2hD2fjs/M7T6YPZ+Pzuwyp+lWH",
-	"P+xCiI9/eD6woMkT2tmkHaVuhtweT3kAqTvQPCEyIGufDCLY7V7HfBfs8NC+awcCCy+5eIY/ONtSEYyN",
-	"yX9rmP3awTMkigfsuzOEbncnHkDsVvvhgeT4N3Svi1GSejWtS1AyLDlHzBZK50FCIpZif9AJz53U7hPa",
-	"jqwPOaXO5ojrIx8/2iuGDtYiW6HnzGp+ZtOFlDffiBLK7AYu6UB+Nh+0hcLAAZb0vRMPEROHJvYpTOgr",
-	"wFCpfftW7AmLmAALrTGw1C5dHSjq7WnJ4Ts/bxkvWw4wie6s6wIeuHZ6AnRrWdG5yw222WFMlN1RnBfe",
-	"n5GDcuolj3GYbMGL9ab0R2zosIDXqaZLU9lospBrsqRi4xIZ467HjfD4mBm98Y1XHHNgynbbfEGARfoz",
-	"M0ptY0yTXb8C2E5DSDJnwlhYrExbvBFDpnztWYIKqvkt6+H7gfx7y23ZdvkOSik9x5rR8oVoNfOIExUL",
-	"mqoS+ZrPjT6M/kiAajfy55KcnNmC6o1NME33FenXHtKVEWJtqKVJtJxo7vFO5Lf9CK6PfKvCP5/rA+f6",
-	"SlPdJCx1W8rQFQcH9/yCetvvAM3TN+tMh769d6NXY9iXebjXUgqWM12hk1TpasiVoCu1kLqnZQxlfsfr",
-	"GmmsWi7mr7go2AEO4w5P92pBVdsDaxcKPt6a0WWmaoLuzYUAPgAaahnfYAMnn0kW3ronMCROfUHN0W4K",
-	"7/dGSlmeCUkHgVV3Wc7TaRydm63ddLySPIrOEXe/2mbDcBV7n5Yx3Q0GE7rD3tutdxlQbxTobIFPhjUr",
-	"B2CQureGlPsMy7cfUhxEdTu/vLPrYRuB2CstfqVhizu56BgXmefIT+MuW4tWc/Rt9JCtbtqgDzFBhfZN",
-	"tZVrAbUThjwgfzHAenS0yLXdvqnyzUewWcGghoZZZcmdoUHzblQ6p/o5XbLg3vTOFWtsmVXwgd3Vo0hX",
-	"tpwjYTQ8Z+t059VeDbldY959DUs8Dgk69aLQp0MqsYSKptrOSgu0T3Hrj3RzgM81gMLc1xkSRkrOzucU",
-	"bZs/KTDD90XVKH7L+ucDQwQpV6hUD+BW8/m/rGLXvWB8pXvBGJYS/T5JhYqKZFPKF0J19GmdMaqbek+P",
-	"1J0q5070lGyCX+8kKjepwNIWewVn1Ke7qSHHlVn84Oa6UDKzH36jouJ7fBJYpGRVxvRddhB3QOfNigro",
-	"vpnslpqnd6aPaC/cwn3duNGeDdIGqbCzaVErKLvoseNLT+0cR3/vN2OLr6vqW2QS1dlR36aiAuSLy9um",
-	"4Hs7aZX2R/rALBp3gG4Zx6Az6Y1Kuyijh27d9S70sOFWUlaZen6jl5l7by3rG1YT8+RpHrsz7eW6tY1E",
-	"XJ0aFAUo5+2LEvCHBkc9Zcet/cvt/Y91srYmg0zm8a56Z8thP9EPqQYOQ1JafWfS1CFn9bPAGAlOpcWC",
-	"RKwDYMpAfLAd5QzTB9YZVnXQXUknZg4bCxbQsqznNS0biulLtxh8hrF/aQSk0EWIYRWYBwEyzFM9ieTG",
-	"f2e5HuCQSGcH7hvUz4J6gVjZi+qF4rDrMszSrFkhAOnuq8GXYOjk3Zac1f54Wx+NeeiQA9O7lzccldc8",
-	"ncTU89LlZaKxuGWWjjR8c1Jf8WVT0YOwQHfUkzh0+Kgz2vLwfHetNtsnwyVMYcUrI3QpxdzszfKSPLRw",
-	"U7Blp3Eb4vNH0fE+S4piq3VtzXpIoAaGSFLWbOqVUOtUzmCCcnvvqD+oEXinOiQ1Ux3QBhRbSg+zzdwm",
-	"7IrfiorXeUM07b+DoESzdOcZ6JKUJv01JacYwUTjacXak1eJfNVQ0Jt833ogX5ZZ0n4U87phiuZegxOH",
-	"zM7jwKbjgae3EgprRiuwqk7URhTXY3JNy1sqClaeuGyqk4DVa74vqaYnIRHQfIRdP050TYXyNTwKHmYl",
-	"L8z9d6Ka1UrW8Liq6MmTJydPnpg/FnxF6YmSxfkJOLS4ebn5Yr3gmp1UdMqq6xbT3leM2QPkrugVq2Ht",
-	"ePmeeL+b+SPSH5C59Kyd2tw+EMksu2v3s+sLcg1WJ6vN+la1nDGlYP+uiazJtblf61XNFbs+JfDL9hTs",
-	"AKKkdXlN/hqJ1r/B76f8xPeVotX1KXntAEYIrFohFL/tKLGPjPfvU4+kzrJyua++bCefrCPBzv1NQain",
-	"GyV/GpVoH7lK7I8p6bJwtbnaaGv9rFsNFBAIy7agEb5uZS6ZIi0csl7GNijYebBvtx7MjVY9WtrsrT5z",
-	"ip1V7e9XjGYxSBOBym+fkiePHn9BVvgEKZmmvEpURKUrTV9pOq3YJahqK1Zjm9at5Ms39OT3ycmTX979",
-	"19u3p+GPv2RCrjbdKUFpj/xJRWkxjyQpZXIrA9TsUUBauTCiMud5dxlCVFks/CFN45ExmNLPyrR/HLz4",
-	"RjpvZGNeAUJlwarVDvJmuh2r8oH4jmLJ3UUZPjRy0HLGaRdwd6ot1Nx6J4A3uVDWxV+ye3TU3/Kf25V5",
-	"ton2yfc/DMTtOBjfphvqvBCMzGhT6Q1ZVdQ2funbGrNqliJ571CP6WOrEM7SySoVF+xeA2T7W/4cdw7G",
-	"wHe6YpfWdJmuHXkNUo/VG+IfGpMV1YvwNwE2paX5xuwLoxY8x0LzZ4qELWx/SlJ9/mRyRv7XqxfP3RCE",
-	"C5sZYLeZTGWmNzS2jc7JcAkxMubmuV+Ad/XO/LGWcja4e8qLWT4ZYsrmVByIyVKxQ0GbyprPdCoHy/V7",
-	"si4wIX23C0jVAPzonr6ismGdgDGQymiTLqebKJQ6cC3styZlQ7pEHfSj1ozAc9CX+9Ywd6gg7bGWBaP5",
-	"qhumGEKFSdECqNP0xuyx6PkOowrl6zPdt4ZnzN7TGnCyL8nE6UPaNS1Li4y6EcJQrnfeEfD6y0aks44G",
-	"pj+kYdl8N16FizIMbVfHlRQXgD/u4Cpbe2i+8I58JZeMYK8y+4dl2gL0Ros5XzNajomSsENvRYTepiiC",
-	"f3F9Sq6hIOJ6h6hYHodTPH0rorI4+MHI8aFrmoZFce4Xad8szn+IJiNnrzAZJOVjTPtSWufAZ0Id4gqN",
-	"MlJsga9bss93ArHij8sYZV9bWEWM7mREYM5AlKz0bbfZHFSn0dnPMGQzbWPnCxY6LXJUdtDAPKRH3Uw2",
-	"YlB+RRA9u5ZlEk8eewUGMBIvwJUR5x246x0pV6GiYr/EwEc7MOdbJf087prkG+hzBafW5VfaPkID4ei7",
-	"usn388fvZl61+rtttYDfKuiKkrH8eXC734O7nSNxAIcPytbaPkyfRM5WzGEtCBKUOxEcQMloeYJVsGhj",
-	"18bKFrALFng1wAhYwACzY5VmNTwkBTtZ2/oy1xEzJcX9NblvrxKhYn/Tea73dqZRsRtRspqs6SaBYmKe",
-	"+2rT1SnUHyZQMdsq1sBkZ69wKN9xoU9VsU6aKC8RXRrN/NASpuRzpqB1tCWLmLurfwyuH0Cphmw8qZhX",
-	"T23Xihsh18rqpo4r1pRre6kUFG9szYGACKGbvpTB8ZrMX34eQBUh+y6AyWKo/+PnLx9yaztOiZe2k6iM",
-	"W5U9ca+8JD3efYtqktVI81q12WvEo2rBlrt+NH3S7XvYB+AtJ2tWVUTLNcXPuRpmJORK839G8L0dZfSS",
-	"MHdVC//AabcO0MdWketkdQ1TWpElLZm/VmFxY09YSMc3UmO6Mf8B4EAzXWM/VVULvB1HayFAiHZWXD+1",
-	"AgHfd/fGAoUHO8eKh96mFC33lG6EdfYfU9nEolzJbR+jeKdeBU44HgaQJmtodINvSzbhyuYNbUvrvmI6",
-	"rybZTjz3UpIMO7oeOoFbnOXgqOp5IRYMdiNj/QmPWEpQvYyAO9NFqX9EBl5yZjudnYd4j1x6+m4DHCPY",
-	"h1gSpe8iyg9r3ZzSEcOgm6cDkNKYKL9OugQg9L+igjBRKmeFc90/VXjGBVeLA/1iO+UpucbbTiPst1pD",
-	"y7JJXg5xg7zPFHFPdnTXuUfTB6MAOLL3rErYBuH6rWENws43RcFYmT6W+R7x7cOw1T1iYDKNlhWr07Eb",
-	"19gQbncrXacbc5VBDihc7t6hNLC5cbAHjnSG/ID9T9CejhTWPxP4Lt78cPoC3WNihtZDTsS0TlVg/p2Z",
-	"J8RBTK5tEbRfWB6hKmlL+n4SZm57zi8xADIUXSInYa9ISTdjq2dwRVz+KOh7lBhJcLpXeiSGtAF5Rc4n",
-	"549OziYnk7O9Q4ZTvzWgJhWj5qCu5aW1AlzjStc1YytjMC82Qp7P48mepKrUIcltUErVaFVA9y3A7DST",
-	"Dqgkw/rHA6HqD+iAmUCvwF52GAqhXG/187sEYFKwfQBtAKwvZY37+zhXed/iTZBI/8hhf66YeBpDvu0D",
-	"xE9MNZpDMUvj7W9PHhHquhAaght6TZUNS2RL3OUaL6i9xsoeXmrlhFiANh9TU5qDyUzmzKgqY0ORAtzl",
-	"4hLRrzOE2jlRWCbXaV7t5Ujb63ln2t/K2rVXdN0WcZ7brW9pyS7jblvUutBxaz5LN0UeGsYBnNvu8saD",
-	"rv+W1eUZPPJCOxJ7B6jluC1w/KgYPUiSNphrPkSDgvFI13ZdfjrXdV0eAgjK3q+sbyQpQF2nKOyH50N4",
-	"G7JsAEbjlrkeg1tQXo93obwSKu1Luv7BJjvEmrq64asTucIlnPi0DUBWy8fJ7JRd61A8VXYBvCaCre0y",
-	"xs7/5GNADnZG5Vay5KIFVDZsbTs1ULiC/E4GfJNDRBEKydZId/lXbUSxe1JkowuZQg9FCOQLwmixcJdC",
-	"CBkspNkBri+JDW1c2HKYJXYjuGU17AjXNllSjM394Xq9XpIVrTWn1UUriF6aR4XUMDwIeehODSsjim4U",
-	"WS82lwRtwAs3mP07dJ0EjyNIIBeKBH0RmQAURe7jfnHmRAf6s51ujOxpm0ke1sw1pRDVzd6wJ+ZIxPfA",
-	"fsHmGGMbUMRuPL43ii3ul7mGkw6zFGbSAw9ASlwmYnVVKWk1ECEdui5XoIFYRqP1nGn1GSnkilsIHnC2",
-	"0jnlYhySO22KBP4a+qf4lu9ow36mSN1UraKP2OsBbPSs7NFL3WfADQNyc+8IgY/27/cj2gEpXmXtG+iC",
-	"TjUCEd+y0CnLHpGccbM9jaFIeEYWyEa/Qqzk1qafTVLu6QryCGVQ40EfQjZtFWo9nESFWpP9ySQxfaMt",
-	"TTN4WfNblqitr6Nv9hXyuUfTb/j1IOzPfJ/YzaWVZzdspbcY8KwPA7Z6yHady68gVBplegztHbtDqCza",
-	"5UtsQDkUFNLCgO5QYDeukHjjqqIb2wo/0SPJxvv7WVzdDZ1nLlP4qP2D79dTHB/O18/VTAFjpNOAW21x",
-	"sbXoae+GFM4C9i7aNRcihjJI3ZZQqPEVy8AO4+WxVdUBWqyWdpowP/jiZy663rXTqSpqBGHvzJh4bntb",
-	"bXZDR16gol9iu+muW1M0r3H3ITEse9hVDHLa+iX2inp4WKWxQ5esboP3Q4EFUgUS3rH+xKUxZXJb2PtV",
-	"jaVn6bdgPd+WdHs0Sc52lkvErzbE47Gj+QC9/hgKq71UWNVc1rbgKGP2/2gfOepNqnrg7bW8pzXVbL5J",
-	"OU/dd4DrJFpezkvf6wZy5RCd9mTNRfDb7l4uw4qf/czSzGzsfsyf2GLVWY9ysuAoxEhe/+cR5K1NKURI",
-	"unDmMCI8Yq/0S+x6zy6ccXNJ0KkBH1T81jxvtND4TAyEjhsgt3vmF+6kDgKGmyXV2JI4sy3gSf3aF1Vt",
-	"bU6jF5mw8SEO5VAWkGnVpeMMdZx/b6it7hxEdxD2juKeuwuB4hC1/BUTMjd0WSU316koCaBb1y8oEdUd",
-	"FnzN4Ltd9cByyyZi+3Cl3XDfIt6SoO3a87SMUMnive3itKO49HCoV81ySevNp+Lba0+646jtmqIxlvL+",
-	"vuIHnMw/IacfhVeTO2Fh731T/DXqarRcgkrGSo5R6xkXNo6NjZWTdHgpq8pcHPe3ZR4ntYe4mieAmZw9",
-	"+uLRlw8/f/RFN6jJzjVhx0qSpanYVZFr7K+zBUVR0skaPHAufCuk5rM0h9LjxTWthn1Y9dp+O25ACHMn",
-	"aEgLnYakXXlosZ46jLG7u5xUzqMPrWLNhytGscZ8kIvyjzI2m1xB8bRRXDCFTrvPFMi90yOA5uLTz3P5",
-	"e73s2HA+tpKNUlazVMx7NuFS3oc6c99EnWiFWcu1FdiDTRi7kx2BAztj1of7HLs6PrS4wuHgtc1cX7XS",
-	"mcroiXkMfSBIrk9DFdjipLgABdPpbQtc1z213ZWyoiuVsbNhZI8ydZD/8SDnWpO+M1LqzM8LGUWauL4g",
-	"FI45RG6uXaLZdVqxMddxZT0iB8p8hN84NCb3shFPcYCd5ICv4lLgHRIdoJMdG97/uPmsTXfL8TZtpk11",
-	"A1GbVomAL8jFqM6UKV7aUkNoCmA03qi9gzsjkK+ylZS4pALzwM2bogTxJHBSLec1UwnMQFe81Lcr4e5C",
-	"J317AmQFe6ug5l0ybT8ohPe2JeMipaENgvtdmu627L6/LKKNu3tc3mhU4Rvbn3EBUiuhdFdARNvtz35X",
-	"N4RwwLNBgt4Nv3HGHfUV+ADhYjsxvavuAzJp+laJfLTWI+laqNDjkxULyVTrzAdAA6y+p5WZwKY3ckLK",
-	"6/vUNmnxyPrTmt4wsrBO3x7juvS2NIl8XtqUkZJV/JbVGAHh9yshcvOGLYCY7YABrSawW5sVNWyF5BhD",
-	"fZvyf7hIy/dAOUDYeXT6Q3ReW8TjSn7c+QpjhuPRbs0aKU82Y22rbBGYICMOjqKgfjKaae8k8UwegkPB",
-	"wMQyWZWnxOdgG9MUrArU9ZiH9r4ekyW0ZeWaUALKQt2I3WLlst5YVbM7kv2DkQGUrCoqEI4jAdoT4+r5",
-	"iaSLjNvoIc75n0Abh6Lv4V0/8dlkhjBhCBqHxtiYQLquectT/7PtfPaWvzw9EV03LLH7Xfnt3TG85ES5",
-	"aNvz6T6IudYhvg3VjpYdsltsyt9a1uWl6/QccpttSbhmWHPaR+lOGTeh7DSJOYMzMVYM4NwZzkYETPzd",
-	"KTFHA7domQAnjoKdvTE+Xy8g9W1hobIsl4P3xx6bgV0va5cVMeDE/4NtQgZm2I66NEufkRu2UZdkKvUC",
-	"C/Co2ZMo0LiVOVbLRHJUiiJa9nnubki56+sFUwwm7I6SzZ0y16eQNuulI+a7N+ibDPtu5YVlc/WdWLWV",
-	"3rRYWG0HJOaK1tqipScTvvZGp/ckmIWJRNn6rqawWUHCBdWM0DipDwGRbAL4EYPlGd/Dq2xtYQQHFFUZ",
-	"JtI90XCoMm4V7B4dvcBqIgAIF9oYWy9ZCBtgRCE5IitqllArDnATZKuSFdMpYA+zowhTtV5IiHvrCFAd",
-	"QuJJ58sBLZ3u4d90rbZhDbn+Rt0+RqTxEdQ3u1mfhAaHc/2n2cWBisit+81uw+8hWSA4THpqwTVxX6Y/",
-	"JJq/48PKeUXyvW/Ze/2yEQe5S1yjl868o5BQwjUvHLCB67/noLidm+uQxoS5NNMYJRkal0hSyjFWXYFk",
-	"+8VtcgY6swtz0NjNDiEjCe+z35FkmceHXv5YaQTeKieSfLKfb7/pnVTRZsF+R7sbc8+h8gxI8DWfzRIC",
-	"rZ1ac4SEmSPDIwuphzXJ2jNe5Ojs5x934ifpHL+lFU9i42WzEPAX7bwXT7Sw3I6NPMrN5Nb0SVxNMNlM",
-	"c7ssPEkhVVdiMuT+0tL3/3WKDHSP8X16LdaWLQvyfse+kRWlv1GaL1H2JNjn/rlwxzqwx4sXsfcrXjM1",
-	"KIvoPiEmY9Hmun9CBQJu9ZSREhDpsC7B7nAjNK/sDvvdHRDOWlVDwlkQgbqI64x8wRlYQBumsRDN2GVl",
-	"TWf60mc1XkTY3MZ8hiTq0KAGL8pLcIJdbDnDtgNg0cWT1QcEW78Mhu/RAKees7X3iCG64JIKOmeIOD7d",
-	"GKOQYgu7ZDj02LfBUWJ6HQBjSrNV0sKUKyYCxBT+y+MOOkfzuyGNnD9ibBFWkewDPSTomNHvfNquj8WA",
-	"Z8qcgalstA8X4BHhWLkZAFkTeiFdrqoBPBLdL6/gp3vUhoSjwxcN5hOPjhEx7fBTgPDq75kYihkQ0ygP",
-	"AE1vmPpmNku6PelqVW0uLJ71vKlt/jxIaPjOFZF5IVdCFj2oCeARuiARZDaWdQq2Hvsidf9DDNeCDQJu",
-	"L5vrZsNlCoHfbZaVFOP0nOyx3PXh2/uklJdGvl6EKjcncmHiW6UvlVPkbSUZ1te+G2cO8ZD9+BZnDnVL",
-	"tDbscNC2/oy/3dv2C5TXrbB70G6jqyXmhm1114nxELHvFaYPqkUrPG9JFoNJORkQ0aR1p1n10GoPXYH9",
-	"BKUTnaCmfN7IRu1B+SycJgIaAF1Cv0rFbllNq55hUGpBZa8gxQvFfZ+cgjycTIyVY4HKzIkyB8FV7k03",
-	"EIjpOUXcyn208FrZ4dkMvVWQZlVBczfVo0tDvDVU2JDMLHw8CJF1D/QrXMgunwGo3ojI+90H8tXhRe9j",
-	"vCVz8g/eM5dEyLWrTT92GoUtrJS9kym48IZ0xypKCbryiipFlnS1MuJZ1gR+CkBlYyIxrrSmG8NPsh6Q",
-	"xhBh6nU1MGhqYQa1uR0WaEDOAtq1Y5oAe983o6Qb9ilzTpHWEcgVOuP6vzPbsPrnmmu3t95injN9iVce",
-	"VwR68fTm1b24sQcktaAPTB2WFeKvAiuwwnBBwrRIFHJIIkTBIFzG0UXQTiRpb23g9xbgu00x2ZHwe26l",
-	"47mD0m0//+QuIauy/9HloTcZ7DZn+O8t8Ww3C3BMtMVDgU8sc3h2GQh0fUArip7oy04V3LENsTmFKyzd",
-	"qinFwfdtrZ/0MGB3plmm7ug7uQYLwGYHkzWvKiPGsyB2s6DyDVfHu/uZJG6aZ1q1ug3V2dSjWq7V3pQ7",
-	"NxTX5hbyhnRHisu/DaTbBsbD1nnEbrPQsA97OMYZMQmWKVsWNOgpRp4vVxBjMQL6l1hit8R6OIbhWhBS",
-	"/2JmTadV2lETtcg7ykndAZwoWfLcdbWPa0XDWv1LKPQvoYXmtxCFoo1CPKt2EM98UhcLfpvLeAgvaNQA",
-	"JPQd3aenvvQ1o+X3mLnau+FrR7FaV4Z83eQ6ozWhfYrvmAK9C9h73T9acOxOZ0OiooPdQfD8DrhcBtM2",
-	"VODuj4QGE35bZ9re7m0XSszlWqf7eoCOjo4mCFyHBBwiGCtTvWkXcsfhvBdJ1WeZfkhmIPRSHDR7r0H0",
-	"IAOOvfQf2zml3fa5AxY25EMSxt2lFW3hrULfAwLuMIWWI3Sbsy2oO3JaewJQWI5wWoIhjvcuRTLHzi+5",
-	"2XzZVFSz8gcp9CIhc5b+8wCOux1CtFb6bgzRtd/PZnG6t4PT+rQ7YJd8Bbb17x/P8P3I71It44VepG8V",
-	"N8/9W4KDRGsfOwrFw7TW5VbxrgMX0+Hvt/crGZOxgd5kVuvrfnwFY8S/GDs+SPJQM432doc/yvKFGCgB",
-	"Ctms0ka1vSgQYVLOZsMApiPJst0lEAXbmipC5zVj5SVm9nIbBUVsTr1guSR0m0rbL2Jb0eImKWJhfVbi",
-	"Qyo3gDuSRjHvp4fwjgf1pFUl15cepPW9DgEhp53bDO02vnU7DsmobupcOqO/Pg9UXf395V6TsV4S3P49",
-	"0ulb+8MUt7Oay7199H/Ep6LT0fm0NeRbbT/uz9TDWCR7jPWgI+yuBjthO4teksatvnW8zQRq3pL38bVl",
-	"vvpJaF71XWh61n627sC6twbR4Lc+nKZ9sinAEA6BdPM7nSm9wcCqWliHfHDvVWymwdfJRJnNY//8UWc2",
-	"9sPzZEpXPwwTx0Jbr9tTlWCM3N3lXgu5vt7OcvctdKFHlJE+J3ZT3vXa6H0b9qORZWydsEcjxWLX6TDo",
-	"nM2aqvrBXfzbyG7YygCuPmubYOfrNdGsXiqEczMfNcZmjNor5vWUpB7Uyp4Ko6KfpTcSVw/t5nmqudzP",
-	"PnOgNY1CLhlkpJr5gM++NaVdrjW/ep3kntcu/JNYWjefwGa2tCm/jviN8T5m1SnDXbvg3jvMVVGlHa73",
-	"AakGqTBmC0TbBjZAoRCSFHKFwSuuiFyzkgibstuBnN2Cy/RFlr4NahZFe4u4fqV+5nma5ahlbcAU5sQz",
-	"rYgZzTVKtL0k2vU1UZ9gn4FAxYYsLQZdQnea723RQCM3UX/r4AU8nzPLP37Nshn/as5+UGnPK0I5LxiR",
-	"VWnMSV/dRrnuGyRbLSz+7xYuvS1Dtymbhv5IPCgshYVhdMkCSGPvEnMcLomNt7heb1RsgirtPLCJlq72",
-	"jcB6NaNLm3zTvse3wY06ol/TDWDas4QPIkIZ7hMTxlPU72F3JPs6z0INeS+nMRz8A4JzQ0XGu2xflAGu",
-	"6SAJHJ+FIxj3joRjFHM7nunUHF4zQcVx6rVKtpS73PMDLaGP6LWhmLk2SMlur9Mm3k72qmZiWCFLzea5",
-	"qIuqmnkSW3Yha41AhCA+y7JmSjF12qvbn3dIq0YZVsi4nQ3N/pXErHh29fwKs/LIV7wyp5OghqcwccyZ",
-	"SDbODfMU0HzWmKxcn37MihBDstgdOreZU241dtPb2VFdpR7Ibv0awez2NEn76gfWBMdbMRQVeHc9xmZ6",
-	"4YMlW0a/x9kbcDlmM4FtQLe/Nbw07KRCH4M+KSYeT39Lt0RkjKhiOBFnz53JFaY4Hy+BP3tTXdnmlY/H",
-	"oBWVBMHdK9frt9c2wJbmmytBaWzOb4Zf2kwUxUQ5bqv2NSuZ0JxWath0INNlbxzDntqbdlOrcC0sMcDd",
-	"4ouwPX5p73J8nuvpF0H3pLAj3CEYBNmQTl/YDu3HK81OG4m3M+upLNPW7YLR0obrcmUFubMXQU4wvZDp",
-	"ZglNXeVaKk97ZWbstTpgJD8HfGNY1xiXnqLXT6KUCVfcalXx3P666pbdeBFjq0zdPSq3Z5NJ71NgJvYP",
-	"ttJpwbjqbhBWb6dQuo4jB6SAhcZ+Flc9Nw6iwh+NAB5mPpn6X2WAk1rpj4BQVUl5AwGz0/2qgNv36A2x",
-	"OAG6+wTlsGK39TkG+4fdr8RlubuCb7xdGzVN41qxanY6+lgg9D397jvg9K6DRi51yKz+wLYXOcxJh45r",
-	"K5wRPJuUvF9riL64Q9CDwrBO+upPV7gFz9stZ+sWjk3c3k6RpbxlJZFJgJeeGLs/hxqHCJjHo8eA1ryu",
-	"pWa9yJLMpIBXFGYgLqwV75BpwBKXK4xc9cCSHNoZI4Olgp1B4iMO07OdsriKUsH3LrkZGFLY5W2XS7Sd",
-	"5rnpCm0bSVex933z5GkGmp2Jsj852ynF/TJyPPRAH6eCprU+MDpjL3ocAte1leAbVeI74vWJNX1NN7hD",
-	"iftjWIT/mbiVUOSdcYIzl+t0lC2H4fZN6Qd46G48+q2hgNb1MTZ2OwuBYZqof+XBWwOzz27O0PBrTTV7",
-	"Suu9v3jpnmtrPZlNK6mmTyuqVAeIet/jdEyI82wkvI0bHqafQtDNbw1qfdm9SWWl3YfZB0umVc2WvFlm",
-	"MVEGia3jIs/39W1mdiykje4RfoEIvULuMGx2Q32Bcqe0kYLtGt8+Vu4PoJeFcdJgUJ/hZnyXu0l/hBZk",
-	"978vO07tMNHakRH8MaXuPfkyZUx4/TOCOJi3QXyG87G7Dvbzsy9Nj2TSwEvkbjz6Z/DwtjlkLnPOBZX2",
-	"jO/6Dmym61ym3yy5C8gcB4c/cro+TFp0K3cWkmCogq0RisL3EZJCL+7XxvNnNl1IeXOlNVumjNUhbV7Y",
-	"+4LVKQ8F9AVhcw4V8m7yFJocfKbIVO7D+jjAv9vVwihy0/YJv7tnQv5vuu9kaGqkd32PdrjYCenI1bEt",
-	"X2PsN9VqCjdMpVfIRAm92rdEyXpxkxQl7vHsHcduLVDb7r7CV9CQMJT/27qHz9QFWeNCTngadAx+PST0",
-	"thM4Wy/KdOCMvdeWqw8DewtMstPPF4FeqNLEboPtcN7Nxba99cdD6t9imlBSkMkksW4LXAicRoTiubB5",
-	"aGvoABVfF4lD4L7aJ20h2ub5covnHIfZwQJfRP0EHMNvb21M2MQ563G6nolvzVoGnjHnVU8nFbu0tuxZ",
-	"+8/R/M/R/PhHs7bRjF7+ji1dIGU1/KmPuj2Tbtk9Tv4RCra3b+pPomg7yY67GGlwci7InN8yQZrVZcAX",
-	"XdINduvmGkTdbkPdkC3kE9gCJlIqccTO6ZtYPt43Ucf+JNMd0E/sKolOyARRcskwAw1O4hzg4QA5ew8c",
-	"fUpQ2JS0DCq+P91t6bWW9c0WrMOB7Z5yN0y+ELQqEYrYJ+G3ZwwfQxmLu1VsH2Y+F6wM6blYMeZy+lyH",
-	"wzHRUh6wru2i0fuKZMdvXiSbYVPBTPOxsV1AXqkxoeTvxIZimMB0Rury+MHYIUqekudSsAv4YmpTI2bm",
-	"4Jojcw0ZVVxvruF2vq4bceqglK6H1SJ1BNqPkR2FUXUkTKJmdItRtji9fc7aCVThfHYnU23t1fHEtpc2",
-	"+zJOYPAeU/u3Jnzlc/ZsEXkyYc/xe6qkpM9b9zTHt7y5029hcAZa8sDunNOSKzqFa2u6Ia9sJuaYKAYY",
-	"DhaOJ0efsf95nyvqZ64XR+wC8J/L6v/NyypT8P1PVvMZh3g3ThPqFtUpeQUF33ZqBTs9GHrgPzfgn/MG",
-	"7Cyyt5v2kimbCjDANa3Sp9kam7itA/ostaJbMHTXhKWmrqh7wJTlLasruvpONrVqZe+cP9pO3flW1gC4",
-	"42tb2md5Lg33CjhKXMxtrojtu/75l1EX9kmSNXILU7AViSug9p8Px0PbqrlyL0Vx0dRcb16ZQ+yyFvk/",
-	"WMIXdSXI1Y/PyA3bjMm1qn4xPPgLHrWHn5NiQWtaaJvlDDIBTFNGa3Ai2FcvtF5huEnl0YNLqhZTSevy",
-	"M0Xsg6cEknZqTAJTLlfH1u7Jmhv5ACiP9AbTibgZrZDyhnuAkouRq6X4xb0/HH1c9d0dgBbOEgUZ3/im",
-	"cAEV0c8UcDMwa7KUTGGfDBA+dKlOSSkL9YCu+OmyJOz9qqJcoCQupDDnBNq2mRWQFZ2zS/NPKK+4eCve",
-	"ihPy979fNeay0bwArv/73y/ItflI1vx3+OSCfAWUJm5jTk9Pr/EeotG+2XTABIEJksoT9q0gMW1PyTe0",
-	"WBAfVIbMMFzCitVLjmNw14Tqr9fvT8Ln13+7RAo4bjNkUHSjyHrBiwWpZYWdQeGlhTQXg3UHnOLyn5Xq",
-	"73/HzyhZ1WzG3+Mm2FFwOzaYr/bXa3Vb/HI9hhsA/8uKX67/dkqufOhS1jFETEEFmTL4NWCicq3MVHhp",
-	"nsO/sdQEZ2MMBjMfs1ZyXfEl19fkr2dES2J0VsIqxcj547/hNVSAC+UanabofSPXH4wFMCbBxTIm1sNy",
-	"d23fAon85jWGra8hpxR3/4H1UP3Xr0qK6wtyXciSXWM9HHScMy9aQAsww01jco1NKK7tpgF0Msi9DYLN",
-	"2xc+lcIVsxoGQ3AJGMZeJXb2yvPV9Tev6fz6EnPpAL/ZMcD1s9nJD8Z4uSZ/fXT+pcvmH5NHZ+cerIwD",
-	"lYXUBN8byiv/dgojmMveDTPnt0yRh5NHdrYv2YpRzcXczDUkO9h8PrgHIx0WtsrM+FnJliupzSJP/sE2",
-	"15dBitywjX1LgIrF7YK2qQLOBAPcYzje54/IwlwkniuW3LDFBbl+STX7HtkCWMD/ffKjrHixuTZ826rG",
-	"vyRTtpGiBAw3qG5+dP4E6Xz9kul6c3I106xG3vjWtlRc0ZpiqgS8BhotRZnWhrAVV5qVxBeiuFxSLrws",
-	"PSXPws4KtjYrVeCSo6sVo/UYWrnBeRDEmDqO1BeEz4V0sNob2Tgc1xsh16dvBZQ7F0xgWSeHCo4ZZ7W5",
-	"S1a0WLCT89NJkM3RZ+aCaJZLWm+gryBbRVvikl+xZTAXiIhnE0Wg/yD0GCx5bRuw4cEzRxx657vSL0xh",
-	"HjmbLlKYLkZnpxOchVwxQVd8dDF6eHoGk11Rizn0wIjZ3yFzAPVtz4PPytHFCL81F7FaSaHwaj2fTGzZ",
-	"p7Z3uWbv9QO4D8DQfm8xL0fyxt2iNOUh32m/8ExbcPI2lExKX/czcj0UWorA6OLNu5j6X0sn5mtZMKUA",
-	"2v+/AQV8rox28QPTFKPXDwDtOE8S+zW026Mu3fHNhxEAxUCKie1ShqUtqbYfILqKBStu8NwCywfImSWY",
-	"fP72/61h9SYw2C2rpxJqP/OEffdH7lhBBWzY48nDni95c/IOGmlMqWI2FPVW+AY2h0xASI2kNK+ML2Wg",
-	"sg93HZutnlKvLXhBlOGq2zOjOZ3cMEyIzpw2pa9Ag1O7/JWabXjkAQhmKJjb86CLluznkfiy/tWa7H4T",
-	"nWvxTcutMzqfnH9+cnZ2cv7w9eTJxWRyMZn8q2XRXYwaVf8y+fzJ+uGvv89mZ/VkMjmbPJrY/81bMPoX",
-	"oqkq9ISMbtim+2cVVfpb2RjBfP7+//xuP/lJ7c7sbBJm5hKk2aqSmyUG4Wp2K2/wZzgB1OZ2OmS+i6Tt",
-	"mSGoD2pZsy2OY5mR7mLW7vJCIBeASzfB81egEbl2tL5brW9Si2BVS3pjTDpibBHoAqsXbKlYdWu9PAmk",
-	"vIPPhz8RVkdXY2KJiPewa5EbnQ33pKFirGbjVqtTAKaBBoOpPlnXN2xz7RZu9RuOIt4oQLZEiDzDvIO2",
-	"cwhu0hu20jHGfPskIr/iLgw+ipFyBsbYOzRkmdJf2fSI/ocsxZ45buzNXc/Z+ioyFIOVba6sux25cDZs",
-	"yn8ScQAlpCNnSL5tJpOHxcMJqako5TIy9IEbPrcKN9wW5pzA82yvVMEJHU+G9N3Bp5bG0S7uOiBuGKQQ",
-	"RgWtxtDJDW0fewDP3I1H38vC+6a6nvfP2VncS3z8YA0cKxwGiAtWcvQFxTftgw/oELkLdcppXw3IDEXW",
-	"stYL38bHe2cs7B8cYSIFiBWljZJhBZC5uMdkSesbrDq3m78rV/CLQ+XKDIzI1NX9qHNZfjr336CXMNR9",
-	"tmic1n3mTB9MFmNgZ0kz+SSl159T7Hw8eWNGfIhs3M2Wz6X+QZbGAi+PwM4vBAtuxRirISgRh6gsw/hX",
-	"OLK+c+KrKbk+0TXFoF3eVjDPvYbHPrq5MM73W6dkyZZTo3rWjgdShiv2hngDtczvWkbenvLU3XdfCdu9",
-	"maimWBiJe+1a7gE6KyuvwUvsP73OBOL2TpVLcc+5xn3pqUYA3EL7iueO16sGIhyD3981JBcFaw/YL661",
-	"E0Z4X1SN4rdszxqgsPiAFx7POqWFw2CzvBD3DsAEQxDJeyU5IqCPkNcjh19JyffylkGVyh0UOmSNzZJp",
-	"e6Z9+xcblHbJFq1WL+47m5Fx52vtR09mX35eTr48+/LLR8UX5eePn9DzGaN0Ujx+TMvJ2WP6cDp7NDub",
-	"nk8n0y/Pz4vy7HH5eXH2eDqZTSZ08qXZtNXoYnT25Px0cnp+eoaFdLdcNuo7fMXIWy1Wc/mtmzyK/Ta6",
-	"ODs30tXWio3UbdH1m+NazEYW7jeYmdA1v5eH0d8dkNW+YnJVOYtyo0jJyzERbG00RdfP1l8fZoqJuwPE",
-	"vb08dm+Ai1tW8xlWuyRN4edSM3JtrtNrUhpDl1WKgV2LPuONbCK/cUU1oKxS7fVcGwvm2kIKGg1BY/ix",
-	"fefgTFq3zv0O6bSWN0wEZcXuDvLRwvagOR7LWxYFgA9ZMW/vDuCwl2wl6ySPeQwK63KUjTiKxv3U2aTG",
-	"ZuXCVYohci7wCank/DA2mzblnOluh+RX9pnjCeSlbMwvRo8nk9PJpJX7ESTn5Oz1JJKcIKKnTdktg6xI",
-	"DjFul8Xm5UvNKHbRezxpO+96swHSIytpIKUHKAb9orHh7pGEDbXAwRYLu5CQZgagZ9H+WxzBBAdwxG7Y",
-	"51vzZTLkGpdyaql2DR2ZlHnn48mYfPEY5MvZZEJWrC7MD+SMcD3GAAe62mw9JvkZgoCwGdfotINLLWDx",
-	"05q9FXgLmhdEo2IQLuWgw734tzrodrl5lwkH8tZzOKHHd8z9KQ/eMNLkTE/Lp5+Yt+sV09AK3zLx/gOs",
-	"Iuz2tsfLypwHH/AfWw6v9tnBzw89O4OcUOh/x/L6YziflhJyZ+5HsrwHytPkflfdfw5al5vnCC6bAfu/",
-	"e+cNdM44eryDrAmsY2gzDgI0HuU89bmElqyesxOYy391Md+XyHwDNx5rNXpdP/85Fe1TQajCfDAi5Prf",
-	"eUQQ9/FYV4sDNj9RmmquNC9igyGZNe07VQIsHiZqQerTiopL8nBCSrqBzhdCrjGPztmiXBFFoTabbBit",
-	"nXq7a4vOmXbd916FeQ09fd+Cl8q2Gxz9x3nm7PLNj1DSCpAs081LAF380oIWGbJ2PBB7v85HY9+SADMk",
-	"HB7wm3ab3JHSsrj5pWK3rMLm1CAqnjhQzYsYI8fwFNRHeWygfZ6mLWAgcykwoWW9OVEbUYDs9YMix6IL",
-	"Qt6yWjc1/m14i9du7jA/cHc5FLA3ZhE1m9USIjFrWrOFbBQ7KafmvK3NOt88HH/5Dq4S8BvBWCUreGne",
-	"8DDtU9yZhqEoK1856JfHjyYTM6QtZLDUn5ycP2r5HpWuqWZzcK/Eb/2yPf7EP2l2sqJKA4Dyz1woGwQI",
-	"s92aV/S7JRUNrYCwFloy5xJNLaZ3FHxXAGQEdBBdx9BDv5NrImeaCZewSUquoKvdmFDocbxeUI3et/WC",
-	"Qbt9QzcFqb0LWcV5MKGH6K5QtlmibadNEfehzbpt4takHz80NFjM5mNJuOY9khEfeteZKrhHmGuqt4R5",
-	"X1ZjewcHoTUsbnO8gMcUOtCcPRx3Slh7jiGIPUqKWVC9ilnVLVhRXGYy7M7+FQrCbEQB8ZnNP7rHxSdf",
-	"u/zmf/x0coZ2maxu4/h2zRScZBvtPtKNYKRpaSVld0DHYt9bNVMxdGfnaOHw5Nq3w3h0iynDZ+eGsT7K",
-	"C1t3k33dE7g2bJAJLsCUEI/15fFozYVgLjhzzACOO2H7YzheAB7Fve4Gy4ZtDhfQDz64f95lZXWkx36U",
-	"zJdumvhX//vSL6K+ScMpPtycDyt+17FdF1bQYAX2wW/Iedj/h98ywt7TQlcbIgVw9bWRONfkr1ELu/VC",
-	"KlcdsOZC/W1MruGva/JX+6uNbGoi12IMSEg+z9YWbbnDfP1W/LUCZyPgoqPs/5tzyociJ6iqs4oKJo5F",
-	"mO2UmBlauHZQNiG0iC0FUj56S8N7sDdM68UKy2L7KBptz3745X08/P7+emqUfiytW1CA5jYE2RbmvQXe",
-	"15bQA5wt/Q/zPQ/m18Ah2IF+yOkMotkdoEgo2jrFvXqrf+7fkdRkThwX2KEPnBkKrQfsCMberypZhttu",
-	"mILZC4QlEKCFPRCDsKRn7bod+DZxn2F3yD2qtH/83T1LinqXiyxYcZPOsDxzGZah5yVI0HnN1G9VxmO4",
-	"lZ2JaqsUvTyGW2pYrKpiofwrpjUXyPgrqtTaqK/vIkXT6Z3uMVwo6uBBqxyNRwu4CUbl9NQS5bSQywiW",
-	"YrRgtNKLje/407nKj1R3EpivlxomfHHiEUPdbQkQSR3/aVLuuG/3BLef+aaoAIh3CX30ri80U/raNpqh",
-	"+pQgcgVx+2p7/tCKlXCzJmpn0hHqMO1/a5Q6e6DS5+Bgdh6HQ3Ix+suHn69efvPdi59effPLj1evXv38",
-	"4uXXd4a9FVTPouttSNFKRMyPUrgSBBOe6j+lGDqi8Bm+W0FaNcKSa7C8Gi6Lcl69cOo/zTqXaAEHSbrt",
-	"MI37AgwZ+0ePTID7yKjBJSkRXsURMwO+hoW0KOpyHD1YRqOYugeZx132++H0O2rtyn80q/trVsbg/WqD",
-	"2MEtn+C7jy7FxjHkmk2LAy4OvX4/teKae0q4e3h5PNXjxI1tXRZyKQh8fRGUvRb2yBKBjVgJJX8II+JQ",
-	"tKRgCjGoSQ25SYpQN8wpubLd2cqICm8FhA4VoYr4KzTlPEFOPZpoPkJiSXwS/ZE731YoZG3Vp7sDjsjH",
-	"Sz75NHS7YwnC85wk7KG1xdEGL+/OP4q8+/MlzPwRCtkDGkOeZVNpfga0Ix0IBg6dWyZKWQM2kSIvrhq9",
-	"IOfjAEGOwE+0AIwbiUk3+JPPFBjuRipZQDeLm0JKiQLPdlldXrwV1+ZRwOJau1lssGhu7MBBuSBatmHY",
-	"EGrCznBBIcHHTJRc1wyBjH6q+XVK2LWUqBYi3P1zMdVNsvrVbUL3SQ9PQaD0qqTQxUYpyGh5A1fL3CEC",
-	"qosHD4ymEB++FhcsWLUqmbrxHAAou1IpPq08YFBEq77jhlkCuWaNopWLt4IDf7ccGOiBDctHB5zt9h5l",
-	"DrplQ20BwrgwLFbYqqSFXBv+MAwLqs0xSiQw00LJJZvKckPmFovfzsPmoE1ruVYI5vjvUUf2iQfEtczn",
-	"2F2pGwskhv1dCUoKjjB3t6zeIJiYHWdMpKiwBQj2nT6fTACcDZXNWWiUbWt3u3zyL+zcjuYMjvLB5kyY",
-	"F0fBbQd3edPAdQpFkBeAKmWxgimcm5DiWb4Q1cZ/YF3Y8LzRggAR5A0M984PvmqmFS9Ot7IjDI+MLs5t",
-	"ZtXR3KtIvq7aIbtprsrLtfA9UgGRRYg0woSV2DXlT3sOwCV7YPy1pfsn3cAvVkwoqFUChUgFMFQbe3VQ",
-	"ggB3WVXmuoX6bUM7IhgrLSKfA/Lzxd1Y+Eeu3EAwMMphhaoOASDLEK+hVXVJrkFFc5jPoCQiviJWqbcP",
-	"pSFNyzT4/3+/gblQnHYMikktjY31imkQ8c4H/4f7FhDf48/hBUWJvsWJ/0a1+nW9+Tg6tax7BZFlfcyy",
-	"1YpThUgq7gCYmRfYYNXwgyix7yt6Vc2HWi6nSkuBcOfax7/fjIqysE1ADdOd6JrPsU2V5kumNF2uRrbY",
-	"/914NG9oTYVmwG+A3MpvGWSOFOwCUiZXcAhRn/M94W1OfSue8+bDqJSFRaIksia0LGswFmbe74TYkxbu",
-	"wN22eDoXWGraNs4DXL+7eG3W3nfm6bsWYuJrc2UrzPT8Ecn46n9/79EgY0zT8HVIcY9Ez8eIe8q6624O",
-	"zAfxToytH+GULBgxxAaq/P/YexfmtnGsTfivoFT9VnfP0rLkS9JR6qtddy5vMtO5bOyefDttbwsSIQkj",
-	"ClATpBVNxv99C+ccgKRE6krZSU+mpjq2TJEgcHBwrs/jCoqT3HFNzxXh8v6xEr5PNtQ+e8KVHAiTsB/+",
-	"z8WbX6xM/PXy3dvAtV6wk/NH7G/y5x8RVpPsdjMVfGx/4O6c07ciZq+urt4/ZV27Vd3U+llrAtAzeAKJ",
-	"YfhnhMsGVO1sdo/7qUn0BOC1AY+cnonSrZVwuH50bjFAd4aG+E4pSjQhTaN6ROqTvo7SiaITfCLCOTiv",
-	"18qPAiYfqDF6kDoI0RW2L0mlVwQn61zpps8iA4YB49nEZgAL0gDwYHVHs1/XvdPFQQkRYOCcfDaSxp5w",
-	"VbUhSieiqnz5vLJ8uRBkLN8K7hIpzPEbmp/GfUAOGp3GUBjsVqXD2tfKvkbHStkUVsSpnncpJPenud4a",
-	"/G2DmFmWP7DfOYqs05JPHZz4n6m8GFzp5aaPincqYJdqgo4ZOvoU5PfFKuLt7pufK7pv7o7bACS8m6lM",
-	"ilfbLDoGNeOA2dtfWxr3IgwzAwdN+qwgE9+6hwWDmTbYRYmDDWSviPnsCDlWISq+ZBV5D0rHmyd+d1E2",
-	"i6WZD9kNXjr/Pv2bM4/LM8AbTv/6BDDM457Rym9G5pdlZG5tQK7VeDWiwWSCDwEJzxAQ6r0sxd3iLYQp",
-	"Pk1LzMyct4cmV4qs91mWm48xVJsgfRd7weNIitgdDUAKMnchXGe8sIvMxlrgUcF4c2qWBLW8UP1Wmjq1",
-	"4Vdte7W+2V7/GbbXQ4aG3qdWgSkx88YfaOvyo1yqRNu9fG+m07E31la3beHlbzLL7ttW+raV7nsrXVTs",
-	"Goh2yMT4MzLITlOwFFbV2d+PubC0CbOkT2m46hLPd8zz5pI10KoGAC+B/7Mn8YISilgAcROPTEBBpSwh",
-	"6lI4ekDAdZCDY9xg3QMSTvEwwGCV/Z4n8AOrAwxiw2YAymeECpvsY0U2qSr/U2aVJPG86FjsWPuf6bKV",
-	"SiOfDEn0WCioCb989e7971fv/vbi7V3jbntr+CqWPPqAIz8MqFDGKJh5Cj6DXplgxuvI4CJOU0ovO/7J",
-	"lRlm/P4iY2WWY5aQbprIKJLGQVucnQSNCUSrC0/ncSL7ETimFKfMWttBLguvgWDF7UzHXwludyGyXbRh",
-	"DCiPiAUA0tL4fI3XXzc61/Yb1427osJ6hhN+dOVoJBcm/S5oTEQy0lYu3/96ReSvufKUkZ4WylP4VB67",
-	"NztuY+qr58sa7da/CRp67OZi6c0JrWkrgNai1FVitOZSY3WluLwXAjrX7aQMUX4sxNT6OzoGZWF/5Moj",
-	"Ve0Yj3DKM7a/HtnDbk1SDC58C9fdf2flOyxCyTcqEjTbmv5Euuqh0DQcalkOv+ykeQ7oZcQyCdjhVC9N",
-	"2Dg5pod+vCbvTe/X6DR6cg3WhjNj/CbB1Pi7NIGWPHSOk5GEAJFLUIcxHySLIA6I8Iys6gW4idZ5wYTq",
-	"bcRxUYqEXm9+zsvuBn2JcC2DDVFLP2LufpUgERsDEJbs2uPPff96q4Ei/GWNnfrDs6/XVNyfzcz9YDHm",
-	"3+Bm3Ux2Qmn6PA53qiHKP2hFK+kSCxBZ1lDiP9CxjzotWXc0uMKS7ljgvycswoOKESBhpFPr+mfCRGY1",
-	"xz5daUxayH1vIGCVJ2RRQuDWB5OPjyMN+eJZbN9JOqJKfCEmE0hjD0ViMpIp1PBPGVeAnOiOSF9Di4PH",
-	"8usBAH4YNuWyhGkKHvKfLl2uzTInWojct68wVVfnvk7YFHUCftsl/7maQ1GyNIybsQiRWp0Db1OAMWui",
-	"iiKvFP7bZO9gVXVs2DDmKqE2sCrr7hAw/SfnDq61aPAUuK2sAfH4qPXo6LR1dXKSGRAw6EWI1/OS8sB4",
-	"DcRrJAb2Hu2faDCFwkBNFtCAnbK3+tYxtFjzO4z5zDNMbBH+wflcWaqLWPeg+XnijYIaTQ5fk5oIZdfe",
-	"akSa0D1Mj1Dw8CgSSSLio2Gs0+lqt+G54OEvcPV/48V7YqzWCCQCSCyNydz8ETUBF+l36nfIEERPHwcN",
-	"T6Ld6DR0mgDaXWySVSHJiJf//Zz+PhHGYOOHFT/g65eGJVqzSKuhz/RglVGzUSswXQmiW6229sKCr9oC",
-	"KD5uD8TDWjfBO3sAWmFlKKyG9easz4t5gOe5v2+Kz5bbAJuK/heKolkfvmX2qpshXKIU1klNZnfzQzn5",
-	"KzXJAlLmsjYB+6Dz+Q5/WsLURG99rcqBYzCM/tiE1dbBYVapqdauako76q5prMMUO330FOJ2RsQI4TaP",
-	"NBIzmXHqx3K3M84nQEfXjt65AGpZioLpuKYOhqaUbar1UYu8oqsHESO7X2XUYl/tefw59K+4MnKRzcRO",
-	"kYvc1+uJXORme9fp2D56kX+LalCClzrOuX8zHodY8nwF+Spo1hvxW5HLLn1vIN8HBc8B9FQr1qV92n3K",
-	"OH7N+5BDeSuoMxiQJaFxMGTSXCuFikHErK/jGGrOob1QUe1yLMLYfXuOrhSTyiR23hzBZS7rNdJRiCMC",
-	"dcPzbYvMJDKK8BJMqhk+od7QYmbPCAV3nVAzsk/sUWXPMozlD9j2DHv6R9JwcZyhzuRhLV1Czy6tx2vY",
-	"BN3S6vqCWNdRQVkDTEOWKRITIJts8JD/r0L30g4KbFtkhnvcz89wbT10uBX/P7CYUaotbEWrE5wCJkFf",
-	"r/T2CTIu6oPKDg3XFAI1cKEcDEQMUQOt2DSNp9qQesAT2DcZVMUc95HaQ+KrXjDwosl22FxIaQW+SOGE",
-	"+CYnxcLS6aHF0V15KHG8UEyniTuVvHqG/kun4N02BFgPq9Fz5xiVaoTUsUmNPEYkSeRwhuGcGmqo3Ih1",
-	"OhzhoQAHIj5nRidSqLGus4xnH6bhUJJeEKmTexYpTDnnLBiclXuSrItIjsUBtZ1PEKNB4EqEg6ySJmTW",
-	"XUNhk8YKVdardt5qMSiNTuREVIoFvsOBJWIbBYhWVaNz+nhjrffBfanEq3ilZwgBwWOBMKeuQbom6Ysi",
-	"3I6F6Ex+1SBMU6tcStOPxZSrvlxT5vC8cOVXSH6i+jKS3KFariFByS6+RzKUbIrnLlpUY8GFQYShK42h",
-	"hAKJiYtoY1sLsR2dHbVbR+2TAm8cBW0y4JulKA5aUX3R6By1mq12RoFCiQ8XkTH9jWjhczf0CEGvFWIE",
-	"6WRUUrZBYZJsBa2C6qtNaFE2I1AxOkrpvltGoD33CZWVnbbyQZQ/Utkf97QemxyVyJPmkydWyvAbUv3e",
-	"LsZdYjkVOaIToqwqhmlcTdvrt38/gnVttdqHw7rOSfH68MxAqhBrulI1sb6QyKA/+MR6t9ZDra23J5Qh",
-	"5L55GBaNxg9Fidk0ZpPXicefs1/nd51BhLXKW5/n2U0KB3pRI9u7v9TxBwHj+RLcDdQvoF14H0IYUg2P",
-	"EsEn+awiKoGjiTQTSoNvL1UvI1fhXYdXkp/uvYXsF8HBL8lJAnT1E3TWNgJXTfmwSur24FepErzi1n2r",
-	"cyEkqndzXrJTjD7YxMN/piaZgCcTC/CesZQTiukR2L6C3SQ/mi9CvP2r+IOtcBLEOgVNdpQ7sHYR7g/Z",
-	"Tb9MEb/kcwJyLUh55m16HLp6pB0Y86vrQi6h5/UIvGW8tMm61ugBRAzOnkU6DV/AH1i72WJC3YpIT0W+",
-	"j1wqBlAZ9P0JwEzFUMVNgCF6Igzr8f4YxPdadX/hJjmC2x69ft7FaiNskEyYfSsRPqXhZJI/wAj0SKdx",
-	"kwGnLmufM6pjhyatCWwV10fhgr5JLPjkWkXyVhjcavgRXeijw2MxZzpmEyjTYBM+Z0ZQ5FfYJ9ihS8Wy",
-	"R6JnIWMWaQO10wDoVxaUxQfiNC5vxwW7ez4VxpdoT2MxkJ9gEGRvBMyk/ZH1M7txqpoDqaQZibAb2MHD",
-	"R3/pbskJY63yCkqYKbeOj/3q//2NH/3r95v/8cP1dZN+/PEv9pfr67/8+D+/W+Z7DRoT/uk13ui8VUYX",
-	"U5uHgol+QyKc1enFoi/krchoG7G3IJuAghwWZiD/4q2jJzef28FJ6+4o9/N3O1HcJuJTgjvlCKWioCgb",
-	"Muywx2fgOFwruKzD8st8rezm7LDP1w0zFX2SCWigaDdb143guiFD+NXdxX6E7XnwMWDgUH/z8WqTG75q",
-	"3xC+GIrbppmrfiSVaOaH1Lxt45VygleWZX3hCjt0mgp/28Vzw1943eh8vm7EKb5cnKp1IwWrHS42ab8v",
-	"RCjC68bd3bXCPqJKH7SCmdWuTW2G84hPp0JRGsz/mtPwpBtKCLBprYqWM+SnVmD0kkrrxXws2A9dwwci",
-	"mV+NYmHsN7s/YoILTxoRhU1U4HjZEXyrOQmZVSFcKgyfAhZUeZHfKxjNn7wUxb5k/WGFdQGBETj/bSg0",
-	"Acd/FIWbOf4ExJHvN83KKErRRVdyprYKnKl2QAweQX2asYAahhwB6KFrJhYQGROd8MjN1IFccysC631y",
-	"2Fr18DlDnrqiSAI33VYK4/iz/WdlRcQrZIHe3kqGL9ZTBbHARL3hi25f+IBDvimZoWPK4a+M6L4SUfiM",
-	"rju47qsxkNkz8A3aDHyQiNhe4CmWAVWfLzewn9v/Q/cVlI4Xv9MGfvQsyZ+7W7BYkWV12iotUywmK9Z5",
-	"bR5oTBY4mmejeY5Img1EFLFBrCes3WqxRLMTQE988tN/PWXnrf8C7yeK9EyE9ZaxZlKzQcsYVZLUhObo",
-	"IGc8j4hdCHhrO+PrN9y+hUbV+60TCzyZPu9608pmF6jBodOpu1DC04M8boKeaaIzVxAi40iJH1SU9zx1",
-	"Llpg/zQWYpp5sCNuNqt8wNcmnfsFlTwgbxUgxE2kse+dP+K36n7+AK+4cTzm5N5OGrs+dgP4bWFGPIog",
-	"vN0TW+yGQhvOglBHAqCba5fqK1/OYDwOhCt2UCEIqmK+8oESriOhAma06/1jJuGRwIoGTTFIoYYSiyFQ",
-	"kKnwwf6OSBFPESlKR+FSfQSW4lFtRJmow2R8MbJOVjH4eulkImIWQy2MUKHYosrnA63xHUn3AwnzLwIV",
-	"V0Ggh5oVwK23kmSpbmXC1xMjv85d9zVZQf2+mCYF5qX1yD2ucnEY8774X0WGqYWmM/j6aWu5o0yq27WN",
-	"975af22Le6zBxrErR/NTm6GSLex6QyUnLIFrO9ZxKOIsRjrhY2g43l/WX+cfBvUe2NCck/Q3EMMtk3WM",
-	"7m6CP40ajwIl2EetxllYmZiN7PONrxcbIcInlP/0xVNA3QHLQVMethxdOXujB2XjXSXeC4K2BTtu7uUO",
-	"wY77p9zIgYc6uvjHH+1/jP91Ej5OX+jW9FHc5j+f9p+Ll8NX8q/jXyZv9fs/Ppir9O+z/3/+j1b75PTs",
-	"/NHjn57wXj8Ug+FILkPiLDI25fbu8d5P26aP1S7SonCUBPj9FRlymN2JC9BmD4KzDKMXnuZsKwVUddge",
-	"f85+WcBKXp4cUEnSsJmOk5E37MCrBYx4a9fl1CXxg6N9QLYgc/0JUBgLUfMy4+1Wj4tqajNa3dzq1Qix",
-	"fAX98yp/d+vC7TD/1eDJq1629U1FNXawI9Zv8QyaKtvm9cQUZX45dzATtvTf8i99k21yLBKsStvYuQBY",
-	"pIzGQUBifqJVMsoHLNKpNSlCngjX1xyUm+auKvFBYLU81oQkowhC+WuqR7fMytA75rqDSwYCk2rYDKq4",
-	"/WT2I21EGBD6F+WMJdYZTIW2221doasVj9IC157WkeCq3grU6TTWtzzySgTGn6eOnUzTNZimZYqn1S6U",
-	"qDoslwK2WDnUht2aCFSz/sKBVDxyvJbUexzhPrwhdbUl0NhUxFLDMAVkvPB9ThbfB9Y7e13MKMUrJiCR",
-	"E/EPrewy/nr1DFqIeSKeUTeV4+cTsUtQFdmzMCSSY7aED7DwiT5ZQECjzFVuEn9qnpVPon/Uad2unt1E",
-	"G/l5sKMzPR1JVU+A+rW/NeW7cHn3RjRzn4JdZX+6q2awJO1rdQPtJW9LsUiEQxEz8P6kYRNtl7RZRhlL",
-	"b/LApPtZwR1tsW/qA2S1Cj3xUdWT+yMeDzNwVqiJUORr5PGIHmXnQyKhxiiXHYOsdIz73r7juZVo8Qmg",
-	"g4KTVot5KYLQ63d4zZ17tUiqjZL+KcAqACiq1ZMNq6F+z27dyJRmTh1OtZGJg2CcxpS1n6v+UeGbi2/j",
-	"82tz1c8NHwb9n6KoK4Ump6i3VMIrjGSHSrozovcpummr1fNbnbzRoRxIEdZnewNaXN5/LzDeHBCa0c/q",
-	"TeV5cFxQlZ/3eMSqcCJsF6Qupwgi0smJGLI3hFaUJQytFYoGpvVDmAPtw7Ea8n5hWgm+D/W7KEViw2/t",
-	"fjAt84jcY1jS77ajk/MFkLVyiFmnmf5b63Amo4iA9raKWl5k9eoHiVpWn86LyLenuyPf/nfM+4K90tMp",
-	"dvhmR352+2J/WqkRsHjNkhHQqtcIeLSREVA1Q84s8PBJ/0yBUIqO2+/s3e0G++6RHRDriUjPQHzcfspo",
-	"EX/47pG9+sdmdhJ/MzK2NzJahzUyoC8PBtluVBkb7dXGRmvJ2Gg9lLHheg53sDXOa7Y18MBebEQyjMMB",
-	"/lWSIiqG84kUsWDYQd+EI/rSg8EeIKyrbYvjz9kvKyP7ELMCx5OG6EgDAamVzvmwmYcWyihF6MnfG2Zn",
-	"uyyUP9G3Ine87YzAuxOOrpe82pIAOdlcSAJsvHx7mJUbmEIqb0usMEMXGRPqt0NfJw4DXKu+8G2VTERG",
-	"IPyzKTUfiQN4D9TmQ5iDxHew0hjcxuTLQzwfwuT7xtiwI2PD9mwMlcRYGeJ24JTr13aOfYwx55xHD6fW",
-	"SISkd0dAvQdZqPvphCR9XfR0wmPiP9dKrIqRPnc3XdMTedHDPJjgyrBpOKhMzOh4wpNCQkaodAK8taE9",
-	"2fvm1k7CfpCt9laFpr3/ev/85VG7ecqazWbh4TQeuyMVh4EuAaBgQ6AdV7EPECcoQHM2cOZzYG3wAKzi",
-	"AGYrcBZzgFolcMrkOr5WmWEckFUbtAMw34MFgzpYMOIDML+tyRmkJrT32r6FzklMs5zT6bk0mVNQFjEZ",
-	"yMiaMa7NfYl3t3o09RQHOyuYG/b++UtrJT67/PuXE7UCR/P4s/3n7jjnGlXtz7d8guTD2KQRMKURadNA",
-	"JQiYmJj2ZLORZkZAqlTMWS8FLeMLjid8DviT5UnnX6QS7wrO4FdTEroq8aHt5Z98qs1+6RmxX/uOtUbW",
-	"APNb5sk69/qf687vFSDHACoEB3Vk/VC3BTZvhtmmHe/QQO5eOtbnGzOxrqsHxkg1jEQ+EkJgDHYfkXW8",
-	"P5vSgR0Ku8dW6YYO+YiH8SJeWs8UemK0ysL5iAKaazhYjFmLMMc1kwWrn7Kz9gl2EMDJxPoAB66WwW6X",
-	"o9p4kz3D2vdOJVOfC+yxRGYEKAIGGMJaSMNiORwltVqBHReBPZh/6nmHkFvEnv8ZARE0t0gDRdcQtply",
-	"GTpydtesAs1anledJZpN+XxZeNyb/OdKz2vge+LKR5SYT3TWJzBDeSt+nR5GXC6A4MaxFUEBPoB3Q/tT",
-	"idsBQ3no9d63Ne8qnzkEtkrA+1FbpLd+FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1uNqzJKY",
-	"KzMQcQCeuivmZe9Rcn3XHBZ9kjjbPSlDq/RiAV4+tGMmIzExIroVJVAcUz7/aqXbo142fs5PmDUCzz13",
-	"VsD8hezscbu9ucjTTH/hIu+lnSN9HrRwKmhGZjM+r1fob7UMD3WMG3dgIxElKmTmerGnEe+LLuPWzC4W",
-	"PPva3AkPRQCFEQAA2BOuFqLEDLQv8rVr9Y+xVkN8ffDzYIq27LT+u5ahD8d8UTL+kQjv8jLuMbooaFlo",
-	"Na9RzB3Z3uEqe5aLRrNO7D5XVnidB7QsvG54F67+4z/PDvWJPJqCndN4C0JQ8IJLV+8Fx7YnSrcw3tNp",
-	"4rxaPaN2FJajbcnEFp1SxhNsiaduUWPVnR4wYe8MXllPgEMLrIyoAq9Vd4rarOu9FOlwJUo5XYqOrvki",
-	"+uezbpbfPm9YGuMTR2ewoXAOtlRyP6fR2O+VzTXd5u+l0wTgKnMtF1nMGSuKKCm3ebrN853hNzeu7Via",
-	"pm2+u82MvsOXLgvGfSwKsRXshRZv4I2tIz53QUEhqzide86MuBUxj3KtBzqG4DTsrplOoxDwRXGH7aE2",
-	"qOVrJdiBaxj7iqLaVWxLFJVem5L9p5ZqdadiWdLWdwvqmYIytQMhsuGCrA8k0+IugxPY17MK+NIhW9Yg",
-	"x++zLEpPAMUY9v9TTGuHBsSiiB5/xh/WtQdLu1HghoYJFWaHGYTUSPM3GQ0C8zoAwN2bMygTkoQfTw4n",
-	"+5uYU3zX2udg3D/F38ves6r26I3jQa6t7qii+ZggGiAY6GB9uZqziY5rbEN2dwbTYbDrOq9rR9550urs",
-	"KfrydMl2eqIqU42L8DW2VkycWBy+pdlNYTVFJNQtwiJZZTLGgzxV8CN+HDAkUWHkHilNgPacjcUcMagA",
-	"xxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+Ww/Cr2a8ezMRv2JNaNyyBKSOh2167tx42PX/EYMQOZmFnSJCJ",
-	"SGLZN6uwWt/QJesA5UeCmSlXhBoA5HceQt7utqOTs1E3oJ/b5xP/8+PQ/3jaOgr53HSfsictZn9y3GbN",
-	"3D0wBaeEhPeHPlmlY9aVKhHxLY+6nue1qoArkRPxwfrBVVjs8Kzf2kdPbhCJvRWc3f0w+ffo3+G/jyZS",
-	"pYkw/z4a6TQ2/4YB/1iG0l6KJA8EYa6t2Z7iMx2HuZlqj7pVo3bvVwkgXzbeqpGt0V2XSLq5Axr2/i3F",
-	"1hMbil94go7myelZkDFPNDrtEyyM+buOUjsv7eZJ0BhwGVmFdnYeIC67MYM0anTa5+2fnpA/a41v+/3z",
-	"k9OzLTQESn8VgHs6qaVo5KUcprHIaOSgbg6qGnBT2c/lpLjRcWCbQjPrqVB8Kptuxqu2+zu8bm84GqkG",
-	"Gsrmcr01EVLSekXdaDdbzZadPhpdo9M4bbbxo2x9eBhKDCa9j+14E2DBo0gFijZVNZWskn2fi/evmb3v",
-	"7gsl+mkMDUO/3RRrfaTxFYjFxeGNGzf104ir1Xgs0KrErO+fcUDDtygSKGKBzpAjra/yfewt3sPj9l0/",
-	"GvRvN5tnv+IV6A5X/o3QN5axx50hcair9io3b3A24FRBjLw/0tqIPWAe7DrZ66vWEvli7AiIkgYD8/2R",
-	"NkJZh5ereU+H8yDrUoalNwH7I9UJR64EHoZHUIxWUtL8nkZQ1/LC7npHPw4ET9LY7qfZSCbiKOI9AbkC",
-	"6qT77jxotaCfkfssErX+/apCERcZo9zO/5i7lz0eFmKIQSOSE4lN0TyKXuIY/AYf+N9BFCc6FFGxB265",
-	"Kw7nNIsZ+4rGVe2EuZbGE3fE0n1/TxUG/ai5E66BIGXuNT/QQ5hJY2y0hLel77znc8zK8/7IESJTTSAh",
-	"RUNzVe5+761rstTl9zVsx0plmVd0ZbtwYZt1+jzqpxFPViRX3mpGRHY5ZDn2kdj+reeHjP/SsFaTde2E",
-	"mq7rTyIqV1eNThhNUjErMHDgem1MpbnWTSTOQ+DOnzRZF4yLLsISg0XguYKksjsbqJ3sskPxp2c7sZuf",
-	"2gRNIqZWO9h/yzIzfh5gTRt7EaTRZoc9cWRfETfNTW5rRTwZ6Ng6cFZEwHDkMdJIY1cuHO+JGOaKwU3C",
-	"VQhtqmd3rmTYuLFxMNzA6bPygXbYI3AA77aT5/9tX3s72rUdJqdcSS12XDfOW67ZfMO+6nO42nWRCFFs",
-	"RfYqCC9zyua8qHGtTqEWabyD02jwZ1PVBN3jZulxXtPQgrPLbJ2twqN7wiNLhINaCO1skZy4Px5lAmP/",
-	"clX9HEo0ZVO5Q9QNBOMCMqNVqo72GRR2ulLi+hXcR9TnWF7ickYmYSmcjRztAg+6t4kiLFLkmuPPxQ9W",
-	"cqwssPntkn1fuEU9wcTiK2SGEJTBe6rZ3Vlft485Lr6mK3mP00gc8f7qhhf7SqDd4bigIx1HhEXmiWYT",
-	"IeDTNBJNduUOGaQN5InAIkSPCsjZ3HqCMVO63MD/kEbion9PnS8PS4eVveoBuLYdrzYdI7/zrDpmdZdO",
-	"BSf3GpKtjLbGHQjtEzwRwUjl/WRN587USeLdGlbtTTmy7ZVXOdrptv00hV8HER8eRfZYO4IqSe7lbWfO",
-	"rYFUXPUlj9ZxbmV82YdJ52ZCtT6lWyuxdS819uQxoAkMC2VY3QRUuHRTquu8xjr+HPv33KtXJ5uulVXy",
-	"pPM8wqkIUZu5eiuiAAkofEslSQAKgBVREr9nmuwiMppNtTGyFwkG3FGMl6pDeq3cEL8ohptnI9Efi1xO",
-	"3NXUN7YT1pxxU0PJZX5Ba6ksnhdx1taJbjWNcLX87k7dVJP4AhGNSpjSyNQ0G8kIwFzs4Y6uH5zvFexL",
-	"X6qEXrBkPoWNGMf6TyaWStcllWvYaT6kX5Il9iF1xlJdyZt160bnaC3hWzvZ9uDlUcRcJqPylISJ3zQD",
-	"Yu9slcoatynd0VdKa3OQUpUPD+thLIzZ+qV3cIPSgu/jJqvT56ovot1U72qd+0cqUhHCC0vD8DmR8L2W",
-	"AdNKkPc843NkC6NWzb6eTGTylOozuaEPrNqGeo4me4a3A8r0IZfYysnhYQmFB/WtiANPZEUmSQkwEdzp",
-	"YQXjMtFTHP0WkmCvdtLvFHdfKyX6iY7XZgKfuSsv8UTYyvHCx5VVsXznDhhPFmMvOsJPmzoeHkOrw/FJ",
-	"66R11D6hOzWWUn21ZQgv2F8v371l+JYBNVrQ0w8TBc89D1Qd84vyvWETruRAmIS6+KC6xVTmFt2y0pqv",
-	"XVRS9d+W9LBLCrEdnGqfH95wQUU/Fslqe+OSrvmKCsQ34KKhQNHlq3fvX7/8P79fvfvbi7cQREg2Y47B",
-	"Yr2VjzhQQAHXY30wgdYWyHAxS7r/weABd/zNkX4JQXdyYuaEpuy8gL8UrSX68Pgz/rCyCvzjiCfwUOyM",
-	"VzAkmbABl5EpEkUtHa54TxzcPVRr49vUSROFLLaM0623mvF19dg7T0ud9dhf3NbdbltWlm7BX7/Gcmwc",
-	"OYGWYYZaToTf+dZGht2/w+bf3mtwk2zN/LTEyu++HhxZaUQM2Q77Sxeqtg01ZmslgjzELDUlY0AF3sId",
-	"p643MhY8zH0F7ggGvR6AN4BzYBCjZVnfmD121fYA9dlGvEx4vF/MBte007hOW63Tvp8f+FU0ttwVf4eb",
-	"HSKL/nDqIp+k2aEYfLW6QFm0niaJaLiX6tga2PVPrYWxdmf2tYGkXkJa16vj7ZVuoRbfue1rTH+66P7Z",
-	"9nzimqs5KWVDGWyoVRSfphF0LpM5vV0WWEK9+VpZQu+VwpvOEeRxzOdlFffW9I59w5wrTCwbmBE8hnK+",
-	"bEQT/ukXoYbJqNFBloC94Fz3dI4gRbw24eo7BQgr0pdIik/Jh1Rlqemp1hEY3yj/UCek0bfNV0suQ0Hm",
-	"E823klRslsrl/UTeii1V9FnNzhjIyCbemIsu1+iO5fZnpgboo00D1e5T63vBT3cbRHS+fCchj+2cFREs",
-	"yaqh1hNfvTvjsRjp1IijsJfFjKbaJMNYmD/QEMP9kWGJ+usmPJY87GFk+8+9i7bcIdVHMoYSv0rPCENu",
-	"OQ6wW1HWoLH5ntzFI8qyaaUu0RtPo0HPotSE9YecPDgolws/enRyAPolcY1kCISKb6mVWEplXKs17peb",
-	"MK2i+dOiH3YrjXPDVnheyx7XtbIrQaUzABBK/kXAxKe+mFIvbveWR9JK9zsVzbsVeDTRfHfttr+zFpSB",
-	"z89ZnKoOIfGYAj4IEZ4DItNyTqnM6sjPwWqC33LKYcMJ3daV08SpoorzXFIh1wwjlUl4FGHpZcT7Y0PA",
-	"BZD+rxqmQ+zcZnwfR/PAtyuNpFXN86r7K2T7KDW9zstMr9LWyhE3I0ynZIW2ufasJnuN+Fk8jqUIEUnB",
-	"TiJWcriWqwzgE6uSqEczCn0f8FMGxXczaQSgCnft15oTfSvCbpNdJlyF0FZhX97tlao3h8Lpijdv2zef",
-	"SOV/rzBBC+GEcs3pLpHCHHs2hLo8/QyuXA4IN5EK5QdUmc5VClWVyHlmPRluEmCY+CihcoIK2gmcCjY7",
-	"8GbZg/eZVgM5bLryjA/C6Cj15TxKJ9Trc0OHaVaHn52tp0EjTlVGi0XGx1dveZ9uYTO0S2yG87ugqINw",
-	"KTe2JC6sgIhwM4OCgiewRHDiSeMOMH/GwfHGI4BkRMosu4VnQAdGuvdBwi5uGapEfGndSaJ5GBbkOWca",
-	"bCa5bZJcKFe2vtAiCgIVJ+AWLzItp0g1ehdsIuZY/+VIj6WSZpS/G/bRpZtx97kyHV+8Yk0gYLVr+ZaP",
-	"1t3Ca25TVwz9I3miO9oEWFACsdA/zR5vb77HKyN197fHv85A3vsUA3nFhD2TKtH2GO+LLV0HiOvZP8d8",
-	"dtSDoxli65UO/rGvPuxAeHknpOiC41EOJBpL53kkMU/EcO5ouKjA7qTVajE/loVKhgDIMpRAbhernbFO",
-	"r8neLgNMsgvFxKdpjNBgzAh6cD/icmKulWus7HEjAmjURGbivo7D7w2aWEQi4/keZuhflJTY2il75jEi",
-	"9kiywBNBk1CjnN19OFV2gXUa99Fo2bxSFgZHCvowfYvDWNibnQRkQTliWpwPa1gN1mBH5ltVFg6YkhnR",
-	"U7GE2HNSiEp4VZYP3rCZVKZDYDogVzCdzT26Vi7/9it2rQgD2/9JpiypiteevjOpFHZ95wNE4LX9LBBR",
-	"BH75KBeHjA3rC+AjjjbvNLMHEpj9SAwSVNhwUjzZnFPOG7ew9yt0rAMNRQcPcXbOW1SyDi7oCHD1hFDM",
-	"D6y25hUHOOQ1R+6RgE2hB2zKTZKpj5zSzPbmhp0sJSpyPTecwR4Sw4gwkGGpvhU15EhzgmeVGACK2s8D",
-	"bELpa3UrYqj7p4IV1udKK9nnEXy9FI+BdG41xdyGBHJ+hRqwwQPPKEe/zvkkKuOUK/WEnfHwvUNIf1oM",
-	"E0EHDge2uyrH1NsfC86pnNhhnbTPHp/9dPro7DF4qPhh5p9Cczh0BgT3HIZ+oLjyZrs887zvgsKLwOIW",
-	"iPnoPTqs+BrXit6ic60YO2Iy7LD8a9hPGbMj7LDsRa6xCngFdx57nVDxiAtcYSMqYif4mCRA5oLsfm3B",
-	"4fzbYowoJ+D3GxSuVnCrcYLe2VGHHPEL54hG7IDESCoCZkCAEEZmxmMl1dA8hcAtGm4YjzOivLGYBukA",
-	"hL4eTr0K15hsYHTCEdYBPmo8brbb5Qz55b5i3rSpMQRQ8LnFp6mMhSk++qzw6LxbXjK8J/aaETf2MeeD",
-	"k75zbKfRdm67ErMPGYBHRjzYOTlrnd4tRC6WfXx7VY5nECxoMbX+sAb4L9/n26gIBrTAgLJynJ/gzwXa",
-	"/rssmpj/gx3eWMxzliG9m2c39OMyie6Pf4/ErYhMBSFhBpHh7jYbQTO3XbxVR00WnyhZpvY/GnkrlYfz",
-	"hdOp0GC+MMxQJP5PVv6t+3SUxHI4BDyNAeLIYZN5Tw5TnRqYUD7jMpFq6FHt7Yc5w7blZN+gXQtFrfh5",
-	"mOIupF/FHyl9HYs57NZq2dMgwh+kgmgD/DyxxzpdYJ2GZ4UH5ulE260caszJWavlghym0Xl8l6etTHuR",
-	"7DcXpsVOow+j6Jm/h1/VhcMe1/GC0cyhe5rHZiJ8BuwqQhMb82bSWtTWELO/vRgMcFSQq3LyvMP0P85N",
-	"/8npo41W4PR0qyU4W7sGJ6ePi6twdrqwCu5IITENhS/gNnkCgsaJp3FFJ6EnGF4GmLzZDmtuuSHvbg5R",
-	"KmLPu/XlInA61wLcDrhbYIT4wEpFf6O/1NxXvrqiU8/nPRGdEnQVUIaBaYGMYYRqQMB3cTwvxo4IidnF",
-	"iZyLlmioJyMQNB2T5CBKM/GdgNfrugLBl7lWLlcHrift1h7vj4exTlUYeKwf0ohsGOtZ1rQNaWkeNtlF",
-	"Dq2PPpyzEeQbuvYo7XYY7O1immKGBCvvf71i5bbc/7R3/f9eXVy+6rqh4O0HqXF4AIu5Q08tSflG+JRp",
-	"4ihtspdgkvfSaAxNjEYIO4R3l1VjgB7OLmXbw3j+IVWleXY7hJ3T7IXe9EbdCcmTLQNh3+zAb3bgNzvw",
-	"mx34zQ7809uBO9h4q4BQvQXQE9ZAsVaFPXGjSM/s2c0T5hKOC6GvB8lXvpQKC5iQktsKHeAc5CwUmO9Q",
-	"72pMbp/BBPvY/24fdlcZy7p0YapYAJG4Qk4fbZDPaMLnQL7lMgMrAu/vsYBqe1iGglzUUnxqJ4CAnWck",
-	"TGNl381oNuDxg5n1weYX42zcbLXIe+CD7DHEKlfFLkQe3oPYXVztXhW4x5clTQD2MeFj3NNUI7iT8BQQ",
-	"QEqWM9Z6ULlLP2LZKJHlIAJyglDIPJZGKzbIfK0s1VYEbQFgYNO0msng84704AiOLpnMm5MwQ0TGAgBu",
-	"qrHP7Wh3WR785v4L80rP2MS6q+5YswoM3gX6oqIoi8Rzgw2porB2MI4H8uFz69YTQzvh3DCjtWLg7s50",
-	"PLa+NpTHFsrTn2IVnit5Jj8ckkahxiJnFgNiCRRqWC0eatyF8KC1jOKATFgrLNqyF3k/AvIM5liAKDgZ",
-	"UXq2jQhssmWPC85nVTocqXMYgPZ7ulgKtNgti3sNZHgspkQxC/eHCAiUBaVIGlSaLnqeG8RDtCMKJkOK",
-	"o8FLVeWyXdMhXHRTVseeT6evuANO2ObotbDWH7AUptZ+wbxjOI11mGK1hUOY/S3zhG+CBijpog/6+OoE",
-	"y4FP/4HWbJTVnqLbfNHOm+S5Z/jKnjCW0BSweenOshOW86wv2o1aY7sw95mEro/v5rZUbTUz6w9Pa/ji",
-	"k90xOt9AWeyLeL1RNto+uw7jrvJIQpaGhCVaj9EfBOA2rGAxaeQbd4tTaO0LuDSw36yy6JyxcKhD5R6t",
-	"DiB+cyQUJDyZgZVOazxdFgDnq03DjMFMxh60vQKufOGeX39hAZSOOY16ZjVqq33V+ikfGzb9WEy56ksX",
-	"H80+mj8j9O+gIVT4HON/eKPW0Wn7qrUi0rvwsLYvXo/7a2K7WfynfYI6NEyjXPPOtuX3C+NuFcftwprA",
-	"xSYw8J2FNht/pLI/7mk9NlhfK6cCitt0JGK7exudVrPVDhqp8sO2c+h/dTNYLyx4QU7XHxgLe6Uu/qqF",
-	"226WKDw4R8KG2hzXB5oKof9EhE9Z1y8bkORAbAR0OFqiI8d6RfWl9nelk4B1C7uoC3Yqopqhb4HHpnUu",
-	"JhpcT4jiiWvlgmDfG+YlCo8V5Jho58xhe1OK8aJ/E4DtDjZ8wrpWTRaH0WRW9+UeedIC+9pZ+5S/G4v4",
-	"WvlU6IJDRYocP5x0ckwQ0rAuNrF0ATIto4MTt0IlrFuUji5LRBT5On2hwvLyePyO+CKgp8t0XqVS2UBt",
-	"7Li/ty/Iv2euFOdKzpwh6dLuIx2Fa8gh16qDbewByv9Vo1/TNffvAmbwLlkJwfeGjcU8cFsCNA99EmfM",
-	"6Z8SB2QDPlONqDCrPcjMc7vZ9q7FV//g1Q1PMMbGjIZ3SlgkgNzaq9h1fvF2lCy/SDV2ZCxLw7Lbh0nV",
-	"j9JQGJ/rycXxV4yDrr5Z3WheoxeNnUoXm1K9LOSlNkE8wTfKGgMzCph8DjtomHHqk8t3LoFnLR65kWMN",
-	"Qv63Qrpbx3K43M0SUAfTwhA+r+S7KU3A3RVT1T0xgvz656W8+5qErZ6plzqe4De91ThXfTIZ7Q8r8+cV",
-	"id2MYxZOK//rae0mYxxuZirCBtj/WHAbv2gWZl4yCnWpgWiV9MPEEugZyF8Wh2t5y+Jwb4LTP/fuLubv",
-	"7b2qNryeWbPmc37zVkzIXV47fL37e7u9W1UTgIJaSOdiTnEmQl9bCLxtGW9IjQR59tG9OTxEQqctcgcX",
-	"bJz73d3BhkR6dkq30ATHBA2zgYX5iq78CuNHjaCyem3VyVtW2da2Et7nqREFaIZ/xpvV9qFaBBWSr4bb",
-	"IYhfKMep8UylZd6Imo39U6ex4lFtAfsRn0JvM5Ql+524Iujyle46q4lTs/4YvsTrtn2DSzo69t9Ko7Rn",
-	"phqutPbN5Vz1cwGCk8dX7ZPO6Vnn/LGLOtq3cgeMXV8eCYMQDutu8ajiFv8SKhRmXPx+hjsCV2MzbeNu",
-	"y9OHprdUzBFkwXOGu7yt61p+6kmSKCywwDpBLHsKITn4RIT1bBIRi4zg1Hiwq9wYv+Yd0oHK3cNgb3ir",
-	"wjUaYKO5PePR7gK7ohfrdDhKsCBOsITHQ5EYOP+jKL/C3xOVWUmnBKw92itGJElEeEu+vwCoaqlAqgQh",
-	"fa763givux1gCyQO3LSYlMYJguE5wxM/unTHEWAvWMmz83WZxQxjORwlkFyQE6HT5FL0tbJWemvbvQrT",
-	"skXQcMvmBUJ3yJvHW6BiHAwjKm+PVGJEVVnvW6FGxVkccamXoO1bBNp3i6CpO+FGVQY7lhJXeU/oM0F8",
-	"LJ4kVXdaOElQFtd9u1367bsdxLXsYPmIOYmJQIRRKk79Eoqa7YghaklaUukZ1UQ4ZuwkA0HZ6pAphVkv",
-	"KH+Up3VxbnfV1+SBpMmoVCWs3+2EUtJB7BHk+0dfBqvCttt9NcfdcCk2ibzRogUeLMGlB2vM2NIzNsvV",
-	"PjTMhB+udQfwxzUBOY+UsSdO1e6yWNFstwk+S2UDHir137Iv34CQfgEw5fXuPGcqrYKVaWy99Z6LhMuo",
-	"OnyGVwVg3uYA9RYwlTDzv4jbhGp/hK03uPQZjRgcERgZqS/iRgA3Hjf8oSDDN/NmaD+u3OTrOIvpkV8q",
-	"dfGXxES8vvrmQIy8GxTd0JnGWU+H6CJiQD7Xne82joxZH9YDStKfojto0v6IWHGlcYS8HoA3cbU6hJuG",
-	"XmbzWl0rqIKhx6KrmfWmd3JYjpSilgnRAvphESlvTxgZCodJKfjETrlDoQKHGFIPTCZBqRN8rcgLfm3N",
-	"WsV6IiMSRj0y1MIw7cDgrMmbaB0yOEIYZ/2Ym1GTkcuIo7WDVDphfKLVkHULTmWXjQSPibcVm0TdGw6k",
-	"ArTKa0UlCVDRRBVDrgU/h0+O80YIBiYRPHyKKsiBkX9vENVcKkQK6NJXtscwv1ZFEPOyOiE8h5Hn+OH8",
-	"fpwmbyNicQDdAilhcUjluJQxRw94CO8SX42gd4qo01rYN7pV4GALRvx8TdFyOKD9DcvgG5bBNyyDb1gG",
-	"37AMvmEZHATL4KWOvZXRyYyB+0U2qA2059Ax6x14DTyRyebEBie1ExtsaoxUuuapqlh/ItyABBSWvkPR",
-	"uel+CdHhD6nKQfQXe2rX+V9ripzXJ8NzvJOp2TsOVsUjsaDJ2vjJc8HDX0SCpnhrBXtcGcPNRiJX5JYo",
-	"ntpEIVWMZAWNCPF++a2I+VC8MY3OT2e0NRud07ZV0Z/sp2cnLX/QmVVVt60nnfMnnfOf/rFgD/TDfv6T",
-	"D+7lf9FDCCLFwk81+KBWrJGa1xturUUlwGUk1fBSQqMRfrbmKJ6OuKF6bMEndDav0jqkC+zT7cGKRXht",
-	"/OECJ6x90iq9sTdSM/z+dtAYxPpfAu3IqYBuO+SGEXbcdFZSqqhzcvrkp7sqO2H746a6SMH5zOCzwquY",
-	"APt+0HWP+NB1tfIE0jgOWHoqYqMVOO1mpGdAQUYbyNRcMPtKzwrcHjtycx4mFk+b7fgz/lBeKXtYWBWU",
-	"ku3qKMDz64/WFTlA2YmrYxyLubNA8WUDqmvEIscm62L9LDZ6FclAZspFj6gbSokZ9YI9ZXYHMzGZJhJo",
-	"DbGh41pd+QdhkDmKMBxDIR7oouGsr6dzeKCru0BaBWsfurhNRor4Q54NEe4y1ylEs36079IVn6ain3TZ",
-	"D7k2tWtFJCaT1CTIlqD07EcXyKFybQjiyAFTGgJqM27YgJtExB0kJzhrn2StYGST0pQgaIMwQiVubKXB",
-	"HXjSrnUdO7Ap7ts6NhHxUByBnP2PsjYymOuS2sjyKuxt0+fvkZDgEPz4/9ltJ1WF5YvLuH+VuTsnD1Fm",
-	"flZrmbmPymJg3irEvp5adTbhc+toQtU5+O7oyc/FfgwM+7Ym4ihIsRGdAimW+qoyUhXqw5TiAZVCnKqA",
-	"6ELBGLEaHPoErTUj1UJzZZO9xLcdCuzGzHciAznViIeUlny62PiGZA093h8/LWZFZiIW1woSAEPNxK2I",
-	"55il6AG2HyFqIfEVee6uMBQb//REwIGBDDZ0mABeMMDPiWmCx0YkrRO9mIlYhmN+eq2yPM/3hjCQiQdE",
-	"OqqwTwkjHU4BJJPGlAURn3g/AbhkDDpYKxwO+rP2SdmxZBf5GZFWfQndyS77QGG3VK0PD2ysCn5VoT4o",
-	"Dxgy9fnUSTFsPhZiWsycgB+6TZVheeT4NebunfRBXo8wq2EtrBSSs0K+DfxsdSnEFSvC4a1WRTz85G73",
-	"7oXiG2DIOyIP6mSrhaysrZMGi20pSBiwhI+Fgt1fS8ERH2c83/am8LRI6zHjiWsW56UAoHur5A6P+yN5",
-	"Kw6kladCYdLd2uMLSVx4MR+OMCwSg6ToThgsqwbUdKyJptYiBxZEPdIAWQd6jE9KeHDoFWvjHb/ZA06y",
-	"UTezJZ/x+S5UlitEIpSDwWHk4aKIt48U5YbwQfJwXdYceooHJcF5dPHa7vLy2q9la/uA5NkVKdfz1hb1",
-	"as2ZgCS1z7tS/rKQzPzzMOGebMF23Sphwj1zTLj+vN0qDvbcSnqFHZ9bTShTsWtWX/DK74NCLZwDGY5w",
-	"JrYOaW2D7tyZYsfhIWHg9EwYDBI+pYqkDOTM1fAkI6Ga7D1PjbVbkxmA6dBhSNZsCb6oHfufRaEDNnCm",
-	"0VOVyMizi5h0IsItZWF1cqSDN61r5ReBiey9/ywr84vIH7UzHY/RFq55PXQUWbPvMHvxdb5atyeIeAfC",
-	"rU4PP83cRjS/nJllVZE2yfL+c0OubaGDB3ENqQr7isLPcRoJeGGmY4jCFEjbN48PufU8SKwRD3zvEVbV",
-	"eUXcJB9jmSC1deZ2ZRnvQvt4wSpR/WdaDeSw2fckxkZHKSZ+F40RmKEMazabsLPy/OVXb7OcbWGznJTY",
-	"LI8Ozt6/0BD2kHFFcFYUEzyOpIizsvyMh38njVrqwnTcrIIiLVWGOVb7sZgmhUZbadhJq8V4ZHTWV5v1",
-	"OSAoOjxiWR+6J38Rfoj3G3zxE81Q04h+LJLfUwUsFpiWSCdWuT0OGpFUotH5KV8gdYX11eCd4XfZx4sP",
-	"L169+/Xyxe/vLy4vP7778NzOxlRLhXrH5z9bx+Tb21FOuTEzhwE0ESGYPQJsRLQIL0WSSDU0AbuE55jm",
-	"sqYhQ3+73fKSgGyrzHwHdEu4MHYSIKyAM1OHwX/J596wn8VaDfFJfK+OlBWWftrLveOKApj8dXvHKcPw",
-	"nTKueDmdaveLnzvUqBHvj6HQAWpyRSx1SACSXnGeLALPTrSCc4n0qqupymnahS9YFf4PKBVp/Hr1DPL8",
-	"EVdLwyxWVVv5n8gEiyKj6KXgCZao4sAH/vffbu7smEIRQUIq9ocOHka5T6ZxJruJ+GRH/J7PM/yHfKuB",
-	"A7yH0KLJhTXfi5jR/fwJYk2RJJY82nYzFNa86uAY6QgpDnJhuhE3rCeEYnwYC0SrYBFPRFxXwyWVNQqW",
-	"CMVR3RaIvH+WUWQFZ3lfSHWrc0UdJbugQwg5lafCS+t7Kz1jVDDn+9IgL4JiyrRqsgu3Zj6hRH80I8B+",
-	"tS5vmnTYQAgTsD9SnRASrtv/RKsJIo1lNdfKtUE74MvsAqnYbCT7I8pGiShsso9Yd2PyK8ER/iHJVmqI",
-	"zT95AviwuoRgSRXsaE777QWW1JEdlNsLPLzlqi/CI2dSHsWZTWk3o0n05CiJuTLYKkld2SFP+JFQseyP",
-	"QFXeuM1s/0nspUdYYRlD8kLYvyg9a+y0JTBrdZhEzjcF+WdQkFCBlLumkOavQxc+G2lthGsoc6h0PAyP",
-	"cD+s14f54S3YyXmdOLWmuJhtZCo7BcJeFyhvneIy1tMglidGLDOuPyExIhqU8QPB078pnoMrnqVdbA+3",
-	"nGpoPyqyE6RR9Ib0yXmr1Wy1GugZ0DYFXfNWz+DP+Ff46Apn4BS/stMkvCeJrKJ0pII4PBrRhFahh4DI",
-	"hA7NFs5mIx25kxSdDFdmmIjYlbjaj1IovXOoKTXBzjnse9jHmLmFrr6aTBo7+DDmhf1b3GLuim92/rdj",
-	"7N6PMShp6PH+eKGjOisYXzCv9zza0GtY5e5e4RXbB6rfaiXeYOnoTU3B29WVnhPtg7sQBk2E2igM+gKf",
-	"w35JMMwypPZLH/Q0UTpsdNx4jiK4bimUmdtVL9JYT8XxzyKOIEK3AyQvTXuFDOKy7RWfPG2drRfStzp5",
-	"o0M5kNhwVYO/Sm6qqxWEUngdMyNAVllPRFoNDUvyxTo0F8tyTdOQdSVQIf5CXR3EmHeW47wM11CsvSwm",
-	"f5dCKd7YUjQOWJX9VW42msWdCpM32WwLqv7BK46zmM/32F0CHYtyIti/sA9/091TOA9SDGBXUJ11waDt",
-	"gp3Yhb4u36ESCzqdFomrnU3GfugWzLPuj6XEtr/CAJZ26WI5lI/zFKbBv/7TQiuIVoQBi9C0Vdwb/kDN",
-	"hIakEObRmVfY8ZOI2N7i//7WOnpy8/ns7gh/OLn7rrFMWVIDht3c5SXsR5+wbdwzBNEWbQQFQxHwJfJ2",
-	"X6EhH7hVssQd/r5oONptn4HiWzcmW5L8UOBjSoH+nntMUOiyWH7i3b1auTFPxDMeh7nG05w1us6g9CW7",
-	"vyGm4LOIG5PPojaWIA626T3FS9+WZmahOLfQi5pN/fKiTmMxkenE6+elRa5pVNUA6NTy+bnBJ9gG2/ip",
-	"edYqQWTZvMwY1EKFggalFTCrIkWG8cQiEQ5FfY7pjBsG4RuIX4M45gL9MiHA4YLlUm2Sw5iLfip8dOxQ",
-	"bSq5Jhm3mlb0uUmsojWCxXAgYPoBqiAhGi4UDtKwSI4F8lZDBwLCHoNbzxP0tMATgxB4bH8nXoeRnlnX",
-	"PnM5pAmuFfZiZGLHZkIlQSFaD4xwOmaRMAaZ4Vx5sj2nluP1BGFXEmcfiuQZev/7KVBfxfEIYy+9NBwK",
-	"xxdCVXMVbq+b7EwPn7SDxkgOrTZqnzbPMdIzFpH9TrtNoR8I9TzBXwp79BFU8+dCQwpc398coO6Tn35q",
-	"rVSpUKWBur/VbLVOnSdNFx+t1r/ZF8/zTQAAOJt98e6+ww+uDGfhgCvVstVTU8bSvPoEukd1iEpwY5UH",
-	"cl+h8fpQXFYjM3MxSGhvbyiwF7DZaO62N6HGDYud49sG5FDRiU9THVerum7f3JKlafdz1MWGYc5iq5V8",
-	"iAiZNdmA95PAaRkoQnPdai7lCJeD5DRZd6D7qel6and432Dh3tfK7tEgC3diZQM0+b189+zXS+yBfinV",
-	"u6lh0LFhlwyGDMcVu5yKvhyQVvrxKfA7Q4/YgiVcpvhwdv6U1nBQvtQbjInAYAtjUtbS+a3RN7eNoAGS",
-	"Ajq7n0ItyP6WeFQ4SRqfrxs8uW50rktL7K8bwTWqJ7hkQUHBX506uoZWbFj5FRz8EBc9ti9XGAVPAnhK",
-	"4O4WOFzOnIoKCFsAlWLgtWngNGBAyjYgizEYi/maAZV37upZbQDSmFOAXlSUao5ABpGoUjiRVkMXhd7Q",
-	"yOoIk8jJyoK3n8FgyBUxS8OE4r1IAAcVJ/5cu8KQ2ktVk3WtHuk6gNCswBS1GPSwdJnhc4PVUr05/uvV",
-	"KhqQ1n7NaR2TiKlnNMEqK8QIpqY6+6Um66KB0w1YFwpZSXM6f51QJHKZnWCNu77snLs58/bYjjlHH2Jw",
-	"YmhtD4CIs//DDnX/691Wx+X/tiPyofv6KxEAZvKzQ5k8e/ITmnfi0zTiinCgfrtZZaBMwAp1r1pttlXZ",
-	"ZUEjVdI+PG+rBX5IJy7zuPeQctW9biwf6CNm0rg/4jGcTCXDufEMX43HrUfo+Hn72zmCON5HbgpLkk3K",
-	"J5M2F4AXbl9XaCr0R01tphM4OqiycD/yMHR0NQWTai+fsGPkJI0W1NUCUQ1dAXh4hygIcClsxI+syuhv",
-	"vFh2nJc45kPtVzdc5J5LMwu8RNoyXW2F9qzdfFSWvi86OTTjdvYfY0r/bmWtg/3LlYsx0Z/Z5bYTd+ke",
-	"+wZfr0LQ8eWDJcMPTq1aPQegWqVAA+4BsNPtBqfqgXxGfw+vYSZ6I63HR6GI5K2IpTCVvsNzfwkcfWMx",
-	"RdKU0xazHvzy2RZJk3zE+2fffQAWb7t0MkQWbyZUCOXha7ii3WWVLNrt7bm5t+TBLk7dvJIS+4LZYdjX",
-	"AzTFAC2pnhhKpWRW3/0XAiSXSce7Ss2/dFdPg73zdlNQI7NMkojJlIAK3Xo0Oo3ZaLw6oOCupYgCbQks",
-	"ABDKaiaYKFRKraP2iftkVZMvUnCMwjX5OPEpucBx5/p9aK/73iNgTNsE6Jh2pQhzhE15+na3jFMuw3oJ",
-	"cBaEbz0PTqZAao0NQ82hsad/TzAD4k11U2U8CTTqsoYFUnRr1d/x51nx1VdS1yxM0/4VTXmZx24K6xyb",
-	"qehT2gRc4Hazdd24a3zbFovbIpbkTaxivRWf+iKegoE9tqa6nQjjWPvaZ62MBae9PMrscXc3Fftwxz32",
-	"Wr1Mo0rCG3rneV2UNO5+OQJqu9/AprGbDiJ7JI477bDt8SwXN5PHtdxkl3bAHgt36Vpefm41koAAowui",
-	"tYmHMtYxU9pla+C0jSKolE5AH0Jbn8NUdNFRGXpWjxEv6eHD11nWLzUiWO1DJvntcN7ycN5RKaxTBwEL",
-	"U1FXneSlUCE4NF45LHbDbrL9C6Uvbuu6ZV/NGUW3f+Evrs2Y3KD8ii75GR3YeLUs+cVfSXBYAgRNojre",
-	"qK6rZHfoKMSe1F9VIiN3V9cbXgR1zwq75lNMMHi7v5ExKdi1TGPryI+SZGo6x8c0gc2+nrgFNMdmrvrQ",
-	"lFuo4LjZVrDd2lZalFHkfTRTknwCmqkJHwMQS11807lWvxlXibM3Ex2F3q8yu56CpSfJGzwO0JV+Fuk0",
-	"fAEPsS/818t3bwNm5FAJQO68TLgKeRwy91gIdz9loe4bvz7NSejPFiKs6mKTdNdNInWW2xN0IBGjbOK6",
-	"aMxIz5QrZ+iXwJbh7lhYxAflcareI7WK+8YC/lbMFqdnowhcu/ZC0j+RJoML4DlG9H+/Tlut0/7pCYu5",
-	"CvWE9eaJgC3T40Y8OoM/i8a9KsAd1d9HmYzw7atOeKcEM85InIydq2SDh+HV+HlRj7LenNGk1mpZeJ/A",
-	"zfEdqt1IYIx/AacPPt9bnw0qmzHOysCPrKodalULsegHgKJk3E1micSE+bDr9jMdrIt75Obt4NXx38yz",
-	"+9NO63TSQ1bqv1NiSeLvN0CRzVI1T4UdpYOoBvhtXGwwtQBwFNERplOhMuZhxbR6in+ysikc3rfjHcWU",
-	"07Jthr049eqyOppylsV6Z3fhQRtzvqmeL0f1fGkdQ8vHb8AADxQIhSd8DEVItPvrD6csGz37B0KL+q0K",
-	"WDOLTn4ZwPoG91JFl82W0vgB53AjfbNl5BSVONGxbjUo8wG/WrJDXukZm3CF+NQYw7eiVltQEDH38ycT",
-	"ckAg1s/BJVonrk6nRomuCMj0eRzPWTLTEIHB/nuiv+7pZERemIHOkIAZjcd8LPrCqn0DZzU1metbEVPw",
-	"RcZAMgVMHyX4pUl2fpNX+CVsKTv+iE9f6TSG7qutd5F9L/Ijv53T3+IeO8Y9lJjRrgsIgawsYLm/pnvx",
-	"qZ91ARPAJNRM7+lubK3vEoEa6nDnt33CQWK533KKf4acIqY/Iq3HImSAEzPRgDtLKIsPz9aLVgmzcoxh",
-	"xd33pNNp1VU+f6dL9j3ChtreT7ebJ4+aPxXI39rNVnOLLjY3oIqFdCyNu+tE0U8RkBoIPnLZMqt9M4JK",
-	"aZjMhxbfiIQ3bu4WbmHnRQKN3283d8HnBsGSwK/EH1LegwWFm8okPMKKZuIks9cbfLoDrbUiiUfZMRHN",
-	"D8tu+HGkJ8iChmhyGTBKMzuyHW7FUqHle6GnkXBdI5gvxKIPqW4lmjomd6M3YtKzL7Z8p7+JOeIOAc83",
-	"n+S/dfH+NRuLednXoCruu89vL968uMOG6Yx1loChTcJVCPfO3ZJAjCtKY8dSIcmeozkiGBm7uPnJB8MW",
-	"QZSLE/bMsyZVPME3z0VSjSG5So9avonvvSglvsKiY6DyxwYfnP7enOwCTHzmX5wAjCvumGM+waLZNBoD",
-	"MYgjtwpcBE4mwOuUu/f7iGPboql+yItPop9iPzcYEg75OrsLMIuXz1rIE07F3hOu+FBMoPwRzCKiRMjf",
-	"iEASyt4UUtwzP+sslAbwWovTT7Tgyzcg+jyUiz7MjNIJJMiBeUwqBBtSgDebu+lzwUMWEbV49X0jHg+x",
-	"cV4xrubANzgRsLlwWWdcJkVe5+wZr3QUVq6ve2Hg4gVvrEi6GDCrCnmMefae1uOxEPYRLNQLc6v6MpJ0",
-	"fi09zLvfjnzRuuEopnabRpEbiWv5ReBdogu2Fyudn7j3sdaDkue8lENwR0kFWcu8oG+SWPbLJgM7Z0lT",
-	"+U60ootSNYdT1Hr2y1YtsRAR5522SkOZVH2V4tsBxezo19y3seah5OuXeCbYF51b75Pg6uLFXGLuXv7U",
-	"r2gAyKuyDAg0mzreuLu5+38BAAD//w==",
+	"7P1tcxs30i8OfxUU763K7l6UTMl2Eksvrltxkis+m9g5trOps7ZPBM6AJKIhwAwwohmXvvu/0I2nIYHh",
+	"DEVn4zq7LzYWOcQAjUajH3/9YVTI5UoKJrQaXXwYLRgtWQ3//OY1nZv/lkwVNV9pLsXoYvR6wcgtqxWX",
+	"YkxmsibPZic/UF0sCBWl+eO5FAw/OR2NRzX7reE1K0cXum7YeKSKBVtSM6zerNjoYqR0zcV8dHc3Hn0v",
+	"C4pv2X7pzwtWM6IXjAi2JnrBxZxwNWz8u/FoRWu6ZNqu72lTK1mnV3gt2HuND1wTOYNXr+ickSmbyZqN",
+	"yZrrBXyq6JKRGa/MqGZC3AzxW8PqzWg8EnRp5lDgm+LZLen775mY68Xo4nwymYwT5PgWBn3ZiFeaapaa",
+	"p1SMcEGo2Ng5KkaUeRhmwt6vKlmy0cWMVoqlZ4YTfwM/eteaINdsCWT6S81mo4vR/+9BYJQH+Jh64Cd3",
+	"5xdA65puovm/YvUtL1iazLwksiZmLmYBlCh8OEdHN1t86l0HQVP0fFay5UpqJorNP9hmd0JX5IYBITey",
+	"qUmxkLxgwOF6wRUxjMaUHhPVGF5XhJKailIuyU8/Pfv6lLxiQhM6p1wgb3A9Bv6wvyMLqoiQRLFCipKw",
+	"2YwVGo7MnGkVOIkKtWa1JwAex0CBaA0nZhFdByCmyOPH49GSC/f32X76vACy0OpAOv37CHIPAsxAbKVZ",
+	"1UhDohdUkzU1q6Tl2PDu9d+vYe3rBdXsltWEw9xrdkp+5nohG024htXgQsz3j86/HMNKH52dk/WCCfMI",
+	"N9TQpGjqGggnNmQpa5ZfuBW7A2WsXWN+dw9Z6+WxVtI9c3OzZHboSkST3siGLOgtuyQPJ4/iaSnNq8pN",
+	"rGs+4Q7rP6lXmiYuk+u/X18QKaoNzgPIhRQSjGyYRtJJ8/maK3bApJholqOLN6O/j94lmVpclb82Si+Z",
+	"0Ondpv77zxThpZ/CiupFmEB4aijHiasVTwpc8/Ibtul8K/506Bu/aso5yyx3Ct91vRSfGPzSp1LMKl5k",
+	"XlvYb7te7J455NWCFWndyb7cfg+vd5dufhputAMnklOrCvf1Z4qYn5uJUEFoxakyNwrX3VMCJWrgjGpW",
+	"cv1c6owKUsD3RmKxzq0JwwydwdeMlt8zrVmGKCWjJangga4ZlGGYwTPgqqjZiooicwrL8EDnFKJxhs7h",
+	"O1mV6ZcvZFV2vdV8P/h1z8Qt1zR/Irj/vuvV4alDJiDzei9+uefV8Puh7/2ei8xLKy4632i+H/y6H9hy",
+	"mmPsJXzX9Up8YvBLXxqdseAV79jguvVM1yTaTx40mbrMT6JG5gYNimsFyrM12tRGabbsmFZdHjCdW646",
+	"qILffqaIaAztsy+3o+wxMPjSKB/nZ4++ePTlw88ffQFKNn4YVGwuNJuz2k2wqdhVx11Fi70bFkYYTJ0m",
+	"R5hmzyuHv+sVK+qcEqLgO7MLdMmCTfn05Q+/vH7xj2+eZ6aBPztgJh02uLWm+ygG9tFD3/9jRTPUX1W0",
+	"k/wqGmDwy+GQZdYO3+HSuUCj05OjlEWzjA2FrTnhuEOn8zObLqS8+ZpV/JbVufvYfttFk/XWQAdO5BtR",
+	"riTP2QbMfttjIn6ggU4/vuSJl19pspRKEyXJkopNziNUwa/jN5RsRptKG5N/PJrJekk1iqCH56NxEFln",
+	"k8leWYWco3Yn96wEbRU5QI2JYitaU81KMt2QQi6XVF0SWlVo89GpMnawMaBpVV33dc3Z0dNOuW1vV6dr",
+	"A5b9DH96FvnGnKvuDneMKf2VLDmDF3xtmd/8u5BC23/S1ari6KV98KtCEc7e0+WqAuniBAQo7JoWGqbv",
+	"yPjmQ2xaGJ16eVJOzc6W+NdoPJLTX5n52cWbMESwa1dS6XnN1G/V6G68NZpayFU0nPlza7xGablkdTzg",
+	"cgNjvbuLqdzl8fR0MVSLqbGhy6pFDUeMC+IW8lZYUly8FYSckA+8vCBFvRyDLXRBwurGkcUGj5yU0zGx",
+	"a7kgb9yI7+6ikcyK3VCwrvYolj6tYRxFzDijPc7zbSegXZ4Xk0aA/q9XL54bRv8/Vz98PybUnuHzx5+T",
+	"f/CvTs2j6oH93YkXr8uS4NhTpsBLeP3g9swT3LmEDbddE65Ah8Ivd/3/d+PRD1TwGVMDGXdKFfuproy1",
+	"ofVKXTx4YMh1ap84LeTyAV1xECBu+LOIuT6MaK15UeHZuWEbw2+8HL0zhFPNckmNpB9d2YeM8JBNDVti",
+	"FqG5Bo55YT8bhSNs/moxJy1Ljr67H2u5YrWGA4ty1v4Ip9WDQ91iLsjZW4GMY174VsCELoibz3DmiA19",
+	"95a+DOJ/qx4gg+7hEP98Tx4BcadWUijcrthvM4xjRhdnD8ejQlZVkEJaFje/VOyWVUb2lazgJSu/gt0v",
+	"Kfle3rKKggo148xYxKPfGmrovfFycFb9Mvn8yfrhr7/PZmf1ZDI5mzya2P/NjUhbMcHKK3OtnU/OPz85",
+	"Ozs5f/j6bHIxmVxMzv4FC6Yw4dFT2Qh7LS2oQGMCrRXzj+7X4JOvLWu++sdPJ2fwqZLVbeL1Z/D6Cb5e",
+	"wQ18dj6ObgR1u+eF9tHn3v5lQst6c6I2ojBf85LhJULTS4d3l6xi2my1vVkVY6KLVFaLuxitac0WslEM",
+	"75BbWjVmf8/v3o1HCgNwfvHmd9pc+PMNnqKGVuY3GBYdXZyPR2suhLGL2+P2vmY8TyZOV+xNNOydCNmm",
+	"hraPPYBnYNi2a6w/69OlYav4X6Pz08eT0XiErvXCUKVR5ejOH4DRhWiqyt/0opsTnO/jYjTlew4DWrFu",
+	"eM/4LxpN54xI1On1gte4abiPZU1nOt6ws/FoXXOtmfgKNPIWh00ev548CRw2xdXVe+aFXNw683f9tz/s",
+	"TI4BgtvSGI4u7LK+F0O0PZX9GaIAXdZKjFMubmnFy27pV/Lay0xurhezHDPWqoadPzu/w8+6hSc+bf6u",
+	"lb7qkAvAeGX1W/euwc3tZV1FE2NGcm7JlKJz5mxYMxUX/KKRe8Vex2aysmxQJ5Yrw0QrxWrDhyu6qSQt",
+	"o+WPlg2GeW4aP6G7iL8jSW45vwExDVfzUaWuF31lzW+ZiEWm0rJms1qCzadrUETOYjHYX6sOjJfh98hJ",
+	"fmooseXSHiC8lOJzwcrXEsnYur2t4IGbG9d9Pjl/dHI2OTk7fz1pXTPA2YY7kP4xqwN7z2bMiEI2ujiZ",
+	"nE7OAstamelYUu3Znxsu4LkwoLH2lOJi/kyMLt68G48gergjAi2LxH7SUV2IPpd+P/VAyaqx4w5kOX+T",
+	"43k7eziJ2eq3hhc3UylvVLiHnzw5ffLEmHz4Cy5+OWtzYs2B8d21PZnE97bRmCI1+9nzf57Avk4mZ61b",
+	"oD+/RtyXY9jwCDCsi3/059SIx3ISqEPALoDbzsA7AJy2qMp+nAYalKG9AM1g1BJhzbTixemWltupkU5a",
+	"GqmZEIFXcCkU8pERI5HCdnzRVTGqUGvLaHtaalo5ah3AD7C5GUZYyKoEDogiQgPElQ+7KzzsdLWq5S1m",
+	"brTVlIeHqyn/U9OCke/kamUk8HhUVFJtbeikLQANERq955ma0fYjk5PJ2fYjcMe3lMnJ6SSjTDYt/XP0",
+	"ee7BGRe04r9vT69NoVlF584rBfrLr80STG/23vzqL2Z0c5//5XMzITJllVyDOmlvCZsLaHSvv/7lc/P0",
+	"305HRuzAcduruVZcOHtmV5/OrqxY0HoePKvs/aqiwor3N/EAYXM1hxCbtzMtm9d4OszaHodVn43NAZUr",
+	"VsOgytjof8Fn/NIqLnpJkga0I6MngUY5MufylzC0UXxYzWUZ2MN8JBXXTil32pD55Unrl9urcbL91UYU",
+	"0fRh0s5GAMEPkzyL3v1hxEQZc0mbQ5dS6EVrhkrTuoOlNV+yf0lhJvPT66egtVHNnlKMEdo9WbHaiam2",
+	"uGFaV7FegR+gJ9Z+snWpoejqwzv+TY97CzYnszKyzZ2Eo1kgz6X+QZZ8xlmZygKOkrvM26JMroPf+GMt",
+	"pxXGhzJSeYVP/Ffe8HE+SkvgX5SmFRg5TFNeGa6USzaV5YYUCyrmrIwjTd49TJaMivWCV+yUvDTqLnf5",
+	"k1SUpGYrhsuv7SgYE1GagpY5ApcYDgk+Med+t679Z6jV7TGADHM1anTx6Ow8nKmndtJ+fsE/+QA8dqyu",
+	"ZR1ctW0y9OY1txMJXoOdXzOhybqWYn5KHk0mrWTSggpjdk0ZZCtekkeTMyIkkJwrgho/4cJ88RANtKqS",
+	"awZPPoqz8jAUCxnmbwWEBLkimgkqtHn28Zg8Onto/u8xWTK9kOWYKP47JDItWckp+N/Nk09wj81hdQnk",
+	"mLc+k/WUl+bAYO4f154rFBfGhNRvhcu7vCSPzs/tpbNq4IgBBcbkGol+TRTdKLK2aZjnX4Z8fK6INRTM",
+	"F0+IlhhLc0RTl+TxZEIogYAZkbO3QjY1fPqQKGmWZ+aLeaDGAlsxURIpSCmZtXIxNxfcw9EBfMl0vTm5",
+	"miUznn7megHTMUz9ePJwTKh5kCzkGmeHCcGKaEl0vcETcNrtf8ZjLGdDLcEXs1hj/eL1+VlbwQFXYlut",
+	"9Q89Av275jMMBZQN23nwPDzIfmuMlH4IdKqMcDsbhyQL+KMRwizHy/3+arDzaoGJuBtxi+zbyAOBT8Mb",
+	"z+L5zSiH+Y1Grbku5BpeMTeMk3Fq1IaLlV0aLUcXj5zijzFUS6w7Z2YqeGJXJx+NR+sFGNLm9rYX3KMh",
+	"ckTOcjfWynxp7ysjOksFuvluRtEAPsJ8x20DjKqbwDyPnGbxZWS8eQuRO0XwP76J//gmcr6JdzHHbJ6i",
+	"smeOrii/bvPDw7ZCOuOCq0WWF8+8e3TvDizNvWIEAqgH5ryVTdUKtgwRWrXemveWIu0opJqiYKyMDHgI",
+	"57e2whIZxEXFalSJkLcb4acdGUiwaeM/6MS54zX0YIWpt89VtNz/B86XWduhJ8ZT0J2X3rfI1o2QuU7a",
+	"VMarpJXfOOgasRuF4epfvKdn3BnxzLLsvdyHwLIqtiuNnT25sxxMC70vSI3298WHuxyTPl2w4oaVoZTS",
+	"paPcI0xtmAHC1BgOmVV0flLRes5OdE2FQhqr+0RIZlyYG5tW225G3K62mzHI/uExkYiPMsyHq9kyvoED",
+	"j6PBFEaMVi/RWojFW2E4Apij5UfFd0JcWo0uJt4BCP/2gXnzb3CPoOPGap4T57GejEfGMIN/oBZp3VXM",
+	"KJz2C6sTnj8y3zSr0r7FkGnX6bhzYsBycmuJb8coRl03/XxcEHgcjY0aPK+ZQkU3Wl4007stjX/obdmd",
+	"8+G93daOGMBneenWOJEmvudDU6pKqileuYdy1z13M/GD86Dr9Nxfn9yxu8Fhd/+grQ2KkLnaFlT9EAdO",
+	"QsW6vTIHMADsbjKRC4re5cywAlpKUS75gASB9DbG3nhM2txHLZGJ9ZjFv2xEYKKVlBUEszAbGFzJsgaH",
+	"sRErleZLzGO3/7T+9LYG5Xb0POzBijYYSrJSp4szD/C3OupmDqRzGR7N37qVmX//K0OimKAlJP0YCxA/",
+	"Gn1xenaWjmjsP+LBwLR2MrqWdtnAHlp8+xjz1EPZgjk1LWnB3q94zVT71Y9ar94jUJ6YZxZUmdc8np0X",
+	"jpFX1bDrQ7D1S+cT+RDWBRfHwzsIxXJc/buUKDJPRT4ZkBlsZfhfQk2XV0hGGZk1GY8U7G2LwB9aYZa7",
+	"8QgjXu0vzPTaeTPOeoETEvuKtsLGmUSSrYzDyBUUxGoq2Nv7hmS03HR5yXZyOLX/ylxqU6qMOsnnc1BV",
+	"Z3ze1MyqylM+b2SD2g9dU665mF/5iK1RiRIKkgLHm4u7g4LU4OGzfwYdCREwrBbkFSaXcWX+7Y3dCcbl",
+	"n7ZeGEXGLs4mkSMuVqXU6OKLu71Bf1TOrNiUaz9GLsaO+3hFLOWIYkwRRouFdX+7ApxCLpcAmUA1WdIb",
+	"yPjFuKo2f30DQBGob1cbx88HkP+LiPznDz/vtQMPHw7agkd79+D84RftXXj0cGsX1rQ2+lwrUB1SNEIK",
+	"2rktNlRkLZuqJFNGrMptCBtO2OnAAzmgNiK+THLu14oaldIPCft2VdjMv5DPjrkNH0IBj6HIib20d8pb",
+	"pps8vMyMUFuISmRNbhiUEu2MgHpFqj4pJI+/Me+xj4JJ/m4n4348ujJXz1N7C24rUxUXPhgEcWXL5bJm",
+	"BILl9igAfE+bHEVySIiLcU1oaQMmtsz30mYr/M5qibEhgKvRjMxoVSlA8aBVRRrBtUoSpJVY0BMN6Jvw",
+	"m1fm+tkBBfKpAN3j/AAPmaftZROXcX3+aLRbrOUzBT7srsTeJ4lvzOr3b7pLMcVx3BLsr+0crZbTJlua",
+	"PWIsji2O92kgncSRggEpOeaLUq1ZbXjh/9Ly119GyeKvkmFac9e4VzhBpwAPIOQWvSDz1xHLDjcOkQU7",
+	"myRxPE7IFu8HDbGvRLA/+eregiFSEbcHMjoknCTBbjHTt2Nub9yYY/jd6F1qB2/YJrmDFVX6W9lkyuzN",
+	"t2Rm8wJqWmhWKydlcssyv/lJOZpujYlyZMlFo9kBy8rIUlA35U2PfUwNqgq5Qm7oJYpemcdTAsjbZD2k",
+	"SoqxrfT3O+JnFvNcbNTELNSie0yPMK/8uXAemPbZQC9LT6rYA5Ygi3cm+G2bSlkxc5G3PQvdL3gentym",
+	"Hky0NVZ4a3rRq4qzMnI3JIVCZ007WMhsHZ2AaFUto7InAb8Okc4EEb2R1nM0m/DyLUSHEuOBeZZZIuar",
+	"UMBDdGZcep11JyBExW8DKsQlQHsZhcLrkKApkLLeoDMwdfXWOUwFMG7N71DN4ZoIxkrQN6RgL2ag0u51",
+	"TY49S4IwQH00B2jgZbKfMwp6Q6YIXLDf670zJjUFUPepZi9EtUkdmy32j6ETPLRGa4zgLg873+bSwGFI",
+	"9OSxUapZsvIntApy5aLWZbi7ZaiF4t1oFNSUIrpcVez9q40o1P4qNnPnm1tU1LxYLB3IaK/fAId5Q2nP",
+	"StpzXNVsyZtl71dBIohN0Ozxg7ttuo9H70/m8sR8eOIKv3AfnsWLuAv+xmHkq4NraAAVfA5g39f4VJ6+",
+	"P2jF1I5OO+cQMxs0gFx3qVPRlFxfOVyyNplQC9tRVtCJFeD1PFTRDQvOo5Gz5mWdQN/ra1bCq8aRfvEu",
+	"t4RvhK4TCjL14eadGVC36E69IJDnbjzI8nYZrkPq0qMdH12MflVSnL6k6x+sJ+PO+VMTi+Gr5McrIy5l",
+	"o76zv2uLte/Ye1qygi9pdUnYcqU3FqzUXVDMEDWpJUeps4nXKvbb7tvOxuR8TB6S09NTCGzLRpM5XamW",
+	"Hp03Y1VjXTP7eMa8HLbKbfHYcUEYxG9PvBKg4hbNLMmzbHcM1TOw76ehfpr5vmQrWSdWPq3lDZaV59Ue",
+	"iDttyKqiBevY/Dd+9yNjx3CkI3Kbl12S7NoogDWjJaTRzmQjSrJeyIr15LMFc+Wm8bqyB8+y+lCLCZk0",
+	"zVspuW9o/p2Z2d14BKvZpcBziVnJa6pc2vSYlLVcrcw/IPADudjylpUpfXhrhviWQPFx2FtLpBRzfMUK",
+	"2ig28D4OrpUIvedssgXf83C85+TbYZLz8rCnOc9SzlEyxLey47aYNuUvA5yqYwyipg97zSj6zpMwYbTW",
+	"AZdYy8qjdq1qBiBLoLRekMmYPJ6MyRePDS+cTSZkxerCVorsHoYj+QS8iwuXF9bSdgd0Wfq4gVd+uyIi",
+	"v5mcPHn34Wx89vjur2/fnro/z+/+9t9/SREfhzqC5LZMlUJ43xGw+TU9Z+uBx6WfO7RFsYjn2kdsL0BW",
+	"liO3Vtne6vxyf3Qw1Z0LXnIRf3r2pyVBYpXVzVVcidp/X32KYsyAQ36f1sa6DvEenLedA509oqlLy1Lh",
+	"mTEHWlBrjy3RHfLartoDShgejLaww4orIuxlZ+54RTfonUHXTCGxZwLXPW45T/J3ma180Wgz4K6kkPhF",
+	"e7O2mNTlPe4GvOw3qKO4ktxLQD8ldu0XUP9kvU1pBxYGPXdDXxtDn9NuD3soud4Ni7jQ6YeOAXx1ZT+P",
+	"kQvO7PiL0hsyGsdZo/guu94wvyFM6PbxrpPXdknsl9ljcTvhMRw3zN/zTIrbnsqSld9gEs6OS9du9P6t",
+	"yulG+0gHEwhoX1taPVUsE2LVC7bBOAud18yomJgYGaeNfEhZxz6/ejcYvGK1ApxbjD5ZLFhnoiJyJKmb",
+	"ihE7TNJEtaUFST+o6zhAlqBG2HYNaCfYbIELnyQw3RApGFG8ZGNfkDjdwC8gf/t0WCyrmFVJpTBgRfTV",
+	"NztCkrXHXo7eXLPil/Q4Uab4DqSnVgTyNrIhsxj5bHD4ykGiJbsp0aphqNYW0Amn0U6yt13d0RrVbXqN",
+	"rVz1lCGH5Rc9VT93Vl7xMilTlGtM1GsQ1ygoQKcNvMZ3NXeHspYX4anrPfjiY3KNY8TtwCmtQ+7O2xiF",
+	"haOno0S0Nj83v/dRMDzIheg8tDis20xwJP2aJpyB082PIFl6knC6edlUfbMsSpoQZc8E+en1051AcYo9",
+	"bUrWIZaWeXUYwM97HNbbRSmIsT31ZtXWtdMpxAv3qx706ZDGR5O0UP7UbzrHlB3ZeFb7DCUPS2ENY5h6",
+	"1zYdwVwNyImfgpvRzfZHypMKUX/WUzmw6tdr6ZCqATHCPbWb37NFrXUqZvydXBM500xg6iammSzJGqPP",
+	"fvAeE+70JgTwa8c76z0nPAi9LeZxAJS9JpV1WclbVuumFr1HMpKKla8QzOAQgWddDW7+rSlsD99FmJds",
+	"VaXuCdRkd3f4he0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrZv6fNgawKCzJQxvyyfJWlX",
+	"u6Al0RKadmDXsAV4HHuu3kXt+x7eis30/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJSZ",
+	"pN+d3p/Qv21NFbEgrWO8LqkODRyKShY3lyTYPdyDwmhWVQeksfmCxXxjF5iTu9ax61/Sg+FAiIdnvfne",
+	"FbuKMhZH5zKCF7ICaIukXPW11TaCaOcX1ty5c07pd5FxW4/twZFTgfD4x1xpXqg/XHEdbvZ8TZPBylAa",
+	"PWi0SAVNDOq0urQstjLIar89zz1aFj0J1L7f2rP4mhWQsaQsVM96wYuFhV+CYwBmq5bAdOikhER0qVgN",
+	"glRR3vfeWFFeD6ctqE8ppxeTtl5t2HDIhymLl4uC9XddWHOQH2JzW0syyzGN0Jh50W8qO/pIql8XFcT8",
+	"Pr5kPlNwRbr8wsEhYI6wMDhbz5RjJzV2zbjtqW4pPnCS/SF0DOO3ukXzbjEW0/eeauNg7TD2gbQ3AguO",
+	"fZ9Vguvq8AFuEzx4IJKqY4YmUfvILRsEURoOur6KYd0gTzsy+e8VoC6kGBagDi7H3aBD6HC7YLTSiw22",
+	"Qcd9Ok0b1kXN9CumNRZy7eQ00CX2BFH2EdRtaM3IDVtpogCGa5jxpnq0/CJr6CDuG7iAzmChCXEiVqHC",
+	"hNrQTIYsacmMDsa1YtWs21+honWnw3xJz/lup3NPFEN7pOkp+cuH51c/fHNnsbzsTO2XowSr93VZ2pV6",
+	"p2VU7t2XDRuVdv377Y5AIO2WN4oBLiA0DLZr4WJexR1ch/HBkXIb4v6rfkN3OLvlWrUeUe/0DIKknQ8R",
+	"KLvX6WkpcNXohaz57zQtsai6yVxwWKoRGAkg2gydh9GU2veny2fAXqFFwZQC+2DOb5mILRNo/cwV4cK8",
+	"ujikxCbMIMVgPy8kmQNEqk7KIwsltfvDVy35s2wUIGrOeFVhFSmWfw8j1soG7naIBNY2om+dcOHs7imb",
+	"c5EuSVxJpfi0YnsuE3Ij5Fq5HcDKA7sLLltoWsu1iv2s7Qwk7E3xU83z0UBCVyti/3nLRClrJFfFlc5E",
+	"j2aNSvVbN1eKdlVcut6YyTXzhSZC2jWMA0JSzZas3LRihFyTkpf5d9673ipDALtqRB8NbO5nhsDYHipU",
+	"0c1+3cXv8NYZ22L4qOYKznrg6PbuWeYLxI9J0i1ivoOr/bjaEOvstIiwp4SWZY17vuAVi7KUWwi3xYKV",
+	"yWTmdA1jUuOHnWQCb3yR/WF3lqs5a4IALuzMqAg1K5nQnFYX5i9DtxlU0Y8JJVreMDHG0xMdTu9yMyLr",
+	"AFk4o7xyAAztaX4v5Y3CbJMaoNspnBXgxxkXALBsdbh0YiC48c2OH7TfvzUS4xZUbHrkjgTm+9/ww90s",
+	"kvGeswgixNjaRuBVbKa3/GFQp4rSojusrlasqgaZrE5dMj+8T6R4W+3SUt78wKuKq5zh+p1ck0oCTrEV",
+	"opWUN8T8sKfLoVkhAlDfyf2Ez+8aXh0KT8xJEcsmFujn44+fPcCOoSJB4neqW5gdJ6rmLMRPJa5m53uc",
+	"TMwDcyr72D7RkJ8/fvzw8y6RsqTvW9OMmrlGTR87qPG/nUwa5nffceB1Gj4umhGels00Ro23DRnuxiPE",
+	"7O7xYM0U0+qqY55c2cwmQAwPoq9msYzcVkgGyfQtprQREDkbRfPLIoNsS8m0bhEr1XGNbYewZulSlHj/",
+	"HESAKImS/TdysLfzECGfcRj6mERaru6TeTtRikZYeWxxzfUCXWTzmqKPDMv0y1CXnwtktK+BpHJkX4AF",
+	"Cw79HxyrELTy2PpcWQ1KzloM6xJ/eQIJxubg5M7MG3doYrGBPUyG/WjN2M2w36Qzdswwbgode5ZKCKUV",
+	"p2rLd77X4CwqqjL2P7bogwdAXzUGoa/Phb7clll8QfDY1xK/S1Y/WsColFJivwRHg2Hm00z9JAv1s7sz",
+	"XhvzCjyDzPCDjayOyZSZA+00/v7EmTe0pkKzXOSQ+tbzxuAgq1ouuUp7NeVa/DM4lxJpjfil0b8bZWvK",
+	"g5GuXS8X19gXOpsoVs0uXcN0NGyk8pBJgHtHl6eZXKdw1faDCMEfJLVV17F5EJwQfrAvccp2aHSsHaBy",
+	"3EsdB7ccbRGfjCP4r7CdnSfreAqgrD8p/U/Wr2tOE3ctbYzRq8E2LVPZwATA5hCQzhu1Ku0xitqA96Il",
+	"zOmFn+tOKPhmd0LfmCMZ92Ohiuias5KsZX2TLnWEi8P1NupXvxBl5ydBLzqr8zC3wDaF6VV9KW9aVXLt",
+	"TQnTDxTev9UWT3hgTdEyahqfiIu6BuaG6Ow9iNxIaz///Pzs0aMDtf89kY8r678I7v/LzpAHeb1gGx8k",
+	"uWGrVBRkaxf84jupG8n63aMk62MVlwrbjXr3C9vE7cPevDmvlUgdPImtoEN6oSkZGQBPM64XhPGznQBd",
+	"HgR8xxUBKz15eU6hZk/duwizlWi3xTrGDFI4S2UmFiuj8bTH1nVSz9NKRY4ivdJuNH3q9LHEXq/7xtdz",
+	"qAhHr4/IJVz1TH8OsCAegsGTwMPn4sr71HUBjE9HUqQHU04sxbyqoErvv9mV/tY9e+f7UvbGsOIFK7/n",
+	"Io2IBU0ls6WD6bTHnwTXikDCCHCmGYRI0RfaYBjEJACH04zMyYNKBvjjXvxb2zeksruI5qz2cSp7GyaF",
+	"Rk8AxhxgpZ+znU8fBnzNWf01tz0GkwlWrolmJ5PgU+b5ig5BSAP+/xGb5+++3Fct7qEHvj06LqFW0Z9I",
+	"f1rcAbDM66ccJG2Q3rl75Bul+dJu+dZlWdqkon6gKR5MNhWFdhjdu5eLF9GJYhaVwYHoEiXHEwnbKcZh",
+	"RyyAKhIoR9hvI5m24xVJ3IHfNlVFzFcegY4rTF6Z1TJjSC74fJGhwg2rMgSS63TVQAT1vD23rzDua2Nn",
+	"/lI+JMnOvN7Pz67AZ8pFc8iR9X8bldkqdwO05sYV5XbycAxItz3xpqNMN1f6sqTvbTH/pP2/qM5/ktrY",
+	"p1b/+0gos93QsR8LGvaGZSBub5hPzyKvFnJtW5lKUbDTfRize+Bi/4MH+8fhweIOJ08IDvlM3HKdy4Qq",
+	"CrbShyZvDj8PbGnB4A4+C11ZnFzcJo8ANxQ4BtZzbRGnOuuUZGUD0zephP0+J62pqw6D0iZDyBUTbdC4",
+	"puYnNQuNNnugcON+2IXFhMozZMQybpE44wwLlrwTb2rHmzEHf2Vav+3UQTqAuJ9psjJ3vIM5MfsNd6m9",
+	"9s0V680JGxm8wADA5oCEE7uE+2Uk12nIrEwhmCvqoRi7XFFekg3TY1LWdKbNyouqKVl56SNHEjtJY9UU",
+	"14uypmtxOhBewf/wAAGS4kePkGUjp5H656N7gbptxoznkufFY3i6kakPxrvC3z+XSfV/GMR/VITQz3+L",
+	"IP4Jx22CAUVOmMpdd8qUp8E8glOuzbD/A9mW6xCZ50o1rBzvQGJ2IWbkI97bsV04BUbAwVtsa2Val6kY",
+	"bsLIDTvm844GwlBgWWLPJgupkxEAgbz70sW9/aHxRyS8Lq7x6Myd9is82gEBBv8kYkFfM1p+z7S1ltOQ",
+	"Q7tgMND4TrOqUgTAHgHECvNvM5HcCOtn91tISrUc5diWC0RLSsaW3c3aRaRvsQjKPp1PBi9kXUPzTJso",
+	"an5FuCDmV0NQhV67X3t31bqWYj62WQs2rx0yGroPNziZ73WBltVvXfZQ0oIZ8sI85FSnN1quWjknK8Xq",
+	"UFeb3OcV3VSSlv23uhccUgYV3+xQKw12zjThsFk5AKWkbG5yWfiAVyVnRG1E8VSKGZ+fWpB7LkMbgGnN",
+	"6I0aE9UUC0IhhLWkel8Z0VH9/H1SlYLgCNhF+YJsD9l7fIDRXLQhSJVU5AGByj2okVztYssF9nPzD/eO",
+	"O6P+7LRxi/xtFCxVB/dSY0UnSLBINHXL5v+pZbMagAk3BBtluPQdLKDuIV+SQYGKapZJ5/9zRbySPGjZ",
+	"zGG3JFipC6JviymOoLJss9knprcclQKf2uL7JXC3SRN1r+9oS9A+eP+kVcOUA+LywCJyLazOY6wFm/oR",
+	"j+VgXrfyxwf1PNgilp1+N13yOBxlbcyvlhmEyShVJqnVATwcD9A8CTy49eR5nwT6bJ28kSQ/11yzn7lQ",
+	"Y0xbiP5WsqkL+29N6znT+O814/OFNqYoEPlH2xV6TJasnrMxobespuYfRaM0hogG5vxngFmuLM6jnBkt",
+	"DBnrdIsvjLJDpxU7fW7/8WaLU961zFd1w1cncoW7dQLJJsbGMcydLAOIulfteiZcNHFr1piKCZZ8zSyq",
+	"fivEmH8eQnmnqV4qrj+zHdHHVsuMhqwXHXjwrm0sFVLwAqETlkG3tEhib9RCrt6dRmXUC5m8X7eDx+bl",
+	"dgXJ84hH7KO0Aji7RysAM6+arah1p25HoeMulO1ai4Skeu6rMHKO3ReQTN0I2/nW4sKMQx3ogiqXwjHk",
+	"dQrrg1/LjArYjb6bTLqAsgiPUWMBbNDOlzOyoCsAKOlfI2F14oNCLPt8BvFxzVVgGsH6mSJITlJhWaUr",
+	"J/1M+WxqXwnj0gPtT9TAPcm4Br7xtagJRjjtZ9KrtAa7LT386K32aL08fdGp+IcZNRTDPxNdSa02kABQ",
+	"bEKibAlL659+D/CenYhi1mXv6AeV39MN8YGfwaZ6B5KJkks2leWGqAUgzUHhJFjopzn8ZFHwiodoYzSR",
+	"QnSALvdGaFayarIHeqDhMwjqOOKMe6Edx+P4ItZsycB9HQNbWxJ7CmxTsWD+A+ttAbS6FDFnuTs443Ao",
+	"xg7LN5Rh+T2K2/sGSd12EwTx2O2hjuj2bUXnQ3uFwOvxmtjWMDsCXoOU0YPu3mNYbtFN/mmYbmHCL1sH",
+	"esiGtjSURDTUCMmplBa/pS2y+lxjbVFzP0bwI+2hRhrzMuexPhD7MRivFs/J6sdwxGM8p9Q1nYWLRF8i",
+	"vnffKvfhQ45Hs4rOc9r+1xaNapjxfuUxrTyaFRdbNsElUYyR6we3Z57rXUtYwxzXu5US3VZ7X1NsPPrm",
+	"NsnIV+RpJZsSvlXk7HRCmLhllVwh9q7dOHP8jGoKE2fw7HWqKtRiTfRuw2jT8wspNBPaFa95E221qngB",
+	"18qDX9uCbluF2+VcsL1bl9qe5BUAMiii29BN4+x0knxzvk+iudSWA4qW3cJjRZTdvn17qjaiqLhgb9/2",
+	"AN2LZm8beVoijF3Bn33/NsnH+USCb96vKiooVjOzVf80m2/e0yKtwrlUvOADx7wRmB82K8BbfkWLG+Tx",
+	"GYO/sX+aUQ2aSvMV5Jm6dMvxqKDYU1Lan2uoukMHlPUBF7WNB/h+MbVsQEWZAr4UJLAuOVZ+ofjPSIgD",
+	"c+93d94WJySUfs1W5gRSYkwnlk7kSsN1a0waj3LtO3qFQVDvlT8tKUyGnpX3/q7IIIH5G4BwrdATdUmu",
+	"//+YbHbtOmZHOJ97+N3dC7RjYQf7XyN3K8EbG6uomeFrYnu5qiS837dclK7krk1OVteyzlRZ+zsjgCw1",
+	"ikVJY4rBBJZMlFtAjPfp7x71i99JaCuoGJNpo3eMtBsh10ebAcRme7S9w+fGjohh6qnN/45Vpa1Z2mVq",
+	"cEak2nrCGqGlo82Gh5g5l+IidtSAbYzGiXUyVlVohpqugvWuzX7x9S4sFOce2okSAPz4AbmEwY/ab3Ih",
+	"sNHv+QWrBiUqZtPJkf6fKcwrFyBGcPVpcIDBeRB7cxeod9bZ3BPB1kO9ITrd/OnnCGi3MBwVOC65uvUi",
+	"mWjDi4Xzw4Ffm2gpyYzW++UpqtcQobcnJLLcW0Z6q4wQORvnY6Hc7YZ3n8sjWKXRIf8kjNLvuNKy3uQb",
+	"qOdAitNt2vbfmONsSEWhF3bKCuj3FjG4E3lmuH4Jn/6kJ3I+hygQuXgOIGvaFkU2b4za+Rup28YHrhk9",
+	"3ux9h+VcRj+c0UaMiTn/y5U2G+RaVqCMcEiaXBM6lY0e2MHu10yK7LY/GumD0g2gU6zba8vXlROOmInv",
+	"gXCDlIS6uxvATod/vLuve7VvqgdvOQ5BrFhvIkiooPxZQODC9jvekksdx/AYAig+0J+GCJJVmQWa/wjx",
+	"o0UyUINCW5EF6NioS/awonZOx6IqO09H+60WsuaCLGUdVDsIq4AOJ9esdKGqC3v1KlTsnLo3q+WSUDIz",
+	"Ascoe1zMLx0gkh3X/rU1Klg76oLQ9uU8a2q9wMpr/3CMARVQdvyVHCqAcczkkcwiWHSmjR7eFDPjHDW6",
+	"B2A65JpZ6qTAfzEDRetXTBeWgl3EHkWuvFCd0uKGaBlCqRBgUOB0zHXB+cMzOM2RS+RuprCo9SLwD+B4",
+	"bFUIR34DV3aePliIz2OGhCO2jmD4hrXQ+lhZo4lMUZTuO0h7C4wK+ca+oVVlHNaJwz0Wc8WxV3fMx+zO",
+	"MW4CmTZu/5w3gHePt7nH0PYCGvw4RB9UPC9JzSpGFSvH/lheOEYa2wryOcfMe4jdXhKb6nURwQgiL1Kx",
+	"AUF5SWjFahgJck350jLoiipl+3Xr2C8C/QjWVGgjV8iUgaEeC0vv48e5wj9xslHq2XhkX5uUm/8pZP03",
+	"FLIev2o0xfdha49w3CM++SQO/bOooi4T40y4AF/sdACxJWK9fX9XIYSaQg+xHeOPUFtYVFJ1tMIwEg3h",
+	"poyEwYc92CmvGAEQCBBf2PjpADeamW6jOyaBYk4wD4WL+h4qlfAlK+fYEWIQ9MNAtAgohehf/tmw3s/O",
+	"uKBVaEkyFEO/onOVhQTFiA2rt/KEenOiPQGQ15FgxR35mKs29TA0xz4qdoJZFKu+Va5+E4YUug6FUKqp",
+	"Zk9tymmngHfP3fkbeB9M9IryckxuJTRElbVtmtKsDjiR+MZ0Asd3ct1+I/Q627jP0u/veFUfS8BucdRY",
+	"wCrxvU7XfVVxD0HlVWy3OUG7ju/WSJ7FBVY+sQXPayR6I4HelgXx3rd2JZJHKGk67i6XkdWndvbXZrka",
+	"Q/nS2AqOMWmEaqYI81teYqNUsqQbo0guZZ22UF10tttVZQuN4OGOBcDJvm81frEw5nTCuQEZTBdGOq4F",
+	"ZiMJ5BIuBajOaXuYhfh+b+VnOycgK05zafnW0q2sxQCKPRWEWcSyrYBKxbtdoF1TNTT3SbaDMPmCRExg",
+	"saImAbDQqDj45eD+ZHtH8a280rjp6LFw/voi9LnZjHfA+qwpvps/EPivzTmdXH8MZRuU109J036Vg4ew",
+	"Rqq5c4xYlfCfRriM2GmVjkx+TxOt0r5FbyR6jNDwVkTWfM6FMZHNXzUrGF9pYg7dmMhbVoceNWePyZKL",
+	"RrMEwL8tQfqhb6vzIZWwS/r+h4O60YdJuUHci1M74c9+omxLswt7chGCn9G64uCVFdDljGobGrOtEbDn",
+	"MNce3weUBLzu2h7bRsUpS7Qs4YRtZymlcpIqC7URTKYkI3Bxsyc6XsjVBhGbQ3B8Gz930UN4hgh+Lj20",
+	"y5u8Ft/Ketn/Hb00KLP6yJcqikOR2zryWrv6CbQqMpWmy9WAPKWtoninhgXVyi9o7HYo0DHD4Tc7ggYH",
+	"AX0P0pCwcSZEJNsesVktf2fp4OAPzBkbW/lLWZfUjv3UqDp5a/8q+cAoQx66bwBU2n2VZ+ePshl21i3l",
+	"F9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCNA2zX4fciMsTG5Rk1HXfs4DCWqWV4SwThE6riR",
+	"r43Qzm8D8r7VtmUjil8ivFMXxVbgxvSdXhT8pObFAp1vtjuN8sqWypxMXfMikVpo78bvqXbodVvpfIIs",
+	"oxZvYxfK7KE8tC3vbHcsJ2XUAFz2f8qqSfUveibInM/pdKOZIn89m/zfJwT+/beec5lRXqWsJAC2kIqN",
+	"ScloSSooYlc9Y2GqgY6Rs6bqGhiS1nvH18DwfrURRcKn9BJTzRwjgvWkpa8GlDWxnUQPgeuNXtxamadd",
+	"vKHjbfZq7V7yxIHB2h+UUbQTa436go3UGgBit6k2Dqtvy0I8+e83k5Mn7/7rr2/fnuK//vbff9kH7hj9",
+	"/g09+f3dh4d3f9l7lwc7yI2UWvxztr5q1Q4NKTrKUOgZ+o+t+mm0PDuDSzJllVyT31ktbcMYOZulKfTh",
+	"bHx2fufJ9OFsfH6XIVW/6vCHXQjx8Q/PBxY0eUI7m7Sj1M2Q2+MpDyB1B5onRAZk7ZNBoGvpAR7IQ1s2",
+	"HggsvOTiGf7gbEtFMDYm/61h9msHz5AoHrDvzhA66sE5jNhF3GFtIDn+DY0vY5SkXv0uE5QMS84Rs4XS",
+	"eZCQiKXYH3TCcye1+4S2I+tDTqmzOeL6yMeP9oqhg7XIVug5s5qf2XQh5c03UTftAUs6kJ/NB22hMHCA",
+	"JX3vxEPExN6GSGJCXwnXDty5ReZcIJwvWWiNgaV26epAUW9PSw7f+XnLeNlygNm249cFPHDt9ATo1rKi",
+	"c5cbbLPDmCi7ozgvvD8jB+XUSx7jMNmCF+tN6Y/Y0GEBr1NNl6ay0WQh12RJxcYlMsZ9uBvh8TEzeuMb",
+	"rzjmwJTttvmCAIv0Z2aU2saYJrt+BbCdhpBkzoSxsFiZtngjhkz52rMEFVTzW9bD9wP5966p6maVDh85",
+	"KKX0HGtGyxei1cwjTlQsaKpK5Gs+N/ow+iMBqt3In0tycmYLqjc2wTTdV6Rfe0hXRoi1oZYm0XKiucc7",
+	"kd/2I7g+8q0K/3yuD5zrK011o1ItlqGUoSsODu75BfW23wGap2/WmQ59e+9Gr8awL/Nwr6UULGe6Qiep",
+	"0tWQK0FXaiF1T8sYyvyO1zXSWLVczF/16CadImeHp3u1oKrtgbULBR9vzegyUzVBy14ts4GGWsY32MDJ",
+	"Z5KFt+4JDIlTX1BztJvC+72RUpZnQtJBYNVdlvN0GkfnZms3Ha8kj6JzxN2vttkwXMXep2VMd4PBhO6w",
+	"93brXQbUGwU6W+CTYc3KARik7q0h5T7D8u2HFAdR3c4v7+x62EYg9kqLX2nY4k4uOsZF5jny07jL1qLV",
+	"HH0bPWSrmzboQ0xQoX1TbeVaQO2EIQ/IXwywHh0tcm23b6p88xFsVjCooWFWWXJnaNC8G5XOqX5Olyy4",
+	"N71zxRpbZhV8YHf1KNKVLedIGA3P2TrdebVXQ27XmHdfwxKPQ4JOvSj06ZBKLKGiqbaz0gLtU9z6I90c",
+	"4HMNoDD3dYaEkZKz8zlF2+ZPCszwfVE1it+y/vnAEEHKFSrVA7jVfP4vq9h1Lxhf6V4whqVEv09SoaIi",
+	"2ZTyhVAdfVpnjOqm3tMjdafKuRM9JZvg1zuJyk0qsLTFXsEZ9eluashxZRY/uLkulMzsh9+oqPgenwQW",
+	"KVmVMX2XHcQd0HmzogK6bya7pebpnekj2gu3cF83brRng7RBKuxsWtQKyi567PjSUzvH0d/7zdji66r6",
+	"FplEdXbUt6moAPni8rYp+N5OWqX9kT4wi8YdoFvGMehMeqPSLsrooVt3vQs9bLiVlFWmnt/oZebeW8v6",
+	"htXEPHmax+5Me7lubSMRV6cGRQHKefuiBPyhwVFP2XFr/3J7/2OdrK3JIJN5vKve2XLYT/RDqoHDkJRW",
+	"35k0dchZ/SwwRoJTabEgEesAmDIQH2xHOcP0gXWGVR10V9KJmcPGggW0LOt5TcuGYvrSLQafYexfGgEp",
+	"dBFiWAXmQYAM81RPIrnx31muBzgk0tmB+wb1s6BeIFb2onqhOOy6DLM0a1YIQLr7avAlGDp5tyVntT/e",
+	"1kdjHjrkwPTu5Q1H5TVPJzH1vHR5mWgsbpmlIw3fnNRXfNlU9CAs0B31JA4dPuqMtjw8312rzfbJcAlT",
+	"WPHKCF1KMTd7s7wkDy3cFGzZadyG+PxRdLzPkqLYal1bsx4SqIEhkpQ1m3ol1DqVM5ig3N476g9qBN6p",
+	"DknNVAe0AcWW0sNsM7cJu+K3ouJ13hBN++8gKNEs3XkGuiSlSX9NySlGMNF4WrH25FUiXzUU9Cbftx7I",
+	"l2WWtB/FvG6YornX4MQhs/M4sOl44OmthMKa0QqsqhO1EcX1mFzT8paKgpUnLpvqJGD1mu9LqulJSAQ0",
+	"H2HXjxNdU6F8DY+Ch1nJC3P/nahmtZI1PK4qevLkycmTJ+aPBV9ReqJkcX4CDi1uXm6+WC+4ZicVnbLq",
+	"usW09xVj9gC5K3rFalg7Xr4n3u9m/oj0B2QuPWunNrcPRDLL7tr97PqCXIPVyWqzvlUtZ0wp2L9rImty",
+	"be7XelVzxa5PCfyyPQU7gChpXV6Tv0ai9W/w+yk/8X2laHV9Sl47gBECq1YIxW87Suwj4/371COps6xc",
+	"7qsv28kn60iwc39TEOrpRsmfRiXaR64S+2NKuixcba422lo/61YDBQTCsi1ohK9bmUumSAuHrJexDQp2",
+	"HuzbrQdzo1WPljZ7q8+cYmdV+/sVo1kM0kSg8tun5Mmjx1+QFT5BSqYprxIVUelK01eaTit2CaraitXY",
+	"pnUr+fINPfl9cvLkl3f/9fbtafjjL5mQq013SlDaI39SUVrMI0lKmdzKADV7FJBWLoyozHneXYYQVRYL",
+	"f0jTeGQMpvSzMu0fBy++kc4b2ZhXgFBZsGq1g7yZbseqfCC+o1hyd1GGD40ctJxx2gXcnWoLNbfeCeBN",
+	"LpR18ZfsHh31t/zndmWebaJ98v0PA3E7Dsa36YY6LwQjM9pUekNWFbWNX/q2xqyapUjeO9Rj+tgqhLN0",
+	"skrFBbvXANn+lj/HnYMx8J2u2KU1XaZrR16D1GP1hviHxmRF9SL8TYBNaWm+MfvCqAXPsdD8mSJhC9uf",
+	"klSfP5mckf/16sVzNwThwmYG2G0mU5npDY1to3MyXEKMjLl57hfgXb0zf6ylnA3unvJilk+GmLI5FQdi",
+	"slTsUNCmsuYzncrBcv2erAtMSN/tAlI1AD+6p6+obFgnYAykMtqky+kmCqUOXAv7rUnZkC5RB/2oNSPw",
+	"HPTlvjXMHSpIe6xlwWi+6oYphlBhUrQA6jS9MXsser7DqEL5+kz3reEZs/e0BpzsSzJx+pB2TcvSIqNu",
+	"hDCU6513BLz+shHprKOB6Q9pWDbfjVfhogxD29VxJcUF4I87uMrWHpovvCNfySUj2KvM/mGZtgC90WLO",
+	"14yWY6Ik7NBbEaG3KYrgX1yfkmsoiLjeISqWx+EUT9+KqCwOfjByfOiapmFRnPtF2jeL8x+iycjZK0wG",
+	"SfkY076U1jnwmVCHuEKjjBRb4OuW7POdQKz44zJG2dcWVhGjOxkRmDMQJSt92202B9VpdPYzDNlM29j5",
+	"goVOixyVHTQwD+lRN5ONGJRfEUTPrmWZxJPHXoEBjMQLcGXEeQfuekfKVaio2C8x8NEOzPlWST+Puyb5",
+	"Bvpcwal1+ZW2j9BAOPqubvL9/PG7mVet/m5bLeC3CrqiZCx/Htzu9+Bu50gcwOGDsrW2D9MnkbMVc1gL",
+	"ggTlTgQHUDJanmAVLNrYtbGyBeyCBV4NMAIWMMDsWKVZDQ9JwU7Wtr7MdcRMSXF/Te7bq0So2N90nuu9",
+	"nWlU7EaUrCZrukmgmJjnvtp0dQr1hwlUzLaKNTDZ2Sscyndc6FNVrJMmyktEl0YzP7SEKfmcKWgdbcki",
+	"5u7qH4PrB1CqIRtPKubVU9u14kbItbK6qeOKNeXaXioFxRtbcyAgQuimL2VwvCbzl58HUEXIvgtgshjq",
+	"//j5y4fc2o5T4qXtJCrjVmVP3CsvSY9336KaZDXSvFZt9hrxqFqw5a4fTZ90+x72AXjLyZpVFdFyTfFz",
+	"roYZCbnS/J8RfG9HGb0kzF3Vwj9w2q0D9LFV5DpZXcOUVmRJS+avVVjc2BMW0vGN1JhuzH8AONBM19hP",
+	"VdUCb8fRWggQop0V10+tQMD33b2xQOHBzrHiobcpRcs9pRthnf3HVDaxKFdy28co3qlXgROOhwGkyRoa",
+	"3eDbkk24snlD29K6r5jOq0m2E8+9lCTDjq6HTuAWZzk4qnpeiAWD3chYf8IjlhJULyPgznRR6h+RgZec",
+	"2U5n5yHeI5eevtsAxwj2IZZE6buI8sNaN6d0xDDo5ukApDQmyq+TLgEI/a+oIEyUylnhXPdPFZ5xwdXi",
+	"QL/YTnlKrvG20wj7rdbQsmySl0PcIO8zRdyTHd117tH0wSgAjuw9qxK2Qbh+a1iDsPNNUTBWpo9lvkd8",
+	"+zBsdY8YmEyjZcXqdOzGNTaE291K1+nGXGWQAwqXu3coDWxuHOyBI50hP2D/E7SnI4X1zwS+izc/nL5A",
+	"95iYofWQEzGtUxWYf2fmCXEQk2tbBO0XlkeoStqSvp+Emdue80sMgAxFl8hJ2CtS0s3Y6hlcEZc/Cvoe",
+	"JUYSnO6VHokhbUBekfPJ+aOTs8nJ5GzvkOHUbw2oScWoOahreWmtANe40nXN2MoYzIuNkOfzeLInqSp1",
+	"SHIblFI1WhXQfQswO82kAyrJsP7xQKj6AzpgJtArsJcdhkIo11v9/C4BmBRsH0AbAOtLWeP+Ps5V3rd4",
+	"EyTSP3LYnysmnsaQb/sA8RNTjeZQzNJ4+9uTR4S6LoSG4IZeU2XDEtkSd7nGC2qvsbKHl1o5IRagzcfU",
+	"lOZgMpM5M6rK2FCkAHe5uET06wyhdk4Ulsl1mld7OdL2et6Z9reydu0VXbdFnOd261tassu42xa1LnTc",
+	"ms/STZGHhnEA57a7vPGg679ldXkGj7zQjsTeAWo5bgscPypGD5KkDeaaD9GgYDzStV2Xn851XZeHAIKy",
+	"9yvrG0kKUNcpCvvh+RDehiwbgNG4Za7H4BaU1+NdKK+ESvuSrn+wyQ6xpq5u+OpErnAJJz5tA5DV8nEy",
+	"O2XXOhRPlV0Ar4lga7uMsfM/+RiQg51RuZUsuWgBlQ1b204NFK4gv5MB3+QQUYRCsjXSXf5VG1HsnhTZ",
+	"6EKm0EMRAvmCMFos3KUQQgYLaXaA60tiQxsXthxmid0IblkNO8K1TZYUY3N/uF6vl2RFa81pddEKopfm",
+	"USE1DA9CHrpTw8qIohtF1ovNJUEb8MINZv8OXSfB4wgSyIUiQV9EJgBFkfu4X5w50YH+bKcbI3vaZpKH",
+	"NXNNKUR1szfsiTkS8T2wX7A5xtgGFLEbj++NYov7Za7hpMMshZn0wAOQEpeJWF1VSloNREiHrssVaCCW",
+	"0Wg9Z1p9Rgq54haCB5ytdE65GIfkTpsigb+G/im+5TvasJ8pUjdVq+gj9noAGz0re/RS9xlww4Dc3DtC",
+	"4KP9+/2IdkCKV1n7BrqgU41AxLcsdMqyRyRn3GxPYygSnpEFstGvECu5telnk5R7uoI8QhnUeNCHkE1b",
+	"hVoPJ1Gh1mR/MklM32hL0wxe1vyWJWrr6+ibfYV87tH0G349CPsz3yd2c2nl2Q1b6S0GPOvDgK0esl3n",
+	"8isIlUaZHkN7x+4QKot2+RIbUA4FhbQwoDsU2I0rJN64qujGtsJP9Eiy8f5+Fld3Q+eZyxQ+av/g+/UU",
+	"x4fz9XM1U8AY6TTgVltcbC162rshhbOAvYt2zYWIoQxStyUUanzFMrDDeHlsVXWAFqulnSbMD774mYuu",
+	"d+10qooaQdg7Myae295Wm93QkReo6JfYbrrr1hTNa9x9SAzLHnYVg5y2fom9oh4eVmns0CWr2+D9UGCB",
+	"VIGEd6w/cWlMmdwW9n5VY+lZ+i1Yz7cl3R5NkrOd5RLxqw3xeOxoPkCvP4bCai8VVjWXtS04ypj9P9pH",
+	"jnqTqh54ey3vaU01m29SzlP3HeA6iZaX89L3uoFcOUSnPVlzEfy2u5fLsOJnP7M0Mxu7H/Mntlh11qOc",
+	"LDgKMZLX/3kEeWtTChGSLpw5jAiP2Cv9Erveswtn3FwSdGrABxW/Nc8bLTQ+EwOh4wbI7Z75hTupg4Dh",
+	"Zkk1tiTObAt4Ur/2RVVbm9PoRSZsfIhDOZQFZFp16ThDHeffG2qrOwfRHYS9o7jn7kKgOEQtf8WEzA1d",
+	"VsnNdSpKAujW9QtKRHWHBV8z+G5XPbDcsonYPlxpN9y3iLckaLv2PC0jVLJ4b7s47SguPRzqVbNc0nrz",
+	"qfj22pPuOGq7pmiMpby/r/gBJ/NPyOlH4dXkTljYe98Uf426Gi2XoJKxkmPUesaFjWNjY+UkHV7KqjIX",
+	"x/1tmcdJ7SGu5glgJmePvnj05cPPH33RDWqyc03YsZJkaSp2VeQa++tsQVGUdLIGD5wL3wqp+SzNofR4",
+	"cU2rYR9WvbbfjhsQwtwJGtJCpyFpVx5arKcOY+zuLieV8+hDq1jz4YpRrDEf5KL8o4zNJldQPG0UF0yh",
+	"0+4zBXLv9Aigufj081z+Xi87NpyPrWSjlNUsFfOeTbiU96HO3DdRJ1ph1nJtBfZgE8buZEfgwM6Y9eE+",
+	"x66ODy2ucDh4bTPXV610pjJ6Yh5DHwiS69NQBbY4KS5AwXR62wLXdU9td6Ws6Epl7GwY2aNMHeR/PMi5",
+	"1qTvjJQ68/NCRpEmri8IhWMOkZtrl2h2nVZszHVcWY/IgTIf4TcOjcm9bMRTHGAnOeCruBR4h0QH6GTH",
+	"hvc/bj5r091yvE2baVPdQNSmVSLgC3IxqjNlipe21BCaAhiNN2rv4M4I5KtsJSUuqcA8cPOmKEE8CZxU",
+	"y3nNVAIz0BUv9e1KuLvQSd+eAFnB3iqoeZdM2w8K4b1tybhIaWiD4H6Xprstu+8vi2jj7h6XNxpV+Mb2",
+	"Z1yA1Eoo3RUQ0Xb7s9/VDSEc8GyQoHfDb5xxR30FPkC42E5M76r7gEyavlUiH631SLoWKvT4ZMVCMtU6",
+	"8wHQAKvvaWUmsOmNnJDy+j61TVo8sv60pjeMLKzTt8e4Lr0tTSKflzZlpGQVv2U1RkD4/UqI3LxhCyBm",
+	"O2BAqwns1mZFDVshOcZQ36b8Hy7S8j1QDhB2Hp3+EJ3XFvG4kh93vsKY4Xi0W7NGypPNWNsqWwQmyIiD",
+	"oyion4xm2jtJPJOH4FAwMLFMVuUp8TnYxjQFqwJ1Peahva/HZAltWbkmlICyUDdit1i5rDdW1eyOZP9g",
+	"ZAAlq4oKhONIgPbEuHp+Iuki4zZ6iHP+J9DGoeh7eNdPfDaZIUwYgsahMTYmkK5r3vLU/2w7n73lL09P",
+	"RNcNS+x+V357dwwvOVEu2vZ8ug9irnWIb0O1o2WH7Bab8reWdXnpOj2H3GZbEq4Z1pz2UbpTxk0oO01i",
+	"zuBMjBUDOHeGsxEBE393SszRwC1aJsCJo2Bnb4zP1wtIfVtYqCzL5eD9scdmYNfL2mVFDDjx/2CbkIEZ",
+	"tqMuzdJn5IZt1CWZSr3AAjxq9iQKNG5ljtUykRyVooiWfZ67G1Lu+nrBFIMJu6Nkc6fM9SmkzXrpiPnu",
+	"Dfomw75beWHZXH0nVm2lNy0WVtsBibmitbZo6cmEr73R6T0JZmEiUba+qylsVpBwQTUjNE7qQ0AkmwB+",
+	"xGB5xvfwKltbGMEBRVWGiXRPNByqjFsFu0dHL7CaCADChTbG1ksWwgYYUUiOyIqaJdSKA9wE2apkxXQK",
+	"2MPsKMJUrRcS4t46AlSHkHjS+XJAS6d7+Dddq21YQ66/UbePEWl8BPXNbtYnocHhXP9pdnGgInLrfrPb",
+	"8HtIFggOk55acE3cl+kPiebv+LByXpF871v2Xr9sxEHuEtfopTPvKCSUcM0LB2zg+u85KG7n5jqkMWEu",
+	"zTRGSYbGJZKUcoxVVyDZfnGbnIHO7MIcNHazQ8hIwvvsdyRZ5vGhlz9WGoG3yokkn+zn2296J1W0WbDf",
+	"0e7G3HOoPAMSfM1ns4RAa6fWHCFh5sjwyELqYU2y9owXOTr7+ced+Ek6x29pxZPYeNksBPxFO+/FEy0s",
+	"t2Mjj3IzuTV9ElcTTDbT3C4LT1JI1ZWYDLm/tPT9f50iA91jfJ9ei7Vly4K837FvZEXpb5TmS5Q9Cfa5",
+	"fy7csQ7s8eJF7P2K10wNyiK6T4jJWLS57p9QgYBbPWWkBEQ6rEuwO9wIzSu7w353B4SzVtWQcBZEoC7i",
+	"OiNfcAYW0IZpLEQzdllZ05m+9FmNFxE2tzGfIYk6NKjBi/ISnGAXW86w7QBYdPFk9QHB1i+D4Xs0wKnn",
+	"bO09YoguuKSCzhkijk83xiik2MIuGQ499m1wlJheB8CY0myVtDDliokAMYX/8riDztH8bkgj548YW4RV",
+	"JPtADwk6ZvQ7n7brYzHgmTJnYCob7cMFeEQ4Vm4GQNaEXkiXq2oAj0T3yyv46R61IeHo8EWD+cSjY0RM",
+	"O/wUILz6eyaGYgbENMoDQNMbpr6ZzZJuT7paVZsLi2c9b2qbPw8SGr5zRWReyJWQRQ9qAniELkgEmY1l",
+	"nYKtx75I3f8Qw7Vgg4Dby+a62XCZQuB3m2UlxTg9J3ssd3349j4p5aWRrxehys2JXJj4VulL5RR5W0mG",
+	"9bXvxplDPGQ/vsWZQ90SrQ07HLStP+Nv97b9AuV1K+wetNvoaom5YVvddWI8ROx7hemDatEKz1uSxWBS",
+	"TgZENGndaVY9tNpDV2A/QelEJ6gpnzeyUXtQPguniYAGQJfQr1KxW1bTqmcYlFpQ2StI8UJx3yenIA8n",
+	"E2PlWKAyc6LMQXCVe9MNBGJ6ThG3ch8tvFZ2eDZDbxWkWVXQ3E316NIQbw0VNiQzCx8PQmTdA/0KF7LL",
+	"ZwCqNyLyfveBfHV40fsYb8mc/IP3zCURcu1q04+dRmELK2XvZAouvCHdsYpSgq68okqRJV2tjHiWNYGf",
+	"AlDZmEiMK63pxvCTrAekMUSYel0NDJpamEFtbocFGpCzgHbtmCbA3vfNKOmGfcqcU6R1BHKFzrj+78w2",
+	"rP655trtrbeY50xf4pXHFYFePL15dS9u7AFJLegDU4dlhfirwAqsMFyQMC0ShRySCFEwCJdxdBG0E0na",
+	"Wxv4vQX4blNMdiT8nlvpeO6gdNvPP7lLyKrsf3R56E0Gu80Z/ntLPNvNAhwTbfFQ4BPLHJ5dBgJdH9CK",
+	"oif6slMFd2xDbE7hCku3akpx8H1b6yc9DNidaZapO/pOrsECsNnBZM2ryojxLIjdLKh8w9Xx7n4miZvm",
+	"mVatbkN1NvWolmu1N+XODcW1uYW8Id2R4vJvA+m2gfGwdR6x2yw07MMejnFGTIJlypYFDXqKkefLFcRY",
+	"jID+JZbYLbEejmG4FoTUv5hZ02mVdtRELfKOclJ3ACdKljx3Xe3jWtGwVv8SCv1LaKH5LUShaKMQz6od",
+	"xDOf1MWC3+YyHsILGjUACX1H9+mpL33NaPk9Zq72bvjaUazWlSFfN7nOaE1on+I7pkDvAvZe948WHLvT",
+	"2ZCo6GB3EDy/Ay6XwbQNFbj7I6HBhN/Wmba3e9uFEnO51um+HqCjo6MJAtchAYcIxspUb9qF3HE470VS",
+	"9VmmH5IZCL0UB83eaxA9yIBjL/3Hdk5pt33ugIUN+ZCEcXdpRVt4q9D3gIA7TKHlCN3mbAvqjpzWngAU",
+	"liOclmCI471Lkcyx80tuNl82FdWs/EEKvUjInKX/PIDjbocQrZW+G0N07fezWZzu7eC0Pu0O2CVfgW39",
+	"+8czfD/yu1TLeKEX6VvFzXP/luAg0drHjkLxMK11uVW868DFdPj77f1KxmRsoDeZ1fq6H1/BGPEvxo4P",
+	"kjzUTKO93eGPsnwhBkqAQjartFFtLwpEmJSz2TCA6UiybHcJRMG2porQec1YeYmZvdxGQRGbUy9YLgnd",
+	"ptL2i9hWtLhJilhYn5X4kMoN4I6kUcz76SG840E9aVXJ9aUHaX2vQ0DIaec2Q7uNb92OQzKqmzqXzuiv",
+	"zwNVV39/uddkrJcEt3+PdPrW/jDF7azmcm8f/R/xqeh0dD5tDflW24/7M/UwFskeYz3oCLurwU7YzqKX",
+	"pHGrbx1vM4Gat+R9fG2Zr34Smld9F5qetZ+tO7DurUE0+K0Pp2mfbAowhEMg3fxOZ0pvMLCqFtYhH9x7",
+	"FZtp8HUyUWbz2D9/1JmN/fA8mdLVD8PEsdDW6/ZUJRgjd3e510Kur7ez3H0LXegRZaTPid2Ud702et+G",
+	"/WhkGVsn7NFIsdh1Ogw6Z7Omqn5wF/82shu2MoCrz9om2Pl6TTSrlwrh3MxHjbEZo/aKeT0lqQe1sqfC",
+	"qOhn6Y3E1UO7eZ5qLvezzxxoTaOQSwYZqWY+4LNvTWmXa82vXie557UL/ySW1s0nsJktbcqvI35jvI9Z",
+	"dcpw1y649w5zVVRph+t9QKpBKozZAtG2gQ1QKIQkhVxh8IorItesJMKm7HYgZ7fgMn2RpW+DmkXR3iKu",
+	"X6mfeZ5mOWpZGzCFOfFMK2JGc40SbS+Jdn1N1CfYZyBQsSFLi0GX0J3me1s00MhN1N86eAHP58zyj1+z",
+	"bMa/mrMfVNrzilDOC0ZkVRpz0le3Ua77BslWC4v/u4VLb8vQbcqmoT8SDwpLYWEYXbIA0ti7xByHS2Lj",
+	"La7XGxWboEo7D2yipat9I7BezejSJt+07/FtcKOO6Nd0A5j2LOGDiFCG+8SE8RT1e9gdyb7Os1BD3stp",
+	"DAf/gODcUJHxLtsXZYBrOkgCx2fhCMa9I+EYxdyOZzo1h9dMUHGceq2SLeUu9/xAS+gjem0oZq4NUrLb",
+	"67SJt5O9qpkYVshSs3ku6qKqZp7Ell3IWiMQIYjPsqyZUkyd9ur25x3SqlGGFTJuZ0OzfyUxK55dPb/C",
+	"rDzyFa/M6SSo4SlMHHMmko1zwzwFNJ81JivXpx+zIsSQLHaHzm3mlFuN3fR2dlRXqQeyW79GMLs9TdK+",
+	"+oE1wfFWDEUF3l2PsZle+GDJltHvcfYGXI7ZTGAb0O1vDS8NO6nQx6BPionH09/SLREZI6oYTsTZc2dy",
+	"hSnOx0vgz95UV7Z55eMxaEUlQXD3yvX67bUNsKX55kpQGpvzm+GXNhNFMVGO26p9zUomNKeVGjYdyHTZ",
+	"G8ewp/am3dQqXAtLDHC3+CJsj1/auxyf53r6RdA9KewIdwgGQTak0xe2Q/vxSrPTRuLtzHoqy7R1u2C0",
+	"tOG6XFlB7uxFkBNML2S6WUJTV7mWytNemRl7rQ4Yyc8B3xjWNcalp+j1kyhlwhW3WlU8t7+uumU3XsTY",
+	"KlN3j8rt2WTS+xSYif2DrXRaMK66G4TV2ymUruPIASlgobGfxVXPjYOo8EcjgIeZT6b+VxngpFb6IyBU",
+	"VVLeQMDsdL8q4PY9ekMsToDuPkE5rNhtfY7B/mH3K3FZ7q7gG2/XRk3TuFasmp2OPhYIfU+/+w44veug",
+	"kUsdMqs/sO1FDnPSoePaCmcEzyYl79caoi/uEPSgMKyTvvrTFW7B83bL2bqFYxO3t1NkKW9ZSWQS4KUn",
+	"xu7PocYhAubx6DGgNa9rqVkvsiQzKeAVhRmIC2vFO2QasMTlCiNXPbAkh3bGyGCpYGeQ+IjD9GynLK6i",
+	"VPC9S24GhhR2edvlEm2neW66QttG0lXsfd88eZqBZmei7E/Odkpxv4wcDz3Qx6mgaa0PjM7Yix6HwHVt",
+	"JfhGlfiOeH1iTV/TDe5Q4v4YFuF/Jm4lFHlnnODM5TodZcthuH1T+gEeuhuPfmsooHV9jI3dzkJgmCbq",
+	"X3nw1sDss5szNPxaU82e0nrvL16659paT2bTSqrp04oq1QGi3vc4HRPiPBsJb+OGh+mnEHTzW4NaX3Zv",
+	"Ullp92H2wZJpVbMlb5ZZTJRBYuu4yPN9fZuZHQtpo3uEXyBCr5A7DJvdUF+g3CltpGC7xrePlfsD6GVh",
+	"nDQY1Ge4Gd/lbtIfoQXZ/e/LjlM7TLR2ZAR/TKl7T75MGRNe/4wgDuZtEJ/hfOyug/387EvTI5k08BK5",
+	"G4/+GTy8bQ6Zy5xzQaU947u+A5vpOpfpN0vuAjLHweGPnK4Pkxbdyp2FJBiqYGuEovB9hKTQi/u18fyZ",
+	"TRdS3lxpzZYpY3VImxf2vmB1ykMBfUHYnEOFvJs8hSYHnykylfuwPg7w73a1MIrctH3C7+6ZkP+b7jsZ",
+	"mhrpXd+jHS52QjpydWzL1xj7TbWawg1T6RUyUUKv9i1Rsl7cJEWJezx7x7FbC9S2u6/wFTQkDOX/tu7h",
+	"M3VB1riQE54GHYNfDwm97QTO1osyHThj77Xl6sPA3gKT7PTzRaAXqjSx22A7nHdzsW1v/fGQ+reYJpQU",
+	"ZDJJrNsCFwKnEaF4Lmwe2ho6QMXXReIQuK/2SVuItnm+3OI5x2F2sMAXUT8Bx/DbWxsTNnHOepyuZ+Jb",
+	"s5aBZ8x51dNJxS6tLXvW/nM0/3M0P/7RrG00o5e/Y0sXSFkNf+qjbs+kW3aPk3+Egu3tm/qTKNpOsuMu",
+	"RhqcnAsy57dMkGZ1GfBFl3SD3bq5BlG321A3ZAv5BLaAiZRKHLFz+iaWj/dN1LE/yXQH9BO7SqITMkGU",
+	"XDLMQIOTOAd4OEDO3gNHnxIUNiUtg4rvT3dbeq1lfbMF63Bgu6fcDZMvBK1KhCL2SfjtGcPHUMbibhXb",
+	"h5nPBStDei5WjLmcPtfhcEy0lAesa7to9L4i2fGbF8lm2FQw03xsbBeQV2pMKPk7saEYJjCdkbo8fjB2",
+	"iJKn5LkU7AK+mNrUiJk5uObIXENGFdeba7idr+tGnDoopethtUgdgfZjZEdhVB0Jk6gZ3WKULU5vn7N2",
+	"AlU4n93JVFt7dTyx7aXNvowTGLzH1P6tCV/5nD1bRJ5M2HP8niop6fPWPc3xLW/u9FsYnIGWPLA757Tk",
+	"ik7h2ppuyCubiTkmigGGg4XjydFn7H/e54r6mevFEbsA/Oey+n/zssoUfP+T1XzGId6N04S6RXVKXkHB",
+	"t51awU4Phh74zw3457wBO4vs7aa9ZMqmAgxwTav0abbGJm7rgD5LregWDN01YampK+oeMGV5y+qKrr6T",
+	"Ta1a2Tvnj7ZTd76VNQDu+NqW9lmeS8O9Ao4SF3ObK2L7rn/+ZdSFfZJkjdzCFGxF4gqo/efD8dC2aq7c",
+	"S1FcNDXXm1fmELusRf4PlvBFXQly9eMzcsM2Y3Ktql8MD/6CR+3h56RY0JoW2mY5g0wA05TRGpwI9tUL",
+	"rVcYblJ59OCSqsVU0rr8TBH74CmBpJ0ak8CUy9WxtXuy5kY+AMojvcF0Im5GK6S84R6g5GLkail+ce8P",
+	"Rx9XfXcHoIWzREHGN74pXEBF9DMF3AzMmiwlU9gnA4QPXapTUspCPaArfrosCXu/qigXKIkLKcw5gbZt",
+	"ZgVkRefs0vwTyisu3oq34oT8/e9XjblsNC+A6//+9wtybT6SNf8dPrkgXwGliduY09PTa7yHaLRvNh0w",
+	"QWCCpPKEfStITNtT8g0tFsQHlSEzDJewYvWS4xjcNaH66/X7k/D59d8ukQKO2wwZFN0osl7wYkFqWWFn",
+	"UHhpIc3FYN0Bp7j8Z6X6+9/xM0pWNZvx97gJdhTcjg3mq/31Wt0Wv1yP4QbA/7Lil+u/nZIrH7qUdQwR",
+	"U1BBpgx+DZioXCszFV6a5/BvLDXB2RiDwczHrJVcV3zJ9TX56xnRkhidlbBKMXL++G94DRXgQrlGpyl6",
+	"38j1B2MBjElwsYyJ9bDcXdu3QCK/eY1h62vIKcXdf2A9VP/1q5Li+oJcF7Jk11gPBx3nzIsW0ALMcNOY",
+	"XGMTimu7aQCdDHJvg2Dz9oVPpXDFrIbBEFwChrFXiZ298nx1/c1rOr++xFw6wG92DHD9bHbygzFerslf",
+	"H51/6bL5x+TR2bkHK+NAZSE1wfeG8sq/ncII5rJ3w8z5LVPk4eSRne1LtmJUczE3cw3JDjafD+7BSIeF",
+	"rTIzflay5Upqs8iTf7DN9WWQIjdsY98SoGJxu6BtqoAzwQD3GI73+SOyMBeJ54olN2xxQa5fUs2+R7YA",
+	"FvB/n/woK15srg3ftqrxL8mUbaQoAcMNqpsfnT9BOl+/ZLrenFzNNKuRN761LRVXtKaYKgGvgUZLUaa1",
+	"IWzFlWYl8YUoLpeUCy9LT8mzsLOCrc1KFbjk6GrFaD2GVm5wHgQxpo4j9QXhcyEdrPZGNg7H9UbI9elb",
+	"AeXOBRNY1smhgmPGWW3ukhUtFuzk/HQSZHP0mbkgmuWS1hvoK8hW0Za45FdsGcwFIuLZRBHoPwg9Bkte",
+	"2wZsePDMEYfe+a70C1OYR86mixSmi9HZ6QRnIVdM0BUfXYwenp7BZFfUYg49MGL2d8gcQH3b8+CzcnQx",
+	"wm/NRaxWUii8Ws8nE1v2qe1drtl7/QDuAzC031vMy5G8cbcoTXnId9ovPNMWnLwNJZPS1/2MXA+FliIw",
+	"unjzLqb+19KJ+VoWTCmA9v9vQAGfK6Nd/MA0xej1A0A7zpPEfg3t9qhLd3zzYQRAMZBiYruUYWlLqu0H",
+	"iK5iwYobPLfA8gFyZgkmn7/9f2tYvQkMdsvqqYTazzxh3/2RO1ZQARv2ePKw50venLyDRhpTqpgNRb0V",
+	"voHNIRMQUiMpzSvjSxmo7MNdx2arp9RrC14QZbjq9sxoTic3DBOiM6dN6SvQ4NQuf6VmGx55AIIZCub2",
+	"POiiJft5JL6sf7Umu99E51p803LrjM4n55+fnJ2dnD98PXlyMZlcTCb/all0F6NG1b9MPn+yfvjr77PZ",
+	"WT2ZTM4mjyb2f/MWjP6FaKoKPSGjG7bp/llFlf5WNkYwn7//P7/bT35SuzM7m4SZuQRptqrkZolBuJrd",
+	"yhv8GU4AtbmdDpnvIml7Zgjqg1rWbIvjWGaku5i1u7wQyAXg0k3w/BVoRK4dre9W65vUIljVkt4Yk44Y",
+	"WwS6wOoFWypW3VovTwIp7+Dz4U+E1dHVmFgi4j3sWuRGZ8M9aagYq9m41eoUgGmgwWCqT9b1Ddtcu4Vb",
+	"/YajiDcKkC0RIs8w76DtHIKb9IatdIwx3z6JyK+4C4OPYqScgTH2Dg1ZpvRXNj2i/yFLsWeOG3tz13O2",
+	"vooMxWBlmyvrbkcunA2b8p9EHEAJ6cgZkm+byeRh8XBCaipKuYwMfeCGz63CDbeFOSfwPNsrVXBCx5Mh",
+	"fXfwqaVxtIu7DogbBimEUUGrMXRyQ9vHHsAzd+PR97Lwvqmu5/1zdhb3Eh8/WAPHCocB4oKVHH1B8U37",
+	"4AM6RO5CnXLaVwMyQ5G1rPXCt/Hx3hkL+wdHmEgBYkVpo2RYAWQu7jFZ0voGq87t5u/KFfziULkyAyMy",
+	"dXU/6lyWn879N+glDHWfLRqndZ850weTxRjYWdJMPknp9ecUOx9P3pgRHyIbd7Plc6l/kKWxwMsjsPML",
+	"wYJbMcZqCErEISrLMP4VjqzvnPhqSq5PdE0xaJe3Fcxzr+Gxj24ujPP91ilZsuXUqJ6144GU4Yq9Id5A",
+	"LfO7lpG3pzx1991XwnZvJqopFkbiXruWe4DOyspr8BL7T68zgbi9U+VS3HOucV96qhEAt9C+4rnj9aqB",
+	"CMfg93cNyUXB2gP2i2vthBHeF1Wj+C3bswYoLD7ghcezTmnhMNgsL8S9AzDBEETyXkmOCOgj5PXI4VdS",
+	"8r28ZVClcgeFDlljs2Tanmnf/sUGpV2yRavVi/vOZmTc+Vr70ZPZl5+Xky/PvvzyUfFF+fnjJ/R8xiid",
+	"FI8f03Jy9pg+nM4ezc6m59PJ9Mvz86I8e1x+Xpw9nk5mkwmdfGk2bTW6GJ09OT+dnJ6fnmEh3S2XjfoO",
+	"XzHyVovVXH7rJo9iv40uzs6NdLW1YiN1W3T95rgWs5GF+w1mJnTN7+Vh9HcHZLWvmFxVzqLcKFLyckwE",
+	"WxtN0fWz9deHmWLi7gBxby+P3Rvg4pbVfIbVLklT+LnUjFyb6/SalMbQZZViYNeiz3gjm8hvXFENKKtU",
+	"ez3XxoK5tpCCRkPQGH5s3zk4k9atc79DOq3lDRNBWbG7g3y0sD1ojsfylkUB4ENWzNu7AzjsJVvJOslj",
+	"HoPCuhxlI46icT91NqmxWblwlWKInAt8Qio5P4zNpk05Z7rbIfmVfeZ4AnkpG/OL0ePJ5HQyaeV+BMk5",
+	"OXs9iSQniOhpU3bLICuSQ4zbZbF5+VIzil30Hk/azrvebID0yEoaSOkBikG/aGy4eyRhQy1wsMXCLiSk",
+	"mQHoWbT/FkcwwQEcsRv2+dZ8mQy5xqWcWqpdQ0cmZd75eDImXzwG+XI2mZAVqwvzAzkjXI8xwIGuNluP",
+	"SX6GICBsxjU67eBSC1j8tGZvBd6C5gXRqBiESznocC/+rQ66XW7eZcKBvPUcTujxHXN/yoM3jDQ509Py",
+	"6Sfm7XrFNLTCt0y8/wCrCLu97fGyMufBB/zHlsOrfXbw80PPziAnFPrfsbz+GM6npYTcmfuRLO+B8jS5",
+	"31X3n4PW5eY5gstmwP7v3nkDnTOOHu8gawLrGNqMgwCNRzlPfS6hJavn7ATm8l9dzPclMt/AjcdajV7X",
+	"z39ORftUEKowH4wIuf53HhHEfTzW1eKAzU+UpporzYvYYEhmTftOlQCLh4lakPq0ouKSPJyQkm6g84WQ",
+	"a8yjc7YoV0RRqM0mG0Zrp97u2qJzpl33vVdhXkNP37fgpbLtBkf/cZ45u3zzI5S0AiTLdPMSQBe/tKBF",
+	"hqwdD8Ter/PR2LckwAwJhwf8pt0md6S0LG5+qdgtq7A5NYiKJw5U8yLGyDE8BfVRHhton6dpCxjIXApM",
+	"aFlvTtRGFCB7/aDIseiCkLes1k2Nfxve4rWbO8wP3F0OBeyNWUTNZrWESMya1mwhG8VOyqk5b2uzzjcP",
+	"x1++g6sE/EYwVskKXpo3PEz7FHemYSjKylcO+uXxo8nEDGkLGSz1Jyfnj1q+R6Vrqtkc3CvxW79sjz/x",
+	"T5qdrKjSAKD8MxfKBgHCbLfmFf1uSUVDKyCshZbMuURTi+kdBd8VABkBHUTXMfTQ7+SayJlmwiVskpIr",
+	"6Go3JhR6HK8XVKP3bb1g0G7f0E1Bau9CVnEeTOghuiuUbZZo22lTxH1os26buDXpxw8NDRaz+VgSrnmP",
+	"ZMSH3nWmCu4R5prqLWHel9XY3sFBaA2L2xwv4DGFDjRnD8edEtaeYwhij5JiFlSvYlZ1C1YUl5kMu7N/",
+	"hYIwG1FAfGbzj+5x8cnXLr/5Hz+dnKFdJqvbOL5dMwUn2Ua7j3QjGGlaWknZHdCx2PdWzVQM3dk5Wjg8",
+	"ufbtMB7dYsrw2blhrI/ywtbdZF/3BK4NG2SCCzAlxGN9eTxacyGYC84cM4DjTtj+GI4XgEdxr7vBsmGb",
+	"wwX0gw/un3dZWR3psR8l86WbJv7V/770i6hv0nCKDzfnw4rfdWzXhRU0WIF98BtyHvb/4beMsPe00NWG",
+	"SAFcfW0kzjX5a9TCbr2QylUHrLlQfxuTa/jrmvzV/mojm5rItRgDEpLPs7VFW+4wX78Vf63A2Qi46Cj7",
+	"/+ac8qHICarqrKKCiWMRZjslZoYWrh2UTQgtYkuBlI/e0vAe7A3TerHCstg+ikbbsx9+eR8Pv7+/nhql",
+	"H0vrFhSguQ1BtoV5b4H3tSX0AGdL/8N8z4P5NXAIdqAfcjqDaHYHKBKKtk5xr97qn/t3JDWZE8cFdugD",
+	"Z4ZC6wE7grH3q0qW4bYbpmD2AmEJBGhhD8QgLOlZu24Hvk3cZ9gdco8q7R9/d8+Sot7lIgtW3KQzLM9c",
+	"hmXoeQkSdF4z9VuV8RhuZWei2ipFL4/hlhoWq6pYKP+Kac0FMv6KKrU26uu7SNF0eqd7DBeKOnjQKkfj",
+	"0QJuglE5PbVEOS3kMoKlGC0YrfRi4zv+dK7yI9WdBObrpYYJX5x4xFB3WwJEUsd/mpQ77ts9we1nvikq",
+	"AOJdQh+96wvNlL62jWaoPiWIXEHcvtqeP7RiJdysidqZdIQ6TPvfGqXOHqj0OTiYncfhkFyM/vLh56uX",
+	"33z34qdX3/zy49WrVz+/ePn1nWFvBdWz6HobUrQSEfOjFK4EwYSn+k8pho4ofIbvVpBWjbDkGiyvhsui",
+	"nFcvnPpPs84lWsBBkm47TOO+AEPG/tEjE+A+MmpwSUqEV3HEzICvYSEtirocRw+W0Sim7kHmcZf9fjj9",
+	"jlq78h/N6v6alTF4v9ogdnDLJ/juo0uxcQy5ZtPigItDr99PrbjmnhLuHl4eT/U4cWNbl4VcCgJfXwRl",
+	"r4U9skRgI1ZCyR/CiDgULSmYQgxqUkNukiLUDXNKrmx3tjKiwlsBoUNFqCL+Ck05T5BTjyaaj5BYEp9E",
+	"f+TOtxUKWVv16e6AI/Lxkk8+Dd3uWILwPCcJe2htcbTBy7vzjyLv/nwJM3+EQvaAxpBn2VSanwHtSAeC",
+	"gUPnlolS1oBNpMiLq0YvyPk4QJAj8BMtAONGYtIN/uQzBYa7kUoW0M3ippBSosCzXVaXF2/FtXkUsLjW",
+	"bhYbLJobO3BQLoiWbRg2hJqwM1xQSPAxEyXXNUMgo59qfp0Sdi0lqoUId/9cTHWTrH51m9B90sNTECi9",
+	"Kil0sVEKMlrewNUyd4iA6uLBA6MpxIevxQULVq1Kpm48BwDKrlSKTysPGBTRqu+4YZZArlmjaOXireDA",
+	"3y0HBnpgw/LRAWe7vUeZg27ZUFuAMC4MixW2Kmkh14Y/DMOCanOMEgnMtFByyaay3JC5xeK387A5aNNa",
+	"rhWCOf571JF94gG11axciGYLOopv6UzYLas3ZMbWZMlFo5k6JT+7klMoRzK7ALgn5qg/wSy8sRHCagV1",
+	"HXIGwSi4LOAZ81cAiO44s9/9f+y9C3PbOLIv/lVQqjk1M3tpWZLtPOT6172ezOQkZyePE3s2/7uxzwgi",
+	"IYkrCtAQpBVt1t/9FrobICmRelK2M5utrYktUyQINBr9/P1wzPfgwGRUMQ38TWc/ZWI+4GGUxmYULYqG",
+	"mjuX3fcJ3fePVCFSOl/x8EgMkkb35FnLa6hBo3vaasEbi0SX3boD37pbOPNhqrNAuG50O8+eLdoFy0n9",
+	"/DCKlV7to06noLQW3Z58lj9zhRKlxm8KHGLPTo1RYLn5oJSv7TWgf8fO60yIcaPbaj5//mwX+47EpEJf",
+	"jEJtDJliIp58IosyaM4TiY2cRO8OC1dXVVchgBCErnAVEL2pbvXxag5ExK2uzr3QY4IgRGZohjZGiACZ",
+	"oD0AhpDu4zElIyQPQsb6TqsFsI64JIOMYp+6/ldl897R2GpLI+UqSYdCmgfnymIsUO44BUMc2qe7gEdH",
+	"KOMcTtysODx4J6O5+4CSX3C92T2AJfQJbnfjbj5N+1HoNxfqqszp0uh2qCaztsQMTt+qrkNaNNsfasm/",
+	"a2o9JGxZY4aIAPmWHu0+6IJK3rF0oxA2KM0gQZeBA5IcqHgoEk2mheBjEXsMeg+0ZztBMz2FDZJgoatU",
+	"JufwS6LGAqKhfZUORwnjUszOswiQmiLOrPkY0Xf1GJNO1xLVIuzfJvs1lGPtMUTq1V4ueUU8Z3mDLHMZ",
+	"jJWkEz6vKOFYiG9+i1A+ptzvo8ql1OCI/wpFSrkzGJFajOgfziGH5O/B1MW7qZAauqLR3stg16nKy4IW",
+	"w9aOIuPYw7Y2upZJIQLC/rWQwbOCTQ9w4HgjuDF6fBqDKgwgs7PKEB5F56wHQmfZJUDqEckZ8XCKCsBM",
+	"zb/Z/je7wW53CIHESg6b7FKApnXZ/nvXEYgk9jjyrTmjPJPEB9QbV/H8MNE7FW9UrqbiOgEyopBrxGyz",
+	"G8CM3EcqdyMPMkCGeczfmg8TNenrREkkVklcpd2nhh/4RDduhO4oicMhEmIaR08nfDJtEKzQjdcYpjzm",
+	"MhEgb4ARH94KqFH1RReaM6awCTFyRPkNbbv3CpUjn740AuUT5jVTMeNBEENYcuAyXIhyTcBK1jrH3TlC",
+	"UItiGiAjBrKGOvUHvDJX3xWwma+Mia+xp+Q9TuPlf//qcKfz6OnZn7NmupzqOUSFlYpX2fKZ8EFlFVbx",
+	"1bBLRoKZyYZZsa1LSc68p+eKYHn/GAnfp+7KPHvCZTgwnv0P//fiza9GJv7r8t1bzzZ5ss7ZE/bX8Kcf",
+	"EcCbIoR6KvjY/MDtOaduRcxeXV29P2c9s1Xt1LpZawKlBMQcE83wz0jMAfwd2ewe+6lO1ASIPID5hJ6J",
+	"0q2ksAjCdG4x4JEA6J1uKR8FcVqgekSSNV9F6UTSCT4RwRzC5NfSjQImH0i4+lCkEGDQ3bwkFXkTcL0N",
+	"2jddvRqgJTGeTWwG5UShvmrsFLeuexemeSWUw55NJ9ioTlUVqlSJqGqUOqtslCqkM8u3gr0kFPr4Dc1P",
+	"4z7AjbVKYwjP2VXpsva1NK/RNVI2hRWxquddCmWE01wXL/62QXYuq1Qw3zmKwtsirmfH/UyNTBC0X24v",
+	"rXinAkq6IpC6oSVqAxC8LvYrbXff/FzRfXN33AaK6d1MZlK82mZRMagZSwHT/toKxi6CIDNw0KTPWj/w",
+	"rfvYmpBpg12UONhA5oqYz46QzR3y70tWkfOgVLx5idkuymaxCeQhcWdK598VmuXM4/Jasw2nf32pGczj",
+	"nnnRb0bm4zIytzYg12q8GnHnMsGHgITjIgrUXpbibvEWYi+Zpuuyo8bkSqUM5TBXT8fHmBROkCiU/cLj",
+	"KBSxPRqAfmxu8z7WeGEXmY21wNiGme1ULwlqeTz1NtR1asOv2vZqfbO9/j1sr4cMDb1PjQKTYuaMP9DW",
+	"5Ud5KBNl9vK9mU7Hzlhb3SCOl7/JLLtvW+nbVrrvrXRRsWsg2hEm2p2RXnaagqWwqqPvfsyFpU2YJX1K",
+	"w1WXeL5jRVkuWQNN8QAl57k/O7pQKNaMBVBE8kh7FFTKCihsCkcNCCIXcvaMa6ywRGpLHngYrDLfc1TB",
+	"YHWAQazZDOB/tZABVXiVZJOq8j9lVkkSz4uOxY5dhpkuW6k08skQyH1D99nlq3fvf79699df3t417ra3",
+	"hq/ikEcfcOSHgS/MuIszT8FV3FQWpOB1ZHARezqVo1im65UVKfj9RW7srCYlhHTTpFDIddrxGhOIVhee",
+	"zuMk9CNwTClOmYHogFwWXgNpEdqZjr8S3OxC5NVqwxhQHhF1CKSl8eUar79udK/NN64bd0WF9QIn/OjK",
+	"ElYvTPqd15iIZKSMXL7/7Ypo5nOFsCM1LRTC8ml4bN/suI2pr75roDBb/8ZrqLGdi6U3J1zIraDgi1JX",
+	"iQafS43VleJyXgjoXLuTMu6asRBT4++oGJSF+ZFLh4m5YzzCKs/Y/HpkDrs1STG48C1cd/8YDu+waC0P",
+	"iUAgsGuQEOiqh8LtsvioOaTUTvMMcFKJzxpYSqgzi1D4cpxSfrwm703v1+g2+uEaVC9rxrhNgqnxd2kC",
+	"zf/oHCejEAJENkEdxHyQLMJFIZfET/Ol0trWWcGE6m/EplXKuVJvfs7J7gYICHAtgw1RC/JB7n6VcFQb",
+	"Qx2X7NrjL757vdWQVO6yxk5INNnXa2ojzGbmflCf829ws24mu0GofR4HO9UQ5R+0ArRiiW+QLGtoJhyo",
+	"2EWdlqw7GlxhSXdsJdwTgOlBxQgwt9Kpcf0zYSKzmiMiSKh1Wsh9byBglSdkUULg1geTj48jBfniWWze",
+	"KbSU2PhCLEwgje3KVIHOEjX8OeOSCkzxhVy3Dg4eG70GAC2m2ZSHJZyW8JB/d+mygA450UKM4H2Fqbqa",
+	"/3XCpqgT8Ns2+c/lHNqfQs24HosAtMOUA0OkhzFrIqUkrxT+22TvYFVVrNkw5jKhhvMq6+4QhECdMwsM",
+	"XzR4CiyaxoB4etR6cnTSuup0MgMCBr0IJn9WUh4YrwGTxyafRvsZDaZQGKjIAhqwE/ZW3VouOGN+BzGf",
+	"OS6rLcI/OJ8rS/uRVQcbURJnFNRocria1ERIs/ZGI9KE7mF6BIIHR5FIEhEfDWOVTle7DT8LHvwKV/8n",
+	"XrwnmnuNkGWA+daYzPUfURMQGH+nzsoMq/zkqdfAzk2cEpUmgKsb62RVSDLi5X8/o79PhNbYYmrEz9i/",
+	"wHOuFIuUHLpMD1YZNRu1QuCWYMfWamsvLPiqLYDiY/dAPKx1E7wzB6ARVobCqll/znxezAP8nPv7pkiw",
+	"uQ2wqeg/Urzu+pC0s1fdDEsbpbBOElSzmx/KyV+pSRYwuZe1CdgH3S93+NMSejf1vq5TOXAMBtEfm/Dn",
+	"W+DtKjXV2lVNKUsSOo1VkGJnoJpC3E6LGMFi55FCCkg9Tt1Y7nZGFAeSitpxwhfgs0vxti2r5cFwG7NN",
+	"tT5qkVd09WBvZferjFrsqz2PvwTuFVdGLrKZ2Clykft6PZGL3GzvOh3bRy/yb1ENf/RSxTn3b8bjAEue",
+	"ryBfBc29I34rctml7zXk+6DgGYADQsl6tE9754zj15wPOQxvBWGQAIY1NCoGLNTXUqJiEDHzVRxDzTm0",
+	"I0uqXY5FENtvz9GVYqHUiZk3S6Wdy3qNVBTgiEDd8HybM9NJGEV4CSbVNJ8QCkUxs6eFhLtOCPbEJfao",
+	"smcZMPsHBFiBPf0jabg4zvDt8gDaNqFnltYhQ22Co210fUGs66igrAEQKssUiQnQWjd4wP9PoXtpBwW2",
+	"LQbUPe7nF7i2jqTEiP8fWMwYyi1sRaMTrAImQV+v9PYJMi7qg8oODdsUAjVwQTgYiBiiBkqyaRpPlSb1",
+	"gCewazKoijnuI7WHRHK/YOBFk+2wuZDSCjxK4YT4JifFwtLpocXRXnkocbyQTKWJPZWceob+S6vg7TYE",
+	"ADGj0XPnGJVqBNSxSY08WiRJZBkN4JwaKqjciFU6HOGhAAciPmdGJ1KgsK6zWVLRCdNwKEkviFTnnkUK",
+	"U845CwZn5Z4k6yIKx+KA2s4liNEgsCXCXlZJEzDjrqGwhdoIVdardtZqMSiNTsKJqBQLfIcDS8Q2ChCt",
+	"qkb35OnGWu+D/VKJV/FKzRAyhscCAdVtg3RN0hdFuB0L0Zn8qkGYpla5DLUfiymXfrimzOHnwpVfIc2a",
+	"9MMo5BbzYQ3dWnbxPdKuZVM8t9GiGgsuNGIZXikMJRTo0mxEG9taCG3r9KjdOmp3Cgy1FLTJsMeWojho",
+	"Rfmi0T1qNVvtjGyNEh82IqPXRCKohSV3Q4dF+FoiGqFKRiVlGxQmyVbQKChfbkLAthlVm1ZRSvfdMgLt",
+	"WNaorOyklQ+i/JGG/riv1FjnSMueN58/N1KG3wjl7+1i3CUOpyJHqUbkmMUwja1pe/32b0ewrq1W+3Cs",
+	"GjkpXh+eGYQywJquVE6MLyQy6A8+Md6t8VBr6+0JwgBy3zwIikbjh6LEbBqzyevE4y/Zr/O77iDCWuWt",
+	"z/PsJoUDvaiRzd1fqviDgPE8BncD9QtoF8J7CuXwKBF8ks8qohI4moR6Qmnw7aXqZWQrvOvwSvLTXQOi",
+	"Dwe/JCcJ0NVPIJ3bCFw1udQqqduDya1K8Ipb963KhZCo3s16yVYxZhBcwT9SnUzAk4kFonFCKScU0yOF",
+	"TgWPWn40j0K83au4g61wEsQqBU12lDuwdhHuD9lNH6eIX/K5xVTLS3nmbTrE23qkXdyaYVXWhVxCz+sR",
+	"eMt4aZP1jNEDiBicvYhUGvwCf2DtZosJeSsiNRX5PvJQMoDKoO9PAGYqhipuAgxRE6FZn/tjEN9r2fuV",
+	"6+QIbnv0+uceVhtZeDrzViI4p+Fkkj/ACPRIpXGTIa5e+4xRHTs0aU1gq9g+Chv0TWLBJ9cyCm+Fxq2G",
+	"H9GFLjo8FnOmYjaBMg024XOmBUV+AT/UDD2ULHskehZhzCKloXYaEPPKgrL4QJzG5e24YHfPp0K7Eu1p",
+	"LAbhZxgE2Rse06k/Mn5mL05lcxDKUI9E0PPM4OGjv/S2ZJ8zVnkF+dyUG8fHfPV/PvGjf/5+879+uL5u",
+	"0o8//sX8cn39lx//93fLzPJeY8I/v8YbnbXKiOlq81Ac6irITFanFwtfhLciI4jG3oJsAgpyWJiB/Iu3",
+	"jp7ffGl7ndbdUe7n73Yi00/E5wR3yhFKRUFRNsKgy56eguNwLeGyLssv87U0m7PLvlw39FT4JBPQQNFu",
+	"tq4b3nUjDOBXexfzEbbnwceAgUP9zcerTW74qnlD+GIgbpt6Lv0olKKZH1Lzto1XhhO8sizrC1eYodNU",
+	"uNsunhvuwutG98t1I07x5eJUrhspWO1wsU59X4hABNeNu7triX1ElT5oBQe8WZvaDOcRn06FpDSY+zWn",
+	"4Uk3LGt2u1ZFyxnyUyvYAEil9WM+FuyHnuYDkcyvRrHQ5pu9HzHBhSeNiIImKnC87Ai+1ZwEzKgQHkoM",
+	"nwIWVHmR3ysYzZ+8FMW8ZP1hhXUBgRE4/20oNAHHfxQFmzn+BMSR7zfNyihK0YhXsrO3CuzsZkAMHkF9",
+	"mrGAGoYc1fihayYWEBkTlfDIztSBXHMjAut9ctha9WCMQ566okgCN91WCuP4i/lnZUWEuetOtRDwxXqq",
+	"IEY4hi1fdPvCBxzyTckMHVMOf2VE95WIghd03cF1X42BzL6Gb9Bm4INExOaCP1IukzCZI39PCbHBmfk/",
+	"dF9B6XjxO+1W687LJflzd/MWK7KMTlulZYrFZMU6r80DjTZqZ+8zG83hKMBxsYGIIjaI1YS1Wy2WKNYB",
+	"9MTnz/7jnJ21/gO8nyhSMxHUW8aaSc0GLWNUSVITmqOFnHGMZWYh4K3NjK/fcPsWGlXvt24s8GT6sutN",
+	"K5tdoAaHTqfeQglPP0YMdfBME5W5ghAZ16CIvIrynnPronnmT2MhppkHCwDrm1Q+4GuTzn1EJQ/IkAkI",
+	"cZNQm/fOH/FbdT9/gFfcOB7TubeTBkhERBS4baFHPIogvN0XW+yGQhvOglBHAqCba5fqK1fOoB0OhC12",
+	"kAEIqmSu8oESriMhPaaV7f1jOuGRwIoGRTFIIYchFkOgIFPhg/kdkSLOESlKRcFSfQSW4lFtRJmow2Q8",
+	"Glknqxh8vXQyETGLoRZGyEBsUeXzgdb4jqT7gYT5V4GKqyDQQ8UK4NZbSXIob8OEE2bfCivode66r8kK",
+	"8n0xTQocj+uRe2zl4jDmvvg/RS7LhaYz+PpJa7mjLJS3axvvXbX+2hb3WIGNY1aO5qc2QyVb2PWGSk5Y",
+	"PNt2rOJAxFmMdMLH0HC8v6y/zj8M6j2woTkn6W8ghlsm6xjd3QR/GjUeBUqwj1qOs7AyEaKY52tXLzZC",
+	"hE8o//HFOaDugOWgKA9bjq6cvdGD8v6vEu8FQduChz/3cofg4f9TbmTPQR1d/P2P9t/H/+wET9NfVGv6",
+	"JG7zn078n8XL4avwv8a/Tt6q93980Ffp32b///zvrXbn5PTsydNnz3nfD8RgOAqXIXEWuSFze/d476dt",
+	"08dqFmlROEoC/O6KDDnM7MQFaLMHwVmG0QvHjrSVAqo6bI+/ZL8sYCUvTw6opFCzmYqTkTPswKsFjHhj",
+	"1+XUJZPQ+I/2AdmCzPYnQGEsRM3LjLdbNS6qqc0I/HOrVyPE8hX0z8v83Y0Lt8P8V4Mnr3rZ1jcV1djB",
+	"jli/xTNoqmyb1xNTDPPLuYOZsKX/ln/pm2yTY5FgVdrGzAXAImU0DgIS88CqmQ9YpFNjUgTAvIp9zV65",
+	"aW6rEh8EVsthTYRkFEEof0316JZZGXrHXHdwyUBgUjWbQRW3m0w/UloEHqF/Uc44xDqDqVBmu60rdDXi",
+	"UVrg2lcqElzWW4E6ncbqlkdOicD48yT1k2m6BtO0TPG02oUSVYvlUsAWK4faMFsTgWrWXzgIJY8sgzb1",
+	"Hke4D29IXW0JNDYVcahgmAIyXvg+ncX3IUpa+7qYUYpXTEASTsTflTTL+NvVC2gh5ol4Qd1Uls9TxDZB",
+	"VWTPwpBIjkMbPsDCJ/pkAQGNMle5SXzWPC2fRPeok7pdPbOJNvLzYEdnejoKZT0B6tfu1pTvwuXdG9HM",
+	"fgp2lfnprprxlrSv0Q20l5wtxSIRDEXMwPsLNZsos6SlRNf0Jju0Xr5VUhC80d5qIyu4oy32TX2ArFah",
+	"Jz6perI/4vEwA2eFmghJvkYej+hJdj4kIdQY5bJjkJWOcd+bdzwzEi0+A3SQ12m1mJMiCL1+h9fc2VeL",
+	"QrlR0j8FWAUARTV6smE01O/ZrRuZ0sypw6nSYWIhGKcxZe3n0j8qfHPxbVx+bS793PBh0P8uirpSaHKK",
+	"ekslvMJItqikOyN6n6Cbtlo9v1XJGxWEg1AE9dnegBaX998LjDcHhGZ0s3pTeR4cF1Tllz0esSqcCNsF",
+	"fHUbQUQ6ORFD9obQirKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
+	"K4eYtZrpP5UKZmEUEdDeVlHLi6xe/SBRy+rTeRH59mR35Nv/jLkv2Cs1nWKHb3bkZ7cv9qeVGgGL1ywZ",
+	"Aa16jYAnGxkBVTNkzQIHn/SPFAil6Lj9ztzdbLDvnpgBsb6I1AzEx+6njBbxh++emKt/bGYn8TcjY3sj",
+	"o3VYIwP68mCQ7UaVsdFebWy0loyN1kMZG7bncAdb46xmWwMP7MVGJM04HOBfJSmiZDifSBELhh30TVii",
+	"LzUY7AHCutq2OP6S/bIysg8xK3A8aYiWNBCQWumcD5p5aKGMUoSe/L1mZrbLQvkTdStyx9vOCLw74eg6",
+	"yastCZCTzYUkwMbLt4dZuYEpJPO2xAozdJExoX479HViMcCV9IVrq2Qi0gLhn3Wp+UgcwHugNh/CHCS+",
+	"g5XG4DYmXx7i+RAm3zfGhh0ZG7ZnY6gkxsoQtz2rXL+2c+xjjDnnPHo4tUYiJL09Auo9yALlpxOS9HXR",
+	"0wmPif9cSbEqRvqzvemansiLPubBBJeaTYNBZWJGxROeFBIyQqYT4K0NzMnu61szCftBtppbFZr2/uP9",
+	"zy+P2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QR6as541nz1jg3tgFXswW561mD3UKp5VJtfxtcwM",
+	"Y4+sWq/tgfnuLRjU3oIR74H5bUxOL9WBudf2LXRWYprlnE4/hzpzCsoiJoMwMmaMbXNf4t2tHk09xcHW",
+	"Cuaavf/5pbESX1z+7fFErcDRPP5i/rk7zrlGVfvzLZ8g+TA2aXhMKkTa1FAJAiYmpj3ZbKSYFpAqFXPW",
+	"T0HLuILjCZ8D/mR50vnXUIp3BWfwqykJXZX4UObyzy7VZr70gtivXcdaI2uA+ZR5sta9/se683sFyDGA",
+	"CsFBHRk/1G6BzZthtmnHOzSQu5OO9fnGTKzr6oHRoRxGIh8JITAGs4/IOt6fTenADoXZY6t0Q5d8xMN4",
+	"ES+NZwo9MUpm4XxEAc01HCzGrEWQ45rJgtXn7LTdwQ4COJmYD3DgchnsdjmqjTfZM6x971Qy9bnADktk",
+	"RoAiYIAhrEWoWRwOR0mtVmDXRmAP5p863iHkFjHnf0ZABM0toYaiawjbTHkYWHJ226wCzVqOV50lik35",
+	"fFl47Jv8+0rPa+B74tJFlJhLdNYnMMPwVvw2PYy4XADBjWUrggJ8AO+G9qcStwOG8tDrvW9r3lU+cwhs",
+	"lYD3I7dIb/0kkK6kLoCkAyi0RaIxSONhax5s+nqFdMrnh5HQn+asz+WYJTGXeiBiDzx1W8zL3qPkuq45",
+	"LPokcTZ7MgyM0osFePnQjpmMxESL6FaUQHFM+fyrlW6Hetn4KT9hxgg8c9xZHnMXstOn7fbmIk8z/chF",
+	"3kk7R/o8aOGU0IzMZnxer9DfqjA41DGu7YGNRJSokJntxZ5G3Bc9xo2ZXSx4drW5Ex4IDwojAACwL2wt",
+	"RIkZaF7ka9fqH2Mlh/j64OfBFG3Zaf03FQYuHPOoZPwjEd7lZdxhdFHQstBqXqOYW7K9w1X2LBeNZp3Y",
+	"PpdGeK0HtCy8dngXtv7j388OdYk8moKd03gLQlDwgktX7xeObU+UbmG8r9LEerVqRu0oLEfbkoktOqWM",
+	"J9gST92i2qg7NWDC3Bm8sr4AhxZYGVEFXsveFLVZz3kpocWVKOV0KTq6+lH0z2fdLJ++bFga4xJHp7Ch",
+	"cA62VHI/pdHY7ZXNNd3m76XSBOAqcy0XWcwZK4ooKbd5us3xneE3N67tWJqmbb67zYy+w5cuC8Z9LAqx",
+	"EeyFFm/gja0jPndBQSGjOK17zrS4FTGPcq0HKobgNOyumUqjAPBFcYftoTao5Wsl2IFtGPuKotpVbEsU",
+	"lV6bkv2HCuXqTsWypK3rFlQzCWVqB0JkwwVZH0imxV0GJzCvZxTwpUW2rEGO32dZlL4AijHs/6eY1g4N",
+	"iEURPf6CP6xrDw7NRoEbaiZkkB1mEFIjzd9kNAjM6wAAd3/OoEwoJPx4cjjZX8Wc4rvGPgfj/hx/L3vP",
+	"qtqjN5YHuba6o4rmY4JogGCghfXlcs4mKq6xDdneGUyHwa7rvK4deedJq7On6PHpku30RFWmGhfha2yt",
+	"mFixOHxLs53CaopIqFuERTLKZIwHeSrhR/zYY0iiwsg9kooA7TkbizliUAGOM1xO0YPSGhLMidaiSmog",
+	"N9yxNR6Hvy2H4VezXx2YiduwnVo3LIEpI6HbXru3HjY9d8RgxA5mYWdIkIlI4tDXq7Ba39Al6wDlR4Lp",
+	"KZeEGgDkdw5C3uy2o87pqOfRz+2zifv5aeB+PGkdBXyue+fseYuZnyy3WTN3D0zBSRHC+0OfrFQx64Uy",
+	"EfEtj3qO57WqgCsJJ+KD8YOrsNjhWZ/aR89vEIm95Z3e/TD51+hfwb+OJqFME6H/dTRSaaz/BQP+sQyl",
+	"vRRJHgjCbFuzOcVnKg5yM9Ue9apGbd+vEkC+bLxVI1ujuy6RdHMHNOz9W4qNJzYUv/IEHc3OyamXMU80",
+	"uu0OFsb8TUWpmZd2s+M1BjyMjEI7PfMQl13rQRo1uu2z9rPn5M8a49t8/6xzcrqFhkDprwJwTye1FI28",
+	"DIdpLDIaOaibg6oG3FTm83BS3Og4sE2hmdVUSD4Nm3bGq7b7O7xubziaUA4UlM3lemsipKR1irrRbraa",
+	"LTN9NLpGt3HSbONH2frwIAgxmPQ+NuNNgAWPIhUo2lTVVLJK5n0u3r9m5r67L5Tw0xgahj7dFGt9Qu0q",
+	"EIuLwxs3duqnEZer8VigVYkZ3z/jgIZvUSRQxAKdIUtaX+X7mFu8h8ftu3406E83m2e/4hXoDlfujdA3",
+	"DmOHO0PiUFftVW7e4GzAqYIYuT9SSos9YB7MOpnrq9YS+WLMCIiSBgPz/khpIY3Dy+W8r4K5l3Upw9Jr",
+	"j/2RqoQjVwIPgiMoRispaX5PI6hreWF3vaMfB4InaWz202wUJuIo4n0BuQLqpPvuzGu1oJ+RuywStf79",
+	"JgMRFxmj7M7/mLuXOR4WYoheIwonITZF8yh6iWNwG3zgfgdRnKhARMUeuOWuOJzTLGbsKhpXtRPmWho7",
+	"9oil+/6eSgz6UXMnXANBytxrfqCHMJ3G2GgJb0vfec/nmJXn/sgSIlNNICFFQ3NV7n7vjWuy1OX3NWzH",
+	"SmWZV3Rlu3Bhm3V9HvlpxJMVyZW3ihGRXQ5Zjn0ktn/j+SHjf6hZq8l6ZkJ1z/YnEZWrrUYnjKZQMiMw",
+	"cOA6bUylucZNJM5D4M6fNFkPjIsewhKDReC4gkJpdjZQO5llh+JPx3ZiNj+1CepETI12MP+WZWbcPMCa",
+	"NvYiSKPNDnviyLwibpqb3NaKeDJQsXHgjIiA4chjpJHGrlw43hMxzBWD64TLANpUT+9sybC2Y+NguIHT",
+	"Z+QD7bAn4ADebSfP/21eezvatR0mp1xJLXZcN85attl8w77qM7jadpEIUWxFdioIL7PK5qyocY1OoRZp",
+	"vIPVaPBnXdUE3ed66XFO09CCs8tsnY3Co3vCI0uEg1oIzWyRnNg/HmUCY/5yVf0cSjRlU7lD1A0E4wIy",
+	"o1WqjvYZFHbaUuL6FdxH1OdYXmJzRjphKZyNHO0CB7q3iSIsUuTq4y/FD1ZyrCyw+e2SfV+4RT3BxOIr",
+	"ZIYQlME7qtndWV+3jzkuvqYteY/TSBxxf3XDi3kl0O5wXNCRjiPCIvNEsYkQ8GkaiSa7socM0gbyRGAR",
+	"okMF5GxuPMGYSVVu4H9II3Hh31Pny8PSYWWvegCubcurTcfI7zyrjlndpVPByb2GZCujrbEHQruDJyIY",
+	"qdxP1nTuTK0k3q1h1d6UI9tceZWjnW6bT1P4dRDx4VFkjrUjqJLkTt525twahJJLP+TROs6tjC/7MOnc",
+	"TKjWp3RrJbbup9qcPBo0gWZBGFQ3ARUu3ZTqOq+xjr/E7j336tXJpmtllTzpPIdwKgLUZrbeiihAPArf",
+	"UkkSgAJgRVSI39NNdhFpxaZK67AfCQbcUYyXqkN6rdwQHxXDzYuR8McilxO3NfWN7YQ1Z9zUUHKZX9Ba",
+	"KovnRZy1daJbTSNcLb+7UzfVJL5ARCMTJhUyNc1GYQRgLuZwR9cPzvcK9qXHKqEXLJlPYSPGsfqTiaVU",
+	"dUnlGnaaD+ljssQ+pNZYqit5s27d6BytJXxrJtscvDyKmM1kVJ6SMPGbZkDMnY1SWeM2pTv6SmltDlIq",
+	"8+FhNYyF1lu/9A5uUFrwfexkdX0ufRHtpnpX69w/UpGKAF441AyfEwnXa+kxJQV5zzM+R7YwatX01WQS",
+	"JudUn8k1fWDUNtRzNNkLvB1Qpg95iK2cHB6WUHhQ3YrYc0RWZJKUABPBnR5WMC4TNcXRbyEJ5mor/VZx",
+	"+0pK4ScqXpsJfGGvvMQTYSvHCx9XVsXynT1gHFmMuegIP22qeHgMrQ7HnVanddTu0J0aS6m+2jKEF+y/",
+	"Lt+9ZfiWHjVa0NMPEwXPPQ9UHXOL8r1mEy7DgdAJdfFBdYuuzC3aZaU1X7uopOq/LelhlxRiOzjVLj+8",
+	"4YIKPxbJanvjkq75igrEN+CioUDR5at371+//L+/X7376y9vIYiQbMYcg8V6Kx9xoIACrsf6YAKtLZDh",
+	"YpZ0/4PBAe64myP9EoLu5MTMCk3ZeQF/KVpL9OHxF/xhZRX4xxFP4KHYGS9hSGHCBjyMdJEoaulwxXvi",
+	"4O6hWhvfpk6aKGSxZZxuvdWMr6vH3nla6qzHfnRbd7ttWVm6BX/9GsuxceQEWoYZ6nAi3M43NjLs/h02",
+	"//Zeg51kY+anJVZ+7/XgyEgjYsh22V96ULWtqTFbSeHlIWapKRkDKvAW9ji1vZGx4EHuK3BHMOjVALwB",
+	"nAONGC3L+kbvsau2B6jPNuJlwuP9Yja4pt3GddpqnfhufuBX0dhyV/wNbnaILPrDqYt8kmaHYvDV6gJl",
+	"0XiaJKLBXqpja2DXP7UWxtqd2dcGknoJaV2njrdXuoVafOu2rzH96aL7Z9tziWsu56SUNWWwoVZRfJ5G",
+	"0LlM5vR2WeAQ6s3XyhJ6rxTetI4gj2M+L6u4N6Z37BrmbGFi2cC04DGU82UjmvDPvwo5TEaNLrIE7AXn",
+	"uqdzBCnitQlX1ylAWJGuRFJ8Tj6kMktNT5WKwPhG+Yc6IYW+bb5achkKMp9ovg1JxWapXO4n4a3YUkWf",
+	"1uyMgYxs4o3Z6HKN7lhuf2ZqgD7aNFBtPzW+F/x0t0FE5/E7CXls56yIYElWNbWeuOrdGY/FSKVaHAX9",
+	"LGY0VToZxkL/gYYY7o8MS9RdN+FxyIM+Rrb/3Ltoyx1SfSRjKPGr9Iww5JbjALsVZQ0am+/JXTyiLJtW",
+	"6hK9cTQa9CxKTRh/yMqDhXK5cKNHJwegXxLbSIZAqPiWSoqlVMa1XON+2QlTMpqfF/2w21BbN2yF57Xs",
+	"cV1LsxJUOgMAoeRfeEx89sWUenF7tzwKjXS/k9G8V4FHE8131277O2teGfj8nMWp7BISjy7ggxDhOSAy",
+	"LeeUyqyO/BysJvgtpxzWnNBtbTlNnEqqOM8lFXLNMKHUCY8iLL2MuD/WBFwA6f+qYVrEzm3G93E091y7",
+	"0ig0qnledX+JbB+lptdZmelV2lo54nqE6ZSs0DbXntVkrxE/i8dxKAJEUjCTiJUctuUqA/jEqiTq0YwC",
+	"1wd8zqD4bhZqAajCPfO15kTdiqDXZJcJlwG0VZiXt3ul6s2hcLrizdvmzSehdL9XmKCFcEK55rSXhEIf",
+	"OzaEujz9DK48HBBuIhXKD6gyncsUqiqR88x4MlwnwDDxMYTKCSpoJ3Aq2OzAm2UO3hdKDsJh05ZnfBBa",
+	"Rakr55EqoV6fGzpMszr87Gw98RpxKjNaLDI+vnrL+2QLm6FdYjOc3XlFHYRLubElcWEERASbGRQUPIEl",
+	"ghMv1PYAc2ccHG88AkhGpMwyW3gGdGCkex8k7GKXoUrEl9adJJoHQUGec6bBZpLbJsmFcmXjCy2iIFBx",
+	"Am7xItNyilSjd94mYo71X5b0OJShHuXvhn106WbcfbZMxxWvGBMIWO1aruWjdbfwmtvUFUP/SJ7ojjYB",
+	"FpRALPRPs8fbm+/xykjd/e3xrzOQ9z7FQF4xYc9CmShzjPtiS9cB4nrmzzGfHfXhaIbYeqWDf+yqD7sQ",
+	"Xt4JKbrgeJQDicah9TySmCdiOLc0XFRg12m1WsyNZaGSwQOyDCmQ28VoZ6zTa7K3ywCT7EIy8XkaIzQY",
+	"04Ie7Ec8nOhraRsr+1wLDxo1kZnYV3HwvUYTi0hkHN/DDP2LkhJbM2UvHEbEHkkWeCJoEmqUM7sPp8os",
+	"sEpjH42WzStlYXCkoA/TtziMhblZxyMLyhLT4nwYw2qwBjsy36qycMCUzIiaiiXEnk4hKuFUWT54w2ah",
+	"1F0C0wG5guls7tG1cvnX37BrRWjY/s8zZUlVvOb0nYVSYtd3PkAEXttPAhFF4JeP4eKQsWF9AXzE0uad",
+	"ZPZAArMfiUGCChtOiuebc8o54xb2foWOtaCh6OAhzs5Zi0rWwQUdAa6eEJK5gdXWvGIBh5zmyD0SsCnU",
+	"gE25TjL1kVOa2d7csJOlREWu54bT2EOiGREGMizVN6KGHGlW8IwSA0BR87mHTSi+krcihrp/KlhhPpdK",
+	"hj6P4OuleAykc6sp5jYkkHMr1IAN7jlGOfp1zidRGadcqSdsjYfvLUL6eTFMBB04HNjuqhxTZ38sOKfh",
+	"xAyr0z59evrs5MnpU/BQ8cPMP4XmcOgM8O45DP1AceXNdnnmed95hReBxS0Q89F7dFnxNa4lvUX3WjJ2",
+	"xMKgy/KvYT5lzIywy7IXucYq4BXceex1QsUjNnCFjaiIneBikgCZC7L7tQWH82+LMaKcgN9vULhawa3G",
+	"CXpnRh1wxC+cIxqxBRIjqfCYBgFCGJkZj2Uoh/ocArdouGE8TovyxmIapAUQ+no49SpcY7KB0QlHWAf4",
+	"qPG02W6XM+SX+4p506bGEEDB5xafp2EsdPHRp4VH593ykuE9N9eMuDaPORt0fOvYTqPt3HYpZh8yAI+M",
+	"eLDbOW2d3C1ELpZ9fHNVjmcQLGgxNf6wAvgv1+fbqAgGtMCAMnKcn+AvBdr+uyyamP+DGd5YzHOWIb2b",
+	"Yzd049KJ8se/R+JWRLqCkDCDyLB3m42gmdss3qqjJotPlCxT+++NvJXKg/nC6VRoMF8YZiAS9ycj/8Z9",
+	"OkricDgEPI0B4shhk3k/HKYq1TChfMbDJJRDh2pvPswZti0r+xrtWihqxc+DFHch/Sr+SOnrWMxhtlbL",
+	"nAYR/hBKiDbAzxNzrNMFxml4UXhgnk603cqhxnROWy0b5NCN7tO7PG1l2o9Cv7kwLWYaXRhFzdw93Kou",
+	"HPa4jheMZg7d0zw2E+EzYFcRmtiYNwuNRW0MMfPbL4MBjgpyVVaed5j+p7np75w82WgFTk62WoLTtWvQ",
+	"OXlaXIXTk4VVsEcKiWkgXAG3zhMQNDqOxhWdhL5geBlg8mY7rLnlhry7OUSpiDnv1peLwOlcC3A74G6B",
+	"EeICKxX9je5SfV/56opOPZf3RHRK0FVAGQamBTKGEaoBAd/F8bwYOyIkZhsnsi5aoqCejEDQVEySgyjN",
+	"xHcCXq/tCgRf5lraXB24nrRb+9wfD2OVysBzWD+kEdkwVrOsaRvS0jxososcWh99OGcjyDf0zFHa6zLY",
+	"28U0xQwJVt7/dsXKbbn/be76/726uHzVs0PB2w9SbfEAFnOHjlqS8o3wKVPEUdpkL8Ek76fRGJoYtRBm",
+	"CO8uq8YAPZw9yrYH8fxDKkvz7GYIO6fZC73pjboTkp0tA2Hf7MBvduA3O/CbHfjNDvzT24E72HirgFCd",
+	"BdAXxkAxVoU5caNIzczZzRNmE44Loa8HyVe+DCUWMCEltxE6wDnIWSgw34Ha1ZjcPoMJ9rH73TzsrjKW",
+	"dWnDVLEAInGJnD5KI5/RhM+BfMtmBlYE3t9jAdX2sAwFuail+NRMAAE7z0iYxtK8m1ZswOMHM+u9zS/G",
+	"2bjZapH3wAfZY4hVropZiDy8B7G72Nq9KnCPxyVNAPYx4WPc01QjuJPwFBBASpYzVmpQuUs/YtkokeUg",
+	"AnKCUMg8DrWSbJD5WlmqrQjaAsDAumk0k8bnHanBERxdYTJvToIMERkLALiuxj43o91lefCb+y/MKzVj",
+	"E+Ou2mPNKDB4F+iLiqIsEs81NqSKwtrBOB7Ih8+tW18MzYRzzbRSkoG7O1Px2PjaUB5bKE8/xyo8W/JM",
+	"fjgkjQKFRc4sBsQSKNQwWjxQuAvhQWsZxQGZsFZYtGUv8n4E5AXMsQBRsDIi1WwbEdhkyx4XnM+qdDhS",
+	"5zAA7Xd0sRRoMVsW9xrI8FhMiWIW7g8RECgLSpE0qDRd9HNuEA/RjihYGFAcDV6qKpdtmw7hopuyOvZ8",
+	"On3FHXDCNkevhbX+gKUwtfYL5h3DaayCFKstLMLsp8wTvvEaoKSLPujTqw6WA5/8Ha3ZKKs9Rbf5op03",
+	"yXPPcJU9QRxCU8DmpTvLTljOs75oN2qN7cLcZxK6Pr6b21K11cysPzyN4YtPtsfofANlsS/i9UbZaPPs",
+	"Ooy7yiMJWRoSlig1Rn8QgNuwgkWnkWvcLU6hsS/gUs98s8qis8bCoQ6Ve7Q6gPjNklCQ8GQGVjqt8XRZ",
+	"AJyvNg0zBrMwdqDtFXDlC/f8+gsLoHTMatRTo1Fb7avWs3xsWPuxmHLphzY+mn00f0Ho315DyOBnjP/h",
+	"jVpHJ+2r1opI78LD2q54PfbXxHaz+E+7gzo0SKNc88625fcL424Vx23DmsDFJjDwnYU2G3+koT/uKzXW",
+	"WF8bTgUUt6lIxGb3NrqtZqvtNVLphm3m0P1qZ7BeWPCCnK4/MBb2Sl38VQu33SxReHCOhA21Oa4PNBVC",
+	"/4kIzlnPLRuQ5EBsBHQ4WqIjy3pF9aXmd6kSj/UKu6gHdiqimqFvgcemcS4mClxPiOKJa2mDYN9r5iQK",
+	"jxXkmGjnzGFzU4rxon/jge0ONnzCekZNFofRZEb35R7ZaYF9ba19yt+NRXwtXSp0waEiRY4fTro5JohQ",
+	"sx42sfQAMi2jgxO3QiasV5SOHktEFLk6fSGD8vJ4/I54FNDTZTqvUqlsoDZ23N/bF+TfM1eKdSVn1pC0",
+	"afeRioI15JBr1cE29gDl/6rRr+ma+3cBM3iXrITge83GYu7ZLQGahz6JM+b0z4kFsgGfqUZUmNUeZOa5",
+	"3Wx71+Krf3DqhicYY2NawTslLBJAbu1U7Dq/eDtKll9DObZkLEvDMtuHhdKP0kBol+vJxfFXjIOuvlnd",
+	"aF6jF42dShebUr0s5KU2QTzBN8oaAzMKmHwO22voceqSy3c2gWcsnnAjxxqE/K+FdLeKw+FyN4tHHUwL",
+	"Q/iyku+mNAF3V0xV98UI8utflvLuaxK2aiZfqniC33RW41z6ZDKaH1bmzysSuxnHLJxW7teT2k3GONjM",
+	"VIQNsP+xYDd+0SzMvGQU6lID0Sjph4kl0DOQvywO1vKWxcHeBKd/7t1dzN+be1VteDUzZs2X/OatmJC7",
+	"vHb4evf3dnu3qiYABbWQzsWc4kwErrYQeNsy3pAaCfLMo/tzeEgInbbIHVywce53d3sbEumZKd1CExwT",
+	"NMwGFuYruvIrjB81vMrqtVUnb1llW9tIuM9TLQrQDP+IN6vtQ7UIKiRfDbdDEL9QjlPjmUrLvBE1G/uH",
+	"SmPJo9oC9iM+hd5mKEt2O3FF0OUr3XVGE6d6/TF8iddt+waXdHTsv5VGaV9PFVxp7JvLufRzAYLO06t2",
+	"p3ty2j17aqOO5q3sAWPWl0dCI4TDuls8qbjFP4UMhB4Xv5/hjsDV2EzbuNvy9KHpLRVzBFlwnOE2b2u7",
+	"ls8dSRKFBRZYJ4hlTyIkB5+IoJ5NImKREZxqB3aVG+PXvEO6ULl7GOwNZ1XYRgNsNDdnPNpdYFf0Y5UO",
+	"RwkWxAmW8HgoEg3nfxTlV/h7ojIr6ZSAtUd7RYskiQhvyfUXAFUtFUiVIKTPpe+M8LrbAbZA4sBNi0lp",
+	"nCAYnjU88aNLexwB9oKRPDNfl1nMMA6HowSSC+FEqDS5FL6SxkpvbbtXYVq2CBpu2bxA6A5583gLVIyD",
+	"YUTl7ZFKjKgq630r1Kg4iyMu9RK0XYtA+24RNHUn3KjKYMdS4irvCX0hiI/Fk6TqTgsnCcrium+3S799",
+	"t4O4lh0sHzEnMRGIMErFqY+hqNmMGKKWpCWlmlFNhGXGTjIQlK0OmVKY9YLyR3laF+e2V31NHkiajEpV",
+	"wvrdTiglXcQeQb5/9GWwKmy73Vdz3A2XYpPIGy2a58ASbHqwxowtPWOzXO1Dw0y44Rp3AH9cE5BzSBl7",
+	"4lTtLosVzXab4LNUNuChUv+UffkGhPQRwJTXu/OsqbQKVqax9db7WSQ8jKrDZ3iVB+ZtDlBvAVMJM/+L",
+	"uE2o9kfYeoNLn9GIwRGBkZH6Im4EcONwwx8KMnwzb4b248pNvo6zmB75WKmLHxMT8frqmwMx8m5QdENn",
+	"Gmd9FaCLiAH5XHe+3ThhzHxYDyhJP0d3UKf+iFhxQ20JeR0Ab2JrdQg3Db3M5rW8llAFQ49FVzPrTe/m",
+	"sBwpRR0mRAvohkWkvH2hw0BYTErBJ2bKLQoVOMSQemBh4pU6wdeSvODXxqyVrC8yImHUI0MlNFMWDM6Y",
+	"vIlSAYMjhHHmx1yPmoxcRhytGaRUCeMTJYesV3Aqe2wkeEy8rdgkat9wEEpAq7yWVJIAFU1UMWRb8HP4",
+	"5DhvhGCgE8GDc1RBFoz8e42o5qFEpIAefWV7DPNrWQQxL6sTwnMYeY4fzu/HaXI2IhYH0C2QEhaHVI5L",
+	"GXP0gIfwLvHVCHqniDqthX2jWwUOtmDEz9cULYcD2t+wDL5hGXzDMviGZfANy+AblsFBsAxeqthZGd3M",
+	"GLhfZIPaQHsOHbPegdfAEZlsTmzQqZ3YYFNjpNI1T2XF+hPhBiSgsPQdis517zFEhz+kMgfRX+ypXed/",
+	"rSlyXp8Mz/FOpnrvOFgVj8SCJmvjJz8LHvwqEjTFWyvY48oYbjYSuSK3RPHUJgqpYiTLa0SI98tvRcyH",
+	"4o1udJ+d0tZsdE/aRkV/Np+edlruoNOrqm5bz7tnz7tnz/6+YA/4gZ//5IN9+V/VEIJIsXBTDT6oEWuk",
+	"5nWGW2tRCfAwCuXwMoRGI/xszVE8HXFN9diCT+hsXqV1SBeYp5uDFYvw2vjDBU5Yu9MqvbEzUjP8/rbX",
+	"GMTqnwLtyKmAbjvkhhFm3HRWUqqo2zl5/uyuyk7Y/ripLlKwPjP4rPAq2sO+H3TdIz60Xa08gTSOBZae",
+	"ilgrCU67HqkZUJDRBtI1F8y+UrMCt8eO3JyHicXTZjv+gj+UV8oeFlYFpWS7Ogrw/PzRuiIHKDuxdYxj",
+	"MbcWKL6sR3WNWOTYZD2sn8VGryIZyEza6BF1Q0kxo16wc2Z2MBOTaRICrSE2dFzLK/cgDDJHEYZjKMQD",
+	"XTSc+Wo6hwfaugukVTD2oY3bZKSIP+TZEOEuc5VCNOtH8y498Xkq/KTHfsi1qV1LIjGZpDpBtgSpZj/a",
+	"QA6Va0MQJxwwqSCgNuOaDbhORNxFcoLTdidrBSOblKYEQRuEFjKxYysN7sCTdq3r2IFNcd/WsYmIh+II",
+	"5Ox/lbWRwVyX1EaWV2Fvmz5/j4QEh+DH//duO6kqLF9cxv2rzO05eYgy89Nay8xdVBYD80Yh+mpq1NmE",
+	"z42jCVXn4LujJz8X+zEw7NuaiKMgxUZ0CqRY6qvKSGWgDlOKB1QKcSo9ogsFY8RocOgTNNZMKBeaK5vs",
+	"Jb7tUGA3Zr4TGcipRjygtOT5YuMbkjX0uT8+L2ZFZiIW1xISAEPFxK2I55il6AO2HyFqIfEVee62MBQb",
+	"/9REwIGBDDZ0mABeMMDPiWmCx0YUGid6MROxDMd8fi2zPM/3mjCQiQcktFRhnxNGOpwCSDqNKQsiPnM/",
+	"AbhkDDoYKxwO+tN2p+xYMov8gkirHkN3ss0+UNgtlevDAxurgt9koA7KA4ZMfS51Ugybj4WYFjMn4Idu",
+	"U2VYHjl+jbl7K32Q1yPMalgLI4XkrJBvAz8bXQpxxYpweKtVEQ/v3O3evVB8Awx5R+RBdbZayMraulBj",
+	"sS0FCT2W8LGQsPtrKTji44zn29wUnhYpNWY8sc3ivBQAdG+V3OWxPwpvxYG08lRITLobe3whiQsv5sIR",
+	"mkVikBTdCY1l1YCajjXR1FpkwYKoRxog60CP8UkJDw69Ym284zd7wEk26ma25DM+34XKcoVIBOFgcBh5",
+	"uCji7SNFuSZ8kDxclzGHzvGgJDiPHl7bW15e87VsbR+QPLsi5XrW2qJerTkTkKR2eVfKXxaSmX8eJtzO",
+	"FmzXrRIm3FPLhOvO263iYD8bSa+w43OrCWUqZs3qC165fVCohbMgwxHOxNYhrW3QnbtT7Dg8JAycmgmN",
+	"QcJzqkjKQM5sDU8yErLJ3vNUG7s1mQGYDh2GZM2W4Iuasf9ZFDpgA2caPZVJGDl2EZ1ORLClLKxOjnTx",
+	"pnWt/CIwkbn3n2VlfhX5o3am4jHawjWvh4oiY/YdZi++zlfr9gUR70C41erh88xtRPPLmllGFSmdLO8/",
+	"O+TaFtp7ENeQqrCvKPwcp5GAF2YqhihMgbR98/iQXc+DxBrxwHceYVWdV8R18jEOE6S2ztyuLONdaB8v",
+	"WCXSf6HkIBw2fUdirFWUYuJ30RiBGcqwZrMJOy3PX371NsvpFjZLp8RmeXJw9v6FhrCHjCuCsyKZ4HEU",
+	"ijgry894+HfSqKUuTNfOKijSUmWYY7Ufi2lSaLQNNeu0WoxHWmV9tVmfA4KiwyOW9aF98qPwQ5zf4Iqf",
+	"aIaaWvixSH5PJbBYYFoinRjl9tRrRKEUje6zfIHUFdZXg3eG32UfLz788urdb5e//P7+4vLy47sPP5vZ",
+	"mKpQot5x+c/WMfn2ZpRTrvXMYgBNRABmjwAbES3CS5EkoRxqj13Cc3RzWdOQob/dbnlJQLZVZr4FuiVc",
+	"GDMJEFbAmanD4L/kc2fYz2Ilh/gkvldHygpLP+3n3nFFAUz+ur3jlEHwTmpbvJxOlf3FzR1q1Ij7Yyh0",
+	"gJpcEYcqIABJpzg7i8CzEyXhXCK9amuqcpp24QtGhf8dSkUav129gDx/xOXSMItV1Ub+J2GCRZFR9FLw",
+	"BEtUceAD9/unmzszpkBEkJCK3aGDh1Huk2mcyW4iPpsRv+fzDP8h32pgAe8htKhzYc33ImZ0P3eCGFMk",
+	"iUMebbsZCmtedXCMVIQUB7kw3Yhr1hdCMj6MBaJVsIgnIq6r4ZLKGgVLhOSobgtE3j+FUWQEZ3lfhPJW",
+	"5Yo6SnZBlxByKk+Fl8b3lmrGqGDO9aVBXgTFlCnZZBd2zVxCif6oR4D9alzeNOmygRDaY3+kKiEkXLv/",
+	"iVYTRBrLaq6lbYO2wJfZBaFks1HojygbJaKgyT5i3Y3OrwRH+IckW6khNv/kCeCD6hKCJVWwozntthdY",
+	"UkdmUHYv8OCWS18ER9akPIozm9JsRp2oyVESc6mxVZK6sgOe8CMh49Afgaq8sZvZ/JOYS4+wwjKG5IUw",
+	"f5Fq1thpS2DW6jCJnG8K8s+gIKECKXdNIc1fhy58MVJKC9tQZlHpeBAc4X5Yrw/zw1uwk/M6cWpMcTHb",
+	"yFS2CoS9LlDeWsWljadBLE+MWGZsf0KiRTQo4weCp39TPAdXPEu72BxuOdXQflJkJ0ij6A3pk7NWq9lq",
+	"NdAzoG0KuuatmsGf8a/w0RXOwAl+ZadJeE8SWUXpSAVxeDSiCS0DBwGRCR2aLZzNRiqyJyk6GbbMMBGx",
+	"LXE1H6VQemdRU2qCnbPY97CPMXMLXX01mTRm8EHMC/u3uMXsFd/s/G/H2L0fY1DS0Of+eKGjOisYXzCv",
+	"9zza0GtY5e5e4RXbB6rfKineYOnoTU3B29WVnhPlgrsQBk2E3CgM+gs+h/2aYJhlSO2XLuipo3TY6Nrx",
+	"HEVw3VIoM7erfkljNRXHP4k4ggjdDpC8NO0VMojLtld88qR1ul5I36rkjQrCQYgNVzX4q+Sm2lpBKIVX",
+	"MdMCZJX1RaTkULMkX6xDc7Es1zQNWVcCFeIv1NVBjHlnOc7LcA3F2sti8rdQSMkbW4rGAauyv8rNRrO4",
+	"U2HyJpttQdU/eMVxFvP5HrtLoGMxnAj2T+zD33T3FM6DFAPYFVRnPTBoe2An9qCvy3WoxIJOp0XiamuT",
+	"sR96BfOs92Mpse1vMIClXbpYDuXiPIVpcK9/XmgFUZIwYBGatop7wx2omdCQFMI8WvMKO34SEZtb/M+n",
+	"1tHzmy+nd0f4Q+fuu8YyZUkNGHZzm5cwH33GtnHHEERbtOEVDEXAl8jbfYWGfOBWyRJ3+Pui4Wi2fQaK",
+	"b9yYbEnyQ4GPKQX6e+4xXqHLYvmJd/dq5cY8ES94HOQaT3PW6DqD0pXsfkJMwRcR1zqfRW0sQRxs03uK",
+	"l74tzcxCcW6hFzWb+uVFncZiEqYTp5+XFrmmUVUDoFPL55cGn2AbbONZ87RVgsiyeZkxqIUKBQ1Ky2NG",
+	"RYoM44lFIhiK+hzTGdcMwjcQvwZxzAX6w4QAhwuWS7VJDmMu+qnw0bFFtankmmTcaFrhc50YRasFi+FA",
+	"wPQDVEFCNFxIHKRmUTgWyFsNHQgIewxuPU/Q0wJPDELgsfmdeB1GamZc+8zlCLV3LbEXIxM7NhMy8QrR",
+	"emCEUzGLhNbIDGfLk805tRyvJwi7kjj7UCQv0PvfT4G6Ko4nGHvpp8FQWL4QqpqrcHvtZGd6uNP2GqNw",
+	"aLRR+6R5hpGesYjMd9ptCv1AqOc5/lLYo0+gmj8XGpLg+n6ygLrPnz1rrVSpUKWBur/VbLVOrCdNFx+t",
+	"1r/ZF8/yTQAAOJt98e6+ww+2DGfhgCvVstVTU8bSvPoEukd1iEpwY5UHcl+h8XwoLquRmbkYJDS31xTY",
+	"89hsNLfbm1DjhsXO8W0DcqjoxOepiqtVXc/Xt2Rpmv0c9bBhmLPYaCUXIkJmTTbgfuJZLQNFaLZbzaYc",
+	"4XKQnCbrDZSf6p6jdof39RbufS3NHvWycCdWNkCT38t3L367xB7ol6F8N9UMOjbMksGQ4bhil1PhhwPS",
+	"Sj+eA78z9IgtWMJlig9n509pDXvlS73BmAgMtjAmaSydTw1f3za8BkgK6Gw/hVqQ/S3xqHCSNL5cN3hy",
+	"3ehel5bYXze8a1RPcMmCgoK/WnV0Da3YsPIrOPghLnpsXq4wCp548BTP3s2zuJw5FeURtgAqRc9pU89q",
+	"QI+UrUcWozcW8zUDKu/cVbPaAKQxpwC9qCjVHIEMIlGlcCIlhzYKvaGR1RU6CScrC95+AoMhV8QcaiYk",
+	"70cCOKg48eeaFYbUXiqbrGf0SM8ChGYFpqjFoIelxzSfa6yW6s/xX6dW0YA09mtO6+hETB2jCVZZIUYw",
+	"NdWZLzVZDw2cnsd6UMhKmtP664QikcvseGvc9WXn3M6Zs8d2zDm6EIMVQ2N7AESc+R92qLtf77Y6Lv/b",
+	"jMiF7uuvRACYyS8WZfL0+TM078TnacQl4UB9ullloEzACrWvWm22VdllXiOVoXl43lbz3JA6NvO495By",
+	"1b12LB/oI6bT2B/xGE6mkuHcOIavxtPWE3T8nP1tHUEc7xM7hSXJJumSSZsLwC92X1doKvRHdW2mEzg6",
+	"qLJwP/IgsHQ1BZNqL5+wq8NJGi2oqwWiGroC8PAOURBgU9iIH1mV0d94scw4L3HMh9qvdrjIPZdmFniJ",
+	"tGW62gjtabv5pCx9X3RyaMbN7D/FlP7dyloH85crG2OiP7PLbSfu0j72Db5ehaDjy3tLhh+cWrV6DkC1",
+	"SoEG3ANgp5sNTtUD+Yz+Hl7DTPRHSo2PAhGFtyIOha70HX52l8DRNxZTJE05aTHjwS+fbVGok494/+y7",
+	"D8DibZYuDJDFmwkZQHn4Gq5oe1kli3Z7e27uLXmwi1M3r6TEvmBmGOb1AE3RQ0uqL4ahlGFW3/0XAiQP",
+	"k65zlZp/6a2eBnPn7aagRmaZJBGTKQEV2vVodBuz0Xh1QMFeSxEF2hJYACCk0UwwUaiUWkftjv1kVZMv",
+	"UnCMgjX5OPE5ucBx5/p9aK+73iNgTNsE6Jh2pQhyhE15+na7jFMeBvUS4CwI33oenEyB1BobhppDbU7/",
+	"vmAaxJvqpsp4EmjUZQ0LpOjWqr/jL7Piq6+krlmYpv0rmvIyj90UxjnWU+FT2gRc4Hazdd24a3zbFovb",
+	"Ig7Jm1jFeis++yKegoE9Nqa6mQhtWfvap62MBae9PMrscXc3Fftwxz32Wr5Mo0rCG3rneV2UNPZ+OQJq",
+	"s9/ApjGbDiJ7JI477bDt8SwXN5PDtdxkl3bBHgt26Vpefm41koAAowuitYmDMlYxk8pma+C0jSKolE5A",
+	"H0Jbn8VUtNHRMHCsHiNe0sOHr7OsX2pEsNqHTPLb4bzl4byjUlinDjwWpKKuOslLIQNwaJxyWOyG3WT7",
+	"F0pf7Na1y76aM4pu/4u7uDZjcoPyK7rkJ3Rg49Wy5BZ/JcFhCRA0iep4o7qukt2hogB7Un+TSRjZu9re",
+	"8CKoe1bYNZ9igsHZ/Y2MScGsZRobR36UJFPdPT6mCWz6amIXUB/rufShKbdQwXGzrWDbta20KKPI+Wi6",
+	"JPkENFMTPgYglrr4pnOtfjMuE2tvJioKnF+ldz0FS0+SN3gcoCv9IlJp8As8xLzwf12+e+sxHQ6lAOTO",
+	"y4TLgMcBs4+FcPc5C5Sv3fo0J4E7W4iwqodN0j07idRZbk7QQYgYZRPbRaNHaiZtOYNfAluGu2NhER+U",
+	"x6l6j9Qq7hsL+FsxW5yejSJw7doLSf9EmgwugOdo4f9+nbZaJ/5Jh8VcBmrC+vNEwJbpcy2enMKfReNe",
+	"FeCO6u9jmIzw7atOeKsEM85InIydq2S9h+HV+GlRj7L+nNGk1mpZOJ/AzvEdqt1IYIx/AacPPt9bnw0q",
+	"mzFOy8CPjKodKlkLsegHgKJk3E5micQE+bDr9jPtrYt75Obt4NXx38yz+9NO63TSQ1bqv5NiSeLvN0CR",
+	"zVI1T4UZpYWoBvhtXGwwtQBwFNERplMhM+ZhyZQ8xz8Z2RQW79vyjmLKadk2w16cenVZHU05y2K9s7vw",
+	"oI0531TP41E9j61jaPn49RjggQKh8ISPoQiJdn/94ZRlo2f/QGhRv1UBa2bRyccBrK9xL1V02WwpjR9w",
+	"DjfSN1tGTlGJEx3rVoPSH/CrJTvklZqxCZeIT40xfCNqtQUFEXM/fzIhBwRi/RxcolVi63RqlOiKgIzP",
+	"43jOkpmCCAz23xP9dV8lI/LCNHSGeEwrPOZj4Quj9jWc1dRkrm5FTMGXMAaSKWD6KMEvTbLzm7zCx7Cl",
+	"zPgjPn2l0hi6r7beRea9yI/8dk5/i3vsGPeQYka7ziMEsrKA5f6a7pfPftYFTACTUDO9p7uxtb5LBGqo",
+	"w53f5gkHieV+yyn+GXKKmP6IlBqLgAFOzEQB7iyhLD48Wy9aJczIMYYVd9+TVqdVV/n8jS7Z9wgbKnM/",
+	"1W52njSfFcjf2s1Wc4suNjugioW0LI2760ThpwhIDQQfuWyZ0b4ZQWWoWZgPLb4RCW/c3C3cwsxLCDR+",
+	"n27uvC8NgiWBX4k/pLwHCwo3pU54hBXNxElmrtf4dAtaa0QSj7JjIpoflt3w40hNkAUN0eQyYJRmdmRb",
+	"3IqlQsv3Qk0jYbtGMF+IRR+hvA3R1NG5G70Rk755seU7/VXMEXcIeL75JP+ti/ev2VjMy74GVXHffXl7",
+	"8eaXO2yYzlhnCRhaJ1wGcO/cLQnEuKI0dhxKJNmzNEcEI2MWNz/5YNgiiHJxwl441qSKJ7jmuSiUY0iu",
+	"0qOWb+J6L0qJr7DoGKj8scEHp78/J7sAE5/5FycA44o75phPsGg2jcZADGLJrTwbgQsT4HXK3ft9xLFt",
+	"UVc/5JfPwk+xnxsMCYt8nd0FmMXLZy3gCadi7wmXfCgmUP4IZhFRIuRvRCAJZW8KKe6Zm3UWhBrwWovT",
+	"T7Tgyzcg+jyUCx9mRqoEEuTAPBZKBBuSgDebu+nPggcsImrx6vtGPB5i47xkXM6Bb3AiYHPhss54mBR5",
+	"nbNnvFJRULm+9oWBixe8sSLposeMKuQx5tn7So3HQphHsEAtzK30wyik82vpYc79tuSLxg1HMTXbNIrs",
+	"SGzLLwLvEl2wuViq/MS9j5UalDznZTgEd5RUkLHMC/omiUO/bDKwc5Y0letEK7ooVXM4Ra1nvmzUEgsQ",
+	"cd5qqzQIk6qvUnzbo5gd/Zr7NtY8lHz9Es8E86Jz430SXF28mEvM3cud+hUNAHlVlgGBZlPHG3c3d/8v",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
