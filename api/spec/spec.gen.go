@@ -1054,6 +1054,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3844,6 +3877,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5628,6 +5716,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5828,6 +5922,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ResetConnection Let a connection begin anew
 	// (POST /v1/connections/{connection}:reset)
 	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6359,6 +6465,30 @@ func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Reques
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8307,6 +8437,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14449,6 +14683,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -16029,6 +16275,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22097,6 +22499,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// ResetConnection Let a connection begin anew
 	// (POST /v1/connections/{connection}:reset)
 	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
@@ -23204,6 +23618,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26859,765 +27391,780 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1tcxs30i8OfxUU763K7l6UTMl2Eksvrltxkis+m9g5trOps7ZPBM6AJKIhwAwwohmXvvu/0I2nIYHh",
-	"DEVn4zq7LzYWOcQAjUajH3/9YVTI5UoKJrQaXXwYLRgtWQ3//OY1nZv/lkwVNV9pLsXoYvR6wcgtqxWX",
-	"YkxmsibPZic/UF0sCBWl+eO5FAw/OR2NRzX7reE1K0cXum7YeKSKBVtSM6zerNjoYqR0zcV8dHc3Hn0v",
-	"C4pv2X7pzwtWM6IXjAi2JnrBxZxwNWz8u/FoRWu6ZNqu72lTK1mnV3gt2HuND1wTOYNXr+ickSmbyZqN",
-	"yZrrBXyq6JKRGa/MqGZC3AzxW8PqzWg8EnRp5lDgm+LZLen775mY68Xo4nwymYwT5PgWBn3ZiFeaapaa",
-	"p1SMcEGo2Ng5KkaUeRhmwt6vKlmy0cWMVoqlZ4YTfwM/eteaINdsCWT6S81mo4vR/+9BYJQH+Jh64Cd3",
-	"5xdA65puovm/YvUtL1iazLwksiZmLmYBlCh8OEdHN1t86l0HQVP0fFay5UpqJorNP9hmd0JX5IYBITey",
-	"qUmxkLxgwOF6wRUxjMaUHhPVGF5XhJKailIuyU8/Pfv6lLxiQhM6p1wgb3A9Bv6wvyMLqoiQRLFCipKw",
-	"2YwVGo7MnGkVOIkKtWa1JwAex0CBaA0nZhFdByCmyOPH49GSC/f32X76vACy0OpAOv37CHIPAsxAbKVZ",
-	"1UhDohdUkzU1q6Tl2PDu9d+vYe3rBdXsltWEw9xrdkp+5nohG024htXgQsz3j86/HMNKH52dk/WCCfMI",
-	"N9TQpGjqGggnNmQpa5ZfuBW7A2WsXWN+dw9Z6+WxVtI9c3OzZHboSkST3siGLOgtuyQPJ4/iaSnNq8pN",
-	"rGs+4Q7rP6lXmiYuk+u/X18QKaoNzgPIhRQSjGyYRtJJ8/maK3bApJholqOLN6O/j94lmVpclb82Si+Z",
-	"0Ondpv77zxThpZ/CiupFmEB4aijHiasVTwpc8/Ibtul8K/506Bu/aso5yyx3Ct91vRSfGPzSp1LMKl5k",
-	"XlvYb7te7J455NWCFWndyb7cfg+vd5dufhputAMnklOrCvf1Z4qYn5uJUEFoxakyNwrX3VMCJWrgjGpW",
-	"cv1c6owKUsD3RmKxzq0JwwydwdeMlt8zrVmGKCWjJangga4ZlGGYwTPgqqjZiooicwrL8EDnFKJxhs7h",
-	"O1mV6ZcvZFV2vdV8P/h1z8Qt1zR/Irj/vuvV4alDJiDzei9+uefV8Puh7/2ei8xLKy4632i+H/y6H9hy",
-	"mmPsJXzX9Up8YvBLXxqdseAV79jguvVM1yTaTx40mbrMT6JG5gYNimsFyrM12tRGabbsmFZdHjCdW646",
-	"qILffqaIaAztsy+3o+wxMPjSKB/nZ4++ePTlw88ffQFKNn4YVGwuNJuz2k2wqdhVx11Fi70bFkYYTJ0m",
-	"R5hmzyuHv+sVK+qcEqLgO7MLdMmCTfn05Q+/vH7xj2+eZ6aBPztgJh02uLWm+ygG9tFD3/9jRTPUX1W0",
-	"k/wqGmDwy+GQZdYO3+HSuUCj05OjlEWzjA2FrTnhuEOn8zObLqS8+ZpV/JbVufvYfttFk/XWQAdO5BtR",
-	"riTP2QbMfttjIn6ggU4/vuSJl19pspRKEyXJkopNziNUwa/jN5RsRptKG5N/PJrJekk1iqCH56NxEFln",
-	"k8leWYWco3Yn96wEbRU5QI2JYitaU81KMt2QQi6XVF0SWlVo89GpMnawMaBpVV33dc3Z0dNOuW1vV6dr",
-	"A5b9DH96FvnGnKvuDneMKf2VLDmDF3xtmd/8u5BC23/S1ari6KV98KtCEc7e0+WqAuniBAQo7JoWGqbv",
-	"yPjmQ2xaGJ16eVJOzc6W+NdoPJLTX5n52cWbMESwa1dS6XnN1G/V6G68NZpayFU0nPlza7xGablkdTzg",
-	"cgNjvbuLqdzl8fR0MVSLqbGhy6pFDUeMC+IW8lZYUly8FYSckA+8vCBFvRyDLXRBwurGkcUGj5yU0zGx",
-	"a7kgb9yI7+6ikcyK3VCwrvYolj6tYRxFzDijPc7zbSegXZ4Xk0aA/q9XL54bRv8/Vz98PybUnuHzx5+T",
-	"f/CvTs2j6oH93YkXr8uS4NhTpsBLeP3g9swT3LmEDbddE65Ah8Ivd/3/d+PRD1TwGVMDGXdKFfuproy1",
-	"ofVKXTx4YMh1ap84LeTyAV1xECBu+LOIuT6MaK15UeHZuWEbw2+8HL0zhFPNckmNpB9d2YeM8JBNDVti",
-	"FqG5Bo55YT8bhSNs/moxJy1Ljr67H2u5YrWGA4ty1v4Ip9WDQ91iLsjZW4GMY174VsCELoibz3DmiA19",
-	"95a+DOJ/qx4gg+7hEP98Tx4BcadWUijcrthvM4xjRhdnD8ejQlZVkEJaFje/VOyWVUb2lazgJSu/gt0v",
-	"Kfle3rKKggo148xYxKPfGmrovfFycFb9Mvn8yfrhr7/PZmf1ZDI5mzya2P/NjUhbMcHKK3OtnU/OPz85",
-	"Ozs5f/j6bHIxmVxMzv4FC6Yw4dFT2Qh7LS2oQGMCrRXzj+7X4JOvLWu++sdPJ2fwqZLVbeL1Z/D6Cb5e",
-	"wQ18dj6ObgR1u+eF9tHn3v5lQst6c6I2ojBf85LhJULTS4d3l6xi2my1vVkVY6KLVFaLuxitac0WslEM",
-	"75BbWjVmf8/v3o1HCgNwfvHmd9pc+PMNnqKGVuY3GBYdXZyPR2suhLGL2+P2vmY8TyZOV+xNNOydCNmm",
-	"hraPPYBnYNi2a6w/69OlYav4X6Pz08eT0XiErvXCUKVR5ejOH4DRhWiqyt/0opsTnO/jYjTlew4DWrFu",
-	"eM/4LxpN54xI1On1gte4abiPZU1nOt6ws/FoXXOtmfgKNPIWh00ev548CRw2xdXVe+aFXNw683f9tz/s",
-	"TI4BgtvSGI4u7LK+F0O0PZX9GaIAXdZKjFMubmnFy27pV/Lay0xurhezHDPWqoadPzu/w8+6hSc+bf6u",
-	"lb7qkAvAeGX1W/euwc3tZV1FE2NGcm7JlKJz5mxYMxUX/KKRe8Vex2aysmxQJ5Yrw0QrxWrDhyu6qSQt",
-	"o+WPlg2GeW4aP6G7iL8jSW45vwExDVfzUaWuF31lzW+ZiEWm0rJms1qCzadrUETOYjHYX6sOjJfh98hJ",
-	"fmooseXSHiC8lOJzwcrXEsnYur2t4IGbG9d9Pjl/dHI2OTk7fz1pXTPA2YY7kP4xqwN7z2bMiEI2ujiZ",
-	"nE7OAstamelYUu3Znxsu4LkwoLH2lOJi/kyMLt68G48gergjAi2LxH7SUV2IPpd+P/VAyaqx4w5kOX+T",
-	"43k7eziJ2eq3hhc3UylvVLiHnzw5ffLEmHz4Cy5+OWtzYs2B8d21PZnE97bRmCI1+9nzf57Avk4mZ61b",
-	"oD+/RtyXY9jwCDCsi3/059SIx3ISqEPALoDbzsA7AJy2qMp+nAYalKG9AM1g1BJhzbTixemWltupkU5a",
-	"GqmZEIFXcCkU8pERI5HCdnzRVTGqUGvLaHtaalo5ah3AD7C5GUZYyKoEDogiQgPElQ+7KzzsdLWq5S1m",
-	"brTVlIeHqyn/U9OCke/kamUk8HhUVFJtbeikLQANERq955ma0fYjk5PJ2fYjcMe3lMnJ6SSjTDYt/XP0",
-	"ee7BGRe04r9vT69NoVlF584rBfrLr80STG/23vzqL2Z0c5//5XMzITJllVyDOmlvCZsLaHSvv/7lc/P0",
-	"305HRuzAcduruVZcOHtmV5/OrqxY0HoePKvs/aqiwor3N/EAYXM1hxCbtzMtm9d4OszaHodVn43NAZUr",
-	"VsOgytjof8Fn/NIqLnpJkga0I6MngUY5MufylzC0UXxYzWUZ2MN8JBXXTil32pD55Unrl9urcbL91UYU",
-	"0fRh0s5GAMEPkzyL3v1hxEQZc0mbQ5dS6EVrhkrTuoOlNV+yf0lhJvPT66egtVHNnlKMEdo9WbHaiam2",
-	"uGFaV7FegR+gJ9Z+snWpoejqwzv+TY97CzYnszKyzZ2Eo1kgz6X+QZZ8xlmZygKOkrvM26JMroPf+GMt",
-	"pxXGhzJSeYVP/Ffe8HE+SkvgX5SmFRg5TFNeGa6USzaV5YYUCyrmrIwjTd49TJaMivWCV+yUvDTqLnf5",
-	"k1SUpGYrhsuv7SgYE1GagpY5ApcYDgk+Med+t679Z6jV7TGADHM1anTx6Ow8nKmndtJ+fsE/+QA8dqyu",
-	"ZR1ctW0y9OY1txMJXoOdXzOhybqWYn5KHk0mrWTSggpjdk0ZZCtekkeTMyIkkJwrgho/4cJ88RANtKqS",
-	"awZPPoqz8jAUCxnmbwWEBLkimgkqtHn28Zg8Onto/u8xWTK9kOWYKP47JDItWckp+N/Nk09wj81hdQnk",
-	"mLc+k/WUl+bAYO4f154rFBfGhNRvhcu7vCSPzs/tpbNq4IgBBcbkGol+TRTdKLK2aZjnX4Z8fK6INRTM",
-	"F0+IlhhLc0RTl+TxZEIogYAZkbO3QjY1fPqQKGmWZ+aLeaDGAlsxURIpSCmZtXIxNxfcw9EBfMl0vTm5",
-	"miUznn7megHTMUz9ePJwTKh5kCzkGmeHCcGKaEl0vcETcNrtf8ZjLGdDLcEXs1hj/eL1+VlbwQFXYlut",
-	"9Q89Av275jMMBZQN23nwPDzIfmuMlH4IdKqMcDsbhyQL+KMRwizHy/3+arDzaoGJuBtxi+zbyAOBT8Mb",
-	"z+L5zSiH+Y1Grbku5BpeMTeMk3Fq1IaLlV0aLUcXj5zijzFUS6w7Z2YqeGJXJx+NR+sFGNLm9rYX3KMh",
-	"ckTOcjfWynxp7ysjOksFuvluRtEAPsJ8x20DjKqbwDyPnGbxZWS8eQuRO0XwP76J//gmcr6JdzHHbJ6i",
-	"smeOrii/bvPDw7ZCOuOCq0WWF8+8e3TvDizNvWIEAqgH5ryVTdUKtgwRWrXemveWIu0opJqiYKyMDHgI",
-	"57e2whIZxEXFalSJkLcb4acdGUiwaeM/6MS54zX0YIWpt89VtNz/B86XWduhJ8ZT0J2X3rfI1o2QuU7a",
-	"VMarpJXfOOgasRuF4epfvKdn3BnxzLLsvdyHwLIqtiuNnT25sxxMC70vSI3298WHuxyTPl2w4oaVoZTS",
-	"paPcI0xtmAHC1BgOmVV0flLRes5OdE2FQhqr+0RIZlyYG5tW225G3K62mzHI/uExkYiPMsyHq9kyvoED",
-	"j6PBFEaMVi/RWojFW2E4Apij5UfFd0JcWo0uJt4BCP/2gXnzb3CPoOPGap4T57GejEfGMIN/oBZp3VXM",
-	"KJz2C6sTnj8y3zSr0r7FkGnX6bhzYsBycmuJb8coRl03/XxcEHgcjY0aPK+ZQkU3Wl4007stjX/obdmd",
-	"8+G93daOGMBneenWOJEmvudDU6pKqileuYdy1z13M/GD86Dr9Nxfn9yxu8Fhd/+grQ2KkLnaFlT9EAdO",
-	"QsW6vTIHMADsbjKRC4re5cywAlpKUS75gASB9DbG3nhM2txHLZGJ9ZjFv2xEYKKVlBUEszAbGFzJsgaH",
-	"sRErleZLzGO3/7T+9LYG5Xb0POzBijYYSrJSp4szD/C3OupmDqRzGR7N37qVmX//K0OimKAlJP0YCxA/",
-	"Gn1xenaWjmjsP+LBwLR2MrqWdtnAHlp8+xjz1EPZgjk1LWnB3q94zVT71Y9ar94jUJ6YZxZUmdc8np0X",
-	"jpFX1bDrQ7D1S+cT+RDWBRfHwzsIxXJc/buUKDJPRT4ZkBlsZfhfQk2XV0hGGZk1GY8U7G2LwB9aYZa7",
-	"8QgjXu0vzPTaeTPOeoETEvuKtsLGmUSSrYzDyBUUxGoq2Nv7hmS03HR5yXZyOLX/ylxqU6qMOsnnc1BV",
-	"Z3ze1MyqylM+b2SD2g9dU665mF/5iK1RiRIKkgLHm4u7g4LU4OGzfwYdCREwrBbkFSaXcWX+7Y3dCcbl",
-	"n7ZeGEXGLs4mkSMuVqXU6OKLu71Bf1TOrNiUaz9GLsaO+3hFLOWIYkwRRouFdX+7ApxCLpcAmUA1WdIb",
-	"yPjFuKo2f30DQBGob1cbx88HkP+LiPznDz/vtQMPHw7agkd79+D84RftXXj0cGsX1rQ2+lwrUB1SNEIK",
-	"2rktNlRkLZuqJFNGrMptCBtO2OnAAzmgNiK+THLu14oaldIPCft2VdjMv5DPjrkNH0IBj6HIib20d8pb",
-	"pps8vMyMUFuISmRNbhiUEu2MgHpFqj4pJI+/Me+xj4JJ/m4n4348ujJXz1N7C24rUxUXPhgEcWXL5bJm",
-	"BILl9igAfE+bHEVySIiLcU1oaQMmtsz30mYr/M5qibEhgKvRjMxoVSlA8aBVRRrBtUoSpJVY0BMN6Jvw",
-	"m1fm+tkBBfKpAN3j/AAPmaftZROXcX3+aLRbrOUzBT7srsTeJ4lvzOr3b7pLMcVx3BLsr+0crZbTJlua",
-	"PWIsji2O92kgncSRggEpOeaLUq1ZbXjh/9Ly119GyeKvkmFac9e4VzhBpwAPIOQWvSDz1xHLDjcOkQU7",
-	"myRxPE7IFu8HDbGvRLA/+eregiFSEbcHMjoknCTBbjHTt2Nub9yYY/jd6F1qB2/YJrmDFVX6W9lkyuzN",
-	"t2Rm8wJqWmhWKydlcssyv/lJOZpujYlyZMlFo9kBy8rIUlA35U2PfUwNqgq5Qm7oJYpemcdTAsjbZD2k",
-	"SoqxrfT3O+JnFvNcbNTELNSie0yPMK/8uXAemPbZQC9LT6rYA5Ygi3cm+G2bSlkxc5G3PQvdL3gentym",
-	"Hky0NVZ4a3rRq4qzMnI3JIVCZ007WMhsHZ2AaFUto7InAb8Okc4EEb2R1nM0m/DyLUSHEuOBeZZZIuar",
-	"UMBDdGZcep11JyBExW8DKsQlQHsZhcLrkKApkLLeoDMwdfXWOUwFMG7N71DN4ZoIxkrQN6RgL2ag0u51",
-	"TY49S4IwQH00B2jgZbKfMwp6Q6YIXLDf670zJjUFUPepZi9EtUkdmy32j6ETPLRGa4zgLg873+bSwGFI",
-	"9OSxUapZsvIntApy5aLWZbi7ZaiF4t1oFNSUIrpcVez9q40o1P4qNnPnm1tU1LxYLB3IaK/fAId5Q2nP",
-	"StpzXNVsyZtl71dBIohN0Ozxg7ttuo9H70/m8sR8eOIKv3AfnsWLuAv+xmHkq4NraAAVfA5g39f4VJ6+",
-	"P2jF1I5OO+cQMxs0gFx3qVPRlFxfOVyyNplQC9tRVtCJFeD1PFTRDQvOo5Gz5mWdQN/ra1bCq8aRfvEu",
-	"t4RvhK4TCjL14eadGVC36E69IJDnbjzI8nYZrkPq0qMdH12MflVSnL6k6x+sJ+PO+VMTi+Gr5McrIy5l",
-	"o76zv2uLte/Ye1qygi9pdUnYcqU3FqzUXVDMEDWpJUeps4nXKvbb7tvOxuR8TB6S09NTCGzLRpM5XamW",
-	"Hp03Y1VjXTP7eMa8HLbKbfHYcUEYxG9PvBKg4hbNLMmzbHcM1TOw76ehfpr5vmQrWSdWPq3lDZaV59Ue",
-	"iDttyKqiBevY/Dd+9yNjx3CkI3Kbl12S7NoogDWjJaTRzmQjSrJeyIr15LMFc+Wm8bqyB8+y+lCLCZk0",
-	"zVspuW9o/p2Z2d14BKvZpcBziVnJa6pc2vSYlLVcrcw/IPADudjylpUpfXhrhviWQPFx2FtLpBRzfMUK",
-	"2ig28D4OrpUIvedssgXf83C85+TbYZLz8rCnOc9SzlEyxLey47aYNuUvA5yqYwyipg97zSj6zpMwYbTW",
-	"AZdYy8qjdq1qBiBLoLRekMmYPJ6MyRePDS+cTSZkxerCVorsHoYj+QS8iwuXF9bSdgd0Wfq4gVd+uyIi",
-	"v5mcPHn34Wx89vjur2/fnro/z+/+9t9/SREfhzqC5LZMlUJ43xGw+TU9Z+uBx6WfO7RFsYjn2kdsL0BW",
-	"liO3Vtne6vxyf3Qw1Z0LXnIRf3r2pyVBYpXVzVVcidp/X32KYsyAQ36f1sa6DvEenLedA509oqlLy1Lh",
-	"mTEHWlBrjy3RHfLartoDShgejLaww4orIuxlZ+54RTfonUHXTCGxZwLXPW45T/J3ma180Wgz4K6kkPhF",
-	"e7O2mNTlPe4GvOw3qKO4ktxLQD8ldu0XUP9kvU1pBxYGPXdDXxtDn9NuD3soud4Ni7jQ6YeOAXx1ZT+P",
-	"kQvO7PiL0hsyGsdZo/guu94wvyFM6PbxrpPXdknsl9ljcTvhMRw3zN/zTIrbnsqSld9gEs6OS9du9P6t",
-	"yulG+0gHEwhoX1taPVUsE2LVC7bBOAud18yomJgYGaeNfEhZxz6/ejcYvGK1ApxbjD5ZLFhnoiJyJKmb",
-	"ihE7TNJEtaUFST+o6zhAlqBG2HYNaCfYbIELnyQw3RApGFG8ZGNfkDjdwC8gf/t0WCyrmFVJpTBgRfTV",
-	"NztCkrXHXo7eXLPil/Q4Uab4DqSnVgTyNrIhsxj5bHD4ykGiJbsp0aphqNYW0Amn0U6yt13d0RrVbXqN",
-	"rVz1lCGH5Rc9VT93Vl7xMilTlGtM1GsQ1ygoQKcNvMZ3NXeHspYX4anrPfjiY3KNY8TtwCmtQ+7O2xiF",
-	"haOno0S0Nj83v/dRMDzIheg8tDis20xwJP2aJpyB082PIFl6knC6edlUfbMsSpoQZc8E+en1051AcYo9",
-	"bUrWIZaWeXUYwM97HNbbRSmIsT31ZtXWtdMpxAv3qx706ZDGR5O0UP7UbzrHlB3ZeFb7DCUPS2ENY5h6",
-	"1zYdwVwNyImfgpvRzfZHypMKUX/WUzmw6tdr6ZCqATHCPbWb37NFrXUqZvydXBM500xg6iammSzJGqPP",
-	"fvAeE+70JgTwa8c76z0nPAi9LeZxAJS9JpV1WclbVuumFr1HMpKKla8QzOAQgWddDW7+rSlsD99FmJds",
-	"VaXuCdRkd3f4he0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrZv6fNgawKCzJQxvyyfJWlX",
-	"u6Al0RKadmDXsAV4HHuu3kXt+x7eis30/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJSZ",
-	"pN+d3p/Qv21NFbEgrWO8LqkODRyKShY3lyTYPdyDwmhWVQeksfmCxXxjF5iTu9ax61/Sg+FAiIdnvfne",
-	"FbuKMhZH5zKCF7ICaIukXPW11TaCaOcX1ty5c07pd5FxW4/twZFTgfD4x1xpXqg/XHEdbvZ8TZPBylAa",
-	"PWi0SAVNDOq0urQstjLIar89zz1aFj0J1L7f2rP4mhWQsaQsVM96wYuFhV+CYwBmq5bAdOikhER0qVgN",
-	"glRR3vfeWFFeD6ctqE8ppxeTtl5t2HDIhymLl4uC9XddWHOQH2JzW0syyzGN0Jh50W8qO/pIql8XFcT8",
-	"Pr5kPlNwRbr8wsEhYI6wMDhbz5RjJzV2zbjtqW4pPnCS/SF0DOO3ukXzbjEW0/eeauNg7TD2gbQ3AguO",
-	"fZ9Vguvq8AFuEzx4IJKqY4YmUfvILRsEURoOur6KYd0gTzsy+e8VoC6kGBagDi7H3aBD6HC7YLTSiw22",
-	"Qcd9Ok0b1kXN9CumNRZy7eQ00CX2BFH2EdRtaM3IDVtpogCGa5jxpnq0/CJr6CDuG7iAzmChCXEiVqHC",
-	"hNrQTIYsacmMDsa1YtWs21+honWnw3xJz/lup3NPFEN7pOkp+cuH51c/fHNnsbzsTO2XowSr93VZ2pV6",
-	"p2VU7t2XDRuVdv377Y5AIO2WN4oBLiA0DLZr4WJexR1ch/HBkXIb4v6rfkN3OLvlWrUeUe/0DIKknQ8R",
-	"KLvX6WkpcNXohaz57zQtsai6yVxwWKoRGAkg2gydh9GU2veny2fAXqFFwZQC+2DOb5mILRNo/cwV4cK8",
-	"ujikxCbMIMVgPy8kmQNEqk7KIwsltfvDVy35s2wUIGrOeFVhFSmWfw8j1soG7naIBNY2om+dcOHs7imb",
-	"c5EuSVxJpfi0YnsuE3Ij5Fq5HcDKA7sLLltoWsu1iv2s7Qwk7E3xU83z0UBCVyti/3nLRClrJFfFlc5E",
-	"j2aNSvVbN1eKdlVcut6YyTXzhSZC2jWMA0JSzZas3LRihFyTkpf5d9673ipDALtqRB8NbO5nhsDYHipU",
-	"0c1+3cXv8NYZ22L4qOYKznrg6PbuWeYLxI9J0i1ivoOr/bjaEOvstIiwp4SWZY17vuAVi7KUWwi3xYKV",
-	"yWTmdA1jUuOHnWQCb3yR/WF3lqs5a4IALuzMqAg1K5nQnFYX5i9DtxlU0Y8JJVreMDHG0xMdTu9yMyLr",
-	"AFk4o7xyAAztaX4v5Y3CbJMaoNspnBXgxxkXALBsdbh0YiC48c2OH7TfvzUS4xZUbHrkjgTm+9/ww90s",
-	"kvGeswgixNjaRuBVbKa3/GFQp4rSojusrlasqgaZrE5dMj+8T6R4W+3SUt78wKuKq5zh+p1ck0oCTrEV",
-	"opWUN8T8sKfLoVkhAlDfyf2Ez+8aXh0KT8xJEcsmFujn44+fPcCOoSJB4neqW5gdJ6rmLMRPJa5m53uc",
-	"TMwDcyr72D7RkJ8/fvzw8y6RsqTvW9OMmrlGTR87qPG/nUwa5nffceB1Gj4umhGels00Ro23DRnuxiPE",
-	"7O7xYM0U0+qqY55c2cwmQAwPoq9msYzcVkgGyfQtprQREDkbRfPLIoNsS8m0bhEr1XGNbYewZulSlHj/",
-	"HESAKImS/TdysLfzECGfcRj6mERaru6TeTtRikZYeWxxzfUCXWTzmqKPDMv0y1CXnwtktK+BpHJkX4AF",
-	"Cw79HxyrELTy2PpcWQ1KzloM6xJ/eQIJxubg5M7MG3doYrGBPUyG/WjN2M2w36Qzdswwbgode5ZKCKUV",
-	"p2rLd77X4CwqqjL2P7bogwdAXzUGoa/Phb7clll8QfDY1xK/S1Y/WsColFJivwRHg2Hm00z9JAv1s7sz",
-	"XhvzCjyDzPCDjayOyZSZA+00/v7EmTe0pkKzXOSQ+tbzxuAgq1ouuUp7NeVa/DM4lxJpjfil0b8bZWvK",
-	"g5GuXS8X19gXOpsoVs0uXcN0NGyk8pBJgHtHl6eZXKdw1faDCMEfJLVV17F5EJwQfrAvccp2aHSsHaBy",
-	"3EsdB7ccbRGfjCP4r7CdnSfreAqgrD8p/U/Wr2tOE3ctbYzRq8E2LVPZwATA5hCQzhu1Ku0xitqA96Il",
-	"zOmFn+tOKPhmd0LfmCMZ92Ohiuias5KsZX2TLnWEi8P1NupXvxBl5ydBLzqr8zC3wDaF6VV9KW9aVXLt",
-	"TQnTDxTev9UWT3hgTdEyahqfiIu6BuaG6Ow9iNxIaz///Pzs0aMDtf89kY8r678I7v/LzpAHeb1gGx8k",
-	"uWGrVBRkaxf84jupG8n63aMk62MVlwrbjXr3C9vE7cPevDmvlUgdPImtoEN6oSkZGQBPM64XhPGznQBd",
-	"HgR8xxUBKz15eU6hZk/duwizlWi3xTrGDFI4S2UmFiuj8bTH1nVSz9NKRY4ivdJuNH3q9LHEXq/7xtdz",
-	"qAhHr4/IJVz1TH8OsCAegsGTwMPn4sr71HUBjE9HUqQHU04sxbyqoErvv9mV/tY9e+f7UvbGsOIFK7/n",
-	"Io2IBU0ls6WD6bTHnwTXikDCCHCmGYRI0RfaYBjEJACH04zMyYNKBvjjXvxb2zeksruI5qz2cSp7GyaF",
-	"Rk8AxhxgpZ+znU8fBnzNWf01tz0GkwlWrolmJ5PgU+b5ig5BSAP+/xGb5+++3Fct7qEHvj06LqFW0Z9I",
-	"f1rcAbDM66ccJG2Q3rl75Bul+dJu+dZlWdqkon6gKR5MNhWFdhjdu5eLF9GJYhaVwYHoEiXHEwnbKcZh",
-	"RyyAKhIoR9hvI5m24xVJ3IHfNlVFzFcegY4rTF6Z1TJjSC74fJGhwg2rMgSS63TVQAT1vD23rzDua2Nn",
-	"/lI+JMnOvN7Pz67AZ8pFc8iR9X8bldkqdwO05sYV5XbycAxItz3xpqNMN1f6sqTvbTH/pP2/qM5/ktrY",
-	"p1b/+0gos93QsR8LGvaGZSBub5hPzyKvFnJtW5lKUbDTfRize+Bi/4MH+8fhweIOJ08IDvlM3HKdy4Qq",
-	"CrbShyZvDj8PbGnB4A4+C11ZnFzcJo8ANxQ4BtZzbRGnOuuUZGUD0zephP0+J62pqw6D0iZDyBUTbdC4",
-	"puYnNQuNNnugcON+2IXFhMozZMQybpE44wwLlrwTb2rHmzEHf2Vav+3UQTqAuJ9psjJ3vIM5MfsNd6m9",
-	"9s0V680JGxm8wADA5oCEE7uE+2Uk12nIrEwhmCvqoRi7XFFekg3TY1LWdKbNyouqKVl56SNHEjtJY9UU",
-	"14uypmtxOhBewf/wAAGS4kePkGUjp5H656N7gbptxoznkufFY3i6kakPxrvC3z+XSfV/GMR/VITQz3+L",
-	"IP4Jx22CAUVOmMpdd8qUp8E8glOuzbD/A9mW6xCZ50o1rBzvQGJ2IWbkI97bsV04BUbAwVtsa2Val6kY",
-	"bsLIDTvm844GwlBgWWLPJgupkxEAgbz70sW9/aHxRyS8Lq7x6Myd9is82gEBBv8kYkFfM1p+z7S1ltOQ",
-	"Q7tgMND4TrOqUgTAHgHECvNvM5HcCOtn91tISrUc5diWC0RLSsaW3c3aRaRvsQjKPp1PBi9kXUPzTJso",
-	"an5FuCDmV0NQhV67X3t31bqWYj62WQs2rx0yGroPNziZ73WBltVvXfZQ0oIZ8sI85FSnN1quWjknK8Xq",
-	"UFeb3OcV3VSSlv23uhccUgYV3+xQKw12zjThsFk5AKWkbG5yWfiAVyVnRG1E8VSKGZ+fWpB7LkMbgGnN",
-	"6I0aE9UUC0IhhLWkel8Z0VH9/H1SlYLgCNhF+YJsD9l7fIDRXLQhSJVU5AGByj2okVztYssF9nPzD/eO",
-	"O6P+7LRxi/xtFCxVB/dSY0UnSLBINHXL5v+pZbMagAk3BBtluPQdLKDuIV+SQYGKapZJ5/9zRbySPGjZ",
-	"zGG3JFipC6JviymOoLJss9knprcclQKf2uL7JXC3SRN1r+9oS9A+eP+kVcOUA+LywCJyLazOY6wFm/oR",
-	"j+VgXrfyxwf1PNgilp1+N13yOBxlbcyvlhmEyShVJqnVATwcD9A8CTy49eR5nwT6bJ28kSQ/11yzn7lQ",
-	"Y0xbiP5WsqkL+29N6znT+O814/OFNqYoEPlH2xV6TJasnrMxobespuYfRaM0hogG5vxngFmuLM6jnBkt",
-	"DBnrdIsvjLJDpxU7fW7/8WaLU961zFd1w1cncoW7dQLJJsbGMcydLAOIulfteiZcNHFr1piKCZZ8zSyq",
-	"fivEmH8eQnmnqV4qrj+zHdHHVsuMhqwXHXjwrm0sFVLwAqETlkG3tEhib9RCrt6dRmXUC5m8X7eDx+bl",
-	"dgXJ84hH7KO0Aji7RysAM6+arah1p25HoeMulO1ai4Skeu6rMHKO3ReQTN0I2/nW4sKMQx3ogiqXwjHk",
-	"dQrrg1/LjArYjb6bTLqAsgiPUWMBbNDOlzOyoCsAKOlfI2F14oNCLPt8BvFxzVVgGsH6mSJITlJhWaUr",
-	"J/1M+WxqXwnj0gPtT9TAPcm4Br7xtagJRjjtZ9KrtAa7LT386K32aL08fdGp+IcZNRTDPxNdSa02kABQ",
-	"bEKibAlL659+D/CenYhi1mXv6AeV39MN8YGfwaZ6B5KJkks2leWGqAUgzUHhJFjopzn8ZFHwiodoYzSR",
-	"QnSALvdGaFayarIHeqDhMwjqOOKMe6Edx+P4ItZsycB9HQNbWxJ7CmxTsWD+A+ttAbS6FDFnuTs443Ao",
-	"xg7LN5Rh+T2K2/sGSd12EwTx2O2hjuj2bUXnQ3uFwOvxmtjWMDsCXoOU0YPu3mNYbtFN/mmYbmHCL1sH",
-	"esiGtjSURDTUCMmplBa/pS2y+lxjbVFzP0bwI+2hRhrzMuexPhD7MRivFs/J6sdwxGM8p9Q1nYWLRF8i",
-	"vnffKvfhQ45Hs4rOc9r+1xaNapjxfuUxrTyaFRdbNsElUYyR6we3Z57rXUtYwxzXu5US3VZ7X1NsPPrm",
-	"NsnIV+RpJZsSvlXk7HRCmLhllVwh9q7dOHP8jGoKE2fw7HWqKtRiTfRuw2jT8wspNBPaFa95E221qngB",
-	"18qDX9uCbluF2+VcsL1bl9qe5BUAMiii29BN4+x0knxzvk+iudSWA4qW3cJjRZTdvn17qjaiqLhgb9/2",
-	"AN2LZm8beVoijF3Bn33/NsnH+USCb96vKiooVjOzVf80m2/e0yKtwrlUvOADx7wRmB82K8BbfkWLG+Tx",
-	"GYO/sX+aUQ2aSvMV5Jm6dMvxqKDYU1Lan2uoukMHlPUBF7WNB/h+MbVsQEWZAr4UJLAuOVZ+ofjPSIgD",
-	"c+93d94WJySUfs1W5gRSYkwnlk7kSsN1a0waj3LtO3qFQVDvlT8tKUyGnpX3/q7IIIH5G4BwrdATdUmu",
-	"//+YbHbtOmZHOJ97+N3dC7RjYQf7XyN3K8EbG6uomeFrYnu5qiS837dclK7krk1OVteyzlRZ+zsjgCw1",
-	"ikVJY4rBBJZMlFtAjPfp7x71i99JaCuoGJNpo3eMtBsh10ebAcRme7S9w+fGjohh6qnN/45Vpa1Z2mVq",
-	"cEak2nrCGqGlo82Gh5g5l+IidtSAbYzGiXUyVlVohpqugvWuzX7x9S4sFOce2okSAPz4AbmEwY/ab3Ih",
-	"sNHv+QWrBiUqZtPJkf6fKcwrFyBGcPVpcIDBeRB7cxeod9bZ3BPB1kO9ITrd/OnnCGi3MBwVOC65uvUi",
-	"mWjDi4Xzw4Ffm2gpyYzW++UpqtcQobcnJLLcW0Z6q4wQORvnY6Hc7YZ3n8sjWKXRIf8kjNLvuNKy3uQb",
-	"qOdAitNt2vbfmONsSEWhF3bKCuj3FjG4E3lmuH4Jn/6kJ3I+hygQuXgOIGvaFkU2b4za+Rup28YHrhk9",
-	"3ux9h+VcRj+c0UaMiTn/y5U2G+RaVqCMcEiaXBM6lY0e2MHu10yK7LY/GumD0g2gU6zba8vXlROOmInv",
-	"gXCDlIS6uxvATod/vLuve7VvqgdvOQ5BrFhvIkiooPxZQODC9jvekksdx/AYAig+0J+GCJJVmQWa/wjx",
-	"o0UyUINCW5EF6NioS/awonZOx6IqO09H+60WsuaCLGUdVDsIq4AOJ9esdKGqC3v1KlTsnLo3q+WSUDIz",
-	"Ascoe1zMLx0gkh3X/rU1Klg76oLQ9uU8a2q9wMpr/3CMARVQdvyVHCqAcczkkcwiWHSmjR7eFDPjHDW6",
-	"B2A65JpZ6qTAfzEDRetXTBeWgl3EHkWuvFCd0uKGaBlCqRBgUOB0zHXB+cMzOM2RS+RuprCo9SLwD+B4",
-	"bFUIR34DV3aePliIz2OGhCO2jmD4hrXQ+lhZo4lMUZTuO0h7C4wK+ca+oVVlHNaJwz0Wc8WxV3fMx+zO",
-	"MW4CmTZu/5w3gHePt7nH0PYCGvw4RB9UPC9JzSpGFSvH/lheOEYa2wryOcfMe4jdXhKb6nURwQgiL1Kx",
-	"AUF5SWjFahgJck350jLoiipl+3Xr2C8C/QjWVGgjV8iUgaEeC0vv48e5wj9xslHq2XhkX5uUm/8pZP03",
-	"FLIev2o0xfdha49w3CM++SQO/bOooi4T40y4AF/sdACxJWK9fX9XIYSaQg+xHeOPUFtYVFJ1tMIwEg3h",
-	"poyEwYc92CmvGAEQCBBf2PjpADeamW6jOyaBYk4wD4WL+h4qlfAlK+fYEWIQ9MNAtAgohehf/tmw3s/O",
-	"uKBVaEkyFEO/onOVhQTFiA2rt/KEenOiPQGQ15FgxR35mKs29TA0xz4qdoJZFKu+Va5+E4YUug6FUKqp",
-	"Zk9tymmngHfP3fkbeB9M9IryckxuJTRElbVtmtKsDjiR+MZ0Asd3ct1+I/Q627jP0u/veFUfS8BucdRY",
-	"wCrxvU7XfVVxD0HlVWy3OUG7ju/WSJ7FBVY+sQXPayR6I4HelgXx3rd2JZJHKGk67i6XkdWndvbXZrka",
-	"Q/nS2AqOMWmEaqYI81teYqNUsqQbo0guZZ22UF10tttVZQuN4OGOBcDJvm81frEw5nTCuQEZTBdGOq4F",
-	"ZiMJ5BIuBajOaXuYhfh+b+VnOycgK05zafnW0q2sxQCKPRWEWcSyrYBKxbtdoF1TNTT3SbaDMPmCRExg",
-	"saImAbDQqDj45eD+ZHtH8a280rjp6LFw/voi9LnZjHfA+qwpvps/EPivzTmdXH8MZRuU109J036Vg4ew",
-	"Rqq5c4xYlfCfRriM2GmVjkx+TxOt0r5FbyR6jNDwVkTWfM6FMZHNXzUrGF9pYg7dmMhbVoceNWePyZKL",
-	"RrMEwL8tQfqhb6vzIZWwS/r+h4O60YdJuUHci1M74c9+omxLswt7chGCn9G64uCVFdDljGobGrOtEbDn",
-	"MNce3weUBLzu2h7bRsUpS7Qs4YRtZymlcpIqC7URTKYkI3Bxsyc6XsjVBhGbQ3B8Gz930UN4hgh+Lj20",
-	"y5u8Ft/Ketn/Hb00KLP6yJcqikOR2zryWrv6CbQqMpWmy9WAPKWtoninhgXVyi9o7HYo0DHD4Tc7ggYH",
-	"AX0P0pCwcSZEJNsesVktf2fp4OAPzBkbW/lLWZfUjv3UqDp5a/8q+cAoQx66bwBU2n2VZ+ePshl21i3l",
-	"F9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCNA2zX4fciMsTG5Rk1HXfs4DCWqWV4SwThE6riR",
-	"r43Qzm8D8r7VtmUjil8ivFMXxVbgxvSdXhT8pObFAp1vtjuN8sqWypxMXfMikVpo78bvqXbodVvpfIIs",
-	"oxZvYxfK7KE8tC3vbHcsJ2XUAFz2f8qqSfUveibInM/pdKOZIn89m/zfJwT+/beec5lRXqWsJAC2kIqN",
-	"ScloSSooYlc9Y2GqgY6Rs6bqGhiS1nvH18DwfrURRcKn9BJTzRwjgvWkpa8GlDWxnUQPgeuNXtxamadd",
-	"vKHjbfZq7V7yxIHB2h+UUbQTa436go3UGgBit6k2Dqtvy0I8+e83k5Mn7/7rr2/fnuK//vbff9kH7hj9",
-	"/g09+f3dh4d3f9l7lwc7yI2UWvxztr5q1Q4NKTrKUOgZ+o+t+mm0PDuDSzJllVyT31ktbcMYOZulKfTh",
-	"bHx2fufJ9OFsfH6XIVW/6vCHXQjx8Q/PBxY0eUI7m7Sj1M2Q2+MpDyB1B5onRAZk7ZNBoGvpAR7IQ1s2",
-	"HggsvOTiGf7gbEtFMDYm/61h9msHz5AoHrDvzhA66sE5jNhF3GFtIDn+DY0vY5SkXv0uE5QMS84Rs4XS",
-	"eZCQiKXYH3TCcye1+4S2I+tDTqmzOeL6yMeP9oqhg7XIVug5s5qf2XQh5c03UTftAUs6kJ/NB22hMHCA",
-	"JX3vxEPExN6GSGJCXwnXDty5ReZcIJwvWWiNgaV26epAUW9PSw7f+XnLeNlygNm249cFPHDt9ATo1rKi",
-	"c5cbbLPDmCi7ozgvvD8jB+XUSx7jMNmCF+tN6Y/Y0GEBr1NNl6ay0WQh12RJxcYlMsZ9uBvh8TEzeuMb",
-	"rzjmwJTttvmCAIv0Z2aU2saYJrt+BbCdhpBkzoSxsFiZtngjhkz52rMEFVTzW9bD9wP5966p6maVDh85",
-	"KKX0HGtGyxei1cwjTlQsaKpK5Gs+N/ow+iMBqt3In0tycmYLqjc2wTTdV6Rfe0hXRoi1oZYm0XKiucc7",
-	"kd/2I7g+8q0K/3yuD5zrK011o1ItlqGUoSsODu75BfW23wGap2/WmQ59e+9Gr8awL/Nwr6UULGe6Qiep",
-	"0tWQK0FXaiF1T8sYyvyO1zXSWLVczF/16CadImeHp3u1oKrtgbULBR9vzegyUzVBy14ts4GGWsY32MDJ",
-	"Z5KFt+4JDIlTX1BztJvC+72RUpZnQtJBYNVdlvN0GkfnZms3Ha8kj6JzxN2vttkwXMXep2VMd4PBhO6w",
-	"93brXQbUGwU6W+CTYc3KARik7q0h5T7D8u2HFAdR3c4v7+x62EYg9kqLX2nY4k4uOsZF5jny07jL1qLV",
-	"HH0bPWSrmzboQ0xQoX1TbeVaQO2EIQ/IXwywHh0tcm23b6p88xFsVjCooWFWWXJnaNC8G5XOqX5Olyy4",
-	"N71zxRpbZhV8YHf1KNKVLedIGA3P2TrdebVXQ27XmHdfwxKPQ4JOvSj06ZBKLKGiqbaz0gLtU9z6I90c",
-	"4HMNoDD3dYaEkZKz8zlF2+ZPCszwfVE1it+y/vnAEEHKFSrVA7jVfP4vq9h1Lxhf6V4whqVEv09SoaIi",
-	"2ZTyhVAdfVpnjOqm3tMjdafKuRM9JZvg1zuJyk0qsLTFXsEZ9eluashxZRY/uLkulMzsh9+oqPgenwQW",
-	"KVmVMX2XHcQd0HmzogK6bya7pebpnekj2gu3cF83brRng7RBKuxsWtQKyi567PjSUzvH0d/7zdji66r6",
-	"FplEdXbUt6moAPni8rYp+N5OWqX9kT4wi8YdoFvGMehMeqPSLsrooVt3vQs9bLiVlFWmnt/oZebeW8v6",
-	"htXEPHmax+5Me7lubSMRV6cGRQHKefuiBPyhwVFP2XFr/3J7/2OdrK3JIJN5vKve2XLYT/RDqoHDkJRW",
-	"35k0dchZ/SwwRoJTabEgEesAmDIQH2xHOcP0gXWGVR10V9KJmcPGggW0LOt5TcuGYvrSLQafYexfGgEp",
-	"dBFiWAXmQYAM81RPIrnx31muBzgk0tmB+wb1s6BeIFb2onqhOOy6DLM0a1YIQLr7avAlGDp5tyVntT/e",
-	"1kdjHjrkwPTu5Q1H5TVPJzH1vHR5mWgsbpmlIw3fnNRXfNlU9CAs0B31JA4dPuqMtjw8312rzfbJcAlT",
-	"WPHKCF1KMTd7s7wkDy3cFGzZadyG+PxRdLzPkqLYal1bsx4SqIEhkpQ1m3ol1DqVM5ig3N476g9qBN6p",
-	"DknNVAe0AcWW0sNsM7cJu+K3ouJ13hBN++8gKNEs3XkGuiSlSX9NySlGMNF4WrH25FUiXzUU9Cbftx7I",
-	"l2WWtB/FvG6YornX4MQhs/M4sOl44OmthMKa0QqsqhO1EcX1mFzT8paKgpUnLpvqJGD1mu9LqulJSAQ0",
-	"H2HXjxNdU6F8DY+Ch1nJC3P/nahmtZI1PK4qevLkycmTJ+aPBV9ReqJkcX4CDi1uXm6+WC+4ZicVnbLq",
-	"usW09xVj9gC5K3rFalg7Xr4n3u9m/oj0B2QuPWunNrcPRDLL7tr97PqCXIPVyWqzvlUtZ0wp2L9rImty",
-	"be7XelVzxa5PCfyyPQU7gChpXV6Tv0ai9W/w+yk/8X2laHV9Sl47gBECq1YIxW87Suwj4/371COps6xc",
-	"7qsv28kn60iwc39TEOrpRsmfRiXaR64S+2NKuixcba422lo/61YDBQTCsi1ohK9bmUumSAuHrJexDQp2",
-	"HuzbrQdzo1WPljZ7q8+cYmdV+/sVo1kM0kSg8tun5Mmjx1+QFT5BSqYprxIVUelK01eaTit2CaraitXY",
-	"pnUr+fINPfl9cvLkl3f/9fbtafjjL5mQq013SlDaI39SUVrMI0lKmdzKADV7FJBWLoyozHneXYYQVRYL",
-	"f0jTeGQMpvSzMu0fBy++kc4b2ZhXgFBZsGq1g7yZbseqfCC+o1hyd1GGD40ctJxx2gXcnWoLNbfeCeBN",
-	"LpR18ZfsHh31t/zndmWebaJ98v0PA3E7Dsa36YY6LwQjM9pUekNWFbWNX/q2xqyapUjeO9Rj+tgqhLN0",
-	"skrFBbvXANn+lj/HnYMx8J2u2KU1XaZrR16D1GP1hviHxmRF9SL8TYBNaWm+MfvCqAXPsdD8mSJhC9uf",
-	"klSfP5mckf/16sVzNwThwmYG2G0mU5npDY1to3MyXEKMjLl57hfgXb0zf6ylnA3unvJilk+GmLI5FQdi",
-	"slTsUNCmsuYzncrBcv2erAtMSN/tAlI1AD+6p6+obFgnYAykMtqky+kmCqUOXAv7rUnZkC5RB/2oNSPw",
-	"HPTlvjXMHSpIe6xlwWi+6oYphlBhUrQA6jS9MXsser7DqEL5+kz3reEZs/e0BpzsSzJx+pB2TcvSIqNu",
-	"hDCU6513BLz+shHprKOB6Q9pWDbfjVfhogxD29VxJcUF4I87uMrWHpovvCNfySUj2KvM/mGZtgC90WLO",
-	"14yWY6Ik7NBbEaG3KYrgX1yfkmsoiLjeISqWx+EUT9+KqCwOfjByfOiapmFRnPtF2jeL8x+iycjZK0wG",
-	"SfkY076U1jnwmVCHuEKjjBRb4OuW7POdQKz44zJG2dcWVhGjOxkRmDMQJSt92202B9VpdPYzDNlM29j5",
-	"goVOixyVHTQwD+lRN5ONGJRfEUTPrmWZxJPHXoEBjMQLcGXEeQfuekfKVaio2C8x8NEOzPlWST+Puyb5",
-	"Bvpcwal1+ZW2j9BAOPqubvL9/PG7mVet/m5bLeC3CrqiZCx/Htzu9+Bu50gcwOGDsrW2D9MnkbMVc1gL",
-	"ggTlTgQHUDJanmAVLNrYtbGyBeyCBV4NMAIWMMDsWKVZDQ9JwU7Wtr7MdcRMSXF/Te7bq0So2N90nuu9",
-	"nWlU7EaUrCZrukmgmJjnvtp0dQr1hwlUzLaKNTDZ2Sscyndc6FNVrJMmyktEl0YzP7SEKfmcKWgdbcki",
-	"5u7qH4PrB1CqIRtPKubVU9u14kbItbK6qeOKNeXaXioFxRtbcyAgQuimL2VwvCbzl58HUEXIvgtgshjq",
-	"//j5y4fc2o5T4qXtJCrjVmVP3CsvSY9336KaZDXSvFZt9hrxqFqw5a4fTZ90+x72AXjLyZpVFdFyTfFz",
-	"roYZCbnS/J8RfG9HGb0kzF3Vwj9w2q0D9LFV5DpZXcOUVmRJS+avVVjc2BMW0vGN1JhuzH8AONBM19hP",
-	"VdUCb8fRWggQop0V10+tQMD33b2xQOHBzrHiobcpRcs9pRthnf3HVDaxKFdy28co3qlXgROOhwGkyRoa",
-	"3eDbkk24snlD29K6r5jOq0m2E8+9lCTDjq6HTuAWZzk4qnpeiAWD3chYf8IjlhJULyPgznRR6h+RgZec",
-	"2U5n5yHeI5eevtsAxwj2IZZE6buI8sNaN6d0xDDo5ukApDQmyq+TLgEI/a+oIEyUylnhXPdPFZ5xwdXi",
-	"QL/YTnlKrvG20wj7rdbQsmySl0PcIO8zRdyTHd117tH0wSgAjuw9qxK2Qbh+a1iDsPNNUTBWpo9lvkd8",
-	"+zBsdY8YmEyjZcXqdOzGNTaE291K1+nGXGWQAwqXu3coDWxuHOyBI50hP2D/E7SnI4X1zwS+izc/nL5A",
-	"95iYofWQEzGtUxWYf2fmCXEQk2tbBO0XlkeoStqSvp+Emdue80sMgAxFl8hJ2CtS0s3Y6hlcEZc/Cvoe",
-	"JUYSnO6VHokhbUBekfPJ+aOTs8nJ5GzvkOHUbw2oScWoOahreWmtANe40nXN2MoYzIuNkOfzeLInqSp1",
-	"SHIblFI1WhXQfQswO82kAyrJsP7xQKj6AzpgJtArsJcdhkIo11v9/C4BmBRsH0AbAOtLWeP+Ps5V3rd4",
-	"EyTSP3LYnysmnsaQb/sA8RNTjeZQzNJ4+9uTR4S6LoSG4IZeU2XDEtkSd7nGC2qvsbKHl1o5IRagzcfU",
-	"lOZgMpM5M6rK2FCkAHe5uET06wyhdk4Ulsl1mld7OdL2et6Z9reydu0VXbdFnOd261tassu42xa1LnTc",
-	"ms/STZGHhnEA57a7vPGg679ldXkGj7zQjsTeAWo5bgscPypGD5KkDeaaD9GgYDzStV2Xn851XZeHAIKy",
-	"9yvrG0kKUNcpCvvh+RDehiwbgNG4Za7H4BaU1+NdKK+ESvuSrn+wyQ6xpq5u+OpErnAJJz5tA5DV8nEy",
-	"O2XXOhRPlV0Ar4lga7uMsfM/+RiQg51RuZUsuWgBlQ1b204NFK4gv5MB3+QQUYRCsjXSXf5VG1HsnhTZ",
-	"6EKm0EMRAvmCMFos3KUQQgYLaXaA60tiQxsXthxmid0IblkNO8K1TZYUY3N/uF6vl2RFa81pddEKopfm",
-	"USE1DA9CHrpTw8qIohtF1ovNJUEb8MINZv8OXSfB4wgSyIUiQV9EJgBFkfu4X5w50YH+bKcbI3vaZpKH",
-	"NXNNKUR1szfsiTkS8T2wX7A5xtgGFLEbj++NYov7Za7hpMMshZn0wAOQEpeJWF1VSloNREiHrssVaCCW",
-	"0Wg9Z1p9Rgq54haCB5ytdE65GIfkTpsigb+G/im+5TvasJ8pUjdVq+gj9noAGz0re/RS9xlww4Dc3DtC",
-	"4KP9+/2IdkCKV1n7BrqgU41AxLcsdMqyRyRn3GxPYygSnpEFstGvECu5telnk5R7uoI8QhnUeNCHkE1b",
-	"hVoPJ1Gh1mR/MklM32hL0wxe1vyWJWrr6+ibfYV87tH0G349CPsz3yd2c2nl2Q1b6S0GPOvDgK0esl3n",
-	"8isIlUaZHkN7x+4QKot2+RIbUA4FhbQwoDsU2I0rJN64qujGtsJP9Eiy8f5+Fld3Q+eZyxQ+av/g+/UU",
-	"x4fz9XM1U8AY6TTgVltcbC162rshhbOAvYt2zYWIoQxStyUUanzFMrDDeHlsVXWAFqulnSbMD774mYuu",
-	"d+10qooaQdg7Myae295Wm93QkReo6JfYbrrr1hTNa9x9SAzLHnYVg5y2fom9oh4eVmns0CWr2+D9UGCB",
-	"VIGEd6w/cWlMmdwW9n5VY+lZ+i1Yz7cl3R5NkrOd5RLxqw3xeOxoPkCvP4bCai8VVjWXtS04ypj9P9pH",
-	"jnqTqh54ey3vaU01m29SzlP3HeA6iZaX89L3uoFcOUSnPVlzEfy2u5fLsOJnP7M0Mxu7H/Mntlh11qOc",
-	"LDgKMZLX/3kEeWtTChGSLpw5jAiP2Cv9Erveswtn3FwSdGrABxW/Nc8bLTQ+EwOh4wbI7Z75hTupg4Dh",
-	"Zkk1tiTObAt4Ur/2RVVbm9PoRSZsfIhDOZQFZFp16ThDHeffG2qrOwfRHYS9o7jn7kKgOEQtf8WEzA1d",
-	"VsnNdSpKAujW9QtKRHWHBV8z+G5XPbDcsonYPlxpN9y3iLckaLv2PC0jVLJ4b7s47SguPRzqVbNc0nrz",
-	"qfj22pPuOGq7pmiMpby/r/gBJ/NPyOlH4dXkTljYe98Uf426Gi2XoJKxkmPUesaFjWNjY+UkHV7KqjIX",
-	"x/1tmcdJ7SGu5glgJmePvnj05cPPH33RDWqyc03YsZJkaSp2VeQa++tsQVGUdLIGD5wL3wqp+SzNofR4",
-	"cU2rYR9WvbbfjhsQwtwJGtJCpyFpVx5arKcOY+zuLieV8+hDq1jz4YpRrDEf5KL8o4zNJldQPG0UF0yh",
-	"0+4zBXLv9Aigufj081z+Xi87NpyPrWSjlNUsFfOeTbiU96HO3DdRJ1ph1nJtBfZgE8buZEfgwM6Y9eE+",
-	"x66ODy2ucDh4bTPXV610pjJ6Yh5DHwiS69NQBbY4KS5AwXR62wLXdU9td6Ws6Epl7GwY2aNMHeR/PMi5",
-	"1qTvjJQ68/NCRpEmri8IhWMOkZtrl2h2nVZszHVcWY/IgTIf4TcOjcm9bMRTHGAnOeCruBR4h0QH6GTH",
-	"hvc/bj5r091yvE2baVPdQNSmVSLgC3IxqjNlipe21BCaAhiNN2rv4M4I5KtsJSUuqcA8cPOmKEE8CZxU",
-	"y3nNVAIz0BUv9e1KuLvQSd+eAFnB3iqoeZdM2w8K4b1tybhIaWiD4H6Xprstu+8vi2jj7h6XNxpV+Mb2",
-	"Z1yA1Eoo3RUQ0Xb7s9/VDSEc8GyQoHfDb5xxR30FPkC42E5M76r7gEyavlUiH631SLoWKvT4ZMVCMtU6",
-	"8wHQAKvvaWUmsOmNnJDy+j61TVo8sv60pjeMLKzTt8e4Lr0tTSKflzZlpGQVv2U1RkD4/UqI3LxhCyBm",
-	"O2BAqwns1mZFDVshOcZQ36b8Hy7S8j1QDhB2Hp3+EJ3XFvG4kh93vsKY4Xi0W7NGypPNWNsqWwQmyIiD",
-	"oyion4xm2jtJPJOH4FAwMLFMVuUp8TnYxjQFqwJ1Peahva/HZAltWbkmlICyUDdit1i5rDdW1eyOZP9g",
-	"ZAAlq4oKhONIgPbEuHp+Iuki4zZ6iHP+J9DGoeh7eNdPfDaZIUwYgsahMTYmkK5r3vLU/2w7n73lL09P",
-	"RNcNS+x+V357dwwvOVEu2vZ8ug9irnWIb0O1o2WH7Bab8reWdXnpOj2H3GZbEq4Z1pz2UbpTxk0oO01i",
-	"zuBMjBUDOHeGsxEBE393SszRwC1aJsCJo2Bnb4zP1wtIfVtYqCzL5eD9scdmYNfL2mVFDDjx/2CbkIEZ",
-	"tqMuzdJn5IZt1CWZSr3AAjxq9iQKNG5ljtUykRyVooiWfZ67G1Lu+nrBFIMJu6Nkc6fM9SmkzXrpiPnu",
-	"Dfomw75beWHZXH0nVm2lNy0WVtsBibmitbZo6cmEr73R6T0JZmEiUba+qylsVpBwQTUjNE7qQ0AkmwB+",
-	"xGB5xvfwKltbGMEBRVWGiXRPNByqjFsFu0dHL7CaCADChTbG1ksWwgYYUUiOyIqaJdSKA9wE2apkxXQK",
-	"2MPsKMJUrRcS4t46AlSHkHjS+XJAS6d7+Dddq21YQ66/UbePEWl8BPXNbtYnocHhXP9pdnGgInLrfrPb",
-	"8HtIFggOk55acE3cl+kPiebv+LByXpF871v2Xr9sxEHuEtfopTPvKCSUcM0LB2zg+u85KG7n5jqkMWEu",
-	"zTRGSYbGJZKUcoxVVyDZfnGbnIHO7MIcNHazQ8hIwvvsdyRZ5vGhlz9WGoG3yokkn+zn2296J1W0WbDf",
-	"0e7G3HOoPAMSfM1ns4RAa6fWHCFh5sjwyELqYU2y9owXOTr7+ced+Ek6x29pxZPYeNksBPxFO+/FEy0s",
-	"t2Mjj3IzuTV9ElcTTDbT3C4LT1JI1ZWYDLm/tPT9f50iA91jfJ9ei7Vly4K837FvZEXpb5TmS5Q9Cfa5",
-	"fy7csQ7s8eJF7P2K10wNyiK6T4jJWLS57p9QgYBbPWWkBEQ6rEuwO9wIzSu7w353B4SzVtWQcBZEoC7i",
-	"OiNfcAYW0IZpLEQzdllZ05m+9FmNFxE2tzGfIYk6NKjBi/ISnGAXW86w7QBYdPFk9QHB1i+D4Xs0wKnn",
-	"bO09YoguuKSCzhkijk83xiik2MIuGQ499m1wlJheB8CY0myVtDDliokAMYX/8riDztH8bkgj548YW4RV",
-	"JPtADwk6ZvQ7n7brYzHgmTJnYCob7cMFeEQ4Vm4GQNaEXkiXq2oAj0T3yyv46R61IeHo8EWD+cSjY0RM",
-	"O/wUILz6eyaGYgbENMoDQNMbpr6ZzZJuT7paVZsLi2c9b2qbPw8SGr5zRWReyJWQRQ9qAniELkgEmY1l",
-	"nYKtx75I3f8Qw7Vgg4Dby+a62XCZQuB3m2UlxTg9J3ssd3349j4p5aWRrxehys2JXJj4VulL5RR5W0mG",
-	"9bXvxplDPGQ/vsWZQ90SrQ07HLStP+Nv97b9AuV1K+wetNvoaom5YVvddWI8ROx7hemDatEKz1uSxWBS",
-	"TgZENGndaVY9tNpDV2A/QelEJ6gpnzeyUXtQPguniYAGQJfQr1KxW1bTqmcYlFpQ2StI8UJx3yenIA8n",
-	"E2PlWKAyc6LMQXCVe9MNBGJ6ThG3ch8tvFZ2eDZDbxWkWVXQ3E316NIQbw0VNiQzCx8PQmTdA/0KF7LL",
-	"ZwCqNyLyfveBfHV40fsYb8mc/IP3zCURcu1q04+dRmELK2XvZAouvCHdsYpSgq68okqRJV2tjHiWNYGf",
-	"AlDZmEiMK63pxvCTrAekMUSYel0NDJpamEFtbocFGpCzgHbtmCbA3vfNKOmGfcqcU6R1BHKFzrj+78w2",
-	"rP655trtrbeY50xf4pXHFYFePL15dS9u7AFJLegDU4dlhfirwAqsMFyQMC0ShRySCFEwCJdxdBG0E0na",
-	"Wxv4vQX4blNMdiT8nlvpeO6gdNvPP7lLyKrsf3R56E0Gu80Z/ntLPNvNAhwTbfFQ4BPLHJ5dBgJdH9CK",
-	"oif6slMFd2xDbE7hCku3akpx8H1b6yc9DNidaZapO/pOrsECsNnBZM2ryojxLIjdLKh8w9Xx7n4miZvm",
-	"mVatbkN1NvWolmu1N+XODcW1uYW8Id2R4vJvA+m2gfGwdR6x2yw07MMejnFGTIJlypYFDXqKkefLFcRY",
-	"jID+JZbYLbEejmG4FoTUv5hZ02mVdtRELfKOclJ3ACdKljx3Xe3jWtGwVv8SCv1LaKH5LUShaKMQz6od",
-	"xDOf1MWC3+YyHsILGjUACX1H9+mpL33NaPk9Zq72bvjaUazWlSFfN7nOaE1on+I7pkDvAvZe948WHLvT",
-	"2ZCo6GB3EDy/Ay6XwbQNFbj7I6HBhN/Wmba3e9uFEnO51um+HqCjo6MJAtchAYcIxspUb9qF3HE470VS",
-	"9VmmH5IZCL0UB83eaxA9yIBjL/3Hdk5pt33ugIUN+ZCEcXdpRVt4q9D3gIA7TKHlCN3mbAvqjpzWngAU",
-	"liOclmCI471Lkcyx80tuNl82FdWs/EEKvUjInKX/PIDjbocQrZW+G0N07fezWZzu7eC0Pu0O2CVfgW39",
-	"+8czfD/yu1TLeKEX6VvFzXP/luAg0drHjkLxMK11uVW868DFdPj77f1KxmRsoDeZ1fq6H1/BGPEvxo4P",
-	"kjzUTKO93eGPsnwhBkqAQjartFFtLwpEmJSz2TCA6UiybHcJRMG2porQec1YeYmZvdxGQRGbUy9YLgnd",
-	"ptL2i9hWtLhJilhYn5X4kMoN4I6kUcz76SG840E9aVXJ9aUHaX2vQ0DIaec2Q7uNb92OQzKqmzqXzuiv",
-	"zwNVV39/uddkrJcEt3+PdPrW/jDF7azmcm8f/R/xqeh0dD5tDflW24/7M/UwFskeYz3oCLurwU7YzqKX",
-	"pHGrbx1vM4Gat+R9fG2Zr34Smld9F5qetZ+tO7DurUE0+K0Pp2mfbAowhEMg3fxOZ0pvMLCqFtYhH9x7",
-	"FZtp8HUyUWbz2D9/1JmN/fA8mdLVD8PEsdDW6/ZUJRgjd3e510Kur7ez3H0LXegRZaTPid2Ud702et+G",
-	"/WhkGVsn7NFIsdh1Ogw6Z7Omqn5wF/82shu2MoCrz9om2Pl6TTSrlwrh3MxHjbEZo/aKeT0lqQe1sqfC",
-	"qOhn6Y3E1UO7eZ5qLvezzxxoTaOQSwYZqWY+4LNvTWmXa82vXie557UL/ySW1s0nsJktbcqvI35jvI9Z",
-	"dcpw1y649w5zVVRph+t9QKpBKozZAtG2gQ1QKIQkhVxh8IorItesJMKm7HYgZ7fgMn2RpW+DmkXR3iKu",
-	"X6mfeZ5mOWpZGzCFOfFMK2JGc40SbS+Jdn1N1CfYZyBQsSFLi0GX0J3me1s00MhN1N86eAHP58zyj1+z",
-	"bMa/mrMfVNrzilDOC0ZkVRpz0le3Ua77BslWC4v/u4VLb8vQbcqmoT8SDwpLYWEYXbIA0ti7xByHS2Lj",
-	"La7XGxWboEo7D2yipat9I7BezejSJt+07/FtcKOO6Nd0A5j2LOGDiFCG+8SE8RT1e9gdyb7Os1BD3stp",
-	"DAf/gODcUJHxLtsXZYBrOkgCx2fhCMa9I+EYxdyOZzo1h9dMUHGceq2SLeUu9/xAS+gjem0oZq4NUrLb",
-	"67SJt5O9qpkYVshSs3ku6qKqZp7Ell3IWiMQIYjPsqyZUkyd9ur25x3SqlGGFTJuZ0OzfyUxK55dPb/C",
-	"rDzyFa/M6SSo4SlMHHMmko1zwzwFNJ81JivXpx+zIsSQLHaHzm3mlFuN3fR2dlRXqQeyW79GMLs9TdK+",
-	"+oE1wfFWDEUF3l2PsZle+GDJltHvcfYGXI7ZTGAb0O1vDS8NO6nQx6BPionH09/SLREZI6oYTsTZc2dy",
-	"hSnOx0vgz95UV7Z55eMxaEUlQXD3yvX67bUNsKX55kpQGpvzm+GXNhNFMVGO26p9zUomNKeVGjYdyHTZ",
-	"G8ewp/am3dQqXAtLDHC3+CJsj1/auxyf53r6RdA9KewIdwgGQTak0xe2Q/vxSrPTRuLtzHoqy7R1u2C0",
-	"tOG6XFlB7uxFkBNML2S6WUJTV7mWytNemRl7rQ4Yyc8B3xjWNcalp+j1kyhlwhW3WlU8t7+uumU3XsTY",
-	"KlN3j8rt2WTS+xSYif2DrXRaMK66G4TV2ymUruPIASlgobGfxVXPjYOo8EcjgIeZT6b+VxngpFb6IyBU",
-	"VVLeQMDsdL8q4PY9ekMsToDuPkE5rNhtfY7B/mH3K3FZ7q7gG2/XRk3TuFasmp2OPhYIfU+/+w44veug",
-	"kUsdMqs/sO1FDnPSoePaCmcEzyYl79caoi/uEPSgMKyTvvrTFW7B83bL2bqFYxO3t1NkKW9ZSWQS4KUn",
-	"xu7PocYhAubx6DGgNa9rqVkvsiQzKeAVhRmIC2vFO2QasMTlCiNXPbAkh3bGyGCpYGeQ+IjD9GynLK6i",
-	"VPC9S24GhhR2edvlEm2neW66QttG0lXsfd88eZqBZmei7E/Odkpxv4wcDz3Qx6mgaa0PjM7Yix6HwHVt",
-	"JfhGlfiOeH1iTV/TDe5Q4v4YFuF/Jm4lFHlnnODM5TodZcthuH1T+gEeuhuPfmsooHV9jI3dzkJgmCbq",
-	"X3nw1sDss5szNPxaU82e0nrvL16659paT2bTSqrp04oq1QGi3vc4HRPiPBsJb+OGh+mnEHTzW4NaX3Zv",
-	"Ullp92H2wZJpVbMlb5ZZTJRBYuu4yPN9fZuZHQtpo3uEXyBCr5A7DJvdUF+g3CltpGC7xrePlfsD6GVh",
-	"nDQY1Ge4Gd/lbtIfoQXZ/e/LjlM7TLR2ZAR/TKl7T75MGRNe/4wgDuZtEJ/hfOyug/387EvTI5k08BK5",
-	"G4/+GTy8bQ6Zy5xzQaU947u+A5vpOpfpN0vuAjLHweGPnK4Pkxbdyp2FJBiqYGuEovB9hKTQi/u18fyZ",
-	"TRdS3lxpzZYpY3VImxf2vmB1ykMBfUHYnEOFvJs8hSYHnykylfuwPg7w73a1MIrctH3C7+6ZkP+b7jsZ",
-	"mhrpXd+jHS52QjpydWzL1xj7TbWawg1T6RUyUUKv9i1Rsl7cJEWJezx7x7FbC9S2u6/wFTQkDOX/tu7h",
-	"M3VB1riQE54GHYNfDwm97QTO1osyHThj77Xl6sPA3gKT7PTzRaAXqjSx22A7nHdzsW1v/fGQ+reYJpQU",
-	"ZDJJrNsCFwKnEaF4Lmwe2ho6QMXXReIQuK/2SVuItnm+3OI5x2F2sMAXUT8Bx/DbWxsTNnHOepyuZ+Jb",
-	"s5aBZ8x51dNJxS6tLXvW/nM0/3M0P/7RrG00o5e/Y0sXSFkNf+qjbs+kW3aPk3+Egu3tm/qTKNpOsuMu",
-	"RhqcnAsy57dMkGZ1GfBFl3SD3bq5BlG321A3ZAv5BLaAiZRKHLFz+iaWj/dN1LE/yXQH9BO7SqITMkGU",
-	"XDLMQIOTOAd4OEDO3gNHnxIUNiUtg4rvT3dbeq1lfbMF63Bgu6fcDZMvBK1KhCL2SfjtGcPHUMbibhXb",
-	"h5nPBStDei5WjLmcPtfhcEy0lAesa7to9L4i2fGbF8lm2FQw03xsbBeQV2pMKPk7saEYJjCdkbo8fjB2",
-	"iJKn5LkU7AK+mNrUiJk5uObIXENGFdeba7idr+tGnDoopethtUgdgfZjZEdhVB0Jk6gZ3WKULU5vn7N2",
-	"AlU4n93JVFt7dTyx7aXNvowTGLzH1P6tCV/5nD1bRJ5M2HP8niop6fPWPc3xLW/u9FsYnIGWPLA757Tk",
-	"ik7h2ppuyCubiTkmigGGg4XjydFn7H/e54r6mevFEbsA/Oey+n/zssoUfP+T1XzGId6N04S6RXVKXkHB",
-	"t51awU4Phh74zw3457wBO4vs7aa9ZMqmAgxwTav0abbGJm7rgD5LregWDN01YampK+oeMGV5y+qKrr6T",
-	"Ta1a2Tvnj7ZTd76VNQDu+NqW9lmeS8O9Ao4SF3ObK2L7rn/+ZdSFfZJkjdzCFGxF4gqo/efD8dC2aq7c",
-	"S1FcNDXXm1fmELusRf4PlvBFXQly9eMzcsM2Y3Ktql8MD/6CR+3h56RY0JoW2mY5g0wA05TRGpwI9tUL",
-	"rVcYblJ59OCSqsVU0rr8TBH74CmBpJ0ak8CUy9WxtXuy5kY+AMojvcF0Im5GK6S84R6g5GLkail+ce8P",
-	"Rx9XfXcHoIWzREHGN74pXEBF9DMF3AzMmiwlU9gnA4QPXapTUspCPaArfrosCXu/qigXKIkLKcw5gbZt",
-	"ZgVkRefs0vwTyisu3oq34oT8/e9XjblsNC+A6//+9wtybT6SNf8dPrkgXwGliduY09PTa7yHaLRvNh0w",
-	"QWCCpPKEfStITNtT8g0tFsQHlSEzDJewYvWS4xjcNaH66/X7k/D59d8ukQKO2wwZFN0osl7wYkFqWWFn",
-	"UHhpIc3FYN0Bp7j8Z6X6+9/xM0pWNZvx97gJdhTcjg3mq/31Wt0Wv1yP4QbA/7Lil+u/nZIrH7qUdQwR",
-	"U1BBpgx+DZioXCszFV6a5/BvLDXB2RiDwczHrJVcV3zJ9TX56xnRkhidlbBKMXL++G94DRXgQrlGpyl6",
-	"38j1B2MBjElwsYyJ9bDcXdu3QCK/eY1h62vIKcXdf2A9VP/1q5Li+oJcF7Jk11gPBx3nzIsW0ALMcNOY",
-	"XGMTimu7aQCdDHJvg2Dz9oVPpXDFrIbBEFwChrFXiZ298nx1/c1rOr++xFw6wG92DHD9bHbygzFerslf",
-	"H51/6bL5x+TR2bkHK+NAZSE1wfeG8sq/ncII5rJ3w8z5LVPk4eSRne1LtmJUczE3cw3JDjafD+7BSIeF",
-	"rTIzflay5Upqs8iTf7DN9WWQIjdsY98SoGJxu6BtqoAzwQD3GI73+SOyMBeJ54olN2xxQa5fUs2+R7YA",
-	"FvB/n/woK15srg3ftqrxL8mUbaQoAcMNqpsfnT9BOl+/ZLrenFzNNKuRN761LRVXtKaYKgGvgUZLUaa1",
-	"IWzFlWYl8YUoLpeUCy9LT8mzsLOCrc1KFbjk6GrFaD2GVm5wHgQxpo4j9QXhcyEdrPZGNg7H9UbI9elb",
-	"AeXOBRNY1smhgmPGWW3ukhUtFuzk/HQSZHP0mbkgmuWS1hvoK8hW0Za45FdsGcwFIuLZRBHoPwg9Bkte",
-	"2wZsePDMEYfe+a70C1OYR86mixSmi9HZ6QRnIVdM0BUfXYwenp7BZFfUYg49MGL2d8gcQH3b8+CzcnQx",
-	"wm/NRaxWUii8Ws8nE1v2qe1drtl7/QDuAzC031vMy5G8cbcoTXnId9ovPNMWnLwNJZPS1/2MXA+FliIw",
-	"unjzLqb+19KJ+VoWTCmA9v9vQAGfK6Nd/MA0xej1A0A7zpPEfg3t9qhLd3zzYQRAMZBiYruUYWlLqu0H",
-	"iK5iwYobPLfA8gFyZgkmn7/9f2tYvQkMdsvqqYTazzxh3/2RO1ZQARv2ePKw50venLyDRhpTqpgNRb0V",
-	"voHNIRMQUiMpzSvjSxmo7MNdx2arp9RrC14QZbjq9sxoTic3DBOiM6dN6SvQ4NQuf6VmGx55AIIZCub2",
-	"POiiJft5JL6sf7Umu99E51p803LrjM4n55+fnJ2dnD98PXlyMZlcTCb/all0F6NG1b9MPn+yfvjr77PZ",
-	"WT2ZTM4mjyb2f/MWjP6FaKoKPSGjG7bp/llFlf5WNkYwn7//P7/bT35SuzM7m4SZuQRptqrkZolBuJrd",
-	"yhv8GU4AtbmdDpnvIml7Zgjqg1rWbIvjWGaku5i1u7wQyAXg0k3w/BVoRK4dre9W65vUIljVkt4Yk44Y",
-	"WwS6wOoFWypW3VovTwIp7+Dz4U+E1dHVmFgi4j3sWuRGZ8M9aagYq9m41eoUgGmgwWCqT9b1Ddtcu4Vb",
-	"/YajiDcKkC0RIs8w76DtHIKb9IatdIwx3z6JyK+4C4OPYqScgTH2Dg1ZpvRXNj2i/yFLsWeOG3tz13O2",
-	"vooMxWBlmyvrbkcunA2b8p9EHEAJ6cgZkm+byeRh8XBCaipKuYwMfeCGz63CDbeFOSfwPNsrVXBCx5Mh",
-	"fXfwqaVxtIu7DogbBimEUUGrMXRyQ9vHHsAzd+PR97Lwvqmu5/1zdhb3Eh8/WAPHCocB4oKVHH1B8U37",
-	"4AM6RO5CnXLaVwMyQ5G1rPXCt/Hx3hkL+wdHmEgBYkVpo2RYAWQu7jFZ0voGq87t5u/KFfziULkyAyMy",
-	"dXU/6lyWn879N+glDHWfLRqndZ850weTxRjYWdJMPknp9ecUOx9P3pgRHyIbd7Plc6l/kKWxwMsjsPML",
-	"wYJbMcZqCErEISrLMP4VjqzvnPhqSq5PdE0xaJe3Fcxzr+Gxj24ujPP91ilZsuXUqJ6144GU4Yq9Id5A",
-	"LfO7lpG3pzx1991XwnZvJqopFkbiXruWe4DOyspr8BL7T68zgbi9U+VS3HOucV96qhEAt9C+4rnj9aqB",
-	"CMfg93cNyUXB2gP2i2vthBHeF1Wj+C3bswYoLD7ghcezTmnhMNgsL8S9AzDBEETyXkmOCOgj5PXI4VdS",
-	"8r28ZVClcgeFDlljs2Tanmnf/sUGpV2yRavVi/vOZmTc+Vr70ZPZl5+Xky/PvvzyUfFF+fnjJ/R8xiid",
-	"FI8f03Jy9pg+nM4ezc6m59PJ9Mvz86I8e1x+Xpw9nk5mkwmdfGk2bTW6GJ09OT+dnJ6fnmEh3S2XjfoO",
-	"XzHyVovVXH7rJo9iv40uzs6NdLW1YiN1W3T95rgWs5GF+w1mJnTN7+Vh9HcHZLWvmFxVzqLcKFLyckwE",
-	"WxtN0fWz9deHmWLi7gBxby+P3Rvg4pbVfIbVLklT+LnUjFyb6/SalMbQZZViYNeiz3gjm8hvXFENKKtU",
-	"ez3XxoK5tpCCRkPQGH5s3zk4k9atc79DOq3lDRNBWbG7g3y0sD1ojsfylkUB4ENWzNu7AzjsJVvJOslj",
-	"HoPCuhxlI46icT91NqmxWblwlWKInAt8Qio5P4zNpk05Z7rbIfmVfeZ4AnkpG/OL0ePJ5HQyaeV+BMk5",
-	"OXs9iSQniOhpU3bLICuSQ4zbZbF5+VIzil30Hk/azrvebID0yEoaSOkBikG/aGy4eyRhQy1wsMXCLiSk",
-	"mQHoWbT/FkcwwQEcsRv2+dZ8mQy5xqWcWqpdQ0cmZd75eDImXzwG+XI2mZAVqwvzAzkjXI8xwIGuNluP",
-	"SX6GICBsxjU67eBSC1j8tGZvBd6C5gXRqBiESznocC/+rQ66XW7eZcKBvPUcTujxHXN/yoM3jDQ509Py",
-	"6Sfm7XrFNLTCt0y8/wCrCLu97fGyMufBB/zHlsOrfXbw80PPziAnFPrfsbz+GM6npYTcmfuRLO+B8jS5",
-	"31X3n4PW5eY5gstmwP7v3nkDnTOOHu8gawLrGNqMgwCNRzlPfS6hJavn7ATm8l9dzPclMt/AjcdajV7X",
-	"z39ORftUEKowH4wIuf53HhHEfTzW1eKAzU+UpporzYvYYEhmTftOlQCLh4lakPq0ouKSPJyQkm6g84WQ",
-	"a8yjc7YoV0RRqM0mG0Zrp97u2qJzpl33vVdhXkNP37fgpbLtBkf/cZ45u3zzI5S0AiTLdPMSQBe/tKBF",
-	"hqwdD8Ter/PR2LckwAwJhwf8pt0md6S0LG5+qdgtq7A5NYiKJw5U8yLGyDE8BfVRHhton6dpCxjIXApM",
-	"aFlvTtRGFCB7/aDIseiCkLes1k2Nfxve4rWbO8wP3F0OBeyNWUTNZrWESMya1mwhG8VOyqk5b2uzzjcP",
-	"x1++g6sE/EYwVskKXpo3PEz7FHemYSjKylcO+uXxo8nEDGkLGSz1Jyfnj1q+R6Vrqtkc3CvxW79sjz/x",
-	"T5qdrKjSAKD8MxfKBgHCbLfmFf1uSUVDKyCshZbMuURTi+kdBd8VABkBHUTXMfTQ7+SayJlmwiVskpIr",
-	"6Go3JhR6HK8XVKP3bb1g0G7f0E1Bau9CVnEeTOghuiuUbZZo22lTxH1os26buDXpxw8NDRaz+VgSrnmP",
-	"ZMSH3nWmCu4R5prqLWHel9XY3sFBaA2L2xwv4DGFDjRnD8edEtaeYwhij5JiFlSvYlZ1C1YUl5kMu7N/",
-	"hYIwG1FAfGbzj+5x8cnXLr/5Hz+dnKFdJqvbOL5dMwUn2Ua7j3QjGGlaWknZHdCx2PdWzVQM3dk5Wjg8",
-	"ufbtMB7dYsrw2blhrI/ywtbdZF/3BK4NG2SCCzAlxGN9eTxacyGYC84cM4DjTtj+GI4XgEdxr7vBsmGb",
-	"wwX0gw/un3dZWR3psR8l86WbJv7V/770i6hv0nCKDzfnw4rfdWzXhRU0WIF98BtyHvb/4beMsPe00NWG",
-	"SAFcfW0kzjX5a9TCbr2QylUHrLlQfxuTa/jrmvzV/mojm5rItRgDEpLPs7VFW+4wX78Vf63A2Qi46Cj7",
-	"/+ac8qHICarqrKKCiWMRZjslZoYWrh2UTQgtYkuBlI/e0vAe7A3TerHCstg+ikbbsx9+eR8Pv7+/nhql",
-	"H0vrFhSguQ1BtoV5b4H3tSX0AGdL/8N8z4P5NXAIdqAfcjqDaHYHKBKKtk5xr97qn/t3JDWZE8cFdugD",
-	"Z4ZC6wE7grH3q0qW4bYbpmD2AmEJBGhhD8QgLOlZu24Hvk3cZ9gdco8q7R9/d8+Sot7lIgtW3KQzLM9c",
-	"hmXoeQkSdF4z9VuV8RhuZWei2ipFL4/hlhoWq6pYKP+Kac0FMv6KKrU26uu7SNF0eqd7DBeKOnjQKkfj",
-	"0QJuglE5PbVEOS3kMoKlGC0YrfRi4zv+dK7yI9WdBObrpYYJX5x4xFB3WwJEUsd/mpQ77ts9we1nvikq",
-	"AOJdQh+96wvNlL62jWaoPiWIXEHcvtqeP7RiJdysidqZdIQ6TPvfGqXOHqj0OTiYncfhkFyM/vLh56uX",
-	"33z34qdX3/zy49WrVz+/ePn1nWFvBdWz6HobUrQSEfOjFK4EwYSn+k8pho4ofIbvVpBWjbDkGiyvhsui",
-	"nFcvnPpPs84lWsBBkm47TOO+AEPG/tEjE+A+MmpwSUqEV3HEzICvYSEtirocRw+W0Sim7kHmcZf9fjj9",
-	"jlq78h/N6v6alTF4v9ogdnDLJ/juo0uxcQy5ZtPigItDr99PrbjmnhLuHl4eT/U4cWNbl4VcCgJfXwRl",
-	"r4U9skRgI1ZCyR/CiDgULSmYQgxqUkNukiLUDXNKrmx3tjKiwlsBoUNFqCL+Ck05T5BTjyaaj5BYEp9E",
-	"f+TOtxUKWVv16e6AI/Lxkk8+Dd3uWILwPCcJe2htcbTBy7vzjyLv/nwJM3+EQvaAxpBn2VSanwHtSAeC",
-	"gUPnlolS1oBNpMiLq0YvyPk4QJAj8BMtAONGYtIN/uQzBYa7kUoW0M3ippBSosCzXVaXF2/FtXkUsLjW",
-	"bhYbLJobO3BQLoiWbRg2hJqwM1xQSPAxEyXXNUMgo59qfp0Sdi0lqoUId/9cTHWTrH51m9B90sNTECi9",
-	"Kil0sVEKMlrewNUyd4iA6uLBA6MpxIevxQULVq1Kpm48BwDKrlSKTysPGBTRqu+4YZZArlmjaOXireDA",
-	"3y0HBnpgw/LRAWe7vUeZg27ZUFuAMC4MixW2Kmkh14Y/DMOCanOMEgnMtFByyaay3JC5xeK387A5aNNa",
-	"rhWCOf571JF94gG11axciGYLOopv6UzYLas3ZMbWZMlFo5k6JT+7klMoRzK7ALgn5qg/wSy8sRHCagV1",
-	"HXIGwSi4LOAZ81cAiO44s9/9f+y9C3PbOLIv/lVQqjk1M3tpWZLtPOT6172ezOQkZyePE3s2/7uxzwgi",
-	"IYkrCtAQpBVt1t/9FrobICmRelK2M5utrYktUyQINBr9/P1wzPfgwGRUMQ38TWc/ZWI+4GGUxmYULYqG",
-	"mjuX3fcJ3fePVCFSOl/x8EgMkkb35FnLa6hBo3vaasEbi0SX3boD37pbOPNhqrNAuG50O8+eLdoFy0n9",
-	"/DCKlV7to06noLQW3Z58lj9zhRKlxm8KHGLPTo1RYLn5oJSv7TWgf8fO60yIcaPbaj5//mwX+47EpEJf",
-	"jEJtDJliIp58IosyaM4TiY2cRO8OC1dXVVchgBCErnAVEL2pbvXxag5ExK2uzr3QY4IgRGZohjZGiACZ",
-	"oD0AhpDu4zElIyQPQsb6TqsFsI64JIOMYp+6/ldl897R2GpLI+UqSYdCmgfnymIsUO44BUMc2qe7gEdH",
-	"KOMcTtysODx4J6O5+4CSX3C92T2AJfQJbnfjbj5N+1HoNxfqqszp0uh2qCaztsQMTt+qrkNaNNsfasm/",
-	"a2o9JGxZY4aIAPmWHu0+6IJK3rF0oxA2KM0gQZeBA5IcqHgoEk2mheBjEXsMeg+0ZztBMz2FDZJgoatU",
-	"JufwS6LGAqKhfZUORwnjUszOswiQmiLOrPkY0Xf1GJNO1xLVIuzfJvs1lGPtMUTq1V4ueUU8Z3mDLHMZ",
-	"jJWkEz6vKOFYiG9+i1A+ptzvo8ql1OCI/wpFSrkzGJFajOgfziGH5O/B1MW7qZAauqLR3stg16nKy4IW",
-	"w9aOIuPYw7Y2upZJIQLC/rWQwbOCTQ9w4HgjuDF6fBqDKgwgs7PKEB5F56wHQmfZJUDqEckZ8XCKCsBM",
-	"zb/Z/je7wW53CIHESg6b7FKApnXZ/nvXEYgk9jjyrTmjPJPEB9QbV/H8MNE7FW9UrqbiOgEyopBrxGyz",
-	"G8CM3EcqdyMPMkCGeczfmg8TNenrREkkVklcpd2nhh/4RDduhO4oicMhEmIaR08nfDJtEKzQjdcYpjzm",
-	"MhEgb4ARH94KqFH1RReaM6awCTFyRPkNbbv3CpUjn740AuUT5jVTMeNBEENYcuAyXIhyTcBK1jrH3TlC",
-	"UItiGiAjBrKGOvUHvDJX3xWwma+Mia+xp+Q9TuPlf//qcKfz6OnZn7NmupzqOUSFlYpX2fKZ8EFlFVbx",
-	"1bBLRoKZyYZZsa1LSc68p+eKYHn/GAnfp+7KPHvCZTgwnv0P//fiza9GJv7r8t1bzzZ5ss7ZE/bX8Kcf",
-	"EcCbIoR6KvjY/MDtOaduRcxeXV29P2c9s1Xt1LpZawKlBMQcE83wz0jMAfwd2ewe+6lO1ASIPID5hJ6J",
-	"0q2ksAjCdG4x4JEA6J1uKR8FcVqgekSSNV9F6UTSCT4RwRzC5NfSjQImH0i4+lCkEGDQ3bwkFXkTcL0N",
-	"2jddvRqgJTGeTWwG5UShvmrsFLeuexemeSWUw55NJ9ioTlUVqlSJqGqUOqtslCqkM8u3gr0kFPr4Dc1P",
-	"4z7AjbVKYwjP2VXpsva1NK/RNVI2hRWxquddCmWE01wXL/62QXYuq1Qw3zmKwtsirmfH/UyNTBC0X24v",
-	"rXinAkq6IpC6oSVqAxC8LvYrbXff/FzRfXN33AaK6d1MZlK82mZRMagZSwHT/toKxi6CIDNw0KTPWj/w",
-	"rfvYmpBpg12UONhA5oqYz46QzR3y70tWkfOgVLx5idkuymaxCeQhcWdK598VmuXM4/Jasw2nf32pGczj",
-	"nnnRb0bm4zIytzYg12q8GnHnMsGHgITjIgrUXpbibvEWYi+Zpuuyo8bkSqUM5TBXT8fHmBROkCiU/cLj",
-	"KBSxPRqAfmxu8z7WeGEXmY21wNiGme1ULwlqeTz1NtR1asOv2vZqfbO9/j1sr4cMDb1PjQKTYuaMP9DW",
-	"5Ud5KBNl9vK9mU7Hzlhb3SCOl7/JLLtvW+nbVrrvrXRRsWsg2hEm2p2RXnaagqWwqqPvfsyFpU2YJX1K",
-	"w1WXeL5jRVkuWQNN8QAl57k/O7pQKNaMBVBE8kh7FFTKCihsCkcNCCIXcvaMa6ywRGpLHngYrDLfc1TB",
-	"YHWAQazZDOB/tZABVXiVZJOq8j9lVkkSz4uOxY5dhpkuW6k08skQyH1D99nlq3fvf79699df3t417ra3",
-	"hq/ikEcfcOSHgS/MuIszT8FV3FQWpOB1ZHARezqVo1im65UVKfj9RW7srCYlhHTTpFDIddrxGhOIVhee",
-	"zuMk9CNwTClOmYHogFwWXgNpEdqZjr8S3OxC5NVqwxhQHhF1CKSl8eUar79udK/NN64bd0WF9QIn/OjK",
-	"ElYvTPqd15iIZKSMXL7/7Ypo5nOFsCM1LRTC8ml4bN/suI2pr75roDBb/8ZrqLGdi6U3J1zIraDgi1JX",
-	"iQafS43VleJyXgjoXLuTMu6asRBT4++oGJSF+ZFLh4m5YzzCKs/Y/HpkDrs1STG48C1cd/8YDu+waC0P",
-	"iUAgsGuQEOiqh8LtsvioOaTUTvMMcFKJzxpYSqgzi1D4cpxSfrwm703v1+g2+uEaVC9rxrhNgqnxd2kC",
-	"zf/oHCejEAJENkEdxHyQLMJFIZfET/Ol0trWWcGE6m/EplXKuVJvfs7J7gYICHAtgw1RC/JB7n6VcFQb",
-	"Qx2X7NrjL757vdWQVO6yxk5INNnXa2ojzGbmflCf829ws24mu0GofR4HO9UQ5R+0ArRiiW+QLGtoJhyo",
-	"2EWdlqw7GlxhSXdsJdwTgOlBxQgwt9Kpcf0zYSKzmiMiSKh1Wsh9byBglSdkUULg1geTj48jBfniWWze",
-	"KbSU2PhCLEwgje3KVIHOEjX8OeOSCkzxhVy3Dg4eG70GAC2m2ZSHJZyW8JB/d+mygA450UKM4H2Fqbqa",
-	"/3XCpqgT8Ns2+c/lHNqfQs24HosAtMOUA0OkhzFrIqUkrxT+22TvYFVVrNkw5jKhhvMq6+4QhECdMwsM",
-	"XzR4CiyaxoB4etR6cnTSuup0MgMCBr0IJn9WUh4YrwGTxyafRvsZDaZQGKjIAhqwE/ZW3VouOGN+BzGf",
-	"OS6rLcI/OJ8rS/uRVQcbURJnFNRocria1ERIs/ZGI9KE7mF6BIIHR5FIEhEfDWOVTle7DT8LHvwKV/8n",
-	"XrwnmnuNkGWA+daYzPUfURMQGH+nzsoMq/zkqdfAzk2cEpUmgKsb62RVSDLi5X8/o79PhNbYYmrEz9i/",
-	"wHOuFIuUHLpMD1YZNRu1QuCWYMfWamsvLPiqLYDiY/dAPKx1E7wzB6ARVobCqll/znxezAP8nPv7pkiw",
-	"uQ2wqeg/Urzu+pC0s1fdDEsbpbBOElSzmx/KyV+pSRYwuZe1CdgH3S93+NMSejf1vq5TOXAMBtEfm/Dn",
-	"W+DtKjXV2lVNKUsSOo1VkGJnoJpC3E6LGMFi55FCCkg9Tt1Y7nZGFAeSitpxwhfgs0vxti2r5cFwG7NN",
-	"tT5qkVd09WBvZferjFrsqz2PvwTuFVdGLrKZ2Clykft6PZGL3GzvOh3bRy/yb1ENf/RSxTn3b8bjAEue",
-	"ryBfBc29I34rctml7zXk+6DgGYADQsl6tE9754zj15wPOQxvBWGQAIY1NCoGLNTXUqJiEDHzVRxDzTm0",
-	"I0uqXY5FENtvz9GVYqHUiZk3S6Wdy3qNVBTgiEDd8HybM9NJGEV4CSbVNJ8QCkUxs6eFhLtOCPbEJfao",
-	"smcZMPsHBFiBPf0jabg4zvDt8gDaNqFnltYhQ22Co210fUGs66igrAEQKssUiQnQWjd4wP9PoXtpBwW2",
-	"LQbUPe7nF7i2jqTEiP8fWMwYyi1sRaMTrAImQV+v9PYJMi7qg8oODdsUAjVwQTgYiBiiBkqyaRpPlSb1",
-	"gCewazKoijnuI7WHRHK/YOBFk+2wuZDSCjxK4YT4JifFwtLpocXRXnkocbyQTKWJPZWceob+S6vg7TYE",
-	"ADGj0XPnGJVqBNSxSY08WiRJZBkN4JwaKqjciFU6HOGhAAciPmdGJ1KgsK6zWVLRCdNwKEkviFTnnkUK",
-	"U845CwZn5Z4k6yIKx+KA2s4liNEgsCXCXlZJEzDjrqGwhdoIVdardtZqMSiNTsKJqBQLfIcDS8Q2ChCt",
-	"qkb35OnGWu+D/VKJV/FKzRAyhscCAdVtg3RN0hdFuB0L0Zn8qkGYpla5DLUfiymXfrimzOHnwpVfIc2a",
-	"9MMo5BbzYQ3dWnbxPdKuZVM8t9GiGgsuNGIZXikMJRTo0mxEG9taCG3r9KjdOmp3Cgy1FLTJsMeWojho",
-	"Rfmi0T1qNVvtjGyNEh82IqPXRCKohSV3Q4dF+FoiGqFKRiVlGxQmyVbQKChfbkLAthlVm1ZRSvfdMgLt",
-	"WNaorOyklQ+i/JGG/riv1FjnSMueN58/N1KG3wjl7+1i3CUOpyJHqUbkmMUwja1pe/32b0ewrq1W+3Cs",
-	"GjkpXh+eGYQywJquVE6MLyQy6A8+Md6t8VBr6+0JwgBy3zwIikbjh6LEbBqzyevE4y/Zr/O77iDCWuWt",
-	"z/PsJoUDvaiRzd1fqviDgPE8BncD9QtoF8J7CuXwKBF8ks8qohI4moR6Qmnw7aXqZWQrvOvwSvLTXQOi",
-	"Dwe/JCcJ0NVPIJ3bCFw1udQqqduDya1K8Ipb963KhZCo3s16yVYxZhBcwT9SnUzAk4kFonFCKScU0yOF",
-	"TgWPWn40j0K83au4g61wEsQqBU12lDuwdhHuD9lNH6eIX/K5xVTLS3nmbTrE23qkXdyaYVXWhVxCz+sR",
-	"eMt4aZP1jNEDiBicvYhUGvwCf2DtZosJeSsiNRX5PvJQMoDKoO9PAGYqhipuAgxRE6FZn/tjEN9r2fuV",
-	"6+QIbnv0+uceVhtZeDrzViI4p+Fkkj/ACPRIpXGTIa5e+4xRHTs0aU1gq9g+Chv0TWLBJ9cyCm+Fxq2G",
-	"H9GFLjo8FnOmYjaBMg024XOmBUV+AT/UDD2ULHskehZhzCKloXYaEPPKgrL4QJzG5e24YHfPp0K7Eu1p",
-	"LAbhZxgE2Rse06k/Mn5mL05lcxDKUI9E0PPM4OGjv/S2ZJ8zVnkF+dyUG8fHfPV/PvGjf/5+879+uL5u",
-	"0o8//sX8cn39lx//93fLzPJeY8I/v8YbnbXKiOlq81Ac6irITFanFwtfhLciI4jG3oJsAgpyWJiB/Iu3",
-	"jp7ffGl7ndbdUe7n73Yi00/E5wR3yhFKRUFRNsKgy56eguNwLeGyLssv87U0m7PLvlw39FT4JBPQQNFu",
-	"tq4b3nUjDOBXexfzEbbnwceAgUP9zcerTW74qnlD+GIgbpt6Lv0olKKZH1Lzto1XhhO8sizrC1eYodNU",
-	"uNsunhvuwutG98t1I07x5eJUrhspWO1wsU59X4hABNeNu7triX1ElT5oBQe8WZvaDOcRn06FpDSY+zWn",
-	"4Uk3LGt2u1ZFyxnyUyvYAEil9WM+FuyHnuYDkcyvRrHQ5pu9HzHBhSeNiIImKnC87Ai+1ZwEzKgQHkoM",
-	"nwIWVHmR3ysYzZ+8FMW8ZP1hhXUBgRE4/20oNAHHfxQFmzn+BMSR7zfNyihK0YhXsrO3CuzsZkAMHkF9",
-	"mrGAGoYc1fihayYWEBkTlfDIztSBXHMjAut9ctha9WCMQ566okgCN91WCuP4i/lnZUWEuetOtRDwxXqq",
-	"IEY4hi1fdPvCBxzyTckMHVMOf2VE95WIghd03cF1X42BzL6Gb9Bm4INExOaCP1IukzCZI39PCbHBmfk/",
-	"dF9B6XjxO+1W687LJflzd/MWK7KMTlulZYrFZMU6r80DjTZqZ+8zG83hKMBxsYGIIjaI1YS1Wy2WKNYB",
-	"9MTnz/7jnJ21/gO8nyhSMxHUW8aaSc0GLWNUSVITmqOFnHGMZWYh4K3NjK/fcPsWGlXvt24s8GT6sutN",
-	"K5tdoAaHTqfeQglPP0YMdfBME5W5ghAZ16CIvIrynnPronnmT2MhppkHCwDrm1Q+4GuTzn1EJQ/IkAkI",
-	"cZNQm/fOH/FbdT9/gFfcOB7TubeTBkhERBS4baFHPIogvN0XW+yGQhvOglBHAqCba5fqK1fOoB0OhC12",
-	"kAEIqmSu8oESriMhPaaV7f1jOuGRwIoGRTFIIYchFkOgIFPhg/kdkSLOESlKRcFSfQSW4lFtRJmow2Q8",
-	"Glknqxh8vXQyETGLoRZGyEBsUeXzgdb4jqT7gYT5V4GKqyDQQ8UK4NZbSXIob8OEE2bfCivode66r8kK",
-	"8n0xTQocj+uRe2zl4jDmvvg/RS7LhaYz+PpJa7mjLJS3axvvXbX+2hb3WIGNY1aO5qc2QyVb2PWGSk5Y",
-	"PNt2rOJAxFmMdMLH0HC8v6y/zj8M6j2woTkn6W8ghlsm6xjd3QR/GjUeBUqwj1qOs7AyEaKY52tXLzZC",
-	"hE8o//HFOaDugOWgKA9bjq6cvdGD8v6vEu8FQduChz/3cofg4f9TbmTPQR1d/P2P9t/H/+wET9NfVGv6",
-	"JG7zn078n8XL4avwv8a/Tt6q93980Ffp32b///zvrXbn5PTsydNnz3nfD8RgOAqXIXEWuSFze/d476dt",
-	"08dqFmlROEoC/O6KDDnM7MQFaLMHwVmG0QvHjrSVAqo6bI+/ZL8sYCUvTw6opFCzmYqTkTPswKsFjHhj",
-	"1+XUJZPQ+I/2AdmCzPYnQGEsRM3LjLdbNS6qqc0I/HOrVyPE8hX0z8v83Y0Lt8P8V4Mnr3rZ1jcV1djB",
-	"jli/xTNoqmyb1xNTDPPLuYOZsKX/ln/pm2yTY5FgVdrGzAXAImU0DgIS88CqmQ9YpFNjUgTAvIp9zV65",
-	"aW6rEh8EVsthTYRkFEEof0316JZZGXrHXHdwyUBgUjWbQRW3m0w/UloEHqF/Uc44xDqDqVBmu60rdDXi",
-	"UVrg2lcqElzWW4E6ncbqlkdOicD48yT1k2m6BtO0TPG02oUSVYvlUsAWK4faMFsTgWrWXzgIJY8sgzb1",
-	"Hke4D29IXW0JNDYVcahgmAIyXvg+ncX3IUpa+7qYUYpXTEASTsTflTTL+NvVC2gh5ol4Qd1Uls9TxDZB",
-	"VWTPwpBIjkMbPsDCJ/pkAQGNMle5SXzWPC2fRPeok7pdPbOJNvLzYEdnejoKZT0B6tfu1pTvwuXdG9HM",
-	"fgp2lfnprprxlrSv0Q20l5wtxSIRDEXMwPsLNZsos6SlRNf0Jju0Xr5VUhC80d5qIyu4oy32TX2ArFah",
-	"Jz6perI/4vEwA2eFmghJvkYej+hJdj4kIdQY5bJjkJWOcd+bdzwzEi0+A3SQ12m1mJMiCL1+h9fc2VeL",
-	"QrlR0j8FWAUARTV6smE01O/ZrRuZ0sypw6nSYWIhGKcxZe3n0j8qfHPxbVx+bS793PBh0P8uirpSaHKK",
-	"ekslvMJItqikOyN6n6Cbtlo9v1XJGxWEg1AE9dnegBaX998LjDcHhGZ0s3pTeR4cF1Tllz0esSqcCNsF",
-	"fHUbQUQ6ORFD9obQirKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
-	"K4eYtZrpP5UKZmEUEdDeVlHLi6xe/SBRy+rTeRH59mR35Nv/jLkv2Cs1nWKHb3bkZ7cv9qeVGgGL1ywZ",
-	"Aa16jYAnGxkBVTNkzQIHn/SPFAil6Lj9ztzdbLDvnpgBsb6I1AzEx+6njBbxh++emKt/bGYn8TcjY3sj",
-	"o3VYIwP68mCQ7UaVsdFebWy0loyN1kMZG7bncAdb46xmWwMP7MVGJM04HOBfJSmiZDifSBELhh30TVii",
-	"LzUY7AHCutq2OP6S/bIysg8xK3A8aYiWNBCQWumcD5p5aKGMUoSe/L1mZrbLQvkTdStyx9vOCLw74eg6",
-	"yastCZCTzYUkwMbLt4dZuYEpJPO2xAozdJExoX479HViMcCV9IVrq2Qi0gLhn3Wp+UgcwHugNh/CHCS+",
-	"g5XG4DYmXx7i+RAm3zfGhh0ZG7ZnY6gkxsoQtz2rXL+2c+xjjDnnPHo4tUYiJL09Auo9yALlpxOS9HXR",
-	"0wmPif9cSbEqRvqzvemansiLPubBBJeaTYNBZWJGxROeFBIyQqYT4K0NzMnu61szCftBtppbFZr2/uP9",
-	"zy+P2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QR6as541nz1jg3tgFXswW561mD3UKp5VJtfxtcwM",
-	"Y4+sWq/tgfnuLRjU3oIR74H5bUxOL9WBudf2LXRWYprlnE4/hzpzCsoiJoMwMmaMbXNf4t2tHk09xcHW",
-	"Cuaavf/5pbESX1z+7fFErcDRPP5i/rk7zrlGVfvzLZ8g+TA2aXhMKkTa1FAJAiYmpj3ZbKSYFpAqFXPW",
-	"T0HLuILjCZ8D/mR50vnXUIp3BWfwqykJXZX4UObyzy7VZr70gtivXcdaI2uA+ZR5sta9/se683sFyDGA",
-	"CsFBHRk/1G6BzZthtmnHOzSQu5OO9fnGTKzr6oHRoRxGIh8JITAGs4/IOt6fTenADoXZY6t0Q5d8xMN4",
-	"ES+NZwo9MUpm4XxEAc01HCzGrEWQ45rJgtXn7LTdwQ4COJmYD3DgchnsdjmqjTfZM6x971Qy9bnADktk",
-	"RoAiYIAhrEWoWRwOR0mtVmDXRmAP5p863iHkFjHnf0ZABM0toYaiawjbTHkYWHJ226wCzVqOV50lik35",
-	"fFl47Jv8+0rPa+B74tJFlJhLdNYnMMPwVvw2PYy4XADBjWUrggJ8AO+G9qcStwOG8tDrvW9r3lU+cwhs",
-	"lYD3I7dIb/0kkK6kLoCkAyi0RaIxSONhax5s+nqFdMrnh5HQn+asz+WYJTGXeiBiDzx1W8zL3qPkuq45",
-	"LPokcTZ7MgyM0osFePnQjpmMxESL6FaUQHFM+fyrlW6Hetn4KT9hxgg8c9xZHnMXstOn7fbmIk8z/chF",
-	"3kk7R/o8aOGU0IzMZnxer9DfqjA41DGu7YGNRJSokJntxZ5G3Bc9xo2ZXSx4drW5Ex4IDwojAACwL2wt",
-	"RIkZaF7ka9fqH2Mlh/j64OfBFG3Zaf03FQYuHPOoZPwjEd7lZdxhdFHQstBqXqOYW7K9w1X2LBeNZp3Y",
-	"PpdGeK0HtCy8dngXtv7j388OdYk8moKd03gLQlDwgktX7xeObU+UbmG8r9LEerVqRu0oLEfbkoktOqWM",
-	"J9gST92i2qg7NWDC3Bm8sr4AhxZYGVEFXsveFLVZz3kpocWVKOV0KTq6+lH0z2fdLJ++bFga4xJHp7Ch",
-	"cA62VHI/pdHY7ZXNNd3m76XSBOAqcy0XWcwZK4ooKbd5us3xneE3N67tWJqmbb67zYy+w5cuC8Z9LAqx",
-	"EeyFFm/gja0jPndBQSGjOK17zrS4FTGPcq0HKobgNOyumUqjAPBFcYftoTao5Wsl2IFtGPuKotpVbEsU",
-	"lV6bkv2HCuXqTsWypK3rFlQzCWVqB0JkwwVZH0imxV0GJzCvZxTwpUW2rEGO32dZlL4AijHs/6eY1g4N",
-	"iEURPf6CP6xrDw7NRoEbaiZkkB1mEFIjzd9kNAjM6wAAd3/OoEwoJPx4cjjZX8Wc4rvGPgfj/hx/L3vP",
-	"qtqjN5YHuba6o4rmY4JogGCghfXlcs4mKq6xDdneGUyHwa7rvK4deedJq7On6PHpku30RFWmGhfha2yt",
-	"mFixOHxLs53CaopIqFuERTLKZIwHeSrhR/zYY0iiwsg9kooA7TkbizliUAGOM1xO0YPSGhLMidaiSmog",
-	"N9yxNR6Hvy2H4VezXx2YiduwnVo3LIEpI6HbXru3HjY9d8RgxA5mYWdIkIlI4tDXq7Ba39Al6wDlR4Lp",
-	"KZeEGgDkdw5C3uy2o87pqOfRz+2zifv5aeB+PGkdBXyue+fseYuZnyy3WTN3D0zBSRHC+0OfrFQx64Uy",
-	"EfEtj3qO57WqgCsJJ+KD8YOrsNjhWZ/aR89vEIm95Z3e/TD51+hfwb+OJqFME6H/dTRSaaz/BQP+sQyl",
-	"vRRJHgjCbFuzOcVnKg5yM9Ue9apGbd+vEkC+bLxVI1ujuy6RdHMHNOz9W4qNJzYUv/IEHc3OyamXMU80",
-	"uu0OFsb8TUWpmZd2s+M1BjyMjEI7PfMQl13rQRo1uu2z9rPn5M8a49t8/6xzcrqFhkDprwJwTye1FI28",
-	"DIdpLDIaOaibg6oG3FTm83BS3Og4sE2hmdVUSD4Nm3bGq7b7O7xubziaUA4UlM3lemsipKR1irrRbraa",
-	"LTN9NLpGt3HSbONH2frwIAgxmPQ+NuNNgAWPIhUo2lTVVLJK5n0u3r9m5r67L5Tw0xgahj7dFGt9Qu0q",
-	"EIuLwxs3duqnEZer8VigVYkZ3z/jgIZvUSRQxAKdIUtaX+X7mFu8h8ftu3406E83m2e/4hXoDlfujdA3",
-	"DmOHO0PiUFftVW7e4GzAqYIYuT9SSos9YB7MOpnrq9YS+WLMCIiSBgPz/khpIY3Dy+W8r4K5l3Upw9Jr",
-	"j/2RqoQjVwIPgiMoRispaX5PI6hreWF3vaMfB4InaWz202wUJuIo4n0BuQLqpPvuzGu1oJ+RuywStf79",
-	"JgMRFxmj7M7/mLuXOR4WYoheIwonITZF8yh6iWNwG3zgfgdRnKhARMUeuOWuOJzTLGbsKhpXtRPmWho7",
-	"9oil+/6eSgz6UXMnXANBytxrfqCHMJ3G2GgJb0vfec/nmJXn/sgSIlNNICFFQ3NV7n7vjWuy1OX3NWzH",
-	"SmWZV3Rlu3Bhm3V9HvlpxJMVyZW3ihGRXQ5Zjn0ktn/j+SHjf6hZq8l6ZkJ1z/YnEZWrrUYnjKZQMiMw",
-	"cOA6bUylucZNJM5D4M6fNFkPjIsewhKDReC4gkJpdjZQO5llh+JPx3ZiNj+1CepETI12MP+WZWbcPMCa",
-	"NvYiSKPNDnviyLwibpqb3NaKeDJQsXHgjIiA4chjpJHGrlw43hMxzBWD64TLANpUT+9sybC2Y+NguIHT",
-	"Z+QD7bAn4ADebSfP/21eezvatR0mp1xJLXZcN85attl8w77qM7jadpEIUWxFdioIL7PK5qyocY1OoRZp",
-	"vIPVaPBnXdUE3ed66XFO09CCs8tsnY3Co3vCI0uEg1oIzWyRnNg/HmUCY/5yVf0cSjRlU7lD1A0E4wIy",
-	"o1WqjvYZFHbaUuL6FdxH1OdYXmJzRjphKZyNHO0CB7q3iSIsUuTq4y/FD1ZyrCyw+e2SfV+4RT3BxOIr",
-	"ZIYQlME7qtndWV+3jzkuvqYteY/TSBxxf3XDi3kl0O5wXNCRjiPCIvNEsYkQ8GkaiSa7socM0gbyRGAR",
-	"okMF5GxuPMGYSVVu4H9II3Hh31Pny8PSYWWvegCubcurTcfI7zyrjlndpVPByb2GZCujrbEHQruDJyIY",
-	"qdxP1nTuTK0k3q1h1d6UI9tceZWjnW6bT1P4dRDx4VFkjrUjqJLkTt525twahJJLP+TROs6tjC/7MOnc",
-	"TKjWp3RrJbbup9qcPBo0gWZBGFQ3ARUu3ZTqOq+xjr/E7j336tXJpmtllTzpPIdwKgLUZrbeiihAPArf",
-	"UkkSgAJgRVSI39NNdhFpxaZK67AfCQbcUYyXqkN6rdwQHxXDzYuR8McilxO3NfWN7YQ1Z9zUUHKZX9Ba",
-	"KovnRZy1daJbTSNcLb+7UzfVJL5ARCMTJhUyNc1GYQRgLuZwR9cPzvcK9qXHKqEXLJlPYSPGsfqTiaVU",
-	"dUnlGnaaD+ljssQ+pNZYqit5s27d6BytJXxrJtscvDyKmM1kVJ6SMPGbZkDMnY1SWeM2pTv6SmltDlIq",
-	"8+FhNYyF1lu/9A5uUFrwfexkdX0ufRHtpnpX69w/UpGKAF441AyfEwnXa+kxJQV5zzM+R7YwatX01WQS",
-	"JudUn8k1fWDUNtRzNNkLvB1Qpg95iK2cHB6WUHhQ3YrYc0RWZJKUABPBnR5WMC4TNcXRbyEJ5mor/VZx",
-	"+0pK4ScqXpsJfGGvvMQTYSvHCx9XVsXynT1gHFmMuegIP22qeHgMrQ7HnVanddTu0J0aS6m+2jKEF+y/",
-	"Lt+9ZfiWHjVa0NMPEwXPPQ9UHXOL8r1mEy7DgdAJdfFBdYuuzC3aZaU1X7uopOq/LelhlxRiOzjVLj+8",
-	"4YIKPxbJanvjkq75igrEN+CioUDR5at371+//L+/X7376y9vIYiQbMYcg8V6Kx9xoIACrsf6YAKtLZDh",
-	"YpZ0/4PBAe64myP9EoLu5MTMCk3ZeQF/KVpL9OHxF/xhZRX4xxFP4KHYGS9hSGHCBjyMdJEoaulwxXvi",
-	"4O6hWhvfpk6aKGSxZZxuvdWMr6vH3nla6qzHfnRbd7ttWVm6BX/9GsuxceQEWoYZ6nAi3M43NjLs/h02",
-	"//Zeg51kY+anJVZ+7/XgyEgjYsh22V96ULWtqTFbSeHlIWapKRkDKvAW9ji1vZGx4EHuK3BHMOjVALwB",
-	"nAONGC3L+kbvsau2B6jPNuJlwuP9Yja4pt3GddpqnfhufuBX0dhyV/wNbnaILPrDqYt8kmaHYvDV6gJl",
-	"0XiaJKLBXqpja2DXP7UWxtqd2dcGknoJaV2njrdXuoVafOu2rzH96aL7Z9tziWsu56SUNWWwoVZRfJ5G",
-	"0LlM5vR2WeAQ6s3XyhJ6rxTetI4gj2M+L6u4N6Z37BrmbGFi2cC04DGU82UjmvDPvwo5TEaNLrIE7AXn",
-	"uqdzBCnitQlX1ylAWJGuRFJ8Tj6kMktNT5WKwPhG+Yc6IYW+bb5achkKMp9ovg1JxWapXO4n4a3YUkWf",
-	"1uyMgYxs4o3Z6HKN7lhuf2ZqgD7aNFBtPzW+F/x0t0FE5/E7CXls56yIYElWNbWeuOrdGY/FSKVaHAX9",
-	"LGY0VToZxkL/gYYY7o8MS9RdN+FxyIM+Rrb/3Ltoyx1SfSRjKPGr9Iww5JbjALsVZQ0am+/JXTyiLJtW",
-	"6hK9cTQa9CxKTRh/yMqDhXK5cKNHJwegXxLbSIZAqPiWSoqlVMa1XON+2QlTMpqfF/2w21BbN2yF57Xs",
-	"cV1LsxJUOgMAoeRfeEx89sWUenF7tzwKjXS/k9G8V4FHE8131277O2teGfj8nMWp7BISjy7ggxDhOSAy",
-	"LeeUyqyO/BysJvgtpxzWnNBtbTlNnEqqOM8lFXLNMKHUCY8iLL2MuD/WBFwA6f+qYVrEzm3G93E091y7",
-	"0ig0qnledX+JbB+lptdZmelV2lo54nqE6ZSs0DbXntVkrxE/i8dxKAJEUjCTiJUctuUqA/jEqiTq0YwC",
-	"1wd8zqD4bhZqAajCPfO15kTdiqDXZJcJlwG0VZiXt3ul6s2hcLrizdvmzSehdL9XmKCFcEK55rSXhEIf",
-	"OzaEujz9DK48HBBuIhXKD6gyncsUqiqR88x4MlwnwDDxMYTKCSpoJ3Aq2OzAm2UO3hdKDsJh05ZnfBBa",
-	"Rakr55EqoV6fGzpMszr87Gw98RpxKjNaLDI+vnrL+2QLm6FdYjOc3XlFHYRLubElcWEERASbGRQUPIEl",
-	"ghMv1PYAc2ccHG88AkhGpMwyW3gGdGCkex8k7GKXoUrEl9adJJoHQUGec6bBZpLbJsmFcmXjCy2iIFBx",
-	"Am7xItNyilSjd94mYo71X5b0OJShHuXvhn106WbcfbZMxxWvGBMIWO1aruWjdbfwmtvUFUP/SJ7ojjYB",
-	"FpRALPRPs8fbm+/xykjd/e3xrzOQ9z7FQF4xYc9CmShzjPtiS9cB4nrmzzGfHfXhaIbYeqWDf+yqD7sQ",
-	"Xt4JKbrgeJQDicah9TySmCdiOLc0XFRg12m1WsyNZaGSwQOyDCmQ28VoZ6zTa7K3ywCT7EIy8XkaIzQY",
-	"04Ie7Ec8nOhraRsr+1wLDxo1kZnYV3HwvUYTi0hkHN/DDP2LkhJbM2UvHEbEHkkWeCJoEmqUM7sPp8os",
-	"sEpjH42WzStlYXCkoA/TtziMhblZxyMLyhLT4nwYw2qwBjsy36qycMCUzIiaiiXEnk4hKuFUWT54w2ah",
-	"1F0C0wG5guls7tG1cvnX37BrRWjY/s8zZUlVvOb0nYVSYtd3PkAEXttPAhFF4JeP4eKQsWF9AXzE0uad",
-	"ZPZAArMfiUGCChtOiuebc8o54xb2foWOtaCh6OAhzs5Zi0rWwQUdAa6eEJK5gdXWvGIBh5zmyD0SsCnU",
-	"gE25TjL1kVOa2d7csJOlREWu54bT2EOiGREGMizVN6KGHGlW8IwSA0BR87mHTSi+krcihrp/KlhhPpdK",
-	"hj6P4OuleAykc6sp5jYkkHMr1IAN7jlGOfp1zidRGadcqSdsjYfvLUL6eTFMBB04HNjuqhxTZ38sOKfh",
-	"xAyr0z59evrs5MnpU/BQ8cPMP4XmcOgM8O45DP1AceXNdnnmed95hReBxS0Q89F7dFnxNa4lvUX3WjJ2",
-	"xMKgy/KvYT5lzIywy7IXucYq4BXceex1QsUjNnCFjaiIneBikgCZC7L7tQWH82+LMaKcgN9vULhawa3G",
-	"CXpnRh1wxC+cIxqxBRIjqfCYBgFCGJkZj2Uoh/ocArdouGE8TovyxmIapAUQ+no49SpcY7KB0QlHWAf4",
-	"qPG02W6XM+SX+4p506bGEEDB5xafp2EsdPHRp4VH593ykuE9N9eMuDaPORt0fOvYTqPt3HYpZh8yAI+M",
-	"eLDbOW2d3C1ELpZ9fHNVjmcQLGgxNf6wAvgv1+fbqAgGtMCAMnKcn+AvBdr+uyyamP+DGd5YzHOWIb2b",
-	"Yzd049KJ8se/R+JWRLqCkDCDyLB3m42gmdss3qqjJotPlCxT+++NvJXKg/nC6VRoMF8YZiAS9ycj/8Z9",
-	"OkricDgEPI0B4shhk3k/HKYq1TChfMbDJJRDh2pvPswZti0r+xrtWihqxc+DFHch/Sr+SOnrWMxhtlbL",
-	"nAYR/hBKiDbAzxNzrNMFxml4UXhgnk603cqhxnROWy0b5NCN7tO7PG1l2o9Cv7kwLWYaXRhFzdw93Kou",
-	"HPa4jheMZg7d0zw2E+EzYFcRmtiYNwuNRW0MMfPbL4MBjgpyVVaed5j+p7np75w82WgFTk62WoLTtWvQ",
-	"OXlaXIXTk4VVsEcKiWkgXAG3zhMQNDqOxhWdhL5geBlg8mY7rLnlhry7OUSpiDnv1peLwOlcC3A74G6B",
-	"EeICKxX9je5SfV/56opOPZf3RHRK0FVAGQamBTKGEaoBAd/F8bwYOyIkZhsnsi5aoqCejEDQVEySgyjN",
-	"xHcCXq/tCgRf5lraXB24nrRb+9wfD2OVysBzWD+kEdkwVrOsaRvS0jxososcWh99OGcjyDf0zFHa6zLY",
-	"28U0xQwJVt7/dsXKbbn/be76/726uHzVs0PB2w9SbfEAFnOHjlqS8o3wKVPEUdpkL8Ek76fRGJoYtRBm",
-	"CO8uq8YAPZw9yrYH8fxDKkvz7GYIO6fZC73pjboTkp0tA2Hf7MBvduA3O/CbHfjNDvzT24E72HirgFCd",
-	"BdAXxkAxVoU5caNIzczZzRNmE44Loa8HyVe+DCUWMCEltxE6wDnIWSgw34Ha1ZjcPoMJ9rH73TzsrjKW",
-	"dWnDVLEAInGJnD5KI5/RhM+BfMtmBlYE3t9jAdX2sAwFuail+NRMAAE7z0iYxtK8m1ZswOMHM+u9zS/G",
-	"2bjZapH3wAfZY4hVropZiDy8B7G72Nq9KnCPxyVNAPYx4WPc01QjuJPwFBBASpYzVmpQuUs/YtkokeUg",
-	"AnKCUMg8DrWSbJD5WlmqrQjaAsDAumk0k8bnHanBERxdYTJvToIMERkLALiuxj43o91lefCb+y/MKzVj",
-	"E+Ou2mPNKDB4F+iLiqIsEs81NqSKwtrBOB7Ih8+tW18MzYRzzbRSkoG7O1Px2PjaUB5bKE8/xyo8W/JM",
-	"fjgkjQKFRc4sBsQSKNQwWjxQuAvhQWsZxQGZsFZYtGUv8n4E5AXMsQBRsDIi1WwbEdhkyx4XnM+qdDhS",
-	"5zAA7Xd0sRRoMVsW9xrI8FhMiWIW7g8RECgLSpE0qDRd9HNuEA/RjihYGFAcDV6qKpdtmw7hopuyOvZ8",
-	"On3FHXDCNkevhbX+gKUwtfYL5h3DaayCFKstLMLsp8wTvvEaoKSLPujTqw6WA5/8Ha3ZKKs9Rbf5op03",
-	"yXPPcJU9QRxCU8DmpTvLTljOs75oN2qN7cLcZxK6Pr6b21K11cysPzyN4YtPtsfofANlsS/i9UbZaPPs",
-	"Ooy7yiMJWRoSlig1Rn8QgNuwgkWnkWvcLU6hsS/gUs98s8qis8bCoQ6Ve7Q6gPjNklCQ8GQGVjqt8XRZ",
-	"AJyvNg0zBrMwdqDtFXDlC/f8+gsLoHTMatRTo1Fb7avWs3xsWPuxmHLphzY+mn00f0Ho315DyOBnjP/h",
-	"jVpHJ+2r1opI78LD2q54PfbXxHaz+E+7gzo0SKNc88625fcL424Vx23DmsDFJjDwnYU2G3+koT/uKzXW",
-	"WF8bTgUUt6lIxGb3NrqtZqvtNVLphm3m0P1qZ7BeWPCCnK4/MBb2Sl38VQu33SxReHCOhA21Oa4PNBVC",
-	"/4kIzlnPLRuQ5EBsBHQ4WqIjy3pF9aXmd6kSj/UKu6gHdiqimqFvgcemcS4mClxPiOKJa2mDYN9r5iQK",
-	"jxXkmGjnzGFzU4rxon/jge0ONnzCekZNFofRZEb35R7ZaYF9ba19yt+NRXwtXSp0waEiRY4fTro5JohQ",
-	"sx42sfQAMi2jgxO3QiasV5SOHktEFLk6fSGD8vJ4/I54FNDTZTqvUqlsoDZ23N/bF+TfM1eKdSVn1pC0",
-	"afeRioI15JBr1cE29gDl/6rRr+ma+3cBM3iXrITge83GYu7ZLQGahz6JM+b0z4kFsgGfqUZUmNUeZOa5",
-	"3Wx71+Krf3DqhicYY2NawTslLBJAbu1U7Dq/eDtKll9DObZkLEvDMtuHhdKP0kBol+vJxfFXjIOuvlnd",
-	"aF6jF42dShebUr0s5KU2QTzBN8oaAzMKmHwO22voceqSy3c2gWcsnnAjxxqE/K+FdLeKw+FyN4tHHUwL",
-	"Q/iyku+mNAF3V0xV98UI8utflvLuaxK2aiZfqniC33RW41z6ZDKaH1bmzysSuxnHLJxW7teT2k3GONjM",
-	"VIQNsP+xYDd+0SzMvGQU6lID0Sjph4kl0DOQvywO1vKWxcHeBKd/7t1dzN+be1VteDUzZs2X/OatmJC7",
-	"vHb4evf3dnu3qiYABbWQzsWc4kwErrYQeNsy3pAaCfLMo/tzeEgInbbIHVywce53d3sbEumZKd1CExwT",
-	"NMwGFuYruvIrjB81vMrqtVUnb1llW9tIuM9TLQrQDP+IN6vtQ7UIKiRfDbdDEL9QjlPjmUrLvBE1G/uH",
-	"SmPJo9oC9iM+hd5mKEt2O3FF0OUr3XVGE6d6/TF8iddt+waXdHTsv5VGaV9PFVxp7JvLufRzAYLO06t2",
-	"p3ty2j17aqOO5q3sAWPWl0dCI4TDuls8qbjFP4UMhB4Xv5/hjsDV2EzbuNvy9KHpLRVzBFlwnOE2b2u7",
-	"ls8dSRKFBRZYJ4hlTyIkB5+IoJ5NImKREZxqB3aVG+PXvEO6ULl7GOwNZ1XYRgNsNDdnPNpdYFf0Y5UO",
-	"RwkWxAmW8HgoEg3nfxTlV/h7ojIr6ZSAtUd7RYskiQhvyfUXAFUtFUiVIKTPpe+M8LrbAbZA4sBNi0lp",
-	"nCAYnjU88aNLexwB9oKRPDNfl1nMMA6HowSSC+FEqDS5FL6SxkpvbbtXYVq2CBpu2bxA6A5583gLVIyD",
-	"YUTl7ZFKjKgq630r1Kg4iyMu9RK0XYtA+24RNHUn3KjKYMdS4irvCX0hiI/Fk6TqTgsnCcrium+3S799",
-	"t4O4lh0sHzEnMRGIMErFqY+hqNmMGKKWpCWlmlFNhGXGTjIQlK0OmVKY9YLyR3laF+e2V31NHkiajEpV",
-	"wvrdTiglXcQeQb5/9GWwKmy73Vdz3A2XYpPIGy2a58ASbHqwxowtPWOzXO1Dw0y44Rp3AH9cE5BzSBl7",
-	"4lTtLosVzXab4LNUNuChUv+UffkGhPQRwJTXu/OsqbQKVqax9db7WSQ8jKrDZ3iVB+ZtDlBvAVMJM/+L",
-	"uE2o9kfYeoNLn9GIwRGBkZH6Im4EcONwwx8KMnwzb4b248pNvo6zmB75WKmLHxMT8frqmwMx8m5QdENn",
-	"Gmd9FaCLiAH5XHe+3ThhzHxYDyhJP0d3UKf+iFhxQ20JeR0Ab2JrdQg3Db3M5rW8llAFQ49FVzPrTe/m",
-	"sBwpRR0mRAvohkWkvH2hw0BYTErBJ2bKLQoVOMSQemBh4pU6wdeSvODXxqyVrC8yImHUI0MlNFMWDM6Y",
-	"vIlSAYMjhHHmx1yPmoxcRhytGaRUCeMTJYesV3Aqe2wkeEy8rdgkat9wEEpAq7yWVJIAFU1UMWRb8HP4",
-	"5DhvhGCgE8GDc1RBFoz8e42o5qFEpIAefWV7DPNrWQQxL6sTwnMYeY4fzu/HaXI2IhYH0C2QEhaHVI5L",
-	"GXP0gIfwLvHVCHqniDqthX2jWwUOtmDEz9cULYcD2t+wDL5hGXzDMviGZfANy+AblsFBsAxeqthZGd3M",
-	"GLhfZIPaQHsOHbPegdfAEZlsTmzQqZ3YYFNjpNI1T2XF+hPhBiSgsPQdis517zFEhz+kMgfRX+ypXed/",
-	"rSlyXp8Mz/FOpnrvOFgVj8SCJmvjJz8LHvwqEjTFWyvY48oYbjYSuSK3RPHUJgqpYiTLa0SI98tvRcyH",
-	"4o1udJ+d0tZsdE/aRkV/Np+edlruoNOrqm5bz7tnz7tnz/6+YA/4gZ//5IN9+V/VEIJIsXBTDT6oEWuk",
-	"5nWGW2tRCfAwCuXwMoRGI/xszVE8HXFN9diCT+hsXqV1SBeYp5uDFYvw2vjDBU5Yu9MqvbEzUjP8/rbX",
-	"GMTqnwLtyKmAbjvkhhFm3HRWUqqo2zl5/uyuyk7Y/ripLlKwPjP4rPAq2sO+H3TdIz60Xa08gTSOBZae",
-	"ilgrCU67HqkZUJDRBtI1F8y+UrMCt8eO3JyHicXTZjv+gj+UV8oeFlYFpWS7Ogrw/PzRuiIHKDuxdYxj",
-	"MbcWKL6sR3WNWOTYZD2sn8VGryIZyEza6BF1Q0kxo16wc2Z2MBOTaRICrSE2dFzLK/cgDDJHEYZjKMQD",
-	"XTSc+Wo6hwfaugukVTD2oY3bZKSIP+TZEOEuc5VCNOtH8y498Xkq/KTHfsi1qV1LIjGZpDpBtgSpZj/a",
-	"QA6Va0MQJxwwqSCgNuOaDbhORNxFcoLTdidrBSOblKYEQRuEFjKxYysN7sCTdq3r2IFNcd/WsYmIh+II",
-	"5Ox/lbWRwVyX1EaWV2Fvmz5/j4QEh+DH//duO6kqLF9cxv2rzO05eYgy89Nay8xdVBYD80Yh+mpq1NmE",
-	"z42jCVXn4LujJz8X+zEw7NuaiKMgxUZ0CqRY6qvKSGWgDlOKB1QKcSo9ogsFY8RocOgTNNZMKBeaK5vs",
-	"Jb7tUGA3Zr4TGcipRjygtOT5YuMbkjX0uT8+L2ZFZiIW1xISAEPFxK2I55il6AO2HyFqIfEVee62MBQb",
-	"/9REwIGBDDZ0mABeMMDPiWmCx0YUGid6MROxDMd8fi2zPM/3mjCQiQcktFRhnxNGOpwCSDqNKQsiPnM/",
-	"AbhkDDoYKxwO+tN2p+xYMov8gkirHkN3ss0+UNgtlevDAxurgt9koA7KA4ZMfS51Ugybj4WYFjMn4Idu",
-	"U2VYHjl+jbl7K32Q1yPMalgLI4XkrJBvAz8bXQpxxYpweKtVEQ/v3O3evVB8Awx5R+RBdbZayMraulBj",
-	"sS0FCT2W8LGQsPtrKTji44zn29wUnhYpNWY8sc3ivBQAdG+V3OWxPwpvxYG08lRITLobe3whiQsv5sIR",
-	"mkVikBTdCY1l1YCajjXR1FpkwYKoRxog60CP8UkJDw69Ym284zd7wEk26ma25DM+34XKcoVIBOFgcBh5",
-	"uCji7SNFuSZ8kDxclzGHzvGgJDiPHl7bW15e87VsbR+QPLsi5XrW2qJerTkTkKR2eVfKXxaSmX8eJtzO",
-	"FmzXrRIm3FPLhOvO263iYD8bSa+w43OrCWUqZs3qC165fVCohbMgwxHOxNYhrW3QnbtT7Dg8JAycmgmN",
-	"QcJzqkjKQM5sDU8yErLJ3vNUG7s1mQGYDh2GZM2W4Iuasf9ZFDpgA2caPZVJGDl2EZ1ORLClLKxOjnTx",
-	"pnWt/CIwkbn3n2VlfhX5o3am4jHawjWvh4oiY/YdZi++zlfr9gUR70C41erh88xtRPPLmllGFSmdLO8/",
-	"O+TaFtp7ENeQqrCvKPwcp5GAF2YqhihMgbR98/iQXc+DxBrxwHceYVWdV8R18jEOE6S2ztyuLONdaB8v",
-	"WCXSf6HkIBw2fUdirFWUYuJ30RiBGcqwZrMJOy3PX371NsvpFjZLp8RmeXJw9v6FhrCHjCuCsyKZ4HEU",
-	"ijgry894+HfSqKUuTNfOKijSUmWYY7Ufi2lSaLQNNeu0WoxHWmV9tVmfA4KiwyOW9aF98qPwQ5zf4Iqf",
-	"aIaaWvixSH5PJbBYYFoinRjl9tRrRKEUje6zfIHUFdZXg3eG32UfLz788urdb5e//P7+4vLy47sPP5vZ",
-	"mKpQot5x+c/WMfn2ZpRTrvXMYgBNRABmjwAbES3CS5EkoRxqj13Cc3RzWdOQob/dbnlJQLZVZr4FuiVc",
-	"GDMJEFbAmanD4L/kc2fYz2Ilh/gkvldHygpLP+3n3nFFAUz+ur3jlEHwTmpbvJxOlf3FzR1q1Ij7Yyh0",
-	"gJpcEYcqIABJpzg7i8CzEyXhXCK9amuqcpp24QtGhf8dSkUav129gDx/xOXSMItV1Ub+J2GCRZFR9FLw",
-	"BEtUceAD9/unmzszpkBEkJCK3aGDh1Huk2mcyW4iPpsRv+fzDP8h32pgAe8htKhzYc33ImZ0P3eCGFMk",
-	"iUMebbsZCmtedXCMVIQUB7kw3Yhr1hdCMj6MBaJVsIgnIq6r4ZLKGgVLhOSobgtE3j+FUWQEZ3lfhPJW",
-	"5Yo6SnZBlxByKk+Fl8b3lmrGqGDO9aVBXgTFlCnZZBd2zVxCif6oR4D9alzeNOmygRDaY3+kKiEkXLv/",
-	"iVYTRBrLaq6lbYO2wJfZBaFks1HojygbJaKgyT5i3Y3OrwRH+IckW6khNv/kCeCD6hKCJVWwozntthdY",
-	"UkdmUHYv8OCWS18ER9akPIozm9JsRp2oyVESc6mxVZK6sgOe8CMh49Afgaq8sZvZ/JOYS4+wwjKG5IUw",
-	"f5Fq1thpS2DW6jCJnG8K8s+gIKECKXdNIc1fhy58MVJKC9tQZlHpeBAc4X5Yrw/zw1uwk/M6cWpMcTHb",
-	"yFS2CoS9LlDeWsWljadBLE+MWGZsf0KiRTQo4weCp39TPAdXPEu72BxuOdXQflJkJ0ij6A3pk7NWq9lq",
-	"NdAzoG0KuuatmsGf8a/w0RXOwAl+ZadJeE8SWUXpSAVxeDSiCS0DBwGRCR2aLZzNRiqyJyk6GbbMMBGx",
-	"LXE1H6VQemdRU2qCnbPY97CPMXMLXX01mTRm8EHMC/u3uMXsFd/s/G/H2L0fY1DS0Of+eKGjOisYXzCv",
-	"9zza0GtY5e5e4RXbB6rfKineYOnoTU3B29WVnhPlgrsQBk2E3CgM+gs+h/2aYJhlSO2XLuipo3TY6Nrx",
-	"HEVw3VIoM7erfkljNRXHP4k4ggjdDpC8NO0VMojLtld88qR1ul5I36rkjQrCQYgNVzX4q+Sm2lpBKIVX",
-	"MdMCZJX1RaTkULMkX6xDc7Es1zQNWVcCFeIv1NVBjHlnOc7LcA3F2sti8rdQSMkbW4rGAauyv8rNRrO4",
-	"U2HyJpttQdU/eMVxFvP5HrtLoGMxnAj2T+zD33T3FM6DFAPYFVRnPTBoe2An9qCvy3WoxIJOp0XiamuT",
-	"sR96BfOs92Mpse1vMIClXbpYDuXiPIVpcK9/XmgFUZIwYBGatop7wx2omdCQFMI8WvMKO34SEZtb/M+n",
-	"1tHzmy+nd0f4Q+fuu8YyZUkNGHZzm5cwH33GtnHHEERbtOEVDEXAl8jbfYWGfOBWyRJ3+Pui4Wi2fQaK",
-	"b9yYbEnyQ4GPKQX6e+4xXqHLYvmJd/dq5cY8ES94HOQaT3PW6DqD0pXsfkJMwRcR1zqfRW0sQRxs03uK",
-	"l74tzcxCcW6hFzWb+uVFncZiEqYTp5+XFrmmUVUDoFPL55cGn2AbbONZ87RVgsiyeZkxqIUKBQ1Ky2NG",
-	"RYoM44lFIhiK+hzTGdcMwjcQvwZxzAX6w4QAhwuWS7VJDmMu+qnw0bFFtankmmTcaFrhc50YRasFi+FA",
-	"wPQDVEFCNFxIHKRmUTgWyFsNHQgIewxuPU/Q0wJPDELgsfmdeB1GamZc+8zlCLV3LbEXIxM7NhMy8QrR",
-	"emCEUzGLhNbIDGfLk805tRyvJwi7kjj7UCQv0PvfT4G6Ko4nGHvpp8FQWL4QqpqrcHvtZGd6uNP2GqNw",
-	"aLRR+6R5hpGesYjMd9ptCv1AqOc5/lLYo0+gmj8XGpLg+n6ygLrPnz1rrVSpUKWBur/VbLVOrCdNFx+t",
-	"1r/ZF8/yTQAAOJt98e6+ww+2DGfhgCvVstVTU8bSvPoEukd1iEpwY5UHcl+h8XwoLquRmbkYJDS31xTY",
-	"89hsNLfbm1DjhsXO8W0DcqjoxOepiqtVXc/Xt2Rpmv0c9bBhmLPYaCUXIkJmTTbgfuJZLQNFaLZbzaYc",
-	"4XKQnCbrDZSf6p6jdof39RbufS3NHvWycCdWNkCT38t3L367xB7ol6F8N9UMOjbMksGQ4bhil1PhhwPS",
-	"Sj+eA78z9IgtWMJlig9n509pDXvlS73BmAgMtjAmaSydTw1f3za8BkgK6Gw/hVqQ/S3xqHCSNL5cN3hy",
-	"3ehel5bYXze8a1RPcMmCgoK/WnV0Da3YsPIrOPghLnpsXq4wCp548BTP3s2zuJw5FeURtgAqRc9pU89q",
-	"QI+UrUcWozcW8zUDKu/cVbPaAKQxpwC9qCjVHIEMIlGlcCIlhzYKvaGR1RU6CScrC95+AoMhV8QcaiYk",
-	"70cCOKg48eeaFYbUXiqbrGf0SM8ChGYFpqjFoIelxzSfa6yW6s/xX6dW0YA09mtO6+hETB2jCVZZIUYw",
-	"NdWZLzVZDw2cnsd6UMhKmtP664QikcvseGvc9WXn3M6Zs8d2zDm6EIMVQ2N7AESc+R92qLtf77Y6Lv/b",
-	"jMiF7uuvRACYyS8WZfL0+TM078TnacQl4UB9ullloEzACrWvWm22VdllXiOVoXl43lbz3JA6NvO495By",
-	"1b12LB/oI6bT2B/xGE6mkuHcOIavxtPWE3T8nP1tHUEc7xM7hSXJJumSSZsLwC92X1doKvRHdW2mEzg6",
-	"qLJwP/IgsHQ1BZNqL5+wq8NJGi2oqwWiGroC8PAOURBgU9iIH1mV0d94scw4L3HMh9qvdrjIPZdmFniJ",
-	"tGW62gjtabv5pCx9X3RyaMbN7D/FlP7dyloH85crG2OiP7PLbSfu0j72Db5ehaDjy3tLhh+cWrV6DkC1",
-	"SoEG3ANgp5sNTtUD+Yz+Hl7DTPRHSo2PAhGFtyIOha70HX52l8DRNxZTJE05aTHjwS+fbVGok494/+y7",
-	"D8DibZYuDJDFmwkZQHn4Gq5oe1kli3Z7e27uLXmwi1M3r6TEvmBmGOb1AE3RQ0uqL4ahlGFW3/0XAiQP",
-	"k65zlZp/6a2eBnPn7aagRmaZJBGTKQEV2vVodBuz0Xh1QMFeSxEF2hJYACCk0UwwUaiUWkftjv1kVZMv",
-	"UnCMgjX5OPE5ucBx5/p9aK+73iNgTNsE6Jh2pQhyhE15+na7jFMeBvUS4CwI33oenEyB1BobhppDbU7/",
-	"vmAaxJvqpsp4EmjUZQ0LpOjWqr/jL7Piq6+krlmYpv0rmvIyj90UxjnWU+FT2gRc4Hazdd24a3zbFovb",
-	"Ig7Jm1jFeis++yKegoE9Nqa6mQhtWfvap62MBae9PMrscXc3Fftwxz32Wr5Mo0rCG3rneV2UNPZ+OQJq",
-	"s9/ApjGbDiJ7JI477bDt8SwXN5PDtdxkl3bBHgt26Vpefm41koAAowuitYmDMlYxk8pma+C0jSKolE5A",
-	"H0Jbn8VUtNHRMHCsHiNe0sOHr7OsX2pEsNqHTPLb4bzl4byjUlinDjwWpKKuOslLIQNwaJxyWOyG3WT7",
-	"F0pf7Na1y76aM4pu/4u7uDZjcoPyK7rkJ3Rg49Wy5BZ/JcFhCRA0iep4o7qukt2hogB7Un+TSRjZu9re",
-	"8CKoe1bYNZ9igsHZ/Y2MScGsZRobR36UJFPdPT6mCWz6amIXUB/rufShKbdQwXGzrWDbta20KKPI+Wi6",
-	"JPkENFMTPgYglrr4pnOtfjMuE2tvJioKnF+ldz0FS0+SN3gcoCv9IlJp8As8xLzwf12+e+sxHQ6lAOTO",
-	"y4TLgMcBs4+FcPc5C5Sv3fo0J4E7W4iwqodN0j07idRZbk7QQYgYZRPbRaNHaiZtOYNfAluGu2NhER+U",
-	"x6l6j9Qq7hsL+FsxW5yejSJw7doLSf9EmgwugOdo4f9+nbZaJ/5Jh8VcBmrC+vNEwJbpcy2enMKfReNe",
-	"FeCO6u9jmIzw7atOeKsEM85InIydq2S9h+HV+GlRj7L+nNGk1mpZOJ/AzvEdqt1IYIx/AacPPt9bnw0q",
-	"mzFOy8CPjKodKlkLsegHgKJk3E5micQE+bDr9jPtrYt75Obt4NXx38yz+9NO63TSQ1bqv5NiSeLvN0CR",
-	"zVI1T4UZpYWoBvhtXGwwtQBwFNERplMhM+ZhyZQ8xz8Z2RQW79vyjmLKadk2w16cenVZHU05y2K9s7vw",
-	"oI0531TP41E9j61jaPn49RjggQKh8ISPoQiJdn/94ZRlo2f/QGhRv1UBa2bRyccBrK9xL1V02WwpjR9w",
-	"DjfSN1tGTlGJEx3rVoPSH/CrJTvklZqxCZeIT40xfCNqtQUFEXM/fzIhBwRi/RxcolVi63RqlOiKgIzP",
-	"43jOkpmCCAz23xP9dV8lI/LCNHSGeEwrPOZj4Quj9jWc1dRkrm5FTMGXMAaSKWD6KMEvTbLzm7zCx7Cl",
-	"zPgjPn2l0hi6r7beRea9yI/8dk5/i3vsGPeQYka7ziMEsrKA5f6a7pfPftYFTACTUDO9p7uxtb5LBGqo",
-	"w53f5gkHieV+yyn+GXKKmP6IlBqLgAFOzEQB7iyhLD48Wy9aJczIMYYVd9+TVqdVV/n8jS7Z9wgbKnM/",
-	"1W52njSfFcjf2s1Wc4suNjugioW0LI2760ThpwhIDQQfuWyZ0b4ZQWWoWZgPLb4RCW/c3C3cwsxLCDR+",
-	"n27uvC8NgiWBX4k/pLwHCwo3pU54hBXNxElmrtf4dAtaa0QSj7JjIpoflt3w40hNkAUN0eQyYJRmdmRb",
-	"3IqlQsv3Qk0jYbtGMF+IRR+hvA3R1NG5G70Rk755seU7/VXMEXcIeL75JP+ti/ev2VjMy74GVXHffXl7",
-	"8eaXO2yYzlhnCRhaJ1wGcO/cLQnEuKI0dhxKJNmzNEcEI2MWNz/5YNgiiHJxwl441qSKJ7jmuSiUY0iu",
-	"0qOWb+J6L0qJr7DoGKj8scEHp78/J7sAE5/5FycA44o75phPsGg2jcZADGLJrTwbgQsT4HXK3ft9xLFt",
-	"UVc/5JfPwk+xnxsMCYt8nd0FmMXLZy3gCadi7wmXfCgmUP4IZhFRIuRvRCAJZW8KKe6Zm3UWhBrwWovT",
-	"T7Tgyzcg+jyUCx9mRqoEEuTAPBZKBBuSgDebu+nPggcsImrx6vtGPB5i47xkXM6Bb3AiYHPhss54mBR5",
-	"nbNnvFJRULm+9oWBixe8sSLposeMKuQx5tn7So3HQphHsEAtzK30wyik82vpYc79tuSLxg1HMTXbNIrs",
-	"SGzLLwLvEl2wuViq/MS9j5UalDznZTgEd5RUkLHMC/omiUO/bDKwc5Y0letEK7ooVXM4Ra1nvmzUEgsQ",
-	"cd5qqzQIk6qvUnzbo5gd/Zr7NtY8lHz9Es8E86Jz430SXF28mEvM3cud+hUNAHlVlgGBZlPHG3c3d/8v",
-	"AAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/Ob2M6J78Z2ru2c1D22bwYiIQkZCmAIcGTFNe/9W+gGQJAC",
+	"KFKjZNd1dx9sPBJFAI1Go/9++tMkk+tSCia0mlx8mqwYzVkF/3z2li7Nf3OmsoqXmksxuZi8XTFyyyrF",
+	"pZiShazI88XJC6qzFaEiN3+8lILhJ6eT6aRiv9W8YvnkQlc1m05UtmJral6rtyWbXEyUrrhYTu7uppMf",
+	"ZEZxlO6gP69YxYheMSLYhugVF0vC1bj3300nJa3ommm7vid1pWQVX+G1YB81PnBN5AKGLumSkTlbyIpN",
+	"yYbrFXyq6JqRBS/MW82EuHnFbzWrtpPpRNC1mUOGI4WzW9OPPzCx1KvJxflsNptGyPEdvPR1Ld5oqlls",
+	"nlIxwgWhYmvnqBhR5mGYCftYFjJnk4sFLRSLzwwn/g5+9KE1Qa7ZGsj0l4otJheT/9+XDaN8iY+pL/3k",
+	"7vwCaFXRbTD/N6y65RmLk5nnRFbEzMUsgBKFD6fo6GaLT33oIWiMns9zti6lZiLb/oNtdyd0RW4YEHIr",
+	"64pkK8kzBhyuV1wRw2hM6SlRteF1RSipqMjlmvz00/Onp+QNE5rQJeUCeYPrKfCH/R1ZUUWEJIplUuSE",
+	"LRYs03BklkyrhpOoUBtWeQLgcWwoEKzhxCyi7wCEFHn0aDpZc+H+PttPn1dAFlocSKd/HkHuQYAFiK04",
+	"qxppSPSKarKhZpU0nxrevf77Nax9s6Ka3bKKcJh7xU7Jz1yvZK0J17AaXIj5/uH5N1NY6cOzc7JZMWEe",
+	"4YYammR1VQHhxJasZcXSC7did6SMtWtM7+4ha7081kr6Z25ulsQOXYlg0ltZkxW9ZZfkwexhOC2leVG4",
+	"ifXNp7nDhk/qjaaRy+T679cXRIpii/MAciGFBCNbppF00ny+4YodMCkm6vXk4t3k75MPUaYWV/mvtdJr",
+	"JnR8t6n//gtFeO6nUFK9aibQPDWW48RVyaMC1wx+w7a9o+JPx474bZ0vWWK5c/iub1B8YvSgT6RYFDxL",
+	"DJvZb/sGds8cMrRgWVx3soPb72F4d+mmp+HeduBEUmpV5r7+QhHzczMRKggtOFXmRuG6f0qgRI2cUcVy",
+	"rl9KnVBBMvjeSCzWuzXNa8bO4Cmj+Q9Ma5YgSs5oTgp4oG8GefOa0TPgKqtYSUWWOIV580DvFIL3jJ3D",
+	"97LI44OvZJH3jWq+Hz3cc3HLNU2fCO6/7xu6eeqQCci03otf7hkafj923B+4SAxacNE7ovl+9HAv2Hqe",
+	"Yuw1fNc3JD4xetDXRmfMeMF7NrhqPdM3ifaTB02mytOTqJC5QYPiWoHybI02tVWarXumVeUHTOeWqx6q",
+	"4LdfKCJqQ/vk4PYtewwMvjbKx/nZw68ffvPgq4dfg5KNHzYqNheaLVnlJlgX7KrnrqLZ3g1r3jCaOnWK",
+	"MPWeIceP9YZlVUoJUfCd2QW6Zo1N+eT1i1/evvrHs5eJaeDPDphJjw1urekhioF99NDxfyxogvplQXvJ",
+	"r4IXjB4cDlli7fAdLp0LNDo9OXKZ1evQUOjMCd87djo/s/lKypunrOC3rErdx/bbPppsOi86cCLPRF5K",
+	"nrINmP12wET8i0Y6/fiaRwa/0mQtlSZKkjUV25RHqIBfhyPkbEHrQhuTfzpZyGpNNYqgB+eTaSOyzmaz",
+	"vbIKOUftTu55DtoqcoCaEsVKWlHNcjLfkkyu11RdEloUaPPRuTJ2sDGgaVFcD3XN2bfHnXJdb1evawOW",
+	"/Rx/ehb4xpyr7g53jCn9rcw5gwGeWuY3/86k0PaftCwLjl7aL39VKMLZR7ouC5AuTkCAwq5ppmH6jozv",
+	"PoWmhdGp1yf53Oxsjn9NphM5/5WZn128a17R2LWlVHpZMfVbMbmbdt6mVrIMXmf+7LyvVlquWRW+cL2F",
+	"d324C6nc5/H0dDFUC6mxpeuiRQ1HjAviFvJeWFJcvBeEnJBPPL8gWbWegi10QZrVTQOLDR45yedTYtdy",
+	"Qd65N364C95kVuxeBetqv8XSp/UaRxHznske53nXCWiX58WkEaD/682rl4bR/8/Vix+mhNozfP7oK/IP",
+	"/u2peVR9aX934sXrOif47jlT4CW8/vL2zBPcuYQNt10TrkCHwi93/f9308kLKviCqZGMO6eK/VQVxtrQ",
+	"ulQXX35pyHVqnzjN5PpLWnIQIO71ZwFzfZrQSvOswLNzw7aG33g++WAIp+r1mhpJP7myDxnhIesKtsQs",
+	"QnMNHPPKfjZpjrD5q8WcNM85+u5+rGTJKg0HFuWs/RFOawCHusVckLP3AhnHDPhewIQuiJvPeOYIDX03",
+	"ylAG8b9VXyKD7uEQ//xAHgFxp0opFG5X6LcZxzGTi7MH00kmi6KRQlpmN78U7JYVRvblLOM5y7+F3c8p",
+	"+UHesoKCCrXgzFjEk99qaui99XJwUfwy++rx5sGvvy8WZ9VsNjubPZzZ/y2NSCuZYPmVudbOZ+dfnZyd",
+	"nZw/eHs2u5jNLmZn/wMLpjDhyRNZC3strahAYwKtFfOP/mHwybeWNd/846eTM/hUyeI2MvwZDD/D4RXc",
+	"wGfn0+BGULd7BrSPvvT2LxNaVtsTtRWZ+ZrnDC8RGl86jJ2zgmmz1fZmVYyJPlJZLe5isqEVW8laMbxD",
+	"bmlRm/09v/swnSgMwPnFm99pc+Evt3iKalqY32BYdHJxPp1suBDGLm6/d/A143kycrpCb6Jh70jINvZq",
+	"+9iX8Ay8tu0aG876dG3YKvzX5Pz00WwynaBrPTNUqVU+ufMHYHIh6qLwN73o5wTn+7iYzPmew4BWrHu9",
+	"Z/xXtaZLRiTq9HrFK9w03Me8ogsdbtjZdLKpuNZMfAsaeYvDZo/ezh43HDbH1VV75oVc3Drzd8O3v9mZ",
+	"FAM0bktjOLqwy+ZeDNH2VA5niAx0WSsxTrm4pQXP+6VfzisvM7m5XsxyzLvKCnb+7PwOP+sXnvi0+btS",
+	"+qpHLgDj5cVv/bsGN7eXdQWNvDOQc2umFF0yZ8OaqbjgFw3cK/Y6NpOVeY06sSwNE5WKVYYPS7otJM2D",
+	"5U/WNYZ5bmo/obuAvwNJbjm/BjENV/NRpa4XfXnFb5kIRabSsmKLSoLNpytQRM5CMThcq24YL8HvgZP8",
+	"1FCi49IeIbyU4kvB8rcSydi6va3ggZsb130+O394cjY7OTt/O2tdM8DZhjuQ/iGrA3svFsyIQja5OJmd",
+	"zs4alrUy07Gk2rM/N1zAc80LjbWnFBfL52Jy8e7DdALRwx0RaFkk9JNOqkwMufSHqQdKFrV970iW8zc5",
+	"nrezB7OQrX6reXYzl/JGNffw48enjx8bkw9/wcUvZ21OrDgwvru2Z7Pw3jYaU6BmP3/53yewr7PZWesW",
+	"GM6vAfelGLZ5BBjWxT+Gc2rAYykJ1CNgV8BtZ+AdAE5bFfkwTgMNytBegGYwaYmwel7w7LSj5fZqpLOW",
+	"RmomRGAILoVCPjJiJFDYji+6CkYVam0JbU9LTQtHrQP4ATY3wQgrWeTAAUFEaIS48mF3hYedlmUlbzFz",
+	"o62mPDhcTfmvimaMfC/L0kjg6SQrpOps6KwtAA0Rar3nmYrR9iOzk9lZ9xG441vK5Ox0llAm65b+Ofkq",
+	"9eCCC1rw37vTa1NoUdCl80qB/vJrvQbTm300v/qLebu5z//ylZkQmbNCbkCdtLeEzQU0utdf//KVefpv",
+	"pxMjduC47dVcCy6cPbOrTydXlq1otWw8q+xjWVBhxfu78AXN5moOITZvZ1o2r/B0mLU9alZ9NjUHVJas",
+	"gpcqY6P/BZ/xSyu4GCRJatCOjJ4EGuXEnMtfmlcbxYdVXOYNe5iPpOLaKeVOGzK/PGn9srsaJ9vfbEUW",
+	"TB8m7WwEEPwwybNg7E8TJvKQS9ocupZCr1ozVJpWPSyt+Zr9jxRmMj+9fQJaG9XsCcUYod2TklVOTLXF",
+	"DdO6CPUK/AA9sfaTzqWGomsI7/iRHg0WbE5mJWSbOwlHs0BeSv1C5nzBWR7LAg6Su8xoQSbXwSP+WMl5",
+	"gfGhhFQu8Yn/SBs+zkdpCfyL0rQAI4dpygvDlXLN5jLfkmxFxZLlYaTJu4fJmlGxWfGCnZLXRt3lLn+S",
+	"ipxUrGS4/Mq+BWMiSlPQMifgEsNXgk/Mud+ta/85anV7DCDDXLWaXDw8O2/O1BM7aT+/xj/5JXjsWFXJ",
+	"qnHVtskwmNfcTkR4DXZ+w4Qmm0qK5Sl5OJu1kkkzKozZNWeQrXhJHs7OiJBAcq4IavyEC/PFAzTQikJu",
+	"GDz5MMzKw1AsZJi/FxAS5IpoJqjQ5tlHU/Lw7IH5v0dkzfRK5lOi+O+QyLRmOafgfzdPPsY9NofVJZBj",
+	"3vpCVnOemwODuX9ce65QXBgTUr8XLu/ykjw8P7eXTlnDEQMKTMk1Ev2aKLpVZGPTMM+/afLxuSLWUDBf",
+	"PCZaYizNEU1dkkezGaEEAmZELt4LWVfw6QOipFmemS/mgRoLrGQiJ1KQXDJr5WJuLriHgwP4mulqe3K1",
+	"iGY8/cz1CqZjmPrR7MGUUPMgWckNzg4TghXRkuhqiyfgtN//jMdYLsZagq8Wocb69dvzs7aCA67Etlrr",
+	"H3oI+nfFFxgKyGu28+B58yD7rTZS+gHQqTDC7WzaJFnAH7UQZjle7g9Xg51XC0zE3YhbYN8GHgh8GkY8",
+	"C+e3oBzmN5m05rqSGxhiaRgn4dSoDBcruzSaTy4eOsUfY6iWWHfOzFTwxK5OPplONiswpM3tbS+4h2Pk",
+	"iFykbqzSfGnvKyM6cwW6+W5G0Qg+wnzHrgFG1U3DPA+dZvFNYLx5C5E7RfDfvol/+yZSvokPIcdsn6Cy",
+	"Z46uyJ+2+eFBWyFdcMHVKsmLZ949uncH1uZeMQIB1ANz3vK6aAVbxgitSnfm3VGkHYVUnWWM5YEBD+H8",
+	"1lZYIoO4KFiFKhHydi38tAMDCTZt+iedOHe8xh6sZurtcxUs9/+B82XWduiJ8RR052XwLdK5ERLXSZvK",
+	"eJW08htHXSN2ozBc/Yv39Ex7I55Jlr2X+xBYVoV2pbGzZ3eWg2mm9wWp0f6++HSXYtInK5bdsLwppXTp",
+	"KPcIUxtmgDA1hkMWBV2eFLRashNdUaGQxuo+EZIFF+bGpkXXzYjb1XYzNrJ/fEwk4KME8+FqOsY3cOBx",
+	"NJjMiNHiNVoLoXjLDEcAc7T8qDgmxKXV5GLmHYDwbx+YN/8G9wg6bqzmOXMe69l0Ygwz+AdqkdZdxYzC",
+	"ab+wOuH5Q/NNXeZ2FEOmXafjzokBy8mtJbwdgxh1VQ/zcUHgcTI1avCyYgoV3WB5wUzvOhr/2NuyP+fD",
+	"e7utHTGCz9LSrXYiTfzAx6ZU5VRTvHIP5a577mbkB+eNrjNwf31yx+4GN7v7J21towiZq21F1YswcNJU",
+	"rNsrcwQDwO5GE7mg6F0uDCugpRTkko9IEIhvY+iNx6TNfdQSiViPWfzrWjRMVEpZQDALs4HBlSwrcBgb",
+	"sVJovsY8dvtP609va1BuR8+bPShpjaEkK3X6OPMAf6ujbuJAOpfh0fytncz8+18ZEsUEzSHpx1iA+NHk",
+	"69Ozs3hEY/8RbwxMayeja2mXDeyhxdGnmKfelC2YU9OSFuxjySum2kM/bA29R6A8Ns+sqDLDPFqcZ46R",
+	"y2Lc9SHY5rXziXxq1gUXx4M7CMVyXP2HmCgyTwU+GZAZrDT8L6Gmyyskk4TMmk0nCva2ReBPrTDL3XSC",
+	"Ea/2F2Z67bwZZ73ACQl9RZ2wcSKRpJNxGLiCGrEaC/YOviEZzbd9XrKdHE7tvzKX2pwqo07y5RJU1QVf",
+	"1hWzqvKcL2tZo/ZDN5RrLpZXPmJrVKKIgqTA8ebi7qAg1Xj47J+NjoQIGFYL8gqTy7gy//bG7gzj8k9a",
+	"AwaRsYuzWeCIC1UpNbn4+m5v0B+VMys25ca/IxVjx328IpZyRDGmCKPZyrq/XQFOJtdrgEygmqzpDWT8",
+	"YlxVm7+eAVAE6tvF1vHzAeT/OiD/+YOvBu3AgwejtuDh3j04f/B1excePujswoZWRp9rBaqbFI0mBe3c",
+	"FhsqspF1kZM5I1blNoRtTtjpyAM5ojYivExS7teCGpXSvxL27SqzmX9NPjvmNnxqCngMRU7spb1T3jLf",
+	"puFlFoTaQlQiK3LDoJRo5w2oV8Tqk5rk8XdmHPsomOQfdjLup5Mrc/U8sbdgV5kquPDBIIgrWy6XFSMQ",
+	"LLdHAeB72uTIoq+EuBjXhOY2YGLLfC9ttsLvrJIYGwK4Gs3IghaFAhQPWhSkFlyrKEFaiQUD0YCeNb95",
+	"Y66fHVAgnwrQ/54X8JB52l42YRnXVw8nu8VaPlPg0+5K7H0S+casfv+muxRTfI9bgv21naPVctpki7NH",
+	"iMXR4XifBtJLHCkYkJJjvijVmlWGF/4vzX/9ZRIt/soZpjX3vfcKJ+gU4BGE7NALMn8dsezrpk1kwc4m",
+	"ShyPE9Lh/UZDHCoR7E++vbdgCFTE7ouMDgknSbBbzPTtmds7984p/G7yIbaDN2wb3cGCKv2drBNl9uZb",
+	"srB5ARXNNKuUkzKpZZnf/KQcTTvvRDmy5qLW7IBlJWQpqJvyZsA+xl6qMlkiNwwSRW/M4zEB5G2yAVIl",
+	"xthW+vsd8TMLeS40akIWatE9pEczr/S5cB6Y9tlAL8tAqtgDFiGLdyb4bZtLWTBzkbc9C/0DvGye7FIP",
+	"Jtp6VzNqfNFlwVkeuBuiQqG3ph0sZLYJTkCwqpZROZCAT5tIZ4SI3kgb+Dab8PIdRIci7wPzLLFEzFeh",
+	"gIfozLj4OqteQIiC3zaoEJcA7WUUCq9DgqZA8mqLzsDY1VulMBXAuDW/QzWHayIYy0HfkIK9WoBKu9c1",
+	"OfUsCcIA9dEUoIGXyX7OKOgNmQJwwWHDe2dMbAqg7lPNXoliGzs2HfYPoRM8tEbrHY27vNn5Npc2HIZE",
+	"jx4bpeo1y39CqyBVLmpdhrtbhloo3o1GQY0pouuyYB/fbEWm9lexmTvf3KKi4tlq7UBGB/0GOMwbSntW",
+	"0p5jWbE1r9eDh4JEEJugOeAHd126TycfT5byxHx44gq/cB+eh4u4a/yN48hXNa6hEVTwOYBDh/GpPEN/",
+	"0IqpHZ12ziFmNmgEue5ip6LOub5yuGRtMqEWtqOsoBOrgdfzUEU3rHEeTZw1L6sI+t5QsxKGmgb6xYfU",
+	"Ep4JXUUUZOrDzTszoG7RvXpBQ5676SjL22W4jqlLD3Z8cjH5VUlx+ppuXlhPxp3zp0YWw8vox6URl7JW",
+	"39vftcXa9+wjzVnG17S4JGxd6q0FK3UXFDNEjWrJQepsZFjFftsd7WxKzqfkATk9PYXAtqw1WdJStfTo",
+	"tBmrauua2cczZnDYKrfFU8cFzUv89oQrASp2aGZJnmS7Y6ieDft+Huqnme9rVsoqsvJ5JW+wrDyt9kDc",
+	"aUvKgmasZ/Pf+d0PjB3DkY7IbV52SbIbowBWjOaQRruQtcjJZiULNpDPVsyVm4brSh48y+pjLSZk0jhv",
+	"xeS+ofn3ZmZ30wmsZpcCLyVmJW+ocmnTU5JXsizNPyDwA7nY8pblMX24M0McpaH4tNlbS6QYc3zLMlor",
+	"NvI+blwrAXrP2awD3/Nguufk29dE5+VhT1OepZSjZIxvZcdtMa/zX0Y4VacYRI0f9opR9J1HYcJopRtc",
+	"Yi0Lj9pVVgxAlkBpvSCzKXk0m5KvHxleOJvNSMmqzFaK7B6GI/kEvIsLl9espe0O6LP0cQOv/HYFRH43",
+	"O3n84dPZ9OzR3V/fvz91f57f/e0//xIjPr7qCJLbMlUM4X1HwKbX9JJtRh6XYe7QFsUCnmsfsb0AWUmO",
+	"7KyyvdXp5f7oYKp7F7zmIvz07F+WBJFVFjdXYSXq8H31KYohA475fVwb6zvEe3Dedg508ojGLi1LhefG",
+	"HGhBrT2yRHfIa7tqDyhheDDawg4rroiwl5254xXdoncGXTOZxJ4JXA+45TzJPyS28lWtzQt3JYXEL9qb",
+	"1WFSl/e4G/Cy36CO4kpyLwH9lNi1X0D9k/U2xR1YGPTcDX1tDX1O+z3sTcn1bljEhU4/9bzAV1cO8xi5",
+	"4MyOvyi+IZNpmDWKY9n1NvMbw4RuH+96eW2XxH6ZAxa3Ex7D9zbz9zwT47YnMmf5M0zC2XHp2o3ev1Up",
+	"3Wgf6WACDdpXR6uniiVCrHrFthhnocuKGRUTEyPDtJFPMevY51fvBoNLVinAucXok8WCdSYqIkeSqi4Y",
+	"sa+Jmqi2tCDqB3UdB8ga1AjbrgHtBJstcOGTBOZbIgUjiuds6gsS51v4BeRvn46LZWWLIqoUNlgRQ/XN",
+	"npBk5bGXg5Erlv0Sf0+QKb4D6akVgbyNZMgsRD4bHb5ykGjRbkq0qBmqtRl0wqm1k+xtV3ewRnUbX2Mr",
+	"Vz1myGH5xUDVz52VNzyPyhTlGhMNeolrFNRAp428xnc1d4eylhbhseu98cWH5JqGiNsNp7QOuTtvUxQW",
+	"jp6OEsHa/Nz83gfB8EYuBOehxWH9ZoIj6VMacQbOtz+CZBlIwvn2dV0MzbLIaUSUPRfkp7dPdgLFMfa0",
+	"KVmHWFpm6OYFft7TZr19lIIY2xNvVnWunV4hnrlfDaBPjzQ+mqSF8qdh0zmm7EjGs9pnKHpYMmsYw9T7",
+	"tukI5mqDnPg5uBndbH+kPKoQDWc9lQKrfruRDqkaECPcU7v5PR1qbWIx4+/lhsiFZgJTNzHNZE02GH32",
+	"Lx8w4V5vQgN+7Xhns+eEN0KvwzwOgHLQpJIuK3nLKl1XYvCbjKRi+RsEMzhE4FlXg5t/awrd1/cR5jUr",
+	"i9g9gZrs7g6/sp0Ep4SivoiKaqiFDli+TWQc3kkQZol2b4wZg8TdYTdVs+0dfR5sTUCQmTPml+WzJO1q",
+	"VzQnWkLTDuwatgKP48DVu6j90MNbsIXeP1XzFNHST3JoTMny9FgGbEhu3xGuy8455E/LUM3e93ElqJSJ",
+	"pN+d3p/Qv21DFbEgrVO8LqluGjhkhcxuLklj93APCqNZURyQxuYLFtONXWBO7lrHrn9RD4YDIR6f9eZ7",
+	"V+wqylgcncoIXskCoC2ictXXVtsIop1fs+benXNKv4uM23psD44cC4SHP+ZK80z96YrreLPnKY0GK5vS",
+	"6FFvC1TQyEudVheXxVYGWe134LlHy2Iggdr3W3sWT1kGGUvKQvVsVjxbWfglOAZgtmoJTIdOSkhEl4pV",
+	"IEgV5UPvjZLyajxtQX2KOb2YtPVq416HfBizeLnI2HDXhTUH+SE2t7UkkxxTC42ZF8OmsqOPxPp1UUHM",
+	"78NL5gsFV6TLLxwdAuYIC4Oz9Uw5dVJj14zrTrWj+MBJ9ofQMYzf6hbN+8VYSN97qo2jtcPQB9LeCCw4",
+	"9n1WCa6rxwfYJXjjgYiqjgmaBO0jOzYIojQcdH1l47pBnvZk8t8rQJ1JMS5A3bgcd4MOTYfbFaOFXm2x",
+	"DTru02ncsM4qpt8wrbGQayenga6xJ4iyj6BuQytGblipiQIYrnHGmxrQ8otsoIO4b+ACOoOFJsSJWIUK",
+	"E2qbZjJkTXNmdDCuFSsW/f4KFaw7HuaLes53O517ohjaI01PyV8+vbx68ezOYnnZmdovJxFWH+qytCv1",
+	"Tsug3HsoG9Yq7vr32x2AQNotrxUDXEBoGGzXwsWyCDu4juODI+U2hP1X/YbucHbLtWo9ot7p2QiSdj5E",
+	"Q9m9Tk9Lgatar2TFf6dxiUXVTeKCw1KNhpEAos3QeRxNqR0/Xj4D9grNMqYU2AdLfstEaJlA62euCBdm",
+	"6OyQEptmBjEG+3klyRIgUnVUHlkoqd0fvmnJn3WtAFFzwYsCq0ix/HscsUobuNshEljbiL51woWzu+ds",
+	"yUW8JLGUSvF5wfZcJuRGyI1yO4CVB3YXXLbQvJIbFfpZ2xlI2Jvip4qno4GEliWx/7xlIpcVkqvgSiei",
+	"R4taxfqtmytFuyouXW3N5OrlShMh7RqmDUJSxdYs37ZihFyTnOfpMe9db5UggF01oo82bO5nhsDYHipU",
+	"0e1+3cXvcOeMdRg+qLmCs95wdHv3LPM1xA9J0i9ivoer/bjaEOvttIiwp4TmeYV7vuIFC7KUWwi32Yrl",
+	"0WTmeA1jVOOHnWQCb3yR/GF/lqs5a4IALuzCqAgVy5nQnBYX5i9DtwVU0U8JJVreMDHF0xMcTu9yMyLr",
+	"AFm4oLxwAAztaf4g5Y3CbJMKoNspnBXgxwUXALBsdbh4YiC48c2OH7Tfv9US4xZUbAfkjjTM97/hh7tZ",
+	"JNM9ZxFEiLG1jcAr2EJ3/GFQp4rSoj+srkpWFKNMVqcumR/eJ1LcVbu0lDcveFFwlTJcv5cbUkjAKbZC",
+	"tJDyhpgfDnQ51CUiAA2d3E/4/K7h1aPwhJwUsGxkgX4+/vjZA+wYKhAkfqf6hdlxomrOQvxc4mp2vsfJ",
+	"xDwwp3KI7RO88qtHjx581SdS1vRja5pBM9eg6WMPNf63k0nj/O47Drxew8dFM5qnZT0PUeNtQ4a76QQx",
+	"uwc8WDHFtLrqmSdXNrMJEMMb0VexUEZ2FZJRMr3DlDYCIheTYH5JZJCulIzrFqFSHdbY9ghrFi9FCffP",
+	"QQSInCg5fCNHezsPEfIJh6GPScTl6j6ZtxOlqIWVxxbXXK/QRbasKPrIsEw/b+ryU4GM9jUQVY7sAFiw",
+	"4ND/wbEKQSuPrc+V1aDkosWwLvGXR5BgbA5O6sy8c4cmFBvYw2TcjzaM3Yz7TTxjx7zGTaFnz2IJobTg",
+	"VHV853sNzqygKmH/Y4s+eAD0VWMQ+vpc6MttmcUXBE99LfGHaPWjBYyKKSX2S3A0GGY+TdRPsqZ+dnfG",
+	"G2NegWeQGX6wkdUpmTNzoJ3GP5w4y5pWVGiWihxS33reGBykrOSaq7hXU27EfzfOpUhaI35p9O9a2Zry",
+	"xkjXrpeLa+wLnU0UKxaXrmE6GjZSecgkwL2j69NErlNz1Q6DCMEfRLVV17F5FJwQfrAvccp2aHSs3UDl",
+	"uEEdB7ccbQGfTAP4r2Y7e0/W8RRAWX1W+p+s3lacRu5aWhujV4NtmseygQmAzSEgnTdqVdxjFLQBH0RL",
+	"mNMrP9edUPDN7oSemSMZ9mOhiuiKs5xsZHUTL3WEi8P1NhpWvxBk50dBL3qr8zC3wDaFGVR9KW9aVXLt",
+	"TWmm31B4/1ZbPOGRNUXroGl8JC7qGpgborOPIHIDrf38q/Ozhw8P1P73RD6urP+icf9f9oY8yNsV2/og",
+	"yQ0rY1GQzi74xfdSN5D1u0dJVscqLhW2G/XuF7aJ26e9eXNeK5G68SS2gg7xhcZkZAN4mnC9IIyf7QTo",
+	"8iDgO64IWOnRy3MONXvq3kWYrUS7DusYM0jhLJWZWKiMhtOeWtdJtYwrFSmKDEq70fSJ08cie70ZGl9P",
+	"oSIcvT4ilXA1MP25gQXxEAyeBB4+F1c+pK4LYHx6kiI9mHJkKWaojCq9/2ZX+jv37J3vSzkYw4pnLP+B",
+	"izgiFjSVTJYOxtMefxJcKwIJI8CZ5iVEiqHQBuMgJgE4nCZkThpUsoE/HsS/lR0hlt1FNGeVj1PZ2zAq",
+	"NAYCMKYAK/2c7XyGMOBbzqqn3PYYjCZYuSaavUyCT5nnCzoGIQ34/0dsnr87uK9a3EMPHD04Lk2toj+R",
+	"/rS4A2CZ10+5kbSN9E7dI8+U5mu75Z3LMrdJRcNAUzyYbCwK7TC6dy8XL6IjxSwqgQPRJ0qOJxK6KcbN",
+	"jlgAVSRQirDfBTJtxysSuQO/q4uCmK88Ah1XmLyyqGTCkFzx5SpBhRtWJAgkN/GqgQDquTu3bzHua2Nn",
+	"/lI+JMnODO/nZ1fgM+WCOaTI+r+NymyVuxFac+2Kcnt5OASk60687inTTZW+rOlHW8w/a/8vqPOfxTb2",
+	"idX//iCU2X7o2D8KGvaGJSBub5hPzyJvVnJjW5lKkbHTfRize+Bi/40H++fhweIOR08IvvK5uOU6lQmV",
+	"ZazUhyZvjj8PbG3B4A4+C31ZnFzcRo8ANxQ4BtZzZRGneuuUZGED0zexhP0hJ62uih6D0iZDyJKJNmhc",
+	"XfGTijWNNgegcON+2IWFhEozZMAybpE44wQL5rwXb2rHm7EEf2Vcv+3VQXqAuJ9rUpo73sGcmP2Gu9Re",
+	"++aK9eaEjQxeYABge0DCiV3C/TKSqzhkVqIQzBX1UIxdlpTnZMv0lOQVXWiz8qyoc5Zf+siRxE7SWDXF",
+	"9Sqv6EacjoRX8D88QIDE+NEjZNnIaaD++eheQ902Y4ZzSfPiMTzdyNQH413h71/KqPo/DuI/KEIY5r9F",
+	"EP+I4zbCgCIlTOWuO2XO42AejVOuzbD/BdmWmyYyz5WqWT7dgcTsQ8xIR7y7sV04BUbAwSi2tTKt8lgM",
+	"N2LkNjvm845GwlBgWeLAJguxk9EAAnn3pYt7+0Pjj0gzXFjj0Zs77Vd4tAMCDP5ZxIKeMpr/wLS1luOQ",
+	"Q7tgMND4TrOiUATAHgHECvNvE5HcAOtn91tISrUc5diWC0RLisaW3c3aR6TvsAjKPp1OBs9kVUHzTJso",
+	"an5FuCDmV2NQhd66X3t31aaSYjm1WQs2rx0yGvoPNziZ73WB5sVvffZQ1IIZM2AacqrXGy3LVs5JqVjV",
+	"1NVG97mk20LSfPhWD4JDSqDimx1qpcEumSYcNisFoBSVzXUqCx/wquSCqK3Inkix4MtTC3LPZdMGYF4x",
+	"eqOmRNXZilAIYa2p3ldGdFQ//5BUpUZwNNhF6YJsD9l7fIDRVLShkSqxyAMClXtQI1nuYss17Ofm39w7",
+	"7oz6s9PGLfK3UWOpOriXCis6QYIFoqlfNv9XJetyBCbcGGyU8dJ3tIC6h3yJBgUKqlkinf9fK+IV5UHL",
+	"Zg67JcJKfRB9HaY4gsrSZbPPTG85KgU+t8UPS+BukyboXt/TlqB98P6bFjVTDojLA4vIjbA6j7EWbOpH",
+	"+C4H89rJHx/V86BDLDv9frqkcTjyyphfLTMIk1GKRFKrA3g4HqB5FHiw8+T5kAT6ZJ28kSQ/V1yzn7lQ",
+	"U0xbCP5Wsq4y+29NqyXT+O8N48uVNqYoEPlH2xV6StasWrIpobesouYfWa00hohG5vwngFmuLM6jXBgt",
+	"DBnrtMMXRtmh84KdvrT/eNfhlA8t81Xd8PJElrhbJ5BsYmwcw9zRMoCge9WuZ8JFEzuzxlRMsOQrZlH1",
+	"WyHG9PMQyjuN9VJx/ZntG31sNU9oyHrVgwfv2sZSIQXPEDph3eiWFknsnVrJ8sNpUEa9ktH7tRs8NoPb",
+	"FUTPIx6xP6QVwNk9WgGYeVWspNad2o1Ch10o27UWEUn10ldhpBy7ryCZuha2863FhZk2daArqlwKx5jh",
+	"FNYHv5UJFbAffTeadAFlER6jxgLYoJ0vF2RFSwAoGV4jYXXig0Is+3wG4XFNVWAawfqFIkhOUmBZpSsn",
+	"/UL5bGpfCePSA+1P1Mg9SbgGnvla1AgjnA4z6VVcg+1KD//2Vnu0QZ6+4FT8w7y1KYZ/LvqSWm0gAaDY",
+	"hETZ0ixtePo9wHv2IopZl72jH1R+z7fEB35Gm+o9SCZKrtlc5luiVoA0B4WTYKGfpvCTRcYL3kQbg4lk",
+	"ogd0eTBCs5JFnTzQIw2fUVDHAWfcC+04fI8vYk2WDNzXMdDZktBTYJuKNeY/sF4HoNWliDnL3cEZN4di",
+	"6rB8mzIsv0dhe99GUrfdBI147PdQB3T7rqDLsb1CYHi8JroaZk/Aa5QyetDdewzLLbjJPw/TrZnw69aB",
+	"HrOhLQ0lEg01QnIupcVvaYusIddYW9TcjxH8m/ZQI455mfJYH4j92BivFs/J6sdwxEM8p9g1nYSLRF8i",
+	"jrtvlfvwIaeTRUGXKW3/qUWjGme8X3lMK49mxUXHJrgkijFy/eXtmed61xLWMMf1bqVEv9U+1BSbTp7d",
+	"Rhn5ijwpZJ3Dt4qcnc4IE7eskCVi79qNM8fPqKYwcQbPXseqQi3WxOA2jDY9P5NCM6Fd8Zo30cqy4Blc",
+	"K1/+2hZ0XRVul3PB9m5danuSVwDIIAtuQzeNs9NZdOR0n0Rzqa1HFC27hYeKKLt9//5UbUVWcMHevx8A",
+	"uhfM3jbytESYuoI/O36X5NN0IsGzj2VBBcVqZlYOT7N59pFmcRXOpeI1PnDMG4H5YbMCvOVLmt0gjy8Y",
+	"/I3904xqUBeal5Bn6tItp5OMYk9JaX+uoeoOHVDWB5xVNh7g+8VUsgYVZQ74UpDAuuZY+YXiPyEhDsy9",
+	"3915W5wQUfo1K80JpMSYTiyeyBWH69aYNB7k2vf0CoOg3ht/WmKYDAMr7/1dkUAC8zcA4VqhJ+qSXP//",
+	"Mdns2nXMDnA+9/C7uxdoz8IO9r8G7laCNzZWUTPD18T2clVReL/vuMhdyV2bnKyqZJWosvZ3RgOyVCsW",
+	"JI0pBhNYM5F3gBjv09896Be/k9CWUTEl81rvGGk3Qm6ONgOIzQ5oe4fPTR0Rm6nHNv97VuS2ZmmXqcEZ",
+	"EWvrCWuElo42Gx5i5lyKi9BRA7YxGifWyVgUTTPUeBWsd20Oi6/3YaE499BOlADgxw/IJWz8qMMm1wQ2",
+	"hj2/YsWoRMVkOjnS/wuFeeUCxAiuPg4OMDoPYm/uAvXOOpt7IthmrDdEx5s//RwA7WaGoxqOi65us4om",
+	"2vBs5fxw4NcmWkqyoNV+eYrqNUTo7QkJLPeWkd4qI0TOxvlYKHe74f3n8ghWaXDIPwuj9HuutKy26Qbq",
+	"KZDieJu2/TfmNBlSUeiFnbMM+r0FDO5EnnndsIRPf9IjOZ9jFIhUPAeQNW2LIps3Ru38jdRt4wNXjB5v",
+	"9r7DciqjH85oLabEnP91qc0GuZYVKCMckibXhM5lrUd2sPs1kSLb9UcjfVC6AXSKdXt1fF0p4YiZ+B4I",
+	"t5GSUHd3A9jp8I8P93WvDk314C3HIYgV600ECdUofxYQOLP9jjtyqecYHkMAhQf68xBBssiTQPN/QPxo",
+	"FQ3UoNBWZAU6NuqSA6yondOxKvLe09Ee1ULWXJC1rBrVDsIqoMPJDctdqOrCXr0KFTun7i0quSaULIzA",
+	"McoeF8tLB4hk32v/6rwVrB11QWj7cl7UlV5h5bV/OMSAalB2/JXcVADjO6NHMolg0Zs2enhTzIRz1Oge",
+	"gOmQamapowL/1QIUrV8xXVgKdhF6FLnyQnVOsxuiZRNKhQCDAqdjqgvOn57BaY5cJHczhkWtVw3/AI5H",
+	"p0I48Bu4svP4wUJ8HvNKOGKbAIZvXAutPyprNJIpitJ9B2lvhVEh39i3aVUZhnXCcI/FXHHs1R/zMbtz",
+	"jJtAxo3bf80bwLvH29xjaHsBDX4cog8qnpekYgWjiuVTfywvHCNNbQX5kmPmPcRuL4lN9boIYASRF6nY",
+	"gqC8JLRgFbwJck352jJoSZWy/bp16BeBfgQbKrSRK2TOwFAPhaX38eNc4Z842SD1bDqxw0bl5r8LWf8J",
+	"hazHrxqN8X2ztUc47gGffBaH/nlQUZeIcUZcgK92OoDYErHBvr+rJoQaQw+xHeOPUFuYFVL1tMIwEg3h",
+	"poyEwYc92CkvGAEQCBBf2PjpADeamW6teyaBYk4wD4WL+h4qlfAly5fYEWIU9MNItAgohRhe/lmzwc8u",
+	"uKBF05JkLIZ+QZcqCQmKERtWdfKEBnOiPQGQ1xFhxR35mKo29TA0xz4qdoJJFKuhVa5+E8YUuo6FUKqo",
+	"Zk9symmvgHfP3fkbeB9MdEl5PiW3Ehqiyso2TanLA04kjhhP4PhebtojQq+zrfssPn7PUEMsAbvFQWMB",
+	"q8QPOl33VcU9BJVXsd3mNNp1eLcG8iwssPKJLXheA9EbCPS2LAj3vrUrgTxCSdNzd7mMrCG1s7/W63IK",
+	"5UtTKzimpBaqniPMb36JjVLJmm6NIrmWVdxCddHZfleVLTSCh3sWACf7vtX42cqY0xHnBmQwXRjpuBGY",
+	"jSSQS7gUoDrH7WHWxPcHKz/dnICkOE2l5VtLt7AWAyj2VBBmEcs6AZWC97tA+6ZqaO6TbEdh8jUSMYLF",
+	"ipoEwEKj4uCXg/uT7B3FO3mlYdPRY+H8DUXoc7OZ7oD1WVN8N3+g4b825/Ry/TGUbVBePydN+00KHsIa",
+	"qebOMWJVwn9q4TJi50U8MvkDjbRK+w69kegxQsNbEVnxJRfGRDZ/VSxjvNTEHLopkbesanrUnD0iay5q",
+	"zSIA/7YE6cXQVudjKmHX9OOLg7rRN5NyL3EDx3bCn/1I2ZZmF/bkIgQ/o1XBwSsroMsZ1TY0ZlsjYM9h",
+	"rj2+DygJeN21Pba1ClOWaJ7DCetmKcVykgoLtdGYTFFG4OJmT3Q8k+UWEZub4HgXP3c1QHg2EfxUemif",
+	"N3kjvpPVevgYgzQos/rAlyqyQ5HbevJa+/oJtCoylabrckSeUqco3qlhjWrlFzR1O9TQMcHhNzuCBl8C",
+	"+h6kIWHjTIhItj1ii0r+zuLBwRfMGRud/KWkS2rHfqpVFb21f5V8ZJQhDd03Airtvsqz80fZDDvrlvKL",
+	"6fcxIzmPcBPaffksLkKc6yGF0wd7DuGH8blEsyCuEaDtGvw+ZMHYlFyjpqOufRyGElWvL4lgHCJ13MjX",
+	"WmjntwF532rbshXZLwHeqYtiK3Bj+k4vCn5S8WyFzjfbnUZ5ZUslTqaueBZJLbR34w9UO/S6TjqfIOug",
+	"xdvUhTIHKA9tyzvZHctJGTUCl/2/ZVHH+hc9F2TJl3S+1UyRv57N/u9jAv/+28C5LCgvYlYSAFtIxaYk",
+	"ZzQnBRSxq4GxMFVDx8hFXfS9GJLWB8fXwPB+sxVZxKf0GlPNHCOC9aSlrwaUFbGdRA+B6w0Gbq3M0y7c",
+	"0GmXvVq7Fz1xYLAOB2UU7cRao75gI7UagNhtqo3D6utYiCf/+W528vjDf/z1/ftT/Nff/vMv+8Adg9+/",
+	"oye/f/j04O4ve+/yxg5yb4ot/iXbXLVqh8YUHSUo9Bz9x1b9NFqencElmbNCbsjvrJK2YYxcLOIU+nQ2",
+	"PTu/82T6dDY9v0uQalh1+IM+hPjwh+cjC5o8oZ1N2lPqZsjt8ZRHkLoHzRMiA7LyySDQtfQAD+ShLRsP",
+	"BBZec/Ecf3DWURGMjcl/q5n92sEzRIoH7NgJQgc9OMcROws7rI0kxz+h8WWIkjSo32WEks2SU8RsoXQe",
+	"JCRCKfYnnfDUSe0/oe3I+phT6myOsD7y0cO9YuhgLbIVek6s5mc2X0l58yzopj1iSQfys/mgLRRGvmBN",
+	"PzrxEDCxtyGimNBXwrUDd26RJRcI50tWWmNgqV26OlLU29OSwnd+2TJeOg4w23b8OoMHrp2eAN1aSrp0",
+	"ucE2O4yJvD+K88r7M1JQToPkMb4mWfBivSnDERt6LOBNrOnSXNaarOSGrKnYukTGsA93LTw+ZkJvfOcV",
+	"xxSYst02XxBgkf7MjGLbGNJk168AttMYkiyZMBYWy+MWb8CQMV97kqCCan7LBvh+IP/eNVXdlvHwkYNS",
+	"is+xYjR/JVrNPMJExYzGqkSe8qXRh9EfCVDtRv5ckpMzW1C9tQmm8b4iw9pDujJCrA21NAmWE8w93In0",
+	"th/B9ZFuVfiv5/rAub7RVNcq1mIZShn64uDgnl9Rb/sdoHn6Zp3x0Lf3bgxqDPs6DfeaS8FSpit0kspd",
+	"DbkStFQrqQdaxlDmd7yukcaq5WL5ZkA36Rg5ezzd5YqqtgfWLhR8vBWj60TVBM0HtcwGGmoZ3mAjJ59I",
+	"Fu7cExgSp76g5mg3hfd7I6UszzRJBw2r7rKcp9M0ODed3XS8Ej2KzhF3v9pmw3AF+xiXMf0NBiO6w97b",
+	"bXAZ0GAU6GSBT4I1CwdgELu3xpT7jMu3H1McRHU7v7y362EbgdgrLX6lzRb3ctExLjLPkZ/HXbYRrebo",
+	"XfSQTjdt0IeYoEL7ptrKtYDaCUMekL/YwHr0tMi13b6p8s1HsFnBqIaGSWXJnaFR865VPKf6JV2zxr3p",
+	"nSvW2DKr4CO7qweRrmQ5R8RoeMk28c6rgxpyu8a8+xqWeBwSdOoFoU+HVGIJFUy1nZXW0D7GrT/S7QE+",
+	"1wYU5r7OkOZN0dn5nKKu+RMDM/yYFbXit2x4PjBEkFKFStUIbjWf/49V7PoXjEO6AaawlOD3USoUVESb",
+	"Ur4SqqdP64JRXVd7eqTuVDn3oqckE/wGJ1G5STUsbbFXcEZDupsaclyZxY9urgslM/vhNwoqfsAngUVy",
+	"ViRM33UPcUd03iyogO6b0W6paXon+ogOwi3c140b7dlG2iAVdjYtaAVlFz11fOmpneLoH/xmdPi6KL5D",
+	"JlG9HfVtKipAvri8bQq+t5NWaX+gDyyC947QLcMYdCK9UWkXZfTQrbvehQE2XCllkajnN3qZufc2srph",
+	"FTFPnqaxO+NerlvbSMTVqUFRgHLeviABf2xw1FN22tq/1N7/WEVraxLIZB7vanC2HPYT/RRr4DAmpdV3",
+	"Jo0dclY9bxgjwqk0W5GAdQBMGYgPtqNcYPrAJsGqDror6sRMYWPBAlqW9bKieU0xfekWg8/w7l9qASl0",
+	"AWJYAeZBAxnmqR5FcuO/s1QPcEiksy8eGtRPgnqBWNmL6oXisO8yTNKsLhGAdHdo8CUYOnm3JWeVP97W",
+	"R2MeOuTADO7lDUflLY8nMQ28dHkeaSxumaUnDd+c1Dd8XRf0ICzQHfUkDB0+7I22PDjfXavN9klwCVNY",
+	"8coIXUuxNHuzviQPLNwUbNlp2Ib4/GFwvM+iothqXZ1ZjwnUwCuilDWbeiXUJpYzGKHc3jvqT2oE3qsO",
+	"Sc1UD7QBxZbS42wztwm74reg4m3aEI377yAoUa/deQa6RKXJcE3JKUYw0XBaofbkVSJfNdToTb5vPZAv",
+	"ySxxP4oZbpyiudfgxFcm53Fg0/GGpzsJhRWjBVhVJ2orsuspuab5LRUZy09cNtVJg9Vrvs+ppidNIqD5",
+	"CLt+nOiKCuVreBQ8zHKemfvvRNVlKSt4XBX05PHjk8ePzR8rXlJ6omR2fgIOLW4GN19sVlyzk4LOWXHd",
+	"Ytr7ijF7gNwVXbIK1o6X74n3u5k/Av0BmUsv2qnN7QMRzbK7dj+7viDXYHWyyqyvrOSCKQX7d01kRa7N",
+	"/VqVFVfs+pTAL9tTsC8QOa3ya/LXQLT+DX4/5ye+rxQtrk/JWwcwQmDVCqH4bUeJfWS8f596JHWSlfN9",
+	"9WU7+WQ9CXbubwpCPd4o+fOoRPuDq8T+nJIuC1ebqo221s+m1UABgbBsCxrh61aWkinSwiEbZGyDgp0G",
+	"+3brwdxoNaClzd7qM6fYWdX+fsVoFoM0Eqj87gl5/PDR16TEJ0jONOVFpCIqXmn6RtN5wS5BVStZhW1a",
+	"O8mX7+jJ77OTx798+I/370+bP/6SCLnadKcIpT3yJxW5xTySJJfRrWygZo8C0sqFEZUpz7vLEKLKYuGP",
+	"aRqPjMGUfp7H/ePgxTfSeStrMwQIlRUryh3kzXg7VuUD8T3FkruLMnxo5KDljNM+4O5YW6il9U4Ab3Kh",
+	"rIs/Z/foqN/xn9uVebYJ9sn3P2yI23Mwvos31HklGFnQutBbUhbUNn4Z2hqzqNcieu9Qj+ljqxDO4skq",
+	"BRfsXi9I9rf8OewcjIHveMUureg6XjvyFqQeq7bEPzQlJdWr5m8CbEpz843ZF0YteI6F5k8UCVvY/pik",
+	"+urx7Iz8rzevXrpXEC5sZoDdZjKXid7Q2DY6JcMlxMiYm+d+Ad7XO/PHSsrF6O4prxbpZIg5W1JxICZL",
+	"wQ4FbcorvtCxHCzX78m6wIT03S4gVQPwowf6ivKa9QLGQCqjTbqcb4NQ6si1sN/qmA3pEnXQj1oxAs9B",
+	"X+5bw9xNBemAtawYTVfdMMUQKkyKFkCdpjdmj8XAMYwqlK7PdN8anjF7TyvAyb4kM6cPade0LC4yqloI",
+	"Q7nBeUfA669rEc86Gpn+EIdl8914FS7KMLRdHVdSXAD+uIOrbO2h+cI78pVcM4K9yuwflmkz0Bst5nzF",
+	"aD4lSsIOvRcBepuiCP7F9Sm5hoKI6x2iYnkcTvH0vQjK4uAHE8eHrmkaFsW5X8R9szj/MZqMXLzBZJCY",
+	"jzHuS2mdA58JdYgrNMhIsQW+bsk+3wnEij8uU5R9bWEVMLqTEQ1zNkRJSt92m81RdRq9/QybbKYudr5g",
+	"TadFjsoOGpiH9KhbyFqMyq9oRM+uZRnFk8degQ0YiRfgyojzHtz1npSrpqJiv8TAR3sw51sl/TzsmuQb",
+	"6HMFp9blV9o+QiPh6Pu6yQ/zx+9mXrX6u3VawHcKuoJkLH8e3O4P4G7nSBzB4aOytbqH6bPI2Qo5rAVB",
+	"gnIngAPIGc1PsAoWbezKWNkCdsECrzYwAhYwwOxYoVkFD0nBTja2vsx1xIxJcX9N7turSKjY33Se672d",
+	"aVTsWuSsIhu6jaCYmOe+3fZ1CvWHCVTMtoo1MtnZKxzKd1wYUlWsoybKa0SXRjO/aQmT8yVT0DrakkUs",
+	"3dU/BdcPoFRDNp5UzKuntmvFjZAbZXVTxxUbyrW9VDKKN7bmQECE0I1fyuB4jeYvv2xAFSH7rgGTxVD/",
+	"H5+/fMit7TglXNpOojJuVfLEvfGS9Hj3LapJViNNa9VmrxGPqgVb7vrRDEm3H2AfgLecbFhREC03FD/n",
+	"apyRkCrN/xnB93aU0UvC3FUt/AOn/TrAEFtFbqLVNUxpRdY0Z/5ahcVNPWEhHd9IjfnW/AeAA810jf1U",
+	"FC3wdnxbCwFCtLPihqkVCPi+uzcWKLyxc6x4GGxK0XxP6UazzuHvVDaxKFVyO8Qo3qlXgROOhwGkyQYa",
+	"3eBo0SZcybyhrrQeKqbTapLtxHMvJcmwo+uh03CLsxwcVT0vhILBbmSoP+ERiwmq1wFwZ7wo9c/IwIvO",
+	"bKez8xjvkUtP322AYwT7GEsi911E+WGtm2M6YvPS7ZMRSGlM5E+jLgEI/ZdUECZy5axwroenCi+44Gp1",
+	"oF9spzwl1XjbaYTDVmtomdfRyyFskPeFIu7Jnu4692j6YBQAR/aBVQldEK7falYj7HydZYzl8WOZ7hHf",
+	"Pgyd7hEjk2m0LFgVj924xoZwu1vpOt+aqwxyQOFy9w6lkc2NG3vgSGfIv3D4CdrTkcL6Zxq+Cze/OX0N",
+	"3UNiNq2HnIhpnaqG+XdmHhEHIbm6Imi/sDxCVVJH+n4WZm57zq8xADIWXSIlYa9ITrdTq2dwRVz+KOh7",
+	"lBhJcLpXekReaQPyipzPzh+enM1OZmd7X9mc+s4LNSkYNQd1Iy+tFeAaV7quGZ2MwbTYaPJ8Hs32JFXF",
+	"Dklqg2KqRqsCemgBZq+ZdEAlGdY/HghVf0AHzAh6Bfayw1AI5brTz+8SgEnB9gG0AbC+lDXu7+Nc5UOL",
+	"N0Ei/SOF/Vky8SSEfNsHiB+ZajCHbBHH2+9OHhHq+hAaGjf0hioblkiWuMsNXlB7jZU9vNTKCbEAbT6m",
+	"pjQHk5ksmVFVpoYiGbjLxSWiXycItXOisEyu17zay5G21/POtL+TlWuv6Lot4jy7rW9pzi7DblvUutBx",
+	"a76IN0UeG8YBnNv+8saDrv+W1eUZPPBCOxJ7B6jluA44flCM3kiSNphrOkSDgvFI13aVfz7XdZUfAgjK",
+	"PpbWNxIVoK5TFPbD8yG8LVnXAKNxy1yPwQ6U16NdKK+ISvuabl7YZIdQU1c3vDyRJS7hxKdtALJaOk5m",
+	"p+xah+KpsgvgFRFsY5cxdf4nHwNysDMqtZI1Fy2gsnFr26mBwhWkd7LBNzlEFKGQbL3pLj3UVmS7J0XW",
+	"OpMx9FCEQL4gjGYrdyk0IYOVNDvA9SWxoY0LWw6zxm4Et6yCHeHaJkuKqbk/XK/XS1LSSnNaXLSC6Ll5",
+	"VEgNrwchD92pYWVE0a0im9X2kqANeOFeZv9uuk6CxxEkkAtFgr6ITACKIvdxvzBzogf92U43RPa0zSQP",
+	"a+YaU4iqem/YE3Mkwntgv2BzjNEFFLEbj+MGscX9Mtdw0mGWwkJ64AFIiUtErK4KJa0GIqRD1+UKNBDL",
+	"aLRaMq2+IJksuYXgAWcrXVIupk1yp02RwF9D/xTf8h1t2C8UqeqiVfQRej2AjZ7nA3qp+wy4cUBubowm",
+	"8NH+/X5EOyDFm6R9A13QqUYg4lvWdMqyRyRl3HSnMRYJz8gCWes3iJXc2vSzWcw9XUAeoWzUeNCHkE1b",
+	"hVoPZkGh1mx/MklI32BL4wyeV/yWRWrrq+CbfYV87tH4CL8ehP2Z7hO7vbTy7IaVusOAZ0MYsNVDtu9c",
+	"fguh0iDTY2zv2B1CJdEuX2MDyrGgkBYGdIcCu3GFyIhlQbe2FX6kR5KN9w+zuPobOi9cpvBR+wffr6c4",
+	"Ppyun6uYAsaIpwG32uJia9HTwQ0pnAXsXbQbLkQIZRC7LaFQ41uWgB3Gy6NT1QFarJZ2mjA/+OJnLvrG",
+	"2ulUFTSCsHdmSDy3va02u01HXqCiX2K76a5bUzCvaf8hMSx72FUMctr6JfaKenhYxbFD16xqg/dDgQVS",
+	"BRLesf7EpTElclvYx7LC0rP4KFjP15FuD2fR2S5SifjFlng8djQfoNcfQ2G1lwplxWVlC44SZv+P9pGj",
+	"3qRqAN5ey3taUc2W25jz1H0HuE6i5eW89L1uIFcO0WlPNlw0ftvdy2Vc8bOfWZyZjd2P+RMdVl0MKCdr",
+	"HIUYyRv+PIK8tSmFCEkXzhxGhEfslX6JXe/ZhTNuLgk6NeCDgt+a540WGp6JkdBxI+T2wPzCndRBwHCz",
+	"pJpaEie2BTypT31RVWdzar1KhI0PcSg3ZQGJVl06zFDH+Q+G2urPQXQHYe9b3HN3TaC4iVr+igmZW7ou",
+	"opvrVJQI0K3rFxSJ6o4Lvibw3a4GYLklE7F9uNJuuG8Rb0nQdu15WgaoZOHe9nHaUVx6+Ko39XpNq+3n",
+	"4ttrT7rnqO2aoiGW8v6+4geczH9BTj8Kr0Z3wsLe+6b4G9TVaL4GlYzlHKPWCy5sHBsbK0fp8FoWhbk4",
+	"7m/LPIpqD2E1TwNmcvbw64ffPPjq4df9oCY714R9V5QsdcGuslRjf50sKAqSTjbggXPhWyE1X8Q5lB4v",
+	"rmk17MOq1/bbcSNCmDtBQ5rpOCRt6aHFBuowxu7uc1I5jz60ijUfloxijfkoF+WfZWzWqYLiea24YAqd",
+	"dl8okHunRwDNxadfpvL3BtmxzfnoJBvFrGapmPdswqW8D3Xmvok6wQqTlmsrsAebMHUnOwAHdsasD/c5",
+	"dnV8aHGFm4PXNnN91UpvKqMn5jH0gUZyfR6qQIeTwgIUTKe3LXBd99R2V8qCliphZ8ObPcrUQf7Hg5xr",
+	"dfzOiKkzP69kEGni+oJQOOYQubl2iWbXccXGXMeF9YgcKPMRfuPQmNzrWjzBF+wkB3wblgLvkOgAnezY",
+	"8P7HzWet+1uOt2kzr4sbiNq0SgR8QS5GdeZM8dyWGkJTAKPxBu0d3BmBfJVOUuKaCswDNyMFCeJR4KRK",
+	"LiumIpiBrnhpaFfC3YXOhvYESAr2VkHNh2jafqMQ3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/",
+	"hgVIrYTSXQERbLc/+33dEJoDngwSDG74jTPuqa/ABwgX3cT0vroPyKQZWiXyh7UeiddCNT0+WbaSTLXO",
+	"fANogNX3tDAT2A5GToh5fZ/YJi0eWX9e0RtGVtbpO+C9Lr0tTiKflzZnJGcFv2UVRkD4/UqI3LxhCyBm",
+	"O+KFVhPYrc0KGrZCcoyhvk35P1ykpXugHCDsPDr9ITqvLeJxJT/ufDXvbI5HuzVroDzZjLVO2SIwQUIc",
+	"HEVB/Ww008FJ4ok8BIeCgYllsshPic/BNqYpWBWo6zEP7X09JWtoy8o1oQSUhaoWu8XKebW1qmZ/JPuF",
+	"kQGUlAUVCMcRAe0JcfX8ROJFxm30EOf8j6CNQ9H3+K6f+Gw0Q5gwBI1DY2xKIF3XjPLE/6ybz97yl8cn",
+	"oquaRXa/L7+9P4YXnSgXbXs+3gcx1TrEt6Ha0bKb7Bab8reRVX7pOj03uc22JFwzrDkdonTHjJum7DSK",
+	"OYMzMVYM4NwZzkYETPzdKTFHA7doHQEnDoKdgzE+364g9W1lobIsl4P3xx6bkV0vK5cVMeLE/4NtmwzM",
+	"Zjuq3Cx9QW7YVl2SudQrLMCjZk+CQGMnc6ySkeSoGEW0HPLc3Zhy17crphhM2B0lmztlrk8hbdZLT8x3",
+	"b9A3Gvbt5IUlc/WdWLWV3jRbWW0HJGZJK23R0qMJX3uj03sSzJqJBNn6rqawLiHhgmpGaJjUh4BINgH8",
+	"iMHyhO/hTbK2MIADCqoMI+meaDgUCbfKGyryufwY6bhiLqERXajxPd/B1RWrQzQSZPTr3kLHyb19hfDd",
+	"Uzfn2PVvX/gs56NTP72vfEAb6faJSNWIvG3gOZCTTglAKKGKp4LM70i293mkBXUC5uhnWyefwS0izBCo",
+	"jFDINd8FL06do/lOT/fzsSkU+JKerUHWGbc3Q/B9HStVsrbMpMLMzmgyJyWqkBsLgIziqAW438njBEgC",
+	"AOOtjMCAZjGY9m2zQo1BgUgR2O6FUaHI+enkQtRFEa2GXtEqoiL8yCqSQXMAi9hMi8J14mBQXhQdyUJT",
+	"+Pm7izOZiIpJsAkKga2EI9tBSS00L2wyp0Sot3Cw2S69jKwt2CI+X9cCBxpeJmjUYS/ghH3cpcYe/fvJ",
+	"wEbgn+8rqtwvuVLllPvFU6qqbkd49B/gm7BSqmeib520iCNM7GR2sJxrDIdZR0FfF6Ax+5Auj9Jjmy18",
+	"32mnHboKXL38+WyGXM2VZvnpfpvfNVp2baiswb7r390lsZVlgV5gBM8JCB7IWqS3lLt2zUaUTaaTQip9",
+	"ghINRrthQp1gvuNKyht1Yh7wf+QwQgKvwAx6cksrKEgyo7+mmv1gB/+pNfgbHPwHqfSVG/stjP0Mhv7e",
+	"jPYDjgz/fuoGNsvNZNleJbpJAK0WHSGuZWIrpwHTHaLqDssqFvF5HBDDSEKmKKZjqGNG3UQMzc1KQlKe",
+	"Drq9QL5elPsP6Dd5j+CrZUpcQ6r5Yn8AFGl8BN+S3azPwr2Ec/1vs4sjL5lb95uwicSjRw++Gqdf4Wvi",
+	"U2viJvdl+kNSDXcCbKmQTboxP/uoX9fioFiO60LXmxTdZLtyzTOHuuSaA7s+IS4Gd0jX5FQNTNjCAbqq",
+	"SZLLKZaEg2T7xW1y4mrsA0QueNOiJIo9uD/KZZnH54X8udIIQmlOJPlKBN8b3EfQgs2C/Q52N+SeQ+UZ",
+	"kOApXywiAq2d93uEbN4j924QUo/r4LnnfUEUdljw3omfaOT+lhY8CtybTJHEX7STcj3RmuX2bORRbia3",
+	"ps/iaoLJJjrvJrHTMqn6qqagMInmEDEMFRlobWfxij0QqK1Z9kHRoWkfSj9Tmq9R9kTY5/6J+sc6sMdL",
+	"ZmEfS14xNSrF+T75LyuqVqnW5ODVwK2eM5IDXC4WTdodDg1/v7sjcm3KYkyuDaTHXIRF0L4aHuyxLdNY",
+	"Ja8IJXlFF/rSl1xcBI1DCBfY0qTpnocX5SVE6C46kbpudk5w8ST1AcE2rxuz9WhomC/ZxtugCH28poIu",
+	"GbZDmW+JEQ7YXzeaq3Xs2+AoCUc96KdKszLq/pYlEw3+Jf7LgyK7KHi6o8AY4//+iU+wimkEBXRURlRC",
+	"v/M1RT5RBMJm5gzMZa19LgMeEY6wEg1afEQvpOtylK++uV/ewE/3qA2RKIxHNEhnRR8jnasniALCa3jY",
+	"ZCygUUijdHcKesPUs8UiGpOlZVlsL2yzjWVd2eI+9Dub71yFuxdyOZT4gZoAQYYLEvTzQMwJwTZTj6Dj",
+	"f4i5ZGCDQEzOJuLbXB6FXWlsCrgU0/ic7LHcTTCw90kuL418vWhK8J3IhYl36nILp8jbMncE//gwTRzi",
+	"MfvxHc4ciqppZdjhoG39GX+7N1gFymsnJ7DRboOrJeSGrrrrxHiTTjgoh7BRLVq5g5ZkIdKlkwEBTVp3",
+	"mlUPrfbQl3UYoXSkTeWcL2tZqz0Q5JnTREADoGtopq3YLatoMTBHi1rE+yvIP0dxPyThMY11FwL5WRRV",
+	"c6LMQXCwAvMtZIkMnCJu5T5aeK3s8FTLwSpIXRbQeVYNaCEVbg0VNl9k0Xw8Ci5+Dy49XMgu2RKoXosg",
+	"ND8Ej941s9jHeGvm5B+Ms5REyI0Dzjl2jqdFfZCDMz258IZ0zypyCbpySZUia1qWRjzLisBPAUV1SiQm",
+	"vWzo1vCTrEbkWAaAv33dlepKmJfaxFOLgiQXTSsOxzRNT56h6a79mJSJc4q0DhA40Rk3fEzsJxzrFl5x",
+	"7fbWW8xLpi/xyuOKQKPAwby6F9T+gIxb9IGpw1JW/VVgBVbzukbCtEjUJLgGcMeNcJkGF0E7y7W9tQ2/",
+	"t7rR2PzXHQm/51Y6njso3pP8X9wlZFX2Pxu74iYBLOsM/734E+1ORo6JOjzU8IllDs8uI7twHNAna2Br",
+	"CKcK7tiGGG930eEO4AW+fN/W+kmP6zrDNEsURX8vN2AB2NIlsuFFYcR4EmF30ah849Xx/mZrkZvmuVat",
+	"VohVMi+6khu1tx7AvYprcwt5Q7on//af1kHEBsabrfPtRMxCm33YwzHOiImwTN6yoEFPMfJ8XUKMxQjo",
+	"X0KJ3RLrzTFsrgUh9S9m1p20sCBdsunfe5STuoOGlbPouevrbduKhrWaq1ForkYzzW8hCkVrhWCb7SCe",
+	"+aTKVvw2lY7ZDFCrEW1adnSfgfrSU0bzH7CsZnA3+p5K+r7yvapOtW2tm95uvp0bJIWxj3p4tODYbVjH",
+	"REVHu4Pg+R3k2wTgfgMPsj8S2pjwXZ2pu91dF0rI5VrHm46Bjo6OJghcNwk4RDCWxxrnr+SOw3kvzLsv",
+	"gfkUzUAYpDho9lGD6EEGnHrpP7VzirvtUwes2ZBP0R4zLq2oAwYPTZkIuMMUWo7QCpeoFViu6YKbgehY",
+	"nRwyQxzvXQpkjp1fdLP5ui6oZvkLKfQqInPW/vMGub8bQrRW+m4Msa4qJrJtusTEjQ5O69P+gF10iIKL",
+	"UfEMnrH8By6iTmpYavxWcfPcvyX4kmDtU0eh8DWtdblVfOgB7XbNgdr7FY3J2EBvtOTm7TC+gneEv5g6",
+	"PojyUD0P9naHP/L8lRgpATJZl3Gj2l4UCH8tF4tx3S8CydJtYYyCbUMVocuKsfwSy464jYIicLhesVSF",
+	"nK3zGRaxLWh2ExWxsD4r8aHODJCnSa2Y99NDeMcjjtOikJtLjyD/UTcBIaed2/KxdvONdhySUV1XqXRG",
+	"f30eqLr6+8sNk7BeItz+A9LpO/vDGLezisu9RQA/4lPB6eh92hryrZ5k92fqcSySPMZ61BF2V4OdsJ3F",
+	"IEnjVt863mYCFW/J+/DaMl/9JDQvhi40Pms/W3dg3aiNaPBb35ymfbKpwUgegzfrdzpRF4yBVbWyDvnG",
+	"vVewhSa2jiFZZPfVw95SsQfn0ZSuYQBrjoU6w+0pmTRG7u5yr4XcXHdL8Hx/f0jyNtLnxG7Kh0EbvW/D",
+	"fjSyjG0i9migWOw6HUads0VdFC/cxd+FncU+S3D1WdvESGDBNkSzao2VKvBRbWzGoPdzWk+J6kGt7Knm",
+	"rbY6bChM6ADt5mWs8+3PPnOgNY1MrhmWMNl6nPaUdrnW/OptlHveuvBPZGn9fAKb2dKm/DrCEcN9TKpT",
+	"hrt2O4/sMFdBlXZNRw5INYiFMVsdPmxgAxQKIUkmSwxecUXkhuVQqLenrUcLy9sjQPge7ckWHx3i+pX6",
+	"madplqKWtQFjgFjPtSLmba6Ls2101S7+NUpMB9GZULElawuQG9Gdlnv7R9HATTTcOngFz6fM8j8eUMW8",
+	"/2rJXvSVJkKzgiI35qQvvadcDw2SlSvbnKDTNMdi5NiUTUN/JB6gXsDCMLpku1tgYzVzHC6Jjbe4RrRU",
+	"bBtV2nlgI/3m7YjAehWja5t8077Ho0VgcfLPt9Bwh0V8EEELhCExYTxFwx52R3Ko86wBuBnkNIaDf0Bw",
+	"bqzI+JBs2jbCNd1IAsdnzREMG1vDMQq5Hc90bA5vmaDiOPVaOVvLXe55QXNocn5tKGauDZKz2+u4ibeT",
+	"vaqZGFfIUrFlKuqiinoZBb5fyUpjeSSIzzyvmFJMnQ5qRewd0qpWhhUSbmdDs/+JAmo9v3p5hVl55Fte",
+	"mNNJUMNTmDjmTCQb54Z5CuiMb0zWREHnsSpCDMlCd+jSZk651dhNb2dH9ZV6ILsN61K323At7qsfCVgS",
+	"bsXYlgW76zE20ysfLElVDo+4HJOZwDagO9waXht2Ckrxh6SYyCqeQYq1uAGcSSTOnjqTJaY4Hy+BP3lT",
+	"XdlK4UdT0Ipygp1nClp1nDN9o8OWpkuboTQ25TfDL20mimIin7ZV+4rlTGhOCzVuOpDpsjeOYU/tTbvj",
+	"ZnMtrDHA3eKLZnv80j6k+DxVIR/gCsaArfrL5xN4UsepmA+ItzPruczj1u2K0dyG6w6v+F8zvZLxTk51",
+	"Fffl37JqPigzY6/VAW/yc8ARm3VNcekxev0kchlxxZVlwVP766pbduNFjJUJUCBUbs9ms8GnwEzsH6zU",
+	"ccFY9ncvrboplK4d2gEpYE3XYdv0JfUebFlzNAL4HjjR1P8igerYSn8E+MxCyhsImA3AT3D7HowQihOg",
+	"u09Qblbstj7FYP+w+xW5LHdX8MzbtUFHV64VKxY9UBb37JAz0O++0znHtfdKpQ6Z1R/YkysFiO2g+22F",
+	"M3b2IDkf1rdqKCgiNMgyrBO/+uMVbo3n7ZazTQtkL+y9q8ha3rKcyCj63MAGAD83NQ4BaqCHtgOteVNJ",
+	"PQyPKZpJAUNkgKIirBXvYPPAEpclRq4GAF2PbduVAHrDtmXhEYfp2TaeXAWp4HuXXI8MKezytssl6qZ5",
+	"bvtC20bSFezj0Dx5mugbw0Q+nJztlOJhGTkeemCIU0HTSh8YnbEXPb4C19VJ8A0q8R3xhsSantIt7lDk",
+	"/hgX4X8ubiUUeSec4MzlOh1ly+F1+6b0Ah66m05+qylAif4RG9vNQmCYJuqHPHhrYPbJzRkbfq2oZk9o",
+	"tfcXr91zCfyn3WztJwVVqqfDy9DjdMz+K8lIeLupSTP9HvinyNag1pfcm1hW2n2YfbRkKiu25vU6iYky",
+	"Smwdty3OUN9mYseatNE9wq8hwqCQO7w2uaG+QLlX2kjBdo1vHyv3B9DLwjBpsFGf4Wb8kLpJf4T+qPe/",
+	"L3tO7TjR2pMR/EdK3XvyZcyY8PpnAHGwbIP4jOdjdx3s52dfmh7IpJGXyN108t+Nh7fNIUuZci6ouGd8",
+	"13dgM12XMj6y5C4gc5wmQYHT9UHUoivdWYgitQu2QSgK3+RQCr26X4/xn9l8JeXNldZsHTNWx/SgYx8z",
+	"VsU8FNC0jC05VMi7ySN+4BeKzOU+rI8D/Lt9/RUDN+2Q8Lt7psn/jTfFbjou6l3fo31d6IR05OrZlqcY",
+	"+431wcQNU/EVMpGXkotup/bN6iYqStzjyTuO3Vqgtt19ha+gW3JT/m/rHr5QF2SDCznhcdAx+PWY0NtO",
+	"4GyzyuOBM/ZRW64+DOytYZKudYzg+gVVmthtIIj10M/Fimld/JFthDpM05QUJDJJrNsCFwKnEaF4Lmwe",
+	"2gbaU4bXReQQuK/2SVuItnm+7PCc4zD7soYvgmZHjuG7WxsSNnLOBpyu5+I7s5aRZ8x51eNJxS6tLXnW",
+	"/n00/300//ijWdloxiB/R0cXiFkN/9JH3Z5Jt+wBJ/8IBdvdm/qzKNqOsuMuRhqcnAuy5LdMkLq8bPBF",
+	"13RLVvQWEPkgzXOn23+TLeQT2BpMpFjiiJ3Ts1A+3jdRx/4k0brYT+wqik7IBFFyzTADDU7iEuDhoK3H",
+	"nl45MUFhU9ISLXv86W5Lr42sbjqwDgf2okzdMOlC0CJHKGKfhN+eMXwMZSzuVsFSacWXguVNei5WjLmc",
+	"Ptd+eUq0lAesq1s0el+R7PjNi2Tz2lgw03xsbBeQV2pKKPk7saEYJjCdkbo8fjB2iJLYjOMCvpjb1IiF",
+	"ObjmyFxDRhXX22u4na+rWpw6KKXrcbVIPYH2Y2RHYVQdCROpGe0wSofT2+esnUDVnM/+ZKrOXh1PbHtp",
+	"sy/jBF4+YGr/1ISvdM6eLSKPJuw5fo+VlAwZtbcZkefNnWZQozPQogd255zmXNE5XFvzLXljMzGnRDHA",
+	"cLBwPCn6TP3Ph1xRP3O9OmIXgH9fVv9vXlaJgu//ZhVfcNvCyUwT6hbVKXkDBd92ahk7PRh64N834L/m",
+	"DdhbZG837TVTNhVghGtaxU+zNTZxW0c0gWxFt+DVfROWmrqi7hFTlresKmj5vawr1creOX/YTd35TlYA",
+	"uONrW9pneSkN9wo4Slws212svvqmv4tVz32kYCsiV0DlPx+Ph9apuXKDorioK663b8whdlmL/B+xnm1X",
+	"glz9+JzcsO2UXKviF8ODv+BRe/AVyVa0opm2Wc4gE8A0ZbTCtj449ErrEsNNKo0enFO1mkta5V8oYh88",
+	"JZC0U2ESmHK5OrZ2T1bcyAdAeaQ3mE7EzdsyKW+4Byi5mLhail/c+M3Rx1Xf3QFo4SJSkPHMd6xtUBH9",
+	"TAE3A7Mmc8kU9skA4UPX6pTkMlNf0pKfrnPCPpYF5QIlcSaFOSfQU9asgJR0yS7NP6G84uK9eC9OyN//",
+	"flWby0bzDLj+73+/INfmI1nx3+GTC/ItUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgM",
+	"mWG4hJJVa47v4K5D5l+vP540n1//7RIp4LjNkAG60G2wD6AssG05DJpJczFYd8ApLv95rv7+d/yMkrJi",
+	"C/4RN8G+Bbdji/lqf71Wt9kv11O4AfC/LPvl+m+n5MqHLmUVQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2",
+	"xmAw8zFrJdfQ2+qa/PWMaEmMzkpYoRg5f/Q3vIYycKFco9PUNu67/mQsgClpXCxTYj0sd9d2FEjkN8MY",
+	"tr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aAdrhloBf1JDTdNyTU2obi2mwbQySD3tgg2bwd8IoUrZjUM",
+	"huAS8Bp7ldjZK89X18/e0uX1JebSAX6zY4Dr54uTF8Z4uSZ/fXj+jcvmn5KHZ+cerIwDlYXUBMdtyiv/",
+	"dgpvMJe9e82S3zJFHswe2tm+ZiWjmoulmWuT7GDz+eAeDHRY2Coz4+c5W5dSm0We/INtry8bKXLDtnaU",
+	"BioWtwt6ugs4Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadx2zmoj/++RHWfBse234tlWNf0nmbCtFDhhuUN38",
+	"8Pwx0vn6NdPV9uRqoVmFvPGd7fdc0opiqgQMA42WgkxrQ1js+UZ8IYrLJeXCy9JT8rzZWdt9U4FLjpYl",
+	"o9UU+szCeRDEmDqO1BeEL4V0sNpbWTsc1xshN6fvBZQ7Z0xgWSeHCo4FZ5W5S0qardjJ+emskc3BZ+aC",
+	"qNdrWm2h6TErgy1xya8A2GmmBIh4NlEEmiNDA+ScV7YBGx48c8TLSt760i9MYZ44my5QmC4mZ6cznIUs",
+	"maAln1xMHpyewWRLajGHvjRi9nfIHEB92/Pg83xyMcFvzUWsSikUXq3ns5kt+9T2Ltfso/4S7gMwtD9a",
+	"zMuJvHG3KI15yHfaLzzXFpy8DSUT09f9jFwPhZYiMLl49yGk/lPpxHwlM6YUQPv/J6CAL6HD3gumKUav",
+	"vwS04zRJ7NfQC5i6dMd3nyYAFAMpJrZLGZa2xNp+gOjKViy7wXMLLN9AzqzB5PO3/281q7YNg92yai6h",
+	"9jNN2A9/5o5lVMCGPZo9GDjIu5MP0EhjThWzoaj3wjewOWQCQmokpRkyvJSByj7cdWy2ekK9tuAFUYKr",
+	"bs+M5nRywzAhOnHalL4CDU7t8ldsts0jX2J7yLvp3gddtGQ/j4SX9a/WZPeb6FyL71puncn57Pyrk7Oz",
+	"k/MHb2ePL2azi9nsf1oW3cWkVtUvs68ebx78+vticVbNZrOz2cOZ/d+yBaNve9NyQ5wbtu3/WUGV/k7W",
+	"RjCff/w/v9tPflK7MzubNTNzCdKsLOR2jUG4it3KG/wZTgC1uZ0OmR8CaXtmCOqDWtZsC+NY5k13IWv3",
+	"eSGQC8ClG+H5K9CIXK9830rfd9BHsKo1vTEmHTG2CLSo1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe9j1",
+	"7w/OhnvSUDFUs3Gr1SkA00CDwVifrOsbtr12C7f6DUcRbxQgWyJEnmPeQds5BDfpDSt1iDHfPonIr7gL",
+	"o49ioJyBMfYBDVmm9Lc2PWL4IYuxZ4obB3PXS7a5CgzFxso2V9bdjlw4GzflfxFxACWkE2dIvq9nswfZ",
+	"gxmpqMjlOjD0gRu+ct3izW1hzgk8z/ZKFZzQ8WTI0B18Ymkc7OKuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ",
+	"DzLzvqm+5/1zdhb3Eh8vrIFjhcMIccFyjr6g8Kb98hM6RO6aOuW4rwZkhiIbWemVb+PjvTMW9g+OMJEC",
+	"xIrSRsmwAshc3FOyptUNVp3bzd+VK/jFoXJlAUZk7Op+2LssP537b9BreNV9tmga132WTB9MFmNgJ0kz",
+	"+yyl17+m2Pnj5I154wNk4362fCn1C5kbCzw/Aju/EqxxK4ZYDY0ScYjKMo5/hSPrBye+6pzrE11RDNql",
+	"bQXz3Ft47A83F6bpfuuUrNl6blTPyvFAzHDF3hDvoJb5Q8vI21Oeujv2lbDdm4mqs5WRuNeu5R6gs7L8",
+	"GrzE/tPrRCBu71S5FPeca9iXnmoEwM20r3juGV7VEOEYPX7fK7nIWPuFw+JaO2GEj1lRK37L9qwBCosP",
+	"GPB41inNHAab5YWwdwAmGIJI3ivJEQF9grweOPxySn6QtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi1enHf",
+	"2YyMO19rP3m8+OarfPbN2TffPMy+zr969JieLxils+zRI5rPzh7RB/PFw8XZ/Hw+m39zfp7lZ4/yr7Kz",
+	"R/PZYjajs2/MppWTi8nZ4/PT2en56RkW0t1yWavvcYiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1",
+	"mI0s3G8wM6Erfi8Po787IKu9ZLIsnEW5VSTn+ZQItjGaoutn668PM8XI3QHi3l4euzfAxS2r+AKrXaKm",
+	"8EupGbk21+k1yY2hywrFwK5Fn/FW1oHfuKAaUFap9nqujQVzbSEFjYagMfzYvnNwJq1b536HdF7JGyYa",
+	"ZcXuDvLRyvagOR7LWxYFgA9ZMG/vjuCw16yUVZTHPAaFdTnKWhxF437ibFJjs3LhKsUQORf4hBRyeRib",
+	"zet8yXS/Q/Jb+8zxBPJa1uYXk0ez2els1sr9aCTn7OztLJCcIKLndd4vg6xIbmLcLovNy5eKUeyi92jW",
+	"dt4NZgOkR1LSQEoPUAz6RWPD3SMJG2qBgy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoy",
+	"KTPmo9mUfP0I5MvZbEZKVmXmB3JBuJ5igANdbbYek/wMQUDYjGt02sGl1mDx04q9F3gLmgGCt2IQLuag",
+	"w734pzrodrl5lwlH8tZLOKHHd8z9Sx68caRJmZ6WTz8zb9cbpqEVvmXi/QdYBdjtbY+XlTlffsJ/dBxe",
+	"7bODnx96dkY5odD/juX1x3A+rSXkztyPZGkPlKfJ/a66fx+0PjfPEVw2I/Z/984b6Zxx9PgAWRNYx9Bm",
+	"HARoPMp5GnIJrVm1ZCcwl//oY75vkPlGbjzWagy6fv59KtqnglCF+WBEyM0/84gg7uOxrhYHbH6iNNVc",
+	"aZ6FBkM0a9p3qgRYPEzUgtSnkopL8mBGcrqFzhdCbjCPztmiXBFFoTabbBmtnHq7a4sumXbd99408xp7",
+	"+r4DL5VtNzj5t/PM2eXbH6GkFSBZ5tvXALr4jQUtMmTteSD0fp1Ppr4lAWZIODzgd+02uROlZXbzS8Fu",
+	"WYHNqUFUPHagmhchRo7hKaiP8thA+zxNHWAgcykwoWW1PVFbkYHs9S9FjkUXhLxlla4r/NvwFq/c3GF+",
+	"4O5yKGDvzCIqtqgkRGI2tGIrWSt2ks/NeduYdb57MP3mA1wl4DeCd+Us47kZ4UHcp7gzDUNRlr9x0C+P",
+	"Hs5m5pW2kMFSf3Zy/rDle1S6opotwb0SjvpN+/0z/6TZyYIqDQDKP3OhbBCgmW1nXsHv1lTUtADCWmjJ",
+	"lEs0tpjBUfBdAZAQ0I3oOoYe+r3cELnQTLiETZJzBV3tpoRCj+PNimr0vm1WDNrtG7opSO1dySLMg2l6",
+	"iO4KZZsl2nbaZGEf2qTbJmxN+seHhkaL2XQsCde8RzLiQx96UwX3CHNNdUeYD2U1tvflILTGxW2OF/CY",
+	"QweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3Z/zQFYTaigPjM5h/978Un37r85n/8dHKGdpksbsP4",
+	"dsUUnGQb7T7SjWCkaW4lZX9Ax2LfWzVTMXRnp2jh8OTat8N0cospw2fnhrH+kAFbd5Md7jFcGzbIBBdg",
+	"TIiH+vJ0suFCMBecOWYAx52w/TEcLwCP4l53L0uGbQ4X0F9+cv+8S8rqQI/9QzJf+mnih/7npV8EfZPG",
+	"U3y8Od+s+EPPdl1YQYMV2AePkPKw/xe/ZYR9pJkutkQK4OprI3GuyV+DFnablVSuOmDDhfrblFzDX9fk",
+	"r/ZXW1lXRG7EFJCQfJ6tLdpyh/n6vfhrAc5GwEVH2f8355Rvipygqs4qKpg4FmC2U2JmaOHaQdmE0CK2",
+	"FIj56C0N78HeMK1XJZbFDlE02p795pf38fD7++uJUfqxtG5FAZrbEKQrzAcLvKeW0COcLcMP8z0P5lPg",
+	"EOxAP+Z0NqLZHaBAKNo6xb16q3/un5HUZE4cF9ihD5wZCq0H7AjGPpaFzJvbbpyCOQiEpSFAC3sgBGGJ",
+	"z9p1O/Bt4r7A7pB7VGn/+Id7lhQNLhdZsewmnmF55jIsm56XIEGXFVO/FQmPYSc7E9VWKQZ5DDtqWKiq",
+	"YqH8G6Y1F8j4JVVqY9TXD4Gi6fRO9xguFHXwRqucTCcruAkm+fzUEuU0k+sAlmKyYrTQq63v+NO7yj+o",
+	"7qRhvkFqmPDFiUcMdbclQCB1/KdRueO+3RPcfu6bogIg3iX00bu+0Ezpa9tohupTgsgVxO2r7flDC5bD",
+	"zRqpnYlHqJtp/1Oj1MkDFT8HB7PztDkkF5O/fPr56vWz71/99ObZLz9evXnz86vXT+8MeyuonkXX25ii",
+	"lYCYf0jhSiOY8FT/S4qhIwqf8bvVSKtaWHKNllfjZVHKq9ec+s+zziVYwEGSrhumcV+AIWP/GJAJcB8Z",
+	"NbokJcCrOGJmwFNYSIuiLsfRg2XUiql7kHnaZ78fTr+j1q78W7O6v2ZlDN5vt4gd3PIJfvjDpdg0hFyz",
+	"aXHAxU2v38+tuOaeEu4eXh5P9TBxo6vLQi4Fga8vGmWvhT2yRmAjlkPJH8KIOBQtKZhCDGpSQW6SItS9",
+	"5pRc2e5seUCF9wJCh4r8f+y9DXPbOJYu/FdQqtnq6bm0LMl2PpR66153urPJTneSjd2T906cbUEiJGFE",
+	"AWqCtKLJ+L/fwjkHICmR+qQcpydbW9ORTJEgcHBwPp+HG+aP0LLgCUpqbaq5hsKS/E70W66zbFDomMyn",
+	"uz22yPGKT74O264uRdip0oRbWG35bIPXd52j6LuHVzBzHwbZKc9DnlWW0rwHtKMkmzAI6NwKFeoYsIkM",
+	"e3OZJmPWCTIIcgR+4gPAuNFYdIM/+c6A4261EgG6EW4KCzUqPGJZnXZvVM9eClhcczeKBTbNBQ4cVCqW",
+	"6CIMG0JN0AjHHAp87EBZLxYIZPRrLHtlyq5gRBUQ4Q6vxTST0u5Xtwjrd3p2FSRKL0MOLDbGQEXLBzha",
+	"Rg4R0HRPT62lkN98BSkYi2gWCjPxEgAou9oY2Y88YFBurra9bzZKmK5hanjk8q0QwF9tB4b5QMLyxh57",
+	"u7hGFRudxDAhgDCprIgNqCtprOdWPqzAgmlTR4sEVloYPRV9HS7YiLD4aRxUg9aP9dwgmOOXMUc2qQe0",
+	"Viv1Qm60YKN4SmcmbkW8YEMxZ1Op0kSYJnvvWk6hHcmuAuCe2K3+FKvwAquEzQz6OvQQklFwWMA19lMG",
+	"EL1mz77EMd+DA5NRxTTwk8n+lYn5kMsoje0oWhQNtXcuu+8juu/vqUakdL7m4ZEYJo3u2ZNW0NDDRve8",
+	"1YI3Fokpu3UHfnW3dObDVGeBcNPodp48WbYLVpP6+WEUK73aJ51OQWktuz35LH/mCiVaT34pcIg9ObdG",
+	"gePmg1K+dtCA/h03r3MhJo1uq/n06ZN97DsSkwp9MZbGGjLFRDz5RA5l0J4nChs5id4dFq6uqq5CACGU",
+	"vnAVEL2pbvXhag5ExK2uzr00E4IgRGZohjaGRIBM0B4AQ0j3CZhWEZIHIWN9p9UCWEdckmFGsU9d/+uy",
+	"eW9obLWlkXKVpCOh7INzZTEOKHeSgiEO7dNdwKMjlHEOJ25WHB6+UdHCf0HJL7je7h7AEvoAt/vobz5L",
+	"+5EcNJfqquzp0uh2qCaztsQMTt+6rkNaNNcf6si/a2o9JGxZa4aIEPmWHu4+MFyFff1pjWlNrbrOVtUA",
+	"RIpQP6B6rKQ7iE6rbPhgzACVNiMNgzkl62bOJR6qALErPtn5iiIDIYClgKSZCT4B05jbozWy1olOVeKx",
+	"S3u5qLbSyW/0MiLslZ7BV/Suh+4rfB1YDAI6sDvqBGCB0VXFQ6ITNMyYW5FuBQ17VphG98yKOkwP3oA2",
+	"iH04d3ueKKJzG/dzQ0wBDaHBQ/5/lhxWRO+6aLVh/zmY0+fZHYmrd5fOXTdV1eaqXYg6tgyUHMtpGlml",
+	"5FcYylsfQkBsy/1z6mTi88Hxt7RkF75DZlezspuSbDG+y28nNhUieca4YgKYfO0Bw6xBYyg4Wtwcxm+O",
+	"F/geB+RPV3dHpE1ygnu24bdEp7W7ONLgtgp6ledUFpn+8WhlqH9qEOWfRUJkG06cSWlO+USwJNapPUmP",
+	"FywhWezC1TVIYmlRwKXJvMbi0TDXaRRioZxOE4awk65I3RqkUx6KZx46qofKDSvprPfkA/oExUb1u6vS",
+	"at8vr8v3FdS1ylXHo6JyJbWdV9a7yu9PuIz7SS9WY1CYHONHLl1nhIDooLX73alqfd16MDUo3kfr6Gym",
+	"ZZV9D3IN7uPRBPtVYrwdM9KZ7QLmPCCzgj3f54MJiqoScyatMWQ0pDJwLVwSyiC1IfzXMB2F/uY8E22G",
+	"Go2NtGcIWqkLXWO3VEoJB1z3OpYfsu+lC04POd66H3m9oQPWg5wPdTwSiaGwl+ATEQcM+mJN4FBKMh8a",
+	"wTuMm4pn8CHREwGZ+r5OR2NrpYr5syw7qWfIgWC/RmYIM8GCqBuFLjv4lk32s1QTEzBkkbDi5QurSCTz",
+	"wcIsnM1vIRy1qCgvXsq9f8ueP6S6xAdV53NXjyVUiA8hiiA/rr5IhDmeungzE8oAYg/GIjP7mzoQnFMK",
+	"WzuK9JxoasxCDZgSIiReCncMzAvxZqCqwRvBjTEbYTDhx4DOJata5lH0jPVA6BzzGUg9soyYknPETs2/",
+	"2f63u8Ftd0jPxVqNmuxKgKb1laj3riMQ5fZh1ALmAsaZJH5BvXEdL46TWdbxVq0U9rL6wNsiyQ3iCbsN",
+	"YEc+iLgx0C7AVcjj0Hcq2i8TPe2bRCsk/Ut8F8iHxiAc2O9I6E6SWI6QrB0CSwmfzhoEefkxaIxSHnOV",
+	"CJA34C+StwL6pwaiC7b8DDYhZjXJqTAOWaJQ1fzhcyPUA+JjYTpmPAxjSJkPffUVMrCQt+8ix7g7xwi4",
+	"VvR3MtJKF0SmoNVLe/VdgTfkGmJlGBB6i9N49d8/e06UPLNP9ucM6CGneo5R/a/jdXHmTPig6h87TOoJ",
+	"mdnJhllxbfVJLvRMzxXh6v6xEn5IT4B99pQrORQmYX/+v5e//Gxl4r+u3rwOHAAJ61w8Yn+VP3yP5DKU",
+	"vYZgLsZy6ZzTtyJmL6+v3z5jPbtV3dT6WWsC3RnkwxPD8M9IGgfcctnsng5Sk+gpkMwBKx89E6VbK+HY",
+	"LejcYsBxBrCQ3VKuNOJbQ/WIBMADHaVTRSf4VIQLcMFvlB8FTD4QxPahgDbEghD7ktSASKRKrqCk6Xsp",
+	"AMmT8WxiM5hRSkNX4/r5dT24aSJYjf0vAh8qo4xjVYeU0omoauK/qGziL0RuyreCu0QKc/oLzU/jPog3",
+	"jE5jSB27Vemy9o2yr9G1UjaDFXGq500KLS6zHMIMftqiciyrorW/OYnkbRFzvuP/TU32UFCyCn1S8U4F",
+	"Bh9NAMojRyIMAM1d7KXf7b75uaL75u64S7LhzVxlUrzeZtExqBlHT9j+2poZLsMwM3DQpM/akvGt+9g2",
+	"m2mDfZQ42ED2ipjPT/qwwSDQuGIVeQ9Kx9u3P+yjbJYblL8kJmLp/PsmiJx5XN4HseX0b26DgHk8sGbv",
+	"m5H5sIzMnQ3IjRqvRkzkTPAhIOF5MkN9kKW4X7yFmPVKE56Fyj1rcqVKSTXK9XrwiaCUB5DYs594HEkR",
+	"u6MBqHEXribJGS/sMrOxltiEseoyNSuCWh5PvZWmTm34VdterW+217+H7fUlQ0NvU6vAlJh74y9fI7J0",
+	"lEuVaLuX7810OvXG2nrwIrz8l8yy+7aVvm2l+95KlxW7BqIdMjH+jAyy0xQshXVoE/djLqxswizpUxqu",
+	"usLzHbsdcskaAGwCmOPA/9lT2UMjUSyAvpxHJqCgUlYNsFzuiPWkjBvs/kHadR4GGKyyv3OMx1QDaQ1i",
+	"gwUzzAgVUvdBSTapKv9TZpUk8aLoWOxZGJPpsrVKI58Mgdw3ICNcvXzz9rfrN3/96fVd4253a/g6ljx6",
+	"hyM/DrR2moztwg6wCBo9BV8NXlksjdeRwSXDfKm0VIlAL2lNtTT+npSq+0WuXlpCumlaaDI47wSNKUSr",
+	"C0/ncSIHETimFKfMAB7LSkclQs46HX8teFbYhDWjKI+IiAnS0vh8g9ffNLo39hc3jbuiwnqOE35yTXhL",
+	"y5N+FzSmIhlrK5dvf72250Mc5Zu0xnpWaNLiM3nq3uy0jamvvm/utVv/Y9DQEzcXK29OmOU70RQVpa6S",
+	"qSiXGqsrxeW9ENC5bidlvIoTIWbW39ExKAv7T648Xvue8QinPGP78cQedhuSYnDha7ju/vHF3mBDRR6u",
+	"iwgKNqB00VVfClPWYffnUPw7zQvA8E/jWKgBcqESagAhROf4Tgfxhrw3vV+j2+jLDYizzozxmwRT42/S",
+	"BICp0DlOxhICRC5BHcZ8mCxDmSLP2Q+Llbav1kXBhOpvxfRaygdYb37Oy+4W6FxwLYMNUUvJZO5+lVCp",
+	"W9NwlOza088D/3rr4VL9ZY29UBKzn9cEcZHNzP0wkuTf4OOmmeyG0gx4HO5VQ5R/0BpAtRUubLKsAehi",
+	"qGMfdVqx7mhwhSXdE+biQHDQLypGgAebzqzrnwmTay1CtDppTFrIfW8hYJUnZFFC4NZHk4/3Yw354nls",
+	"30kmDnYAnspkAmlsX6YKZd6o4aHTAwtM8YV8JzkOHkEIhgB7a9iMy5KqenjIv7t0ObCxnGgtV7fvJ0zV",
+	"naavEjZDnYC/dsl/rhbQZAHl3BMRgnaYcWAvDzBmTYTp5JXC/zbZG1hVHRs2irlKSvt9MuvuGGSVnQtH",
+	"WlQ0eAoM79aAeHzSenRy1rrudDIDAga9THR0UVIeGG8gOsIG9Eb7CQ2mUBioyQIasjP2Wt86nmJrfocx",
+	"n3ue1R3CPzifa9tOkfERm6QTbxTUaHL4mtREKLv2ViPShB5geoSChyeRSBIRn4xinc7Wuw0/Ch7+DFf/",
+	"J158INNQjXC6gEfcmC7M71ET0MF/I9SPjEfn7HHQQFQRnBKdJsD5EJtkXUgy4uV/v6C/T4UxCH9ixc/a",
+	"v3ZjJ1qzSKuRz/RglVGzUSs9QwmvQa229tKCr9sCKD5uD8SjWjfBG3sAWmFlKKyG9RdswIt5gB9zf9+W",
+	"pSC3AbYV/QfKJVMfy0v2qtvxvKAU7uaUr7+j3c1fyslfq0mW+GJWtQk1aN7hv1aYZQiXZZPKgWMwjDZw",
+	"zWOcz5HCVKmp1r5qSjsC+1mswxT7zfUM4nZGxEhksIg00pObSerHcrc32w0QqNXOYbNE7VLKBeMY14+G",
+	"KZ5tqs1Ri7yiqwcXNrtfZdTiUO15+jn0r7g2cpHNxF6Ri9zP64lc5GZ73+nYPXqRf4tqaM4XOs65f3Me",
+	"h1jyfA35KgCeGfNbkcsufWcg3wcFzwBqJRXr0T7tPWMcf+Z9yJG8FYSPB/wq0KgYMmlulELFIGI20HEM",
+	"NecAlaOodjkWYex+vUBXikllEjtveoheTC7rRegi3KC64XkIHmYSGUV4CSbVDJ/mQEayzJ4RCu46JUg+",
+	"n9ijyp5VMpc/Yxs77OnvScPFcYa9nCd3cQk96IZ2qKXbcLxYXV8Q6zoqKGsAK90CZGQPBbYrPuk97ufn",
+	"uLY5bALFfsdiRql2sBWtTnAKmAR9s9I7JMi4rA8qOzRcUwjUwIVyOBQxRA20YrM0nmlD6gFPYN9kUBVz",
+	"PERqj8kydMnAiybbYXshpRV4kMIJ8U1OioWls2OLo7vyWOJ4qZhOE3cqefUM/ZdOwWcQIUrPrUbPnWNU",
+	"qhFSxyY18hiRJJFj24JzaqShciPW6WiMhwIciPicOZ1Ioca6zjKgBZiGY0l6QaQ69yxSmHLOWTA4K/ck",
+	"WZeRnIgjajufIEaDwJUIB1klTcisu4bCJo0VqqxX7aLVYlAancipqBQLfIcjS8QuChCtqkb37PHWWu+d",
+	"+1GJV/FSzxHOkMcCyX5cg3RN0hdFuB0L0Zn8qkGYpla5lGYQixlXA7mhzOHHwpVfIQWwGshIcof5sIEK",
+	"OLv4HimBsyleuGhRjQUXBnG2rzWGEgpUvi6ijW0thAR7ftJunbQ7160CWywEbTJc3JUoDlpRA9HonrSa",
+	"rXZGBEyJDxeRMRsiEdTCkruhx8l+pRApWyfjkrINCpNkK2gV1EBtQw68HY2w0VFK990xAu0ZgKms7KyV",
+	"D6L8nsrBpK/1xOQIdZ82nz61Uoa/kOq3djHuEsuZyNH9EnF7MUzjatpevf7bCaxrq9U+HuNbToo3h2eG",
+	"UoVY05WqqfWFRA4Bamq9W+uh1tbbE8oQct88DItG47uixGwbs8nrxNPP2cfFXXcYYa3yzud5dpPCgV7U",
+	"yPbuL3T8TsB4HoK7gfoFtAvhPUk1OkkEn+aziqgETqbSTCkNvrtUvYhchXcdXkl+umtA9OHgl+QkAbr6",
+	"CQpwF4GrJj5dJ3UHsAxXCV5x677WuRAS1bs5L9kpxgyCK/xHapIpeDKxQKR4KOWEYnqkd6zg+M2P5kGI",
+	"t38Vf7AVToJYp6DJTnIH1j7C/S676cMU8Su+cJhqeSnPvE3PxlCPtItbO6zKupAr6Hk9AW8ZL22ynjV6",
+	"ABGDs+eRTsOf4A+s3WwxoW5FpGci30cuFQOoDPr9FGCmYqjiJsAQPRUmwzS8Ub2fuUlO4LYnr37sYbWR",
+	"g6ezbyXCZzScTPKHGIEe6zRuMsTVa18wqmOHJq0pbBXXR+GCvkks+PRGRfJWGEK0hK/oQh8dnogF0zGb",
+	"QpkGm/IFM4Iiv4Btb4cuFcseiZ6FjFmkDdROA2JeWVAWH4jTuLodl+zuxUwYX6I9i8VQfoJBkL0RMJMO",
+	"xtbP7MWpag6lkmYswl5gBw9f/aW3IzOytcoriJFn3Do+9qf/84Gf/PO3j//rzzc3Tfrn93+xH25u/vL9",
+	"//5TYyURGjSm/NMrvNFFq4w0uTYPxTMCgMxkdXqxGAh5i+iu8P7YW5BNQEEOCzOQf/HWydOPn9tBp3V3",
+	"kvt3yStv4W8k4lOCO+UEpaKgKBsy7LLH5+A43Ci4rMvyy3yj7Obsss83DTMTA5IJaKBoN1s3jeCmIUP4",
+	"6O5iv8L2PPgaMHCov/l0vckNP7VvCD8MxW3TLNQgkko080Nq3rbxSjnFK8uyvnCFHTpNhb/t8rnhL7xp",
+	"dD/fNOIUXy5O1aaRgtUOF5t0MBAiFOFN4+7uRmEfUaUPWtpCh2tTm+E85rOZUJQG8x9zGp50w6pmd2tV",
+	"tJwhP7UZTr8f84lgf+4ZPhTJ4nocC2N/2fseE1x40ogobKICx8tO4FfNacisCuFSYfgUsKDKi/xewmj+",
+	"4KUo9iXrDytsCgiMwflvQ6EJOP7jKNzO8Scgjny/aVZGUcqUYd3d9S2x3g+xA0J8YerTjAXUMPjT5vg1",
+	"E0uIjI5+AGbqSK65FYHNPjlsrXr4byBPXVEkgZtuJ4Vx+tn+Z21FhL3rXrUQ8MN6qiDGOIYdX3T3wgcc",
+	"8seSGTqlHP7aiO5LEYXP6bqj674aA5l9A7+gzcCHiYjtBb+nXCUyWSC3ZAnp1oX9f+i+gtLx4m/ardZd",
+	"kEvy5+4WLFdkWZ22TssUi8mKdV7bBxpd1M7dZz5ewFGA42JDEUVsGOspa7daLNGsA+iJT5/8xzN20foP",
+	"8H6iSM9FWG8ZayY1W7SMUSVJTWiODnLGs+nahYC3tjO+ecMdWmhUvd+6scCT6fO+N61sdoEaHDqdeksl",
+	"PP0YMdTBM0105gpCZNyAIgoqyns8xURg/zQRYpZ5sACwvk3lA7426dwHVPKA7O2AEDeVxr53/ojfqfv5",
+	"Hbzi1vGYzr2dNEBwJ6LQbwsz5lEE4e2+2GE3FNpwloQ6EgDdXLtUX/tyBuNxIFyxgwpBUBXzlQ+UcB0L",
+	"BSwS1PvHTMIjgRUNmmKQQo0kFkOgIFPhg/2MSBHPEClKR+FKfQSW4lFtRJmow2Q8GFknqxh8vXQ6FTGL",
+	"oRZGqFDsUOXzjtb4jqT7CwmzIwUqCPRIswK49U6SLNWtTDhh9q2xgl7lrvuarKDBQMySAv/4ZuQeV7k4",
+	"ivlA/J8iz/pS0xn8/Ky12lEm1e3Gxntfrb+xxT3WYOPYlaP5qc1QyRZ2s6GSE5bAtR3rOBRxFiOd8gk0",
+	"HB8u66/yD4N6D2xozkn6LxDDLZN1jO5ugz+NGo8CJdhHrSZZWJkIUezzja8XGyPCJ5T/DMQzQN0By0FT",
+	"HrYcXTl7o4PhlQ9RievEe0nQthWi12Kee7mtLIAdMZb/kBs58FBHl3//vf33yT874eP0J92aPYrb/Iez",
+	"wY/ixeil/K/Jz9PX+u3v78x1+rf5/7/4e6vdOTu/ePT4yVPeH4RiOBrLVUicZd7y3N49Pfhpu/Sx2kVa",
+	"Fo6SAL+/IkMOsztxCdrsi+Asw+iFZ0faSQFVHbann7MPS1jJq5MDKkkaNtdxMvaGHXi1gBFv7bqcumQK",
+	"Gv/RPiBbkLn+BCiMhah5mfF2qydFNbUVEWJ+9WqEWL6G/nmVv7t14faY/2rw5HUv2/qmohp72BGbt3gG",
+	"TZVt83piijK/nHuYCTv6b/mX/phtciwSrErb2LkAWKSMxkFAYh4Y3/MBi3RmTYqQJ8L1NQflprmrSvwi",
+	"sFoea0KSUQSh/A3VoztmZegdc93BJQOBSTVsDlXcfjIHkTYiDAj9q0gbPRPabrdNha5WPEoLXPtaR4Kr",
+	"eitQZ7NY3/LIKxEYf06p6Oks3YBpWqZ4Wu1CiarDcilgi5VDbditiUA1my8cSsUj+c/8gIcR7sOPpK52",
+	"BBqbiVhqGKaAjBe+T2f5fWC9s9fFjFK8ZgISORV/18ou46/Xz6GFmCfiOXVTOa55EbsEVZE9C0Mi2Uvi",
+	"F1j4RN8sIaBR5io3iU+a5+WT6B91VrerZzfRVn4e7OhMT0dS1ROgfuVvTfkuXN6DEc3ct2BX2X/dVerf",
+	"S9K+EkhYYS95W4pFIhyJGMmIpWFTbZe0lACe3mSP1svXWgmCNzpYbWQFd7TFvqkPkNUq9MRHVU8ejHk8",
+	"ysBZoSZCka+RxyN6lJ0PiYQao1x2DLLSMe57+44XVqLFJ4AOCjqtFvNSBKHXP+E1d+7VIqm2SvqnAKsA",
+	"oKhWTzashvotu3UjU5o5dTjTRiYOgnEWU9Z+oQYnhV8uv43Pry3UIDd8GPS/i6KuFJqcot5RCa8xkh0q",
+	"6d6I3mfopq1Xz6918osO5VCKsD7bG9Di8v57gfHmiNCMflY/Vp4HpwVV+fmAR6wLJ8J2AV/dRRCRTk7E",
+	"kL0htKIsYWitUDQwrR/CHGgfjtWQ9wvTSvB9qN9FKRIb/mr/g2mVR+Qew5J+t510LpZA1sohZp1m+k+t",
+	"w7mMIgLa2ylqeZnVqx8lall9Oi8j357tj3z7nzEfCPZSz2bY4Zsd+dnti/1ppUbA8jUrRkCrXiPg0VZG",
+	"QNUMObPAwyf9IwVCKTpu/2TvbjfYnx7ZAbG+iPQcxMftp4wW8c9/emSv/r6ZncTfjIzdjYzWcY0M6MuD",
+	"QbYbVcZGe72x0VoxNlpfythwPYd72BoXNdsaeGAvNyIZxuEA/ypJERXD+USKWDDsoG/CEX3p4fAAENb1",
+	"tsXp5+zD2sg+xKzA8aQhOtJAQGqlcz5s5qGFMkoRevJ3htnZLgvlT/WtyB1veyPw7oWj6yWvtiRATjaX",
+	"kgBbL98BZuUWppDK2xJrzNBlxoT67dBXicMA12ogfFslE5ERCP9sSs1H4gA+ALX5GOYg8R2sNQZ3Mfny",
+	"EM/HMPm+MTbsydiwOxtDJTFWhrgdOOX6tZ1j72PMOefRw6k1EiHp3RFQ70EW6kE6JUnfFD2d8pj4z7US",
+	"62KkP7qbbuiJvOxjHkxwZdgsHFYmZnQ85UkhISNUOgXe2tCe7ANzayfhMMhWe6tC095/vP3xxUm7ecaa",
+	"zWbh4TQeuyMVh4GuAKBgQ6AdV7EPECcoQHM2cOZzYG3wAKziAGYrcBZzgFolcMrkJr5RmWEckFUbtAMw",
+	"34MlgzpYMuIDML+tyRmkJrT32r2FzklMs5zT6UdpMqegLGIylJE1Y1yb+wrvbvVo6ikOdlYwN+ztjy+s",
+	"lfj86m8PJ2oFjubpZ/ufu9Oca1S1P1/zKZIPY5NGwJRGpE0DlSBgYmLak83HmhkBqVKxYP0UtIwvOJ7y",
+	"BeBPliedf5ZKvCk4g19NSei6xIe2l3/yqTb7o+fEfu071hpZA8yHzJN17vU/Np3fa0COAVQIDurI+qFu",
+	"C2zfDLNLO96xgdy9dGzON2ZiXVcPjJFqFIl8JITAGOw+Iuv4cDalIzsUdo+t0w1d8hGP40W8sJ4p9MRo",
+	"lYXzEQU013CwHLMWYY5rJgtWP2Pn7Q52EMDJxAYAB65WwW5Xo9p4kwPD2vdOJVOfC+yxROYEKAIGGMJa",
+	"SMNiORontVqBXReBPZp/6nmHkFvEnv8ZARE0t0gDRdcQtplxGTpydtesAs1anledJZrN+GJVeNyb/PtK",
+	"zyvge+LKR5SYT3TWJzAjeSt+nR1HXC6B4MaxFUEBPoB3Q/tTidsBQ/nS631oa951PnMIbJWA96N2SG/9",
+	"IJCupC6ApCMotGWiMUjjYWsebPp6hXTGF8eR0B8WrM/VhCUxV2Yo4gA8dVfMy96i5PquOSz6JHG2e1KG",
+	"VunFArx8aMdMxmJqRHQrSqA4Znzx1Uq3R71s/JCfMGsEXnjurID5C9n543Z7e5GnmX7gIu+lnSN9HrRw",
+	"KmhGZnO+qFfob7UMj3WMG3dgIxElKmTmerFnER+IHuPWzC4WPPva3CkPRQCFEQAA2BeuFqLEDLQv8rVr",
+	"9fexViN8ffDzYIp27LT+m5ahD8c8KBl/T4R3eRn3GF0UtCy0mtco5o5s73iVPatFo1kn9oArK7zOA1oV",
+	"Xje8S1f/8e9nh/pEHk3B3mm8JSEoeMGlq/cTx7YnSrcw3tdp4rxaPad2FJajbcnEFp1SxhNsiaduUWPV",
+	"nR4yYe8MXllfgEMLrIyoAm9Ub4barOe9FOlwJUo5XYqOrnkQ/fNZN8uHz1uWxvjE0TlsKJyDHZXcD2k0",
+	"8Xtle023/XvpNAG4ylzLRRZzxooiSsptn27zfGf4y61rO1amaZff7jKjb/Cly4Jx74tCbAV7qcUbeGPr",
+	"iM9dUlDIKk7nnjMjbkXMo1zrgY4hOA27a67TKAR8UdxhB6gNavlaC3bgGsa+oqh2FdsSRaU3pmT/oaVa",
+	"36lYlrT13YJ6rqBM7UiIbLggmwPJtLir4AT29awCvnLIljXI8dssi9IXQDGG/f8U09qjAbEooqef8R+b",
+	"2oOl3ShwQ8OECrPDDEJqpPmbjAaBeR0A4O4vGJQJScKPJ4eT/VUsKL5r7XMw7p/h57L3rKo9+sXxINdW",
+	"d1TRfEwQDRAMdLC+XC3YVMc1tiG7O4PpMNx3nTe1I+89aXX2FD08XbKbnqjKVOMifI2tFVMnFsdvaXZT",
+	"WE0RCXWLsEhWmUzwIE8V/BO/DhiSqDByj5QmQHvOJmKBGFSA4wyXU/SgtIYEc6K1qJIayA33bI3H4e/K",
+	"YfjV7FcPZuI3bKfWDUtgykjodtDurYdNzx8xGLGDWdgbEmQqklgOzDqs1l/okk2A8mPBzIwrQg0A8jsP",
+	"IW9320nnfNwL6N/ti6n/9+PQ//OsdRLyhek9Y09bzP7LcZs1c/fAFJwSEt4f+mSVjllPqkTEtzzqeZ7X",
+	"qgKuRE7FO+sHV2Gxw7M+tE+efkQk9lZwfvfn6b/G/wr/dTKVKk2E+dfJWKex+RcM+PsylPZSJHkgCHNt",
+	"zfYUn+s4zM1Ue9yrGrV7v0oA+bLxVo1sg+66QtLNPdCwD28ptp7YSPzME3Q0O2fnQcY80ei2O1gY8zcd",
+	"pXZe2s1O0BhyGVmFdn4RIC67McM0anTbF+0nT8mftca3/f1F5+x8Bw2B0l8F4J5OaykaeSFHaSwyGjmo",
+	"m4OqBtxU9ns5LW50HNi20Mx6JhSfyaab8art/gavOxiORqqhhrK5XG9NhJS0XlE32s1Ws2Wnj0bX6DbO",
+	"mm38KlsfHoYSg0lvYzveBFjwKFKBok1VTSWrZN/n8u0rZu+7/0KJQRpDw9CHj8VaH2l8BWJxcXjjo5v6",
+	"WcTVejwWaFVi1vfPOKDhVxQJFLFAZ8iR1lf5PvYWb+Fxh64fDfrDx+2zX/EadIdr/0boG8vY486QONRV",
+	"e5WbNzgbcKogRj4Ya23EATAPdp3s9VVriXwxdgRESYOB+cFYG6Gsw8vVoq/DRZB1KcPSm4D9nuqEI1cC",
+	"D8MTKEYrKWl+SyOoa3lhd72hfw4FT9LY7qf5WCbiJOJ9AbkC6qT700XQakE/I/dZJGr9+1WFIi4yRrmd",
+	"/z53L3s8LMUQg0YkpxKbonkUvcAx+A0+9J9BFKc6FFGxB261Kw7nNIsZ+4rGde2EuZbGjjti6b6/pQqD",
+	"ftTcCddAkDL3mu/oIcykMTZawtvSb97yBWbl+WDsCJGpJpCQoqG5Kne/t9Y1Weny+xq2Y6WyzCu6sl24",
+	"tM26Ax4N0ogna5IrrzUjIrscshx7T2z/1vNDxn9pWKvJenZCTc/1JxGVq6tGJ4wmqZgVGDhwvTam0lzr",
+	"JhLnIXDnT5usB8ZFD2GJwSLwXEFS2Z0N1E522aH407Od2M1PbYImETOrHex/yzIzfh5gTRsHEaTRZoc9",
+	"cWJfETfNx9zWingy1LF14KyIgOHIY6SRxq5cON4TMcoVg5uEqxDaVM/vXMmwcWPjYLiB02flA+2wR+AA",
+	"3u0mz/9tX3s32rU9JqdcSS13XDcuWq7ZfMu+6gu42nWRCFFsRfYqCC9zyuaiqHGtTqEWabyD02jwZ1PV",
+	"BN3nZuVxXtPQgrOrbJ2twqN7wiNLhINaCO1skZy4P55kAmP/cl39HEo0ZVO5R9QNBOMSMqNVqo72GRR2",
+	"ulLi+hXce9TnWF7ickYmYSmcjRztAg+6t40iLFLkmtPPxS/Wcqwssfntk31fukU9wcTiK2SGEJTBe6rZ",
+	"/Vlfd485Lr+mK3mP00ic8MH6hhf7SqDd4bigIx1HhEXmiWZTIeDbNBJNdu0OGaQN5InAIkSPCsjZwnqC",
+	"MVO63MB/l0bicnBPnS9flg4re9UjcG07Xm06Rn7jWXXM+i6dCk7uDSRbGW2NOxDaHTwRwUjlg2RD587M",
+	"SeLdBlbtbTmy7ZXXOdrptv02hY/DiI9OInusnUCVJPfytjfn1lAqrgaSR5s4tzK+7OOkczOh2pzSrZXY",
+	"up8ae/IY0ASGhTKsbgIqXLot1XVeY51+jv17HtSrk03X2ip50nke4VSEqM1cvRVRgAQUvqWSJAAFwIoo",
+	"ib8zTXYZGc1m2hjZjwQD7ijGS9UhvVZuiA+K4eb5WAwmIpcTdzX1jd2ENWfc1FBymV/QWiqLF0WctU2i",
+	"W00jXC2/+1M31SS+QESjEqY0MjXNxzICMBd7uKPrB+d7BfvSQ5XQS5YsZrAR41j/wcRS6bqkcgM7zbv0",
+	"IVli71JnLNWVvNm0bnSO1hK+tZNtD14eRcxlMipPSZj4bTMg9s5WqWxwm9I9faW0NgcpVfnwsB7Fwpid",
+	"X3oPNygt+D5usroDrgYi2k/1rte5v6ciFSG8sDQMnxMJ32sZMK0Eec9zvkC2MGrVHOjpVCbPqD6TG/rC",
+	"qm2o52iy53g7oEwfcYmtnBwellB4UN+KOPBEVmSSlAATwZ2+rGBcJXqGo99BEuzVTvqd4h5opcQg0fHG",
+	"TOBzd+UVngg7OV74uLIqlj+5A8aTxdiLTvDbpo5Hp9DqcNppdVon7Q7dqbGS6qstQ3jJ/uvqzWuGbxlQ",
+	"owU9/ThR8NzzQNUxvyjfGTblSg6FSaiLD6pbTGVu0S0rrfnGRSVV/21Jj7ukENvBqfb54S0XVAxikay3",
+	"N67omq+oQHwLLhoKFF29fPP21Yv/+9v1m7/+9BqCCMl2zDFYrLf2EUcKKOB6bA4m0NoCGS5mSQ8/GDzg",
+	"jr850i8h6E5OzJzQlJ0X8JeitURfnn7Gf6ytAn8/5gk8FDvjFQxJJmzIZWSKRFErhyveEwd3D9Xa+DZ1",
+	"0kQhiy3jdOudZnxTPfbe01JnPfaD27q7bcvK0i3469dYjo0jJ9AyzFDLqfA739rIsPv32Py7ew1ukq2Z",
+	"n5ZY+b1XwxMrjYgh22V/6UHVtqHGbK1EkIeYpaZkDKjAW7jj1PVGxoKHuZ/AHcGg10PwBnAODGK0rOob",
+	"c8Cu2h2gPtuIVwmPD4vZ4Jp2Gzdpq3U28PMDH0Vjx13xN7jZMbLoX05d5JM0exSDr1cXKIvW0yQRDQ9S",
+	"HTsDu/6htTDW7sy/NpDUK0jrenW8u9It1OI7t32D6U8X3T/bnk9cc7UgpWwogw21iuLTLILOZTKnd8sC",
+	"S6g33yhL6L1SeNM5gjyO+aKs4t6a3rFvmHOFiWUDM4LHUM6XjWjKP/0s1CgZN7rIEnAQnOuBzhGkiDcm",
+	"XH2nAGFF+hJJ8Sl5l6osNT3TOgLjG+Uf6oQ0+rb5aslVKMh8ovlWkorNUrl8kMhbsaOKPq/ZGQMZ2cYb",
+	"c9HlGt2x3P7M1AB9tW2g2n1rfS/4190WEZ2H7yTksZ2zIoIVWTXUeuKrd+c8FmOdGnES9rOY0UybZBQL",
+	"8zsaYrg/MixRf92Ux5KHfYxs/7F30Y47pPpIxlDiV+kZYcgtxwF2K8oaNLbfk/t4RFk2rdQl+sXTaNCz",
+	"KDVh/SEnDw7K5dKPHp0cgH5JXCMZAqHiW2olVlIZN2qD++UmTKto8azoh91K49ywNZ7Xqsd1o+xKUOkM",
+	"AISSfxEw8WkgZtSL27vlkbTS/UZFi14FHk202F+7He6sBWXg8wsWp6pLSDymgA9ChOeAyLSaUyqzOvJz",
+	"sJ7gt5xy2HBCt3XlNHGqqOI8l1TINcNIZRIeRVh6GfHBxBBwAaT/q4bpEDt3Gd/78SLw7UpjaVXzour+",
+	"Ctk+Sk2vizLTq7S1cszNGNMpWaFtrj2ryV4hfhaPYylCRFKwk4iVHK7lKgP4xKok6tGMQt8H/IxB8d1c",
+	"GgGowj37s+ZU34qw12RXCVchtFXYl3d7perNoXC64s3b9s2nUvnPFSZoIZxQrjndJVKYU8+GUJenn8GV",
+	"yyHhJlKh/JAq07lKoaoSOc+sJ8NNAgwT7yVUTlBBO4FTwWYH3ix78D7XaihHTVee8U4YHaW+nEfphHp9",
+	"PtJhmtXhZ2frWdCIU5XRYpHx8dVb3mc72AztEpvh4i4o6iBcyq0tiUsrICLczqCg4AksEZx40rgDzJ9x",
+	"cLzxCCAZkTLLbuE50IGR7v0iYRe3DFUivrLuJNE8DAvynDMNtpPcNkkulCtbX2gZBYGKE3CLF5mWU6Qa",
+	"vQu2EXOs/3Kkx1JJM87fDfvo0u24+1yZji9esSYQsNq1fMtH627pNXepK4b+kTzRHW0CLCiBWOgfZo+3",
+	"t9/jlZG6+9vjX2cg722Kgbxiwp5JlWh7jA/Ejq4DxPXsn2M+P+nD0Qyx9UoH/9RXH3YhvLwXUnTB8SgH",
+	"Eo2l8zySmCditHA0XFRg12m1WsyPZamSIQCyDCWQ28VqZ6zTa7LXqwCT7FIx8WkWIzQYM4IePIi4nJob",
+	"5Ror+9yIABo1kZl4oOPwO4MmFpHIeL6HOfoXJSW2dsqee4yIA5Is8ETQJNQoZ3cfTpVdYJ3GAzRatq+U",
+	"hcGRgj5O3+IoFvZmnYAsKEdMi/NhDavhBuzIfKvK0gFTMiN6JlYQezqFqIRXZfngDZtLZboEpgNyBdPZ",
+	"PKBr5eqvv2LXijCw/Z9mypKqeO3pO5dKYdd3PkAEXtsPAhFF4MN7uTxkbFhfAh9xtHlnmT2QwOxHYpig",
+	"woaT4un2nHLeuIW9X6FjHWgoOniIs3PRopJ1cEHHgKsnhGJ+YLU1rzjAIa85co8EbAo9ZDNukkx95JRm",
+	"tje37GQpUZGbueEM9pAYRoSBDEv1raghR5oTPKvEAFDUfh9gE8pAq1sRQ90/FaywAVdayQGP4OeleAyk",
+	"c6sp5rYkkPMr1IANHnhGOfq44NOojFOu1BN2xsN3DiH9WTFMBB04HNjuqhxTb38sOadyaofVaZ8/Pn9y",
+	"9uj8MXio+GXmn0JzOHQGBPcchv5CceXtdnnmed8FhReBxS0Q89F7dFnxNW4UvUX3RjF2wmTYZfnXsN8y",
+	"ZkfYZdmL3GAV8BruPPYqoeIRF7jCRlTETvAxSYDMBdn92oLD+bfFGFFOwO83KFyt4NbjBL2xow454hcu",
+	"EI3YAYmRVATMgAAhjMycx0qqkXkGgVs03DAeZ0R5YzEN0gEIfT2cehWuMdnA6IQjrAN81XjcbLfLGfLL",
+	"fcW8aVNjCKDgc4tPMxkLU3z0eeHRebe8ZHhP7TVjbuxjLoadgXNsZ9FubrsS83cZgEdGPNjtnLfO7pYi",
+	"F6s+vr0qxzMIFrSYWX9YA/yX7/NtVAQDWmBAWTnOT/DnAm3/XRZNzP/BDm8iFjnLkN7Nsxv6cZlEDya/",
+	"ReJWRKaCkDCDyHB3m4+hmdsu3rqjJotPlCxT+++NvJXKw8XS6VRoMF8aZigS/ycr/9Z9OkliORoBnsYQ",
+	"ceSwybwvR6lODUwon3OZSDXyqPb2y5xh23Kyb9CuhaJW/D5McRfSR/F7Sj/HYg67tVr2NIjwH1JBtAH+",
+	"PbXHOl1gnYbnhQfm6UTbrRxqTOe81XJBDtPoPr7L01am/UgOmkvTYqfRh1H03N/Dr+rSYY/reMlo5tA9",
+	"zWMzET4DdhWhiY15M2ktamuI2U8/DYc4KshVOXneY/of56a/c/ZoqxU4O9tpCc43rkHn7HFxFc7PllbB",
+	"HSkkpqHwBdwmT0DQ6HgaV3QS+oLhZYDJm+2w5o4b8u7jMUpF7Hm3uVwETudagNsBdwuMEB9Yqehv9Jea",
+	"+8pXV3Tq+bwnolOCrgLKMDAtkDGMUA0I+C6OF8XYESExuziRc9ESDfVkBIKmY5IcRGkmvhPwel1XIPgy",
+	"N8rl6sD1pN3a54PJKNapCgOP9UMakY1iPc+atiEtzcMmu8yh9dGXCzaGfEPPHqW9LoO9XUxTzJFg5e2v",
+	"16zclvvf9q7/38vLq5c9NxS8/TA1Dg9gOXfoqSUp3wjfMk0cpU32AkzyfhpNoInRCGGH8OaqagzQw9mj",
+	"bHsYL96lqjTPboewd5q90JveqDsh2dkxEPbNDvxmB36zA7/Zgd/swD+8HbiHjbcOCNVbAH1hDRRrVdgT",
+	"N4r03J7dPGEu4bgU+voi+coXUmEBE1JyW6EDnIOchQLzHep9jcndM5hgH/vP9mF3lbGsKxemigUQiSvk",
+	"9NEG+YymfAHkWy4zsCbw/hYLqHaHZSjIRS3Fp3YCCNh5TsI0UfbdjGZDHn8xsz7Y/mKcjY87LfIB+CAH",
+	"DLHKVbELkYf3IHYXV7tXBe7xsKQJwD6mfIJ7mmoE9xKeAgJIyXLGWg8rd+l7LBslshxEQE4QCpnH0mjF",
+	"hpmvlaXaiqAtAAxsmlYzGXzeiR6ewNElk0VzGmaIyFgAwE019rkd7T7Lg788fGFe6jmbWnfVHWtWgcG7",
+	"QF9UFGWReG6wIVUU1g7G8YV8+Ny69cXITjg3zGitGLi7cx1PrK8N5bGF8vRnWIXnSp7JD4ekUaixyJnF",
+	"gFgChRpWi4cadyE8aCOjOCAT1gqLtupF3o+APIc5FiAKTkaUnu8iAtts2dOC81mVDkfqHAag/Z4ulgIt",
+	"dsviXgMZnogZUczC/SECAmVBKZIGlaaLfswN4ku0IwomQ4qjwUtV5bJd0yFc9LGsjj2fTl9zB5yw7dFr",
+	"Ya3fYSlMrf2CecdwFuswxWoLhzD7IfOEPwYNUNJFH/TxdQfLgc/+jtZslNWeott82c6b5Lln+MqeMJbQ",
+	"FLB96c6qE5bzrC/bjVpjuzD3mYRuju/mtlRtNTObD09r+OKT3TG62EJZHIp4vVU22j67DuOu8khCloaE",
+	"JVpP0B8E4DasYDFp5Bt3i1No7Qu4NLC/rLLonLFwrEPlHq0OIH5zJBQkPJmBlc5qPF2WAOerTcOMwUzG",
+	"HrS9Aq586Z5ff2EBlI45jXpuNWqrfd16ko8Nm0EsZlwNpIuPZl8tnhP6d9AQKvwR4394o9bJWfu6tSbS",
+	"u/Swti9ejwcbYrtZ/KfdQR0aplGueWfX8vulcbeK43ZhTeBiExj4zkKbjd9TOZj0tZ4YrK+VMwHFbToS",
+	"sd29jW6r2WoHjVT5Yds59B/dDNYLC16Q080HxtJeqYu/aum22yUKj86RsKU2x/WBpkLoPxHhM9bzywYk",
+	"ORAbAR2OlujYsV5Rfan9rHQSsF5hF/XATkVUM/Qt8Ni0zsVUg+sJUTxxo1wQ7DvDvEThsYIcE+2cOWxv",
+	"SjFe9G8CsN3Bhk9Yz6rJ4jCazOq+3CM7LbCvnbVP+buJiG+UT4UuOVSkyPHLaTfHBCEN62ETSw8g0zI6",
+	"OHErVMJ6RenosUREka/TFyosL4/H34gHAT1dpvMqlcoWamPP/b17Qf49c6U4V3LuDEmXdh/rKNxADrlR",
+	"HexiD1D+rxr9mq65fxcwg3fJSgi+M2wiFoHbEqB56Js4Y07/lDggG/CZakSFWe9BZp7bx13vWnz1d17d",
+	"8ARjbMxoeKeERQLIrb2K3eQX70bJ8rNUE0fGsjIsu32YVIMoDYXxuZ5cHH/NOOjqj+sbzWv0orFT6XJb",
+	"qpelvNQ2iCf4RlljYEYBk89hBw0zSX1y+c4l8KzFI7dyrEHI/1pId+tYjla7WQLqYFoawue1fDelCbi7",
+	"Yqq6L8aQX/+8knffkLDVc/VCx1P8pbcaF2pAJqP9x9r8eUViN+OYhdPKfzyr3WSMw+1MRdgAhx8LbuMX",
+	"zcLMS0ahLjUQrZL+MrEEegbyl8XhRt6yODyY4PSPvbuL+Xt7r6oNr+fWrPmc37wVE3KX1w5f7/7ebe9W",
+	"1QSgoBbSuZhTnIvQ1xYCb1vGG1IjQZ59dH8BD5HQaYvcwQUb5353d7AlkZ6d0h00wSlBw2xhYb6kK7/C",
+	"+FEjqKxeW3fyllW2ta2ED3hqRAGa4R/xdrV9qBZBheSr4fYI4hfKcWo8U2mZt6JmY//Qaax4VFvAfsxn",
+	"0NsMZcl+J64Junylu85q4tRsPoav8Lpd3+CKjo7Dt9I47ZuZhiutfXO1UINcgKDz+Lrd6Z6ddy8eu6ij",
+	"fSt3wNj15ZEwCOGw6RaPKm7xT6FCYSbF32e4I3A1NtM27nY8fWh6S8UcQRY8Z7jL27qu5WeeJInCAkus",
+	"E8SypxCSg09FWM8mEbHICE6NB7vKjfFr3iFdqNw9DvaGtypcowE2mtszHu0usCv6sU5H4wQL4gRLeDwS",
+	"iYHzP4ryK/wdUZmVdErA2qO9YkSSRIS35PsLgKqWCqRKENIXauCN8LrbAXZA4sBNi0lpnCAYnjM88asr",
+	"dxwB9oKVPDtfV1nMMJajcQLJBTkVOk2uxEAra6W3dt2rMC07BA13bF4gdIe8ebwDKsbRMKLy9kglRlSV",
+	"9b4TalScxRFXegnavkWgfbcMmroXblRlsGMlcZX3hD4TxMfySVJ1p6WTBGVx06/bpb++20Ncyw6W95iT",
+	"mApEGKXi1IdQ1GxHDFFL0pJKz6kmwjFjJxkIyk6HTCnMekH5ozxtinO7q74mDyRNxqUqYfNuJ5SSLmKP",
+	"IN8/+jJYFbbb7qs57oZLsU3kjRYt8GAJLj1YY8aWnrFdrvZLw0z44Vp3AP+5ISDnkTIOxKnaXxYrmu22",
+	"wWepbMBDpf4h+/FHENIHAFNe785zptI6WJnGzlvvR5FwGVWHz/CqAMzbHKDeEqYSZv6XcZtQ7Y+x9QaX",
+	"PqMRgyMCIyP1RdwI4Mbjhn8pyPDtvBnaj2s3+SbOYnrkQ6UufkhMxJurb47EyLtF0Q2daZz1dYguIgbk",
+	"c935buPImA1gPaAk/Rm6gyYdjIkVVxpHyOsBeBNXq0O4aehlNm/UjYIqGHosuppZb3o3h+VIKWqZEC2g",
+	"HxaR8vaFkaFwmJSCT+2UOxQqcIgh9cBkEpQ6wTeKvOBX1qxVrC8yImHUIyMtDNMODM6avInWIYMjhHE2",
+	"iLkZNxm5jDhaO0ilE8anWo1Yr+BU9thY8Jh4W7FJ1L3hUCpAq7xRVJIAFU1UMeRa8HP45DhvhGBgEsHD",
+	"Z6iCHBj5dwZRzaVCpIAe/WR3DPMbVQQxL6sTwnMYeY6/nN+P0+RtRCwOoFsgJSwOqRyXMuboAY/gXeLr",
+	"MfROEXVaC/tGdwoc7MCIn68pWg0HtL9hGXzDMviGZfANy+AblsE3LIOjYBm80LG3MrqZMXC/yAa1gfYc",
+	"O2a9B6+BJzLZntigUzuxwbbGSKVrnqqK9SfCDUhAYek7FJ2b3kOIDr9LVQ6iv9hTu8n/2lDkvDkZnuOd",
+	"TM3BcbAqHoklTdbGb34UPPxZJGiKt9awx5Ux3GwlckVuieKpTRRSxUhW0IgQ75ffipiPxC+m0X1yTluz",
+	"0T1rWxX9yX573mn5g86sq7ptPe1ePO1ePPn7kj0wCAf5b965l/9ZjyCIFAs/1eCDWrFGal5vuLWWlQCX",
+	"kVSjKwmNRvjdhqN4NuaG6rEFn9LZvE7rkC6wT7cHKxbhtfEflzhh7U6r9MbeSM3w+9tBYxjrfwq0I2cC",
+	"uu2QG0bYcdNZSamibufs6ZO7Kjth9+OmukjB+czgs8KrmAD7ftB1j/jIdbXyBNI4Dlh6JmKjFTjtZqzn",
+	"QEFGG8jUXDD7Us8L3B57cnMeJxZPm+30M/6jvFL2uLAqKCW71VGA5zcYbypygLITV8c4EQtngeLLBlTX",
+	"iEWOTdbD+lls9CqSgcyVix5RN5QSc+oFe8bsDmZiOksk0BpiQ8eNuvYPwiBzFGE4hkI80EXD2UDPFvBA",
+	"V3eBtArWPnRxm4wU8c95NkS4y0KnEM363r5LT3yaiUHSY3/OtandKCIxmaYmQbYEpeffu0AOlWtDEEcO",
+	"mdIQUJtzw4bcJCLuIjnBebuTtYKRTUpTgqANwgiVuLGVBnfgSfvWdezBpnho69hUxCNxAnL2v8rayGCu",
+	"S2ojy6uwd02fv0VCgmPw4/97t51UFZYvL+PhVebunDxGmfl5rWXmPiqLgXmrEAd6ZtXZlC+sowlV5+C7",
+	"oye/EIcxMBzamoijIMVGdAqkWOqrykhVqI9TigdUCnGqAqILBWPEanDoE7TWjFRLzZVN9gLfdiSwGzPf",
+	"iQzkVGMeUlry2XLjG5I19Plg8qyYFZmLWNwoSACMNBO3Il5glqIP2H6EqIXEV+S5u8JQbPzTUwEHBjLY",
+	"0GECeMEAPydmCR4bkbRO9HImYhWO+dmNyvI83xnCQCYeEOmowj4ljHQ4BZBMGlMWRHzigwTgkjHoYK1w",
+	"OOjP252yY8ku8nMirXoI3cku+0Bht1RtDg9srQp+VaE+Kg8YMvX51EkxbD4RYlbMnIAfukuVYXnk+BXm",
+	"7p30QV6PMKthLawUkrNCvg382+pSiCtWhMNbrYp4eOdu/+6F4htgyDsiD6qz00JW1tZJg8W2FCQMWMIn",
+	"QsHur6XgiE8ynm97U3hapPWE8cQ1i/NSANCDVXKXx4OxvBVH0sozoTDpbu3xpSQuvJgPRxgWiWFSdCcM",
+	"llUDajrWRFNrkQMLoh5pgKwDPcanJTw49Iq18Y5/PABOslE3syWf88U+VJZrRCKUw+Fx5OGyiLePFOWG",
+	"8EHycF3WHHqGByXBefTw2t7q8tqfZWv7BcmzK1KuF60d6tWacwFJap93pfxlIZn5x2HC7ezAdt0qYcI9",
+	"d0y4/rzdKQ72o5X0Cjs+t5pQpmLXrL7gld8HhVo4BzIc4UzsHNLaBd25O8OOw2PCwOm5MBgkfEYVSRnI",
+	"mavhScZCNdlbnhprtyZzANOhw5Cs2RJ8UTv2P4pCB2zgTKOnKpGRZxcx6VSEO8rC+uRIF29a18ovAxPZ",
+	"e/9RVuZnkT9q5zqeoC1c83roKLJm33H24qt8tW5fEPEOhFudHn6WuY1ofjkzy6oibZLV/eeGXNtCB1/E",
+	"NaQq7GsKP8dpJOCFmY4hClMgbd8+PuTW8yixRjzwvUdYVecVcZO8j2WC1NaZ25VlvAvt4wWrRA2eazWU",
+	"o+bAkxgbHaWY+F02RmCGMqzZbMLOy/OXX73Ncr6DzdIpsVkeHZ29f6kh7EvGFcFZUUzwOJIizsryMx7+",
+	"vTRqqQvTdbMKirRUGeZY7SdilhQabaVhnVaL8cjorK8263NAUHR4xKo+dE9+EH6I9xt88RPNUNOIQSyS",
+	"31IFLBaYlkinVrk9DhqRVKLRfZIvkLrG+mrwzvC37P3lu59evvn16qff3l5eXb1/8+5HOxszLRXqHZ//",
+	"bJ2Sb29HOePGzB0G0FSEYPYIsBHRIrwSSSLVyATsCp5jmquahgz93XbLCwKyrTLzHdAt4cLYSYCwAs5M",
+	"HQb/FV94w34eazXCJ/GDOlLWWPppP/eOawpg8tcdHKcMwzfKuOLldKbdBz93qFEjPphAoQPU5IpY6pAA",
+	"JL3i7CwDz061gnOJ9Kqrqcpp2qUfWBX+dygVafx6/Rzy/BFXK8MsVlVb+Z/KBIsio+iF4AmWqOLAh/7z",
+	"h493dkyhiCAhFftDBw+j3DezOJPdRHyyI37LFxn+Q77VwAHeQ2jR5MKab0XM6H7+BLGmSBJLHu26GQpr",
+	"XnVwjHWEFAe5MN2YG9YXQjE+igWiVbCIJyKuq+GSyhoFS4TiqG4LRN4/yCiygrO6L6S61bmijpJd0CWE",
+	"nMpT4YX1vZWeMyqY831pkBdBMWVaNdmlWzOfUKI/mjFgv1qXN026bCiECdjvqU4ICdftf6LVBJHGspob",
+	"5dqgHfBldoFUbD6WgzFlo0QUNtl7rLsx+ZXgCP+QZCs1wuafPAF8WF1CsKIK9jSn/fYCS+rEDsrtBR7e",
+	"cjUQ4YkzKU/izKa0m9EkenqSxFwZbJWkruyQJ/xEqFgOxqAqP7rNbP+T2EtPsMIyhuSFsH9Ret7Ya0tg",
+	"1uo4iZxvCvKPoCChAil3TSHNX4cufD7W2gjXUOZQ6XgYnuB+2KwP88NbspPzOnFmTXEx38pUdgqEvSpQ",
+	"3jrFZaynQSxPjFhmXH9CYkQ0LOMHgqd/UzxHVzwru9gebjnV0H5UZCdIo+gX0icXrVaz1WqgZ0DbFHTN",
+	"az2HP+Nf4atrnIEz/Mlek/CWJLKK0pEK4vBoRBNahR4CIhM6NFs4m4915E5SdDJcmWEiYlfiar9KofTO",
+	"oabUBDvnsO9hH2PmFrr6ajJp7ODDmBf2b3GLuSu+2fnfjrF7P8agpKHPB5OljuqsYHzJvD7waEOvYZ27",
+	"e41X7B6ofq2V+AVLRz/WFLxdX+k51T64C2HQRKitwqA/4XPYzwmGWUbUfumDniZKR42uG89JBNethDJz",
+	"u+qnNNYzcfqDiCOI0O0ByUvTXiGDuGwHxSfPWuebhfS1Tn7RoRxKbLiqwV8lN9XVCkIpvI6ZESCrrC8i",
+	"rUaGJfliHZqLVbmmaci6EqgQf6muDmLMe8txXoZrKNZeFZO/SaEUb+woGkesyv4qNxvN4l6FydtstiVV",
+	"/8UrjrOYz3fYXQIdi3Iq2D+xD3/b3VM4D1IMYFdQnfXAoO2BndiDvi7foRILOp2WiaudTcb+3CuYZ73v",
+	"S4ltf4UBrOzS5XIoH+cpTIN//WeFVhCtCAMWoWmruDf8gZoJDUkhzKMzr7DjJxGxvcX/fGidPP34+fzu",
+	"BP/RuftTY5WypAYMu4XLS9ivPmHbuGcIoi3aCAqGIuBL5O2+QkM+cKtkiTv8vGw42m2fgeJbNyZbkvxQ",
+	"4GtKgf6We0xQ6LJYfeLdvVq5MU/Ecx6HucbTnDW6yaD0JbsfEFPwecSNyWdRGysQB7v0nuKlr0szs1Cc",
+	"W+hFzaZ+dVFnsZjKdOr188oi1zSqagB0avn83OBTbINtPGmet0oQWbYvMwa1UKGgQWkFzKpIkWE8sUiE",
+	"I1GfYzrnhkH4BuLXII65QL9MCHC4YLlUm+Qw5qKfCl+dOlSbSq5Jxq2mFQNuEqtojWAxHAiYfoAqSIiG",
+	"C4WDNCySE4G81dCBgLDH4NbzBD0t8MQgBB7bz8TrMNZz69pnLoc0wY3CXoxM7NhcqCQoROuBEU7HLBLG",
+	"IDOcK0+259RqvJ4g7Eri7CORPEfv/zAF6qs4HmHspZ+GI+H4QqhqrsLtdZOd6eFOO2iM5chqo/ZZ8wIj",
+	"PRMR2d+02xT6gVDPU/xQ2KOPoJo/FxpS4Pp+cIC6T588aa1VqVClgbq/1Wy1zpwnTRefrNe/2Q8v8k0A",
+	"ADib/fDuvsMPrgxn6YAr1bLVU1PG0rz+BLpHdYhKcGuVB3JfofEGUFxWIzNzMUhob28osBew+Xjhtjeh",
+	"xo2KneO7BuRQ0YlPMx1Xq7rewNySpWn3c9TDhmHOYquVfIgImTXZkA+SwGkZKEJz3Wou5QiXg+Q0WW+o",
+	"B6npeWp3eN9g6d43yu7RIAt3YmUDNPm9ePP81yvsgX4h1ZuZYdCxYZcMhgzHFbuaiYEcklb6/hnwO0OP",
+	"2JIlXKb4cHb+kNZwUL7UW4yJwGALY1LW0vnQGJjbRtAASQGdPUihFuRwSzwqnCSNzzcNntw0ujelJfY3",
+	"jeAG1RNcsqSg4K9OHd1AKzas/BoOfoiLntqXK4yCJwE8JXB3CxwuZ05FBYQtgEox8No0cBowIGUbkMUY",
+	"TMRiw4DKO3f1vDYAacwpQC8qSjVHIINIVCmcSKuRi0JvaWR1hUnkdG3B2w9gMOSKmKVhQvF+JICDihN/",
+	"rl1hSO2lqsl6Vo/0HEBoVmCKWgx6WHrM8IXBaqn+Av/r1SoakNZ+zWkdk4iZZzTBKivECKamOvujJuuh",
+	"gdMLWA8KWUlzOn+dUCRymZ1gg7u+6py7OfP22J45Rx9icGJobQ+AiLP/hx3q/uPdTsflf9sR+dB9/ZUI",
+	"ADP52aFMnj99guad+DSLuCIcqA8f1xkoU7BC3atWm21VdlnQSJW0D8/baoEfUsdlHg8eUq66143lHX3F",
+	"TBoPxjyGk6lkOB89w1fjcesROn7e/naOII73kZvCkmST8smk7QXgJ7evKzQV+qOmNtMJHB1UWbgfeRg6",
+	"upqCSXWQT9g1cppGS+pqiaiGrgA8vGMUBLgUNuJHVmX0t14sO84rHPOx9qsbLnLPpZkFXiJtma62Qnve",
+	"bj4qS98XnRyacTv7jzGlf7e21sH+5drFmOjP7GrXibtyj/0FX69C0PHlgxXDD06tWj0HoFqlQAPuAbDT",
+	"7Qan6oF8Rv8Ar2Eu+mOtJyehiOStiKUwlb7Dj/4SOPomYoakKWctZj341bMtkiZ5j/fPfvsFWLzt0skQ",
+	"WbyZUCGUh2/ginaXVbJot3fn5t6RB7s4dYtKSuxLZodhXw/QFAO0pPpiJJWSWX33XwiQXCZd7yo1/9Jb",
+	"Pw32zrtNQY3MMkkipjMCKnTr0eg25uPJ+oCCu5YiCrQlsABAKKuZYKJQKbVO2h33zbomX6TgGIcb8nHi",
+	"U3KJ4871+9Be971HwJi2DdAx7UoR5gib8vTtbhlnXIb1EuAsCd9mHpxMgdQaG4aaQ2NP/75gBsSb6qbK",
+	"eBJo1GUNC6ToNqq/08/z4quvpa5ZmqbDK5ryMo/dFNY5NjMxoLQJuMDtZuumcdf4ti2Wt0UsyZtYx3or",
+	"Pg1EPAMDe2JNdTsRxrH2tc9bGQtOe3WU2ePuPlbswz332Cv1Io0qCW/onRd1UdK4++UIqO1+A5vGbjqI",
+	"7JE47rXDdsezXN5MHtdym13aBXss3KdrefW51UgCAowuiNYmHspYx0xpl62B0zaKoFI6AX0IbX0OU9FF",
+	"R2XoWT3GvKSHD19nVb/UiGB1CJnkt8N5x8N5T6WwSR0ELExFXXWSV0KF4NB45bDcDbvN9i+Uvrit65Z9",
+	"PWcU3f4nf3FtxuQW5Vd0yQ/owMbrZckv/lqCwxIgaBLVyVZ1XSW7Q0ch9qT+qhIZubu63vAiqHtW2LWY",
+	"YYLB2/2NjEnBrmUaW0d+nCQz0z09pQlsDvTULaA5NQs1gKbcQgXHx10F261tpUUZRd5HMyXJJ6CZmvIJ",
+	"ALHUxTeda/Wbc5U4ezPRUej9KrPvKVh6kvyCxwG60s8jnYY/wUPsC//X1ZvXATNypAQgd14lXIU8Dpl7",
+	"LIS7n7FQD4xfn+Y09GcLEVb1sEm65yaROsvtCTqUiFE2dV00ZqznypUzDEpgy3B3LC3iF+Vxqt4jtYr7",
+	"1gL+WsyXp2erCFy79kLSP5AmgwvgOUYMfrtJW62zwVmHxVyFesr6i0TAlulzIx6dw59F414V4J7q771M",
+	"xvj2VSe8U4IZZyROxt5VssGX4dX4YVmPsv6C0aTWall4n8DN8R2q3UhgjH8Jpw++P1ifDSubMc7LwI+s",
+	"qh1pVQux6DuAomTcTWaJxIT5sOvuMx1sinvk5u3o1fHfzLP7006bdNKXrNR/o8SKxN9vgCKbpWqeCjtK",
+	"B1EN8Nu42GBqAeAooiPMZkJlzMOKafUM/2RlUzi8b8c7iimnVdsMe3Hq1WV1NOWsivXe7sIXbcz5pnoe",
+	"jup5aB1Dq8dvwAAPFAiFp3wCRUi0++sPp6waPYcHQov6rQpYM4tOPgxgfYN7qaLLZkdpfIdzuJW+2TFy",
+	"ikqc6Fh3GpR5hz8t2SEv9ZxNuUJ8aozhW1GrLSiImPv5kwk5IBDr5+gSrRNXp1OjRFcEZAY8jhcsmWuI",
+	"wGD/PdFf93UyJi/MQGdIwIzGYz4WA2HVvoGzmprM9a2IKfgiYyCZAqaPEvzSJDu/ySt8CFvKjj/is5c6",
+	"jaH7auddZN+L/Mhv5/S3uMeecQ8l5rTrAkIgKwtYHq7pfvo0yLqACWASaqYPdDd21neJQA11vPPbPuEo",
+	"sdxvOcU/Qk4R0x+R1hMRMsCJmWrAnSWUxS/P1otWCbNyjGHF/fek02nVVT5/o0sOPcJG2t5Pt5udR80n",
+	"BfK3drPV3KGLzQ2oYiEdS+P+OlEMUgSkBoKPXLbMat+MoFIaJvOhxV9Ewhsf75ZuYedFAo3fh493wecG",
+	"wZLAR+IPKe/BgsJNZRIeYUUzcZLZ6w0+3YHWWpHEo+yUiOZHZTd8P9ZTZEFDNLkMGKWZHdkOt2Kl0PKt",
+	"0LNIuK4RzBdi0YdUtxJNHZO70S9i2rcvtnqnv4oF4g4Bzzef5n91+fYVm4hF2c+gKu5Pn19f/vLTHTZM",
+	"Z6yzBAxtEq5CuHfulgRiXFEaO5EKSfYczRHByNjFzU8+GLYIolycsOeeNaniCb55LpJqAslVetTqTXzv",
+	"RSnxFRYdA5U/Nvjg9PcXZBdg4jP/4gRgXHHHHPMJFs2m0QSIQRy5VeAicDIBXqfcvd9GHNsWTfVDfvok",
+	"Bin2c4Mh4ZCvs7sAs3j5rIU84VTsPeWKj8QUyh/BLCJKhPyNCCSh7E0hxT33s85CaQCvtTj9RAu+egOi",
+	"z0O5GMDMKJ1AghyYx6RCsCEFeLO5m/4oeMgiohavvm/E4xE2zivG1QL4BqcCNhcu65zLpMjrnD3jpY7C",
+	"yvV1LwxcvOCNFUkXA2ZVIY8xz97XejIRwj6ChXppbtVARpLOr5WHeffbkS9aNxzF1G7TKHIjcS2/CLxL",
+	"dMH2YqXzE/c21npY8pwXcgTuKKkga5kX9E0Sy0HZZGDnLGkq34lWdFGq5nCGWs/+2KolFiLivNNWaSiT",
+	"qp9SfDugmB19zP0aax5Kfn6FZ4J90YX1PgmuLl7OJebu5U/9igaAvCrLgECzqeONu493/y8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
