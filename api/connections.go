@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/oapi-codegen/nullable"
 
@@ -149,6 +150,45 @@ func (s *server) TestConnection(ctx context.Context, req spec.TestConnectionRequ
 		return nil, err
 	}
 	return spec.TestConnection200JSONResponse{Body: showConnection(c), Headers: spec.TestConnection200ResponseHeaders{ETag: connectionTag(c)}}, nil
+}
+
+func (s *server) ResetConnection(ctx context.Context, req spec.ResetConnectionRequestObject) (spec.ResetConnectionResponseObject, error) {
+	c, err := s.Connections.Reset(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ResetConnection200JSONResponse{Body: showConnection(c), Headers: spec.ResetConnection200ResponseHeaders{ETag: connectionTag(c)}}, nil
+}
+
+func (s *server) GetConnectionHealth(ctx context.Context, req spec.GetConnectionHealthRequestObject) (spec.GetConnectionHealthResponseObject, error) {
+	c, h, err := s.Connections.History(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	v := h.Vitals
+	body := spec.ConnectionHealth{
+		State: spec.ConnectionState(c.State), Reason: c.Reason, CheckedAt: maybeTime(c.CheckedAt), NextCheckAt: nullable.NewNullNullable[time.Time](), Failures: v.Failures,
+		TookMilliseconds: v.Took.Milliseconds(), EndsAt: maybeTime(v.EndsAt), Ends: v.Ends, Quota: nullable.NewNullNullable[spec.ConnectionQuota](), Endpoint: v.Endpoint,
+		Uptime: spec.ConnectionUptime{Day: part(h.Up[0]), Week: part(h.Up[1]), Month: part(h.Up[2])},
+		Spells: shown(h.Spells, func(s connection.Spell) spec.ConnectionSpell {
+			return spec.ConnectionSpell{Since: s.Since.UTC(), SeenAt: s.SeenAt.UTC(), State: spec.ConnectionState(s.State), Reason: s.Reason, Checks: s.Checks}
+		}),
+	}
+	if !v.NextCheckAt.IsZero() {
+		body.NextCheckAt.Set(v.NextCheckAt.UTC())
+	}
+	if v.QuotaLeft != nil && v.QuotaOf != nil && v.QuotaAt != nil {
+		body.Quota.Set(spec.ConnectionQuota{Left: *v.QuotaLeft, Of: *v.QuotaOf, ResetsAt: maybeTime(v.QuotaResetsAt), At: v.QuotaAt.UTC()})
+	}
+	return spec.GetConnectionHealth200JSONResponse(body), nil
+}
+
+// part is a part of the whole, null where nothing is known.
+func part(f float64) nullable.Nullable[float64] {
+	if f < 0 {
+		return nullable.NewNullNullable[float64]()
+	}
+	return nullable.NewNullableWithValue(f)
 }
 
 func (s *server) GetConnectionAuthorization(ctx context.Context, req spec.GetConnectionAuthorizationRequestObject) (spec.GetConnectionAuthorizationResponseObject, error) {

@@ -72,6 +72,7 @@ var operatorGrants = map[string]string{
 	"public.credits":          "SELECT",
 	"public.credit_uses":      "SELECT",
 
+	"public.connection_health":  "SELECT UPDATE",
 	"public.webhook_endpoints":  "SELECT",
 	"public.webhook_deliveries": "SELECT DELETE",
 }

@@ -35,6 +35,7 @@ func (h *Handler) routesConnections(r chi.Router) {
 	r.Post("/connections/{connection}/edit", h.page(h.saveConnection))
 	r.Post("/connections/{connection}:test", h.page(h.testConnection))
 	r.Post("/connections/{connection}:delete", h.page(h.deleteConnection))
+	r.Post("/connections/{connection}:reset", h.page(h.resetConnection))
 }
 
 // addressOfConnection is the address of a connection's page: by its name, unless that name means something else there.
@@ -124,6 +125,9 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	if view.Sandboxed, err = v.h.Connections.Sandboxed(v.ctx(), v.who, c.ID.Public()); err != nil {
 		return view, err
 	}
+	if view.History, err = v.historyView(c, v.can(auth.EditConnections)); err != nil {
+		return view, err
+	}
 	view.MayEdit = v.can(auth.EditConnections) && c.Owner == nil
 	view.MayDelete = view.MayEdit
 	if len(view.Line.Services) > 0 {
@@ -148,7 +152,8 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 		view.Services = append(view.Services, ui.Line{Icon: "refresh-cw", Tone: ui.Accent, Title: name, Href: servicePath(name)})
 	}
 	api := "/v1/connections/" + url.PathEscape(c.Name)
-	view.Code = []ui.Code{{Title: "Connection", Lang: "shell", Text: v.curl("GET", api, "")}, {Title: "Test", Lang: "shell", Text: v.curl("POST", api+":test", "")}, {Title: "Objects", Lang: "shell", Text: v.curl("GET", api+"/objects", "")}}
+	view.Code = []ui.Code{{Title: "Connection", Lang: "shell", Text: v.curl("GET", api, "")}, {Title: "Test", Lang: "shell", Text: v.curl("POST", api+":test", "")}, {Title: "Health", Lang: "shell", Text: v.curl("GET", api+"/health", "")},
+		{Title: "Objects", Lang: "shell", Text: v.curl("GET", api+"/objects", "")}}
 	return view, nil
 }
 

@@ -42,6 +42,7 @@ type ConnectionView struct {
 	Code      []ui.Code
 	Sandboxed bool // it speaks to a simulator
 	Grant     GrantView
+	History   HistoryView
 	MayEdit   bool
 	MayDelete bool
 	WhyNot    string // why it cannot be deleted now

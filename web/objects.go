@@ -60,3 +60,14 @@ func (v *visit) objectsOf(connection string) ([]connector.ObjectInfo, error) {
 	c.kept[key] = objectsAnswer{list, err, v.now}
 	return list, err
 }
+
+// forget drops what is kept of a tenant's connections.
+func (o *objects) forget(id tenant.ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.kept {
+		if key.tenant == id {
+			delete(o.kept, key)
+		}
+	}
+}

@@ -2108,6 +2108,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2123,8 +2153,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -6447,6 +6506,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
 	GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConnectionHealth How a connection did in the last 30 days
+	//
+	// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+	//
+	// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+	GetConnectionHealth(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListConnectionObjects What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -6503,6 +6569,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetConnection Let a connection begin anew
+	//
+	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+	// what it has. Links, cursors, settings and the access that a person gave stay.
+	//
+	// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+	ResetConnection(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestConnection Try a connection
 	//
@@ -8508,6 +8582,23 @@ func (c *Client) GetConnectionAuthorization(ctx context.Context, connection InCo
 	return c.Client.Do(req)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+//
+// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+//
+// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+func (c *Client) GetConnectionHealth(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectionHealthRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListConnectionObjects What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -8625,6 +8716,24 @@ func (c *Client) EditSandbox(ctx context.Context, connection InConnection, body 
 // Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 func (c *Client) ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResetSandboxRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetConnection Let a connection begin anew
+//
+// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+// what it has. Links, cursors, settings and the access that a person gave stay.
+//
+// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+func (c *Client) ResetConnection(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetConnectionRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -13401,6 +13510,40 @@ func NewGetConnectionAuthorizationRequest(server string, connection InConnection
 	return req, nil
 }
 
+// NewGetConnectionHealthRequest constructs an http.Request for the GetConnectionHealth method
+func NewGetConnectionHealthRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/health", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListConnectionObjectsRequest constructs an http.Request for the ListConnectionObjects method
 func NewListConnectionObjectsRequest(server string, connection InConnection) (*http.Request, error) {
 	var err error
@@ -13580,6 +13723,40 @@ func NewResetSandboxRequest(server string, connection InConnection) (*http.Reque
 	}
 
 	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:reset", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResetConnectionRequest constructs an http.Request for the ResetConnection method
+func NewResetConnectionRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s:reset", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -21930,6 +22107,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
 	GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error)
 
+	// GetConnectionHealthWithResponse How a connection did in the last 30 days
+	//
+	// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+	GetConnectionHealthWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionHealthResponse, error)
+
 	// ListConnectionObjectsWithResponse What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -21992,6 +22178,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error)
+
+	// ResetConnectionWithResponse Let a connection begin anew
+	//
+	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+	// what it has. Links, cursors, settings and the access that a person gave stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+	ResetConnectionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetConnectionResponse, error)
 
 	// TestConnectionWithResponse Try a connection
 	//
@@ -25007,6 +25203,61 @@ func (r GetConnectionAuthorizationResponse) ContentType() string {
 	return ""
 }
 
+// GetConnectionHealthResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectionHealth
+type GetConnectionHealthResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectionHealthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionHealth
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectionHealthResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectionHealthResponse) GetJSON200() *ConnectionHealth {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectionHealthResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectionHealthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectionHealthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectionHealthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectionHealthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListConnectionObjectsResponseDefaultHeaders the declared response headers of an HTTP default response for ListConnectionObjects
 type ListConnectionObjectsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25255,6 +25506,68 @@ func (r ResetSandboxResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResetSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetConnectionResponse200Headers the declared response headers of an HTTP 200 response for ResetConnection
+type ResetConnectionResponse200Headers struct {
+	ETag string
+}
+
+// ResetConnectionResponseDefaultHeaders the declared response headers of an HTTP default response for ResetConnection
+type ResetConnectionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResetConnectionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Connection
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResetConnectionResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResetConnectionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResetConnectionResponse) GetJSON200() *Connection {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResetConnectionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetConnectionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetConnectionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetConnectionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetConnectionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -33797,6 +34110,21 @@ func (c *ClientWithResponses) GetConnectionAuthorizationWithResponse(ctx context
 	return ParseGetConnectionAuthorizationResponse(rsp)
 }
 
+// GetConnectionHealthWithResponse How a connection did in the last 30 days
+//
+// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+func (c *ClientWithResponses) GetConnectionHealthWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionHealthResponse, error) {
+	rsp, err := c.GetConnectionHealth(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectionHealthResponse(rsp)
+}
+
 // ListConnectionObjectsWithResponse What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -33900,6 +34228,22 @@ func (c *ClientWithResponses) ResetSandboxWithResponse(ctx context.Context, conn
 		return nil, err
 	}
 	return ParseResetSandboxResponse(rsp)
+}
+
+// ResetConnectionWithResponse Let a connection begin anew
+//
+// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+// what it has. Links, cursors, settings and the access that a person gave stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+func (c *ClientWithResponses) ResetConnectionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetConnectionResponse, error) {
+	rsp, err := c.ResetConnection(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetConnectionResponse(rsp)
 }
 
 // TestConnectionWithResponse Try a connection
@@ -37947,6 +38291,52 @@ func ParseGetConnectionAuthorizationResponse(rsp *http.Response) (*GetConnection
 	return response, nil
 }
 
+// ParseGetConnectionHealthResponse parses an HTTP response from a GetConnectionHealthWithResponse call
+func ParseGetConnectionHealthResponse(rsp *http.Response) (*GetConnectionHealthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectionHealthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionHealth
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectionHealthResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListConnectionObjectsResponse parses an HTTP response from a ListConnectionObjectsWithResponse call
 func ParseListConnectionObjectsResponse(rsp *http.Response) (*ListConnectionObjectsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -38152,6 +38542,62 @@ func ParseResetSandboxResponse(rsp *http.Response) (*ResetSandboxResponse, error
 	switch {
 	case true:
 		var headers ResetSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetConnectionResponse parses an HTTP response from a ResetConnectionWithResponse call
+func ParseResetConnectionResponse(rsp *http.Response) (*ResetConnectionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetConnectionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Connection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResetConnectionResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ResetConnectionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -410,9 +410,7 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -424,11 +422,7 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
-	case HistoryEntryOpFreeze:
-		return true
 	case HistoryEntryOpLink:
-		return true
-	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -484,45 +478,6 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for InvoiceCollectionState.
-const (
-	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
-	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
-	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
-	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
-	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
-	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
-	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
-	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
-	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
-)
-
-// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
-func (e InvoiceCollectionState) Valid() bool {
-	switch e {
-	case InvoiceCollectionStateClosed:
-		return true
-	case InvoiceCollectionStateDisputed:
-		return true
-	case InvoiceCollectionStatePaid:
-		return true
-	case InvoiceCollectionStatePaymentFailed:
-		return true
-	case InvoiceCollectionStateRefunded:
-		return true
-	case InvoiceCollectionStateRefused:
-		return true
-	case InvoiceCollectionStateRetrying:
-		return true
-	case InvoiceCollectionStateSent:
-		return true
-	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -685,24 +640,6 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for OperatorPlanGrantWhen.
-const (
-	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
-	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
-)
-
-// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
-func (e OperatorPlanGrantWhen) Valid() bool {
-	switch e {
-	case OperatorPlanGrantWhenNextPeriod:
-		return true
-	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1155,7 +1092,6 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
-	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1168,8 +1104,6 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
-		return true
-	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1425,16 +1359,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
-	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
+	NextPeriod SubscriptionChangeWhen = "next-period"
+	Now        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case SubscriptionChangeWhenNextPeriod:
+	case NextPeriod:
 		return true
-	case SubscriptionChangeWhenNow:
+	case Now:
 		return true
 	default:
 		return false
@@ -2144,6 +2078,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2159,8 +2123,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2647,27 +2640,6 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
-// Freeze Who froze the record; only for a single record that is frozen.
-type Freeze struct {
-	At     time.Time `json:"at"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-}
-
-// FreezeRequest defines model for FreezeRequest.
-type FreezeRequest struct {
-	// Reason Why, for those who find it frozen.
-	Reason *string `json:"reason,omitempty"`
-}
-
-// FrozenRecord defines model for FrozenRecord.
-type FrozenRecord struct {
-	Record Record `json:"record"`
-
-	// UnderWay Systems that were being written to when the record was frozen.
-	UnderWay []string `json:"underWay"`
-}
-
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2828,9 +2800,6 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
-	// Collection Where collecting it stands; null while it is nobody's to collect.
-	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
-
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2859,46 +2828,6 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
-
-// InvoiceCollection What the payment provider has of an invoice, and how it goes.
-type InvoiceCollection struct {
-	// Dispute How a dispute stands, in the provider's word.
-	Dispute nullable.Nullable[string] `json:"dispute"`
-
-	// ExternalID The invoice's id at the provider.
-	ExternalID nullable.Nullable[string]    `json:"externalId"`
-	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
-
-	// NextPaymentAt When the provider tries to collect again.
-	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
-	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
-
-	// PaymentFailure Why the customer's last payment failed, in the provider's words.
-	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
-
-	// Payments How often the provider tried to collect.
-	Payments int `json:"payments"`
-
-	// Problem Why our last try failed, or why a person must look.
-	Problem  nullable.Nullable[string] `json:"problem"`
-	Refunded Money                     `json:"refunded"`
-
-	// SentAt When the customer could pay at first.
-	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
-
-	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
-	State InvoiceCollectionState `json:"state"`
-
-	// Tries Tries of ours that failed one after the other.
-	Tries     int                          `json:"tries"`
-	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
-
-	// URL Where the customer pays.
-	URL nullable.Nullable[string] `json:"url"`
-}
-
-// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
-type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3161,175 +3090,6 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
-// OperatorAmount Examples: 250.00
-type OperatorAmount = string
-
-// OperatorCoupon defines model for OperatorCoupon.
-type OperatorCoupon struct {
-	// Amount Examples: 250.00
-	Amount *OperatorAmount `json:"amount,omitempty"`
-	ID     string          `json:"id"`
-
-	// Months For how many months' invoices, the present one's first; 0 for ever.
-	Months int `json:"months"`
-
-	// Percent Examples: 20
-	Percent *OperatorPercent `json:"percent,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// Title What stands on the invoices.
-	Title string `json:"title"`
-}
-
-// OperatorCredit defines model for OperatorCredit.
-type OperatorCredit struct {
-	// Amount Examples: 250.00
-	Amount   OperatorAmount `json:"amount"`
-	Currency string         `json:"currency"`
-
-	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
-	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorPercent Examples: 20
-type OperatorPercent = string
-
-// OperatorPlan defines model for OperatorPlan.
-type OperatorPlan struct {
-	// From From when on it can be chosen; now when absent.
-	From *time.Time `json:"from,omitempty"`
-
-	// Plan A plan as docs/operators.md describes it.
-	Plan OperatorPlanDocument `json:"plan"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorPlanDocument A plan as docs/operators.md describes it.
-type OperatorPlanDocument map[string]interface{}
-
-// OperatorPlanGrant defines model for OperatorPlanGrant.
-type OperatorPlanGrant struct {
-	// AddOns All that there should be; what is left out ends.
-	AddOns *[]string `json:"addOns,omitempty"`
-	Plan   string    `json:"plan"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// When `now` when absent.
-	When *OperatorPlanGrantWhen `json:"when,omitempty"`
-}
-
-// OperatorPlanGrantWhen `now` when absent.
-type OperatorPlanGrantWhen string
-
-// OperatorPlanList defines model for OperatorPlanList.
-type OperatorPlanList struct {
-	Data []OperatorPlanVersion `json:"data"`
-}
-
-// OperatorPlanPreview defines model for OperatorPlanPreview.
-type OperatorPlanPreview struct {
-	From time.Time                      `json:"from"`
-	Now  nullable.Nullable[PriceAnswer] `json:"now"`
-	Plan Plan                           `json:"plan"`
-	Then PriceAnswer                    `json:"then"`
-}
-
-// OperatorPlanQuestion defines model for OperatorPlanQuestion.
-type OperatorPlanQuestion struct {
-	AddOns *[]string  `json:"addOns,omitempty"`
-	From   *time.Time `json:"from,omitempty"`
-
-	// Plan A plan as docs/operators.md describes it.
-	Plan OperatorPlanDocument `json:"plan"`
-
-	// Usage The usage of a month.
-	Usage *AssumedUsage `json:"usage,omitempty"`
-}
-
-// OperatorPlanVersion defines model for OperatorPlanVersion.
-type OperatorPlanVersion struct {
-	// BuiltIn A part of the program.
-	BuiltIn bool `json:"builtIn"`
-
-	// Document A plan as docs/operators.md describes it.
-	Document OperatorPlanDocument `json:"document"`
-	From     time.Time            `json:"from"`
-	Plan     Plan                 `json:"plan"`
-
-	// Present It is what can be chosen now.
-	Present bool `json:"present"`
-}
-
-// OperatorReason defines model for OperatorReason.
-type OperatorReason struct {
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-}
-
-// OperatorReasonText Why. The audit log keeps it.
-type OperatorReasonText = string
-
-// OperatorTenant defines model for OperatorTenant.
-type OperatorTenant struct {
-	// AgreedFrom null: nothing was agreed.
-	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
-	CreatedAt  time.Time                    `json:"createdAt"`
-
-	// Credit Left, by currency.
-	Credit []Money `json:"credit"`
-	Demo   bool    `json:"demo"`
-	ID     string  `json:"id"`
-	Name   string  `json:"name"`
-
-	// Next The title of the plan that waits for the next period.
-	Next     nullable.Nullable[string]    `json:"next"`
-	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
-
-	// Open Issued and not paid, by currency.
-	Open        []Money                      `json:"open"`
-	Plan        string                       `json:"plan"`
-	PlanTitle   string                       `json:"planTitle"`
-	PlanVersion int                          `json:"planVersion"`
-	Slug        string                       `json:"slug"`
-	State       string                       `json:"state"`
-	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
-}
-
-// OperatorTenantDetail defines model for OperatorTenantDetail.
-type OperatorTenantDetail struct {
-	Credits []Credit `json:"credits"`
-
-	// Plans That were made for the tenant, all versions.
-	Plans        []OperatorPlanVersion `json:"plans"`
-	Subscription Subscription          `json:"subscription"`
-	Tenant       OperatorTenant        `json:"tenant"`
-}
-
-// OperatorTenantList defines model for OperatorTenantList.
-type OperatorTenantList struct {
-	Data    []OperatorTenant `json:"data"`
-	HasMore bool             `json:"hasMore"`
-
-	// NextCursor For the `cursor` of the next page; null at the end.
-	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
-// OperatorTrial defines model for OperatorTrial.
-type OperatorTrial struct {
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3751,13 +3511,7 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Freeze Who froze the record; only for a single record that is frozen.
-	Freeze *Freeze `json:"freeze,omitempty"`
-
-	// Frozen Nothing of it is written to any system.
-	Frozen bool `json:"frozen,omitempty"`
-
-	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
+	// Held Fields that wait for a decision; an empty name stands for the whole record.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -4178,7 +3932,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope `operator` is for those who run the installation, and only they can give it.
+// Scope defines model for Scope.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4984,12 +4738,6 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
-// InCoupon defines model for InCoupon.
-type InCoupon = string
-
-// InCredit defines model for InCredit.
-type InCredit = string
-
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -5041,9 +4789,6 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
-// InTenant defines model for InTenant.
-type InTenant = string
-
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -5055,9 +4800,6 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
-
-// OperatorSubscription defines model for OperatorSubscription.
-type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5572,75 +5314,6 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
-// ListInstallationLogParams defines parameters for ListInstallationLog.
-type ListInstallationLogParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-}
-
-// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
-type PublishOperatorPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
-type ListOperatorTenantsParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// Search A part of the name or short name.
-	Search *string `form:"search,omitempty" json:"search,omitempty"`
-}
-
-// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
-type GrantOperatorCouponParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
-type EndOperatorCouponParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
-type GrantOperatorCreditParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
-type WithdrawOperatorCreditParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
-type PublishOperatorCustomPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
-type GiveOperatorPlanParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
-type GrantOperatorTrialParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5679,12 +5352,6 @@ type ListRunsParams struct {
 
 	// FilterService The id or name of a service.
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
-}
-
-// ResumeRunParams defines parameters for ResumeRun.
-type ResumeRunParams struct {
-	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListSecretsParams defines parameters for ListSecrets.
@@ -5866,18 +5533,6 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
-}
-
-// FreezeRecordParams defines parameters for FreezeRecord.
-type FreezeRecordParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// ThawRecordParams defines parameters for ThawRecord.
-type ThawRecordParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -6118,36 +5773,6 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
-// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
-type PublishOperatorPlanJSONRequestBody = OperatorPlan
-
-// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
-type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
-
-// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
-type GrantOperatorCouponJSONRequestBody = OperatorCoupon
-
-// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
-type EndOperatorCouponJSONRequestBody = OperatorReason
-
-// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
-type GrantOperatorCreditJSONRequestBody = OperatorCredit
-
-// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
-type WithdrawOperatorCreditJSONRequestBody = OperatorReason
-
-// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
-type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
-
-// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
-type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
-
-// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
-type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
-
-// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
-type GrantOperatorTrialJSONRequestBody = OperatorTrial
-
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -6171,9 +5796,6 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
-
-// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
-type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -6294,6 +5916,9 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6309,6 +5934,9 @@ type ServerInterface interface {
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6468,48 +6096,6 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
-	// ListInstallationLog What operators did to the installation, newest first
-	// (GET /v1/operator/log)
-	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
-	// ListOperatorPlans The price list in all its versions
-	// (GET /v1/operator/plans)
-	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
-	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-	// (POST /v1/operator/plans)
-	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
-	// PreviewOperatorPlan What a version would be and cost
-	// (POST /v1/operator/plans:preview)
-	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
-	// ListOperatorTenants All tenants, with what they agreed to and owe
-	// (GET /v1/operator/tenants)
-	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
-	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-	// (GET /v1/operator/tenants/{tenant})
-	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
-	// GrantOperatorCoupon Take something off the tenant's invoices
-	// (POST /v1/operator/tenants/{tenant}/coupons)
-	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
-	// EndOperatorCoupon End a coupon of the tenant's
-	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
-	// GrantOperatorCredit Give the tenant credit
-	// (POST /v1/operator/tenants/{tenant}/credits)
-	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
-	// WithdrawOperatorCredit Take back what a credit has not paid yet
-	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
-	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-	// (POST /v1/operator/tenants/{tenant}/plans)
-	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
-	// GiveOperatorPlan Put the tenant on a plan
-	// (POST /v1/operator/tenants/{tenant}/subscription:change)
-	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
-	// PreviewOperatorSubscription What another plan would cost the tenant
-	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
-	// GrantOperatorTrial Make everything free for the tenant until a time
-	// (POST /v1/operator/tenants/{tenant}/trial)
-	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6540,9 +6126,6 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
-	// ResumeRun Go on with a backfill
-	// (POST /v1/runs/{run}:resume)
-	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -6618,12 +6201,6 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
-	// FreezeRecord Write nothing of a record to any system, until it is thawed
-	// (POST /v1/services/{service}/records/{record}:freeze)
-	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
-	// ThawRecord Let a frozen record go on
-	// (POST /v1/services/{service}/records/{record}:thaw)
-	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6879,6 +6456,12 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+// (GET /v1/connections/{connection}/health)
+func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -6906,6 +6489,12 @@ func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, conne
 // ResetSandbox Make the simulated account as new
 // (POST /v1/connections/{connection}/sandbox:reset)
 func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetConnection Let a connection begin anew
+// (POST /v1/connections/{connection}:reset)
+func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7227,90 +6816,6 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListInstallationLog What operators did to the installation, newest first
-// (GET /v1/operator/log)
-func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ListOperatorPlans The price list in all its versions
-// (GET /v1/operator/plans)
-func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-// (POST /v1/operator/plans)
-func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PreviewOperatorPlan What a version would be and cost
-// (POST /v1/operator/plans:preview)
-func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ListOperatorTenants All tenants, with what they agreed to and owe
-// (GET /v1/operator/tenants)
-func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-// (GET /v1/operator/tenants/{tenant})
-func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorCoupon Take something off the tenant's invoices
-// (POST /v1/operator/tenants/{tenant}/coupons)
-func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// EndOperatorCoupon End a coupon of the tenant's
-// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorCredit Give the tenant credit
-// (POST /v1/operator/tenants/{tenant}/credits)
-func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// WithdrawOperatorCredit Take back what a credit has not paid yet
-// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-// (POST /v1/operator/tenants/{tenant}/plans)
-func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GiveOperatorPlan Put the tenant on a plan
-// (POST /v1/operator/tenants/{tenant}/subscription:change)
-func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PreviewOperatorSubscription What another plan would cost the tenant
-// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GrantOperatorTrial Make everything free for the tenant until a time
-// (POST /v1/operator/tenants/{tenant}/trial)
-func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -7368,12 +6873,6 @@ func (_ Unimplemented) GetRun(w http.ResponseWriter, r *http.Request, run InRun)
 // CancelRun Stop a run
 // (POST /v1/runs/{run}:cancel)
 func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InRun) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ResumeRun Go on with a backfill
-// (POST /v1/runs/{run}:resume)
-func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7524,18 +7023,6 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// FreezeRecord Write nothing of a record to any system, until it is thawed
-// (POST /v1/services/{service}/records/{record}:freeze)
-func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ThawRecord Let a frozen record go on
-// (POST /v1/services/{service}/records/{record}:thaw)
-func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8907,6 +8394,32 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectionHealth operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionHealth(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -9028,6 +8541,32 @@ func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetConnection operation middleware
+func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11751,600 +11290,6 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// ListInstallationLog operation middleware
-func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListInstallationLogParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListInstallationLog(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListOperatorPlans operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorPlans(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PublishOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PublishOperatorPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PublishOperatorPlan(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PreviewOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PreviewOperatorPlan(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListOperatorTenants operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListOperatorTenantsParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "search" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorTenants(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetOperatorTenant operation middleware
-func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOperatorTenant(w, r, tenant)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorCoupon operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// EndOperatorCoupon operation middleware
-func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "coupon" -------------
-	var coupon InCoupon
-
-	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params EndOperatorCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorCredit operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorCreditParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// WithdrawOperatorCredit operation middleware
-func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "credit" -------------
-	var credit InCredit
-
-	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params WithdrawOperatorCreditParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PublishOperatorCustomPlan operation middleware
-func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PublishOperatorCustomPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GiveOperatorPlan operation middleware
-func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GiveOperatorPlanParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PreviewOperatorSubscription operation middleware
-func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GrantOperatorTrial operation middleware
-func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "tenant" -------------
-	var tenant InTenant
-
-	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GrantOperatorTrialParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12700,60 +11645,6 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelRun(w, r, run)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ResumeRun operation middleware
-func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "run" -------------
-	var run InRun
-
-	err = runtime.BindStyledParameterWithOptions("simple", "run", chi.URLParam(r, "run"), &run, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ResumeRunParams
-
-	headers := r.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
-		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResumeRun(w, r, run, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14094,124 +12985,6 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRecordStatus(w, r, service, record, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// FreezeRecord operation middleware
-func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "record" -------------
-	var record InRecord
-
-	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params FreezeRecordParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.FreezeRecord(w, r, service, record, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ThawRecord operation middleware
-func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "record" -------------
-	var record InRecord
-
-	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ThawRecordParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ThawRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15901,6 +14674,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -15911,9 +14693,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
@@ -15985,9 +14764,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/runs/{run}:cancel", wrapper.CancelRun)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/runs/{run}:resume", wrapper.ResumeRun)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
 	})
 	r.Group(func(r chi.Router) {
@@ -15995,12 +14771,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -16216,48 +14986,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -16360,10 +15088,6 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
-
-type OperatorPlanVersionJSONResponse OperatorPlanVersion
-
-type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -17479,6 +16203,49 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
+type GetConnectionHealthRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionHealthResponseObject interface {
+	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionHealth200JSONResponse ConnectionHealth
+
+func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -17664,6 +16431,57 @@ type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetConnectionResponseObject interface {
+	VisitResetConnectionResponse(w http.ResponseWriter) error
+}
+
+type ResetConnection200ResponseHeaders struct {
+	ETag string
+}
+
+type ResetConnection200JSONResponse struct {
+	Body    Connection
+	Headers ResetConnection200ResponseHeaders
+}
+
+func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20159,631 +18977,6 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
-type ListInstallationLogRequestObject struct {
-	Params ListInstallationLogParams
-}
-
-type ListInstallationLogResponseObject interface {
-	VisitListInstallationLogResponse(w http.ResponseWriter) error
-}
-
-type ListInstallationLog200JSONResponse AuditList
-
-func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorPlansRequestObject struct {
-}
-
-type ListOperatorPlansResponseObject interface {
-	VisitListOperatorPlansResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorPlans200JSONResponse OperatorPlanList
-
-func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorPlanRequestObject struct {
-	Params PublishOperatorPlanParams
-	Body   *PublishOperatorPlanJSONRequestBody
-}
-
-type PublishOperatorPlanResponseObject interface {
-	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type PublishOperatorPlan200JSONResponse struct {
-	OperatorPlanVersionJSONResponse
-}
-
-func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorPlanRequestObject struct {
-	Body *PreviewOperatorPlanJSONRequestBody
-}
-
-type PreviewOperatorPlanResponseObject interface {
-	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
-
-func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorTenantsRequestObject struct {
-	Params ListOperatorTenantsParams
-}
-
-type ListOperatorTenantsResponseObject interface {
-	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorTenants200JSONResponse OperatorTenantList
-
-func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorTenantRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-}
-
-type GetOperatorTenantResponseObject interface {
-	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
-}
-
-type GetOperatorTenant200JSONResponse OperatorTenantDetail
-
-func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCouponRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorCouponParams
-	Body   *GrantOperatorCouponJSONRequestBody
-}
-
-type GrantOperatorCouponResponseObject interface {
-	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Coupon InCoupon `json:"coupon"`
-	Params EndOperatorCouponParams
-	Body   *EndOperatorCouponJSONRequestBody
-}
-
-type EndOperatorCouponResponseObject interface {
-	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
-}
-
-type EndOperatorCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCreditRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorCreditParams
-	Body   *GrantOperatorCreditJSONRequestBody
-}
-
-type GrantOperatorCreditResponseObject interface {
-	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorCredit200JSONResponse Credit
-
-func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type WithdrawOperatorCreditRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Credit InCredit `json:"credit"`
-	Params WithdrawOperatorCreditParams
-	Body   *WithdrawOperatorCreditJSONRequestBody
-}
-
-type WithdrawOperatorCreditResponseObject interface {
-	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
-}
-
-type WithdrawOperatorCredit204Response struct {
-}
-
-func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorCustomPlanRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params PublishOperatorCustomPlanParams
-	Body   *PublishOperatorCustomPlanJSONRequestBody
-}
-
-type PublishOperatorCustomPlanResponseObject interface {
-	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
-}
-
-type PublishOperatorCustomPlan200JSONResponse struct {
-	OperatorPlanVersionJSONResponse
-}
-
-func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GiveOperatorPlanRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GiveOperatorPlanParams
-	Body   *GiveOperatorPlanJSONRequestBody
-}
-
-type GiveOperatorPlanResponseObject interface {
-	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
-}
-
-type GiveOperatorPlan200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorSubscriptionRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Body   *PreviewOperatorSubscriptionJSONRequestBody
-}
-
-type PreviewOperatorSubscriptionResponseObject interface {
-	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
-}
-
-type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
-
-func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorTrialRequestObject struct {
-	Tenant InTenant `json:"tenant"`
-	Params GrantOperatorTrialParams
-	Body   *GrantOperatorTrialJSONRequestBody
-}
-
-type GrantOperatorTrialResponseObject interface {
-	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
-}
-
-type GrantOperatorTrial200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListPlansRequestObject struct {
 }
 
@@ -21202,58 +19395,6 @@ type CancelRundefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRunResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResumeRunRequestObject struct {
-	Run    InRun `json:"run"`
-	Params ResumeRunParams
-}
-
-type ResumeRunResponseObject interface {
-	VisitResumeRunResponse(w http.ResponseWriter) error
-}
-
-type ResumeRun202ResponseHeaders struct {
-	Location string
-}
-
-type ResumeRun202JSONResponse struct {
-	Body    Run
-	Headers ResumeRun202ResponseHeaders
-}
-
-func (response ResumeRun202JSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
-	w.WriteHeader(202)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResumeRundefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22491,97 +20632,6 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type FreezeRecordRequestObject struct {
-	Service InService `json:"service"`
-	Record  InRecord  `json:"record"`
-	Params  FreezeRecordParams
-	Body    *FreezeRecordJSONRequestBody
-}
-
-type FreezeRecordResponseObject interface {
-	VisitFreezeRecordResponse(w http.ResponseWriter) error
-}
-
-type FreezeRecord200JSONResponse FrozenRecord
-
-func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ThawRecordRequestObject struct {
-	Service InService `json:"service"`
-	Record  InRecord  `json:"record"`
-	Params  ThawRecordParams
-}
-
-type ThawRecordResponseObject interface {
-	VisitThawRecordResponse(w http.ResponseWriter) error
-}
-
-type ThawRecord200JSONResponse FrozenRecord
-
-func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24443,6 +22493,9 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -24458,6 +22511,9 @@ type StrictServerInterface interface {
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -24617,48 +22673,6 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
-	// ListInstallationLog What operators did to the installation, newest first
-	// (GET /v1/operator/log)
-	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
-	// ListOperatorPlans The price list in all its versions
-	// (GET /v1/operator/plans)
-	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
-	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
-	// (POST /v1/operator/plans)
-	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
-	// PreviewOperatorPlan What a version would be and cost
-	// (POST /v1/operator/plans:preview)
-	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
-	// ListOperatorTenants All tenants, with what they agreed to and owe
-	// (GET /v1/operator/tenants)
-	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
-	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
-	// (GET /v1/operator/tenants/{tenant})
-	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
-	// GrantOperatorCoupon Take something off the tenant's invoices
-	// (POST /v1/operator/tenants/{tenant}/coupons)
-	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
-	// EndOperatorCoupon End a coupon of the tenant's
-	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
-	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
-	// GrantOperatorCredit Give the tenant credit
-	// (POST /v1/operator/tenants/{tenant}/credits)
-	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
-	// WithdrawOperatorCredit Take back what a credit has not paid yet
-	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
-	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
-	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
-	// (POST /v1/operator/tenants/{tenant}/plans)
-	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
-	// GiveOperatorPlan Put the tenant on a plan
-	// (POST /v1/operator/tenants/{tenant}/subscription:change)
-	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
-	// PreviewOperatorSubscription What another plan would cost the tenant
-	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
-	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
-	// GrantOperatorTrial Make everything free for the tenant until a time
-	// (POST /v1/operator/tenants/{tenant}/trial)
-	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -24689,9 +22703,6 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
-	// ResumeRun Go on with a backfill
-	// (POST /v1/runs/{run}:resume)
-	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -24767,12 +22778,6 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
-	// FreezeRecord Write nothing of a record to any system, until it is thawed
-	// (POST /v1/services/{service}/records/{record}:freeze)
-	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
-	// ThawRecord Let a frozen record go on
-	// (POST /v1/services/{service}/records/{record}:thaw)
-	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -25568,6 +23573,32 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
+// GetConnectionHealth operation middleware
+func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionHealthRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionHealth")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
+		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -25705,6 +23736,32 @@ func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
 		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetConnection operation middleware
+func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetConnectionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetConnection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
+		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27246,445 +25303,6 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ListInstallationLog operation middleware
-func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
-	var request ListInstallationLogRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListInstallationLog")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
-		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListOperatorPlans operation middleware
-func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
-	var request ListOperatorPlansRequestObject
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorPlans")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
-		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PublishOperatorPlan operation middleware
-func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
-	var request PublishOperatorPlanRequestObject
-
-	request.Params = params
-
-	var body PublishOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PublishOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PreviewOperatorPlan operation middleware
-func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	var request PreviewOperatorPlanRequestObject
-
-	var body PreviewOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PreviewOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListOperatorTenants operation middleware
-func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
-	var request ListOperatorTenantsRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorTenants")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
-		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetOperatorTenant operation middleware
-func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	var request GetOperatorTenantRequestObject
-
-	request.Tenant = tenant
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetOperatorTenant")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
-		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorCoupon operation middleware
-func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
-	var request GrantOperatorCouponRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// EndOperatorCoupon operation middleware
-func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
-	var request EndOperatorCouponRequestObject
-
-	request.Tenant = tenant
-	request.Coupon = coupon
-	request.Params = params
-
-	var body EndOperatorCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EndOperatorCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
-		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorCredit operation middleware
-func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
-	var request GrantOperatorCreditRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorCreditJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorCredit")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// WithdrawOperatorCredit operation middleware
-func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
-	var request WithdrawOperatorCreditRequestObject
-
-	request.Tenant = tenant
-	request.Credit = credit
-	request.Params = params
-
-	var body WithdrawOperatorCreditJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "WithdrawOperatorCredit")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
-		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PublishOperatorCustomPlan operation middleware
-func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
-	var request PublishOperatorCustomPlanRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body PublishOperatorCustomPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PublishOperatorCustomPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
-		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GiveOperatorPlan operation middleware
-func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
-	var request GiveOperatorPlanRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GiveOperatorPlanJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GiveOperatorPlan")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
-		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PreviewOperatorSubscription operation middleware
-func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
-	var request PreviewOperatorSubscriptionRequestObject
-
-	request.Tenant = tenant
-
-	var body PreviewOperatorSubscriptionJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PreviewOperatorSubscription")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
-		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GrantOperatorTrial operation middleware
-func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
-	var request GrantOperatorTrialRequestObject
-
-	request.Tenant = tenant
-	request.Params = params
-
-	var body GrantOperatorTrialJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GrantOperatorTrial")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
-		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -27955,33 +25573,6 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelRunResponseObject); ok {
 		if err := validResponse.VisitCancelRunResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ResumeRun operation middleware
-func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
-	var request ResumeRunRequestObject
-
-	request.Run = run
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ResumeRun(ctx, request.(ResumeRunRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ResumeRun")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ResumeRunResponseObject); ok {
-		if err := validResponse.VisitResumeRunResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28696,72 +26287,6 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// FreezeRecord operation middleware
-func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
-	var request FreezeRecordRequestObject
-
-	request.Service = service
-	request.Record = record
-	request.Params = params
-
-	var body FreezeRecordJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		if !errors.Is(err, io.EOF) {
-			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-			return
-		}
-	} else {
-		request.Body = &body
-	}
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "FreezeRecord")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
-		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ThawRecord operation middleware
-func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
-	var request ThawRecordRequestObject
-
-	request.Service = service
-	request.Record = record
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ThawRecord")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
-		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29866,842 +27391,780 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
-	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
-	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
-	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
-	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
-	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
-	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
-	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
-	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
-	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
-	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
-	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
-	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
-	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
-	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
-	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
-	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
-	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
-	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
-	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
-	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
-	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
-	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
-	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
-	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
-	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
-	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
-	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
-	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
-	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
-	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
-	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
-	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
-	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
-	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
-	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
-	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
-	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
-	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
-	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
-	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
-	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
-	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
-	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
-	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
-	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
-	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
-	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
-	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
-	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
-	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
-	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
-	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
-	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
-	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
-	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
-	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
-	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
-	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
-	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
-	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
-	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
-	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
-	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
-	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
-	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
-	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
-	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
-	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
-	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
-	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
-	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
-	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
-	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
-	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
-	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
-	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
-	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
-	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
-	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
-	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
-	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
-	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
-	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
-	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
-	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
-	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
-	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
-	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
-	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
-	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
-	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
-	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
-	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
-	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
-	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
-	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
-	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
-	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
-	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
-	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
-	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
-	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
-	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
-	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
-	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
-	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
-	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
-	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
-	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
-	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
-	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
-	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
-	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
-	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
-	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
-	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
-	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
-	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
-	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
-	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
-	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
-	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
-	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
-	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
-	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
-	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
-	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
-	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
-	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
-	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
-	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
-	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
-	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
-	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
-	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
-	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
-	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
-	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
-	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
-	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
-	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
-	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
-	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
-	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
-	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
-	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
-	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
-	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
-	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
-	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
-	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
-	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
-	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
-	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
-	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
-	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
-	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
-	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
-	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
-	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
-	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
-	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
-	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
-	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
-	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
-	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
-	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
-	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
-	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
-	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
-	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
-	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
-	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
-	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
-	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
-	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
-	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
-	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
-	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
-	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
-	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
-	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
-	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
-	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
-	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
-	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
-	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
-	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
-	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
-	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
-	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
-	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
-	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
-	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
-	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
-	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
-	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
-	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
-	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
-	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
-	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
-	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
-	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
-	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
-	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
-	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
-	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
-	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
-	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
-	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
-	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
-	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
-	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
-	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
-	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
-	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
-	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
-	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
-	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
-	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
-	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
-	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
-	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
-	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
-	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
-	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
-	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
-	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
-	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
-	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
-	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
-	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
-	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
-	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
-	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
-	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
-	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
-	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
-	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
-	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
-	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
-	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
-	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
-	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
-	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
-	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
-	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
-	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
-	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
-	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
-	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
-	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
-	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
-	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
-	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
-	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
-	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
-	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
-	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
-	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
-	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
-	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
-	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
-	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
-	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
-	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
-	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
-	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
-	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
-	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
-	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
-	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
-	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
-	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
-	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
-	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
-	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
-	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
-	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
-	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
-	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
-	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
-	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
-	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
-	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
-	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
-	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
-	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
-	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
-	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
-	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
-	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
-	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
-	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
-	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
-	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
-	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
-	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
-	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
-	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
-	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
-	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
-	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
-	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
-	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
-	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
-	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
-	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
-	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
-	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
-	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
-	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
-	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
-	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
-	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
-	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
-	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
-	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
-	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
-	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
-	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
-	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
-	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
-	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
-	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
-	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
-	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
-	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
-	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
-	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
-	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
-	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
-	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
-	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
-	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
-	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
-	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
-	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
-	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
-	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
-	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
-	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
-	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
-	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
-	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
-	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
-	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
-	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
-	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
-	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
-	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
-	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
-	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
-	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
-	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
-	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
-	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
-	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
-	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
-	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
-	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
-	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
-	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
-	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
-	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
-	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
-	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
-	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
-	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
-	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
-	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
-	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
-	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
-	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
-	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
-	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
-	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
-	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
-	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
-	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
-	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
-	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
-	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
-	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
-	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
-	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
-	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
-	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
-	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
-	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
-	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
-	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
-	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
-	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
-	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
-	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
-	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
-	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
-	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
-	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
-	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
-	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
-	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
-	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
-	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
-	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
-	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
-	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
-	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
-	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
-	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
-	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
-	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
-	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
-	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
-	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
-	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
-	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
-	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
-	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
-	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
-	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
-	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
-	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
-	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
-	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
-	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
-	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
-	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
-	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
-	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
-	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
-	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
-	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
-	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
-	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
-	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
-	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
-	"OJY3Dn8VlGq2unuWliXZzkWpt5515zKdne4kG6c77zOxnxYkQhLHFKAmSCsar7/7v3DOAQhKpK6U4/Rk",
-	"aqpjyxQJAgcH5/r7mS+oIYvSABMcGGqjfkz2EZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8UUD",
-	"dMvSvCyEW8rWG9ih9QfmHuTG225qqlxPktOvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
-	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zbaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
-	"2uQQmohkJI5gLP+5SvieoPBtufDYq7HR8fNtVxR3BeMa68GYVLMvuUUQ97Guo8UCmx/plKeRTqOB7zCU",
-	"Vk07pkqAxcNCLSh9mnL5jJ20WMjnwHwh1Qzr6KwvGmmmOfRms7ngiTVvl33RkUgt+95FPq5td98riFIR",
-	"3WDjW/DM+uXzd9DSCpAs/fl7AF18QqBFZlpXXOBHvzqNwFESYIWExQP+VKTJbehUDa5/j8WNiJGcGlTF",
-	"Uwuq2fUxcoxMQX+UwwZaF2laAAYyh4KQqUrmR3ouB6B73U1RYjEEoW5EkmYJ/m5kK0rs2GF8EO6yKGCf",
-	"zEskYpgoyMTMeCLGKtPiKOyb/TYz7/npJHhyBUcJxI3gXqEYRKF5wkl5THFpGGZGRXhhoV/OTlstc0tq",
-	"ZKDZbx11TguxR50mPBUjCK/4T31SvH/LXWlWMuY6BQDlj5HUlATIR7swLu97Ey4zHsPEErRkVUi07GU2",
-	"zoIvK4AKBZ2rrjrs0J/UjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
-	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
-	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/GDrm//+61Eb/TIV3/j57URo2MmU",
-	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
-	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv1z5hcebtP2Mb+/O5298",
-	"tWK5uqRosAN75ydURdj/Ft0IJj7zQRrPmZIg1T2jcXrse4/CbjZW2nYHzCKpfwhYD37rse/pW3OVJUzN",
-	"ZABISK7Olpq27GbuXcrvYwg2Ai466v4fbFA+b3KCrjoyVLBwzMNs58yMkODawdiE1CJSCpTF6GkO9xBv",
-	"GNbbKbbFbmJoFCP7+Tf3ifC78+u5MfqxtW7MAZrbTMiiMt9Y4b2gid4i2LL5Zt5zY74ACUEG+m12Z66a",
-	"7QbylCL1Ka61W911X6Koyey4SCJDHwQzNHoPyAgmPk9jFean3XYG5kYgLPkEFLAHfBCW8lFbtgNHE/cd",
-	"skOuMaXd5Vd7thRt3C4yFoPr8grLtq2wzDkvQYOOEqH/iCsihgvVmWi2KrlRxHDBDPNNVWyUvxBpGkkU",
-	"/CnXembM1yvP0LR2p70MXxRt8NyqbASNMZwEjbDfpElpDtTEg6VojAWP0/HcMf6sfMsD9Z3kwreRGSZd",
-	"c2KNqe6iBvC0jvu0VO/Yv65Jbr92pKgAiPcMePR63VTotEdEMzxtMkSuYHZdifOHxyKEk7Wkd6Y8Q50P",
-	"+4tmqSs3VPk+2Fmcg3yTdBt/uf14/v7lT29/vXj5+7vzi4uPb9+/uDPiraF7FkNv2zSteJN5kMaVXDHh",
-	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/1X2efi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
-	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pVvltX+lpVxeH+cI3ZwISZ4dXAtFviQa1QWB1Kcc/1+bc01",
-	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
-	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTrsO3qUoSdKk24gdXmZxucvuscRN89",
-	"vIKZ+zDIjrkPeVZZSvMR0I7SfMIgoHMjZKgSwCbS7O15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5TsNjrvRSgTo",
-	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKNfk6hXpuwKRlQB",
-	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QRHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
-	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
-	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4ZcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
-	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Wx1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/K",
-	"eO4+oBA2XG+sIEAE+QS3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
-	"a8rD3Qeay7CvPq84IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GzmK441GPIL",
-	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
-	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9aMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
-	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXvkd+Rr20m9J8Mb7ztxObCJE+Y1wy",
-	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8W",
-	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
-	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
-	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/TrVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
-	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvtVEgNffQQ",
-	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
-	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDELxjy/ZDMDxPvVclG",
-	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3mp8YgHBBBvRG6ozSJRkihCo5i",
-	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafbpthGpAKOlMJYyHYQKB7KHL",
-	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCfzJX3xXQvD+A74sO3jucxov/+dkhlft4+/mf8/ZLT/UcoiZP",
-	"JaviRrnwQS0e1n3W4wKbyYZZsc1uqRdKoueKcHn/GAnfp1LPPHvCZTQUOmXf/9/zX342MvHfF2/fBLYt",
-	"mHXOHrG/Rz/+gJDvFFOG4AzGZuicUzciYT99+PDuGeuZrWqn1s1aE0hIIEqdaoZ/RioXYHzJZ/d4kOlU",
-	"TYD6Bbhy6Jko3UoKizlN5xYD5hEAa+qWMpgQCwqqR6TlG6g4m0g6wScinINJfSndKGDygbatD2UtIaZp",
-	"zEtSWwBRHdg0T9NVOAK+FuP5xObgX5EGUOxqtB23rnuXMgYlJNWBc33HkTYnXFXdslSpqGqtO6tsrSt4",
-	"YuVbwV4SCX38C81P4z7gsLXKEmhas6vSZe1LaV6ja6RsCitiVc/bDApPp17fN/62QT43r20x3zmKo5si",
-	"EmzH/Uytb5DmWW5IrninAq6+IljDkaX2A9jELna4bXdff67ovt4dtwkevp3JXIpX2ywqATVjSYPaX1uJ",
-	"4XkY5gYOmvR5sxC+dR+bWXJtsIsSBxvIXJHw2RHy/0PgYMkqch6USjYvStxF2Sy2DX1JpKLS+XeliZ55",
-	"XF6duOH0ry9OhHncM5P+zch8WEbm1gbkWo1XI1JhLvgQkHDsVaHay1LcLd5CfDelCQzP20OTK5MykiOv",
-	"ApNfCwphArUse8mTOBKJPRqAsG5uywus8cLOcxtrgeMPayEyvSSo5U2UN5GuUxt+1bZX65vt9e9he33J",
-	"0NC7zCgwKWbO+PNzvgtHeSRTZfbyvZlOx85YWw0pgJf/klt237bSt61031vpvGLXQLQjSrU7I4P8NAVL",
-	"YVUP6P2YC0ubME/6lIarLvB8xxpEL1kDMAoAPhi4PzuCWSjvTQSQivJYBxRUyrN7i+VLWB/GuMaaXCRD",
-	"5WGAwSrzPUcujTVNxiDWmABnWsiwyT5WZJOq8j9lVkmazIuOxY6J7lyXrVQafjIkVddCQr/ixU9v3/3+",
-	"4e3fX765a9xtbw1/SCIev8eRHwbwMme7zj0FV91ZWfyI15HBRXz7VPpoudFXVj/i9xfZ1PP6xwjSTZMo",
-	"jiNXD3baCRoTiFYXns6TNBrE4JhSnDKHXSorBYsQCM7q+A+C54UKWAOG8og4VSAtjdtLvP6y0b0037hs",
-	"3BUV1nOc8KMPluJ8YdLvgsZEpGNl5PLdrx/M+ZDEfun0WE0LpdN8Gh3bNztuY+qr71puzNa/Chrq2s7F",
-	"0psTkuhW5AFFqavkD/BSY3WluJwXAjrX7qSc7ehaiKnxd1QCysL8yKVDUd0xHmGVZ2J+PTKH3ZqkGFz4",
-	"Bq67f9SPt1gg7YNoEGzwGuwMuupLIb1ZRF0PW7fTPANkXWJAB14b6uUj3EaPhWyQrMl70/s1uo1+tAYH",
-	"zpoxbpNgavxtlgJcBDrH6TiCAJFNUIcJH6aLAGPIPvIjnCQFKLTWWcGE6m/Ev1bK0lNvfs7J7gaYGXAt",
-	"gw1RSwmUd79KALONwbFLdu3x7cC93moQM3dZYyfsovzrNTWe5jNzPzjh/htcrZvJbhjpAU/CnWqI/Aet",
-	"gDlZYqgkyxraT4cqcVGnJeuOBldY0h2bT/eE7PqiYgQobdnUuP65MNlWAcSQibTOCrnvDQSs8oQsSgjc",
-	"+mDy8XGsIF88S8w7RZZEHV+IRSmksUci1XkxMmp4qNxWUyHtEen6u3Dw2Bo4BDA6zaY8KqmShYf8u0uX",
-	"hQDxRGuxWnU3YaruHHudsinqBPy2Tf5zOYeiaSjPvBYhaIcpB07RAGPWRGNKXin8t8newqqqRLNRwmVa",
-	"Wr+fW3eHoJDqnFkqgaLBU+BdNQbE46PWo6OT1odOJzcgYNCL9ANnJeWByRr6gVgMzT3aT2gwhcJARRbQ",
-	"kJ2wN+rGsgca8ztM+Myxn20R/sH5XNlGhjxMoPl56oyCGk0OV5OaCmnW3mhEmtA9TI9Q8PAoFmkqkqNR",
-	"orLparfhheDhz3D13/DiPfH/awS5A5TAxmSu/4ibgNn5O/Xi5uj2J4+DBvb64pSoLAUk5kSnq0KSMS//",
-	"+xn9fSK0xqZkI37G/gVmfKVYrOTIZXqwyqjZqBU0uQRtuFZbe2HBV20BFB+7B5JRrZvgrTkAjbAyFFbN",
-	"+nM24MU8wAvv75tiB3sbYFPRf6AI7/Vhr+evuhn6OkphnbS5Zjd/KSd/pSZZQHFf1ibUcHWHPy3hvaO3",
-	"vlblwDEYxmsYYDHOZ6Haq9RUa1c1pSyt7DRRYYb9o2oKcTstEoQXnscKSUP1debGcrczBj3QmtSOLL8A",
-	"uF6K0G55UA+G9JlvqvVRC1/R1YPWlt+vMmqxr/Y8vg3dK66MXOQzsVPkwvt6PZELb7Z3nY7toxf+W1QD",
-	"Zr1Sief+zXgSYsnzB8hXAZDEmN8IL7v0nYZ8HxQ8B4D3I1mP9mnvGeP4NedDjqIbQag1gHoOoBYhi/Sl",
-	"lKgYRMIGKkmg5hygLyTVLiciTOy35+hKsUjq1MybJV/3sl6EFsA1qhvuQ2ownUZxjJdgUk3ziQcakGf2",
-	"tJBw1wkB5bjEHlX2LEOsf49tqbCnfyANlyQ5IqIPuW4TetDdaLHENkFeN7q+INZ1VFDWACG2AWjADgps",
-	"W9Swe9zPz3FtvV5jyf7AYsZIbmErGp1gFTAJ+nqlt0+QcVEfVHZo2KYQqIELo+FQJBA1UJJNs2SqNKkH",
-	"PIFdk0FVzHEfqT0k9v85Ay+abIfNhZRW4EEKJ8Q3OSkWlk0PLY72ykOJ47lkKkvtqeTUM/RfWgWft/xL",
-	"NTMa3TvHqFQjpI5NauTRIk1jy4EB59RIQeVGorLRGA8FOBDxOTM6kUKFdZ1ljdMwDYeS9IJIde5ZpDDl",
-	"7FkwOCv3JFnncXQtDqjtXIIYDQJbIhzklTQhM+4aClukjVDlvWpnrRaD0ug0mohKscB3OLBEbKMA0apq",
-	"dE8eb6z13tsvlXgVP6kZwpPxRCAEv22Qrkn64hi3YyE6468ahGlqlctIDxIx5XIQrSlzeFG48isk5pOD",
-	"KI64RVxfQ9CXX3yPRH35FM9ttKjGgguN6JcfFIYSCgR7NqKNbS3ExHl61G4dtTsFTmMK2uSgjEtRHLSi",
-	"BqLRPWo1W+2cno8SHzYio9dEIqiFxbuhQ698LRG/UqXjkrINCpPkK2gU1EBuQtm3GbmfVnFG990yAu14",
-	"+ais7KTlB1H+yKLBdV+pa+3R3D1tPn1qpAy/Ecnf28W4SxJNhUfCR3SqxTCNrWl7/ea3I1jXVqt9OB4W",
-	"T4rXh2eGkQyxpiuTE+MLCQ/RZWK8W+Oh1tbbE0Yh5L55GBaNxvdFidk0ZuPrxOPb/Nf5XXcYY63y1ud5",
-	"fpPCgV7UyObur1TyXsB4HoK7gfoFtAtB2URydJQKPvGziqgEjiaRnlAafHupehXbCu86vBJ/umvAKuPg",
-	"l3iSAF39BO21jcBV05Gtkro9uP+qBK+4dd8oL4RE9W7WS7aK0QWbePjPTKcT8GQSAd4zlnJCMT2SLlUw",
-	"7/mjeRDi7V7FHWyFkyBRGWiyI+/A2kW43+c3fZgifsHnRDJQkPLc23QYyfVIu7gxw6qsC7mAntcj8Jbx",
-	"0ibrGaMHEDE4ex6rLHwJf2DtZosJeSNiNRV+H3kkGUBl0PcnADOVQBU3AYaoidA5Rtml7P3MdXoEtz16",
-	"/aKH1UbYIJky81YifEbDySV/iBHoscqSJnsJYMftM0Z17NCkNYGtYvsobNA3TQSfXMo4uhGaEOrgI7rQ",
-	"RYevxZyphE2gTINN+JxpQZFfYZ5ghh5Jlj8SPYsoYbHSUDsNYNNlQVl8IE7j8nZcsLvnU6FdifY0EcPo",
-	"MwyC7I2A6WwwNn5mL8lkcxjJSI9F2AvM4OGjv/a25Cs0VnkFXeGUG8fHfPX/feJH//r96j+/v7xs0o8/",
-	"/NX8cnn51x/+z18aS4nQoDHhn1/jjc5aZVSGtXkomOjXJMJ5nV4iBiK6ETmlOPYW5BNQkMPCDPgv3jp6",
-	"enXbDjqtuyPv55JX3sDfSMXnFHfKEUpFQVE2orDLHp+C43Ap4bIu85f5UprN2WW3lw09FQOSCWigaDdb",
-	"l43gshGF8Ku9i/kI2/PgY8DAof7m49UmN3zVvCF8MRQ3TT2XgziSoukPqXnTxiujCV5ZlvWFK8zQaSrc",
-	"bRfPDXfhZaN7e9lIMny5JJPrRgpWO1yss8FAiFCEl427u0uJfUSVPmhpCx2uTW2G85hPp0JSGsz96ml4",
-	"0g3Lmt2uVdFyhvzUenjsfsKvBfu+p/lQpPMP40Ro883eD5jgwpNGxGETFThedgTfak5CZlQIjySGTwEL",
-	"qrzI7ycYzZ+8FMW8ZP1hhXUBgTE4/20oNAHHfxyHmzn+BMTh95vmZRSlyPcr+fxbBT5/MyDEC6U+zURA",
-	"DYNHTn/omokFREYLJw4zdSDX3IjAep8ctlYdmuMnzFNXFEngpttKYRzfmn9WVkSYu+5UCwFfrKcKYoxj",
-	"2PJFty98wCFflczQMeXwV0Z0fxJx+JyuO7juqzGQ2dfwDdoMfJiKxFzwR8ZlGqVzZHziyw3sZ+b/0H0F",
-	"pePF77RbrbvAS/J7dwsWK7KMTlulZYrFZMU6r80DjTZqZ+8zG8/hKMBxsaGIYzZM1IS1Wy2WKtYB9MSn",
-	"T/7jGTtr/Qd4P3GsZiKst4w1l5oNWsaokqQmNEcLOeM47sxCwFubGV+/4fYtNKreb91E4Ml0u+tNK5td",
-	"oAaHTqfeQglPH/K4KXqmqcpdQYiMa1BEQUV5j4OMD8yfroWY5h7smOvNKh/wtUnnPqCSB+RUBYS4SaTN",
-	"e/tH/Fbdz+/hFTeOx3Tu7aQx62M2gNsWeszjGMLbfbHFbii04SwIdSwAurl2qf7gyhm0w4GwxQ4yBEGV",
-	"zFU+UMJ1LCSgwlPvH9MpjwVWNCiKQQo5irAYAgWZCh/M74gU8QyRolQcLtVHYCke1UaUiTpMxoORdbKK",
-	"wdfLJhORsARqYYQMxRZVPu9pje9Iur+QMFuSj4JAjxQrgFtvJcmRvIlSTph9K6yg1951X5MVNBiIaVpg",
-	"BV2P3GMrF0cJH4j/KrKfLjSdwddPWssdZZG8Wdt476r117a4JwpsHLNyND+1GSr5wq43VDxhCWzbsUpC",
-	"keQx0gm/hobj/WX9tf8wqPfAhmZP0n+BGG6ZrGN0dxP8adR4FCjBPmp5nYeViXXTPF+7erExInxC+c9A",
-	"PAPUHbAcFOVhy9GV8zfaG155H5W4SrwXBG1TIXojZt7LbWQBbImx/KfcyIGDOjr/xx/tf1z/qxM+zl6q",
-	"1vRR0uY/ngxeiFejn6L/vv558ka9++O9/pD9Nvv/z//RandOTs8ePX7ylPcHoRiOxtEyJM4im6i3d4/3",
-	"fto2faxmkRaFoyTA767IkcPMTlyANvsiOMsweuEoeLdSQFWH7fFt/ssCVvLy5IBKijSbqSQdO8MOvFrA",
-	"iDd2nacumYTGf7QPyBZktj8BCmMhal5mvN2o66Ka2ojYzF+9GiGWP0D/vPTvbly4Hea/Gjx51cu2vqmo",
-	"xg52xPotnkNT5du8nphi5C/nDmbClv6b/9JX+SbHIsGqtI2ZC4BFymkcBCTmJ0qmYz9gkU2NSRHyVNi+",
-	"5qDcNLdViV8EVsthTURkFEEof0316JZZGXpHrzu4ZCAwqZrNoIrbTeYgVlqEAaF/FWlgp0KZ7bau0NWI",
-	"R2mBa1+pWHBZbwXqdJqoGx47JQLj95SKmkyzNZimZYqn1S6UqFoslwK2WDnUhtmaCFSz/sJhJHlsOdep",
-	"9zjGfXhF6mpLoLGpSCIFwxSQ8cL36Sy+D6x3/rqYUUpWTEAaTcQ/lDTL+OuH59BCzFPxnLqpLHe0SGyC",
-	"qsiehSERj3UdPsDCJ/pkAQGNMlfeJD5pnpZPonvUSd2untlEG/l5sKNzPR1Hsp4A9Wt3a8p34fLujWhm",
-	"PwW7yvx0V82uTto3AlJF2EvOlmKxCEciQXLRSLOJMktaSuhMb7JD6+UbJQXBG+2tNvKCO9pi39QHyGoV",
-	"euKjqicPxjwZ5eCsUBMhydfw8Yge5edDGkGNkZcdg6x0gvvevOOZkWjxGaCDgk6rxZwUQej1L3jNnX21",
-	"OJIbJf0zgFUAUFSjJxtGQ/2e37qRK01PHU6VjlILwThNKGs/l4OjwjcX38bl1+Zy4A0fBv3voqgrhcZT",
-	"1Fsq4RVGskUl3RnR+wTdtNXq+Y1Kf1FhNIxEWJ/tDWhxvv9eYLw5IDSjm9WryvPguKAqb/d4xKpwImwX",
-	"8NVtBBHp5EQC2RtCK8oThsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHht3Y/mJZ5RO4xLOl221HnbAFk",
-	"rRxi1mqmvykVzqI4JqC9raKW53m9+kGiltWn8yLy7cnuyLd/S/hAsJ/UdIodvvmRn9++2J9WagQsXrNk",
-	"BLTqNQIebWQEVM2QNQscfNI/MyCUouP2L+buZoP95ZEZEOuLWM1AfOx+ymkRv//LI3P1D838JP5mZGxv",
-	"ZLQOa2RAXx4Mst2oMjbaq42N1pKx0fpSxobtOdzB1jir2dbAA3uxEUkzDgf4V0mKKBnOJ1LEgmEHfROW",
-	"6EsNh3uAsK62LY5v819WRvYhZgWOJw3RkgYCUiud82HThxbKKUXoyd9pZma7LJQ/UTfCO952RuDdCUfX",
-	"SV5tSQBPNheSABsv3x5m5QamkPRtiRVm6CJjQv126OvUYoArORCurZKJWAuEf9al5iNxAO+B2nwIc5D4",
-	"DlYag9uYfD7E8yFMvm+MDTsyNmzPxlBJjJUjbgdWuX5t59jHBHPOPno4tUYiJL09Auo9yEI1yCYk6eui",
-	"pxOeEP+5kmJVjPSFvemansjzPubBBJeaTcNhZWJGJROeFhIyQmYT4K0Nzck+0DdmEvaDbDW3KjTt/ce7",
-	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
-	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
-	"BXPN3r14ZazE5xe/PZyoFTiax7fmn7tjzzWq2p9v+ATJh7FJI2BSIdKmhkoQMDEx7clmY8W0gFSpmLN+",
-	"BlrGFRxP+BzwJ8uTzj9HUrwtOINfTUnoqsSHMpd/dqk286XnxH7tOtYaeQPMp9yTte71P9ed3ytAjgFU",
-	"CA7q2Pihdgts3gyzTTveoYHcnXSszzfmYl1XD4yO5CgWfiSEwBjMPiLreH82pQM7FGaPrdINXfIRD+NF",
-	"vDKeKfTEKJmH8xEF1Gs4WIxZi9DjmsmD1c/YabuDHQRwMrEBwIHLZbDb5ag23mTPsPa9U8nU5wI7LJEZ",
-	"AYqAAYawFpFmSTQap7VagV0bgT2Yf+p4h5BbxJz/OQERNLdEGoquIWwz5VFoydltswo0azledZYqNuXz",
-	"ZeGxb/LvKz2vge+JSxdRYi7RWZ/AjKIb8ev0MOJyDgQ3lq0ICvABvBvan0rcDhjKl17vfVvzPviZQ2Cr",
-	"BLwfuUV660eBdCV1ASQdQKEtEo1BGg9b82DT1yukUz4/jIT+OGd9Lq9ZmnCphyIJwFO3xbzsHUqu65rD",
-	"ok8SZ7Mno9AovUSAlw/tmOlYTLSIb0QJFMeUz79a6Xaol40f/QkzRuCZ484KmLuQnT5utzcXeZrpBy7y",
-	"Tto50udBC6eEZmQ24/N6hf5GReGhjnFtD2wkokSFzGwv9jTmA9Fj3JjZxYJnV5s74aEIoDACAAD7wtZC",
-	"lJiB5kW+dq3+MVFyhK8Pfh5M0Zad1r+pKHThmAcl4x+J8M6XcYfRRUHLQqt5jWJuyfYOV9mzXDSad2IP",
-	"uDTCaz2gZeG1wzu39R//fnaoS+TRFOycxlsQgoIXXLp6Lzm2PVG6hfG+ylLr1aoZtaMwj7YlF1t0ShlP",
-	"sSWeukW1UXdqyIS5M3hlfQEOLbAyogq8lL0parOe81IiiytRyulSdHT1g+ifz7tZPt1uWBrjEkensKFw",
-	"DrZUcj9m8bXbK5trus3fS2UpwFV6LRd5zBkriigpt3m6zfGd4Tc3ru1YmqZtvrvNjL7Fly4Lxn0sCrER",
-	"7IUWb+CNrSM+d05BIaM4rXvOtLgRCY+91gOVQHAadtdMZXEI+KK4w/ZQG9TytRLswDaMfUVR7Sq2JYpK",
-	"r03J/lNFcnWnYlnS1nULqpmEMrUDIbLhgqwPJNPiLoMTmNczCvjCIlvWIMfv8ixKXwDFGPb/U0xrhwbE",
-	"ooge3+IP69qDI7NR4IaaCRnmhxmE1EjzNxkNAvM6AMDdnzMoE4oIP54cTvZ3Maf4rrHPwbh/hr+XvWdV",
-	"7dEvlge5trqjiuZjgmiAYKCF9eVyziYqqbEN2d4ZTIfhruu8rh1550mrs6fo4emS7fREVaYaF+FrbK2Y",
-	"WLE4fEuzncJqikioW4RFMsrkGg/yTMKP+HHAkESFkXskFQHac3Yt5ohBBTjOcDlFD0prSDAnWosqqYHc",
-	"cMfWeBz+thyGX81+dWAmbsN2at2wBKaMhG577d562PTcEYMRO5iFnSFBJiJNooFehdX6C12yDlB+LJie",
-	"ckmoAUB+5yDkzW476pyOewH93D6buJ8fh+7Hk9ZRyOe694w9bTHzk+U2a3r3wBScFBG8P/TJSpWwXiRT",
-	"kdzwuOd4XqsKuNJoIt4bP7gKix2e9al99PQKkdhbwend95P/Hf9v+L9Hk0hmqdD/ezRWWaL/Fwb8QxlK",
-	"eymSPBCE2bZmc4rPVBJ6M9Ue96pGbd+vEkC+bLxVI1ujuy6QdHMHNOz9W4qNJzYSP/MUHc3OyWmQM080",
-	"uu0OFsb8puLMzEu72QkaQx7FRqGdngWIy671MIsb3fZZ+8lT8meN8W2+f9Y5Od1CQ6D0VwG4Z5NaikZe",
-	"RaMsETmNHNTNQVUDbirzeTQpbnQc2KbQzGoqJJ9GTTvjVdv9LV63NxxNJIcKyua83poYKWmdom60m61m",
-	"y0wfja7RbZw02/hRvj48DCMMJr1LzHhTYMGjSAWKNlU1laySeZ/zd6+Zue/uCyUGWQINQ5+uirU+kXYV",
-	"iMXF4Y0rb+oTnqrkOFajFYWtY67HbDDmkcQoAwQHm8zC7M+BF2uoEmASReMfU7MEF2dLGXgWRimL1agK",
-	"r0WnPI6xNkqNvi44RZqsacxlE+Dl9ViEjcD8RQG+9GYmB/WYObu2tCI8WFmrF4oUzJ5bGAyOKR2qZGLZ",
-	"tAr+g1nbRrfxdPjkUdh60n7y5HTwOHx09pR3hoLz1uDsjIet9hk/6Q9Ph+1+p9/qP+l0BmH7LHw0aJ/1",
-	"W8NWi7eemJNhavbN006z1ew0oRUtETeRyvRP+IiGMzbJGf5jXc3eH1BjrzNXGFh4kVoDKedGNNfHUYRM",
-	"k6gewA/YPXYDathCFD6IvH1QWYv31n6zNMCX36CJjxCNpT1vpKO6XPbHOTMXBMQtAxTQNgmAmEusZ/VL",
-	"D5FvoQ5/woAJODJWg/uCx/VVuvPty7yDIdW0K6+2rMjEx1fJwIc8CVJbMSb0gTIzAeAQxjHoVvuUvRZ7",
-	"RYkZNdfPbHXiKBFCY7+debw5zQE479z8wdZn8JTNRCIw8HUtxHQhKyTm3t8zGYrE4uslmYQII1byX0oL",
-	"6s7O8VEp8sNo1hejTLK+QLYs4qgOoUybHtMXo0hq26BsDhtynmM1Ewnl3MsSSKSQ/XV+EEkkM+moyB8f",
-	"tZZ6dFF9g5XxVto++ThWM9gWQ8FTY5kRAoxMxciVwJ/dBQ1Lf7+QGHFHyuKpAMKIM9EH1G40YzC1ZT7I",
-	"O54hTw/7FDujnkIGBnaTQHLJ1IMheEcPYh9Aawd0FC43P0dyEGfQ9tXGU2BVj7XX593xHz4Vye+ZjPwB",
-	"lDVPVw2uMVGhiL3pyXvIXylj9KZAixRg+3m3kdLXCvVp3r5WQ2ZWt7GTLqqtlMG/6W90+tcQ58dd5el5",
-	"IEs2Yot1XjcimfdVOIecFZa7THHr1XyKdV2W8LaSd3Ip0UygxYkYZlqg/eqIsnE5tXF8SXdEctRkPalm",
-	"vQKICVyNZTsDpVONum85ZU6FEIOx0kLaeM2CksJ3WFBSO+uWzbXHA1YWB9ipCN/QvQWdop2uudtph/6P",
-	"WZvtyDbrOh2kmjmAqZKlXlrJ2HhHMBAex6/c8pPhvCAPJXO7ThKuKqe/bP0WvJB0LDZ5A2mfVDY+7Bs3",
-	"f63we8zHHypGQ3UFRjqxnsAb3k6S8Y400mpTkkK4mMbvCzJhLAkqN0ZabPULRWBAfmtzQHLd7cYAdVuq",
-	"ZmcDYwDV7sbrUtD8gZqA3rXa2/3B9uJZ0PnVbsUHevj948AazzFxeVEJRSSJGXKSusbOsoiqFjwZjAvx",
-	"1An//LOQo3Tc6CI0zF49vCuDGcbwD1857VOW+NgAwZlQpwr4PZ2zChSkKyPOE5WztYagsuVG/fIv8SXY",
-	"zykcWaCFUDOan/FF8HdAlynVEQB/g7m0MjVxUfjzbx4EgI6zUaNrJ/IoTn3MAD5IoxsIjiYRj3+VaUT4",
-	"kwfoKLRyvj6KQZuxlpqlOLa3o2rBmYsKohwB1IwMmZqJQ2iU41v84W5N6NiboL0DDCjZ3mGjbfi17034",
-	"wmmmsqmyv7hJR7Mp5oNrs4nxfveGFrmP2YADr7IachioZWCoEoPhHZ+jw8AHYzLPbVsqkZUBvo9vTIiE",
-	"lQFNwTajDQXYArDe3aJO2xiD3mmwL6advGnztVL+9jVpox1VzQsMNVfYOLYMqp5SD7xbkKNo+rstsHAg",
-	"YLxAexibUjBxryDalkUipGBcb3Kltjp2+uB294dUdiiTK1vAz/9O54gOMiTUd7/vRDPgwmQRQoJZD77J",
-	"ziWLoO8U/GQlB2WYJgmXTs0+h3d7GGXaYAvyTII1Rb5o9xGo2YFAm6SAonThCnQw8G2+yWZCXHva52f8",
-	"VA2HItk+skOzU3ds58I/fGoq7tNqIqzlPSy2JUd5Mf7hznS7S45v8Ye7LpyJu2+ZTdAF7PqsbHpZoqYg",
-	"BEuPwOOZ3VY5oOYSRsDSPhIyfIC7yO2OczTpXCWt7cTdfhe8x1s+8F3wErxwFL5idet3h5Z8a2Me4Hx4",
-	"nbIpn+d72EoolxCuBf5LfU0xUerHXafy0VR6CMK61tlcIhB6fNR6dHTS+tDplFC9m92uCBhuyE5cM+4O",
-	"ip9gmA8QKqznnWFFF9GFz5Z5lQbJGg7+WAwLg1k/mYHrBJQWJXZL3LvVmHd1WKFQ5phrAAurfR9q4PgW",
-	"f9ivn3OrU5Am1VMi5Z2bD1ADOHH7Gwo0S2fUqnm4M+q0Ws3aJsda+y6As5twb8j3GXN4FrbOz8WBJdOV",
-	"j9R+PJ27mLTP16cD8lv8EjOVAwQoKZiCCnw5AGNrxnUegmquqwl4DpbMn6IyYH2gpjLdN4lkNMnMkwGZ",
-	"lSIYxWiCl/urSOSvzdo/LmTs+eAaEdU1ICu1MfW/SfbeD63cuXDSuV33ZiEz/1zJNOGD9M+bkP8FG7Jc",
-	"Al55YROXgfdy9UoeNiR77IdouriND6Ixfpx7qfssFpC4j4aoE7BilZoMMAOPvei2lZ2UxBDTliU1SVGR",
-	"OTQsx1Z6cNVF1SmOij0RNGaQh4XA5BEFonfaKHDwPnTn7h01OtBxYs6S+utTVu8Jv26l7k2xe8kLePYY",
-	"ho9SLeLh2mKVwsocRGT3kUx/dM9RCx3CCVs6TYd+CnUpgzPM4vgXyuKc2bKDQo2DTMdv1Az+jH+Fjz7g",
-	"TOBnO83BmtqEYmwLSyxlWOgNshTKy1UKef2TOWxSkUx0Hi5ChEut2JAn9ZUwkAEIx54FRNBpeSfyATY0",
-	"5Zxq2cErIiwf4DEPyr36kMxBwaTGp28EjQwzSuVW6/YpJnjhB36GgMkFhY6We1wIp1fpYIFpIdOiDlFc",
-	"XbhfLEDNnSb41mIld3Gk5VU09RTluzT55ph1yQpO1g/ujTBTEyVObZGBW1uRfj5v0NFpgz9cGltSabEH",
-	"OatZJ0j8V6zlSyNYqNhKqkj7cxux9bKi6J0F7I9Mpca2NQo6DI+ga6GEiOAdjaCu5fV8Uldk2ug2ZuMo",
-	"FUcx74u4kfNf/eUsaMHBx7jDfiMf7lc4RuYqS1ydlHX6Pnr3urvfkgXyeB0O+b4F6kTJBtdA9YP3mu/p",
-	"IUxnCSaX0PWtt2Tia9iOlS2OvqIr24UL26w74PEgi3kqVtWJMz4AGHT0+kRozGawMxBUGfu3zS+tJutB",
-	"DXHPsgrxOPY5JSjHHkljW8foWVptTID6xkPVjE+UHF3KdCwmTdaDUlTXUqWziU08gW2ICh2WHSDbgSov",
-	"MhOfakvupVMxNdrB/FvWDuPmAdZ0H3vdbXbYE0fmFXHTlNfoknmfW/WuGLvYv3JrLpEhRKlO7yzQv7Zj",
-	"49BuDRkHIx9Yx/1oyzJuePeD1m9vVMzs5W6cE7ApG+JZywvSDYUoEgg6FYSXWWVzVtS4RqdQ0yneYalu",
-	"v5S6kIr8C49Lq4smQeHRPeGR2xVwb1ycacu4z0rKuLcSjHPAM6xSdbTPAI7dEgDUr+CoQJvcsNyxQReL",
-	"4nykGzZThGYfyUEUR7jRjm+LH6ysoXxfuLSxiw2+cIt66sKKr5AbQtCkyoaRDCM58pP1C6NYttVI2+yM",
-	"FLT4mrYYLMlicYSd4tXmu3kl0O55IJJTuTtSQ6SKTYSAT7NYNNkHe8jAaZHyVCB0+IxHKcU050IzlTCp",
-	"yg3891kszgf3xFezNWxHcFtOdQVXfYIXvmpsurfzV71I0aU6AAYAHSO/8xzTdjW3ThwL+12vrIpQWXPS",
-	"VPrgxzk201uunfxAaHfwRAQjlQ/SNXw7UyuJd0EDQihLhHiNbTh28EqrnF+/+e2obT7NYmrzGh3F5lg7",
-	"Amxz7uRtG2oevPSNlQDJ5SDisTXTFyhkPSKfJJqKw4Ew5kK1Qem9sfHqinz1M21OHk05jzAKq6l7Cpeu",
-	"VXolGuv4NnHvuRfDTj5dK3PApPMIcDhKbYbGoiSPlNFqMiDQJQp2A5Un4hhH+D3dZOexVmyqtI76saAq",
-	"V16qDum1vCE+qIDb87EYXO9Xfwev5hk3NYTW/AWthQ9gXigrXSu6DoKpmQggA9lAfhOBmCJfTHwjzcA9",
-	"lmoGlD2zcRRD2YI53NH1g/O9BETUjPyhSug5S+dT2IhJov5kYilVXVIpV8Msv88ekiX2PrPGUl2Qa+vW",
-	"jc7RWsK3ZrIBlyCOmcUfqzwlYeI3xS0zdzZKZY3blO3oK2W1OUiZ9MPDapQIrbd+6R3coKzg+9jJ6g64",
-	"HIh4N9W7Wuf+kYlMhPDCkWb4nFg4hrQA6kHQe57xufnYTAmgQQ/UZBKlzwhVnWv6wKhtQGFtsud4O6Pb",
-	"gN+CSmrMw1IKD6obkQS2XM2aJCV04nCnLysYF6ma4ui3kARz9bL0dxOhAe+w/gXtZ/F1PsOwLG5RVcIQ",
-	"WxFANbH6z3agCttuoVQYMK6p9CnJZJO9p+IHS5dntQLU+zjsUnETQZUUsDCWHcLmlXEJa6CCL8hAZ8so",
-	"IwLMLWLQkpDhge57kRirRq+vogfS907xHKfvDiMJuHb53TAfksmNUO3MckI6hXSQWXHoSG25yF0Ljnqc",
-	"/Ea3s517CGFAb3DWIUS9sI0xIqsif04Yyf1oslcqjtXMiBtPmWU6B+VgWc16Zr+IG/OI3gJM7xdhUP+b",
-	"cluFQx3xMIrjHdWAnbKBklIYSVwL4/ncXnmBa7FV/AUfVwZB/Re7tI1xmk519xj2yhF+2lTJ6Bh4io47",
-	"rU7rqN2hOzWWcDprg/c8Z/998fYNw7cMiCWJnn6YZJj3PERicovynWYTLqOh0ClR8AE0ta4EBrXLSmu+",
-	"dlHJ4vu2pIddUv+4suCLGy6oGCQiXe12XNA1XxHu6gZN/BQvvvjp7bvXr/7v7x/e/v3lG4glpj/ON0Fk",
-	"RaT9lY84UFwR12N9TJHWNmD9ORVL7H9GOLZ8d3OsgEbGfE/MrNCUnRfwl6LTRB8e3+IPKylcPo55Cg9F",
-	"WlsJQ4pSMPsIsDI1Rpwqgf/Be+Lg7oFqBd/GWqJ1LMALeAHG6dZbzfg6MpWdp6VOMpUHt3W325aVuOvw",
-	"16+RSwVH/p1GmCooVIkmwu18gKY1u3+Hzb998MBOsnEOsxLfsPd6eGSk8QjEscv+2gPKFevpKSkCZq6B",
-	"P/cYMYpiXBXewh6nth0mETz0vgJ3BENfDSEogHOgkWB9Wd/oPXYVPDCPwwbbbMSLlCf7hW5xTbuNy6zV",
-	"Ohm4+YFft+iZxLf/DW52kOL6L6YufG94ByaX1eoCZXHGtRXRcC/V0Wm1v2nhwnksxe7UOMGX8c8voLrD",
-	"qePtlW6BSMe67WtMf7ro/iESXf0Kl3NSypoKWaBkWXyexkA7arG3tioGiYAsZq0sofdKWQ7rCPIk4fMy",
-	"upxlVMcHieO4wd7GBt51gTVH83MjZKqSuauUFp/T95nMA25TpWIwvlH+oVxQoW/rF027H8nxLtab+MG/",
-	"ReCybVT0ac3OGMjIJt6YTTLV6I55+zNXA/TRpvkq+6nxveCnuw0iOg/fSXAkN91bL1i8JKuaeKNcEf+M",
-	"J2KsMi2Own4eM5oqnY4Sof+IPaT6VCVimChsJMPrJjyJeNjHBNefexdtuUOqj2QMJX6VnhGG3FwWNY5u",
-	"RBm70uZ7chePKE+ql7pEv4D/44UIvaZ/l88iHvZzN3p0coC33bUCUwswvKWSYimjeSnXuF92wpSM58+K",
-	"fthNpK0btsLzWva4LuVb6SrosIkZ/YuAic8DMSUizd4NjyMj3W9lPO9VkMnH89212/7OWok5ESZzlmSy",
-	"SzT6ukDu7bXalqSWy6wOfw4Ktgcpr75SsQA0i6CUw1TzGwEAdraqLsmkts2+Lqng9cT57Yos5oNrTazD",
-	"kD2sGibEz7cc38fxPHBdi+PIqOZ51f2lSkWV6XVWZnqV8iIC+VlObAES6HGr2Z76AU+SSIRIg2wmEQu6",
-	"bOcl1HtBGBOLE4lgMQ4dieczBqnnWaQFO213WA+oxCbqRoS9JrtIuQyhu8q8vN0rVW9OKAalb94GXpVI",
-	"ut8rTNBCOKFcc9pLIqGPX1htWJen70y2MBoORSKkbcGD+k04gmUGxdWIXgc4nzr9mESp+BhBARWlnQn9",
-	"ADY7dNubg/e5ksNo1LRVWu+FVnHmqvqkSnOUYlRaYX7O2rP1JGgkmXTZZmt8fPWW98kWNkO7xGY4uwuK",
-	"OsgBMm9IxmYERISbGRQUPIElghMvchgW7oyD443H5qSZU2o+0oj9YnXvFwm72GWoEvGldSeJ5mFYkGfP",
-	"NNhMctskuQcpH/HFvM7yEVutt3n9SLv2+pE/zR5vb77HKyN197fHv85A3rsMA3nFhD2LZKrMMT4QW7oO",
-	"BLD4+Sjhs6M+HM0QW6908I9dEXIXwsvzXYr0Co5HOSByElnPI014KkZzhqSAts6202q1mBvLQiVDQFBk",
-	"DBqajHbGct2c9sVHMDqXTHyemu0P5XmCHjyIeTTRl9L2V/e5FgH0a0MlPRTjf6fRxMIHaQfEPEP/oqTI",
-	"z0zZc0fwvA+cn3kiaBLqlzW7D6fKLLDKkgEaLZvXqMHgSEEfpn0ZYNEggkB+B0YVaT6MYTWMV6s2v2Nt",
-	"4YApmRE1FUt0+51CVMKpMj94w2aR1F1iwge5guls7tG8dvH3X7F5TWjY/k9zZUnF/CEg1kqJ4A9+gAi8",
-	"th8F0oHDLx+jxSEjbsUCczjOFVhf1h5IYfYRTdcobDgpnm4OjOuMW9j7FTpWZSlQbqKDhyT5Zy0quQUX",
-	"dGz8wb4QkrmB1Y7e5DSH90iAqFFDNuU6zdWHpzTzvblhQ1uJivTjh+X819qiiRKHLRUYW8Jb7gTPKDEH",
-	"nB1gL9pAyRuRQPsPFaywAZdKRgMew9dLYVlI577IQ0wLWrs0CwKDKfh9boUasMGDhpDZxMwc/Trnk9jM",
-	"3UaesDUevtPEU/asGCaCimre14QWXjZEZ38sOKcIOtppnz4+fXLy6PSxh0Sa+6eAEQENQsE9h6G/UFx5",
-	"s12ee953QeFFYHH9F7Hv0WXF17iU9BbdS8nYEYvCLvNfw3zKmBlhl+UvcolVwMtyUgiNFCB8qR8dIVRc",
-	"TNKoHZTdry047L8txog8Ab/foHC1glsNF/bWjDrk8yb7YGwhcxI4pD+SioBpECBEk5rxREZypJ9B4BYN",
-	"N4zHaVGOL0CDtDhiXxOpf6lrTDYwOuFE7mU+ajxuAhHXIrfdRn0WNYYACj73Auw/Pvq08GjfLS8Z3lNz",
-	"zRg5/M+GnYF1bKfxdm67FLP3OY6Pe69Gt3PaOrlbiFws+/jmqsAWZ4Mzq1MxNf4wwhi7dv9GRTCgBQaU",
-	"kWN/gm99DJvOXR5N9P9ghnct5p5lSO+GHnPDG5dO1eD691jciFgXQQh8Zb9gZ87GgOlgFm/VUZPHJ0qW",
-	"qf2Phm+l8nC+cDoVcCYWhhmK1P3JyL9xn47SJBqNAFZnGI0QM+22wSf9aJSpTMOE8hmP0kiOzi3UhfnQ",
-	"M2xbVvY12rVQ1IqfhxnuQvpV/JHR17GYw2ytljkNYvwhkhBtgJ8n5linC4zT8LzwQA+FrdtueeBRndNW",
-	"ywY5dKP7+M5bNkCDHzQXpsVMowujALo63sOt6sJhj+t4zmjm0D31IdoIpgWbC9HExrwZMFQYQ8z89nI4",
-	"xFFBrsrK8w7T/9ib/s7Jo41W4ORkqyU4XbsGnZPHxVU4PVlYBXukkJiGwhVwI5q8RpSwRsfxvjqyWrwM",
-	"+LryHdbcckPeXR2iVMScd+vLReB0rsObguMVjRAXWKloc3aX6vvKV1f0d7q8J7jtqKsYTwSaFv25g0HQ",
-	"Fv8ySebF2JExSWQeJ7IuGpCOzi0WorKMwWDlUJYVbB1tm4PBl7mUNlcHrift1j4fXI8SlUmiZUZ0KdCI",
-	"bJSoWY7dAGlpHjbZuQfaSR/OscGU9cxR2usy2NvFNIWxuy5l792vH1i5Lfd/zF3/fz+dX/zUs0Px8bwh",
-	"A76YO8wbXTHfCJ8y19rKkK3bddpqIcwQ3l5UjQE6f3uUbQ+T+ftMlubZzRB2TrOXNcnWl5CsqcP2mx34",
-	"zQ78Zgd+swO/2YF/HjtwBxtvFR6yswD6AhjAeCgqEAMeAjDAq0hiARPyihmhA7gTz0KB+Q7Vrsbk9hlM",
-	"sI/d7+Zhd5WxrAsbpkoE02M1AzMQQZhnY8UmfG52ohWeVYF34vDZHp2lIBe1FJ+aCfCp9SPNrqV5N6TR",
-	"+GJmfbD5xTgbV1st8h4wQXsMscpVAQJyD+UHQYFc7V4Vxs/DkibA/Jnwa9zTC0xHWwlPAQGkZDkTpYaV",
-	"u/Qjlo0KFmNaz+zZFBHReRJpJdkw97XyVFsRuwnwwXXTaCaNzztSwyM4uqJ03pyEOTA6FgAAuVEFBYIZ",
-	"7S7Lg9/cf2F+UjM2Me6qPdaMAoN3gb6oOM4j8VxjQ6oorB2M4wv58N669cUoQgYprZRE3KWZSq6Nrw3l",
-	"sYXy9GdYhWdLnskPh6RRqLDImSWAWAKFGkaLhwp3ITyI4gMTLeIbocsoqtSNqBcdcdmLvB8BeQ5zLEAU",
-	"rIxINdtGBDbZsscF57MqHZ6yidIpA+4OI4xg11KgxWxZ3Gsgw9dimj4jfHKlhhABgbIgSB/r8nTRC28Q",
-	"X6IdUbAopDgavFRVLts2HcJFV2V17H46fcUdcMI2B7GGtXbctDX2C/qO4TRRYYbVFhZo+lPuCV8FDVDS",
-	"RR/08YcOlgOf/AOt2TivPUW3+bztm+TeM1xlT5hE0BSweenOshPmedbn7UatsV2Y+1xC18d3vS1VW83M",
-	"+sPTGL74ZHuMzjdQFvsC32+UjTbPrsO4qzySkKwlZalS1+gPAn4jVrDoLHaNu8UpNPYFXBqYb1ZZdNZY",
-	"ONShco9Wh6Mz94QnN7CyaY2nywLvRLVpmFMMRonjbqhgLVi459dfWAClY1ajngL5fvtD64kfG9aDREy5",
-	"HEQ2Ppp/NH9OJABBQ8jwBcb/8Eato5MF6smFSO/Cw9queD0ZrInt5vGfdgd1aJjFXvPOtuX3C+NeoMy0",
-	"YU2dDQZAzVQIbTb+yKLBdV+pa431tdFUQHGbikVidm+j22q22kEjk27YZg7dr3YG62UHKMjp+gNjYa/U",
-	"RWO3cNvNEoUHp0rZUJvj+kBTIfSfiPAZ67llA64siI2ADkdLdGzJ76i+lMjxA9Yr7KIe2KmIaoa+BR6b",
-	"xrmYKHA9IYonLqUNgn2nmZMoPFaQaqbtmcPmphTjRf8mANsdbPgUAUGLw2gyo/u8R3ZaYF9ba5/yd9ci",
-	"uZQuFbrgUJEixw8nXY8QJtKsh00sPYBMy1khAZaU9YrS0WOpiGNXpy9kWF4ej98RDwKBvkznVSqVDdTG",
-	"jvt7+4L8e6ZMsq7kzBqSNu0+VnGIsS3O9JQ6XYuMpWvVwTb2AOX/qkHw6Zr7dwFzeJe8hOA7za7FPLBb",
-	"AjQPfZLYD1PxObVANuAz1YgKs9qDzD23q23vWnz1907d8BRjbEwreKeUxcLYy7mKXecXb8fM9HMkry0n",
-	"09KwzPZhkRzEWSi0y/V4cfwV46Crr1Y3mtfoRWOn0vmmjE8LealNEE/wjfLGwJwJys9hBw19nbnk8p1N",
-	"4BmLJ9rIsQYh/3sh3a2SaLTczRJQB9PCEG5X0l6VJuDuiqnqvhhDfv12Ke++JmGrZvKVSib4TWc1zuWA",
-	"TEbzw8r8eUVi17U/YpLe/XpSu8mYhJuZirAB9j8W7MYvmoW5l4xCXWogGiX9ZWIJ9AykMUzCtfSFSbg3",
-	"z/Gfe3cX8/fmXlUbXs2MWXPrb96KCbnztcPXu7+327uV9AHw10I6F3OKMxG62kKgb8zpg2rkyTSP7s/h",
-	"IRF02iKFeMHGud/dHWzIp2mmdAtNcEzQMBtYmD/RlV9h/KgRVFavrTp5yyrb2kbCBzzTogDN8M9ks9o+",
-	"VIugQvxquB2C+IVynBrPVFrmjRga2T9Vlkge1xawH/Mp9DZDWbLbiSuCLl/prjOaONPrj+ELvG7bN7ig",
-	"o2P/rTTO+nqq4Epj31zM5cALEHQef2h3uien3bPHNupo3soeMGZ9eSw0Qjisu8Wjilv8S8hQ6Ovi93Pc",
-	"Ebgam2kbd1uePjS9pWKOIAtAGeHnbW3X8jPHlUZhgQXWCSLblAjJwScirGeTiETkPMfagV15Y/xT7JDu",
-	"MBHiX+LgVU1uaCvDqnaNbVGqZim/FhL8fc3EjUia7BxaKkTOwKUk2A8zPseCOgQ1S5LoRkBQNhTJRz7v",
-	"EV2DF2FaTuPgZDjL/AHRWP4I5ZoUa25ujsrxit7IBQH3RuGwR+hDdj1yoV5pdpSggKyY8GGi/iWkLR8g",
-	"76bxX/Tx/bo51T7M1QJUqpV/86ctpMa802aeA75/LUoX9rXtnaLudSSt9ZunApbJNIodvgqfgY+1uS4u",
-	"RSNfpSPNM768hvzgxcbT3FOTKqXSPPDhRoKqpYGbP5JsIriEfrBldWfe6xDK7s+vXlATkAvwRQIdD0gD",
-	"YNGx5R+sQRH8DHwDOMtWBYwUK4BY1LbNu9DEdBgYMjdJtucSMXeMuYKLByGWPrAyptgbIFjKk5FINYRC",
-	"4tg3dr8jcueSplEwg1EhaJGmMUFPulbLNJoIWyteQhYzl4NaFMF+1g75L3jA4gTB8OwuwY8urGcOMFRG",
-	"Isx8XeTp0yQajVOos4gmQmXphRgoabZ1a1u3BaZli/zpln2cBHTlRwq3AAg7GFzmRmyrVYHMrQA0kzyl",
-	"utRW2Xbdku16KFgr8z5LNTy+Or0ltLNFp7rqTgtONcrium+3S799t4O4lunqj84cALB16tN5CP1dZsSQ",
-	"wCUtKdWMykN5lDpUbbtN6lX+KE/rUv72qq8pGJul41KVsH63E2BbF2HYAgQsh7AuFshvt/tqTkHiUmyS",
-	"hKRFCxxulK2UqrF4jZ6xWdnal0bccsM1Pg3+uCY36UDD9oTs3F0WK3AHNoGqq8QiQKX+Kf/yFQjpA2Bs",
-	"qXfnWVNpFcJeY+ut90KkPIqrvQG8KgDz1sMWXoCXxCLIRQhLVPtj7ELGpc8ZVeGIwCRRfclHwvpzFCpf",
-	"ij1ls9gA7ceVmzyTG3GqAZv6fRSxrbnyFZRDvc8kVVnt1HvwPqMToR61nm1ciLyGkv6A9cd0pnHWVyG6",
-	"iFib4AEV2Y0TJWwA6wHdec/QHdTZYMw4YOtEmmEVbs5FkNqyZYKQRS+zeSkv5Uci6DePRVczh+nperDW",
-	"eXgKQ+5uWHzEIxmwvtBRKCw8t+ATM+UWkBMcYqjCYFEalDrBl5K84NfGrJWsDwi2AxGD12tuQLEIatY1",
-	"Jm+qVMjgCGGcDRKux0124QfTzCClShmfKDlivYJT2WNjwROisMfUhH3DYSQBuPtSUnUmFHdT8bRFI/Ko",
-	"WnDeCMxJp4KHz1AFWV6W7zQSvEQSQZN69JXt6VwuZZHPpaxkGs/h95n8on4/TpOzEbFOkm6B7Pg4pHKI",
-	"7oSjBzyCd0k+jKGNnFhkWwihsVXgYPODMZMrMyvtb7BO32CdvsE6fYN1+gbr9A3W6SCwTq9U4qyMbm4M",
-	"3C/IU234hYeOWe9A8eQ43TbneOrUzvG0qTFS6ZpnsmL9iXsMElDYBQj9d7r3EKLD7zPpsRUV4UXW+V9r",
-	"+r3W1wV6FNyZ3jsOVkWptaDJ2vjJC8HDn0WKpnhrBZFuGdnfRiJXpNkqntrEplmMZAWNGKkP+I1I+Ej8",
-	"ohvdJ6e0NRvdk7ZR0Z/Np6edljvo9KoGpNbT7tnT7tmTfyzYA4Nw4H/y3r78z2oEQaREuKkGH9SItYDW",
-	"Nme4tRaVAI/iSI4uIui5xs/WHMXTMdfUmib4hM7mVVqHdIF5ujlYMU3fxh/OccLanVbpjZ2RmlMZtfMq",
-	"A/MdAcADSJMnzLjprKRUUbdz8vTJXZWdsP1xU12vaX1m8FnhVXSAVVLousd8ZAE+oDwPoIkB0HcqEq0k",
-	"OO16rGbAxkobSNfcO/STmhVoznakKT9MLJ422/Et/lDeNHRYhDmUkq2rkoC7Zk2RA1Tg2paOazG3Fqgt",
-	"3cIWD+z3aLIeFtxgz3uRF20mbfSIGsOlmFFb/DNmdjATk2kaAcMz9rZeyrxCCoPMcYzhGArxQEMxZwM1",
-	"ncMDbd0FMkwZ+9DGbXJ+6O99Ymi4y1xlEM36wbxLT3yeikHaY997HfuXkvjcJplOkThKqtkPNpBDnWsQ",
-	"xImGTCoIqM24ZkOuU5F0kafptN3Ju+LJJvVqWKeJ0EKmdmylwR140q51HTsQS+9bADsRyUgcgZz9Z1lH",
-	"Pcx1SZtIednWtunzd8jNdADiun/zDtyqHrvFZdy/4c6ek4fouDuttePORWUxMG8U4kBNjTqb8LlxNKEB",
-	"D3x39OTnYj8yqn1RGnAUpNi82txaqzIyGarDlOIBq1SSyYCY08EYMRocIBOMNRPJBZyJJnuFbzsSCEzh",
-	"g7IAT+eYh5SWfLaIAYC8VX0+uH5WzIrMRCIuJSQARgpaGuaYpegDzDGBiyIHKHnutkcGMRDURMCBgWR+",
-	"dJgAdQIg8YppisdGHBknejETscxM8exS5nme7zTRQRAlWmRZUz+njHQ4BZB0llAWRHzmgxSYIzDoYKxw",
-	"OOhP252yY8ks8nPi73wIPRY2+0Bht0yuDw9srAp+laE6KCUqkhbnpciFsPm1ENNi5gT80G2qDMsjx68x",
-	"d2+lD/J6RN8Ba2GkkJwV8m3gZ6NLIa5YEQ5vtSri4Z273Rs5i2+AIe+YPKjOVgtZWVsXaSy2pSBhQF1L",
-	"ZvfXUnDEr4XLj5qbwtNipa4ZTy1uDi/FQt9bJXd5MhhHN+JAWnkqJCbdjT2+kMTFLgYbjtAsFsO06E5o",
-	"LKsGAhmsiaYua4ubSHAxgN4LeoxPStog6BV35oZZtJSv9kDWbtRN8s1nfL4Lq/cKkQij4fAw8nBepB5i",
-	"EMTRBJXmI5cac+gZHpSEbNbDa3vLy2u+lq9tnbQ921Zolqdcz1pb1Ks1ZwKS1C7vSvnLQjLTxQJvN/Ed",
-	"sEBtXdCwKoJpTIP3mcw9j6lSMeRTUIiDxjSJVAJqvJEIHhOEl/vRnrtVMc6laCWeASu9qYLRTkkkOm+3",
-	"ioO9MJJeYcd7qwllKmbN6gteuX1QqIWzfAsxzsTWIa1tiC66UwRfOCQirpoJjUHCZ1SRlOO92hqedCxk",
-	"k73jmTZ2azoDXEE6DMmaLYFaN2P/syh0oEnINbrf/ZgInU0K7Y8Xe7MldPGmda38IkajufefZWWwUc1B",
-	"EajkGm3hmtdDxbEx+w6zF1/71bp9QRyEEG61evhZ7jai+WXNLKOKlE6X958dcm0LHXwR15CqsD9Q+DnJ",
-	"YgEvzFQCURj/qGpvHh+y63mQWCMe+M4jrKrzirlOoeH6YwTlwNbtyjPeBSSdglUiB8+VHEajps1XvRda",
-	"xRkmfheNEZihHHY/n7DT8vzlV2+znG5hs3RKbJZH1mbhqXgr4zkt5cbidY4xAbfz1zaEfcm4Ijgrkgme",
-	"xJFI8rL8SKaKQT/oThq11IXp2lkFRVqqDN/k4bFrMU0LjbaRZp1Wi/FYq7yvNu9zwE58eMSyPrRPfhB+",
-	"iPMbXPETzVBTi0Ei0t8zCYRemJbIJka5PQ4acSRFo/vEL5D6gPXV4J3hd9nH8/cvf3r768XL39+dX1x8",
-	"fPv+hZmNqYok6h2X/2wdk29vRjnlWs8sHOJEhGD2CLAR0SK8EGkayZEO2AU8RzeXNQ0Z+tvtlleE6V9l",
-	"5lvMf4LIM5MAYQWcmToM/gs+d4b9LFFyhE/ie3WkrLD0s773jisKYPzr9o5ThuFbqW3xcjZV9hc3d6hR",
-	"Yz64hkIHqMkVSaRCwtJ2irOziME/URLOJdKrtqbK07QLXzAq/B9QKtL49cNzyPPHXC4Ns1hVbeR/EqVY",
-	"FBnHrwRPsUQVBz50vwPIwkSFIoaEVOIOHTyMvE+mSS67qfhsRvyOz3MoLL/VwHL/QGhRe2HNdyJhdD93",
-	"ghhTJE0iHm+7GQprXnVwjFWMbE9emG7MNesLIRkfJQKBu1jMU5HU1XBJZY2CpUJyVLcFOIgfozg2grO8",
-	"LyJ5o7yijpJd0CWwwMpT4ZXxvaWaMSqYc31pkBdBMWVKNtm5XTOXUKI/6jHA4BuXN0u7bCiEDtgfmUqJ",
-	"FMDuf2IYB5HGsppLadugLQZ4fkEk2WwcDcaUjRJx2GQfLSyWtxIc4R/SfKVG2PwjxY1IbBi/uoRgSRXs",
-	"aE677QWW1JEZlN0LPLzhciDCI2tSHiW5TWk2o07V5ChNuNTYKkld2SFP+ZGQSTQYg6q8spvZ/JOaS4+w",
-	"wjKB5IUwf5Fq1thpS2DW6jCJnG8K8s+gIKECybumkOavQxc+HyulhW0oswC9PAyPcD+s14f+8BbsZF8n",
-	"To0pLmYbmcpWgbDXBfZ/q7i08TSI8JIR4Z7tT0i1iIdlVInw9G+K5+CKZ2kXm8PNUw3tR0WipiyOfyF9",
-	"ctZqNVutBnoGtE1B17xRM/gz/hU++oAzcIJf2WkS3pFEVrFbU0EcHo1oQpuTNWfwIqFDs4Wz2VjF9iRF",
-	"J8OWGaYisSWu5qMMSu8sakpNCLyWBgj2MWZuoauvJpPGDD5MeGH/FreYveKbnf/tGLv3YwxKGvp8cL3Q",
-	"UZ0XjC+Y13sebeg1rHJ3P+AV2weq3ygpfsHS0auagrerKz0nygV3IQyaCrlRGPQlPof9nGKYZUTtly7o",
-	"qeNs1Oja8RzFcN1SKNPbVS+zRE3F8Y8iiSFCtwM7AU17hQzisu0Vnzxpna4X0jcq/UWF0TDChqsa/FVy",
-	"U22tIJTCq4RpAbLK+iJWcqRZ6hfr0FwsyzVNQ96VQIX4C3V1EGPeWY59Ga6hWHtZTH6LhJS8saVoHLAq",
-	"+6vcbDSLOxUmb7LZFlT9F684zmM+32F3CXQsRhPB/oV9+JvunsJ5kGEAu4L1tQcGbQ/sxB70dbkOlUTQ",
-	"6WS8sNlYIeS4EMzaZOz7XsE86/1QyvH/KwxgaZculkO5OE9hGtzrPyu0gihJcPiI0l9FQ+YO1FxoSAph",
-	"Hq15hR0/qUjMLf7fp9bR06vb07sj/KFz95fGMntbDRh2c5uXMB99xrZxR5ZIW7QRFAxFwJfw7b5CQz7Q",
-	"zOWJO/x90XA02z7nBzJuTL4k/lDgY0qB/u49Jih0WSw/8e5erdyEp+I5RxDlZWt0nUHpSnY/Iabg85hr",
-	"7WdRG0sQB9v0nuKlb0ozs1CcW+hFzad+eVGniZhE2cTp56VFrmlU1Vww1PJ52+ATbINtPGmetkoQWTYv",
-	"Mwa1UKGgQWkFzKhIkWM8sViEI1GfYzrjmkH4BuLXII5eoD9KCXC4YLlUm+Qw5qKfCh8dW1SbStptxo2m",
-	"FQOuU6NotWAJHAiYfoAqSIiGC4mD1CyOro2OhtQAccWlEbj1PEVPCzwxCIEn5neiuBqrmXHtc5cj0sGl",
-	"xF6MXOzYTMg0KETrgRxXJSwWWiNJri1PNufUcryeIOxK4uwjkT5H738/BeqqOB5h7KWfhSNhEcWpaq7C",
-	"7bWTnevhTjtojKOR0Ubtk+YZRnquRWy+025T6AdCPU/xl8IefQTV/F5oSILr+8kC6j598qS1UqVClQbq",
-	"/laz1TqxnjRdfLRa/+ZfPPObAABwNv/i3X2HH2wZzsIBV6plq6cm741LVJgN0vUn0D2qQ1SCG6s8kPsK",
-	"jTeA4rKaFFu6FCQ0t9cU2AvYbDy325tQ40bFzvFtA3Ko6MTnqUqqVV1voG/I0jT7Oe5hwzBnidFKLkSE",
-	"PCRsyAdpYLUMFKHZbjWbcoTLQXKarDdUg0z3QOGlNJ06WLj3pTR7NMjDnVjZAE1+r94+//UCe6BfRfLt",
-	"VDPo2DBLBkOG44pdTMUgGpJW+uGZmTmIXrEFS7hM8eHs/Cmt4aB8qTcYE4HBFsYkjaXzqTHQN42gAZIC",
-	"OnuQQS3I/pZ4XDhJGreXDZ5eNrqXpSX2l43gEtUTXLKgoOCvVh1dQis2rPwS23E+VRAXPTYvVxgFTwN4",
-	"SmDvFlhcTk9FBYQtgEoxcNo0sBowIGUbkMUYXIv5mgGVd+6qWW0A0phTgF5UlGqOQAaxqFI4sZIjG4Xe",
-	"0MjqCp1Gk5UFbz+CweAVMUeaCcn7sQA6To7Ap+AoQGovk03WM3qkZwFC8wJT1GLQw9Jjms81Vkv15/iv",
-	"U6toQBr71dM6OhVTR+6GVVaIEUxNdeZLTdZDA6cXsB4UspLmtP46oUh4mZ1gjbu+7JzbOXP22I45Rxdi",
-	"sGJobA+AiDP/ww519+vdVsfl/5gRudB9/ZUIADN5a1EmT58+QfNOfJ7GXBIO1KerVQbKBKxQ+6rVZluV",
-	"XRY0MhmZh/u2WuCG1LGZx72H5FX32rG8p4+YzpLBmCdwMpUM58qRnTYetx6h4+fsb+sI4ngf2SksSTZJ",
-	"l0zaXABe2n1doanQH9W1mU7g6KDKwv3Iw9DS1RRMqr18wq6OJlm8oK4WiGroCsDDO0RBgE1hI35kVUZ/",
-	"48Uy47zAMR9qv9rhIg1vllvgJdKW62ojtKft5qOy9H3RyaEZN7P/GFP6dytrHcxfPtgYE/2ZXWw7cRf2",
-	"sb/g61UIOr58sGT4walVq+cArPMUaMA9AHa62eBUPeBn9PfwGmaiP1bq+igUcXQjkkjoSt/hhbsEjr5r",
-	"MUXSlJMWMx788tkWRzr9iPfPv3svWPDLSxeFYP5IJmQI5eGV1jCAg36yl10VDLcJ//yzkCMjtG2j10uM",
-	"8BX3hHxL8YarhLI4dXPCrV9+vXNmhmFeD9AUA7Sk+mIUSRnl9d1/JUDyKO06V6n5197qaTB33m4KamSW",
-	"SVMxmRJQoV2PRrcxG1+vDijYaymiQFsCCwCENJoJJgqVUuuo3bGfrGryRQqOcbgmHyc+p+c4bq/fh/a6",
-	"6z0CxrRNgI5pV4rQI2zqeLNul3HKo7BeApwF4VvPg5MrkFpjw1BzqM3p3xdMg3hT3VQZTwKNuqxhgRTd",
-	"WvV3fDsrvvpK6pqFadq/osmXeeymMM6xnooBpU3ABW43W5eNu8a3bbG4LZKIvIlVTLzi80AkUzCwr42p",
-	"biZCW9a+9mkrZ8FpL48yf9zdVcU+3HGPvZavsriS8IbeeV4XJY29Hx4PM7vfwKYxmw4ieySOO+2w7fEs",
-	"FzeTw7XcZJd2wR4Ld+laXn5uNZKAAKMLorWpgzJWCZPKZmvgtI1jqJROQR9CW5/FVLTR0Sh0rB5jXtLD",
-	"h6+zrF8ORZzb2UNRfdNC6w/nHZXCOnUQsDATddVJXggZgkPjlMNiN+wm279Q+mK3rl321ZxRdPuX7uLa",
-	"jMkNyq/okh/RgU1Wy5Jb/JUEhyVA0CSq1xvVdZXsDhWH2JP6q0yj2N7V9oYXQd3zwq75FBMMzu5v5EwK",
-	"Zi2zxDjy4zSd6u7xMU1gc6AmdgH1sZ7LATTlFio4rrYVbLu2lRZlHDsfTZckn4BmasKvAYilDkOTMBBt",
-	"QdqMy9Tam6mKQ+dX6V1PwdKT5Bc8DtCVfh6rLHwJDzEv/N8Xb98ETEcjKQC58yLlMuRJyOxjIdz9jIVq",
-	"oN36NCehO1uIsKqHTdI9O4nUWW5O0GGEGGUT20Wjx2ombTnDoAS2DHfHwiJ+UR6n6j1Sq7hvLOBvxGxx",
-	"ejaKwLVrLyT9E2kyuACeo8Xg98us1ToZnHRYwmWoJqw/TwVsmT7X4tEp/Fk07lUB7qj+PkbpGN++6oS3",
-	"SjDnjMTJ2LlKNvgyvBo/LupR1p8zmtRaLQvnE9g5vkO1GwuM8S/g9MHne+uzYWUzxmkZ+JFRtSMlayEW",
-	"fQ9QlIzbySyRmNAPu24/08G6uIc3bwevjv9mnt2fdlqnk75kpf5bKZYk/n4DFPksVfNUmFFaiGqA38bF",
-	"BlMLAEcRHWE6FTJnHpZMyWf4JyObwuJ9W95RTDkt22bYi1OvLqujKWdZrHd2F75oY8431fNwVM9D6xha",
-	"Pn4DBnigQCg84ddQhES7v/5wyrLRs38gtKjfqoA18+jkwwDW17iXKrpstpTG9ziHG+mbLSOnqMSJjnWr",
-	"Qen3+NWSHfKTmrEJl4hPjTF8I2q1BQURc98/mZADArF+Di7RKrV1OjVKdEVAZsCTZM7SmYIIDPbfE/11",
-	"X6Vj8sI0dIYETCs85hMxEEbtazirqclc3YiEgi9RAiRTwPRRgl+a5uc3eYUPYUuZ8cd8+pPKEui+2noX",
-	"mfciP/LbOf0t7rFj3EOKGe26gBDIygKW+2u6l58HeRcwAUxCzfSe7sbW+i4VqKEOd36bJxwklvstp/hn",
-	"yCli+iNW6lqEDHBiJgpwZwll8cuz9aJVwowcY1hx9z1pdVp1lc9vdMm+R9hImfupdrPzqPmkQP7Wbraa",
-	"W3Sx2QFVLKRladxdJ4pBhoDUQPDhZcuM9s0JKiPNIj+0+ItIeePqbuEWZl4ioPH7dHUX3DYIlgR+Jf6Q",
-	"8h4sKNyUOuUxVjQTJ5m5XuPTLWitEUk8yo6JaH5UdsOPYzVBFjREk8uBUZr5kW1xK5YKLd8JNY2F7RrB",
-	"fCEWfUTyJkJTR3s3+kVM+ubFlu/0dzFH3CHg+eYT/1vn716zazEv+xpUxf3l9s35Ly/vsGE6Z50lYGid",
-	"chnCvb1bEohxRWnsdSSRZM/SHBGMjFlcf/LBsEUQ5eKEPXesSRVPcM1zcSSvIblKj1q+ieu9KCW+wqJj",
-	"oPLHBh+c/v6c7AJMfPovTgDGFXf0mE+waDaLr4EYxJJbBTYCF6XA6+Td+13MsW1RVz/k5WcxyLCfGwwJ",
-	"i3yd3wWYxctnLeQpp2LvCZd8JCZQ/ghmEVEi+DcikISyN4UU98zNOgsjDXitxeknWvDlGxB9HsrFAGZG",
-	"qhQS5MA8FkkEG5KAN+vd9IXgIYuJWrz6vjFPRtg4LxmXc+AbnAjYXLisMx6lRV7n/Bk/qTisXF/7wsDF",
-	"C95YkXQxYEYV8gTz7H2lrq+FMI9goVqYWzmI4ojOr6WHOffbki8aNxzF1GzTOLYjsS2/CLxLdMHmYqn8",
-	"iXuXKDUsec6raATuKKkgY5kX9E2aRIOyycDOWdJUrhOt6KJUzeEUtZ75slFLLETEeautsjBKq75K8e2A",
-	"Ynb0q/dtrHko+foFngnmRefG+yS4umQxl+jdy536y3d7n2ElfLpwnnShewIpxc0pGLBBYgwDeNnEPCEj",
-	"J94sIWox/5FvwVCo1nsF9ZmDj+bLxRt3V3f/XwAAAP//",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/Ob2M6J78Z2ru2c1D22bwYiIQkZCmAIcGTFNe/9W+gGQJAC",
+	"KFKjZNd1dx9sPBJFAI1Go/9++tMkk+tSCia0mlx8mqwYzVkF/3z2li7Nf3OmsoqXmksxuZi8XTFyyyrF",
+	"pZiShazI88XJC6qzFaEiN3+8lILhJ6eT6aRiv9W8YvnkQlc1m05UtmJral6rtyWbXEyUrrhYTu7uppMf",
+	"ZEZxlO6gP69YxYheMSLYhugVF0vC1bj3300nJa3ommm7vid1pWQVX+G1YB81PnBN5AKGLumSkTlbyIpN",
+	"yYbrFXyq6JqRBS/MW82EuHnFbzWrtpPpRNC1mUOGI4WzW9OPPzCx1KvJxflsNptGyPEdvPR1Ld5oqlls",
+	"nlIxwgWhYmvnqBhR5mGYCftYFjJnk4sFLRSLzwwn/g5+9KE1Qa7ZGsj0l4otJheT/9+XDaN8iY+pL/3k",
+	"7vwCaFXRbTD/N6y65RmLk5nnRFbEzMUsgBKFD6fo6GaLT33oIWiMns9zti6lZiLb/oNtdyd0RW4YEHIr",
+	"64pkK8kzBhyuV1wRw2hM6SlRteF1RSipqMjlmvz00/Onp+QNE5rQJeUCeYPrKfCH/R1ZUUWEJIplUuSE",
+	"LRYs03BklkyrhpOoUBtWeQLgcWwoEKzhxCyi7wCEFHn0aDpZc+H+PttPn1dAFlocSKd/HkHuQYAFiK04",
+	"qxppSPSKarKhZpU0nxrevf77Nax9s6Ka3bKKcJh7xU7Jz1yvZK0J17AaXIj5/uH5N1NY6cOzc7JZMWEe",
+	"4YYammR1VQHhxJasZcXSC7did6SMtWtM7+4ha7081kr6Z25ulsQOXYlg0ltZkxW9ZZfkwexhOC2leVG4",
+	"ifXNp7nDhk/qjaaRy+T679cXRIpii/MAciGFBCNbppF00ny+4YodMCkm6vXk4t3k75MPUaYWV/mvtdJr",
+	"JnR8t6n//gtFeO6nUFK9aibQPDWW48RVyaMC1wx+w7a9o+JPx474bZ0vWWK5c/iub1B8YvSgT6RYFDxL",
+	"DJvZb/sGds8cMrRgWVx3soPb72F4d+mmp+HeduBEUmpV5r7+QhHzczMRKggtOFXmRuG6f0qgRI2cUcVy",
+	"rl9KnVBBMvjeSCzWuzXNa8bO4Cmj+Q9Ma5YgSs5oTgp4oG8GefOa0TPgKqtYSUWWOIV580DvFIL3jJ3D",
+	"97LI44OvZJH3jWq+Hz3cc3HLNU2fCO6/7xu6eeqQCci03otf7hkafj923B+4SAxacNE7ovl+9HAv2Hqe",
+	"Yuw1fNc3JD4xetDXRmfMeMF7NrhqPdM3ifaTB02mytOTqJC5QYPiWoHybI02tVWarXumVeUHTOeWqx6q",
+	"4LdfKCJqQ/vk4PYtewwMvjbKx/nZw68ffvPgq4dfg5KNHzYqNheaLVnlJlgX7KrnrqLZ3g1r3jCaOnWK",
+	"MPWeIceP9YZlVUoJUfCd2QW6Zo1N+eT1i1/evvrHs5eJaeDPDphJjw1urekhioF99NDxfyxogvplQXvJ",
+	"r4IXjB4cDlli7fAdLp0LNDo9OXKZ1evQUOjMCd87djo/s/lKypunrOC3rErdx/bbPppsOi86cCLPRF5K",
+	"nrINmP12wET8i0Y6/fiaRwa/0mQtlSZKkjUV25RHqIBfhyPkbEHrQhuTfzpZyGpNNYqgB+eTaSOyzmaz",
+	"vbIKOUftTu55DtoqcoCaEsVKWlHNcjLfkkyu11RdEloUaPPRuTJ2sDGgaVFcD3XN2bfHnXJdb1evawOW",
+	"/Rx/ehb4xpyr7g53jCn9rcw5gwGeWuY3/86k0PaftCwLjl7aL39VKMLZR7ouC5AuTkCAwq5ppmH6jozv",
+	"PoWmhdGp1yf53Oxsjn9NphM5/5WZn128a17R2LWlVHpZMfVbMbmbdt6mVrIMXmf+7LyvVlquWRW+cL2F",
+	"d324C6nc5/H0dDFUC6mxpeuiRQ1HjAviFvJeWFJcvBeEnJBPPL8gWbWegi10QZrVTQOLDR45yedTYtdy",
+	"Qd65N364C95kVuxeBetqv8XSp/UaRxHznske53nXCWiX58WkEaD/682rl4bR/8/Vix+mhNozfP7oK/IP",
+	"/u2peVR9aX934sXrOif47jlT4CW8/vL2zBPcuYQNt10TrkCHwi93/f9308kLKviCqZGMO6eK/VQVxtrQ",
+	"ulQXX35pyHVqnzjN5PpLWnIQIO71ZwFzfZrQSvOswLNzw7aG33g++WAIp+r1mhpJP7myDxnhIesKtsQs",
+	"QnMNHPPKfjZpjrD5q8WcNM85+u5+rGTJKg0HFuWs/RFOawCHusVckLP3AhnHDPhewIQuiJvPeOYIDX03",
+	"ylAG8b9VXyKD7uEQ//xAHgFxp0opFG5X6LcZxzGTi7MH00kmi6KRQlpmN78U7JYVRvblLOM5y7+F3c8p",
+	"+UHesoKCCrXgzFjEk99qaui99XJwUfwy++rx5sGvvy8WZ9VsNjubPZzZ/y2NSCuZYPmVudbOZ+dfnZyd",
+	"nZw/eHs2u5jNLmZn/wMLpjDhyRNZC3strahAYwKtFfOP/mHwybeWNd/846eTM/hUyeI2MvwZDD/D4RXc",
+	"wGfn0+BGULd7BrSPvvT2LxNaVtsTtRWZ+ZrnDC8RGl86jJ2zgmmz1fZmVYyJPlJZLe5isqEVW8laMbxD",
+	"bmlRm/09v/swnSgMwPnFm99pc+Evt3iKalqY32BYdHJxPp1suBDGLm6/d/A143kycrpCb6Jh70jINvZq",
+	"+9iX8Ay8tu0aG876dG3YKvzX5Pz00WwynaBrPTNUqVU+ufMHYHIh6qLwN73o5wTn+7iYzPmew4BWrHu9",
+	"Z/xXtaZLRiTq9HrFK9w03Me8ogsdbtjZdLKpuNZMfAsaeYvDZo/ezh43HDbH1VV75oVc3Drzd8O3v9mZ",
+	"FAM0bktjOLqwy+ZeDNH2VA5niAx0WSsxTrm4pQXP+6VfzisvM7m5XsxyzLvKCnb+7PwOP+sXnvi0+btS",
+	"+qpHLgDj5cVv/bsGN7eXdQWNvDOQc2umFF0yZ8OaqbjgFw3cK/Y6NpOVeY06sSwNE5WKVYYPS7otJM2D",
+	"5U/WNYZ5bmo/obuAvwNJbjm/BjENV/NRpa4XfXnFb5kIRabSsmKLSoLNpytQRM5CMThcq24YL8HvgZP8",
+	"1FCi49IeIbyU4kvB8rcSydi6va3ggZsb130+O394cjY7OTt/O2tdM8DZhjuQ/iGrA3svFsyIQja5OJmd",
+	"zs4alrUy07Gk2rM/N1zAc80LjbWnFBfL52Jy8e7DdALRwx0RaFkk9JNOqkwMufSHqQdKFrV970iW8zc5",
+	"nrezB7OQrX6reXYzl/JGNffw48enjx8bkw9/wcUvZ21OrDgwvru2Z7Pw3jYaU6BmP3/53yewr7PZWesW",
+	"GM6vAfelGLZ5BBjWxT+Gc2rAYykJ1CNgV8BtZ+AdAE5bFfkwTgMNytBegGYwaYmwel7w7LSj5fZqpLOW",
+	"RmomRGAILoVCPjJiJFDYji+6CkYVam0JbU9LTQtHrQP4ATY3wQgrWeTAAUFEaIS48mF3hYedlmUlbzFz",
+	"o62mPDhcTfmvimaMfC/L0kjg6SQrpOps6KwtAA0Rar3nmYrR9iOzk9lZ9xG441vK5Ox0llAm65b+Ofkq",
+	"9eCCC1rw37vTa1NoUdCl80qB/vJrvQbTm300v/qLebu5z//ylZkQmbNCbkCdtLeEzQU0utdf//KVefpv",
+	"pxMjduC47dVcCy6cPbOrTydXlq1otWw8q+xjWVBhxfu78AXN5moOITZvZ1o2r/B0mLU9alZ9NjUHVJas",
+	"gpcqY6P/BZ/xSyu4GCRJatCOjJ4EGuXEnMtfmlcbxYdVXOYNe5iPpOLaKeVOGzK/PGn9srsaJ9vfbEUW",
+	"TB8m7WwEEPwwybNg7E8TJvKQS9ocupZCr1ozVJpWPSyt+Zr9jxRmMj+9fQJaG9XsCcUYod2TklVOTLXF",
+	"DdO6CPUK/AA9sfaTzqWGomsI7/iRHg0WbE5mJWSbOwlHs0BeSv1C5nzBWR7LAg6Su8xoQSbXwSP+WMl5",
+	"gfGhhFQu8Yn/SBs+zkdpCfyL0rQAI4dpygvDlXLN5jLfkmxFxZLlYaTJu4fJmlGxWfGCnZLXRt3lLn+S",
+	"ipxUrGS4/Mq+BWMiSlPQMifgEsNXgk/Mud+ta/85anV7DCDDXLWaXDw8O2/O1BM7aT+/xj/5JXjsWFXJ",
+	"qnHVtskwmNfcTkR4DXZ+w4Qmm0qK5Sl5OJu1kkkzKozZNWeQrXhJHs7OiJBAcq4IavyEC/PFAzTQikJu",
+	"GDz5MMzKw1AsZJi/FxAS5IpoJqjQ5tlHU/Lw7IH5v0dkzfRK5lOi+O+QyLRmOafgfzdPPsY9NofVJZBj",
+	"3vpCVnOemwODuX9ce65QXBgTUr8XLu/ykjw8P7eXTlnDEQMKTMk1Ev2aKLpVZGPTMM+/afLxuSLWUDBf",
+	"PCZaYizNEU1dkkezGaEEAmZELt4LWVfw6QOipFmemS/mgRoLrGQiJ1KQXDJr5WJuLriHgwP4mulqe3K1",
+	"iGY8/cz1CqZjmPrR7MGUUPMgWckNzg4TghXRkuhqiyfgtN//jMdYLsZagq8Wocb69dvzs7aCA67Etlrr",
+	"H3oI+nfFFxgKyGu28+B58yD7rTZS+gHQqTDC7WzaJFnAH7UQZjle7g9Xg51XC0zE3YhbYN8GHgh8GkY8",
+	"C+e3oBzmN5m05rqSGxhiaRgn4dSoDBcruzSaTy4eOsUfY6iWWHfOzFTwxK5OPplONiswpM3tbS+4h2Pk",
+	"iFykbqzSfGnvKyM6cwW6+W5G0Qg+wnzHrgFG1U3DPA+dZvFNYLx5C5E7RfDfvol/+yZSvokPIcdsn6Cy",
+	"Z46uyJ+2+eFBWyFdcMHVKsmLZ949uncH1uZeMQIB1ANz3vK6aAVbxgitSnfm3VGkHYVUnWWM5YEBD+H8",
+	"1lZYIoO4KFiFKhHydi38tAMDCTZt+iedOHe8xh6sZurtcxUs9/+B82XWduiJ8RR052XwLdK5ERLXSZvK",
+	"eJW08htHXSN2ozBc/Yv39Ex7I55Jlr2X+xBYVoV2pbGzZ3eWg2mm9wWp0f6++HSXYtInK5bdsLwppXTp",
+	"KPcIUxtmgDA1hkMWBV2eFLRashNdUaGQxuo+EZIFF+bGpkXXzYjb1XYzNrJ/fEwk4KME8+FqOsY3cOBx",
+	"NJjMiNHiNVoLoXjLDEcAc7T8qDgmxKXV5GLmHYDwbx+YN/8G9wg6bqzmOXMe69l0Ygwz+AdqkdZdxYzC",
+	"ab+wOuH5Q/NNXeZ2FEOmXafjzokBy8mtJbwdgxh1VQ/zcUHgcTI1avCyYgoV3WB5wUzvOhr/2NuyP+fD",
+	"e7utHTGCz9LSrXYiTfzAx6ZU5VRTvHIP5a577mbkB+eNrjNwf31yx+4GN7v7J21towiZq21F1YswcNJU",
+	"rNsrcwQDwO5GE7mg6F0uDCugpRTkko9IEIhvY+iNx6TNfdQSiViPWfzrWjRMVEpZQDALs4HBlSwrcBgb",
+	"sVJovsY8dvtP609va1BuR8+bPShpjaEkK3X6OPMAf6ujbuJAOpfh0fytncz8+18ZEsUEzSHpx1iA+NHk",
+	"69Ozs3hEY/8RbwxMayeja2mXDeyhxdGnmKfelC2YU9OSFuxjySum2kM/bA29R6A8Ns+sqDLDPFqcZ46R",
+	"y2Lc9SHY5rXziXxq1gUXx4M7CMVyXP2HmCgyTwU+GZAZrDT8L6Gmyyskk4TMmk0nCva2ReBPrTDL3XSC",
+	"Ea/2F2Z67bwZZ73ACQl9RZ2wcSKRpJNxGLiCGrEaC/YOviEZzbd9XrKdHE7tvzKX2pwqo07y5RJU1QVf",
+	"1hWzqvKcL2tZo/ZDN5RrLpZXPmJrVKKIgqTA8ebi7qAg1Xj47J+NjoQIGFYL8gqTy7gy//bG7gzj8k9a",
+	"AwaRsYuzWeCIC1UpNbn4+m5v0B+VMys25ca/IxVjx328IpZyRDGmCKPZyrq/XQFOJtdrgEygmqzpDWT8",
+	"YlxVm7+eAVAE6tvF1vHzAeT/OiD/+YOvBu3AgwejtuDh3j04f/B1excePujswoZWRp9rBaqbFI0mBe3c",
+	"FhsqspF1kZM5I1blNoRtTtjpyAM5ojYivExS7teCGpXSvxL27SqzmX9NPjvmNnxqCngMRU7spb1T3jLf",
+	"puFlFoTaQlQiK3LDoJRo5w2oV8Tqk5rk8XdmHPsomOQfdjLup5Mrc/U8sbdgV5kquPDBIIgrWy6XFSMQ",
+	"LLdHAeB72uTIoq+EuBjXhOY2YGLLfC9ttsLvrJIYGwK4Gs3IghaFAhQPWhSkFlyrKEFaiQUD0YCeNb95",
+	"Y66fHVAgnwrQ/54X8JB52l42YRnXVw8nu8VaPlPg0+5K7H0S+casfv+muxRTfI9bgv21naPVctpki7NH",
+	"iMXR4XifBtJLHCkYkJJjvijVmlWGF/4vzX/9ZRIt/soZpjX3vfcKJ+gU4BGE7NALMn8dsezrpk1kwc4m",
+	"ShyPE9Lh/UZDHCoR7E++vbdgCFTE7ouMDgknSbBbzPTtmds7984p/G7yIbaDN2wb3cGCKv2drBNl9uZb",
+	"srB5ARXNNKuUkzKpZZnf/KQcTTvvRDmy5qLW7IBlJWQpqJvyZsA+xl6qMlkiNwwSRW/M4zEB5G2yAVIl",
+	"xthW+vsd8TMLeS40akIWatE9pEczr/S5cB6Y9tlAL8tAqtgDFiGLdyb4bZtLWTBzkbc9C/0DvGye7FIP",
+	"Jtp6VzNqfNFlwVkeuBuiQqG3ph0sZLYJTkCwqpZROZCAT5tIZ4SI3kgb+Dab8PIdRIci7wPzLLFEzFeh",
+	"gIfozLj4OqteQIiC3zaoEJcA7WUUCq9DgqZA8mqLzsDY1VulMBXAuDW/QzWHayIYy0HfkIK9WoBKu9c1",
+	"OfUsCcIA9dEUoIGXyX7OKOgNmQJwwWHDe2dMbAqg7lPNXoliGzs2HfYPoRM8tEbrHY27vNn5Npc2HIZE",
+	"jx4bpeo1y39CqyBVLmpdhrtbhloo3o1GQY0pouuyYB/fbEWm9lexmTvf3KKi4tlq7UBGB/0GOMwbSntW",
+	"0p5jWbE1r9eDh4JEEJugOeAHd126TycfT5byxHx44gq/cB+eh4u4a/yN48hXNa6hEVTwOYBDh/GpPEN/",
+	"0IqpHZ12ziFmNmgEue5ip6LOub5yuGRtMqEWtqOsoBOrgdfzUEU3rHEeTZw1L6sI+t5QsxKGmgb6xYfU",
+	"Ep4JXUUUZOrDzTszoG7RvXpBQ5676SjL22W4jqlLD3Z8cjH5VUlx+ppuXlhPxp3zp0YWw8vox6URl7JW",
+	"39vftcXa9+wjzVnG17S4JGxd6q0FK3UXFDNEjWrJQepsZFjFftsd7WxKzqfkATk9PYXAtqw1WdJStfTo",
+	"tBmrauua2cczZnDYKrfFU8cFzUv89oQrASp2aGZJnmS7Y6ieDft+Huqnme9rVsoqsvJ5JW+wrDyt9kDc",
+	"aUvKgmasZ/Pf+d0PjB3DkY7IbV52SbIbowBWjOaQRruQtcjJZiULNpDPVsyVm4brSh48y+pjLSZk0jhv",
+	"xeS+ofn3ZmZ30wmsZpcCLyVmJW+ocmnTU5JXsizNPyDwA7nY8pblMX24M0McpaH4tNlbS6QYc3zLMlor",
+	"NvI+blwrAXrP2awD3/Nguufk29dE5+VhT1OepZSjZIxvZcdtMa/zX0Y4VacYRI0f9opR9J1HYcJopRtc",
+	"Yi0Lj9pVVgxAlkBpvSCzKXk0m5KvHxleOJvNSMmqzFaK7B6GI/kEvIsLl9espe0O6LP0cQOv/HYFRH43",
+	"O3n84dPZ9OzR3V/fvz91f57f/e0//xIjPr7qCJLbMlUM4X1HwKbX9JJtRh6XYe7QFsUCnmsfsb0AWUmO",
+	"7KyyvdXp5f7oYKp7F7zmIvz07F+WBJFVFjdXYSXq8H31KYohA475fVwb6zvEe3Dedg508ojGLi1LhefG",
+	"HGhBrT2yRHfIa7tqDyhheDDawg4rroiwl5254xXdoncGXTOZxJ4JXA+45TzJPyS28lWtzQt3JYXEL9qb",
+	"1WFSl/e4G/Cy36CO4kpyLwH9lNi1X0D9k/U2xR1YGPTcDX1tDX1O+z3sTcn1bljEhU4/9bzAV1cO8xi5",
+	"4MyOvyi+IZNpmDWKY9n1NvMbw4RuH+96eW2XxH6ZAxa3Ex7D9zbz9zwT47YnMmf5M0zC2XHp2o3ev1Up",
+	"3Wgf6WACDdpXR6uniiVCrHrFthhnocuKGRUTEyPDtJFPMevY51fvBoNLVinAucXok8WCdSYqIkeSqi4Y",
+	"sa+Jmqi2tCDqB3UdB8ga1AjbrgHtBJstcOGTBOZbIgUjiuds6gsS51v4BeRvn46LZWWLIqoUNlgRQ/XN",
+	"npBk5bGXg5Erlv0Sf0+QKb4D6akVgbyNZMgsRD4bHb5ykGjRbkq0qBmqtRl0wqm1k+xtV3ewRnUbX2Mr",
+	"Vz1myGH5xUDVz52VNzyPyhTlGhMNeolrFNRAp428xnc1d4eylhbhseu98cWH5JqGiNsNp7QOuTtvUxQW",
+	"jp6OEsHa/Nz83gfB8EYuBOehxWH9ZoIj6VMacQbOtz+CZBlIwvn2dV0MzbLIaUSUPRfkp7dPdgLFMfa0",
+	"KVmHWFpm6OYFft7TZr19lIIY2xNvVnWunV4hnrlfDaBPjzQ+mqSF8qdh0zmm7EjGs9pnKHpYMmsYw9T7",
+	"tukI5mqDnPg5uBndbH+kPKoQDWc9lQKrfruRDqkaECPcU7v5PR1qbWIx4+/lhsiFZgJTNzHNZE02GH32",
+	"Lx8w4V5vQgN+7Xhns+eEN0KvwzwOgHLQpJIuK3nLKl1XYvCbjKRi+RsEMzhE4FlXg5t/awrd1/cR5jUr",
+	"i9g9gZrs7g6/sp0Ep4SivoiKaqiFDli+TWQc3kkQZol2b4wZg8TdYTdVs+0dfR5sTUCQmTPml+WzJO1q",
+	"VzQnWkLTDuwatgKP48DVu6j90MNbsIXeP1XzFNHST3JoTMny9FgGbEhu3xGuy8455E/LUM3e93ElqJSJ",
+	"pN+d3p/Qv21DFbEgrVO8LqluGjhkhcxuLklj93APCqNZURyQxuYLFtONXWBO7lrHrn9RD4YDIR6f9eZ7",
+	"V+wqylgcncoIXskCoC2ictXXVtsIop1fs+benXNKv4uM23psD44cC4SHP+ZK80z96YrreLPnKY0GK5vS",
+	"6FFvC1TQyEudVheXxVYGWe134LlHy2Iggdr3W3sWT1kGGUvKQvVsVjxbWfglOAZgtmoJTIdOSkhEl4pV",
+	"IEgV5UPvjZLyajxtQX2KOb2YtPVq416HfBizeLnI2HDXhTUH+SE2t7UkkxxTC42ZF8OmsqOPxPp1UUHM",
+	"78NL5gsFV6TLLxwdAuYIC4Oz9Uw5dVJj14zrTrWj+MBJ9ofQMYzf6hbN+8VYSN97qo2jtcPQB9LeCCw4",
+	"9n1WCa6rxwfYJXjjgYiqjgmaBO0jOzYIojQcdH1l47pBnvZk8t8rQJ1JMS5A3bgcd4MOTYfbFaOFXm2x",
+	"DTru02ncsM4qpt8wrbGQayenga6xJ4iyj6BuQytGblipiQIYrnHGmxrQ8otsoIO4b+ACOoOFJsSJWIUK",
+	"E2qbZjJkTXNmdDCuFSsW/f4KFaw7HuaLes53O517ohjaI01PyV8+vbx68ezOYnnZmdovJxFWH+qytCv1",
+	"Tsug3HsoG9Yq7vr32x2AQNotrxUDXEBoGGzXwsWyCDu4juODI+U2hP1X/YbucHbLtWo9ot7p2QiSdj5E",
+	"Q9m9Tk9Lgatar2TFf6dxiUXVTeKCw1KNhpEAos3QeRxNqR0/Xj4D9grNMqYU2AdLfstEaJlA62euCBdm",
+	"6OyQEptmBjEG+3klyRIgUnVUHlkoqd0fvmnJn3WtAFFzwYsCq0ix/HscsUobuNshEljbiL51woWzu+ds",
+	"yUW8JLGUSvF5wfZcJuRGyI1yO4CVB3YXXLbQvJIbFfpZ2xlI2Jvip4qno4GEliWx/7xlIpcVkqvgSiei",
+	"R4taxfqtmytFuyouXW3N5OrlShMh7RqmDUJSxdYs37ZihFyTnOfpMe9db5UggF01oo82bO5nhsDYHipU",
+	"0e1+3cXvcOeMdRg+qLmCs95wdHv3LPM1xA9J0i9ivoer/bjaEOvttIiwp4TmeYV7vuIFC7KUWwi32Yrl",
+	"0WTmeA1jVOOHnWQCb3yR/GF/lqs5a4IALuzCqAgVy5nQnBYX5i9DtwVU0U8JJVreMDHF0xMcTu9yMyLr",
+	"AFm4oLxwAAztaf4g5Y3CbJMKoNspnBXgxwUXALBsdbh4YiC48c2OH7Tfv9US4xZUbAfkjjTM97/hh7tZ",
+	"JNM9ZxFEiLG1jcAr2EJ3/GFQp4rSoj+srkpWFKNMVqcumR/eJ1LcVbu0lDcveFFwlTJcv5cbUkjAKbZC",
+	"tJDyhpgfDnQ51CUiAA2d3E/4/K7h1aPwhJwUsGxkgX4+/vjZA+wYKhAkfqf6hdlxomrOQvxc4mp2vsfJ",
+	"xDwwp3KI7RO88qtHjx581SdS1vRja5pBM9eg6WMPNf63k0nj/O47Drxew8dFM5qnZT0PUeNtQ4a76QQx",
+	"uwc8WDHFtLrqmSdXNrMJEMMb0VexUEZ2FZJRMr3DlDYCIheTYH5JZJCulIzrFqFSHdbY9ghrFi9FCffP",
+	"QQSInCg5fCNHezsPEfIJh6GPScTl6j6ZtxOlqIWVxxbXXK/QRbasKPrIsEw/b+ryU4GM9jUQVY7sAFiw",
+	"4ND/wbEKQSuPrc+V1aDkosWwLvGXR5BgbA5O6sy8c4cmFBvYw2TcjzaM3Yz7TTxjx7zGTaFnz2IJobTg",
+	"VHV853sNzqygKmH/Y4s+eAD0VWMQ+vpc6MttmcUXBE99LfGHaPWjBYyKKSX2S3A0GGY+TdRPsqZ+dnfG",
+	"G2NegWeQGX6wkdUpmTNzoJ3GP5w4y5pWVGiWihxS33reGBykrOSaq7hXU27EfzfOpUhaI35p9O9a2Zry",
+	"xkjXrpeLa+wLnU0UKxaXrmE6GjZSecgkwL2j69NErlNz1Q6DCMEfRLVV17F5FJwQfrAvccp2aHSs3UDl",
+	"uEEdB7ccbQGfTAP4r2Y7e0/W8RRAWX1W+p+s3lacRu5aWhujV4NtmseygQmAzSEgnTdqVdxjFLQBH0RL",
+	"mNMrP9edUPDN7oSemSMZ9mOhiuiKs5xsZHUTL3WEi8P1NhpWvxBk50dBL3qr8zC3wDaFGVR9KW9aVXLt",
+	"TWmm31B4/1ZbPOGRNUXroGl8JC7qGpgborOPIHIDrf38q/Ozhw8P1P73RD6urP+icf9f9oY8yNsV2/og",
+	"yQ0rY1GQzi74xfdSN5D1u0dJVscqLhW2G/XuF7aJ26e9eXNeK5G68SS2gg7xhcZkZAN4mnC9IIyf7QTo",
+	"8iDgO64IWOnRy3MONXvq3kWYrUS7DusYM0jhLJWZWKiMhtOeWtdJtYwrFSmKDEq70fSJ08cie70ZGl9P",
+	"oSIcvT4ilXA1MP25gQXxEAyeBB4+F1c+pK4LYHx6kiI9mHJkKWaojCq9/2ZX+jv37J3vSzkYw4pnLP+B",
+	"izgiFjSVTJYOxtMefxJcKwIJI8CZ5iVEiqHQBuMgJgE4nCZkThpUsoE/HsS/lR0hlt1FNGeVj1PZ2zAq",
+	"NAYCMKYAK/2c7XyGMOBbzqqn3PYYjCZYuSaavUyCT5nnCzoGIQ34/0dsnr87uK9a3EMPHD04Lk2toj+R",
+	"/rS4A2CZ10+5kbSN9E7dI8+U5mu75Z3LMrdJRcNAUzyYbCwK7TC6dy8XL6IjxSwqgQPRJ0qOJxK6KcbN",
+	"jlgAVSRQirDfBTJtxysSuQO/q4uCmK88Ah1XmLyyqGTCkFzx5SpBhRtWJAgkN/GqgQDquTu3bzHua2Nn",
+	"/lI+JMnODO/nZ1fgM+WCOaTI+r+NymyVuxFac+2Kcnt5OASk60687inTTZW+rOlHW8w/a/8vqPOfxTb2",
+	"idX//iCU2X7o2D8KGvaGJSBub5hPzyJvVnJjW5lKkbHTfRize+Bi/40H++fhweIOR08IvvK5uOU6lQmV",
+	"ZazUhyZvjj8PbG3B4A4+C31ZnFzcRo8ANxQ4BtZzZRGneuuUZGED0zexhP0hJ62uih6D0iZDyJKJNmhc",
+	"XfGTijWNNgegcON+2IWFhEozZMAybpE44wQL5rwXb2rHm7EEf2Vcv+3VQXqAuJ9rUpo73sGcmP2Gu9Re",
+	"++aK9eaEjQxeYABge0DCiV3C/TKSqzhkVqIQzBX1UIxdlpTnZMv0lOQVXWiz8qyoc5Zf+siRxE7SWDXF",
+	"9Sqv6EacjoRX8D88QIDE+NEjZNnIaaD++eheQ902Y4ZzSfPiMTzdyNQH413h71/KqPo/DuI/KEIY5r9F",
+	"EP+I4zbCgCIlTOWuO2XO42AejVOuzbD/BdmWmyYyz5WqWT7dgcTsQ8xIR7y7sV04BUbAwSi2tTKt8lgM",
+	"N2LkNjvm845GwlBgWeLAJguxk9EAAnn3pYt7+0Pjj0gzXFjj0Zs77Vd4tAMCDP5ZxIKeMpr/wLS1luOQ",
+	"Q7tgMND4TrOiUATAHgHECvNvE5HcAOtn91tISrUc5diWC0RLisaW3c3aR6TvsAjKPp1OBs9kVUHzTJso",
+	"an5FuCDmV2NQhd66X3t31aaSYjm1WQs2rx0yGvoPNziZ73WB5sVvffZQ1IIZM2AacqrXGy3LVs5JqVjV",
+	"1NVG97mk20LSfPhWD4JDSqDimx1qpcEumSYcNisFoBSVzXUqCx/wquSCqK3Inkix4MtTC3LPZdMGYF4x",
+	"eqOmRNXZilAIYa2p3ldGdFQ//5BUpUZwNNhF6YJsD9l7fIDRVLShkSqxyAMClXtQI1nuYss17Ofm39w7",
+	"7oz6s9PGLfK3UWOpOriXCis6QYIFoqlfNv9XJetyBCbcGGyU8dJ3tIC6h3yJBgUKqlkinf9fK+IV5UHL",
+	"Zg67JcJKfRB9HaY4gsrSZbPPTG85KgU+t8UPS+BukyboXt/TlqB98P6bFjVTDojLA4vIjbA6j7EWbOpH",
+	"+C4H89rJHx/V86BDLDv9frqkcTjyyphfLTMIk1GKRFKrA3g4HqB5FHiw8+T5kAT6ZJ28kSQ/V1yzn7lQ",
+	"U0xbCP5Wsq4y+29NqyXT+O8N48uVNqYoEPlH2xV6StasWrIpobesouYfWa00hohG5vwngFmuLM6jXBgt",
+	"DBnrtMMXRtmh84KdvrT/eNfhlA8t81Xd8PJElrhbJ5BsYmwcw9zRMoCge9WuZ8JFEzuzxlRMsOQrZlH1",
+	"WyHG9PMQyjuN9VJx/ZntG31sNU9oyHrVgwfv2sZSIQXPEDph3eiWFknsnVrJ8sNpUEa9ktH7tRs8NoPb",
+	"FUTPIx6xP6QVwNk9WgGYeVWspNad2o1Ch10o27UWEUn10ldhpBy7ryCZuha2863FhZk2daArqlwKx5jh",
+	"FNYHv5UJFbAffTeadAFlER6jxgLYoJ0vF2RFSwAoGV4jYXXig0Is+3wG4XFNVWAawfqFIkhOUmBZpSsn",
+	"/UL5bGpfCePSA+1P1Mg9SbgGnvla1AgjnA4z6VVcg+1KD//2Vnu0QZ6+4FT8w7y1KYZ/LvqSWm0gAaDY",
+	"hETZ0ixtePo9wHv2IopZl72jH1R+z7fEB35Gm+o9SCZKrtlc5luiVoA0B4WTYKGfpvCTRcYL3kQbg4lk",
+	"ogd0eTBCs5JFnTzQIw2fUVDHAWfcC+04fI8vYk2WDNzXMdDZktBTYJuKNeY/sF4HoNWliDnL3cEZN4di",
+	"6rB8mzIsv0dhe99GUrfdBI147PdQB3T7rqDLsb1CYHi8JroaZk/Aa5QyetDdewzLLbjJPw/TrZnw69aB",
+	"HrOhLQ0lEg01QnIupcVvaYusIddYW9TcjxH8m/ZQI455mfJYH4j92BivFs/J6sdwxEM8p9g1nYSLRF8i",
+	"jrtvlfvwIaeTRUGXKW3/qUWjGme8X3lMK49mxUXHJrgkijFy/eXtmed61xLWMMf1bqVEv9U+1BSbTp7d",
+	"Rhn5ijwpZJ3Dt4qcnc4IE7eskCVi79qNM8fPqKYwcQbPXseqQi3WxOA2jDY9P5NCM6Fd8Zo30cqy4Blc",
+	"K1/+2hZ0XRVul3PB9m5danuSVwDIIAtuQzeNs9NZdOR0n0Rzqa1HFC27hYeKKLt9//5UbUVWcMHevx8A",
+	"uhfM3jbytESYuoI/O36X5NN0IsGzj2VBBcVqZlYOT7N59pFmcRXOpeI1PnDMG4H5YbMCvOVLmt0gjy8Y",
+	"/I3904xqUBeal5Bn6tItp5OMYk9JaX+uoeoOHVDWB5xVNh7g+8VUsgYVZQ74UpDAuuZY+YXiPyEhDsy9",
+	"3915W5wQUfo1K80JpMSYTiyeyBWH69aYNB7k2vf0CoOg3ht/WmKYDAMr7/1dkUAC8zcA4VqhJ+qSXP//",
+	"Mdns2nXMDnA+9/C7uxdoz8IO9r8G7laCNzZWUTPD18T2clVReL/vuMhdyV2bnKyqZJWosvZ3RgOyVCsW",
+	"JI0pBhNYM5F3gBjv09896Be/k9CWUTEl81rvGGk3Qm6ONgOIzQ5oe4fPTR0Rm6nHNv97VuS2ZmmXqcEZ",
+	"EWvrCWuElo42Gx5i5lyKi9BRA7YxGifWyVgUTTPUeBWsd20Oi6/3YaE499BOlADgxw/IJWz8qMMm1wQ2",
+	"hj2/YsWoRMVkOjnS/wuFeeUCxAiuPg4OMDoPYm/uAvXOOpt7IthmrDdEx5s//RwA7WaGoxqOi65us4om",
+	"2vBs5fxw4NcmWkqyoNV+eYrqNUTo7QkJLPeWkd4qI0TOxvlYKHe74f3n8ghWaXDIPwuj9HuutKy26Qbq",
+	"KZDieJu2/TfmNBlSUeiFnbMM+r0FDO5EnnndsIRPf9IjOZ9jFIhUPAeQNW2LIps3Ru38jdRt4wNXjB5v",
+	"9r7DciqjH85oLabEnP91qc0GuZYVKCMckibXhM5lrUd2sPs1kSLb9UcjfVC6AXSKdXt1fF0p4YiZ+B4I",
+	"t5GSUHd3A9jp8I8P93WvDk314C3HIYgV600ECdUofxYQOLP9jjtyqecYHkMAhQf68xBBssiTQPN/QPxo",
+	"FQ3UoNBWZAU6NuqSA6yondOxKvLe09Ee1ULWXJC1rBrVDsIqoMPJDctdqOrCXr0KFTun7i0quSaULIzA",
+	"McoeF8tLB4hk32v/6rwVrB11QWj7cl7UlV5h5bV/OMSAalB2/JXcVADjO6NHMolg0Zs2enhTzIRz1Oge",
+	"gOmQamapowL/1QIUrV8xXVgKdhF6FLnyQnVOsxuiZRNKhQCDAqdjqgvOn57BaY5cJHczhkWtVw3/AI5H",
+	"p0I48Bu4svP4wUJ8HvNKOGKbAIZvXAutPyprNJIpitJ9B2lvhVEh39i3aVUZhnXCcI/FXHHs1R/zMbtz",
+	"jJtAxo3bf80bwLvH29xjaHsBDX4cog8qnpekYgWjiuVTfywvHCNNbQX5kmPmPcRuL4lN9boIYASRF6nY",
+	"gqC8JLRgFbwJck352jJoSZWy/bp16BeBfgQbKrSRK2TOwFAPhaX38eNc4Z842SD1bDqxw0bl5r8LWf8J",
+	"hazHrxqN8X2ztUc47gGffBaH/nlQUZeIcUZcgK92OoDYErHBvr+rJoQaQw+xHeOPUFuYFVL1tMIwEg3h",
+	"poyEwYc92CkvGAEQCBBf2PjpADeamW6teyaBYk4wD4WL+h4qlfAly5fYEWIU9MNItAgohRhe/lmzwc8u",
+	"uKBF05JkLIZ+QZcqCQmKERtWdfKEBnOiPQGQ1xFhxR35mKo29TA0xz4qdoJJFKuhVa5+E8YUuo6FUKqo",
+	"Zk9symmvgHfP3fkbeB9MdEl5PiW3Ehqiyso2TanLA04kjhhP4PhebtojQq+zrfssPn7PUEMsAbvFQWMB",
+	"q8QPOl33VcU9BJVXsd3mNNp1eLcG8iwssPKJLXheA9EbCPS2LAj3vrUrgTxCSdNzd7mMrCG1s7/W63IK",
+	"5UtTKzimpBaqniPMb36JjVLJmm6NIrmWVdxCddHZfleVLTSCh3sWACf7vtX42cqY0xHnBmQwXRjpuBGY",
+	"jSSQS7gUoDrH7WHWxPcHKz/dnICkOE2l5VtLt7AWAyj2VBBmEcs6AZWC97tA+6ZqaO6TbEdh8jUSMYLF",
+	"ipoEwEKj4uCXg/uT7B3FO3mlYdPRY+H8DUXoc7OZ7oD1WVN8N3+g4b825/Ry/TGUbVBePydN+00KHsIa",
+	"qebOMWJVwn9q4TJi50U8MvkDjbRK+w69kegxQsNbEVnxJRfGRDZ/VSxjvNTEHLopkbesanrUnD0iay5q",
+	"zSIA/7YE6cXQVudjKmHX9OOLg7rRN5NyL3EDx3bCn/1I2ZZmF/bkIgQ/o1XBwSsroMsZ1TY0ZlsjYM9h",
+	"rj2+DygJeN21Pba1ClOWaJ7DCetmKcVykgoLtdGYTFFG4OJmT3Q8k+UWEZub4HgXP3c1QHg2EfxUemif",
+	"N3kjvpPVevgYgzQos/rAlyqyQ5HbevJa+/oJtCoylabrckSeUqco3qlhjWrlFzR1O9TQMcHhNzuCBl8C",
+	"+h6kIWHjTIhItj1ii0r+zuLBwRfMGRud/KWkS2rHfqpVFb21f5V8ZJQhDd03Airtvsqz80fZDDvrlvKL",
+	"6fcxIzmPcBPaffksLkKc6yGF0wd7DuGH8blEsyCuEaDtGvw+ZMHYlFyjpqOufRyGElWvL4lgHCJ13MjX",
+	"WmjntwF532rbshXZLwHeqYtiK3Bj+k4vCn5S8WyFzjfbnUZ5ZUslTqaueBZJLbR34w9UO/S6TjqfIOug",
+	"xdvUhTIHKA9tyzvZHctJGTUCl/2/ZVHH+hc9F2TJl3S+1UyRv57N/u9jAv/+28C5LCgvYlYSAFtIxaYk",
+	"ZzQnBRSxq4GxMFVDx8hFXfS9GJLWB8fXwPB+sxVZxKf0GlPNHCOC9aSlrwaUFbGdRA+B6w0Gbq3M0y7c",
+	"0GmXvVq7Fz1xYLAOB2UU7cRao75gI7UagNhtqo3D6utYiCf/+W528vjDf/z1/ftT/Nff/vMv+8Adg9+/",
+	"oye/f/j04O4ve+/yxg5yb4ot/iXbXLVqh8YUHSUo9Bz9x1b9NFqencElmbNCbsjvrJK2YYxcLOIU+nQ2",
+	"PTu/82T6dDY9v0uQalh1+IM+hPjwh+cjC5o8oZ1N2lPqZsjt8ZRHkLoHzRMiA7LyySDQtfQAD+ShLRsP",
+	"BBZec/Ecf3DWURGMjcl/q5n92sEzRIoH7NgJQgc9OMcROws7rI0kxz+h8WWIkjSo32WEks2SU8RsoXQe",
+	"JCRCKfYnnfDUSe0/oe3I+phT6myOsD7y0cO9YuhgLbIVek6s5mc2X0l58yzopj1iSQfys/mgLRRGvmBN",
+	"PzrxEDCxtyGimNBXwrUDd26RJRcI50tWWmNgqV26OlLU29OSwnd+2TJeOg4w23b8OoMHrp2eAN1aSrp0",
+	"ucE2O4yJvD+K88r7M1JQToPkMb4mWfBivSnDERt6LOBNrOnSXNaarOSGrKnYukTGsA93LTw+ZkJvfOcV",
+	"xxSYst02XxBgkf7MjGLbGNJk168AttMYkiyZMBYWy+MWb8CQMV97kqCCan7LBvh+IP/eNVXdlvHwkYNS",
+	"is+xYjR/JVrNPMJExYzGqkSe8qXRh9EfCVDtRv5ckpMzW1C9tQmm8b4iw9pDujJCrA21NAmWE8w93In0",
+	"th/B9ZFuVfiv5/rAub7RVNcq1mIZShn64uDgnl9Rb/sdoHn6Zp3x0Lf3bgxqDPs6DfeaS8FSpit0kspd",
+	"DbkStFQrqQdaxlDmd7yukcaq5WL5ZkA36Rg5ezzd5YqqtgfWLhR8vBWj60TVBM0HtcwGGmoZ3mAjJ59I",
+	"Fu7cExgSp76g5mg3hfd7I6UszzRJBw2r7rKcp9M0ODed3XS8Ej2KzhF3v9pmw3AF+xiXMf0NBiO6w97b",
+	"bXAZ0GAU6GSBT4I1CwdgELu3xpT7jMu3H1McRHU7v7y362EbgdgrLX6lzRb3ctExLjLPkZ/HXbYRrebo",
+	"XfSQTjdt0IeYoEL7ptrKtYDaCUMekL/YwHr0tMi13b6p8s1HsFnBqIaGSWXJnaFR865VPKf6JV2zxr3p",
+	"nSvW2DKr4CO7qweRrmQ5R8RoeMk28c6rgxpyu8a8+xqWeBwSdOoFoU+HVGIJFUy1nZXW0D7GrT/S7QE+",
+	"1wYU5r7OkOZN0dn5nKKu+RMDM/yYFbXit2x4PjBEkFKFStUIbjWf/49V7PoXjEO6AaawlOD3USoUVESb",
+	"Ur4SqqdP64JRXVd7eqTuVDn3oqckE/wGJ1G5STUsbbFXcEZDupsaclyZxY9urgslM/vhNwoqfsAngUVy",
+	"ViRM33UPcUd03iyogO6b0W6paXon+ogOwi3c140b7dlG2iAVdjYtaAVlFz11fOmpneLoH/xmdPi6KL5D",
+	"JlG9HfVtKipAvri8bQq+t5NWaX+gDyyC947QLcMYdCK9UWkXZfTQrbvehQE2XCllkajnN3qZufc2srph",
+	"FTFPnqaxO+NerlvbSMTVqUFRgHLeviABf2xw1FN22tq/1N7/WEVraxLIZB7vanC2HPYT/RRr4DAmpdV3",
+	"Jo0dclY9bxgjwqk0W5GAdQBMGYgPtqNcYPrAJsGqDror6sRMYWPBAlqW9bKieU0xfekWg8/w7l9qASl0",
+	"AWJYAeZBAxnmqR5FcuO/s1QPcEiksy8eGtRPgnqBWNmL6oXisO8yTNKsLhGAdHdo8CUYOnm3JWeVP97W",
+	"R2MeOuTADO7lDUflLY8nMQ28dHkeaSxumaUnDd+c1Dd8XRf0ICzQHfUkDB0+7I22PDjfXavN9klwCVNY",
+	"8coIXUuxNHuzviQPLNwUbNlp2Ib4/GFwvM+iothqXZ1ZjwnUwCuilDWbeiXUJpYzGKHc3jvqT2oE3qsO",
+	"Sc1UD7QBxZbS42wztwm74reg4m3aEI377yAoUa/deQa6RKXJcE3JKUYw0XBaofbkVSJfNdToTb5vPZAv",
+	"ySxxP4oZbpyiudfgxFcm53Fg0/GGpzsJhRWjBVhVJ2orsuspuab5LRUZy09cNtVJg9Vrvs+ppidNIqD5",
+	"CLt+nOiKCuVreBQ8zHKemfvvRNVlKSt4XBX05PHjk8ePzR8rXlJ6omR2fgIOLW4GN19sVlyzk4LOWXHd",
+	"Ytr7ijF7gNwVXbIK1o6X74n3u5k/Av0BmUsv2qnN7QMRzbK7dj+7viDXYHWyyqyvrOSCKQX7d01kRa7N",
+	"/VqVFVfs+pTAL9tTsC8QOa3ya/LXQLT+DX4/5ye+rxQtrk/JWwcwQmDVCqH4bUeJfWS8f596JHWSlfN9",
+	"9WU7+WQ9CXbubwpCPd4o+fOoRPuDq8T+nJIuC1ebqo221s+m1UABgbBsCxrh61aWkinSwiEbZGyDgp0G",
+	"+3brwdxoNaClzd7qM6fYWdX+fsVoFoM0Eqj87gl5/PDR16TEJ0jONOVFpCIqXmn6RtN5wS5BVStZhW1a",
+	"O8mX7+jJ77OTx798+I/370+bP/6SCLnadKcIpT3yJxW5xTySJJfRrWygZo8C0sqFEZUpz7vLEKLKYuGP",
+	"aRqPjMGUfp7H/ePgxTfSeStrMwQIlRUryh3kzXg7VuUD8T3FkruLMnxo5KDljNM+4O5YW6il9U4Ab3Kh",
+	"rIs/Z/foqN/xn9uVebYJ9sn3P2yI23Mwvos31HklGFnQutBbUhbUNn4Z2hqzqNcieu9Qj+ljqxDO4skq",
+	"BRfsXi9I9rf8OewcjIHveMUureg6XjvyFqQeq7bEPzQlJdWr5m8CbEpz843ZF0YteI6F5k8UCVvY/pik",
+	"+urx7Iz8rzevXrpXEC5sZoDdZjKXid7Q2DY6JcMlxMiYm+d+Ad7XO/PHSsrF6O4prxbpZIg5W1JxICZL",
+	"wQ4FbcorvtCxHCzX78m6wIT03S4gVQPwowf6ivKa9QLGQCqjTbqcb4NQ6si1sN/qmA3pEnXQj1oxAs9B",
+	"X+5bw9xNBemAtawYTVfdMMUQKkyKFkCdpjdmj8XAMYwqlK7PdN8anjF7TyvAyb4kM6cPade0LC4yqloI",
+	"Q7nBeUfA669rEc86Gpn+EIdl8914FS7KMLRdHVdSXAD+uIOrbO2h+cI78pVcM4K9yuwflmkz0Bst5nzF",
+	"aD4lSsIOvRcBepuiCP7F9Sm5hoKI6x2iYnkcTvH0vQjK4uAHE8eHrmkaFsW5X8R9szj/MZqMXLzBZJCY",
+	"jzHuS2mdA58JdYgrNMhIsQW+bsk+3wnEij8uU5R9bWEVMLqTEQ1zNkRJSt92m81RdRq9/QybbKYudr5g",
+	"TadFjsoOGpiH9KhbyFqMyq9oRM+uZRnFk8degQ0YiRfgyojzHtz1npSrpqJiv8TAR3sw51sl/TzsmuQb",
+	"6HMFp9blV9o+QiPh6Pu6yQ/zx+9mXrX6u3VawHcKuoJkLH8e3O4P4G7nSBzB4aOytbqH6bPI2Qo5rAVB",
+	"gnIngAPIGc1PsAoWbezKWNkCdsECrzYwAhYwwOxYoVkFD0nBTja2vsx1xIxJcX9N7turSKjY33Se672d",
+	"aVTsWuSsIhu6jaCYmOe+3fZ1CvWHCVTMtoo1MtnZKxzKd1wYUlWsoybKa0SXRjO/aQmT8yVT0DrakkUs",
+	"3dU/BdcPoFRDNp5UzKuntmvFjZAbZXVTxxUbyrW9VDKKN7bmQECE0I1fyuB4jeYvv2xAFSH7rgGTxVD/",
+	"H5+/fMit7TglXNpOojJuVfLEvfGS9Hj3LapJViNNa9VmrxGPqgVb7vrRDEm3H2AfgLecbFhREC03FD/n",
+	"apyRkCrN/xnB93aU0UvC3FUt/AOn/TrAEFtFbqLVNUxpRdY0Z/5ahcVNPWEhHd9IjfnW/AeAA810jf1U",
+	"FC3wdnxbCwFCtLPihqkVCPi+uzcWKLyxc6x4GGxK0XxP6UazzuHvVDaxKFVyO8Qo3qlXgROOhwGkyQYa",
+	"3eBo0SZcybyhrrQeKqbTapLtxHMvJcmwo+uh03CLsxwcVT0vhILBbmSoP+ERiwmq1wFwZ7wo9c/IwIvO",
+	"bKez8xjvkUtP322AYwT7GEsi911E+WGtm2M6YvPS7ZMRSGlM5E+jLgEI/ZdUECZy5axwroenCi+44Gp1",
+	"oF9spzwl1XjbaYTDVmtomdfRyyFskPeFIu7Jnu4692j6YBQAR/aBVQldEK7falYj7HydZYzl8WOZ7hHf",
+	"Pgyd7hEjk2m0LFgVj924xoZwu1vpOt+aqwxyQOFy9w6lkc2NG3vgSGfIv3D4CdrTkcL6Zxq+Cze/OX0N",
+	"3UNiNq2HnIhpnaqG+XdmHhEHIbm6Imi/sDxCVVJH+n4WZm57zq8xADIWXSIlYa9ITrdTq2dwRVz+KOh7",
+	"lBhJcLpXekReaQPyipzPzh+enM1OZmd7X9mc+s4LNSkYNQd1Iy+tFeAaV7quGZ2MwbTYaPJ8Hs32JFXF",
+	"Dklqg2KqRqsCemgBZq+ZdEAlGdY/HghVf0AHzAh6Bfayw1AI5brTz+8SgEnB9gG0AbC+lDXu7+Nc5UOL",
+	"N0Ei/SOF/Vky8SSEfNsHiB+ZajCHbBHH2+9OHhHq+hAaGjf0hioblkiWuMsNXlB7jZU9vNTKCbEAbT6m",
+	"pjQHk5ksmVFVpoYiGbjLxSWiXycItXOisEyu17zay5G21/POtL+TlWuv6Lot4jy7rW9pzi7DblvUutBx",
+	"a76IN0UeG8YBnNv+8saDrv+W1eUZPPBCOxJ7B6jluA44flCM3kiSNphrOkSDgvFI13aVfz7XdZUfAgjK",
+	"PpbWNxIVoK5TFPbD8yG8LVnXAKNxy1yPwQ6U16NdKK+ISvuabl7YZIdQU1c3vDyRJS7hxKdtALJaOk5m",
+	"p+xah+KpsgvgFRFsY5cxdf4nHwNysDMqtZI1Fy2gsnFr26mBwhWkd7LBNzlEFKGQbL3pLj3UVmS7J0XW",
+	"OpMx9FCEQL4gjGYrdyk0IYOVNDvA9SWxoY0LWw6zxm4Et6yCHeHaJkuKqbk/XK/XS1LSSnNaXLSC6Ll5",
+	"VEgNrwchD92pYWVE0a0im9X2kqANeOFeZv9uuk6CxxEkkAtFgr6ITACKIvdxvzBzogf92U43RPa0zSQP",
+	"a+YaU4iqem/YE3Mkwntgv2BzjNEFFLEbj+MGscX9Mtdw0mGWwkJ64AFIiUtErK4KJa0GIqRD1+UKNBDL",
+	"aLRaMq2+IJksuYXgAWcrXVIupk1yp02RwF9D/xTf8h1t2C8UqeqiVfQRej2AjZ7nA3qp+wy4cUBubowm",
+	"8NH+/X5EOyDFm6R9A13QqUYg4lvWdMqyRyRl3HSnMRYJz8gCWes3iJXc2vSzWcw9XUAeoWzUeNCHkE1b",
+	"hVoPZkGh1mx/MklI32BL4wyeV/yWRWrrq+CbfYV87tH4CL8ehP2Z7hO7vbTy7IaVusOAZ0MYsNVDtu9c",
+	"fguh0iDTY2zv2B1CJdEuX2MDyrGgkBYGdIcCu3GFyIhlQbe2FX6kR5KN9w+zuPobOi9cpvBR+wffr6c4",
+	"Ppyun6uYAsaIpwG32uJia9HTwQ0pnAXsXbQbLkQIZRC7LaFQ41uWgB3Gy6NT1QFarJZ2mjA/+OJnLvrG",
+	"2ulUFTSCsHdmSDy3va02u01HXqCiX2K76a5bUzCvaf8hMSx72FUMctr6JfaKenhYxbFD16xqg/dDgQVS",
+	"BRLesf7EpTElclvYx7LC0rP4KFjP15FuD2fR2S5SifjFlng8djQfoNcfQ2G1lwplxWVlC44SZv+P9pGj",
+	"3qRqAN5ey3taUc2W25jz1H0HuE6i5eW89L1uIFcO0WlPNlw0ftvdy2Vc8bOfWZyZjd2P+RMdVl0MKCdr",
+	"HIUYyRv+PIK8tSmFCEkXzhxGhEfslX6JXe/ZhTNuLgk6NeCDgt+a540WGp6JkdBxI+T2wPzCndRBwHCz",
+	"pJpaEie2BTypT31RVWdzar1KhI0PcSg3ZQGJVl06zFDH+Q+G2urPQXQHYe9b3HN3TaC4iVr+igmZW7ou",
+	"opvrVJQI0K3rFxSJ6o4Lvibw3a4GYLklE7F9uNJuuG8Rb0nQdu15WgaoZOHe9nHaUVx6+Ko39XpNq+3n",
+	"4ttrT7rnqO2aoiGW8v6+4geczH9BTj8Kr0Z3wsLe+6b4G9TVaL4GlYzlHKPWCy5sHBsbK0fp8FoWhbk4",
+	"7m/LPIpqD2E1TwNmcvbw64ffPPjq4df9oCY714R9V5QsdcGuslRjf50sKAqSTjbggXPhWyE1X8Q5lB4v",
+	"rmk17MOq1/bbcSNCmDtBQ5rpOCRt6aHFBuowxu7uc1I5jz60ijUfloxijfkoF+WfZWzWqYLiea24YAqd",
+	"dl8okHunRwDNxadfpvL3BtmxzfnoJBvFrGapmPdswqW8D3Xmvok6wQqTlmsrsAebMHUnOwAHdsasD/c5",
+	"dnV8aHGFm4PXNnN91UpvKqMn5jH0gUZyfR6qQIeTwgIUTKe3LXBd99R2V8qCliphZ8ObPcrUQf7Hg5xr",
+	"dfzOiKkzP69kEGni+oJQOOYQubl2iWbXccXGXMeF9YgcKPMRfuPQmNzrWjzBF+wkB3wblgLvkOgAnezY",
+	"8P7HzWet+1uOt2kzr4sbiNq0SgR8QS5GdeZM8dyWGkJTAKPxBu0d3BmBfJVOUuKaCswDNyMFCeJR4KRK",
+	"LiumIpiBrnhpaFfC3YXOhvYESAr2VkHNh2jafqMQ3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/",
+	"hgVIrYTSXQERbLc/+33dEJoDngwSDG74jTPuqa/ABwgX3cT0vroPyKQZWiXyh7UeiddCNT0+WbaSTLXO",
+	"fANogNX3tDAT2A5GToh5fZ/YJi0eWX9e0RtGVtbpO+C9Lr0tTiKflzZnJGcFv2UVRkD4/UqI3LxhCyBm",
+	"O+KFVhPYrc0KGrZCcoyhvk35P1ykpXugHCDsPDr9ITqvLeJxJT/ufDXvbI5HuzVroDzZjLVO2SIwQUIc",
+	"HEVB/Ww008FJ4ok8BIeCgYllsshPic/BNqYpWBWo6zEP7X09JWtoy8o1oQSUhaoWu8XKebW1qmZ/JPuF",
+	"kQGUlAUVCMcRAe0JcfX8ROJFxm30EOf8j6CNQ9H3+K6f+Gw0Q5gwBI1DY2xKIF3XjPLE/6ybz97yl8cn",
+	"oquaRXa/L7+9P4YXnSgXbXs+3gcx1TrEt6Ha0bKb7Bab8reRVX7pOj03uc22JFwzrDkdonTHjJum7DSK",
+	"OYMzMVYM4NwZzkYETPzdKTFHA7doHQEnDoKdgzE+364g9W1lobIsl4P3xx6bkV0vK5cVMeLE/4NtmwzM",
+	"Zjuq3Cx9QW7YVl2SudQrLMCjZk+CQGMnc6ySkeSoGEW0HPLc3Zhy17crphhM2B0lmztlrk8hbdZLT8x3",
+	"b9A3Gvbt5IUlc/WdWLWV3jRbWW0HJGZJK23R0qMJX3uj03sSzJqJBNn6rqawLiHhgmpGaJjUh4BINgH8",
+	"iMHyhO/hTbK2MIADCqoMI+meaDgUCbfKGyryufwY6bhiLqERXajxPd/B1RWrQzQSZPTr3kLHyb19hfDd",
+	"Uzfn2PVvX/gs56NTP72vfEAb6faJSNWIvG3gOZCTTglAKKGKp4LM70i293mkBXUC5uhnWyefwS0izBCo",
+	"jFDINd8FL06do/lOT/fzsSkU+JKerUHWGbc3Q/B9HStVsrbMpMLMzmgyJyWqkBsLgIziqAW438njBEgC",
+	"AOOtjMCAZjGY9m2zQo1BgUgR2O6FUaHI+enkQtRFEa2GXtEqoiL8yCqSQXMAi9hMi8J14mBQXhQdyUJT",
+	"+Pm7izOZiIpJsAkKga2EI9tBSS00L2wyp0Sot3Cw2S69jKwt2CI+X9cCBxpeJmjUYS/ghH3cpcYe/fvJ",
+	"wEbgn+8rqtwvuVLllPvFU6qqbkd49B/gm7BSqmeib520iCNM7GR2sJxrDIdZR0FfF6Ax+5Auj9Jjmy18",
+	"32mnHboKXL38+WyGXM2VZvnpfpvfNVp2baiswb7r390lsZVlgV5gBM8JCB7IWqS3lLt2zUaUTaaTQip9",
+	"ghINRrthQp1gvuNKyht1Yh7wf+QwQgKvwAx6cksrKEgyo7+mmv1gB/+pNfgbHPwHqfSVG/stjP0Mhv7e",
+	"jPYDjgz/fuoGNsvNZNleJbpJAK0WHSGuZWIrpwHTHaLqDssqFvF5HBDDSEKmKKZjqGNG3UQMzc1KQlKe",
+	"Drq9QL5elPsP6Dd5j+CrZUpcQ6r5Yn8AFGl8BN+S3azPwr2Ec/1vs4sjL5lb95uwicSjRw++Gqdf4Wvi",
+	"U2viJvdl+kNSDXcCbKmQTboxP/uoX9fioFiO60LXmxTdZLtyzTOHuuSaA7s+IS4Gd0jX5FQNTNjCAbqq",
+	"SZLLKZaEg2T7xW1y4mrsA0QueNOiJIo9uD/KZZnH54X8udIIQmlOJPlKBN8b3EfQgs2C/Q52N+SeQ+UZ",
+	"kOApXywiAq2d93uEbN4j924QUo/r4LnnfUEUdljw3omfaOT+lhY8CtybTJHEX7STcj3RmuX2bORRbia3",
+	"ps/iaoLJJjrvJrHTMqn6qqagMInmEDEMFRlobWfxij0QqK1Z9kHRoWkfSj9Tmq9R9kTY5/6J+sc6sMdL",
+	"ZmEfS14xNSrF+T75LyuqVqnW5ODVwK2eM5IDXC4WTdodDg1/v7sjcm3KYkyuDaTHXIRF0L4aHuyxLdNY",
+	"Ja8IJXlFF/rSl1xcBI1DCBfY0qTpnocX5SVE6C46kbpudk5w8ST1AcE2rxuz9WhomC/ZxtugCH28poIu",
+	"GbZDmW+JEQ7YXzeaq3Xs2+AoCUc96KdKszLq/pYlEw3+Jf7LgyK7KHi6o8AY4//+iU+wimkEBXRURlRC",
+	"v/M1RT5RBMJm5gzMZa19LgMeEY6wEg1afEQvpOtylK++uV/ewE/3qA2RKIxHNEhnRR8jnasniALCa3jY",
+	"ZCygUUijdHcKesPUs8UiGpOlZVlsL2yzjWVd2eI+9Dub71yFuxdyOZT4gZoAQYYLEvTzQMwJwTZTj6Dj",
+	"f4i5ZGCDQEzOJuLbXB6FXWlsCrgU0/ic7LHcTTCw90kuL418vWhK8J3IhYl36nILp8jbMncE//gwTRzi",
+	"MfvxHc4ciqppZdjhoG39GX+7N1gFymsnJ7DRboOrJeSGrrrrxHiTTjgoh7BRLVq5g5ZkIdKlkwEBTVp3",
+	"mlUPrfbQl3UYoXSkTeWcL2tZqz0Q5JnTREADoGtopq3YLatoMTBHi1rE+yvIP0dxPyThMY11FwL5WRRV",
+	"c6LMQXCwAvMtZIkMnCJu5T5aeK3s8FTLwSpIXRbQeVYNaCEVbg0VNl9k0Xw8Ci5+Dy49XMgu2RKoXosg",
+	"ND8Ej941s9jHeGvm5B+Ms5REyI0Dzjl2jqdFfZCDMz258IZ0zypyCbpySZUia1qWRjzLisBPAUV1SiQm",
+	"vWzo1vCTrEbkWAaAv33dlepKmJfaxFOLgiQXTSsOxzRNT56h6a79mJSJc4q0DhA40Rk3fEzsJxzrFl5x",
+	"7fbWW8xLpi/xyuOKQKPAwby6F9T+gIxb9IGpw1JW/VVgBVbzukbCtEjUJLgGcMeNcJkGF0E7y7W9tQ2/",
+	"t7rR2PzXHQm/51Y6njso3pP8X9wlZFX2Pxu74iYBLOsM/734E+1ORo6JOjzU8IllDs8uI7twHNAna2Br",
+	"CKcK7tiGGG930eEO4AW+fN/W+kmP6zrDNEsURX8vN2AB2NIlsuFFYcR4EmF30ah849Xx/mZrkZvmuVat",
+	"VohVMi+6khu1tx7AvYprcwt5Q7on//af1kHEBsabrfPtRMxCm33YwzHOiImwTN6yoEFPMfJ8XUKMxQjo",
+	"X0KJ3RLrzTFsrgUh9S9m1p20sCBdsunfe5STuoOGlbPouevrbduKhrWaq1ForkYzzW8hCkVrhWCb7SCe",
+	"+aTKVvw2lY7ZDFCrEW1adnSfgfrSU0bzH7CsZnA3+p5K+r7yvapOtW2tm95uvp0bJIWxj3p4tODYbVjH",
+	"REVHu4Pg+R3k2wTgfgMPsj8S2pjwXZ2pu91dF0rI5VrHm46Bjo6OJghcNwk4RDCWxxrnr+SOw3kvzLsv",
+	"gfkUzUAYpDho9lGD6EEGnHrpP7VzirvtUwes2ZBP0R4zLq2oAwYPTZkIuMMUWo7QCpeoFViu6YKbgehY",
+	"nRwyQxzvXQpkjp1fdLP5ui6oZvkLKfQqInPW/vMGub8bQrRW+m4Msa4qJrJtusTEjQ5O69P+gF10iIKL",
+	"UfEMnrH8By6iTmpYavxWcfPcvyX4kmDtU0eh8DWtdblVfOgB7XbNgdr7FY3J2EBvtOTm7TC+gneEv5g6",
+	"PojyUD0P9naHP/L8lRgpATJZl3Gj2l4UCH8tF4tx3S8CydJtYYyCbUMVocuKsfwSy464jYIicLhesVSF",
+	"nK3zGRaxLWh2ExWxsD4r8aHODJCnSa2Y99NDeMcjjtOikJtLjyD/UTcBIaed2/KxdvONdhySUV1XqXRG",
+	"f30eqLr6+8sNk7BeItz+A9LpO/vDGLezisu9RQA/4lPB6eh92hryrZ5k92fqcSySPMZ61BF2V4OdsJ3F",
+	"IEnjVt863mYCFW/J+/DaMl/9JDQvhi40Pms/W3dg3aiNaPBb35ymfbKpwUgegzfrdzpRF4yBVbWyDvnG",
+	"vVewhSa2jiFZZPfVw95SsQfn0ZSuYQBrjoU6w+0pmTRG7u5yr4XcXHdL8Hx/f0jyNtLnxG7Kh0EbvW/D",
+	"fjSyjG0i9migWOw6HUads0VdFC/cxd+FncU+S3D1WdvESGDBNkSzao2VKvBRbWzGoPdzWk+J6kGt7Knm",
+	"rbY6bChM6ADt5mWs8+3PPnOgNY1MrhmWMNl6nPaUdrnW/OptlHveuvBPZGn9fAKb2dKm/DrCEcN9TKpT",
+	"hrt2O4/sMFdBlXZNRw5INYiFMVsdPmxgAxQKIUkmSwxecUXkhuVQqLenrUcLy9sjQPge7ckWHx3i+pX6",
+	"madplqKWtQFjgFjPtSLmba6Ls2101S7+NUpMB9GZULElawuQG9Gdlnv7R9HATTTcOngFz6fM8j8eUMW8",
+	"/2rJXvSVJkKzgiI35qQvvadcDw2SlSvbnKDTNMdi5NiUTUN/JB6gXsDCMLpku1tgYzVzHC6Jjbe4RrRU",
+	"bBtV2nlgI/3m7YjAehWja5t8077Ho0VgcfLPt9Bwh0V8EEELhCExYTxFwx52R3Ko86wBuBnkNIaDf0Bw",
+	"bqzI+JBs2jbCNd1IAsdnzREMG1vDMQq5Hc90bA5vmaDiOPVaOVvLXe55QXNocn5tKGauDZKz2+u4ibeT",
+	"vaqZGFfIUrFlKuqiinoZBb5fyUpjeSSIzzyvmFJMnQ5qRewd0qpWhhUSbmdDs/+JAmo9v3p5hVl55Fte",
+	"mNNJUMNTmDjmTCQb54Z5CuiMb0zWREHnsSpCDMlCd+jSZk651dhNb2dH9ZV6ILsN61K323At7qsfCVgS",
+	"bsXYlgW76zE20ysfLElVDo+4HJOZwDagO9waXht2Ckrxh6SYyCqeQYq1uAGcSSTOnjqTJaY4Hy+BP3lT",
+	"XdlK4UdT0Ipygp1nClp1nDN9o8OWpkuboTQ25TfDL20mimIin7ZV+4rlTGhOCzVuOpDpsjeOYU/tTbvj",
+	"ZnMtrDHA3eKLZnv80j6k+DxVIR/gCsaArfrL5xN4UsepmA+ItzPruczj1u2K0dyG6w6v+F8zvZLxTk51",
+	"Fffl37JqPigzY6/VAW/yc8ARm3VNcekxev0kchlxxZVlwVP766pbduNFjJUJUCBUbs9ms8GnwEzsH6zU",
+	"ccFY9ncvrboplK4d2gEpYE3XYdv0JfUebFlzNAL4HjjR1P8igerYSn8E+MxCyhsImA3AT3D7HowQihOg",
+	"u09Qblbstj7FYP+w+xW5LHdX8MzbtUFHV64VKxY9UBb37JAz0O++0znHtfdKpQ6Z1R/YkysFiO2g+22F",
+	"M3b2IDkf1rdqKCgiNMgyrBO/+uMVbo3n7ZazTQtkL+y9q8ha3rKcyCj63MAGAD83NQ4BaqCHtgOteVNJ",
+	"PQyPKZpJAUNkgKIirBXvYPPAEpclRq4GAF2PbduVAHrDtmXhEYfp2TaeXAWp4HuXXI8MKezytssl6qZ5",
+	"bvtC20bSFezj0Dx5mugbw0Q+nJztlOJhGTkeemCIU0HTSh8YnbEXPb4C19VJ8A0q8R3xhsSantIt7lDk",
+	"/hgX4X8ubiUUeSec4MzlOh1ly+F1+6b0Ah66m05+qylAif4RG9vNQmCYJuqHPHhrYPbJzRkbfq2oZk9o",
+	"tfcXr91zCfyn3WztJwVVqqfDy9DjdMz+K8lIeLupSTP9HvinyNag1pfcm1hW2n2YfbRkKiu25vU6iYky",
+	"Smwdty3OUN9mYseatNE9wq8hwqCQO7w2uaG+QLlX2kjBdo1vHyv3B9DLwjBpsFGf4Wb8kLpJf4T+qPe/",
+	"L3tO7TjR2pMR/EdK3XvyZcyY8PpnAHGwbIP4jOdjdx3s52dfmh7IpJGXyN108t+Nh7fNIUuZci6ouGd8",
+	"13dgM12XMj6y5C4gc5wmQYHT9UHUoivdWYgitQu2QSgK3+RQCr26X4/xn9l8JeXNldZsHTNWx/SgYx8z",
+	"VsU8FNC0jC05VMi7ySN+4BeKzOU+rI8D/Lt9/RUDN+2Q8Lt7psn/jTfFbjou6l3fo31d6IR05OrZlqcY",
+	"+431wcQNU/EVMpGXkotup/bN6iYqStzjyTuO3Vqgtt19ha+gW3JT/m/rHr5QF2SDCznhcdAx+PWY0NtO",
+	"4GyzyuOBM/ZRW64+DOytYZKudYzg+gVVmthtIIj10M/Fimld/JFthDpM05QUJDJJrNsCFwKnEaF4Lmwe",
+	"2gbaU4bXReQQuK/2SVuItnm+7PCc4zD7soYvgmZHjuG7WxsSNnLOBpyu5+I7s5aRZ8x51eNJxS6tLXnW",
+	"/n00/300//ijWdloxiB/R0cXiFkN/9JH3Z5Jt+wBJ/8IBdvdm/qzKNqOsuMuRhqcnAuy5LdMkLq8bPBF",
+	"13RLVvQWEPkgzXOn23+TLeQT2BpMpFjiiJ3Ts1A+3jdRx/4k0brYT+wqik7IBFFyzTADDU7iEuDhoK3H",
+	"nl45MUFhU9ISLXv86W5Lr42sbjqwDgf2okzdMOlC0CJHKGKfhN+eMXwMZSzuVsFSacWXguVNei5WjLmc",
+	"Ptd+eUq0lAesq1s0el+R7PjNi2Tz2lgw03xsbBeQV2pKKPk7saEYJjCdkbo8fjB2iJLYjOMCvpjb1IiF",
+	"ObjmyFxDRhXX22u4na+rWpw6KKXrcbVIPYH2Y2RHYVQdCROpGe0wSofT2+esnUDVnM/+ZKrOXh1PbHtp",
+	"sy/jBF4+YGr/1ISvdM6eLSKPJuw5fo+VlAwZtbcZkefNnWZQozPQogd255zmXNE5XFvzLXljMzGnRDHA",
+	"cLBwPCn6TP3Ph1xRP3O9OmIXgH9fVv9vXlaJgu//ZhVfcNvCyUwT6hbVKXkDBd92ahk7PRh64N834L/m",
+	"DdhbZG837TVTNhVghGtaxU+zNTZxW0c0gWxFt+DVfROWmrqi7hFTlresKmj5vawr1creOX/YTd35TlYA",
+	"uONrW9pneSkN9wo4Slws212svvqmv4tVz32kYCsiV0DlPx+Ph9apuXKDorioK663b8whdlmL/B+xnm1X",
+	"glz9+JzcsO2UXKviF8ODv+BRe/AVyVa0opm2Wc4gE8A0ZbTCtj449ErrEsNNKo0enFO1mkta5V8oYh88",
+	"JZC0U2ESmHK5OrZ2T1bcyAdAeaQ3mE7EzdsyKW+4Byi5mLhail/c+M3Rx1Xf3QFo4SJSkPHMd6xtUBH9",
+	"TAE3A7Mmc8kU9skA4UPX6pTkMlNf0pKfrnPCPpYF5QIlcSaFOSfQU9asgJR0yS7NP6G84uK9eC9OyN//",
+	"flWby0bzDLj+73+/INfmI1nx3+GTC/ItUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgM",
+	"mWG4hJJVa47v4K5D5l+vP540n1//7RIp4LjNkAG60G2wD6AssG05DJpJczFYd8ApLv95rv7+d/yMkrJi",
+	"C/4RN8G+Bbdji/lqf71Wt9kv11O4AfC/LPvl+m+n5MqHLmUVQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2",
+	"xmAw8zFrJdfQ2+qa/PWMaEmMzkpYoRg5f/Q3vIYycKFco9PUNu67/mQsgClpXCxTYj0sd9d2FEjkN8MY",
+	"tr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aAdrhloBf1JDTdNyTU2obi2mwbQySD3tgg2bwd8IoUrZjUM",
+	"huAS8Bp7ldjZK89X18/e0uX1JebSAX6zY4Dr54uTF8Z4uSZ/fXj+jcvmn5KHZ+cerIwDlYXUBMdtyiv/",
+	"dgpvMJe9e82S3zJFHswe2tm+ZiWjmoulmWuT7GDz+eAeDHRY2Coz4+c5W5dSm0We/INtry8bKXLDtnaU",
+	"BioWtwt6ugs4Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadx2zmoj/++RHWfBse234tlWNf0nmbCtFDhhuUN38",
+	"8Pwx0vn6NdPV9uRqoVmFvPGd7fdc0opiqgQMA42WgkxrQ1js+UZ8IYrLJeXCy9JT8rzZWdt9U4FLjpYl",
+	"o9UU+szCeRDEmDqO1BeEL4V0sNpbWTsc1xshN6fvBZQ7Z0xgWSeHCo4FZ5W5S0qardjJ+emskc3BZ+aC",
+	"qNdrWm2h6TErgy1xya8A2GmmBIh4NlEEmiNDA+ScV7YBGx48c8TLSt760i9MYZ44my5QmC4mZ6cznIUs",
+	"maAln1xMHpyewWRLajGHvjRi9nfIHEB92/Pg83xyMcFvzUWsSikUXq3ns5kt+9T2Ltfso/4S7gMwtD9a",
+	"zMuJvHG3KI15yHfaLzzXFpy8DSUT09f9jFwPhZYiMLl49yGk/lPpxHwlM6YUQPv/J6CAL6HD3gumKUav",
+	"vwS04zRJ7NfQC5i6dMd3nyYAFAMpJrZLGZa2xNp+gOjKViy7wXMLLN9AzqzB5PO3/281q7YNg92yai6h",
+	"9jNN2A9/5o5lVMCGPZo9GDjIu5MP0EhjThWzoaj3wjewOWQCQmokpRkyvJSByj7cdWy2ekK9tuAFUYKr",
+	"bs+M5nRywzAhOnHalL4CDU7t8ldsts0jX2J7yLvp3gddtGQ/j4SX9a/WZPeb6FyL71puncn57Pyrk7Oz",
+	"k/MHb2ePL2azi9nsf1oW3cWkVtUvs68ebx78+vticVbNZrOz2cOZ/d+yBaNve9NyQ5wbtu3/WUGV/k7W",
+	"RjCff/w/v9tPflK7MzubNTNzCdKsLOR2jUG4it3KG/wZTgC1uZ0OmR8CaXtmCOqDWtZsC+NY5k13IWv3",
+	"eSGQC8ClG+H5K9CIXK9830rfd9BHsKo1vTEmHTG2CLSo1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe9j1",
+	"7w/OhnvSUDFUs3Gr1SkA00CDwVifrOsbtr12C7f6DUcRbxQgWyJEnmPeQds5BDfpDSt1iDHfPonIr7gL",
+	"o49ioJyBMfYBDVmm9Lc2PWL4IYuxZ4obB3PXS7a5CgzFxso2V9bdjlw4GzflfxFxACWkE2dIvq9nswfZ",
+	"gxmpqMjlOjD0gRu+ct3izW1hzgk8z/ZKFZzQ8WTI0B18Ymkc7OKuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ",
+	"DzLzvqm+5/1zdhb3Eh8vrIFjhcMIccFyjr6g8Kb98hM6RO6aOuW4rwZkhiIbWemVb+PjvTMW9g+OMJEC",
+	"xIrSRsmwAshc3FOyptUNVp3bzd+VK/jFoXJlAUZk7Op+2LssP537b9BreNV9tmga132WTB9MFmNgJ0kz",
+	"+yyl17+m2Pnj5I154wNk4362fCn1C5kbCzw/Aju/EqxxK4ZYDY0ScYjKMo5/hSPrBye+6pzrE11RDNql",
+	"bQXz3Ft47A83F6bpfuuUrNl6blTPyvFAzHDF3hDvoJb5Q8vI21Oeujv2lbDdm4mqs5WRuNeu5R6gs7L8",
+	"GrzE/tPrRCBu71S5FPeca9iXnmoEwM20r3juGV7VEOEYPX7fK7nIWPuFw+JaO2GEj1lRK37L9qwBCosP",
+	"GPB41inNHAab5YWwdwAmGIJI3ivJEQF9grweOPxySn6QtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi1enHf",
+	"2YyMO19rP3m8+OarfPbN2TffPMy+zr969JieLxils+zRI5rPzh7RB/PFw8XZ/Hw+m39zfp7lZ4/yr7Kz",
+	"R/PZYjajs2/MppWTi8nZ4/PT2en56RkW0t1yWavvcYiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1",
+	"mI0s3G8wM6Erfi8Po787IKu9ZLIsnEW5VSTn+ZQItjGaoutn668PM8XI3QHi3l4euzfAxS2r+AKrXaKm",
+	"8EupGbk21+k1yY2hywrFwK5Fn/FW1oHfuKAaUFap9nqujQVzbSEFjYagMfzYvnNwJq1b536HdF7JGyYa",
+	"ZcXuDvLRyvagOR7LWxYFgA9ZMG/vjuCw16yUVZTHPAaFdTnKWhxF437ibFJjs3LhKsUQORf4hBRyeRib",
+	"zet8yXS/Q/Jb+8zxBPJa1uYXk0ez2els1sr9aCTn7OztLJCcIKLndd4vg6xIbmLcLovNy5eKUeyi92jW",
+	"dt4NZgOkR1LSQEoPUAz6RWPD3SMJG2qBgy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoy",
+	"KTPmo9mUfP0I5MvZbEZKVmXmB3JBuJ5igANdbbYek/wMQUDYjGt02sGl1mDx04q9F3gLmgGCt2IQLuag",
+	"w734pzrodrl5lwlH8tZLOKHHd8z9Sx68caRJmZ6WTz8zb9cbpqEVvmXi/QdYBdjtbY+XlTlffsJ/dBxe",
+	"7bODnx96dkY5odD/juX1x3A+rSXkztyPZGkPlKfJ/a66fx+0PjfPEVw2I/Z/984b6Zxx9PgAWRNYx9Bm",
+	"HARoPMp5GnIJrVm1ZCcwl//oY75vkPlGbjzWagy6fv59KtqnglCF+WBEyM0/84gg7uOxrhYHbH6iNNVc",
+	"aZ6FBkM0a9p3qgRYPEzUgtSnkopL8mBGcrqFzhdCbjCPztmiXBFFoTabbBmtnHq7a4sumXbd99408xp7",
+	"+r4DL5VtNzj5t/PM2eXbH6GkFSBZ5tvXALr4jQUtMmTteSD0fp1Ppr4lAWZIODzgd+02uROlZXbzS8Fu",
+	"WYHNqUFUPHagmhchRo7hKaiP8thA+zxNHWAgcykwoWW1PVFbkYHs9S9FjkUXhLxlla4r/NvwFq/c3GF+",
+	"4O5yKGDvzCIqtqgkRGI2tGIrWSt2ks/NeduYdb57MP3mA1wl4DeCd+Us47kZ4UHcp7gzDUNRlr9x0C+P",
+	"Hs5m5pW2kMFSf3Zy/rDle1S6opotwb0SjvpN+/0z/6TZyYIqDQDKP3OhbBCgmW1nXsHv1lTUtADCWmjJ",
+	"lEs0tpjBUfBdAZAQ0I3oOoYe+r3cELnQTLiETZJzBV3tpoRCj+PNimr0vm1WDNrtG7opSO1dySLMg2l6",
+	"iO4KZZsl2nbaZGEf2qTbJmxN+seHhkaL2XQsCde8RzLiQx96UwX3CHNNdUeYD2U1tvflILTGxW2OF/CY",
+	"QweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3Z/zQFYTaigPjM5h/978Un37r85n/8dHKGdpksbsP4",
+	"dsUUnGQb7T7SjWCkaW4lZX9Ax2LfWzVTMXRnp2jh8OTat8N0cospw2fnhrH+kAFbd5Md7jFcGzbIBBdg",
+	"TIiH+vJ0suFCMBecOWYAx52w/TEcLwCP4l53L0uGbQ4X0F9+cv+8S8rqQI/9QzJf+mnih/7npV8EfZPG",
+	"U3y8Od+s+EPPdl1YQYMV2AePkPKw/xe/ZYR9pJkutkQK4OprI3GuyV+DFnablVSuOmDDhfrblFzDX9fk",
+	"r/ZXW1lXRG7EFJCQfJ6tLdpyh/n6vfhrAc5GwEVH2f8355Rvipygqs4qKpg4FmC2U2JmaOHaQdmE0CK2",
+	"FIj56C0N78HeMK1XJZbFDlE02p795pf38fD7++uJUfqxtG5FAZrbEKQrzAcLvKeW0COcLcMP8z0P5lPg",
+	"EOxAP+Z0NqLZHaBAKNo6xb16q3/un5HUZE4cF9ihD5wZCq0H7AjGPpaFzJvbbpyCOQiEpSFAC3sgBGGJ",
+	"z9p1O/Bt4r7A7pB7VGn/+Id7lhQNLhdZsewmnmF55jIsm56XIEGXFVO/FQmPYSc7E9VWKQZ5DDtqWKiq",
+	"YqH8G6Y1F8j4JVVqY9TXD4Gi6fRO9xguFHXwRqucTCcruAkm+fzUEuU0k+sAlmKyYrTQq63v+NO7yj+o",
+	"7qRhvkFqmPDFiUcMdbclQCB1/KdRueO+3RPcfu6bogIg3iX00bu+0Ezpa9tohupTgsgVxO2r7flDC5bD",
+	"zRqpnYlHqJtp/1Oj1MkDFT8HB7PztDkkF5O/fPr56vWz71/99ObZLz9evXnz86vXT+8MeyuonkXX25ii",
+	"lYCYf0jhSiOY8FT/S4qhIwqf8bvVSKtaWHKNllfjZVHKq9ec+s+zziVYwEGSrhumcV+AIWP/GJAJcB8Z",
+	"NbokJcCrOGJmwFNYSIuiLsfRg2XUiql7kHnaZ78fTr+j1q78W7O6v2ZlDN5vt4gd3PIJfvjDpdg0hFyz",
+	"aXHAxU2v38+tuOaeEu4eXh5P9TBxo6vLQi4Fga8vGmWvhT2yRmAjlkPJH8KIOBQtKZhCDGpSQW6SItS9",
+	"5pRc2e5seUCF9wJCh4r8f+y9DXPbOJYu/FdQqtnq6bm0LMl2PpR66153urPJTneSjd2T906cbUEiJGFE",
+	"AWqCtKLJ+L/fwjkHICmR+qQcpydbW9ORTJEgcHBwPp+HG+aP0LLgCUpqbaq5hsKS/E70W66zbFDomMyn",
+	"uz22yPGKT74O264uRdip0oRbWG35bIPXd52j6LuHVzBzHwbZKc9DnlWW0rwHtKMkmzAI6NwKFeoYsIkM",
+	"e3OZJmPWCTIIcgR+4gPAuNFYdIM/+c6A4261EgG6EW4KCzUqPGJZnXZvVM9eClhcczeKBTbNBQ4cVCqW",
+	"6CIMG0JN0AjHHAp87EBZLxYIZPRrLHtlyq5gRBUQ4Q6vxTST0u5Xtwjrd3p2FSRKL0MOLDbGQEXLBzha",
+	"Rg4R0HRPT62lkN98BSkYi2gWCjPxEgAou9oY2Y88YFBurra9bzZKmK5hanjk8q0QwF9tB4b5QMLyxh57",
+	"u7hGFRudxDAhgDCprIgNqCtprOdWPqzAgmlTR4sEVloYPRV9HS7YiLD4aRxUg9aP9dwgmOOXMUc2qQe0",
+	"Viv1Qm60YKN4SmcmbkW8YEMxZ1Op0kSYJnvvWk6hHcmuAuCe2K3+FKvwAquEzQz6OvQQklFwWMA19lMG",
+	"EL1mz77EMd+DA5NRxTTwk8n+lYn5kMsoje0oWhQNtXcuu+8juu/vqUakdL7m4ZEYJo3u2ZNW0NDDRve8",
+	"1YI3Fokpu3UHfnW3dObDVGeBcNPodp48WbYLVpP6+WEUK73aJ51OQWktuz35LH/mCiVaT34pcIg9ObdG",
+	"gePmg1K+dtCA/h03r3MhJo1uq/n06ZN97DsSkwp9MZbGGjLFRDz5RA5l0J4nChs5id4dFq6uqq5CACGU",
+	"vnAVEL2pbvXhag5ExK2uzr00E4IgRGZohjaGRIBM0B4AQ0j3CZhWEZIHIWN9p9UCWEdckmFGsU9d/+uy",
+	"eW9obLWlkXKVpCOh7INzZTEOKHeSgiEO7dNdwKMjlHEOJ25WHB6+UdHCf0HJL7je7h7AEvoAt/vobz5L",
+	"+5EcNJfqquzp0uh2qCaztsQMTt+6rkNaNNcf6si/a2o9JGxZa4aIEPmWHu4+MFyFff1pjWlNrbrOVtUA",
+	"RIpQP6B6rKQ7iE6rbPhgzACVNiMNgzkl62bOJR6qALErPtn5iiIDIYClgKSZCT4B05jbozWy1olOVeKx",
+	"S3u5qLbSyW/0MiLslZ7BV/Suh+4rfB1YDAI6sDvqBGCB0VXFQ6ITNMyYW5FuBQ17VphG98yKOkwP3oA2",
+	"iH04d3ueKKJzG/dzQ0wBDaHBQ/5/lhxWRO+6aLVh/zmY0+fZHYmrd5fOXTdV1eaqXYg6tgyUHMtpGlml",
+	"5FcYylsfQkBsy/1z6mTi88Hxt7RkF75DZlezspuSbDG+y28nNhUieca4YgKYfO0Bw6xBYyg4Wtwcxm+O",
+	"F/geB+RPV3dHpE1ygnu24bdEp7W7ONLgtgp6ledUFpn+8WhlqH9qEOWfRUJkG06cSWlO+USwJNapPUmP",
+	"FywhWezC1TVIYmlRwKXJvMbi0TDXaRRioZxOE4awk65I3RqkUx6KZx46qofKDSvprPfkA/oExUb1u6vS",
+	"at8vr8v3FdS1ylXHo6JyJbWdV9a7yu9PuIz7SS9WY1CYHONHLl1nhIDooLX73alqfd16MDUo3kfr6Gym",
+	"ZZV9D3IN7uPRBPtVYrwdM9KZ7QLmPCCzgj3f54MJiqoScyatMWQ0pDJwLVwSyiC1IfzXMB2F/uY8E22G",
+	"Go2NtGcIWqkLXWO3VEoJB1z3OpYfsu+lC04POd66H3m9oQPWg5wPdTwSiaGwl+ATEQcM+mJN4FBKMh8a",
+	"wTuMm4pn8CHREwGZ+r5OR2NrpYr5syw7qWfIgWC/RmYIM8GCqBuFLjv4lk32s1QTEzBkkbDi5QurSCTz",
+	"wcIsnM1vIRy1qCgvXsq9f8ueP6S6xAdV53NXjyVUiA8hiiA/rr5IhDmeungzE8oAYg/GIjP7mzoQnFMK",
+	"WzuK9JxoasxCDZgSIiReCncMzAvxZqCqwRvBjTEbYTDhx4DOJata5lH0jPVA6BzzGUg9soyYknPETs2/",
+	"2f63u8Ftd0jPxVqNmuxKgKb1laj3riMQ5fZh1ALmAsaZJH5BvXEdL46TWdbxVq0U9rL6wNsiyQ3iCbsN",
+	"YEc+iLgx0C7AVcjj0Hcq2i8TPe2bRCsk/Ut8F8iHxiAc2O9I6E6SWI6QrB0CSwmfzhoEefkxaIxSHnOV",
+	"CJA34C+StwL6pwaiC7b8DDYhZjXJqTAOWaJQ1fzhcyPUA+JjYTpmPAxjSJkPffUVMrCQt+8ix7g7xwi4",
+	"VvR3MtJKF0SmoNVLe/VdgTfkGmJlGBB6i9N49d8/e06UPLNP9ucM6CGneo5R/a/jdXHmTPig6h87TOoJ",
+	"mdnJhllxbfVJLvRMzxXh6v6xEn5IT4B99pQrORQmYX/+v5e//Gxl4r+u3rwOHAAJ61w8Yn+VP3yP5DKU",
+	"vYZgLsZy6ZzTtyJmL6+v3z5jPbtV3dT6WWsC3RnkwxPD8M9IGgfcctnsng5Sk+gpkMwBKx89E6VbK+HY",
+	"LejcYsBxBrCQ3VKuNOJbQ/WIBMADHaVTRSf4VIQLcMFvlB8FTD4QxPahgDbEghD7ktSASKRKrqCk6Xsp",
+	"AMmT8WxiM5hRSkNX4/r5dT24aSJYjf0vAh8qo4xjVYeU0omoauK/qGziL0RuyreCu0QKc/oLzU/jPog3",
+	"jE5jSB27Vemy9o2yr9G1UjaDFXGq500KLS6zHMIMftqiciyrorW/OYnkbRFzvuP/TU32UFCyCn1S8U4F",
+	"Bh9NAMojRyIMAM1d7KXf7b75uaL75u64S7LhzVxlUrzeZtExqBlHT9j+2poZLsMwM3DQpM/akvGt+9g2",
+	"m2mDfZQ42ED2ipjPT/qwwSDQuGIVeQ9Kx9u3P+yjbJYblL8kJmLp/PsmiJx5XN4HseX0b26DgHk8sGbv",
+	"m5H5sIzMnQ3IjRqvRkzkTPAhIOF5MkN9kKW4X7yFmPVKE56Fyj1rcqVKSTXK9XrwiaCUB5DYs594HEkR",
+	"u6MBqHEXribJGS/sMrOxltiEseoyNSuCWh5PvZWmTm34VdterW+217+H7fUlQ0NvU6vAlJh74y9fI7J0",
+	"lEuVaLuX7810OvXG2nrwIrz8l8yy+7aVvm2l+95KlxW7BqIdMjH+jAyy0xQshXVoE/djLqxswizpUxqu",
+	"usLzHbsdcskaAGwCmOPA/9lT2UMjUSyAvpxHJqCgUlYNsFzuiPWkjBvs/kHadR4GGKyyv3OMx1QDaQ1i",
+	"gwUzzAgVUvdBSTapKv9TZpUk8aLoWOxZGJPpsrVKI58Mgdw3ICNcvXzz9rfrN3/96fVd4253a/g6ljx6",
+	"hyM/DrR2moztwg6wCBo9BV8NXlksjdeRwSXDfKm0VIlAL2lNtTT+npSq+0WuXlpCumlaaDI47wSNKUSr",
+	"C0/ncSIHETimFKfMAB7LSkclQs46HX8teFbYhDWjKI+IiAnS0vh8g9ffNLo39hc3jbuiwnqOE35yTXhL",
+	"y5N+FzSmIhlrK5dvf72250Mc5Zu0xnpWaNLiM3nq3uy0jamvvm/utVv/Y9DQEzcXK29OmOU70RQVpa6S",
+	"qSiXGqsrxeW9ENC5bidlvIoTIWbW39ExKAv7T648Xvue8QinPGP78cQedhuSYnDha7ju/vHF3mBDRR6u",
+	"iwgKNqB00VVfClPWYffnUPw7zQvA8E/jWKgBcqESagAhROf4Tgfxhrw3vV+j2+jLDYizzozxmwRT42/S",
+	"BICp0DlOxhICRC5BHcZ8mCxDmSLP2Q+Llbav1kXBhOpvxfRaygdYb37Oy+4W6FxwLYMNUUvJZO5+lVCp",
+	"W9NwlOza088D/3rr4VL9ZY29UBKzn9cEcZHNzP0wkuTf4OOmmeyG0gx4HO5VQ5R/0BpAtRUubLKsAehi",
+	"qGMfdVqx7mhwhSXdE+biQHDQLypGgAebzqzrnwmTay1CtDppTFrIfW8hYJUnZFFC4NZHk4/3Yw354nls",
+	"30kmDnYAnspkAmlsX6YKZd6o4aHTAwtM8YV8JzkOHkEIhgB7a9iMy5KqenjIv7t0ObCxnGgtV7fvJ0zV",
+	"naavEjZDnYC/dsl/rhbQZAHl3BMRgnaYcWAvDzBmTYTp5JXC/zbZG1hVHRs2irlKSvt9MuvuGGSVnQtH",
+	"WlQ0eAoM79aAeHzSenRy1rrudDIDAga9THR0UVIeGG8gOsIG9Eb7CQ2mUBioyQIasjP2Wt86nmJrfocx",
+	"n3ue1R3CPzifa9tOkfERm6QTbxTUaHL4mtREKLv2ViPShB5geoSChyeRSBIRn4xinc7Wuw0/Ch7+DFf/",
+	"J158INNQjXC6gEfcmC7M71ET0MF/I9SPjEfn7HHQQFQRnBKdJsD5EJtkXUgy4uV/v6C/T4UxCH9ixc/a",
+	"v3ZjJ1qzSKuRz/RglVGzUSs9QwmvQa229tKCr9sCKD5uD8SjWjfBG3sAWmFlKKyG9RdswIt5gB9zf9+W",
+	"pSC3AbYV/QfKJVMfy0v2qtvxvKAU7uaUr7+j3c1fyslfq0mW+GJWtQk1aN7hv1aYZQiXZZPKgWMwjDZw",
+	"zWOcz5HCVKmp1r5qSjsC+1mswxT7zfUM4nZGxEhksIg00pObSerHcrc32w0QqNXOYbNE7VLKBeMY14+G",
+	"KZ5tqs1Ri7yiqwcXNrtfZdTiUO15+jn0r7g2cpHNxF6Ri9zP64lc5GZ73+nYPXqRf4tqaM4XOs65f3Me",
+	"h1jyfA35KgCeGfNbkcsufWcg3wcFzwBqJRXr0T7tPWMcf+Z9yJG8FYSPB/wq0KgYMmlulELFIGI20HEM",
+	"NecAlaOodjkWYex+vUBXikllEjtveoheTC7rRegi3KC64XkIHmYSGUV4CSbVDJ/mQEayzJ4RCu46JUg+",
+	"n9ijyp5VMpc/Yxs77OnvScPFcYa9nCd3cQk96IZ2qKXbcLxYXV8Q6zoqKGsAK90CZGQPBbYrPuk97ufn",
+	"uLY5bALFfsdiRql2sBWtTnAKmAR9s9I7JMi4rA8qOzRcUwjUwIVyOBQxRA20YrM0nmlD6gFPYN9kUBVz",
+	"PERqj8kydMnAiybbYXshpRV4kMIJ8U1OioWls2OLo7vyWOJ4qZhOE3cqefUM/ZdOwWcQIUrPrUbPnWNU",
+	"qhFSxyY18hiRJJFj24JzaqShciPW6WiMhwIciPicOZ1Ioca6zjKgBZiGY0l6QaQ69yxSmHLOWTA4K/ck",
+	"WZeRnIgjajufIEaDwJUIB1klTcisu4bCJo0VqqxX7aLVYlAancipqBQLfIcjS8QuChCtqkb37PHWWu+d",
+	"+1GJV/FSzxHOkMcCyX5cg3RN0hdFuB0L0Zn8qkGYpla5lGYQixlXA7mhzOHHwpVfIQWwGshIcof5sIEK",
+	"OLv4HimBsyleuGhRjQUXBnG2rzWGEgpUvi6ijW0thAR7ftJunbQ7160CWywEbTJc3JUoDlpRA9HonrSa",
+	"rXZGBEyJDxeRMRsiEdTCkruhx8l+pRApWyfjkrINCpNkK2gV1EBtQw68HY2w0VFK990xAu0ZgKms7KyV",
+	"D6L8nsrBpK/1xOQIdZ82nz61Uoa/kOq3djHuEsuZyNH9EnF7MUzjatpevf7bCaxrq9U+HuNbToo3h2eG",
+	"UoVY05WqqfWFRA4Bamq9W+uh1tbbE8oQct88DItG47uixGwbs8nrxNPP2cfFXXcYYa3yzud5dpPCgV7U",
+	"yPbuL3T8TsB4HoK7gfoFtAvhPUk1OkkEn+aziqgETqbSTCkNvrtUvYhchXcdXkl+umtA9OHgl+QkAbr6",
+	"CQpwF4GrJj5dJ3UHsAxXCV5x677WuRAS1bs5L9kpxgyCK/xHapIpeDKxQKR4KOWEYnqkd6zg+M2P5kGI",
+	"t38Vf7AVToJYp6DJTnIH1j7C/S676cMU8Su+cJhqeSnPvE3PxlCPtItbO6zKupAr6Hk9AW8ZL22ynjV6",
+	"ABGDs+eRTsOf4A+s3WwxoW5FpGci30cuFQOoDPr9FGCmYqjiJsAQPRUmwzS8Ub2fuUlO4LYnr37sYbWR",
+	"g6ezbyXCZzScTPKHGIEe6zRuMsTVa18wqmOHJq0pbBXXR+GCvkks+PRGRfJWGEK0hK/oQh8dnogF0zGb",
+	"QpkGm/IFM4Iiv4Btb4cuFcseiZ6FjFmkDdROA2JeWVAWH4jTuLodl+zuxUwYX6I9i8VQfoJBkL0RMJMO",
+	"xtbP7MWpag6lkmYswl5gBw9f/aW3IzOytcoriJFn3Do+9qf/84Gf/PO3j//rzzc3Tfrn93+xH25u/vL9",
+	"//5TYyURGjSm/NMrvNFFq4w0uTYPxTMCgMxkdXqxGAh5i+iu8P7YW5BNQEEOCzOQf/HWydOPn9tBp3V3",
+	"kvt3yStv4W8k4lOCO+UEpaKgKBsy7LLH5+A43Ci4rMvyy3yj7Obsss83DTMTA5IJaKBoN1s3jeCmIUP4",
+	"6O5iv8L2PPgaMHCov/l0vckNP7VvCD8MxW3TLNQgkko080Nq3rbxSjnFK8uyvnCFHTpNhb/t8rnhL7xp",
+	"dD/fNOIUXy5O1aaRgtUOF5t0MBAiFOFN4+7uRmEfUaUPWtpCh2tTm+E85rOZUJQG8x9zGp50w6pmd2tV",
+	"tJwhP7UZTr8f84lgf+4ZPhTJ4nocC2N/2fseE1x40ogobKICx8tO4FfNacisCuFSYfgUsKDKi/xewmj+",
+	"4KUo9iXrDytsCgiMwflvQ6EJOP7jKNzO8Scgjny/aVZGUcqUYd3d9S2x3g+xA0J8YerTjAXUMPjT5vg1",
+	"E0uIjI5+AGbqSK65FYHNPjlsrXr4byBPXVEkgZtuJ4Vx+tn+Z21FhL3rXrUQ8MN6qiDGOIYdX3T3wgcc",
+	"8seSGTqlHP7aiO5LEYXP6bqj674aA5l9A7+gzcCHiYjtBb+nXCUyWSC3ZAnp1oX9f+i+gtLx4m/ardZd",
+	"kEvy5+4WLFdkWZ22TssUi8mKdV7bBxpd1M7dZz5ewFGA42JDEUVsGOspa7daLNGsA+iJT5/8xzN20foP",
+	"8H6iSM9FWG8ZayY1W7SMUSVJTWiODnLGs+nahYC3tjO+ecMdWmhUvd+6scCT6fO+N61sdoEaHDqdeksl",
+	"PP0YMdTBM0105gpCZNyAIgoqyns8xURg/zQRYpZ5sACwvk3lA7426dwHVPKA7O2AEDeVxr53/ojfqfv5",
+	"Hbzi1vGYzr2dNEBwJ6LQbwsz5lEE4e2+2GE3FNpwloQ6EgDdXLtUX/tyBuNxIFyxgwpBUBXzlQ+UcB0L",
+	"BSwS1PvHTMIjgRUNmmKQQo0kFkOgIFPhg/2MSBHPEClKR+FKfQSW4lFtRJmow2Q8GFknqxh8vXQ6FTGL",
+	"oRZGqFDsUOXzjtb4jqT7CwmzIwUqCPRIswK49U6SLNWtTDhh9q2xgl7lrvuarKDBQMySAv/4ZuQeV7k4",
+	"ivlA/J8iz/pS0xn8/Ky12lEm1e3Gxntfrb+xxT3WYOPYlaP5qc1QyRZ2s6GSE5bAtR3rOBRxFiOd8gk0",
+	"HB8u66/yD4N6D2xozkn6LxDDLZN1jO5ugz+NGo8CJdhHrSZZWJkIUezzja8XGyPCJ5T/DMQzQN0By0FT",
+	"HrYcXTl7o4PhlQ9RievEe0nQthWi12Kee7mtLIAdMZb/kBs58FBHl3//vf33yT874eP0J92aPYrb/Iez",
+	"wY/ixeil/K/Jz9PX+u3v78x1+rf5/7/4e6vdOTu/ePT4yVPeH4RiOBrLVUicZd7y3N49Pfhpu/Sx2kVa",
+	"Fo6SAL+/IkMOsztxCdrsi+Asw+iFZ0faSQFVHbann7MPS1jJq5MDKkkaNtdxMvaGHXi1gBFv7bqcumQK",
+	"Gv/RPiBbkLn+BCiMhah5mfF2qydFNbUVEWJ+9WqEWL6G/nmVv7t14faY/2rw5HUv2/qmohp72BGbt3gG",
+	"TZVt83piijK/nHuYCTv6b/mX/phtciwSrErb2LkAWKSMxkFAYh4Y3/MBi3RmTYqQJ8L1NQflprmrSvwi",
+	"sFoea0KSUQSh/A3VoztmZegdc93BJQOBSTVsDlXcfjIHkTYiDAj9q0gbPRPabrdNha5WPEoLXPtaR4Kr",
+	"eitQZ7NY3/LIKxEYf06p6Oks3YBpWqZ4Wu1CiarDcilgi5VDbditiUA1my8cSsUj+c/8gIcR7sOPpK52",
+	"BBqbiVhqGKaAjBe+T2f5fWC9s9fFjFK8ZgISORV/18ou46/Xz6GFmCfiOXVTOa55EbsEVZE9C0Mi2Uvi",
+	"F1j4RN8sIaBR5io3iU+a5+WT6B91VrerZzfRVn4e7OhMT0dS1ROgfuVvTfkuXN6DEc3ct2BX2X/dVerf",
+	"S9K+EkhYYS95W4pFIhyJGMmIpWFTbZe0lACe3mSP1svXWgmCNzpYbWQFd7TFvqkPkNUq9MRHVU8ejHk8",
+	"ysBZoSZCka+RxyN6lJ0PiYQao1x2DLLSMe57+44XVqLFJ4AOCjqtFvNSBKHXP+E1d+7VIqm2SvqnAKsA",
+	"oKhWTzashvotu3UjU5o5dTjTRiYOgnEWU9Z+oQYnhV8uv43Pry3UIDd8GPS/i6KuFJqcot5RCa8xkh0q",
+	"6d6I3mfopq1Xz6918osO5VCKsD7bG9Di8v57gfHmiNCMflY/Vp4HpwVV+fmAR6wLJ8J2AV/dRRCRTk7E",
+	"kL0htKIsYWitUDQwrR/CHGgfjtWQ9wvTSvB9qN9FKRIb/mr/g2mVR+Qew5J+t510LpZA1sohZp1m+k+t",
+	"w7mMIgLa2ylqeZnVqx8lall9Oi8j357tj3z7nzEfCPZSz2bY4Zsd+dnti/1ppUbA8jUrRkCrXiPg0VZG",
+	"QNUMObPAwyf9IwVCKTpu/2TvbjfYnx7ZAbG+iPQcxMftp4wW8c9/emSv/r6ZncTfjIzdjYzWcY0M6MuD",
+	"QbYbVcZGe72x0VoxNlpfythwPYd72BoXNdsaeGAvNyIZxuEA/ypJERXD+USKWDDsoG/CEX3p4fAAENb1",
+	"tsXp5+zD2sg+xKzA8aQhOtJAQGqlcz5s5qGFMkoRevJ3htnZLgvlT/WtyB1veyPw7oWj6yWvtiRATjaX",
+	"kgBbL98BZuUWppDK2xJrzNBlxoT67dBXicMA12ogfFslE5ERCP9sSs1H4gA+ALX5GOYg8R2sNQZ3Mfny",
+	"EM/HMPm+MTbsydiwOxtDJTFWhrgdOOX6tZ1j72PMOefRw6k1EiHp3RFQ70EW6kE6JUnfFD2d8pj4z7US",
+	"62KkP7qbbuiJvOxjHkxwZdgsHFYmZnQ85UkhISNUOgXe2tCe7ANzayfhMMhWe6tC095/vP3xxUm7ecaa",
+	"zWbh4TQeuyMVh4GuAKBgQ6AdV7EPECcoQHM2cOZzYG3wAKziAGYrcBZzgFolcMrkJr5RmWEckFUbtAMw",
+	"34MlgzpYMuIDML+tyRmkJrT32r2FzklMs5zT6UdpMqegLGIylJE1Y1yb+wrvbvVo6ikOdlYwN+ztjy+s",
+	"lfj86m8PJ2oFjubpZ/ufu9Oca1S1P1/zKZIPY5NGwJRGpE0DlSBgYmLak83HmhkBqVKxYP0UtIwvOJ7y",
+	"BeBPliedf5ZKvCk4g19NSei6xIe2l3/yqTb7o+fEfu071hpZA8yHzJN17vU/Np3fa0COAVQIDurI+qFu",
+	"C2zfDLNLO96xgdy9dGzON2ZiXVcPjJFqFIl8JITAGOw+Iuv4cDalIzsUdo+t0w1d8hGP40W8sJ4p9MRo",
+	"lYXzEQU013CwHLMWYY5rJgtWP2Pn7Q52EMDJxAYAB65WwW5Xo9p4kwPD2vdOJVOfC+yxROYEKAIGGMJa",
+	"SMNiORontVqBXReBPZp/6nmHkFvEnv8ZARE0t0gDRdcQtplxGTpydtesAs1anledJZrN+GJVeNyb/PtK",
+	"zyvge+LKR5SYT3TWJzAjeSt+nR1HXC6B4MaxFUEBPoB3Q/tTidsBQ/nS631oa951PnMIbJWA96N2SG/9",
+	"IJCupC6ApCMotGWiMUjjYWsebPp6hXTGF8eR0B8WrM/VhCUxV2Yo4gA8dVfMy96i5PquOSz6JHG2e1KG",
+	"VunFArx8aMdMxmJqRHQrSqA4Znzx1Uq3R71s/JCfMGsEXnjurID5C9n543Z7e5GnmX7gIu+lnSN9HrRw",
+	"KmhGZnO+qFfob7UMj3WMG3dgIxElKmTmerFnER+IHuPWzC4WPPva3CkPRQCFEQAA2BeuFqLEDLQv8rVr",
+	"9fexViN8ffDzYIp27LT+m5ahD8c8KBl/T4R3eRn3GF0UtCy0mtco5o5s73iVPatFo1kn9oArK7zOA1oV",
+	"Xje8S1f/8e9nh/pEHk3B3mm8JSEoeMGlq/cTx7YnSrcw3tdp4rxaPad2FJajbcnEFp1SxhNsiaduUWPV",
+	"nR4yYe8MXllfgEMLrIyoAm9Ub4barOe9FOlwJUo5XYqOrnkQ/fNZN8uHz1uWxvjE0TlsKJyDHZXcD2k0",
+	"8Xtle023/XvpNAG4ylzLRRZzxooiSsptn27zfGf4y61rO1amaZff7jKjb/Cly4Jx74tCbAV7qcUbeGPr",
+	"iM9dUlDIKk7nnjMjbkXMo1zrgY4hOA27a67TKAR8UdxhB6gNavlaC3bgGsa+oqh2FdsSRaU3pmT/oaVa",
+	"36lYlrT13YJ6rqBM7UiIbLggmwPJtLir4AT29awCvnLIljXI8dssi9IXQDGG/f8U09qjAbEooqef8R+b",
+	"2oOl3ShwQ8OECrPDDEJqpPmbjAaBeR0A4O4vGJQJScKPJ4eT/VUsKL5r7XMw7p/h57L3rKo9+sXxINdW",
+	"d1TRfEwQDRAMdLC+XC3YVMc1tiG7O4PpMNx3nTe1I+89aXX2FD08XbKbnqjKVOMifI2tFVMnFsdvaXZT",
+	"WE0RCXWLsEhWmUzwIE8V/BO/DhiSqDByj5QmQHvOJmKBGFSA4wyXU/SgtIYEc6K1qJIayA33bI3H4e/K",
+	"YfjV7FcPZuI3bKfWDUtgykjodtDurYdNzx8xGLGDWdgbEmQqklgOzDqs1l/okk2A8mPBzIwrQg0A8jsP",
+	"IW9320nnfNwL6N/ti6n/9+PQ//OsdRLyhek9Y09bzP7LcZs1c/fAFJwSEt4f+mSVjllPqkTEtzzqeZ7X",
+	"qgKuRE7FO+sHV2Gxw7M+tE+efkQk9lZwfvfn6b/G/wr/dTKVKk2E+dfJWKex+RcM+PsylPZSJHkgCHNt",
+	"zfYUn+s4zM1Ue9yrGrV7v0oA+bLxVo1sg+66QtLNPdCwD28ptp7YSPzME3Q0O2fnQcY80ei2O1gY8zcd",
+	"pXZe2s1O0BhyGVmFdn4RIC67McM0anTbF+0nT8mftca3/f1F5+x8Bw2B0l8F4J5OaykaeSFHaSwyGjmo",
+	"m4OqBtxU9ns5LW50HNi20Mx6JhSfyaab8art/gavOxiORqqhhrK5XG9NhJS0XlE32s1Ws2Wnj0bX6DbO",
+	"mm38KlsfHoYSg0lvYzveBFjwKFKBok1VTSWrZN/n8u0rZu+7/0KJQRpDw9CHj8VaH2l8BWJxcXjjo5v6",
+	"WcTVejwWaFVi1vfPOKDhVxQJFLFAZ8iR1lf5PvYWb+Fxh64fDfrDx+2zX/EadIdr/0boG8vY486QONRV",
+	"e5WbNzgbcKogRj4Ya23EATAPdp3s9VVriXwxdgRESYOB+cFYG6Gsw8vVoq/DRZB1KcPSm4D9nuqEI1cC",
+	"D8MTKEYrKWl+SyOoa3lhd72hfw4FT9LY7qf5WCbiJOJ9AbkC6qT700XQakE/I/dZJGr9+1WFIi4yRrmd",
+	"/z53L3s8LMUQg0YkpxKbonkUvcAx+A0+9J9BFKc6FFGxB261Kw7nNIsZ+4rGde2EuZbGjjti6b6/pQqD",
+	"ftTcCddAkDL3mu/oIcykMTZawtvSb97yBWbl+WDsCJGpJpCQoqG5Kne/t9Y1Weny+xq2Y6WyzCu6sl24",
+	"tM26Ax4N0ogna5IrrzUjIrscshx7T2z/1vNDxn9pWKvJenZCTc/1JxGVq6tGJ4wmqZgVGDhwvTam0lzr",
+	"JhLnIXDnT5usB8ZFD2GJwSLwXEFS2Z0N1E522aH407Od2M1PbYImETOrHex/yzIzfh5gTRsHEaTRZoc9",
+	"cWJfETfNx9zWingy1LF14KyIgOHIY6SRxq5cON4TMcoVg5uEqxDaVM/vXMmwcWPjYLiB02flA+2wR+AA",
+	"3u0mz/9tX3s32rU9JqdcSS13XDcuWq7ZfMu+6gu42nWRCFFsRfYqCC9zyuaiqHGtTqEWabyD02jwZ1PV",
+	"BN3nZuVxXtPQgrOrbJ2twqN7wiNLhINaCO1skZy4P55kAmP/cl39HEo0ZVO5R9QNBOMSMqNVqo72GRR2",
+	"ulLi+hXce9TnWF7ickYmYSmcjRztAg+6t40iLFLkmtPPxS/Wcqwssfntk31fukU9wcTiK2SGEJTBe6rZ",
+	"/Vlfd485Lr+mK3mP00ic8MH6hhf7SqDd4bigIx1HhEXmiWZTIeDbNBJNdu0OGaQN5InAIkSPCsjZwnqC",
+	"MVO63MB/l0bicnBPnS9flg4re9UjcG07Xm06Rn7jWXXM+i6dCk7uDSRbGW2NOxDaHTwRwUjlg2RD587M",
+	"SeLdBlbtbTmy7ZXXOdrptv02hY/DiI9OInusnUCVJPfytjfn1lAqrgaSR5s4tzK+7OOkczOh2pzSrZXY",
+	"up8ae/IY0ASGhTKsbgIqXLot1XVeY51+jv17HtSrk03X2ip50nke4VSEqM1cvRVRgAQUvqWSJAAFwIoo",
+	"ib8zTXYZGc1m2hjZjwQD7ijGS9UhvVZuiA+K4eb5WAwmIpcTdzX1jd2ENWfc1FBymV/QWiqLF0WctU2i",
+	"W00jXC2/+1M31SS+QESjEqY0MjXNxzICMBd7uKPrB+d7BfvSQ5XQS5YsZrAR41j/wcRS6bqkcgM7zbv0",
+	"IVli71JnLNWVvNm0bnSO1hK+tZNtD14eRcxlMipPSZj4bTMg9s5WqWxwm9I9faW0NgcpVfnwsB7Fwpid",
+	"X3oPNygt+D5usroDrgYi2k/1rte5v6ciFSG8sDQMnxMJ32sZMK0Eec9zvkC2MGrVHOjpVCbPqD6TG/rC",
+	"qm2o52iy53g7oEwfcYmtnBwellB4UN+KOPBEVmSSlAATwZ2+rGBcJXqGo99BEuzVTvqd4h5opcQg0fHG",
+	"TOBzd+UVngg7OV74uLIqlj+5A8aTxdiLTvDbpo5Hp9DqcNppdVon7Q7dqbGS6qstQ3jJ/uvqzWuGbxlQ",
+	"owU9/ThR8NzzQNUxvyjfGTblSg6FSaiLD6pbTGVu0S0rrfnGRSVV/21Jj7ukENvBqfb54S0XVAxikay3",
+	"N67omq+oQHwLLhoKFF29fPP21Yv/+9v1m7/+9BqCCMl2zDFYrLf2EUcKKOB6bA4m0NoCGS5mSQ8/GDzg",
+	"jr850i8h6E5OzJzQlJ0X8JeitURfnn7Gf6ytAn8/5gk8FDvjFQxJJmzIZWSKRFErhyveEwd3D9Xa+DZ1",
+	"0kQhiy3jdOudZnxTPfbe01JnPfaD27q7bcvK0i3469dYjo0jJ9AyzFDLqfA739rIsPv32Py7ew1ukq2Z",
+	"n5ZY+b1XwxMrjYgh22V/6UHVtqHGbK1EkIeYpaZkDKjAW7jj1PVGxoKHuZ/AHcGg10PwBnAODGK0rOob",
+	"c8Cu2h2gPtuIVwmPD4vZ4Jp2Gzdpq3U28PMDH0Vjx13xN7jZMbLoX05d5JM0exSDr1cXKIvW0yQRDQ9S",
+	"HTsDu/6htTDW7sy/NpDUK0jrenW8u9It1OI7t32D6U8X3T/bnk9cc7UgpWwogw21iuLTLILOZTKnd8sC",
+	"S6g33yhL6L1SeNM5gjyO+aKs4t6a3rFvmHOFiWUDM4LHUM6XjWjKP/0s1CgZN7rIEnAQnOuBzhGkiDcm",
+	"XH2nAGFF+hJJ8Sl5l6osNT3TOgLjG+Uf6oQ0+rb5aslVKMh8ovlWkorNUrl8kMhbsaOKPq/ZGQMZ2cYb",
+	"c9HlGt2x3P7M1AB9tW2g2n1rfS/4190WEZ2H7yTksZ2zIoIVWTXUeuKrd+c8FmOdGnES9rOY0UybZBQL",
+	"8zsaYrg/MixRf92Ux5KHfYxs/7F30Y47pPpIxlDiV+kZYcgtxwF2K8oaNLbfk/t4RFk2rdQl+sXTaNCz",
+	"KDVh/SEnDw7K5dKPHp0cgH5JXCMZAqHiW2olVlIZN2qD++UmTKto8azoh91K49ywNZ7Xqsd1o+xKUOkM",
+	"AISSfxEw8WkgZtSL27vlkbTS/UZFi14FHk202F+7He6sBWXg8wsWp6pLSDymgA9ChOeAyLSaUyqzOvJz",
+	"sJ7gt5xy2HBCt3XlNHGqqOI8l1TINcNIZRIeRVh6GfHBxBBwAaT/q4bpEDt3Gd/78SLw7UpjaVXzour+",
+	"Ctk+Sk2vizLTq7S1cszNGNMpWaFtrj2ryV4hfhaPYylCRFKwk4iVHK7lKgP4xKok6tGMQt8H/IxB8d1c",
+	"GgGowj37s+ZU34qw12RXCVchtFXYl3d7perNoXC64s3b9s2nUvnPFSZoIZxQrjndJVKYU8+GUJenn8GV",
+	"yyHhJlKh/JAq07lKoaoSOc+sJ8NNAgwT7yVUTlBBO4FTwWYH3ix78D7XaihHTVee8U4YHaW+nEfphHp9",
+	"PtJhmtXhZ2frWdCIU5XRYpHx8dVb3mc72AztEpvh4i4o6iBcyq0tiUsrICLczqCg4AksEZx40rgDzJ9x",
+	"cLzxCCAZkTLLbuE50IGR7v0iYRe3DFUivrLuJNE8DAvynDMNtpPcNkkulCtbX2gZBYGKE3CLF5mWU6Qa",
+	"vQu2EXOs/3Kkx1JJM87fDfvo0u24+1yZji9esSYQsNq1fMtH627pNXepK4b+kTzRHW0CLCiBWOgfZo+3",
+	"t9/jlZG6+9vjX2cg722Kgbxiwp5JlWh7jA/Ejq4DxPXsn2M+P+nD0Qyx9UoH/9RXH3YhvLwXUnTB8SgH",
+	"Eo2l8zySmCditHA0XFRg12m1WsyPZamSIQCyDCWQ28VqZ6zTa7LXqwCT7FIx8WkWIzQYM4IePIi4nJob",
+	"5Ror+9yIABo1kZl4oOPwO4MmFpHIeL6HOfoXJSW2dsqee4yIA5Is8ETQJNQoZ3cfTpVdYJ3GAzRatq+U",
+	"hcGRgj5O3+IoFvZmnYAsKEdMi/NhDavhBuzIfKvK0gFTMiN6JlYQezqFqIRXZfngDZtLZboEpgNyBdPZ",
+	"PKBr5eqvv2LXijCw/Z9mypKqeO3pO5dKYdd3PkAEXtsPAhFF4MN7uTxkbFhfAh9xtHlnmT2QwOxHYpig",
+	"woaT4un2nHLeuIW9X6FjHWgoOniIs3PRopJ1cEHHgKsnhGJ+YLU1rzjAIa85co8EbAo9ZDNukkx95JRm",
+	"tje37GQpUZGbueEM9pAYRoSBDEv1raghR5oTPKvEAFDUfh9gE8pAq1sRQ90/FaywAVdayQGP4OeleAyk",
+	"c6sp5rYkkPMr1IANHnhGOfq44NOojFOu1BN2xsN3DiH9WTFMBB04HNjuqhxTb38sOadyaofVaZ8/Pn9y",
+	"9uj8MXio+GXmn0JzOHQGBPcchv5CceXtdnnmed8FhReBxS0Q89F7dFnxNW4UvUX3RjF2wmTYZfnXsN8y",
+	"ZkfYZdmL3GAV8BruPPYqoeIRF7jCRlTETvAxSYDMBdn92oLD+bfFGFFOwO83KFyt4NbjBL2xow454hcu",
+	"EI3YAYmRVATMgAAhjMycx0qqkXkGgVs03DAeZ0R5YzEN0gEIfT2cehWuMdnA6IQjrAN81XjcbLfLGfLL",
+	"fcW8aVNjCKDgc4tPMxkLU3z0eeHRebe8ZHhP7TVjbuxjLoadgXNsZ9FubrsS83cZgEdGPNjtnLfO7pYi",
+	"F6s+vr0qxzMIFrSYWX9YA/yX7/NtVAQDWmBAWTnOT/DnAm3/XRZNzP/BDm8iFjnLkN7Nsxv6cZlEDya/",
+	"ReJWRKaCkDCDyHB3m4+hmdsu3rqjJotPlCxT+++NvJXKw8XS6VRoMF8aZigS/ycr/9Z9OkliORoBnsYQ",
+	"ceSwybwvR6lODUwon3OZSDXyqPb2y5xh23Kyb9CuhaJW/D5McRfSR/F7Sj/HYg67tVr2NIjwH1JBtAH+",
+	"PbXHOl1gnYbnhQfm6UTbrRxqTOe81XJBDtPoPr7L01am/UgOmkvTYqfRh1H03N/Dr+rSYY/reMlo5tA9",
+	"zWMzET4DdhWhiY15M2ktamuI2U8/DYc4KshVOXneY/of56a/c/ZoqxU4O9tpCc43rkHn7HFxFc7PllbB",
+	"HSkkpqHwBdwmT0DQ6HgaV3QS+oLhZYDJm+2w5o4b8u7jMUpF7Hm3uVwETudagNsBdwuMEB9Yqehv9Jea",
+	"+8pXV3Tq+bwnolOCrgLKMDAtkDGMUA0I+C6OF8XYESExuziRc9ESDfVkBIKmY5IcRGkmvhPwel1XIPgy",
+	"N8rl6sD1pN3a54PJKNapCgOP9UMakY1iPc+atiEtzcMmu8yh9dGXCzaGfEPPHqW9LoO9XUxTzJFg5e2v",
+	"16zclvvf9q7/38vLq5c9NxS8/TA1Dg9gOXfoqSUp3wjfMk0cpU32AkzyfhpNoInRCGGH8OaqagzQw9mj",
+	"bHsYL96lqjTPboewd5q90JveqDsh2dkxEPbNDvxmB36zA7/Zgd/swD+8HbiHjbcOCNVbAH1hDRRrVdgT",
+	"N4r03J7dPGEu4bgU+voi+coXUmEBE1JyW6EDnIOchQLzHep9jcndM5hgH/vP9mF3lbGsKxemigUQiSvk",
+	"9NEG+YymfAHkWy4zsCbw/hYLqHaHZSjIRS3Fp3YCCNh5TsI0UfbdjGZDHn8xsz7Y/mKcjY87LfIB+CAH",
+	"DLHKVbELkYf3IHYXV7tXBe7xsKQJwD6mfIJ7mmoE9xKeAgJIyXLGWg8rd+l7LBslshxEQE4QCpnH0mjF",
+	"hpmvlaXaiqAtAAxsmlYzGXzeiR6ewNElk0VzGmaIyFgAwE019rkd7T7Lg788fGFe6jmbWnfVHWtWgcG7",
+	"QF9UFGWReG6wIVUU1g7G8YV8+Ny69cXITjg3zGitGLi7cx1PrK8N5bGF8vRnWIXnSp7JD4ekUaixyJnF",
+	"gFgChRpWi4cadyE8aCOjOCAT1gqLtupF3o+APIc5FiAKTkaUnu8iAtts2dOC81mVDkfqHAag/Z4ulgIt",
+	"dsviXgMZnogZUczC/SECAmVBKZIGlaaLfswN4ku0IwomQ4qjwUtV5bJd0yFc9LGsjj2fTl9zB5yw7dFr",
+	"Ya3fYSlMrf2CecdwFuswxWoLhzD7IfOEPwYNUNJFH/TxdQfLgc/+jtZslNWeott82c6b5Lln+MqeMJbQ",
+	"FLB96c6qE5bzrC/bjVpjuzD3mYRuju/mtlRtNTObD09r+OKT3TG62EJZHIp4vVU22j67DuOu8khCloaE",
+	"JVpP0B8E4DasYDFp5Bt3i1No7Qu4NLC/rLLonLFwrEPlHq0OIH5zJBQkPJmBlc5qPF2WAOerTcOMwUzG",
+	"HrS9Aq586Z5ff2EBlI45jXpuNWqrfd16ko8Nm0EsZlwNpIuPZl8tnhP6d9AQKvwR4394o9bJWfu6tSbS",
+	"u/Swti9ejwcbYrtZ/KfdQR0aplGueWfX8vulcbeK43ZhTeBiExj4zkKbjd9TOZj0tZ4YrK+VMwHFbToS",
+	"sd29jW6r2WoHjVT5Yds59B/dDNYLC16Q080HxtJeqYu/aum22yUKj86RsKU2x/WBpkLoPxHhM9bzywYk",
+	"ORAbAR2OlujYsV5Rfan9rHQSsF5hF/XATkVUM/Qt8Ni0zsVUg+sJUTxxo1wQ7DvDvEThsYIcE+2cOWxv",
+	"SjFe9G8CsN3Bhk9Yz6rJ4jCazOq+3CM7LbCvnbVP+buJiG+UT4UuOVSkyPHLaTfHBCEN62ETSw8g0zI6",
+	"OHErVMJ6RenosUREka/TFyosL4/H34gHAT1dpvMqlcoWamPP/b17Qf49c6U4V3LuDEmXdh/rKNxADrlR",
+	"HexiD1D+rxr9mq65fxcwg3fJSgi+M2wiFoHbEqB56Js4Y07/lDggG/CZakSFWe9BZp7bx13vWnz1d17d",
+	"8ARjbMxoeKeERQLIrb2K3eQX70bJ8rNUE0fGsjIsu32YVIMoDYXxuZ5cHH/NOOjqj+sbzWv0orFT6XJb",
+	"qpelvNQ2iCf4RlljYEYBk89hBw0zSX1y+c4l8KzFI7dyrEHI/1pId+tYjla7WQLqYFoawue1fDelCbi7",
+	"Yqq6L8aQX/+8knffkLDVc/VCx1P8pbcaF2pAJqP9x9r8eUViN+OYhdPKfzyr3WSMw+1MRdgAhx8LbuMX",
+	"zcLMS0ahLjUQrZL+MrEEegbyl8XhRt6yODyY4PSPvbuL+Xt7r6oNr+fWrPmc37wVE3KX1w5f7/7ebe9W",
+	"1QSgoBbSuZhTnIvQ1xYCb1vGG1IjQZ59dH8BD5HQaYvcwQUb5353d7AlkZ6d0h00wSlBw2xhYb6kK7/C",
+	"+FEjqKxeW3fyllW2ta2ED3hqRAGa4R/xdrV9qBZBheSr4fYI4hfKcWo8U2mZt6JmY//Qaax4VFvAfsxn",
+	"0NsMZcl+J64Junylu85q4tRsPoav8Lpd3+CKjo7Dt9I47ZuZhiutfXO1UINcgKDz+Lrd6Z6ddy8eu6ij",
+	"fSt3wNj15ZEwCOGw6RaPKm7xT6FCYSbF32e4I3A1NtM27nY8fWh6S8UcQRY8Z7jL27qu5WeeJInCAkus",
+	"E8SypxCSg09FWM8mEbHICE6NB7vKjfFr3iFdqNw9DvaGtypcowE2mtszHu0usCv6sU5H4wQL4gRLeDwS",
+	"iYHzP4ryK/wdUZmVdErA2qO9YkSSRIS35PsLgKqWCqRKENIXauCN8LrbAXZA4sBNi0lpnCAYnjM88asr",
+	"dxwB9oKVPDtfV1nMMJajcQLJBTkVOk2uxEAra6W3dt2rMC07BA13bF4gdIe8ebwDKsbRMKLy9kglRlSV",
+	"9b4TalScxRFXegnavkWgfbcMmroXblRlsGMlcZX3hD4TxMfySVJ1p6WTBGVx06/bpb++20Ncyw6W95iT",
+	"mApEGKXi1IdQ1GxHDFFL0pJKz6kmwjFjJxkIyk6HTCnMekH5ozxtinO7q74mDyRNxqUqYfNuJ5SSLmKP",
+	"IN8/+jJYFbbb7qs57oZLsU3kjRYt8GAJLj1YY8aWnrFdrvZLw0z44Vp3AP+5ISDnkTIOxKnaXxYrmu22",
+	"wWepbMBDpf4h+/FHENIHAFNe785zptI6WJnGzlvvR5FwGVWHz/CqAMzbHKDeEqYSZv6XcZtQ7Y+x9QaX",
+	"PqMRgyMCIyP1RdwI4Mbjhn8pyPDtvBnaj2s3+SbOYnrkQ6UufkhMxJurb47EyLtF0Q2daZz1dYguIgbk",
+	"c935buPImA1gPaAk/Rm6gyYdjIkVVxpHyOsBeBNXq0O4aehlNm/UjYIqGHosuppZb3o3h+VIKWqZEC2g",
+	"HxaR8vaFkaFwmJSCT+2UOxQqcIgh9cBkEpQ6wTeKvOBX1qxVrC8yImHUIyMtDNMODM6avInWIYMjhHE2",
+	"iLkZNxm5jDhaO0ilE8anWo1Yr+BU9thY8Jh4W7FJ1L3hUCpAq7xRVJIAFU1UMeRa8HP45DhvhGBgEsHD",
+	"Z6iCHBj5dwZRzaVCpIAe/WR3DPMbVQQxL6sTwnMYeY6/nN+P0+RtRCwOoFsgJSwOqRyXMuboAY/gXeLr",
+	"MfROEXVaC/tGdwoc7MCIn68pWg0HtL9hGXzDMviGZfANy+AblsE3LIOjYBm80LG3MrqZMXC/yAa1gfYc",
+	"O2a9B6+BJzLZntigUzuxwbbGSKVrnqqK9SfCDUhAYek7FJ2b3kOIDr9LVQ6iv9hTu8n/2lDkvDkZnuOd",
+	"TM3BcbAqHoklTdbGb34UPPxZJGiKt9awx5Ux3GwlckVuieKpTRRSxUhW0IgQ75ffipiPxC+m0X1yTluz",
+	"0T1rWxX9yX573mn5g86sq7ptPe1ePO1ePPn7kj0wCAf5b965l/9ZjyCIFAs/1eCDWrFGal5vuLWWlQCX",
+	"kVSjKwmNRvjdhqN4NuaG6rEFn9LZvE7rkC6wT7cHKxbhtfEflzhh7U6r9MbeSM3w+9tBYxjrfwq0I2cC",
+	"uu2QG0bYcdNZSamibufs6ZO7Kjth9+OmukjB+czgs8KrmAD7ftB1j/jIdbXyBNI4Dlh6JmKjFTjtZqzn",
+	"QEFGG8jUXDD7Us8L3B57cnMeJxZPm+30M/6jvFL2uLAqKCW71VGA5zcYbypygLITV8c4EQtngeLLBlTX",
+	"iEWOTdbD+lls9CqSgcyVix5RN5QSc+oFe8bsDmZiOksk0BpiQ8eNuvYPwiBzFGE4hkI80EXD2UDPFvBA",
+	"V3eBtArWPnRxm4wU8c95NkS4y0KnEM363r5LT3yaiUHSY3/OtandKCIxmaYmQbYEpeffu0AOlWtDEEcO",
+	"mdIQUJtzw4bcJCLuIjnBebuTtYKRTUpTgqANwgiVuLGVBnfgSfvWdezBpnho69hUxCNxAnL2v8rayGCu",
+	"S2ojy6uwd02fv0VCgmPw4/97t51UFZYvL+PhVebunDxGmfl5rWXmPiqLgXmrEAd6ZtXZlC+sowlV5+C7",
+	"oye/EIcxMBzamoijIMVGdAqkWOqrykhVqI9TigdUCnGqAqILBWPEanDoE7TWjFRLzZVN9gLfdiSwGzPf",
+	"iQzkVGMeUlry2XLjG5I19Plg8qyYFZmLWNwoSACMNBO3Il5glqIP2H6EqIXEV+S5u8JQbPzTUwEHBjLY",
+	"0GECeMEAPydmCR4bkbRO9HImYhWO+dmNyvI83xnCQCYeEOmowj4ljHQ4BZBMGlMWRHzigwTgkjHoYK1w",
+	"OOjP252yY8ku8nMirXoI3cku+0Bht1RtDg9srQp+VaE+Kg8YMvX51EkxbD4RYlbMnIAfukuVYXnk+BXm",
+	"7p30QV6PMKthLawUkrNCvg382+pSiCtWhMNbrYp4eOdu/+6F4htgyDsiD6qz00JW1tZJg8W2FCQMWMIn",
+	"QsHur6XgiE8ynm97U3hapPWE8cQ1i/NSANCDVXKXx4OxvBVH0sozoTDpbu3xpSQuvJgPRxgWiWFSdCcM",
+	"llUDajrWRFNrkQMLoh5pgKwDPcanJTw49Iq18Y5/PABOslE3syWf88U+VJZrRCKUw+Fx5OGyiLePFOWG",
+	"8EHycF3WHHqGByXBefTw2t7q8tqfZWv7BcmzK1KuF60d6tWacwFJap93pfxlIZn5x2HC7ezAdt0qYcI9",
+	"d0y4/rzdKQ72o5X0Cjs+t5pQpmLXrL7gld8HhVo4BzIc4UzsHNLaBd25O8OOw2PCwOm5MBgkfEYVSRnI",
+	"mavhScZCNdlbnhprtyZzANOhw5Cs2RJ8UTv2P4pCB2zgTKOnKpGRZxcx6VSEO8rC+uRIF29a18ovAxPZ",
+	"e/9RVuZnkT9q5zqeoC1c83roKLJm33H24qt8tW5fEPEOhFudHn6WuY1ofjkzy6oibZLV/eeGXNtCB1/E",
+	"NaQq7GsKP8dpJOCFmY4hClMgbd8+PuTW8yixRjzwvUdYVecVcZO8j2WC1NaZ25VlvAvt4wWrRA2eazWU",
+	"o+bAkxgbHaWY+F02RmCGMqzZbMLOy/OXX73Ncr6DzdIpsVkeHZ29f6kh7EvGFcFZUUzwOJIizsryMx7+",
+	"vTRqqQvTdbMKirRUGeZY7SdilhQabaVhnVaL8cjorK8263NAUHR4xKo+dE9+EH6I9xt88RPNUNOIQSyS",
+	"31IFLBaYlkinVrk9DhqRVKLRfZIvkLrG+mrwzvC37P3lu59evvn16qff3l5eXb1/8+5HOxszLRXqHZ//",
+	"bJ2Sb29HOePGzB0G0FSEYPYIsBHRIrwSSSLVyATsCp5jmquahgz93XbLCwKyrTLzHdAt4cLYSYCwAs5M",
+	"HQb/FV94w34eazXCJ/GDOlLWWPppP/eOawpg8tcdHKcMwzfKuOLldKbdBz93qFEjPphAoQPU5IpY6pAA",
+	"JL3i7CwDz061gnOJ9Kqrqcpp2qUfWBX+dygVafx6/Rzy/BFXK8MsVlVb+Z/KBIsio+iF4AmWqOLAh/7z",
+	"h493dkyhiCAhFftDBw+j3DezOJPdRHyyI37LFxn+Q77VwAHeQ2jR5MKab0XM6H7+BLGmSBJLHu26GQpr",
+	"XnVwjHWEFAe5MN2YG9YXQjE+igWiVbCIJyKuq+GSyhoFS4TiqG4LRN4/yCiygrO6L6S61bmijpJd0CWE",
+	"nMpT4YX1vZWeMyqY831pkBdBMWVaNdmlWzOfUKI/mjFgv1qXN026bCiECdjvqU4ICdftf6LVBJHGspob",
+	"5dqgHfBldoFUbD6WgzFlo0QUNtl7rLsx+ZXgCP+QZCs1wuafPAF8WF1CsKIK9jSn/fYCS+rEDsrtBR7e",
+	"cjUQ4YkzKU/izKa0m9EkenqSxFwZbJWkruyQJ/xEqFgOxqAqP7rNbP+T2EtPsMIyhuSFsH9Ret7Ya0tg",
+	"1uo4iZxvCvKPoCChAil3TSHNX4cufD7W2gjXUOZQ6XgYnuB+2KwP88NbspPzOnFmTXEx38pUdgqEvSpQ",
+	"3jrFZaynQSxPjFhmXH9CYkQ0LOMHgqd/UzxHVzwru9gebjnV0H5UZCdIo+gX0icXrVaz1WqgZ0DbFHTN",
+	"az2HP+Nf4atrnIEz/Mlek/CWJLKK0pEK4vBoRBNahR4CIhM6NFs4m4915E5SdDJcmWEiYlfiar9KofTO",
+	"oabUBDvnsO9hH2PmFrr6ajJp7ODDmBf2b3GLuSu+2fnfjrF7P8agpKHPB5OljuqsYHzJvD7waEOvYZ27",
+	"e41X7B6ofq2V+AVLRz/WFLxdX+k51T64C2HQRKitwqA/4XPYzwmGWUbUfumDniZKR42uG89JBNethDJz",
+	"u+qnNNYzcfqDiCOI0O0ByUvTXiGDuGwHxSfPWuebhfS1Tn7RoRxKbLiqwV8lN9XVCkIpvI6ZESCrrC8i",
+	"rUaGJfliHZqLVbmmaci6EqgQf6muDmLMe8txXoZrKNZeFZO/SaEUb+woGkesyv4qNxvN4l6FydtstiVV",
+	"/8UrjrOYz3fYXQIdi3Iq2D+xD3/b3VM4D1IMYFdQnfXAoO2BndiDvi7foRILOp2WiaudTcb+3CuYZ73v",
+	"S4ltf4UBrOzS5XIoH+cpTIN//WeFVhCtCAMWoWmruDf8gZoJDUkhzKMzr7DjJxGxvcX/fGidPP34+fzu",
+	"BP/RuftTY5WypAYMu4XLS9ivPmHbuGcIoi3aCAqGIuBL5O2+QkM+cKtkiTv8vGw42m2fgeJbNyZbkvxQ",
+	"4GtKgf6We0xQ6LJYfeLdvVq5MU/Ecx6HucbTnDW6yaD0JbsfEFPwecSNyWdRGysQB7v0nuKlr0szs1Cc",
+	"W+hFzaZ+dVFnsZjKdOr188oi1zSqagB0avn83OBTbINtPGmet0oQWbYvMwa1UKGgQWkFzKpIkWE8sUiE",
+	"I1GfYzrnhkH4BuLXII65QL9MCHC4YLlUm+Qw5qKfCl+dOlSbSq5Jxq2mFQNuEqtojWAxHAiYfoAqSIiG",
+	"C4WDNCySE4G81dCBgLDH4NbzBD0t8MQgBB7bz8TrMNZz69pnLoc0wY3CXoxM7NhcqCQoROuBEU7HLBLG",
+	"IDOcK0+259RqvJ4g7Eri7CORPEfv/zAF6qs4HmHspZ+GI+H4QqhqrsLtdZOd6eFOO2iM5chqo/ZZ8wIj",
+	"PRMR2d+02xT6gVDPU/xQ2KOPoJo/FxpS4Pp+cIC6T588aa1VqVClgbq/1Wy1zpwnTRefrNe/2Q8v8k0A",
+	"ADib/fDuvsMPrgxn6YAr1bLVU1PG0rz+BLpHdYhKcGuVB3JfofEGUFxWIzNzMUhob28osBew+Xjhtjeh",
+	"xo2KneO7BuRQ0YlPMx1Xq7rewNySpWn3c9TDhmHOYquVfIgImTXZkA+SwGkZKEJz3Wou5QiXg+Q0WW+o",
+	"B6npeWp3eN9g6d43yu7RIAt3YmUDNPm9ePP81yvsgX4h1ZuZYdCxYZcMhgzHFbuaiYEcklb6/hnwO0OP",
+	"2JIlXKb4cHb+kNZwUL7UW4yJwGALY1LW0vnQGJjbRtAASQGdPUihFuRwSzwqnCSNzzcNntw0ujelJfY3",
+	"jeAG1RNcsqSg4K9OHd1AKzas/BoOfoiLntqXK4yCJwE8JXB3CxwuZ05FBYQtgEox8No0cBowIGUbkMUY",
+	"TMRiw4DKO3f1vDYAacwpQC8qSjVHIINIVCmcSKuRi0JvaWR1hUnkdG3B2w9gMOSKmKVhQvF+JICDihN/",
+	"rl1hSO2lqsl6Vo/0HEBoVmCKWgx6WHrM8IXBaqn+Av/r1SoakNZ+zWkdk4iZZzTBKivECKamOvujJuuh",
+	"gdMLWA8KWUlzOn+dUCRymZ1gg7u+6py7OfP22J45Rx9icGJobQ+AiLP/hx3q/uPdTsflf9sR+dB9/ZUI",
+	"ADP52aFMnj99guad+DSLuCIcqA8f1xkoU7BC3atWm21VdlnQSJW0D8/baoEfUsdlHg8eUq66143lHX3F",
+	"TBoPxjyGk6lkOB89w1fjcesROn7e/naOII73kZvCkmST8smk7QXgJ7evKzQV+qOmNtMJHB1UWbgfeRg6",
+	"upqCSXWQT9g1cppGS+pqiaiGrgA8vGMUBLgUNuJHVmX0t14sO84rHPOx9qsbLnLPpZkFXiJtma62Qnve",
+	"bj4qS98XnRyacTv7jzGlf7e21sH+5drFmOjP7GrXibtyj/0FX69C0PHlgxXDD06tWj0HoFqlQAPuAbDT",
+	"7Qan6oF8Rv8Ar2Eu+mOtJyehiOStiKUwlb7Dj/4SOPomYoakKWctZj341bMtkiZ5j/fPfvsFWLzt0skQ",
+	"WbyZUCGUh2/ginaXVbJot3fn5t6RB7s4dYtKSuxLZodhXw/QFAO0pPpiJJWSWX33XwiQXCZd7yo1/9Jb",
+	"Pw32zrtNQY3MMkkipjMCKnTr0eg25uPJ+oCCu5YiCrQlsABAKKuZYKJQKbVO2h33zbomX6TgGIcb8nHi",
+	"U3KJ4871+9Be971HwJi2DdAx7UoR5gib8vTtbhlnXIb1EuAsCd9mHpxMgdQaG4aaQ2NP/75gBsSb6qbK",
+	"eBJo1GUNC6ToNqq/08/z4quvpa5ZmqbDK5ryMo/dFNY5NjMxoLQJuMDtZuumcdf4ti2Wt0UsyZtYx3or",
+	"Pg1EPAMDe2JNdTsRxrH2tc9bGQtOe3WU2ePuPlbswz332Cv1Io0qCW/onRd1UdK4++UIqO1+A5vGbjqI",
+	"7JE47rXDdsezXN5MHtdym13aBXss3KdrefW51UgCAowuiNYmHspYx0xpl62B0zaKoFI6AX0IbX0OU9FF",
+	"R2XoWT3GvKSHD19nVb/UiGB1CJnkt8N5x8N5T6WwSR0ELExFXXWSV0KF4NB45bDcDbvN9i+Uvrit65Z9",
+	"PWcU3f4nf3FtxuQW5Vd0yQ/owMbrZckv/lqCwxIgaBLVyVZ1XSW7Q0ch9qT+qhIZubu63vAiqHtW2LWY",
+	"YYLB2/2NjEnBrmUaW0d+nCQz0z09pQlsDvTULaA5NQs1gKbcQgXHx10F261tpUUZRd5HMyXJJ6CZmvIJ",
+	"ALHUxTeda/Wbc5U4ezPRUej9KrPvKVh6kvyCxwG60s8jnYY/wUPsC//X1ZvXATNypAQgd14lXIU8Dpl7",
+	"LIS7n7FQD4xfn+Y09GcLEVb1sEm65yaROsvtCTqUiFE2dV00ZqznypUzDEpgy3B3LC3iF+Vxqt4jtYr7",
+	"1gL+WsyXp2erCFy79kLSP5AmgwvgOUYMfrtJW62zwVmHxVyFesr6i0TAlulzIx6dw59F414V4J7q771M",
+	"xvj2VSe8U4IZZyROxt5VssGX4dX4YVmPsv6C0aTWall4n8DN8R2q3UhgjH8Jpw++P1ifDSubMc7LwI+s",
+	"qh1pVQux6DuAomTcTWaJxIT5sOvuMx1sinvk5u3o1fHfzLP7006bdNKXrNR/o8SKxN9vgCKbpWqeCjtK",
+	"B1EN8Nu42GBqAeAooiPMZkJlzMOKafUM/2RlUzi8b8c7iimnVdsMe3Hq1WV1NOWsivXe7sIXbcz5pnoe",
+	"jup5aB1Dq8dvwAAPFAiFp3wCRUi0++sPp6waPYcHQov6rQpYM4tOPgxgfYN7qaLLZkdpfIdzuJW+2TFy",
+	"ikqc6Fh3GpR5hz8t2SEv9ZxNuUJ8aozhW1GrLSiImPv5kwk5IBDr5+gSrRNXp1OjRFcEZAY8jhcsmWuI",
+	"wGD/PdFf93UyJi/MQGdIwIzGYz4WA2HVvoGzmprM9a2IKfgiYyCZAqaPEvzSJDu/ySt8CFvKjj/is5c6",
+	"jaH7auddZN+L/Mhv5/S3uMeecQ8l5rTrAkIgKwtYHq7pfvo0yLqACWASaqYPdDd21neJQA11vPPbPuEo",
+	"sdxvOcU/Qk4R0x+R1hMRMsCJmWrAnSWUxS/P1otWCbNyjGHF/fek02nVVT5/o0sOPcJG2t5Pt5udR80n",
+	"BfK3drPV3KGLzQ2oYiEdS+P+OlEMUgSkBoKPXLbMat+MoFIaJvOhxV9Ewhsf75ZuYedFAo3fh493wecG",
+	"wZLAR+IPKe/BgsJNZRIeYUUzcZLZ6w0+3YHWWpHEo+yUiOZHZTd8P9ZTZEFDNLkMGKWZHdkOt2Kl0PKt",
+	"0LNIuK4RzBdi0YdUtxJNHZO70S9i2rcvtnqnv4oF4g4Bzzef5n91+fYVm4hF2c+gKu5Pn19f/vLTHTZM",
+	"Z6yzBAxtEq5CuHfulgRiXFEaO5EKSfYczRHByNjFzU8+GLYIolycsOeeNaniCb55LpJqAslVetTqTXzv",
+	"RSnxFRYdA5U/Nvjg9PcXZBdg4jP/4gRgXHHHHPMJFs2m0QSIQRy5VeAicDIBXqfcvd9GHNsWTfVDfvok",
+	"Bin2c4Mh4ZCvs7sAs3j5rIU84VTsPeWKj8QUyh/BLCJKhPyNCCSh7E0hxT33s85CaQCvtTj9RAu+egOi",
+	"z0O5GMDMKJ1AghyYx6RCsCEFeLO5m/4oeMgiohavvm/E4xE2zivG1QL4BqcCNhcu65zLpMjrnD3jpY7C",
+	"yvV1LwxcvOCNFUkXA2ZVIY8xz97XejIRwj6ChXppbtVARpLOr5WHeffbkS9aNxzF1G7TKHIjcS2/CLxL",
+	"dMH2YqXzE/c21npY8pwXcgTuKKkga5kX9E0Sy0HZZGDnLGkq34lWdFGq5nCGWs/+2KolFiLivNNWaSiT",
+	"qp9SfDugmB19zP0aax5Kfn6FZ4J90YX1PgmuLl7OJebu5U/9igaAvCrLgECzqeONu493/y8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

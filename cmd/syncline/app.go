@@ -67,8 +67,9 @@ type app struct {
 	hub         *live.Hub
 	scheduler   *scheduler.Scheduler
 	engine      *engine.Engine
-	demoEmail   string // the demo tenant's login, shown on the sign-in page; empty in production
-	demoDir     string // where the demo's databases and their passwords are
+	pool        *transport.Pool // what connections of one vendor account share in this process
+	demoEmail   string          // the demo tenant's login, shown on the sign-in page; empty in production
+	demoDir     string          // where the demo's databases and their passwords are
 }
 
 // newApp connects to the database and wires the packages. It starts nothing.
@@ -83,7 +84,8 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 		return nil, usageError{fmt.Errorf("SYNCLINE_ALLOW_NETWORKS: %w", err)}
 	}
 	a := &app{config: c, log: log, db: db, vault: vault.New(master), sealing: master.Derive("api"), metrics: telemetry.NewMetrics()}
-	pool := transport.NewPool() // what connections of one vendor account share
+	pool := transport.NewPool()
+	a.pool = pool
 	registry := connector.NewRegistry(connectors(c, pool)...)
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
@@ -158,6 +160,11 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 		a.hub.HandleNews(a.notifier.Wake)
 	}
 	a.hub.Handle(store.HintChannel, a.connections.Heard)
+	a.hub.Handle(store.ResetChannel, func(account string) {
+		if account != "" { // some notifications may have been missed: what is not forgotten ends by itself
+			a.pool.Reset(account)
+		}
+	})
 	group.Go(func() error { return quietly(a.hub.Run(ctx)) })
 	group.Go(func() error { return quietly(a.scheduler.Run(ctx)) })
 	group.Go(func() error { return quietly(a.tidy(ctx)) })
@@ -169,6 +176,7 @@ func (a *app) background(ctx context.Context, group *errgroup.Group, w *worker.W
 	}
 	if w != nil {
 		group.Go(func() error { return quietly(a.notifier.Run(ctx)) })
+		group.Go(func() error { return quietly(a.connections.Watch(ctx, a.db.Operator().DueConnections, a.log)) })
 		group.Go(func() error { return w.Run(ctx) })
 	}
 }

@@ -18,6 +18,8 @@ func connectionsCommand() *cobra.Command {
 		Short: "The tenant's links to its systems, and how they do",
 		Long:  "List connections with their health. Exits with 1 when one is not healthy or not tried yet.",
 		Example: `  syncline connections
+  syncline connections health helpdesk
+  syncline connections reset helpdesk
   syncline connections authorization helpdesk`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,7 +31,10 @@ func connectionsCommand() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(connectionAct("authorization NAME", "Whether somebody gave it access in the browser, and where to",
-		"Show the access that somebody gave on the vendor's page. Giving it takes a person and a browser: the page to begin at is printed.", (*session).authorization))
+		"Show the access that somebody gave on the vendor's page. Giving it takes a person and a browser: the page to begin at is printed.", (*session).authorization),
+		connectionAct("health NAME", "How it did in the last 30 days", "Show state, uptime, ends of credentials, quota left and the spells of the last 30 days. Exits with 1 when it is not healthy.", (*session).health),
+		connectionAct("test NAME", "Try it now", "Open it and check that the system answers and allows what sync needs. Exits with 1 when it does not.", (*session).testConnection),
+		connectionAct("reset NAME", "Let it begin anew", "Forget breaker, pauses, budgets and token, and open it anew. Links, cursors, settings and the access that a person gave stay.", (*session).resetConnection))
 	return cmd
 }
 
@@ -135,4 +140,83 @@ func (s *session) authorization(ctx context.Context, name string) error {
 			row("last try", moment(a.RefusedAt.Get()), a.Refusal)
 		}
 	})
+}
+
+func (s *session) health(ctx context.Context, name string) error {
+	res, err := s.api.GetConnectionHealthWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	h := res.JSON200
+	if s.json {
+		err = s.printJSON(h)
+	} else {
+		err = s.table(func(row func(...any)) {
+			row("state", h.State, h.Reason)
+			row("looked at", moment(h.CheckedAt.Get()), "next "+moment(h.NextCheckAt.Get()))
+			for _, u := range []struct {
+				of  string
+				get func() (float64, error)
+			}{{"day", h.Uptime.Day.Get}, {"week", h.Uptime.Week.Get}, {"30 days", h.Uptime.Month.Get}} {
+				if part, none := u.get(); none == nil {
+					row("healthy, last "+u.of, fmt.Sprintf("%.2f%%", 100*part))
+				}
+			}
+			if at, none := h.EndsAt.Get(); none == nil {
+				row("ends", at.Local().Format(time.DateTime), h.Ends)
+			}
+			if q, none := h.Quota.Get(); none == nil {
+				row("quota left", fmt.Sprintf("%g of %g", q.Left, q.Of), "whole again "+moment(q.ResetsAt.Get()))
+			}
+			if h.Endpoint != "" {
+				row("second address", h.Endpoint)
+			}
+			for _, spell := range h.Spells {
+				row(spell.Since.Local().Format(time.DateTime), spell.State, spell.Reason)
+			}
+		})
+	}
+	if err == nil && h.State != "healthy" {
+		return exitWith(1)
+	}
+	return err
+}
+
+func (s *session) testConnection(ctx context.Context, name string) error {
+	res, err := s.api.TestConnectionWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	if s.json {
+		if err := s.printJSON(res.JSON200); err != nil {
+			return err
+		}
+	} else if err := s.print("%s %s\n", res.JSON200.State, res.JSON200.Reason); err != nil {
+		return err
+	}
+	if res.JSON200.State != "healthy" {
+		return exitWith(1)
+	}
+	return nil
+}
+
+func (s *session) resetConnection(ctx context.Context, name string) error {
+	res, err := s.api.ResetConnectionWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(res.JSON200)
+	}
+	s.say("%s begins anew.", res.JSON200.Name)
+	return nil
 }

@@ -55,6 +55,7 @@ type Tx interface {
 
 	TokenTx
 	GrantTx
+	HealthTx
 	HintTx
 
 	// OwnConnectors returns the tenant's own connectors of these types.
@@ -203,12 +204,16 @@ func (m *Manager) unseal(key []byte, id tenant.ID, c Connection) (connector.Sett
 	return secret, nil
 }
 
-func changed(ctx context.Context, tx Tx, c Connection) error {
-	var owner uuid.UUID
+// ownerOf is the service whose document holds the connection; none for one made by itself.
+func ownerOf(c Connection) (owner uuid.UUID) {
 	if c.Owner != nil {
 		owner = *c.Owner
 	}
-	return tx.Emit(ctx, "connection.changed", owner, map[string]any{"id": c.ID.Public(), "name": c.Name, "state": c.State})
+	return owner
+}
+
+func changed(ctx context.Context, tx Tx, c Connection) error {
+	return tx.Emit(ctx, "connection.changed", ownerOf(c), map[string]any{"id": c.ID.Public(), "name": c.Name, "state": c.State})
 }
 
 // List returns connections by name.

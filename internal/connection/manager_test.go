@@ -572,7 +572,7 @@ func TestConnectionsOfOthersDoNotExist(t *testing.T) {
 }
 
 // ownerRow asks the database as its owner.
-func (b *bench) ownerRow(sql string, into *string, args ...any) error {
+func (b *bench) ownerRow(sql string, into any, args ...any) error {
 	conn, err := pgx.Connect(b.t.Context(), b.url)
 	if err != nil {
 		return err

@@ -152,25 +152,7 @@ func (m *Manager) Test(ctx context.Context, who auth.Principal, ref string) (Con
 	if err := who.May(auth.EditConnections); err != nil {
 		return Connection{}, err
 	}
-	var c Connection
-	err := m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
-		c, err = tx.Connection(ctx, ref)
-		return err
-	})
-	if err != nil {
-		return Connection{}, err
-	}
-	tried := m.try(ctx, func(ctx context.Context) (connector.System, error) {
-		system, _, err := m.Open(ctx, who.Tenant, c.ID.Public(), connector.Env{Consumer: c.ID.Public()})
-		return system, err
-	})
-	if ctx.Err() != nil {
-		return Connection{}, ctx.Err()
-	}
-	if fault.KindOf(tried) == fault.Unavailable {
-		return Connection{}, tried // our own database, or the master key: it says nothing of the connection
-	}
-	return m.record(ctx, who.Tenant, c, tried)
+	return m.check(ctx, who.Tenant, ref)
 }
 
 // TestSettings tries settings before a connection is made of them; nothing is kept. The error says what is wrong.
@@ -196,6 +178,11 @@ func (m *Manager) TestSettings(ctx context.Context, who auth.Principal, n New) e
 
 // try opens a system, checks and closes it. A connector that does not come back in time is an error of class Retry.
 func (m *Manager) try(ctx context.Context, open func(context.Context) (connector.System, error)) error {
+	return m.tryAnd(ctx, open, nil)
+}
+
+// tryAnd is try that looks at the system before it is closed.
+func (m *Manager) tryAnd(ctx context.Context, open func(context.Context) (connector.System, error), then func(connector.System)) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	err := func() error {
@@ -204,6 +191,9 @@ func (m *Manager) try(ctx context.Context, open func(context.Context) (connector
 			return err
 		}
 		err = system.Check(ctx)
+		if then != nil {
+			then(system)
+		}
 		if closing := system.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("closing: %w", closing)
 		}
@@ -230,11 +220,11 @@ func (m *Manager) Report(ctx context.Context, id tenant.ID, ref string, used err
 	if state, reason := Health(used); state == c.State && reason == c.Reason {
 		return nil
 	}
-	_, err = m.record(ctx, id, c, used)
+	_, err = m.record(ctx, id, c, used, seen{})
 	return err
 }
 
-func (m *Manager) record(ctx context.Context, id tenant.ID, c Connection, found error) (Connection, error) {
+func (m *Manager) record(ctx context.Context, id tenant.ID, c Connection, found error, s seen) (Connection, error) {
 	err := m.inTx(ctx, id, func(tx Tx) error {
 		before := c.State
 		c.State, c.Reason = Health(found)
@@ -249,9 +239,11 @@ func (m *Manager) record(ctx context.Context, id tenant.ID, c Connection, found 
 			return err
 		}
 		if before != c.State {
-			return changed(ctx, tx, c)
+			if err := changed(ctx, tx, c); err != nil {
+				return err
+			}
 		}
-		return nil
+		return m.vitals(ctx, tx, before, c, s)
 	})
 	return c, err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,8 @@ type TokenTx interface {
 	ClaimTokens(ctx context.Context, id ID, claim uuid.UUID, until time.Time) (claimed, cutOff bool, err error)
 	// SaveTokens keeps them and ends the claim; false when the claim is another's by now. nil keeps what is there.
 	SaveTokens(ctx context.Context, id ID, claim uuid.UUID, sealed []byte) (bool, error)
+	// PutTokens replaces what is kept, whoever renews it meanwhile.
+	PutTokens(ctx context.Context, id ID, sealed []byte) error
 	// DropTokens forgets them: the credentials that they were bought with were changed.
 	DropTokens(ctx context.Context, id ID) error
 }
@@ -189,4 +192,26 @@ func (t *tokens) save(ctx context.Context, claim uuid.UUID, next map[string]stri
 		return fmt.Errorf("keeping the tokens of a connection: %w", err)
 	}
 	return nil
+}
+
+// forgetToken forgets the access token. What a person gave stays: it cannot be bought again.
+func (m *Manager) forgetToken(ctx context.Context, tx Tx, key []byte, c Connection, kept map[string]string) error {
+	if kept[connector.Granted] == "" || kept["refresh_token"] == "" {
+		if kept[connector.Granted] != "" {
+			return nil
+		}
+		return tx.DropTokens(ctx, c.ID)
+	}
+	less := maps.Clone(kept)
+	delete(less, accessToken)
+	delete(less, "expires_at")
+	plain, err := json.Marshal(less)
+	if err != nil {
+		return err
+	}
+	sealed, err := m.vault.Seal(key, tx.Tenant(), vault.ConnectionName(c.ID)+tokensSealed, plain)
+	if err != nil {
+		return err
+	}
+	return tx.PutTokens(ctx, c.ID, sealed)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -131,10 +132,15 @@ func (t *Tx) InsertConnection(ctx context.Context, c connection.Connection) erro
 	if err != nil {
 		return err
 	}
-	return connectionWritten(c, t.q.InsertConnection(ctx, db.InsertConnectionParams{
+	err = connectionWritten(c, t.q.InsertConnection(ctx, db.InsertConnectionParams{
 		ID: uuid.UUID(c.ID), Name: c.Name, Connector: c.Connector, Settings: settings, Sealed: c.Sealed, OwnerID: c.Owner,
 		State: string(c.State), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}))
+	if err != nil {
+		return err
+	}
+	// It is looked at soon, by when whoever made it has mostly tried it.
+	return t.SaveVitals(ctx, c.ID, connection.Vitals{NextCheckAt: t.now.Add(2 * time.Minute)})
 }
 
 // SaveConnection writes what can change of a connection and returns its new version.

@@ -46,6 +46,12 @@ WHERE tenant_id = current_tenant() AND connection_id = $1 AND claim = $2`, uuid.
 	return tag.RowsAffected() == 1, unavailable(err)
 }
 
+// PutTokens replaces what is kept; a renewal under way loses its claim.
+func (t *Tx) PutTokens(ctx context.Context, id connection.ID, sealed []byte) error {
+	_, err := t.tx.Exec(ctx, `UPDATE connection_tokens SET sealed = $2, claim = NULL, claimed_until = NULL WHERE tenant_id = current_tenant() AND connection_id = $1`, uuid.UUID(id), sealed)
+	return unavailable(err)
+}
+
 // DropTokens forgets them.
 func (t *Tx) DropTokens(ctx context.Context, id connection.ID) error {
 	_, err := t.tx.Exec(ctx, `DELETE FROM connection_tokens WHERE tenant_id = current_tenant() AND connection_id = $1`, uuid.UUID(id))

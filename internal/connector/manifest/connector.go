@@ -229,7 +229,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst})
 	}
 	for _, q := range c.m.Quota {
-		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve}
+		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve, Resets: q.Resets}
 		if q.Pattern != "" {
 			h.Pattern = regexp.MustCompile(q.Pattern) // checked by Parse
 		}
@@ -299,6 +299,7 @@ var (
 	_ connector.Chooser    = (*system)(nil)
 	_ connector.Pacer      = (*system)(nil)
 	_ connector.Watcher    = (*watching)(nil)
+	_ connector.Gauged     = (*system)(nil)
 )
 
 // watching is a system whose vendor tells of changes.
@@ -319,6 +320,14 @@ func (s *system) Pace() connector.Pace {
 
 // Account is what budgets, quota and recordings are kept under in the pool.
 func (s *system) Account() string { return s.account }
+
+// Gauges are what this process last heard of the account.
+func (s *system) Gauges() (g connector.Gauges) {
+	if q, said := s.c.pool.Quota(s.account); said {
+		g.Quota = &connector.QuotaLeft{Left: q.Remaining, Of: q.Of, ResetsAt: q.Resets}
+	}
+	return g
+}
 
 func (s *system) Detection(_ context.Context, name record.Object) (string, string, error) {
 	o, ok := s.m.Objects[string(name)]

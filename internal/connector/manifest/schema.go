@@ -313,6 +313,7 @@ type Quota struct {
 	Pattern   string  `yaml:"pattern" doc:"A regular expression with the groups used or remaining, and of."`
 	Remaining string  `yaml:"remaining" doc:"The header with what is left."`
 	Of        string  `yaml:"of" doc:"The header with the whole."`
+	Resets    string  `yaml:"resets" doc:"The header that says when it is whole again: seconds from now, a Unix time or a date."`
 	Reserve   float64 `yaml:"reserve" doc:"Below this part calls are spaced out; 0.1 unless said."`
 }
 

@@ -65,6 +65,7 @@ type QuotaHeader struct {
 	Pattern   *regexp.Regexp
 	Remaining string
 	Of        string
+	Resets    string  // the header that says when it is whole again: seconds from now, a Unix time or a date
 	Reserve   float64 // below this part of the whole, calls are spaced out; 0 is 0.1
 }
 
@@ -74,13 +75,14 @@ type Quota struct {
 	Of        float64
 	Reserve   float64
 	At        time.Time
+	Resets    time.Time // zero when it does not say
 }
 
 // low says whether the brake is on.
 func (q Quota) low() bool { return q.Of > 0 && q.Remaining < q.Of*q.Reserve }
 
 func (h QuotaHeader) read(get func(string) string, now time.Time) (Quota, bool) {
-	q := Quota{Reserve: h.Reserve, At: now}
+	q := Quota{Reserve: h.Reserve, At: now, Resets: resetAt(get(h.Resets), now)}
 	if q.Reserve == 0 {
 		q.Reserve = 0.1
 	}
@@ -121,6 +123,17 @@ func (h QuotaHeader) read(get func(string) string, now time.Time) (Quota, bool) 
 	of, ok2 := number(get(h.Of))
 	q.Remaining, q.Of = remaining, of
 	return q, ok1 && ok2 && of > 0
+}
+
+// resetAt reads a time of reset: seconds from now, a Unix time, or a date; zero when there is none.
+func resetAt(value string, now time.Time) time.Time {
+	if s, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && s > 1e8 && s < 1e11 {
+		return time.Unix(int64(s), 0)
+	}
+	if d := RetryAfter(value, now); d > 0 && d < 366*24*time.Hour {
+		return now.Add(d)
+	}
+	return time.Time{}
 }
 
 // RetryAfter reads the header's seconds or date; 0 when there is none.

@@ -117,6 +117,9 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 	wait, left := x.W.Spend("calls", rate, time.Minute)
 	x.Reply.Set("X-Rate-Limit", strconv.Itoa(rate))
 	x.Reply.Set("X-Rate-Limit-Remaining", strconv.Itoa(left))
+	if u := x.W.Usage["calls"]; u != nil {
+		x.Reply.Set("ratelimit-reset", strconv.Itoa(int(u.Since.Add(time.Minute).Sub(x.W.Now()).Seconds())+1))
+	}
 	if wait == 0 && x.Steps[2] == "incremental" {
 		export := v.ExportRate
 		if export == 0 {

@@ -1,0 +1,2 @@
+DROP TABLE connection_spells;
+DROP TABLE connection_health;
