@@ -271,6 +271,123 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateOutcome.
+const (
+	Ask  DuplicateOutcome = "ask"
+	Auto DuplicateOutcome = "auto"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
+func (e DuplicateOutcome) Valid() bool {
+	switch e {
+	case Ask:
+		return true
+	case Auto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateDecisionsDecision.
+const (
+	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
+	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
+	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
+func (e DuplicateDecisionsDecision) Valid() bool {
+	switch e {
+	case DuplicateDecisionsDecisionDismiss:
+		return true
+	case DuplicateDecisionsDecisionLater:
+		return true
+	case DuplicateDecisionsDecisionMerge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeLosers.
+const (
+	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
+	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
+	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
+func (e DuplicateMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateMergeLosersArchive:
+		return true
+	case DuplicateMergeLosersDelete:
+		return true
+	case DuplicateMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeStrategy.
+const (
+	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
+	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
+	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
+	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
+	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
+	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
+func (e DuplicateMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateMergeStrategyManual:
+		return true
+	case DuplicateMergeStrategyMostComplete:
+		return true
+	case DuplicateMergeStrategyMostRecent:
+		return true
+	case DuplicateMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateMergeStrategyOldest:
+		return true
+	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateState.
+const (
+	DuplicateStateDismissed DuplicateState = "dismissed"
+	DuplicateStateGone      DuplicateState = "gone"
+	DuplicateStateLater     DuplicateState = "later"
+	DuplicateStateMerged    DuplicateState = "merged"
+	DuplicateStateOpen      DuplicateState = "open"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateState enum.
+func (e DuplicateState) Valid() bool {
+	switch e {
+	case DuplicateStateDismissed:
+		return true
+	case DuplicateStateGone:
+		return true
+	case DuplicateStateLater:
+		return true
+	case DuplicateStateMerged:
+		return true
+	case DuplicateStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -2463,6 +2580,134 @@ type DiscrepancyState string
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
 
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+	Fields     []DuplicateField             `json:"fields"`
+	FoundAt    time.Time                    `json:"foundAt"`
+	ID         string                       `json:"id"`
+
+	// Outcome auto: alike enough to be merged without asking.
+	Outcome DuplicateOutcome  `json:"outcome"`
+	Reason  string            `json:"reason"`
+	Records []DuplicateRecord `json:"records"`
+
+	// Score How alike, from 0 to 1.
+	Score       float64        `json:"score"`
+	Service     string         `json:"service"`
+	ServiceName string         `json:"serviceName"`
+	State       DuplicateState `json:"state"`
+
+	// Survivor Of a merged pair, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+	Version  int64                     `json:"version"`
+}
+
+// DuplicateOutcome auto: alike enough to be merged without asking.
+type DuplicateOutcome string
+
+// DuplicateDecided defines model for DuplicateDecided.
+type DuplicateDecided struct {
+	Decided int64              `json:"decided"`
+	Failed  []DuplicateFailure `json:"failed"`
+}
+
+// DuplicateDecisions defines model for DuplicateDecisions.
+type DuplicateDecisions struct {
+	Decision   DuplicateDecisionsDecision `json:"decision"`
+	Duplicates []string                   `json:"duplicates"`
+	Reason     *string                    `json:"reason,omitempty"`
+}
+
+// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
+type DuplicateDecisionsDecision string
+
+// DuplicateFailure defines model for DuplicateFailure.
+type DuplicateFailure struct {
+	Code      string `json:"code"`
+	Duplicate string `json:"duplicate"`
+	Message   string `json:"message"`
+}
+
+// DuplicateField defines model for DuplicateField.
+type DuplicateField struct {
+	Field     string  `json:"field"`
+	Likeness  float64 `json:"likeness"`
+	Threshold float64 `json:"threshold"`
+}
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Data    []Duplicate `json:"data"`
+	HasMore bool        `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DuplicateMerge defines model for DuplicateMerge.
+type DuplicateMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
+	Reason   *string                 `json:"reason,omitempty"`
+	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+
+	// Version The version that was looked at.
+	Version *int64 `json:"version,omitempty"`
+}
+
+// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateMergeLosers string
+
+// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
+type DuplicateMergeStrategy string
+
+// DuplicateReason defines model for DuplicateReason.
+type DuplicateReason struct {
+	// Reason Why; it is kept.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DuplicateRecord defines model for DuplicateRecord.
+type DuplicateRecord struct {
+	Alive     bool      `json:"alive"`
+	ChangedAt time.Time `json:"changedAt"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	Record string `json:"record"`
+
+	// Systems The systems that hold it, with its key there.
+	Systems map[string]string `json:"systems"`
+}
+
+// DuplicateScan defines model for DuplicateScan.
+type DuplicateScan struct {
+	Collection string `json:"collection"`
+
+	// Compared Pairs that were compared.
+	Compared   int64                        `json:"compared"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	Found      int64                        `json:"found"`
+	StartedAt  time.Time                    `json:"startedAt"`
+}
+
+// DuplicateScanList defines model for DuplicateScanList.
+type DuplicateScanList struct {
+	Data []DuplicateScan `json:"data"`
+}
+
+// DuplicateState defines model for DuplicateState.
+type DuplicateState string
+
 // Event A CloudEvents 1.0 envelope, as in the data of `/v1/events`.
 type Event struct {
 	Data            map[string]interface{} `json:"data"`
@@ -4569,6 +4814,9 @@ type InDeadLetter = string
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
 
+// InDuplicate defines model for InDuplicate.
+type InDuplicate = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -4622,6 +4870,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// DuplicateScans defines model for DuplicateScans.
+type DuplicateScans = DuplicateScanList
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5268,6 +5519,52 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ListDuplicatesParams defines parameters for ListDuplicates.
+type ListDuplicatesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// DismissDuplicateParams defines parameters for DismissDuplicate.
+type DismissDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PostponeDuplicateParams defines parameters for PostponeDuplicate.
+type PostponeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// MergeDuplicateParams defines parameters for MergeDuplicate.
+type MergeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoDuplicateParams defines parameters for UndoDuplicate.
+type UndoDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DecideDuplicatesParams defines parameters for DecideDuplicates.
+type DecideDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FindDuplicatesParams defines parameters for FindDuplicates.
+type FindDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
 	// Limit At most so many.
@@ -5606,6 +5903,21 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
+type DismissDuplicateJSONRequestBody = DuplicateReason
+
+// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
+type PostponeDuplicateJSONRequestBody = DuplicateReason
+
+// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
+type MergeDuplicateJSONRequestBody = DuplicateMerge
+
+// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
+type UndoDuplicateJSONRequestBody = DuplicateReason
+
+// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
+type DecideDuplicatesJSONRequestBody = DuplicateDecisions
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
@@ -5954,6 +6266,33 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
@@ -6692,6 +7031,60 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicateScans How far all records were compared
+// (GET /v1/services/{service}/duplicate-scans)
+func (_ Unimplemented) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+// (GET /v1/services/{service}/duplicates)
+func (_ Unimplemented) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicate One pair with its records
+// (GET /v1/services/{service}/duplicates/{duplicate})
+func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DismissDuplicate They are two things
+// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PostponeDuplicate Put the decision off
+// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+func (_ Unimplemented) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicate Make one record of the two
+// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+func (_ Unimplemented) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoDuplicate Take a merge back
+// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+func (_ Unimplemented) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DecideDuplicates Decide about several pairs
+// (POST /v1/services/{service}/duplicates:decide)
+func (_ Unimplemented) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FindDuplicates Compare all records anew
+// (POST /v1/services/{service}/duplicates:find)
+func (_ Unimplemented) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11817,6 +12210,471 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetDuplicateScans operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateScans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateScans(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) ListDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDuplicatesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicate(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PostponeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) PostponeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PostponeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PostponeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) UndoDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DecideDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) DecideDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DecideDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) FindDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListServicePlans operation middleware
 func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
 
@@ -14389,6 +15247,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:find", wrapper.FindDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:decide", wrapper.DecideDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicate-scans", wrapper.GetDuplicateScans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:dismiss", wrapper.DismissDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:later", wrapper.PostponeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:undo", wrapper.UndoDuplicate)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
 	})
 	r.Group(func(r chi.Router) {
@@ -14620,6 +15505,10 @@ type CreditNoteJSONResponse struct {
 type DeadLetterJSONResponse DeadLetter
 
 type DiscrepancyJSONResponse Discrepancy
+
+type DuplicateJSONResponse Duplicate
+
+type DuplicateScansJSONResponse DuplicateScanList
 
 type HoldJSONResponse Hold
 
@@ -19275,6 +20164,410 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetDuplicateScansRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetDuplicateScansResponseObject interface {
+	VisitGetDuplicateScansResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateScans200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response GetDuplicateScans200JSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateScansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateScansdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDuplicatesParams
+}
+
+type ListDuplicatesResponseObject interface {
+	VisitListDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type ListDuplicates200JSONResponse DuplicateList
+
+func (response ListDuplicates200JSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateResponseObject interface {
+	VisitGetDuplicateResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response GetDuplicate200JSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    DismissDuplicateParams
+	Body      *DismissDuplicateJSONRequestBody
+}
+
+type DismissDuplicateResponseObject interface {
+	VisitDismissDuplicateResponse(w http.ResponseWriter) error
+}
+
+type DismissDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response DismissDuplicate200JSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DismissDuplicatedefaultApplicationProblemPlusJSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PostponeDuplicateParams
+	Body      *PostponeDuplicateJSONRequestBody
+}
+
+type PostponeDuplicateResponseObject interface {
+	VisitPostponeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type PostponeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response PostponeDuplicate200JSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PostponeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateParams
+	Body      *MergeDuplicateJSONRequestBody
+}
+
+type MergeDuplicateResponseObject interface {
+	VisitMergeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response MergeDuplicate200JSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    UndoDuplicateParams
+	Body      *UndoDuplicateJSONRequestBody
+}
+
+type UndoDuplicateResponseObject interface {
+	VisitUndoDuplicateResponse(w http.ResponseWriter) error
+}
+
+type UndoDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response UndoDuplicate200JSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoDuplicatedefaultApplicationProblemPlusJSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  DecideDuplicatesParams
+	Body    *DecideDuplicatesJSONRequestBody
+}
+
+type DecideDuplicatesResponseObject interface {
+	VisitDecideDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type DecideDuplicates200JSONResponse DuplicateDecided
+
+func (response DecideDuplicates200JSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DecideDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  FindDuplicatesParams
+}
+
+type FindDuplicatesResponseObject interface {
+	VisitFindDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type FindDuplicates200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response FindDuplicates200JSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FindDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListServicePlansRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListServicePlansParams
@@ -21972,6 +23265,33 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(ctx context.Context, request GetDuplicateScansRequestObject) (GetDuplicateScansResponseObject, error)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(ctx context.Context, request ListDuplicatesRequestObject) (ListDuplicatesResponseObject, error)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(ctx context.Context, request PostponeDuplicateRequestObject) (PostponeDuplicateResponseObject, error)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(ctx context.Context, request MergeDuplicateRequestObject) (MergeDuplicateResponseObject, error)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(ctx context.Context, request UndoDuplicateRequestObject) (UndoDuplicateResponseObject, error)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(ctx context.Context, request DecideDuplicatesRequestObject) (DecideDuplicatesResponseObject, error)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(ctx context.Context, request FindDuplicatesRequestObject) (FindDuplicatesResponseObject, error)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
@@ -24935,6 +26255,287 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetDuplicateScans operation middleware
+func (sh *strictHandler) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetDuplicateScansRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateScans(ctx, request.(GetDuplicateScansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateScans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateScansResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateScansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDuplicates operation middleware
+func (sh *strictHandler) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	var request ListDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDuplicates(ctx, request.(ListDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDuplicatesResponseObject); ok {
+		if err := validResponse.VisitListDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDuplicate operation middleware
+func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicate(ctx, request.(GetDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissDuplicate operation middleware
+func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	var request DismissDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body DismissDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissDuplicate(ctx, request.(DismissDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissDuplicateResponseObject); ok {
+		if err := validResponse.VisitDismissDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PostponeDuplicate operation middleware
+func (sh *strictHandler) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	var request PostponeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PostponeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PostponeDuplicate(ctx, request.(PostponeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostponeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PostponeDuplicateResponseObject); ok {
+		if err := validResponse.VisitPostponeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicate operation middleware
+func (sh *strictHandler) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	var request MergeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicate(ctx, request.(MergeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoDuplicate operation middleware
+func (sh *strictHandler) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	var request UndoDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body UndoDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoDuplicate(ctx, request.(UndoDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoDuplicateResponseObject); ok {
+		if err := validResponse.VisitUndoDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DecideDuplicates operation middleware
+func (sh *strictHandler) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	var request DecideDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body DecideDuplicatesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDuplicates(ctx, request.(DecideDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DecideDuplicatesResponseObject); ok {
+		if err := validResponse.VisitDecideDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindDuplicates operation middleware
+func (sh *strictHandler) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
+	var request FindDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindDuplicates(ctx, request.(FindDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindDuplicatesResponseObject); ok {
+		if err := validResponse.VisitFindDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListServicePlans operation middleware
 func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
 	var request ListServicePlansRequestObject
@@ -26431,742 +28032,774 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
-	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
-	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
-	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
-	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
-	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
-	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
-	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
-	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
-	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
-	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
-	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
-	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
-	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
-	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
-	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
-	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
-	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
-	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
-	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
-	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
-	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
-	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
-	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
-	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
-	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
-	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
-	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
-	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
-	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
-	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
-	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
-	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
-	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
-	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
-	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
-	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
-	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
-	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
-	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
-	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
-	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
-	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
-	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
-	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
-	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
-	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
-	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
-	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
-	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
-	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
-	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
-	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
-	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
-	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
-	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
-	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
-	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
-	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
-	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
-	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
-	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
-	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
-	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
-	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
-	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
-	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
-	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
-	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
-	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
-	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
-	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
-	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
-	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
-	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
-	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
-	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
-	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
-	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
-	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
-	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
-	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
-	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
-	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
-	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
-	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
-	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
-	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
-	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
-	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
-	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
-	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
-	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
-	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
-	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
-	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
-	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
-	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
-	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
-	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
-	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
-	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
-	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
-	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
-	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
-	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
-	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
-	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
-	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
-	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
-	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
-	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
-	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
-	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
-	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
-	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
-	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
-	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
-	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
-	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
-	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
-	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
-	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
-	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
-	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
-	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
-	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
-	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
-	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
-	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
-	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
-	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
-	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
-	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
-	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
-	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
-	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
-	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
-	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
-	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
-	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
-	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
-	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
-	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
-	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
-	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
-	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
-	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
-	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
-	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
-	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
-	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
-	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
-	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
-	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
-	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
-	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
-	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
-	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
-	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
-	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
-	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
-	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
-	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
-	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
-	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
-	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
-	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
-	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
-	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
-	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
-	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
-	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
-	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
-	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
-	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
-	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
-	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
-	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
-	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
-	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
-	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
-	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
-	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
-	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
-	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
-	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
-	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
-	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
-	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
-	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
-	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
-	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
-	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
-	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
-	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
-	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
-	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
-	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
-	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
-	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
-	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
-	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
-	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
-	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
-	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
-	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
-	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
-	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
-	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
-	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
-	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
-	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
-	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
-	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
-	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
-	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
-	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
-	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
-	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
-	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
-	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
-	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
-	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
-	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
-	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
-	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
-	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
-	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
-	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
-	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
-	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
-	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
-	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
-	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
-	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
-	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
-	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
-	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
-	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
-	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
-	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
-	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
-	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
-	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
-	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
-	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
-	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
-	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
-	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
-	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
-	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
-	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
-	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
-	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
-	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
-	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
-	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
-	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
-	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
-	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
-	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
-	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
-	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
-	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
-	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
-	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
-	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
-	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
-	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
-	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
-	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
-	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
-	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
-	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
-	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
-	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
-	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
-	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
-	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
-	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
-	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
-	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
-	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
-	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
-	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
-	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
-	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
-	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
-	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
-	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
-	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
-	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
-	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
-	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
-	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
-	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
-	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
-	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
-	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
-	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
-	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
-	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
-	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
-	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
-	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
-	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
-	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
-	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
-	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
-	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
-	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
-	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
-	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
-	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
-	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
-	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
-	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
-	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
-	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
-	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
-	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
-	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
-	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
-	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
-	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
-	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
-	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
-	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
-	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
-	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
-	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
-	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
-	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
-	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
-	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
-	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
-	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
-	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
-	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
-	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
-	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
-	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
-	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
-	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
-	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
-	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
-	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
-	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
-	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
-	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
-	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
-	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
-	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
-	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
-	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
-	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
-	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
-	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
-	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
-	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
-	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
-	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
-	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
-	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
-	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
-	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
-	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
-	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
-	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
-	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
-	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
-	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
-	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
-	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
-	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
-	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
-	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
-	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
-	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
-	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
-	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
-	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
-	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
-	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
-	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
-	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
-	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
-	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
-	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
-	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
-	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
-	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
-	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
-	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
-	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
-	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
-	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
-	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
-	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
-	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
-	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
-	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
-	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
-	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
-	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
-	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
-	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
-	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
-	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
-	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
-	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
-	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
-	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
-	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
-	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
-	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
-	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
-	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
-	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
-	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
-	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
-	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
-	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
-	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
-	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
-	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
-	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
-	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
-	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
-	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
-	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
-	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
-	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
-	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
-	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
-	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
-	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
-	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
-	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
-	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
-	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
-	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
-	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
-	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
-	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
-	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
-	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
-	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
-	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
-	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
-	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
-	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
-	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
-	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
-	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
-	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
-	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
-	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
-	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
-	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
-	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
-	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
-	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
-	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
-	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
-	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
-	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
-	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
-	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
-	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
-	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
-	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
-	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
-	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
-	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
-	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
-	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
-	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
-	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
-	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
-	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
-	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
-	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
-	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
-	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
-	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
-	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
-	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
-	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
-	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
-	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
-	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
-	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
-	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
-	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
-	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
-	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
-	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
-	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
-	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
-	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
-	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
-	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
-	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
-	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
-	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
-	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
-	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
-	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
-	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
-	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
-	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
-	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
-	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
-	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
-	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
-	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
-	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
-	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
-	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
-	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
-	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
-	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
-	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
-	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
-	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
-	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
-	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
-	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
-	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
-	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
-	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
-	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
-	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
-	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
-	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
-	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
-	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
-	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
-	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
-	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
-	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
-	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
-	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
-	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
-	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
-	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
-	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
-	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
-	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
-	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
-	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
-	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
-	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
-	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
-	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
-	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
-	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
-	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
-	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
-	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
-	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
-	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
-	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
-	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
-	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
-	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
-	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
-	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
-	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
-	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
-	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
-	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
-	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
-	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
-	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
-	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
-	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
-	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
-	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
-	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
-	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
-	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
-	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
-	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
-	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
-	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
-	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
-	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
-	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
-	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
-	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
-	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
-	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
-	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
-	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
-	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
-	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
-	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
-	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
-	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
-	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
-	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
-	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
-	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
-	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
-	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
-	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
-	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
-	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
-	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
-	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
-	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
-	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
-	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
-	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
-	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
-	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
-	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
-	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
-	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
-	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
-	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
-	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
-	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
-	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
-	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
-	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
-	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
-	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
-	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
-	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
-	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
-	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
-	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
-	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
-	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
-	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
-	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
-	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
-	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
-	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
-	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
-	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
-	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
-	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
-	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
-	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
-	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
-	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
-	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
-	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
-	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
-	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
-	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
-	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
-	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
-	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
-	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
-	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
-	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
-	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
-	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
-	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
-	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
-	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
-	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
-	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
-	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
-	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
-	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
-	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
-	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
-	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
-	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
-	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
-	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
-	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
-	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
-	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
-	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
-	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
-	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
-	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
-	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
-	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
-	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
-	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
-	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
-	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
-	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
-	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
-	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
-	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
-	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
-	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
-	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
-	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
-	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
-	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
-	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
-	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
-	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
-	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
-	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
-	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
-	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
-	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
-	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
-	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
-	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
-	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
-	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
-	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
-	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
+	"7P1vcxs3si+OvxUUf1uV3T2UQslyElMPzk+xnRPfJHau7Wzqru0bgTMgiWgIMAOMaMal9/4tdAMYzBAY",
+	"zlB0Nq6bfbCxyCEGaDQa/ffTH0aZXK2lYEKr0fTDaMlozkr459PXdGH+mzOVlXytuRSj6ej1kpFbViou",
+	"xZjMZUmezU9+oDpbEipy88dzKRh+cjoaj0r2W8VLlo+muqzYeKSyJVtRM6zertloOlK65GIxursbj76X",
+	"GcW3tF/685KVjOglI4JtiF5ysSBcDRv/bjxa05KumLbre1yVSpbxFV4L9l7jA9dEzuHVa7pgZMbmsmRj",
+	"suF6CZ8qumJkzgszqpkQN0P8VrFyOxqPBF2ZOWT4pnB2K/r+eyYWejmank8mk3GEHN/AoC8r8UpTzWLz",
+	"lIoRLggVWztHxYgyD8NM2Pt1IXM2ms5poVh8ZjjxN/Cjd40Jcs1WQKa/lWw+mo7+f5/XjPI5PqY+95O7",
+	"8wugZUm3wfxfsfKWZyxOZp4TWRIzF7MAShQ+nKKjmy0+9a6DoDF6PsvZai01E9n2O7bdndAVuWFAyK2s",
+	"SpItJc8YcLheckUMozGlx0RVhtcVoaSkIpcr8tNPz56ckldMaEIXlAvkDa7HwB/2d2RJFRGSKJZJkRM2",
+	"n7NMw5FZMK1qTqJCbVjpCYDHsaZAsIYTs4iuAxBS5OHD8WjFhfv7bD99XgBZaHEgnf5zBLkHAeYgtuKs",
+	"aqQh0UuqyYaaVdJ8bHj3+p/XsPbNkmp2y0rCYe4lOyU/c72UlSZcw2pwIeb7i/OvxrDSi7NzslkyYR7h",
+	"hhqaZFVZAuHElqxkydILt2J3oIy1a0zv7iFrvTzWSrpnbm6WxA5diWDSW1mRJb1ll+TB5CKcltK8KNzE",
+	"uuZT32H9J/VK08hlcv3P6ymRotjiPIBcSCHByJZpJJ00n2+4YgdMiolqNZq+Gf1z9C7K1OIq/7VSesWE",
+	"ju829d9/pgjP/RTWVC/rCdRPDeU4cbXmUYFrXn7Dtp1vxZ8OfePXVb5gieXO4Luul+ITg1/6WIp5wbPE",
+	"azP7bdeL3TOHvFqwLK472Zfb7+H17tJNT8ONduBEUmpV5r7+TBHzczMRKggtOFXmRuG6e0qgRA2cUcly",
+	"rp9LnVBBMvjeSCzWuTX1MENn8ITR/HumNUsQJWc0JwU80DWDvB5m8Ay4ykq2piJLnMK8fqBzCsE4g+dQ",
+	"rQue0dQ2rCnvXr3/+dAXfyuLPP7OpSzyrnea7we/7pm45ZqmjyL333e9un7qkAnItMKNX+55Nfx+6Hu/",
+	"5yLx0oKLzjea7we/7ge2mqVO1Aq+63olPjH4pS+NsprxgndscNl4pmsSzScPmkyZpydRInOD6sa1Aq3d",
+	"WotqqzRbdUyrzA+Yzi1XHVTBbz9TRFSG9smX21H2WDZ8ZbSe87OLLy++evDFxZeg3eOHtW7PhWYLVroJ",
+	"VgW76rgkabZ3w+oRBlOnShGm2vPK4e96xbIypf0o+M7sAl2x2ph9/PKHX16/+O7p88Q08GcHzKTD+Ldm",
+	"fB+NxD566Pt/LGiC+uuCdpJfBQMMfjkcssTa4TtcOhdo7Xpy5DKrVqGF0poTjjt0Oj+z2VLKmyes4Les",
+	"TCkC9tsummxaAx04kaciX0ueMkqY/bbHRPxAA72NfMUjL7/SZCWVJkqSFRXblCuqgF+Hb8jZnFaFHk3P",
+	"H45Hc1muqEYR9OB8NK5F1tlksldWIeeo3ck9y0FNRg5QY6LYmpZUs5zMtiSTqxVVl4QWBRqbdKaMAW4s",
+	"d1oU1319gnb0uDew7Wbr9KnAsp/hT88Cp5zzEd7hjjGlv5Y5Z/CCJ5b5zb8zKbT9J12j/sel+PxXhSKc",
+	"vaerdQHSxQkIsBQ0zTRM35HxzYfQpjHK/Ookn5mdzfGv0XgkZ78y87Ppm3qI2qBeS6UXJVO/FaO7cWs0",
+	"tZTrYDjzZ2u8Smm5YmU44GoLY727C6nc5Wr1dDFUC6mxpauiQQ1HjClxC3krLCmmbwUhJ+QDz6ckK1dj",
+	"MMKmpF7dODAV4ZGTfDYmdi1T8saN+O4uGMms2A0F62qOYunTGMZRxIwz2uO1b3sf7fK8mDQC9H+9evHc",
+	"MPr/ufrh+zGh9gyfP/yCfMe/PjWPqs/t7068eF3lBMeeMQXuyevPb888wZ0v2nDbNeEKdCj8cjfwcDce",
+	"/UAFnzM1kHFnVLGfysJYG1qv1fTzzw25Tu0Tp5lcfU7XHASIG/4sYK4PI1pqnhV4dm7Y1vAbz0fvDOFU",
+	"tVpRI+lHV/YhIzxkVcKWmEVoroFjXtjPRvURNn81mJPmOUen4Y+lXLNSw4FFOWt/hNPqwaFuMVNy9lYg",
+	"45gXvhUwoSlx8xnOHKGHwb2lL4P436rPkUH3cIh/viePgLhTaykUblfoMBrGMaPp2YPxKJNFUUshLbOb",
+	"Xwp2ywoj+3KW8ZzlX8Pu55R8L29ZQUGFmnNmLOLRbxU19N56OTgvfpl88Wjz4Nff5/OzcjKZnE0uJvZ/",
+	"CyPS1kyw/Mpca+eT8y9Ozs5Ozh+8PptMJ5Pp5OzfsGAKEx49lpWw19KSCjQm0Fox/+h+DT752rLmq+9+",
+	"OjmDT5UsbiOvP4PXT/D1Cm7gs/NxcCOo2z0vtI8+9/YvE1qW2xO1FZn5mucMLxEaXzq8O2cF02ar7c2q",
+	"GBNdpLJa3HS0oSVbykoxvENuaVGZ/T2/ezceKYz8+cWb32lz4S+2eIoqWpjfYDx2ND0fjzZcCGMXN8ft",
+	"fc14noycrtCNadg7EiuODW0f+xyegWGbPrn+rE9Xhq3Cf43OTx9ORuMR+vQzQ5VK5aM7fwBGU1EVhb/p",
+	"RTcnON/HdDTjew4DWrFueM/4LypNF4xI1On1kpe4abiPeUnnOtyws/FoU3KtmfgaNPIGh00evp48qjls",
+	"hqsr98wLubhx5u/6b3+9MykGqP2lxnB08Z7NvRii6SLtzxAZ6LJWYpxycUsLnndLv5yXXmZyc72Y5Zix",
+	"1iXs/Nn5HX7WLTzxafN3qfRVh1wAxsuL37p3DW5uL+sKGhkzkHMrphRdMGfDmqm4qBsN3Cv2OjaTlXmF",
+	"OrFcGyZaK1YaPlzTbSFpHix/tKowvnRT+QndBfwdSHLL+RWIabiajyp1vejLS37LRCgylZYlm5cSbD5d",
+	"giJyForB/lp1zXgJfg+886eGEi1f+gDhpRRfCJa/lkjGxu1tBQ/c3Lju88n5xcnZ5OTs/PWkcc0AZxvu",
+	"QPqHrA7sPZ8zIwrZaHoyOZ2c1SxrZaZjSbVnf264gOfqAY21pxQXi2diNH3zbjyCsOWOCLQsEvpJR2Um",
+	"+lz6/dQDJYvKjjuQ5fxNjuft7MEkZKvfKp7dzKS8UfU9/OjR6aNHxuTDX3Dxy1mTE0sOjO+u7ckkvLeN",
+	"xhSo2c+e/+sE9nUyOWvcAv35NeC+FMPWjyDDhoGXIaI1YM/AqA4YMCWe9umeuAWOLeHCGo8KfsMEU2o0",
+	"nZw+OhuP9LJkCiIw08npVw8NVeeyEvl+WVut96ixlc4kRpfVzSgm26y2V/Bb5iycbEnFgnW+3a3tQ/wO",
+	"HsLjqnYAZaXhszNzhx9pSt+dHjCrZXNWYB5OR19+NboDfs9kydzOHXwHZOXqxHJa+xZYsXKB6m9V3vJb",
+	"Wfah4iH3gT8sidO1prxs6T3hGXuVUaGGHbScampdVPETZ6ZJwYo8A5fbnAuuluEdAAdjNH0A9Cp1F08M",
+	"8TiFi/qeq6hN8K3ckDktweloDw/ZsNIYCjjrMbom3dKAXC4kO4BI95I6S5A0SD2QEcsi73f5gVFnNkGA",
+	"sTJqaFXVrODZacvw7jSSJw0j2UyIwCu4FAqvNg0HyduQx9emCkYVnqSEAaqlpoWj1gFXFGxu4vQYeQ4c",
+	"EASpB2hQPgVJof5B1+tS3mIWW9NyenC45fQ/Jc0Y+Vau10YpHI+yQqrWhk6aOpkhQqX3PFMy2nxkcjI5",
+	"az8CZkfDvp2cThL2bdUwiUdfpB6cc0EL/nt7ek0KzQu6cI5yMKl+rVbgDWTvza/+ZkY3Au9vX5gJkRkr",
+	"5AYsXKu42rxoIxb//rcvzNP/OB2ZmwGO215juuDCuVh2TfzkyrIlhVvB3ofs/bqgwmqcb8IB6s3VHKL+",
+	"3vVl2bzE02HW9rBe9dnYHFC5ZiUMqgjV5G/4jF9awUUvSVKBwWZMNzByR+Zc/lIPbWwxVnKZ1+xhPpKK",
+	"a+cncAaa+eVJ45ft1Th189VWZMH0YdLObQG6KEzyLHj3hxETecglTQ5dSaGXjRnCfZNmac1X7N9SmMn8",
+	"9PoxaBtUs8cU0xbsnqxZ6cRUU9wwrYvwmsMPMDhkP2np2Si6+vCOf9PD3oLNyayEbHMn4WhOkedS/yBz",
+	"Pucsj1VEBImu5m1BVuvBb/yxlLMCQ9YJqbzGJ/4r7YtxYRNL4F+UpgX4XZimvDBcKVdsJvMtsfprGPz2",
+	"ESuyYlRslrxgp+SlscC5yyWnIiclWzNcfmlHwTCt0hQM3xF46XFIcNM7VcpGG5+hurvHJ2OYq1Kj6cXZ",
+	"eX2mHttJ+/nVIZPPIYjAylKWdfSoSYbevOZ2IsJrsPMbJjTZlFIsTsnFZNJIrM+oEFKTGYPM7UtyMTkj",
+	"QgLJuSLohCBcmC8eoM+oKOSGwZMXYYYyZodAtc1bAVkKXBHNBBXaPPtwTC7OHpj/e0hWTC9lPiaK/w5J",
+	"nSuWcwohQfPkI9xjc1hdMQ3W8MxlOeO5OTCYB8215wrFRWbuk7fC5aBfkovzc3vprCs4YkCBMblGol8T",
+	"RbeKbGxK+vlXdW0SV8T6LswXj4iWGN53RFOX5OFkQiiBGD6R87dCViV8+oAoaZZn5os58YzkbM1ETqQg",
+	"uWTW8YZ1ChCxCg7gS6bL7cnVPJr9+TPXS5iOYeqHkwdjQs2DZCk3ODssjlBES6LLLZ6A0+6QGB5jOR/q",
+	"nHoxDzXWL1+fnzUVHIhuNNVa/9AF6N8ln2N0Mq/YzoPn9YPst8pI6QdApwLsmnGd9wV/VEKY5Xi5318N",
+	"do528FrtJgEEFlbgFMWn4Y1n4fzmlMP8RqPGXJdyA69YGMZJ+FlLw8XKLo3mo+mFU/wxrcMS6y5wOVzE",
+	"dPLReLRZgm/P3N72grsYIkfkPGnLmi/tfWVEZ65AN99NchzAR5j73TbAqLqpmefCaRZfBcabd1pxpwj+",
+	"5S79y12acpe+Czlm+xiVPXN0Rf6kyQ8Pmgpp6DuJ8OKZ9yLu3YGVuVeMQAD1wJy3vCoa8d8hQqvUrXm3",
+	"FGlHIVVlGWN5YMBDhlFjKyyRQVwUrESVCHm7En7agYEEmzb+g06cO15DD1Y99ea5Cpb7/8D5Mms79MR4",
+	"Crrz0vsWad0IieukSWW8Shop14OuEbtRmEHzi/f0jDuTMJIse5SgRX1ijJ09ubMcTDO9L28G7e/ph7sU",
+	"kz5esuyG5XVZucuQu0fmjGEGyJzBCO28oIuTgpYLdqJLKhTSWN0naDvnwtzYtGi7GXG7mm7GWvYPd8sH",
+	"fJRgPlzNrmfe5t3fW4PJjBgtXqK1EIq3zHAEMEfDj4rvhFQZNZpOvAMQ/u1zhcy/wT2CjhureU6cx3oy",
+	"HhnDDP6BWqR1VzGjcNovrE54fmG+qda5fYsh067TcefEgOXk4wg7kQW8C6t+Pi7IhRiNjRq8KCGU96Gx",
+	"vGCmdy2Nf+ht2Z2G5r3d1o4YwGdp6VY5kYaxkMNiPAdz1z13M/KD81rX6bm/Pt9sd4Pr3f2DtrZWhMzV",
+	"tqTqhzBwUqN32CtzAAOkIl1XCAAi54YV0FIKylsGBNbj2xh64zGPfB+1RCLWYxb/shI1E62lLCCYhQUK",
+	"4EqWJTiMjVgpNF9haY39p/WnNzUot6Pn9R6saYWhJCt1ujjzAH+ro27iQDqX4dH8ra1ioftfGRLFBM0h",
+	"D9FYgPjR6MvTs7N4RGP/Ea8NTGsno2tplw3socW3j7F0pq6kMqemIS3Y+zUvmWq++qKVTdApUB6ZZ5ZU",
+	"mdc8nJ9njpHXxbDrQ7DNS+cT+VCvCy6OB3cQiuW4+ncxUWSeCnwyIDPY2vC/hDJTr5CMEjJrMh4p2NsG",
+	"gT80wix34xFGvJpfmOk1U/mc9QInJPQVtcLGidy2VhJ04AqqxWos2Nv7hmQ033Z5yXbSyrX/ylxqM6qM",
+	"OskXC1BV53xRlcyqyjO+qGSF2g/dUK65WFz5iK1RiSIKkgLHm4u7g4Lk0hDwz1pHQjQgqwV5hcklgZp/",
+	"e2N3gnH5x40XBpGx6dkkcMSFqpQaTb+82xv0R+XMik258WOkYuy4j1fEUo4oxhRhNFta97erCczkagXw",
+	"MVSTFb2BIgSMq2rz11MAzUF9u9g6fj6A/F8G5D9/8EWvHXjwYNAWXOzdg/MHXzZ34eJBaxc2tDT6XCNQ",
+	"Xado1Fmx53UqiqyKnMwYsSq3IWx9wk4HHsgByTPhZZJyvxbUqJR+SNi3q8wmI9clNpjb8KGuKTQUObGX",
+	"9k7F3WybhtqaE2pr44ksyQ2D6sadEVCviJVM1vUsb8x7xi53j+qgss0VAY1HV+bqeWxvwbYyVXDhg0EQ",
+	"V7ZcLktGIFhujwJAmTXJkUWHhLgY14TmNmBikQcubbbC76yUGBsC6C7NyJwWhQJEI1oUpBJcqyhBGokF",
+	"PZHRnta/eWWunx2ANJ8K0D3OD/CQedpeNmFl6RcXo936UZ8p8GF3JfY+iXxjVr9/013WO47jlmB/bedo",
+	"tZwm2eLsEeIStTjep4F0EkcKBqTkmMJOtWal4YX/S/NffxlF61FzhpUWXeNe4QSdAjyAkC16QTGCI5Yd",
+	"blxHFuxsosTxmEkt3q81xL4Swf7k63sLhkBFbA9kdEg4SYLdYvFBx9zeuDHH8LvRu9gO3rBtdAcLqvQ3",
+	"skogf5hvydzmBZQ006xUTsqklmV+85NyNG2NiXJkxUWl2QHLSshSUDflTY99jA2qMrlGbuglil6Zx2MC",
+	"yNtkPaRKjLFd5rbbET+zkOdCoyZkoQbdQ3rU80qfC+eBaZ4N9LL0pIo9YBGyeGeC37aZlAUzF3nTs9D9",
+	"guf1k23qwUQbY9VvjS96XXCWB+6GqFDohNkAC5ltghMQrKphVPYk4JM60hkhojfSeo5mE16+gehQZDww",
+	"zxJLxHwVCtiwzoyLr7PsxKgp+G0NVHMJMIdGofA6JGgKJC+36AyMXb1lCuYFjFvzO1RzuCaCsRz0DSnY",
+	"izmotHtdk2PPkiAMUB9NYax4meznjILekCkAWu33eu+MiU0B1H2q2QtRbGPHpsX+IZqLR/tpjFG7y+ud",
+	"b3JpzWFI9OixUapasfwntApSFezWZbi7ZaiF4t1oFNSYIrpaF+z9q63I1P7CWnPnm1tUlDxbrhzgcq/f",
+	"AId5Q2nPSppzXJdsxatV71dBIohN0Ozxg7s23cej9ycLeWI+PHFFJ7gPz8JF3NX+xmHkK2vX0AAq+BzA",
+	"vq/xqTx9f9CIqR2dds4hZjZoALnuYqeiyrm+chiNTTKhFrajrKATq4Ya9ehpN6x2Ho2cNS/LCBJpX7MS",
+	"XjUO9It3qSU8FbqMKMjUh5t3ZkDdojv1gpo8d+NBlrfLcB0ClRHs+Gg6+lVJcfqSbn6wnow750+NLIav",
+	"ox+vjbiUlfrW/q5VrcPe05xlfEWLS8JWa721wM3ugmKGqFEtOUidjbxWsd9233Y2Judj8oCcnp5CYFtW",
+	"mizoWjX06LQZqyrrmtnHM+blsFVui8eOC+pB/PaEKwEqtmhmSZ5ku2OonjX7fhrqp5nvS7aWZWTls1Le",
+	"INJFWu2BuNOWrAuasY7Nf+N3PzB2DEc6Iu9UnkGSLJSblYzmkEYLtXBks5QF68lnS+Yq4MN1JQ+eZfWh",
+	"FhMyaZy3YnLf0PxbM7O78QhWs0uB5xKzkjdUubTpMclLuV6bf0DgB3Kx5S3LY/pwa4b4lpri43pvLZFi",
+	"zPE1y2il2MD7uHatBIBiZ5MWotiD8Z6Tb4eJzstDQKc8SylHyRDfyo7bYlblvwxwqo4xiBo/7CWj6DuP",
+	"A+aWusZo17LwQILrkgHuGyitUzIZk4eTMfnyoeGFs8mErFmZ2UqR3cNwJJ+Ad3Hh8uq1NN0BXZY+buCV",
+	"366AyG8mJ4/efTgbnz28+/vbt6fuz/O7f/z332LEx6GOILktU8W6XewI2PSanrPNwOPSzx3aoFjAc80j",
+	"thezL8mRrVU2tzq93B8dZH/ngldchJ+e/WlJEFllcXMVVqL231efohgy4JDfx7WxrkO8B3py50Anj2js",
+	"0rJUeGbMgQb640NLdAcGuav2gBKGB6Mp7LDiigh72Zk7XtEtemfQNZNJ7B/DdY9bzpP8XWIrXzh4iLak",
+	"sLgRzc1qManLe9wNeNlvUEdxJbmXAMhM7NqnUP9kvU1xBxYGPXdDX1tDn9NuD3tdcr0bFnGh0w8dA/jq",
+	"yn4eIxec2fEXxTdkNA6zRvFddr31/IYwodvHu05e2yWxX2aPxe2Ex3Dcev6eZ2Lc9ljmLH+KSTg7Ll27",
+	"0fu3KqUb7SMdTKAGIGxp9VSxRIhVL9kW4yx0UTKjYmJiZJg28iFmHfv86t1g8JqVCqC3Mfpk4amdiYpg",
+	"tqSsCkbsMFET1ZYWRP2grvsKWYEaYVvXoJ1gswWmPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+iSmGN",
+	"FdFX3+wISZYeDj54c8myX+LjBJniOyjDWhHI20iGzEIwxsHhK4fSGO0sR4uKoVqbQVewSjvJ3nR1B2tU",
+	"t/E1NnLVY4Ycll/0VP3cWXnF86hMUa5JW69BXNO0Gs1x4DW+q7k74Me0CI9d77UvPiTXOGwCUHNK45C7",
+	"8zZGYeHo6SgRrM3Pze99EAyv5UJwHhoc1m0mOJI+oRFn4Gz7I0iWniScbV9WRd8si5xGRNkzQX56/Xgn",
+	"UBxjT5uSdYilZV5dD+DnPa7X20UpiLE99mZV69rpFOKZ+1UP+nRI46NJWih/6jedY8qOZDyreYaihyWz",
+	"hjFMvWubjmCu1mCun4Kb0c32R8qjClF/1lMp/PzXG+nA8wExwj21m9/TotYmFjP+Vm6InGsmMHUT00xW",
+	"ZIPRZz94jwl3ehNqPH7HO5s9J7wWei3mcZi4vSaVdFnJW1bqqhS9RzKSiuWvEMzgEIFnXQ1u/o0ptIfv",
+	"IsxLti5i9wRqsrs7/MJ2VR0TivoiKqqhFtpj+TaRsX9XVZgl2r0xZgwSd/vdVPW2t/R5sDUBQWbGmF+W",
+	"z5K0q13SnGgJfYSwg+ISPI49V++i9n0Pb8Hmev9UzVNESz/JvjEly9NDGbAmuR0jXJedc8iflqHqve/i",
+	"SlApE0m/O32QoZflhipicaPHeF1SXfeUyQqZ3VyS2u7hHhRGs6I4II3NFyyme03BnNy1jh1Qox4Mh4s+",
+	"POvNt9PZVZSxODqVEbyUBUBbROWqr622EUQ7v3rNnTvnlH4XGbf12B6vPRYID3/MleaZ+sMV1+FmzxMa",
+	"DVbWpdGDRgtU0MigTquLy2Irg6z22/Pco2XRk0DN+605iycsg4wlZaF6NkueLS38EhwDMFu1BKZDJyUk",
+	"okvFShCkivK+98aa8nI4bUF9ijm9mLT1asOGQz6MWbxcZKy/68Kag/wQm9takkmOqYTGzIt+U9nRR2It",
+	"BKkg5vfhJfOZgivS5RcODgFzhIXB2XqmHDupsWvGtafaUnzgJPtD6BjGb3WD5t1iLKTvPdXGwdph6ANp",
+	"bgQWHPue0wTX1eEDbBO89kBEVccETYJWui0bBFEaDrq+smGdcU87MvnvFaDOpBgWoK5djrtBh7rb95LR",
+	"Qi+3Y9gs3KfTuGGdlUy/YlpjIddOTgNdYZsiZR9B3YaWjNywtSYKYLiGGW+qRxdCsllKFfSUAp3BQhPi",
+	"RKxChQm1dX8rsqI5MzoY14oV825/hQrWHQ/zRT3nzTmbeXqiGNojTU/J3z48v/rh6Z3F8rIztV+OIqze",
+	"12VpV+qdlkG5d182rFTc9e+3OwCBtFteKQa4gNA83a6Fi0URdrMexgdHym0Ie1H7Dd3h7IZrVbvGxdbp",
+	"WQuSZj5ETdm9Tk9LgeN4iZzE+1T8RHa+x8ksODBHoM9ZDob84uHDB190yYYVfd+YZtAvMeir1kGNHWOk",
+	"EpbPLHyhXuJNuCgpXoVYjZPX5Tcpe6W+uVo2asGpail0e49hVlCV0LqwlQ08AIn3ggSZ79C/0i7NZ6mP",
+	"fYL7u2hKrq1ijrnu7JcgRo3Vd5pI6mV1UvfujDd0a68rxsXC1ayOyYwpjdmPw2TUoqIlFZqlzFnqW7Qa",
+	"k56sS7niKn7Vyo34Vy3xIrE2/JJwAbIWCh28bEMZvJWVb4AHcLvmirt0jUUxdVgqX8cLYAx0dZpwwNfn",
+	"pV/dGv4geqO7zoaDalzxg33efNvJyLF2Xb/pXuo4uCH9Az4ZBzXp9XZ2SDJZHk+Ky/KTEuKyfF1yTLdo",
+	"SZZKL5nQADuQx0LUBBAQECWhZLl5lhYq7nMK2mX2oiXM6YWf645/4mZ3Qk/NkQxBgqkiuuQsJxtZ3sTz",
+	"b+EicoDb/ZJqgpSRaCVWZ8ooOrwsUnGvlGB500jdbG5KPf2awvu32oJcDUx0WwXNVSPGumv0aYjO3oPI",
+	"DRsVf3F+dnFx4BW+Rx2/UpjCVeukl516OHm9ZFuvuRuTJqKat3bBL76TuoGs3z1KsjxWxrOwXRt3v7Cd",
+	"BT7sDeZUtnoIhhq7+YWziS80JiNrFJ54qpLFlrDtKZxzDr7jikDf8OjlOYNEUnXvzOBG9KfFOgvKhcJZ",
+	"KjMxSOluQGLgtMfoQqTlIq5UpCjSyxes6WOnj0X2etPX6ZMq1Tl60k4qCtAzJl/Xqvm6IE8Cj+mEK++T",
+	"bAi1pR2ROo/wFVmKeVVGld5/syv9jXv2zjdL6V1YzTOWf89FvEwbOp0k81njsbifBNeKgBcTONMMQqTo",
+	"W28zDPcE0OxoQuakkU5qTK5e/FvaN8RCDkRzZvVhDp0IzG0YFRo9UUFSKCpBQ2aYTx8GfM1Z+YTbxhdR",
+	"r7/r7NLJJPiUeb6gQ8r2gf9/dK3k2i/3qbR76IFvD45LnUDrT6Q/Le4AWOb1U64lbS29U/fIU6X5ym55",
+	"67LMrae7XyWfRziKrN4Dx+1eLl5ERzKsVKI4qUuUHE8ktOPe9Y5YVB8kUIqw3wQyrW3MbCN34DdVURDz",
+	"lYdF4Ao9qvNSJgzJJV8sE1S4YUWCQHITT2UJ8Mfac/sa09Cg0UdwKR8S+TGv9/OzK/Dhm2AOKbL+b6My",
+	"W+VugNZcuUzxTh4OURLaE686csdT+Vgr+t5WmEya/wuKTyaxjX1s9b+PBH3UjWf0sfCKblgCd+mG+ZgB",
+	"ebWUG9tfR4qMne4DPtqDYfQXSNEfB1KEOxw9ITjkM3HLNY0HFGmWsbU+NKI4/DywlUUoOPgsdIUWubiN",
+	"HgFuKHAMALLSlkF3Js9J7LOl5U0si6TPSavKosOgtElxcs1EE8mgKvlJyeruLz2g4XA/7MJCQqUZMmAZ",
+	"t0iccYIFfXf7eDHljjdjAf7KuH7bqYN0oMM902Rt7nhXe2f2G+5Se+2bK9abEwIDrVMMAGwPyFazS7hf",
+	"mLyM13EnshNdphnFaPia8pxsmR6TvKRzbVaeFVXO8ktfxyixvRmm8nG9zEu6EacDa378Dw8QIDF+9GXb",
+	"NqExUP987LKmbpMxw7mkefEYnm5k6oOLsPH3z2VU/R+GOxlkxvTz3yKyZMRxG2FAkRKmctedMuPxCrPa",
+	"Kddk2P/ht0z45FCuCFeqYvl4B6elq4wryZaqHYmEU2AEHLzF9vuiZR6LOEaM3HrHfA7CwNoozJXtifwZ",
+	"Oxl1lap3X7qovj80/ojUrwsTjzoD+n6FRzsgwOCfRCzoCaP590xbazleB7tboQjdGDQrCkUAgcR2Bl2x",
+	"fJuI5AYFqLvf8rLO+nJsywWW8EZjy+5m7SLSN5iZZ5+Oq0A/LyXJZFlCRxcLxWR+Rbgg5ldDSl1fu197",
+	"d5XtkIkZ/VIAUuKNkOFVEzvc4GS+1wWaF7912UNRC2bIC9N10J3eaLluZEisFSvrZO/oPq/ptpA077/V",
+	"vWp0E1CNZodg63KegyaxYJpgz89UVW9UNldFIt0NiqjlnKityB5LMeeLU4u8yGWNTTkrGb1RY2wASyGE",
+	"taJ6X27bUf38fXLTasFRF9SmqwQ8jtTxUW9S0YZaqsQiD4ie5ytt5XoX8KBmPzf/+t5xZ9SfnWYxrb+N",
+	"akvV1SCWmGYMEiwQTd2y+X9KWa0HABUMKdgbLn0HC6h7yJdoUKCgmil92sHbf5KIV5QHLZu5gsIIK3Xh",
+	"RrSY4ggqS5vNPjG95agU+NQW3y8Ls0maoKViB1Zm8+D9ixYVU6463Fe7yY2wOo+xFmzqRziWwx5qJYEO",
+	"AuJsEctOv5su6eKwvDTmV8MMwmSUIpGC6aqOjoeyF0XDaD153icLNlm8YSTJzyXX7Gcu1BjTFoK/lazK",
+	"zP5b03LBNP57w/hiqY0pCkT+0bYqG5MVKxdsTOgtK6n5B3bIbKX69EncTVQLXlnwETk3Whgy1mmLL4yy",
+	"Q2cFO31u//GmxSnvGuaruuHrE+z+SYsTSDYxNo5h7mgubwCpvuuZiLeQv8JUTLDkS2ahHhshxvTzEMo7",
+	"jQH8uqZhdkQfW80TGrJedoAUul5GVEjBM6znWdW6pS1vf6OWcv3uNMjtX8ro/doOHpuX2xVEzyMesY+C",
+	"T3l2D3zKJ3X/6lgUOmyN4pnPOh52JNVz/OZunHTsvoBkat8B2BYrOrvQei5tCseQ1wUto6MqYDckVDTp",
+	"AmqcfeGkrapEO1/OyZKuoWpuj1t41+4/KMSyz2cQHtcU+K0RrJ8pguQkBVOurCiTIv9M+Wxq3Apdpwfa",
+	"n6iBe5JwDTz1aM8RRjjtZ9KruAbblh5hq+6ARn08fcGp+M6Metdo9p1OarWBBMAHEBJlS720/un3tjtz",
+	"R5m7ddk7+kHD5tmW+MDPYFO9o7xOyRWbyXxL1BLgDwopbwhY6KcpUK+wzXkTCSwTHUhgvWHD6mbn90/1",
+	"G4S/FXDGvSC4wnGc0yBdMnBfx0BrS0JPgUW6r81/YL0WapBLEXOWu8PYqg/F2AFM1UVmfo/CnlO1pG66",
+	"CWrx2O2hDuj2TYFtVYcA2MLr8Zpoa5gdAa9ByuhBd+8xLLfgJv80TLd6wi8bB3rIhjY0lEg01AjJmZQ3",
+	"LIdLpyGy+lxjTVFzP0bwI+2hRhyIJeWxPhCQpDZebZGx1Y/hiIdFxrFrOolhgr5EfO++Ve4DLRmP5gVd",
+	"pLT9J7ZEepjxfuULrX2JNRctm+CSKMbI9ee3Z57rXZ8iwxzXu5US3VZ7X1NsPHriOpwORsT7eNrlQGgV",
+	"v4RkCy3ojHC/mE61juOY1pDJzV2nlZZTQgt+wwgTslosiZZkxtCYz320maobi+XiLVB1g6UhMsqEe2Ms",
+	"BxAOe+xEFYssakt/Kze4tjFkq5KJWdxZ0zKR1axgO5LvPxQucSutoyVVectvY5gULzAjC3ZpTXk5blhj",
+	"ADel6RbtsCHq7seKtDS0JqcKOb50OxhApTguCWhQn5CmVtQZVInKWkfnJ3V6yH0QVeaUFwOS0mtJQHlR",
+	"lfuTvOsUBfumvYtSBzQiywMfZt1IqlxgjEIZjRbiD0YuR2u5gy7UXeXmNej8+V7Q+f4O0jbJ6smM65V1",
+	"0s3tRv8IWh7eSocDgdfDjPuAgrcukp3pev9CNP9e2F78PSSgXpZMGRWo1/MxD/woeGc4XueyjqHxe4p+",
+	"Gvq+m+4PcNwOjdT0y34ApDOV0H1nDNDwMd8XPWDeryIQCRgU2kuHt+mVRUW3ynqtwV0W6go3jK2NslBm",
+	"S37LurM5BoVEgtiGl1hS6RPs+wgHCv4uWYY4kMFfJ0a3OYEP/KUji5xBEc265BZKACGuolNNX86vI1ex",
+	"ukTLws6ZZEspFduhWZeHIw0R4UvaC7ToMBdkaG+RNGO+9LtykI9+x3N2abMaXX11D+neNTnvIWuDn9wm",
+	"jrmNlgxRtoees0F+uwAQ+WDYqbarFTpOacwYJVwrKGhpA38mKtq908sfjQDk2NNubEncKdNeZVQcgGO+",
+	"WtMyhpPwI+WlXSH0lXNP9qxtnXPB1fJAexDUz96gebQclOO+A2gb6MueHG4O4fiNRe3dimPerrC1B6d5",
+	"t6ydXX8HqppjVELzWguFfy+kiF8gT2+jPq8r8riQVQ7fKnJ2OiFM3LJCrhE72vp4zGTN5Qc+DgbPXu+2",
+	"FXbU6t9G1FbyZ1JoJrTDufG29BopwaX4/NemT7Rt7O9KDgjTN5hsT53LeKTWLAuuFTeNs9NJ4p5Lp2sC",
+	"L/eWoW7hocuC3b59e6q2Iiu4YG/f9gCNDGZvG9FaIowdNpB9f5vk4zQzPn2/LqigCNPF1v0rcp6+p1n8",
+	"4nZVe3W6HJaYwPyw2Qbq/Gua3aA7bM7gb+z/Zzi/KjRfQ0mqu7rHo4xiT1Rpf64BoAdzVWy6WFba1EHf",
+	"76i0YmPGi4KhXr7iCBKDnuKEM/HAMv3dnbc4BpFLS7O1OYFG3zRbFa35isPNa6wvD8ryO3rdwc38yp+W",
+	"GJZ3T5xc71bezRNf0FtWO4vh1gWX7yW5/v9jXdq16/ge4NTu4XfnQqYdCzs4VSvIzCLo3EfANWb4mthe",
+	"xCoKT/kNF7lD52mSk5WlLBOAbN5isIjnM0YqxYL6MsVgAism8haQaHfNPEAdJZ2rrht9rPYto2JMZpXe",
+	"iefeCLk52gwgjbtH20Z8buyIWE89tvnfsiK38Ca7TA1GRawtLawRWpLawnkwyLgU09CLCGF0jGNaK6Uo",
+	"6ma+ccAsnwXVT0nuwtB3mSQ7CYUAn39A2WGdctVvckM1/iUrBlkUycpzpP9nqLFzAWIEVx/HERxcMrG3",
+	"zIE2zFeuiGCboZ5kHW9e9nMAFJ0Zjqo5Lrq6zTJak8OzpUvZgRQ4oqUkc1rul6cYiYNkfntCgiB/I57f",
+	"QBxCzsb52FYEdsO7z+URFO7gkH8S/qxvudKy3GIH9UhNfRJkO95mcP+NOU5mXypM2JqxDPoVBgzuRJ4Z",
+	"rl9tqD/pkfLQIQpEKvUTYMZtiy1bYkbt/I3UbeJbl4web/a+Q3iq+B/OaCXGxJz/1VqbDXItV1BGzEpZ",
+	"LZZQnERnstIDOzD+mqimbaeuIX1QugHKaty9nxKOWLTvgZxrKQkQPTeA/Q//eHffTKy+VSG8kWMEYsUm",
+	"HoGEqpU/C2id2X7dLbnUcQyPIYDCA/1piCBZpMN6HyEZYBnN6UShrcgSdGzUJXtYUTunY1nknaej+VaL",
+	"bjslK1nWqh04zUCHkxuWu6zWqb16FSp2Tt2DcDklcyNwjLLHxeLSYSfbce1frVHB2lFTQpuX87wq9RJB",
+	"2vzDYYSgBuT1V3INFoZjRo9kEuyys8L08KauiTwqo3sA/GOqGauOCnyI4ZfsV6wsloJNw+QjrrxQndHs",
+	"hmhZZ11DLqICH2+qi9Mfnr1gjlykzHNHucckas8/APnZAhML/AYOoS5+sGo/MByxTdB+a1gLuI+V9hAp",
+	"KuXOf9tsObDEeKlvTF23Wk3lOlh4Vsde3TkPZneOcRPIuHH757wBvGe5yT2GtlNoUOXAf1HxvCQlKxhV",
+	"LB/7Yzl1jDS2YHMLjkX6kOZ9SWxV2NTjxnAr7qnYgqC8JLRgJYwEZal8ZRl0TZWy/eYbkVTop7GhQiub",
+	"i6XtKd9JB8S5wj9xskGV2nhkXxuVm39hXv0HMK+ODzAV4/t6a49w3AM++SQO/bMAfCeRDh1xAb7Y6WBj",
+	"0WR6+/6u6mzrGNDoel3KW7zH7glDlBXSowhG3WbKIlMbCYMP+0aTvGAE8CJBfGHjsgPcaGa6le6YBIo5",
+	"wRQpqNJkLlHfQ6USvmT5AjtHD0KJHAgsCagJ/ZGiKtb72TkXtOC/HxpFLuhCJbuHYMSGla2Sot6caE8A",
+	"lIBEWHFHPqaAqTxi7bGPip1gEvC6LyCW34QhmFhD0ZZLqtljW53aKeDdc3f+Br7a0x52TXk+JrcSGvrK",
+	"kixggdX6gBOJb4zXenwrN803Qq++rfss/v6OV/WxBOwW1+VbTonvdbruq4p7tGqvYrvNqbXr8G4N5FmI",
+	"xeJrYPC8BqI3EOhNWRDufWNXAnmEkqbj7nLFW31gtn6tVusxIJ2MreAYk0qoaoYdgfJLzPchK7qFpH5Z",
+	"xi1UF53dl5KS+6hrxwLgZN8XuC9bUkj62FkyZJpNjXTcCCxcEsglXApQneP2MKvj+72Vn3ZOQFKcpir4",
+	"raVbWIsBFHsqCLPg5q2ASsG7XaBdUzU09/W4g+D7a4kYaduCmgR0kELFwS8H90dFuWktFW9ldoVNc4/V",
+	"EqAvmL+bzXgH19+a4rv5AzX/NTmnk+uPoWyD8vopadqvUkiS1kg1d44RqxL+UwmX1jYr4pHJ71H4tUDo",
+	"0RuJHiM0vBWRJV9wYUxk81fJMsbXmphDNybyFnyNDBXQs4dkxUWlkV1bYgnRSn7o26p/CGjWir7vOW5r",
+	"L+pJuUHci2M74c9+BOFFs6k9uditj9Gy4OCVNSdb25RvumKIOWh7ZnPtoYBBScDrrumxrVSYskTzHE5Y",
+	"O0splpNUWFTO2mSKMgIXN3ui45lcb7G5Ux0cb7faWfYQnnUEP1VJ2uVN3ohvZLnq/45eGpRZfeBLFdmh",
+	"IO8dJbBdeeUN8Cal6Wo9IE+phZ/n1LBatfILGrsdqumY4PCbHUGDg4C+B2lI2PgVIpJNj9i8lL+zeHDw",
+	"B+aMjVb+UtIltWM/VaqM3tq/Sj4wypBG+R+Aqn5f5dn5o2yGnXVL+cV0+5iRnEe4Ce2+fBIXIc71EIy1",
+	"gz2H8MP4XKJZENeI5X4Nfh8yZ2xMrlHTUdc+DkOJqlaXRDAOkTpu5GsltPPbgLxvdHjdiuyXoDVKWLIZ",
+	"NIVV8JOSZ0t0vo1HOBmvbKnEydQlzyKphfZu/J5qB3TfSucTZMWLgmPxkhq7UGYP5aFnYbCTMmpAC7d/",
+	"yaKK1V8/E2TBF3S21UyRv59N/u8jAv/+R8+51JWnEQxMqdiY5IzmpAC8O9UzFqaqLGNKzauia2BIWu8d",
+	"XwPD+9VWZBGfEtbveEYE60lLX80iS1KyeaV6vqvdLbZ+cWNlnnbhho7b7NXYveiJA4O1f/8G0UysNerL",
+	"ZikLRiro2WZTbRysf8tCPPnvN5OTR+/+6+9v357iv/7x33/b1wci+P0bevL7uw8P7v629y6v7SA3Umzx",
+	"z9nmqgEzMgSfJEGhZ+g/tuqn0fLsDC7JjBVyQ35npbS9ZeV8HqfQh7Px2fmdJ9OHs/H5XYJU/YDkHnQ1",
+	"kwt/eD4Q+8QT2tmkHag4hty+9dIAUnc0/oDIgCx9Mohgt3sd810dioa2aD+wB1G6ZtzYmPy3itmvHZJj",
+	"pHjAvjtB6KDn/jBiZ2Ez9oHk+A80um/W5ffobx+hZL3kFDEbDT0OEhKhFPuDTnjqpHaf0GZkfcgpdTZH",
+	"CKX08GKvGDpYi2yEnhOr+ZnNllLePBU5IPIMXNKB/Gw+aAqFgQPUCBMhE3sbIto+6grgVktEfwS3yIIL",
+	"7PxDllpjYKmJcjVQ1NvTkmoF9bxhvLQcYBLdWdcZPHDt9ARo7LqmC5cbbLPDmMi7ozgvvD8jhSXQSx7j",
+	"MMmCF+tN6Q/u2GEBb2L9mWey0mQpN2RFxdYlMvpwNxOkEr6VRkJvfOMVx1TfJbttviDANgUwM4ptY0iT",
+	"Xb8C2E5DSLJgwlhYLI9bvAFDxnztSYIKqm1t/B7fD+TfW24zo8QrHS3YcnyOJaP5C9Ho+xkmKmY0ViXy",
+	"hC+MPoz+SOjqZuTPJTk5s9hrW5tgGm9B6gpN+5URYm2opUmwnGDu4U6kt/0Iro8Xfsg/v+sD5/pKU11F",
+	"LPUGxkI8Dg7u+SX1tt8BmmfOdK2n7Ya+vXejZEQxJhKdh+wYL9OoZbkULGW6QtPp3NWQK0HXail1T8sY",
+	"yvz6ZwY9ljnLn8JvoglCxqrlYvGKi4wd4DDu8HSvl1Q1PbB2oeDjLRldpQBd9uZCAB8ADbUMb7CBk08k",
+	"C7fuCQyJU19Qc7Sbwvu9kVKWZ+qkg5pVd1nO06mJr9HYTccr0aPoHHH3q21G4Jz3cRlTN+LvCYe493br",
+	"XQbUu2FUssAnwZqFAzCI3VtDyn2G5dsPKQ6iuplfvhNmqfel3awoQNOzK623uJOLjnGReY78NO6yjXgc",
+	"mu5t9BBv5KJ5APoQE1Rogk/OmHLdonfCkAfkL9awHpG0DCr4nCkAaIW+esr3KcW+hvEcnySGdkJZcmdo",
+	"0LwrFc+pfk4trBi4N71zxRpbZhVcD0OCDyJdyXKOiNHwnG0M6QD6v3fOoueMf9mX7gO98Tgk6NQLQp8O",
+	"qcQSKphqMyutpn2MW3+k2wN8rjUozH2dIfVI0dn5nKK2+RPre/A+KyrFb1n/fGCIIKUKlcoB3Go+/7dV",
+	"7LoXjK90LxjDUoLfR6lQxICvaJ6/EM1rsmWDM6qrMn4gfe7UTpVzJ3pKMsGvdxKVm1TN0hZ7BWf0rgP3",
+	"2XWOMOS4MouPHebOxtVQMrMffqOg4nt8ElgkZ0XC9F11ELe/88O878cyka/VQW8M0A4Qzx2CLm7P1tIG",
+	"qbCzaUHXaLvoseNLT+0UR3/vN6MNtld8g0wSEbpPb1m5xfIom4oKkC8eXRp8byeN0v5AH5gH4w7QLcMY",
+	"dCK9UWkXZfRdXna9Cz1suLWURaKe3+hl5t7byPKGlcQ8eZpu8xH3ct3anqOuTg2KApTz9gUJ+EODo56y",
+	"48b+pfb+xzJaW5NAJvN4V72z5RCbMgqlOySl1aNcxg45K5/VjBHhVJotScA60HcJiA+2o5xj+sAmwaoO",
+	"uivqxExhY8ECGpb1oqR5RTF96RaDzzD2L5WAFLoAMawA86CGDPNUjyK58d8j18dPAhP+DH/hwH2D+klQ",
+	"LxAre1G9UBx2XYZJmlVr7FWy+2rwJRg6ebclZ6U/3tZHYx465MDAfHrddoYAr3k8iannpctDQBo8Ap5Z",
+	"OtLwzUl9xVdVQQ9qG7KjnoShw4vOaMuD89212myfBJcwhRWvjNCVFAuzN6tL8qANiutlw/lFN4jteLS2",
+	"Wldr1kMCNTBElLJmU6+E2sRyBiOU23tH7VF7xBB1xMwtT1VVdahDUjPVAW1AlapWbGCXLrcJu+K3oOJ1",
+	"2hCN++8gKFGt3HkGuuyDSt5zjp1iBBMNpxVqT14l8lVDtd6Em+PIl2SWuB/FvG6YornX4MQhk/P43xVT",
+	"95IGrYTCktECrKoTtRXZ9Zhc0/yWiozlJy6b6qRu62O+z6mmJ3UioPkIG4Se6JIK5Wt4FDzMckCGzU9U",
+	"tV7LEh5XBT159Ojk0SPzx5KvKT1RMjtHsG9uXm6+2Cy5ZicFnbHiusG09xVj9gC5K3rNSlg7Xr4n3u9m",
+	"/gj0B2QuPW+mNjcPRDTL7tr97HpKrhHstzTrW5dyzpSC/bsmsiTX5n4t1yVX7PqUwC+bU7ADiJyW+TX5",
+	"eyBa/wG/n/ET34KaFten5LUDGCGwaoVd+2zzyX1krFzPg87yZhQqP0V79yKpk6yc76sv28kn60iwc39T",
+	"EOpRofKJVKJ95CqxP6aky8LVpmqjrfWzafRaRCAs261W+LqVhWSKNHDIehnboGCn+4K59WButOrR/XZv",
+	"9ZlT7Kxqf79iNItBGglUfvOYPLp4+CVZ4xMkZ5ryIlIRFa80faXprGCXoKqtWUkAhqyVfPmGnvw+OXn0",
+	"y7v/evv2tP7jb4mQq013ilDaI39SkVvMI0lyGd3KGmr2KCCtXBhRmfK8uwwhqmzbvIYNsRd32zAGU/pZ",
+	"HvePgxffSOetrMwrQKgsWbHeQd78LR5V8oH4jmLJ3UUZPjRy0HLGaRdwd6yD9MJ6J4A3uVDWxZ+zIcTp",
+	"9p/blXm2CfbJt8ypidtxML6J9959IRiZ06rQW7IuqO0R268HUGbMcxG9d6jH9LFVCGfxZJWCC3avAYJO",
+	"Q5HTxBXZlNa4StR/r2lJV/Hakdcg9Vi5Jf6hMVlTvaz/JsCmNDffmH1h1ILn2C5+iSJh2+EvJqm+eDQ5",
+	"I//r1YvnbgjChc0MsNtMZjJP4PGwFcu3KRkuIUbG3Dz3C/CuTkw/llLOBzdafTFPJ0PM2IKKAzFZCnYo",
+	"aFNe8rmO5WC51tDWBSakb4wJqRqAH93TV5RXrBMwBlIZbdLlbBuEUgeuhf1WxWxIl6iDftSSEXiOcEHY",
+	"rWHuuoK0x1qWjKarbphiCBUmRQOgTtMbs8ei5zuMKpSuz3TfGp5xzUHIbHtJJk4f0q6/eVxklJUQhnK9",
+	"846A119WIp51NDD9IQ7L9mJe12w7hrar40qKKeCPO7jKxh6aL7wjX8kVI9jW3P5hmTYDvdFizpeM5mOi",
+	"JOzQWxGgtymK4F9cn5JrKIi43iEqlsfhFE/fiqAsDn4wcnzo+qtjUZxvS/WuuwVQX01Gzl9hMkjMxxj3",
+	"pTTOgc+EOsQVGmSk2AJft2Sf7wRixR+XMcq+prAKGN3JiJo5a6Ikpe+TRov/QXUanQ2I6mymNna+YBba",
+	"A2GIDEuggXlIO/vBLV9r0bNrWUbx5J+u1nobgJF4Aa6MOO/AXe9IuaorKvZLDHy0A3O+UdLPwwbLhtQe",
+	"f156371rOTwQjr6jFL6nP34386rRpMkmhreR5D3Ap0/G8ufB7X4P7naOxCH9PIdka7UP0yeRsxVyWAOC",
+	"BOVOAAeQM5qfYBUs2tilsbIF7IIFXq1hBCxggNmxQjNsuyUFO9nY+jLb8zsqxf01uW+vIqFif9N5rvd2",
+	"plGxK5GzkmzoNoJiYp77Onn6G4cJVMymijUw2dkrHMp3XOjXEG0RHRTQpdHMr1vC5HzBlGb52JFFLNzV",
+	"PwbXD6BUQzaeVMyrp7ZrxY2QG2V1U8cVG8q1vVQyije25kBAhNCNX8phF7fWTVCDKkL2XQ0mi6H+j5+/",
+	"fMit7Til2UCulaiMW5U8ca+8JD3efYtqktVI01q12WvEo2rAlrt+NH3S7XvYB+AtJxtWFETLDcXPuRpm",
+	"JKRK839G8L0dZfSSMHdVC//AabcO0MdWkZtodQ1TWpEVzZm/VmFxY09YSMc3UmO2Nf8B4EAzXWM/FUUD",
+	"vB1HayBAiFR7vi61AgHfd/fGAoXXdo4VD71NKZrvKd2o19l/TNXZYrsfNMROvQqccDwMIE020OgG3xZt",
+	"wpXMG2pL675iOq0m2U4891KSDDu6Hjo1tzjLwVHV80IoGOxGhvpTuhv6ywC4M16U+kdk4EVnxjIpMl7w",
+	"g9IzXHr6bgMcI9iHWBI5V1nJ1lRkfECawRP/q2gjkHrQ7eMBSGlM5E+iLgEI/a+pIEzkylnhXPdPFb5X",
+	"v9ed8pQyi5enOI2wZ2tY82wVvRzCBnmfKeKe7Oiuc4+mD0YBcGTvWZXQBuH6rWIVws5XWcZYHj+WnrI7",
+	"aVLNw9DqHjEwmUbLgpXx2I1rbAi3u5Wus625yiAHFC5371A63QHaCSY+mo5+NaL4uYfgqe2BI50hP2D/",
+	"E7SnI4X1z9R8F25+ffrCJs81MevWQ07ENE5Vzfw7M4+Ig5BcbRG0X1geoSqpJX0/CTO3OeeXGAAZii6R",
+	"krBXJKfbsdUzuCIufxT0PUqMJDjdKz0iQ9qAvCLnk/OLk7PJyeRs75D1qW8NqEnBqDmoG3lprQDXuNJ1",
+	"zWhlDKbFRp3n83CyJ6kqdkhSGxRTNQ7oMr+vL/rwSjKsfzwQqv6ADpgR9ArsZYehEMp1q5/fJQCTgu0D",
+	"aANgfSlr3N/Hucr7Fm+CRPouhf25ZuJxCPm2DxA/MtVgDtk8jrffnjwi1HUhNNRu6A1VNiyRLHGXG7yg",
+	"9hore3ipkRNiAdp8TE1pDiYzWTCjqowNRTJwl4tLRL9OEGrnRGGZXKd5tZcjba/nnWl/I0vXXtF1W8R5",
+	"tlvf0pxdht22qHWh49Z8Fm+KPDSMAzi33eWNB13/DavLM3jghXYk9g5Qy3EtcPygGL2WJE0w13SIBgXj",
+	"ka7tMv90rusyPwQQlL1fW99IVIC6TlHYD8+H8LZkVQGMxi1zPQZbUF4Pd6G8IirtS7r5wSY7hJq6uuHr",
+	"E7nGJZz4tA1AVkvHyeyUXetQPFV2Abwkgm3sMsbO/+RjQA52RqVWsuKiAVQ2bG07NVC4gvRO1vgmh4gi",
+	"FJKNke7Sr9qKbPekyEpnMoYeihDIU8JotnSXQh0yWEqzA1xfEhvamNpymBV2I7hlJewI1zZZUozN/eF6",
+	"vV6SNS01p8W0EUTPzaNCahgehDx0p4aVEUW3imyW20uCNuDUDWb/rrtOgscRJJALRYK+iEwAiiL3cb8w",
+	"c6ID/dlON0T2tM0kD2vmGlOIympv2BNzJMJ7YL9gc4zRBhSxG4/vDWKL+2Wu4aTDLIW59MADkBKXiFhd",
+	"FUpaDURIh67LFWggltFouWBafUYyueYWggecrXRBuRjXyZ02RQJ/Df1TfMt3tGE/U6SsikbRR+j1ADZ6",
+	"lvfope4z4IYBubl31IGP5u/3I9oBKV4l7Rvogk41AhHfsrpTlj0iKeOmPY2hSHhGFshKv0Ks5Mamn01i",
+	"7ukC8ghlrcaDPoRs2ijUejAJCrUm+5NJQvoGWxpn8LzktyxSW18G3+wr5HOPxt/w60HYn+k+sdtLK89u",
+	"2Fq3GPCsDwM2esh2ncuvIVQaZHoM7R27Q6gk2uVLbEA5FBTSwoDuUGA3rhB547qgW9sKP9Ijycb7+1lc",
+	"3Q2d5y5T+Kj9g+/XUxwfTtfPlUwBY8TTgBttcbG16GnvhhTOAvYu2g0XIoQyiN2WUKjxNUvADuPl0arq",
+	"AC1WSztNmB988TMXXe/a6VQVNIKwd2ZIPLe9jTa7dUdeoKJfYrPprltTMK9x9yExLHvYVQxy2vol9op6",
+	"eFjFsUNXrGyC90OBBVIFEt6x/sSlMSVyW9j7dYmlZ/G3YD1fS7pdTKKznacS8Yst8XjsaD5Arz+Gwmov",
+	"FdYll6UtOEqY/T/aR456k6oeeHsN72lJNVtsY85T9x3gOomGl/PS97qBXDlEpz3ZcFH7bXcvl2HFz35m",
+	"cWY2dj/mT7RYdd6jnKx2FGIkr//zCPLWpBQiJE2dOYwIj9gr/RK73rOpM24uCTo14IOC35rnjRYanomB",
+	"0HED5HbP/MKd1EHAcLOkGlsSJ7YFPKlPfFFVa3MqvUyEjQ9xKNdlAYlWXTrMUMf594ba6s5BdAdh7yju",
+	"ubs6UFxHLX/FhMwtXRXRzXUqSgTo1vULikR1hwVfE/huVz2w3JKJ2D5caTfct4i3JGi69jwtA1SycG+7",
+	"OO0oLj0c6lW1WtFy+6n49pqT7jhqu6ZoiKW8v6/4ASfzT8jpR+HV6E5Y2HvfFH+DuhrNV6CSsZxj1HrO",
+	"hY1jY2PlKB1eyqIwF8f9bZmHUe0hrOapwUzOLr68+OrBFxdfdoOa7FwTdqwoWaqCXWWpxv46WVAUJJ1s",
+	"wAPnwrdCaj6Pcyg9XlzTatiHVa/tt+MGhDB3goY003FI2rWHFuupwxi7u8tJ5Tz60CrWfLhmFGvMB7ko",
+	"/yhjs0oVFM8qxQVT6LT7TIHcOz0CaC4+/TyVv9fLjq3PRyvZKGY1S8W8ZxMu5X2oM/dN1AlWmLRcG4E9",
+	"2ISxO9kBOLAzZn24z7Gr40OLK1wfvKaZ66tWOlMZPTGPoQ/UkuvTUAVanBQWoGA6vW2B67qnNrtSFnSt",
+	"EnY2jOxRpg7yPx7kXKvid0ZMnfl5KYNIE9dTQuGYQ+Tm2iWaXccVG3MdF9YjcqDMR/iNQ2NyLyvxGAfY",
+	"SQ74OiwF3iHRATrZseH9j5vPWnW3HG/SZlYVNxC1aZQI+IJcjOrMmOK5LTWEpgBG4w3aO7gzAvkqraTE",
+	"FRWYB27eFCSIR4GTSrkomYpgBrripb5dCXcXOunbEyAp2BsFNe+iafu1QnhvWzIsUhraILjfpeluy+77",
+	"yyLauLvH5Y0GFb6h/RkWIDUSSncFRLDd/ux3dUOoD3gySNC74TfOuKO+Ah8gXLQT07vqPiCTpm+VyEdr",
+	"PRKvhap7fLJsKZlqnPka0ACr72lhJrDtjZwQ8/o+tk1aPLL+rKQ3jCyt07fHuC69LU4in5c2YyRnBb9l",
+	"JUZA+P1KiNy8YQsgZjtgQKsJ7NZmBQ1bITnGUN+m/B8u0tI9UA4Qdh6d/hCd1xbxuJIfd77qMevj0WzN",
+	"GihPNmOtVbYITJAQB0dRUD8ZzbR3kngiD8GhYGBimSzyU+JzsI1pClYF6nrMQ3tfj8kK2rJyTSgBZaGs",
+	"xG6xcl5urarZHcn+wcgAStYFFQjHEQHtCXH1/ETiRcZN9BDn/I+gjUPR9/Cun/hsNEOYMASNQ2NsTCBd",
+	"17zlsf9ZO5+94S+PT0SXFYvsfld+e3cMLzpRLpr2fLwPYqp1iG9DtaNl19ktNuVvI8v80nV6rnObbUm4",
+	"Zlhz2kfpjhk3ddlpFHMGZ2KsGMC5M5yNCJj4u1NijgZu0SoCThwEO3tjfL5eQurb0kJlWS4H7489NgO7",
+	"XpYuK2LAif+ObesMzHo7ytwsfU5u2FZdkpnUSyzAo2ZPgkBjK3OslJHkqBhFtOzz3N2QctfXS6YYTNgd",
+	"JZs7Za5PIW3WS0fMd2/QNxr2beWFJXP1nVi1ld40W1ptByTmmpbaoqVHE772Rqf3JJjVEwmy9V1NYbWG",
+	"hAuqGaFhUh8CItkE8CMGyxO+h1fJ2sIADiioMoyke6LhUCTcKtg9OniB1UQAEK5uY2y9ZHXYACMK0RFZ",
+	"VrKIWnGAmyBZlayYjgF7mB1FmKrNUkLcWweA6hASjzpfDmjpdA//pmu1DWtI9Tfq9jEijY+gvtnN+iQ0",
+	"OJzrv8wuDlREbt1vdht+D8kCwWHiU6tdE/dl+kOi+Ts+rJRXJN37lr3XLytxkLvENXrpzDuqE0q45pkD",
+	"NnD99xwUt3NzHdKYMJVmGqIkQ+MSSXI5xqorkGy/uE1OQGd2YQ4au9khZEThffY7kizz+NDLHyuNwFvl",
+	"RJJP9vPtN72TKtgs2O9gd0PuOVSeAQme8Pk8ItCaqTVHSJg5MjyykHpYk6w94wWOzn7+cSd+os7xW1rw",
+	"KDZeMgsBf9HMe/FEq5fbsZFHuZncmj6Jqwkmm2hul4QnyaTqSkyG3F+a+/6/TpGB7jG+T6/F2rJlQd7v",
+	"2DeyovRTpfkKZU+Efe6fC3esA3u8eBF7v+YlU4OyiO4TYjIWbar7J1Qg4FbPGMkBkQ7rEuwOV0Lzwu6w",
+	"390B4ax1MSScBRGoaVhn5AvOwALaMo2FaMYuy0s615c+q3EaYHMb8xmSqOsGNXhRXoITbNpyhrUDYMHF",
+	"k9QHBNu8rA3fowFOPWcb7xFDdMEVFXTBEHF8tjVGIcUWdtFw6LFvg6PE9DoAxpRm66iFKddM1BBT+C+P",
+	"O+gcze+GNHL+iLFFWEW0D/SQoGNCv/Npuz4WA54pcwZmstI+XIBHhGPlZg3IGtEL6WpdDOCR4H55BT/d",
+	"ozZEHB2+aDCdeHSMiGmHnwKEV3/PxFDMgJBGaQBoesPU0/k86vak63WxnVo860VV2vx5kNDwnSsi80Iu",
+	"hyx6UBPAIzQlAWQ2lnUKthn7InX/QwzXgg0Cbi+b62bDZQqB322WlRTj+Jzssdz14dv7JJeXRr5O6yo3",
+	"J3Jh4q3Sl8Ip8raSDOtr340Th3jIfnyDM4e6JVoadjhoW3/G3+5t+wXKayvsXmu3wdUSckNb3XVivI7Y",
+	"9wrT16pFIzxvSRaCSTkZENCkcadZ9dBqD12B/QilI52gZnxRyUrtQfnMnCYCGgBdQb9KxW5ZSYueYVBq",
+	"QWWvIMULxX2fnII0nEyIlWOBysyJMgfBVe7NthCI6TlF3Mp9tPBa2eHZDL1VkGpdQHM31aNLQ7g1VNiQ",
+	"zLz+eBAi6x7oV7iQXT4DUL0Sgfe7D+Srw4vex3gr5uQfvGchiZAbV5t+7DQKW1gpeydTcOEN6Y5V5BJ0",
+	"5TVViqzoem3EsywJ/BSAysZEYlxpQ7eGn2Q5II0hwNTramBQlcIManM7LNCAnNdo145patj7vhkl3bBP",
+	"iXOKtA5ArtAZ1/+dyYbVP5dcu731FvOC6Uu88rgi0IunN6/uxY09IKkFfWDqsKwQfxVYgVUPV0uYBonq",
+	"HJIAUbAWLuPgImgmkjS3tub3BuC7TTHZkfB7bqXjuYPibT//5C4hq7L/0eWhNwnsNmf47y3xbDYLcEzU",
+	"4qGaTyxzeHYZCHR9QCuKnujLThXcsQ2xOYUrLG3VlOLg+7bWT3oYsDvTLFF39K3cgAVgs4PJhheFEeNJ",
+	"ELt5rfINV8e7+5lEbppnWjW6DZXJ1KNSbtTelDs3FNfmFvKGdEeKy38MpNsGxuut84jdZqH1PuzhGGfE",
+	"RFgmb1jQoKcYeb5aQ4zFCOhfQondEOv1MayvBSH1L2bWdFbEHTVBi7yjnNQdwImcRc9dV/u4RjSs0b+E",
+	"Qv8Smml+C1EoWinEs2oG8cwnZbbkt6mMh/oFlRqAhL6j+/TUl54wmn+Pmau9G752FKt1ZciXVaozWlW3",
+	"T/EdU6B3AXuv+0cLjt3pbEhUdLA7CJ7fAZdLYNrWFbj7I6G1Cd/Wmdrb3XahhFyudbyvB+jo6GiCwHWd",
+	"gEMEY3msN+1S7jic9yKp+izTD9EMhF6Kg2bvNYgeZMCxl/5jO6e42z51wOoN+RCFcXdpRS28Veh7QMAd",
+	"ptByhG5ztgV1R05rTwAKyxFOSzDE8d6lQObY+UU3m6+qgmqW/yCFXkZkzsp/XoPjtkOI1krfjSG69vvJ",
+	"LE73dnBan3YH7KKvwLb+/eMZvh/5XaxlvNDL+K3i5rl/S3CQYO1jR6FwmMa63CredeBiOvz95n5FYzI2",
+	"0BvNan3dj69gjPAXY8cHUR6qZsHe7vBHnr8QAyVAJqt13Ki2FwUiTMr5fBjAdCBZ2l0CUbBtqCJ0UTKW",
+	"X2JmL7dRUMTm1EuWSkK3qbT9IrYFzW6iIhbWZyU+pHIDuCOpFPN+egjveFBPWhRyc+lBWt/rOiDktHOb",
+	"od3Et27GIRnVVZlKZ/TX54Gqq7+/3GsS1kuE279HOn1jfxjjdlZyubeP/o/4VHA6Op+2hnyj7cf9mXoY",
+	"iySPsR50hN3VYCdsZ9FL0rjVN463mUDJG/I+vLbMVz8JzYu+C43P2s/WHVj31lo0+K2vT9M+2VTDEA6B",
+	"dPM7nSi9wcCqWlqHfO3eK9hcg6+TiTyZx/7FRWc29oPzaEpXPwwTx0Kt1+2pSjBG7u5yr4XcXLez3H0L",
+	"XegRZaTPid2Ud702et+G/WhkGdtE7NFAsdh1Ogw6Z/OqKH5wF38b2Q1bGcDVZ20T7Hy9IZqVK4Vwbuaj",
+	"ytiMQXvFtJ4S1YMa2VP1qOhn6Y3E1UO7eR5rLvezzxxoTCOTKwYZqWY+4LNvTGmXa82vXke557UL/0SW",
+	"1s0nsJkNbcqvI3xjuI9Jdcpw1y649w5zFVRph+t9QKpBLIzZANG2gQ1QKIQkmVxj8IorIjcsJ8Km7HYg",
+	"ZzfgMn2RpW+DmkTRbhHXr9TPPE2zFLWsDRjDnHimFTGjuUaJtpdEs74m6BPsMxCo2JKVxaCL6E6LvS0a",
+	"aOAm6m8dvIDnU2b5x69ZNuNfLdgPKu55RSjnJSOyyI056avbKNd9g2TrpcX/beHS2zJ0m7Jp6I/Eg8JS",
+	"WBhGlyyANPYuMcfhkth4i+v1RsW2VqWdBzbS0tW+EVivZHRlk2+a93gb3Kgj+jXbAqY9i/ggApThPjFh",
+	"PEX9HnZHsq/zrK4h7+U0hoN/QHBuqMh4l+yLMsA1XUsCx2f1EQx7R8IxCrkdz3RsDq+ZoOI49Vo5W8ld",
+	"7vmB5tBH9NpQzFwbJGe313ETbyd7VTMxrJClZItU1EUV1SKKLbuUpUYgQhCfeV4ypZg67dXtzzukVaUM",
+	"KyTczoZm/45iVjy7en6FWXnka16Y00lQw1OYOOZMJBvnhnkKaD5rTFauTz9mRYghWegOXdjMKbcau+nN",
+	"7KiuUg9kt36NYHZ7msR99QNrgsOtGIoKvLseYzO98MGSltHvcfYGXI7JTGAb0O1vDa8MO6m6j0GfFBOP",
+	"p9/SLREZI6gYjsTZU2dyjSnOx0vgT95UV7Z55cMxaEU5QXD3wvX67bUNsKXp5kpQGpvym+GXNhNFMZGP",
+	"m6p9yXImNKeFGjYdyHTZG8ewp/am2dSqvhZWGOBu8EW9PX5p71J8nurpF0D3xLAj3CEYBNkQT19oh/bD",
+	"lSanjcTbmfVM5nHrdslobsN1qbKC1NkLICeYXsp4s4SqLFItlWe9MjP2Wh0wkp8DvrFe1xiXHqPXTyKX",
+	"EVfcel3w1P666pbdeBFj60TdPSq3Z5NJ71NgJvYdW+u4YFx3Nwgr2ymUruPIASlgdWM/i6ueGgdR4Y9G",
+	"AA8zH039LxLASY30R0CoKqS8gYDZ6X5VwO178IZQnADdfYJyvWK39SkG+87uV+Sy3F3BU2/XBk3TuFas",
+	"mJ+OPhYIfU+/+w44veugkUodMqs/sO1FCnPSoePaCmcEzyY579caoi/uEPSgMKwTv/rjFW615+2Ws00D",
+	"xyZsb6fISt6ynMgowEtPjN2f6xqHAJjHo8eA1rwppWa9yBLNpIBXZGYgLqwV75BpwBKXa4xc9cCSHNoZ",
+	"I4Glgp1BwiMO07OdsrgKUsH3LrkaGFLY5W2XS9RO89x2hbaNpCvY+7558jQBzc5E3p+czZTifhk5Hnqg",
+	"j1NB01IfGJ2xFz0OgetqJfgGlfiOeH1iTU/oFncocn8Mi/A/E7cSirwTTnDmcp2OsuUw3L4p/QAP3Y1H",
+	"v1UU0Lo+xsa2sxAYpon6Vx68NTD75OYMDb+WVLPHtNz7i5fuuabWk9i0nGr6uKBKdYCo9z1Ox4Q4T0bC",
+	"m7jh9fRjCLrprUGtL7k3say0+zD7YMm0LtmKV6skJsogsXVc5Pm+vs3EjtVpo3uEX02EXiF3GDa5ob5A",
+	"uVPaSMF2jW8fK/cH0MvCMGmwVp/hZnyXukl/hBZk978vO07tMNHakRH8MaXuPfkyZkx4/TOAOFg0QXyG",
+	"87G7Dvbzsy9ND2TSwEvkbjz6V+3hbXLIQqacCyruGd/1HdhM14WMv1lyF5A5Dg5/4HR9ELXo1u4sRMFQ",
+	"BdsgFIXvIySFXt6vjefPbLaU8uZKa7aKGatD2ryw9xkrYx4K6AvCFhwq5N3kKTQ5+EyRmdyH9XGAf7er",
+	"hVHgpu0TfnfP1Pm/8b6TdVMjvet7tMOFTkhHro5teYKx31irKdwwFV8hEzn0am+Jks3yJipK3OPJO47d",
+	"WqC23X2Fr6AhYV3+b+sePlNTssGFnPA46Bj8ekjobSdwtlnm8cAZe68tVx8G9lYzyU4/XwR6oUoTuw22",
+	"w3k3F9v21h8Pqb/FNHVJQSKTxLotcCFwGhGKZ2rz0DbQASq8LiKHwH21T9pCtM3zZYvnHIfZwWq+CPoJ",
+	"OIZvb21I2Mg563G6nolvzFoGnjHnVY8nFbu0tuRZ++to/nU0P/7RLG00o5e/o6ULxKyGP/VRt2fSLbvH",
+	"yT9CwXb7pv4kiraj7LiLkQYnZ0oW/JYJUq0va3zRFd1it26uQdTtNtSts4V8AluNiRRLHLFzehrKx/sm",
+	"6tifJLoD+oldRdEJmSBKrhhmoMFJXAA8HCBn74GjjwkKm5KWQMX3p7spvTayvGnBOhzY7il1w6QLQYsc",
+	"oYh9En5zxvAxlLG4W8X2YeYLwfI6PRcrxlxOn+twOCZaygPW1S4ava9IdvzmRbIZNhbMNB8b2wXklRoT",
+	"Sv5JbCiGCUxnpC6PH4wdouQpeS4Fm8IXM5saMTcH1xyZa8io4np7DbfzdVmJUweldD2sFqkj0H6M7CiM",
+	"qiNhIjWjLUZpcXrznDUTqOrz2Z1M1dqr44ltL232ZZzA4D2m9h9N+Ern7Nki8mjCnuP3WElJn7fuaY5v",
+	"eXOn38LgDLTogd05pzlXdAbX1mxLXtlMzDFRDDAcLBxPij5j//M+V9TPXC+P2AXgr8vq/83LKlHw/S9W",
+	"8jmHeDdOE+oW1Sl5BQXfdmoZOz0YeuCvG/DPeQN2FtnbTXvJlE0FGOCaVvHTbI1N3NYBfZYa0S0YumvC",
+	"UlNX1D1gyvKWlQVdfyurUjWyd84v2qk738gSAHd8bUvzLC+k4V4BR4mLhc0VsX3Xv/gq6MI+ibJGamEK",
+	"tiJyBZT+8+F4aK2aK/dSFBdVyfX2lTnELmuRf8civqgrQa5+fEZu2HZMrlXxi+HBX/CoPfiCZEta0kzb",
+	"LGeQCWCaMlqCE8G+eqn1GsNNKo0enFO1nEla5p8pYh88JZC0U2ISmHK5OrZ2T5bcyAdAeaQ3mE7EzWiZ",
+	"lDfcA5RMR66W4hf3/vro46rv7gC0cB4pyHjqm8LVqIh+poCbgVmTuWQK+2SA8KErdUpymanP6ZqfrnLC",
+	"3q8LygVK4kwKc06gbZtZAVnTBbs0/4Tyiulb8VackH/+86oyl43mGXD9P/85JdfmI1ny3+GTKfkaKE3c",
+	"xpyenl7jPUSDfbPpgBECEySVJ+xbQULanpKnNFsSH1SGzDBcwpqVK45jcNeE6u/X70/qz6//cYkUcNxm",
+	"yKDoVpHNkmdLUsoCO4PCSzNpLgbrDjjF5T/L1T//iZ9Rsi7ZnL/HTbCj4HZsMV/t79fqNvvlegw3AP6X",
+	"Zb9c/+OUXPnQpSxDiJiMCjJj8GvAROVamanw3DyHf2OpCc7GGAxmPmat5LrgK66vyd/PiJbE6KyEFYqR",
+	"84f/wGsoAxfKNTpN0ftGrj8YC2BMahfLmFgPy921fQsk8pvXGLa+hpxS3P3PrYfqv35VUlxPyXUmc3aN",
+	"9XDQcc68aAktwAw3jck1NqG4tpsG0Mkg97YINm9f+FgKV8xqGAzBJWAYe5XY2SvPV9dPX9PF9SXm0gF+",
+	"s2OA62fzkx+M8XJN/n5x/pXL5h+Ti7NzD1bGgcpCaoLvrcsr/3EKI5jL3g2z4LdMkQeTCzvbl2zNqOZi",
+	"YeZaJzvYfD64BwMdFrbKzPhZzlZrqc0iT75j2+vLWorcsK19Sw0Vi9sFbVMFnAkGuMdwvM8vyNJcJJ4r",
+	"VtywxZRcv6SafY9sASzg/z75URY8214bvm1U41+SGdtKkQOGG1Q3X5w/Qjpfv2S63J5czTUrkTe+sS0V",
+	"17SkmCoBr4FGS0GmtSFswZVmOfGFKC6XlAsvS0/Js3pnBduYlSpwydH1mtFyDK3c4DwIYkwdR+op4Qsh",
+	"Haz2VlYOx/VGyM3pWwHlzhkTWNbJoYJjzllp7pI1zZbs5Px0Usvm4DNzQVSrFS230FeQrYMtccmv2DKY",
+	"C0TEs4ki0H8QegzmvLQN2PDgmSMOvfNd6RemMI+cTRcoTNPR2ekEZyHXTNA1H01HD07PYLJrajGHPjdi",
+	"9nfIHEB92/Pgs3w0HeG35iJWaykUXq3nk4kt+9T2Ltfsvf4c7gMwtN9bzMuRvHG3KI15yHfaLzzTFpy8",
+	"CSUT09f9jFwPhYYiMJq+eRdS/4l0Yr6UGVMKoP3/G1DAF8poFz8wTTF6/TmgHadJYr+GdnvUpTu++TAC",
+	"oBhIMbFdyrC0Jdb2A0RXtmTZDZ5bYPkacmYFJp+//X+rWLmtGeyWlTMJtZ9pwr77I3csowI27OHkQc+X",
+	"vDl5B400ZlQxG4p6K3wDm0MmIKRGUppXhpcyUNmHu47NVo+p1xa8IEpw1e2Z0ZxObhgmRCdOm9JXoMGp",
+	"Xf6KzbZ+5HMQzFAwt+dBFy3ZzyPhZf2rNdn9JjrX4puGW2d0Pjn/4uTs7OT8wevJo+lkMp1M/t2w6Kaj",
+	"SpW/TL54tHnw6+/z+Vk5mUzOJhcT+79FA0Z/KqqiQE/I6IZtu39WUKW/kZURzOfv/8/v9pOf1O7Mzib1",
+	"zFyCNFsXcrvCIFzJbuUN/gwngNrcTofMd4G0PTME9UEta7aFcSwz0l3I2l1eCOQCcOlGeP4KNCLXjtZ3",
+	"q/VNahGsakVvjElHjC0CXWD1kq0UK26tlyeClHfw+fAnwuroakwsEfEedi1yg7PhnjRUDNVs3Gp1CsA0",
+	"0GAw1ifr+oZtr93CrX7DUcQbBciWCJFnmHfQdA7BTXrD1jrEmG+eRORX3IXBRzFQzsAYe4eGLFP6a5se",
+	"0f+QxdgzxY29ues521wFhmJtZZsr625HLpwNm/KfRBxACenIGZJvq8nkQfZgQkoqcrkKDH3ghi+swg23",
+	"hTkn8DzbK1VwQseTIX138LGlcbCLuw6IGwYphEFBqzF0UkPbxz6HZ+7Go+9l5n1TXc/75+ws7iU+frAG",
+	"jhUOA8QFyzn6gsKb9vMP6BC5q+uU474akBmKbGSpl76Nj/fOWNg/OMJEChArShslwwogc3GPyYqWN1h1",
+	"bjd/V67gF4fKlTkYkbGr+6JzWX4699+glzDUfbZoHNd9FkwfTBZjYCdJM/kkpdefU+x8PHljRnyAbNzN",
+	"ls+l/kHmxgLPj8DOLwSr3YohVkOtRByisgzjX+HI+s6Jryrn+kSXFIN2aVvBPPcaHvvo5sI43W+dkhVb",
+	"zYzqWToeiBmu2BviDdQyv2sYeXvKU3fffSVs92aiqmxpJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2",
+	"pacaAXAz7SueO16vKohwDH5/15BcZKw5YL+41k4Y4X1WVIrfsj1rgMLiA154POuUZg6DzfJC2DsAEwxB",
+	"JO+V5IiAPkJeDxx+OSXfy1sGVSp3UOiQNDZzpu2Z9u1fbFDaJVs0Wr2472xGxp2vtR89mn/1RT756uyr",
+	"ry6yL/MvHj6i53NG6SR7+JDmk7OH9MFsfjE/m53PJrOvzs+z/Oxh/kV29nA2mU8mdPKV2bT1aDo6e3R+",
+	"Ojk9Pz3DQrpbLiv1Lb5i5K0Wq7n81k0exX4bTc/OjXS1tWIjdZt1/ea4FrORhfsNZiZ0ye/lYfR3B2S1",
+	"r5lcF86i3CqS83xMBNsYTdH1s/XXh5li5O4AcW8vj90bYHrLSj7HapeoKfxcakauzXV6TXJj6LJCMbBr",
+	"0We8lVXgNy6oBpRVqr2ea2PBXFtIQaMhaAw/Nu8cnEnj1rnfIZ2V8oaJWlmxu4N8tLQ9aI7H8pZFAeBD",
+	"FszbuwM47CVbyzLKYx6DwrocZSWOonE/djapsVm5cJViiJwLfEIKuTiMzWZVvmC62yH5tX3meAJ5JSvz",
+	"i9HDyeR0MmnkftSSc3L2ehJIThDRsyrvlkFWJNcxbpfF5uVLySh20Xs4aTrverMB0iMpaSClBygG/aKx",
+	"4e6RhA21wMEWCzuTkGYGoGfB/lscwQgHcMRu2Odb82Uy5BqXcmqpdg0dmZR558PJmHz5EOTL2WRC1qzM",
+	"zA/knHA9xgAHutpsPSb5GYKAsBnX6LSDS63G4qcleyvwFjQvCEbFIFzMQYd78R910O1y8y4TDuSt53BC",
+	"j++Y+1MevGGkSZmelk8/MW/XK6ahFb5l4v0HWAXY7U2Pl5U5n3/Af7QcXs2zg58fenYGOaHQ/47l9cdw",
+	"Pq0k5M7cj2RpD5Snyf2uur8OWpeb5wgumwH7v3vnDXTOOHq8g6wJrGNoMg4CNB7lPPW5hFasXLATmMt/",
+	"dTHfV8h8AzceazV6XT9/nYrmqSBUYT4YEXLznzwiiPt4rKvFAZufKE01V5pnocEQzZr2nSoBFg8TtSD1",
+	"aU3FJXkwITndQucLITeYR+dsUa6IolCbTbaMlk693bVFF0y77nuv6nkNPX3fgJfKthsc/eU8c3b59kco",
+	"aQVIltn2JYAufmVBiwxZOx4IvV/no7FvSYAZEg4P+E2zTe5IaZnd/FKwW1Zgc2oQFY8cqOY0xMgxPAX1",
+	"UR4baJ+nqQUMZC4FJrQstydqKzKQvX5Q5Fh0QchbVuqqxL8Nb/HSzR3mB+4uhwL2xiyiZPNSQiRmQ0u2",
+	"lJViJ/nMnLeNWeebB+Ov3sFVAn4jGCtnGc/NGx7EfYo70zAUZfkrB/3y8GIyMUPaQgZL/cnJ+UXD96h0",
+	"STVbgHslfOtXzfEn/kmzkwVVGgCUf+ZC2SBAPdvWvILfraioaAGEtdCSKZdobDG9o+C7AiAhoGvRdQw9",
+	"9Fu5IXKumXAJmyTnCrrajQmFHsebJdXofdssGbTbN3RTkNq7lEWYB1P3EN0VyjZLtOm0ycI+tEm3Tdia",
+	"9OOHhgaL2XQsCde8RzLiQ+86UwX3CHNNdUuY92U1tndwEFrD4jbHC3jMoAPN2YNxp4S15xiC2KOomAXV",
+	"K5sX3YIVxWUiw+7s33VBmI0oID6z+Uf3uPjka5ff/N1PJ2dol8niNoxvl0zBSbbR7iPdCEaa5lZSdgd0",
+	"LPa9VTMVQ3d2ihYOT655O4xHt5gyfHZuGOujvLBxN9nXPYJrwwaZ4AKMCfFQXx6PNlwI5oIzxwzguBO2",
+	"P4bjBeBR3OtusGTY5nAB/fkH98+7pKwO9NiPkvnSTRP/6v9c+kXQN2k4xYeb8/WK33Vs19QKGqzAPvgN",
+	"KQ/7//BbRth7muliS6QArr42Euea/D1oYbdZSuWqAzZcqH+MyTX8dU3+bn+1lVVJ5EaMAQnJ59naoi13",
+	"mK/fir8X4GwEXHSU/f9wTvm6yAmq6qyigoljAWY7JWaGFq4dlE0ILWJLgZiP3tLwHuwN03qxxrLYPopG",
+	"07Nf//I+Hn5/fz02Sj+W1i0pQHMbgrSFeW+B98QSeoCzpf9hvufBfAIcgh3oh5zOWjS7AxQIRVunuFdv",
+	"9c/9J5KazInjAjv0gTNDofWAHcHY+3Uh8/q2G6Zg9gJhqQnQwB4IQVjis3bdDnybuM+wO+QeVdo//u6e",
+	"JUW9y0WWLLuJZ1ieuQzLuuclSNBFydRvRcJj2MrORLVVil4ew5YaFqqqWCj/imnNBTL+miq1Merru0DR",
+	"dHqnewwXijp4rVWOxqMl3ASjfHZqiXKayVUASzFaMlro5dZ3/Olc5UeqO6mZr5caJnxx4hFD3U0JEEgd",
+	"/2lU7rhv9wS3n/mmqACIdwl99K6nmil9bRvNUH1KELmCuH21PX9owXK4WSO1M/EIdT3t/2iUOnmg4ufg",
+	"YHYe14dkOvrbh5+vXj799sVPr57+8uPVq1c/v3j55M6wt4LqWXS9DSlaCYj5UQpXasGEp/pPKYaOKHyG",
+	"71YtrSphyTVYXg2XRSmvXn3qP806l2ABB0m6dpjGfQGGjP2jRybAfWTU4JKUAK/iiJkBT2AhDYq6HEcP",
+	"llEppu5B5nGX/X44/Y5au/KXZnV/zcoYvF9vETu44RN899Gl2DiEXLNpccDFda/fT6245p4S7h5eHk/1",
+	"MHGjrctCLgWBr6e1stfAHlkhsBHLoeQPYUQcipYUTCEGNSkhN0kR6oY5JVe2O1seUOGtgNChIlQRf4XG",
+	"nCfIqUcTzUdILAlPoj9y522FQpZWfbo74Ih8vOSTT0O3O5YgPE9Jwh5aWxht8PLu/KPIuz9fwswfoZD9",
+	"f+y9C3PbOLIv/lVQqjk1O3tpWfIjD6X+da8nmZzk7ORxbM/mfyf2GUEkJHFFARqCtKL1+rvfQncDJCVS",
+	"T8p2stnamtgyRYJAo9HP3+/QcvZXFdGc6REhBSGBI/sEwEch4ljdiHiGaEF0H48pGSHGPxLLHrVagL6E",
+	"p0k/Y8Kl5rxlQbcPNLbaoj25go+BkObBueyVxbMbpbBfoMupA7AxBAbKe1Ghhiv4IKOZ+4BiVHC9UXPQ",
+	"8v8Zbnftbj5Je1HoN+fSn7Ga6kbniEonaouf4PQtaw6gRbNtHJajs6YOAYKAM/aKCJAW4eHO3RX7AGIu",
+	"WyZYCod7aZznw0RIDc0IoPF0hnZIyRWLFQZ4dlGkpoTAZ+aOSSECgtyySF2uexM7e9iZvRHcGDMlGnUZ",
+	"A6S6LCDLo+gF64IOtqCucAoggBq2oRY3pZmawtn/7TsG5miwxx9gMcTKGFEXIjGazwXZ7t15wAb+xxHm",
+	"QI0+J4kPeG5exrP9HJoqXitLpOI6+9KikGuESrAbwIzcRwZFIw8yQGJHDJuYDxM17ulEScQzTlyC63PD",
+	"D3xi+TNCd5DE4QB5aJJwLHTCxxNLnn7tNQYpj7lMBMgbQDOGNwJSw77oQE3UBDYhA/AGR/pMRbOFgO3n",
+	"20agfIKaYypmPAhiobMDR8Q3CC5H/cz2tMXdOcResqL1neFx24OXynLemKvvCpBol+bI1ljK9RGn8eK/",
+	"f3Vwb3nQwuzPWQ1rTvXsI7Gh4mVncyZ8kNDA5FkNu2QomJlsmBVbMZjkjmt6rggW94+R8F3SHebZYy7D",
+	"vtAJ+8v/PXv3q5GJ/7r48N6ztdXs6PQJ+1v480+ImzdUU5YopieCj8wP3J5z6kbE7M3l5ccXrGu2qp1a",
+	"N2tNQHI1ujtMNMM/Ix4uwOZms3vopzpRY8DPBcBheiZKt5LCAnfRucUAvhU6XjulMLAEJYvqEbkNfBWl",
+	"Y0kn+FgEMwBCM+43jQImH7DvexAbhCqHGPI6VFtBeJGDmI8B5NCliaBJmfFsYrMO6lADslh1y6Jb153z",
+	"QV4J05dHKSzBhqE2J1xV8leqRFTVJ55W1icWogjlW8FeEgp9+I7mp3EfmGJapTFU/tlV6bD2lTSv0TFS",
+	"NoEVsarnQwrZu0mueB5/W8MpzgKE5jsHkXFa8rHBI/cz1Q8CwvViVXfFOxXACRVhQwwsPwISeGKZ4Gb3",
+	"zc8V3Td3x006oD9MZSbFy20WFYOascjL7a8tT3MWBJmBgyZ9VnGFb93DiqBMG2yjxMEGMlfEfHqAJIoQ",
+	"9lqwipwHpeL1MzvbKJv52quHbPcsnX+X38mZx+UpnjWnf3WGB+Zxxya470bm4zIyNzYgV2q8GuEeMsGH",
+	"gISDAA/UTpbidvEWAg2epCVmZs7bQ5MrRVrrLI3FR2Af8QT5edgvPI5CEdujAVD/Z7ZP0Bov7CyzseaI",
+	"EkIAX0z1gqCWV6LehLpObfhV216t77bXv4ft9ZChoY9pQuz81vgDbV1+lIcyUWYv35vpdOiMteV9GXj5",
+	"u8yy+76Vvm+l+95KZxW7BqIdYaLdGellpylYCssKae/HXFjYhFnSpzRcdYHnO7bM5pI10IsCCA6e+7Nj",
+	"6QHEgVgAMwuPtEdBpSwhalM4qk/IVJCDY1wj3RIyynAkhL+S5nuOoQusDjCINZsC6pYWMmiyTxXZpKr8",
+	"T5lVksSzomOxZXFvpsuWKo18MiRRIyGh6PPizYePf1x++Nsv7+8ad5tbw5dxyKNzHPl+UEMyyrDMU3AZ",
+	"9MoEM15HBheRFlJ6uUgJX5Fhxu/PU9JlOeYQ0k3jMIpCbXvXT468xhii1YWn8zgJ/UjkSdld7yrIZeE1",
+	"EI20nen4S8HNLkQ4+zaMAeURm31BWhq3V3j9VaNzZb5x1bgrKqyXOOEHl5Ynbm7S77zGWCRDZeTy42+X",
+	"xO6ITHe6c3hopCifITvkk/DQvtlhG1NfPVe3ZLb+tddQIzsXC29OcCwbITAWpa4ShDGXGqsrxeW8ENC5",
+	"didlkNEjISbG31ExKAvzI5cOimbLeIRVnrH59cAcdiuSYnDhe7ju/lunPmARSr4TibCXVjQg0VUP1S5v",
+	"YYlyAEVHzVOAJyIaOQAHpoJIAr/IQbn78Yq8N71fo9PohSua6a0Z4zYJpsY/pAn03KBznAxDCBDZBHUQ",
+	"834y36WNEK5Im1zoJ2+dFkyo3log9qVQx/Xm55zsrtF4BNcy2BC1NBzl7lfZBb42wljJrj289d3rLe8E",
+	"d5c1tmoAzb5eU/VuNjP3A7aWf4PrVTPZCULt8zjYqoYo/6AlvWILNB9kWUMNb1/FLuq0YN3R4ApLumUF",
+	"7459zw8qRtDqnk6M658JE5nVHBvxQq3TQu57DQGrPCGLEgK33pt8fBoqyBdPY/NOoWWiwxdiYQJp7IFI",
+	"dMYigxr+BeMSoNHsEYkTYnwFeC4ipvWho1+zCQ9LqGTgIf/u0mX7qHKihdBcuwpTdXXu24RNUCfgt23y",
+	"n8uZMcbNgnE9Ekj9PuFAzOJhzJq4YMgrhf822QdYVRVrNoi5TKjPo8q62wcO99GpxWMsGjwF8hpjQDw9",
+	"aD05OG5dHh1lBgQMeh7D8bSkPDBegeEYib65R/sZDaZQGKjIAuqzY/Ze3VgKBmN+BzGfOgj5DcI/OJ9L",
+	"S3URzBo0P0+cUVCjyeFqUhMhzdobjUgTuoPpEQgeHEQiSUR8MIhVOlnuNrwSPPgVrv5PvHhHEMUakQIA",
+	"aqExnuk/oyYAn/xBiCQZRODxU6/hWHIbnYZKE4CzinWyLCQZ8fK/n9Lfx0JrPhAkfkDIHWqWKIVM+jbT",
+	"g1VGzUatyFMlkE212tpzC75sC6D42D0QD2rdBB/MAWiElaGwatabMZ8X8wCvcn9fF4AptwHWFf1HCpNX",
+	"H4Bd9qrrQdihFNbJPWR280M5+Us1yRwU3qI2Afugc3uHPy2A5qG3vlLlwDEYRH+uQ1tp8e6q1FRrWzWl",
+	"LDfPJFZBip0+agJxOy1ixGiaRQqZV/QodWO52xrID7Bha4fnm0OtK4W5s2Qye4NLyTbV6qhFXtHV0/Ke",
+	"3a8yarGr9jy8DdwrLo1cZDOxVeQi9/V6Ihe52d52OjaPXuTforrr+LWKc+7flMcBljxfQr4KmvWG/Ebk",
+	"sks/asj3QcGzB02TknVpn3ZfMI5fcz7kILwRMkcsD42DAQv1lZSoGETMfBXHUHMO7YWSapdjEcT22zN0",
+	"pVgodWLmzTLY5bJeQxUFOCJQNzzftsh0EkYRXoJJNc3HRElVzOxpIeGuY6zAzhJ7VNmziFMHIHm0p38i",
+	"DRfHGaxEHrfOJvTM0rqG7HXg64yuL4h1HRWUNfRhZ5kiMQY2uQYP+P8pdC9tocA2bb2+x/38EtfWYQMb",
+	"8f8TixlDuYGtaHSCVcAk6KuV3i5Bxnl9UNmhYZtCoAYuCPt9EUPUQEk2SeOJ0qQe8AR2TQZVMcddpHaf",
+	"AIpnDLxosh3WF1JagUcpnBDf5KRYWDrZtzjaK/cljmeSqTSxp5JTz9B/aRW83YbQt280eu4co1KNgDo2",
+	"LQO/SJLIAonCOTVQULkRq3QwxEMBDkR8zpROpEBhXWcZkTZMw74kvSBSR/csUphyzlkwOCv3JFlnUTgS",
+	"e9R2LkGMBoEtEfaySpqAGXcNhS3URqiyXrXTVotBaXQSjkWlWOA77FkiNlGAaFU1OsdP19Z65/ZLJV7F",
+	"GzVFCAgeC8QxtA3SNUlfFOF2LERn8qsGYZpa5TLUfiwmXPrhijKHV4Urv0J2A+mHUcgtbN0KloPs4ntk",
+	"O8imeGajRTUWXGgdDqQILhWGEgosBTaijW0tRGdyctBuHbSPCsRQFLTJAH0WojhoRfmi0TloNVvtjOOA",
+	"Eh82IqP9tXifczf0GiDTcvBWIiCjSoYlZRsUJslW0CgoX67De7AeQ4JWUUr33TAC7cgNqKzsuJUPovyZ",
+	"hv6op9RI57gCnjefPzdSht8I5R/tYtwlDicix2RAnDTFMI2taXv7/u8HsK6tVnt/YLY5KV4dnumHMsCa",
+	"rlSOjS8kMugPPjberfFQa+vtCcIAct88CIpG43lRYtaN2eR14uFt9uvsrtOPsFZ54/M8u0nhQC9qZHP3",
+	"1yo+FzCex+BuoH4B7cJ9CGGEcnCQCD7OZxVRCRyMQz2mNPjmUvU6shXedXgl+eneWch+FRz8kpwkQFe/",
+	"GgsoGd1A4Kox3ZdJ3Q4EClWCN097ngshWcpy8pKtYnTBJh78I9XJGDyZWID3jKWcUEyPyNUV9AX50TwK",
+	"8Xav4g62wkkQqxQ02UHuwNpGuM+zmz5OEb/gM0JqLEh55m2iWzlU03qkHSixq+tCLqDn9QC8Zby0ybrG",
+	"6AFEDM5eRioNfoE/sHazxYS8EZGaiHwfeSgZQGXQ98cAMxVDFTcBhqix0KzH/RGI75Xs/sp1cgC3PXj7",
+	"qovVRtggmTDzViJ4QcPJJL+PEeihSuMmA9JM1j5lVMcOTVpj2Cq2j8IGfZNY8PGVjMIboXGr4Ud0oYsO",
+	"j8SMqZiNoUyDjfmMaUGRX2GeYIYeSpY9Ej2LMGaR0lA77ftC67KgLD4Qp3FxO87Z3bOJ0K5EexKLfvgF",
+	"BkH2hsd06g+Nn9mNU9nshzLUQxF0PTN4+Oiv3Q1JH4xVXsH5MOHG8TFf/Z/P/OCff1z/r79cXTXpx5/+",
+	"an65uvrrT//7h0VCR68x5l/e4o1OW2V8ELV5KJjo1yTCWZ1eLHwR3oiMlw17C7IJKMhhYQbyL946eH59",
+	"2/aOWncHuZ9/2IrDMhFfEtwpBygVBUXZCIMOe3oCjsOVhMs6LL/MV9Jszg67vWroifBJJqCBot1sXTW8",
+	"q0YYwK/2LuYjbM+DjwEDh/qbD5eb3PBV84bwxUDcNPVM+lEoRTM/pOZNG68Mx3hlWdYXrjBDp6lwt50/",
+	"N9yFV43O7VUjTvHl4lSuGilY7XCxTn1fiEAEV427uyuJfUSVPmgF9aJZm9oM5yGfTISkNJj7NafhSTeU",
+	"MNzSWhUtZ8hPVSp11+bVi/lIsL90Ne+LZHY5jIU23+z+hAkuPGlEFDRRgeNlB/Ct5jhgRoXwUGL4FLCg",
+	"yov83sBovvFSFPOS9YcVVgUEhuD8t6HQBBz/YRSs5/gTEEe+3zQroyhFF11KitgqkCKaATF4BPVpxgJq",
+	"GHIMf/uumZhDZExUwiM7U3tyzY0IrPbJYWvVQ9gKeeqKIgncdBspjMNb88/Siog3SPO6uZUMX6ynCmKO",
+	"anbNF9288AGHfF0yQ4eUw18a0X0jouAlXbd33VdjILOn4Ru0GXg/EbG5wHGoAmw2X2xgPzX/h+4rKB0v",
+	"fqcNBMhZkj93N2++IsvotGVaplhMVqzzWj/QmMyRsE6HsxxTLOuLKGL9WI1Zu9ViiWJHgJ74/Nl/vGCn",
+	"rf8A7yeK1FQE9ZaxZlKzRssYVZLUhOZoIWccUYBZCHhrM+OrN9yuhUbV+60TCzyZbre9aWWzC9Tg0OnU",
+	"nSvh6UEeN0HPNFGZKwiRceS89irKe15YF80zfxoJMck82CHX61U+4GuTzn1EJQ9ITAMIceNQm/fOH/Eb",
+	"dT+fwyuuHY85ureTxqyP2QBuW+ghjyIIb/fEBruh0IYzJ9SRAOjm2qX60pUzaIcDYYsdZACCKpmrfKCE",
+	"61BIj2lle/+YTngksKJBUQxSyEGIxRAoyFT4YH5HpIgXiBSlomChPgJL8ag2okzUYTIejayTVQy+Xjoe",
+	"i5jFUAsjZCA2qPI5pzW+I+l+IGH+VaDiKgj0QLECuPVGkhzKmzDhq5lP3+au+5qsIN8Xk6RArbIaucdW",
+	"Lg5i7ov/U6SQmWs6g68ftxY7ykJ5s7Lx3lXrr2xxjxXYOGblaH5qM1SyhV1tqOSExbNtxyoORJzFSMd8",
+	"BA3Hu8v62/zDoN4DG5pzkv4OYrhlso7R3XXwp1HjUaAE+6jlKAsrT0RsjnbzfO3qxYaI8AnlP754Aag7",
+	"YDkoysOWoytnb/SgdJvLxHtO0Dagv8y93D7oL7/Jjew5qKOz3/9s/z7651HwNP1FtSZP4jb/+dh/JV4P",
+	"3oT/Nfp1/F59/PNcX6Z/n/7/s99b7aPjk9MnT5895z0/EP3BMFyExJlJvwCJk9u7hzs/bZM+VrNI88JR",
+	"EuB3V2TIYWYnzkGbPQjOMoxeME7KYCMFVHXYHt5mv8xhJS9ODqikULOpipOhM+zAqwWMeGPX5dQlEQCj",
+	"fUC2ILP9CVAYC1HzMuPtRo2Kamo93szc6tUIsXwJ/fMyf3fjwm0x/9XgyctetvVdRTW2sCNWb/EMmirb",
+	"5vXEFMP8cm5hJmzov+Vf+jrb5FgkWJW2MXMBsEgZjYOAxPxYyWSYD1ikE2NSBDwRtq/ZKzfNbVXig8Bq",
+	"OayJkIwiCOWvqB7dMCtD75jrDi4ZCEyqZlOo4naT6UdKi8Aj9C/KGYdYZzARymy3VYWuRjxKC1x7SkWC",
+	"y3orUCeTWN3wyCkRGH+eG3I8SVdgmpYpnla7UKJqsVwK2GLlUBtmayJQzeoL+6HkUfjP/ID7Ebfc4KCu",
+	"NgQam4g4VDBMARkvfJ+j+feB9c5eFzNK8ZIJSMKx+F1Js4y/Xb6EFmKeiJfUTWX5+URsE1RF9iwMiWQv",
+	"iR9g4RN9MoeARpmr3CQ+a56UT6J71HHdrp7ZRGv5ebCjMz0dhbKeAPVbd2vKd+Hy7oxoZj8Fu8r8dFfN",
+	"YEna1+gG2kvOlmKRCAYiZuD9hZqNlVnSRb2LlgMg5z0sq3ZWcEdb7Lv6AFmtQk98UvVkf8jjQQbOCjUR",
+	"knyNPB7Rk+x8SEKoMcplxyArHeO+N+94aiRafAHoIO+o1WJOiiD0+gNec2dfLQrlWkn/FGAVABTV6MmG",
+	"0VB/ZLduZEozpw4nSoeJhWCcxJS1n0n/oPDN+bdx+bWZ9HPDh0H/uyjqSqHJKeoNlfASI9mikn5tbOoW",
+	"LS7vvxcYb/YIzehm9bryPDgsqMrbHR6xLJwI2wV8dRtBRDo5EUP2htCKsoShsULRwDR+CLOgfThWTd4v",
+	"TCvB96F+F6VIbPit7Q+mRR6RewxLut12cHQ6B7JWDjFrNdN/KhVMwygioL2NopZnWb36XqKW1afzPPLt",
+	"8fbIt/8Zc1+wN2oywQ7f7MjPbl/sTys1AuavWTACWvUaAU/WMgKqZsiaBQ4+6R8pEErRcfuDubvZYD88",
+	"MQNiPRGpKYiP3U8ZLeJffnhirv6pmZ3E342MzY2M1n6NDOjLg0G2G1XGRnu5sdFaMDZaD2Vs2J7DLWyN",
+	"05ptDTyw5xuRNONwgH+VpIiS4XwiRSwYdtA3YYm+VL+/Awjrctvi8Db7ZWlkH2JW4HjSEC1pICC10jkf",
+	"NPPQQhmlCD35R83MbJeF8sfqRuSOt60ReLfC0XWSV1sSICebc0mAtZdvB7NyDVNI5m2JJWboPGNC/Xbo",
+	"28RigCvpC9dWyUSkBcI/61LzkTiAd0Bt3oc5SHwHS43BTUy+PMTzPky+74wNWzI2bM7GUEmMlSFue1a5",
+	"fm3n2KcYc8559HBqjURIensE1HuQBcpPxyTpq6KnYx4T/7mSYlmM9JW96YqeyLMe5sEEl5pNgn5lYkbF",
+	"Y54UEjJCpmPgrQ3Mye7rGzMJu0G2mlsVmvb+4+Or1wft5jFrNpuFh9N4zI6UHAa6AICCDYFmXMU+QJwg",
+	"D81Zz5rPnrHBPbCKPZgtz1rMHmoVzyqTq/hKZoaxR1at1/bAfPfmDGpvzoj3wPw2JqeX6sDca/MWOisx",
+	"zXJOp1ehzpyCsohJP4yMGWPb3Bd4d6tHU09xsLWCuWYfX702VuLLi78/nqgVOJqHt+afu8Oca1S1P9/z",
+	"MZIPY5OGx6RCpE0NlSBgYmLak02HimkBqVIxY70UtIwrOB7zGeBPliedfw2l+FBwBr+aktBliQ9lLv/i",
+	"Um3mSy+J/dp1rDWyBpjPmSdr3et/rDq/l4AcA6gQHNSR8UPtFli/GWaTdrx9A7k76Vidb8zEuq4eGB3K",
+	"QSTykRACYzD7iKzj3dmU9uxQmD22TDd0yEfcjxfx2nim0BOjZBbORxTQXMPBfMxaBDmumSxY/YKdtI+w",
+	"gwBOJuYDHLhcBLtdjGrjTXYMa987lUx9LrDDEpkSoAgYYAhrEWoWh4NhUqsV2LER2L35p453CLlFzPmf",
+	"ERBBc0uooegawjYTHgaWnN02q0CzluNVZ4liEz5bFB77Jv++0vMW+J64dBEl5hKd9QnMILwRv032Iy5n",
+	"QHBj2YqgAB/Au6H9qcTtgKE89Hrv2pp3mc8cAlsl4P3IDdJbPwukK6kLIGkPCm2eaAzSeNiaB5u+XiGd",
+	"8Nl+JPTnGetxOWJJzKXui9gDT90W87KPKLmuaw6LPkmczZ4MA6P0YgFePrRjJkMx1iK6ESVQHBM++2ql",
+	"26FeNn7OT5gxAk8dd5bH3IXs5Gm7vb7I00w/cpF30s6RPg9aOCU0I7Mpn9Ur9DcqDPZ1jGt7YCMRJSpk",
+	"ZnuxJxH3RZdxY2YXC55dbe6YB8KDwggAAOwJWwtRYgaaF/natfqnWMkBvj74eTBFG3Za/12FgQvHPCoZ",
+	"/0SEd3kZdxhdFLQstJrXKOaWbG9/lT2LRaNZJ7bPpRFe6wEtCq8d3pmt//j3s0NdIo+mYOs03pwQFLzg",
+	"0tX7hWPbE6VbGO+pNLFerZpSOwrL0bZkYotOKeMJtsRTt6g26k71mTB3Bq+sJ8ChBVZGVIFXsjtBbdZ1",
+	"XkpocSVKOV2Kjq5+FP3zWTfL59s1S2Nc4ugENhTOwYZK7uc0Grm9sr6mW/+9VJoAXGWu5SKLOWNFESXl",
+	"1k+3Ob4z/ObatR0L07TJdzeZ0Q/40mXBuE9FITaCPdfiDbyxdcTnzigoZBSndc+ZFjci5lGu9UDFEJyG",
+	"3TVVaRQAvijusB3UBrV8LQU7sA1jX1FUu4ptiaLSK1Oy/1ChXN6pWJa0dd2CaiqhTG1PiGy4IKsDybS4",
+	"i+AE5vWMAr6wyJY1yPHHLIvSE0Axhv3/FNPaogGxKKKHt/jDqvbg0GwUuKFmQgbZYQYhNdL8TUaDwLwO",
+	"AHD3ZgzKhELCjyeHk/1NzCi+a+xzMO5f4O9l71lVe/TO8iDXVndU0XxMEA0QDLSwvlzO2FjFNbYh2zuD",
+	"6dDfdp1XtSNvPWl19hQ9Pl2ymZ6oylTjInyNrRVjKxb7b2m2U1hNEQl1i7BIRpmM8CBPJfyIH3sMSVQY",
+	"uUdSEaA9ZyMxQwwqwHGGyyl6UFpDgjnRWlRJDeSGW7bG4/A35TD8avarAzNxG/ao1g1LYMpI6LbT7q2H",
+	"Tc8dMRixg1nYGhJkLJI49PUyrNZ3dMkqQPmhYHrCJaEGAPmdg5A3u+3g6GTY9ejn9unY/fw0cD8etw4C",
+	"PtPdF+x5i5mfLLdZM3cPTMFJEcL7Q5+sVDHrhjIR8Q2Puo7ntaqAKwnH4tz4wVVY7PCsz+2D59eIxN7y",
+	"Tu7+Mv7X8F/Bvw7GoUwTof91MFRprP8FA/6pDKW9FEkeCMJsW7M5xacqDnIz1R52q0Zt368SQL5svFUj",
+	"W6G7LpB0cws07N1bio0nNhC/8gQdzaPjEy9jnmh02kdYGPN3FaVmXtrNI6/R52FkFNrJqYe47Fr306jR",
+	"aZ+2nz0nf9YY3+b7p0fHJxtoCJT+KgD3dFxL0cjrcJDGIqORg7o5qGrATWU+D8fFjY4DWxeaWU2E5JOw",
+	"aWe8art/wOt2hqMJZV9B2VyutyZCSlqnqBvtZqvZMtNHo2t0GsfNNn6UrQ8PghCDSR9jM94EWPAoUoGi",
+	"TVVNJatk3ufs41tm7rv9Qgk/jaFh6PN1sdYn1K4Csbg4vHFtp34ScbkcjwValZjx/TMOaPgWRQJFLNAZ",
+	"sqT1Vb6PucVHeNyu60eD/ny9fvYrXoLucOneCH3jMHa4MyQOddVe5eYNzgacKoiR+0OltNgB5sGsk7m+",
+	"ai2RL8aMgChpMDDvD5UW0ji8XM56Kph5WZcyLL322J+pSjhyJfAgOIBitJKS5o80grqWF3bXB/qxL3iS",
+	"xmY/TYdhIg4i3hOQK6BOuh9OvVYL+hm5yyJR699vMhBxkTHK7vxPuXuZ42Euhug1onAcYlM0j6LXOAa3",
+	"wfvudxDFsQpEVOyBW+yKwznNYsauonFZO2GupfHIHrF03z9SiUE/au6EayBImXvNc3oI02mMjZbwtvSd",
+	"j3yGWXnuDy0hMtUEElI0NFfl7vfRuCYLXX5fw3asVJZ5RVe2C+e2WcfnkZ9GPFmSXHmvGBHZ5ZDl2Cdi",
+	"+zeeHzL+h5q1mqxrJlR3bX8SUbnaanTCaAolMwIDB67TxlSaa9xE4jwE7vxxk3XBuOgiLDFYBI4rKJRm",
+	"ZwO1k1l2KP50bCdm81OboE7ExGgH829ZZsbNA6xpYyeCNNrssCcOzCviprnOba2IJ30VGwfOiAgYjjxG",
+	"GmnsyoXjPRGDXDG4TrgMoE315M6WDGs7Ng6GGzh9Rj7QDnsCDuDdZvL83+a1N6Nd22JyypXUfMd147Rl",
+	"m83X7Ks+hattF4kQxVZkp4LwMqtsTosa1+gUapHGO1iNBn/WVU3QPa4XHuc0DS04u8jW2Sg8uic8skQ4",
+	"qIXQzBbJif3jQSYw5i+X1c+hRFM2lVtE3UAwziAzWqXqaJ9BYactJa5fwX1CfY7lJTZnpBOWwtnI0S5w",
+	"oHvrKMIiRa4+vC1+sJRjZY7Nb5vs+9wt6gkmFl8hM4SgDN5RzW7P+rp5zHH+NW3Je5xG4oD7yxtezCuB",
+	"dofjgo50HBEWmSeKjYWAT9NINNmlPWSQNpAnAosQHSogZzPjCcZMqnID/zyNxJl/T50vD0uHlb3qHri2",
+	"La82HSN/8Kw6ZnmXTgUn9wqSrYy2xh4I7SM8EcFI5X6yonNnYiXxbgWr9roc2ebKyxztdNt8msKv/YgP",
+	"DiJzrB1AlSR38rY151Y/lFz6IY9WcW5lfNn7SedmQrU6pVsrsXUv1ebk0aAJNAvCoLoJqHDpulTXeY11",
+	"eBu799ypVyebrqVV8qTzHMKpCFCb2XorogDxKHxLJUkACoAVUSF+TzfZWaQVmyitw14kGHBHMV6qDum1",
+	"ckN8VAw3L4fCH4lcTtzW1Dc2E9accVNDyWV+QWupLJ4VcdZWiW41jXC1/G5P3VST+AIRjUyYVMjUNB2G",
+	"EYC5mMMdXT843yvYlx6rhJ6xZDaBjRjH6hsTS6nqksoV7DTn6WOyxM5TayzVlbxZtW50jtYSvjWTbQ5e",
+	"HkXMZjIqT0mY+HUzIObORqmscJvSLX2ltDYHKZX58LAaxELrjV96CzcoLfg+drI6Ppe+iLZTvct17p+p",
+	"SEUALxxqhs+JhOu19JiSgrznKZ8hWxi1avpqPA6TF1SfyTV9YNQ21HM02Uu8HVCmD3iIrZwcHpZQeFDd",
+	"iNhzRFZkkpQAE8GdHlYwLhI1wdFvIAnmaiv9VnH7SkrhJypemQl8aa+8wBNhI8cLH1dWxfKDPWAcWYy5",
+	"6AA/bap4cAitDodHraPWQfuI7tRYSPXVliE8Y/918eE9w7f0qNGCnr6fKHjueaDqmFuUHzUbcxn2hU6o",
+	"iw+qW3RlbtEuK635ykUlVf99Sfe7pBDbwal2+eE1F1T4sUiW2xsXdM1XVCC+BhcNBYou3nz4+Pb1//3j",
+	"8sPffnkPQYRkPeYYLNZb+og9BRRwPVYHE2htgQwXs6S7HwwOcMfdHOmXEHQnJ2ZWaMrOC/hL0VqiDw9v",
+	"8YelVeCfhjyBh2JnvIQhhQnr8zDSRaKohcMV74mDu4dqbXybOmmikMWWcbr1RjO+qh5762mpsx770W3d",
+	"zbZlZekW/PVrLMfGkRNoGWaow7FwO9/YyLD7t9j8m3sNdpKNmZ+WWPndt/0DI42IIdthf+1C1bamxmwl",
+	"hZeHmKWmZAyowFvY49T2RsaCB7mvwB3BoFd98AZwDjRitCzqG73DrtocoD7biBcJj3eL2eCadhpXaat1",
+	"7Lv5gV9FY8Nd8Xe42T6y6A+nLvJJmi2KwZerC5RF42mSiAY7qY6NgV2/aS2MtTvTrw0k9QLSuk4db650",
+	"C7X41m1fYfrTRffPtucS11zOSClrymBDraL4Momgc5nM6c2ywCHUm6+UJfReKbxpHUEex3xWVnFvTO/Y",
+	"NczZwsSygWnBYyjny0Y05l9+FXKQDBsdZAnYCc51R+cIUsQrE66uU4CwIl2JpPiSnKcyS01PlIrA+Eb5",
+	"hzohhb5tvlpyEQoyn2i+CUnFZqlc7ifhjdhQRZ/U7IyBjKzjjdnoco3uWG5/ZmqAPlo3UG0/Nb4X/HS3",
+	"RkTn8TsJeWznrIhgQVY1tZ646t0pj8VQpVocBL0sZjRROhnEQv+JhhjujwxL1F035nHIgx5Gtr/tXbTh",
+	"Dqk+kjGU+FV6Rhhyy3GA3YiyBo319+Q2HlGWTSt1id45Gg16FqUmjD9k5cFCuZy50aOTA9AviW0kQyBU",
+	"fEslxUIq40qucL/shCkZzV4U/bCbUFs3bInntehxXUmzElQ6AwCh5F94THzxxYR6cbs3PAqNdH+Q0axb",
+	"gUcTzbbXbrs7a14Z+PyMxansEBKPLuCDEOE5IDIt5pTKrI78HCwn+C2nHNac0G1tOU2cSqo4zyUVcs0w",
+	"odQJjyIsvYy4P9IEXADp/6phWsTOTcb3aTjzXLvSMDSqeVZ1f4lsH6Wm12mZ6VXaWjnkeojplKzQNtee",
+	"1WRvET+Lx3EoAkRSMJOIlRy25SoD+MSqJOrRjALXB/yCQfHdNNQCUIW75mvNsboRQbfJLhIuA2irMC9v",
+	"90rVm0PhdMWbt82bj0Ppfq8wQQvhhHLNaS8JhT50bAh1efoZXHnYJ9xEKpTvU2U6lylUVSLnmfFkuE6A",
+	"YeJTCJUTVNBO4FSw2YE3yxy8L5Xsh4OmLc84F1pFqSvnkSqhXp9rOkyzOvzsbD32GnEqM1osMj6+esv7",
+	"eAOboV1iM5zeeUUdhEu5tiVxZgREBOsZFBQ8gSWCEy/U9gBzZxwcbzwCSEakzDJbeAp0YKR7HyTsYpeh",
+	"SsQX1p0kmgdBQZ5zpsF6ktsmyYVyZeMLzaMgUHECbvEi03KKVKN33jpijvVflvQ4lKEe5u+GfXTpetx9",
+	"tkzHFa8YEwhY7Vqu5aN1N/eam9QVQ/9InuiONgEWlEAs9JvZ4+3193hlpO7+9vjXGcj7mGIgr5iwZ6FM",
+	"lDnGfbGh6wBxPfPnmE8PenA0Q2y90sE/dNWHHQgvb4UUXXA8yoFE49B6HknMEzGYWRouKrA7arVazI1l",
+	"rpLBA7IMKZDbxWhnrNNrsveLAJPsTDLxZRIjNBjTgh7sRzwc6ytpGyt7XAsPGjWRmdhXcfCjRhOLSGQc",
+	"38MU/YuSElszZS8dRsQOSRZ4ImgSapQzuw+nyiywSmMfjZb1K2VhcKSg99O3OIiFudmRRxaUJabF+TCG",
+	"VX8FdmS+VWXugCmZETURC4g9R4WohFNl+eANm4ZSdwhMB+QKprO5Q9fKxd9+w64VoWH7P8+UJVXxmtN3",
+	"GkqJXd/5ABF4bT8LRBSBXz6F80PGhvU58BFLm3ec2QMJzH4k+gkqbDgpnq/PKeeMW9j7FTrWgoaig4c4",
+	"O6ctKlkHF3QIuHpCSOYGVlvzigUccpoj90jAplB9NuE6ydRHTmlme3PNTpYSFbmaG05jD4lmRBjIsFTf",
+	"iBpypFnBM0oMAEXN5x42ofhK3ogY6v6pYIX5XCoZ+jyCr5fiMZDOraaYW5NAzq1QAza45xjl6NcZH0dl",
+	"nHKlnrA1Hn60COkvimEi6MDhwHZX5Zg6+2POOQ3HZlhH7ZOnJ8+On5w8BQ8VP8z8U2gOh84A757D0A8U",
+	"V15vl2ee951XeBFY3AIxH71HhxVf40rSW3SuJGMHLAw6LP8a5lPGzAg7LHuRK6wCXsKdx94mVDxiA1fY",
+	"iIrYCS4mCZC5ILtfW3A4/7YYI8oJ+P0GhZcouBRFQhxon8uloGyv7KUXfjXYz/KJmrvF7nP8Rk1Zn8fQ",
+	"uWFZ/AC5yNyDxyJPp+IervfQz73RXC8DZlrZqI3YrxCosKFO60RA23cMKC9iXN7HnZuE+8jm19eVnYlO",
+	"7U3ZheZqhx2yfnP158yEh1f0GlE4EhKCEK3mc3NGDWOhh8pc0mo+OzVj76tULk2ywSkQpJMVDdqEb95p",
+	"cD1qlLVlU9DIHMQO7B39pWVPzxrHS5mLN2JotIfgbcOPx41Oo42HdC1D+ltzi1ENi6PSQyCjfPoMpUr7",
+	"EDDGldu689yPxwckS1W952l8E95kAbA9FYq7jbO6OmHCw7gWaMGP5kbmjlYnI0ZFjFnHMZ+xHnVagQ9f",
+	"2Wv3iFT24a37+W6tU3K3A7Km5LRZ0SwzbRXCfU/wOsyfuTffeD06QajNsHcKYG06yCVUj5CARuxbEXiE",
+	"B91TwQzTDyNLpEOgYcZ7HIooAHoY2/Rd0rWAL5kXsEfU1P3GuOmhTjbBGXCvco53qauru85ddEmkryyZ",
+	"KtRWa++f6u7u9SU74pDseTRybWxIRDnPLFQYYwlpn9KJedojFdhLIF+D3fhtSexHqiAw1iqV9fTvU2TB",
+	"BXkUIvvzrJDp/VG7QCJWPxGEBooS5IERqJ9Qzm1ewFeTUGg2UAiPTFQgaL3whHq/F8QfpuGxyr4t5kJn",
+	"smCMrjLoN98r70AgHuNWeQcEDtLmgBzLyVTd54ZJZaAexX6h5gglAzshxkXTxPoHZiTUnoUJ2Cs584Xc",
+	"NzuBiKuHPOcV28O89GPdHVPFJsh0RDhQUfSNGTWW3yceiHlSwn2IewcjJ/tJMAPXITg6OcLD3sx4PCLq",
+	"E1yHD4kj4lm2F4WaJSoK8g6SWbKyhmHzhR1iZ/uQV3u+Z65Bw2vkY4yfV4WPrr2i0PdiLv2h0FsI+ysa",
+	"jN5LttmlP9sZ7cIGKPGFUZr7VLEB5ggta+nSNk+jmk7L9gcxln1vtz7URO1js6EXEJgzk3wAoz4GsUql",
+	"ZfFmUxWPRGzR6OOs/oOK/JkTFpobmBNwskZiUuL5mtfZ1+Z78BTGS8xUFFIYXIrpujJSjryzKB7LGSE+",
+	"9BlnAUemqhnyTlrKGAqVesZknEQCCQOmPJbGGX4BJfpYooPpCC3KUw8kXJYq4quBEakqgqT9geWWCOAN",
+	"HzWeNtvtEt7SypLIfJC7xmLPQnWl+DIJY6GLjz6Zi69nBZglw3turhlybR5z2j/ybYpiEm1WoCnF9DyD",
+	"anfv1egcnbSO7+ZqVBerOc1VnoXhgTSHTsTEnIEKiF4comujouyzBaUyRo7zE3ybhyk/usvqxvN/MMMb",
+	"iVmuBojeDWsjG7lx6UT5oz8icSMiXcSZzaf15yqKpkPILEESYklRQVaJWrJM7d8b+XokHszm6hAK2a65",
+	"YQYicX8y8t/jWhwkcTgYAHJ6HxmDEE64Fw5SlWqYUD7lYRLKgeMvNh/mSphaVvY1VjABfAl+njdYWl5D",
+	"/JnS1zFNaLZWy2sMIb3WAm5iHoX485gn/pAuUBMhXxYemCPa6LRbuWzY0UmrZctZdaPz9C63bJO0F4V+",
+	"c25azDS6glk1dfdwqzpX1oHreMZo5rAQMc/CQUcn4sfhQYkdUmB4XBvNPxL6l34fRwVdSVaet5j+p7np",
+	"Pzp+stYKHB9vtAQnK9fg6PhpcRVOjudWwR4pJKaBcFA9Ok813TjKUv1g1YNFby6DuGS2w5obbsi76300",
+	"BZvzbo3UmzkVa0m9AcMKlJu4EtqK7Jq7VN9XZ2IFJqPrcEMeMtBVYA6CaUFWJeJXO6NyVqwSJs5NWxFs",
+	"i/ESBcgBRHejbFAPw3zEbA/1jRb/EarWrqTtyoIiwwVD13OsDqQR2SBW0wyeF/I/PGiysxwvE304Y0Po",
+	"LOmao7TbYbC3iw0pU6TS//jbJSu35f63uev/9+bs4k3XDgVv30+1RX6e7xLDAryssww+ZUpilKbJXkNx",
+	"SS+NRgBXqYUwQ/hwUTUGQOvsUl9lEM/OU1naUWmGsHVDZcFwb9Tdena0Ycnzdzvwux343Q78bgd+twO/",
+	"eTtwCxtvGeWdswB6whgoxqowJ24Uqak5u3nCbGvZXJHzg3SmvQ4ltqpD5ByEDhCtcxYKzHegtjUmN+9V",
+	"A/vY/W4edlcZy7qwYapYMD1UU4kpW6UFmw4VlJ9pYXN+elmLxUdsld88SliQi3oquSIuvXwOTrORNO+m",
+	"Fevz+MHMem/9i3E2rjda5B2Q4HcYYpWr8sHm/AnInXj8LUpDFYz745ImgHUf8xHuaUKD2Ep4VkWcY6X6",
+	"lbv0EwKECBZhA5fZs4kt3A+1kqyf+VpZU1URnh8oIHXTaCaNzztQ/QM4usJk1hwHGfcllnpwXc1ya0a7",
+	"zfLgN+tpZhgbd9WlAWLB4F0AAS+Kskg81wg9KgprB+N4IB8+t249MTATzjXTSkkG7i7lhErSQS8Qb8GC",
+	"25AfDu1BgUI4GxYDNj3U6xgtHijchfAgig+MtYhuRMnSIgfV/nJGR/cnIGWpIqmmm4jAOlv2sOB8VjU+",
+	"JmysdMKAntkII9i1FGjhUEFi9prL6r0gCkql+hABgQZwaBTUFZ0quUE8BPCkYGFAcTR4qaquRdvOAhdd",
+	"lyEW5Rsnl9wBJ2z9jhhYa1dksqd2mEmsghTbYVy7S+YJl/exPL08QuCX49/Rmo0ylBF0m8/aeZM89wxX",
+	"jhDEIcA/bdpmknfCcp71WbtRa2wX5j6T0NXx3dyWqq07evXhaQxffLI9RmdrKIv7aKwARVCHcVd5JH2i",
+	"SrVEqRH6g66+Ezv3HWV2YQqNfQGXeuabVRadNRYesBChrkPlP8Mb4ejGSXgyAyud1Hi6zFELV5uGVHiA",
+	"JPGWnreCmHbunl9/YQGUpFuNemI0aqt92XqWjw1rPxYTLv3Qxkezj2YviefVawgZvML4H96odXDcvmwt",
+	"ifTOPazt2hBjf0VsN4v/tI9QhwZplINp2xRoaW7creK4bVhTp74P7PuF0GbjzzT0Rz2lRhqRVMKJABgD",
+	"FYnY7N5Gp9Vstb1GKt2wzRy6X+0M1ksAW5DT1QfG3F5p1kV1V7zteonCvbNhr6nNcX0APhKQxkTwgnXd",
+	"snUh8QesDNKmETHZJgOHJGJ+lyrxWLewi7pgpyJ/DfoWeGwa52KswPWEKJ64krluAidReKxg1XM7Zw6b",
+	"m1KMF/0bD2x3sOET1jVqsjiMJjO6L/fIoxbY11kfpS2vu5JV9XW29x0+HHdyjTqhZl2EK+sCOQ4aBebv",
+	"4kbIhHWL0tFliYgih8gkZFAOhITfeRxF3GU6r1KprKE2ttzfm0Mv3TMrvnUlp9aQtGn3oYoCjG1xpieE",
+	"aYrYcWurg03sAcr/VfOcup7V+3YBMyD/rITgR81GYubZLQGahz6JXfeI+JJYygLwmWrE/1/uQWae2/Wm",
+	"dy2++nm+bRtibEwreKeERcLYy5mKXeUXbwbz8GsoRxbhYWFYZvuwUPpRGgjtcj25OP6ScdDV18shhWv0",
+	"olcDGizLwK6DbY9vlMFTZAAJ+Ry219Cj1CWX72wCz1g84VqONQj53wrpbhWHg0XcMo+w6uaGcNvgSyah",
+	"NAF3V0xV98QQC9oX8u4rErZqKl+reIzfdFbjTPpkMpoflubPKxK7DqoBk/Tu1+PaTcY4WM9UhA2w+7Fg",
+	"N37RLMy8ZGrzKjMQjZJ+mFgCPePwFn9YTrWM8aSdYai/6d1dzN+be1VteDUV0GiS27wVE3KX1w5f7/7e",
+	"bO9W1QSgoHrFlspQMzOdrrYQgJ+yDqC6mL7p0dggBzFu8HLmbZz73d3rpGjtlG6gCQ6JBGANC/MNXfkV",
+	"xo8aXmX12rKTt6yyrW0k3OepFgUQ7n/E69X2oVoEFZKvhtsiiF8ox6nxTKVlXn2omjPvHyqNJY9qC9gP",
+	"+QRQbKEs2e3EJUGXr3TXGU2c6tXH8AVet+kbXNDRsftWGqY9PVFwpbFvLmbSzwUIjp5eto86xyed06c2",
+	"6mjeyh4wZn15JDSCda+6xZOKW/xTyEDoUfH7GcI8XI2wqShRG5w+NL2lYo5w2kAOns/bWnzaFwSz7cIC",
+	"c/ziUEwuoQsUKWGDejaJiIXbGVTcYdzO3Bi/5h3Sgcrd/aCsO6vCNhogpLA549HuAruiF6t0MEwshknC",
+	"44FINJz/UZRf4R81NlyUdErA2qO9okWSRMSs4foLknAsbIFUCRfuTPrOCK+7HWADzHXctJiUxgmC4VnD",
+	"Ez+6sMcRoGwbyTPzdZHFDONwMEwguRCOhUqTC0DP0FhrvtFehWnZIGi4YfNChhPpzOMN8M/3xgaSt0cq",
+	"2UCqrPeN+EEy7LvFXoK2axFo383T423FEFIZ7FhIXN0VkCgRzH3+JKm609xJgrK46tvt0m/fbSGua6Ao",
+	"UHHqYyhqNiPOQ/1INaWaCAutm2Rw9xsdMqWEugXlf0PQGMu9EHvV1+SBpMmwVCWs3u2ER99BlHkP+djA",
+	"l8GqsM12X81xN1yKdSJvtGieA0uw6cEaM7b0jPVytQ8NKO6Ga9wB/HFFQM5hou/ISLK9LFY0262DxF/Z",
+	"gIdK/XP25WsQ0kdASFvvzrOm0jICgcbGW++VSHgYVYfP8CoPzNscddIcewZm/ucZOlDtD7H1BpdeZ/wb",
+	"5ojAyEh9ETeiMnAwUw9FDrueN0P7cekmT+ValPHnqbyfzO2KK19DDvA8lZRa3Krg7jylE6EetZ6uXX1j",
+	"JvFBqvptHR5nAF5sXEQMyOe68+3GCWPmw3pASfoLdAd16g+NP59CMz2WnmRUi4mt1SGGHPQym1fySkIV",
+	"DD0WXc2sN72TY+2iFHWYQBAiNyyALPRYT+gwEJZ9TPCxmXLLNwIOMaQeWJh4pU7wlSQv+K0xayXrAUGP",
+	"L6LIAjsPlNBMWdofY/ImSgUWOJD5MdfDJiOX0eGgQ1cDHys5YN2CU9llQ8GR5Mw2ido37IcSeMmuJJUk",
+	"QEUTVQzZFvwcEy3OGyEY6ETw4AWqIEs7+6NG/tpQIlJAl76yOVvtlSzS1ZbVCeE5fJ7KB/X7cZqcjYjF",
+	"AXSLIKSy1M+3FQxkMUcPeADvEl8OoXcKysaMy399t2ngYP2DMc3XFC2GA9rfsQy+Yxl8xzL4jmXwHcvg",
+	"O5bBXrAMXqvYWRmdzBi4X2SD2kB79h2z3oLB2lHWr09hfVQ7hfW6xkila57KivUnanVIQGHpOxSd6+5j",
+	"iA6fpzJHxlzsqV3lf60ocl6dDKeN57Lhu8XBqhjD5zRZGz95JXjwq0jQFG9V8YEfUQ6IxGYjkSuyiBdP",
+	"bSkF7c9cJMtrRMjsyG9EzAfinW50np3Q1mx0jttGRX8xn54ctdxBp5dV3baed06fd06f/T5nD/iBn//k",
+	"3L78r2oAQaRYuKkGH9SItYB6bme4teaVAA+jUA4uQmg0ws9WHMWTIddUjy34mM7mZVqHdIF5ujlYsQiv",
+	"jT+c4YS1j1qlN3ZGasbU3PYa/Vj9U6AdORHQbQcfx8KMm85KShV1jo6fP7urshM2P26qixSszww+K7yK",
+	"9rDvB133iA9sVyuwEAAeX44iEZx2PVRTzaRitIF0zQWzb9S0wOIu9COKxdNmO7zFH8orZfcLq4JSslkd",
+	"BXh+/nBVkQOUndg6xpGYOVIieKZHdY1Y5NhkXayfxUavIu37VNroEXVDSTGlXrAXzOxgJsaTJDQXUEPH",
+	"lbx0D8IgcxRhOIZCPNBFw5mvJkgeZesukEDb2Ic2bvO2fwBExF32F/NoKjXFu8xUCtGsn8y7dMWXifCT",
+	"LvtLrk3tShJd/TjVCfJiSzX9yQZyLCuHjGYs7FsSsinXrM91IuIO0lCftI+yVjCySWlKELRBaCETO7bS",
+	"4A48adu6jj7MQNYA5u2/dQyoLw5Azv5XWRsZzHVJbWR5Ffam6fOPSD29B6aEf/O2k6rC8vll3L3K3J6T",
+	"+ygzP6m1zNxFZTEwbxQiMVohESdWnYPvjp78TOzGtb1rayKOghQbEWeTYqmvKmNn0qVqkLA+pjw8HDsa",
+	"I0aDQ5+gsWZCOddc2WSv8W0HArsx853IyVDM2JAHlJZ8Md/4hmQNPe6PXhSzIlMRiysJCYCBYuJGxDPM",
+	"UvQA248QtWZImI2euy0MxcY/NRZwYMAhYQ8TZHUKNaD64LGBpIDzmYhFOOYXVzLL8/yoCQOZGN/p9Jbi",
+	"S+Io2TCApNOYsiDiC/cTgEvmjocEDvqT9lHZsWQWGcXpkVD2UPaBwm6pXB0eWFsV/CYDtXnb8QaRFPPn",
+	"HKRDMWw+EmJSSoW9fpVheeT4bZFgDKnIELMa1sJIITkr5NvAz0aXQlyxIhzealXEw4/utu9eKL4Bhrwj",
+	"8qCONlrIytq6UGOxLQUJPZbwkZCw+5t1EYPZ/Ki5KTwtUmrEeGKbxXkpAOjOKrnDY38IlOB70coTITHp",
+	"buzxuSQuUYRROEKzSPSTojuhidRX3QhCj6fWIgsWRD3SAFkHeoyPS3hw6BW3BkSft5Svd4CTrIlqNPN+",
+	"+ZTPNvR+V4lEEPb7+5GHsyLePoMgjiZ8kDxclzGHXuBBSXAeXby2W0bR3O9na1snVv2mFZrlKdfT1gb1",
+	"as2pgCS1y7tS/rKQzHSxwNt1fAcsUFsVNKyKYBrT4DyVmecxUSqCfAoKsdeYxKGKQY03YsEjwq1wP9pz",
+	"tyrGuRCtxDNgqTdVMNopiUTn7UZxsFdG0ivs+NxqQpmKWbP6glduHxRq4SzIcIQzsXFIaxN0584EOw73",
+	"CQOnpkJjkPAFVSRlIGe2hicZCtlkH3mqjd2aTAFMhw5DsmZL8EXN2L8VhQ7YwJlGT2USRo5dRKdjEWwo",
+	"C8uTIx28aV0rPw9MZO79razMryJ/1E5VPEJbuOb1UFEEfLB7Io/MVev2BBHvQLjV6uEXmduI5pc1s4wq",
+	"UrqEHNIOubaF9h7ENaQq7EsKP8dpJOCFmYohCpM/qtrrx4fseu4l1ogHvvMIq+q8Iq6TT3GYiE8hlANb",
+	"tyvLeBfaxwtWifRfKtkPB02brzoXWkUpJn7njRGYoQxrNpuwk/L85Vdvs5xsYLMcldgsT6zNwhPxQUYz",
+	"Wsq1xesMYwJu569Bq/twcUVwViQTPI5CoPensvxQJopBP+hWGrXUhenYWQVFWqoM32fhMWC9zTfahpod",
+	"tVqMR1plfbVZnwOCosMjFvWhffKj8EOc3+CKnywJsBZ+LJI/UgksFpiWSMdGuT31GlEoRaPzLF8gdYn1",
+	"1eCd4XfZp7PzX958+O3ilz8+nl1cfPpw/srMxkSFEvWOy3+2Dsm3N6OccK2nFgNoLAIwewTYiGgRXogk",
+	"CeVAe+wCnqObi5qGDP3NdstrArKtMvMt0C3hwphJgLACzkwdBv8FnznDfhorOcAn8Z06UpZY+mkv945L",
+	"CmDy1+0cpwyCD1Lb4uV0ouwvbu5Qo0bcH0GhA9TkijhUAQFIOsV5NA88O1YSziXSq7amKqdp575gVPjv",
+	"UCrS+O3yJeT5Iy4XhlmsqjbyPw4TLIqMoteCJ1iiigPvu9+BAn2sAhFBQip2hw4eRrlPJnEmu4n4Ykb8",
+	"kc8y/Id8q4EFvIfQos6FNT+KmNH93AliTJEkDnm06WYorHnVwTFUEVIc5MJ0Q65ZTwjJ+CAWiFbBIp6I",
+	"uK6GSyprFCwRkqO6VflD4ecwiozgLO6LUN6oXFFHyS7oEEJO5anw2vjeUk0ZFcy5vjTIi6CYMiWb7Myu",
+	"mUso0R/1ELBfjcubJh3WF0J77M9UJYSEa/c/0WqCSGNZzZW0bdAW+DK7IJRsOgz9IWWjRBQ02Sesu9H5",
+	"leAI/5BkKzXA5h8pbkRsw/jVJQQLqmBLc9ptL7CkDsyg7F7gwQ2XvggOrEl5EGc2pdmMOlHjgyTmUmOr",
+	"JHVlBzzhB0LGoT8EVXltN7P5JzGXHmCFZQzJC2H+ItW0sdWWwKzVfhI53xXkt6AgoQIpd00hzV+HLnw5",
+	"VEoL21BmUel4EBzgflitD/PDm7OT8zpxYkxxMV3LVLYKhL0tUN5axaWNp0EsT4xYZmx/QqJF1C/jB4Kn",
+	"f1c8e1c8C7vYHG451dB+UmQnSKPoHemT01ar2Wo10DOgbQq65r2awp/xr/DRJc7AMX5lq0n4SBJZRelI",
+	"BXF4NKIJLQMHAZEJHZotnE2HKrInKToZtswwEbEtcTUfpVB6Z1FTaoKds9j3sI8xcwtdfTWZNGbwQcwL",
+	"+7e4xewV3+3878fYvR9jUNLQ4/5orqM6KxifM693PNrQa1jm7l7iFZsHqt8rKd5h6eh1TcHb5ZWeY+WC",
+	"uxAGTYRcKwz6Cz6H/ZpgmGVA7Zcu6KmjdNDo2PEcRHDdQigzt6t+SWM1EYc/iziCCN0WkLw07RUyiMu2",
+	"U3zyuHWyWkjfq+SdCsJ+iA1XNfir5KbaWkEohVcx0wJklfVEpORAsyRfrENzsSjXNA1ZVwIV4s/V1UGM",
+	"eWs5zstwDcXai2Ly91BIyRsbisYeq7K/ys1Gs7hVYfI6m21O1T94xXEW8/kRu0ugYzEcC/ZP7MNfd/cU",
+	"zoMUA9gVVGddMGi7YCd2oa/LdajEgk6neeJqa5Oxv3QL5ln3p1Ji299gAAu7dL4cysV5CtPgXv9FoRVE",
+	"ScKARWjaKu4Nd6BmQkNSCPNozSvs+ElEbG7xP59bB8+vb0/uDvCHo7sfGouUJTVg2M1sXsJ89AXbxh1D",
+	"EG3RhlcwFAFfIm/3FRrygVslS9zh7/OGo9n2GSi+cWOyJckPBT6mFOgfucd4hS6LxSfe3auVG/NEvORx",
+	"kGs8zVmjqwxKV7L7GTEFX0Zc63wWtbEAcbBJ7yle+r40MwvFuYVe1GzqFxd1EotxmI6dfl5Y5JpGVQ2A",
+	"Ti2ftw0+xjbYxrPmSasEkWX9MmNQCxUKGpSWx4yKFBnGE4tEMBD1OaZTrhmEbyB+DeKYC/SHCQEOFyyX",
+	"apMcxlz0U+GjQ4tqU8k1ybjRtMLnOjGKVgsWw4GA6QeogoRouJA4SM2icCSQtxo6EBD2GNx6nqCnBZ4Y",
+	"hMBj8zvxOgzV1Lj2mcsRau9KYi9GJnZsKmTiFaL1wAinYhYJrZEZzpYnm3NqMV5PEHYlcfaBSF6i97+b",
+	"AnVVHE8w9tJLg4GwfCFUNVfh9trJzvTwUdtrDMOB0Ubt4+YpRnpGIjLfabcp9AOhnuf4S2GPPoFq/lxo",
+	"SILr+9kC6j5/9qy1VKVClQbq/laz1Tq2njRdfLBc/2ZfPM03AQDgbPbFu/sOP9gynLkDrlTLVk9NGUvz",
+	"8hPoHtUhKsG1VR7IfYXG86G4rEZm5mKQ0NxeU2DPY9PhzG5vQo0bFDvHNw3IoaITXyYqrlZ1XV/fkKVp",
+	"9nPUxYZhzmKjlVyICJk1WZ/7iWe1DBSh2W41m3KEy0FymqzbV36qu47aHd7Xm7v3lTR71MvCnVjZAE1+",
+	"rz+8/O0Ce6Bfh/LDRDPo2DBLBkOG44pdTIQf9kkr/fQC+J2hR2zOEi5TfDg736Q17JUv9RpjIjDYwpik",
+	"sXQ+N3x90/AaICmgs/0UakF2t8SjwknSuL1q8OSq0bkqLbG/anhXqJ7gkjkFBX+16ugKWrFh5Zdw8ENc",
+	"9NC8XGEUPPHgKZ69m2dxOXMqyiNsAVSKntOmntWAHilbjyxGbyRmKwZU3rmrprUBSGNOAXpRUao5AhlE",
+	"okrhREoObBR6TSOrI3QSjpcWvP0MBkOuiDnUTEjeiwRwUHHizzUrDKm9VDZZ1+iRrgUIzQpMUYtBD0uX",
+	"aT7TWC3Vm+G/Tq2iAWns15zW0YmYOEYTrLJCjGBqqjNfarIuGjhdj3WhkJU0p/XXCUUil9nxVrjri865",
+	"nTNnj22Zc3QhBiuGxvYAiDjzP+xQd7/ebXRc/rcZkQvd11+JADCTtxZl8uT5MzTvxJdJxCXhQH2+Xmag",
+	"jMEKta9abbZV2WVeI5WheXjeVvPckI5s5nHnIeWqe+1YzukjptPYH/IYTqaS4Vw7hq/G09YTdPyc/W0d",
+	"QRzvEzuFJckm6ZJJ6wvAL3ZfV2gq9Ed1baYTODqosnA/8iCwdDUFk2onn7Cjw3EazamrOaIaugLw8PZR",
+	"EGBT2IgfWZXRX3uxzDgvcMz72q92uMg9l2YWeIm0ZbraCO1Ju/mkLH1fdHJoxs3sP8WU/t3SWgfzl0sb",
+	"Y6I/s4tNJ+7CPvYdvl6FoOPLewuGH5xatXoOQLVKgQbcA2Cnmw1O1QP5jP4OXsNU9IZKjQ4CEYU3Ig6F",
+	"rvQdXrlL4OgbiQmSphy3mPHgF8+2KNTJJ7x/9t0HYPE2SxcGyOLNhAygPHwFV7S9rJJFu705N/eGPNjF",
+	"qZtVUmKfMTMM83qApuihJdUTg1DKMKvv/isBkodJx7lKzb92l0+DufNmU1Ajs0ySiPGEgArtejQ6jelw",
+	"tDygYK+liAJtCSwAENJoJpgoVEqtg/aR/WRZky9ScAyDFfk48SU5w3Hn+n1or7veI2BMWwfomHalCHKE",
+	"TXn6druMEx4G9RLgzAnfah6cTIHUGhuGmkNtTv+eYBrEm+qmyngSaNRlDQuk6Faqv8PbafHVl1LXzE3T",
+	"7hVNeZnHbgrjHOuJ8CltAi5wu9m6atw1vm+L+W0Rh+RNLGO9FV98EU/AwB4ZU91MhLasfe2TVsaC014c",
+	"Zfa4u+uKfbjlHnsrX6dRJeENvfOsLkoae78cAbXZb2DTmE0HkT0Sx6122OZ4lvObyeFarrNLO2CPBdt0",
+	"LS8+txpJQIDRBdHaxEEZq5hJZbM1cNpGEVRKJ6APoa3PYira6GgYOFaPIS/p4cPXWdQvNSJY7UIm+f1w",
+	"3vBw3lIprFIHHgtSUVed5IWQATg0TjnMd8Ous/0LpS9269plX84ZRbf/xV1cmzG5RvkVXfIzOrDxclly",
+	"i7+U4LAECJpEdbRWXVfJ7lBRgD2pv8kkjOxdbW94EdQ9K+yaTTDB4Oz+RsakYNYyjY0jP0ySie4cHtIE",
+	"Nn01tguoD/VM+tCUW6jguN5UsO3aVlqUUeR8NF2SfAKaqTEfARBLXXzTuVa/KZeJtTcTFQXOr9LbnoKl",
+	"J8k7PA7QlX4ZqTT4BR5iXvi/Lj6895gOB1IAcudFwmXA44DZx0K4+wULlK/d+jTHgTtbiLCqi03SXTuJ",
+	"1FluTtB+iBhlY9tFo4dqKm05g18CW4a7Y24RH5THqXqP1Cruawv4ezGdn561InDt2gtJvyFNBhfAc7Tw",
+	"/7hKW61j//iIxVwGasx6s0TAlulxLZ6cwJ9F414V4Jbq71OYDPHtq054qwQzzkicjK2rZL2H4dX4eV6P",
+	"st6M0aTWalk4n8DO8R2q3UhgjH8Opw8+31mf9SubMU7KwI+Mqh0oWQux6DlAUTJuJ7NEYoJ82HXzmfZW",
+	"xT1y87b36vjv5tn9aadVOukhK/U/SLEg8fcboMhmqZqnwozSQlQD/DYuNphaADiK6AiTiZAZ87BkSr7A",
+	"PxnZFBbv2/KOYspp0TbDXpx6dVkdTTmLYr21u/CgjTnfVc/jUT2PrWNo8fj1GOCBAqHwmI+gCIl2f/3h",
+	"lEWjZ/dAaFG/VQFrZtHJxwGsr3EvVXTZbCiN5ziHa+mbDSOnqMSJjnWjQelz/GrJDnmjpmzMJeJTYwzf",
+	"iFptQUHE3M+fTMgBgVg/e5doldg6nRoluiIg4/M4nrFkqiACg/33RH/dU8mQvDANnSEe0wqP+Vj4wqh9",
+	"DWc1NZmrGxFT8CWMgWQKmD5K8EuT7Pwmr/AxbCkz/ohP3qg0hu6rjXeReS/yI7+f09/jHlvGPaSY0q7z",
+	"CIGsLGC5u6b75YufdQETwCTUTO/obmys7xKBGmp/57d5wl5iud9zit9CThHTH5FSIxEwwIkZK8CdJZTF",
+	"h2frRauEGTnGsOL2e9LqtOoqn7/TJbseYQNl7qfazaMnzWcF8rd2s9XcoIvNDqhiIS1L4/Y6UfgpAlID",
+	"wUcuW2a0b0ZQGWoW5kOL70TCG9d3c7cw8xICjd/n6zvvtkGwJPAr8YeU92BB4abUCY+wopk4ycz1Gp9u",
+	"QWuNSOJRdkhE84OyG34aqjGyoCGaXAaM0syObItbsVBo+VGoSSRs1wjmC7HoI5Q3IZo6Onejd2LcMy+2",
+	"eKe/iRniDgHPNx/nv3X28S0biVnZ187z1G7G0lcQZSJOCvr+q4z3fvEOUFf3w+37s3e/3GHLdcZbS9DS",
+	"OuEygNHlbkowyBXFtaNQIk2fJUoiIBojHvnlA9MYYZiLU/7S8S5VPMG130WhHEF6lh61eBPXvVFKnYVl",
+	"y+LPlEfYIoQL2JuRZYGp0/yLEwRyxR1z3ClYdptGI6AWsfRYno3hhQkwQ+Xu/THi2Pioqx/yyxfhp9gR",
+	"DqaIxc7O7gLc5OWzFvCEU7n4mEs+EGMooATDikgV8jcimIWyN4Uk+dTNOgtCDYivxeknYvHFGxABH8qF",
+	"DzMjVQIpduAuCyXCFUlArM0Ls+ABi4icvPq+EY8H2HovGZczYCwcC9ieuKxTHiZFZujsGW9UFFSur31h",
+	"YPMFf65I2+gxo0x5jJn6nlKjkRDmESxQc3Mr/TAK6QRceJhz4C19o9neKKZmm0aRHYltGkboXiIcNhdL",
+	"lZ+4j7FS/ZLnvA4H4NCSEjO2fUFjJXHol00G9t6SrnO9bEUnp2oOJ6g3zZeNYmMBYtZbfZcGYVL1VYqQ",
+	"exT1o19z38aqiZKvX+CpYl50ZvzXTGkWs5G5ezm7oaKFIK/KMijRbOp44+767v8FAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

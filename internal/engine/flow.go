@@ -418,9 +418,14 @@ func (f *flow) control(ctx context.Context) error {
 	}
 }
 
-// WithChore lets the worker that carries a service do something for it now and then.
+// WithChore lets the worker that carries a service do something for it now and then; several are done one after the other.
 func (e *Engine) WithChore(chore func(context.Context, tenant.ID, service.ID, *service.Document) error) *Engine {
-	e.chore = chore
+	before := e.chore
+	if e.chore = chore; before != nil {
+		e.chore = func(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document) error {
+			return errors.Join(before(ctx, t, s, doc), chore(ctx, t, s, doc))
+		}
+	}
 	return e
 }
 

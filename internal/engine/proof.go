@@ -112,7 +112,7 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 		switch {
 		case e.IsHeld(f):
 			conflict = append(conflict, f)
-		case slices.Contains(e.Held, record.Approval):
+		case slices.Contains(e.Held, record.Approval), slices.Contains(e.Held, record.Twin):
 			approval = append(approval, f)
 		case !s.Writes || !s.Map.Writable(f):
 			oneWay = append(oneWay, f)
@@ -151,7 +151,7 @@ func absent(e *record.Entity, s *Seat, due func([]string) Standing) Standing {
 		return Standing{}
 	case slices.Contains(e.Held, record.WholeRecord):
 		return Standing{Reason: ByConflict}
-	case slices.Contains(e.Held, record.Approval):
+	case slices.Contains(e.Held, record.Approval), slices.Contains(e.Held, record.Twin):
 		return Standing{Reason: ByHold}
 	case !Owes(e, s):
 		return Standing{Reason: ByFilter}
