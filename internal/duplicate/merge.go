@@ -359,3 +359,27 @@ func part(s, l *record.Entity, m *Merge, matchFields []string, now time.Time) []
 		{ID: newID(), Entity: l.ID, At: now, Kind: record.Decided, Op: record.Created, System: record.Person, Before: record.Fields{}, After: l.Fields.Clone()},
 	}
 }
+
+// Foresee says what a merge of the pair would make of it: which record stays, who gives which value, and what becomes of a second
+// record in one system. Of a merged pair it says who stayed.
+func (m *Manager) Foresee(ctx context.Context, who auth.Principal, p Pair) (stays record.EntityID, from map[string]record.EntityID, fate service.LoserFate, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return stays, nil, fate, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		_, doc, err := tx.Loadable(ctx, p.Service)
+		if err != nil {
+			return err
+		}
+		fate = doc.LoserFate()
+		switch {
+		case p.State == Merged && p.Merge != nil:
+			stays, fate = p.Merge.Survivor, p.Merge.Fate
+		case p.Records[0] != nil && p.Records[1] != nil:
+			merged := match.Merge(p.Records[:], doc.MergeChoice())
+			stays, from = merged.Survivor.ID, merged.From
+		}
+		return nil
+	})
+	return stays, from, fate, err
+}
