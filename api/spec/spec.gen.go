@@ -1171,6 +1171,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3999,6 +4032,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5835,6 +5923,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -6044,6 +6138,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6587,6 +6693,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8531,6 +8661,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15103,6 +15337,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -16628,6 +16874,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23043,6 +23445,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -24122,6 +24536,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28032,774 +28564,790 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vcxs3si+OvxUUf1uV3T2UQslyElMPzk+xnRPfJHau7Wzqru0bgTMgiWgIMAOMaMal9/4tdAMYzBAY",
-	"zlB0Nq6bfbCxyCEGaDQa/ffTH0aZXK2lYEKr0fTDaMlozkr459PXdGH+mzOVlXytuRSj6ej1kpFbViou",
-	"xZjMZUmezU9+oDpbEipy88dzKRh+cjoaj0r2W8VLlo+muqzYeKSyJVtRM6zertloOlK65GIxursbj76X",
-	"GcW3tF/685KVjOglI4JtiF5ysSBcDRv/bjxa05KumLbre1yVSpbxFV4L9l7jA9dEzuHVa7pgZMbmsmRj",
-	"suF6CZ8qumJkzgszqpkQN0P8VrFyOxqPBF2ZOWT4pnB2K/r+eyYWejmank8mk3GEHN/AoC8r8UpTzWLz",
-	"lIoRLggVWztHxYgyD8NM2Pt1IXM2ms5poVh8ZjjxN/Cjd40Jcs1WQKa/lWw+mo7+f5/XjPI5PqY+95O7",
-	"8wugZUm3wfxfsfKWZyxOZp4TWRIzF7MAShQ+nKKjmy0+9a6DoDF6PsvZai01E9n2O7bdndAVuWFAyK2s",
-	"SpItJc8YcLheckUMozGlx0RVhtcVoaSkIpcr8tNPz56ckldMaEIXlAvkDa7HwB/2d2RJFRGSKJZJkRM2",
-	"n7NMw5FZMK1qTqJCbVjpCYDHsaZAsIYTs4iuAxBS5OHD8WjFhfv7bD99XgBZaHEgnf5zBLkHAeYgtuKs",
-	"aqQh0UuqyYaaVdJ8bHj3+p/XsPbNkmp2y0rCYe4lOyU/c72UlSZcw2pwIeb7i/OvxrDSi7NzslkyYR7h",
-	"hhqaZFVZAuHElqxkydILt2J3oIy1a0zv7iFrvTzWSrpnbm6WxA5diWDSW1mRJb1ll+TB5CKcltK8KNzE",
-	"uuZT32H9J/VK08hlcv3P6ymRotjiPIBcSCHByJZpJJ00n2+4YgdMiolqNZq+Gf1z9C7K1OIq/7VSesWE",
-	"ju829d9/pgjP/RTWVC/rCdRPDeU4cbXmUYFrXn7Dtp1vxZ8OfePXVb5gieXO4Luul+ITg1/6WIp5wbPE",
-	"azP7bdeL3TOHvFqwLK472Zfb7+H17tJNT8ONduBEUmpV5r7+TBHzczMRKggtOFXmRuG6e0qgRA2cUcly",
-	"rp9LnVBBMvjeSCzWuTX1MENn8ITR/HumNUsQJWc0JwU80DWDvB5m8Ay4ykq2piJLnMK8fqBzCsE4g+dQ",
-	"rQue0dQ2rCnvXr3/+dAXfyuLPP7OpSzyrnea7we/7pm45ZqmjyL333e9un7qkAnItMKNX+55Nfx+6Hu/",
-	"5yLx0oKLzjea7we/7ge2mqVO1Aq+63olPjH4pS+NsprxgndscNl4pmsSzScPmkyZpydRInOD6sa1Aq3d",
-	"WotqqzRbdUyrzA+Yzi1XHVTBbz9TRFSG9smX21H2WDZ8ZbSe87OLLy++evDFxZeg3eOHtW7PhWYLVroJ",
-	"VgW76rgkabZ3w+oRBlOnShGm2vPK4e96xbIypf0o+M7sAl2x2ph9/PKHX16/+O7p88Q08GcHzKTD+Ldm",
-	"fB+NxD566Pt/LGiC+uuCdpJfBQMMfjkcssTa4TtcOhdo7Xpy5DKrVqGF0poTjjt0Oj+z2VLKmyes4Les",
-	"TCkC9tsummxaAx04kaciX0ueMkqY/bbHRPxAA72NfMUjL7/SZCWVJkqSFRXblCuqgF+Hb8jZnFaFHk3P",
-	"H45Hc1muqEYR9OB8NK5F1tlksldWIeeo3ck9y0FNRg5QY6LYmpZUs5zMtiSTqxVVl4QWBRqbdKaMAW4s",
-	"d1oU1319gnb0uDew7Wbr9KnAsp/hT88Cp5zzEd7hjjGlv5Y5Z/CCJ5b5zb8zKbT9J12j/sel+PxXhSKc",
-	"vaerdQHSxQkIsBQ0zTRM35HxzYfQpjHK/Ookn5mdzfGv0XgkZ78y87Ppm3qI2qBeS6UXJVO/FaO7cWs0",
-	"tZTrYDjzZ2u8Smm5YmU44GoLY727C6nc5Wr1dDFUC6mxpauiQQ1HjClxC3krLCmmbwUhJ+QDz6ckK1dj",
-	"MMKmpF7dODAV4ZGTfDYmdi1T8saN+O4uGMms2A0F62qOYunTGMZRxIwz2uO1b3sf7fK8mDQC9H+9evHc",
-	"MPr/ufrh+zGh9gyfP/yCfMe/PjWPqs/t7068eF3lBMeeMQXuyevPb888wZ0v2nDbNeEKdCj8cjfwcDce",
-	"/UAFnzM1kHFnVLGfysJYG1qv1fTzzw25Tu0Tp5lcfU7XHASIG/4sYK4PI1pqnhV4dm7Y1vAbz0fvDOFU",
-	"tVpRI+lHV/YhIzxkVcKWmEVoroFjXtjPRvURNn81mJPmOUen4Y+lXLNSw4FFOWt/hNPqwaFuMVNy9lYg",
-	"45gXvhUwoSlx8xnOHKGHwb2lL4P436rPkUH3cIh/viePgLhTaykUblfoMBrGMaPp2YPxKJNFUUshLbOb",
-	"Xwp2ywoj+3KW8ZzlX8Pu55R8L29ZQUGFmnNmLOLRbxU19N56OTgvfpl88Wjz4Nff5/OzcjKZnE0uJvZ/",
-	"CyPS1kyw/Mpca+eT8y9Ozs5Ozh+8PptMJ5Pp5OzfsGAKEx49lpWw19KSCjQm0Fox/+h+DT752rLmq+9+",
-	"OjmDT5UsbiOvP4PXT/D1Cm7gs/NxcCOo2z0vtI8+9/YvE1qW2xO1FZn5mucMLxEaXzq8O2cF02ar7c2q",
-	"GBNdpLJa3HS0oSVbykoxvENuaVGZ/T2/ezceKYz8+cWb32lz4S+2eIoqWpjfYDx2ND0fjzZcCGMXN8ft",
-	"fc14noycrtCNadg7EiuODW0f+xyegWGbPrn+rE9Xhq3Cf43OTx9ORuMR+vQzQ5VK5aM7fwBGU1EVhb/p",
-	"RTcnON/HdDTjew4DWrFueM/4LypNF4xI1On1kpe4abiPeUnnOtyws/FoU3KtmfgaNPIGh00evp48qjls",
-	"hqsr98wLubhx5u/6b3+9MykGqP2lxnB08Z7NvRii6SLtzxAZ6LJWYpxycUsLnndLv5yXXmZyc72Y5Zix",
-	"1iXs/Nn5HX7WLTzxafN3qfRVh1wAxsuL37p3DW5uL+sKGhkzkHMrphRdMGfDmqm4qBsN3Cv2OjaTlXmF",
-	"OrFcGyZaK1YaPlzTbSFpHix/tKowvnRT+QndBfwdSHLL+RWIabiajyp1vejLS37LRCgylZYlm5cSbD5d",
-	"giJyForB/lp1zXgJfg+886eGEi1f+gDhpRRfCJa/lkjGxu1tBQ/c3Lju88n5xcnZ5OTs/PWkcc0AZxvu",
-	"QPqHrA7sPZ8zIwrZaHoyOZ2c1SxrZaZjSbVnf264gOfqAY21pxQXi2diNH3zbjyCsOWOCLQsEvpJR2Um",
-	"+lz6/dQDJYvKjjuQ5fxNjuft7MEkZKvfKp7dzKS8UfU9/OjR6aNHxuTDX3Dxy1mTE0sOjO+u7ckkvLeN",
-	"xhSo2c+e/+sE9nUyOWvcAv35NeC+FMPWjyDDhoGXIaI1YM/AqA4YMCWe9umeuAWOLeHCGo8KfsMEU2o0",
-	"nZw+OhuP9LJkCiIw08npVw8NVeeyEvl+WVut96ixlc4kRpfVzSgm26y2V/Bb5iycbEnFgnW+3a3tQ/wO",
-	"HsLjqnYAZaXhszNzhx9pSt+dHjCrZXNWYB5OR19+NboDfs9kydzOHXwHZOXqxHJa+xZYsXKB6m9V3vJb",
-	"Wfah4iH3gT8sidO1prxs6T3hGXuVUaGGHbScampdVPETZ6ZJwYo8A5fbnAuuluEdAAdjNH0A9Cp1F08M",
-	"8TiFi/qeq6hN8K3ckDktweloDw/ZsNIYCjjrMbom3dKAXC4kO4BI95I6S5A0SD2QEcsi73f5gVFnNkGA",
-	"sTJqaFXVrODZacvw7jSSJw0j2UyIwCu4FAqvNg0HyduQx9emCkYVnqSEAaqlpoWj1gFXFGxu4vQYeQ4c",
-	"EASpB2hQPgVJof5B1+tS3mIWW9NyenC45fQ/Jc0Y+Vau10YpHI+yQqrWhk6aOpkhQqX3PFMy2nxkcjI5",
-	"az8CZkfDvp2cThL2bdUwiUdfpB6cc0EL/nt7ek0KzQu6cI5yMKl+rVbgDWTvza/+ZkY3Au9vX5gJkRkr",
-	"5AYsXKu42rxoIxb//rcvzNP/OB2ZmwGO215juuDCuVh2TfzkyrIlhVvB3ofs/bqgwmqcb8IB6s3VHKL+",
-	"3vVl2bzE02HW9rBe9dnYHFC5ZiUMqgjV5G/4jF9awUUvSVKBwWZMNzByR+Zc/lIPbWwxVnKZ1+xhPpKK",
-	"a+cncAaa+eVJ45ft1Th189VWZMH0YdLObQG6KEzyLHj3hxETecglTQ5dSaGXjRnCfZNmac1X7N9SmMn8",
-	"9PoxaBtUs8cU0xbsnqxZ6cRUU9wwrYvwmsMPMDhkP2np2Si6+vCOf9PD3oLNyayEbHMn4WhOkedS/yBz",
-	"Pucsj1VEBImu5m1BVuvBb/yxlLMCQ9YJqbzGJ/4r7YtxYRNL4F+UpgX4XZimvDBcKVdsJvMtsfprGPz2",
-	"ESuyYlRslrxgp+SlscC5yyWnIiclWzNcfmlHwTCt0hQM3xF46XFIcNM7VcpGG5+hurvHJ2OYq1Kj6cXZ",
-	"eX2mHttJ+/nVIZPPIYjAylKWdfSoSYbevOZ2IsJrsPMbJjTZlFIsTsnFZNJIrM+oEFKTGYPM7UtyMTkj",
-	"QgLJuSLohCBcmC8eoM+oKOSGwZMXYYYyZodAtc1bAVkKXBHNBBXaPPtwTC7OHpj/e0hWTC9lPiaK/w5J",
-	"nSuWcwohQfPkI9xjc1hdMQ3W8MxlOeO5OTCYB8215wrFRWbuk7fC5aBfkovzc3vprCs4YkCBMblGol8T",
-	"RbeKbGxK+vlXdW0SV8T6LswXj4iWGN53RFOX5OFkQiiBGD6R87dCViV8+oAoaZZn5os58YzkbM1ETqQg",
-	"uWTW8YZ1ChCxCg7gS6bL7cnVPJr9+TPXS5iOYeqHkwdjQs2DZCk3ODssjlBES6LLLZ6A0+6QGB5jOR/q",
-	"nHoxDzXWL1+fnzUVHIhuNNVa/9AF6N8ln2N0Mq/YzoPn9YPst8pI6QdApwLsmnGd9wV/VEKY5Xi5318N",
-	"do528FrtJgEEFlbgFMWn4Y1n4fzmlMP8RqPGXJdyA69YGMZJ+FlLw8XKLo3mo+mFU/wxrcMS6y5wOVzE",
-	"dPLReLRZgm/P3N72grsYIkfkPGnLmi/tfWVEZ65AN99NchzAR5j73TbAqLqpmefCaRZfBcabd1pxpwj+",
-	"5S79y12acpe+Czlm+xiVPXN0Rf6kyQ8Pmgpp6DuJ8OKZ9yLu3YGVuVeMQAD1wJy3vCoa8d8hQqvUrXm3",
-	"FGlHIVVlGWN5YMBDhlFjKyyRQVwUrESVCHm7En7agYEEmzb+g06cO15DD1Y99ea5Cpb7/8D5Mms79MR4",
-	"Crrz0vsWad0IieukSWW8Shop14OuEbtRmEHzi/f0jDuTMJIse5SgRX1ijJ09ubMcTDO9L28G7e/ph7sU",
-	"kz5esuyG5XVZucuQu0fmjGEGyJzBCO28oIuTgpYLdqJLKhTSWN0naDvnwtzYtGi7GXG7mm7GWvYPd8sH",
-	"fJRgPlzNrmfe5t3fW4PJjBgtXqK1EIq3zHAEMEfDj4rvhFQZNZpOvAMQ/u1zhcy/wT2CjhureU6cx3oy",
-	"HhnDDP6BWqR1VzGjcNovrE54fmG+qda5fYsh067TcefEgOXk4wg7kQW8C6t+Pi7IhRiNjRq8KCGU96Gx",
-	"vGCmdy2Nf+ht2Z2G5r3d1o4YwGdp6VY5kYaxkMNiPAdz1z13M/KD81rX6bm/Pt9sd4Pr3f2DtrZWhMzV",
-	"tqTqhzBwUqN32CtzAAOkIl1XCAAi54YV0FIKylsGBNbj2xh64zGPfB+1RCLWYxb/shI1E62lLCCYhQUK",
-	"4EqWJTiMjVgpNF9haY39p/WnNzUot6Pn9R6saYWhJCt1ujjzAH+ro27iQDqX4dH8ra1ioftfGRLFBM0h",
-	"D9FYgPjR6MvTs7N4RGP/Ea8NTGsno2tplw3socW3j7F0pq6kMqemIS3Y+zUvmWq++qKVTdApUB6ZZ5ZU",
-	"mdc8nJ9njpHXxbDrQ7DNS+cT+VCvCy6OB3cQiuW4+ncxUWSeCnwyIDPY2vC/hDJTr5CMEjJrMh4p2NsG",
-	"gT80wix34xFGvJpfmOk1U/mc9QInJPQVtcLGidy2VhJ04AqqxWos2Nv7hmQ033Z5yXbSyrX/ylxqM6qM",
-	"OskXC1BV53xRlcyqyjO+qGSF2g/dUK65WFz5iK1RiSIKkgLHm4u7g4Lk0hDwz1pHQjQgqwV5hcklgZp/",
-	"e2N3gnH5x40XBpGx6dkkcMSFqpQaTb+82xv0R+XMik258WOkYuy4j1fEUo4oxhRhNFta97erCczkagXw",
-	"MVSTFb2BIgSMq2rz11MAzUF9u9g6fj6A/F8G5D9/8EWvHXjwYNAWXOzdg/MHXzZ34eJBaxc2tDT6XCNQ",
-	"Xado1Fmx53UqiqyKnMwYsSq3IWx9wk4HHsgByTPhZZJyvxbUqJR+SNi3q8wmI9clNpjb8KGuKTQUObGX",
-	"9k7F3WybhtqaE2pr44ksyQ2D6sadEVCviJVM1vUsb8x7xi53j+qgss0VAY1HV+bqeWxvwbYyVXDhg0EQ",
-	"V7ZcLktGIFhujwJAmTXJkUWHhLgY14TmNmBikQcubbbC76yUGBsC6C7NyJwWhQJEI1oUpBJcqyhBGokF",
-	"PZHRnta/eWWunx2ANJ8K0D3OD/CQedpeNmFl6RcXo936UZ8p8GF3JfY+iXxjVr9/013WO47jlmB/bedo",
-	"tZwm2eLsEeIStTjep4F0EkcKBqTkmMJOtWal4YX/S/NffxlF61FzhpUWXeNe4QSdAjyAkC16QTGCI5Yd",
-	"blxHFuxsosTxmEkt3q81xL4Swf7k63sLhkBFbA9kdEg4SYLdYvFBx9zeuDHH8LvRu9gO3rBtdAcLqvQ3",
-	"skogf5hvydzmBZQ006xUTsqklmV+85NyNG2NiXJkxUWl2QHLSshSUDflTY99jA2qMrlGbuglil6Zx2MC",
-	"yNtkPaRKjLFd5rbbET+zkOdCoyZkoQbdQ3rU80qfC+eBaZ4N9LL0pIo9YBGyeGeC37aZlAUzF3nTs9D9",
-	"guf1k23qwUQbY9VvjS96XXCWB+6GqFDohNkAC5ltghMQrKphVPYk4JM60hkhojfSeo5mE16+gehQZDww",
-	"zxJLxHwVCtiwzoyLr7PsxKgp+G0NVHMJMIdGofA6JGgKJC+36AyMXb1lCuYFjFvzO1RzuCaCsRz0DSnY",
-	"izmotHtdk2PPkiAMUB9NYax4meznjILekCkAWu33eu+MiU0B1H2q2QtRbGPHpsX+IZqLR/tpjFG7y+ud",
-	"b3JpzWFI9OixUapasfwntApSFezWZbi7ZaiF4t1oFNSYIrpaF+z9q63I1P7CWnPnm1tUlDxbrhzgcq/f",
-	"AId5Q2nPSppzXJdsxatV71dBIohN0Ozxg7s23cej9ycLeWI+PHFFJ7gPz8JF3NX+xmHkK2vX0AAq+BzA",
-	"vq/xqTx9f9CIqR2dds4hZjZoALnuYqeiyrm+chiNTTKhFrajrKATq4Ya9ehpN6x2Ho2cNS/LCBJpX7MS",
-	"XjUO9It3qSU8FbqMKMjUh5t3ZkDdojv1gpo8d+NBlrfLcB0ClRHs+Gg6+lVJcfqSbn6wnow750+NLIav",
-	"ox+vjbiUlfrW/q5VrcPe05xlfEWLS8JWa721wM3ugmKGqFEtOUidjbxWsd9233Y2Judj8oCcnp5CYFtW",
-	"mizoWjX06LQZqyrrmtnHM+blsFVui8eOC+pB/PaEKwEqtmhmSZ5ku2OonjX7fhrqp5nvS7aWZWTls1Le",
-	"INJFWu2BuNOWrAuasY7Nf+N3PzB2DEc6Iu9UnkGSLJSblYzmkEYLtXBks5QF68lnS+Yq4MN1JQ+eZfWh",
-	"FhMyaZy3YnLf0PxbM7O78QhWs0uB5xKzkjdUubTpMclLuV6bf0DgB3Kx5S3LY/pwa4b4lpri43pvLZFi",
-	"zPE1y2il2MD7uHatBIBiZ5MWotiD8Z6Tb4eJzstDQKc8SylHyRDfyo7bYlblvwxwqo4xiBo/7CWj6DuP",
-	"A+aWusZo17LwQILrkgHuGyitUzIZk4eTMfnyoeGFs8mErFmZ2UqR3cNwJJ+Ad3Hh8uq1NN0BXZY+buCV",
-	"366AyG8mJ4/efTgbnz28+/vbt6fuz/O7f/z332LEx6GOILktU8W6XewI2PSanrPNwOPSzx3aoFjAc80j",
-	"thezL8mRrVU2tzq93B8dZH/ngldchJ+e/WlJEFllcXMVVqL231efohgy4JDfx7WxrkO8B3py50Anj2js",
-	"0rJUeGbMgQb640NLdAcGuav2gBKGB6Mp7LDiigh72Zk7XtEtemfQNZNJ7B/DdY9bzpP8XWIrXzh4iLak",
-	"sLgRzc1qManLe9wNeNlvUEdxJbmXAMhM7NqnUP9kvU1xBxYGPXdDX1tDn9NuD3tdcr0bFnGh0w8dA/jq",
-	"yn4eIxec2fEXxTdkNA6zRvFddr31/IYwodvHu05e2yWxX2aPxe2Ex3Dcev6eZ2Lc9ljmLH+KSTg7Ll27",
-	"0fu3KqUb7SMdTKAGIGxp9VSxRIhVL9kW4yx0UTKjYmJiZJg28iFmHfv86t1g8JqVCqC3Mfpk4amdiYpg",
-	"tqSsCkbsMFET1ZYWRP2grvsKWYEaYVvXoJ1gswWmPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+iSmGN",
-	"FdFX3+wISZYeDj54c8myX+LjBJniOyjDWhHI20iGzEIwxsHhK4fSGO0sR4uKoVqbQVewSjvJ3nR1B2tU",
-	"t/E1NnLVY4Ycll/0VP3cWXnF86hMUa5JW69BXNO0Gs1x4DW+q7k74Me0CI9d77UvPiTXOGwCUHNK45C7",
-	"8zZGYeHo6SgRrM3Pze99EAyv5UJwHhoc1m0mOJI+oRFn4Gz7I0iWniScbV9WRd8si5xGRNkzQX56/Xgn",
-	"UBxjT5uSdYilZV5dD+DnPa7X20UpiLE99mZV69rpFOKZ+1UP+nRI46NJWih/6jedY8qOZDyreYaihyWz",
-	"hjFMvWubjmCu1mCun4Kb0c32R8qjClF/1lMp/PzXG+nA8wExwj21m9/TotYmFjP+Vm6InGsmMHUT00xW",
-	"ZIPRZz94jwl3ehNqPH7HO5s9J7wWei3mcZi4vSaVdFnJW1bqqhS9RzKSiuWvEMzgEIFnXQ1u/o0ptIfv",
-	"IsxLti5i9wRqsrs7/MJ2VR0TivoiKqqhFtpj+TaRsX9XVZgl2r0xZgwSd/vdVPW2t/R5sDUBQWbGmF+W",
-	"z5K0q13SnGgJfYSwg+ISPI49V++i9n0Pb8Hmev9UzVNESz/JvjEly9NDGbAmuR0jXJedc8iflqHqve/i",
-	"SlApE0m/O32QoZflhipicaPHeF1SXfeUyQqZ3VyS2u7hHhRGs6I4II3NFyyme03BnNy1jh1Qox4Mh4s+",
-	"POvNt9PZVZSxODqVEbyUBUBbROWqr622EUQ7v3rNnTvnlH4XGbf12B6vPRYID3/MleaZ+sMV1+FmzxMa",
-	"DVbWpdGDRgtU0MigTquLy2Irg6z22/Pco2XRk0DN+605iycsg4wlZaF6NkueLS38EhwDMFu1BKZDJyUk",
-	"okvFShCkivK+98aa8nI4bUF9ijm9mLT1asOGQz6MWbxcZKy/68Kag/wQm9takkmOqYTGzIt+U9nRR2It",
-	"BKkg5vfhJfOZgivS5RcODgFzhIXB2XqmHDupsWvGtafaUnzgJPtD6BjGb3WD5t1iLKTvPdXGwdph6ANp",
-	"bgQWHPue0wTX1eEDbBO89kBEVccETYJWui0bBFEaDrq+smGdcU87MvnvFaDOpBgWoK5djrtBh7rb95LR",
-	"Qi+3Y9gs3KfTuGGdlUy/YlpjIddOTgNdYZsiZR9B3YaWjNywtSYKYLiGGW+qRxdCsllKFfSUAp3BQhPi",
-	"RKxChQm1dX8rsqI5MzoY14oV825/hQrWHQ/zRT3nzTmbeXqiGNojTU/J3z48v/rh6Z3F8rIztV+OIqze",
-	"12VpV+qdlkG5d182rFTc9e+3OwCBtFteKQa4gNA83a6Fi0URdrMexgdHym0Ie1H7Dd3h7IZrVbvGxdbp",
-	"WQuSZj5ETdm9Tk9LgeN4iZzE+1T8RHa+x8ksODBHoM9ZDob84uHDB190yYYVfd+YZtAvMeir1kGNHWOk",
-	"EpbPLHyhXuJNuCgpXoVYjZPX5Tcpe6W+uVo2asGpail0e49hVlCV0LqwlQ08AIn3ggSZ79C/0i7NZ6mP",
-	"fYL7u2hKrq1ijrnu7JcgRo3Vd5pI6mV1UvfujDd0a68rxsXC1ayOyYwpjdmPw2TUoqIlFZqlzFnqW7Qa",
-	"k56sS7niKn7Vyo34Vy3xIrE2/JJwAbIWCh28bEMZvJWVb4AHcLvmirt0jUUxdVgqX8cLYAx0dZpwwNfn",
-	"pV/dGv4geqO7zoaDalzxg33efNvJyLF2Xb/pXuo4uCH9Az4ZBzXp9XZ2SDJZHk+Ky/KTEuKyfF1yTLdo",
-	"SZZKL5nQADuQx0LUBBAQECWhZLl5lhYq7nMK2mX2oiXM6YWf645/4mZ3Qk/NkQxBgqkiuuQsJxtZ3sTz",
-	"b+EicoDb/ZJqgpSRaCVWZ8ooOrwsUnGvlGB500jdbG5KPf2awvu32oJcDUx0WwXNVSPGumv0aYjO3oPI",
-	"DRsVf3F+dnFx4BW+Rx2/UpjCVeukl516OHm9ZFuvuRuTJqKat3bBL76TuoGs3z1KsjxWxrOwXRt3v7Cd",
-	"BT7sDeZUtnoIhhq7+YWziS80JiNrFJ54qpLFlrDtKZxzDr7jikDf8OjlOYNEUnXvzOBG9KfFOgvKhcJZ",
-	"KjMxSOluQGLgtMfoQqTlIq5UpCjSyxes6WOnj0X2etPX6ZMq1Tl60k4qCtAzJl/Xqvm6IE8Cj+mEK++T",
-	"bAi1pR2ROo/wFVmKeVVGld5/syv9jXv2zjdL6V1YzTOWf89FvEwbOp0k81njsbifBNeKgBcTONMMQqTo",
-	"W28zDPcE0OxoQuakkU5qTK5e/FvaN8RCDkRzZvVhDp0IzG0YFRo9UUFSKCpBQ2aYTx8GfM1Z+YTbxhdR",
-	"r7/r7NLJJPiUeb6gQ8r2gf9/dK3k2i/3qbR76IFvD45LnUDrT6Q/Le4AWOb1U64lbS29U/fIU6X5ym55",
-	"67LMrae7XyWfRziKrN4Dx+1eLl5ERzKsVKI4qUuUHE8ktOPe9Y5YVB8kUIqw3wQyrW3MbCN34DdVURDz",
-	"lYdF4Ao9qvNSJgzJJV8sE1S4YUWCQHITT2UJ8Mfac/sa09Cg0UdwKR8S+TGv9/OzK/Dhm2AOKbL+b6My",
-	"W+VugNZcuUzxTh4OURLaE686csdT+Vgr+t5WmEya/wuKTyaxjX1s9b+PBH3UjWf0sfCKblgCd+mG+ZgB",
-	"ebWUG9tfR4qMne4DPtqDYfQXSNEfB1KEOxw9ITjkM3HLNY0HFGmWsbU+NKI4/DywlUUoOPgsdIUWubiN",
-	"HgFuKHAMALLSlkF3Js9J7LOl5U0si6TPSavKosOgtElxcs1EE8mgKvlJyeruLz2g4XA/7MJCQqUZMmAZ",
-	"t0iccYIFfXf7eDHljjdjAf7KuH7bqYN0oMM902Rt7nhXe2f2G+5Se+2bK9abEwIDrVMMAGwPyFazS7hf",
-	"mLyM13EnshNdphnFaPia8pxsmR6TvKRzbVaeFVXO8ktfxyixvRmm8nG9zEu6EacDa378Dw8QIDF+9GXb",
-	"NqExUP987LKmbpMxw7mkefEYnm5k6oOLsPH3z2VU/R+GOxlkxvTz3yKyZMRxG2FAkRKmctedMuPxCrPa",
-	"Kddk2P/ht0z45FCuCFeqYvl4B6elq4wryZaqHYmEU2AEHLzF9vuiZR6LOEaM3HrHfA7CwNoozJXtifwZ",
-	"Oxl1lap3X7qovj80/ojUrwsTjzoD+n6FRzsgwOCfRCzoCaP590xbazleB7tboQjdGDQrCkUAgcR2Bl2x",
-	"fJuI5AYFqLvf8rLO+nJsywWW8EZjy+5m7SLSN5iZZ5+Oq0A/LyXJZFlCRxcLxWR+Rbgg5ldDSl1fu197",
-	"d5XtkIkZ/VIAUuKNkOFVEzvc4GS+1wWaF7912UNRC2bIC9N10J3eaLluZEisFSvrZO/oPq/ptpA077/V",
-	"vWp0E1CNZodg63KegyaxYJpgz89UVW9UNldFIt0NiqjlnKityB5LMeeLU4u8yGWNTTkrGb1RY2wASyGE",
-	"taJ6X27bUf38fXLTasFRF9SmqwQ8jtTxUW9S0YZaqsQiD4ie5ytt5XoX8KBmPzf/+t5xZ9SfnWYxrb+N",
-	"akvV1SCWmGYMEiwQTd2y+X9KWa0HABUMKdgbLn0HC6h7yJdoUKCgmil92sHbf5KIV5QHLZu5gsIIK3Xh",
-	"RrSY4ggqS5vNPjG95agU+NQW3y8Ls0maoKViB1Zm8+D9ixYVU6463Fe7yY2wOo+xFmzqRziWwx5qJYEO",
-	"AuJsEctOv5su6eKwvDTmV8MMwmSUIpGC6aqOjoeyF0XDaD153icLNlm8YSTJzyXX7Gcu1BjTFoK/lazK",
-	"zP5b03LBNP57w/hiqY0pCkT+0bYqG5MVKxdsTOgtK6n5B3bIbKX69EncTVQLXlnwETk3Whgy1mmLL4yy",
-	"Q2cFO31u//GmxSnvGuaruuHrE+z+SYsTSDYxNo5h7mgubwCpvuuZiLeQv8JUTLDkS2ahHhshxvTzEMo7",
-	"jQH8uqZhdkQfW80TGrJedoAUul5GVEjBM6znWdW6pS1vf6OWcv3uNMjtX8ro/doOHpuX2xVEzyMesY+C",
-	"T3l2D3zKJ3X/6lgUOmyN4pnPOh52JNVz/OZunHTsvoBkat8B2BYrOrvQei5tCseQ1wUto6MqYDckVDTp",
-	"AmqcfeGkrapEO1/OyZKuoWpuj1t41+4/KMSyz2cQHtcU+K0RrJ8pguQkBVOurCiTIv9M+Wxq3Apdpwfa",
-	"n6iBe5JwDTz1aM8RRjjtZ9KruAbblh5hq+6ARn08fcGp+M6Metdo9p1OarWBBMAHEBJlS720/un3tjtz",
-	"R5m7ddk7+kHD5tmW+MDPYFO9o7xOyRWbyXxL1BLgDwopbwhY6KcpUK+wzXkTCSwTHUhgvWHD6mbn90/1",
-	"G4S/FXDGvSC4wnGc0yBdMnBfx0BrS0JPgUW6r81/YL0WapBLEXOWu8PYqg/F2AFM1UVmfo/CnlO1pG66",
-	"CWrx2O2hDuj2TYFtVYcA2MLr8Zpoa5gdAa9ByuhBd+8xLLfgJv80TLd6wi8bB3rIhjY0lEg01AjJmZQ3",
-	"LIdLpyGy+lxjTVFzP0bwI+2hRhyIJeWxPhCQpDZebZGx1Y/hiIdFxrFrOolhgr5EfO++Ve4DLRmP5gVd",
-	"pLT9J7ZEepjxfuULrX2JNRctm+CSKMbI9ee3Z57rXZ8iwxzXu5US3VZ7X1NsPHriOpwORsT7eNrlQGgV",
-	"v4RkCy3ojHC/mE61juOY1pDJzV2nlZZTQgt+wwgTslosiZZkxtCYz320maobi+XiLVB1g6UhMsqEe2Ms",
-	"BxAOe+xEFYssakt/Kze4tjFkq5KJWdxZ0zKR1axgO5LvPxQucSutoyVVectvY5gULzAjC3ZpTXk5blhj",
-	"ADel6RbtsCHq7seKtDS0JqcKOb50OxhApTguCWhQn5CmVtQZVInKWkfnJ3V6yH0QVeaUFwOS0mtJQHlR",
-	"lfuTvOsUBfumvYtSBzQiywMfZt1IqlxgjEIZjRbiD0YuR2u5gy7UXeXmNej8+V7Q+f4O0jbJ6smM65V1",
-	"0s3tRv8IWh7eSocDgdfDjPuAgrcukp3pev9CNP9e2F78PSSgXpZMGRWo1/MxD/woeGc4XueyjqHxe4p+",
-	"Gvq+m+4PcNwOjdT0y34ApDOV0H1nDNDwMd8XPWDeryIQCRgU2kuHt+mVRUW3ynqtwV0W6go3jK2NslBm",
-	"S37LurM5BoVEgtiGl1hS6RPs+wgHCv4uWYY4kMFfJ0a3OYEP/KUji5xBEc265BZKACGuolNNX86vI1ex",
-	"ukTLws6ZZEspFduhWZeHIw0R4UvaC7ToMBdkaG+RNGO+9LtykI9+x3N2abMaXX11D+neNTnvIWuDn9wm",
-	"jrmNlgxRtoees0F+uwAQ+WDYqbarFTpOacwYJVwrKGhpA38mKtq908sfjQDk2NNubEncKdNeZVQcgGO+",
-	"WtMyhpPwI+WlXSH0lXNP9qxtnXPB1fJAexDUz96gebQclOO+A2gb6MueHG4O4fiNRe3dimPerrC1B6d5",
-	"t6ydXX8HqppjVELzWguFfy+kiF8gT2+jPq8r8riQVQ7fKnJ2OiFM3LJCrhE72vp4zGTN5Qc+DgbPXu+2",
-	"FXbU6t9G1FbyZ1JoJrTDufG29BopwaX4/NemT7Rt7O9KDgjTN5hsT53LeKTWLAuuFTeNs9NJ4p5Lp2sC",
-	"L/eWoW7hocuC3b59e6q2Iiu4YG/f9gCNDGZvG9FaIowdNpB9f5vk4zQzPn2/LqigCNPF1v0rcp6+p1n8",
-	"4nZVe3W6HJaYwPyw2Qbq/Gua3aA7bM7gb+z/Zzi/KjRfQ0mqu7rHo4xiT1Rpf64BoAdzVWy6WFba1EHf",
-	"76i0YmPGi4KhXr7iCBKDnuKEM/HAMv3dnbc4BpFLS7O1OYFG3zRbFa35isPNa6wvD8ryO3rdwc38yp+W",
-	"GJZ3T5xc71bezRNf0FtWO4vh1gWX7yW5/v9jXdq16/ge4NTu4XfnQqYdCzs4VSvIzCLo3EfANWb4mthe",
-	"xCoKT/kNF7lD52mSk5WlLBOAbN5isIjnM0YqxYL6MsVgAism8haQaHfNPEAdJZ2rrht9rPYto2JMZpXe",
-	"iefeCLk52gwgjbtH20Z8buyIWE89tvnfsiK38Ca7TA1GRawtLawRWpLawnkwyLgU09CLCGF0jGNaK6Uo",
-	"6ma+ccAsnwXVT0nuwtB3mSQ7CYUAn39A2WGdctVvckM1/iUrBlkUycpzpP9nqLFzAWIEVx/HERxcMrG3",
-	"zIE2zFeuiGCboZ5kHW9e9nMAFJ0Zjqo5Lrq6zTJak8OzpUvZgRQ4oqUkc1rul6cYiYNkfntCgiB/I57f",
-	"QBxCzsb52FYEdsO7z+URFO7gkH8S/qxvudKy3GIH9UhNfRJkO95mcP+NOU5mXypM2JqxDPoVBgzuRJ4Z",
-	"rl9tqD/pkfLQIQpEKvUTYMZtiy1bYkbt/I3UbeJbl4web/a+Q3iq+B/OaCXGxJz/1VqbDXItV1BGzEpZ",
-	"LZZQnERnstIDOzD+mqimbaeuIX1QugHKaty9nxKOWLTvgZxrKQkQPTeA/Q//eHffTKy+VSG8kWMEYsUm",
-	"HoGEqpU/C2id2X7dLbnUcQyPIYDCA/1piCBZpMN6HyEZYBnN6UShrcgSdGzUJXtYUTunY1nknaej+VaL",
-	"bjslK1nWqh04zUCHkxuWu6zWqb16FSp2Tt2DcDklcyNwjLLHxeLSYSfbce1frVHB2lFTQpuX87wq9RJB",
-	"2vzDYYSgBuT1V3INFoZjRo9kEuyys8L08KauiTwqo3sA/GOqGauOCnyI4ZfsV6wsloJNw+QjrrxQndHs",
-	"hmhZZ11DLqICH2+qi9Mfnr1gjlykzHNHucckas8/APnZAhML/AYOoS5+sGo/MByxTdB+a1gLuI+V9hAp",
-	"KuXOf9tsObDEeKlvTF23Wk3lOlh4Vsde3TkPZneOcRPIuHH757wBvGe5yT2GtlNoUOXAf1HxvCQlKxhV",
-	"LB/7Yzl1jDS2YHMLjkX6kOZ9SWxV2NTjxnAr7qnYgqC8JLRgJYwEZal8ZRl0TZWy/eYbkVTop7GhQiub",
-	"i6XtKd9JB8S5wj9xskGV2nhkXxuVm39hXv0HMK+ODzAV4/t6a49w3AM++SQO/bMAfCeRDh1xAb7Y6WBj",
-	"0WR6+/6u6mzrGNDoel3KW7zH7glDlBXSowhG3WbKIlMbCYMP+0aTvGAE8CJBfGHjsgPcaGa6le6YBIo5",
-	"wRQpqNJkLlHfQ6USvmT5AjtHD0KJHAgsCagJ/ZGiKtb72TkXtOC/HxpFLuhCJbuHYMSGla2Sot6caE8A",
-	"lIBEWHFHPqaAqTxi7bGPip1gEvC6LyCW34QhmFhD0ZZLqtljW53aKeDdc3f+Br7a0x52TXk+JrcSGvrK",
-	"kixggdX6gBOJb4zXenwrN803Qq++rfss/v6OV/WxBOwW1+VbTonvdbruq4p7tGqvYrvNqbXr8G4N5FmI",
-	"xeJrYPC8BqI3EOhNWRDufWNXAnmEkqbj7nLFW31gtn6tVusxIJ2MreAYk0qoaoYdgfJLzPchK7qFpH5Z",
-	"xi1UF53dl5KS+6hrxwLgZN8XuC9bUkj62FkyZJpNjXTcCCxcEsglXApQneP2MKvj+72Vn3ZOQFKcpir4",
-	"raVbWIsBFHsqCLPg5q2ASsG7XaBdUzU09/W4g+D7a4kYaduCmgR0kELFwS8H90dFuWktFW9ldoVNc4/V",
-	"EqAvmL+bzXgH19+a4rv5AzX/NTmnk+uPoWyD8vopadqvUkiS1kg1d44RqxL+UwmX1jYr4pHJ71H4tUDo",
-	"0RuJHiM0vBWRJV9wYUxk81fJMsbXmphDNybyFnyNDBXQs4dkxUWlkV1bYgnRSn7o26p/CGjWir7vOW5r",
-	"L+pJuUHci2M74c9+BOFFs6k9uditj9Gy4OCVNSdb25RvumKIOWh7ZnPtoYBBScDrrumxrVSYskTzHE5Y",
-	"O0splpNUWFTO2mSKMgIXN3ui45lcb7G5Ux0cb7faWfYQnnUEP1VJ2uVN3ohvZLnq/45eGpRZfeBLFdmh",
-	"IO8dJbBdeeUN8Cal6Wo9IE+phZ/n1LBatfILGrsdqumY4PCbHUGDg4C+B2lI2PgVIpJNj9i8lL+zeHDw",
-	"B+aMjVb+UtIltWM/VaqM3tq/Sj4wypBG+R+Aqn5f5dn5o2yGnXVL+cV0+5iRnEe4Ce2+fBIXIc71EIy1",
-	"gz2H8MP4XKJZENeI5X4Nfh8yZ2xMrlHTUdc+DkOJqlaXRDAOkTpu5GsltPPbgLxvdHjdiuyXoDVKWLIZ",
-	"NIVV8JOSZ0t0vo1HOBmvbKnEydQlzyKphfZu/J5qB3TfSucTZMWLgmPxkhq7UGYP5aFnYbCTMmpAC7d/",
-	"yaKK1V8/E2TBF3S21UyRv59N/u8jAv/+R8+51JWnEQxMqdiY5IzmpAC8O9UzFqaqLGNKzauia2BIWu8d",
-	"XwPD+9VWZBGfEtbveEYE60lLX80iS1KyeaV6vqvdLbZ+cWNlnnbhho7b7NXYveiJA4O1f/8G0UysNerL",
-	"ZikLRiro2WZTbRysf8tCPPnvN5OTR+/+6+9v357iv/7x33/b1wci+P0bevL7uw8P7v629y6v7SA3Umzx",
-	"z9nmqgEzMgSfJEGhZ+g/tuqn0fLsDC7JjBVyQ35npbS9ZeV8HqfQh7Px2fmdJ9OHs/H5XYJU/YDkHnQ1",
-	"kwt/eD4Q+8QT2tmkHag4hty+9dIAUnc0/oDIgCx9Mohgt3sd810dioa2aD+wB1G6ZtzYmPy3itmvHZJj",
-	"pHjAvjtB6KDn/jBiZ2Ez9oHk+A80um/W5ffobx+hZL3kFDEbDT0OEhKhFPuDTnjqpHaf0GZkfcgpdTZH",
-	"CKX08GKvGDpYi2yEnhOr+ZnNllLePBU5IPIMXNKB/Gw+aAqFgQPUCBMhE3sbIto+6grgVktEfwS3yIIL",
-	"7PxDllpjYKmJcjVQ1NvTkmoF9bxhvLQcYBLdWdcZPHDt9ARo7LqmC5cbbLPDmMi7ozgvvD8jhSXQSx7j",
-	"MMmCF+tN6Q/u2GEBb2L9mWey0mQpN2RFxdYlMvpwNxOkEr6VRkJvfOMVx1TfJbttviDANgUwM4ptY0iT",
-	"Xb8C2E5DSLJgwlhYLI9bvAFDxnztSYIKqm1t/B7fD+TfW24zo8QrHS3YcnyOJaP5C9Ho+xkmKmY0ViXy",
-	"hC+MPoz+SOjqZuTPJTk5s9hrW5tgGm9B6gpN+5URYm2opUmwnGDu4U6kt/0Iro8Xfsg/v+sD5/pKU11F",
-	"LPUGxkI8Dg7u+SX1tt8BmmfOdK2n7Ya+vXejZEQxJhKdh+wYL9OoZbkULGW6QtPp3NWQK0HXail1T8sY",
-	"yvz6ZwY9ljnLn8JvoglCxqrlYvGKi4wd4DDu8HSvl1Q1PbB2oeDjLRldpQBd9uZCAB8ADbUMb7CBk08k",
-	"C7fuCQyJU19Qc7Sbwvu9kVKWZ+qkg5pVd1nO06mJr9HYTccr0aPoHHH3q21G4Jz3cRlTN+LvCYe493br",
-	"XQbUu2FUssAnwZqFAzCI3VtDyn2G5dsPKQ6iuplfvhNmqfel3awoQNOzK623uJOLjnGReY78NO6yjXgc",
-	"mu5t9BBv5KJ5APoQE1Rogk/OmHLdonfCkAfkL9awHpG0DCr4nCkAaIW+esr3KcW+hvEcnySGdkJZcmdo",
-	"0LwrFc+pfk4trBi4N71zxRpbZhVcD0OCDyJdyXKOiNHwnG0M6QD6v3fOoueMf9mX7gO98Tgk6NQLQp8O",
-	"qcQSKphqMyutpn2MW3+k2wN8rjUozH2dIfVI0dn5nKK2+RPre/A+KyrFb1n/fGCIIKUKlcoB3Go+/7dV",
-	"7LoXjK90LxjDUoLfR6lQxICvaJ6/EM1rsmWDM6qrMn4gfe7UTpVzJ3pKMsGvdxKVm1TN0hZ7BWf0rgP3",
-	"2XWOMOS4MouPHebOxtVQMrMffqOg4nt8ElgkZ0XC9F11ELe/88O878cyka/VQW8M0A4Qzx2CLm7P1tIG",
-	"qbCzaUHXaLvoseNLT+0UR3/vN6MNtld8g0wSEbpPb1m5xfIom4oKkC8eXRp8byeN0v5AH5gH4w7QLcMY",
-	"dCK9UWkXZfRdXna9Cz1suLWURaKe3+hl5t7byPKGlcQ8eZpu8xH3ct3anqOuTg2KApTz9gUJ+EODo56y",
-	"48b+pfb+xzJaW5NAJvN4V72z5RCbMgqlOySl1aNcxg45K5/VjBHhVJotScA60HcJiA+2o5xj+sAmwaoO",
-	"uivqxExhY8ECGpb1oqR5RTF96RaDzzD2L5WAFLoAMawA86CGDPNUjyK58d8j18dPAhP+DH/hwH2D+klQ",
-	"LxAre1G9UBx2XYZJmlVr7FWy+2rwJRg6ebclZ6U/3tZHYx465MDAfHrddoYAr3k8iannpctDQBo8Ap5Z",
-	"OtLwzUl9xVdVQQ9qG7KjnoShw4vOaMuD89212myfBJcwhRWvjNCVFAuzN6tL8qANiutlw/lFN4jteLS2",
-	"Wldr1kMCNTBElLJmU6+E2sRyBiOU23tH7VF7xBB1xMwtT1VVdahDUjPVAW1AlapWbGCXLrcJu+K3oOJ1",
-	"2hCN++8gKFGt3HkGuuyDSt5zjp1iBBMNpxVqT14l8lVDtd6Em+PIl2SWuB/FvG6YornX4MQhk/P43xVT",
-	"95IGrYTCktECrKoTtRXZ9Zhc0/yWiozlJy6b6qRu62O+z6mmJ3UioPkIG4Se6JIK5Wt4FDzMckCGzU9U",
-	"tV7LEh5XBT159Ojk0SPzx5KvKT1RMjtHsG9uXm6+2Cy5ZicFnbHiusG09xVj9gC5K3rNSlg7Xr4n3u9m",
-	"/gj0B2QuPW+mNjcPRDTL7tr97HpKrhHstzTrW5dyzpSC/bsmsiTX5n4t1yVX7PqUwC+bU7ADiJyW+TX5",
-	"eyBa/wG/n/ET34KaFten5LUDGCGwaoVd+2zzyX1krFzPg87yZhQqP0V79yKpk6yc76sv28kn60iwc39T",
-	"EOpRofKJVKJ95CqxP6aky8LVpmqjrfWzafRaRCAs261W+LqVhWSKNHDIehnboGCn+4K59WButOrR/XZv",
-	"9ZlT7Kxqf79iNItBGglUfvOYPLp4+CVZ4xMkZ5ryIlIRFa80faXprGCXoKqtWUkAhqyVfPmGnvw+OXn0",
-	"y7v/evv2tP7jb4mQq013ilDaI39SkVvMI0lyGd3KGmr2KCCtXBhRmfK8uwwhqmzbvIYNsRd32zAGU/pZ",
-	"HvePgxffSOetrMwrQKgsWbHeQd78LR5V8oH4jmLJ3UUZPjRy0HLGaRdwd6yD9MJ6J4A3uVDWxZ+zIcTp",
-	"9p/blXm2CfbJt8ypidtxML6J9959IRiZ06rQW7IuqO0R268HUGbMcxG9d6jH9LFVCGfxZJWCC3avAYJO",
-	"Q5HTxBXZlNa4StR/r2lJV/Hakdcg9Vi5Jf6hMVlTvaz/JsCmNDffmH1h1ILn2C5+iSJh2+EvJqm+eDQ5",
-	"I//r1YvnbgjChc0MsNtMZjJP4PGwFcu3KRkuIUbG3Dz3C/CuTkw/llLOBzdafTFPJ0PM2IKKAzFZCnYo",
-	"aFNe8rmO5WC51tDWBSakb4wJqRqAH93TV5RXrBMwBlIZbdLlbBuEUgeuhf1WxWxIl6iDftSSEXiOcEHY",
-	"rWHuuoK0x1qWjKarbphiCBUmRQOgTtMbs8ei5zuMKpSuz3TfGp5xzUHIbHtJJk4f0q6/eVxklJUQhnK9",
-	"846A119WIp51NDD9IQ7L9mJe12w7hrar40qKKeCPO7jKxh6aL7wjX8kVI9jW3P5hmTYDvdFizpeM5mOi",
-	"JOzQWxGgtymK4F9cn5JrKIi43iEqlsfhFE/fiqAsDn4wcnzo+qtjUZxvS/WuuwVQX01Gzl9hMkjMxxj3",
-	"pTTOgc+EOsQVGmSk2AJft2Sf7wRixR+XMcq+prAKGN3JiJo5a6Ikpe+TRov/QXUanQ2I6mymNna+YBba",
-	"A2GIDEuggXlIO/vBLV9r0bNrWUbx5J+u1nobgJF4Aa6MOO/AXe9IuaorKvZLDHy0A3O+UdLPwwbLhtQe",
-	"f156371rOTwQjr6jFL6nP34386rRpMkmhreR5D3Ap0/G8ufB7X4P7naOxCH9PIdka7UP0yeRsxVyWAOC",
-	"BOVOAAeQM5qfYBUs2tilsbIF7IIFXq1hBCxggNmxQjNsuyUFO9nY+jLb8zsqxf01uW+vIqFif9N5rvd2",
-	"plGxK5GzkmzoNoJiYp77Onn6G4cJVMymijUw2dkrHMp3XOjXEG0RHRTQpdHMr1vC5HzBlGb52JFFLNzV",
-	"PwbXD6BUQzaeVMyrp7ZrxY2QG2V1U8cVG8q1vVQyije25kBAhNCNX8phF7fWTVCDKkL2XQ0mi6H+j5+/",
-	"fMit7Til2UCulaiMW5U8ca+8JD3efYtqktVI01q12WvEo2rAlrt+NH3S7XvYB+AtJxtWFETLDcXPuRpm",
-	"JKRK839G8L0dZfSSMHdVC//AabcO0MdWkZtodQ1TWpEVzZm/VmFxY09YSMc3UmO2Nf8B4EAzXWM/FUUD",
-	"vB1HayBAiFR7vi61AgHfd/fGAoXXdo4VD71NKZrvKd2o19l/TNXZYrsfNMROvQqccDwMIE020OgG3xZt",
-	"wpXMG2pL675iOq0m2U4891KSDDu6Hjo1tzjLwVHV80IoGOxGhvpTuhv6ywC4M16U+kdk4EVnxjIpMl7w",
-	"g9IzXHr6bgMcI9iHWBI5V1nJ1lRkfECawRP/q2gjkHrQ7eMBSGlM5E+iLgEI/a+pIEzkylnhXPdPFb5X",
-	"v9ed8pQyi5enOI2wZ2tY82wVvRzCBnmfKeKe7Oiuc4+mD0YBcGTvWZXQBuH6rWIVws5XWcZYHj+WnrI7",
-	"aVLNw9DqHjEwmUbLgpXx2I1rbAi3u5Wus625yiAHFC5371A63QHaCSY+mo5+NaL4uYfgqe2BI50hP2D/",
-	"E7SnI4X1z9R8F25+ffrCJs81MevWQ07ENE5Vzfw7M4+Ig5BcbRG0X1geoSqpJX0/CTO3OeeXGAAZii6R",
-	"krBXJKfbsdUzuCIufxT0PUqMJDjdKz0iQ9qAvCLnk/OLk7PJyeRs75D1qW8NqEnBqDmoG3lprQDXuNJ1",
-	"zWhlDKbFRp3n83CyJ6kqdkhSGxRTNQ7oMr+vL/rwSjKsfzwQqv6ADpgR9ArsZYehEMp1q5/fJQCTgu0D",
-	"aANgfSlr3N/Hucr7Fm+CRPouhf25ZuJxCPm2DxA/MtVgDtk8jrffnjwi1HUhNNRu6A1VNiyRLHGXG7yg",
-	"9hore3ipkRNiAdp8TE1pDiYzWTCjqowNRTJwl4tLRL9OEGrnRGGZXKd5tZcjba/nnWl/I0vXXtF1W8R5",
-	"tlvf0pxdht22qHWh49Z8Fm+KPDSMAzi33eWNB13/DavLM3jghXYk9g5Qy3EtcPygGL2WJE0w13SIBgXj",
-	"ka7tMv90rusyPwQQlL1fW99IVIC6TlHYD8+H8LZkVQGMxi1zPQZbUF4Pd6G8IirtS7r5wSY7hJq6uuHr",
-	"E7nGJZz4tA1AVkvHyeyUXetQPFV2Abwkgm3sMsbO/+RjQA52RqVWsuKiAVQ2bG07NVC4gvRO1vgmh4gi",
-	"FJKNke7Sr9qKbPekyEpnMoYeihDIU8JotnSXQh0yWEqzA1xfEhvamNpymBV2I7hlJewI1zZZUozN/eF6",
-	"vV6SNS01p8W0EUTPzaNCahgehDx0p4aVEUW3imyW20uCNuDUDWb/rrtOgscRJJALRYK+iEwAiiL3cb8w",
-	"c6ID/dlON0T2tM0kD2vmGlOIympv2BNzJMJ7YL9gc4zRBhSxG4/vDWKL+2Wu4aTDLIW59MADkBKXiFhd",
-	"FUpaDURIh67LFWggltFouWBafUYyueYWggecrXRBuRjXyZ02RQJ/Df1TfMt3tGE/U6SsikbRR+j1ADZ6",
-	"lvfope4z4IYBubl31IGP5u/3I9oBKV4l7Rvogk41AhHfsrpTlj0iKeOmPY2hSHhGFshKv0Ks5Mamn01i",
-	"7ukC8ghlrcaDPoRs2ijUejAJCrUm+5NJQvoGWxpn8LzktyxSW18G3+wr5HOPxt/w60HYn+k+sdtLK89u",
-	"2Fq3GPCsDwM2esh2ncuvIVQaZHoM7R27Q6gk2uVLbEA5FBTSwoDuUGA3rhB547qgW9sKP9Ijycb7+1lc",
-	"3Q2d5y5T+Kj9g+/XUxwfTtfPlUwBY8TTgBttcbG16GnvhhTOAvYu2g0XIoQyiN2WUKjxNUvADuPl0arq",
-	"AC1WSztNmB988TMXXe/a6VQVNIKwd2ZIPLe9jTa7dUdeoKJfYrPprltTMK9x9yExLHvYVQxy2vol9op6",
-	"eFjFsUNXrGyC90OBBVIFEt6x/sSlMSVyW9j7dYmlZ/G3YD1fS7pdTKKznacS8Yst8XjsaD5Arz+Gwmov",
-	"FdYll6UtOEqY/T/aR456k6oeeHsN72lJNVtsY85T9x3gOomGl/PS97qBXDlEpz3ZcFH7bXcvl2HFz35m",
-	"cWY2dj/mT7RYdd6jnKx2FGIkr//zCPLWpBQiJE2dOYwIj9gr/RK73rOpM24uCTo14IOC35rnjRYanomB",
-	"0HED5HbP/MKd1EHAcLOkGlsSJ7YFPKlPfFFVa3MqvUyEjQ9xKNdlAYlWXTrMUMf594ba6s5BdAdh7yju",
-	"ubs6UFxHLX/FhMwtXRXRzXUqSgTo1vULikR1hwVfE/huVz2w3JKJ2D5caTfct4i3JGi69jwtA1SycG+7",
-	"OO0oLj0c6lW1WtFy+6n49pqT7jhqu6ZoiKW8v6/4ASfzT8jpR+HV6E5Y2HvfFH+DuhrNV6CSsZxj1HrO",
-	"hY1jY2PlKB1eyqIwF8f9bZmHUe0hrOapwUzOLr68+OrBFxdfdoOa7FwTdqwoWaqCXWWpxv46WVAUJJ1s",
-	"wAPnwrdCaj6Pcyg9XlzTatiHVa/tt+MGhDB3goY003FI2rWHFuupwxi7u8tJ5Tz60CrWfLhmFGvMB7ko",
-	"/yhjs0oVFM8qxQVT6LT7TIHcOz0CaC4+/TyVv9fLjq3PRyvZKGY1S8W8ZxMu5X2oM/dN1AlWmLRcG4E9",
-	"2ISxO9kBOLAzZn24z7Gr40OLK1wfvKaZ66tWOlMZPTGPoQ/UkuvTUAVanBQWoGA6vW2B67qnNrtSFnSt",
-	"EnY2jOxRpg7yPx7kXKvid0ZMnfl5KYNIE9dTQuGYQ+Tm2iWaXccVG3MdF9YjcqDMR/iNQ2NyLyvxGAfY",
-	"SQ74OiwF3iHRATrZseH9j5vPWnW3HG/SZlYVNxC1aZQI+IJcjOrMmOK5LTWEpgBG4w3aO7gzAvkqraTE",
-	"FRWYB27eFCSIR4GTSrkomYpgBrripb5dCXcXOunbEyAp2BsFNe+iafu1QnhvWzIsUhraILjfpeluy+77",
-	"yyLauLvH5Y0GFb6h/RkWIDUSSncFRLDd/ux3dUOoD3gySNC74TfOuKO+Ah8gXLQT07vqPiCTpm+VyEdr",
-	"PRKvhap7fLJsKZlqnPka0ACr72lhJrDtjZwQ8/o+tk1aPLL+rKQ3jCyt07fHuC69LU4in5c2YyRnBb9l",
-	"JUZA+P1KiNy8YQsgZjtgQKsJ7NZmBQ1bITnGUN+m/B8u0tI9UA4Qdh6d/hCd1xbxuJIfd77qMevj0WzN",
-	"GihPNmOtVbYITJAQB0dRUD8ZzbR3kngiD8GhYGBimSzyU+JzsI1pClYF6nrMQ3tfj8kK2rJyTSgBZaGs",
-	"xG6xcl5urarZHcn+wcgAStYFFQjHEQHtCXH1/ETiRcZN9BDn/I+gjUPR9/Cun/hsNEOYMASNQ2NsTCBd",
-	"17zlsf9ZO5+94S+PT0SXFYvsfld+e3cMLzpRLpr2fLwPYqp1iG9DtaNl19ktNuVvI8v80nV6rnObbUm4",
-	"Zlhz2kfpjhk3ddlpFHMGZ2KsGMC5M5yNCJj4u1NijgZu0SoCThwEO3tjfL5eQurb0kJlWS4H7489NgO7",
-	"XpYuK2LAif+ObesMzHo7ytwsfU5u2FZdkpnUSyzAo2ZPgkBjK3OslJHkqBhFtOzz3N2QctfXS6YYTNgd",
-	"JZs7Za5PIW3WS0fMd2/QNxr2beWFJXP1nVi1ld40W1ptByTmmpbaoqVHE772Rqf3JJjVEwmy9V1NYbWG",
-	"hAuqGaFhUh8CItkE8CMGyxO+h1fJ2sIADiioMoyke6LhUCTcKtg9OniB1UQAEK5uY2y9ZHXYACMK0RFZ",
-	"VrKIWnGAmyBZlayYjgF7mB1FmKrNUkLcWweA6hASjzpfDmjpdA//pmu1DWtI9Tfq9jEijY+gvtnN+iQ0",
-	"OJzrv8wuDlREbt1vdht+D8kCwWHiU6tdE/dl+kOi+Ts+rJRXJN37lr3XLytxkLvENXrpzDuqE0q45pkD",
-	"NnD99xwUt3NzHdKYMJVmGqIkQ+MSSXI5xqorkGy/uE1OQGd2YQ4au9khZEThffY7kizz+NDLHyuNwFvl",
-	"RJJP9vPtN72TKtgs2O9gd0PuOVSeAQme8Pk8ItCaqTVHSJg5MjyykHpYk6w94wWOzn7+cSd+os7xW1rw",
-	"KDZeMgsBf9HMe/FEq5fbsZFHuZncmj6Jqwkmm2hul4QnyaTqSkyG3F+a+/6/TpGB7jG+T6/F2rJlQd7v",
-	"2DeyovRTpfkKZU+Efe6fC3esA3u8eBF7v+YlU4OyiO4TYjIWbar7J1Qg4FbPGMkBkQ7rEuwOV0Lzwu6w",
-	"390B4ax1MSScBRGoaVhn5AvOwALaMo2FaMYuy0s615c+q3EaYHMb8xmSqOsGNXhRXoITbNpyhrUDYMHF",
-	"k9QHBNu8rA3fowFOPWcb7xFDdMEVFXTBEHF8tjVGIcUWdtFw6LFvg6PE9DoAxpRm66iFKddM1BBT+C+P",
-	"O+gcze+GNHL+iLFFWEW0D/SQoGNCv/Npuz4WA54pcwZmstI+XIBHhGPlZg3IGtEL6WpdDOCR4H55BT/d",
-	"ozZEHB2+aDCdeHSMiGmHnwKEV3/PxFDMgJBGaQBoesPU0/k86vak63WxnVo860VV2vx5kNDwnSsi80Iu",
-	"hyx6UBPAIzQlAWQ2lnUKthn7InX/QwzXgg0Cbi+b62bDZQqB322WlRTj+Jzssdz14dv7JJeXRr5O6yo3",
-	"J3Jh4q3Sl8Ip8raSDOtr340Th3jIfnyDM4e6JVoadjhoW3/G3+5t+wXKayvsXmu3wdUSckNb3XVivI7Y",
-	"9wrT16pFIzxvSRaCSTkZENCkcadZ9dBqD12B/QilI52gZnxRyUrtQfnMnCYCGgBdQb9KxW5ZSYueYVBq",
-	"QWWvIMULxX2fnII0nEyIlWOBysyJMgfBVe7NthCI6TlF3Mp9tPBa2eHZDL1VkGpdQHM31aNLQ7g1VNiQ",
-	"zLz+eBAi6x7oV7iQXT4DUL0Sgfe7D+Srw4vex3gr5uQfvGchiZAbV5t+7DQKW1gpeydTcOEN6Y5V5BJ0",
-	"5TVViqzoem3EsywJ/BSAysZEYlxpQ7eGn2Q5II0hwNTramBQlcIManM7LNCAnNdo145patj7vhkl3bBP",
-	"iXOKtA5ArtAZ1/+dyYbVP5dcu731FvOC6Uu88rgi0IunN6/uxY09IKkFfWDqsKwQfxVYgVUPV0uYBonq",
-	"HJIAUbAWLuPgImgmkjS3tub3BuC7TTHZkfB7bqXjuYPibT//5C4hq7L/0eWhNwnsNmf47y3xbDYLcEzU",
-	"4qGaTyxzeHYZCHR9QCuKnujLThXcsQ2xOYUrLG3VlOLg+7bWT3oYsDvTLFF39K3cgAVgs4PJhheFEeNJ",
-	"ELt5rfINV8e7+5lEbppnWjW6DZXJ1KNSbtTelDs3FNfmFvKGdEeKy38MpNsGxuut84jdZqH1PuzhGGfE",
-	"RFgmb1jQoKcYeb5aQ4zFCOhfQondEOv1MayvBSH1L2bWdFbEHTVBi7yjnNQdwImcRc9dV/u4RjSs0b+E",
-	"Qv8Smml+C1EoWinEs2oG8cwnZbbkt6mMh/oFlRqAhL6j+/TUl54wmn+Pmau9G752FKt1ZciXVaozWlW3",
-	"T/EdU6B3AXuv+0cLjt3pbEhUdLA7CJ7fAZdLYNrWFbj7I6G1Cd/Wmdrb3XahhFyudbyvB+jo6GiCwHWd",
-	"gEMEY3msN+1S7jic9yKp+izTD9EMhF6Kg2bvNYgeZMCxl/5jO6e42z51wOoN+RCFcXdpRS28Veh7QMAd",
-	"ptByhG5ztgV1R05rTwAKyxFOSzDE8d6lQObY+UU3m6+qgmqW/yCFXkZkzsp/XoPjtkOI1krfjSG69vvJ",
-	"LE73dnBan3YH7KKvwLb+/eMZvh/5XaxlvNDL+K3i5rl/S3CQYO1jR6FwmMa63CredeBiOvz95n5FYzI2",
-	"0BvNan3dj69gjPAXY8cHUR6qZsHe7vBHnr8QAyVAJqt13Ki2FwUiTMr5fBjAdCBZ2l0CUbBtqCJ0UTKW",
-	"X2JmL7dRUMTm1EuWSkK3qbT9IrYFzW6iIhbWZyU+pHIDuCOpFPN+egjveFBPWhRyc+lBWt/rOiDktHOb",
-	"od3Et27GIRnVVZlKZ/TX54Gqq7+/3GsS1kuE279HOn1jfxjjdlZyubeP/o/4VHA6Op+2hnyj7cf9mXoY",
-	"iySPsR50hN3VYCdsZ9FL0rjVN463mUDJG/I+vLbMVz8JzYu+C43P2s/WHVj31lo0+K2vT9M+2VTDEA6B",
-	"dPM7nSi9wcCqWlqHfO3eK9hcg6+TiTyZx/7FRWc29oPzaEpXPwwTx0Kt1+2pSjBG7u5yr4XcXLez3H0L",
-	"XegRZaTPid2Ud702et+G/WhkGdtE7NFAsdh1Ogw6Z/OqKH5wF38b2Q1bGcDVZ20T7Hy9IZqVK4Vwbuaj",
-	"ytiMQXvFtJ4S1YMa2VP1qOhn6Y3E1UO7eR5rLvezzxxoTCOTKwYZqWY+4LNvTGmXa82vXke557UL/0SW",
-	"1s0nsJkNbcqvI3xjuI9Jdcpw1y649w5zFVRph+t9QKpBLIzZANG2gQ1QKIQkmVxj8IorIjcsJ8Km7HYg",
-	"ZzfgMn2RpW+DmkTRbhHXr9TPPE2zFLWsDRjDnHimFTGjuUaJtpdEs74m6BPsMxCo2JKVxaCL6E6LvS0a",
-	"aOAm6m8dvIDnU2b5x69ZNuNfLdgPKu55RSjnJSOyyI056avbKNd9g2TrpcX/beHS2zJ0m7Jp6I/Eg8JS",
-	"WBhGlyyANPYuMcfhkth4i+v1RsW2VqWdBzbS0tW+EVivZHRlk2+a93gb3Kgj+jXbAqY9i/ggApThPjFh",
-	"PEX9HnZHsq/zrK4h7+U0hoN/QHBuqMh4l+yLMsA1XUsCx2f1EQx7R8IxCrkdz3RsDq+ZoOI49Vo5W8ld",
-	"7vmB5tBH9NpQzFwbJGe313ETbyd7VTMxrJClZItU1EUV1SKKLbuUpUYgQhCfeV4ypZg67dXtzzukVaUM",
-	"KyTczoZm/45iVjy7en6FWXnka16Y00lQw1OYOOZMJBvnhnkKaD5rTFauTz9mRYghWegOXdjMKbcau+nN",
-	"7KiuUg9kt36NYHZ7msR99QNrgsOtGIoKvLseYzO98MGSltHvcfYGXI7JTGAb0O1vDa8MO6m6j0GfFBOP",
-	"p9/SLREZI6gYjsTZU2dyjSnOx0vgT95UV7Z55cMxaEU5QXD3wvX67bUNsKXp5kpQGpvym+GXNhNFMZGP",
-	"m6p9yXImNKeFGjYdyHTZG8ewp/am2dSqvhZWGOBu8EW9PX5p71J8nurpF0D3xLAj3CEYBNkQT19oh/bD",
-	"lSanjcTbmfVM5nHrdslobsN1qbKC1NkLICeYXsp4s4SqLFItlWe9MjP2Wh0wkp8DvrFe1xiXHqPXTyKX",
-	"EVfcel3w1P666pbdeBFj60TdPSq3Z5NJ71NgJvYdW+u4YFx3Nwgr2ymUruPIASlgdWM/i6ueGgdR4Y9G",
-	"AA8zH039LxLASY30R0CoKqS8gYDZ6X5VwO178IZQnADdfYJyvWK39SkG+87uV+Sy3F3BU2/XBk3TuFas",
-	"mJ+OPhYIfU+/+w44veugkUodMqs/sO1FCnPSoePaCmcEzyY579caoi/uEPSgMKwTv/rjFW615+2Ws00D",
-	"xyZsb6fISt6ynMgowEtPjN2f6xqHAJjHo8eA1rwppWa9yBLNpIBXZGYgLqwV75BpwBKXa4xc9cCSHNoZ",
-	"I4Glgp1BwiMO07OdsrgKUsH3LrkaGFLY5W2XS9RO89x2hbaNpCvY+7558jQBzc5E3p+czZTifhk5Hnqg",
-	"j1NB01IfGJ2xFz0OgetqJfgGlfiOeH1iTU/oFncocn8Mi/A/E7cSirwTTnDmcp2OsuUw3L4p/QAP3Y1H",
-	"v1UU0Lo+xsa2sxAYpon6Vx68NTD75OYMDb+WVLPHtNz7i5fuuabWk9i0nGr6uKBKdYCo9z1Ox4Q4T0bC",
-	"m7jh9fRjCLrprUGtL7k3say0+zD7YMm0LtmKV6skJsogsXVc5Pm+vs3EjtVpo3uEX02EXiF3GDa5ob5A",
-	"uVPaSMF2jW8fK/cH0MvCMGmwVp/hZnyXukl/hBZk978vO07tMNHakRH8MaXuPfkyZkx4/TOAOFg0QXyG",
-	"87G7Dvbzsy9ND2TSwEvkbjz6V+3hbXLIQqacCyruGd/1HdhM14WMv1lyF5A5Dg5/4HR9ELXo1u4sRMFQ",
-	"BdsgFIXvIySFXt6vjefPbLaU8uZKa7aKGatD2ryw9xkrYx4K6AvCFhwq5N3kKTQ5+EyRmdyH9XGAf7er",
-	"hVHgpu0TfnfP1Pm/8b6TdVMjvet7tMOFTkhHro5teYKx31irKdwwFV8hEzn0am+Jks3yJipK3OPJO47d",
-	"WqC23X2Fr6AhYV3+b+sePlNTssGFnPA46Bj8ekjobSdwtlnm8cAZe68tVx8G9lYzyU4/XwR6oUoTuw22",
-	"w3k3F9v21h8Pqb/FNHVJQSKTxLotcCFwGhGKZ2rz0DbQASq8LiKHwH21T9pCtM3zZYvnHIfZwWq+CPoJ",
-	"OIZvb21I2Mg563G6nolvzFoGnjHnVY8nFbu0tuRZ++to/nU0P/7RLG00o5e/o6ULxKyGP/VRt2fSLbvH",
-	"yT9CwXb7pv4kiraj7LiLkQYnZ0oW/JYJUq0va3zRFd1it26uQdTtNtSts4V8AluNiRRLHLFzehrKx/sm",
-	"6tifJLoD+oldRdEJmSBKrhhmoMFJXAA8HCBn74GjjwkKm5KWQMX3p7spvTayvGnBOhzY7il1w6QLQYsc",
-	"oYh9En5zxvAxlLG4W8X2YeYLwfI6PRcrxlxOn+twOCZaygPW1S4ava9IdvzmRbIZNhbMNB8b2wXklRoT",
-	"Sv5JbCiGCUxnpC6PH4wdouQpeS4Fm8IXM5saMTcH1xyZa8io4np7DbfzdVmJUweldD2sFqkj0H6M7CiM",
-	"qiNhIjWjLUZpcXrznDUTqOrz2Z1M1dqr44ltL232ZZzA4D2m9h9N+Ern7Nki8mjCnuP3WElJn7fuaY5v",
-	"eXOn38LgDLTogd05pzlXdAbX1mxLXtlMzDFRDDAcLBxPij5j//M+V9TPXC+P2AXgr8vq/83LKlHw/S9W",
-	"8jmHeDdOE+oW1Sl5BQXfdmoZOz0YeuCvG/DPeQN2FtnbTXvJlE0FGOCaVvHTbI1N3NYBfZYa0S0YumvC",
-	"UlNX1D1gyvKWlQVdfyurUjWyd84v2qk738gSAHd8bUvzLC+k4V4BR4mLhc0VsX3Xv/gq6MI+ibJGamEK",
-	"tiJyBZT+8+F4aK2aK/dSFBdVyfX2lTnELmuRf8civqgrQa5+fEZu2HZMrlXxi+HBX/CoPfiCZEta0kzb",
-	"LGeQCWCaMlqCE8G+eqn1GsNNKo0enFO1nEla5p8pYh88JZC0U2ISmHK5OrZ2T5bcyAdAeaQ3mE7EzWiZ",
-	"lDfcA5RMR66W4hf3/vro46rv7gC0cB4pyHjqm8LVqIh+poCbgVmTuWQK+2SA8KErdUpymanP6ZqfrnLC",
-	"3q8LygVK4kwKc06gbZtZAVnTBbs0/4Tyiulb8VackH/+86oyl43mGXD9P/85JdfmI1ny3+GTKfkaKE3c",
-	"xpyenl7jPUSDfbPpgBECEySVJ+xbQULanpKnNFsSH1SGzDBcwpqVK45jcNeE6u/X70/qz6//cYkUcNxm",
-	"yKDoVpHNkmdLUsoCO4PCSzNpLgbrDjjF5T/L1T//iZ9Rsi7ZnL/HTbCj4HZsMV/t79fqNvvlegw3AP6X",
-	"Zb9c/+OUXPnQpSxDiJiMCjJj8GvAROVamanw3DyHf2OpCc7GGAxmPmat5LrgK66vyd/PiJbE6KyEFYqR",
-	"84f/wGsoAxfKNTpN0ftGrj8YC2BMahfLmFgPy921fQsk8pvXGLa+hpxS3P3PrYfqv35VUlxPyXUmc3aN",
-	"9XDQcc68aAktwAw3jck1NqG4tpsG0Mkg97YINm9f+FgKV8xqGAzBJWAYe5XY2SvPV9dPX9PF9SXm0gF+",
-	"s2OA62fzkx+M8XJN/n5x/pXL5h+Ti7NzD1bGgcpCaoLvrcsr/3EKI5jL3g2z4LdMkQeTCzvbl2zNqOZi",
-	"YeZaJzvYfD64BwMdFrbKzPhZzlZrqc0iT75j2+vLWorcsK19Sw0Vi9sFbVMFnAkGuMdwvM8vyNJcJJ4r",
-	"VtywxZRcv6SafY9sASzg/z75URY8214bvm1U41+SGdtKkQOGG1Q3X5w/Qjpfv2S63J5czTUrkTe+sS0V",
-	"17SkmCoBr4FGS0GmtSFswZVmOfGFKC6XlAsvS0/Js3pnBduYlSpwydH1mtFyDK3c4DwIYkwdR+op4Qsh",
-	"Haz2VlYOx/VGyM3pWwHlzhkTWNbJoYJjzllp7pI1zZbs5Px0Usvm4DNzQVSrFS230FeQrYMtccmv2DKY",
-	"C0TEs4ki0H8QegzmvLQN2PDgmSMOvfNd6RemMI+cTRcoTNPR2ekEZyHXTNA1H01HD07PYLJrajGHPjdi",
-	"9nfIHEB92/Pgs3w0HeG35iJWaykUXq3nk4kt+9T2Ltfsvf4c7gMwtN9bzMuRvHG3KI15yHfaLzzTFpy8",
-	"CSUT09f9jFwPhYYiMJq+eRdS/4l0Yr6UGVMKoP3/G1DAF8poFz8wTTF6/TmgHadJYr+GdnvUpTu++TAC",
-	"oBhIMbFdyrC0Jdb2A0RXtmTZDZ5bYPkacmYFJp+//X+rWLmtGeyWlTMJtZ9pwr77I3csowI27OHkQc+X",
-	"vDl5B400ZlQxG4p6K3wDm0MmIKRGUppXhpcyUNmHu47NVo+p1xa8IEpw1e2Z0ZxObhgmRCdOm9JXoMGp",
-	"Xf6KzbZ+5HMQzFAwt+dBFy3ZzyPhZf2rNdn9JjrX4puGW2d0Pjn/4uTs7OT8wevJo+lkMp1M/t2w6Kaj",
-	"SpW/TL54tHnw6+/z+Vk5mUzOJhcT+79FA0Z/KqqiQE/I6IZtu39WUKW/kZURzOfv/8/v9pOf1O7Mzib1",
-	"zFyCNFsXcrvCIFzJbuUN/gwngNrcTofMd4G0PTME9UEta7aFcSwz0l3I2l1eCOQCcOlGeP4KNCLXjtZ3",
-	"q/VNahGsakVvjElHjC0CXWD1kq0UK26tlyeClHfw+fAnwuroakwsEfEedi1yg7PhnjRUDNVs3Gp1CsA0",
-	"0GAw1ifr+oZtr93CrX7DUcQbBciWCJFnmHfQdA7BTXrD1jrEmG+eRORX3IXBRzFQzsAYe4eGLFP6a5se",
-	"0f+QxdgzxY29ues521wFhmJtZZsr625HLpwNm/KfRBxACenIGZJvq8nkQfZgQkoqcrkKDH3ghi+swg23",
-	"hTkn8DzbK1VwQseTIX138LGlcbCLuw6IGwYphEFBqzF0UkPbxz6HZ+7Go+9l5n1TXc/75+ws7iU+frAG",
-	"jhUOA8QFyzn6gsKb9vMP6BC5q+uU474akBmKbGSpl76Nj/fOWNg/OMJEChArShslwwogc3GPyYqWN1h1",
-	"bjd/V67gF4fKlTkYkbGr+6JzWX4699+glzDUfbZoHNd9FkwfTBZjYCdJM/kkpdefU+x8PHljRnyAbNzN",
-	"ls+l/kHmxgLPj8DOLwSr3YohVkOtRByisgzjX+HI+s6Jryrn+kSXFIN2aVvBPPcaHvvo5sI43W+dkhVb",
-	"zYzqWToeiBmu2BviDdQyv2sYeXvKU3fffSVs92aiqmxpJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2",
-	"pacaAXAz7SueO16vKohwDH5/15BcZKw5YL+41k4Y4X1WVIrfsj1rgMLiA154POuUZg6DzfJC2DsAEwxB",
-	"JO+V5IiAPkJeDxx+OSXfy1sGVSp3UOiQNDZzpu2Z9u1fbFDaJVs0Wr2472xGxp2vtR89mn/1RT756uyr",
-	"ry6yL/MvHj6i53NG6SR7+JDmk7OH9MFsfjE/m53PJrOvzs+z/Oxh/kV29nA2mU8mdPKV2bT1aDo6e3R+",
-	"Ojk9Pz3DQrpbLiv1Lb5i5K0Wq7n81k0exX4bTc/OjXS1tWIjdZt1/ea4FrORhfsNZiZ0ye/lYfR3B2S1",
-	"r5lcF86i3CqS83xMBNsYTdH1s/XXh5li5O4AcW8vj90bYHrLSj7HapeoKfxcakauzXV6TXJj6LJCMbBr",
-	"0We8lVXgNy6oBpRVqr2ea2PBXFtIQaMhaAw/Nu8cnEnj1rnfIZ2V8oaJWlmxu4N8tLQ9aI7H8pZFAeBD",
-	"FszbuwM47CVbyzLKYx6DwrocZSWOonE/djapsVm5cJViiJwLfEIKuTiMzWZVvmC62yH5tX3meAJ5JSvz",
-	"i9HDyeR0MmnkftSSc3L2ehJIThDRsyrvlkFWJNcxbpfF5uVLySh20Xs4aTrverMB0iMpaSClBygG/aKx",
-	"4e6RhA21wMEWCzuTkGYGoGfB/lscwQgHcMRu2Odb82Uy5BqXcmqpdg0dmZR558PJmHz5EOTL2WRC1qzM",
-	"zA/knHA9xgAHutpsPSb5GYKAsBnX6LSDS63G4qcleyvwFjQvCEbFIFzMQYd78R910O1y8y4TDuSt53BC",
-	"j++Y+1MevGGkSZmelk8/MW/XK6ahFb5l4v0HWAXY7U2Pl5U5n3/Af7QcXs2zg58fenYGOaHQ/47l9cdw",
-	"Pq0k5M7cj2RpD5Snyf2uur8OWpeb5wgumwH7v3vnDXTOOHq8g6wJrGNoMg4CNB7lPPW5hFasXLATmMt/",
-	"dTHfV8h8AzceazV6XT9/nYrmqSBUYT4YEXLznzwiiPt4rKvFAZufKE01V5pnocEQzZr2nSoBFg8TtSD1",
-	"aU3FJXkwITndQucLITeYR+dsUa6IolCbTbaMlk693bVFF0y77nuv6nkNPX3fgJfKthsc/eU8c3b59kco",
-	"aQVIltn2JYAufmVBiwxZOx4IvV/no7FvSYAZEg4P+E2zTe5IaZnd/FKwW1Zgc2oQFY8cqOY0xMgxPAX1",
-	"UR4baJ+nqQUMZC4FJrQstydqKzKQvX5Q5Fh0QchbVuqqxL8Nb/HSzR3mB+4uhwL2xiyiZPNSQiRmQ0u2",
-	"lJViJ/nMnLeNWeebB+Ov3sFVAn4jGCtnGc/NGx7EfYo70zAUZfkrB/3y8GIyMUPaQgZL/cnJ+UXD96h0",
-	"STVbgHslfOtXzfEn/kmzkwVVGgCUf+ZC2SBAPdvWvILfraioaAGEtdCSKZdobDG9o+C7AiAhoGvRdQw9",
-	"9Fu5IXKumXAJmyTnCrrajQmFHsebJdXofdssGbTbN3RTkNq7lEWYB1P3EN0VyjZLtOm0ycI+tEm3Tdia",
-	"9OOHhgaL2XQsCde8RzLiQ+86UwX3CHNNdUuY92U1tndwEFrD4jbHC3jMoAPN2YNxp4S15xiC2KOomAXV",
-	"K5sX3YIVxWUiw+7s33VBmI0oID6z+Uf3uPjka5ff/N1PJ2dol8niNoxvl0zBSbbR7iPdCEaa5lZSdgd0",
-	"LPa9VTMVQ3d2ihYOT655O4xHt5gyfHZuGOujvLBxN9nXPYJrwwaZ4AKMCfFQXx6PNlwI5oIzxwzguBO2",
-	"P4bjBeBR3OtusGTY5nAB/fkH98+7pKwO9NiPkvnSTRP/6v9c+kXQN2k4xYeb8/WK33Vs19QKGqzAPvgN",
-	"KQ/7//BbRth7muliS6QArr42Euea/D1oYbdZSuWqAzZcqH+MyTX8dU3+bn+1lVVJ5EaMAQnJ59naoi13",
-	"mK/fir8X4GwEXHSU/f9wTvm6yAmq6qyigoljAWY7JWaGFq4dlE0ILWJLgZiP3tLwHuwN03qxxrLYPopG",
-	"07Nf//I+Hn5/fz02Sj+W1i0pQHMbgrSFeW+B98QSeoCzpf9hvufBfAIcgh3oh5zOWjS7AxQIRVunuFdv",
-	"9c/9J5KazInjAjv0gTNDofWAHcHY+3Uh8/q2G6Zg9gJhqQnQwB4IQVjis3bdDnybuM+wO+QeVdo//u6e",
-	"JUW9y0WWLLuJZ1ieuQzLuuclSNBFydRvRcJj2MrORLVVil4ew5YaFqqqWCj/imnNBTL+miq1Merru0DR",
-	"dHqnewwXijp4rVWOxqMl3ASjfHZqiXKayVUASzFaMlro5dZ3/Olc5UeqO6mZr5caJnxx4hFD3U0JEEgd",
-	"/2lU7rhv9wS3n/mmqACIdwl99K6nmil9bRvNUH1KELmCuH21PX9owXK4WSO1M/EIdT3t/2iUOnmg4ufg",
-	"YHYe14dkOvrbh5+vXj799sVPr57+8uPVq1c/v3j55M6wt4LqWXS9DSlaCYj5UQpXasGEp/pPKYaOKHyG",
-	"71YtrSphyTVYXg2XRSmvXn3qP806l2ABB0m6dpjGfQGGjP2jRybAfWTU4JKUAK/iiJkBT2AhDYq6HEcP",
-	"llEppu5B5nGX/X44/Y5au/KXZnV/zcoYvF9vETu44RN899Gl2DiEXLNpccDFda/fT6245p4S7h5eHk/1",
-	"MHGjrctCLgWBr6e1stfAHlkhsBHLoeQPYUQcipYUTCEGNSkhN0kR6oY5JVe2O1seUOGtgNChIlQRf4XG",
-	"nCfIqUcTzUdILAlPoj9y522FQpZWfbo74Ih8vOSTT0O3O5YgPE9Jwh5aWxht8PLu/KPIuz9fwswfoZD9",
-	"f+y9C3PbOLIv/lVQqjk1O3tpWfIjD6X+da8nmZzk7ORxbM/mfyf2GUEkJHFFARqCtKL1+rvfQncDJCVS",
-	"T8p2stnamtgyRYJAo9HP3+/QcvZXFdGc6REhBSGBI/sEwEch4ljdiHiGaEF0H48pGSHGPxLLHrVagL6E",
-	"p0k/Y8Kl5rxlQbcPNLbaoj25go+BkObBueyVxbMbpbBfoMupA7AxBAbKe1Ghhiv4IKOZ+4BiVHC9UXPQ",
-	"8v8Zbnftbj5Je1HoN+fSn7Ga6kbniEonaouf4PQtaw6gRbNtHJajs6YOAYKAM/aKCJAW4eHO3RX7AGIu",
-	"WyZYCod7aZznw0RIDc0IoPF0hnZIyRWLFQZ4dlGkpoTAZ+aOSSECgtyySF2uexM7e9iZvRHcGDMlGnUZ",
-	"A6S6LCDLo+gF64IOtqCucAoggBq2oRY3pZmawtn/7TsG5miwxx9gMcTKGFEXIjGazwXZ7t15wAb+xxHm",
-	"QI0+J4kPeG5exrP9HJoqXitLpOI6+9KikGuESrAbwIzcRwZFIw8yQGJHDJuYDxM17ulEScQzTlyC63PD",
-	"D3xi+TNCd5DE4QB5aJJwLHTCxxNLnn7tNQYpj7lMBMgbQDOGNwJSw77oQE3UBDYhA/AGR/pMRbOFgO3n",
-	"20agfIKaYypmPAhiobMDR8Q3CC5H/cz2tMXdOcResqL1neFx24OXynLemKvvCpBol+bI1ljK9RGn8eK/",
-	"f3Vwb3nQwuzPWQ1rTvXsI7Gh4mVncyZ8kNDA5FkNu2QomJlsmBVbMZjkjmt6rggW94+R8F3SHebZYy7D",
-	"vtAJ+8v/PXv3q5GJ/7r48N6ztdXs6PQJ+1v480+ImzdUU5YopieCj8wP3J5z6kbE7M3l5ccXrGu2qp1a",
-	"N2tNQHI1ujtMNMM/Ix4uwOZms3vopzpRY8DPBcBheiZKt5LCAnfRucUAvhU6XjulMLAEJYvqEbkNfBWl",
-	"Y0kn+FgEMwBCM+43jQImH7DvexAbhCqHGPI6VFtBeJGDmI8B5NCliaBJmfFsYrMO6lADslh1y6Jb153z",
-	"QV4J05dHKSzBhqE2J1xV8leqRFTVJ55W1icWogjlW8FeEgp9+I7mp3EfmGJapTFU/tlV6bD2lTSv0TFS",
-	"NoEVsarnQwrZu0mueB5/W8MpzgKE5jsHkXFa8rHBI/cz1Q8CwvViVXfFOxXACRVhQwwsPwISeGKZ4Gb3",
-	"zc8V3Td3x006oD9MZSbFy20WFYOascjL7a8tT3MWBJmBgyZ9VnGFb93DiqBMG2yjxMEGMlfEfHqAJIoQ",
-	"9lqwipwHpeL1MzvbKJv52quHbPcsnX+X38mZx+UpnjWnf3WGB+Zxxya470bm4zIyNzYgV2q8GuEeMsGH",
-	"gISDAA/UTpbidvEWAg2epCVmZs7bQ5MrRVrrLI3FR2Af8QT5edgvPI5CEdujAVD/Z7ZP0Bov7CyzseaI",
-	"EkIAX0z1gqCWV6LehLpObfhV216t77bXv4ft9ZChoY9pQuz81vgDbV1+lIcyUWYv35vpdOiMteV9GXj5",
-	"u8yy+76Vvm+l+95KZxW7BqIdYaLdGellpylYCssKae/HXFjYhFnSpzRcdYHnO7bM5pI10IsCCA6e+7Nj",
-	"6QHEgVgAMwuPtEdBpSwhalM4qk/IVJCDY1wj3RIyynAkhL+S5nuOoQusDjCINZsC6pYWMmiyTxXZpKr8",
-	"T5lVksSzomOxZXFvpsuWKo18MiRRIyGh6PPizYePf1x++Nsv7+8ad5tbw5dxyKNzHPl+UEMyyrDMU3AZ",
-	"9MoEM15HBheRFlJ6uUgJX5Fhxu/PU9JlOeYQ0k3jMIpCbXvXT468xhii1YWn8zgJ/UjkSdld7yrIZeE1",
-	"EI20nen4S8HNLkQ4+zaMAeURm31BWhq3V3j9VaNzZb5x1bgrKqyXOOEHl5Ynbm7S77zGWCRDZeTy42+X",
-	"xO6ITHe6c3hopCifITvkk/DQvtlhG1NfPVe3ZLb+tddQIzsXC29OcCwbITAWpa4ShDGXGqsrxeW8ENC5",
-	"didlkNEjISbG31ExKAvzI5cOimbLeIRVnrH59cAcdiuSYnDhe7ju/lunPmARSr4TibCXVjQg0VUP1S5v",
-	"YYlyAEVHzVOAJyIaOQAHpoJIAr/IQbn78Yq8N71fo9PohSua6a0Z4zYJpsY/pAn03KBznAxDCBDZBHUQ",
-	"834y36WNEK5Im1zoJ2+dFkyo3log9qVQx/Xm55zsrtF4BNcy2BC1NBzl7lfZBb42wljJrj289d3rLe8E",
-	"d5c1tmoAzb5eU/VuNjP3A7aWf4PrVTPZCULt8zjYqoYo/6AlvWILNB9kWUMNb1/FLuq0YN3R4ApLumUF",
-	"7459zw8qRtDqnk6M658JE5nVHBvxQq3TQu57DQGrPCGLEgK33pt8fBoqyBdPY/NOoWWiwxdiYQJp7IFI",
-	"dMYigxr+BeMSoNHsEYkTYnwFeC4ipvWho1+zCQ9LqGTgIf/u0mX7qHKihdBcuwpTdXXu24RNUCfgt23y",
-	"n8uZMcbNgnE9Ekj9PuFAzOJhzJq4YMgrhf822QdYVRVrNoi5TKjPo8q62wcO99GpxWMsGjwF8hpjQDw9",
-	"aD05OG5dHh1lBgQMeh7D8bSkPDBegeEYib65R/sZDaZQGKjIAuqzY/Ze3VgKBmN+BzGfOgj5DcI/OJ9L",
-	"S3URzBo0P0+cUVCjyeFqUhMhzdobjUgTuoPpEQgeHEQiSUR8MIhVOlnuNrwSPPgVrv5PvHhHEMUakQIA",
-	"aqExnuk/oyYAn/xBiCQZRODxU6/hWHIbnYZKE4CzinWyLCQZ8fK/n9Lfx0JrPhAkfkDIHWqWKIVM+jbT",
-	"g1VGzUatyFMlkE212tpzC75sC6D42D0QD2rdBB/MAWiElaGwatabMZ8X8wCvcn9fF4AptwHWFf1HCpNX",
-	"H4Bd9qrrQdihFNbJPWR280M5+Us1yRwU3qI2Afugc3uHPy2A5qG3vlLlwDEYRH+uQ1tp8e6q1FRrWzWl",
-	"LDfPJFZBip0+agJxOy1ixGiaRQqZV/QodWO52xrID7Bha4fnm0OtK4W5s2Qye4NLyTbV6qhFXtHV0/Ke",
-	"3a8yarGr9jy8DdwrLo1cZDOxVeQi9/V6Ihe52d52OjaPXuTforrr+LWKc+7flMcBljxfQr4KmvWG/Ebk",
-	"sks/asj3QcGzB02TknVpn3ZfMI5fcz7kILwRMkcsD42DAQv1lZSoGETMfBXHUHMO7YWSapdjEcT22zN0",
-	"pVgodWLmzTLY5bJeQxUFOCJQNzzftsh0EkYRXoJJNc3HRElVzOxpIeGuY6zAzhJ7VNmziFMHIHm0p38i",
-	"DRfHGaxEHrfOJvTM0rqG7HXg64yuL4h1HRWUNfRhZ5kiMQY2uQYP+P8pdC9tocA2bb2+x/38EtfWYQMb",
-	"8f8TixlDuYGtaHSCVcAk6KuV3i5Bxnl9UNmhYZtCoAYuCPt9EUPUQEk2SeOJ0qQe8AR2TQZVMcddpHaf",
-	"AIpnDLxosh3WF1JagUcpnBDf5KRYWDrZtzjaK/cljmeSqTSxp5JTz9B/aRW83YbQt280eu4co1KNgDo2",
-	"LQO/SJLIAonCOTVQULkRq3QwxEMBDkR8zpROpEBhXWcZkTZMw74kvSBSR/csUphyzlkwOCv3JFlnUTgS",
-	"e9R2LkGMBoEtEfaySpqAGXcNhS3URqiyXrXTVotBaXQSjkWlWOA77FkiNlGAaFU1OsdP19Z65/ZLJV7F",
-	"GzVFCAgeC8QxtA3SNUlfFOF2LERn8qsGYZpa5TLUfiwmXPrhijKHV4Urv0J2A+mHUcgtbN0KloPs4ntk",
-	"O8imeGajRTUWXGgdDqQILhWGEgosBTaijW0tRGdyctBuHbSPCsRQFLTJAH0WojhoRfmi0TloNVvtjOOA",
-	"Eh82IqP9tXifczf0GiDTcvBWIiCjSoYlZRsUJslW0CgoX67De7AeQ4JWUUr33TAC7cgNqKzsuJUPovyZ",
-	"hv6op9RI57gCnjefPzdSht8I5R/tYtwlDicix2RAnDTFMI2taXv7/u8HsK6tVnt/YLY5KV4dnumHMsCa",
-	"rlSOjS8kMugPPjberfFQa+vtCcIAct88CIpG43lRYtaN2eR14uFt9uvsrtOPsFZ54/M8u0nhQC9qZHP3",
-	"1yo+FzCex+BuoH4B7cJ9CGGEcnCQCD7OZxVRCRyMQz2mNPjmUvU6shXedXgl+eneWch+FRz8kpwkQFe/",
-	"GgsoGd1A4Kox3ZdJ3Q4EClWCN097ngshWcpy8pKtYnTBJh78I9XJGDyZWID3jKWcUEyPyNUV9AX50TwK",
-	"8Xav4g62wkkQqxQ02UHuwNpGuM+zmz5OEb/gM0JqLEh55m2iWzlU03qkHSixq+tCLqDn9QC8Zby0ybrG",
-	"6AFEDM5eRioNfoE/sHazxYS8EZGaiHwfeSgZQGXQ98cAMxVDFTcBhqix0KzH/RGI75Xs/sp1cgC3PXj7",
-	"qovVRtggmTDzViJ4QcPJJL+PEeihSuMmA9JM1j5lVMcOTVpj2Cq2j8IGfZNY8PGVjMIboXGr4Ud0oYsO",
-	"j8SMqZiNoUyDjfmMaUGRX2GeYIYeSpY9Ej2LMGaR0lA77ftC67KgLD4Qp3FxO87Z3bOJ0K5EexKLfvgF",
-	"BkH2hsd06g+Nn9mNU9nshzLUQxF0PTN4+Oiv3Q1JH4xVXsH5MOHG8TFf/Z/P/OCff1z/r79cXTXpx5/+",
-	"an65uvrrT//7h0VCR68x5l/e4o1OW2V8ELV5KJjo1yTCWZ1eLHwR3oiMlw17C7IJKMhhYQbyL946eH59",
-	"2/aOWncHuZ9/2IrDMhFfEtwpBygVBUXZCIMOe3oCjsOVhMs6LL/MV9Jszg67vWroifBJJqCBot1sXTW8",
-	"q0YYwK/2LuYjbM+DjwEDh/qbD5eb3PBV84bwxUDcNPVM+lEoRTM/pOZNG68Mx3hlWdYXrjBDp6lwt50/",
-	"N9yFV43O7VUjTvHl4lSuGilY7XCxTn1fiEAEV427uyuJfUSVPmgF9aJZm9oM5yGfTISkNJj7NafhSTeU",
-	"MNzSWhUtZ8hPVSp11+bVi/lIsL90Ne+LZHY5jIU23+z+hAkuPGlEFDRRgeNlB/Ct5jhgRoXwUGL4FLCg",
-	"yov83sBovvFSFPOS9YcVVgUEhuD8t6HQBBz/YRSs5/gTEEe+3zQroyhFF11KitgqkCKaATF4BPVpxgJq",
-	"GHIMf/uumZhDZExUwiM7U3tyzY0IrPbJYWvVQ9gKeeqKIgncdBspjMNb88/Siog3SPO6uZUMX6ynCmKO",
-	"anbNF9288AGHfF0yQ4eUw18a0X0jouAlXbd33VdjILOn4Ru0GXg/EbG5wHGoAmw2X2xgPzX/h+4rKB0v",
-	"fqcNBMhZkj93N2++IsvotGVaplhMVqzzWj/QmMyRsE6HsxxTLOuLKGL9WI1Zu9ViiWJHgJ74/Nl/vGCn",
-	"rf8A7yeK1FQE9ZaxZlKzRssYVZLUhOZoIWccUYBZCHhrM+OrN9yuhUbV+60TCzyZbre9aWWzC9Tg0OnU",
-	"nSvh6UEeN0HPNFGZKwiRceS89irKe15YF80zfxoJMck82CHX61U+4GuTzn1EJQ9ITAMIceNQm/fOH/Eb",
-	"dT+fwyuuHY85ureTxqyP2QBuW+ghjyIIb/fEBruh0IYzJ9SRAOjm2qX60pUzaIcDYYsdZACCKpmrfKCE",
-	"61BIj2lle/+YTngksKJBUQxSyEGIxRAoyFT4YH5HpIgXiBSlomChPgJL8ag2okzUYTIejayTVQy+Xjoe",
-	"i5jFUAsjZCA2qPI5pzW+I+l+IGH+VaDiKgj0QLECuPVGkhzKmzDhq5lP3+au+5qsIN8Xk6RArbIaucdW",
-	"Lg5i7ov/U6SQmWs6g68ftxY7ykJ5s7Lx3lXrr2xxjxXYOGblaH5qM1SyhV1tqOSExbNtxyoORJzFSMd8",
-	"BA3Hu8v62/zDoN4DG5pzkv4OYrhlso7R3XXwp1HjUaAE+6jlKAsrT0RsjnbzfO3qxYaI8AnlP754Aag7",
-	"YDkoysOWoytnb/SgdJvLxHtO0Dagv8y93D7oL7/Jjew5qKOz3/9s/z7651HwNP1FtSZP4jb/+dh/JV4P",
-	"3oT/Nfp1/F59/PNcX6Z/n/7/s99b7aPjk9MnT5895z0/EP3BMFyExJlJvwCJk9u7hzs/bZM+VrNI88JR",
-	"EuB3V2TIYWYnzkGbPQjOMoxeME7KYCMFVHXYHt5mv8xhJS9ODqikULOpipOhM+zAqwWMeGPX5dQlEQCj",
-	"fUC2ILP9CVAYC1HzMuPtRo2Kamo93szc6tUIsXwJ/fMyf3fjwm0x/9XgyctetvVdRTW2sCNWb/EMmirb",
-	"5vXEFMP8cm5hJmzov+Vf+jrb5FgkWJW2MXMBsEgZjYOAxPxYyWSYD1ikE2NSBDwRtq/ZKzfNbVXig8Bq",
-	"OayJkIwiCOWvqB7dMCtD75jrDi4ZCEyqZlOo4naT6UdKi8Aj9C/KGYdYZzARymy3VYWuRjxKC1x7SkWC",
-	"y3orUCeTWN3wyCkRGH+eG3I8SVdgmpYpnla7UKJqsVwK2GLlUBtmayJQzeoL+6HkUfjP/ID7Ebfc4KCu",
-	"NgQam4g4VDBMARkvfJ+j+feB9c5eFzNK8ZIJSMKx+F1Js4y/Xb6EFmKeiJfUTWX5+URsE1RF9iwMiWQv",
-	"iR9g4RN9MoeARpmr3CQ+a56UT6J71HHdrp7ZRGv5ebCjMz0dhbKeAPVbd2vKd+Hy7oxoZj8Fu8r8dFfN",
-	"YEna1+gG2kvOlmKRCAYiZuD9hZqNlVnSRb2LlgMg5z0sq3ZWcEdb7Lv6AFmtQk98UvVkf8jjQQbOCjUR",
-	"knyNPB7Rk+x8SEKoMcplxyArHeO+N+94aiRafAHoIO+o1WJOiiD0+gNec2dfLQrlWkn/FGAVABTV6MmG",
-	"0VB/ZLduZEozpw4nSoeJhWCcxJS1n0n/oPDN+bdx+bWZ9HPDh0H/uyjqSqHJKeoNlfASI9mikn5tbOoW",
-	"LS7vvxcYb/YIzehm9bryPDgsqMrbHR6xLJwI2wV8dRtBRDo5EUP2htCKsoShsULRwDR+CLOgfThWTd4v",
-	"TCvB96F+F6VIbPit7Q+mRR6RewxLut12cHQ6B7JWDjFrNdN/KhVMwygioL2NopZnWb36XqKW1afzPPLt",
-	"8fbIt/8Zc1+wN2oywQ7f7MjPbl/sTys1AuavWTACWvUaAU/WMgKqZsiaBQ4+6R8pEErRcfuDubvZYD88",
-	"MQNiPRGpKYiP3U8ZLeJffnhirv6pmZ3E342MzY2M1n6NDOjLg0G2G1XGRnu5sdFaMDZaD2Vs2J7DLWyN",
-	"05ptDTyw5xuRNONwgH+VpIiS4XwiRSwYdtA3YYm+VL+/Awjrctvi8Db7ZWlkH2JW4HjSEC1pICC10jkf",
-	"NPPQQhmlCD35R83MbJeF8sfqRuSOt60ReLfC0XWSV1sSICebc0mAtZdvB7NyDVNI5m2JJWboPGNC/Xbo",
-	"28RigCvpC9dWyUSkBcI/61LzkTiAd0Bt3oc5SHwHS43BTUy+PMTzPky+74wNWzI2bM7GUEmMlSFue1a5",
-	"fm3n2KcYc8559HBqjURIensE1HuQBcpPxyTpq6KnYx4T/7mSYlmM9JW96YqeyLMe5sEEl5pNgn5lYkbF",
-	"Y54UEjJCpmPgrQ3Mye7rGzMJu0G2mlsVmvb+4+Or1wft5jFrNpuFh9N4zI6UHAa6AICCDYFmXMU+QJwg",
-	"D81Zz5rPnrHBPbCKPZgtz1rMHmoVzyqTq/hKZoaxR1at1/bAfPfmDGpvzoj3wPw2JqeX6sDca/MWOisx",
-	"zXJOp1ehzpyCsohJP4yMGWPb3Bd4d6tHU09xsLWCuWYfX702VuLLi78/nqgVOJqHt+afu8Oca1S1P9/z",
-	"MZIPY5OGx6RCpE0NlSBgYmLak02HimkBqVIxY70UtIwrOB7zGeBPliedfw2l+FBwBr+aktBliQ9lLv/i",
-	"Um3mSy+J/dp1rDWyBpjPmSdr3et/rDq/l4AcA6gQHNSR8UPtFli/GWaTdrx9A7k76Vidb8zEuq4eGB3K",
-	"QSTykRACYzD7iKzj3dmU9uxQmD22TDd0yEfcjxfx2nim0BOjZBbORxTQXMPBfMxaBDmumSxY/YKdtI+w",
-	"gwBOJuYDHLhcBLtdjGrjTXYMa987lUx9LrDDEpkSoAgYYAhrEWoWh4NhUqsV2LER2L35p453CLlFzPmf",
-	"ERBBc0uooegawjYTHgaWnN02q0CzluNVZ4liEz5bFB77Jv++0vMW+J64dBEl5hKd9QnMILwRv032Iy5n",
-	"QHBj2YqgAB/Au6H9qcTtgKE89Hrv2pp3mc8cAlsl4P3IDdJbPwukK6kLIGkPCm2eaAzSeNiaB5u+XiGd",
-	"8Nl+JPTnGetxOWJJzKXui9gDT90W87KPKLmuaw6LPkmczZ4MA6P0YgFePrRjJkMx1iK6ESVQHBM++2ql",
-	"26FeNn7OT5gxAk8dd5bH3IXs5Gm7vb7I00w/cpF30s6RPg9aOCU0I7Mpn9Ur9DcqDPZ1jGt7YCMRJSpk",
-	"ZnuxJxH3RZdxY2YXC55dbe6YB8KDwggAAOwJWwtRYgaaF/natfqnWMkBvj74eTBFG3Za/12FgQvHPCoZ",
-	"/0SEd3kZdxhdFLQstJrXKOaWbG9/lT2LRaNZJ7bPpRFe6wEtCq8d3pmt//j3s0NdIo+mYOs03pwQFLzg",
-	"0tX7hWPbE6VbGO+pNLFerZpSOwrL0bZkYotOKeMJtsRTt6g26k71mTB3Bq+sJ8ChBVZGVIFXsjtBbdZ1",
-	"XkpocSVKOV2Kjq5+FP3zWTfL59s1S2Nc4ugENhTOwYZK7uc0Grm9sr6mW/+9VJoAXGWu5SKLOWNFESXl",
-	"1k+3Ob4z/ObatR0L07TJdzeZ0Q/40mXBuE9FITaCPdfiDbyxdcTnzigoZBSndc+ZFjci5lGu9UDFEJyG",
-	"3TVVaRQAvijusB3UBrV8LQU7sA1jX1FUu4ptiaLSK1Oy/1ChXN6pWJa0dd2CaiqhTG1PiGy4IKsDybS4",
-	"i+AE5vWMAr6wyJY1yPHHLIvSE0Axhv3/FNPaogGxKKKHt/jDqvbg0GwUuKFmQgbZYQYhNdL8TUaDwLwO",
-	"AHD3ZgzKhELCjyeHk/1NzCi+a+xzMO5f4O9l71lVe/TO8iDXVndU0XxMEA0QDLSwvlzO2FjFNbYh2zuD",
-	"6dDfdp1XtSNvPWl19hQ9Pl2ymZ6oylTjInyNrRVjKxb7b2m2U1hNEQl1i7BIRpmM8CBPJfyIH3sMSVQY",
-	"uUdSEaA9ZyMxQwwqwHGGyyl6UFpDgjnRWlRJDeSGW7bG4/A35TD8avarAzNxG/ao1g1LYMpI6LbT7q2H",
-	"Tc8dMRixg1nYGhJkLJI49PUyrNZ3dMkqQPmhYHrCJaEGAPmdg5A3u+3g6GTY9ejn9unY/fw0cD8etw4C",
-	"PtPdF+x5i5mfLLdZM3cPTMFJEcL7Q5+sVDHrhjIR8Q2Puo7ntaqAKwnH4tz4wVVY7PCsz+2D59eIxN7y",
-	"Tu7+Mv7X8F/Bvw7GoUwTof91MFRprP8FA/6pDKW9FEkeCMJsW7M5xacqDnIz1R52q0Zt368SQL5svFUj",
-	"W6G7LpB0cws07N1bio0nNhC/8gQdzaPjEy9jnmh02kdYGPN3FaVmXtrNI6/R52FkFNrJqYe47Fr306jR",
-	"aZ+2nz0nf9YY3+b7p0fHJxtoCJT+KgD3dFxL0cjrcJDGIqORg7o5qGrATWU+D8fFjY4DWxeaWU2E5JOw",
-	"aWe8art/wOt2hqMJZV9B2VyutyZCSlqnqBvtZqvZMtNHo2t0GsfNNn6UrQ8PghCDSR9jM94EWPAoUoGi",
-	"TVVNJatk3ufs41tm7rv9Qgk/jaFh6PN1sdYn1K4Csbg4vHFtp34ScbkcjwValZjx/TMOaPgWRQJFLNAZ",
-	"sqT1Vb6PucVHeNyu60eD/ny9fvYrXoLucOneCH3jMHa4MyQOddVe5eYNzgacKoiR+0OltNgB5sGsk7m+",
-	"ai2RL8aMgChpMDDvD5UW0ji8XM56Kph5WZcyLL322J+pSjhyJfAgOIBitJKS5o80grqWF3bXB/qxL3iS",
-	"xmY/TYdhIg4i3hOQK6BOuh9OvVYL+hm5yyJR699vMhBxkTHK7vxPuXuZ42Euhug1onAcYlM0j6LXOAa3",
-	"wfvudxDFsQpEVOyBW+yKwznNYsauonFZO2GupfHIHrF03z9SiUE/au6EayBImXvNc3oI02mMjZbwtvSd",
-	"j3yGWXnuDy0hMtUEElI0NFfl7vfRuCYLXX5fw3asVJZ5RVe2C+e2WcfnkZ9GPFmSXHmvGBHZ5ZDl2Cdi",
-	"+zeeHzL+h5q1mqxrJlR3bX8SUbnaanTCaAolMwIDB67TxlSaa9xE4jwE7vxxk3XBuOgiLDFYBI4rKJRm",
-	"ZwO1k1l2KP50bCdm81OboE7ExGgH829ZZsbNA6xpYyeCNNrssCcOzCviprnOba2IJ30VGwfOiAgYjjxG",
-	"GmnsyoXjPRGDXDG4TrgMoE315M6WDGs7Ng6GGzh9Rj7QDnsCDuDdZvL83+a1N6Nd22JyypXUfMd147Rl",
-	"m83X7Ks+hattF4kQxVZkp4LwMqtsTosa1+gUapHGO1iNBn/WVU3QPa4XHuc0DS04u8jW2Sg8uic8skQ4",
-	"qIXQzBbJif3jQSYw5i+X1c+hRFM2lVtE3UAwziAzWqXqaJ9BYactJa5fwX1CfY7lJTZnpBOWwtnI0S5w",
-	"oHvrKMIiRa4+vC1+sJRjZY7Nb5vs+9wt6gkmFl8hM4SgDN5RzW7P+rp5zHH+NW3Je5xG4oD7yxtezCuB",
-	"dofjgo50HBEWmSeKjYWAT9NINNmlPWSQNpAnAosQHSogZzPjCcZMqnID/zyNxJl/T50vD0uHlb3qHri2",
-	"La82HSN/8Kw6ZnmXTgUn9wqSrYy2xh4I7SM8EcFI5X6yonNnYiXxbgWr9roc2ebKyxztdNt8msKv/YgP",
-	"DiJzrB1AlSR38rY151Y/lFz6IY9WcW5lfNn7SedmQrU6pVsrsXUv1ebk0aAJNAvCoLoJqHDpulTXeY11",
-	"eBu799ypVyebrqVV8qTzHMKpCFCb2XorogDxKHxLJUkACoAVUSF+TzfZWaQVmyitw14kGHBHMV6qDum1",
-	"ckN8VAw3L4fCH4lcTtzW1Dc2E9accVNDyWV+QWupLJ4VcdZWiW41jXC1/G5P3VST+AIRjUyYVMjUNB2G",
-	"EYC5mMMdXT843yvYlx6rhJ6xZDaBjRjH6hsTS6nqksoV7DTn6WOyxM5TayzVlbxZtW50jtYSvjWTbQ5e",
-	"HkXMZjIqT0mY+HUzIObORqmscJvSLX2ltDYHKZX58LAaxELrjV96CzcoLfg+drI6Ppe+iLZTvct17p+p",
-	"SEUALxxqhs+JhOu19JiSgrznKZ8hWxi1avpqPA6TF1SfyTV9YNQ21HM02Uu8HVCmD3iIrZwcHpZQeFDd",
-	"iNhzRFZkkpQAE8GdHlYwLhI1wdFvIAnmaiv9VnH7SkrhJypemQl8aa+8wBNhI8cLH1dWxfKDPWAcWYy5",
-	"6AA/bap4cAitDodHraPWQfuI7tRYSPXVliE8Y/918eE9w7f0qNGCnr6fKHjueaDqmFuUHzUbcxn2hU6o",
-	"iw+qW3RlbtEuK635ykUlVf99Sfe7pBDbwal2+eE1F1T4sUiW2xsXdM1XVCC+BhcNBYou3nz4+Pb1//3j",
-	"8sPffnkPQYRkPeYYLNZb+og9BRRwPVYHE2htgQwXs6S7HwwOcMfdHOmXEHQnJ2ZWaMrOC/hL0VqiDw9v",
-	"8YelVeCfhjyBh2JnvIQhhQnr8zDSRaKohcMV74mDu4dqbXybOmmikMWWcbr1RjO+qh5762mpsx770W3d",
-	"zbZlZekW/PVrLMfGkRNoGWaow7FwO9/YyLD7t9j8m3sNdpKNmZ+WWPndt/0DI42IIdthf+1C1bamxmwl",
-	"hZeHmKWmZAyowFvY49T2RsaCB7mvwB3BoFd98AZwDjRitCzqG73DrtocoD7biBcJj3eL2eCadhpXaat1",
-	"7Lv5gV9FY8Nd8Xe42T6y6A+nLvJJmi2KwZerC5RF42mSiAY7qY6NgV2/aS2MtTvTrw0k9QLSuk4db650",
-	"C7X41m1fYfrTRffPtucS11zOSClrymBDraL4Momgc5nM6c2ywCHUm6+UJfReKbxpHUEex3xWVnFvTO/Y",
-	"NczZwsSygWnBYyjny0Y05l9+FXKQDBsdZAnYCc51R+cIUsQrE66uU4CwIl2JpPiSnKcyS01PlIrA+Eb5",
-	"hzohhb5tvlpyEQoyn2i+CUnFZqlc7ifhjdhQRZ/U7IyBjKzjjdnoco3uWG5/ZmqAPlo3UG0/Nb4X/HS3",
-	"RkTn8TsJeWznrIhgQVY1tZ646t0pj8VQpVocBL0sZjRROhnEQv+JhhjujwxL1F035nHIgx5Gtr/tXbTh",
-	"Dqk+kjGU+FV6Rhhyy3GA3YiyBo319+Q2HlGWTSt1id45Gg16FqUmjD9k5cFCuZy50aOTA9AviW0kQyBU",
-	"fEslxUIq40qucL/shCkZzV4U/bCbUFs3bInntehxXUmzElQ6AwCh5F94THzxxYR6cbs3PAqNdH+Q0axb",
-	"gUcTzbbXbrs7a14Z+PyMxansEBKPLuCDEOE5IDIt5pTKrI78HCwn+C2nHNac0G1tOU2cSqo4zyUVcs0w",
-	"odQJjyIsvYy4P9IEXADp/6phWsTOTcb3aTjzXLvSMDSqeVZ1f4lsH6Wm12mZ6VXaWjnkeojplKzQNtee",
-	"1WRvET+Lx3EoAkRSMJOIlRy25SoD+MSqJOrRjALXB/yCQfHdNNQCUIW75mvNsboRQbfJLhIuA2irMC9v",
-	"90rVm0PhdMWbt82bj0Ppfq8wQQvhhHLNaS8JhT50bAh1efoZXHnYJ9xEKpTvU2U6lylUVSLnmfFkuE6A",
-	"YeJTCJUTVNBO4FSw2YE3yxy8L5Xsh4OmLc84F1pFqSvnkSqhXp9rOkyzOvzsbD32GnEqM1osMj6+esv7",
-	"eAOboV1iM5zeeUUdhEu5tiVxZgREBOsZFBQ8gSWCEy/U9gBzZxwcbzwCSEakzDJbeAp0YKR7HyTsYpeh",
-	"SsQX1p0kmgdBQZ5zpsF6ktsmyYVyZeMLzaMgUHECbvEi03KKVKN33jpijvVflvQ4lKEe5u+GfXTpetx9",
-	"tkzHFa8YEwhY7Vqu5aN1N/eam9QVQ/9InuiONgEWlEAs9JvZ4+3193hlpO7+9vjXGcj7mGIgr5iwZ6FM",
-	"lDnGfbGh6wBxPfPnmE8PenA0Q2y90sE/dNWHHQgvb4UUXXA8yoFE49B6HknMEzGYWRouKrA7arVazI1l",
-	"rpLBA7IMKZDbxWhnrNNrsveLAJPsTDLxZRIjNBjTgh7sRzwc6ytpGyt7XAsPGjWRmdhXcfCjRhOLSGQc",
-	"38MU/YuSElszZS8dRsQOSRZ4ImgSapQzuw+nyiywSmMfjZb1K2VhcKSg99O3OIiFudmRRxaUJabF+TCG",
-	"VX8FdmS+VWXugCmZETURC4g9R4WohFNl+eANm4ZSdwhMB+QKprO5Q9fKxd9+w64VoWH7P8+UJVXxmtN3",
-	"GkqJXd/5ABF4bT8LRBSBXz6F80PGhvU58BFLm3ec2QMJzH4k+gkqbDgpnq/PKeeMW9j7FTrWgoaig4c4",
-	"O6ctKlkHF3QIuHpCSOYGVlvzigUccpoj90jAplB9NuE6ydRHTmlme3PNTpYSFbmaG05jD4lmRBjIsFTf",
-	"iBpypFnBM0oMAEXN5x42ofhK3ogY6v6pYIX5XCoZ+jyCr5fiMZDOraaYW5NAzq1QAza45xjl6NcZH0dl",
-	"nHKlnrA1Hn60COkvimEi6MDhwHZX5Zg6+2POOQ3HZlhH7ZOnJ8+On5w8BQ8VP8z8U2gOh84A757D0A8U",
-	"V15vl2ee951XeBFY3AIxH71HhxVf40rSW3SuJGMHLAw6LP8a5lPGzAg7LHuRK6wCXsKdx94mVDxiA1fY",
-	"iIrYCS4mCZC5ILtfW3A4/7YYI8oJ+P0GhZcouBRFQhxon8uloGyv7KUXfjXYz/KJmrvF7nP8Rk1Zn8fQ",
-	"uWFZ/AC5yNyDxyJPp+IervfQz73RXC8DZlrZqI3YrxCosKFO60RA23cMKC9iXN7HnZuE+8jm19eVnYlO",
-	"7U3ZheZqhx2yfnP158yEh1f0GlE4EhKCEK3mc3NGDWOhh8pc0mo+OzVj76tULk2ywSkQpJMVDdqEb95p",
-	"cD1qlLVlU9DIHMQO7B39pWVPzxrHS5mLN2JotIfgbcOPx41Oo42HdC1D+ltzi1ENi6PSQyCjfPoMpUr7",
-	"EDDGldu689yPxwckS1W952l8E95kAbA9FYq7jbO6OmHCw7gWaMGP5kbmjlYnI0ZFjFnHMZ+xHnVagQ9f",
-	"2Wv3iFT24a37+W6tU3K3A7Km5LRZ0SwzbRXCfU/wOsyfuTffeD06QajNsHcKYG06yCVUj5CARuxbEXiE",
-	"B91TwQzTDyNLpEOgYcZ7HIooAHoY2/Rd0rWAL5kXsEfU1P3GuOmhTjbBGXCvco53qauru85ddEmkryyZ",
-	"KtRWa++f6u7u9SU74pDseTRybWxIRDnPLFQYYwlpn9KJedojFdhLIF+D3fhtSexHqiAw1iqV9fTvU2TB",
-	"BXkUIvvzrJDp/VG7QCJWPxGEBooS5IERqJ9Qzm1ewFeTUGg2UAiPTFQgaL3whHq/F8QfpuGxyr4t5kJn",
-	"smCMrjLoN98r70AgHuNWeQcEDtLmgBzLyVTd54ZJZaAexX6h5gglAzshxkXTxPoHZiTUnoUJ2Cs584Xc",
-	"NzuBiKuHPOcV28O89GPdHVPFJsh0RDhQUfSNGTWW3yceiHlSwn2IewcjJ/tJMAPXITg6OcLD3sx4PCLq",
-	"E1yHD4kj4lm2F4WaJSoK8g6SWbKyhmHzhR1iZ/uQV3u+Z65Bw2vkY4yfV4WPrr2i0PdiLv2h0FsI+ysa",
-	"jN5LttmlP9sZ7cIGKPGFUZr7VLEB5ggta+nSNk+jmk7L9gcxln1vtz7URO1js6EXEJgzk3wAoz4GsUql",
-	"ZfFmUxWPRGzR6OOs/oOK/JkTFpobmBNwskZiUuL5mtfZ1+Z78BTGS8xUFFIYXIrpujJSjryzKB7LGSE+",
-	"9BlnAUemqhnyTlrKGAqVesZknEQCCQOmPJbGGX4BJfpYooPpCC3KUw8kXJYq4quBEakqgqT9geWWCOAN",
-	"HzWeNtvtEt7SypLIfJC7xmLPQnWl+DIJY6GLjz6Zi69nBZglw3turhlybR5z2j/ybYpiEm1WoCnF9DyD",
-	"anfv1egcnbSO7+ZqVBerOc1VnoXhgTSHTsTEnIEKiF4comujouyzBaUyRo7zE3ybhyk/usvqxvN/MMMb",
-	"iVmuBojeDWsjG7lx6UT5oz8icSMiXcSZzaf15yqKpkPILEESYklRQVaJWrJM7d8b+XokHszm6hAK2a65",
-	"YQYicX8y8t/jWhwkcTgYAHJ6HxmDEE64Fw5SlWqYUD7lYRLKgeMvNh/mSphaVvY1VjABfAl+njdYWl5D",
-	"/JnS1zFNaLZWy2sMIb3WAm5iHoX485gn/pAuUBMhXxYemCPa6LRbuWzY0UmrZctZdaPz9C63bJO0F4V+",
-	"c25azDS6glk1dfdwqzpX1oHreMZo5rAQMc/CQUcn4sfhQYkdUmB4XBvNPxL6l34fRwVdSVaet5j+p7np",
-	"Pzp+stYKHB9vtAQnK9fg6PhpcRVOjudWwR4pJKaBcFA9Ok813TjKUv1g1YNFby6DuGS2w5obbsi76300",
-	"BZvzbo3UmzkVa0m9AcMKlJu4EtqK7Jq7VN9XZ2IFJqPrcEMeMtBVYA6CaUFWJeJXO6NyVqwSJs5NWxFs",
-	"i/ESBcgBRHejbFAPw3zEbA/1jRb/EarWrqTtyoIiwwVD13OsDqQR2SBW0wyeF/I/PGiysxwvE304Y0Po",
-	"LOmao7TbYbC3iw0pU6TS//jbJSu35f63uev/9+bs4k3XDgVv30+1RX6e7xLDAryssww+ZUpilKbJXkNx",
-	"SS+NRgBXqYUwQ/hwUTUGQOvsUl9lEM/OU1naUWmGsHVDZcFwb9Tdena0Ycnzdzvwux343Q78bgd+twO/",
-	"eTtwCxtvGeWdswB6whgoxqowJ24Uqak5u3nCbGvZXJHzg3SmvQ4ltqpD5ByEDhCtcxYKzHegtjUmN+9V",
-	"A/vY/W4edlcZy7qwYapYMD1UU4kpW6UFmw4VlJ9pYXN+elmLxUdsld88SliQi3oquSIuvXwOTrORNO+m",
-	"Fevz+MHMem/9i3E2rjda5B2Q4HcYYpWr8sHm/AnInXj8LUpDFYz745ImgHUf8xHuaUKD2Ep4VkWcY6X6",
-	"lbv0EwKECBZhA5fZs4kt3A+1kqyf+VpZU1URnh8oIHXTaCaNzztQ/QM4usJk1hwHGfcllnpwXc1ya0a7",
-	"zfLgN+tpZhgbd9WlAWLB4F0AAS+Kskg81wg9KgprB+N4IB8+t249MTATzjXTSkkG7i7lhErSQS8Qb8GC",
-	"25AfDu1BgUI4GxYDNj3U6xgtHijchfAgig+MtYhuRMnSIgfV/nJGR/cnIGWpIqmmm4jAOlv2sOB8VjU+",
-	"JmysdMKAntkII9i1FGjhUEFi9prL6r0gCkql+hABgQZwaBTUFZ0quUE8BPCkYGFAcTR4qaquRdvOAhdd",
-	"lyEW5Rsnl9wBJ2z9jhhYa1dksqd2mEmsghTbYVy7S+YJl/exPL08QuCX49/Rmo0ylBF0m8/aeZM89wxX",
-	"jhDEIcA/bdpmknfCcp71WbtRa2wX5j6T0NXx3dyWqq07evXhaQxffLI9RmdrKIv7aKwARVCHcVd5JH2i",
-	"SrVEqRH6g66+Ezv3HWV2YQqNfQGXeuabVRadNRYesBChrkPlP8Mb4ejGSXgyAyud1Hi6zFELV5uGVHiA",
-	"JPGWnreCmHbunl9/YQGUpFuNemI0aqt92XqWjw1rPxYTLv3Qxkezj2YviefVawgZvML4H96odXDcvmwt",
-	"ifTOPazt2hBjf0VsN4v/tI9QhwZplINp2xRoaW7creK4bVhTp74P7PuF0GbjzzT0Rz2lRhqRVMKJABgD",
-	"FYnY7N5Gp9Vstb1GKt2wzRy6X+0M1ksAW5DT1QfG3F5p1kV1V7zteonCvbNhr6nNcX0APhKQxkTwgnXd",
-	"snUh8QesDNKmETHZJgOHJGJ+lyrxWLewi7pgpyJ/DfoWeGwa52KswPWEKJ64krluAidReKxg1XM7Zw6b",
-	"m1KMF/0bD2x3sOET1jVqsjiMJjO6L/fIoxbY11kfpS2vu5JV9XW29x0+HHdyjTqhZl2EK+sCOQ4aBebv",
-	"4kbIhHWL0tFliYgih8gkZFAOhITfeRxF3GU6r1KprKE2ttzfm0Mv3TMrvnUlp9aQtGn3oYoCjG1xpieE",
-	"aYrYcWurg03sAcr/VfOcup7V+3YBMyD/rITgR81GYubZLQGahz6JXfeI+JJYygLwmWrE/1/uQWae2/Wm",
-	"dy2++nm+bRtibEwreKeERcLYy5mKXeUXbwbz8GsoRxbhYWFYZvuwUPpRGgjtcj25OP6ScdDV18shhWv0",
-	"olcDGizLwK6DbY9vlMFTZAAJ+Ry219Cj1CWX72wCz1g84VqONQj53wrpbhWHg0XcMo+w6uaGcNvgSyah",
-	"NAF3V0xV98QQC9oX8u4rErZqKl+reIzfdFbjTPpkMpoflubPKxK7DqoBk/Tu1+PaTcY4WM9UhA2w+7Fg",
-	"N37RLMy8ZGrzKjMQjZJ+mFgCPePwFn9YTrWM8aSdYai/6d1dzN+be1VteDUV0GiS27wVE3KX1w5f7/7e",
-	"bO9W1QSgoHrFlspQMzOdrrYQgJ+yDqC6mL7p0dggBzFu8HLmbZz73d3rpGjtlG6gCQ6JBGANC/MNXfkV",
-	"xo8aXmX12rKTt6yyrW0k3OepFgUQ7n/E69X2oVoEFZKvhtsiiF8ox6nxTKVlXn2omjPvHyqNJY9qC9gP",
-	"+QRQbKEs2e3EJUGXr3TXGU2c6tXH8AVet+kbXNDRsftWGqY9PVFwpbFvLmbSzwUIjp5eto86xyed06c2",
-	"6mjeyh4wZn15JDSCda+6xZOKW/xTyEDoUfH7GcI8XI2wqShRG5w+NL2lYo5w2kAOns/bWnzaFwSz7cIC",
-	"c/ziUEwuoQsUKWGDejaJiIXbGVTcYdzO3Bi/5h3Sgcrd/aCsO6vCNhogpLA549HuAruiF6t0MEwshknC",
-	"44FINJz/UZRf4R81NlyUdErA2qO9okWSRMSs4foLknAsbIFUCRfuTPrOCK+7HWADzHXctJiUxgmC4VnD",
-	"Ez+6sMcRoGwbyTPzdZHFDONwMEwguRCOhUqTC0DP0FhrvtFehWnZIGi4YfNChhPpzOMN8M/3xgaSt0cq",
-	"2UCqrPeN+EEy7LvFXoK2axFo383T423FEFIZ7FhIXN0VkCgRzH3+JKm609xJgrK46tvt0m/fbSGua6Ao",
-	"UHHqYyhqNiPOQ/1INaWaCAutm2Rw9xsdMqWEugXlf0PQGMu9EHvV1+SBpMmwVCWs3u2ER99BlHkP+djA",
-	"l8GqsM12X81xN1yKdSJvtGieA0uw6cEaM7b0jPVytQ8NKO6Ga9wB/HFFQM5hou/ISLK9LFY0262DxF/Z",
-	"gIdK/XP25WsQ0kdASFvvzrOm0jICgcbGW++VSHgYVYfP8CoPzNscddIcewZm/ucZOlDtD7H1BpdeZ/wb",
-	"5ojAyEh9ETeiMnAwUw9FDrueN0P7cekmT+ValPHnqbyfzO2KK19DDvA8lZRa3Krg7jylE6EetZ6uXX1j",
-	"JvFBqvptHR5nAF5sXEQMyOe68+3GCWPmw3pASfoLdAd16g+NP59CMz2WnmRUi4mt1SGGHPQym1fySkIV",
-	"DD0WXc2sN72TY+2iFHWYQBAiNyyALPRYT+gwEJZ9TPCxmXLLNwIOMaQeWJh4pU7wlSQv+K0xayXrAUGP",
-	"L6LIAjsPlNBMWdofY/ImSgUWOJD5MdfDJiOX0eGgQ1cDHys5YN2CU9llQ8GR5Mw2ido37IcSeMmuJJUk",
-	"QEUTVQzZFvwcEy3OGyEY6ETw4AWqIEs7+6NG/tpQIlJAl76yOVvtlSzS1ZbVCeE5fJ7KB/X7cZqcjYjF",
-	"AXSLIKSy1M+3FQxkMUcPeADvEl8OoXcKysaMy399t2ngYP2DMc3XFC2GA9rfsQy+Yxl8xzL4jmXwHcvg",
-	"O5bBXrAMXqvYWRmdzBi4X2SD2kB79h2z3oLB2lHWr09hfVQ7hfW6xkila57KivUnanVIQGHpOxSd6+5j",
-	"iA6fpzJHxlzsqV3lf60ocl6dDKeN57Lhu8XBqhjD5zRZGz95JXjwq0jQFG9V8YEfUQ6IxGYjkSuyiBdP",
-	"bSkF7c9cJMtrRMjsyG9EzAfinW50np3Q1mx0jttGRX8xn54ctdxBp5dV3baed06fd06f/T5nD/iBn//k",
-	"3L78r2oAQaRYuKkGH9SItYB6bme4teaVAA+jUA4uQmg0ws9WHMWTIddUjy34mM7mZVqHdIF5ujlYsQiv",
-	"jT+c4YS1j1qlN3ZGasbU3PYa/Vj9U6AdORHQbQcfx8KMm85KShV1jo6fP7urshM2P26qixSszww+K7yK",
-	"9rDvB133iA9sVyuwEAAeX44iEZx2PVRTzaRitIF0zQWzb9S0wOIu9COKxdNmO7zFH8orZfcLq4JSslkd",
-	"BXh+/nBVkQOUndg6xpGYOVIieKZHdY1Y5NhkXayfxUavIu37VNroEXVDSTGlXrAXzOxgJsaTJDQXUEPH",
-	"lbx0D8IgcxRhOIZCPNBFw5mvJkgeZesukEDb2Ic2bvO2fwBExF32F/NoKjXFu8xUCtGsn8y7dMWXifCT",
-	"LvtLrk3tShJd/TjVCfJiSzX9yQZyLCuHjGYs7FsSsinXrM91IuIO0lCftI+yVjCySWlKELRBaCETO7bS",
-	"4A48adu6jj7MQNYA5u2/dQyoLw5Azv5XWRsZzHVJbWR5Ffam6fOPSD29B6aEf/O2k6rC8vll3L3K3J6T",
-	"+ygzP6m1zNxFZTEwbxQiMVohESdWnYPvjp78TOzGtb1rayKOghQbEWeTYqmvKmNn0qVqkLA+pjw8HDsa",
-	"I0aDQ5+gsWZCOddc2WSv8W0HArsx853IyVDM2JAHlJZ8Md/4hmQNPe6PXhSzIlMRiysJCYCBYuJGxDPM",
-	"UvQA248QtWZImI2euy0MxcY/NRZwYMAhYQ8TZHUKNaD64LGBpIDzmYhFOOYXVzLL8/yoCQOZGN/p9Jbi",
-	"S+Io2TCApNOYsiDiC/cTgEvmjocEDvqT9lHZsWQWGcXpkVD2UPaBwm6pXB0eWFsV/CYDtXnb8QaRFPPn",
-	"HKRDMWw+EmJSSoW9fpVheeT4bZFgDKnIELMa1sJIITkr5NvAz0aXQlyxIhzealXEw4/utu9eKL4Bhrwj",
-	"8qCONlrIytq6UGOxLQUJPZbwkZCw+5t1EYPZ/Ki5KTwtUmrEeGKbxXkpAOjOKrnDY38IlOB70coTITHp",
-	"buzxuSQuUYRROEKzSPSTojuhidRX3QhCj6fWIgsWRD3SAFkHeoyPS3hw6BW3BkSft5Svd4CTrIlqNPN+",
-	"+ZTPNvR+V4lEEPb7+5GHsyLePoMgjiZ8kDxclzGHXuBBSXAeXby2W0bR3O9na1snVv2mFZrlKdfT1gb1",
-	"as2pgCS1y7tS/rKQzHSxwNt1fAcsUFsVNKyKYBrT4DyVmecxUSqCfAoKsdeYxKGKQY03YsEjwq1wP9pz",
-	"tyrGuRCtxDNgqTdVMNopiUTn7UZxsFdG0ivs+NxqQpmKWbP6glduHxRq4SzIcIQzsXFIaxN0584EOw73",
-	"CQOnpkJjkPAFVSRlIGe2hicZCtlkH3mqjd2aTAFMhw5DsmZL8EXN2L8VhQ7YwJlGT2USRo5dRKdjEWwo",
-	"C8uTIx28aV0rPw9MZO79razMryJ/1E5VPEJbuOb1UFEEfLB7Io/MVev2BBHvQLjV6uEXmduI5pc1s4wq",
-	"UrqEHNIOubaF9h7ENaQq7EsKP8dpJOCFmYohCpM/qtrrx4fseu4l1ogHvvMIq+q8Iq6TT3GYiE8hlANb",
-	"tyvLeBfaxwtWifRfKtkPB02brzoXWkUpJn7njRGYoQxrNpuwk/L85Vdvs5xsYLMcldgsT6zNwhPxQUYz",
-	"Wsq1xesMYwJu569Bq/twcUVwViQTPI5CoPensvxQJopBP+hWGrXUhenYWQVFWqoM32fhMWC9zTfahpod",
-	"tVqMR1plfbVZnwOCosMjFvWhffKj8EOc3+CKnywJsBZ+LJI/UgksFpiWSMdGuT31GlEoRaPzLF8gdYn1",
-	"1eCd4XfZp7PzX958+O3ilz8+nl1cfPpw/srMxkSFEvWOy3+2Dsm3N6OccK2nFgNoLAIwewTYiGgRXogk",
-	"CeVAe+wCnqObi5qGDP3NdstrArKtMvMt0C3hwphJgLACzkwdBv8FnznDfhorOcAn8Z06UpZY+mkv945L",
-	"CmDy1+0cpwyCD1Lb4uV0ouwvbu5Qo0bcH0GhA9TkijhUAQFIOsV5NA88O1YSziXSq7amKqdp575gVPjv",
-	"UCrS+O3yJeT5Iy4XhlmsqjbyPw4TLIqMoteCJ1iiigPvu9+BAn2sAhFBQip2hw4eRrlPJnEmu4n4Ykb8",
-	"kc8y/Id8q4EFvIfQos6FNT+KmNH93AliTJEkDnm06WYorHnVwTFUEVIc5MJ0Q65ZTwjJ+CAWiFbBIp6I",
-	"uK6GSyprFCwRkqO6VflD4ecwiozgLO6LUN6oXFFHyS7oEEJO5anw2vjeUk0ZFcy5vjTIi6CYMiWb7Myu",
-	"mUso0R/1ELBfjcubJh3WF0J77M9UJYSEa/c/0WqCSGNZzZW0bdAW+DK7IJRsOgz9IWWjRBQ02Sesu9H5",
-	"leAI/5BkKzXA5h8pbkRsw/jVJQQLqmBLc9ptL7CkDsyg7F7gwQ2XvggOrEl5EGc2pdmMOlHjgyTmUmOr",
-	"JHVlBzzhB0LGoT8EVXltN7P5JzGXHmCFZQzJC2H+ItW0sdWWwKzVfhI53xXkt6AgoQIpd00hzV+HLnw5",
-	"VEoL21BmUel4EBzgflitD/PDm7OT8zpxYkxxMV3LVLYKhL0tUN5axaWNp0EsT4xYZmx/QqJF1C/jB4Kn",
-	"f1c8e1c8C7vYHG451dB+UmQnSKPoHemT01ar2Wo10DOgbQq65r2awp/xr/DRJc7AMX5lq0n4SBJZRelI",
-	"BXF4NKIJLQMHAZEJHZotnE2HKrInKToZtswwEbEtcTUfpVB6Z1FTaoKds9j3sI8xcwtdfTWZNGbwQcwL",
-	"+7e4xewV3+3878fYvR9jUNLQ4/5orqM6KxifM693PNrQa1jm7l7iFZsHqt8rKd5h6eh1TcHb5ZWeY+WC",
-	"uxAGTYRcKwz6Cz6H/ZpgmGVA7Zcu6KmjdNDo2PEcRHDdQigzt6t+SWM1EYc/iziCCN0WkLw07RUyiMu2",
-	"U3zyuHWyWkjfq+SdCsJ+iA1XNfir5KbaWkEohVcx0wJklfVEpORAsyRfrENzsSjXNA1ZVwIV4s/V1UGM",
-	"eWs5zstwDcXai2Ly91BIyRsbisYeq7K/ys1Gs7hVYfI6m21O1T94xXEW8/kRu0ugYzEcC/ZP7MNfd/cU",
-	"zoMUA9gVVGddMGi7YCd2oa/LdajEgk6neeJqa5Oxv3QL5ln3p1Ji299gAAu7dL4cysV5CtPgXv9FoRVE",
-	"ScKARWjaKu4Nd6BmQkNSCPNozSvs+ElEbG7xP59bB8+vb0/uDvCHo7sfGouUJTVg2M1sXsJ89AXbxh1D",
-	"EG3RhlcwFAFfIm/3FRrygVslS9zh7/OGo9n2GSi+cWOyJckPBT6mFOgfucd4hS6LxSfe3auVG/NEvORx",
-	"kGs8zVmjqwxKV7L7GTEFX0Zc63wWtbEAcbBJ7yle+r40MwvFuYVe1GzqFxd1EotxmI6dfl5Y5JpGVQ2A",
-	"Ti2ftw0+xjbYxrPmSasEkWX9MmNQCxUKGpSWx4yKFBnGE4tEMBD1OaZTrhmEbyB+DeKYC/SHCQEOFyyX",
-	"apMcxlz0U+GjQ4tqU8k1ybjRtMLnOjGKVgsWw4GA6QeogoRouJA4SM2icCSQtxo6EBD2GNx6nqCnBZ4Y",
-	"hMBj8zvxOgzV1Lj2mcsRau9KYi9GJnZsKmTiFaL1wAinYhYJrZEZzpYnm3NqMV5PEHYlcfaBSF6i97+b",
-	"AnVVHE8w9tJLg4GwfCFUNVfh9trJzvTwUdtrDMOB0Ubt4+YpRnpGIjLfabcp9AOhnuf4S2GPPoFq/lxo",
-	"SILr+9kC6j5/9qy1VKVClQbq/laz1Tq2njRdfLBc/2ZfPM03AQDgbPbFu/sOP9gynLkDrlTLVk9NGUvz",
-	"8hPoHtUhKsG1VR7IfYXG86G4rEZm5mKQ0NxeU2DPY9PhzG5vQo0bFDvHNw3IoaITXyYqrlZ1XV/fkKVp",
-	"9nPUxYZhzmKjlVyICJk1WZ/7iWe1DBSh2W41m3KEy0FymqzbV36qu47aHd7Xm7v3lTR71MvCnVjZAE1+",
-	"rz+8/O0Ce6Bfh/LDRDPo2DBLBkOG44pdTIQf9kkr/fQC+J2hR2zOEi5TfDg736Q17JUv9RpjIjDYwpik",
-	"sXQ+N3x90/AaICmgs/0UakF2t8SjwknSuL1q8OSq0bkqLbG/anhXqJ7gkjkFBX+16ugKWrFh5Zdw8ENc",
-	"9NC8XGEUPPHgKZ69m2dxOXMqyiNsAVSKntOmntWAHilbjyxGbyRmKwZU3rmrprUBSGNOAXpRUao5AhlE",
-	"okrhREoObBR6TSOrI3QSjpcWvP0MBkOuiDnUTEjeiwRwUHHizzUrDKm9VDZZ1+iRrgUIzQpMUYtBD0uX",
-	"aT7TWC3Vm+G/Tq2iAWns15zW0YmYOEYTrLJCjGBqqjNfarIuGjhdj3WhkJU0p/XXCUUil9nxVrjri865",
-	"nTNnj22Zc3QhBiuGxvYAiDjzP+xQd7/ebXRc/rcZkQvd11+JADCTtxZl8uT5MzTvxJdJxCXhQH2+Xmag",
-	"jMEKta9abbZV2WVeI5WheXjeVvPckI5s5nHnIeWqe+1YzukjptPYH/IYTqaS4Vw7hq/G09YTdPyc/W0d",
-	"QRzvEzuFJckm6ZJJ6wvAL3ZfV2gq9Ed1baYTODqosnA/8iCwdDUFk2onn7Cjw3EazamrOaIaugLw8PZR",
-	"EGBT2IgfWZXRX3uxzDgvcMz72q92uMg9l2YWeIm0ZbraCO1Ju/mkLH1fdHJoxs3sP8WU/t3SWgfzl0sb",
-	"Y6I/s4tNJ+7CPvYdvl6FoOPLewuGH5xatXoOQLVKgQbcA2Cnmw1O1QP5jP4OXsNU9IZKjQ4CEYU3Ig6F",
-	"rvQdXrlL4OgbiQmSphy3mPHgF8+2KNTJJ7x/9t0HYPE2SxcGyOLNhAygPHwFV7S9rJJFu705N/eGPNjF",
-	"qZtVUmKfMTMM83qApuihJdUTg1DKMKvv/isBkodJx7lKzb92l0+DufNmU1Ajs0ySiPGEgArtejQ6jelw",
-	"tDygYK+liAJtCSwAENJoJpgoVEqtg/aR/WRZky9ScAyDFfk48SU5w3Hn+n1or7veI2BMWwfomHalCHKE",
-	"TXn6druMEx4G9RLgzAnfah6cTIHUGhuGmkNtTv+eYBrEm+qmyngSaNRlDQuk6Faqv8PbafHVl1LXzE3T",
-	"7hVNeZnHbgrjHOuJ8CltAi5wu9m6atw1vm+L+W0Rh+RNLGO9FV98EU/AwB4ZU91MhLasfe2TVsaC014c",
-	"Zfa4u+uKfbjlHnsrX6dRJeENvfOsLkoae78cAbXZb2DTmE0HkT0Sx6122OZ4lvObyeFarrNLO2CPBdt0",
-	"LS8+txpJQIDRBdHaxEEZq5hJZbM1cNpGEVRKJ6APoa3PYira6GgYOFaPIS/p4cPXWdQvNSJY7UIm+f1w",
-	"3vBw3lIprFIHHgtSUVed5IWQATg0TjnMd8Ous/0LpS9269plX84ZRbf/xV1cmzG5RvkVXfIzOrDxclly",
-	"i7+U4LAECJpEdbRWXVfJ7lBRgD2pv8kkjOxdbW94EdQ9K+yaTTDB4Oz+RsakYNYyjY0jP0ySie4cHtIE",
-	"Nn01tguoD/VM+tCUW6jguN5UsO3aVlqUUeR8NF2SfAKaqTEfARBLXXzTuVa/KZeJtTcTFQXOr9LbnoKl",
-	"J8k7PA7QlX4ZqTT4BR5iXvi/Lj6895gOB1IAcudFwmXA44DZx0K4+wULlK/d+jTHgTtbiLCqi03SXTuJ",
-	"1FluTtB+iBhlY9tFo4dqKm05g18CW4a7Y24RH5THqXqP1Cruawv4ezGdn561InDt2gtJvyFNBhfAc7Tw",
-	"/7hKW61j//iIxVwGasx6s0TAlulxLZ6cwJ9F414V4Jbq71OYDPHtq054qwQzzkicjK2rZL2H4dX4eV6P",
-	"st6M0aTWalk4n8DO8R2q3UhgjH8Opw8+31mf9SubMU7KwI+Mqh0oWQux6DlAUTJuJ7NEYoJ82HXzmfZW",
-	"xT1y87b36vjv5tn9aadVOukhK/U/SLEg8fcboMhmqZqnwozSQlQD/DYuNphaADiK6AiTiZAZ87BkSr7A",
-	"PxnZFBbv2/KOYspp0TbDXpx6dVkdTTmLYr21u/CgjTnfVc/jUT2PrWNo8fj1GOCBAqHwmI+gCIl2f/3h",
-	"lEWjZ/dAaFG/VQFrZtHJxwGsr3EvVXTZbCiN5ziHa+mbDSOnqMSJjnWjQelz/GrJDnmjpmzMJeJTYwzf",
-	"iFptQUHE3M+fTMgBgVg/e5doldg6nRoluiIg4/M4nrFkqiACg/33RH/dU8mQvDANnSEe0wqP+Vj4wqh9",
-	"DWc1NZmrGxFT8CWMgWQKmD5K8EuT7Pwmr/AxbCkz/ohP3qg0hu6rjXeReS/yI7+f09/jHlvGPaSY0q7z",
-	"CIGsLGC5u6b75YufdQETwCTUTO/obmys7xKBGmp/57d5wl5iud9zit9CThHTH5FSIxEwwIkZK8CdJZTF",
-	"h2frRauEGTnGsOL2e9LqtOoqn7/TJbseYQNl7qfazaMnzWcF8rd2s9XcoIvNDqhiIS1L4/Y6UfgpAlID",
-	"wUcuW2a0b0ZQGWoW5kOL70TCG9d3c7cw8xICjd/n6zvvtkGwJPAr8YeU92BB4abUCY+wopk4ycz1Gp9u",
-	"QWuNSOJRdkhE84OyG34aqjGyoCGaXAaM0syObItbsVBo+VGoSSRs1wjmC7HoI5Q3IZo6Onejd2LcMy+2",
-	"eKe/iRniDgHPNx/nv3X28S0biVnZ187z1G7G0lcQZSJOCvr+q4z3fvEOUFf3w+37s3e/3GHLdcZbS9DS",
-	"OuEygNHlbkowyBXFtaNQIk2fJUoiIBojHvnlA9MYYZiLU/7S8S5VPMG130WhHEF6lh61eBPXvVFKnYVl",
-	"y+LPlEfYIoQL2JuRZYGp0/yLEwRyxR1z3ClYdptGI6AWsfRYno3hhQkwQ+Xu/THi2Pioqx/yyxfhp9gR",
-	"DqaIxc7O7gLc5OWzFvCEU7n4mEs+EGMooATDikgV8jcimIWyN4Uk+dTNOgtCDYivxeknYvHFGxABH8qF",
-	"DzMjVQIpduAuCyXCFUlArM0Ls+ABi4icvPq+EY8H2HovGZczYCwcC9ieuKxTHiZFZujsGW9UFFSur31h",
-	"YPMFf65I2+gxo0x5jJn6nlKjkRDmESxQc3Mr/TAK6QRceJhz4C19o9neKKZmm0aRHYltGkboXiIcNhdL",
-	"lZ+4j7FS/ZLnvA4H4NCSEjO2fUFjJXHol00G9t6SrnO9bEUnp2oOJ6g3zZeNYmMBYtZbfZcGYVL1VYqQ",
-	"exT1o19z38aqiZKvX+CpYl50ZvzXTGkWs5G5ezm7oaKFIK/KMijRbOp44+767v8FAAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/Ob2M6JbxI713Y2ddf2zUAkJCFDAQoBjqy45r1/C90ACJIA",
+	"RWqU7Lru7oONR6JAoNFo9N9Pf5xkcr2RggmtJhcfJytGc1bCP5+9oUvz35yprOQbzaWYXEzerBi5ZaXi",
+	"UkzJQpbk+eLkB6qzFaEiN3+8kILhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
+	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgn3Q+MA1kQt49YYuGZmzhSzZ",
+	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zp++J6JpV5NLs5ns9k0Qo5vYNBXlXitqWax",
+	"eUrFCBeEip2do2JEmYdhJuzDppA5m1wsaKFYfGY48bfwo/eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
+	"d+cXQMuS7oL5v2blLc9YnMw8J7IkZi5mAZQofDhFRzdbfOp9D0Fj9Hyes/VGaiay3Xds153QFblhQMid",
+	"rEqSrSTPGHC4XnFFDKMxpadEVYbXFaGkpCKXa/LTT8+fnpLXTGhCl5QL5A2up8Af9ndkRRURkiiWSZET",
+	"tliwTMORWTKtak6iQm1Z6QmAx7GmQLCGE7OIvgMQUuTRo+lkzYX7+2w/fV4CWWhxIJ3+dQS5BwEWILbi",
+	"rGqkIdErqsmWmlXSfGp49/rv17D27YpqdstKwmHuJTslP3O9kpUmXMNqcCHm+4fnX01hpQ/Pzsl2xYR5",
+	"hBtqaJJVZQmEEzuyliVLL9yK3ZEy1q4xvbuHrPXyWCvpn7m5WRI7dCWCSe9kRVb0ll2SB7OH4bSU5kXh",
+	"JtY3n/oOGz6p15pGLpPrv19fECmKHc4DyIUUEozsmEbSSfP5lit2wKSYqNaTi7eTv0/eR5laXOW/Vkqv",
+	"mdDx3ab++88U4bmfwobqVT2B+qmxHCeuNjwqcM3Lb9iu963407Fv/LrKlyyx3Dl81/dSfGL0S59IsSh4",
+	"lnhtZr/te7F75pBXC5bFdSf7cvs9vN5duulpuNEOnEhKrcrc158pYn5uJkIFoQWnytwoXPdPCZSokTMq",
+	"Wc71C6kTKkgG3xuJxXq3ph5m7AyeMpp/z7RmCaLkjOakgAf6ZpDXw4yeAVdZyTZUZIlTmNcP9E4hGGf0",
+	"HKpNwTOa2oYN5f2r9z8f++JvZZHH37mSRd73TvP96Nc9F7dc0/RR5P77vlfXTx0yAZlWuPHLPa+G3499",
+	"7/dcJF5acNH7RvP96Nf9wNbz1Ilaw3d9r8QnRr/0lVFWM17wng0uG8/0TaL55EGTKfP0JEpkblDduFag",
+	"tVtrUe2UZuueaZX5AdO55aqHKvjtZ4qIytA++XI7yh7Lhq+N1nN+9vDLh189+OLhl6Dd44e1bs+FZktW",
+	"uglWBbvquSRptnfD6hFGU6dKEaba88rx73rNsjKl/Sj4zuwCXbPamH3y6odf3rz87tmLxDTwZwfMpMf4",
+	"t2b8EI3EPnro+38saIL6m4L2kl8FA4x+ORyyxNrhO1w6F2jtenLkMqvWoYXSmhOOO3Y6P7P5Ssqbp6zg",
+	"t6xMKQL22z6abFsDHTiRZyLfSJ4ySpj9dsBE/EAjvY18zSMvv9JkLZUmSpI1FbuUK6qAX4dvyNmCVoWe",
+	"XJw/mk4WslxTjSLowflkWouss9lsr6xCzlHdyT3PQU1GDlBTotiGllSznMx3JJPrNVWXhBYFGpt0rowB",
+	"bix3WhTXQ32CdvS4N7DtZuv1qcCyn+NPzwKnnPMR3uGOMaW/ljln8IKnlvnNvzMptP0n3aD+x6X4/FeF",
+	"Ipx9oOtNAdLFCQiwFDTNNEzfkfHtx9CmMcr8+iSfm53N8a/JdCLnvzLzs4u39RC1Qb2RSi9Lpn4rJnfT",
+	"1mhqJTfBcObP1niV0nLNynDA9Q7Gen8XUrnP1erpYqgWUmNH10WDGo4YF8Qt5J2wpLh4Jwg5IR95fkGy",
+	"cj0FI+yC1KubBqYiPHKSz6fEruWCvHUjvr8LRjIrdkPBupqjWPo0hnEUMeNM9njt295HuzwvJo0A/V+v",
+	"X74wjP5/rn74fkqoPcPnj74g3/GvT82j6nP7uxMvXtc5wbHnTIF78vrz2zNPcOeLNtx2TbgCHQq/7AYe",
+	"7qaTH6jgC6ZGMu6cKvZTWRhrQ+uNuvj8c0OuU/vEaSbXn9MNBwHihj8LmOvjhJaaZwWenRu2M/zG88l7",
+	"QzhVrdfUSPrJlX3ICA9ZlbAlZhGaa+CYl/azSX2EzV8N5qR5ztFp+GMpN6zUcGBRztof4bQGcKhbzAU5",
+	"eyeQccwL3wmY0AVx8xnPHKGHwb1lKIP436rPkUH3cIh/fiCPgLhTGykUblfoMBrHMZOLswfTSSaLopZC",
+	"WmY3vxTslhVG9uUs4znLv4bdzyn5Xt6ygoIKteDMWMST3ypq6L3zcnBR/DL74vH2wa+/LxZn5Ww2O5s9",
+	"nNn/LY1I2zDB8itzrZ3Pzr84OTs7OX/w5mx2MZtdzM7+CQumMOHJE1kJey2tqEBjAq0V84/+1+CTbyxr",
+	"vv7up5Mz+FTJ4jby+jN4/Qxfr+AGPjufBjeCut3zQvvoC2//MqFluTtRO5GZr3nO8BKh8aXDu3NWMG22",
+	"2t6sijHRRyqrxV1MtrRkK1kphnfILS0qs7/nd++nE4WRP7948zttLvzlDk9RRQvzG4zHTi7Op5MtF8LY",
+	"xc1xB18znicjpyt0Yxr2jsSKY0Pbxz6HZ2DYpk9uOOvTtWGr8F+T89NHs8l0gj79zFClUvnkzh+AyYWo",
+	"isLf9KKfE5zv42Iy53sOA1qxbnjP+C8rTZeMSNTp9YqXuGm4j3lJFzrcsLPpZFtyrZn4GjTyBofNHr2Z",
+	"Pa45bI6rK/fMC7m4cebvhm9/vTMpBqj9pcZwdPGe7b0YoukiHc4QGeiyVmKccnFLC573S7+cl15mcnO9",
+	"mOWYsTYl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChoZM5Bza6YUXTJnw5qpuKgbDdwr9jo2",
+	"k5V5hTqx3Bgm2ihWGj7c0F0haR4sf7KuML50U/kJ3QX8HUhyy/kViGm4mo8qdb3oy0t+y0QoMpWWJVuU",
+	"Emw+XYIichaKweFadc14CX4PvPOnhhItX/oI4aUUXwqWv5FIxsbtbQUP3Ny47vPZ+cOTs9nJ2fmbWeOa",
+	"Ac423IH0D1kd2HuxYEYUssnFyex0dlazrJWZjiXVnv254QKeqwc01p5SXCyfi8nF2/fTCYQtOyLQskjo",
+	"J52UmRhy6Q9TD5QsKjvuSJbzNzmet7MHs5Ctfqt4djOX8kbV9/Djx6ePHxuTD3/BxS9nTU4sOTC+u7Zn",
+	"s/DeNhpToGY/f/GPE9jX2eyscQsM59eA+1IMWz+CDBsGXsaI1oA9A6M6YMCUeNqne+IWOLaEC2s6KfgN",
+	"E0ypycXs9PHZdKJXJVMQgbmYnX71yFB1ISuR75e11WaPGlvpTGJ0Wd1MYrLNansFv2XOwslWVCxZ79vd",
+	"2j7G7+AxPK5qB1BWGj47M3f4kab03ekBs1o1ZwXm4cXky68md8DvmSyZ27mD74CsXJ9YTmvfAmtWLlH9",
+	"rcpbfivLIVQ85D7whyVxujaUly29JzxjrzMq1LiDllNNrYsqfuLMNClYkWfgcltwwdUqvAPgYEwuHgC9",
+	"St3HE2M8TuGivucqahN8K7dkQUtwOtrDQ7asNIYCznqKrkm3NCCXC8mOINK9pM4KJA1SD2TEqsiHXX5g",
+	"1JlNEGCsTBpaVTUveHbaMrx7jeRZw0g2EyLwCi6FwqtNw0HyNuTxtamCUYUnKWGAaqlp4ah1wBUFm5s4",
+	"PUaeAwcEQeoRGpRPQVKof9DNppS3mMXWtJweHG45/U9JM0a+lZuNUQqnk6yQqrWhs6ZOZohQ6T3PlIw2",
+	"H5mdzM7aj4DZ0bBvZ6ezhH1bNUziyRepBxdc0IL/3p5ek0KLgi6doxxMql+rNXgD2Qfzq7+Y0Y3A+8sX",
+	"ZkJkzgq5BQvXKq42L9qIxb/+5Qvz9N9OJ+ZmgOO215guuHAulq6Jn1xZtqJwK9j7kH3YFFRYjfNtOEC9",
+	"uZpD1N+7viybl3g6zNoe1as+m5oDKjeshEEVoZr8BZ/xSyu4GCRJKjDYjOkGRu7EnMtf6qGNLcZKLvOa",
+	"PcxHUnHt/ATOQDO/PGn8sr0ap26+3oksmD5M2rktQBeFSZ4F7/44YSIPuaTJoWsp9KoxQ7hv0iyt+Zr9",
+	"UwozmZ/ePAFtg2r2hGLagt2TDSudmGqKG6Z1EV5z+AEGh+wnLT0bRdcQ3vFvejRYsDmZlZBt7iQczSny",
+	"QuofZM4XnOWxiogg0dW8LchqPfiNP5ZyXmDIOiGVN/jEf6V9MS5sYgn8i9K0AL8L05QXhivlms1lviNW",
+	"fw2D3z5iRdaMiu2KF+yUvDIWOHe55FTkpGQbhssv7SgYplWaguE7AS89DglueqdK2Wjjc1R39/hkDHNV",
+	"anLx8Oy8PlNP7KT9/OqQyecQRGBlKcs6etQkw2BeczsR4TXY+S0TmmxLKZan5OFs1kisz6gQUpM5g8zt",
+	"S/JwdkaEBJJzRdAJQbgwXzxAn1FRyC2DJx+GGcqYHQLVNu8EZClwRTQTVGjz7KMpeXj2wPzfI7JmeiXz",
+	"KVH8d0jqXLOcUwgJmicf4x6bw+qKabCGZyHLOc/NgcE8aK49VyguMnOfvBMuB/2SPDw/t5fOpoIjBhSY",
+	"kmsk+jVRdKfI1qakn39V1yZxRazvwnzxmGiJ4X1HNHVJHs1mhBKI4RO5eCdkVcKnD4iSZnlmvpgTz0jO",
+	"NkzkRAqSS2Ydb1inABGr4AC+YrrcnVwtotmfP3O9gukYpn40ezAl1DxIVnKLs8PiCEW0JLrc4Qk47Q+J",
+	"4TGWi7HOqZeLUGP98s35WVPBgehGU631Dz0E/bvkC4xO5hXrPHheP8h+q4yUfgB0KsCumdZ5X/BHJYRZ",
+	"jpf7w9Vg52gHr1U3CSCwsAKnKD4NbzwL57egHOY3mTTmupJbeMXSME7Cz1oaLlZ2aTSfXDx0ij+mdVhi",
+	"3QUuh4cxnXwynWxX4Nszt7e94B6OkSNykbRlzZf2vjKiM1egm3eTHEfwEeZ+tw0wqm5q5nnoNIuvAuPN",
+	"O624UwT/4y79j7s05S59H3LM7gkqe+boivxpkx8eNBXS0HcS4cUz70XcuwNrc68YgQDqgTlveVU04r9j",
+	"hFapW/NuKdKOQqrKMsbywICHDKPGVlgig7goWIkqEfJ2Jfy0AwMJNm36J504d7zGHqx66s1zFSz3/4Hz",
+	"ZdZ26InxFHTnZfAt0roREtdJk8p4lTRSrkddI3ajMIPmF+/pmfYmYSRZ9ihBi/rEGDt7dmc5mGZ6X94M",
+	"2t8XH+9STPpkxbIbltdl5S5D7h6ZM4YZIHMGI7SLgi5PClou2YkuqVBIY3WfoO2CC3Nj06LtZsTtaroZ",
+	"a9k/3i0f8FGC+XA1Xc+8zbu/twaTGTFavEJrIRRvmeEIYI6GHxXfCakyanIx8w5A+LfPFTL/BvcIOm6s",
+	"5jlzHuvZdGIMM/gHapHWXcWMwmm/sDrh+UPzTbXJ7VsMmbpOx86JAcvJxxE6kQW8C6thPi7IhZhMjRq8",
+	"LCGU97GxvGCmdy2Nf+xt2Z+G5r3d1o4YwWdp6VY5kYaxkMNiPAdz1z13M/KD81rXGbi/Pt+su8H17v5J",
+	"W1srQuZqW1H1Qxg4qdE77JU5ggFSka4rBACRC8MKaCkF5S0jAuvxbQy98ZhHvo9aIhHrMYt/VYmaiTZS",
+	"FhDMwgIFcCXLEhzGRqwUmq+xtMb+0/rTmxqU29Hzeg82tMJQkpU6fZx5gL/VUTdxIJ3L8Gj+1lax0P2v",
+	"DIliguaQh2gsQPxo8uXp2Vk8orH/iNcGprWT0bXUZQN7aPHtUyydqSupzKlpSAv2YcNLppqvftjKJugV",
+	"KI/NMyuqzGseLc4zx8ibYtz1Idj2lfOJfKzXBRfHgzsIxXJc/fuYKDJPBT4ZkBlsY/hfQpmpV0gmCZk1",
+	"m04U7G2DwB8bYZa76QQjXs0vzPSaqXzOeoETEvqKWmHjRG5bKwk6cAXVYjUW7B18QzKa7/q8ZJ20cu2/",
+	"MpfanCqjTvLlElTVBV9WJbOq8pwvK1mh9kO3lGsullc+YmtUooiCpMDx5uLuoCC5NAT8s9aREA3IakFe",
+	"YXJJoObf3tidYVz+SeOFQWTs4mwWOOJCVUpNLr682xv0R+XMik259WOkYuy4j1fEUo4oxhRhNFtZ97er",
+	"Cczkeg3wMVSTNb2BIgSMq2rz1zMAzUF9u9g5fj6A/F8G5D9/8MWgHXjwYNQWPNy7B+cPvmzuwsMHrV3Y",
+	"0tLoc41AdZ2iUWfFntepKLIqcjJnxKrchrD1CTsdeSBHJM+El0nK/VpQo1L6IWHfrjKbjFyX2GBuw8e6",
+	"ptBQ5MRe2p2Ku/kuDbW1INTWxhNZkhsG1Y2dEVCviJVM1vUsb817pi53j+qgss0VAU0nV+bqeWJvwbYy",
+	"VXDhg0EQV7ZcLktGIFhujwJAmTXJkUWHhLgY14TmNmBikQcubbbC76yUGBsC6C7NyIIWhQJEI1oUpBJc",
+	"qyhBGokFA5HRntW/eW2unw5Amk8F6B/nB3jIPG0vm7Cy9IuHk279qM8U+Nhdib1PIt+Y1e/fdJf1juO4",
+	"Jdhf2zlaLadJtjh7hLhELY73aSC9xJGCASk5prBTrVlpeOH/0vzXXybRetScYaVF37hXOEGnAI8gZIte",
+	"UIzgiGWHm9aRBTubKHE8ZlKL92sNcahEsD/5+t6CIVAR2wMZHRJOkmC3WHzQM7e3bswp/G7yPraDN2wX",
+	"3cGCKv2NrBLIH+ZbsrB5ASXNNCuVkzKpZZnf/KQcTVtjohxZc1FpdsCyErIU1E15M2AfY4OqTG6QGwaJ",
+	"otfm8ZgA8jbZAKkSY2yXue12xM8s5LnQqAlZqEH3kB71vNLnwnlgmmcDvSwDqWIPWIQs3pngt20uZcHM",
+	"Rd70LPS/4EX9ZJt6MNHGWPVb44veFJzlgbshKhR6YTbAQmbb4AQEq2oYlQMJ+LSOdEaI6I20gaPZhJdv",
+	"IDoUGQ/Ms8QSMV+FAjasM+Pi6yx7MWoKflsD1VwCzKFRKLwOCZoCycsdOgNjV2+ZgnkB49b8DtUcrolg",
+	"LAd9Qwr2cgEq7V7X5NSzJAgD1EdTGCteJvs5o6A3ZAqAVoe93jtjYlMAdZ9q9lIUu9ixabF/iObi0X4a",
+	"Y9Tu8nrnm1xacxgSPXpslKrWLP8JrYJUBbt1GXa3DLVQvBuNghpTRNebgn14vROZ2l9Ya+58c4uKkmer",
+	"tQNcHvQb4DBvKO1ZSXOOm5KtebUe/CpIBLEJmgN+cNem+3Ty4WQpT8yHJ67oBPfhebiIu9rfOI58Ze0a",
+	"GkEFnwM49DU+lWfoDxoxtaPTzjnEzAaNINdd7FRUOddXDqOxSSbUwjrKCjqxaqhRj552w2rn0cRZ87KM",
+	"IJEONSvhVdNAv3ifWsIzocuIgkx9uLkzA+oW3asX1OS5m46yvF2G6xiojGDHJxeTX5UUp6/o9gfrybhz",
+	"/tTIYvgm+vHGiEtZqW/t71rVOuwDzVnG17S4JGy90TsL3OwuKGaIGtWSg9TZyGsV+637trMpOZ+SB+T0",
+	"9BQC27LSZEk3qqFHp81YVVnXzD6eMS+HrXJbPHVcUA/itydcCVCxRTNL8iTbHUP1rNn301A/zXxfsY0s",
+	"Iyufl/IGkS7Sag/EnXZkU9CM9Wz+W7/7gbFjONIRuVN5BkmyUG5WMppDGi3UwpHtShZsIJ+tmKuAD9eV",
+	"PHiW1cdaTMikcd6KyX1D82/NzO6mE1hNlwIvJGYlb6lyadNTkpdyszH/gMAP5GLLW5bH9OHWDPEtNcWn",
+	"9d5aIsWY42uW0Uqxkfdx7VoJAMXOZi1EsQfTPSffDhOdl4eATnmWUo6SMb6VjttiXuW/jHCqTjGIGj/s",
+	"JaPoO48D5pa6xmjXsvBAgpuSAe4bKK0XZDYlj2ZT8uUjwwtnsxnZsDKzlSLdw3Akn4B3ceHy6rU03QF9",
+	"lj5u4JXfroDIb2cnj99/PJuePbr767t3p+7P87u//fdfYsTHoY4guS1TxbpddARsek0v2HbkcRnmDm1Q",
+	"LOC55hHbi9mX5MjWKptbnV7ujw6yv3fBay7CT8/+bUkQWWVxcxVWog7fV5+iGDLgmN/HtbG+Q7wHerJz",
+	"oJNHNHZpWSo8N+ZAA/3xkSW6A4Psqj2ghOHBaAo7rLgiwl525o5XdIfeGXTNZBL7x3A94JbzJH+f2MqX",
+	"Dh6iLSksbkRzs1pM6vIeuwEv+w3qKK4k9xIAmYld+wXUP1lvU9yBhUHPbuhrZ+hz2u9hr0uuu2ERFzr9",
+	"2DOAr64c5jFywZmOvyi+IZNpmDWK77Lrrec3hgndPt718lqXxH6ZAxbXCY/huPX8Pc/EuO2JzFn+DJNw",
+	"Oi5du9H7tyqlG+0jHUygBiBsafVUsUSIVa/YDuMsdFkyo2JiYmSYNvIxZh37/OpuMHjDSgXQ2xh9svDU",
+	"zkRFMFtSVgUjdpioiWpLC6J+UNd9haxBjbCta9BOsNkCFz5JYL4jUjCieM6mviBxvoNfQP726bhYVrYo",
+	"okphjRUxVN/sCUmWHg4+eHPJsl/i4wSZ4h2UYa0I5G0kQ2YhGOPo8JVDaYx2lqNFxVCtzaArWKWdZG+6",
+	"uoM1qtv4Ghu56jFDDssvBqp+7qy85nlUpijXpG3QIK5pWo3mOPIa72ruDvgxLcJj13vtiw/JNQ2bANSc",
+	"0jjk7rxNUVg4ejpKBGvzc/N7HwTDa7kQnIcGh/WbCY6kT2nEGTjf/QiSZSAJ57tXVTE0yyKnEVH2XJCf",
+	"3jzpBIpj7GlTsg6xtMyr6wH8vKf1evsoBTG2J96sal07vUI8c78aQJ8eaXw0SQvlT8Omc0zZkYxnNc9Q",
+	"9LBk1jCGqfdt0xHM1RrM9VNwM7rZ/kh5VCEaznoqhZ//ZisdeD4gRrinuvk9LWptYzHjb+WWyIVmAlM3",
+	"Mc1kTbYYffaDD5hwrzehxuN3vLPdc8JroddiHoeJO2hSSZeVvGWlrkoxeCQjqVj+GsEMDhF41tXg5t+Y",
+	"Qnv4PsK8Ypsidk+gJtvd4Ze2q+qUUNQXUVENtdABy7eJjMO7qsIs0e6NMWOQuDvspqq3vaXPg60JCDJz",
+	"xvyyfJakXe2K5kRL6COEHRRX4HEcuHoXtR96eAu20Punap4iWvpJDo0pWZ4ey4A1ye0Y4brsnEP+tAxV",
+	"730fV4JKmUj67fRBhl6WW6qIxY2e4nVJdd1TJitkdnNJaruHe1AYzYrigDQ2X7CY7jUFc3LXOnZAjXow",
+	"HC76+Kw3306nqyhjcXQqI3glC4C2iMpVX1ttI4h2fvWae3fOKf0uMm7rsT1eeywQHv6YK80z9acrruPN",
+	"nqc0GqysS6NHjRaooJFBnVYXl8VWBlntd+C5R8tiIIGa91tzFk9ZBhlLykL1bFc8W1n4JTgGYLZqCUyH",
+	"TkpIRJeKlSBIFeVD740N5eV42oL6FHN6MWnr1cYNh3wYs3i5yNhw14U1B/khNre1JJMcUwmNmRfDptLR",
+	"R2ItBKkg5vfhJfOZgivS5ReODgFzhIXB2XqmnDqp0TXj2lNtKT5wkv0hdAzjt7pB834xFtL3nmrjaO0w",
+	"9IE0NwILjn3PaYLr6vEBtgleeyCiqmOCJkEr3ZYNgigNB11f2bjOuKc9mfz3ClBnUowLUNcux27Qoe72",
+	"vWK00KvdFDYL9+k0blhnJdOvmdZYyNXJaaBrbFOk7COo29CSkRu20UQBDNc4400N6EJItiupgp5SoDNY",
+	"aEKciFWoMKG27m9F1jRnRgfjWrFi0e+vUMG642G+qOe8OWczT08UQ3uk6Sn5y8cXVz88u7NYXnam9stJ",
+	"hNWHuiztSr3TMij3HsqGlYq7/v12ByCQdssrxQAXEJqn27VwsSzCbtbj+OBIuQ1hL2q/oR3ObrhWtWtc",
+	"bJ2etSBp5kPUlN3r9LQUOI6XyEm8T8VPZOd7nMyCA3MEhpzlYMgvHj168EWfbFjTD41pBv0Sg75qPdTo",
+	"GCOVsHxm4Qv1Cm/CZUnxKsRqnLwuv0nZK/XN1bJRC05VS6HbewyzgqqE1oWtbOABSLwXJMh8h/6Vdmk+",
+	"S33qE9zfR1NybRVzzHVnvwQxaqy+00RSL6uTursz3tKdva4YF0tXszolc6Y0Zj+Ok1HLipZUaJYyZ6lv",
+	"0WpMerIp5Zqr+FUrt+IftcSLxNrwS8IFyFoodPCyDWXwTla+AR7A7Zor7tI1FsXUYal8HS+AMdD1acIB",
+	"X5+XYXVr+IPoje46G46qccUP9nnzbScjx9p1/aZ7qePghvQP+GQa1KTX29kjyWR5PCkuy09KiMvyTckx",
+	"3aIlWSq9YkID7EAeC1ETQEBAlISS5eZZWqi4zylolzmIljCnl36uHf/ETXdCz8yRDEGCqSK65CwnW1ne",
+	"xPNv4SJygNvDkmqClJFoJVZvyig6vCxS8aCUYHnTSN1sbko9/ZrC+7faglyNTHRbB81VI8a6a/RpiM4+",
+	"gMgNGxV/cX728OGBV/gedfxKYQpXrZNe9urh5M2K7bzmbkyaiGre2gW/+F7qBrK+e5RkeayMZ2G7Nna/",
+	"sJ0FPu4N5lS2egiGmrr5hbOJLzQmI2sUnniqksWWsO0pnHMOvuOKQN/w6OU5h0RSde/M4Eb0p8U6S8qF",
+	"wlkqMzFI6W5AYuC0p+hCpOUyrlSkKDLIF6zpE6ePRfZ6O9TpkyrVOXrSTioKMDAmX9eq+bogTwKP6YQr",
+	"H5JsCLWlPZE6j/AVWYp5VUaV3n+zK/2Ne/bON0sZXFjNM5Z/z0W8TBs6nSTzWeOxuJ8E14qAFxM40wxC",
+	"pBhabzMO9wTQ7GhC5qSRTmpMrkH8W9o3xEIORHNm9WEOnQjMbRgVGgNRQVIoKkFDZpjPEAZ8w1n5lNvG",
+	"F1Gvv+vs0ssk+JR5vqBjyvaB/390reTaL/eptHvogW8PjkudQOtPpD8t7gBY5vVTriVtLb1T98gzpfna",
+	"bnnrssytp3tYJZ9HOIqs3gPHdS8XL6IjGVYqUZzUJ0qOJxLace96RyyqDxIoRdhvApnWNmZ2kTvwm6oo",
+	"iPnKwyJwhR7VRSkThuSKL1cJKtywIkEguY2nsgT4Y+25fY1paNDoI7iUD4n8mNf7+dkV+PBNMIcUWf+3",
+	"UZmtcjdCa65cpngvD4coCe2JVz2546l8rDX9YCtMZs3/BcUns9jGPrH63x8EfdSPZ/RH4RXdsATu0g3z",
+	"MQPyeiW3tr+OFBk73Qd8tAfD6D8gRX8eSBHucPSE4JDPxS3XNB5QpFnGNvrQiOL488DWFqHg4LPQF1rk",
+	"4jZ6BLihwDEAyEpbBt2bPCexz5aWN7EskiEnrSqLHoPSJsXJDRNNJIOq5Cclq7u/DICGw/2wCwsJlWbI",
+	"gGXcInHGCRb03e3jxZQdb8YS/JVx/bZXB+lBh3uuycbc8a72zuw33KX22jdXrDcnBAZaLzAAsDsgW80u",
+	"4X5h8jJex53ITnSZZhSj4RvKc7Jjekryki60WXlWVDnLL30do8T2ZpjKx/UqL+lWnI6s+fE/PECAxPjR",
+	"l23bhMZA/fOxy5q6TcYM55LmxWN4upGpDy7Cxt+/kFH1fxzuZJAZM8x/i8iSEcdthAFFSpjKrjtlzuMV",
+	"ZrVTrsmw/8NvmfDJoVwRrlTF8mkHp6WvjCvJlqodiYRTYAQcvMX2+6JlHos4Rozcesd8DsLI2ijMlR2I",
+	"/Bk7GXWVqndfuqi+PzT+iNSvCxOPegP6foVHOyDA4J9ELOgpo/n3TFtrOV4H261QhG4MmhWFIoBAYjuD",
+	"rlm+S0RygwLU7re8rLO+HNtygSW80diyu1n7iPQNZubZp+Mq0M8rSTJZltDRxUIxmV8RLoj51ZhS1zfu",
+	"195dZTtkYka/FICUeCNkeNXEDjc4me91gebFb332UNSCGfPCdB10rzdabhoZEhvFyjrZO7rPG7orJM2H",
+	"b/WgGt0EVKPZIdi6nOegSSyZJtjzM1XVG5XNVZFId4MiarkgaieyJ1Is+PLUIi9yWWNTzktGb9QUG8BS",
+	"CGGtqd6X23ZUP/+Q3LRacNQFtekqAY8jdXzUm1S0oZYqscgDouf5Slu56QIe1Ozn5l/fO+6M+rPTLKb1",
+	"t1FtqboaxBLTjEGCBaKpXzb/TymrzQiggjEFe+Ol72gBdQ/5Eg0KFFQzpU97ePvfJOIV5UHLZq6gMMJK",
+	"fbgRLaY4gsrSZrNPTG85KgU+tcUPy8JskiZoqdiDldk8eP+gRcWUqw731W5yK6zOY6wFm/oRjuWwh1pJ",
+	"oKOAOFvEstPvp0u6OCwvjfnVMIMwGaVIpGC6qqPjoexF0TBaT54PyYJNFm8YSfJzyTX7mQs1xbSF4G8l",
+	"qzKz/9a0XDKN/94yvlxpY4oCkX+0rcqmZM3KJZsSestKav6BHTJbqT5DEncT1YJXFnxELowWhox12uIL",
+	"o+zQecFOX9h/vG1xyvuG+apu+OYEu3/S4gSSTYyNY5g7mssbQKp3PRPxFvJXmIoJlnzJLNRjI8SYfh5C",
+	"eacxgF/XNMyO6GOreUJD1qsekELXy4gKKXiG9TzrWre05e1v1Upu3p8Guf0rGb1f28Fj83K7guh5xCP2",
+	"h+BTnt0Dn/Jp3b86FoUOW6N45rOOh46keoHf3E2Tjt2XkEztOwDbYkVnF1rPpU3hGPO6oGV0VAXsh4SK",
+	"Jl1AjbMvnLRVlWjnywVZ0Q1Uze1xC3ft/oNCLPt8BuFxTYHfGsH6mSJITlIw5cqKMinyz5TPpsat0HV6",
+	"oP2JGrknCdfAM4/2HGGE02EmvYprsG3pEbbqDmg0xNMXnIrvzKh3jWbf6aRWG0gAfAAhUbbUSxuefm+7",
+	"M/eUuVuXvaMfNGye74gP/Iw21XvK65Rcs7nMd0StAP6gkPKGgIV+mgL1CtucN5HAMtGDBDYYNqxudn7/",
+	"VL9R+FsBZ9wLgiscxzkN0iUD93UMtLYk9BRYpPva/AfWa6EGuRQxZ7k7jK36UEwdwFRdZOb3KOw5VUvq",
+	"ppugFo/9HuqAbt8U2FZ1DIAtvB6vibaG2RPwGqWMHnT3HsNyC27yT8N0qyf8qnGgx2xoQ0OJREONkJxL",
+	"ecNyuHQaImvINdYUNfdjBD/SHmrEgVhSHusDAUlq49UWGVv9GI54WGQcu6aTGCboS8T37lvlPtCS6WRR",
+	"0GVK239qS6THGe9XvtDal1hz0bIJLolijFx/fnvmud71KTLMcd2tlOi32oeaYtPJU9fhdDQi3h+nXY6E",
+	"VvFLSLbQgs4I94vpVJs4jmkNmdzcdVppeUFowW8YYUJWyxXRkswZGvO5jzZTdWOxXLwFqm6wNERGmXBv",
+	"jOUAwmGPnahikUVt6W/lFtc2hWxVMjOLO2taJrKaF6wj+f5F4RK30jpaUpW3/DaGSfESM7JglzaUl9OG",
+	"NQZwU5ru0A4bo+7+UZGWhtbkVCHHl24HA6gUxyUBDeoT0tSKeoMqUVnr6Py0Tg+5D6LKgvJiRFJ6LQko",
+	"L6pyf5J3naJg37R3UeqARmR54MOsG0mVS4xRKKPRQvzByOVoLXfQhbqv3LwGnT/fCzo/3EHaJlk9mWm9",
+	"sl66ud0YHkHLw1vpcCDwepjpEFDw1kXSma73L0Tz74XtxT9AAupVyZRRgQY9H/PAT4J3huP1LusYGr+n",
+	"6Keh77vp/gDH7dBIzbDsB0A6Uwndd84ADR/zfdED5v0qApGAQaG9dHibXllUdKes1xrcZaGucMPYxigL",
+	"Zbbit6w/m2NUSCSIbXiJJZU+wb6PcKDg75JliAMZ/HVidJsT+MBfOrLIGRTRbEpuoQQQ4io61fTl/CZy",
+	"FatLtCzsnEm2klKxDs36PBxpiAhf0l6gRYe5IGN7i6QZ85XflYN89B3P2aXNanT11QOke9/kvIesDX5y",
+	"mzjmNloyRtkee85G+e0CQOSDYafarlboOKUxY5RwraCgpQ38maho904vfzQCkGNPu6klca9Me51RcQCO",
+	"+XpDyxhOwo+Ul3aF0FfOPTmwtnXBBVerA+1BUD8Hg+bRclSOewfQNtCXPTncHMLxG4vauxXHvF1haw9O",
+	"825ZO11/B6qaU1RC81oLhX8vpYhfIM9uoz6vK/KkkFUO3ypydjojTNyyQm4QO9r6eMxkzeUHPg4Gz153",
+	"2wo7ag1vI2or+TMpNBPa4dx4W3qDlOBSfP5r0yfaNva7kgPC9A0m21PnMp2oDcuCa8VN4+x0lrjn0uma",
+	"wMuDZahbeOiyYLfv3p2qncgKLti7dwNAI4PZ20a0lghThw1k398m+TTNjM8+bAoqKMJ0sc3wipxnH2gW",
+	"v7hd1V6dLoclJjA/bLaBOv+GZjfoDlsw+Bv7/xnOrwrNN1CS6q7u6SSj2BNV2p9rAOjBXBWbLpaVNnXQ",
+	"9zsqrdiY86JgqJevOYLEoKc44Uw8sEy/u/MWxyByaWm2MSfQ6Jtmq6I1X3G4eY315UFZfk+vO7iZX/vT",
+	"EsPyHoiT693K3TzxJb1ltbMYbl1w+V6S6/8/1qVdu47vAU7tHn53LmTas7CDU7WCzCyCzn0EXGOGr4nt",
+	"Rayi8JTfcJE7dJ4mOVlZyjIByOYtBot4PmekUiyoL1MMJrBmIm8BifbXzAPUUdK56rrRx2rfMiqmZF7p",
+	"Tjz3Rsjt0WYAadwD2jbic1NHxHrqsc3/lhW5hTfpMjUYFbG2tLBGaElqC+fBIONSXIReRAijYxzTWilF",
+	"UTfzjQNm+SyoYUpyH4a+yyTpJBQCfP4BZYd1ytWwyY3V+FesGGVRJCvPkf6focbOBYgRXH0cR3B0ycTe",
+	"MgfaMF+5IoJtx3qSdbx52c8BUHRmOKrmuOjqtqtoTQ7PVi5lB1LgiJaSLGi5X55iJA6S+e0JCYL8jXh+",
+	"A3EIORvnY1sR2A3vP5dHULiDQ/5J+LO+5UrLcocd1CM19UmQ7Xibwf035jSZfakwYWvOMuhXGDC4E3lm",
+	"uGG1of6kR8pDxygQqdRPgBm3LbZsiRm18zdSt4lvXTJ6vNn7DuGp4n84o5WYEnP+1xttNsi1XEEZMS9l",
+	"tVxBcRKdy0qP7MD4a6Katp26hvRB6QYoq3H3fko4YtG+B3KupSRA9NwA9j/84/19M7GGVoXwRo4RiBWb",
+	"eAQSqlb+LKB1Zvt1t+RSzzE8hgAKD/SnIYJkkQ7r/QHJAKtoTicKbUVWoGOjLjnAiuqcjlWR956O5lst",
+	"uu0FWcuyVu3AaQY6nNyy3GW1XtirV6Fi59Q9CJdTsjACxyh7XCwvHXayHdf+1RoVrB11QWjzcl5UpV4h",
+	"SJt/OIwQ1IC8/kquwcJwzOiRTIJd9laYHt7UNZFHZXQPgH9MNWPVUYEPMfyS/YqVxVKwizD5iCsvVOc0",
+	"uyFa1lnXkIuowMeb6uL0p2cvmCMXKfPsKPeYRO35ByA/W2Bigd/AIdTFD1btB4Yjtg3ab41rAfdHpT1E",
+	"ikq58982Ww6sMF7qG1PXrVZTuQ4WntWxV3/Og9mdY9wEMm7c/nveAN6z3OQeQ9sLaFDlwH9R8bwkJSsY",
+	"VSyf+mN54RhpasHmlhyL9CHN+5LYqrALjxvDrbinYgeC8pLQgpUwEpSl8rVl0A1Vyvabb0RSoZ/Glgqt",
+	"bC6Wtqe8kw6Ic4V/4mSDKrXpxL42Kjf/g3n1L8C8Oj7AVIzv6609wnEP+OSTOPTPA/CdRDp0xAX4stPB",
+	"xqLJDPb9XdXZ1jGg0c2mlLd4j90ThigrpEcRjLrNlEWmNhIGH/aNJnnBCOBFgvjCxmUHuNHMdCvdMwkU",
+	"c4IpUlClyUKivodKJXzJ8iV2jh6FEjkSWBJQE4YjRVVs8LMLLmjBfz80ilzQpUp2D8GIDStbJUWDOdGe",
+	"ACgBibBiRz6mgKk8Yu2xj4qdYBLweigglt+EMZhYY9GWS6rZE1ud2ivg3XN3/ga+2tMedkN5PiW3Ehr6",
+	"ypIsYYHV5oATiW+M13p8K7fNN0Kvvp37LP7+nlcNsQTsFtflW06JH3S67quKe7Rqr2K7zam16/BuDeRZ",
+	"iMXia2DwvAaiNxDoTVkQ7n1jVwJ5hJKm5+5yxVtDYLZ+rdabKSCdTK3gmJJKqGqOHYHyS8z3IWu6g6R+",
+	"WcYtVBed3ZeSkvuoa88C4GTfF7gvW1FI+ugsGTLNLox03AosXBLIJVwKUJ3j9jCr4/uDlZ92TkBSnKYq",
+	"+K2lW1iLARR7Kgiz4OatgErB+12gfVM1NPf1uKPg+2uJGGnbgpoEdJBCxcEvB/dHRblpIxVvZXaFTXOP",
+	"1RJgKJi/m820g+tvTfFu/kDNf03O6eX6YyjboLx+Spr26xSSpDVSzZ1jxKqE/1TCpbXNi3hk8nsUfi0Q",
+	"evRGoscIDW9FZMmXXBgT2fxVsozxjSbm0E2JvAVfI0MF9OwRWXNRaWTXllhCtJIfhrbqHwOataYfBo7b",
+	"2ot6Um4Q9+LYTvizH0F40ezCnlzs1sdoWXDwypqTrW3KN10zxBy0PbO59lDAoCTgddf02FYqTFmieQ4n",
+	"rJ2lFMtJKiwqZ20yRRmBi5s90fFMbnbY3KkOjrdb7awGCM86gp+qJO3zJm/FN7JcD3/HIA3KrD7wpYrs",
+	"UJD3nhLYvrzyBniT0nS9GZGn1MLPc2pYrVr5BU3dDtV0THD4TUfQ4CCg70EaEjZ+hYhk0yO2KOXvLB4c",
+	"/IE5Y6OVv5R0SXXsp0qV0Vv7V8lHRhnSKP8jUNXvqzw7f5TNsLNuKb+Yfh8zkvMIN6Hdl0/iIsS5HoKx",
+	"drDnEH4Yn0s0C+Iasdyvwe9DFoxNyTVqOurax2EoUdX6kgjGIVLHjXythHZ+G5D3jQ6vO5H9ErRGCUs2",
+	"g6awCn5S8myFzrfpBCfjlS2VOJm65FkktdDejd9T7YDuW+l8gqx5UXAsXlJTF8ocoDwMLAx2UkaNaOH2",
+	"D1lUsfrr54Is+ZLOd5op8tez2f99TODffxs4l7ryNIKBKRWbkpzRnBSAd6cGxsJUlWVMqUVV9A0MSeuD",
+	"42tgeL/eiSziU8L6Hc+IYD1p6atZZElKtqjUwHe1u8XWL26szNMu3NBpm70auxc9cWCwDu/fIJqJtUZ9",
+	"2a5kwUgFPdtsqo2D9W9ZiCf//XZ28vj9f/313btT/Nff/vsv+/pABL9/S09+f//xwd1f9t7ltR3kRoot",
+	"/gXbXjVgRsbgkyQo9Bz9x1b9NFqencElmbNCbsnvrJS2t6xcLOIU+ng2PTu/82T6eDY9v0uQahiQ3IO+",
+	"ZnLhD89HYp94QjubtAcVx5Dbt14aQeqexh8QGZClTwYR7HavY76vQ9HYFu0H9iBK14wbG5P/VjH7tUNy",
+	"jBQP2HcnCB303B9H7Cxsxj6SHP+CRvfNuvwB/e0jlKyXnCJmo6HHQUIilGJ/0glPndT+E9qMrI85pc7m",
+	"CKGUHj3cK4YO1iIboefEan5m85WUN89EDog8I5d0ID+bD5pCYeQANcJEyMTehoi2j7oCuNUS0R/BLbLk",
+	"Ajv/kJXWGFhqolyNFPX2tKRaQb1oGC8tB5hEd9Z1Bg9cOz0BGrtu6NLlBtvsMCby/ijOS+/PSGEJDJLH",
+	"OEyy4MV6U4aDO/ZYwNtYf+a5rDRZyS1ZU7FziYw+3M0EqYRvpZHQG996xTHVd8lumy8IsE0BzIxi2xjS",
+	"pOtXANtpDEmWTBgLi+VxizdgyJivPUlQQbWtjd/j+4H8e8ttZpR4paMFW47PsWQ0fykafT/DRMWMxqpE",
+	"nvKl0YfRHwld3Yz8uSQnZxZ7bWcTTOMtSF2h6bAyQqwNtTQJlhPMPdyJ9LYfwfXx0g/57+/6wLm+1lRX",
+	"EUu9gbEQj4ODe35Fve13gOaZM13rad3Qt/dulIwoxkSi85Ad41UatSyXgqVMV2g6nbsaciXoRq2kHmgZ",
+	"Q5nf8MygJzJn+TP4TTRByFi1XCxfc5GxAxzGPZ7uzYqqpgfWLhR8vCWj6xSgy95cCOADoKGW4Q02cvKJ",
+	"ZOHWPYEhceoLao52U3i/N1LK8kyddFCzapflPJ2a+BqN3XS8Ej2KzhF3v9pmBM75EJcxdSP+gXCIe2+3",
+	"wWVAgxtGJQt8EqxZOACD2L01ptxnXL79mOIgqpv55Z0wS70v7WZFAZqeXWm9xb1cdIyLzHPkp3GXbcWT",
+	"0HRvo4d4IxfNA9CHmKBCE3xyzpTrFt0JQx6Qv1jDekTSMqjgC6YAoBX66infpxT7GsZzfJIY2gllyZ2h",
+	"UfOuVDyn+gW1sGLg3vTOFWtsmVVwPQ4JPoh0Jcs5IkbDC7Y1pAPo/8E5i54z/mFfug/0xuOQoFMvCH06",
+	"pBJLqGCqzay0mvYxbv2R7g7wudagMPd1htQjRWfnc4ra5k+s78GHrKgUv2XD84EhgpQqVCpHcKv5/J9W",
+	"setfML7SvWAKSwl+H6VCEQO+onn+UjSvyZYNzqiuyviB9LlTnSrnXvSUZILf4CQqN6mapS32Cs7ofQ/u",
+	"s+scYchxZRYfO8y9jauhZGY//EZBxff4JLBIzoqE6bvuIe5w54d5349lIl+rh94YoB0hnnsEXdyeraUN",
+	"UqGzaUHXaLvoqeNLT+0UR3/vN6MNtld8g0wSEbrPblm5w/Iom4oKkC8eXRp8byeN0v5AH1gE447QLcMY",
+	"dCK9UWkXZfRdXrrehQE23EbKIlHPb/Qyc+9tZXnDSmKePE23+Yh7uW5tz1FXpwZFAcp5+4IE/LHBUU/Z",
+	"aWP/Unv/YxmtrUkgk3m8q8HZcohNGYXSHZPS6lEuY4eclc9rxohwKs1WJGAd6LsExAfbUS4wfWCbYFUH",
+	"3RV1YqawsWABDct6WdK8opi+dIvBZxj7l0pACl2AGFaAeVBDhnmqR5Hc+O+R6+MngQl/hr9w4KFB/SSo",
+	"F4iVvaheKA77LsMkzaoN9irpvhp8CYZO3m3JWemPt/XRmIcOOTAwn0G3nSHAGx5PYhp46fIQkAaPgGeW",
+	"njR8c1Jf83VV0IPahnTUkzB0+LA32vLgvLtWm+2T4BKmsOKVEbqWYmn2Zn1JHrRBcb1sOH/YD2I7nWys",
+	"1tWa9ZhADQwRpazZ1CuhtrGcwQjl9t5Re9QeMUYdMXPLU1VVPeqQ1Ez1QBtQpao1G9mly21CV/wWVLxJ",
+	"G6Jx/x0EJaq1O89Al31QyXvOsVOMYKLhtELtyatEvmqo1ptwcxz5kswS96OY141TNPcanDhkch7/u2Lq",
+	"XtKglVBYMlqAVXWidiK7npJrmt9SkbH8xGVTndRtfcz3OdX0pE4ENB9hg9ATXVKhfA2PgodZDsiw+Ymq",
+	"NhtZwuOqoCePH588fmz+WPENpSdKZucI9s3Ny80X2xXX7KSgc1ZcN5j2vmLMHiB3RW9YCWvHy/fE+93M",
+	"H4H+gMylF83U5uaBiGbZXbufXV+QawT7Lc36NqVcMKVg/66JLMm1uV/LTckVuz4l8MvmFOwAIqdlfk3+",
+	"GojWv8Hv5/zEt6CmxfUpeeMARgisWmHXPtt8ch8ZK9fzoLe8GYXKT9HevUjqJCvn++rLOvlkPQl27m8K",
+	"Qj0qVD6RSrQ/uErszynpsnC1qdpoa/1sG70WEQjLdqsVvm5lKZkiDRyyQcY2KNjpvmBuPZgbrQZ0v91b",
+	"feYUO6va368YzWKQRgKV3zwhjx8++pJs8AmSM015EamIileavtZ0XrBLUNU2rCQAQ9ZKvnxLT36fnTz+",
+	"5f1/vXt3Wv/xl0TI1aY7RSjtkT+pyC3mkSS5jG5lDTV7FJBWLoyoTHneXYYQVbZtXsOG2Iu7bRiDKf08",
+	"j/vHwYtvpPNOVuYVIFRWrNh0kDd/i0eVfCC+p1iyuyjDh0YOWs447QPujnWQXlrvBPAmF8q6+HM2hjj9",
+	"/nO7Ms82wT75ljk1cXsOxjfx3rsvBSMLWhV6RzYFtT1ih/UAyox5LqL3DvWYPrYK4SyerFJwwe41QNBp",
+	"KHKauCLb0hpXifrvDS3pOl478gakHit3xD80JRuqV/XfBNiU5uYbsy+MWvAc28UvUSRsO/zFJNUXj2dn",
+	"5H+9fvnCDUG4sJkBdpvJXOYJPB62ZvkuJcMlxMiYm+d+Ad7XienHUsrF6EarLxfpZIg5W1JxICZLwQ4F",
+	"bcpLvtCxHCzXGtq6wIT0jTEhVQPwowf6ivKK9QLGQCqjTbqc74JQ6si1sN+qmA3pEnXQj1oyAs8RLgi7",
+	"NcxdV5AOWMuK0XTVDVMMocKkaADUaXpj9lgMfIdRhdL1me5bwzOuOQiZ7y7JzOlD2vU3j4uMshLCUG5w",
+	"3hHw+qtKxLOORqY/xGHZXi7qmm3H0HZ1XElxAfjjDq6ysYfmC+/IV3LNCLY1t39Yps1Ab7SY8yWj+ZQo",
+	"CTv0TgTobYoi+BfXp+QaCiKuO0TF8jic4uk7EZTFwQ8mjg9df3UsivNtqd73twAaqsnIxWtMBon5GOO+",
+	"lMY58JlQh7hCg4wUW+DrluzznUCs+OMyRdnXFFYBozsZUTNnTZSk9H3aaPE/qk6jtwFRnc3Uxs4XzEJ7",
+	"IAyRYQk0MA9pZz+65WsterqWZRRP/tl6o3cBGIkX4MqI8x7c9Z6Uq7qiYr/EwEd7MOcbJf08bLBsSO3x",
+	"56X33buWwyPh6HtK4Qf647uZV40mTTYxvI0k7wE+fTKWPw9u9wdwt3MkjunnOSZbq32YPomcrZDDGhAk",
+	"KHcCOICc0fwEq2DRxi6NlS1gFyzwag0jYAEDzI4VmmHbLSnYydbWl9me31Ep7q/JfXsVCRX7m85zvbcz",
+	"jYpdiZyVZEt3ERQT89zXydPfOEygYjZVrJHJzl7hUL7jwrCGaMvooIAujWZ+3RIm50umNMunjixi6a7+",
+	"Kbh+AKUasvGkYl49tV0rboTcKqubOq7YUq7tpZJRvLE1BwIihG78Ug67uLVughpUEbLvajBZDPX/8fnL",
+	"h9zajlOaDeRaicq4VckT99pL0uPdt6gmWY00rVWbvUY8qgZsuetHMyTdfoB9AN5ysmVFQbTcUvycq3FG",
+	"Qqo0/2cE3+soo5eEuata+AdO+3WAIbaK3Eara5jSiqxpzvy1CoubesJCOr6RGvOd+Q8AB5rpGvupKBrg",
+	"7ThaAwFCpNrz9akVCPje3RsLFF7bOVY8DDalaL6ndKNe5/AxVW+L7WHQEJ16FTjheBhAmmyh0Q2+LdqE",
+	"K5k31JbWQ8V0Wk2ynXjupSQZdnQ9dGpucZaDo6rnhVAw2I0M9ad0N/RXAXBnvCj1z8jAi86MZVJkvOAH",
+	"pWe49PRuAxwj2MdYEjlXWck2VGR8RJrBU/+raCOQetDdkxFIaUzkT6MuAQj9b6ggTOTKWeFcD08Vvle/",
+	"1055SpnFy1OcRjiwNax5topeDmGDvM8UcU/2dNe5R9MHowA4sg+sSmiDcP1WsQph56ssYyyPH0tP2U6a",
+	"VPMwtLpHjEym0bJgZTx24xobwu1upet8Z64yyAGFy907lE47QDvBxCcXk1+NKH7hIXhqe+BIZ8gPOPwE",
+	"7elIYf0zNd+Fm1+fvrDJc03MuvWQEzGNU1Uzf2fmEXEQkqstgvYLyyNUJbWk7ydh5jbn/AoDIGPRJVIS",
+	"9orkdDe1egZXxOWPgr5HiZEEp3ulR2RIG5BX5Hx2/vDkbHYyO9s7ZH3qWwNqUjBqDupWXlorwDWudF0z",
+	"WhmDabFR5/k8mu1JqoodktQGxVSNA7rM7+uLPr6SDOsfD4SqP6ADZgS9AnvZYSiEct3q53cJwKRg+wDa",
+	"AFhfyhr393Gu8qHFmyCRvkthf26YeBJCvu0DxI9MNZhDtojj7bcnjwh1fQgNtRt6S5UNSyRL3OUWL6i9",
+	"xsoeXmrkhFiANh9TU5qDyUyWzKgqU0ORDNzl4hLRrxOE6pwoLJPrNa/2cqTt9dyZ9jeydO0VXbdFnGe7",
+	"9S3N2WXYbYtaFzpuzWfxpshjwziAc9tf3njQ9d+wujyDB15oR2LvALUc1wLHD4rRa0nSBHNNh2hQMB7p",
+	"2i7zT+e6LvNDAEHZh431jUQFqOsUhf3wfAhvR9YVwGjcMtdjsAXl9agL5RVRaV/R7Q822SHU1NUN35zI",
+	"DS7hxKdtALJaOk5mp+xah+KpsgvgJRFsa5cxdf4nHwNysDMqtZI1Fw2gsnFr69RA4QrSO1njmxwiilBI",
+	"Nka6S79qJ7LuSZGVzmQMPRQhkC8Io9nKXQp1yGAlzQ5wfUlsaOPClsOssRvBLSthR7i2yZJiau4P1+v1",
+	"kmxoqTktLhpB9Nw8KqSG4UHIQ3dqWBlRdKfIdrW7JGgDXrjB7N9110nwOIIEcqFI0BeRCUBR5D7uF2ZO",
+	"9KA/2+mGyJ62meRhzVxjClFZ7Q17Yo5EeA/sF2yOMdqAInbj8b1BbHG/zDWcdJilsJAeeABS4hIRq6tC",
+	"SauBCOnQdbkCDcQyGi2XTKvPSCY33ELwgLOVLikX0zq506ZI4K+hf4pv+Y427GeKlFXRKPoIvR7ARs/z",
+	"Ab3UfQbcOCA394468NH8/X5EOyDF66R9A13QqUYg4ltWd8qyRyRl3LSnMRYJz8gCWenXiJXc2PSzWcw9",
+	"XUAeoazVeNCHkE0bhVoPZkGh1mx/MklI32BL4wyel/yWRWrry+CbfYV87tH4G349CPsz3Sd2d2nl2Q3b",
+	"6BYDng1hwEYP2b5z+TWESoNMj7G9YzuESqJdvsIGlGNBIS0MaIcC3bhC5I2bgu5sK/xIjyQb7x9mcfU3",
+	"dF64TOGj9g++X09xfDhdP1cyBYwRTwNutMXF1qKngxtSOAvYu2i3XIgQyiB2W0KhxtcsATuMl0erqgO0",
+	"WC3tNGF+8MXPXPS9q9OpKmgEYe/MkHhuexttduuOvEBFv8Rm0123pmBe0/5DYlj2sKsY5LT1S+wV9fCw",
+	"imOHrlnZBO+HAgukCiS8Y/2JS2NK5LawD5sSS8/ib8F6vpZ0eziLznaRSsQvdsTjsaP5AL3+GAqrvVTY",
+	"lFyWtuAoYfb/aB856k2qBuDtNbynJdVsuYs5T913gOskGl7OS9/rBnLlEJ32ZMtF7bftXi7jip/9zOLM",
+	"bOx+zJ9osepiQDlZ7SjESN7w5xHkrUkpREi6cOYwIjxir/RL7HrPLpxxc0nQqQEfFPzWPG+00PBMjISO",
+	"GyG3B+YXdlIHAcPNkmpqSZzYFvCkPvVFVa3NqfQqETY+xKFclwUkWnXpMEMd5z8Yaqs/B9EdhL2juOfu",
+	"6kBxHbX8FRMyd3RdRDfXqSgRoFvXLygS1R0XfE3gu10NwHJLJmL7cKXdcN8i3pKg6drztAxQycK97eO0",
+	"o7j0cKjX1XpNy92n4ttrTrrnqHVN0RBLeX9f8QNO5r8hpx+FV6M7YWHvfVP8LepqNF+DSsZyjlHrBRc2",
+	"jo2NlaN0eCWLwlwc97dlHkW1h7CapwYzOXv45cOvHnzx8Mt+UJPONWHHipKlKthVlmrsr5MFRUHSyRY8",
+	"cC58K6TmiziH0uPFNa2GfVj12n47bkQIsxM0pJmOQ9JuPLTYQB3G2N19Tirn0YdWsebDDaNYYz7KRfln",
+	"GZtVqqB4XikumEKn3WcK5N7pEUBz8ekXqfy9QXZsfT5ayUYxq1kq5j2bcCnvQ525b6JOsMKk5doI7MEm",
+	"TN3JDsCBnTHrw32OXR0fWlzh+uA1zVxftdKbyuiJeQx9oJZcn4Yq0OKksAAF0+ltC1zXPbXZlbKgG5Ww",
+	"s2FkjzJ1kP/xIOdaFb8zYurMzysZRJq4viAUjjlEbq5dotl1XLEx13FhPSIHynyE3zg0JveqEk9wgE5y",
+	"wNdhKXCHRAfoZMeG9z9uPmvV33K8SZt5VdxA1KZRIuALcjGqM2eK57bUEJoCGI03aO/gzgjkq7SSEtdU",
+	"YB64eVOQIB4FTirlsmQqghnoipeGdiXsLnQ2tCdAUrA3CmreR9P2a4Xw3rZkWKQ0tkHwsEvT3Zb995dF",
+	"tHF3j8sbDSp8Q/szLEBqJJR2BUSw3f7s93VDqA94MkgwuOE3zrinvgIfIFy0E9P76j4gk2Zolcgf1nok",
+	"XgtV9/hk2Uoy1TjzNaABVt/TwkxgNxg5Ieb1fWKbtHhk/XlJbxhZWafvgHFdelucRD4vbc5Izgp+y0qM",
+	"gPD7lRC5ecMWQMx2xIBWE+jWZgUNWyE5xlDfpvwfLtLSPVAOEHYenf4QndcW8biSH3e+6jHr49FszRoo",
+	"TzZjrVW2CEyQEAdHUVA/Gc10cJJ4Ig/BoWBgYpks8lPic7CNaQpWBep6zEN7X0/JGtqyck0oAWWhrES3",
+	"WDkvd1bV7I9k/2BkACWbggqE44iA9oS4en4i8SLjJnqIc/5H0Mah6Ht81098NpohTBiCxqExNiWQrmve",
+	"8sT/rJ3P3vCXxyeiy4pFdr8vv70/hhedKBdNez7eBzHVOsS3oepo2XV2i03528oyv3SdnuvcZlsSrhnW",
+	"nA5RumPGTV12GsWcwZkYKwZw7gxnIwIm/u6UmKOBW7SOgBMHwc7BGJ9vVpD6trJQWZbLwftjj83Irpel",
+	"y4oYceK/Y7s6A7PejjI3S1+QG7ZTl2Qu9QoL8KjZkyDQ2MocK2UkOSpGES2HPHc3ptz1zYopBhN2R8nm",
+	"TpnrU0ib9dIT890b9I2GfVt5YclcfSdWbaU3zVZW2wGJuaGltmjp0YSvvdHpPQlm9USCbH1XU1htIOGC",
+	"akZomNSHgEg2AfyIwfKE7+F1srYwgAMKqgwj6Z5oOBQJt8prKvK5/BDpuGIuoRFdqHGcb+DqitUhGgky",
+	"erg30HFyb18hHHvq5hy7/u2Az3I+OvXT+8oHtJFunohUjcibGp4DOemUAIQSqngqyPyOZHufR1pQJ2CO",
+	"frZ18hncIsK8ApURCrnmXfDi1Dmad3q6n49NocBBerYGWWfc3gzB93WsVMrKMpMKMzujyZyUqEJuLQAy",
+	"iqMG4H4rjxMgCQCMtzQCA5rFYNq3zQo1BgUiRWC7F0aFIuenkwtRFUW0GnpFy4iK8CMrSQbNASxiMy0K",
+	"14mDQXlR9E0WmsLP312cyURUTIJNUAhsJXyzfSmphOaFTeaUCPUWvmzWpZeRtQVbxOfrWuBAw8sEjVrs",
+	"BZywj7vU2KN/PxlYC/zzfUWV+yVXqpxyv3hKVdV1hEf/Ab4JK6V6JvrGSYs4wkQns4PlXGM4zDoK+roA",
+	"jdmHdHmUHtts4dtWO+3QVeDq5c9nM+RqrjTLT/fb/K7RsmtDZQ32rn+3S2IrywK9wAieExA8kLVIbyl3",
+	"7ZqNKJtMJ4VU+gQlGrzthgl1gvmOKylv1Il5wP+RwxsSeAXmpSe3tISCJPP2V1Sz7+3Lf2q8/DW+/Hup",
+	"9JV79xt49zN49bfmbd/jm+HfT92LzXIzuWmuEt0kgFaLjhDXMrGR04DpDlF1h2Uli/g8DohhJCFTFNMx",
+	"1DGjbiKG5nYlISlPB91eIF8vyv0H9Ju8R/DVMiWuIdV8sT8AijQ+gm/JbtYn4V7Cuf7D7OLIS+bW/SZs",
+	"IvHo0YMvxulXOEx8anXc5L5Mf0iqYSfAlgrZpBvzsw/6VSUOiuW4LnS9SdF1tivXPHOoS645sOsT4mJw",
+	"h3RNTtXAhC0coKuaJLmcYkk4SLZf3CYnrsY+QOSC1y1KotiD+6Nclnl8XsifK40glOZEkq9E8L3BfQQt",
+	"2CzY72B3Q+45VJ4BCZ7yxSIi0Jp5v0fI5j1y7wYh9bgOnnvGC6Kww4L3TvxEI/e3tOBR4N5kiiT+opmU",
+	"64lWL7dnI49yM7k1fRJXE0w20Xk3iZ2WSdVXNQWFSTSHiGGoyEBrO4tX7IFAbc2yD4oOTftQ+pnSfI2y",
+	"J8I+90/UP9aBPV4yC/uw4SVTo1Kc75P/sqJqlWpNDl4N3Oo5IznA5WLRpN3h0PD3uzsi12ZTjMm1gfSY",
+	"i7AI2lfDgz22Yxqr5BWhJC/pQl/6kouLoHEI4QJbmtTd8/CivIQI3UUrUtfOzgkunqQ+INj2VW22Hg0N",
+	"8wXbehsUoY/XVNAlw3Yo8x0xwgH760ZztY59Gxwl4agH/VRptom6v+WGiRr/Ev/lQZFdFDzdUWCM8X//",
+	"xCdYxTSCAjoqIyqh3/maIp8oAmEzcwbmstI+lwGPCEdYiRotPqIX0vVmlK++vl9ew0/3qA2RKIxHNEhn",
+	"RR8jnasniALCa3jYZCygUUijdHcKesPUs8UiGpOlm02xu7DNNpZVaYv70O9svnMV7l7I5VDiB2oCBBku",
+	"SNDPAzEnBNtOPYKO/yHmkoENAjE5m4hvc3kUdqWxKeBSTONzsseym2Bg75NcXhr5elGX4DuRCxNv1eUW",
+	"TpG3Ze4I/vF+mjjEY/bjG5w5FFXT0rDDQdv6M/52b7AKlNdWTmCt3QZXS8gNbXXXifE6nXBQDmGtWjRy",
+	"By3JQqRLJwMCmjTuNKseWu2hL+swQulIm8o5X1ayUnsgyDOniYAGQNfQTFuxW1bSYmCOFrWI91eQf47i",
+	"fkjCYxrrLgTysyiq5kSZg+BgBeY7yBIZOEXcyn208FrZ4amWg1WQalNA51k1oIVUuDVU2HyRRf3xKLj4",
+	"Pbj0cCG7ZEugeiWC0PwQPHrXzGIf462Zk3/wnqUkQm4dcM6xczwt6oMcnOnJhTeke1aRS9CVN1Qpsqab",
+	"jRHPsiTwU0BRnRKJSS9bujP8JMsROZYB4G9fd6WqFGZQm3hqUZDkom7F4Zim7skzNN21H5MycU6R1gEC",
+	"Jzrjhr8T+wnHuoWXXLu99RbzkulLvPK4ItAocDCv7gW1PyDjFn1g6rCUVX8VWIFVD1dLmAaJ6gTXAO64",
+	"Fi7T4CJoZrk2t7bm90Y3Gpv/2pHwe26l47mD4j3J/81dQlZl/7OxK24SwLLO8N+LP9HsZOSYqMVDNZ9Y",
+	"5vDsMrILxwF9sga2hnCqYMc2xHi7iw63AC9w8H1b6yc9rusM0yxRFP2t3IIFYEuXyJYXhRHjSYTdRa3y",
+	"jVfH+5utRW6a51o1WiGWybzoUm7V3noANxTX5hbyhnRP/u2/rIOIDYzXW+fbiZiF1vuwh2OcERNhmbxh",
+	"QYOeYuT5egMxFiOgfwkldkOs18ewvhaE1L+YWbfSwoJ0ybp/71FOagcNK2fRc9fX27YRDWs0V6PQXI1m",
+	"mt9CFIpWCsE2m0E880mZrfhtKh2zfkGlRrRp6eg+A/Wlp4zm32NZzeBu9D2V9H3le2WVatta1b3dfDs3",
+	"SApjH/TwaMGx27COiYqOdgfB8x3k2wTgfg0Psj8SWpvwbZ2pvd1tF0rI5VrHm46Bjo6OJghc1wk4RDCW",
+	"xxrnr2TH4bwX5t2XwHyMZiAMUhw0+6BB9CADTr30n9o5xd32qQNWb8jHaI8Zl1bUAoOHpkwE3GEKLUdo",
+	"hUvUCizXdMHNQHSsVg6ZIY73LgUyx84vutl8XRVUs/wHKfQqInPW/vMaub8dQrRWejeGWJUlE9kuXWLi",
+	"3g5O69P+gF30FQUXo+IZPGP591xEndSw1Pit4ua5f0twkGDtU0ehcJjGutwq3veAdrvmQM39isZkbKA3",
+	"WnLzZhhfwRjhL6aOD6I8VM2Dve3wR56/FCMlQCarTdyothcFwl/LxWJc94tAsrRbGKNg21JF6LJkLL/E",
+	"siNuo6AIHK5XLFUhZ+t8hkVsC5rdREUsrM9KfKgzA+RpUinm/fQQ3vGI47Qo5PbSI8h/0HVAyGnntnys",
+	"2XyjGYdkVFdlKp3RX58Hqq7+/nKvSVgvEW7/Hun0jf1hjNtZyeXeIoAf8angdPQ+bQ35Rk+y+zP1OBZJ",
+	"HmM96gi7q8FO2M5ikKRxq28cbzOBkjfkfXhtma9+EpoXQxcan7WfrTuw7q21aPBbX5+mfbKpxkgegzfr",
+	"dzpRF4yBVbWyDvnavVewhSa2jiFZZPfFw95SsQfn0ZSuYQBrjoVar9tTMmmM3O5yr4XcXrdL8Hx/f0jy",
+	"NtLnxG7K+0EbvW/DfjSyjG0j9migWHSdDqPO2aIqih/cxd+GncU+S3D1WdvESGDBtkSzco2VKvBRZWzG",
+	"oPdzWk+J6kGN7Kl6VFsdNhQmdIB28yLW+fZnnznQmEYm1wxLmGw9TnNKXa41v3oT5Z43LvwTWVo/n8Bm",
+	"NrQpv47wjeE+JtUpw13dziMd5iqo0q7pyAGpBrEwZqPDhw1sgEIhJMnkBoNXXBG5ZTkU6u1p69HA8vYI",
+	"EL5He7LFR4u4fqV+5mmapahlbcAYINZzrYgZzXVxto2umsW/RolpIToTKnZkbQFyI7rTcm//KBq4iYZb",
+	"By/h+ZRZ/scDqpjxr5bsh77SRGhWUOTGnPSl95TroUGyzco2J2g1zbEYOTZl09AfiQeoF7AwjC7Z7hbY",
+	"WM0ch0ti4y2uES0Vu1qVdh7YSL95+0ZgvZLRtU2+ad7j0SKwOPnnO2i4wyI+iKAFwpCYMJ6iYQ+7IznU",
+	"eVYD3AxyGsPBPyA4N1ZkvE82bRvhmq4lgeOz+giGja3hGIXcjmc6Noc3TFBxnHqtnK1ll3t+oDk0Ob82",
+	"FDPXBsnZ7XXcxOtkr2omxhWylGyZirqoolpGge9XstRYHgniM89LphRTp4NaEXuHtKqUYYWE29nQ7J9R",
+	"QK3nVy+uMCuPfM0LczoJangKE8eciWTj3DBPAZ3xjcmaKOg8VkWIIVnoDl3azCm3GrvpzeyovlIPZLdh",
+	"Xeq6DdfivvqRgCXhVoxtWdBdj7GZXvpgSapyeMTlmMwEtgHd4dbw2rBTUIo/JMVElvEMUqzFDeBMInH2",
+	"1JncYIrz8RL4kzfVla0UfjQFrSgn2HmmoGXLOdP3dtjSdGkzlMam/Gb4pc1EUUzk06ZqX7KcCc1pocZN",
+	"BzJd9sYx7Km9aXbcrK+FNQa4G3xRb49f2vsUn6cq5ANcwRiwVX/5fAJP6jgV8wHxOrOeyzxu3a4YzW24",
+	"7vCK/zXTKxnv5FSVcV/+LSvngzIz9lodMJKfA76xXtcUlx6j108ilxFX3GZT8NT+uuqWbryIsU0CFAiV",
+	"27PZbPApMBP7jm10XDBu+ruXlu0UStcO7YAUsLrrsG36khoHW9YcjQC+B0409b9IoDo20h8BPrOQ8gYC",
+	"ZgPwE9y+B28IxQnQ3Sco1yt2W59isO/sfkUuy+4Knnm7NujoyrVixaIHyuKeHXIG+t07nXNce69U6pBZ",
+	"/YE9uVKA2A6631Y4Y2cPkvNhfauGgiJCgyzDOvGrP17hVnvebjnbNkD2wt67iqzlLcuJjKLPDWwA8HNd",
+	"4xCgBnpoO9Cat6XUw/CYopkU8IoMUFSEteIdbB5Y4nKDkasBQNdj23YlgN6wbVl4xGF6to0nV0Eq+N4l",
+	"VyNDCl3edrlE7TTPXV9o20i6gn0YmidPE31jmMiHk7OZUjwsI8dDDwxxKmha6gOjM/aixyFwXa0E36AS",
+	"3xFvSKzpKd3hDkXuj3ER/ufiVkKRd8IJzlyu01G2HIbbN6Uf4KG76eS3igKU6B+xse0sBIZpov6VB28N",
+	"zD65OWPDryXV7Akt9/7ilXsugf/UzdZ+UlClejq8DD1Ox+y/koyEN5ua1NPvgX+KbA1qfcm9iWWl3YfZ",
+	"R0umTcnWvFonMVFGia3jtsUZ6ttM7FidNrpH+NVEGBRyh2GTG+oLlHuljRSsa3z7WLk/gF4WhkmDtfoM",
+	"N+P71E36I/RHvf992XNqx4nWnozgP1Lq3pMvY8aE1z8DiINlE8RnPB+762A/P/vS9EAmjbxE7qaTf9Qe",
+	"3iaHLGXKuaDinvGu78Bmui5l/M2Su4DMcZoEBU7XB1GLbuPOQhSpXbAtQlH4JodS6NX9eoz/zOYrKW+u",
+	"tGbrmLE6pgcd+5CxMuahgKZlbMmhQt5NHvEDP1NkLvdhfRzg3+3rrxi4aYeE390zdf5vvCl23XFRd32P",
+	"drjQCenI1bMtTzH2G+uDiRum4itkIt9ILtqd2rerm6gocY8n7zh2a4HauvsKX0G35Lr839Y9fKYuyBYX",
+	"csLjoGPw6zGht07gbLvK44Ez9kFbrj4M7K1mkrZ1jOD6BVWa2G0giPXQz8WKaV38kW2EWkxTlxQkMkms",
+	"2wIXAqcRoXgubB7aFtpThtdF5BC4r/ZJW4i2eb5s8ZzjMDtYzRdBsyPH8O2tDQkbOWcDTtdz8Y1Zy8gz",
+	"5rzq8aRil9aWPGv/OZr/OZp//NEsbTRjkL+jpQvErIZ/66Nuz6Rb9oCTf4SC7fZN/UkUbUfZsYuRBifn",
+	"giz5LROk2lzW+KJruiMreguIfJDm2en2X2cL+QS2GhMpljhi5/QslI/3TdSxP0m0LvYTu4qiEzJBlFwz",
+	"zECDk7gEeDho67GnV05MUNiUtETLHn+6m9JrK8ubFqzDgb0oUzdMuhC0yBGK2CfhN2cMH0MZi7tVsFRa",
+	"8aVgeZ2eixVjLqfPtV+eEi3lAetqF43eVyQ7fvMi2QwbC2aaj43tAvJKTQklfyc2FMMEpjNSl8cPxg5R",
+	"EptxXMAXc5sasTAH1xyZa8io4np3DbfzdVmJUweldD2uFqkn0H6M7CiMqiNhIjWjLUZpcXrznDUTqOrz",
+	"2Z9M1dqr44ltL232ZZzA4AOm9i9N+Ern7Nki8mjCnuP3WEnJkLf2NiPyvNlpBjU6Ay16YDvnNOeKzuHa",
+	"mu/Ia5uJOSWKAYaDheNJ0Wfqfz7kivqZ69URuwD857L6f/OyShR8/4OVfMFtCyczTahbVKfkNRR826ll",
+	"7PRg6IH/3ID/njdgb5G93bRXTNlUgBGuaRU/zdbYxG0d0QSyEd2CofsmLDV1Rd0jpixvWVnQzbeyKlUj",
+	"e+f8YTt15xtZAuCOr21pnuWlNNwr4ChxsWx2sfriq/4uVj33kYKtiFwBpf98PB5aq+bKvRTFRVVyvXtt",
+	"DrHLWuTfxXq2XQly9eNzcsN2U3Ktil8MD/6CR+3BFyRb0ZJm2mY5g0wA05TREtv64KtXWm8w3KTS6ME5",
+	"Vau5pGX+mSL2wVMCSTslJoEpl6tja/dkyY18AJRHeoPpRNyMlkl5wz1AycXE1VL84t5fH31c9d0dgBYu",
+	"IgUZz3zH2hoV0c8UcDMwazKXTGGfDBA+dK1OSS4z9Tnd8NN1TtiHTUG5QEmcSWHOCfSUNSsgG7pkl+af",
+	"UF5x8U68Eyfk73+/qsxlo3kGXP/3v1+Qa/ORLPnv8MkF+RooTdzGnJ6eXuM9RIN9s+mAEQITJJUn7DtB",
+	"Qtqekmc0WxEfVIbMMFzChpVrjmNw1yHzr9cfTurPr/92iRRw3GbIAF3ottgHUBbYthxemklzMVh3wCku",
+	"/3mu/v53/IySTckW/ANugh0Ft2OH+Wp/vVa32S/XU7gB8L8s++X6b6fkyocuZRlCxGRUkDmDXwMmKtfK",
+	"TIXn5jn8G0tNcDbGYDDzMWsl19Db6pr89YxoSYzOSlihGDl/9De8hjJwoVyj09Q27rv+aCyAKaldLFNi",
+	"PSx31/YtkMhvXmPY+hpySnH3P7ceqv/6VUlxfUGuM5mza6yHg3a45kUr6E9quGlKrrEJxbXdNIBOBrm3",
+	"Q7B5+8InUrhiVsNgCC4Bw9irxM5eeb66fvaGLq8vMZcO8JsdA1w/X5z8YIyXa/LXh+dfuWz+KXl4du7B",
+	"yjhQWUhN8L11eeXfTmEEc9m7YZb8linyYPbQzvYV2zCquViaudbJDjafD+7BQIeFrTIzfp6z9UZqs8iT",
+	"79ju+rKWIjdsZ99SQ8XidkFPdwFnggHuMRzv84dkZS4SzxVrbtjiglz7rmNWE/F/n/woC57trg3fNqrx",
+	"L8mc7aTIAcMNqpsfnj9GOl+/YrrcnVwtNCuRN76x/Z43tKSYKgGvgUZLQaa1ISz2fCO+EMXlknLhZekp",
+	"eV7vrO2+qcAlRzcbRssp9JmF8yCIMXUcqS8IXwrpYLV3snI4rjdCbk/fCSh3zpjAsk4OFRwLzkpzl2xo",
+	"tmIn56ezWjYHn5kLolqvabmDpsdsE2yJS34FwE4zJUDEs4ki0BwZGiDnvLQN2PDgmSO+KeWtL/3CFOaJ",
+	"s+kChelicnY6w1nIDRN0wycXkwenZzDZDbWYQ58bMfs7ZA6gvu158Hk+uZjgt+YiVhspFF6t57OZLfvU",
+	"9i7X7IP+HO4DMLQ/WMzLibxxtyiNecg77ReeawtO3oSSienrfkauh0JDEZhcvH0fUv+pdGK+lBlTCqD9",
+	"/xtQwJfQYe8HpilGrz8HtOM0SezX0AuYunTHtx8nABQDKSa2SxmWtsTafoDoylYsu8FzCyxfQ86sweTz",
+	"t/9vFSt3NYPdsnIuofYzTdj3f+aOZVTAhj2aPRj4krcn76GRxpwqZkNR74RvYHPIBITUSErzyvBSBir7",
+	"cNex2eoJ9dqCF0QJrro9M5rTyQ3DhOjEaVP6CjQ41eWv2GzrRz7H9pB3070PumjJfh4JL+tfrcnuN9G5",
+	"Ft823DqT89n5FydnZyfnD97MHl/MZhez2T8bFt3FpFLlL7MvHm8f/Pr7YnFWzmazs9nDmf3fsgGjb3vT",
+	"ckOcG7br/1lBlf5GVkYwn3/4P7/bT35S3ZmdzeqZuQRptinkbo1BuJLdyhv8GU4AtblOh8z3gbQ9MwT1",
+	"QS1rtoVxLDPSXcjafV4I5AJw6UZ4/go0Itcr37fS9x30EaxqTW+MSUeMLQIt6vWKrRUrbq2XJ4KUd/D5",
+	"8CfC6uhqSiwR8R52/fuDs+GeNFQM1WzcanUKwDTQYDDWJ+v6hu2u3cKtfsNRxBsFyJYIkeeYd9B0DsFN",
+	"esM2OsSYb55E5FfchdFHMVDOwBh7j4YsU/prmx4x/JDF2DPFjYO56wXbXgWGYm1lmyvrriMXzsZN+d9E",
+	"HEAJ6cQZku+q2exB9mBGSipyuQ4MfeCGL1y3eHNbmHMCz7O9UgUndDwZMnQHn1gaB7vYdUDcMEghDApa",
+	"jaGTGto+9jk8czedfC8z75vqe94/Z2dxL/HxgzVwrHAYIS5YztEXFN60n39Eh8hdXacc99WAzFBkK0u9",
+	"8m18vHfGwv7BESZSgFhR2igZVgCZi3tK1rS8wapzu/lduYJfHCpXFmBExq7uh73L8tO5/wa9gqHus0XT",
+	"uO6zZPpgshgDO0ma2Scpvf49xc4fJ2/MiA+QjfvZ8oXUP8jcWOD5Edj5pWC1WzHEaqiViENUlnH8KxxZ",
+	"3zvxVeVcn+iSYtAubSuY597AY3+4uTBN91unZM3Wc6N6lo4HYoYr9oZ4C7XM7xtG3p7y1O67r4Tt3kxU",
+	"la2MxL12LfcAnZXl1+Al9p9eJwJxe6fKpbjnXMO+9FQjAG6mfcVzz+tVBRGO0e/vG5KLjDUHHBbX6oQR",
+	"PmRFpfgt27MGKCw+4IXHs05p5jDYLC+EvQMwwRBE8l5JjgjoE+T1wOGXU/K9vGVQpXIHhQ5JYzNn2p5p",
+	"3/7FBqVdskWj1Yv7zmZk3Pla+8njxVdf5LOvzr766mH2Zf7Fo8f0fMEonWWPHtF8dvaIPpgvHi7O5ufz",
+	"2fyr8/MsP3uUf5GdPZrPFrMZnX1lNm0zuZicPT4/nZ2en55hId0tl5X6Fl8x8VaL1Vx+6yePYr9NLs7O",
+	"jXS1tWITdZv1/ea4FrORhfsNZiZ0ye/lYfR3B2S1b5jcFM6i3CmS83xKBNsaTdH1s/XXh5li5O4AcW8v",
+	"j+4NcHHLSr7AapeoKfxCakauzXV6TXJj6LJCMbBr0We8k1XgNy6oBpRVqr2ea2PBXFtIQaMhaAw/Nu8c",
+	"nEnj1rnfIZ2X8oaJWlmxu4N8tLI9aI7H8pZFAeBDFszbuyM47BXbyDLKYx6DwrocZSWOonE/cTapsVm5",
+	"cJViiJwLfEIKuTyMzeZVvmS63yH5tX3meAJ5LSvzi8mj2ex0NmvkftSSc3b2ZhZIThDR8yrvl0FWJNcx",
+	"bpfF5uVLySh20Xs0azrvBrMB0iMpaSClBygG/aKx4e6RhA21wMEWCzuTkGYGoGfB/lscwQgHcMRu2Odb",
+	"82Uy5BqXcmqpdg0dmZR556PZlHz5COTL2WxGNqzMzA/kgnA9xQAHutpsPSb5GYKAsBnX6LSDS63G4qcl",
+	"eyfwFjQvCEbFIFzMQYd78S910HW5ucuEI3nrBZzQ4zvm/i0P3jjSpExPy6efmLfrNdPQCt8y8f4DrALs",
+	"9qbHy8qczz/iP1oOr+bZwc8PPTujnFDof8fy+mM4n9YScmfuR7K0B8rT5H5X3X8OWp+b5wgumxH7373z",
+	"RjpnHD3eQ9YE1jE0GQcBGo9ynoZcQmtWLtkJzOW/+pjvK2S+kRuPtRqDrp//nIrmqSBUYT4YEXL7rzwi",
+	"iPt4rKvFAZufKE01V5pnocEQzZr2nSoBFg8TtSD1aUPFJXkwIzndQecLIbeYR+dsUa6IolCbTXaMlk69",
+	"7dqiS6Zd973X9bzGnr5vwEtl2w1O/uM8c3b57kcoaQVIlvnuFYAufmVBiwxZex4IvV/nk6lvSYAZEg4P",
+	"+G2zTe5EaZnd/FKwW1Zgc2oQFY8dqOZFiJFjeArqozw20D5PUwsYyFwKTGhZ7k7UTmQge/2gyLHogpC3",
+	"rNRViX8b3uKlmzvMD9xdDgXsrVlEyRalhEjMlpZsJSvFTvK5OW9bs863D6ZfvYerBPxGMFbOMp6bNzyI",
+	"+xQ70zAUZflrB/3y6OFsZoa0hQyW+rOT84cN36PSJdVsCe6V8K1fNcef+SfNThZUaQBQ/pkLZYMA9Wxb",
+	"8wp+t6aiogUQ1kJLplyiscUMjoJ3BUBCQNei6xh66LdyS+RCM+ESNknOFXS1mxIKPY63K6rR+7ZdMWi3",
+	"b+imILV3JYswD6buIdoVyjZLtOm0ycI+tEm3Tdia9I8PDY0Ws+lYEq55j2TEh973pgruEeaa6pYwH8pq",
+	"bO/gILTGxW2OF/CYQweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3ZP+uCMBtRQHxm84/+cfHJNy6/",
+	"+bufTs7QLpPFbRjfLpmCk2yj3Ue6EYw0za2k7A/oWOx7q2Yqhu7sFC0cnlzzdphObjFl+OzcMNYf8sLG",
+	"3WRf9xiuDRtkggswJsRDfXk62XIhmAvOHDOA407Y/hiOF4BHca+7wZJhm8MF9Ocf3T/vkrI60GP/kMyX",
+	"fpr4V//r0i+CvknjKT7enK9X/L5nuy6soMEK7IPfkPKw/w+/ZYR9oJkudkQK4OprI3GuyV+DFnbblVSu",
+	"OmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6nfhrAc5GwEVH2f8355Svi5ygqs4qKpg4FmC2",
+	"U2JmaOHaQdmE0CK2FIj56C0N78HeMK2XGyyLHaJoND379S/v4+H399cTo/Rjad2KAjS3IUhbmA8WeE8t",
+	"oUc4W4Yf5nsezKfAIdiBfszprEWzO0CBULR1inv1Vv/cvyKpyZw4LrBDHzgzFFoP2BGMfdgUMq9vu3EK",
+	"5iAQlpoADeyBEIQlPmvX7cC3ifsMu0PuUaX94+/vWVI0uFxkxbKbeIblmcuwrHteggRdlkz99v+x9y/M",
+	"bePYujD8V1Cq3tXTc2hZ8iXpKPXVOe5cdrKnc9mxe/KdiX1akAhJHFOAmiCtaLz939/CWgsgKJG6UrbT",
+	"k6mpji1TJAgsLKzr88QVEcO56kw0W5VcK2I4Z4b5pio2yp+LNI0kCv6Eaz015uuVZ2hau9Nehi+KNnhu",
+	"VTaCxghOgkbYa9KkNPtq7MFSNEaCx+lo5hh/lr7lnvpOcuFbywyTrjmxxlR3UQN4Wsd9Wqp37F9XJLff",
+	"OlJUAMR7Djx63U4qdNolohmeNhkiVzC7rsT5w2MRwsla0jtTnqHOh/2gWerKDVW+D7YW5yDfJJ3GD7ef",
+	"zz69evPht/NXv388Oz///OHTyzsj3hq6ZzH0tknTijeZe2lcyRUT7upHqYZqVD6br1aurTJJ07Wxvtpc",
+	"F1VF9fJd/232uXgvsJWmm0/T2D+AI0O/rFEJsIuO2rglxcOrqLEy4CW8SGFGbY2jA8vItNA7THOwzH/f",
+	"fv5q7V35blntblkZh/eXGWIHF2KCV3vXYoEPuUZlcSDFOdfvt9Zcs6OG2yHK42bdL9yYt2WhloLBnzu5",
+	"sVfAHhkjsJEIoeUPYUQsipaSQiMGNUugNkkzbm/TZGfEzhZ6s3ApIXWoGdfMHaFlwROU1NpUcw2FJf5O",
+	"dFvuaN6gUAmZT3dbbJH9FZ98G7ZdXYrwqEoTrmG1+dkGp++O9qLvHl/BzH0YZIeWs7+qiOZMXxNSEBI4",
+	"ss8AfBQhjtWNSGaIFkT3CZiSMWL8I7HsUasF6Et4mgxyJlxqzlsWdPtAY6st2uMVfAyFNA/2slcWz+46",
+	"g/0CXU4dgI0hMFDeiws1XOEHGc/cBxSjguuNmoOW/y9wuyt380nWi6N+cy79maipbnSOqHSitvgJTt+y",
+	"5gBaNNvGYTk6a+oQIAg4Y6+IEGkRHu7cXbUPNJdhT32t3Aeuo+ZGyBBwLAEvDDvyIVVnJN0iaakBth0A",
+	"eFzO7QFzaimQeYSYZ4CEJ76a+YpjDSf1nN+gJ4JfQ4kaZ4ngMeN9OLgdxFjXcz6lSn+nlxFht7RW7Zze",
+	"ddd9ha8Di0H9iGZHHQB6H54oWEdzFDT0iBuRbgWNNAJQzGMj6jA9eAPaIObh3O55YnL0Nu5tQ4yhabHB",
+	"Q/5/5s4VBNk4bbVh/1k0shf5HYlSb5MGGztVFccHLUQdWwYqg6JxFhul5FYYqlAeg9265v45tDJxu7OZ",
+	"nKVl1OeArqgXdlOaL8aP/nZiYyHS54xLJoBwzxwwzLhgmnyY4ubQbnO8xvfYIcy5uDtipdMD3LMNtyWO",
+	"WpuLIw1uLdu0PPQxy/WPAxVB/VODKP8qUsLEtuJMSnPMrwVLE5X1YrFHm4ZksQNX1yCJpbH7Mw1YmD0V",
+	"zljxaJiqLA4xn62ylCE6FHeE8ZqNeSieO4SHLio3THgrKXK/mxBTqMxmUVrN+/m6fFtBXapcVTIsKldS",
+	"276y3lR+X+Eybie9mDQhbxYRxWxUTQsBRjxP81MVqeJrNMtpHa3NNK+y70GuE6HF/gT7baqdHTNUue0C",
+	"5jwAqIE93+P9axRVKaYsMsaQVhBxwLWwsSKNDETwr2YqDt3NeS7aDDUaGyoH5L9QvrHEbqmUEg7wq3Us",
+	"PwTJSxecHrK/dYd84N6W+8NESA2NsuCNe+cpFf5YIxOwluNYTQkd2tj1TAoREhysXVaHLIJd5+zM3ghu",
+	"jFU8Gv1sBijKebEAj+PnrAvxAUs4ABEKBPfVJXJhpqYQl/rzB62NwrOhGcAJS5QcNtm5SEH12QTwvQe2",
+	"EVzqcaTgUDHNSeIDxnQuktl+AjoqWauCSSV1YibEEdcI42U3gBl5H9m9jTzIEEnHUb2bD1M17ulUSeTa",
+	"SF3x1ZdGP+wTA7URuoM0iYbIkQiOYsrHkwYhzVwFjWHGEy5TAfIGsOHRjYCyxb7owNk8gU3IAFiMjARt",
+	"G7oKxQRfbhuh6hMMMlMJ42GYCJ0HQ0Ryg8DHZL3bSBDuzhHiHBTtl5wrxgaFyAl9Y66+K8D1XoDviw7e",
+	"R5zG8//+1UER+4Da+Z/z/ipP9eyj6EYly+JGufBBsQ0WdtXjApvJhlmx3SypF0qi54pwcf8YCd+lFMc8",
+	"e8xlNBA6ZX/5v2fvfjUy8V/nH94Htu+PHZ0+YX+LfvkJMZ1HaspShcEZjM3QOaduRMLeXFx8fM66Zqva",
+	"qXWz1gSWAaO7jUmEf0auBqB0yGf3sJ/pVI2B2wHIMOiZKN1KCgsqS+cWA2oBQGPplFIUEM0Bqkfk3eqr",
+	"OBtLOsHHIpyBSX0p3Shg8oGXqQd5a6jATaDmiOp+Cct8mPAxAHC7EiYA0GE8n9gc3SfSgHpbDafh1nXn",
+	"WqWghIU2cK7vKNLmhKsqTJQqFVW9M6eVvTMFT6x8K9hLIqEP39H8NO4D71arLIGuFLsqHda+lOY1OkbK",
+	"JrAiVvV8yKCybOI1duJvayRs8uS1+c5BHN0UoR6P3M/U2wLsK4sdhxXvVADOVoRbNrTcXUgujy0sm93X",
+	"nyu6r3fHTYKHH6Yyl+LlNotKQM1YVpD2t1ZDdBaGuYGDJn3eDYBv3cNq9VwbbKPEwQYyVyR8eoAE3xA4",
+	"WLCKnAelkvWrjrZRNvN9AQ8JRVI6/672yDOPy8uP1pz+1dVHMI87AjR8NzIfl5G5sQG5UuPVCEWWCz4E",
+	"JBw9Tah2shS3i7cQoUVpAsPz9tDkyqSM5NArseLXgkKYwB3JXvEkjkRijwZgpJpZDAtrvLCz3MaaI/GK",
+	"ABg80wuCWt4ldRPpOrXhN217tb7bXv8ettdDhoY+ZkaBSTF1xp+f8507yiOZKrOX7810OnTG2vKeYbz8",
+	"XW7Zfd9K37fSfW+ls4pdA9GOKNXujAzy0xQshWVNXvdjLixswjzpUxquOsfzHeFcvGQN9EkDuljg/uwY",
+	"JAENKxHAGshjHVBQKc/uzZcvYX0Y4xqpQJHtkIcBBqvM9xx7LNY0GYNYYwKcaSHDJvtckU2qyv+UWSVp",
+	"Mis6FlsmunNdtlRp+MmQVF0LCQ1J528+fPz94sPfXr2/a9xtbg1fJBGPP+HI94Nol9PZ5p6Cq+6sLH7E",
+	"68jgIkJtKn205MdLqx/x+/N0yXn9YwTppnEUx5GrBzs5ChpjiFYXns6TNOrH4JhSnDLHVSkrBYsQ6cnq",
+	"+AvB80IFrAFDeUQgGpCWxu0lXn/Z6Fyab1w27ooK6wVO+MGF5TCem/S7oDEW6UgZufz42wUxjyMLs+4c",
+	"Hhop8jNkh3wSHdo3O2xj6qvnaurN1r8KGurazsXCmxNU4Ebo4EWpqwQI91JjdaW4nBcCOtfupJzO5FqI",
+	"ifF3VALKwvzIpYNJ3DIeYZVnYn49MIfdiqQYXPgerrv/tv4PWCDtd8kTLuiK5ni66qGgnCxkpgeeedQ8",
+	"BehMojgG4gpq1iFgNo9mqJ+syHvT+zU6jV60AujJmjFuk2Bq/EOWQj84OsfpKIIAkU1QhwkfpPMIQkgv",
+	"8AucJAWso9ZpwYTqrUWwVErDUW9+zsnuGk3xcC2DDVFLCZR3v0qEorXRb0t27eFt373ecpQid1ljK3CS",
+	"/Os1dZblM3M/QMD+G1ytmslOGOk+T8Ktaoj8By3BMVigoCPLGvrLBipxUacF644GV1jSLbvLdsTkeVAx",
+	"AhimbGJc/1yYbKsAgkREWmeF3PcaAlZ5QhYlBG69N/n4PFKQL54m5p0iy5KML8SiFNLYQ5HqvBgZNTxU",
+	"bquJkPaIxAkxvgI8F9F8B4A2pdmERyVVsvCQf3fpsj3+nmjNV6tuJ0zVnWNvUzZBnYDftsl/LmdQNA3l",
+	"mdciBO0w4UAaGGDMmngKySuF/zbZB1hVlWg2TLhMS+v3c+tuHxwxR6cWK7xo8BSIFY0B8fSg9eTguHVx",
+	"dJQbEDDoeXzx05LywGQFvngsBuYe7Z9pMIXCQEUW0IAds/fqxtKDGfM7TPjU0RttEP7B+VzaRoZEK6D5",
+	"eeqMghpNDleTmgpp1t5oRJrQHUyPUPDwIBZpKpKDYaKyyXK34aXg4a9w9X/ixTsCfNeIYgUwYI3xTP8R",
+	"NwGU73dCy8vhq4+fBo0wShwEq8pSgFpNdLosJBnz8r+f0t/HQms+FCR+xv4F6mulWKzk0GV6sMqo2agV",
+	"FbUETrRWW3tuwZdtARQfuweSYa2b4IM5AI2wMhRWzXoz1ufFPMBL7+/rgoN6G2Bd0X+kEM71gSvnr7oe",
+	"vDJKYZ28mGY3P5STv1STzME0L2oTari6w58WAJ3RW1+pcuAYDOM/1qFUt1jMVWqqta2aUpY3cpKoMMP+",
+	"UTWBuJ0WCeKHzmKFrID6OnNjudsaZBp4C2qHjp5DVC6FYLZEh3uD8ss31eqoha/o6oFjyu9XGbXYVXse",
+	"3obuFZdGLvKZ2Cpy4X29nsiFN9vbTsfm0Qv/LaoRcV6rxHP/pjwJseT5AvJVACQx4jfCyy79qCHfBwXP",
+	"AQB6SNalfdp9zjh+zfmQw+hGYMACYY0B1CJkkb6UEhWDSFhfJQnUnAP0haTa5USEif32DF0pFkmdmnmz",
+	"7Mpe1ovQArhGdcN9SA2m0yiO8RJMqmk+9kAD8syeFhLuOsYK7DyxR5U9ixjKf8G2VNjTP5GGS5Ic8szH",
+	"VLYJPehutGBB60ArG11fEOs6KihrwAhaAzRgCwW2KSzQPe7nF7i2Xq+xZH9gMWMkN7AVjU6wCpgEfbXS",
+	"2yXIOK8PKjs0bFMI1MCF0WAgEogaKMkmWTJRmtQDnsCuyaAq5riL1O4T3PuMgRdNtsP6Qkor8CiFE+Kb",
+	"nBQLyyb7Fkd75b7E8UwylaX2VHLqGfovrYLPW/6lmhqN7p1jVKoRUscmNfJokaaxBbmHc2qooHIjUdlw",
+	"hIcCHIj4nCmdSKHCus6yxmmYhn1JekGkju5ZpDDl7FkwOCv3JFlncXQt9qjtXIIYDQJbIhzklTQhM+4a",
+	"ClukjVDlvWqnrRaD0ug0GotKscB32LNEbKIA0apqdI6frq31PtkvlXgVb9QU4cl4IhBj2zZI1yR9cYzb",
+	"sRCd8VcNwjS1ymWk+4mYcNmPVpQ5vCxc+Q0yb8l+FEfcQiqvYODKL75HJq58imc2WlRjwYXW0VCK8EJh",
+	"KKHAoGUj2tjWQlR7Jwft1kH7qEBaSkGbHGxyIYqDVlRfNDoHrWarnfNvUeLDRmT0ikgEtbB4NwwaINNy",
+	"+FYiWLhKRyVlGxQmyVfQKKi+XIeTaz32Lq3ijO67YQTaEW9RWdlxyw+i/JFF/eueUtfa47F61nz2zEgZ",
+	"fiOSv7eLcZckmgiPZYv4EothGlvT9vb93w9gXVut9v6IFjwpXh2eGUQyxJquTI6NLyQ8RJex8W6Nh1pb",
+	"b08YhZD75mFYNBo/FSVm3ZiNrxMPb/NfZ3edQYy1yhuf5/lNCgd6USObu79WyScB43kM7gbqF9AuBGUT",
+	"yeFBKvjYzyqiEjgYR3pMafDNpep1bCu86/BK/OmuAauMg1/iSQJ09RO01yYCV803tEzqdiD3qhK84tZ9",
+	"r7wQEtW7WS/ZKkYXbOLhPzOdjsGTSQR4z1jKCcX0yKpSQa3lj+ZRiLd7FXewFU6CRGWgyQ68A2sb4f6U",
+	"3/Rxivg5nxGKeEHKc28T3cqRmtYj7eLGDKuyLuQcel4PwFvGS5usa4weQMTg7EWssvAV/IG1my0m5I2I",
+	"1UT4feSRZACVQd8fA8xUAlXcBBiixkLnGGWXsvsr1+kB3Pbg7csuVhthg2TKzFuJ8DkNJ5f8AUagRypL",
+	"mgwI3Vn7lFEdOzRpjWGr2D4KG/RNE8HHlzKOboQmhDr4iC500eFrMWMqYWMo02BjPmNaUORXmCeYoUeS",
+	"5Y9EzyJKWKw01E73+0LrsqAsPhCncXE7ztnds4nQrkR7kohB9BUGQfZGwHTWHxk/s5tksjmIZKRHIuwG",
+	"ZvDw0V+7GxKSGau8go9swo3jY776/77wg3/9fvW//nJ52aQff/qr+eXy8q8//e8fFsnGg8aYf32LNzpt",
+	"lXGV1eahYKJfkwjndXqJ6IvoRuScwdhbkE9AQQ4LM+C/eOvg2dVtOzhq3R14P/+wFb96Kr6muFMOUCoK",
+	"irIRhR329AQch0sJl3WYv8yX0mzODru9bOiJ6JNMQANFu9m6bASXjSiEX+1dzEfYngcfAwYO9TcfLje5",
+	"4avmDeGLobhp6pnsx5EUTX9IzZs2XhmN8cqyrC9cYYZOU+FuO39uuAsvG53by0aS4cslmVw1UrDa4WKd",
+	"9ftChCK8bNzdXUrsI6r0QStowc3a1GY4j/hkIiSlwdyvnoYn3bCo2e1aFS1nyE+thsfuJfxasL90NR+I",
+	"dHYxSoQ23+z+hAkuPGlEHDZRgeNlB/Ct5jhkRoXwSGL4FLCgyov83sBo/uSlKOYl6w8rrAoIjMD5b0Oh",
+	"CTj+ozhcz/EnIA6/3zQvoyhFvl9K2N0qEHabASFeKPVpJgJqGDz26X3XTMwhMlo4cZipPbnmRgRW++Sw",
+	"terQHG8wT11RJIGbbiOFcXhr/llaEWHuulUtBHyxniqIEY5hwxfdvPABh3xVMkOHlMNfGtF9I+LwBV23",
+	"d91XYyCzp+EbtBn4IBWJucDx+wOlC19sYD81/4fuKygdL36n3WrdBV6S37tbMF+RZXTaMi1TLCYr1nmt",
+	"H2i0UTt7n+loBkcBjosNRByzQaLGrN1qsVSxI0BPfPbzfzxnp63/AO8njtVUhPWWseZSs0bLGFWS1ITm",
+	"aCFnHImVWQh4azPjqzfcroVG1futkwg8mW63vWllswvU4NDp1J0r4elBHjdFzzRVuSsIkXENiiioKO9x",
+	"kPGB+dO1EJPcgx1xvV7lA7426dxHVPKApImAEDeOtHlv/4jfqPv5E7zi2vGYo3s7acz6mA3gtoUe8TiG",
+	"8HZPbLAbCm04c0IdC4Burl2qL1w5g3Y4ELbYQYYgqJK5ygdKuI6EBFR46v1jOuWxwIoGRTFIIYcRFkOg",
+	"IFPhg/kdkSKeI1KUisOF+ggsxaPaiDJRh8l4NLJOVjH4etl4LBKWQC2MkKHYoMrnE63xHUn3AwmzJfko",
+	"CPRQsQK49UaSHMmbKOWrWfnfetd9S1ZQvy8maYH2bzVyj61cHCa8L/5Pkd5wrukMvn7cWuwoi+TNysZ7",
+	"V62/ssU9UWDjmJWj+anNUMkXdrWh4glLYNuOVRKKJI+Rjvk1NBzvLutv/YdBvQc2NHuS/g5iuGWyjtHd",
+	"dfCnUeNRoAT7qOV1HlaeiMQc7eb52tWLjRDhE8p/+uI5oO6A5aAoD1uOrpy/0YNSwS8T7zlB24Ca3Xu5",
+	"fVCz/yk3cuCgjs7+8Uf7H9f/OgqfZq9Ua/IkafNfjvsvxevhm+i/rn8dv1cf//ikL7K/T///s3+02kfH",
+	"J6dPnv78jPf6oRgMR9EiJM5M9guQON7ePdz5aZv0sZpFmheOkgC/uyJHDjM7cQ7a7EFwlmH0gnFSBhsp",
+	"oKrD9vA2/2UOK3lxckAlRZpNVZKOnGEHXi1gxBu7zlOXTELjP9oHZAsy258AhbEQNS8z3m7UdVFNrcfp",
+	"7q1ejRDLF9A/L/27Gxdui/mvBk9e9rKt7yqqsYUdsXqL59BU+TavJ6YY+cu5hZmwof/mv/RVvsmxSLAq",
+	"bWPmAmCRchoHAYn5sZLpyA9YZBNjUoQ8FbavOSg3zW1V4oPAajmsiYiMIgjlr6ge3TArQ+/odQeXDAQm",
+	"VbMpVHG7yezHSoswIPSvIg3sRCiz3VYVuhrxKC1w7SkVCy7rrUCdTBJ1w2OnRGD8Pm/5eJKtwDQtUzyt",
+	"dqFE1WK5FLDFyqE2zNZEoJrVFw4iyePoX/6ABzHuwytSVxsCjU1EEikYpoCMF77P0fz7wHrnr4sZpWTJ",
+	"BKTRWPxDSbOMv128gBZinooX1E1luaNFYhNURfYsDInkL4kfYOETfTKHgEaZK28Sf26elE+ie9Rx3a6e",
+	"2URr+Xmwo3M9HUeyngD1W3drynfh8u6MaGY/BbvK/HRXza5O2jcCUkXYS86WYrEIhyJBctFIs7EyS1pK",
+	"6ExvskXr5XslBcEb7aw28oI72mLf1QfIahV64pOqJ/dHPBnm4KxQEyHJ1/DxiJ7k50MaQY2Rlx2DrHSC",
+	"+96846mRaPEVoIOCo1aLOSmC0OsPeM2dfbU4kmsl/TOAVQBQVKMnG0ZD/Z7fupErTU8dTpSOUgvBOEko",
+	"az+T/YPCN+ffxuXXZrLvDR8G/e+iqCuFxlPUGyrhJUayRSXdGtH7GN205er5vUrfqTAaRCKsz/YGtDjf",
+	"fy8w3uwRmtHN6lXleXBYUJW3OzxiWTgRtgv46jaCiHRyIoHsDaEV5QlDY4WigWn8EGZB+3CsmrxfmFaC",
+	"70P9LkqR2PBb2x9Mizwi9xiWdLvt4Oh0DmStHGLWaqb/VCqcRnFMQHsbRS3P8nr1vUQtq0/neeTb4+2R",
+	"b/8z4X3B3qjJBDt88yM/v32xP63UCJi/ZsEIaNVrBDxZywiomiFrFjj4pH9mQChFx+0P5u5mg/3wxAyI",
+	"9USspiA+dj/ltIh/+eGJufqnZn4SfzcyNjcyWvs1MqAvDwbZblQZG+3lxkZrwdhoPZSxYXsOt7A1Tmu2",
+	"NfDAnm9E0ozDAf5NkiJKhvOJFLFg2EHfhCX6UoPBDiCsy22Lw9v8l6WRfYhZgeNJQ7SkgYDUSud82PSh",
+	"hXJKEXryj5qZ2S4L5Y/VjfCOt60ReLfC0XWSV1sSwJPNuSTA2su3g1m5hikkfVtiiRk6z5hQvx36NrUY",
+	"4Er2hWurZCLWAuGfdan5SBzAO6A278McJL6DpcbgJiafD/G8D5PvO2PDlowNm7MxVBJj5YjbgVWu39o5",
+	"9jnBnLOPHk6tkQhJb4+Aeg+yUPWzMUn6qujpmCfEf66kWBYjfWlvuqIn8qyHeTDBpWaTcFCZmFHJmKeF",
+	"hIyQ2Rh4a0Nzsvf1jZmE3SBbza0KTXv/8fHl64N285g1m83Cw2k8ZkdKDgNdAEDBhkAzrmIfIE5QgOZs",
+	"YM3nwNjgAVjFAcxWYC3mALVKYJXJZXIpc8M4IKs2aAdgvgdzBnUwZ8QHYH4bkzPIdGjutXkLnZWYZjmn",
+	"08tI505BWcRkEMXGjLFt7gu8u9Wjqac42FrBXLOPL18bK/HF+d8fT9QKHM3DW/PP3aHnGlXtz/d8jOTD",
+	"2KQRMKkQaVNDJQiYmJj2ZNORYlpAqlTMWC8DLeMKjsd8BviT5UnnXyMpPhScwW+mJHRZ4kOZy7+6VJv5",
+	"0gtiv3Yda428AeZL7sla9/qfq87vJSDHACoEB3Vs/FC7BdZvhtmkHW/fQO5OOlbnG3OxrqsHRkdyGAs/",
+	"EkJgDGYfkXW8O5vSnh0Ks8eW6YYO+Yj78SJeG88UemKUzMP5iALqNRzMx6xF6HHN5MHq5+ykfYQdBHAy",
+	"sT7AgctFsNvFqDbeZMew9r1TydTnAjsskSkBioABhrAWkWZJNByltVqBHRuB3Zt/6niHkFvEnP85ARE0",
+	"t0Qaiq4hbDPhUWjJ2W2zCjRrOV51lio24bNF4bFv8u8rPW+B74lLF1FiLtFZn8AMoxvx22Q/4nIGBDeW",
+	"rQgK8AG8G9qfStwOGMpDr/eurXkXfuYQ2CoB70dukN76RSBdSV0ASXtQaPNEY5DGw9Y82PT1CumEz/Yj",
+	"ob/MWI/La5YmXOqBSALw1G0xL/uIkuu65rDok8TZ7MkoNEovEeDlQztmOhJjLeIbUQLFMeGzb1a6Hepl",
+	"4xd/wowReOq4swLmLmQnT9vt9UWeZvqRi7yTdo70edDCKaEZmU35rF6hv1FRuK9jXNsDG4koUSEz24s9",
+	"iXlfdBk3Znax4NnV5o55KAIojAAAwJ6wtRAlZqB5kW9dq39OlBzi64OfB1O0Yaf131UUunDMo5Lxz0R4",
+	"58u4w+iioGWh1bxGMbdke/ur7FksGs07sftcGuG1HtCi8Nrhndn6j38/O9Ql8mgKtk7jzQlBwQsuXb1X",
+	"HNueKN3CeE9lqfVq1ZTaUZhH25KLLTqljKfYEk/dotqoOzVgwtwZvLKeAIcWWBlRBV7K7gS1Wdd5KZHF",
+	"lSjldCk6uvpR9M/n3SxfbtcsjXGJoxPYUDgHGyq5X7L42u2V9TXd+u+lshTgKr2WizzmjBVFlJRbP93m",
+	"+M7wm2vXdixM0ybf3WRGP+BLlwXjPheF2Aj2XIs38MbWEZ87o6CQUZzWPWda3IiEx17rgUogOA27a6qy",
+	"OAR8UdxhO6gNavlaCnZgG8a+oah2FdsSRaVXpmT/qSK5vFOxLGnrugXVVEKZ2p4Q2XBBVgeSaXEXwQnM",
+	"6xkFfG6RLWuQ4495FqUngGIM+/8pprVFA2JRRA9v8YdV7cGR2ShwQ82EDPPDDEJqpPmbjAaBeR0A4O7N",
+	"GJQJRYQfTw4n+5uYUXzX2Odg3D/H38ves6r26J3lQa6t7qii+ZggGiAYaGF9uZyxsUpqbEO2dwbTYbDt",
+	"Oq9qR9560ursKXp8umQzPVGVqcZF+BZbK8ZWLPbf0mynsJoiEuoWYZGMMrnGgzyT8CN+HDAkUWHkHklF",
+	"gPacXYsZYlABjjNcTtGD0hoSzInWokpqIDfcsjUeh78ph+E3s18dmInbsEe1blgCU0ZCt512bz1seu6I",
+	"wYgdzMLWkCBjkSZRXy/Dan1Hl6wClB8JpidcEmoAkN85CHmz2w6OTkbdgH5un47dz09D9+Nx6yDkM919",
+	"zp61mPnJcps1vXtgCk6KCN4f+mSlSlg3kqlIbnjcdTyvVQVcaTQWn4wfXIXFDs/60j54doVI7K3g5O4v",
+	"4/8Z/U/4PwfjSGap0P9zMFJZov8HBvxTGUp7KZI8EITZtmZzik9VEnoz1R51q0Zt368SQL5svFUjW6G7",
+	"zpF0cws07N1bio0nNhS/8hQdzaPjkyBnnmh02kdYGPN3FWdmXtrNo6Ax4FFsFNrJaYC47FoPsrjRaZ+2",
+	"f35G/qwxvs33T4+OTzbQECj9VQDu2biWopHX0TBLRE4jB3VzUNWAm8p8Ho2LGx0Hti40s5oIySdR0854",
+	"1Xb/gNftDEcTyYGCsjmvtyZGSlqnqBvtZqvZMtNHo2t0GsfNNn6Urw8PwwiDSR8TM94UWPAoUoGiTVVN",
+	"Jatk3ufs41tm7rv9Qol+lkDD0JerYq1PpF0FYnFxeOPKTv0k5nI5Hgu0KjHj++cc0PAtigSKRKAzZEnr",
+	"q3wfc4uP8Lhd148G/eVq/exXsgTd4cK9EfrGUeJwZ0gc6qq98uYNzgacKoiR90dKabEDzINZJ3N91Voi",
+	"X4wZAVHSYGC+P1JaSOPwcjnrqXAW5F3KsPQ6YH9kKuXIlcDD8ACK0UpKmj/SCOpaXthdH+jHgeBplpj9",
+	"NB1FqTiIeU9AroA66X44DVot6GfkLotErX+/yVAkRcYou/M/e/cyx8NcDDFoxNE4wqZoHsevcQxugw/c",
+	"7yCKYxWKuNgDt9gVh3Oax4xdReOydkKvpfHIHrF0398ziUE/au6EayBI6b3mJ3oI01mCjZbwtvSdj3yG",
+	"WXneH1lCZKoJJKRoaK7y7vfRuCYLXX7fwnasVJa+oivbhXPbrNPncT+LebokufJeMSKy85Dl2Gdi+zee",
+	"HzL+R5q1mqxrJlR3bX8SUbnaanTCaIokMwIDB67TxlSaa9xE4jwE7vxxk3XBuOgiLDFYBI4rKJJmZwO1",
+	"k1l2KP50bCdm81OboE7FxGgH829ZZsbNA6xpYyeCNNrssCcOzCviprnytlbM04FKjANnRAQMR54gjTR2",
+	"5cLxnoqhVwyuUy5DaFM9ubMlw9qOjYPhBk6fkQ+0w56AA3i3mTz/t3ntzWjXtpicciU133HdOG3ZZvM1",
+	"+6pP4WrbRSJEsRXZqSC8zCqb06LGNTqFWqTxDlajwZ91VRN0j+uFxzlNQwvOzvN1NgqP7gmPLBEOaiE0",
+	"s0VyYv94kAuM+ctF9XMo0ZRP5RZRNxCMM8iMVqk62mdQ2GlLietXcJ9Rn2N5ic0Z6ZRlcDZytAsc6N46",
+	"irBIkasPb4sfLOVYmWPz2yb7PneLeoKJxVfIDSEog3dUs9uzvm4ec5x/TVvynmSxOOD95Q0v5pVAu8Nx",
+	"QUc6jgiLzFPFxkLAp1ksmuzCHjJIG8hTgUWIDhWQs5nxBBMmVbmB/ymLxVn/njpfHpYOK3/VPXBtW15t",
+	"OkZ+53l1zPIunQpO7hUkWzltjT0Q2kd4IoKRyvvpis6diZXEuxWs2utyZJsrLzza6bb5NINfBzEfHsTm",
+	"WDuAKknu5G1rzq1BJLnsRzxexbmV82XvJ52bC9XqlG6txNa9TJuTR4Mm0CyMwuomoMKl61Jd+xrr8DZx",
+	"77lTr04+XUur5EnnOYRTEaI2s/VWRAESUPiWSpIAFAAroiL8nm6ys1grNlFaR71YMOCOYrxUHdJreUN8",
+	"VAw3L0aify28nLitqW9sJqyecVNDyaW/oLVUFs+KOGurRLeaRrhafrenbqpJfIGIRqZMKmRqmo6iGMBc",
+	"zOGOrh+c7xXsS49VQs9YOpvARkwS9ScTS6nqksoV7DSfssdkiX3KrLFUV/Jm1brROVpL+NZMtjl4eRwz",
+	"m8moPCVh4tfNgJg7G6Wywm3KtvSVstocpEz64WE1TITWG7/0Fm5QVvB97GR1+lz2Rbyd6l2uc//IRCZC",
+	"eOFIM3xOLFyvZcCUFOQ9T/kM2cKoVbOvxuMofU71mVzTB0ZtQz1Hk73A2wFl+pBH2MrJ4WEphQfVjUgC",
+	"R2RFJkkJMBHc6WEF4zxVExz9BpJgrrbSbxV3X0kp+qlKVmYCX9grz/FE2MjxwseVVbH8YA8YRxZjLjrA",
+	"T5sqGR5Cq8PhUeuoddA+ojs1FlJ9tWUIz9h/nX94z/AtA2q0oKfvJwruPQ9UHXOL8qNmYy6jgdApdfFB",
+	"dYuuzC3aZaU1X7mopOq/L+l+lxRiOzjVLj+85oKKfiLS5fbGOV3zDRWIr8FFQ4Gi8zcfPr59/X9/v/jw",
+	"t1fvIYiQrsccg8V6Sx+xp4ACrsfqYAKtLZDhYpZ094PBAe64myP9EoLueGJmhabsvIC/FK0l+vDwFn9Y",
+	"WgX+ecRTeCh2xksYUpSyAY9iXSSKWjhc8Z44uHuo1sa3qZMmCllsGadbbzTjq+qxt56WOuuxH93W3Wxb",
+	"VpZuwV+/xXJsHDmBlmGGOhoLt/ONjQy7f4vNv7nXYCfZmPlZiZXffTs4MNKIGLId9tcuVG1rasxWUgQ+",
+	"xCw1JWNABd7CHqe2NzIRPPS+AncEg14NwBvAOdCI0bKob/QOu2pzgPp8I56nPNktZoNr2mlcZq3Wcd/N",
+	"D/wqGhvuir/DzfaRRX84deEnabYoBl+uLlAWjadJIhrupDo2Bnb9U2thrN2ZfmsgqeeQ1nXqeHOlW6jF",
+	"t277CtOfLrp/tj2XuOZyRkpZUwYbahXF10kMnctkTm+WBY6g3nylLKH3SuFN6wjyJOGzsop7Y3onrmHO",
+	"FiaWDUwLnkA5Xz6iMf/6q5DDdNToIEvATnCuOzpHkCJemXB1nQKEFelKJMXX9FMm89T0RKkYjG+Uf6gT",
+	"Uujb+tWSi1CQfqL5JiIVm6dyeT+NbsSGKvqkZmcMZGQdb8xGl2t0x7z9masB+mjdQLX91Phe8NPdGhGd",
+	"x+8k+NjOeRHBgqxqaj1x1btTnoiRyrQ4CHt5zGiidDpMhP4DDTHcHzmWqLtuzJOIhz2MbP+5d9GGO6T6",
+	"SMZQ4jfpGWHIzeMAuxFlDRrr78ltPKI8m1bqEr1zNBr0LEpNGH/IyoOFcjlzo0cnB6BfUttIhkCo+JZK",
+	"ioVUxqVc4X7ZCVMynj0v+mE3kbZu2BLPa9HjupRmJah0BgBCyb8ImPjaFxPqxe3e8Dgy0v1BxrNuBR5N",
+	"PNteu+3urAVl4PMzlmSyQ0g8uoAPQoTngMi0mFMqszr8OVhO8FtOOaw5odvacpokk1Rx7iUVvGaYSOqU",
+	"xzGWXsa8f60JuADS/1XDtIidm4zv82gWuHalUWRU86zq/hLZPkpNr9My06u0tXLE9QjTKXmhrdee1WRv",
+	"ET+LJ0kkQkRSMJOIlRy25SoH+MSqJOrRjEPXB/ycQfHdNNICUIW75mvNsboRYbfJzlMuQ2irMC9v90rV",
+	"m0PhdMWbt82bjyPpfq8wQQvhhHLNaS+JhD50bAh1efo5XHk0INxEKpQfUGU6lxlUVSLnmfFkuE6BYeJz",
+	"BJUTVNBO4FSw2YE3yxy8L5QcRMOmLc/4JLSKM1fOI1VKvT5XdJjmdfj52XocNJJM5rRYZHx885b38QY2",
+	"Q7vEZji9C4o6CJdybUvizAiICNczKCh4AksEJ16k7QHmzjg43ngMkIxImWW28BTowEj3PkjYxS5DlYgv",
+	"rDtJNA/Dgjx7psF6ktsmyYVyZeMLzaMgUHECbvEi03KGVKN3wTpijvVflvQ4kpEe+XfDPrpsPe4+W6bj",
+	"ileMCQSsdi3X8tG6m3vNTeqKoX/EJ7qjTYAFJRAL/dPs8fb6e7wyUnd/e/zbDOR9zDCQV0zYs0imyhzj",
+	"fbGh6wBxPfPnhE8PenA0Q2y90sE/dNWHHQgvb4UUXXA8yoFEk8h6HmnCUzGcWRouKrA7arVazI1lrpIh",
+	"ALIMKZDbxWhnrNNrsveLAJPsTDLxdZIgNBjTgh7cj3k01pfSNlb2uBYBNGoiM3FfJeGPGk0sIpFxfA9T",
+	"9C9KSmzNlL1wGBE7JFngiaBJqFHO7D6cKrPAKkv6aLSsXykLgyMFvZ++xWEizM2OArKgLDEtzocxrAYr",
+	"sCP9VpW5A6ZkRtRELCD2HBWiEk6V+cEbNo2k7hCYDsgVTGdzh66V87/9hl0rQsP2f5YrS6riNafvNJIS",
+	"u779ABF4bb8IRBSBXz5H80PGhvU58BFLm3ec2wMpzH4sBikqbDgpnq3PKeeMW9j7FTrWgoaig4c4O6ct",
+	"KlkHF3QEuHpCSOYGVlvzigUccprDeyRgU6gBm3Cd5urDU5r53lyzk6VERa7mhtPYQ6IZEQYyLNU3ooYc",
+	"aVbwjBIDQFHzeYBNKH0lb0QCdf9UsML6XCoZ9XkMXy/FYyCdW00xtyaBnFuhBmzwwDHK0a8zPo7LOOVK",
+	"PWFrPPxoEdKfF8NE0IHDge2uyjF19seccxqNzbCO2idPT34+fnLyFDxU/DD3T6E5HDoDgnsOQz9QXHm9",
+	"XZ573ndB4UVgcQvEfPQeHVZ8jUtJb9G5lIwdsCjsMP81zKeMmRF2WP4il1gFvIQ7j71NqXjEBq6wERWx",
+	"E1xMEiBzQXa/teCw/7YYI/IE/H6DwksUXIYiIQ50n8uloGwv7aXn/Wqwn+UTNXeL3ef4jZqyAU+gc8Oy",
+	"+AFykbkHT4RPp+IervfQz73RXC8DZlrZqI3YrxCosKFO60RA23cCKC9iXN7H7U3CfWTz6+vKzkWn9qbs",
+	"QnO1ww5Zv7n6S27CwysGjTi6FhKCEK3mM3NGjRKhR8pc0mr+fGrGPlCZXJpkg1MgzCYrGrQJ37zT4Pq6",
+	"UdaWTUEjcxA7sHf0l5Y9PW8cL2Uu3oih0R6Ct41+Mm50Gm08pGsZ0t+aW4xqVByVHgEZ5dOfUap0HwLG",
+	"uHJbd573k/EByVJV73mW3EQ3eQBsT4XibuOsrk6Y8CipBVrwo7mRuaPVyYhRkWDWccxnrEedVuDDV/ba",
+	"PSKVfXjrfr5b65Tc7YCsKTltVjTPTFuFcN8TvA7zp/fmG69HJ4y0GfZOAaxNB7mE6hES0Ih9K8KA8KB7",
+	"Kpxh+uHaEukQaJjxHkciDoEexjZ9l3Qt4Ev6AvaImrrfGDc90ukmOAPuVT7hXerq6q5zF10Q6StLpwq1",
+	"1dr7p7q7e33Jjjkkex6NXBsbElHOcwsVxlhC2qd0ap72SAX2AsjXYDf+uST2I1UQGGuVynoG9ymy4II8",
+	"CpH9ZVbI9P6oXSARq58IQgNFCfLACNRPKOc2L9BXk0hoNlQIj0xUIGi98JR6vxfEH6bhscq+LeZCZ7Jg",
+	"jK4y6DffK+9AIB7jVnkHBA7S5oAcy8lU3eeGyWSoHsV+oeYIJUM7IcZF08T6B2Yk1J5FKdgrnvlC7pud",
+	"QMTVQ57ziu1hXvqx7o6pYhNkOiIcqDj+kxk1lt8nGYp5UsJ9iHsHIyf7STAD1yE4Oh7hYW9mPB4RDwiu",
+	"ow+JI+JZthdFmqUqDn0HySxZWcOw+cIOsbN9yKs933PXoBE0/Bjjl1Xho6ugKPS9hMv+SOgthP0lDUbv",
+	"Jdvs0p/tnHZhA5T4wijNfarYAD1Cy1q6tM3TqKbTsv1BjGXf220ANVH72GzoBYTmzCQfwKiPYaIyaVm8",
+	"2VQl1yKxaPRJXv9BRf7MCQvNDcwJOFnXYlLi+ZrX2dfme/AUxgvMVBRSGFyK6boyUo68sygeyxkhPgwY",
+	"ZyFHpqoZ8k5ayhgKlQbGZJzEAgkDpjyRxhl+DiX6WKKD6QgtylMPJFyWKuKbgRGpKoKk/YHllgjgDR81",
+	"njbb7RLe0sqSSD/IXWOxZ6G6UnydRInQxUefzMXX8wLMkuE9M9eMuDaPOR0c9W2KYhJvVqApxfRTDtXu",
+	"3qvROTppHd/N1aguVnOaqwILwwNpDp2KiTkDFRC9OETXRkXZZwtKZYwc+xN868OUH93ldeP+H8zwrsXM",
+	"qwGid8PayIY3Lp2q/vXvsbgRsS7izPpp/bmKoukIMkuQhFhSVJBXopYsU/sfDb8eiYezuTqEQrZrbpih",
+	"SN2fjPz3uBYHaRINh4CcPkDGIIQT7kXDTGUaJpRPeZRGcuj4i82HXglTy8q+xgomgC/Bz32DpRU0xB8Z",
+	"fR3ThGZrtYLGCNJrLeAm5nGEP4952h/RBWoi5IvCAz2ijU675WXDjk5aLVvOqhudp3fesk2yXhz1m3PT",
+	"YqbRFcyqqbuHW9W5sg5cxzNGM4eFiD4LBx2diB+HByV2SIHhcWU0/7XQrwYDHBV0JVl53mL6n3rTf3T8",
+	"ZK0VOD7eaAlOVq7B0fHT4iqcHM+tgj1SSExD4aB6tE813TjKU/1g1YNFby6DuGS+w5obbsi7q300BZvz",
+	"bo3UmzkVa0m9AcMKlJu4EtqK7Jq7VN9XZ2IFJqPrcEMeMtBVYA6CaUFWJeJXO6NyVqwSJs5NWxFsi/FS",
+	"BcgBRHejbFAPw3zEbA/1jRb/EarWLqXtyoIiwwVDN3CsDqQR2TBR0xyeF/I/PGyyM4+XiT6csRF0lnTN",
+	"UdrtMNjbxYaUKVLpf/ztgpXbcv/b3PX/9+bs/E3XDgVvP8i0RX6e7xLDAry8sww+ZUpilKbJXkNxSS+L",
+	"rwGuUgthhvDhvGoMgNbZpb7KMJl9ymRpR6UZwtYNlQXDvVF369nRhiXP3+3A73bgdzvwux343Q7809uB",
+	"W9h4yyjvnAXQE8ZAMVaFOXHjWE3N2c1TZlvL5oqcH6Qz7XUksVUdIucgdIBo7VkoMN+h2taY3LxXDexj",
+	"97t52F1lLOvchqkSwfRITSWmbJUWbDpSUH6mhc356WUtFh+xVX7zKGFBLuqp5Iq5DPwcnGbX0rybVmzA",
+	"kwcz64P1L8bZuNpokXdAgt9hiFWuygeb8ycgd+LxtygNVTDuj0uaANZ9zK9xTxMaxFbCsyrinCg1qNyl",
+	"nxEgRLAYG7jMnk1t4X6klWSD3NfKm6qK8PxAAambRjNpfN6BGhzA0RWls+Y4zLkvsdSD62qWWzPabZYH",
+	"v1lPM8PYuKsuDZAIBu8CCHhxnEfiuUboUVFYOxjHA/nw3rr1xNBMONdMKyUZuLuUEypJBz1HvAULbkN+",
+	"OLQHhQrhbFgC2PRQr2O0eKhwF8KDKD4w1iK+ESVLixxU+8sZHd2fgJSliqSabiIC62zZw4LzWdX4mLKx",
+	"0ikDemYjjGDXUqCFQwWJ2Wsuq/ecKCiVGkAEBBrAoVFQV3SqeIN4COBJwaKQ4mjwUlVdi7adBS66KkMs",
+	"8hsnl9wBJ2z9jhhYa1dksqd2mEmiwgzbYVy7S+4Jl/exPL04QuCX43+gNRvnKCPoNp+1fZPce4YrRwiT",
+	"COCfNm0z8Z0wz7M+azdqje3C3OcSujq+622p2rqjVx+exvDFJ9tjdLaGsriPxgpQBHUYd5VH0meqVEuV",
+	"ukZ/0NV3Yue+o8wuTKGxL+DSwHyzyqKzxsIDFiLUdaj8Z3QjHN04CU9uYGWTGk+XOWrhatOQCg+QJN7S",
+	"81YQ087d89svLICSdKtRT4xGbbUvWj/7sWHdT8SEy35k46P5R7MXxPMaNIQMX2L8D2/UOjhuX7SWRHrn",
+	"HtZ2bYhJf0VsN4//tI9Qh4ZZ7MG0bQq0NDfuVnHcNqyps34f2PcLoc3GH1nUv+4pda0RSSWaCIAxULFI",
+	"zO5tdFrNVjtoZNIN28yh+9XOYL0EsAU5XX1gzO2VZl1Ud8Xbrpco3Dsb9praHNcH4CMBaUyEz1nXLVsX",
+	"En/AyiBtGhGTbTJ0SCLmd6nSgHULu6gLdiry16BvgcemcS7GClxPiOKJS+l1EziJwmMFq57bnjlsbkox",
+	"XvRvArDdwYZPWdeoyeIwmszoPu+RRy2wr/M+Sltedymr6uts7zt8OO54jTqRZl2EK+sCOQ4aBebv4kbI",
+	"lHWL0tFlqYhjh8gkZFgOhITfeRxF3GU6r1KprKE2ttzfm0Mv3TMrvnUlp9aQtGn3kYpDjG1xpieEaYrY",
+	"cWurg03sAcr/VfOcup7V+3YBcyD/vITgR82uxSywWwI0D32SuO4R8TW1lAXgM9WI/7/cg8w9t6tN71p8",
+	"9U9+2zbE2JhW8E4pi4Wxl3MVu8ov3gzm4ddIXluEh4Vhme3DItmPs1Bol+vx4vhLxkFXXy2HFK7Ri14N",
+	"aLAsA7sOtj2+UQ5PkQMk+DnsoKGvM5dcvrMJPGPxRGs51iDkfyuku1USDRdxywLCqpsbwm2DL5mE0gTc",
+	"XTFV3RMjLGhfyLuvSNiqqXytkjF+01mNM9knk9H8sDR/XpHYdVANmKR3vx7XbjIm4XqmImyA3Y8Fu/GL",
+	"ZmHuJVObV5mBaJT0w8QS6BmHt/jDcqpljCftDEP9p97dxfy9uVfVhldTAY0m3uatmJA7Xzt8u/t7s71b",
+	"VROAghoUWyojzcx0utpCAH7KO4DqYvqmR2ODHMS4wcuZt3Hud3evk6K1U7qBJjgkEoA1LMw3dOU3GD9q",
+	"BJXVa8tO3rLKtraR8D7PtCiAcP8zWa+2D9UiqBC/Gm6LIH6hHKfGM5WWefWhas68f6oskTyuLWA/4hNA",
+	"sYWyZLcTlwRdvtFdZzRxplcfw+d43aZvcE5Hx+5baZT19ETBlca+OZ/JvhcgOHp60T7qHJ90Tp/aqKN5",
+	"K3vAmPXlsdAI1r3qFk8qbvEvIUOhr4vfzxHm4WqETUWJ2uD0oektFXOE0wZycD9va/FpnxPMtgsLzPGL",
+	"QzG5hC5QpIQN69kkIhFuZ1Bxh3E7vTF+yzukA5W7+0FZd1aFbTRASGFzxqPdBXZFL1HZcJRaDJOUJ0OR",
+	"ajj/49hf4R81NlyUdErA2qO9okWaxsSs4foL0mgsbIFUCRfuTPadEV53O8AGmOu4aTEpjRMEw7OGJ350",
+	"bo8jQNk2kmfm6zyPGSbRcJRCciEaC5Wl54CeobHWfKO9CtOyQdBww+aFHCfSmccb4J/vjQ3Et0cq2UCq",
+	"rPeN+EFy7LvFXoK2axFo383T423FEFIZ7FhIXN0VkCgRzH3+JKm609xJgrK46tvt0m/fbSGua6AoUHHq",
+	"YyhqNiP2oX6kmlJNhIXWTXO4+40OmVJC3YLyvyFojOVeiL3qW/JAsnRUqhJW73bCo+8gynyAfGzgy2BV",
+	"2Ga7r+a4Gy7FOpE3WrTAgSXY9GCNGVt6xnq52ocGFHfDNe4A/rgiIOcw0XdkJNleFiua7dZB4q9swEOl",
+	"/iX/8hUI6SMgpK1351lTaRmBQGPjrfdSpDyKq8NneFUA5q1HnTTHnoGZ/3mGDlT7I2y9waXXOf+GOSIw",
+	"MlJfxI2oDBzM1EORw67nzdB+XLrJM7kWZfynTN5P5nbFla8hB/gpk5Ra3Krg7lNGJ0I9aj1bu/rGTOKD",
+	"VPXbOjzOALzYuIgYkPe68+3GiRLWh/WAkvTn6A7qrD8y/nwGzfRYepJTLaa2VocYctDLbF7KSwlVMPRY",
+	"dDXz3vSOx9pFKeoohSCENyyALAxYT+goFJZ9TPCxmXLLNwIOMaQeWJQGpU7wpSQv+K0xayXrAUFPX8Sx",
+	"BXYeKqGZsrQ/xuRNlQotcCDrJ1yPmoxcRoeDDl0NfKzkkHULTmWXjQRHkjPbJGrfcBBJ4CW7lFSSABVN",
+	"VDFkW/A9JlqcN0Iw0Kng4XNUQZZ29keN/LWRRKSALn1lc7baS1mkqy2rE8Jz+FMmH9Tvx2lyNiIWB9At",
+	"wojKUr/cVjCQJRw94CG8S3Ixgt4pKBszLv/V3aaBg/UPxsyvKVoMB7S/Yxl8xzL4jmXwHcvgO5bBdyyD",
+	"vWAZvFaJszI6uTFwv8gGtYH27DtmvQWDtaOsX5/C+qh2Cut1jZFK1zyTFetP1OqQgMLSdyg6193HEB3+",
+	"lEmPjLnYU7vK/1pR5Lw6GU4bz2XDd4uDVTGGz2myNn7yUvDwV5GiKd6q4gM/ohwQic1GIldkES+e2lIK",
+	"2p9eJCtoxMjsyG9EwofinW50fj6hrdnoHLeNiv5qPj05armDTi+rum0965w+65z+/I85e6Af9v1PPtmX",
+	"/1UNIYiUCDfV4IMasRZQz+0Mt9a8EuBRHMnheQSNRvjZiqN4MuKa6rEFH9PZvEzrkC4wTzcHKxbhtfGH",
+	"M5yw9lGr9MbOSM2ZmttBY5Cofwm0IycCuu3g40SYcdNZSamiztHxs5/vquyEzY+b6iIF6zODzwqvogPs",
+	"+0HXPeZD29UKLASAx+dRJILTrkdqqplUjDaQrrlg9o2aFljchX5EsXjabIe3+EN5pex+YVVQSjarowDP",
+	"rz9aVeQAZSe2jvFazBwpETwzoLpGLHJssi7Wz2KjV5H2fSpt9Ii6oaSYUi/Yc2Z2MBPjSRqZC6ih41Je",
+	"uAdhkDmOMRxDIR7oouGsryZIHmXrLpBA29iHNm7zdnAARMRd9hfzaCo1xbvMVAbRrJ/Mu3TF14nop132",
+	"F69N7VISXf040ynyYks1/ckGciwrh4xnLBpYErIp12zAdSqSDtJQn7SP8lYwsklpShC0QWghUzu20uAO",
+	"PGnbuo4BzEDeABbsv3UMqC8OQM7+V1kbGcx1SW1keRX2punzj0g9vQemhH/ztpOqwvL5Zdy9ytyek/so",
+	"Mz+ptczcRWUxMG8UIjFaIREnVp2D746e/EzsxrW9a2sijoIUGxFnk2KprypjZ9KlapCwAaY8Ahw7GiNG",
+	"g0OfoLFmIjnXXNlkr/FthwK7Mf1O5HQkZmzEQ0pLPp9vfEOyhh7vXz8vZkWmIhGXEhIAQ8XEjUhmmKXo",
+	"AbYfIWrNkDAbPXdbGIqNf2os4MCAQ8IeJsjqFGlA9cFjA0kB5zMRi3DMzy9lnuf5URMGMjG+0+ktxdfU",
+	"UbJhAElnCWVBxFfeTwEumTseEjjoT9pHZceSWWQUp0dC2UPZBwq7ZXJ1eGBtVfCbDNXmbccbRFLMnz1I",
+	"h2LY/FqISSkV9vpVhuWR47dFgjGkIkPMalgLI4XkrJBvAz8bXQpxxYpweKtVEQ8/utu+e6H4BhjyjsmD",
+	"OtpoIStr6yKNxbYUJAxYyq+FhN3frIsYzOZHzU3habFS14yntlmclwKA7qySOzzpj4ASfC9aeSIkJt2N",
+	"PT6XxCWKMApHaBaLQVp0JzSR+qobQejx1FpkwYKoRxog60CP8XEJDw694taA6POW8tUOcJI1UY3m3i+f",
+	"8tmG3u8qkQijwWA/8nBWxNtnEMTRhA/iw3UZc+g5HpQE59HFa7tlFM2DQb62dWLVb1qhWZ5yPW1tUK/W",
+	"nApIUru8K+UvC8lMFwu8Xcd3wAK1VUHDqgimMQ0+ZTL3PCZKxZBPQSEOGpMkUgmo8UYieEy4Fe5He+5W",
+	"xTgXopV4Biz1pgpGOyWR6LzdKA720kh6hR3vrSaUqZg1qy945fZBoRbOggzHOBMbh7Q2QXfuTLDjcJ8w",
+	"cGoqNAYJn1NFUg5yZmt40pGQTfaRZ9rYrekUwHToMCRrtgRf1Iz9z6LQARs41+iZTKPYsYvobCzCDWVh",
+	"eXKkgzeta+XngYnMvf8sK/Or8I/aqUqu0RaueT1UHAMf7J7II71q3Z4g4h0It1o9/Dx3G9H8smaWUUVK",
+	"l5BD2iHXttDBg7iGVIV9QeHnJIsFvDBTCURh/KOqvX58yK7nXmKNeOA7j7CqzivmOv2cRKn4HEE5sHW7",
+	"8ox3oX28YJXI/gslB9GwafNVn4RWcYaJ33ljBGYox5rNJ+ykPH/5zdssJxvYLEclNssTa7PwVHyQ8YyW",
+	"cm3xOsOYgNv5a9DqPlxcEZwVyQRP4gjo/aksP5KpYtAPupVGLXVhOnZWQZGWKsP3eXgMWG/9RttIs6NW",
+	"i/FYq7yvNu9zQFB0eMSiPrRPfhR+iPMbXPGTJQHWop+I9PdMAosFpiWysVFuT4NGHEnR6PzsF0hdYH01",
+	"eGf4Xfb57NOrNx9+O3/1+8ez8/PPHz69NLMxUZFEvePyn61D8u3NKCdc66nFABqLEMweATYiWoTnIk0j",
+	"OdQBO4fn6OaipiFDf7Pd8pqAbKvMfAt0S7gwZhIgrIAzU4fBf85nzrCfJkoO8Ul8p46UJZZ+1vPecUkB",
+	"jH/dznHKMPwgtS1ezibK/uLmDjVqzPvXUOgANbkiiVRIAJJOcR7NA8+OlYRzifSqranyNO3cF4wK/weU",
+	"ijR+u3gBef6Yy4VhFquqjfyPoxSLIuP4teAplqjiwAfud6BAH6tQxJCQStyhg4eR98kkyWU3FV/NiD/y",
+	"WY7/4LcaWMB7CC1qL6z5USSM7udOEGOKpEnE4003Q2HNqw6OkYqR4sAL0424Zj0hJOPDRCBaBYt5KpK6",
+	"Gi6prFGwVEiO6lb5h8IvURwbwVncF5G8UV5RR8ku6BBCTuWp8Nr43lJNGRXMub40yIugmDIlm+zMrplL",
+	"KNEf9QiwX43Lm6UdNhBCB+yPTKWEhGv3P9FqgkhjWc2ltG3QFvgyvyCSbDqK+iPKRok4bLLPWHej/ZXg",
+	"CP+Q5is1xOYfKW5EYsP41SUEC6pgS3PabS+wpA7MoOxe4OENl30RHliT8iDJbUqzGXWqxgdpwqXGVknq",
+	"yg55yg+ETKL+CFTlld3M5p/UXHqAFZYJJC+E+YtU08ZWWwKzVvtJ5HxXkH8GBQkVSN41hTR/HbrwxUgp",
+	"LWxDmUWl42F4gPthtT70hzdnJ/s6cWJMcTFdy1S2CoS9LVDeWsWljadBLE+MWGZsf0KqRTwo4weCp39X",
+	"PHtXPAu72BxunmpoPymyE2Rx/I70yWmr1Wy1GugZ0DYFXfNeTeHP+Ff46AJn4Bi/stUkfCSJrKJ0pII4",
+	"PBrRhJahg4DIhQ7NFs6mIxXbkxSdDFtmmIrElriajzIovbOoKTXBzlnse9jHmLmFrr6aTBoz+DDhhf1b",
+	"3GL2iu92/vdj7N6PMShp6PH+9VxHdV4wPmde73i0odewzN29wCs2D1S/V1K8w9LRq5qCt8srPcfKBXch",
+	"DJoKuVYY9BU+h/2aYphlSO2XLuip42zY6NjxHMRw3UIo09tVr7JETcThLyKJIUK3BSQvTXuFDOKy7RSf",
+	"PG6drBbS9yp9p8JoEGHDVQ3+KrmptlYQSuFVwrQAWWU9ESs51Cz1i3VoLhblmqYh70qgQvy5ujqIMW8t",
+	"x74M11CsvSgmf4+ElLyxoWjssSr7m9xsNItbFSavs9nmVP2DVxznMZ8fsbsEOhajsWD/wj78dXdP4TzI",
+	"MIBdQXXWBYO2C3ZiF/q6XIdKIuh0mieutjYZ+0u3YJ51fyoltv0NBrCwS+fLoVycpzAN7vWfF1pBlCQM",
+	"WISmreLecAdqLjQkhTCP1rzCjp9UJOYW/+9L6+DZ1e3J3QH+cHT3Q2ORsqQGDLuZzUuYj75i27hjCKIt",
+	"2ggKhiLgS/h2X6EhH7hV8sQd/j5vOJptn4PiGzcmXxJ/KPAxpUB/9x4TFLosFp94d69WbsJT8YInodd4",
+	"6lmjqwxKV7L7BTEFX8Rcaz+L2liAONik9xQvfV+amYXi3EIvaj71i4s6ScQ4ysZOPy8sck2jqgZAp5bP",
+	"2wYfYxts4+fmSasEkWX9MmNQCxUKGpRWwIyKFDnGE4tFOBT1OaZTrhmEbyB+DeLoBfqjlACHC5ZLtUkO",
+	"Yy76qfDRoUW1qeSaZNxoWtHnOjWKVguWwIGA6QeogoRouJA4SM3i6FogbzV0ICDsMbj1PEVPCzwxCIEn",
+	"5nfidRipqXHtc5cj0sGlxF6MXOzYVMg0KETrgRFOJSwWWiMznC1PNufUYryeIOxK4uxDkb5A7383Beqq",
+	"OJ5g7KWXhUNh+UKoaq7C7bWTnevho3bQGEVDo43ax81TjPRci9h8p92m0A+Eep7hL4U9+gSq+b3QkATX",
+	"94sF1H3288+tpSoVqjRQ97eardax9aTp4oPl+jf/4qnfBACAs/kX7+47/GDLcOYOuFItWz01ZSzNy0+g",
+	"e1SHqATXVnkg9xUarw/FZTUyMxeDhOb2mgJ7AZuOZnZ7E2rcsNg5vmlADhWd+DpRSbWq6/b1DVmaZj/H",
+	"XWwY5iwxWsmFiJBZkw14Pw2sloEiNNutZlOOcDlITpN1B6qf6a6jdof3DebufSnNHg3ycCdWNkCT3+sP",
+	"L347xx7o15H8MNEMOjbMksGQ4bhi5xPRjwaklX56DvzO0CM2ZwmXKT6cnT+lNRyUL/UaYyIw2MKYpLF0",
+	"vjT6+qYRNEBSQGf3M6gF2d0SjwsnSeP2ssHTy0bnsrTE/rIRXKJ6gkvmFBT81aqjS2jFhpVfwsEPcdFD",
+	"83KFUfA0gKcE9m6BxeX0VFRA2AKoFAOnTQOrAQNStgFZjMG1mK0YUHnnrprWBiCNOQXoRUWp5ghkEIsq",
+	"hRMrObRR6DWNrI7QaTReWvD2CxgMXhFzpJmQvBcL4KDixJ9rVhhSe5lssq7RI10LEJoXmKIWgx6WLtN8",
+	"prFaqjfDf51aRQPS2K+e1tGpmDhGE6yyQoxgaqozX2qyLho43YB1oZCVNKf11wlFwsvsBCvc9UXn3M6Z",
+	"s8e2zDm6EIMVQ2N7AESc+R92qLtf7zY6Lv/bjMiF7uuvRACYyVuLMnny7Gc078TXScwl4UB9uVpmoIzB",
+	"CrWvWm22VdllQSOTkXm4b6sFbkhHNvO485C86l47lk/0EdNZ0h/xBE6mkuFcOYavxtPWE3T8nP1tHUEc",
+	"7xM7hSXJJumSSesLwCu7rys0FfqjujbTCRwdVFm4H3kYWrqagkm1k0/Y0dE4i+fU1RxRDV0BeHj7KAiw",
+	"KWzEj6zK6K+9WGac5zjmfe1XO1zknstyC7xE2nJdbYT2pN18Upa+Lzo5NONm9p9iSv9uaa2D+cuFjTHR",
+	"n9n5phN3bh/7Dl+vQtDx5YMFww9OrVo9B6BapUAD7gGw080Gp+oBP6O/g9cwFb2RUtcHoYijG5FEQlf6",
+	"Di/dJXD0XYsJkqYct5jx4BfPtjjS6We8f/7dB2DxNksXhcjizYQMoTx8BVe0vaySRbu9OTf3hjzYxamb",
+	"VVJinzEzDPN6gKYYoCXVE8NIyiiv7/4rAZJHace5Ss2/dpdPg7nzZlNQI7NMmorxhIAK7Xo0Oo3p6Hp5",
+	"QMFeSxEF2hJYACCk0UwwUaiUWgftI/vJsiZfpOAYhSvyceJreobj9vp9aK+73iNgTFsH6Jh2pQg9wiaf",
+	"vt0u44RHYb0EOHPCt5oHJ1cgtcaGoeZQm9O/J5gG8aa6qTKeBBp1WcMCKbqV6u/wdlp89aXUNXPTtHtF",
+	"ky/z2E1hnGM9EX1Km4AL3G62Lht3je/bYn5bJBF5E8tYb8XXvkgmYGBfG1PdTIS2rH3tk1bOgtNeHGX+",
+	"uLurin245R57K19ncSXhDb3zrC5KGns/j4Da7Dewacymg8geieNWO2xzPMv5zeRwLdfZpR2wx8JtupYX",
+	"n1uNJCDA6IJobeqgjFXCpLLZGjht4xgqpVPQh9DWZzEVbXQ0Ch2rx4iX9PDh6yzqlxoRrHYhk/x+OG94",
+	"OG+pFFapg4CFmairTvJcyBAcGqcc5rth19n+hdIXu3Xtsi/njKLbv3IX12ZMrlF+RZf8gg5sslyW3OIv",
+	"JTgsAYImUb1eq66rZHeoOMSe1N9kGsX2rrY3vAjqnhd2zSaYYHB2fyNnUjBrmSXGkR+l6UR3Dg9pApt9",
+	"NbYLqA/1TPahKbdQwXG1qWDbta20KOPY+Wi6JPkENFNjfg1ALHXxTXutflMuU2tvpioOnV+ltz0FS0+S",
+	"d3gcoCv9IlZZ+AoeYl74v84/vA+YjoZSAHLnecplyJOQ2cdCuPs5C1Vfu/VpjkN3thBhVRebpLt2Eqmz",
+	"3Jyggwgxysa2i0aP1FTacoZ+CWwZ7o65RXxQHqfqPVKruK8t4O/FdH561orAtWsvJP0TaTK4AJ6jRf/3",
+	"y6zVOu4fH7GEy1CNWW+WCtgyPa7FkxP4s2jcqwLcUv19jtIRvn3VCW+VYM4ZiZOxdZVs8DC8Gr/M61HW",
+	"mzGa1FotC+cT2Dm+Q7UbC4zxz+H0wec767NBZTPGSRn4kVG1QyVrIRb9BFCUjNvJLJGY0A+7bj7Twaq4",
+	"hzdve6+O/26e3Z92WqWTHrJS/4MUCxJ/vwGKfJaqeSrMKC1ENcBv42KDqQWAo4iOMJkImTMPS6bkc/yT",
+	"kU1h8b4t7yimnBZtM+zFqVeX1dGUsyjWW7sLD9qY8131PB7V89g6hhaP34ABHigQCo/5NRQh0e6vP5yy",
+	"aPTsHggt6rcqYM08Ovk4gPU17qWKLpsNpfETzuFa+mbDyCkqcaJj3WhQ+hN+tWSHvFFTNuYS8akxhm9E",
+	"rbagIGLu+ycTckAg1s/eJVqltk6nRomuCMj0eZLMWDpVEIHB/nuiv+6pdERemIbOkIBphcd8IvrCqH0N",
+	"ZzU1masbkVDwJUqAZAqYPkrwS9P8/Cav8DFsKTP+mE/eqCyB7quNd5F5L/Ijv5/T3+MeW8Y9pJjSrgsI",
+	"gawsYLm7pnv1tZ93ARPAJNRM7+hubKzvUoEaan/nt3nCXmK533OKf4acIqY/YqWuRcgAJ2asAHeWUBYf",
+	"nq0XrRJm5BjDitvvSavTqqt8/k6X7HqEDZW5n2o3j540fy6Qv7WbreYGXWx2QBULaVkat9eJop8hIDUQ",
+	"fHjZMqN9c4LKSLPIDy2+EylvXN3N3cLMSwQ0fl+u7oLbBsGSwK/EH1LegwWFm1KnPMaKZuIkM9drfLoF",
+	"rTUiiUfZIRHND8tu+HmkxsiChmhyOTBKMz+yLW7FQqHlR6EmsbBdI5gvxKKPSN5EaOpo70bvxLhnXmzx",
+	"Tn8TM8QdAp5vPva/dfbxLbsWs7KvffKp3YylryDKRJwU9P2XOe/94h2gru6H2/dn717dYct1zltL0NI6",
+	"5TKE0Xk3JRjkiuLa60giTZ8lSiIgGiMe/vKBaYwwzMUpf+F4lyqe4Nrv4kheQ3qWHrV4E9e9UUqdhWXL",
+	"4o+Mx9gihAvYm5FlgalT/8UJArnijh53CpbdZvE1UItYeqzAxvCiFJihvHt/jDk2Purqh7z6KvoZdoSD",
+	"KWKxs/O7ADd5+ayFPOVULj7mkg/FGAoowbAiUgX/RgSzUPamkCSfullnYaQB8bU4/UQsvngDIuBDuejD",
+	"zEiVQooduMsiiXBFEhBrfWEWPGQxkZNX3zfmyRBb7yXjcgaMhWMB2xOXdcqjtMgMnT/jjYrDyvW1Lwxs",
+	"vuDPFWkbA2aUKU8wU99T6vpaCPMIFqq5uZX9KI7oBFx4mHPgLX2j2d4opmabxrEdiW0aRuheIhw2F0vl",
+	"T9zHRKlByXNeR0NwaEmJGdu+oLHSJOqXTQb23pKuc71sRSenag4nqDfNl41iYyFi1lt9l4VRWvVVipAH",
+	"FPWjX71vY9VEydfP8VQxLzoz/muuNIvZSO9ezm6oaCHwVVkOJZpPHW/cXd39fwEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
