@@ -527,7 +527,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -539,7 +541,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -595,6 +601,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -757,6 +802,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1209,6 +1272,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1221,6 +1285,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1476,16 +1542,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2164,6 +2230,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2795,6 +2892,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2955,6 +3073,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2983,6 +3104,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3245,6 +3406,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3666,7 +3996,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -4087,7 +4423,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4893,6 +5229,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4947,6 +5289,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4961,6 +5306,9 @@ type Systems = []string
 
 // DuplicateScans defines model for DuplicateScans.
 type DuplicateScans = DuplicateScanList
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5475,6 +5823,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5742,6 +6159,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5980,6 +6409,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -6018,6 +6477,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -6135,6 +6597,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6309,6 +6774,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6441,6 +6948,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6687,6 +7200,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7038,6 +7557,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -7299,6 +7902,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8635,6 +9250,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11488,6 +12129,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -13657,6 +14892,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -15349,6 +16702,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15425,6 +16781,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -15667,6 +17029,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -15773,6 +17177,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -16831,6 +18239,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19525,6 +20976,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -21598,6 +23674,97 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SyncRecordRequestObject struct {
 	Service InService `json:"service"`
 	Params  SyncRecordParams
@@ -23442,6 +25609,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -23616,6 +25786,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -23748,6 +25960,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -24510,6 +26728,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26195,6 +28439,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -27467,6 +30150,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SyncRecord operation middleware
 func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	var request SyncRecordRequestObject
@@ -28564,790 +31313,870 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/Ob2M6JbxI713Y2ddf2zUAkJCFDAQoBjqy45r1/C90ACJIA",
-	"RWqU7Lru7oONR6JAoNFo9N9Pf5xkcr2RggmtJhcfJytGc1bCP5+9oUvz35yprOQbzaWYXEzerBi5ZaXi",
-	"UkzJQpbk+eLkB6qzFaEiN3+8kILhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
-	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgn3Q+MA1kQt49YYuGZmzhSzZ",
-	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zp++J6JpV5NLs5ns9k0Qo5vYNBXlXitqWax",
-	"eUrFCBeEip2do2JEmYdhJuzDppA5m1wsaKFYfGY48bfwo/eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
-	"d+cXQMuS7oL5v2blLc9YnMw8J7IkZi5mAZQofDhFRzdbfOp9D0Fj9Hyes/VGaiay3Xds153QFblhQMid",
-	"rEqSrSTPGHC4XnFFDKMxpadEVYbXFaGkpCKXa/LTT8+fnpLXTGhCl5QL5A2up8Af9ndkRRURkiiWSZET",
-	"tliwTMORWTKtak6iQm1Z6QmAx7GmQLCGE7OIvgMQUuTRo+lkzYX7+2w/fV4CWWhxIJ3+dQS5BwEWILbi",
-	"rGqkIdErqsmWmlXSfGp49/rv17D27YpqdstKwmHuJTslP3O9kpUmXMNqcCHm+4fnX01hpQ/Pzsl2xYR5",
-	"hBtqaJJVZQmEEzuyliVLL9yK3ZEy1q4xvbuHrPXyWCvpn7m5WRI7dCWCSe9kRVb0ll2SB7OH4bSU5kXh",
-	"JtY3n/oOGz6p15pGLpPrv19fECmKHc4DyIUUEozsmEbSSfP5lit2wKSYqNaTi7eTv0/eR5laXOW/Vkqv",
-	"mdDx3ab++88U4bmfwobqVT2B+qmxHCeuNjwqcM3Lb9iu963407Fv/LrKlyyx3Dl81/dSfGL0S59IsSh4",
-	"lnhtZr/te7F75pBXC5bFdSf7cvs9vN5duulpuNEOnEhKrcrc158pYn5uJkIFoQWnytwoXPdPCZSokTMq",
-	"Wc71C6kTKkgG3xuJxXq3ph5m7AyeMpp/z7RmCaLkjOakgAf6ZpDXw4yeAVdZyTZUZIlTmNcP9E4hGGf0",
-	"HKpNwTOa2oYN5f2r9z8f++JvZZHH37mSRd73TvP96Nc9F7dc0/RR5P77vlfXTx0yAZlWuPHLPa+G3499",
-	"7/dcJF5acNH7RvP96Nf9wNbz1Ilaw3d9r8QnRr/0lVFWM17wng0uG8/0TaL55EGTKfP0JEpkblDduFag",
-	"tVtrUe2UZuueaZX5AdO55aqHKvjtZ4qIytA++XI7yh7Lhq+N1nN+9vDLh189+OLhl6Dd44e1bs+FZktW",
-	"uglWBbvquSRptnfD6hFGU6dKEaba88rx73rNsjKl/Sj4zuwCXbPamH3y6odf3rz87tmLxDTwZwfMpMf4",
-	"t2b8EI3EPnro+38saIL6m4L2kl8FA4x+ORyyxNrhO1w6F2jtenLkMqvWoYXSmhOOO3Y6P7P5Ssqbp6zg",
-	"t6xMKQL22z6abFsDHTiRZyLfSJ4ySpj9dsBE/EAjvY18zSMvv9JkLZUmSpI1FbuUK6qAX4dvyNmCVoWe",
-	"XJw/mk4WslxTjSLowflkWouss9lsr6xCzlHdyT3PQU1GDlBTotiGllSznMx3JJPrNVWXhBYFGpt0rowB",
-	"bix3WhTXQ32CdvS4N7DtZuv1qcCyn+NPzwKnnPMR3uGOMaW/ljln8IKnlvnNvzMptP0n3aD+x6X4/FeF",
-	"Ipx9oOtNAdLFCQiwFDTNNEzfkfHtx9CmMcr8+iSfm53N8a/JdCLnvzLzs4u39RC1Qb2RSi9Lpn4rJnfT",
-	"1mhqJTfBcObP1niV0nLNynDA9Q7Gen8XUrnP1erpYqgWUmNH10WDGo4YF8Qt5J2wpLh4Jwg5IR95fkGy",
-	"cj0FI+yC1KubBqYiPHKSz6fEruWCvHUjvr8LRjIrdkPBupqjWPo0hnEUMeNM9njt295HuzwvJo0A/V+v",
-	"X74wjP5/rn74fkqoPcPnj74g3/GvT82j6nP7uxMvXtc5wbHnTIF78vrz2zNPcOeLNtx2TbgCHQq/7AYe",
-	"7qaTH6jgC6ZGMu6cKvZTWRhrQ+uNuvj8c0OuU/vEaSbXn9MNBwHihj8LmOvjhJaaZwWenRu2M/zG88l7",
-	"QzhVrdfUSPrJlX3ICA9ZlbAlZhGaa+CYl/azSX2EzV8N5qR5ztFp+GMpN6zUcGBRztof4bQGcKhbzAU5",
-	"eyeQccwL3wmY0AVx8xnPHKGHwb1lKIP436rPkUH3cIh/fiCPgLhTGykUblfoMBrHMZOLswfTSSaLopZC",
-	"WmY3vxTslhVG9uUs4znLv4bdzyn5Xt6ygoIKteDMWMST3ypq6L3zcnBR/DL74vH2wa+/LxZn5Ww2O5s9",
-	"nNn/LY1I2zDB8itzrZ3Pzr84OTs7OX/w5mx2MZtdzM7+CQumMOHJE1kJey2tqEBjAq0V84/+1+CTbyxr",
-	"vv7up5Mz+FTJ4jby+jN4/Qxfr+AGPjufBjeCut3zQvvoC2//MqFluTtRO5GZr3nO8BKh8aXDu3NWMG22",
-	"2t6sijHRRyqrxV1MtrRkK1kphnfILS0qs7/nd++nE4WRP7948zttLvzlDk9RRQvzG4zHTi7Op5MtF8LY",
-	"xc1xB18znicjpyt0Yxr2jsSKY0Pbxz6HZ2DYpk9uOOvTtWGr8F+T89NHs8l0gj79zFClUvnkzh+AyYWo",
-	"isLf9KKfE5zv42Iy53sOA1qxbnjP+C8rTZeMSNTp9YqXuGm4j3lJFzrcsLPpZFtyrZn4GjTyBofNHr2Z",
-	"Pa45bI6rK/fMC7m4cebvhm9/vTMpBqj9pcZwdPGe7b0YoukiHc4QGeiyVmKccnFLC573S7+cl15mcnO9",
-	"mOWYsTYl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChoZM5Bza6YUXTJnw5qpuKgbDdwr9jo2",
-	"k5V5hTqx3Bgm2ihWGj7c0F0haR4sf7KuML50U/kJ3QX8HUhyy/kViGm4mo8qdb3oy0t+y0QoMpWWJVuU",
-	"Emw+XYIichaKweFadc14CX4PvPOnhhItX/oI4aUUXwqWv5FIxsbtbQUP3Ny47vPZ+cOTs9nJ2fmbWeOa",
-	"Ac423IH0D1kd2HuxYEYUssnFyex0dlazrJWZjiXVnv254QKeqwc01p5SXCyfi8nF2/fTCYQtOyLQskjo",
-	"J52UmRhy6Q9TD5QsKjvuSJbzNzmet7MHs5Ctfqt4djOX8kbV9/Djx6ePHxuTD3/BxS9nTU4sOTC+u7Zn",
-	"s/DeNhpToGY/f/GPE9jX2eyscQsM59eA+1IMWz+CDBsGXsaI1oA9A6M6YMCUeNqne+IWOLaEC2s6KfgN",
-	"E0ypycXs9PHZdKJXJVMQgbmYnX71yFB1ISuR75e11WaPGlvpTGJ0Wd1MYrLNansFv2XOwslWVCxZ79vd",
-	"2j7G7+AxPK5qB1BWGj47M3f4kab03ekBs1o1ZwXm4cXky68md8DvmSyZ27mD74CsXJ9YTmvfAmtWLlH9",
-	"rcpbfivLIVQ85D7whyVxujaUly29JzxjrzMq1LiDllNNrYsqfuLMNClYkWfgcltwwdUqvAPgYEwuHgC9",
-	"St3HE2M8TuGivucqahN8K7dkQUtwOtrDQ7asNIYCznqKrkm3NCCXC8mOINK9pM4KJA1SD2TEqsiHXX5g",
-	"1JlNEGCsTBpaVTUveHbaMrx7jeRZw0g2EyLwCi6FwqtNw0HyNuTxtamCUYUnKWGAaqlp4ah1wBUFm5s4",
-	"PUaeAwcEQeoRGpRPQVKof9DNppS3mMXWtJweHG45/U9JM0a+lZuNUQqnk6yQqrWhs6ZOZohQ6T3PlIw2",
-	"H5mdzM7aj4DZ0bBvZ6ezhH1bNUziyRepBxdc0IL/3p5ek0KLgi6doxxMql+rNXgD2Qfzq7+Y0Y3A+8sX",
-	"ZkJkzgq5BQvXKq42L9qIxb/+5Qvz9N9OJ+ZmgOO215guuHAulq6Jn1xZtqJwK9j7kH3YFFRYjfNtOEC9",
-	"uZpD1N+7viybl3g6zNoe1as+m5oDKjeshEEVoZr8BZ/xSyu4GCRJKjDYjOkGRu7EnMtf6qGNLcZKLvOa",
-	"PcxHUnHt/ATOQDO/PGn8sr0ap26+3oksmD5M2rktQBeFSZ4F7/44YSIPuaTJoWsp9KoxQ7hv0iyt+Zr9",
-	"UwozmZ/ePAFtg2r2hGLagt2TDSudmGqKG6Z1EV5z+AEGh+wnLT0bRdcQ3vFvejRYsDmZlZBt7iQczSny",
-	"QuofZM4XnOWxiogg0dW8LchqPfiNP5ZyXmDIOiGVN/jEf6V9MS5sYgn8i9K0AL8L05QXhivlms1lviNW",
-	"fw2D3z5iRdaMiu2KF+yUvDIWOHe55FTkpGQbhssv7SgYplWaguE7AS89DglueqdK2Wjjc1R39/hkDHNV",
-	"anLx8Oy8PlNP7KT9/OqQyecQRGBlKcs6etQkw2BeczsR4TXY+S0TmmxLKZan5OFs1kisz6gQUpM5g8zt",
-	"S/JwdkaEBJJzRdAJQbgwXzxAn1FRyC2DJx+GGcqYHQLVNu8EZClwRTQTVGjz7KMpeXj2wPzfI7JmeiXz",
-	"KVH8d0jqXLOcUwgJmicf4x6bw+qKabCGZyHLOc/NgcE8aK49VyguMnOfvBMuB/2SPDw/t5fOpoIjBhSY",
-	"kmsk+jVRdKfI1qakn39V1yZxRazvwnzxmGiJ4X1HNHVJHs1mhBKI4RO5eCdkVcKnD4iSZnlmvpgTz0jO",
-	"NkzkRAqSS2Ydb1inABGr4AC+YrrcnVwtotmfP3O9gukYpn40ezAl1DxIVnKLs8PiCEW0JLrc4Qk47Q+J",
-	"4TGWi7HOqZeLUGP98s35WVPBgehGU631Dz0E/bvkC4xO5hXrPHheP8h+q4yUfgB0KsCumdZ5X/BHJYRZ",
-	"jpf7w9Vg52gHr1U3CSCwsAKnKD4NbzwL57egHOY3mTTmupJbeMXSME7Cz1oaLlZ2aTSfXDx0ij+mdVhi",
-	"3QUuh4cxnXwynWxX4Nszt7e94B6OkSNykbRlzZf2vjKiM1egm3eTHEfwEeZ+tw0wqm5q5nnoNIuvAuPN",
-	"O624UwT/4y79j7s05S59H3LM7gkqe+boivxpkx8eNBXS0HcS4cUz70XcuwNrc68YgQDqgTlveVU04r9j",
-	"hFapW/NuKdKOQqrKMsbywICHDKPGVlgig7goWIkqEfJ2Jfy0AwMJNm36J504d7zGHqx66s1zFSz3/4Hz",
-	"ZdZ26InxFHTnZfAt0roREtdJk8p4lTRSrkddI3ajMIPmF+/pmfYmYSRZ9ihBi/rEGDt7dmc5mGZ6X94M",
-	"2t8XH+9STPpkxbIbltdl5S5D7h6ZM4YZIHMGI7SLgi5PClou2YkuqVBIY3WfoO2CC3Nj06LtZsTtaroZ",
-	"a9k/3i0f8FGC+XA1Xc+8zbu/twaTGTFavEJrIRRvmeEIYI6GHxXfCakyanIx8w5A+LfPFTL/BvcIOm6s",
-	"5jlzHuvZdGIMM/gHapHWXcWMwmm/sDrh+UPzTbXJ7VsMmbpOx86JAcvJxxE6kQW8C6thPi7IhZhMjRq8",
-	"LCGU97GxvGCmdy2Nf+xt2Z+G5r3d1o4YwWdp6VY5kYaxkMNiPAdz1z13M/KD81rXGbi/Pt+su8H17v5J",
-	"W1srQuZqW1H1Qxg4qdE77JU5ggFSka4rBACRC8MKaCkF5S0jAuvxbQy98ZhHvo9aIhHrMYt/VYmaiTZS",
-	"FhDMwgIFcCXLEhzGRqwUmq+xtMb+0/rTmxqU29Hzeg82tMJQkpU6fZx5gL/VUTdxIJ3L8Gj+1lax0P2v",
-	"DIliguaQh2gsQPxo8uXp2Vk8orH/iNcGprWT0bXUZQN7aPHtUyydqSupzKlpSAv2YcNLppqvftjKJugV",
-	"KI/NMyuqzGseLc4zx8ibYtz1Idj2lfOJfKzXBRfHgzsIxXJc/fuYKDJPBT4ZkBlsY/hfQpmpV0gmCZk1",
-	"m04U7G2DwB8bYZa76QQjXs0vzPSaqXzOeoETEvqKWmHjRG5bKwk6cAXVYjUW7B18QzKa7/q8ZJ20cu2/",
-	"MpfanCqjTvLlElTVBV9WJbOq8pwvK1mh9kO3lGsullc+YmtUooiCpMDx5uLuoCC5NAT8s9aREA3IakFe",
-	"YXJJoObf3tidYVz+SeOFQWTs4mwWOOJCVUpNLr682xv0R+XMik259WOkYuy4j1fEUo4oxhRhNFtZ97er",
-	"Cczkeg3wMVSTNb2BIgSMq2rz1zMAzUF9u9g5fj6A/F8G5D9/8MWgHXjwYNQWPNy7B+cPvmzuwsMHrV3Y",
-	"0tLoc41AdZ2iUWfFntepKLIqcjJnxKrchrD1CTsdeSBHJM+El0nK/VpQo1L6IWHfrjKbjFyX2GBuw8e6",
-	"ptBQ5MRe2p2Ku/kuDbW1INTWxhNZkhsG1Y2dEVCviJVM1vUsb817pi53j+qgss0VAU0nV+bqeWJvwbYy",
-	"VXDhg0EQV7ZcLktGIFhujwJAmTXJkUWHhLgY14TmNmBikQcubbbC76yUGBsC6C7NyIIWhQJEI1oUpBJc",
-	"qyhBGokFA5HRntW/eW2unw5Amk8F6B/nB3jIPG0vm7Cy9IuHk279qM8U+Nhdib1PIt+Y1e/fdJf1juO4",
-	"Jdhf2zlaLadJtjh7hLhELY73aSC9xJGCASk5prBTrVlpeOH/0vzXXybRetScYaVF37hXOEGnAI8gZIte",
-	"UIzgiGWHm9aRBTubKHE8ZlKL92sNcahEsD/5+t6CIVAR2wMZHRJOkmC3WHzQM7e3bswp/G7yPraDN2wX",
-	"3cGCKv2NrBLIH+ZbsrB5ASXNNCuVkzKpZZnf/KQcTVtjohxZc1FpdsCyErIU1E15M2AfY4OqTG6QGwaJ",
-	"otfm8ZgA8jbZAKkSY2yXue12xM8s5LnQqAlZqEH3kB71vNLnwnlgmmcDvSwDqWIPWIQs3pngt20uZcHM",
-	"Rd70LPS/4EX9ZJt6MNHGWPVb44veFJzlgbshKhR6YTbAQmbb4AQEq2oYlQMJ+LSOdEaI6I20gaPZhJdv",
-	"IDoUGQ/Ms8QSMV+FAjasM+Pi6yx7MWoKflsD1VwCzKFRKLwOCZoCycsdOgNjV2+ZgnkB49b8DtUcrolg",
-	"LAd9Qwr2cgEq7V7X5NSzJAgD1EdTGCteJvs5o6A3ZAqAVoe93jtjYlMAdZ9q9lIUu9ixabF/iObi0X4a",
-	"Y9Tu8nrnm1xacxgSPXpslKrWLP8JrYJUBbt1GXa3DLVQvBuNghpTRNebgn14vROZ2l9Ya+58c4uKkmer",
-	"tQNcHvQb4DBvKO1ZSXOOm5KtebUe/CpIBLEJmgN+cNem+3Ty4WQpT8yHJ67oBPfhebiIu9rfOI58Ze0a",
-	"GkEFnwM49DU+lWfoDxoxtaPTzjnEzAaNINdd7FRUOddXDqOxSSbUwjrKCjqxaqhRj552w2rn0cRZ87KM",
-	"IJEONSvhVdNAv3ifWsIzocuIgkx9uLkzA+oW3asX1OS5m46yvF2G6xiojGDHJxeTX5UUp6/o9gfrybhz",
-	"/tTIYvgm+vHGiEtZqW/t71rVOuwDzVnG17S4JGy90TsL3OwuKGaIGtWSg9TZyGsV+637trMpOZ+SB+T0",
-	"9BQC27LSZEk3qqFHp81YVVnXzD6eMS+HrXJbPHVcUA/itydcCVCxRTNL8iTbHUP1rNn301A/zXxfsY0s",
-	"Iyufl/IGkS7Sag/EnXZkU9CM9Wz+W7/7gbFjONIRuVN5BkmyUG5WMppDGi3UwpHtShZsIJ+tmKuAD9eV",
-	"PHiW1cdaTMikcd6KyX1D82/NzO6mE1hNlwIvJGYlb6lyadNTkpdyszH/gMAP5GLLW5bH9OHWDPEtNcWn",
-	"9d5aIsWY42uW0Uqxkfdx7VoJAMXOZi1EsQfTPSffDhOdl4eATnmWUo6SMb6VjttiXuW/jHCqTjGIGj/s",
-	"JaPoO48D5pa6xmjXsvBAgpuSAe4bKK0XZDYlj2ZT8uUjwwtnsxnZsDKzlSLdw3Akn4B3ceHy6rU03QF9",
-	"lj5u4JXfroDIb2cnj99/PJuePbr767t3p+7P87u//fdfYsTHoY4guS1TxbpddARsek0v2HbkcRnmDm1Q",
-	"LOC55hHbi9mX5MjWKptbnV7ujw6yv3fBay7CT8/+bUkQWWVxcxVWog7fV5+iGDLgmN/HtbG+Q7wHerJz",
-	"oJNHNHZpWSo8N+ZAA/3xkSW6A4Psqj2ghOHBaAo7rLgiwl525o5XdIfeGXTNZBL7x3A94JbzJH+f2MqX",
-	"Dh6iLSksbkRzs1pM6vIeuwEv+w3qKK4k9xIAmYld+wXUP1lvU9yBhUHPbuhrZ+hz2u9hr0uuu2ERFzr9",
-	"2DOAr64c5jFywZmOvyi+IZNpmDWK77Lrrec3hgndPt718lqXxH6ZAxbXCY/huPX8Pc/EuO2JzFn+DJNw",
-	"Oi5du9H7tyqlG+0jHUygBiBsafVUsUSIVa/YDuMsdFkyo2JiYmSYNvIxZh37/OpuMHjDSgXQ2xh9svDU",
-	"zkRFMFtSVgUjdpioiWpLC6J+UNd9haxBjbCta9BOsNkCFz5JYL4jUjCieM6mviBxvoNfQP726bhYVrYo",
-	"okphjRUxVN/sCUmWHg4+eHPJsl/i4wSZ4h2UYa0I5G0kQ2YhGOPo8JVDaYx2lqNFxVCtzaArWKWdZG+6",
-	"uoM1qtv4Ghu56jFDDssvBqp+7qy85nlUpijXpG3QIK5pWo3mOPIa72ruDvgxLcJj13vtiw/JNQ2bANSc",
-	"0jjk7rxNUVg4ejpKBGvzc/N7HwTDa7kQnIcGh/WbCY6kT2nEGTjf/QiSZSAJ57tXVTE0yyKnEVH2XJCf",
-	"3jzpBIpj7GlTsg6xtMyr6wH8vKf1evsoBTG2J96sal07vUI8c78aQJ8eaXw0SQvlT8Omc0zZkYxnNc9Q",
-	"9LBk1jCGqfdt0xHM1RrM9VNwM7rZ/kh5VCEaznoqhZ//ZisdeD4gRrinuvk9LWptYzHjb+WWyIVmAlM3",
-	"Mc1kTbYYffaDD5hwrzehxuN3vLPdc8JroddiHoeJO2hSSZeVvGWlrkoxeCQjqVj+GsEMDhF41tXg5t+Y",
-	"Qnv4PsK8Ypsidk+gJtvd4Ze2q+qUUNQXUVENtdABy7eJjMO7qsIs0e6NMWOQuDvspqq3vaXPg60JCDJz",
-	"xvyyfJakXe2K5kRL6COEHRRX4HEcuHoXtR96eAu20Punap4iWvpJDo0pWZ4ey4A1ye0Y4brsnEP+tAxV",
-	"730fV4JKmUj67fRBhl6WW6qIxY2e4nVJdd1TJitkdnNJaruHe1AYzYrigDQ2X7CY7jUFc3LXOnZAjXow",
-	"HC76+Kw3306nqyhjcXQqI3glC4C2iMpVX1ttI4h2fvWae3fOKf0uMm7rsT1eeywQHv6YK80z9acrruPN",
-	"nqc0GqysS6NHjRaooJFBnVYXl8VWBlntd+C5R8tiIIGa91tzFk9ZBhlLykL1bFc8W1n4JTgGYLZqCUyH",
-	"TkpIRJeKlSBIFeVD740N5eV42oL6FHN6MWnr1cYNh3wYs3i5yNhw14U1B/khNre1JJMcUwmNmRfDptLR",
-	"R2ItBKkg5vfhJfOZgivS5ReODgFzhIXB2XqmnDqp0TXj2lNtKT5wkv0hdAzjt7pB834xFtL3nmrjaO0w",
-	"9IE0NwILjn3PaYLr6vEBtgleeyCiqmOCJkEr3ZYNgigNB11f2bjOuKc9mfz3ClBnUowLUNcux27Qoe72",
-	"vWK00KvdFDYL9+k0blhnJdOvmdZYyNXJaaBrbFOk7COo29CSkRu20UQBDNc4400N6EJItiupgp5SoDNY",
-	"aEKciFWoMKG27m9F1jRnRgfjWrFi0e+vUMG642G+qOe8OWczT08UQ3uk6Sn5y8cXVz88u7NYXnam9stJ",
-	"hNWHuiztSr3TMij3HsqGlYq7/v12ByCQdssrxQAXEJqn27VwsSzCbtbj+OBIuQ1hL2q/oR3ObrhWtWtc",
-	"bJ2etSBp5kPUlN3r9LQUOI6XyEm8T8VPZOd7nMyCA3MEhpzlYMgvHj168EWfbFjTD41pBv0Sg75qPdTo",
-	"GCOVsHxm4Qv1Cm/CZUnxKsRqnLwuv0nZK/XN1bJRC05VS6HbewyzgqqE1oWtbOABSLwXJMh8h/6Vdmk+",
-	"S33qE9zfR1NybRVzzHVnvwQxaqy+00RSL6uTursz3tKdva4YF0tXszolc6Y0Zj+Ok1HLipZUaJYyZ6lv",
-	"0WpMerIp5Zqr+FUrt+IftcSLxNrwS8IFyFoodPCyDWXwTla+AR7A7Zor7tI1FsXUYal8HS+AMdD1acIB",
-	"X5+XYXVr+IPoje46G46qccUP9nnzbScjx9p1/aZ7qePghvQP+GQa1KTX29kjyWR5PCkuy09KiMvyTckx",
-	"3aIlWSq9YkID7EAeC1ETQEBAlISS5eZZWqi4zylolzmIljCnl36uHf/ETXdCz8yRDEGCqSK65CwnW1ne",
-	"xPNv4SJygNvDkmqClJFoJVZvyig6vCxS8aCUYHnTSN1sbko9/ZrC+7faglyNTHRbB81VI8a6a/RpiM4+",
-	"gMgNGxV/cX728OGBV/gedfxKYQpXrZNe9urh5M2K7bzmbkyaiGre2gW/+F7qBrK+e5RkeayMZ2G7Nna/",
-	"sJ0FPu4N5lS2egiGmrr5hbOJLzQmI2sUnniqksWWsO0pnHMOvuOKQN/w6OU5h0RSde/M4Eb0p8U6S8qF",
-	"wlkqMzFI6W5AYuC0p+hCpOUyrlSkKDLIF6zpE6ePRfZ6O9TpkyrVOXrSTioKMDAmX9eq+bogTwKP6YQr",
-	"H5JsCLWlPZE6j/AVWYp5VUaV3n+zK/2Ne/bON0sZXFjNM5Z/z0W8TBs6nSTzWeOxuJ8E14qAFxM40wxC",
-	"pBhabzMO9wTQ7GhC5qSRTmpMrkH8W9o3xEIORHNm9WEOnQjMbRgVGgNRQVIoKkFDZpjPEAZ8w1n5lNvG",
-	"F1Gvv+vs0ssk+JR5vqBjyvaB/390reTaL/eptHvogW8PjkudQOtPpD8t7gBY5vVTriVtLb1T98gzpfna",
-	"bnnrssytp3tYJZ9HOIqs3gPHdS8XL6IjGVYqUZzUJ0qOJxLace96RyyqDxIoRdhvApnWNmZ2kTvwm6oo",
-	"iPnKwyJwhR7VRSkThuSKL1cJKtywIkEguY2nsgT4Y+25fY1paNDoI7iUD4n8mNf7+dkV+PBNMIcUWf+3",
-	"UZmtcjdCa65cpngvD4coCe2JVz2546l8rDX9YCtMZs3/BcUns9jGPrH63x8EfdSPZ/RH4RXdsATu0g3z",
-	"MQPyeiW3tr+OFBk73Qd8tAfD6D8gRX8eSBHucPSE4JDPxS3XNB5QpFnGNvrQiOL488DWFqHg4LPQF1rk",
-	"4jZ6BLihwDEAyEpbBt2bPCexz5aWN7EskiEnrSqLHoPSJsXJDRNNJIOq5Cclq7u/DICGw/2wCwsJlWbI",
-	"gGXcInHGCRb03e3jxZQdb8YS/JVx/bZXB+lBh3uuycbc8a72zuw33KX22jdXrDcnBAZaLzAAsDsgW80u",
-	"4X5h8jJex53ITnSZZhSj4RvKc7Jjekryki60WXlWVDnLL30do8T2ZpjKx/UqL+lWnI6s+fE/PECAxPjR",
-	"l23bhMZA/fOxy5q6TcYM55LmxWN4upGpDy7Cxt+/kFH1fxzuZJAZM8x/i8iSEcdthAFFSpjKrjtlzuMV",
-	"ZrVTrsmw/8NvmfDJoVwRrlTF8mkHp6WvjCvJlqodiYRTYAQcvMX2+6JlHos4Rozcesd8DsLI2ijMlR2I",
-	"/Bk7GXWVqndfuqi+PzT+iNSvCxOPegP6foVHOyDA4J9ELOgpo/n3TFtrOV4H261QhG4MmhWFIoBAYjuD",
-	"rlm+S0RygwLU7re8rLO+HNtygSW80diyu1n7iPQNZubZp+Mq0M8rSTJZltDRxUIxmV8RLoj51ZhS1zfu",
-	"195dZTtkYka/FICUeCNkeNXEDjc4me91gebFb332UNSCGfPCdB10rzdabhoZEhvFyjrZO7rPG7orJM2H",
-	"b/WgGt0EVKPZIdi6nOegSSyZJtjzM1XVG5XNVZFId4MiarkgaieyJ1Is+PLUIi9yWWNTzktGb9QUG8BS",
-	"CGGtqd6X23ZUP/+Q3LRacNQFtekqAY8jdXzUm1S0oZYqscgDouf5Slu56QIe1Ozn5l/fO+6M+rPTLKb1",
-	"t1FtqboaxBLTjEGCBaKpXzb/TymrzQiggjEFe+Ol72gBdQ/5Eg0KFFQzpU97ePvfJOIV5UHLZq6gMMJK",
-	"fbgRLaY4gsrSZrNPTG85KgU+tcUPy8JskiZoqdiDldk8eP+gRcWUqw731W5yK6zOY6wFm/oRjuWwh1pJ",
-	"oKOAOFvEstPvp0u6OCwvjfnVMIMwGaVIpGC6qqPjoexF0TBaT54PyYJNFm8YSfJzyTX7mQs1xbSF4G8l",
-	"qzKz/9a0XDKN/94yvlxpY4oCkX+0rcqmZM3KJZsSestKav6BHTJbqT5DEncT1YJXFnxELowWhox12uIL",
-	"o+zQecFOX9h/vG1xyvuG+apu+OYEu3/S4gSSTYyNY5g7mssbQKp3PRPxFvJXmIoJlnzJLNRjI8SYfh5C",
-	"eacxgF/XNMyO6GOreUJD1qsekELXy4gKKXiG9TzrWre05e1v1Upu3p8Guf0rGb1f28Fj83K7guh5xCP2",
-	"h+BTnt0Dn/Jp3b86FoUOW6N45rOOh46keoHf3E2Tjt2XkEztOwDbYkVnF1rPpU3hGPO6oGV0VAXsh4SK",
-	"Jl1AjbMvnLRVlWjnywVZ0Q1Uze1xC3ft/oNCLPt8BuFxTYHfGsH6mSJITlIw5cqKMinyz5TPpsat0HV6",
-	"oP2JGrknCdfAM4/2HGGE02EmvYprsG3pEbbqDmg0xNMXnIrvzKh3jWbf6aRWG0gAfAAhUbbUSxuefm+7",
-	"M/eUuVuXvaMfNGye74gP/Iw21XvK65Rcs7nMd0StAP6gkPKGgIV+mgL1CtucN5HAMtGDBDYYNqxudn7/",
-	"VL9R+FsBZ9wLgiscxzkN0iUD93UMtLYk9BRYpPva/AfWa6EGuRQxZ7k7jK36UEwdwFRdZOb3KOw5VUvq",
-	"ppugFo/9HuqAbt8U2FZ1DIAtvB6vibaG2RPwGqWMHnT3HsNyC27yT8N0qyf8qnGgx2xoQ0OJREONkJxL",
-	"ecNyuHQaImvINdYUNfdjBD/SHmrEgVhSHusDAUlq49UWGVv9GI54WGQcu6aTGCboS8T37lvlPtCS6WRR",
-	"0GVK239qS6THGe9XvtDal1hz0bIJLolijFx/fnvmud71KTLMcd2tlOi32oeaYtPJU9fhdDQi3h+nXY6E",
-	"VvFLSLbQgs4I94vpVJs4jmkNmdzcdVppeUFowW8YYUJWyxXRkswZGvO5jzZTdWOxXLwFqm6wNERGmXBv",
-	"jOUAwmGPnahikUVt6W/lFtc2hWxVMjOLO2taJrKaF6wj+f5F4RK30jpaUpW3/DaGSfESM7JglzaUl9OG",
-	"NQZwU5ru0A4bo+7+UZGWhtbkVCHHl24HA6gUxyUBDeoT0tSKeoMqUVnr6Py0Tg+5D6LKgvJiRFJ6LQko",
-	"L6pyf5J3naJg37R3UeqARmR54MOsG0mVS4xRKKPRQvzByOVoLXfQhbqv3LwGnT/fCzo/3EHaJlk9mWm9",
-	"sl66ud0YHkHLw1vpcCDwepjpEFDw1kXSma73L0Tz74XtxT9AAupVyZRRgQY9H/PAT4J3huP1LusYGr+n",
-	"6Keh77vp/gDH7dBIzbDsB0A6Uwndd84ADR/zfdED5v0qApGAQaG9dHibXllUdKes1xrcZaGucMPYxigL",
-	"Zbbit6w/m2NUSCSIbXiJJZU+wb6PcKDg75JliAMZ/HVidJsT+MBfOrLIGRTRbEpuoQQQ4io61fTl/CZy",
-	"FatLtCzsnEm2klKxDs36PBxpiAhf0l6gRYe5IGN7i6QZ85XflYN89B3P2aXNanT11QOke9/kvIesDX5y",
-	"mzjmNloyRtkee85G+e0CQOSDYafarlboOKUxY5RwraCgpQ38maho904vfzQCkGNPu6klca9Me51RcQCO",
-	"+XpDyxhOwo+Ul3aF0FfOPTmwtnXBBVerA+1BUD8Hg+bRclSOewfQNtCXPTncHMLxG4vauxXHvF1haw9O",
-	"825ZO11/B6qaU1RC81oLhX8vpYhfIM9uoz6vK/KkkFUO3ypydjojTNyyQm4QO9r6eMxkzeUHPg4Gz153",
-	"2wo7ag1vI2or+TMpNBPa4dx4W3qDlOBSfP5r0yfaNva7kgPC9A0m21PnMp2oDcuCa8VN4+x0lrjn0uma",
-	"wMuDZahbeOiyYLfv3p2qncgKLti7dwNAI4PZ20a0lghThw1k398m+TTNjM8+bAoqKMJ0sc3wipxnH2gW",
-	"v7hd1V6dLoclJjA/bLaBOv+GZjfoDlsw+Bv7/xnOrwrNN1CS6q7u6SSj2BNV2p9rAOjBXBWbLpaVNnXQ",
-	"9zsqrdiY86JgqJevOYLEoKc44Uw8sEy/u/MWxyByaWm2MSfQ6Jtmq6I1X3G4eY315UFZfk+vO7iZX/vT",
-	"EsPyHoiT693K3TzxJb1ltbMYbl1w+V6S6/8/1qVdu47vAU7tHn53LmTas7CDU7WCzCyCzn0EXGOGr4nt",
-	"Rayi8JTfcJE7dJ4mOVlZyjIByOYtBot4PmekUiyoL1MMJrBmIm8BifbXzAPUUdK56rrRx2rfMiqmZF7p",
-	"Tjz3Rsjt0WYAadwD2jbic1NHxHrqsc3/lhW5hTfpMjUYFbG2tLBGaElqC+fBIONSXIReRAijYxzTWilF",
-	"UTfzjQNm+SyoYUpyH4a+yyTpJBQCfP4BZYd1ytWwyY3V+FesGGVRJCvPkf6focbOBYgRXH0cR3B0ycTe",
-	"MgfaMF+5IoJtx3qSdbx52c8BUHRmOKrmuOjqtqtoTQ7PVi5lB1LgiJaSLGi5X55iJA6S+e0JCYL8jXh+",
-	"A3EIORvnY1sR2A3vP5dHULiDQ/5J+LO+5UrLcocd1CM19UmQ7Xibwf035jSZfakwYWvOMuhXGDC4E3lm",
-	"uGG1of6kR8pDxygQqdRPgBm3LbZsiRm18zdSt4lvXTJ6vNn7DuGp4n84o5WYEnP+1xttNsi1XEEZMS9l",
-	"tVxBcRKdy0qP7MD4a6Katp26hvRB6QYoq3H3fko4YtG+B3KupSRA9NwA9j/84/19M7GGVoXwRo4RiBWb",
-	"eAQSqlb+LKB1Zvt1t+RSzzE8hgAKD/SnIYJkkQ7r/QHJAKtoTicKbUVWoGOjLjnAiuqcjlWR956O5lst",
-	"uu0FWcuyVu3AaQY6nNyy3GW1XtirV6Fi59Q9CJdTsjACxyh7XCwvHXayHdf+1RoVrB11QWjzcl5UpV4h",
-	"SJt/OIwQ1IC8/kquwcJwzOiRTIJd9laYHt7UNZFHZXQPgH9MNWPVUYEPMfyS/YqVxVKwizD5iCsvVOc0",
-	"uyFa1lnXkIuowMeb6uL0p2cvmCMXKfPsKPeYRO35ByA/W2Bigd/AIdTFD1btB4Yjtg3ab41rAfdHpT1E",
-	"ikq58982Ww6sMF7qG1PXrVZTuQ4WntWxV3/Og9mdY9wEMm7c/nveAN6z3OQeQ9sLaFDlwH9R8bwkJSsY",
-	"VSyf+mN54RhpasHmlhyL9CHN+5LYqrALjxvDrbinYgeC8pLQgpUwEpSl8rVl0A1Vyvabb0RSoZ/Glgqt",
-	"bC6Wtqe8kw6Ic4V/4mSDKrXpxL42Kjf/g3n1L8C8Oj7AVIzv6609wnEP+OSTOPTPA/CdRDp0xAX4stPB",
-	"xqLJDPb9XdXZ1jGg0c2mlLd4j90ThigrpEcRjLrNlEWmNhIGH/aNJnnBCOBFgvjCxmUHuNHMdCvdMwkU",
-	"c4IpUlClyUKivodKJXzJ8iV2jh6FEjkSWBJQE4YjRVVs8LMLLmjBfz80ilzQpUp2D8GIDStbJUWDOdGe",
-	"ACgBibBiRz6mgKk8Yu2xj4qdYBLweigglt+EMZhYY9GWS6rZE1ud2ivg3XN3/ga+2tMedkN5PiW3Ehr6",
-	"ypIsYYHV5oATiW+M13p8K7fNN0Kvvp37LP7+nlcNsQTsFtflW06JH3S67quKe7Rqr2K7zam16/BuDeRZ",
-	"iMXia2DwvAaiNxDoTVkQ7n1jVwJ5hJKm5+5yxVtDYLZ+rdabKSCdTK3gmJJKqGqOHYHyS8z3IWu6g6R+",
-	"WcYtVBed3ZeSkvuoa88C4GTfF7gvW1FI+ugsGTLNLox03AosXBLIJVwKUJ3j9jCr4/uDlZ92TkBSnKYq",
-	"+K2lW1iLARR7Kgiz4OatgErB+12gfVM1NPf1uKPg+2uJGGnbgpoEdJBCxcEvB/dHRblpIxVvZXaFTXOP",
-	"1RJgKJi/m820g+tvTfFu/kDNf03O6eX6YyjboLx+Spr26xSSpDVSzZ1jxKqE/1TCpbXNi3hk8nsUfi0Q",
-	"evRGoscIDW9FZMmXXBgT2fxVsozxjSbm0E2JvAVfI0MF9OwRWXNRaWTXllhCtJIfhrbqHwOataYfBo7b",
-	"2ot6Um4Q9+LYTvizH0F40ezCnlzs1sdoWXDwypqTrW3KN10zxBy0PbO59lDAoCTgddf02FYqTFmieQ4n",
-	"rJ2lFMtJKiwqZ20yRRmBi5s90fFMbnbY3KkOjrdb7awGCM86gp+qJO3zJm/FN7JcD3/HIA3KrD7wpYrs",
-	"UJD3nhLYvrzyBniT0nS9GZGn1MLPc2pYrVr5BU3dDtV0THD4TUfQ4CCg70EaEjZ+hYhk0yO2KOXvLB4c",
-	"/IE5Y6OVv5R0SXXsp0qV0Vv7V8lHRhnSKP8jUNXvqzw7f5TNsLNuKb+Yfh8zkvMIN6Hdl0/iIsS5HoKx",
-	"drDnEH4Yn0s0C+Iasdyvwe9DFoxNyTVqOurax2EoUdX6kgjGIVLHjXythHZ+G5D3jQ6vO5H9ErRGCUs2",
-	"g6awCn5S8myFzrfpBCfjlS2VOJm65FkktdDejd9T7YDuW+l8gqx5UXAsXlJTF8ocoDwMLAx2UkaNaOH2",
-	"D1lUsfrr54Is+ZLOd5op8tez2f99TODffxs4l7ryNIKBKRWbkpzRnBSAd6cGxsJUlWVMqUVV9A0MSeuD",
-	"42tgeL/eiSziU8L6Hc+IYD1p6atZZElKtqjUwHe1u8XWL26szNMu3NBpm70auxc9cWCwDu/fIJqJtUZ9",
-	"2a5kwUgFPdtsqo2D9W9ZiCf//XZ28vj9f/313btT/Nff/vsv+/pABL9/S09+f//xwd1f9t7ltR3kRoot",
-	"/gXbXjVgRsbgkyQo9Bz9x1b9NFqencElmbNCbsnvrJS2t6xcLOIU+ng2PTu/82T6eDY9v0uQahiQ3IO+",
-	"ZnLhD89HYp94QjubtAcVx5Dbt14aQeqexh8QGZClTwYR7HavY76vQ9HYFu0H9iBK14wbG5P/VjH7tUNy",
-	"jBQP2HcnCB303B9H7Cxsxj6SHP+CRvfNuvwB/e0jlKyXnCJmo6HHQUIilGJ/0glPndT+E9qMrI85pc7m",
-	"CKGUHj3cK4YO1iIboefEan5m85WUN89EDog8I5d0ID+bD5pCYeQANcJEyMTehoi2j7oCuNUS0R/BLbLk",
-	"Ajv/kJXWGFhqolyNFPX2tKRaQb1oGC8tB5hEd9Z1Bg9cOz0BGrtu6NLlBtvsMCby/ijOS+/PSGEJDJLH",
-	"OEyy4MV6U4aDO/ZYwNtYf+a5rDRZyS1ZU7FziYw+3M0EqYRvpZHQG996xTHVd8lumy8IsE0BzIxi2xjS",
-	"pOtXANtpDEmWTBgLi+VxizdgyJivPUlQQbWtjd/j+4H8e8ttZpR4paMFW47PsWQ0fykafT/DRMWMxqpE",
-	"nvKl0YfRHwld3Yz8uSQnZxZ7bWcTTOMtSF2h6bAyQqwNtTQJlhPMPdyJ9LYfwfXx0g/57+/6wLm+1lRX",
-	"EUu9gbEQj4ODe35Fve13gOaZM13rad3Qt/dulIwoxkSi85Ad41UatSyXgqVMV2g6nbsaciXoRq2kHmgZ",
-	"Q5nf8MygJzJn+TP4TTRByFi1XCxfc5GxAxzGPZ7uzYqqpgfWLhR8vCWj6xSgy95cCOADoKGW4Q02cvKJ",
-	"ZOHWPYEhceoLao52U3i/N1LK8kyddFCzapflPJ2a+BqN3XS8Ej2KzhF3v9pmBM75EJcxdSP+gXCIe2+3",
-	"wWVAgxtGJQt8EqxZOACD2L01ptxnXL79mOIgqpv55Z0wS70v7WZFAZqeXWm9xb1cdIyLzHPkp3GXbcWT",
-	"0HRvo4d4IxfNA9CHmKBCE3xyzpTrFt0JQx6Qv1jDekTSMqjgC6YAoBX66infpxT7GsZzfJIY2gllyZ2h",
-	"UfOuVDyn+gW1sGLg3vTOFWtsmVVwPQ4JPoh0Jcs5IkbDC7Y1pAPo/8E5i54z/mFfug/0xuOQoFMvCH06",
-	"pBJLqGCqzay0mvYxbv2R7g7wudagMPd1htQjRWfnc4ra5k+s78GHrKgUv2XD84EhgpQqVCpHcKv5/J9W",
-	"setfML7SvWAKSwl+H6VCEQO+onn+UjSvyZYNzqiuyviB9LlTnSrnXvSUZILf4CQqN6mapS32Cs7ofQ/u",
-	"s+scYchxZRYfO8y9jauhZGY//EZBxff4JLBIzoqE6bvuIe5w54d5349lIl+rh94YoB0hnnsEXdyeraUN",
-	"UqGzaUHXaLvoqeNLT+0UR3/vN6MNtld8g0wSEbrPblm5w/Iom4oKkC8eXRp8byeN0v5AH1gE447QLcMY",
-	"dCK9UWkXZfRdXrrehQE23EbKIlHPb/Qyc+9tZXnDSmKePE23+Yh7uW5tz1FXpwZFAcp5+4IE/LHBUU/Z",
-	"aWP/Unv/YxmtrUkgk3m8q8HZcohNGYXSHZPS6lEuY4eclc9rxohwKs1WJGAd6LsExAfbUS4wfWCbYFUH",
-	"3RV1YqawsWABDct6WdK8opi+dIvBZxj7l0pACl2AGFaAeVBDhnmqR5Hc+O+R6+MngQl/hr9w4KFB/SSo",
-	"F4iVvaheKA77LsMkzaoN9irpvhp8CYZO3m3JWemPt/XRmIcOOTAwn0G3nSHAGx5PYhp46fIQkAaPgGeW",
-	"njR8c1Jf83VV0IPahnTUkzB0+LA32vLgvLtWm+2T4BKmsOKVEbqWYmn2Zn1JHrRBcb1sOH/YD2I7nWys",
-	"1tWa9ZhADQwRpazZ1CuhtrGcwQjl9t5Re9QeMUYdMXPLU1VVPeqQ1Ez1QBtQpao1G9mly21CV/wWVLxJ",
-	"G6Jx/x0EJaq1O89Al31QyXvOsVOMYKLhtELtyatEvmqo1ptwcxz5kswS96OY141TNPcanDhkch7/u2Lq",
-	"XtKglVBYMlqAVXWidiK7npJrmt9SkbH8xGVTndRtfcz3OdX0pE4ENB9hg9ATXVKhfA2PgodZDsiw+Ymq",
-	"NhtZwuOqoCePH588fmz+WPENpSdKZucI9s3Ny80X2xXX7KSgc1ZcN5j2vmLMHiB3RW9YCWvHy/fE+93M",
-	"H4H+gMylF83U5uaBiGbZXbufXV+QawT7Lc36NqVcMKVg/66JLMm1uV/LTckVuz4l8MvmFOwAIqdlfk3+",
-	"GojWv8Hv5/zEt6CmxfUpeeMARgisWmHXPtt8ch8ZK9fzoLe8GYXKT9HevUjqJCvn++rLOvlkPQl27m8K",
-	"Qj0qVD6RSrQ/uErszynpsnC1qdpoa/1sG70WEQjLdqsVvm5lKZkiDRyyQcY2KNjpvmBuPZgbrQZ0v91b",
-	"feYUO6va368YzWKQRgKV3zwhjx8++pJs8AmSM015EamIileavtZ0XrBLUNU2rCQAQ9ZKvnxLT36fnTz+",
-	"5f1/vXt3Wv/xl0TI1aY7RSjtkT+pyC3mkSS5jG5lDTV7FJBWLoyoTHneXYYQVbZtXsOG2Iu7bRiDKf08",
-	"j/vHwYtvpPNOVuYVIFRWrNh0kDd/i0eVfCC+p1iyuyjDh0YOWs447QPujnWQXlrvBPAmF8q6+HM2hjj9",
-	"/nO7Ms82wT75ljk1cXsOxjfx3rsvBSMLWhV6RzYFtT1ih/UAyox5LqL3DvWYPrYK4SyerFJwwe41QNBp",
-	"KHKauCLb0hpXifrvDS3pOl478gakHit3xD80JRuqV/XfBNiU5uYbsy+MWvAc28UvUSRsO/zFJNUXj2dn",
-	"5H+9fvnCDUG4sJkBdpvJXOYJPB62ZvkuJcMlxMiYm+d+Ad7XienHUsrF6EarLxfpZIg5W1JxICZLwQ4F",
-	"bcpLvtCxHCzXGtq6wIT0jTEhVQPwowf6ivKK9QLGQCqjTbqc74JQ6si1sN+qmA3pEnXQj1oyAs8RLgi7",
-	"NcxdV5AOWMuK0XTVDVMMocKkaADUaXpj9lgMfIdRhdL1me5bwzOuOQiZ7y7JzOlD2vU3j4uMshLCUG5w",
-	"3hHw+qtKxLOORqY/xGHZXi7qmm3H0HZ1XElxAfjjDq6ysYfmC+/IV3LNCLY1t39Yps1Ab7SY8yWj+ZQo",
-	"CTv0TgTobYoi+BfXp+QaCiKuO0TF8jic4uk7EZTFwQ8mjg9df3UsivNtqd73twAaqsnIxWtMBon5GOO+",
-	"lMY58JlQh7hCg4wUW+DrluzznUCs+OMyRdnXFFYBozsZUTNnTZSk9H3aaPE/qk6jtwFRnc3Uxs4XzEJ7",
-	"IAyRYQk0MA9pZz+65WsterqWZRRP/tl6o3cBGIkX4MqI8x7c9Z6Uq7qiYr/EwEd7MOcbJf08bLBsSO3x",
-	"56X33buWwyPh6HtK4Qf647uZV40mTTYxvI0k7wE+fTKWPw9u9wdwt3MkjunnOSZbq32YPomcrZDDGhAk",
-	"KHcCOICc0fwEq2DRxi6NlS1gFyzwag0jYAEDzI4VmmHbLSnYydbWl9me31Ep7q/JfXsVCRX7m85zvbcz",
-	"jYpdiZyVZEt3ERQT89zXydPfOEygYjZVrJHJzl7hUL7jwrCGaMvooIAujWZ+3RIm50umNMunjixi6a7+",
-	"Kbh+AKUasvGkYl49tV0rboTcKqubOq7YUq7tpZJRvLE1BwIihG78Ug67uLVughpUEbLvajBZDPX/8fnL",
-	"h9zajlOaDeRaicq4VckT99pL0uPdt6gmWY00rVWbvUY8qgZsuetHMyTdfoB9AN5ysmVFQbTcUvycq3FG",
-	"Qqo0/2cE3+soo5eEuata+AdO+3WAIbaK3Eara5jSiqxpzvy1CoubesJCOr6RGvOd+Q8AB5rpGvupKBrg",
-	"7ThaAwFCpNrz9akVCPje3RsLFF7bOVY8DDalaL6ndKNe5/AxVW+L7WHQEJ16FTjheBhAmmyh0Q2+LdqE",
-	"K5k31JbWQ8V0Wk2ynXjupSQZdnQ9dGpucZaDo6rnhVAw2I0M9ad0N/RXAXBnvCj1z8jAi86MZVJkvOAH",
-	"pWe49PRuAxwj2MdYEjlXWck2VGR8RJrBU/+raCOQetDdkxFIaUzkT6MuAQj9b6ggTOTKWeFcD08Vvle/",
-	"1055SpnFy1OcRjiwNax5topeDmGDvM8UcU/2dNe5R9MHowA4sg+sSmiDcP1WsQph56ssYyyPH0tP2U6a",
-	"VPMwtLpHjEym0bJgZTx24xobwu1upet8Z64yyAGFy907lE47QDvBxCcXk1+NKH7hIXhqe+BIZ8gPOPwE",
-	"7elIYf0zNd+Fm1+fvrDJc03MuvWQEzGNU1Uzf2fmEXEQkqstgvYLyyNUJbWk7ydh5jbn/AoDIGPRJVIS",
-	"9orkdDe1egZXxOWPgr5HiZEEp3ulR2RIG5BX5Hx2/vDkbHYyO9s7ZH3qWwNqUjBqDupWXlorwDWudF0z",
-	"WhmDabFR5/k8mu1JqoodktQGxVSNA7rM7+uLPr6SDOsfD4SqP6ADZgS9AnvZYSiEct3q53cJwKRg+wDa",
-	"AFhfyhr393Gu8qHFmyCRvkthf26YeBJCvu0DxI9MNZhDtojj7bcnjwh1fQgNtRt6S5UNSyRL3OUWL6i9",
-	"xsoeXmrkhFiANh9TU5qDyUyWzKgqU0ORDNzl4hLRrxOE6pwoLJPrNa/2cqTt9dyZ9jeydO0VXbdFnGe7",
-	"9S3N2WXYbYtaFzpuzWfxpshjwziAc9tf3njQ9d+wujyDB15oR2LvALUc1wLHD4rRa0nSBHNNh2hQMB7p",
-	"2i7zT+e6LvNDAEHZh431jUQFqOsUhf3wfAhvR9YVwGjcMtdjsAXl9agL5RVRaV/R7Q822SHU1NUN35zI",
-	"DS7hxKdtALJaOk5mp+xah+KpsgvgJRFsa5cxdf4nHwNysDMqtZI1Fw2gsnFr69RA4QrSO1njmxwiilBI",
-	"Nka6S79qJ7LuSZGVzmQMPRQhkC8Io9nKXQp1yGAlzQ5wfUlsaOPClsOssRvBLSthR7i2yZJiau4P1+v1",
-	"kmxoqTktLhpB9Nw8KqSG4UHIQ3dqWBlRdKfIdrW7JGgDXrjB7N9110nwOIIEcqFI0BeRCUBR5D7uF2ZO",
-	"9KA/2+mGyJ62meRhzVxjClFZ7Q17Yo5EeA/sF2yOMdqAInbj8b1BbHG/zDWcdJilsJAeeABS4hIRq6tC",
-	"SauBCOnQdbkCDcQyGi2XTKvPSCY33ELwgLOVLikX0zq506ZI4K+hf4pv+Y427GeKlFXRKPoIvR7ARs/z",
-	"Ab3UfQbcOCA394468NH8/X5EOyDF66R9A13QqUYg4ltWd8qyRyRl3LSnMRYJz8gCWenXiJXc2PSzWcw9",
-	"XUAeoazVeNCHkE0bhVoPZkGh1mx/MklI32BL4wyel/yWRWrry+CbfYV87tH4G349CPsz3Sd2d2nl2Q3b",
-	"6BYDng1hwEYP2b5z+TWESoNMj7G9YzuESqJdvsIGlGNBIS0MaIcC3bhC5I2bgu5sK/xIjyQb7x9mcfU3",
-	"dF64TOGj9g++X09xfDhdP1cyBYwRTwNutMXF1qKngxtSOAvYu2i3XIgQyiB2W0KhxtcsATuMl0erqgO0",
-	"WC3tNGF+8MXPXPS9q9OpKmgEYe/MkHhuexttduuOvEBFv8Rm0123pmBe0/5DYlj2sKsY5LT1S+wV9fCw",
-	"imOHrlnZBO+HAgukCiS8Y/2JS2NK5LawD5sSS8/ib8F6vpZ0eziLznaRSsQvdsTjsaP5AL3+GAqrvVTY",
-	"lFyWtuAoYfb/aB856k2qBuDtNbynJdVsuYs5T913gOskGl7OS9/rBnLlEJ32ZMtF7bftXi7jip/9zOLM",
-	"bOx+zJ9osepiQDlZ7SjESN7w5xHkrUkpREi6cOYwIjxir/RL7HrPLpxxc0nQqQEfFPzWPG+00PBMjISO",
-	"GyG3B+YXdlIHAcPNkmpqSZzYFvCkPvVFVa3NqfQqETY+xKFclwUkWnXpMEMd5z8Yaqs/B9EdhL2juOfu",
-	"6kBxHbX8FRMyd3RdRDfXqSgRoFvXLygS1R0XfE3gu10NwHJLJmL7cKXdcN8i3pKg6drztAxQycK97eO0",
-	"o7j0cKjX1XpNy92n4ttrTrrnqHVN0RBLeX9f8QNO5r8hpx+FV6M7YWHvfVP8LepqNF+DSsZyjlHrBRc2",
-	"jo2NlaN0eCWLwlwc97dlHkW1h7CapwYzOXv45cOvHnzx8Mt+UJPONWHHipKlKthVlmrsr5MFRUHSyRY8",
-	"cC58K6TmiziH0uPFNa2GfVj12n47bkQIsxM0pJmOQ9JuPLTYQB3G2N19Tirn0YdWsebDDaNYYz7KRfln",
-	"GZtVqqB4XikumEKn3WcK5N7pEUBz8ekXqfy9QXZsfT5ayUYxq1kq5j2bcCnvQ525b6JOsMKk5doI7MEm",
-	"TN3JDsCBnTHrw32OXR0fWlzh+uA1zVxftdKbyuiJeQx9oJZcn4Yq0OKksAAF0+ltC1zXPbXZlbKgG5Ww",
-	"s2FkjzJ1kP/xIOdaFb8zYurMzysZRJq4viAUjjlEbq5dotl1XLEx13FhPSIHynyE3zg0JveqEk9wgE5y",
-	"wNdhKXCHRAfoZMeG9z9uPmvV33K8SZt5VdxA1KZRIuALcjGqM2eK57bUEJoCGI03aO/gzgjkq7SSEtdU",
-	"YB64eVOQIB4FTirlsmQqghnoipeGdiXsLnQ2tCdAUrA3CmreR9P2a4Xw3rZkWKQ0tkHwsEvT3Zb995dF",
-	"tHF3j8sbDSp8Q/szLEBqJJR2BUSw3f7s93VDqA94MkgwuOE3zrinvgIfIFy0E9P76j4gk2Zolcgf1nok",
-	"XgtV9/hk2Uoy1TjzNaABVt/TwkxgNxg5Ieb1fWKbtHhk/XlJbxhZWafvgHFdelucRD4vbc5Izgp+y0qM",
-	"gPD7lRC5ecMWQMx2xIBWE+jWZgUNWyE5xlDfpvwfLtLSPVAOEHYenf4QndcW8biSH3e+6jHr49FszRoo",
-	"TzZjrVW2CEyQEAdHUVA/Gc10cJJ4Ig/BoWBgYpks8lPic7CNaQpWBep6zEN7X0/JGtqyck0oAWWhrES3",
-	"WDkvd1bV7I9k/2BkACWbggqE44iA9oS4en4i8SLjJnqIc/5H0Mah6Ht81098NpohTBiCxqExNiWQrmve",
-	"8sT/rJ3P3vCXxyeiy4pFdr8vv70/hhedKBdNez7eBzHVOsS3oepo2XV2i03528oyv3SdnuvcZlsSrhnW",
-	"nA5RumPGTV12GsWcwZkYKwZw7gxnIwIm/u6UmKOBW7SOgBMHwc7BGJ9vVpD6trJQWZbLwftjj83Irpel",
-	"y4oYceK/Y7s6A7PejjI3S1+QG7ZTl2Qu9QoL8KjZkyDQ2MocK2UkOSpGES2HPHc3ptz1zYopBhN2R8nm",
-	"TpnrU0ib9dIT890b9I2GfVt5YclcfSdWbaU3zVZW2wGJuaGltmjp0YSvvdHpPQlm9USCbH1XU1htIOGC",
-	"akZomNSHgEg2AfyIwfKE7+F1srYwgAMKqgwj6Z5oOBQJt8prKvK5/BDpuGIuoRFdqHGcb+DqitUhGgky",
-	"erg30HFyb18hHHvq5hy7/u2Az3I+OvXT+8oHtJFunohUjcibGp4DOemUAIQSqngqyPyOZHufR1pQJ2CO",
-	"frZ18hncIsK8ApURCrnmXfDi1Dmad3q6n49NocBBerYGWWfc3gzB93WsVMrKMpMKMzujyZyUqEJuLQAy",
-	"iqMG4H4rjxMgCQCMtzQCA5rFYNq3zQo1BgUiRWC7F0aFIuenkwtRFUW0GnpFy4iK8CMrSQbNASxiMy0K",
-	"14mDQXlR9E0WmsLP312cyURUTIJNUAhsJXyzfSmphOaFTeaUCPUWvmzWpZeRtQVbxOfrWuBAw8sEjVrs",
-	"BZywj7vU2KN/PxlYC/zzfUWV+yVXqpxyv3hKVdV1hEf/Ab4JK6V6JvrGSYs4wkQns4PlXGM4zDoK+roA",
-	"jdmHdHmUHtts4dtWO+3QVeDq5c9nM+RqrjTLT/fb/K7RsmtDZQ32rn+3S2IrywK9wAieExA8kLVIbyl3",
-	"7ZqNKJtMJ4VU+gQlGrzthgl1gvmOKylv1Il5wP+RwxsSeAXmpSe3tISCJPP2V1Sz7+3Lf2q8/DW+/Hup",
-	"9JV79xt49zN49bfmbd/jm+HfT92LzXIzuWmuEt0kgFaLjhDXMrGR04DpDlF1h2Uli/g8DohhJCFTFNMx",
-	"1DGjbiKG5nYlISlPB91eIF8vyv0H9Ju8R/DVMiWuIdV8sT8AijQ+gm/JbtYn4V7Cuf7D7OLIS+bW/SZs",
-	"IvHo0YMvxulXOEx8anXc5L5Mf0iqYSfAlgrZpBvzsw/6VSUOiuW4LnS9SdF1tivXPHOoS645sOsT4mJw",
-	"h3RNTtXAhC0coKuaJLmcYkk4SLZf3CYnrsY+QOSC1y1KotiD+6Nclnl8XsifK40glOZEkq9E8L3BfQQt",
-	"2CzY72B3Q+45VJ4BCZ7yxSIi0Jp5v0fI5j1y7wYh9bgOnnvGC6Kww4L3TvxEI/e3tOBR4N5kiiT+opmU",
-	"64lWL7dnI49yM7k1fRJXE0w20Xk3iZ2WSdVXNQWFSTSHiGGoyEBrO4tX7IFAbc2yD4oOTftQ+pnSfI2y",
-	"J8I+90/UP9aBPV4yC/uw4SVTo1Kc75P/sqJqlWpNDl4N3Oo5IznA5WLRpN3h0PD3uzsi12ZTjMm1gfSY",
-	"i7AI2lfDgz22Yxqr5BWhJC/pQl/6kouLoHEI4QJbmtTd8/CivIQI3UUrUtfOzgkunqQ+INj2VW22Hg0N",
-	"8wXbehsUoY/XVNAlw3Yo8x0xwgH760ZztY59Gxwl4agH/VRptom6v+WGiRr/Ev/lQZFdFDzdUWCM8X//",
-	"xCdYxTSCAjoqIyqh3/maIp8oAmEzcwbmstI+lwGPCEdYiRotPqIX0vVmlK++vl9ew0/3qA2RKIxHNEhn",
-	"RR8jnasniALCa3jYZCygUUijdHcKesPUs8UiGpOlm02xu7DNNpZVaYv70O9svnMV7l7I5VDiB2oCBBku",
-	"SNDPAzEnBNtOPYKO/yHmkoENAjE5m4hvc3kUdqWxKeBSTONzsseym2Bg75NcXhr5elGX4DuRCxNv1eUW",
-	"TpG3Ze4I/vF+mjjEY/bjG5w5FFXT0rDDQdv6M/52b7AKlNdWTmCt3QZXS8gNbXXXifE6nXBQDmGtWjRy",
-	"By3JQqRLJwMCmjTuNKseWu2hL+swQulIm8o5X1ayUnsgyDOniYAGQNfQTFuxW1bSYmCOFrWI91eQf47i",
-	"fkjCYxrrLgTysyiq5kSZg+BgBeY7yBIZOEXcyn208FrZ4amWg1WQalNA51k1oIVUuDVU2HyRRf3xKLj4",
-	"Pbj0cCG7ZEugeiWC0PwQPHrXzGIf462Zk3/wnqUkQm4dcM6xczwt6oMcnOnJhTeke1aRS9CVN1Qpsqab",
-	"jRHPsiTwU0BRnRKJSS9bujP8JMsROZYB4G9fd6WqFGZQm3hqUZDkom7F4Zim7skzNN21H5MycU6R1gEC",
-	"Jzrjhr8T+wnHuoWXXLu99RbzkulLvPK4ItAocDCv7gW1PyDjFn1g6rCUVX8VWIFVD1dLmAaJ6gTXAO64",
-	"Fi7T4CJoZrk2t7bm90Y3Gpv/2pHwe26l47mD4j3J/81dQlZl/7OxK24SwLLO8N+LP9HsZOSYqMVDNZ9Y",
-	"5vDsMrILxwF9sga2hnCqYMc2xHi7iw63AC9w8H1b6yc9rusM0yxRFP2t3IIFYEuXyJYXhRHjSYTdRa3y",
-	"jVfH+5utRW6a51o1WiGWybzoUm7V3noANxTX5hbyhnRP/u2/rIOIDYzXW+fbiZiF1vuwh2OcERNhmbxh",
-	"QYOeYuT5egMxFiOgfwkldkOs18ewvhaE1L+YWbfSwoJ0ybp/71FOagcNK2fRc9fX27YRDWs0V6PQXI1m",
-	"mt9CFIpWCsE2m0E880mZrfhtKh2zfkGlRrRp6eg+A/Wlp4zm32NZzeBu9D2V9H3le2WVatta1b3dfDs3",
-	"SApjH/TwaMGx27COiYqOdgfB8x3k2wTgfg0Psj8SWpvwbZ2pvd1tF0rI5VrHm46Bjo6OJghc1wk4RDCW",
-	"xxrnr2TH4bwX5t2XwHyMZiAMUhw0+6BB9CADTr30n9o5xd32qQNWb8jHaI8Zl1bUAoOHpkwE3GEKLUdo",
-	"hUvUCizXdMHNQHSsVg6ZIY73LgUyx84vutl8XRVUs/wHKfQqInPW/vMaub8dQrRWejeGWJUlE9kuXWLi",
-	"3g5O69P+gF30FQUXo+IZPGP591xEndSw1Pit4ua5f0twkGDtU0ehcJjGutwq3veAdrvmQM39isZkbKA3",
-	"WnLzZhhfwRjhL6aOD6I8VM2Dve3wR56/FCMlQCarTdyothcFwl/LxWJc94tAsrRbGKNg21JF6LJkLL/E",
-	"siNuo6AIHK5XLFUhZ+t8hkVsC5rdREUsrM9KfKgzA+RpUinm/fQQ3vGI47Qo5PbSI8h/0HVAyGnntnys",
-	"2XyjGYdkVFdlKp3RX58Hqq7+/nKvSVgvEW7/Hun0jf1hjNtZyeXeIoAf8angdPQ+bQ35Rk+y+zP1OBZJ",
-	"HmM96gi7q8FO2M5ikKRxq28cbzOBkjfkfXhtma9+EpoXQxcan7WfrTuw7q21aPBbX5+mfbKpxkgegzfr",
-	"dzpRF4yBVbWyDvnavVewhSa2jiFZZPfFw95SsQfn0ZSuYQBrjoVar9tTMmmM3O5yr4XcXrdL8Hx/f0jy",
-	"NtLnxG7K+0EbvW/DfjSyjG0j9migWHSdDqPO2aIqih/cxd+GncU+S3D1WdvESGDBtkSzco2VKvBRZWzG",
-	"oPdzWk+J6kGN7Kl6VFsdNhQmdIB28yLW+fZnnznQmEYm1wxLmGw9TnNKXa41v3oT5Z43LvwTWVo/n8Bm",
-	"NrQpv47wjeE+JtUpw13dziMd5iqo0q7pyAGpBrEwZqPDhw1sgEIhJMnkBoNXXBG5ZTkU6u1p69HA8vYI",
-	"EL5He7LFR4u4fqV+5mmapahlbcAYINZzrYgZzXVxto2umsW/RolpIToTKnZkbQFyI7rTcm//KBq4iYZb",
-	"By/h+ZRZ/scDqpjxr5bsh77SRGhWUOTGnPSl95TroUGyzco2J2g1zbEYOTZl09AfiQeoF7AwjC7Z7hbY",
-	"WM0ch0ti4y2uES0Vu1qVdh7YSL95+0ZgvZLRtU2+ad7j0SKwOPnnO2i4wyI+iKAFwpCYMJ6iYQ+7IznU",
-	"eVYD3AxyGsPBPyA4N1ZkvE82bRvhmq4lgeOz+giGja3hGIXcjmc6Noc3TFBxnHqtnK1ll3t+oDk0Ob82",
-	"FDPXBsnZ7XXcxOtkr2omxhWylGyZirqoolpGge9XstRYHgniM89LphRTp4NaEXuHtKqUYYWE29nQ7J9R",
-	"QK3nVy+uMCuPfM0LczoJangKE8eciWTj3DBPAZ3xjcmaKOg8VkWIIVnoDl3azCm3GrvpzeyovlIPZLdh",
-	"Xeq6DdfivvqRgCXhVoxtWdBdj7GZXvpgSapyeMTlmMwEtgHd4dbw2rBTUIo/JMVElvEMUqzFDeBMInH2",
-	"1JncYIrz8RL4kzfVla0UfjQFrSgn2HmmoGXLOdP3dtjSdGkzlMam/Gb4pc1EUUzk06ZqX7KcCc1pocZN",
-	"BzJd9sYx7Km9aXbcrK+FNQa4G3xRb49f2vsUn6cq5ANcwRiwVX/5fAJP6jgV8wHxOrOeyzxu3a4YzW24",
-	"7vCK/zXTKxnv5FSVcV/+LSvngzIz9lodMJKfA76xXtcUlx6j108ilxFX3GZT8NT+uuqWbryIsU0CFAiV",
-	"27PZbPApMBP7jm10XDBu+ruXlu0UStcO7YAUsLrrsG36khoHW9YcjQC+B0409b9IoDo20h8BPrOQ8gYC",
-	"ZgPwE9y+B28IxQnQ3Sco1yt2W59isO/sfkUuy+4Knnm7NujoyrVixaIHyuKeHXIG+t07nXNce69U6pBZ",
-	"/YE9uVKA2A6631Y4Y2cPkvNhfauGgiJCgyzDOvGrP17hVnvebjnbNkD2wt67iqzlLcuJjKLPDWwA8HNd",
-	"4xCgBnpoO9Cat6XUw/CYopkU8IoMUFSEteIdbB5Y4nKDkasBQNdj23YlgN6wbVl4xGF6to0nV0Eq+N4l",
-	"VyNDCl3edrlE7TTPXV9o20i6gn0YmidPE31jmMiHk7OZUjwsI8dDDwxxKmha6gOjM/aixyFwXa0E36AS",
-	"3xFvSKzpKd3hDkXuj3ER/ufiVkKRd8IJzlyu01G2HIbbN6Uf4KG76eS3igKU6B+xse0sBIZpov6VB28N",
-	"zD65OWPDryXV7Akt9/7ilXsugf/UzdZ+UlClejq8DD1Ox+y/koyEN5ua1NPvgX+KbA1qfcm9iWWl3YfZ",
-	"R0umTcnWvFonMVFGia3jtsUZ6ttM7FidNrpH+NVEGBRyh2GTG+oLlHuljRSsa3z7WLk/gF4WhkmDtfoM",
-	"N+P71E36I/RHvf992XNqx4nWnozgP1Lq3pMvY8aE1z8DiINlE8RnPB+762A/P/vS9EAmjbxE7qaTf9Qe",
-	"3iaHLGXKuaDinvGu78Bmui5l/M2Su4DMcZoEBU7XB1GLbuPOQhSpXbAtQlH4JodS6NX9eoz/zOYrKW+u",
-	"tGbrmLE6pgcd+5CxMuahgKZlbMmhQt5NHvEDP1NkLvdhfRzg3+3rrxi4aYeE390zdf5vvCl23XFRd32P",
-	"drjQCenI1bMtTzH2G+uDiRum4itkIt9ILtqd2rerm6gocY8n7zh2a4HauvsKX0G35Lr839Y9fKYuyBYX",
-	"csLjoGPw6zGht07gbLvK44Ez9kFbrj4M7K1mkrZ1jOD6BVWa2G0giPXQz8WKaV38kW2EWkxTlxQkMkms",
-	"2wIXAqcRoXgubB7aFtpThtdF5BC4r/ZJW4i2eb5s8ZzjMDtYzRdBsyPH8O2tDQkbOWcDTtdz8Y1Zy8gz",
-	"5rzq8aRil9aWPGv/OZr/OZp//NEsbTRjkL+jpQvErIZ/66Nuz6Rb9oCTf4SC7fZN/UkUbUfZsYuRBifn",
-	"giz5LROk2lzW+KJruiMreguIfJDm2en2X2cL+QS2GhMpljhi5/QslI/3TdSxP0m0LvYTu4qiEzJBlFwz",
-	"zECDk7gEeDho67GnV05MUNiUtETLHn+6m9JrK8ubFqzDgb0oUzdMuhC0yBGK2CfhN2cMH0MZi7tVsFRa",
-	"8aVgeZ2eixVjLqfPtV+eEi3lAetqF43eVyQ7fvMi2QwbC2aaj43tAvJKTQklfyc2FMMEpjNSl8cPxg5R",
-	"EptxXMAXc5sasTAH1xyZa8io4np3DbfzdVmJUweldD2uFqkn0H6M7CiMqiNhIjWjLUZpcXrznDUTqOrz",
-	"2Z9M1dqr44ltL232ZZzA4AOm9i9N+Ern7Nki8mjCnuP3WEnJkLf2NiPyvNlpBjU6Ay16YDvnNOeKzuHa",
-	"mu/Ia5uJOSWKAYaDheNJ0Wfqfz7kivqZ69URuwD857L6f/OyShR8/4OVfMFtCyczTahbVKfkNRR826ll",
-	"7PRg6IH/3ID/njdgb5G93bRXTNlUgBGuaRU/zdbYxG0d0QSyEd2CofsmLDV1Rd0jpixvWVnQzbeyKlUj",
-	"e+f8YTt15xtZAuCOr21pnuWlNNwr4ChxsWx2sfriq/4uVj33kYKtiFwBpf98PB5aq+bKvRTFRVVyvXtt",
-	"DrHLWuTfxXq2XQly9eNzcsN2U3Ktil8MD/6CR+3BFyRb0ZJm2mY5g0wA05TREtv64KtXWm8w3KTS6ME5",
-	"Vau5pGX+mSL2wVMCSTslJoEpl6tja/dkyY18AJRHeoPpRNyMlkl5wz1AycXE1VL84t5fH31c9d0dgBYu",
-	"IgUZz3zH2hoV0c8UcDMwazKXTGGfDBA+dK1OSS4z9Tnd8NN1TtiHTUG5QEmcSWHOCfSUNSsgG7pkl+af",
-	"UF5x8U68Eyfk73+/qsxlo3kGXP/3v1+Qa/ORLPnv8MkF+RooTdzGnJ6eXuM9RIN9s+mAEQITJJUn7DtB",
-	"Qtqekmc0WxEfVIbMMFzChpVrjmNw1yHzr9cfTurPr/92iRRw3GbIAF3ottgHUBbYthxemklzMVh3wCku",
-	"/3mu/v53/IySTckW/ANugh0Ft2OH+Wp/vVa32S/XU7gB8L8s++X6b6fkyocuZRlCxGRUkDmDXwMmKtfK",
-	"TIXn5jn8G0tNcDbGYDDzMWsl19Db6pr89YxoSYzOSlihGDl/9De8hjJwoVyj09Q27rv+aCyAKaldLFNi",
-	"PSx31/YtkMhvXmPY+hpySnH3P7ceqv/6VUlxfUGuM5mza6yHg3a45kUr6E9quGlKrrEJxbXdNIBOBrm3",
-	"Q7B5+8InUrhiVsNgCC4Bw9irxM5eeb66fvaGLq8vMZcO8JsdA1w/X5z8YIyXa/LXh+dfuWz+KXl4du7B",
-	"yjhQWUhN8L11eeXfTmEEc9m7YZb8linyYPbQzvYV2zCquViaudbJDjafD+7BQIeFrTIzfp6z9UZqs8iT",
-	"79ju+rKWIjdsZ99SQ8XidkFPdwFnggHuMRzv84dkZS4SzxVrbtjiglz7rmNWE/F/n/woC57trg3fNqrx",
-	"L8mc7aTIAcMNqpsfnj9GOl+/YrrcnVwtNCuRN76x/Z43tKSYKgGvgUZLQaa1ISz2fCO+EMXlknLhZekp",
-	"eV7vrO2+qcAlRzcbRssp9JmF8yCIMXUcqS8IXwrpYLV3snI4rjdCbk/fCSh3zpjAsk4OFRwLzkpzl2xo",
-	"tmIn56ezWjYHn5kLolqvabmDpsdsE2yJS34FwE4zJUDEs4ki0BwZGiDnvLQN2PDgmSO+KeWtL/3CFOaJ",
-	"s+kChelicnY6w1nIDRN0wycXkwenZzDZDbWYQ58bMfs7ZA6gvu158Hk+uZjgt+YiVhspFF6t57OZLfvU",
-	"9i7X7IP+HO4DMLQ/WMzLibxxtyiNecg77ReeawtO3oSSienrfkauh0JDEZhcvH0fUv+pdGK+lBlTCqD9",
-	"/xtQwJfQYe8HpilGrz8HtOM0SezX0AuYunTHtx8nABQDKSa2SxmWtsTafoDoylYsu8FzCyxfQ86sweTz",
-	"t/9vFSt3NYPdsnIuofYzTdj3f+aOZVTAhj2aPRj4krcn76GRxpwqZkNR74RvYHPIBITUSErzyvBSBir7",
-	"cNex2eoJ9dqCF0QJrro9M5rTyQ3DhOjEaVP6CjQ41eWv2GzrRz7H9pB3070PumjJfh4JL+tfrcnuN9G5",
-	"Ft823DqT89n5FydnZyfnD97MHl/MZhez2T8bFt3FpFLlL7MvHm8f/Pr7YnFWzmazs9nDmf3fsgGjb3vT",
-	"ckOcG7br/1lBlf5GVkYwn3/4P7/bT35S3ZmdzeqZuQRptinkbo1BuJLdyhv8GU4AtblOh8z3gbQ9MwT1",
-	"QS1rtoVxLDPSXcjafV4I5AJw6UZ4/go0Itcr37fS9x30EaxqTW+MSUeMLQIt6vWKrRUrbq2XJ4KUd/D5",
-	"8CfC6uhqSiwR8R52/fuDs+GeNFQM1WzcanUKwDTQYDDWJ+v6hu2u3cKtfsNRxBsFyJYIkeeYd9B0DsFN",
-	"esM2OsSYb55E5FfchdFHMVDOwBh7j4YsU/prmx4x/JDF2DPFjYO56wXbXgWGYm1lmyvrriMXzsZN+d9E",
-	"HEAJ6cQZku+q2exB9mBGSipyuQ4MfeCGL1y3eHNbmHMCz7O9UgUndDwZMnQHn1gaB7vYdUDcMEghDApa",
-	"jaGTGto+9jk8czedfC8z75vqe94/Z2dxL/HxgzVwrHAYIS5YztEXFN60n39Eh8hdXacc99WAzFBkK0u9",
-	"8m18vHfGwv7BESZSgFhR2igZVgCZi3tK1rS8wapzu/lduYJfHCpXFmBExq7uh73L8tO5/wa9gqHus0XT",
-	"uO6zZPpgshgDO0ma2Scpvf49xc4fJ2/MiA+QjfvZ8oXUP8jcWOD5Edj5pWC1WzHEaqiViENUlnH8KxxZ",
-	"3zvxVeVcn+iSYtAubSuY597AY3+4uTBN91unZM3Wc6N6lo4HYoYr9oZ4C7XM7xtG3p7y1O67r4Tt3kxU",
-	"la2MxL12LfcAnZXl1+Al9p9eJwJxe6fKpbjnXMO+9FQjAG6mfcVzz+tVBRGO0e/vG5KLjDUHHBbX6oQR",
-	"PmRFpfgt27MGKCw+4IXHs05p5jDYLC+EvQMwwRBE8l5JjgjoE+T1wOGXU/K9vGVQpXIHhQ5JYzNn2p5p",
-	"3/7FBqVdskWj1Yv7zmZk3Pla+8njxVdf5LOvzr766mH2Zf7Fo8f0fMEonWWPHtF8dvaIPpgvHi7O5ufz",
-	"2fyr8/MsP3uUf5GdPZrPFrMZnX1lNm0zuZicPT4/nZ2en55hId0tl5X6Fl8x8VaL1Vx+6yePYr9NLs7O",
-	"jXS1tWITdZv1/ea4FrORhfsNZiZ0ye/lYfR3B2S1b5jcFM6i3CmS83xKBNsaTdH1s/XXh5li5O4AcW8v",
-	"j+4NcHHLSr7AapeoKfxCakauzXV6TXJj6LJCMbBr0We8k1XgNy6oBpRVqr2ea2PBXFtIQaMhaAw/Nu8c",
-	"nEnj1rnfIZ2X8oaJWlmxu4N8tLI9aI7H8pZFAeBDFszbuyM47BXbyDLKYx6DwrocZSWOonE/cTapsVm5",
-	"cJViiJwLfEIKuTyMzeZVvmS63yH5tX3meAJ5LSvzi8mj2ex0NmvkftSSc3b2ZhZIThDR8yrvl0FWJNcx",
-	"bpfF5uVLySh20Xs0azrvBrMB0iMpaSClBygG/aKx4e6RhA21wMEWCzuTkGYGoGfB/lscwQgHcMRu2Odb",
-	"82Uy5BqXcmqpdg0dmZR556PZlHz5COTL2WxGNqzMzA/kgnA9xQAHutpsPSb5GYKAsBnX6LSDS63G4qcl",
-	"eyfwFjQvCEbFIFzMQYd78S910HW5ucuEI3nrBZzQ4zvm/i0P3jjSpExPy6efmLfrNdPQCt8y8f4DrALs",
-	"9qbHy8qczz/iP1oOr+bZwc8PPTujnFDof8fy+mM4n9YScmfuR7K0B8rT5H5X3X8OWp+b5wgumxH7373z",
-	"RjpnHD3eQ9YE1jE0GQcBGo9ynoZcQmtWLtkJzOW/+pjvK2S+kRuPtRqDrp//nIrmqSBUYT4YEXL7rzwi",
-	"iPt4rKvFAZufKE01V5pnocEQzZr2nSoBFg8TtSD1aUPFJXkwIzndQecLIbeYR+dsUa6IolCbTXaMlk69",
-	"7dqiS6Zd973X9bzGnr5vwEtl2w1O/uM8c3b57kcoaQVIlvnuFYAufmVBiwxZex4IvV/nk6lvSYAZEg4P",
-	"+G2zTe5EaZnd/FKwW1Zgc2oQFY8dqOZFiJFjeArqozw20D5PUwsYyFwKTGhZ7k7UTmQge/2gyLHogpC3",
-	"rNRViX8b3uKlmzvMD9xdDgXsrVlEyRalhEjMlpZsJSvFTvK5OW9bs863D6ZfvYerBPxGMFbOMp6bNzyI",
-	"+xQ70zAUZflrB/3y6OFsZoa0hQyW+rOT84cN36PSJdVsCe6V8K1fNcef+SfNThZUaQBQ/pkLZYMA9Wxb",
-	"8wp+t6aiogUQ1kJLplyiscUMjoJ3BUBCQNei6xh66LdyS+RCM+ESNknOFXS1mxIKPY63K6rR+7ZdMWi3",
-	"b+imILV3JYswD6buIdoVyjZLtOm0ycI+tEm3Tdia9I8PDY0Ws+lYEq55j2TEh973pgruEeaa6pYwH8pq",
-	"bO/gILTGxW2OF/CYQweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3ZP+uCMBtRQHxm84/+cfHJNy6/",
-	"+bufTs7QLpPFbRjfLpmCk2yj3Ue6EYw0za2k7A/oWOx7q2Yqhu7sFC0cnlzzdphObjFl+OzcMNYf8sLG",
-	"3WRf9xiuDRtkggswJsRDfXk62XIhmAvOHDOA407Y/hiOF4BHca+7wZJhm8MF9Ocf3T/vkrI60GP/kMyX",
-	"fpr4V//r0i+CvknjKT7enK9X/L5nuy6soMEK7IPfkPKw/w+/ZYR9oJkudkQK4OprI3GuyV+DFnbblVSu",
-	"OmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6nfhrAc5GwEVH2f8355Svi5ygqs4qKpg4FmC2",
-	"U2JmaOHaQdmE0CK2FIj56C0N78HeMK2XGyyLHaJoND379S/v4+H399cTo/Rjad2KAjS3IUhbmA8WeE8t",
-	"oUc4W4Yf5nsezKfAIdiBfszprEWzO0CBULR1inv1Vv/cvyKpyZw4LrBDHzgzFFoP2BGMfdgUMq9vu3EK",
-	"5iAQlpoADeyBEIQlPmvX7cC3ifsMu0PuUaX94+/vWVI0uFxkxbKbeIblmcuwrHteggRdlkz99v+x9y/M",
-	"bePYujD8V1Cq3tXTc2hZ8iXpKPXVOe5cdrKnc9mxe/KdiX1akAhJHFOAmiCtaLz939/CWgsgKJG6UrbT",
-	"k6mpji1TJAgsLKzr88QVEcO56kw0W5VcK2I4Z4b5pio2yp+LNI0kCv6Eaz015uuVZ2hau9Nehi+KNnhu",
-	"VTaCxghOgkbYa9KkNPtq7MFSNEaCx+lo5hh/lr7lnvpOcuFbywyTrjmxxlR3UQN4Wsd9Wqp37F9XJLff",
-	"OlJUAMR7Djx63U4qdNolohmeNhkiVzC7rsT5w2MRwsla0jtTnqHOh/2gWerKDVW+D7YW5yDfJJ3GD7ef",
-	"zz69evPht/NXv388Oz///OHTyzsj3hq6ZzH0tknTijeZe2lcyRUT7upHqYZqVD6br1aurTJJ07Wxvtpc",
-	"F1VF9fJd/232uXgvsJWmm0/T2D+AI0O/rFEJsIuO2rglxcOrqLEy4CW8SGFGbY2jA8vItNA7THOwzH/f",
-	"fv5q7V35blntblkZh/eXGWIHF2KCV3vXYoEPuUZlcSDFOdfvt9Zcs6OG2yHK42bdL9yYt2WhloLBnzu5",
-	"sVfAHhkjsJEIoeUPYUQsipaSQiMGNUugNkkzbm/TZGfEzhZ6s3ApIXWoGdfMHaFlwROU1NpUcw2FJf5O",
-	"dFvuaN6gUAmZT3dbbJH9FZ98G7ZdXYrwqEoTrmG1+dkGp++O9qLvHl/BzH0YZIeWs7+qiOZMXxNSEBI4",
-	"ss8AfBQhjtWNSGaIFkT3CZiSMWL8I7HsUasF6Et4mgxyJlxqzlsWdPtAY6st2uMVfAyFNA/2slcWz+46",
-	"g/0CXU4dgI0hMFDeiws1XOEHGc/cBxSjguuNmoOW/y9wuyt380nWi6N+cy79maipbnSOqHSitvgJTt+y",
-	"5gBaNNvGYTk6a+oQIAg4Y6+IEGkRHu7cXbUPNJdhT32t3Aeuo+ZGyBBwLAEvDDvyIVVnJN0iaakBth0A",
-	"eFzO7QFzaimQeYSYZ4CEJ76a+YpjDSf1nN+gJ4JfQ4kaZ4ngMeN9OLgdxFjXcz6lSn+nlxFht7RW7Zze",
-	"ddd9ha8Di0H9iGZHHQB6H54oWEdzFDT0iBuRbgWNNAJQzGMj6jA9eAPaIObh3O55YnL0Nu5tQ4yhabHB",
-	"Q/5/5s4VBNk4bbVh/1k0shf5HYlSb5MGGztVFccHLUQdWwYqg6JxFhul5FYYqlAeg9265v45tDJxu7OZ",
-	"nKVl1OeArqgXdlOaL8aP/nZiYyHS54xLJoBwzxwwzLhgmnyY4ubQbnO8xvfYIcy5uDtipdMD3LMNtyWO",
-	"WpuLIw1uLdu0PPQxy/WPAxVB/VODKP8qUsLEtuJMSnPMrwVLE5X1YrFHm4ZksQNX1yCJpbH7Mw1YmD0V",
-	"zljxaJiqLA4xn62ylCE6FHeE8ZqNeSieO4SHLio3THgrKXK/mxBTqMxmUVrN+/m6fFtBXapcVTIsKldS",
-	"276y3lR+X+Eybie9mDQhbxYRxWxUTQsBRjxP81MVqeJrNMtpHa3NNK+y70GuE6HF/gT7baqdHTNUue0C",
-	"5jwAqIE93+P9axRVKaYsMsaQVhBxwLWwsSKNDETwr2YqDt3NeS7aDDUaGyoH5L9QvrHEbqmUEg7wq3Us",
-	"PwTJSxecHrK/dYd84N6W+8NESA2NsuCNe+cpFf5YIxOwluNYTQkd2tj1TAoREhysXVaHLIJd5+zM3ghu",
-	"jFU8Gv1sBijKebEAj+PnrAvxAUs4ABEKBPfVJXJhpqYQl/rzB62NwrOhGcAJS5QcNtm5SEH12QTwvQe2",
-	"EVzqcaTgUDHNSeIDxnQuktl+AjoqWauCSSV1YibEEdcI42U3gBl5H9m9jTzIEEnHUb2bD1M17ulUSeTa",
-	"SF3x1ZdGP+wTA7URuoM0iYbIkQiOYsrHkwYhzVwFjWHGEy5TAfIGsOHRjYCyxb7owNk8gU3IAFiMjARt",
-	"G7oKxQRfbhuh6hMMMlMJ42GYCJ0HQ0Ryg8DHZL3bSBDuzhHiHBTtl5wrxgaFyAl9Y66+K8D1XoDviw7e",
-	"R5zG8//+1UER+4Da+Z/z/ipP9eyj6EYly+JGufBBsQ0WdtXjApvJhlmx3SypF0qi54pwcf8YCd+lFMc8",
-	"e8xlNBA6ZX/5v2fvfjUy8V/nH94Htu+PHZ0+YX+LfvkJMZ1HaspShcEZjM3QOaduRMLeXFx8fM66Zqva",
-	"qXWz1gSWAaO7jUmEf0auBqB0yGf3sJ/pVI2B2wHIMOiZKN1KCgsqS+cWA2oBQGPplFIUEM0Bqkfk3eqr",
-	"OBtLOsHHIpyBSX0p3Shg8oGXqQd5a6jATaDmiOp+Cct8mPAxAHC7EiYA0GE8n9gc3SfSgHpbDafh1nXn",
-	"WqWghIU2cK7vKNLmhKsqTJQqFVW9M6eVvTMFT6x8K9hLIqEP39H8NO4D71arLIGuFLsqHda+lOY1OkbK",
-	"JrAiVvV8yKCybOI1duJvayRs8uS1+c5BHN0UoR6P3M/U2wLsK4sdhxXvVADOVoRbNrTcXUgujy0sm93X",
-	"nyu6r3fHTYKHH6Yyl+LlNotKQM1YVpD2t1ZDdBaGuYGDJn3eDYBv3cNq9VwbbKPEwQYyVyR8eoAE3xA4",
-	"WLCKnAelkvWrjrZRNvN9AQ8JRVI6/672yDOPy8uP1pz+1dVHMI87AjR8NzIfl5G5sQG5UuPVCEWWCz4E",
-	"JBw9Tah2shS3i7cQoUVpAsPz9tDkyqSM5NArseLXgkKYwB3JXvEkjkRijwZgpJpZDAtrvLCz3MaaI/GK",
-	"ABg80wuCWt4ldRPpOrXhN217tb7bXv8ettdDhoY+ZkaBSTF1xp+f8507yiOZKrOX7810OnTG2vKeYbz8",
-	"XW7Zfd9K37fSfW+ls4pdA9GOKNXujAzy0xQshWVNXvdjLixswjzpUxquOsfzHeFcvGQN9EkDuljg/uwY",
-	"JAENKxHAGshjHVBQKc/uzZcvYX0Y4xqpQJHtkIcBBqvM9xx7LNY0GYNYYwKcaSHDJvtckU2qyv+UWSVp",
-	"Mis6FlsmunNdtlRp+MmQVF0LCQ1J528+fPz94sPfXr2/a9xtbg1fJBGPP+HI94Nol9PZ5p6Cq+6sLH7E",
-	"68jgIkJtKn205MdLqx/x+/N0yXn9YwTppnEUx5GrBzs5ChpjiFYXns6TNOrH4JhSnDLHVSkrBYsQ6cnq",
-	"+AvB80IFrAFDeUQgGpCWxu0lXn/Z6Fyab1w27ooK6wVO+MGF5TCem/S7oDEW6UgZufz42wUxjyMLs+4c",
-	"Hhop8jNkh3wSHdo3O2xj6qvnaurN1r8KGurazsXCmxNU4Ebo4EWpqwQI91JjdaW4nBcCOtfupJzO5FqI",
-	"ifF3VALKwvzIpYNJ3DIeYZVnYn49MIfdiqQYXPgerrv/tv4PWCDtd8kTLuiK5ni66qGgnCxkpgeeedQ8",
-	"BehMojgG4gpq1iFgNo9mqJ+syHvT+zU6jV60AujJmjFuk2Bq/EOWQj84OsfpKIIAkU1QhwkfpPMIQkgv",
-	"8AucJAWso9ZpwYTqrUWwVErDUW9+zsnuGk3xcC2DDVFLCZR3v0qEorXRb0t27eFt373ecpQid1ljK3CS",
-	"/Os1dZblM3M/QMD+G1ytmslOGOk+T8Ktaoj8By3BMVigoCPLGvrLBipxUacF644GV1jSLbvLdsTkeVAx",
-	"AhimbGJc/1yYbKsAgkREWmeF3PcaAlZ5QhYlBG69N/n4PFKQL54m5p0iy5KML8SiFNLYQ5HqvBgZNTxU",
-	"bquJkPaIxAkxvgI8F9F8B4A2pdmERyVVsvCQf3fpsj3+nmjNV6tuJ0zVnWNvUzZBnYDftsl/LmdQNA3l",
-	"mdciBO0w4UAaGGDMmngKySuF/zbZB1hVlWg2TLhMS+v3c+tuHxwxR6cWK7xo8BSIFY0B8fSg9eTguHVx",
-	"dJQbEDDoeXzx05LywGQFvngsBuYe7Z9pMIXCQEUW0IAds/fqxtKDGfM7TPjU0RttEP7B+VzaRoZEK6D5",
-	"eeqMghpNDleTmgpp1t5oRJrQHUyPUPDwIBZpKpKDYaKyyXK34aXg4a9w9X/ixTsCfNeIYgUwYI3xTP8R",
-	"NwGU73dCy8vhq4+fBo0wShwEq8pSgFpNdLosJBnz8r+f0t/HQms+FCR+xv4F6mulWKzk0GV6sMqo2agV",
-	"FbUETrRWW3tuwZdtARQfuweSYa2b4IM5AI2wMhRWzXoz1ufFPMBL7+/rgoN6G2Bd0X+kEM71gSvnr7oe",
-	"vDJKYZ28mGY3P5STv1STzME0L2oTari6w58WAJ3RW1+pcuAYDOM/1qFUt1jMVWqqta2aUpY3cpKoMMP+",
-	"UTWBuJ0WCeKHzmKFrID6OnNjudsaZBp4C2qHjp5DVC6FYLZEh3uD8ss31eqoha/o6oFjyu9XGbXYVXse",
-	"3obuFZdGLvKZ2Cpy4X29nsiFN9vbTsfm0Qv/LaoRcV6rxHP/pjwJseT5AvJVACQx4jfCyy79qCHfBwXP",
-	"AQB6SNalfdp9zjh+zfmQw+hGYMACYY0B1CJkkb6UEhWDSFhfJQnUnAP0haTa5USEif32DF0pFkmdmnmz",
-	"7Mpe1ovQArhGdcN9SA2m0yiO8RJMqmk+9kAD8syeFhLuOsYK7DyxR5U9ixjKf8G2VNjTP5GGS5Ic8szH",
-	"VLYJPehutGBB60ArG11fEOs6KihrwAhaAzRgCwW2KSzQPe7nF7i2Xq+xZH9gMWMkN7AVjU6wCpgEfbXS",
-	"2yXIOK8PKjs0bFMI1MCF0WAgEogaKMkmWTJRmtQDnsCuyaAq5riL1O4T3PuMgRdNtsP6Qkor8CiFE+Kb",
-	"nBQLyyb7Fkd75b7E8UwylaX2VHLqGfovrYLPW/6lmhqN7p1jVKoRUscmNfJokaaxBbmHc2qooHIjUdlw",
-	"hIcCHIj4nCmdSKHCus6yxmmYhn1JekGkju5ZpDDl7FkwOCv3JFlncXQt9qjtXIIYDQJbIhzklTQhM+4a",
-	"ClukjVDlvWqnrRaD0ug0GotKscB32LNEbKIA0apqdI6frq31PtkvlXgVb9QU4cl4IhBj2zZI1yR9cYzb",
-	"sRCd8VcNwjS1ymWk+4mYcNmPVpQ5vCxc+Q0yb8l+FEfcQiqvYODKL75HJq58imc2WlRjwYXW0VCK8EJh",
-	"KKHAoGUj2tjWQlR7Jwft1kH7qEBaSkGbHGxyIYqDVlRfNDoHrWarnfNvUeLDRmT0ikgEtbB4NwwaINNy",
-	"+FYiWLhKRyVlGxQmyVfQKKi+XIeTaz32Lq3ijO67YQTaEW9RWdlxyw+i/JFF/eueUtfa47F61nz2zEgZ",
-	"fiOSv7eLcZckmgiPZYv4EothGlvT9vb93w9gXVut9v6IFjwpXh2eGUQyxJquTI6NLyQ8RJex8W6Nh1pb",
-	"b08YhZD75mFYNBo/FSVm3ZiNrxMPb/NfZ3edQYy1yhuf5/lNCgd6USObu79WyScB43kM7gbqF9AuBGUT",
-	"yeFBKvjYzyqiEjgYR3pMafDNpep1bCu86/BK/OmuAauMg1/iSQJ09RO01yYCV803tEzqdiD3qhK84tZ9",
-	"r7wQEtW7WS/ZKkYXbOLhPzOdjsGTSQR4z1jKCcX0yKpSQa3lj+ZRiLd7FXewFU6CRGWgyQ68A2sb4f6U",
-	"3/Rxivg5nxGKeEHKc28T3cqRmtYj7eLGDKuyLuQcel4PwFvGS5usa4weQMTg7EWssvAV/IG1my0m5I2I",
-	"1UT4feSRZACVQd8fA8xUAlXcBBiixkLnGGWXsvsr1+kB3Pbg7csuVhthg2TKzFuJ8DkNJ5f8AUagRypL",
-	"mgwI3Vn7lFEdOzRpjWGr2D4KG/RNE8HHlzKOboQmhDr4iC500eFrMWMqYWMo02BjPmNaUORXmCeYoUeS",
-	"5Y9EzyJKWKw01E73+0LrsqAsPhCncXE7ztnds4nQrkR7kohB9BUGQfZGwHTWHxk/s5tksjmIZKRHIuwG",
-	"ZvDw0V+7GxKSGau8go9swo3jY776/77wg3/9fvW//nJ52aQff/qr+eXy8q8//e8fFsnGg8aYf32LNzpt",
-	"lXGV1eahYKJfkwjndXqJ6IvoRuScwdhbkE9AQQ4LM+C/eOvg2dVtOzhq3R14P/+wFb96Kr6muFMOUCoK",
-	"irIRhR329AQch0sJl3WYv8yX0mzODru9bOiJ6JNMQANFu9m6bASXjSiEX+1dzEfYngcfAwYO9TcfLje5",
-	"4avmDeGLobhp6pnsx5EUTX9IzZs2XhmN8cqyrC9cYYZOU+FuO39uuAsvG53by0aS4cslmVw1UrDa4WKd",
-	"9ftChCK8bNzdXUrsI6r0QStowc3a1GY4j/hkIiSlwdyvnoYn3bCo2e1aFS1nyE+thsfuJfxasL90NR+I",
-	"dHYxSoQ23+z+hAkuPGlEHDZRgeNlB/Ct5jhkRoXwSGL4FLCgyov83sBo/uSlKOYl6w8rrAoIjMD5b0Oh",
-	"CTj+ozhcz/EnIA6/3zQvoyhFvl9K2N0qEHabASFeKPVpJgJqGDz26X3XTMwhMlo4cZipPbnmRgRW++Sw",
-	"terQHG8wT11RJIGbbiOFcXhr/llaEWHuulUtBHyxniqIEY5hwxfdvPABh3xVMkOHlMNfGtF9I+LwBV23",
-	"d91XYyCzp+EbtBn4IBWJucDx+wOlC19sYD81/4fuKygdL36n3WrdBV6S37tbMF+RZXTaMi1TLCYr1nmt",
-	"H2i0UTt7n+loBkcBjosNRByzQaLGrN1qsVSxI0BPfPbzfzxnp63/AO8njtVUhPWWseZSs0bLGFWS1ITm",
-	"aCFnHImVWQh4azPjqzfcroVG1futkwg8mW63vWllswvU4NDp1J0r4elBHjdFzzRVuSsIkXENiiioKO9x",
-	"kPGB+dO1EJPcgx1xvV7lA7426dxHVPKApImAEDeOtHlv/4jfqPv5E7zi2vGYo3s7acz6mA3gtoUe8TiG",
-	"8HZPbLAbCm04c0IdC4Burl2qL1w5g3Y4ELbYQYYgqJK5ygdKuI6EBFR46v1jOuWxwIoGRTFIIYcRFkOg",
-	"IFPhg/kdkSKeI1KUisOF+ggsxaPaiDJRh8l4NLJOVjH4etl4LBKWQC2MkKHYoMrnE63xHUn3AwmzJfko",
-	"CPRQsQK49UaSHMmbKOWrWfnfetd9S1ZQvy8maYH2bzVyj61cHCa8L/5Pkd5wrukMvn7cWuwoi+TNysZ7",
-	"V62/ssU9UWDjmJWj+anNUMkXdrWh4glLYNuOVRKKJI+Rjvk1NBzvLutv/YdBvQc2NHuS/g5iuGWyjtHd",
-	"dfCnUeNRoAT7qOV1HlaeiMQc7eb52tWLjRDhE8p/+uI5oO6A5aAoD1uOrpy/0YNSwS8T7zlB24Ca3Xu5",
-	"fVCz/yk3cuCgjs7+8Uf7H9f/OgqfZq9Ua/IkafNfjvsvxevhm+i/rn8dv1cf//ikL7K/T///s3+02kfH",
-	"J6dPnv78jPf6oRgMR9EiJM5M9guQON7ePdz5aZv0sZpFmheOkgC/uyJHDjM7cQ7a7EFwlmH0gnFSBhsp",
-	"oKrD9vA2/2UOK3lxckAlRZpNVZKOnGEHXi1gxBu7zlOXTELjP9oHZAsy258AhbEQNS8z3m7UdVFNrcfp",
-	"7q1ejRDLF9A/L/27Gxdui/mvBk9e9rKt7yqqsYUdsXqL59BU+TavJ6YY+cu5hZmwof/mv/RVvsmxSLAq",
-	"bWPmAmCRchoHAYn5sZLpyA9YZBNjUoQ8FbavOSg3zW1V4oPAajmsiYiMIgjlr6ge3TArQ+/odQeXDAQm",
-	"VbMpVHG7yezHSoswIPSvIg3sRCiz3VYVuhrxKC1w7SkVCy7rrUCdTBJ1w2OnRGD8Pm/5eJKtwDQtUzyt",
-	"dqFE1WK5FLDFyqE2zNZEoJrVFw4iyePoX/6ABzHuwytSVxsCjU1EEikYpoCMF77P0fz7wHrnr4sZpWTJ",
-	"BKTRWPxDSbOMv128gBZinooX1E1luaNFYhNURfYsDInkL4kfYOETfTKHgEaZK28Sf26elE+ie9Rx3a6e",
-	"2URr+Xmwo3M9HUeyngD1W3drynfh8u6MaGY/BbvK/HRXza5O2jcCUkXYS86WYrEIhyJBctFIs7EyS1pK",
-	"6ExvskXr5XslBcEb7aw28oI72mLf1QfIahV64pOqJ/dHPBnm4KxQEyHJ1/DxiJ7k50MaQY2Rlx2DrHSC",
-	"+96846mRaPEVoIOCo1aLOSmC0OsPeM2dfbU4kmsl/TOAVQBQVKMnG0ZD/Z7fupErTU8dTpSOUgvBOEko",
-	"az+T/YPCN+ffxuXXZrLvDR8G/e+iqCuFxlPUGyrhJUayRSXdGtH7GN205er5vUrfqTAaRCKsz/YGtDjf",
-	"fy8w3uwRmtHN6lXleXBYUJW3OzxiWTgRtgv46jaCiHRyIoHsDaEV5QlDY4WigWn8EGZB+3CsmrxfmFaC",
-	"70P9LkqR2PBb2x9Mizwi9xiWdLvt4Oh0DmStHGLWaqb/VCqcRnFMQHsbRS3P8nr1vUQtq0/neeTb4+2R",
-	"b/8z4X3B3qjJBDt88yM/v32xP63UCJi/ZsEIaNVrBDxZywiomiFrFjj4pH9mQChFx+0P5u5mg/3wxAyI",
-	"9USspiA+dj/ltIh/+eGJufqnZn4SfzcyNjcyWvs1MqAvDwbZblQZG+3lxkZrwdhoPZSxYXsOt7A1Tmu2",
-	"NfDAnm9E0ozDAf5NkiJKhvOJFLFg2EHfhCX6UoPBDiCsy22Lw9v8l6WRfYhZgeNJQ7SkgYDUSud82PSh",
-	"hXJKEXryj5qZ2S4L5Y/VjfCOt60ReLfC0XWSV1sSwJPNuSTA2su3g1m5hikkfVtiiRk6z5hQvx36NrUY",
-	"4Er2hWurZCLWAuGfdan5SBzAO6A278McJL6DpcbgJiafD/G8D5PvO2PDlowNm7MxVBJj5YjbgVWu39o5",
-	"9jnBnLOPHk6tkQhJb4+Aeg+yUPWzMUn6qujpmCfEf66kWBYjfWlvuqIn8qyHeTDBpWaTcFCZmFHJmKeF",
-	"hIyQ2Rh4a0Nzsvf1jZmE3SBbza0KTXv/8fHl64N285g1m83Cw2k8ZkdKDgNdAEDBhkAzrmIfIE5QgOZs",
-	"YM3nwNjgAVjFAcxWYC3mALVKYJXJZXIpc8M4IKs2aAdgvgdzBnUwZ8QHYH4bkzPIdGjutXkLnZWYZjmn",
-	"08tI505BWcRkEMXGjLFt7gu8u9Wjqac42FrBXLOPL18bK/HF+d8fT9QKHM3DW/PP3aHnGlXtz/d8jOTD",
-	"2KQRMKkQaVNDJQiYmJj2ZNORYlpAqlTMWC8DLeMKjsd8BviT5UnnXyMpPhScwW+mJHRZ4kOZy7+6VJv5",
-	"0gtiv3Yda428AeZL7sla9/qfq87vJSDHACoEB3Vs/FC7BdZvhtmkHW/fQO5OOlbnG3OxrqsHRkdyGAs/",
-	"EkJgDGYfkXW8O5vSnh0Ks8eW6YYO+Yj78SJeG88UemKUzMP5iALqNRzMx6xF6HHN5MHq5+ykfYQdBHAy",
-	"sT7AgctFsNvFqDbeZMew9r1TydTnAjsskSkBioABhrAWkWZJNByltVqBHRuB3Zt/6niHkFvEnP85ARE0",
-	"t0Qaiq4hbDPhUWjJ2W2zCjRrOV51lio24bNF4bFv8u8rPW+B74lLF1FiLtFZn8AMoxvx22Q/4nIGBDeW",
-	"rQgK8AG8G9qfStwOGMpDr/eurXkXfuYQ2CoB70dukN76RSBdSV0ASXtQaPNEY5DGw9Y82PT1CumEz/Yj",
-	"ob/MWI/La5YmXOqBSALw1G0xL/uIkuu65rDok8TZ7MkoNEovEeDlQztmOhJjLeIbUQLFMeGzb1a6Hepl",
-	"4xd/wowReOq4swLmLmQnT9vt9UWeZvqRi7yTdo70edDCKaEZmU35rF6hv1FRuK9jXNsDG4koUSEz24s9",
-	"iXlfdBk3Znax4NnV5o55KAIojAAAwJ6wtRAlZqB5kW9dq39OlBzi64OfB1O0Yaf131UUunDMo5Lxz0R4",
-	"58u4w+iioGWh1bxGMbdke/ur7FksGs07sftcGuG1HtCi8Nrhndn6j38/O9Ql8mgKtk7jzQlBwQsuXb1X",
-	"HNueKN3CeE9lqfVq1ZTaUZhH25KLLTqljKfYEk/dotqoOzVgwtwZvLKeAIcWWBlRBV7K7gS1Wdd5KZHF",
-	"lSjldCk6uvpR9M/n3SxfbtcsjXGJoxPYUDgHGyq5X7L42u2V9TXd+u+lshTgKr2WizzmjBVFlJRbP93m",
-	"+M7wm2vXdixM0ybf3WRGP+BLlwXjPheF2Aj2XIs38MbWEZ87o6CQUZzWPWda3IiEx17rgUogOA27a6qy",
-	"OAR8UdxhO6gNavlaCnZgG8a+oah2FdsSRaVXpmT/qSK5vFOxLGnrugXVVEKZ2p4Q2XBBVgeSaXEXwQnM",
-	"6xkFfG6RLWuQ4495FqUngGIM+/8pprVFA2JRRA9v8YdV7cGR2ShwQ82EDPPDDEJqpPmbjAaBeR0A4O7N",
-	"GJQJRYQfTw4n+5uYUXzX2Odg3D/H38ves6r26J3lQa6t7qii+ZggGiAYaGF9uZyxsUpqbEO2dwbTYbDt",
-	"Oq9qR9560ursKXp8umQzPVGVqcZF+BZbK8ZWLPbf0mynsJoiEuoWYZGMMrnGgzyT8CN+HDAkUWHkHklF",
-	"gPacXYsZYlABjjNcTtGD0hoSzInWokpqIDfcsjUeh78ph+E3s18dmInbsEe1blgCU0ZCt512bz1seu6I",
-	"wYgdzMLWkCBjkSZRXy/Dan1Hl6wClB8JpidcEmoAkN85CHmz2w6OTkbdgH5un47dz09D9+Nx6yDkM919",
-	"zp61mPnJcps1vXtgCk6KCN4f+mSlSlg3kqlIbnjcdTyvVQVcaTQWn4wfXIXFDs/60j54doVI7K3g5O4v",
-	"4/8Z/U/4PwfjSGap0P9zMFJZov8HBvxTGUp7KZI8EITZtmZzik9VEnoz1R51q0Zt368SQL5svFUjW6G7",
-	"zpF0cws07N1bio0nNhS/8hQdzaPjkyBnnmh02kdYGPN3FWdmXtrNo6Ax4FFsFNrJaYC47FoPsrjRaZ+2",
-	"f35G/qwxvs33T4+OTzbQECj9VQDu2biWopHX0TBLRE4jB3VzUNWAm8p8Ho2LGx0Hti40s5oIySdR0854",
-	"1Xb/gNftDEcTyYGCsjmvtyZGSlqnqBvtZqvZMtNHo2t0GsfNNn6Urw8PwwiDSR8TM94UWPAoUoGiTVVN",
-	"Jatk3ufs41tm7rv9Qol+lkDD0JerYq1PpF0FYnFxeOPKTv0k5nI5Hgu0KjHj++cc0PAtigSKRKAzZEnr",
-	"q3wfc4uP8Lhd148G/eVq/exXsgTd4cK9EfrGUeJwZ0gc6qq98uYNzgacKoiR90dKabEDzINZJ3N91Voi",
-	"X4wZAVHSYGC+P1JaSOPwcjnrqXAW5F3KsPQ6YH9kKuXIlcDD8ACK0UpKmj/SCOpaXthdH+jHgeBplpj9",
-	"NB1FqTiIeU9AroA66X44DVot6GfkLotErX+/yVAkRcYou/M/e/cyx8NcDDFoxNE4wqZoHsevcQxugw/c",
-	"7yCKYxWKuNgDt9gVh3Oax4xdReOydkKvpfHIHrF0398ziUE/au6EayBI6b3mJ3oI01mCjZbwtvSdj3yG",
-	"WXneH1lCZKoJJKRoaK7y7vfRuCYLXX7fwnasVJa+oivbhXPbrNPncT+LebokufJeMSKy85Dl2Gdi+zee",
-	"HzL+R5q1mqxrJlR3bX8SUbnaanTCaIokMwIDB67TxlSaa9xE4jwE7vxxk3XBuOgiLDFYBI4rKJJmZwO1",
-	"k1l2KP50bCdm81OboE7FxGgH829ZZsbNA6xpYyeCNNrssCcOzCviprnytlbM04FKjANnRAQMR54gjTR2",
-	"5cLxnoqhVwyuUy5DaFM9ubMlw9qOjYPhBk6fkQ+0w56AA3i3mTz/t3ntzWjXtpicciU133HdOG3ZZvM1",
-	"+6pP4WrbRSJEsRXZqSC8zCqb06LGNTqFWqTxDlajwZ91VRN0j+uFxzlNQwvOzvN1NgqP7gmPLBEOaiE0",
-	"s0VyYv94kAuM+ctF9XMo0ZRP5RZRNxCMM8iMVqk62mdQ2GlLietXcJ9Rn2N5ic0Z6ZRlcDZytAsc6N46",
-	"irBIkasPb4sfLOVYmWPz2yb7PneLeoKJxVfIDSEog3dUs9uzvm4ec5x/TVvynmSxOOD95Q0v5pVAu8Nx",
-	"QUc6jgiLzFPFxkLAp1ksmuzCHjJIG8hTgUWIDhWQs5nxBBMmVbmB/ymLxVn/njpfHpYOK3/VPXBtW15t",
-	"OkZ+53l1zPIunQpO7hUkWzltjT0Q2kd4IoKRyvvpis6diZXEuxWs2utyZJsrLzza6bb5NINfBzEfHsTm",
-	"WDuAKknu5G1rzq1BJLnsRzxexbmV82XvJ52bC9XqlG6txNa9TJuTR4Mm0CyMwuomoMKl61Jd+xrr8DZx",
-	"77lTr04+XUur5EnnOYRTEaI2s/VWRAESUPiWSpIAFAAroiL8nm6ys1grNlFaR71YMOCOYrxUHdJreUN8",
-	"VAw3L0aify28nLitqW9sJqyecVNDyaW/oLVUFs+KOGurRLeaRrhafrenbqpJfIGIRqZMKmRqmo6iGMBc",
-	"zOGOrh+c7xXsS49VQs9YOpvARkwS9ScTS6nqksoV7DSfssdkiX3KrLFUV/Jm1brROVpL+NZMtjl4eRwz",
-	"m8moPCVh4tfNgJg7G6Wywm3KtvSVstocpEz64WE1TITWG7/0Fm5QVvB97GR1+lz2Rbyd6l2uc//IRCZC",
-	"eOFIM3xOLFyvZcCUFOQ9T/kM2cKoVbOvxuMofU71mVzTB0ZtQz1Hk73A2wFl+pBH2MrJ4WEphQfVjUgC",
-	"R2RFJkkJMBHc6WEF4zxVExz9BpJgrrbSbxV3X0kp+qlKVmYCX9grz/FE2MjxwseVVbH8YA8YRxZjLjrA",
-	"T5sqGR5Cq8PhUeuoddA+ojs1FlJ9tWUIz9h/nX94z/AtA2q0oKfvJwruPQ9UHXOL8qNmYy6jgdApdfFB",
-	"dYuuzC3aZaU1X7mopOq/L+l+lxRiOzjVLj+85oKKfiLS5fbGOV3zDRWIr8FFQ4Gi8zcfPr59/X9/v/jw",
-	"t1fvIYiQrsccg8V6Sx+xp4ACrsfqYAKtLZDhYpZ094PBAe64myP9EoLueGJmhabsvIC/FK0l+vDwFn9Y",
-	"WgX+ecRTeCh2xksYUpSyAY9iXSSKWjhc8Z44uHuo1sa3qZMmCllsGadbbzTjq+qxt56WOuuxH93W3Wxb",
-	"VpZuwV+/xXJsHDmBlmGGOhoLt/ONjQy7f4vNv7nXYCfZmPlZiZXffTs4MNKIGLId9tcuVG1rasxWUgQ+",
-	"xCw1JWNABd7CHqe2NzIRPPS+AncEg14NwBvAOdCI0bKob/QOu2pzgPp8I56nPNktZoNr2mlcZq3Wcd/N",
-	"D/wqGhvuir/DzfaRRX84deEnabYoBl+uLlAWjadJIhrupDo2Bnb9U2thrN2ZfmsgqeeQ1nXqeHOlW6jF",
-	"t277CtOfLrp/tj2XuOZyRkpZUwYbahXF10kMnctkTm+WBY6g3nylLKH3SuFN6wjyJOGzsop7Y3onrmHO",
-	"FiaWDUwLnkA5Xz6iMf/6q5DDdNToIEvATnCuOzpHkCJemXB1nQKEFelKJMXX9FMm89T0RKkYjG+Uf6gT",
-	"Uujb+tWSi1CQfqL5JiIVm6dyeT+NbsSGKvqkZmcMZGQdb8xGl2t0x7z9masB+mjdQLX91Phe8NPdGhGd",
-	"x+8k+NjOeRHBgqxqaj1x1btTnoiRyrQ4CHt5zGiidDpMhP4DDTHcHzmWqLtuzJOIhz2MbP+5d9GGO6T6",
-	"SMZQ4jfpGWHIzeMAuxFlDRrr78ltPKI8m1bqEr1zNBr0LEpNGH/IyoOFcjlzo0cnB6BfUttIhkCo+JZK",
-	"ioVUxqVc4X7ZCVMynj0v+mE3kbZu2BLPa9HjupRmJah0BgBCyb8ImPjaFxPqxe3e8Dgy0v1BxrNuBR5N",
-	"PNteu+3urAVl4PMzlmSyQ0g8uoAPQoTngMi0mFMqszr8OVhO8FtOOaw5odvacpokk1Rx7iUVvGaYSOqU",
-	"xzGWXsa8f60JuADS/1XDtIidm4zv82gWuHalUWRU86zq/hLZPkpNr9My06u0tXLE9QjTKXmhrdee1WRv",
-	"ET+LJ0kkQkRSMJOIlRy25SoH+MSqJOrRjEPXB/ycQfHdNNICUIW75mvNsboRYbfJzlMuQ2irMC9v90rV",
-	"m0PhdMWbt82bjyPpfq8wQQvhhHLNaS+JhD50bAh1efo5XHk0INxEKpQfUGU6lxlUVSLnmfFkuE6BYeJz",
-	"BJUTVNBO4FSw2YE3yxy8L5QcRMOmLc/4JLSKM1fOI1VKvT5XdJjmdfj52XocNJJM5rRYZHx885b38QY2",
-	"Q7vEZji9C4o6CJdybUvizAiICNczKCh4AksEJ16k7QHmzjg43ngMkIxImWW28BTowEj3PkjYxS5DlYgv",
-	"rDtJNA/Dgjx7psF6ktsmyYVyZeMLzaMgUHECbvEi03KGVKN3wTpijvVflvQ4kpEe+XfDPrpsPe4+W6bj",
-	"ileMCQSsdi3X8tG6m3vNTeqKoX/EJ7qjTYAFJRAL/dPs8fb6e7wyUnd/e/zbDOR9zDCQV0zYs0imyhzj",
-	"fbGh6wBxPfPnhE8PenA0Q2y90sE/dNWHHQgvb4UUXXA8yoFEk8h6HmnCUzGcWRouKrA7arVazI1lrpIh",
-	"ALIMKZDbxWhnrNNrsveLAJPsTDLxdZIgNBjTgh7cj3k01pfSNlb2uBYBNGoiM3FfJeGPGk0sIpFxfA9T",
-	"9C9KSmzNlL1wGBE7JFngiaBJqFHO7D6cKrPAKkv6aLSsXykLgyMFvZ++xWEizM2OArKgLDEtzocxrAYr",
-	"sCP9VpW5A6ZkRtRELCD2HBWiEk6V+cEbNo2k7hCYDsgVTGdzh66V87/9hl0rQsP2f5YrS6riNafvNJIS",
-	"u779ABF4bb8IRBSBXz5H80PGhvU58BFLm3ec2wMpzH4sBikqbDgpnq3PKeeMW9j7FTrWgoaig4c4O6ct",
-	"KlkHF3QEuHpCSOYGVlvzigUccprDeyRgU6gBm3Cd5urDU5r53lyzk6VERa7mhtPYQ6IZEQYyLNU3ooYc",
-	"aVbwjBIDQFHzeYBNKH0lb0QCdf9UsML6XCoZ9XkMXy/FYyCdW00xtyaBnFuhBmzwwDHK0a8zPo7LOOVK",
-	"PWFrPPxoEdKfF8NE0IHDge2uyjF19seccxqNzbCO2idPT34+fnLyFDxU/DD3T6E5HDoDgnsOQz9QXHm9",
-	"XZ573ndB4UVgcQvEfPQeHVZ8jUtJb9G5lIwdsCjsMP81zKeMmRF2WP4il1gFvIQ7j71NqXjEBq6wERWx",
-	"E1xMEiBzQXa/teCw/7YYI/IE/H6DwksUXIYiIQ50n8uloGwv7aXn/Wqwn+UTNXeL3ef4jZqyAU+gc8Oy",
-	"+AFykbkHT4RPp+IervfQz73RXC8DZlrZqI3YrxCosKFO60RA23cCKC9iXN7H7U3CfWTz6+vKzkWn9qbs",
-	"QnO1ww5Zv7n6S27CwysGjTi6FhKCEK3mM3NGjRKhR8pc0mr+fGrGPlCZXJpkg1MgzCYrGrQJ37zT4Pq6",
-	"UdaWTUEjcxA7sHf0l5Y9PW8cL2Uu3oih0R6Ct41+Mm50Gm08pGsZ0t+aW4xqVByVHgEZ5dOfUap0HwLG",
-	"uHJbd573k/EByVJV73mW3EQ3eQBsT4XibuOsrk6Y8CipBVrwo7mRuaPVyYhRkWDWccxnrEedVuDDV/ba",
-	"PSKVfXjrfr5b65Tc7YCsKTltVjTPTFuFcN8TvA7zp/fmG69HJ4y0GfZOAaxNB7mE6hES0Ih9K8KA8KB7",
-	"Kpxh+uHaEukQaJjxHkciDoEexjZ9l3Qt4Ev6AvaImrrfGDc90ukmOAPuVT7hXerq6q5zF10Q6StLpwq1",
-	"1dr7p7q7e33Jjjkkex6NXBsbElHOcwsVxlhC2qd0ap72SAX2AsjXYDf+uST2I1UQGGuVynoG9ymy4II8",
-	"CpH9ZVbI9P6oXSARq58IQgNFCfLACNRPKOc2L9BXk0hoNlQIj0xUIGi98JR6vxfEH6bhscq+LeZCZ7Jg",
-	"jK4y6DffK+9AIB7jVnkHBA7S5oAcy8lU3eeGyWSoHsV+oeYIJUM7IcZF08T6B2Yk1J5FKdgrnvlC7pud",
-	"QMTVQ57ziu1hXvqx7o6pYhNkOiIcqDj+kxk1lt8nGYp5UsJ9iHsHIyf7STAD1yE4Oh7hYW9mPB4RDwiu",
-	"ow+JI+JZthdFmqUqDn0HySxZWcOw+cIOsbN9yKs933PXoBE0/Bjjl1Xho6ugKPS9hMv+SOgthP0lDUbv",
-	"Jdvs0p/tnHZhA5T4wijNfarYAD1Cy1q6tM3TqKbTsv1BjGXf220ANVH72GzoBYTmzCQfwKiPYaIyaVm8",
-	"2VQl1yKxaPRJXv9BRf7MCQvNDcwJOFnXYlLi+ZrX2dfme/AUxgvMVBRSGFyK6boyUo68sygeyxkhPgwY",
-	"ZyFHpqoZ8k5ayhgKlQbGZJzEAgkDpjyRxhl+DiX6WKKD6QgtylMPJFyWKuKbgRGpKoKk/YHllgjgDR81",
-	"njbb7RLe0sqSSD/IXWOxZ6G6UnydRInQxUefzMXX8wLMkuE9M9eMuDaPOR0c9W2KYhJvVqApxfRTDtXu",
-	"3qvROTppHd/N1aguVnOaqwILwwNpDp2KiTkDFRC9OETXRkXZZwtKZYwc+xN868OUH93ldeP+H8zwrsXM",
-	"qwGid8PayIY3Lp2q/vXvsbgRsS7izPpp/bmKoukIMkuQhFhSVJBXopYsU/sfDb8eiYezuTqEQrZrbpih",
-	"SN2fjPz3uBYHaRINh4CcPkDGIIQT7kXDTGUaJpRPeZRGcuj4i82HXglTy8q+xgomgC/Bz32DpRU0xB8Z",
-	"fR3ThGZrtYLGCNJrLeAm5nGEP4952h/RBWoi5IvCAz2ijU675WXDjk5aLVvOqhudp3fesk2yXhz1m3PT",
-	"YqbRFcyqqbuHW9W5sg5cxzNGM4eFiD4LBx2diB+HByV2SIHhcWU0/7XQrwYDHBV0JVl53mL6n3rTf3T8",
-	"ZK0VOD7eaAlOVq7B0fHT4iqcHM+tgj1SSExD4aB6tE813TjKU/1g1YNFby6DuGS+w5obbsi7q300BZvz",
-	"bo3UmzkVa0m9AcMKlJu4EtqK7Jq7VN9XZ2IFJqPrcEMeMtBVYA6CaUFWJeJXO6NyVqwSJs5NWxFsi/FS",
-	"BcgBRHejbFAPw3zEbA/1jRb/EarWLqXtyoIiwwVDN3CsDqQR2TBR0xyeF/I/PGyyM4+XiT6csRF0lnTN",
-	"UdrtMNjbxYaUKVLpf/ztgpXbcv/b3PX/9+bs/E3XDgVvP8i0RX6e7xLDAry8sww+ZUpilKbJXkNxSS+L",
-	"rwGuUgthhvDhvGoMgNbZpb7KMJl9ymRpR6UZwtYNlQXDvVF369nRhiXP3+3A73bgdzvwux343Q7809uB",
-	"W9h4yyjvnAXQE8ZAMVaFOXHjWE3N2c1TZlvL5oqcH6Qz7XUksVUdIucgdIBo7VkoMN+h2taY3LxXDexj",
-	"97t52F1lLOvchqkSwfRITSWmbJUWbDpSUH6mhc356WUtFh+xVX7zKGFBLuqp5Iq5DPwcnGbX0rybVmzA",
-	"kwcz64P1L8bZuNpokXdAgt9hiFWuygeb8ycgd+LxtygNVTDuj0uaANZ9zK9xTxMaxFbCsyrinCg1qNyl",
-	"nxEgRLAYG7jMnk1t4X6klWSD3NfKm6qK8PxAAambRjNpfN6BGhzA0RWls+Y4zLkvsdSD62qWWzPabZYH",
-	"v1lPM8PYuKsuDZAIBu8CCHhxnEfiuUboUVFYOxjHA/nw3rr1xNBMONdMKyUZuLuUEypJBz1HvAULbkN+",
-	"OLQHhQrhbFgC2PRQr2O0eKhwF8KDKD4w1iK+ESVLixxU+8sZHd2fgJSliqSabiIC62zZw4LzWdX4mLKx",
-	"0ikDemYjjGDXUqCFQwWJ2Wsuq/ecKCiVGkAEBBrAoVFQV3SqeIN4COBJwaKQ4mjwUlVdi7adBS66KkMs",
-	"8hsnl9wBJ2z9jhhYa1dksqd2mEmiwgzbYVy7S+4Jl/exPL04QuCX43+gNRvnKCPoNp+1fZPce4YrRwiT",
-	"COCfNm0z8Z0wz7M+azdqje3C3OcSujq+622p2rqjVx+exvDFJ9tjdLaGsriPxgpQBHUYd5VH0meqVEuV",
-	"ukZ/0NV3Yue+o8wuTKGxL+DSwHyzyqKzxsIDFiLUdaj8Z3QjHN04CU9uYGWTGk+XOWrhatOQCg+QJN7S",
-	"81YQ087d89svLICSdKtRT4xGbbUvWj/7sWHdT8SEy35k46P5R7MXxPMaNIQMX2L8D2/UOjhuX7SWRHrn",
-	"HtZ2bYhJf0VsN4//tI9Qh4ZZ7MG0bQq0NDfuVnHcNqyps34f2PcLoc3GH1nUv+4pda0RSSWaCIAxULFI",
-	"zO5tdFrNVjtoZNIN28yh+9XOYL0EsAU5XX1gzO2VZl1Ud8Xbrpco3Dsb9praHNcH4CMBaUyEz1nXLVsX",
-	"En/AyiBtGhGTbTJ0SCLmd6nSgHULu6gLdiry16BvgcemcS7GClxPiOKJS+l1EziJwmMFq57bnjlsbkox",
-	"XvRvArDdwYZPWdeoyeIwmszoPu+RRy2wr/M+Sltedymr6uts7zt8OO54jTqRZl2EK+sCOQ4aBebv4kbI",
-	"lHWL0tFlqYhjh8gkZFgOhITfeRxF3GU6r1KprKE2ttzfm0Mv3TMrvnUlp9aQtGn3kYpDjG1xpieEaYrY",
-	"cWurg03sAcr/VfOcup7V+3YBcyD/vITgR82uxSywWwI0D32SuO4R8TW1lAXgM9WI/7/cg8w9t6tN71p8",
-	"9U9+2zbE2JhW8E4pi4Wxl3MVu8ov3gzm4ddIXluEh4Vhme3DItmPs1Bol+vx4vhLxkFXXy2HFK7Ri14N",
-	"aLAsA7sOtj2+UQ5PkQMk+DnsoKGvM5dcvrMJPGPxRGs51iDkfyuku1USDRdxywLCqpsbwm2DL5mE0gTc",
-	"XTFV3RMjLGhfyLuvSNiqqXytkjF+01mNM9knk9H8sDR/XpHYdVANmKR3vx7XbjIm4XqmImyA3Y8Fu/GL",
-	"ZmHuJVObV5mBaJT0w8QS6BmHt/jDcqpljCftDEP9p97dxfy9uVfVhldTAY0m3uatmJA7Xzt8u/t7s71b",
-	"VROAghoUWyojzcx0utpCAH7KO4DqYvqmR2ODHMS4wcuZt3Hud3evk6K1U7qBJjgkEoA1LMw3dOU3GD9q",
-	"BJXVa8tO3rLKtraR8D7PtCiAcP8zWa+2D9UiqBC/Gm6LIH6hHKfGM5WWefWhas68f6oskTyuLWA/4hNA",
-	"sYWyZLcTlwRdvtFdZzRxplcfw+d43aZvcE5Hx+5baZT19ETBlca+OZ/JvhcgOHp60T7qHJ90Tp/aqKN5",
-	"K3vAmPXlsdAI1r3qFk8qbvEvIUOhr4vfzxHm4WqETUWJ2uD0oektFXOE0wZycD9va/FpnxPMtgsLzPGL",
-	"QzG5hC5QpIQN69kkIhFuZ1Bxh3E7vTF+yzukA5W7+0FZd1aFbTRASGFzxqPdBXZFL1HZcJRaDJOUJ0OR",
-	"ajj/49hf4R81NlyUdErA2qO9okWaxsSs4foL0mgsbIFUCRfuTPadEV53O8AGmOu4aTEpjRMEw7OGJ350",
-	"bo8jQNk2kmfm6zyPGSbRcJRCciEaC5Wl54CeobHWfKO9CtOyQdBww+aFHCfSmccb4J/vjQ3Et0cq2UCq",
-	"rPeN+EFy7LvFXoK2axFo383T423FEFIZ7FhIXN0VkCgRzH3+JKm609xJgrK46tvt0m/fbSGua6AoUHHq",
-	"YyhqNiP2oX6kmlJNhIXWTXO4+40OmVJC3YLyvyFojOVeiL3qW/JAsnRUqhJW73bCo+8gynyAfGzgy2BV",
-	"2Ga7r+a4Gy7FOpE3WrTAgSXY9GCNGVt6xnq52ocGFHfDNe4A/rgiIOcw0XdkJNleFiua7dZB4q9swEOl",
-	"/iX/8hUI6SMgpK1351lTaRmBQGPjrfdSpDyKq8NneFUA5q1HnTTHnoGZ/3mGDlT7I2y9waXXOf+GOSIw",
-	"MlJfxI2oDBzM1EORw67nzdB+XLrJM7kWZfynTN5P5nbFla8hB/gpk5Ra3Krg7lNGJ0I9aj1bu/rGTOKD",
-	"VPXbOjzOALzYuIgYkPe68+3GiRLWh/WAkvTn6A7qrD8y/nwGzfRYepJTLaa2VocYctDLbF7KSwlVMPRY",
-	"dDXz3vSOx9pFKeoohSCENyyALAxYT+goFJZ9TPCxmXLLNwIOMaQeWJQGpU7wpSQv+K0xayXrAUFPX8Sx",
-	"BXYeKqGZsrQ/xuRNlQotcCDrJ1yPmoxcRoeDDl0NfKzkkHULTmWXjQRHkjPbJGrfcBBJ4CW7lFSSABVN",
-	"VDFkW/A9JlqcN0Iw0Kng4XNUQZZ29keN/LWRRKSALn1lc7baS1mkqy2rE8Jz+FMmH9Tvx2lyNiIWB9At",
-	"wojKUr/cVjCQJRw94CG8S3Ixgt4pKBszLv/V3aaBg/UPxsyvKVoMB7S/Yxl8xzL4jmXwHcvgO5bBdyyD",
-	"vWAZvFaJszI6uTFwv8gGtYH27DtmvQWDtaOsX5/C+qh2Cut1jZFK1zyTFetP1OqQgMLSdyg6193HEB3+",
-	"lEmPjLnYU7vK/1pR5Lw6GU4bz2XDd4uDVTGGz2myNn7yUvDwV5GiKd6q4gM/ohwQic1GIldkES+e2lIK",
-	"2p9eJCtoxMjsyG9EwofinW50fj6hrdnoHLeNiv5qPj05armDTi+rum0965w+65z+/I85e6Af9v1PPtmX",
-	"/1UNIYiUCDfV4IMasRZQz+0Mt9a8EuBRHMnheQSNRvjZiqN4MuKa6rEFH9PZvEzrkC4wTzcHKxbhtfGH",
-	"M5yw9lGr9MbOSM2ZmttBY5Cofwm0IycCuu3g40SYcdNZSamiztHxs5/vquyEzY+b6iIF6zODzwqvogPs",
-	"+0HXPeZD29UKLASAx+dRJILTrkdqqplUjDaQrrlg9o2aFljchX5EsXjabIe3+EN5pex+YVVQSjarowDP",
-	"rz9aVeQAZSe2jvFazBwpETwzoLpGLHJssi7Wz2KjV5H2fSpt9Ii6oaSYUi/Yc2Z2MBPjSRqZC6ih41Je",
-	"uAdhkDmOMRxDIR7oouGsryZIHmXrLpBA29iHNm7zdnAARMRd9hfzaCo1xbvMVAbRrJ/Mu3TF14nop132",
-	"F69N7VISXf040ynyYks1/ckGciwrh4xnLBpYErIp12zAdSqSDtJQn7SP8lYwsklpShC0QWghUzu20uAO",
-	"PGnbuo4BzEDeABbsv3UMqC8OQM7+V1kbGcx1SW1keRX2punzj0g9vQemhH/ztpOqwvL5Zdy9ytyek/so",
-	"Mz+ptczcRWUxMG8UIjFaIREnVp2D746e/EzsxrW9a2sijoIUGxFnk2KprypjZ9KlapCwAaY8Ahw7GiNG",
-	"g0OfoLFmIjnXXNlkr/FthwK7Mf1O5HQkZmzEQ0pLPp9vfEOyhh7vXz8vZkWmIhGXEhIAQ8XEjUhmmKXo",
-	"AbYfIWrNkDAbPXdbGIqNf2os4MCAQ8IeJsjqFGlA9cFjA0kB5zMRi3DMzy9lnuf5URMGMjG+0+ktxdfU",
-	"UbJhAElnCWVBxFfeTwEumTseEjjoT9pHZceSWWQUp0dC2UPZBwq7ZXJ1eGBtVfCbDNXmbccbRFLMnz1I",
-	"h2LY/FqISSkV9vpVhuWR47dFgjGkIkPMalgLI4XkrJBvAz8bXQpxxYpweKtVEQ8/utu+e6H4BhjyjsmD",
-	"OtpoIStr6yKNxbYUJAxYyq+FhN3frIsYzOZHzU3habFS14yntlmclwKA7qySOzzpj4ASfC9aeSIkJt2N",
-	"PT6XxCWKMApHaBaLQVp0JzSR+qobQejx1FpkwYKoRxog60CP8XEJDw694taA6POW8tUOcJI1UY3m3i+f",
-	"8tmG3u8qkQijwWA/8nBWxNtnEMTRhA/iw3UZc+g5HpQE59HFa7tlFM2DQb62dWLVb1qhWZ5yPW1tUK/W",
-	"nApIUru8K+UvC8lMFwu8Xcd3wAK1VUHDqgimMQ0+ZTL3PCZKxZBPQSEOGpMkUgmo8UYieEy4Fe5He+5W",
-	"xTgXopV4Biz1pgpGOyWR6LzdKA720kh6hR3vrSaUqZg1qy945fZBoRbOggzHOBMbh7Q2QXfuTLDjcJ8w",
-	"cGoqNAYJn1NFUg5yZmt40pGQTfaRZ9rYrekUwHToMCRrtgRf1Iz9z6LQARs41+iZTKPYsYvobCzCDWVh",
-	"eXKkgzeta+XngYnMvf8sK/Or8I/aqUqu0RaueT1UHAMf7J7II71q3Z4g4h0It1o9/Dx3G9H8smaWUUVK",
-	"l5BD2iHXttDBg7iGVIV9QeHnJIsFvDBTCURh/KOqvX58yK7nXmKNeOA7j7CqzivmOv2cRKn4HEE5sHW7",
-	"8ox3oX28YJXI/gslB9GwafNVn4RWcYaJ33ljBGYox5rNJ+ykPH/5zdssJxvYLEclNssTa7PwVHyQ8YyW",
-	"cm3xOsOYgNv5a9DqPlxcEZwVyQRP4gjo/aksP5KpYtAPupVGLXVhOnZWQZGWKsP3eXgMWG/9RttIs6NW",
-	"i/FYq7yvNu9zQFB0eMSiPrRPfhR+iPMbXPGTJQHWop+I9PdMAosFpiWysVFuT4NGHEnR6PzsF0hdYH01",
-	"eGf4Xfb57NOrNx9+O3/1+8ez8/PPHz69NLMxUZFEvePyn61D8u3NKCdc66nFABqLEMweATYiWoTnIk0j",
-	"OdQBO4fn6OaipiFDf7Pd8pqAbKvMfAt0S7gwZhIgrIAzU4fBf85nzrCfJkoO8Ul8p46UJZZ+1vPecUkB",
-	"jH/dznHKMPwgtS1ezibK/uLmDjVqzPvXUOgANbkiiVRIAJJOcR7NA8+OlYRzifSqranyNO3cF4wK/weU",
-	"ijR+u3gBef6Yy4VhFquqjfyPoxSLIuP4teAplqjiwAfud6BAH6tQxJCQStyhg4eR98kkyWU3FV/NiD/y",
-	"WY7/4LcaWMB7CC1qL6z5USSM7udOEGOKpEnE4003Q2HNqw6OkYqR4sAL0424Zj0hJOPDRCBaBYt5KpK6",
-	"Gi6prFGwVEiO6lb5h8IvURwbwVncF5G8UV5RR8ku6BBCTuWp8Nr43lJNGRXMub40yIugmDIlm+zMrplL",
-	"KNEf9QiwX43Lm6UdNhBCB+yPTKWEhGv3P9FqgkhjWc2ltG3QFvgyvyCSbDqK+iPKRok4bLLPWHej/ZXg",
-	"CP+Q5is1xOYfKW5EYsP41SUEC6pgS3PabS+wpA7MoOxe4OENl30RHliT8iDJbUqzGXWqxgdpwqXGVknq",
-	"yg55yg+ETKL+CFTlld3M5p/UXHqAFZYJJC+E+YtU08ZWWwKzVvtJ5HxXkH8GBQkVSN41hTR/HbrwxUgp",
-	"LWxDmUWl42F4gPthtT70hzdnJ/s6cWJMcTFdy1S2CoS9LVDeWsWljadBLE+MWGZsf0KqRTwo4weCp39X",
-	"PHtXPAu72BxunmpoPymyE2Rx/I70yWmr1Wy1GugZ0DYFXfNeTeHP+Ff46AJn4Bi/stUkfCSJrKJ0pII4",
-	"PBrRhJahg4DIhQ7NFs6mIxXbkxSdDFtmmIrElriajzIovbOoKTXBzlnse9jHmLmFrr6aTBoz+DDhhf1b",
-	"3GL2iu92/vdj7N6PMShp6PH+9VxHdV4wPmde73i0odewzN29wCs2D1S/V1K8w9LRq5qCt8srPcfKBXch",
-	"DJoKuVYY9BU+h/2aYphlSO2XLuip42zY6NjxHMRw3UIo09tVr7JETcThLyKJIUK3BSQvTXuFDOKy7RSf",
-	"PG6drBbS9yp9p8JoEGHDVQ3+KrmptlYQSuFVwrQAWWU9ESs51Cz1i3VoLhblmqYh70qgQvy5ujqIMW8t",
-	"x74M11CsvSgmf4+ElLyxoWjssSr7m9xsNItbFSavs9nmVP2DVxznMZ8fsbsEOhajsWD/wj78dXdP4TzI",
-	"MIBdQXXWBYO2C3ZiF/q6XIdKIuh0mieutjYZ+0u3YJ51fyoltv0NBrCwS+fLoVycpzAN7vWfF1pBlCQM",
-	"WISmreLecAdqLjQkhTCP1rzCjp9UJOYW/+9L6+DZ1e3J3QH+cHT3Q2ORsqQGDLuZzUuYj75i27hjCKIt",
-	"2ggKhiLgS/h2X6EhH7hV8sQd/j5vOJptn4PiGzcmXxJ/KPAxpUB/9x4TFLosFp94d69WbsJT8YInodd4",
-	"6lmjqwxKV7L7BTEFX8Rcaz+L2liAONik9xQvfV+amYXi3EIvaj71i4s6ScQ4ysZOPy8sck2jqgZAp5bP",
-	"2wYfYxts4+fmSasEkWX9MmNQCxUKGpRWwIyKFDnGE4tFOBT1OaZTrhmEbyB+DeLoBfqjlACHC5ZLtUkO",
-	"Yy76qfDRoUW1qeSaZNxoWtHnOjWKVguWwIGA6QeogoRouJA4SM3i6FogbzV0ICDsMbj1PEVPCzwxCIEn",
-	"5nfidRipqXHtc5cj0sGlxF6MXOzYVMg0KETrgRFOJSwWWiMznC1PNufUYryeIOxK4uxDkb5A7383Beqq",
-	"OJ5g7KWXhUNh+UKoaq7C7bWTnevho3bQGEVDo43ax81TjPRci9h8p92m0A+Eep7hL4U9+gSq+b3QkATX",
-	"94sF1H3288+tpSoVqjRQ97eardax9aTp4oPl+jf/4qnfBACAs/kX7+47/GDLcOYOuFItWz01ZSzNy0+g",
-	"e1SHqATXVnkg9xUarw/FZTUyMxeDhOb2mgJ7AZuOZnZ7E2rcsNg5vmlADhWd+DpRSbWq6/b1DVmaZj/H",
-	"XWwY5iwxWsmFiJBZkw14Pw2sloEiNNutZlOOcDlITpN1B6qf6a6jdof3DebufSnNHg3ycCdWNkCT3+sP",
-	"L347xx7o15H8MNEMOjbMksGQ4bhi5xPRjwaklX56DvzO0CM2ZwmXKT6cnT+lNRyUL/UaYyIw2MKYpLF0",
-	"vjT6+qYRNEBSQGf3M6gF2d0SjwsnSeP2ssHTy0bnsrTE/rIRXKJ6gkvmFBT81aqjS2jFhpVfwsEPcdFD",
-	"83KFUfA0gKcE9m6BxeX0VFRA2AKoFAOnTQOrAQNStgFZjMG1mK0YUHnnrprWBiCNOQXoRUWp5ghkEIsq",
-	"hRMrObRR6DWNrI7QaTReWvD2CxgMXhFzpJmQvBcL4KDixJ9rVhhSe5lssq7RI10LEJoXmKIWgx6WLtN8",
-	"prFaqjfDf51aRQPS2K+e1tGpmDhGE6yyQoxgaqozX2qyLho43YB1oZCVNKf11wlFwsvsBCvc9UXn3M6Z",
-	"s8e2zDm6EIMVQ2N7AESc+R92qLtf7zY6Lv/bjMiF7uuvRACYyVuLMnny7Gc078TXScwl4UB9uVpmoIzB",
-	"CrWvWm22VdllQSOTkXm4b6sFbkhHNvO485C86l47lk/0EdNZ0h/xBE6mkuFcOYavxtPWE3T8nP1tHUEc",
-	"7xM7hSXJJumSSesLwCu7rys0FfqjujbTCRwdVFm4H3kYWrqagkm1k0/Y0dE4i+fU1RxRDV0BeHj7KAiw",
-	"KWzEj6zK6K+9WGac5zjmfe1XO1zknstyC7xE2nJdbYT2pN18Upa+Lzo5NONm9p9iSv9uaa2D+cuFjTHR",
-	"n9n5phN3bh/7Dl+vQtDx5YMFww9OrVo9B6BapUAD7gGw080Gp+oBP6O/g9cwFb2RUtcHoYijG5FEQlf6",
-	"Di/dJXD0XYsJkqYct5jx4BfPtjjS6We8f/7dB2DxNksXhcjizYQMoTx8BVe0vaySRbu9OTf3hjzYxamb",
-	"VVJinzEzDPN6gKYYoCXVE8NIyiiv7/4rAZJHace5Ss2/dpdPg7nzZlNQI7NMmorxhIAK7Xo0Oo3p6Hp5",
-	"QMFeSxEF2hJYACCk0UwwUaiUWgftI/vJsiZfpOAYhSvyceJreobj9vp9aK+73iNgTFsH6Jh2pQg9wiaf",
-	"vt0u44RHYb0EOHPCt5oHJ1cgtcaGoeZQm9O/J5gG8aa6qTKeBBp1WcMCKbqV6u/wdlp89aXUNXPTtHtF",
-	"ky/z2E1hnGM9EX1Km4AL3G62Lht3je/bYn5bJBF5E8tYb8XXvkgmYGBfG1PdTIS2rH3tk1bOgtNeHGX+",
-	"uLurin245R57K19ncSXhDb3zrC5KGns/j4Da7Dewacymg8geieNWO2xzPMv5zeRwLdfZpR2wx8JtupYX",
-	"n1uNJCDA6IJobeqgjFXCpLLZGjht4xgqpVPQh9DWZzEVbXQ0Ch2rx4iX9PDh6yzqlxoRrHYhk/x+OG94",
-	"OG+pFFapg4CFmairTvJcyBAcGqcc5rth19n+hdIXu3Xtsi/njKLbv3IX12ZMrlF+RZf8gg5sslyW3OIv",
-	"JTgsAYImUb1eq66rZHeoOMSe1N9kGsX2rrY3vAjqnhd2zSaYYHB2fyNnUjBrmSXGkR+l6UR3Dg9pApt9",
-	"NbYLqA/1TPahKbdQwXG1qWDbta20KOPY+Wi6JPkENFNjfg1ALHXxTXutflMuU2tvpioOnV+ltz0FS0+S",
-	"d3gcoCv9IlZZ+AoeYl74v84/vA+YjoZSAHLnecplyJOQ2cdCuPs5C1Vfu/VpjkN3thBhVRebpLt2Eqmz",
-	"3Jyggwgxysa2i0aP1FTacoZ+CWwZ7o65RXxQHqfqPVKruK8t4O/FdH561orAtWsvJP0TaTK4AJ6jRf/3",
-	"y6zVOu4fH7GEy1CNWW+WCtgyPa7FkxP4s2jcqwLcUv19jtIRvn3VCW+VYM4ZiZOxdZVs8DC8Gr/M61HW",
-	"mzGa1FotC+cT2Dm+Q7UbC4zxz+H0wec767NBZTPGSRn4kVG1QyVrIRb9BFCUjNvJLJGY0A+7bj7Twaq4",
-	"hzdve6+O/26e3Z92WqWTHrJS/4MUCxJ/vwGKfJaqeSrMKC1ENcBv42KDqQWAo4iOMJkImTMPS6bkc/yT",
-	"kU1h8b4t7yimnBZtM+zFqVeX1dGUsyjWW7sLD9qY8131PB7V89g6hhaP34ABHigQCo/5NRQh0e6vP5yy",
-	"aPTsHggt6rcqYM08Ovk4gPU17qWKLpsNpfETzuFa+mbDyCkqcaJj3WhQ+hN+tWSHvFFTNuYS8akxhm9E",
-	"rbagIGLu+ycTckAg1s/eJVqltk6nRomuCMj0eZLMWDpVEIHB/nuiv+6pdERemIbOkIBphcd8IvrCqH0N",
-	"ZzU1masbkVDwJUqAZAqYPkrwS9P8/Cav8DFsKTP+mE/eqCyB7quNd5F5L/Ijv5/T3+MeW8Y9pJjSrgsI",
-	"gawsYLm7pnv1tZ93ARPAJNRM7+hubKzvUoEaan/nt3nCXmK533OKf4acIqY/YqWuRcgAJ2asAHeWUBYf",
-	"nq0XrRJm5BjDitvvSavTqqt8/k6X7HqEDZW5n2o3j540fy6Qv7WbreYGXWx2QBULaVkat9eJop8hIDUQ",
-	"fHjZMqN9c4LKSLPIDy2+EylvXN3N3cLMSwQ0fl+u7oLbBsGSwK/EH1LegwWFm1KnPMaKZuIkM9drfLoF",
-	"rTUiiUfZIRHND8tu+HmkxsiChmhyOTBKMz+yLW7FQqHlR6EmsbBdI5gvxKKPSN5EaOpo70bvxLhnXmzx",
-	"Tn8TM8QdAp5vPva/dfbxLbsWs7KvffKp3YylryDKRJwU9P2XOe/94h2gru6H2/dn717dYct1zltL0NI6",
-	"5TKE0Xk3JRjkiuLa60giTZ8lSiIgGiMe/vKBaYwwzMUpf+F4lyqe4Nrv4kheQ3qWHrV4E9e9UUqdhWXL",
-	"4o+Mx9gihAvYm5FlgalT/8UJArnijh53CpbdZvE1UItYeqzAxvCiFJihvHt/jDk2Purqh7z6KvoZdoSD",
-	"KWKxs/O7ADd5+ayFPOVULj7mkg/FGAoowbAiUgX/RgSzUPamkCSfullnYaQB8bU4/UQsvngDIuBDuejD",
-	"zEiVQooduMsiiXBFEhBrfWEWPGQxkZNX3zfmyRBb7yXjcgaMhWMB2xOXdcqjtMgMnT/jjYrDyvW1Lwxs",
-	"vuDPFWkbA2aUKU8wU99T6vpaCPMIFqq5uZX9KI7oBFx4mHPgLX2j2d4opmabxrEdiW0aRuheIhw2F0vl",
-	"T9zHRKlByXNeR0NwaEmJGdu+oLHSJOqXTQb23pKuc71sRSenag4nqDfNl41iYyFi1lt9l4VRWvVVipAH",
-	"FPWjX71vY9VEydfP8VQxLzoz/muuNIvZSO9ezm6oaCHwVVkOJZpPHW/cXd39fwEAAP//",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ5uZB+dO/OfE3yS2r+1s6p7ENwORkIQMBTAEOLLi8nv/FboBECQB",
+	"itRMctZ1dx9sPBJFAI1Go/9++sMsk9tSCia0ml18mG0YzVkF/3z6lq7Nf3OmsoqXmksxu5i93TByyyrF",
+	"pZiTlazI89XJ91RnG0JFbv54IQXDT05n81nFfqt5xfLZha5qNp+pbMO21LxW70s2u5gpXXGxnn38OJ99",
+	"JzOKo3QH/XHDKkb0hhHBdkRvuFgTrqa9/+N8VtKKbpm263tcV0pW8RVeC/Ze4wPXRK5g6JKuGVmylazY",
+	"nOy43sCnim4ZWfHCvNVMiJtX/Fazaj+bzwTdmjlkOFI4uy19/x0Ta72ZXZwvFot5hBzP4KWva/FGU81i",
+	"85SKES4IFXs7R8WIMg/DTNj7spA5m12saKFYfGY48Z/gR+9aE+SabYFMf6nYanYx+/993jDK5/iY+txP",
+	"7qNfAK0qug/m/4ZVtzxjcTLznMiKmLmYBVCi8OEUHd1s8al3AwSN0fN5zral1Exk+2/Zvj+hK3LDgJB7",
+	"WVck20ieMeBwveGKGEZjSs+Jqg2vK0JJRUUut+SHH54/OSVvmNCErikXyBtcz4E/7O/IhioiJFEskyIn",
+	"bLVimYYjs2ZaNZxEhdqxyhMAj2NDgWANJ2YRQwcgpMijR/PZlgv399lh+rwEstDiSDr9zxHkDgRYgdiK",
+	"s6qRhkRvqCY7alZJ87nh3eu/X8Padxuq2S2rCIe5V+yU/Mj1RtaacA2rwYWY7x+e/2MOK314dk52GybM",
+	"I9xQQ5OsriognNiTraxYeuFW7E6UsXaN6d09Zq2X97WS4ZmbmyWxQ1cimPRe1mRDb9klebB4GE5LaV4U",
+	"bmJD82nusPGTeqNp5DK5/vv1BZGi2OM8gFxIIcHInmkknTSf77hiR0yKiXo7u/hp9vfZuyhTi6v811rp",
+	"LRM6vtvUf/+ZIjz3Uyip3jQTaJ6aynHiquRRgWsGv2H7wVHxp1NH/LrO1yyx3CV8NzQoPjF50MdSrAqe",
+	"JYbN7LdDA7tnjhlasCyuO9nB7fcwvLt009NwbztyIim1KnNff6aI+bmZCBWEFpwqc6NwPTwlUKKmzqgu",
+	"02Qx3w3vCPx68qAVy3mKEeC7wUHx18cN+kJqNjSwkc3s8OjwmqkzeMJo/h3TmiW2P2c0JwU8MDSDvHnN",
+	"5BlwlVWspCJLyJu8eWBwCsF7Js+hLgue0dQ2lJQPr97/fOrA38gij4+5kUU+NKb5fvJwz8Ut1zQtdLj/",
+	"fmjo5qljJiDTpgV+eWBo+P3Ucb/jIjFowcXgiOb7ycN9z7bL1InawndDQ+ITkwd9bdTyjBd8YIOr1jND",
+	"k2g/edRkqjw9iQqZG5RUrhXYJ9YuVnul2XZgWlV+xHRuuRqgCn77mSKiNrRPDm7fcsCG41uj352fPfzy",
+	"4T8efPHwS7Bj8MPGiuFCszWr3ATrgl0NqAM0O7hhzRsmU6dOEaY+MOT0sd6wrErpeQq+M7tAt6wx2x+/",
+	"/v6Xty+/ffoiMQ382REzGXBzWIfFGN3LPnrs+K8KmqB+WdBB8qvgBZMHh0OWWDt8h0vnAu16T45cZvU2",
+	"tMU6c8L3Tp3OWyZoytjR8N0QIfCJyYP+yJYbKW+esILfsiqlfdhvh8bfdV505ESeiryUPEUGZr8dMRH/",
+	"oonOXL6NacBXmmyl0kRJsqVin/L0FfDrcIScrWhd6NnF+aP5bCWrLdUo9x6cz+aNnDxbLA4KSGRX1Z/c",
+	"8xysEGQ7NSeKlbSimuVkuSeZ3G6puiS0KNCWp0vFhAbHCC2K67EuV/v2uLO168UcdFnBsp/jT88Cn6dz",
+	"wX7EHWNKfy1zzmCAJ/bEmX9nUmj7T1qi0sml+PxXhfcGe0+3ZQEizUklMMQ0zTRM35Hxpw+hyWgsiO1J",
+	"vjQ7m+Nfs/lMLn9l5mcXPzWvaPwVpVR6XTH1WzH7OO+8TW1kGbzO/Nl5X6203LIqfOF2D+969zGk8pAn",
+	"29PFUC2kxp5uixY1HDEuiFvIz8KS4uJnQcgJ+cDzC5JV2znYuBekWd08sMThkZN8OSd2LRfkJ/fGdx+D",
+	"N5kVu1fButpvsfRpvcZRxLxndiAo0nXu2uV52Wyk9v/35uULw+j/5+r77+aE2jN8/ugL8i3/+tQ8qj63",
+	"vzvxMn2bE3z3kinw/l5/fnvmCe5c/YbbrglXoLjhl/24zsf57Hsq+IqpiYy7pIr9UBXGxNG6VBeff27I",
+	"dWqfOM3k9nNachAg7vVnAXN9mNFK86zAs3PD9obfeD57Zwin6u2WGkk/u7IPGeEh6wq2xCxCcw0c89J+",
+	"NmuOsPmrxZw0zzn6ZF9VsmSVhgOLctb+CKc1gkPdYi7I2c8CGccM+LOACV0QN5/pzBE6cNwoYxnE/1Z9",
+	"jgx6gEP88yN5BMSdKqVQuF2hP24ax8wuzh7MZ5ksikYKaZnd/FKwW1YY2ZezjOcs/xp2P6fkO3nLCgp6",
+	"24ozY4bPfqupoffey8FV8cvii692D379fbU6qxaLxdni4cL+b21EWskEy6/MtXa+OP/i5Ozs5PzB27PF",
+	"xWJxsTj7b1gwhQnPHsta2GtpQwVaMGgimX8MD4NPvrWs+ebbH07O4FMli9vI8Gcw/AKHV3ADn53PgxtB",
+	"3R4Y0D76whvdTGhZ7U/UXmTma54zvERofOkwds4Kps1W25tVMSaGSGVVx4vZjlZsI2vF8A65pUVt9vf8",
+	"47v5TGFg1S/e/E6bC3+9x1NU08L8BsPds4vz+WzHhTDGePu9o68Zz5OR0xV6iQ17R0LxsVfbxz6HZ+C1",
+	"bUfgeNanW8NW4b9m56ePFrP5DEMmmaFKrfLZR38AZheiLgp/04thTnAOl4vZkh84DGg6u9d7xn9Za7pm",
+	"RKIhoTe8wk3DfcwrutLhhp3NZ7uKa83E16CRtzhs8ejt4quGw5a4uurAvJCLW2f+4/jtb3YmxQCNk9ZY",
+	"qy6ctrsTQ7T9suMZIgNd1kqMUy5uacHzYemX88rLTG6uF+cILyvY+bPzj/jZsPDEp83fldJXA3IBGC8v",
+	"fhveNbi5vawraOSdgZzbMqXomjnD2UzFBTVp4NOx17GZrMxr1IllaZioVKwyfFjSfSFpHix/tq0xfHdT",
+	"+wl9DPg7kOSW82sQ03A136vU9aIvr/gtE6HIVFpWbFVJsPl0BYrIWSgGx2vVDeMl+D0ICZwaSnQc+BOE",
+	"l1J8LVj+ViIZW7e3FTxwc+O6zxfnD0/OFidn528XrWsGONtwB9I/ZHVg79WKGVHIZhcni9PFWcOyVmY6",
+	"llQH9ueGC3iueaGx9pTiYv1czC5+ejefQVS4JwIti4TO2VmViTGX/jj1QMmitu+dyHL+JsfzdvZgEbLV",
+	"bzXPbpZS3qjmHv7qq9OvvjImH/6Ci1/O2pxYcWB8d20vFuG9bTSmQM1+/uKfJ7Cvi8VZ6xYYz68B96UY",
+	"tnkEGTaM9kwRrQF7BkZ1wIAp8XRI98QtcGwJF9Z8VvAbJphSs4vF6Vdn85neVExB2OdicfqPR4aqK1mL",
+	"/LCsrcsDamytM4nBe3Uzi8k2q+0V/JY5CyfbULFmg6O7tX2I38FTeFw1DqCsMnx2Zu7we5rSt6dHzGrT",
+	"nhWYhxezL/8x+wj8nsmKuZ07+g7Iqu2J5bTuLbBl1RrV37q65beyGkPFY+4Df1gSp6ukvOroPeEZe5NR",
+	"oaYdtJxqal1U8RNnpknBijwDl9uKC6424R0AB2N28QDoVekhnpjicQoX9R1XUZvgG7kjK1qB09EeHrJj",
+	"lTEUcNZzdE26pQG5XBx4ApHuJHU2IGmQeiAjNkU+7vIDo85sggBjZdbSquplwbPTjuE9aCQvWkaymRCB",
+	"IbgUCq82DQfJ25D3r00VjCo8SQkDVEtNC0etI64o2NzE6THyHDggiIxP0KB8hpdC/YOWZSVvMUmwbTk9",
+	"ON5y+q+KZox8I8vSKIXzWVZI1dnQRVsnM0So9YFnKkbbjyxOFmfdR8DsaNm3i9NFwr6tWybx7IvUgysu",
+	"aMF/706vTaFVQdfOUQ4m1a/1FryB7L351V/M243A+8sXZkJkyQq5AwvXKq427dyIxb/+5Qvz9N9OZ+Zm",
+	"gON20JguuHAulr6Jn1xZtqFwK9j7kL0vCyqsxvlT+IIgdsYh1cC7viybV3g6zNoeNas+m5sDKktWwUsV",
+	"oZr8BZ/xSyu4GCVJajDYjOkGRu7MnMtfmlcbW4xVXOYNe5iPpOLa+QmcgWZ+edL6ZXc1Tt18sxdZMH2Y",
+	"tHNbgC4KkzwLxv4wYyIPuaTNoVsp9KY1Q7hv0iyt+Zb9txRmMj+8fQzaBtXsMcVcCbsnJaucmGqLG6Z1",
+	"EV5z+AEGh+wnHT0bRdcY3vEjPRot2JzMSsg2dxLuzSnyQurvZc5XnOWxgpMgj9iMFiQNHz3iS+AVWb0q",
+	"qPinI9Ak33TNC22sQ3uB5U0wz0iiSm6RV748WfSYq7SZATTPXwor4Dv7NsewK8Y9iuIZo7qujOCww638",
+	"Bz8ZNWcrc1YYBiuoXkmI8jmWs5+caEbNx3C27Jj28D+TFaHEfB8GSl7ZH5K3+MMWw5YVU7BYmM5ovopR",
+	"PcFjdji4Qt3P3tTL4LFp92lAacgjtX/4UDYK1oJmN1ys8bu4qDgfFhVnPVFxdlhU3IUhcOIpfmgETl8E",
+	"RVjhFd1DWQGj2Yag1YV5/NRG4ommN6AlejZhFYmJNF1xI6Cm8UdrgxOM4bNGVPBw3055VcllgYkwCTYp",
+	"8Yn/SDtbXVzULuwXpWkBjlWmKTfkfSO3bCnzvSVVHqbU+JA02TIqdhtesFPymtHcTBRrcajIScVKhvKt",
+	"sm/BPAylKXi2ZhCGw1dCHM7ZSjad4Dnaswecrub2qNXs4uHZebN1j+2k/fyamOjnECVkVSWrJjzcJsPo",
+	"TXU7EdlPEO07JjTZVVKsT8nDxaJVmJRRIaQmSwaVL5fk4eKMCAkk54qgl5FwYb54gE7hopA7Bk8+DCs8",
+	"MOcMqhV/FpD7xJVlJfPsozl5ePbA/N8jsmV6I/M5Ufx3SIrfspxTiPmbJ7/CPTa3sStGxBrIlayWPDds",
+	"iHUkXHuuUFxkRmH8Wbgankvy8PzcapVlDYwLFJiTayT6NVF0r8jOlvSc/6Op7eSKWOek+eIroiXm7zii",
+	"qUvyaLEglIBkI3L1s5B1BZ8+IEqa5Zn5Yk0RIzkrmciJFCSXzHrWsc4LQtLBDfua6Wp/crWK5pT/yPUG",
+	"pmOY+tHiwZxQ8yDZyB3ODovLFNGS6GqPJ+B0OOaNx1iupnqfX65Ck/TLt+dnbQsGwpdtu9U/9BAM7Iqv",
+	"MP0gr1nvwfPmQfZbbaTcA6BTAY6LeZNNCn/UQsCN4hS78Xaui6SBW7qf5RO4UIKoBz4NI56F81tRDvOb",
+	"zVpz3cgdDLE2jJMIpFSGi5VdGs1nFw+dZY95W5ZYHwOf4sOY0T2bz3YbcN4b9dxqsA+nyBG5SjqrzJf2",
+	"FjCiM1dwC/RTpyfwEdbOdD0sVN00zPPQXe//CLwz3ivNnaX373jIv+MhqXjIu5Bj9o/RmjNHV+RP2vzw",
+	"oK1Ghs7RCC+e+TDBwR3YmnvFCARQD8x5y+uileAxRWhVujPvjvrrKKTqLGMsDzx0kELY2gpLZBAXBatQ",
+	"JULeroWfduABgU2b/0knzh2vqQermXr7XAXL/X/gfJm1HXtiPAXdeRl9i3RuhMR10qYyXiWtQo5J14jd",
+	"KEyR+8W7cueDWVZJlr2XqGRzYs7OF4vFR8vBNNOHEuPQwQZejjiTPt6w7IblDSyHS4G9Q2qcYQZIjcMU",
+	"jFVB1ycFrdbsRFdUKKSxuktWxooLc2PTohtHwO1qxxEa2T897hbwUYL5cDV9k9ZW89xZg8mMGC1eo7UQ",
+	"irfMcAQwRytQgmNCLpyaXSy8hx/+7ZMBzb/BqYGeWat5LlxIajGfGcMM/oFapPVHM6Nw2i+sTnj+0HxT",
+	"l7kdxZCpH1XonRiwnHygsBc6xLuwHufEhmQn8JHIdQWx+g+t5QUz/djR+KfelsN5pj6cZe2ICXyWlm61",
+	"E2kY7DwuiHs0d91xNyM/OG90nZH76xNK+xvc7O6ftLWNImSutg1V34eR0Qb9yF6ZExggFcq+QgAluTKs",
+	"gJZSUDQ3IXMmvo1huA0LRQ5RSySCuWbxr2vRMFEpZQHRanTbghNTVhARMmKl0HyLBXv2n9Y92tag3I6e",
+	"N3tQ0hpjxVbqDHHmEQEVR93EgXQuw3sLqHRKEO9+ZUgUEzSHRGN0o5uPZl+egss7ErI8fMQbA9Payeha",
+	"6rOBPbQ4+hxr45r6THNqWtKCvS95xVR76IeddKFBgfKVeWZDlRnm0eo8c4xcFtOuD8F2r51P5EOzLrg4",
+	"HnyEXIvGB98XReapwCcDMoOVhv8lFK97hWSWkFmL+UzB3rYI/KEVR/04n2FIu/2FmV47V9dZL3BCQl9R",
+	"Jy8kkbzaqXIIXEGNWI1lc4y+IRnN90Nesl7diPZfmUttSZVRJ/l6Darqiq8xoGJU5SVf17JG7YfuKNdc",
+	"rK98SoZRiSIKkgLHm0usAQXJ5Rnhn42OhGhqVgvyCpPL8jb/9sbuAhNvHrcGDELfF2eLwBEXqlJqdvHl",
+	"x4NZPaicWbEpd/4dqSQa3McrYilHFGOqFT+ylcaZ3G4BfotqsqU3UGWEiRMQUnoKoGOobxd7x89HkP/L",
+	"gPznD74YtQMPHkzagocH9+D8wZftXXj4oLMLO1oZfa6VidLkYDVp7+dNrpmsi5wsGbEqtyFsc8JOJx7I",
+	"Cdlx4WWScr8W1KiU/pWwb1eZrTZoaugweelDUzRsKHJiL+1eSe1yn4YqXBFqETeIrMgNg/Ll3htQr4jV",
+	"RDcFaz+ZceYuOZfqoHTVVfnNZ1fm6nlsb8GuMlVw4YNBEA22XC4rRiAbxh4FgIJskyOLvhLiYlwTmtuA",
+	"icUzubTpSL+zSmJsCKAPNSMrWhQKQre0KEgtuFZRgrQyh0YiSz5tfvPGXD89gEmf6zP8nu/hIYhO42UT",
+	"lo5/8XDWLxD3qUAf+iux90nkG7P6w5vuylrwPW4J9td2jlbLaZMtzh4hrluH432e1yBxpGBASo41KlRr",
+	"Vhle+L80//WXWbTgPGdYSjX03iucoFOAJxCyQy+oNnLEsq+bN5EFO5socTzmXIf3Gw1xrESwP/n6zoIh",
+	"UBG7LzI6JJwkwW6xumhgbj+5d87hd7N3sR28YfvoDhZU6WeyTuAJmW/JyuYFVDTTrFJOyqSWZX7zg3I0",
+	"7bwT5ciWi1qzI5aVkKWgbsqbEfsYe6nKZIncMEoUvTGPxwTQbZPDdVCqxBjblWa4HfEzC3kuNGpCFmrR",
+	"PaRHM6/0uXAemPbZQC/LSKrYAxYhi3cm+G1bSlkwc5G3PQvDA7xonuxSDybaelczanzRZcFZHrgbokJh",
+	"ELwHLGS2C05AsKqWUTmSgE+aSGeEiN5IG/k2m/DyDKJDkfeBeZZYIuarUMDWdmZcfJ3VIPJVwW8b+KtL",
+	"gIk1CoXXIUFTIHm1R2dg7OqtUuBRYNya36GawzURjOWgb0jBXq5ApT3ompx7lgRhgPpoCrnJy2Q/ZxT0",
+	"hkwBUPW44b0zJjYFUPepZi9FsY8dmw77hxhRHkOs9Y7GXd7sfJtLGw5DokePjVL1luU/oFWQgqhwuai9",
+	"LUMtFO9Go6DGFNFtWbD3b/YiU4cr582db25RUfFss3WA9aN+AxzmDaUDK2nPsazYltfb0UNBIojNwB7x",
+	"g49dus9n70/W8sR8eOKqynAfnoeL+Nj4G6eRr2pcQxOo4HMAxw7jU3nG/qAVU7t32jmHmNmgCeT6GDsV",
+	"dc71lcO4bZMJtbCesoJOrAaq2WMy3rDGeTRz1rysIkjOY81KGGoe6BfvUkt4KnQVUZCpDzf3ZkDdogf1",
+	"goY8H+eTLG+X4ToFCyfY8dnF7FclxelruvveejI+On9qZDG8jH5cGnEpa/WN/V2nHI+9pznL+JYWl4Rt",
+	"S723wPfugmKGqFEtOUidjQyr2G/90c7m5HxOHpDT01MIbMtakzUtVUuPTpuxqraumUM8YwaHrXJbPHdc",
+	"0LzEb0+4EqBih2aW5Em2uw/Vs2HfT0P9NPN9zUpZRVa+rOQNQtmk1R6IO+1JWdCMDWz+T373A2PHcKQj",
+	"cq+0FJJkoZ60YjSHNFoodiW7jSzYSD7bMAdxEa4refAsq0+1mJBJ47wVk/uG5t+YmX2cz2A1fQq8kJiV",
+	"vKPKpU3PSV7JsjT/gMAP5GLLW5bH9OHODHGUhuLzZm8tkWLM8TXLaK3YxPu4ca0EiIFniw5k4IP5gZNv",
+	"XxOdl4fQT3mWUo6SKb6VnttiWee/THCqzjGIGj/sFaPoO4/DcFe66XGhZeHhSW2dESqtF2QxJ48Wc/Ll",
+	"I8MLZ4sFKVmV2VKw/mG4J5+Ad3Hh8pq1tN0BQ5Y+buCV366AyD8tTr569+Fsfvbo419//vnU/Xn+8W//",
+	"+ZcY8fFV9yC5LVPFugX1BGx6TS/YbuJxGecObVEs4Ln2ETsIypnkyM4q21udXu4r1/JkcMFbLsJPz/5l",
+	"SRBZZXFzFZaaj99Xn6IYMuCU38e1saFDfABbtnegk0c0dmlZKjw35kAL3vWRJbpDe+2rPaCE4cFoCzus",
+	"uCLCXnbmjld0j94ZdM1kEvtvcT3ilvMkf5fYypcO/6UrKSwwTHuzOkzq8h77AS/7Deoorub+EmDeiV37",
+	"BdQ/WW9T3IGFQc9+6Gtv6HM67GFvMBX6YREXOv0w8AJfPj3OY+SCMz1/UXxDZvMwaxTHsutt5jeFCd0+",
+	"fhzktT6J/TJHLK4XHsP3NvP3PBPjtscyZ/lTTMLpuXTtRh/eqpRudIh0MIEGYbSj1VPFEiFWvWF7jLPQ",
+	"dcWMiomJkWHayIeYdezzq/vB4JJVCgD9MfpkQe+diYpo1aSqC0bsa6Imqi0tiPpBXfcqsgU1wrb+QjvB",
+	"Zgtc+CSB5Z5IwYjiOZv7gsTlHn4B+dun02JZ2aqIKoUNGMxYfXMgJFn5JhPByBXLfom/J8gU78GIa0Ug",
+	"byMZMgvRVieHrxwMa7QzJy1qWz2dQVfFWjvJ3nZ1B2tUt/E1tnLVY4Ycll+MVP3cWXnD86hMUa7J5aiX",
+	"uKaTDVzrxGu8r7k7ZNe0CI9d740vPiTXPGwt0nBK65C78zZHYeHo6SgRrM3Pze99EAxv5EJwHlocNmwm",
+	"OJI+oRFn4HL/CiTLSBIu96/rYmyWRU4jouy5ID+8fdwLFMfY06ZkHWNpmaGbF/h5z5v1DlEKYmyPvVnV",
+	"uXYGhXjmfjWCPgPS+N4kLZQ/jZvOfcqOZDyrfYaihyWzhjFMfWib7sFcbdCaPwU3o5vtK8qjCtF41lOp",
+	"Bhlvd9J1xwDECPdUP7+nQ61dLGb8jdwRudJMYOompplsyQ6jz/7lIyY86E1oGm443tkdOOGN0OswjwO9",
+	"HjWppMtK3rJK15UY/SYjqVj+BsEMjhF41tXg5t+aQvf1Q4R5zcoidk+gJtvf4Ze2K/WcUNQXUVENtdAR",
+	"y7eJjOO7UsMs0e6NMWOQuDvupmq2vaPPg60JEFFLxvyyfJakXe2G5kRL6E6GHWg34HEcuXoXtR97eAu2",
+	"0oenap4iWvpJjo0pWZ6eyoANye07wnXZOYf8aRmq2fshrgSVMpH02+sjD72Ad1QRCww/x+uS6qZTVVbI",
+	"7OaSNHYP96AwmhXFEWlsvmAx3cEO5uSudewgHfVguMYH07PefJOuvqKMxdGpjOCNLADaIipXfW21jSDa",
+	"+TVrHtw5p/S7yLitx/YNGWKB8PDHXGmeqT9dcZ1u9jyh0WBlUxo96W2BChp5qdPq4rLYyiCr/Y4892hZ",
+	"jCRQ+35rz+IJyyBjSVmont2GZxsLvwTHAMxWLYHp0EkJiehSsQoEqaJ87L1RUl5Npy2oTzGnF5O2Xm3a",
+	"65APYxYvFxkb77qw5iA/xua2lmSSY2qhMfNi3FR6+kisMSkVxPw+vGQ+U3BFuvzCySFgjrAwOFvPlHMn",
+	"NfpmXHeqHcUHTrI/hI5h/Fa3aD4sxkL63lFtnKwdhj6Q9kZgwbHv2U9wXQM+wC7BGw9EVHVM0CRoRd6x",
+	"QRCl4ajrK5vWWfx0IJP/TgHqTIppAerG5dgPOrjCW002jBZ6s5/DZuE+ncYN66xi+g3TGgu5ejkNdIt9",
+	"yJR9xEIpVozcsFITBTBc04w3NaK3KdltpAqaxoHOYKEJcSJWocKE2qaBHdnSnBkdjGvFitWwv0IF646H",
+	"+aKe8/aczTw9UQztkaan5C8fXlx9//SjxfKyM7VfziKsPtZlaVfqnZZBufdYNqxV3PXvtzsAgbRbXisG",
+	"uIBSFHu3Fi7WBQuIP40P7im3Iezl7ze0x9kt16p27dCt07MRJO18iIayB52elgJXtd7Iiv9O4xKLqpvE",
+	"BYelGg0jAUSbofM0mlI7frx8BuwVmmVMKbAP1vyWidAyEVJA8j4XZujsmBKbZgYxBvtxI8kaMJB1VB5Z",
+	"KKn+D9+05M+2VoCoueJFgVWkWP49jVilDdz1iATWNqJvnXDh7O4lW3MRL0kspVJ8WbADlwm5EXKn3A5g",
+	"5YHdBZcttKzkToV+1nYGEvbD+qHi6WggoWVJ7D9vmchlheQquNKJ6NGqVhhj7V8p2lVx6WpvJlevN5oI",
+	"adcwbxCSKrZl+b4VI+Sa5DxPj3nneqsEAeyqEX20YXM/M0S+91Chiu4P6y5+hztnrMPwQc0VnPWGo9u7",
+	"Z5mvIX5IkmERcz+OaKdUfSquaDvf+0leOjINaYy6ELzyi0ePHnwxxMhb+r41zaDnctCbdYAaPX9HLexV",
+	"ZhFS9QaV7XVFUdvGgr+8qfBLuUQa5bhzgxWcqo7NeFDQZgVViXsP2+HBA1DbYwShr0uBHth2ab4QZu5r",
+	"aN5Fs/4tUEIsOmC/hAtWMSZOE3UDrKkb6c94Z8QKaMSMi7Uri5+TJVMaE6yn3ULrmlZUaJbymFHf5p1k",
+	"VJCykluu4tq83IWNAJKA9OauMeoc1FI1l5N2TQpcE11A9DZa9KVrTo7VCVJ5qADAe7Gg+5EYX3NexpXG",
+	"4g+iRoPrjjypjB4/OBQwtN0QHWs3JeJuUMfBLQUz4JN5AHvRbOeAJJPV/UlxWX1SQlxWbxFWvydZar1h",
+	"QgOySR7LgkHcfgRiqVhunqWFimtKQcvtUbSEOb30c+25QG/6E3pqjmSIQ04V0RVnOdnJ6iae4g8XkcP0",
+	"H5e3F2SlRYs9B7PSbcMDBEMfVXUgb1rZ4e1NaabfUPjwVlscvYm5tNugQXvEH+iahRuis/cgcoOr9/yL",
+	"87OHD4+8wg9Y/FcKs0Qbs/dy0NQnbzds750DN6yMWf+dXfCLH6RuIOv7R0lW91VUIWzn5/4XtjvRh4Px",
+	"4toWKMKrnMrcMrbjC43JyAboK6H+I3yNbXHl/P/wHVeklFzEzaAl5KqrOxcftALMHdZZUy4UzlKZiUHV",
+	"SAt1B6c9t3ZXtY4rFSmKjAo3afrY6WORvd6N9SunqgHvPS8wFWgcmfbTlMP60kNPAg8bhysfk88M5esD",
+	"yQAeRDCyFDNURpU+fLMr/cw9+9E3XBuN3cAzln/HRRwJArrkJFPm4+H+HwTXikCgBDjTvIRIMbakbxq0",
+	"EgBm0oTMSYMpNbB/o/i3siPEoppEc1Z5/4y9DaNCYyTwUAqoyc/ZzmcMA77lrHrCbW+daGDRtXwaZBJ8",
+	"Chs3TUEGAf5/5drRdgf32foH6IGjB8elydH3J9KfFncALPP6KTeStpHeqXvkqdJ8a7e8c1nmNpg2rljY",
+	"g6jFvK8Om7J/uXgRHUniVIn6xyFRcn8ioZta0+yIBQ5DAqUI+yyQaV1jZh+5A5/VRUHMVx55hSsM2qwq",
+	"mTAkN3y9SVDhhhUJAsldPFsugDjszu1r9HdCL6HgUj4muGyG9/OzK/AR4mAOKbL+b6MyW+VugtZcu2KU",
+	"QR4OgVi6E68HylNSKZ9b+t4WsS3a/wvq2xaxjX1s9b8/CF1tGDLtj4JEu2EJaLcb5sOS5M1G7mwLLyky",
+	"dnoIW+0ATNq/cdD+PBw03OHoCcFXPhe3XKcigFnGSn1s0sL088C2FgTl6LMwlL3AxW30CHBDgfvAOKws",
+	"0sJgfq7EVn5a3sQS1cactLoqBgxKG/+TJRNtsJS64icVaxpMjUCfxP2wCwsJlWbIgGXcInHGCRbM+SDO",
+	"Qs+bsQZ/ZVy/HdRBBgAon2tSmjvelfea/Ya71F775or15oQNQV9gAGB/RNDZLuFumThVHCoikQDtklkp",
+	"BhFLynOyZ3pO8oqutFl5VtQ5yy99qbTEDoqYLcz1Jq/oTpxOLCv0PzxCgMT40SND2JzpQP3z6RENdduM",
+	"Gc4lzYv34elGpj4a5wF//0JG1f9p0LZB8t04/y2C10YctxEGFClhKvvulCWPF7E2Trk2w/4XZBm4uDxX",
+	"hCtVs3zeg4IaqhRNsqXqRiLhFBgBB6PYloK0ymMRx4iR2+yYT3OaWH6J6fgjwYVjJ6MphPfuS5c45A+N",
+	"PyLNcGFu42DOkF/hvR0QYPBPIhb0hNH8O6attRwvte8XQUPDF82KQhEAObLNh7cs3yciuUGNe/9bSMaw",
+	"HOXYlgtECYjGlt3NOkSkZ5j8a59OJ0FlsqqgaZRFezO/IlwQ86sp1fRv3a+9u8o24cU8F5vPdSNkeNXE",
+	"Djc4me90gebFb0P2UNSCmTJgGmph0Bsty1aGRKlY1dSTRPe5pPtC0nz8Vo+CAUigwZodgq3LeQ6axJpp",
+	"gm2FU8ABUdlcp7LPAKdBrqDD+WMpVnx9asFduWzgb5cVozdqjj2mKYSwtlQfSp+9Vz//mPTXRnA0Nfvp",
+	"QiQPVXf/wFqpaEMjVWKRBwTo9MX8suxjqjTs5+bf3DvujPqz067X97dRY6m6MucKKxlAggWiaVg2/1cl",
+	"63ICFsqUmuDp0neygLqDfIkGBQqqWSKF8l8r4hXlQctmrmY5wkpD0DQdprgHlaXLZp+Y3nKvFPjUFj8u",
+	"C7NNmqBr6wAcb/vg/ZMWNVMOgMIX1MqdsDqPsRZs6kf4Lgdv1kkCnYT12yGWnf4wXdL1p3llzK+WGYTJ",
+	"KEUiBdMVNt4fkGcUcKfz5PmYLNhkfZiRJD9WXLMfuVBzTFsI/layrjL7b02rNdP47x3j6402pigQ+ZXt",
+	"hjgnW1at2ZzQW1ZR8w9swttJ9RmTuJsoSL6y+EZyZbQwZKzTDl8YZYcuC3b6wv7jpw6nvGuZr+qGlyfY",
+	"YJgWJ5BsYmwcw9zRXN6ga0PfM+GiiZ1ZYyomWPIVs2iyrRBj+nkI5Z3GMMRdX0L7Rh9bzRMast4M4KC6",
+	"dmlUSMEzLBncNrqlRdD4SW1k+e40KB/ayOj92g0em8HtCqLnEY/YHwKBe3YHCNwnTYv8WBQ67L7kmc86",
+	"HnqS6gV+83GedOy+hGRq32Tc1kPPm/qHDVUuhWPKcEFX+qgKOIw6F026gLIkX5ttC7fRzpcrsqElFOYe",
+	"cAv37f6jQiyHfAbhcU3haxvB+pkiSE5SYK0PIwqqhj9TPpsat0I36YH2J2riniRcA089oHyEEU7HmfQq",
+	"rsF2pYd/e6styChPX3AqvjVvbYrAnouhpFYbSAAIEiFRtjRLG59+bxvADyBpWJe9ox9UPC33xAd+Jpvq",
+	"AxW8Sm7ZUuZ7ojaAsFJIeUPAQj9N4QY2Pf67YIOZGAAbHI1MqGRRJw/0RMNnEsRfwBl3QvkL3+OcBumS",
+	"gbs6BjpbEnoKbDONxvwH1usAk7kUMWe5Oxi/5lDMHYZdU8fq9yhsa9dI6raboBGPwx7qgG7PCuzcPAUj",
+	"G4bHa6KrYQ4EvCYpo0fdvfdhuQU3+adhujUTft060FM2tKWhRKKhRkgupbR1y22RNeYaa4uauzGCf9MB",
+	"asSxnlIe6yMxjxrj1eIYWP0YjniIYxC7ppMwSehLxHEPrfIQLtJ8tiroOqXtP7EoDNOM9yuP5eBRHLjo",
+	"2ASXRDFGrj+/PfNc71qhGea47ldKDFvtY02x+eyJa6I8GXTzj9MuJ6I3+SUku/RB85W7xXTqMg6V3KCy",
+	"t3ed1lpeEFrwG0aYkPV6Q7QkS4bGfO6jzVTdWLgob4GqGywNkVEmPBhjOYJw2MYrqlhkUVv6G7nDtc0h",
+	"W5UszOLO2paJrLFMvC35/ofCJW6lTbSkrm75bQz25iVmZMEulZRX85Y1Boh2mu7RDpui7v5RkZaW1uRU",
+	"IceXbgcDNCbHJQENmhPS1ooGgypRWevo/KRJD7kLaNOK8mJCUnojCSgv6upwkneTomBHOrgodUSvwzzw",
+	"YTa96qo1xiiU0Wgh/mDkcrSWO2h0P1Ru3vS1OD/Y12K8g7RLsmYy82Zlg3RzuzE+gpaHt9LxvQaa18zH",
+	"9B3oXCS96Xr/QjT/XjDVRj5NS0C9qZgyKtCo52Me+FkwZvi+wWXdh8bvKfpp6Ptuut/DcTs2UjMu+wHA",
+	"FFN4LEsGDTcw3xc9YN6vIhBsHBTaSwfp65VFhG8BrzW4y0Jd4Yax0igLVbbht2w4m2NSSCSIbXiJJZU+",
+	"wdaycKDg74plCDUb/HVidJsT+MBfOrLIGRTRlBW3UAKIohedavpyfhu5itUlWhZ2ziTbSKlYj2ZDHo40",
+	"RIQvaS/QosNckKnti9KM+drvylE++p7n7NJmNbr66hHSfWhy3kPWBT+5TRxzGy2ZomxPPWeT/HYB5vrR",
+	"yHZdVys0tdMW84lrBQUtXWzhREW7d3r5oxHgqHvazS2JB2Xam4yKI1olbEtaxXASXlFe2RVC60r35Mja",
+	"1hUXXG2OtAdB/RyNy0mrSTnuPczsQF/25HBzCN/fWtTBrbjP2xW29ug074610/d3oKo5RyU0b7RQ+Pda",
+	"ivgF8vQ26vO6Io8LWefwrSJnpwvCxC0rZInw9NbHYyZrLj/wcTB49rrfudxRa3ynYlvJn0mhmdAO58bb",
+	"0iVSgkvx+a9tn2jX2O9LDgjTt5jsQJ3LfKZKlgXXipvG2ekicc+l0zWBl0fLULfw0GXBbn/++VTtRVZw",
+	"wX7+eQQubTB72+vaEmHusIHs+F2Sz9PM+PR9WVBBEaaLleMrcp6+p1n84nZVe026HJaYwPywnw/q/CXN",
+	"btAdtmLwN7YYNZxfF5qXUJLqru75LKPYdlnan2sA6MFcFZsullU2ddC3VKus2FgCBCPo5VuOIDHoKU44",
+	"E48s0+/vvMUxiFxampXmBBp902xVtOYr3tFCY315UJY/0E4TbuY3/rTE2gWMhOL2buUEWKZ3FsOtCy7f",
+	"S3L9v7Au7drCzYRQ2Af43bmQ6cDCjk7VCjKzCDr3EXCNGb4mtt25iiLgPuMid+g8bXKyqpJVApDNWwy2",
+	"qcKSkVqxoL5MMZjAlom8g1U8XDMPUEdJ56qQ2vUK7dW+ZVTMybLWvXjujZC7e5sBpHGP6AyLz80dEZup",
+	"Rze/Yux3FmfGVSV/Z4FbMIYGHFopXOFPRP/Gm3I+lvsDSNjD7A59JJaBLy+97OOgqgbMknkAmbczFOQC",
+	"EgoasgSGyqORdsoz+HHKSGnMhOGmNs71XYucVT/Guqe9CbV/0I2XAHloi52Ilk0fx6DrSLO2sVkYKVvB",
+	"Ty22Y9+wIrc4PH3pC9ZvrEU7HEZoz20RHsBzwKW46C7DBtytOV0UTWP7OLKbT9cbZ80N9ZNxKU+9zFdo",
+	"JXNEfWyTGzhuclNN0w0rJpm+SYgEpP9naFpyAfcdrj4OeDm5tudgPQ7tSjDBdlNDHjreyPPHoGlCZjiq",
+	"4bjo6nabaPEYzzYutwxyNYmWkqxodfjix5AxVJ3YExJko7QST1rQWMjZOB/blsdu+PC5vAfLMDjkn4Tj",
+	"9RuutKz2T4WuYkme6YYT8Za7h1W7eTJNWGFm4ZJl0Ls3YHAn8szrxhUx+5MeqWOedJMncpQBJd22m7S1",
+	"kNTO30jddq+HitH7m33mWsunUCrgjNZiTsz535babJBrP4YywqGic03oUtZ6YjfiXxNl390cS6QPSjeA",
+	"A47HoVLCEdElfFODRkoCltQN3Lb2HytUAeczvaG7A1J0tCvysJ7GW8lxIGZsxhxIrMZqsc0ecOt6cmrg",
+	"WN6HQAoP+KchkmSRjkf/AVksm2gyMgpxRTZgHKIRNML8752WTZEPnpb2qBaW+YJsZdWoeqDRgk4ndyx3",
+	"6dgX9ipWqOg59Q/yPChZGQFklD8u1pcO9Nu+1/7VeSuY6eqC0PZlvaorvUF0Qf9wGNpqkKT9Fd2g3OE7",
+	"o0cyidI6WBp9fMPzRAKg0UUAtzTVqFxHLwBIPqnYr1gSLwW7CLPmuPJCdkmzGzQ8bGIdJNEqCE6kOhz+",
+	"6Wk35shF6pNjfUb0puEfwKrtoOAFJpODVowfrMZIgyO2C1pTTmuP+kfl60SqobkLPLTb8Www0O8AIYM2",
+	"5KkkHYsr7NhrOFnH7M593AQy7pX517wBfEikzT2GthfQvNGhVqMiekkqVjCqWD73x/LCMdLcoiSuOaJL",
+	"QH3CJbHljBce8IhbcU/FHgTlJaEFq+BNUE/Nt5ZBS6oUywHOo5UCAN6lHRVa2SRCbU95L48V5wr/xMkG",
+	"5ZXzmR02Kjf/Ddb2PwDWdv/IaDG+b7b2Ho57wCefxKF/HqBGJfL4I77rlz1/roVBGu20vmrKBGIIuWVZ",
+	"yVu8x+6In5UVUg20OTMSDSHVjYTBh32rM14wAkCnIL6wqecRbrV2zkHsendPGGmobXuA1ixcy8alzI3R",
+	"r6X7yXjz1u7042YycXrJbVnrAYqhTBZMYcOvlUTlFDVg+JLla2xNNgmLdSJ8K2CTjMdjq9noZ1dc0KLp",
+	"jTc1V6Oga5Xs0YNxUVZ1CvdGHxu7iVBoFTk3PWGegn/zuND3fa7tBJOw8mNh5/wmTEGem4ppXlHNHtMR",
+	"URD33EevLlwd6PNeUp7Pya2Ezvyyst376vII8YEjxiuqvpG79ojQdHfvPouPPzDUGLPFbnFTJOksjlGn",
+	"6652g8eE9/aA25zGFAgVgUCehYhHvtIMz2twTwS3T1sWhHvf2pVAHqGkGbhoHw/eBQ5Jlu5BsTXT4Dm0",
+	"IG/ansFr5qAFb3D315KpSLIQV2bhieoUYr+2l83cJSK5IT9TZNcKOMTYhb03coYWzxOIc3aynymjHbq1",
+	"2QEOwMxBvcFxoNXsvX6FBBy8wzxxAT4ruFIJXVMujjioZuS31f6oWdstD2oB4k02EdwE9geuX8cqSLDU",
+	"Nh6Sm/iSRDs8udIxkuUdLSTSCb9pYtVfjKyrpmOom72VXs68tB1Jpbw5hDi6qkU+QR1Qh5jDkZlkcE2X",
+	"dG/413fYmSrB41a1USi5WF/YKw+j5s6DpWX7uJCK6WoPj4MPx5FMMXjIEBpkgmdC8wtoFXoRoydBX2Z7",
+	"rVSYlZ46pvoFx7joMl6b53AcQ/4LyGMxgmrn/HyAd8ztf5c0uzl1gie/cGHr4M1LKm5OrRZ+AbdX9+5y",
+	"Jr2lHZjySJemN+oMN3jmGdsuBHvt57OAYeZOTOb+Coia/x4isCPkQHTIleFmFe4LlCxAoKHxPsYPydi2",
+	"3DG+SuCRe4eh29iS7nuI5OMBoN1FG0h7HNqfo7DhmwMj9BI8lIuBqOmJvK7kju1Sq9n2wC3rgAjGQMb+",
+	"Wm/LOaD2za16Pie1UPUSu1vml5i7TrZ0DwWqsoo7rV2m4aH06txnEA4sAPTnu4JQZxsKCcy9JUN60oWx",
+	"QXYCi/AFsgaXArxpcRc5a3JVR/tDuvmtSaMlhUZlebmwTkTw9VFBmG3U08m5KPhwlHRoqobmHltmUiuq",
+	"xu6ItCBE5wKkdqEvwS8H9yfZKpx3qhRaN+s9tbca25jKzWbe61FlvfP9XNiG/9qcM8j19+F/A3/Wp+R8",
+	"e5NCRbd+a3tpmesQ4u/OW7Qs4slL39FIZ/xnGKDEIBL64hWRFV9zyNAzf1UsY7zUxBy6OZG39vICLe3s",
+	"EdlyUeuYpWGR975XI5luCgDslr4f+d5uOqeflHuJGzi2E/7sR9AKNbuwJxdNMEargkOgVkBTeyxfpFuG",
+	"+Nn22ufat7UATQiNynYQt1Zh+j3Nczhh3Yz7WH59YRHmGy9qlBG4uDmQQJfJco+NSpv8uW7byM0I4dkk",
+	"+aVQUYYCzDvxTFbb8WOM8lOY1QfhVZEd27BoAM5lqEayBUSqNN2WE3LuO1jQTgdrHBh+QXO3Qw0dExx+",
+	"0xM0+BLwqkBKPZwRTFpqB8kwWTfKZN8z59Lr5OIno1Q9L2Wtquit/avkExMP0h2rJnQIuquLyoWobLWI",
+	"jVT5xQyHnZGc93AT2n35JC5CnOsxeMFHBxPhh/G5RBMlr7Ev0TWEgsiKsTm5Rk1HXfvUDEpUvb0kgnFI",
+	"3uFGvtZCu+gIyPvwAjDn75egzV8IPwIs1nzBRMWzjbOdcDJe2VKJk6krnkXKZOzd+B3VrmlTpzRFkC0v",
+	"Co6F+GrusptGKA8jQW6clFET2hH/UxZ1DEvouSBrvqbLvWaK/PVs8X+/IvDvv42cS4OiEsFzl4rNSc5o",
+	"TgrAblYj02NUnWVMqVVdDL0YCjBHp9yAe/vNXmQRTwQWanhGBOtJS1+ZLSvnDTqmS2UwcGtlnnbhhs67",
+	"7NXaveiJA4N1fC8y0S4SM+rLbiMLRmroP2yzcV2Lqo6FePKfPy1Ovnr3H3/9+edT/Nff/vMvh3qaBb//",
+	"iZ78/u7Dg49/OXiXN3aQe1Ns8S/Y7qoFmTcFay9BoefoxGzc724Gl2TJCrkjv7NKEk1vwHm1ilPow9n8",
+	"7PyjJ9OHs/n5xwSpxoEiPxhqjBz+8Hwijp8ntLNJBwq4DLl9G9EJpB5oYgdheln5/FDBbg+Gv4e6bU5E",
+	"LT+2n2Ya/8jYmPy3mtmvHSp5pBDWjp0g9GMP2T2R2BbrG1WQieQ4lopMa1dTmkLCCF75xaNHD76YRzGm",
+	"Wt0EglK9BOKFcDBlbskpYraa0x0lJEIp9ied8NRJHT6h7WS7KafU2RwhLOijhwfF0NFaZCsbLbGaH9ly",
+	"I+XNU5EDuuTEJR3Jz+aDtlCY+IIGLS1kYm9DREMPV9A6oEIkc3CLrLnALpZkozWmb7QRWyeKentaUm1N",
+	"X7SMl44DTKI76zqDB66dnmCMFOgZZxOubJyaiQPB75fen5HCxRolj/E1yeJt600ZD1Q+YAHvVMzRLmsN",
+	"iQRbKvautsHnnjFBauHbwiX0xp+84pgKIdlt8zWDtsGVmVFsG0Oa9P0KYDtNIcmaCWNhsTxu8QYMGfO1",
+	"JwkqqLY4Twd8P1CiZ7nNvCWO2mEbh8TnWDGavxStHvZh7UJGY4WkT/ja6MNNGBLkzyU5ObM4wntbcxKP",
+	"TDrQlHGQGIhzYmkSLCeYe7gT6W2/B9fHS//Kf33XB871jaa6jljqLbyweLYZuOc31Nt+R2ieOdOpnKRv",
+	"5K7xblSMKMZEooumfcfrNAJvLgVLma4KyqZc/ooStFQbqUdaxgBZMT5Z+LHMWf4UfhPNgTVWLRfrN1xk",
+	"7AiH8YCnu9xQ1fbA2oWCj7didJsCJzyYcQh8ADS0qSP2Bps4+UT9UOeewJA49TW393ZTeL83UsryTJPa",
+	"17Bqn+U8ndpYca3ddLwSPYrOEXc3nB4EgXwflzFGPDwuqFJjob0P3m6jK4VHNz9N1gAnWLNwYFyxe2tK",
+	"BfC0Erwp9cJUt0vOemGWZl+6jTcDZGi70maLB7noPi4yz5Gfxl0G05XVlTc52XtqKKXM284fLU4XgPR2",
+	"B0PUDfFY1uX03hSj8mc6q4gdsZ/oye9mpva/J+8+LOZfRH2C3lUftUe8PMWHPnMuOzW3yX9MYYEb+0xh",
+	"9uElWYDy5nxMW/reIqtarxn+tYjmY1p8t5Hrf2Ufb5n/Y36I4vgte69nB1BOMPmYyJa/Uk1u3Rc78c4X",
+	"6CMlAy4Hz1SV6939JzDVdP/yfMgL+RxygX3OAbjBce1oizMRQJ0Je20HXkvIbdgfoTAczxsH/eWjNu1V",
+	"w9UtaZOSNA9agubhIUHzqqBTxcyqkttEAg7oSRJ0towKsmQk20gF+yF3XUjmcepGaSc46kgXVPg2Lfe5",
+	"dzCJcdsVTmFipxgzCqGK5DJTn0v7QnW6zQk+uWSq3U8oPvx/VXR6qCXPX4qY/wTwmdBnZMwjLOtaskvM",
+	"geaKFGyliVGemcA8/JhH7ouHgy64B+f969/te+ctB9x6d5Hkhj0jgXEhd9cpBHYhd1aBOLFJku8O9u2c",
+	"xEr3pmTh6/5pMzOOBhcOX/bKoqD2XYRWQIzMaZG78abtq4pn7EqoHUvYtmPEBcg8aMTADj8bDhjfSliu",
+	"fRsu5xDl/nfN1FG9x9whvaczNm2j7iKJa9eyY7DIWal6y/Ifoq2nYfRDhP1nk9rUyfKreaFjrTSvsFev",
+	"dV+WlVxXdBvPD88DsX4MDe6f2o6RrSId1Zq4QlHduo8d9tAByNQ2g7tR5p6aAU2GduaOXQ7ueHePkLTB",
+	"r2PFXKfk7YYRWudck0KuyQ1jpbuJp2YEuCHfMmFv6c4ZX1eM5c+iKpaRcg2uCGTdwtPH1OwfW5Ten9V3",
+	"bKXnZLlvZaSMS+FzlRxduZSzrYzb/T1TVbO4Nygd1kgiZoNJ5SWB0cVs+w8HC9OE0+CuPz1YLfns8ImP",
+	"OljLmCLyXKnawsMIqW099L2S3YmcqCx6m+wVW7YFbyRZrKjXwzBSsYI0Wvxg7LnJ9ItZyy6fw0ykyTYG",
+	"NmuXU1uJ1yy4vbx5eD5bs7SMFex7kM4OGzokgFAaPGHaxvc7URJ4z/iYq7XzEzscxQ93qFlbmjPP6xpm",
+	"NQfYX5vTq0Zz2Si1E5ogBDM5kNsTPgslaU6GjpmIlbi95D/8uDOTuSe6I9rh7btHXd3N9VPyir6Ffgl/",
+	"1iU/n9UjpEPKCKvtmR3SDXbicZin1VUbfUaTt4/teWkZ64oVq37NyRG3b9OPJFKDRwVfMQWdZWvFoO8K",
+	"Bs0sRnm8oDMp0BOR8fHFvOFPVBxT6wW1/dAgl9Vn0llvnlkF19Na2N8OXUFOfEUmwnaGdL72fZyEdZs/",
+	"1qD2DVTwTgnqXFyLFUuoYKrtm2m4MNjWFU8+fq6bzV0z35o3RWfnC0i7uS55rPNLVtSK37LxPkJwBKc0",
+	"jGoCt5rP/9tG8YcXjEO6AeawlOD3USoUsY5dEaO+401hVNdVQvVyhbI91OvBti/Jau7RFbNuUg1L26Yx",
+	"OKN3Aw2rT1A1B3JcmcXHDnMYPYigO22tOnTIOP4OnwQWyVmRyHPaDhB3vNaFLrFEce4AvbEaZ4J4HhB0",
+	"8eSlRtogFXqbFkQk7KLnji89tVMc/Z3fjG6XwOIZMklE6D69ZdUezViLOwC9anxbbEi0PGlBvQdqzip4",
+	"74REgrDgKFHLrrQrKXF4yJFUshEJO6WURQLfvaAK7r2drG5YRcyTCZBg3867l6oCzZAAcM0CnxRS3iiX",
+	"2hlgmk2thPGUnbf2L7X3r6ootmKipZpv1DW6NBqDvdEewFPwC3zYOHbIWfW8YYwIp9JsQwLWAawqID4E",
+	"tuUKa8V2CVYNYtL9HU4Zv7CAVhrVuqJ5TbFW9RYrjeDdv9SC63arswJyQZpeZ57q0RZ0PNbk6AeB1d2G",
+	"v/DFYyu4kr4VECsH25GhOBy6DJM0q8u3Mj40JI4ZOvkcVc4qf7xtQp556JgDA/MZddsZArzl8YrVkZdu",
+	"O/DPsB2JZZYBzBVzUt/wbV3Qf4WYQypf5G07IYTQrRRrszfbS/KgG3/zsuH84XD33ePiiGNDD2FwaIxi",
+	"d/COOqD2iCnqiJlbngKqHFCHpGZqANqeYpBmmm12pGcxkawJGej11p1noMuhHs8HzrFTjCL+v0Z78iqR",
+	"B2Js9CbcHEe+JLPEfUTeLTda0TxocKadVjCPO0cgO0HyitECrKoTtRfZ9Zxc0/yWiozlJ6509qRiSha1",
+	"+YX5PqeanjRV3+YjBPQ60RUVygM2KXiY5dDSNj9RdVnKCh5XBT356quTr74yf2x4SemJktk5dinnZnDz",
+	"xW7DNTsp6JIV1/eYnuAPkLuiS1bB2vHyPfFJluaPQH9A5tKrNo5FP+zXK6m+dj+7viDX2KW4MusrK7li",
+	"SsH+XRNZkWtzv1ZlxRW7PiXwy/YU7AtETqv8mvw1EK1/g98v+UnOK/TH0OIao18A8UZg1Yps6C0zQroT",
+	"AIuS8e6RXyR1kpXzQ2BiveLhgWpq9zcFoR4VKp8I7NgfDAn25+B3NRkmUbhpa/3sQqxpgo2QiKqzTYAo",
+	"CyiypNWXapSxDQp2GsrWrQeBMNRhBJzDUGNOsbOq/d2Qx16lMEpfP3tMvnr46EsPrplD8CkCfxWHFXyj",
+	"6bJgl6CqlQCuWasuWp1NH/7l3X/8/PNp88dfEvU1NvYVobTvBElFbnveSJLL6FY2PXLvpbssF0ZUpjzv",
+	"rhyUqhuWmzPfhaEcbhheYaPVGL7wC7oFWHyQzntZmyFAqGxYUfY6Mf4WLyHwVVcDyHj9RRk+NHLQcsbp",
+	"UMfxiA6PGIBUE+BNDi59RgwXTSHOsP/crsyzTbBPc4dB2RB34GD4IswuUDwjK1oXek/KgqKtGj8VkfKY",
+	"ot6K6L1DfU8XCzlzFq9MLLhgd3rBlil360ZOE1dkV1njKgH2WdKKbuNAQW9B6rFqT/xDc1JSvWn+JsCm",
+	"NDffmH1h1DZPgQLNxLVqv4tLqi++WpyR/+/NyxfuFYQLWwZmt5ksZZ7ox8K2LN+nZLiEGBlz8zwswB1t",
+	"E0wlV1NVavVyla58W7I1FUf15NiWBTsWeDev+ErHCm5X9rxaF5hwCDxQoGn7CY/0FeU1G4SohkQbW2G/",
+	"3Aeh1IlrYb/VMRvSVWWiH7ViBJ4jXEDpyT6ACxyxlg2jaYglphiWu0jRalCm6Y3ZYzFyDKMKpcH43LeQ",
+	"eS+3Ja2gb/IlWTh9CLvn2yBn5PW1EIZyEzJxpVy9rhNtVibWusUBxF+uGoBOx9B2dVxJcQGJKa5dYWsP",
+	"zRfekQ+o3Tnwrv3DMi2Cn9tm+RWj+ZwoCTv0swi6dymKzZ+4PiXXgH5z3SMqYqHhFE9/FmGKuPnBzPHh",
+	"fIYTQQQ094u4bxbnP0WTkStsVh71McZ9Ka1z4Mtej3GFBuWHDlHbLtkXt4JY8cdljrKvLawCRncyomHO",
+	"hihJ6dvIqMmgPGHnioHS1W4vdcEsjjPC3BuWQAOz6Wk93lG2krWYlF/RiJ6+ZRntL/50W+p9gDztBbgy",
+	"4nygD/dAfe24NB6UGPjoQA/yFn4rz4Oux4bUvh+59L57y3hT25MP4J6O9Mf3y2wDJvIoIN3O4r7Bo6+8",
+	"9efB7f4I7naOxAkcPikTrXuYPolUtJDDWnjTKHcC7Nec0fwEIQ/Rxq6MlS1gF2zjzQYz1qLDmh0rNKvg",
+	"ISnYyc6CiW2pzjaJCJu/Jg/tVSRU7G86z/XezjQqdi1yVpEd3Ucgq81zXydPf+swgYrZVrEmIlt4hUP5",
+	"DvxjICR11ER5jd2FfdGCvZ5zvmZKs3zuyCLW7uqfg+sHuhRDNp5UzKun+AggVyurm/ZbbKiM4o2tucbu",
+	"DhVTcchpdLxGwSpetNrZhc1EMdT/x4NVHHNrO04Jl9ZDpcCtSp64N16S3t99i2qS1UjTWrXZa2w+0Gpb",
+	"XVlTbgy2ygj7ALzlZMeKgmi5o/i50QynGAkpHNYfsZ9ZTxm9JMxd1cI/cDqsA4yxVeQuCqXElFaY/u2u",
+	"VVjc3BMWsFeM1FjuzX+gm5GZrrGfiqLVvBvf1oL7Fe2suHFqBTb87u+NbRTd2DlWPIw2pWh+AKenWef4",
+	"dyqbWJTCVxxjFPfAieCE42EAabLb8GxDcLRoJXAyb6grrceK6bSatNvs76wkbaCC1rwp5BZnOTiqel4I",
+	"BYPdyFB/wiMWE1Svg16IcQTCPyMDLzozlkmR8YIflZ7h0tN7cwTBPsWSyLnKKlZSkfEJaQZP/K/ilVzN",
+	"148ntMVgIn8SdQlA6L+kAqrNnRXOJ8AJrLjganOkX6xXfVZl8eozpxGOW62hZV5HL4e3QSPwzxRxT/o2",
+	"alwTumxHtY5v+m8UAEf2kVUJ3Y4Lv9Wsxg5ldZYxlsePpadsL02qfRiC9hZ9X8hBW1rLglXx2M0LSOa0",
+	"t7uVrkvogQc5oHC5e4fSaQ9VPZj47GL2qxHFLzzeemMP3NMZ8i8cf4JiiWN9/0zDd+HmN6evoXtIzLkV",
+	"Oo2IaZ2qhvl7M4+Ig5BcXRF0WFjeQ8VVR/p+EmZue86vMQAyFUo4JWGvSE73c6tncEVc/ijoe5QYSXB6",
+	"UHpEXmkD8oqcL84fnpwtThZnB1/ZnPrOCzUpGDTX3MlLawXYxA0nLLsZg2mx0eT5PFocSKqKHZLUBsVU",
+	"jRbc5Vi0vUEz6YhKMgS7O7L7t/eCjmtktKoY+/1g9s8zfOqj97REvKzojQcvPAYwobCNaAnJ+Y0h1jmi",
+	"4RWjbnh5Iks8ICc+3gj479br00c1gqU0heDWos9ZBj7qS2iYBWYaoOBawC9XQBv6gefkf7nGy/YllbnI",
+	"7ZuFVoSSPVNz8r+QCO4hdGCgGSq3bCnzPYEnpjmW+ViUQpDG36aaXJVMPA57mxzqrx7xgQdzyFbx9u3d",
+	"yWMrliEo4sYFv6MWSi6N5Sp3eDkfNNQOnKNWPoztROLjiUpzcBeQNTNq2txQJINQgbjENo8JQvWkCZYI",
+	"DpqWB0/jGywz7E37mawIHmoLg5vbeWrvhQeKbmnOLpter6gdwZ+wNZ+p+MwnhrCgodtwaedRqk/L4vQM",
+	"HnjgHYm989dyXKfXeoC62kjRdteydHgKL4V7Ulmq/NNRVar8mM5X7H1p/UJRiUxFDvx3S4uaNeHLPfaA",
+	"hgRVi3HT6VnxqN+zIqLOv6a7722ix/grJBUjtFO2Goo9VXYBvCKC7ewyfH9zH/9y+OoqtZItF62OHNPW",
+	"1qv/whWkd7IB8j5GFKGQbL3pY3qovcj6J0XWOpOxNlnY6++CMJpt3KXQhEs20uwA15fEhnUubCnQFtvu",
+	"3rIKdoRrmygqsPU4bEYtLgElitPiopVAkJtHhdTwehDyXCuCyWlE0b0iu83+koR9xqta2L8vPTYleFtB",
+	"ArkwLOjKTm+QlVV6zEhh1shAm0M73bCFFY6WADk+BGMcRcasD4Z8MT8kvAcOCzbHGF3kbLvxOG4QVz0s",
+	"cw0nHWclraQHXYB0wES07qpQ0mogQro2clyBBmIZjVZrptVnJJMlt1jz4Gima8rFvElstekh+GutC3Rv",
+	"B2HuzxQojirh8QE2en4orH7D9k3237SOJW6MJujT/v3h1i1AijdJ284hTkLHvVuGiY7BEUkZdt1pTG35",
+	"YmSBrPUbbArY2vSzRcw1X0AOpWzsAtCHkE1bRWoPDkAXd63MkL7BlsYZPK/4LYvgClTBN4eKGN2j8RF+",
+	"ParJVZMT0gt3XVp5dsPKgxhqcZBPpa2aM3wuv4YwcZDlsqTZDWyZy9+32qyR3yPw8AbgYl6zgtneB1O6",
+	"H9l+Vz0K9GMqkRHLgu4fg7CJuBpcrsM4i8sYtLlLGYgnPyUNwmnuhyrdP2MSmj4+nK4drJgCxoinQKOd",
+	"aFdtOGLJTkd3XnYWsHdP77gQIYxD7LaEIpWvWaK/Hl4enYoW0GK1tNOE+cEXP3IxNFaHaVsdj+2dGRLP",
+	"bW+wmY2L2FLRLzHklGZNwbzmw4fEsOxxVzHIaeuXOCjq4eEEKP2WVe0utVBcglSBZH+svXEpXIm8Hva+",
+	"rLDsLj4K1jJ2pNvDRXS2q1QRQrEnvvEomg9cobnev7fnUQATWdliq4TZ/8o+cq83qRrRWKblOa6oZut9",
+	"zHHsvgNMK9Hy8F76pu6QJ4ht2E52XDQ+67si7fuZxZnZ2P00gtcHHanGO0kxijn+eexm0qYUokNdOHMY",
+	"WxlpuO8uCfoqLpxxc0nQqQEfFPzWPG+00PBMTOyRMkFuj8yt7KVNQrMSS6q5JXFiW8A1mwJTpLXeJELm",
+	"xzjTm5KIBCS+DrPzcf6jYcaG8y/H4hG3MIjtqpqI7a+YjLqn2yK6uU5FiXR0c43xIxHtaYHnBLbd1Qgc",
+	"u2QSug/V2g23K/EkaLv2PC0DRLZwb4c47V5ceviqN/V2S6v9p+Lba0964Kj1TdGwaeAW2uMTWRm79DSB",
+	"PTz1ZP4Lcvq98Gp0J2x/V7dSuUNdjeZbUMlYzjFiv+LCxvBvOdu1JGiz3NeyKMzFcXdb5lFUewgrmRog",
+	"l7OHXz78x4MvHn45DOjSuybsu6JkqQt2lSU6niUaAnYSbnbggXOhayE1X8U5lN5fTNdq2MdV7h224yaE",
+	"b3tBQ5rpeO+10sOqjdRhjN095KRyHn2uIBezYiWjWF8/yUX5ZxmbdaqYelkrLphCp91nCuTe6T10h8On",
+	"X6RyF0fZsc356CRaxaxmqZj3bMKlfAhx565JSsEKk5ZrK7AHmzB3JzvogueMWR/uc+zq+NA20GsOXtvM",
+	"9RU7g2mcnpj3oQ80kuvTUAU6nBQW32ApAUCgz2eYAsFwJ82v4Z8FLVXCzoY3e4Sto/yPRznX6vidEVNn",
+	"ftzIINLE9QWhcMwhcnPtkuyu44qNuY4L6xE5UuYj9MixMbnXtXiML+glB3wdSaxpSHSETnbffWzvN5e3",
+	"jufyOiCdNm2WdXEDUZtWeYQvRsaozpIpntsyS+h+azTeoI+xOyOQr9JJyNxSgTnwZqQgOT4KGlXJdcVU",
+	"BC/RFW6NAW+MFxstxja/TQr2VjHRu2jJQqMQ3tmWDAu0JrLEyEvT3ZbD95dF83F3j8uZDaqbQ/szLL5q",
+	"JdP2BUSw3f7sD7X9bQ54MkgwtjzFznigtgQfIFx0k/KHal4gk2Zshcwf1mM7XgcGxWZSsTlh2UYy1Trz",
+	"DZgDIg/QwkxgPxo1Iub1fWy7kfuuAsuK3jCysU7fEe916W1xEvm8tCUjOSv4LaswAsLvVj7l5g1bADHb",
+	"CS+0mkC/Ls28DMt0MTnGUN+WOxwv0tLNvo8Qdh6Z/xid1xYwuXInd76adzbHYx6c1pbyZDPWOiWbwAQJ",
+	"cXAvCuono5mOTpBP5CE4BBBMLJNFfkp8/rkxTcGqQF2PeVjz6znZ0htoAUIoAWWhqkW/UDuv9lbVHI5k",
+	"f29kAMWuVDYJugdYFGIK+onEC6zbyCnO+R9BWoeC98mVvQKfjWYIE4aAeWiMzQmk65pRHvufdXP5W/7y",
+	"oYaqvd0fyu0fjuFFJ8pF255X0fSZVNuUNzxai/T1PshusSl/O1nll6RiK4TFd7nNthxeM6y3Hdn4pkeV",
+	"puQ2ireDMzFWDGD8Gc5G9E/83SkxRwO3aBsBZg6CnaPxTd9uIPVtY2HCLJeD98cem0lhPFsuOvHEf8v2",
+	"TQZmsx1Vbpa+Ijdsry7JUuoNFh9SsydBoDHeA/Uwd2g55rmPU0p9326YYjBhd5Rs7hQ2j7NZLwMx34NB",
+	"32jYt5MXlszVd2LVVrnTbGO1HZCY0I8TkeKjCV8Ho9MHEsyaiQTZ+q6esi4h4YJqRmiY1IflJzYB/B6D",
+	"5Qnfw5tkXWUAhRRUWEbSPdFwKBJulTdU5Ev5PtJtxlxC4zP27XuewdUVq8E0EmTy696aXx3uqYTvnrs5",
+	"x65/+8Kn0/veN77ylFel41daHKwRedtAkyAnnRKAj0IVTwWZ35Fs7/N+3noK4ulHixGQwS0izBCojFDI",
+	"Ne8DN6fO0bJgkxM8Y5s0tDXIOtP2Zgy2sWOlStaWmVSY2RlN5qREFXJnwZ9RHLWaDXTyOAGOAYCIKyMw",
+	"oFEOpn3brFBjUCBKBra6YVQocn46uxB1UUQrwTe0iqgIr1hFMmiMYNGqaVG4LiQMyouiI1lYDj9/d3Em",
+	"E1ExCTZBIbCVcGQ7KIE2ejaZUyLMXTjYok8vI2sLtorP17X/YSJP0qjDXsAJh7hLTT36d5OBjcA/P1RQ",
+	"elhypUpJD4unVFVdT3gMH+CbsFJqYKJvnbSIo2v0MjuguyamAXB9qAPSlH1Il0fpqY0mPNs3Dh/vKnBY",
+	"AeeLBXI1V5rlp4dtfgsJ4ltwWYO979/tk9jKskAvMILnBAQPZC3SW8oL2Ij5zIiy2XxWSKVPUKLBaDdM",
+	"qBPMd9xIeaNOzAP+jxxGSGA1mEFPbmkFBUlm9NdUs+/s4D+0Bn+Dg38nlb5yY7+FsZ/C0N+Y0b7DkeHf",
+	"T9zAZrmZjKFLX0vbB/TayJsG62u3kVBWg72vlKYFdrrBqgootYTKsIwKsua3jt88CdEHAzDA6GVxvShb",
+	"CRMul8JNIq5WsaxiOtrBd2qsJAlLo5iOIbsZtRZxSg09FNO2oT121IG8wOgpO6Kn5x2CvK4RM6wh1eBy",
+	"ONCKNL4HH5bdrE/CjYVz/afZxYmX2a37Tdio49GjB19M0+PwNfGpNfGZuzL9MSmNvUBeKjQ02BL+dS2O",
+	"ihm5Tn+DyddNVi3XPHPIVoV9uevF4mJ98RRb+3iUJdO1NmGbDOhcJ0ku51h6DkLuF7fJiSt4CHS64E0b",
+	"mCi+4+FommUen3/y50qjVm94X/Fgkz2CSF2wWbDfwe6G3HOsPAMSPOGrVUSgtfOL7yFr+J77Ywipp3VJ",
+	"PfC+INo7LknAiZ9ohsAtLXgUHDmZiom/aCf/eqI1yx3YyHu5mdyaPomrCSab6G6cxKfLpBqqzoICKJpD",
+	"ZDJUZKB9oMWE9mCrtjbaB1/Hppco/VRpvkXZE2GfuxcE3NeBvb+kGfa+5BVTk1Kp75Jns6Fqk2r/Dt4T",
+	"3OolIzlAEmNxpt3h0MHgd3dCTk9ZTMnpgTSci7DY2lfdg923Zxqr8RWhJK/oSl/60o6LoDkL4QLbxjQd",
+	"CvGivIRI4EUnItjNAgounqQ+INjudWMe3xvi6Au287YuwktvqaBrhi1nlntihAP2MI7mhN33bXAviU0D",
+	"CLNKszLqZpclEw3GKP7LA0+7aHu6a8MUJ8PdE6xgFfMI0uqkzKuEfudrl3xCCoTnzBlYylr7nAk8Ihzh",
+	"KxpE/oheSLflpJhAc7+8gZ8eUBsi0R6PnJDOvr6PtLGBYA0Ir/HhmanASSGN0h1A6A1TT1eraOyXlmWx",
+	"v7ANTdZ1ZYsI0b9tvnOV9F7I5VBKCGoCBDMuSNAzBbEtBNvNPVKP/yHmrIENArE/m/Bvc4YUdv6xqeZS",
+	"zONzsseyn8hg75NcXhr5etGU+juRCxPv1P8WTpG35fQIMvJunjjEU/bjGc4cirdpZdjhqG39EX97MCgG",
+	"ymsn97DRboOrJeSGrrrrxHiTtjgqV7FRLVo5ipZkIZqokwEBTVp3mlUPrfYwlN0YoXSkFeiSr2tZqwMw",
+	"75nTREADoFtoWK7YLatoMTIXjNquAlcW6m9sYmUaUy9EILRIteZEmYPg4AuWe8hGGTlF3MpDtPBa2fEp",
+	"naNVkLosoLuvGtGmK9waKmxeyqr5eBIk/wHsf7iQXVInUL0WQQrAGMx/1zDkEONtmZN/MM5aEiF3DqDn",
+	"vnNJLbqEHJ1RyoU3pAdWkUvQlUuqFNnSsgTAzorAT61DXqKXfkf3hp9kNSGXMwBVHupgVVfCvNQmuFq0",
+	"Jblq2p04pmn6Ho1Nqx3GvkycU6R1AB2KzrjxY2LP5lhH9oprt7feYl4zfYlXHlcEmjGO5tWDjQOOyOxF",
+	"H5g6LjXWXwVWYDWvayRMi0RNIm0AKd0Il3lwEbSzadtb2/B7q+OPzbPtSfgDt9L9uYPifd//xV1CVmX/",
+	"szEybhIAts7wP4hz0e4W5Ziow0MNn1jm8OwysdPJEb3IRrbfcKpgzzbEuL6LQneANfDlh7bWT3paZx+m",
+	"WaL4+hu5AwvAlkiRHS8KI8aTSL6rRuWbro4PN7SL3DTPtWq1m6yS+deV3KmDdQfuVVybW8gb0gN5vv9j",
+	"XVpsjLzZOt+yxSy02YcDHOOMmAjL5C0LGvQUI8+3JcRYjID+JZTYLbHeHMPmWhBS/2Jm3Uk/C9Iymx7J",
+	"93JSe6hbOYueu6H+wa1oWKuBHYUGdjTT/BaiULRWCOrZDuKZT6psw29TaZ/NALWa0Aqnp/uM1JeeMJp/",
+	"h+U7ozv+D1TsD5UJVnWqNW7d9M/zLfMg+Yy91+OjBffd6nZKVHSyOwie7yHsJpoaNDAkhyOhjQnf1Zm6",
+	"2911oYRcrnW8sRvo6OhogsB1k4tDBGO5irRh38iew/kgnLwvtfkQzUAYpTho9l6D6EEGnAcdB3BOcbd9",
+	"6oA1G/Ih2sfHpRV1QOeh8RUBd5hCyxHaDRO1Acs1XdgzEoWrk6tmiOO9S4HMsfOLbjbf1gXVLP9eCr2J",
+	"yJyt/7zpENANIVorvR9DrKuKiWyfLmVxo4PT+nQ4YBcdouBiUjyDZyz/jouokxqWGr9V3DwPbwm+JFj7",
+	"3FEofE1rXW4V7wbAwV0DpvZ+RWMyNtAbLe15O46v4B3hL+aOD6I8VC+Dve3xR56/FBMlQCbrMm5U24sC",
+	"YbblajWty0YgWeINTHZUEbquGMsvsbyJ2ygoApTrDUtV4tl6onER24JmN1ERC+uzEh/q2QDhmtSKeT89",
+	"hHc8sjktCrm79Ej173UTEHLauS1Tazf5aMchGdV1lUpn9Nfnkaqrv7/cMAnrJcLt3yGdntkfxridVVwe",
+	"LDZ4hU8Fp2PwaWvIt/q+3Z2pp7FI8hjrSUfYXQ12wnYWoySNW33reJsJVLwl78Nry3z1g9C8GLvQ+Kz9",
+	"bN2BdaM2osFvfXOaDsmmBot5Cq6t3+lE/TEGVtXGOuQb917BVprYeolkMd8XDwdL0h6cR1O6xgG5ORbq",
+	"DHegNNMYuZHkbiF3191SP6dsCUgmN9LnxG7Ku1EbfWjDXhlZxnYRezRQLPpOh0nnbFUXxffu4u/C22KD",
+	"KLj6rG1iJLBgO6JZtcWKGPioNjZj0F87radE9aBW9lTzVluFNhaOdIR28yLWXfhHnznQmkYmtwxLpWzd",
+	"T3tKfa41v3ob5Z63LvwTWdown8BmtrQpv45wxHAfk+qU4a5+h5MecxVUadfc5IhUg1gYs9VJxAY2QKEQ",
+	"kmSyxOAVV0TuWA4FgQfah7Qwwz3ShO+Dn2wl0iGuX6mfeZpmKWpZGzAGvPVcK2Le5jpl24Za7SJjo8R0",
+	"kKOhZdzWAvFGdKf1wT5VNHATjbcOXsLzKbP8jwduMe+/WrPvh0ogoSlCkRtz0pf4U67HBsnKjW2C0GnO",
+	"Y7F4bMqmoT8SD9A1YGEYXbJdNLCBmzkOl8TGW1yzXyr2jSrtPLCRnv52RGC9itGtTb5p3+PRYrM4+Zd7",
+	"aOzDIj6IoNXCmJiw73E4hp72SI51njVAOqOcxnDwjwjOTRUZ75LN4Sa4phtJ4PisOYJh83A4RiG345mO",
+	"zeEtE1TcT71Wzrayzz3f0xwayV8biplrg+Ts9jpu4vWyVzUT0wpZKrZORV1UUa+jAPsbWWkswwTxmecV",
+	"U4qp01Htnr1DWtXKsELC7Wxo9t9R4K7nVy+uMCuPfM0LczoJangKE8eciWTj3DBPc3/NwWRNFI7eV0WI",
+	"IVnoDl3bzCm3Grvp7eyooVIPZLdx3fD6jd3ivvqJwCjhVkxtjdBfj7GZXvpgSapCecLlmMwEtgHd8dbw",
+	"1rBTUPI/JsVEVvEMUqz5DWBTInH21JksMcX5/hL4kzfVla1IfjQHrSgn2OGmoFXHOTM0OmxpuoQaqmRT",
+	"fjP80maiKCbyeVu1r1jOhOa0UNOmA5kuB+MY9tTetDt7NtfCFgPcLb5otscv7V2Kz1OV+AF+YQxAa7hM",
+	"P4FbdT+V+QHxerNeyjxu3W4YzW247nhkgS3TGxnvGFVXcV/+LauWozIzDlod8CY/BxyxWdcclx6j1w8i",
+	"lxFXXFkWPLW/rrqlHy9irEyAD6Fye7ZYjD4FZmLfslLHBWM53CW16qZQurZrR6SANd2NbXOZ1HuwNc69",
+	"EcD32omm/hcJ9MhW+iPAdBZS3kDAbAROg9v3YIRQnADdfYJys2K39SkG+9buV+Sy7K/gqbdrg86xXCtW",
+	"rAYgM+7YiWek373Xoce1EUulDpnVH9n7KwW87VoE2Apn7CBCcj6uP9ZY8EVoxGVYJ371xyvcGs/bLWe7",
+	"Fphf2ONXka28ZTmRUZS7kY0GfmxqHAJ0Qg+hB1rzrpJ6HO5TNJMChsgArUVYK97B84ElLkuMXI0A1J7a",
+	"HiwBKIft0cIjDtOz7UK5ClLBDy65nhhS6PO2yyXqpnnuh0LbRtIV7P3YPHma6E/DRD6enO2U4nEZOR56",
+	"YIxTQdNKHxmdsRc9vgLX1UnwDSrxHfHGxJqe0D3uUOT+mBbhfy5uJRR5J5zgzOU63cuWw+sOTel7eOjj",
+	"fPZbTQGy9I/Y2G4WAsM0UT/k0VsDs09uztTwa0U1e0yrg7947Z5L4Ez1s7UfF1SpgU4yY4/TffZ5SUbC",
+	"281TmukPwExFtga1vuTexLLS7sLskyVTWbEtr7dJTJRJYut+2++M9W0mdqxJGz0g/BoijAq5w2uTG+oL",
+	"lAeljRSsb3z7WLk/gF4WhkmDjfoMN+O71E36Cvqw3v2+HDi100TrQEbwHyl178iXMWPC658BxMG6DeIz",
+	"nY/ddXCYn31peiCTJl4iH+ezfzYe3jaHrGXKuaDinvG+78Bmuq5lfGTJXUDmfpoRBU7XB1GLrnRnIYoI",
+	"L9gOoSh8M0Up9OZuvcx/ZMuNlDdXWrNtzFid0uuOvc9YFfNQQHM0tuZQIe8mjziFnymylIewPo7w7w71",
+	"cQzctGPC7+6ZJv833ny76eyo+75H+7rQCenINbAtTzD2G+u3iRum4itkIi8lF92O8LvNTVSUuMeTdxy7",
+	"tUBt/X2Fr6Arc1P+b+sePlMXZIcLOeFx0DH49ZTQWy9wttvk8cAZe68tVx8H9tYwSdc6RhD/gipN7DYQ",
+	"xHoY5mLFtC7+yHZFHaZpSgoSmSTWbYELgdOIUDwXNg9tB20ww+sicgjcV4ekLUTbPF92eM5xmH1ZwxdB",
+	"UyXH8N2tDQkbOWcjTtdz8cysZeIZc171eFKxS2tLnrV/H81/H80//mhWNpoxyt/R0QViVsO/9FG3Z9It",
+	"e8TJv4eC7e5N/UkUbUfZsY+RBifnAoCUBanLywZfdEv3ZEMBXxlEXVN/5GJ6TbaQT2BrMJFiiSN2Tk9D",
+	"+XjXRB37k0SLZD+xqyg6IRNEyS3DDDQ4iWuAh4P2IQd68sQEhU1JS7QG8qe7Lb12srrpwDoc2fMydcOk",
+	"C0GLHKGIfRJ+e8bwMZSxuFsFS6UVXwuWN+m5WDHmcvpcm+c50VIesa5u0ehdRbLjNy+SzWtjwUzzsbFd",
+	"QF6pOaHk78SGYpjAdEbq8vjB2CFKYtOPC/hiaVMjVubgmiNzDRlVXO+v4Xa+rmpx6qCUrqfVIg0E2u8j",
+	"Owqj6kiYSM1oh1E6nN4+Z+0EquZ8DidTdfbq/sS2lzaHMk7g5SOm9j+a8JXO2bNF5NGEPcfvsZKSMaMO",
+	"Nj3yvNlrOjU5Ay16YHvnNOeKLuHaWu7JG5uJOSeKAYaDheNJ0Wfufz7mivqR6809dgH492X1/+ZllSj4",
+	"/ier+IrbVlFmmlC3qE7JGyj4tlPL2OnR0AP/vgH/NW/AwSJ7u2mvmbKpABNc0yp+mq2xids6odlkK7oF",
+	"rx6asNTUFXVPmLK8ZVVBy29kXalW9s75w27qzjNZAeCOr21pn+W1NNwr4ChxsW53y/riH8PdsgbuIwVb",
+	"EbkCKv/5dDy0Ts2VGxTFRV1xvX9jDrHLWuTfxnrDXQly9eo5uWH7OblWxS+GB3/Bo/bgC5JtaEUzbbOc",
+	"QSaAacpohe2DcOiN1iWGm1QaPTinarOUtMo/U8Q+eEogaafCJDDlcnVs7Z6suJEPgPJIbzCdiJu3ZVLe",
+	"cA9QcjFztRS/uPGbo4+r/vgRQAtXkYKMp74zboOK6GcKuBmYNZlLprBPBggfulWnJJeZ+pyW/HSbE/a+",
+	"LCgXKIkzKcw5gd61ZgWkpGt2af4J5RUXP4ufxQn5+9+vanPZaJ4B1//97xfk2nwkK/47fHJBvgZKE7cx",
+	"p6en13gP0WDfbDpghMAESeUJ+7MgIW1PyVOabYgPKkNmGC6hZNWW4zu468T51+v3J83n13+7RAo4bjNk",
+	"gG53O+w3KAtsjw6DZtJcDNYdcIrLf56rv/8dP6OkrNiKv8dNsG/B7dhjvtpfr9Vt9sv1HG4A/C/Lfrn+",
+	"2ym58qFLWYUQMRkVZMng14CJyrUyU+G5eQ7/xlITnI0xGMx8zFrJNfTQuiZ/PSNaEqOzElYoRs4f/Q2v",
+	"oQxcKNfoNLUNAq8/GAtgThoXy5xYD8vHazsKJPKbYQxbX0NOKe7+59ZD9R+/KimuL8h1JnN2jfVw0HbX",
+	"DLSBPqiGm+bkGptQXNtNA+hkkHt7BJu3Az6WwhWzGgZDcAl4jb1K7OyV56vrp2/p+voSc+kAv9kxwPXz",
+	"1cn3xni5Jn99eP4Pl80/Jw/Pzj1YGQcqC6kJjtuUV/7tFN5gLnv3mjW/ZYo8WDy0s33NSkY1F2sz1ybZ",
+	"webzwT0Y6LCwVWbGz3O2LaU2izz5lu2vLxspcsP2dpQGKha3C7uBwZlggHsMx/v8IdmYi8RzxZYbtrgg",
+	"1767mdVE/N8nr2TBs/214dtWNf4lWbK9FDlguEF188Pzr5DO16+ZrvYnVyvNKuSNZ7avdEkriqkSMAw0",
+	"WgoyrQ1hsbcc8YUoLpeUCy9LT8nzZmdtl08FLjlaloxWc+hnC+dBEGPqOFJfEL4W0sFq72XtcFxvhNyd",
+	"/iyg3DljAss6OVRwrDirzF1S0mzDTs5PF41sDj4zF0S93dJqD82VWRlsiUt+BcBOMyVAxLOJItCEGRot",
+	"57yyvdjw4JkjXlbS93CzKcwzZ9MFCtPF7Ox0gbOQJRO05LOL2YPTM5hsSS3m0OdGzP4OmQOob3sefJ7P",
+	"Lmb4rbmIVSmFwqv1fLGwZZ/a3uWavdefw30AhvZ7i3k5kzfuFqUxD3mv/cJzbcHJ21AyMX3dz8j1UGgp",
+	"ArOLn96F1H8inZivZMaUAmj//wQU8DV08vueaYrR688B7ThNEvs19BymLt3xpw8zAIqBFBPbpQxLW2Jt",
+	"P0B0ZRuW3eC5BZZvIGe2YPL52/+3mlX7hsFuWbWUUPuZJuy7P3PHMipgwx4tHowc5KeTd9BIY0kVs6Go",
+	"n4VvYHPMBITUSEozZHgpA5V9uOu+2eox9dqCF0QJrro9M5rTyQ3DhOjEaVP6CjQ41eev2GybRz7HNpQf",
+	"5wcfdNGSwzwSXta/WpPdb6JzLf7UcuvMzhfnX5ycnZ2cP3i7+OpisbhYLP67ZdFdzGpV/bL44qvdg19/",
+	"X63OqsVicbZ4uLD/W7dg9G0PXG6Ic8P2wz8rqNLPZG0E8/n7//O7/eQH1Z/Z2aKZmUuQZmUh91sMwlXs",
+	"Vt7gz3ACqM31mmW+C6TtmSGoD2pZsy2MY5k3fQxZe8gLgVwALt0Iz1+BRuR68vuW/b5TP4JVbemNMemI",
+	"sUWgFb7esK1ixa318kSQ8o4+H/5EWB1dzYklIt7DXGRFja3a3dlwTxoqhmo2brU6BWAaaDAY65N1fcP2",
+	"127hVr/hKOKNAmRLhMhzzDtoO4fgJr1hpQ4x5tsnEfkVd2HyUQyUMzDG3qEhy5T+2qZHjD9kMfZMceNo",
+	"7vr/s/cvzG3jWJ84/FVQqtnq7llalmQ7F6Xe2nXnMskz3Uk2dk/endjbgkRI4pgC1ARpRePH3/1fOOcA",
+	"BCVSVypxejI11bFligSBg4Nz/f3eitm55yjmXrY5su6X9EJ7uyE/EHUALaQN60heZa3WyeCkxRIuQzXx",
+	"HH2QhkeWld6cFmafwPVirVbBAdWnQzZdwec0x94qLgcgbgSUEHoNrcbRqbo1XXYM19wHjV/UwMWmVl3v",
+	"rqNR7KU+fiUHh5TDFupChBHGgvyT9vgOAyL3eZ9yeawGdIZmM5WkY0fj46IzBPsHW5gpCWpFp8bIIAVk",
+	"Du6ATXhyg13ntPjLegX/sKteGYITWXZ0n658LTec/RfoA9xqnyUKym2fkUh3nhbjYFdOTeub1F4PU+0c",
+	"Tt+YO56gGK8Wy7cq/VWFxgMPaxDnd1LkYUUfqyE3InYxWbaTX2mn9dqqryyM0qM04Zi0q/YVzHWXcNnB",
+	"3YWgmm+ds4mY9I3pmVgZKHNckRviE/QyXxecvDXtqcvPPpfE3sx0NhgbjduzlHuAzirCHkSJ3ae9ikTc",
+	"2qFGSu45Vp+XnqcIgDtIXcfzisfrDDIcWz9/1S0jORDFG26W11pKI3wexJmObsWad4DG4h0eWJ93ygcW",
+	"g41kwecOwAJDUMlrNTkioDdQ1r2AX8jZL+pWQJfKPTQ6VDqboUhpTzv6F0pK22KLAtWL/RtVZNy7XvvG",
+	"0+GTR2HrSfvJk9PB4/DR2VPeGQrOW4OzMx622mf8pD88Hbb7nX6r/6TTGYTts/DRoH3Wbw1bLd56YhZt",
+	"2ug22k87zVaz02xjI91tpDL9Gh/RcF4LWS5/rJ4eLf5odNsdo12pV6yhbwervlOvx2x04XqHWcg0ifaK",
+	"MLqzA6rap0JNY+tRzjULozBgUsyMpWj5bN3xYYZYcnaAuqfDY/kE6N6KJBpit0upK/xWpYL1zHHaY6Fx",
+	"dEWsBfi1GDOeq8yLG8c8BZRVnjo7l3LBUUqQgsZCSDH9WDxzcCSFU2e/TdpP1I2QubFCq4NyNCYOmvpE",
+	"nkQUAD5ULJy/u4WEfRBTlZTKmMOgoJCjymQtFvdz65ManzWStlMMkXNBTlisRruJWT8LRyJdHZD8ma6p",
+	"TyFPVGa+0ThrtZqtVqH2I9ecrfZly9OcoKL7WbhaB5FKznPctorN6ZdEcGTRO2sVg3cbiwHOR6WmgZIe",
+	"mDHgi0bC3ZqUDSfgYMLCHigoMwPQM2/9CUewRAIixG5YF1tzbTKsh6/SpFnrASOTNs88awXs8Rnol3ar",
+	"xaYiGZgvqCGL0gATHBhqo35M9hGSgLAYPQzawaGWY/HzRFxJPAXNA7y7YhKuLECHa/FVA3TL0rwshFvK",
+	"1lvYofUH5h7kxttuaqpcT5LTbyzadSFSoMInIV6/gbWH3V6MeJHOOb7DHxYCXsW9g5/vune2CkJh/B3b",
+	"6+sIPk0U1M7sN2XVESg3J/sddd832qowTw0hmy3Wf/nM2zI4Y+fjGqomsI+hKDgI0FjLftrkEJqIZCSO",
+	"YCz/c5XwPUHh23LhsVdjo+Pn+64o7grGNdaDMalmX3OLIO5jXUeLBTY/0ilPI51GA99hKK2adkyVAIuH",
+	"hVpQ+jTl8hk7abGQz4H5QqoZ1tFZXzTSTHPozWZzwRNr3i77oiORWva9i3xc2+6+VxClIrrBxvfgmfXL",
+	"5++hpRUgWfrzDwC6+IRAi8y0rrjAj351GoGjJMAKCYsH/KlIk9vQqRrc/B6LWxEjOTWoiqcWVLPrY+QY",
+	"mYL+KIcNtC7StAAMZA4FIVOVzI/0XA5A97qbosRiCELdiiTNEvzdyFaU2LHD+CDcZVHAPpmXSMQwUZCJ",
+	"mfFEjFWmxVHYN/ttZt7z00nw5BqOEogbwb1CMYhC84ST8pji0jDMjIrwwkK/nJ22WuaW1MhAs9866pwW",
+	"Yo86TXgqRhBe8Z/6pHj/lrvSrGTMdQoAyh8jqSkJkI92YVze9yZcZjyGiSVoyaqQaNnLbJwFX1YAFQo6",
+	"V1112KGv1YypYSqkLdhkYaSB1S5gHDiOZ2OeYvRtNhZAt2/mTUNp71jFfh1MziG6rJSpSrQYtBn4PLSV",
+	"YRufmvTwqaGt1Wx1LgnfeY1mxIuuV5YKrlHmKU8XlPmmoibW3hyU1nZ5m/oSHn1goGmfBCs1LO1jSGI3",
+	"StUsmF6DYbxasaK6rKiwa/8zbwijjALiM5sfVt8Xr7y09c1//+2ojX6Zim/9/HYiNOxkynbXdCIYbRqS",
+	"plyd0CHsezIztcBwdtVcWDy54ukQNG6xZLjdMYJ1kAcWziZ63FM4NijJBAdgmRL37eWgMYukFDY5U2cC",
+	"x+6w9TkcpwBrCa/bm1WmbXZX0Md39sf7Sl3t2bEHqXxZPSfu0V+v/MLjTdp+xrd35/M3vl6xXF1SNNiB",
+	"vfMTqiLsf4tuBROf+SCN50xJkOqe0Tg99qNHYTcbK227A2aR1D8FrAe/9diP9K25yhKmZjIAJCRXZ0tN",
+	"W3Yz967kjzEEGwEXHXX/TzYonzc5QVcdGSpYOOZhtnNmRkhw7WBsQmoRKQXKYvQ0h3uINwzr3RTbYjcx",
+	"NIqR/fyb+0T43fn13Bj92Fo35gDNbSZkUZlvrPBe0ERvEWzZfDPvuTFfgIQgA/02uzNXzXYDeUqR+hTX",
+	"2q3uuq9R1GR2XCSRoQ+CGRq9B2QEE5+nsQrz0247A3MjEJZ8AgrYAz4IS/moLduBo4n7Adkh15jS7vLr",
+	"PVuKNm4XGYvBTXmFZdtWWOacl6BBR4nQf8QVEcOF6kw0W5XcKGK4YIb5pio2yl+INI0kCv6Uaz0z5uu1",
+	"Z2hau9Nehi+KNnhuVTaCxhhOgkbYb9KkNAdq4sFSNMaCx+l47hh/Vr7lgfpOcuHbyAyTrjmxxlR3UQN4",
+	"Wsd9Wqp37F/XJLffOFJUAMR7Bjx6vW4qdNojohmeNhkiVzC7rsT5w2MRwsla0jtTnqHOh/1Vs9SVG6p8",
+	"H+wszkG+SbqNv9x9PP/w8vW73y5e/v7+/OLi47sPL+6NeGvonsXQ2zZNK95kHqRxJVdMuKsfpBqqUfls",
+	"v1q5tsokTdfW+mp7XVQV1ct3/bfZ5+K9wE6abjFNY/8Ajgz9skElwD46auuWFA+vosbKgBfwIoUZtTWO",
+	"Diwj00LvMc3BKv999/mrtXflu2W1v2VlHN6f54gdXIgJXh9ciwU+5BqVxYEU51y/31pzzZ4abo8oj5t1",
+	"v3Bj0ZaFWgoGf+7mxl4Be2SCwEYihJY/hBGxKFpKCo0Y1CyB2iTNuL1Nk50TO1vozcKVhNShZlwzd4SW",
+	"BU9QUmtTzTUUlvg70W25zqJBoRIyn+532CKHKz75Nmy7uhRhp0oTbmC1+dkGp+86B9F3D69g5ksYZMfc",
+	"hzyrLKX5CGhHaT5hENC5FTJUCWATafbuPEvHrBPkEOQI/MQHgHGjsOgGv/KDBsfdaCUCdCPcFBYqVHjE",
+	"sjrpXsmeuRSwuGZ2FHNsmgssOGgkWaqKMGwINUEjHHMo8DEDZb1EIJDRb0nUK1N2BSOqgAi3fy2mvint",
+	"frWLsHqn51dBovQ85MBiozVUtHyCo2VkEQF19/jYWAr+5itIwVjE01DoGycBgLKrtI76sQMM8uZq0/vm",
+	"o4TpGmaaxzbfCgH85XZgmA8kLG/ssLeLa1Sx0UkMUwIIi6QRsQF1JY3VzMiHEVgwbepokcBKC60moq/C",
+	"ORsRFj+Ng2rQ+omaaQRz/DrmyDr1gLiW1TV25/qGgMSQ35WhpogQ5u5WJHMEE6P7BEzJGClAkHe602oB",
+	"OBsam8OcKJt6d1fF5N/R2GoLBnv1YCMhzYO95LaFu7zJ4DiFJsguoEoRVjCHfZOXeIbvZDx3H1AIG643",
+	"VhAggnyC2127m0+zfhwNmgvVEUZGGt0OVVbVFl7F6VvVO0SLZru8LIVvTQ1EhBBplIkIkTXl4e4DzWXY",
+	"V59XHJDUcGdPHAVwggjYAZl8I+kWaE8NsSsJsCVz6h+YU8uQziM8BQEoU3w28xXHGgz5hbCCngp+Awcc",
+	"Z4ngsdExxq53CIQ9LzYlVfo7vYwIe6WlrBf0rvvuK3wdWAxqVzY76gjAPdHgxDK7TtDQY25EuhU00ggw",
+	"c0+MqMP04A1og5iHc7vniejV27h3DTGBnuYGD/n/XjA7EYPnrNWG/WfBCp/ndyTGzW367+xUVR86ZiHq",
+	"2DJQOBhNstgoJbfCUKT2ENzaDffPsZWJu7296KxkF35Afka9tJvSfDF+8LcTmwiRPmNcMgF8nOaAYWPB",
+	"Y00hjuLm0G5zvML32CMLsrw7YqXTI9yzDbclOq3txZEGt5HrWh4Znef6x2EOof6pQZR/ESlB5ltxJqU5",
+	"4TeCpYnKzEl6OJeHZLELV9cgiaWpvXOd237Fo2GmsjjEcheVpQzB42ypqbFNJzwUzxwATA+VG9bDKCny",
+	"sBwBKlEV3rK0mvfzdfmugrpSuapkVFSupLZ9Zb2t/L7EZdxNejGnSsEu9AJt0F0LAT6+cQHsqRordVNP",
+	"Zzx57bSO1mZaVNlfQK4TocXhBPtNqp0dM1K57QLmPOArgj3f54MbFFUpZiwyxpBWEJDEtbChZI0EZfCv",
+	"ZioO3c15LtoMNRobKcfzsVTdtcJuqZQSDujMdSw/5NBKF5wecrh1h3KBgy33u6mQGvroIVjnnadUF2iN",
+	"TIBij2M1I/B4Y9czKURIaNF2WR3wEIJSsHN7I7gxxgg0huEYgKzntUQ8jp+xHoQPLR8JBDAR+1uXyIWZ",
+	"mkLY+s+f0zIKz0ZuIWiWKDlqsguRguqz9SFfPO+F2HMPI0OPimlBEr9iyPcymR8m3quSjQoczWX1QarE",
+	"EdeI8mc3gBn5APjlu0YeZMiT0PUPmA9TNenrVEmk4kldbeanxiAcEEG9EbqjNIlGSKEKjmLKJ9MGAVFd",
+	"B41RxhMuUwHyBqwC0a2AquaB6MLZPIVNiLFGMhK07fcs1Bp9umuEakAo6UwljIdhAoHsocuJIi46We82",
+	"EoS7c4wwKEX7JaeSskEhckJfm6vvC2jel+D7ooP3Hqfx4v/84pDKfbz9/M95+6Wneg5Rk6eSVXGjXPig",
+	"Fg/rPutxgc1kw6zYZrfUCyXRc0W4vH+MhO9TqWeePeEyGgqdsh//7/mvvxiZ+K+Ld28D2xbMOmeP2N+j",
+	"n39CyHeKKUNwBmMzdM6pW5Gw15eX75+xntmqdmrdrDWBhASi1Klm+GekcgHGl3x2jweZTtUEqF+AK4ee",
+	"idKtpLCY03RuMWAeAbCmbimDCbGgoHpEWr6BirOJpBN8IsI5mNRX0o0CJh9o2/pQ1hJimsa8JLUFENWB",
+	"TfM0XYUj4Gsxnk9sDv4VaQDFrkbbceu6dyljUEJSHTjXdxxpc8JV1S1LlYqq1rqzyta6gidWvhXsJZHQ",
+	"x7/S/DS+BBy2VlkCTWt2VbqsfSXNa3SNlE1hRazqeZdB4enU6/vG3zbI5+a1LeY7R3F0W0SC7bifqfUN",
+	"0jzLDckV71TA1VcEaziy1H4Am9jFDrft7uvPFd3Xu+M2wcN3M5lL8WqbRSWgZixpUPtbKzE8D8PcwEGT",
+	"Pm8WwrfuYzNLrg12UeJgA5krEj47Qv5/CBwsWUXOg1LJ5kWJuyibxbahr4lUVDr/rjTRM4/LqxM3nP71",
+	"xYkwj3tm0r8bmQ/LyNzagFyr8WpEKswFHwISjr0qVHtZirvFW4jvpjSB4Xl7aHJlUkZy5FVg8htBIUyg",
+	"lmUveRJHIrFHAxDWzW15gTVe2HluYy1w/GEtRKaXBLW8ifI20nVqw2/a9mp9t73+M2yvrxkaep8ZBSbF",
+	"zBl/fs534SiPZKrMXv5iptOxM9ZWQwrg5b/mlt33rfR9K33prXResWsg2hGl2p2RQX6agqWwqgf0y5gL",
+	"S5swT/qUhqsu8HzHGkQvWQMwCgA+GLg/O4JZKO9NBJCK8lgHFFTKs3uL5UtYH8a4xppcJEPlYYDBKvM9",
+	"Ry6NNU3GINaYAGdayLDJPlZkk6ryP2VWSZrMi47FjonuXJetVBp+MiRVN0JCv+LF63fvf7989/eXb+8b",
+	"99tbw5dJxOMPOPLDAF7mbNe5p+CqOyuLH/E6MriIb59KHy03+srqR/z+Ipt6Xv8YQbppEsVx5OrBTjtB",
+	"YwLR6sLTeZJGgxgcU4pT5rBLZaVgEQLBWR1/KXheqIA1YCiPiFMF0tK4u8LrrxrdK/ONq8Z9UWE9xwk/",
+	"urQU5wuTfh80JiIdKyOX73+7NOdDEvul02M1LZRO82l0bN/suI2pr75ruTFb/zpoqBs7F0tvTkiiW5EH",
+	"FKWukj/AS43VleJyXgjoXLuTcrajGyGmxt9RCSgL8yOXDkV1x3iEVZ6J+fXIHHZrkmJw4Vu47sujfrzD",
+	"AmkfRINgg9dgZ9BVXwvpzSLqeti6neYZIOsSAzrw2lAvH+E2eixkg2RN3pver9Ft9KM1OHDWjHGbBFPj",
+	"77IU4CLQOU7HEQSIbII6TPgwXQQYQ/aRn+EkKUChtc4KJlR/I/61UpaeevNzTnY3wMyAaxlsiFpKoLz7",
+	"VQKYbQyOXbJrj+8G7vVWg5i5yxo7YRflX6+p8TSfmS+DE+6/wfW6meyGkR7wJNyphsh/0AqYkyWGSrKs",
+	"of10qBIXdVqy7mhwhSXdsfl0T8iurypGgNKWTY3rnwuTbRVADJlI66yQ+95AwCpPyKKEwK0PJh8fxwry",
+	"xbPEvFNkSdTxhViUQhp7JFKdFyOjhofKbTUV0h6Rrr8LB4+tgUMAo9NsyqOSKll4yH+6dFkIEE+0FqtV",
+	"dxOm6s6xNymbok7Ab9vkP5dzKJqG8swbEYJ2mHLgFA0wZk00puSVwn+b7B2sqko0GyVcpqX1+7l1dwgK",
+	"qc6ZpRIoGjwF3lVjQDw+aj06Omlddjq5AQGDXqQfOCspD0zW0A/EYmju0X5CgykUBiqygIbshL1Vt5Y9",
+	"0JjfYcJnjv1si/APzufKNjLkYQLNz1NnFNRocria1FRIs/ZGI9KE7mF6hIKHR7FIU5EcjRKVTVe7DS8E",
+	"D3+Bq/+GF++J/18jyB2gBDYmc/1H3ATMzt+pFzdHtz95HDSw1xenRGUpIDEnOl0Vkox5+d/P6O8ToTU2",
+	"JRvxM/YvMOMrxWIlRy7Tg1VGzUatoMklaMO12toLC75qC6D42D2QjGrdBO/MAWiElaGwatafswEv5gFe",
+	"eH/fFDvY2wCbiv4DRXivD3s9f9XN0NdRCuukzTW7+Ws5+Ss1yQKK+7I2oYare/xpCe8dvfW1KgeOwTBe",
+	"wwCLcT4L1V6lplq7qillaWWniQoz7B9VU4jbaZEgvPA8Vkgaqm8yN5b7nTHogdakdmT5BcD1UoR2y4N6",
+	"MKTPfFOtj1r4iq4etLb8fpVRi3215/Fd6F5xZeQin4mdIhfe1+uJXHizvet0bB+98N+iGjDrlUo892/G",
+	"kxBLni8hXwVAEmN+K7zs0g8a8n1Q8BwA3o9kPdqnvWeM49ecDzmKbgWh1gDqOYBahCzSV1KiYhAJG6gk",
+	"gZpzgL6QVLuciDCx356jK8UiqVMzb5Z83ct6EVoA16huuA+pwXQaxTFegkk1zSceaECe2dNCwl0nBJTj",
+	"EntU2bMMsf4jtqXCnv6JNFyS5IiIPuS6TehBd6PFEtsEed3o+oJY11FBWQOE2AagATsosG1Rw77gfn6O",
+	"a+v1Gkv2BxYzRnILW9HoBKuASdDXK719goyL+qCyQ8M2hUANXBgNhyKBqIGSbJolU6VJPeAJ7JoMqmKO",
+	"+0jtIbH/zxl40WQ7bC6ktAIPUjghvslJsbBsemhxtFceShzPJVNZak8lp56h/9Iq+LzlX6qZ0ejeOUal",
+	"GiF1bFIjjxZpGlsODDinRgoqNxKVjcZ4KMCBiM+Z0YkUKqzrLGuchmk4lKQXRKrzhUUKU86eBYOz8oUk",
+	"6zyObsQBtZ1LEKNBYEuEg7ySJmTGXUNhi7QRqrxX7azVYlAanUYTUSkW+A4HlohtFCBaVY3uyeONtd4H",
+	"+6USr+K1miE8GU8EQvDbBumapC+OcTsWojP+qkGYpla5jPQgEVMuB9GaMocXhSu/QWI+OYjiiFvE9TUE",
+	"ffnFX5CoL5/iuY0W1VhwoRH98lJhKKFAsGcj2tjWQkycp0ft1lG7U+A0pqBNDsq4FMVBK2ogGt2jVrPV",
+	"zun5KPFhIzJ6TSSCWli8Gzr0yjcS8StVOi4p26AwSb6CRkEN5CaUfZuR+2kVZ3TfLSPQjpePyspOWn4Q",
+	"5Y8sGtz0lbrRHs3d0+bTp0bK8BuR/L1djLsk0VR4JHxEp1oM09iatjdv/3EE69pqtQ/Hw+JJ8frwzDCS",
+	"IdZ0ZXJifCHhIbpMjHdrPNTaenvCKITcNw/DotH4oSgxm8ZsfJ14fJf/Or/vDmOsVd76PM9vUjjQixrZ",
+	"3P2VSj4IGM9DcDdQv4B2ISibSI6OUsEnflYRlcDRJNITSoNvL1WvYlvhXYdX4k93DVhlHPwSTxKgq5+g",
+	"vbYRuGo6slVStwf3X5XgFbfuW+WFkKjezXrJVjG6YBMP/5XpdAKeTCLAe8ZSTiimR9KlCuY9fzQPQrzd",
+	"q7iDrXASJCoDTXbkHVi7CPeH/KYPU8Qv+JxIBgpSnnubDiO5HmkXt2ZYlXUhF9DzegTeMl7aZD1j9AAi",
+	"BmfPY5WFL+EPrN1sMSFvRaymwu8jjyQDqAz6/gRgphKo4ibAEDUROscou5K9X7hOj+C2R29e9LDaCBsk",
+	"U2beSoTPaDi55A8xAj1WWdJkLwHsuH3GqI4dmrQmsFVsH4UN+qaJ4JMrGUe3QhNCHXxEF7ro8I2YM5Ww",
+	"CZRpsAmfMy0o8ivME8zQI8nyR6JnESUsVhpqpwFsuiwoiw/EaVzejgt293wqtCvRniZiGH2GQZC9ETCd",
+	"DcbGz+wlmWwOIxnpsQh7gRk8fPTX3pZ8hcYqr6ArnHLj+Jiv/r9P/Ojfv1//zx+vrpr0409/Nb9cXf31",
+	"p//1l8ZSIjRoTPjnN3ijs1YZlWFtHgom+jWJcF6nl4iBiG5FTimOvQX5BBTksDAD/ou3jp5e37WDTuv+",
+	"yPu55JU38DdS8TnFnXKEUlFQlI0o7LLHp+A4XEm4rMv8Zb6SZnN22d1VQ0/FgGQCGijazdZVI7hqRCH8",
+	"au9iPsL2PPgYMHCov/l4tckNXzVvCF8MxW1Tz+UgjqRo+kNq3rbxymiCV5ZlfeEKM3SaCnfbxXPDXXjV",
+	"6N5dNZIMXy7J5LqRgtUOF+tsMBAiFOFV4/7+SmIfUaUPWtpCh2tTm+E85tOpkJQGc796Gp50w7Jmt2tV",
+	"tJwhP7UeHruf8BvBfuxpPhTp/HKcCG2+2fsJE1x40og4bKICx8uO4FvNSciMCuGRxPApYEGVF/m9htH8",
+	"yUtRzEvWH1ZYFxAYg/PfhkITcPzHcbiZ409AHH6/aV5GUYp8v5LPv1Xg8zcDQrxQ6tNMBNQweOT0h66Z",
+	"WEBktHDiMFMHcs2NCKz3yWFr1aE5XmOeuqJIAjfdVgrj+M78s7Iiwtx1p1oI+GI9VRBjHMOWL7p94QMO",
+	"+bpkho4ph78yovtaxOFzuu7guq/GQGZfwzdoM/BhKhJzwR8Zl2mUzpHxiS83sJ+Z/0P3FZSOF7/TbrXu",
+	"Ay/J790tWKzIMjptlZYpFpMV67w2DzTaqJ29z2w8h6MAx8WGIo7ZMFET1m61WKpYB9ATnz75H8/YWet/",
+	"gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U",
+	"8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzyAV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38",
+	"AV5x43hM54udNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA31y7Vl66cQTscCFvsIEMQVMlc5QMlXMdC",
+	"Aio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFSfQSW4lFtRJmow2Q8GFknqxh8vWwyEQlL",
+	"oBZGyFBsUeXzgdb4nqT7KwmzJfkoCPRIsQK49VaSHMnbKOWE2bfCCnrjXfctWUGDgZimBVbQ9cg9tnJx",
+	"lPCB+N9F9tOFpjP4+klruaMskrdrG+9dtf7aFvdEgY1jVo7mpzZDJV/Y9YaKJyyBbTtWSSiSPEY64TfQ",
+	"cLy/rL/xHwb1HtjQ7En6rxDDLZN1jO5ugj+NGo8CJdhHLW/ysDKxbprna1cvNkaETyj/GYhngLoDloOi",
+	"PGw5unL+RnvDK++jEleJ94KgbSpEb8XMe7mNLIAtMZb/lBs5cFBH5//8o/3Pm393wsfZS9WaPkra/OeT",
+	"wQvxavQ6+q+bXyZv1fs/PujL7B+z///8n6125+T07NHjJ095fxCK4WgcLUPiLLKJenv3eO+nbdPHahZp",
+	"UThKAvzuihw5zOzEBWizr4KzDKMXjoJ3KwVUddge3+W/LGAlL08OqKRIs5lK0rEz7MCrBYx4Y9d56pJJ",
+	"aPxH+4BsQWb7E6AwFqLmZcbbrbopqqmNiM381asRYvkS+uelf3fjwu0w/9XgyatetvVdRTV2sCPWb/Ec",
+	"mirf5vXEFCN/OXcwE7b03/yXvs43ORYJVqVtzFwALFJO4yAgMT9RMh37AYtsakyKkKfC9jUH5aa5rUr8",
+	"KrBaDmsiIqMIQvlrqke3zMrQO3rdwSUDgUnVbAZV3G4yB7HSIgwI/atIAzsVymy3dYWuRjxKC1z7SsWC",
+	"y3orUKfTRN3y2CkRGL+nVNRkmq3BNC1TPK12oUTVYrkUsMXKoTbM1kSgmvUXDiPJY8u5Tr3HMe7Da1JX",
+	"WwKNTUUSKRimgIwXvk9n8X1gvfPXxYxSsmIC0mgi/qmkWcbfLp9DCzFPxXPqprLc0SKxCaoiexaGRDzW",
+	"dfgAC5/okwUENMpceZP4pHlaPonuUSd1u3pmE23k58GOzvV0HMl6AtRv3K0p34XLuzeimf0U7Crz0301",
+	"uzpp3whIFWEvOVuKxSIciQTJRSPNJsosaSmhM73JDq2Xb5UUBG+0t9rIC+5oi31XHyCrVeiJj6qePBjz",
+	"ZJSDs0JNhCRfw8cjepSfD2kENUZedgyy0gnue/OOZ0aixWeADgo6rRZzUgSh17/gNff21eJIbpT0zwBW",
+	"AUBRjZ5sGA31e37rRq40PXU4VTpKLQTjNKGs/VwOjgrfXHwbl1+by4E3fBj0f4qirhQaT1FvqYRXGMkW",
+	"lXRnRO8TdNNWq+e3Kv1VhdEwEmF9tjegxfn+e4Hx5oDQjG5WryvPg+OCqrzb4xGrwomwXcBXtxFEpJMT",
+	"CWRvCK0oTxgaKxQNTOOHMAvah2PV5P3CtBJ8H+p3UYrEht/a/WBa5hH5gmFJt9uOOmcLIGvlELNWM/1N",
+	"qXAWxTEB7W0VtTzP69UPErWsPp0XkW9Pdke+/VvCB4K9VtMpdvjmR35++2J/WqkRsHjNkhHQqtcIeLSR",
+	"EVA1Q9YscPBJ/8qAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymnRfzxL4/M1T8185P4u5GxvZHROqyRAX15",
+	"MMh2o8rYaK82NlpLxkbraxkbtudwB1vjrGZbAw/sxUYkzTgc4N8kKaJkOJ9IEQuGHfRNWKIvNRzuAcK6",
+	"2rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSf/oJmZ7bJQ/kTdCu942xmBdyccXSd5tSUBPNlc",
+	"SAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmItEP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5",
+	"EM+HMPm+MzbsyNiwPRtDJTFWjrgdWOX6rZ1jHxPMOfvo4dQaiZD09gio9yAL1SCbkKSvi55OeEL850qK",
+	"VTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn+0DfmknYD7LV3KrQtPc/3r94ddRunrBm",
+	"s1l4OI3H7EjJYaBLACjYEGjGVewDxAkK0JwNrPkcGBs8AKs4gNkKrMUcoFYJrDK5Sq5kbhgHZNUG7QDM",
+	"92DBoA4WjPgAzG9jcgaZDs29tm+hsxLTLOd0ehHp3Ckoi5gMo9iYMbbNfYl3t3o09RQHWyuYa/b+xStj",
+	"JT6/+MfDiVqBo3l8Z/65P/Zco6r9+ZZPkHwYmzQCJhUibWqoBAETE9OebDZWTAtIlYo562egZVzB8YTP",
+	"AX+yPOn8SyTFu4Iz+M2UhK5KfChz+WeXajNfek7s165jrZE3wHzKPVnrXv9r3fm9AuQYQIXgoI6NH2q3",
+	"wObNMNu04x0ayN1Jx/p8Yy7WdfXA6EiOYuFHQgiMwewjso73Z1M6sENh9tgq3dAlH/EwXsQr45lCT4yS",
+	"eTgfUUC9hoPFmLUIPa6ZPFj9jJ22O9hBACcTGwAcuFwGu12OauNN9gxrf3EqmfpcYIclMiNAETDAENYi",
+	"0iyJRuO0ViuwayOwB/NPHe8QcouY8z8nIILmlkhD0TWEbaY8Ci05u21WgWYtx6vOUsWmfL4sPPZN/nOl",
+	"5w3wPXHpIkrMJTrrE5hRdCt+mx5GXM6B4MayFUEBPoB3Q/tTidsBQ/na671va96lnzkEtkrA+5FbpLd+",
+	"FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1ufyhqUJl3ookgA8dVvMy96j5LquOSz6JHE2ezIK",
+	"jdJLBHj50I6ZjsVEi/hWlEBxTPn8m5Vuh3rZ+NmfMGMEnjnurIC5C9np43Z7c5GnmX7gIu+knSN9HrRw",
+	"SmhGZjM+r1fob1UUHuoY1/bARiJKVMjM9mJPYz4QPcaNmV0seHa1uRMeigAKIwAAsC9sLUSJGWhe5FvX",
+	"6h8TJUf4+uDnwRRt2Wn9DxWFLhzzoGT8IxHe+TLuMLooaFloNa9RzC3Z3uEqe5aLRvNO7AGXRnitB7Qs",
+	"vHZ457b+4z/PDnWJPJqCndN4C0JQ8IJLV+8lx7YnSrcw3ldZar1aNaN2FObRtuRii04p4ym2xFO3qDbq",
+	"Tg2ZMHcGr6wvwKEFVkZUgVeyN0Vt1nNeSmRxJUo5XYqOrn4Q/fN5N8unuw1LY1zi6BQ2FM7Blkru5yy+",
+	"cXtlc023+XupLAW4Sq/lIo85Y0URJeU2T7c5vjP85sa1HUvTtM13t5nRd/jSZcG4j0UhNoK90OINvLF1",
+	"xOfOKShkFKd1z5kWtyLhsdd6oBIITsPumqksDgFfFHfYHmqDWr5Wgh3YhrFvKKpdxbZEUem1Kdl/qUiu",
+	"7lQsS9q6bkE1k1CmdiBENlyQ9YFkWtxlcALzekYBX1hkyxrk+H2eRekLoBjD/n+Kae3QgFgU0eM7/GFd",
+	"e3BkNgrcUDMhw/wwg5Aaaf4mo0FgXgcAuPtzBmVCEeHHk8PJ/i7mFN819jkY98/w97L3rKo9+tXyINdW",
+	"d1TRfEwQDRAMtLC+XM7ZRCU1tiHbO4PpMNx1nde1I+88aXX2FD08XbKdnqjKVOMifIutFRMrFodvabZT",
+	"WE0RCXWLsEhGmdzgQZ5J+BE/DhiSqDByj6QiQHvObsQcMagAxxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+W",
+	"w/Cb2a8OzMRt2E6tG5bAlJHQba/dWw+bnjtiMGIHs7AzJMhEpEk00KuwWn+lS9YByo8F01MuCTUAyO8c",
+	"hLzZbUed03EvoJ/bZxP38+PQ/XjSOgr5XPeesactZn6y3GZN7x6YgpMigveHPlmpEtaLZCqSWx73HM9r",
+	"VQFXGk3EB+MHV2Gxw7M+tY+eXiMSeys4vf9x8t/j/w7/+2gSySwV+r+PxipL9H/DgH8qQ2kvRZIHgjDb",
+	"1mxO8ZlKQm+m2uNe1ajt+1UCyJeNt2pka3TXBZJu7oCGvX9LsfHERuIXnqKj2Tk5DXLmiUa33cHCmH+o",
+	"ODPz0m52gsaQR7FRaKdnAeKyaz3M4ka3fdZ+8pT8WWN8m++fdU5Ot9AQKP1VAO7ZpJaikVfRKEtETiMH",
+	"dXNQ1YCbynweTYobHQe2KTSzmgrJp1HTznjVdn+H1+0NRxPJoYKyOa+3JkZKWqeoG+1mq9ky00eja3Qb",
+	"J802fpSvDw/DCINJ7xMz3hRY8ChSgaJNVU0lq2Te5/z9G2buu/tCiUGWQMPQp+tirU+kXQVicXF449qb",
+	"+oSnKjmO1WhFYeuY6zEbjHkkMcoAwcEmszD7c+DFGqoEmETR+MfULMHF2VIGnoVRymI1qsJr0SmPY6yN",
+	"UqNvC06RJmsac9kEeHk9FmEjMH9RgC+9mclBPWbOri2tCA9W1uqFIgWz5w4Gg2NKhyqZWDatgv9g1rbR",
+	"bTwdPnkUtp60nzw5HTwOH5095Z2h4Lw1ODvjYat9xk/6w9Nhu9/pt/pPOp1B2D4LHw3aZ/3WsNXirSfm",
+	"ZJiaffO002w1O01oRUvEbaQy/Rof0XDGJjnDf6yr2fsDaux15goDCy9SayDl3Ijm+jiKkGkS1QP4AbvH",
+	"bkANW4jCB5G3Dypr8d7Zb5YG+PIbNPERorG05410VJfL/jxn5oKAuGWAAtomARBzifWsfukh8i3U4U8Y",
+	"MAFHxmpwX/C4vkp3vn2Z9zCkmnbl9ZYVmfj4Khm4zJMgtRVjQh8oMxMADmEcg261T9lrsVeUmFFz/cxW",
+	"J44SITT225nHm9McgPPOzR9sfQZP2UwkAgNfN0JMF7JCYu79PZOhSCy+XpJJiDBiJf+VtKDu7BwflSI/",
+	"jGZ9Mcok6wtkyyKO6hDKtOkxfTGKpLYNyuawIec5VjORUM69LIFECtlf5weRRDKTjor88VFrqUcX1TdY",
+	"Ge+k7ZOPYzWDbTEUPDWWGSHAyFSMXAn82X3QsPT3C4kRd6QsngogjDgTfUDtRjMGU1vmg7zjGfL0sE+x",
+	"M+opZGBgNwkkl0w9GIL39CB2CVo7oKNwufk5koM4g7avNp4Cq3qsvT7vjv/wqUh+z2TkD6CsebpqcI2J",
+	"CkXsTU/eQ/5KGaM3BVqkANvPu42UvlaoT/P2tRoys7qNnXRRbaUM/k3/Qad/DXF+3FWengeyZCO2WOd1",
+	"K5J5X4VzyFlhucsUt17Np1jXZQnvKnknlxLNBFqciGGmBdqvjigbl1Mbx5d0RyRHTdaTatYrgJjA1Vi2",
+	"M1A61aj7llPmVAgxGCstpI3XLCgpfIcFJbWzbtlcezxgZXGAnYrwDd070Cna6Zr7nXbo/zFrsx3ZZl2n",
+	"g1QzBzBVstRLKxkb7wgGwuP4lVt+MpwX5KFkbtdJwnXl9Jet34IXko7FJm8g7ZPKxod94+avFX6P+fiy",
+	"YjRUV2CkE+sJvOHtJBnvSSOtNiUphItp/L4gE8aSoHJjpMVWv1AEBuS3Ngck191uDFC3pWp2NjAGUO1u",
+	"vCkFzR+oCehdq73dH2wvngWdX+1WXNLDvzwOrPEcE5cXlVBEkpghJ6lr7CyLqGrBk8G4EE+d8M+/CDlK",
+	"x40uQsPs1cO7MphhDP/wldM+ZYmPDRCcCXWqgN/TOatAQbo24jxROVtrCCpbbtQv/xJfgv2SwpEFWgg1",
+	"o/kZXwR/B3SZUh0B8DeYSytTExeFP//DgwDQcTZqdO1EHsWpjxnAB2l0C8HRJOLxbzKNCH/yAB2FVs7X",
+	"RzFoM9ZSsxTH9nZULThzUUGUI4CakSFTM3EIjXJ8hz/crwkdexO0d4ABJds7bLQNv/a9CV84zVQ2VfYX",
+	"N+loNsV8cGM2Md7vi6FF7mM24MCrrIYcBmoZGKrEYHjP5+gw8MGYzHPblkpkZYDv4xsTImFlQFOwzWhD",
+	"AbYArHe3qNM2xqB3GuyraSdv2nytlL99TdpoR1XzAkPNFTaOLYOqp9QD7xbkKJr+bgssHAgYL9AexqYU",
+	"TNwriLZlkQgpGNebXKmtjp0+uNv9IZUdyuTKFvDzf9A5ooMMCfXd7zvRDLgwWYSQYNaDb7JzySLoOwU/",
+	"WclBGaZJwqVTs8/h3R5GmTbYgjyTYE2RL9p9BGp2INAmKaAoXbgCHQx8m2+ymRA3nvb5BT9Vw6FIto/s",
+	"0OzUHdu58A+fmor7tJoIa3kPi23JUV6Mf7gz3e6S4zv84b4LZ+LuW2YTdAG7PiubXpaoKQjB0iPweGa3",
+	"VQ6ouYQRsLSPhAwf4C5yu+McTTpXSWs7cbffBR/wlg98F7wELxyFr1jd+sOhJd/amAc4H96kbMrn+R62",
+	"EsolhGuB/1LfUEyU+nHXqXw0lR6CsK51NpcIhB4ftR4dnbQuO50Sqnez2xUBww3ZiWvG3UHxEwzzAUKF",
+	"9bwzrOgiuvDZMq/SIFnDwR+LYWEw6yczcJ2A0qLEbol7txrzrg4rFMoccw1gYbW/hBo4vsMf9uvn3OoU",
+	"pEn1lEh55+YD1ABO3P6GAs3SGbVqHu6MOq1Ws7bJsda+C+DsJtwb8n3GHJ6FrfNzcWDJdOUjtR9P5y4m",
+	"7fP16YD8Fr/ETOUAAUoKpqACXw7A2JpxnYegmutqAp6DJfOnqAxYH6ipTPdNIhlNMvNkQGalCEYxmuDl",
+	"/ioS+Wuz9o8LGXs+uEFEdQ3ISm1M/W+SvfdDK/cunHRu171ZyMw/VzJN+CD98ybkf8WGLJeAV17YxGXg",
+	"vVy9kocNyR77IZoubuODaIyf517qPosFJO6jIeoErFilJgPMwGMvum1lJyUxxLRlSU1SVGQODcuxlR5c",
+	"dVF1iqNiTwSNGeRhITB5RIHonTYKHLwP3bl7T40OdJyYs6T++pTVe8KvW6l7U+xe8gKePYbho1SLeLi2",
+	"WKWwMgcR2X0k0x/dc9RCh3DClk7ToZ9CXcrgDLM4/pWyOGe27KBQ4yDT8Vs1gz/jX+GjS5wJ/GynOVhT",
+	"m1CMbWGJpQwLvUGWQnm5SiGvfzKHTSqSic7DRYhwqRUb8qS+EgYyAOHYs4AIOi3vRD7AhqacUy07eEWE",
+	"5RIe86Dcq8tkDgomNT59I2hkmFEqt1q3TzHBCz/wMwRMLih0tNzjQji9SgcLTAuZFnWI4urC/WIBau40",
+	"wbcWK7mLIy2voqmnKN+lyTfHrEtWcLJeujfCTE2UOLVFBm5tRfr5vEFHpw3+cGlsSaXFHuSsZp0g8V+x",
+	"li+NYKFiK6ki7c9txNbLiqJ3FrA/MpUa29Yo6DA8gq6FEiKC9zSCupbX80ldkWmj25iNo1Qcxbwv4kbO",
+	"f/WXs6AFBx/jDvuNfLjf4BiZqyxxdVLW6fvo3ev+y5YskMfrcMj3LVAnSja4BqofvNf8QA9hOkswuYSu",
+	"b70lE9/CdqxscfQVXdkuXNhm3QGPB1nMU7GqTpzxAcCgo9cnQmM2g52BoMrYv21+aTVZD2qIe5ZViMex",
+	"zylBOfZIGts6Rs/SamMC1DceqmZ8ouToSqZjMWmyHpSiupYqnU1s4glsQ1TosOwA2Q5UeZGZ+FRbci+d",
+	"iqnRDubfsnYYNw+wpvvY626zw544Mq+Im6a8RpfM+9yqd8XYxf6VO3OJDCFKdXpvgf61HRuHdmvIOBj5",
+	"wDruR1uWccO7H7R+e6NiZi9345yATdkQz1pekG4oRJFA0KkgvMwqm7OixjU6hZpO8Q5Ldful1IVU5F94",
+	"XFpdNAkKj+4Jj9yugHvj4kxbxn1WUsa9lWCcA55hlaqjfQZw7JYAoH4FRwXa5Ibljg26WBTnI92wmSI0",
+	"+0gOojjCjXZ8V/xgZQ3lh8KljV1s8IVb1FMXVnyF3BCCJlU2jGQYyZGfrF8YxbKtRtpmZ6Sgxde0xWBJ",
+	"Fosj7BSvNt/NK4F2zwORnMrdkRoiVWwiBHyaxaLJLu0hA6dFylOB0OEzHqUU05wLzVTCpCo38D9ksTgf",
+	"fCG+mq1hO4K7cqoruOoTvPB1Y9O9nb/qRYou1QEwAOgY+Z3nmLaruXXiWNjvemVVhMqak6bSBz/PsZne",
+	"cu3kB0K7gyciGKl8kK7h25laSbwPGhBCWSLEa2zDsYNXWuX85u0/jtrm0yymNq/RUWyOtSPANudO3rah",
+	"5sFL31oJkFwOIh5bM32BQtYj8kmiqTgcCGMuVBuU3hsbr67IVz/T5uTRlPMIo7Cauqdw6VqlV6Kxju8S",
+	"9557Mezk07UyB0w6jwCHo9RmaCxK8kgZrSYDAl2iYDdQeSKOcYTf0012HmvFpkrrqB8LqnLlpeqQXssb",
+	"4oMKuD0fi8HNfvV38GqecVNDaM1f0Fr4AOaFstK1ousgmJqJADKQDeQ3EYgp8tXEN9IM3GOpZkDZMxtH",
+	"MZQtmMMdXT8430tARM3IH6qEnrN0PoWNmCTqTyaWUtUllXI1zPKH7CFZYh8yayzVBbm2bt3oHK0lfGsm",
+	"G3AJ4phZ/LHKUxImflPcMnNno1TWuE3Zjr5SVpuDlEk/PKxGidB665fewQ3KCr6PnazugMuBiHdTvat1",
+	"7h+ZyEQILxxphs+JhWNIC6AeBL3nGZ+bj82UABr0QE0mUfqMUNW5pg+M2gYU1iZ7jrczug34Laikxjws",
+	"pfCguhVJYMvVrElSQicOd/q6gnGRqimOfgtJMFdb6beKe6CkFINUJWvx+57bKy/wRNjK8cLHlWHP/sUe",
+	"MI1xmk519xjOpyP8tKmS0TEQlBx3Wp3WUbtDd2osAfTVhut3zv7r4t1bhm8ZED0KPf0wUXDveQjB4hbl",
+	"B80mXEZDoVPi3gJMWl2JCGiXldZ87aKSqv++pIddUojt4FQ7VMcNF1QMEpGutjcu6JpvCHBxg+5dChRd",
+	"vH73/s2r//v75bu/v3wLQYT0543I+BFie+UjDhRQwPVYH0ygtQ1Yf05Z0v0PBkeT7W6OpY9Ile2JmRWa",
+	"svMC/lK0lujD4zv8YSV3w8cxT+GhyGcpYUhRyoY8igmpLjVOvyrB/cB74uC+AMcCvg3gOqt62DNewAsw",
+	"TrfeasbXsSjsPC11sig8uK273basBFyGv36LJAo48h804tNAhjqaCLfzAZPS7P4dNv/2XoOdZGPmZyVW",
+	"fu/N8MhI4xGIY5f9tQdcC5qq25UUATPXwJ97jKgEMaACb2GPU1sHnwgeel+BO4JBr4bgDeAcaGRWXtY3",
+	"eo9dBQ/MAzDBNhvxIuXJfjEbXNNu4yprtU4Gbn7g1y2apfDt/wE3O0hV7VdTF36SZgcKh9XqAmXReJok",
+	"ouFeqqPTan/XwoXzWIrdOTGCxi9qwC2Mz6rr3XV18GhcQFrXqePtlW6BQcO67WtMf7roy2OjucQ1l3NS",
+	"ypoy2FCrKD5PY+AbtKA7W2WBI2CJWCtL6L1SeNM6gjxJ+LyMJ2MZzu1BArhtsLexc29dwtXxe9wKmapk",
+	"7kokxef0Qybz1PRUqRiMb5R/qBNS6Nv61ZLuR3K8i4nm24hUbAli0TYq+rRmZwxkZBNvzEaXa3THvP2Z",
+	"qwH6aNNAtf3U+F7w0/0GEZ2H7yQ4dovunVdEsCSrmghjXPXujCdirDItjsJ+HjOaKp2OEqH/iD2I6lQl",
+	"Ypgo7CDB6yY8iXjYx8j2n3sXbblDqo9kDCV+k54Rhtxc+iSObkUZrcrme3IXjyjPppW6RL+C/+OFCL1u",
+	"XysPloD53I0enRwgbHY9gNT7B2+ppFhKZVzJNe6XnTAl4/mzoh92G2nrhq3wvJY9riv5TrrSGexeRP8i",
+	"YOLzQEyJQa93y+PISPc7Gc97FSzS8Xx37ba/s1ZiToTJnCWZ7BJ/ti6w+no9diU5pTKrw5+Dgu1Byquv",
+	"VCygjT0oJS/U/FYAcpUtp0kyqW2Xn0sqeM0wfp8Si/ngRhPdKKT/q4YJ8fMtx/dxPA9cu9I4Mqp5XnV/",
+	"qVJRZXqdlZlepYRowHqUI9qDBHqkSraZdsCTJBIh8p+aScRKDttyBYUeEMbEqiRiVotDx973jEHx3SzS",
+	"gp22O6wHHEITdSvCXpNdpFyG0FZhXt7ulao3p/bl0jdvA6FCJN3vFSZoIZxQrjntJZHQxy+sNqzL03cm",
+	"WxgNhyIR0vbeQOEWHMEyg6pKhK0CgD+dfkyiVHyMoHKCCtqp7Rk2O7TZmoP3uZLDaNS05RkfhFZx5sp5",
+	"pEpzeFJUWmF+ztqz9SRoJJm0x7YzPr55y/tkC5uhXWIznN0HRR3kkFg3ZGEyAiLCzQwKCp7AEsGJF7nm",
+	"dXfGwfHGY3PSIAsFbGEAfbC696uEXewyVIn40rqTRPMwLMizZxpsJrltktw7S0y2yF1KxQm4xf3qY+xx",
+	"wmrhDcQc67/ou8NIAh9afjfso8vkRmxotkzHFa8YEwigjFuu5aN1v/Ca29QVQ/+INzq7CbCgBGKhf5o9",
+	"3t58j1dG6r7cHv82A3nvMwzkFRP2LJKpMsf4QGzpOhCy2uejhM+O+nA0Q2y90sE/dtWHXQgvz3cptyo4",
+	"HuVIqElkPY804akYzRmygdkCu06r1WJuLAuVDAFhEDHoZDDaGev0cr4HH7rkXDLxeZogoT/Tgh48iHk0",
+	"0VfSNlb2uRYBNGpCCS1U4f6g0cTCB2mHwDpD/6KkxNZM2XPH7LoPjpd5ImgSapQzuw+nyiywypIBGi2b",
+	"V8rC4EhBH6ZvEfCQIIJAfgdGFWk+jGE1jFerNr9VZeGAKZkRNRVLPNudQlTCqTI/eMNmkdRdosAGuYLp",
+	"bO7RtXLx99+wa0Vo2P5Pc2VJVbwhQFVKiV3ffoAIvLafBfIAwy8fo8UhY8P6AmUwzhVYX9YeSGH2EUbT",
+	"KGw4KZ5ujojpjFvY+xU6VmUpcO2hg4fs2GctKlkHF3Rs/MG+EJK5gdUO2+I0h/dIwKZQQzblOs3Vh6c0",
+	"8725YSdLiYr044flxLfawggSeSXDUn3LdMmd4Bkl5hBzA2xCGSh5KxKo+6eCFTbgUslowGP4eikeA+nc",
+	"F3mIaUFrl2ZBYDAFv8+tUAM2eNAQMpuYmaNf53wSm7nbyBO2xsMPmgiKnhXDRNCBw/uaYILLhujsjwXn",
+	"FNEGO+3Tx6dPTh6dPvYgCHP/FJrDoTMg+MJh6K8UV95sl+ee931QeBFYXP9F7Ht0WfE1riS9RfdKMnbE",
+	"orDL/NcwnzJmRthl+YtcYRXwspwUQiMF7E5qREXsBBeTNGoHZfdbCw77b4sxIk/Av2xQeIWCy1AkxJEe",
+	"8BUtJyORvrCXXgyqwX5WT9TCLfaf49dqxoY8gc4Ny/cFyEXmHjyBk9hOtXu4PkA/91ZzvQqYaW2j9lQk",
+	"WklHv+FX/ULbdwIoL2JS3sftTcKXyObX15Wdi07tTdmF5mqHHbJ5c/Wn3ISHVwwacXQjJAQhWs2n5owa",
+	"J0KPlbmk1XxyZsY+VJlcmWSDUyDMpmsatNE+M466vmmUtWVT0MgcxNbpJ39p1dPzxvEKdvnNrWd3CN41",
+	"Bsmk0W208ZCuZUh/b+4wqnFxVHqspo1u4/ETlCo9gIAxrtzOneeDZHJEslTVe54lt9FtHgA7UKG42zjr",
+	"qxOmPEpqYXx7b25k7mh1MmJUJJh1nPA561OnFfjwlb12D0hlH9+5n+83OiX3OyBrSk6bFc0z01YhfOkJ",
+	"3oRLwHvzrdejG0baDHuvANa2g1zNnp8IBJO2NK1SFVlToD3Qw5ceizhEvH5q+i7pWsCX9AXsATV1vzZu",
+	"eqTTbXAG3KvUTPRT5y66JBomls4UaquN9091d/fmkh1zSPY8GLk2NmROfYYWKoyxBP5Z6dQ87YEK7KUC",
+	"ImOzG/9cEmshy421SmU9wy8psuCCPAiRJch/64T/oF0gEaufCEIDRQnywE0GQU8IOrq8wEBNI6HZSEHz",
+	"tvGybDwPy6Og93tJ/GEaHqrs22IudCYLxug6g377vfIrCMRD3CqAzKykzQE59raZ+pIbJpOhehD7hZoj",
+	"lAzthBgXTaOx4jE3RynYK575Qu6bnUDE1dORHIiq7WFe+qHujpliU6GmOQ5UHP/JjBokgcFgkbE6Dyzu",
+	"XYycHCbB/JIPxujoRJpRiIb150RLQXAdA0gcSZWaQ99eFGmWqjj0HSSzZGUNw+YLe8TODiGv9nzPXYNG",
+	"0PBjjJ/WhY+ug6LQ9xMuB2OhdxD2FzQYfZBss0t/toPGkEex+XELlPjCKM19SqIgHxE7fUJkQPV0aZun",
+	"UU2nFrci4THGWA693YbRbhS46zcbegGhOTPJBzDqY5SoTMKmo9LVG5FYNPokr/+gIn/mhIXmBuYEnKwb",
+	"MS3xfM3rHGrzffUUxnPMVBRSGFyK2aYyUo68syweqxkh3g0ZZyGfgwE8ZwM1EY7MhUKlgTEZp0CcJUM2",
+	"44k0zvAzKNHHEh1MR2hRnnog4bJUEd8MjEhVESTtDyy3RABv+KjxuNluL7OrVpdE+kHuGos9C9WVC8yu",
+	"+OjThfh6XoBZMryn5pox10BFNOwMbIpiGm9XoCnF7EMO1e7eq9HtnLZO7hdqVJerOc1VgYXhgTSHTsXU",
+	"nIHIVOcQXRsVZZ8tKJUxcuxP8J0PU965z+vG/T+Y4d2IuVcDRO+GtZENb1w6VYOb32NxK2JdxJn10/oL",
+	"FUWzMWSWIAmxoqggr0QtWab2Pxt+PRIP5wt1CIVs18IwQ5G6Pxn573MtjtIkGo0AOX0YjZAW467BJ/1o",
+	"lKlMw4TyGY/SSI7OLZqx+dArYWpZ2ddYwQTwJfi5b7C0gob4I6OvY5rQbK1W0BhDeq0VmNngcYQ/T3g6",
+	"GNMFairk88IDPaKNbrvlZcM6p62WLWfVje7je2/ZgPBz0FyYFjONrmAWCDTxHm5VF8o6cB3PGc0cFiL6",
+	"LBx0dCJ+HB6U2CEFhse10fw3Qr8cDnFU0JVk5XmH6X/sTX/n5NFGK3BystUSnK5dg87J4+IqnJ4srII9",
+	"UkhMQ+GgepAwVCMRRKOTp/rBqgeL3lwGccl8hzW33JD314doCjbn3QapN3Mq1pJ6A4YVKDdxJbQV2TV3",
+	"qf5SnYkVmIyuww2sRNRVYA6CaUFWJeJXO6NyXqwSxhyLqwi2xXipAuQAortRNqiHYT7spwNbR1v8R6ha",
+	"u5K2KwuKDJcM3cCxOpBGZKNEzXJ4Xsj/8LDJzj1eJvpwDpyhnPXMUdrrMtjbxYYUY3ddyd773y5ZuS33",
+	"v8xd/3+vzy9e9+xQfMpGcGcXu8SwAC/vLINPmZIYpWmyV1Bc0s/iG4Cr1EKYIby7qBoDoHX2qK8yTOYf",
+	"MlnaUWmGsHNDZcFwb9TdetbZsuT5ux343Q78bgd+twO/24F/ejtwBxtvFeWdswD6whgoxqowJ24cq5k5",
+	"u3nKbGvZQpHzV+lMexVJbFWHyDkIHSBaexYKzHeodjUmt+9VA/vY/W4edl8Zy7qwYapEMD1WM4kpW6UF",
+	"m40VlJ9pYXN+elWLBdG0bx8lLMhFPZVcMZeBn4PT7Eaad0Om5K9m1gebX4yzcb3VIu+BBL/HEKtclXc2",
+	"509A7pjcdCgNVTDuD0uaANZ9wm9wTy+Q2W8lPOsizolSw8pd+hEBQgSLsYHL7NnUFu5HWkk2zH2tvKmq",
+	"CM8PFJC6aTSTxucdqeERHF1ROm9Owpz7Eks9gL++guXWjHaX5cFv1tPMMDHuqksDJILBuwACXhznkXiu",
+	"EXpUFNYOxvGVfHhv3fpiZCaca6aVkgzcXcoJlaSDniHeggW3IT8c2oNChXA2LAFseqjXMVo8VLgL4UEU",
+	"H5hoEd+KkqVFDqrD5Yw6X05AylJFUs22EYFNtuxxwfmsanxM2UTplAE9sxFGsGsp0MKhgsTsNZfVe0YU",
+	"lEoNIQICDeDQKKgrOlW8QXwN4EnBopDiaPBSVV2Ltp0FLrouQyzyGydX3AEnbPOOGFhrV2RyoHaYaaLC",
+	"DNthXLtL7gmX97E8vuwg8MvJP9GajXOUEXSbz9u+Se49w5UjhEkE8E/btpn4TpjnWZ+3G7XGdmHucwld",
+	"H9/1tlRt3dHrD09j+OKT7TE630BZfInGClAEdRh3lUfSR6pUS5W6QX/Q1Xdi576jzC5MobEv4NLAfLPK",
+	"orPGwlcsRKjrUPlbdCsc3TgJT25gZdMaT5cFauFq05AKD5Ak3tLzVhDTLtzz2y8sgJJ0q1FPjUZttS9b",
+	"T/zYsB4kYsrlILLx0fyj+XPieQ0aQoYvMP6HN2odnbQvWysivQsPa7s2xGSwJrabx3/aHdShYRZ7MG3b",
+	"Ai0tjLtVHLcNa+psMAD2/UJos/FHFg1u+krdaERSiaYCYAxULBKzexvdVrPVDhqZdMM2c+h+tTNYLwFs",
+	"QU7XHxgLe6VZF9Vd8babJQoPzoa9oTbH9QH4SEAaE+Ez1nPL1oPEH7AySJtGxGSbDB2SiPldqjRgvcIu",
+	"6oGdivw16FvgsWmci4kC1xOieOJKet0ETqLwWMGq57ZnDpubUowX/ZsAbHew4VPWM2qyOIwmM7rPe2Sn",
+	"BfZ13kdpy+uuZFV9ne19hw8nXa9RJ9Ksh3BlPSDHQaPA/F3cCpmyXlE6eiwVcewQmYQMy4GQ8DsPo4i7",
+	"TOdVKpUN1MaO+3t76KUvzIpvXcmZNSRt2n2s4hBjW5zpKWGaInbcxupgG3uA8n/VPKeuZ/VLu4A5kH9e",
+	"QvCDZjdiHtgtAZqHPklc94j4nFrKAvCZasT/X+1B5p7b9bZ3Lb76B79tG2JsTCt4p5TFwtjLuYpd5xdv",
+	"B/PwSyRvLMLD0rDM9mGRHMRZKLTL9Xhx/BXjoKuvV0MK1+hFrwc0WJWB3QTbHt8oh6fIARL8HHbQ0DeZ",
+	"Sy7f2wSesXiijRxrEPK/F9LdKolGy7hlAWHVLQzhrsFXTEJpAu6+mKruizEWtC/l3dckbNVMvlLJBL/p",
+	"rMa5HJDJaH5YmT+vSOw6qAZM0rtfT2o3GZNwM1MRNsD+x4Ld+EWzMPeSqc2rzEA0SvrrxBLoGcd3+MNq",
+	"qmWMJ+0NQ/2n3t3F/L25V9WGVzMBjSbe5q2YkHtfO3y7+3u7vVtVE4CCGhRbKiPNzHS62kIAfso7gOpi",
+	"+qZHY4McxLjBy1m0cb7s7t4kRWundAtNcEwkABtYmK/pym8wftQIKqvXVp28ZZVtbSPhA55pUQDh/ley",
+	"WW0fqkVQIX413A5B/EI5To1nKi3z+kPVnHn/UlkieVxbwH7Mp4BiC2XJbieuCLp8o7vOaOJMrz+GL/C6",
+	"bd/ggo6O/bfSOOvrqYIrjX1zMZcDL0DQeXzZ7nRPTrtnj23U0byVPWDM+vJYaATrXneLRxW3+LeQodA3",
+	"xe/nCPNwNcKmokRtcfrQ9JaKOcJpAzm4n7e1+LTPCGbbhQUW+MWhmFxCFyhSwob1bBKRCLczqLjDuJ3e",
+	"GP8UO6Q7TIT49+FBUtzQVoZV7RrbolTNUn4jJPj7molbkTTZObRUUPXTjGumJNgPMz7Hgjqkr0mS6FZA",
+	"UDYUyUc+7xExtxdhKmnvhclwlvkDQoL4Gco1Kdbc3Lwt/hW9kQsC7t0Bb4/Qh+x65EK90uwowXtfMeHD",
+	"RP1bSFs+QN5N43/Tx1/Wzan2Ya4XSPGs/G8FU/AK3mkzzwHfvxalC/va9k4RTjHo30LzVMAymUaxQ9Ln",
+	"swK47npdXMo7u0pHmmd8fQ156cXG09xTkyql0jzw4UaCqqUBQSKSbCK4hH6wZXVn3usQyu7Pr15QE5AL",
+	"8FUCHQ9IA2DR8UgJcxbXoQh+AWZpnGWrAkaKFeDKa9vmXWhiOgzhjJsk23OJ7ArGXMHFgxBLP1HZaJxa",
+	"OLeUJyORagiFxLFv7P6gsfe0pGkUzGBUCFqkaUwkY67VMo0mwtaKLysCMwW1KIL9rB3yX/CAxQmC4dld",
+	"gh9dWM8cCEeMRJj5usjTp0k0GqdQZxFNhMrSCwAS09h2t5XbAtOyRf50yz7OHDLbRQq3oII5GDGar2Er",
+	"idGqAplbUaXlMMDLbZVt1y3Zvl9kCt6JLK0y77NUw3NfAOVGXptFp7rqTgtONcrium+3S799v4O4bgAo",
+	"RX06D6G/y4zYRz2UakbloZZlIM2Zf2pW/reEErY6IGuv+paCsVk6LlUJ63c7UfN0kXAnQGpaCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bW4VN1zj0+CPa3KTjh5mT3K23WWxAndgE1KiSiwCVOqf",
+	"8i9fg5A+AG7+eneeNZVWcSk1tt56L0TKo7jaG8CrAjBvPRbJBSIxLIJcJCtDtT/GLmRcep1TkZkjApNE",
+	"9SUfidXJIW5+LZ78zWIDtB9XbvJszWlGj/yQyS9TxLbmyldQDvUhk1RltVPvwYeMToR61Hq2cSGymcSv",
+	"0uBoWxI4Ax4H4yJibYIHVGQ3TpSwAawHdOc9Q3dQZ4Mx44CtE2mGVbg563Rqy5aJLBC9zOaVvJJQEEyP",
+	"RVczh+npegSmeXgKQ+5uWIDeHLC+0FEoLBGr4BMz5ZZ6DRxiqMJgURqUOsFXkrzgN8aslawPXIUDEceW",
+	"44JiEdSsa0zeVKnQYiizQcL1uMku/GCaGaRUKeMTJUesV3Aqe2wsOPK92tSEfcNhJIGi9UpSdSYUd1Px",
+	"tEUj8kj5cd4IzEmngofPUAVZBv4fNFL5RxJBk3r0le2J+69kkbm/rGQaz+EPmfyqfj9Ok7MRsU6SbhFG",
+	"1KHz6a6CjDXh6AGP4F2SyzG0kUMFvXH5r++3DRxsfjBmcmVmpf0d1uk7rNN3WKfvsE7fYZ2+wzodBNbp",
+	"lUqcldHNjYEvC/JUG37hoWPWXh3hphHqCZdGSssOiFaF3t85QJ3XWglsHsm2IYT6kFUCfyWZrFh/SBKl",
+	"Y0hAYRcg9N/p3kOIDn/IZO6JLcCLrPO/1vR7ra8LpI3nCgP3i4NRB9DSEbugydr4yQvBw19EiqZ4a5FK",
+	"1ZMzyAGR2GwlciBhfJBGt2Lp1JZS0P70IllBI0aSa34rEj4Sv+pG98kpbc1G96RtVPRn8+lpp+UOOr2q",
+	"Aan1tHv2tHv25J8L9sAgHPiffLAv/4saQRApEW6qwQc1Yi2gtc0Zbq1FJcCjOJKjiwh6rvGzNUfxdMw1",
+	"taYJPqGzeZXWIV1gnm4OVkzTt/GHc5ywdqdVemNnpNqjFOlFqMrAfEcA8AB8nAgzbjorKVXU7Zw8fXJf",
+	"ZSdsf9xU12tanxl8VngVHWCVFLruMR9ZgA8ozwNoYo8tGpx2PVYzzaRitIF0zb1Dr9XMUxyhEvoBxeJp",
+	"sx3f4Q/lTUOHRZhDKdm6KsmYYOuKHKAC17Z03Ii542ek0i1s8cB+jybrYcEN9rznAaQfNFMzaaNH1Bgu",
+	"xYza4p8xs4OZmEzTyFxAva1XMq+QwiBzHGM4hkI80FDM2UBNkUfT1l1kU0Cn4amwcZs3w6Nfzdv22I/m",
+	"0VROg3eZqwyiWT+Zd+mJz1MxSHvsR69j/0ria7FJplM25rdweP1kAzmWoEzGcxYNLR/rjGs25DoVSZeJ",
+	"WAt22u7kXfFkk3o1rNNEaCFTO7bS4A48ade6jiHMQF7ZFRy+ABZYwI5Azv5nWUc9zHVJm0h52da26fP3",
+	"IN+HII36D+/AreqxW1zG/Rvu7Dl5iI6701o77lxUFgPzRiESuSdykmMDHvju6MnPRbpgk7+8RItslT0O",
+	"19Rhiz/HUZBi82pza63K2Jt/shovdYgpjwDHjsaI0eAAmWCsmUgu4Ew02St825FAYAoflCUdizkb85DS",
+	"ks8WMQCQt6rPBzfPilmRmUjElYQEwEhBS8McsxR9gDkmcNE5XEeeu+2RQQwENRFwYMAhYQ8TJLiMNAAc",
+	"4rGB/MiLmYhlZopnVzLP8/ygiQ6CjaJbbLzAs/dz6thpMYCks4SyIOIzH6TAHMEdJRsc9KftTtmxZBYZ",
+	"xemBsBdS9oHCbplcHx7YWBX8JkO1PQLLFpEU82cP3aoYNr8RYlrMnIAfuk2VYXnk+E2RaxVZWZG+A9bC",
+	"SCE5K+TbwM9Gl0JcsSIc3mpVxMM797s3chbfAEPeMXlQna0WsrK2LtJYbEtBwoC6lszub9bFkWrzo+am",
+	"8LRYqRvGU4ubw0ux0PdWyV2eDMbR7YEIU99NhcSku7HHF5K4xJZK4QjNYjFMi+6ExrJqIJDBmmjqsra4",
+	"iQQXA+i9oMf4pKQNgl5xZ26YRUv5eg9k7ZpY13Pvl8/4fEvvd51IhNFweBh5OC9SDzEI4miCSvORS405",
+	"9AwPSkI26+G1vRLK3Gg4zNe2TtqebSs0y1OuZ60t6tWaMwFJapd3pfxlIZnpYoF3m/gOWKC2LmhYFcE0",
+	"psGHTOaex1SpGPIpKMRBY5pEKgE13kgEjwnCy/1oz92qGOdStBLPgJXeVMFopyQSnbdbxcFeGEmvsOO9",
+	"1YQyFbNm9QWv3D4o1MJZvoUYZ2LrkNY2RBfdKYIvHBIRV82ExiDhM6pIyvFebQ1POhayyd7zTBu7NZ0B",
+	"riAdhmTNlkCtm7H/WRQ60CTkGt3vfkyEziaF9seLvdkSunjTulZ+EaPR3PvPsjLYqOagCFRyg7Zwzeuh",
+	"4hio8Q/Eo+1V6/YFcRBCuNXq4We524jmlzWzjCpSuoQn2w65toUOvoprSFXYlxR+TrJYwAszlUAUxj+q",
+	"2pvHh+x6HiTWiAe+8wir6rxirlNouP4YQTmwdbvyjHcBSadglcjBcyWH0ahp81UfhFZxhonfRWMEZiiH",
+	"3c8n7LQ8f/nN2yynW9gsnRKb5ZG1WXgq3sl4Tku5sXidY0zA7fy1DWFfM64IzopkgidxJJK8LD+SqWLQ",
+	"D7qTRi11Ybp2VkGRlirDt3l47EZM00KjbaRZp9ViPNYq76vN+xywEx8esawP7ZMfhB/i/AZX/EQz1NRi",
+	"kIj090wCoRemJbKJUW6Pg0YcSdHoPvELpC6xvhq8M/wu+3j+4eXrd79dvPz9/fnFxcd3H16Y2ZiqSKLe",
+	"cfnP1jH59maUU671zMIhTkQIZo8AGxEtwguRppEc6YBdwHN0c1nTkKG/3W55RZj+VWa+xfwniDwzCRBW",
+	"wJmpw+C/4HNn2M8SJUf4JL5XR8oKSz/re++4ogDGv27vOGUYvpPaFi9nU2V/cXOHGjXmgxsodICaXJFE",
+	"KiQsbac4O4sY/BMl4VwivWprqjxNu/AFo8L/CaUijd8un0OeP+ZyaZjFqmoj/5MoxaLIOH4leIolqjjw",
+	"ofsdQBYmKhQxJKQSd+jgYeR9Mk1y2U3FZzPi93yeQ2H5rQaW+wdCi9oLa74XCaP7uRPEmCJpEvF4281Q",
+	"WPOqg2OsYmR78sJ0Y65ZXwjJ+CgRCNzFYp6KpK6GSyprFCwVkqO6LcBB/BzFsRGc5X0RyVvlFXWU7IIu",
+	"gQVWngqvjO8t1YxRwZzrS4O8CIopU7LJzu2auYQS/VGPAQbfuLxZ2mVDIXTA/shUSqQAdv8TwziINJbV",
+	"XEnbBm0xwPMLIslm42gwpmyUiMMm+2hhsbyV4Aj/kOYrNcLmHyluRWLD+NUlBEuqYEdz2m0vsKSOzKDs",
+	"XuDhLZcDER5Zk/IoyW1Ksxl1qiZHacKlxlZJ6soOecqPhEyiwRhU5bXdzOaf1Fx6hBWWCSQvhPmLVLPG",
+	"TlsCs1aHSeR8V5B/BgUJFUjeNYU0fx268PlYKS1sQ5kF6OVheIT7Yb0+9Ie3YCf7OnFqTHEx28hUtgqE",
+	"vSmw/1vFpY2nQYSXjAj3bH9CqkU8LKNKhKd/VzwHVzxLu9gcbp5qaD8qEjVlcfwr6ZOzVqvZajXQM6Bt",
+	"CrrmrZrBn/Gv8NElzsAJfmWnSXhPElnFbk0FcXg0ogltTtacwYuEDs0WzmZjFduTFJ0MW2aYisSWuJqP",
+	"Mii9s6gpNSHwWhog2MeYuYWuvppMGjP4MOGF/VvcYvaK73b+92Psix9jUNLQ54ObhY7qvGB8wbze82hD",
+	"r2GVu3uJV2wfqH6rpPgVS0evawrerq70nCgX3IUwaCrkRmHQl/gc9kuKYZYRtV+6oKeOs1Gja8dzFMN1",
+	"S6FMb1e9zBI1Fcc/iySGCN0O7AQ07RUyiMu2V3zypHW6XkjfqvRXFUbDCBuuavBXyU21tYJQCq8SpgXI",
+	"KuuLWMmRZqlfrENzsSzXNA15VwIV4i/U1UGMeWc59mW4hmLtZTH5RySk5I0tReOAVdnf5GajWdypMHmT",
+	"zbag6r96xXEe8/kBu0ugYzGaCPZv7MPfdPcUzoMMA9gVrK89MGh7YCf2oK/Ldagkgk4n44XNxgohx4Vg",
+	"1iZjP/YK5lnvp1KO/99gAEu7dLEcysV5CtPgXv9ZoRVESYLDR5T+Khoyd6DmQkNSCPNozSvs+ElFYm7x",
+	"/z61jp5e353eH+EPnfu/NJbZ22rAsJvbvIT56DO2jTuyRNqijaBgKAK+hG/3FRrygWYuT9zh74uGo9n2",
+	"OT+QcWPyJfGHAh9TCvR37zFBocti+Yn3X9TKTXgqnnMEUV62RtcZlK5k9xNiCj6PudZ+FrWxBHGwTe8p",
+	"Xvq2NDMLxbmFXtR86pcXdZqISZRNnH5eWuSaRlXNBUMtn3cNPsE22MaT5mmrBJFl8zJjUAsVChqUVsCM",
+	"ihQ5xhOLRTgS9TmmM64ZhG8gfg3i6AX6o5QAhwuWS7VJDmMu+qnw0bFFtamk3WbcaFox4Do1ilYLlsCB",
+	"gOkHqIKEaLiQOEjN4ujG6GhIDRBXXBqBW89T9LTAE4MQeGJ+J4qrsZoZ1z53OSIdXEnsxcjFjs2ETINC",
+	"tB7IcVXCYqE1kuTa8mRzTi3H6wnCriTOPhLpc/T+91OgrorjEcZe+lk4EhZRnKrmKtxeO9m5Hu60g8Y4",
+	"Ghlt1D5pnmGk50bE5jvtNoV+INTzFH8p7NFHUM3vhYYkuL6fLKDu0ydPWitVKlRpoO5vNVutE+tJ08VH",
+	"q/Vv/sUzvwkAAGfzL95/6fCDLcNZOOBKtWz11OS9cYkKs0G6/gT6guoQleDGKg/kvkLjDaC4rCbFli4F",
+	"Cc3tNQX2AjYbz+32JtS4UbFzfNuAHCo68XmqkmpV1xvoW7I0zX6Oe9gwzFlitJILESEPCRvyQRpYLQNF",
+	"aLZbzaYc4XKQnCbrDdUg0z1QeClNpw4W7n0lzR4N8nAnVjZAk9+rd89/u8Ae6FeRfDfVDDo2zJLBkOG4",
+	"YhdTMYiGpJV+emZmDqJXbMESLlN8ODt/Sms4KF/qDcZEYLCFMUlj6XxqDPRtI2iApIDOHmRQC7K/JR4X",
+	"TpLG3VWDp1eN7lVpif1VI7hC9QSXLCgo+KtVR1fQig0rv8R2nE8VxEWPzcsVRsHTAJ4S2LsFFpfTU1EB",
+	"YQugUgycNg2sBgxI2QZkMQY3Yr5mQOWdu2pWG4A05hSgFxWlmiOQQSyqFE6s5MhGoTc0srpCp9FkZcHb",
+	"z2AweEXMkWZC8n4sgI6TI/ApOAqQ2stkk/WMHulZgNC8wBS1GPSw9Jjmc43VUv05/uvUKhqQxn71tI5O",
+	"xdSRu2GVFWIEU1Od+VKT9dDA6QWsB4WspDmtv04oEl5mJ1jjri8753bOnD22Y87RhRisGBrbAyDizP+w",
+	"Q939er/Vcfl/zIhc6L7+SgSAmbyzKJOnT5+geSc+T2MuCQfq0/UqA2UCVqh91WqzrcouCxqZjMzDfVst",
+	"cEPq2Mzj3kPyqnvtWD7QR0xnyWDMEziZSoZz7chOG49bj9Dxc/a3dQRxvI/sFJYkm6RLJm0uAC/tvq7Q",
+	"VOiP6tpMJ3B0UGXhfuRhaOlqCibVXj5hV0eTLF5QVwtENXQF4OEdoiDAprARP7Iqo7/xYplxXuCYD7Vf",
+	"7XCRhjfLLfASact1tRHa03bzUVn6vujk0Iyb2X+MKf37lbUO5i+XNsZEf2YX207chX3sr/h6FYKOLx8s",
+	"GX5watXqOQDrPAUacA+AnW42OFUP+Bn9PbyGmeiPlbo5CkUc3YokErrSd3jhLoGj70ZMkTTlpMWMB798",
+	"tsWRTj/i/fPvfhEs+OWli0IwfyQTMoTy8EprGMBBP9nLrguG24R//kXIkRHattHrJUb4intCvqV4w1VC",
+	"WZy6OeHWL7/eOTPDMK8HaIoBWlJ9MYqkjPL67r8SIHmUdp2r1Pxrb/U0mDtvNwU1MsukqZhMCajQrkej",
+	"25iNb1YHFOy1FFGgLYEFAEIazQQThUqpddTu2E9WNfkiBcc4XJOPE5/Tcxy31+9De931HgFj2iZAx7Qr",
+	"RegRNnW8WbfLOOVRWC8BzoLwrefByRVIrbFhqDnU5vTvC6ZBvKluqowngUZd1rBAim6t+ju+mxVffSV1",
+	"zcI07V/R5Ms8dlMY51hPxYDSJuACt5utq8Z94/u2WNwWSUTexComXvF5IJIpGNg3xlQ3E6Eta1/7tJWz",
+	"4LSXR5k/7v66Yh/uuMfeyFdZXEl4Q+88r4uSxt4Pj4eZ3W9g05hNB5E9Eseddtj2eJaLm8nhWm6yS7tg",
+	"j4W7dC0vP7caSUCA0QXR2tRBGauESWWzNXDaxjFUSqegD6Gtz2Iq2uhoFDpWjzEv6eHD11nWL4cizu3s",
+	"oai+a6H1h/OOSmGdOghYmIm66iQvhAzBoXHKYbEbdpPtXyh9sVvXLvtqzii6/Ut3cW3G5AblV3TJz+jA",
+	"JqtlyS3+SoLDEiBoEtWbjeq6SnaHikPsSf1NplFs72p7w4ug7nlh13yKCQZn9zdyJgWzllliHPlxmk51",
+	"9/iYJrA5UBO7gPpYz+UAmnILFRzX2wq2XdtKizKOnY+mS5JPQDM14TcAxFKHoUkYiLYgbcZlau3NVMWh",
+	"86v0rqdg6UnyKx4H6Eo/j1UWvoSHmBf+r4t3bwOmo5EUgNx5kXIZ8iRk9rEQ7n7GQjXQbn2ak9CdLURY",
+	"1cMm6Z6dROosNyfoMEKMsontotFjNZO2nGFQAluGu2NhEb8qj1P1HqlV3DcW8Lditjg9G0Xg2rUXkv6J",
+	"NBlcAM/RYvD7VdZqnQxOOizhMlQT1p+nArZMn2vx6BT+LBpfVAHuqP4+RukY377qhLdKMOeMxMnYuUo2",
+	"+Dq8Gj8v6lHWnzOa1FotC+cT2Dm+R7UbC4zxL+D0wed767NhZTPGaRn4kVG1IyVrIRb9AFCUjNvJLJGY",
+	"0A+7bj/Twbq4hzdvB6+O/26efTnttE4nfc1K/XdSLEn8lw1Q5LNUzVNhRmkhqgF+GxcbTC0AHEV0hOlU",
+	"yJx5WDIln+GfjGwKi/dteUcx5bRsm2EvTr26rI6mnGWx3tld+KqNOd9Vz8NRPQ+tY2j5+A0Y4IECofCE",
+	"30AREu3++sMpy0bP/oHQon6rAtbMo5MPA1hf416q6LLZUho/4BxupG+2jJyiEic61q0GpT/gV0t2yGs1",
+	"YxMuEZ8aY/hG1GoLCiLmvn8yIQcEYv0cXKJVaut0apToioDMgCfJnKUzBREY7L8n+uu+SsfkhWnoDAmY",
+	"VnjMJ2IgjNrXcFZTk7m6FQkFX6IESKaA6aMEvzTNz2/yCh/CljLjj/n0tcoS6L7aeheZ9yI/8vs5/T3u",
+	"sWPcQ4oZ7bqAEMjKApb7a7qXnwd5FzABTELN9J7uxtb6LhWooQ53fpsnHCSW+z2n+GfIKWL6I1bqRoQM",
+	"cGImCnBnCWXx67P1olXCjBxjWHH3PWl1WnWVzz/okn2PsJEy91PtZudR80mB/K3dbDW36GKzA6pYSMvS",
+	"uLtOFIMMAamB4MPLlhntmxNURppFfmjxV5HyxvX9wi3MvERA4/fp+j64axAsCfxK/CHlPVhQuCl1ymOs",
+	"aCZOMnO9xqdb0FojkniUHRPR/Kjshh/HaoIsaIgmlwOjNPMj2+JWLBVavhdqGgvbNYL5Qiz6iORthKaO",
+	"9m70q5j0zYst3+nvYo64Q8DzzSf+t87fv2E3Yl72tQ8+tZux9BVEmYiTgr7/Iue9X74D1NX95e7t+a8v",
+	"77HlOuetJWhpnXIZwui8mxIMckVx7U0kkabPEiUREI0RD3/5wDRGGObilD93vEsVT3Dtd3EkbyA9S49a",
+	"vonr3iilzsKyZfFHxmNsEcIF7M/JssDUqf/iBIFccUePOwXLbrP4BqhFLD1WYGN4UQrMUN6938ccGx91",
+	"9UNefhaDDDvCwRSx2Nn5XYCbvHzWQp5yKhefcMlHYgIFlGBYEamCfyOCWSh7U0iSz9ysszDSgPhanH4i",
+	"Fl++ARHwoVwMYGakSiHFDtxlkUS4IgmItb4wCx6ymMjJq+8b82SErfeScTkHxsKJgO2JyzrjUVpkhs6f",
+	"8VrFYeX62hcGNl/w54q0jQEzypQnmKnvK3VzI4R5BAvVwtzKQRRHdAIuPcw58Ja+0WxvFFOzTePYjsQ2",
+	"DSN0LxEOm4ul8ifufaLUsOQ5r6IROLSkxIxtX9BYaRINyiYDe29J17letqKTUzWHU9Sb5stGsbEQMeut",
+	"vsvCKK36KkXIA4r60a/et7FqouTrF3iqmBedG/81V5rFbKR3L2c3lGjeDGvp04UTqQv9F0hKbs7RgA0S",
+	"Y1rAyybmCRmFAcwSohbzH/kOTI1qvVdQnzl8ab5cvHF/ff//BQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

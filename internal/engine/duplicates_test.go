@@ -107,7 +107,9 @@ func TestDocsDuplicates(t *testing.T) {
 	// The second records stay in the shop, untouched, and what becomes of them there is nobody's business.
 	b.systems["shop"].User("contacts").Put("78", record.Fields{"name": "Another Name"})
 	b.systems["crm"].User("contacts").Put("2", record.Fields{"score": record.Int(9)})
-	b.eventually("the edit of the one that stays", func() bool { return b.has("shop", record.Fields{"email": "ada@example.com", "score": record.Int(9)}) == 1 && b.settledDown() })
+	b.eventually("the edit of the one that stays", func() bool {
+		return b.has("shop", record.Fields{"email": "ada@example.com", "score": record.Int(9)}) == 1 && b.settledDown()
+	})
 	if b.has("crm", record.Fields{"name": "Another Name"}) != 0 {
 		t.Error("what was merged is still read")
 	}
