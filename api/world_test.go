@@ -398,11 +398,13 @@ func (p *party) furnish() {
 		p.must(err)
 		p.ids["discrepancy"] = ident.Format(ident.Discrepancy, found[0].ID)
 	}
-	// A pair that may be one thing, of its own records.
+	// Pairs that may be one thing, of its own records.
 	p.must(store.InTx(p.db, func(tx *store.Tx) duplicate.Tx { return tx })(ctx, p.tenant, func(tx duplicate.Tx) error {
-		some, err := tx.EntitiesAfter(ctx, id, cases[0].Collection, record.EntityID{}, 2)
+		some, err := tx.EntitiesAfter(ctx, id, cases[0].Collection, record.EntityID{}, 3)
 		if err == nil {
-			_, err = tx.AddDuplicates(ctx, id, []duplicate.Pair{{Collection: cases[0].Collection, A: some[0].ID, B: some[1].ID, Verdict: match.Verdict{Score: 0.9, Outcome: match.Ask}}})
+			likely := match.Verdict{Score: 0.9, Outcome: match.Ask}
+			_, err = tx.AddDuplicates(ctx, id, []duplicate.Pair{{Collection: cases[0].Collection, A: some[0].ID, B: some[1].ID, Verdict: likely},
+				{Collection: cases[0].Collection, A: some[1].ID, B: some[2].ID, Verdict: likely}})
 		}
 		return err
 	}))
