@@ -5,7 +5,6 @@ package web_test
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -47,17 +46,9 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 			}
 		}
 	}
-	post := func(path string, form url.Values) {
-		t.Helper()
-		res, body := h.do(c, "POST", path+"?"+form.Encode(), "Sec-Fetch-Site", "same-origin", "Content-Type", "application/x-www-form-urlencoded")
-		if res.StatusCode != http.StatusSeeOther && res.StatusCode != http.StatusOK {
-			t.Errorf("%s is answered %d %s", path, res.StatusCode, body)
-		}
-	}
 	path := "/conflicts/duplicates/" + ident.Format(ident.Duplicate, waiting[0].ID)
 	page("/conflicts/duplicates", "Merino Wool Sock", "in harbours", "Not duplicates")
 	page(path, "Field by field", "SKU-9", "X-7", "left alone in its system", "Not a duplicate", `data-key="m"`)
-	_ = post
 	if _, err := h.deps.Duplicates.Join(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{}); err != nil {
 		t.Fatal(err)
 	}
