@@ -21,6 +21,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/live"
@@ -60,6 +61,7 @@ type Deps struct {
 	Planner     *safety.Planner
 	Proofs      *engine.Proofs
 	Reconciler  *reconcile.Manager
+	Duplicates  *duplicate.Manager
 	Invoicer    *invoicing.Invoicer
 	Plans       *plans.Manager
 	Webhooks    *notify.Manager

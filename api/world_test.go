@@ -34,10 +34,12 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/idempotency"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/live"
+	"github.com/syncline-dev/syncline/internal/match"
 	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/reconcile"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -146,6 +148,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Records:     engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx })),
 		Decider:     engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx })),
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
+		Duplicates:  duplicate.NewManager(store.InTx(db, func(tx *store.Tx) duplicate.Tx { return tx })),
 		Reconciler:  reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx })),
 		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
@@ -395,6 +398,19 @@ func (p *party) furnish() {
 		p.must(err)
 		p.ids["discrepancy"] = ident.Format(ident.Discrepancy, found[0].ID)
 	}
+	// Pairs that may be one thing, of its own records.
+	p.must(store.InTx(p.db, func(tx *store.Tx) duplicate.Tx { return tx })(ctx, p.tenant, func(tx duplicate.Tx) error {
+		some, err := tx.EntitiesAfter(ctx, id, cases[0].Collection, record.EntityID{}, 3)
+		if err == nil {
+			likely := match.Verdict{Score: 0.9, Outcome: match.Ask}
+			_, err = tx.AddDuplicates(ctx, id, []duplicate.Pair{{Collection: cases[0].Collection, A: some[0].ID, B: some[1].ID, Verdict: likely},
+				{Collection: cases[0].Collection, A: some[1].ID, B: some[2].ID, Verdict: likely}})
+		}
+		return err
+	}))
+	pairs, err := d.Duplicates.List(ctx, owner, duplicate.Query{Service: id, Limit: 1})
+	p.must(err)
+	p.ids["duplicate"] = pairs[0].Public()
 	acts, err := d.Records.Acts(ctx, owner, engine.ActQuery{State: engine.ActOpen, Limit: 10})
 	p.must(err)
 	p.ids["ruleAction"] = ident.Format(ident.RuleAction, acts[0].ID)

@@ -27,7 +27,7 @@ var bands = []band{
 		"a rule is given what it needs and answers; who asks, and what is done with the answer, is not its matter"},
 	{"subjects", []string{"internal/vault", "internal/catalog", "internal/connection", "internal/service"},
 		"a subject causes work by writing a job's arguments through its transaction, and asks its neighbours through the database; it never calls them"},
-	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "internal/reconcile", "internal/notify", "billing/invoicing", "billing/plans"},
+	{"work", []string{"internal/scheduler", "internal/engine", "internal/delivery", "internal/safety", "internal/reconcile", "internal/duplicate", "internal/notify", "billing/invoicing", "billing/plans"},
 		"work declares the transaction it needs and is handed the store's; it knows no SQL, no HTTP, no queue and no vendor"},
 	{"kits", []string{"internal/connector/transport", "internal/connector/manifest", "internal/connector/sandbox", "internal/connector/webapi", "internal/connector/push"},
 		"what connectors are made of knows no vendor and nobody who uses a connector"},

@@ -28,6 +28,7 @@ func (h *Handler) routesConflicts(r chi.Router) {
 	r.Get("/conflicts/parts/list", h.page(h.conflictList))
 	r.Get(conflictStatsPath, h.page(h.conflictStats))
 	h.routesApprovals(r)
+	h.routesDuplicates(r)
 	r.Get("/conflicts/{conflict}", h.page(h.conflict))
 	r.Post("/conflicts/{conflict}:resolve", h.page(h.resolveConflict))
 }
@@ -159,6 +160,7 @@ func conflictTabs(open int64, decided bool) ui.Tabs {
 	return ui.Tabs{Label: "Conflicts", Items: []ui.Tab{
 		{Label: "Waiting", Href: "/conflicts", Count: open, Tone: ui.Split, Current: !decided},
 		{Label: "Decided", Href: "/conflicts?state=resolved", Current: decided},
+		{Label: "Duplicates", Href: duplicatesPath},
 		{Label: "Approvals", Href: approvalsPath},
 		{Label: "Statistics", Href: conflictStatsPath},
 	}}

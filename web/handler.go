@@ -18,6 +18,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
@@ -42,6 +43,7 @@ type Deps struct {
 	Holds       *safety.Holds
 	Proofs      *engine.Proofs
 	Reconciler  *reconcile.Manager
+	Duplicates  *duplicate.Manager
 	Editor      *safety.Editor
 	Planner     *safety.Planner
 	Invoicer    *invoicing.Invoicer

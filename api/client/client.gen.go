@@ -265,6 +265,123 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateOutcome.
+const (
+	DuplicateOutcomeAsk  DuplicateOutcome = "ask"
+	DuplicateOutcomeAuto DuplicateOutcome = "auto"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
+func (e DuplicateOutcome) Valid() bool {
+	switch e {
+	case DuplicateOutcomeAsk:
+		return true
+	case DuplicateOutcomeAuto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateDecisionsDecision.
+const (
+	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
+	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
+	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
+func (e DuplicateDecisionsDecision) Valid() bool {
+	switch e {
+	case DuplicateDecisionsDecisionDismiss:
+		return true
+	case DuplicateDecisionsDecisionLater:
+		return true
+	case DuplicateDecisionsDecisionMerge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeLosers.
+const (
+	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
+	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
+	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
+func (e DuplicateMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateMergeLosersArchive:
+		return true
+	case DuplicateMergeLosersDelete:
+		return true
+	case DuplicateMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeStrategy.
+const (
+	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
+	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
+	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
+	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
+	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
+	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
+func (e DuplicateMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateMergeStrategyManual:
+		return true
+	case DuplicateMergeStrategyMostComplete:
+		return true
+	case DuplicateMergeStrategyMostRecent:
+		return true
+	case DuplicateMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateMergeStrategyOldest:
+		return true
+	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateState.
+const (
+	DuplicateStateDismissed DuplicateState = "dismissed"
+	DuplicateStateGone      DuplicateState = "gone"
+	DuplicateStateLater     DuplicateState = "later"
+	DuplicateStateMerged    DuplicateState = "merged"
+	DuplicateStateOpen      DuplicateState = "open"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateState enum.
+func (e DuplicateState) Valid() bool {
+	switch e {
+	case DuplicateStateDismissed:
+		return true
+	case DuplicateStateGone:
+		return true
+	case DuplicateStateLater:
+		return true
+	case DuplicateStateMerged:
+		return true
+	case DuplicateStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExplanationStepName.
 const (
 	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
@@ -2615,6 +2732,134 @@ type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
+
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+	Fields     []DuplicateField             `json:"fields"`
+	FoundAt    time.Time                    `json:"foundAt"`
+	ID         string                       `json:"id"`
+
+	// Outcome auto: alike enough to be merged without asking.
+	Outcome DuplicateOutcome  `json:"outcome"`
+	Reason  string            `json:"reason"`
+	Records []DuplicateRecord `json:"records"`
+
+	// Score How alike, from 0 to 1.
+	Score       float64        `json:"score"`
+	Service     string         `json:"service"`
+	ServiceName string         `json:"serviceName"`
+	State       DuplicateState `json:"state"`
+
+	// Survivor Of a merged pair, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+	Version  int64                     `json:"version"`
+}
+
+// DuplicateOutcome auto: alike enough to be merged without asking.
+type DuplicateOutcome string
+
+// DuplicateDecided defines model for DuplicateDecided.
+type DuplicateDecided struct {
+	Decided int64              `json:"decided"`
+	Failed  []DuplicateFailure `json:"failed"`
+}
+
+// DuplicateDecisions defines model for DuplicateDecisions.
+type DuplicateDecisions struct {
+	Decision   DuplicateDecisionsDecision `json:"decision"`
+	Duplicates []string                   `json:"duplicates"`
+	Reason     *string                    `json:"reason,omitempty"`
+}
+
+// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
+type DuplicateDecisionsDecision string
+
+// DuplicateFailure defines model for DuplicateFailure.
+type DuplicateFailure struct {
+	Code      string `json:"code"`
+	Duplicate string `json:"duplicate"`
+	Message   string `json:"message"`
+}
+
+// DuplicateField defines model for DuplicateField.
+type DuplicateField struct {
+	Field     string  `json:"field"`
+	Likeness  float64 `json:"likeness"`
+	Threshold float64 `json:"threshold"`
+}
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Data    []Duplicate `json:"data"`
+	HasMore bool        `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DuplicateMerge defines model for DuplicateMerge.
+type DuplicateMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
+	Reason   *string                 `json:"reason,omitempty"`
+	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+
+	// Version The version that was looked at.
+	Version *int64 `json:"version,omitempty"`
+}
+
+// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateMergeLosers string
+
+// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
+type DuplicateMergeStrategy string
+
+// DuplicateReason defines model for DuplicateReason.
+type DuplicateReason struct {
+	// Reason Why; it is kept.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DuplicateRecord defines model for DuplicateRecord.
+type DuplicateRecord struct {
+	Alive     bool      `json:"alive"`
+	ChangedAt time.Time `json:"changedAt"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	Record string `json:"record"`
+
+	// Systems The systems that hold it, with its key there.
+	Systems map[string]string `json:"systems"`
+}
+
+// DuplicateScan defines model for DuplicateScan.
+type DuplicateScan struct {
+	Collection string `json:"collection"`
+
+	// Compared Pairs that were compared.
+	Compared   int64                        `json:"compared"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	Found      int64                        `json:"found"`
+	StartedAt  time.Time                    `json:"startedAt"`
+}
+
+// DuplicateScanList defines model for DuplicateScanList.
+type DuplicateScanList struct {
+	Data []DuplicateScan `json:"data"`
+}
+
+// DuplicateState defines model for DuplicateState.
+type DuplicateState string
 
 // ExplanationStep defines model for ExplanationStep.
 type ExplanationStep struct {
@@ -5004,6 +5249,9 @@ type InDeadLetter = string
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
 
+// InDuplicate defines model for InDuplicate.
+type InDuplicate = string
+
 // InHold defines model for InHold.
 type InHold = string
 
@@ -5060,6 +5308,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// DuplicateScans defines model for DuplicateScans.
+type DuplicateScans = DuplicateScanList
 
 // OperatorSubscription defines model for OperatorSubscription.
 type OperatorSubscription = Subscription
@@ -5784,6 +6035,52 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ListDuplicatesParams defines parameters for ListDuplicates.
+type ListDuplicatesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// DismissDuplicateParams defines parameters for DismissDuplicate.
+type DismissDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PostponeDuplicateParams defines parameters for PostponeDuplicate.
+type PostponeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// MergeDuplicateParams defines parameters for MergeDuplicate.
+type MergeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoDuplicateParams defines parameters for UndoDuplicate.
+type UndoDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DecideDuplicatesParams defines parameters for DecideDuplicates.
+type DecideDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FindDuplicatesParams defines parameters for FindDuplicates.
+type FindDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
 	// Limit At most so many.
@@ -6170,6 +6467,21 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
+type DismissDuplicateJSONRequestBody = DuplicateReason
+
+// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
+type PostponeDuplicateJSONRequestBody = DuplicateReason
+
+// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
+type MergeDuplicateJSONRequestBody = DuplicateMerge
+
+// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
+type UndoDuplicateJSONRequestBody = DuplicateReason
+
+// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
+type DecideDuplicatesJSONRequestBody = DuplicateDecisions
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
@@ -7521,6 +7833,120 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDuplicateScans How far all records were compared
+	//
+	// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+	GetDuplicateScans(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	//
+	// Those in the state open wait for a person, or for the service to merge them.
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+	ListDuplicates(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDuplicate One pair with its records
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+	GetDuplicate(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DismissDuplicateWithBody They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DismissDuplicate They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PostponeDuplicateWithBody Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PostponeDuplicate Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicateWithBody Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicate Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoDuplicateWithBody Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoDuplicate Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicatesWithBody Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithBody(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicates Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicates(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FindDuplicates Compare all records anew
+	//
+	// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+	FindDuplicates(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServicePlans Plans of a service, newest first
 	//
@@ -10898,6 +11324,260 @@ func (c *Client) ReplayConflicts(ctx context.Context, service InService, body Re
 // Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 func (c *Client) GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetServiceDocumentRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDuplicateScans How far all records were compared
+//
+// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+func (c *Client) GetDuplicateScans(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDuplicateScansRequest(c.Server, service)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+//
+// Those in the state open wait for a person, or for the service to merge them.
+//
+// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+func (c *Client) ListDuplicates(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDuplicatesRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDuplicate One pair with its records
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+func (c *Client) GetDuplicate(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDuplicateRequest(c.Server, service, duplicate)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DismissDuplicateWithBody They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *Client) DismissDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDismissDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DismissDuplicate They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *Client) DismissDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDismissDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PostponeDuplicateWithBody Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *Client) PostponeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostponeDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PostponeDuplicate Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *Client) PostponeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostponeDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicateWithBody Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *Client) MergeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicate Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *Client) MergeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoDuplicateWithBody Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *Client) UndoDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoDuplicate Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *Client) UndoDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicatesWithBody Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *Client) DecideDuplicatesWithBody(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicatesRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicates Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *Client) DecideDuplicates(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicatesRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FindDuplicates Compare all records anew
+//
+// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+func (c *Client) FindDuplicates(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindDuplicatesRequest(c.Server, service, params)
 	if err != nil {
 		return nil, err
 	}
@@ -18942,6 +19622,553 @@ func NewGetServiceDocumentRequest(server string, service InService, params *GetS
 	return req, nil
 }
 
+// NewGetDuplicateScansRequest constructs an http.Request for the GetDuplicateScans method
+func NewGetDuplicateScansRequest(server string, service InService) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicate-scans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDuplicatesRequest constructs an http.Request for the ListDuplicates method
+func NewListDuplicatesRequest(server string, service InService, params *ListDuplicatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetDuplicateRequest constructs an http.Request for the GetDuplicate method
+func NewGetDuplicateRequest(server string, service InService, duplicate InDuplicate) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDismissDuplicateRequest calls the generic DismissDuplicate builder with application/json body
+func NewDismissDuplicateRequest(server string, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDismissDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewDismissDuplicateRequestWithBody constructs an http.Request for the DismissDuplicate method, with any body, and a specified content type
+func NewDismissDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:dismiss", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPostponeDuplicateRequest calls the generic PostponeDuplicate builder with application/json body
+func NewPostponeDuplicateRequest(server string, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPostponeDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewPostponeDuplicateRequestWithBody constructs an http.Request for the PostponeDuplicate method, with any body, and a specified content type
+func NewPostponeDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:later", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewMergeDuplicateRequest calls the generic MergeDuplicate builder with application/json body
+func NewMergeDuplicateRequest(server string, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMergeDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewMergeDuplicateRequestWithBody constructs an http.Request for the MergeDuplicate method, with any body, and a specified content type
+func NewMergeDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:merge", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUndoDuplicateRequest calls the generic UndoDuplicate builder with application/json body
+func NewUndoDuplicateRequest(server string, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndoDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewUndoDuplicateRequestWithBody constructs an http.Request for the UndoDuplicate method, with any body, and a specified content type
+func NewUndoDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:undo", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDecideDuplicatesRequest calls the generic DecideDuplicates builder with application/json body
+func NewDecideDuplicatesRequest(server string, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideDuplicatesRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewDecideDuplicatesRequestWithBody constructs an http.Request for the DecideDuplicates method, with any body, and a specified content type
+func NewDecideDuplicatesRequestWithBody(server string, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates:decide", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewFindDuplicatesRequest constructs an http.Request for the FindDuplicates method
+func NewFindDuplicatesRequest(server string, service InService, params *FindDuplicatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates:find", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListServicePlansRequest constructs an http.Request for the ListServicePlans method
 func NewListServicePlansRequest(server string, service InService, params *ListServicePlansParams) (*http.Request, error) {
 	var err error
@@ -23244,6 +24471,128 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocumentWithResponse(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*GetServiceDocumentResponse, error)
+
+	// GetDuplicateScansWithResponse How far all records were compared
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+	GetDuplicateScansWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetDuplicateScansResponse, error)
+
+	// ListDuplicatesWithResponse Pairs of records that are, or may be, one thing, newest first
+	//
+	// Those in the state open wait for a person, or for the service to merge them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+	ListDuplicatesWithResponse(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*ListDuplicatesResponse, error)
+
+	// GetDuplicateWithResponse One pair with its records
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+	GetDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateResponse, error)
+
+	// DismissDuplicateWithBodyWithResponse They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error)
+
+	// DismissDuplicateWithResponse They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error)
+
+	// PostponeDuplicateWithBodyWithResponse Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error)
+
+	// PostponeDuplicateWithResponse Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error)
+
+	// MergeDuplicateWithBodyWithResponse Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error)
+
+	// MergeDuplicateWithResponse Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error)
+
+	// UndoDuplicateWithBodyWithResponse Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error)
+
+	// UndoDuplicateWithResponse Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error)
+
+	// DecideDuplicatesWithBodyWithResponse Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithBodyWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error)
+
+	// DecideDuplicatesWithResponse Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error)
+
+	// FindDuplicatesWithResponse Compare all records anew
+	//
+	// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+	FindDuplicatesWithResponse(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*FindDuplicatesResponse, error)
 
 	// ListServicePlansWithResponse Plans of a service, newest first
 	//
@@ -30677,6 +32026,501 @@ func (r GetServiceDocumentResponse) ContentType() string {
 	return ""
 }
 
+// GetDuplicateScansResponseDefaultHeaders the declared response headers of an HTTP default response for GetDuplicateScans
+type GetDuplicateScansResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetDuplicateScansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateScans
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDuplicateScansResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDuplicateScansResponse) GetJSON200() *DuplicateScans {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDuplicateScansResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDuplicateScansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDuplicateScansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDuplicateScansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDuplicateScansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for ListDuplicates
+type ListDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDuplicatesResponse) GetJSON200() *DuplicateList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for GetDuplicate
+type GetDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DismissDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for DismissDuplicate
+type DismissDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DismissDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DismissDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DismissDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DismissDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DismissDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DismissDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DismissDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DismissDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PostponeDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for PostponeDuplicate
+type PostponeDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PostponeDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PostponeDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PostponeDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PostponeDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PostponeDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PostponeDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PostponeDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PostponeDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// MergeDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for MergeDuplicate
+type MergeDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type MergeDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *MergeDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MergeDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MergeDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MergeDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MergeDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MergeDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MergeDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UndoDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for UndoDuplicate
+type UndoDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type UndoDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UndoDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UndoDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndoDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndoDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndoDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndoDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndoDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DecideDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for DecideDuplicates
+type DecideDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DecideDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateDecided
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DecideDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DecideDuplicatesResponse) GetJSON200() *DuplicateDecided {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecideDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideDuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FindDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for FindDuplicates
+type FindDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FindDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateScans
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FindDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindDuplicatesResponse) GetJSON200() *DuplicateScans {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FindDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FindDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindDuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListServicePlansResponseDefaultHeaders the declared response headers of an HTTP default response for ListServicePlans
 type ListServicePlansResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -36032,6 +37876,212 @@ func (c *ClientWithResponses) GetServiceDocumentWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetServiceDocumentResponse(rsp)
+}
+
+// GetDuplicateScansWithResponse How far all records were compared
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+func (c *ClientWithResponses) GetDuplicateScansWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetDuplicateScansResponse, error) {
+	rsp, err := c.GetDuplicateScans(ctx, service, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDuplicateScansResponse(rsp)
+}
+
+// ListDuplicatesWithResponse Pairs of records that are, or may be, one thing, newest first
+//
+// Those in the state open wait for a person, or for the service to merge them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+func (c *ClientWithResponses) ListDuplicatesWithResponse(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*ListDuplicatesResponse, error) {
+	rsp, err := c.ListDuplicates(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDuplicatesResponse(rsp)
+}
+
+// GetDuplicateWithResponse One pair with its records
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+func (c *ClientWithResponses) GetDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateResponse, error) {
+	rsp, err := c.GetDuplicate(ctx, service, duplicate, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDuplicateResponse(rsp)
+}
+
+// DismissDuplicateWithBodyWithResponse They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *ClientWithResponses) DismissDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error) {
+	rsp, err := c.DismissDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDismissDuplicateResponse(rsp)
+}
+
+// DismissDuplicateWithResponse They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *ClientWithResponses) DismissDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error) {
+	rsp, err := c.DismissDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDismissDuplicateResponse(rsp)
+}
+
+// PostponeDuplicateWithBodyWithResponse Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *ClientWithResponses) PostponeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error) {
+	rsp, err := c.PostponeDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePostponeDuplicateResponse(rsp)
+}
+
+// PostponeDuplicateWithResponse Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *ClientWithResponses) PostponeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error) {
+	rsp, err := c.PostponeDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePostponeDuplicateResponse(rsp)
+}
+
+// MergeDuplicateWithBodyWithResponse Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *ClientWithResponses) MergeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error) {
+	rsp, err := c.MergeDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateResponse(rsp)
+}
+
+// MergeDuplicateWithResponse Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *ClientWithResponses) MergeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error) {
+	rsp, err := c.MergeDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateResponse(rsp)
+}
+
+// UndoDuplicateWithBodyWithResponse Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *ClientWithResponses) UndoDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error) {
+	rsp, err := c.UndoDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoDuplicateResponse(rsp)
+}
+
+// UndoDuplicateWithResponse Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *ClientWithResponses) UndoDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error) {
+	rsp, err := c.UndoDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoDuplicateResponse(rsp)
+}
+
+// DecideDuplicatesWithBodyWithResponse Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *ClientWithResponses) DecideDuplicatesWithBodyWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error) {
+	rsp, err := c.DecideDuplicatesWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicatesResponse(rsp)
+}
+
+// DecideDuplicatesWithResponse Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *ClientWithResponses) DecideDuplicatesWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error) {
+	rsp, err := c.DecideDuplicates(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicatesResponse(rsp)
+}
+
+// FindDuplicatesWithResponse Compare all records anew
+//
+// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+func (c *ClientWithResponses) FindDuplicatesWithResponse(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*FindDuplicatesResponse, error) {
+	rsp, err := c.FindDuplicates(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindDuplicatesResponse(rsp)
 }
 
 // ListServicePlansWithResponse Plans of a service, newest first
@@ -43062,6 +45112,420 @@ func ParseGetServiceDocumentResponse(rsp *http.Response) (*GetServiceDocumentRes
 		response.Headers304 = &headers
 	case true:
 		var headers GetServiceDocumentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDuplicateScansResponse parses an HTTP response from a GetDuplicateScansWithResponse call
+func ParseGetDuplicateScansResponse(rsp *http.Response) (*GetDuplicateScansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDuplicateScansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateScans
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDuplicateScansResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDuplicatesResponse parses an HTTP response from a ListDuplicatesWithResponse call
+func ParseListDuplicatesResponse(rsp *http.Response) (*ListDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListDuplicatesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDuplicateResponse parses an HTTP response from a GetDuplicateWithResponse call
+func ParseGetDuplicateResponse(rsp *http.Response) (*GetDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDismissDuplicateResponse parses an HTTP response from a DismissDuplicateWithResponse call
+func ParseDismissDuplicateResponse(rsp *http.Response) (*DismissDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DismissDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DismissDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePostponeDuplicateResponse parses an HTTP response from a PostponeDuplicateWithResponse call
+func ParsePostponeDuplicateResponse(rsp *http.Response) (*PostponeDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PostponeDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PostponeDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseMergeDuplicateResponse parses an HTTP response from a MergeDuplicateWithResponse call
+func ParseMergeDuplicateResponse(rsp *http.Response) (*MergeDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MergeDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers MergeDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUndoDuplicateResponse parses an HTTP response from a UndoDuplicateWithResponse call
+func ParseUndoDuplicateResponse(rsp *http.Response) (*UndoDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndoDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UndoDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDecideDuplicatesResponse parses an HTTP response from a DecideDuplicatesWithResponse call
+func ParseDecideDuplicatesResponse(rsp *http.Response) (*DecideDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateDecided
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DecideDuplicatesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFindDuplicatesResponse parses an HTTP response from a FindDuplicatesWithResponse call
+func ParseFindDuplicatesResponse(rsp *http.Response) (*FindDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateScans
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FindDuplicatesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

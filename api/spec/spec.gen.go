@@ -271,6 +271,123 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateOutcome.
+const (
+	Ask  DuplicateOutcome = "ask"
+	Auto DuplicateOutcome = "auto"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
+func (e DuplicateOutcome) Valid() bool {
+	switch e {
+	case Ask:
+		return true
+	case Auto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateDecisionsDecision.
+const (
+	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
+	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
+	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
+func (e DuplicateDecisionsDecision) Valid() bool {
+	switch e {
+	case DuplicateDecisionsDecisionDismiss:
+		return true
+	case DuplicateDecisionsDecisionLater:
+		return true
+	case DuplicateDecisionsDecisionMerge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeLosers.
+const (
+	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
+	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
+	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
+func (e DuplicateMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateMergeLosersArchive:
+		return true
+	case DuplicateMergeLosersDelete:
+		return true
+	case DuplicateMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeStrategy.
+const (
+	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
+	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
+	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
+	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
+	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
+	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
+func (e DuplicateMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateMergeStrategyManual:
+		return true
+	case DuplicateMergeStrategyMostComplete:
+		return true
+	case DuplicateMergeStrategyMostRecent:
+		return true
+	case DuplicateMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateMergeStrategyOldest:
+		return true
+	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateState.
+const (
+	DuplicateStateDismissed DuplicateState = "dismissed"
+	DuplicateStateGone      DuplicateState = "gone"
+	DuplicateStateLater     DuplicateState = "later"
+	DuplicateStateMerged    DuplicateState = "merged"
+	DuplicateStateOpen      DuplicateState = "open"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateState enum.
+func (e DuplicateState) Valid() bool {
+	switch e {
+	case DuplicateStateDismissed:
+		return true
+	case DuplicateStateGone:
+		return true
+	case DuplicateStateLater:
+		return true
+	case DuplicateStateMerged:
+		return true
+	case DuplicateStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -410,7 +527,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +541,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -478,6 +601,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -640,6 +802,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1092,6 +1272,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1104,6 +1285,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1359,16 +1542,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2078,36 +2261,6 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
-// ConnectionHealth defines model for ConnectionHealth.
-type ConnectionHealth struct {
-	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
-
-	// Endpoint The second address, while the first cannot be reached; empty for the first.
-	Endpoint string `json:"endpoint"`
-
-	// Ends What ends then.
-	Ends string `json:"ends"`
-
-	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
-	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
-
-	// Failures Looks in a row that did not find it healthy.
-	Failures    int                          `json:"failures"`
-	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
-
-	// Quota What the vendor last said is left; null when it never did.
-	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
-	Reason string                             `json:"reason"`
-	Spells []ConnectionSpell                  `json:"spells"`
-	State  ConnectionState                    `json:"state"`
-
-	// TookMilliseconds How long the last look took.
-	TookMilliseconds int64 `json:"tookMilliseconds"`
-
-	// Uptime The healthy part of the time that something is known of; null where nothing is.
-	Uptime ConnectionUptime `json:"uptime"`
-}
-
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2123,37 +2276,8 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
-// ConnectionQuota defines model for ConnectionQuota.
-type ConnectionQuota struct {
-	// At When it was said.
-	At   time.Time `json:"at"`
-	Left float64   `json:"left"`
-	Of   float64   `json:"of"`
-
-	// ResetsAt When it is whole again; null where the vendor does not say.
-	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
-}
-
-// ConnectionSpell defines model for ConnectionSpell.
-type ConnectionSpell struct {
-	Checks int    `json:"checks"`
-	Reason string `json:"reason"`
-
-	// SeenAt When it was last found so.
-	SeenAt time.Time       `json:"seenAt"`
-	Since  time.Time       `json:"since"`
-	State  ConnectionState `json:"state"`
-}
-
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
-
-// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
-type ConnectionUptime struct {
-	Day   nullable.Nullable[float64] `json:"day"`
-	Month nullable.Nullable[float64] `json:"month"`
-	Week  nullable.Nullable[float64] `json:"week"`
-}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2586,6 +2710,134 @@ type DiscrepancyState string
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
 
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+	Fields     []DuplicateField             `json:"fields"`
+	FoundAt    time.Time                    `json:"foundAt"`
+	ID         string                       `json:"id"`
+
+	// Outcome auto: alike enough to be merged without asking.
+	Outcome DuplicateOutcome  `json:"outcome"`
+	Reason  string            `json:"reason"`
+	Records []DuplicateRecord `json:"records"`
+
+	// Score How alike, from 0 to 1.
+	Score       float64        `json:"score"`
+	Service     string         `json:"service"`
+	ServiceName string         `json:"serviceName"`
+	State       DuplicateState `json:"state"`
+
+	// Survivor Of a merged pair, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+	Version  int64                     `json:"version"`
+}
+
+// DuplicateOutcome auto: alike enough to be merged without asking.
+type DuplicateOutcome string
+
+// DuplicateDecided defines model for DuplicateDecided.
+type DuplicateDecided struct {
+	Decided int64              `json:"decided"`
+	Failed  []DuplicateFailure `json:"failed"`
+}
+
+// DuplicateDecisions defines model for DuplicateDecisions.
+type DuplicateDecisions struct {
+	Decision   DuplicateDecisionsDecision `json:"decision"`
+	Duplicates []string                   `json:"duplicates"`
+	Reason     *string                    `json:"reason,omitempty"`
+}
+
+// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
+type DuplicateDecisionsDecision string
+
+// DuplicateFailure defines model for DuplicateFailure.
+type DuplicateFailure struct {
+	Code      string `json:"code"`
+	Duplicate string `json:"duplicate"`
+	Message   string `json:"message"`
+}
+
+// DuplicateField defines model for DuplicateField.
+type DuplicateField struct {
+	Field     string  `json:"field"`
+	Likeness  float64 `json:"likeness"`
+	Threshold float64 `json:"threshold"`
+}
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Data    []Duplicate `json:"data"`
+	HasMore bool        `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DuplicateMerge defines model for DuplicateMerge.
+type DuplicateMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
+	Reason   *string                 `json:"reason,omitempty"`
+	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+
+	// Version The version that was looked at.
+	Version *int64 `json:"version,omitempty"`
+}
+
+// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateMergeLosers string
+
+// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
+type DuplicateMergeStrategy string
+
+// DuplicateReason defines model for DuplicateReason.
+type DuplicateReason struct {
+	// Reason Why; it is kept.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DuplicateRecord defines model for DuplicateRecord.
+type DuplicateRecord struct {
+	Alive     bool      `json:"alive"`
+	ChangedAt time.Time `json:"changedAt"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	Record string `json:"record"`
+
+	// Systems The systems that hold it, with its key there.
+	Systems map[string]string `json:"systems"`
+}
+
+// DuplicateScan defines model for DuplicateScan.
+type DuplicateScan struct {
+	Collection string `json:"collection"`
+
+	// Compared Pairs that were compared.
+	Compared   int64                        `json:"compared"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	Found      int64                        `json:"found"`
+	StartedAt  time.Time                    `json:"startedAt"`
+}
+
+// DuplicateScanList defines model for DuplicateScanList.
+type DuplicateScanList struct {
+	Data []DuplicateScan `json:"data"`
+}
+
+// DuplicateState defines model for DuplicateState.
+type DuplicateState string
+
 // Event A CloudEvents 1.0 envelope, as in the data of `/v1/events`.
 type Event struct {
 	Data            map[string]interface{} `json:"data"`
@@ -2638,6 +2890,27 @@ type Findings struct {
 	// Notices It can, but somebody should know.
 	Notices []ProblemField `json:"notices"`
 	Valid   bool           `json:"valid"`
+}
+
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
 }
 
 // HeldChange defines model for HeldChange.
@@ -2800,6 +3073,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2828,6 +3104,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3090,6 +3406,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3511,7 +3996,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3932,7 +4423,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4738,6 +5229,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4746,6 +5243,9 @@ type InDeadLetter = string
 
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
+
+// InDuplicate defines model for InDuplicate.
+type InDuplicate = string
 
 // InHold defines model for InHold.
 type InHold = string
@@ -4789,6 +5289,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4800,6 +5303,12 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// DuplicateScans defines model for DuplicateScans.
+type DuplicateScans = DuplicateScanList
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5314,6 +5823,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5446,6 +6024,52 @@ type GetServiceDocumentParams struct {
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
 
+// ListDuplicatesParams defines parameters for ListDuplicates.
+type ListDuplicatesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// DismissDuplicateParams defines parameters for DismissDuplicate.
+type DismissDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PostponeDuplicateParams defines parameters for PostponeDuplicate.
+type PostponeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// MergeDuplicateParams defines parameters for MergeDuplicate.
+type MergeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoDuplicateParams defines parameters for UndoDuplicate.
+type UndoDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DecideDuplicatesParams defines parameters for DecideDuplicates.
+type DecideDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FindDuplicatesParams defines parameters for FindDuplicates.
+type FindDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
 	// Limit At most so many.
@@ -5533,6 +6157,18 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+}
+
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -5773,6 +6409,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5791,11 +6457,29 @@ type ApplyServiceJSONRequestBody = Document
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
 
+// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
+type DismissDuplicateJSONRequestBody = DuplicateReason
+
+// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
+type PostponeDuplicateJSONRequestBody = DuplicateReason
+
+// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
+type MergeDuplicateJSONRequestBody = DuplicateMerge
+
+// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
+type UndoDuplicateJSONRequestBody = DuplicateReason
+
+// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
+type DecideDuplicatesJSONRequestBody = DuplicateDecisions
+
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5916,9 +6600,6 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// GetConnectionHealth How a connection did in the last 30 days
-	// (GET /v1/connections/{connection}/health)
-	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -5934,9 +6615,6 @@ type ServerInterface interface {
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// ResetConnection Let a connection begin anew
-	// (POST /v1/connections/{connection}:reset)
-	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6096,6 +6774,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6159,6 +6879,33 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
@@ -6201,6 +6948,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6456,12 +7209,6 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetConnectionHealth How a connection did in the last 30 days
-// (GET /v1/connections/{connection}/health)
-func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -6489,12 +7236,6 @@ func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, conne
 // ResetSandbox Make the simulated account as new
 // (POST /v1/connections/{connection}/sandbox:reset)
 func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ResetConnection Let a connection begin anew
-// (POST /v1/connections/{connection}:reset)
-func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6816,6 +7557,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6942,6 +7767,60 @@ func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetDuplicateScans How far all records were compared
+// (GET /v1/services/{service}/duplicate-scans)
+func (_ Unimplemented) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+// (GET /v1/services/{service}/duplicates)
+func (_ Unimplemented) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicate One pair with its records
+// (GET /v1/services/{service}/duplicates/{duplicate})
+func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DismissDuplicate They are two things
+// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PostponeDuplicate Put the decision off
+// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+func (_ Unimplemented) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicate Make one record of the two
+// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+func (_ Unimplemented) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoDuplicate Take a merge back
+// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+func (_ Unimplemented) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DecideDuplicates Decide about several pairs
+// (POST /v1/services/{service}/duplicates:decide)
+func (_ Unimplemented) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FindDuplicates Compare all records anew
+// (POST /v1/services/{service}/duplicates:find)
+func (_ Unimplemented) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListServicePlans Plans of a service, newest first
 // (GET /v1/services/{service}/plans)
 func (_ Unimplemented) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
@@ -7023,6 +7902,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8394,32 +9285,6 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
-// GetConnectionHealth operation middleware
-func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetConnectionHealth(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -8541,32 +9406,6 @@ func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetSandbox(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ResetConnection operation middleware
-func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11290,6 +12129,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12246,6 +13679,471 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetDuplicateScans operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateScans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateScans(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) ListDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDuplicatesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicate(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PostponeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) PostponeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PostponeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PostponeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) UndoDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DecideDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) DecideDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DecideDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) FindDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListServicePlans operation middleware
 func (siw *ServerInterfaceWrapper) ListServicePlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12985,6 +14883,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRecordStatus(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14674,15 +16690,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -14693,6 +16700,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
@@ -14773,6 +16783,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
 	})
 	r.Group(func(r chi.Router) {
@@ -14837,6 +16853,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:find", wrapper.FindDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:decide", wrapper.DecideDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicate-scans", wrapper.GetDuplicateScans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:dismiss", wrapper.DismissDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:later", wrapper.PostponeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:undo", wrapper.UndoDuplicate)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
@@ -14986,6 +17029,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -15071,6 +17156,10 @@ type DeadLetterJSONResponse DeadLetter
 
 type DiscrepancyJSONResponse Discrepancy
 
+type DuplicateJSONResponse Duplicate
+
+type DuplicateScansJSONResponse DuplicateScanList
+
 type HoldJSONResponse Hold
 
 type InvoiceResponseHeaders struct {
@@ -15088,6 +17177,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -16203,49 +18296,6 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
-type GetConnectionHealthRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type GetConnectionHealthResponseObject interface {
-	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
-}
-
-type GetConnectionHealth200JSONResponse ConnectionHealth
-
-func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -16431,57 +18481,6 @@ type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResetConnectionRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type ResetConnectionResponseObject interface {
-	VisitResetConnectionResponse(w http.ResponseWriter) error
-}
-
-type ResetConnection200ResponseHeaders struct {
-	ETag string
-}
-
-type ResetConnection200JSONResponse struct {
-	Body    Connection
-	Headers ResetConnection200ResponseHeaders
-}
-
-func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18977,6 +20976,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20018,6 +22642,410 @@ func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type GetDuplicateScansRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetDuplicateScansResponseObject interface {
+	VisitGetDuplicateScansResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateScans200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response GetDuplicateScans200JSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateScansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateScansdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDuplicatesParams
+}
+
+type ListDuplicatesResponseObject interface {
+	VisitListDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type ListDuplicates200JSONResponse DuplicateList
+
+func (response ListDuplicates200JSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateResponseObject interface {
+	VisitGetDuplicateResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response GetDuplicate200JSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    DismissDuplicateParams
+	Body      *DismissDuplicateJSONRequestBody
+}
+
+type DismissDuplicateResponseObject interface {
+	VisitDismissDuplicateResponse(w http.ResponseWriter) error
+}
+
+type DismissDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response DismissDuplicate200JSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DismissDuplicatedefaultApplicationProblemPlusJSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PostponeDuplicateParams
+	Body      *PostponeDuplicateJSONRequestBody
+}
+
+type PostponeDuplicateResponseObject interface {
+	VisitPostponeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type PostponeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response PostponeDuplicate200JSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PostponeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateParams
+	Body      *MergeDuplicateJSONRequestBody
+}
+
+type MergeDuplicateResponseObject interface {
+	VisitMergeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response MergeDuplicate200JSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    UndoDuplicateParams
+	Body      *UndoDuplicateJSONRequestBody
+}
+
+type UndoDuplicateResponseObject interface {
+	VisitUndoDuplicateResponse(w http.ResponseWriter) error
+}
+
+type UndoDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response UndoDuplicate200JSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoDuplicatedefaultApplicationProblemPlusJSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  DecideDuplicatesParams
+	Body    *DecideDuplicatesJSONRequestBody
+}
+
+type DecideDuplicatesResponseObject interface {
+	VisitDecideDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type DecideDuplicates200JSONResponse DuplicateDecided
+
+func (response DecideDuplicates200JSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DecideDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  FindDuplicatesParams
+}
+
+type FindDuplicatesResponseObject interface {
+	VisitFindDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type FindDuplicates200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response FindDuplicates200JSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FindDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListServicePlansRequestObject struct {
 	Service InService `json:"service"`
 	Params  ListServicePlansParams
@@ -20632,6 +23660,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22493,9 +25612,6 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
-	// GetConnectionHealth How a connection did in the last 30 days
-	// (GET /v1/connections/{connection}/health)
-	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -22511,9 +25627,6 @@ type StrictServerInterface interface {
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
-	// ResetConnection Let a connection begin anew
-	// (POST /v1/connections/{connection}:reset)
-	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22673,6 +25786,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22736,6 +25891,33 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(ctx context.Context, request GetDuplicateScansRequestObject) (GetDuplicateScansResponseObject, error)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(ctx context.Context, request ListDuplicatesRequestObject) (ListDuplicatesResponseObject, error)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(ctx context.Context, request PostponeDuplicateRequestObject) (PostponeDuplicateResponseObject, error)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(ctx context.Context, request MergeDuplicateRequestObject) (MergeDuplicateResponseObject, error)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(ctx context.Context, request UndoDuplicateRequestObject) (UndoDuplicateResponseObject, error)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(ctx context.Context, request DecideDuplicatesRequestObject) (DecideDuplicatesResponseObject, error)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(ctx context.Context, request FindDuplicatesRequestObject) (FindDuplicatesResponseObject, error)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
@@ -22778,6 +25960,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23573,32 +26761,6 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
-// GetConnectionHealth operation middleware
-func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request GetConnectionHealthRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetConnectionHealth")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
-		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -23736,32 +26898,6 @@ func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
 		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ResetConnection operation middleware
-func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request ResetConnectionRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ResetConnection")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
-		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25303,6 +28439,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -25895,6 +29470,287 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetDuplicateScans operation middleware
+func (sh *strictHandler) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetDuplicateScansRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateScans(ctx, request.(GetDuplicateScansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateScans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateScansResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateScansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDuplicates operation middleware
+func (sh *strictHandler) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	var request ListDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDuplicates(ctx, request.(ListDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDuplicatesResponseObject); ok {
+		if err := validResponse.VisitListDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDuplicate operation middleware
+func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicate(ctx, request.(GetDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissDuplicate operation middleware
+func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	var request DismissDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body DismissDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissDuplicate(ctx, request.(DismissDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissDuplicateResponseObject); ok {
+		if err := validResponse.VisitDismissDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PostponeDuplicate operation middleware
+func (sh *strictHandler) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	var request PostponeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PostponeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PostponeDuplicate(ctx, request.(PostponeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostponeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PostponeDuplicateResponseObject); ok {
+		if err := validResponse.VisitPostponeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicate operation middleware
+func (sh *strictHandler) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	var request MergeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicate(ctx, request.(MergeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoDuplicate operation middleware
+func (sh *strictHandler) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	var request UndoDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body UndoDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoDuplicate(ctx, request.(UndoDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoDuplicateResponseObject); ok {
+		if err := validResponse.VisitUndoDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DecideDuplicates operation middleware
+func (sh *strictHandler) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	var request DecideDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body DecideDuplicatesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDuplicates(ctx, request.(DecideDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DecideDuplicatesResponseObject); ok {
+		if err := validResponse.VisitDecideDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindDuplicates operation middleware
+func (sh *strictHandler) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
+	var request FindDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindDuplicates(ctx, request.(FindDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindDuplicatesResponseObject); ok {
+		if err := validResponse.VisitFindDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListServicePlans operation middleware
 func (sh *strictHandler) ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams) {
 	var request ListServicePlansRequestObject
@@ -26287,6 +30143,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27391,780 +31313,870 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg/Ob2M6J78Z2ru2c1D22bwYiIQkZCmAIcGTFNe/9W+gGQJAC",
-	"KFKjZNd1dx9sPBJFAI1Go/9++tMkk+tSCia0mlx8mqwYzVkF/3z2li7Nf3OmsoqXmksxuZi8XTFyyyrF",
-	"pZiShazI88XJC6qzFaEiN3+8lILhJ6eT6aRiv9W8YvnkQlc1m05UtmJral6rtyWbXEyUrrhYTu7uppMf",
-	"ZEZxlO6gP69YxYheMSLYhugVF0vC1bj3300nJa3ommm7vid1pWQVX+G1YB81PnBN5AKGLumSkTlbyIpN",
-	"yYbrFXyq6JqRBS/MW82EuHnFbzWrtpPpRNC1mUOGI4WzW9OPPzCx1KvJxflsNptGyPEdvPR1Ld5oqlls",
-	"nlIxwgWhYmvnqBhR5mGYCftYFjJnk4sFLRSLzwwn/g5+9KE1Qa7ZGsj0l4otJheT/9+XDaN8iY+pL/3k",
-	"7vwCaFXRbTD/N6y65RmLk5nnRFbEzMUsgBKFD6fo6GaLT33oIWiMns9zti6lZiLb/oNtdyd0RW4YEHIr",
-	"64pkK8kzBhyuV1wRw2hM6SlRteF1RSipqMjlmvz00/Onp+QNE5rQJeUCeYPrKfCH/R1ZUUWEJIplUuSE",
-	"LRYs03BklkyrhpOoUBtWeQLgcWwoEKzhxCyi7wCEFHn0aDpZc+H+PttPn1dAFlocSKd/HkHuQYAFiK04",
-	"qxppSPSKarKhZpU0nxrevf77Nax9s6Ka3bKKcJh7xU7Jz1yvZK0J17AaXIj5/uH5N1NY6cOzc7JZMWEe",
-	"4YYammR1VQHhxJasZcXSC7did6SMtWtM7+4ha7081kr6Z25ulsQOXYlg0ltZkxW9ZZfkwexhOC2leVG4",
-	"ifXNp7nDhk/qjaaRy+T679cXRIpii/MAciGFBCNbppF00ny+4YodMCkm6vXk4t3k75MPUaYWV/mvtdJr",
-	"JnR8t6n//gtFeO6nUFK9aibQPDWW48RVyaMC1wx+w7a9o+JPx474bZ0vWWK5c/iub1B8YvSgT6RYFDxL",
-	"DJvZb/sGds8cMrRgWVx3soPb72F4d+mmp+HeduBEUmpV5r7+QhHzczMRKggtOFXmRuG6f0qgRI2cUcVy",
-	"rl9KnVBBMvjeSCzWuzXNa8bO4Cmj+Q9Ma5YgSs5oTgp4oG8GefOa0TPgKqtYSUWWOIV580DvFIL3jJ3D",
-	"97LI44OvZJH3jWq+Hz3cc3HLNU2fCO6/7xu6eeqQCci03otf7hkafj923B+4SAxacNE7ovl+9HAv2Hqe",
-	"Yuw1fNc3JD4xetDXRmfMeMF7NrhqPdM3ifaTB02mytOTqJC5QYPiWoHybI02tVWarXumVeUHTOeWqx6q",
-	"4LdfKCJqQ/vk4PYtewwMvjbKx/nZw68ffvPgq4dfg5KNHzYqNheaLVnlJlgX7KrnrqLZ3g1r3jCaOnWK",
-	"MPWeIceP9YZlVUoJUfCd2QW6Zo1N+eT1i1/evvrHs5eJaeDPDphJjw1urekhioF99NDxfyxogvplQXvJ",
-	"r4IXjB4cDlli7fAdLp0LNDo9OXKZ1evQUOjMCd87djo/s/lKypunrOC3rErdx/bbPppsOi86cCLPRF5K",
-	"nrINmP12wET8i0Y6/fiaRwa/0mQtlSZKkjUV25RHqIBfhyPkbEHrQhuTfzpZyGpNNYqgB+eTaSOyzmaz",
-	"vbIKOUftTu55DtoqcoCaEsVKWlHNcjLfkkyu11RdEloUaPPRuTJ2sDGgaVFcD3XN2bfHnXJdb1evawOW",
-	"/Rx/ehb4xpyr7g53jCn9rcw5gwGeWuY3/86k0PaftCwLjl7aL39VKMLZR7ouC5AuTkCAwq5ppmH6jozv",
-	"PoWmhdGp1yf53Oxsjn9NphM5/5WZn128a17R2LWlVHpZMfVbMbmbdt6mVrIMXmf+7LyvVlquWRW+cL2F",
-	"d324C6nc5/H0dDFUC6mxpeuiRQ1HjAviFvJeWFJcvBeEnJBPPL8gWbWegi10QZrVTQOLDR45yedTYtdy",
-	"Qd65N364C95kVuxeBetqv8XSp/UaRxHznske53nXCWiX58WkEaD/682rl4bR/8/Vix+mhNozfP7oK/IP",
-	"/u2peVR9aX934sXrOif47jlT4CW8/vL2zBPcuYQNt10TrkCHwi93/f9308kLKviCqZGMO6eK/VQVxtrQ",
-	"ulQXX35pyHVqnzjN5PpLWnIQIO71ZwFzfZrQSvOswLNzw7aG33g++WAIp+r1mhpJP7myDxnhIesKtsQs",
-	"QnMNHPPKfjZpjrD5q8WcNM85+u5+rGTJKg0HFuWs/RFOawCHusVckLP3AhnHDPhewIQuiJvPeOYIDX03",
-	"ylAG8b9VXyKD7uEQ//xAHgFxp0opFG5X6LcZxzGTi7MH00kmi6KRQlpmN78U7JYVRvblLOM5y7+F3c8p",
-	"+UHesoKCCrXgzFjEk99qaui99XJwUfwy++rx5sGvvy8WZ9VsNjubPZzZ/y2NSCuZYPmVudbOZ+dfnZyd",
-	"nZw/eHs2u5jNLmZn/wMLpjDhyRNZC3strahAYwKtFfOP/mHwybeWNd/846eTM/hUyeI2MvwZDD/D4RXc",
-	"wGfn0+BGULd7BrSPvvT2LxNaVtsTtRWZ+ZrnDC8RGl86jJ2zgmmz1fZmVYyJPlJZLe5isqEVW8laMbxD",
-	"bmlRm/09v/swnSgMwPnFm99pc+Evt3iKalqY32BYdHJxPp1suBDGLm6/d/A143kycrpCb6Jh70jINvZq",
-	"+9iX8Ay8tu0aG876dG3YKvzX5Pz00WwynaBrPTNUqVU+ufMHYHIh6qLwN73o5wTn+7iYzPmew4BWrHu9",
-	"Z/xXtaZLRiTq9HrFK9w03Me8ogsdbtjZdLKpuNZMfAsaeYvDZo/ezh43HDbH1VV75oVc3Drzd8O3v9mZ",
-	"FAM0bktjOLqwy+ZeDNH2VA5niAx0WSsxTrm4pQXP+6VfzisvM7m5XsxyzLvKCnb+7PwOP+sXnvi0+btS",
-	"+qpHLgDj5cVv/bsGN7eXdQWNvDOQc2umFF0yZ8OaqbjgFw3cK/Y6NpOVeY06sSwNE5WKVYYPS7otJM2D",
-	"5U/WNYZ5bmo/obuAvwNJbjm/BjENV/NRpa4XfXnFb5kIRabSsmKLSoLNpytQRM5CMThcq24YL8HvgZP8",
-	"1FCi49IeIbyU4kvB8rcSydi6va3ggZsb130+O394cjY7OTt/O2tdM8DZhjuQ/iGrA3svFsyIQja5OJmd",
-	"zs4alrUy07Gk2rM/N1zAc80LjbWnFBfL52Jy8e7DdALRwx0RaFkk9JNOqkwMufSHqQdKFrV970iW8zc5",
-	"nrezB7OQrX6reXYzl/JGNffw48enjx8bkw9/wcUvZ21OrDgwvru2Z7Pw3jYaU6BmP3/53yewr7PZWesW",
-	"GM6vAfelGLZ5BBjWxT+Gc2rAYykJ1CNgV8BtZ+AdAE5bFfkwTgMNytBegGYwaYmwel7w7LSj5fZqpLOW",
-	"RmomRGAILoVCPjJiJFDYji+6CkYVam0JbU9LTQtHrQP4ATY3wQgrWeTAAUFEaIS48mF3hYedlmUlbzFz",
-	"o62mPDhcTfmvimaMfC/L0kjg6SQrpOps6KwtAA0Rar3nmYrR9iOzk9lZ9xG441vK5Ox0llAm65b+Ofkq",
-	"9eCCC1rw37vTa1NoUdCl80qB/vJrvQbTm300v/qLebu5z//ylZkQmbNCbkCdtLeEzQU0utdf//KVefpv",
-	"pxMjduC47dVcCy6cPbOrTydXlq1otWw8q+xjWVBhxfu78AXN5moOITZvZ1o2r/B0mLU9alZ9NjUHVJas",
-	"gpcqY6P/BZ/xSyu4GCRJatCOjJ4EGuXEnMtfmlcbxYdVXOYNe5iPpOLaKeVOGzK/PGn9srsaJ9vfbEUW",
-	"TB8m7WwEEPwwybNg7E8TJvKQS9ocupZCr1ozVJpWPSyt+Zr9jxRmMj+9fQJaG9XsCcUYod2TklVOTLXF",
-	"DdO6CPUK/AA9sfaTzqWGomsI7/iRHg0WbE5mJWSbOwlHs0BeSv1C5nzBWR7LAg6Su8xoQSbXwSP+WMl5",
-	"gfGhhFQu8Yn/SBs+zkdpCfyL0rQAI4dpygvDlXLN5jLfkmxFxZLlYaTJu4fJmlGxWfGCnZLXRt3lLn+S",
-	"ipxUrGS4/Mq+BWMiSlPQMifgEsNXgk/Mud+ta/85anV7DCDDXLWaXDw8O2/O1BM7aT+/xj/5JXjsWFXJ",
-	"qnHVtskwmNfcTkR4DXZ+w4Qmm0qK5Sl5OJu1kkkzKozZNWeQrXhJHs7OiJBAcq4IavyEC/PFAzTQikJu",
-	"GDz5MMzKw1AsZJi/FxAS5IpoJqjQ5tlHU/Lw7IH5v0dkzfRK5lOi+O+QyLRmOafgfzdPPsY9NofVJZBj",
-	"3vpCVnOemwODuX9ce65QXBgTUr8XLu/ykjw8P7eXTlnDEQMKTMk1Ev2aKLpVZGPTMM+/afLxuSLWUDBf",
-	"PCZaYizNEU1dkkezGaEEAmZELt4LWVfw6QOipFmemS/mgRoLrGQiJ1KQXDJr5WJuLriHgwP4mulqe3K1",
-	"iGY8/cz1CqZjmPrR7MGUUPMgWckNzg4TghXRkuhqiyfgtN//jMdYLsZagq8Wocb69dvzs7aCA67Etlrr",
-	"H3oI+nfFFxgKyGu28+B58yD7rTZS+gHQqTDC7WzaJFnAH7UQZjle7g9Xg51XC0zE3YhbYN8GHgh8GkY8",
-	"C+e3oBzmN5m05rqSGxhiaRgn4dSoDBcruzSaTy4eOsUfY6iWWHfOzFTwxK5OPplONiswpM3tbS+4h2Pk",
-	"iFykbqzSfGnvKyM6cwW6+W5G0Qg+wnzHrgFG1U3DPA+dZvFNYLx5C5E7RfDfvol/+yZSvokPIcdsn6Cy",
-	"Z46uyJ+2+eFBWyFdcMHVKsmLZ949uncH1uZeMQIB1ANz3vK6aAVbxgitSnfm3VGkHYVUnWWM5YEBD+H8",
-	"1lZYIoO4KFiFKhHydi38tAMDCTZt+iedOHe8xh6sZurtcxUs9/+B82XWduiJ8RR052XwLdK5ERLXSZvK",
-	"eJW08htHXSN2ozBc/Yv39Ex7I55Jlr2X+xBYVoV2pbGzZ3eWg2mm9wWp0f6++HSXYtInK5bdsLwppXTp",
-	"KPcIUxtmgDA1hkMWBV2eFLRashNdUaGQxuo+EZIFF+bGpkXXzYjb1XYzNrJ/fEwk4KME8+FqOsY3cOBx",
-	"NJjMiNHiNVoLoXjLDEcAc7T8qDgmxKXV5GLmHYDwbx+YN/8G9wg6bqzmOXMe69l0Ygwz+AdqkdZdxYzC",
-	"ab+wOuH5Q/NNXeZ2FEOmXafjzokBy8mtJbwdgxh1VQ/zcUHgcTI1avCyYgoV3WB5wUzvOhr/2NuyP+fD",
-	"e7utHTGCz9LSrXYiTfzAx6ZU5VRTvHIP5a577mbkB+eNrjNwf31yx+4GN7v7J21towiZq21F1YswcNJU",
-	"rNsrcwQDwO5GE7mg6F0uDCugpRTkko9IEIhvY+iNx6TNfdQSiViPWfzrWjRMVEpZQDALs4HBlSwrcBgb",
-	"sVJovsY8dvtP609va1BuR8+bPShpjaEkK3X6OPMAf6ujbuJAOpfh0fytncz8+18ZEsUEzSHpx1iA+NHk",
-	"69Ozs3hEY/8RbwxMayeja2mXDeyhxdGnmKfelC2YU9OSFuxjySum2kM/bA29R6A8Ns+sqDLDPFqcZ46R",
-	"y2Lc9SHY5rXziXxq1gUXx4M7CMVyXP2HmCgyTwU+GZAZrDT8L6Gmyyskk4TMmk0nCva2ReBPrTDL3XSC",
-	"Ea/2F2Z67bwZZ73ACQl9RZ2wcSKRpJNxGLiCGrEaC/YOviEZzbd9XrKdHE7tvzKX2pwqo07y5RJU1QVf",
-	"1hWzqvKcL2tZo/ZDN5RrLpZXPmJrVKKIgqTA8ebi7qAg1Xj47J+NjoQIGFYL8gqTy7gy//bG7gzj8k9a",
-	"AwaRsYuzWeCIC1UpNbn4+m5v0B+VMys25ca/IxVjx328IpZyRDGmCKPZyrq/XQFOJtdrgEygmqzpDWT8",
-	"YlxVm7+eAVAE6tvF1vHzAeT/OiD/+YOvBu3AgwejtuDh3j04f/B1excePujswoZWRp9rBaqbFI0mBe3c",
-	"FhsqspF1kZM5I1blNoRtTtjpyAM5ojYivExS7teCGpXSvxL27SqzmX9NPjvmNnxqCngMRU7spb1T3jLf",
-	"puFlFoTaQlQiK3LDoJRo5w2oV8Tqk5rk8XdmHPsomOQfdjLup5Mrc/U8sbdgV5kquPDBIIgrWy6XFSMQ",
-	"LLdHAeB72uTIoq+EuBjXhOY2YGLLfC9ttsLvrJIYGwK4Gs3IghaFAhQPWhSkFlyrKEFaiQUD0YCeNb95",
-	"Y66fHVAgnwrQ/54X8JB52l42YRnXVw8nu8VaPlPg0+5K7H0S+casfv+muxRTfI9bgv21naPVctpki7NH",
-	"iMXR4XifBtJLHCkYkJJjvijVmlWGF/4vzX/9ZRIt/soZpjX3vfcKJ+gU4BGE7NALMn8dsezrpk1kwc4m",
-	"ShyPE9Lh/UZDHCoR7E++vbdgCFTE7ouMDgknSbBbzPTtmds7984p/G7yIbaDN2wb3cGCKv2drBNl9uZb",
-	"srB5ARXNNKuUkzKpZZnf/KQcTTvvRDmy5qLW7IBlJWQpqJvyZsA+xl6qMlkiNwwSRW/M4zEB5G2yAVIl",
-	"xthW+vsd8TMLeS40akIWatE9pEczr/S5cB6Y9tlAL8tAqtgDFiGLdyb4bZtLWTBzkbc9C/0DvGye7FIP",
-	"Jtp6VzNqfNFlwVkeuBuiQqG3ph0sZLYJTkCwqpZROZCAT5tIZ4SI3kgb+Dab8PIdRIci7wPzLLFEzFeh",
-	"gIfozLj4OqteQIiC3zaoEJcA7WUUCq9DgqZA8mqLzsDY1VulMBXAuDW/QzWHayIYy0HfkIK9WoBKu9c1",
-	"OfUsCcIA9dEUoIGXyX7OKOgNmQJwwWHDe2dMbAqg7lPNXoliGzs2HfYPoRM8tEbrHY27vNn5Npc2HIZE",
-	"jx4bpeo1y39CqyBVLmpdhrtbhloo3o1GQY0pouuyYB/fbEWm9lexmTvf3KKi4tlq7UBGB/0GOMwbSntW",
-	"0p5jWbE1r9eDh4JEEJugOeAHd126TycfT5byxHx44gq/cB+eh4u4a/yN48hXNa6hEVTwOYBDh/GpPEN/",
-	"0IqpHZ12ziFmNmgEue5ip6LOub5yuGRtMqEWtqOsoBOrgdfzUEU3rHEeTZw1L6sI+t5QsxKGmgb6xYfU",
-	"Ep4JXUUUZOrDzTszoG7RvXpBQ5676SjL22W4jqlLD3Z8cjH5VUlx+ppuXlhPxp3zp0YWw8vox6URl7JW",
-	"39vftcXa9+wjzVnG17S4JGxd6q0FK3UXFDNEjWrJQepsZFjFftsd7WxKzqfkATk9PYXAtqw1WdJStfTo",
-	"tBmrauua2cczZnDYKrfFU8cFzUv89oQrASp2aGZJnmS7Y6ieDft+Huqnme9rVsoqsvJ5JW+wrDyt9kDc",
-	"aUvKgmasZ/Pf+d0PjB3DkY7IbV52SbIbowBWjOaQRruQtcjJZiULNpDPVsyVm4brSh48y+pjLSZk0jhv",
-	"xeS+ofn3ZmZ30wmsZpcCLyVmJW+ocmnTU5JXsizNPyDwA7nY8pblMX24M0McpaH4tNlbS6QYc3zLMlor",
-	"NvI+blwrAXrP2awD3/Nguufk29dE5+VhT1OepZSjZIxvZcdtMa/zX0Y4VacYRI0f9opR9J1HYcJopRtc",
-	"Yi0Lj9pVVgxAlkBpvSCzKXk0m5KvHxleOJvNSMmqzFaK7B6GI/kEvIsLl9espe0O6LP0cQOv/HYFRH43",
-	"O3n84dPZ9OzR3V/fvz91f57f/e0//xIjPr7qCJLbMlUM4X1HwKbX9JJtRh6XYe7QFsUCnmsfsb0AWUmO",
-	"7KyyvdXp5f7oYKp7F7zmIvz07F+WBJFVFjdXYSXq8H31KYohA475fVwb6zvEe3Dedg508ojGLi1LhefG",
-	"HGhBrT2yRHfIa7tqDyhheDDawg4rroiwl5254xXdoncGXTOZxJ4JXA+45TzJPyS28lWtzQt3JYXEL9qb",
-	"1WFSl/e4G/Cy36CO4kpyLwH9lNi1X0D9k/U2xR1YGPTcDX1tDX1O+z3sTcn1bljEhU4/9bzAV1cO8xi5",
-	"4MyOvyi+IZNpmDWKY9n1NvMbw4RuH+96eW2XxH6ZAxa3Ex7D9zbz9zwT47YnMmf5M0zC2XHp2o3ev1Up",
-	"3Wgf6WACDdpXR6uniiVCrHrFthhnocuKGRUTEyPDtJFPMevY51fvBoNLVinAucXok8WCdSYqIkeSqi4Y",
-	"sa+Jmqi2tCDqB3UdB8ga1AjbrgHtBJstcOGTBOZbIgUjiuds6gsS51v4BeRvn46LZWWLIqoUNlgRQ/XN",
-	"npBk5bGXg5Erlv0Sf0+QKb4D6akVgbyNZMgsRD4bHb5ykGjRbkq0qBmqtRl0wqm1k+xtV3ewRnUbX2Mr",
-	"Vz1myGH5xUDVz52VNzyPyhTlGhMNeolrFNRAp428xnc1d4eylhbhseu98cWH5JqGiNsNp7QOuTtvUxQW",
-	"jp6OEsHa/Nz83gfB8EYuBOehxWH9ZoIj6VMacQbOtz+CZBlIwvn2dV0MzbLIaUSUPRfkp7dPdgLFMfa0",
-	"KVmHWFpm6OYFft7TZr19lIIY2xNvVnWunV4hnrlfDaBPjzQ+mqSF8qdh0zmm7EjGs9pnKHpYMmsYw9T7",
-	"tukI5mqDnPg5uBndbH+kPKoQDWc9lQKrfruRDqkaECPcU7v5PR1qbWIx4+/lhsiFZgJTNzHNZE02GH32",
-	"Lx8w4V5vQgN+7Xhns+eEN0KvwzwOgHLQpJIuK3nLKl1XYvCbjKRi+RsEMzhE4FlXg5t/awrd1/cR5jUr",
-	"i9g9gZrs7g6/sp0Ep4SivoiKaqiFDli+TWQc3kkQZol2b4wZg8TdYTdVs+0dfR5sTUCQmTPml+WzJO1q",
-	"VzQnWkLTDuwatgKP48DVu6j90MNbsIXeP1XzFNHST3JoTMny9FgGbEhu3xGuy8455E/LUM3e93ElqJSJ",
-	"pN+d3p/Qv21DFbEgrVO8LqluGjhkhcxuLklj93APCqNZURyQxuYLFtONXWBO7lrHrn9RD4YDIR6f9eZ7",
-	"V+wqylgcncoIXskCoC2ictXXVtsIop1fs+benXNKv4uM23psD44cC4SHP+ZK80z96YrreLPnKY0GK5vS",
-	"6FFvC1TQyEudVheXxVYGWe134LlHy2Iggdr3W3sWT1kGGUvKQvVsVjxbWfglOAZgtmoJTIdOSkhEl4pV",
-	"IEgV5UPvjZLyajxtQX2KOb2YtPVq416HfBizeLnI2HDXhTUH+SE2t7UkkxxTC42ZF8OmsqOPxPp1UUHM",
-	"78NL5gsFV6TLLxwdAuYIC4Oz9Uw5dVJj14zrTrWj+MBJ9ofQMYzf6hbN+8VYSN97qo2jtcPQB9LeCCw4",
-	"9n1WCa6rxwfYJXjjgYiqjgmaBO0jOzYIojQcdH1l47pBnvZk8t8rQJ1JMS5A3bgcd4MOTYfbFaOFXm2x",
-	"DTru02ncsM4qpt8wrbGQayenga6xJ4iyj6BuQytGblipiQIYrnHGmxrQ8otsoIO4b+ACOoOFJsSJWIUK",
-	"E2qbZjJkTXNmdDCuFSsW/f4KFaw7HuaLes53O517ohjaI01PyV8+vbx68ezOYnnZmdovJxFWH+qytCv1",
-	"Tsug3HsoG9Yq7vr32x2AQNotrxUDXEBoGGzXwsWyCDu4juODI+U2hP1X/YbucHbLtWo9ot7p2QiSdj5E",
-	"Q9m9Tk9Lgatar2TFf6dxiUXVTeKCw1KNhpEAos3QeRxNqR0/Xj4D9grNMqYU2AdLfstEaJlA62euCBdm",
-	"6OyQEptmBjEG+3klyRIgUnVUHlkoqd0fvmnJn3WtAFFzwYsCq0ix/HscsUobuNshEljbiL51woWzu+ds",
-	"yUW8JLGUSvF5wfZcJuRGyI1yO4CVB3YXXLbQvJIbFfpZ2xlI2Jvip4qno4GEliWx/7xlIpcVkqvgSiei",
-	"R4taxfqtmytFuyouXW3N5OrlShMh7RqmDUJSxdYs37ZihFyTnOfpMe9db5UggF01oo82bO5nhsDYHipU",
-	"0e1+3cXvcOeMdRg+qLmCs95wdHv3LPM1xA9J0i9ivoer/bjaEOvttIiwp4TmeYV7vuIFC7KUWwi32Yrl",
-	"0WTmeA1jVOOHnWQCb3yR/GF/lqs5a4IALuzCqAgVy5nQnBYX5i9DtwVU0U8JJVreMDHF0xMcTu9yMyLr",
-	"AFm4oLxwAAztaf4g5Y3CbJMKoNspnBXgxwUXALBsdbh4YiC48c2OH7Tfv9US4xZUbAfkjjTM97/hh7tZ",
-	"JNM9ZxFEiLG1jcAr2EJ3/GFQp4rSoj+srkpWFKNMVqcumR/eJ1LcVbu0lDcveFFwlTJcv5cbUkjAKbZC",
-	"tJDyhpgfDnQ51CUiAA2d3E/4/K7h1aPwhJwUsGxkgX4+/vjZA+wYKhAkfqf6hdlxomrOQvxc4mp2vsfJ",
-	"xDwwp3KI7RO88qtHjx581SdS1vRja5pBM9eg6WMPNf63k0nj/O47Drxew8dFM5qnZT0PUeNtQ4a76QQx",
-	"uwc8WDHFtLrqmSdXNrMJEMMb0VexUEZ2FZJRMr3DlDYCIheTYH5JZJCulIzrFqFSHdbY9ghrFi9FCffP",
-	"QQSInCg5fCNHezsPEfIJh6GPScTl6j6ZtxOlqIWVxxbXXK/QRbasKPrIsEw/b+ryU4GM9jUQVY7sAFiw",
-	"4ND/wbEKQSuPrc+V1aDkosWwLvGXR5BgbA5O6sy8c4cmFBvYw2TcjzaM3Yz7TTxjx7zGTaFnz2IJobTg",
-	"VHV853sNzqygKmH/Y4s+eAD0VWMQ+vpc6MttmcUXBE99LfGHaPWjBYyKKSX2S3A0GGY+TdRPsqZ+dnfG",
-	"G2NegWeQGX6wkdUpmTNzoJ3GP5w4y5pWVGiWihxS33reGBykrOSaq7hXU27EfzfOpUhaI35p9O9a2Zry",
-	"xkjXrpeLa+wLnU0UKxaXrmE6GjZSecgkwL2j69NErlNz1Q6DCMEfRLVV17F5FJwQfrAvccp2aHSs3UDl",
-	"uEEdB7ccbQGfTAP4r2Y7e0/W8RRAWX1W+p+s3lacRu5aWhujV4NtmseygQmAzSEgnTdqVdxjFLQBH0RL",
-	"mNMrP9edUPDN7oSemSMZ9mOhiuiKs5xsZHUTL3WEi8P1NhpWvxBk50dBL3qr8zC3wDaFGVR9KW9aVXLt",
-	"TWmm31B4/1ZbPOGRNUXroGl8JC7qGpgborOPIHIDrf38q/Ozhw8P1P73RD6urP+icf9f9oY8yNsV2/og",
-	"yQ0rY1GQzi74xfdSN5D1u0dJVscqLhW2G/XuF7aJ26e9eXNeK5G68SS2gg7xhcZkZAN4mnC9IIyf7QTo",
-	"8iDgO64IWOnRy3MONXvq3kWYrUS7DusYM0jhLJWZWKiMhtOeWtdJtYwrFSmKDEq70fSJ08cie70ZGl9P",
-	"oSIcvT4ilXA1MP25gQXxEAyeBB4+F1c+pK4LYHx6kiI9mHJkKWaojCq9/2ZX+jv37J3vSzkYw4pnLP+B",
-	"izgiFjSVTJYOxtMefxJcKwIJI8CZ5iVEiqHQBuMgJgE4nCZkThpUsoE/HsS/lR0hlt1FNGeVj1PZ2zAq",
-	"NAYCMKYAK/2c7XyGMOBbzqqn3PYYjCZYuSaavUyCT5nnCzoGIQ34/0dsnr87uK9a3EMPHD04Lk2toj+R",
-	"/rS4A2CZ10+5kbSN9E7dI8+U5mu75Z3LMrdJRcNAUzyYbCwK7TC6dy8XL6IjxSwqgQPRJ0qOJxK6KcbN",
-	"jlgAVSRQirDfBTJtxysSuQO/q4uCmK88Ah1XmLyyqGTCkFzx5SpBhRtWJAgkN/GqgQDquTu3bzHua2Nn",
-	"/lI+JMnODO/nZ1fgM+WCOaTI+r+NymyVuxFac+2Kcnt5OASk60687inTTZW+rOlHW8w/a/8vqPOfxTb2",
-	"idX//iCU2X7o2D8KGvaGJSBub5hPzyJvVnJjW5lKkbHTfRize+Bi/40H++fhweIOR08IvvK5uOU6lQmV",
-	"ZazUhyZvjj8PbG3B4A4+C31ZnFzcRo8ANxQ4BtZzZRGneuuUZGED0zexhP0hJ62uih6D0iZDyJKJNmhc",
-	"XfGTijWNNgegcON+2IWFhEozZMAybpE44wQL5rwXb2rHm7EEf2Vcv+3VQXqAuJ9rUpo73sGcmP2Gu9Re",
-	"++aK9eaEjQxeYABge0DCiV3C/TKSqzhkVqIQzBX1UIxdlpTnZMv0lOQVXWiz8qyoc5Zf+siRxE7SWDXF",
-	"9Sqv6EacjoRX8D88QIDE+NEjZNnIaaD++eheQ902Y4ZzSfPiMTzdyNQH413h71/KqPo/DuI/KEIY5r9F",
-	"EP+I4zbCgCIlTOWuO2XO42AejVOuzbD/BdmWmyYyz5WqWT7dgcTsQ8xIR7y7sV04BUbAwSi2tTKt8lgM",
-	"N2LkNjvm845GwlBgWeLAJguxk9EAAnn3pYt7+0Pjj0gzXFjj0Zs77Vd4tAMCDP5ZxIKeMpr/wLS1luOQ",
-	"Q7tgMND4TrOiUATAHgHECvNvE5HcAOtn91tISrUc5diWC0RLisaW3c3aR6TvsAjKPp1OBs9kVUHzTJso",
-	"an5FuCDmV2NQhd66X3t31aaSYjm1WQs2rx0yGvoPNziZ73WB5sVvffZQ1IIZM2AacqrXGy3LVs5JqVjV",
-	"1NVG97mk20LSfPhWD4JDSqDimx1qpcEumSYcNisFoBSVzXUqCx/wquSCqK3Inkix4MtTC3LPZdMGYF4x",
-	"eqOmRNXZilAIYa2p3ldGdFQ//5BUpUZwNNhF6YJsD9l7fIDRVLShkSqxyAMClXtQI1nuYss17Ofm39w7",
-	"7oz6s9PGLfK3UWOpOriXCis6QYIFoqlfNv9XJetyBCbcGGyU8dJ3tIC6h3yJBgUKqlkinf9fK+IV5UHL",
-	"Zg67JcJKfRB9HaY4gsrSZbPPTG85KgU+t8UPS+BukyboXt/TlqB98P6bFjVTDojLA4vIjbA6j7EWbOpH",
-	"+C4H89rJHx/V86BDLDv9frqkcTjyyphfLTMIk1GKRFKrA3g4HqB5FHiw8+T5kAT6ZJ28kSQ/V1yzn7lQ",
-	"U0xbCP5Wsq4y+29NqyXT+O8N48uVNqYoEPlH2xV6StasWrIpobesouYfWa00hohG5vwngFmuLM6jXBgt",
-	"DBnrtMMXRtmh84KdvrT/eNfhlA8t81Xd8PJElrhbJ5BsYmwcw9zRMoCge9WuZ8JFEzuzxlRMsOQrZlH1",
-	"WyHG9PMQyjuN9VJx/ZntG31sNU9oyHrVgwfv2sZSIQXPEDph3eiWFknsnVrJ8sNpUEa9ktH7tRs8NoPb",
-	"FUTPIx6xP6QVwNk9WgGYeVWspNad2o1Ch10o27UWEUn10ldhpBy7ryCZuha2863FhZk2daArqlwKx5jh",
-	"FNYHv5UJFbAffTeadAFlER6jxgLYoJ0vF2RFSwAoGV4jYXXig0Is+3wG4XFNVWAawfqFIkhOUmBZpSsn",
-	"/UL5bGpfCePSA+1P1Mg9SbgGnvla1AgjnA4z6VVcg+1KD//2Vnu0QZ6+4FT8w7y1KYZ/LvqSWm0gAaDY",
-	"hETZ0ixtePo9wHv2IopZl72jH1R+z7fEB35Gm+o9SCZKrtlc5luiVoA0B4WTYKGfpvCTRcYL3kQbg4lk",
-	"ogd0eTBCs5JFnTzQIw2fUVDHAWfcC+04fI8vYk2WDNzXMdDZktBTYJuKNeY/sF4HoNWliDnL3cEZN4di",
-	"6rB8mzIsv0dhe99GUrfdBI147PdQB3T7rqDLsb1CYHi8JroaZk/Aa5QyetDdewzLLbjJPw/TrZnw69aB",
-	"HrOhLQ0lEg01QnIupcVvaYusIddYW9TcjxH8m/ZQI455mfJYH4j92BivFs/J6sdwxEM8p9g1nYSLRF8i",
-	"jrtvlfvwIaeTRUGXKW3/qUWjGme8X3lMK49mxUXHJrgkijFy/eXtmed61xLWMMf1bqVEv9U+1BSbTp7d",
-	"Rhn5ijwpZJ3Dt4qcnc4IE7eskCVi79qNM8fPqKYwcQbPXseqQi3WxOA2jDY9P5NCM6Fd8Zo30cqy4Blc",
-	"K1/+2hZ0XRVul3PB9m5danuSVwDIIAtuQzeNs9NZdOR0n0Rzqa1HFC27hYeKKLt9//5UbUVWcMHevx8A",
-	"uhfM3jbytESYuoI/O36X5NN0IsGzj2VBBcVqZlYOT7N59pFmcRXOpeI1PnDMG4H5YbMCvOVLmt0gjy8Y",
-	"/I3904xqUBeal5Bn6tItp5OMYk9JaX+uoeoOHVDWB5xVNh7g+8VUsgYVZQ74UpDAuuZY+YXiPyEhDsy9",
-	"3915W5wQUfo1K80JpMSYTiyeyBWH69aYNB7k2vf0CoOg3ht/WmKYDAMr7/1dkUAC8zcA4VqhJ+qSXP//",
-	"Mdns2nXMDnA+9/C7uxdoz8IO9r8G7laCNzZWUTPD18T2clVReL/vuMhdyV2bnKyqZJWosvZ3RgOyVCsW",
-	"JI0pBhNYM5F3gBjv09896Be/k9CWUTEl81rvGGk3Qm6ONgOIzQ5oe4fPTR0Rm6nHNv97VuS2ZmmXqcEZ",
-	"EWvrCWuElo42Gx5i5lyKi9BRA7YxGifWyVgUTTPUeBWsd20Oi6/3YaE499BOlADgxw/IJWz8qMMm1wQ2",
-	"hj2/YsWoRMVkOjnS/wuFeeUCxAiuPg4OMDoPYm/uAvXOOpt7IthmrDdEx5s//RwA7WaGoxqOi65us4om",
-	"2vBs5fxw4NcmWkqyoNV+eYrqNUTo7QkJLPeWkd4qI0TOxvlYKHe74f3n8ghWaXDIPwuj9HuutKy26Qbq",
-	"KZDieJu2/TfmNBlSUeiFnbMM+r0FDO5EnnndsIRPf9IjOZ9jFIhUPAeQNW2LIps3Ru38jdRt4wNXjB5v",
-	"9r7DciqjH85oLabEnP91qc0GuZYVKCMckibXhM5lrUd2sPs1kSLb9UcjfVC6AXSKdXt1fF0p4YiZ+B4I",
-	"t5GSUHd3A9jp8I8P93WvDk314C3HIYgV600ECdUofxYQOLP9jjtyqecYHkMAhQf68xBBssiTQPN/QPxo",
-	"FQ3UoNBWZAU6NuqSA6yondOxKvLe09Ee1ULWXJC1rBrVDsIqoMPJDctdqOrCXr0KFTun7i0quSaULIzA",
-	"McoeF8tLB4hk32v/6rwVrB11QWj7cl7UlV5h5bV/OMSAalB2/JXcVADjO6NHMolg0Zs2enhTzIRz1Oge",
-	"gOmQamapowL/1QIUrV8xXVgKdhF6FLnyQnVOsxuiZRNKhQCDAqdjqgvOn57BaY5cJHczhkWtVw3/AI5H",
-	"p0I48Bu4svP4wUJ8HvNKOGKbAIZvXAutPyprNJIpitJ9B2lvhVEh39i3aVUZhnXCcI/FXHHs1R/zMbtz",
-	"jJtAxo3bf80bwLvH29xjaHsBDX4cog8qnpekYgWjiuVTfywvHCNNbQX5kmPmPcRuL4lN9boIYASRF6nY",
-	"gqC8JLRgFbwJck352jJoSZWy/bp16BeBfgQbKrSRK2TOwFAPhaX38eNc4Z842SD1bDqxw0bl5r8LWf8J",
-	"hazHrxqN8X2ztUc47gGffBaH/nlQUZeIcUZcgK92OoDYErHBvr+rJoQaQw+xHeOPUFuYFVL1tMIwEg3h",
-	"poyEwYc92CkvGAEQCBBf2PjpADeamW6teyaBYk4wD4WL+h4qlfAly5fYEWIU9MNItAgohRhe/lmzwc8u",
-	"uKBF05JkLIZ+QZcqCQmKERtWdfKEBnOiPQGQ1xFhxR35mKo29TA0xz4qdoJJFKuhVa5+E8YUuo6FUKqo",
-	"Zk9symmvgHfP3fkbeB9MdEl5PiW3Ehqiyso2TanLA04kjhhP4PhebtojQq+zrfssPn7PUEMsAbvFQWMB",
-	"q8QPOl33VcU9BJVXsd3mNNp1eLcG8iwssPKJLXheA9EbCPS2LAj3vrUrgTxCSdNzd7mMrCG1s7/W63IK",
-	"5UtTKzimpBaqniPMb36JjVLJmm6NIrmWVdxCddHZfleVLTSCh3sWACf7vtX42cqY0xHnBmQwXRjpuBGY",
-	"jSSQS7gUoDrH7WHWxPcHKz/dnICkOE2l5VtLt7AWAyj2VBBmEcs6AZWC97tA+6ZqaO6TbEdh8jUSMYLF",
-	"ipoEwEKj4uCXg/uT7B3FO3mlYdPRY+H8DUXoc7OZ7oD1WVN8N3+g4b825/Ry/TGUbVBePydN+00KHsIa",
-	"qebOMWJVwn9q4TJi50U8MvkDjbRK+w69kegxQsNbEVnxJRfGRDZ/VSxjvNTEHLopkbesanrUnD0iay5q",
-	"zSIA/7YE6cXQVudjKmHX9OOLg7rRN5NyL3EDx3bCn/1I2ZZmF/bkIgQ/o1XBwSsroMsZ1TY0ZlsjYM9h",
-	"rj2+DygJeN21Pba1ClOWaJ7DCetmKcVykgoLtdGYTFFG4OJmT3Q8k+UWEZub4HgXP3c1QHg2EfxUemif",
-	"N3kjvpPVevgYgzQos/rAlyqyQ5HbevJa+/oJtCoylabrckSeUqco3qlhjWrlFzR1O9TQMcHhNzuCBl8C",
-	"+h6kIWHjTIhItj1ii0r+zuLBwRfMGRud/KWkS2rHfqpVFb21f5V8ZJQhDd03Airtvsqz80fZDDvrlvKL",
-	"6fcxIzmPcBPaffksLkKc6yGF0wd7DuGH8blEsyCuEaDtGvw+ZMHYlFyjpqOufRyGElWvL4lgHCJ13MjX",
-	"WmjntwF532rbshXZLwHeqYtiK3Bj+k4vCn5S8WyFzjfbnUZ5ZUslTqaueBZJLbR34w9UO/S6TjqfIOug",
-	"xdvUhTIHKA9tyzvZHctJGTUCl/2/ZVHH+hc9F2TJl3S+1UyRv57N/u9jAv/+28C5LCgvYlYSAFtIxaYk",
-	"ZzQnBRSxq4GxMFVDx8hFXfS9GJLWB8fXwPB+sxVZxKf0GlPNHCOC9aSlrwaUFbGdRA+B6w0Gbq3M0y7c",
-	"0GmXvVq7Fz1xYLAOB2UU7cRao75gI7UagNhtqo3D6utYiCf/+W528vjDf/z1/ftT/Nff/vMv+8Adg9+/",
-	"oye/f/j04O4ve+/yxg5yb4ot/iXbXLVqh8YUHSUo9Bz9x1b9NFqencElmbNCbsjvrJK2YYxcLOIU+nQ2",
-	"PTu/82T6dDY9v0uQalh1+IM+hPjwh+cjC5o8oZ1N2lPqZsjt8ZRHkLoHzRMiA7LyySDQtfQAD+ShLRsP",
-	"BBZec/Ecf3DWURGMjcl/q5n92sEzRIoH7NgJQgc9OMcROws7rI0kxz+h8WWIkjSo32WEks2SU8RsoXQe",
-	"JCRCKfYnnfDUSe0/oe3I+phT6myOsD7y0cO9YuhgLbIVek6s5mc2X0l58yzopj1iSQfys/mgLRRGvmBN",
-	"PzrxEDCxtyGimNBXwrUDd26RJRcI50tWWmNgqV26OlLU29OSwnd+2TJeOg4w23b8OoMHrp2eAN1aSrp0",
-	"ucE2O4yJvD+K88r7M1JQToPkMb4mWfBivSnDERt6LOBNrOnSXNaarOSGrKnYukTGsA93LTw+ZkJvfOcV",
-	"xxSYst02XxBgkf7MjGLbGNJk168AttMYkiyZMBYWy+MWb8CQMV97kqCCan7LBvh+IP/eNVXdlvHwkYNS",
-	"is+xYjR/JVrNPMJExYzGqkSe8qXRh9EfCVDtRv5ckpMzW1C9tQmm8b4iw9pDujJCrA21NAmWE8w93In0",
-	"th/B9ZFuVfiv5/rAub7RVNcq1mIZShn64uDgnl9Rb/sdoHn6Zp3x0Lf3bgxqDPs6DfeaS8FSpit0kspd",
-	"DbkStFQrqQdaxlDmd7yukcaq5WL5ZkA36Rg5ezzd5YqqtgfWLhR8vBWj60TVBM0HtcwGGmoZ3mAjJ59I",
-	"Fu7cExgSp76g5mg3hfd7I6UszzRJBw2r7rKcp9M0ODed3XS8Ej2KzhF3v9pmw3AF+xiXMf0NBiO6w97b",
-	"bXAZ0GAU6GSBT4I1CwdgELu3xpT7jMu3H1McRHU7v7y362EbgdgrLX6lzRb3ctExLjLPkZ/HXbYRrebo",
-	"XfSQTjdt0IeYoEL7ptrKtYDaCUMekL/YwHr0tMi13b6p8s1HsFnBqIaGSWXJnaFR865VPKf6JV2zxr3p",
-	"nSvW2DKr4CO7qweRrmQ5R8RoeMk28c6rgxpyu8a8+xqWeBwSdOoFoU+HVGIJFUy1nZXW0D7GrT/S7QE+",
-	"1wYU5r7OkOZN0dn5nKKu+RMDM/yYFbXit2x4PjBEkFKFStUIbjWf/49V7PoXjEO6AaawlOD3USoUVESb",
-	"Ur4SqqdP64JRXVd7eqTuVDn3oqckE/wGJ1G5STUsbbFXcEZDupsaclyZxY9urgslM/vhNwoqfsAngUVy",
-	"ViRM33UPcUd03iyogO6b0W6paXon+ogOwi3c140b7dlG2iAVdjYtaAVlFz11fOmpneLoH/xmdPi6KL5D",
-	"JlG9HfVtKipAvri8bQq+t5NWaX+gDyyC947QLcMYdCK9UWkXZfTQrbvehQE2XCllkajnN3qZufc2srph",
-	"FTFPnqaxO+NerlvbSMTVqUFRgHLeviABf2xw1FN22tq/1N7/WEVraxLIZB7vanC2HPYT/RRr4DAmpdV3",
-	"Jo0dclY9bxgjwqk0W5GAdQBMGYgPtqNcYPrAJsGqDror6sRMYWPBAlqW9bKieU0xfekWg8/w7l9qASl0",
-	"AWJYAeZBAxnmqR5FcuO/s1QPcEiksy8eGtRPgnqBWNmL6oXisO8yTNKsLhGAdHdo8CUYOnm3JWeVP97W",
-	"R2MeOuTADO7lDUflLY8nMQ28dHkeaSxumaUnDd+c1Dd8XRf0ICzQHfUkDB0+7I22PDjfXavN9klwCVNY",
-	"8coIXUuxNHuzviQPLNwUbNlp2Ib4/GFwvM+iothqXZ1ZjwnUwCuilDWbeiXUJpYzGKHc3jvqT2oE3qsO",
-	"Sc1UD7QBxZbS42wztwm74reg4m3aEI377yAoUa/deQa6RKXJcE3JKUYw0XBaofbkVSJfNdToTb5vPZAv",
-	"ySxxP4oZbpyiudfgxFcm53Fg0/GGpzsJhRWjBVhVJ2orsuspuab5LRUZy09cNtVJg9Vrvs+ppidNIqD5",
-	"CLt+nOiKCuVreBQ8zHKemfvvRNVlKSt4XBX05PHjk8ePzR8rXlJ6omR2fgIOLW4GN19sVlyzk4LOWXHd",
-	"Ytr7ijF7gNwVXbIK1o6X74n3u5k/Av0BmUsv2qnN7QMRzbK7dj+7viDXYHWyyqyvrOSCKQX7d01kRa7N",
-	"/VqVFVfs+pTAL9tTsC8QOa3ya/LXQLT+DX4/5ye+rxQtrk/JWwcwQmDVCqH4bUeJfWS8f596JHWSlfN9",
-	"9WU7+WQ9CXbubwpCPd4o+fOoRPuDq8T+nJIuC1ebqo221s+m1UABgbBsCxrh61aWkinSwiEbZGyDgp0G",
-	"+3brwdxoNaClzd7qM6fYWdX+fsVoFoM0Eqj87gl5/PDR16TEJ0jONOVFpCIqXmn6RtN5wS5BVStZhW1a",
-	"O8mX7+jJ77OTx798+I/370+bP/6SCLnadKcIpT3yJxW5xTySJJfRrWygZo8C0sqFEZUpz7vLEKLKYuGP",
-	"aRqPjMGUfp7H/ePgxTfSeStrMwQIlRUryh3kzXg7VuUD8T3FkruLMnxo5KDljNM+4O5YW6il9U4Ab3Kh",
-	"rIs/Z/foqN/xn9uVebYJ9sn3P2yI23Mwvos31HklGFnQutBbUhbUNn4Z2hqzqNcieu9Qj+ljqxDO4skq",
-	"BRfsXi9I9rf8OewcjIHveMUureg6XjvyFqQeq7bEPzQlJdWr5m8CbEpz843ZF0YteI6F5k8UCVvY/pik",
-	"+urx7Iz8rzevXrpXEC5sZoDdZjKXid7Q2DY6JcMlxMiYm+d+Ad7XO/PHSsrF6O4prxbpZIg5W1JxICZL",
-	"wQ4FbcorvtCxHCzX78m6wIT03S4gVQPwowf6ivKa9QLGQCqjTbqcb4NQ6si1sN/qmA3pEnXQj1oxAs9B",
-	"X+5bw9xNBemAtawYTVfdMMUQKkyKFkCdpjdmj8XAMYwqlK7PdN8anjF7TyvAyb4kM6cPade0LC4yqloI",
-	"Q7nBeUfA669rEc86Gpn+EIdl8914FS7KMLRdHVdSXAD+uIOrbO2h+cI78pVcM4K9yuwflmkz0Bst5nzF",
-	"aD4lSsIOvRcBepuiCP7F9Sm5hoKI6x2iYnkcTvH0vQjK4uAHE8eHrmkaFsW5X8R9szj/MZqMXLzBZJCY",
-	"jzHuS2mdA58JdYgrNMhIsQW+bsk+3wnEij8uU5R9bWEVMLqTEQ1zNkRJSt92m81RdRq9/QybbKYudr5g",
-	"TadFjsoOGpiH9KhbyFqMyq9oRM+uZRnFk8degQ0YiRfgyojzHtz1npSrpqJiv8TAR3sw51sl/TzsmuQb",
-	"6HMFp9blV9o+QiPh6Pu6yQ/zx+9mXrX6u3VawHcKuoJkLH8e3O4P4G7nSBzB4aOytbqH6bPI2Qo5rAVB",
-	"gnIngAPIGc1PsAoWbezKWNkCdsECrzYwAhYwwOxYoVkFD0nBTja2vsx1xIxJcX9N7turSKjY33Se672d",
-	"aVTsWuSsIhu6jaCYmOe+3fZ1CvWHCVTMtoo1MtnZKxzKd1wYUlWsoybKa0SXRjO/aQmT8yVT0DrakkUs",
-	"3dU/BdcPoFRDNp5UzKuntmvFjZAbZXVTxxUbyrW9VDKKN7bmQECE0I1fyuB4jeYvv2xAFSH7rgGTxVD/",
-	"H5+/fMit7TglXNpOojJuVfLEvfGS9Hj3LapJViNNa9VmrxGPqgVb7vrRDEm3H2AfgLecbFhREC03FD/n",
-	"apyRkCrN/xnB93aU0UvC3FUt/AOn/TrAEFtFbqLVNUxpRdY0Z/5ahcVNPWEhHd9IjfnW/AeAA810jf1U",
-	"FC3wdnxbCwFCtLPihqkVCPi+uzcWKLyxc6x4GGxK0XxP6UazzuHvVDaxKFVyO8Qo3qlXgROOhwGkyQYa",
-	"3eBo0SZcybyhrrQeKqbTapLtxHMvJcmwo+uh03CLsxwcVT0vhILBbmSoP+ERiwmq1wFwZ7wo9c/IwIvO",
-	"bKez8xjvkUtP322AYwT7GEsi911E+WGtm2M6YvPS7ZMRSGlM5E+jLgEI/ZdUECZy5axwroenCi+44Gp1",
-	"oF9spzwl1XjbaYTDVmtomdfRyyFskPeFIu7Jnu4692j6YBQAR/aBVQldEK7falYj7HydZYzl8WOZ7hHf",
-	"Pgyd7hEjk2m0LFgVj924xoZwu1vpOt+aqwxyQOFy9w6lkc2NG3vgSGfIv3D4CdrTkcL6Zxq+Cze/OX0N",
-	"3UNiNq2HnIhpnaqG+XdmHhEHIbm6Imi/sDxCVVJH+n4WZm57zq8xADIWXSIlYa9ITrdTq2dwRVz+KOh7",
-	"lBhJcLpXekReaQPyipzPzh+enM1OZmd7X9mc+s4LNSkYNQd1Iy+tFeAaV7quGZ2MwbTYaPJ8Hs32JFXF",
-	"Dklqg2KqRqsCemgBZq+ZdEAlGdY/HghVf0AHzAh6Bfayw1AI5brTz+8SgEnB9gG0AbC+lDXu7+Nc5UOL",
-	"N0Ei/SOF/Vky8SSEfNsHiB+ZajCHbBHH2+9OHhHq+hAaGjf0hioblkiWuMsNXlB7jZU9vNTKCbEAbT6m",
-	"pjQHk5ksmVFVpoYiGbjLxSWiXycItXOisEyu17zay5G21/POtL+TlWuv6Lot4jy7rW9pzi7DblvUutBx",
-	"a76IN0UeG8YBnNv+8saDrv+W1eUZPPBCOxJ7B6jluA44flCM3kiSNphrOkSDgvFI13aVfz7XdZUfAgjK",
-	"PpbWNxIVoK5TFPbD8yG8LVnXAKNxy1yPwQ6U16NdKK+ISvuabl7YZIdQU1c3vDyRJS7hxKdtALJaOk5m",
-	"p+xah+KpsgvgFRFsY5cxdf4nHwNysDMqtZI1Fy2gsnFr26mBwhWkd7LBNzlEFKGQbL3pLj3UVmS7J0XW",
-	"OpMx9FCEQL4gjGYrdyk0IYOVNDvA9SWxoY0LWw6zxm4Et6yCHeHaJkuKqbk/XK/XS1LSSnNaXLSC6Ll5",
-	"VEgNrwchD92pYWVE0a0im9X2kqANeOFeZv9uuk6CxxEkkAtFgr6ITACKIvdxvzBzogf92U43RPa0zSQP",
-	"a+YaU4iqem/YE3Mkwntgv2BzjNEFFLEbj+MGscX9Mtdw0mGWwkJ64AFIiUtErK4KJa0GIqRD1+UKNBDL",
-	"aLRaMq2+IJksuYXgAWcrXVIupk1yp02RwF9D/xTf8h1t2C8UqeqiVfQRej2AjZ7nA3qp+wy4cUBubowm",
-	"8NH+/X5EOyDFm6R9A13QqUYg4lvWdMqyRyRl3HSnMRYJz8gCWes3iJXc2vSzWcw9XUAeoWzUeNCHkE1b",
-	"hVoPZkGh1mx/MklI32BL4wyeV/yWRWrrq+CbfYV87tH4CL8ehP2Z7hO7vbTy7IaVusOAZ0MYsNVDtu9c",
-	"fguh0iDTY2zv2B1CJdEuX2MDyrGgkBYGdIcCu3GFyIhlQbe2FX6kR5KN9w+zuPobOi9cpvBR+wffr6c4",
-	"Ppyun6uYAsaIpwG32uJia9HTwQ0pnAXsXbQbLkQIZRC7LaFQ41uWgB3Gy6NT1QFarJZ2mjA/+OJnLvrG",
-	"2ulUFTSCsHdmSDy3va02u01HXqCiX2K76a5bUzCvaf8hMSx72FUMctr6JfaKenhYxbFD16xqg/dDgQVS",
-	"BRLesf7EpTElclvYx7LC0rP4KFjP15FuD2fR2S5SifjFlng8djQfoNcfQ2G1lwplxWVlC44SZv+P9pGj",
-	"3qRqAN5ey3taUc2W25jz1H0HuE6i5eW89L1uIFcO0WlPNlw0ftvdy2Vc8bOfWZyZjd2P+RMdVl0MKCdr",
-	"HIUYyRv+PIK8tSmFCEkXzhxGhEfslX6JXe/ZhTNuLgk6NeCDgt+a540WGp6JkdBxI+T2wPzCndRBwHCz",
-	"pJpaEie2BTypT31RVWdzar1KhI0PcSg3ZQGJVl06zFDH+Q+G2urPQXQHYe9b3HN3TaC4iVr+igmZW7ou",
-	"opvrVJQI0K3rFxSJ6o4Lvibw3a4GYLklE7F9uNJuuG8Rb0nQdu15WgaoZOHe9nHaUVx6+Ko39XpNq+3n",
-	"4ttrT7rnqO2aoiGW8v6+4geczH9BTj8Kr0Z3wsLe+6b4G9TVaL4GlYzlHKPWCy5sHBsbK0fp8FoWhbk4",
-	"7m/LPIpqD2E1TwNmcvbw64ffPPjq4df9oCY714R9V5QsdcGuslRjf50sKAqSTjbggXPhWyE1X8Q5lB4v",
-	"rmk17MOq1/bbcSNCmDtBQ5rpOCRt6aHFBuowxu7uc1I5jz60ijUfloxijfkoF+WfZWzWqYLiea24YAqd",
-	"dl8okHunRwDNxadfpvL3BtmxzfnoJBvFrGapmPdswqW8D3Xmvok6wQqTlmsrsAebMHUnOwAHdsasD/c5",
-	"dnV8aHGFm4PXNnN91UpvKqMn5jH0gUZyfR6qQIeTwgIUTKe3LXBd99R2V8qCliphZ8ObPcrUQf7Hg5xr",
-	"dfzOiKkzP69kEGni+oJQOOYQubl2iWbXccXGXMeF9YgcKPMRfuPQmNzrWjzBF+wkB3wblgLvkOgAnezY",
-	"8P7HzWet+1uOt2kzr4sbiNq0SgR8QS5GdeZM8dyWGkJTAKPxBu0d3BmBfJVOUuKaCswDNyMFCeJR4KRK",
-	"LiumIpiBrnhpaFfC3YXOhvYESAr2VkHNh2jafqMQ3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/",
-	"hgVIrYTSXQERbLc/+33dEJoDngwSDG74jTPuqa/ABwgX3cT0vroPyKQZWiXyh7UeiddCNT0+WbaSTLXO",
-	"fANogNX3tDAT2A5GToh5fZ/YJi0eWX9e0RtGVtbpO+C9Lr0tTiKflzZnJGcFv2UVRkD4/UqI3LxhCyBm",
-	"O+KFVhPYrc0KGrZCcoyhvk35P1ykpXugHCDsPDr9ITqvLeJxJT/ufDXvbI5HuzVroDzZjLVO2SIwQUIc",
-	"HEVB/Ww008FJ4ok8BIeCgYllsshPic/BNqYpWBWo6zEP7X09JWtoy8o1oQSUhaoWu8XKebW1qmZ/JPuF",
-	"kQGUlAUVCMcRAe0JcfX8ROJFxm30EOf8j6CNQ9H3+K6f+Gw0Q5gwBI1DY2xKIF3XjPLE/6ybz97yl8cn",
-	"oquaRXa/L7+9P4YXnSgXbXs+3gcx1TrEt6Ha0bKb7Bab8reRVX7pOj03uc22JFwzrDkdonTHjJum7DSK",
-	"OYMzMVYM4NwZzkYETPzdKTFHA7doHQEnDoKdgzE+364g9W1lobIsl4P3xx6bkV0vK5cVMeLE/4NtmwzM",
-	"Zjuq3Cx9QW7YVl2SudQrLMCjZk+CQGMnc6ySkeSoGEW0HPLc3Zhy17crphhM2B0lmztlrk8hbdZLT8x3",
-	"b9A3Gvbt5IUlc/WdWLWV3jRbWW0HJGZJK23R0qMJX3uj03sSzJqJBNn6rqawLiHhgmpGaJjUh4BINgH8",
-	"iMHyhO/hTbK2MIADCqoMI+meaDgUCbfKGyryufwY6bhiLqERXajxPd/B1RWrQzQSZPTr3kLHyb19hfDd",
-	"Uzfn2PVvX/gs56NTP72vfEAb6faJSNWIvG3gOZCTTglAKKGKp4LM70i293mkBXUC5uhnWyefwS0izBCo",
-	"jFDINd8FL06do/lOT/fzsSkU+JKerUHWGbc3Q/B9HStVsrbMpMLMzmgyJyWqkBsLgIziqAW438njBEgC",
-	"AOOtjMCAZjGY9m2zQo1BgUgR2O6FUaHI+enkQtRFEa2GXtEqoiL8yCqSQXMAi9hMi8J14mBQXhQdyUJT",
-	"+Pm7izOZiIpJsAkKga2EI9tBSS00L2wyp0Sot3Cw2S69jKwt2CI+X9cCBxpeJmjUYS/ghH3cpcYe/fvJ",
-	"wEbgn+8rqtwvuVLllPvFU6qqbkd49B/gm7BSqmeib520iCNM7GR2sJxrDIdZR0FfF6Ax+5Auj9Jjmy18",
-	"32mnHboKXL38+WyGXM2VZvnpfpvfNVp2baiswb7r390lsZVlgV5gBM8JCB7IWqS3lLt2zUaUTaaTQip9",
-	"ghINRrthQp1gvuNKyht1Yh7wf+QwQgKvwAx6cksrKEgyo7+mmv1gB/+pNfgbHPwHqfSVG/stjP0Mhv7e",
-	"jPYDjgz/fuoGNsvNZNleJbpJAK0WHSGuZWIrpwHTHaLqDssqFvF5HBDDSEKmKKZjqGNG3UQMzc1KQlKe",
-	"Drq9QL5elPsP6Dd5j+CrZUpcQ6r5Yn8AFGl8BN+S3azPwr2Ec/1vs4sjL5lb95uwicSjRw++Gqdf4Wvi",
-	"U2viJvdl+kNSDXcCbKmQTboxP/uoX9fioFiO60LXmxTdZLtyzTOHuuSaA7s+IS4Gd0jX5FQNTNjCAbqq",
-	"SZLLKZaEg2T7xW1y4mrsA0QueNOiJIo9uD/KZZnH54X8udIIQmlOJPlKBN8b3EfQgs2C/Q52N+SeQ+UZ",
-	"kOApXywiAq2d93uEbN4j924QUo/r4LnnfUEUdljw3omfaOT+lhY8CtybTJHEX7STcj3RmuX2bORRbia3",
-	"ps/iaoLJJjrvJrHTMqn6qqagMInmEDEMFRlobWfxij0QqK1Z9kHRoWkfSj9Tmq9R9kTY5/6J+sc6sMdL",
-	"ZmEfS14xNSrF+T75LyuqVqnW5ODVwK2eM5IDXC4WTdodDg1/v7sjcm3KYkyuDaTHXIRF0L4aHuyxLdNY",
-	"Ja8IJXlFF/rSl1xcBI1DCBfY0qTpnocX5SVE6C46kbpudk5w8ST1AcE2rxuz9WhomC/ZxtugCH28poIu",
-	"GbZDmW+JEQ7YXzeaq3Xs2+AoCUc96KdKszLq/pYlEw3+Jf7LgyK7KHi6o8AY4//+iU+wimkEBXRURlRC",
-	"v/M1RT5RBMJm5gzMZa19LgMeEY6wEg1afEQvpOtylK++uV/ewE/3qA2RKIxHNEhnRR8jnasniALCa3jY",
-	"ZCygUUijdHcKesPUs8UiGpOlZVlsL2yzjWVd2eI+9Dub71yFuxdyOZT4gZoAQYYLEvTzQMwJwTZTj6Dj",
-	"f4i5ZGCDQEzOJuLbXB6FXWlsCrgU0/ic7LHcTTCw90kuL418vWhK8J3IhYl36nILp8jbMncE//gwTRzi",
-	"MfvxHc4ciqppZdjhoG39GX+7N1gFymsnJ7DRboOrJeSGrrrrxHiTTjgoh7BRLVq5g5ZkIdKlkwEBTVp3",
-	"mlUPrfbQl3UYoXSkTeWcL2tZqz0Q5JnTREADoGtopq3YLatoMTBHi1rE+yvIP0dxPyThMY11FwL5WRRV",
-	"c6LMQXCwAvMtZIkMnCJu5T5aeK3s8FTLwSpIXRbQeVYNaCEVbg0VNl9k0Xw8Ci5+Dy49XMgu2RKoXosg",
-	"ND8Ej941s9jHeGvm5B+Ms5REyI0Dzjl2jqdFfZCDMz258IZ0zypyCbpySZUia1qWRjzLisBPAUV1SiQm",
-	"vWzo1vCTrEbkWAaAv33dlepKmJfaxFOLgiQXTSsOxzRNT56h6a79mJSJc4q0DhA40Rk3fEzsJxzrFl5x",
-	"7fbWW8xLpi/xyuOKQKPAwby6F9T+gIxb9IGpw1JW/VVgBVbzukbCtEjUJLgGcMeNcJkGF0E7y7W9tQ2/",
-	"t7rR2PzXHQm/51Y6njso3pP8X9wlZFX2Pxu74iYBLOsM/734E+1ORo6JOjzU8IllDs8uI7twHNAna2Br",
-	"CKcK7tiGGG930eEO4AW+fN/W+kmP6zrDNEsURX8vN2AB2NIlsuFFYcR4EmF30ah849Xx/mZrkZvmuVat",
-	"VohVMi+6khu1tx7AvYprcwt5Q7on//af1kHEBsabrfPtRMxCm33YwzHOiImwTN6yoEFPMfJ8XUKMxQjo",
-	"X0KJ3RLrzTFsrgUh9S9m1p20sCBdsunfe5STuoOGlbPouevrbduKhrWaq1ForkYzzW8hCkVrhWCb7SCe",
-	"+aTKVvw2lY7ZDFCrEW1adnSfgfrSU0bzH7CsZnA3+p5K+r7yvapOtW2tm95uvp0bJIWxj3p4tODYbVjH",
-	"REVHu4Pg+R3k2wTgfgMPsj8S2pjwXZ2pu91dF0rI5VrHm46Bjo6OJghcNwk4RDCWxxrnr+SOw3kvzLsv",
-	"gfkUzUAYpDho9lGD6EEGnHrpP7VzirvtUwes2ZBP0R4zLq2oAwYPTZkIuMMUWo7QCpeoFViu6YKbgehY",
-	"nRwyQxzvXQpkjp1fdLP5ui6oZvkLKfQqInPW/vMGub8bQrRW+m4Msa4qJrJtusTEjQ5O69P+gF10iIKL",
-	"UfEMnrH8By6iTmpYavxWcfPcvyX4kmDtU0eh8DWtdblVfOgB7XbNgdr7FY3J2EBvtOTm7TC+gneEv5g6",
-	"PojyUD0P9naHP/L8lRgpATJZl3Gj2l4UCH8tF4tx3S8CydJtYYyCbUMVocuKsfwSy464jYIicLhesVSF",
-	"nK3zGRaxLWh2ExWxsD4r8aHODJCnSa2Y99NDeMcjjtOikJtLjyD/UTcBIaed2/KxdvONdhySUV1XqXRG",
-	"f30eqLr6+8sNk7BeItz+A9LpO/vDGLezisu9RQA/4lPB6eh92hryrZ5k92fqcSySPMZ61BF2V4OdsJ3F",
-	"IEnjVt863mYCFW/J+/DaMl/9JDQvhi40Pms/W3dg3aiNaPBb35ymfbKpwUgegzfrdzpRF4yBVbWyDvnG",
-	"vVewhSa2jiFZZPfVw95SsQfn0ZSuYQBrjoU6w+0pmTRG7u5yr4XcXHdL8Hx/f0jyNtLnxG7Kh0EbvW/D",
-	"fjSyjG0i9migWOw6HUads0VdFC/cxd+FncU+S3D1WdvESGDBNkSzao2VKvBRbWzGoPdzWk+J6kGt7Knm",
-	"rbY6bChM6ADt5mWs8+3PPnOgNY1MrhmWMNl6nPaUdrnW/OptlHveuvBPZGn9fAKb2dKm/DrCEcN9TKpT",
-	"hrt2O4/sMFdBlXZNRw5INYiFMVsdPmxgAxQKIUkmSwxecUXkhuVQqLenrUcLy9sjQPge7ckWHx3i+pX6",
-	"madplqKWtQFjgFjPtSLmba6Ls2101S7+NUpMB9GZULElawuQG9Gdlnv7R9HATTTcOngFz6fM8j8eUMW8",
-	"/2rJXvSVJkKzgiI35qQvvadcDw2SlSvbnKDTNMdi5NiUTUN/JB6gXsDCMLpku1tgYzVzHC6Jjbe4RrRU",
-	"bBtV2nlgI/3m7YjAehWja5t8077Ho0VgcfLPt9Bwh0V8EEELhCExYTxFwx52R3Ko86wBuBnkNIaDf0Bw",
-	"bqzI+JBs2jbCNd1IAsdnzREMG1vDMQq5Hc90bA5vmaDiOPVaOVvLXe55QXNocn5tKGauDZKz2+u4ibeT",
-	"vaqZGFfIUrFlKuqiinoZBb5fyUpjeSSIzzyvmFJMnQ5qRewd0qpWhhUSbmdDs/+JAmo9v3p5hVl55Fte",
-	"mNNJUMNTmDjmTCQb54Z5CuiMb0zWREHnsSpCDMlCd+jSZk651dhNb2dH9ZV6ILsN61K323At7qsfCVgS",
-	"bsXYlgW76zE20ysfLElVDo+4HJOZwDagO9waXht2Ckrxh6SYyCqeQYq1uAGcSSTOnjqTJaY4Hy+BP3lT",
-	"XdlK4UdT0Ipygp1nClp1nDN9o8OWpkuboTQ25TfDL20mimIin7ZV+4rlTGhOCzVuOpDpsjeOYU/tTbvj",
-	"ZnMtrDHA3eKLZnv80j6k+DxVIR/gCsaArfrL5xN4UsepmA+ItzPruczj1u2K0dyG6w6v+F8zvZLxTk51",
-	"Fffl37JqPigzY6/VAW/yc8ARm3VNcekxev0kchlxxZVlwVP766pbduNFjJUJUCBUbs9ms8GnwEzsH6zU",
-	"ccFY9ncvrboplK4d2gEpYE3XYdv0JfUebFlzNAL4HjjR1P8igerYSn8E+MxCyhsImA3AT3D7HowQihOg",
-	"u09Qblbstj7FYP+w+xW5LHdX8MzbtUFHV64VKxY9UBb37JAz0O++0znHtfdKpQ6Z1R/YkysFiO2g+22F",
-	"M3b2IDkf1rdqKCgiNMgyrBO/+uMVbo3n7ZazTQtkL+y9q8ha3rKcyCj63MAGAD83NQ4BaqCHtgOteVNJ",
-	"PQyPKZpJAUNkgKIirBXvYPPAEpclRq4GAF2PbduVAHrDtmXhEYfp2TaeXAWp4HuXXI8MKezytssl6qZ5",
-	"bvtC20bSFezj0Dx5mugbw0Q+nJztlOJhGTkeemCIU0HTSh8YnbEXPb4C19VJ8A0q8R3xhsSantIt7lDk",
-	"/hgX4X8ubiUUeSec4MzlOh1ly+F1+6b0Ah66m05+qylAif4RG9vNQmCYJuqHPHhrYPbJzRkbfq2oZk9o",
-	"tfcXr91zCfyn3WztJwVVqqfDy9DjdMz+K8lIeLupSTP9HvinyNag1pfcm1hW2n2YfbRkKiu25vU6iYky",
-	"Smwdty3OUN9mYseatNE9wq8hwqCQO7w2uaG+QLlX2kjBdo1vHyv3B9DLwjBpsFGf4Wb8kLpJf4T+qPe/",
-	"L3tO7TjR2pMR/EdK3XvyZcyY8PpnAHGwbIP4jOdjdx3s52dfmh7IpJGXyN108t+Nh7fNIUuZci6ouGd8",
-	"13dgM12XMj6y5C4gc5wmQYHT9UHUoivdWYgitQu2QSgK3+RQCr26X4/xn9l8JeXNldZsHTNWx/SgYx8z",
-	"VsU8FNC0jC05VMi7ySN+4BeKzOU+rI8D/Lt9/RUDN+2Q8Lt7psn/jTfFbjou6l3fo31d6IR05OrZlqcY",
-	"+431wcQNU/EVMpGXkotup/bN6iYqStzjyTuO3Vqgtt19ha+gW3JT/m/rHr5QF2SDCznhcdAx+PWY0NtO",
-	"4GyzyuOBM/ZRW64+DOytYZKudYzg+gVVmthtIIj10M/Fimld/JFthDpM05QUJDJJrNsCFwKnEaF4Lmwe",
-	"2gbaU4bXReQQuK/2SVuItnm+7PCc4zD7soYvgmZHjuG7WxsSNnLOBpyu5+I7s5aRZ8x51eNJxS6tLXnW",
-	"/n00/300//ijWdloxiB/R0cXiFkN/9JH3Z5Jt+wBJ/8IBdvdm/qzKNqOsuMuRhqcnAuy5LdMkLq8bPBF",
-	"13RLVvQWEPkgzXOn23+TLeQT2BpMpFjiiJ3Ts1A+3jdRx/4k0brYT+wqik7IBFFyzTADDU7iEuDhoK3H",
-	"nl45MUFhU9ISLXv86W5Lr42sbjqwDgf2okzdMOlC0CJHKGKfhN+eMXwMZSzuVsFSacWXguVNei5WjLmc",
-	"Ptd+eUq0lAesq1s0el+R7PjNi2Tz2lgw03xsbBeQV2pKKPk7saEYJjCdkbo8fjB2iJLYjOMCvpjb1IiF",
-	"ObjmyFxDRhXX22u4na+rWpw6KKXrcbVIPYH2Y2RHYVQdCROpGe0wSofT2+esnUDVnM/+ZKrOXh1PbHtp",
-	"sy/jBF4+YGr/1ISvdM6eLSKPJuw5fo+VlAwZtbcZkefNnWZQozPQogd255zmXNE5XFvzLXljMzGnRDHA",
-	"cLBwPCn6TP3Ph1xRP3O9OmIXgH9fVv9vXlaJgu//ZhVfcNvCyUwT6hbVKXkDBd92ahk7PRh64N834L/m",
-	"DdhbZG837TVTNhVghGtaxU+zNTZxW0c0gWxFt+DVfROWmrqi7hFTlresKmj5vawr1creOX/YTd35TlYA",
-	"uONrW9pneSkN9wo4Slws212svvqmv4tVz32kYCsiV0DlPx+Ph9apuXKDorioK663b8whdlmL/B+xnm1X",
-	"glz9+JzcsO2UXKviF8ODv+BRe/AVyVa0opm2Wc4gE8A0ZbTCtj449ErrEsNNKo0enFO1mkta5V8oYh88",
-	"JZC0U2ESmHK5OrZ2T1bcyAdAeaQ3mE7EzdsyKW+4Byi5mLhail/c+M3Rx1Xf3QFo4SJSkPHMd6xtUBH9",
-	"TAE3A7Mmc8kU9skA4UPX6pTkMlNf0pKfrnPCPpYF5QIlcSaFOSfQU9asgJR0yS7NP6G84uK9eC9OyN//",
-	"flWby0bzDLj+73+/INfmI1nx3+GTC/ItUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgM",
-	"mWG4hJJVa47v4K5D5l+vP540n1//7RIp4LjNkAG60G2wD6AssG05DJpJczFYd8ApLv95rv7+d/yMkrJi",
-	"C/4RN8G+Bbdji/lqf71Wt9kv11O4AfC/LPvl+m+n5MqHLmUVQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2",
-	"xmAw8zFrJdfQ2+qa/PWMaEmMzkpYoRg5f/Q3vIYycKFco9PUNu67/mQsgClpXCxTYj0sd9d2FEjkN8MY",
-	"tr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aAdrhloBf1JDTdNyTU2obi2mwbQySD3tgg2bwd8IoUrZjUM",
-	"huAS8Bp7ldjZK89X18/e0uX1JebSAX6zY4Dr54uTF8Z4uSZ/fXj+jcvmn5KHZ+cerIwDlYXUBMdtyiv/",
-	"dgpvMJe9e82S3zJFHswe2tm+ZiWjmoulmWuT7GDz+eAeDHRY2Coz4+c5W5dSm0We/INtry8bKXLDtnaU",
-	"BioWtwt6ugs4Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadx2zmoj/++RHWfBse234tlWNf0nmbCtFDhhuUN38",
-	"8Pwx0vn6NdPV9uRqoVmFvPGd7fdc0opiqgQMA42WgkxrQ1js+UZ8IYrLJeXCy9JT8rzZWdt9U4FLjpYl",
-	"o9UU+szCeRDEmDqO1BeEL4V0sNpbWTsc1xshN6fvBZQ7Z0xgWSeHCo4FZ5W5S0qardjJ+emskc3BZ+aC",
-	"qNdrWm2h6TErgy1xya8A2GmmBIh4NlEEmiNDA+ScV7YBGx48c8TLSt760i9MYZ44my5QmC4mZ6cznIUs",
-	"maAln1xMHpyewWRLajGHvjRi9nfIHEB92/Pg83xyMcFvzUWsSikUXq3ns5kt+9T2Ltfso/4S7gMwtD9a",
-	"zMuJvHG3KI15yHfaLzzXFpy8DSUT09f9jFwPhZYiMLl49yGk/lPpxHwlM6YUQPv/J6CAL6HD3gumKUav",
-	"vwS04zRJ7NfQC5i6dMd3nyYAFAMpJrZLGZa2xNp+gOjKViy7wXMLLN9AzqzB5PO3/281q7YNg92yai6h",
-	"9jNN2A9/5o5lVMCGPZo9GDjIu5MP0EhjThWzoaj3wjewOWQCQmokpRkyvJSByj7cdWy2ekK9tuAFUYKr",
-	"bs+M5nRywzAhOnHalL4CDU7t8ldsts0jX2J7yLvp3gddtGQ/j4SX9a/WZPeb6FyL71puncn57Pyrk7Oz",
-	"k/MHb2ePL2azi9nsf1oW3cWkVtUvs68ebx78+vticVbNZrOz2cOZ/d+yBaNve9NyQ5wbtu3/WUGV/k7W",
-	"RjCff/w/v9tPflK7MzubNTNzCdKsLOR2jUG4it3KG/wZTgC1uZ0OmR8CaXtmCOqDWtZsC+NY5k13IWv3",
-	"eSGQC8ClG+H5K9CIXK9830rfd9BHsKo1vTEmHTG2CLSo1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe9j1",
-	"7w/OhnvSUDFUs3Gr1SkA00CDwVifrOsbtr12C7f6DUcRbxQgWyJEnmPeQds5BDfpDSt1iDHfPonIr7gL",
-	"o49ioJyBMfYBDVmm9Lc2PWL4IYuxZ4obB3PXS7a5CgzFxso2V9bdjlw4GzflfxFxACWkE2dIvq9nswfZ",
-	"gxmpqMjlOjD0gRu+ct3izW1hzgk8z/ZKFZzQ8WTI0B18Ymkc7OKuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ",
-	"DzLzvqm+5/1zdhb3Eh8vrIFjhcMIccFyjr6g8Kb98hM6RO6aOuW4rwZkhiIbWemVb+PjvTMW9g+OMJEC",
-	"xIrSRsmwAshc3FOyptUNVp3bzd+VK/jFoXJlAUZk7Op+2LssP537b9BreNV9tmga132WTB9MFmNgJ0kz",
-	"+yyl17+m2Pnj5I154wNk4362fCn1C5kbCzw/Aju/EqxxK4ZYDY0ScYjKMo5/hSPrBye+6pzrE11RDNql",
-	"bQXz3Ft47A83F6bpfuuUrNl6blTPyvFAzHDF3hDvoJb5Q8vI21Oeujv2lbDdm4mqs5WRuNeu5R6gs7L8",
-	"GrzE/tPrRCBu71S5FPeca9iXnmoEwM20r3juGV7VEOEYPX7fK7nIWPuFw+JaO2GEj1lRK37L9qwBCosP",
-	"GPB41inNHAab5YWwdwAmGIJI3ivJEQF9grweOPxySn6QtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi1enHf",
-	"2YyMO19rP3m8+OarfPbN2TffPMy+zr969JieLxils+zRI5rPzh7RB/PFw8XZ/Hw+m39zfp7lZ4/yr7Kz",
-	"R/PZYjajs2/MppWTi8nZ4/PT2en56RkW0t1yWavvcYiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1",
-	"mI0s3G8wM6Erfi8Po787IKu9ZLIsnEW5VSTn+ZQItjGaoutn668PM8XI3QHi3l4euzfAxS2r+AKrXaKm",
-	"8EupGbk21+k1yY2hywrFwK5Fn/FW1oHfuKAaUFap9nqujQVzbSEFjYagMfzYvnNwJq1b536HdF7JGyYa",
-	"ZcXuDvLRyvagOR7LWxYFgA9ZMG/vjuCw16yUVZTHPAaFdTnKWhxF437ibFJjs3LhKsUQORf4hBRyeRib",
-	"zet8yXS/Q/Jb+8zxBPJa1uYXk0ez2els1sr9aCTn7OztLJCcIKLndd4vg6xIbmLcLovNy5eKUeyi92jW",
-	"dt4NZgOkR1LSQEoPUAz6RWPD3SMJG2qBgy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoy",
-	"KTPmo9mUfP0I5MvZbEZKVmXmB3JBuJ5igANdbbYek/wMQUDYjGt02sGl1mDx04q9F3gLmgGCt2IQLuag",
-	"w734pzrodrl5lwlH8tZLOKHHd8z9Sx68caRJmZ6WTz8zb9cbpqEVvmXi/QdYBdjtbY+XlTlffsJ/dBxe",
-	"7bODnx96dkY5odD/juX1x3A+rSXkztyPZGkPlKfJ/a66fx+0PjfPEVw2I/Z/984b6Zxx9PgAWRNYx9Bm",
-	"HARoPMp5GnIJrVm1ZCcwl//oY75vkPlGbjzWagy6fv59KtqnglCF+WBEyM0/84gg7uOxrhYHbH6iNNVc",
-	"aZ6FBkM0a9p3qgRYPEzUgtSnkopL8mBGcrqFzhdCbjCPztmiXBFFoTabbBmtnHq7a4sumXbd99408xp7",
-	"+r4DL5VtNzj5t/PM2eXbH6GkFSBZ5tvXALr4jQUtMmTteSD0fp1Ppr4lAWZIODzgd+02uROlZXbzS8Fu",
-	"WYHNqUFUPHagmhchRo7hKaiP8thA+zxNHWAgcykwoWW1PVFbkYHs9S9FjkUXhLxlla4r/NvwFq/c3GF+",
-	"4O5yKGDvzCIqtqgkRGI2tGIrWSt2ks/NeduYdb57MP3mA1wl4DeCd+Us47kZ4UHcp7gzDUNRlr9x0C+P",
-	"Hs5m5pW2kMFSf3Zy/rDle1S6opotwb0SjvpN+/0z/6TZyYIqDQDKP3OhbBCgmW1nXsHv1lTUtADCWmjJ",
-	"lEs0tpjBUfBdAZAQ0I3oOoYe+r3cELnQTLiETZJzBV3tpoRCj+PNimr0vm1WDNrtG7opSO1dySLMg2l6",
-	"iO4KZZsl2nbaZGEf2qTbJmxN+seHhkaL2XQsCde8RzLiQx96UwX3CHNNdUeYD2U1tvflILTGxW2OF/CY",
-	"QweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3Z/zQFYTaigPjM5h/978Un37r85n/8dHKGdpksbsP4",
-	"dsUUnGQb7T7SjWCkaW4lZX9Ax2LfWzVTMXRnp2jh8OTat8N0cospw2fnhrH+kAFbd5Md7jFcGzbIBBdg",
-	"TIiH+vJ0suFCMBecOWYAx52w/TEcLwCP4l53L0uGbQ4X0F9+cv+8S8rqQI/9QzJf+mnih/7npV8EfZPG",
-	"U3y8Od+s+EPPdl1YQYMV2AePkPKw/xe/ZYR9pJkutkQK4OprI3GuyV+DFnablVSuOmDDhfrblFzDX9fk",
-	"r/ZXW1lXRG7EFJCQfJ6tLdpyh/n6vfhrAc5GwEVH2f8355Rvipygqs4qKpg4FmC2U2JmaOHaQdmE0CK2",
-	"FIj56C0N78HeMK1XJZbFDlE02p795pf38fD7++uJUfqxtG5FAZrbEKQrzAcLvKeW0COcLcMP8z0P5lPg",
-	"EOxAP+Z0NqLZHaBAKNo6xb16q3/un5HUZE4cF9ihD5wZCq0H7AjGPpaFzJvbbpyCOQiEpSFAC3sgBGGJ",
-	"z9p1O/Bt4r7A7pB7VGn/+Id7lhQNLhdZsewmnmF55jIsm56XIEGXFVO/FQmPYSc7E9VWKQZ5DDtqWKiq",
-	"YqH8G6Y1F8j4JVVqY9TXD4Gi6fRO9xguFHXwRqucTCcruAkm+fzUEuU0k+sAlmKyYrTQq63v+NO7yj+o",
-	"7qRhvkFqmPDFiUcMdbclQCB1/KdRueO+3RPcfu6bogIg3iX00bu+0Ezpa9tohupTgsgVxO2r7flDC5bD",
-	"zRqpnYlHqJtp/1Oj1MkDFT8HB7PztDkkF5O/fPr56vWz71/99ObZLz9evXnz86vXT+8MeyuonkXX25ii",
-	"lYCYf0jhSiOY8FT/S4qhIwqf8bvVSKtaWHKNllfjZVHKq9ec+s+zziVYwEGSrhumcV+AIWP/GJAJcB8Z",
-	"NbokJcCrOGJmwFNYSIuiLsfRg2XUiql7kHnaZ78fTr+j1q78W7O6v2ZlDN5vt4gd3PIJfvjDpdg0hFyz",
-	"aXHAxU2v38+tuOaeEu4eXh5P9TBxo6vLQi4Fga8vGmWvhT2yRmAjlkPJH8KIOBQtKZhCDGpSQW6SItS9",
-	"5pRc2e5seUCF9wJCh4r8f+y9DXPbOJYu/FdQqtnq6bm0LMl2PpR66153urPJTneSjd2T906cbUEiJGFE",
-	"AWqCtKLJ+L/fwjkHICmR+qQcpydbW9ORTJEgcHBwPp+HG+aP0LLgCUpqbaq5hsKS/E70W66zbFDomMyn",
-	"uz22yPGKT74O264uRdip0oRbWG35bIPXd52j6LuHVzBzHwbZKc9DnlWW0rwHtKMkmzAI6NwKFeoYsIkM",
-	"e3OZJmPWCTIIcgR+4gPAuNFYdIM/+c6A4261EgG6EW4KCzUqPGJZnXZvVM9eClhcczeKBTbNBQ4cVCqW",
-	"6CIMG0JN0AjHHAp87EBZLxYIZPRrLHtlyq5gRBUQ4Q6vxTST0u5Xtwjrd3p2FSRKL0MOLDbGQEXLBzha",
-	"Rg4R0HRPT62lkN98BSkYi2gWCjPxEgAou9oY2Y88YFBurra9bzZKmK5hanjk8q0QwF9tB4b5QMLyxh57",
-	"u7hGFRudxDAhgDCprIgNqCtprOdWPqzAgmlTR4sEVloYPRV9HS7YiLD4aRxUg9aP9dwgmOOXMUc2qQe0",
-	"Viv1Qm60YKN4SmcmbkW8YEMxZ1Op0kSYJnvvWk6hHcmuAuCe2K3+FKvwAquEzQz6OvQQklFwWMA19lMG",
-	"EL1mz77EMd+DA5NRxTTwk8n+lYn5kMsoje0oWhQNtXcuu+8juu/vqUakdL7m4ZEYJo3u2ZNW0NDDRve8",
-	"1YI3Fokpu3UHfnW3dObDVGeBcNPodp48WbYLVpP6+WEUK73aJ51OQWktuz35LH/mCiVaT34pcIg9ObdG",
-	"gePmg1K+dtCA/h03r3MhJo1uq/n06ZN97DsSkwp9MZbGGjLFRDz5RA5l0J4nChs5id4dFq6uqq5CACGU",
-	"vnAVEL2pbvXhag5ExK2uzr00E4IgRGZohjaGRIBM0B4AQ0j3CZhWEZIHIWN9p9UCWEdckmFGsU9d/+uy",
-	"eW9obLWlkXKVpCOh7INzZTEOKHeSgiEO7dNdwKMjlHEOJ25WHB6+UdHCf0HJL7je7h7AEvoAt/vobz5L",
-	"+5EcNJfqquzp0uh2qCaztsQMTt+6rkNaNNcf6si/a2o9JGxZa4aIEPmWHu4+MFyFff1pjWlNrbrOVtUA",
-	"RIpQP6B6rKQ7iE6rbPhgzACVNiMNgzkl62bOJR6qALErPtn5iiIDIYClgKSZCT4B05jbozWy1olOVeKx",
-	"S3u5qLbSyW/0MiLslZ7BV/Suh+4rfB1YDAI6sDvqBGCB0VXFQ6ITNMyYW5FuBQ17VphG98yKOkwP3oA2",
-	"iH04d3ueKKJzG/dzQ0wBDaHBQ/5/lhxWRO+6aLVh/zmY0+fZHYmrd5fOXTdV1eaqXYg6tgyUHMtpGlml",
-	"5FcYylsfQkBsy/1z6mTi88Hxt7RkF75DZlezspuSbDG+y28nNhUieca4YgKYfO0Bw6xBYyg4Wtwcxm+O",
-	"F/geB+RPV3dHpE1ygnu24bdEp7W7ONLgtgp6ledUFpn+8WhlqH9qEOWfRUJkG06cSWlO+USwJNapPUmP",
-	"FywhWezC1TVIYmlRwKXJvMbi0TDXaRRioZxOE4awk65I3RqkUx6KZx46qofKDSvprPfkA/oExUb1u6vS",
-	"at8vr8v3FdS1ylXHo6JyJbWdV9a7yu9PuIz7SS9WY1CYHONHLl1nhIDooLX73alqfd16MDUo3kfr6Gym",
-	"ZZV9D3IN7uPRBPtVYrwdM9KZ7QLmPCCzgj3f54MJiqoScyatMWQ0pDJwLVwSyiC1IfzXMB2F/uY8E22G",
-	"Go2NtGcIWqkLXWO3VEoJB1z3OpYfsu+lC04POd66H3m9oQPWg5wPdTwSiaGwl+ATEQcM+mJN4FBKMh8a",
-	"wTuMm4pn8CHREwGZ+r5OR2NrpYr5syw7qWfIgWC/RmYIM8GCqBuFLjv4lk32s1QTEzBkkbDi5QurSCTz",
-	"wcIsnM1vIRy1qCgvXsq9f8ueP6S6xAdV53NXjyVUiA8hiiA/rr5IhDmeungzE8oAYg/GIjP7mzoQnFMK",
-	"WzuK9JxoasxCDZgSIiReCncMzAvxZqCqwRvBjTEbYTDhx4DOJata5lH0jPVA6BzzGUg9soyYknPETs2/",
-	"2f63u8Ftd0jPxVqNmuxKgKb1laj3riMQ5fZh1ALmAsaZJH5BvXEdL46TWdbxVq0U9rL6wNsiyQ3iCbsN",
-	"YEc+iLgx0C7AVcjj0Hcq2i8TPe2bRCsk/Ut8F8iHxiAc2O9I6E6SWI6QrB0CSwmfzhoEefkxaIxSHnOV",
-	"CJA34C+StwL6pwaiC7b8DDYhZjXJqTAOWaJQ1fzhcyPUA+JjYTpmPAxjSJkPffUVMrCQt+8ix7g7xwi4",
-	"VvR3MtJKF0SmoNVLe/VdgTfkGmJlGBB6i9N49d8/e06UPLNP9ucM6CGneo5R/a/jdXHmTPig6h87TOoJ",
-	"mdnJhllxbfVJLvRMzxXh6v6xEn5IT4B99pQrORQmYX/+v5e//Gxl4r+u3rwOHAAJ61w8Yn+VP3yP5DKU",
-	"vYZgLsZy6ZzTtyJmL6+v3z5jPbtV3dT6WWsC3RnkwxPD8M9IGgfcctnsng5Sk+gpkMwBKx89E6VbK+HY",
-	"LejcYsBxBrCQ3VKuNOJbQ/WIBMADHaVTRSf4VIQLcMFvlB8FTD4QxPahgDbEghD7ktSASKRKrqCk6Xsp",
-	"AMmT8WxiM5hRSkNX4/r5dT24aSJYjf0vAh8qo4xjVYeU0omoauK/qGziL0RuyreCu0QKc/oLzU/jPog3",
-	"jE5jSB27Vemy9o2yr9G1UjaDFXGq500KLS6zHMIMftqiciyrorW/OYnkbRFzvuP/TU32UFCyCn1S8U4F",
-	"Bh9NAMojRyIMAM1d7KXf7b75uaL75u64S7LhzVxlUrzeZtExqBlHT9j+2poZLsMwM3DQpM/akvGt+9g2",
-	"m2mDfZQ42ED2ipjPT/qwwSDQuGIVeQ9Kx9u3P+yjbJYblL8kJmLp/PsmiJx5XN4HseX0b26DgHk8sGbv",
-	"m5H5sIzMnQ3IjRqvRkzkTPAhIOF5MkN9kKW4X7yFmPVKE56Fyj1rcqVKSTXK9XrwiaCUB5DYs594HEkR",
-	"u6MBqHEXribJGS/sMrOxltiEseoyNSuCWh5PvZWmTm34VdterW+217+H7fUlQ0NvU6vAlJh74y9fI7J0",
-	"lEuVaLuX7810OvXG2nrwIrz8l8yy+7aVvm2l+95KlxW7BqIdMjH+jAyy0xQshXVoE/djLqxswizpUxqu",
-	"usLzHbsdcskaAGwCmOPA/9lT2UMjUSyAvpxHJqCgUlYNsFzuiPWkjBvs/kHadR4GGKyyv3OMx1QDaQ1i",
-	"gwUzzAgVUvdBSTapKv9TZpUk8aLoWOxZGJPpsrVKI58Mgdw3ICNcvXzz9rfrN3/96fVd4253a/g6ljx6",
-	"hyM/DrR2moztwg6wCBo9BV8NXlksjdeRwSXDfKm0VIlAL2lNtTT+npSq+0WuXlpCumlaaDI47wSNKUSr",
-	"C0/ncSIHETimFKfMAB7LSkclQs46HX8teFbYhDWjKI+IiAnS0vh8g9ffNLo39hc3jbuiwnqOE35yTXhL",
-	"y5N+FzSmIhlrK5dvf72250Mc5Zu0xnpWaNLiM3nq3uy0jamvvm/utVv/Y9DQEzcXK29OmOU70RQVpa6S",
-	"qSiXGqsrxeW9ENC5bidlvIoTIWbW39ExKAv7T648Xvue8QinPGP78cQedhuSYnDha7ju/vHF3mBDRR6u",
-	"iwgKNqB00VVfClPWYffnUPw7zQvA8E/jWKgBcqESagAhROf4Tgfxhrw3vV+j2+jLDYizzozxmwRT42/S",
-	"BICp0DlOxhICRC5BHcZ8mCxDmSLP2Q+Llbav1kXBhOpvxfRaygdYb37Oy+4W6FxwLYMNUUvJZO5+lVCp",
-	"W9NwlOza088D/3rr4VL9ZY29UBKzn9cEcZHNzP0wkuTf4OOmmeyG0gx4HO5VQ5R/0BpAtRUubLKsAehi",
-	"qGMfdVqx7mhwhSXdE+biQHDQLypGgAebzqzrnwmTay1CtDppTFrIfW8hYJUnZFFC4NZHk4/3Yw354nls",
-	"30kmDnYAnspkAmlsX6YKZd6o4aHTAwtM8YV8JzkOHkEIhgB7a9iMy5KqenjIv7t0ObCxnGgtV7fvJ0zV",
-	"naavEjZDnYC/dsl/rhbQZAHl3BMRgnaYcWAvDzBmTYTp5JXC/zbZG1hVHRs2irlKSvt9MuvuGGSVnQtH",
-	"WlQ0eAoM79aAeHzSenRy1rrudDIDAga9THR0UVIeGG8gOsIG9Eb7CQ2mUBioyQIasjP2Wt86nmJrfocx",
-	"n3ue1R3CPzifa9tOkfERm6QTbxTUaHL4mtREKLv2ViPShB5geoSChyeRSBIRn4xinc7Wuw0/Ch7+DFf/",
-	"J158INNQjXC6gEfcmC7M71ET0MF/I9SPjEfn7HHQQFQRnBKdJsD5EJtkXUgy4uV/v6C/T4UxCH9ixc/a",
-	"v3ZjJ1qzSKuRz/RglVGzUSs9QwmvQa229tKCr9sCKD5uD8SjWjfBG3sAWmFlKKyG9RdswIt5gB9zf9+W",
-	"pSC3AbYV/QfKJVMfy0v2qtvxvKAU7uaUr7+j3c1fyslfq0mW+GJWtQk1aN7hv1aYZQiXZZPKgWMwjDZw",
-	"zWOcz5HCVKmp1r5qSjsC+1mswxT7zfUM4nZGxEhksIg00pObSerHcrc32w0QqNXOYbNE7VLKBeMY14+G",
-	"KZ5tqs1Ri7yiqwcXNrtfZdTiUO15+jn0r7g2cpHNxF6Ri9zP64lc5GZ73+nYPXqRf4tqaM4XOs65f3Me",
-	"h1jyfA35KgCeGfNbkcsufWcg3wcFzwBqJRXr0T7tPWMcf+Z9yJG8FYSPB/wq0KgYMmlulELFIGI20HEM",
-	"NecAlaOodjkWYex+vUBXikllEjtveoheTC7rRegi3KC64XkIHmYSGUV4CSbVDJ/mQEayzJ4RCu46JUg+",
-	"n9ijyp5VMpc/Yxs77OnvScPFcYa9nCd3cQk96IZ2qKXbcLxYXV8Q6zoqKGsAK90CZGQPBbYrPuk97ufn",
-	"uLY5bALFfsdiRql2sBWtTnAKmAR9s9I7JMi4rA8qOzRcUwjUwIVyOBQxRA20YrM0nmlD6gFPYN9kUBVz",
-	"PERqj8kydMnAiybbYXshpRV4kMIJ8U1OioWls2OLo7vyWOJ4qZhOE3cqefUM/ZdOwWcQIUrPrUbPnWNU",
-	"qhFSxyY18hiRJJFj24JzaqShciPW6WiMhwIciPicOZ1Ioca6zjKgBZiGY0l6QaQ69yxSmHLOWTA4K/ck",
-	"WZeRnIgjajufIEaDwJUIB1klTcisu4bCJo0VqqxX7aLVYlAancipqBQLfIcjS8QuChCtqkb37PHWWu+d",
-	"+1GJV/FSzxHOkMcCyX5cg3RN0hdFuB0L0Zn8qkGYpla5lGYQixlXA7mhzOHHwpVfIQWwGshIcof5sIEK",
-	"OLv4HimBsyleuGhRjQUXBnG2rzWGEgpUvi6ijW0thAR7ftJunbQ7160CWywEbTJc3JUoDlpRA9HonrSa",
-	"rXZGBEyJDxeRMRsiEdTCkruhx8l+pRApWyfjkrINCpNkK2gV1EBtQw68HY2w0VFK990xAu0ZgKms7KyV",
-	"D6L8nsrBpK/1xOQIdZ82nz61Uoa/kOq3djHuEsuZyNH9EnF7MUzjatpevf7bCaxrq9U+HuNbToo3h2eG",
-	"UoVY05WqqfWFRA4Bamq9W+uh1tbbE8oQct88DItG47uixGwbs8nrxNPP2cfFXXcYYa3yzud5dpPCgV7U",
-	"yPbuL3T8TsB4HoK7gfoFtAvhPUk1OkkEn+aziqgETqbSTCkNvrtUvYhchXcdXkl+umtA9OHgl+QkAbr6",
-	"CQpwF4GrJj5dJ3UHsAxXCV5x677WuRAS1bs5L9kpxgyCK/xHapIpeDKxQKR4KOWEYnqkd6zg+M2P5kGI",
-	"t38Vf7AVToJYp6DJTnIH1j7C/S676cMU8Su+cJhqeSnPvE3PxlCPtItbO6zKupAr6Hk9AW8ZL22ynjV6",
-	"ABGDs+eRTsOf4A+s3WwxoW5FpGci30cuFQOoDPr9FGCmYqjiJsAQPRUmwzS8Ub2fuUlO4LYnr37sYbWR",
-	"g6ezbyXCZzScTPKHGIEe6zRuMsTVa18wqmOHJq0pbBXXR+GCvkks+PRGRfJWGEK0hK/oQh8dnogF0zGb",
-	"QpkGm/IFM4Iiv4Btb4cuFcseiZ6FjFmkDdROA2JeWVAWH4jTuLodl+zuxUwYX6I9i8VQfoJBkL0RMJMO",
-	"xtbP7MWpag6lkmYswl5gBw9f/aW3IzOytcoriJFn3Do+9qf/84Gf/PO3j//rzzc3Tfrn93+xH25u/vL9",
-	"//5TYyURGjSm/NMrvNFFq4w0uTYPxTMCgMxkdXqxGAh5i+iu8P7YW5BNQEEOCzOQf/HWydOPn9tBp3V3",
-	"kvt3yStv4W8k4lOCO+UEpaKgKBsy7LLH5+A43Ci4rMvyy3yj7Obsss83DTMTA5IJaKBoN1s3jeCmIUP4",
-	"6O5iv8L2PPgaMHCov/l0vckNP7VvCD8MxW3TLNQgkko080Nq3rbxSjnFK8uyvnCFHTpNhb/t8rnhL7xp",
-	"dD/fNOIUXy5O1aaRgtUOF5t0MBAiFOFN4+7uRmEfUaUPWtpCh2tTm+E85rOZUJQG8x9zGp50w6pmd2tV",
-	"tJwhP7UZTr8f84lgf+4ZPhTJ4nocC2N/2fseE1x40ogobKICx8tO4FfNacisCuFSYfgUsKDKi/xewmj+",
-	"4KUo9iXrDytsCgiMwflvQ6EJOP7jKNzO8Scgjny/aVZGUcqUYd3d9S2x3g+xA0J8YerTjAXUMPjT5vg1",
-	"E0uIjI5+AGbqSK65FYHNPjlsrXr4byBPXVEkgZtuJ4Vx+tn+Z21FhL3rXrUQ8MN6qiDGOIYdX3T3wgcc",
-	"8seSGTqlHP7aiO5LEYXP6bqj674aA5l9A7+gzcCHiYjtBb+nXCUyWSC3ZAnp1oX9f+i+gtLx4m/ardZd",
-	"kEvy5+4WLFdkWZ22TssUi8mKdV7bBxpd1M7dZz5ewFGA42JDEUVsGOspa7daLNGsA+iJT5/8xzN20foP",
-	"8H6iSM9FWG8ZayY1W7SMUSVJTWiODnLGs+nahYC3tjO+ecMdWmhUvd+6scCT6fO+N61sdoEaHDqdeksl",
-	"PP0YMdTBM0105gpCZNyAIgoqyns8xURg/zQRYpZ5sACwvk3lA7426dwHVPKA7O2AEDeVxr53/ojfqfv5",
-	"Hbzi1vGYzr2dNEBwJ6LQbwsz5lEE4e2+2GE3FNpwloQ6EgDdXLtUX/tyBuNxIFyxgwpBUBXzlQ+UcB0L",
-	"BSwS1PvHTMIjgRUNmmKQQo0kFkOgIFPhg/2MSBHPEClKR+FKfQSW4lFtRJmow2Q8GFknqxh8vXQ6FTGL",
-	"oRZGqFDsUOXzjtb4jqT7CwmzIwUqCPRIswK49U6SLNWtTDhh9q2xgl7lrvuarKDBQMySAv/4ZuQeV7k4",
-	"ivlA/J8iz/pS0xn8/Ky12lEm1e3Gxntfrb+xxT3WYOPYlaP5qc1QyRZ2s6GSE5bAtR3rOBRxFiOd8gk0",
-	"HB8u66/yD4N6D2xozkn6LxDDLZN1jO5ugz+NGo8CJdhHrSZZWJkIUezzja8XGyPCJ5T/DMQzQN0By0FT",
-	"HrYcXTl7o4PhlQ9RievEe0nQthWi12Kee7mtLIAdMZb/kBs58FBHl3//vf33yT874eP0J92aPYrb/Iez",
-	"wY/ixeil/K/Jz9PX+u3v78x1+rf5/7/4e6vdOTu/ePT4yVPeH4RiOBrLVUicZd7y3N49Pfhpu/Sx2kVa",
-	"Fo6SAL+/IkMOsztxCdrsi+Asw+iFZ0faSQFVHbann7MPS1jJq5MDKkkaNtdxMvaGHXi1gBFv7bqcumQK",
-	"Gv/RPiBbkLn+BCiMhah5mfF2qydFNbUVEWJ+9WqEWL6G/nmVv7t14faY/2rw5HUv2/qmohp72BGbt3gG",
-	"TZVt83piijK/nHuYCTv6b/mX/phtciwSrErb2LkAWKSMxkFAYh4Y3/MBi3RmTYqQJ8L1NQflprmrSvwi",
-	"sFoea0KSUQSh/A3VoztmZegdc93BJQOBSTVsDlXcfjIHkTYiDAj9q0gbPRPabrdNha5WPEoLXPtaR4Kr",
-	"eitQZ7NY3/LIKxEYf06p6Oks3YBpWqZ4Wu1CiarDcilgi5VDbditiUA1my8cSsUj+c/8gIcR7sOPpK52",
-	"BBqbiVhqGKaAjBe+T2f5fWC9s9fFjFK8ZgISORV/18ou46/Xz6GFmCfiOXVTOa55EbsEVZE9C0Mi2Uvi",
-	"F1j4RN8sIaBR5io3iU+a5+WT6B91VrerZzfRVn4e7OhMT0dS1ROgfuVvTfkuXN6DEc3ct2BX2X/dVerf",
-	"S9K+EkhYYS95W4pFIhyJGMmIpWFTbZe0lACe3mSP1svXWgmCNzpYbWQFd7TFvqkPkNUq9MRHVU8ejHk8",
-	"ysBZoSZCka+RxyN6lJ0PiYQao1x2DLLSMe57+44XVqLFJ4AOCjqtFvNSBKHXP+E1d+7VIqm2SvqnAKsA",
-	"oKhWTzashvotu3UjU5o5dTjTRiYOgnEWU9Z+oQYnhV8uv43Pry3UIDd8GPS/i6KuFJqcot5RCa8xkh0q",
-	"6d6I3mfopq1Xz6918osO5VCKsD7bG9Di8v57gfHmiNCMflY/Vp4HpwVV+fmAR6wLJ8J2AV/dRRCRTk7E",
-	"kL0htKIsYWitUDQwrR/CHGgfjtWQ9wvTSvB9qN9FKRIb/mr/g2mVR+Qew5J+t510LpZA1sohZp1m+k+t",
-	"w7mMIgLa2ylqeZnVqx8lall9Oi8j357tj3z7nzEfCPZSz2bY4Zsd+dnti/1ppUbA8jUrRkCrXiPg0VZG",
-	"QNUMObPAwyf9IwVCKTpu/2TvbjfYnx7ZAbG+iPQcxMftp4wW8c9/emSv/r6ZncTfjIzdjYzWcY0M6MuD",
-	"QbYbVcZGe72x0VoxNlpfythwPYd72BoXNdsaeGAvNyIZxuEA/ypJERXD+USKWDDsoG/CEX3p4fAAENb1",
-	"tsXp5+zD2sg+xKzA8aQhOtJAQGqlcz5s5qGFMkoRevJ3htnZLgvlT/WtyB1veyPw7oWj6yWvtiRATjaX",
-	"kgBbL98BZuUWppDK2xJrzNBlxoT67dBXicMA12ogfFslE5ERCP9sSs1H4gA+ALX5GOYg8R2sNQZ3Mfny",
-	"EM/HMPm+MTbsydiwOxtDJTFWhrgdOOX6tZ1j72PMOefRw6k1EiHp3RFQ70EW6kE6JUnfFD2d8pj4z7US",
-	"62KkP7qbbuiJvOxjHkxwZdgsHFYmZnQ85UkhISNUOgXe2tCe7ANzayfhMMhWe6tC095/vP3xxUm7ecaa",
-	"zWbh4TQeuyMVh4GuAKBgQ6AdV7EPECcoQHM2cOZzYG3wAKziAGYrcBZzgFolcMrkJr5RmWEckFUbtAMw",
-	"34MlgzpYMuIDML+tyRmkJrT32r2FzklMs5zT6UdpMqegLGIylJE1Y1yb+wrvbvVo6ikOdlYwN+ztjy+s",
-	"lfj86m8PJ2oFjubpZ/ufu9Oca1S1P1/zKZIPY5NGwJRGpE0DlSBgYmLak83HmhkBqVKxYP0UtIwvOJ7y",
-	"BeBPliedf5ZKvCk4g19NSei6xIe2l3/yqTb7o+fEfu071hpZA8yHzJN17vU/Np3fa0COAVQIDurI+qFu",
-	"C2zfDLNLO96xgdy9dGzON2ZiXVcPjJFqFIl8JITAGOw+Iuv4cDalIzsUdo+t0w1d8hGP40W8sJ4p9MRo",
-	"lYXzEQU013CwHLMWYY5rJgtWP2Pn7Q52EMDJxAYAB65WwW5Xo9p4kwPD2vdOJVOfC+yxROYEKAIGGMJa",
-	"SMNiORontVqBXReBPZp/6nmHkFvEnv8ZARE0t0gDRdcQtplxGTpydtesAs1anledJZrN+GJVeNyb/PtK",
-	"zyvge+LKR5SYT3TWJzAjeSt+nR1HXC6B4MaxFUEBPoB3Q/tTidsBQ/nS631oa951PnMIbJWA96N2SG/9",
-	"IJCupC6ApCMotGWiMUjjYWsebPp6hXTGF8eR0B8WrM/VhCUxV2Yo4gA8dVfMy96i5PquOSz6JHG2e1KG",
-	"VunFArx8aMdMxmJqRHQrSqA4Znzx1Uq3R71s/JCfMGsEXnjurID5C9n543Z7e5GnmX7gIu+lnSN9HrRw",
-	"KmhGZnO+qFfob7UMj3WMG3dgIxElKmTmerFnER+IHuPWzC4WPPva3CkPRQCFEQAA2BeuFqLEDLQv8rVr",
-	"9fexViN8ffDzYIp27LT+m5ahD8c8KBl/T4R3eRn3GF0UtCy0mtco5o5s73iVPatFo1kn9oArK7zOA1oV",
-	"Xje8S1f/8e9nh/pEHk3B3mm8JSEoeMGlq/cTx7YnSrcw3tdp4rxaPad2FJajbcnEFp1SxhNsiaduUWPV",
-	"nR4yYe8MXllfgEMLrIyoAm9Ub4barOe9FOlwJUo5XYqOrnkQ/fNZN8uHz1uWxvjE0TlsKJyDHZXcD2k0",
-	"8Xtle023/XvpNAG4ylzLRRZzxooiSsptn27zfGf4y61rO1amaZff7jKjb/Cly4Jx74tCbAV7qcUbeGPr",
-	"iM9dUlDIKk7nnjMjbkXMo1zrgY4hOA27a67TKAR8UdxhB6gNavlaC3bgGsa+oqh2FdsSRaU3pmT/oaVa",
-	"36lYlrT13YJ6rqBM7UiIbLggmwPJtLir4AT29awCvnLIljXI8dssi9IXQDGG/f8U09qjAbEooqef8R+b",
-	"2oOl3ShwQ8OECrPDDEJqpPmbjAaBeR0A4O4vGJQJScKPJ4eT/VUsKL5r7XMw7p/h57L3rKo9+sXxINdW",
-	"d1TRfEwQDRAMdLC+XC3YVMc1tiG7O4PpMNx3nTe1I+89aXX2FD08XbKbnqjKVOMifI2tFVMnFsdvaXZT",
-	"WE0RCXWLsEhWmUzwIE8V/BO/DhiSqDByj5QmQHvOJmKBGFSA4wyXU/SgtIYEc6K1qJIayA33bI3H4e/K",
-	"YfjV7FcPZuI3bKfWDUtgykjodtDurYdNzx8xGLGDWdgbEmQqklgOzDqs1l/okk2A8mPBzIwrQg0A8jsP",
-	"IW9320nnfNwL6N/ti6n/9+PQ//OsdRLyhek9Y09bzP7LcZs1c/fAFJwSEt4f+mSVjllPqkTEtzzqeZ7X",
-	"qgKuRE7FO+sHV2Gxw7M+tE+efkQk9lZwfvfn6b/G/wr/dTKVKk2E+dfJWKex+RcM+PsylPZSJHkgCHNt",
-	"zfYUn+s4zM1Ue9yrGrV7v0oA+bLxVo1sg+66QtLNPdCwD28ptp7YSPzME3Q0O2fnQcY80ei2O1gY8zcd",
-	"pXZe2s1O0BhyGVmFdn4RIC67McM0anTbF+0nT8mftca3/f1F5+x8Bw2B0l8F4J5OaykaeSFHaSwyGjmo",
-	"m4OqBtxU9ns5LW50HNi20Mx6JhSfyaab8art/gavOxiORqqhhrK5XG9NhJS0XlE32s1Ws2Wnj0bX6DbO",
-	"mm38KlsfHoYSg0lvYzveBFjwKFKBok1VTSWrZN/n8u0rZu+7/0KJQRpDw9CHj8VaH2l8BWJxcXjjo5v6",
-	"WcTVejwWaFVi1vfPOKDhVxQJFLFAZ8iR1lf5PvYWb+Fxh64fDfrDx+2zX/EadIdr/0boG8vY486QONRV",
-	"e5WbNzgbcKogRj4Ya23EATAPdp3s9VVriXwxdgRESYOB+cFYG6Gsw8vVoq/DRZB1KcPSm4D9nuqEI1cC",
-	"D8MTKEYrKWl+SyOoa3lhd72hfw4FT9LY7qf5WCbiJOJ9AbkC6qT700XQakE/I/dZJGr9+1WFIi4yRrmd",
-	"/z53L3s8LMUQg0YkpxKbonkUvcAx+A0+9J9BFKc6FFGxB261Kw7nNIsZ+4rGde2EuZbGjjti6b6/pQqD",
-	"ftTcCddAkDL3mu/oIcykMTZawtvSb97yBWbl+WDsCJGpJpCQoqG5Kne/t9Y1Weny+xq2Y6WyzCu6sl24",
-	"tM26Ax4N0ogna5IrrzUjIrscshx7T2z/1vNDxn9pWKvJenZCTc/1JxGVq6tGJ4wmqZgVGDhwvTam0lzr",
-	"JhLnIXDnT5usB8ZFD2GJwSLwXEFS2Z0N1E522aH407Od2M1PbYImETOrHex/yzIzfh5gTRsHEaTRZoc9",
-	"cWJfETfNx9zWingy1LF14KyIgOHIY6SRxq5cON4TMcoVg5uEqxDaVM/vXMmwcWPjYLiB02flA+2wR+AA",
-	"3u0mz/9tX3s32rU9JqdcSS13XDcuWq7ZfMu+6gu42nWRCFFsRfYqCC9zyuaiqHGtTqEWabyD02jwZ1PV",
-	"BN3nZuVxXtPQgrOrbJ2twqN7wiNLhINaCO1skZy4P55kAmP/cl39HEo0ZVO5R9QNBOMSMqNVqo72GRR2",
-	"ulLi+hXce9TnWF7ickYmYSmcjRztAg+6t40iLFLkmtPPxS/Wcqwssfntk31fukU9wcTiK2SGEJTBe6rZ",
-	"/Vlfd485Lr+mK3mP00ic8MH6hhf7SqDd4bigIx1HhEXmiWZTIeDbNBJNdu0OGaQN5InAIkSPCsjZwnqC",
-	"MVO63MB/l0bicnBPnS9flg4re9UjcG07Xm06Rn7jWXXM+i6dCk7uDSRbGW2NOxDaHTwRwUjlg2RD587M",
-	"SeLdBlbtbTmy7ZXXOdrptv02hY/DiI9OInusnUCVJPfytjfn1lAqrgaSR5s4tzK+7OOkczOh2pzSrZXY",
-	"up8ae/IY0ASGhTKsbgIqXLot1XVeY51+jv17HtSrk03X2ip50nke4VSEqM1cvRVRgAQUvqWSJAAFwIoo",
-	"ib8zTXYZGc1m2hjZjwQD7ijGS9UhvVZuiA+K4eb5WAwmIpcTdzX1jd2ENWfc1FBymV/QWiqLF0WctU2i",
-	"W00jXC2/+1M31SS+QESjEqY0MjXNxzICMBd7uKPrB+d7BfvSQ5XQS5YsZrAR41j/wcRS6bqkcgM7zbv0",
-	"IVli71JnLNWVvNm0bnSO1hK+tZNtD14eRcxlMipPSZj4bTMg9s5WqWxwm9I9faW0NgcpVfnwsB7Fwpid",
-	"X3oPNygt+D5usroDrgYi2k/1rte5v6ciFSG8sDQMnxMJ32sZMK0Eec9zvkC2MGrVHOjpVCbPqD6TG/rC",
-	"qm2o52iy53g7oEwfcYmtnBwellB4UN+KOPBEVmSSlAATwZ2+rGBcJXqGo99BEuzVTvqd4h5opcQg0fHG",
-	"TOBzd+UVngg7OV74uLIqlj+5A8aTxdiLTvDbpo5Hp9DqcNppdVon7Q7dqbGS6qstQ3jJ/uvqzWuGbxlQ",
-	"owU9/ThR8NzzQNUxvyjfGTblSg6FSaiLD6pbTGVu0S0rrfnGRSVV/21Jj7ukENvBqfb54S0XVAxikay3",
-	"N67omq+oQHwLLhoKFF29fPP21Yv/+9v1m7/+9BqCCMl2zDFYrLf2EUcKKOB6bA4m0NoCGS5mSQ8/GDzg",
-	"jr850i8h6E5OzJzQlJ0X8JeitURfnn7Gf6ytAn8/5gk8FDvjFQxJJmzIZWSKRFErhyveEwd3D9Xa+DZ1",
-	"0kQhiy3jdOudZnxTPfbe01JnPfaD27q7bcvK0i3469dYjo0jJ9AyzFDLqfA739rIsPv32Py7ew1ukq2Z",
-	"n5ZY+b1XwxMrjYgh22V/6UHVtqHGbK1EkIeYpaZkDKjAW7jj1PVGxoKHuZ/AHcGg10PwBnAODGK0rOob",
-	"c8Cu2h2gPtuIVwmPD4vZ4Jp2Gzdpq3U28PMDH0Vjx13xN7jZMbLoX05d5JM0exSDr1cXKIvW0yQRDQ9S",
-	"HTsDu/6htTDW7sy/NpDUK0jrenW8u9It1OI7t32D6U8X3T/bnk9cc7UgpWwogw21iuLTLILOZTKnd8sC",
-	"S6g33yhL6L1SeNM5gjyO+aKs4t6a3rFvmHOFiWUDM4LHUM6XjWjKP/0s1CgZN7rIEnAQnOuBzhGkiDcm",
-	"XH2nAGFF+hJJ8Sl5l6osNT3TOgLjG+Uf6oQ0+rb5aslVKMh8ovlWkorNUrl8kMhbsaOKPq/ZGQMZ2cYb",
-	"c9HlGt2x3P7M1AB9tW2g2n1rfS/4190WEZ2H7yTksZ2zIoIVWTXUeuKrd+c8FmOdGnES9rOY0UybZBQL",
-	"8zsaYrg/MixRf92Ux5KHfYxs/7F30Y47pPpIxlDiV+kZYcgtxwF2K8oaNLbfk/t4RFk2rdQl+sXTaNCz",
-	"KDVh/SEnDw7K5dKPHp0cgH5JXCMZAqHiW2olVlIZN2qD++UmTKto8azoh91K49ywNZ7Xqsd1o+xKUOkM",
-	"AISSfxEw8WkgZtSL27vlkbTS/UZFi14FHk202F+7He6sBWXg8wsWp6pLSDymgA9ChOeAyLSaUyqzOvJz",
-	"sJ7gt5xy2HBCt3XlNHGqqOI8l1TINcNIZRIeRVh6GfHBxBBwAaT/q4bpEDt3Gd/78SLw7UpjaVXzour+",
-	"Ctk+Sk2vizLTq7S1cszNGNMpWaFtrj2ryV4hfhaPYylCRFKwk4iVHK7lKgP4xKok6tGMQt8H/IxB8d1c",
-	"GgGowj37s+ZU34qw12RXCVchtFXYl3d7perNoXC64s3b9s2nUvnPFSZoIZxQrjndJVKYU8+GUJenn8GV",
-	"yyHhJlKh/JAq07lKoaoSOc+sJ8NNAgwT7yVUTlBBO4FTwWYH3ix78D7XaihHTVee8U4YHaW+nEfphHp9",
-	"PtJhmtXhZ2frWdCIU5XRYpHx8dVb3mc72AztEpvh4i4o6iBcyq0tiUsrICLczqCg4AksEZx40rgDzJ9x",
-	"cLzxCCAZkTLLbuE50IGR7v0iYRe3DFUivrLuJNE8DAvynDMNtpPcNkkulCtbX2gZBYGKE3CLF5mWU6Qa",
-	"vQu2EXOs/3Kkx1JJM87fDfvo0u24+1yZji9esSYQsNq1fMtH627pNXepK4b+kTzRHW0CLCiBWOgfZo+3",
-	"t9/jlZG6+9vjX2cg722Kgbxiwp5JlWh7jA/Ejq4DxPXsn2M+P+nD0Qyx9UoH/9RXH3YhvLwXUnTB8SgH",
-	"Eo2l8zySmCditHA0XFRg12m1WsyPZamSIQCyDCWQ28VqZ6zTa7LXqwCT7FIx8WkWIzQYM4IePIi4nJob",
-	"5Ror+9yIABo1kZl4oOPwO4MmFpHIeL6HOfoXJSW2dsqee4yIA5Is8ETQJNQoZ3cfTpVdYJ3GAzRatq+U",
-	"hcGRgj5O3+IoFvZmnYAsKEdMi/NhDavhBuzIfKvK0gFTMiN6JlYQezqFqIRXZfngDZtLZboEpgNyBdPZ",
-	"PKBr5eqvv2LXijCw/Z9mypKqeO3pO5dKYdd3PkAEXtsPAhFF4MN7uTxkbFhfAh9xtHlnmT2QwOxHYpig",
-	"woaT4un2nHLeuIW9X6FjHWgoOniIs3PRopJ1cEHHgKsnhGJ+YLU1rzjAIa85co8EbAo9ZDNukkx95JRm",
-	"tje37GQpUZGbueEM9pAYRoSBDEv1raghR5oTPKvEAFDUfh9gE8pAq1sRQ90/FaywAVdayQGP4OeleAyk",
-	"c6sp5rYkkPMr1IANHnhGOfq44NOojFOu1BN2xsN3DiH9WTFMBB04HNjuqhxTb38sOadyaofVaZ8/Pn9y",
-	"9uj8MXio+GXmn0JzOHQGBPcchv5CceXtdnnmed8FhReBxS0Q89F7dFnxNW4UvUX3RjF2wmTYZfnXsN8y",
-	"ZkfYZdmL3GAV8BruPPYqoeIRF7jCRlTETvAxSYDMBdn92oLD+bfFGFFOwO83KFyt4NbjBL2xow454hcu",
-	"EI3YAYmRVATMgAAhjMycx0qqkXkGgVs03DAeZ0R5YzEN0gEIfT2cehWuMdnA6IQjrAN81XjcbLfLGfLL",
-	"fcW8aVNjCKDgc4tPMxkLU3z0eeHRebe8ZHhP7TVjbuxjLoadgXNsZ9FubrsS83cZgEdGPNjtnLfO7pYi",
-	"F6s+vr0qxzMIFrSYWX9YA/yX7/NtVAQDWmBAWTnOT/DnAm3/XRZNzP/BDm8iFjnLkN7Nsxv6cZlEDya/",
-	"ReJWRKaCkDCDyHB3m4+hmdsu3rqjJotPlCxT+++NvJXKw8XS6VRoMF8aZigS/ycr/9Z9OkliORoBnsYQ",
-	"ceSwybwvR6lODUwon3OZSDXyqPb2y5xh23Kyb9CuhaJW/D5McRfSR/F7Sj/HYg67tVr2NIjwH1JBtAH+",
-	"PbXHOl1gnYbnhQfm6UTbrRxqTOe81XJBDtPoPr7L01am/UgOmkvTYqfRh1H03N/Dr+rSYY/reMlo5tA9",
-	"zWMzET4DdhWhiY15M2ktamuI2U8/DYc4KshVOXneY/of56a/c/ZoqxU4O9tpCc43rkHn7HFxFc7PllbB",
-	"HSkkpqHwBdwmT0DQ6HgaV3QS+oLhZYDJm+2w5o4b8u7jMUpF7Hm3uVwETudagNsBdwuMEB9Yqehv9Jea",
-	"+8pXV3Tq+bwnolOCrgLKMDAtkDGMUA0I+C6OF8XYESExuziRc9ESDfVkBIKmY5IcRGkmvhPwel1XIPgy",
-	"N8rl6sD1pN3a54PJKNapCgOP9UMakY1iPc+atiEtzcMmu8yh9dGXCzaGfEPPHqW9LoO9XUxTzJFg5e2v",
-	"16zclvvf9q7/38vLq5c9NxS8/TA1Dg9gOXfoqSUp3wjfMk0cpU32AkzyfhpNoInRCGGH8OaqagzQw9mj",
-	"bHsYL96lqjTPboewd5q90JveqDsh2dkxEPbNDvxmB36zA7/Zgd/swD+8HbiHjbcOCNVbAH1hDRRrVdgT",
-	"N4r03J7dPGEu4bgU+voi+coXUmEBE1JyW6EDnIOchQLzHep9jcndM5hgH/vP9mF3lbGsKxemigUQiSvk",
-	"9NEG+YymfAHkWy4zsCbw/hYLqHaHZSjIRS3Fp3YCCNh5TsI0UfbdjGZDHn8xsz7Y/mKcjY87LfIB+CAH",
-	"DLHKVbELkYf3IHYXV7tXBe7xsKQJwD6mfIJ7mmoE9xKeAgJIyXLGWg8rd+l7LBslshxEQE4QCpnH0mjF",
-	"hpmvlaXaiqAtAAxsmlYzGXzeiR6ewNElk0VzGmaIyFgAwE019rkd7T7Lg788fGFe6jmbWnfVHWtWgcG7",
-	"QF9UFGWReG6wIVUU1g7G8YV8+Ny69cXITjg3zGitGLi7cx1PrK8N5bGF8vRnWIXnSp7JD4ekUaixyJnF",
-	"gFgChRpWi4cadyE8aCOjOCAT1gqLtupF3o+APIc5FiAKTkaUnu8iAtts2dOC81mVDkfqHAag/Z4ulgIt",
-	"dsviXgMZnogZUczC/SECAmVBKZIGlaaLfswN4ku0IwomQ4qjwUtV5bJd0yFc9LGsjj2fTl9zB5yw7dFr",
-	"Ya3fYSlMrf2CecdwFuswxWoLhzD7IfOEPwYNUNJFH/TxdQfLgc/+jtZslNWeott82c6b5Lln+MqeMJbQ",
-	"FLB96c6qE5bzrC/bjVpjuzD3mYRuju/mtlRtNTObD09r+OKT3TG62EJZHIp4vVU22j67DuOu8khCloaE",
-	"JVpP0B8E4DasYDFp5Bt3i1No7Qu4NLC/rLLonLFwrEPlHq0OIH5zJBQkPJmBlc5qPF2WAOerTcOMwUzG",
-	"HrS9Aq586Z5ff2EBlI45jXpuNWqrfd16ko8Nm0EsZlwNpIuPZl8tnhP6d9AQKvwR4394o9bJWfu6tSbS",
-	"u/Swti9ejwcbYrtZ/KfdQR0aplGueWfX8vulcbeK43ZhTeBiExj4zkKbjd9TOZj0tZ4YrK+VMwHFbToS",
-	"sd29jW6r2WoHjVT5Yds59B/dDNYLC16Q080HxtJeqYu/aum22yUKj86RsKU2x/WBpkLoPxHhM9bzywYk",
-	"ORAbAR2OlujYsV5Rfan9rHQSsF5hF/XATkVUM/Qt8Ni0zsVUg+sJUTxxo1wQ7DvDvEThsYIcE+2cOWxv",
-	"SjFe9G8CsN3Bhk9Yz6rJ4jCazOq+3CM7LbCvnbVP+buJiG+UT4UuOVSkyPHLaTfHBCEN62ETSw8g0zI6",
-	"OHErVMJ6RenosUREka/TFyosL4/H34gHAT1dpvMqlcoWamPP/b17Qf49c6U4V3LuDEmXdh/rKNxADrlR",
-	"HexiD1D+rxr9mq65fxcwg3fJSgi+M2wiFoHbEqB56Js4Y07/lDggG/CZakSFWe9BZp7bx13vWnz1d17d",
-	"8ARjbMxoeKeERQLIrb2K3eQX70bJ8rNUE0fGsjIsu32YVIMoDYXxuZ5cHH/NOOjqj+sbzWv0orFT6XJb",
-	"qpelvNQ2iCf4RlljYEYBk89hBw0zSX1y+c4l8KzFI7dyrEHI/1pId+tYjla7WQLqYFoawue1fDelCbi7",
-	"Yqq6L8aQX/+8knffkLDVc/VCx1P8pbcaF2pAJqP9x9r8eUViN+OYhdPKfzyr3WSMw+1MRdgAhx8LbuMX",
-	"zcLMS0ahLjUQrZL+MrEEegbyl8XhRt6yODyY4PSPvbuL+Xt7r6oNr+fWrPmc37wVE3KX1w5f7/7ebe9W",
-	"1QSgoBbSuZhTnIvQ1xYCb1vGG1IjQZ59dH8BD5HQaYvcwQUb5353d7AlkZ6d0h00wSlBw2xhYb6kK7/C",
-	"+FEjqKxeW3fyllW2ta2ED3hqRAGa4R/xdrV9qBZBheSr4fYI4hfKcWo8U2mZt6JmY//Qaax4VFvAfsxn",
-	"0NsMZcl+J64Junylu85q4tRsPoav8Lpd3+CKjo7Dt9I47ZuZhiutfXO1UINcgKDz+Lrd6Z6ddy8eu6ij",
-	"fSt3wNj15ZEwCOGw6RaPKm7xT6FCYSbF32e4I3A1NtM27nY8fWh6S8UcQRY8Z7jL27qu5WeeJInCAkus",
-	"E8SypxCSg09FWM8mEbHICE6NB7vKjfFr3iFdqNw9DvaGtypcowE2mtszHu0usCv6sU5H4wQL4gRLeDwS",
-	"iYHzP4ryK/wdUZmVdErA2qO9YkSSRIS35PsLgKqWCqRKENIXauCN8LrbAXZA4sBNi0lpnCAYnjM88asr",
-	"dxwB9oKVPDtfV1nMMJajcQLJBTkVOk2uxEAra6W3dt2rMC07BA13bF4gdIe8ebwDKsbRMKLy9kglRlSV",
-	"9b4TalScxRFXegnavkWgfbcMmroXblRlsGMlcZX3hD4TxMfySVJ1p6WTBGVx06/bpb++20Ncyw6W95iT",
-	"mApEGKXi1IdQ1GxHDFFL0pJKz6kmwjFjJxkIyk6HTCnMekH5ozxtinO7q74mDyRNxqUqYfNuJ5SSLmKP",
-	"IN8/+jJYFbbb7qs57oZLsU3kjRYt8GAJLj1YY8aWnrFdrvZLw0z44Vp3AP+5ISDnkTIOxKnaXxYrmu22",
-	"wWepbMBDpf4h+/FHENIHAFNe785zptI6WJnGzlvvR5FwGVWHz/CqAMzbHKDeEqYSZv6XcZtQ7Y+x9QaX",
-	"PqMRgyMCIyP1RdwI4Mbjhn8pyPDtvBnaj2s3+SbOYnrkQ6UufkhMxJurb47EyLtF0Q2daZz1dYguIgbk",
-	"c935buPImA1gPaAk/Rm6gyYdjIkVVxpHyOsBeBNXq0O4aehlNm/UjYIqGHosuppZb3o3h+VIKWqZEC2g",
-	"HxaR8vaFkaFwmJSCT+2UOxQqcIgh9cBkEpQ6wTeKvOBX1qxVrC8yImHUIyMtDNMODM6avInWIYMjhHE2",
-	"iLkZNxm5jDhaO0ilE8anWo1Yr+BU9thY8Jh4W7FJ1L3hUCpAq7xRVJIAFU1UMeRa8HP45DhvhGBgEsHD",
-	"Z6iCHBj5dwZRzaVCpIAe/WR3DPMbVQQxL6sTwnMYeY6/nN+P0+RtRCwOoFsgJSwOqRyXMuboAY/gXeLr",
-	"MfROEXVaC/tGdwoc7MCIn68pWg0HtL9hGXzDMviGZfANy+AblsE3LIOjYBm80LG3MrqZMXC/yAa1gfYc",
-	"O2a9B6+BJzLZntigUzuxwbbGSKVrnqqK9SfCDUhAYek7FJ2b3kOIDr9LVQ6iv9hTu8n/2lDkvDkZnuOd",
-	"TM3BcbAqHoklTdbGb34UPPxZJGiKt9awx5Ux3GwlckVuieKpTRRSxUhW0IgQ75ffipiPxC+m0X1yTluz",
-	"0T1rWxX9yX573mn5g86sq7ptPe1ePO1ePPn7kj0wCAf5b965l/9ZjyCIFAs/1eCDWrFGal5vuLWWlQCX",
-	"kVSjKwmNRvjdhqN4NuaG6rEFn9LZvE7rkC6wT7cHKxbhtfEflzhh7U6r9MbeSM3w+9tBYxjrfwq0I2cC",
-	"uu2QG0bYcdNZSamibufs6ZO7Kjth9+OmukjB+czgs8KrmAD7ftB1j/jIdbXyBNI4Dlh6JmKjFTjtZqzn",
-	"QEFGG8jUXDD7Us8L3B57cnMeJxZPm+30M/6jvFL2uLAqKCW71VGA5zcYbypygLITV8c4EQtngeLLBlTX",
-	"iEWOTdbD+lls9CqSgcyVix5RN5QSc+oFe8bsDmZiOksk0BpiQ8eNuvYPwiBzFGE4hkI80EXD2UDPFvBA",
-	"V3eBtArWPnRxm4wU8c95NkS4y0KnEM363r5LT3yaiUHSY3/OtandKCIxmaYmQbYEpeffu0AOlWtDEEcO",
-	"mdIQUJtzw4bcJCLuIjnBebuTtYKRTUpTgqANwgiVuLGVBnfgSfvWdezBpnho69hUxCNxAnL2v8rayGCu",
-	"S2ojy6uwd02fv0VCgmPw4/97t51UFZYvL+PhVebunDxGmfl5rWXmPiqLgXmrEAd6ZtXZlC+sowlV5+C7",
-	"oye/EIcxMBzamoijIMVGdAqkWOqrykhVqI9TigdUCnGqAqILBWPEanDoE7TWjFRLzZVN9gLfdiSwGzPf",
-	"iQzkVGMeUlry2XLjG5I19Plg8qyYFZmLWNwoSACMNBO3Il5glqIP2H6EqIXEV+S5u8JQbPzTUwEHBjLY",
-	"0GECeMEAPydmCR4bkbRO9HImYhWO+dmNyvI83xnCQCYeEOmowj4ljHQ4BZBMGlMWRHzigwTgkjHoYK1w",
-	"OOjP252yY8ku8nMirXoI3cku+0Bht1RtDg9srQp+VaE+Kg8YMvX51EkxbD4RYlbMnIAfukuVYXnk+BXm",
-	"7p30QV6PMKthLawUkrNCvg382+pSiCtWhMNbrYp4eOdu/+6F4htgyDsiD6qz00JW1tZJg8W2FCQMWMIn",
-	"QsHur6XgiE8ynm97U3hapPWE8cQ1i/NSANCDVXKXx4OxvBVH0sozoTDpbu3xpSQuvJgPRxgWiWFSdCcM",
-	"llUDajrWRFNrkQMLoh5pgKwDPcanJTw49Iq18Y5/PABOslE3syWf88U+VJZrRCKUw+Fx5OGyiLePFOWG",
-	"8EHycF3WHHqGByXBefTw2t7q8tqfZWv7BcmzK1KuF60d6tWacwFJap93pfxlIZn5x2HC7ezAdt0qYcI9",
-	"d0y4/rzdKQ72o5X0Cjs+t5pQpmLXrL7gld8HhVo4BzIc4UzsHNLaBd25O8OOw2PCwOm5MBgkfEYVSRnI",
-	"mavhScZCNdlbnhprtyZzANOhw5Cs2RJ8UTv2P4pCB2zgTKOnKpGRZxcx6VSEO8rC+uRIF29a18ovAxPZ",
-	"e/9RVuZnkT9q5zqeoC1c83roKLJm33H24qt8tW5fEPEOhFudHn6WuY1ofjkzy6oibZLV/eeGXNtCB1/E",
-	"NaQq7GsKP8dpJOCFmY4hClMgbd8+PuTW8yixRjzwvUdYVecVcZO8j2WC1NaZ25VlvAvt4wWrRA2eazWU",
-	"o+bAkxgbHaWY+F02RmCGMqzZbMLOy/OXX73Ncr6DzdIpsVkeHZ29f6kh7EvGFcFZUUzwOJIizsryMx7+",
-	"vTRqqQvTdbMKirRUGeZY7SdilhQabaVhnVaL8cjorK8263NAUHR4xKo+dE9+EH6I9xt88RPNUNOIQSyS",
-	"31IFLBaYlkinVrk9DhqRVKLRfZIvkLrG+mrwzvC37P3lu59evvn16qff3l5eXb1/8+5HOxszLRXqHZ//",
-	"bJ2Sb29HOePGzB0G0FSEYPYIsBHRIrwSSSLVyATsCp5jmquahgz93XbLCwKyrTLzHdAt4cLYSYCwAs5M",
-	"HQb/FV94w34eazXCJ/GDOlLWWPppP/eOawpg8tcdHKcMwzfKuOLldKbdBz93qFEjPphAoQPU5IpY6pAA",
-	"JL3i7CwDz061gnOJ9Kqrqcpp2qUfWBX+dygVafx6/Rzy/BFXK8MsVlVb+Z/KBIsio+iF4AmWqOLAh/7z",
-	"h493dkyhiCAhFftDBw+j3DezOJPdRHyyI37LFxn+Q77VwAHeQ2jR5MKab0XM6H7+BLGmSBJLHu26GQpr",
-	"XnVwjHWEFAe5MN2YG9YXQjE+igWiVbCIJyKuq+GSyhoFS4TiqG4LRN4/yCiygrO6L6S61bmijpJd0CWE",
-	"nMpT4YX1vZWeMyqY831pkBdBMWVaNdmlWzOfUKI/mjFgv1qXN026bCiECdjvqU4ICdftf6LVBJHGspob",
-	"5dqgHfBldoFUbD6WgzFlo0QUNtl7rLsx+ZXgCP+QZCs1wuafPAF8WF1CsKIK9jSn/fYCS+rEDsrtBR7e",
-	"cjUQ4YkzKU/izKa0m9EkenqSxFwZbJWkruyQJ/xEqFgOxqAqP7rNbP+T2EtPsMIyhuSFsH9Ret7Ya0tg",
-	"1uo4iZxvCvKPoCChAil3TSHNX4cufD7W2gjXUOZQ6XgYnuB+2KwP88NbspPzOnFmTXEx38pUdgqEvSpQ",
-	"3jrFZaynQSxPjFhmXH9CYkQ0LOMHgqd/UzxHVzwru9gebjnV0H5UZCdIo+gX0icXrVaz1WqgZ0DbFHTN",
-	"az2HP+Nf4atrnIEz/Mlek/CWJLKK0pEK4vBoRBNahR4CIhM6NFs4m4915E5SdDJcmWEiYlfiar9KofTO",
-	"oabUBDvnsO9hH2PmFrr6ajJp7ODDmBf2b3GLuSu+2fnfjrF7P8agpKHPB5OljuqsYHzJvD7waEOvYZ27",
-	"e41X7B6ofq2V+AVLRz/WFLxdX+k51T64C2HQRKitwqA/4XPYzwmGWUbUfumDniZKR42uG89JBNethDJz",
-	"u+qnNNYzcfqDiCOI0O0ByUvTXiGDuGwHxSfPWuebhfS1Tn7RoRxKbLiqwV8lN9XVCkIpvI6ZESCrrC8i",
-	"rUaGJfliHZqLVbmmaci6EqgQf6muDmLMe8txXoZrKNZeFZO/SaEUb+woGkesyv4qNxvN4l6FydtstiVV",
-	"/8UrjrOYz3fYXQIdi3Iq2D+xD3/b3VM4D1IMYFdQnfXAoO2BndiDvi7foRILOp2WiaudTcb+3CuYZ73v",
-	"S4ltf4UBrOzS5XIoH+cpTIN//WeFVhCtCAMWoWmruDf8gZoJDUkhzKMzr7DjJxGxvcX/fGidPP34+fzu",
-	"BP/RuftTY5WypAYMu4XLS9ivPmHbuGcIoi3aCAqGIuBL5O2+QkM+cKtkiTv8vGw42m2fgeJbNyZbkvxQ",
-	"4GtKgf6We0xQ6LJYfeLdvVq5MU/Ecx6HucbTnDW6yaD0JbsfEFPwecSNyWdRGysQB7v0nuKlr0szs1Cc",
-	"W+hFzaZ+dVFnsZjKdOr188oi1zSqagB0avn83OBTbINtPGmet0oQWbYvMwa1UKGgQWkFzKpIkWE8sUiE",
-	"I1GfYzrnhkH4BuLXII65QL9MCHC4YLlUm+Qw5qKfCl+dOlSbSq5Jxq2mFQNuEqtojWAxHAiYfoAqSIiG",
-	"C4WDNCySE4G81dCBgLDH4NbzBD0t8MQgBB7bz8TrMNZz69pnLoc0wY3CXoxM7NhcqCQoROuBEU7HLBLG",
-	"IDOcK0+259RqvJ4g7Eri7CORPEfv/zAF6qs4HmHspZ+GI+H4QqhqrsLtdZOd6eFOO2iM5chqo/ZZ8wIj",
-	"PRMR2d+02xT6gVDPU/xQ2KOPoJo/FxpS4Pp+cIC6T588aa1VqVClgbq/1Wy1zpwnTRefrNe/2Q8v8k0A",
-	"ADib/fDuvsMPrgxn6YAr1bLVU1PG0rz+BLpHdYhKcGuVB3JfofEGUFxWIzNzMUhob28osBew+Xjhtjeh",
-	"xo2KneO7BuRQ0YlPMx1Xq7rewNySpWn3c9TDhmHOYquVfIgImTXZkA+SwGkZKEJz3Wou5QiXg+Q0WW+o",
-	"B6npeWp3eN9g6d43yu7RIAt3YmUDNPm9ePP81yvsgX4h1ZuZYdCxYZcMhgzHFbuaiYEcklb6/hnwO0OP",
-	"2JIlXKb4cHb+kNZwUL7UW4yJwGALY1LW0vnQGJjbRtAASQGdPUihFuRwSzwqnCSNzzcNntw0ujelJfY3",
-	"jeAG1RNcsqSg4K9OHd1AKzas/BoOfoiLntqXK4yCJwE8JXB3CxwuZ05FBYQtgEox8No0cBowIGUbkMUY",
-	"TMRiw4DKO3f1vDYAacwpQC8qSjVHIINIVCmcSKuRi0JvaWR1hUnkdG3B2w9gMOSKmKVhQvF+JICDihN/",
-	"rl1hSO2lqsl6Vo/0HEBoVmCKWgx6WHrM8IXBaqn+Av/r1SoakNZ+zWkdk4iZZzTBKivECKamOvujJuuh",
-	"gdMLWA8KWUlzOn+dUCRymZ1gg7u+6py7OfP22J45Rx9icGJobQ+AiLP/hx3q/uPdTsflf9sR+dB9/ZUI",
-	"ADP52aFMnj99guad+DSLuCIcqA8f1xkoU7BC3atWm21VdlnQSJW0D8/baoEfUsdlHg8eUq66143lHX3F",
-	"TBoPxjyGk6lkOB89w1fjcesROn7e/naOII73kZvCkmST8smk7QXgJ7evKzQV+qOmNtMJHB1UWbgfeRg6",
-	"upqCSXWQT9g1cppGS+pqiaiGrgA8vGMUBLgUNuJHVmX0t14sO84rHPOx9qsbLnLPpZkFXiJtma62Qnve",
-	"bj4qS98XnRyacTv7jzGlf7e21sH+5drFmOjP7GrXibtyj/0FX69C0PHlgxXDD06tWj0HoFqlQAPuAbDT",
-	"7Qan6oF8Rv8Ar2Eu+mOtJyehiOStiKUwlb7Dj/4SOPomYoakKWctZj341bMtkiZ5j/fPfvsFWLzt0skQ",
-	"WbyZUCGUh2/ginaXVbJot3fn5t6RB7s4dYtKSuxLZodhXw/QFAO0pPpiJJWSWX33XwiQXCZd7yo1/9Jb",
-	"Pw32zrtNQY3MMkkipjMCKnTr0eg25uPJ+oCCu5YiCrQlsABAKKuZYKJQKbVO2h33zbomX6TgGIcb8nHi",
-	"U3KJ4871+9Be971HwJi2DdAx7UoR5gib8vTtbhlnXIb1EuAsCd9mHpxMgdQaG4aaQ2NP/75gBsSb6qbK",
-	"eBJo1GUNC6ToNqq/08/z4quvpa5ZmqbDK5ryMo/dFNY5NjMxoLQJuMDtZuumcdf4ti2Wt0UsyZtYx3or",
-	"Pg1EPAMDe2JNdTsRxrH2tc9bGQtOe3WU2ePuPlbswz332Cv1Io0qCW/onRd1UdK4++UIqO1+A5vGbjqI",
-	"7JE47rXDdsezXN5MHtdym13aBXss3KdrefW51UgCAowuiNYmHspYx0xpl62B0zaKoFI6AX0IbX0OU9FF",
-	"R2XoWT3GvKSHD19nVb/UiGB1CJnkt8N5x8N5T6WwSR0ELExFXXWSV0KF4NB45bDcDbvN9i+Uvrit65Z9",
-	"PWcU3f4nf3FtxuQW5Vd0yQ/owMbrZckv/lqCwxIgaBLVyVZ1XSW7Q0ch9qT+qhIZubu63vAiqHtW2LWY",
-	"YYLB2/2NjEnBrmUaW0d+nCQz0z09pQlsDvTULaA5NQs1gKbcQgXHx10F261tpUUZRd5HMyXJJ6CZmvIJ",
-	"ALHUxTeda/Wbc5U4ezPRUej9KrPvKVh6kvyCxwG60s8jnYY/wUPsC//X1ZvXATNypAQgd14lXIU8Dpl7",
-	"LIS7n7FQD4xfn+Y09GcLEVb1sEm65yaROsvtCTqUiFE2dV00ZqznypUzDEpgy3B3LC3iF+Vxqt4jtYr7",
-	"1gL+WsyXp2erCFy79kLSP5AmgwvgOUYMfrtJW62zwVmHxVyFesr6i0TAlulzIx6dw59F414V4J7q771M",
-	"xvj2VSe8U4IZZyROxt5VssGX4dX4YVmPsv6C0aTWall4n8DN8R2q3UhgjH8Jpw++P1ifDSubMc7LwI+s",
-	"qh1pVQux6DuAomTcTWaJxIT5sOvuMx1sinvk5u3o1fHfzLP7006bdNKXrNR/o8SKxN9vgCKbpWqeCjtK",
-	"B1EN8Nu42GBqAeAooiPMZkJlzMOKafUM/2RlUzi8b8c7iimnVdsMe3Hq1WV1NOWsivXe7sIXbcz5pnoe",
-	"jup5aB1Dq8dvwAAPFAiFp3wCRUi0++sPp6waPYcHQov6rQpYM4tOPgxgfYN7qaLLZkdpfIdzuJW+2TFy",
-	"ikqc6Fh3GpR5hz8t2SEv9ZxNuUJ8aozhW1GrLSiImPv5kwk5IBDr5+gSrRNXp1OjRFcEZAY8jhcsmWuI",
-	"wGD/PdFf93UyJi/MQGdIwIzGYz4WA2HVvoGzmprM9a2IKfgiYyCZAqaPEvzSJDu/ySt8CFvKjj/is5c6",
-	"jaH7auddZN+L/Mhv5/S3uMeecQ8l5rTrAkIgKwtYHq7pfvo0yLqACWASaqYPdDd21neJQA11vPPbPuEo",
-	"sdxvOcU/Qk4R0x+R1hMRMsCJmWrAnSWUxS/P1otWCbNyjGHF/fek02nVVT5/o0sOPcJG2t5Pt5udR80n",
-	"BfK3drPV3KGLzQ2oYiEdS+P+OlEMUgSkBoKPXLbMat+MoFIaJvOhxV9Ewhsf75ZuYedFAo3fh493wecG",
-	"wZLAR+IPKe/BgsJNZRIeYUUzcZLZ6w0+3YHWWpHEo+yUiOZHZTd8P9ZTZEFDNLkMGKWZHdkOt2Kl0PKt",
-	"0LNIuK4RzBdi0YdUtxJNHZO70S9i2rcvtnqnv4oF4g4Bzzef5n91+fYVm4hF2c+gKu5Pn19f/vLTHTZM",
-	"Z6yzBAxtEq5CuHfulgRiXFEaO5EKSfYczRHByNjFzU8+GLYIolycsOeeNaniCb55LpJqAslVetTqTXzv",
-	"RSnxFRYdA5U/Nvjg9PcXZBdg4jP/4gRgXHHHHPMJFs2m0QSIQRy5VeAicDIBXqfcvd9GHNsWTfVDfvok",
-	"Bin2c4Mh4ZCvs7sAs3j5rIU84VTsPeWKj8QUyh/BLCJKhPyNCCSh7E0hxT33s85CaQCvtTj9RAu+egOi",
-	"z0O5GMDMKJ1AghyYx6RCsCEFeLO5m/4oeMgiohavvm/E4xE2zivG1QL4BqcCNhcu65zLpMjrnD3jpY7C",
-	"yvV1LwxcvOCNFUkXA2ZVIY8xz97XejIRwj6ChXppbtVARpLOr5WHeffbkS9aNxzF1G7TKHIjcS2/CLxL",
-	"dMH2YqXzE/c21npY8pwXcgTuKKkga5kX9E0Sy0HZZGDnLGkq34lWdFGq5nCGWs/+2KolFiLivNNWaSiT",
-	"qp9SfDugmB19zP0aax5Kfn6FZ4J90YX1PgmuLl7OJebu5U/9igaAvCrLgECzqeONu493/y8AAP//",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ5uZB+dO/OfE3yS2r+1s6p7ENwORkIQMBTAEOLLi8nv/FboBECQB",
+	"itRMctZ1dx9sPBJFAI1Go/9++sMsk9tSCia0ml18mG0YzVkF/3z6lq7Nf3OmsoqXmksxu5i93TByyyrF",
+	"pZiTlazI89XJ91RnG0JFbv54IQXDT05n81nFfqt5xfLZha5qNp+pbMO21LxW70s2u5gpXXGxnn38OJ99",
+	"JzOKo3QH/XHDKkb0hhHBdkRvuFgTrqa9/+N8VtKKbpm263tcV0pW8RVeC/Ze4wPXRK5g6JKuGVmylazY",
+	"nOy43sCnim4ZWfHCvNVMiJtX/Fazaj+bzwTdmjlkOFI4uy19/x0Ta72ZXZwvFot5hBzP4KWva/FGU81i",
+	"85SKES4IFXs7R8WIMg/DTNj7spA5m12saKFYfGY48Z/gR+9aE+SabYFMf6nYanYx+/993jDK5/iY+txP",
+	"7qNfAK0qug/m/4ZVtzxjcTLznMiKmLmYBVCi8OEUHd1s8al3AwSN0fN5zral1Exk+2/Zvj+hK3LDgJB7",
+	"WVck20ieMeBwveGKGEZjSs+Jqg2vK0JJRUUut+SHH54/OSVvmNCErikXyBtcz4E/7O/IhioiJFEskyIn",
+	"bLVimYYjs2ZaNZxEhdqxyhMAj2NDgWANJ2YRQwcgpMijR/PZlgv399lh+rwEstDiSDr9zxHkDgRYgdiK",
+	"s6qRhkRvqCY7alZJ87nh3eu/X8Padxuq2S2rCIe5V+yU/Mj1RtaacA2rwYWY7x+e/2MOK314dk52GybM",
+	"I9xQQ5OsriognNiTraxYeuFW7E6UsXaN6d09Zq2X97WS4ZmbmyWxQ1cimPRe1mRDb9klebB4GE5LaV4U",
+	"bmJD82nusPGTeqNp5DK5/vv1BZGi2OM8gFxIIcHInmkknTSf77hiR0yKiXo7u/hp9vfZuyhTi6v811rp",
+	"LRM6vtvUf/+ZIjz3Uyip3jQTaJ6aynHiquRRgWsGv2H7wVHxp1NH/LrO1yyx3CV8NzQoPjF50MdSrAqe",
+	"JYbN7LdDA7tnjhlasCyuO9nB7fcwvLt009NwbztyIim1KnNff6aI+bmZCBWEFpwqc6NwPTwlUKKmzqgu",
+	"02Qx3w3vCPx68qAVy3mKEeC7wUHx18cN+kJqNjSwkc3s8OjwmqkzeMJo/h3TmiW2P2c0JwU8MDSDvHnN",
+	"5BlwlVWspCJLyJu8eWBwCsF7Js+hLgue0dQ2lJQPr97/fOrA38gij4+5kUU+NKb5fvJwz8Ut1zQtdLj/",
+	"fmjo5qljJiDTpgV+eWBo+P3Ucb/jIjFowcXgiOb7ycN9z7bL1InawndDQ+ITkwd9bdTyjBd8YIOr1jND",
+	"k2g/edRkqjw9iQqZG5RUrhXYJ9YuVnul2XZgWlV+xHRuuRqgCn77mSKiNrRPDm7fcsCG41uj352fPfzy",
+	"4T8efPHwS7Bj8MPGiuFCszWr3ATrgl0NqAM0O7hhzRsmU6dOEaY+MOT0sd6wrErpeQq+M7tAt6wx2x+/",
+	"/v6Xty+/ffoiMQ382REzGXBzWIfFGN3LPnrs+K8KmqB+WdBB8qvgBZMHh0OWWDt8h0vnAu16T45cZvU2",
+	"tMU6c8L3Tp3OWyZoytjR8N0QIfCJyYP+yJYbKW+esILfsiqlfdhvh8bfdV505ESeiryUPEUGZr8dMRH/",
+	"oonOXL6NacBXmmyl0kRJsqVin/L0FfDrcIScrWhd6NnF+aP5bCWrLdUo9x6cz+aNnDxbLA4KSGRX1Z/c",
+	"8xysEGQ7NSeKlbSimuVkuSeZ3G6puiS0KNCWp0vFhAbHCC2K67EuV/v2uLO168UcdFnBsp/jT88Cn6dz",
+	"wX7EHWNKfy1zzmCAJ/bEmX9nUmj7T1qi0sml+PxXhfcGe0+3ZQEizUklMMQ0zTRM35Hxpw+hyWgsiO1J",
+	"vjQ7m+Nfs/lMLn9l5mcXPzWvaPwVpVR6XTH1WzH7OO+8TW1kGbzO/Nl5X6203LIqfOF2D+969zGk8pAn",
+	"29PFUC2kxp5uixY1HDEuiFvIz8KS4uJnQcgJ+cDzC5JV2znYuBekWd08sMThkZN8OSd2LRfkJ/fGdx+D",
+	"N5kVu1fButpvsfRpvcZRxLxndiAo0nXu2uV52Wyk9v/35uULw+j/5+r77+aE2jN8/ugL8i3/+tQ8qj63",
+	"vzvxMn2bE3z3kinw/l5/fnvmCe5c/YbbrglXoLjhl/24zsf57Hsq+IqpiYy7pIr9UBXGxNG6VBeff27I",
+	"dWqfOM3k9nNachAg7vVnAXN9mNFK86zAs3PD9obfeD57Zwin6u2WGkk/u7IPGeEh6wq2xCxCcw0c89J+",
+	"NmuOsPmrxZw0zzn6ZF9VsmSVhgOLctb+CKc1gkPdYi7I2c8CGccM+LOACV0QN5/pzBE6cNwoYxnE/1Z9",
+	"jgx6gEP88yN5BMSdKqVQuF2hP24ax8wuzh7MZ5ksikYKaZnd/FKwW1YY2ZezjOcs/xp2P6fkO3nLCgp6",
+	"24ozY4bPfqupoffey8FV8cvii692D379fbU6qxaLxdni4cL+b21EWskEy6/MtXa+OP/i5Ozs5PzB27PF",
+	"xWJxsTj7b1gwhQnPHsta2GtpQwVaMGgimX8MD4NPvrWs+ebbH07O4FMli9vI8Gcw/AKHV3ADn53PgxtB",
+	"3R4Y0D76whvdTGhZ7U/UXmTma54zvERofOkwds4Kps1W25tVMSaGSGVVx4vZjlZsI2vF8A65pUVt9vf8",
+	"47v5TGFg1S/e/E6bC3+9x1NU08L8BsPds4vz+WzHhTDGePu9o68Zz5OR0xV6iQ17R0LxsVfbxz6HZ+C1",
+	"bUfgeNanW8NW4b9m56ePFrP5DEMmmaFKrfLZR38AZheiLgp/04thTnAOl4vZkh84DGg6u9d7xn9Za7pm",
+	"RKIhoTe8wk3DfcwrutLhhp3NZ7uKa83E16CRtzhs8ejt4quGw5a4uurAvJCLW2f+4/jtb3YmxQCNk9ZY",
+	"qy6ctrsTQ7T9suMZIgNd1kqMUy5uacHzYemX88rLTG6uF+cILyvY+bPzj/jZsPDEp83fldJXA3IBGC8v",
+	"fhveNbi5vawraOSdgZzbMqXomjnD2UzFBTVp4NOx17GZrMxr1IllaZioVKwyfFjSfSFpHix/tq0xfHdT",
+	"+wl9DPg7kOSW82sQ03A136vU9aIvr/gtE6HIVFpWbFVJsPl0BYrIWSgGx2vVDeMl+D0ICZwaSnQc+BOE",
+	"l1J8LVj+ViIZW7e3FTxwc+O6zxfnD0/OFidn528XrWsGONtwB9I/ZHVg79WKGVHIZhcni9PFWcOyVmY6",
+	"llQH9ueGC3iueaGx9pTiYv1czC5+ejefQVS4JwIti4TO2VmViTGX/jj1QMmitu+dyHL+JsfzdvZgEbLV",
+	"bzXPbpZS3qjmHv7qq9OvvjImH/6Ci1/O2pxYcWB8d20vFuG9bTSmQM1+/uKfJ7Cvi8VZ6xYYz68B96UY",
+	"tnkEGTaM9kwRrQF7BkZ1wIAp8XRI98QtcGwJF9Z8VvAbJphSs4vF6Vdn85neVExB2OdicfqPR4aqK1mL",
+	"/LCsrcsDamytM4nBe3Uzi8k2q+0V/JY5CyfbULFmg6O7tX2I38FTeFw1DqCsMnx2Zu7we5rSt6dHzGrT",
+	"nhWYhxezL/8x+wj8nsmKuZ07+g7Iqu2J5bTuLbBl1RrV37q65beyGkPFY+4Df1gSp6ukvOroPeEZe5NR",
+	"oaYdtJxqal1U8RNnpknBijwDl9uKC6424R0AB2N28QDoVekhnpjicQoX9R1XUZvgG7kjK1qB09EeHrJj",
+	"lTEUcNZzdE26pQG5XBx4ApHuJHU2IGmQeiAjNkU+7vIDo85sggBjZdbSquplwbPTjuE9aCQvWkaymRCB",
+	"IbgUCq82DQfJ25D3r00VjCo8SQkDVEtNC0etI64o2NzE6THyHDggiIxP0KB8hpdC/YOWZSVvMUmwbTk9",
+	"ON5y+q+KZox8I8vSKIXzWVZI1dnQRVsnM0So9YFnKkbbjyxOFmfdR8DsaNm3i9NFwr6tWybx7IvUgysu",
+	"aMF/706vTaFVQdfOUQ4m1a/1FryB7L351V/M243A+8sXZkJkyQq5AwvXKq427dyIxb/+5Qvz9N9OZ+Zm",
+	"gON20JguuHAulr6Jn1xZtqFwK9j7kL0vCyqsxvlT+IIgdsYh1cC7viybV3g6zNoeNas+m5sDKktWwUsV",
+	"oZr8BZ/xSyu4GCVJajDYjOkGRu7MnMtfmlcbW4xVXOYNe5iPpOLa+QmcgWZ+edL6ZXc1Tt18sxdZMH2Y",
+	"tHNbgC4KkzwLxv4wYyIPuaTNoVsp9KY1Q7hv0iyt+Zb9txRmMj+8fQzaBtXsMcVcCbsnJaucmGqLG6Z1",
+	"EV5z+AEGh+wnHT0bRdcY3vEjPRot2JzMSsg2dxLuzSnyQurvZc5XnOWxgpMgj9iMFiQNHz3iS+AVWb0q",
+	"qPinI9Ak33TNC22sQ3uB5U0wz0iiSm6RV748WfSYq7SZATTPXwor4Dv7NsewK8Y9iuIZo7qujOCww638",
+	"Bz8ZNWcrc1YYBiuoXkmI8jmWs5+caEbNx3C27Jj28D+TFaHEfB8GSl7ZH5K3+MMWw5YVU7BYmM5ovopR",
+	"PcFjdji4Qt3P3tTL4LFp92lAacgjtX/4UDYK1oJmN1ys8bu4qDgfFhVnPVFxdlhU3IUhcOIpfmgETl8E",
+	"RVjhFd1DWQGj2Yag1YV5/NRG4ommN6AlejZhFYmJNF1xI6Cm8UdrgxOM4bNGVPBw3055VcllgYkwCTYp",
+	"8Yn/SDtbXVzULuwXpWkBjlWmKTfkfSO3bCnzvSVVHqbU+JA02TIqdhtesFPymtHcTBRrcajIScVKhvKt",
+	"sm/BPAylKXi2ZhCGw1dCHM7ZSjad4Dnaswecrub2qNXs4uHZebN1j+2k/fyamOjnECVkVSWrJjzcJsPo",
+	"TXU7EdlPEO07JjTZVVKsT8nDxaJVmJRRIaQmSwaVL5fk4eKMCAkk54qgl5FwYb54gE7hopA7Bk8+DCs8",
+	"MOcMqhV/FpD7xJVlJfPsozl5ePbA/N8jsmV6I/M5Ufx3SIrfspxTiPmbJ7/CPTa3sStGxBrIlayWPDds",
+	"iHUkXHuuUFxkRmH8Wbgankvy8PzcapVlDYwLFJiTayT6NVF0r8jOlvSc/6Op7eSKWOek+eIroiXm7zii",
+	"qUvyaLEglIBkI3L1s5B1BZ8+IEqa5Zn5Yk0RIzkrmciJFCSXzHrWsc4LQtLBDfua6Wp/crWK5pT/yPUG",
+	"pmOY+tHiwZxQ8yDZyB3ODovLFNGS6GqPJ+B0OOaNx1iupnqfX65Ck/TLt+dnbQsGwpdtu9U/9BAM7Iqv",
+	"MP0gr1nvwfPmQfZbbaTcA6BTAY6LeZNNCn/UQsCN4hS78Xaui6SBW7qf5RO4UIKoBz4NI56F81tRDvOb",
+	"zVpz3cgdDLE2jJMIpFSGi5VdGs1nFw+dZY95W5ZYHwOf4sOY0T2bz3YbcN4b9dxqsA+nyBG5SjqrzJf2",
+	"FjCiM1dwC/RTpyfwEdbOdD0sVN00zPPQXe//CLwz3ivNnaX373jIv+MhqXjIu5Bj9o/RmjNHV+RP2vzw",
+	"oK1Ghs7RCC+e+TDBwR3YmnvFCARQD8x5y+uileAxRWhVujPvjvrrKKTqLGMsDzx0kELY2gpLZBAXBatQ",
+	"JULeroWfduABgU2b/0knzh2vqQermXr7XAXL/X/gfJm1HXtiPAXdeRl9i3RuhMR10qYyXiWtQo5J14jd",
+	"KEyR+8W7cueDWVZJlr2XqGRzYs7OF4vFR8vBNNOHEuPQwQZejjiTPt6w7IblDSyHS4G9Q2qcYQZIjcMU",
+	"jFVB1ycFrdbsRFdUKKSxuktWxooLc2PTohtHwO1qxxEa2T897hbwUYL5cDV9k9ZW89xZg8mMGC1eo7UQ",
+	"irfMcAQwRytQgmNCLpyaXSy8hx/+7ZMBzb/BqYGeWat5LlxIajGfGcMM/oFapPVHM6Nw2i+sTnj+0HxT",
+	"l7kdxZCpH1XonRiwnHygsBc6xLuwHufEhmQn8JHIdQWx+g+t5QUz/djR+KfelsN5pj6cZe2ICXyWlm61",
+	"E2kY7DwuiHs0d91xNyM/OG90nZH76xNK+xvc7O6ftLWNImSutg1V34eR0Qb9yF6ZExggFcq+QgAluTKs",
+	"gJZSUDQ3IXMmvo1huA0LRQ5RSySCuWbxr2vRMFEpZQHRanTbghNTVhARMmKl0HyLBXv2n9Y92tag3I6e",
+	"N3tQ0hpjxVbqDHHmEQEVR93EgXQuw3sLqHRKEO9+ZUgUEzSHRGN0o5uPZl+egss7ErI8fMQbA9Payeha",
+	"6rOBPbQ4+hxr45r6THNqWtKCvS95xVR76IeddKFBgfKVeWZDlRnm0eo8c4xcFtOuD8F2r51P5EOzLrg4",
+	"HnyEXIvGB98XReapwCcDMoOVhv8lFK97hWSWkFmL+UzB3rYI/KEVR/04n2FIu/2FmV47V9dZL3BCQl9R",
+	"Jy8kkbzaqXIIXEGNWI1lc4y+IRnN90Nesl7diPZfmUttSZVRJ/l6Darqiq8xoGJU5SVf17JG7YfuKNdc",
+	"rK98SoZRiSIKkgLHm0usAQXJ5Rnhn42OhGhqVgvyCpPL8jb/9sbuAhNvHrcGDELfF2eLwBEXqlJqdvHl",
+	"x4NZPaicWbEpd/4dqSQa3McrYilHFGOqFT+ylcaZ3G4BfotqsqU3UGWEiRMQUnoKoGOobxd7x89HkP/L",
+	"gPznD74YtQMPHkzagocH9+D8wZftXXj4oLMLO1oZfa6VidLkYDVp7+dNrpmsi5wsGbEqtyFsc8JOJx7I",
+	"Cdlx4WWScr8W1KiU/pWwb1eZrTZoaugweelDUzRsKHJiL+1eSe1yn4YqXBFqETeIrMgNg/Ll3htQr4jV",
+	"RDcFaz+ZceYuOZfqoHTVVfnNZ1fm6nlsb8GuMlVw4YNBEA22XC4rRiAbxh4FgIJskyOLvhLiYlwTmtuA",
+	"icUzubTpSL+zSmJsCKAPNSMrWhQKQre0KEgtuFZRgrQyh0YiSz5tfvPGXD89gEmf6zP8nu/hIYhO42UT",
+	"lo5/8XDWLxD3qUAf+iux90nkG7P6w5vuylrwPW4J9td2jlbLaZMtzh4hrluH432e1yBxpGBASo41KlRr",
+	"Vhle+L80//WXWbTgPGdYSjX03iucoFOAJxCyQy+oNnLEsq+bN5EFO5socTzmXIf3Gw1xrESwP/n6zoIh",
+	"UBG7LzI6JJwkwW6xumhgbj+5d87hd7N3sR28YfvoDhZU6WeyTuAJmW/JyuYFVDTTrFJOyqSWZX7zg3I0",
+	"7bwT5ciWi1qzI5aVkKWgbsqbEfsYe6nKZIncMEoUvTGPxwTQbZPDdVCqxBjblWa4HfEzC3kuNGpCFmrR",
+	"PaRHM6/0uXAemPbZQC/LSKrYAxYhi3cm+G1bSlkwc5G3PQvDA7xonuxSDybaelczanzRZcFZHrgbokJh",
+	"ELwHLGS2C05AsKqWUTmSgE+aSGeEiN5IG/k2m/DyDKJDkfeBeZZYIuarUMDWdmZcfJ3VIPJVwW8b+KtL",
+	"gIk1CoXXIUFTIHm1R2dg7OqtUuBRYNya36GawzURjOWgb0jBXq5ApT3ompx7lgRhgPpoCrnJy2Q/ZxT0",
+	"hkwBUPW44b0zJjYFUPepZi9FsY8dmw77hxhRHkOs9Y7GXd7sfJtLGw5DokePjVL1luU/oFWQgqhwuai9",
+	"LUMtFO9Go6DGFNFtWbD3b/YiU4cr582db25RUfFss3WA9aN+AxzmDaUDK2nPsazYltfb0UNBIojNwB7x",
+	"g49dus9n70/W8sR8eOKqynAfnoeL+Nj4G6eRr2pcQxOo4HMAxw7jU3nG/qAVU7t32jmHmNmgCeT6GDsV",
+	"dc71lcO4bZMJtbCesoJOrAaq2WMy3rDGeTRz1rysIkjOY81KGGoe6BfvUkt4KnQVUZCpDzf3ZkDdogf1",
+	"goY8H+eTLG+X4ToFCyfY8dnF7FclxelruvveejI+On9qZDG8jH5cGnEpa/WN/V2nHI+9pznL+JYWl4Rt",
+	"S723wPfugmKGqFEtOUidjQyr2G/90c7m5HxOHpDT01MIbMtakzUtVUuPTpuxqraumUM8YwaHrXJbPHdc",
+	"0LzEb0+4EqBih2aW5Em2uw/Vs2HfT0P9NPN9zUpZRVa+rOQNQtmk1R6IO+1JWdCMDWz+T373A2PHcKQj",
+	"cq+0FJJkoZ60YjSHNFoodiW7jSzYSD7bMAdxEa4refAsq0+1mJBJ47wVk/uG5t+YmX2cz2A1fQq8kJiV",
+	"vKPKpU3PSV7JsjT/gMAP5GLLW5bH9OHODHGUhuLzZm8tkWLM8TXLaK3YxPu4ca0EiIFniw5k4IP5gZNv",
+	"XxOdl4fQT3mWUo6SKb6VnttiWee/THCqzjGIGj/sFaPoO4/DcFe66XGhZeHhSW2dESqtF2QxJ48Wc/Ll",
+	"I8MLZ4sFKVmV2VKw/mG4J5+Ad3Hh8pq1tN0BQ5Y+buCV366AyD8tTr569+Fsfvbo419//vnU/Xn+8W//",
+	"+ZcY8fFV9yC5LVPFugX1BGx6TS/YbuJxGecObVEs4Ln2ETsIypnkyM4q21udXu4r1/JkcMFbLsJPz/5l",
+	"SRBZZXFzFZaaj99Xn6IYMuCU38e1saFDfABbtnegk0c0dmlZKjw35kAL3vWRJbpDe+2rPaCE4cFoCzus",
+	"uCLCXnbmjld0j94ZdM1kEvtvcT3ilvMkf5fYypcO/6UrKSwwTHuzOkzq8h77AS/7Deoorub+EmDeiV37",
+	"BdQ/WW9T3IGFQc9+6Gtv6HM67GFvMBX6YREXOv0w8AJfPj3OY+SCMz1/UXxDZvMwaxTHsutt5jeFCd0+",
+	"fhzktT6J/TJHLK4XHsP3NvP3PBPjtscyZ/lTTMLpuXTtRh/eqpRudIh0MIEGYbSj1VPFEiFWvWF7jLPQ",
+	"dcWMiomJkWHayIeYdezzq/vB4JJVCgD9MfpkQe+diYpo1aSqC0bsa6Imqi0tiPpBXfcqsgU1wrb+QjvB",
+	"Zgtc+CSB5Z5IwYjiOZv7gsTlHn4B+dun02JZ2aqIKoUNGMxYfXMgJFn5JhPByBXLfom/J8gU78GIa0Ug",
+	"byMZMgvRVieHrxwMa7QzJy1qWz2dQVfFWjvJ3nZ1B2tUt/E1tnLVY4Ycll+MVP3cWXnD86hMUa7J5aiX",
+	"uKaTDVzrxGu8r7k7ZNe0CI9d740vPiTXPGwt0nBK65C78zZHYeHo6SgRrM3Pze99EAxv5EJwHlocNmwm",
+	"OJI+oRFn4HL/CiTLSBIu96/rYmyWRU4jouy5ID+8fdwLFMfY06ZkHWNpmaGbF/h5z5v1DlEKYmyPvVnV",
+	"uXYGhXjmfjWCPgPS+N4kLZQ/jZvOfcqOZDyrfYaihyWzhjFMfWib7sFcbdCaPwU3o5vtK8qjCtF41lOp",
+	"Bhlvd9J1xwDECPdUP7+nQ61dLGb8jdwRudJMYOompplsyQ6jz/7lIyY86E1oGm443tkdOOGN0OswjwO9",
+	"HjWppMtK3rJK15UY/SYjqVj+BsEMjhF41tXg5t+aQvf1Q4R5zcoidk+gJtvf4Ze2K/WcUNQXUVENtdAR",
+	"y7eJjOO7UsMs0e6NMWOQuDvupmq2vaPPg60JEFFLxvyyfJakXe2G5kRL6E6GHWg34HEcuXoXtR97eAu2",
+	"0oenap4iWvpJjo0pWZ6eyoANye07wnXZOYf8aRmq2fshrgSVMpH02+sjD72Ad1QRCww/x+uS6qZTVVbI",
+	"7OaSNHYP96AwmhXFEWlsvmAx3cEO5uSudewgHfVguMYH07PefJOuvqKMxdGpjOCNLADaIipXfW21jSDa",
+	"+TVrHtw5p/S7yLitx/YNGWKB8PDHXGmeqT9dcZ1u9jyh0WBlUxo96W2BChp5qdPq4rLYyiCr/Y4892hZ",
+	"jCRQ+35rz+IJyyBjSVmont2GZxsLvwTHAMxWLYHp0EkJiehSsQoEqaJ87L1RUl5Npy2oTzGnF5O2Xm3a",
+	"65APYxYvFxkb77qw5iA/xua2lmSSY2qhMfNi3FR6+kisMSkVxPw+vGQ+U3BFuvzCySFgjrAwOFvPlHMn",
+	"NfpmXHeqHcUHTrI/hI5h/Fa3aD4sxkL63lFtnKwdhj6Q9kZgwbHv2U9wXQM+wC7BGw9EVHVM0CRoRd6x",
+	"QRCl4ajrK5vWWfx0IJP/TgHqTIppAerG5dgPOrjCW002jBZ6s5/DZuE+ncYN66xi+g3TGgu5ejkNdIt9",
+	"yJR9xEIpVozcsFITBTBc04w3NaK3KdltpAqaxoHOYKEJcSJWocKE2qaBHdnSnBkdjGvFitWwv0IF646H",
+	"+aKe8/aczTw9UQztkaan5C8fXlx9//SjxfKyM7VfziKsPtZlaVfqnZZBufdYNqxV3PXvtzsAgbRbXisG",
+	"uIBSFHu3Fi7WBQuIP40P7im3Iezl7ze0x9kt16p27dCt07MRJO18iIayB52elgJXtd7Iiv9O4xKLqpvE",
+	"BYelGg0jAUSbofM0mlI7frx8BuwVmmVMKbAP1vyWidAyEVJA8j4XZujsmBKbZgYxBvtxI8kaMJB1VB5Z",
+	"KKn+D9+05M+2VoCoueJFgVWkWP49jVilDdz1iATWNqJvnXDh7O4lW3MRL0kspVJ8WbADlwm5EXKn3A5g",
+	"5YHdBZcttKzkToV+1nYGEvbD+qHi6WggoWVJ7D9vmchlheQquNKJ6NGqVhhj7V8p2lVx6WpvJlevN5oI",
+	"adcwbxCSKrZl+b4VI+Sa5DxPj3nneqsEAeyqEX20YXM/M0S+91Chiu4P6y5+hztnrMPwQc0VnPWGo9u7",
+	"Z5mvIX5IkmERcz+OaKdUfSquaDvf+0leOjINaYy6ELzyi0ePHnwxxMhb+r41zaDnctCbdYAaPX9HLexV",
+	"ZhFS9QaV7XVFUdvGgr+8qfBLuUQa5bhzgxWcqo7NeFDQZgVViXsP2+HBA1DbYwShr0uBHth2ab4QZu5r",
+	"aN5Fs/4tUEIsOmC/hAtWMSZOE3UDrKkb6c94Z8QKaMSMi7Uri5+TJVMaE6yn3ULrmlZUaJbymFHf5p1k",
+	"VJCykluu4tq83IWNAJKA9OauMeoc1FI1l5N2TQpcE11A9DZa9KVrTo7VCVJ5qADAe7Gg+5EYX3NexpXG",
+	"4g+iRoPrjjypjB4/OBQwtN0QHWs3JeJuUMfBLQUz4JN5AHvRbOeAJJPV/UlxWX1SQlxWbxFWvydZar1h",
+	"QgOySR7LgkHcfgRiqVhunqWFimtKQcvtUbSEOb30c+25QG/6E3pqjmSIQ04V0RVnOdnJ6iae4g8XkcP0",
+	"H5e3F2SlRYs9B7PSbcMDBEMfVXUgb1rZ4e1NaabfUPjwVlscvYm5tNugQXvEH+iahRuis/cgcoOr9/yL",
+	"87OHD4+8wg9Y/FcKs0Qbs/dy0NQnbzds750DN6yMWf+dXfCLH6RuIOv7R0lW91VUIWzn5/4XtjvRh4Px",
+	"4toWKMKrnMrcMrbjC43JyAboK6H+I3yNbXHl/P/wHVeklFzEzaAl5KqrOxcftALMHdZZUy4UzlKZiUHV",
+	"SAt1B6c9t3ZXtY4rFSmKjAo3afrY6WORvd6N9SunqgHvPS8wFWgcmfbTlMP60kNPAg8bhysfk88M5esD",
+	"yQAeRDCyFDNURpU+fLMr/cw9+9E3XBuN3cAzln/HRRwJArrkJFPm4+H+HwTXikCgBDjTvIRIMbakbxq0",
+	"EgBm0oTMSYMpNbB/o/i3siPEoppEc1Z5/4y9DaNCYyTwUAqoyc/ZzmcMA77lrHrCbW+daGDRtXwaZBJ8",
+	"Chs3TUEGAf5/5drRdgf32foH6IGjB8elydH3J9KfFncALPP6KTeStpHeqXvkqdJ8a7e8c1nmNpg2rljY",
+	"g6jFvK8Om7J/uXgRHUniVIn6xyFRcn8ioZta0+yIBQ5DAqUI+yyQaV1jZh+5A5/VRUHMVx55hSsM2qwq",
+	"mTAkN3y9SVDhhhUJAsldPFsugDjszu1r9HdCL6HgUj4muGyG9/OzK/AR4mAOKbL+b6MyW+VugtZcu2KU",
+	"QR4OgVi6E68HylNSKZ9b+t4WsS3a/wvq2xaxjX1s9b8/CF1tGDLtj4JEu2EJaLcb5sOS5M1G7mwLLyky",
+	"dnoIW+0ATNq/cdD+PBw03OHoCcFXPhe3XKcigFnGSn1s0sL088C2FgTl6LMwlL3AxW30CHBDgfvAOKws",
+	"0sJgfq7EVn5a3sQS1cactLoqBgxKG/+TJRNtsJS64icVaxpMjUCfxP2wCwsJlWbIgGXcInHGCRbM+SDO",
+	"Qs+bsQZ/ZVy/HdRBBgAon2tSmjvelfea/Ya71F775or15oQNQV9gAGB/RNDZLuFumThVHCoikQDtklkp",
+	"BhFLynOyZ3pO8oqutFl5VtQ5yy99qbTEDoqYLcz1Jq/oTpxOLCv0PzxCgMT40SND2JzpQP3z6RENdduM",
+	"Gc4lzYv34elGpj4a5wF//0JG1f9p0LZB8t04/y2C10YctxEGFClhKvvulCWPF7E2Trk2w/4XZBm4uDxX",
+	"hCtVs3zeg4IaqhRNsqXqRiLhFBgBB6PYloK0ymMRx4iR2+yYT3OaWH6J6fgjwYVjJ6MphPfuS5c45A+N",
+	"PyLNcGFu42DOkF/hvR0QYPBPIhb0hNH8O6attRwvte8XQUPDF82KQhEAObLNh7cs3yciuUGNe/9bSMaw",
+	"HOXYlgtECYjGlt3NOkSkZ5j8a59OJ0FlsqqgaZRFezO/IlwQ86sp1fRv3a+9u8o24cU8F5vPdSNkeNXE",
+	"Djc4me90gebFb0P2UNSCmTJgGmph0Bsty1aGRKlY1dSTRPe5pPtC0nz8Vo+CAUigwZodgq3LeQ6axJpp",
+	"gm2FU8ABUdlcp7LPAKdBrqDD+WMpVnx9asFduWzgb5cVozdqjj2mKYSwtlQfSp+9Vz//mPTXRnA0Nfvp",
+	"QiQPVXf/wFqpaEMjVWKRBwTo9MX8suxjqjTs5+bf3DvujPqz067X97dRY6m6MucKKxlAggWiaVg2/1cl",
+	"63ICFsqUmuDp0neygLqDfIkGBQqqWSKF8l8r4hXlQctmrmY5wkpD0DQdprgHlaXLZp+Y3nKvFPjUFj8u",
+	"C7NNmqBr6wAcb/vg/ZMWNVMOgMIX1MqdsDqPsRZs6kf4Lgdv1kkCnYT12yGWnf4wXdL1p3llzK+WGYTJ",
+	"KEUiBdMVNt4fkGcUcKfz5PmYLNhkfZiRJD9WXLMfuVBzTFsI/layrjL7b02rNdP47x3j6402pigQ+ZXt",
+	"hjgnW1at2ZzQW1ZR8w9swttJ9RmTuJsoSL6y+EZyZbQwZKzTDl8YZYcuC3b6wv7jpw6nvGuZr+qGlyfY",
+	"YJgWJ5BsYmwcw9zRXN6ga0PfM+GiiZ1ZYyomWPIVs2iyrRBj+nkI5Z3GMMRdX0L7Rh9bzRMast4M4KC6",
+	"dmlUSMEzLBncNrqlRdD4SW1k+e40KB/ayOj92g0em8HtCqLnEY/YHwKBe3YHCNwnTYv8WBQ67L7kmc86",
+	"HnqS6gV+83GedOy+hGRq32Tc1kPPm/qHDVUuhWPKcEFX+qgKOIw6F026gLIkX5ttC7fRzpcrsqElFOYe",
+	"cAv37f6jQiyHfAbhcU3haxvB+pkiSE5SYK0PIwqqhj9TPpsat0I36YH2J2riniRcA089oHyEEU7HmfQq",
+	"rsF2pYd/e6styChPX3AqvjVvbYrAnouhpFYbSAAIEiFRtjRLG59+bxvADyBpWJe9ox9UPC33xAd+Jpvq",
+	"AxW8Sm7ZUuZ7ojaAsFJIeUPAQj9N4QY2Pf67YIOZGAAbHI1MqGRRJw/0RMNnEsRfwBl3QvkL3+OcBumS",
+	"gbs6BjpbEnoKbDONxvwH1usAk7kUMWe5Oxi/5lDMHYZdU8fq9yhsa9dI6raboBGPwx7qgG7PCuzcPAUj",
+	"G4bHa6KrYQ4EvCYpo0fdvfdhuQU3+adhujUTft060FM2tKWhRKKhRkgupbR1y22RNeYaa4uauzGCf9MB",
+	"asSxnlIe6yMxjxrj1eIYWP0YjniIYxC7ppMwSehLxHEPrfIQLtJ8tiroOqXtP7EoDNOM9yuP5eBRHLjo",
+	"2ASXRDFGrj+/PfNc71qhGea47ldKDFvtY02x+eyJa6I8GXTzj9MuJ6I3+SUku/RB85W7xXTqMg6V3KCy",
+	"t3ed1lpeEFrwG0aYkPV6Q7QkS4bGfO6jzVTdWLgob4GqGywNkVEmPBhjOYJw2MYrqlhkUVv6G7nDtc0h",
+	"W5UszOLO2paJrLFMvC35/ofCJW6lTbSkrm75bQz25iVmZMEulZRX85Y1Boh2mu7RDpui7v5RkZaW1uRU",
+	"IceXbgcDNCbHJQENmhPS1ooGgypRWevo/KRJD7kLaNOK8mJCUnojCSgv6upwkneTomBHOrgodUSvwzzw",
+	"YTa96qo1xiiU0Wgh/mDkcrSWO2h0P1Ru3vS1OD/Y12K8g7RLsmYy82Zlg3RzuzE+gpaHt9LxvQaa18zH",
+	"9B3oXCS96Xr/QjT/XjDVRj5NS0C9qZgyKtCo52Me+FkwZvi+wWXdh8bvKfpp6Ptuut/DcTs2UjMu+wHA",
+	"FFN4LEsGDTcw3xc9YN6vIhBsHBTaSwfp65VFhG8BrzW4y0Jd4Yax0igLVbbht2w4m2NSSCSIbXiJJZU+",
+	"wdaycKDg74plCDUb/HVidJsT+MBfOrLIGRTRlBW3UAKIohedavpyfhu5itUlWhZ2ziTbSKlYj2ZDHo40",
+	"RIQvaS/QosNckKnti9KM+drvylE++p7n7NJmNbr66hHSfWhy3kPWBT+5TRxzGy2ZomxPPWeT/HYB5vrR",
+	"yHZdVys0tdMW84lrBQUtXWzhREW7d3r5oxHgqHvazS2JB2Xam4yKI1olbEtaxXASXlFe2RVC60r35Mja",
+	"1hUXXG2OtAdB/RyNy0mrSTnuPczsQF/25HBzCN/fWtTBrbjP2xW29ug074610/d3oKo5RyU0b7RQ+Pda",
+	"ivgF8vQ26vO6Io8LWefwrSJnpwvCxC0rZInw9NbHYyZrLj/wcTB49rrfudxRa3ynYlvJn0mhmdAO58bb",
+	"0iVSgkvx+a9tn2jX2O9LDgjTt5jsQJ3LfKZKlgXXipvG2ekicc+l0zWBl0fLULfw0GXBbn/++VTtRVZw",
+	"wX7+eQQubTB72+vaEmHusIHs+F2Sz9PM+PR9WVBBEaaLleMrcp6+p1n84nZVe026HJaYwPywnw/q/CXN",
+	"btAdtmLwN7YYNZxfF5qXUJLqru75LKPYdlnan2sA6MFcFZsullU2ddC3VKus2FgCBCPo5VuOIDHoKU44",
+	"E48s0+/vvMUxiFxampXmBBp902xVtOYr3tFCY315UJY/0E4TbuY3/rTE2gWMhOL2buUEWKZ3FsOtCy7f",
+	"S3L9v7Au7drCzYRQ2Af43bmQ6cDCjk7VCjKzCDr3EXCNGb4mtt25iiLgPuMid+g8bXKyqpJVApDNWwy2",
+	"qcKSkVqxoL5MMZjAlom8g1U8XDMPUEdJ56qQ2vUK7dW+ZVTMybLWvXjujZC7e5sBpHGP6AyLz80dEZup",
+	"Rze/Yux3FmfGVSV/Z4FbMIYGHFopXOFPRP/Gm3I+lvsDSNjD7A59JJaBLy+97OOgqgbMknkAmbczFOQC",
+	"EgoasgSGyqORdsoz+HHKSGnMhOGmNs71XYucVT/Guqe9CbV/0I2XAHloi52Ilk0fx6DrSLO2sVkYKVvB",
+	"Ty22Y9+wIrc4PH3pC9ZvrEU7HEZoz20RHsBzwKW46C7DBtytOV0UTWP7OLKbT9cbZ80N9ZNxKU+9zFdo",
+	"JXNEfWyTGzhuclNN0w0rJpm+SYgEpP9naFpyAfcdrj4OeDm5tudgPQ7tSjDBdlNDHjreyPPHoGlCZjiq",
+	"4bjo6nabaPEYzzYutwxyNYmWkqxodfjix5AxVJ3YExJko7QST1rQWMjZOB/blsdu+PC5vAfLMDjkn4Tj",
+	"9RuutKz2T4WuYkme6YYT8Za7h1W7eTJNWGFm4ZJl0Ls3YHAn8szrxhUx+5MeqWOedJMncpQBJd22m7S1",
+	"kNTO30jddq+HitH7m33mWsunUCrgjNZiTsz535babJBrP4YywqGic03oUtZ6YjfiXxNl390cS6QPSjeA",
+	"A47HoVLCEdElfFODRkoCltQN3Lb2HytUAeczvaG7A1J0tCvysJ7GW8lxIGZsxhxIrMZqsc0ecOt6cmrg",
+	"WN6HQAoP+KchkmSRjkf/AVksm2gyMgpxRTZgHKIRNML8752WTZEPnpb2qBaW+YJsZdWoeqDRgk4ndyx3",
+	"6dgX9ipWqOg59Q/yPChZGQFklD8u1pcO9Nu+1/7VeSuY6eqC0PZlvaorvUF0Qf9wGNpqkKT9Fd2g3OE7",
+	"o0cyidI6WBp9fMPzRAKg0UUAtzTVqFxHLwBIPqnYr1gSLwW7CLPmuPJCdkmzGzQ8bGIdJNEqCE6kOhz+",
+	"6Wk35shF6pNjfUb0puEfwKrtoOAFJpODVowfrMZIgyO2C1pTTmuP+kfl60SqobkLPLTb8Www0O8AIYM2",
+	"5KkkHYsr7NhrOFnH7M593AQy7pX517wBfEikzT2GthfQvNGhVqMiekkqVjCqWD73x/LCMdLcoiSuOaJL",
+	"QH3CJbHljBce8IhbcU/FHgTlJaEFq+BNUE/Nt5ZBS6oUywHOo5UCAN6lHRVa2SRCbU95L48V5wr/xMkG",
+	"5ZXzmR02Kjf/Ddb2PwDWdv/IaDG+b7b2Ho57wCefxKF/HqBGJfL4I77rlz1/roVBGu20vmrKBGIIuWVZ",
+	"yVu8x+6In5UVUg20OTMSDSHVjYTBh32rM14wAkCnIL6wqecRbrV2zkHsendPGGmobXuA1ixcy8alzI3R",
+	"r6X7yXjz1u7042YycXrJbVnrAYqhTBZMYcOvlUTlFDVg+JLla2xNNgmLdSJ8K2CTjMdjq9noZ1dc0KLp",
+	"jTc1V6Oga5Xs0YNxUVZ1CvdGHxu7iVBoFTk3PWGegn/zuND3fa7tBJOw8mNh5/wmTEGem4ppXlHNHtMR",
+	"URD33EevLlwd6PNeUp7Pya2Ezvyyst376vII8YEjxiuqvpG79ojQdHfvPouPPzDUGLPFbnFTJOksjlGn",
+	"6652g8eE9/aA25zGFAgVgUCehYhHvtIMz2twTwS3T1sWhHvf2pVAHqGkGbhoHw/eBQ5Jlu5BsTXT4Dm0",
+	"IG/ansFr5qAFb3D315KpSLIQV2bhieoUYr+2l83cJSK5IT9TZNcKOMTYhb03coYWzxOIc3aynymjHbq1",
+	"2QEOwMxBvcFxoNXsvX6FBBy8wzxxAT4ruFIJXVMujjioZuS31f6oWdstD2oB4k02EdwE9geuX8cqSLDU",
+	"Nh6Sm/iSRDs8udIxkuUdLSTSCb9pYtVfjKyrpmOom72VXs68tB1Jpbw5hDi6qkU+QR1Qh5jDkZlkcE2X",
+	"dG/413fYmSrB41a1USi5WF/YKw+j5s6DpWX7uJCK6WoPj4MPx5FMMXjIEBpkgmdC8wtoFXoRoydBX2Z7",
+	"rVSYlZ46pvoFx7joMl6b53AcQ/4LyGMxgmrn/HyAd8ztf5c0uzl1gie/cGHr4M1LKm5OrRZ+AbdX9+5y",
+	"Jr2lHZjySJemN+oMN3jmGdsuBHvt57OAYeZOTOb+Coia/x4isCPkQHTIleFmFe4LlCxAoKHxPsYPydi2",
+	"3DG+SuCRe4eh29iS7nuI5OMBoN1FG0h7HNqfo7DhmwMj9BI8lIuBqOmJvK7kju1Sq9n2wC3rgAjGQMb+",
+	"Wm/LOaD2za16Pie1UPUSu1vml5i7TrZ0DwWqsoo7rV2m4aH06txnEA4sAPTnu4JQZxsKCcy9JUN60oWx",
+	"QXYCi/AFsgaXArxpcRc5a3JVR/tDuvmtSaMlhUZlebmwTkTw9VFBmG3U08m5KPhwlHRoqobmHltmUiuq",
+	"xu6ItCBE5wKkdqEvwS8H9yfZKpx3qhRaN+s9tbca25jKzWbe61FlvfP9XNiG/9qcM8j19+F/A3/Wp+R8",
+	"e5NCRbd+a3tpmesQ4u/OW7Qs4slL39FIZ/xnGKDEIBL64hWRFV9zyNAzf1UsY7zUxBy6OZG39vICLe3s",
+	"EdlyUeuYpWGR975XI5luCgDslr4f+d5uOqeflHuJGzi2E/7sR9AKNbuwJxdNMEargkOgVkBTeyxfpFuG",
+	"+Nn22ufat7UATQiNynYQt1Zh+j3Nczhh3Yz7WH59YRHmGy9qlBG4uDmQQJfJco+NSpv8uW7byM0I4dkk",
+	"+aVQUYYCzDvxTFbb8WOM8lOY1QfhVZEd27BoAM5lqEayBUSqNN2WE3LuO1jQTgdrHBh+QXO3Qw0dExx+",
+	"0xM0+BLwqkBKPZwRTFpqB8kwWTfKZN8z59Lr5OIno1Q9L2Wtquit/avkExMP0h2rJnQIuquLyoWobLWI",
+	"jVT5xQyHnZGc93AT2n35JC5CnOsxeMFHBxPhh/G5RBMlr7Ev0TWEgsiKsTm5Rk1HXfvUDEpUvb0kgnFI",
+	"3uFGvtZCu+gIyPvwAjDn75egzV8IPwIs1nzBRMWzjbOdcDJe2VKJk6krnkXKZOzd+B3VrmlTpzRFkC0v",
+	"Co6F+GrusptGKA8jQW6clFET2hH/UxZ1DEvouSBrvqbLvWaK/PVs8X+/IvDvv42cS4OiEsFzl4rNSc5o",
+	"TgrAblYj02NUnWVMqVVdDL0YCjBHp9yAe/vNXmQRTwQWanhGBOtJS1+ZLSvnDTqmS2UwcGtlnnbhhs67",
+	"7NXaveiJA4N1fC8y0S4SM+rLbiMLRmroP2yzcV2Lqo6FePKfPy1Ovnr3H3/9+edT/Nff/vMvh3qaBb//",
+	"iZ78/u7Dg49/OXiXN3aQe1Ns8S/Y7qoFmTcFay9BoefoxGzc724Gl2TJCrkjv7NKEk1vwHm1ilPow9n8",
+	"7PyjJ9OHs/n5xwSpxoEiPxhqjBz+8Hwijp8ntLNJBwq4DLl9G9EJpB5oYgdheln5/FDBbg+Gv4e6bU5E",
+	"LT+2n2Ya/8jYmPy3mtmvHSp5pBDWjp0g9GMP2T2R2BbrG1WQieQ4lopMa1dTmkLCCF75xaNHD76YRzGm",
+	"Wt0EglK9BOKFcDBlbskpYraa0x0lJEIp9ied8NRJHT6h7WS7KafU2RwhLOijhwfF0NFaZCsbLbGaH9ly",
+	"I+XNU5EDuuTEJR3Jz+aDtlCY+IIGLS1kYm9DREMPV9A6oEIkc3CLrLnALpZkozWmb7QRWyeKentaUm1N",
+	"X7SMl44DTKI76zqDB66dnmCMFOgZZxOubJyaiQPB75fen5HCxRolj/E1yeJt600ZD1Q+YAHvVMzRLmsN",
+	"iQRbKvautsHnnjFBauHbwiX0xp+84pgKIdlt8zWDtsGVmVFsG0Oa9P0KYDtNIcmaCWNhsTxu8QYMGfO1",
+	"JwkqqLY4Twd8P1CiZ7nNvCWO2mEbh8TnWDGavxStHvZh7UJGY4WkT/ja6MNNGBLkzyU5ObM4wntbcxKP",
+	"TDrQlHGQGIhzYmkSLCeYe7gT6W2/B9fHS//Kf33XB871jaa6jljqLbyweLYZuOc31Nt+R2ieOdOpnKRv",
+	"5K7xblSMKMZEooumfcfrNAJvLgVLma4KyqZc/ooStFQbqUdaxgBZMT5Z+LHMWf4UfhPNgTVWLRfrN1xk",
+	"7AiH8YCnu9xQ1fbA2oWCj7didJsCJzyYcQh8ADS0qSP2Bps4+UT9UOeewJA49TW393ZTeL83UsryTJPa",
+	"17Bqn+U8ndpYca3ddLwSPYrOEXc3nB4EgXwflzFGPDwuqFJjob0P3m6jK4VHNz9N1gAnWLNwYFyxe2tK",
+	"BfC0Erwp9cJUt0vOemGWZl+6jTcDZGi70maLB7noPi4yz5Gfxl0G05XVlTc52XtqKKXM284fLU4XgPR2",
+	"B0PUDfFY1uX03hSj8mc6q4gdsZ/oye9mpva/J+8+LOZfRH2C3lUftUe8PMWHPnMuOzW3yX9MYYEb+0xh",
+	"9uElWYDy5nxMW/reIqtarxn+tYjmY1p8t5Hrf2Ufb5n/Y36I4vgte69nB1BOMPmYyJa/Uk1u3Rc78c4X",
+	"6CMlAy4Hz1SV6939JzDVdP/yfMgL+RxygX3OAbjBce1oizMRQJ0Je20HXkvIbdgfoTAczxsH/eWjNu1V",
+	"w9UtaZOSNA9agubhIUHzqqBTxcyqkttEAg7oSRJ0towKsmQk20gF+yF3XUjmcepGaSc46kgXVPg2Lfe5",
+	"dzCJcdsVTmFipxgzCqGK5DJTn0v7QnW6zQk+uWSq3U8oPvx/VXR6qCXPX4qY/wTwmdBnZMwjLOtaskvM",
+	"geaKFGyliVGemcA8/JhH7ouHgy64B+f969/te+ctB9x6d5Hkhj0jgXEhd9cpBHYhd1aBOLFJku8O9u2c",
+	"xEr3pmTh6/5pMzOOBhcOX/bKoqD2XYRWQIzMaZG78abtq4pn7EqoHUvYtmPEBcg8aMTADj8bDhjfSliu",
+	"fRsu5xDl/nfN1FG9x9whvaczNm2j7iKJa9eyY7DIWal6y/Ifoq2nYfRDhP1nk9rUyfKreaFjrTSvsFev",
+	"dV+WlVxXdBvPD88DsX4MDe6f2o6RrSId1Zq4QlHduo8d9tAByNQ2g7tR5p6aAU2GduaOXQ7ueHePkLTB",
+	"r2PFXKfk7YYRWudck0KuyQ1jpbuJp2YEuCHfMmFv6c4ZX1eM5c+iKpaRcg2uCGTdwtPH1OwfW5Ten9V3",
+	"bKXnZLlvZaSMS+FzlRxduZSzrYzb/T1TVbO4Nygd1kgiZoNJ5SWB0cVs+w8HC9OE0+CuPz1YLfns8ImP",
+	"OljLmCLyXKnawsMIqW099L2S3YmcqCx6m+wVW7YFbyRZrKjXwzBSsYI0Wvxg7LnJ9ItZyy6fw0ykyTYG",
+	"NmuXU1uJ1yy4vbx5eD5bs7SMFex7kM4OGzokgFAaPGHaxvc7URJ4z/iYq7XzEzscxQ93qFlbmjPP6xpm",
+	"NQfYX5vTq0Zz2Si1E5ogBDM5kNsTPgslaU6GjpmIlbi95D/8uDOTuSe6I9rh7btHXd3N9VPyir6Ffgl/",
+	"1iU/n9UjpEPKCKvtmR3SDXbicZin1VUbfUaTt4/teWkZ64oVq37NyRG3b9OPJFKDRwVfMQWdZWvFoO8K",
+	"Bs0sRnm8oDMp0BOR8fHFvOFPVBxT6wW1/dAgl9Vn0llvnlkF19Na2N8OXUFOfEUmwnaGdL72fZyEdZs/",
+	"1qD2DVTwTgnqXFyLFUuoYKrtm2m4MNjWFU8+fq6bzV0z35o3RWfnC0i7uS55rPNLVtSK37LxPkJwBKc0",
+	"jGoCt5rP/9tG8YcXjEO6AeawlOD3USoUsY5dEaO+401hVNdVQvVyhbI91OvBti/Jau7RFbNuUg1L26Yx",
+	"OKN3Aw2rT1A1B3JcmcXHDnMYPYigO22tOnTIOP4OnwQWyVmRyHPaDhB3vNaFLrFEce4AvbEaZ4J4HhB0",
+	"8eSlRtogFXqbFkQk7KLnji89tVMc/Z3fjG6XwOIZMklE6D69ZdUezViLOwC9anxbbEi0PGlBvQdqzip4",
+	"74REgrDgKFHLrrQrKXF4yJFUshEJO6WURQLfvaAK7r2drG5YRcyTCZBg3867l6oCzZAAcM0CnxRS3iiX",
+	"2hlgmk2thPGUnbf2L7X3r6ootmKipZpv1DW6NBqDvdEewFPwC3zYOHbIWfW8YYwIp9JsQwLWAawqID4E",
+	"tuUKa8V2CVYNYtL9HU4Zv7CAVhrVuqJ5TbFW9RYrjeDdv9SC63arswJyQZpeZ57q0RZ0PNbk6AeB1d2G",
+	"v/DFYyu4kr4VECsH25GhOBy6DJM0q8u3Mj40JI4ZOvkcVc4qf7xtQp556JgDA/MZddsZArzl8YrVkZdu",
+	"O/DPsB2JZZYBzBVzUt/wbV3Qf4WYQypf5G07IYTQrRRrszfbS/KgG3/zsuH84XD33ePiiGNDD2FwaIxi",
+	"d/COOqD2iCnqiJlbngKqHFCHpGZqANqeYpBmmm12pGcxkawJGej11p1noMuhHs8HzrFTjCL+v0Z78iqR",
+	"B2Js9CbcHEe+JLPEfUTeLTda0TxocKadVjCPO0cgO0HyitECrKoTtRfZ9Zxc0/yWiozlJ6509qRiSha1",
+	"+YX5PqeanjRV3+YjBPQ60RUVygM2KXiY5dDSNj9RdVnKCh5XBT356quTr74yf2x4SemJktk5dinnZnDz",
+	"xW7DNTsp6JIV1/eYnuAPkLuiS1bB2vHyPfFJluaPQH9A5tKrNo5FP+zXK6m+dj+7viDX2KW4MusrK7li",
+	"SsH+XRNZkWtzv1ZlxRW7PiXwy/YU7AtETqv8mvw1EK1/g98v+UnOK/TH0OIao18A8UZg1Yps6C0zQroT",
+	"AIuS8e6RXyR1kpXzQ2BiveLhgWpq9zcFoR4VKp8I7NgfDAn25+B3NRkmUbhpa/3sQqxpgo2QiKqzTYAo",
+	"CyiypNWXapSxDQp2GsrWrQeBMNRhBJzDUGNOsbOq/d2Qx16lMEpfP3tMvnr46EsPrplD8CkCfxWHFXyj",
+	"6bJgl6CqlQCuWasuWp1NH/7l3X/8/PNp88dfEvU1NvYVobTvBElFbnveSJLL6FY2PXLvpbssF0ZUpjzv",
+	"rhyUqhuWmzPfhaEcbhheYaPVGL7wC7oFWHyQzntZmyFAqGxYUfY6Mf4WLyHwVVcDyHj9RRk+NHLQcsbp",
+	"UMfxiA6PGIBUE+BNDi59RgwXTSHOsP/crsyzTbBPc4dB2RB34GD4IswuUDwjK1oXek/KgqKtGj8VkfKY",
+	"ot6K6L1DfU8XCzlzFq9MLLhgd3rBlil360ZOE1dkV1njKgH2WdKKbuNAQW9B6rFqT/xDc1JSvWn+JsCm",
+	"NDffmH1h1DZPgQLNxLVqv4tLqi++WpyR/+/NyxfuFYQLWwZmt5ksZZ7ox8K2LN+nZLiEGBlz8zwswB1t",
+	"E0wlV1NVavVyla58W7I1FUf15NiWBTsWeDev+ErHCm5X9rxaF5hwCDxQoGn7CY/0FeU1G4SohkQbW2G/",
+	"3Aeh1IlrYb/VMRvSVWWiH7ViBJ4jXEDpyT6ACxyxlg2jaYglphiWu0jRalCm6Y3ZYzFyDKMKpcH43LeQ",
+	"eS+3Ja2gb/IlWTh9CLvn2yBn5PW1EIZyEzJxpVy9rhNtVibWusUBxF+uGoBOx9B2dVxJcQGJKa5dYWsP",
+	"zRfekQ+o3Tnwrv3DMi2Cn9tm+RWj+ZwoCTv0swi6dymKzZ+4PiXXgH5z3SMqYqHhFE9/FmGKuPnBzPHh",
+	"fIYTQQQ094u4bxbnP0WTkStsVh71McZ9Ka1z4Mtej3GFBuWHDlHbLtkXt4JY8cdljrKvLawCRncyomHO",
+	"hihJ6dvIqMmgPGHnioHS1W4vdcEsjjPC3BuWQAOz6Wk93lG2krWYlF/RiJ6+ZRntL/50W+p9gDztBbgy",
+	"4nygD/dAfe24NB6UGPjoQA/yFn4rz4Oux4bUvh+59L57y3hT25MP4J6O9Mf3y2wDJvIoIN3O4r7Bo6+8",
+	"9efB7f4I7naOxAkcPikTrXuYPolUtJDDWnjTKHcC7Nec0fwEIQ/Rxq6MlS1gF2zjzQYz1qLDmh0rNKvg",
+	"ISnYyc6CiW2pzjaJCJu/Jg/tVSRU7G86z/XezjQqdi1yVpEd3Ucgq81zXydPf+swgYrZVrEmIlt4hUP5",
+	"DvxjICR11ER5jd2FfdGCvZ5zvmZKs3zuyCLW7uqfg+sHuhRDNp5UzKun+AggVyurm/ZbbKiM4o2tucbu",
+	"DhVTcchpdLxGwSpetNrZhc1EMdT/x4NVHHNrO04Jl9ZDpcCtSp64N16S3t99i2qS1UjTWrXZa2w+0Gpb",
+	"XVlTbgy2ygj7ALzlZMeKgmi5o/i50QynGAkpHNYfsZ9ZTxm9JMxd1cI/cDqsA4yxVeQuCqXElFaY/u2u",
+	"VVjc3BMWsFeM1FjuzX+gm5GZrrGfiqLVvBvf1oL7Fe2suHFqBTb87u+NbRTd2DlWPIw2pWh+AKenWef4",
+	"dyqbWJTCVxxjFPfAieCE42EAabLb8GxDcLRoJXAyb6grrceK6bSatNvs76wkbaCC1rwp5BZnOTiqel4I",
+	"BYPdyFB/wiMWE1Svg16IcQTCPyMDLzozlkmR8YIflZ7h0tN7cwTBPsWSyLnKKlZSkfEJaQZP/K/ilVzN",
+	"148ntMVgIn8SdQlA6L+kAqrNnRXOJ8AJrLjganOkX6xXfVZl8eozpxGOW62hZV5HL4e3QSPwzxRxT/o2",
+	"alwTumxHtY5v+m8UAEf2kVUJ3Y4Lv9Wsxg5ldZYxlsePpadsL02qfRiC9hZ9X8hBW1rLglXx2M0LSOa0",
+	"t7uVrkvogQc5oHC5e4fSaQ9VPZj47GL2qxHFLzzeemMP3NMZ8i8cf4JiiWN9/0zDd+HmN6evoXtIzLkV",
+	"Oo2IaZ2qhvl7M4+Ig5BcXRF0WFjeQ8VVR/p+EmZue86vMQAyFUo4JWGvSE73c6tncEVc/ijoe5QYSXB6",
+	"UHpEXmkD8oqcL84fnpwtThZnB1/ZnPrOCzUpGDTX3MlLawXYxA0nLLsZg2mx0eT5PFocSKqKHZLUBsVU",
+	"jRbc5Vi0vUEz6YhKMgS7O7L7t/eCjmtktKoY+/1g9s8zfOqj97REvKzojQcvPAYwobCNaAnJ+Y0h1jmi",
+	"4RWjbnh5Iks8ICc+3gj479br00c1gqU0heDWos9ZBj7qS2iYBWYaoOBawC9XQBv6gefkf7nGy/YllbnI",
+	"7ZuFVoSSPVNz8r+QCO4hdGCgGSq3bCnzPYEnpjmW+ViUQpDG36aaXJVMPA57mxzqrx7xgQdzyFbx9u3d",
+	"yWMrliEo4sYFv6MWSi6N5Sp3eDkfNNQOnKNWPoztROLjiUpzcBeQNTNq2txQJINQgbjENo8JQvWkCZYI",
+	"DpqWB0/jGywz7E37mawIHmoLg5vbeWrvhQeKbmnOLpter6gdwZ+wNZ+p+MwnhrCgodtwaedRqk/L4vQM",
+	"HnjgHYm989dyXKfXeoC62kjRdteydHgKL4V7Ulmq/NNRVar8mM5X7H1p/UJRiUxFDvx3S4uaNeHLPfaA",
+	"hgRVi3HT6VnxqN+zIqLOv6a7722ix/grJBUjtFO2Goo9VXYBvCKC7ewyfH9zH/9y+OoqtZItF62OHNPW",
+	"1qv/whWkd7IB8j5GFKGQbL3pY3qovcj6J0XWOpOxNlnY6++CMJpt3KXQhEs20uwA15fEhnUubCnQFtvu",
+	"3rIKdoRrmygqsPU4bEYtLgElitPiopVAkJtHhdTwehDyXCuCyWlE0b0iu83+koR9xqta2L8vPTYleFtB",
+	"ArkwLOjKTm+QlVV6zEhh1shAm0M73bCFFY6WADk+BGMcRcasD4Z8MT8kvAcOCzbHGF3kbLvxOG4QVz0s",
+	"cw0nHWclraQHXYB0wES07qpQ0mogQro2clyBBmIZjVZrptVnJJMlt1jz4Gima8rFvElstekh+GutC3Rv",
+	"B2HuzxQojirh8QE2en4orH7D9k3237SOJW6MJujT/v3h1i1AijdJ284hTkLHvVuGiY7BEUkZdt1pTG35",
+	"YmSBrPUbbArY2vSzRcw1X0AOpWzsAtCHkE1bRWoPDkAXd63MkL7BlsYZPK/4LYvgClTBN4eKGN2j8RF+",
+	"ParJVZMT0gt3XVp5dsPKgxhqcZBPpa2aM3wuv4YwcZDlsqTZDWyZy9+32qyR3yPw8AbgYl6zgtneB1O6",
+	"H9l+Vz0K9GMqkRHLgu4fg7CJuBpcrsM4i8sYtLlLGYgnPyUNwmnuhyrdP2MSmj4+nK4drJgCxoinQKOd",
+	"aFdtOGLJTkd3XnYWsHdP77gQIYxD7LaEIpWvWaK/Hl4enYoW0GK1tNOE+cEXP3IxNFaHaVsdj+2dGRLP",
+	"bW+wmY2L2FLRLzHklGZNwbzmw4fEsOxxVzHIaeuXOCjq4eEEKP2WVe0utVBcglSBZH+svXEpXIm8Hva+",
+	"rLDsLj4K1jJ2pNvDRXS2q1QRQrEnvvEomg9cobnev7fnUQATWdliq4TZ/8o+cq83qRrRWKblOa6oZut9",
+	"zHHsvgNMK9Hy8F76pu6QJ4ht2E52XDQ+67si7fuZxZnZ2P00gtcHHanGO0kxijn+eexm0qYUokNdOHMY",
+	"WxlpuO8uCfoqLpxxc0nQqQEfFPzWPG+00PBMTOyRMkFuj8yt7KVNQrMSS6q5JXFiW8A1mwJTpLXeJELm",
+	"xzjTm5KIBCS+DrPzcf6jYcaG8y/H4hG3MIjtqpqI7a+YjLqn2yK6uU5FiXR0c43xIxHtaYHnBLbd1Qgc",
+	"u2QSug/V2g23K/EkaLv2PC0DRLZwb4c47V5ceviqN/V2S6v9p+Lba0964Kj1TdGwaeAW2uMTWRm79DSB",
+	"PTz1ZP4Lcvq98Gp0J2x/V7dSuUNdjeZbUMlYzjFiv+LCxvBvOdu1JGiz3NeyKMzFcXdb5lFUewgrmRog",
+	"l7OHXz78x4MvHn45DOjSuybsu6JkqQt2lSU6niUaAnYSbnbggXOhayE1X8U5lN5fTNdq2MdV7h224yaE",
+	"b3tBQ5rpeO+10sOqjdRhjN095KRyHn2uIBezYiWjWF8/yUX5ZxmbdaqYelkrLphCp91nCuTe6T10h8On",
+	"X6RyF0fZsc356CRaxaxmqZj3bMKlfAhx565JSsEKk5ZrK7AHmzB3JzvogueMWR/uc+zq+NA20GsOXtvM",
+	"9RU7g2mcnpj3oQ80kuvTUAU6nBQW32ApAUCgz2eYAsFwJ82v4Z8FLVXCzoY3e4Sto/yPRznX6vidEVNn",
+	"ftzIINLE9QWhcMwhcnPtkuyu44qNuY4L6xE5UuYj9MixMbnXtXiML+glB3wdSaxpSHSETnbffWzvN5e3",
+	"jufyOiCdNm2WdXEDUZtWeYQvRsaozpIpntsyS+h+azTeoI+xOyOQr9JJyNxSgTnwZqQgOT4KGlXJdcVU",
+	"BC/RFW6NAW+MFxstxja/TQr2VjHRu2jJQqMQ3tmWDAu0JrLEyEvT3ZbD95dF83F3j8uZDaqbQ/szLL5q",
+	"JdP2BUSw3f7sD7X9bQ54MkgwtjzFznigtgQfIFx0k/KHal4gk2Zshcwf1mM7XgcGxWZSsTlh2UYy1Trz",
+	"DZgDIg/QwkxgPxo1Iub1fWy7kfuuAsuK3jCysU7fEe916W1xEvm8tCUjOSv4LaswAsLvVj7l5g1bADHb",
+	"CS+0mkC/Ls28DMt0MTnGUN+WOxwv0tLNvo8Qdh6Z/xid1xYwuXInd76adzbHYx6c1pbyZDPWOiWbwAQJ",
+	"cXAvCuono5mOTpBP5CE4BBBMLJNFfkp8/rkxTcGqQF2PeVjz6znZ0htoAUIoAWWhqkW/UDuv9lbVHI5k",
+	"f29kAMWuVDYJugdYFGIK+onEC6zbyCnO+R9BWoeC98mVvQKfjWYIE4aAeWiMzQmk65pRHvufdXP5W/7y",
+	"oYaqvd0fyu0fjuFFJ8pF255X0fSZVNuUNzxai/T1PshusSl/O1nll6RiK4TFd7nNthxeM6y3Hdn4pkeV",
+	"puQ2ireDMzFWDGD8Gc5G9E/83SkxRwO3aBsBZg6CnaPxTd9uIPVtY2HCLJeD98cem0lhPFsuOvHEf8v2",
+	"TQZmsx1Vbpa+Ijdsry7JUuoNFh9SsydBoDHeA/Uwd2g55rmPU0p9326YYjBhd5Rs7hQ2j7NZLwMx34NB",
+	"32jYt5MXlszVd2LVVrnTbGO1HZCY0I8TkeKjCV8Ho9MHEsyaiQTZ+q6esi4h4YJqRmiY1IflJzYB/B6D",
+	"5Qnfw5tkXWUAhRRUWEbSPdFwKBJulTdU5Ev5PtJtxlxC4zP27XuewdUVq8E0EmTy696aXx3uqYTvnrs5",
+	"x65/+8Kn0/veN77ylFel41daHKwRedtAkyAnnRKAj0IVTwWZ35Fs7/N+3noK4ulHixGQwS0izBCojFDI",
+	"Ne8DN6fO0bJgkxM8Y5s0tDXIOtP2Zgy2sWOlStaWmVSY2RlN5qREFXJnwZ9RHLWaDXTyOAGOAYCIKyMw",
+	"oFEOpn3brFBjUCBKBra6YVQocn46uxB1UUQrwTe0iqgIr1hFMmiMYNGqaVG4LiQMyouiI1lYDj9/d3Em",
+	"E1ExCTZBIbCVcGQ7KIE2ejaZUyLMXTjYok8vI2sLtorP17X/YSJP0qjDXsAJh7hLTT36d5OBjcA/P1RQ",
+	"elhypUpJD4unVFVdT3gMH+CbsFJqYKJvnbSIo2v0MjuguyamAXB9qAPSlH1Il0fpqY0mPNs3Dh/vKnBY",
+	"AeeLBXI1V5rlp4dtfgsJ4ltwWYO979/tk9jKskAvMILnBAQPZC3SW8oL2Ij5zIiy2XxWSKVPUKLBaDdM",
+	"qBPMd9xIeaNOzAP+jxxGSGA1mEFPbmkFBUlm9NdUs+/s4D+0Bn+Dg38nlb5yY7+FsZ/C0N+Y0b7DkeHf",
+	"T9zAZrmZjKFLX0vbB/TayJsG62u3kVBWg72vlKYFdrrBqgootYTKsIwKsua3jt88CdEHAzDA6GVxvShb",
+	"CRMul8JNIq5WsaxiOtrBd2qsJAlLo5iOIbsZtRZxSg09FNO2oT121IG8wOgpO6Kn5x2CvK4RM6wh1eBy",
+	"ONCKNL4HH5bdrE/CjYVz/afZxYmX2a37Tdio49GjB19M0+PwNfGpNfGZuzL9MSmNvUBeKjQ02BL+dS2O",
+	"ihm5Tn+DyddNVi3XPHPIVoV9uevF4mJ98RRb+3iUJdO1NmGbDOhcJ0ku51h6DkLuF7fJiSt4CHS64E0b",
+	"mCi+4+FommUen3/y50qjVm94X/Fgkz2CSF2wWbDfwe6G3HOsPAMSPOGrVUSgtfOL7yFr+J77Ywipp3VJ",
+	"PfC+INo7LknAiZ9ohsAtLXgUHDmZiom/aCf/eqI1yx3YyHu5mdyaPomrCSab6G6cxKfLpBqqzoICKJpD",
+	"ZDJUZKB9oMWE9mCrtjbaB1/Hppco/VRpvkXZE2GfuxcE3NeBvb+kGfa+5BVTk1Kp75Jns6Fqk2r/Dt4T",
+	"3OolIzlAEmNxpt3h0MHgd3dCTk9ZTMnpgTSci7DY2lfdg923Zxqr8RWhJK/oSl/60o6LoDkL4QLbxjQd",
+	"CvGivIRI4EUnItjNAgounqQ+INjudWMe3xvi6Au287YuwktvqaBrhi1nlntihAP2MI7mhN33bXAviU0D",
+	"CLNKszLqZpclEw3GKP7LA0+7aHu6a8MUJ8PdE6xgFfMI0uqkzKuEfudrl3xCCoTnzBlYylr7nAk8Ihzh",
+	"KxpE/oheSLflpJhAc7+8gZ8eUBsi0R6PnJDOvr6PtLGBYA0Ir/HhmanASSGN0h1A6A1TT1eraOyXlmWx",
+	"v7ANTdZ1ZYsI0b9tvnOV9F7I5VBKCGoCBDMuSNAzBbEtBNvNPVKP/yHmrIENArE/m/Bvc4YUdv6xqeZS",
+	"zONzsseyn8hg75NcXhr5etGU+juRCxPv1P8WTpG35fQIMvJunjjEU/bjGc4cirdpZdjhqG39EX97MCgG",
+	"ymsn97DRboOrJeSGrrrrxHiTtjgqV7FRLVo5ipZkIZqokwEBTVp3mlUPrfYwlN0YoXSkFeiSr2tZqwMw",
+	"75nTREADoFtoWK7YLatoMTIXjNquAlcW6m9sYmUaUy9EILRIteZEmYPg4AuWe8hGGTlF3MpDtPBa2fEp",
+	"naNVkLosoLuvGtGmK9waKmxeyqr5eBIk/wHsf7iQXVInUL0WQQrAGMx/1zDkEONtmZN/MM5aEiF3DqDn",
+	"vnNJLbqEHJ1RyoU3pAdWkUvQlUuqFNnSsgTAzorAT61DXqKXfkf3hp9kNSGXMwBVHupgVVfCvNQmuFq0",
+	"Jblq2p04pmn6Ho1Nqx3GvkycU6R1AB2KzrjxY2LP5lhH9oprt7feYl4zfYlXHlcEmjGO5tWDjQOOyOxF",
+	"H5g6LjXWXwVWYDWvayRMi0RNIm0AKd0Il3lwEbSzadtb2/B7q+OPzbPtSfgDt9L9uYPifd//xV1CVmX/",
+	"szEybhIAts7wP4hz0e4W5Ziow0MNn1jm8OwysdPJEb3IRrbfcKpgzzbEuL6LQneANfDlh7bWT3paZx+m",
+	"WaL4+hu5AwvAlkiRHS8KI8aTSL6rRuWbro4PN7SL3DTPtWq1m6yS+deV3KmDdQfuVVybW8gb0gN5vv9j",
+	"XVpsjLzZOt+yxSy02YcDHOOMmAjL5C0LGvQUI8+3JcRYjID+JZTYLbHeHMPmWhBS/2Jm3Uk/C9Iymx7J",
+	"93JSe6hbOYueu6H+wa1oWKuBHYUGdjTT/BaiULRWCOrZDuKZT6psw29TaZ/NALWa0Aqnp/uM1JeeMJp/",
+	"h+U7ozv+D1TsD5UJVnWqNW7d9M/zLfMg+Yy91+OjBffd6nZKVHSyOwie7yHsJpoaNDAkhyOhjQnf1Zm6",
+	"2911oYRcrnW8sRvo6OhogsB1k4tDBGO5irRh38iew/kgnLwvtfkQzUAYpTho9l6D6EEGnAcdB3BOcbd9",
+	"6oA1G/Ih2sfHpRV1QOeh8RUBd5hCyxHaDRO1Acs1XdgzEoWrk6tmiOO9S4HMsfOLbjbf1gXVLP9eCr2J",
+	"yJyt/7zpENANIVorvR9DrKuKiWyfLmVxo4PT+nQ4YBcdouBiUjyDZyz/jouokxqWGr9V3DwPbwm+JFj7",
+	"3FEofE1rXW4V7wbAwV0DpvZ+RWMyNtAbLe15O46v4B3hL+aOD6I8VC+Dve3xR56/FBMlQCbrMm5U24sC",
+	"YbblajWty0YgWeINTHZUEbquGMsvsbyJ2ygoApTrDUtV4tl6onER24JmN1ERC+uzEh/q2QDhmtSKeT89",
+	"hHc8sjktCrm79Ej173UTEHLauS1Tazf5aMchGdV1lUpn9Nfnkaqrv7/cMAnrJcLt3yGdntkfxridVVwe",
+	"LDZ4hU8Fp2PwaWvIt/q+3Z2pp7FI8hjrSUfYXQ12wnYWoySNW33reJsJVLwl78Nry3z1g9C8GLvQ+Kz9",
+	"bN2BdaM2osFvfXOaDsmmBot5Cq6t3+lE/TEGVtXGOuQb917BVprYeolkMd8XDwdL0h6cR1O6xgG5ORbq",
+	"DHegNNMYuZHkbiF3191SP6dsCUgmN9LnxG7Ku1EbfWjDXhlZxnYRezRQLPpOh0nnbFUXxffu4u/C22KD",
+	"KLj6rG1iJLBgO6JZtcWKGPioNjZj0F87radE9aBW9lTzVluFNhaOdIR28yLWXfhHnznQmkYmtwxLpWzd",
+	"T3tKfa41v3ob5Z63LvwTWdown8BmtrQpv45wxHAfk+qU4a5+h5MecxVUadfc5IhUg1gYs9VJxAY2QKEQ",
+	"kmSyxOAVV0TuWA4FgQfah7Qwwz3ShO+Dn2wl0iGuX6mfeZpmKWpZGzAGvPVcK2Le5jpl24Za7SJjo8R0",
+	"kKOhZdzWAvFGdKf1wT5VNHATjbcOXsLzKbP8jwduMe+/WrPvh0ogoSlCkRtz0pf4U67HBsnKjW2C0GnO",
+	"Y7F4bMqmoT8SD9A1YGEYXbJdNLCBmzkOl8TGW1yzXyr2jSrtPLCRnv52RGC9itGtTb5p3+PRYrM4+Zd7",
+	"aOzDIj6IoNXCmJiw73E4hp72SI51njVAOqOcxnDwjwjOTRUZ75LN4Sa4phtJ4PisOYJh83A4RiG345mO",
+	"zeEtE1TcT71Wzrayzz3f0xwayV8biplrg+Ts9jpu4vWyVzUT0wpZKrZORV1UUa+jAPsbWWkswwTxmecV",
+	"U4qp01Htnr1DWtXKsELC7Wxo9t9R4K7nVy+uMCuPfM0LczoJangKE8eciWTj3DBPc3/NwWRNFI7eV0WI",
+	"IVnoDl3bzCm3Grvp7eyooVIPZLdx3fD6jd3ivvqJwCjhVkxtjdBfj7GZXvpgSapCecLlmMwEtgHd8dbw",
+	"1rBTUPI/JsVEVvEMUqz5DWBTInH21JksMcX5/hL4kzfVla1IfjQHrSgn2OGmoFXHOTM0OmxpuoQaqmRT",
+	"fjP80maiKCbyeVu1r1jOhOa0UNOmA5kuB+MY9tTetDt7NtfCFgPcLb5otscv7V2Kz1OV+AF+YQxAa7hM",
+	"P4FbdT+V+QHxerNeyjxu3W4YzW247nhkgS3TGxnvGFVXcV/+LauWozIzDlod8CY/BxyxWdcclx6j1w8i",
+	"lxFXXFkWPLW/rrqlHy9irEyAD6Fye7ZYjD4FZmLfslLHBWM53CW16qZQurZrR6SANd2NbXOZ1HuwNc69",
+	"EcD32omm/hcJ9MhW+iPAdBZS3kDAbAROg9v3YIRQnADdfYJys2K39SkG+9buV+Sy7K/gqbdrg86xXCtW",
+	"rAYgM+7YiWek373Xoce1EUulDpnVH9n7KwW87VoE2Apn7CBCcj6uP9ZY8EVoxGVYJ371xyvcGs/bLWe7",
+	"Fphf2ONXka28ZTmRUZS7kY0GfmxqHAJ0Qg+hB1rzrpJ6HO5TNJMChsgArUVYK97B84ElLkuMXI0A1J7a",
+	"HiwBKIft0cIjDtOz7UK5ClLBDy65nhhS6PO2yyXqpnnuh0LbRtIV7P3YPHma6E/DRD6enO2U4nEZOR56",
+	"YIxTQdNKHxmdsRc9vgLX1UnwDSrxHfHGxJqe0D3uUOT+mBbhfy5uJRR5J5zgzOU63cuWw+sOTel7eOjj",
+	"fPZbTQGy9I/Y2G4WAsM0UT/k0VsDs09uztTwa0U1e0yrg7947Z5L4Ez1s7UfF1SpgU4yY4/TffZ5SUbC",
+	"281TmukPwExFtga1vuTexLLS7sLskyVTWbEtr7dJTJRJYut+2++M9W0mdqxJGz0g/BoijAq5w2uTG+oL",
+	"lAeljRSsb3z7WLk/gF4WhkmDjfoMN+O71E36Cvqw3v2+HDi100TrQEbwHyl178iXMWPC658BxMG6DeIz",
+	"nY/ddXCYn31peiCTJl4iH+ezfzYe3jaHrGXKuaDinvG+78Bmuq5lfGTJXUDmfpoRBU7XB1GLrnRnIYoI",
+	"L9gOoSh8M0Up9OZuvcx/ZMuNlDdXWrNtzFid0uuOvc9YFfNQQHM0tuZQIe8mjziFnymylIewPo7w7w71",
+	"cQzctGPC7+6ZJv833ny76eyo+75H+7rQCenINbAtTzD2G+u3iRum4itkIi8lF92O8LvNTVSUuMeTdxy7",
+	"tUBt/X2Fr6Arc1P+b+sePlMXZIcLOeFx0DH49ZTQWy9wttvk8cAZe68tVx8H9tYwSdc6RhD/gipN7DYQ",
+	"xHoY5mLFtC7+yHZFHaZpSgoSmSTWbYELgdOIUDwXNg9tB20ww+sicgjcV4ekLUTbPF92eM5xmH1ZwxdB",
+	"UyXH8N2tDQkbOWcjTtdz8cysZeIZc171eFKxS2tLnrV/H81/H80//mhWNpoxyt/R0QViVsO/9FG3Z9It",
+	"e8TJv4eC7e5N/UkUbUfZsY+RBifnAoCUBanLywZfdEv3ZEMBXxlEXVN/5GJ6TbaQT2BrMJFiiSN2Tk9D",
+	"+XjXRB37k0SLZD+xqyg6IRNEyS3DDDQ4iWuAh4P2IQd68sQEhU1JS7QG8qe7Lb12srrpwDoc2fMydcOk",
+	"C0GLHKGIfRJ+e8bwMZSxuFsFS6UVXwuWN+m5WDHmcvpcm+c50VIesa5u0ehdRbLjNy+SzWtjwUzzsbFd",
+	"QF6pOaHk78SGYpjAdEbq8vjB2CFKYtOPC/hiaVMjVubgmiNzDRlVXO+v4Xa+rmpx6qCUrqfVIg0E2u8j",
+	"Owqj6kiYSM1oh1E6nN4+Z+0EquZ8DidTdfbq/sS2lzaHMk7g5SOm9j+a8JXO2bNF5NGEPcfvsZKSMaMO",
+	"Nj3yvNlrOjU5Ay16YHvnNOeKLuHaWu7JG5uJOSeKAYaDheNJ0Wfufz7mivqR6809dgH492X1/+ZllSj4",
+	"/ier+IrbVlFmmlC3qE7JGyj4tlPL2OnR0AP/vgH/NW/AwSJ7u2mvmbKpABNc0yp+mq2xids6odlkK7oF",
+	"rx6asNTUFXVPmLK8ZVVBy29kXalW9s75w27qzjNZAeCOr21pn+W1NNwr4ChxsW53y/riH8PdsgbuIwVb",
+	"EbkCKv/5dDy0Ts2VGxTFRV1xvX9jDrHLWuTfxnrDXQly9eo5uWH7OblWxS+GB3/Bo/bgC5JtaEUzbbOc",
+	"QSaAacpohe2DcOiN1iWGm1QaPTinarOUtMo/U8Q+eEogaafCJDDlcnVs7Z6suJEPgPJIbzCdiJu3ZVLe",
+	"cA9QcjFztRS/uPGbo4+r/vgRQAtXkYKMp74zboOK6GcKuBmYNZlLprBPBggfulWnJJeZ+pyW/HSbE/a+",
+	"LCgXKIkzKcw5gd61ZgWkpGt2af4J5RUXP4ufxQn5+9+vanPZaJ4B1//97xfk2nwkK/47fHJBvgZKE7cx",
+	"p6en13gP0WDfbDpghMAESeUJ+7MgIW1PyVOabYgPKkNmGC6hZNWW4zu468T51+v3J83n13+7RAo4bjNk",
+	"gG53O+w3KAtsjw6DZtJcDNYdcIrLf56rv/8dP6OkrNiKv8dNsG/B7dhjvtpfr9Vt9sv1HG4A/C/Lfrn+",
+	"2ym58qFLWYUQMRkVZMng14CJyrUyU+G5eQ7/xlITnI0xGMx8zFrJNfTQuiZ/PSNaEqOzElYoRs4f/Q2v",
+	"oQxcKNfoNLUNAq8/GAtgThoXy5xYD8vHazsKJPKbYQxbX0NOKe7+59ZD9R+/KimuL8h1JnN2jfVw0HbX",
+	"DLSBPqiGm+bkGptQXNtNA+hkkHt7BJu3Az6WwhWzGgZDcAl4jb1K7OyV56vrp2/p+voSc+kAv9kxwPXz",
+	"1cn3xni5Jn99eP4Pl80/Jw/Pzj1YGQcqC6kJjtuUV/7tFN5gLnv3mjW/ZYo8WDy0s33NSkY1F2sz1ybZ",
+	"webzwT0Y6LCwVWbGz3O2LaU2izz5lu2vLxspcsP2dpQGKha3C7uBwZlggHsMx/v8IdmYi8RzxZYbtrgg",
+	"1767mdVE/N8nr2TBs/214dtWNf4lWbK9FDlguEF188Pzr5DO16+ZrvYnVyvNKuSNZ7avdEkriqkSMAw0",
+	"WgoyrQ1hsbcc8YUoLpeUCy9LT8nzZmdtl08FLjlaloxWc+hnC+dBEGPqOFJfEL4W0sFq72XtcFxvhNyd",
+	"/iyg3DljAss6OVRwrDirzF1S0mzDTs5PF41sDj4zF0S93dJqD82VWRlsiUt+BcBOMyVAxLOJItCEGRot",
+	"57yyvdjw4JkjXlbS93CzKcwzZ9MFCtPF7Ox0gbOQJRO05LOL2YPTM5hsSS3m0OdGzP4OmQOob3sefJ7P",
+	"Lmb4rbmIVSmFwqv1fLGwZZ/a3uWavdefw30AhvZ7i3k5kzfuFqUxD3mv/cJzbcHJ21AyMX3dz8j1UGgp",
+	"ArOLn96F1H8inZivZMaUAmj//wQU8DV08vueaYrR688B7ThNEvs19BymLt3xpw8zAIqBFBPbpQxLW2Jt",
+	"P0B0ZRuW3eC5BZZvIGe2YPL52/+3mlX7hsFuWbWUUPuZJuy7P3PHMipgwx4tHowc5KeTd9BIY0kVs6Go",
+	"n4VvYHPMBITUSEozZHgpA5V9uOu+2eox9dqCF0QJrro9M5rTyQ3DhOjEaVP6CjQ41eev2GybRz7HNpQf",
+	"5wcfdNGSwzwSXta/WpPdb6JzLf7UcuvMzhfnX5ycnZ2cP3i7+OpisbhYLP67ZdFdzGpV/bL44qvdg19/",
+	"X63OqsVicbZ4uLD/W7dg9G0PXG6Ic8P2wz8rqNLPZG0E8/n7//O7/eQH1Z/Z2aKZmUuQZmUh91sMwlXs",
+	"Vt7gz3ACqM31mmW+C6TtmSGoD2pZsy2MY5k3fQxZe8gLgVwALt0Iz1+BRuR68vuW/b5TP4JVbemNMemI",
+	"sUWgFb7esK1ixa318kSQ8o4+H/5EWB1dzYklIt7DXGRFja3a3dlwTxoqhmo2brU6BWAaaDAY65N1fcP2",
+	"127hVr/hKOKNAmRLhMhzzDtoO4fgJr1hpQ4x5tsnEfkVd2HyUQyUMzDG3qEhy5T+2qZHjD9kMfZMceNo",
+	"7vr/s/cvzG3jWJ84/FVQqtnq7llalmQ7F6Xe2nXnMskz3Uk2dk/endjbgkRI4pgC1ARpRePH3/1fOOcA",
+	"BCVSVypxejI11bFligSBg4Nz/f3eitm55yjmXrY5su6X9EJ7uyE/EHUALaQN60heZa3WyeCkxRIuQzXx",
+	"HH2QhkeWld6cFmafwPVirVbBAdWnQzZdwec0x94qLgcgbgSUEHoNrcbRqbo1XXYM19wHjV/UwMWmVl3v",
+	"rqNR7KU+fiUHh5TDFupChBHGgvyT9vgOAyL3eZ9yeawGdIZmM5WkY0fj46IzBPsHW5gpCWpFp8bIIAVk",
+	"Du6ATXhyg13ntPjLegX/sKteGYITWXZ0n658LTec/RfoA9xqnyUKym2fkUh3nhbjYFdOTeub1F4PU+0c",
+	"Tt+YO56gGK8Wy7cq/VWFxgMPaxDnd1LkYUUfqyE3InYxWbaTX2mn9dqqryyM0qM04Zi0q/YVzHWXcNnB",
+	"3YWgmm+ds4mY9I3pmVgZKHNckRviE/QyXxecvDXtqcvPPpfE3sx0NhgbjduzlHuAzirCHkSJ3ae9ikTc",
+	"2qFGSu45Vp+XnqcIgDtIXcfzisfrDDIcWz9/1S0jORDFG26W11pKI3wexJmObsWad4DG4h0eWJ93ygcW",
+	"g41kwecOwAJDUMlrNTkioDdQ1r2AX8jZL+pWQJfKPTQ6VDqboUhpTzv6F0pK22KLAtWL/RtVZNy7XvvG",
+	"0+GTR2HrSfvJk9PB4/DR2VPeGQrOW4OzMx622mf8pD88Hbb7nX6r/6TTGYTts/DRoH3Wbw1bLd56YhZt",
+	"2ug22k87zVaz02xjI91tpDL9Gh/RcF4LWS5/rJ4eLf5odNsdo12pV6yhbwervlOvx2x04XqHWcg0ifaK",
+	"MLqzA6rap0JNY+tRzjULozBgUsyMpWj5bN3xYYZYcnaAuqfDY/kE6N6KJBpit0upK/xWpYL1zHHaY6Fx",
+	"dEWsBfi1GDOeq8yLG8c8BZRVnjo7l3LBUUqQgsZCSDH9WDxzcCSFU2e/TdpP1I2QubFCq4NyNCYOmvpE",
+	"nkQUAD5ULJy/u4WEfRBTlZTKmMOgoJCjymQtFvdz65ManzWStlMMkXNBTlisRruJWT8LRyJdHZD8ma6p",
+	"TyFPVGa+0ThrtZqtVqH2I9ecrfZly9OcoKL7WbhaB5FKznPctorN6ZdEcGTRO2sVg3cbiwHOR6WmgZIe",
+	"mDHgi0bC3ZqUDSfgYMLCHigoMwPQM2/9CUewRAIixG5YF1tzbTKsh6/SpFnrASOTNs88awXs8Rnol3ar",
+	"xaYiGZgvqCGL0gATHBhqo35M9hGSgLAYPQzawaGWY/HzRFxJPAXNA7y7YhKuLECHa/FVA3TL0rwshFvK",
+	"1lvYofUH5h7kxttuaqpcT5LTbyzadSFSoMInIV6/gbWH3V6MeJHOOb7DHxYCXsW9g5/vune2CkJh/B3b",
+	"6+sIPk0U1M7sN2XVESg3J/sddd832qowTw0hmy3Wf/nM2zI4Y+fjGqomsI+hKDgI0FjLftrkEJqIZCSO",
+	"YCz/c5XwPUHh23LhsVdjo+Pn+64o7grGNdaDMalmX3OLIO5jXUeLBTY/0ilPI51GA99hKK2adkyVAIuH",
+	"hVpQ+jTl8hk7abGQz4H5QqoZ1tFZXzTSTHPozWZzwRNr3i77oiORWva9i3xc2+6+VxClIrrBxvfgmfXL",
+	"5++hpRUgWfrzDwC6+IRAi8y0rrjAj351GoGjJMAKCYsH/KlIk9vQqRrc/B6LWxEjOTWoiqcWVLPrY+QY",
+	"mYL+KIcNtC7StAAMZA4FIVOVzI/0XA5A97qbosRiCELdiiTNEvzdyFaU2LHD+CDcZVHAPpmXSMQwUZCJ",
+	"mfFEjFWmxVHYN/ttZt7z00nw5BqOEogbwb1CMYhC84ST8pji0jDMjIrwwkK/nJ22WuaW1MhAs9866pwW",
+	"Yo86TXgqRhBe8Z/6pHj/lrvSrGTMdQoAyh8jqSkJkI92YVze9yZcZjyGiSVoyaqQaNnLbJwFX1YAFQo6",
+	"V1112KGv1YypYSqkLdhkYaSB1S5gHDiOZ2OeYvRtNhZAt2/mTUNp71jFfh1MziG6rJSpSrQYtBn4PLSV",
+	"YRufmvTwqaGt1Wx1LgnfeY1mxIuuV5YKrlHmKU8XlPmmoibW3hyU1nZ5m/oSHn1goGmfBCs1LO1jSGI3",
+	"StUsmF6DYbxasaK6rKiwa/8zbwijjALiM5sfVt8Xr7y09c1//+2ojX6Zim/9/HYiNOxkynbXdCIYbRqS",
+	"plyd0CHsezIztcBwdtVcWDy54ukQNG6xZLjdMYJ1kAcWziZ63FM4NijJBAdgmRL37eWgMYukFDY5U2cC",
+	"x+6w9TkcpwBrCa/bm1WmbXZX0Md39sf7Sl3t2bEHqXxZPSfu0V+v/MLjTdp+xrd35/M3vl6xXF1SNNiB",
+	"vfMTqiLsf4tuBROf+SCN50xJkOqe0Tg99qNHYTcbK227A2aR1D8FrAe/9diP9K25yhKmZjIAJCRXZ0tN",
+	"W3Yz967kjzEEGwEXHXX/TzYonzc5QVcdGSpYOOZhtnNmRkhw7WBsQmoRKQXKYvQ0h3uINwzr3RTbYjcx",
+	"NIqR/fyb+0T43fn13Bj92Fo35gDNbSZkUZlvrPBe0ERvEWzZfDPvuTFfgIQgA/02uzNXzXYDeUqR+hTX",
+	"2q3uuq9R1GR2XCSRoQ+CGRq9B2QEE5+nsQrz0247A3MjEJZ8AgrYAz4IS/moLduBo4n7Adkh15jS7vLr",
+	"PVuKNm4XGYvBTXmFZdtWWOacl6BBR4nQf8QVEcOF6kw0W5XcKGK4YIb5pio2yl+INI0kCv6Uaz0z5uu1",
+	"Z2hau9Nehi+KNnhuVTaCxhhOgkbYb9KkNAdq4sFSNMaCx+l47hh/Vr7lgfpOcuHbyAyTrjmxxlR3UQN4",
+	"Wsd9Wqp37F/XJLffOFJUAMR7Bjx6vW4qdNojohmeNhkiVzC7rsT5w2MRwsla0jtTnqHOh/1Vs9SVG6p8",
+	"H+wszkG+SbqNv9x9PP/w8vW73y5e/v7+/OLi47sPL+6NeGvonsXQ2zZNK95kHqRxJVdMuKsfpBqqUfls",
+	"v1q5tsokTdfW+mp7XVQV1ct3/bfZ5+K9wE6abjFNY/8Ajgz9skElwD46auuWFA+vosbKgBfwIoUZtTWO",
+	"Diwj00LvMc3BKv999/mrtXflu2W1v2VlHN6f54gdXIgJXh9ciwU+5BqVxYEU51y/31pzzZ4abo8oj5t1",
+	"v3Bj0ZaFWgoGf+7mxl4Be2SCwEYihJY/hBGxKFpKCo0Y1CyB2iTNuL1Nk50TO1vozcKVhNShZlwzd4SW",
+	"BU9QUmtTzTUUlvg70W25zqJBoRIyn+532CKHKz75Nmy7uhRhp0oTbmC1+dkGp+86B9F3D69g5ksYZMfc",
+	"hzyrLKX5CGhHaT5hENC5FTJUCWATafbuPEvHrBPkEOQI/MQHgHGjsOgGv/KDBsfdaCUCdCPcFBYqVHjE",
+	"sjrpXsmeuRSwuGZ2FHNsmgssOGgkWaqKMGwINUEjHHMo8DEDZb1EIJDRb0nUK1N2BSOqgAi3fy2mvint",
+	"frWLsHqn51dBovQ85MBiozVUtHyCo2VkEQF19/jYWAr+5itIwVjE01DoGycBgLKrtI76sQMM8uZq0/vm",
+	"o4TpGmaaxzbfCgH85XZgmA8kLG/ssLeLa1Sx0UkMUwIIi6QRsQF1JY3VzMiHEVgwbepokcBKC60moq/C",
+	"ORsRFj+Ng2rQ+omaaQRz/DrmyDr1gLiW1TV25/qGgMSQ35WhpogQ5u5WJHMEE6P7BEzJGClAkHe602oB",
+	"OBsam8OcKJt6d1fF5N/R2GoLBnv1YCMhzYO95LaFu7zJ4DiFJsguoEoRVjCHfZOXeIbvZDx3H1AIG643",
+	"VhAggnyC2127m0+zfhwNmgvVEUZGGt0OVVbVFl7F6VvVO0SLZru8LIVvTQ1EhBBplIkIkTXl4e4DzWXY",
+	"V59XHJDUcGdPHAVwggjYAZl8I+kWaE8NsSsJsCVz6h+YU8uQziM8BQEoU3w28xXHGgz5hbCCngp+Awcc",
+	"Z4ngsdExxq53CIQ9LzYlVfo7vYwIe6WlrBf0rvvuK3wdWAxqVzY76gjAPdHgxDK7TtDQY25EuhU00ggw",
+	"c0+MqMP04A1og5iHc7vniejV27h3DTGBnuYGD/n/XjA7EYPnrNWG/WfBCp/ndyTGzW367+xUVR86ZiHq",
+	"2DJQOBhNstgoJbfCUKT2ENzaDffPsZWJu7296KxkF35Afka9tJvSfDF+8LcTmwiRPmNcMgF8nOaAYWPB",
+	"Y00hjuLm0G5zvML32CMLsrw7YqXTI9yzDbclOq3txZEGt5HrWh4Znef6x2EOof6pQZR/ESlB5ltxJqU5",
+	"4TeCpYnKzEl6OJeHZLELV9cgiaWpvXOd237Fo2GmsjjEcheVpQzB42ypqbFNJzwUzxwATA+VG9bDKCny",
+	"sBwBKlEV3rK0mvfzdfmugrpSuapkVFSupLZ9Zb2t/L7EZdxNejGnSsEu9AJt0F0LAT6+cQHsqRordVNP",
+	"Zzx57bSO1mZaVNlfQK4TocXhBPtNqp0dM1K57QLmPOArgj3f54MbFFUpZiwyxpBWEJDEtbChZI0EZfCv",
+	"ZioO3c15LtoMNRobKcfzsVTdtcJuqZQSDujMdSw/5NBKF5wecrh1h3KBgy33u6mQGvroIVjnnadUF2iN",
+	"TIBij2M1I/B4Y9czKURIaNF2WR3wEIJSsHN7I7gxxgg0huEYgKzntUQ8jp+xHoQPLR8JBDAR+1uXyIWZ",
+	"mkLY+s+f0zIKz0ZuIWiWKDlqsguRguqz9SFfPO+F2HMPI0OPimlBEr9iyPcymR8m3quSjQoczWX1QarE",
+	"EdeI8mc3gBn5APjlu0YeZMiT0PUPmA9TNenrVEmk4kldbeanxiAcEEG9EbqjNIlGSKEKjmLKJ9MGAVFd",
+	"B41RxhMuUwHyBqwC0a2AquaB6MLZPIVNiLFGMhK07fcs1Bp9umuEakAo6UwljIdhAoHsocuJIi46We82",
+	"EoS7c4wwKEX7JaeSskEhckJfm6vvC2jel+D7ooP3Hqfx4v/84pDKfbz9/M95+6Wneg5Rk6eSVXGjXPig",
+	"Fg/rPutxgc1kw6zYZrfUCyXRc0W4vH+MhO9TqWeePeEyGgqdsh//7/mvvxiZ+K+Ld28D2xbMOmeP2N+j",
+	"n39CyHeKKUNwBmMzdM6pW5Gw15eX75+xntmqdmrdrDWBhASi1Klm+GekcgHGl3x2jweZTtUEqF+AK4ee",
+	"idKtpLCY03RuMWAeAbCmbimDCbGgoHpEWr6BirOJpBN8IsI5mNRX0o0CJh9o2/pQ1hJimsa8JLUFENWB",
+	"TfM0XYUj4Gsxnk9sDv4VaQDFrkbbceu6dyljUEJSHTjXdxxpc8JV1S1LlYqq1rqzyta6gidWvhXsJZHQ",
+	"x7/S/DS+BBy2VlkCTWt2VbqsfSXNa3SNlE1hRazqeZdB4enU6/vG3zbI5+a1LeY7R3F0W0SC7bifqfUN",
+	"0jzLDckV71TA1VcEaziy1H4Am9jFDrft7uvPFd3Xu+M2wcN3M5lL8WqbRSWgZixpUPtbKzE8D8PcwEGT",
+	"Pm8WwrfuYzNLrg12UeJgA5krEj47Qv5/CBwsWUXOg1LJ5kWJuyibxbahr4lUVDr/rjTRM4/LqxM3nP71",
+	"xYkwj3tm0r8bmQ/LyNzagFyr8WpEKswFHwISjr0qVHtZirvFW4jvpjSB4Xl7aHJlUkZy5FVg8htBIUyg",
+	"lmUveRJHIrFHAxDWzW15gTVe2HluYy1w/GEtRKaXBLW8ifI20nVqw2/a9mp9t73+M2yvrxkaep8ZBSbF",
+	"zBl/fs534SiPZKrMXv5iptOxM9ZWQwrg5b/mlt33rfR9K33prXResWsg2hGl2p2RQX6agqWwqgf0y5gL",
+	"S5swT/qUhqsu8HzHGkQvWQMwCgA+GLg/O4JZKO9NBJCK8lgHFFTKs3uL5UtYH8a4xppcJEPlYYDBKvM9",
+	"Ry6NNU3GINaYAGdayLDJPlZkk6ryP2VWSZrMi47FjonuXJetVBp+MiRVN0JCv+LF63fvf7989/eXb+8b",
+	"99tbw5dJxOMPOPLDAF7mbNe5p+CqOyuLH/E6MriIb59KHy03+srqR/z+Ipt6Xv8YQbppEsVx5OrBTjtB",
+	"YwLR6sLTeZJGgxgcU4pT5rBLZaVgEQLBWR1/KXheqIA1YCiPiFMF0tK4u8LrrxrdK/ONq8Z9UWE9xwk/",
+	"urQU5wuTfh80JiIdKyOX73+7NOdDEvul02M1LZRO82l0bN/suI2pr75ruTFb/zpoqBs7F0tvTkiiW5EH",
+	"FKWukj/AS43VleJyXgjoXLuTcrajGyGmxt9RCSgL8yOXDkV1x3iEVZ6J+fXIHHZrkmJw4Vu47sujfrzD",
+	"AmkfRINgg9dgZ9BVXwvpzSLqeti6neYZIOsSAzrw2lAvH+E2eixkg2RN3pver9Ft9KM1OHDWjHGbBFPj",
+	"77IU4CLQOU7HEQSIbII6TPgwXQQYQ/aRn+EkKUChtc4KJlR/I/61UpaeevNzTnY3wMyAaxlsiFpKoLz7",
+	"VQKYbQyOXbJrj+8G7vVWg5i5yxo7YRflX6+p8TSfmS+DE+6/wfW6meyGkR7wJNyphsh/0AqYkyWGSrKs",
+	"of10qBIXdVqy7mhwhSXdsfl0T8iurypGgNKWTY3rnwuTbRVADJlI66yQ+95AwCpPyKKEwK0PJh8fxwry",
+	"xbPEvFNkSdTxhViUQhp7JFKdFyOjhofKbTUV0h6Rrr8LB4+tgUMAo9NsyqOSKll4yH+6dFkIEE+0FqtV",
+	"dxOm6s6xNymbok7Ab9vkP5dzKJqG8swbEYJ2mHLgFA0wZk00puSVwn+b7B2sqko0GyVcpqX1+7l1dwgK",
+	"qc6ZpRIoGjwF3lVjQDw+aj06Omlddjq5AQGDXqQfOCspD0zW0A/EYmju0X5CgykUBiqygIbshL1Vt5Y9",
+	"0JjfYcJnjv1si/APzufKNjLkYQLNz1NnFNRocria1FRIs/ZGI9KE7mF6hIKHR7FIU5EcjRKVTVe7DS8E",
+	"D3+Bq/+GF++J/18jyB2gBDYmc/1H3ATMzt+pFzdHtz95HDSw1xenRGUpIDEnOl0Vkox5+d/P6O8ToTU2",
+	"JRvxM/YvMOMrxWIlRy7Tg1VGzUatoMklaMO12toLC75qC6D42D2QjGrdBO/MAWiElaGwatafswEv5gFe",
+	"eH/fFDvY2wCbiv4DRXivD3s9f9XN0NdRCuukzTW7+Ws5+Ss1yQKK+7I2oYare/xpCe8dvfW1KgeOwTBe",
+	"wwCLcT4L1V6lplq7qillaWWniQoz7B9VU4jbaZEgvPA8Vkgaqm8yN5b7nTHogdakdmT5BcD1UoR2y4N6",
+	"MKTPfFOtj1r4iq4etLb8fpVRi3215/Fd6F5xZeQin4mdIhfe1+uJXHizvet0bB+98N+iGjDrlUo892/G",
+	"kxBLni8hXwVAEmN+K7zs0g8a8n1Q8BwA3o9kPdqnvWeM49ecDzmKbgWh1gDqOYBahCzSV1KiYhAJG6gk",
+	"gZpzgL6QVLuciDCx356jK8UiqVMzb5Z83ct6EVoA16huuA+pwXQaxTFegkk1zSceaECe2dNCwl0nBJTj",
+	"EntU2bMMsf4jtqXCnv6JNFyS5IiIPuS6TehBd6PFEtsEed3o+oJY11FBWQOE2AagATsosG1Rw77gfn6O",
+	"a+v1Gkv2BxYzRnILW9HoBKuASdDXK719goyL+qCyQ8M2hUANXBgNhyKBqIGSbJolU6VJPeAJ7JoMqmKO",
+	"+0jtIbH/zxl40WQ7bC6ktAIPUjghvslJsbBsemhxtFceShzPJVNZak8lp56h/9Iq+LzlX6qZ0ejeOUal",
+	"GiF1bFIjjxZpGlsODDinRgoqNxKVjcZ4KMCBiM+Z0YkUKqzrLGuchmk4lKQXRKrzhUUKU86eBYOz8oUk",
+	"6zyObsQBtZ1LEKNBYEuEg7ySJmTGXUNhi7QRqrxX7azVYlAanUYTUSkW+A4HlohtFCBaVY3uyeONtd4H",
+	"+6USr+K1miE8GU8EQvDbBumapC+OcTsWojP+qkGYpla5jPQgEVMuB9GaMocXhSu/QWI+OYjiiFvE9TUE",
+	"ffnFX5CoL5/iuY0W1VhwoRH98lJhKKFAsGcj2tjWQkycp0ft1lG7U+A0pqBNDsq4FMVBK2ogGt2jVrPV",
+	"zun5KPFhIzJ6TSSCWli8Gzr0yjcS8StVOi4p26AwSb6CRkEN5CaUfZuR+2kVZ3TfLSPQjpePyspOWn4Q",
+	"5Y8sGtz0lbrRHs3d0+bTp0bK8BuR/L1djLsk0VR4JHxEp1oM09iatjdv/3EE69pqtQ/Hw+JJ8frwzDCS",
+	"IdZ0ZXJifCHhIbpMjHdrPNTaenvCKITcNw/DotH4oSgxm8ZsfJ14fJf/Or/vDmOsVd76PM9vUjjQixrZ",
+	"3P2VSj4IGM9DcDdQv4B2ISibSI6OUsEnflYRlcDRJNITSoNvL1WvYlvhXYdX4k93DVhlHPwSTxKgq5+g",
+	"vbYRuGo6slVStwf3X5XgFbfuW+WFkKjezXrJVjG6YBMP/5XpdAKeTCLAe8ZSTiimR9KlCuY9fzQPQrzd",
+	"q7iDrXASJCoDTXbkHVi7CPeH/KYPU8Qv+JxIBgpSnnubDiO5HmkXt2ZYlXUhF9DzegTeMl7aZD1j9AAi",
+	"BmfPY5WFL+EPrN1sMSFvRaymwu8jjyQDqAz6/gRgphKo4ibAEDUROscou5K9X7hOj+C2R29e9LDaCBsk",
+	"U2beSoTPaDi55A8xAj1WWdJkLwHsuH3GqI4dmrQmsFVsH4UN+qaJ4JMrGUe3QhNCHXxEF7ro8I2YM5Ww",
+	"CZRpsAmfMy0o8ivME8zQI8nyR6JnESUsVhpqpwFsuiwoiw/EaVzejgt293wqtCvRniZiGH2GQZC9ETCd",
+	"DcbGz+wlmWwOIxnpsQh7gRk8fPTX3pZ8hcYqr6ArnHLj+Jiv/r9P/Ojfv1//zx+vrpr0409/Nb9cXf31",
+	"p//1l8ZSIjRoTPjnN3ijs1YZlWFtHgom+jWJcF6nl4iBiG5FTimOvQX5BBTksDAD/ou3jp5e37WDTuv+",
+	"yPu55JU38DdS8TnFnXKEUlFQlI0o7LLHp+A4XEm4rMv8Zb6SZnN22d1VQ0/FgGQCGijazdZVI7hqRCH8",
+	"au9iPsL2PPgYMHCov/l4tckNXzVvCF8MxW1Tz+UgjqRo+kNq3rbxymiCV5ZlfeEKM3SaCnfbxXPDXXjV",
+	"6N5dNZIMXy7J5LqRgtUOF+tsMBAiFOFV4/7+SmIfUaUPWtpCh2tTm+E85tOpkJQGc796Gp50w7Jmt2tV",
+	"tJwhP7UeHruf8BvBfuxpPhTp/HKcCG2+2fsJE1x40og4bKICx8uO4FvNSciMCuGRxPApYEGVF/m9htH8",
+	"yUtRzEvWH1ZYFxAYg/PfhkITcPzHcbiZ409AHH6/aV5GUYp8v5LPv1Xg8zcDQrxQ6tNMBNQweOT0h66Z",
+	"WEBktHDiMFMHcs2NCKz3yWFr1aE5XmOeuqJIAjfdVgrj+M78s7Iiwtx1p1oI+GI9VRBjHMOWL7p94QMO",
+	"+bpkho4ph78yovtaxOFzuu7guq/GQGZfwzdoM/BhKhJzwR8Zl2mUzpHxiS83sJ+Z/0P3FZSOF7/TbrXu",
+	"Ay/J790tWKzIMjptlZYpFpMV67w2DzTaqJ29z2w8h6MAx8WGIo7ZMFET1m61WKpYB9ATnz75H8/YWet/",
+	"gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U",
+	"8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzyAV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38",
+	"AV5x43hM54udNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA31y7Vl66cQTscCFvsIEMQVMlc5QMlXMdC",
+	"Aio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFSfQSW4lFtRJmow2Q8GFknqxh8vWwyEQlL",
+	"oBZGyFBsUeXzgdb4nqT7KwmzJfkoCPRIsQK49VaSHMnbKOWE2bfCCnrjXfctWUGDgZimBVbQ9cg9tnJx",
+	"lPCB+N9F9tOFpjP4+klruaMskrdrG+9dtf7aFvdEgY1jVo7mpzZDJV/Y9YaKJyyBbTtWSSiSPEY64TfQ",
+	"cLy/rL/xHwb1HtjQ7En6rxDDLZN1jO5ugj+NGo8CJdhHLW/ysDKxbprna1cvNkaETyj/GYhngLoDloOi",
+	"PGw5unL+RnvDK++jEleJ94KgbSpEb8XMe7mNLIAtMZb/lBs5cFBH5//8o/3Pm393wsfZS9WaPkra/OeT",
+	"wQvxavQ6+q+bXyZv1fs/PujL7B+z///8n6125+T07NHjJ095fxCK4WgcLUPiLLKJenv3eO+nbdPHahZp",
+	"UThKAvzuihw5zOzEBWizr4KzDKMXjoJ3KwVUddge3+W/LGAlL08OqKRIs5lK0rEz7MCrBYx4Y9d56pJJ",
+	"aPxH+4BsQWb7E6AwFqLmZcbbrbopqqmNiM381asRYvkS+uelf3fjwu0w/9XgyatetvVdRTV2sCPWb/Ec",
+	"mirf5vXEFCN/OXcwE7b03/yXvs43ORYJVqVtzFwALFJO4yAgMT9RMh37AYtsakyKkKfC9jUH5aa5rUr8",
+	"KrBaDmsiIqMIQvlrqke3zMrQO3rdwSUDgUnVbAZV3G4yB7HSIgwI/atIAzsVymy3dYWuRjxKC1z7SsWC",
+	"y3orUKfTRN3y2CkRGL+nVNRkmq3BNC1TPK12oUTVYrkUsMXKoTbM1kSgmvUXDiPJY8u5Tr3HMe7Da1JX",
+	"WwKNTUUSKRimgIwXvk9n8X1gvfPXxYxSsmIC0mgi/qmkWcbfLp9DCzFPxXPqprLc0SKxCaoiexaGRDzW",
+	"dfgAC5/okwUENMpceZP4pHlaPonuUSd1u3pmE23k58GOzvV0HMl6AtRv3K0p34XLuzeimf0U7Crz0301",
+	"uzpp3whIFWEvOVuKxSIciQTJRSPNJsosaSmhM73JDq2Xb5UUBG+0t9rIC+5oi31XHyCrVeiJj6qePBjz",
+	"ZJSDs0JNhCRfw8cjepSfD2kENUZedgyy0gnue/OOZ0aixWeADgo6rRZzUgSh17/gNff21eJIbpT0zwBW",
+	"AUBRjZ5sGA31e37rRq40PXU4VTpKLQTjNKGs/VwOjgrfXHwbl1+by4E3fBj0f4qirhQaT1FvqYRXGMkW",
+	"lXRnRO8TdNNWq+e3Kv1VhdEwEmF9tjegxfn+e4Hx5oDQjG5WryvPg+OCqrzb4xGrwomwXcBXtxFEpJMT",
+	"CWRvCK0oTxgaKxQNTOOHMAvah2PV5P3CtBJ8H+p3UYrEht/a/WBa5hH5gmFJt9uOOmcLIGvlELNWM/1N",
+	"qXAWxTEB7W0VtTzP69UPErWsPp0XkW9Pdke+/VvCB4K9VtMpdvjmR35++2J/WqkRsHjNkhHQqtcIeLSR",
+	"EVA1Q9YscPBJ/8qAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymnRfzxL4/M1T8185P4u5GxvZHROqyRAX15",
+	"MMh2o8rYaK82NlpLxkbraxkbtudwB1vjrGZbAw/sxUYkzTgc4N8kKaJkOJ9IEQuGHfRNWKIvNRzuAcK6",
+	"2rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSf/oJmZ7bJQ/kTdCu942xmBdyccXSd5tSUBPNlc",
+	"SAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmItEP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5",
+	"EM+HMPm+MzbsyNiwPRtDJTFWjrgdWOX6rZ1jHxPMOfvo4dQaiZD09gio9yAL1SCbkKSvi55OeEL850qK",
+	"VTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn+0DfmknYD7LV3KrQtPc/3r94ddRunrBm",
+	"s1l4OI3H7EjJYaBLACjYEGjGVewDxAkK0JwNrPkcGBs8AKs4gNkKrMUcoFYJrDK5Sq5kbhgHZNUG7QDM",
+	"92DBoA4WjPgAzG9jcgaZDs29tm+hsxLTLOd0ehHp3Ckoi5gMo9iYMbbNfYl3t3o09RQHWyuYa/b+xStj",
+	"JT6/+MfDiVqBo3l8Z/65P/Zco6r9+ZZPkHwYmzQCJhUibWqoBAETE9OebDZWTAtIlYo562egZVzB8YTP",
+	"AX+yPOn8SyTFu4Iz+M2UhK5KfChz+WeXajNfek7s165jrZE3wHzKPVnrXv9r3fm9AuQYQIXgoI6NH2q3",
+	"wObNMNu04x0ayN1Jx/p8Yy7WdfXA6EiOYuFHQgiMwewjso73Z1M6sENh9tgq3dAlH/EwXsQr45lCT4yS",
+	"eTgfUUC9hoPFmLUIPa6ZPFj9jJ22O9hBACcTGwAcuFwGu12OauNN9gxrf3EqmfpcYIclMiNAETDAENYi",
+	"0iyJRuO0ViuwayOwB/NPHe8QcouY8z8nIILmlkhD0TWEbaY8Ci05u21WgWYtx6vOUsWmfL4sPPZN/nOl",
+	"5w3wPXHpIkrMJTrrE5hRdCt+mx5GXM6B4MayFUEBPoB3Q/tTidsBQ/na671va96lnzkEtkrA+5FbpLd+",
+	"FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1ufyhqUJl3ookgA8dVvMy96j5LquOSz6JHE2ezIK",
+	"jdJLBHj50I6ZjsVEi/hWlEBxTPn8m5Vuh3rZ+NmfMGMEnjnurIC5C9np43Z7c5GnmX7gIu+knSN9HrRw",
+	"SmhGZjM+r1fob1UUHuoY1/bARiJKVMjM9mJPYz4QPcaNmV0seHa1uRMeigAKIwAAsC9sLUSJGWhe5FvX",
+	"6h8TJUf4+uDnwRRt2Wn9DxWFLhzzoGT8IxHe+TLuMLooaFloNa9RzC3Z3uEqe5aLRvNO7AGXRnitB7Qs",
+	"vHZ457b+4z/PDnWJPJqCndN4C0JQ8IJLV+8lx7YnSrcw3ldZar1aNaN2FObRtuRii04p4ym2xFO3qDbq",
+	"Tg2ZMHcGr6wvwKEFVkZUgVeyN0Vt1nNeSmRxJUo5XYqOrn4Q/fN5N8unuw1LY1zi6BQ2FM7Blkru5yy+",
+	"cXtlc023+XupLAW4Sq/lIo85Y0URJeU2T7c5vjP85sa1HUvTtM13t5nRd/jSZcG4j0UhNoK90OINvLF1",
+	"xOfOKShkFKd1z5kWtyLhsdd6oBIITsPumqksDgFfFHfYHmqDWr5Wgh3YhrFvKKpdxbZEUem1Kdl/qUiu",
+	"7lQsS9q6bkE1k1CmdiBENlyQ9YFkWtxlcALzekYBX1hkyxrk+H2eRekLoBjD/n+Kae3QgFgU0eM7/GFd",
+	"e3BkNgrcUDMhw/wwg5Aaaf4mo0FgXgcAuPtzBmVCEeHHk8PJ/i7mFN819jkY98/w97L3rKo9+tXyINdW",
+	"d1TRfEwQDRAMtLC+XM7ZRCU1tiHbO4PpMNx1nde1I+88aXX2FD08XbKdnqjKVOMifIutFRMrFodvabZT",
+	"WE0RCXWLsEhGmdzgQZ5J+BE/DhiSqDByj6QiQHvObsQcMagAxxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+W",
+	"w/Cb2a8OzMRt2E6tG5bAlJHQba/dWw+bnjtiMGIHs7AzJMhEpEk00KuwWn+lS9YByo8F01MuCTUAyO8c",
+	"hLzZbUed03EvoJ/bZxP38+PQ/XjSOgr5XPeesactZn6y3GZN7x6YgpMigveHPlmpEtaLZCqSWx73HM9r",
+	"VQFXGk3EB+MHV2Gxw7M+tY+eXiMSeys4vf9x8t/j/w7/+2gSySwV+r+PxipL9H/DgH8qQ2kvRZIHgjDb",
+	"1mxO8ZlKQm+m2uNe1ajt+1UCyJeNt2pka3TXBZJu7oCGvX9LsfHERuIXnqKj2Tk5DXLmiUa33cHCmH+o",
+	"ODPz0m52gsaQR7FRaKdnAeKyaz3M4ka3fdZ+8pT8WWN8m++fdU5Ot9AQKP1VAO7ZpJaikVfRKEtETiMH",
+	"dXNQ1YCbynweTYobHQe2KTSzmgrJp1HTznjVdn+H1+0NRxPJoYKyOa+3JkZKWqeoG+1mq9ky00eja3Qb",
+	"J802fpSvDw/DCINJ7xMz3hRY8ChSgaJNVU0lq2Te5/z9G2buu/tCiUGWQMPQp+tirU+kXQVicXF449qb",
+	"+oSnKjmO1WhFYeuY6zEbjHkkMcoAwcEmszD7c+DFGqoEmETR+MfULMHF2VIGnoVRymI1qsJr0SmPY6yN",
+	"UqNvC06RJmsac9kEeHk9FmEjMH9RgC+9mclBPWbOri2tCA9W1uqFIgWz5w4Gg2NKhyqZWDatgv9g1rbR",
+	"bTwdPnkUtp60nzw5HTwOH5095Z2h4Lw1ODvjYat9xk/6w9Nhu9/pt/pPOp1B2D4LHw3aZ/3WsNXirSfm",
+	"ZJiaffO002w1O01oRUvEbaQy/Rof0XDGJjnDf6yr2fsDaux15goDCy9SayDl3Ijm+jiKkGkS1QP4AbvH",
+	"bkANW4jCB5G3Dypr8d7Zb5YG+PIbNPERorG05410VJfL/jxn5oKAuGWAAtomARBzifWsfukh8i3U4U8Y",
+	"MAFHxmpwX/C4vkp3vn2Z9zCkmnbl9ZYVmfj4Khm4zJMgtRVjQh8oMxMADmEcg261T9lrsVeUmFFz/cxW",
+	"J44SITT225nHm9McgPPOzR9sfQZP2UwkAgNfN0JMF7JCYu79PZOhSCy+XpJJiDBiJf+VtKDu7BwflSI/",
+	"jGZ9Mcok6wtkyyKO6hDKtOkxfTGKpLYNyuawIec5VjORUM69LIFECtlf5weRRDKTjor88VFrqUcX1TdY",
+	"Ge+k7ZOPYzWDbTEUPDWWGSHAyFSMXAn82X3QsPT3C4kRd6QsngogjDgTfUDtRjMGU1vmg7zjGfL0sE+x",
+	"M+opZGBgNwkkl0w9GIL39CB2CVo7oKNwufk5koM4g7avNp4Cq3qsvT7vjv/wqUh+z2TkD6CsebpqcI2J",
+	"CkXsTU/eQ/5KGaM3BVqkANvPu42UvlaoT/P2tRoys7qNnXRRbaUM/k3/Qad/DXF+3FWengeyZCO2WOd1",
+	"K5J5X4VzyFlhucsUt17Np1jXZQnvKnknlxLNBFqciGGmBdqvjigbl1Mbx5d0RyRHTdaTatYrgJjA1Vi2",
+	"M1A61aj7llPmVAgxGCstpI3XLCgpfIcFJbWzbtlcezxgZXGAnYrwDd070Cna6Zr7nXbo/zFrsx3ZZl2n",
+	"g1QzBzBVstRLKxkb7wgGwuP4lVt+MpwX5KFkbtdJwnXl9Jet34IXko7FJm8g7ZPKxod94+avFX6P+fiy",
+	"YjRUV2CkE+sJvOHtJBnvSSOtNiUphItp/L4gE8aSoHJjpMVWv1AEBuS3Ngck191uDFC3pWp2NjAGUO1u",
+	"vCkFzR+oCehdq73dH2wvngWdX+1WXNLDvzwOrPEcE5cXlVBEkpghJ6lr7CyLqGrBk8G4EE+d8M+/CDlK",
+	"x40uQsPs1cO7MphhDP/wldM+ZYmPDRCcCXWqgN/TOatAQbo24jxROVtrCCpbbtQv/xJfgv2SwpEFWgg1",
+	"o/kZXwR/B3SZUh0B8DeYSytTExeFP//DgwDQcTZqdO1EHsWpjxnAB2l0C8HRJOLxbzKNCH/yAB2FVs7X",
+	"RzFoM9ZSsxTH9nZULThzUUGUI4CakSFTM3EIjXJ8hz/crwkdexO0d4ABJds7bLQNv/a9CV84zVQ2VfYX",
+	"N+loNsV8cGM2Md7vi6FF7mM24MCrrIYcBmoZGKrEYHjP5+gw8MGYzHPblkpkZYDv4xsTImFlQFOwzWhD",
+	"AbYArHe3qNM2xqB3GuyraSdv2nytlL99TdpoR1XzAkPNFTaOLYOqp9QD7xbkKJr+bgssHAgYL9AexqYU",
+	"TNwriLZlkQgpGNebXKmtjp0+uNv9IZUdyuTKFvDzf9A5ooMMCfXd7zvRDLgwWYSQYNaDb7JzySLoOwU/",
+	"WclBGaZJwqVTs8/h3R5GmTbYgjyTYE2RL9p9BGp2INAmKaAoXbgCHQx8m2+ymRA3nvb5BT9Vw6FIto/s",
+	"0OzUHdu58A+fmor7tJoIa3kPi23JUV6Mf7gz3e6S4zv84b4LZ+LuW2YTdAG7PiubXpaoKQjB0iPweGa3",
+	"VQ6ouYQRsLSPhAwf4C5yu+McTTpXSWs7cbffBR/wlg98F7wELxyFr1jd+sOhJd/amAc4H96kbMrn+R62",
+	"EsolhGuB/1LfUEyU+nHXqXw0lR6CsK51NpcIhB4ftR4dnbQuO50Sqnez2xUBww3ZiWvG3UHxEwzzAUKF",
+	"9bwzrOgiuvDZMq/SIFnDwR+LYWEw6yczcJ2A0qLEbol7txrzrg4rFMoccw1gYbW/hBo4vsMf9uvn3OoU",
+	"pEn1lEh55+YD1ABO3P6GAs3SGbVqHu6MOq1Ws7bJsda+C+DsJtwb8n3GHJ6FrfNzcWDJdOUjtR9P5y4m",
+	"7fP16YD8Fr/ETOUAAUoKpqACXw7A2JpxnYegmutqAp6DJfOnqAxYH6ipTPdNIhlNMvNkQGalCEYxmuDl",
+	"/ioS+Wuz9o8LGXs+uEFEdQ3ISm1M/W+SvfdDK/cunHRu171ZyMw/VzJN+CD98ybkf8WGLJeAV17YxGXg",
+	"vVy9kocNyR77IZoubuODaIyf517qPosFJO6jIeoErFilJgPMwGMvum1lJyUxxLRlSU1SVGQODcuxlR5c",
+	"dVF1iqNiTwSNGeRhITB5RIHonTYKHLwP3bl7T40OdJyYs6T++pTVe8KvW6l7U+xe8gKePYbho1SLeLi2",
+	"WKWwMgcR2X0k0x/dc9RCh3DClk7ToZ9CXcrgDLM4/pWyOGe27KBQ4yDT8Vs1gz/jX+GjS5wJ/GynOVhT",
+	"m1CMbWGJpQwLvUGWQnm5SiGvfzKHTSqSic7DRYhwqRUb8qS+EgYyAOHYs4AIOi3vRD7AhqacUy07eEWE",
+	"5RIe86Dcq8tkDgomNT59I2hkmFEqt1q3TzHBCz/wMwRMLih0tNzjQji9SgcLTAuZFnWI4urC/WIBau40",
+	"wbcWK7mLIy2voqmnKN+lyTfHrEtWcLJeujfCTE2UOLVFBm5tRfr5vEFHpw3+cGlsSaXFHuSsZp0g8V+x",
+	"li+NYKFiK6ki7c9txNbLiqJ3FrA/MpUa29Yo6DA8gq6FEiKC9zSCupbX80ldkWmj25iNo1Qcxbwv4kbO",
+	"f/WXs6AFBx/jDvuNfLjf4BiZqyxxdVLW6fvo3ev+y5YskMfrcMj3LVAnSja4BqofvNf8QA9hOkswuYSu",
+	"b70lE9/CdqxscfQVXdkuXNhm3QGPB1nMU7GqTpzxAcCgo9cnQmM2g52BoMrYv21+aTVZD2qIe5ZViMex",
+	"zylBOfZIGts6Rs/SamMC1DceqmZ8ouToSqZjMWmyHpSiupYqnU1s4glsQ1TosOwA2Q5UeZGZ+FRbci+d",
+	"iqnRDubfsnYYNw+wpvvY626zw544Mq+Im6a8RpfM+9yqd8XYxf6VO3OJDCFKdXpvgf61HRuHdmvIOBj5",
+	"wDruR1uWccO7H7R+e6NiZi9345yATdkQz1pekG4oRJFA0KkgvMwqm7OixjU6hZpO8Q5Ldful1IVU5F94",
+	"XFpdNAkKj+4Jj9yugHvj4kxbxn1WUsa9lWCcA55hlaqjfQZw7JYAoH4FRwXa5Ibljg26WBTnI92wmSI0",
+	"+0gOojjCjXZ8V/xgZQ3lh8KljV1s8IVb1FMXVnyF3BCCJlU2jGQYyZGfrF8YxbKtRtpmZ6Sgxde0xWBJ",
+	"Fosj7BSvNt/NK4F2zwORnMrdkRoiVWwiBHyaxaLJLu0hA6dFylOB0OEzHqUU05wLzVTCpCo38D9ksTgf",
+	"fCG+mq1hO4K7cqoruOoTvPB1Y9O9nb/qRYou1QEwAOgY+Z3nmLaruXXiWNjvemVVhMqak6bSBz/PsZne",
+	"cu3kB0K7gyciGKl8kK7h25laSbwPGhBCWSLEa2zDsYNXWuX85u0/jtrm0yymNq/RUWyOtSPANudO3rah",
+	"5sFL31oJkFwOIh5bM32BQtYj8kmiqTgcCGMuVBuU3hsbr67IVz/T5uTRlPMIo7Cauqdw6VqlV6Kxju8S",
+	"9557Mezk07UyB0w6jwCHo9RmaCxK8kgZrSYDAl2iYDdQeSKOcYTf0012HmvFpkrrqB8LqnLlpeqQXssb",
+	"4oMKuD0fi8HNfvV38GqecVNDaM1f0Fr4AOaFstK1ousgmJqJADKQDeQ3EYgp8tXEN9IM3GOpZkDZMxtH",
+	"MZQtmMMdXT8430tARM3IH6qEnrN0PoWNmCTqTyaWUtUllXI1zPKH7CFZYh8yayzVBbm2bt3oHK0lfGsm",
+	"G3AJ4phZ/LHKUxImflPcMnNno1TWuE3Zjr5SVpuDlEk/PKxGidB665fewQ3KCr6PnazugMuBiHdTvat1",
+	"7h+ZyEQILxxphs+JhWNIC6AeBL3nGZ+bj82UABr0QE0mUfqMUNW5pg+M2gYU1iZ7jrczug34Laikxjws",
+	"pfCguhVJYMvVrElSQicOd/q6gnGRqimOfgtJMFdb6beKe6CkFINUJWvx+57bKy/wRNjK8cLHlWHP/sUe",
+	"MI1xmk519xjOpyP8tKmS0TEQlBx3Wp3WUbtDd2osAfTVhut3zv7r4t1bhm8ZED0KPf0wUXDveQjB4hbl",
+	"B80mXEZDoVPi3gJMWl2JCGiXldZ87aKSqv++pIddUojt4FQ7VMcNF1QMEpGutjcu6JpvCHBxg+5dChRd",
+	"vH73/s2r//v75bu/v3wLQYT0543I+BFie+UjDhRQwPVYH0ygtQ1Yf05Z0v0PBkeT7W6OpY9Ile2JmRWa",
+	"svMC/lK0lujD4zv8YSV3w8cxT+GhyGcpYUhRyoY8igmpLjVOvyrB/cB74uC+AMcCvg3gOqt62DNewAsw",
+	"TrfeasbXsSjsPC11sig8uK273basBFyGv36LJAo48h804tNAhjqaCLfzAZPS7P4dNv/2XoOdZGPmZyVW",
+	"fu/N8MhI4xGIY5f9tQdcC5qq25UUATPXwJ97jKgEMaACb2GPU1sHnwgeel+BO4JBr4bgDeAcaGRWXtY3",
+	"eo9dBQ/MAzDBNhvxIuXJfjEbXNNu4yprtU4Gbn7g1y2apfDt/wE3O0hV7VdTF36SZgcKh9XqAmXReJok",
+	"ouFeqqPTan/XwoXzWIrdOTGCxi9qwC2Mz6rr3XV18GhcQFrXqePtlW6BQcO67WtMf7roy2OjucQ1l3NS",
+	"ypoy2FCrKD5PY+AbtKA7W2WBI2CJWCtL6L1SeNM6gjxJ+LyMJ2MZzu1BArhtsLexc29dwtXxe9wKmapk",
+	"7kokxef0Qybz1PRUqRiMb5R/qBNS6Nv61ZLuR3K8i4nm24hUbAli0TYq+rRmZwxkZBNvzEaXa3THvP2Z",
+	"qwH6aNNAtf3U+F7w0/0GEZ2H7yQ4dovunVdEsCSrmghjXPXujCdirDItjsJ+HjOaKp2OEqH/iD2I6lQl",
+	"Ypgo7CDB6yY8iXjYx8j2n3sXbblDqo9kDCV+k54Rhtxc+iSObkUZrcrme3IXjyjPppW6RL+C/+OFCL1u",
+	"XysPloD53I0enRwgbHY9gNT7B2+ppFhKZVzJNe6XnTAl4/mzoh92G2nrhq3wvJY9riv5TrrSGexeRP8i",
+	"YOLzQEyJQa93y+PISPc7Gc97FSzS8Xx37ba/s1ZiToTJnCWZ7BJ/ti6w+no9diU5pTKrw5+Dgu1Byquv",
+	"VCygjT0oJS/U/FYAcpUtp0kyqW2Xn0sqeM0wfp8Si/ngRhPdKKT/q4YJ8fMtx/dxPA9cu9I4Mqp5XnV/",
+	"qVJRZXqdlZlepYRowHqUI9qDBHqkSraZdsCTJBIh8p+aScRKDttyBYUeEMbEqiRiVotDx973jEHx3SzS",
+	"gp22O6wHHEITdSvCXpNdpFyG0FZhXt7ulao3p/bl0jdvA6FCJN3vFSZoIZxQrjntJZHQxy+sNqzL03cm",
+	"WxgNhyIR0vbeQOEWHMEyg6pKhK0CgD+dfkyiVHyMoHKCCtqp7Rk2O7TZmoP3uZLDaNS05RkfhFZx5sp5",
+	"pEpzeFJUWmF+ztqz9SRoJJm0x7YzPr55y/tkC5uhXWIznN0HRR3kkFg3ZGEyAiLCzQwKCp7AEsGJF7nm",
+	"dXfGwfHGY3PSIAsFbGEAfbC696uEXewyVIn40rqTRPMwLMizZxpsJrltktw7S0y2yF1KxQm4xf3qY+xx",
+	"wmrhDcQc67/ou8NIAh9afjfso8vkRmxotkzHFa8YEwigjFuu5aN1v/Ca29QVQ/+INzq7CbCgBGKhf5o9",
+	"3t58j1dG6r7cHv82A3nvMwzkFRP2LJKpMsf4QGzpOhCy2uejhM+O+nA0Q2y90sE/dtWHXQgvz3cptyo4",
+	"HuVIqElkPY804akYzRmygdkCu06r1WJuLAuVDAFhEDHoZDDaGev0cr4HH7rkXDLxeZogoT/Tgh48iHk0",
+	"0VfSNlb2uRYBNGpCCS1U4f6g0cTCB2mHwDpD/6KkxNZM2XPH7LoPjpd5ImgSapQzuw+nyiywypIBGi2b",
+	"V8rC4EhBH6ZvEfCQIIJAfgdGFWk+jGE1jFerNr9VZeGAKZkRNRVLPNudQlTCqTI/eMNmkdRdosAGuYLp",
+	"bO7RtXLx99+wa0Vo2P5Pc2VJVbwhQFVKiV3ffoAIvLafBfIAwy8fo8UhY8P6AmUwzhVYX9YeSGH2EUbT",
+	"KGw4KZ5ujojpjFvY+xU6VmUpcO2hg4fs2GctKlkHF3Rs/MG+EJK5gdUO2+I0h/dIwKZQQzblOs3Vh6c0",
+	"8725YSdLiYr044flxLfawggSeSXDUn3LdMmd4Bkl5hBzA2xCGSh5KxKo+6eCFTbgUslowGP4eikeA+nc",
+	"F3mIaUFrl2ZBYDAFv8+tUAM2eNAQMpuYmaNf53wSm7nbyBO2xsMPmgiKnhXDRNCBw/uaYILLhujsjwXn",
+	"FNEGO+3Tx6dPTh6dPvYgCHP/FJrDoTMg+MJh6K8UV95sl+ee931QeBFYXP9F7Ht0WfE1riS9RfdKMnbE",
+	"orDL/NcwnzJmRthl+YtcYRXwspwUQiMF7E5qREXsBBeTNGoHZfdbCw77b4sxIk/Av2xQeIWCy1AkxJEe",
+	"8BUtJyORvrCXXgyqwX5WT9TCLfaf49dqxoY8gc4Ny/cFyEXmHjyBk9hOtXu4PkA/91ZzvQqYaW2j9lQk",
+	"WklHv+FX/ULbdwIoL2JS3sftTcKXyObX15Wdi07tTdmF5mqHHbJ5c/Wn3ISHVwwacXQjJAQhWs2n5owa",
+	"J0KPlbmk1XxyZsY+VJlcmWSDUyDMpmsatNE+M466vmmUtWVT0MgcxNbpJ39p1dPzxvEKdvnNrWd3CN41",
+	"Bsmk0W208ZCuZUh/b+4wqnFxVHqspo1u4/ETlCo9gIAxrtzOneeDZHJEslTVe54lt9FtHgA7UKG42zjr",
+	"qxOmPEpqYXx7b25k7mh1MmJUJJh1nPA561OnFfjwlb12D0hlH9+5n+83OiX3OyBrSk6bFc0z01YhfOkJ",
+	"3oRLwHvzrdejG0baDHuvANa2g1zNnp8IBJO2NK1SFVlToD3Qw5ceizhEvH5q+i7pWsCX9AXsATV1vzZu",
+	"eqTTbXAG3KvUTPRT5y66JBomls4UaquN9091d/fmkh1zSPY8GLk2NmROfYYWKoyxBP5Z6dQ87YEK7KUC",
+	"ImOzG/9cEmshy421SmU9wy8psuCCPAiRJch/64T/oF0gEaufCEIDRQnywE0GQU8IOrq8wEBNI6HZSEHz",
+	"tvGybDwPy6Og93tJ/GEaHqrs22IudCYLxug6g377vfIrCMRD3CqAzKykzQE59raZ+pIbJpOhehD7hZoj",
+	"lAzthBgXTaOx4jE3RynYK575Qu6bnUDE1dORHIiq7WFe+qHujpliU6GmOQ5UHP/JjBokgcFgkbE6Dyzu",
+	"XYycHCbB/JIPxujoRJpRiIb150RLQXAdA0gcSZWaQ99eFGmWqjj0HSSzZGUNw+YLe8TODiGv9nzPXYNG",
+	"0PBjjJ/WhY+ug6LQ9xMuB2OhdxD2FzQYfZBss0t/toPGkEex+XELlPjCKM19SqIgHxE7fUJkQPV0aZun",
+	"UU2nFrci4THGWA693YbRbhS46zcbegGhOTPJBzDqY5SoTMKmo9LVG5FYNPokr/+gIn/mhIXmBuYEnKwb",
+	"MS3xfM3rHGrzffUUxnPMVBRSGFyK2aYyUo68syweqxkh3g0ZZyGfgwE8ZwM1EY7MhUKlgTEZp0CcJUM2",
+	"44k0zvAzKNHHEh1MR2hRnnog4bJUEd8MjEhVESTtDyy3RABv+KjxuNluL7OrVpdE+kHuGos9C9WVC8yu",
+	"+OjThfh6XoBZMryn5pox10BFNOwMbIpiGm9XoCnF7EMO1e7eq9HtnLZO7hdqVJerOc1VgYXhgTSHTsXU",
+	"nIHIVOcQXRsVZZ8tKJUxcuxP8J0PU965z+vG/T+Y4d2IuVcDRO+GtZENb1w6VYOb32NxK2JdxJn10/oL",
+	"FUWzMWSWIAmxoqggr0QtWab2Pxt+PRIP5wt1CIVs18IwQ5G6Pxn573MtjtIkGo0AOX0YjZAW467BJ/1o",
+	"lKlMw4TyGY/SSI7OLZqx+dArYWpZ2ddYwQTwJfi5b7C0gob4I6OvY5rQbK1W0BhDeq0VmNngcYQ/T3g6",
+	"GNMFairk88IDPaKNbrvlZcM6p62WLWfVje7je2/ZgPBz0FyYFjONrmAWCDTxHm5VF8o6cB3PGc0cFiL6",
+	"LBx0dCJ+HB6U2CEFhse10fw3Qr8cDnFU0JVk5XmH6X/sTX/n5NFGK3BystUSnK5dg87J4+IqnJ4srII9",
+	"UkhMQ+GgepAwVCMRRKOTp/rBqgeL3lwGccl8hzW33JD314doCjbn3QapN3Mq1pJ6A4YVKDdxJbQV2TV3",
+	"qf5SnYkVmIyuww2sRNRVYA6CaUFWJeJXO6NyXqwSxhyLqwi2xXipAuQAortRNqiHYT7spwNbR1v8R6ha",
+	"u5K2KwuKDJcM3cCxOpBGZKNEzXJ4Xsj/8LDJzj1eJvpwDpyhnPXMUdrrMtjbxYYUY3ddyd773y5ZuS33",
+	"v8xd/3+vzy9e9+xQfMpGcGcXu8SwAC/vLINPmZIYpWmyV1Bc0s/iG4Cr1EKYIby7qBoDoHX2qK8yTOYf",
+	"MlnaUWmGsHNDZcFwb9TdetbZsuT5ux343Q78bgd+twO/24F/ejtwBxtvFeWdswD6whgoxqowJ24cq5k5",
+	"u3nKbGvZQpHzV+lMexVJbFWHyDkIHSBaexYKzHeodjUmt+9VA/vY/W4edl8Zy7qwYapEMD1WM4kpW6UF",
+	"m40VlJ9pYXN+elWLBdG0bx8lLMhFPZVcMZeBn4PT7Eaad0Om5K9m1gebX4yzcb3VIu+BBL/HEKtclXc2",
+	"509A7pjcdCgNVTDuD0uaANZ9wm9wTy+Q2W8lPOsizolSw8pd+hEBQgSLsYHL7NnUFu5HWkk2zH2tvKmq",
+	"CM8PFJC6aTSTxucdqeERHF1ROm9Owpz7Eks9gL++guXWjHaX5cFv1tPMMDHuqksDJILBuwACXhznkXiu",
+	"EXpUFNYOxvGVfHhv3fpiZCaca6aVkgzcXcoJlaSDniHeggW3IT8c2oNChXA2LAFseqjXMVo8VLgL4UEU",
+	"H5hoEd+KkqVFDqrD5Yw6X05AylJFUs22EYFNtuxxwfmsanxM2UTplAE9sxFGsGsp0MKhgsTsNZfVe0YU",
+	"lEoNIQICDeDQKKgrOlW8QXwN4EnBopDiaPBSVV2Ltp0FLrouQyzyGydX3AEnbPOOGFhrV2RyoHaYaaLC",
+	"DNthXLtL7gmX97E8vuwg8MvJP9GajXOUEXSbz9u+Se49w5UjhEkE8E/btpn4TpjnWZ+3G7XGdmHucwld",
+	"H9/1tlRt3dHrD09j+OKT7TE630BZfInGClAEdRh3lUfSR6pUS5W6QX/Q1Xdi576jzC5MobEv4NLAfLPK",
+	"orPGwlcsRKjrUPlbdCsc3TgJT25gZdMaT5cFauFq05AKD5Ak3tLzVhDTLtzz2y8sgJJ0q1FPjUZttS9b",
+	"T/zYsB4kYsrlILLx0fyj+XPieQ0aQoYvMP6HN2odnbQvWysivQsPa7s2xGSwJrabx3/aHdShYRZ7MG3b",
+	"Ai0tjLtVHLcNa+psMAD2/UJos/FHFg1u+krdaERSiaYCYAxULBKzexvdVrPVDhqZdMM2c+h+tTNYLwFs",
+	"QU7XHxgLe6VZF9Vd8babJQoPzoa9oTbH9QH4SEAaE+Ez1nPL1oPEH7AySJtGxGSbDB2SiPldqjRgvcIu",
+	"6oGdivw16FvgsWmci4kC1xOieOJKet0ETqLwWMGq57ZnDpubUowX/ZsAbHew4VPWM2qyOIwmM7rPe2Sn",
+	"BfZ13kdpy+uuZFV9ne19hw8nXa9RJ9Ksh3BlPSDHQaPA/F3cCpmyXlE6eiwVcewQmYQMy4GQ8DsPo4i7",
+	"TOdVKpUN1MaO+3t76KUvzIpvXcmZNSRt2n2s4hBjW5zpKWGaInbcxupgG3uA8n/VPKeuZ/VLu4A5kH9e",
+	"QvCDZjdiHtgtAZqHPklc94j4nFrKAvCZasT/X+1B5p7b9bZ3Lb76B79tG2JsTCt4p5TFwtjLuYpd5xdv",
+	"B/PwSyRvLMLD0rDM9mGRHMRZKLTL9Xhx/BXjoKuvV0MK1+hFrwc0WJWB3QTbHt8oh6fIARL8HHbQ0DeZ",
+	"Sy7f2wSesXiijRxrEPK/F9LdKolGy7hlAWHVLQzhrsFXTEJpAu6+mKruizEWtC/l3dckbNVMvlLJBL/p",
+	"rMa5HJDJaH5YmT+vSOw6qAZM0rtfT2o3GZNwM1MRNsD+x4Ld+EWzMPeSqc2rzEA0SvrrxBLoGcd3+MNq",
+	"qmWMJ+0NQ/2n3t3F/L25V9WGVzMBjSbe5q2YkHtfO3y7+3u7vVtVE4CCGhRbKiPNzHS62kIAfso7gOpi",
+	"+qZHY4McxLjBy1m0cb7s7t4kRWundAtNcEwkABtYmK/pym8wftQIKqvXVp28ZZVtbSPhA55pUQDh/ley",
+	"WW0fqkVQIX413A5B/EI5To1nKi3z+kPVnHn/UlkieVxbwH7Mp4BiC2XJbieuCLp8o7vOaOJMrz+GL/C6",
+	"bd/ggo6O/bfSOOvrqYIrjX1zMZcDL0DQeXzZ7nRPTrtnj23U0byVPWDM+vJYaATrXneLRxW3+LeQodA3",
+	"xe/nCPNwNcKmokRtcfrQ9JaKOcJpAzm4n7e1+LTPCGbbhQUW+MWhmFxCFyhSwob1bBKRCLczqLjDuJ3e",
+	"GP8UO6Q7TIT49+FBUtzQVoZV7RrbolTNUn4jJPj7molbkTTZObRUUPXTjGumJNgPMz7Hgjqkr0mS6FZA",
+	"UDYUyUc+7xExtxdhKmnvhclwlvkDQoL4Gco1Kdbc3Lwt/hW9kQsC7t0Bb4/Qh+x65EK90uwowXtfMeHD",
+	"RP1bSFs+QN5N43/Tx1/Wzan2Ya4XSPGs/G8FU/AK3mkzzwHfvxalC/va9k4RTjHo30LzVMAymUaxQ9Ln",
+	"swK47npdXMo7u0pHmmd8fQ156cXG09xTkyql0jzw4UaCqqUBQSKSbCK4hH6wZXVn3usQyu7Pr15QE5AL",
+	"8FUCHQ9IA2DR8UgJcxbXoQh+AWZpnGWrAkaKFeDKa9vmXWhiOgzhjJsk23OJ7ArGXMHFgxBLP1HZaJxa",
+	"OLeUJyORagiFxLFv7P6gsfe0pGkUzGBUCFqkaUwkY67VMo0mwtaKLysCMwW1KIL9rB3yX/CAxQmC4dld",
+	"gh9dWM8cCEeMRJj5usjTp0k0GqdQZxFNhMrSCwAS09h2t5XbAtOyRf50yz7OHDLbRQq3oII5GDGar2Er",
+	"idGqAplbUaXlMMDLbZVt1y3Zvl9kCt6JLK0y77NUw3NfAOVGXptFp7rqTgtONcrium+3S799v4O4bgAo",
+	"RX06D6G/y4zYRz2UakbloZZlIM2Zf2pW/reEErY6IGuv+paCsVk6LlUJ63c7UfN0kXAnQGpaCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bW4VN1zj0+CPa3KTjh5mT3K23WWxAndgE1KiSiwCVOqf",
+	"8i9fg5A+AG7+eneeNZVWcSk1tt56L0TKo7jaG8CrAjBvPRbJBSIxLIJcJCtDtT/GLmRcep1TkZkjApNE",
+	"9SUfidXJIW5+LZ78zWIDtB9XbvJszWlGj/yQyS9TxLbmyldQDvUhk1RltVPvwYeMToR61Hq2cSGymcSv",
+	"0uBoWxI4Ax4H4yJibYIHVGQ3TpSwAawHdOc9Q3dQZ4Mx44CtE2mGVbg563Rqy5aJLBC9zOaVvJJQEEyP",
+	"RVczh+npegSmeXgKQ+5uWIDeHLC+0FEoLBGr4BMz5ZZ6DRxiqMJgURqUOsFXkrzgN8aslawPXIUDEceW",
+	"44JiEdSsa0zeVKnQYiizQcL1uMku/GCaGaRUKeMTJUesV3Aqe2wsOPK92tSEfcNhJIGi9UpSdSYUd1Px",
+	"tEUj8kj5cd4IzEmngofPUAVZBv4fNFL5RxJBk3r0le2J+69kkbm/rGQaz+EPmfyqfj9Ok7MRsU6SbhFG",
+	"1KHz6a6CjDXh6AGP4F2SyzG0kUMFvXH5r++3DRxsfjBmcmVmpf0d1uk7rNN3WKfvsE7fYZ2+wzodBNbp",
+	"lUqcldHNjYEvC/JUG37hoWPWXh3hphHqCZdGSssOiFaF3t85QJ3XWglsHsm2IYT6kFUCfyWZrFh/SBKl",
+	"Y0hAYRcg9N/p3kOIDn/IZO6JLcCLrPO/1vR7ra8LpI3nCgP3i4NRB9DSEbugydr4yQvBw19EiqZ4a5FK",
+	"1ZMzyAGR2GwlciBhfJBGt2Lp1JZS0P70IllBI0aSa34rEj4Sv+pG98kpbc1G96RtVPRn8+lpp+UOOr2q",
+	"Aan1tHv2tHv25J8L9sAgHPiffLAv/4saQRApEW6qwQc1Yi2gtc0Zbq1FJcCjOJKjiwh6rvGzNUfxdMw1",
+	"taYJPqGzeZXWIV1gnm4OVkzTt/GHc5ywdqdVemNnpNqjFOlFqMrAfEcA8AB8nAgzbjorKVXU7Zw8fXJf",
+	"ZSdsf9xU12tanxl8VngVHWCVFLruMR9ZgA8ozwNoYo8tGpx2PVYzzaRitIF0zb1Dr9XMUxyhEvoBxeJp",
+	"sx3f4Q/lTUOHRZhDKdm6KsmYYOuKHKAC17Z03Ii542ek0i1s8cB+jybrYcEN9rznAaQfNFMzaaNH1Bgu",
+	"xYza4p8xs4OZmEzTyFxAva1XMq+QwiBzHGM4hkI80FDM2UBNkUfT1l1kU0Cn4amwcZs3w6Nfzdv22I/m",
+	"0VROg3eZqwyiWT+Zd+mJz1MxSHvsR69j/0ria7FJplM25rdweP1kAzmWoEzGcxYNLR/rjGs25DoVSZeJ",
+	"WAt22u7kXfFkk3o1rNNEaCFTO7bS4A48ade6jiHMQF7ZFRy+ABZYwI5Azv5nWUc9zHVJm0h52da26fP3",
+	"IN+HII36D+/AreqxW1zG/Rvu7Dl5iI6701o77lxUFgPzRiESuSdykmMDHvju6MnPRbpgk7+8RItslT0O",
+	"19Rhiz/HUZBi82pza63K2Jt/shovdYgpjwDHjsaI0eAAmWCsmUgu4Ew02St825FAYAoflCUdizkb85DS",
+	"ks8WMQCQt6rPBzfPilmRmUjElYQEwEhBS8McsxR9gDkmcNE5XEeeu+2RQQwENRFwYMAhYQ8TJLiMNAAc",
+	"4rGB/MiLmYhlZopnVzLP8/ygiQ6CjaJbbLzAs/dz6thpMYCks4SyIOIzH6TAHMEdJRsc9KftTtmxZBYZ",
+	"xemBsBdS9oHCbplcHx7YWBX8JkO1PQLLFpEU82cP3aoYNr8RYlrMnIAfuk2VYXnk+E2RaxVZWZG+A9bC",
+	"SCE5K+TbwM9Gl0JcsSIc3mpVxMM797s3chbfAEPeMXlQna0WsrK2LtJYbEtBwoC6lszub9bFkWrzo+am",
+	"8LRYqRvGU4ubw0ux0PdWyV2eDMbR7YEIU99NhcSku7HHF5K4xJZK4QjNYjFMi+6ExrJqIJDBmmjqsra4",
+	"iQQXA+i9oMf4pKQNgl5xZ26YRUv5eg9k7ZpY13Pvl8/4fEvvd51IhNFweBh5OC9SDzEI4miCSvORS405",
+	"9AwPSkI26+G1vRLK3Gg4zNe2TtqebSs0y1OuZ60t6tWaMwFJapd3pfxlIZnpYoF3m/gOWKC2LmhYFcE0",
+	"psGHTOaex1SpGPIpKMRBY5pEKgE13kgEjwnCy/1oz92qGOdStBLPgJXeVMFopyQSnbdbxcFeGEmvsOO9",
+	"1YQyFbNm9QWv3D4o1MJZvoUYZ2LrkNY2RBfdKYIvHBIRV82ExiDhM6pIyvFebQ1POhayyd7zTBu7NZ0B",
+	"riAdhmTNlkCtm7H/WRQ60CTkGt3vfkyEziaF9seLvdkSunjTulZ+EaPR3PvPsjLYqOagCFRyg7Zwzeuh",
+	"4hio8Q/Eo+1V6/YFcRBCuNXq4We524jmlzWzjCpSuoQn2w65toUOvoprSFXYlxR+TrJYwAszlUAUxj+q",
+	"2pvHh+x6HiTWiAe+8wir6rxirlNouP4YQTmwdbvyjHcBSadglcjBcyWH0ahp81UfhFZxhonfRWMEZiiH",
+	"3c8n7LQ8f/nN2yynW9gsnRKb5ZG1WXgq3sl4Tku5sXidY0zA7fy1DWFfM64IzopkgidxJJK8LD+SqWLQ",
+	"D7qTRi11Ybp2VkGRlirDt3l47EZM00KjbaRZp9ViPNYq76vN+xywEx8esawP7ZMfhB/i/AZX/EQz1NRi",
+	"kIj090wCoRemJbKJUW6Pg0YcSdHoPvELpC6xvhq8M/wu+3j+4eXrd79dvPz9/fnFxcd3H16Y2ZiqSKLe",
+	"cfnP1jH59maUU671zMIhTkQIZo8AGxEtwguRppEc6YBdwHN0c1nTkKG/3W55RZj+VWa+xfwniDwzCRBW",
+	"wJmpw+C/4HNn2M8SJUf4JL5XR8oKSz/re++4ogDGv27vOGUYvpPaFi9nU2V/cXOHGjXmgxsodICaXJFE",
+	"KiQsbac4O4sY/BMl4VwivWprqjxNu/AFo8L/CaUijd8un0OeP+ZyaZjFqmoj/5MoxaLIOH4leIolqjjw",
+	"ofsdQBYmKhQxJKQSd+jgYeR9Mk1y2U3FZzPi93yeQ2H5rQaW+wdCi9oLa74XCaP7uRPEmCJpEvF4281Q",
+	"WPOqg2OsYmR78sJ0Y65ZXwjJ+CgRCNzFYp6KpK6GSyprFCwVkqO6LcBB/BzFsRGc5X0RyVvlFXWU7IIu",
+	"gQVWngqvjO8t1YxRwZzrS4O8CIopU7LJzu2auYQS/VGPAQbfuLxZ2mVDIXTA/shUSqQAdv8TwziINJbV",
+	"XEnbBm0xwPMLIslm42gwpmyUiMMm+2hhsbyV4Aj/kOYrNcLmHyluRWLD+NUlBEuqYEdz2m0vsKSOzKDs",
+	"XuDhLZcDER5Zk/IoyW1Ksxl1qiZHacKlxlZJ6soOecqPhEyiwRhU5bXdzOaf1Fx6hBWWCSQvhPmLVLPG",
+	"TlsCs1aHSeR8V5B/BgUJFUjeNYU0fx268PlYKS1sQ5kF6OVheIT7Yb0+9Ie3YCf7OnFqTHEx28hUtgqE",
+	"vSmw/1vFpY2nQYSXjAj3bH9CqkU8LKNKhKd/VzwHVzxLu9gcbp5qaD8qEjVlcfwr6ZOzVqvZajXQM6Bt",
+	"CrrmrZrBn/Gv8NElzsAJfmWnSXhPElnFbk0FcXg0ogltTtacwYuEDs0WzmZjFduTFJ0MW2aYisSWuJqP",
+	"Mii9s6gpNSHwWhog2MeYuYWuvppMGjP4MOGF/VvcYvaK73b+92Psix9jUNLQ54ObhY7qvGB8wbze82hD",
+	"r2GVu3uJV2wfqH6rpPgVS0evawrerq70nCgX3IUwaCrkRmHQl/gc9kuKYZYRtV+6oKeOs1Gja8dzFMN1",
+	"S6FMb1e9zBI1Fcc/iySGCN0O7AQ07RUyiMu2V3zypHW6XkjfqvRXFUbDCBuuavBXyU21tYJQCq8SpgXI",
+	"KuuLWMmRZqlfrENzsSzXNA15VwIV4i/U1UGMeWc59mW4hmLtZTH5RySk5I0tReOAVdnf5GajWdypMHmT",
+	"zbag6r96xXEe8/kBu0ugYzGaCPZv7MPfdPcUzoMMA9gVrK89MGh7YCf2oK/Ldagkgk4n44XNxgohx4Vg",
+	"1iZjP/YK5lnvp1KO/99gAEu7dLEcysV5CtPgXv9ZoRVESYLDR5T+Khoyd6DmQkNSCPNozSvs+ElFYm7x",
+	"/z61jp5e353eH+EPnfu/NJbZ22rAsJvbvIT56DO2jTuyRNqijaBgKAK+hG/3FRrygWYuT9zh74uGo9n2",
+	"OT+QcWPyJfGHAh9TCvR37zFBocti+Yn3X9TKTXgqnnMEUV62RtcZlK5k9xNiCj6PudZ+FrWxBHGwTe8p",
+	"Xvq2NDMLxbmFXtR86pcXdZqISZRNnH5eWuSaRlXNBUMtn3cNPsE22MaT5mmrBJFl8zJjUAsVChqUVsCM",
+	"ihQ5xhOLRTgS9TmmM64ZhG8gfg3i6AX6o5QAhwuWS7VJDmMu+qnw0bFFtamk3WbcaFox4Do1ilYLlsCB",
+	"gOkHqIKEaLiQOEjN4ujG6GhIDRBXXBqBW89T9LTAE4MQeGJ+J4qrsZoZ1z53OSIdXEnsxcjFjs2ETINC",
+	"tB7IcVXCYqE1kuTa8mRzTi3H6wnCriTOPhLpc/T+91OgrorjEcZe+lk4EhZRnKrmKtxeO9m5Hu60g8Y4",
+	"Ghlt1D5pnmGk50bE5jvtNoV+INTzFH8p7NFHUM3vhYYkuL6fLKDu0ydPWitVKlRpoO5vNVutE+tJ08VH",
+	"q/Vv/sUzvwkAAGfzL95/6fCDLcNZOOBKtWz11OS9cYkKs0G6/gT6guoQleDGKg/kvkLjDaC4rCbFli4F",
+	"Cc3tNQX2AjYbz+32JtS4UbFzfNuAHCo68XmqkmpV1xvoW7I0zX6Oe9gwzFlitJILESEPCRvyQRpYLQNF",
+	"aLZbzaYc4XKQnCbrDdUg0z1QeClNpw4W7n0lzR4N8nAnVjZAk9+rd89/u8Ae6FeRfDfVDDo2zJLBkOG4",
+	"YhdTMYiGpJV+emZmDqJXbMESLlN8ODt/Sms4KF/qDcZEYLCFMUlj6XxqDPRtI2iApIDOHmRQC7K/JR4X",
+	"TpLG3VWDp1eN7lVpif1VI7hC9QSXLCgo+KtVR1fQig0rv8R2nE8VxEWPzcsVRsHTAJ4S2LsFFpfTU1EB",
+	"YQugUgycNg2sBgxI2QZkMQY3Yr5mQOWdu2pWG4A05hSgFxWlmiOQQSyqFE6s5MhGoTc0srpCp9FkZcHb",
+	"z2AweEXMkWZC8n4sgI6TI/ApOAqQ2stkk/WMHulZgNC8wBS1GPSw9Jjmc43VUv05/uvUKhqQxn71tI5O",
+	"xdSRu2GVFWIEU1Od+VKT9dDA6QWsB4WspDmtv04oEl5mJ1jjri8753bOnD22Y87RhRisGBrbAyDizP+w",
+	"Q939er/Vcfl/zIhc6L7+SgSAmbyzKJOnT5+geSc+T2MuCQfq0/UqA2UCVqh91WqzrcouCxqZjMzDfVst",
+	"cEPq2Mzj3kPyqnvtWD7QR0xnyWDMEziZSoZz7chOG49bj9Dxc/a3dQRxvI/sFJYkm6RLJm0uAC/tvq7Q",
+	"VOiP6tpMJ3B0UGXhfuRhaOlqCibVXj5hV0eTLF5QVwtENXQF4OEdoiDAprARP7Iqo7/xYplxXuCYD7Vf",
+	"7XCRhjfLLfASact1tRHa03bzUVn6vujk0Iyb2X+MKf37lbUO5i+XNsZEf2YX207chX3sr/h6FYKOLx8s",
+	"GX5watXqOQDrPAUacA+AnW42OFUP+Bn9PbyGmeiPlbo5CkUc3YokErrSd3jhLoGj70ZMkTTlpMWMB798",
+	"tsWRTj/i/fPvfhEs+OWli0IwfyQTMoTy8EprGMBBP9nLrguG24R//kXIkRHattHrJUb4intCvqV4w1VC",
+	"WZy6OeHWL7/eOTPDMK8HaIoBWlJ9MYqkjPL67r8SIHmUdp2r1Pxrb/U0mDtvNwU1MsukqZhMCajQrkej",
+	"25iNb1YHFOy1FFGgLYEFAEIazQQThUqpddTu2E9WNfkiBcc4XJOPE5/Tcxy31+9De931HgFj2iZAx7Qr",
+	"RegRNnW8WbfLOOVRWC8BzoLwrefByRVIrbFhqDnU5vTvC6ZBvKluqowngUZd1rBAim6t+ju+mxVffSV1",
+	"zcI07V/R5Ms8dlMY51hPxYDSJuACt5utq8Z94/u2WNwWSUTexComXvF5IJIpGNg3xlQ3E6Eta1/7tJWz",
+	"4LSXR5k/7v66Yh/uuMfeyFdZXEl4Q+88r4uSxt4Pj4eZ3W9g05hNB5E9Eseddtj2eJaLm8nhWm6yS7tg",
+	"j4W7dC0vP7caSUCA0QXR2tRBGauESWWzNXDaxjFUSqegD6Gtz2Iq2uhoFDpWjzEv6eHD11nWL4cizu3s",
+	"oai+a6H1h/OOSmGdOghYmIm66iQvhAzBoXHKYbEbdpPtXyh9sVvXLvtqzii6/Ut3cW3G5AblV3TJz+jA",
+	"JqtlyS3+SoLDEiBoEtWbjeq6SnaHikPsSf1NplFs72p7w4ug7nlh13yKCQZn9zdyJgWzllliHPlxmk51",
+	"9/iYJrA5UBO7gPpYz+UAmnILFRzX2wq2XdtKizKOnY+mS5JPQDM14TcAxFKHoUkYiLYgbcZlau3NVMWh",
+	"86v0rqdg6UnyKx4H6Eo/j1UWvoSHmBf+r4t3bwOmo5EUgNx5kXIZ8iRk9rEQ7n7GQjXQbn2ak9CdLURY",
+	"1cMm6Z6dROosNyfoMEKMsontotFjNZO2nGFQAluGu2NhEb8qj1P1HqlV3DcW8Lditjg9G0Xg2rUXkv6J",
+	"NBlcAM/RYvD7VdZqnQxOOizhMlQT1p+nArZMn2vx6BT+LBpfVAHuqP4+RukY377qhLdKMOeMxMnYuUo2",
+	"+Dq8Gj8v6lHWnzOa1FotC+cT2Dm+R7UbC4zxL+D0wed767NhZTPGaRn4kVG1IyVrIRb9AFCUjNvJLJGY",
+	"0A+7bj/Twbq4hzdvB6+O/26efTnttE4nfc1K/XdSLEn8lw1Q5LNUzVNhRmkhqgF+GxcbTC0AHEV0hOlU",
+	"yJx5WDIln+GfjGwKi/dteUcx5bRsm2EvTr26rI6mnGWx3tld+KqNOd9Vz8NRPQ+tY2j5+A0Y4IECofCE",
+	"30AREu3++sMpy0bP/oHQon6rAtbMo5MPA1hf416q6LLZUho/4BxupG+2jJyiEic61q0GpT/gV0t2yGs1",
+	"YxMuEZ8aY/hG1GoLCiLmvn8yIQcEYv0cXKJVaut0apToioDMgCfJnKUzBREY7L8n+uu+SsfkhWnoDAmY",
+	"VnjMJ2IgjNrXcFZTk7m6FQkFX6IESKaA6aMEvzTNz2/yCh/CljLjj/n0tcoS6L7aeheZ9yI/8vs5/T3u",
+	"sWPcQ4oZ7bqAEMjKApb7a7qXnwd5FzABTELN9J7uxtb6LhWooQ53fpsnHCSW+z2n+GfIKWL6I1bqRoQM",
+	"cGImCnBnCWXx67P1olXCjBxjWHH3PWl1WnWVzz/okn2PsJEy91PtZudR80mB/K3dbDW36GKzA6pYSMvS",
+	"uLtOFIMMAamB4MPLlhntmxNURppFfmjxV5HyxvX9wi3MvERA4/fp+j64axAsCfxK/CHlPVhQuCl1ymOs",
+	"aCZOMnO9xqdb0FojkniUHRPR/Kjshh/HaoIsaIgmlwOjNPMj2+JWLBVavhdqGgvbNYL5Qiz6iORthKaO",
+	"9m70q5j0zYst3+nvYo64Q8DzzSf+t87fv2E3Yl72tQ8+tZux9BVEmYiTgr7/Iue9X74D1NX95e7t+a8v",
+	"77HlOuetJWhpnXIZwui8mxIMckVx7U0kkabPEiUREI0RD3/5wDRGGObilD93vEsVT3Dtd3EkbyA9S49a",
+	"vonr3iilzsKyZfFHxmNsEcIF7M/JssDUqf/iBIFccUePOwXLbrP4BqhFLD1WYGN4UQrMUN6938ccGx91",
+	"9UNefhaDDDvCwRSx2Nn5XYCbvHzWQp5yKhefcMlHYgIFlGBYEamCfyOCWSh7U0iSz9ysszDSgPhanH4i",
+	"Fl++ARHwoVwMYGakSiHFDtxlkUS4IgmItb4wCx6ymMjJq+8b82SErfeScTkHxsKJgO2JyzrjUVpkhs6f",
+	"8VrFYeX62hcGNl/w54q0jQEzypQnmKnvK3VzI4R5BAvVwtzKQRRHdAIuPcw58Ja+0WxvFFOzTePYjsQ2",
+	"DSN0LxEOm4ul8ifufaLUsOQ5r6IROLSkxIxtX9BYaRINyiYDe29J17letqKTUzWHU9Sb5stGsbEQMeut",
+	"vsvCKK36KkXIA4r60a/et7FqouTrF3iqmBedG/81V5rFbKR3L2c3lGjeDGvp04UTqQv9F0hKbs7RgA0S",
+	"Y1rAyybmCRmFAcwSohbzH/kOTI1qvVdQnzl8ab5cvHF/ff//BQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

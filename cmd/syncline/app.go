@@ -23,6 +23,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/live"
 	"github.com/syncline-dev/syncline/internal/notify"
@@ -58,6 +59,7 @@ type app struct {
 	planner     *safety.Planner
 	proofs      *engine.Proofs
 	reconciler  *reconcile.Manager
+	duplicates  *duplicate.Manager
 	invoicer    *invoicing.Invoicer
 	closer      *invoicing.Closer
 	collector   *invoicing.Collector // nil: nobody collects
@@ -98,6 +100,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))
 	a.deadLetters = delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx }))
 	a.editor = safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx }))
+	a.duplicates = duplicate.NewManager(store.InTx(db, func(tx *store.Tx) duplicate.Tx { return tx }))
 	a.reconciler = reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx }))
 	a.proofs = engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx }))
 	a.planner = safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), a.services, log)
@@ -119,7 +122,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.webhooks = notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), a.vault, guard.AllowLoopback)
 	a.notifier = notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), a.vault, webhook.New(g.Dial, webhook.Timeout).Post, log)
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log).
-		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx })).WithChore(a.reconciler.Chore)
+		Proving(store.InTx(db, func(tx *store.Tx) engine.ProofTx { return tx })).WithChore(a.reconciler.Chore).WithChore(a.duplicates.Chore)
 	a.scheduler = scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), a.services, log)
 	a.hub = live.NewHub(func(ctx context.Context, channels ...string) (live.Listener, error) {
 		return db.Listen(ctx, channels...)

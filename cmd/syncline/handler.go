@@ -32,7 +32,7 @@ func (a *app) handler() http.Handler {
 func (a *app) api() http.Handler {
 	return api.New(api.Deps{
 		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Services: a.services, Records: a.reader,
-		Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub,
+		Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Duplicates: a.duplicates, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub,
 		InTx: store.InTx(a.db, func(tx *store.Tx) api.Tx { return tx }), Keys: a.db, Sealing: a.sealing,
 		Ready: []api.Check{{Name: "database", Ask: a.db.Ping}},
 		Log:   a.log, Metrics: a.metrics, Version: version, PublicURL: a.config.PublicURL,
@@ -43,7 +43,7 @@ func (a *app) api() http.Handler {
 func (a *app) dashboard() http.Handler {
 	return web.New(web.Deps{
 		Auth: a.auth, Secrets: a.secrets, Connections: a.connections, Services: a.services,
-		Reader: a.reader, Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Collector: a.collector, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub, Events: a.events,
+		Reader: a.reader, Decider: a.decider, DeadLetters: a.deadLetters, Holds: a.holds, Proofs: a.proofs, Reconciler: a.reconciler, Duplicates: a.duplicates, Editor: a.editor, Planner: a.planner, Invoicer: a.invoicer, Collector: a.collector, Plans: a.plans, Webhooks: a.webhooks, Hub: a.hub, Events: a.events,
 		PublicURL: a.config.PublicURL, SignUpOpen: !a.config.SignUpClosed, Demo: web.Demo{Email: a.demoEmail, Service: demo.ServiceName, Dir: a.demoDir}, Version: version, Log: a.log,
 	})
 }

@@ -24,6 +24,7 @@ import (
 type Loaded struct {
 	Entities  []*record.Entity
 	Conflicts []*Conflict // open ones of these entities
+	Alike     []Alike     // entities that may be the same as records of the batch, where likeness is looked for
 	Repeated  []Repeated  // records that say what records of the batch say, where a check compares
 }
 
@@ -89,6 +90,9 @@ type Outcome struct {
 	Acts      []Act                         // business rules that records came to meet
 	Lapsed    []Lapse                       // and those that they no longer meet
 	Seen      []Seen                        // what duplicate checks compare
+	Pairs     []Pair                        // entities that are, or may be, one thing
+	Blocks    map[record.EntityID][]string  // of entities that are new or changed, where likeness is looked for
+	Compared  int64                         // how many pairs were compared
 }
 
 // LinkRow is a link of an entity.
@@ -109,6 +113,8 @@ type batch struct {
 	byMatch map[string][]*record.Entity
 	open    map[record.EntityID][]*Conflict
 	said    map[RepeatKey][]Repeated
+	alike   map[record.EntityID]*Alike
+	byBlock map[string][]record.EntityID
 	prior   record.Fields // the entity as it was before the change; nil for a new one, and where no rule wants to know
 	out     Outcome
 
@@ -131,6 +137,7 @@ type Mapped struct {
 	Fixed    map[string]bool // fields that a person corrected in quarantine
 	FixedBy  string
 	MatchKey string
+	Blocks   []string    // where likeness is looked for
 	Repeats  []RepeatKey // by the collection's checks, in their order; an empty key repeats nothing
 	Err      error
 	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
@@ -206,6 +213,9 @@ func (m *Mapped) check(seat *Seat) {
 	if m.Err == nil {
 		m.recognise(seat)
 	}
+	if m.Err == nil && seat.Collection.Likeness != nil {
+		m.Blocks = seat.Collection.Likeness.Keys(m.In)
+	}
 	if m.Repeats = nil; m.Err == nil {
 		for i := range seat.Collection.Repeats {
 			r := &seat.Collection.Repeats[i]
@@ -277,6 +287,9 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 			b.byMatch[e.MatchKey] = append(b.byMatch[e.MatchKey], e)
 		}
 	}
+	for _, a := range loaded.Alike {
+		b.meet(a)
+	}
 	for _, r := range loaded.Repeated {
 		if b.said == nil {
 			b.said = make(map[RepeatKey][]Repeated)
@@ -291,6 +304,15 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 
 func (b *batch) collect() {
 	for e := range b.touched {
+		if rule := b.seat.Collection.Likeness; rule != nil {
+			if b.out.Blocks == nil {
+				b.out.Blocks = make(map[record.EntityID][]string)
+			}
+			b.out.Blocks[e.ID] = nil
+			if e.DeletedAt == nil {
+				b.out.Blocks[e.ID] = rule.Keys(e.Fields)
+			}
+		}
 		if b.isNew[e] {
 			b.out.New = append(b.out.New, e)
 		} else {
@@ -350,6 +372,11 @@ func heldSide(e *record.Entity, field string) conflict.Side {
 func (b *batch) upsert(m *Mapped) {
 	c, in, key := m.Change, m.In, m.MatchKey
 	known := b.byKey[c.Key]
+	if known != nil && known.IsMerged() && m.Err == nil {
+		b.settleKey(c)
+		b.aside(known, m)
+		return
+	}
 	if m.Err != nil {
 		var broken *quality.Failure
 		if !errors.As(m.Err, &broken) || known == nil || !b.echoes(known, m) {
@@ -391,6 +418,13 @@ func (b *batch) upsert(m *Mapped) {
 		b.link(e, m)
 		b.says(m, e)
 	case match.Duplicate:
+		if b.seat.Collection.Likeness != nil && b.seat.Reads {
+			b.settleKey(c)
+			twin := *m
+			twin.MatchKey = "" // or what comes from other systems could belong to either
+			b.says(m, b.create(&twin))
+			return
+		}
 		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
 	case match.Ambiguous:
 		b.rejectAs(c, "match.ambiguous", fmt.Sprintf("Several records could be the one with %s; merge them first, then redrive this one.", describe(b.seat.Collection.MatchFields, in)))
@@ -485,6 +519,7 @@ func (b *batch) create(m *Mapped) *record.Entity {
 	}
 	b.journal(e, record.Created, nil, born)
 	b.corrected(e, m)
+	b.twin(e)
 	b.oweAll(e, c)
 	return e
 }
@@ -644,6 +679,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 	if len(after) > 0 {
 		b.touch(e)
 		b.journal(e, record.Updated, before, after)
+		b.compare(e)
 	}
 	b.corrected(e, m)
 	b.oweAll(e, c)
@@ -1100,7 +1136,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 
 // Owes says whether the seat's system is to be brought up to date with the entity.
 func Owes(e *record.Entity, s *Seat) bool {
-	if !s.Writes || e.IsFrozen() || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
+	if !s.Writes || e.IsFrozen() || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) || slices.Contains(e.Held, record.Twin) {
 		return false
 	}
 	l := e.Links[s.System]
@@ -1108,6 +1144,8 @@ func Owes(e *record.Entity, s *Seat) bool {
 	switch {
 	case l != nil && l.State == record.Frozen:
 		return false
+	case e.IsMerged():
+		return l != nil // what remains of it is deleted or archived
 	case e.DeletedAt != nil:
 		return l != nil && c.Deletes == DeletePropagate && c.flowsAny(e.StampOf(record.WholeRecord).System, s)
 	case !c.Admit(e.Fields):

@@ -126,7 +126,7 @@ func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, err
 
 func compileCollection(doc *service.Document, c service.Collection, opened map[record.System]Opened) (*Collection, error) {
 	referring := referringFields(doc, c.Name)
-	coll := &Collection{Name: c.Name, Class: c.Model, Complex: doc.Complex(), Seats: make(map[record.System]*Seat), Deletes: DeletePolicy(doc.DeletePolicy())}
+	coll := &Collection{Name: c.Name, Class: c.Model, Complex: doc.Complex(), Seats: make(map[record.System]*Seat), Deletes: DeletePolicy(doc.DeletePolicy()), Likeness: doc.Likeness()}
 	if d := doc.SyncConfig.Deletes; d != nil {
 		coll.ArchiveField = d.ArchiveField
 		coll.ArchiveValue = true

@@ -142,9 +142,9 @@ type flow struct {
 	run      *service.Run  // the run being executed; nil between runs
 	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
-	dead     bool // there may be open inward dead letters
-	holding  bool // the brake may hold something
-	proving  bool // the flow stays until equality is proven
+	dead     bool  // there may be open inward dead letters
+	holding  bool  // the brake may hold something
+	proving  bool  // the flow stays until equality is proven
 	links    int64 // how often links came or went
 	untied   int64 // the last of these after which no record was found whose wait is over
 	troubled map[record.System]bool
@@ -427,9 +427,14 @@ func (f *flow) control(ctx context.Context) error {
 	}
 }
 
-// WithChore lets the worker that carries a service do something for it now and then.
+// WithChore lets the worker that carries a service do something for it now and then; several are done one after the other.
 func (e *Engine) WithChore(chore func(context.Context, tenant.ID, service.ID, *service.Document) error) *Engine {
-	e.chore = chore
+	before := e.chore
+	if e.chore = chore; before != nil {
+		e.chore = func(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document) error {
+			return errors.Join(before(ctx, t, s, doc), chore(ctx, t, s, doc))
+		}
+	}
 	return e
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/conflict"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/mapping"
+	"github.com/syncline-dev/syncline/internal/match"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 )
@@ -45,6 +46,8 @@ type Collection struct {
 	Assigns []Assign
 	// Actions are the rules that do something when a record comes to meet them.
 	Actions []Action
+	// Likeness tells records that are the same without being equal; nil where nobody asks for it.
+	Likeness *match.Likeness
 	// Repeats are the checks that keep out records which say the same as another one.
 	Repeats []Repeat
 	// Matches are the fields that names such as amounts_match in conditions ask about.

@@ -117,7 +117,7 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 			conflict = append(conflict, f)
 		case e.IsFrozen():
 			frozen = append(frozen, f)
-		case slices.Contains(e.Held, record.Approval):
+		case slices.Contains(e.Held, record.Approval), slices.Contains(e.Held, record.Twin):
 			approval = append(approval, f)
 		case !s.Writes || !s.Map.Writable(f):
 			oneWay = append(oneWay, f)
@@ -160,7 +160,7 @@ func absent(e *record.Entity, s *Seat, due func([]string) Standing) Standing {
 		return Standing{Reason: ByConflict}
 	case e.IsFrozen():
 		return Standing{Reason: ByFreeze}
-	case slices.Contains(e.Held, record.Approval):
+	case slices.Contains(e.Held, record.Approval), slices.Contains(e.Held, record.Twin):
 		return Standing{Reason: ByHold}
 	case !Owes(e, s):
 		return Standing{Reason: ByFilter}

@@ -70,7 +70,7 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		w.Key = l.Key
 	}
 	switch {
-	case e.DeletedAt != nil:
+	case e.DeletedAt != nil && !(e.IsMerged() && len(OwedFields(e, l, seat)) > 0):
 		w.Op = record.Delete
 		only := known(seat, e, l)
 		w.Expect, err = seat.Map.Out(shadow(seat, e, l, only), only)
@@ -335,6 +335,9 @@ func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Se
 			s.LagMax = max(s.LagMax, lag)
 			s.Lags++
 		}
+	}
+	if l != nil && e.IsMerged() && w.Op == record.Upsert {
+		l.State = record.Frozen // archived: it is left alone from now on
 	}
 	if Owes(e, seat) {
 		s.Again = append(s.Again, e.ID)

@@ -46,7 +46,7 @@ type world struct {
 	last      engine.Outcome
 	settled   engine.Settlement
 
-	said        []engine.Seen                   // what duplicate checks remember
+	said        []engine.Seen                 // what duplicate checks remember
 	corrections map[record.Key]engine.Redrive // what people wrote in quarantine of the records being read again
 }
 

@@ -43,6 +43,7 @@ const (
 	Request    = "req"
 
 	Reconciliation = "rcn"
+	Duplicate      = "dup"
 	Discrepancy    = "dsc"
 
 	ServicePlan = "pln" // what a document or a bulk run would do

@@ -21,6 +21,14 @@ const Person System = "@person"
 // Approval stands among an entity's held fields where a business rule wants somebody's yes before anything of it is sent.
 const Approval = "@approval"
 
+// Twin stands among an entity's held fields where it may be a record that is there already: nothing of it is sent before
+// that is decided.
+const Twin = "@duplicate"
+
+// Merged stands among a dead entity's held fields where it was merged into another: its records that remain in their systems
+// are left alone, or are being deleted or archived.
+const Merged = "@merged"
+
 // Ice stands among an entity's held fields while a person keeps the record frozen: what systems change is taken in, and nothing is
 // sent.
 const Ice = "@frozen"
@@ -52,6 +60,9 @@ func (e *Entity) StampOf(field string) Stamp {
 	}
 	return Stamp{System: e.Origin, At: e.CreatedAt}
 }
+
+// IsMerged says whether it was merged into another entity.
+func (e *Entity) IsMerged() bool { return slices.Contains(e.Held, Merged) }
 
 // IsHeld says whether the field, or the whole record, waits for a decision.
 func (e *Entity) IsHeld(field string) bool {
@@ -85,8 +96,8 @@ const (
 	Frozen   LinkState = "frozen"   // left alone: deleted under the policy `ignore`, or by a person's wish
 )
 
-// Link says that a record of a system is a copy of an entity. A link never moves from one entity to another; that is a
-// merge, and people do it.
+// Link says that a record of a system is a copy of an entity. A link moves from one entity to another only when the two are
+// merged, or their merge is undone.
 type Link struct {
 	System  System
 	Object  Object

@@ -169,6 +169,10 @@ func (u *Undo) reverse(entities []*record.Entity, chosen, all []record.Entry, do
 		byEntity[all[i].Entity] = append(byEntity[all[i].Entity], all[i])
 	}
 	for _, e := range entities {
+		if e.IsMerged() {
+			u.Kept = append(u.Kept, Kept{Entity: e.ID, Title: e.MatchKey, Field: record.WholeRecord, Why: "It was merged into another record; undo the merge under Duplicates."})
+			continue
+		}
 		wasDeleted := e.DeletedAt
 		r, entry := u.reverseOne(e, byEntity[e.ID], isChosen, doc, now)
 		if entry.Op == "" {

@@ -355,12 +355,19 @@ type Deduplication struct {
 	MatchFields   []string              `json:"matchFields,omitempty"`
 	FuzzyMatch    map[string]FuzzyMatch `json:"fuzzyMatch,omitempty"` // by entity field
 	MergeStrategy string                `json:"mergeStrategy,omitempty"`
+	MergeFields   map[string]string     `json:"mergeFields,omitempty"` // by entity field: the strategy that chooses its value
+	Priority      []string              `json:"priority,omitempty"`    // system ids, for primary; empty: the primary, then the document's order
+	AutoMerge     record.Number         `json:"autoMerge,omitempty"`   // at least so alike: merged without asking
+	Review        record.Number         `json:"review,omitempty"`      // at least so alike: a person decides
+	Losers        string                `json:"losers,omitempty"`      // what becomes of a second record in one system: keep (default), archive, delete
 }
 
 // FuzzyMatch compares texts by likeness.
 type FuzzyMatch struct {
 	Threshold record.Number `json:"threshold"`           // 0 to 1; 1 is equal
 	Algorithm string        `json:"algorithm,omitempty"` // jaro-winkler (default), levenshtein
+	Kind      string        `json:"kind,omitempty"`      // text, name, email, phone, address; absent: by the field's name
+	Weight    record.Number `json:"weight,omitempty"`    // how much it counts; absent: 1
 }
 
 // Enrichment completes records from lookup services.

@@ -389,6 +389,24 @@ func (v *validation) syncConfig() {
 			v.system(id, pointer("syncConfig", "reconciliation", "systems", i))
 		}
 	}
+	if dedup := c.Deduplication; dedup != nil {
+		const at = "/syncConfig/deduplication"
+		for i, id := range dedup.Priority {
+			v.system(id, at+pointer("priority", i))
+		}
+		for _, field := range sortedKeys(dedup.FuzzyMatch) {
+			v.suspect(field, at+pointer("fuzzyMatch", field))
+		}
+		for _, field := range sortedKeys(dedup.MergeFields) {
+			v.suspect(field, at+pointer("mergeFields", field))
+		}
+		if dedup.Losers == string(LoserArchive) && (c.Deletes == nil || c.Deletes.ArchiveField == "") {
+			v.fail(codeStrategyIncomplete, at+"/losers", "Add `deletes: {archiveField: ...}`, or write `losers: keep`.", "Archiving needs the field that is set.")
+		}
+		if auto, ask := share(dedup.AutoMerge, usualAuto), share(dedup.Review, usualAsk); auto < ask && dedup.AutoMerge != "" && dedup.Review != "" {
+			v.fail(codeStrategyIncomplete, at+"/review", "Make review the smaller of the two.", "Records would be merged without asking before anybody is asked.")
+		}
+	}
 	if val := c.Validation; val != nil {
 		for _, name := range sortedKeys(val.Fields) {
 			v.fieldRule(val.Fields[name], pointer("syncConfig", "validation", name))

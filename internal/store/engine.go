@@ -396,6 +396,9 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	if err := queueActs(b, sid, o); err != nil {
 		return err
 	}
+	if err := queueAlike(b, sid, t.now, in.Seat.Collection.Name, o.Blocks, o.Pairs); err != nil {
+		return err
+	}
 	queueUnheld(b, sid, t.now, in.Seat, in.Unheld)
 	queueBraked(b, sid, t.now, in.Seat, in.Braked)
 	if in.Settle && len(o.Settled) > 0 {

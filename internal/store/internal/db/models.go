@@ -493,6 +493,51 @@ type Discrepancy struct {
 	Version    int64
 }
 
+type Duplicate struct {
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	ServiceID  uuid.UUID
+	Collection string
+	AID        uuid.UUID
+	BID        uuid.UUID
+	Score      float64
+	// How alike they are in which field: [{"field", "likeness", "threshold"}].
+	Fields json.RawMessage
+	// auto: alike enough to be merged without asking.
+	Outcome string
+	// dismissed: two things; remembered, so that nobody is asked again. gone: one of them is not there any more, or they are not alike any more.
+	State     string
+	FoundAt   time.Time
+	DecidedAt *time.Time
+	DecidedBy string
+	Reason    string
+	Version   int64
+	// What a merge did, as its undoing needs it.
+	Merge json.RawMessage
+}
+
+// The blocks that living entities belong to. Only entities with a block in common are compared.
+type DuplicateBlock struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Collection string
+	Block      string
+	EntityID   uuid.UUID
+}
+
+// How far all entities of a collection were compared, and by which rules; other rules begin anew.
+type DuplicateScan struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Collection string
+	Rules      string
+	AfterID    uuid.UUID
+	Compared   int64
+	Found      int64
+	StartedAt  time.Time
+	FinishedAt *time.Time
+}
+
 type Entity struct {
 	TenantID   uuid.UUID
 	ServiceID  uuid.UUID

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+	"github.com/oapi-codegen/nullable"
+
+	"github.com/syncline-dev/syncline/api/spec"
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/duplicate"
+	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/match"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+func showDuplicate(p duplicate.Pair) spec.Duplicate {
+	out := spec.Duplicate{ID: p.Public(), Service: p.Service.Public(), ServiceName: p.ServiceName, Collection: p.Collection, State: spec.DuplicateState(p.State),
+		Outcome: spec.DuplicateOutcome(p.Verdict.Outcome), Score: p.Verdict.Score, Fields: []spec.DuplicateField{}, Records: []spec.DuplicateRecord{}, Survivor: nullable.NewNullNullable[string](),
+		FoundAt: p.FoundAt.UTC(), DecidedAt: maybeTime(p.DecidedAt), DecidedBy: p.DecidedBy, Reason: p.Reason, Version: p.Version}
+	for _, f := range p.Verdict.Fields {
+		out.Fields = append(out.Fields, spec.DuplicateField(f))
+	}
+	for _, e := range p.Records {
+		if e == nil {
+			continue
+		}
+		r := spec.DuplicateRecord{Record: public(ident.Entity, e.ID), Fields: values(e.Fields), Systems: map[string]string{}, ChangedAt: e.ChangedAt.UTC(), Alive: e.DeletedAt == nil}
+		for system, l := range e.Links {
+			r.Systems[string(system)] = string(l.Key)
+		}
+		out.Records = append(out.Records, r)
+	}
+	if p.Merge != nil && p.State == duplicate.Merged {
+		out.Survivor.Set(public(ident.Entity, p.Merge.Survivor))
+	}
+	return out
+}
+
+// pairNamed finds a pair of the service that the address names.
+func (s *server) pairNamed(ctx context.Context, ref, pair string, needs auth.Permission) (service.ID, uuid.UUID, error) {
+	sid, err := s.serviceNamed(ctx, &ref, needs)
+	if err != nil {
+		return sid, uuid.Nil, err
+	}
+	id, err := named(ident.Duplicate, pair)
+	if err != nil {
+		return sid, id, err
+	}
+	p, err := s.Duplicates.Get(ctx, who(ctx), id)
+	if err == nil && p.Service != sid {
+		err = fault.New(fault.NotFound, "duplicate.not_found", "There is no such pair of records.")
+	}
+	return sid, id, err
+}
+
+func (s *server) ListDuplicates(ctx context.Context, req spec.ListDuplicatesRequestObject) (spec.ListDuplicatesResponseObject, error) {
+	limit := limitOf(req.Params.Limit)
+	q := duplicate.Query{State: duplicate.State(word(req.Params.FilterState)), Limit: limit + 1}
+	var err error
+	if q.Service, err = s.serviceNamed(ctx, &req.Service, auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	if err := s.cursors.read(of(ctx), req.Params.Cursor, &q.Before); err != nil {
+		return nil, err
+	}
+	list, err := s.Duplicates.List(ctx, who(ctx), q)
+	if err != nil {
+		return nil, err
+	}
+	data, next, more := page(ctx, s, list, limit, showDuplicate, func(p duplicate.Pair) any { return p.ID })
+	return spec.ListDuplicates200JSONResponse{Data: data, NextCursor: next, HasMore: more}, nil
+}
+
+func (s *server) GetDuplicate(ctx context.Context, req spec.GetDuplicateRequestObject) (spec.GetDuplicateResponseObject, error) {
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ViewRecords)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Duplicates.Get(ctx, who(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	return spec.GetDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+func (s *server) MergeDuplicate(ctx context.Context, req spec.MergeDuplicateRequestObject) (spec.MergeDuplicateResponseObject, error) {
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	w := duplicate.Wish{Strategy: match.Strategy(word(req.Body.Strategy)), Losers: service.LoserFate(word(req.Body.Losers)), Reason: word(req.Body.Reason)}
+	if ref := word(req.Body.Survivor); ref != "" {
+		survivor, err := named(ident.Entity, ref)
+		if err != nil {
+			return nil, err
+		}
+		w.Survivor = record.EntityID(survivor)
+	}
+	if req.Body.Fields != nil {
+		raw, err := json.Marshal(*req.Body.Fields)
+		if err == nil {
+			err = w.Fields.UnmarshalJSON(raw)
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "request.invalid", "A value cannot be read: %v.", err).At(fault.Field{Pointer: "/fields", Message: "A value cannot be read."})
+		}
+	}
+	if req.Body.Version != nil {
+		w.Version = *req.Body.Version
+	}
+	p, err := s.Duplicates.Join(ctx, who(ctx), id, w)
+	if err != nil {
+		return nil, err
+	}
+	return spec.MergeDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+func (s *server) DismissDuplicate(ctx context.Context, req spec.DismissDuplicateRequestObject) (spec.DismissDuplicateResponseObject, error) {
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Duplicates.Dismiss(ctx, who(ctx), id, word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return spec.DismissDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+func (s *server) PostponeDuplicate(ctx context.Context, req spec.PostponeDuplicateRequestObject) (spec.PostponeDuplicateResponseObject, error) {
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Duplicates.Later(ctx, who(ctx), id, word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return spec.PostponeDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+func (s *server) UndoDuplicate(ctx context.Context, req spec.UndoDuplicateRequestObject) (spec.UndoDuplicateResponseObject, error) {
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Duplicates.Undo(ctx, who(ctx), id, word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return spec.UndoDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+func (s *server) DecideDuplicates(ctx context.Context, req spec.DecideDuplicatesRequestObject) (spec.DecideDuplicatesResponseObject, error) {
+	sid, err := s.serviceNamed(ctx, &req.Service, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]uuid.UUID, len(req.Body.Duplicates))
+	for i, ref := range req.Body.Duplicates {
+		if ids[i], err = named(ident.Duplicate, ref); err != nil {
+			return nil, err
+		}
+	}
+	decided, failed, err := s.Duplicates.DecideAll(ctx, who(ctx), sid, ids, duplicate.Decision(req.Body.Decision), word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	out := spec.DecideDuplicates200JSONResponse{Decided: decided, Failed: []spec.DuplicateFailure{}}
+	for _, f := range failed {
+		out.Failed = append(out.Failed, spec.DuplicateFailure{Duplicate: public(ident.Duplicate, f.ID), Code: f.Fault.Code, Message: f.Fault.Message})
+	}
+	return out, nil
+}
+
+func showScans(list []duplicate.Scan) spec.DuplicateScansJSONResponse {
+	out := spec.DuplicateScansJSONResponse{Data: []spec.DuplicateScan{}}
+	for _, c := range list {
+		out.Data = append(out.Data, spec.DuplicateScan{Collection: c.Collection, Compared: c.Compared, Found: c.Found, StartedAt: c.StartedAt.UTC(), FinishedAt: maybeTime(c.FinishedAt)})
+	}
+	return out
+}
+
+func (s *server) FindDuplicates(ctx context.Context, req spec.FindDuplicatesRequestObject) (spec.FindDuplicatesResponseObject, error) {
+	sid, err := s.serviceNamed(ctx, &req.Service, auth.RunServices)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Duplicates.Find(ctx, who(ctx), sid)
+	if err != nil {
+		return nil, err
+	}
+	return spec.FindDuplicates200JSONResponse{DuplicateScansJSONResponse: showScans(list)}, nil
+}
+
+func (s *server) GetDuplicateScans(ctx context.Context, req spec.GetDuplicateScansRequestObject) (spec.GetDuplicateScansResponseObject, error) {
+	sid, err := s.serviceNamed(ctx, &req.Service, auth.ViewRecords)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Duplicates.Scans(ctx, who(ctx), sid)
+	if err != nil {
+		return nil, err
+	}
+	return spec.GetDuplicateScans200JSONResponse{DuplicateScansJSONResponse: showScans(list)}, nil
+}

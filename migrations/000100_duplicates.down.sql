@@ -1,0 +1,3 @@
+DROP TABLE duplicate_scans;
+DROP TABLE duplicates;
+DROP TABLE duplicate_blocks;

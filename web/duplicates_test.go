@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/duplicate"
+	"github.com/syncline-dev/syncline/internal/ident"
+)
+
+// The inbox of duplicates, as served: a pair waits, is merged, and the merge is undone; several are decided at once.
+func TestDuplicatesPage(t *testing.T) {
+	h := newHouse(t)
+	warehouse, shop := h.harbours()
+	h.apply(`service: harbours
+systems:
+  - {id: warehouse, type: postgresql, connection: warehouse, objects: [stock_levels], primary: true}
+  - {id: shop, type: postgresql, connection: shop, objects: [products]}
+syncConfig:
+  frequency: realtime
+  matchFields: [sku]
+  deduplication: {fuzzyMatch: {name: {threshold: 0.9}}, mergeStrategy: manual, review: 0.3}
+fieldMapping: {sku: sku, name: name, quantity: quantity}
+`)
+	h.exec(warehouse, "INSERT INTO stock_levels VALUES ('SKU-9', 'Merino Wool Sock', 5)")
+	h.eventually("the first", func() bool { return h.text(shop, "SELECT count(*)::text FROM products WHERE sku = 'SKU-9'") == "1" })
+	h.exec(warehouse, "INSERT INTO stock_levels VALUES ('X-7', 'Merino Wool Socks', 7)")
+	var waiting []duplicate.Pair
+	list := func(state duplicate.State) []duplicate.Pair {
+		pairs, err := h.deps.Duplicates.List(context.Background(), h.owner, duplicate.Query{State: state, Limit: 10})
+		h.must(err)
+		return pairs
+	}
+	h.eventually("the pair", func() bool { waiting = list(duplicate.Open); return len(waiting) == 1 })
+	c := h.signedIn(ownerEmail)
+	page := func(path string, wants ...string) {
+		t.Helper()
+		res, body := h.do(c, "GET", path)
+		for _, want := range wants {
+			if res.StatusCode != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s is answered %d and does not say %q:\n%s", path, res.StatusCode, want, body)
+			}
+		}
+	}
+	path := "/conflicts/duplicates/" + ident.Format(ident.Duplicate, waiting[0].ID)
+	page("/conflicts/duplicates", "Merino Wool Sock", "in harbours", "Not duplicates")
+	page(path, "Field by field", "SKU-9", "X-7", "left alone in its system", "Not a duplicate", `data-key="m"`)
+	if _, err := h.deps.Duplicates.Join(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{}); err != nil {
+		t.Fatal(err)
+	}
+	page(path, "Undo the merge", "stays")
+	page("/conflicts/duplicates?state=merged", "Merino Wool Sock", "Merged by")
+	if n := h.text(shop, "SELECT count(*)::text FROM products WHERE sku = 'X-7'"); n != "0" {
+		t.Error("the duplicate was sent")
+	}
+}
