@@ -2195,6 +2195,47 @@ type CostQuestion struct {
 // Count defines model for Count.
 type Count = int64
 
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
+
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
 	CreatedAt time.Time                    `json:"createdAt"`
@@ -2875,6 +2916,43 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3709,6 +3787,49 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
 
 // Reversal defines model for Reversal.
 type Reversal struct {
@@ -4753,6 +4874,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -4818,6 +4942,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5338,6 +5465,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5351,6 +5490,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5703,6 +5854,12 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -5860,6 +6017,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
+
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -5940,6 +6103,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6192,6 +6358,15 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6204,6 +6379,12 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6390,6 +6571,9 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -6912,6 +7096,24 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+// (GET /v1/operator/coupon-codes)
+func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+// (POST /v1/operator/coupon-codes)
+func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+// (POST /v1/operator/coupon-codes/{couponCode}:end)
+func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -6933,6 +7135,18 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+// (GET /v1/operator/revenue)
+func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportOperatorRevenue The same as a file
+// (GET /v1/operator/revenue/export)
+func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7305,6 +7519,12 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedeemCoupon Redeem a coupon code
+// (POST /v1/subscription:redeem)
+func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11288,6 +11508,111 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListOperatorCouponCodes operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorCouponCodes(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOperatorCouponCode(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "couponCode" -------------
+	var couponCode InCouponCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -11394,6 +11719,72 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorRevenue(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14316,6 +14707,47 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// RedeemCoupon operation middleware
+func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedeemCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeemCoupon(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // WithdrawSubscription operation middleware
 func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 
@@ -15554,6 +15986,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -15594,6 +16029,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -15670,6 +16120,8 @@ type ConflictJSONResponse struct {
 
 	Headers ConflictResponseHeaders
 }
+
+type CouponCodeJSONResponse CouponCode
 
 type CreditNoteResponseHeaders struct {
 	ETag string
@@ -19301,6 +19753,137 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListOperatorCouponCodesRequestObject struct {
+}
+
+type ListOperatorCouponCodesResponseObject interface {
+	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorCouponCodes200JSONResponse CouponCodeList
+
+func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodeRequestObject struct {
+	Params CreateOperatorCouponCodeParams
+	Body   *CreateOperatorCouponCodeJSONRequestBody
+}
+
+type CreateOperatorCouponCodeResponseObject interface {
+	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodeRequestObject struct {
+	CouponCode InCouponCode `json:"couponCode"`
+	Params     EndOperatorCouponCodeParams
+	Body       *EndOperatorCouponCodeJSONRequestBody
+}
+
+type EndOperatorCouponCodeResponseObject interface {
+	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -19461,6 +20044,98 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenueRequestObject struct {
+	Params GetOperatorRevenueParams
+}
+
+type GetOperatorRevenueResponseObject interface {
+	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorRevenue200JSONResponse Revenue
+
+func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOperatorRevenueRequestObject struct {
+	Params ExportOperatorRevenueParams
+}
+
+type ExportOperatorRevenueResponseObject interface {
+	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type ExportOperatorRevenue200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22403,6 +23078,52 @@ func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type RedeemCouponRequestObject struct {
+	Params RedeemCouponParams
+	Body   *RedeemCouponJSONRequestBody
+}
+
+type RedeemCouponResponseObject interface {
+	VisitRedeemCouponResponse(w http.ResponseWriter) error
+}
+
+type RedeemCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WithdrawSubscriptionRequestObject struct {
 }
 
@@ -23601,6 +24322,15 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -23613,6 +24343,12 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -23799,6 +24535,9 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -26077,6 +26816,97 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListOperatorCouponCodes operation middleware
+func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorCouponCodesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorCouponCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
+		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOperatorCouponCode operation middleware
+func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	var request CreateOperatorCouponCodeRequestObject
+
+	request.Params = params
+
+	var body CreateOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCouponCode operation middleware
+func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	var request EndOperatorCouponCodeRequestObject
+
+	request.CouponCode = couponCode
+	request.Params = params
+
+	var body EndOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -26184,6 +27014,58 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorRevenue operation middleware
+func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	var request GetOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportOperatorRevenue operation middleware
+func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
+	var request ExportOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28033,6 +28915,39 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// RedeemCoupon operation middleware
+func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
+	var request RedeemCouponRequestObject
+
+	request.Params = params
+
+	var body RedeemCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
+		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // WithdrawSubscription operation middleware
 func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	var request WithdrawSubscriptionRequestObject
@@ -28604,798 +29519,824 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L19cxs30i/6VVC8W5XdfSiZkmUnlv54ruKXJz4bv1zb2dRZ28cCZ0AS0RBgBhjRjEvf/Ra6AQyGAwxn",
-	"KCYb19n9Y2ORQwzQaDT69ddfRplcrqRgQqvR+ZfRgtGclfDPp+/o3Pw3Zyor+UpzKUbno3cLRm5YqbgU",
-	"YzKTJXk+O3pBdbYgVOTmj5dSMPzkeDQelezXipcsH53rsmLjkcoWbEnNsHqzYqPzkdIlF/PR7e149KPM",
-	"KL5l+6U/L1jJiF4wItia6AUXc8LVsPFvx6MVLemSabu+x1WpZBlf4ZVgnzU+cEXkDF69onNGpmwmSzYm",
-	"a64X8KmiS0ZmvDCjmglxM8SvFSs3o/FI0KWZQ4ZvCme3pJ9/ZGKuF6Pz08lkMo6Q4xkM+qYSbzXVLDZP",
-	"qRjhglCxsXNUjCjzMMyEfV4VMmej8xktFIvPDCf+Hn70sTFBrtkSyPSXks1G56P/517NKPfwMXXPT+7W",
-	"L4CWJd0E83/LyhuesTiZeU5kScxczAIoUfhwio5utvjUxw6Cxuj5PGfLldRMZJt/sE17QpfkmgEhN7Iq",
-	"SbaQPGPA4XrBFTGMxpQeE1UZXleEkpKKXC7JTz89f3JM3jKhCZ1TLpA3uB4Df9jfkQVVREiiWCZFTths",
-	"xjINR2bOtKo5iQq1ZqUnAB7HmgLBGo7MIroOQEiRBw/GoyUX7u+T3fR5BWShxZ50+vcR5A4EmIHYirOq",
-	"kYZEL6gma2pWSfOx4d2rv1/B2tcLqtkNKwmHuZfsmPzM9UJWmnANq8GFmO/PTr8bw0rPTk7JesGEeYQb",
-	"amiSVWUJhBMbspQlSy/cit2BMtauMb27+6z14lAr6Z65uVkSO3QpgklvZEUW9IZdkPuTs3BaSvOicBPr",
-	"mk99h/Wf1FtNI5fJ1d+vzokUxQbnAeRCCglGNkwj6aT5fM0V22NSTFTL0fn70d9HH6NMLS7zXyqll0zo",
-	"+G5T//03ivDcT2FF9aKeQP3UUI4TlyseFbjm5dds0/lW/OnQN35f5XOWWO4Uvut6KT4x+KWPpZgVPEu8",
-	"NrPfdr3YPbPPqwXL4rqTfbn9Hl7vLt30NNxoe04kpVZl7utvFDE/NxOhgtCCU2VuFK67pwRK1NAZVas0",
-	"Wcx33TsCvx780pLlPMUI8F3nS/HX+730pdSs68VGNrPdb4dhhs7gCaP5j0xrltj+nNGcFPBA1wzyepjB",
-	"M+AqK9mKiiwhb/L6gc4pBOMMncMPssjjL1/IIu96q/l+8Oueixuuafrsc/9916vrp/aZgExr+PjljlfD",
-	"74e+90cuEi8tuOh8o/l+8OtesOU0xdhL+K7rlfjE4Je+MdpxxgvescFl45muSTSf3GsyZZ6eRInMDboi",
-	"1wrMBGueqo3SbNkxrTLfYzo3XHVQBb/9RhFRGdonX25H2WFK8aVRs05Pzr49++7+w7NvwZzAD2tjggvN",
-	"5qx0E6wKdtlxK9Ns54bVIwymTpUiTLXjlcPf9ZZlZUrdUvCd2QW6ZLX1/PjNi0/vXv3j6cvENPBne8yk",
-	"w9tg/QZ9VCD76L7vf13QBPVXBe0kvwoGGPxyOGSJtcN3uHQu0Lz25MhlVi1Dk2hrTjju0Om8Y4KmbA4N",
-	"33URAp8Y/NKf2XQh5fUTVvAbVqaUAPtt1/vXWwPtOZGnIl9JniIDs9/2mIgfaKBPlS9jiuilJkupNFGS",
-	"LKnYpBxuBfw6fEPOZrQq9Oj89MF4NJPlkmqUe/dPR+NaTp5MJjsFJLKrak/ueQ7GALKdGhPFVrSkmuVk",
-	"uiGZXC6puiC0KNCkplPFhAb/BC2Kq76eTzt63Oe57Uzs9BzBsp/jT08C16PzhN7ijjGlv5c5Z/CCJ/bE",
-	"mX9nUmj7T7paFRyd4Pd+UXhvsM90uSpApDmpBPaQppmG6Tsyvv8SWm5GkV8e5VOzszn+NRqP5PQXZn52",
-	"/r4eonYbrKTS85KpX4vR7XhrNLWQq2A48+fWeJXScsnKcMDlBsb6eBtSucuh7OliqBZSY0OXRYMajhjn",
-	"xC3kg7CkOP8gCDkiX3h+TrJyOQZT85zUqxsHBjE8cpRPx8Su5Zy8dyN+vA1GMit2Q8G6mqNY+jSGcRQx",
-	"44x2xCa2fax2eV42G6n9v96+emkY/X9fvvhxTKg9w6cPHpJ/8O+PzaPqnv3dkZfpy5zg2FOmwAl7de/m",
-	"xBPcedwNt10RrkBxwy/b4ZXb8egFFXzG1EDGnVLFfioLY+JovVLn9+4Zch3bJ44zubxHVxwEiBv+JGCu",
-	"LyNaap4VeHau2cbwG89HHw3hVLVcUiPpR5f2ISM8ZFXClphFaK6BY17Zz0b1ETZ/NZiT5jlH1+jrUq5Y",
-	"qeHAopy1P8Jp9eBQt5hzcvJBIOOYF34QMKFz4uYznDlCP4p7S18G8b9V95BBd3CIf74nj4C4UyspFG5X",
-	"6BYbxjGj85P741Emi6KWQlpm158KdsMKI/tylvGc5d/D7ueU/ChvWEFBb5txZszw0a8VNfTeeDk4Kz5N",
-	"Hj5a3//lt9nspJxMJieTs4n939yItBUTLL8019rp5PTh0cnJ0en9dyeT88nkfHLyL1gwhQmPHstK2Gtp",
-	"QQVaMGgimX90vwaffGdZ8+0/fjo6gU+VLG4irz+B10/w9Qpu4JPTcXAjqJsdL7SPvvRGNxNalpsjtRGZ",
-	"+ZrnDC8RGl86vDtnBdNmq+3NqhgTXaSyquP5aE1LtpCVYniH3NCiMvt7evtxPFIY3/SLN7/T5sKfb/AU",
-	"VbQwv8Go8+j8dDxacyGMMd4ct/c143kycrpCZ61h70hEPDa0fewePAPDNv1x/VmfLg1bhf8anR4/mIzG",
-	"I4xcZIYqlcpHt/4AjM5FVRT+phfdnOAcLuejKd9xGNB0dsN7xn9VaTpnRKIhoRe8xE3DfcxLOtPhhp2M",
-	"R+uSa83E96CRNzhs8uDd5FHNYVNcXbljXsjFjTN/23/7651JMUDtKzXWqotqre/EEE33aH+GyECXtRLj",
-	"mIsbWvC8W/rlvPQyk5vrxfmjVyXs/MnpLX7WLTzxafN3qfRlh1wAxsuLX7t3DW5uL+sKGhkzkHNLphSd",
-	"M2c4m6m42CINfDr2OjaTlXmFOrFcGSZaKVYaPlzRTSFpHix/tKwwinZd+QndBvwdSHLL+RWIabiaDyp1",
-	"vejLS37DRCgylZYlm5USbD5dgiJyEorB/lp1zXgJfg8888eGElt+9AHCSyk+Fyx/J5GMjdvbCh64uXHd",
-	"p5PTs6OTydHJ6btJ45oBzjbcgfQPWR3YezZjRhSy0fnR5HhyUrOslZmOJdWO/bnmAp6rBzTWnlJczJ+L",
-	"0fn7j+MRBGdbItCySOicHZWZ6HPp91MPlCwqO+5AlvM3OZ63k/uTkK1+rXh2PZXyWtX38KNHx48eGZMP",
-	"f8HFp5MmJ5YcGN9d25NJeG8bjSlQs5+//OcR7OtkctK4Bfrza8B9KYatHwGGdUGX/pwa8FhKAnUI2AVw",
-	"2wl4B4DTFkXej9NAgzK0F6AZjBoirJoWPDve0nI7NdJJQyM1EyLwCi6FQj4yYiRQ2A4vugpGFWptCW1P",
-	"S00LR609+AE2N8EIC1nkwAFBGGqAuPJZDQoPO12tSnmDiTFNNeX+/mrK/5Q0Y+QHuVoZCTweZYVUWxs6",
-	"aQpAQ4RK73imZLT5yORocrL9CNzxDWVycjxJKJNVQ/8cPUw9OOOCFvy37ek1KTQr6Nx5pUB/+aVagunN",
-	"Pptf/cWMbu7zvzw0EyJTVsg1qJP2lrCplkb3+utfHpqn/3Y8MmIHjttOzbXgwtkzbX06ubJsQct57Vll",
-	"n1cFFVa8vw8HCBzVHOJ63s60bF7i6TBre1Cv+mRsDqhcsRIGVcZG/ws+45dWcNFLklSgHRk9CTTKkTmX",
-	"n+qhjeLDSi7zmj3MR1Jx7ZRypw2ZXx41frm9Gifb325EFkwfJu1sBBD8MMmT4N1fRkzkIZc0OXQphV40",
-	"Zqg0LTtYWvMl+5cUZjI/vXsMWhvV7DHFwKTdkxUrnZhqihumdRHqFfgBemLtJ1uXGoquPrzj3/Sgt2Bz",
-	"Mish29xJOJgF8lLqFzLnM87yWJJ1kDtn3hYkyu39xlfAK7J8XVDxT0egQY6gihfaqGL2Astrz7mRRKVc",
-	"Iq98ezRpMdfKhuFonr8SVsBv7dsYYxzoZCyKZ4zqqjSCw75u5j94//HWsGvOCsNgBdUzCS51x3L2kyPN",
-	"qPkYzpZ9pz38z2RJKDHfh17J1/aH5B3+sMGwq5IpWCxMpzdfxaie4DH7OrhC3c/eVtPgsWH3aUBpyJ2y",
-	"f/i4EQrWgmbXXMzxu7ioOO0WFSctUXGyW1TchSFw4il+qAVOWwRFWOE13UAqLaPZgmQLKuYMc1epDXsR",
-	"Ta9BS/RswkoSE2m65EZADeOPxgYnGMOHaFXw8JYouh2PXpdyWmDUOcEmK3ziv9KeDReEsAv7pDQtwIvB",
-	"NOWGvG/lkk1lvrGkysP4tY//kCWjYr3gBTsmb4w9y13+ORU5KdmKoXwr7SgY9FSaghk5Ap83DglObxdf",
-	"s7G752i27fBwmNujUqPzs5PTeuse20n7+dUBiHvgkmdlKcs6FtMkQ+9NdTsR2U8Q7WsmNFmXUsyPydlk",
-	"0kjGz6gQUpMpg2zvC3I2OSFCAsm5ImjSEy7MF/fRA1MUcs3gybMwqxkTPKBC54OARAOuLCuZZx+MydnJ",
-	"ffN/D8iS6YXMx0Tx3yARdMlyTiHAZp58hHtsbmNXgIN1PzNZTnlu2BBzp7n2XKG4yIzC+EG4vPULcnZ6",
-	"arXKVQWMCxQYkysk+hVRdKPI2qaxn35X1zNxRawnwHzxiGiJwXJHNHVBHkwmhBKQbETOPghZlfDpfaKk",
-	"WZ6ZL+bRM5KzFRM5kYLkklk3FtY2QPwnuGHfMF1uji5n0TzKn7lewHQMUz+Y3B8Tah4kC7nG2WFBhSJa",
-	"El1u8AQcdweY8BjL2VBXz6tZaJJ+++70pGnBQKygabf6h87AwC75DGN9ecVaD57WD7JfKyPl7gOdCqO9",
-	"nIzr1C34oxICbhSn2PW3c53bGnxA7ZB64MAKXIz4NLzxJJzfjHKY32jUmOtCruEVc8M4Ca9labhY2aXR",
-	"fHR+5ix7TJKwxLp1fiQFT7SN7tF4tF6Ap8yo51aDPRsiR+QsdSuszJf2FjCiM1dwC7TzFAfwEeaLb3tY",
-	"qLqumefMXe/fBd4Z7wLiztL7j/PxP87HlPPxY8gxm8dozZmjK/InTX6431QjZ1xwtUjy4omPf+zcgaW5",
-	"V4xAAPXAnLe8KhrR1CFCq9Rb895Sfx2FVJVljOWBhw7ydRpbYYkM4qJgJapEyNuV8NMOPCCwaeM/6MS5",
-	"4zX0YNVTb56rYLn/F5wvs7Z9T4ynoDsvvW+RrRshcZ00qYxXSSNretA1YjcK81E+eVfuuDOlIcmyd4oP",
-	"AMuq0HF0cjqZTG4tB9NM78pCQQcbeDniTPp4wbJrltel6C7f7A55KIYZIA8F452zgs6PClrO2ZEuqVBI",
-	"Y3WXEOiMC3Nj02I7joDb1Ywj1LJ/eNAz4KME8+Fq2iatTZ2/swaTGTFavEFrIRRvmeEIYI5GoATfCYkn",
-	"anQ+8R5++LfPvDH/BqcGemat5jlxIanJeGQMM/gHapHWH82Mwmm/sDrh6Zn5plrl9i2GTO2oQuvEgOXk",
-	"1hLejkESSln1c2JDZgH4SOS8ZAoV3WB5wUxvtzT+obdld1KXD2dZO2IAn6WlW+VEmviRD82ZzKmmeOXu",
-	"y1133M3ID05rXafn/vrsrfYG17v7B21trQiZq21B1YswMlojftgrcwADwO5GMzUBNETODCugpRRUqAzI",
-	"AIpvYxhuw6zsXdQSiWCuWfybStRMtJKygGg1um3BiSlLiAgZsVJovsTqGPtP6x5talBuR0/rPVjRCmPF",
-	"Vup0ceYeARVH3cSBdC7DgwVUtup97n5lSBQTNIesPnSjm49G3x6DyzsSstx9xGsD09rJ6Fpqs4E9tPj2",
-	"MRai1MVQ5tQ0pAX7vOIlU81XnzVevUOgPDLPLKgyr3kwO80cI6+KYdeHYOs3zifypV4XXBz3byHXovbB",
-	"t0WReSrwyYDMYCvD/xIqRb1CMkrIrMl4pGBvGwT+0oij3o5HGNJufmGm10yMc9YLnJDQV7SVF5LIFNtK",
-	"KQ5cQbVYjWVz9L4hGc03XV6yVpK29l+ZS21KlVEn+XwOquqMzzGgYlTlKZ9XskLth64p11zML31KhlGJ",
-	"IgqSAsebS6wBBanCw2f/rHUkRBCyWpBXmFxKpfm3N3YnmHjzuPHCIPR9fjIJHHGhKqVG59/e7szqQeXM",
-	"ik259mOkkmhwHy+JpRxRjKlG/MiW9WVyuQTIGarJkl5DSj8mTkBI6SkA7aC+XWwcP+9B/m8D8p/ef9hr",
-	"B+7fH7QFZzv34PT+t81dOLu/tQtrWhp9rpGJUudg1Tmmp7aEWZG1rIqcTBmxKrchbH3CjgceyAHFT+Fl",
-	"knK/FtSolH5I2LfLzKb21gUrmLz0pa7QMxQ5spd2q35tuknDc80IteXtRJbkmkGtYGsE1CtiBYh1dch7",
-	"8x77KJjkH1slNePRpbl6HttbcFuZKrjwwSCIBlsulyUjkA1jjwLAnzXJkUWHhLgY14TmNmBiwQMubDrS",
-	"b6yUGBsCuC/NyIwWhYLQLS0KUgmuVZQgjcyhnmhqT+vfvDXXTwtUzef6dI/zAh6C6DReNmGd5sOzUbsa",
-	"06cCfWmvxN4nkW/M6ndvusshx3HcEuyv7RytltMkW5w9QiyjLY73eV6dxJGCASk5JoRTrVlpeOH/0PyX",
-	"T6NodWfOsG6ha9xLnKBTgAcQcotekNrviGWHG9eRBTubKHE8ztIW79caYl+JYH/y/Z0FQ6Aibg9kdEg4",
-	"SYLdYCp/x9zeuzHH8LvRx9gOXrNNdAcLqvQzWSXAO8y3ZGbzAkqaaVYqJ2VSyzK/+Uk5mm6NiXJkyUWl",
-	"2R7LSshSUDfldY99jA2qMrlCbuglit6ax2MC6KbO4dopVWKMbaW/3xE/s5DnQqMmZKEG3UN61PNKnwvn",
-	"gWmeDfSy9KSKPWARsnhngt+2qZQFMxd507PQ/YKX9ZPb1IOJNsaq3xpf9KrgLA/cDVGh0ImUARYyWwcn",
-	"IFhVw6jsScAndaQzQkRvpPUczSa8PIPoUGQ8MM8SS8R8FQp4ss6Mi6+z7ISZKfhNjTVzAdCIRqHwOiRo",
-	"CiQvN+gMjF29ZQqpBYxb8ztUc7gmgrEc9A0p2KsZqLQ7XZNjz5IgDFAfTcGkeJns54yC3pApAGft93rv",
-	"jIlNAdR9qtkrUWxix2aL/UNAFg/Y0xijdpfXO9/k0prDkOjRY6NUtWT5T2gVpOrBXS5qa8tQC8W70Sio",
-	"MUV0uSrY57cbkandZarmzje3qCh5tlg6kOZevwEO84bSjpU057gq2ZJXy96vgkQQm4Hd4we323Qfjz4f",
-	"zeWR+fDIVXbiPjwPF3Fb+xuHka+sXUMDqOBzAPu+xqfy9P1BI6Z2cNo5h5jZoAHkuo2diirn+tLhOjbJ",
-	"hFpYS1lBJ1YNT+oB0K5Z7TwaOWtelhH00r5mJbxqHOgXH1NLeCp0GVGQqQ83t2ZA3aI79YKaPLfjQZa3",
-	"y3AdAjwR7PjofPSLkuL4DV2/sJ6MW+dPjSyGr6Ifr4y4lJX6wf6uKdZ+YJ9pzjK+pMUFYcuV3liwZ3dB",
-	"MUPUqJYcpM5GXqvYr+23nYzJ6ZjcJ8fHxxDYlpUmc7pSDT06bcaqyrpmdvGMeTlsldviseOCehC/PeFK",
-	"gIpbNLMkT7LdIVTPmn2/DvXTzPcNW8kysvJpKa8RNyKt9kDcaUNWBc1Yx+a/97sfGDuGIx2Rm7zskmTX",
-	"RgEsGc0hjXYmK5GT9UIWrCefLZirJw/XlTx4ltWHWkzIpHHeisl9Q/MfzMxuxyNYTZsCLyVmJa+pcmnT",
-	"Y5KXcrUy/4DAD+RiyxuWx/ThrRniW2qKj+u9tUSKMcf3LKOVYgPv49q1EsBznUy28Lnuj3ecfDtMdF4e",
-	"NjrlWUo5Sob4Vlpui2mVfxrgVB1jEDV+2EtG0XceBR+kpa5x3bUsPBagrTNCpfWcTMbkwWRMvn1geOFk",
-	"MiErVma2FKx9GA7kE/AuLlxevZamO6DL0scNvPTbFRD5/eTo0ccvJ+OTB7d//fDh2P15evu3//5LjPg4",
-	"1AEkt2WqWIeMloBNr+klWw88Lv3coQ2KBTzXPGI7EfCSHLm1yuZWp5f72sH8dy54yUX46cmflgSRVRbX",
-	"l2Gpef999SmKIQMO+X1cG+s6xDuAHFsHOnlEY5eWpcJzYw40sBQfWKI7aMW22gNKGB6MprDDiisi7GVn",
-	"7nhFN+idQddMJrHnDNc9bjlP8o+JrXxVaTNgW1JI/KK5WVtM6vIe2wEv+w3qKK7m/gIwlYld+znUP1lv",
-	"U9yBhUHPduhrY+hz3O1hrzEV2mERFzr90jGAL5/u5zFywZmWvyi+IaNxmDWK77Lrrec3hAndPt528lqb",
-	"xH6ZPRbXCo/huPX8Pc/EuO2xzFn+FJNwWi5du9G7tyqlG+0iHUyghvPb0uqpYokQq16wDcZZ6LxkRsXE",
-	"xMgwbeRLzDr2+dXtYPCKlQrQszH6ZBGmnYmK0LCkrApG7DBRE9WWFkT9oK5jC1mCGmHb3aCdYLMFzn2S",
-	"wHRDpGBE8ZyNfUHidAO/gPzt42GxrGxWRJXCGgymr77ZEZIsPaJ78OaSZZ/i4wSZ4i3MXq0I5G0kQ2Yh",
-	"tOHg8JXDPIx2o6NFZaunM+gkVmkn2Zuu7mCN6ia+xkauesyQw/KLnqqfOytveR6VKco1dus1iGu0VmMj",
-	"DrzG25q7g1FMi/DY9V774kNyjUMc/5pTGofcnbcxCgtHT0eJYG1+bn7vg2B4LReC89DgsG4zwZH0CY04",
-	"A6eb1yBZepJwunlTFX2zLHIaEWXPBfnp3eNWoDjGnjYlax9Ly7y6HsDPe1yvt4tSEGN77M2qrWunU4hn",
-	"7lc96NMhjQ8maaH8qd90Dik7kvGs5hmKHpbMGsYw9a5tOoC5WkOjfg1uRjfb15RHFaL+rKdSaPTv1tJB",
-	"0QNihHuqnd+zRa11LGb8g1wTOdNMYOomppksyRqjz37wHhPu9CbU6PaOd9Y7Tngt9LaYxyHM9ppU0mUl",
-	"b1ipq1L0HslIKpa/RTCDfQSedTW4+TemsD18F2HesFURuydQk23v8CvbiXVMKOqLqKiGWmiP5dtExv6d",
-	"WGGWaPfGmDFI3O13U9XbvqXPg60JEFFTxvyyfJakXe2C5kRLaAWEXRcX4HHsuXoXte97eAs207unap4i",
-	"WvpJ9o0pWZ4eyoA1ye0Y4brsnEP+tAxV730XV4JKmUj6bfVOhv6Xa6qIRWEe43VJdd0WJitkdn1BaruH",
-	"e1AYzYpijzQ2X7CYbhcFc3LXOnZNjXowHMr48Kw33xGnrShjcXQqI3ghC4C2iMpVX1ttI4h2fvWaO3fO",
-	"Kf0uMm7rsT36eSwQHv6YK80z9YcrrsPNnic0GqysS6MHjRaooJFBnVYXl8VWBlntt+e5R8uiJ4Ga91tz",
-	"Fk9YBhlLykL1rBc8W1j4JTgGYLZqCUyHTkpIRJeKlSBIFeV9740V5eVw2oL6FHN6MWnr1YYNh3wYs3i5",
-	"yFh/14U1B/k+Nre1JJMcUwmNmRf9ptLSR2JdAKkg5vfhJfONgivS5RcODgFzhIXB2XqmHDup0Tbjtqe6",
-	"pfjASfaH0DGM3+oGzbvFWEjfO6qNg7XD0AfS3AgsOPZ9qgmuq8MHuE3w2gMRVR0TNAna727ZIIjSsNf1",
-	"lQ3rpnvckcl/pwB1JsWwAHXtcmwHHeoO4QtGC73YjGGzcJ+O44Z1VjL9lmmNhVytnAa6xKY/yj5ioRRL",
-	"Rq7ZShMFMFzDjDfVo5EgWS+kCjo0gc5goQlxIlahwoTaulsUWdKcGR2Ma8WKWbe/QgXrjof5op7z5pzN",
-	"PD1RDO2RpsfkL19eXr54emuxvOxM7ZejCKv3dVnalXqnZVDu3ZcNKxV3/fvtDkAg7ZZXigEuIDRct2vh",
-	"Yl6EHbCH8cGBchvC/tV+Q1uc3XCtWo+od3rWgqSZD1FTdqfT01LgMF4iJ/G+Fj+Rne9hMgv2zBHoc5aD",
-	"IR8+eHD/YZdsWNLPjWkG3QeDLmUd1GgZI5WwfGbhC/UCb8J5SfEqxGqcvC6/Sdkr9c21ZaMWnKothW7n",
-	"McwKqhJaFzaGgQcg8V6QIPMdukHapfks9bFPcP8YTcm1Vcwx1539EsSosfqOE0m9rE7qbs94TTf2umJc",
-	"zF3N6phMmdKY/ThMRs0rWlKhWcqcpb7hqTHpyaqUS67iV61chyjdSbRowgXIWih08LINZfBGVr6dHMDt",
-	"mivuwrXpxNRhqXwdL4AxWETsiAO+Pi/96tbwB9Eb3fUJHFTjih/s8ubbvkCOtev6TfdSx8EN6R/wyTio",
-	"Sa+3s0OSyfJwUlyWX5UQl+U7xLxuSZZKL5jQADuQx0LUCKqNKAkly82ztFBxn1PQfLIXLWFOr/xcW/6J",
-	"6/aEnpojGYIEU0V0yVlO1rK8juffwkXkALf7JdUEKSPRSqzOlFGLRo5Ixb1SguV1I3WzuSn19GsK795q",
-	"C3I1MNFtGbQqjRjrrm2mITr7DCI3bPv78PTk7GzPK3yHOn6pMIWr1kkvOvVw8m7BNl5zNyZNRDXf2gW/",
-	"+E7qBrK+fZRkeaiMZ2F7ILa/sK1DvuwM5lS2egiGGrv5hbOJLzQmI2sUnniqksWWsP1nnHMOvuOKQBfu",
-	"6OU5hURSdefM4Eb0Z4t15pQLhbNUZmKQ0t2AxMBpj9GFSMt5XKlIUaSXL1jTx04fi+z1uq/TJ1Wqc/Ck",
-	"nVQUoGdMvq5V83VBngQe0wlX3ifZEGpLOyJ1HuErshTzqowqvftmV/qZe/bWd0PqXVjNM5b/yEW8TBta",
-	"WCTzWeOxuJ8E14qAFxM40wxCpOhbbzMM9wTQ7GhC5qSRTmpMrl78W9o3xEIORHNm9WEOnQjMbRgVGj1R",
-	"QVIoKkF7Y5hPHwZ8x1n5hNvGF1Gvv+vH0skk+BR2VRlStg/8/xpbtrZf7lNpd9AD3x4clzqB1p9If1rc",
-	"AbDM66dcS9paeqfukadK86Xd8q3LMree7n6VfB7hKLJ6DxzXvly8iI5kWKlEcVKXKDmcSNiOe9c7YlF9",
-	"kEApwj4LZNq2MbOJ3IHPqqIg5isPi8AVelRnpUwYkgs+XySocM2KBIHkOp7KEuCPbc/te0xDg0YfwaW8",
-	"T+THvN7Pz67Ah2+COaTI+v8ZldkqdwO05splinfycIiSsD3xqiN3PJWPtaSfbYXJpPm/oPhkEtvYx1b/",
-	"+52gj7rxjH4vvKJrlsBdumY+ZkDeLuTa9teRImPHu4CPdmAY/Qek6I8DKcIdjp4QHPK5uOGaxgOKNMvY",
-	"Su8bURx+HtjSIhTsfRa6Qotc3ESPADcUOAQAWWnLoDuT5yT22dLyOpZF0uekVWXRYVDapDi5YqKJZFCV",
-	"/KhkdfeXHtBwuB92YSGh0gwZsIxbJM44wYK+V3y8mLLlzZiDvzKu33bqIB3ocM81WZk73tXemf2Gu9Re",
-	"++aK9eaEwEDrOQYANntkq9kl3C1MXsbruBPZiS7TjGI0fEV5TjZMj0le0pk2K8+KKmf5ha9jlNjeDFP5",
-	"uF7kJV2L44E1P/6HewiQGD/6sm2b0Biofz52WVO3yZjhXNK8eAhPNzL13kXY+PuXMqr+D8OdDDJj+vlv",
-	"EVky4riNMKBICVPZdqdMebzCrHbKNRn2f/gNEz45lCvClapYPm7htHSVcSXZUm1HIuEUGAEHb7H9vmiZ",
-	"xyKOESO33jGfgzCwNgpzZXsif8ZORl2l6t2XLqrvD40/IvXrwsSjzoC+X+HBDggw+FcRC3rCaP4j09Za",
-	"jtfBtisUoRuDZkWhCCCQ2M6gS5ZvEpHcoAC1/S0v66wvx7ZcYAlvNLbsbtYuIj3DzDz7dFwF+nkhSSbL",
-	"Ejq6WCgm8yvCBTG/GlLq+s792rurbIdMzOiXApASr4UMr5rY4QYn850u0Lz4tcseilowQ16YroPu9EbL",
-	"VSNDYqVYWSd7R/d5RTeFpHn/re5Vo5uAajQ7BFuX8xw0iTnTBHt+pqp6o7K5KhLpblBELWfQfvixFDM+",
-	"P7bIi1zW2JTTktFrNcYGsBRCWEuqd+W2HdTP3yc3rRYcdUFtukrA40gdHvUmFW2opUos8oDoeb7SVq7a",
-	"gAc1+7n51/eOO6P+7DSLaf1tVFuqrgaxxDRjkGCBaOqWzf9Tymo1AKhgSMHecOk7WEDdQb5EgwIF1Uzp",
-	"4w7e/pNEvKI8aNnMFRRGWKkLN2KLKQ6gsmyz2VemtxyUAl/b4vtlYTZJE7RU7MDKbB68f9KiYspVh/tq",
-	"N7kWVucx1oJN/QjHcthDW0mgg4A4t4hlp99Nl3RxWF4a86thBmEySpFIwXRVR4dD2YuiYWw9edonCzZZ",
-	"vGEkyc8l1+xnLtQY0xaCv5Wsysz+W9NyzjT+e834fKGNKQpEfm1blY3JkpVzNib0hpXU/AM7ZG6l+vRJ",
-	"3E1UC15a8BE5M1oYMtbxFl8YZYdOC3b80v7j/RanfGyYr+qar46w+yctjiDZxNg4hrmjubwBpHrbMxFv",
-	"IX+JqZhgyZfMQj02Qozp5yGUdxwD+HVNw+yIPraaJzRkvegAKXS9jKiQgmdYz7OsdUtb3v5eLeTq43GQ",
-	"27+Q0ft1O3hsXm5XED2PeMR+F3zKkzvgUz6p+1fHotBhaxTPfNbx0JJUL/Gb23HSsfsKkql9B2BbrOjs",
-	"Quu5tCkcQ14XtIyOqoDdkFDRpAuocfaFk7aqEu18OSMLuoKquR1u4bbdv1eIZZfPIDyuKfBbI1i/UQTJ",
-	"SQqmXFlRJkX+jfLZ1LgVuk4PtD9RA/ck4Rp46tGeI4xw3M+kV3ENdlt6hK26Axr18fQFp+IfZtTbRrPv",
-	"dFKrDSQAPoCQKFvqpfVPv7fdmTvK3K3L3tEPGjZPN8QHfgab6h3ldUou2VTmG6IWAH9QSHlNwEI/ToF6",
-	"hW3Om0hgmehAAusNG1Y3O797qt8g/K2AM+4EwRWO45wG6ZKBuzoGtrYk9BRYpPva/AfW20INciliznJ3",
-	"GFv1oRg7gKm6yMzvUdhzqpbUTTdBLR67PdQB3Z4V2FZ1CIAtvB6viW0NsyPgNUgZ3evuPYTlFtzkX4fp",
-	"Vk/4TeNAD9nQhoYSiYYaITmV8prlcOk0RFafa6wpau7GCH6kHdSIA7GkPNZ7ApLUxqstMrb6MRzxsMg4",
-	"dk0nMUzQl4jv3bXKXaAl49GsoPOUtv/ElkgPM94vfaG1L7HmYssmuCCKMXJ17+bEc73rU2SY46pdKdFt",
-	"tfc1xcajpzdRRr4kjwtZ5fCtIifHE8LEDSvkCgGh7MaZ42dUU5g4g2ev2r2CnEjp3xvEpufbPtSueM2b",
-	"aNs9qT8mVbg254Lt3bjUdiSvjEdqxbLgNnTTODmeRN+cbt5hLrXlANwQt/BQEWU3Hz4cq43ICi7Yhw89",
-	"kCCC2dvuMpYIY1fwZ9+/TfJxOpFgu8dn7zSbp59ppjt7r9Y+cMwbgfkhgibe8iuaXSOPzxj8jaD+RjWo",
-	"Cs2xHbBLtxyPMoqNTqT9uYaqO3RAWR9wVtp4gAcxLmUFKsqUFwVMoeBLjpVfKP4TEmLP3Pv2ztvihIjS",
-	"r9nKnEBKjOnE4olccQw5jUnjQa59B4A9BPXe+tOyf1fe+q5oB3/nxmjxNwDhWqEn6oJc/b+YbHbl2rgF",
-	"4DM7+N3dC7RjYXv7XwN3K8EbG6uomeFrYhsMqSjmxDMucldy1yQndKNPVFn7O8PCmE0ZqRQLksYUgwks",
-	"mci30EHu0nQwaGLYSmjLqBiTaaVbRtq1kOuDzcA20t7ZiwGfGzsi1lOPbf4PrMhtzVKbqcEZEes1A2uE",
-	"PiM2Gx5i5lyK89BRA7YxGifWyVgUdYeeeBWsd232i693AeM591ArSgCYeHvkEtZ+1H6TqwMb/Z5fsGJQ",
-	"omIynRzp/43CvHIBYgRXHwcHGJwHsTN3gXpnnc09se1Gh3hDdByR/OcA/SkzHFVzXHR10F+/PQjPFs4P",
-	"B35toqUkM1rulqeoXkOE3p6QwHJvGOmNMkLkbJyPxRe0G959Lg9glQaH/KswSn/gSstyk+7ql0LOivcO",
-	"2H1jjpMhFYVe2CnLoAlB2EfVirz+fVP9SY/kfA5q65+I5wB2mMXNtnlj1M7fSN0maFXJ6OFm79t+pTL6",
-	"4YxWYkzM+V+utNkgh6OKMmJaymq+wK79U1npgW0VfkmkyG77o5E+KN0AOsW6vbZ8XSnhiJn4Hp2plpJQ",
-	"d3cNgH7wj493da/2TfXgDcchiBXrTQQJVSt/FqUqs024tuRSxzE8hAAKD/TXIYJkkSfRD3+H+NEiGqhB",
-	"oa3IAnRs1CV7WFGt07Eo8s7T0Xyrhaw5J0tZ1qodhFVAh5NrlrtQ1bm9ehUqdk7dm5VySSiZGYFjlD0u",
-	"5hcOEMmOa//aGhWsHXVOaPNynlWlXmDltX84xICqUXb8lVxXAOOY8Ua0KQSLzrTR/Tu1JJyjRvcATIdU",
-	"hxUdFfivZqBo/YLpwlKw89CjyJUXqlOaXRMt61AqBBgUOB1T0Mx/eAanOXKR3M2Wco+RUc8/gOOxVSEc",
-	"+A1c2Xn8YCE+jxkSjtg6wNQehuv+e2WNRjJFUbq3cAQXGBXy3abq/ilhWCcM91jMFcde3TEfszuHuAlk",
-	"3Lj9c94A3j3e5B5D23NAnXaIPqh4XpCSFYwqlo/9sTx3jDS2FeRzjpn3ELu9IDbV69wXg3Er7qnYgKC8",
-	"ILRgJYwEuaZ8aRl0RZWyTeR06BcBkMw1FdrIFTJlYKiHwtL7+HGu8E+cbJB6Nh7Z10bl5n8KWf8NhayH",
-	"rxqN8X29tQc47gGffBWH/nlQUZeIcUZcgK9asLS2RKy37++yDqHG0EOCjqJ3rC3MCumhAaJuM2XhpqCR",
-	"NDzsu0fwghEAgQDxhWjke7jRzHQr3TEJFHOCKWwtOJOo76FSCV+yfI7toAZBPwxEi4BSiP7lnxXr/azv",
-	"+bmXiJwVNIaWbSFBMWLDyq08od6caE8A5HVEWLHd5DpRbephaA59VOwEkyhWfatc/SYMKXQdCqFUUs0e",
-	"25TTTgHvnrv1N/Dljp4vK8rzMbmR3LZ2n8MCq9UeJxLfGE/g+EGum28EAP6N+yz+/o5X9bEE7BbXOVkD",
-	"2rDeXRX3EFRexXabE/SiDe7WQJ6FBVY+sQXPayB6A4HelAXh3jd2JZBHKGk67i6XkdWndvaXarkaQ/nS",
-	"2AqOMamEqqYI85tfYPcesqQbo0gadTRuZdnobK8utPBwxwLgZN+1Gj9bGHM64tyADKZzIx3XArORBHIJ",
-	"lwJU57g9zOr4fm/lZzsnIClOU2n51tItrMUAij0VhFnEsq2ASsG7XaBdUzU090m2gzD5aokYwWJFTQJg",
-	"oVFx8MvB/VFRblpJxbfySsNOOIfC+euL0OdmM26B9VlTvJ0/UPNfk3M6uf4QyjYor1+Tpv02BQ9hjVRz",
-	"5xixKuE/lXAZsdMiHpn8EYXfFrIceiPRY4SGtyKy5HMujIls/ipZxvhKE3PoxkTegK+RoQJ68oAsuag0",
-	"suuWWMISpBd9++8NqYRd0s8v9mqRWE/KDeJeHNsJf/YjZVuanduTixD8jJYFB6+sOdkYuIHQGAIJ2EZY",
-	"XHt8H1ASXDP30AlRqTBlieY5nLDtLKVYTlJhoTZqkynKCFxc74iOZ3K1QcTmOji+jZ+76CE86wh+Kj20",
-	"y5u8Fs9kuez/jl4alFl94EsV2b7IbR15rV39BBoVmUrT5WpAntJWUbxTw2rVyi9o7HaopmOCw69bggYH",
-	"AX0P0pBGdTPNpkdsVsrfWDw4+II5Y2MrfynpkmrZT5Uqo7f2L5IPjDKkofsGQKXdVXl2/iibYWfdUn4x",
-	"3T5mJOcBbkK7L1/FRYhz3adwem/PIfwwPpdoFsQVArRdgd+HzBgbkyvUdNSVj8NQoqrlBRGMQ6SOG/la",
-	"Ce38NiDvG21bNiL7FOCduii2Ajem7/Si4CclzxbofBuPcDJe2VKJk6nLaDdNezf+SLVDr2t1bV/youBY",
-	"k6fGLpTZQ3loWt6ymhasVeewT8tequk/ZVEtWXS2cz6n041mivz1ZPJ/HhH49996zmVGeZFsdiwVG5Oc",
-	"0ZwUUMSu+jbWrbKMKTWriq6BIWm9d3wNDO+3G5FFfEpvbLdNy4hgPWnf3JvIkpRsVqme79puAVO/uLEy",
-	"T7txoyHwFns1di964sBg7Q/KKJqJtUZ9WS9kwUgFQOw21cZh9W1ZiEf//X5y9Ojjf/31w4dj/Nff/vsv",
-	"u8Adg9+/p0e/ffxy//YvO+/y2g5yI8UW/5KtLxu1Q0OKjhIUeo7+Y6t+Gi3PzuCCTFkh1+Q3VkrbMEbO",
-	"ZnEKfTkZn5zeejJ9ORmf3iZI1a86/H4XQnz4w9OBBU2e0M4m7Sh1M+T2eMoDSN2B5gmRAVn6ZBDBbnY6",
-	"5rtgh4f2XdsTWHjJxXP8wcmWimBsTP5rxezXDp4hUjxg350gdLN16ABiN3qDDiTHv6F7XYiS1KtpXYSS",
-	"9ZJTxGygdO4lJEIp9ged8NRJ7T6hzcj6kFPqbI6wPvLB2U4xtLcW2Qg9J1bzM5supLx+KnIosxu4pD35",
-	"2XzQFAoDB1jSz048BExcd5iOYUJfAoZKiZAO4BaZc4FwvmShNQaWmqWrA0W9PS0pfOeXDeNlywEm0Z11",
-	"lcEDV05PgG4tKzp3ucE2O4yJvDuK88r7M1JQTr3kMQ6TLHix3pT+iA0dFvA61nRpKitNFnJNllRsXCKj",
-	"D3czQSrh8TETeuN7rzimwJTttvmCAIv0Z2YU28aQJm2/AthOQ0gyZ8JYWCyPW7wBQ8Z87UmCCqr5Devh",
-	"+4H8e8ttyV7WDkopPseS0fyVaDTzCBMVMxqrEnnC50YfRn8kQLUb+XNBjk5sQfXGJpjG+4r0aw/pygix",
-	"NtTSJFhOMPdwJ9LbfgDXR7pV4Z/P9YFzfauprlSswzqUMnTFwcE9v6De9ttD8/TNOuOhb+/d6NUY9k0a",
-	"7jWXgqVMV+gklbsaciXoSi2k7mkZQ5nf4bpGGquWi/lbLjK2h8O4w9O9WlDV9MDahYKPt2R0maiaoDtz",
-	"IYAPgIZahjfYwMknkoW37gkMiVNfUHOwm8L7vZFSlmfqpIOaVdss5+k0Ds7N1m46XokeReeIu1tts2G4",
-	"gn2Oy5juBoMR3WHn7da7DKg3CnSywCfBmoUDMIjdW0PKfYbl2w8pDqK6mV/e2fWwiUDslRa/0nqLO7no",
-	"EBeZ58iv4y6D6cry0puc7DM1lFJmtNMHk+MJoGPcwRB1r3gsq9VwkJ5e+TNbq4gdsff06DczU/vfo49f",
-	"JuOHUZ+gd9VH7REvT/Ghb3xHmLHtH84UZrOzbxTC512QCShvzsdUNxc73dlPzGFi9Fz/a/t4w/zv80MU",
-	"x+/YZz3aUcJsOwLLhr9SDcYwjZ1430zSRUo6XA6eqXx7oD+AqYb7lw/eUyj0Wu7dXWh/3tjpL++1aa9r",
-	"rm5Im5Skud8QNGe7BM3rgg4VM7NSLhMJOKAnSdDZMirIlJFsIRXsh1xbgAjYkP6J3Ss7wV5HuqDC41Ud",
-	"cu9gEv22K5zCQMgs8xZCFcllpu5JO6A6XuYEn5wy1QRWi7/+f0o6PNSS569iTTEvAXwBfUbGPMKE8ym7",
-	"wDpDrkjBZpoY5ZmJXDUyvEN/8lmnC+7+aaSTrd33rVF2uPXuIskNe0YC40Kur7ZZ16mSAhp9GgXiyCZJ",
-	"ftwJYDyIlQ6mZOFwrmn83s20wsFeW+SotovQCoi+HebX/U1b6GV7KdSaJWzbPuICZJ4hgd3w3i+MbyUs",
-	"146WaCW+Rbk9+7vWh/RAZ2zYRt1FEt+9NS28fRdh/1mnNm1l+VW80DFM4ctGG/5VKeclXcbzw/NArO9D",
-	"g8NT2zGyVaSjWhNXKKob97EDGtgBM9VkcPeWsadmQJOunaldZntBst/x7u4haYNfx4CZj8m7BSO0yrkm",
-	"hZyTa8ZW7iYemhHgXvmOCXtLb53xeclY/iyqYmGfTFdEDFm38PQ+BXr7lsu1Z/Ujm+kxmW4aGSn9Uvhc",
-	"Jce2XMrZUsbt/papqlncG5QOayRRBsGk8pLA6GIIHeBrwOtwGtz13fEz8+Cz3Sc+6mBdxRSR59BMEWrB",
-	"Xc/RA5PdiZyoLHqXBM1eNQVvJFmsqObdmBGx5l20+MnYcwdpdOryOcxE6mxjYLNmoZeVePWCm8sbh+ez",
-	"MUvLWMG+B+nssKFdAgilwROmbXy/1Qk951rduWMqriWKueggMrAXv+V1DbMaA6afzelVvbmsl9oJwLHB",
-	"THbk9oTPQkmak6F9JmIlbiv5Dz/emsnYE90Rbff2HVBXd3P9mryi7wBj9o+65Mejqod0SBlhlT2zXbrB",
-	"WjwO87S21Uaf0eTtY3teGsY69Ptv1ZzscfvWGM6RGjwq+IwpgNiGzqjKd5rGzrTxgs6kQE9Exl3AZNC8",
-	"KxUH0HhJl6zOZfWZdNabZ1bB9bBeHjddV5ATX5GJsLUhHXifews3zxl9DWoPOo13SlDn4mCpLaGCqTZv",
-	"ppr2MW59TTd7JNjWCOB3zXyrR4rOzheQbue6xDrXfM6KSvEb1t9HCI7glIZRDuBW8/m/bBS/e8H4SveC",
-	"MSwl+H2UCla92mnUb3lTGNVVmVC9XKFsC9KyEyo7Wc3du2LWTapmaQu0jTP62IHc73r/GHJcmsXHDnMY",
-	"PYjgTiytOrTLOP4RnwQWyVmRyHNadhC3v9aFLrFEcW4HvbEaZ4B47hB08eSlWtogFVqbFkQk7KLHji89",
-	"tVMc/aPfjC2+LopnyCQRofv0hpUbNGMt7gDgezuQDgqJlkcNHNdAzZkF4w5IJAgLjhK17Eq7khLfp6ud",
-	"StYjYWclZZEAby2ogntvLctrVhLz5HG6UVM8pfHGdo12oGSAAKNcameAtjK0EsZTdtzYv9Tevy6jQEqJ",
-	"NhS+uUHv0mgM9n6Jdesdgl/gw8axQ87K5zVjRDiVZgsSsA50zgPiQ2BbzrBWbJ1g1SAm3d7hlPELC2ik",
-	"Uc1LmlcUa1VvsNIIxv5UCTAwg/YQBeSC1P0hPNWjbTv4b5Hr4yeB1d2Gv3DgvhVcSd8KiJWdLRxQHHZd",
-	"hkmaVSvsNtV+NSSOGTr5HFXOSn+8bUKeeWifAwPz6XXbGQK84/GK1Z6XbjPwzxBr3DJLB+aKOalv+bIq",
-	"6J8h5pDKF3nXTAghdCnF3OzN8oLc346/edlwehYc75OoKN4jjtg39BAGh/oodjvvqB1qjxiijpi55SkI",
-	"rQ51SGqmOnBsKQZphtlme3oWE8makIFeLd15BrpEpUl/TckpRhH/X609eZXIQ0TVehNujiNfklniPiLv",
-	"luutaO40ONNOK5jHnSOQW0HyktECrKojtRHZ1Zhc0fyGiozlR6509qhuzGa+z6mmR3XVt/kIWzwf6ZIK",
-	"5QGbFDzMcp6Z++9IVauVLOFxVdCjR4+OHj0yfyz4itIjJbPTI8he5Obl5ov1gmt2VNApK64OmJ7gD5C7",
-	"oleshLXj5XvkkyzNH4H+gMylZ00ci3bYr1VSfeV+dnVOrsDqZKVZ36qUM6YU7N8VkSW5MvdruSq5YlfH",
-	"BH7ZnIIdQOS0zK/IXwPR+jf4/ZQf5bxEfwwtrjD6BWjSBFatsO+qbR+8i4x3j/wiqZOsnO8CE2sVD3dU",
-	"U7u/KQj1qFD5SmDHfmdIsD8Gv6vOMIkCYVrrZ93olotdD2y/ceFBiuaSKdJoOtHL2AYFO93Z0a0HgTBU",
-	"j/7lO6HGnGJnVfu7IY/ZhlORqpRnj8mjswffkhU+QXIIPkXgr+Kwgm81nRbsAlS1FSsJ9JzYqrS36cOf",
-	"Pv7Xhw/H9R9/SdTX2NhXhNK+zRMVuQW4lySX0a2s+4odpCMXF0ZUpjzvrhyUKtv4tGFD7GyyaBiDKf08",
-	"j/vHwYtvpPNGVuYVIFQWrFi12iz9Gi8h8FVXHch47UUZPjRy0HLGcVeXxogOjxiAVBPgTS6UdfHnbAhx",
-	"uv3ndmWebYJ9GjsMypq4HQfjWbx7+ivByIxWhd6QVUFtl+/oqYg1wa+WInrvUA/gbiFnTuKViQUX7E4D",
-	"LG1H1Php4oqsS2tcJcA+V7SkyzhQ0DuQeqzcEP/QmKyoXtR/E2BTmptvzL4wapHSbR/WBCKk7dEak1QP",
-	"H01OyP96++qlG4JwYcvA7DaTqcwT4OtsyfJNSoZLiJExN8/dAtzRNsFUcja4VfarWbrybcrmVOwJwF2w",
-	"fRH685LPdKzg1jX3ty4wIX1rY6jLg2aBPX1FecU60cEh0cZW2E83QSh14FrYr1XMhnRVmehHLRmB5wgX",
-	"UHqyCeACe6xlwWgaYokphuUuUjS6kWh6bfZY9HyHUYXSYHzuW8i8l8sVLaEp4gWZOH0IO47aIGdk+EoI",
-	"Q7kBmbhSzt5UIp6GO7DWLd6D49WsBuh0DG1Xx5UU55CY4noTNfbQfOEd+UouGcmBd+0flmkz0Bttg9GS",
-	"0XxMlIQd+iCCVh2KYqcHro/JFaDfXLWIilhoOMXjDyJMETc/GDk+HI9wIoiA5n4R983i/IdoMnL2Fiv/",
-	"Yj7GuC+lcQ582es+rtCg/NDmV7kl++JWECv+uIxR9jWFVcDoTkbUzFkTJSl9axk1GJQHUWcTtd116ep2",
-	"o1TBLI4zYs4blkADs25Y2d9RNpOVGJRfUYuetmUZbR76dLnSmwB52gtwZcR5R5PNjvrafmk8KDHw0Y4G",
-	"ow38Vh62yDek9s1Gpffdu6bxA3uPduCe9vTHt8tsAybyKCDbbUN9NydfeevPg9v9HtztHIkDOHxQJtr2",
-	"YfoqUtFCDmvgTaPcCbBfc0bzI4Q8RBu7NFa2gF2wXbZqzFiLDmt2rNCshIekYEdrCya2pDpbJCJs/prc",
-	"tVeRULG/6TzXezvTqNiVyFlJ1nQTgaw2z32fPP2NwwQqZlPFGohs4RUO5dvr9oGQ1FET5Q22EvRFC/Z6",
-	"zvmcKc3ysSOLmLurfwyuH2hJCNl4UjGvntoWxddCrpXVTR1XrCnX9lLJKN7YmgMBsV9a/FIGx2sUrOJl",
-	"3UGH60bnMAz1//5gFfvc2o5TwqW1UClwq5In7q2XpIe7b1FNshppWqs2e43NBxo9Kl3z8T7YKj3sA/CW",
-	"kzUrCqLlmuLnXA0zElI4rD9jp5WWMnpBmLuqhX/guFsH6GOryHUUSokprTD9212rsLixJyxgrxipMd2Y",
-	"/0CXGDNdYz8VRaNTJ47WgPsVzay4fmoFdvds743tClnbOVY89DalaL4Dp6deZ/8xlU0sSuEr9jGKW+BE",
-	"cMLxMIA0WUNXc3xbtBI4mTe0La37ium0mmTbrt9JSVpABS02TK+5xVkOjqqeF0LBYDcy1J/wiMUE1Zug",
-	"S1McgfCPyMCLzoxlUmS84HulZ7j09Ha3cyPYh1gSOVdZyVZUZHxAmsET/6t4JVf99eMBbTGYyJ9EXQIQ",
-	"+l9RAdXmzgrnA+AEZlxwtdjTL9aqPiuzePWZ0wj7rdbQMq+il8O7oOvnN4q4Jztaqd+hw69RABzZe1Yl",
-	"bHdc+LViFfYYrbKMsTx+LD1lW2lSzcOw1Sp4YDKNlgUr47Gbl5DMaW93K12nG3OVQQ4oXO7eoXTcQlUP",
-	"Jj46H/1iRPFLj7de2wMHOkN+wP4naEf7Yeufqfku3Pz69NV0D4lZ95l3IqZxqmrmb808Ig5Ccm2LoN3C",
-	"8gAVV1vS96swc5tzfoMBkKFQwikJe0lyuhlbPYMr4vJHQd+jxEiC453SIzKkDcgrcjo5PTs6mRxNTnYO",
-	"WZ/6rQE1KRg1B3UtL6wVYBM3fIvkrYzBtNio83weTHYkVcUOSWqDYqpGA+6yL9pep5m0RyUZgt3t2ZfU",
-	"e0H7NTJaRKOr+H1dXW3N5Jxl4Pi9gC5UYPsAtKxF0XJVqfs7V3lfpD6QSP9INXpaMfE47O+xq/tpZKrB",
-	"HLJZvLnq9uSxHUkXHG/thl5TC6eWxjOVa7ygdhorO3ipkRNiu3H4mJrSHExmMmdGVRkbimTgLhcX2Oow",
-	"QajWicIyuU7zaidHvsVSu9a0n8mSIGNbKNjczlN7TzRQ1BjHFxjJ0wujPVDrQset+UbFZz4wjANNzbrL",
-	"G/e6/htWl2fwwAvtSOwdoJbjtjqhBsijtSRpdu5Kh2hQMB7o2i7zr+e6LvN9uj+xzyvrG4kKUCpy4L8b",
-	"WlSsDuFtyLICzOQb5nBetvo2PGj3bYiotG/o+oVNdgg1dXXNV0dyhUs48mkb0EYjHSezU7a3tD1VdgG8",
-	"JIKt7TLGzv/kY0AOY1ylVrLkotGVYtjaWjVQuIL0TtZg1vuIIhSSjZFu06/aiKx9UmSlMxlrFYX97s4J",
-	"o9nCXQp1yGAhzQ5wfUFsaOPclsMssfXsDSthR7i2yZJibO4P3IxKXABSEqfFeSOInptHhdQwPAh5rhXB",
-	"BC2i6EaR9WJzQdAGPHeD2b8vPD4jeBxBArlQJOiLyASgKHIf9wszJzpa/dnphm2c8G0JoN9dUL5RdMhq",
-	"Z9gTcyTCe2C3YHOMsY0ebTce3xvEFnfLXMNJ+1kKM+mBByAlLhGxuiyUtBqIkK6VGleggVhGo+WcafUN",
-	"yeSKW7x1cLbSOeViXCd32hQJ/DU0yzbGeRDq/UaRsioaRR+h1wPY6Pmu0PI129QZcMO6drh31IGP5u93",
-	"ty8BUrxN2jcOdRG6zt0wTPYLjkjKuNmextC2J0YWyEq/xcZ4jU0/mcTc0wXkEcpajQd9CNm0Uah1fwd8",
-	"77alFdI32NI4g+clv2GR2voy+GZXIZ97NP6GX/Zq9FTnRbRCPhdWnl2z1U4csTjQpdJWzek+l99DqDTI",
-	"9JjS7Bq2zOWwW23WyO8emHAdkClvmLHKhybeCNvzqUWBdlwh8sZVQTePQdjEGuLbeH8/i8vYn7kLm8cT",
-	"gJIG4TATvEz3kBiEKI8Pp+vnSqaAMeJpwGgn2lUbjpiy497dh50F7F20ay5ECGUQuy2hUON7lugxh5fH",
-	"VlUHaLFa2mnC/OCLn7noetcW0za6/to7MySe295gM2s3qaWiX2LIKfWagnmNuw+JYdn9rmKQ09YvsVPU",
-	"w8MJYPYlK5udWqHAAqkCCe9Yf+LSmBK5LezzqsTSs/hbsJ5vS7qdTaKznaUS8YsN8c030XzgCs319r09",
-	"joJ4yNIWHCXM/tf2kYPepKpHc5WG97Skms03Meep+w5wnUTDy3nhG5tDrhy2Ijtac1H7be+KNu9nFmdm",
-	"Y/fTCGYddGXq7yjESF7/57GjR5NSiJB07sxhbOej4b67IOirOHfGzQVBpwZ8UPAb87zRQsMzMbBPyAC5",
-	"3TO/sJU6CA07LKnGlsSJbQFPagpQkFZ6kQgb7+NQrssCErDwOsxQx/n3htrqzkHsi8nbwOG1q6qjlr9g",
-	"QuaGLovo5joVJdLVzDWHj0R1hwVfE/hulz2w3JKJ2D5caTfcrsSToOna87QMUMnCve3itIO49HCot9Vy",
-	"ScvN1+Lba06646i1TdGwcd4SWsQTWRq79DiBvzv0ZP4JOf0gvBrdCdvj1K1UrlFXo/kSVDKWc4xaz7iw",
-	"cewbztYNCVov940sCnNx3N2WeRDVHsJqnhrM5OTs27Pv7j88+7Yb1KR1TdixomSpCnaZJbp+JZribSWd",
-	"rMED58K3Qmo+i3MoPVxc02rY+1Wv7bbjBoQwW0FDmul4/7GVhxbrqcMYu7vLSeU8+lxBPmLJVoxijfkg",
-	"F+UfZWxWqYLiaaW4YAqddt8okHvHB+iQhk+/TOXv9bJj6/OxlWwUs5qlYt6zCZfyLtSZuybqBCtMWq6N",
-	"wB5swtid7KATnDNmfbjPsavjQ9tErj54TTPXV610pjJ6Yh5CH6gl19ehCmxxUliAgun0AAM+NrZ2KW8Y",
-	"7qT5NfyzoCuVsLNhZI8ytZf/cS/nWhW/M2LqzM8LGUSauD4nFI45RG6uXKLZVVyxMddxYT0ie8p8hN/Y",
-	"Nyb3phKPcYBWcsD3YSlwi0R76GSH7uV62HzWKp7P6sBkmrSZVsU1RG0aJQK+IBejOlOmeG5LDaEDrNF4",
-	"g16+7oxAvspWUuKSCswDN28KEsSjwEmlnJdMRTADXfFSHwDDeMHNpG8D2KRgbxTUfIym7dcK4Z1tybBI",
-	"aSBL9Lw03W3ZfX9ZRBt397i80aDCN7Q/wwKkRkJpW0AE2+3Pflfr2/qAJ4MEfUs07Iw76ivwAcLFdmJ6",
-	"V90HZNL0rRL53fpMx2uhoOBKKjYmLFtIphpnvgY0wOp7WpgJbHojJ8S8vo9tR26PrD8t6TUjC+v07TGu",
-	"S2+Lk8jnpU0ZyVnBb1iJERB+txIiN2/YAojZDhjQagLt2iwzGJaqYnKMob5N+d9fpKUbXu8h7Dw6/T46",
-	"ry3icSU/7nzVY9bHYxyc1obyZDPWtsoWgQkS4uAgCupXo5n2ThJP5CE4FAxMLJNFfkx8DrYxTcGqQF2P",
-	"eWjvqzFZ0mtog0EoAWWhrES7WDkvN1bV7I5kvzAygGJnJoDjiID2hLh6fiLxIuMmeohz/kfQxqHoe3B1",
-	"q8BnoxnChCFoHBpjYwLpuuYtj/3PtvPZG/7yrqaird3vym/vjuFFJ8pF055X0fSZVOuQtzxaj/P9Jshu",
-	"sSl/a1nmF6RkM4SGd7nNtiRcM6w57dn8pUWVuuw0ijmDMzFWDODcGc5GBEz83TExRwO3aBkBJw6Cnb0x",
-	"Pt8tIPVtYaGyLJeD98cem0FhPFsyOfDE/4Nt6gzMejvK3Cx9Rq7ZRl2QqdQLLMCjZk+CQGO8D+hu7tCy",
-	"z3O3Q8pd3y2YYjBhd5Rs7hQ2ULNZLx0x351B32jYdysvLJmr78SqrfSm2cJqOyAxoScloqVHE752Rqd3",
-	"JJjVEwmy9V1NYbWChAuqGaFhUh8CItkE8AMGyxO+h7fJ2sIADiioMoyke6LhUCTcKm8zGQMxvHKdl6/M",
-	"/tSQEuuFhMxVbLGgNC0QUB0TF6GaAZKvMyrInN+4slQ3e6vmANocKjKu5VEjJuHCFW4S8ZmzrGQ62ihu",
-	"qDsiWf2smI4BiBjOQTgsQw/FdKOTP4Teo06ePVpH3cGP6vr9wRpSfZS6fZlI4wOoiXazvgpNEef6T7OL",
-	"AxWeG/ebEA/6wYP7D4dlm+Aw8anVLpC7Mv0+WQMtX1nK+9LZefRNJfZyy7iGMp35TXXiCtc8cwAKhR3c",
-	"QX47d1o8i8U+HmXJdDpriMYMDVIkyeUYq7tAyH1ym5yA6OzCNjT2uUPiiMII7XZYWebxIZ4/Vho1WpD6",
-	"pEIbTwmcYcFmwX4Huxtyz77yDEjwhM9mEYHWTOE5QGLOgWGYhdTDmnHtGC9wqPbzwzvxE3XC39CCRzH4",
-	"ktkO+Itmfo0nWr3cjo08yM3k1vRVXE0w2UQTvSQMSiZVVwI05BjTHJx/oSIDXWos9KDH9LLlR96/2TeC",
-	"o/RTpfkSZU+Efe6ec3eoA3u4uBT7vOIlU4Oyle4SyjKWc6rLKFQ64FZPGckB+Q7rH+wOQztYu8N+dweE",
-	"zVbFkLAZRLrOw3omX9gGltaGaSx4M/ZfXtKZvvDZk+cBBrgx0yFZu26EgxflBTjbzrecbtuBtuDiSeoD",
-	"gq3f1Ab2wYCtXrK197whiuGSCjpniGw+3Rjjk2KrvGjY9dC3wUFihx1AZkqzVdSSlSsmaigr/JfHN3QO",
-	"7TQ48JCmSXePYcIqxhFAr0HBzYR+59ODfcwHPGDmDExlpX1YAo8IxwrRGvg1ohfS5aoYwCPB/fIWfrpD",
-	"bYg4VHxxYjrB6RCR2Q5/CAiv/h6QodgEIY3SQNP0mqmns1nUvUpXq2JzbnGz51Vp8/RBQsN3rljNC7kc",
-	"svVBTQDP0zkJoLmxfFSw9dgXw/sfYlgYbBBwr9mcOhuWUwgwb7O5pBjH52SPZTtWYO+TXF4Y+XpeV9M5",
-	"kQsT3yqxKZwibyvWsI734zhxiIfsxzOcOdRH0dKww17b+jP+dmd7MVBet8L7tXYbXC0hN2yru06M15kB",
-	"vdIBatWikQZgSRaCVjkZENCkcadZ9dBqD10JBBFKRzpOTfm8kpXagSaaOU0ENAC6hL6Yit2wkhY9w63U",
-	"gtdeQioZLfrmLqRha0JMHguIZk6UOQiuQnC6gYBPzyniVu6ihdfK9s+a6K2CVKsCmsipHt0gwq2hwoZ+",
-	"ZvXHg5Bfd0DMwoXs8iaA6pUIvOx9oGUdLvUuxlsyJ//gPXNJhFy7GvhDp2vYAk7ZO2mDC29Id6wil6Ar",
-	"r6hSZElXKyOeZUngp9YhL9FLv6Ybw0+yHJAuEWD3dTVKqEphBrU5JBbQQM5qVG3HNDW8ft/MlW54qcQ5",
-	"RVoHYFrojOv/zmRj7J9Lrt3eeot5zvQFXnlcEej505tXd+LT7pE8gz4wtV/2ib8KrMCqh6slTINEda5K",
-	"gFxYC5dxcBE0E1aaW1vzewNY3qaytCT8jlvpcO6geHvRP7lLyKrsf3QZ6nUCI84Z/jtLSZtNCRwTbfFQ",
-	"zSeWOTy7DATU3qPlRU+UZ6cKtmxDbILhCli3aldx8F1b6yc9DECeaZaob/pBrsECsFnIZM2LwojxJFje",
-	"rFb5hqvj3X1TIjfNc60aXY3KZIpTKddqZ2qfG4prcwt5Q7ojlebfBgZuY+T11nlkcLPQeh92cIwzYiIs",
-	"kzcsaNBTjDxfriDGYgT0p1BiN8R6fQzra0FI/cnMmk6LuKMmaMV3kJPaArbIWfTcdbWpa0TDGn1SKPRJ",
-	"oZnmNxCFopVC3KxmEM98UmYLfpPKrKhfUKkBiOst3aenvvSE0fxHzJDt3Vi2oyiuKxO/rFId2Kq6TYvv",
-	"zAI9Ethn3T9acOiOakOiooPdQfB8C8QugZ1bV/rujoTWJvy2zrS93dsulJDLtY73DwEdHR1NELiuc3GI",
-	"YCyP9cBdyJbDeSdiq89m/RLNQOilOGj2WYPoQQYce+k/tnOKu+1TB6zekC9RuHiXVrSF6wr9FQi4wxRa",
-	"jtDVzra67sid7Ql0YTnCaQmGON67FMgcO7/oZvNlVVDN8hdS6EVE5iz95zUI73YI0Vrp7Riia/OfzBZ1",
-	"bwen9XF3wC76ioKLQfEM3/f8NtaaXuhF/FZx89y9JThIsPaxo1A4TGNdbhUfO/A3Hc5/c7+iMRkb6I1m",
-	"z77rx1cwRviLseODKA9V02BvW/yR56/EQAmQyWoVN6rtRYFIlnI2GwZkHUiW7W6EKNjWVBE6LxnLLzCD",
-	"mNsoKGKA6gVLJbvblN1+EduCZtdREQvrsxIfUsYBRJJUink/PYR3PHgoLQq5vvBgsJ91HRBy2rnNBG/i",
-	"aDfjkIzqqkylM/rrc0/V1d9f7jUJ6yXC7T8inZ7ZH8a4nZVc7uzX/xqfCk5H59PWkG+0F7k7Uw9jkeQx",
-	"1oOOsLsa7ITtLHpJGrf6xvE2Eyh5Q96H15b56iehedF3ofFZ+9m6A+veWosGv/X1adolm2q4wyHQcX6n",
-	"EyU+GFhVC+uQr917BZtp8HUykSfz5R+edWZ93z+NpnT1w0pxLLT1uh3VD8bIjSR3C7m+2s6m9616oReV",
-	"kT5HdlM+9troXRv22sgyto7Yo4Fi0XY6DDpns6ooXriLfxtBDlsmwNVnbRPssL0mmpVLhbBx5qPK2IxB",
-	"G8e0nhLVgxrZU/Wo6GfpjfjVQ7t5GWti97PPHGhMI5NLBhmpZj7gs29Mqc215lfvotzzzoV/Ikvr5hPY",
-	"zIY25dcRvjHcx6Q6ZbirDSLeYq6CKu3ww/dINYiFMRtg3TawAQqFkCSTKwxecUXkmuVE2JTdDoTuBiyn",
-	"L+b07VaTaN1bxPUr9TNP0yxFLWsDxrAtnmtFzGiuIaPtWdGs4wn6EfsMBCo2ZGmx7iK603xnKwgauIn6",
-	"Wwev4PmUWf7710ab8S/n7IWKe14RMnrBiCxyY076KjrKdd8g2WphcYa38O9tubtN2TT0R+JBASssDKNL",
-	"Fqgae6SY43BBbLzF9ZSjYlOr0s4DG2kda98IrFcyurTJN817fBtEqSP6Nd0Adj6L+CACNOM+MWE8Rf0e",
-	"dkeyr/OsrlXv5TSGg79HcG6oyPiY7L8ywDVdSwLHZ/URDHtUwjEKuR3PdGwO75ig4jD1Wjlbyjb3vKA5",
-	"9Cu9MhQz1wbJ2c1V3MRrZa9qJoYVspRsnoq6qKKaRzFsF7LUCHgI4jPPS6YUU8e9ugp6h7SqlGGFhNvZ",
-	"0OxfUWyM55cvLzErj3zPC3M6CWp4ChPHnIlk49wwTwFNbo3JyvXx71kRYkgWukPnNnPKrcZuejM7qqvU",
-	"A9mtX8OZdu+UuK9+YO1xuBVD0Yfb6zE20ysfLNky+j2e34DLMZkJbAO6/a3hpWEnVfdL6JNi4nH7t3RL",
-	"ROAIKpMjcfbUmVxhivPhEviTN9WlbZL5YAxaUU4QRL5wPYV7bQNsabqJE1TJpvxm+KXNRFFM5OOmal+y",
-	"nAnNaaGGTQcyXXbGMeypvW42z6qvhSUGuBt8UW+PX9rHFJ+negcGEEExjAp3CAZBQ8TTF7ZD++FKk9NG",
-	"4rVmPZV53LpdMJrbcF2qrCB19gJoC6YXMt6UoSqLVOvmaa/MjJ1WB4zk54BvrNc1xqXH6PWTyGXEFbda",
-	"FTy1v666pR0vYmyVqO9H5fZkMul9CszE/sFWOi4YV92NyMrtFErX2WSPFLC6gaDFb0+Ng+jzByOAh7OP",
-	"pv4XCYCmRvojIGEVUl5DwOx4tyrg9j14QyhOgO4+Qblesdv6FIP9w+5X5LJsr+Cpt2uD5mxcK1bMjke/",
-	"F9h9T797CwTfdepIpQ6Z1e/ZXiOFbelQeG2FM4J0k5z3a0HRF98Iel0Y1olf/fEKt9rzdsPZuoGXE7bR",
-	"U2Qpb1hOZBRIpieW7891jUMAAORRakBrXpdSs15kiWZSwCsyMxAX1op3CDhgicsVRq56YFYO7cCRwGzB",
-	"DiThEYfp2Y5cXAWp4DuXXA0MKbR52+USbad5brpC20bSFexz3zx5moCAZyLvT85mSnG/jBwPPdDHqaBp",
-	"qfeMztiLHofAdW0l+AaV+I54fWJNT+gGdyhyfwyL8D8XNxKKvBNOcOZynQ6y5TDcrim9gIdux6NfKwqo",
-	"YL/Hxm5nITBME/Wv3HtrYPbJzRkafi2pZo9pufMXb9xzTa0nsWk51fRxQZXqAGvve5wOCaWejIQ38cnr",
-	"6ceQetNbg1pfcm9iWWl3YfbBkmlVsiWvlklMlEFi67AI9319m4kdq9NGdwi/mgi9Qu4wbHJDfYFyp7SR",
-	"grWNbx8r9wfQy8IwabBWn+Fm/Ji6SV9Dq7O735cdp3aYaO3ICP49pe4d+TJmTHj9M4A4mDdBfIbzsbsO",
-	"dvOzL00PZNLAS+R2PPpn7eFtcshcppwLKu4Zb/sObKbrXMbfLLkLyBwG7z9wut6PWnQrdxaioKuCrRGK",
-	"wvcrkkIv7tYu9Gc2XUh5fak1W8aM1SHtZNjnjJUxDwX0H2FzDhXybvIUmil8o8hU7sL62MO/29UqKXDT",
-	"9gm/u2fq/N94f8u6eZJu+x7tcKET0pGrY1ueYOw31tIKN0zFV8hEDj3ht0TJenEdFSXu8eQdx24sUFt7",
-	"X+EraHxYl//buodv1DlZ40KOeBx0DH49JPTWCpytF3k8cMY+a8vV+4G91UzS6huMQC9UaWK3wXZS7+Zi",
-	"20b79+sIsMU0dUlBIpPEui1wIXAaEYrn3OahraHTVHhdRA6B+2qXtIVom+fLLZ5zHGYHq/ki6FvgGH57",
-	"a0PCRs5Zj9P1XDwzaxl4xpxXPZ5U7NLakmftP0fzP0fz9z+apY1m9PJ3bOkCMavhT33U7Zl0y+5x8g9Q",
-	"sL19U38VRdtRdmxjpMHJOQcgZUGq1UWNL7qkG+wKzjWIunbj3jpbyCew1ZhIscQRO6enoXy8a6KO/Umi",
-	"C6Gf2GUUnZAJouSSYQYanMQ5wMMBQvcO2PuYoLApaQn0fX+6m9JrLcvrLViHPdtKpW6YdCFokSMUsU/C",
-	"b84YPoYyFner2H7PfC5YXqfnYsWYy+lznRTHREu5x7q2i0bvKpIdv3mRbIaNBTPNx8Z2AXmlxoSSvxMb",
-	"imEC0xmpy+MHY4coeUxeSsHO4YupTY2YmYNrjswVZFRxvbmC2/mqrMSxg1K6GlaL1BFoP0R2FEbVkTCR",
-	"mtEtRtni9OY5ayZQ1eezO5lqa68OJ7a9tNmVcQKD95javzXhK52zZ4vIowl7jt9jJSV93rqjCb/lzVZf",
-	"h8EZaNED2zqnOVd0CtfWdEPe2kzMMVEMMBwsHE+KPmP/8z5X1M9cLw7YBeA/l9X/nZdVouD7n6zkMw7x",
-	"bpwm1C2qY/IWCr7t1DJ2vDf0wH9uwD/nDdhZZG837Q1TNhVggGtaxU+zNTZxWwf0c2pEt2DorglLTV1R",
-	"94ApyxtWFnT1g6xK1cjeOT3bTt15JksA3PG1Lc2zPJeGewUcJS7mNlfE9nd/+F3Q7X0SZY3UwhRsReQK",
-	"KP3nw/HQtmqu3EtRXFQl15u35hC7rEX+DxbxRV0Kcvn6OblmmzG5UsUnw4Of8Kjdf0iyBS1ppm2WM8gE",
-	"ME0ZLcGJYF+90HqF4SaVRg/OqVpMJS3zbxSxDx4TSNopMQlMuVwdW7snS27kA6A80mtMJ+JmtEzKa+4B",
-	"Ss5Hrpbik3t/ffRx1be3AFo4ixRkPPXN52pURD9TwM3ArMlcMoV9MkD40KU6JrnM1D264sfLnLDPq4Jy",
-	"gZI4k8KcE2gPZ1ZAVnTOLsw/obzi/IP4II7I3/9+WZnLRvMMuP7vfz8nV+YjWfLf4JNz8j1QmriNOT4+",
-	"vsJ7iAb7ZtMBIwQmSCpP2A+ChLQ9Jk9ptiA+qAyZYbiEFSuXHMfgrtnVX68+H9WfX/3tAinguM2QQdGN",
-	"IusFzxaklAV2IIWXZtJcDNYdcIzLf56rv/8dP6NkVbIZ/4ybYEfB7dhgvtpfr9RN9ulqDDcA/pdln67+",
-	"dkwufehSliFETEYFmTL4NWCicq3MVHhunsO/sdQEZ2MMBjMfs1ZyVfAl11fkrydES2J0VsIKxcjpg7/h",
-	"NZSBC+UKnabofSNXX4wFMCa1i2VMrIfl9sq+BRL5zWsMW19BTinu/j3rofqvX5QUV+fkKpM5u8J6OOhs",
-	"Z160gFZjhpvG5AqbUFzZTQPoZJB7GwSbty98LIUrZjUMhuASMIy9Suzsleerq6fv6PzqAnPpAL/ZMcDV",
-	"89nRC2O8XJG/np1+57L5x+Ts5NSDlXGgspCa4Hvr8sq/HcMI5rJ3w8z5DVPk/uTMzvYNWzGquZibudbJ",
-	"DjafD+7BQIeFrTIzfp6z5Upqs8ijf7DN1UUtRa7Zxr6lhorF7cJuYHAmGOAew/E+PSMLc5F4rlhywxbn",
-	"5OoN1exHZAtgAf/30WtZ8GxzZfi2UY1/QaZsI0UOGG5Q3Xx2+gjpfPWG6XJzdDnTrETeeGZbN65oSTFV",
-	"Al4DjZaCTGtD2IIrzXLiC1FcLikXXpYek+f1zgq2NitV4JKjqxWj5RhaxsF5EMSYOo7U54TPhXSw2htZ",
-	"ORzXayHXxx8ElDtnTGBZJ4cKjhlnpblLVjRbsKPT40ktm4PPzAVRLZe03ED/QrYKtsQlv2JrYi4QEc8m",
-	"ikCfQ+hlmPPS9mLDg2eOOPTod6VfmMI8cjZdoDCdj06OJzgLuWKCrvjofHT/+AQmu6IWc+ieEbO/QeYA",
-	"6tueB5/no/MRfmsuYrWSQuHVejqZ2LJPbe9yzT7re3AfgKH92WJejuS1u0VpzEPear/wXFtw8iaUTExf",
-	"9zNyPRQaisDo/P3HkPpPpBPzpcyYUgDt/9+AAj5XRrt4wTTF6PU9QDtOk8R+DW39qEt3fP9lBEAxkGJi",
-	"u5RhaUus7QeIrmzBsms8t8DyNeTMEkw+f/v/WrFyUzPYDSunEmo/04T9+EfuWEYFbNiDyf2eL3l/9BEa",
-	"aUypYjYU9UH4Bjb7TEBIjaQ0rwwvZaCyD3cdmq0eU68teEGU4KqbE6M5HV0zTIhOnDalL0GDU23+is22",
-	"fuQeCGYomNvxoIuW7OaR8LL+xZrsfhOda/F9w60zOp2cPjw6OTk6vf9u8uh8MjmfTP7VsOjOR5UqP00e",
-	"Plrf/+W32eyknEwmJ5Ozif3fvAGjfy6qokBPyOiabbp/VlCln8nKCObTz//7N/vJT6o9s5NJPTOXIM1W",
-	"hdwsMQhXsht5jT/DCaA212qW+TGQtieGoD6oZc22MI5lRroNWbvLC4FcAC7dCM9fgkbk2t76rri+GS6C",
-	"VS3ptTHpiLFFoNusXrClYsWN9fJEkPL2Ph/+RFgdXY2JJSLew64Vb3A23JOGiqGajVutjgGYBhoMxvpk",
-	"XV2zzZVbuNVvOIp4owDZEiHyHPMOms4huEmv2UqHGPPNk4j8irsw+CgGyhkYYx/RkGVKf2/TI/ofshh7",
-	"prixN3e9ZOvLwFCsrWxzZd225MLJsCn/ScQBlJCOnCH5oZpM7mf3J6SkIpfLwNAHbnhoFW64Lcw5gefZ",
-	"TqmCEzqcDOm7g48tjYNdbDsgrhmkEAYFrcbQSQ1tH7sHz9yORz/KzPumup73z9lZ3El8vLAGjhUOA8QF",
-	"yzn6gsKb9t4XdIjc1nXKcV8NyAxF1rLUC9/Gx3tnLOwfHGEiBYgVpY2SYQWQubjHZEnLa6w6t5vfliv4",
-	"xb5yZQZGZOzqPutclp/O3TfoDQx1ly0ax3WfOdN7k8UY2EnSTL5K6fXnFDu/n7wxI95HNu5my5dSv5C5",
-	"scDzA7DzK8Fqt2KI1VArEfuoLMP4VziyfnTiq8q5PtIlxaBd2lYwz72Dx353c2Gc7rdOyZItp0b1LB0P",
-	"xAxX7A3xHmqZPzaMvB3lqe13XwrbvZmoKlsYiXvlWu4BOivLr8BL7D+9SgTidk6VS3HHuYZ96alGANxM",
-	"+4rnjterCiIcg9/fNSQXGWsO2C+u1QojfM6KSvEbtmMNUFi8xwsPZ53SzGGwWV4IewdggiGI5J2SHBHQ",
-	"R8jrgcMvp+RHecOgSuUWCh2SxmbOtD3Tvv2LDUq7ZItGqxf3nc3IuPW19qNHs+8e5pPvTr777iz7Nn/4",
-	"4BE9nTFKJ9mDBzSfnDyg96ezs9nJ9HQ6mX53eprlJw/yh9nJg+lkNpnQyXdm01aj89HJo9PjyfHp8QkW",
-	"0t1wWakf8BUjb7VYzeXXbvIo9uvo/OTUSFdbKzZSN1nXbw5rMRtZuNtgZkKX/E4eRn93QFb7islV4SzK",
-	"jSI5z8dEsLXRFF0/W399mClG7g4Q9/byaN8A5zes5DOsdomawi+lZuTKXKdXJDeGLisUA7sWfcYbWQV+",
-	"44JqQFml2uu5NhbMtYUUNBqCxvBj887BmTRunbsd0mkpr5molRW7O8hHC9uD5nAsb1kUAD5kwby9O4DD",
-	"3rCVLKM85jEorMtRVuIgGvdjZ5Mam5ULVymGyLnAJ6SQ8/3YbFrlc6a7HZLf22cOJ5CXsjK/GD2YTI4n",
-	"k0buRy05JyfvJoHkBBE9rfJuGWRFch3jdllsXr6UjGIXvQeTpvOuNxsgPZKSBlJ6gGLQLxob7h5I2FAL",
-	"HGyxsDMJaWYAehbsv8URjHAAR+yGXb41XyZDrnApx5ZqV9CRSZl3PpiMybcPQL6cTCZkxcrM/EDOCNdj",
-	"DHCgq83WY5KfIQgIm3GFTju41GosflqyDwJvQfOCYFQMwsUcdLgX/1YHXZub20w4kLdewgk9vGPuT3nw",
-	"hpEmZXpaPv3KvF1vmYZW+JaJdx9gFWC3Nz1eVubc+4L/2HJ4Nc8Ofr7v2RnkhEL/O5bXH8L5tJSQO3M3",
-	"kqU9UJ4md7vq/nPQutw8B3DZDNj/9p030Dnj6PERsiawjqHJOAjQeJDz1OcSWrJyzo5gLv/VxXzfIfMN",
-	"3His1eh1/fznVDRPBaEK88GIkOt/5xFB3MdDXS0O2PxIaaq50jwLDYZo1rTvVAmweJioBalPKyouyP0J",
-	"yekGOl8IucY8OmeLckUUhdpssmG0dOpt2xadM+26772t5zX09D0DL5VtNzj6j/PM2eWb11DSCpAs080b",
-	"AF38zoIWGbJ2PBB6v05HY9+SADMkHB7w+2ab3JHSMrv+VLAbVmBzahAVjxyo5nmIkWN4CuqjPDbQLk/T",
-	"FjCQuRSY0LLcHKmNyED2+kGRY9EFIW9YqasS/za8xUs3d5gfuLscCth7s4iSzUoJkZg1LdlCVood5VNz",
-	"3tZmne/vj7/7CFcJ+I1grJxlPDdvuB/3KbamYSjK8rcO+uXB2WRihrSFDJb6k6PTs4bvUemSajYH90r4",
-	"1u+a40/8k2YnC6o0ACj/zIWyQYB6tlvzCn63pKKiBRDWQkumXKKxxfSOgrcFQEJA16LrEHroD3JN5Ewz",
-	"4RI2Sc4VdLUbEwo9jtcLqtH7tl4waLdv6KYgtXchizAPpu4h2hbKNku06bTJwj60SbdN2Jr09w8NDRaz",
-	"6VgSrnmHZMSHPnamCu4Q5prqLWHel9XYzsFBaA2L2xwu4DGFDjQn98edEtaeYwhij6JiFlSvbFZ0C1YU",
-	"l4kMu5N/1QVhNqKA+MzmH93j4pPvXH7zP346OkG7TBY3YXy7ZApOso12H+hGMNI0t5KyO6Bjse+tmqkY",
-	"urNTtHB4cs3bYTy6wZThk1PDWL/LCxt3k33dI7g2bJAJLsCYEA/15fFozYVgLjhzyACOO2G7YzheAB7E",
-	"ve4GS4Zt9hfQ9764f94mZXWgx/4umS/dNPGv/velXwR9k4ZTfLg5X6/4Y8d2nVtBgxXYe78h5WH/H37D",
-	"CPtMM11siBTA1VdG4lyRvwYt7NYLqVx1wJoL9bcxuYK/rshf7a82siqJXIsxICH5PFtbtOUO89UH8dcC",
-	"nI2Ai46y/2/OKV8XOUFVnVVUMHEswGynxMzQwrWDsgmhRWwpEPPRWxregb1hWq9WWBbbR9FoevbrX97F",
-	"w+/vr8dG6cfSugUFaG5DkG1h3lvgPbGEHuBs6X+Y73gwnwCHYAf6IaezFs3uAAVC0dYp7tRb/XP/jqQm",
-	"c+K4wA594MxQaD1gRzD2eVXIvL7thimYvUBYagI0sAdCEJb4rF23A98m7hvsDrlDlfaPf7xjSVHvcpEF",
-	"y67jGZYnLsOy7nkJEnReMvVrkfAYbmVnotoqRS+P4ZYaFqqqWCj/lmnNBTL+iiq1Nurrx0DRdHqnewwX",
-	"ijp4rVWOxqMF3ASjfHpsiXKcyWUASzFaMFroxcZ3/Olc5e9Ud1IzXy81TPjixAOGupsSIJA6/tOo3HHf",
-	"7ghuP/dNUQEQ7wL66F2da6b0lW00Q/UxQeQK4vbV9vyhBcvhZo3UzsQj1PW0/61R6uSBip+Dvdl5XB+S",
-	"89Ffvvx8+ebpD69+evv00+vLt29/fvXmya1hbwXVs+h6G1K0EhDzdylcqQUTnuo/pRg6oPAZvlu1tKqE",
-	"JddgeTVcFqW8evWp/zrrXIIF7CXptsM07gswZOwfPTIB7iKjBpekBHgVB8wMeAILaVDU5Tj+/+y9i3Lb",
-	"OLYu/CooVe/q6Tm0LMl2Lkr9dY47l53s6U6yY3fnP9P2bkEkJHFEAWqAtKLx+N1PYS0ABCVSV8p2ejI1",
-	"1bFligSBhYV1/T4HlpEppvaY5mCV/777/NXau/LNstrfstIO749zxA4uxASvD67FAh9yzZTFgRTnXL9f",
-	"W3PNnhpujyiPm3W/cGPRloVaCgJ/7ubGXgF7ZILARiyClj+EEbEoWoIzhRjUREJtkiLU3qZJzg07W+TN",
-	"whWH1KEiVBF3hJYFT1BSa1PNNRSW+DvRbbnOokEhpDGf7nbYIocrPvk6bLu6FGGnShNuYLX52Qan7zoH",
-	"0XePr2DmPgyyY8vZX1VEc67GBikICRzJZwA+ihHH6obJOaIFmfsERPAEMf6RWLbTagH6Ep4mg5wJ1zTn",
-	"rQq6fTBjqy3a4xV8DBnXD/ayVxbPbpzBfoEupy7AxhgwUNpPCjVc0QeezN0HJkYF12s1By3/v8Htrt3N",
-	"p1k/icPmQvpTiplqdDumdKK2+AlO36rmALNoto3DcnTW1CFgIOC0vcIipEV4uHN3zT6AmMuOCZbC4V4a",
-	"5/kwZVxBMwJoPJWjHZrkisUKAzy7JBEzg8Cn545wxiIDuWWRulz3Jnb2kHN7I7gxZkoU6jICSHV5QJYm",
-	"yQvSAx1sQV3hFEAANWxDLW5KPTWFs//P7xjoo8Eef4DFIIU2oi5YqjWfC7Ldu/OADfyPI8yBGn1BEh/w",
-	"3LyU88McmkJulCUSss6+tCSmCqES7AbQIw+RQVHLA4+Q2BHDJvrDVEz6KhUc8YxTl+D6rRFGoWH500J3",
-	"lMp4iDw0aTxhKqWTqSVPvw4aw4xKylMG8gbQjPENg9RwyLpQEzWFTUgAvMGRPpui2ULA9rfbRiRCAzVH",
-	"hCQ0iiRT+YHD5A2Cy5l+Znva4u4cYS9Z0frO8bjtwWvKct7qq+8KkGiX+shWWMr1Eafx4r9/cnBvPmhh",
-	"/ue8htVTPYdIbAi56mzOhQ8SGpg8q2GXjBjRkw2zYisGU++4Ns9l0fL+0RK+T7pDP3tCeTxgKiV/+b/n",
-	"P/+kZeK/Lj68D2xtNemcPSF/i3/8AXHzRmJGUkHUlNGx/oHac07cMEneXl5+fEF6eqvaqXWz1gQkV627",
-	"41QR/DPi4QJsbj67x2GmUjEB/FwAHDbPROkWnFngLnNuEYBvhY7XbikMrIGSRfWI3AahSLIJNyf4hEVz",
-	"AELT7rcZBUw+YN/3ITYIVQ4S8jqmtsLgRQ4lnQDIoUsTQZMyofnE5h3UsQJkseqWRbeue+eDghKmr8Ck",
-	"sBgZxUqfcFXJXy5SVlWfeFZZn1iIIpRvBXtJzNTxz2Z+GveBKaZEJqHyz65Kl7SvuH6NrpayKayIVT0f",
-	"MsjeTb3iefxtA6c4DxDq7xwl2mnxY4Md97OpHwSE6+Wq7op3KoATCoMNMbT8CEjgiWWC293XnytzX++O",
-	"23RAf5jxXIpX2yxCgpqxyMvtry1Pcx5FuYGDJn1ecYVv3ceKoFwb7KLEwQbSV0g6O0ISRQh7LVlFzoMS",
-	"cvPMzi7KZrH26iHbPUvn3+V3PPO4PMWz4fSvz/DAPO7ZBPfNyHxcRubWBuRajVcj3EMu+BCQcBDgkdjL",
-	"Utwt3mJAg6dZiZnpeXtocmVIa52nsegY7COaIj8PeU1lEjNpjwZA/Z/bPkFrvJDz3MZaIEqIAXwxU0uC",
-	"Wl6JehOrOrXhV217tb7ZXv8ettdDhoY+Zqlh57fGH2jr8qM85qnQe/neTKdjZ6yt7svAy3/OLbtvW+nb",
-	"VrrvrXResWsg2hGnyp2RQX6agqWwqpD2fsyFpU2YJ31Kw1UXeL5jy6yXrIFeFEBwCNyfHUsPIA5IBsws",
-	"NFGBCSrlCVGbwhEDg0wFOThCFdItIaMMRUL4K66/5xi6wOoAg1iRGaBuKcajJvlckU2qyv+UWSWpnBcd",
-	"ix2Le3NdtlJp+MmQVIwZh6LPi7cfPv5++eFvr9/fNe62t4YvZUyTTzjyw6CG5JRhuafgMuiVCWa8zhhc",
-	"hrTQpJeLlPAVGWb8/iIlXZ5jjiHdNImTJFa2d/20EzQmEK0uPJ3KNA4T5pOyu95VkMvCayAaaTvX8ZeM",
-	"6l2IcPZtGAPKIzb7grQ0bq/w+qtG90p/46pxV1RYL3HCjy4tT9zCpN8FjQlLR0LL5cdfLg27IzLdqe7x",
-	"sZYiP0N2TKfxsX2z4zamvvqubklv/eugIcZ2Lpbe3MCxbIXAWJS6ShBGLzVWV4rLeSGgc+1OyiGjx4xN",
-	"tb8jJCgL/SPlDopmx3iEVZ5S/3qkD7s1STG48D1cd/+tUx+wCMXvRDLYS2sakMxVD9Uub2GJPICiTvMM",
-	"4IkMjRyAA5uCSAN+4UG5h3JN3tu8X6Pb6MdrmumtGeM2CabGP2Qp9Nygc5yOYggQ2QR1JOkgXezSRghX",
-	"pE0u9JO3zgomVH8jEPtSqON683NOdjdoPIJrCWyIWhqOvPtVdoFvjDBWsmuPb0P3eqs7wd1ljZ0aQPOv",
-	"11S9m8/M/YCt+W9wvW4mu1GsQiqjnWqI/Aet6BVbovkwljXU8A6EdFGnJevODK6wpDtW8O7Z9/ygYgSt",
-	"7tlUu/65MBmzmmIjXqxUVsh9byBglSdkUULg1geTj88jAfnimdTvFFsmOnwhEqeQxh6yVOUsMqjhXxDK",
-	"ARrNHpE4IdpXgOciYtoAOvoVmdK4hEoGHvLvLl22j8oTLYTm2leYqqtz36VkijoBv22T/5TPtTGuF4yq",
-	"MUPq9ykFYpYAY9aGC8Z4pfDfJvkAqyqkIkNJeWr6PKqsu0PgcHfOLB5j0eApkNdoA+LpUevJ0UnrstPJ",
-	"DQgY9CKG41lJeaBcg+GYsIG+R/uZGUyhMFAYC2hATsh7cWMpGLT5HUk6cxDyW4R/cD5XluoimDVofpo6",
-	"o6BGk8PVpKaM67XXGtFM6B6mR8RodJSwNGXyaChFNl3tNrxiNPoJrv5PvHhPEMUakQIAaqExmas/kiYA",
-	"n/xuEElyiMCTp0HDseQ2ug2RpQBnJVW6KiSZ0PK/n5m/T5hSdMiM+AEhd6xIKgQy6dtMD1YZNRu1Ik+V",
-	"QDbVamsvLPiqLYDiY/eAHNa6CT7oA1ALK0FhVaQ/JyEt5gFeeX/fFIDJ2wCbiv4jhcmrD8Auf9XNIOxQ",
-	"CuvkHtK7+aGc/JWaZAEKb1mbgH3Qvb3Dn5ZA89BbX6ty4BiMkj82oa20eHdVaqq1q5oSlptnKkWUYaeP",
-	"mELcTjGJGE3zRCDzihpnbix3OwP5ATZs7fB8C6h1pTB3lkzmYHAp+aZaH7XwFV09Le/5/SqjFvtqz+Pb",
-	"yL3iyshFPhM7RS68r9cTufBme9fp2D564b9FddfxGyE9929GZYQlz5eQr4JmvRG9YV526XsF+T4oeA6g",
-	"aZKTntmnvReE4tecDzmMbxj3iOWhcTAisbriHBUDkyQUUkLNObQXclO7LFkk7bfn6EqRmKtUz5tlsPOy",
-	"XiORRDgiUDfUb1skKo2TBC/BpJqiE0NJVczsKcbhrhOswM4Te6ayZxmnDkDyzJ7+wWg4KXNYCR+3zib0",
-	"9NK6huxN4Ou0ri+IdR0VlDX0YeeZIjYBNrkGjej/KXQv7aDAtm29vsf9/BLX1mEDa/H/A4sZY76Frah1",
-	"glXARtDXK719goyL+qCyQ8M2hUANXBQPBkxC1EBwMs3kVCijHvAEdk0GVTHHfaT2kACK5wS8aGM7bC6k",
-	"ZgUepXBCfJMaxUKy6aHF0V55KHE850RkqT2VnHqG/kur4O02hL59rdG9c8yUakSmY9My8LM0TSyQKJxT",
-	"QwGVG1JkwxEeCnAg4nNm5kSKBNZ1lhFpwzQcStILItW5Z5HClLNnweCs3JNknSfxmB1Q27kEMRoEtkQ4",
-	"yCtpIqLdNRS2WGmhynvVzlotAqXRaTxhlWKB73BgidhGAaJV1eiePN1Y632yXyrxKt6KGUJAUMkQx9A2",
-	"SNckfUmC27EQnfFXDcI0tcplrELJppSH8Zoyh1eFK79CdgMexklMLWzdGpaD/OJ7ZDvIp3huo0U1Flwo",
-	"FQ85iy4FhhIKLAU2oo1tLYbO5PSo3TpqdwrEUCZokwP6LEVx0IoKWaN71Gq22jnHgUl82IiMCjfiffZu",
-	"GDRApvnwHUdARpGOSso2TJgkX0GtoEK+Ce/BZgwJSiSZue+WEWhHbmDKyk5afhDljywOx30hxsrjCnje",
-	"fP5cSxl+I+a/t4txFxlPmcdkYDhpimEaW9P27v2vR7CurVb7cGC2nhSvD88MYh5hTVfGJ9oXYjn0B51o",
-	"71Z7qLX19kRxBLlvGkVFo/FTUWI2jdn4OvH4Nv91ftcdJFirvPV5nt+kcKAXNbK++xshPzEYz2NwN1C/",
-	"gHahIYQwYj48Shmd+FlFVAJHk1hNTBp8e6l6k9gK7zq8En+69xaynxgFv8STBOjqFxMGJaNbCFw1pvsq",
-	"qduDQKFK8BZpz70QkqUsN16yVYwu2ESjf2QqnYAnIxl4z1jKCcX0iFxdQV/gj+ZRiLd7FXewFU4CKTLQ",
-	"ZEfegbWLcH/Kb/o4RfyCzg1SY0HKc28T3cqRmNUj7UCJXV0XcgE9r0fgLeOlTdLTRg8gYlDyMhFZ9Br+",
-	"QNrNFmH8hiViyvw+8pgTgMow358AzJSEKm4DGCImTJE+Dccgvle89xNV6RHc9ujdqx5WG2GDZEr0W7Ho",
-	"hRlOLvkDjECPRCabBEgzSfuMmDp2aNKawFaxfRQ26JtKRidXPIlvmMKthh+ZC110eMzmREgygTINMqFz",
-	"opiJ/DL9BD30mJP8kehZxJIkQkHtdBgypcqCsvhAnMbl7bhgd8+nTLkS7alkg/gLDMLYGwFRWTjSfmZP",
-	"Zrw5iHmsRizqBXrw8NFfe1uSPmirvILzYUq146O/+j+/0aN//n79v/5yddU0P/7wV/3L1dVff/jf3y0T",
-	"OgaNCf3yDm901irjg6jNQ8FEvzIinNfpSRay+IblvGzYW5BPQEEOCzPgv3jr6Pn1bTvotO6OvJ+/24nD",
-	"MmVfUtwpRygVBUXZiKMueXoKjsMVh8u6xF/mK643Z5fcXjXUlIVGJqCBot1sXTWCq0Ycwa/2LvojbM+D",
-	"jwEDx/Q3H682ueGr+g3hixG7aao5D5OYs6Y/pOZNG6+MJ3hlWdYXrtBDN1Phbrt4brgLrxrd26uGzPDl",
-	"ZMbXjRSsdrhYZWHIWMSiq8bd3RXHPqJKH7SCelGvTW2G84hOp4ybNJj71dPwRjeUMNyatSpazpCfqlTq",
-	"rs2rL+mYkb/0FB2wdH45kkzpb/Z+wAQXnjQsiZqowPGyI/hWcxIRrUJozDF8ClhQ5UV+b2E0f/JSFP2S",
-	"9YcV1gUERuD8t6HQBBz/URJt5vgbIA6/3zQvoyhFF11JitgqkCLqARF4hOnTlAxqGDyGv0PXTCwgMqYi",
-	"pYmdqQO55loE1vvksLXqIWyFPHVFkQRuuq0UxvGt/mdlRcRbpHnd3kqGL9ZTBbFANbvhi25f+IBDvi6Z",
-	"oWOTw18Z0X3Lkuilue7guq/GQGZfwTfMZqCDlEl9geNQBdhsutzAfqb/D91XUDpe/E4bCJDzJL93t2Cx",
-	"IkvrtFVaplhMVqzz2jzQmC6QsM5Gc48plgxYkpCBFBPSbrVIKkgH0BOfP/uPF+Ss9R/g/SSJmLGo3jLW",
-	"XGo2aBkzlSQ1oTlayBlHFKAXAt5az/j6DbdvoVH1futKhifT7a43rWx2gRocczr1Fkp4+pDHTdEzTUXu",
-	"CkJkHDmvg4rynhfWRQv0n8aMTXMPdkTVZpUP+NpG5z6ikgckpgGEuEms9Hv7R/xW3c+f4BU3jsd07u2k",
-	"0eujN4DbFmpEkwTC2322xW4otOEsCHXCALq5dqm+dOUMyuFA2GIHHoGgcuIqH0zCdcR4QJSwvX9EpTRh",
-	"WNEgTAyS8WGMxRAoyKbwQf+OSBEvEClKJNFSfQSW4pnaiDJRh8l4NLJurGLw9bLJhEkioRaG8YhtUeXz",
-	"yazxnZHuBxLmnxgqroJADwUpgFtvJckxv4lTup759J133ddkBYUhm6YFapX1yD22cnEoacj+T5FCZqHp",
-	"DL5+0lruKIv5zdrGe1etv7bFXQqwcfTKmfmpzVDJF3a9oeIJS2DbjoWMmMxjpBM6hobj/WX9nf8wqPfA",
-	"hmZP0n+GGG6ZrGN0dxP8adR4JlCCfdR8nIeVp0zqo10/X7l6sREifEL5T8heAOoOWA7C5GHL0ZXzN3pQ",
-	"us1V4r0gaFvQX3ovdwj6yz/lRg4c1NH53/9o/338z070NHstWtMnsk1/PAlfsTfDt/F/jX+avBcf//ik",
-	"LrNfZ////O+tdufk9OzJ02fPaT+M2GA4ipchceY8LEDieHv3eO+nbdPHqhdpUThKAvzuihw5TO/EBWiz",
-	"B8FZhtEzQo0y2EoBVR22x7f5LwtYycuTAyopVmQmZDpyhh14tYARr+06T10aAmC0D4wtSGx/AhTGQtS8",
-	"zHi7EeOimtqMN9NbvRohli+hf577d9cu3A7zXw2evOplW99UVGMHO2L9Fs+hqfJtXk9MMfaXcwczYUv/",
-	"zX/p63yTY5FgVdpGzwXAIuU0DgwS8xPB05EfsMim2qSIaMpsX3NQbprbqsQHgdVyWBOxMYoglL+menTL",
-	"rIx5R687uGQgMKmKzKCK201mmAjFosCgf5mccYx1BlMm9HZbV+iqxaO0wLUvRMIor7cCdTqV4oYmTonA",
-	"+H1uyMk0W4NpWqZ4Wu1CiarFcilgi5VDbeitiUA16y8cxJwm8T/9AQ8SarnBQV1tCTQ2ZTIWMEwGGS98",
-	"n87i+8B656+LGSW5YgLSeML+Lrhexl8uX0ILMU3ZS9NNZfn5mLQJqiJ7FoZE8pfED7DwyXyygIBmMlfe",
-	"JD5rnpZPonvUSd2unt5EG/l5sKNzPZ3EvJ4A9Tt3a5PvwuXdG9HMfgp2lf7prprB0mhfrRvMXnK2FElY",
-	"NGSSgPcXKzIRekmX9S5aDoCc97Cs2nnBndli39QHyGoVeuKTqieHIyqHOTgr1ERw42v4eERP8vMhjaHG",
-	"yMuOQVZa4r7X73imJZp9AeigoNNqESdFEHr9Dq+5s6+WxHyjpH8GsAoAiqr1ZENrqN/zWzdypempw6lQ",
-	"cWohGKfSZO3nPDwqfHPxbVx+bc5Db/gw6H8XRV0pNJ6i3lIJrzCSLSrp18ambtHifP+9wHhzQGhGN6vX",
-	"lefBcUFV3u7xiFXhRNgu4KvbCCLSyTEJ2RuDVpQnDLUVigam9kOIBe3DsSrj/cK0Gvg+1O+sFIkNv7X7",
-	"wbTMI3KPYUm32446Zwsga+UQs1Yz/acQ0SxOEgO0t1XU8jyvVz9I1LL6dF5Evj3ZHfn2PyUNGXkrplPs",
-	"8M2P/Pz2xf60UiNg8ZolI6BVrxHwZCMjoGqGrFng4JP+kQGhlDluv9N31xvsuyd6QKTPEjED8bH7KadF",
-	"/Mt3T/TVPzTzk/ibkbG9kdE6rJEBfXkwyHajythorzY2WkvGRuuhjA3bc7iDrXFWs62BB/ZiI5IiFA7w",
-	"r5IUkROcT6SIBcMO+iYs0ZcYDPYAYV1tWxzf5r+sjOxDzAocTzNESxoISK3mnI+aPrRQTilinvy9Inq2",
-	"y0L5E3HDvONtZwTenXB0neTVlgTwZHMhCbDx8u1hVm5gCnHfllhhhi4yJtRvh75LLQa44CFzbZWEJYoh",
-	"/LMqNR8NB/AeqM2HMAcN38FKY3Abk8+HeD6EyfeNsWFHxobt2RgqibFyxO3AKtev7Rz7LDHn7KOHm9ZI",
-	"hKS3R0C9B1kkwmxiJH1d9HRCpeE/F5ytipG+sjdd0xN53sc8GKNckWk0qEzMCDmhaSEhw3g2Ad7aSJ/s",
-	"obrRk7AfZKu+VaFp7z8+vnpz1G6ekGazWXi4GY/ekZzCQJcAULAhUI+r2AeIExSgORtY8znQNngAVnEA",
-	"sxVYizlArRJYZXIlr3huGAfGqg3aAZjvwYJBHSwY8QGY39rkDDIV6Xtt30JnJaZZzun0Kla5U1AWMRnE",
-	"iTZjbJv7Eu9u9WjqKQ62VjBV5OOrN9pKfHnx6+OJWoGjeXyr/7k79lyjqv35nk6QfBibNALCBSJtKqgE",
-	"ARMT055kNhJEMUiVsjnpZ6BlXMHxhM4Bf7I86fxTzNmHgjP41ZSErkp8CH35F5dq0196adivXcdaI2+A",
-	"+S33ZK17/Y915/cKkGMAFYKDOtF+qN0CmzfDbNOOd2ggdycd6/ONuVjX1QOjYj5MmB8JMWAMeh8Z63h/",
-	"NqUDOxR6j63SDV3jIx7Gi3ijPVPoiRE8D+cjCqjXcLAYs2aRxzWTB6tfkNN2BzsI4GQiIcCB82Ww2+Wo",
-	"Nt5kz7D2vVPJ1OcCOyyRmQEUAQMMYS1iRWQ8HKW1WoFdG4E9mH/qeIeQW0Sf/zkBETS3xAqKriFsM6Vx",
-	"ZMnZbbMKNGs5XnWSCjKl82XhsW/y7ys974DviXIXUSIu0VmfwAzjG/bL9DDicg4EN5atCArwAbwb2p9K",
-	"3A4YykOv976teZd+5hDYKgHvh2+R3vqRIV1JXQBJB1Boi0RjkMbD1jzY9PUK6ZTODyOhP85Jn/IxSSXl",
-	"asBkAJ66LeYlH1FyXdccFn0acdZ7Mo600pMMvHxox0xHbKJYcsNKoDimdP7VSrdDvWz86E+YNgLPHHdW",
-	"QNyF5PRpu725yJuZfuQi76SdIn0etHByaEYmMzqvV+hvRBwd6hhX9sBGIkpUyMT2Yk8TGrIeodrMLhY8",
-	"u9rcCY1YAIURAADYZ7YWosQM1C/ytWv1z1LwIb4++HkwRVt2Wv8q4siFYx6VjH82hHe+jDuMLhO0LLSa",
-	"1yjmlmzvcJU9y0WjeSd2SLkWXusBLQuvHd65rf/497NDXSLPTMHOabwFISh4waWr95pi25NJtxDaF1lq",
-	"vVoxM+0oxKNtycUWnVJCU2yJN92iSqs7MSBM3xm8sj4DhxZYGVEFXvHeFLVZz3kpscWVKOV0KTq66lH0",
-	"z+fdLL/dblga4xJHp7ChcA62VHI/ZsnY7ZXNNd3m7yWyFOAqvZaLPOaMFUUmKbd5us3xneE3N67tWJqm",
-	"bb67zYx+wJcuC8Z9LgqxFuyFFm/gja0jPndugkJacVr3nCh2wyRNvNYDISE4DbtrJrIkAnxR3GF7qA3T",
-	"8rUS7MA2jH1FUe0qtiUTlV6bkv2HiPnqTsWypK3rFhQzDmVqB0JkwwVZH0g2i7sMTqBfTyvgC4tsWYMc",
-	"f8yzKH0GFGPY/29iWjs0IBZF9PgWf1jXHhzrjQI3VITxKD/MIKRmNH+TmEFgXgcAuPtzAmVCscGPNw4n",
-	"+Rubm/iuts/BuH+Bv5e9Z1Xt0c+WB7m2uqOK5mMD0QDBQAvrS/mcTISssQ3Z3hlMh8Gu67yuHXnnSauz",
-	"p+jx6ZLt9ERVphoX4WtsrZhYsTh8S7OdwmqKSKhbhEXSymSMB3nG4Uf8OCBIokKMe8SFAbSnZMzmiEEF",
-	"OM5wuYkelNaQYE60FlVSA7nhjq3xOPxtOQy/mv3qwEzchu3UumENmDISuu21e+th03NHDEbsYBZ2hgSZ",
-	"sFTGoVqF1fqzuWQdoPyIETWl3KAGAPmdg5DXu+2oczrqBebn9tnE/fw0cj+etI4iOle9F+R5i+ifLLdZ",
-	"07sHpuA4i+H9oU+WC0l6MU+ZvKFJz/G8VhVwpfGEfdJ+cBUWOzzrt/bR82tEYm8Fp3d/mfxr9K/oX0eT",
-	"mGcpU/86GolMqn/BgH8oQ2kvRZIHgjDb1qxP8ZmQkTdT7VGvatT2/SoB5MvGWzWyNbrrAkk3d0DD3r+l",
-	"WHtiQ/YTTdHR7JycBjnzRKPb7mBhzK8iyfS8tJudoDGgcaIV2ulZgLjsSg2ypNFtn7WfPTf+rDa+9ffP",
-	"OienW2gIlP4qAPdsUkvRyJt4mEmW08hB3RxUNeCm0p/Hk+JGx4FtCs0spozTady0M1613T/gdXvD0cR8",
-	"IKBszuutSZCS1inqRrvZarb09JnRNbqNk2YbP8rXh0ZRjMGkj1KPNwUWPBOpQNE2VU0lq6Tf5/zjO6Lv",
-	"u/tCsTCT0DD023Wx1idWrgKxuDi0ce1NvaSpkMeJGK4obB1RNSLhiMYcowwQHGwSC7M/B16sgZDAJIrG",
-	"P6ZmDVycLWWgWRSnJBHDKrwWldIkwdooMfy64BTNZE0TypsAL69GLGoE+i8C8KU3MzlMj5mza0srwoOV",
-	"tXoRS8HsuYXB4JjSgZATy6ZV8B/02ja6jeeDZ0+i1rP2s2en4dPoydlz2hkwSlvh2RmNWu0zetIfnA7a",
-	"/U6/1X/W6YRR+yx6ErbP+q1Bq0Vbz/TJMNX75nmn2Wp2mtCKJtlNLDL1Fh/RcMamcYb/WFez9wfU2KvM",
-	"FQYWXqTWQMq5Fs31cRTGUxnXA/gBu8duQAVbyIQPYm8fVNbifbDfLA3w5Tdo4iNYY2nPa+moLpf9cU70",
-	"BYHhlgEKaJsEQMwl0rP6pYfIt1CHPyHABBxrq8F9weP6Kt359mU+wpBq2pXXW1Zk4uOrZOAyT4LUVowJ",
-	"faBETwA4hEkCutU+Za/FXlFiZprrZ7Y6cSgZU9hvpx+vT3MAzjvXf7D1GTQlMyYZBr7GjE0XskJs7v09",
-	"4xGTFl9PZhwijFjJf8UtqDs5x0elyA+jSJ8NM076DNmyDEd1BGXa5jF9Noy5sg3K+rAxznMiZkyanHtZ",
-	"AskoZH+dH0USSU86KvKnR62lHl1U32BlfOC2Tz5JxAy2xYDRVFtmBgGGp2zoSuDP7oKGpb9fSIy4I2Xx",
-	"VABhxJnoA2o3mjGY2tIf5B3PkKeHfYqdUc8hAwO7iSG5ZOrBEHw0DyKXoLUDcxQuNz/HPEwyaPtq4ymw",
-	"qsfa6/Pu+A+fMvl7xmN/AGXN01WDa0xExBJvevIe8jdCG70p0CIF2H7ebaTma4X6NG9fiwHRq9vYSRfV",
-	"Vsrg3/RXc/rXEOfHXeXpeSBL1mKLdV43TM77IppDzgrLXaa49Wo+xbouS3hbyTu5lGg2oMWSDTLF0H51",
-	"RNm4nEo7vkZ3xHzYJD0uZr0CiAlcjWU7oVCpQt23nDI3hRDhSCjGbbxmQUnhOywoqZ11y+ba4xEriwPs",
-	"VIRv6N6CTlFO19zttEP/W6/NdmSbdZ0OXMwcwFTJUi+tZKK9IxgITZI3bvmN4bwgDyVzu04Sriunv2z9",
-	"FryQdMQ2eQNun1Q2Puwb13+t8Hv0x5cVozF1BVo6sZ7AG95OkvHRaKTVpqQJ4WIav8+MCWNJUKk20hKr",
-	"X0wEBuS3Ngck191uDFC3JWp2NjAGUO1uvCsFzQ/FBPSu1d7uD7YXz4LOr3YrLs3D7x8HVnuO0uVFORSR",
-	"SD1kmbrGzrKIqmJUhqNCPHVCv/zE+DAdNboIDbNXD+/KYIY2/KM3TvuUJT42QHA2qFMF/J7OWQUK0rUW",
-	"54nI2VojUNl8o3751/gS5KcUjizQQqgZ9c/4Ivg7oMuU6giAv8FcWpmauCj8+VcPAkAl2bDRtRN5lKQ+",
-	"ZgAN0/gGgqMypskvPI0N/uQBOgqtnK+PYpjNWEvNUpLY25lqwZmLCqIcAdQMj4iYsUNolONb/OFuTejY",
-	"m6C9Awwo2d5ho2z4te9N+MJpJrKpsL+4SUezKaHhWG9ivN+9oUXuYzbgwKushhwGahkYqsRg+Ejn6DDQ",
-	"cGTMc9uWasjKAN/HNyaYJGVAU7DNzIYCbAFY725Rp22MQe802INpJ2/afK2Uv31N2mhHVfMKQ80VNo4t",
-	"g6qn1APvFuQomv5uCywcCBgv0B5GpiaYuFcQbcsiEaNgXG9ypbY6dvrgdveHVHYoG1e2gJ//vcoRHXhk",
-	"UN/9vhNFgAuTxAgJZj34JjnnJIa+U/CTBQ/LME0k5U7NvoR3exxl2mAL0oyDNWV80e4TULMhQ5ukgKJ0",
-	"4Qp0MPCtv0lmjI097fMTfioGAya3j+yY2ak7tnPhHz41FfcpMWHW8h4U25LjvBj/cGe63SXHt/jDXRfO",
-	"xN23zCboAnZ9Vja9LFFTGARLj8Djhd1WOaDmEkbA0j5iPHqEu8jtjnM06Vwlre3E3X4XfMJbPvJd8Bq8",
-	"cBS+YnXr94eWfGtjHuB8eJeSKZ3ne9hKKOUQrgX+SzU2MVHTj7tO5aOp9BiEda2zuUQg9PSo9eTopHXZ",
-	"6ZRQvevdLgww3ICcuGbcHRS/gWE+QKiwnneGFV1EFz5b5lUK5RoO/oQNCoNZP5mB6wTkFiV2S9y71Zh3",
-	"dVihUOaYawALq30fauD4Fn/Yr59zq1PQTKqnRMo7Nx+hBnDi9p8o0CSdmVbNw51Rp9Vq1jY51tp3AZzd",
-	"BvfG+D4jCs/C1vk5O7BkuvKR2o+ncxeT9vn6VGD8Fr/ETOQAAYIzIqACn4dgbM2oykNQzXU1AS/BkvlT",
-	"VAasD9RUpvsmMY8nmX4yILOaCEYxmuDl/ioS+Wuz9k8LGXsajhFRXQGyUhtT/5tk7/3Qyp0LJ53bdW8W",
-	"MvMvBU8lDdM/b0L+Z2zIcgl44YVNXAbey9ULftiQ7LEfouniNj6Ixvhx7qXus4RB4j4eoE7AilXTZIAZ",
-	"eOxFt63sRkkMMG1ZUpMUF5lDo3JspUdXXVSd4qjYE0FjBnlYCEwemUD0ThsFDt7H7tx9NI0O5jjRZ0n9",
-	"9Smr94Rft1L3pti95AU8ewzDx6liyWBtsUphZQ4isvtIpj+6l6iFDuGELZ2mAz+FupTBGWRJ8rPJ4pzZ",
-	"soNCjQNPR+/FDP6Mf4WPLnEm8LOd5mBNbUIxtoUlljwq9AZZCuXlKoW8/kkfNimTE5WHixDhUgkyoLK+",
-	"EgZjAMKxZwERVFreiXyADW1yTrXs4BURlkt4zKNyry7lHBRMqn36RtDIMKNUbrVun2KCF37kZwiYXFDo",
-	"aLnHGXN61RwsMC3GtKhDFFcX7hcLUHOnCb61WMldHGl5FU09RfkuTb45Zp1cwcl66d4IMzWxdGrLGLi1",
-	"Fenn8wYdnTb4Q7m2JYVie5Cz6nWCxH/FWr7WgoWKraSKtD+3EVsvK4reWUD+yESqbVutoKPoCLoWSogI",
-	"PpoR1LW8nk/qikwb3cZsFKfsKKF9ljRy/qvvzoIWHHyEOuw348P9AsfIXGTS1UlZp++zd6+7+y1ZMB6v",
-	"wyHft0DdULLBNVD94L3mJ/MQojKJySV0festmfgatmNli6Ov6Mp24cI264Y0CbOEpmxVnTihIcCgo9fH",
-	"Im02g52BoMrYv61/aTVJD2qIe5ZViCaJzylhcuwx17Z1gp6l1cYGUF97qIrQieDDK56O2KRJelCK6lqq",
-	"VDaxiSewDVGhw7IDZDtQ5cV64lNlyb1UyqZaO+h/y9ph3DzAmu5jr7vNDnviSL8ibpryGl1j3udWvSvG",
-	"Lvav3OpLeARRqtM7C/Sv7NgotFtDxkHLB9ZxP9myjBve/aD12xsVM3u5G+cEbMqGeNbygnQDxooEgk4F",
-	"4WVW2ZwVNa7WKabpFO+wVLdfSl1oivwLj0uriyZB4Zl7wiO3K+DeuDjTlnGflZRxbyUY54BnWKXqzD4D",
-	"OHZLAFC/gjMF2sYNyx0bdLFMnM/ohs0Uod5HPIyTGDfa8W3xg5U1lJ8KlzZ2scEXblFPXVjxFXJDCJpU",
-	"ySDmUcyHfrJ+YRTLtprRNjsjBS2+pi0Gk1nCjrBTvNp8168E2j0PRFJT7o7UEKkgE8bg0yxhTXJpDxk4",
-	"LVKaMoQOn9E4NTHNOVNESMJFuYH/KUvYeXhPfDVbw3YEt+VUV3DVb/DC141N93b+qhcpulQHwAAwx8jv",
-	"NMe0Xc2tkyTMftcrqzKorDlpqvngxzk201uunfxAaHfwRAQjlYbpGr6dqZXEu6ABIZQlQrzGNhw7eKVV",
-	"zu/e/3rU1p9miWnzGh4l+lg7Amxz6uRtG2oevPS9lQBOeRjTxJrpCxSyHpGPjKfscCCMuVBtUHqvbby6",
-	"Il/9TOmTR5mcRxRH1dQ9hUvXKr0SjXV8K9177sWwk0/Xyhyw0XkGcDhObYbGoiQPhdZqPDCgSybYDVSe",
-	"iGMc4/dUk5wnSpCpUCruJ8xUudJSdWheyxviowq4vRyxcLxf/R28mmfc1BBa8xe0Fj6AeaGsdK3oOgim",
-	"pmRABrKB/EqGmCIPJr6xIuAeczEDyp7ZKE6gbEEf7uj6wfleAiKqR/5YJfScpPMpbEQpxZ9MLLmoSyr5",
-	"apjlT9ljssQ+ZdZYqgtybd26mXO0lvCtnmzAJUgSYvHHKk9JmPhNccv0nbVSWeM2ZTv6SlltDlLG/fCw",
-	"GEqm1NYvvYMblBV8HztZ3ZDykCW7qd7VOvePjGUsgheOFcHnJMwxpAVQD4Le84zO9cd6SgANOhSTSZy+",
-	"MKjqVJkPtNoGFNYmeYm307oN+C1MSY1+WGrCg+KGycCWq1mTpIROHO70sIJxkYopjn4LSdBXW+m3ijsU",
-	"nLMwFXItft9Le+UFnghbOV74uDLs2e/sAdMYpelUdY/hfDrCT5tCDo+BoOS40+q0jtodc6fGEkBfbbh+",
-	"5+S/Lj68J/iWgaFHMU8/TBTcex5CsLhF+V6RCeXxgKnUcG8BJq2qRAS0y2rWfO2iGlX/bUkPu6QQ28Gp",
-	"dqiOGy4oCyVLV9sbF+aarwhwcYPuXRMounj74eO7N//398sPf3v9HoII6Y8bkfEjxPbKRxwooIDrsT6Y",
-	"YNY2IP25yZLufzA4mmx3cyx9RKpsT8ys0JSdF/CXorVkPjy+xR9Wcjd8HtEUHop8lhyGFKdkQOPEINWl",
-	"2ukXJbgfeE8c3D1wLODbAK6zqIc94xW8AKHm1lvN+DoWhZ2npU4WhUe3dbfblpWAy/DXr5FEAUf+vUJ8",
-	"GshQxxPmdj5gUurdv8Pm395rsJOszfysxMrvvRscaWk8AnHskr/2gGtBmep2wVlA9DXw5x4xVIIYUIG3",
-	"sMeprYOXjEbeV+COYNCLAXgDOAcKmZWX9Y3aY1fBA/MATLDNRrxIqdwvZoNr2m1cZa3WSejmB37dolkK",
-	"3/5XuNlBqmofTF34SZodKBxWqwuURe1pGhGN9lIdnVb7mxYunMec7c6JETR+EiG1MD6rrnfX1cGjcQFp",
-	"XaeOt1e6BQYN67avMf3NRfePjeYS15TPjVJWJoMNtYrsyzQBvkELurNVFjgGloi1soTeqwlvWkeQSknn",
-	"ZTwZy3BujxLAbYO9jZ176xKujt/jhvFUyLkrkWRf0k8Zz1PTUyESML5R/qFOSKBv61dLuh+N411MNN/E",
-	"RsWWIBZto6JPa3bGQEY28cZsdLlGd8zbn7kaMB9tGqi2n2rfC3662yCi8/idBMdu0b31igiWZFUZwhhX",
-	"vTujko1EpthR1M9jRlOh0qFk6o/Eg6hOhWQDKbCDBK+bUBnTqI+R7T/3Ltpyh1QfyRhK/Co9Iwy5ufRJ",
-	"Et+wMlqVzffkLh5Rnk0rdYl+Bv/HCxF63b5WHiwB87kbPTo5QNjsegBN7x+8peBsKZVxxde4X3bCBE/m",
-	"L4p+2E2srBu2wvNa9riu+AfuSmewexH9i4CwLyGbGga93g1NYi3dH3gy71WwSCfz3bXb/s5aiTkRyTmR",
-	"Ge8a/mxVYPX1euxKckplVoc/BwXbwyivvhAJgzb2oJS8UNEbBshVtpxGZlzZLj+XVPCaYfw+JZLQcKwM",
-	"3Sik/6uGCfHzLcf3eTQPXLvSKNaqeV51fy5SVmV6nZWZXqWEaMB6lCPagwR6pEq2mTakUsYsQv5TPYlY",
-	"yWFbrqDQA8KYWJVkmNWSyLH3vSBQfDeLFSOn7Q7pAYfQRNywqNckFynlEbRV6Je3e6XqzU37cumbt4FQ",
-	"Iebu9woTtBBOKNec9pKYqeNXVhvW5ek7ky2KBwMmGbe9N1C4BUcwz6CqEmGrAOBPpZ9lnLLPMVROmIJ2",
-	"0/YMmx3abPXB+1LwQTxs2vKMT0yJJHPlPFykOTwpKq0oP2ft2XoSNGTG7bHtjI+v3vI+2cJmaJfYDGd3",
-	"QVEHOSTWDVmYtICwaDODwgRPYIngxItd87o74+B4o4k+aZCFArYwgD5Y3fsgYRe7DFUivrTuRqJpFBXk",
-	"2TMNNpPctpHcW0tMtshdaooTcIv71cfY44TVwhuIOdZ/me8OYg58aPndsI8u4xuxodkyHVe8ok0ggDJu",
-	"uZaP1t3Ca25TVwz9I97o7CbAghKIhf5p9nh78z1eGam7vz3+dQbyPmYYyCsm7EnMU6GP8ZBt6ToYZLUv",
-	"R5LOjvpwNENsvdLBP3bVh10IL893KbcqOB7lSKgytp5HKmnKhnOCbGC2wK7TarWIG8tCJUNgMIgIdDJo",
-	"7Yx1ejnfgw9dcs4J+zKVSOhPFDMPDhMaT9QVt42VfapYAI2aUEILVbjfKzSx8EHKIbDO0L8oKbHVU/bS",
-	"Mbvug+OlnwiaxDTK6d2HU6UXWGQyRKNl80pZGJxR0IfpWwQ8JIggGL8Do4pmPrRhNUhWqza/VWXhgCmZ",
-	"ETFlSzzbnUJUwqkyP3hDZjFXXUOBDXIF09nco2vl4m+/YNcKU7D9n+fK0lTxRgBVyTl2ffsBIvDafmTI",
-	"Awy/fI4Xh4wN6wuUwThXYH1ZeyCF2UcYTa2w4aR4vjkipjNuYe9X6FiRpcC1hw4esmOftUzJOrigI+0P",
-	"9hnjxA2sdtgWpzm8RwI2hRiQKVVprj48pZnvzQ07WUpUpB8/LCe+VRZG0JBXEizVt0yX1AmeVmIOMTfA",
-	"JpRQ8Bsmoe7fFKyQkHLB45Am8PVSPAajc1/lIaYFrV2aBYHBFPw+t0IN2OBBg/FsomfO/Dqnk0TP3Uae",
-	"sDUevleGoOhFMUwEHTi0rwxMcNkQnf2x4Jwi2mCnffr09NnJk9OnHgRh7p9Cczh0BgT3HIZ+oLjyZrs8",
-	"97zvgsKLwOL6L2Lfo0uKr3HFzVt0rzghRySOusR/Df0pIXqEXZK/yBVWAS/LSSE0UsDuNI2oiJ3gYpJa",
-	"7aDsfm3BYf9tMUbkCfj9BoWrFdxqnKAPetQRnTfJpbaF9EngIL6MVAREgQAhjMyMSh7zoXoBgVs03DAe",
-	"p1h5Y7EZpAUQ+prYvEtdY2MDoxNuWH30R42nTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3nN9",
-	"jeEHPxt0QuvYTpPt3HbOZp9yAA/3Xo1u57R1crcQuVj28fVVgS3OBmdWpWyq/WHEL3V9vo2KYEALDCgt",
-	"x/4E3/rgFZ27PJro/0EPb8zmnmVo3g095oY3LpWKcPx7wm5Yoordx76yX7AzZyNo5taLt+qoyeMTJcvU",
-	"/nvDt1JpNF84nQoN5gvDjFjq/qTlX7tPR6mMh0PA0xjEQwRLum3QST8eZiJTMKF0RuM05sNz2+OuP/QM",
-	"25aVfYV2LRS14udRhrvQ/Mr+yMzXsZhDb62WPg0S/CHmEG2Anyf6WDcXaKfhZeGBHvxSt93yUGM6p62W",
-	"DXKoRvfpnbdsAAMdNhemRU+jC6MArDLew63qwmGP63hOzMyhe+pjMxl8BuwqQhMb82YATa8NMf3b68EA",
-	"RwW5KivPO0z/U2/6OydPNlqBk5OtluB07Rp0Tp4WV+H0ZGEV7JFixDRiroAbYaQVwgM1Oo7w0bFU4mVA",
-	"1JPvsOaWG/Lu+hClIqto5PNyETid6/Cm4HhFI8QFVir6G92l6r7y1RWdei7vCW476ipCJUPToj93/c/K",
-	"At9JOS/GjpAb3sWJrIsGbINzC4ImLFUoWDkmy0qQYd50BYIvc8Vtrg5cT7Nb+zQcD6XIuOFjRVgZ0Ihk",
-	"KMUsb9qGtDSNmuTcQ+szH84BSZqSnj5Ke10Ce7uYptB21xXvffzlkpTbcv9b3/X/e3t+8bZnh+ID+UIG",
-	"fDF3iG5Znm+ET4ngRMU8ZE2CNL39LBlDE6NiTA/hw0XVGKCHs2ey7ZGcf8p4aZ5dD2HnNHuhN71Rd0Ky",
-	"s2Ug7Jsd+M0O/GYHfrMDv9mBf3o7cAcbbxUQqrMA+gyof2gEJ26SiJk+u2lKbMJxIfT1IPnKNzHHAiYk",
-	"FNJCBzgHnoUC8x2JXY3J7TOYYB+73/XD7ipjWRc2TCUZ8sFrMxDRV2cjQSZ0rneiFZ5VgXdD3rE9LENB",
-	"LmopPtUT4HNqx4qMuX43xM9/MLM+2PxinI3rrRZ5D3yQPYZY5aoA87AH74FoIK52rwrc43FJE4B9TOgY",
-	"9/QCxclWwlNAAClZTinEoHKXfjbM8CTBtJ7esylCIVMZK8HJIPe18lRbEbQFgIFVU2smhc87EoMjOLri",
-	"dN6cRDkiMhYAAKtJBfa5Hu0uy4Pf3H9h3ooZmWh31R5rWoHBu0BfVJLkkXiqsCGVFdYOxvFAPry3bn02",
-	"jJE6RgnBCbi7MyHH2teG8thCefoLrMKzJc/GD4ekUSSwyJlIQCyBQg2txSOBuxAeZOIDE8WSG6bKuGnE",
-	"DasXFm3Zi7wfAXkJc8xAFKyMcDHbRgQ22bLHBeezKh2ekolQKQHQfi2MYNeaQIvesrjXQIbHbJq+MMDE",
-	"QgwgAgJlQZA+VuXpolfeIB6iHZGRODJxNHipqly2bTqEi67L6tj9dPqKO+CEbY5eC2vtSClr7Bf0HcOp",
-	"FFGG1RYWYfa33BO+DhqgpIs+6NPLDpYDn/wdrdkkrz1Ft/m87Zvk3jNcZU8kY2gK2Lx0Z9kJ8zzr83aj",
-	"1tguzH0uoevju96Wqq1mZv3hqQ1ffLI9RucbKIt9Ea83ykbrZ9dh3FUeScjSkJJUiDH6gwDchhUsKktc",
-	"425xCrV9AZcG+ptVFp01Fg51qNyj1eF4jD3hyQ2sbFrj6bIAOF9tGubcYrF0oO0VcOUL9/z6CwugdMxq",
-	"1FNg3W5ftp75sWEVSjalPIxtfDT/aP7SoH8HDcajVxj/wxu1jk4WOOcWIr0LD2u74nUZront5vGfdgd1",
-	"aJQlXvPOtuX3C+Ne4MqzYU2VhSFwshRCm40/sjgc94UYK6yvjacMittEwqTevY1uq9lqB42Mu2HrOXS/",
-	"2hmsFxa8IKfrD4yFvVIXf9XCbTdLFB6cI2FDbY7rA02F0H/Cohek55YNSHIgNgI6HC3RkWW9MvWlhhU7",
-	"IL3CLuqBnYqoZuhb4LGpnYuJANcTonjsitsg2PeKOInCYwU5JtqeOaxvamK86N8EYLuDDZ+SnlaTxWE0",
-	"idZ93iM7LbCvrbVv8ndjJq+4S4UuOFRGkeOHk67HBBEr0sMmlh5ApuV0cOyG8ZT0itLRIylLElenz3hU",
-	"Xh6P32GPAnq6TOdVKpUN1MaO+3v7gvx75kqxruTMGpI27T4SSYSxLUrU1HS6FqkK16qDbewBk/+rRr82",
-	"19y/C5jDu+QlBN8rMmbzwG4J0DzmE2k/TNmX1ALZgM9UIyrMag8y99yut71r8dU/OXVDU4yxESXgnVKS",
-	"MG0v5yp2nV+8HSXLTzEfWzKWpWHp7UNiHiZZxJTL9Xhx/BXjMFdfr240r9GLxk6l802pXhbyUpsgnuAb",
-	"5Y2BOQWMn8MOGmqcueTynU3gaYsn3sixBiH/WyHdLWQ8XO5mCUwH08IQblfy3ZQm4O6Kqeo+G0F+/XYp",
-	"774mYStm/I2QE/ymsxrnPDQmo/5hZf68IrHr2h8xSe9+PandZJTRZqYibID9jwW78YtmYe4lo1CXGoha",
-	"ST9MLME8A/nLZLSWt0xGexOc/rl3dzF/r+9VteHFTJs1t/7mrZiQO187fL37e7u9W1UTgIJaSOdiTnHG",
-	"IldbCLxtOW9IjQR5+tH9OTwkhk5b5A4u2Dj3u7uDDYn09JRuoQmODTTMBhbmW3PlVxg/agSV1WurTt6y",
-	"yra2lvCQZooVoBn+ITer7UO1CCrEr4bbIYhfKMep8Uw1y7wRNRv5h8gkp0ltAfsRnUJvM5Qlu524Iujy",
-	"le46rYkztf4YvsDrtn2DC3N07L+VRllfTQVcqe2bizkPvQBB5+llu9M9Oe2ePbVRR/1W9oDR60sTphDC",
-	"Yd0tnlTc4p+MR0yNi9/PcUfgamymbdxtefqY6S0VcwRZcJzhNm9ru5ZfOJIkExZYYJ0wLHscITnohEX1",
-	"bBImWU5wqhzYlTfGr3mHdKFy9zDYG86qsI0G2Giuz3i0u8Cu6EuRDUcpFsQxklI5ZKmC8z9J/BX+3lCZ",
-	"lXRKwNqjvaJYmiYGb8n1FwBVrSmQKkFIn/PQGeF1twNsgcSBmxaT0jhBMDxreOJHF/Y4AuwFLXl6vi7y",
-	"mKGMh6MUkgvxhIksvWCh4NpKb227V2Fatggabtm8YNAdfPN4C1SMg2FE+fZIJUZUlfW+FWqUzOOIS70E",
-	"bdci0L5bBE3dCTeqMtixlLjyPaFbA/GxeJJU3WnhJEFZXPftdum373YQ17KD5TPmJCYMEUZNcepjKGrW",
-	"I4aopdGSXMxMTYRlxk5zEJStDplSmPWC8kd5Whfntld9TR5Ilo5KVcL63W5QSrqIPYJ8/+jLYFXYdruv",
-	"5rgbLsUmkTezaIEDS7DpwRoztuYZm+VqHxpmwg1XuwP445qAnEPK2BOnandZrGi22wSfpbIBD5X6b/mX",
-	"r0FIHwFMeb07z5pKq2BlGltvvVcspXFSHT7DqwIwbz1AvQVMJcz8L+I2odofYesNLn1OIwZHBEZG6ou4",
-	"GYAbhxv+UJDhm3kzZj+u3OTrOIvNIx8rdfFjYiJeX31zIEbeDYpuzJlGSV9E6CJiQN7rzrcbJ5YkhPWA",
-	"kvQX6A6qLBwZVtxYWUJeB8Cb2lodg5uGXmbzil9xqIIxj0VXM+9N73pYjiZFHaeGFtANy5Dy9pmKI2Yx",
-	"KRmd6Cm3KFTgEEPqgcRpUOoEX3HjBb/TZi0nfZYTCaMeGQqmiLBgcNrkTYWICBwhhJJQUjVqEuMy4mj1",
-	"ILlICZ0IPiS9glPZIyNGpeFtxSZR+4aDmANa5RU3JQlQ0WQqhmwLvodPjvNmEAxUymj0AlWQBSP/XiGq",
-	"ecwRKaBnvrI9hvkVL4KYl9UJ4TmMPMcP5/fjNDkbEYsDzC2QEhaHVI5LKSl6wEN4F3k5gt4pQ53Wwr7R",
-	"rQIHWzDi+zVFy+GA9jcsg29YBt+wDL5hGXzDMviGZXAQLIM3Qjoro5sbA/eLbFAbaM+hY9Y78Bo4IpPN",
-	"iQ06tRMbbGqMVLrmGa9Yf0O4AQkoLH2HonPVewzR4U8Z9yD6iz216/yvNUXO65PhHu9kpvaOg1XxSCxo",
-	"sjZ+8orR6CeWoineWsEeV8Zws5HIFbkliqe2oZAqRrKCRoJ4v/SGSTpkP6tG99mp2ZqN7klbq+gv+tPT",
-	"TssddGpV1W3reffseffs2d8X7IEwCv1PPtmX/0kMIYgkmZtq8EG1WCM1rzPcWotKgMZJzIcXMTQa4Wdr",
-	"juLpiCpTj83oxJzNq7SO0QX66fpgxSK8Nv5wjhPW7rRKb+yM1By/vx00BlL8k6EdOWXQbYfcMEyP25yV",
-	"JlXU7Zw8f3ZXZSdsf9xUFylYnxl8VngVFWDfD7ruCR3arlaaQhrHAktPmVSCg9OuRmIGFGRmA6maC2bf",
-	"ilmB22NHbs7DxOLNZju+xR/KK2UPC6uCUrJdHQV4fuFoXZEDlJ3YOsYxm1sLFF82MHWNWOTYJD2sn8VG",
-	"ryIZyIzb6JHphuJsZnrBXhC9gwmbTNMYaA2xoeOKX7oHYZA5STAcY0I80EVDSSimc3igrbtAWgVtH9q4",
-	"TU6K+BefDRHuMhcZRLN+0O/SY1+mLEx75C9em9oVNyQmk0ylyJbAxewHG8gx5doQxIkHhAsIqM2oIgOq",
-	"Uia7SE5w2u7krWDGJjVTgqANTDGe2rGVBnfgSbvWdezAprhv69iEySE7Ajn7X2VtZDDXJbWR5VXY26bP",
-	"PyIhwSH48f+9206qCssXl3H/KnN7Th6izPy01jJzF5XFwLxWiKGYanU2oXPtaELVOfju6MnP2X4MDPu2",
-	"JuIojGIzdApGsdRXlZHxSBymFA+oFGTGA0MXCsaI1uDQJ6itmZgvNFc2yRt82yHDbky/ExnIqUY0MmnJ",
-	"F4uNb0jW0Kfh+EUxKzJjkl1xSAAMBWE3TM4xS9EHbD+DqIXEV8Zzt4Wh2PgnJgwODGSwMYcJ4AUD/Byb",
-	"pnhsJLF2ohczEctwzC+ueJ7n+V4ZDGTDAxJbqrAvKTE63ASQVCZNFoR9oWEKcMkYdNBWOBz0p+1O2bGk",
-	"F/mlIa16DN3JNvtgwm4ZXx8e2FgV/MIjcVAeMGTqc6mTYth8zNi0mDkBP3SbKsPyyPE7zN1b6YO8nsGs",
-	"hrXQUmicFePbwM9al0JcsSIc3mpVxMM7d7t3LxTfAEPeifGgOlstZGVtXayw2NYECQOS0jHjsPtrKTii",
-	"45znW98UnpYIMSY0tc3itBQAdG+V3KUyHMU37EBaeco4Jt21Pb6QxIUXc+EIRRI2SIvuhMKyakBNx5po",
-	"01pkwYJMjzRA1oEeo5MSHhzzirXxjl/vASfZqJvZks7ofBcqyxUiEcWDwWHk4byIt48U5crgg/hwXdoc",
-	"eoEHpYHz6OG1veXl1V/L1/YBybMrUq5nrS3q1ZozBklql3c1+ctCMvPPw4Tb2YLtulXChHtqmXDdebtV",
-	"HOyVlvQKO95bTShT0WtWX/DK7YNCLZwFGU5wJrYOaW2D7tydYsfhIWHgxIwpDBK+MBVJOciZreFJR4w3",
-	"yUeaKW23pjMA0zGHobFmS/BF9dj/LAodsIFzjZ7xNE4cu4jKJizaUhZWJ0e6eNO6Vn4RmEjf+8+yMj8x",
-	"/6idCTlGW7jm9RBJos2+w+zFd361bp8Z4h0It1o9/CJ3G9H8smaWVkVCpcv7zw65toUOHsQ1NFXYlyb8",
-	"LLOEwQsTISEKUyBt3zw+ZNfzILFGPPCdR1hV55VQlX6WcYrU1rnblWe8C+3jBauEhy8FH8TDZuhIjJVI",
-	"Mkz8LhojMEM51mw+Yafl+cuv3mY53cJm6ZTYLE8Ozt6/0BD2kHFFcFY4YVQmMZN5WX7Ow7+TRi11Ybp2",
-	"VkGRlipDj9V+zKZpodE2VqTTahGaKJH31eZ9DgiKDo9Y1of2yY/CD3F+gyt+MjPUVCyULP0948BigWmJ",
-	"bKKV29OgkcScNbrP/AKpS6yvBu8Mv0s+n396/fbDLxevf/94fnHx+cOnV3o2piLmqHdc/rN1bHx7Pcop",
-	"VWpmMYAmLAKzh4GNiBbhBUvTmA9VQC7gOaq5rGmMob/dbnljgGyrzHwLdGtwYfQkQFgBZ6YOg/+Czp1h",
-	"P5OCD/FJdK+OlBWWftb33nFFAYx/3d5xyij6wJUtXs6mwv7i5g41akLDMRQ6QE0uk7GIDICkU5ydReDZ",
-	"ieBwLhm9amuqPE278AWtwv8OpSKNXy5fQp4/oXxpmMWqai3/kzjFosgkecNoiiWqOPCB+/236zs9pogl",
-	"kJCS7tDBw8j7ZCpz2U3ZFz3ij3Se4z/4rQYW8B5Ci8oLa35kkpj7uRNEmyKpjGmy7WYorHnVwTESCVIc",
-	"eGG6EVWkzxgndCgZolWQhKZM1tVwacoaGUkZp6huC0TeP8ZJogVneV/E/EZ4RR0lu6BrEHIqT4U32vfm",
-	"YkZMwZzrS4O8CIopEbxJzu2auYSS+aMaAfardnmztEsGjKmA/JGJ1CDh2v1vaDVBpLGs5orbNmgLfJlf",
-	"EHMyG8XhyGSjWBI1yWesu1H+SlCEf0jzlRpi849PAB9VlxAsqYIdzWm3vcCSOtKDsnuBRjeUhyw6sibl",
-	"kcxtSr0ZVSomR6mkXGGrpOnKjmhKjxiXcTgCVXltN7P+J9WXHmGFpYTkBdN/4WLW2GlLYNbqMImcbwry",
-	"z6AgoQLJu6aQ5q9DF74cCaGYbSizqHQ0io5wP6zXh/7wFuxkXydOtSnOZhuZylaBkHcFyluruJT2NAzL",
-	"EzEsM7Y/IVUsGZTxA8HTvymegyuepV2sDzdPNbSfFNkJsiT52eiTs1ar2Wo10DMw2xR0zXsxgz/jX+Gj",
-	"S5yBE/zKTpPw0UhkFaWjKYjDoxFNaB45CIhc6NBsoWQ2Eok9SdHJsGWGKZO2xFV/lEHpnUVNqQl2zmLf",
-	"wz7GzC109dVk0ujBR5IW9m9xi9krvtn5346xez/GoKShT8PxQkd1XjC+YF7vebSh17DK3b3EK7YPVL8X",
-	"nP2MpaPXNQVvV1d6ToQL7kIYNGV8ozDoa3wO+SnFMMvQtF+6oKdKsmGja8dzlMB1S6FMb1e9zqSYsuMf",
-	"mUwgQrcDJK+Z9goZxGXbKz550jpdL6TvRfqziOJBjA1XNfirxk21tYJQCi8kUQxklfRZIvhQkdQv1jFz",
-	"sSzXZhryrgRTiL9QVwcx5p3l2JfhGoq1l8Xk15hxThtbisYBq7K/ys1mZnGnwuRNNtuCqn/wiuM85vM9",
-	"dpdAx2I8YeSf2Ie/6e4pnAcZBrArqM56YND2wE7sQV+X61CRzJxOi8TV1iYjf+kVzLPeD6XEtr/AAJZ2",
-	"6WI5lIvzFKbBvf6LQiuI4AYDFqFpq7g33IGaC42RQphHa15hx0/KpL7F//zWOnp+fXt6d4Q/dO6+ayxT",
-	"ltSAYTe3eQn90RdsG3cMQWaLNoKCoQj4Er7dV2jIB26VPHGHvy8ajnrb56D42o3Jl8QfCnxsUqC/e48J",
-	"Cl0Wy0+8u1crV9KUvaQy8hpPPWt0nUHpSnZ/Q0zBlwlVys+iNpYgDrbpPcVL35dmZqE4t9CLmk/98qJO",
-	"JZvE2cTp56VFrmlU1QDopuXztkEn2AbbeNY8bZUgsmxeZgxqoUJBg9IKiFaRLMd4IgmLhqw+x3RGFYHw",
-	"DcSvQRy9QH+cGsDhguVSbZLDmIt+Knx0bFFtKrkmCdWaloVUpVrRKkYkHAiYfoAqSIiGM46DVCSJxwx5",
-	"q6EDAWGPwa2nKXpa4IlBCFzq3w2vw0jMtGufuxyxCq449mLkYkdmjKdBIVoPjHBCkoQphcxwtjxZn1PL",
-	"8XoDYVcSZx+y9CV6//spUFfF8QRjL/0sGjLLF2Kq5ircXjvZuR7utIPGKB5qbdQ+aZ5hpGfMEv2ddtuE",
-	"fiDU8xx/KezRJ1DN74WGOLi+v1lA3efPnrVWqlSo0kDd32q2WifWkzYXH63Wv/kXz/wmAACczb94d9/h",
-	"B1uGs3DAlWrZ6qkpY2lefQLdozpEJbixygO5r9B4IRSX1cjMXAwS6tsrE9gLyGw0t9vboMYNi53j2wbk",
-	"UNGxL1Mhq1VdL1Q3xtLU+znpYcMwJVJrJRciQmZNMqBhGlgtA0VotlvNphzhcpCcJukNRJipnqN2h/cN",
-	"Fu59xfUeDfJwJ1Y2QJPfmw8vf7nAHug3Mf8wVQQ6NvSSwZDhuCIXUxbGA6OVfngB/M7QI7ZgCZcpPpyd",
-	"P6U1HJQv9QZjMmCwhTFxben81gjVTSNogKSAzg4zqAXZ3xJPCidJ4/aqQdOrRveqtMT+qhFcoXqCSxYU",
-	"FPzVqqMraMWGlV/BwQ9x0WP9coVR0DSApwT2boHF5fRUVGCwBVApBk6bBlYDBkbZBsZiDMZsvmZA5Z27",
-	"YlYbgDTmFKAXFaWaIpBBwqoUTiL40EahNzSyukyl8WRlwduPYDB4RcyxIozTfsKAg4oa/ly9wpDay3iT",
-	"9LQe6VmA0LzAFLUY9LD0iKJzhdVS/Tn+69QqGpDafvW0jkrZ1DGaYJUVYgSbpjr9pSbpoYHTC0gPClmN",
-	"5rT+ukGR8DI7wRp3fdk5t3Pm7LEdc44uxGDFUNseABGn/4cd6u7Xu62Oy//WI3Kh+/orEQBm8taiTJ4+",
-	"f4bmHfsyTSg3OFC/Xa8yUCZghdpXrTbbquyyoJHxWD/ct9UCN6SOzTzuPSSvuteO5ZP5iKhMhiMq4WQq",
-	"Gc61Y/hqPG09QcfP2d/WEcTxPrFTWJJs4i6ZtLkAvLb7ukJToT+qajOdwNFBlYX7kUaRpaspmFR7+YRd",
-	"FU+yZEFdLRDVmCsAD+8QBQE2hY34kVUZ/Y0XS4/zAsd8qP1qh4vcc1lugZdIW66rtdCetptPytL3RSfH",
-	"zLie/aeY0r9bWeug/3JpY0zmz+Ri24m7sI/9GV+vQtDx5YMlww9OrVo9B6BaNYEG3ANgp+sNbqoH/Iz+",
-	"Hl7DjPVHQoyPIpbEN0zGTFX6Dq/cJXD0jdkUSVNOWkR78MtnWxKr9DPeP//uA7B466WLI2TxJoxHUB6+",
-	"hivaXlbJot3enpt7Sx7s4tTNKymxz4kehn49QFMM0JLqs2HMeZzXd//VAJLHade5Ss2/9lZPg77zdlNQ",
-	"I7NMmrLJ1AAV2vVodBuz0Xh1QMFeayIKZktgAQDjWjPBRKFSah21O/aTVU2+SMExitbk49iX9BzH7fX7",
-	"mL3ueo+AMW0ToGOzK1nkETb59O12Gac0juolwFkQvvU8OLkCqTU2DDWHSp/+fUYUiLepmyrjSTCjLmtY",
-	"MIpurfo7vp0VX30ldc3CNO1f0eTLPHZTaOdYTVlo0ibgArebravGXePbtljcFjI23sQq1lv2JWRyCgb2",
-	"WJvqeiKUZe1rn7ZyFpz28ijzx91dV+zDHffYO/4mSyoJb8w7z+uipLH38wio9X4Dm0ZvOojsGXHcaYdt",
-	"j2e5uJkcruUmu7QL9li0S9fy8nOrkQQYGF0QrU0dlLGQhAubrYHTNkmgUjoFfQhtfRZT0UZH48ixeoxo",
-	"SQ8fvs6yfqkRwWofMslvh/OWh/OOSmGdOghIlLG66iQvGI/AoXHKYbEbdpPtXyh9sVvXLvtqzihz+9fu",
-	"4tqMyQ3Kr8wlP6IDK1fLklv8lQSHJUDQRlTHG9V1lewOkUTYk/oLT+PE3tX2hhdB3fPCrvkUEwzO7m/k",
-	"TAp6LTOpHflRmk5V9/jYTGAzFBO7gOpYzXkITbmFCo7rbQXbrm2lRZkkzkdTJcknoJma0DEAsdTFN+21",
-	"+s0oT629mYokcn6V2vUULD1JfsbjAF3pl4nIotfwEP3C/3Xx4X1AVDzkDJA7L1LKIyojYh8L4e4XJBKh",
-	"cuvTnETubDGEVT1sku7ZSTSd5foEHcSIUTaxXTRqJGbcljOEJbBluDsWFvFBeZyq90it4r6xgL9ns8Xp",
-	"2SgC1669kPRPpMngAniOYuHvV1mrdRKedIikPBIT0p+nDLZMnyr25BT+zBr3qgB3VH+f43SEb191wlsl",
-	"mHNG4mTsXCUbPAyvxo+LepT058RMaq2WhfMJ7BzfodpNGMb4F3D64PO99dmgshnjtAz8SKvaoeC1EIt+",
-	"AihKQu1klkhM5Iddt5/pYF3cw5u3g1fHfzPP7k87rdNJD1mp/4GzJYm/3wBFPkvVPBV6lBaiGuC3cbHB",
-	"1ALAUURHmE4Zz5mHORH8Bf5JyyazeN+WdxRTTsu2Gfbi1KvL6mjKWRbrnd2FB23M+aZ6Ho/qeWwdQ8vH",
-	"b0AADxQIhSd0DEVIZvfXH05ZNnr2D4QW9VsVsGYenXwcwPoK91JFl82W0vgJ53AjfbNl5BSVuKFj3WpQ",
-	"6hN+tWSHvBUzMqEc8akxhq9FrbagIGLu+ycTckAg1s/BJVqktk6nRomuCMiEVMo5SWcCIjDYf2/or/si",
-	"HRkvTEFnSECUwGNespBpta/grDZN5uKGSRN8iSWQTAHTRwl+aZqf38YrfAxbSo8/odO3IpPQfbX1LtLv",
-	"ZfzIb+f0t7jHjnEPzmZm1wUGgawsYLm/pnv9Jcy7gA3AJNRM7+lubK3vUoYa6nDnt37CQWK533KKf4ac",
-	"IqY/EiHGLCKAEzMRgDtrUBYfnq0XrRKi5RjDirvvSavTqqt8fjWX7HuEDYW+n2g3O0+azwrkb+1mq7lF",
-	"F5sdUMVCWpbG3XUiCzMEpAaCDy9bprVvTlAZKxL7ocWfWUob13cLt9DzEgON32/Xd8Ftw8CSwK+GP6S8",
-	"BwsKN7lKaYIVzYaTTF+v8OkWtFaLJB5lx4Zoflh2w88jMUEWNESTy4FRmvmRbXErlgotPzIxTZjtGsF8",
-	"IRZ9xPwmRlNHeTf6mU36+sWW7/Q3NkfcIeD5phP/W+cf35Exm5d9Darivrt9f/7z6ztsmM5ZZw0wtEop",
-	"j+De3i0NiHFFaew45kiyZ2mODIyMXlx/8sGwRRDl4oS9dKxJFU9wzXNJzMeQXDWPWr6J670oJb7ComOg",
-	"8scGH5z+/tzYBZj49F/cABhX3NFjPsGi2SwZAzGIJbcKbAQuToHXybv3x4Ri26KqfsjrLyzMsJ8bDAmL",
-	"fJ3fBZjFy2ctoik1xd4TyumQTaD8EcwiQ4ng38iAJJS9KaS4Z27WSRQrwGstTr+hBV++gaHPQ7kIYWa4",
-	"SCFBDsxjMUewIQ54s95NXzEakcRQi1ffN6FyiI3znFA+B77BCYPNhcs6o3Fa5HXOn/FWJFHl+toXBi5e",
-	"8MaKpIsB0aqQSsyz94UYjxnTjyCRWJhbHsZJbM6vpYc599uSL2o3HMVUb9MksSOxLb8IvGvogvXFXPgT",
-	"91EKMSh5zpt4CO6oUUHaMi/om1TGYdlkYOes0VSuE63oolTN4RS1nv6yVkskQsR5q62yKE6rvmri24GJ",
-	"2ZlfvW9jzUPJ1y/wTNAvOtfep4Grk4u5RO9e7tRfvtunDCvh04XzpAvdE0gprk/BgIRSGwbwslI/ITNO",
-	"vF5C1GL+Iz+AoVCt9wrqMwcfzZeLNu6u7/5fAAAA//8=",
+	"7P1vcxs3si+OvxUUf1uV3T2UQkqyE0sPzk9xkhPfTWxf29nUXds3AmdAEtEQYAYY0YxL7/1b6AYwGA4w",
+	"nKGYbFx398HGIocYoNFo9N9PfxxlcrWWggmtRpcfR0tGc1bCP795QxfmvzlTWcnXmksxuhy9WTJyx0rF",
+	"pRiTuSzJs/nJD1RnS0JFbv54LgXDT05H41HJfq14yfLRpS4rNh6pbMlW1Ayrt2s2uhwpXXKxGN3fj0ff",
+	"y4ziW3Zf+tOSlYzoJSOCbYhecrEgXA0b/348WtOSrpi263talUqW8RXeCPZB4wM3RM7h1Wu6YGTG5rJk",
+	"Y7LhegmfKrpiZM4LM6qZEDdD/FqxcjsajwRdmTlk+KZwdiv64XsmFno5ujybTCbjCDm+hUFfVeK1pprF",
+	"5ikVI1wQKrZ2jooRZR6GmbAP60LmbHQ5p4Vi8ZnhxN/Cj943Jsg1WwGZ/lKy+ehy9P/7vGaUz/Ex9bmf",
+	"3L1fAC1Lug3m/5qVdzxjcTLznMiSmLmYBVCi8OEUHd1s8an3HQSN0fNZzlZrqZnItv9g2/aErsktA0Ju",
+	"ZVWSbCl5xoDD9ZIrYhiNKT0mqjK8rgglJRW5XJEff3z29Sl5zYQmdEG5QN7gegz8YX9HllQRIYlimRQ5",
+	"YfM5yzQcmQXTquYkKtSGlZ4AeBxrCgRrODGL6DoAIUUePRqPVly4v6f76fMCyEKLA+n07yPIAwgwB7EV",
+	"Z1UjDYleUk021KyS5mPDuzd/v4G1b5ZUsztWEg5zL9kp+Ynrpaw04RpWgwsx31+cfTmGlV5Mz8hmyYR5",
+	"hBtqaJJVZQmEE1uykiVLL9yK3YEy1q4xvbuHrPXqWCvpnrm5WRI7dC2CSW9lRZb0jl2R88lFOC2leVG4",
+	"iXXNp77D+k/qtaaRy+Tm7zeXRIpii/MAciGFBCNbppF00ny+4YodMCkmqtXo8u3o76P3UaYW1/kvldIr",
+	"JnR8t6n//jNFeO6nsKZ6WU+gfmoox4nrNY8KXPPyW7btfCv+dOgbv6ryBUssdwbfdb0Unxj80qdSzAue",
+	"JV6b2W+7XuyeOeTVgmVx3cm+3H4Pr3eXbnoabrQDJ5JSqzL39WeKmJ+biVBBaMGpMjcK191TAiVq6Iyq",
+	"dZos5rvuHYFfH/bSp6B9xV+cs843wk8Hv7VkOU+xH3zXuVT89WEvfS4163qxuRHY/rfDMENn8DWj+fdM",
+	"a5ZgupzRnBTwQNcM8nqYwTPgKivZmoosIeXy+oHOKQTjDJ3Dd7LI4y9fyiLveqv5fvDrnok7rmla4nD/",
+	"fder66cOmYBM2xX45Z5Xw++Hvvd7LhIvLbjofKP5fvDrfmCrWYqxV/Bd1yvxicEvfWV08owXvGODy8Yz",
+	"XZNoPnnQZMo8PYkSmRs0VK4VGCfWKFZbpdmqY1plfsB07rjqoAp++5kiojK0T77cjrLHgOMro9ydTS++",
+	"uPjy/PHFF2DE4Ie1CcOFZgtWuglWBbvu0AVotnfD6hEGU6dKEaba88rh73rNsjKl5Cn4zuwCXbHaZn/6",
+	"6oef37z4xzfPE9PAnx0wkw4fh/VW9FG87KOHvv9lQRPUXxe0k/wqGGDwy+GQJdYO3+HSuUCj3pMjl1m1",
+	"Cg2xnTnhuEOn84YJmrJ0NHzXRQh8YvBLf2KzpZS3X7OC37EypQTYb7vev9kZ6MCJfCPyteQpMjD7bY+J",
+	"+IEGenL5KqaIXmuykkoTJcmKim3KzVfAr8M35GxOq0KPLs8ejUdzWa6oRrl3fjYa13JyOpnsFZCv2B0T",
+	"FftBCr1U7Sl+JzcwN7KCB9BltS6ZYkITY7NzkRVVzvIr4lwedKZCLt5ZDI4zisr16dn++eLxisz0WQ4m",
+	"Ex4TNSaKrWlJNcvJbEsyuVpRdUVoUYSTBC8OLYqbvv5hO3rcM7zrcu30r8E2PcOfTgMHrfMX3yOHMaW/",
+	"kjln8IKvrYQw/86k0PafdL0uOIYKPv9F4T3HPtDVugAR7KQoWI2aZhqm78j49mNo3xrDY3WSz8zm5fjX",
+	"aDySs1+Y+dnl23qI2rmylkovSqZ+LUb3453R1FKug+HMnzvjVUrLFSvDAVdbGOv9fUjlLre7p4uhWkiN",
+	"LV0VDWo4YlwSt5B3wpLi8p0g5IR85PklycrVGAzyS1Kvbhy4DeCRk3w2JnYtl+StG/H9fTCSWbEbCtbV",
+	"HMXSpzGMo4gZZ7QngrPribbL83eJuWX+1+sXzw2j/5/rH74fE2plztmjx+Qf/KtT86j63P7uxN9Bq5zg",
+	"2DOmwFV98/nd1BPcxSUMt90QrkDRxC/bQaj78egHKvicqYGMO6OK/VgWxiTTeq0uP//ckOvUPnGaydXn",
+	"dM1B4LnhpwFzfRzRUvOswLNzy7aG33g+em8Ip6rVipqbaXRtHzLCQ1YlbIlZhOYaOOaF/WxUH2HzV4M5",
+	"aZ5zdCC/LOWalRoOLN4L9kc4rR4c6hZzSabvBDKOeeE7ARO6JG4+w5kj9Da5t/RlEP9b9Tky6B4O8c/3",
+	"5BEQd2othcLtCp2HwzhmdDk9H48yWRS1FNIyu/25YHesMLIvZxnPWf4V7H5OyffyjhUU9Mw5Z0UOYp8a",
+	"em+9HJwXP08eP9mc//LbfD4tJ5PJdHIxsf9bGJG2ZoLl1+YaPpucPT6ZTk/Ozt9MJ5eTyeVk+i9YMIUJ",
+	"j57KSthraUkFWlxo0pl/dL8Gn3xjWfP1P348mcKnShZ3kddP4fUTfL0CjWF6Ng5uBHW354X20efeScCE",
+	"luX2RG1FZr7mOcNLhMaXDu/OWcG02Wp7syrGRBeprKp7OdrQki1lpRjeIXe0qMz+nt2/H48URoH94s3v",
+	"tLnwF1s8RRUtzG8wNj+6PBuPNlwIVu6O2/ua8TwZOV2hS9uwdyRvIDa0fexzeAaGbbpK+7M+XRm2Gl2K",
+	"qigM+5vfj76//vH50+9OziZnX4zGo6xkRh+67tgp+wgcjUqV3byBgaNs617KRI6j458r+uElK539MYUP",
+	"XrGcrYBmTu2x+uDl+Xi0ZmUGix2dTUbjkTHSQEdYF1QbJfdEaVpqVhpVwZ8m8DTRSmRLktHVmvIFmmw5",
+	"YyvDche1JP8eH5PzOfiA7mjB829LuUqTAx75UWhe4DNfnEwen5xP3pyduWcGMI/f1yT75OzUDNh0IQ9n",
+	"gfpfo7PTR5PGTo0qlY/uvQx0e2WVPdG94c5HeDma8T3yEL09bni/Wy8qTReMSLR99ZKXeG7xKOclnevw",
+	"zE7Ho03JtWbiKzAiG0Jm8ujN5Em9V7NePGv1+IbYv++/ifXOpDaxdu8Tqnz4d/MgmdD06PdnCCsF8NI4",
+	"5QLYufsCzHnpr01uTpILoaxL2Pnp2T1+1n1/4tPm71LpLoEDjJcXv3bvGihv/roraGTM4KpbMaXogjlf",
+	"j5mKC8LTwA1pNTIzWZlXaBbJtWGitWKl4cM13RaS5sHyR6sKw823lZ/QfcDfwWVuOb8C0QPa2VEvXn/7",
+	"5SW/YyK8NZWWJZuXEtwUugRddBrehP0Nq5rxEvweBJNAdu2EfgYIL6X4QrD8jUQyNhQ4K3hAecN1n03O",
+	"Lk6mk5Pp2ZtJQ9MAzq4voZDVgb2N8GfC7MHJ5HQyrVnWykzHkmrP/txyAc/VAxqDXykuFs/E6PLt+/EI",
+	"shhaItCySBhPGJWZ6KP39dMQlSwqO+5AlvPKHJ636fkkZKtfK57dzqS8VbUq9uTJ6ZMnxurHX3Dx87TJ",
+	"iSUHxnea22QSqm5GaQ4srWfP/3kC+zqZTBu3QH9+DbgvxbD1I8CwLk7Yn1MDHktJoA4BuwRum4KDCDht",
+	"WeT9OA2UaEN7AZrBqCHCqlnBs9MdQ6fTKJk0jBIzIQKvAN0M+MiIkUBnP77oKhhVqLgnFH4tNS0ctQ7g",
+	"B9jcBCMsZZEDBwSR0wHiyqf/KDzsdL0u5R1mkDXVlPPD1ZT/KWnGyHdyvTYSeDzKCql2NnTSFICGCJXe",
+	"80zLDpicTKa7j8Ad31AmJ6eThDJZNfTP0ePUg3MuaMF/251ek0Lzgi6cYxL0l1+qFXhf2Afzq7+Y0c19",
+	"/pfHZkJkxgq5AXXS3hI2J9noXn/9y2Pz9N9OR0bswHHbq7kWXDiTtq1PJ1eWLWm5qIMB7IOxXqx4fxsO",
+	"EMRWOJgh3tVg2bzE02HW9qhe9XRsDqhcsxIGVYRq8hd8xi+t4KKXJKlAOzJ6EmiUI3Muf66HHoElxmVe",
+	"s4f5SCqunVLutCHzy5PGL3dX42T7663IgunDpJ2NAIIfJjkN3v3R2JMhlzQ5FOzGxgzBOkyztOYr9i8p",
+	"zGR+fPMUtDaq2VOKsXS7J2tWOjHVFDdM6yLUK/ADdMbbT3YuNRRdfXjHv+lRb8HmZFZCtrmTcDQL5LnU",
+	"P8iczznLY9UIQZKpeVuQUXrwG18Ar8jyZUHFPx2BBvkCK15oo4rZCyyvgydGEnm7/4uTSYu51jZyTPP8",
+	"hbACfmffxhiWQz9zUXzLqK5KIzjs6+b+g7fv7w275qwwDGZ9GbUY8N4Nzaj5GM6Wfac9/N/KklBivg8d",
+	"0y/tD8kb/GGDYW2Izk6nN1/FqJ7gMfs6uELdz15Xs+CxYfdpQGlwldg/fKgTBWtBs1suFvhdXFScdYuK",
+	"aUtUTPeLiocwBE48xQ+1wGmLoAgrvKRbyDlnNFuSbEnFgmGSN7WRT6LpLWiJnk1YSWIiTZfcCKhh/NHY",
+	"4ARj+KwCFTy8I4rux6OXpZwVmCiRYJM1PvFfac+Gi0PZhf2sNC3Ai8E0BZ/da7liM5lvLanyMOXChwDJ",
+	"ilGxWfKCnZJXxp7lrlCDipyUbM1QvpV2FAxtK03BjBxB2AOHhLiHC7Ha8O0zNNv2eDjM7VGp0eXF9Kze",
+	"uqd20n5+dQzqc4jKsLKUZR2Oa5Kh96a6nYjsJ4j2DROabEopFqfkYjJpVK1kVAipyYxBWcQVuZhMiZBA",
+	"cq4ImvSEC/PFOXpgikJuGDx5Eab/Y04SlLK9E5Abw5VlJfPsozG5mJ6b/3tEVkwvZT4miv8GGdMrlnMK",
+	"MVbz5BPcY3Mbu0o1LJCby3LGc8OGWGTAtecKxUVmFMZ3whV4XJGLszOrVa4rYFygwJjcINFviKJbRTa2",
+	"3uPsy7rwjytiPQHmiydES8zvcERTV+TRZEIoAclG5PydkFUJn54TJc3yzHyx4ISRnK2ZyIkUJJfMurGw",
+	"CAhCgMEN+4rpcntyPY+m/v7E9RKmY5j60eR8TKh5kCxdhgdWHimiJdHlFk/AaXeMEY+xnA919byYhybp",
+	"F2/Opk0LBsJFTbvVP3QBBnbJ5xhUyCvWevCsfpD9Whkpdw50Koz2Mh3X2YbwRyUE3ChOsetv5zq3NfiA",
+	"2lkVgQMrcDHi0/DGaTi/OeUwv9GoMdel3MArFoZxEl7L0nCxskujGPRAyx7zZCyx7p0fScETbaN7NB5t",
+	"luApM+q51WAvhsgROU/dCmvzpb0FjOjMFdwC7dTaAXyEhRW7HhaqbmvmuXDX+5eBd8a7gLiz9P7jfPyP",
+	"8zHlfHwfcsz2KVpzUwh3ft3kh/OmGjnngqtlkhenPv6xdwdW5l6BaCaE782/q6IRUB8itEq9M+8d9ddR",
+	"SFVZxlgeeOggHNvYCktkEBcFK1ElQt6uhJ924AGBTRv/QSfOHa+hB6ueevNcBcv9f+B8mbUdemI8Bd15",
+	"6X2L7NwIieukSWW8ShqJ/oOuEbtRmJL0s3fljjuzWpIs+6D4ALCsCh1H07PJZHJvOZhmel8iks2u+Hif",
+	"YtKnS5bdsrzGbHAphw9IRTLMAKlIGO+cF3RxUtBywU50SYVCGquHhEDnXJgbmxa7cQTcrmYcoZb9w4Oe",
+	"AR8lmA9X0zZpbbXHgzWYzIjR4hVaC6F4ywxHAHM0AiX4Tsg9UqPLiffww7998pX5Nzg10DNrNc+JC0lN",
+	"xiNjmME/UIu0/mhmFE77hdUJzy7MN9U6t28xZOqRXQSWk1tLeDsGSShl1c+JDZkF4CORi5IpVHSD5QUz",
+	"vd/R+Ifelt15fT6cZe2IAXyWlm6VE2niez40bTanmuKVeyh3PXA3Iz84q3WdnvvrE/jaG1zv7h+0tbUi",
+	"ZK62JVU/hJHRGhrHXpkDGAB2N5qsC+g6cm5YAS2loKhqQAZQfBvDcBsm5u+jlkgEc83iX1WiZqK1lAVE",
+	"q9FtC05MWUJEyIiVQvMVFnTZf1r3aFODcjt6Vu/BmlYYK7ZSp4szDwioOOomDqRzGR4toLJTovbwK0Oi",
+	"mKA5ZPWhG918NPriFFzekZDl/iNeG5jWTkbXUpsN7KHFt4+xdqqu3zOnpiEt2Ic1L5lqvvqi8eo9AuWJ",
+	"eWZJlXnNo/lZ5hh5XQy7PgTbvHI+kY/1uuDiOL+HXIvaB98WReapwCcDMoOtDf9LKG72CskoIbMm45GC",
+	"vW0Q+GMjjno/HmFIu/mFmV4zMc5ZL3BCQl/RTl5IIlNsJ6s8cAXVYjWWzdH7hmQ033Z5yVp5+tp/ZS61",
+	"GVVGneSLBaiqc77AgIpRlWd8UckKtR+6oVxzsbj2KRlGJYooSJh27BJrQEGq8PDZP2sdCaG2rBbkFSaX",
+	"Umn+7Y3dCSbePG28MAh9X04ngSMuVKXU6PKL+71ZPaicWbEpN36MVBIN7uM1sZQjijHViB/ZStRMrlaA",
+	"zUQ1WdFbqOrAxAkIKX0DiFSobxdbx88HkP+LgPxn54977cD5+aAtuNi7B2fnXzR34eJ8Zxc2tDT6XCMT",
+	"pc7BqnNMz2zVvSIbWRU5mTFiVW5D2PqEnQ48kAPq38LLJOV+LahRKf2QsG/XmU3trWuWMHnpY11Uaihy",
+	"Yi/tVgnjbJvGsZsTahEZiCzJLYPy1tYIqFfEambrAqG35j32UTDJ37eqqsaja3P1PLW34K4yVXDhg0EQ",
+	"DbZcLktGIBvGHgXACWySI4sOCXExrgnNbcDE4l1c2XSk31gpMTYEuHiakTktCgWhW1oUpBJcqyhBGplD",
+	"PWEHv6l/89pcPy30QZ/r0z3OD/AQRKfxsglLix9fjNoFuT4V6GN7JfY+iXxjVr9/010OOY7jlmB/bedo",
+	"tZwm2eLsEYJ+7XC8z/PqJI4UDEjJMSGcas1Kwwv/l+a//DyKFvjmDOsWusa9xgk6BXgAIXfoBan9jlh2",
+	"uHEdWbCziRLHA5Lt8H6tIfaVCEEB0cMEQ6Ai7g5kdEg4SYLdYSp/x9zeujHH8LvR+9gO3rJtdAcLqvS3",
+	"skrgzZhvydzmBZQ006xUTsqklmV+86NyNN0ZE+XIiotKswOWlZCloG7K2x77GBtUZXKN3NBLFL02j8cE",
+	"0F2dw7VXqsQY20p/vyN+ZiHPhUZNyEINuof0qOeVPhfOA9M8G+hl6UkVe8AiZPHOBL9tMykLZi7ypmeh",
+	"+wXP6yd3qQcTbYxVvzW+6HXBWR64G6JCoRPcBSxktglOQLCqhlHZk4Bf15HOCBG9kdZzNJvw8i1EhyLj",
+	"gXmWWCLmq1AAXnZmXHydZScyUsHvanikK8AQNQqF1yFBUyB5uUVnYOzqLVPgQmDcmt+hmsM1EYzloG9I",
+	"wV7MQaXd65oce5YEYYD6aArZx8tkP2cU9IZMAYpxv9d7Z0xsCqDuU81eiGIbOzY77B9iCHmMqcYYtbu8",
+	"3vkml9YchkSPHhulqhXLf0SrIAUJ4HJRW1uGWijejUZBjSmiq3XBPrzeikz1KDYVMCsmSp4tVw7NvNdv",
+	"gMO8obRnJc05rku24tWq96sgEcRmYPf4wf0u3cejDycLeWI+PHGVnbgPz8JF3Nf+xmHkK2vX0AAq+BzA",
+	"vq/xqTx9f9CIqR2dds4hZjZoALnuY6eiyrm+dgCoTTKhFtZSVtCJVeP4esy+W1Y7j0bOmpdlBOa3r1kJ",
+	"rxoH+sX71BK+EbqMKMjUh5tbM6Bu0Z16QU2e+/Egy9tluA7BHgl2fHQ5+kVJcfqKbn6wnox750+NLIav",
+	"ox+vjbiUlfrO/m4HOop9oDnL+IoWV4St1nprUdHdBcUMUaNacpA6G3mtYr+23zYdk7MxOSenp6cQ2JaV",
+	"Jgu6Vg09Om3Gqsq6ZvbxjHk5bJXb4rHjgnoQvz3hSoCKOzSzJE+y3TFUz5p9Pw3108z3FVvLMrLyWSlv",
+	"ETokrfZA3GlL1gXNWMfmv/W7Hxg7hiMdkeMwaBujAJaM5pBGO5eVyMlmKQvWk8+WzNWTh+tKHjzL6kMt",
+	"JmTSOG/F5L6h+XdmZvfjEaymTYHnErOSN1S5tOkxyUu5Xpt/QOAHcrHlHctj+vDODPEtNcXH9d5aIsWY",
+	"4yuW0Uqxgfdx7VoJENqmkx2ItvPxnpNvh4nOy+OrpzxLKUfJEN9Ky20xq/KfBzhVxxhEjR/2klH0nUfx",
+	"Mmmp6wYIWhYevtJBAYLSekkmY/JoMiZfPDK8MJ1MiMV0iRswR/IJeBcXLq9eS9Md0GXp4wZe++0KiPx2",
+	"cvLk/cfpePro/q/v3p26P8/u//bff4kRH4c6guS2TBVrJdMSsOk1PWebgcelnzu0QbGA55pHbC8IYpIj",
+	"d1bZ3Or0cl+6fhidC15xEX46/dOSILLK4vY6LDXvv68+RTFkwCG/j2tjXYd4D5Zn60Anj2js0rJUeGbM",
+	"gQac5iNLdIeu2VZ7QAnDg9EUdlhxRYS97Mwdr+gWvTPomskkNmfiusct50n+PrGVLyptBmxLColfNDdr",
+	"h0ld3mM74GW/QR3F1dxfAQw4sWu/hPon622KO7CyaL+Gn5ZbQ5/Tbg97janQDou40OnHjgF8+XQ/j5EL",
+	"zrT8RfENGY3DrFF8l11vPb8hTOj28b6T19ok9svssbhWeAzHrefveSbGbU9lzvJvMAmn5dK1G71/q1K6",
+	"0T7SwQRqRMcdrZ4qlgix6iXbYpyFLkpmVExMjAzTRj7GrGOfX90OBq9ZqQDwHaNPFhTdmaiIDkzKqmDE",
+	"DhM1UW1pQdQP6lobkRWoEbYvFNoJNlvg0icJzLaAo6x4zsa+IHG2hV9A/vbpsFhWNi+iSmENBtNX3+wI",
+	"SZa+CUHw5pJlP8fHCTLFW7DNWhHI20iGzEJ0y8HhKwd7GW3bSIvKVk9n0HKv0k6yN13dwRrVXXyNjVz1",
+	"mCGH5Rc9VT93Vl7zPCpTlOuA2GsQ15GwhscceI23NXeHpJkW4bHrvfbFh+Qah60nak5pHHJ33sYoLBw9",
+	"HSWCtfm5+b0PguG1XAjOQ4PDus0ER9KvacQZONu+BMnSk4Sz7auq6JtlkdOIKHsmyI9vnrYCxTH2tClZ",
+	"h1ha5tX1AH7e43q9XZSCGNtTb1btXDudQjxzv+pBnw5pfDRJC+VP/aZzTNmRjGc1z1D0sGTWMIapd23T",
+	"EczVGh33U3Azutm+pDyqEPVnPZVqSPBmI103AkCMcE+183t2qLWJxYy/kxsi55oJTN3ENJMV2WD02Q/e",
+	"Y8Kd3oS6wYHjnc2eE14LvR3mcQizvSaVdFnJO1bqqhS9RzKSiuWvEczgEIFnXQ1u/o0p7A7fRZhXbF3E",
+	"7gnUZNs7/MK2LB4TivoiKqqhFtpj+TaRsX/LYpgl2r0xZgwSd/vdVPW27+jzYGsCRNSMMb8snyVpV7uk",
+	"OdESuldhe9IleBx7rt5F7fse3oLN9f6pmqeIln6SfWNKlqeHMmBNcjtGuC4755A/LUPVe9/FlaBSJpJ+",
+	"W03GoVHshipiUZjHeF1SXXcyygqZ3V6R2u7hHhRGs6I4II3NFyymO5zBnNy1ju2Fox4MBzQ/POvNN3Fq",
+	"K8pYHJ3KCF7KAqAtonLV11bbCKKdX73mzp1zSr+LjNt6bA+AHwuEhz/mSvNM/eGK63Cz52saDVbWpdGD",
+	"RgtU0MigTquLy2Irg6z22/Pco2XRk0DN+605i69ZBhlLykL1bJY8W1r4JTgGYLZqCUyHTkpIRJeKlSBI",
+	"FeV974015eVw2oL6FHN6MWnr1YYNh3wYs3i5yFh/14U1B/khNre1JJMcU2E/gL5TaekjscaVVBDz+/CS",
+	"+UzBFenyCweHgDnCwuBsPVOOndRom3G7U91RfOAk+0PoGMZvdYPm3WIspO8D1cbB2mHoA2luBBYc+4bu",
+	"BNfV4QPcJXjtgYiqjgmaBH2qd2wQRGk46PrKhrWdPu3I5H9QgDqTYliAunY5toMOdSv9JaOFXm7HsFm4",
+	"T6dxwzormX7NtMZCrlZOA11h3ydlH7FQiiUjt2ytiQIYrmHGm+rR+5JsllIFTbpAZ7DQhDgRq1BhQm3d",
+	"MIysaM6MDsa1YsW821+hgnXHw3xRz3lzzmaeniiG9kjTU/KXj8+vf/jm3mJ52ZnaL0cRVu/rsrQr9U7L",
+	"oNy7LxtWKu7699sdgEDaLa8UA1xAKYqtWwsXiyJsFT+MD46U2xA2evcb2uLshmvVekS907MWJM18iJqy",
+	"e52elgLH8RI5ifep+InsfI+TWXBgjkCfsxwM+fjRo/PHXbJhRT80phk0oAwa1XVQo2WMVMLymYUv1Eu8",
+	"CRclxasQq3HyuvwmZa/UN9eOjVpwqnYUur3HMCuoSmhd2BgGHoDEe0GCzHdoCGqX5rPUxz7B/X00JddW",
+	"Mcdcd/ZLEKPG6jtNJPWyOqm7PeMN3drrinGxcDWrYzJjSmP24zAZtahoSYVmKXOW+h69xqQn61KuuIpf",
+	"tXITonQn0aIJFyBrodDByzaUwVtZ+Y6CALdrrrgr16kVU4el8nW8AMZgEbEjDvj6vPSrW8MfRG901ypy",
+	"UI0rfrDPm2/7AjnWrus33UsdBzekf8An46Amvd7ODkkmy+NJcVl+UkJclm8Q87olWSq9ZEID7EAeC1Ej",
+	"qDaiJJQsN8/SQsV9TkH/0V60hDm98HNt+Sdu2xP6xhzJECSYKqJLznKykeVtPP8WLiIHuN0vqSZIGYlW",
+	"YnWmjFo0ckQq7pUSLG8bqZvNTamnX1N4/1ZbkKuBiW6roFttxFh3nVMN0dkHELlh5+fHZ9OLiwOv8D3q",
+	"+LXCFK5aJ73q1MPJmyXbes3dmDQR1XxnF/ziO6kbyPr2UZLlsTKehe2B2P7Ctg75uDeYU9nqIRhq7OYX",
+	"zia+0JiMrFF44qlKFlvC9p9xzjn4jisCjeOjl+cMEknVgzODG9GfHdZZUC4UzlKZiUFKdwMSA6eNHd4B",
+	"ujGqVKQo0ssXrOlTp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP8BVZinlV",
+	"RpXef7Mr/a179t53Q+pdWM0zln/PRbxMG1pYJPNZ47G4HwXXioAXEzjTDEKk6FtvMwz3BNDsaELmpJFO",
+	"akyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQYdrmE8fBnzDWfk1t40vol5/14+lk0nwKeyqMqRs",
+	"H/j/JbZsbb/cp9LuoQe+PTgudQKtP5H+tLgDYJnXT7mWtLX0Tt0j3yjNV3bLdy7L3Hq6+1XyeYSjyOo9",
+	"cFz7cvEiOpJhpRLFSV2i5HgiYTfuXe+IRfVBAqUI+20g03aNmW3kDvy2KgpivvKwCFyhR3VeyoQhueSL",
+	"ZYIKt6xIEEhu4qksAf7Y7ty+wjQ0aPQRXMqHRH7M6/387Ap8+CaYQ4qs/9uozFa5G6A1Vy5TvJOHQ5SE",
+	"3YlXHbnjqXysFf1gK0wmzf8FxSeT2MY2+6x3l+3FQyyJnPmHgiZ1HsbolYHT7Q4G+N7sg2NJzTbuu1OY",
+	"XBIqtkFX5cgVvNP2PcL6tChsrx9FtFwwvWTlFekztu0eH5kWdMm6S/3Q95rv2mPbgb5tBaL0mHOtwsp2",
+	"iuku/f1vnQn2roH9x1gKX9LtFDS178t9YZP7gdwRrwJxqoajcVChGYh4u3WOyi0+2eG8cGmNOQe0asY3",
+	"QlgoHwxx5yAhZaxIOIqLrO73f2gFJ45RE2UwDkmsfuuZgFOVUfTkhlGDiz1xiNh2R+dtd+F3gpXrxor7",
+	"vbDgblkC0+6W+Xgseb2UG9u7TIqMne4DlduDD/cfALg/DgAOd7iDnZ+JO65pPFmDZhlb60OzNYafB7ay",
+	"6C8Hn4WutA0u7qJHgBsKHAPcsbQQE52JyRJ7GGp5G8vQ63PSqrLocNbZhGO5ZqKJElOV/KRkdWetHrCb",
+	"uB92YSGh0gwZsIxbJM44wYI57wSYaHmKFxALivsOOu27DuTNZ5qsjf3k6prNfuM9jiaVMV+8q0ZgEssl",
+	"Ble3B2QC2yU8LAWpjGNkJDK/XRYvxUyjNeU52TI9JnlJ59qsPCuqnOVXvkZcYutITJPmepmXdCNOB9ZT",
+	"+h8eIEBi/OgVLpssHuhdXhWqqdtkzHAuaV48hoqETH24egS/fy41ezCmb5B12C82hqi9kaBYhAFFSpjK",
+	"tqt6xuPVu3XAo8mw/8PvmPCJ91wRrlTF8nELA6urRDbJlmo3ywNOgRFw8BbbS5GWeSybI+JArHfM53cN",
+	"rDvFOoSeqMqxk1EjAPjQkMuY8ofGH5H6dWFSZ2eylF/h0Q4IMPgnEWf/mtH8e6atJ7KXMaIVdrrRrCgU",
+	"AXQn23V5xfJtIksmKO5vf8vLOqPWsS0XCI8QzdtxN2sXkb7FrGf7dFwF+mkpSSbLErplWZg78yvCBTG/",
+	"GgIj8Mb92ocCbPdhrJaSAlBob4UMr5rY4YYA3oMu0Lz4tcseilowQ16YxpjojPTJdSP7bK1YWRfSRPd5",
+	"TbeFpHn/re6Ff5CAwTU7BFuX8xw0iQXTBPsppxATorK5KhKpxABQIefQ2v2pFHO+OLWotlzWuL+zktFb",
+	"Ncbm2hTSA1ZU78sbPmoMtU/eby04arCCdAWWx+g7PqJYKpJbS5VYVBeRST2KgVy3wWRq9nPzr+8dd0b9",
+	"2WkCFfjbqLZUXX13iSUcIMEC0dQtm/+nlNV6AAjMkGLo4dJ3sIB6gHyJes8LqpnSpx28/SfJJojyoGUz",
+	"V6wdYaUuTJ4dpjiCyrLLZp+Y3nJUCnxqi++X4d4kTdCutgOHuHnw/kmLiimHvOErieVGWJ3HWAvWNx2O",
+	"5XDddhLsB4Ec7xDLTr+bLunC27w05lfDDMJEvyKR3u4qOo+HYBpFGtp58qxPhUGyMM5Ikp9KrtlPXKgx",
+	"poQFfytZlZn9t6blgmn894bxxVIbUxSI/NK2gRyTFSsXbEzoHSup+Qd2H96JRfQpikhUYl9bYCc5N1oY",
+	"MtbpDl8YZYfOCnb63P7j7Q6nvG+Yr+qWr0+wszItTiCRz9g4hrmjdRJBu4q2Z8JlauzMGtPcwZIvmYXR",
+	"baRvpJ+HNInTGHi6a8hoR/R5K3lCQ9bLDgBY1yeOCil4hrWSq1q3tNAhb9VSrt+fBnVTSxm9X3cTc8zL",
+	"7Qqi5xGP2O+C/Tt9APavmVfJ1tS6U3czfMK2U575rOOhJame4zf346Rj9wUUqvju6rYQ3NmF1nNp0+OG",
+	"vC5oxx9VAbvh9qIJbYAf4YvSbcU62vlyTpZ0DRXJe9zCbbv/oBDLPp9BeFxTwOJGsH6mbDoCKZhyJZuZ",
+	"FPlnyleq4FboOvXa/kQN3JOEa+CbOt+gzQin/Ux6Fddgd6WHH73RD6WXpy84Ff8woxpFnCvFxeKZ6CoY",
+	"sIEEwF4REmVLvbT+qRW2830HhIh12Tv6QTP82Zb4wM9gU72jdFnJFZvJfEvUEqBlCilvCVjopynARJHx",
+	"gtfRxmAimehAWewNyahkUSUP9EDDZxC2YcAZD4I3DMdxToOOvJgHOgZ2tiT0FNguIrX5D6y3g8jmcmKc",
+	"5e7wC+tDMXbgfXUBr9+jsJ9fLambboJaPHZ7qAO6fVtgy+oh4ODwerwmdjXMjoDXIGX0oLv3GJZbcJN/",
+	"GqZbPeFXjQM9ZEMbGkokGmqE5EzKW5bDpdMQWX2usaaoeRgj+JH2UCMOcpXyWB8I9lQbrxbAwerHcMRD",
+	"AIfYNZ3Eh0JfIr533yr3AUKNR/OCLlLa/tcWfmKY8X7tQSw8fAUXOzbBFVGMkZvP76ae610POMMcN+0q",
+	"tG6rva8pNh59cxdl5GvytJBVDt8qMj2dECbuWCHXCLZnN84cP6OawsQZPHvT7sPmREr/vku29Mn2+HeF",
+	"wd5E2+33/z6pwrU5F2zvxqW2J3llPFJrlgW3oZvG9HQSfXO6MZK51FYDMJncwkNFlN29e3eqtiIruGDv",
+	"3vVA2Qlmbzt3WSKMXTG1ff8uycfpRILd/sm902y++UAz3dnXuvaBY94IzA/RifGWX9PsFnl8zppJs6uq",
+	"0BxbrbtU9vEoo9hEStqfa6hoRgeUy7EtbTzAA8SXsgIVZcaLAqZQ8BXHqloU/wkJcWBdU3vnbeFXROnX",
+	"bG1OICXGdGLxRK44PqfGgpygjqmjOQgE9V7703J4x/P6rmgHfxfGaPE3AOFaoSfqitz8/zHZ7Ma1yAyA",
+	"vfbwu7sXaMfCDva/Bu5Wgjc2IlQww9fENm9TUTyfb7nIXTlzk5ysLGWZQLDwd4aFiJwxUikWJI0pBhNY",
+	"QZ52w+R7SEPXoEFsK6Eto2JMZpVuGWm3Qm6ONgOIzfboc4PPjR0R66nHNv87VuS2HrTN1OCMiPXxgjVC",
+	"DydbaQQxcy7FZeioAdsYjRPrZCyKuvtZHGHAuzb7xde7QEede6gVJQC80QNyCWs/ar/J1YGNfs8vWTEo",
+	"UTGZTo70/0xhXrkAMYKrjwOvDM6D2Ju7QL2zzuae2FbOQ7whOt7t4acAWS+Dqh+/4ujqNstoog3Pls4P",
+	"B35toqUkc1rul6eoXkOE3p6QwHJvGOmNEm3kbJyPxW61G959Lo9glQaH/JMwSr/jSstym+6YmkIljPdl",
+	"2X9jjpMhFYVe2BnLoMFL2KPairz+Pan9SY/kfA5RIFLxHMBltD0JbN4YtfM3UrcJCFgyerzZ+5aKqYx+",
+	"OKOVGBNz/ldrbTbIYVSjjJiVslosIeOIzmSlB7as+SWRIrvrj0b6oHQDWCrr9trxdaWEI2bie+S7WkpC",
+	"TfMtgKXCP94/1L3aN9WDNxyHIFasNxEkVK38WQTAzDY43JFLHcfwGAIoPNCfhgiSRZ5Elv0d4kfLaKAG",
+	"hbYiS9CxUZfsYUW1TseyyDtPR/OtFg7skqxkWat2EFYBHU5uWO5CVZf26lWo2Dl1b17KFaFkbgSOUfa4",
+	"WFw5sDk7rv1rZ1SwdtQloc3LeV6VeomoFv7hEF+vRjDzV3KNroBjxpt8p9CBOtNGD++ClXCOGt0D8HJS",
+	"3at0VOC/mIOi9QumC0vBLkOPIldeqM5odku0rEOpEGBQ4HRMwd7/4Rmc5shFcjdbyj1GRj3/AEbSDvpC",
+	"4DdwkB7xg4XYZ2ZIOGKboF/BsJ4Zv1fWaCRTFKV7C6N1iVEh38mv7k0VhnXCcI/Fs3Ls1R3zMbtzjJtA",
+	"xo3bP+cN4N3jTe4xtL0ERH+HloaK5xUpWcGoYvnYH8tLx0hji86x4Jh5D7HbK2JTvS59MRi34p6KLQjK",
+	"K0ILVsJIkGvKV5ZB11Qp26BTh34RACDeWCAEMmNgqIfC0vv4ca7wT5xskHo2HtnXRuXmfwpZ/w2FrMev",
+	"Go3xfb21RzjuAZ98Eof+WVBRl4hxRlyAL1qQ37ZErLfv77oOocaQmYJuzQ+sLcwK6aEBom4zZaH8oEk/",
+	"POw78/CCEQDYAfGFnR4OcKOZ6Va6YxIo5gRT2LZ1LlHfQ6USvmT5AlFZBkE/DESLgFKI/uWfFev9rO+n",
+	"fJCInBc01onAwi1jxIaVO3lCvTnRngDI64iwYks+pqpNPcTXsY+KnWASIbBvlavfhCGFrkPh6Uqq2VOb",
+	"ctop4N1z9/4Gvt7TT2tNeT4mdxI6oMmSLGCB1fqAE4lvjCdwfCc3zTdCc5Ot+yz+/o5X9bEE7BbXOVkD",
+	"Wlw/XBX38H5exXabE/T5DkGCankWFlj5xBY8r4HoDQR6UxaEe9/YlUAeoaTpuLtcRlaf2tlfqtV6DOVL",
+	"Yys4xqQSqpohhHp+hZ3RyIpujSJp1NG4lWWjs706fMPDHQuAk/3QavxsaczpiHMDMpgujXTcCMxGEsgl",
+	"XApQneP2MKvj+72Vn92cgKQ4TaXlW0u3sBYDKPZUEGbRIHcCKgXvdoF2TdXQ3CfZDsI7rSViBOcaNQmA",
+	"3EfFwS8H90dFuWktFd/JKw1h146FodoX/dTNZtwCQrWmeDt/oOa/Jud0cv0xlG1QXj8lTft1Ch7CGqnm",
+	"zjFiVcJ/KuEyYmdFPDL5PQq/HdRO9EaixwgNb0VkyRdcGBPZ/FWyjPG1JubQjYm8A18jQwV0+oisuKg0",
+	"suuOWMISpB/69jYdUgm7oh9+OKj9bD0pN4h7cWwn/NmPlG1pdmlPLrY3YbQsOHhlzcnGwA2ExhBIwDYZ",
+	"5Nrj+4CSgNdd02NbqTBlieY5nLDdLKVYTlJhoTZqkynKCFzc7omOZ3K9RTT8Oji+i02+7CE86wh+Kj20",
+	"y5u8Ed/KctX/Hb00KLP6wJcqskOR2zryWrt6tTQqMpWmq/WAPKWdoninhtWqlV/Q2O1QTccEh9+2BA0O",
+	"AvoepCGN6kbFTY/YvJS/sXhw8AfmjI2d/KWkS6plP1WqjN7av0g+MMqQhu4bAJX2UOXZ+aNshp11S/nF",
+	"dPuYkZxHuAntvnwSFyHO9ZDC6YM9h/DD+FyiWRA3CNB2A34fMmdsTG5Q01E3Pg5DiapWV0QwDpE6buRr",
+	"JbTz24C8b7TE2ors5wBL2kWxFbgxfRctBT8pebZE51uA+mqnkDiZuox2KrZ34/dUxwGRnwmy4kXBsSZP",
+	"jV0os4fy0LS8ZTUrWKvO4ZB26FTTf8qiWsWRWBd8QWdbzRT563Tyf58Q+Pffes5lTnmRbCQvFRuTnNGc",
+	"FFDErvo2La+yjCk1r4qugSFpvXd8DQzv11uRRXxKr2wnY8uIYD1p6asBZUlKNq9Uz3fttteqX9xYmafd",
+	"uNFsfYe9GrsXPXFgsPYHZRTNxFqjvmyWsmCkgiYXNtXGYfXtWIgn//12cvLk/X/99d27U/zX3/77L/vA",
+	"HYPfv6Unv73/eH7/l713eRutObb452xz3agdGlJ0lKDQM/QfW/XTaHl2Bldkxgq5Ib+xUtpmXHI+j1Po",
+	"43Q8Pbv3ZPo4HZ/dJ0jVrzr8vKv7RvjDs4EFTZ7QzibtKHUz5PZ4ygNI3YHmCZEBWfpkEOHg0g+EHR7a",
+	"0/JAYOEVF8/wB9MdFcHYmPzXitmvHTxDpHjAvjtB6GZb5kGI20H3yoHk+Dd0Bg1Rkno1BI1Qsl5ykphh",
+	"o4WDhEQXW7wAJUSW1yvXr915S4NVXzTpeDF+UJeFfkJ1X+eEqU2rh8MXaXbQ6Gyxr5vF4T0WQgHQMYE+",
+	"c0j0YvhWlmQpN2SFSRHmoc88gvAY/RAuy9SvATEXzPzCPg71lM72Tifo8NCHf17ax9NtHxrto+GZugkE",
+	"FEfU29mIh+0g7MfYxAqsR5OuHhF9VvEKnn7DPujRniR82y9QNm5cdRgKT91xYrfWZLNLlUNaUsQ87Jc+",
+	"7sdEbwyR7nYV3jTpvoWbqMMHybNQgPxBGktK8+heazNTaIjW4XwoYb33o4u9atXBVnEjlSaxmp/YbCnl",
+	"7Tcih7LhgUs68H42HzSVnIED1OIhvJS9fIhi3F8DJlSJEDXg5l1wgfDkZKn1evecnw0GRLK3fwqv/nnD",
+	"GdO+D4zMucnggRsnUqGz35ouXK2DzXa15zutfr7w/tkUNF0v/RKHSRbwWe9wfwSaDo/eJtagc2aEmb8n",
+	"rTvFp+8wQSrh8X4TdvBbf/+lwOHttvkCJ4tcamYU28aQJm0/KfiChpBkwYS5plge9+AFDBmLHSYJKqjm",
+	"d6yHLxvqiSy3mVHildsWES4+x5LR/IVoNH4LE68zGrtwv+YLY99jfAW0ByN/rsjJ1AJEdDe56tdK3JVF",
+	"Y627pUmwnGDu4U6kt/0Irtx0W+s/nysX5/paU11FPI+2NKsrrwfCjUvqfVkHWNK+sXs8lcd7a0tGFGMi",
+	"AY9ux3iVhq/OpWApVxx0Hc0dJoYSdK2WUvf09EHZ8vE6jM8pL7hYvOYiYwcEwDoid+slVc2Ikl0oxKxK",
+	"RleJKjC6N7cL+ABoqGV4gw2cfKL4YeeewBQf6gsEj3ZT+DgeUsryTJ1EVbNqm+U8ncbBudnZTccr0aPo",
+	"AgsPw2owDFewD3EZ092MOqI77L3depc19ka1TxYsJlizcIAssXtrSPnisPqhIcWOVDfrZTo7ZDcR1b3S",
+	"4ldab3EnFx3jIvMc+WncZU2nGLiBqaGUMqOdPZqcTgDt5wGGqHsFuvf+INde64i9pSe/mZna/568/zgZ",
+	"P0654w71TzGyLpnC6hz2mfp3uqb+5N6g2Ikf4l7xTOXbnf0R/uLB8bKj90gLnbAHd0s7nDf2xv96bdrL",
+	"mqsb0iYlac4bguZin6B5WdChYmYe9UpCQiHoSRJ0towKMmMkW0oF+3Go03JtJ9jrSBdUePy9Y+4dTKLf",
+	"doVTGAgBaN5CqCK5zNTn0g6oTlc5wSdnTDWBIuOv/5+SDg8d5/mLmHf+GsBk0GdkzCMsoJmxK6yb5ooU",
+	"bK6J9RirAz3052ft69/t+5BOug+T5IY9I4k+Qm5udlnXqZICmsIbBeLEJn2/3wvIPoiVjqZk4XD/tJlm",
+	"BzcHDAd7aZHw2i7CQY2yBfb172favix5xq6F2rCEbdtHXIDMMySwG977hfGtnGPzbBgNl7OPcv+7Yuog",
+	"UFl3SI90xoZt1EMkceWaBXVWaCpVrVj+Y7SnCLx9H2H/Wadq7mQtV7zQMYz0a2zC4OKPpVyUdBWvd8kD",
+	"sX4IDY5PbcfIVpGOak1coahu3McOOGUPbF6Twd1bxp6aAU26dqZ2mR3UYuKBd3cPSRv8OgY0f0reLBmh",
+	"Vc41KeSC3DK2djfx0Awn98o6f2HnjC9KxhKBX+z760ARoIoAnj6k4PjQ8t/2rL5ncz0ms20jw65fSrKr",
+	"TNuVSzlbybjd3zJVNYt7g9JhjSRqKphUYSaChULxmBZ1OA3u+u74mXnw2/0nPupgXccUkWfQHBawLVwP",
+	"5SOT3YmcqCx6k2wCsG4K3kjya1EtujFwYs0IaeFTFR7cuNnlp5mJ1NUTwGbNwlUr8eoFN5c3Ds9nY5aW",
+	"sYJ9D8pzYEO7BBBKg6+ZtvH9nSgJjKMe3AE6mYPzxkP+rGjOPK9jXtMY0nBsjYLqzWW91E4Awg5msidX",
+	"MXwWSmydDO0zEStxW8nM+PHOTMae6I5o+7fviLq6m+un5BV9A5jZf9QlPx5VPaRDygir7Jnt0g024mmY",
+	"d7qrNvoMTW8f2/PSMNYVK+btGroDbt8akz5SU0wFnzMFLQOg07PynfOx03a8QD0p0BORcRcwGTTvSsUB",
+	"gRppf3VXM+vNM6vgelhvoruuK8iJr8hE2MaQDrzPvYWb54y+BrUH0cc7JajbczD7llDBVJs3U037GLe+",
+	"pNsDCgbqjgYPzXyrR4rOzhfE7+a6xDpxfciKSvE71t9HCI7glIZRDuBW8/m/bBS/e8H4SveCMSwl+H2U",
+	"Cla92mvU73hTGNVVmVC9XOF/C6K3E/o/iU7RGwHATapmads4AGf0vqMTietlZshxbRYfO8xh9CCCo7Oy",
+	"6tA+4/h7fBJYJGdFIs9p1UHc/loXusQSYAMd9MbqwgHiuUPQxZOXammDVGhtWhCRsIseO7701E5x9Pd+",
+	"M3b4uii+RSaJCN1v7li5RTPW4qhAvwKXfEwh0fKkgUsdqDnzYNwBiQRhAWUCm0NpVyLn+w62U8l6JOys",
+	"pSwSYNQFVXDvbWR5y0pinjxNN56LpzTe2S74DmQREK2US+0M0KOGVvZ5yo4b+5fa+5dlFBgu0VbHN2vp",
+	"DfWAwd6Pse7jQ/BYfNg4dshZ+axmjAin0mxJAtaBTqBAfAhsyznWvm4SrBrEpNs7nDJ+YQGNNKpFSfOK",
+	"Yu39HVZOwtg/VwIMzKDdTQG5IHW/G0/1aBsi/lvk+vhRIFqF4S8cuG9FatK3AmJlb0saFIddl2GSZtUa",
+	"u+e1Xw2JY4ZOPkeVs9Ifb5uQZx465MDAfHrddoYAb3i8Ar/npdsM/DPsnWCZpQNDypzU13xVFfTPEHNI",
+	"5Yu8aSaEELqSYmH2ZnVFznfjb142nF0Ex3saFcUHxBH7hh7C4FAfxW7vHbVH7RFD1BEztzwFCdihDknN",
+	"VAcuN8UgzTDb7EDPYiJZEzLQq5U7z0CXqDTpryk5xSji/6u1J68Seci7Wm/CzXHkSzJL3Efk3XK9Fc29",
+	"BmfaaQXzeHAEcidIXjJagFV1orYiuxmTG5rfUZGx/MRBAZzUjSbN9znV9KRGsTAfYcv6E11SoTwAnYKH",
+	"Wc4zc/+dqGq9liU8rgp68uTJyZMn5o8lX1N6omR2dgLZi9y83HyxWXLNTgo6Y8XNEdMT/AFyV/SalbB2",
+	"vHxPfJKl+SPQH5C59LyJy9MO+7WKZW/cz24uyQ1Ynaw061uXcs6Ugv27IbIkN+Z+LdclV+zmlMAvm1Ow",
+	"A4iclvkN+WsgWv8Gv5/xk5yX6I+hxQ1GvwAdn8CqFfaRtu3Q95Hx4ZFfJHWSlfN94IgtMIQOdAj3NwWh",
+	"HhUqnwiM4u8McfjH4BHWGSZRYF9r/Wwa3b+xiwv2OKfCg64tJFOk0USnl7ENCna6U61bDwL7qP2IXvuh",
+	"E51iZ1X7hyEp2gZ6kaqUb5+SJxePviBrfILkEHyKwPnFYVJfazor2BWoamtWEuihEynjn5w8+fn9f717",
+	"d1r/8ZdEfQ2N1SX/hH3rbds6KnLbsEOSXEa3su6TeJQOg1wYUZnyvLtyUKpsI+eGDbG3aaxhDKb0szzu",
+	"HwcvvpHOW1mZV4BQWbJi3Wob92u8hMBXXXUgfbYXZfjQyEHLGaddXWcjOjximlJNgDc5uPQZMVw0hDjd",
+	"/nO7Ms82wT6NXQF6TdyOg+GLMHchuRmZ06rQW7IuKNqq8VMRKY8pqpWI3jvUN6SwEFrTeGViwQV70AAr",
+	"2+E5fpq4IpvSGlcJ8OI1LekqDnz2BqQeK7fEPzQma6qX9d8E2JTm5huzL4zazg+2r3QC4db2nI5JqsdP",
+	"JlPyv16/eO6GIFzYMjC7zWQm80QzCbZi+TYlwyXEyJib534B7mibYCo5H9z6/8U8Xfk2YwsqDmwoULBD",
+	"O47kJZ/rWMHt3J5X6wIT0rdqh7o8aH7a01eUV6yz2wEk2tgK+9k2CKUOXAv7tYrZkK4qE/2oJSPwHOEC",
+	"Sk+2Afxpj7UsGU1DxjHFsNxFikZ3JU1vzR6Lnu8wqlAaXNR9C5n3crWmJTR5vSITpw9hB2Ub5IwMXwlh",
+	"KDcgE1fK+atKxNNwB9a6xXsKWYggcOA5hrar40qKS0hMcb3WGntovvCOfCVXjOTAu/YPy7QZ6I22YXLJ",
+	"aD4mSsIOvRNB6yFFsXMN16fkBtC8blpERWxHnOLpOxGmiJsfjBwfjkc4EUR0dL+I+2Zx/kM0GTl/jZV/",
+	"MR9j3JfSOAe+7PUQV2hQfmjzq9ySfXEriBV/XMYo+5rCKmB0JyNq5qyJkpS+tYwaDDKGKNqJ2u66dHUX",
+	"jEcwi0uPPTQMS6CBWTfg7e8om8tKDMqvqEVP27KMNkP+ZrXW2wBJ3wtwZcR5R9Pgjvrafmk8KDHw0Y6G",
+	"yQ08ap4HLVoNqX3zZOl995bxhvZS7sBx7umPb5fZBkzkUUB22yD77nS+8tafB7f7PbjbORIHcPigTLTd",
+	"w/RJpKKFHNbAz0e5E2BZ54zmJwjhijZ2aaxsAbtguwbWGNgW7drsWKFZCQ9JwU42FhxxRXW2TETY/DW5",
+	"b68ioWJ/03mu93amUbErkbOSbOg2AsFvnvsqefobhwlUzKaKNRDZwiscyrcL7wOJq6MmyitsjeqLFuz1",
+	"nPMFU5rlY0cWsXBX/xhcP9BiFbLxpGJePbUt12+F3Cirmzqu2FCu7aWSUbyxNQcCYv/H+KUMjtcoWMXz",
+	"uiMY141OiBjq//3BKg65tR2nhEtroVLgViVP3GsvSY9336KaZDXStFZt9hqbqTR67pbWlOuDrdLDPgBv",
+	"OdmwoiBabih+bjTDIUZCClf6J+wc1VJGrwhzV7XwD5x26wB9bBW5iUIpMaUVpn+7axUWN/aEBewVIzVm",
+	"W/Mf6Hplpmvsp6JodB7G0Rrw5aKZFddPrcBuxe29sV1uazvHiofephTN9+D01OvsP6ayiUUpvNg+RnEL",
+	"nAhOOB4GkCabJc+WBN8WrQRO5g3tSuu+YjqtJm2W2wcrSUuooDUjhdziLAdHVc8LoWCwGxnqT3jEYoLq",
+	"VdB1Lo5A+Edk4EVnxjIpMl7wg9IzXHp6a44g2IdYEjlXWcnWVGR8QJrB1/5X8Uqu+uunA9r8MJF/HXUJ",
+	"QOh/TQVUmzsrnA+AE5hzwdXyQL9Yq/qszOLVZ04j7LdaQ8u8il4Ob4Iuxp8p4p70Xcy5JnTWjGod3rHc",
+	"KACO7D2rEnY7yPxasQp7JldZxlgeP5aesq00qeZh2Gl9PjCZRsuClfHYzXNI5rS3u5Wus625yiAHFC53",
+	"71A6bXWJCCY+uhz9YkTxc98/orYHjnSG/ID9T9CedurWP1PzXbj59emr6R4Sc2yFTi1iGqeqZv7WzCPi",
+	"ICTXrgjaLyyPUHG1I30/CTO3OedXGAAZCiWckrDXJKfbsdUzuCIufxT0PUqMJDjdKz0iQ9qAvCJnk7OL",
+	"k+nkZDLdO2R96ncG1KRg1BzUjbyyVoBN3PAt31O44YOAwnd1mcghSW1QTNVowF32RdvrNJMOqCRDsLsD",
+	"+yx7L2i/xmzLaHQVv6+rq62ZnLMMHL9X0FUPbB+AlrUoWq4q9XDnKu+L1AcS6R+pxnVrJp6G/Yr2dXOO",
+	"TDWYQzaPN4venTy2V+qC463d0Btq4dTSeKZygxfUXmNlDy81ckJsdyEfU1Oag8lMFsyoKmNDkQzc5eIK",
+	"W7cmCNU6UVgm12le7eXI11hq15r2t7IkyNgWCja389TeEw0UNcbxFUby9NJoD9S60HFrPlPxmQ8M40CT",
+	"xu7yxoOu/4bV5Rk88EI7EnsHqOW4nc7OAfJoLUmanQjTIRoUjEe6tsv807muy/yQbnbsw9r6RqIClIoc",
+	"+O+OFhWrQ3hbsqoAM/mOOZyXnT40j9p9aCIq7Su6+cEmO4Saurrl6xO5xiWc+LQNaAuUjpPZKfuOJHCq",
+	"7AJ4SQTb2GWMnf/Jx4AcxrhKrWTFRaPLzrC1tWqgcAXpnazBrA8RRSgkGyPdp1+1FVn7pMhKZzLW+g77",
+	"d14SRrOluxTqkMFSmh3g+orY0MalLYdZYSvtO1bCjnBtkyXF2NwfuBmVuAKkJE6Ly0YQPTePCqlheBDy",
+	"XCuCCVpE0a0im+X2iqANeOkGs39feXxG8DiCBHKhSNAXkQlAUeQ+7hdmTnS0LrXTDdvS4dsSQL/7oHyj",
+	"6JDV3rAn5kiE98B+weYYYxc92m48vjeILe6XuYaTDrMU5tIDD0BKXCJidV0oaTUQIV1rSK5AA7GMRssF",
+	"0+ozksk1t3jr4GylC8rFuE7utCkS+Gto/m+M8yDU+5kiZVU0ij5Crwew0bN9oeVbtq0z4IZ17XDvqAMf",
+	"zd/vb18CpHidtG8c6iJ00bxjmOwXHJEeTZHOAhnfu+2JkQWy0q+x0Wdj06eTmHu6gDxCWavxoA8hmzYK",
+	"tc73wPfuWlohfYMtjTN4XvI7FqmtL4Nv9hXyuUfjb/jloMZ1dV5EK+RzZeXZLVvvxRGLA10qbdWc7nP5",
+	"FYRKg0yPGc1uYctcDrvVZo387oEJ1wGZ8ooZq3xo4o2wPZ9aFGjHFSJvXBd0+xSETcTcdvH+fhaXsT9z",
+	"FzaPJwAlDcJhJniZ7iExCFEeH07Xz5VMAWPE04DRTrSrNhwxY6e9u6k7C9i7aDdciBDKIHZbQqHGVyzR",
+	"MxMvj52qDtBitbTThPnBFz9x0fWuVk+yoIu5vTND4rntDTazdpNaKvolhpxSrymY17j7kBiWPewqBjlt",
+	"/RJ7RT08nABmX7Gy2XkaCiyQKpDwjvUnLo0pkdvCPqxLLD2LvwXr+Xak28UkOtt5KhG/2BLfTBjNB67Q",
+	"XG/f2+MoiIcsbcFRwux/aR856k2qejRXaXhPS6rZYhtznrrvANdJNLycV4TWvZg4AmiQkw0Xtd/2oWjz",
+	"fmZxZr5jooqI3tn2B4fJ09Oeh4FeyU3Mpp9tHXbOgwfbWZ2bp39HxypfyU0CrxPbsMdh9cAssjct1L5/",
+	"pggTuU2f2JwSwE2zxrxrJAoONEAaNLLP5SJT0K21ayLfM4BvHT+x6OJLwJAsmLIYseY+QNw7Fs80cV9G",
+	"W6HilwQqoE/3tdBu374lnetogq3RkwD6csvi1XtGO36aQCc1SwSUTJwc+kgsmZc0R6tDSZtPCqWC8aUv",
+	"jHb44zqGluFca7MiHsdw4yZQUbChwV7AzzvJ+255Gg9LVhrc6Taxqmf5MWYNAiAI1N2Dp6AosF1rCr2m",
+	"KuPpW3DgCujFh4+QEs/XpVdJFSQ/wr0PL0WXP6wqwAjaEqgtHrs0gAx6pqTmM69EnjoDqBNbG3ONUGpk",
+	"Xco7nkerlRJYYBY8IEAFCKRDSJNg1wPuCI9qc6dq7guOYLCoxhHwRyklykpFIyCj0Eavf2QHad7/eRk5",
+	"OQhpd+n8l9h/TcNmXBF0Ll86b9QVQS80fFDwO/P8gjZ9QAMbOw1QtHsmhLdyvaHDkiXV2JI4sS0Q+koh",
+	"wNJKLxN5PodEAOs6rkQfDx2WFOH8e2MjdieN9wVRbwCn21XVaSa/YAb9lq6K6OY6mzLShhLSNOIwxcOy",
+	"ZRKAnNc9wDeTlTM+v8RuuF2JJ0EzFuNpGcBIhnvbxWlHicHgUK+r1YqW208lGNOcdMdRa/sOw06nK2a2",
+	"ymhxt2ybUpaGnsw/IacfhVejO2GbUruVyg0a1zRfgQ1tLjMYds6FTTy642zTkKD1cl/JojAXx8OdT4+i",
+	"5l5YflmjT00vvrj48vzxxRfdKFSta8KOFSVLVbDrLNGmMdHFdCdLcAMhE5dvI6Tm8ziH0uMloliXyGHl",
+	"xvsdbwNyTlpZHjTT8YaRa48F2VOH0ctURbwNaNoQLFeQQF6yNaMICjIopvRHeQerFALErFJcGKvQPPKZ",
+	"Arl3eoSWlvj081TCdS/HY30+drJDY25OaSwJG4qCS3kfTNhDMyuDFSZdjY1MDNiEsTvZQetO5330+RmO",
+	"XR0f2q6f9cFr+iV9mWFn7rkn5jH0gVpyfRqqwA4nhRWDWP8EfRvGI7o2tqA1uX5xBlpB1yrhGIWRPSzg",
+	"QQGjg6IhVfzOiKkzPy1lkBrA9SWhcMzBL3XjMoNv4oqNuY4L68I+UOYjXtKhSRSvKvEUB2hlc30VYje0",
+	"SHSATnbs5tvHLUCo4gUIDv2rSZtZVdyCP6lR0+URFDAMP2OK57Y2HFp2G403aL7uzggkGO5kka+owMId",
+	"86agoieKdFfKRclUBOTVVZv2QZyNV0hO+nbsTgr2RgXk+2idVa0QPtiWDKtKB7JEz0vT3Zbd95eFIHN3",
+	"j0v0DyAZQvszrBhtVAC0BUSw3f7sd/Uqrw94Mqrbt6bOzrijIA4fIFzsVhJ1FepB6mPfsr7O8mk4hK7o",
+	"0vbLf1jxKlTISsXGhGVLyVTjzNcINAiXQgszgW1vqJtYmA4j8HUKIpmV9JaRpY3S9RjX5SPHSeQTiWeM",
+	"5Kzgd6zE0Ah/WM2nmzdsASTZDBjwl0RU5WszGGILYDajob6t0TpcpKWKvq/IAcLOtxM5ROe1VZeuRtOd",
+	"r3rM+niMg9PaUJ5sivFOnTkwQUIcHEVB/WQ0095VPYnEMQdbhJnAsshPiS+aMaYpWBWo6zHfi+FmTFb0",
+	"FvoWEUpAWSgr0UaXyMutVTW7U49+MDKAYis9wE+KoKyFQKh+InFUiCbck3P+R9pDAErHYDgCgc9GSzoI",
+	"Q5RPNMbGBOorzFue+p/tFiA1/OVdXaBbu99VkNSddBGdKBdNe15F8x1TvZ5e82gB5VfbIB3R5mhvZJlf",
+	"kZLNsZeHK0axGB6aIUhAz25dLarUOAFRkDCcibFiAJjUcDZCFuPvTok5GrhFqwiafJCd0huU+c0ScpWX",
+	"FtvQcjl4f+yxGZR3YWvcB574f7BtnTJfb0eZm6XPyS3bqisyk3qJFdPU7EmQGRJv3LyfO7Ts89z9EHyC",
+	"NxD3NRN2R8kmu2IA3KYpdiTp7M3Siebp7CTyJournFi10Bw0W1ptByQmNBHG9hbRDN296UR7MoLriQTl",
+	"Va4IvFpDhhzVjNAwCxuzRmzFzhGzmxK+h9fJYvAAvy0oC4/k56PhUCTcKq8zGUOdvXGt8m/M/tQYQJul",
+	"hFID7ImjNC2wAwbmfED5GVTLZFSQBb9zOAJu9lbNAXhQVGRcj7pGTMKFK9wk4jNnWcl0tLPnUHdEEq5C",
+	"MR1DfDKcg/iFhh6KadvoGjttQOg96uQ5oNffA/yorkErrCHV+K7bl4k0PoKaaDfrk9AUca7/NLs4UOG5",
+	"c78JAfwfPTp/PCw9EIeJT612gTyU6Q/JGmj5ylLel85W0a8qcZBbxnUA60xIrRNXuOaZQ7wp7OCuR4Nz",
+	"p8WzWOzjUZZM1x+E8PnQ0UqSXI6xHBeE3M9ukxPpVF1gtMY+d9BJUdy3/Q4ryzw+xPPHSqNGz2ifBW7j",
+	"KYEzLNgs2O9gd0PuOVSeAQm+5vN5RKA1U3iOkJhzZNx8IfWw7ol7xgscqv388E78RJ3wd7TgUdDUZLYD",
+	"/qKZX+OJVi+3YyOPcjO5NX0SVxNMNtH1NIlblUnVVbECRSE0B+dfqMhADqbFivUgjLZe1Ps3+0ZwlP5G",
+	"ab5C2RNhn4fn3B3rwB4vLsU+rHnJ1KBspYeEsozlnGoLjcnosNUzRnKAKsWCNbvD0L/b7rDf3QFhs3Ux",
+	"JGwGka7LsADVVyKDpbVlGiuUjf0HybdXPnvyMmjaYMx0qK6pO5fhRXkFzrbLHafbbqAtuHiS+oBgm1e1",
+	"gX00JMLnbOM9bwg7u6KCLhi2ophtjfFJsbdpNOx67NvgKLHDDuRJpdk6asnKNRM19iD+ywPSOod2Gs19",
+	"SJe7h8cwYRXjCALjoOBmQr/z6cE+5gMeMHMGZrLSPiyBR4RjSX+N1B3RC+lqXQzgkeB+eQ0/3aM2RBwq",
+	"vpo8neB0jMhshz8EhFd/D8hQMJmQRunOAPSWqW/m86h7la7XxfbSNjpYVKXN0wcJDd+56mIv5HLI1gc1",
+	"ATxPlyTopYD1/oJtxh69xP8Qw8Jgg4B7zebU2bCcwo4gNptLinF8TvZYtmMF9j7J5ZWRr3WtiRe5MPGd",
+	"msjCKfK2xBiBF96PE4d4yH58izOHglZaGnY4aFt/wt/uLXQD5XUnvF9rt8HVEnLDrrrrxHidGdArHaBW",
+	"LRppAJZkIcqgkwEBTRp3mlUPrfbQlUAQoXSkReCMLypZqT3wz5nTREADoCtoZKzYHStp0TPcSi3a+DWk",
+	"kqG471W7l8QZC0HULIKlOVHmILiS7tkWAj596wRhK/fRwmtlh2dN9FZBqnUBXT9Vj/Y94dZQYUM/8/rj",
+	"QVDdezDB4UJ2eRNA9UoEXvY+WOCukcA+xlsxJ//gPQtJhNw40JJjp2vYinvZO2mDC29Id6wix+rKNVWK",
+	"rOh6bcSzLAn81DrkJXrpNxSqDGU5IF0iAFvt6mxTlcIManNILAKNnNdtEBzT1P1Q+maudOMBJs4p0jpA",
+	"P0RnXP93Yi/XWKfmkmu3t95iXjB9hVceVwSatPXm1b2A4gckz6APTB2WfeKvAiuw6uFqCdMgUZ2rEkDN",
+	"1sJlHFwEzYSV5tbW/N7oBGJTWVoSfs+tdDx3ULwf9J/cJWRV9j+6DPU2AerpDP+9paTNLjKOiXZ4qOYT",
+	"yxyeXQZ2QDigR1FPWH6nCrZsQ+xa5ApYd2pXcfB9W+snPazjB9MsUd/0ndyABWCzkMmGF4UR40l003mt",
+	"8g1Xx7sbXUVummdaNdrQlckUp1Ju1N7UPjcU1+YW8oZ0RyrNv617g42R11vnWzmYhdb7sIdjnBETYZm8",
+	"YUGDnmLk+WoNMRYjoH8OJXZDrNfHsL4WhNQ/m1nTWRF31AS9U49yUltIRDmLnruuvqKNaFijsRWFxlY0",
+	"0/wOolC0Ugh02AzimU/KbMnvUpkV9QsqNaBFRkv36akvfc1o/j1myPbuBN5RFNeViV9WqZaZVd1Xy7fS",
+	"AlQW9kH3jxYcuwXmkKjoYHcQPN9CHU2AndeVvvsjobUJv6sz7W73rgsl5HKt4w2fQEdHRxMErutcHCIY",
+	"y2NNy5ey5XDeC7Hts1k/RjMQeikOmn3QIHqQAcde+o/tnOJu+9QBqzfkY7S/h0sr2gHihoY4BNxhCi1H",
+	"aENK1BIs13TubE+gC8sRTkswxPHepUDm2PlFN5uvqoJqlgMcTETmrPznNWr6bgjRWumdQEPxbFH3dnBa",
+	"n3YH7KKvKLgYFM/gGcu/5yLqpE7D9fh57t8SB0ITos8ghcJhGutyq3jfAZjsGrM09ysak7GB3mj27Jt+",
+	"fGURdOpfjB0fRHmomgV72+KPPH8hBkoACyGUbpyO0MNyPh/WeSCQLC10KxBsG6os4NcVZhBzGwVF0Ga9",
+	"ZKlkd5uy2y9iW9DsNipiYX1W4kPKOKD+kkox76eH8I5He6ZFITdXHr37g64DQk47t5ngzcYHzTgko7oq",
+	"U+mM/vo8UHX195d7TcJ6iXD790inb+0PY9zOSi7zvecenwpOR+fT1pBv9IN6OFMPY5HkMdaDjrC7GuyE",
+	"7Sx6SRq3+sbxNhMoeUPeh9eW+epHoXnRd6HxWfvZugPr3lqLBr/19WnaJ5tqfNohWJ9+pxMlPhhYVUvr",
+	"kK/dewWba/B1MpEn8+UfX3RmfZ+fRVO6+mGlOBbaed2e6gdj5EaSu4Xc3Oxm0/ve6tA80EifE7sp73tt",
+	"9L4Ne2lkGYugPXYiGA47Z/OqKDxG5i7kZwh4h7aJkcCCbYhm5Uohzqf5CBDwgr67aT0lqgc1sqfqUdHP",
+	"0hvxq4d28zzWdfQnnznQmEYmVwwyUh3UX3NKba41v3oT5Z43LvwTWVo3n8BmNrQpv47wjeE+JtUpw13t",
+	"rg8t5iqo0q7hwwGpBrEwZqO7gg1sgEIhJMnkGoNXXBG5YTkRNmW3o6VCA0fZF3P6/tjJ9go7xPUr9TNP",
+	"0yxFLWsDxrAtnmlFzGiug65tMtSs4wkayPsMBCq2ZGWx7iK602Jv7x4auIn6Wwcv4PmUWf7710ab8a8X",
+	"7AcV97wixv+SEVnkxpz0VXSU675BsvXSAsPvNCyx5e42ZdPQH4kHBaywMIwu2c4C2NTKHIcrYuMtDv2T",
+	"im2tSjsPbKTXt30jsF7J6Mom3zTv8V0QpY7o12wLzU5YxAcRwM/3iQnjKer3sDuSfZ1nda16L6exyA4r",
+	"DR8qMt4nG2YNcE3XksDxWX0Ew6bCcIxCbsczHZvDG0AIPk7pClvJCAguzaHB9I2hmLk2SM7ubuImXit7",
+	"VTMxrJClZItU1EUV1SIKOr6UpUbAQxCfeV4ypRLAzq1MN++QVpUyrJBwOxua/SuKjfHs+vk1ZuWRr3hh",
+	"TidBDU9ZxGZrJNg4N8xTQFdyY7Jyffp7VoQYkoXu0IXNnHKrsZvezI7qKvVAduvXIazd7Cruqx9Yexxu",
+	"xVC4+PZ6jM30wgdLdox+j+c34HJMZgLbgG5/a3hl2EnVDW56wWmX8QxSROAIKpMjcfbUmVxjivPxEviT",
+	"N9W17Wr8aAxaUU6w60fhmsD32gbY0nTXPaiSTfnN8EubiaIA/L6h2pcsZ0JzWqhh04FMl71xDHtqb5vd",
+	"DutrYYUB7gZf1Nvjl/Y+xeepZq8BRFAMo8IdgkHQEPH0hd3QfrjS5LSReO3GDTKPW7dLRnMbrkuVFaTO",
+	"XgBtwfRSxnHwq7JI9dqf9crM2Gt1wEh+DvjGel1jXHqMXj+KXEZccet1wVP766pb2vEixtaJ+n5UbqeT",
+	"Se9TYCb2D7bWccG47u4cWe6mULpWVAekgNUdXy1+e2ocRJ8/GgE8nH009T/V9qKR/ghIWIWUtxAwO92v",
+	"Crh9D94QihOgu09Qrlfstj7FYP+w+xW5LFMNGZxVZBPluVasmJ+Ofi+w+55+9xYIvmutlEodMqs/sB9S",
+	"CtvSofDaCmcE6SY579czqC++ETQnMqwTv/rjFW615+2Os00DLyfse6rISt6xnMgokExPLN+f6hqHAADI",
+	"o9SA1rwppWa9yBLNpIBXZGYgLqwV7xBwwBKXa4xc9cCsHNoyKYHZgi2jwiMO07MtFLkKUsH3LrkaGFJo",
+	"87bLJdpN89x2hbaNpCvYh7558jQBAc9E3p+czZTifhk5Hnqgj1NB01IfGJ2xFz0OgevaSfANKvEd8frE",
+	"mr6mW9yhyP0xLML/DLu4JJ3gzOU6HWXLYbh9U/oBHrofj36tKKCC/R4bu5uFwDBN1L/y4K2B2Sc3Z2j4",
+	"taSaPaXl3l+8cs81tZ7EpuVU06cFVaoDrL3vcTomlHoyEt7EJ6+nH0PqTW8Nan3JvYllpT2E2QdLpnXJ",
+	"VrxaJTFRBomt4yLc9/VtJnasThvdI/xqIvQKucOwyQ31Bcqd0kYK1ja+fazcH0AvC8OkwVp9hpvxfeom",
+	"fQm9KR9+X3ac2mGitSMj+PeUug/ky5gx4fXPAOJg0QTxGc7H7jrYz8++ND2QSQMvkfvx6J+1h7fJIQuZ",
+	"ci6ouGe87Tuwma4LGX+z5C4gcxy8/8Dpeh616NbuLERBVwXbIBSF71ckhV4+rL/zT2y2lPL2Wmu2ihmr",
+	"Q9rJsA8ZK2MeCug/whYcKuTd5Ck0U/hMkZnch/VxgH+3q1VS4KbtE353z9T5v/GGxHXzJN32PdrhQiek",
+	"I1fHtnyNsd9YSyvcMBVfIRP5WnKx2yV7s7yNihL3ePKOY3cWqK29r/AVdKqty/9t3cNn6pJscCEnPA46",
+	"Br8eEnprBc42yzweOGMftOXqw8DeaiZpNXpHoBeqNLHbQBDroZuLFdO6+D07AuwwTV1SkMgksW4LXAic",
+	"RoTiubR5aBvoNBVeF5FD4L7aJ20h2ub5cofnHIfZwWq+CPoWOIbf3dqQsJFz1uN0PRPfmrUMPGPOqx5P",
+	"KnZpbcmz9p+j+Z+j+fsfzdJGM3r5O3Z0gZjV8Kc+6vZMumX3OPlHKNjevak/iaLtKDu2MdLg5FwCkLIg",
+	"1fqqxhdd0S1ZUsBXBlHXbtxbZwv5BLYaEymWOGLn9E0oHx+aqGN/kuhC6Cd2HUUnZIIouWKYgQYncQHw",
+	"cIDQvQf2PiYobEpaAn3fn+6m9NrI8nYH1uHAtlKpGyZdCFrkCEXsk/B3m6RrXkAZi7tVbL9nvhAsr9Nz",
+	"sWLM5fS5TopjoqU8YF27RaMPFcmO37xINsPGgpnmY2O7gLxSY0LJ34kNxTCB6YzU5fGDsUOUPCXPpWCX",
+	"8MXMpkbMzcE1R+YGMqq43t7A7XxTVuLUQSndDKtF6gi0HyM7CqPqSJhIzegOo+xwevOcNROo6vPZnUy1",
+	"s1fHE9te2uzLOIHBe0zt35rwlc7Zs0Xk0YQ9x++xkpI+b+3sK+B5s9XXYXAGWvTAts5pzhWdwbU125LX",
+	"NhNzTBQDDAcLx5Oiz9j/vM8V9RPXyyN2AfjPZfX/5mWVKPj+Jyv5nEO8G6cJdYvqlLyGgm87tYydHgw9",
+	"8J8b8M95A3YW2dtNe8WUTQUY4JpW8dNsjU3c1gH9nBrRLRi6a8JSU1fUPWDK8o6VBV1/J6tSNbJ3zi52",
+	"U3e+lSUA7vjaluZZXkjDvQKOEhcLmyti+7s//jLo9j6JskZqYQq2InIFlP7z4XhoOzVX7qUoLqqS6+1r",
+	"c4hd1iL/B4v4oq4FuX75jNyy7ZjcqOJnw4M/41E7f0yyJS1ppm2WM8gEME0ZLcGJYF+91HqN4SaVRg/O",
+	"qVrOJC3zzxSxD54SSNopMQlMuVwdW7snS27kA6A80ltMJ+JmtEzKW+4BSi5HrpbiZ/f++ujjqu/vAbRw",
+	"HinI+MY3n6tREf1MATcDsyZzyRT2yQDhQ1fqlOQyU5/TNT9d5YR9WBeUC5TEmRTmnEB7OLMCsqYLdmX+",
+	"CeUVl+/EO3FC/v7368pcNppnwPV///sluTEfyZL/Bp9ckq+A0sRtzOnp6Q3eQzTYN5sOGCEwQVJ5wr4T",
+	"JKTtKfmGZkvig8qQGYZLWLNyxXEM7ppd/fXmw0n9+c3frpACjtsMGRTdKrJZ8mxJSllgB1J4aSbNxWDd",
+	"Aae4/Ge5+vvf8TNK1iWb8w+4CXYU3I4t5qv99UbdZT/fjOEGwP+y7Oebv52Sax+6lGUIEZNRQWYMfg2Y",
+	"qFwrMxWem+fwbyw1wdkYg8HMx6yV3BR8xfUN+euUaEmMzkpYoRg5e/Q3vIYycKHcoNMUvW/k5qOxAMak",
+	"drGMifWw3N/Yt0Aiv3mNYesbyCnF3f/ceqj+6xclxc0luclkzm6wHg4625kXLaHVmOGmMbnBJhQ3dtMA",
+	"Ohnk3hbB5u0Ln0rhilkNgyG4BAxjrxI7e+X56uabN3Rxc4W5dIDf7Bjg5tn85AdjvNyQv16cfemy+cfk",
+	"Ynrmwco4UFlITfC9dXnl305hBHPZu2EW/I4pcj65sLN9xdaMai4WZq51soPN54N7MNBhYavMjJ/lbLWW",
+	"2izy5B9se3NVS5FbtrVvqaFicbuwGxicCQa4x3C8zy7I0lwknitW3LDFJbl5RTX7HtkCWMD/ffJSFjzb",
+	"3hi+bVTjX5EZ20qRA4YbVDdfnD1BOt+8YrrcnlzPNSuRN761rRvXtKSYKgGvgUZLQaa1IWzBlWY58YUo",
+	"LpeUCy9LT8mzemcF25iVKnDJ0fWa0XIMLePgPAhiTB1H6kvCF0I6WO2trByO662Qm9N3AsqdMyawrJND",
+	"Bcecs9LcJWuaLdnJ2emkls3BZ+aCqFYrWm6hfyFbB1vikl+xNTEXiIhnE0WgzyH0Msx5aXux4cEzRxx6",
+	"9LvSL0xhHjmbLlCYLkfT0wnOQq6ZoGs+uhydn05hsmtqMYc+N2L2N8gcQH3b8+CzfHQ5wm/NRazWUii8",
+	"Ws8mE1v2qe1drtkH/TncB2Bof7CYlyN5625RGvOQt9ovPNMWnLwJJRPT1/2MXA+FhiIwunz7PqT+19KJ",
+	"+VJmTCmA9v9vQAFfKKNd/MA0xej154B2nCaJ/Rra+lGX7vj24wiAYiDFxHYpw9KWWNsPEF3ZkmW3eG6B",
+	"5WvImRWYfP72/7Vi5bZmsDtWziTUfqYJ+/6P3LGMCtiwR5Pzni95e/IeGmnMqGI2FPVO+AY2h0xASI2k",
+	"NK8ML2Wgsg93HZutnlKvLXhBlOCqu6nRnE5uGSZEJ06b0tegwak2f8VmWz/yOQhmKJjb86CLluznkfCy",
+	"/sWa7H4TnWvxbcOtMzqbnD0+mU5Pzs7fTJ5cTiaXk8m/Ghbd5ahS5c+Tx08257/8Np9Py8lkMp1cTOz/",
+	"Fg0Y/UtRFQV6Qka3bNv9s4Iq/a2sjGA++/B/frOf/KjaM5tO6pm5BGm2LuR2hUG4kt3JW/wZTgC1uVaz",
+	"zPeBtJ0agvqgljXbwjiWGek+ZO0uLwRyAbh0Izx/DRqRa3vru+L6ZrgIVrWit8akI8YWgW6zeslWihV3",
+	"1ssTQco7+Hz4E2F1dDUmloh4D7tWvMHZcE8aKoZqNm61OgVgGmgwGOuTdXPLtjdu4Va/4SjijQJkS4TI",
+	"M8w7aDqH4Ca9ZWsdYsw3TyLyK+7C4KMYKGdgjL1HQ5Yp/ZVNj+h/yGLsmeLG3tz1nG2uA0OxtrLNlXXf",
+	"kgvTYVP+k4gDKCEdOUPyXTWZnGfnE1JSkctVYOgDNzy2CjfcFuacwPNsr1TBCR1PhvTdwaeWxsEuth0Q",
+	"twxSCIOCVmPopIa2j30Oz9yPR9/LzPumup73z9lZPEh8/GANHCscBogLlnP0BYU37ecf0SFyX9cpx301",
+	"IDMU2chSL30bH++dsbB/cISJFCBWlDZKhhVA5uIekxUtb7Hq3G5+W67gF4fKlTkYkbGr+6JzWX46D9+g",
+	"VzDUQ7ZoHNd9FkwfTBZjYCdJM/kkpdefU+z8fvLGjHiObNzNls+l/kHmxgLPj8DOLwSr3YohVkOtRByi",
+	"sgzjX+HI+t6Jryrn+kSXFIN2aVvBPPcGHvvdzYVxut86JSu2mhnVs3Q8EDNcsTfEW6hlft8w8vaUp7bf",
+	"fS1s92aiqmxpJO6Na7kH6KwsvwEvsf/0JhGI2ztVLsUD5xr2pacaAXAz7SueO16vKohwDH5/15BcZKw5",
+	"YL+4ViuM8CErKsXv2J41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAHyGvBw6/nJLv5R2DKpV7KHRI",
+	"Gps50/ZM+/YvNijtki0arV7cdzYj497X2o+ezL98nE++nH755UX2Rf740RN6NmeUTrJHj2g+mT6i57P5",
+	"xXw6O5tNZl+enWX59FH+OJs+mk3mkwmdfGk2bT26HE2fnJ1OTs9Op1hId8dlpb7DV4y81WI1l1+7yaPY",
+	"r6PL6ZmRrrZWbKTusq7fHNdiNrJwv8HMhC75gzyM/u6ArPY1k+vCWZRbRXKej4lgG6Mpun62/vowU4zc",
+	"HSDu7eXRvgEu71jJ51jtEjWFn0vNyI25Tm9IbgxdVigGdi36jLeyCvzGBdWAskq113NtLJhrCyloNASN",
+	"4cfmnYMzadw6Dzuks1LeMlErK3Z3kI+WtgfN8VjesigAfMiCeXt3AIe9YmtZRnnMY1BYl6OsxFE07qfO",
+	"JjU2KxeuUgyRc4FPSCEXh7HZrMoXTHc7JL+yzxxPIK9kZX4xejSZnE4mjdyPWnJOpm8mgeQEET2r8m4Z",
+	"ZEVyHeN2WWxevpSMYhe9R5Om8643GyA9kpIGUnqAYtAvGhvuHknYUAscbLGwMwlpZgB6Fuy/xRGMcABH",
+	"7IZ9vjVfJkNucCmnlmo30JFJmXc+mozJF49AvkwnE7JmZWZ+IOeE6zEGONDVZusxyU8QBITNuEGnHVxq",
+	"NRY/Ldk7gbegeUEwKgbhYg463It/q4Ouzc1tJhzIW8/hhB7fMfenPHjDSJMyPS2ffmLertdMQyt8y8T7",
+	"D7AKsNubHi8rcz7/iP/YcXg1zw5+fujZGeSEQv87ltcfw/m0kpA78zCSpT1QniYPu+r+c9C63DxHcNkM",
+	"2P/2nTfQOePo8R6yJrCOock4CNB4lPPU5xJasXLBTmAu/9XFfF8i8w3ceKzV6HX9/OdUNE8FoQrzwYiQ",
+	"m3/nEUHcx2NdLQ7Y/ERpqrnSPAsNhmjWtO9UCbB4mKgFqU9rKq7I+YTkdAudL4TcYB6ds0W5IopCbTbZ",
+	"Mlo69bZtiy6Ydt33XtfzGnr6vgUvlW03OPqP88zZ5duXUNIKkCyz7SsAXfzSghYZsnY8EHq/zkZj35IA",
+	"MyQcHvDbZpvckdIyu/25YHeswObUICqeOFDNyxAjx/AU1Ed5bKB9nqYdYCBzKTChZbk9UVuRgez1gyLH",
+	"ogtC3rFSVyX+bXiLl27uMD9wdzkUsLdmESWblxIiMRtasqWsFDvJZ+a8bcw6356Pv3wPVwn4jWCsnGU8",
+	"N284j/sUW9MwFGX5awf98uhiMjFD2kIGS/3JydlFw/eodEk1W4B7JXzrl83xJ/5Js5MFVRoAlH/iQtkg",
+	"QD3bnXkFv1vR/4+9t+Fu28bWhf8KllbPajuHkiXZzoey3nWvm4+TnEnjnNht3tvat4JISOKIAlSCtKLx",
+	"+L/fhb0BEJRISZQo2+mka9bElikSBDY29ufz8JRGMLEaWrIsJFr0MltnwVcVQImCzlRXHXboWzEnYpgw",
+	"bgo2SRBKYLXzCAWO4/mYJhh9m48Z0O2reZNQ2jsWkVsHk3GIriplXSWaD9r4Lg9tadjGpSY9fGqospot",
+	"zyXhO2/QjHjR9dpSwQ3KPKHJkjLfVtTYxpuD0qqWt6kv4TEABprOsbdWw+p9DEnsRqGaBdPLH0brFSuq",
+	"y5IKu85vWUOYziggPrP6Yf198cpLU9/891+aHfTLRHTj5rdjJmEn62x3TSeC0qaB1pTrEzoa+16bmZJh",
+	"OLtsLgyeXP508Bo3WDLc6SrBOsgDc2eTftxzODZ0kgkOwCIl7trLXmMecs5McqbOBI7ZYZtzOFYB1hJe",
+	"NzcrTdvsrqCPbs2Pd6W62rFjD1L5sn5O7KMfrvzC4U2qPuPV3fnsja/XLFdPKxrswN75CWUR9v8Kbxhh",
+	"X6ifRAsiOEh1X2mcPvnBobCbj4U03QHzkMsfPdKH3/rkB/2thUhjIubcAyQkW2erm7bMZu5f8R8iCDYC",
+	"Ljrq/h9NUD5rcoKuOm2oYOGYg9lOiRqhhmsHYxNSi0gpUBSj13O4h3jDsM5n2Ba7jaGRj+xn39wnwm/P",
+	"r5fK6MfWujEFaG41IcvKfGuF90pPdIVgy/abec+N+QokBBnoq+zOTDWbDeQoRd2nuNFutdc9RFGT2nEh",
+	"R4Y+CGZI9B6QEYx9mUUiyE67agbmViAs2QTksAdcEJbiURu2A0sT9z2yQ24wpe3l13u2FG3dLjJm/qS4",
+	"wrJjKiwzzkvQoKOYyT+jkojhUnUmmq2CbxUxXDLDXFMVG+UvWJKEHAV/RqWcK/P12jE0jd1pLsMXRRs8",
+	"syobXmMMJ0EjGLT0pLR8MXVgKRpjRqNkvLCMP2vf8kB9J5nwbWWGcducWGOqO68BHK1jPy3UO+avG5Lb",
+	"7ywpKgDivQAevX4vYTLpa6IZmrQIIlcQs66a84dGLICTtaB3pjhDnQ37QbPUpRuqeB/sLM5etkl6je9u",
+	"P599ev32/JeL1398PLu4+Hz+6dWdEm8J3bMYeqvStOJM5kEaVzLFhLv6UaqhGpVP9dXKtFXK9XRV1lfV",
+	"dVFZVC/b9V9nn4vzAjtpuuU0jfkDODL6ly0qAfbRUZVbUhy8ihorA17Bi+Rm1NQ4WrCMVDK5xzR76/z3",
+	"3eev1t6Vb5bV/paVcnh/WiB2cC4meH1wLea5kGu6LA6kOOP6/dqaa/bUcHtEeeysu4Uby7Ys1FIQ+HMv",
+	"M/Zy2CNTBDZiAbT8IYyIQdESnEnEoCYx1CZJQs1tWuRMs7MFzixccUgdSkIlsUdoUfAEJbU21VxDYYm7",
+	"E+2W6y4bFCLW5tPdDlvkcMUnX4dtV5ci7JZpwi2sNjfbYPVd9yD67vEVzNyHQXZkOPvLimjO5EQjBSGB",
+	"I/kMwEch4ljdsHiBaEH6Ph4RPEKMfySW7bbbgL6Ep8kwY8LVzXnrgm7nemy1RXucgo8R4+rBTvbK4NlN",
+	"Utgv0OXUA9gYDQZKB1Guhis459HCfqBjVHC9UnPQ8v873O7a3nyWDqLQby2lP2Mxl41eV5dO1BY/welb",
+	"1xygF820cRiOzpo6BDQEnLJXWIC0CA937m7YBxBz2THBkjvcC+M85zPGJTQjgMaTGdqhTq4YrDDAs4si",
+	"MdcIfGruCGcs0JBbBqnLdm9iZw85MzeCG2OmRKIuI4BUlwVkaRS9IH3QwQbUFU4BBFDDNtT8plRTkzv7",
+	"//qOgToazPEHWAyxUEbUBUuU5rNBtnt3HrCB/3GEOVCjL0niA56bl/HiMIemiLfKEom4zr60KKQSoRLM",
+	"BlAj95FBUckDD5DYEcMm6sNETAcyERzxjBOb4Pq94Qe+ZvlTQtdM4nCEPDRJOGUyodOZIU+/9hqjlMaU",
+	"JwzkDaAZwxsGqWGf9aAmagabkAB4gyV91kWzuYDt77eNQPgaao6ImNAgiJnMDhwW3yC4nO5nNqct7s4x",
+	"9pLlre8Mj9scvLos5626+i4HiXapjmyJpVwfcRov/ue9hXtzQQuzP2c1rI7qOURiQ8TrzuZM+CChgcmz",
+	"GnbJmBE12TArpmIwcY5r/VwWrO4fJeH7pDvUs6eUh0MmE/LD/zn7+b2Sif++OP/gmdpq0j19Qv4e/vQj",
+	"4uaNxZwkgsgZoxP1AzXnnLhhMXl7efnxBemrrWqm1s5aC5Bcle4OE0nwz4iHC7C52ewe+alMxBTwcwFw",
+	"WD8TpVtwZoC79LlFAL4VOl57hTCwGkoW1SNyG/giSqdcn+BTFiwACE2533oUMPmAfT+A2CBUOcSQ19G1",
+	"FRovchTTKYAc2jQRNCkTmk1s1kEdSkAWK29ZtOu6dz7IK2D68nQKi5FxKNUJV5b85SJhZfWJp6X1ibko",
+	"QvFWMJeETB79rOencR+YYlKkMVT+mVXpkc4VV6/RU1I2gxUxquc8hezdzCmex9+2cIqzAKH6TjNSTosb",
+	"G+zan3X9ICBcr1Z1l7xTDpxQaGyIkeFHQAJPLBOsdl93rvR9nTtW6YA+n/NMitfbLCIGNWOQlztfW57m",
+	"LAgyAwdN+qziCt96gBVBmTbYRYmDDaSuiOm8iSSKEPZasYqsByXi7TM7uyib5dqrh2z3LJx/m99xzOPi",
+	"FM+W0785wwPzuGcT3Dcj83EZmZUNyI0ar0a4h0zwISBhIcADsZeluFu8RYMGz9ICM9Px9tDkSpHWOktj",
+	"0QnYRzRBfh7ymsZRyGJzNADq/8L0CRrjhZxlNtYSUUII4IupXBHU4krUm1DWqQ2/atur/c32+vewvR4y",
+	"NPQxTTQ7vzH+QFsXH+UhT4Tay/dmOh1ZY219XwZe/nNm2X3bSt+20n1vpbOSXQPRjjCR9oz0stMULIV1",
+	"hbT3Yy6sbMIs6VMYrrrA8x1bZp1kDfSiAIKDZ/9sWXoAcSBmwMxCI+npoFKWEDUpHDHUyFSQgyNUIt0S",
+	"MspQJIS/4up7lqELrA4wiCWZA+qWZDxokc8l2aSy/E+RVZLEi7xjsWNxb6bL1ioNNxmSiAnjUPR58fb8",
+	"4x+X539//eGucVfdGr6MQxp9wpEfBjUkowzLPAWbQS9NMON12uDSpIU6vZynhC/JMOP3lynpshxzCOmm",
+	"aRhFoTS96yddrzGFaHXu6TROQj9iLim77V0Fucy9BqKRdjIdf8mo2oUIZ9+BMaA8YrMvSEvj9gqvv2r0",
+	"rtQ3rhp3eYX1Eie8eWl44pYm/c5rTFkyFkouP/5yqdkdkelO9o6OlBS5GbIjOguPzJsddTD1NbB1S2rr",
+	"X3sNMTFzsfLmGo6lEgJjXupKQRid1FhdKS7rhYDONTspg4yeMDZT/o6IQVmoHym3UDQ7xiOM8ozVr011",
+	"2G1IisGFH+C6+2+dOsciFLcTSWMvbWhA0lc9VLu8gSVyAIq6rVOAJ9I0cgAOrAsiNfiFA+Xuxxvy3vr9",
+	"Gr3GINzQTG/MGLtJMDV+nibQc4POcTIOIUBkEtRBTIfJcpc2QrgibXKun7x9mjOhBluB2BdCHdebn7Oy",
+	"u0XjEVxLYEPU0nDk3K+0C3xrhLGCXXt069vXW98Jbi9r7NQAmn29purdbGbuB2zNfYPrTTPZC0Lp0zjY",
+	"qYbIfdCaXrEVmg9tWUMN71DENuq0Yt3pweWWdMcK3j37nh9UjKDVPZ0p1z8TJm1WU2zEC6VMc7nvLQSs",
+	"9ITMSwjc+mDy8XksIF88j9U7hYaJDl+IhAmksUcskRmLDGr4F4RygEYzRyROiPIV4LmImDaEjn5JZjQs",
+	"oJKBh/y7S5fpo3JEC6G59hWm8urcdwmZoU7Ab5vkP+ULZYyrBaNywpD6fUaBmMXDmLXmgtFeKfx/i5zD",
+	"qopYklFMeaL7PMqsu0PgcHdPDR5j3uDJkdcoA+Jps/2kedy+7HYzAwIGvYzheFpQHhhvwHCM2FDdo/NM",
+	"DyZXGCi0BTQkx+SDuDEUDMr8DmI6txDyFcI/OJ9rS3URzBo0P02sUVCjyWFrUhPG1dorjagndA/TI2A0",
+	"aEYsSVjcHMUina13G14xGryHq/8LL94TRLFGpACAWmhMF/LPqAXAJ39oRJIMIvD4qdewLLmNXkOkCcBZ",
+	"xTJZF5KMaPHfT/Xfp0xKOmJa/ICQO5QkEQKZ9E2mB6uMWo1akacKIJtqtbWXFnzdFkDxMXsgHtW6Cc7V",
+	"AaiElaCwSjJYEJ/m8wCvnL9vC8DkbIBtRf+RwuTVB2CXvep2EHYohXVyD6nd/FBO/lpNsgSFt6pNwD7o",
+	"3d7hTyugeeitb1Q5cAwG0Z/b0FYavLsyNdXeVU0Jw80zi0WQYqePmEHcTrIYMZoWkUDmFTlJ7Vjudgby",
+	"A2zY2uH5llDrCmHuDJnMweBSsk21OWrhKrp6Wt6z+5VGLfbVnke3gX3FtZGLbCZ2ilw4X68ncuHM9q7T",
+	"UT164b5FedfxGxE77t+cxgGWPF9Cvgqa9cb0hjnZpe8l5Pug4NmDpklO+nqf9l8Qil+zPuQovGHcIZaH",
+	"xsGAhPKKc1QMLCa+iGOoOYf2Qq5rl2MWxObbC3SlSMhloubNMNg5Wa+xiAIcEagb6rYtEpmEUYSXYFJN",
+	"0qmmpMpn9iTjcNcpVmBniT1d2bOKUwcgeXpP/6g1XBxnsBIubp1J6KmltQ3Z28DXKV2fE+s6Kihr6MPO",
+	"MkVsCmxyDRrQ/53rXtpBgVVtvb7H/fwS19ZiAyvx/xOLGUNewVZUOsEoYC3om5XePkHGZX1Q2qFhmkKg",
+	"Bi4Ih0MWQ9RAcDJL45mQWj3gCWybDMpijvtI7SEBFM8IeNHadtheSPUKPErhhPgm1YqFpLNDi6O58lDi",
+	"eMaJSBNzKln1DP2XRsGbbQh9+0qjO+eYLtUIdMemYeBnSRIZIFE4p0YCKjdikY7GeCjAgYjPmesTKRBY",
+	"11lEpA3TcChJz4lU955FClPOjgWDs3JPknUWhRN2QG1nE8RoEJgSYS+rpAmIctdQ2EKphCrrVTtttwmU",
+	"RifhlJWKBb7DgSWiigJEq6rRO366tdb7ZL5U4FW8FXOEgKAxQxxD0yBdk/RFEW7HXHTGXTUI09Qql6H0",
+	"Yzaj3A83lDm8yl35FbIbcD+MQmpg6zawHGQX3yPbQTbFCxMtqrHgQspwxFlwKTCUkGMpMBFtbGvRdCYn",
+	"zU672enmiKF00CYD9FmJ4qAV5bNGr9lutTsZx4FOfJiIjPS34n12bug1QKb56B1HQEaRjAvKNnSYJFtB",
+	"paB8vg3vwXYMCVJEqb5vxQi0JTfQZWXHbTeI8mca+pOBEBPpcAU8bz1/rqQMvxHyPzr5uEsczpjDZKA5",
+	"afJhGlPT9u7Dr01Y13a7czgwW0eKN4dnhiEPsKYr5VPlC7EM+oNOlXerPNTaenuCMIDcNw2CvNH4KS8x",
+	"28ZsXJ14dJv9urjrDSOsVa58nmc3yR3oeY2s7v5GxJ8YjOcxuBuoX0C7UB9CGCEfNRNGp25WEZVAcxrK",
+	"qU6DV5eqN5Gp8K7DK3Gne28he88o+CWOJEBXv5gyKBmtIHDlmO7rpG4PAoUywVumPXdCSIayXHvJRjHa",
+	"YBMN/pHKZAqeTMzAe8ZSTiimR+TqEvoCdzSPQrztq9iDLXcSxCIFTdZ0DqxdhPtTdtPHKeIXdKGRGnNS",
+	"nnmb6FaOxbweaQdK7PK6kAvoeW2Ct4yXtkhfGT2AiEHJy0ikwWv4A+m02oTxGxaJGXP7yENOACpDf38K",
+	"MFMxVHFrwBAxZZIMqD8B8b3i/fdUJk24bfPdqz5WG2GDZELUW7HghR5OJvlDjECPRRq3CJBmks4p0XXs",
+	"0KQ1ha1i+ihM0DeJGZ1e8Si8YRK3Gn6kL7TR4QlbEBGTKZRpkCldEMl05JepJ6ihh5xkj0TPIoxJJCTU",
+	"Tvs+k7IoKIsPxGlc3Y5LdvdixqQt0Z7FbBh+gUFoe8MjMvXHys/sxylvDUMeyjEL+p4aPHz0t35F0gdl",
+	"lZdwPsyocnzUV//v77T5zz+u//OHq6uW/vHHv6lfrq7+9uP/+m6V0NFrTOmXd3ij03YRH0RtHgom+qUW",
+	"4axOL2Y+C29YxsuGvQXZBOTkMDcD7ou3m8+vbztet33XdH7+bicOy4R9SXCnNFEqcoqyEQY98vQEHIcr",
+	"Dpf1iLvMV1xtzh65vWrIGfO1TEADRafVvmp4V40wgF/NXdRH2J4HHwMGju5vPlpvcsNX1RvCFwN205IL",
+	"7kchZy13SK2bDl4ZTvHKoqwvXKGGrqfC3nb53LAXXjV6t1eNOMWXi1O+aaRgtcPFMvV9xgIWXDXu7q44",
+	"9hGV+qAl1ItqbWoznMd0NmNcp8Hsr46G17qhgOFWr1Xecob8VKlSt21eg5hOGPmhL+mQJYvLccyk+mb/",
+	"R0xw4UnDoqCFChwva8K3WtOAKBVCQ47hU8CCKi7yewuj+YuXoqiXrD+ssCkgMAbnvwOFJuD4j6NgO8df",
+	"A3G4/aZZGUUhuuhaUsR2jhRRDYjAI3SfZsyghsFh+Dt0zcQSImMiEhqZmTqQa65EYLNPDlurHsJWyFOX",
+	"FEngpqukMI5u1T9rKyLeIs1rdSsZvlhPFcQS1eyWL1q98AGHfF0wQ0c6h782ovuWRcFLfd3BdV+NgcyB",
+	"hG/ozUCHCYvVBZZDFWCz6WoD+6n6H3RfQel4/jsdIEDOkvzO3bzliiyl09ZpmXwxWb7Oa/tAY7JEwjof",
+	"LxymWDJkUUSGsZiSTrtNEkG6gJ74/Nl/vCCn7f8A7yeKxJwF9ZaxZlKzRcuYriSpCc3RQM5YogC1EPDW",
+	"asY3b7h9C43K91svZngy3e5609JmF6jB0adTf6mEZwB53AQ900RkriBExpHz2isp73lhXDRP/WnC2Czz",
+	"YMdUblf5gK+tde4jKnlAYhpAiJuGUr23e8RX6n7+BK+4dTyme28njVoftQHstpBjGkUQ3h6wCrsh14az",
+	"JNQRA+jm2qX60pYzSIsDYYodeACCyomtfNAJ1zHjHpHC9P4RmdCIYUWD0DFIxkchFkOgIOvCB/U7IkW8",
+	"QKQoEQUr9RFYiqdrI4pEHSbj0ci6torB10unUxaTGGphGA9YhSqfT3qN77R0P5Awv2eouHICPRIkB25d",
+	"SZJDfhMmdDPz6Tvnuq/JCvJ9Nkty1CqbkXtM5eIopj7733kKmaWmM/j6cXu1oyzkNxsb7221/sYW91iA",
+	"jaNWTs9PbYZKtrCbDRVHWDzTdizigMVZjHRKJ9BwvL+sv3MfBvUe2NDsSPrPEMMtknWM7m6DP40aTwdK",
+	"sI+aT7Kw8ozF6mhXz5e2XmyMCJ9Q/uOzF4C6A5aD0HnYYnTl7I0elG5znXgvCVoF+kvn5Q5Bf/mX3Mie",
+	"hTo6++3Pzm+Tf3aDp+lr0Z49iTv0p2P/FXszehv+9+T99IP4+OcneZn+Ov//F7+1O93jk9MnT589pwM/",
+	"YMPROFyFxFlwPweJ4+zdo72fVqWPVS3SsnAUBPjtFRlymNqJS9BmD4KzDKNnhGplUEkBlR22R7fZL0tY",
+	"yauTAyoplGQu4mRsDTvwagEjXtl1jrrUBMBoH2hbkJj+BCiMhah5kfF2IyZ5NbUdb6azejVCLF9C/zx3",
+	"765cuB3mvxw8ed3Ltr+pqMYOdsTmLZ5BU2XbvJ6YYugu5w5mQkX/zX3p62yTY5FgWdpGzQXAImU0DgwS",
+	"81PBk7EbsEhnyqQIaMJMX7NXbJqbqsQHgdWyWBOhNooglL+herRiVka/o9MdXDAQmFRJ5lDFbSfTj4Rk",
+	"gafRv3TOOMQ6gxkTarttKnRV4lFY4DoQImKU11uBOpvF4oZGVonA+F1uyOks3YBpWqR42p1ciarBcslh",
+	"ixVDbaitiUA1my8chpxG4T/dAQ8jarjBQV1VBBqbsTgUMEwGGS98n+7y+8B6Z6+LGaV4zQQk4ZT9Jrha",
+	"xl8uX0ILMU3YS91NZfj5WGwSVHn2LAyJZC+JH2Dhk/5kCQFNZ66cSXzWOimeRPuo47pdPbWJtvLzYEdn",
+	"ejoKeT0B6nf21jrfhcu7N6KZ+RTsKvXTXTmDpda+SjfovWRtKRKxYMRiAt5fKMlUqCVd1btoOQBy3sOy",
+	"amcFd3qLfVMfIKtl6IlPyp7sj2k8ysBZoSaCa1/DxSN6kp0PSQg1Rk52DLLSMe579Y6nSqLZF4AO8rrt",
+	"NrFSBKHX7/CaO/NqUci3SvqnAKsAoKhKTzaUhvoju3UjU5qOOpwJGSYGgnEW66z9gvvN3DeX38bm1xbc",
+	"d4YPg/53UdSlQuMo6opKeI2RbFBJvzY2dYMW5/rvOcabA0Iz2lm9Lj0PjnKq8naPR6wLJ8J2AV/dRBCR",
+	"To7FkL3RaEVZwlBZoWhgKj+EGNA+HKvU3i9Mq4bvQ/3OCpHY8Fu7H0yrPCL3GJa0u63ZPV0CWSuGmDWa",
+	"6b+ECOZhFGmgvUpRy7OsXv0gUcvy03kZ+fZ4d+Tb/4qpz8hbMZthh2925Ge3z/enFRoBy9esGAHteo2A",
+	"J1sZAWUzZMwCC5/0jxQIpfRx+526u9pg3z1RAyIDFok5iI/ZTxkt4g/fPVFX/9jKTuJvRkZ1I6N9WCMD",
+	"+vJgkJ1GmbHRWW9stFeMjfZDGRum53AHW+O0ZlsDD+zlRiRJKBzgXyUpIic4n0gRC4Yd9E0Yoi8xHO4B",
+	"wrretji6zX5ZG9mHmBU4nnqIhjQQkFr1OR+0XGihjFJEP/l7SdRsF4Xyp+KGOcfbzgi8O+HoWsmrLQng",
+	"yOZSEmDr5dvDrNzCFOKuLbHGDF1mTKjfDn2XGAxwwX1m2yoJiyRD+GdZaD5qDuA9UJsPYQ5qvoO1xmAV",
+	"k8+FeD6EyfeNsWFHxobqbAylxFgZ4rZnlOvXdo59jjHn7KKH69ZIhKQ3R0C9B1kg/HSqJX1T9HRKY81/",
+	"LjhbFyN9ZW66oSfybIB5MEa5JLNgWJqYEfGUJrmEDOPpFHhrA3Wy+/JGTcJ+kK3qVrmmvf/4+OpNs9M6",
+	"Jq1WK/dwPR61IzmFga4AoGBDoBpXvg8QJ8hDc9Yz5rOnbHAPrGIPZsszFrOHWsUzyuQqvuKZYexpq9br",
+	"eGC+e0sGtbdkxHtgfiuT00tloO5VvYXOSEyrmNPpVSgzp6AoYjIMI2XGmDb3Fd7d8tHUUxxsrGAqycdX",
+	"b5SV+PLi18cTtQJH8+hW/XN35LhGZfvzA50i+TA2aXiEC0TalFAJAiYmpj3JfCyIZJAqZQsySEHL2ILj",
+	"KV0A/mRx0vl9yNl5zhn8akpC1yU+hLr8i021qS+91OzXtmOtkTXA/J55ssa9/sem83sNyDGACsFBHSk/",
+	"1GyB7ZthqrTjHRrI3UrH5nxjJtZ19cDIkI8i5kZCNBiD2kfaOt6fTenADoXaY+t0Q0/7iIfxIt4ozxR6",
+	"YgTPwvmIAuo0HCzHrFngcM1kweoX5KTTxQ4COJmID3DgfBXsdjWqjTfZM6x971Qy9bnAFktkrgFFwABD",
+	"WItQkjgcjZNarcCeicAezD+1vEPILaLO/4yACJpbQglF1xC2mdEwMOTsplkFmrUsrzpJBJnRxarwmDf5",
+	"95Wed8D3RLmNKBGb6KxPYEbhDftldhhxOQOCG8NWBAX4AN4N7U8FbgcM5aHXe9/WvEs3cwhslYD3wyuk",
+	"t35iSFdSF0DSARTaMtEYpPGwNQ82fb1COqOLw0joTwsyoHxCkphyOWSxB566KeYlH1FybdccFn1qcVZ7",
+	"MgyU0osZePnQjpmM2VSy6IYVQHHM6OKrlW6Letn4yZ0wZQSeWu4sj9gLycnTTmd7kdcz/chF3ko7Rfo8",
+	"aOHk0IxM5nRRr9DfiDA41DEuzYGNRJSokInpxZ5F1Gd9QpWZnS94trW5UxowDwojAABwwEwtRIEZqF7k",
+	"a9fqn2PBR/j64OfBFFXstP5VhIENxzwqGf+sCe9cGbcYXTpomWs1r1HMDdne4Sp7VotGs05sn3IlvMYD",
+	"WhVeM7wzU//x72eH2kSenoKd03hLQpDzggtX7zXFtiedbiF0INLEeLVirttRiEPbkoktOqWEJtgSr7tF",
+	"pVJ3YkiYujN4ZQMGDi2wMqIKvOL9GWqzvvVSQoMrUcjpknd05aPon8+6WX6/3bI0xiaOTmBD4RxUVHI/",
+	"pdHE7pXtNd327yXSBOAqnZaLLOaMFUU6Kbd9us3yneE3t67tWJmmKt+tMqPn+NJFwbjPeSFWgr3U4g28",
+	"sXXE5850UEgpTuOeE8luWEwjp/VAxBCcht01F2kUAL4o7rA91IZu+VoLdmAaxr6iqHYZ25KOSm9Myf5D",
+	"hHx9p2JR0tZ2C4o5hzK1AyGy4YJsDiTrxV0FJ1CvpxTwhUG2rEGOP2ZZlAEDijHs/9cxrR0aEPMienSL",
+	"P2xqDw7VRoEbSsJ4kB1mEFLTmr9F9CAwrwMA3IMFgTKhUOPHa4eT/J0tdHxX2edg3L/A34ves6z26GfD",
+	"g1xb3VFJ87GGaIBgoIH1pXxBpiKusQ3Z3BlMh+Gu67ypHXnnSauzp+jx6ZJqeqIsU42L8DW2VkyNWBy+",
+	"pdlMYTlFJNQtwiIpZTLBgzzl8CN+7BEkUSHaPeJCA9pTMmELxKACHGe4XEcPCmtIMCdaiyqpgdxwx9Z4",
+	"HH5VDsOvZr9aMBO7Ybu1blgNpoyEbnvt3nrY9OwRgxE7mIWdIUGmLIlDX67Dav1ZX7IJUH7MiJxRrlED",
+	"gPzOQsir3dbsnoz7nv65czq1Pz8N7I/H7WZAF7L/gjxvE/WT4TZrOffAFBxnIbw/9MlyEZN+yBMW39Co",
+	"b3leywq4knDKPik/uAyLHZ71e6f5/BqR2Nveyd0P03+N/xX8qzkNeZow+a/mWKSx/BcM+McilPZCJHkg",
+	"CDNtzeoUn4s4cGaqM+6Xjdq8XymAfNF4y0a2QXddIOnmDmjY+7cUK09sxN7TBB3N7vGJlzFPNHqdLhbG",
+	"/CqiVM1Lp9X1GkMaRkqhnZx6iMsu5TCNGr3OaefZc+3PKuNbff+0e3xSQUOg9JcBuKfTWopG3oSjNGYZ",
+	"jRzUzUFVA24q9Xk4zW90HNi20MxixjidhS0z42Xb/Ryv2xuOJuRDAWVzTm9NhJS0VlE3Oq12q62mT4+u",
+	"0Wsctzr4UbY+NAhCDCZ9jNV4E2DB05EKFG1d1VSwSup9zj6+I+q+uy8U89MYGoZ+v87X+oTSViDmF4c2",
+	"rp2pj2ki4iNfpDPBm74INoA+n+tvvIQvvITra/LVr7cvdLYPL/V8owjoKKWHgJbKiJIk5H6UBvUEa3AM",
+	"+BDN8qKz0sDHzdjU07QcSVEplZlHWRifkQmNIuQaxCVg5Vh9L5ceq0yClCv3/oIlCZKjfYwoFoyAsdn/",
+	"eH5xSYAIIx3YW/Xw6/0WOUMmz1ASoOOG4hKwVh30rMAjQpm7MLtlHROrwvIoQre6L/L92S8fXr5tdtvd",
+	"pw3gavnI4kv0XHsd+OATU0/XZaWddlu3zclG7xga7XyGbQzQ4BdRDis7i2gyFPG0CQ11LG5ce/nqhYim",
+	"3B8Tn05nNBy5BHvv8S9iOEQ/j0Zh8AtPwIZVw2y2nzSP25fdrjFAK7V3ZItQV4bMveXeG+pnjCb42b7a",
+	"a7us03BHt74d+V0P+iSrJ8fcly/Nj+FFWkHMGUAVq13GAnDuVjcO48Ej3TX5ChwtvFCNdsMq+Hzm7T7h",
+	"7R6lKL5ntttQ61TAKwB6Yx0/q1U2IzFa01YypnKstG7IMcYPqbkWMSQ3C2ClHIoYeLwx9IaFURqs1RQS",
+	"0jQIExKJURlaWjbU92L0dYEZ68lSSrgF5C5yzIKGp/4igN1hO4dfd3jbqFJhP5a3tlI+YAkEHW5hMDgm",
+	"PA80l2UueqfWttFrPB8+exK0n3WePTvxnwZPTp/T7pBR2vZPT2nQ7pzS48HwZNgZdAftwbNu1w86p8ET",
+	"v3M6aA/bbdp+pvyymbJan3db7Va3BY3gMbsJRSrf4iMaduvrUPSfmyrm/4RjUKa2LD/3IrWmMc6UaG7O",
+	"YjCexGE9cFuwe8wGlLCFdPDe3bKllfD773ltL5Ts+p8WZAY2m2NCmhQ8Ih6SvrHu+4g7D11wUwI8/KHy",
+	"2e0XHKbNwp1vXuYjDOnerXn38WUycJmVINTWCgEoDERNAIRjowh0q3nKQWx1hMlWunpuegNGMWMSu93V",
+	"45UvDbC1Z+oPpjrSGA+QdpowNluqyWAL5+9g/Bt02zjlkN/DProrbihVyBk+KkF2NkkGbJRyMmDIVQlB",
+	"MoxQ28cM2Cjk0sCDqMNGh64jMWexrngrKt/QCtld50dh0ahJt5b1CkIGqm/w8c+5QamJIjGHbTFkNElj",
+	"ZvDXeMJGtgHt9M5r+BoYY6kswR4py6cCCCPOxAA4MzCIgIUl6oMMb0T7IBbq5DnUP8BuYkjtnDg+xUf9",
+	"IHIJWtvTR+Eq9IhxjsHTUf+tQzhxUFa67sNnLP4j5aE7gCLokrLBNaYiYJEzPRmCyxsRE0oSICX0EPyl",
+	"10j013K2qbOvxZCAe7eTLqrNNnVv+qs+/WvIsuOucvS8GBIKxwZWWd+weKFsWHD8sdh0hluv5lOsZ2t0",
+	"bktZn1fKvDRlQMyGEGRQI05MFBqXUxIqidYdIR+1SJ+LeT8HIQZXY9GsL2QideBjpWBNlyH6YyEZN9mS",
+	"JSWF77CkpHbWLdtrj0esLA6wUxE8qXcLOkVaXXO30w79H7U21aiu6zoduJhbeMeCpV5ZyUh5RzAQGkVv",
+	"7PJrw3lJHgrmdpMkXJdOf9H6LXkhyZht8wbcPKlofIjaov5a4veojy9LRqOr+pR0YjWfM7ydJOOj1kjr",
+	"TUmdQMUiugHTJoyhIKfKSIuMftH5D5Df2hyQTHfbMUDVtKjZ2YjZDeOIMlfobkBLK80sTugzNFWCSlNz",
+	"ilahjiZ4TjyYBoEk6UwDS0GiyHDYJ0RLkXLaSF/fMUBq9WhOF5L0fRFFzE/Up/9J+iJNZEKBCb9P/vOK",
+	"9yFb+ssM/mhQ9fpFRiYmiHRoCd+2qo2pv/czqsz94xODxc+IsqZ2xWABR0oVx8i8R4kQx2Iucw4iCqoG",
+	"xN9fQvXjjeTn/eLBQj9OCULtZoWW1yP2ZSbipDQhhX++92UvRiyB6fDAaze608u2lBcz9WnIR56t5DX7",
+	"wbN7wHPk3wPR/yOdeUbuPWUs8YAFnjqb/sCPPQT3rwpQcqbEB+1E6o9xLT00HkED6TeoDXZAGWoAnTcM",
+	"o3qDp6iRykMp7wrpuHwxBZvSWKb2Dwblw9BZrQ+ZXOqH3z/DxBmZ0dhWXHIoT4/VkOPEQsYU1WpIRmN/",
+	"nBOWKf3ynvGR0lQIOrkXOtDaQK3aD8Eba1kVlVRtwQ2j8WxzyKDd0xJ81WslwFNhbS2wkhPGt0Lieo0v",
+	"Qd4nYI6DhYVWn/oZXwR/B9zKQvvH5AFLTKCL3J9/dcDFZJSOQMvBGJpR4qKRUT8Jb2AnxSGNdJYQgq71",
+	"Y5UYOd8codWbsZZuiCgyt9N9SHOb8UA5AhBLHhAxP4hGObrFH+42FKU4E7R38BQl2zGkpSnsGDgTvmSp",
+	"Y44Rf7GTji5hRP2J2sR4v3vDod/HJcKBl3lEGcDsKuRsgTP0kS6yQw5DDwbwRtMgA3Ko6yixmBRB2MI2",
+	"0xsKUMuwUCCv07Zmt7Ia7MG0kzNtrlbK3r4mbbSjqnmFabQS09c0WNRTRG58GovP7+42zwANolkkEzEl",
+	"M50o2StBULHcQCsYi3pUqq2OrD643f0hpdhHOkyXY+b6XmZYcTzQfFJuR7skwLJPQgQbNtHJFjnjJAxy",
+	"hUYFsCUx5UtlZ4+jARRsQajYaWSFQU9WCoNsbPrClv4nWRXQnLFJWQVQ5a2jZ6fuuPWFe/jU1DYkxZQZ",
+	"y3uYBzwKszbfw53pZpeYUqCdy4DMlvG2Lhna0E6/QnqnsfEdasAXZltlUP0r6GObK4seV1XRGZp0tkfP",
+	"VFM+eGXRgXbBa4gw6mo3kd8CB5Z8Y2Me4Hx4l5AZXWR72Ego5ZCKgsCfnOh8j0b62aTy0VR6DMK60dlc",
+	"oSZdLdlcSlYKDTk9JMcW5mcHxa8JXg6QBqnnnWFFl3lLTlcZW/042EAvwoa5wWyeTM9ijHDDP1ERUXs9",
+	"mnYdVig0UGUawBD23IcaOLrFH/ZDiql0CupJdZRIMSbMI9QAVtz+CwWaJHMNAnO4M+qkXM0a+JRaO7oH",
+	"1J8YRE3t+4wpPAtBuRbswJJpS+NqP57ObL7N7WWQnvZb3PJZkUGPCc6w2QE6IULEv7EhqNameids0PhL",
+	"VD1tDtSUljJMQx5OU/Vk4HzQEYx8NMGpaygpUtpYkfQ0V41E/QlyNUnAbO1gWdM2lUluaOXOhpPOzLq3",
+	"clVHLwVPYuonf91iI92cYYuLhBM2sdVFTh2S4IcNyeY7l3AbH0Rj/LRwypLSiEFRUjhEnYDV+Lp9GauL",
+	"EOXKgGRpJTHEkoyCestQ5ruqilFbH13lZHmKo2RPeI051JhAYLKpA9E7bRQ4eB+7c/dRt1Dr40SdJfUn",
+	"ydfvCbcmr+5NsXs5H3j2GIYPE8mi4cZCvNzKHERk95FMd3QvUQsdwglbOU2Hbgp1JYMzTKNIl540Tk1J",
+	"Va5+iyfjD2IOf8a/wkeXOBP42U5zsKHuKh/bwvJxHuRQB1A6iiqwstpOddgkLJ7KLFyE2PlSkCGN6yvP",
+	"0gYgHHsGak0mxRhHB9jQOudUyw5eE2G5hMc8rh7DeAEKJlE+fcNrpLku2CWrtXqKCV74kZ8hYHJBETcq",
+	"22HMmNWr+mCBadGmRR2iuL4pKV9cnzlN8K3lLpX8SIuraOppOLJp8u3RsNVLrGs1wjfCTE0YW7WlDdza",
+	"GpCyeQOsGBP8oVzZkkKyXahXzErGoQ+J/5K1fK0ECxVbQYX8YGEitk5WFL0zj/yZioRijSgNgiZ0ZBVU",
+	"Y37UI6hreR2f1BbQN3qN+ThMWDOiAxY1Mmbd7069Nhx8hFpUae3D/QLHyEKksa2TMk7fZ+ded/dbsqA9",
+	"XstwtG/zjSZ7hmug+sF5zU/6IUSmMSaX0PWtt2Tia9iOpeAprqIr2oVL26zn08hPI5qwdT0whPpAsIRe",
+	"HwuU2Qx2BtK1IDKU+qXdIn3oj+gbvlIaRS5bnc6xh1zZ1hF6lkYba6ouRDyhU8FHVzwZs2mL9KHM3raL",
+	"ynRqEk9gG6JCh2UHMigg4Q7VxCfS0AbLhM2UdlD/FlVh23mANd3HXrebHfZEU70ibpri/gNt3mdWvW00",
+	"yffm3TagvhaiVCd3hkJMmrFRAHKCjIOSD+xReVKxRQXe/aC9KVs1aji5G+sEbMuzftp2gnRDxvLU5FYF",
+	"4WVG2ZzmNa7SKbqhHu+w0pNUSIquG5hyj0vKiyZB4el7wiOrNadsXZxpWlROC1pUKgnGGSCll6k6vc+g",
+	"AcNQi9Wv4HTziXbDMscGXSwd59O6YTtFqPYR98MoxI12dJv/YG0N5afcpY1dbPClW9RTF5Z/hcwQgg4L",
+	"MgyhTN9N1i+NYtVW09pmZwzS5dc0xWBxGrEmomCUm+/qlUC7Z4FIqsvdkXQuEWTKGHyaRqxFLs0hA6dF",
+	"QhOGpERzGiY6prlgkoiYcFFs4H9KI3bm3xMTZmVAQO+2mEQXrvodXvi6sXWzjn3ViwRdqgPgm+hj5A+a",
+	"sWWsZ+2EvpK8n9Cw9NpntlxUf/DTAoFCDItndiB0ungigpFK/WQDk6fBzLq98xoQQlmh2m5UYe/EK41y",
+	"fvfh12ZHfZpGuoV11IzUsdYE1iRq5a0K6Sde+sFIAKfcD2lkzHRT5gpltDmK0DicscPBu2dCtUXpvbLx",
+	"6op8DVKpTh6pcx5BGJSTguYu3aj0CjTW0W1s33Mv7s5sutbmgLXO01QmYWIyNIZ/ZSSUVuOehnPVwW4W",
+	"SaYZUkL8nmyRs0gKMhNShoOI6SpXWqgO9Ws5Q3xUAbeXY+ZP9qu/g1dzjJsaQmvugtbCNLbIlZVuFF0L",
+	"7tqKGdAMbiG/MUO8pAcT31AScI+5mAMZ6HwcRlC2oA53dP3gfC+gJ1Ajf6wSekaSxQw2YhyLv5hYclGX",
+	"VPL18K2f0sdkiX1KjbFUF5jzpnXT52gt4Vs12YC5EkXEIBuXnpIw8dsiIqs7K6WywW1Kd/SV0tocpJS7",
+	"4WExipmUlV96Bzcozfk+ZrJ6PuU+i3ZTvet17p8pS1kALxxKgs+JmOVe9qAeBL3nOV2oj9WUAM+ML6bT",
+	"MHmh+Zqo1B8kGgJUtshLvJ3SbcCcp0tq1MMSHR4UNyz2TLmaMUkKYHfhTg8rGBeJmOHoK0iCutpIv1Hc",
+	"vuCc+YmINyKDvzRXXuCJUMnxwscVsVp8Zw6YxjhJZrJ3BOdTEz9tiXh0BL33R912t93sdPWdGivQ37Uh",
+	"hp+R/744/0DwLT1NvKiffpgouPM8hJeyi/K9JFPKwyGTiWb1BbYLWYo1bpZVr/nGRdWq/tuSHnZJIbaD",
+	"U23x4rdcUObHLFlvb1zoa74iMNktund1oOji7fnHd2/+zx+X539//QGCCMlPi21gZpG8Z+0jDhRQwPXY",
+	"HEzQaws4L5gl3f9g+AAYQu7NsfTxhkZpzi0zQlN0XsBf8taS/vDoFn9Yywr3eUwTeCgy5SOsUZiQIQ0j",
+	"jcKZKKdfFOB+4D1xcPfA3oZvA4wxoh5evlfwAoTqW1ea8U38bDtPS538bI9u61bblqVULvDXr5GeDUf+",
+	"vUR8GshQh1Nmdz7g7ardv8Pmr+41mElWZn5aYOX33w2bShqbII498rc+sLhJXd0uOPOIugb+3CeapBwD",
+	"KvAW5jg1dfAxo4HzFbgjGPRiCN4AzgHcoKhhV+6xq+CBWQDGq7IRLxIa7xezwTXtNa7SdvvYt/MDv1Zo",
+	"lsK3/xVudpCq2gdTF26SZgdyuPXqAmVReZpaRIO9VEe33fmmhXPnMWe7s+15jffCpwbGZ9319ro6GPou",
+	"IK1r1XF1pZvj5jNu+wbTX190/9hoNnFN+UIrZakz2FCryL7MIuAAMqA7lbLAIfDPbZQl9F51eNM4gjSO",
+	"6aKIgW8Vzu1RArhtsbexc29TwtUyB94wnoh4YUsk2ZfkU8qz1PRMiAiMb5R/qBMS6Nu61ZL2R+145xPN",
+	"N6FWsQWIRVVU9EnNzhjIyDbemIku1+iOOfszUwP6o20D1eZT5XvBT3dbRHQev5NgefN6t04RwYqsSk1F",
+	"aat35zRmY5FK1gwGWcxoJmQyipn8M3Lg9xMRs2EssIMEr5vSOKTBACPbf+1dVHGHlB/JGEr8Kj0jDLnZ",
+	"9EkU3rAiwsbt9+QuHlGWTSt0iX4G/8cJETrdvkYesA22Rc7s6NHJkXQhsx5A3fsHbyk4W0llXPEN7peZ",
+	"MMGjxYu8H3YTSuOGrfG8Vj2uK37ObekMdi+if+ER9sVnM83N3QcePpqwcx4tCrGnlcZZ7K7d9nfWCsyJ",
+	"IF6QOOU9QiH3rUkTdK2n02NXkFMqsjrcOShCGh4IETFoY/cKadElvWGAXGXKaeKUS9PlZ5MKTjOM26dE",
+	"IupPJJbJY/q/bJgQP684vs/jhWfblcahUs2LsvtzkbAy0+u0yPQqpFoGRreMrQMk0KFrNc20Po3jkAVE",
+	"pAniT2Alh2m5gkIPCGNiVZLmbI4Cywv+gkDx3TyUjJx0uqQP/GhTccOCfotcJJQH0FahXt7slbI31+3L",
+	"hW+O1Jght7+XmKC5cEKx5jSXhEwevTLasC5P35psBqDe9N5A4RYcwTyFqkqErQKAP5l8jsOEfQ6hckIX",
+	"tOu2Z9js0GarDt6Xgg/DUcuUZ3xiUkSpLefhIsngSVFpBdk5a87WY68Rp9wc29b4+Oot7+MKNkOnwGY4",
+	"vfPyOsgisW7JMKcEhAXbGRQ6eAJLBCdeaJvX7RkHxxuN1EmDDDuwhQH0wejeBwm7mGUoE/GVddcSTYMg",
+	"J8+OabCd5Ha05N4a0sU8baJnihNwi7vVx9jjhNXCW4g51n/p7w5DDlyP2d2wjy7lWzE9mjIdW7yiTCCA",
+	"Mm7blo/23dJrVqkrhv4RZ3RmE2BBCcRC/zJ7vLP9Hi+N1N3fHv86A3kfUwzk5RP2JOSJUMe4zyq6DhpZ",
+	"7UszpvPmAI5miK2XOvhHtvqwB+HlxS7lVjnHoxgJNQ6N55HENGGjBUGmQ1Ng122328SOZamSwdMYRAQ6",
+	"GZR2xjq9jO/BhS4544R9mantr2xNyfSD/YiGU3nFTWPlgErmQaMmlNBCFe73Ek0sfJC0CKxz9C8KSmzV",
+	"lL00w96nQRKeCJpEN8qp3YdTpRZYpLGPRksFvhk1OK2gD9O3CHhIEEHQfgdGFfV8KMNqGK1XbW6rytIB",
+	"UzAjYsb4svbp5qISVpW5wRsyD7nsoRGNcgXT2dqja+Xi779g1wqTsP2fZ8pSV/EGAFXJOXZ9uwEi8Np+",
+	"Yo1ep6t/+RwuDxkb1q1gwaV6rsD6spxMMPsIo6kUNpwUz7dHxLTGLez9Eh0r0gR4RNHBS2ckEeS0rUvW",
+	"wQUdK39wwBjPyKJqh22xmsN5JGBTiCGZUZlk6sNRmtne3LKTpUBFuvHDYlJvaWAENTEvwVJ9w+JLreAp",
+	"JWYRcz1sQvEFv2Ex1P3rghXiUy546NMIvl6Ix6B17qssxLSktQuzIDCYnN9nV6gBG9xrMJ5O1czpXxd0",
+	"Gqm528oTNsbD91KTr73Ih4mgA4cOpIYJLhqitT+WnFNEG+x2Tp6ePDt+cvLUgSDM/FNoDofOAO+ew9AP",
+	"FFfebpdnnvedl3sRWNwc7ZV+jx7Jv8YV12/Ru+KENEkY9Ij7GupTQtQIeyR7kSusAl6Vk1xoJIfdqRtR",
+	"ETvBxiSV2kHZ/dqCw+7bYozIEfD7DQqXK7j1OEHnatQBXbTIpbKF1ElgIb60VHhEggAhjMycxjzkI/kC",
+	"ArdouGE8TrLixmI9SAMg9NUUl5a5xtoGRidcs/qojxpPW8DAs0xqVeoou6ZNjSGAnM+9hPeNjz7JPdp1",
+	"ywuG91xdM6YSAOqGXd84trOomtvO2fxTBuBh36vR6560j++WIherPr66yjPF2eDMyoTNlD+M+KW2z7dR",
+	"EgxogwGl5Nid4FsXvKJ7l0UT3T+o4U3YwrEM9buhx9xwxiUT4U/+iNgNi2S++9hV9kt25nwMzdxq8dYd",
+	"NVl8omCZOr81XCuVBoul0ynXYL40zIAl9k9K/pX71EzicDQCPI1hOEKwpNsGnQ7CUSpSCRNK5zRMQj46",
+	"Mz3u6kPHsG0b2Zdo10JRK34epLgL9a/sz1R/HYs51NZqq9Mgwh9CDtEG+HmqjnV9gXIaXuYe6MAv9Tpt",
+	"BzWme9JumyCHbPSe3jnLBjDQfmtpWtQ02jAKwCrjPeyqLh32uI5nRM8cuqcuNpPGZ8CuIjSxMW8G0PTK",
+	"EFO/vR4OcVSQqzLyvMP0P3Wmv3v8ZKsVOD6utAQnG9ege/w0vwonx0urYI4ULaYBswXcCCMtER6o0bWE",
+	"j5aBFy8Dop5sh7Uqbsi760OUiqjzbnO5CJzOdXhTcLyiEWIDKyX9jfZSeV/56pJOPZv3BLcddRWhMUPT",
+	"YrCw/c/SAN/F8SIfOwJu4yxOZFw0YBtcGBA0YahCwcrRWVawdaTpCgRf5oqbXB24nnq3Dqg/GcUi5Zpr",
+	"GmFlQCOSUSzmWdM2pKVp0CJnDlqf/nABSNKU9NVR2u8R2Nv5NIWyu654/+Mvl6TYlvtf6q7/39uzi7d9",
+	"MxQXyBcy4Mu5Q3TLsnwjfEoEJzLkPmsRpCAfpNEEmhglY2oI5xdlY4Aezr7Otgfx4lPKC/Psagg7p9lz",
+	"vemNuhOS3YqBsG924Dc78Jsd+M0O/GYH/uXtwB1svHVAqNYCGDCg/qEBnLhRJObq7KYJMQnHpdDXg+Qr",
+	"34QcC5iQUEgJHeAcOBYKzHcgdjUmq2cwwT62v6uH3ZXGsi5MmCpmyAevzEBEX52PBZnShdqJRnjWBd41",
+	"eUd1WIacXNRSfKomwOXUDiWZcPVuiJ//YGa9t/3FOBvXlRZ5D3yQPYZY5qoA87AD74FoILZ2rwzc43FJ",
+	"E4B9TOkE9/QSxUkl4ckhgBQsZyzEsHSXftbM8CTCtJ7aswlCIdM4lIKTYeZrZam2PGgLAAPLltJMEp/X",
+	"FMMmHF1hsmhNgwwRGQsAgNWkBPtcjXaX5cFv7r8wb8WcTJW7ao41pcDgXaAvKoqySDyV2JDKcmsH43gg",
+	"H95ZtwEbhUgdI4XgBNzduYgnyteG8thcefoLrMIzJc/aD4ekUSCwyJnEgFgChRpKiwcCdyE8SMcHppJF",
+	"N0wWcdOIG1YvLNqqF3k/AvIS5piBKBgZ4WJeRQS22bJHOeezLB2ekKmQCQHQfiWMYNfqQIvasrjXQIYn",
+	"bJa80MDEQgwhAgJlQZA+lsXpolfOIB6iHZGRMNBxNHipsly2aTqEi66L6tjddPqaO+CEbY9eC2ttSSlr",
+	"7Bd0HcNZLIIUqy0MwuzvmSd87TVASed90KeXXSwHPv4Nrdkoqz1Ft/ms45rkzjNsZU8Qh9AUsH3pzqoT",
+	"5njWZ51GrbFdmPtMQjfHd50tVVvNzObDUxm++GRzjC62UBb7Il5vlY1Wz67DuCs9kpClISGJEBP0BwG4",
+	"DStYZBrZxt38FCr7Ai711DfLLDpjLBzqULlHq8PyGDvCkxlY6azG02UJcL7cNMy4xcLYgraXwJUv3fPr",
+	"LyyA0jGjUU+Adbtz2X7mxoalH7MZ5X5o4qPZR4uXGv3bazAevML4H96o3Txe4pxbivQuPaxji9djf0Ns",
+	"N4v/dLqoQ4M0cpp3qpbfL417iSvPhDVl6vvAyZILbTb+TEN/MhBiIrG+NpwxKG4TEYvV7m302q12x2uk",
+	"3A5bzaH91cxgvbDgOTndfGAs7ZW6+KuWbrtdovDgHAlbanNcH2gqhP4TFrwgfbtsQJIDsRHQ4WiJjg3r",
+	"la4v1azYHunndlEf7FRENUPfAo9N5VxMBbieEMVjV9wEwb6XxEoUHivIMdFxzGF1Ux3jRf/GA9sdbPiE",
+	"9JWazA+jRZTucx7ZbYN9bax9nb+bsPiK21TokkOlFTl+OO05TBChJH1sYukDZFpGB8duGE9IPy8dfZKw",
+	"KLJ1+owHxeXx+B32KKCni3ReqVLZQm3suL+rF+TfM1eKcSXnxpA0afexiAKMbVEiZ7rTNU9VuFEdVLEH",
+	"dP6vHP1aX3P/LmAG75KVEHwvyYQtPLMlQPPoT2LzYcK+JAbIBnymGlFh1nuQmed2XfWu+Vf/ZNUNTTDG",
+	"RqSAd0pIxJS9nKnYTX5xNUqW9yGfGDKWlWGp7UNC7kdpwKTN9Thx/DXj0Fdfr280r9GLxk6ls22pXpby",
+	"UtsgnuAbZY2BGQWMm8P2GnKS2uTynUngKYsn3MqxBiH/ey7dLeJwtNrN4ukOpqUh3K7luylMwN3lU9UD",
+	"Nob8+u1K3n1DwlbM+RsRT/Gb1mpccF+bjOqHtfnzksSubX/EJL399bh2kzEOtjMVYQPsfyyYjZ83CzMv",
+	"GYW60EBUSvphYgn6GchfFgcbecviYG+C07/27s7n79W9yja8mCuz5tbdvCUTcudqh693f1fbu2U1ASio",
+	"uXQu5hTnLLC1hcDblvGG1EiQpx49WMBDQui0Re7gnI1zv7vb25JIT01pBU1wpKFhtrAw3+orv8L4UcMr",
+	"rV5bd/IWVbZ1lIT7NJUsB83wj3i72j5Ui6BC3Gq4HYL4uXKcGs9UvcxbUbORf4g05jSqLWA/pjPobYay",
+	"ZLsT1wRdvtJdpzRxKjcfwxd4XdU3uNBHx/5baZwO5EzAlcq+uVhw3wkQdJ9edrq945Pe6VMTdVRvZQ4Y",
+	"tb40YhIhHDbd4knJLf7JeMDkJP/9DHcErsZm2sZdxdNHT2+hmCPIguUMN3lb07X8wpIk6bDAEuuEZtnj",
+	"CMlBpyyoZ5OwmGUEp9KCXTlj/Jp3SA8qdw+DvWGtCtNogI3m6oxHuwvsikEs0tE4wYI4RhIaj1gi4fyP",
+	"IneFv9dUZgWdErD2aK9IliSRxluy/QVAVasLpAoQ0hfct0Z43e0AFZA4cNNiUhonCIZnDE/86MIcR4C9",
+	"oCRPzddFFjOMw9E4geRCOGUiTS6YL7iy0ttV9ypMS4WgYcXmBY3u4JrHFVAxDoYR5dojpRhRZdZ7JdSo",
+	"OIsjrvQSdGyLQOduGTR1J9yo0mDHSuLK9YRuNcTH8klSdqelkwRlcdO3O4XfvttBXIsOls+Yk5gyRBjV",
+	"xamPoahZjRiillpLcjHXNRGGGTvJQFAqHTKFMOs55Y/ytCnOba76mjyQNBkXqoTNu12jlPQQewT5/tGX",
+	"waqwaruv5rgbLsU2kTe9aJ4FSzDpwRoztvoZ2+VqHxpmwg5XuQP444aAnEXK2BOnandZLGm22wafpbQB",
+	"D5X679mXr0FIHwFMeb07z5hK62BlGpW33iuW0DAqD5/hVR6Ytw6g3hKmEmb+l3GbUO2PsfUGlz6jEYMj",
+	"AiMj9UXcNMCNxQ1/KMjw7bwZvR/XbvJNnMX6kY+VuvgxMRFvrr45ECPvFkU3+kyjZCACdBExIO9055uN",
+	"E8bEh/WAkvQX6A7K1B9rVtxQGkJeC8CbmFodjZuGXmbril9xqILRj0VXM+tN7zlYjjpFHSaaFtAOS5Py",
+	"DpgMA2YwKRmdqik3KFTgEEPqgYSJV+gEX3HtBb9TZi0nA5YRCaMeGQkmiTBgcMrkTYQICBwhhBI/pnLc",
+	"ItplxNGqQXKREDoVfET6OaeyT8aMxpq3FZtEzRsOQw5olVdclyRARZOuGDIt+A4+Oc6bRjCQCaPBC1RB",
+	"Boz8e4mo5iFHpIC+/kp1DPMrngcxL6oTwnMYeY4fzu/HabI2IhYH6FsgJSwOqRiXMqboAY/gXeLLMfRO",
+	"aeq0NvaNVgocVGDEd2uKVsMBnW9YBt+wDL5hGXzDMviGZfANy+AgWAZvRGytjF5mDNwvskFtoD2Hjlnv",
+	"wGtgiUy2Jzbo1k5ssK0xUuqap7xk/TXhBiSgsPQdis5l/zFEhz+l3IHoz/fUbvK/NhQ5b06GO7yTqdw7",
+	"DlbGI7GkyTr4yStGg/csQVO8vYY9rojhZiuRy3NL5E9tTSGVj2R5jQjxfukNi+mI/SwbvWcnems2escd",
+	"paK/qE9Pum170Ml1Vbft573T573TZ78t2QN+4LuffDIv/16MIIgUMzvV4IMqsUZqXmu4tZeVAA2jkI8u",
+	"Qmg0ws82HMWzMZW6HpvRqT6b12kdrQvU09XBikV4HfzhDCes020X3tgaqRl+f8drDGPxT4Z25IxBtx1y",
+	"wzA1bn1W6lRRr3v8/NldmZ1Q/bgpL1IwPjP4rPAq0sO+H3TdIzoyXa00gTSOAZaesVgKDk67HIs5UJDp",
+	"DSRrLph9K+Y5bo8duTkPE4vXm+3oFn8orpQ9LKwKSkm1Ogrw/PzxpiIHKDsxdYwTtjAWKL6sp+sascix",
+	"RfpYP4uNXnkykDk30SPdDcXZXPeCvSBqBxM2nSUh0BpiQ8cVv7QPwiBzFGE4Rod4oIuGEl/MFvBAU3eB",
+	"tArKPjRxm4wU8QeXDRHushApRLN+VO/SZ19mzE/65AenTe2KaxKTaSoTZEvgYv6jCeTocm0I4oRDwgUE",
+	"1OZUkiGVCYt7SE5w0ulmrWDaJtVTgqANTDKemLEVBnfgSbvWdezAprhv69iUxSPWBDn7z6I2MpjrgtrI",
+	"4irsqunzj0hIcAh+/H/vtpOywvLlZdy/ytyck4coMz+ptczcRmUxMK8Uoi9mSp1N6UI5mlB1Dr47evIL",
+	"th8Dw76tiTgKrdg0nYJWLPVVZaQ8EIcpxQMqhTjlnqYLBWNEaXDoE1TWTMiXmitb5A2+7YhhN6bbiQzk",
+	"VGMa6LTki+XGNyRrGFB/8iKfFZmzmF1xSACMBGE3LF5glmIA2H4aUQuJr7TnbgpDsfFPTBkcGMhgow8T",
+	"wAsG+Dk2S/DYiELlRC9nIlbhmF9c8SzP873UGMiaByQ0VGFfEqJ1uA4gyTTWWRD2hfoJwCVj0EFZ4XDQ",
+	"n3S6RceSWuSXmrTqMXQnm+yDDrulfHN4YGtV8AsPxEF5wJCpz6ZO8mHzCWOzfOYE/NAqVYbFkeN3mLs3",
+	"0gd5PY1ZDWuhpFA7K9q3gZ+VLoW4Ykk4vN0uiYd373bvXsi/AYa8I+1BdSstZGltXSix2FYHCT2S0Anj",
+	"sPtrKTiik4znW90UnhYJMSE0Mc3itBAAdG+V3KOxPw5v2IG08oxxTLore3wpiQsvZsMRkkRsmOTdCYll",
+	"1YCajjXRurXIgAXpHmmArAM9RqcFPDj6FWvjHb/eA06yUTezJZ3TxS5UlmtEIgiHw8PIw1kebx8pyqXG",
+	"B3HhupQ59AIPSg3n0cdr+6vLq76Wre0DkmeXpFxP2xXq1VpzBklqm3fV+ctcMvOvw4TbrcB23S5gwj0x",
+	"TLj2vK0UB3ulJL3EjndWE8pU1JrVF7yy+yBXC2dAhiOcicohrSrozr0ZdhweEgZOzJnEIOELXZGUgZyZ",
+	"Gp5kzHiLfKSpVHZrMgcwHX0Yamu2AF9Ujf2votABGzjT6ClPwsiyi8h0yoKKsrA+OdLDm9a18svAROre",
+	"f5WVec/co3Yu4gnawjWvh4giZfYdZi++c6t1B0wT70C41ejhF5nbiOaXMbOUKhIyWd1/Zsi1LbT3IK6h",
+	"rsK+1OHnOI0YvDARMURhcqTt28eHzHoeJNaIB771CMvqvCIqk89xmCC1deZ2ZRnvXPt4zirh/kvBh+Go",
+	"5VsSYymiFBO/y8YIzFCGNZtN2Elx/vKrt1lOKtgs3QKb5cnB2fuXGsIeMq4IzgonjMZRyOKsLD/j4d9J",
+	"oxa6MD0zq6BIC5Whw2o/YbMk12gbStJttwmNpMj6arM+BwRFh0es6kPz5Efhh1i/wRY/6RlqSebHLPkj",
+	"5cBigWmJdKqU21OvEYWcNXrP3AKpS6yvBu8Mv0s+n316/fb8l4vXf3w8u7j4fP7plZqNmQg56h2b/2wf",
+	"ad9ejXJGpZwbDKApC8DsYWAjokV4wZIk5CPpkQt4jmytahpt6FfbLW80kG2ZmW+AbjUujJoECCvgzNRh",
+	"8F/QhTXs57HgI3wS3asjZY2lnw6cd1xTAONet3ecMgjOuTTFy+lMmF/s3KFGjag/gUIHqMllcSgCDSBp",
+	"FWd3GXh2KjicS1qvmpoqR9MufUGp8N+gVKTxy+VLyPNHlK8MM19VreR/GiZYFBlFbxhNsEQVBz60v/9+",
+	"fafGFLAIElKxPXTwMHI+mcWZ7CbsixrxR7rI8B/cVgMDeA+hRemENT+ymOj72RNEmSJJHNKo6mbIrXnZ",
+	"wTEWEVIcOGG6MZVkwBgndBQzRKsgEU1YXFfDpS5rZCRhnKK6zRF5/xRGkRKc1X0R8hvhFHUU7IKeRsgp",
+	"PRXeKN+biznRBXO2Lw3yIiimRPAWOTNrZhNK+o9yDNivyuVNkx4ZMiY98mcqEo2Ea/a/ptUEkcaymitu",
+	"2qAN8GV2QcjJfBz6Y52NYlHQIp+x7ka6K0ER/iHJVmqEzT8uAXxQXkKwogp2NKft9gJLqqkGZfYCDW4o",
+	"91nQNCZlM85sSrUZZSKmzSSmXGKrpO7KDmhCm4zHoT8GVXltNrP6J1GXNrHCMobkBVN/4WLe2GlLYNbq",
+	"MImcbwryr6AgoQLJuSaX5q9DF74cCyGZaSgzqHQ0CJq4HzbrQ3d4S3ayqxNnyhRn861MZaNAyLsc5a1R",
+	"XFJ5GprliWiWGdOfkEgWDYv4geDp3xTPwRXPyi5Wh5ujGjpP8uwEaRT9rPXJabvdarcb6BnobQq65oOY",
+	"w5/xr/DRJc7AMX5lp0n4qCWyjNJRF8Th0YgmNA8sBEQmdGi2UDIfi8icpOhkmDLDhMWmxFV9lELpnUFN",
+	"qQl2zmDfwz7GzC109dVk0sQsYGxavnvfJagooZ4EN7IYDnOVhTAz30uin6ZrEZX2cY0QqbtqQ+QCi5T/",
+	"gkoP7MQWOR+SZC6A5BEHlSHXCs4MtZgHvwDuVVgUT4RvvoSD8VEUjWjH+f3ZLx9evm12292n2ws1vsYn",
+	"FkAFqzlIagCkP9fNsPlTqgb8YVg2StAwIfDuNR41aqMFMc2dNfnlN1d880m/mVz3bnJB+c2A+pOl7v+s",
+	"uWHJFdxzb6CHuy40c4lXVE+qfBCc/Yxlztc1JRrWVyVPhU1EQMg+YXyrkP1rfA55n2BIcKRbhW2AXkbp",
+	"qNEz42lGcN1K2N3ZVa/TWMzY0U8sjiCavAN8tJ72EhnEZdsrln7cPtkspB9E8rMIwmGIzYE1xFZ0SMXU",
+	"tULbhoiJZCCrZMDUoS5J4haW6blYlWs9DVkHjW4aWaoBhXzIznLsynANjQWrYvJryDinjYqiccAOgq9y",
+	"s+lZ3KmIfpvNtqTqH7w6PotPfo+dUNBdG04Z+SdiRmy7e3LnQYrJlhJavj44X32wzvvQg2i7qWKmT6dl",
+	"knXjP5Af+jlXov9jIQnzLzCAlV26XLpnY5K5abCv/yLnXChrH5JoCKNcxhNjD9RMaLQUwjwa8wq70xIW",
+	"q1v839/bzefXtyd3Tfyhe/ddY5Vepwa8xYXJoamPviDEgWWz0lu04eUMRcBCce2+HHgE8ABlSWb8fdlw",
+	"VNs+I3BQLne2JO5Q4GOdrv/DeYyX6whafeLdvVq5MU3YSxoHTpO0Y41uMihtefnviH/5MqJSuhn/xgoc",
+	"R5U+abz0Q2EVARSS5/qms6lfXdRZzKZhOrX6eWWRaxpVOVi/bk++bdAptmw3nrVO2gXoQduXxINaKFHQ",
+	"oLQ8olQky/DISMSCEasviDKnkkCoEXItII5OUipMNDh2znIpN8lhzPmYCnx0ZBCYSnlRCVWalvlUJkrR",
+	"SkZiOBAwVQYVuxA0YdwETaJwwpBjHbplEKIbQlA0QU8LPDFI18Tqd81BMhZzMqSOyxFK74pj31AmdmTO",
+	"eOLlMkvAXihiEjEpkcXQlNKrc2o1t6ThFgtyQiOWvMRI1X4K1FYcPcE44SANRsxw2+gKzxK310x2poe7",
+	"Ha8xDkdKG3WOW6cYlZywSH2n09FhSghLPsdfcnv0CXSeOGFMDq7v7wb8+fmzZ+21KhUqilD3t1vt9rHx",
+	"pPXFzfX6N/viqduwAuDI2Rfv7jv8YErGlg64Qi1bPjVFjOLrT6B7VIeoBCtE7mSpSepDIWSNLOL5gLa6",
+	"vdRBaI/MxwuzvTXC4SiPclA1eIyKjn2Zibhc1fV9eaMtTbWfoz42t1MSK61kQ0TIAkuG1E88o2WgYNJ0",
+	"Vpr0OFwOktMi/aHwU9kHhZfo6ZTe0r2vuNqjXhaaxyocaEh9c/7ylwvs138T8vOZJNBdpJYMhgzHFbmY",
+	"MT8caq304wvgIoc4+JIlXKT4cHb+ktawV7zUW4xJAxfnxsSVpfN7w5c3Da8BkgI620+hbml/SzzKnSSN",
+	"26sGTa4avavCdpCrhneF6gkuWVJQ8Fejjq4ANgBWfoWOMpsqiIseqZfLjYImHjzFM3fzDIaso6I8jYOB",
+	"StGz2tQzGtDTytbTFqM3YYsNAyruMhfz2sDOMf8FfdMo1RRBN6LSLEAk+MhEobc0snpMJuF0bXHmT2Aw",
+	"OAX3oSSM00HEgC+Naq5ntcKQhk55i/SVHukbMNusGBq1GPRb9YmkC4mVfYMF/mvVKhqQyn51tI5M2Myy",
+	"72BFIOJZ6wZQ9aUW6aOB0/dIH1JkWnMaf10jnjhZSG+Du77qnJs5s/bYjtksG2IwYqhsD4AzVP8hmoL9",
+	"9a7Scfk/akTVklyVUjgAiXprEFFPnj9D8459mUWUa8yy36/XGShTsELNq5abbWV2mddIeage7tpqnh1S",
+	"12TJ9x6SU4luxvJJf0RkGvtjGsPJVDCca8tG13jafoKOn7W/jSOI431iprAg2cRtMml7AXht9nWJpkJ/",
+	"VNZmOoGjgyoL9yMNAkOtlDOp9vIJezKcptGSuloiVdJXAHbjIYpXTLkFYp2WVZ9svVhqnBc45kPtVzNc",
+	"5ElMMwu8QNoyXa2E9qTTelJUapJ3cvSMq9l/iuUnd2vrctRfLk2MSf+ZXFSduAvz2J/x9UoEHV/eWzH8",
+	"4NSq1XOA4godaMA9AHa62uC60sWtPtnDa5izwViISTNgUXjD4pDJUt/hlb0Ejr4JmyHBz3GbKA9+9WyL",
+	"Qpl8xvtn330Axnm1dGGAjPOE8QBaGTbwmpvLShnfO9V55CtytuenblFK335G1DDU6wHyp4eW1ICNQs7D",
+	"rBfhb7bMp2ddpdbf+uunQd252hTUyIKUJGw606CaZj0avcZ8PFkfUDDX6oiC3hJYAMC40kwwUaiU2s1O",
+	"13yyriEd6WLGwYZ8HPuSnOG4nd40vddtnxyw+20Dyq13JQsccrGuM+tmGWc0DOola1oSvs2cTZkCqTU2",
+	"DPWxUp3+A0YkiLeu8Svi9NCjLmqu0Ypuo/o7up3nX30tzdLSNO1f0eTKPHb+KOdYzpiv0ybgAnda7avG",
+	"XePbtljeFnGovYl1DM3si8/iGRjYE2Wqq4mQhmGyc9LOGJs6q6PMHnd3XbIPd9xj7/ibNColZ9LvvKiL",
+	"PsnczyFLV/sNbBq16SCyp8Vxpx1WHXt1eTNZDNZtdmkP7LFglw771eeWo14wMLogWptY2G0REy5MtgZO",
+	"2yiCqv4E9CG0oBr8TxMdDQPLQDOmQVG9rHqdVf1SY+HsPsSn3w7niofzjkphkzrwSJCyuuokLxgPwKGx",
+	"ymG5c3ub7Z8rfTFb1yz7en4zffvX9uLajMktyq/0JT+hAxuvlyW7+GvJOAtAy7WoTraq6yrYHSIKsH/6",
+	"F56EkbmrwTHIExBkhV2LGSYYrN3fyFg/1FqmsXLkx0kyk72jIz2BLV9MzQLKI7ngPjSQ5yo4rqsKtlnb",
+	"UosyiqyPJguST0CJNqUTAA2qixvdaUudU54YezMRUWD9KrnrKVh4kvyMxwG60i8jkQav4SHqhf/74vyD",
+	"R2Q44gxQZi8SygMaB8Q8FsLdL0ggfGnXpzUN7NmiydX62NDfN5OoURDUCToMEU9vajq+5FjMuSln8Asg",
+	"9nB3LC3ig3KOle+RWsV9awH/wObL07NVBK5TeyHpX0iTwQXwHMn8P67SdvvYP+6SmPJATMlgkTDYMgMq",
+	"2ZMT+DNr3KsC3FH9fQ6TMb592QlvlGDGb4qTsXOVrPcwHDA/LetRMlgQPam1WhbWJzBzfIdqN2IY41/C",
+	"lITP99Znw9JmjJPClr1QkpHgtZDgfgLYVELNZBZITOCGXavPtLcp7uHM28Gr47+ZZ/ennTbppIes1D/n",
+	"bEXi7zdAkc1SOaeKGqWBUweoeFxsMLUAHBeRPGYzxjOWbE4Ef4F/UrLJDDa94cjFlNOqbYa9OPXqsjqa",
+	"clbFemd34UEbc76pnsejeh5bx9Dq8esRwK6FfvopnUARkt799YdTVo2e/QOhef1WBgKbRScfBwmExL1U",
+	"0mVTURo/4RxupW8qRk5RiWvq4EqDkp/wqwU75K2YkynliKWOMXwlarUFBZEfwj2ZkK8EcakOLtEiMXU6",
+	"NUp0SUDGp3G8AMALGY449t9rqvaBSMbaC5PQGeIRKfCYj5nPlNqXcFbrJnNxw2IdfAljIEQDVpoCrN0k",
+	"O7+1V/gYtpQaf0Rnb0UaQ/dV5V2k3kv7kd/O6W9xjx3jHpzN9a7zNFpeUcByf033+oufdQFrMFSomd7T",
+	"3ais7xKGGupw57d6wkFiud9yin+FnCKmPyIhJiwggBMzFYCRrBFBH55ZGq0SouQYw4q770mj08qrfH7V",
+	"l+x7hI2Eup/otLpPWs9yRIWdVrtVoYvNDKhkIQ2j6O46kfkpgqcDGY2TLVPaNyNTDSUJ3dDizyyhjeu7",
+	"pVuoeQmBcvL36zvvtqFhSeBXzXVT3IMFhZtcJjTCimbNn6eul/h0A7CsRBKPsiNsDsQBrdZviCky9iFg",
+	"WgaM0sqObINbsVJo+ZGJWWSx0zBfiEUfIb8J0dSRzo1+ZtOBerHVO/2dLRB3CDjp6dT91tnHd2TCFkVf",
+	"g6q4724/nP38+g4bpjOGZA1iLhPKA7i3c0sNuF1SGjsJORJCGkouDSOjFtedfDBsEfA7P2EvLcNXyRNs",
+	"81wU8gkkV/WjVm9iey8KSdqw6Jj9mdIIG3xw+gcLbRdg4tN9cQ22XXJHh6UHi2bTaAIkNoaIzTMRuDAB",
+	"DjLn3h8jim2Lsvwhr78wP8V+bjAkDEp7dhdgwS+etYAmVBd7TymnIzaF8kcwizR9h3sjDZJQ9KaQ4p7b",
+	"WSdBKAFbOD/9msJ+9Qaa6hHlwoeZ4SKBBDmw5IUcwYY4YCM7N33FaEAiTYNfft+IxiNsnOeE8gVwY04Z",
+	"bC5c1jkNkzwHefaMtyIKStfXvDDwRoM3licI9YhShTTGPPtAiMmEMfUIEoilueV+GIX6/Fp5mHW/DVGo",
+	"csNRTNU2jSIzEtPyiyDRmtpaXcyFO3EfYyGGBc95E47AHdUqSFnmOX2TxKFfNBnYOas1le1Ey7soZXM4",
+	"Q62nvqzUEgmQHcFoqzQIk7Kv6vi2Z+Ak8Vfn21jzUPD1CzwT1IsulPep4eri5Vyicy976q/e7VOKlfDJ",
+	"0nnSg+4JpL9Xp6BH/FgZBvCysXpCqp14tYSoxdxHGrTGsh2cU58ZUG62XLRxd333/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
