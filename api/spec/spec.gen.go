@@ -1072,6 +1072,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -4065,6 +4098,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
@@ -5966,6 +6054,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -6199,6 +6293,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6775,6 +6881,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8785,6 +8915,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15698,6 +15932,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -17258,6 +17504,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24163,6 +24565,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -25275,6 +25689,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29519,824 +30051,841 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vcxs3si+OvxUUf1uV3T2UQkqyE0sPzk9xkhPfTWxf29nUXds3AmdAEtEQYAYY0YxL7/1b6AYwGA4w",
-	"nKGYbFx398HGIocYoNFo9N9PfxxlcrWWggmtRpcfR0tGc1bCP795QxfmvzlTWcnXmksxuhy9WTJyx0rF",
-	"pRiTuSzJs/nJD1RnS0JFbv54LgXDT05H41HJfq14yfLRpS4rNh6pbMlW1Ayrt2s2uhwpXXKxGN3fj0ff",
-	"y4ziW3Zf+tOSlYzoJSOCbYhecrEgXA0b/348WtOSrpi263talUqW8RXeCPZB4wM3RM7h1Wu6YGTG5rJk",
-	"Y7LhegmfKrpiZM4LM6qZEDdD/FqxcjsajwRdmTlk+KZwdiv64XsmFno5ujybTCbjCDm+hUFfVeK1pprF",
-	"5ikVI1wQKrZ2jooRZR6GmbAP60LmbHQ5p4Vi8ZnhxN/Cj943Jsg1WwGZ/lKy+ehy9P/7vGaUz/Ex9bmf",
-	"3L1fAC1Lug3m/5qVdzxjcTLznMiSmLmYBVCi8OEUHd1s8an3HQSN0fNZzlZrqZnItv9g2/aErsktA0Ju",
-	"ZVWSbCl5xoDD9ZIrYhiNKT0mqjK8rgglJRW5XJEff3z29Sl5zYQmdEG5QN7gegz8YX9HllQRIYlimRQ5",
-	"YfM5yzQcmQXTquYkKtSGlZ4AeBxrCgRrODGL6DoAIUUePRqPVly4v6f76fMCyEKLA+n07yPIAwgwB7EV",
-	"Z1UjDYleUk021KyS5mPDuzd/v4G1b5ZUsztWEg5zL9kp+Ynrpaw04RpWgwsx31+cfTmGlV5Mz8hmyYR5",
-	"hBtqaJJVZQmEE1uykiVLL9yK3YEy1q4xvbuHrPXqWCvpnrm5WRI7dC2CSW9lRZb0jl2R88lFOC2leVG4",
-	"iXXNp77D+k/qtaaRy+Tm7zeXRIpii/MAciGFBCNbppF00ny+4YodMCkmqtXo8u3o76P3UaYW1/kvldIr",
-	"JnR8t6n//jNFeO6nsKZ6WU+gfmoox4nrNY8KXPPyW7btfCv+dOgbv6ryBUssdwbfdb0Unxj80qdSzAue",
-	"JV6b2W+7XuyeOeTVgmVx3cm+3H4Pr3eXbnoabrQDJ5JSqzL39WeKmJ+biVBBaMGpMjcK191TAiVq6Iyq",
-	"dZos5rvuHYFfH/bSp6B9xV+cs843wk8Hv7VkOU+xH3zXuVT89WEvfS4163qxuRHY/rfDMENn8DWj+fdM",
-	"a5ZgupzRnBTwQNcM8nqYwTPgKivZmoosIeXy+oHOKQTjDJ3Dd7LI4y9fyiLveqv5fvDrnok7rmla4nD/",
-	"fder66cOmYBM2xX45Z5Xw++Hvvd7LhIvLbjofKP5fvDrfmCrWYqxV/Bd1yvxicEvfWV08owXvGODy8Yz",
-	"XZNoPnnQZMo8PYkSmRs0VK4VGCfWKFZbpdmqY1plfsB07rjqoAp++5kiojK0T77cjrLHgOMro9ydTS++",
-	"uPjy/PHFF2DE4Ie1CcOFZgtWuglWBbvu0AVotnfD6hEGU6dKEaba88rh73rNsjKl5Cn4zuwCXbHaZn/6",
-	"6oef37z4xzfPE9PAnx0wkw4fh/VW9FG87KOHvv9lQRPUXxe0k/wqGGDwy+GQJdYO3+HSuUCj3pMjl1m1",
-	"Cg2xnTnhuEOn84YJmrJ0NHzXRQh8YvBLf2KzpZS3X7OC37EypQTYb7vev9kZ6MCJfCPyteQpMjD7bY+J",
-	"+IEGenL5KqaIXmuykkoTJcmKim3KzVfAr8M35GxOq0KPLs8ejUdzWa6oRrl3fjYa13JyOpnsFZCv2B0T",
-	"FftBCr1U7Sl+JzcwN7KCB9BltS6ZYkITY7NzkRVVzvIr4lwedKZCLt5ZDI4zisr16dn++eLxisz0WQ4m",
-	"Ex4TNSaKrWlJNcvJbEsyuVpRdUVoUYSTBC8OLYqbvv5hO3rcM7zrcu30r8E2PcOfTgMHrfMX3yOHMaW/",
-	"kjln8IKvrYQw/86k0PafdL0uOIYKPv9F4T3HPtDVugAR7KQoWI2aZhqm78j49mNo3xrDY3WSz8zm5fjX",
-	"aDySs1+Y+dnl23qI2rmylkovSqZ+LUb3453R1FKug+HMnzvjVUrLFSvDAVdbGOv9fUjlLre7p4uhWkiN",
-	"LV0VDWo4YlwSt5B3wpLi8p0g5IR85PklycrVGAzyS1Kvbhy4DeCRk3w2JnYtl+StG/H9fTCSWbEbCtbV",
-	"HMXSpzGMo4gZZ7QngrPribbL83eJuWX+1+sXzw2j/5/rH74fE2plztmjx+Qf/KtT86j63P7uxN9Bq5zg",
-	"2DOmwFV98/nd1BPcxSUMt90QrkDRxC/bQaj78egHKvicqYGMO6OK/VgWxiTTeq0uP//ckOvUPnGaydXn",
-	"dM1B4LnhpwFzfRzRUvOswLNzy7aG33g+em8Ip6rVipqbaXRtHzLCQ1YlbIlZhOYaOOaF/WxUH2HzV4M5",
-	"aZ5zdCC/LOWalRoOLN4L9kc4rR4c6hZzSabvBDKOeeE7ARO6JG4+w5kj9Da5t/RlEP9b9Tky6B4O8c/3",
-	"5BEQd2othcLtCp2HwzhmdDk9H48yWRS1FNIyu/25YHesMLIvZxnPWf4V7H5OyffyjhUU9Mw5Z0UOYp8a",
-	"em+9HJwXP08eP9mc//LbfD4tJ5PJdHIxsf9bGJG2ZoLl1+YaPpucPT6ZTk/Ozt9MJ5eTyeVk+i9YMIUJ",
-	"j57KSthraUkFWlxo0pl/dL8Gn3xjWfP1P348mcKnShZ3kddP4fUTfL0CjWF6Ng5uBHW354X20efeScCE",
-	"luX2RG1FZr7mOcNLhMaXDu/OWcG02Wp7syrGRBeprKp7OdrQki1lpRjeIXe0qMz+nt2/H48URoH94s3v",
-	"tLnwF1s8RRUtzG8wNj+6PBuPNlwIVu6O2/ua8TwZOV2hS9uwdyRvIDa0fexzeAaGbbpK+7M+XRm2Gl2K",
-	"qigM+5vfj76//vH50+9OziZnX4zGo6xkRh+67tgp+wgcjUqV3byBgaNs617KRI6j458r+uElK539MYUP",
-	"XrGcrYBmTu2x+uDl+Xi0ZmUGix2dTUbjkTHSQEdYF1QbJfdEaVpqVhpVwZ8m8DTRSmRLktHVmvIFmmw5",
-	"YyvDche1JP8eH5PzOfiA7mjB829LuUqTAx75UWhe4DNfnEwen5xP3pyduWcGMI/f1yT75OzUDNh0IQ9n",
-	"gfpfo7PTR5PGTo0qlY/uvQx0e2WVPdG94c5HeDma8T3yEL09bni/Wy8qTReMSLR99ZKXeG7xKOclnevw",
-	"zE7Ho03JtWbiKzAiG0Jm8ujN5Em9V7NePGv1+IbYv++/ifXOpDaxdu8Tqnz4d/MgmdD06PdnCCsF8NI4",
-	"5QLYufsCzHnpr01uTpILoaxL2Pnp2T1+1n1/4tPm71LpLoEDjJcXv3bvGihv/roraGTM4KpbMaXogjlf",
-	"j5mKC8LTwA1pNTIzWZlXaBbJtWGitWKl4cM13RaS5sHyR6sKw823lZ/QfcDfwWVuOb8C0QPa2VEvXn/7",
-	"5SW/YyK8NZWWJZuXEtwUugRddBrehP0Nq5rxEvweBJNAdu2EfgYIL6X4QrD8jUQyNhQ4K3hAecN1n03O",
-	"Lk6mk5Pp2ZtJQ9MAzq4voZDVgb2N8GfC7MHJ5HQyrVnWykzHkmrP/txyAc/VAxqDXykuFs/E6PLt+/EI",
-	"shhaItCySBhPGJWZ6KP39dMQlSwqO+5AlvPKHJ636fkkZKtfK57dzqS8VbUq9uTJ6ZMnxurHX3Dx87TJ",
-	"iSUHxnea22QSqm5GaQ4srWfP/3kC+zqZTBu3QH9+DbgvxbD1I8CwLk7Yn1MDHktJoA4BuwRum4KDCDht",
-	"WeT9OA2UaEN7AZrBqCHCqlnBs9MdQ6fTKJk0jBIzIQKvAN0M+MiIkUBnP77oKhhVqLgnFH4tNS0ctQ7g",
-	"B9jcBCMsZZEDBwSR0wHiyqf/KDzsdL0u5R1mkDXVlPPD1ZT/KWnGyHdyvTYSeDzKCql2NnTSFICGCJXe",
-	"80zLDpicTKa7j8Ad31AmJ6eThDJZNfTP0ePUg3MuaMF/251ek0Lzgi6cYxL0l1+qFXhf2Afzq7+Y0c19",
-	"/pfHZkJkxgq5AXXS3hI2J9noXn/9y2Pz9N9OR0bswHHbq7kWXDiTtq1PJ1eWLWm5qIMB7IOxXqx4fxsO",
-	"EMRWOJgh3tVg2bzE02HW9qhe9XRsDqhcsxIGVYRq8hd8xi+t4KKXJKlAOzJ6EmiUI3Muf66HHoElxmVe",
-	"s4f5SCqunVLutCHzy5PGL3dX42T7663IgunDpJ2NAIIfJjkN3v3R2JMhlzQ5FOzGxgzBOkyztOYr9i8p",
-	"zGR+fPMUtDaq2VOKsXS7J2tWOjHVFDdM6yLUK/ADdMbbT3YuNRRdfXjHv+lRb8HmZFZCtrmTcDQL5LnU",
-	"P8iczznLY9UIQZKpeVuQUXrwG18Ar8jyZUHFPx2BBvkCK15oo4rZCyyvgydGEnm7/4uTSYu51jZyTPP8",
-	"hbACfmffxhiWQz9zUXzLqK5KIzjs6+b+g7fv7w275qwwDGZ9GbUY8N4Nzaj5GM6Wfac9/N/KklBivg8d",
-	"0y/tD8kb/GGDYW2Izk6nN1/FqJ7gMfs6uELdz15Xs+CxYfdpQGlwldg/fKgTBWtBs1suFvhdXFScdYuK",
-	"aUtUTPeLiocwBE48xQ+1wGmLoAgrvKRbyDlnNFuSbEnFgmGSN7WRT6LpLWiJnk1YSWIiTZfcCKhh/NHY",
-	"4ARj+KwCFTy8I4rux6OXpZwVmCiRYJM1PvFfac+Gi0PZhf2sNC3Ai8E0BZ/da7liM5lvLanyMOXChwDJ",
-	"ilGxWfKCnZJXxp7lrlCDipyUbM1QvpV2FAxtK03BjBxB2AOHhLiHC7Ha8O0zNNv2eDjM7VGp0eXF9Kze",
-	"uqd20n5+dQzqc4jKsLKUZR2Oa5Kh96a6nYjsJ4j2DROabEopFqfkYjJpVK1kVAipyYxBWcQVuZhMiZBA",
-	"cq4ImvSEC/PFOXpgikJuGDx5Eab/Y04SlLK9E5Abw5VlJfPsozG5mJ6b/3tEVkwvZT4miv8GGdMrlnMK",
-	"MVbz5BPcY3Mbu0o1LJCby3LGc8OGWGTAtecKxUVmFMZ3whV4XJGLszOrVa4rYFygwJjcINFviKJbRTa2",
-	"3uPsy7rwjytiPQHmiydES8zvcERTV+TRZEIoAclG5PydkFUJn54TJc3yzHyx4ISRnK2ZyIkUJJfMurGw",
-	"CAhCgMEN+4rpcntyPY+m/v7E9RKmY5j60eR8TKh5kCxdhgdWHimiJdHlFk/AaXeMEY+xnA919byYhybp",
-	"F2/Opk0LBsJFTbvVP3QBBnbJ5xhUyCvWevCsfpD9Whkpdw50Koz2Mh3X2YbwRyUE3ChOsetv5zq3NfiA",
-	"2lkVgQMrcDHi0/DGaTi/OeUwv9GoMdel3MArFoZxEl7L0nCxskujGPRAyx7zZCyx7p0fScETbaN7NB5t",
-	"luApM+q51WAvhsgROU/dCmvzpb0FjOjMFdwC7dTaAXyEhRW7HhaqbmvmuXDX+5eBd8a7gLiz9P7jfPyP",
-	"8zHlfHwfcsz2KVpzUwh3ft3kh/OmGjnngqtlkhenPv6xdwdW5l6BaCaE782/q6IRUB8itEq9M+8d9ddR",
-	"SFVZxlgeeOggHNvYCktkEBcFK1ElQt6uhJ924AGBTRv/QSfOHa+hB6ueevNcBcv9f+B8mbUdemI8Bd15",
-	"6X2L7NwIieukSWW8ShqJ/oOuEbtRmJL0s3fljjuzWpIs+6D4ALCsCh1H07PJZHJvOZhmel8iks2u+Hif",
-	"YtKnS5bdsrzGbHAphw9IRTLMAKlIGO+cF3RxUtBywU50SYVCGquHhEDnXJgbmxa7cQTcrmYcoZb9w4Oe",
-	"AR8lmA9X0zZpbbXHgzWYzIjR4hVaC6F4ywxHAHM0AiX4Tsg9UqPLiffww7998pX5Nzg10DNrNc+JC0lN",
-	"xiNjmME/UIu0/mhmFE77hdUJzy7MN9U6t28xZOqRXQSWk1tLeDsGSShl1c+JDZkF4CORi5IpVHSD5QUz",
-	"vd/R+Ifelt15fT6cZe2IAXyWlm6VE2niez40bTanmuKVeyh3PXA3Iz84q3WdnvvrE/jaG1zv7h+0tbUi",
-	"ZK62JVU/hJHRGhrHXpkDGAB2N5qsC+g6cm5YAS2loKhqQAZQfBvDcBsm5u+jlkgEc83iX1WiZqK1lAVE",
-	"q9FtC05MWUJEyIiVQvMVFnTZf1r3aFODcjt6Vu/BmlYYK7ZSp4szDwioOOomDqRzGR4toLJTovbwK0Oi",
-	"mKA5ZPWhG918NPriFFzekZDl/iNeG5jWTkbXUpsN7KHFt4+xdqqu3zOnpiEt2Ic1L5lqvvqi8eo9AuWJ",
-	"eWZJlXnNo/lZ5hh5XQy7PgTbvHI+kY/1uuDiOL+HXIvaB98WReapwCcDMoOtDf9LKG72CskoIbMm45GC",
-	"vW0Q+GMjjno/HmFIu/mFmV4zMc5ZL3BCQl/RTl5IIlNsJ6s8cAXVYjWWzdH7hmQ033Z5yVp5+tp/ZS61",
-	"GVVGneSLBaiqc77AgIpRlWd8UckKtR+6oVxzsbj2KRlGJYooSJh27BJrQEGq8PDZP2sdCaG2rBbkFSaX",
-	"Umn+7Y3dCSbePG28MAh9X04ngSMuVKXU6PKL+71ZPaicWbEpN36MVBIN7uM1sZQjijHViB/ZStRMrlaA",
-	"zUQ1WdFbqOrAxAkIKX0DiFSobxdbx88HkP+LgPxn54977cD5+aAtuNi7B2fnXzR34eJ8Zxc2tDT6XCMT",
-	"pc7BqnNMz2zVvSIbWRU5mTFiVW5D2PqEnQ48kAPq38LLJOV+LahRKf2QsG/XmU3trWuWMHnpY11Uaihy",
-	"Yi/tVgnjbJvGsZsTahEZiCzJLYPy1tYIqFfEambrAqG35j32UTDJ37eqqsaja3P1PLW34K4yVXDhg0EQ",
-	"DbZcLktGIBvGHgXACWySI4sOCXExrgnNbcDE4l1c2XSk31gpMTYEuHiakTktCgWhW1oUpBJcqyhBGplD",
-	"PWEHv6l/89pcPy30QZ/r0z3OD/AQRKfxsglLix9fjNoFuT4V6GN7JfY+iXxjVr9/010OOY7jlmB/bedo",
-	"tZwm2eLsEYJ+7XC8z/PqJI4UDEjJMSGcas1Kwwv/l+a//DyKFvjmDOsWusa9xgk6BXgAIXfoBan9jlh2",
-	"uHEdWbCziRLHA5Lt8H6tIfaVCEEB0cMEQ6Ai7g5kdEg4SYLdYSp/x9zeujHH8LvR+9gO3rJtdAcLqvS3",
-	"skrgzZhvydzmBZQ006xUTsqklmV+86NyNN0ZE+XIiotKswOWlZCloG7K2x77GBtUZXKN3NBLFL02j8cE",
-	"0F2dw7VXqsQY20p/vyN+ZiHPhUZNyEINuof0qOeVPhfOA9M8G+hl6UkVe8AiZPHOBL9tMykLZi7ypmeh",
-	"+wXP6yd3qQcTbYxVvzW+6HXBWR64G6JCoRPcBSxktglOQLCqhlHZk4Bf15HOCBG9kdZzNJvw8i1EhyLj",
-	"gXmWWCLmq1AAXnZmXHydZScyUsHvanikK8AQNQqF1yFBUyB5uUVnYOzqLVPgQmDcmt+hmsM1EYzloG9I",
-	"wV7MQaXd65oce5YEYYD6aArZx8tkP2cU9IZMAYpxv9d7Z0xsCqDuU81eiGIbOzY77B9iCHmMqcYYtbu8",
-	"3vkml9YchkSPHhulqhXLf0SrIAUJ4HJRW1uGWijejUZBjSmiq3XBPrzeikz1KDYVMCsmSp4tVw7NvNdv",
-	"gMO8obRnJc05rku24tWq96sgEcRmYPf4wf0u3cejDycLeWI+PHGVnbgPz8JF3Nf+xmHkK2vX0AAq+BzA",
-	"vq/xqTx9f9CIqR2dds4hZjZoALnuY6eiyrm+dgCoTTKhFtZSVtCJVeP4esy+W1Y7j0bOmpdlBOa3r1kJ",
-	"rxoH+sX71BK+EbqMKMjUh5tbM6Bu0Z16QU2e+/Egy9tluA7BHgl2fHQ5+kVJcfqKbn6wnox750+NLIav",
-	"ox+vjbiUlfrO/m4HOop9oDnL+IoWV4St1nprUdHdBcUMUaNacpA6G3mtYr+23zYdk7MxOSenp6cQ2JaV",
-	"Jgu6Vg09Om3Gqsq6ZvbxjHk5bJXb4rHjgnoQvz3hSoCKOzSzJE+y3TFUz5p9Pw3108z3FVvLMrLyWSlv",
-	"ETokrfZA3GlL1gXNWMfmv/W7Hxg7hiMdkeMwaBujAJaM5pBGO5eVyMlmKQvWk8+WzNWTh+tKHjzL6kMt",
-	"JmTSOG/F5L6h+XdmZvfjEaymTYHnErOSN1S5tOkxyUu5Xpt/QOAHcrHlHctj+vDODPEtNcXH9d5aIsWY",
-	"4yuW0Uqxgfdx7VoJENqmkx2ItvPxnpNvh4nOy+OrpzxLKUfJEN9Ky20xq/KfBzhVxxhEjR/2klH0nUfx",
-	"Mmmp6wYIWhYevtJBAYLSekkmY/JoMiZfPDK8MJ1MiMV0iRswR/IJeBcXLq9eS9Md0GXp4wZe++0KiPx2",
-	"cvLk/cfpePro/q/v3p26P8/u//bff4kRH4c6guS2TBVrJdMSsOk1PWebgcelnzu0QbGA55pHbC8IYpIj",
-	"d1bZ3Or0cl+6fhidC15xEX46/dOSILLK4vY6LDXvv68+RTFkwCG/j2tjXYd4D5Zn60Anj2js0rJUeGbM",
-	"gQac5iNLdIeu2VZ7QAnDg9EUdlhxRYS97Mwdr+gWvTPomskkNmfiusct50n+PrGVLyptBmxLColfNDdr",
-	"h0ld3mM74GW/QR3F1dxfAQw4sWu/hPon622KO7CyaL+Gn5ZbQ5/Tbg97janQDou40OnHjgF8+XQ/j5EL",
-	"zrT8RfENGY3DrFF8l11vPb8hTOj28b6T19ok9svssbhWeAzHrefveSbGbU9lzvJvMAmn5dK1G71/q1K6",
-	"0T7SwQRqRMcdrZ4qlgix6iXbYpyFLkpmVExMjAzTRj7GrGOfX90OBq9ZqQDwHaNPFhTdmaiIDkzKqmDE",
-	"DhM1UW1pQdQP6lobkRWoEbYvFNoJNlvg0icJzLaAo6x4zsa+IHG2hV9A/vbpsFhWNi+iSmENBtNX3+wI",
-	"SZa+CUHw5pJlP8fHCTLFW7DNWhHI20iGzEJ0y8HhKwd7GW3bSIvKVk9n0HKv0k6yN13dwRrVXXyNjVz1",
-	"mCGH5Rc9VT93Vl7zPCpTlOuA2GsQ15GwhscceI23NXeHpJkW4bHrvfbFh+Qah60nak5pHHJ33sYoLBw9",
-	"HSWCtfm5+b0PguG1XAjOQ4PDus0ER9KvacQZONu+BMnSk4Sz7auq6JtlkdOIKHsmyI9vnrYCxTH2tClZ",
-	"h1ha5tX1AH7e43q9XZSCGNtTb1btXDudQjxzv+pBnw5pfDRJC+VP/aZzTNmRjGc1z1D0sGTWMIapd23T",
-	"EczVGh33U3Azutm+pDyqEPVnPZVqSPBmI103AkCMcE+183t2qLWJxYy/kxsi55oJTN3ENJMV2WD02Q/e",
-	"Y8Kd3oS6wYHjnc2eE14LvR3mcQizvSaVdFnJO1bqqhS9RzKSiuWvEczgEIFnXQ1u/o0p7A7fRZhXbF3E",
-	"7gnUZNs7/MK2LB4TivoiKqqhFtpj+TaRsX/LYpgl2r0xZgwSd/vdVPW27+jzYGsCRNSMMb8snyVpV7uk",
-	"OdESuldhe9IleBx7rt5F7fse3oLN9f6pmqeIln6SfWNKlqeHMmBNcjtGuC4755A/LUPVe9/FlaBSJpJ+",
-	"W03GoVHshipiUZjHeF1SXXcyygqZ3V6R2u7hHhRGs6I4II3NFyymO5zBnNy1ju2Fox4MBzQ/POvNN3Fq",
-	"K8pYHJ3KCF7KAqAtonLV11bbCKKdX73mzp1zSr+LjNt6bA+AHwuEhz/mSvNM/eGK63Cz52saDVbWpdGD",
-	"RgtU0MigTquLy2Irg6z22/Pco2XRk0DN+605i69ZBhlLykL1bJY8W1r4JTgGYLZqCUyHTkpIRJeKlSBI",
-	"FeV974015eVw2oL6FHN6MWnr1YYNh3wYs3i5yFh/14U1B/khNre1JJMcU2E/gL5TaekjscaVVBDz+/CS",
-	"+UzBFenyCweHgDnCwuBsPVOOndRom3G7U91RfOAk+0PoGMZvdYPm3WIspO8D1cbB2mHoA2luBBYc+4bu",
-	"BNfV4QPcJXjtgYiqjgmaBH2qd2wQRGk46PrKhrWdPu3I5H9QgDqTYliAunY5toMOdSv9JaOFXm7HsFm4",
-	"T6dxwzormX7NtMZCrlZOA11h3ydlH7FQiiUjt2ytiQIYrmHGm+rR+5JsllIFTbpAZ7DQhDgRq1BhQm3d",
-	"MIysaM6MDsa1YsW821+hgnXHw3xRz3lzzmaeniiG9kjTU/KXj8+vf/jm3mJ52ZnaL0cRVu/rsrQr9U7L",
-	"oNy7LxtWKu7699sdgEDaLa8UA1xAKYqtWwsXiyJsFT+MD46U2xA2evcb2uLshmvVekS907MWJM18iJqy",
-	"e52elgLH8RI5ifep+InsfI+TWXBgjkCfsxwM+fjRo/PHXbJhRT80phk0oAwa1XVQo2WMVMLymYUv1Eu8",
-	"CRclxasQq3HyuvwmZa/UN9eOjVpwqnYUur3HMCuoSmhd2BgGHoDEe0GCzHdoCGqX5rPUxz7B/X00JddW",
-	"Mcdcd/ZLEKPG6jtNJPWyOqm7PeMN3drrinGxcDWrYzJjSmP24zAZtahoSYVmKXOW+h69xqQn61KuuIpf",
-	"tXITonQn0aIJFyBrodDByzaUwVtZ+Y6CALdrrrgr16kVU4el8nW8AMZgEbEjDvj6vPSrW8MfRG901ypy",
-	"UI0rfrDPm2/7AjnWrus33UsdBzekf8An46Amvd7ODkkmy+NJcVl+UkJclm8Q87olWSq9ZEID7EAeC1Ej",
-	"qDaiJJQsN8/SQsV9TkH/0V60hDm98HNt+Sdu2xP6xhzJECSYKqJLznKykeVtPP8WLiIHuN0vqSZIGYlW",
-	"YnWmjFo0ckQq7pUSLG8bqZvNTamnX1N4/1ZbkKuBiW6roFttxFh3nVMN0dkHELlh5+fHZ9OLiwOv8D3q",
-	"+LXCFK5aJ73q1MPJmyXbes3dmDQR1XxnF/ziO6kbyPr2UZLlsTKehe2B2P7Ctg75uDeYU9nqIRhq7OYX",
-	"zia+0JiMrFF44qlKFlvC9p9xzjn4jisCjeOjl+cMEknVgzODG9GfHdZZUC4UzlKZiUFKdwMSA6eNHd4B",
-	"ujGqVKQo0ssXrOlTp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP8BVZinlV",
-	"RpXef7Mr/a179t53Q+pdWM0zln/PRbxMG1pYJPNZ47G4HwXXioAXEzjTDEKk6FtvMwz3BNDsaELmpJFO",
-	"akyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQYdrmE8fBnzDWfk1t40vol5/14+lk0nwKeyqMqRs",
-	"H/j/JbZsbb/cp9LuoQe+PTgudQKtP5H+tLgDYJnXT7mWtLX0Tt0j3yjNV3bLdy7L3Hq6+1XyeYSjyOo9",
-	"cFz7cvEiOpJhpRLFSV2i5HgiYTfuXe+IRfVBAqUI+20g03aNmW3kDvy2KgpivvKwCFyhR3VeyoQhueSL",
-	"ZYIKt6xIEEhu4qksAf7Y7ty+wjQ0aPQRXMqHRH7M6/387Ap8+CaYQ4qs/9uozFa5G6A1Vy5TvJOHQ5SE",
-	"3YlXHbnjqXysFf1gK0wmzf8FxSeT2MY2+6x3l+3FQyyJnPmHgiZ1HsbolYHT7Q4G+N7sg2NJzTbuu1OY",
-	"XBIqtkFX5cgVvNP2PcL6tChsrx9FtFwwvWTlFekztu0eH5kWdMm6S/3Q95rv2mPbgb5tBaL0mHOtwsp2",
-	"iuku/f1vnQn2roH9x1gKX9LtFDS178t9YZP7gdwRrwJxqoajcVChGYh4u3WOyi0+2eG8cGmNOQe0asY3",
-	"QlgoHwxx5yAhZaxIOIqLrO73f2gFJ45RE2UwDkmsfuuZgFOVUfTkhlGDiz1xiNh2R+dtd+F3gpXrxor7",
-	"vbDgblkC0+6W+Xgseb2UG9u7TIqMne4DlduDD/cfALg/DgAOd7iDnZ+JO65pPFmDZhlb60OzNYafB7ay",
-	"6C8Hn4WutA0u7qJHgBsKHAPcsbQQE52JyRJ7GGp5G8vQ63PSqrLocNbZhGO5ZqKJElOV/KRkdWetHrCb",
-	"uB92YSGh0gwZsIxbJM44wYI57wSYaHmKFxALivsOOu27DuTNZ5qsjf3k6prNfuM9jiaVMV+8q0ZgEssl",
-	"Ble3B2QC2yU8LAWpjGNkJDK/XRYvxUyjNeU52TI9JnlJ59qsPCuqnOVXvkZcYutITJPmepmXdCNOB9ZT",
-	"+h8eIEBi/OgVLpssHuhdXhWqqdtkzHAuaV48hoqETH24egS/fy41ezCmb5B12C82hqi9kaBYhAFFSpjK",
-	"tqt6xuPVu3XAo8mw/8PvmPCJ91wRrlTF8nELA6urRDbJlmo3ywNOgRFw8BbbS5GWeSybI+JArHfM53cN",
-	"rDvFOoSeqMqxk1EjAPjQkMuY8ofGH5H6dWFSZ2eylF/h0Q4IMPgnEWf/mtH8e6atJ7KXMaIVdrrRrCgU",
-	"AXQn23V5xfJtIksmKO5vf8vLOqPWsS0XCI8QzdtxN2sXkb7FrGf7dFwF+mkpSSbLErplWZg78yvCBTG/",
-	"GgIj8Mb92ocCbPdhrJaSAlBob4UMr5rY4YYA3oMu0Lz4tcseilowQ16YxpjojPTJdSP7bK1YWRfSRPd5",
-	"TbeFpHn/re6Ff5CAwTU7BFuX8xw0iQXTBPsppxATorK5KhKpxABQIefQ2v2pFHO+OLWotlzWuL+zktFb",
-	"Ncbm2hTSA1ZU78sbPmoMtU/eby04arCCdAWWx+g7PqJYKpJbS5VYVBeRST2KgVy3wWRq9nPzr+8dd0b9",
-	"2WkCFfjbqLZUXX13iSUcIMEC0dQtm/+nlNV6AAjMkGLo4dJ3sIB6gHyJes8LqpnSpx28/SfJJojyoGUz",
-	"V6wdYaUuTJ4dpjiCyrLLZp+Y3nJUCnxqi++X4d4kTdCutgOHuHnw/kmLiimHvOErieVGWJ3HWAvWNx2O",
-	"5XDddhLsB4Ec7xDLTr+bLunC27w05lfDDMJEvyKR3u4qOo+HYBpFGtp58qxPhUGyMM5Ikp9KrtlPXKgx",
-	"poQFfytZlZn9t6blgmn894bxxVIbUxSI/NK2gRyTFSsXbEzoHSup+Qd2H96JRfQpikhUYl9bYCc5N1oY",
-	"MtbpDl8YZYfOCnb63P7j7Q6nvG+Yr+qWr0+wszItTiCRz9g4hrmjdRJBu4q2Z8JlauzMGtPcwZIvmYXR",
-	"baRvpJ+HNInTGHi6a8hoR/R5K3lCQ9bLDgBY1yeOCil4hrWSq1q3tNAhb9VSrt+fBnVTSxm9X3cTc8zL",
-	"7Qqi5xGP2O+C/Tt9APavmVfJ1tS6U3czfMK2U575rOOhJame4zf346Rj9wUUqvju6rYQ3NmF1nNp0+OG",
-	"vC5oxx9VAbvh9qIJbYAf4YvSbcU62vlyTpZ0DRXJe9zCbbv/oBDLPp9BeFxTwOJGsH6mbDoCKZhyJZuZ",
-	"FPlnyleq4FboOvXa/kQN3JOEa+CbOt+gzQin/Ux6Fddgd6WHH73RD6WXpy84Ff8woxpFnCvFxeKZ6CoY",
-	"sIEEwF4REmVLvbT+qRW2830HhIh12Tv6QTP82Zb4wM9gU72jdFnJFZvJfEvUEqBlCilvCVjopynARJHx",
-	"gtfRxmAimehAWewNyahkUSUP9EDDZxC2YcAZD4I3DMdxToOOvJgHOgZ2tiT0FNguIrX5D6y3g8jmcmKc",
-	"5e7wC+tDMXbgfXUBr9+jsJ9fLambboJaPHZ7qAO6fVtgy+oh4ODwerwmdjXMjoDXIGX0oLv3GJZbcJN/",
-	"GqZbPeFXjQM9ZEMbGkokGmqE5EzKW5bDpdMQWX2usaaoeRgj+JH2UCMOcpXyWB8I9lQbrxbAwerHcMRD",
-	"AIfYNZ3Eh0JfIr533yr3AUKNR/OCLlLa/tcWfmKY8X7tQSw8fAUXOzbBFVGMkZvP76ae610POMMcN+0q",
-	"tG6rva8pNh59cxdl5GvytJBVDt8qMj2dECbuWCHXCLZnN84cP6OawsQZPHvT7sPmREr/vku29Mn2+HeF",
-	"wd5E2+33/z6pwrU5F2zvxqW2J3llPFJrlgW3oZvG9HQSfXO6MZK51FYDMJncwkNFlN29e3eqtiIruGDv",
-	"3vVA2Qlmbzt3WSKMXTG1ff8uycfpRILd/sm902y++UAz3dnXuvaBY94IzA/RifGWX9PsFnl8zppJs6uq",
-	"0BxbrbtU9vEoo9hEStqfa6hoRgeUy7EtbTzAA8SXsgIVZcaLAqZQ8BXHqloU/wkJcWBdU3vnbeFXROnX",
-	"bG1OICXGdGLxRK44PqfGgpygjqmjOQgE9V7703J4x/P6rmgHfxfGaPE3AOFaoSfqitz8/zHZ7Ma1yAyA",
-	"vfbwu7sXaMfCDva/Bu5Wgjc2IlQww9fENm9TUTyfb7nIXTlzk5ysLGWZQLDwd4aFiJwxUikWJI0pBhNY",
-	"QZ52w+R7SEPXoEFsK6Eto2JMZpVuGWm3Qm6ONgOIzfboc4PPjR0R66nHNv87VuS2HrTN1OCMiPXxgjVC",
-	"DydbaQQxcy7FZeioAdsYjRPrZCyKuvtZHGHAuzb7xde7QEede6gVJQC80QNyCWs/ar/J1YGNfs8vWTEo",
-	"UTGZTo70/0xhXrkAMYKrjwOvDM6D2Ju7QL2zzuae2FbOQ7whOt7t4acAWS+Dqh+/4ujqNstoog3Pls4P",
-	"B35toqUkc1rul6eoXkOE3p6QwHJvGOmNEm3kbJyPxW61G959Lo9glQaH/JMwSr/jSstym+6YmkIljPdl",
-	"2X9jjpMhFYVe2BnLoMFL2KPairz+Pan9SY/kfA5RIFLxHMBltD0JbN4YtfM3UrcJCFgyerzZ+5aKqYx+",
-	"OKOVGBNz/ldrbTbIYVSjjJiVslosIeOIzmSlB7as+SWRIrvrj0b6oHQDWCrr9trxdaWEI2bie+S7WkpC",
-	"TfMtgKXCP94/1L3aN9WDNxyHIFasNxEkVK38WQTAzDY43JFLHcfwGAIoPNCfhgiSRZ5Elv0d4kfLaKAG",
-	"hbYiS9CxUZfsYUW1TseyyDtPR/OtFg7skqxkWat2EFYBHU5uWO5CVZf26lWo2Dl1b17KFaFkbgSOUfa4",
-	"WFw5sDk7rv1rZ1SwdtQloc3LeV6VeomoFv7hEF+vRjDzV3KNroBjxpt8p9CBOtNGD++ClXCOGt0D8HJS",
-	"3at0VOC/mIOi9QumC0vBLkOPIldeqM5odku0rEOpEGBQ4HRMwd7/4Rmc5shFcjdbyj1GRj3/AEbSDvpC",
-	"4DdwkB7xg4XYZ2ZIOGKboF/BsJ4Zv1fWaCRTFKV7C6N1iVEh38mv7k0VhnXCcI/Fs3Ls1R3zMbtzjJtA",
-	"xo3bP+cN4N3jTe4xtL0ERH+HloaK5xUpWcGoYvnYH8tLx0hji86x4Jh5D7HbK2JTvS59MRi34p6KLQjK",
-	"K0ILVsJIkGvKV5ZB11Qp26BTh34RACDeWCAEMmNgqIfC0vv4ca7wT5xskHo2HtnXRuXmfwpZ/w2FrMev",
-	"Go3xfb21RzjuAZ98Eof+WVBRl4hxRlyAL1qQ37ZErLfv77oOocaQmYJuzQ+sLcwK6aEBom4zZaH8oEk/",
-	"POw78/CCEQDYAfGFnR4OcKOZ6Va6YxIo5gRT2LZ1LlHfQ6USvmT5AlFZBkE/DESLgFKI/uWfFev9rO+n",
-	"fJCInBc01onAwi1jxIaVO3lCvTnRngDI64iwYks+pqpNPcTXsY+KnWASIbBvlavfhCGFrkPh6Uqq2VOb",
-	"ctop4N1z9/4Gvt7TT2tNeT4mdxI6oMmSLGCB1fqAE4lvjCdwfCc3zTdCc5Ot+yz+/o5X9bEE7BbXOVkD",
-	"Wlw/XBX38H5exXabE/T5DkGCankWFlj5xBY8r4HoDQR6UxaEe9/YlUAeoaTpuLtcRlaf2tlfqtV6DOVL",
-	"Yys4xqQSqpohhHp+hZ3RyIpujSJp1NG4lWWjs706fMPDHQuAk/3QavxsaczpiHMDMpgujXTcCMxGEsgl",
-	"XApQneP2MKvj+72Vn92cgKQ4TaXlW0u3sBYDKPZUEGbRIHcCKgXvdoF2TdXQ3CfZDsI7rSViBOcaNQmA",
-	"3EfFwS8H90dFuWktFd/JKw1h146FodoX/dTNZtwCQrWmeDt/oOa/Jud0cv0xlG1QXj8lTft1Ch7CGqnm",
-	"zjFiVcJ/KuEyYmdFPDL5PQq/HdRO9EaixwgNb0VkyRdcGBPZ/FWyjPG1JubQjYm8A18jQwV0+oisuKg0",
-	"suuOWMISpB/69jYdUgm7oh9+OKj9bD0pN4h7cWwn/NmPlG1pdmlPLrY3YbQsOHhlzcnGwA2ExhBIwDYZ",
-	"5Nrj+4CSgNdd02NbqTBlieY5nLDdLKVYTlJhoTZqkynKCFzc7omOZ3K9RTT8Oji+i02+7CE86wh+Kj20",
-	"y5u8Ed/KctX/Hb00KLP6wJcqskOR2zryWrt6tTQqMpWmq/WAPKWdoninhtWqlV/Q2O1QTccEh9+2BA0O",
-	"AvoepCGN6kbFTY/YvJS/sXhw8AfmjI2d/KWkS6plP1WqjN7av0g+MMqQhu4bAJX2UOXZ+aNshp11S/nF",
-	"dPuYkZxHuAntvnwSFyHO9ZDC6YM9h/DD+FyiWRA3CNB2A34fMmdsTG5Q01E3Pg5DiapWV0QwDpE6buRr",
-	"JbTz24C8b7TE2ors5wBL2kWxFbgxfRctBT8pebZE51uA+mqnkDiZuox2KrZ34/dUxwGRnwmy4kXBsSZP",
-	"jV0os4fy0LS8ZTUrWKvO4ZB26FTTf8qiWsWRWBd8QWdbzRT563Tyf58Q+Pffes5lTnmRbCQvFRuTnNGc",
-	"FFDErvo2La+yjCk1r4qugSFpvXd8DQzv11uRRXxKr2wnY8uIYD1p6asBZUlKNq9Uz3fttteqX9xYmafd",
-	"uNFsfYe9GrsXPXFgsPYHZRTNxFqjvmyWsmCkgiYXNtXGYfXtWIgn//12cvLk/X/99d27U/zX3/77L/vA",
-	"HYPfv6Unv73/eH7/l713eRutObb452xz3agdGlJ0lKDQM/QfW/XTaHl2Bldkxgq5Ib+xUtpmXHI+j1Po",
-	"43Q8Pbv3ZPo4HZ/dJ0jVrzr8vKv7RvjDs4EFTZ7QzibtKHUz5PZ4ygNI3YHmCZEBWfpkEOHg0g+EHR7a",
-	"0/JAYOEVF8/wB9MdFcHYmPzXitmvHTxDpHjAvjtB6GZb5kGI20H3yoHk+Dd0Bg1Rkno1BI1Qsl5ykphh",
-	"o4WDhEQXW7wAJUSW1yvXr915S4NVXzTpeDF+UJeFfkJ1X+eEqU2rh8MXaXbQ6Gyxr5vF4T0WQgHQMYE+",
-	"c0j0YvhWlmQpN2SFSRHmoc88gvAY/RAuy9SvATEXzPzCPg71lM72Tifo8NCHf17ax9NtHxrto+GZugkE",
-	"FEfU29mIh+0g7MfYxAqsR5OuHhF9VvEKnn7DPujRniR82y9QNm5cdRgKT91xYrfWZLNLlUNaUsQ87Jc+",
-	"7sdEbwyR7nYV3jTpvoWbqMMHybNQgPxBGktK8+heazNTaIjW4XwoYb33o4u9atXBVnEjlSaxmp/YbCnl",
-	"7Tcih7LhgUs68H42HzSVnIED1OIhvJS9fIhi3F8DJlSJEDXg5l1wgfDkZKn1evecnw0GRLK3fwqv/nnD",
-	"GdO+D4zMucnggRsnUqGz35ouXK2DzXa15zutfr7w/tkUNF0v/RKHSRbwWe9wfwSaDo/eJtagc2aEmb8n",
-	"rTvFp+8wQSrh8X4TdvBbf/+lwOHttvkCJ4tcamYU28aQJm0/KfiChpBkwYS5plge9+AFDBmLHSYJKqjm",
-	"d6yHLxvqiSy3mVHildsWES4+x5LR/IVoNH4LE68zGrtwv+YLY99jfAW0ByN/rsjJ1AJEdDe56tdK3JVF",
-	"Y627pUmwnGDu4U6kt/0Irtx0W+s/nysX5/paU11FPI+2NKsrrwfCjUvqfVkHWNK+sXs8lcd7a0tGFGMi",
-	"AY9ux3iVhq/OpWApVxx0Hc0dJoYSdK2WUvf09EHZ8vE6jM8pL7hYvOYiYwcEwDoid+slVc2Ikl0oxKxK",
-	"RleJKjC6N7cL+ABoqGV4gw2cfKL4YeeewBQf6gsEj3ZT+DgeUsryTJ1EVbNqm+U8ncbBudnZTccr0aPo",
-	"AgsPw2owDFewD3EZ092MOqI77L3depc19ka1TxYsJlizcIAssXtrSPnisPqhIcWOVDfrZTo7ZDcR1b3S",
-	"4ldab3EnFx3jIvMc+WncZU2nGLiBqaGUMqOdPZqcTgDt5wGGqHsFuvf+INde64i9pSe/mZna/568/zgZ",
-	"P0654w71TzGyLpnC6hz2mfp3uqb+5N6g2Ikf4l7xTOXbnf0R/uLB8bKj90gLnbAHd0s7nDf2xv96bdrL",
-	"mqsb0iYlac4bguZin6B5WdChYmYe9UpCQiHoSRJ0towKMmMkW0oF+3Go03JtJ9jrSBdUePy9Y+4dTKLf",
-	"doVTGAgBaN5CqCK5zNTn0g6oTlc5wSdnTDWBIuOv/5+SDg8d5/mLmHf+GsBk0GdkzCMsoJmxK6yb5ooU",
-	"bK6J9RirAz3052ft69/t+5BOug+T5IY9I4k+Qm5udlnXqZICmsIbBeLEJn2/3wvIPoiVjqZk4XD/tJlm",
-	"BzcHDAd7aZHw2i7CQY2yBfb172favix5xq6F2rCEbdtHXIDMMySwG977hfGtnGPzbBgNl7OPcv+7Yuog",
-	"UFl3SI90xoZt1EMkceWaBXVWaCpVrVj+Y7SnCLx9H2H/Wadq7mQtV7zQMYz0a2zC4OKPpVyUdBWvd8kD",
-	"sX4IDY5PbcfIVpGOak1coahu3McOOGUPbF6Twd1bxp6aAU26dqZ2mR3UYuKBd3cPSRv8OgY0f0reLBmh",
-	"Vc41KeSC3DK2djfx0Awn98o6f2HnjC9KxhKBX+z760ARoIoAnj6k4PjQ8t/2rL5ncz0ms20jw65fSrKr",
-	"TNuVSzlbybjd3zJVNYt7g9JhjSRqKphUYSaChULxmBZ1OA3u+u74mXnw2/0nPupgXccUkWfQHBawLVwP",
-	"5SOT3YmcqCx6k2wCsG4K3kjya1EtujFwYs0IaeFTFR7cuNnlp5mJ1NUTwGbNwlUr8eoFN5c3Ds9nY5aW",
-	"sYJ9D8pzYEO7BBBKg6+ZtvH9nSgJjKMe3AE6mYPzxkP+rGjOPK9jXtMY0nBsjYLqzWW91E4Awg5msidX",
-	"MXwWSmydDO0zEStxW8nM+PHOTMae6I5o+7fviLq6m+un5BV9A5jZf9QlPx5VPaRDygir7Jnt0g024mmY",
-	"d7qrNvoMTW8f2/PSMNYVK+btGroDbt8akz5SU0wFnzMFLQOg07PynfOx03a8QD0p0BORcRcwGTTvSsUB",
-	"gRppf3VXM+vNM6vgelhvoruuK8iJr8hE2MaQDrzPvYWb54y+BrUH0cc7JajbczD7llDBVJs3U037GLe+",
-	"pNsDCgbqjgYPzXyrR4rOzhfE7+a6xDpxfciKSvE71t9HCI7glIZRDuBW8/m/bBS/e8H4SveCMSwl+H2U",
-	"Cla92mvU73hTGNVVmVC9XOF/C6K3E/o/iU7RGwHATapmads4AGf0vqMTietlZshxbRYfO8xh9CCCo7Oy",
-	"6tA+4/h7fBJYJGdFIs9p1UHc/loXusQSYAMd9MbqwgHiuUPQxZOXammDVGhtWhCRsIseO7701E5x9Pd+",
-	"M3b4uii+RSaJCN1v7li5RTPW4qhAvwKXfEwh0fKkgUsdqDnzYNwBiQRhAWUCm0NpVyLn+w62U8l6JOys",
-	"pSwSYNQFVXDvbWR5y0pinjxNN56LpzTe2S74DmQREK2US+0M0KOGVvZ5yo4b+5fa+5dlFBgu0VbHN2vp",
-	"DfWAwd6Pse7jQ/BYfNg4dshZ+axmjAin0mxJAtaBTqBAfAhsyznWvm4SrBrEpNs7nDJ+YQGNNKpFSfOK",
-	"Yu39HVZOwtg/VwIMzKDdTQG5IHW/G0/1aBsi/lvk+vhRIFqF4S8cuG9FatK3AmJlb0saFIddl2GSZtUa",
-	"u+e1Xw2JY4ZOPkeVs9Ifb5uQZx465MDAfHrddoYAb3i8Ar/npdsM/DPsnWCZpQNDypzU13xVFfTPEHNI",
-	"5Yu8aSaEELqSYmH2ZnVFznfjb142nF0Ex3saFcUHxBH7hh7C4FAfxW7vHbVH7RFD1BEztzwFCdihDknN",
-	"VAcuN8UgzTDb7EDPYiJZEzLQq5U7z0CXqDTpryk5xSji/6u1J68Seci7Wm/CzXHkSzJL3Efk3XK9Fc29",
-	"BmfaaQXzeHAEcidIXjJagFV1orYiuxmTG5rfUZGx/MRBAZzUjSbN9znV9KRGsTAfYcv6E11SoTwAnYKH",
-	"Wc4zc/+dqGq9liU8rgp68uTJyZMn5o8lX1N6omR2dgLZi9y83HyxWXLNTgo6Y8XNEdMT/AFyV/SalbB2",
-	"vHxPfJKl+SPQH5C59LyJy9MO+7WKZW/cz24uyQ1Ynaw061uXcs6Ugv27IbIkN+Z+LdclV+zmlMAvm1Ow",
-	"A4iclvkN+WsgWv8Gv5/xk5yX6I+hxQ1GvwAdn8CqFfaRtu3Q95Hx4ZFfJHWSlfN94IgtMIQOdAj3NwWh",
-	"HhUqnwiM4u8McfjH4BHWGSZRYF9r/Wwa3b+xiwv2OKfCg64tJFOk0USnl7ENCna6U61bDwL7qP2IXvuh",
-	"E51iZ1X7hyEp2gZ6kaqUb5+SJxePviBrfILkEHyKwPnFYVJfazor2BWoamtWEuihEynjn5w8+fn9f717",
-	"d1r/8ZdEfQ2N1SX/hH3rbds6KnLbsEOSXEa3su6TeJQOg1wYUZnyvLtyUKpsI+eGDbG3aaxhDKb0szzu",
-	"HwcvvpHOW1mZV4BQWbJi3Wob92u8hMBXXXUgfbYXZfjQyEHLGaddXWcjOjximlJNgDc5uPQZMVw0hDjd",
-	"/nO7Ms82wT6NXQF6TdyOg+GLMHchuRmZ06rQW7IuKNqq8VMRKY8pqpWI3jvUN6SwEFrTeGViwQV70AAr",
-	"2+E5fpq4IpvSGlcJ8OI1LekqDnz2BqQeK7fEPzQma6qX9d8E2JTm5huzL4zazg+2r3QC4db2nI5JqsdP",
-	"JlPyv16/eO6GIFzYMjC7zWQm80QzCbZi+TYlwyXEyJib534B7mibYCo5H9z6/8U8Xfk2YwsqDmwoULBD",
-	"O47kJZ/rWMHt3J5X6wIT0rdqh7o8aH7a01eUV6yz2wEk2tgK+9k2CKUOXAv7tYrZkK4qE/2oJSPwHOEC",
-	"Sk+2Afxpj7UsGU1DxjHFsNxFikZ3JU1vzR6Lnu8wqlAaXNR9C5n3crWmJTR5vSITpw9hB2Ub5IwMXwlh",
-	"KDcgE1fK+atKxNNwB9a6xXsKWYggcOA5hrar40qKS0hMcb3WGntovvCOfCVXjOTAu/YPy7QZ6I22YXLJ",
-	"aD4mSsIOvRNB6yFFsXMN16fkBtC8blpERWxHnOLpOxGmiJsfjBwfjkc4EUR0dL+I+2Zx/kM0GTl/jZV/",
-	"MR9j3JfSOAe+7PUQV2hQfmjzq9ySfXEriBV/XMYo+5rCKmB0JyNq5qyJkpS+tYwaDDKGKNqJ2u66dHUX",
-	"jEcwi0uPPTQMS6CBWTfg7e8om8tKDMqvqEVP27KMNkP+ZrXW2wBJ3wtwZcR5R9Pgjvrafmk8KDHw0Y6G",
-	"yQ08ap4HLVoNqX3zZOl995bxhvZS7sBx7umPb5fZBkzkUUB22yD77nS+8tafB7f7PbjbORIHcPigTLTd",
-	"w/RJpKKFHNbAz0e5E2BZ54zmJwjhijZ2aaxsAbtguwbWGNgW7drsWKFZCQ9JwU42FhxxRXW2TETY/DW5",
-	"b68ioWJ/03mu93amUbErkbOSbOg2AsFvnvsqefobhwlUzKaKNRDZwiscyrcL7wOJq6MmyitsjeqLFuz1",
-	"nPMFU5rlY0cWsXBX/xhcP9BiFbLxpGJePbUt12+F3Cirmzqu2FCu7aWSUbyxNQcCYv/H+KUMjtcoWMXz",
-	"uiMY141OiBjq//3BKg65tR2nhEtroVLgViVP3GsvSY9336KaZDXStFZt9hqbqTR67pbWlOuDrdLDPgBv",
-	"OdmwoiBabih+bjTDIUZCClf6J+wc1VJGrwhzV7XwD5x26wB9bBW5iUIpMaUVpn+7axUWN/aEBewVIzVm",
-	"W/Mf6Hplpmvsp6JodB7G0Rrw5aKZFddPrcBuxe29sV1uazvHiofephTN9+D01OvsP6ayiUUpvNg+RnEL",
-	"nAhOOB4GkCabJc+WBN8WrQRO5g3tSuu+YjqtJm2W2wcrSUuooDUjhdziLAdHVc8LoWCwGxnqT3jEYoLq",
-	"VdB1Lo5A+Edk4EVnxjIpMl7wg9IzXHp6a44g2IdYEjlXWcnWVGR8QJrB1/5X8Uqu+uunA9r8MJF/HXUJ",
-	"QOh/TQVUmzsrnA+AE5hzwdXyQL9Yq/qszOLVZ04j7LdaQ8u8il4Ob4Iuxp8p4p70Xcy5JnTWjGod3rHc",
-	"KACO7D2rEnY7yPxasQp7JldZxlgeP5aesq00qeZh2Gl9PjCZRsuClfHYzXNI5rS3u5Wus625yiAHFC53",
-	"71A6bXWJCCY+uhz9YkTxc98/orYHjnSG/ID9T9CedurWP1PzXbj59emr6R4Sc2yFTi1iGqeqZv7WzCPi",
-	"ICTXrgjaLyyPUHG1I30/CTO3OedXGAAZCiWckrDXJKfbsdUzuCIufxT0PUqMJDjdKz0iQ9qAvCJnk7OL",
-	"k+nkZDLdO2R96ncG1KRg1BzUjbyyVoBN3PAt31O44YOAwnd1mcghSW1QTNVowF32RdvrNJMOqCRDsLsD",
-	"+yx7L2i/xmzLaHQVv6+rq62ZnLMMHL9X0FUPbB+AlrUoWq4q9XDnKu+L1AcS6R+pxnVrJp6G/Yr2dXOO",
-	"TDWYQzaPN4venTy2V+qC463d0Btq4dTSeKZygxfUXmNlDy81ckJsdyEfU1Oag8lMFsyoKmNDkQzc5eIK",
-	"W7cmCNU6UVgm12le7eXI11hq15r2t7IkyNgWCja389TeEw0UNcbxFUby9NJoD9S60HFrPlPxmQ8M40CT",
-	"xu7yxoOu/4bV5Rk88EI7EnsHqOW4nc7OAfJoLUmanQjTIRoUjEe6tsv807muy/yQbnbsw9r6RqIClIoc",
-	"+O+OFhWrQ3hbsqoAM/mOOZyXnT40j9p9aCIq7Su6+cEmO4Saurrl6xO5xiWc+LQNaAuUjpPZKfuOJHCq",
-	"7AJ4SQTb2GWMnf/Jx4AcxrhKrWTFRaPLzrC1tWqgcAXpnazBrA8RRSgkGyPdp1+1FVn7pMhKZzLW+g77",
-	"d14SRrOluxTqkMFSmh3g+orY0MalLYdZYSvtO1bCjnBtkyXF2NwfuBmVuAKkJE6Ly0YQPTePCqlheBDy",
-	"XCuCCVpE0a0im+X2iqANeOkGs39feXxG8DiCBHKhSNAXkQlAUeQ+7hdmTnS0LrXTDdvS4dsSQL/7oHyj",
-	"6JDV3rAn5kiE98B+weYYYxc92m48vjeILe6XuYaTDrMU5tIDD0BKXCJidV0oaTUQIV1rSK5AA7GMRssF",
-	"0+ozksk1t3jr4GylC8rFuE7utCkS+Gto/m+M8yDU+5kiZVU0ij5Crwew0bN9oeVbtq0z4IZ17XDvqAMf",
-	"zd/vb18CpHidtG8c6iJ00bxjmOwXHJEeTZHOAhnfu+2JkQWy0q+x0Wdj06eTmHu6gDxCWavxoA8hmzYK",
-	"tc73wPfuWlohfYMtjTN4XvI7FqmtL4Nv9hXyuUfjb/jloMZ1dV5EK+RzZeXZLVvvxRGLA10qbdWc7nP5",
-	"FYRKg0yPGc1uYctcDrvVZo387oEJ1wGZ8ooZq3xo4o2wPZ9aFGjHFSJvXBd0+xSETcTcdvH+fhaXsT9z",
-	"FzaPJwAlDcJhJniZ7iExCFEeH07Xz5VMAWPE04DRTrSrNhwxY6e9u6k7C9i7aDdciBDKIHZbQqHGVyzR",
-	"MxMvj52qDtBitbTThPnBFz9x0fWuVk+yoIu5vTND4rntDTazdpNaKvolhpxSrymY17j7kBiWPewqBjlt",
-	"/RJ7RT08nABmX7Gy2XkaCiyQKpDwjvUnLo0pkdvCPqxLLD2LvwXr+Xak28UkOtt5KhG/2BLfTBjNB67Q",
-	"XG/f2+MoiIcsbcFRwux/aR856k2qejRXaXhPS6rZYhtznrrvANdJNLycV4TWvZg4AmiQkw0Xtd/2oWjz",
-	"fmZxZr5jooqI3tn2B4fJ09Oeh4FeyU3Mpp9tHXbOgwfbWZ2bp39HxypfyU0CrxPbsMdh9cAssjct1L5/",
-	"pggTuU2f2JwSwE2zxrxrJAoONEAaNLLP5SJT0K21ayLfM4BvHT+x6OJLwJAsmLIYseY+QNw7Fs80cV9G",
-	"W6HilwQqoE/3tdBu374lnetogq3RkwD6csvi1XtGO36aQCc1SwSUTJwc+kgsmZc0R6tDSZtPCqWC8aUv",
-	"jHb44zqGluFca7MiHsdw4yZQUbChwV7AzzvJ+255Gg9LVhrc6Taxqmf5MWYNAiAI1N2Dp6AosF1rCr2m",
-	"KuPpW3DgCujFh4+QEs/XpVdJFSQ/wr0PL0WXP6wqwAjaEqgtHrs0gAx6pqTmM69EnjoDqBNbG3ONUGpk",
-	"Xco7nkerlRJYYBY8IEAFCKRDSJNg1wPuCI9qc6dq7guOYLCoxhHwRyklykpFIyCj0Eavf2QHad7/eRk5",
-	"OQhpd+n8l9h/TcNmXBF0Ll86b9QVQS80fFDwO/P8gjZ9QAMbOw1QtHsmhLdyvaHDkiXV2JI4sS0Q+koh",
-	"wNJKLxN5PodEAOs6rkQfDx2WFOH8e2MjdieN9wVRbwCn21XVaSa/YAb9lq6K6OY6mzLShhLSNOIwxcOy",
-	"ZRKAnNc9wDeTlTM+v8RuuF2JJ0EzFuNpGcBIhnvbxWlHicHgUK+r1YqW208lGNOcdMdRa/sOw06nK2a2",
-	"ymhxt2ybUpaGnsw/IacfhVejO2GbUruVyg0a1zRfgQ1tLjMYds6FTTy642zTkKD1cl/JojAXx8OdT4+i",
-	"5l5YflmjT00vvrj48vzxxRfdKFSta8KOFSVLVbDrLNGmMdHFdCdLcAMhE5dvI6Tm8ziH0uMloliXyGHl",
-	"xvsdbwNyTlpZHjTT8YaRa48F2VOH0ctURbwNaNoQLFeQQF6yNaMICjIopvRHeQerFALErFJcGKvQPPKZ",
-	"Arl3eoSWlvj081TCdS/HY30+drJDY25OaSwJG4qCS3kfTNhDMyuDFSZdjY1MDNiEsTvZQetO5330+RmO",
-	"XR0f2q6f9cFr+iV9mWFn7rkn5jH0gVpyfRqqwA4nhRWDWP8EfRvGI7o2tqA1uX5xBlpB1yrhGIWRPSzg",
-	"QQGjg6IhVfzOiKkzPy1lkBrA9SWhcMzBL3XjMoNv4oqNuY4L68I+UOYjXtKhSRSvKvEUB2hlc30VYje0",
-	"SHSATnbs5tvHLUCo4gUIDv2rSZtZVdyCP6lR0+URFDAMP2OK57Y2HFp2G403aL7uzggkGO5kka+owMId",
-	"86agoieKdFfKRclUBOTVVZv2QZyNV0hO+nbsTgr2RgXk+2idVa0QPtiWDKtKB7JEz0vT3Zbd95eFIHN3",
-	"j0v0DyAZQvszrBhtVAC0BUSw3f7sd/Uqrw94Mqrbt6bOzrijIA4fIFzsVhJ1FepB6mPfsr7O8mk4hK7o",
-	"0vbLf1jxKlTISsXGhGVLyVTjzNcINAiXQgszgW1vqJtYmA4j8HUKIpmV9JaRpY3S9RjX5SPHSeQTiWeM",
-	"5Kzgd6zE0Ah/WM2nmzdsASTZDBjwl0RU5WszGGILYDajob6t0TpcpKWKvq/IAcLOtxM5ROe1VZeuRtOd",
-	"r3rM+niMg9PaUJ5sivFOnTkwQUIcHEVB/WQ0095VPYnEMQdbhJnAsshPiS+aMaYpWBWo6zHfi+FmTFb0",
-	"FvoWEUpAWSgr0UaXyMutVTW7U49+MDKAYis9wE+KoKyFQKh+InFUiCbck3P+R9pDAErHYDgCgc9GSzoI",
-	"Q5RPNMbGBOorzFue+p/tFiA1/OVdXaBbu99VkNSddBGdKBdNe15F8x1TvZ5e82gB5VfbIB3R5mhvZJlf",
-	"kZLNsZeHK0axGB6aIUhAz25dLarUOAFRkDCcibFiAJjUcDZCFuPvTok5GrhFqwiafJCd0huU+c0ScpWX",
-	"FtvQcjl4f+yxGZR3YWvcB574f7BtnTJfb0eZm6XPyS3bqisyk3qJFdPU7EmQGRJv3LyfO7Ts89z9EHyC",
-	"NxD3NRN2R8kmu2IA3KYpdiTp7M3Siebp7CTyJournFi10Bw0W1ptByQmNBHG9hbRDN296UR7MoLriQTl",
-	"Va4IvFpDhhzVjNAwCxuzRmzFzhGzmxK+h9fJYvAAvy0oC4/k56PhUCTcKq8zGUOdvXGt8m/M/tQYQJul",
-	"hFID7ImjNC2wAwbmfED5GVTLZFSQBb9zOAJu9lbNAXhQVGRcj7pGTMKFK9wk4jNnWcl0tLPnUHdEEq5C",
-	"MR1DfDKcg/iFhh6KadvoGjttQOg96uQ5oNffA/yorkErrCHV+K7bl4k0PoKaaDfrk9AUca7/NLs4UOG5",
-	"c78JAfwfPTp/PCw9EIeJT612gTyU6Q/JGmj5ylLel85W0a8qcZBbxnUA60xIrRNXuOaZQ7wp7OCuR4Nz",
-	"p8WzWOzjUZZM1x+E8PnQ0UqSXI6xHBeE3M9ukxPpVF1gtMY+d9BJUdy3/Q4ryzw+xPPHSqNGz2ifBW7j",
-	"KYEzLNgs2O9gd0PuOVSeAQm+5vN5RKA1U3iOkJhzZNx8IfWw7ol7xgscqv388E78RJ3wd7TgUdDUZLYD",
-	"/qKZX+OJVi+3YyOPcjO5NX0SVxNMNtH1NIlblUnVVbECRSE0B+dfqMhADqbFivUgjLZe1Ps3+0ZwlP5G",
-	"ab5C2RNhn4fn3B3rwB4vLsU+rHnJ1KBspYeEsozlnGoLjcnosNUzRnKAKsWCNbvD0L/b7rDf3QFhs3Ux",
-	"JGwGka7LsADVVyKDpbVlGiuUjf0HybdXPnvyMmjaYMx0qK6pO5fhRXkFzrbLHafbbqAtuHiS+oBgm1e1",
-	"gX00JMLnbOM9bwg7u6KCLhi2ophtjfFJsbdpNOx67NvgKLHDDuRJpdk6asnKNRM19iD+ywPSOod2Gs19",
-	"SJe7h8cwYRXjCALjoOBmQr/z6cE+5gMeMHMGZrLSPiyBR4RjSX+N1B3RC+lqXQzgkeB+eQ0/3aM2RBwq",
-	"vpo8neB0jMhshz8EhFd/D8hQMJmQRunOAPSWqW/m86h7la7XxfbSNjpYVKXN0wcJDd+56mIv5HLI1gc1",
-	"ATxPlyTopYD1/oJtxh69xP8Qw8Jgg4B7zebU2bCcwo4gNptLinF8TvZYtmMF9j7J5ZWRr3WtiRe5MPGd",
-	"msjCKfK2xBiBF96PE4d4yH58izOHglZaGnY4aFt/wt/uLXQD5XUnvF9rt8HVEnLDrrrrxHidGdArHaBW",
-	"LRppAJZkIcqgkwEBTRp3mlUPrfbQlUAQoXSkReCMLypZqT3wz5nTREADoCtoZKzYHStp0TPcSi3a+DWk",
-	"kqG471W7l8QZC0HULIKlOVHmILiS7tkWAj596wRhK/fRwmtlh2dN9FZBqnUBXT9Vj/Y94dZQYUM/8/rj",
-	"QVDdezDB4UJ2eRNA9UoEXvY+WOCukcA+xlsxJ//gPQtJhNw40JJjp2vYinvZO2mDC29Id6wix+rKNVWK",
-	"rOh6bcSzLAn81DrkJXrpNxSqDGU5IF0iAFvt6mxTlcIManNILAKNnNdtEBzT1P1Q+maudOMBJs4p0jpA",
-	"P0RnXP93Yi/XWKfmkmu3t95iXjB9hVceVwSatPXm1b2A4gckz6APTB2WfeKvAiuw6uFqCdMgUZ2rEkDN",
-	"1sJlHFwEzYSV5tbW/N7oBGJTWVoSfs+tdDx3ULwf9J/cJWRV9j+6DPU2AerpDP+9paTNLjKOiXZ4qOYT",
-	"yxyeXQZ2QDigR1FPWH6nCrZsQ+xa5ApYd2pXcfB9W+snPazjB9MsUd/0ndyABWCzkMmGF4UR40l003mt",
-	"8g1Xx7sbXUVummdaNdrQlckUp1Ju1N7UPjcU1+YW8oZ0RyrNv617g42R11vnWzmYhdb7sIdjnBETYZm8",
-	"YUGDnmLk+WoNMRYjoH8OJXZDrNfHsL4WhNQ/m1nTWRF31AS9U49yUltIRDmLnruuvqKNaFijsRWFxlY0",
-	"0/wOolC0Ugh02AzimU/KbMnvUpkV9QsqNaBFRkv36akvfc1o/j1myPbuBN5RFNeViV9WqZaZVd1Xy7fS",
-	"AlQW9kH3jxYcuwXmkKjoYHcQPN9CHU2AndeVvvsjobUJv6sz7W73rgsl5HKt4w2fQEdHRxMErutcHCIY",
-	"y2NNy5ey5XDeC7Hts1k/RjMQeikOmn3QIHqQAcde+o/tnOJu+9QBqzfkY7S/h0sr2gHihoY4BNxhCi1H",
-	"aENK1BIs13TubE+gC8sRTkswxPHepUDm2PlFN5uvqoJqlgMcTETmrPznNWr6bgjRWumdQEPxbFH3dnBa",
-	"n3YH7KKvKLgYFM/gGcu/5yLqpE7D9fh57t8SB0ITos8ghcJhGutyq3jfAZjsGrM09ysak7GB3mj27Jt+",
-	"fGURdOpfjB0fRHmomgV72+KPPH8hBkoACyGUbpyO0MNyPh/WeSCQLC10KxBsG6os4NcVZhBzGwVF0Ga9",
-	"ZKlkd5uy2y9iW9DsNipiYX1W4kPKOKD+kkox76eH8I5He6ZFITdXHr37g64DQk47t5ngzcYHzTgko7oq",
-	"U+mM/vo8UHX195d7TcJ6iXD790inb+0PY9zOSi7zvecenwpOR+fT1pBv9IN6OFMPY5HkMdaDjrC7GuyE",
-	"7Sx6SRq3+sbxNhMoeUPeh9eW+epHoXnRd6HxWfvZugPr3lqLBr/19WnaJ5tqfNohWJ9+pxMlPhhYVUvr",
-	"kK/dewWba/B1MpEn8+UfX3RmfZ+fRVO6+mGlOBbaed2e6gdj5EaSu4Xc3Oxm0/ve6tA80EifE7sp73tt",
-	"9L4Ne2lkGYugPXYiGA47Z/OqKDxG5i7kZwh4h7aJkcCCbYhm5Uohzqf5CBDwgr67aT0lqgc1sqfqUdHP",
-	"0hvxq4d28zzWdfQnnznQmEYmVwwyUh3UX3NKba41v3oT5Z43LvwTWVo3n8BmNrQpv47wjeE+JtUpw13t",
-	"rg8t5iqo0q7hwwGpBrEwZqO7gg1sgEIhJMnkGoNXXBG5YTkRNmW3o6VCA0fZF3P6/tjJ9go7xPUr9TNP",
-	"0yxFLWsDxrAtnmlFzGiug65tMtSs4wkayPsMBCq2ZGWx7iK602Jv7x4auIn6Wwcv4PmUWf7710ab8a8X",
-	"7AcV97wixv+SEVnkxpz0VXSU675BsvXSAsPvNCyx5e42ZdPQH4kHBaywMIwu2c4C2NTKHIcrYuMtDv2T",
-	"im2tSjsPbKTXt30jsF7J6Mom3zTv8V0QpY7o12wLzU5YxAcRwM/3iQnjKer3sDuSfZ1nda16L6exyA4r",
-	"DR8qMt4nG2YNcE3XksDxWX0Ew6bCcIxCbsczHZvDG0AIPk7pClvJCAguzaHB9I2hmLk2SM7ubuImXit7",
-	"VTMxrJClZItU1EUV1SIKOr6UpUbAQxCfeV4ypRLAzq1MN++QVpUyrJBwOxua/SuKjfHs+vk1ZuWRr3hh",
-	"TidBDU9ZxGZrJNg4N8xTQFdyY7Jyffp7VoQYkoXu0IXNnHKrsZvezI7qKvVAduvXIazd7Cruqx9Yexxu",
-	"xVC4+PZ6jM30wgdLdox+j+c34HJMZgLbgG5/a3hl2EnVDW56wWmX8QxSROAIKpMjcfbUmVxjivPxEviT",
-	"N9W17Wr8aAxaUU6w60fhmsD32gbY0nTXPaiSTfnN8EubiaIA/L6h2pcsZ0JzWqhh04FMl71xDHtqb5vd",
-	"DutrYYUB7gZf1Nvjl/Y+xeepZq8BRFAMo8IdgkHQEPH0hd3QfrjS5LSReO3GDTKPW7dLRnMbrkuVFaTO",
-	"XgBtwfRSxnHwq7JI9dqf9crM2Gt1wEh+DvjGel1jXHqMXj+KXEZccet1wVP766pb2vEixtaJ+n5UbqeT",
-	"Se9TYCb2D7bWccG47u4cWe6mULpWVAekgNUdXy1+e2ocRJ8/GgE8nH009T/V9qKR/ghIWIWUtxAwO92v",
-	"Crh9D94QihOgu09Qrlfstj7FYP+w+xW5LFMNGZxVZBPluVasmJ+Ofi+w+55+9xYIvmutlEodMqs/sB9S",
-	"CtvSofDaCmcE6SY579czqC++ETQnMqwTv/rjFW615+2Os00DLyfse6rISt6xnMgokExPLN+f6hqHAADI",
-	"o9SA1rwppWa9yBLNpIBXZGYgLqwV7xBwwBKXa4xc9cCsHNoyKYHZgi2jwiMO07MtFLkKUsH3LrkaGFJo",
-	"87bLJdpN89x2hbaNpCvYh7558jQBAc9E3p+czZTifhk5Hnqgj1NB01IfGJ2xFz0OgevaSfANKvEd8frE",
-	"mr6mW9yhyP0xLML/DLu4JJ3gzOU6HWXLYbh9U/oBHrofj36tKKCC/R4bu5uFwDBN1L/y4K2B2Sc3Z2j4",
-	"taSaPaXl3l+8cs81tZ7EpuVU06cFVaoDrL3vcTomlHoyEt7EJ6+nH0PqTW8Nan3JvYllpT2E2QdLpnXJ",
-	"VrxaJTFRBomt4yLc9/VtJnasThvdI/xqIvQKucOwyQ31Bcqd0kYK1ja+fazcH0AvC8OkwVp9hpvxfeom",
-	"fQm9KR9+X3ac2mGitSMj+PeUug/ky5gx4fXPAOJg0QTxGc7H7jrYz8++ND2QSQMvkfvx6J+1h7fJIQuZ",
-	"ci6ouGe87Tuwma4LGX+z5C4gcxy8/8Dpeh616NbuLERBVwXbIBSF71ckhV4+rL/zT2y2lPL2Wmu2ihmr",
-	"Q9rJsA8ZK2MeCug/whYcKuTd5Ck0U/hMkZnch/VxgH+3q1VS4KbtE353z9T5v/GGxHXzJN32PdrhQiek",
-	"I1fHtnyNsd9YSyvcMBVfIRP5WnKx2yV7s7yNihL3ePKOY3cWqK29r/AVdKqty/9t3cNn6pJscCEnPA46",
-	"Br8eEnprBc42yzweOGMftOXqw8DeaiZpNXpHoBeqNLHbQBDroZuLFdO6+D07AuwwTV1SkMgksW4LXAic",
-	"RoTiubR5aBvoNBVeF5FD4L7aJ20h2ub5cofnHIfZwWq+CPoWOIbf3dqQsJFz1uN0PRPfmrUMPGPOqx5P",
-	"KnZpbcmz9p+j+Z+j+fsfzdJGM3r5O3Z0gZjV8Kc+6vZMumX3OPlHKNjevak/iaLtKDu2MdLg5FwCkLIg",
-	"1fqqxhdd0S1ZUsBXBlHXbtxbZwv5BLYaEymWOGLn9E0oHx+aqGN/kuhC6Cd2HUUnZIIouWKYgQYncQHw",
-	"cIDQvQf2PiYobEpaAn3fn+6m9NrI8nYH1uHAtlKpGyZdCFrkCEXsk/B3m6RrXkAZi7tVbL9nvhAsr9Nz",
-	"sWLM5fS5TopjoqU8YF27RaMPFcmO37xINsPGgpnmY2O7gLxSY0LJ34kNxTCB6YzU5fGDsUOUPCXPpWCX",
-	"8MXMpkbMzcE1R+YGMqq43t7A7XxTVuLUQSndDKtF6gi0HyM7CqPqSJhIzegOo+xwevOcNROo6vPZnUy1",
-	"s1fHE9te2uzLOIHBe0zt35rwlc7Zs0Xk0YQ9x++xkpI+b+3sK+B5s9XXYXAGWvTAts5pzhWdwbU125LX",
-	"NhNzTBQDDAcLx5Oiz9j/vM8V9RPXyyN2AfjPZfX/5mWVKPj+Jyv5nEO8G6cJdYvqlLyGgm87tYydHgw9",
-	"8J8b8M95A3YW2dtNe8WUTQUY4JpW8dNsjU3c1gH9nBrRLRi6a8JSU1fUPWDK8o6VBV1/J6tSNbJ3zi52",
-	"U3e+lSUA7vjaluZZXkjDvQKOEhcLmyti+7s//jLo9j6JskZqYQq2InIFlP7z4XhoOzVX7qUoLqqS6+1r",
-	"c4hd1iL/B4v4oq4FuX75jNyy7ZjcqOJnw4M/41E7f0yyJS1ppm2WM8gEME0ZLcGJYF+91HqN4SaVRg/O",
-	"qVrOJC3zzxSxD54SSNopMQlMuVwdW7snS27kA6A80ltMJ+JmtEzKW+4BSi5HrpbiZ/f++ujjqu/vAbRw",
-	"HinI+MY3n6tREf1MATcDsyZzyRT2yQDhQ1fqlOQyU5/TNT9d5YR9WBeUC5TEmRTmnEB7OLMCsqYLdmX+",
-	"CeUVl+/EO3FC/v7368pcNppnwPV///sluTEfyZL/Bp9ckq+A0sRtzOnp6Q3eQzTYN5sOGCEwQVJ5wr4T",
-	"JKTtKfmGZkvig8qQGYZLWLNyxXEM7ppd/fXmw0n9+c3frpACjtsMGRTdKrJZ8mxJSllgB1J4aSbNxWDd",
-	"Aae4/Ge5+vvf8TNK1iWb8w+4CXYU3I4t5qv99UbdZT/fjOEGwP+y7Oebv52Sax+6lGUIEZNRQWYMfg2Y",
-	"qFwrMxWem+fwbyw1wdkYg8HMx6yV3BR8xfUN+euUaEmMzkpYoRg5e/Q3vIYycKHcoNMUvW/k5qOxAMak",
-	"drGMifWw3N/Yt0Aiv3mNYesbyCnF3f/ceqj+6xclxc0luclkzm6wHg4625kXLaHVmOGmMbnBJhQ3dtMA",
-	"Ohnk3hbB5u0Ln0rhilkNgyG4BAxjrxI7e+X56uabN3Rxc4W5dIDf7Bjg5tn85AdjvNyQv16cfemy+cfk",
-	"Ynrmwco4UFlITfC9dXnl305hBHPZu2EW/I4pcj65sLN9xdaMai4WZq51soPN54N7MNBhYavMjJ/lbLWW",
-	"2izy5B9se3NVS5FbtrVvqaFicbuwGxicCQa4x3C8zy7I0lwknitW3LDFJbl5RTX7HtkCWMD/ffJSFjzb",
-	"3hi+bVTjX5EZ20qRA4YbVDdfnD1BOt+8YrrcnlzPNSuRN761rRvXtKSYKgGvgUZLQaa1IWzBlWY58YUo",
-	"LpeUCy9LT8mzemcF25iVKnDJ0fWa0XIMLePgPAhiTB1H6kvCF0I6WO2trByO662Qm9N3AsqdMyawrJND",
-	"Bcecs9LcJWuaLdnJ2emkls3BZ+aCqFYrWm6hfyFbB1vikl+xNTEXiIhnE0WgzyH0Msx5aXux4cEzRxx6",
-	"9LvSL0xhHjmbLlCYLkfT0wnOQq6ZoGs+uhydn05hsmtqMYc+N2L2N8gcQH3b8+CzfHQ5wm/NRazWUii8",
-	"Ws8mE1v2qe1drtkH/TncB2Bof7CYlyN5625RGvOQt9ovPNMWnLwJJRPT1/2MXA+FhiIwunz7PqT+19KJ",
-	"+VJmTCmA9v9vQAFfKKNd/MA0xej154B2nCaJ/Rra+lGX7vj24wiAYiDFxHYpw9KWWNsPEF3ZkmW3eG6B",
-	"5WvImRWYfP72/7Vi5bZmsDtWziTUfqYJ+/6P3LGMCtiwR5Pzni95e/IeGmnMqGI2FPVO+AY2h0xASI2k",
-	"NK8ML2Wgsg93HZutnlKvLXhBlOCqu6nRnE5uGSZEJ06b0tegwak2f8VmWz/yOQhmKJjb86CLluznkfCy",
-	"/sWa7H4TnWvxbcOtMzqbnD0+mU5Pzs7fTJ5cTiaXk8m/Ghbd5ahS5c+Tx08257/8Np9Py8lkMp1cTOz/",
-	"Fg0Y/UtRFQV6Qka3bNv9s4Iq/a2sjGA++/B/frOf/KjaM5tO6pm5BGm2LuR2hUG4kt3JW/wZTgC1uVaz",
-	"zPeBtJ0agvqgljXbwjiWGek+ZO0uLwRyAbh0Izx/DRqRa3vru+L6ZrgIVrWit8akI8YWgW6zeslWihV3",
-	"1ssTQco7+Hz4E2F1dDUmloh4D7tWvMHZcE8aKoZqNm61OgVgGmgwGOuTdXPLtjdu4Va/4SjijQJkS4TI",
-	"M8w7aDqH4Ca9ZWsdYsw3TyLyK+7C4KMYKGdgjL1HQ5Yp/ZVNj+h/yGLsmeLG3tz1nG2uA0OxtrLNlXXf",
-	"kgvTYVP+k4gDKCEdOUPyXTWZnGfnE1JSkctVYOgDNzy2CjfcFuacwPNsr1TBCR1PhvTdwaeWxsEuth0Q",
-	"twxSCIOCVmPopIa2j30Oz9yPR9/LzPumup73z9lZPEh8/GANHCscBogLlnP0BYU37ecf0SFyX9cpx301",
-	"IDMU2chSL30bH++dsbB/cISJFCBWlDZKhhVA5uIekxUtb7Hq3G5+W67gF4fKlTkYkbGr+6JzWX46D9+g",
-	"VzDUQ7ZoHNd9FkwfTBZjYCdJM/kkpdefU+z8fvLGjHiObNzNls+l/kHmxgLPj8DOLwSr3YohVkOtRByi",
-	"sgzjX+HI+t6Jryrn+kSXFIN2aVvBPPcGHvvdzYVxut86JSu2mhnVs3Q8EDNcsTfEW6hlft8w8vaUp7bf",
-	"fS1s92aiqmxpJO6Na7kH6KwsvwEvsf/0JhGI2ztVLsUD5xr2pacaAXAz7SueO16vKohwDH5/15BcZKw5",
-	"YL+4ViuM8CErKsXv2J41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAHyGvBw6/nJLv5R2DKpV7KHRI",
-	"Gps50/ZM+/YvNijtki0arV7cdzYj497X2o+ezL98nE++nH755UX2Rf740RN6NmeUTrJHj2g+mT6i57P5",
-	"xXw6O5tNZl+enWX59FH+OJs+mk3mkwmdfGk2bT26HE2fnJ1OTs9Op1hId8dlpb7DV4y81WI1l1+7yaPY",
-	"r6PL6ZmRrrZWbKTusq7fHNdiNrJwv8HMhC75gzyM/u6ArPY1k+vCWZRbRXKej4lgG6Mpun62/vowU4zc",
-	"HSDu7eXRvgEu71jJ51jtEjWFn0vNyI25Tm9IbgxdVigGdi36jLeyCvzGBdWAskq113NtLJhrCyloNASN",
-	"4cfmnYMzadw6Dzuks1LeMlErK3Z3kI+WtgfN8VjesigAfMiCeXt3AIe9YmtZRnnMY1BYl6OsxFE07qfO",
-	"JjU2KxeuUgyRc4FPSCEXh7HZrMoXTHc7JL+yzxxPIK9kZX4xejSZnE4mjdyPWnJOpm8mgeQEET2r8m4Z",
-	"ZEVyHeN2WWxevpSMYhe9R5Om8643GyA9kpIGUnqAYtAvGhvuHknYUAscbLGwMwlpZgB6Fuy/xRGMcABH",
-	"7IZ9vjVfJkNucCmnlmo30JFJmXc+mozJF49AvkwnE7JmZWZ+IOeE6zEGONDVZusxyU8QBITNuEGnHVxq",
-	"NRY/Ldk7gbegeUEwKgbhYg463It/q4Ouzc1tJhzIW8/hhB7fMfenPHjDSJMyPS2ffmLertdMQyt8y8T7",
-	"D7AKsNubHi8rcz7/iP/YcXg1zw5+fujZGeSEQv87ltcfw/m0kpA78zCSpT1QniYPu+r+c9C63DxHcNkM",
-	"2P/2nTfQOePo8R6yJrCOock4CNB4lPPU5xJasXLBTmAu/9XFfF8i8w3ceKzV6HX9/OdUNE8FoQrzwYiQ",
-	"m3/nEUHcx2NdLQ7Y/ERpqrnSPAsNhmjWtO9UCbB4mKgFqU9rKq7I+YTkdAudL4TcYB6ds0W5IopCbTbZ",
-	"Mlo69bZtiy6Ydt33XtfzGnr6vgUvlW03OPqP88zZ5duXUNIKkCyz7SsAXfzSghYZsnY8EHq/zkZj35IA",
-	"MyQcHvDbZpvckdIyu/25YHeswObUICqeOFDNyxAjx/AU1Ed5bKB9nqYdYCBzKTChZbk9UVuRgez1gyLH",
-	"ogtC3rFSVyX+bXiLl27uMD9wdzkUsLdmESWblxIiMRtasqWsFDvJZ+a8bcw6356Pv3wPVwn4jWCsnGU8",
-	"N284j/sUW9MwFGX5awf98uhiMjFD2kIGS/3JydlFw/eodEk1W4B7JXzrl83xJ/5Js5MFVRoAlH/iQtkg",
-	"QD3bnXkFv1vR/4+9t+Fu28bWhf8KllbPajuHkiXZzoey3nWvm4+TnEnjnNht3tvat4JISOKIAlSCtKLx",
-	"+L/fhb0BEJRISZQo2+mka9bElikSBDY29ufz8JRGMLEaWrIsJFr0MltnwVcVQImCzlRXHXboWzEnYpgw",
-	"bgo2SRBKYLXzCAWO4/mYJhh9m48Z0O2reZNQ2jsWkVsHk3GIriplXSWaD9r4Lg9tadjGpSY9fGqospot",
-	"zyXhO2/QjHjR9dpSwQ3KPKHJkjLfVtTYxpuD0qqWt6kv4TEABprOsbdWw+p9DEnsRqGaBdPLH0brFSuq",
-	"y5IKu85vWUOYziggPrP6Yf198cpLU9/891+aHfTLRHTj5rdjJmEn62x3TSeC0qaB1pTrEzoa+16bmZJh",
-	"OLtsLgyeXP508Bo3WDLc6SrBOsgDc2eTftxzODZ0kgkOwCIl7trLXmMecs5McqbOBI7ZYZtzOFYB1hJe",
-	"NzcrTdvsrqCPbs2Pd6W62rFjD1L5sn5O7KMfrvzC4U2qPuPV3fnsja/XLFdPKxrswN75CWUR9v8Kbxhh",
-	"X6ifRAsiOEh1X2mcPvnBobCbj4U03QHzkMsfPdKH3/rkB/2thUhjIubcAyQkW2erm7bMZu5f8R8iCDYC",
-	"Ljrq/h9NUD5rcoKuOm2oYOGYg9lOiRqhhmsHYxNSi0gpUBSj13O4h3jDsM5n2Ba7jaGRj+xn39wnwm/P",
-	"r5fK6MfWujEFaG41IcvKfGuF90pPdIVgy/abec+N+QokBBnoq+zOTDWbDeQoRd2nuNFutdc9RFGT2nEh",
-	"R4Y+CGZI9B6QEYx9mUUiyE67agbmViAs2QTksAdcEJbiURu2A0sT9z2yQ24wpe3l13u2FG3dLjJm/qS4",
-	"wrJjKiwzzkvQoKOYyT+jkojhUnUmmq2CbxUxXDLDXFMVG+UvWJKEHAV/RqWcK/P12jE0jd1pLsMXRRs8",
-	"syobXmMMJ0EjGLT0pLR8MXVgKRpjRqNkvLCMP2vf8kB9J5nwbWWGcducWGOqO68BHK1jPy3UO+avG5Lb",
-	"7ywpKgDivQAevX4vYTLpa6IZmrQIIlcQs66a84dGLICTtaB3pjhDnQ37QbPUpRuqeB/sLM5etkl6je9u",
-	"P599ev32/JeL1398PLu4+Hz+6dWdEm8J3bMYeqvStOJM5kEaVzLFhLv6UaqhGpVP9dXKtFXK9XRV1lfV",
-	"dVFZVC/b9V9nn4vzAjtpuuU0jfkDODL6ly0qAfbRUZVbUhy8ihorA17Bi+Rm1NQ4WrCMVDK5xzR76/z3",
-	"3eev1t6Vb5bV/paVcnh/WiB2cC4meH1wLea5kGu6LA6kOOP6/dqaa/bUcHtEeeysu4Uby7Ys1FIQ+HMv",
-	"M/Zy2CNTBDZiAbT8IYyIQdESnEnEoCYx1CZJQs1tWuRMs7MFzixccUgdSkIlsUdoUfAEJbU21VxDYYm7",
-	"E+2W6y4bFCLW5tPdDlvkcMUnX4dtV5ci7JZpwi2sNjfbYPVd9yD67vEVzNyHQXZkOPvLimjO5EQjBSGB",
-	"I/kMwEch4ljdsHiBaEH6Ph4RPEKMfySW7bbbgL6Ep8kwY8LVzXnrgm7nemy1RXucgo8R4+rBTvbK4NlN",
-	"Utgv0OXUA9gYDQZKB1Guhis459HCfqBjVHC9UnPQ8v873O7a3nyWDqLQby2lP2Mxl41eV5dO1BY/welb",
-	"1xygF820cRiOzpo6BDQEnLJXWIC0CA937m7YBxBz2THBkjvcC+M85zPGJTQjgMaTGdqhTq4YrDDAs4si",
-	"MdcIfGruCGcs0JBbBqnLdm9iZw85MzeCG2OmRKIuI4BUlwVkaRS9IH3QwQbUFU4BBFDDNtT8plRTkzv7",
-	"//qOgToazPEHWAyxUEbUBUuU5rNBtnt3HrCB/3GEOVCjL0niA56bl/HiMIemiLfKEom4zr60KKQSoRLM",
-	"BlAj95FBUckDD5DYEcMm6sNETAcyERzxjBOb4Pq94Qe+ZvlTQtdM4nCEPDRJOGUyodOZIU+/9hqjlMaU",
-	"JwzkDaAZwxsGqWGf9aAmagabkAB4gyV91kWzuYDt77eNQPgaao6ImNAgiJnMDhwW3yC4nO5nNqct7s4x",
-	"9pLlre8Mj9scvLos5626+i4HiXapjmyJpVwfcRov/ue9hXtzQQuzP2c1rI7qOURiQ8TrzuZM+CChgcmz",
-	"GnbJmBE12TArpmIwcY5r/VwWrO4fJeH7pDvUs6eUh0MmE/LD/zn7+b2Sif++OP/gmdpq0j19Qv4e/vQj",
-	"4uaNxZwkgsgZoxP1AzXnnLhhMXl7efnxBemrrWqm1s5aC5Bcle4OE0nwz4iHC7C52ewe+alMxBTwcwFw",
-	"WD8TpVtwZoC79LlFAL4VOl57hTCwGkoW1SNyG/giSqdcn+BTFiwACE2533oUMPmAfT+A2CBUOcSQ19G1",
-	"FRovchTTKYAc2jQRNCkTmk1s1kEdSkAWK29ZtOu6dz7IK2D68nQKi5FxKNUJV5b85SJhZfWJp6X1ibko",
-	"QvFWMJeETB79rOencR+YYlKkMVT+mVXpkc4VV6/RU1I2gxUxquc8hezdzCmex9+2cIqzAKH6TjNSTosb",
-	"G+zan3X9ICBcr1Z1l7xTDpxQaGyIkeFHQAJPLBOsdl93rvR9nTtW6YA+n/NMitfbLCIGNWOQlztfW57m",
-	"LAgyAwdN+qziCt96gBVBmTbYRYmDDaSuiOm8iSSKEPZasYqsByXi7TM7uyib5dqrh2z3LJx/m99xzOPi",
-	"FM+W0785wwPzuGcT3Dcj83EZmZUNyI0ar0a4h0zwISBhIcADsZeluFu8RYMGz9ICM9Px9tDkSpHWOktj",
-	"0QnYRzRBfh7ymsZRyGJzNADq/8L0CRrjhZxlNtYSUUII4IupXBHU4krUm1DWqQ2/atur/c32+vewvR4y",
-	"NPQxTTQ7vzH+QFsXH+UhT4Tay/dmOh1ZY219XwZe/nNm2X3bSt+20n1vpbOSXQPRjjCR9oz0stMULIV1",
-	"hbT3Yy6sbMIs6VMYrrrA8x1bZp1kDfSiAIKDZ/9sWXoAcSBmwMxCI+npoFKWEDUpHDHUyFSQgyNUIt0S",
-	"MspQJIS/4up7lqELrA4wiCWZA+qWZDxokc8l2aSy/E+RVZLEi7xjsWNxb6bL1ioNNxmSiAnjUPR58fb8",
-	"4x+X539//eGucVfdGr6MQxp9wpEfBjUkowzLPAWbQS9NMON12uDSpIU6vZynhC/JMOP3lynpshxzCOmm",
-	"aRhFoTS96yddrzGFaHXu6TROQj9iLim77V0Fucy9BqKRdjIdf8mo2oUIZ9+BMaA8YrMvSEvj9gqvv2r0",
-	"rtQ3rhp3eYX1Eie8eWl44pYm/c5rTFkyFkouP/5yqdkdkelO9o6OlBS5GbIjOguPzJsddTD1NbB1S2rr",
-	"X3sNMTFzsfLmGo6lEgJjXupKQRid1FhdKS7rhYDONTspg4yeMDZT/o6IQVmoHym3UDQ7xiOM8ozVr011",
-	"2G1IisGFH+C6+2+dOsciFLcTSWMvbWhA0lc9VLu8gSVyAIq6rVOAJ9I0cgAOrAsiNfiFA+Xuxxvy3vr9",
-	"Gr3GINzQTG/MGLtJMDV+nibQc4POcTIOIUBkEtRBTIfJcpc2QrgibXKun7x9mjOhBluB2BdCHdebn7Oy",
-	"u0XjEVxLYEPU0nDk3K+0C3xrhLGCXXt069vXW98Jbi9r7NQAmn29purdbGbuB2zNfYPrTTPZC0Lp0zjY",
-	"qYbIfdCaXrEVmg9tWUMN71DENuq0Yt3pweWWdMcK3j37nh9UjKDVPZ0p1z8TJm1WU2zEC6VMc7nvLQSs",
-	"9ITMSwjc+mDy8XksIF88j9U7hYaJDl+IhAmksUcskRmLDGr4F4RygEYzRyROiPIV4LmImDaEjn5JZjQs",
-	"oJKBh/y7S5fpo3JEC6G59hWm8urcdwmZoU7Ab5vkP+ULZYyrBaNywpD6fUaBmMXDmLXmgtFeKfx/i5zD",
-	"qopYklFMeaL7PMqsu0PgcHdPDR5j3uDJkdcoA+Jps/2kedy+7HYzAwIGvYzheFpQHhhvwHCM2FDdo/NM",
-	"DyZXGCi0BTQkx+SDuDEUDMr8DmI6txDyFcI/OJ9rS3URzBo0P02sUVCjyWFrUhPG1dorjagndA/TI2A0",
-	"aEYsSVjcHMUina13G14xGryHq/8LL94TRLFGpACAWmhMF/LPqAXAJ39oRJIMIvD4qdewLLmNXkOkCcBZ",
-	"xTJZF5KMaPHfT/Xfp0xKOmJa/ICQO5QkEQKZ9E2mB6uMWo1akacKIJtqtbWXFnzdFkDxMXsgHtW6Cc7V",
-	"AaiElaCwSjJYEJ/m8wCvnL9vC8DkbIBtRf+RwuTVB2CXvep2EHYohXVyD6nd/FBO/lpNsgSFt6pNwD7o",
-	"3d7hTyugeeitb1Q5cAwG0Z/b0FYavLsyNdXeVU0Jw80zi0WQYqePmEHcTrIYMZoWkUDmFTlJ7Vjudgby",
-	"A2zY2uH5llDrCmHuDJnMweBSsk21OWrhKrp6Wt6z+5VGLfbVnke3gX3FtZGLbCZ2ilw4X68ncuHM9q7T",
-	"UT164b5FedfxGxE77t+cxgGWPF9Cvgqa9cb0hjnZpe8l5Pug4NmDpklO+nqf9l8Qil+zPuQovGHcIZaH",
-	"xsGAhPKKc1QMLCa+iGOoOYf2Qq5rl2MWxObbC3SlSMhloubNMNg5Wa+xiAIcEagb6rYtEpmEUYSXYFJN",
-	"0qmmpMpn9iTjcNcpVmBniT1d2bOKUwcgeXpP/6g1XBxnsBIubp1J6KmltQ3Z28DXKV2fE+s6Kihr6MPO",
-	"MkVsCmxyDRrQ/53rXtpBgVVtvb7H/fwS19ZiAyvx/xOLGUNewVZUOsEoYC3om5XePkHGZX1Q2qFhmkKg",
-	"Bi4Ih0MWQ9RAcDJL45mQWj3gCWybDMpijvtI7SEBFM8IeNHadtheSPUKPErhhPgm1YqFpLNDi6O58lDi",
-	"eMaJSBNzKln1DP2XRsGbbQh9+0qjO+eYLtUIdMemYeBnSRIZIFE4p0YCKjdikY7GeCjAgYjPmesTKRBY",
-	"11lEpA3TcChJz4lU955FClPOjgWDs3JPknUWhRN2QG1nE8RoEJgSYS+rpAmIctdQ2EKphCrrVTtttwmU",
-	"RifhlJWKBb7DgSWiigJEq6rRO366tdb7ZL5U4FW8FXOEgKAxQxxD0yBdk/RFEW7HXHTGXTUI09Qql6H0",
-	"Yzaj3A83lDm8yl35FbIbcD+MQmpg6zawHGQX3yPbQTbFCxMtqrHgQspwxFlwKTCUkGMpMBFtbGvRdCYn",
-	"zU672enmiKF00CYD9FmJ4qAV5bNGr9lutTsZx4FOfJiIjPS34n12bug1QKb56B1HQEaRjAvKNnSYJFtB",
-	"paB8vg3vwXYMCVJEqb5vxQi0JTfQZWXHbTeI8mca+pOBEBPpcAU8bz1/rqQMvxHyPzr5uEsczpjDZKA5",
-	"afJhGlPT9u7Dr01Y13a7czgwW0eKN4dnhiEPsKYr5VPlC7EM+oNOlXerPNTaenuCMIDcNw2CvNH4KS8x",
-	"28ZsXJ14dJv9urjrDSOsVa58nmc3yR3oeY2s7v5GxJ8YjOcxuBuoX0C7UB9CGCEfNRNGp25WEZVAcxrK",
-	"qU6DV5eqN5Gp8K7DK3Gne28he88o+CWOJEBXv5gyKBmtIHDlmO7rpG4PAoUywVumPXdCSIayXHvJRjHa",
-	"YBMN/pHKZAqeTMzAe8ZSTiimR+TqEvoCdzSPQrztq9iDLXcSxCIFTdZ0DqxdhPtTdtPHKeIXdKGRGnNS",
-	"nnmb6FaOxbweaQdK7PK6kAvoeW2Ct4yXtkhfGT2AiEHJy0ikwWv4A+m02oTxGxaJGXP7yENOACpDf38K",
-	"MFMxVHFrwBAxZZIMqD8B8b3i/fdUJk24bfPdqz5WG2GDZELUW7HghR5OJvlDjECPRRq3CJBmks4p0XXs",
-	"0KQ1ha1i+ihM0DeJGZ1e8Si8YRK3Gn6kL7TR4QlbEBGTKZRpkCldEMl05JepJ6ihh5xkj0TPIoxJJCTU",
-	"Tvs+k7IoKIsPxGlc3Y5LdvdixqQt0Z7FbBh+gUFoe8MjMvXHys/sxylvDUMeyjEL+p4aPHz0t35F0gdl",
-	"lZdwPsyocnzUV//v77T5zz+u//OHq6uW/vHHv6lfrq7+9uP/+m6V0NFrTOmXd3ij03YRH0RtHgom+qUW",
-	"4axOL2Y+C29YxsuGvQXZBOTkMDcD7ou3m8+vbztet33XdH7+bicOy4R9SXCnNFEqcoqyEQY98vQEHIcr",
-	"Dpf1iLvMV1xtzh65vWrIGfO1TEADRafVvmp4V40wgF/NXdRH2J4HHwMGju5vPlpvcsNX1RvCFwN205IL",
-	"7kchZy13SK2bDl4ZTvHKoqwvXKGGrqfC3nb53LAXXjV6t1eNOMWXi1O+aaRgtcPFMvV9xgIWXDXu7q44",
-	"9hGV+qAl1ItqbWoznMd0NmNcp8Hsr46G17qhgOFWr1Xecob8VKlSt21eg5hOGPmhL+mQJYvLccyk+mb/",
-	"R0xw4UnDoqCFChwva8K3WtOAKBVCQ47hU8CCKi7yewuj+YuXoqiXrD+ssCkgMAbnvwOFJuD4j6NgO8df",
-	"A3G4/aZZGUUhuuhaUsR2jhRRDYjAI3SfZsyghsFh+Dt0zcQSImMiEhqZmTqQa65EYLNPDlurHsJWyFOX",
-	"FEngpqukMI5u1T9rKyLeIs1rdSsZvlhPFcQS1eyWL1q98AGHfF0wQ0c6h782ovuWRcFLfd3BdV+NgcyB",
-	"hG/ozUCHCYvVBZZDFWCz6WoD+6n6H3RfQel4/jsdIEDOkvzO3bzliiyl09ZpmXwxWb7Oa/tAY7JEwjof",
-	"LxymWDJkUUSGsZiSTrtNEkG6gJ74/Nl/vCCn7f8A7yeKxJwF9ZaxZlKzRcuYriSpCc3RQM5YogC1EPDW",
-	"asY3b7h9C43K91svZngy3e5609JmF6jB0adTf6mEZwB53AQ900RkriBExpHz2isp73lhXDRP/WnC2Czz",
-	"YMdUblf5gK+tde4jKnlAYhpAiJuGUr23e8RX6n7+BK+4dTyme28njVoftQHstpBjGkUQ3h6wCrsh14az",
-	"JNQRA+jm2qX60pYzSIsDYYodeACCyomtfNAJ1zHjHpHC9P4RmdCIYUWD0DFIxkchFkOgIOvCB/U7IkW8",
-	"QKQoEQUr9RFYiqdrI4pEHSbj0ci6torB10unUxaTGGphGA9YhSqfT3qN77R0P5Awv2eouHICPRIkB25d",
-	"SZJDfhMmdDPz6Tvnuq/JCvJ9Nkty1CqbkXtM5eIopj7733kKmaWmM/j6cXu1oyzkNxsb7221/sYW91iA",
-	"jaNWTs9PbYZKtrCbDRVHWDzTdizigMVZjHRKJ9BwvL+sv3MfBvUe2NDsSPrPEMMtknWM7m6DP40aTwdK",
-	"sI+aT7Kw8ozF6mhXz5e2XmyMCJ9Q/uOzF4C6A5aD0HnYYnTl7I0elG5znXgvCVoF+kvn5Q5Bf/mX3Mie",
-	"hTo6++3Pzm+Tf3aDp+lr0Z49iTv0p2P/FXszehv+9+T99IP4+OcneZn+Ov//F7+1O93jk9MnT589pwM/",
-	"YMPROFyFxFlwPweJ4+zdo72fVqWPVS3SsnAUBPjtFRlymNqJS9BmD4KzDKNnhGplUEkBlR22R7fZL0tY",
-	"yauTAyoplGQu4mRsDTvwagEjXtl1jrrUBMBoH2hbkJj+BCiMhah5kfF2IyZ5NbUdb6azejVCLF9C/zx3",
-	"765cuB3mvxw8ed3Ltr+pqMYOdsTmLZ5BU2XbvJ6YYugu5w5mQkX/zX3p62yTY5FgWdpGzQXAImU0DgwS",
-	"81PBk7EbsEhnyqQIaMJMX7NXbJqbqsQHgdWyWBOhNooglL+herRiVka/o9MdXDAQmFRJ5lDFbSfTj4Rk",
-	"gafRv3TOOMQ6gxkTarttKnRV4lFY4DoQImKU11uBOpvF4oZGVonA+F1uyOks3YBpWqR42p1ciarBcslh",
-	"ixVDbaitiUA1my8chpxG4T/dAQ8jarjBQV1VBBqbsTgUMEwGGS98n+7y+8B6Z6+LGaV4zQQk4ZT9Jrha",
-	"xl8uX0ILMU3YS91NZfj5WGwSVHn2LAyJZC+JH2Dhk/5kCQFNZ66cSXzWOimeRPuo47pdPbWJtvLzYEdn",
-	"ejoKeT0B6nf21jrfhcu7N6KZ+RTsKvXTXTmDpda+SjfovWRtKRKxYMRiAt5fKMlUqCVd1btoOQBy3sOy",
-	"amcFd3qLfVMfIKtl6IlPyp7sj2k8ysBZoSaCa1/DxSN6kp0PSQg1Rk52DLLSMe579Y6nSqLZF4AO8rrt",
-	"NrFSBKHX7/CaO/NqUci3SvqnAKsAoKhKTzaUhvoju3UjU5qOOpwJGSYGgnEW66z9gvvN3DeX38bm1xbc",
-	"d4YPg/53UdSlQuMo6opKeI2RbFBJvzY2dYMW5/rvOcabA0Iz2lm9Lj0PjnKq8naPR6wLJ8J2AV/dRBCR",
-	"To7FkL3RaEVZwlBZoWhgKj+EGNA+HKvU3i9Mq4bvQ/3OCpHY8Fu7H0yrPCL3GJa0u63ZPV0CWSuGmDWa",
-	"6b+ECOZhFGmgvUpRy7OsXv0gUcvy03kZ+fZ4d+Tb/4qpz8hbMZthh2925Ge3z/enFRoBy9esGAHteo2A",
-	"J1sZAWUzZMwCC5/0jxQIpfRx+526u9pg3z1RAyIDFok5iI/ZTxkt4g/fPVFX/9jKTuJvRkZ1I6N9WCMD",
-	"+vJgkJ1GmbHRWW9stFeMjfZDGRum53AHW+O0ZlsDD+zlRiRJKBzgXyUpIic4n0gRC4Yd9E0Yoi8xHO4B",
-	"wrretji6zX5ZG9mHmBU4nnqIhjQQkFr1OR+0XGihjFJEP/l7SdRsF4Xyp+KGOcfbzgi8O+HoWsmrLQng",
-	"yOZSEmDr5dvDrNzCFOKuLbHGDF1mTKjfDn2XGAxwwX1m2yoJiyRD+GdZaD5qDuA9UJsPYQ5qvoO1xmAV",
-	"k8+FeD6EyfeNsWFHxobqbAylxFgZ4rZnlOvXdo59jjHn7KKH69ZIhKQ3R0C9B1kg/HSqJX1T9HRKY81/",
-	"LjhbFyN9ZW66oSfybIB5MEa5JLNgWJqYEfGUJrmEDOPpFHhrA3Wy+/JGTcJ+kK3qVrmmvf/4+OpNs9M6",
-	"Jq1WK/dwPR61IzmFga4AoGBDoBpXvg8QJ8hDc9Yz5rOnbHAPrGIPZsszFrOHWsUzyuQqvuKZYexpq9br",
-	"eGC+e0sGtbdkxHtgfiuT00tloO5VvYXOSEyrmNPpVSgzp6AoYjIMI2XGmDb3Fd7d8tHUUxxsrGAqycdX",
-	"b5SV+PLi18cTtQJH8+hW/XN35LhGZfvzA50i+TA2aXiEC0TalFAJAiYmpj3JfCyIZJAqZQsySEHL2ILj",
-	"KV0A/mRx0vl9yNl5zhn8akpC1yU+hLr8i021qS+91OzXtmOtkTXA/J55ssa9/sem83sNyDGACsFBHSk/",
-	"1GyB7ZthqrTjHRrI3UrH5nxjJtZ19cDIkI8i5kZCNBiD2kfaOt6fTenADoXaY+t0Q0/7iIfxIt4ozxR6",
-	"YgTPwvmIAuo0HCzHrFngcM1kweoX5KTTxQ4COJmID3DgfBXsdjWqjTfZM6x971Qy9bnAFktkrgFFwABD",
-	"WItQkjgcjZNarcCeicAezD+1vEPILaLO/4yACJpbQglF1xC2mdEwMOTsplkFmrUsrzpJBJnRxarwmDf5",
-	"95Wed8D3RLmNKBGb6KxPYEbhDftldhhxOQOCG8NWBAX4AN4N7U8FbgcM5aHXe9/WvEs3cwhslYD3wyuk",
-	"t35iSFdSF0DSARTaMtEYpPGwNQ82fb1COqOLw0joTwsyoHxCkphyOWSxB566KeYlH1FybdccFn1qcVZ7",
-	"MgyU0osZePnQjpmM2VSy6IYVQHHM6OKrlW6Letn4yZ0wZQSeWu4sj9gLycnTTmd7kdcz/chF3ko7Rfo8",
-	"aOHk0IxM5nRRr9DfiDA41DEuzYGNRJSokInpxZ5F1Gd9QpWZnS94trW5UxowDwojAABwwEwtRIEZqF7k",
-	"a9fqn2PBR/j64OfBFFXstP5VhIENxzwqGf+sCe9cGbcYXTpomWs1r1HMDdne4Sp7VotGs05sn3IlvMYD",
-	"WhVeM7wzU//x72eH2kSenoKd03hLQpDzggtX7zXFtiedbiF0INLEeLVirttRiEPbkoktOqWEJtgSr7tF",
-	"pVJ3YkiYujN4ZQMGDi2wMqIKvOL9GWqzvvVSQoMrUcjpknd05aPon8+6WX6/3bI0xiaOTmBD4RxUVHI/",
-	"pdHE7pXtNd327yXSBOAqnZaLLOaMFUU6Kbd9us3yneE3t67tWJmmKt+tMqPn+NJFwbjPeSFWgr3U4g28",
-	"sXXE5850UEgpTuOeE8luWEwjp/VAxBCcht01F2kUAL4o7rA91IZu+VoLdmAaxr6iqHYZ25KOSm9Myf5D",
-	"hHx9p2JR0tZ2C4o5hzK1AyGy4YJsDiTrxV0FJ1CvpxTwhUG2rEGOP2ZZlAEDijHs/9cxrR0aEPMienSL",
-	"P2xqDw7VRoEbSsJ4kB1mEFLTmr9F9CAwrwMA3IMFgTKhUOPHa4eT/J0tdHxX2edg3L/A34ves6z26GfD",
-	"g1xb3VFJ87GGaIBgoIH1pXxBpiKusQ3Z3BlMh+Gu67ypHXnnSauzp+jx6ZJqeqIsU42L8DW2VkyNWBy+",
-	"pdlMYTlFJNQtwiIpZTLBgzzl8CN+7BEkUSHaPeJCA9pTMmELxKACHGe4XEcPCmtIMCdaiyqpgdxwx9Z4",
-	"HH5VDsOvZr9aMBO7Ybu1blgNpoyEbnvt3nrY9OwRgxE7mIWdIUGmLIlDX67Dav1ZX7IJUH7MiJxRrlED",
-	"gPzOQsir3dbsnoz7nv65czq1Pz8N7I/H7WZAF7L/gjxvE/WT4TZrOffAFBxnIbw/9MlyEZN+yBMW39Co",
-	"b3leywq4knDKPik/uAyLHZ71e6f5/BqR2Nveyd0P03+N/xX8qzkNeZow+a/mWKSx/BcM+McilPZCJHkg",
-	"CDNtzeoUn4s4cGaqM+6Xjdq8XymAfNF4y0a2QXddIOnmDmjY+7cUK09sxN7TBB3N7vGJlzFPNHqdLhbG",
-	"/CqiVM1Lp9X1GkMaRkqhnZx6iMsu5TCNGr3OaefZc+3PKuNbff+0e3xSQUOg9JcBuKfTWopG3oSjNGYZ",
-	"jRzUzUFVA24q9Xk4zW90HNi20MxixjidhS0z42Xb/Ryv2xuOJuRDAWVzTm9NhJS0VlE3Oq12q62mT4+u",
-	"0Wsctzr4UbY+NAhCDCZ9jNV4E2DB05EKFG1d1VSwSup9zj6+I+q+uy8U89MYGoZ+v87X+oTSViDmF4c2",
-	"rp2pj2ki4iNfpDPBm74INoA+n+tvvIQvvITra/LVr7cvdLYPL/V8owjoKKWHgJbKiJIk5H6UBvUEa3AM",
-	"+BDN8qKz0sDHzdjU07QcSVEplZlHWRifkQmNIuQaxCVg5Vh9L5ceq0yClCv3/oIlCZKjfYwoFoyAsdn/",
-	"eH5xSYAIIx3YW/Xw6/0WOUMmz1ASoOOG4hKwVh30rMAjQpm7MLtlHROrwvIoQre6L/L92S8fXr5tdtvd",
-	"pw3gavnI4kv0XHsd+OATU0/XZaWddlu3zclG7xga7XyGbQzQ4BdRDis7i2gyFPG0CQ11LG5ce/nqhYim",
-	"3B8Tn05nNBy5BHvv8S9iOEQ/j0Zh8AtPwIZVw2y2nzSP25fdrjFAK7V3ZItQV4bMveXeG+pnjCb42b7a",
-	"a7us03BHt74d+V0P+iSrJ8fcly/Nj+FFWkHMGUAVq13GAnDuVjcO48Ej3TX5ChwtvFCNdsMq+Hzm7T7h",
-	"7R6lKL5ntttQ61TAKwB6Yx0/q1U2IzFa01YypnKstG7IMcYPqbkWMSQ3C2ClHIoYeLwx9IaFURqs1RQS",
-	"0jQIExKJURlaWjbU92L0dYEZ68lSSrgF5C5yzIKGp/4igN1hO4dfd3jbqFJhP5a3tlI+YAkEHW5hMDgm",
-	"PA80l2UueqfWttFrPB8+exK0n3WePTvxnwZPTp/T7pBR2vZPT2nQ7pzS48HwZNgZdAftwbNu1w86p8ET",
-	"v3M6aA/bbdp+pvyymbJan3db7Va3BY3gMbsJRSrf4iMaduvrUPSfmyrm/4RjUKa2LD/3IrWmMc6UaG7O",
-	"YjCexGE9cFuwe8wGlLCFdPDe3bKllfD773ltL5Ts+p8WZAY2m2NCmhQ8Ih6SvrHu+4g7D11wUwI8/KHy",
-	"2e0XHKbNwp1vXuYjDOnerXn38WUycJmVINTWCgEoDERNAIRjowh0q3nKQWx1hMlWunpuegNGMWMSu93V",
-	"45UvDbC1Z+oPpjrSGA+QdpowNluqyWAL5+9g/Bt02zjlkN/DProrbihVyBk+KkF2NkkGbJRyMmDIVQlB",
-	"MoxQ28cM2Cjk0sCDqMNGh64jMWexrngrKt/QCtld50dh0ahJt5b1CkIGqm/w8c+5QamJIjGHbTFkNElj",
-	"ZvDXeMJGtgHt9M5r+BoYY6kswR4py6cCCCPOxAA4MzCIgIUl6oMMb0T7IBbq5DnUP8BuYkjtnDg+xUf9",
-	"IHIJWtvTR+Eq9IhxjsHTUf+tQzhxUFa67sNnLP4j5aE7gCLokrLBNaYiYJEzPRmCyxsRE0oSICX0EPyl",
-	"10j013K2qbOvxZCAe7eTLqrNNnVv+qs+/WvIsuOucvS8GBIKxwZWWd+weKFsWHD8sdh0hluv5lOsZ2t0",
-	"bktZn1fKvDRlQMyGEGRQI05MFBqXUxIqidYdIR+1SJ+LeT8HIQZXY9GsL2QideBjpWBNlyH6YyEZN9mS",
-	"JSWF77CkpHbWLdtrj0esLA6wUxE8qXcLOkVaXXO30w79H7U21aiu6zoduJhbeMeCpV5ZyUh5RzAQGkVv",
-	"7PJrw3lJHgrmdpMkXJdOf9H6LXkhyZht8wbcPKlofIjaov5a4veojy9LRqOr+pR0YjWfM7ydJOOj1kjr",
-	"TUmdQMUiugHTJoyhIKfKSIuMftH5D5Df2hyQTHfbMUDVtKjZ2YjZDeOIMlfobkBLK80sTugzNFWCSlNz",
-	"ilahjiZ4TjyYBoEk6UwDS0GiyHDYJ0RLkXLaSF/fMUBq9WhOF5L0fRFFzE/Up/9J+iJNZEKBCb9P/vOK",
-	"9yFb+ssM/mhQ9fpFRiYmiHRoCd+2qo2pv/czqsz94xODxc+IsqZ2xWABR0oVx8i8R4kQx2Iucw4iCqoG",
-	"xN9fQvXjjeTn/eLBQj9OCULtZoWW1yP2ZSbipDQhhX++92UvRiyB6fDAaze608u2lBcz9WnIR56t5DX7",
-	"wbN7wHPk3wPR/yOdeUbuPWUs8YAFnjqb/sCPPQT3rwpQcqbEB+1E6o9xLT00HkED6TeoDXZAGWoAnTcM",
-	"o3qDp6iRykMp7wrpuHwxBZvSWKb2Dwblw9BZrQ+ZXOqH3z/DxBmZ0dhWXHIoT4/VkOPEQsYU1WpIRmN/",
-	"nBOWKf3ynvGR0lQIOrkXOtDaQK3aD8Eba1kVlVRtwQ2j8WxzyKDd0xJ81WslwFNhbS2wkhPGt0Lieo0v",
-	"Qd4nYI6DhYVWn/oZXwR/B9zKQvvH5AFLTKCL3J9/dcDFZJSOQMvBGJpR4qKRUT8Jb2AnxSGNdJYQgq71",
-	"Y5UYOd8codWbsZZuiCgyt9N9SHOb8UA5AhBLHhAxP4hGObrFH+42FKU4E7R38BQl2zGkpSnsGDgTvmSp",
-	"Y44Rf7GTji5hRP2J2sR4v3vDod/HJcKBl3lEGcDsKuRsgTP0kS6yQw5DDwbwRtMgA3Ko6yixmBRB2MI2",
-	"0xsKUMuwUCCv07Zmt7Ia7MG0kzNtrlbK3r4mbbSjqnmFabQS09c0WNRTRG58GovP7+42zwANolkkEzEl",
-	"M50o2StBULHcQCsYi3pUqq2OrD643f0hpdhHOkyXY+b6XmZYcTzQfFJuR7skwLJPQgQbNtHJFjnjJAxy",
-	"hUYFsCUx5UtlZ4+jARRsQajYaWSFQU9WCoNsbPrClv4nWRXQnLFJWQVQ5a2jZ6fuuPWFe/jU1DYkxZQZ",
-	"y3uYBzwKszbfw53pZpeYUqCdy4DMlvG2Lhna0E6/QnqnsfEdasAXZltlUP0r6GObK4seV1XRGZp0tkfP",
-	"VFM+eGXRgXbBa4gw6mo3kd8CB5Z8Y2Me4Hx4l5AZXWR72Ego5ZCKgsCfnOh8j0b62aTy0VR6DMK60dlc",
-	"oSZdLdlcSlYKDTk9JMcW5mcHxa8JXg6QBqnnnWFFl3lLTlcZW/042EAvwoa5wWyeTM9ijHDDP1ERUXs9",
-	"mnYdVig0UGUawBD23IcaOLrFH/ZDiql0CupJdZRIMSbMI9QAVtz+CwWaJHMNAnO4M+qkXM0a+JRaO7oH",
-	"1J8YRE3t+4wpPAtBuRbswJJpS+NqP57ObL7N7WWQnvZb3PJZkUGPCc6w2QE6IULEv7EhqNameids0PhL",
-	"VD1tDtSUljJMQx5OU/Vk4HzQEYx8NMGpaygpUtpYkfQ0V41E/QlyNUnAbO1gWdM2lUluaOXOhpPOzLq3",
-	"clVHLwVPYuonf91iI92cYYuLhBM2sdVFTh2S4IcNyeY7l3AbH0Rj/LRwypLSiEFRUjhEnYDV+Lp9GauL",
-	"EOXKgGRpJTHEkoyCestQ5ruqilFbH13lZHmKo2RPeI051JhAYLKpA9E7bRQ4eB+7c/dRt1Dr40SdJfUn",
-	"ydfvCbcmr+5NsXs5H3j2GIYPE8mi4cZCvNzKHERk95FMd3QvUQsdwglbOU2Hbgp1JYMzTKNIl540Tk1J",
-	"Va5+iyfjD2IOf8a/wkeXOBP42U5zsKHuKh/bwvJxHuRQB1A6iiqwstpOddgkLJ7KLFyE2PlSkCGN6yvP",
-	"0gYgHHsGak0mxRhHB9jQOudUyw5eE2G5hMc8rh7DeAEKJlE+fcNrpLku2CWrtXqKCV74kZ8hYHJBETcq",
-	"22HMmNWr+mCBadGmRR2iuL4pKV9cnzlN8K3lLpX8SIuraOppOLJp8u3RsNVLrGs1wjfCTE0YW7WlDdza",
-	"GpCyeQOsGBP8oVzZkkKyXahXzErGoQ+J/5K1fK0ECxVbQYX8YGEitk5WFL0zj/yZioRijSgNgiZ0ZBVU",
-	"Y37UI6hreR2f1BbQN3qN+ThMWDOiAxY1Mmbd7069Nhx8hFpUae3D/QLHyEKksa2TMk7fZ+ded/dbsqA9",
-	"XstwtG/zjSZ7hmug+sF5zU/6IUSmMSaX0PWtt2Tia9iOpeAprqIr2oVL26zn08hPI5qwdT0whPpAsIRe",
-	"HwuU2Qx2BtK1IDKU+qXdIn3oj+gbvlIaRS5bnc6xh1zZ1hF6lkYba6ouRDyhU8FHVzwZs2mL9KHM3raL",
-	"ynRqEk9gG6JCh2UHMigg4Q7VxCfS0AbLhM2UdlD/FlVh23mANd3HXrebHfZEU70ibpri/gNt3mdWvW00",
-	"yffm3TagvhaiVCd3hkJMmrFRAHKCjIOSD+xReVKxRQXe/aC9KVs1aji5G+sEbMuzftp2gnRDxvLU5FYF",
-	"4WVG2ZzmNa7SKbqhHu+w0pNUSIquG5hyj0vKiyZB4el7wiOrNadsXZxpWlROC1pUKgnGGSCll6k6vc+g",
-	"AcNQi9Wv4HTziXbDMscGXSwd59O6YTtFqPYR98MoxI12dJv/YG0N5afcpY1dbPClW9RTF5Z/hcwQgg4L",
-	"MgyhTN9N1i+NYtVW09pmZwzS5dc0xWBxGrEmomCUm+/qlUC7Z4FIqsvdkXQuEWTKGHyaRqxFLs0hA6dF",
-	"QhOGpERzGiY6prlgkoiYcFFs4H9KI3bm3xMTZmVAQO+2mEQXrvodXvi6sXWzjn3ViwRdqgPgm+hj5A+a",
-	"sWWsZ+2EvpK8n9Cw9NpntlxUf/DTAoFCDItndiB0ungigpFK/WQDk6fBzLq98xoQQlmh2m5UYe/EK41y",
-	"fvfh12ZHfZpGuoV11IzUsdYE1iRq5a0K6Sde+sFIAKfcD2lkzHRT5gpltDmK0DicscPBu2dCtUXpvbLx",
-	"6op8DVKpTh6pcx5BGJSTguYu3aj0CjTW0W1s33Mv7s5sutbmgLXO01QmYWIyNIZ/ZSSUVuOehnPVwW4W",
-	"SaYZUkL8nmyRs0gKMhNShoOI6SpXWqgO9Ws5Q3xUAbeXY+ZP9qu/g1dzjJsaQmvugtbCNLbIlZVuFF0L",
-	"7tqKGdAMbiG/MUO8pAcT31AScI+5mAMZ6HwcRlC2oA53dP3gfC+gJ1Ajf6wSekaSxQw2YhyLv5hYclGX",
-	"VPL18K2f0sdkiX1KjbFUF5jzpnXT52gt4Vs12YC5EkXEIBuXnpIw8dsiIqs7K6WywW1Kd/SV0tocpJS7",
-	"4WExipmUlV96Bzcozfk+ZrJ6PuU+i3ZTvet17p8pS1kALxxKgs+JmOVe9qAeBL3nOV2oj9WUAM+ML6bT",
-	"MHmh+Zqo1B8kGgJUtshLvJ3SbcCcp0tq1MMSHR4UNyz2TLmaMUkKYHfhTg8rGBeJmOHoK0iCutpIv1Hc",
-	"vuCc+YmINyKDvzRXXuCJUMnxwscVsVp8Zw6YxjhJZrJ3BOdTEz9tiXh0BL33R912t93sdPWdGivQ37Uh",
-	"hp+R/744/0DwLT1NvKiffpgouPM8hJeyi/K9JFPKwyGTiWb1BbYLWYo1bpZVr/nGRdWq/tuSHnZJIbaD",
-	"U23x4rdcUObHLFlvb1zoa74iMNktund1oOji7fnHd2/+zx+X539//QGCCMlPi21gZpG8Z+0jDhRQwPXY",
-	"HEzQaws4L5gl3f9g+AAYQu7NsfTxhkZpzi0zQlN0XsBf8taS/vDoFn9Yywr3eUwTeCgy5SOsUZiQIQ0j",
-	"jcKZKKdfFOB+4D1xcPfA3oZvA4wxoh5evlfwAoTqW1ea8U38bDtPS538bI9u61bblqVULvDXr5GeDUf+",
-	"vUR8GshQh1Nmdz7g7ardv8Pmr+41mElWZn5aYOX33w2bShqbII498rc+sLhJXd0uOPOIugb+3CeapBwD",
-	"KvAW5jg1dfAxo4HzFbgjGPRiCN4AzgHcoKhhV+6xq+CBWQDGq7IRLxIa7xezwTXtNa7SdvvYt/MDv1Zo",
-	"lsK3/xVudpCq2gdTF26SZgdyuPXqAmVReZpaRIO9VEe33fmmhXPnMWe7s+15jffCpwbGZ9319ro6GPou",
-	"IK1r1XF1pZvj5jNu+wbTX190/9hoNnFN+UIrZakz2FCryL7MIuAAMqA7lbLAIfDPbZQl9F51eNM4gjSO",
-	"6aKIgW8Vzu1RArhtsbexc29TwtUyB94wnoh4YUsk2ZfkU8qz1PRMiAiMb5R/qBMS6Nu61ZL2R+145xPN",
-	"N6FWsQWIRVVU9EnNzhjIyDbemIku1+iOOfszUwP6o20D1eZT5XvBT3dbRHQev5NgefN6t04RwYqsSk1F",
-	"aat35zRmY5FK1gwGWcxoJmQyipn8M3Lg9xMRs2EssIMEr5vSOKTBACPbf+1dVHGHlB/JGEr8Kj0jDLnZ",
-	"9EkU3rAiwsbt9+QuHlGWTSt0iX4G/8cJETrdvkYesA22Rc7s6NHJkXQhsx5A3fsHbyk4W0llXPEN7peZ",
-	"MMGjxYu8H3YTSuOGrfG8Vj2uK37ObekMdi+if+ER9sVnM83N3QcePpqwcx4tCrGnlcZZ7K7d9nfWCsyJ",
-	"IF6QOOU9QiH3rUkTdK2n02NXkFMqsjrcOShCGh4IETFoY/cKadElvWGAXGXKaeKUS9PlZ5MKTjOM26dE",
-	"IupPJJbJY/q/bJgQP684vs/jhWfblcahUs2LsvtzkbAy0+u0yPQqpFoGRreMrQMk0KFrNc20Po3jkAVE",
-	"pAniT2Alh2m5gkIPCGNiVZLmbI4Cywv+gkDx3TyUjJx0uqQP/GhTccOCfotcJJQH0FahXt7slbI31+3L",
-	"hW+O1Jght7+XmKC5cEKx5jSXhEwevTLasC5P35psBqDe9N5A4RYcwTyFqkqErQKAP5l8jsOEfQ6hckIX",
-	"tOu2Z9js0GarDt6Xgg/DUcuUZ3xiUkSpLefhIsngSVFpBdk5a87WY68Rp9wc29b4+Oot7+MKNkOnwGY4",
-	"vfPyOsgisW7JMKcEhAXbGRQ6eAJLBCdeaJvX7RkHxxuN1EmDDDuwhQH0wejeBwm7mGUoE/GVddcSTYMg",
-	"J8+OabCd5Ha05N4a0sU8baJnihNwi7vVx9jjhNXCW4g51n/p7w5DDlyP2d2wjy7lWzE9mjIdW7yiTCCA",
-	"Mm7blo/23dJrVqkrhv4RZ3RmE2BBCcRC/zJ7vLP9Hi+N1N3fHv86A3kfUwzk5RP2JOSJUMe4zyq6DhpZ",
-	"7UszpvPmAI5miK2XOvhHtvqwB+HlxS7lVjnHoxgJNQ6N55HENGGjBUGmQ1Ng122328SOZamSwdMYRAQ6",
-	"GZR2xjq9jO/BhS4544R9mantr2xNyfSD/YiGU3nFTWPlgErmQaMmlNBCFe73Ek0sfJC0CKxz9C8KSmzV",
-	"lL00w96nQRKeCJpEN8qp3YdTpRZYpLGPRksFvhk1OK2gD9O3CHhIEEHQfgdGFfV8KMNqGK1XbW6rytIB",
-	"UzAjYsb4svbp5qISVpW5wRsyD7nsoRGNcgXT2dqja+Xi779g1wqTsP2fZ8pSV/EGAFXJOXZ9uwEi8Np+",
-	"Yo1ep6t/+RwuDxkb1q1gwaV6rsD6spxMMPsIo6kUNpwUz7dHxLTGLez9Eh0r0gR4RNHBS2ckEeS0rUvW",
-	"wQUdK39wwBjPyKJqh22xmsN5JGBTiCGZUZlk6sNRmtne3LKTpUBFuvHDYlJvaWAENTEvwVJ9w+JLreAp",
-	"JWYRcz1sQvEFv2Ex1P3rghXiUy546NMIvl6Ix6B17qssxLSktQuzIDCYnN9nV6gBG9xrMJ5O1czpXxd0",
-	"Gqm528oTNsbD91KTr73Ih4mgA4cOpIYJLhqitT+WnFNEG+x2Tp6ePDt+cvLUgSDM/FNoDofOAO+ew9AP",
-	"FFfebpdnnvedl3sRWNwc7ZV+jx7Jv8YV12/Ru+KENEkY9Ij7GupTQtQIeyR7kSusAl6Vk1xoJIfdqRtR",
-	"ETvBxiSV2kHZ/dqCw+7bYozIEfD7DQqXK7j1OEHnatQBXbTIpbKF1ElgIb60VHhEggAhjMycxjzkI/kC",
-	"ArdouGE8TrLixmI9SAMg9NUUl5a5xtoGRidcs/qojxpPW8DAs0xqVeoou6ZNjSGAnM+9hPeNjz7JPdp1",
-	"ywuG91xdM6YSAOqGXd84trOomtvO2fxTBuBh36vR6560j++WIherPr66yjPF2eDMyoTNlD+M+KW2z7dR",
-	"EgxogwGl5Nid4FsXvKJ7l0UT3T+o4U3YwrEM9buhx9xwxiUT4U/+iNgNi2S++9hV9kt25nwMzdxq8dYd",
-	"NVl8omCZOr81XCuVBoul0ynXYL40zIAl9k9K/pX71EzicDQCPI1hOEKwpNsGnQ7CUSpSCRNK5zRMQj46",
-	"Mz3u6kPHsG0b2Zdo10JRK34epLgL9a/sz1R/HYs51NZqq9Mgwh9CDtEG+HmqjnV9gXIaXuYe6MAv9Tpt",
-	"BzWme9JumyCHbPSe3jnLBjDQfmtpWtQ02jAKwCrjPeyqLh32uI5nRM8cuqcuNpPGZ8CuIjSxMW8G0PTK",
-	"EFO/vR4OcVSQqzLyvMP0P3Wmv3v8ZKsVOD6utAQnG9ege/w0vwonx0urYI4ULaYBswXcCCMtER6o0bWE",
-	"j5aBFy8Dop5sh7Uqbsi760OUiqjzbnO5CJzOdXhTcLyiEWIDKyX9jfZSeV/56pJOPZv3BLcddRWhMUPT",
-	"YrCw/c/SAN/F8SIfOwJu4yxOZFw0YBtcGBA0YahCwcrRWVawdaTpCgRf5oqbXB24nnq3Dqg/GcUi5Zpr",
-	"GmFlQCOSUSzmWdM2pKVp0CJnDlqf/nABSNKU9NVR2u8R2Nv5NIWyu654/+Mvl6TYlvtf6q7/39uzi7d9",
-	"MxQXyBcy4Mu5Q3TLsnwjfEoEJzLkPmsRpCAfpNEEmhglY2oI5xdlY4Aezr7Otgfx4lPKC/Psagg7p9lz",
-	"vemNuhOS3YqBsG924Dc78Jsd+M0O/GYH/uXtwB1svHVAqNYCGDCg/qEBnLhRJObq7KYJMQnHpdDXg+Qr",
-	"34QcC5iQUEgJHeAcOBYKzHcgdjUmq2cwwT62v6uH3ZXGsi5MmCpmyAevzEBEX52PBZnShdqJRnjWBd41",
-	"eUd1WIacXNRSfKomwOXUDiWZcPVuiJ//YGa9t/3FOBvXlRZ5D3yQPYZY5qoA87AD74FoILZ2rwzc43FJ",
-	"E4B9TOkE9/QSxUkl4ckhgBQsZyzEsHSXftbM8CTCtJ7aswlCIdM4lIKTYeZrZam2PGgLAAPLltJMEp/X",
-	"FMMmHF1hsmhNgwwRGQsAgNWkBPtcjXaX5cFv7r8wb8WcTJW7ao41pcDgXaAvKoqySDyV2JDKcmsH43gg",
-	"H95ZtwEbhUgdI4XgBNzduYgnyteG8thcefoLrMIzJc/aD4ekUSCwyJnEgFgChRpKiwcCdyE8SMcHppJF",
-	"N0wWcdOIG1YvLNqqF3k/AvIS5piBKBgZ4WJeRQS22bJHOeezLB2ekKmQCQHQfiWMYNfqQIvasrjXQIYn",
-	"bJa80MDEQgwhAgJlQZA+lsXpolfOIB6iHZGRMNBxNHipsly2aTqEi66L6tjddPqaO+CEbY9eC2ttSSlr",
-	"7Bd0HcNZLIIUqy0MwuzvmSd87TVASed90KeXXSwHPv4Nrdkoqz1Ft/ms45rkzjNsZU8Qh9AUsH3pzqoT",
-	"5njWZ51GrbFdmPtMQjfHd50tVVvNzObDUxm++GRzjC62UBb7Il5vlY1Wz67DuCs9kpClISGJEBP0BwG4",
-	"DStYZBrZxt38FCr7Ai711DfLLDpjLBzqULlHq8PyGDvCkxlY6azG02UJcL7cNMy4xcLYgraXwJUv3fPr",
-	"LyyA0jGjUU+Adbtz2X7mxoalH7MZ5X5o4qPZR4uXGv3bazAevML4H96o3Txe4pxbivQuPaxji9djf0Ns",
-	"N4v/dLqoQ4M0cpp3qpbfL417iSvPhDVl6vvAyZILbTb+TEN/MhBiIrG+NpwxKG4TEYvV7m302q12x2uk",
-	"3A5bzaH91cxgvbDgOTndfGAs7ZW6+KuWbrtdovDgHAlbanNcH2gqhP4TFrwgfbtsQJIDsRHQ4WiJjg3r",
-	"la4v1azYHunndlEf7FRENUPfAo9N5VxMBbieEMVjV9wEwb6XxEoUHivIMdFxzGF1Ux3jRf/GA9sdbPiE",
-	"9JWazA+jRZTucx7ZbYN9bax9nb+bsPiK21TokkOlFTl+OO05TBChJH1sYukDZFpGB8duGE9IPy8dfZKw",
-	"KLJ1+owHxeXx+B32KKCni3ReqVLZQm3suL+rF+TfM1eKcSXnxpA0afexiAKMbVEiZ7rTNU9VuFEdVLEH",
-	"dP6vHP1aX3P/LmAG75KVEHwvyYQtPLMlQPPoT2LzYcK+JAbIBnymGlFh1nuQmed2XfWu+Vf/ZNUNTTDG",
-	"RqSAd0pIxJS9nKnYTX5xNUqW9yGfGDKWlWGp7UNC7kdpwKTN9Thx/DXj0Fdfr280r9GLxk6ls22pXpby",
-	"UtsgnuAbZY2BGQWMm8P2GnKS2uTynUngKYsn3MqxBiH/ey7dLeJwtNrN4ukOpqUh3K7luylMwN3lU9UD",
-	"Nob8+u1K3n1DwlbM+RsRT/Gb1mpccF+bjOqHtfnzksSubX/EJL399bh2kzEOtjMVYQPsfyyYjZ83CzMv",
-	"GYW60EBUSvphYgn6GchfFgcbecviYG+C07/27s7n79W9yja8mCuz5tbdvCUTcudqh693f1fbu2U1ASio",
-	"uXQu5hTnLLC1hcDblvGG1EiQpx49WMBDQui0Re7gnI1zv7vb25JIT01pBU1wpKFhtrAw3+orv8L4UcMr",
-	"rV5bd/IWVbZ1lIT7NJUsB83wj3i72j5Ui6BC3Gq4HYL4uXKcGs9UvcxbUbORf4g05jSqLWA/pjPobYay",
-	"ZLsT1wRdvtJdpzRxKjcfwxd4XdU3uNBHx/5baZwO5EzAlcq+uVhw3wkQdJ9edrq945Pe6VMTdVRvZQ4Y",
-	"tb40YhIhHDbd4knJLf7JeMDkJP/9DHcErsZm2sZdxdNHT2+hmCPIguUMN3lb07X8wpIk6bDAEuuEZtnj",
-	"CMlBpyyoZ5OwmGUEp9KCXTlj/Jp3SA8qdw+DvWGtCtNogI3m6oxHuwvsikEs0tE4wYI4RhIaj1gi4fyP",
-	"IneFv9dUZgWdErD2aK9IliSRxluy/QVAVasLpAoQ0hfct0Z43e0AFZA4cNNiUhonCIZnDE/86MIcR4C9",
-	"oCRPzddFFjOMw9E4geRCOGUiTS6YL7iy0ttV9ypMS4WgYcXmBY3u4JrHFVAxDoYR5dojpRhRZdZ7JdSo",
-	"OIsjrvQSdGyLQOduGTR1J9yo0mDHSuLK9YRuNcTH8klSdqelkwRlcdO3O4XfvttBXIsOls+Yk5gyRBjV",
-	"xamPoahZjRiillpLcjHXNRGGGTvJQFAqHTKFMOs55Y/ytCnOba76mjyQNBkXqoTNu12jlPQQewT5/tGX",
-	"waqwaruv5rgbLsU2kTe9aJ4FSzDpwRoztvoZ2+VqHxpmwg5XuQP444aAnEXK2BOnandZLGm22wafpbQB",
-	"D5X679mXr0FIHwFMeb07z5hK62BlGpW33iuW0DAqD5/hVR6Ytw6g3hKmEmb+l3GbUO2PsfUGlz6jEYMj",
-	"AiMj9UXcNMCNxQ1/KMjw7bwZvR/XbvJNnMX6kY+VuvgxMRFvrr45ECPvFkU3+kyjZCACdBExIO9055uN",
-	"E8bEh/WAkvQX6A7K1B9rVtxQGkJeC8CbmFodjZuGXmbril9xqILRj0VXM+tN7zlYjjpFHSaaFtAOS5Py",
-	"DpgMA2YwKRmdqik3KFTgEEPqgYSJV+gEX3HtBb9TZi0nA5YRCaMeGQkmiTBgcMrkTYQICBwhhBI/pnLc",
-	"ItplxNGqQXKREDoVfET6OaeyT8aMxpq3FZtEzRsOQw5olVdclyRARZOuGDIt+A4+Oc6bRjCQCaPBC1RB",
-	"Boz8e4mo5iFHpIC+/kp1DPMrngcxL6oTwnMYeY4fzu/HabI2IhYH6FsgJSwOqRiXMqboAY/gXeLLMfRO",
-	"aeq0NvaNVgocVGDEd2uKVsMBnW9YBt+wDL5hGXzDMviGZfANy+AgWAZvRGytjF5mDNwvskFtoD2Hjlnv",
-	"wGtgiUy2Jzbo1k5ssK0xUuqap7xk/TXhBiSgsPQdis5l/zFEhz+l3IHoz/fUbvK/NhQ5b06GO7yTqdw7",
-	"DlbGI7GkyTr4yStGg/csQVO8vYY9rojhZiuRy3NL5E9tTSGVj2R5jQjxfukNi+mI/SwbvWcnems2escd",
-	"paK/qE9Pum170Ml1Vbft573T573TZ78t2QN+4LuffDIv/16MIIgUMzvV4IMqsUZqXmu4tZeVAA2jkI8u",
-	"Qmg0ws82HMWzMZW6HpvRqT6b12kdrQvU09XBikV4HfzhDCes020X3tgaqRl+f8drDGPxT4Z25IxBtx1y",
-	"wzA1bn1W6lRRr3v8/NldmZ1Q/bgpL1IwPjP4rPAq0sO+H3TdIzoyXa00gTSOAZaesVgKDk67HIs5UJDp",
-	"DSRrLph9K+Y5bo8duTkPE4vXm+3oFn8orpQ9LKwKSkm1Ogrw/PzxpiIHKDsxdYwTtjAWKL6sp+sascix",
-	"RfpYP4uNXnkykDk30SPdDcXZXPeCvSBqBxM2nSUh0BpiQ8cVv7QPwiBzFGE4Rod4oIuGEl/MFvBAU3eB",
-	"tArKPjRxm4wU8QeXDRHushApRLN+VO/SZ19mzE/65AenTe2KaxKTaSoTZEvgYv6jCeTocm0I4oRDwgUE",
-	"1OZUkiGVCYt7SE5w0ulmrWDaJtVTgqANTDKemLEVBnfgSbvWdezAprhv69iUxSPWBDn7z6I2MpjrgtrI",
-	"4irsqunzj0hIcAh+/H/vtpOywvLlZdy/ytyck4coMz+ptczcRmUxMK8Uoi9mSp1N6UI5mlB1Dr47evIL",
-	"th8Dw76tiTgKrdg0nYJWLPVVZaQ8EIcpxQMqhTjlnqYLBWNEaXDoE1TWTMiXmitb5A2+7YhhN6bbiQzk",
-	"VGMa6LTki+XGNyRrGFB/8iKfFZmzmF1xSACMBGE3LF5glmIA2H4aUQuJr7TnbgpDsfFPTBkcGMhgow8T",
-	"wAsG+Dk2S/DYiELlRC9nIlbhmF9c8SzP873UGMiaByQ0VGFfEqJ1uA4gyTTWWRD2hfoJwCVj0EFZ4XDQ",
-	"n3S6RceSWuSXmrTqMXQnm+yDDrulfHN4YGtV8AsPxEF5wJCpz6ZO8mHzCWOzfOYE/NAqVYbFkeN3mLs3",
-	"0gd5PY1ZDWuhpFA7K9q3gZ+VLoW4Ykk4vN0uiYd373bvXsi/AYa8I+1BdSstZGltXSix2FYHCT2S0Anj",
-	"sPtrKTiik4znW90UnhYJMSE0Mc3itBAAdG+V3KOxPw5v2IG08oxxTLore3wpiQsvZsMRkkRsmOTdCYll",
-	"1YCajjXRurXIgAXpHmmArAM9RqcFPDj6FWvjHb/eA06yUTezJZ3TxS5UlmtEIgiHw8PIw1kebx8pyqXG",
-	"B3HhupQ59AIPSg3n0cdr+6vLq76Wre0DkmeXpFxP2xXq1VpzBklqm3fV+ctcMvOvw4TbrcB23S5gwj0x",
-	"TLj2vK0UB3ulJL3EjndWE8pU1JrVF7yy+yBXC2dAhiOcicohrSrozr0ZdhweEgZOzJnEIOELXZGUgZyZ",
-	"Gp5kzHiLfKSpVHZrMgcwHX0Yamu2AF9Ujf2votABGzjT6ClPwsiyi8h0yoKKsrA+OdLDm9a18svAROre",
-	"f5WVec/co3Yu4gnawjWvh4giZfYdZi++c6t1B0wT70C41ejhF5nbiOaXMbOUKhIyWd1/Zsi1LbT3IK6h",
-	"rsK+1OHnOI0YvDARMURhcqTt28eHzHoeJNaIB771CMvqvCIqk89xmCC1deZ2ZRnvXPt4zirh/kvBh+Go",
-	"5VsSYymiFBO/y8YIzFCGNZtN2Elx/vKrt1lOKtgs3QKb5cnB2fuXGsIeMq4IzgonjMZRyOKsLD/j4d9J",
-	"oxa6MD0zq6BIC5Whw2o/YbMk12gbStJttwmNpMj6arM+BwRFh0es6kPz5Efhh1i/wRY/6RlqSebHLPkj",
-	"5cBigWmJdKqU21OvEYWcNXrP3AKpS6yvBu8Mv0s+n316/fb8l4vXf3w8u7j4fP7plZqNmQg56h2b/2wf",
-	"ad9ejXJGpZwbDKApC8DsYWAjokV4wZIk5CPpkQt4jmytahpt6FfbLW80kG2ZmW+AbjUujJoECCvgzNRh",
-	"8F/QhTXs57HgI3wS3asjZY2lnw6cd1xTAONet3ecMgjOuTTFy+lMmF/s3KFGjag/gUIHqMllcSgCDSBp",
-	"FWd3GXh2KjicS1qvmpoqR9MufUGp8N+gVKTxy+VLyPNHlK8MM19VreR/GiZYFBlFbxhNsEQVBz60v/9+",
-	"fafGFLAIElKxPXTwMHI+mcWZ7CbsixrxR7rI8B/cVgMDeA+hRemENT+ymOj72RNEmSJJHNKo6mbIrXnZ",
-	"wTEWEVIcOGG6MZVkwBgndBQzRKsgEU1YXFfDpS5rZCRhnKK6zRF5/xRGkRKc1X0R8hvhFHUU7IKeRsgp",
-	"PRXeKN+biznRBXO2Lw3yIiimRPAWOTNrZhNK+o9yDNivyuVNkx4ZMiY98mcqEo2Ea/a/ptUEkcaymitu",
-	"2qAN8GV2QcjJfBz6Y52NYlHQIp+x7ka6K0ER/iHJVmqEzT8uAXxQXkKwogp2NKft9gJLqqkGZfYCDW4o",
-	"91nQNCZlM85sSrUZZSKmzSSmXGKrpO7KDmhCm4zHoT8GVXltNrP6J1GXNrHCMobkBVN/4WLe2GlLYNbq",
-	"MImcbwryr6AgoQLJuSaX5q9DF74cCyGZaSgzqHQ0CJq4HzbrQ3d4S3ayqxNnyhRn861MZaNAyLsc5a1R",
-	"XFJ5GprliWiWGdOfkEgWDYv4geDp3xTPwRXPyi5Wh5ujGjpP8uwEaRT9rPXJabvdarcb6BnobQq65oOY",
-	"w5/xr/DRJc7AMX5lp0n4qCWyjNJRF8Th0YgmNA8sBEQmdGi2UDIfi8icpOhkmDLDhMWmxFV9lELpnUFN",
-	"qQl2zmDfwz7GzC109dVk0sQsYGxavnvfJagooZ4EN7IYDnOVhTAz30uin6ZrEZX2cY0QqbtqQ+QCi5T/",
-	"gkoP7MQWOR+SZC6A5BEHlSHXCs4MtZgHvwDuVVgUT4RvvoSD8VEUjWjH+f3ZLx9evm12292n2ws1vsYn",
-	"FkAFqzlIagCkP9fNsPlTqgb8YVg2StAwIfDuNR41aqMFMc2dNfnlN1d880m/mVz3bnJB+c2A+pOl7v+s",
-	"uWHJFdxzb6CHuy40c4lXVE+qfBCc/Yxlztc1JRrWVyVPhU1EQMg+YXyrkP1rfA55n2BIcKRbhW2AXkbp",
-	"qNEz42lGcN1K2N3ZVa/TWMzY0U8sjiCavAN8tJ72EhnEZdsrln7cPtkspB9E8rMIwmGIzYE1xFZ0SMXU",
-	"tULbhoiJZCCrZMDUoS5J4haW6blYlWs9DVkHjW4aWaoBhXzIznLsynANjQWrYvJryDinjYqiccAOgq9y",
-	"s+lZ3KmIfpvNtqTqH7w6PotPfo+dUNBdG04Z+SdiRmy7e3LnQYrJlhJavj44X32wzvvQg2i7qWKmT6dl",
-	"knXjP5Af+jlXov9jIQnzLzCAlV26XLpnY5K5abCv/yLnXChrH5JoCKNcxhNjD9RMaLQUwjwa8wq70xIW",
-	"q1v839/bzefXtyd3Tfyhe/ddY5Vepwa8xYXJoamPviDEgWWz0lu04eUMRcBCce2+HHgE8ABlSWb8fdlw",
-	"VNs+I3BQLne2JO5Q4GOdrv/DeYyX6whafeLdvVq5MU3YSxoHTpO0Y41uMihtefnviH/5MqJSuhn/xgoc",
-	"R5U+abz0Q2EVARSS5/qms6lfXdRZzKZhOrX6eWWRaxpVOVi/bk++bdAptmw3nrVO2gXoQduXxINaKFHQ",
-	"oLQ8olQky/DISMSCEasviDKnkkCoEXItII5OUipMNDh2znIpN8lhzPmYCnx0ZBCYSnlRCVWalvlUJkrR",
-	"SkZiOBAwVQYVuxA0YdwETaJwwpBjHbplEKIbQlA0QU8LPDFI18Tqd81BMhZzMqSOyxFK74pj31AmdmTO",
-	"eOLlMkvAXihiEjEpkcXQlNKrc2o1t6ThFgtyQiOWvMRI1X4K1FYcPcE44SANRsxw2+gKzxK310x2poe7",
-	"Ha8xDkdKG3WOW6cYlZywSH2n09FhSghLPsdfcnv0CXSeOGFMDq7v7wb8+fmzZ+21KhUqilD3t1vt9rHx",
-	"pPXFzfX6N/viqduwAuDI2Rfv7jv8YErGlg64Qi1bPjVFjOLrT6B7VIeoBCtE7mSpSepDIWSNLOL5gLa6",
-	"vdRBaI/MxwuzvTXC4SiPclA1eIyKjn2Zibhc1fV9eaMtTbWfoz42t1MSK61kQ0TIAkuG1E88o2WgYNJ0",
-	"Vpr0OFwOktMi/aHwU9kHhZfo6ZTe0r2vuNqjXhaaxyocaEh9c/7ylwvs138T8vOZJNBdpJYMhgzHFbmY",
-	"MT8caq304wvgIoc4+JIlXKT4cHb+ktawV7zUW4xJAxfnxsSVpfN7w5c3Da8BkgI620+hbml/SzzKnSSN",
-	"26sGTa4avavCdpCrhneF6gkuWVJQ8Fejjq4ANgBWfoWOMpsqiIseqZfLjYImHjzFM3fzDIaso6I8jYOB",
-	"StGz2tQzGtDTytbTFqM3YYsNAyruMhfz2sDOMf8FfdMo1RRBN6LSLEAk+MhEobc0snpMJuF0bXHmT2Aw",
-	"OAX3oSSM00HEgC+Naq5ntcKQhk55i/SVHukbMNusGBq1GPRb9YmkC4mVfYMF/mvVKhqQyn51tI5M2Myy",
-	"72BFIOJZ6wZQ9aUW6aOB0/dIH1JkWnMaf10jnjhZSG+Du77qnJs5s/bYjtksG2IwYqhsD4AzVP8hmoL9",
-	"9a7Scfk/akTVklyVUjgAiXprEFFPnj9D8459mUWUa8yy36/XGShTsELNq5abbWV2mddIeage7tpqnh1S",
-	"12TJ9x6SU4luxvJJf0RkGvtjGsPJVDCca8tG13jafoKOn7W/jSOI431iprAg2cRtMml7AXht9nWJpkJ/",
-	"VNZmOoGjgyoL9yMNAkOtlDOp9vIJezKcptGSuloiVdJXAHbjIYpXTLkFYp2WVZ9svVhqnBc45kPtVzNc",
-	"5ElMMwu8QNoyXa2E9qTTelJUapJ3cvSMq9l/iuUnd2vrctRfLk2MSf+ZXFSduAvz2J/x9UoEHV/eWzH8",
-	"4NSq1XOA4godaMA9AHa62uC60sWtPtnDa5izwViISTNgUXjD4pDJUt/hlb0Ejr4JmyHBz3GbKA9+9WyL",
-	"Qpl8xvtn330Axnm1dGGAjPOE8QBaGTbwmpvLShnfO9V55CtytuenblFK335G1DDU6wHyp4eW1ICNQs7D",
-	"rBfhb7bMp2ddpdbf+uunQd252hTUyIKUJGw606CaZj0avcZ8PFkfUDDX6oiC3hJYAMC40kwwUaiU2s1O",
-	"13yyriEd6WLGwYZ8HPuSnOG4nd40vddtnxyw+20Dyq13JQsccrGuM+tmGWc0DOola1oSvs2cTZkCqTU2",
-	"DPWxUp3+A0YkiLeu8Svi9NCjLmqu0Ypuo/o7up3nX30tzdLSNO1f0eTKPHb+KOdYzpiv0ybgAnda7avG",
-	"XePbtljeFnGovYl1DM3si8/iGRjYE2Wqq4mQhmGyc9LOGJs6q6PMHnd3XbIPd9xj7/ibNColZ9LvvKiL",
-	"PsnczyFLV/sNbBq16SCyp8Vxpx1WHXt1eTNZDNZtdmkP7LFglw771eeWo14wMLogWptY2G0REy5MtgZO",
-	"2yiCqv4E9CG0oBr8TxMdDQPLQDOmQVG9rHqdVf1SY+HsPsSn3w7niofzjkphkzrwSJCyuuokLxgPwKGx",
-	"ymG5c3ub7Z8rfTFb1yz7en4zffvX9uLajMktyq/0JT+hAxuvlyW7+GvJOAtAy7WoTraq6yrYHSIKsH/6",
-	"F56EkbmrwTHIExBkhV2LGSYYrN3fyFg/1FqmsXLkx0kyk72jIz2BLV9MzQLKI7ngPjSQ5yo4rqsKtlnb",
-	"UosyiqyPJguST0CJNqUTAA2qixvdaUudU54YezMRUWD9KrnrKVh4kvyMxwG60i8jkQav4SHqhf/74vyD",
-	"R2Q44gxQZi8SygMaB8Q8FsLdL0ggfGnXpzUN7NmiydX62NDfN5OoURDUCToMEU9vajq+5FjMuSln8Asg",
-	"9nB3LC3ig3KOle+RWsV9awH/wObL07NVBK5TeyHpX0iTwQXwHMn8P67SdvvYP+6SmPJATMlgkTDYMgMq",
-	"2ZMT+DNr3KsC3FH9fQ6TMb592QlvlGDGb4qTsXOVrPcwHDA/LetRMlgQPam1WhbWJzBzfIdqN2IY41/C",
-	"lITP99Znw9JmjJPClr1QkpHgtZDgfgLYVELNZBZITOCGXavPtLcp7uHM28Gr47+ZZ/ennTbppIes1D/n",
-	"bEXi7zdAkc1SOaeKGqWBUweoeFxsMLUAHBeRPGYzxjOWbE4Ef4F/UrLJDDa94cjFlNOqbYa9OPXqsjqa",
-	"clbFemd34UEbc76pnsejeh5bx9Dq8esRwK6FfvopnUARkt799YdTVo2e/QOhef1WBgKbRScfBwmExL1U",
-	"0mVTURo/4RxupW8qRk5RiWvq4EqDkp/wqwU75K2YkynliKWOMXwlarUFBZEfwj2ZkK8EcakOLtEiMXU6",
-	"NUp0SUDGp3G8AMALGY449t9rqvaBSMbaC5PQGeIRKfCYj5nPlNqXcFbrJnNxw2IdfAljIEQDVpoCrN0k",
-	"O7+1V/gYtpQaf0Rnb0UaQ/dV5V2k3kv7kd/O6W9xjx3jHpzN9a7zNFpeUcByf033+oufdQFrMFSomd7T",
-	"3ais7xKGGupw57d6wkFiud9yin+FnCKmPyIhJiwggBMzFYCRrBFBH55ZGq0SouQYw4q770mj08qrfH7V",
-	"l+x7hI2Eup/otLpPWs9yRIWdVrtVoYvNDKhkIQ2j6O46kfkpgqcDGY2TLVPaNyNTDSUJ3dDizyyhjeu7",
-	"pVuoeQmBcvL36zvvtqFhSeBXzXVT3IMFhZtcJjTCimbNn6eul/h0A7CsRBKPsiNsDsQBrdZviCky9iFg",
-	"WgaM0sqObINbsVJo+ZGJWWSx0zBfiEUfIb8J0dSRzo1+ZtOBerHVO/2dLRB3CDjp6dT91tnHd2TCFkVf",
-	"g6q4724/nP38+g4bpjOGZA1iLhPKA7i3c0sNuF1SGjsJORJCGkouDSOjFtedfDBsEfA7P2EvLcNXyRNs",
-	"81wU8gkkV/WjVm9iey8KSdqw6Jj9mdIIG3xw+gcLbRdg4tN9cQ22XXJHh6UHi2bTaAIkNoaIzTMRuDAB",
-	"DjLn3h8jim2Lsvwhr78wP8V+bjAkDEp7dhdgwS+etYAmVBd7TymnIzaF8kcwizR9h3sjDZJQ9KaQ4p7b",
-	"WSdBKAFbOD/9msJ+9Qaa6hHlwoeZ4SKBBDmw5IUcwYY4YCM7N33FaEAiTYNfft+IxiNsnOeE8gVwY04Z",
-	"bC5c1jkNkzwHefaMtyIKStfXvDDwRoM3licI9YhShTTGPPtAiMmEMfUIEoilueV+GIX6/Fp5mHW/DVGo",
-	"csNRTNU2jSIzEtPyiyDRmtpaXcyFO3EfYyGGBc95E47AHdUqSFnmOX2TxKFfNBnYOas1le1Ey7soZXM4",
-	"Q62nvqzUEgmQHcFoqzQIk7Kv6vi2Z+Ak8Vfn21jzUPD1CzwT1IsulPep4eri5Vyicy976q/e7VOKlfDJ",
-	"0nnSg+4JpL9Xp6BH/FgZBvCysXpCqp14tYSoxdxHGrTGsh2cU58ZUG62XLRxd333/wIAAP//",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg/ObOPGJ7zq2r+1s6p7YNwORkIQMBSgEOLLimvf+LXQDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vndO7o0/82Zykq+0VyKycXk3YqRW1Yq",
+	"LsWULGRJni9OfqA6WxEqcvPHSykYfnI6mU5K9lvFS5ZPLnRZselEZSu2pua1erdhk4uJ0iUXy8nd3XTy",
+	"QmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04wsmlno1uTifzWbTCDmewUvfVOKtpprF",
+	"5ikVI1wQKnZ2jooRZR6GmbCPm0LmbHKxoIVi8ZnhxH+GH31oTJBrtgYy/aVki8nF5P/3Zc0oX+Jj6ks/",
+	"uTu/AFqWdBfM/y0rb3nG4mTmOZElMXMxC6BE4cMpOrrZ4lMfeggao+fznK03UjOR7f7Bdt0JXZEbBoTc",
+	"yaok2UryjAGH6xVXxDAaU3pKVGV4XRFKSipyuSY//vj821PylglN6JJygbzB9RT4w/6OrKgiQhLFMily",
+	"whYLlmk4MkumVc1JVKgtKz0B8DjWFAjWcGIW0XcAQoo8ejSdrLlwf5/tp88rIAstDqTT/xxB7kGABYit",
+	"OKsaaUj0imqypWaVNJ8a3r3++zWsfbuimt2yknCYe8lOyU9cr2SlCdewGlyI+f7h+ddTWOnDs3OyXTFh",
+	"HuGGGppkVVkC4cSOrGXJ0gu3YnekjLVrTO/uIWu9PNZK+mdubpbEDl2JYNI7WZEVvWWX5MHsYTgtpXlR",
+	"uIn1zae+w4ZP6q2mkcvk+u/XF0SKYofzAHIhhQQjO6aRdNJ8vuWKHTApJqr15OLnyd8nH6JMLa7yXyul",
+	"10zo+G5T//0XivDcT2FD9aqeQP3UWI4TVxseFbhm8Bu26x0Vfzp2xG+qfMkSy53Dd32D4hOjB30qxaLg",
+	"WWLYzH7bN7B75pChBcviupMd3H4Pw7tLNz0N97YDJ5JSqzL39ReKmJ+biVBBaMGpMjcK1/1TAiVq7Iyq",
+	"TZos5rv+HYFfHzboU9C+4gPnrHdE+OnoUUuW8xT7wXe9S8VfHzboS6lZ38DmRmD7R4fXjJ3Bt4zmL5jW",
+	"LMF0OaM5KeCBvhnk9WtGz4CrrGQbKrKElMvrB3qnELxn7By+l0UeH3wli7xvVPP96OGei1uuaVricP99",
+	"39D1U4dMQKbtCvxyz9Dw+7HjvuAiMWjBRe+I5vvRw/3A1vMUY6/hu74h8YnRg74xOnnGC96zwWXjmb5J",
+	"NJ88aDJlnp5EicwNGirXCowTaxSrndJs3TOtMj9gOrdc9VAFv/1CEVEZ2icHt2/ZY8DxtVHuzs8efvXw",
+	"6wePH34FRgx+WJswXGi2ZKWbYFWwqx5dgGZ7N6x+w2jqVCnCVHuGHD/WW5aVKSVPwXdmF+ia1Tb70zc/",
+	"/PLu1T++e5mYBv7sgJn0+Dist2KI4mUfPXT81wVNUH9T0F7yq+AFoweHQ5ZYO3yHS+cCjXpPjlxm1To0",
+	"xFpzwveOnc47JmjK0tHwXR8h8InRg/7E5ispb75lBb9lZUoJsN/2jb9tvejAiXwn8o3kKTIw++2AifgX",
+	"jfTk8nVMEb3SZC2VJkqSNRW7lJuvgF+HI+RsQatCTy7OH00nC1muqUa59+B8Mq3l5NlstldAvmG3TFTs",
+	"Byn0SnWn+L3cwtzIGh5Al9WmZIoJTYzNzkVWVDnLL4lzedC5Crm4tRh8zyQq18/O988Xj1dkps9zMJnw",
+	"mKgpUWxDS6pZTuY7ksn1mqpLQosinCR4cWhRXA/1D9u3xz3DbZdrr38Ntuk5/vQscNA6f/EdchhT+huZ",
+	"cwYDfGslhPl3JoW2/6SbTcExVPDlrwrvOfaRrjcFiGAnRcFq1DTTMH1Hxp8/hfatMTzWJ/ncbF6Of02m",
+	"Ezn/lZmfXfxcv6J2rmyk0suSqd+Kyd209Ta1kpvgdebP1vsqpeWaleEL1zt414e7kMp9bndPF0O1kBo7",
+	"ui4a1HDEuCBuIe+FJcXFe0HICfnE8wuSlespGOQXpF7dNHAbwCMn+XxK7FouyM/ujR/ugjeZFbtXwbqa",
+	"b7H0abzGUcS8Z7IngtP2RNvl+bvE3DL/6+2rl4bR/8/VDy+mhFqZc/7oMfkH/+bUPKq+tL878XfQOif4",
+	"7jlT4Kq+/vL2zBPcxSUMt10TrkDRxC+7Qai76eQHKviCqZGMO6eK/VgWxiTTeqMuvvzSkOvUPnGayfWX",
+	"dMNB4LnXnwXM9WlCS82zAs/ODdsZfuP55IMhnKrWa2pupsmVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3m",
+	"pHnO0YH8upQbVmo4sHgv2B/htAZwqFvMBTl7L5BxzIDvBUzogrj5jGeO0NvkRhnKIP636ktk0D0c4p8f",
+	"yCMg7tRGCoXbFToPx3HM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvJvYPdzSl7IW1ZQ0DMXnBU5iH1q",
+	"6L3zcnBR/DJ7/GT74NffF4uzcjabnc0ezuz/lkakbZhg+ZW5hs9n549Pzs5Ozh+8O5tdzGYXs7P/hgVT",
+	"mPDkqayEvZZWVKDFhSad+Uf/MPjkO8uab//x48kZfKpkcRsZ/gyGn+HwCjSGs/NpcCOo2z0D2kdfeicB",
+	"E1qWuxO1E5n5mucMLxEaXzqMnbOCabPV9mZVjIk+UllV92KypSVbyUoxvENuaVGZ/T2/+zCdKIwC+8Wb",
+	"32lz4S93eIoqWpjfYGx+cnE+nWy5EKxsv3fwNeN5MnK6Qpe2Ye9I3kDs1faxL+EZeG3TVTqc9enasNXk",
+	"QlRFYdjf/H7y4urHl0+/PzmfnX81mU6ykhl96Kpnp+wjcDQqVfbzBgaOsp0blIkc345/runH16x09scZ",
+	"fPCG5WwNNHNqj9UHLx5MJxtWZrDYyflsMp0YIw10hE1BtVFyT5SmpWalURX8aQJPE61EtiIZXW8oX6LJ",
+	"ljO2Niz3sJbkL/AxuViAD+iWFjx/Vsp1mhzwyI9C8wKf+epk9vjkwezd+bl7ZgTz+H1Nsk/OTs0Lmy7k",
+	"8SxQ/2tyfvpo1tipSaXyyZ2XgW6vrLIn+jfc+QgvJnO+Rx6it8e93u/Wq0rTJSMSbV+94iWeWzzKeUkX",
+	"OjyzZ9PJtuRaM/ENGJENITN79G72pN6r+SCetXp8Q+zfDd/EemdSm1i79wlVPvy7vZdMaHr0hzOElQJ4",
+	"aZxyAezcfwHmvPTXJjcnyYVQNiXs/Nn5HX7Wf3/i0+bvUuk+gQOMlxe/9e8aKG/+uito5J3BVbdmStEl",
+	"c74eMxUXhKeBG9JqZGayMq/QLJIbw0QbxUrDhxu6KyTNg+VP1hWGm28qP6G7gL+Dy9xyfgWiB7Szo168",
+	"/vbLS37LRHhrKi1LtigluCl0CbroWXgTDjesasZL8HsQTALZ1Qr9jBBeSvGlYPk7iWRsKHBW8IDyhus+",
+	"n50/PDmbnZydv5s1NA3g7PoSClkd2NsIfybMHpzMTmdnNctamelYUu3Znxsu4Ln6hcbgV4qL5XMxufj5",
+	"w3QCWQwdEWhZJIwnTMpMDNH7hmmIShaVfe9IlvPKHJ63swezkK1+q3h2M5fyRtWq2JMnp0+eGKsff8HF",
+	"L2dNTiw5ML7T3GazUHUzSnNgaT1/+c8T2NfZ7KxxCwzn14D7UgxbPwIM6+KEwzk14LGUBOoRsCvgtjNw",
+	"EAGnrYp8GKeBEm1oL0AzmDREWDUveHbaMnR6jZJZwygxEyIwBOhmwEdGjAQ6+/FFV8GoQsU9ofBrqWnh",
+	"qHUAP8DmJhhhJYscOCCInI4QVz79R+Fhp5tNKW8xg6yppjw4XE35r5JmjHwvNxsjgaeTrJCqtaGzpgA0",
+	"RKj0nmc6dsDsZHbWfgTu+IYyOTudJZTJqqF/Th6nHlxwQQv+e3t6TQotCrp0jknQX36t1uB9YR/Nr/5i",
+	"3m7u8788NhMic1bILaiT9pawOclG9/rrXx6bp/92OjFiB47bXs214MKZtF19OrmybEXLZR0MYB+N9WLF",
+	"+8/hC4LYCgczxLsaLJuXeDrM2h7Vqz6bmgMqN6yElypCNfkLPuOXVnAxSJJUoB0ZPQk0yok5l7/Ur56A",
+	"JcZlXrOH+Ugqrp1S7rQh88uTxi/bq3Gy/e1OZMH0YdLORgDBD5M8C8b+ZOzJkEuaHAp2Y2OGYB2mWVrz",
+	"NftvKcxkfnz3FLQ2qtlTirF0uycbVjox1RQ3TOsi1CvwA3TG209alxqKriG840d6NFiwOZmVkG3uJBzN",
+	"Ankp9Q8y5wvO8lg1QpBkakYLMkoPHvEV8IosXxdU/NMRaJQvsOKFNqqYvcDyOnhiJJG3+786mXWYa2Mj",
+	"xzTPXwkr4Fv7NsWwHPqZi+IZo7oqjeCwwy38Bz9/uDPsmrPCMJj1ZdRiwHs3NKPmYzhbdkx7+J/JklBi",
+	"vg8d06/tD8k7/GGDYW2Izk5nMF/FqJ7gMTscXKHuZ2+refDYuPs0oDS4SuwfPtSJgrWg2Q0XS/wuLirO",
+	"+0XFWUdUnO0XFfdhCJx4ih9qgdMVQRFWeE13kHPOaLYi2YqKJcMkb2ojn0TTG9ASPZuwksREmi65EVDj",
+	"+KOxwQnG8FkFKni4JYruppPXpZwXmCiRYJMNPvEfac+Gi0PZhf2iNC3Ai8E0BZ/dW7lmc5nvLKnyMOXC",
+	"hwDJmlGxXfGCnZI3xp7lrlCDipyUbMNQvpX2LRjaVpqCGTmBsAe+EuIeLsRqw7fP0Wzb4+Ewt0elJhcP",
+	"z87rrXtqJ+3nV8egvoSoDCtLWdbhuCYZBm+q24nIfoJo3zKhybaUYnlKHs5mjaqVjAohNZkzKIu4JA9n",
+	"Z0RIIDlXBE16woX54gF6YIpCbhk8+TBM/8ecJChley8gN4Yry0rm2UdT8vDsgfm/R2TN9ErmU6L475Ax",
+	"vWY5pxBjNU8+wT02t7GrVMMCuYUs5zw3bIhFBlx7rlBcZEZhfC9cgccleXh+brXKTQWMCxSYkmsk+jVR",
+	"dKfI1tZ7nH9dF/5xRawnwHzxhGiJ+R2OaOqSPJrNCCUg2YhcvBeyKuHTB0RJszwzXyw4YSRnGyZyIgXJ",
+	"JbNuLCwCghBgcMO+YbrcnVwtoqm/P3G9gukYpn40ezAl1DxIVi7DAyuPFNGS6HKHJ+C0P8aIx1guxrp6",
+	"Xi1Ck/Srd+dnTQsGwkVNu9U/9BAM7JIvMKiQV6zz4Hn9IPutMlLuAdCpMNrL2bTONoQ/KiHgRnGK3XA7",
+	"17mtwQfUzaoIHFiBixGfhhHPwvktKIf5TSaNua7kFoZYGsZJeC1Lw8XKLo1i0AMte8yTscS6c34kBU90",
+	"je7JdLJdgafMqOdWg304Ro7IRepW2Jgv7S1gRGeu4BboptaO4CMsrGh7WKi6qZnnobvevw68M94FxJ2l",
+	"92/n47+djynn44eQY3ZP0Zo7g3Dnt01+eNBUIxdccLVK8uKZj3/s3YG1uVcgmgnhe/PvqmgE1McIrVK3",
+	"5t1Sfx2FVJVljOWBhw7CsY2tsEQGcVGwElUi5O1K+GkHHhDYtOmfdOLc8Rp7sOqpN89VsNz/B86XWduh",
+	"J8ZT0J2XwbdI60ZIXCdNKuNV0kj0H3WN2I3ClKRfvCt32pvVkmTZe8UHgGVV6Dg6O5/NZneWg2mm9yUi",
+	"2eyKT3cpJn26YtkNy2vMBpdyeI9UJMMMkIqE8c5FQZcnBS2X7ESXVCiksbpPCHTBhbmxadGOI+B2NeMI",
+	"tewfH/QM+CjBfLiarklrqz3urcFkRowWb9BaCMVbZjgCmKMRKMExIfdITS5m3sMP//bJV+bf4NRAz6zV",
+	"PGcuJDWbToxhBv9ALdL6o5lROO0XVic8f2i+qTa5HcWQaUB2EVhObi3h7RgkoZTVMCc2ZBaAj0QuS6ZQ",
+	"0Q2WF8z0rqXxj70t+/P6fDjL2hEj+Cwt3Son0sQLPjZtNqea4pV7KHfdczcjPzivdZ2B++sT+LobXO/u",
+	"n7S1tSJkrrYVVT+EkdEaGsdemSMYAHY3mqwL6DpyYVgBLaWgqGpEBlB8G8NwGybm76OWSARzzeLfVKJm",
+	"oo2UBUSr0W0LTkxZQkTIiJVC8zUWdNl/WvdoU4NyO3pe78GGVhgrtlKnjzMPCKg46iYOpHMZHi2g0ipR",
+	"u/+VIVFM0Byy+tCNbj6afHUKLu9IyHL/Ea8NTGsno2upywb20OLoU6ydquv3zKlpSAv2ccNLpppDP2wM",
+	"vUegPDHPrKgywzxanGeOkTfFuOtDsO0b5xP5VK8LLo4Hd5BrUfvgu6LIPBX4ZEBmsI3hfwnFzV4hmSRk",
+	"1mw6UbC3DQJ/asRR76YTDGk3vzDTaybGOesFTkjoK2rlhSQyxVpZ5YErqBarsWyOwTcko/muz0vWydPX",
+	"/itzqc2pMuokXy5BVV3wJQZUjKo858tKVqj90C3lmovllU/JMCpRREHCtGOXWAMKUoWHz/5Z60gItWW1",
+	"IK8wuZRK829v7M4w8eZpY8Ag9H1xNgsccaEqpSYXX93tzepB5cyKTbn170gl0eA+XhFLOaIYU434ka1E",
+	"zeR6DdhMVJM1vYGqDkycgJDSd4BIhfp2sXP8fAD5vwrIf/7g8aAdePBg1BY83LsH5w++au7CwwetXdjS",
+	"0uhzjUyUOgerzjE9t1X3imxlVeRkzohVuQ1h6xN2OvJAjqh/Cy+TlPu1oEal9K+EfbvKbGpvXbOEyUuf",
+	"6qJSQ5ETe2l3ShjnuzSO3YJQi8hAZEluGJS3dt6AekWsZrYuEPrZjGMfBZP8Q6eqajq5MlfPU3sLtpWp",
+	"ggsfDIJosOVyWTIC2TD2KABOYJMcWfSVEBfjmtDcBkws3sWlTUf6nZUSY0OAi6cZWdCiUBC6pUVBKsG1",
+	"ihKkkTk0EHbwu/o3b83100Ef9Lk+/e/5AR6C6DReNmFp8eOHk25Brk8F+tRdib1PIt+Y1e/fdJdDju9x",
+	"S7C/tnO0Wk6TbHH2CEG/Whzv87x6iSMFA1JyTAinWrPS8ML/pfmvv0yiBb45w7qFvvde4QSdAjyCkC16",
+	"QWq/I5Z93bSOLNjZRInjAclavF9riEMlQlBAdD/BEKiI7RcZHRJOkmC3mMrfM7ef3Tun8LvJh9gO3rBd",
+	"dAcLqvQzWSXwZsy3ZGHzAkqaaVYqJ2VSyzK/+VE5mrbeiXJkzUWl2QHLSshSUDflzYB9jL1UZXKD3DBI",
+	"FL01j8cE0G2dw7VXqsQY20p/vyN+ZiHPhUZNyEINuof0qOeVPhfOA9M8G+hlGUgVe8AiZPHOBL9tcykL",
+	"Zi7ypmehf4CX9ZNt6sFEG++qR40velNwlgfuhqhQ6AV3AQuZbYMTEKyqYVQOJOC3daQzQkRvpA18m014",
+	"eQbRocj7wDxLLBHzVSgALzszLr7OshcZqeC3NTzSJWCIGoXC65CgKZC83KEzMHb1lilwITBuze9QzeGa",
+	"CMZy0DekYK8WoNLudU1OPUuCMEB9NIXs42WynzMKekOmAMV42PDeGRObAqj7VLNXotjFjk2L/UMMIY8x",
+	"1XhH7S6vd77JpTWHIdGjx0apas3yH9EqSEECuFzUzpahFop3o1FQY4roelOwj293IlMDik0FzIqJkmer",
+	"tUMzH/Qb4DBvKO1ZSXOOm5KtebUePBQkgtgM7AE/uGvTfTr5eLKUJ+bDE1fZifvwPFzEXe1vHEe+snYN",
+	"jaCCzwEcOoxP5Rn6g0ZM7ei0cw4xs0EjyHUXOxVVzvWVA0Btkgm1sI6ygk6sGsfXY/bdsNp5NHHWvCwj",
+	"ML9DzUoYahroFx9SS/hO6DKiIFMfbu7MgLpF9+oFNXnupqMsb5fhOgZ7JNjxycXkVyXF6Ru6/cF6Mu6c",
+	"PzWyGL6Jfrwx4lJW6nv7uxZ0FPtIc5bxNS0uCVtv9M6iorsLihmiRrXkIHU2Mqxiv3VHO5uS8yl5QE5P",
+	"TyGwLStNlnSjGnp02oxVlXXN7OMZMzhsldviqeOC+iV+e8KVABVbNLMkT7LdMVTPmn0/D/XTzPcN28gy",
+	"svJ5KW8QOiSt9kDcaUc2Bc1Yz+b/7Hc/MHYMRzoix2HQtkYBLBnNIY12ISuRk+1KFmwgn62YqycP15U8",
+	"eJbVx1pMyKRx3orJfUPz783M7qYTWE2XAi8lZiVvqXJp01OSl3KzMf+AwA/kYstblsf04dYMcZSa4tN6",
+	"by2RYszxDctopdjI+7h2rQQIbWezFkTbg+mek29fE52Xx1dPeZZSjpIxvpWO22Je5b+McKpOMYgaP+wl",
+	"o+g7j+Jl0lLXDRC0LDx8pYMCBKX1gsym5NFsSr56ZHjhbDYjFtMlbsAcySfgXVy4vHotTXdAn6WPG3jl",
+	"tysg8s+zkycfPp1Nzx7d/fX9+1P35/nd3/7zLzHi46uOILktU8VayXQEbHpNL9l25HEZ5g5tUCzgueYR",
+	"2wuCmOTI1iqbW51e7mvXD6N3wWsuwk/P/mVJEFllcXMVlpoP31efohgy4Jjfx7WxvkO8B8uzc6CTRzR2",
+	"aVkqPDfmQANO85ElukPX7Ko9oIThwWgKO6y4IsJeduaOV3SH3hl0zWQSmzNxPeCW8yT/kNjKV5U2L+xK",
+	"ColfNDerxaQu77Eb8LLfoI7iau4vAQac2LVfQP2T9TbFHVhZtF/DT6udoc9pv4e9xlTohkVc6PRTzwt8",
+	"+fQwj5ELznT8RfENmUzDrFEcy663nt8YJnT7eNfLa10S+2UOWFwnPIbvrefveSbGbU9lzvLvMAmn49K1",
+	"G71/q1K60T7SwQRqRMeWVk8VS4RY9YrtMM5ClyUzKiYmRoZpI59i1rHPr+4GgzesVAD4jtEnC4ruTFRE",
+	"ByZlVTBiXxM1UW1pQdQP6lobkTWoEbYvFNoJNlvgwicJzHeAo6x4zqa+IHG+g19A/vbpuFhWtiiiSmEN",
+	"BjNU3+wJSZa+CUEwcsmyX+LvCTLFO7DNWhHI20iGzEJ0y9HhKwd7GW3bSIvKVk9n0HKv0k6yN13dwRrV",
+	"bXyNjVz1mCGH5RcDVT93Vt7yPCpTlOuAOOglriNhDY858hrvau4OSTMtwmPXe+2LD8k1DVtP1JzSOOTu",
+	"vE1RWDh6OkoEa/Nz83sfBMNruRCchwaH9ZsJjqTf0ogzcL57DZJlIAnnuzdVMTTLIqcRUfZckB/fPe0E",
+	"imPsaVOyDrG0zND1C/y8p/V6+ygFMban3qxqXTu9QjxzvxpAnx5pfDRJC+VPw6ZzTNmRjGc1z1D0sGTW",
+	"MIap923TEczVGh33c3Azutm+pjyqEA1nPZVqSPBuK103AkCMcE9183ta1NrGYsbfyy2RC80Epm5imsma",
+	"bDH67F8+YMK93oS6wYHjne2eE14LvRbzOITZQZNKuqzkLSt1VYrBbzKSiuVvEczgEIFnXQ1u/o0ptF/f",
+	"R5g3bFPE7gnUZLs7/Mq2LJ4SivoiKqqhFjpg+TaRcXjLYpgl2r0xZgwSd4fdVPW2t/R5sDUBImrOmF+W",
+	"z5K0q13RnGgJ3auwPekKPI4DV++i9kMPb8EWev9UzVNESz/JoTEly9NjGbAmuX1HuC4755A/LUPVe9/H",
+	"laBSJpJ+O03GoVHslipiUZineF1SXXcyygqZ3VyS2u7hHhRGs6I4II3NFyymO5zBnNy1ju2Fox4MBzQ/",
+	"PuvNN3HqKspYHJ3KCF7JAqAtonLV11bbCKKdX73m3p1zSr+LjNt6bA+AHwuEhz/mSvNM/emK63iz51sa",
+	"DVbWpdGj3haooJGXOq0uLoutDLLa78Bzj5bFQAI177fmLL5lGWQsKQvVs13xbGXhl+AYgNmqJTAdOikh",
+	"EV0qVoIgVZQPvTc2lJfjaQvqU8zpxaStVxv3OuTDmMXLRcaGuy6sOcgPsbmtJZnkmAr7AQydSkcfiTWu",
+	"pIKY34eXzBcKrkiXXzg6BMwRFgZn65ly6qRG14xrT7Wl+MBJ9ofQMYzf6gbN+8VYSN97qo2jtcPQB9Lc",
+	"CCw49g3dCa6rxwfYJnjtgYiqjgmaBH2qWzYIojQcdH1l49pOn/Zk8t8rQJ1JMS5AXbscu0GHupX+itFC",
+	"r3ZT2Czcp9O4YZ2VTL9lWmMhVyenga6x75Oyj1goxZKRG7bRRAEM1zjjTQ3ofUm2K6mCJl2gM1hoQpyI",
+	"VagwobZuGEbWNGdGB+NasWLR769QwbrjYb6o57w5ZzNPTxRDe6TpKfnLp5dXP3x3Z7G87Eztl5MIqw91",
+	"WdqVeqdlUO49lA0rFXf9++0OQCDtlleKAS6gFMXOrYWLZRG2ih/HB0fKbQgbvfsN7XB2w7VqPaLe6VkL",
+	"kmY+RE3ZvU5PS4HjeImcxPtc/ER2vsfJLDgwR2DIWQ5e+fjRoweP+2TDmn5sTDNoQBk0quuhRscYqYTl",
+	"MwtfqFd4Ey5LilchVuPkdflNyl6pb66WjVpwqloK3d5jmBVUJbQubAwDD0DivSBB5js0BLVL81nqU5/g",
+	"/iGakmurmGOuO/sliFFj9Z0mknpZndTdnfGW7ux1xbhYuprVKZkzpTH7cZyMWla0pEKzlDlLfY9eY9KT",
+	"TSnXXMWvWrkNUbqTaNGEC5C1UOjgZRvK4J2sfEdBgNs1V9yl69SKqcNS+TpeAGOwiNgRB3x9XobVreEP",
+	"oje6axU5qsYVP9jnzbd9gRxr1/WbblDHwQ3pH/DJNKhJr7ezR5LJ8nhSXJaflRCX5TvEvO5IlkqvmNAA",
+	"O5DHQtQIqo0oCSXLzbO0UHGfU9B/dBAtYU6v/Fw7/omb7oS+M0cyBAmmiuiSs5xsZXkTz7+Fi8gBbg9L",
+	"qglSRqKVWL0poxaNHJGKB6UEy5tG6mZzU+rp1xTev9UW5Gpkots66FYbMdZd51RDdPYRRG7Y+fnx+dnD",
+	"hwde4XvU8SuFKVy1TnrZq4eTdyu285q7MWkiqnlrF/zie6kbyPruUZLlsTKehe2B2P3Ctg75tDeYU9nq",
+	"IXjV1M0vnE18oTEZWaPwxFOVLLaE7T/jnHPwHVcEGsdHL885JJKqe2cGN6I/LdZZUi4UzlKZiUFKdwMS",
+	"A6eNHd4BujGqVKQoMsgXrOlTp49F9no71OmTKtU5etJOKgowMCZf16r5uiBPAo/phCsfkmwItaU9kTqP",
+	"8BVZihkqo0rvv9mVfuaevfPdkAYXVvOM5S+4iJdpQwuLZD5rPBb3o+BaEfBiAmealxAphtbbjMM9ATQ7",
+	"mpA5aaSTGpNrEP+WdoRYyIFozqw+zKETgbkNo0JjICpICkUl6HAN8xnCgO84K7/ltvFF1Ovv+rH0Mgk+",
+	"hV1VxpTtA/+/xpat3cF9Ku0eeuDowXGpE2j9ifSnxR0Ay7x+yrWkraV36h75Tmm+tlveuixz6+keVsnn",
+	"EY4iq/fAcd3LxYvoSIaVShQn9YmS44mEdty73hGL6oMEShH2WSDT2sbMLnIHPquKgpivPCwCV+hRXZQy",
+	"YUiu+HKVoMINKxIEktt4KkuAP9ae2zeYhgaNPoJL+ZDIjxnez8+uwIdvgjmkyPq/jcpslbsRWnPlMsV7",
+	"eThESWhPvOrJHU/lY63pR1thMmv+Lyg+mcU2ttlnvb9sLx5iSeTM3xc0qfcwRq8MnG5/MMD3Zh8dS2q2",
+	"cW9PYXZBqNgFXZUjV3Cr7XuE9WlR2F4/imi5ZHrFyksy5N22e3xkWtAl6zb1Q99rvm+PbQf6rhWI0mPB",
+	"tQor2ymmuwz3v/Um2LsG9p9iKXxJt1PQ1H4o94VN7kdyR7wKxKkajsZBhWYg4u3WOSp3+KTFeeHSGnMO",
+	"aNWMb4SwUD4Y4s5BQspYkXAUF1nd7//QCk58R02U0Tgksfqt5wJOVUbRkxtGDR7uiUPEtjs6b7sLfxCs",
+	"XD9W3B+FBXfDEph2N8zHY8nbldza3mVSZOx0H6jcHny4fwPA/XkAcLjDPez8XNxyTePJGjTL2EYfmq0x",
+	"/jywtUV/Ofgs9KVtcHEbPQLcUOAY4I6lhZjoTUyW2MNQy5tYht6Qk1aVRY+zziYcyw0TTZSYquQnJas7",
+	"aw2A3cT9sAsLCZVmyIBl3CJxxgkWzHkvwETHU7yEWFDcd9Br3/Ugbz7XZGPsJ1fXbPYb73E0qYz54l01",
+	"ApNYLjC4ujsgE9gu4X4pSGUcIyOR+e2yeClmGm0oz8mO6SnJS7rQZuVZUeUsv/Q14hJbR2KaNNervKRb",
+	"cTqyntL/8AABEuNHr3DZZPFA7/KqUE3dJmOGc0nz4jFUJGTqw9Uj+P1Lqdm9MX2DrMNhsTFE7Y0ExSIM",
+	"KFLCVHZd1XMer96tAx5Nhv0vfsuET7zninClKpZPOxhYfSWySbZU7SwPOAVGwMEotpciLfNYNkfEgVjv",
+	"mM/vGll3inUIA1GVYyejRgDwoSGXMeUPjT8i9XBhUmdvspRf4dEOCDD4ZxFn/5bR/AXT1hM5yBjRCjvd",
+	"aFYUigC6k+26vGb5LpElExT3d7/lZZ1R69iWC4RHiObtuJu1j0jPMOvZPh1XgX5aSZLJsoRuWRbmzvyK",
+	"cEHMr8bACLxzv/ahANt9GKulpAAU2hshw6smdrghgHevCzQvfuuzh6IWzJgB0xgTvZE+uWlkn20UK+tC",
+	"mug+b+iukDQfvtWD8A8SMLhmh2Drcp6DJrFkmmA/5RRiQlQ2V0UilRgAKuQCWrs/lWLBl6cW1ZbLGvd3",
+	"XjJ6o6bYXJtCesCa6n15w0eNoQ7J+60FRw1WkK7A8hh9x0cUS0Vya6kSi+oiMqlHMZCbLphMzX5u/vW9",
+	"486oPztNoAJ/G9WWqqvvLrGEAyRYIJr6ZfN/lbLajACBGVMMPV76jhZQ95AvUe95QTVT+rSHt/9Fsgmi",
+	"PGjZzBVrR1ipD5OnxRRHUFnabPaZ6S1HpcDntvhhGe5N0gTtantwiJsH75+0qJhyyBu+klhuhdV5jLVg",
+	"fdPhuxyuWyvBfhTIcYtYdvr9dEkX3ualMb8aZhAm+hWJ9HZX0Xk8BNMo0lDryfMhFQbJwjgjSX4quWY/",
+	"caGmmBIW/K1kVWb235qWS6bx31vGlyttTFEg8mvbBnJK1qxcsimht6yk5h/YfbgVixhSFJGoxL6ywE5y",
+	"YbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wszItTiCRz9g4hrmjdRJBu4quZ8JlarRmjWnuYMmX",
+	"zMLoNtI30s9DmsRpDDzdNWS0b/R5K3lCQ9arHgBY1yeOCil4hrWS61q3tNAhP6uV3Hw4DeqmVjJ6v7YT",
+	"c8zgdgXR84hH7A/B/j27B/avmVfJNtS6U9sZPmHbKc981vHQkVQv8Zu7adKx+woKVXx3dVsI7uxC67m0",
+	"6XFjhgva8UdVwH64vWhCG+BH+KJ0W7GOdr5ckBXdQEXyHrdw1+4/KMSyz2cQHtcUsLgRrF8om45ACqZc",
+	"yWYmRf6F8pUquBW6Tr22P1Ej9yThGviuzjfoMsLpMJNexTXYtvTwb2/0Qxnk6QtOxT/MW40izpXiYvlc",
+	"9BUM2EACYK8IibKlXtrw1Arb+b4HQsS67B39oBn+fEd84Ge0qd5Tuqzkms1lviNqBdAyhZQ3BCz00xRg",
+	"osh4wetoYzCRTPSgLA6GZFSyqJIHeqThMwrbMOCMe8Ebhu9xToOevJh7OgZaWxJ6CmwXkdr8B9ZrIbK5",
+	"nBhnuTv8wvpQTB14X13A6/co7OdXS+qmm6AWj/0e6oBuzwpsWT0GHByGx2uirWH2BLxGKaMH3b3HsNyC",
+	"m/zzMN3qCb9pHOgxG9rQUCLRUCMk51LesBwunYbIGnKNNUXN/RjBv2kPNeIgVymP9YFgT7XxagEcrH4M",
+	"RzwEcIhd00l8KPQl4rj7VrkPEGo6WRR0mdL2v7XwE+OM9ysPYuHhK7ho2QSXRDFGrr+8PfNc73rAGea4",
+	"7lah9VvtQ02x6eS72ygjX5Gnhaxy+FaRs9MZYeKWFXKDYHt248zxM6opTJzBs9fdPmxOpAzvu2RLn2yP",
+	"f1cY7E20dr//D0kVrsu5YHs3LrU9ySvTidqwLLgN3TTOTmfRkdONkcylth6ByeQWHiqi7Pb9+1O1E1nB",
+	"BXv/fgDKTjB727nLEmHqiqnt+G2ST9OJBO3+yYPTbL77SDPd29e69oFj3gjMD9GJ8Zbf0OwGeXzBmkmz",
+	"66rQHFutu1T26SSj2ERK2p9rqGhGB5TLsS1tPMADxJeyAhVlzosCplDwNceqWhT/CQlxYF1Td+dt4VdE",
+	"6ddsY04gJcZ0YvFErjg+p8aCnKCOqac5CAT13vrTcnjH8/qu6AZ/l8Zo8TcA4VqhJ+qSXP//Mdns2rXI",
+	"DIC99vC7uxdoz8IO9r8G7laCNzYiVDDD18Q2b1NRPJ9nXOSunLlJTlaWskwgWPg7w0JEzhmpFAuSxhSD",
+	"CawhT7th8t2noWvQILaT0JZRMSXzSneMtBsht0ebAcRmB/S5weemjoj11GOb/z0rclsP2mVqcEbE+njB",
+	"GqGHk600gpg5l+IidNSAbYzGiXUyFkXd/SyOMOBdm8Pi632go8491IkSAN7oAbmEtR912OTqwMaw51es",
+	"GJWomEwnR/p/oTCvXIAYwdXHgVdG50HszV2g3llnc09sK+cx3hAd7/bwU4Csl0HVj19xdHXbVTTRhmcr",
+	"54cDvzbRUpIFLffLU1SvIUJvT0hguTeM9EaJNnI2zsdit9oN7z+XR7BKg0P+WRil33OlZblLd0xNoRLG",
+	"+7LsvzGnyZCKQi/snGXQ4CXsUW1F3vCe1P6kR3I+xygQqXgO4DLangQ2b4za+Rup2wQELBk93ux9S8VU",
+	"Rj+c0UpMiTn/6402G+QwqlFGzEtZLVeQcUTnstIjW9b8mkiRbfujkT4o3QCWyrq9Wr6ulHDETHyPfFdL",
+	"SahpvgGwVPjHh/u6V4emevCG4xDEivUmgoSqlT+LAJjZBoctudRzDI8hgMID/XmIIFnkSWTZPyB+tIoG",
+	"alBoK7ICHRt1yQFWVOd0rIq893Q0R7VwYBdkLctatYOwCuhwcstyF6q6sFevQsXOqXuLUq4JJQsjcIyy",
+	"x8Xy0oHN2ffav1pvBWtHXRDavJwXValXiGrhHw7x9WoEM38l1+gK+M54k+8UOlBv2ujhXbASzlGjewBe",
+	"Tqp7lY4K/FcLULR+xXRhKdhF6FHkygvVOc1uiJZ1KBUCDAqcjinY+z89g9McuUjuZke5x8io5x/ASGqh",
+	"LwR+AwfpET9YiH1mXglHbBv0KxjXM+OPyhqNZIqidO9gtK4wKuQ7+dW9qcKwThjusXhWjr36Yz5md45x",
+	"E8i4cfuveQN493iTewxtLwDR36GloeJ5SUpWMKpYPvXH8sIx0tSicyw5Zt5D7PaS2FSvC18Mxq24p2IH",
+	"gvKS0IKV8CbINeVry6AbqpRt0KlDvwgAEG8tEAKZMzDUQ2Hpffw4V/gnTjZIPZtO7LBRufnvQtb/gULW",
+	"41eNxvi+3tojHPeATz6LQ/88qKhLxDgjLsBXHchvWyI22Pd3VYdQY8hMQbfme9YWZoX00ABRt5myUH7Q",
+	"pB8e9p15eMEIAOyA+MJODwe40cx0K90zCRRzgils27qQqO+hUglfsnyJqCyjoB9GokVAKcTw8s+KDX7W",
+	"91M+SEQuChrrRGDhljFiw8pWntBgTrQnAPI6IqzYkY+palMP8XXso2InmEQIHFrl6jdhTKHrWHi6kmr2",
+	"1Kac9gp499ydv4Gv9vTT2lCeT8mthA5osiRLWGC1OeBE4ojxBI7v5bY5IjQ32bnP4uP3DDXEErBbXOdk",
+	"jWhxfX9V3MP7eRXbbU7Q5zsECarlWVhg5RNb8LwGojcQ6E1ZEO59Y1cCeYSSpufuchlZQ2pnf63WmymU",
+	"L02t4JiSSqhqjhDq+SV2RiNrujOKpFFH41aWjc4O6vAND/csAE72favxs5UxpyPODchgujDScSswG0kg",
+	"l3ApQHWO28Osju8PVn7aOQFJcZpKy7eWbmEtBlDsqSDMokG2AioF73eB9k3V0Nwn2Y7CO60lYgTnGjUJ",
+	"gNxHxcEvB/dHRblpIxVv5ZWGsGvHwlAdin7qZjPtAKFaU7ybP1DzX5Nzern+GMo2KK+fk6b9NgUPYY1U",
+	"c+cYsSrhP5VwGbHzIh6ZfIHCr4Xaid5I9Bih4a2ILPmSC2Mim79KljG+0cQcuimRt+BrZKiAnj0iay4q",
+	"jezaEktYgvTD0N6mYyph1/TjDwe1n60n5V7iBo7thD/7kbItzS7sycX2JoyWBQevrDnZGLiB0BgCCdgm",
+	"g1x7fB9QEvC6a3psKxWmLNE8hxPWzlKK5SQVFmqjNpmijMDFzZ7oeCY3O0TDr4PjbWzy1QDhWUfwU+mh",
+	"fd7krXgmy/XwMQZpUGb1gS9VZIcit/Xktfb1amlUZCpN15sReUqtoninhtWqlV/Q1O1QTccEh990BA2+",
+	"BPQ9SEOa1I2Kmx6xRSl/Z/Hg4A/MGRut/KWkS6pjP1WqjN7av0o+MsqQhu4bAZV2X+XZ+aNshp11S/nF",
+	"9PuYkZxHuAntvnwWFyHO9ZDC6YM9h/DD+FyiWRDXCNB2DX4fsmBsSq5R01HXPg5DiarWl0QwDpE6buRr",
+	"JbTz24C8b7TE2onslwBL2kWxFbgxfRctBT8pebZC51uA+mqnkDiZuox2KrZ34wuq44DIzwVZ86LgWJOn",
+	"pi6UOUB5aFrespoXrFPncEg7dKrpP2VRreNIrEu+pPOdZor89Wz2f58Q+PffBs5lQXmRbCQvFZuSnNGc",
+	"FFDEroY2La+yjCm1qIq+F0PS+uD4Ghjeb3cii/iU3thOxpYRwXrS0lcDypKUbFGpgWO122vVAzdW5mk3",
+	"bTRbb7FXY/eiJw4M1uGgjKKZWGvUl+1KFoxU0OTCpto4rL6WhXjynz/PTp58+I+/vn9/iv/623/+ZR+4",
+	"Y/D7n+nJ7x8+Pbj7y967vIvWHFv8S7a9atQOjSk6SlDoOfqPrfpptDw7g0syZ4Xckt9ZKW0zLrlYxCn0",
+	"6Wx6dn7nyfTpbHp+lyDVsOrwB33dN8Ifno8saPKEdjZpT6mbIbfHUx5B6h40T4gMyNIngwgHl34g7PDY",
+	"npYHAguvuXiOPzhrqQjGxuS/Vcx+7eAZIsUDduwEoZttmUchbgfdK0eS43+gM2iIkjSoIWiEkvWSk8QM",
+	"Gy0cJCT62OIVKCGyvFq7fu3OWxqs+mGTjg+n9+qyMEyo7uuccGbT6uHwRZodNDpb7OtmcXiPhVAA9Exg",
+	"yBwSvRieyZKs5JasMSnCPPSFRxCeoh/CZZn6NSDmgplf2MehntL53ukEHR6G8M9r+3i67UOjfTQ8UzeB",
+	"gOKIejsb8bAWwn6MTazAejTr6xExZBVv4Ol37KOe7EnCt/0CZePGVYeh8NQdJ9q1Jts2VQ5pSRHzsF/4",
+	"uB8TgzFE+ttVeNOk/xZuog4fJM9CAfInaSwpzaN/rc1MoTFah/OhhPXejx7uVasOtoobqTSJ1fzE5isp",
+	"b74TOZQNj1zSgfez+aCp5Ix8QS0ewkvZy4coxv0VYEKVCFEDbt4lFwhPTlZab9rn/Hw0IJK9/VN49S8b",
+	"zpjufWBkznUGD1w7kQqd/TZ06WodbLarPd9p9fOV98+moOkG6Zf4mmQBn/UOD0eg6fHobWMNOudGmPl7",
+	"0rpTfPoOE6QSHu83YQf/7O+/FDi83TZf4GSRS82MYtsY0qTrJwVf0BiSLJkw1xTL4x68gCFjscMkQQXV",
+	"/JYN8GVDPZHlNvOWeOW2RYSLz7FkNH8lGo3fwsTrjMYu3G/50tj3GF8B7cHIn0tycmYBIvqbXA1rJe7K",
+	"orHW3dIkWE4w93An0tt+BFduuq31v54rF+f6VlNdRTyPtjSrL68Hwo0r6n1ZB1jSvrF7PJXHe2tLRhRj",
+	"IgGPbt/xJg1fnUvBUq446DqaO0wMJehGraQe6OmDsuXjdRhfUF5wsXzLRcYOCID1RO42K6qaESW7UIhZ",
+	"lYyuE1VgdG9uF/AB0FDL8AYbOflE8UPrnsAUH+oLBI92U/g4HlLK8kydRFWzapflPJ2mwblp7abjlehR",
+	"dIGF+2E1GIYr2Me4jOlvRh3RHfbeboPLGgej2icLFhOsWThAlti9NaZ8cVz90JhiR6qb9TK9HbKbiOpe",
+	"afErrbe4l4uOcZF5jvw87rKmUwzcwNRQSpm3nT+anc4A7ecehqgbAt17f5Jrr3PEfqYnv5uZ2v+efPg0",
+	"mz5OueMO9U8xsimZwuoc9oX6n3RN/Yt7g2Infox7xTOVb3f2Z/iLR8fLjt4jLXTCHtwt7XDe2Bv/G7Rp",
+	"r2uubkiblKR50BA0D/cJmtcFHStmFlGvJCQUgp4kQWfLqCBzRrKVVLAfhzotN3aCg450QYXH3zvm3sEk",
+	"hm1XOIWREIBmFEIVyWWmvpT2hep0nRN8cs5UEygyPvx/lXR86DjPX8W881cAJoM+I2MeYQHNnF1i3TRX",
+	"pGALTazHWB3ooX9w3r3+3b6P6aR7P0lu2DOS6CPk9rrNuk6VFNAU3igQJzbp+8NeQPZRrHQ0JQtf90+b",
+	"aXZwc8DwZa8tEl7XRTiqUbbAvv7DTNvXJc/YlVBblrBth4gLkHmGBHbDBw8Y38oFNs+Gt+Fy9lHuf1dM",
+	"HQQq6w7pkc7YuI26jySuXLOg3gpNpao1y3+M9hSB0fcR9p91qmYra7nihY5hpF9hEwYXfyzlsqTreL1L",
+	"Hoj1Q2hwfGo7RraKdFRr4gpFdeM+dsApe2DzmgzuRpl6agY06duZ2mV2UIuJe97dAyRt8OsY0Pwpebdi",
+	"hFY516SQS3LD2MbdxGMznNyQdf5C64wvS8YSgV/s++tAEaCKAJ4+pOD40PLf7qxesIWekvmukWE3LCXZ",
+	"Vaa15VLO1jJu93dMVc3i3qB0WCOJmgomVZiJYKFQPKZFHU6Du74/fmYefLb/xEcdrJuYIvIcmsMCtoXr",
+	"oXxksjuRE5VF75JNADZNwRtJfi2qZT8GTqwZIS18qsK9Gze7/DQzkbp6AtisWbhqJV694ObypuH5bMzS",
+	"Mlaw70F5DmxonwBCafAt0za+34qSwHvUvTtAJ3Nw3nnInzXNmed1zGuaQhqOrVFQg7lskNoJQNjBTPbk",
+	"KobPQomtk6FDJmIlbieZGT9uzWTqie6Itn/7jqiru7l+Tl7Rd4CZ/Wdd8tNJNUA6pIywyp7ZPt1gK56G",
+	"eadttdFnaHr72J6XhrGuWLHo1tAdcPvWmPSRmmIq+IIpaBkAnZ6V75yPnbbjBepJgZ6IjLuAyah5VyoO",
+	"CNRI+6u7mllvnlkF1+N6E932XUFOfEUmwraGdOB9HizcPGcMNag9iD7eKUHdnoPZt4QKptq8mWrax7j1",
+	"Nd0dUDBQdzS4b+Zb/abo7HxBfDvXJdaJ62NWVIrfsuE+QnAEpzSMcgS3ms//20bx+xeMQ7oBprCU4PdR",
+	"Klj1aq9R3/KmMKqrMqF6ucL/DkRvL/R/Ep1iMAKAm1TN0rZxAM7oQ08nEtfLzJDjyiw+dpjD6EEER2dt",
+	"1aF9xvELfBJYJGdFIs9p3UPc4VoXusQSYAM99MbqwhHiuUfQxZOXammDVOhsWhCRsIueOr701E5x9Au/",
+	"GS2+LopnyCQRofvdLSt3aMZaHBXoV+CSjykkWp40cKkDNWcRvHdEIkFYQJnA5lDalcj5voPdVLIBCTsb",
+	"KYsEGHVBFdx7W1nesJKYJ0/TjefiKY23tgu+A1kERCvlUjsD9KixlX2estPG/qX2/nUZBYZLtNXxzVoG",
+	"Qz1gsPdTrPv4GDwWHzaOHXJWPq8ZI8KpNFuRgHWgEygQHwLbcoG1r9sEqwYx6e4Op4xfWEAjjWpZ0ryi",
+	"WHt/i5WT8O5fKgEGZtDupoBckLrfjad6tA0R/z1yffwoEK3C8Be+eGhFatK3AmJlb0saFId9l2GSZtUG",
+	"u+d1h4bEMUMnn6PKWemPt03IMw8dcmBgPoNuO0OAdzxegT/w0m0G/hn2TrDM0oMhZU7qW76uCvqvEHNI",
+	"5Yu8ayaEELqWYmn2Zn1JHrTjb142nD8MjvdZVBQfEEccGnoIg0NDFLu9d9QetUeMUUfM3PIUJGCPOiQ1",
+	"Uz243BSDNONsswM9i4lkTchAr9buPANdotJkuKbkFKOI/6/WnrxK5CHvar0JN8eRL8kscR+Rd8sNVjT3",
+	"GpxppxXM494RyFaQvGS0AKvqRO1Edj0l1zS/pSJj+YmDAjipG02a73Oq6UmNYmE+wpb1J7qkQnkAOgUP",
+	"s5xn5v47UdVmI0t4XBX05MmTkydPzB8rvqH0RMns/ASyF7kZ3HyxXXHNTgo6Z8X1EdMT/AFyV/SGlbB2",
+	"vHxPfJKl+SPQH5C59KKJy9MN+3WKZa/dz64vyDVYnaw069uUcsGUgv27JrIk1+Z+LTclV+z6lMAvm1Ow",
+	"LxA5LfNr8tdAtP4Nfj/nJzkv0R9Di2uMfgE6PoFVK+wjbduh7yPj/SO/SOokK+f7wBE7YAg96BDubwpC",
+	"PSpUPhMYxT8Y4vDPwSOsM0yiwL7W+tk2un9jFxfscU6FB11bSqZIo4nOIGMbFOx0p1q3HgT2UfsRvfZD",
+	"JzrFzqr290NStA30IlUpz56SJw8ffUU2+ATJIfgUgfOLw6S+1XResEtQ1TasJNBDJ1LGPzt58suH/3j/",
+	"/rT+4y+J+hoaq0v+CfvW27Z1VOS2YYckuYxuZd0n8SgdBrkwojLleXfloFTZRs4NG2Jv01jDGEzp53nc",
+	"Pw5efCOdd7IyQ4BQWbFi02kb91u8hMBXXfUgfXYXZfjQyEHLGad9XWcjOjximlJNgDc5uPQZMVw0hjj9",
+	"/nO7Ms82wT5NXQF6Tdyeg+GLMNuQ3IwsaFXoHdkUFG3V+KmIlMcU1VpE7x3qG1JYCK2zeGViwQW71wvW",
+	"tsNz/DRxRbalNa4S4MUbWtJ1HPjsHUg9Vu6If2hKNlSv6r8JsCnNzTdmXxi1nR9sX+kEwq3tOR2TVI+f",
+	"zM7I/3r76qV7BeHCloHZbSZzmSeaSbA1y3cpGS4hRsbcPPcLcEfbBFPJxejW/68W6cq3OVtScWBDgYId",
+	"2nEkL/lCxwpuF/a8WheYkL5VO9TlQfPTgb6ivGK93Q4g0cZW2M93QSh15FrYb1XMhnRVmehHLRmB5wgX",
+	"UHqyC+BPB6xlxWgaMo4phuUuUjS6K2l6Y/ZYDBzDqEJpcFH3LWTey/WGltDk9ZLMnD6EHZRtkDPy+koI",
+	"Q7kRmbhSLt5UIp6GO7LWLd5TyEIEgQPPMbRdHVdSXEBiiuu11thD84V35Cu5ZiQH3rV/WKbNQG+0DZNL",
+	"RvMpURJ26L0IWg8pip1ruD4l14Dmdd0hKmI74hRP34swRdz8YOL4cDrBiSCio/tF3DeL8x+jycjFW6z8",
+	"i/kY476UxjnwZa+HuEKD8kObX+WW7ItbQaz44zJF2dcUVgGjOxlRM2dNlKT0rWXUaJAxRNFO1HbXpatt",
+	"MB7BLC499tAwLIEGZt2Ad7ijbCErMSq/ohY9Xcsy2gz5u/VG7wIkfS/AlRHnPU2De+prh6XxoMTAR3sa",
+	"JjfwqHketGg1pPbNk6X33VvGG9tLuQfHeaA/vltmGzCRRwFpt0H23el85a0/D273B3C3cySO4PBRmWjt",
+	"w/RZpKKFHNbAz0e5E2BZ54zmJwjhijZ2aaxsAbtguwbWGNgW7drsWKFZCQ9JwU62FhxxTXW2SkTY/DW5",
+	"b68ioWJ/03mu93amUbErkbOSbOkuAsFvnvsmefobhwlUzKaKNRLZwiscyrcLHwKJq6MmyhtsjeqLFuz1",
+	"nPMlU5rlU0cWsXRX/xRcP9BiFbLxpGJePbUt12+E3Cqrmzqu2FKu7aWSUbyxNQcCYv/H+KUMjtcoWMXL",
+	"uiMY141OiBjq/+PBKg65tR2nhEvroFLgViVP3FsvSY9336KaZDXStFZt9hqbqTR67pbWlBuCrTLAPgBv",
+	"OdmyoiBabil+bjTDMUZCClf6J+wc1VFGLwlzV7XwD5z26wBDbBW5jUIpMaUVpn+7axUWN/WEBewVIzXm",
+	"O/Mf6Hplpmvsp6JodB7GtzXgy0UzK26YWoHdirt7Y7vc1naOFQ+DTSma78Hpqdc5/J3KJhal8GKHGMUd",
+	"cCI44XgYQJpsVzxbERwtWgmczBtqS+uhYjqtJm1Xu3srSSuooDVvCrnFWQ6Oqp4XQsFgNzLUn/CIxQTV",
+	"m6DrXByB8M/IwIvOjGVSZLzgB6VnuPT0zhxBsI+xJHKuspJtqMj4iDSDb/2v4pVc9ddPR7T5YSL/NuoS",
+	"gND/hgqoNndWOB8BJ7DggqvVgX6xTvVZmcWrz5xGOGy1hpZ5Fb0c3gVdjL9QxD3pu5hzTei8GdU6vGO5",
+	"UQAc2QdWJbQ7yPxWsQp7JldZxlgeP5aesp00qeZhaLU+H5lMo2XBynjs5iUkc9rb3UrX+c5cZZADCpe7",
+	"dyiddrpEBBOfXEx+NaL4pe8fUdsDRzpD/oXDT9CedurWP1PzXbj59emr6R4Sc2qFTi1iGqeqZv7OzCPi",
+	"ICRXWwTtF5ZHqLhqSd/PwsxtzvkNBkDGQgmnJOwVyeluavUMrojLHwV9jxIjCU73So/IK21AXpHz2fnD",
+	"k7PZyexs7yvrU996oSYFo+agbuWltQJs4oZv+Z7CDR8FFN7WZSKHJLVBMVWjAXc5FG2v10w6oJIMwe4O",
+	"7LPsvaDDGrOtotFV/L6urrZmcs4ycPxeQlc9sH0AWtaiaLmq1MOdq3woUh9IpH+kGtdtmHga9iva1805",
+	"MtVgDtki3iy6PXlsr9QHx1u7obfUwqml8UzlFi+ovcbKHl5q5ITY7kI+pqY0B5OZLJlRVaaGIhm4y8Ul",
+	"tm5NEKpzorBMrte82suRb7HUrjPtZ7IkyNgWCja389TeEw0UNcbxJUby9MpoD9S60HFrvlDxmY8M40CT",
+	"xv7yxoOu/4bV5Rk88EI7EnsHqOW4VmfnAHm0liTNToTpEA0KxiNd22X++VzXZX5INzv2cWN9I1EBSkUO",
+	"/HdLi4rVIbwdWVeAmXzLHM5Lqw/No24fmohK+4Zuf7DJDqGmrm745kRucAknPm0D2gKl42R2yr4jCZwq",
+	"uwBeEsG2dhlT53/yMSCHMa5SK1lz0eiyM25tnRooXEF6J2sw60NEEQrJxpvu0kPtRNY9KbLSmYy1vsP+",
+	"nReE0WzlLoU6ZLCSZge4viQ2tHFhy2HW2Er7lpWwI1zbZEkxNfcHbkYlLgEpidPiohFEz82jQmp4PQh5",
+	"rhXBBC2i6E6R7Wp3SdAGvHAvs39fenxG8DiCBHKhSNAXkQlAUeQ+7hdmTvS0LrXTDdvS4WgJoN99UL5R",
+	"dMhqb9gTcyTCe2C/YHOM0UaPthuP4waxxf0y13DSYZbCQnrgAUiJS0SsrgolrQYipGsNyRVoIJbRaLlk",
+	"Wn1BMrnhFm8dnK10SbmY1smdNkUCfw3N/41xHoR6v1CkrIpG0Ufo9QA2er4vtHzDdnUG3LiuHW6MOvDR",
+	"/P3+9iVAirdJ+8ahLkIXzVuGyX7BERnQFOk8kPGD254YWSAr/RYbfTY2/WwWc08XkEcoazUe9CFk00ah",
+	"1oM98L1tSyukb7ClcQbPS37LIrX1ZfDNvkI+92h8hF8PalxX50V0Qj6XVp7dsM1eHLE40KXSVs3pP5ff",
+	"QKg0yPSY0+wGtszlsFtt1sjvAZhwPZApb5ixyscm3gjb86lDgW5cITLipqC7pyBsIua2i/cPs7iM/Zm7",
+	"sHk8AShpEI4zwct0D4lRiPL4cLp+rmQKGCOeBox2ol214Yg5Ox3cTd1ZwN5Fu+VChFAGsdsSCjW+YYme",
+	"mXh5tKo6QIvV0k4T5gdf/MRF31idnmRBF3N7Z4bEc9sbbGbtJrVU9EsMOaVeUzCvaf8hMSx72FUMctr6",
+	"JfaKeng4Acy+ZmWz8zQUWCBVIOEd609cGlMit4V93JRYehYfBev5WtLt4Sw620UqEb/YEd9MGM0HrtBc",
+	"797b0yiIhyxtwVHC7H9tHznqTaoGNFdpeE9LqtlyF3Oeuu8A10k0vJyXhNa9mDgCaJCTLRe13/a+aPN+",
+	"ZnFmvmWiioje+e4Hh8kz0J6HF72R25hNP9857Jx7v6y1OjdPP0bPKt/IbQKvE9uwx2H1wCyyNy3Uvn+h",
+	"CBO5TZ/YnhLATbPGvGskCg40QBo0ss/lIlPQrbVrIj8wgG8dP7Ho4mvAkCyYshix5j5A3DsWzzRxX0Zb",
+	"oeKXBCqgT/e10O7eviVd6GiCrdGTAPpyx+LVe0Y7fppAJzVLBJRMnBz6SCyZVzRHq0NJm08KpYLxpS+N",
+	"dvjjJoaW4Vxr8yIex3DvTaCiYEODvYCft5IP3fI0HpasNLjTbWLVwPJjzBoEQBCouwdPQVFgu9YUek1V",
+	"xtO34MAV0IsPHyElnq8Lr5IqSH6Eex8GRZc/rCrACNoRqC2eujSADHqmpOazqESeOgOoE1sbc4NQamRT",
+	"ylueR6uVElhgFjwgQAUIpENIk2DXA+4Ij2pzp2ruC45gsKjGEfBHKSXKSkUjIKPQRm94ZAdpPvx5GTk5",
+	"CGl34fyX2H9Nw2ZcEnQuXzhv1CVBLzR8UPBb8/ySNn1AIxs7jVC0ByaEd3K9ocOSJdXUkjixLRD6SiHA",
+	"0kqvEnk+h0QA6zquRB8PHZYU4fwHYyP2J40PBVFvAKfbVdVpJr9iBv2Orovo5jqbMtKGEtI04jDF47Jl",
+	"EoCcVwPAN5OVMz6/xG64XYknQTMW42kZwEiGe9vHaUeJweCr3lbrNS13n0swpjnpnqPW9R2GnU7XzGyV",
+	"0eJu2C6lLI09mf+CnH4UXo3uhG1K7VYqt2hc03wNNrS5zOC1Cy5s4tEtZ9uGBK2X+0YWhbk47u98ehQ1",
+	"98Lyyxp96uzhVw+/fvD44Vf9KFSda8K+K0qWqmBXWaJNY6KLaStLcAshE5dvI6TmiziH0uMloliXyGHl",
+	"xvsdbyNyTjpZHjTT8YaRG48FOVCH0atURbwNaNoQLFeQQF6yDaMICjIqpvRneQerFALEvFJcGKvQPPKF",
+	"Arl3eoSWlvj0y1TC9SDHY30+WtmhMTenNJaEDUXBpbwPJuy+mZXBCpOuxkYmBmzC1J3soHWn8z76/AzH",
+	"ro4PbdfP+uA1/ZK+zLA399wT8xj6QC25Pg9VoMVJYcUg1j9B34bphG6MLWhNrl+dgVbQjUo4RuHNHhbw",
+	"oIDRQdGQKn5nxNSZn1YySA3g+oJQOObgl7p2mcHXccXGXMeFdWEfKPMRL+nQJIo3lXiKL+hkc30TYjd0",
+	"SHSATnbs5tvHLUCo4gUIDv2rSZt5VdyAP6lR0+URFDAMP2eK57Y2HFp2G403aL7uzggkGLayyNdUYOGO",
+	"GSmo6Iki3ZVyWTIVAXl11aZDEGfjFZKzoR27k4K9UQH5IVpnVSuE97Ylw6rSkSwx8NJ0t2X//WUhyNzd",
+	"4xL9A0iG0P4MK0YbFQBdARFstz/7fb3K6wOejOoOramzM+4piMMHCBftSqK+Qj1IfRxa1tdbPg2H0BVd",
+	"2n759ytehQpZqdiUsGwlmWqc+RqBBuFSaGEmsBsMdRML02EEvk5BJPOS3jCyslG6Ae91+chxEvlE4jkj",
+	"OSv4LSsxNMLvV/Pp5g1bAEk2I174ayKq8q15GWILYDajob6t0TpcpKWKvi/JAcLOtxM5ROe1VZeuRtOd",
+	"r/qd9fGYBqe1oTzZFONWnTkwQUIcHEVB/Ww008FVPYnEMQdbhJnAsshPiS+aMaYpWBWo6zHfi+F6Stb0",
+	"BvoWEUpAWSgr0UWXyMudVTX7U49+MDKAYis9wE+KoKyFQKh+InFUiCbck3P+R9pDAErHaDgCgc9GSzoI",
+	"Q5RPNMamBOorzChP/c/aBUgNf3lfF+jO7vcVJPUnXUQnykXTnlfRfMdUr6e3PFpA+c0uSEe0OdpbWeaX",
+	"pGQL7OXhilEshodmCBIwsFtXhyo1TkAUJAxnYqwYACY1nI2Qxfi7U2KOBm7ROoImH2SnDAZlfreCXOWV",
+	"xTa0XA7eH3tsRuVd2Br3kSf+H2xXp8zX21HmZukLcsN26pLMpV5hxTQ1exJkhsQbN+/nDi2HPHc3Bp/g",
+	"HcR9zYTdUbLJrhgAt2mKPUk6e7N0onk6rUTeZHGVE6sWmoNmK6vtgMSEJsLY3iKaobs3nWhPRnA9kaC8",
+	"yhWBVxvIkKOaERpmYWPWiK3YOWJ2U8L38DZZDB7gtwVl4ZH8fDQcioRb5S0V+Vx+jLTIMpfQ8BIr+55n",
+	"cHXFCseNBBn9unfmV/sbweG7p27OsevfvvA7m9AyJlff+8pTXpWWX2m2t6jvXY2nhJx0SgDzDlU8FZTq",
+	"RMpzzruFRilcup8ssEkGt4gwQ6AyQqE4qIs2nzpH84KNzsiPbVLf1iDrjNubIYDsjpVKWVlmUmEqfjT7",
+	"nhJVyK1FrEdx1OiQ0kq8BwwZQE8vjcCA7l5Yp2PT+I1BgdA+2J+LUaHI+enkQlRFEYWvWNEyoiK8ZiXJ",
+	"oJuLhdinReFaJzGoB42OZLGE/PzdxZmsHMCqhQSFwFbCke2gBHp/2ux7idic4WCzLr2MrC3YIj5fl4/E",
+	"RJ6kUYu9gBP2cZcae/TvJwNrgX++rwp+v+RK1b/vF0+pMuiO8Og/wDdhaWvPRN85aRGHBOpkdkBLYEwD",
+	"4Hpf27Yx+5CuZ9Vju+N4tq8dPt5V4ABOzmcz5Gqumqmee3CMfN9Aa7B3/btdEltZFugFRvCcgOCBNHN6",
+	"S3kBGzGdGFE2mU4KqfQJSjQY7YYJdYIJ6ispb9SJecD/kcMICYAZM+jJLS2hgtSM/oZq9sIO/mNj8Lc4",
+	"+Aup9JUb+x2M/R0M/b0Z7QWODP/+1g1slpvJGCT+tbTNi6+NvKkBCrcrCXWQ2LBPaVpgey5MSIXaeCjl",
+	"zaggS37r+M2TEH0wgF2OXhbXQLeRMOFyKdwk4moVy0qmo23Hx8ZKklhaiukYHKVRaxFc2dBDMXQeujZg",
+	"kBcYPWUHNCK+R5DXdY+HNaS68vYHWpHGR/Bh2c36LNxYONd/ml0ceZndut+E3YUePXrweJweh6+JT62O",
+	"z9yX6Q9JaewE8lKhoeSJMrvwphIHxYxce9Leapk6q5Zrnjk4vsK+3DWQcrG+eIqtfTzKkuniyLC3D7Tb",
+	"lCSXU8QKASH3i9vkxBXch5Rf8Lp3VRSUdn80zTKPzz/5c6URhOycSPIlajbZI4jUBZsF+x3sbsg9h8oz",
+	"IMG3fLGICLRmfvERsoaP3NRHSD2utfOe9wXR3mFJAk78RDMEbmnBo4juyVRM/EUz+dcTrV5uz0Ye5WZy",
+	"a/osriaYbKIlexJUM5Oqr5wWKlZpDpHJUJGBAhELZO8Roi2YhQ++Dk0vUfo7pfkaZU+Efe5fEHCsA3u8",
+	"pBn2ccNLpkalUt8nz2ZF1Srek8tVysFWzxnJAUcdq+ntDocOBr+7I3J6NsWYnB5Iw7kI0TE8TArYfTum",
+	"ET5FEUqgMujSl3ZcBB2lCBfY66puq4oX5SVEAi9aEcF2FlBw8ST1AcG2b2rz+GgwyS/Z1tu6iIm/poIu",
+	"GfbJmu+IEQ7YeD2aE3bs2+AoiU09sNhKs03UzS43TNTAyPgvj5bvou3pVjNjnAz3T7CCVUwj8NCjMq8S",
+	"+p2vXfIJKRCeM2dgLivtcybwiHDEG6rbiET0QrrejIoJ1PfLW/jpHrUhEu3xUDfp7OtjpI31BGtAeA0P",
+	"z4xFugtplG5bRG+Y+m6xiMZ+6WZT7C5sF6ZlVdoiQvRvm+8c9IkXcjmUEoKaAMGMCxI0ekIwIsG2Uw+t",
+	"5n+IOWtgg0Dszyb825whhe3KbKq5FNP4nOyx7CYy2Pskl5dGvtaFsF7kwsRbgA2FU+Qt/gmiQn2YJg7x",
+	"mP14hjMHtA1aGnY4aFt/wt/uDYqB8trKPay12+BqCbmhre46MV6nLQ7KVaxVi0aOoiVZCIHsZEBAk8ad",
+	"ZtVDqz30ZTdGKB3pXzzny0pWak9visxpIqAB0DUjVBHFbllJi4G5YNS2QrmCPHcU94OABZIgqCHCq4XX",
+	"NifKHASHNzPfQTbKUBAD2Mp9tPBa2eEpnYNVkGpTQEtyNaC3YLg1VNi8lEX98ag+InsalsCF7JI6geqV",
+	"CFIAhjQqcV2O9jHemjn5B+MsJRFy6xDVjp1LauGA5OCMUi68Id2zihyhHzZUKbKmm40Rz7Ik8FPrkJfo",
+	"pd9SgECQ5YhczgAJvq/tXlUK81Kb4Grh8eSi7tHkmKZu1jY0rbYfrDhxTpHWATQzOuOGj4mN5iMD/lRy",
+	"7fbWW8xLpi/xyuOKQAfZwby6t9vJAZm96ANTh6XG+qvACqz6dbWEaZCoTqQNcPBr4TINLoJmNm1za2t+",
+	"b7Qps3m2HQm/51Y6njsIPCyfm0vIqux/NkbGTQJx3Bn+e3Eumi3uHBO1eKjmE8scnl1Gtmc6oIHiwJ5B",
+	"ThXs2IYY13dR6BawBr5839b6SY9rR8Y0SxRffy+3YAHYEimy5UVhxHgSen1Rq3zj1fH+LpyRm+a5Vo0e",
+	"uWUy/7qUW7W37sC9imtzC3lDuifP93+stZSNkddb5/tMmYXW+7CHY5wRE2GZvGFBg55i5Pl6AzEWI6B/",
+	"CSV2Q6zXx7C+FoTUv5hZt9LPgrTMurH7UU5qByYxZ9Fz19f0vBENa3TdpNB1k2aa30IUilYKUZibQTzz",
+	"SZmt+G0q7bMeoFIj+nd1dJ+B+tK3jOYvsHxn4K96K/b7ygTLKtXPu6qbfvo+n5B8xj7q4dGCY/fnHhMV",
+	"He0Oguc7kOiJTiw1DMn+SGhtwrd1pvZ2t10oIZdrHe9GCTo6OpogcF3n4hDBWK66afbZSnYcznv7f/hS",
+	"m0/RDIRBioNmHzWIHmTAqZf+UzunuNs+dcDqDfkUbT7m0opaXUKgWx8Bd5hCyxF6pBO1Ass1XdgzEIWr",
+	"latmiOO9S4HMsfOLbjZfVwXVLAesuojMWfvP65Yu7RCitdJ7URDjpSxudHBan/YH7KJDFFyMimfwjOUv",
+	"uIg6qdNYgn6e+7fEIeSF0HhIofA1jXW5VXzo6ebgusY19ysak7GB3mhpz7thfGXh/epfTB0fRHmomgd7",
+	"2+GPPH8lRkoAi2+Yij8r2xdBLhbj2iIFkqUDvQmCbUuVRSO9xPImbqOg2FFCr1iqEs/WEw2L2BY0u4mK",
+	"WFiflfhQzwYtCUilmPfTQ3jHt6KgRSG3l761yEddB4Scdm7L1JpdmZpxSEZ1VabSGf31eaDq6u8vN0zC",
+	"eolw+wuk0zP7wxi3s5LLvcUGr/Gp4HT0Pm0N+Uazyvsz9TgWSR5jPeoIu6vBTtjOYpCkcatvHG8zgZI3",
+	"5H14bZmvfhSaF0MXGp+1n607sG7UWjT4ra9P0z7ZVIPnjwEi9zudqD/GwKpaWYd87d4r2EITWy+RLOZ7",
+	"/LC3JO3BeTSlaxiQm2Oh1nB7SjONkRtJ7hZye90u9XPKloBkciN9TuymfBi00fs27LWRZSwCRd0Lrzzu",
+	"nC2qovAA3m088hCNF20TI4EF2xLNyjVWxMBHAM9LlCQLWkbVGK+nRPWgRvZU/VZbhTYUjnSAdvMy1hL9",
+	"J5850JhGJtcMS6Vs3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGubkuqDnMVVGnXjeqA",
+	"VINYGLPR+skGNkChEJJkcoPBK66I3LIcCgL39HtqNHnwSBOLUv6OKF6p3k8t4vqV+pmnaZailrUBY8Bb",
+	"z7Ui5m2uvb/tgNgsMkY08mYGAhU7srZAvBHdabm3sSAN3ETDrYNX8HzKLP/jgVvM+6+W7Ie+EkjoYlPk",
+	"xpz0Jf6U66FBss3Kdq1pdVOzWDw2ZdPQH4kH6BqwMIwu2bZH2HHTHIdLYuMtDpqcil2tSjsPrGNl+6zh",
+	"NzsisF7J6Nom3zTv8WixWZz88x10YmMRH0TQG2dITBhP0bCH3ZEc6jyrgXQGOY1FdhhuzViR8SHZzXOE",
+	"a7qWBI7P6iM4DeKFcIxCbsczHZvDO2hfcJzSFbaWEYR+mjPDOteGYubaIDm7vY6beJ3sVc3EuEKWki1T",
+	"URdVVMtoR5SVLDWWYYL4zPOSKZXoOtHJdPMOaVUpwwoJt7Oh2X9HgbueX728wqw88g0vzOkkqOEp207C",
+	"Ggk2zg3zNPfXFEzWROHosSpCDMlCd+jSZk651dhNb2ZH9ZV6ILsNa1/a7cQZ99WPBEYJt2JsL5vueozN",
+	"9MoHS1IVyiMux2QmsA3oDreG14adgpL/Qb0+yngGKdb8BrApkTh76kxuMMX5eAn8yZvqylYkP5qCVpQT",
+	"bElW0LLlnOkbHbY0XUINVbIpvxl+aTNRFHTmaaj2JcuZ0JwWatx0INNlbxzDntqbZivm+lpYY4C7wRf1",
+	"9vilfUjxeaoSP8AvjAFo9ZfpJ3CrjlOZHxCv21VK5nHrdsVobsN1hyMLrJleyXiTnqqM+/JvWTkflJmx",
+	"1+qAN/k54Ij1uqa49Bi9fhS5jLjiNpuCp/bXVbd040WMbRLgQ6jcns1mg0+Bmdg/2EbHBeOmv6112U6h",
+	"dH0yD0gBq9vR2+Yyqfdga5yjEcD32omm/qd6cjXSHwGms5DyBgJmA3Aa3L4HI4TiBOjuE5TrFbutTzHY",
+	"P+x+RS7LVLcoZxXZRHmuFSsWPZAZ9+zEM9Dv3unQ4/o+plKHzOoPbNaYAt52LQJshTN2ECE5H9bQcCj4",
+	"InRONKwTv/rjFW615+2Ws20DzC9syq7IWt6ynMgoyt3ARgM/1TUOATqhh9ADrXlbSj0M9ymaSQFDZIDW",
+	"IqwV7+D5wBKXG4xcDQDUHtvPMQEoh/0swyMO07P9nbkKUsH3LrkaGVLo8rbLJWqnee76QttG0hXs49A8",
+	"eZroT8NEPpyczZTiYRk5HnpgiFNB01IfGJ2xFz2+AtfVSvANKvEd8YbEmr6lO9yhyP0xLsL/HFvMJZ3g",
+	"zOU6HWXL4XX7pvQDPHQ3nfxWUYAs/SM2tp2FwDBN1A958NbA7JObMzb8WlLNntJy7y/euOcSOFPdbO2n",
+	"BVWqp5PM0ON0zD4vyUh4s3lKPf0emKnI1qDWl9ybWFbafZh9tGTalGzNq3USE2WU2Dpu+52hvs3EjtVp",
+	"o3uEX02EQSF3eG1yQ32Bcq+0kYJ1jW8fK/cH0MvCMGmwVp/hZvyQuklfQ+Ps+9+XPad2nGjtyQj+I6Xu",
+	"PfkyZkx4/TOAOFg2QXzG87G7Dvbzsy9ND2TSyEvkbjr5Z+3hbXLIUqacCyruGe/6Dmym61LGR5bcBWSO",
+	"04wocLo+iFp0G3cWoojwgm0RisI3U5RCr2KGSrf1QKqv/k9svpLy5kprto4Zq2N63bGPGStjHgpojsaW",
+	"HCrk3eQRp/ALReZyH9bHAf7dvj6OgZt2SPjdPVPn/9qH2k5J39lRd32P9nWhE9KRq2dbvsXYb6zfJm6Y",
+	"iq+QiXwjuY121aJku7qJihL3ePKOY7cWqK27r/AVtNGvy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzwe",
+	"OGMfteXqw8DeaiZpW8cI4l9QpYndBoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4",
+	"XUQOgftqn7SFaJvnyxbPOQ6zL6v5Imiq5Bi+vbUhYSPnbMDpei6embWMPGPOqx5PKnZpbcmz9u+j+e+j",
+	"+ccfzdJGMwb5O1q6QMxq+Jc+6vZMumUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOAr",
+	"g6ir649cTK/OFvIJbDUmUixxxM7pu1A+3jdRx/4k0SLZT+wqik7IBFFyzTADDU7iEuDhoH3Inp48MUFh",
+	"U9ISrYH86W5Kr60sb1qwDgf2vEzdMOlC0CJHKGKfhN+cMXwMZSzuVsFSacWXguV1ei5WjLmcPtfmeUq0",
+	"lAesq100el+R7PjNi2Tz2lgw03xsbBeQV2pKKPk7saEYJjCdkbo8fjB2iJLY9OMCvpjb1IiFObjmyFxD",
+	"RhXXu2u4na/LSpw6KKXrcbVIPYH2Y2RHYVQdCROpGW0xSovTm+esmUBVn8/+ZKrWXh1PbHtpsy/jBF4+",
+	"YGr/owlf6Zw9W0QeTdhz/B4rKRkyam/TI8+bnaZTozPQoge2c05zrugcrq35jry1mZhTohhgOFg4nhR9",
+	"pv7nQ66on7heHbELwL8vq/83L6tEwfc/WckX3LaKMtOEukV1St5CwbedWsZOD4Ye+PcN+K95A/YW2dtN",
+	"e8OUTQUY4ZpW8dNsjU3c1hHNJhvRLXh134Slpq6oe8SU5S0rC7r5XlalamTvnD9sp+48kyUA7vjaluZZ",
+	"XkrDvQKOEhfLZresx1/3d8vquY8UbEXkCij95+Px0Fo1V25QFBdVyfXurTnELmuR/yPWG+5KkKvXz8kN",
+	"203JtSp+MTz4Cx61B49JtqIlzbTNcgaZAKYpoyW2D8KhV1pvMNyk0ujBOVWruaRl/oUi9sFTAkk7JSaB",
+	"KZerY2v3ZMmNfACUR3qD6UTcvC2T8oZ7gJKLiaul+MWNXx99XPXdHYAWLiIFGd/5zrg1KqKfKeBmYNZk",
+	"LpnCPhkgfOhanZJcZupLuuGn65ywj5uCcoGSOJPCnBPoXWtWQDZ0yS7NP6G84uK9eC9OyN//flWZy0bz",
+	"DLj+73+/INfmI1ny3+GTC/INUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXf0WxFfFAZMsNwCRtW",
+	"rjm+g7tOnH+9/nhSf379t0ukgOM2QwbodrfFfoOywPboMGgmzcVg3QGnuPznufr73/EzSjYlW/CPuAn2",
+	"LbgdO8xX++u1us1+uZ7CDYD/Zdkv1387JVc+dCnLECImo4LMGfwaMFG5VmYqPDfP4d9YaoKzMQaDmY9Z",
+	"K7mGHlrX5K9nREtidFbCCsXI+aO/4TWUgQvlGp2mtkHg9SdjAUxJ7WKZEuthubu2o0AivxnGsPU15JTi",
+	"7n9pPVT/8auS4vqCXGcyZ9dYDwdtd81AK+iDarhpSq6xCcW13TSATga5t0OweTvgUylcMathMASXgNfY",
+	"q8TOXnm+uv7uHV1eX2IuHeA3Owa4fr44+cEYL9fkrw/Pv3bZ/FPy8Ozcg5VxoLKQmuC4dXnl307hDeay",
+	"d69Z8lumyIPZQzvbN2zDqOZiaeZaJzvYfD64BwMdFrbKzPh5ztYbqc0iT/7BdteXtRS5YTs7Sg0Vi9uF",
+	"3cDgTDDAPYbjff6QrMxF4rlizQ1bXJBr393MaiL+75PXsuDZ7trwbaMa/5LM2U6KHDDcoLr54fkTpPP1",
+	"G6bL3cnVQrMSeeOZ7Su9oSXFVAkYBhotBZnWhrDYW474QhSXS8qFl6Wn5Hm9s7bLpwKXHN1sGC2n0M8W",
+	"zoMgxtRxpL4gfCmkg9XeycrhuN4IuT19L6DcOWMCyzo5VHAsOCvNXbKh2YqdnJ/OatkcfGYuiGq9puUO",
+	"miuzTbAlLvkVADvNlAARzyaKQBNmaLSc89L2YsODZ474ppS+h5tNYZ44my5QmC4mZ6cznIXcMEE3fHIx",
+	"eXB6BpPdUIs59KURs79D5gDq254Hn+eTiwl+ay5itZFC4dV6PpvZsk9t73LNPuov4T4AQ/ujxbycyBt3",
+	"i9KYh7zTfuG5tuDkTSiZmL7uZ+R6KDQUgcnFzx9C6n8rnZgvZcaUAmj//wQU8CV08vuBaYrR6y8B7ThN",
+	"Evs19BymLt3x508TAIqBFBPbpQxLW2JtP0B0ZSuW3eC5BZavIWfWYPL52/+3ipW7msFuWTmXUPuZJuyH",
+	"P3PHMipgwx7NHgwc5OeTD9BIY04Vs6Go98I3sDlkAkJqJKUZMryUgco+3HVstnpKvbbgBVGCq27PjOZ0",
+	"csMwITpx2pS+Ag1OdfkrNtv6kS+xDeXddO+DLlqyn0fCy/pXa7L7TXSuxZ8bbp3J+ez88cnZ2cn5g3ez",
+	"Jxez2cVs9t8Ni+5iUqnyl9njJ9sHv/6+WJyVs9nsbPZwZv+3bMDo2x643BDnhu36f1ZQpZ/Jygjm84//",
+	"53f7yY+qO7OzWT0zlyDNNoXcrTEIV7JbeYM/wwmgNtdplvkhkLZnhqA+qGXNtjCOZd50F7J2nxcCuQBc",
+	"uhGevwKNyPXk9y37fad+BKta0xtj0hFji0ArfL1ia8WKW+vliSDlHXw+/ImwOrqaEktEvIe5yIoKW7W7",
+	"s+GeNFQM1WzcanUKwDTQYDDWJ+v6hu2u3cKtfsNRxBsFyJYIkeeYd9B0DsFNesM2OsSYb55E5FfchdFH",
+	"MVDOwBj7gIYsU/obmx4x/JDF2DPFjYO56yXbXgWGYm1lmyvrriMXzsZN+V9EHEAJ6cQZku+r2exB9mBG",
+	"SipyuQ4MfeCGx64rvbktzDmB59leqYITOp4MGbqDTy2Ng13sOiBuGKQQBgWtxtBJvdo+9iU8czedvJCZ",
+	"9031Pe+fs7O4l/j4wRo4VjiMEBcs5+gLCm/aLz+hQ+SurlOO+2pAZiiylaVe+TY+3jtjYf/gCBMpQKwo",
+	"bZQMK4DMxT0la1reYNW53fyuXMEvDpUrCzAiY1f3w95l+encf4PewKvus0XTuO6zZPpgshgDO0ma2Wcp",
+	"vf41xc4fJ2/MGx8gG/ez5Uupf5C5scDzI7DzK8Fqt2KI1VArEYeoLOP4VziyfnDiq8q5PtElxaBd2lYw",
+	"z72Dx/5wc2Ga7rdOyZqt50b1LB0PxAxX7A3xM9Qyf2gYeXvKU7tjXwnbvZmoKlsZiXvtWu4BOivLr8FL",
+	"7D+9TgTi9k6VS3HPuYZ96alGANxM+4rnnuFVBRGO0eP3vZKLjDVfOCyu1QkjfMyKSvFbtmcNUFh8wIDH",
+	"s05p5jDYLC+EvQMwwRBE8l5JjgjoE+T1wOGXU/JC3jKoUrmDQoeksZkzbc+0b/9ig9Iu2aLR6sV9ZzMy",
+	"7nyt/eTJ4uvH+ezrs6+/fph9lT9+9ISeLxils+zRI5rPzh7RB/PFw8XZ/Hw+m399fp7lZ4/yx9nZo/ls",
+	"MZvR2ddm0zaTi8nZk/PT2en56RkW0t1yWanvcYiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1mI0s",
+	"3G8wM6FLfi8Po787IKt9w+SmcBblTpGc51Mi2NZoiq6frb8+zBQjdweIe3t5dG+Ai1tW8gVWu0RN4ZdS",
+	"M3JtrtNrkhtDlxWKgV2LPuOdrAK/cUE1oKxS7fVcGwvm2kIKGg1BY/ixeefgTBq3zv0O6byUN0zUyord",
+	"HeSjle1BczyWtywKAB+yYN7eHcFhb9hGllEe8xgU1uUoK3EUjfups0mNzcqFqxRD5FzgE1LI5WFsNq/y",
+	"JdP9Dslv7DPHE8hrWZlfTB7NZqezWSP3o5acs7N3s0BygoieV3m/DLIiuY5xuyw2L19KRrGL3qNZ03k3",
+	"mA2QHklJAyk9QDHoF40Nd48kbKgFDrZY2JmENDMAPQv23+IIRjiAI3bDPt+aL5Mh17iUU0u1a+jIpMyY",
+	"j2ZT8tUjkC9nsxnZsDIzP5ALwvUUAxzoarP1mOQnCALCZlyj0w4utRqLn5bsvcBb0AwQvBWDcDEHHe7F",
+	"/6iDrsvNXSYcyVsv4YQe3zH3L3nwxpEmZXpaPv3MvF1vmYZW+JaJ9x9gFWC3Nz1eVuZ8+Qn/0XJ4Nc8O",
+	"fn7o2RnlhEL/O5bXH8P5tJaQO3M/kqU9UJ4m97vq/n3Q+tw8R3DZjNj/7p030jnj6PEBsiawjuH/Y+9t",
+	"mBPHsX7xr6Ki5qmZ2TUESNIvdP3r3ky/bPez/fZ0MtP/u53cQdgCvBiJsezQbDbf/ZbOkWQZbMBgkvRs",
+	"T21tJ8TYsnR0dF5/v7zgIEBjLftpm0NoyuIRa8JY/rpO+J6g8FVceOzV2Or4+b4r8ruCUIn1YISL+X1u",
+	"EcR9rOtoMcDmTZnQJJRJ6LsOQ2HVtGWqBFg8LNSC0qcZ5c/IcZsEdAHMF1zMsY7O+KKhJJJCbzZZMBob",
+	"83bVFx2xxLDvnWfjqrr7XkGUStMNNr4Hz4xfvvgILa0AyTJYfALQxScatEhN65oL3OhXt+FZSgKskDB4",
+	"wF/yNLkNmQh/8nvErlmE5NSgKp4aUM2ei5GjZAr6oyw20KZI0xIwkDoUGE9EvGjKBfdB99qbosRiCEJc",
+	"szhJY/xdyVYYm7HD+CDcZVDAvqiXiNkwFpCJmdOYjUUqWTMYqP02V+/55dh7cgVHCcSN4F4B88NAPeG4",
+	"OKa4Mgw1oyw4N9AvpyfttrqlbmTQs99udk9ysUeZxDRhIwivuE99kr9/216pVjKiMgEA5c8hlzoJkI12",
+	"aVzO96aUpzSCidXQkmUh0aKX2ToLvqoAShR0prrqsENfizkRw4RxU7BJglACq51HKHAcz8c0wejbfMyA",
+	"bl/Nm4TS3rGI3DqYjEN0VSnrKtF80MZ3eWhLwzYuNenhU0OV1Wx5LgnfeYNmxIuu1pYKblDmCU2WlPm2",
+	"osY23hyUVrW8TX0JjwEw0HSOvbUaVu9jSGI3CtUsmF7+MFqvWFFdllTYdf6RNYTpjALiM6sf1t8Xr7ww",
+	"9c1//7XZQb9MRNdufjtmEnayznbXdCIobRpoTbk+oaOx77WZKRmGs8vmwuDJ5U8Hr3GNJcOdrhKsgzww",
+	"dzbpxz2FY0MnmeAALFLirr3sNeYh58wkZ+pM4JgdtjmHYxVgLeF1c7PStM3uCvroxvx4W6qrHTv2IJUv",
+	"6+fEPvr+yi8c3qTqM17dnc/e+GrNcvW0osEO7J2fUBZh/1t4zQj7Sv0kWhDBQar7SuP0yU8Ohd18LKTp",
+	"DpiHXP7skT781ic/6W8tRBoTMeceICHZOlvdtGU2c/+S/xRBsBFw0VH3/2yC8lmTE3TVaUMFC8cczHZK",
+	"1Ag1XDsYm5BaREqBohi9nsM9xBuG9WGGbbHbGBr5yH72zX0i/Pb8eq6MfmytG1OA5lYTsqzMt1Z4L/RE",
+	"Vwi2bL+Z99yYL0BCkIG+yu7MVLPZQI5S1H2KG+1We919FDWpHRdyZOiDYIZE7wEZwdjXWSSC7LSrZmBu",
+	"BcKSTUAOe8AFYSketWE7sDRxPyI75AZT2l5+tWdL0dbtImPmT4orLDumwjLjvAQNOoqZ/CMqiRguVWei",
+	"2Sr4VhHDJTPMNVWxUf6cJUnIUfBnVMq5Ml+vHEPT2J3mMnxRtMEzq7LhNcZwEjSCQUtPSssXUweWojFm",
+	"NErGC8v4s/YtD9R3kgnfVmYYt82JNaa68xrA0Tr200K9Y/66Ibn9xpKiAiDeM+DR6/cSJpO+JpqhSYsg",
+	"cgUx66o5f2jEAjhZC3pnijPU2bDvNUtduqGK98HO4uxlm6TX+OHm89mnl68//Hr+8vePZ+fnnz98enGr",
+	"xFtC9yyG3qo0rTiTeZDGlUwx4a5+kGqoRuVTfbUybZVyPV2V9VV1XVQW1ct2/bfZ5+K8wE6abjlNY/4A",
+	"joz+ZYtKgH10VOWWFAevosbKgBfwIrkZNTWOFiwjlUzuMc3eOv999/mrtXflu2W1v2WlHN5fFogdnIsJ",
+	"Xh1ci3ku5JouiwMpzrh+v7Xmmj013B5RHjvrbuHGsi0LtRQE/tzLjL0c9sgUgY1YAC1/CCNiULQEZxIx",
+	"qEkMtUmSUHObFjnT7GyBMwuXHFKHklBJ7BFaFDxBSa1NNddQWOLuRLvlussGhYi1+XS7wxY5XPHJt2Hb",
+	"1aUIu2WacAurzc02WH3XPYi+e3gFM3dhkB0Zzv6yIpozOdFIQUjgSD4D8FGIOFbXLF4gWpC+j0cEjxDj",
+	"H4llu+02oC/haTLMmHB1c966oNsHPbbaoj1OwceIcfVgJ3tl8OwmKewX6HLqAWyMBgOlgyhXwxV84NHC",
+	"fqBjVHC9UnPQ8v8Fbndlbz5LB1Hot5bSn7GYy0avq0snaouf4PStaw7Qi2baOAxHZ00dAhoCTtkrLEBa",
+	"hPs7dzftA0l5MBBfS/eB7ai5ZjwAHEvAC8OOfEjVKUk3SFpiiG0HAB6XcXvAnBoKZBoi5hkg4bGvar6i",
+	"SMJJveQ3yBmjEyhRoyRmNCLUh4PbQoz1HeeTi+R3/TIs6BfWqp3rd913X+HrwGLofkS1o5qA3ocnCtbR",
+	"dL2GHFMl0m2vkYQAinmsRB2mB2+gN4h6ODV7XjM5Ohv3psGm0LTYoAH930vnCoJsnLY7sP8MGtnz7I6a",
+	"Uq9Kg42ZqpLjQy9EHVsGKoPCaRoppWRXGKpQHoLduuX+OTIycbO3mZwmRdTngK4oV3ZTki3Gj+52IlPG",
+	"kmeEcsKAcE8dMES5YFL7MPnNIe3meIXvsUeYc3V3REImTdyzDbsluu3q4qgHt5VtWhz6WGT6x4KKoP6p",
+	"QZTfskRjYhtx1kpzSieMJLFIBxE7oE2jZbEHV9cgiYWx+zMJWJgDESxI/miYizQKMJ8t0oQgOhS1hPGS",
+	"TGnAnlmEhz4qN0x4C84yv1sjpugym1VpVe/n6vJdBXWtchXxKK9ctdp2lXVV+X2Jy7ib9GLSRHuziChm",
+	"omqSMTDiaZKdqkgVX6NZrtfR2EzLKvsO5Dpmkh1OsN8k0toxI5HZLmDOA4Aa2PMD6k9QVDmbk1AZQ1JA",
+	"xAHXwsSKJDIQwb+SiCiwN6eZaBPUaGQkLJD/SvnGGrulVEoowK/WsfwQJC9ccP2Qw6075AMPttwfZoxL",
+	"aJQFb9w5T3XhjzEyAWs5isRco0Mru55wxgINB2uW1SKLYNc5OTM3ghtjFY9EP5sAinJWLECj6BnpQ3zA",
+	"EA5AhALBfWWBXKipycWl/vxBa6XwTGgGcMJiwUctcs4SUH0mAXzngW0El3oYKThUTEuSeI8xnYt4cZiA",
+	"joi3qmAScZ2YCVFIJcJ4mQ2gRu4ju7eSBx4g6Tiqd/VhIqYDmQiOXBuJLb760vADXzNQK6FrJnE4Qo5E",
+	"cBQTOp01NNLMldcYpTSmPGEgbwAbHl4zKFv0WQ/O5hlsQgLAYtpIkKahK1dM8OWmEQhfwyATERMaBDGT",
+	"WTCExdcIfKytdxMJwt05RpyDvP2SccWYoJB2Ql+rq29zcL0X4Puig/cRp/H8f95aKGIXUDv7c9Zf5aie",
+	"QxTdiHhd3CgTPii2wcKuelxgNdkwK6abJXFCSfq5LFjdP0rC9ynFUc+eUh4OmUzIT//n7N1bJRP/ff7h",
+	"vWf6/kj39BH5e/jLz4jpPBZzkggMzmBsRp9z4prF5PXFxcdnpK+2qplaO2stYBlQuluZRPhn5GoASods",
+	"do/8VCZiCtwOQIahn4nSLTgzoLL63CJALQBoLL1CigJNc4DqEXm3fBGlU65P8CkLFmBSX3I7Cph84GUa",
+	"QN4aKnBjqDnSdb8ay3wU0ykAcNsSJgDQITSb2AzdJ5SAelsOp2HXde9aJa+Ahdazru84lOqEKytM5CJh",
+	"Zb0zp6W9MzlPrHgrmEtCJo/e6flp3AXerRRpDF0pZlV6pHPJ1Wv0lJTNYEWM6vmQQmXZzGnsxN+2SNhk",
+	"yWv1nWYUXuehHrv2Z93bAuwrqx2HJe+UA84WGrdsZLi7kFweW1iq3dedK31f545Vgocf5jyT4vU2i4hB",
+	"zRhWkM63VkN0FgSZgYMmfdYNgG89wGr1TBvsosTBBlJXxHTeRIJvCBysWEXWgxLx9lVHuyib5b6A+4Qi",
+	"KZx/W3vkmMfF5UdbTv/m6iOYxz0BGr4bmQ/LyKxsQG7UeDVCkWWCDwEJS08TiL0sxd3iLZrQojCB4Xh7",
+	"aHKlnId85JRY0QnTIUzgjiQvaRyFLDZHAzBSLQyGhTFeyFlmYy2ReIUADJ7KFUEt7pK6DmWd2vCbtr3a",
+	"322v/wzb6z5DQx9TpcA4m1vjz835Lh3lIU+E2st3ZjodWWNtfc8wXv4us+y+b6XvW+mut9JZya6BaEeY",
+	"SHtGetlpCpbCuiavuzEXVjZhlvQpDFed4/mOcC5Osgb6pAFdzLN/tgySgIYVM2ANpJH0dFApy+4tly9h",
+	"fRihEqlAke2QBh4Gq9T3LHss1jQpg1hiApxIxoMW+VySTSrL/xRZJUm8yDsWOya6M122Vmm4yZBETBiH",
+	"hqTz1x8+/n7x4e8v3982bqtbwxdxSKNPOPLDINpldLaZp2CrO0uLH/E6bXBpQm1d+mjIj9dWP+L3l+mS",
+	"s/rHENJN0zCKQlsPdtL1GlOIVueeTuMk9CNwTHWcMsNVKSoFCxHpyej4C0azQgWsAUN5RCAakJbGzSVe",
+	"f9noXapvXDZu8wrrOU5488JwGC9N+q3XmLJkLJRcfvz1QjOPIwuz7B0dKSlyM2RHdBYemTc76mDqa2Br",
+	"6tXWv/IaYmLmYuXNNVRgJXTwvNSVAoQ7qbG6UlzWCwGda3ZSRmcyYWym/B0Rg7JQP1JuYRJ3jEcY5Rmr",
+	"X5vqsNuQFIML38N1d9/W/wELpN0ueY0LuqE5Xl91X1BOBjLTAc/stk4BOlNTHANxhW7W0cBsDs2QH2/I",
+	"e+v3a/Qag3AD0JMxY+wmwdT4hzSBfnB0jpNxCAEik6AOYjpMlhGEkF7gFzhJclhH7dOcCTXYimCpkIaj",
+	"3vycld0tmuLhWgIbopYSKOd+pQhFW6PfFuzaoxvfvt56lCJ7WWMncJLs6zV1lmUzczdAwO4bXG2ayV4Q",
+	"Sp/GwU41RO6D1uAYrFDQacsa+suGIrZRpxXrTg8ut6Q7dpfticlzr2IEMEzpTLn+mTCZVgEEiQilTHO5",
+	"7y0ErPSEzEsI3Ppg8vF5LCBfPI/VO4WGJRlfiIQJpLFHLJFZMTJqeKjcFjPGzRGJE6J8BXguovkOAW1K",
+	"khkNC6pk4SH/6dJlevwd0VquVt1NmMo7x94kZIY6Ab9tkv+UL6BoGsozJywA7TCjQBroYcxa8xRqrxT+",
+	"v0U+wKqKWJJRTHlSWL+fWXeH4Ijpnhqs8LzBkyNWVAbE42b7UfO4fdHtZgYEDHoZX/y0oDww3oAvHrGh",
+	"ukfniR5MrjBQaAtoSI7Je3Ft6MGU+R3EdG7pjSqEf3A+17aRIdEKaH6aWKOgRpPD1qQmjKu1VxpRT+ge",
+	"pkfAaNCMWJKwuDmKRTpb7za8YDR4C1f/DS/eE+C7RhQrgAFrTBfyj6gFoHy/a7S8DL76+LHXCMLYQrCK",
+	"NAGo1Vgm60KSES3++6n++5RJSUdMi5+yf4H6WggSCT6ymR6sMmo1akVFLYATrdXWXlrwdVsAxcfsgXhU",
+	"6yb4oA5AJawEhVWSwYL4NJ8HeOH8fVtwUGcDbCv6DxTCuT5w5exVt4NXRimskxdT7eb7cvLXapIlmOZV",
+	"baIbrm7xpxVAZ/TWN6ocOAaD6I9tKNUNFnOZmmrvqqaE4Y2cxSJIsX9UzCBuJ1mM+KGLSCAroJykdiy3",
+	"O4NMA29B7dDRS4jKhRDMhujwYFB+2abaHLVwFV09cEzZ/UqjFvtqz6ObwL7i2shFNhM7RS6cr9cTuXBm",
+	"e9fpqB69cN+iHBHnlYgd929O4wBLni8gXwVAEmN6zZzs0o8S8n1Q8OwBoAcnfb1P+88Ixa9ZH3IUXjMM",
+	"WCCsMYBaBCSUl5yjYmAx8UUcQ805QF9wXbscsyA2316gK0VCLhM1b4Zd2cl6abQAKlHdUBdSg8gkjCK8",
+	"BJNqkk4d0IAssycZh7tOsQI7S+zpyp5VDOWfsC0V9vTPWsPFcQZ55mIqm4QedDcasKBtoJWVrs+JdR0V",
+	"lDVgBG0BGrCDAqsKC3SH+/k5rq3Ta8zJH1jMGPIKtqLSCUYBa0HfrPT2CTIu64PSDg3TFAI1cEE4HLIY",
+	"ogaCk1kaz4TU6gFPYNtkUBZz3EdqDwnufUbAi9a2w/ZCqlfgQQonxDepViwknR1aHM2VhxLHM05EmphT",
+	"yapn6L80Cj5r+edirjS6c47pUo1Ad2zqRh7JkiQyIPdwTo0EVG7EIh2N8VCAAxGfM9cnUiCwrrOocRqm",
+	"4VCSnhOp7h2LFKacHQsGZ+WOJOssCifsgNrOJojRIDAlwl5WSRMQ5a6hsIVSCVXWq3babhMojU7CKSsV",
+	"C3yHA0tEFQWIVlWjd/x4a633yXypwKt4LeYIT0ZjhhjbpkG6JumLItyOueiMu2oQpqlVLkPpx2xGuR9u",
+	"KHN4kbvyG2Te4n4YhdRAKm9g4MouvkMmrmyKFyZaVGPBhZThiLPgQmAoIcegZSLa2NaiqfZOmp12s9PN",
+	"kZbqoE0GNrkSxUErymeNXrPdancy/i2d+DARGbkhEqFbWJwbeg2QaT56wxEsXCTjgrINHSbJVlApKJ9v",
+	"w8m1HXuXFFGq71sxAm2Jt3RZ2XHbDaL8kYb+ZCDERDo8Vk9bT58qKcNvhPz3Tj7uEocz5rBsab7EfJjG",
+	"1LS9ef9bE9a13e4cjmjBkeLN4ZlhyAOs6Ur5VPlCzEF0mSrvVnmotfX2BGEAuW8aBHmj8VNeYraN2bg6",
+	"8egm+3Vx2xtGWKtc+TzPbpI70PMaWd39lYg/MRjPQ3A3UL+AdtFQNiEfNRNGp25WEZVAcxrKqU6DV5eq",
+	"V5Gp8K7DK3GnuwasMgp+iSMJ0NWvob2qCFw539A6qduD3KtM8PJb971wQki63s14yUYx2mATDf6ZymQK",
+	"nkzMwHvGUk4opkdWlRJqLXc0D0K87avYgy13EsQiBU3WdA6sXYT7U3bThyni53ShUcRzUp55m+hWjsW8",
+	"Hmln12pYpXUh59Dz2gRvGS9tkb4yegARg5LnkUiDl/AH0mm1CePXLBIz5vaRh5wAVIb+/hRgpmKo4taA",
+	"IWLKZIZRdsn7b6lMmnDb5psXfaw2wgbJhKi3YsEzPZxM8ocYgR6LNG4RIHQnnVOi69ihSWsKW8X0UZig",
+	"bxIzOr3kUXjNpEaog4/0hTY6PGELImIyhTINMqULIpmO/DL1BDX0kJPskehZhDGJhITaad9nUhYFZfGB",
+	"OI2r23HJ7l7MmLQl2rOYDcOvMAhtb3hEpv5Y+Zn9OOWtYchDOWZB31ODh4/+0q9ISKas8hI+shlVjo/6",
+	"6v/9Qpv/+v3qrz9dXrb0jz//Rf1yefmXn//XD6tk415jSr++wRudtou4ymrzUDDRL7UIZ3V6MfNZeM0y",
+	"zmDsLcgmICeHuRlwX7zdfHp10/G67dum8/MPO/GrJ+xrgjuliVKRU5SNMOiRxyfgOFxyuKxH3GW+5Gpz",
+	"9sjNZUPOmK9lAhooOq32ZcO7bIQB/Gruoj7C9jz4GDBwdH/z0XqTG76q3hC+GLDrllxwPwo5a7lDal13",
+	"8MpwilcWZX3hCjV0PRX2tsvnhr3wstG7uWzEKb5cnPJNIwWrHS6Wqe8zFrDgsnF7e8mxj6jUBy2hBVdr",
+	"U5vhPKazGeM6DWZ/dTS81g2rmt2sVd5yhvzUZnjsQUwnjPzUl3TIksXFOGZSfbP/Mya48KRhUdBCBY6X",
+	"NeFbrWlAlAqhIcfwKWBBFRf5vYbR/MlLUdRL1h9W2BQQGIPz34FCE3D8x1GwneOvgTjcftOsjKIQ+X4t",
+	"YXc7R9itBoR4obpPM2ZQw+CwTx+6ZmIJkdHAicNMHcg1VyKw2SeHrVWH5niNeeqSIgncdJUUxtGN+mdt",
+	"RYS66061EPDFeqogxjiGii9avfABh3xVMENHOoe/NqL7mkXBc33dwXVfjYHMgYRv6M1AhwmL1QWW3x8o",
+	"XehqA/up+h90X0HpeP47nXb71nOS/M7dvOWKLKXT1mmZfDFZvs5r+0CjidqZ+8zHCzgKcFxkyKKIDGMx",
+	"JZ12mySCdAE98emT/3pGTtv/Bd5PFIk5C+otY82kZouWMV1JUhOao4GcsSRWaiHgrdWMb95w+xYale+3",
+	"XszwZLrZ9aalzS5Qg6NPp/5SCc8A8rgJeqaJyFxBiIxLUEReSXmPhYz31J8mjM0yD3ZM5XaVD/jaWuc+",
+	"oJIHJE0EhLhpKNV7u0d8pe7nT/CKW8djund20qj1URvAbgs5plEE4e0Bq7Abcm04S0IdMYBurl2qL2w5",
+	"g7Q4EKbYgQcgqJzYygedcB0zDqjwuvePyIRGDCsahI5BMj4KsRgCBVkXPqjfESniGSJFiShYqY/AUjxd",
+	"G1Ek6jAZD0bWtVUMvl46nbKYxFALw3jAKlT5fNJrfKul+56E2ZB85AR6JEgO3LqSJIf8OkzoZlb+N851",
+	"35IV5PtsluRo/zYj95jKxVFMffa/8/SGS01n8PXj9mpHWcivNzbe22r9jS3usQAbR62cnp/aDJVsYTcb",
+	"Ko6weKbtWMQBi7MY6ZROoOF4f1l/4z4M6j2wodmR9HcQwy2SdYzuboM/jRpPB0qwj5pPsrDyjMXqaFfP",
+	"l7ZebIwIn1D+47NngLoDloPQedhidOXsje6VCn6deC8JWgVqduflDkHN/qfcyJ6FOjr7xx+df0z+1Q0e",
+	"py9Fe/Yo7tBfjv0X7NXodfjfk7fT9+LjH5/kRfrb/P9f/KPd6R6fnD56/OQpHfgBG47G4SokzoL7OUgc",
+	"Z+8e7f20Kn2sapGWhaMgwG+vyJDD1E5cgja7F5xlGD0jVCuDSgqo7LA9usl+WcJKXp0cUEmhJHMRJ2Nr",
+	"2IFXCxjxyq5z1CXh0PiP9oG2BYnpT4DCWIiaFxlv12KSV1Pbcbo7q1cjxPIF9M9z9+7Khdth/svBk9e9",
+	"bPu7imrsYEds3uIZNFW2zeuJKYbucu5gJlT039yXvso2ORYJlqVt1FwALFJG48AgMT8VPBm7AYt0pkyK",
+	"gCbM9DV7xaa5qUq8F1gtizURaqMIQvkbqkcrZmX0OzrdwQUDgUmVZA5V3HYy/UhIFnga/StPAztjQm23",
+	"TYWuSjwKC1wHQkSM8norUGezWFzTyCoRGL/LWz6dpRswTYsUT7uTK1E1WC45bLFiqA21NRGoZvOFw5DT",
+	"KPyXO+BhhPvwSqurikBjMxaHAobJIOOF79Ndfh9Y7+x1MaMUr5mAJJyyfwiulvHXi+fQQkwT9lx3Uxnu",
+	"aBabBFWePQtDItlL4gdY+KQ/WUJA05krZxKftE6KJ9E+6rhuV09toq38PNjRmZ6OQl5PgPqNvbXOd+Hy",
+	"7o1oZj4Fu0r9dFvOrq61bwikirCXrC1FIhaMWIzkoqEkU6GWtJDQWb/JDq2X7wVnGt5ob7WRFdzpLfZd",
+	"fYCslqEnPip7sj+m8SgDZ4WaCK59DReP6FF2PiQh1Bg52THISse479U7niqJZl8BOsjrttvEShGEXn/A",
+	"a27Nq0Uh3yrpnwKsAoCiKj3ZUBrq9+zWjUxpOupwJmSYGAjGWayz9gvuN3PfXH4bm19bcN8ZPgz6P0VR",
+	"lwqNo6grKuE1RrJBJd0Z0fsY3bT16vm9SN6JIByGLKjP9ga0ONd/zzHeHBCa0c7qVel5cJRTlTd7PGJd",
+	"OBG2C/jqJoKIdHIshuyNRivKEobKCkUDU/khxID24Vil9n5hWjV8H+p3VojEht/a/WBa5RG5w7Ck3W3N",
+	"7ukSyFoxxKzRTH8TIpiHUaSB9ipFLc+yevWDRC3LT+dl5Nvj3ZFv/xZTn5HXYjbDDt/syM9un+9PKzQC",
+	"lq9ZMQLa9RoBj7YyAspmyJgFFj7pnykQSunj9gd1d7XBfnikBkQGLBJzEB+znzJaxJ9+eKSu/rmVncTf",
+	"jYzqRkb7sEYG9OXBIDuNMmOjs97YaK8YG+37MjZMz+EOtsZpzbYGHtjLjUiSUDjAv0lSRE5wPpEiFgw7",
+	"6JswRF9iONwDhHW9bXF0k/2yNrIPMStwPPUQDWkgILXqcz5oudBCGaWIfvKPkqjZLgrlT8U1c463nRF4",
+	"d8LRtZJXWxLAkc2lJMDWy7eHWbmFKcRdW2KNGbrMmFC/HfomMRjggvvMtlUSFkmG8M+y0HzUHMB7oDYf",
+	"whzUfAdrjcEqJp8L8XwIk+87Y8OOjA3V2RhKibEyxG3PKNdv7Rz7HGPO2UUP162RCElvjoB6D7JA+OlU",
+	"S/qm6OmUxpr/XHC2Lkb6wtx0Q0/k2QDzYIxySWbBsDQxI+IpTXIJGcbTKfDWBupk9+W1moT9IFvVrXJN",
+	"e//18cWrZqd1TFqtVu7hejxqR3IKA10BQMGGQDWufB8gTpCH5qxnzGdP2eAeWMUezJZnLGYPtYpnlMll",
+	"fMkzw9jTVq3X8cB895YMam/JiPfA/FYmp5fKQN2regudkZhWMafTi1BmTkFRxGQYRsqMMW3uK7y75aOp",
+	"pzjYWMFUko8vXikr8fn5bw8nagWO5tGN+uf2yHGNyvbnezpF8mFs0vAIF4i0KaESBExMTHuS+VgQySBV",
+	"yhZkkIKWsQXHU7oA/MnipPPbkLMPOWfwmykJXZf4EOryrzbVpr70XLNf2461RtYA8yXzZI17/c9N5/ca",
+	"kGMAFYKDOlJ+qNkC2zfDVGnHOzSQu5WOzfnGTKzr6oGRIR9FzI2EaDAGtY+0dbw/m9KBHQq1x9bphp72",
+	"EQ/jRbxSnin0xAiehfMRBdRpOFiOWbPA4ZrJgtXPyEmnix0EcDIRH+DA+SrY7WpUG2+yZ1j7zqlk6nOB",
+	"LZbIXAOKgAGGsBahJHE4Gie1WoE9E4E9mH9qeYeQW0Sd/xkBETS3hBKKriFsM6NhYMjZTbMKNGtZXnWS",
+	"CDKji1XhMW/ynys9b4DviXIbUSI20VmfwIzCa/br7DDicgYEN4atCArwAbwb2p8K3A4Yyn2v976teRdu",
+	"5hDYKgHvh1dIb/3CkK6kLoCkAyi0ZaIxSONhax5s+nqFdEYXh5HQXxZkQPmEJDHlcshiDzx1U8xLPqLk",
+	"2q45LPrU4qz2ZBgopRcz8PKhHTMZs6lk0TUrgOKY0cU3K90W9bLxizthygg8tdxZHrEXkpPHnc72Iq9n",
+	"+oGLvJV2ivR50MLJoRmZzOmiXqG/FmFwqGNcmgMbiShRIRPTiz2LqM/6hCozO1/wbGtzpzRgHhRGAADg",
+	"gJlaiAIzUL3It67VP8eCj/D1wc+DKarYaf2bCAMbjnlQMv5ZE965Mm4xunTQMtdqXqOYG7K9w1X2rBaN",
+	"Zp3YPuVKeI0HtCq8Znhnpv7jP88OtYk8PQU7p/GWhCDnBReu3kuKbU863ULoQKSJ8WrFXLejEIe2JRNb",
+	"dEoJTbAlXneLSqXuxJAwdWfwygYMHFpgZUQVeMn7M9RmfeulhAZXopDTJe/oygfRP591s3y52bI0xiaO",
+	"TmBD4RxUVHK/pNHE7pXtNd327yXSBOAqnZaLLOaMFUU6Kbd9us3yneE3t67tWJmmKt+tMqMf8KWLgnGf",
+	"80KsBHupxRt4Y+uIz53poJBSnMY9J5Jds5hGTuuBiCE4DbtrLtIoAHxR3GF7qA3d8rUW7MA0jH1DUe0y",
+	"tiUdld6Ykv2nCPn6TsWipK3tFhRzDmVqB0JkwwXZHEjWi7sKTqBeTyngc4NsWYMcf8yyKAMGFGPY/69j",
+	"Wjs0IOZF9OgGf9jUHhyqjQI3lITxIDvMIKSmNX+L6EFgXgcAuAcLAmVCocaP1w4n+Ttb6Piuss/BuH+G",
+	"vxe9Z1nt0TvDg1xb3VFJ87GGaIBgoIH1pXxBpiKusQ3Z3BlMh+Gu67ypHXnnSauzp+jh6ZJqeqIsU42L",
+	"8C22VkyNWBy+pdlMYTlFJNQtwiIpZTLBgzzl8CN+7BEkUSHaPeJCA9pTMmELxKACHGe4XEcPCmtIMCda",
+	"iyqpgdxwx9Z4HH5VDsNvZr9aMBO7Ybu1blgNpoyEbnvt3nrY9OwRgxE7mIWdIUGmLIlDX67Dan2nL9kE",
+	"KD9mRM4o16gBQH5nIeTVbmt2T8Z9T//cOZ3anx8H9sfjdjOgC9l/Rp62ifrJcJu1nHtgCo6zEN4f+mS5",
+	"iEk/5AmLr2nUtzyvZQVcSThln5QfXIbFDs/60mk+vUIk9rZ3cvvT9N/jfwf/bk5DniZM/rs5Fmks/w0D",
+	"/rkIpb0QSR4IwkxbszrF5yIOnJnqjPtlozbvVwogXzTespFt0F3nSLq5Axr2/i3FyhMbsbc0QUeze3zi",
+	"ZcwTjV6ni4Uxv4koVfPSaXW9xpCGkVJoJ6ce4rJLOUyjRq9z2nnyVPuzyvhW3z/tHp9U0BAo/WUA7um0",
+	"lqKRV+EojVlGIwd1c1DVgJtKfR5O8xsdB7YtNLOYMU5nYcvMeNl2/4DX7Q1HE/KhgLI5p7cmQkpaq6gb",
+	"nVa71VbTp0fX6DWOWx38KFsfGgQhBpM+xmq8CbDg6UgFirauaipYJfU+Zx/fEHXf3ReK+WkMDUNfrvK1",
+	"PqG0FYj5xaGNK2fqY5qI+MgX6Uzwpi+CDaDPH/Q3nsMXnsP1NfnqV9sXOtuHl3q+UQR0lNJDQEtlREkS",
+	"cj9Kg3qCNTgGfIhmedFZaeDjZmzqaVqOpKiUysyjLIzPyIRGEXIN4hKwcqy+50uPVSZBypV7f86SBMnR",
+	"PkYUC0bA2Ox//HB+QYAIIx3YW/Xw6/0WOUMmz1ASoOOG4hKwVh30rMAjQpm7MLtlHROrwvIgQre6L/Lt",
+	"2a/vn79udtvdxw3gavnI4gv0XHsd+OATU0/XZaWddlu3zclG7xga7XyGbQzQ4BdRDis7i2gyFPG0CQ11",
+	"LG5cefnqhYim3B8Tn05nNBy5BHtv8S9iOEQ/j0Zh8CtPwIZVw2y2HzWP2xfdrjFAK7V3ZItQV4bMveXe",
+	"G+odRhP8bF/ttV3WabijG9+O/LYHfZLVk2Puy5fmx/AirSDmDKCK1S5jATh3qxuH8eCB7pp8BY4WXqhG",
+	"u2YVfD7zdp/wdg9SFN8y222odSrgFQC9sY6f1SqbkRitaSsZUzlWWjfkGOOH1FyLGJKbBbBSDkUMPN4Y",
+	"esPCKA3WagoJaRqECYnEqAwtLRvqWzH6tsCM9WQpJdwCchc5ZkHDU38RwO6wncOvO7xtVKmwH8tbWykf",
+	"sASCDjcwGBwTngeayzIXvVNr2+g1ng6fPAraTzpPnpz4j4NHp09pd8gobfunpzRod07p8WB4MuwMuoP2",
+	"4Em36wed0+CR3zkdtIftNm0/UX7ZTFmtT7utdqvbgkbwmF2HIpWv8RENu/V1KPqPTRXzf8AxKFNblp97",
+	"kVrTGGdKNDdnMRhP4rAeuC3YPWYDSthCOnjvbtnSSvj997y2F0p2/S8LMgObzTEhTQoeEQ9J31j3fcSd",
+	"hy64KQEe/lD57PYLDtNm4c43L/MRhnTn1rz7+DIZuMhKEGprhQAUBqImAMKxUQS61TzlILY6wmQrXT03",
+	"vQGjmDGJ3e7q8cqXBtjaM/UHUx1pjAdIO00Ymy3VZLCF83cw/g26bZxyyO9hH90lN5Qq5AwflSA7myQD",
+	"Nko5GTDkqoQgGUao7WMGbBRyaeBB1GGjQ9eRmLNYV7wVlW9oheyu84OwaNSkW8t6BSED1Tf4+B+4QamJ",
+	"IjGHbTFkNEljZvDXeMJGtgHt9NZr+BoYY6kswR4py6cCCCPOxAA4MzCIgIUl6oMMb0T7IBbq5CnUP8Bu",
+	"YkjtnDg+xUf9IHIBWtvTR+Eq9IhxjsHTUf+tQzhxUFa67sNnLP495aE7gCLokrLBNaYiYJEzPRmCyysR",
+	"E0oSICX0EPyl10j013K2qbOvxZCAe7eTLqrNNnVv+ps+/WvIsuOucvS8GBIKxwZWWV+zeKFsWHD8sdh0",
+	"hluv5lOsZ2t0bkpZn1fKvDRlQMyGEGRQI05MFBqXUxIqidYdIR+1SJ+LeT8HIQZXY9GsL2QideBjpWBN",
+	"lyH6YyEZN9mSJSWF77CkpHbWLdtrjwesLA6wUxE8qXcDOkVaXXO70w79H7U21aiu6zoduJhbeMeCpV5Z",
+	"yUh5RzAQGkWv7PJrw3lJHgrmdpMkXJVOf9H6LXkhyZht8wbcPKlofIjaov5a4veojy9KRqOr+pR0YjWf",
+	"M7ydJOOj1kjrTUmdQMUiugHTJoyhIKfKSIuMftH5D5Df2hyQTHfbMUDVtKjZ2YjZNeOIMlfobkBLK80s",
+	"TugzNFWCSlNzilahjiZ4TjyYBoEk6UwDS0GiyHDYJ0RLkXLaSF/fMUBq9WhOF5L0fRFFzE/Up38lfZEm",
+	"MqHAhN8nf73kfciW/jqDPxpUvX6RkYkJIh1awretamPq771Dlbl/fGKweIcoa2pXDBZwpFRxjMx7lAhx",
+	"LOYy5yCioGpA/P0lVD/eSH7eLx4s9OOUINRuVmh5PWJfZyJOShNS+Oc7X/ZixBKYDg+8dqM7vWxLeTFT",
+	"n4Z85NlKXrMfPLsHPEf+PRD939OZZ+TeU8YSD1jgqbPpd/zYQ3D/qgAlZ0p80E6k/hjX0kPjETSQfoPa",
+	"YAeUoQbQecMwqjd4ihqpPJTyppCOyxdTsCmNZWr/YFA+DJ3V+pDJhX743TNMnJEZjW3FJYfy9FgNOU4s",
+	"ZExRrYZkNPbHOWGZ0q9vGR8pTYWgk3uhA60N1Kr9ELyyllVRSdUW3DAazzaHDNo9LcFXvVICPBXW1gIr",
+	"OWF8KySul/gS5G0C5jhYWGj1qZ/xRfB3wK0stH9MHrDEBDrP/fk3B1xMRukItByMoRklLhoZ9ZPwGnZS",
+	"HNJIZwkh6Fo/VomR880RWr0Za+mGiCJzO92HNLcZD5QjALHkARHzg2iUoxv84XZDUYozQXsHT1GyHUNa",
+	"msKOgTPhS5Y65hjxFzvp6BJG1J+oTYz3uzMc+n1cIhx4mUeUAcyuQs4WOEMf6SI75DD0YABvNA0yIIe6",
+	"jhKLSRGELWwzvaEAtQwLBfI6bWt2K6vB7k07OdPmaqXs7WvSRjuqmheYRisxfU2DRT1F5Mansfj87m7z",
+	"DNAgmkUyEVMy04mSvRIEFcsNtIKxqEel2urI6oOb3R9Sin2kw3Q5Zq4fZYYVxwPNJ+V2tEsCLPskRLBh",
+	"E51skTNOwiBXaFQAWxJTvlR29jAaQMEWhIqdRlYY9GilMMjGps9t6X+SVQHNGZuUVQBV3jp6duqOW5+7",
+	"h09NbUNSTJmxvId5wKMwa/M93JludokpBdq5DMhsGW/rkqEN7fQrpHcaG9+hBnxmtlUG1b+CPra5suhh",
+	"VRWdoUlne/RMNeW9VxYdaBe8hAijrnYT+S1wYMk3NuYBzoc3CZnRRbaHjYRSDqkoCPzJic73aKSfTSof",
+	"TaWHIKwbnc0VatLVks2lZKXQkNNDcmxhfnZQ/Jrg5QBpkHreGVZ0mbfkdJWx1Y+DDfQibJgbzObJ9CzG",
+	"CDf8ExURtdejaddhhUIDVaYBDGHPXaiBoxv8YT+kmEqnoJ5UR4kUY8I8QA1gxe1vKNAkmWsQmMOdUSfl",
+	"atbAp9Ta0T2g/sQgamrfZ0zhWQjKtWAHlkxbGlf78XRm821uL4P0tN/ils+KDHpMcIbNDtAJESL+jQ1B",
+	"tTbVO2GDxp+i6mlzoKa0lGEa8nCaqicD54OOYOSjCU5dQ0mR0saKpMe5aiTqT5CrSQJmawfLmrapTHJD",
+	"K7c2nHRm1r2Vqzp6LngSUz/58xYb6eYMW1wknLCJrS5y6pAEP2xINt+5hNv4IBrjl4VTlpRGDIqSwiHq",
+	"BKzG1+3LWF2EKFcGJEsriSGWZBTUW4Yy31VVjNr64Cony1McJXvCa8yhxgQCk00diN5po8DB+9Cdu4+6",
+	"hVofJ+osqT9Jvn5PuDV5dW+K3cv5wLPHMHyYSBYNNxbi5VbmICK7j2S6o3uOWugQTtjKaTp0U6grGZxh",
+	"GkW69KRxakqqcvVbPBm/F3P4M/4VPrrAmcDPdpqDDXVX+dgWlo/zIIc6gNJRVIGV1XaqwyZh8VRm4SLE",
+	"zpeCDGlcX3mWNgDh2DNQazIpxjg6wIbWOadadvCaCMsFPOZh9RjGC1AwifLpG14jzXXBLlmt1VNM8MIP",
+	"/AwBkwuKuFHZDmPGrF7VBwtMizYt6hDF9U1J+eL6zGmCby13qeRHWlxFU0/DkU2Tb4+GrV5iXasRvhFm",
+	"asLYqi1t4NbWgJTNG2DFmOAP5cqWFJLtQr1iVjIOfUj8l6zlSyVYqNgKKuQHCxOxdbKi6J155I9UJBRr",
+	"RGkQNKEjq6Aa86MeQV3L6/iktoC+0WvMx2HCmhEdsKiRMev+cOq14eAj1KJKax/uVzhGFiKNbZ2Ucfo+",
+	"O/e6vduSBe3xWoajfZtvNNkzXAPVD85rftIPITKNMbmErm+9JRPfwnYsBU9xFV3RLlzaZj2fRn4a0YSt",
+	"64Eh1AeCJfT6WKDMZrAzkK4FkaHUL+0W6UN/RN/wldIoctnqdI495Mq2jtCzNNpYU3Uh4gmdCj665MmY",
+	"TVukD2X2tl1UplOTeALbEBU6LDuQQQEJd6gmPpGGNlgmbKa0g/q3qArbzgOs6T72ut3ssCea6hVx0xT3",
+	"H2jzPrPqbaNJvjfvpgH1tRClOrk1FGLSjI0CkBNkHJR8YI/Ko4otKvDuB+1N2apRw8ndWCdgW57107YT",
+	"pBsylqcmtyoILzPK5jSvcZVO0Q31eIeVnqRCUnTdwJR7XFJeNAkKT98THlmtOWXr4kzTonJa0KJSSTDO",
+	"ACm9TNXpfQYNGIZarH4Fp5tPtBuWOTboYuk4n9YN2ylCtY+4H0YhbrSjm/wHa2soP+Uubexigy/dop66",
+	"sPwrZIYQdFiQYQhl+m6yfmkUq7aa1jY7Y5Auv6YpBovTiDURBaPcfFevBNo9C0RSXe6OpHOJIFPG4NM0",
+	"Yi1yYQ4ZOC0SmjAkJZrTMNExzQWTRMSEi2ID/1MasTP/jpgwKwMCejfFJLpw1Rd44avG1s069lXPE3Sp",
+	"DoBvoo+R32nGlrGetRP6SvJ+QsPSa5/ZclH9wS8LBAoxLJ7ZgdDp4okIRir1kw1MngYz6+bWa0AIZYVq",
+	"u1GFvROvNMr5zfvfmh31aRrpFtZRM1LHWhNYk6iVtyqkn3jpeyMBnHI/pJEx002ZK5TR5ihC43DGDgfv",
+	"ngnVFqX3ysarK/I1SKU6eaTOeQRhUE4Kmrt0o9Ir0FhHN7F9z724O7PpWpsD1jpPU5mEicnQGP6VkVBa",
+	"jXsazlUHu1kkmWZICfF7skXOIinITEgZDiKmq1xpoTrUr+UM8UEF3J6PmT/Zr/4OXs0xbmoIrbkLWgvT",
+	"2CJXVrpRdC24aytmQDO4hfzGDPGS7k18Q0nAPeZiDmSg83EYQdmCOtzR9YPzvYCeQI38oUroGUkWM9iI",
+	"cSz+ZGLJRV1SydfDt35KH5Il9ik1xlJdYM6b1k2fo7WEb9VkA+ZKFBGDbFx6SsLEb4uIrO6slMoGtynd",
+	"0VdKa3OQUu6Gh8UoZlJWfukd3KA05/uYyer5lPss2k31rte5f6QsZQG8cCgJPidilnvZg3oQ9J7ndKE+",
+	"VlMCPDO+mE7D5Jnma6JSf5BoCFDZIs/xdkq3AXOeLqlRD0t0eFBcs9gz5WrGJCmA3YU73a9gnCdihqOv",
+	"IAnqaiP9RnH7gnPmJyLeiAz+3Fx5jidCJccLH1fEavGDOWAa4ySZyd4RnE9N/LQl4tER9N4fddvddrPT",
+	"1XdqrEB/14YYfkb++/zDe4Jv6WniRf30w0TBnechvJRdlB8lmVIeDplMNKsvsF3IUqxxs6x6zTcuqlb1",
+	"35f0sEsKsR2caosXv+WCMj9myXp741xf8w2ByW7RvasDReevP3x88+r//H7x4e8v30MQIfllsQ3MLJL3",
+	"rH3EgQIKuB6bgwl6bQHnBbOk+x8M7wFDyL05lj5e0yjNuWVGaIrOC/hL3lrSHx7d4A9rWeE+j2kCD0Wm",
+	"fIQ1ChMypGGkUTgT5fSLAtwPvCcO7g7Y2/BtgDFG1MPL9wJegFB960ozvomfbedpqZOf7cFt3WrbspTK",
+	"Bf76LdKz4ch/lIhPAxnqcMrszge8XbX7d9j81b0GM8nKzE8LrPz+m2FTSWMTxLFH/tIHFjepq9sFZx5R",
+	"18Cf+0STlGNABd7CHKemDj5mNHC+AncEg14MwRvAOYAbFDXsyj12FTwwC8B4VTbieULj/WI2uKa9xmXa",
+	"bh/7dn7g1wrNUvj2v8HNDlJVe2/qwk3S7EAOt15doCwqT1OLaLCX6ui2O9+1cO485mx3tj2v8Vb41MD4",
+	"rLveXlcHQ985pHWtOq6udHPcfMZt32D664vuHhvNJq4pX2ilLHUGG2oV2ddZBBxABnSnUhY4BP65jbKE",
+	"3qsObxpHkMYxXRQx8K3CuT1IALct9jZ27m1KuFrmwGvGExEvbIkk+5p8SnmWmp4JEYHxjfIPdUICfVu3",
+	"WtL+qB3vfKL5OtQqtgCxqIqKPqnZGQMZ2cYbM9HlGt0xZ39makB/tG2g2nyqfC/46XaLiM7DdxIsb17v",
+	"xikiWJFVqakobfXunMZsLFLJmsEgixnNhExGMZN/RA78fiJiNowFdpDgdVMahzQYYGT7z72LKu6Q8iMZ",
+	"Q4nfpGeEITebPonCa1ZE2Lj9ntzFI8qyaYUu0Tvwf5wQodPta+QB22Bb5MyOHp0cSRcy6wHUvX/wloKz",
+	"lVTGJd/gfpkJEzxaPMv7YdehNG7YGs9r1eO65B+4LZ3B7kX0LzzCvvpsprm5+8DDRxP2gUeLQuxppXEW",
+	"u2u3/Z21AnMiiBckTnmPUMh9a9IEXevp9NgV5JSKrA53DoqQhgdCRAza2L1CWnRJrxkgV5lymjjl0nT5",
+	"2aSC0wzj9imRiPoTiWXymP4vGybEzyuO7/N44dl2pXGoVPOi7P5cJKzM9DotMr0KqZaB0S1j6wAJdOha",
+	"TTOtT+M4ZAERaYL4E1jJYVquoNADwphYlaQ5m6PA8oI/I1B8Nw8lIyedLukDP9pUXLOg3yLnCeUBtFWo",
+	"lzd7pezNdfty4ZsjNWbI7e8lJmgunFCsOc0lIZNHL4w2rMvTtyabAag3vTdQuAVHME+hqhJhqwDgTyaf",
+	"4zBhn0OonNAF7brtGTY7tNmqg/e54MNw1DLlGZ+YFFFqy3m4SDJ4UlRaQXbOmrP12GvEKTfHtjU+vnnL",
+	"+7iCzdApsBlOb728DrJIrFsyzCkBYcF2BoUOnsASwYkX2uZ1e8bB8UYjddIgww5sYQB9MLr3XsIuZhnK",
+	"RHxl3bVE0yDIybNjGmwnuR0tuTeGdDFPm+iZ4gTc4m71MfY4YbXwFmKO9V/6u8OQA9djdjfso0v5VkyP",
+	"pkzHFq8oEwigjNu25aN9u/SaVeqKoX/EGZ3ZBFhQArHQP80e72y/x0sjdXe3x7/NQN7HFAN5+YQ9CXki",
+	"1DHus4qug0ZW+9qM6bw5gKMZYuulDv6RrT7sQXh5sUu5Vc7xKEZCjUPjeSQxTdhoQZDp0BTYddvtNrFj",
+	"Wapk8DQGEYFOBqWdsU4v43twoUvOOGFfZ2r7K1tTMv1gP6LhVF5y01g5oJJ50KgJJbRQhfujRBMLHyQt",
+	"Ausc/YuCEls1Zc/NsPdpkIQngibRjXJq9+FUqQUWaeyj0VKBb0YNTivow/QtAh4SRBC034FRRT0fyrAa",
+	"RutVm9uqsnTAFMyImDG+rH26uaiEVWVu8IbMQy57aESjXMF0tvboWjn/+6/YtcIkbP+nmbLUVbwBQFVy",
+	"jl3fboAIvLZfWKPX6epfPofLQ8aGdStYcKmeK7C+LCcTzD7CaCqFDSfF0+0RMa1xC3u/RMeKNAEeUXTw",
+	"0hlJBDlt65J1cEHHyh8cMMYzsqjaYVus5nAeCdgUYkhmVCaZ+nCUZrY3t+xkKVCRbvywmNRbGhhBTcxL",
+	"sFTfsPhSK3hKiVnEXA+bUHzBr1kMdf+6YIX4lAse+jSCrxfiMWid+yILMS1p7cIsCAwm5/fZFWrABvca",
+	"jKdTNXP61wWdRmrutvKEjfHwo9Tka8/yYSLowKEDqWGCi4Zo7Y8l5xTRBrudk8cnT44fnTx2IAgz/xSa",
+	"w6EzwLvjMPQ9xZW32+WZ533r5V4EFjdHe6Xfo0fyr3HJ9Vv0LjkhTRIGPeK+hvqUEDXCHsle5BKrgFfl",
+	"JBcayWF36kZUxE6wMUmldlB2v7XgsPu2GCNyBPxug8LlCm49TtAHNeqALlrkQtlC6iSwEF9aKjwiQYAQ",
+	"RmZOYx7ykXwGgVs03DAeJ1lxY7EepAEQ+maKS8tcY20DoxOuWX3UR43HLWDgWSa1KnWUXdOmxhBAzude",
+	"wvvGR5/kHu265QXDe6quGVMJAHXDrm8c21lUzW3nbP4pA/Cw79XodU/ax7dLkYtVH19d5ZnibHBmZcJm",
+	"yh9G/FLb59soCQa0wYBScuxO8I0LXtG9zaKJ7h/U8CZs4ViG+t3QY24445KJ8Ce/R+yaRTLffewq+yU7",
+	"cz6GZm61eOuOmiw+UbBMnX80XCuVBoul0ynXYL40zIAl9k9K/pX71EzicDQCPI1hOEKwpJsGnQ7CUSpS",
+	"CRNK5zRMQj46Mz3u6kPHsG0b2Zdo10JRK34epLgL9a/sj1R/HYs51NZqq9Mgwh9CDtEG+HmqjnV9gXIa",
+	"nuce6MAv9TptBzWme9JumyCHbPQe3zrLBjDQfmtpWtQ02jAKwCrjPeyqLh32uI5nRM8cuqcuNpPGZ8Cu",
+	"IjSxMW8G0PTKEFO/vRwOcVSQqzLyvMP0P3amv3v8aKsVOD6utAQnG9ege/w4vwonx0urYI4ULaYBswXc",
+	"CCMtER6o0bWEj5aBFy8Dop5sh7Uqbsjbq0OUiqjzbnO5CJzOdXhTcLyiEWIDKyX9jfZSeVf56pJOPZv3",
+	"BLcddRWhMUPTYrCw/c/SAN/F8SIfOwJu4yxOZFw0YBtcGBA0YahCwcrRWVawdaTpCgRf5pKbXB24nnq3",
+	"Dqg/GcUi5ZprGmFlQCOSUSzmWdM2pKVp0CJnDlqf/nABSNKU9NVR2u8R2Nv5NIWyuy55/+OvF6TYlvtf",
+	"6q7/3+uz89d9MxQXyBcy4Mu5Q3TLsnwjfEoEJzLkPmsRpCAfpNEEmhglY2oIH87LxgA9nH2dbQ/ixaeU",
+	"F+bZ1RB2TrPnetMbdSckuxUDYd/twO924Hc78Lsd+N0O/NPbgTvYeOuAUK0FMGBA/UMDOHGjSMzV2U0T",
+	"YhKOS6Gve8lXvgo5FjAhoZASOsA5cCwUmO9A7GpMVs9ggn1sf1cPuy2NZZ2bMFXMkA9emYGIvjofCzKl",
+	"C7UTjfCsC7xr8o7qsAw5uail+FRNgMupHUoy4erdED//3sx6b/uLcTauKi3yHvggewyxzFUB5mEH3gPR",
+	"QGztXhm4x8OSJgD7mNIJ7uklipNKwpNDAClYzliIYeku/ayZ4UmEaT21ZxOEQqZxKAUnw8zXylJtedAW",
+	"AAaWLaWZJD6vKYZNOLrCZNGaBhkiMhYAAKtJCfa5Gu0uy4Pf3H9hXos5mSp31RxrSoHBu0BfVBRlkXgq",
+	"sSGV5dYOxnFPPryzbgM2CpE6RgrBCbi7cxFPlK8N5bG58vRnWIVnSp61Hw5Jo0BgkTOJAbEECjWUFg8E",
+	"7kJ4kI4PTCWLrpks4qYR16xeWLRVL/JuBOQ5zDEDUTAywsW8ighss2WPcs5nWTo8IVMhEwKg/UoYwa7V",
+	"gRa1ZXGvgQxP2Cx5poGJhRhCBATKgiB9LIvTRS+cQdxHOyIjYaDjaPBSZbls03QIF10V1bG76fQ1d8AJ",
+	"2x69FtbaklLW2C/oOoazWAQpVlsYhNkvmSd85TVASed90McXXSwHPv4HWrNRVnuKbvNZxzXJnWfYyp4g",
+	"DqEpYPvSnVUnzPGszzqNWmO7MPeZhG6O7zpbqraamc2HpzJ88cnmGF1soSz2RbzeKhutnl2HcVd6JCFL",
+	"Q0ISISboDwJwG1awyDSyjbv5KVT2BVzqqW+WWXTGWDjUoXKHVoflMXaEJzOw0lmNp8sS4Hy5aZhxi4Wx",
+	"BW0vgStfuue3X1gApWNGo54A63bnov3EjQ1LP2Yzyv3QxEezjxbPNfq312A8eIHxP7xRu3m8xDm3FOld",
+	"eljHFq/H/obYbhb/6XRRhwZp5DTvVC2/Xxr3EleeCWvK1PeBkyUX2mz8kYb+ZCDERGJ9bThjUNwmIhar",
+	"3dvotVvtjtdIuR22mkP7q5nBemHBc3K6+cBY2it18Vct3Xa7ROHBORK21Oa4PtBUCP0nLHhG+nbZgCQH",
+	"YiOgw9ESHRvWK11fqlmxPdLP7aI+2KmIaoa+BR6byrmYCnA9IYrHLrkJgv0oiZUoPFaQY6LjmMPqpjrG",
+	"i/6NB7Y72PAJ6Ss1mR9Giyjd5zyy2wb72lj7On83YfElt6nQJYdKK3L8cNpzmCBCSfrYxNIHyLSMDo5d",
+	"M56Qfl46+iRhUWTr9BkPisvj8TvsQUBPF+m8UqWyhdrYcX9XL8i/Y64U40rOjSFp0u5jEQUY26JEznSn",
+	"a56qcKM6qGIP6PxfOfq1vubuXcAM3iUrIfhRkglbeGZLgObRn8Tmw4R9TQyQDfhMNaLCrPcgM8/tqupd",
+	"86/+yaobmmCMjUgB75SQiCl7OVOxm/ziapQsb0M+MWQsK8NS24eE3I/SgEmb63Hi+GvGoa++Wt9oXqMX",
+	"jZ1KZ9tSvSzlpbZBPME3yhoDMwoYN4ftNeQktcnlW5PAUxZPuJVjDUL+91y6W8ThaLWbxdMdTEtDuFnL",
+	"d1OYgLvNp6oHbAz59ZuVvPuGhK2Y81cinuI3rdW44L42GdUPa/PnJYld2/6ISXr763HtJmMcbGcqwgbY",
+	"/1gwGz9vFmZeMgp1oYGolPT9xBL0M5C/LA428pbFwd4Ep3/u3Z3P36t7lW14MVdmzY27eUsm5NbVDt/u",
+	"/q62d8tqAlBQc+lczCnOWWBrC4G3LeMNqZEgTz16sICHhNBpi9zBORvnbne3tyWRnprSCprgSEPDbGFh",
+	"vtZXfoPxo4ZXWr227uQtqmzrKAn3aSpZDprhn/F2tX2oFkGFuNVwOwTxc+U4NZ6pepm3omYj/xRpzGlU",
+	"W8B+TGfQ2wxlyXYnrgm6fKO7TmniVG4+hs/xuqpvcK6Pjv230jgdyJmAK5V9c77gvhMg6D6+6HR7xye9",
+	"08cm6qjeyhwwan1pxCRCOGy6xaOSW/yL8YDJSf77Ge4IXI3NtI3biqePnt5CMUeQBcsZbvK2pmv5mSVJ",
+	"0mGBJdYJzbLHEZKDTllQzyZhMcsITqUFu3LG+C3vkB5U7h4Ge8NaFabRABvN1RmPdhfYFYNYpKNxggVx",
+	"jCQ0HrFEwvkfRe4K/6ipzAo6JWDt0V6RLEkijbdk+wuAqlYXSBUgpC+4b43wutsBKiBx4KbFpDROEAzP",
+	"GJ740bk5jgB7QUmemq/zLGYYh6NxAsmFcMpEmpwzX3Blpber7lWYlgpBw4rNCxrdwTWPK6BiHAwjyrVH",
+	"SjGiyqz3SqhRcRZHXOkl6NgWgc7tMmjqTrhRpcGOlcSV6wndaIiP5ZOk7E5LJwnK4qZvdwq/fbuDuBYd",
+	"LJ8xJzFliDCqi1MfQlGzGjFELbWW5GKuayIMM3aSgaBUOmQKYdZzyh/laVOc21z1LXkgaTIuVAmbd7tG",
+	"Kekh9gjy/aMvg1Vh1XZfzXE3XIptIm960TwLlmDSgzVmbPUztsvV3jfMhB2ucgfwxw0BOYuUsSdO1e6y",
+	"WNJstw0+S2kDHir1L9mXr0BIHwBMeb07z5hK62BlGpW33guW0DAqD5/hVR6Ytw6g3hKmEmb+l3GbUO2P",
+	"sfUGlz6jEYMjAiMj9UXcNMCNxQ2/L8jw7bwZvR/XbvJNnMX6kQ+VuvghMRFvrr45ECPvFkU3+kyjZCAC",
+	"dBExIO9055uNE8bEh/WAkvRn6A7K1B9rVtxQGkJeC8CbmFodjZuGXmbrkl9yqILRj0VXM+tN7zlYjjpF",
+	"HSaaFtAOS5PyDpgMA2YwKRmdqik3KFTgEEPqgYSJV+gEX3LtBb9RZi0nA5YRCaMeGQkmiTBgcMrkTYQI",
+	"CBwhhBI/pnLcItplxNGqQXKREDoVfET6OaeyT8aMxpq3FZtEzRsOQw5olZdclyRARZOuGDIt+A4+Oc6b",
+	"RjCQCaPBM1RBBoz8R4mo5iFHpIC+/kp1DPNLngcxL6oTwnMYeY7vz+/HabI2IhYH6FsgJSwOqRiXMqbo",
+	"AY/gXeKLMfROaeq0NvaNVgocVGDEd2uKVsMBne9YBt+xDL5jGXzHMviOZfAdy+AgWAavRGytjF5mDNwt",
+	"skFtoD2HjlnvwGtgiUy2Jzbo1k5ssK0xUuqap7xk/TXhBiSgsPQdis5l/yFEhz+l3IHoz/fUbvK/NhQ5",
+	"b06GO7yTqdw7DlbGI7GkyTr4yQtGg7csQVO8vYY9rojhZiuRy3NL5E9tTSGVj2R5jQjxfuk1i+mIvZON",
+	"3pMTvTUbveOOUtFf1acn3bY96OS6qtv2097p097pk38s2QN+4LuffDIv/1aMIIgUMzvV4IMqsUZqXmu4",
+	"tZeVAA2jkI/OQ2g0ws82HMWzMZW6HpvRqT6b12kdrQvU09XBikV4HfzhDCes020X3tgaqRl+f8drDGPx",
+	"L4Z25IxBtx1ywzA1bn1W6lRRr3v89MltmZ1Q/bgpL1IwPjP4rPAq0sO+H3TdIzoyXa00gTSOAZaesVgK",
+	"Dk67HIs5UJDpDSRrLph9LeY5bo8duTkPE4vXm+3oBn8orpQ9LKwKSkm1Ogrw/PzxpiIHKDsxdYwTtjAW",
+	"KL6sp+sascixRfpYP4uNXnkykDk30SPdDcXZXPeCPSNqBxM2nSUh0BpiQ8clv7APwiBzFGE4Rod4oIuG",
+	"El/MFvBAU3eBtArKPjRxm4wU8SeXDRHushApRLN+Vu/SZ19nzE/65CenTe2SaxKTaSoTZEvgYv6zCeTo",
+	"cm0I4oRDwgUE1OZUkiGVCYt7SE5w0ulmrWDaJtVTgqANTDKemLEVBnfgSbvWdezAprhv69iUxSPWBDn7",
+	"a1EbGcx1QW1kcRV21fT5RyQkOAQ//n9220lZYfnyMu5fZW7OyUOUmZ/UWmZuo7IYmFcK0Rczpc6mdKEc",
+	"Tag6B98dPfkF24+BYd/WRByFVmyaTkErlvqqMlIeiMOU4gGVQpxyT9OFgjGiNDj0CSprJuRLzZUt8grf",
+	"dsSwG9PtRAZyqjENdFry2XLjG5I1DKg/eZbPisxZzC45JABGgrBrFi8wSzEAbD+NqIXEV9pzN4Wh2Pgn",
+	"pgwODGSw0YcJ4AUD/BybJXhsRKFyopczEatwzM8ueZbn+VFqDGTNAxIaqrCvCdE6XAeQZBrrLAj7Sv0E",
+	"4JIx6KCscDjoTzrdomNJLfJzTVr1ELqTTfZBh91Svjk8sLUq+JUH4qA8YMjUZ1Mn+bD5hLFZPnMCfmiV",
+	"KsPiyPEbzN0b6YO8nsashrVQUqidFe3bwM9Kl0JcsSQc3m6XxMO7t7t3L+TfAEPekfagupUWsrS2LpRY",
+	"bKuDhB5J6IRx2P21FBzRScbzrW4KT4uEmBCamGZxWggAurdK7tHYH4fX7EBaecY4Jt2VPb6UxIUXs+EI",
+	"SSI2TPLuhMSyakBNx5po3VpkwIJ0jzRA1oEeo9MCHhz9irXxjl/tASfZqJvZks7pYhcqyzUiEYTD4WHk",
+	"4SyPt48U5VLjg7hwXcoceoYHpYbz6OO1/dXlVV/L1vYeybNLUq6n7Qr1aq05gyS1zbvq/GUumfnnYcLt",
+	"VmC7bhcw4Z4YJlx73laKg71Qkl5ixzurCWUqas3qC17ZfZCrhTMgwxHOROWQVhV0594MOw4PCQMn5kxi",
+	"kPCZrkjKQM5MDU8yZrxFPtJUKrs1mQOYjj4MtTVbgC+qxv5nUeiADZxp9JQnYWTZRWQ6ZUFFWVifHOnh",
+	"Teta+WVgInXvP8vKvGXuUTsX8QRt4ZrXQ0SRMvsOsxffuNW6A6aJdyDcavTws8xtRPPLmFlKFQmZrO4/",
+	"M+TaFtq7F9dQV2Ff6PBznEYMXpiIGKIwOdL27eNDZj0PEmvEA996hGV1XhGVyec4TJDaOnO7sox3rn08",
+	"Z5Vw/7ngw3DU8i2JsRRRionfZWMEZijDms0m7KQ4f/nN2ywnFWyWboHN8ujg7P1LDWH3GVcEZ4UTRuMo",
+	"ZHFWlp/x8O+kUQtdmJ6ZVVCkhcrQYbWfsFmSa7QNJem224RGUmR9tVmfA4KiwyNW9aF58oPwQ6zfYIuf",
+	"9Ay1JPNjlvyecmCxwLREOlXK7bHXiELOGr0nboHUBdZXg3eG3yWfzz69fP3h1/OXv388Oz///OHTCzUb",
+	"MxFy1Ds2/9k+0r69GuWMSjk3GEBTFoDZw8BGRIvwnCVJyEfSI+fwHNla1TTa0K+2W15pINsyM98A3Wpc",
+	"GDUJEFbAmanD4D+nC2vYz2PBR/gkuldHyhpLPx0477imAMa9bu84ZRB84NIUL6czYX6xc4caNaL+BAod",
+	"oCaXxaEINICkVZzdZeDZqeBwLmm9amqqHE279AWlwv8BpSKNXy+eQ54/onxlmPmqaiX/0zDBosgoesVo",
+	"giWqOPCh/f3L1a0aU8AiSEjF9tDBw8j5ZBZnspuwr2rEH+kiw39wWw0M4D2EFqUT1vzIYqLvZ08QZYok",
+	"cUijqpsht+ZlB8dYREhx4ITpxlSSAWOc0FHMEK2CRDRhcV0Nl7qskZGEcYrqNkfk/UsYRUpwVvdFyK+F",
+	"U9RRsAt6GiGn9FR4pXxvLuZEF8zZvjTIi6CYEsFb5MysmU0o6T/KMWC/Kpc3TXpkyJj0yB+pSDQSrtn/",
+	"mlYTRBrLai65aYM2wJfZBSEn83Hoj3U2ikVBi3zGuhvprgRF+IckW6kRNv+4BPBBeQnBiirY0Zy22wss",
+	"qaYalNkLNLim3GdB05iUzTizKdVmlImYNpOYcomtkrorO6AJbTIeh/4YVOWV2czqn0Rd2sQKyxiSF0z9",
+	"hYt5Y6ctgVmrwyRyvivIP4OChAok55pcmr8OXfh8LIRkpqHMoNLRIGjiftisD93hLdnJrk6cKVOczbcy",
+	"lY0CIW9ylLdGcUnlaWiWJ6JZZkx/QiJZNCziB4Knf1c8B1c8K7tYHW6Oaug8yrMTpFH0TuuT03a71W43",
+	"0DPQ2xR0zXsxhz/jX+GjC5yBY/zKTpPwUUtkGaWjLojDoxFNaB5YCIhM6NBsoWQ+FpE5SdHJMGWGCYtN",
+	"iav6KIXSO4OaUhPsnMG+h32MmVvo6qvJpIlZwNi0fPe+SVBRQj0JbmQxHOYqC2FmfpREP03XIirt4xoh",
+	"UnfVhsgFFin/BZUe2Ikt8mFIkrkAkkccVIZcKzgz1GIe/AK4V2FRPBG++RwOxgdRNKId57dnv75//rrZ",
+	"bXcfby/U+BqfWAAVrOYgqQGQ/oNuhs2fUjXgD8OyUYKGCYF3r/GoURstiGnurMkvv7niu0/63eS6c5ML",
+	"ym8G1J8sdf9nzQ1LruCeewM93HWhmQu8onpS5b3g7B2WOV/VlGhYX5U8FTYRASH7hPGtQvYv8TnkbYIh",
+	"wZFuFbYBehmlo0bPjKcZwXUrYXdnV71MYzFjR7+wOIJo8g7w0XraS2QQl22vWPpx+2SzkL4XyTsRhMMQ",
+	"mwNriK3okIqpa4W2DRETyUBWyYCpQ12SxC0s03OxKtd6GrIOGt00slQDCvmQneXYleEaGgtWxeS3kHFO",
+	"GxVF44AdBN/kZtOzuFMR/TabbUnV33t1fBaf/BE7oaC7Npwy8i/EjNh29+TOgxSTLSW0fH1wvvpgnfeh",
+	"B9F2U8VMn07LJOvGfyA/9XOuRP/nQhLmX2EAK7t0uXTPxiRz02Bf/1nOuVDWPiTREEa5jCfGHqiZ0Ggp",
+	"hHk05hV2pyUsVrf4v1/azadXNye3Tfyhe/tDY5Vepwa8xYXJoamPviLEgWWz0lu04eUMRcBCce2+HHgE",
+	"8ABlSWb8fdlwVNs+I3BQLne2JO5Q4GOdrv/deYyX6whafeLtnVq5MU3YcxoHTpO0Y41uMihtefkXxL98",
+	"HlEp3Yx/YwWOo0qfNF76vrCKAArJc33T2dSvLuosZtMwnVr9vLLINY2qHKxftyffNOgUW7YbT1on7QL0",
+	"oO1L4kEtlChoUFoeUSqSZXhkJGLBiNUXRJlTSSDUCLkWEEcnKRUmGhw7Z7mUm+Qw5nxMBT46MghMpbyo",
+	"hCpNy3wqE6VoJSMxHAiYKoOKXQiaMG6CJlE4YcixDt0yCNENISiaoKcFnhika2L1u+YgGYs5GVLH5Qil",
+	"d8mxbygTOzJnPPFymSVgLxQxiZiUyGJoSunVObWaW9JwiwU5oRFLnmOkaj8FaiuOHmGccJAGI2a4bXSF",
+	"Z4nbayY708PdjtcYhyOljTrHrVOMSk5YpL7T6egwJYQln+IvuT36CDpPnDAmB9f3iwF/fvrkSXutSoWK",
+	"ItT97Va7fWw8aX1xc73+zb546jasADhy9sXbuw4/mJKxpQOuUMuWT00Ro/j6E+gO1SEqwQqRO1lqkvpQ",
+	"CFkji3g+oK1uL3UQ2iPz8cJsb41wOMqjHFQNHqOiY19nIi5XdX1fXmtLU+3nqI/N7ZTESivZEBGywJIh",
+	"9RPPaBkomDSdlSY9DpeD5LRIfyj8VPZB4SV6OqW3dO9Lrvaol4XmsQoHGlJffXj+6zn2678K+YeZJNBd",
+	"pJYMhgzHFTmfMT8caq308zPgIoc4+JIlXKT4cHb+lNawV7zUW4xJAxfnxsSVpfOl4cvrhtcASQGd7adQ",
+	"t7S/JR7lTpLGzWWDJpeN3mVhO8hlw7tE9QSXLCko+KtRR5cAGwArv0JHmU0VxEWP1MvlRkETD57imbt5",
+	"BkPWUVGexsFApehZbeoZDehpZetpi9GbsMWGARV3mYt5bWDnmP+CvmmUaoqgG1FpFiASfGSi0FsaWT0m",
+	"k3C6tjjzFzAYnIL7UBLG6SBiwJdGNdezWmFIQ6e8RfpKj/QNmG1WDI1aDPqt+kTShcTKvsEC/7VqFQ1I",
+	"Zb86WkcmbGbZd7AiEPGsdQOo+lKL9NHA6XukDykyrTmNv64RT5wspLfBXV91zs2cWXtsx2yWDTEYMVS2",
+	"B8AZqv8QTcH+elvpuPwfNaJqSa5KKRyARL0xiKgnT5+gece+ziLKNWbZl6t1BsoUrFDzquVmW5ld5jVS",
+	"HqqHu7aaZ4fUNVnyvYfkVKKbsXzSHxGZxv6YxnAyFQznyrLRNR63H6HjZ+1v4wjieB+ZKSxINnGbTNpe",
+	"AF6afV2iqdAflbWZTuDooMrC/UiDwFAr5UyqvXzCngynabSkrpZIlfQVgN14iOIVU26BWKdl1SdbL5Ya",
+	"5zmO+VD71QwXeRLTzAIvkLZMVyuhPem0HhWVmuSdHD3javYfY/nJ7dq6HPWXCxNj0n8m51Un7tw89h2+",
+	"Xomg48t7K4YfnFq1eg5QXKEDDbgHwE5XG1xXurjVJ3t4DXM2GAsxaQYsCq9ZHDJZ6ju8sJfA0TdhMyT4",
+	"OW4T5cGvnm1RKJPPeP/su/fAOK+WLgyQcZ4wHkArwwZec3NZKeN7pzqPfEXO9vzULUrp28+IGoZ6PUD+",
+	"9NCSGrBRyHmY9SL8xZb59Kyr1PpLf/00qDtXm4IaWZCShE1nGlTTrEej15iPJ+sDCuZaHVHQWwILABhX",
+	"mgkmCpVSu9npmk/WNaQjXcw42JCPY1+TMxy305um97rtkwN2v21AufWuZIFDLtZ1Zt0s44yGQb1kTUvC",
+	"t5mzKVMgtcaGoT5WqtN/wIgE8dY1fkWcHnrURc01WtFtVH9HN/P8q6+lWVqapv0rmlyZx84f5RzLGfN1",
+	"2gRc4E6rfdm4bXzfFsvbIg61N7GOoZl99Vk8AwN7okx1NRHSMEx2TtoZY1NndZTZ426vSvbhjnvsDX+V",
+	"RqXkTPqdF3XRJ5n7OWTpar+BTaM2HUT2tDjutMOqY68ubyaLwbrNLu2BPRbs0mG/+txy1AsGRhdEaxML",
+	"uy1iwoXJ1sBpG0VQ1Z+APoQWVIP/aaKjYWAZaMY0KKqXVa+zql9qLJzdh/j0++Fc8XDeUSlsUgceCVJW",
+	"V53kOeMBODRWOSx3bm+z/XOlL2brmmVfz2+mb//SXlybMblF+ZW+5Bd0YOP1smQXfy0ZZwFouRbVyVZ1",
+	"XQW7Q0QB9k//ypMwMnc1OAZ5AoKssGsxwwSDtfsbGeuHWss0Vo78OElmsnd0pCew5YupWUB5JBfchwby",
+	"XAXHVVXBNmtbalFGkfXRZEHyCSjRpnQCoEF1caM7balzyhNjbyYiCqxfJXc9BQtPknd4HKAr/TwSafAS",
+	"HqJe+L/PP7z3iAxHnAHK7HlCeUDjgJjHQrj7GQmEL+36tKaBPVs0uVofG/r7ZhI1CoI6QYch4ulNTceX",
+	"HIs5N+UMfgHEHu6OpUW8V86x8j1Sq7hvLeDv2Xx5eraKwHVqLyT9E2kyuACeI5n/+2Xabh/7x10SUx6I",
+	"KRksEgZbZkAle3QCf2aNO1WAO6q/z2EyxrcvO+GNEsz4TXEydq6S9e6HA+aXZT1KBguiJ7VWy8L6BGaO",
+	"b1HtRgxj/EuYkvD53vpsWNqMcVLYshdKMhK8FhLcTwCbSqiZzAKJCdywa/WZ9jbFPZx5O3h1/Hfz7O60",
+	"0yaddJ+V+h84W5H4uw1QZLNUzqmiRmng1AEqHhcbTC0Ax0Ukj9mM8YwlmxPBn+GflGwyg01vOHIx5bRq",
+	"m2EvTr26rI6mnFWx3tlduNfGnO+q5+GonofWMbR6/HoEsGuhn35KJ1CEpHd//eGUVaNn/0BoXr+VgcBm",
+	"0cmHQQIhcS+VdNlUlMZPOIdb6ZuKkVNU4po6uNKg5Cf8asEOeS3mZEo5YqljDF+JWm1BQeSHcE8m5CtB",
+	"XKqDS7RITJ1OjRJdEpDxaRwvAPBChiOO/feaqn0gkrH2wiR0hnhECjzmY+YzpfYlnNW6yVxcs1gHX8IY",
+	"CNGAlaYAazfJzm/tFT6ELaXGH9HZa5HG0H1VeRep99J+5Pdz+nvcY8e4B2dzves8jZZXFLDcX9O9/Opn",
+	"XcAaDBVqpvd0Nyrru4Shhjrc+a2ecJBY7vec4p8hp4jpj0iICQsI4MRMBWAka0TQ+2eWRquEKDnGsOLu",
+	"e9LotPIqn9/0JfseYSOh7ic6re6j1pMcUWGn1W5V6GIzAypZSMMourtOZH6K4OlARuNky5T2zchUQ0lC",
+	"N7T4jiW0cXW7dAs1LyFQTn65uvVuGhqWBH7VXDfFPVhQuMllQiOsaNb8eep6iU83AMtKJPEoO8LmQBzQ",
+	"av2GmCJjHwKmZcAorezINrgVK4WWH5mYRRY7DfOFWPQR8usQTR3p3Ogdmw7Ui63e6e9sgbhDwElPp+63",
+	"zj6+IRO2KPoaVMX9cPP+7N3LW2yYzhiSNYi5TCgP4N7OLTXgdklp7CTkSAhpKLk0jIxaXHfywbBFwO/8",
+	"hD23DF8lT7DNc1HIJ5Bc1Y9avYntvSgkacOiY/ZHSiNs8MHpHyy0XYCJT/fFNdh2yR0dlh4smk2jCZDY",
+	"GCI2z0TgwgQ4yJx7f4woti3K8oe8/Mr8FPu5wZAwKO3ZXYAFv3jWAppQXew9pZyO2BTKH8Es0vQd7o00",
+	"SELRm0KKe25nnQShBGzh/PRrCvvVG2iqR5QLH2aGiwQS5MCSF3IEG+KAjezc9AWjAYk0DX75fSMaj7Bx",
+	"nhPKF8CNOWWwuXBZ5zRM8hzk2TNeiygoXV/zwsAbDd5YniDUI0oV0hjz7AMhJhPG1CNIIJbmlvthFOrz",
+	"a+Vh1v02RKHKDUcxVds0isxITMsvgkRramt1MRfuxH2MhRgWPOdVOAJ3VKsgZZnn9E0Sh37RZGDnrNZU",
+	"thMt76KUzeEMtZ76slJLJEB2BKOt0iBMyr6q49uegZPEX51vY81DwdfP8UxQL7pQ3qeGq4uXc4nOveyp",
+	"v3q3TylWwidL50kPuieQ/l6dgh7xY2UYwMvG6gmpduLVEqIWcx9p0BrLdnBOfWZAudly0cbt1e3/CwAA",
+	"//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
