@@ -374,7 +374,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -386,7 +388,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -442,6 +448,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -2032,6 +2077,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2558,6 +2634,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2718,6 +2815,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2746,6 +2846,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3635,7 +3775,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -5813,6 +5959,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -6116,6 +6274,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -6437,6 +6598,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConnectionObjects What can be synced there
 	//
@@ -7608,6 +7777,31 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ThawRecord Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SyncRecordWithBody Sync one record now, and wait for the outcome
 	//
 	// The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
@@ -8510,6 +8704,24 @@ func (c *Client) UpdateConnectionWithBody(ctx context.Context, connection InConn
 // Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 func (c *Client) UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateConnectionRequestWithApplicationMergePatchPlusJSONBody(c.Server, connection, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *Client) GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectionAuthorizationRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -11200,6 +11412,61 @@ func (c *Client) GetRecordStatus(ctx context.Context, service InService, record 
 	return c.Client.Do(req)
 }
 
+// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequestWithBody(c.Server, service, record, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequest(c.Server, service, record, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ThawRecord Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *Client) ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewThawRecordRequest(c.Server, service, record, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SyncRecordWithBody Sync one record now, and wait for the outcome
 //
 // The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
@@ -13463,6 +13730,40 @@ func NewUpdateConnectionRequestWithBody(server string, connection InConnection, 
 
 		req.Header.Set("If-Match", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewGetConnectionAuthorizationRequest constructs an http.Request for the GetConnectionAuthorization method
+func NewGetConnectionAuthorizationRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/authorization", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -19926,6 +20227,131 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	return req, nil
 }
 
+// NewFreezeRecordRequest calls the generic FreezeRecord builder with application/json body
+func NewFreezeRecordRequest(server string, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFreezeRecordRequestWithBody(server, service, record, params, "application/json", bodyReader)
+}
+
+// NewFreezeRecordRequestWithBody constructs an http.Request for the FreezeRecord method, with any body, and a specified content type
+func NewFreezeRecordRequestWithBody(server string, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:freeze", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewThawRecordRequest constructs an http.Request for the ThawRecord method
+func NewThawRecordRequest(server string, service InService, record InRecord, params *ThawRecordParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:thaw", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewSyncRecordRequest calls the generic SyncRecord builder with application/json body
 func NewSyncRecordRequest(server string, service InService, params *SyncRecordParams, body SyncRecordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -22122,6 +22548,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConnectionResponse, error)
 
+	// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error)
+
 	// ListConnectionObjectsWithResponse What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -23437,6 +23873,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatusWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*GetRecordStatusResponse, error)
+
+	// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// ThawRecordWithResponse Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error)
 
 	// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
 	//
@@ -25179,6 +25642,61 @@ func (r UpdateConnectionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateConnectionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetConnectionAuthorizationResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectionAuthorization
+type GetConnectionAuthorizationResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectionAuthorizationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionAuthorization
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectionAuthorizationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectionAuthorizationResponse) GetJSON200() *ConnectionAuthorization {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectionAuthorizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectionAuthorizationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectionAuthorizationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectionAuthorizationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectionAuthorizationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -31525,6 +32043,116 @@ func (r GetRecordStatusResponse) ContentType() string {
 	return ""
 }
 
+// FreezeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for FreezeRecord
+type FreezeRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FreezeRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FreezeRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FreezeRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FreezeRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FreezeRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FreezeRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FreezeRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FreezeRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ThawRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ThawRecord
+type ThawRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ThawRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ThawRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ThawRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ThawRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ThawRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ThawRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ThawRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ThawRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
 type SyncRecordResponse202Headers struct {
 	Location string
@@ -34110,6 +34738,22 @@ func (c *ClientWithResponses) UpdateConnectionWithApplicationMergePatchPlusJSONB
 	return ParseUpdateConnectionResponse(rsp)
 }
 
+// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *ClientWithResponses) GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error) {
+	rsp, err := c.GetConnectionAuthorization(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectionAuthorizationResponse(rsp)
+}
+
 // ListConnectionObjectsWithResponse What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -36332,6 +36976,51 @@ func (c *ClientWithResponses) GetRecordStatusWithResponse(ctx context.Context, s
 	return ParseGetRecordStatusResponse(rsp)
 }
 
+// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecordWithBody(ctx, service, record, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecord(ctx, service, record, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// ThawRecordWithResponse Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *ClientWithResponses) ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error) {
+	rsp, err := c.ThawRecord(ctx, service, record, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseThawRecordResponse(rsp)
+}
+
 // SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
 //
 // The record is read from its source and brought to the targets by all the service's rules. The answer comes when it is settled, or when the time is over.
@@ -38272,6 +38961,52 @@ func ParseUpdateConnectionResponse(rsp *http.Response) (*UpdateConnectionRespons
 		response.Headers200 = &headers
 	case true:
 		var headers UpdateConnectionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetConnectionAuthorizationResponse parses an HTTP response from a GetConnectionAuthorizationWithResponse call
+func ParseGetConnectionAuthorizationResponse(rsp *http.Response) (*GetConnectionAuthorizationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectionAuthorizationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionAuthorization
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectionAuthorizationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -43775,6 +44510,98 @@ func ParseGetRecordStatusResponse(rsp *http.Response) (*GetRecordStatusResponse,
 	switch {
 	case true:
 		var headers GetRecordStatusResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFreezeRecordResponse parses an HTTP response from a FreezeRecordWithResponse call
+func ParseFreezeRecordResponse(rsp *http.Response) (*FreezeRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FreezeRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FreezeRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseThawRecordResponse parses an HTTP response from a ThawRecordWithResponse call
+func ParseThawRecordResponse(rsp *http.Response) (*ThawRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ThawRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ThawRecordResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -478,6 +484,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -2068,6 +2113,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2227,47 +2303,6 @@ type CostQuestion struct {
 
 // Count defines model for Count.
 type Count = int64
-
-// CouponCode defines model for CouponCode.
-type CouponCode struct {
-	Amount    nullable.Nullable[string] `json:"amount"`
-	Code      string                    `json:"code"`
-	CreatedAt time.Time                 `json:"createdAt"`
-	CreatedBy string                    `json:"createdBy"`
-
-	// Currency Of the amount.
-	Currency nullable.Nullable[string]    `json:"currency"`
-	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
-
-	// MaxPerTenant 0: any number.
-	MaxPerTenant int `json:"maxPerTenant"`
-
-	// MaxRedemptions By all tenants together; 0: any number.
-	MaxRedemptions int `json:"maxRedemptions"`
-
-	// Months 0: for ever.
-	Months  int                       `json:"months"`
-	Percent nullable.Nullable[string] `json:"percent"`
-
-	// Plans That it fits; empty for all.
-	Plans      []string                     `json:"plans"`
-	Reason     string                       `json:"reason"`
-	Redeemed   int                          `json:"redeemed"`
-	Title      string                       `json:"title"`
-	ValidFrom  time.Time                    `json:"validFrom"`
-	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
-}
-
-// CouponCodeList defines model for CouponCodeList.
-type CouponCodeList struct {
-	Data []CouponCode `json:"data"`
-}
-
-// CouponRedemption defines model for CouponRedemption.
-type CouponRedemption struct {
-	// Code In any case.
-	Code string `json:"code"`
-}
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -2612,6 +2647,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2772,6 +2828,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2800,6 +2859,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -2949,43 +3048,6 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
-}
-
-// NewCouponCode defines model for NewCouponCode.
-type NewCouponCode struct {
-	// Amount Examples: 250.00
-	Amount *OperatorAmount `json:"amount,omitempty"`
-	Code   string          `json:"code"`
-
-	// Currency Of the amount.
-	Currency *string `json:"currency,omitempty"`
-
-	// MaxPerTenant 1 when absent; 0: any number.
-	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
-
-	// MaxRedemptions By all tenants together; 0 or absent: any number.
-	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
-
-	// Months For how many months' invoices, that of the redemption first; 0 for ever.
-	Months int `json:"months"`
-
-	// Percent Examples: 20
-	Percent *OperatorPercent `json:"percent,omitempty"`
-
-	// Plans Names of the plans it fits; all when absent.
-	Plans *[]string `json:"plans,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// Title What stands on the invoices.
-	Title string `json:"title"`
-
-	// ValidFrom Now when absent.
-	ValidFrom *time.Time `json:"validFrom,omitempty"`
-
-	// ValidUntil Absent: without end.
-	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3689,7 +3751,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3820,49 +3888,6 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
-
-// Revenue defines model for Revenue.
-type Revenue struct {
-	ByMonth []RevenueRow `json:"byMonth"`
-	ByPlan  []RevenueRow `json:"byPlan"`
-}
-
-// RevenueRow defines model for RevenueRow.
-type RevenueRow struct {
-	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
-	Agreements int64 `json:"agreements"`
-
-	// Collected Paid, less what was credited.
-	Collected string `json:"collected"`
-
-	// Credited By credit notes.
-	Credited string `json:"credited"`
-	Currency string `json:"currency"`
-
-	// Drafts Not issued yet.
-	Drafts string `json:"drafts"`
-
-	// FromCredit Paid by credit that tenants had, and so not invoiced.
-	FromCredit string `json:"fromCredit"`
-
-	// GivenUp Uncollectible.
-	GivenUp  string `json:"givenUp"`
-	Invoiced string `json:"invoiced"`
-
-	// Invoices Issued and not void.
-	Invoices    int64  `json:"invoices"`
-	Month       string `json:"month"`
-	Outstanding string `json:"outstanding"`
-
-	// Plan Empty in a sum over all plans.
-	Plan string `json:"plan"`
-
-	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
-	Recurring string `json:"recurring"`
-
-	// Refunded Paid back by the payment provider.
-	Refunded string `json:"refunded"`
-}
 
 // Reversal defines model for Reversal.
 type Reversal struct {
@@ -4962,9 +4987,6 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
-// InCouponCode defines model for InCouponCode.
-type InCouponCode = string
-
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5030,9 +5052,6 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
-
-// RevenueMonths defines model for RevenueMonths.
-type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5553,18 +5572,6 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
-// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
-type CreateOperatorCouponCodeParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
-type EndOperatorCouponCodeParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5578,18 +5585,6 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
-type GetOperatorRevenueParams struct {
-	// Months How many months, the present one included; 12 when absent.
-	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
-}
-
-// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
-type ExportOperatorRevenueParams struct {
-	// Months How many months, the present one included; 12 when absent.
-	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5867,6 +5862,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5938,12 +5945,6 @@ type RollbackServiceParams struct {
 	// IfMatch The ETag that was read, or `*` for whatever is there; 412 when it is not current any more.
 	IfMatch *IfMatchOptional `json:"If-Match,omitempty"`
 
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// RedeemCouponParams defines parameters for RedeemCoupon.
-type RedeemCouponParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6111,12 +6112,6 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
-// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
-type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
-
-// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
-type EndOperatorCouponCodeJSONRequestBody = OperatorReason
-
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6171,6 +6166,9 @@ type PlanServiceJSONRequestBody = Document
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
 
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
+
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
 
@@ -6197,9 +6195,6 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
-
-// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
-type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6290,6 +6285,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6464,15 +6462,6 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
-	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-	// (GET /v1/operator/coupon-codes)
-	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
-	// CreateOperatorCouponCode Make a coupon code
-	// (POST /v1/operator/coupon-codes)
-	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
-	// EndOperatorCouponCode Let nobody redeem the code any more
-	// (POST /v1/operator/coupon-codes/{couponCode}:end)
-	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6485,12 +6474,6 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
-	// GetOperatorRevenue Revenue of the installation, by month and plan
-	// (GET /v1/operator/revenue)
-	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
-	// ExportOperatorRevenue The same as a file
-	// (GET /v1/operator/revenue/export)
-	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6626,6 +6609,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6677,9 +6666,6 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
-	// RedeemCoupon Redeem a coupon code
-	// (POST /v1/subscription:redeem)
-	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -6875,6 +6861,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7226,24 +7218,6 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-// (GET /v1/operator/coupon-codes)
-func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// CreateOperatorCouponCode Make a coupon code
-// (POST /v1/operator/coupon-codes)
-func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// EndOperatorCouponCode Let nobody redeem the code any more
-// (POST /v1/operator/coupon-codes/{couponCode}:end)
-func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -7265,18 +7239,6 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetOperatorRevenue Revenue of the installation, by month and plan
-// (GET /v1/operator/revenue)
-func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ExportOperatorRevenue The same as a file
-// (GET /v1/operator/revenue/export)
-func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7550,6 +7512,18 @@ func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, s
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // SyncRecord Sync one record now, and wait for the outcome
 // (POST /v1/services/{service}/records:sync)
 func (_ Unimplemented) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
@@ -7649,12 +7623,6 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// RedeemCoupon Redeem a coupon code
-// (POST /v1/subscription:redeem)
-func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8889,6 +8857,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11742,111 +11736,6 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// ListOperatorCouponCodes operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorCouponCodes(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// CreateOperatorCouponCode operation middleware
-func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params CreateOperatorCouponCodeParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateOperatorCouponCode(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// EndOperatorCouponCode operation middleware
-func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "couponCode" -------------
-	var couponCode InCouponCode
-
-	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params EndOperatorCouponCodeParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -11953,72 +11842,6 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetOperatorRevenue operation middleware
-func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GetOperatorRevenueParams
-
-	// ------------- Optional query parameter "months" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOperatorRevenue(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ExportOperatorRevenue operation middleware
-func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ExportOperatorRevenueParams
-
-	// ------------- Optional query parameter "months" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14211,6 +14034,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14932,47 +14873,6 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewSubscription(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// RedeemCoupon operation middleware
-func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params RedeemCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RedeemCoupon(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15944,6 +15844,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -16020,6 +15923,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -16232,9 +16141,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
-	})
-	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -16275,21 +16181,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -16366,8 +16257,6 @@ type ConflictJSONResponse struct {
 
 	Headers ConflictResponseHeaders
 }
-
-type CouponCodeJSONResponse CouponCode
 
 type CreditNoteResponseHeaders struct {
 	ETag string
@@ -17461,6 +17350,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20155,137 +20087,6 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
-type ListOperatorCouponCodesRequestObject struct {
-}
-
-type ListOperatorCouponCodesResponseObject interface {
-	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorCouponCodes200JSONResponse CouponCodeList
-
-func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CreateOperatorCouponCodeRequestObject struct {
-	Params CreateOperatorCouponCodeParams
-	Body   *CreateOperatorCouponCodeJSONRequestBody
-}
-
-type CreateOperatorCouponCodeResponseObject interface {
-	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
-}
-
-type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
-
-func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponCodeRequestObject struct {
-	CouponCode InCouponCode `json:"couponCode"`
-	Params     EndOperatorCouponCodeParams
-	Body       *EndOperatorCouponCodeJSONRequestBody
-}
-
-type EndOperatorCouponCodeResponseObject interface {
-	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
-}
-
-type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
-
-func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -20446,98 +20247,6 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorRevenueRequestObject struct {
-	Params GetOperatorRevenueParams
-}
-
-type GetOperatorRevenueResponseObject interface {
-	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
-}
-
-type GetOperatorRevenue200JSONResponse Revenue
-
-func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ExportOperatorRevenueRequestObject struct {
-	Params ExportOperatorRevenueParams
-}
-
-type ExportOperatorRevenueResponseObject interface {
-	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
-}
-
-type ExportOperatorRevenue200TextCsvResponse struct {
-	Body          io.Reader
-	ContentLength int64
-}
-
-func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	w.Header().Set("Content-Type", "text/csv")
-	if response.ContentLength != 0 {
-		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
-	}
-	w.WriteHeader(200)
-
-	if closer, ok := response.Body.(io.ReadCloser); ok {
-		defer closer.Close()
-	}
-	_, err := io.Copy(w, response.Body)
-	return err
-}
-
-type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22672,6 +22381,97 @@ func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SyncRecordRequestObject struct {
 	Service InService `json:"service"`
 	Params  SyncRecordParams
@@ -23466,52 +23266,6 @@ type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedeemCouponRequestObject struct {
-	Params RedeemCouponParams
-	Body   *RedeemCouponJSONRequestBody
-}
-
-type RedeemCouponResponseObject interface {
-	VisitRedeemCouponResponse(w http.ResponseWriter) error
-}
-
-type RedeemCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24562,6 +24316,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -24736,15 +24493,6 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
-	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-	// (GET /v1/operator/coupon-codes)
-	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
-	// CreateOperatorCouponCode Make a coupon code
-	// (POST /v1/operator/coupon-codes)
-	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
-	// EndOperatorCouponCode Let nobody redeem the code any more
-	// (POST /v1/operator/coupon-codes/{couponCode}:end)
-	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -24757,12 +24505,6 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
-	// GetOperatorRevenue Revenue of the installation, by month and plan
-	// (GET /v1/operator/revenue)
-	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
-	// ExportOperatorRevenue The same as a file
-	// (GET /v1/operator/revenue/export)
-	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -24898,6 +24640,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -24949,9 +24697,6 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
-	// RedeemCoupon Redeem a coupon code
-	// (POST /v1/subscription:redeem)
-	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -25663,6 +25408,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27348,97 +27119,6 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ListOperatorCouponCodes operation middleware
-func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-	var request ListOperatorCouponCodesRequestObject
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorCouponCodes")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
-		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// CreateOperatorCouponCode operation middleware
-func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
-	var request CreateOperatorCouponCodeRequestObject
-
-	request.Params = params
-
-	var body CreateOperatorCouponCodeJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "CreateOperatorCouponCode")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
-		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// EndOperatorCouponCode operation middleware
-func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
-	var request EndOperatorCouponCodeRequestObject
-
-	request.CouponCode = couponCode
-	request.Params = params
-
-	var body EndOperatorCouponCodeJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EndOperatorCouponCode")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
-		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -27546,58 +27226,6 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetOperatorRevenue operation middleware
-func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
-	var request GetOperatorRevenueRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetOperatorRevenue")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
-		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ExportOperatorRevenue operation middleware
-func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
-	var request ExportOperatorRevenueRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ExportOperatorRevenue")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
-		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28921,6 +28549,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SyncRecord operation middleware
 func (sh *strictHandler) SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams) {
 	var request SyncRecordRequestObject
@@ -29440,39 +29134,6 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
 		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// RedeemCoupon operation middleware
-func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
-	var request RedeemCouponRequestObject
-
-	request.Params = params
-
-	var body RedeemCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "RedeemCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
-		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -30051,841 +29712,840 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg/ObOPGJ7zq2r+1s6p7YNwORkIQMBSgEOLLimvf+LXQDIEgC",
-	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vndO7o0/82Zykq+0VyKycXk3YqRW1Yq",
-	"LsWULGRJni9OfqA6WxEqcvPHSykYfnI6mU5K9lvFS5ZPLnRZselEZSu2pua1erdhk4uJ0iUXy8nd3XTy",
-	"QmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
-	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04wsmlno1uTifzWbTCDmewUvfVOKtpprF",
-	"5ikVI1wQKnZ2jooRZR6GmbCPm0LmbHKxoIVi8ZnhxH+GH31oTJBrtgYy/aVki8nF5P/3Zc0oX+Jj6ks/",
-	"uTu/AFqWdBfM/y0rb3nG4mTmOZElMXMxC6BE4cMpOrrZ4lMfeggao+fznK03UjOR7f7Bdt0JXZEbBoTc",
-	"yaok2UryjAGH6xVXxDAaU3pKVGV4XRFKSipyuSY//vj821PylglN6JJygbzB9RT4w/6OrKgiQhLFMily",
-	"whYLlmk4MkumVc1JVKgtKz0B8DjWFAjWcGIW0XcAQoo8ejSdrLlwf5/tp88rIAstDqTT/xxB7kGABYit",
-	"OKsaaUj0imqypWaVNJ8a3r3++zWsfbuimt2yknCYe8lOyU9cr2SlCdewGlyI+f7h+ddTWOnDs3OyXTFh",
-	"HuGGGppkVVkC4cSOrGXJ0gu3YnekjLVrTO/uIWu9PNZK+mdubpbEDl2JYNI7WZEVvWWX5MHsYTgtpXlR",
-	"uIn1zae+w4ZP6q2mkcvk+u/XF0SKYofzAHIhhQQjO6aRdNJ8vuWKHTApJqr15OLnyd8nH6JMLa7yXyul",
-	"10zo+G5T//0XivDcT2FD9aqeQP3UWI4TVxseFbhm8Bu26x0Vfzp2xG+qfMkSy53Dd32D4hOjB30qxaLg",
-	"WWLYzH7bN7B75pChBcviupMd3H4Pw7tLNz0N97YDJ5JSqzL39ReKmJ+biVBBaMGpMjcK1/1TAiVq7Iyq",
-	"TZos5rv+HYFfHzboU9C+4gPnrHdE+OnoUUuW8xT7wXe9S8VfHzboS6lZ38DmRmD7R4fXjJ3Bt4zmL5jW",
-	"LMF0OaM5KeCBvhnk9WtGz4CrrGQbKrKElMvrB3qnELxn7By+l0UeH3wli7xvVPP96OGei1uuaVricP99",
-	"39D1U4dMQKbtCvxyz9Dw+7HjvuAiMWjBRe+I5vvRw/3A1vMUY6/hu74h8YnRg74xOnnGC96zwWXjmb5J",
-	"NJ88aDJlnp5EicwNGirXCowTaxSrndJs3TOtMj9gOrdc9VAFv/1CEVEZ2icHt2/ZY8DxtVHuzs8efvXw",
-	"6wePH34FRgx+WJswXGi2ZKWbYFWwqx5dgGZ7N6x+w2jqVCnCVHuGHD/WW5aVKSVPwXdmF+ia1Tb70zc/",
-	"/PLu1T++e5mYBv7sgJn0+Dist2KI4mUfPXT81wVNUH9T0F7yq+AFoweHQ5ZYO3yHS+cCjXpPjlxm1To0",
-	"xFpzwveOnc47JmjK0tHwXR8h8InRg/7E5ispb75lBb9lZUoJsN/2jb9tvejAiXwn8o3kKTIw++2AifgX",
-	"jfTk8nVMEb3SZC2VJkqSNRW7lJuvgF+HI+RsQatCTy7OH00nC1muqUa59+B8Mq3l5NlstldAvmG3TFTs",
-	"Byn0SnWn+L3cwtzIGh5Al9WmZIoJTYzNzkVWVDnLL4lzedC5Crm4tRh8zyQq18/O988Xj1dkps9zMJnw",
-	"mKgpUWxDS6pZTuY7ksn1mqpLQosinCR4cWhRXA/1D9u3xz3DbZdrr38Ntuk5/vQscNA6f/EdchhT+huZ",
-	"cwYDfGslhPl3JoW2/6SbTcExVPDlrwrvOfaRrjcFiGAnRcFq1DTTMH1Hxp8/hfatMTzWJ/ncbF6Of02m",
-	"Ezn/lZmfXfxcv6J2rmyk0suSqd+Kyd209Ta1kpvgdebP1vsqpeWaleEL1zt414e7kMp9bndPF0O1kBo7",
-	"ui4a1HDEuCBuIe+FJcXFe0HICfnE8wuSlespGOQXpF7dNHAbwCMn+XxK7FouyM/ujR/ugjeZFbtXwbqa",
-	"b7H0abzGUcS8Z7IngtP2RNvl+bvE3DL/6+2rl4bR/8/VDy+mhFqZc/7oMfkH/+bUPKq+tL878XfQOif4",
-	"7jlT4Kq+/vL2zBPcxSUMt10TrkDRxC+7Qai76eQHKviCqZGMO6eK/VgWxiTTeqMuvvzSkOvUPnGayfWX",
-	"dMNB4LnXnwXM9WlCS82zAs/ODdsZfuP55IMhnKrWa2pupsmVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3m",
-	"pHnO0YH8upQbVmo4sHgv2B/htAZwqFvMBTl7L5BxzIDvBUzogrj5jGeO0NvkRhnKIP636ktk0D0c4p8f",
-	"yCMg7tRGCoXbFToPx3HM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvJvYPdzSl7IW1ZQ0DMXnBU5iH1q",
-	"6L3zcnBR/DJ7/GT74NffF4uzcjabnc0ezuz/lkakbZhg+ZW5hs9n549Pzs5Ozh+8O5tdzGYXs7P/hgVT",
-	"mPDkqayEvZZWVKDFhSad+Uf/MPjkO8uab//x48kZfKpkcRsZ/gyGn+HwCjSGs/NpcCOo2z0D2kdfeicB",
-	"E1qWuxO1E5n5mucMLxEaXzqMnbOCabPV9mZVjIk+UllV92KypSVbyUoxvENuaVGZ/T2/+zCdKIwC+8Wb",
-	"32lz4S93eIoqWpjfYGx+cnE+nWy5EKxsv3fwNeN5MnK6Qpe2Ye9I3kDs1faxL+EZeG3TVTqc9enasNXk",
-	"QlRFYdjf/H7y4urHl0+/PzmfnX81mU6ykhl96Kpnp+wjcDQqVfbzBgaOsp0blIkc345/runH16x09scZ",
-	"fPCG5WwNNHNqj9UHLx5MJxtWZrDYyflsMp0YIw10hE1BtVFyT5SmpWalURX8aQJPE61EtiIZXW8oX6LJ",
-	"ljO2Niz3sJbkL/AxuViAD+iWFjx/Vsp1mhzwyI9C8wKf+epk9vjkwezd+bl7ZgTz+H1Nsk/OTs0Lmy7k",
-	"8SxQ/2tyfvpo1tipSaXyyZ2XgW6vrLIn+jfc+QgvJnO+Rx6it8e93u/Wq0rTJSMSbV+94iWeWzzKeUkX",
-	"OjyzZ9PJtuRaM/ENGJENITN79G72pN6r+SCetXp8Q+zfDd/EemdSm1i79wlVPvy7vZdMaHr0hzOElQJ4",
-	"aZxyAezcfwHmvPTXJjcnyYVQNiXs/Nn5HX7Wf3/i0+bvUuk+gQOMlxe/9e8aKG/+uito5J3BVbdmStEl",
-	"c74eMxUXhKeBG9JqZGayMq/QLJIbw0QbxUrDhxu6KyTNg+VP1hWGm28qP6G7gL+Dy9xyfgWiB7Szo168",
-	"/vbLS37LRHhrKi1LtigluCl0CbroWXgTDjesasZL8HsQTALZ1Qr9jBBeSvGlYPk7iWRsKHBW8IDyhus+",
-	"n50/PDmbnZydv5s1NA3g7PoSClkd2NsIfybMHpzMTmdnNctamelYUu3Znxsu4Ln6hcbgV4qL5XMxufj5",
-	"w3QCWQwdEWhZJIwnTMpMDNH7hmmIShaVfe9IlvPKHJ63swezkK1+q3h2M5fyRtWq2JMnp0+eGKsff8HF",
-	"L2dNTiw5ML7T3GazUHUzSnNgaT1/+c8T2NfZ7KxxCwzn14D7UgxbPwIM6+KEwzk14LGUBOoRsCvgtjNw",
-	"EAGnrYp8GKeBEm1oL0AzmDREWDUveHbaMnR6jZJZwygxEyIwBOhmwEdGjAQ6+/FFV8GoQsU9ofBrqWnh",
-	"qHUAP8DmJhhhJYscOCCInI4QVz79R+Fhp5tNKW8xg6yppjw4XE35r5JmjHwvNxsjgaeTrJCqtaGzpgA0",
-	"RKj0nmc6dsDsZHbWfgTu+IYyOTudJZTJqqF/Th6nHlxwQQv+e3t6TQotCrp0jknQX36t1uB9YR/Nr/5i",
-	"3m7u8788NhMic1bILaiT9pawOclG9/rrXx6bp/92OjFiB47bXs214MKZtF19OrmybEXLZR0MYB+N9WLF",
-	"+8/hC4LYCgczxLsaLJuXeDrM2h7Vqz6bmgMqN6yElypCNfkLPuOXVnAxSJJUoB0ZPQk0yok5l7/Ur56A",
-	"JcZlXrOH+Ugqrp1S7rQh88uTxi/bq3Gy/e1OZMH0YdLORgDBD5M8C8b+ZOzJkEuaHAp2Y2OGYB2mWVrz",
-	"NftvKcxkfnz3FLQ2qtlTirF0uycbVjox1RQ3TOsi1CvwA3TG209alxqKriG840d6NFiwOZmVkG3uJBzN",
-	"Ankp9Q8y5wvO8lg1QpBkakYLMkoPHvEV8IosXxdU/NMRaJQvsOKFNqqYvcDyOnhiJJG3+786mXWYa2Mj",
-	"xzTPXwkr4Fv7NsWwHPqZi+IZo7oqjeCwwy38Bz9/uDPsmrPCMJj1ZdRiwHs3NKPmYzhbdkx7+J/JklBi",
-	"vg8d06/tD8k7/GGDYW2Izk5nMF/FqJ7gMTscXKHuZ2+refDYuPs0oDS4SuwfPtSJgrWg2Q0XS/wuLirO",
-	"+0XFWUdUnO0XFfdhCJx4ih9qgdMVQRFWeE13kHPOaLYi2YqKJcMkb2ojn0TTG9ASPZuwksREmi65EVDj",
-	"+KOxwQnG8FkFKni4JYruppPXpZwXmCiRYJMNPvEfac+Gi0PZhf2iNC3Ai8E0BZ/dW7lmc5nvLKnyMOXC",
-	"hwDJmlGxXfGCnZI3xp7lrlCDipyUbMNQvpX2LRjaVpqCGTmBsAe+EuIeLsRqw7fP0Wzb4+Ewt0elJhcP",
-	"z87rrXtqJ+3nV8egvoSoDCtLWdbhuCYZBm+q24nIfoJo3zKhybaUYnlKHs5mjaqVjAohNZkzKIu4JA9n",
-	"Z0RIIDlXBE16woX54gF6YIpCbhk8+TBM/8ecJChley8gN4Yry0rm2UdT8vDsgfm/R2TN9ErmU6L475Ax",
-	"vWY5pxBjNU8+wT02t7GrVMMCuYUs5zw3bIhFBlx7rlBcZEZhfC9cgccleXh+brXKTQWMCxSYkmsk+jVR",
-	"dKfI1tZ7nH9dF/5xRawnwHzxhGiJ+R2OaOqSPJrNCCUg2YhcvBeyKuHTB0RJszwzXyw4YSRnGyZyIgXJ",
-	"JbNuLCwCghBgcMO+YbrcnVwtoqm/P3G9gukYpn40ezAl1DxIVi7DAyuPFNGS6HKHJ+C0P8aIx1guxrp6",
-	"Xi1Ck/Srd+dnTQsGwkVNu9U/9BAM7JIvMKiQV6zz4Hn9IPutMlLuAdCpMNrL2bTONoQ/KiHgRnGK3XA7",
-	"17mtwQfUzaoIHFiBixGfhhHPwvktKIf5TSaNua7kFoZYGsZJeC1Lw8XKLo1i0AMte8yTscS6c34kBU90",
-	"je7JdLJdgafMqOdWg304Ro7IRepW2Jgv7S1gRGeu4BboptaO4CMsrGh7WKi6qZnnobvevw68M94FxJ2l",
-	"92/n47+djynn44eQY3ZP0Zo7g3Dnt01+eNBUIxdccLVK8uKZj3/s3YG1uVcgmgnhe/PvqmgE1McIrVK3",
-	"5t1Sfx2FVJVljOWBhw7CsY2tsEQGcVGwElUi5O1K+GkHHhDYtOmfdOLc8Rp7sOqpN89VsNz/B86XWduh",
-	"J8ZT0J2XwbdI60ZIXCdNKuNV0kj0H3WN2I3ClKRfvCt32pvVkmTZe8UHgGVV6Dg6O5/NZneWg2mm9yUi",
-	"2eyKT3cpJn26YtkNy2vMBpdyeI9UJMMMkIqE8c5FQZcnBS2X7ESXVCiksbpPCHTBhbmxadGOI+B2NeMI",
-	"tewfH/QM+CjBfLiarklrqz3urcFkRowWb9BaCMVbZjgCmKMRKMExIfdITS5m3sMP//bJV+bf4NRAz6zV",
-	"PGcuJDWbToxhBv9ALdL6o5lROO0XVic8f2i+qTa5HcWQaUB2EVhObi3h7RgkoZTVMCc2ZBaAj0QuS6ZQ",
-	"0Q2WF8z0rqXxj70t+/P6fDjL2hEj+Cwt3Son0sQLPjZtNqea4pV7KHfdczcjPzivdZ2B++sT+LobXO/u",
-	"n7S1tSJkrrYVVT+EkdEaGsdemSMYAHY3mqwL6DpyYVgBLaWgqGpEBlB8G8NwGybm76OWSARzzeLfVKJm",
-	"oo2UBUSr0W0LTkxZQkTIiJVC8zUWdNl/WvdoU4NyO3pe78GGVhgrtlKnjzMPCKg46iYOpHMZHi2g0ipR",
-	"u/+VIVFM0Byy+tCNbj6afHUKLu9IyHL/Ea8NTGsno2upywb20OLoU6ydquv3zKlpSAv2ccNLpppDP2wM",
-	"vUegPDHPrKgywzxanGeOkTfFuOtDsO0b5xP5VK8LLo4Hd5BrUfvgu6LIPBX4ZEBmsI3hfwnFzV4hmSRk",
-	"1mw6UbC3DQJ/asRR76YTDGk3vzDTaybGOesFTkjoK2rlhSQyxVpZ5YErqBarsWyOwTcko/muz0vWydPX",
-	"/itzqc2pMuokXy5BVV3wJQZUjKo858tKVqj90C3lmovllU/JMCpRREHCtGOXWAMKUoWHz/5Z60gItWW1",
-	"IK8wuZRK829v7M4w8eZpY8Ag9H1xNgsccaEqpSYXX93tzepB5cyKTbn170gl0eA+XhFLOaIYU434ka1E",
-	"zeR6DdhMVJM1vYGqDkycgJDSd4BIhfp2sXP8fAD5vwrIf/7g8aAdePBg1BY83LsH5w++au7CwwetXdjS",
-	"0uhzjUyUOgerzjE9t1X3imxlVeRkzohVuQ1h6xN2OvJAjqh/Cy+TlPu1oEal9K+EfbvKbGpvXbOEyUuf",
-	"6qJSQ5ETe2l3ShjnuzSO3YJQi8hAZEluGJS3dt6AekWsZrYuEPrZjGMfBZP8Q6eqajq5MlfPU3sLtpWp",
-	"ggsfDIJosOVyWTIC2TD2KABOYJMcWfSVEBfjmtDcBkws3sWlTUf6nZUSY0OAi6cZWdCiUBC6pUVBKsG1",
-	"ihKkkTk0EHbwu/o3b83100Ef9Lk+/e/5AR6C6DReNmFp8eOHk25Brk8F+tRdib1PIt+Y1e/fdJdDju9x",
-	"S7C/tnO0Wk6TbHH2CEG/Whzv87x6iSMFA1JyTAinWrPS8ML/pfmvv0yiBb45w7qFvvde4QSdAjyCkC16",
-	"QWq/I5Z93bSOLNjZRInjAclavF9riEMlQlBAdD/BEKiI7RcZHRJOkmC3mMrfM7ef3Tun8LvJh9gO3rBd",
-	"dAcLqvQzWSXwZsy3ZGHzAkqaaVYqJ2VSyzK/+VE5mrbeiXJkzUWl2QHLSshSUDflzYB9jL1UZXKD3DBI",
-	"FL01j8cE0G2dw7VXqsQY20p/vyN+ZiHPhUZNyEINuof0qOeVPhfOA9M8G+hlGUgVe8AiZPHOBL9tcykL",
-	"Zi7ypmehf4CX9ZNt6sFEG++qR40velNwlgfuhqhQ6AV3AQuZbYMTEKyqYVQOJOC3daQzQkRvpA18m014",
-	"eQbRocj7wDxLLBHzVSgALzszLr7OshcZqeC3NTzSJWCIGoXC65CgKZC83KEzMHb1lilwITBuze9QzeGa",
-	"CMZy0DekYK8WoNLudU1OPUuCMEB9NIXs42WynzMKekOmAMV42PDeGRObAqj7VLNXotjFjk2L/UMMIY8x",
-	"1XhH7S6vd77JpTWHIdGjx0apas3yH9EqSEECuFzUzpahFop3o1FQY4roelOwj293IlMDik0FzIqJkmer",
-	"tUMzH/Qb4DBvKO1ZSXOOm5KtebUePBQkgtgM7AE/uGvTfTr5eLKUJ+bDE1fZifvwPFzEXe1vHEe+snYN",
-	"jaCCzwEcOoxP5Rn6g0ZM7ei0cw4xs0EjyHUXOxVVzvWVA0Btkgm1sI6ygk6sGsfXY/bdsNp5NHHWvCwj",
-	"ML9DzUoYahroFx9SS/hO6DKiIFMfbu7MgLpF9+oFNXnupqMsb5fhOgZ7JNjxycXkVyXF6Ru6/cF6Mu6c",
-	"PzWyGL6Jfrwx4lJW6nv7uxZ0FPtIc5bxNS0uCVtv9M6iorsLihmiRrXkIHU2Mqxiv3VHO5uS8yl5QE5P",
-	"TyGwLStNlnSjGnp02oxVlXXN7OMZMzhsldviqeOC+iV+e8KVABVbNLMkT7LdMVTPmn0/D/XTzPcN28gy",
-	"svJ5KW8QOiSt9kDcaUc2Bc1Yz+b/7Hc/MHYMRzoix2HQtkYBLBnNIY12ISuRk+1KFmwgn62YqycP15U8",
-	"eJbVx1pMyKRx3orJfUPz783M7qYTWE2XAi8lZiVvqXJp01OSl3KzMf+AwA/kYstblsf04dYMcZSa4tN6",
-	"by2RYszxDctopdjI+7h2rQQIbWezFkTbg+mek29fE52Xx1dPeZZSjpIxvpWO22Je5b+McKpOMYgaP+wl",
-	"o+g7j+Jl0lLXDRC0LDx8pYMCBKX1gsym5NFsSr56ZHjhbDYjFtMlbsAcySfgXVy4vHotTXdAn6WPG3jl",
-	"tysg8s+zkycfPp1Nzx7d/fX9+1P35/nd3/7zLzHi46uOILktU8VayXQEbHpNL9l25HEZ5g5tUCzgueYR",
-	"2wuCmOTI1iqbW51e7mvXD6N3wWsuwk/P/mVJEFllcXMVlpoP31efohgy4Jjfx7WxvkO8B8uzc6CTRzR2",
-	"aVkqPDfmQANO85ElukPX7Ko9oIThwWgKO6y4IsJeduaOV3SH3hl0zWQSmzNxPeCW8yT/kNjKV5U2L+xK",
-	"ColfNDerxaQu77Eb8LLfoI7iau4vAQac2LVfQP2T9TbFHVhZtF/DT6udoc9pv4e9xlTohkVc6PRTzwt8",
-	"+fQwj5ELznT8RfENmUzDrFEcy663nt8YJnT7eNfLa10S+2UOWFwnPIbvrefveSbGbU9lzvLvMAmn49K1",
-	"G71/q1K60T7SwQRqRMeWVk8VS4RY9YrtMM5ClyUzKiYmRoZpI59i1rHPr+4GgzesVAD4jtEnC4ruTFRE",
-	"ByZlVTBiXxM1UW1pQdQP6lobkTWoEbYvFNoJNlvgwicJzHeAo6x4zqa+IHG+g19A/vbpuFhWtiiiSmEN",
-	"BjNU3+wJSZa+CUEwcsmyX+LvCTLFO7DNWhHI20iGzEJ0y9HhKwd7GW3bSIvKVk9n0HKv0k6yN13dwRrV",
-	"bXyNjVz1mCGH5RcDVT93Vt7yPCpTlOuAOOglriNhDY858hrvau4OSTMtwmPXe+2LD8k1DVtP1JzSOOTu",
-	"vE1RWDh6OkoEa/Nz83sfBMNruRCchwaH9ZsJjqTf0ogzcL57DZJlIAnnuzdVMTTLIqcRUfZckB/fPe0E",
-	"imPsaVOyDrG0zND1C/y8p/V6+ygFMban3qxqXTu9QjxzvxpAnx5pfDRJC+VPw6ZzTNmRjGc1z1D0sGTW",
-	"MIap923TEczVGh33c3Azutm+pjyqEA1nPZVqSPBuK103AkCMcE9183ta1NrGYsbfyy2RC80Epm5imsma",
-	"bDH67F8+YMK93oS6wYHjne2eE14LvRbzOITZQZNKuqzkLSt1VYrBbzKSiuVvEczgEIFnXQ1u/o0ptF/f",
-	"R5g3bFPE7gnUZLs7/Mq2LJ4SivoiKqqhFjpg+TaRcXjLYpgl2r0xZgwSd4fdVPW2t/R5sDUBImrOmF+W",
-	"z5K0q13RnGgJ3auwPekKPI4DV++i9kMPb8EWev9UzVNESz/JoTEly9NjGbAmuX1HuC4755A/LUPVe9/H",
-	"laBSJpJ+O03GoVHslipiUZineF1SXXcyygqZ3VyS2u7hHhRGs6I4II3NFyymO5zBnNy1ju2Fox4MBzQ/",
-	"PuvNN3HqKspYHJ3KCF7JAqAtonLV11bbCKKdX73m3p1zSr+LjNt6bA+AHwuEhz/mSvNM/emK63iz51sa",
-	"DVbWpdGj3haooJGXOq0uLoutDLLa78Bzj5bFQAI177fmLL5lGWQsKQvVs13xbGXhl+AYgNmqJTAdOikh",
-	"EV0qVoIgVZQPvTc2lJfjaQvqU8zpxaStVxv3OuTDmMXLRcaGuy6sOcgPsbmtJZnkmAr7AQydSkcfiTWu",
-	"pIKY34eXzBcKrkiXXzg6BMwRFgZn65ly6qRG14xrT7Wl+MBJ9ofQMYzf6gbN+8VYSN97qo2jtcPQB9Lc",
-	"CCw49g3dCa6rxwfYJnjtgYiqjgmaBH2qWzYIojQcdH1l49pOn/Zk8t8rQJ1JMS5AXbscu0GHupX+itFC",
-	"r3ZT2Czcp9O4YZ2VTL9lWmMhVyenga6x75Oyj1goxZKRG7bRRAEM1zjjTQ3ofUm2K6mCJl2gM1hoQpyI",
-	"VagwobZuGEbWNGdGB+NasWLR769QwbrjYb6o57w5ZzNPTxRDe6TpKfnLp5dXP3x3Z7G87Eztl5MIqw91",
-	"WdqVeqdlUO49lA0rFXf9++0OQCDtlleKAS6gFMXOrYWLZRG2ih/HB0fKbQgbvfsN7XB2w7VqPaLe6VkL",
-	"kmY+RE3ZvU5PS4HjeImcxPtc/ER2vsfJLDgwR2DIWQ5e+fjRoweP+2TDmn5sTDNoQBk0quuhRscYqYTl",
-	"MwtfqFd4Ey5LilchVuPkdflNyl6pb66WjVpwqloK3d5jmBVUJbQubAwDD0DivSBB5js0BLVL81nqU5/g",
-	"/iGakmurmGOuO/sliFFj9Z0mknpZndTdnfGW7ux1xbhYuprVKZkzpTH7cZyMWla0pEKzlDlLfY9eY9KT",
-	"TSnXXMWvWrkNUbqTaNGEC5C1UOjgZRvK4J2sfEdBgNs1V9yl69SKqcNS+TpeAGOwiNgRB3x9XobVreEP",
-	"oje6axU5qsYVP9jnzbd9gRxr1/WbblDHwQ3pH/DJNKhJr7ezR5LJ8nhSXJaflRCX5TvEvO5IlkqvmNAA",
-	"O5DHQtQIqo0oCSXLzbO0UHGfU9B/dBAtYU6v/Fw7/omb7oS+M0cyBAmmiuiSs5xsZXkTz7+Fi8gBbg9L",
-	"qglSRqKVWL0poxaNHJGKB6UEy5tG6mZzU+rp1xTev9UW5Gpkots66FYbMdZd51RDdPYRRG7Y+fnx+dnD",
-	"hwde4XvU8SuFKVy1TnrZq4eTdyu285q7MWkiqnlrF/zie6kbyPruUZLlsTKehe2B2P3Ctg75tDeYU9nq",
-	"IXjV1M0vnE18oTEZWaPwxFOVLLaE7T/jnHPwHVcEGsdHL885JJKqe2cGN6I/LdZZUi4UzlKZiUFKdwMS",
-	"A6eNHd4BujGqVKQoMsgXrOlTp49F9no71OmTKtU5etJOKgowMCZf16r5uiBPAo/phCsfkmwItaU9kTqP",
-	"8BVZihkqo0rvv9mVfuaevfPdkAYXVvOM5S+4iJdpQwuLZD5rPBb3o+BaEfBiAmealxAphtbbjMM9ATQ7",
-	"mpA5aaSTGpNrEP+WdoRYyIFozqw+zKETgbkNo0JjICpICkUl6HAN8xnCgO84K7/ltvFF1Ovv+rH0Mgk+",
-	"hV1VxpTtA/+/xpat3cF9Ku0eeuDowXGpE2j9ifSnxR0Ay7x+yrWkraV36h75Tmm+tlveuixz6+keVsnn",
-	"EY4iq/fAcd3LxYvoSIaVShQn9YmS44mEdty73hGL6oMEShH2WSDT2sbMLnIHPquKgpivPCwCV+hRXZQy",
-	"YUiu+HKVoMINKxIEktt4KkuAP9ae2zeYhgaNPoJL+ZDIjxnez8+uwIdvgjmkyPq/jcpslbsRWnPlMsV7",
-	"eThESWhPvOrJHU/lY63pR1thMmv+Lyg+mcU2ttlnvb9sLx5iSeTM3xc0qfcwRq8MnG5/MMD3Zh8dS2q2",
-	"cW9PYXZBqNgFXZUjV3Cr7XuE9WlR2F4/imi5ZHrFyksy5N22e3xkWtAl6zb1Q99rvm+PbQf6rhWI0mPB",
-	"tQor2ymmuwz3v/Um2LsG9p9iKXxJt1PQ1H4o94VN7kdyR7wKxKkajsZBhWYg4u3WOSp3+KTFeeHSGnMO",
-	"aNWMb4SwUD4Y4s5BQspYkXAUF1nd7//QCk58R02U0Tgksfqt5wJOVUbRkxtGDR7uiUPEtjs6b7sLfxCs",
-	"XD9W3B+FBXfDEph2N8zHY8nbldza3mVSZOx0H6jcHny4fwPA/XkAcLjDPez8XNxyTePJGjTL2EYfmq0x",
-	"/jywtUV/Ofgs9KVtcHEbPQLcUOAY4I6lhZjoTUyW2MNQy5tYht6Qk1aVRY+zziYcyw0TTZSYquQnJas7",
-	"aw2A3cT9sAsLCZVmyIBl3CJxxgkWzHkvwETHU7yEWFDcd9Br3/Ugbz7XZGPsJ1fXbPYb73E0qYz54l01",
-	"ApNYLjC4ujsgE9gu4X4pSGUcIyOR+e2yeClmGm0oz8mO6SnJS7rQZuVZUeUsv/Q14hJbR2KaNNervKRb",
-	"cTqyntL/8AABEuNHr3DZZPFA7/KqUE3dJmOGc0nz4jFUJGTqw9Uj+P1Lqdm9MX2DrMNhsTFE7Y0ExSIM",
-	"KFLCVHZd1XMer96tAx5Nhv0vfsuET7zninClKpZPOxhYfSWySbZU7SwPOAVGwMEotpciLfNYNkfEgVjv",
-	"mM/vGll3inUIA1GVYyejRgDwoSGXMeUPjT8i9XBhUmdvspRf4dEOCDD4ZxFn/5bR/AXT1hM5yBjRCjvd",
-	"aFYUigC6k+26vGb5LpElExT3d7/lZZ1R69iWC4RHiObtuJu1j0jPMOvZPh1XgX5aSZLJsoRuWRbmzvyK",
-	"cEHMr8bACLxzv/ahANt9GKulpAAU2hshw6smdrghgHevCzQvfuuzh6IWzJgB0xgTvZE+uWlkn20UK+tC",
-	"mug+b+iukDQfvtWD8A8SMLhmh2Drcp6DJrFkmmA/5RRiQlQ2V0UilRgAKuQCWrs/lWLBl6cW1ZbLGvd3",
-	"XjJ6o6bYXJtCesCa6n15w0eNoQ7J+60FRw1WkK7A8hh9x0cUS0Vya6kSi+oiMqlHMZCbLphMzX5u/vW9",
-	"486oPztNoAJ/G9WWqqvvLrGEAyRYIJr6ZfN/lbLajACBGVMMPV76jhZQ95AvUe95QTVT+rSHt/9Fsgmi",
-	"PGjZzBVrR1ipD5OnxRRHUFnabPaZ6S1HpcDntvhhGe5N0gTtantwiJsH75+0qJhyyBu+klhuhdV5jLVg",
-	"fdPhuxyuWyvBfhTIcYtYdvr9dEkX3ualMb8aZhAm+hWJ9HZX0Xk8BNMo0lDryfMhFQbJwjgjSX4quWY/",
-	"caGmmBIW/K1kVWb235qWS6bx31vGlyttTFEg8mvbBnJK1qxcsimht6yk5h/YfbgVixhSFJGoxL6ywE5y",
-	"YbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wszItTiCRz9g4hrmjdRJBu4quZ8JlarRmjWnuYMmX",
-	"zMLoNtI30s9DmsRpDDzdNWS0b/R5K3lCQ9arHgBY1yeOCil4hrWS61q3tNAhP6uV3Hw4DeqmVjJ6v7YT",
-	"c8zgdgXR84hH7A/B/j27B/avmVfJNtS6U9sZPmHbKc981vHQkVQv8Zu7adKx+woKVXx3dVsI7uxC67m0",
-	"6XFjhgva8UdVwH64vWhCG+BH+KJ0W7GOdr5ckBXdQEXyHrdw1+4/KMSyz2cQHtcUsLgRrF8om45ACqZc",
-	"yWYmRf6F8pUquBW6Tr22P1Ej9yThGviuzjfoMsLpMJNexTXYtvTwb2/0Qxnk6QtOxT/MW40izpXiYvlc",
-	"9BUM2EACYK8IibKlXtrw1Arb+b4HQsS67B39oBn+fEd84Ge0qd5Tuqzkms1lviNqBdAyhZQ3BCz00xRg",
-	"osh4wetoYzCRTPSgLA6GZFSyqJIHeqThMwrbMOCMe8Ebhu9xToOevJh7OgZaWxJ6CmwXkdr8B9ZrIbK5",
-	"nBhnuTv8wvpQTB14X13A6/co7OdXS+qmm6AWj/0e6oBuzwpsWT0GHByGx2uirWH2BLxGKaMH3b3HsNyC",
-	"m/zzMN3qCb9pHOgxG9rQUCLRUCMk51LesBwunYbIGnKNNUXN/RjBv2kPNeIgVymP9YFgT7XxagEcrH4M",
-	"RzwEcIhd00l8KPQl4rj7VrkPEGo6WRR0mdL2v7XwE+OM9ysPYuHhK7ho2QSXRDFGrr+8PfNc73rAGea4",
-	"7lah9VvtQ02x6eS72ygjX5Gnhaxy+FaRs9MZYeKWFXKDYHt248zxM6opTJzBs9fdPmxOpAzvu2RLn2yP",
-	"f1cY7E20dr//D0kVrsu5YHs3LrU9ySvTidqwLLgN3TTOTmfRkdONkcylth6ByeQWHiqi7Pb9+1O1E1nB",
-	"BXv/fgDKTjB727nLEmHqiqnt+G2ST9OJBO3+yYPTbL77SDPd29e69oFj3gjMD9GJ8Zbf0OwGeXzBmkmz",
-	"66rQHFutu1T26SSj2ERK2p9rqGhGB5TLsS1tPMADxJeyAhVlzosCplDwNceqWhT/CQlxYF1Td+dt4VdE",
-	"6ddsY04gJcZ0YvFErjg+p8aCnKCOqac5CAT13vrTcnjH8/qu6AZ/l8Zo8TcA4VqhJ+qSXP//Mdns2rXI",
-	"DIC99vC7uxdoz8IO9r8G7laCNzYiVDDD18Q2b1NRPJ9nXOSunLlJTlaWskwgWPg7w0JEzhmpFAuSxhSD",
-	"CawhT7th8t2noWvQILaT0JZRMSXzSneMtBsht0ebAcRmB/S5weemjoj11GOb/z0rclsP2mVqcEbE+njB",
-	"GqGHk600gpg5l+IidNSAbYzGiXUyFkXd/SyOMOBdm8Pi632go8491IkSAN7oAbmEtR912OTqwMaw51es",
-	"GJWomEwnR/p/oTCvXIAYwdXHgVdG50HszV2g3llnc09sK+cx3hAd7/bwU4Csl0HVj19xdHXbVTTRhmcr",
-	"54cDvzbRUpIFLffLU1SvIUJvT0hguTeM9EaJNnI2zsdit9oN7z+XR7BKg0P+WRil33OlZblLd0xNoRLG",
-	"+7LsvzGnyZCKQi/snGXQ4CXsUW1F3vCe1P6kR3I+xygQqXgO4DLangQ2b4za+Rup2wQELBk93ux9S8VU",
-	"Rj+c0UpMiTn/6402G+QwqlFGzEtZLVeQcUTnstIjW9b8mkiRbfujkT4o3QCWyrq9Wr6ulHDETHyPfFdL",
-	"SahpvgGwVPjHh/u6V4emevCG4xDEivUmgoSqlT+LAJjZBoctudRzDI8hgMID/XmIIFnkSWTZPyB+tIoG",
-	"alBoK7ICHRt1yQFWVOd0rIq893Q0R7VwYBdkLctatYOwCuhwcstyF6q6sFevQsXOqXuLUq4JJQsjcIyy",
-	"x8Xy0oHN2ffav1pvBWtHXRDavJwXValXiGrhHw7x9WoEM38l1+gK+M54k+8UOlBv2ujhXbASzlGjewBe",
-	"Tqp7lY4K/FcLULR+xXRhKdhF6FHkygvVOc1uiJZ1KBUCDAqcjinY+z89g9McuUjuZke5x8io5x/ASGqh",
-	"LwR+AwfpET9YiH1mXglHbBv0KxjXM+OPyhqNZIqidO9gtK4wKuQ7+dW9qcKwThjusXhWjr36Yz5md45x",
-	"E8i4cfuveQN493iTewxtLwDR36GloeJ5SUpWMKpYPvXH8sIx0tSicyw5Zt5D7PaS2FSvC18Mxq24p2IH",
-	"gvKS0IKV8CbINeVry6AbqpRt0KlDvwgAEG8tEAKZMzDUQ2Hpffw4V/gnTjZIPZtO7LBRufnvQtb/gULW",
-	"41eNxvi+3tojHPeATz6LQ/88qKhLxDgjLsBXHchvWyI22Pd3VYdQY8hMQbfme9YWZoX00ABRt5myUH7Q",
-	"pB8e9p15eMEIAOyA+MJODwe40cx0K90zCRRzgils27qQqO+hUglfsnyJqCyjoB9GokVAKcTw8s+KDX7W",
-	"91M+SEQuChrrRGDhljFiw8pWntBgTrQnAPI6IqzYkY+palMP8XXso2InmEQIHFrl6jdhTKHrWHi6kmr2",
-	"1Kac9gp499ydv4Gv9vTT2lCeT8mthA5osiRLWGC1OeBE4ojxBI7v5bY5IjQ32bnP4uP3DDXEErBbXOdk",
-	"jWhxfX9V3MP7eRXbbU7Q5zsECarlWVhg5RNb8LwGojcQ6E1ZEO59Y1cCeYSSpufuchlZQ2pnf63WmymU",
-	"L02t4JiSSqhqjhDq+SV2RiNrujOKpFFH41aWjc4O6vAND/csAE72favxs5UxpyPODchgujDScSswG0kg",
-	"l3ApQHWO28Osju8PVn7aOQFJcZpKy7eWbmEtBlDsqSDMokG2AioF73eB9k3V0Nwn2Y7CO60lYgTnGjUJ",
-	"gNxHxcEvB/dHRblpIxVv5ZWGsGvHwlAdin7qZjPtAKFaU7ybP1DzX5Nzern+GMo2KK+fk6b9NgUPYY1U",
-	"c+cYsSrhP5VwGbHzIh6ZfIHCr4Xaid5I9Bih4a2ILPmSC2Mim79KljG+0cQcuimRt+BrZKiAnj0iay4q",
-	"jezaEktYgvTD0N6mYyph1/TjDwe1n60n5V7iBo7thD/7kbItzS7sycX2JoyWBQevrDnZGLiB0BgCCdgm",
-	"g1x7fB9QEvC6a3psKxWmLNE8hxPWzlKK5SQVFmqjNpmijMDFzZ7oeCY3O0TDr4PjbWzy1QDhWUfwU+mh",
-	"fd7krXgmy/XwMQZpUGb1gS9VZIcit/Xktfb1amlUZCpN15sReUqtoninhtWqlV/Q1O1QTccEh990BA2+",
-	"BPQ9SEOa1I2Kmx6xRSl/Z/Hg4A/MGRut/KWkS6pjP1WqjN7av0o+MsqQhu4bAZV2X+XZ+aNshp11S/nF",
-	"9PuYkZxHuAntvnwWFyHO9ZDC6YM9h/DD+FyiWRDXCNB2DX4fsmBsSq5R01HXPg5DiarWl0QwDpE6buRr",
-	"JbTz24C8b7TE2onslwBL2kWxFbgxfRctBT8pebZC51uA+mqnkDiZuox2KrZ34wuq44DIzwVZ86LgWJOn",
-	"pi6UOUB5aFrespoXrFPncEg7dKrpP2VRreNIrEu+pPOdZor89Wz2f58Q+PffBs5lQXmRbCQvFZuSnNGc",
-	"FFDEroY2La+yjCm1qIq+F0PS+uD4Ghjeb3cii/iU3thOxpYRwXrS0lcDypKUbFGpgWO122vVAzdW5mk3",
-	"bTRbb7FXY/eiJw4M1uGgjKKZWGvUl+1KFoxU0OTCpto4rL6WhXjynz/PTp58+I+/vn9/iv/623/+ZR+4",
-	"Y/D7n+nJ7x8+Pbj7y967vIvWHFv8S7a9atQOjSk6SlDoOfqPrfpptDw7g0syZ4Xckt9ZKW0zLrlYxCn0",
-	"6Wx6dn7nyfTpbHp+lyDVsOrwB33dN8Ifno8saPKEdjZpT6mbIbfHUx5B6h40T4gMyNIngwgHl34g7PDY",
-	"npYHAguvuXiOPzhrqQjGxuS/Vcx+7eAZIsUDduwEoZttmUchbgfdK0eS43+gM2iIkjSoIWiEkvWSk8QM",
-	"Gy0cJCT62OIVKCGyvFq7fu3OWxqs+mGTjg+n9+qyMEyo7uuccGbT6uHwRZodNDpb7OtmcXiPhVAA9Exg",
-	"yBwSvRieyZKs5JasMSnCPPSFRxCeoh/CZZn6NSDmgplf2MehntL53ukEHR6G8M9r+3i67UOjfTQ8UzeB",
-	"gOKIejsb8bAWwn6MTazAejTr6xExZBVv4Ol37KOe7EnCt/0CZePGVYeh8NQdJ9q1Jts2VQ5pSRHzsF/4",
-	"uB8TgzFE+ttVeNOk/xZuog4fJM9CAfInaSwpzaN/rc1MoTFah/OhhPXejx7uVasOtoobqTSJ1fzE5isp",
-	"b74TOZQNj1zSgfez+aCp5Ix8QS0ewkvZy4coxv0VYEKVCFEDbt4lFwhPTlZab9rn/Hw0IJK9/VN49S8b",
-	"zpjufWBkznUGD1w7kQqd/TZ06WodbLarPd9p9fOV98+moOkG6Zf4mmQBn/UOD0eg6fHobWMNOudGmPl7",
-	"0rpTfPoOE6QSHu83YQf/7O+/FDi83TZf4GSRS82MYtsY0qTrJwVf0BiSLJkw1xTL4x68gCFjscMkQQXV",
-	"/JYN8GVDPZHlNvOWeOW2RYSLz7FkNH8lGo3fwsTrjMYu3G/50tj3GF8B7cHIn0tycmYBIvqbXA1rJe7K",
-	"orHW3dIkWE4w93An0tt+BFduuq31v54rF+f6VlNdRTyPtjSrL68Hwo0r6n1ZB1jSvrF7PJXHe2tLRhRj",
-	"IgGPbt/xJg1fnUvBUq446DqaO0wMJehGraQe6OmDsuXjdRhfUF5wsXzLRcYOCID1RO42K6qaESW7UIhZ",
-	"lYyuE1VgdG9uF/AB0FDL8AYbOflE8UPrnsAUH+oLBI92U/g4HlLK8kydRFWzapflPJ2mwblp7abjlehR",
-	"dIGF+2E1GIYr2Me4jOlvRh3RHfbeboPLGgej2icLFhOsWThAlti9NaZ8cVz90JhiR6qb9TK9HbKbiOpe",
-	"afErrbe4l4uOcZF5jvw87rKmUwzcwNRQSpm3nT+anc4A7ecehqgbAt17f5Jrr3PEfqYnv5uZ2v+efPg0",
-	"mz5OueMO9U8xsimZwuoc9oX6n3RN/Yt7g2Infox7xTOVb3f2Z/iLR8fLjt4jLXTCHtwt7XDe2Bv/G7Rp",
-	"r2uubkiblKR50BA0D/cJmtcFHStmFlGvJCQUgp4kQWfLqCBzRrKVVLAfhzotN3aCg450QYXH3zvm3sEk",
-	"hm1XOIWREIBmFEIVyWWmvpT2hep0nRN8cs5UEygyPvx/lXR86DjPX8W881cAJoM+I2MeYQHNnF1i3TRX",
-	"pGALTazHWB3ooX9w3r3+3b6P6aR7P0lu2DOS6CPk9rrNuk6VFNAU3igQJzbp+8NeQPZRrHQ0JQtf90+b",
-	"aXZwc8DwZa8tEl7XRTiqUbbAvv7DTNvXJc/YlVBblrBth4gLkHmGBHbDBw8Y38oFNs+Gt+Fy9lHuf1dM",
-	"HQQq6w7pkc7YuI26jySuXLOg3gpNpao1y3+M9hSB0fcR9p91qmYra7nihY5hpF9hEwYXfyzlsqTreL1L",
-	"Hoj1Q2hwfGo7RraKdFRr4gpFdeM+dsApe2DzmgzuRpl6agY06duZ2mV2UIuJe97dAyRt8OsY0Pwpebdi",
-	"hFY516SQS3LD2MbdxGMznNyQdf5C64wvS8YSgV/s++tAEaCKAJ4+pOD40PLf7qxesIWekvmukWE3LCXZ",
-	"Vaa15VLO1jJu93dMVc3i3qB0WCOJmgomVZiJYKFQPKZFHU6Du74/fmYefLb/xEcdrJuYIvIcmsMCtoXr",
-	"oXxksjuRE5VF75JNADZNwRtJfi2qZT8GTqwZIS18qsK9Gze7/DQzkbp6AtisWbhqJV694ObypuH5bMzS",
-	"Mlaw70F5DmxonwBCafAt0za+34qSwHvUvTtAJ3Nw3nnInzXNmed1zGuaQhqOrVFQg7lskNoJQNjBTPbk",
-	"KobPQomtk6FDJmIlbieZGT9uzWTqie6Itn/7jqiru7l+Tl7Rd4CZ/Wdd8tNJNUA6pIywyp7ZPt1gK56G",
-	"eadttdFnaHr72J6XhrGuWLHo1tAdcPvWmPSRmmIq+IIpaBkAnZ6V75yPnbbjBepJgZ6IjLuAyah5VyoO",
-	"CNRI+6u7mllvnlkF1+N6E932XUFOfEUmwraGdOB9HizcPGcMNag9iD7eKUHdnoPZt4QKptq8mWrax7j1",
-	"Nd0dUDBQdzS4b+Zb/abo7HxBfDvXJdaJ62NWVIrfsuE+QnAEpzSMcgS3ms//20bx+xeMQ7oBprCU4PdR",
-	"Klj1aq9R3/KmMKqrMqF6ucL/DkRvL/R/Ep1iMAKAm1TN0rZxAM7oQ08nEtfLzJDjyiw+dpjD6EEER2dt",
-	"1aF9xvELfBJYJGdFIs9p3UPc4VoXusQSYAM99MbqwhHiuUfQxZOXammDVOhsWhCRsIueOr701E5x9Au/",
-	"GS2+LopnyCQRofvdLSt3aMZaHBXoV+CSjykkWp40cKkDNWcRvHdEIkFYQJnA5lDalcj5voPdVLIBCTsb",
-	"KYsEGHVBFdx7W1nesJKYJ0/TjefiKY23tgu+A1kERCvlUjsD9KixlX2estPG/qX2/nUZBYZLtNXxzVoG",
-	"Qz1gsPdTrPv4GDwWHzaOHXJWPq8ZI8KpNFuRgHWgEygQHwLbcoG1r9sEqwYx6e4Op4xfWEAjjWpZ0ryi",
-	"WHt/i5WT8O5fKgEGZtDupoBckLrfjad6tA0R/z1yffwoEK3C8Be+eGhFatK3AmJlb0saFId9l2GSZtUG",
-	"u+d1h4bEMUMnn6PKWemPt03IMw8dcmBgPoNuO0OAdzxegT/w0m0G/hn2TrDM0oMhZU7qW76uCvqvEHNI",
-	"5Yu8ayaEELqWYmn2Zn1JHrTjb142nD8MjvdZVBQfEEccGnoIg0NDFLu9d9QetUeMUUfM3PIUJGCPOiQ1",
-	"Uz243BSDNONsswM9i4lkTchAr9buPANdotJkuKbkFKOI/6/WnrxK5CHvar0JN8eRL8kscR+Rd8sNVjT3",
-	"GpxppxXM494RyFaQvGS0AKvqRO1Edj0l1zS/pSJj+YmDAjipG02a73Oq6UmNYmE+wpb1J7qkQnkAOgUP",
-	"s5xn5v47UdVmI0t4XBX05MmTkydPzB8rvqH0RMns/ASyF7kZ3HyxXXHNTgo6Z8X1EdMT/AFyV/SGlbB2",
-	"vHxPfJKl+SPQH5C59KKJy9MN+3WKZa/dz64vyDVYnaw069uUcsGUgv27JrIk1+Z+LTclV+z6lMAvm1Ow",
-	"LxA5LfNr8tdAtP4Nfj/nJzkv0R9Di2uMfgE6PoFVK+wjbduh7yPj/SO/SOokK+f7wBE7YAg96BDubwpC",
-	"PSpUPhMYxT8Y4vDPwSOsM0yiwL7W+tk2un9jFxfscU6FB11bSqZIo4nOIGMbFOx0p1q3HgT2UfsRvfZD",
-	"JzrFzqr290NStA30IlUpz56SJw8ffUU2+ATJIfgUgfOLw6S+1XResEtQ1TasJNBDJ1LGPzt58suH/3j/",
-	"/rT+4y+J+hoaq0v+CfvW27Z1VOS2YYckuYxuZd0n8SgdBrkwojLleXfloFTZRs4NG2Jv01jDGEzp53nc",
-	"Pw5efCOdd7IyQ4BQWbFi02kb91u8hMBXXfUgfXYXZfjQyEHLGad9XWcjOjximlJNgDc5uPQZMVw0hjj9",
-	"/nO7Ms82wT5NXQF6Tdyeg+GLMNuQ3IwsaFXoHdkUFG3V+KmIlMcU1VpE7x3qG1JYCK2zeGViwQW71wvW",
-	"tsNz/DRxRbalNa4S4MUbWtJ1HPjsHUg9Vu6If2hKNlSv6r8JsCnNzTdmXxi1nR9sX+kEwq3tOR2TVI+f",
-	"zM7I/3r76qV7BeHCloHZbSZzmSeaSbA1y3cpGS4hRsbcPPcLcEfbBFPJxejW/68W6cq3OVtScWBDgYId",
-	"2nEkL/lCxwpuF/a8WheYkL5VO9TlQfPTgb6ivGK93Q4g0cZW2M93QSh15FrYb1XMhnRVmehHLRmB5wgX",
-	"UHqyC+BPB6xlxWgaMo4phuUuUjS6K2l6Y/ZYDBzDqEJpcFH3LWTey/WGltDk9ZLMnD6EHZRtkDPy+koI",
-	"Q7kRmbhSLt5UIp6GO7LWLd5TyEIEgQPPMbRdHVdSXEBiiuu11thD84V35Cu5ZiQH3rV/WKbNQG+0DZNL",
-	"RvMpURJ26L0IWg8pip1ruD4l14Dmdd0hKmI74hRP34swRdz8YOL4cDrBiSCio/tF3DeL8x+jycjFW6z8",
-	"i/kY476UxjnwZa+HuEKD8kObX+WW7ItbQaz44zJF2dcUVgGjOxlRM2dNlKT0rWXUaJAxRNFO1HbXpatt",
-	"MB7BLC499tAwLIEGZt2Ad7ijbCErMSq/ohY9Xcsy2gz5u/VG7wIkfS/AlRHnPU2De+prh6XxoMTAR3sa",
-	"JjfwqHketGg1pPbNk6X33VvGG9tLuQfHeaA/vltmGzCRRwFpt0H23el85a0/D273B3C3cySO4PBRmWjt",
-	"w/RZpKKFHNbAz0e5E2BZ54zmJwjhijZ2aaxsAbtguwbWGNgW7drsWKFZCQ9JwU62FhxxTXW2SkTY/DW5",
-	"b68ioWJ/03mu93amUbErkbOSbOkuAsFvnvsmefobhwlUzKaKNRLZwiscyrcLHwKJq6MmyhtsjeqLFuz1",
-	"nPMlU5rlU0cWsXRX/xRcP9BiFbLxpGJePbUt12+E3Cqrmzqu2FKu7aWSUbyxNQcCYv/H+KUMjtcoWMXL",
-	"uiMY141OiBjq/+PBKg65tR2nhEvroFLgViVP3FsvSY9336KaZDXStFZt9hqbqTR67pbWlBuCrTLAPgBv",
-	"OdmyoiBabil+bjTDMUZCClf6J+wc1VFGLwlzV7XwD5z26wBDbBW5jUIpMaUVpn+7axUWN/WEBewVIzXm",
-	"O/Mf6Hplpmvsp6JodB7GtzXgy0UzK26YWoHdirt7Y7vc1naOFQ+DTSma78Hpqdc5/J3KJhal8GKHGMUd",
-	"cCI44XgYQJpsVzxbERwtWgmczBtqS+uhYjqtJm1Xu3srSSuooDVvCrnFWQ6Oqp4XQsFgNzLUn/CIxQTV",
-	"m6DrXByB8M/IwIvOjGVSZLzgB6VnuPT0zhxBsI+xJHKuspJtqMj4iDSDb/2v4pVc9ddPR7T5YSL/NuoS",
-	"gND/hgqoNndWOB8BJ7DggqvVgX6xTvVZmcWrz5xGOGy1hpZ5Fb0c3gVdjL9QxD3pu5hzTei8GdU6vGO5",
-	"UQAc2QdWJbQ7yPxWsQp7JldZxlgeP5aesp00qeZhaLU+H5lMo2XBynjs5iUkc9rb3UrX+c5cZZADCpe7",
-	"dyiddrpEBBOfXEx+NaL4pe8fUdsDRzpD/oXDT9CedurWP1PzXbj59emr6R4Sc2qFTi1iGqeqZv7OzCPi",
-	"ICRXWwTtF5ZHqLhqSd/PwsxtzvkNBkDGQgmnJOwVyeluavUMrojLHwV9jxIjCU73So/IK21AXpHz2fnD",
-	"k7PZyexs7yvrU996oSYFo+agbuWltQJs4oZv+Z7CDR8FFN7WZSKHJLVBMVWjAXc5FG2v10w6oJIMwe4O",
-	"7LPsvaDDGrOtotFV/L6urrZmcs4ycPxeQlc9sH0AWtaiaLmq1MOdq3woUh9IpH+kGtdtmHga9iva1805",
-	"MtVgDtki3iy6PXlsr9QHx1u7obfUwqml8UzlFi+ovcbKHl5q5ITY7kI+pqY0B5OZLJlRVaaGIhm4y8Ul",
-	"tm5NEKpzorBMrte82suRb7HUrjPtZ7IkyNgWCja389TeEw0UNcbxJUby9MpoD9S60HFrvlDxmY8M40CT",
-	"xv7yxoOu/4bV5Rk88EI7EnsHqOW4VmfnAHm0liTNToTpEA0KxiNd22X++VzXZX5INzv2cWN9I1EBSkUO",
-	"/HdLi4rVIbwdWVeAmXzLHM5Lqw/No24fmohK+4Zuf7DJDqGmrm745kRucAknPm0D2gKl42R2yr4jCZwq",
-	"uwBeEsG2dhlT53/yMSCHMa5SK1lz0eiyM25tnRooXEF6J2sw60NEEQrJxpvu0kPtRNY9KbLSmYy1vsP+",
-	"nReE0WzlLoU6ZLCSZge4viQ2tHFhy2HW2Er7lpWwI1zbZEkxNfcHbkYlLgEpidPiohFEz82jQmp4PQh5",
-	"rhXBBC2i6E6R7Wp3SdAGvHAvs39fenxG8DiCBHKhSNAXkQlAUeQ+7hdmTvS0LrXTDdvS4WgJoN99UL5R",
-	"dMhqb9gTcyTCe2C/YHOM0UaPthuP4waxxf0y13DSYZbCQnrgAUiJS0SsrgolrQYipGsNyRVoIJbRaLlk",
-	"Wn1BMrnhFm8dnK10SbmY1smdNkUCfw3N/41xHoR6v1CkrIpG0Ufo9QA2er4vtHzDdnUG3LiuHW6MOvDR",
-	"/P3+9iVAirdJ+8ahLkIXzVuGyX7BERnQFOk8kPGD254YWSAr/RYbfTY2/WwWc08XkEcoazUe9CFk00ah",
-	"1oM98L1tSyukb7ClcQbPS37LIrX1ZfDNvkI+92h8hF8PalxX50V0Qj6XVp7dsM1eHLE40KXSVs3pP5ff",
-	"QKg0yPSY0+wGtszlsFtt1sjvAZhwPZApb5ixyscm3gjb86lDgW5cITLipqC7pyBsIua2i/cPs7iM/Zm7",
-	"sHk8AShpEI4zwct0D4lRiPL4cLp+rmQKGCOeBox2ol214Yg5Ox3cTd1ZwN5Fu+VChFAGsdsSCjW+YYme",
-	"mXh5tKo6QIvV0k4T5gdf/MRF31idnmRBF3N7Z4bEc9sbbGbtJrVU9EsMOaVeUzCvaf8hMSx72FUMctr6",
-	"JfaKeng4Acy+ZmWz8zQUWCBVIOEd609cGlMit4V93JRYehYfBev5WtLt4Sw620UqEb/YEd9MGM0HrtBc",
-	"797b0yiIhyxtwVHC7H9tHznqTaoGNFdpeE9LqtlyF3Oeuu8A10k0vJyXhNa9mDgCaJCTLRe13/a+aPN+",
-	"ZnFmvmWiioje+e4Hh8kz0J6HF72R25hNP9857Jx7v6y1OjdPP0bPKt/IbQKvE9uwx2H1wCyyNy3Uvn+h",
-	"CBO5TZ/YnhLATbPGvGskCg40QBo0ss/lIlPQrbVrIj8wgG8dP7Ho4mvAkCyYshix5j5A3DsWzzRxX0Zb",
-	"oeKXBCqgT/e10O7eviVd6GiCrdGTAPpyx+LVe0Y7fppAJzVLBJRMnBz6SCyZVzRHq0NJm08KpYLxpS+N",
-	"dvjjJoaW4Vxr8yIex3DvTaCiYEODvYCft5IP3fI0HpasNLjTbWLVwPJjzBoEQBCouwdPQVFgu9YUek1V",
-	"xtO34MAV0IsPHyElnq8Lr5IqSH6Eex8GRZc/rCrACNoRqC2eujSADHqmpOazqESeOgOoE1sbc4NQamRT",
-	"ylueR6uVElhgFjwgQAUIpENIk2DXA+4Ij2pzp2ruC45gsKjGEfBHKSXKSkUjIKPQRm94ZAdpPvx5GTk5",
-	"CGl34fyX2H9Nw2ZcEnQuXzhv1CVBLzR8UPBb8/ySNn1AIxs7jVC0ByaEd3K9ocOSJdXUkjixLRD6SiHA",
-	"0kqvEnk+h0QA6zquRB8PHZYU4fwHYyP2J40PBVFvAKfbVdVpJr9iBv2Orovo5jqbMtKGEtI04jDF47Jl",
-	"EoCcVwPAN5OVMz6/xG64XYknQTMW42kZwEiGe9vHaUeJweCr3lbrNS13n0swpjnpnqPW9R2GnU7XzGyV",
-	"0eJu2C6lLI09mf+CnH4UXo3uhG1K7VYqt2hc03wNNrS5zOC1Cy5s4tEtZ9uGBK2X+0YWhbk47u98ehQ1",
-	"98Lyyxp96uzhVw+/fvD44Vf9KFSda8K+K0qWqmBXWaJNY6KLaStLcAshE5dvI6TmiziH0uMloliXyGHl",
-	"xvsdbyNyTjpZHjTT8YaRG48FOVCH0atURbwNaNoQLFeQQF6yDaMICjIqpvRneQerFALEvFJcGKvQPPKF",
-	"Arl3eoSWlvj0y1TC9SDHY30+WtmhMTenNJaEDUXBpbwPJuy+mZXBCpOuxkYmBmzC1J3soHWn8z76/AzH",
-	"ro4PbdfP+uA1/ZK+zLA399wT8xj6QC25Pg9VoMVJYcUg1j9B34bphG6MLWhNrl+dgVbQjUo4RuHNHhbw",
-	"oIDRQdGQKn5nxNSZn1YySA3g+oJQOObgl7p2mcHXccXGXMeFdWEfKPMRL+nQJIo3lXiKL+hkc30TYjd0",
-	"SHSATnbs5tvHLUCo4gUIDv2rSZt5VdyAP6lR0+URFDAMP2eK57Y2HFp2G403aL7uzggkGLayyNdUYOGO",
-	"GSmo6Iki3ZVyWTIVAXl11aZDEGfjFZKzoR27k4K9UQH5IVpnVSuE97Ylw6rSkSwx8NJ0t2X//WUhyNzd",
-	"4xL9A0iG0P4MK0YbFQBdARFstz/7fb3K6wOejOoOramzM+4piMMHCBftSqK+Qj1IfRxa1tdbPg2H0BVd",
-	"2n759ytehQpZqdiUsGwlmWqc+RqBBuFSaGEmsBsMdRML02EEvk5BJPOS3jCyslG6Ae91+chxEvlE4jkj",
-	"OSv4LSsxNMLvV/Pp5g1bAEk2I174ayKq8q15GWILYDajob6t0TpcpKWKvi/JAcLOtxM5ROe1VZeuRtOd",
-	"r/qd9fGYBqe1oTzZFONWnTkwQUIcHEVB/Ww008FVPYnEMQdbhJnAsshPiS+aMaYpWBWo6zHfi+F6Stb0",
-	"BvoWEUpAWSgr0UWXyMudVTX7U49+MDKAYis9wE+KoKyFQKh+InFUiCbck3P+R9pDAErHaDgCgc9GSzoI",
-	"Q5RPNMamBOorzChP/c/aBUgNf3lfF+jO7vcVJPUnXUQnykXTnlfRfMdUr6e3PFpA+c0uSEe0OdpbWeaX",
-	"pGQL7OXhilEshodmCBIwsFtXhyo1TkAUJAxnYqwYACY1nI2Qxfi7U2KOBm7ROoImH2SnDAZlfreCXOWV",
-	"xTa0XA7eH3tsRuVd2Br3kSf+H2xXp8zX21HmZukLcsN26pLMpV5hxTQ1exJkhsQbN+/nDi2HPHc3Bp/g",
-	"HcR9zYTdUbLJrhgAt2mKPUk6e7N0onk6rUTeZHGVE6sWmoNmK6vtgMSEJsLY3iKaobs3nWhPRnA9kaC8",
-	"yhWBVxvIkKOaERpmYWPWiK3YOWJ2U8L38DZZDB7gtwVl4ZH8fDQcioRb5S0V+Vx+jLTIMpfQ8BIr+55n",
-	"cHXFCseNBBn9unfmV/sbweG7p27OsevfvvA7m9AyJlff+8pTXpWWX2m2t6jvXY2nhJx0SgDzDlU8FZTq",
-	"RMpzzruFRilcup8ssEkGt4gwQ6AyQqE4qIs2nzpH84KNzsiPbVLf1iDrjNubIYDsjpVKWVlmUmEqfjT7",
-	"nhJVyK1FrEdx1OiQ0kq8BwwZQE8vjcCA7l5Yp2PT+I1BgdA+2J+LUaHI+enkQlRFEYWvWNEyoiK8ZiXJ",
-	"oJuLhdinReFaJzGoB42OZLGE/PzdxZmsHMCqhQSFwFbCke2gBHp/2ux7idic4WCzLr2MrC3YIj5fl4/E",
-	"RJ6kUYu9gBP2cZcae/TvJwNrgX++rwp+v+RK1b/vF0+pMuiO8Og/wDdhaWvPRN85aRGHBOpkdkBLYEwD",
-	"4Hpf27Yx+5CuZ9Vju+N4tq8dPt5V4ABOzmcz5Gqumqmee3CMfN9Aa7B3/btdEltZFugFRvCcgOCBNHN6",
-	"S3kBGzGdGFE2mU4KqfQJSjQY7YYJdYIJ6ispb9SJecD/kcMICYAZM+jJLS2hgtSM/oZq9sIO/mNj8Lc4",
-	"+Aup9JUb+x2M/R0M/b0Z7QWODP/+1g1slpvJGCT+tbTNi6+NvKkBCrcrCXWQ2LBPaVpgey5MSIXaeCjl",
-	"zaggS37r+M2TEH0wgF2OXhbXQLeRMOFyKdwk4moVy0qmo23Hx8ZKklhaiukYHKVRaxFc2dBDMXQeujZg",
-	"kBcYPWUHNCK+R5DXdY+HNaS68vYHWpHGR/Bh2c36LNxYONd/ml0ceZndut+E3YUePXrweJweh6+JT62O",
-	"z9yX6Q9JaewE8lKhoeSJMrvwphIHxYxce9Leapk6q5Zrnjk4vsK+3DWQcrG+eIqtfTzKkuniyLC3D7Tb",
-	"lCSXU8QKASH3i9vkxBXch5Rf8Lp3VRSUdn80zTKPzz/5c6URhOycSPIlajbZI4jUBZsF+x3sbsg9h8oz",
-	"IMG3fLGICLRmfvERsoaP3NRHSD2utfOe9wXR3mFJAk78RDMEbmnBo4juyVRM/EUz+dcTrV5uz0Ye5WZy",
-	"a/osriaYbKIlexJUM5Oqr5wWKlZpDpHJUJGBAhELZO8Roi2YhQ++Dk0vUfo7pfkaZU+Efe5fEHCsA3u8",
-	"pBn2ccNLpkalUt8nz2ZF1Srek8tVysFWzxnJAUcdq+ntDocOBr+7I3J6NsWYnB5Iw7kI0TE8TArYfTum",
-	"ET5FEUqgMujSl3ZcBB2lCBfY66puq4oX5SVEAi9aEcF2FlBw8ST1AcG2b2rz+GgwyS/Z1tu6iIm/poIu",
-	"GfbJmu+IEQ7YeD2aE3bs2+AoiU09sNhKs03UzS43TNTAyPgvj5bvou3pVjNjnAz3T7CCVUwj8NCjMq8S",
-	"+p2vXfIJKRCeM2dgLivtcybwiHDEG6rbiET0QrrejIoJ1PfLW/jpHrUhEu3xUDfp7OtjpI31BGtAeA0P",
-	"z4xFugtplG5bRG+Y+m6xiMZ+6WZT7C5sF6ZlVdoiQvRvm+8c9IkXcjmUEoKaAMGMCxI0ekIwIsG2Uw+t",
-	"5n+IOWtgg0Dszyb825whhe3KbKq5FNP4nOyx7CYy2Pskl5dGvtaFsF7kwsRbgA2FU+Qt/gmiQn2YJg7x",
-	"mP14hjMHtA1aGnY4aFt/wt/uDYqB8trKPay12+BqCbmhre46MV6nLQ7KVaxVi0aOoiVZCIHsZEBAk8ad",
-	"ZtVDqz30ZTdGKB3pXzzny0pWak9visxpIqAB0DUjVBHFbllJi4G5YNS2QrmCPHcU94OABZIgqCHCq4XX",
-	"NifKHASHNzPfQTbKUBAD2Mp9tPBa2eEpnYNVkGpTQEtyNaC3YLg1VNi8lEX98ag+InsalsCF7JI6geqV",
-	"CFIAhjQqcV2O9jHemjn5B+MsJRFy6xDVjp1LauGA5OCMUi68Id2zihyhHzZUKbKmm40Rz7Ik8FPrkJfo",
-	"pd9SgECQ5YhczgAJvq/tXlUK81Kb4Grh8eSi7tHkmKZu1jY0rbYfrDhxTpHWATQzOuOGj4mN5iMD/lRy",
-	"7fbWW8xLpi/xyuOKQAfZwby6t9vJAZm96ANTh6XG+qvACqz6dbWEaZCoTqQNcPBr4TINLoJmNm1za2t+",
-	"b7Qps3m2HQm/51Y6njsIPCyfm0vIqux/NkbGTQJx3Bn+e3Eumi3uHBO1eKjmE8scnl1Gtmc6oIHiwJ5B",
-	"ThXs2IYY13dR6BawBr5839b6SY9rR8Y0SxRffy+3YAHYEimy5UVhxHgSen1Rq3zj1fH+LpyRm+a5Vo0e",
-	"uWUy/7qUW7W37sC9imtzC3lDuifP93+stZSNkddb5/tMmYXW+7CHY5wRE2GZvGFBg55i5Pl6AzEWI6B/",
-	"CSV2Q6zXx7C+FoTUv5hZt9LPgrTMurH7UU5qByYxZ9Fz19f0vBENa3TdpNB1k2aa30IUilYKUZibQTzz",
-	"SZmt+G0q7bMeoFIj+nd1dJ+B+tK3jOYvsHxn4K96K/b7ygTLKtXPu6qbfvo+n5B8xj7q4dGCY/fnHhMV",
-	"He0Oguc7kOiJTiw1DMn+SGhtwrd1pvZ2t10oIZdrHe9GCTo6OpogcF3n4hDBWK66afbZSnYcznv7f/hS",
-	"m0/RDIRBioNmHzWIHmTAqZf+UzunuNs+dcDqDfkUbT7m0opaXUKgWx8Bd5hCyxF6pBO1Ass1XdgzEIWr",
-	"latmiOO9S4HMsfOLbjZfVwXVLAesuojMWfvP65Yu7RCitdJ7URDjpSxudHBan/YH7KJDFFyMimfwjOUv",
-	"uIg6qdNYgn6e+7fEIeSF0HhIofA1jXW5VXzo6ebgusY19ysak7GB3mhpz7thfGXh/epfTB0fRHmomgd7",
-	"2+GPPH8lRkoAi2+Yij8r2xdBLhbj2iIFkqUDvQmCbUuVRSO9xPImbqOg2FFCr1iqEs/WEw2L2BY0u4mK",
-	"WFiflfhQzwYtCUilmPfTQ3jHt6KgRSG3l761yEddB4Scdm7L1JpdmZpxSEZ1VabSGf31eaDq6u8vN0zC",
-	"eolw+wuk0zP7wxi3s5LLvcUGr/Gp4HT0Pm0N+Uazyvsz9TgWSR5jPeoIu6vBTtjOYpCkcatvHG8zgZI3",
-	"5H14bZmvfhSaF0MXGp+1n607sG7UWjT4ra9P0z7ZVIPnjwEi9zudqD/GwKpaWYd87d4r2EITWy+RLOZ7",
-	"/LC3JO3BeTSlaxiQm2Oh1nB7SjONkRtJ7hZye90u9XPKloBkciN9TuymfBi00fs27LWRZSwCRd0Lrzzu",
-	"nC2qovAA3m088hCNF20TI4EF2xLNyjVWxMBHAM9LlCQLWkbVGK+nRPWgRvZU/VZbhTYUjnSAdvMy1hL9",
-	"J5850JhGJtcMS6Vs3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGubkuqDnMVVGnXjeqA",
-	"VINYGLPR+skGNkChEJJkcoPBK66I3LIcCgL39HtqNHnwSBOLUv6OKF6p3k8t4vqV+pmnaZailrUBY8Bb",
-	"z7Ui5m2uvb/tgNgsMkY08mYGAhU7srZAvBHdabm3sSAN3ETDrYNX8HzKLP/jgVvM+6+W7Ie+EkjoYlPk",
-	"xpz0Jf6U66FBss3Kdq1pdVOzWDw2ZdPQH4kH6BqwMIwu2bZH2HHTHIdLYuMtDpqcil2tSjsPrGNl+6zh",
-	"NzsisF7J6Nom3zTv8WixWZz88x10YmMRH0TQG2dITBhP0bCH3ZEc6jyrgXQGOY1FdhhuzViR8SHZzXOE",
-	"a7qWBI7P6iM4DeKFcIxCbsczHZvDO2hfcJzSFbaWEYR+mjPDOteGYubaIDm7vY6beJ3sVc3EuEKWki1T",
-	"URdVVMtoR5SVLDWWYYL4zPOSKZXoOtHJdPMOaVUpwwoJt7Oh2X9HgbueX728wqw88g0vzOkkqOEp207C",
-	"Ggk2zg3zNPfXFEzWROHosSpCDMlCd+jSZk651dhNb2ZH9ZV6ILsNa1/a7cQZ99WPBEYJt2JsL5vueozN",
-	"9MoHS1IVyiMux2QmsA3oDreG14adgpL/Qb0+yngGKdb8BrApkTh76kxuMMX5eAn8yZvqylYkP5qCVpQT",
-	"bElW0LLlnOkbHbY0XUINVbIpvxl+aTNRFHTmaaj2JcuZ0JwWatx0INNlbxzDntqbZivm+lpYY4C7wRf1",
-	"9vilfUjxeaoSP8AvjAFo9ZfpJ3CrjlOZHxCv21VK5nHrdsVobsN1hyMLrJleyXiTnqqM+/JvWTkflJmx",
-	"1+qAN/k54Ij1uqa49Bi9fhS5jLjiNpuCp/bXVbd040WMbRLgQ6jcns1mg0+Bmdg/2EbHBeOmv6112U6h",
-	"dH0yD0gBq9vR2+Yyqfdga5yjEcD32omm/qd6cjXSHwGms5DyBgJmA3Aa3L4HI4TiBOjuE5TrFbutTzHY",
-	"P+x+RS7LVLcoZxXZRHmuFSsWPZAZ9+zEM9Dv3unQ4/o+plKHzOoPbNaYAt52LQJshTN2ECE5H9bQcCj4",
-	"InRONKwTv/rjFW615+2Ws20DzC9syq7IWt6ynMgoyt3ARgM/1TUOATqhh9ADrXlbSj0M9ymaSQFDZIDW",
-	"IqwV7+D5wBKXG4xcDQDUHtvPMQEoh/0swyMO07P9nbkKUsH3LrkaGVLo8rbLJWqnee76QttG0hXs49A8",
-	"eZroT8NEPpyczZTiYRk5HnpgiFNB01IfGJ2xFz2+AtfVSvANKvEd8YbEmr6lO9yhyP0xLsL/HFvMJZ3g",
-	"zOU6HWXL4XX7pvQDPHQ3nfxWUYAs/SM2tp2FwDBN1A958NbA7JObMzb8WlLNntJy7y/euOcSOFPdbO2n",
-	"BVWqp5PM0ON0zD4vyUh4s3lKPf0emKnI1qDWl9ybWFbafZh9tGTalGzNq3USE2WU2Dpu+52hvs3EjtVp",
-	"o3uEX02EQSF3eG1yQ32Bcq+0kYJ1jW8fK/cH0MvCMGmwVp/hZvyQuklfQ+Ps+9+XPad2nGjtyQj+I6Xu",
-	"PfkyZkx4/TOAOFg2QXzG87G7Dvbzsy9ND2TSyEvkbjr5Z+3hbXLIUqacCyruGe/6Dmym61LGR5bcBWSO",
-	"04wocLo+iFp0G3cWoojwgm0RisI3U5RCr2KGSrf1QKqv/k9svpLy5kprto4Zq2N63bGPGStjHgpojsaW",
-	"HCrk3eQRp/ALReZyH9bHAf7dvj6OgZt2SPjdPVPn/9qH2k5J39lRd32P9nWhE9KRq2dbvsXYb6zfJm6Y",
-	"iq+QiXwjuY121aJku7qJihL3ePKOY7cWqK27r/AVtNGvy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzwe",
-	"OGMfteXqw8DeaiZpW8cI4l9QpYndBoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4",
-	"XUQOgftqn7SFaJvnyxbPOQ6zL6v5Imiq5Bi+vbUhYSPnbMDpei6embWMPGPOqx5PKnZpbcmz9u+j+e+j",
-	"+ccfzdJGMwb5O1q6QMxq+Jc+6vZMumUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOAr",
-	"g6ir649cTK/OFvIJbDUmUixxxM7pu1A+3jdRx/4k0SLZT+wqik7IBFFyzTADDU7iEuDhoH3Inp48MUFh",
-	"U9ISrYH86W5Kr60sb1qwDgf2vEzdMOlC0CJHKGKfhN+cMXwMZSzuVsFSacWXguV1ei5WjLmcPtfmeUq0",
-	"lAesq100el+R7PjNi2Tz2lgw03xsbBeQV2pKKPk7saEYJjCdkbo8fjB2iJLY9OMCvpjb1IiFObjmyFxD",
-	"RhXXu2u4na/LSpw6KKXrcbVIPYH2Y2RHYVQdCROpGW0xSovTm+esmUBVn8/+ZKrWXh1PbHtpsy/jBF4+",
-	"YGr/owlf6Zw9W0QeTdhz/B4rKRkyam/TI8+bnaZTozPQoge2c05zrugcrq35jry1mZhTohhgOFg4nhR9",
-	"pv7nQ66on7heHbELwL8vq/83L6tEwfc/WckX3LaKMtOEukV1St5CwbedWsZOD4Ye+PcN+K95A/YW2dtN",
-	"e8OUTQUY4ZpW8dNsjU3c1hHNJhvRLXh134Slpq6oe8SU5S0rC7r5XlalamTvnD9sp+48kyUA7vjaluZZ",
-	"XkrDvQKOEhfLZresx1/3d8vquY8UbEXkCij95+Px0Fo1V25QFBdVyfXurTnELmuR/yPWG+5KkKvXz8kN",
-	"203JtSp+MTz4Cx61B49JtqIlzbTNcgaZAKYpoyW2D8KhV1pvMNyk0ujBOVWruaRl/oUi9sFTAkk7JSaB",
-	"KZerY2v3ZMmNfACUR3qD6UTcvC2T8oZ7gJKLiaul+MWNXx99XPXdHYAWLiIFGd/5zrg1KqKfKeBmYNZk",
-	"LpnCPhkgfOhanZJcZupLuuGn65ywj5uCcoGSOJPCnBPoXWtWQDZ0yS7NP6G84uK9eC9OyN//flWZy0bz",
-	"DLj+73+/INfmI1ny3+GTC/INUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXf0WxFfFAZMsNwCRtW",
-	"rjm+g7tOnH+9/nhSf379t0ukgOM2QwbodrfFfoOywPboMGgmzcVg3QGnuPznufr73/EzSjYlW/CPuAn2",
-	"LbgdO8xX++u1us1+uZ7CDYD/Zdkv1387JVc+dCnLECImo4LMGfwaMFG5VmYqPDfP4d9YaoKzMQaDmY9Z",
-	"K7mGHlrX5K9nREtidFbCCsXI+aO/4TWUgQvlGp2mtkHg9SdjAUxJ7WKZEuthubu2o0AivxnGsPU15JTi",
-	"7n9pPVT/8auS4vqCXGcyZ9dYDwdtd81AK+iDarhpSq6xCcW13TSATga5t0OweTvgUylcMathMASXgNfY",
-	"q8TOXnm+uv7uHV1eX2IuHeA3Owa4fr44+cEYL9fkrw/Pv3bZ/FPy8Ozcg5VxoLKQmuC4dXnl307hDeay",
-	"d69Z8lumyIPZQzvbN2zDqOZiaeZaJzvYfD64BwMdFrbKzPh5ztYbqc0iT/7BdteXtRS5YTs7Sg0Vi9uF",
-	"3cDgTDDAPYbjff6QrMxF4rlizQ1bXJBr393MaiL+75PXsuDZ7trwbaMa/5LM2U6KHDDcoLr54fkTpPP1",
-	"G6bL3cnVQrMSeeOZ7Su9oSXFVAkYBhotBZnWhrDYW474QhSXS8qFl6Wn5Hm9s7bLpwKXHN1sGC2n0M8W",
-	"zoMgxtRxpL4gfCmkg9XeycrhuN4IuT19L6DcOWMCyzo5VHAsOCvNXbKh2YqdnJ/OatkcfGYuiGq9puUO",
-	"miuzTbAlLvkVADvNlAARzyaKQBNmaLSc89L2YsODZ474ppS+h5tNYZ44my5QmC4mZ6cznIXcMEE3fHIx",
-	"eXB6BpPdUIs59KURs79D5gDq254Hn+eTiwl+ay5itZFC4dV6PpvZsk9t73LNPuov4T4AQ/ujxbycyBt3",
-	"i9KYh7zTfuG5tuDkTSiZmL7uZ+R6KDQUgcnFzx9C6n8rnZgvZcaUAmj//wQU8CV08vuBaYrR6y8B7ThN",
-	"Evs19BymLt3x508TAIqBFBPbpQxLW2JtP0B0ZSuW3eC5BZavIWfWYPL52/+3ipW7msFuWTmXUPuZJuyH",
-	"P3PHMipgwx7NHgwc5OeTD9BIY04Vs6Go98I3sDlkAkJqJKUZMryUgco+3HVstnpKvbbgBVGCq27PjOZ0",
-	"csMwITpx2pS+Ag1OdfkrNtv6kS+xDeXddO+DLlqyn0fCy/pXa7L7TXSuxZ8bbp3J+ez88cnZ2cn5g3ez",
-	"Jxez2cVs9t8Ni+5iUqnyl9njJ9sHv/6+WJyVs9nsbPZwZv+3bMDo2x643BDnhu36f1ZQpZ/Jygjm84//",
-	"53f7yY+qO7OzWT0zlyDNNoXcrTEIV7JbeYM/wwmgNtdplvkhkLZnhqA+qGXNtjCOZd50F7J2nxcCuQBc",
-	"uhGevwKNyPXk9y37fad+BKta0xtj0hFji0ArfL1ia8WKW+vliSDlHXw+/ImwOrqaEktEvIe5yIoKW7W7",
-	"s+GeNFQM1WzcanUKwDTQYDDWJ+v6hu2u3cKtfsNRxBsFyJYIkeeYd9B0DsFNesM2OsSYb55E5FfchdFH",
-	"MVDOwBj7gIYsU/obmx4x/JDF2DPFjYO56yXbXgWGYm1lmyvrriMXzsZN+V9EHEAJ6cQZku+r2exB9mBG",
-	"SipyuQ4MfeCGx64rvbktzDmB59leqYITOp4MGbqDTy2Ng13sOiBuGKQQBgWtxtBJvdo+9iU8czedvJCZ",
-	"9031Pe+fs7O4l/j4wRo4VjiMEBcs5+gLCm/aLz+hQ+SurlOO+2pAZiiylaVe+TY+3jtjYf/gCBMpQKwo",
-	"bZQMK4DMxT0la1reYNW53fyuXMEvDpUrCzAiY1f3w95l+encf4PewKvus0XTuO6zZPpgshgDO0ma2Wcp",
-	"vf41xc4fJ2/MGx8gG/ez5Uupf5C5scDzI7DzK8Fqt2KI1VArEYeoLOP4VziyfnDiq8q5PtElxaBd2lYw",
-	"z72Dx/5wc2Ga7rdOyZqt50b1LB0PxAxX7A3xM9Qyf2gYeXvKU7tjXwnbvZmoKlsZiXvtWu4BOivLr8FL",
-	"7D+9TgTi9k6VS3HPuYZ96alGANxM+4rnnuFVBRGO0eP3vZKLjDVfOCyu1QkjfMyKSvFbtmcNUFh8wIDH",
-	"s05p5jDYLC+EvQMwwRBE8l5JjgjoE+T1wOGXU/JC3jKoUrmDQoeksZkzbc+0b/9ig9Iu2aLR6sV9ZzMy",
-	"7nyt/eTJ4uvH+ezrs6+/fph9lT9+9ISeLxils+zRI5rPzh7RB/PFw8XZ/Hw+m399fp7lZ4/yx9nZo/ls",
-	"MZvR2ddm0zaTi8nZk/PT2en56RkW0t1yWanvcYiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1mI0s",
-	"3G8wM6FLfi8Po787IKt9w+SmcBblTpGc51Mi2NZoiq6frb8+zBQjdweIe3t5dG+Ai1tW8gVWu0RN4ZdS",
-	"M3JtrtNrkhtDlxWKgV2LPuOdrAK/cUE1oKxS7fVcGwvm2kIKGg1BY/ixeefgTBq3zv0O6byUN0zUyord",
-	"HeSjle1BczyWtywKAB+yYN7eHcFhb9hGllEe8xgU1uUoK3EUjfups0mNzcqFqxRD5FzgE1LI5WFsNq/y",
-	"JdP9Dslv7DPHE8hrWZlfTB7NZqezWSP3o5acs7N3s0BygoieV3m/DLIiuY5xuyw2L19KRrGL3qNZ03k3",
-	"mA2QHklJAyk9QDHoF40Nd48kbKgFDrZY2JmENDMAPQv23+IIRjiAI3bDPt+aL5Mh17iUU0u1a+jIpMyY",
-	"j2ZT8tUjkC9nsxnZsDIzP5ALwvUUAxzoarP1mOQnCALCZlyj0w4utRqLn5bsvcBb0AwQvBWDcDEHHe7F",
-	"/6iDrsvNXSYcyVsv4YQe3zH3L3nwxpEmZXpaPv3MvF1vmYZW+JaJ9x9gFWC3Nz1eVuZ8+Qn/0XJ4Nc8O",
-	"fn7o2RnlhEL/O5bXH8P5tJaQO3M/kqU9UJ4m97vq/n3Q+tw8R3DZjNj/7p030jnj6PEBsiawjuH/Y+9t",
-	"mBPHsX7xr6Ki5qmZ2TUESNIvdP3r3ky/bPez/fZ0MtP/u53cQdgCvBiJsezQbDbf/ZbOkWQZbMBgkvRs",
-	"T21tJ8TYsnR0dF5/v7zgIEBjLftpm0NoyuIRa8JY/rpO+J6g8FVceOzV2Or4+b4r8ruCUIn1YISL+X1u",
-	"EcR9rOtoMcDmTZnQJJRJ6LsOQ2HVtGWqBFg8LNSC0qcZ5c/IcZsEdAHMF1zMsY7O+KKhJJJCbzZZMBob",
-	"83bVFx2xxLDvnWfjqrr7XkGUStMNNr4Hz4xfvvgILa0AyTJYfALQxScatEhN65oL3OhXt+FZSgKskDB4",
-	"wF/yNLkNmQh/8nvErlmE5NSgKp4aUM2ei5GjZAr6oyw20KZI0xIwkDoUGE9EvGjKBfdB99qbosRiCEJc",
-	"szhJY/xdyVYYm7HD+CDcZVDAvqiXiNkwFpCJmdOYjUUqWTMYqP02V+/55dh7cgVHCcSN4F4B88NAPeG4",
-	"OKa4Mgw1oyw4N9AvpyfttrqlbmTQs99udk9ysUeZxDRhIwivuE99kr9/216pVjKiMgEA5c8hlzoJkI12",
-	"aVzO96aUpzSCidXQkmUh0aKX2ToLvqoAShR0prrqsENfizkRw4RxU7BJglACq51HKHAcz8c0wejbfMyA",
-	"bl/Nm4TS3rGI3DqYjEN0VSnrKtF80MZ3eWhLwzYuNenhU0OV1Wx5LgnfeYNmxIuu1pYKblDmCU2WlPm2",
-	"osY23hyUVrW8TX0JjwEw0HSOvbUaVu9jSGI3CtUsmF7+MFqvWFFdllTYdf6RNYTpjALiM6sf1t8Xr7ww",
-	"9c1//7XZQb9MRNdufjtmEnayznbXdCIobRpoTbk+oaOx77WZKRmGs8vmwuDJ5U8Hr3GNJcOdrhKsgzww",
-	"dzbpxz2FY0MnmeAALFLirr3sNeYh58wkZ+pM4JgdtjmHYxVgLeF1c7PStM3uCvroxvx4W6qrHTv2IJUv",
-	"6+fEPvr+yi8c3qTqM17dnc/e+GrNcvW0osEO7J2fUBZh/1t4zQj7Sv0kWhDBQar7SuP0yU8Ohd18LKTp",
-	"DpiHXP7skT781ic/6W8tRBoTMeceICHZOlvdtGU2c/+S/xRBsBFw0VH3/2yC8lmTE3TVaUMFC8cczHZK",
-	"1Ag1XDsYm5BaREqBohi9nsM9xBuG9WGGbbHbGBr5yH72zX0i/Pb8eq6MfmytG1OA5lYTsqzMt1Z4L/RE",
-	"Vwi2bL+Z99yYL0BCkIG+yu7MVLPZQI5S1H2KG+1We919FDWpHRdyZOiDYIZE7wEZwdjXWSSC7LSrZmBu",
-	"BcKSTUAOe8AFYSketWE7sDRxPyI75AZT2l5+tWdL0dbtImPmT4orLDumwjLjvAQNOoqZ/CMqiRguVWei",
-	"2Sr4VhHDJTPMNVWxUf6cJUnIUfBnVMq5Ml+vHEPT2J3mMnxRtMEzq7LhNcZwEjSCQUtPSssXUweWojFm",
-	"NErGC8v4s/YtD9R3kgnfVmYYt82JNaa68xrA0Tr200K9Y/66Ibn9xpKiAiDeM+DR6/cSJpO+JpqhSYsg",
-	"cgUx66o5f2jEAjhZC3pnijPU2bDvNUtduqGK98HO4uxlm6TX+OHm89mnl68//Hr+8vePZ+fnnz98enGr",
-	"xFtC9yyG3qo0rTiTeZDGlUwx4a5+kGqoRuVTfbUybZVyPV2V9VV1XVQW1ct2/bfZ5+K8wE6abjlNY/4A",
-	"joz+ZYtKgH10VOWWFAevosbKgBfwIrkZNTWOFiwjlUzuMc3eOv999/mrtXflu2W1v2WlHN5fFogdnIsJ",
-	"Xh1ci3ku5JouiwMpzrh+v7Xmmj013B5RHjvrbuHGsi0LtRQE/tzLjL0c9sgUgY1YAC1/CCNiULQEZxIx",
-	"qEkMtUmSUHObFjnT7GyBMwuXHFKHklBJ7BFaFDxBSa1NNddQWOLuRLvlussGhYi1+XS7wxY5XPHJt2Hb",
-	"1aUIu2WacAurzc02WH3XPYi+e3gFM3dhkB0Zzv6yIpozOdFIQUjgSD4D8FGIOFbXLF4gWpC+j0cEjxDj",
-	"H4llu+02oC/haTLMmHB1c966oNsHPbbaoj1OwceIcfVgJ3tl8OwmKewX6HLqAWyMBgOlgyhXwxV84NHC",
-	"fqBjVHC9UnPQ8v8Fbndlbz5LB1Hot5bSn7GYy0avq0snaouf4PStaw7Qi2baOAxHZ00dAhoCTtkrLEBa",
-	"hPs7dzftA0l5MBBfS/eB7ai5ZjwAHEvAC8OOfEjVKUk3SFpiiG0HAB6XcXvAnBoKZBoi5hkg4bGvar6i",
-	"SMJJveQ3yBmjEyhRoyRmNCLUh4PbQoz1HeeTi+R3/TIs6BfWqp3rd913X+HrwGLofkS1o5qA3ocnCtbR",
-	"dL2GHFMl0m2vkYQAinmsRB2mB2+gN4h6ODV7XjM5Ohv3psGm0LTYoAH930vnCoJsnLY7sP8MGtnz7I6a",
-	"Uq9Kg42ZqpLjQy9EHVsGKoPCaRoppWRXGKpQHoLduuX+OTIycbO3mZwmRdTngK4oV3ZTki3Gj+52IlPG",
-	"kmeEcsKAcE8dMES5YFL7MPnNIe3meIXvsUeYc3V3REImTdyzDbsluu3q4qgHt5VtWhz6WGT6x4KKoP6p",
-	"QZTfskRjYhtx1kpzSieMJLFIBxE7oE2jZbEHV9cgiYWx+zMJWJgDESxI/miYizQKMJ8t0oQgOhS1hPGS",
-	"TGnAnlmEhz4qN0x4C84yv1sjpugym1VpVe/n6vJdBXWtchXxKK9ctdp2lXVV+X2Jy7ib9GLSRHuziChm",
-	"omqSMTDiaZKdqkgVX6NZrtfR2EzLKvsO5Dpmkh1OsN8k0toxI5HZLmDOA4Aa2PMD6k9QVDmbk1AZQ1JA",
-	"xAHXwsSKJDIQwb+SiCiwN6eZaBPUaGQkLJD/SvnGGrulVEoowK/WsfwQJC9ccP2Qw6075AMPttwfZoxL",
-	"aJQFb9w5T3XhjzEyAWs5isRco0Mru55wxgINB2uW1SKLYNc5OTM3ghtjFY9EP5sAinJWLECj6BnpQ3zA",
-	"EA5AhALBfWWBXKipycWl/vxBa6XwTGgGcMJiwUctcs4SUH0mAXzngW0El3oYKThUTEuSeI8xnYt4cZiA",
-	"joi3qmAScZ2YCVFIJcJ4mQ2gRu4ju7eSBx4g6Tiqd/VhIqYDmQiOXBuJLb760vADXzNQK6FrJnE4Qo5E",
-	"cBQTOp01NNLMldcYpTSmPGEgbwAbHl4zKFv0WQ/O5hlsQgLAYtpIkKahK1dM8OWmEQhfwyATERMaBDGT",
-	"WTCExdcIfKytdxMJwt05RpyDvP2SccWYoJB2Ql+rq29zcL0X4Puig/cRp/H8f95aKGIXUDv7c9Zf5aie",
-	"QxTdiHhd3CgTPii2wcKuelxgNdkwK6abJXFCSfq5LFjdP0rC9ynFUc+eUh4OmUzIT//n7N1bJRP/ff7h",
-	"vWf6/kj39BH5e/jLz4jpPBZzkggMzmBsRp9z4prF5PXFxcdnpK+2qplaO2stYBlQuluZRPhn5GoASods",
-	"do/8VCZiCtwOQIahn4nSLTgzoLL63CJALQBoLL1CigJNc4DqEXm3fBGlU65P8CkLFmBSX3I7Cph84GUa",
-	"QN4aKnBjqDnSdb8ay3wU0ykAcNsSJgDQITSb2AzdJ5SAelsOp2HXde9aJa+Ahdazru84lOqEKytM5CJh",
-	"Zb0zp6W9MzlPrHgrmEtCJo/e6flp3AXerRRpDF0pZlV6pHPJ1Wv0lJTNYEWM6vmQQmXZzGnsxN+2SNhk",
-	"yWv1nWYUXuehHrv2Z93bAuwrqx2HJe+UA84WGrdsZLi7kFweW1iq3dedK31f545Vgocf5jyT4vU2i4hB",
-	"zRhWkM63VkN0FgSZgYMmfdYNgG89wGr1TBvsosTBBlJXxHTeRIJvCBysWEXWgxLx9lVHuyib5b6A+4Qi",
-	"KZx/W3vkmMfF5UdbTv/m6iOYxz0BGr4bmQ/LyKxsQG7UeDVCkWWCDwEJS08TiL0sxd3iLZrQojCB4Xh7",
-	"aHKlnId85JRY0QnTIUzgjiQvaRyFLDZHAzBSLQyGhTFeyFlmYy2ReIUADJ7KFUEt7pK6DmWd2vCbtr3a",
-	"322v/wzb6z5DQx9TpcA4m1vjz835Lh3lIU+E2st3ZjodWWNtfc8wXv4us+y+b6XvW+mut9JZya6BaEeY",
-	"SHtGetlpCpbCuiavuzEXVjZhlvQpDFed4/mOcC5Osgb6pAFdzLN/tgySgIYVM2ANpJH0dFApy+4tly9h",
-	"fRihEqlAke2QBh4Gq9T3LHss1jQpg1hiApxIxoMW+VySTSrL/xRZJUm8yDsWOya6M122Vmm4yZBETBiH",
-	"hqTz1x8+/n7x4e8v3982bqtbwxdxSKNPOPLDINpldLaZp2CrO0uLH/E6bXBpQm1d+mjIj9dWP+L3l+mS",
-	"s/rHENJN0zCKQlsPdtL1GlOIVueeTuMk9CNwTHWcMsNVKSoFCxHpyej4C0azQgWsAUN5RCAakJbGzSVe",
-	"f9noXapvXDZu8wrrOU5488JwGC9N+q3XmLJkLJRcfvz1QjOPIwuz7B0dKSlyM2RHdBYemTc76mDqa2Br",
-	"6tXWv/IaYmLmYuXNNVRgJXTwvNSVAoQ7qbG6UlzWCwGda3ZSRmcyYWym/B0Rg7JQP1JuYRJ3jEcY5Rmr",
-	"X5vqsNuQFIML38N1d9/W/wELpN0ueY0LuqE5Xl91X1BOBjLTAc/stk4BOlNTHANxhW7W0cBsDs2QH2/I",
-	"e+v3a/Qag3AD0JMxY+wmwdT4hzSBfnB0jpNxCAEik6AOYjpMlhGEkF7gFzhJclhH7dOcCTXYimCpkIaj",
-	"3vycld0tmuLhWgIbopYSKOd+pQhFW6PfFuzaoxvfvt56lCJ7WWMncJLs6zV1lmUzczdAwO4bXG2ayV4Q",
-	"Sp/GwU41RO6D1uAYrFDQacsa+suGIrZRpxXrTg8ut6Q7dpfticlzr2IEMEzpTLn+mTCZVgEEiQilTHO5",
-	"7y0ErPSEzEsI3Ppg8vF5LCBfPI/VO4WGJRlfiIQJpLFHLJFZMTJqeKjcFjPGzRGJE6J8BXguovkOAW1K",
-	"khkNC6pk4SH/6dJlevwd0VquVt1NmMo7x94kZIY6Ab9tkv+UL6BoGsozJywA7TCjQBroYcxa8xRqrxT+",
-	"v0U+wKqKWJJRTHlSWL+fWXeH4Ijpnhqs8LzBkyNWVAbE42b7UfO4fdHtZgYEDHoZX/y0oDww3oAvHrGh",
-	"ukfniR5MrjBQaAtoSI7Je3Ft6MGU+R3EdG7pjSqEf3A+17aRIdEKaH6aWKOgRpPD1qQmjKu1VxpRT+ge",
-	"pkfAaNCMWJKwuDmKRTpb7za8YDR4C1f/DS/eE+C7RhQrgAFrTBfyj6gFoHy/a7S8DL76+LHXCMLYQrCK",
-	"NAGo1Vgm60KSES3++6n++5RJSUdMi5+yf4H6WggSCT6ymR6sMmo1akVFLYATrdXWXlrwdVsAxcfsgXhU",
-	"6yb4oA5AJawEhVWSwYL4NJ8HeOH8fVtwUGcDbCv6DxTCuT5w5exVt4NXRimskxdT7eb7cvLXapIlmOZV",
-	"baIbrm7xpxVAZ/TWN6ocOAaD6I9tKNUNFnOZmmrvqqaE4Y2cxSJIsX9UzCBuJ1mM+KGLSCAroJykdiy3",
-	"O4NMA29B7dDRS4jKhRDMhujwYFB+2abaHLVwFV09cEzZ/UqjFvtqz6ObwL7i2shFNhM7RS6cr9cTuXBm",
-	"e9fpqB69cN+iHBHnlYgd929O4wBLni8gXwVAEmN6zZzs0o8S8n1Q8OwBoAcnfb1P+88Ixa9ZH3IUXjMM",
-	"WCCsMYBaBCSUl5yjYmAx8UUcQ805QF9wXbscsyA2316gK0VCLhM1b4Zd2cl6abQAKlHdUBdSg8gkjCK8",
-	"BJNqkk4d0IAssycZh7tOsQI7S+zpyp5VDOWfsC0V9vTPWsPFcQZ55mIqm4QedDcasKBtoJWVrs+JdR0V",
-	"lDVgBG0BGrCDAqsKC3SH+/k5rq3Ta8zJH1jMGPIKtqLSCUYBa0HfrPT2CTIu64PSDg3TFAI1cEE4HLIY",
-	"ogaCk1kaz4TU6gFPYNtkUBZz3EdqDwnufUbAi9a2w/ZCqlfgQQonxDepViwknR1aHM2VhxLHM05EmphT",
-	"yapn6L80Cj5r+edirjS6c47pUo1Ad2zqRh7JkiQyIPdwTo0EVG7EIh2N8VCAAxGfM9cnUiCwrrOocRqm",
-	"4VCSnhOp7h2LFKacHQsGZ+WOJOssCifsgNrOJojRIDAlwl5WSRMQ5a6hsIVSCVXWq3babhMojU7CKSsV",
-	"C3yHA0tEFQWIVlWjd/x4a633yXypwKt4LeYIT0ZjhhjbpkG6JumLItyOueiMu2oQpqlVLkPpx2xGuR9u",
-	"KHN4kbvyG2Te4n4YhdRAKm9g4MouvkMmrmyKFyZaVGPBhZThiLPgQmAoIcegZSLa2NaiqfZOmp12s9PN",
-	"kZbqoE0GNrkSxUErymeNXrPdancy/i2d+DARGbkhEqFbWJwbeg2QaT56wxEsXCTjgrINHSbJVlApKJ9v",
-	"w8m1HXuXFFGq71sxAm2Jt3RZ2XHbDaL8kYb+ZCDERDo8Vk9bT58qKcNvhPz3Tj7uEocz5rBsab7EfJjG",
-	"1LS9ef9bE9a13e4cjmjBkeLN4ZlhyAOs6Ur5VPlCzEF0mSrvVnmotfX2BGEAuW8aBHmj8VNeYraN2bg6",
-	"8egm+3Vx2xtGWKtc+TzPbpI70PMaWd39lYg/MRjPQ3A3UL+AdtFQNiEfNRNGp25WEZVAcxrKqU6DV5eq",
-	"V5Gp8K7DK3GnuwasMgp+iSMJ0NWvob2qCFw539A6qduD3KtM8PJb971wQki63s14yUYx2mATDf6ZymQK",
-	"nkzMwHvGUk4opkdWlRJqLXc0D0K87avYgy13EsQiBU3WdA6sXYT7U3bThyni53ShUcRzUp55m+hWjsW8",
-	"Hmln12pYpXUh59Dz2gRvGS9tkb4yegARg5LnkUiDl/AH0mm1CePXLBIz5vaRh5wAVIb+/hRgpmKo4taA",
-	"IWLKZIZRdsn7b6lMmnDb5psXfaw2wgbJhKi3YsEzPZxM8ocYgR6LNG4RIHQnnVOi69ihSWsKW8X0UZig",
-	"bxIzOr3kUXjNpEaog4/0hTY6PGELImIyhTINMqULIpmO/DL1BDX0kJPskehZhDGJhITaad9nUhYFZfGB",
-	"OI2r23HJ7l7MmLQl2rOYDcOvMAhtb3hEpv5Y+Zn9OOWtYchDOWZB31ODh4/+0q9ISKas8hI+shlVjo/6",
-	"6v/9Qpv/+v3qrz9dXrb0jz//Rf1yefmXn//XD6tk415jSr++wRudtou4ymrzUDDRL7UIZ3V6MfNZeM0y",
-	"zmDsLcgmICeHuRlwX7zdfHp10/G67dum8/MPO/GrJ+xrgjuliVKRU5SNMOiRxyfgOFxyuKxH3GW+5Gpz",
-	"9sjNZUPOmK9lAhooOq32ZcO7bIQB/Gruoj7C9jz4GDBwdH/z0XqTG76q3hC+GLDrllxwPwo5a7lDal13",
-	"8MpwilcWZX3hCjV0PRX2tsvnhr3wstG7uWzEKb5cnPJNIwWrHS6Wqe8zFrDgsnF7e8mxj6jUBy2hBVdr",
-	"U5vhPKazGeM6DWZ/dTS81g2rmt2sVd5yhvzUZnjsQUwnjPzUl3TIksXFOGZSfbP/Mya48KRhUdBCBY6X",
-	"NeFbrWlAlAqhIcfwKWBBFRf5vYbR/MlLUdRL1h9W2BQQGIPz34FCE3D8x1GwneOvgTjcftOsjKIQ+X4t",
-	"YXc7R9itBoR4obpPM2ZQw+CwTx+6ZmIJkdHAicNMHcg1VyKw2SeHrVWH5niNeeqSIgncdJUUxtGN+mdt",
-	"RYS66061EPDFeqogxjiGii9avfABh3xVMENHOoe/NqL7mkXBc33dwXVfjYHMgYRv6M1AhwmL1QWW3x8o",
-	"XehqA/up+h90X0HpeP47nXb71nOS/M7dvOWKLKXT1mmZfDFZvs5r+0CjidqZ+8zHCzgKcFxkyKKIDGMx",
-	"JZ12mySCdAE98emT/3pGTtv/Bd5PFIk5C+otY82kZouWMV1JUhOao4GcsSRWaiHgrdWMb95w+xYale+3",
-	"XszwZLrZ9aalzS5Qg6NPp/5SCc8A8rgJeqaJyFxBiIxLUEReSXmPhYz31J8mjM0yD3ZM5XaVD/jaWuc+",
-	"oJIHJE0EhLhpKNV7u0d8pe7nT/CKW8djund20qj1URvAbgs5plEE4e0Bq7Abcm04S0IdMYBurl2qL2w5",
-	"g7Q4EKbYgQcgqJzYygedcB0zDqjwuvePyIRGDCsahI5BMj4KsRgCBVkXPqjfESniGSJFiShYqY/AUjxd",
-	"G1Ek6jAZD0bWtVUMvl46nbKYxFALw3jAKlT5fNJrfKul+56E2ZB85AR6JEgO3LqSJIf8OkzoZlb+N851",
-	"35IV5PtsluRo/zYj95jKxVFMffa/8/SGS01n8PXj9mpHWcivNzbe22r9jS3usQAbR62cnp/aDJVsYTcb",
-	"Ko6weKbtWMQBi7MY6ZROoOF4f1l/4z4M6j2wodmR9HcQwy2SdYzuboM/jRpPB0qwj5pPsrDyjMXqaFfP",
-	"l7ZebIwIn1D+47NngLoDloPQedhidOXsje6VCn6deC8JWgVqduflDkHN/qfcyJ6FOjr7xx+df0z+1Q0e",
-	"py9Fe/Yo7tBfjv0X7NXodfjfk7fT9+LjH5/kRfrb/P9f/KPd6R6fnD56/OQpHfgBG47G4SokzoL7OUgc",
-	"Z+8e7f20Kn2sapGWhaMgwG+vyJDD1E5cgja7F5xlGD0jVCuDSgqo7LA9usl+WcJKXp0cUEmhJHMRJ2Nr",
-	"2IFXCxjxyq5z1CXh0PiP9oG2BYnpT4DCWIiaFxlv12KSV1Pbcbo7q1cjxPIF9M9z9+7Khdth/svBk9e9",
-	"bPu7imrsYEds3uIZNFW2zeuJKYbucu5gJlT039yXvso2ORYJlqVt1FwALFJG48AgMT8VPBm7AYt0pkyK",
-	"gCbM9DV7xaa5qUq8F1gtizURaqMIQvkbqkcrZmX0OzrdwQUDgUmVZA5V3HYy/UhIFnga/StPAztjQm23",
-	"TYWuSjwKC1wHQkSM8norUGezWFzTyCoRGL/LWz6dpRswTYsUT7uTK1E1WC45bLFiqA21NRGoZvOFw5DT",
-	"KPyXO+BhhPvwSqurikBjMxaHAobJIOOF79Ndfh9Y7+x1MaMUr5mAJJyyfwiulvHXi+fQQkwT9lx3Uxnu",
-	"aBabBFWePQtDItlL4gdY+KQ/WUJA05krZxKftE6KJ9E+6rhuV09toq38PNjRmZ6OQl5PgPqNvbXOd+Hy",
-	"7o1oZj4Fu0r9dFvOrq61bwikirCXrC1FIhaMWIzkoqEkU6GWtJDQWb/JDq2X7wVnGt5ob7WRFdzpLfZd",
-	"fYCslqEnPip7sj+m8SgDZ4WaCK59DReP6FF2PiQh1Bg52THISse479U7niqJZl8BOsjrttvEShGEXn/A",
-	"a27Nq0Uh3yrpnwKsAoCiKj3ZUBrq9+zWjUxpOupwJmSYGAjGWayz9gvuN3PfXH4bm19bcN8ZPgz6P0VR",
-	"lwqNo6grKuE1RrJBJd0Z0fsY3bT16vm9SN6JIByGLKjP9ga0ONd/zzHeHBCa0c7qVel5cJRTlTd7PGJd",
-	"OBG2C/jqJoKIdHIshuyNRivKEobKCkUDU/khxID24Vil9n5hWjV8H+p3VojEht/a/WBa5RG5w7Ck3W3N",
-	"7ukSyFoxxKzRTH8TIpiHUaSB9ipFLc+yevWDRC3LT+dl5Nvj3ZFv/xZTn5HXYjbDDt/syM9un+9PKzQC",
-	"lq9ZMQLa9RoBj7YyAspmyJgFFj7pnykQSunj9gd1d7XBfnikBkQGLBJzEB+znzJaxJ9+eKSu/rmVncTf",
-	"jYzqRkb7sEYG9OXBIDuNMmOjs97YaK8YG+37MjZMz+EOtsZpzbYGHtjLjUiSUDjAv0lSRE5wPpEiFgw7",
-	"6JswRF9iONwDhHW9bXF0k/2yNrIPMStwPPUQDWkgILXqcz5oudBCGaWIfvKPkqjZLgrlT8U1c463nRF4",
-	"d8LRtZJXWxLAkc2lJMDWy7eHWbmFKcRdW2KNGbrMmFC/HfomMRjggvvMtlUSFkmG8M+y0HzUHMB7oDYf",
-	"whzUfAdrjcEqJp8L8XwIk+87Y8OOjA3V2RhKibEyxG3PKNdv7Rz7HGPO2UUP162RCElvjoB6D7JA+OlU",
-	"S/qm6OmUxpr/XHC2Lkb6wtx0Q0/k2QDzYIxySWbBsDQxI+IpTXIJGcbTKfDWBupk9+W1moT9IFvVrXJN",
-	"e//18cWrZqd1TFqtVu7hejxqR3IKA10BQMGGQDWufB8gTpCH5qxnzGdP2eAeWMUezJZnLGYPtYpnlMll",
-	"fMkzw9jTVq3X8cB895YMam/JiPfA/FYmp5fKQN2regudkZhWMafTi1BmTkFRxGQYRsqMMW3uK7y75aOp",
-	"pzjYWMFUko8vXikr8fn5bw8nagWO5tGN+uf2yHGNyvbnezpF8mFs0vAIF4i0KaESBExMTHuS+VgQySBV",
-	"yhZkkIKWsQXHU7oA/MnipPPbkLMPOWfwmykJXZf4EOryrzbVpr70XLNf2461RtYA8yXzZI17/c9N5/ca",
-	"kGMAFYKDOlJ+qNkC2zfDVGnHOzSQu5WOzfnGTKzr6oGRIR9FzI2EaDAGtY+0dbw/m9KBHQq1x9bphp72",
-	"EQ/jRbxSnin0xAiehfMRBdRpOFiOWbPA4ZrJgtXPyEmnix0EcDIRH+DA+SrY7WpUG2+yZ1j7zqlk6nOB",
-	"LZbIXAOKgAGGsBahJHE4Gie1WoE9E4E9mH9qeYeQW0Sd/xkBETS3hBKKriFsM6NhYMjZTbMKNGtZXnWS",
-	"CDKji1XhMW/ynys9b4DviXIbUSI20VmfwIzCa/br7DDicgYEN4atCArwAbwb2p8K3A4Yyn2v976teRdu",
-	"5hDYKgHvh1dIb/3CkK6kLoCkAyi0ZaIxSONhax5s+nqFdEYXh5HQXxZkQPmEJDHlcshiDzx1U8xLPqLk",
-	"2q45LPrU4qz2ZBgopRcz8PKhHTMZs6lk0TUrgOKY0cU3K90W9bLxizthygg8tdxZHrEXkpPHnc72Iq9n",
-	"+oGLvJV2ivR50MLJoRmZzOmiXqG/FmFwqGNcmgMbiShRIRPTiz2LqM/6hCozO1/wbGtzpzRgHhRGAADg",
-	"gJlaiAIzUL3It67VP8eCj/D1wc+DKarYaf2bCAMbjnlQMv5ZE965Mm4xunTQMtdqXqOYG7K9w1X2rBaN",
-	"Zp3YPuVKeI0HtCq8Znhnpv7jP88OtYk8PQU7p/GWhCDnBReu3kuKbU863ULoQKSJ8WrFXLejEIe2JRNb",
-	"dEoJTbAlXneLSqXuxJAwdWfwygYMHFpgZUQVeMn7M9RmfeulhAZXopDTJe/oygfRP591s3y52bI0xiaO",
-	"TmBD4RxUVHK/pNHE7pXtNd327yXSBOAqnZaLLOaMFUU6Kbd9us3yneE3t67tWJmmKt+tMqMf8KWLgnGf",
-	"80KsBHupxRt4Y+uIz53poJBSnMY9J5Jds5hGTuuBiCE4DbtrLtIoAHxR3GF7qA3d8rUW7MA0jH1DUe0y",
-	"tiUdld6Ykv2nCPn6TsWipK3tFhRzDmVqB0JkwwXZHEjWi7sKTqBeTyngc4NsWYMcf8yyKAMGFGPY/69j",
-	"Wjs0IOZF9OgGf9jUHhyqjQI3lITxIDvMIKSmNX+L6EFgXgcAuAcLAmVCocaP1w4n+Ttb6Piuss/BuH+G",
-	"vxe9Z1nt0TvDg1xb3VFJ87GGaIBgoIH1pXxBpiKusQ3Z3BlMh+Gu67ypHXnnSauzp+jh6ZJqeqIsU42L",
-	"8C22VkyNWBy+pdlMYTlFJNQtwiIpZTLBgzzl8CN+7BEkUSHaPeJCA9pTMmELxKACHGe4XEcPCmtIMCda",
-	"iyqpgdxwx9Z4HH5VDsNvZr9aMBO7Ybu1blgNpoyEbnvt3nrY9OwRgxE7mIWdIUGmLIlDX67Dan2nL9kE",
-	"KD9mRM4o16gBQH5nIeTVbmt2T8Z9T//cOZ3anx8H9sfjdjOgC9l/Rp62ifrJcJu1nHtgCo6zEN4f+mS5",
-	"iEk/5AmLr2nUtzyvZQVcSThln5QfXIbFDs/60mk+vUIk9rZ3cvvT9N/jfwf/bk5DniZM/rs5Fmks/w0D",
-	"/rkIpb0QSR4IwkxbszrF5yIOnJnqjPtlozbvVwogXzTespFt0F3nSLq5Axr2/i3FyhMbsbc0QUeze3zi",
-	"ZcwTjV6ni4Uxv4koVfPSaXW9xpCGkVJoJ6ce4rJLOUyjRq9z2nnyVPuzyvhW3z/tHp9U0BAo/WUA7um0",
-	"lqKRV+EojVlGIwd1c1DVgJtKfR5O8xsdB7YtNLOYMU5nYcvMeNl2/4DX7Q1HE/KhgLI5p7cmQkpaq6gb",
-	"nVa71VbTp0fX6DWOWx38KFsfGgQhBpM+xmq8CbDg6UgFirauaipYJfU+Zx/fEHXf3ReK+WkMDUNfrvK1",
-	"PqG0FYj5xaGNK2fqY5qI+MgX6Uzwpi+CDaDPH/Q3nsMXnsP1NfnqV9sXOtuHl3q+UQR0lNJDQEtlREkS",
-	"cj9Kg3qCNTgGfIhmedFZaeDjZmzqaVqOpKiUysyjLIzPyIRGEXIN4hKwcqy+50uPVSZBypV7f86SBMnR",
-	"PkYUC0bA2Ox//HB+QYAIIx3YW/Xw6/0WOUMmz1ASoOOG4hKwVh30rMAjQpm7MLtlHROrwvIgQre6L/Lt",
-	"2a/vn79udtvdxw3gavnI4gv0XHsd+OATU0/XZaWddlu3zclG7xga7XyGbQzQ4BdRDis7i2gyFPG0CQ11",
-	"LG5cefnqhYim3B8Tn05nNBy5BHtv8S9iOEQ/j0Zh8CtPwIZVw2y2HzWP2xfdrjFAK7V3ZItQV4bMveXe",
-	"G+odRhP8bF/ttV3WabijG9+O/LYHfZLVk2Puy5fmx/AirSDmDKCK1S5jATh3qxuH8eCB7pp8BY4WXqhG",
-	"u2YVfD7zdp/wdg9SFN8y222odSrgFQC9sY6f1SqbkRitaSsZUzlWWjfkGOOH1FyLGJKbBbBSDkUMPN4Y",
-	"esPCKA3WagoJaRqECYnEqAwtLRvqWzH6tsCM9WQpJdwCchc5ZkHDU38RwO6wncOvO7xtVKmwH8tbWykf",
-	"sASCDjcwGBwTngeayzIXvVNr2+g1ng6fPAraTzpPnpz4j4NHp09pd8gobfunpzRod07p8WB4MuwMuoP2",
-	"4Em36wed0+CR3zkdtIftNm0/UX7ZTFmtT7utdqvbgkbwmF2HIpWv8RENu/V1KPqPTRXzf8AxKFNblp97",
-	"kVrTGGdKNDdnMRhP4rAeuC3YPWYDSthCOnjvbtnSSvj997y2F0p2/S8LMgObzTEhTQoeEQ9J31j3fcSd",
-	"hy64KQEe/lD57PYLDtNm4c43L/MRhnTn1rz7+DIZuMhKEGprhQAUBqImAMKxUQS61TzlILY6wmQrXT03",
-	"vQGjmDGJ3e7q8cqXBtjaM/UHUx1pjAdIO00Ymy3VZLCF83cw/g26bZxyyO9hH90lN5Qq5AwflSA7myQD",
-	"Nko5GTDkqoQgGUao7WMGbBRyaeBB1GGjQ9eRmLNYV7wVlW9oheyu84OwaNSkW8t6BSED1Tf4+B+4QamJ",
-	"IjGHbTFkNEljZvDXeMJGtgHt9NZr+BoYY6kswR4py6cCCCPOxAA4MzCIgIUl6oMMb0T7IBbq5CnUP8Bu",
-	"YkjtnDg+xUf9IHIBWtvTR+Eq9IhxjsHTUf+tQzhxUFa67sNnLP495aE7gCLokrLBNaYiYJEzPRmCyysR",
-	"E0oSICX0EPyl10j013K2qbOvxZCAe7eTLqrNNnVv+ps+/WvIsuOucvS8GBIKxwZWWV+zeKFsWHD8sdh0",
-	"hluv5lOsZ2t0bkpZn1fKvDRlQMyGEGRQI05MFBqXUxIqidYdIR+1SJ+LeT8HIQZXY9GsL2QideBjpWBN",
-	"lyH6YyEZN9mSJSWF77CkpHbWLdtrjwesLA6wUxE8qXcDOkVaXXO70w79H7U21aiu6zoduJhbeMeCpV5Z",
-	"yUh5RzAQGkWv7PJrw3lJHgrmdpMkXJVOf9H6LXkhyZht8wbcPKlofIjaov5a4veojy9KRqOr+pR0YjWf",
-	"M7ydJOOj1kjrTUmdQMUiugHTJoyhIKfKSIuMftH5D5Df2hyQTHfbMUDVtKjZ2YjZNeOIMlfobkBLK80s",
-	"TugzNFWCSlNzilahjiZ4TjyYBoEk6UwDS0GiyHDYJ0RLkXLaSF/fMUBq9WhOF5L0fRFFzE/Up38lfZEm",
-	"MqHAhN8nf73kfciW/jqDPxpUvX6RkYkJIh1awretamPq771Dlbl/fGKweIcoa2pXDBZwpFRxjMx7lAhx",
-	"LOYy5yCioGpA/P0lVD/eSH7eLx4s9OOUINRuVmh5PWJfZyJOShNS+Oc7X/ZixBKYDg+8dqM7vWxLeTFT",
-	"n4Z85NlKXrMfPLsHPEf+PRD939OZZ+TeU8YSD1jgqbPpd/zYQ3D/qgAlZ0p80E6k/hjX0kPjETSQfoPa",
-	"YAeUoQbQecMwqjd4ihqpPJTyppCOyxdTsCmNZWr/YFA+DJ3V+pDJhX743TNMnJEZjW3FJYfy9FgNOU4s",
-	"ZExRrYZkNPbHOWGZ0q9vGR8pTYWgk3uhA60N1Kr9ELyyllVRSdUW3DAazzaHDNo9LcFXvVICPBXW1gIr",
-	"OWF8KySul/gS5G0C5jhYWGj1qZ/xRfB3wK0stH9MHrDEBDrP/fk3B1xMRukItByMoRklLhoZ9ZPwGnZS",
-	"HNJIZwkh6Fo/VomR880RWr0Za+mGiCJzO92HNLcZD5QjALHkARHzg2iUoxv84XZDUYozQXsHT1GyHUNa",
-	"msKOgTPhS5Y65hjxFzvp6BJG1J+oTYz3uzMc+n1cIhx4mUeUAcyuQs4WOEMf6SI75DD0YABvNA0yIIe6",
-	"jhKLSRGELWwzvaEAtQwLBfI6bWt2K6vB7k07OdPmaqXs7WvSRjuqmheYRisxfU2DRT1F5Mansfj87m7z",
-	"DNAgmkUyEVMy04mSvRIEFcsNtIKxqEel2urI6oOb3R9Sin2kw3Q5Zq4fZYYVxwPNJ+V2tEsCLPskRLBh",
-	"E51skTNOwiBXaFQAWxJTvlR29jAaQMEWhIqdRlYY9GilMMjGps9t6X+SVQHNGZuUVQBV3jp6duqOW5+7",
-	"h09NbUNSTJmxvId5wKMwa/M93JludokpBdq5DMhsGW/rkqEN7fQrpHcaG9+hBnxmtlUG1b+CPra5suhh",
-	"VRWdoUlne/RMNeW9VxYdaBe8hAijrnYT+S1wYMk3NuYBzoc3CZnRRbaHjYRSDqkoCPzJic73aKSfTSof",
-	"TaWHIKwbnc0VatLVks2lZKXQkNNDcmxhfnZQ/Jrg5QBpkHreGVZ0mbfkdJWx1Y+DDfQibJgbzObJ9CzG",
-	"CDf8ExURtdejaddhhUIDVaYBDGHPXaiBoxv8YT+kmEqnoJ5UR4kUY8I8QA1gxe1vKNAkmWsQmMOdUSfl",
-	"atbAp9Ta0T2g/sQgamrfZ0zhWQjKtWAHlkxbGlf78XRm821uL4P0tN/ils+KDHpMcIbNDtAJESL+jQ1B",
-	"tTbVO2GDxp+i6mlzoKa0lGEa8nCaqicD54OOYOSjCU5dQ0mR0saKpMe5aiTqT5CrSQJmawfLmrapTHJD",
-	"K7c2nHRm1r2Vqzp6LngSUz/58xYb6eYMW1wknLCJrS5y6pAEP2xINt+5hNv4IBrjl4VTlpRGDIqSwiHq",
-	"BKzG1+3LWF2EKFcGJEsriSGWZBTUW4Yy31VVjNr64Cony1McJXvCa8yhxgQCk00diN5po8DB+9Cdu4+6",
-	"hVofJ+osqT9Jvn5PuDV5dW+K3cv5wLPHMHyYSBYNNxbi5VbmICK7j2S6o3uOWugQTtjKaTp0U6grGZxh",
-	"GkW69KRxakqqcvVbPBm/F3P4M/4VPrrAmcDPdpqDDXVX+dgWlo/zIIc6gNJRVIGV1XaqwyZh8VRm4SLE",
-	"zpeCDGlcX3mWNgDh2DNQazIpxjg6wIbWOadadvCaCMsFPOZh9RjGC1AwifLpG14jzXXBLlmt1VNM8MIP",
-	"/AwBkwuKuFHZDmPGrF7VBwtMizYt6hDF9U1J+eL6zGmCby13qeRHWlxFU0/DkU2Tb4+GrV5iXasRvhFm",
-	"asLYqi1t4NbWgJTNG2DFmOAP5cqWFJLtQr1iVjIOfUj8l6zlSyVYqNgKKuQHCxOxdbKi6J155I9UJBRr",
-	"RGkQNKEjq6Aa86MeQV3L6/iktoC+0WvMx2HCmhEdsKiRMev+cOq14eAj1KJKax/uVzhGFiKNbZ2Ucfo+",
-	"O/e6vduSBe3xWoajfZtvNNkzXAPVD85rftIPITKNMbmErm+9JRPfwnYsBU9xFV3RLlzaZj2fRn4a0YSt",
-	"64Eh1AeCJfT6WKDMZrAzkK4FkaHUL+0W6UN/RN/wldIoctnqdI495Mq2jtCzNNpYU3Uh4gmdCj665MmY",
-	"TVukD2X2tl1UplOTeALbEBU6LDuQQQEJd6gmPpGGNlgmbKa0g/q3qArbzgOs6T72ut3ssCea6hVx0xT3",
-	"H2jzPrPqbaNJvjfvpgH1tRClOrk1FGLSjI0CkBNkHJR8YI/Ko4otKvDuB+1N2apRw8ndWCdgW57107YT",
-	"pBsylqcmtyoILzPK5jSvcZVO0Q31eIeVnqRCUnTdwJR7XFJeNAkKT98THlmtOWXr4kzTonJa0KJSSTDO",
-	"ACm9TNXpfQYNGIZarH4Fp5tPtBuWOTboYuk4n9YN2ylCtY+4H0YhbrSjm/wHa2soP+Uubexigy/dop66",
-	"sPwrZIYQdFiQYQhl+m6yfmkUq7aa1jY7Y5Auv6YpBovTiDURBaPcfFevBNo9C0RSXe6OpHOJIFPG4NM0",
-	"Yi1yYQ4ZOC0SmjAkJZrTMNExzQWTRMSEi2ID/1MasTP/jpgwKwMCejfFJLpw1Rd44avG1s069lXPE3Sp",
-	"DoBvoo+R32nGlrGetRP6SvJ+QsPSa5/ZclH9wS8LBAoxLJ7ZgdDp4okIRir1kw1MngYz6+bWa0AIZYVq",
-	"u1GFvROvNMr5zfvfmh31aRrpFtZRM1LHWhNYk6iVtyqkn3jpeyMBnHI/pJEx002ZK5TR5ihC43DGDgfv",
-	"ngnVFqX3ysarK/I1SKU6eaTOeQRhUE4Kmrt0o9Ir0FhHN7F9z724O7PpWpsD1jpPU5mEicnQGP6VkVBa",
-	"jXsazlUHu1kkmWZICfF7skXOIinITEgZDiKmq1xpoTrUr+UM8UEF3J6PmT/Zr/4OXs0xbmoIrbkLWgvT",
-	"2CJXVrpRdC24aytmQDO4hfzGDPGS7k18Q0nAPeZiDmSg83EYQdmCOtzR9YPzvYCeQI38oUroGUkWM9iI",
-	"cSz+ZGLJRV1SydfDt35KH5Il9ik1xlJdYM6b1k2fo7WEb9VkA+ZKFBGDbFx6SsLEb4uIrO6slMoGtynd",
-	"0VdKa3OQUu6Gh8UoZlJWfukd3KA05/uYyer5lPss2k31rte5f6QsZQG8cCgJPidilnvZg3oQ9J7ndKE+",
-	"VlMCPDO+mE7D5Jnma6JSf5BoCFDZIs/xdkq3AXOeLqlRD0t0eFBcs9gz5WrGJCmA3YU73a9gnCdihqOv",
-	"IAnqaiP9RnH7gnPmJyLeiAz+3Fx5jidCJccLH1fEavGDOWAa4ySZyd4RnE9N/LQl4tER9N4fddvddrPT",
-	"1XdqrEB/14YYfkb++/zDe4Jv6WniRf30w0TBnechvJRdlB8lmVIeDplMNKsvsF3IUqxxs6x6zTcuqlb1",
-	"35f0sEsKsR2caosXv+WCMj9myXp741xf8w2ByW7RvasDReevP3x88+r//H7x4e8v30MQIfllsQ3MLJL3",
-	"rH3EgQIKuB6bgwl6bQHnBbOk+x8M7wFDyL05lj5e0yjNuWVGaIrOC/hL3lrSHx7d4A9rWeE+j2kCD0Wm",
-	"fIQ1ChMypGGkUTgT5fSLAtwPvCcO7g7Y2/BtgDFG1MPL9wJegFB960ozvomfbedpqZOf7cFt3WrbspTK",
-	"Bf76LdKz4ch/lIhPAxnqcMrszge8XbX7d9j81b0GM8nKzE8LrPz+m2FTSWMTxLFH/tIHFjepq9sFZx5R",
-	"18Cf+0STlGNABd7CHKemDj5mNHC+AncEg14MwRvAOYAbFDXsyj12FTwwC8B4VTbieULj/WI2uKa9xmXa",
-	"bh/7dn7g1wrNUvj2v8HNDlJVe2/qwk3S7EAOt15doCwqT1OLaLCX6ui2O9+1cO485mx3tj2v8Vb41MD4",
-	"rLveXlcHQ985pHWtOq6udHPcfMZt32D664vuHhvNJq4pX2ilLHUGG2oV2ddZBBxABnSnUhY4BP65jbKE",
-	"3qsObxpHkMYxXRQx8K3CuT1IALct9jZ27m1KuFrmwGvGExEvbIkk+5p8SnmWmp4JEYHxjfIPdUICfVu3",
-	"WtL+qB3vfKL5OtQqtgCxqIqKPqnZGQMZ2cYbM9HlGt0xZ39makB/tG2g2nyqfC/46XaLiM7DdxIsb17v",
-	"xikiWJFVqakobfXunMZsLFLJmsEgixnNhExGMZN/RA78fiJiNowFdpDgdVMahzQYYGT7z72LKu6Q8iMZ",
-	"Q4nfpGeEITebPonCa1ZE2Lj9ntzFI8qyaYUu0Tvwf5wQodPta+QB22Bb5MyOHp0cSRcy6wHUvX/wloKz",
-	"lVTGJd/gfpkJEzxaPMv7YdehNG7YGs9r1eO65B+4LZ3B7kX0LzzCvvpsprm5+8DDRxP2gUeLQuxppXEW",
-	"u2u3/Z21AnMiiBckTnmPUMh9a9IEXevp9NgV5JSKrA53DoqQhgdCRAza2L1CWnRJrxkgV5lymjjl0nT5",
-	"2aSC0wzj9imRiPoTiWXymP4vGybEzyuO7/N44dl2pXGoVPOi7P5cJKzM9DotMr0KqZaB0S1j6wAJdOha",
-	"TTOtT+M4ZAERaYL4E1jJYVquoNADwphYlaQ5m6PA8oI/I1B8Nw8lIyedLukDP9pUXLOg3yLnCeUBtFWo",
-	"lzd7pezNdfty4ZsjNWbI7e8lJmgunFCsOc0lIZNHL4w2rMvTtyabAag3vTdQuAVHME+hqhJhqwDgTyaf",
-	"4zBhn0OonNAF7brtGTY7tNmqg/e54MNw1DLlGZ+YFFFqy3m4SDJ4UlRaQXbOmrP12GvEKTfHtjU+vnnL",
-	"+7iCzdApsBlOb728DrJIrFsyzCkBYcF2BoUOnsASwYkX2uZ1e8bB8UYjddIgww5sYQB9MLr3XsIuZhnK",
-	"RHxl3bVE0yDIybNjGmwnuR0tuTeGdDFPm+iZ4gTc4m71MfY4YbXwFmKO9V/6u8OQA9djdjfso0v5VkyP",
-	"pkzHFq8oEwigjNu25aN9u/SaVeqKoX/EGZ3ZBFhQArHQP80e72y/x0sjdXe3x7/NQN7HFAN5+YQ9CXki",
-	"1DHus4qug0ZW+9qM6bw5gKMZYuulDv6RrT7sQXh5sUu5Vc7xKEZCjUPjeSQxTdhoQZDp0BTYddvtNrFj",
-	"Wapk8DQGEYFOBqWdsU4v43twoUvOOGFfZ2r7K1tTMv1gP6LhVF5y01g5oJJ50KgJJbRQhfujRBMLHyQt",
-	"Ausc/YuCEls1Zc/NsPdpkIQngibRjXJq9+FUqQUWaeyj0VKBb0YNTivow/QtAh4SRBC034FRRT0fyrAa",
-	"RutVm9uqsnTAFMyImDG+rH26uaiEVWVu8IbMQy57aESjXMF0tvboWjn/+6/YtcIkbP+nmbLUVbwBQFVy",
-	"jl3fboAIvLZfWKPX6epfPofLQ8aGdStYcKmeK7C+LCcTzD7CaCqFDSfF0+0RMa1xC3u/RMeKNAEeUXTw",
-	"0hlJBDlt65J1cEHHyh8cMMYzsqjaYVus5nAeCdgUYkhmVCaZ+nCUZrY3t+xkKVCRbvywmNRbGhhBTcxL",
-	"sFTfsPhSK3hKiVnEXA+bUHzBr1kMdf+6YIX4lAse+jSCrxfiMWid+yILMS1p7cIsCAwm5/fZFWrABvca",
-	"jKdTNXP61wWdRmrutvKEjfHwo9Tka8/yYSLowKEDqWGCi4Zo7Y8l5xTRBrudk8cnT44fnTx2IAgz/xSa",
-	"w6EzwLvjMPQ9xZW32+WZ533r5V4EFjdHe6Xfo0fyr3HJ9Vv0LjkhTRIGPeK+hvqUEDXCHsle5BKrgFfl",
-	"JBcayWF36kZUxE6wMUmldlB2v7XgsPu2GCNyBPxug8LlCm49TtAHNeqALlrkQtlC6iSwEF9aKjwiQYAQ",
-	"RmZOYx7ykXwGgVs03DAeJ1lxY7EepAEQ+maKS8tcY20DoxOuWX3UR43HLWDgWSa1KnWUXdOmxhBAzude",
-	"wvvGR5/kHu265QXDe6quGVMJAHXDrm8c21lUzW3nbP4pA/Cw79XodU/ax7dLkYtVH19d5ZnibHBmZcJm",
-	"yh9G/FLb59soCQa0wYBScuxO8I0LXtG9zaKJ7h/U8CZs4ViG+t3QY24445KJ8Ce/R+yaRTLffewq+yU7",
-	"cz6GZm61eOuOmiw+UbBMnX80XCuVBoul0ynXYL40zIAl9k9K/pX71EzicDQCPI1hOEKwpJsGnQ7CUSpS",
-	"CRNK5zRMQj46Mz3u6kPHsG0b2Zdo10JRK34epLgL9a/sj1R/HYs51NZqq9Mgwh9CDtEG+HmqjnV9gXIa",
-	"nuce6MAv9TptBzWme9JumyCHbPQe3zrLBjDQfmtpWtQ02jAKwCrjPeyqLh32uI5nRM8cuqcuNpPGZ8Cu",
-	"IjSxMW8G0PTKEFO/vRwOcVSQqzLyvMP0P3amv3v8aKsVOD6utAQnG9ege/w4vwonx0urYI4ULaYBswXc",
-	"CCMtER6o0bWEj5aBFy8Dop5sh7Uqbsjbq0OUiqjzbnO5CJzOdXhTcLyiEWIDKyX9jfZSeVf56pJOPZv3",
-	"BLcddRWhMUPTYrCw/c/SAN/F8SIfOwJu4yxOZFw0YBtcGBA0YahCwcrRWVawdaTpCgRf5pKbXB24nnq3",
-	"Dqg/GcUi5ZprGmFlQCOSUSzmWdM2pKVp0CJnDlqf/nABSNKU9NVR2u8R2Nv5NIWyuy55/+OvF6TYlvtf",
-	"6q7/3+uz89d9MxQXyBcy4Mu5Q3TLsnwjfEoEJzLkPmsRpCAfpNEEmhglY2oIH87LxgA9nH2dbQ/ixaeU",
-	"F+bZ1RB2TrPnetMbdSckuxUDYd/twO924Hc78Lsd+N0O/NPbgTvYeOuAUK0FMGBA/UMDOHGjSMzV2U0T",
-	"YhKOS6Gve8lXvgo5FjAhoZASOsA5cCwUmO9A7GpMVs9ggn1sf1cPuy2NZZ2bMFXMkA9emYGIvjofCzKl",
-	"C7UTjfCsC7xr8o7qsAw5uail+FRNgMupHUoy4erdED//3sx6b/uLcTauKi3yHvggewyxzFUB5mEH3gPR",
-	"QGztXhm4x8OSJgD7mNIJ7uklipNKwpNDAClYzliIYeku/ayZ4UmEaT21ZxOEQqZxKAUnw8zXylJtedAW",
-	"AAaWLaWZJD6vKYZNOLrCZNGaBhkiMhYAAKtJCfa5Gu0uy4Pf3H9hXos5mSp31RxrSoHBu0BfVBRlkXgq",
-	"sSGV5dYOxnFPPryzbgM2CpE6RgrBCbi7cxFPlK8N5bG58vRnWIVnSp61Hw5Jo0BgkTOJAbEECjWUFg8E",
-	"7kJ4kI4PTCWLrpks4qYR16xeWLRVL/JuBOQ5zDEDUTAywsW8ighss2WPcs5nWTo8IVMhEwKg/UoYwa7V",
-	"gRa1ZXGvgQxP2Cx5poGJhRhCBATKgiB9LIvTRS+cQdxHOyIjYaDjaPBSZbls03QIF10V1bG76fQ1d8AJ",
-	"2x69FtbaklLW2C/oOoazWAQpVlsYhNkvmSd85TVASed90McXXSwHPv4HWrNRVnuKbvNZxzXJnWfYyp4g",
-	"DqEpYPvSnVUnzPGszzqNWmO7MPeZhG6O7zpbqraamc2HpzJ88cnmGF1soSz2RbzeKhutnl2HcVd6JCFL",
-	"Q0ISISboDwJwG1awyDSyjbv5KVT2BVzqqW+WWXTGWDjUoXKHVoflMXaEJzOw0lmNp8sS4Hy5aZhxi4Wx",
-	"BW0vgStfuue3X1gApWNGo54A63bnov3EjQ1LP2Yzyv3QxEezjxbPNfq312A8eIHxP7xRu3m8xDm3FOld",
-	"eljHFq/H/obYbhb/6XRRhwZp5DTvVC2/Xxr3EleeCWvK1PeBkyUX2mz8kYb+ZCDERGJ9bThjUNwmIhar",
-	"3dvotVvtjtdIuR22mkP7q5nBemHBc3K6+cBY2it18Vct3Xa7ROHBORK21Oa4PtBUCP0nLHhG+nbZgCQH",
-	"YiOgw9ESHRvWK11fqlmxPdLP7aI+2KmIaoa+BR6byrmYCnA9IYrHLrkJgv0oiZUoPFaQY6LjmMPqpjrG",
-	"i/6NB7Y72PAJ6Ss1mR9Giyjd5zyy2wb72lj7On83YfElt6nQJYdKK3L8cNpzmCBCSfrYxNIHyLSMDo5d",
-	"M56Qfl46+iRhUWTr9BkPisvj8TvsQUBPF+m8UqWyhdrYcX9XL8i/Y64U40rOjSFp0u5jEQUY26JEznSn",
-	"a56qcKM6qGIP6PxfOfq1vubuXcAM3iUrIfhRkglbeGZLgObRn8Tmw4R9TQyQDfhMNaLCrPcgM8/tqupd",
-	"86/+yaobmmCMjUgB75SQiCl7OVOxm/ziapQsb0M+MWQsK8NS24eE3I/SgEmb63Hi+GvGoa++Wt9oXqMX",
-	"jZ1KZ9tSvSzlpbZBPME3yhoDMwoYN4ftNeQktcnlW5PAUxZPuJVjDUL+91y6W8ThaLWbxdMdTEtDuFnL",
-	"d1OYgLvNp6oHbAz59ZuVvPuGhK2Y81cinuI3rdW44L42GdUPa/PnJYld2/6ISXr763HtJmMcbGcqwgbY",
-	"/1gwGz9vFmZeMgp1oYGolPT9xBL0M5C/LA428pbFwd4Ep3/u3Z3P36t7lW14MVdmzY27eUsm5NbVDt/u",
-	"/q62d8tqAlBQc+lczCnOWWBrC4G3LeMNqZEgTz16sICHhNBpi9zBORvnbne3tyWRnprSCprgSEPDbGFh",
-	"vtZXfoPxo4ZXWr227uQtqmzrKAn3aSpZDprhn/F2tX2oFkGFuNVwOwTxc+U4NZ6pepm3omYj/xRpzGlU",
-	"W8B+TGfQ2wxlyXYnrgm6fKO7TmniVG4+hs/xuqpvcK6Pjv230jgdyJmAK5V9c77gvhMg6D6+6HR7xye9",
-	"08cm6qjeyhwwan1pxCRCOGy6xaOSW/yL8YDJSf77Ge4IXI3NtI3biqePnt5CMUeQBcsZbvK2pmv5mSVJ",
-	"0mGBJdYJzbLHEZKDTllQzyZhMcsITqUFu3LG+C3vkB5U7h4Ge8NaFabRABvN1RmPdhfYFYNYpKNxggVx",
-	"jCQ0HrFEwvkfRe4K/6ipzAo6JWDt0V6RLEkijbdk+wuAqlYXSBUgpC+4b43wutsBKiBx4KbFpDROEAzP",
-	"GJ740bk5jgB7QUmemq/zLGYYh6NxAsmFcMpEmpwzX3Blpber7lWYlgpBw4rNCxrdwTWPK6BiHAwjyrVH",
-	"SjGiyqz3SqhRcRZHXOkl6NgWgc7tMmjqTrhRpcGOlcSV6wndaIiP5ZOk7E5LJwnK4qZvdwq/fbuDuBYd",
-	"LJ8xJzFliDCqi1MfQlGzGjFELbWW5GKuayIMM3aSgaBUOmQKYdZzyh/laVOc21z1LXkgaTIuVAmbd7tG",
-	"Kekh9gjy/aMvg1Vh1XZfzXE3XIptIm960TwLlmDSgzVmbPUztsvV3jfMhB2ucgfwxw0BOYuUsSdO1e6y",
-	"WNJstw0+S2kDHir1L9mXr0BIHwBMeb07z5hK62BlGpW33guW0DAqD5/hVR6Ytw6g3hKmEmb+l3GbUO2P",
-	"sfUGlz6jEYMjAiMj9UXcNMCNxQ2/L8jw7bwZvR/XbvJNnMX6kQ+VuvghMRFvrr45ECPvFkU3+kyjZCAC",
-	"dBExIO9055uNE8bEh/WAkvRn6A7K1B9rVtxQGkJeC8CbmFodjZuGXmbrkl9yqILRj0VXM+tN7zlYjjpF",
-	"HSaaFtAOS5PyDpgMA2YwKRmdqik3KFTgEEPqgYSJV+gEX3LtBb9RZi0nA5YRCaMeGQkmiTBgcMrkTYQI",
-	"CBwhhBI/pnLcItplxNGqQXKREDoVfET6OaeyT8aMxpq3FZtEzRsOQw5olZdclyRARZOuGDIt+A4+Oc6b",
-	"RjCQCaPBM1RBBoz8R4mo5iFHpIC+/kp1DPNLngcxL6oTwnMYeY7vz+/HabI2IhYH6FsgJSwOqRiXMqbo",
-	"AY/gXeKLMfROaeq0NvaNVgocVGDEd2uKVsMBne9YBt+xDL5jGXzHMviOZfAdy+AgWAavRGytjF5mDNwt",
-	"skFtoD2HjlnvwGtgiUy2Jzbo1k5ssK0xUuqap7xk/TXhBiSgsPQdis5l/yFEhz+l3IHoz/fUbvK/NhQ5",
-	"b06GO7yTqdw7DlbGI7GkyTr4yQtGg7csQVO8vYY9rojhZiuRy3NL5E9tTSGVj2R5jQjxfuk1i+mIvZON",
-	"3pMTvTUbveOOUtFf1acn3bY96OS6qtv2097p097pk38s2QN+4LuffDIv/1aMIIgUMzvV4IMqsUZqXmu4",
-	"tZeVAA2jkI/OQ2g0ws82HMWzMZW6HpvRqT6b12kdrQvU09XBikV4HfzhDCes020X3tgaqRl+f8drDGPx",
-	"L4Z25IxBtx1ywzA1bn1W6lRRr3v89MltmZ1Q/bgpL1IwPjP4rPAq0sO+H3TdIzoyXa00gTSOAZaesVgK",
-	"Dk67HIs5UJDpDSRrLph9LeY5bo8duTkPE4vXm+3oBn8orpQ9LKwKSkm1Ogrw/PzxpiIHKDsxdYwTtjAW",
-	"KL6sp+sascixRfpYP4uNXnkykDk30SPdDcXZXPeCPSNqBxM2nSUh0BpiQ8clv7APwiBzFGE4Rod4oIuG",
-	"El/MFvBAU3eBtArKPjRxm4wU8SeXDRHushApRLN+Vu/SZ19nzE/65CenTe2SaxKTaSoTZEvgYv6zCeTo",
-	"cm0I4oRDwgUE1OZUkiGVCYt7SE5w0ulmrWDaJtVTgqANTDKemLEVBnfgSbvWdezAprhv69iUxSPWBDn7",
-	"a1EbGcx1QW1kcRV21fT5RyQkOAQ//n9220lZYfnyMu5fZW7OyUOUmZ/UWmZuo7IYmFcK0Rczpc6mdKEc",
-	"Tag6B98dPfkF24+BYd/WRByFVmyaTkErlvqqMlIeiMOU4gGVQpxyT9OFgjGiNDj0CSprJuRLzZUt8grf",
-	"dsSwG9PtRAZyqjENdFry2XLjG5I1DKg/eZbPisxZzC45JABGgrBrFi8wSzEAbD+NqIXEV9pzN4Wh2Pgn",
-	"pgwODGSw0YcJ4AUD/BybJXhsRKFyopczEatwzM8ueZbn+VFqDGTNAxIaqrCvCdE6XAeQZBrrLAj7Sv0E",
-	"4JIx6KCscDjoTzrdomNJLfJzTVr1ELqTTfZBh91Svjk8sLUq+JUH4qA8YMjUZ1Mn+bD5hLFZPnMCfmiV",
-	"KsPiyPEbzN0b6YO8nsashrVQUqidFe3bwM9Kl0JcsSQc3m6XxMO7t7t3L+TfAEPekfagupUWsrS2LpRY",
-	"bKuDhB5J6IRx2P21FBzRScbzrW4KT4uEmBCamGZxWggAurdK7tHYH4fX7EBaecY4Jt2VPb6UxIUXs+EI",
-	"SSI2TPLuhMSyakBNx5po3VpkwIJ0jzRA1oEeo9MCHhz9irXxjl/tASfZqJvZks7pYhcqyzUiEYTD4WHk",
-	"4SyPt48U5VLjg7hwXcoceoYHpYbz6OO1/dXlVV/L1vYeybNLUq6n7Qr1aq05gyS1zbvq/GUumfnnYcLt",
-	"VmC7bhcw4Z4YJlx73laKg71Qkl5ixzurCWUqas3qC17ZfZCrhTMgwxHOROWQVhV0594MOw4PCQMn5kxi",
-	"kPCZrkjKQM5MDU8yZrxFPtJUKrs1mQOYjj4MtTVbgC+qxv5nUeiADZxp9JQnYWTZRWQ6ZUFFWVifHOnh",
-	"Teta+WVgInXvP8vKvGXuUTsX8QRt4ZrXQ0SRMvsOsxffuNW6A6aJdyDcavTws8xtRPPLmFlKFQmZrO4/",
-	"M+TaFtq7F9dQV2Ff6PBznEYMXpiIGKIwOdL27eNDZj0PEmvEA996hGV1XhGVyec4TJDaOnO7sox3rn08",
-	"Z5Vw/7ngw3DU8i2JsRRRionfZWMEZijDms0m7KQ4f/nN2ywnFWyWboHN8ujg7P1LDWH3GVcEZ4UTRuMo",
-	"ZHFWlp/x8O+kUQtdmJ6ZVVCkhcrQYbWfsFmSa7QNJem224RGUmR9tVmfA4KiwyNW9aF58oPwQ6zfYIuf",
-	"9Ay1JPNjlvyecmCxwLREOlXK7bHXiELOGr0nboHUBdZXg3eG3yWfzz69fP3h1/OXv388Oz///OHTCzUb",
-	"MxFy1Ds2/9k+0r69GuWMSjk3GEBTFoDZw8BGRIvwnCVJyEfSI+fwHNla1TTa0K+2W15pINsyM98A3Wpc",
-	"GDUJEFbAmanD4D+nC2vYz2PBR/gkuldHyhpLPx0477imAMa9bu84ZRB84NIUL6czYX6xc4caNaL+BAod",
-	"oCaXxaEINICkVZzdZeDZqeBwLmm9amqqHE279AWlwv8BpSKNXy+eQ54/onxlmPmqaiX/0zDBosgoesVo",
-	"giWqOPCh/f3L1a0aU8AiSEjF9tDBw8j5ZBZnspuwr2rEH+kiw39wWw0M4D2EFqUT1vzIYqLvZ08QZYok",
-	"cUijqpsht+ZlB8dYREhx4ITpxlSSAWOc0FHMEK2CRDRhcV0Nl7qskZGEcYrqNkfk/UsYRUpwVvdFyK+F",
-	"U9RRsAt6GiGn9FR4pXxvLuZEF8zZvjTIi6CYEsFb5MysmU0o6T/KMWC/Kpc3TXpkyJj0yB+pSDQSrtn/",
-	"mlYTRBrLai65aYM2wJfZBSEn83Hoj3U2ikVBi3zGuhvprgRF+IckW6kRNv+4BPBBeQnBiirY0Zy22wss",
-	"qaYalNkLNLim3GdB05iUzTizKdVmlImYNpOYcomtkrorO6AJbTIeh/4YVOWV2czqn0Rd2sQKyxiSF0z9",
-	"hYt5Y6ctgVmrwyRyvivIP4OChAok55pcmr8OXfh8LIRkpqHMoNLRIGjiftisD93hLdnJrk6cKVOczbcy",
-	"lY0CIW9ylLdGcUnlaWiWJ6JZZkx/QiJZNCziB4Knf1c8B1c8K7tYHW6Oaug8yrMTpFH0TuuT03a71W43",
-	"0DPQ2xR0zXsxhz/jX+GjC5yBY/zKTpPwUUtkGaWjLojDoxFNaB5YCIhM6NBsoWQ+FpE5SdHJMGWGCYtN",
-	"iav6KIXSO4OaUhPsnMG+h32MmVvo6qvJpIlZwNi0fPe+SVBRQj0JbmQxHOYqC2FmfpREP03XIirt4xoh",
-	"UnfVhsgFFin/BZUe2Ikt8mFIkrkAkkccVIZcKzgz1GIe/AK4V2FRPBG++RwOxgdRNKId57dnv75//rrZ",
-	"bXcfby/U+BqfWAAVrOYgqQGQ/oNuhs2fUjXgD8OyUYKGCYF3r/GoURstiGnurMkvv7niu0/63eS6c5ML",
-	"ym8G1J8sdf9nzQ1LruCeewM93HWhmQu8onpS5b3g7B2WOV/VlGhYX5U8FTYRASH7hPGtQvYv8TnkbYIh",
-	"wZFuFbYBehmlo0bPjKcZwXUrYXdnV71MYzFjR7+wOIJo8g7w0XraS2QQl22vWPpx+2SzkL4XyTsRhMMQ",
-	"mwNriK3okIqpa4W2DRETyUBWyYCpQ12SxC0s03OxKtd6GrIOGt00slQDCvmQneXYleEaGgtWxeS3kHFO",
-	"GxVF44AdBN/kZtOzuFMR/TabbUnV33t1fBaf/BE7oaC7Npwy8i/EjNh29+TOgxSTLSW0fH1wvvpgnfeh",
-	"B9F2U8VMn07LJOvGfyA/9XOuRP/nQhLmX2EAK7t0uXTPxiRz02Bf/1nOuVDWPiTREEa5jCfGHqiZ0Ggp",
-	"hHk05hV2pyUsVrf4v1/azadXNye3Tfyhe/tDY5Vepwa8xYXJoamPviLEgWWz0lu04eUMRcBCce2+HHgE",
-	"8ABlSWb8fdlwVNs+I3BQLne2JO5Q4GOdrv/deYyX6whafeLtnVq5MU3YcxoHTpO0Y41uMihtefkXxL98",
-	"HlEp3Yx/YwWOo0qfNF76vrCKAArJc33T2dSvLuosZtMwnVr9vLLINY2qHKxftyffNOgUW7YbT1on7QL0",
-	"oO1L4kEtlChoUFoeUSqSZXhkJGLBiNUXRJlTSSDUCLkWEEcnKRUmGhw7Z7mUm+Qw5nxMBT46MghMpbyo",
-	"hCpNy3wqE6VoJSMxHAiYKoOKXQiaMG6CJlE4YcixDt0yCNENISiaoKcFnhika2L1u+YgGYs5GVLH5Qil",
-	"d8mxbygTOzJnPPFymSVgLxQxiZiUyGJoSunVObWaW9JwiwU5oRFLnmOkaj8FaiuOHmGccJAGI2a4bXSF",
-	"Z4nbayY708PdjtcYhyOljTrHrVOMSk5YpL7T6egwJYQln+IvuT36CDpPnDAmB9f3iwF/fvrkSXutSoWK",
-	"ItT97Va7fWw8aX1xc73+zb546jasADhy9sXbuw4/mJKxpQOuUMuWT00Ro/j6E+gO1SEqwQqRO1lqkvpQ",
-	"CFkji3g+oK1uL3UQ2iPz8cJsb41wOMqjHFQNHqOiY19nIi5XdX1fXmtLU+3nqI/N7ZTESivZEBGywJIh",
-	"9RPPaBkomDSdlSY9DpeD5LRIfyj8VPZB4SV6OqW3dO9Lrvaol4XmsQoHGlJffXj+6zn2678K+YeZJNBd",
-	"pJYMhgzHFTmfMT8caq308zPgIoc4+JIlXKT4cHb+lNawV7zUW4xJAxfnxsSVpfOl4cvrhtcASQGd7adQ",
-	"t7S/JR7lTpLGzWWDJpeN3mVhO8hlw7tE9QSXLCko+KtRR5cAGwArv0JHmU0VxEWP1MvlRkETD57imbt5",
-	"BkPWUVGexsFApehZbeoZDehpZetpi9GbsMWGARV3mYt5bWDnmP+CvmmUaoqgG1FpFiASfGSi0FsaWT0m",
-	"k3C6tjjzFzAYnIL7UBLG6SBiwJdGNdezWmFIQ6e8RfpKj/QNmG1WDI1aDPqt+kTShcTKvsEC/7VqFQ1I",
-	"Zb86WkcmbGbZd7AiEPGsdQOo+lKL9NHA6XukDykyrTmNv64RT5wspLfBXV91zs2cWXtsx2yWDTEYMVS2",
-	"B8AZqv8QTcH+elvpuPwfNaJqSa5KKRyARL0xiKgnT5+gece+ziLKNWbZl6t1BsoUrFDzquVmW5ld5jVS",
-	"HqqHu7aaZ4fUNVnyvYfkVKKbsXzSHxGZxv6YxnAyFQznyrLRNR63H6HjZ+1v4wjieB+ZKSxINnGbTNpe",
-	"AF6afV2iqdAflbWZTuDooMrC/UiDwFAr5UyqvXzCngynabSkrpZIlfQVgN14iOIVU26BWKdl1SdbL5Ya",
-	"5zmO+VD71QwXeRLTzAIvkLZMVyuhPem0HhWVmuSdHD3javYfY/nJ7dq6HPWXCxNj0n8m51Un7tw89h2+",
-	"Xomg48t7K4YfnFq1eg5QXKEDDbgHwE5XG1xXurjVJ3t4DXM2GAsxaQYsCq9ZHDJZ6ju8sJfA0TdhMyT4",
-	"OW4T5cGvnm1RKJPPeP/su/fAOK+WLgyQcZ4wHkArwwZec3NZKeN7pzqPfEXO9vzULUrp28+IGoZ6PUD+",
-	"9NCSGrBRyHmY9SL8xZb59Kyr1PpLf/00qDtXm4IaWZCShE1nGlTTrEej15iPJ+sDCuZaHVHQWwILABhX",
-	"mgkmCpVSu9npmk/WNaQjXcw42JCPY1+TMxy305um97rtkwN2v21AufWuZIFDLtZ1Zt0s44yGQb1kTUvC",
-	"t5mzKVMgtcaGoT5WqtN/wIgE8dY1fkWcHnrURc01WtFtVH9HN/P8q6+lWVqapv0rmlyZx84f5RzLGfN1",
-	"2gRc4E6rfdm4bXzfFsvbIg61N7GOoZl99Vk8AwN7okx1NRHSMEx2TtoZY1NndZTZ426vSvbhjnvsDX+V",
-	"RqXkTPqdF3XRJ5n7OWTpar+BTaM2HUT2tDjutMOqY68ubyaLwbrNLu2BPRbs0mG/+txy1AsGRhdEaxML",
-	"uy1iwoXJ1sBpG0VQ1Z+APoQWVIP/aaKjYWAZaMY0KKqXVa+zql9qLJzdh/j0++Fc8XDeUSlsUgceCVJW",
-	"V53kOeMBODRWOSx3bm+z/XOlL2brmmVfz2+mb//SXlybMblF+ZW+5Bd0YOP1smQXfy0ZZwFouRbVyVZ1",
-	"XQW7Q0QB9k//ypMwMnc1OAZ5AoKssGsxwwSDtfsbGeuHWss0Vo78OElmsnd0pCew5YupWUB5JBfchwby",
-	"XAXHVVXBNmtbalFGkfXRZEHyCSjRpnQCoEF1caM7balzyhNjbyYiCqxfJXc9BQtPknd4HKAr/TwSafAS",
-	"HqJe+L/PP7z3iAxHnAHK7HlCeUDjgJjHQrj7GQmEL+36tKaBPVs0uVofG/r7ZhI1CoI6QYch4ulNTceX",
-	"HIs5N+UMfgHEHu6OpUW8V86x8j1Sq7hvLeDv2Xx5eraKwHVqLyT9E2kyuACeI5n/+2Xabh/7x10SUx6I",
-	"KRksEgZbZkAle3QCf2aNO1WAO6q/z2EyxrcvO+GNEsz4TXEydq6S9e6HA+aXZT1KBguiJ7VWy8L6BGaO",
-	"b1HtRgxj/EuYkvD53vpsWNqMcVLYshdKMhK8FhLcTwCbSqiZzAKJCdywa/WZ9jbFPZx5O3h1/Hfz7O60",
-	"0yaddJ+V+h84W5H4uw1QZLNUzqmiRmng1AEqHhcbTC0Ax0Ukj9mM8YwlmxPBn+GflGwyg01vOHIx5bRq",
-	"m2EvTr26rI6mnFWx3tlduNfGnO+q5+GonofWMbR6/HoEsGuhn35KJ1CEpHd//eGUVaNn/0BoXr+VgcBm",
-	"0cmHQQIhcS+VdNlUlMZPOIdb6ZuKkVNU4po6uNKg5Cf8asEOeS3mZEo5YqljDF+JWm1BQeSHcE8m5CtB",
-	"XKqDS7RITJ1OjRJdEpDxaRwvAPBChiOO/feaqn0gkrH2wiR0hnhECjzmY+YzpfYlnNW6yVxcs1gHX8IY",
-	"CNGAlaYAazfJzm/tFT6ELaXGH9HZa5HG0H1VeRep99J+5Pdz+nvcY8e4B2dzves8jZZXFLDcX9O9/Opn",
-	"XcAaDBVqpvd0Nyrru4Shhjrc+a2ecJBY7vec4p8hp4jpj0iICQsI4MRMBWAka0TQ+2eWRquEKDnGsOLu",
-	"e9LotPIqn9/0JfseYSOh7ic6re6j1pMcUWGn1W5V6GIzAypZSMMourtOZH6K4OlARuNky5T2zchUQ0lC",
-	"N7T4jiW0cXW7dAs1LyFQTn65uvVuGhqWBH7VXDfFPVhQuMllQiOsaNb8eep6iU83AMtKJPEoO8LmQBzQ",
-	"av2GmCJjHwKmZcAorezINrgVK4WWH5mYRRY7DfOFWPQR8usQTR3p3Ogdmw7Ui63e6e9sgbhDwElPp+63",
-	"zj6+IRO2KPoaVMX9cPP+7N3LW2yYzhiSNYi5TCgP4N7OLTXgdklp7CTkSAhpKLk0jIxaXHfywbBFwO/8",
-	"hD23DF8lT7DNc1HIJ5Bc1Y9avYntvSgkacOiY/ZHSiNs8MHpHyy0XYCJT/fFNdh2yR0dlh4smk2jCZDY",
-	"GCI2z0TgwgQ4yJx7f4woti3K8oe8/Mr8FPu5wZAwKO3ZXYAFv3jWAppQXew9pZyO2BTKH8Es0vQd7o00",
-	"SELRm0KKe25nnQShBGzh/PRrCvvVG2iqR5QLH2aGiwQS5MCSF3IEG+KAjezc9AWjAYk0DX75fSMaj7Bx",
-	"nhPKF8CNOWWwuXBZ5zRM8hzk2TNeiygoXV/zwsAbDd5YniDUI0oV0hjz7AMhJhPG1CNIIJbmlvthFOrz",
-	"a+Vh1v02RKHKDUcxVds0isxITMsvgkRramt1MRfuxH2MhRgWPOdVOAJ3VKsgZZnn9E0Sh37RZGDnrNZU",
-	"thMt76KUzeEMtZ76slJLJEB2BKOt0iBMyr6q49uegZPEX51vY81DwdfP8UxQL7pQ3qeGq4uXc4nOveyp",
-	"v3q3TylWwidL50kPuieQ/l6dgh7xY2UYwMvG6gmpduLVEqIWcx9p0BrLdnBOfWZAudly0cbt1e3/CwAA",
-	"//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
+	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
+	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
+	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
+	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
+	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
+	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
+	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
+	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
+	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
+	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
+	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
+	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
+	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
+	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
+	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
+	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
+	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
+	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
+	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
+	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
+	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
+	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
+	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
+	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
+	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
+	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
+	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
+	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
+	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
+	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
+	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
+	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
+	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
+	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
+	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
+	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
+	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
+	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
+	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
+	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
+	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
+	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
+	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
+	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
+	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
+	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
+	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
+	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
+	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
+	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
+	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
+	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
+	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
+	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
+	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
+	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
+	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
+	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
+	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
+	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
+	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
+	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
+	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
+	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
+	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
+	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
+	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
+	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
+	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
+	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
+	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
+	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
+	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
+	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
+	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
+	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
+	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
+	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
+	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
+	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
+	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
+	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
+	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
+	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
+	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
+	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
+	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
+	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
+	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
+	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
+	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
+	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
+	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
+	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
+	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
+	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
+	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
+	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
+	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
+	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
+	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
+	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
+	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
+	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
+	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
+	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
+	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
+	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
+	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
+	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
+	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
+	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
+	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
+	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
+	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
+	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
+	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
+	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
+	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
+	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
+	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
+	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
+	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
+	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
+	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
+	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
+	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
+	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
+	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
+	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
+	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
+	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
+	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
+	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
+	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
+	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
+	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
+	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
+	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
+	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
+	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
+	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
+	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
+	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
+	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
+	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
+	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
+	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
+	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
+	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
+	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
+	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
+	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
+	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
+	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
+	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
+	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
+	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
+	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
+	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
+	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
+	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
+	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
+	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
+	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
+	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
+	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
+	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
+	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
+	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
+	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
+	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
+	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
+	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
+	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
+	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
+	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
+	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
+	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
+	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
+	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
+	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
+	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
+	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
+	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
+	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
+	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
+	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
+	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
+	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
+	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
+	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
+	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
+	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
+	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
+	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
+	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
+	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
+	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
+	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
+	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
+	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
+	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
+	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
+	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
+	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
+	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
+	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
+	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
+	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
+	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
+	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
+	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
+	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
+	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
+	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
+	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
+	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
+	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
+	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
+	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
+	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
+	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
+	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
+	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
+	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
+	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
+	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
+	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
+	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
+	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
+	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
+	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
+	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
+	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
+	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
+	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
+	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
+	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
+	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
+	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
+	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
+	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
+	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
+	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
+	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
+	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
+	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
+	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
+	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
+	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
+	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
+	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
+	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
+	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
+	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
+	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
+	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
+	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
+	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
+	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
+	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
+	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
+	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
+	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
+	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
+	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
+	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
+	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
+	"OLYuDP8VlGpOdfccWpZkOxelvjrbnctO9nQn2XF68p2JfVqQCEkcU4CaIK1ovP3f38JaCyAokbpSjtOT",
+	"qamOLVMkCCwsrOvzmC+oIYvSABMcGGqjfkz2CZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8VUD",
+	"dMvSvCyEW8rWW9ih9QfmHuTG225qqlxPktNvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
+	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
+	"2uQQmohkJI5gLP97lfA9QeHbcuGxV2Oj4+f7rijuCsY11oMxqWZfc4sg7mNdR4sFNj/SKU8jnUYD32Eo",
+	"rZp2TJUAi4eFWlD6NOXyGTtpsZDPgflCqhnW0VlfNNJMc+jNZnPBE2veLvuiI5Fa9r2LfFzb7r5XEKUi",
+	"usHG9+CZ9cvn76GlFSBZ+vMPALr4hECLzLSuuMCPfnUagaMkwAoJiwf8uUiT29CpGlz/HosbESM5NaiK",
+	"pxZUs+tj5BiZgv4ohw20LtK0AAxkDgUhU5XMj/RcDkD3upuixGIIQt2IJM0S/N3IVpTYscP4INxlUcA+",
+	"m5dIxDBRkImZ8USMVabFUdg3+21m3vPzSfDkCo4SiBvBvUIxiELzhJPymOLSMMyMivDCQr+cnbZa5pbU",
+	"yECz3zrqnBZijzpNeCpGEF7xn/qkeP+Wu9KsZMx1CgDKnyKpKQmQj3ZhXN73JlxmPIaJJWjJqpBo2cts",
+	"nAVfVgAVCjpXXXXYoa/VjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
+	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
+	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/Gjrm//221Eb/TIV3/j57URo2MmU",
+	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
+	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv175hcebtP2Mb+/O5298",
+	"tWK5uqRosAN75ydURdj/M7oRTHzhgzSeMyVBqntG4/TYjx6F3WystO0OmEVS/xSwHvzWYz/St+YqS5ia",
+	"yQCQkFydLTVt2c3cu5Q/xhBsBFx01P0/2aB83uQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFCiL0dMc7iHe",
+	"MKx3U2yL3cTQKEb282/uE+F359dzY/Rja92YAzS3mZBFZb6xwntBE71FsGXzzbznxnwBEoIM9Nvszlw1",
+	"2w3kKUXqU1xrt7rrvkZRk9lxkUSGPghmaPQekBFMfJnGKsxPu+0MzI1AWPIJKGAP+CAs5aO2bAeOJu4H",
+	"ZIdcY0q7y6/2bCnauF1kLAbX5RWWbVthmXNeggYdJUL/EVdEDBeqM9FsVXKjiOGCGeabqtgofyHSNJIo",
+	"+FOu9cyYr1eeoWntTnsZvija4LlV2QgaYzgJGmG/SZPSHKiJB0vRGAsep+O5Y/xZ+ZYH6jvJhW8jM0y6",
+	"5sQaU91FDeBpHfdpqd6xf12T3H7jSFEBEO8Z8Oj1uqnQaY+IZnjaZIhcwey6EucPj0UIJ2tJ70x5hjof",
+	"9lfNUlduqPJ9sLM4B/km6Tb+cvvp/MPL1+9+u3j5+/vzi4tP7z68uDPiraF7FkNv2zSteJN5kMaVXDHh",
+	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/132afi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
+	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pXvltX+lpVxeH+eI3ZwISZ4dXAtFviQa1QWB1Kcc/1+a801",
+	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
+	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTbsO3qUoSdKk24gdXmZxucvuscRN89",
+	"vIKZ+zDIjrkPeVZZSvMJ0I7SfMIgoHMjZKgSwCbS7N15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5QcNjrvRSgTo",
+	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKPfkqhXpuwKRlQB",
+	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QxHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
+	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
+	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4dcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
+	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Ox1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/J",
+	"eO4+oBA2XG+sIEAE+Qy3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
+	"a8rD3Qeay7Cvvqw4IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GLmK441GPIL",
+	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
+	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9YMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
+	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXfkB+Rr20m9J8MX7wtxObCJE+Y1wy",
+	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8R",
+	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
+	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
+	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/SbVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
+	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvdVEgNffQQ",
+	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
+	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDErxjy/ZjMDxPvVclG",
+	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3m58YgHBBBvRG6ozSJRkihCo5i",
+	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafb5thGpAKOlMJYyHYQKB7KHL",
+	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCX5ur7wpo3h/B90UH7z1O48V//+KQyn28/fzPefulp3oOUZOn",
+	"klVxo1z4oBYP6z7rcYHNZMOs2Ga31Asl0XNFuLx/jITvU6lnnj3hMhoKnbIf/+/5r78Ymfivi3dvA9sW",
+	"zDpnj9jfop9/Qsh3iilDcAZjM3TOqRuRsNcfP75/xnpmq9qpdbPWBBISiFKnmuGfkcoFGF/y2T0eZDpV",
+	"E6B+Aa4ceiZKt5LCYk7TucWAeQTAmrqlDCbEgoLqEWn5BirOJpJO8IkI52BSX0o3Cph8oG3rQ1lLiGka",
+	"85LUFkBUBzbN03QVjoCvxXg+sTn4V6QBFLsabcet696ljEEJSXXgXN9xpM0JV1W3LFUqqlrrzipb6wqe",
+	"WPlWsJdEQh//SvPTuA84bK2yBJrW7Kp0WftSmtfoGimbwopY1fMug8LTqdf3jb9tkM/Na1vMd47i6KaI",
+	"BNtxP1PrG6R5lhuSK96pgKuvCNZwZKn9ADaxix1u293Xnyu6r3fHbYKH72Yyl+LVNotKQM1Y0qD2t1Zi",
+	"eB6GuYGDJn3eLIRv3cdmllwb7KLEwQYyVyR8doT8/xA4WLKKnAelks2LEndRNottQ18Tqah0/l1pomce",
+	"l1cnbjj964sTYR73zKR/NzIflpG5tQG5VuPViFSYCz4EJBx7Vaj2shR3i7cQ301pAsPz9tDkyqSM5Mir",
+	"wOTXgkKYQC3LXvIkjkRijwYgrJvb8gJrvLDz3MZa4PjDWohMLwlqeRPlTaTr1IbftO3V+m57/XvYXl8z",
+	"NPQ+MwpMipkz/vyc78JRHslUmb18b6bTsTPWVkMK4OW/5pbd9630fSvd91Y6r9g1EO2IUu3OyCA/TcFS",
+	"WNUDej/mwtImzJM+peGqCzzfsQbRS9YAjAKADwbuz45gFsp7EwGkojzWAQWV8uzeYvkS1ocxrrEmF8lQ",
+	"eRhgsMp8z5FLY02TMYg1JsCZFjJssk8V2aSq/E+ZVZIm86JjsWOiO9dlK5WGnwxJ1bWQ0K948frd+98/",
+	"vvvby7d3jbvtreGPScTjDzjywwBe5mzXuafgqjsrix/xOjK4iG+fSh8tN/rK6kf8/iKbel7/GEG6aRLF",
+	"ceTqwU47QWMC0erC03mSRoMYHFOKU+awS2WlYBECwVkd/1HwvFABa8BQHhGnCqSlcXuJ1182upfmG5eN",
+	"u6LCeo4TfvTRUpwvTPpd0JiIdKyMXL7/7aM5H5LYL50eq2mhdJpPo2P7ZsdtTH31XcuN2fpXQUNd27lY",
+	"enNCEt2KPKAodZX8AV5qrK4Ul/NCQOfanZSzHV0LMTX+jkpAWZgfuXQoqjvGI6zyTMyvR+awW5MUgwvf",
+	"wnX3j/rxDgukfRANgg1eg51BV30tpDeLqOth63aaZ4CsSwzowGtDvXyE2+ixkA2SNXlver9Gt9GP1uDA",
+	"WTPGbRJMjb/LUoCLQOc4HUcQILIJ6jDhw3QRYAzZR36Gk6QAhdY6K5hQ/Y3410pZeurNzznZ3QAzA65l",
+	"sCFqKYHy7lcJYLYxOHbJrj2+HbjXWw1i5i5r7IRdlH+9psbTfGbuByfcf4OrdTPZDSM94Em4Uw2R/6AV",
+	"MCdLDJVkWUP76VAlLuq0ZN3R4ApLumPz6Z6QXV9VjAClLZsa1z8XJtsqgBgykdZZIfe9gYBVnpBFCYFb",
+	"H0w+Po0V5ItniXmnyJKo4wuxKIU09kikOi9GRg0PldtqKqQ9Il1/Fw4eWwOHAEan2ZRHJVWy8JB/d+my",
+	"ECCeaC1Wq+4mTNWdY29SNkWdgN+2yX8u51A0DeWZ1yIE7TDlwCkaYMyaaEzJK4X/Ntk7WFWVaDZKuExL",
+	"6/dz6+4QFFKdM0slUDR4CryrxoB4fNR6dHTS+tjp5AYEDHqRfuCspDwwWUM/EIuhuUf7CQ2mUBioyAIa",
+	"shP2Vt1Y9kBjfocJnzn2sy3CPzifK9vIkIcJND9PnVFQo8nhalJTIc3aG41IE7qH6REKHh7FIk1FcjRK",
+	"VDZd7Ta8EDz8Ba7+T7x4T/z/GkHuACWwMZnrP+ImYHb+Tr24Obr9yeOggb2+OCUqSwGJOdHpqpBkzMv/",
+	"fkZ/nwitsSnZiJ+xf4EZXykWKzlymR6sMmo2agVNLkEbrtXWXljwVVsAxcfugWRU6yZ4Zw5AI6wMhVWz",
+	"/pwNeDEP8ML7+6bYwd4G2FT0HyjCe33Y6/mrboa+jlJYJ22u2c1fy8lfqUkWUNyXtQk1XN3hT0t47+it",
+	"r1U5cAyG8RoGWIzzWaj2KjXV2lVNKUsrO01UmGH/qJpC3E6LBOGF57FC0lB9nbmx3O2MQQ+0JrUjyy8A",
+	"rpcitFse1IMhfeaban3Uwld09aC15ferjFrsqz2Pb0P3iisjF/lM7BS58L5eT+TCm+1dp2P76IX/FtWA",
+	"Wa9U4rl/M56EWPL8EfJVACQx5jfCyy79oCHfBwXPAeD9SNajfdp7xjh+zfmQo+hGEGoNoJ4DqEXIIn0p",
+	"JSoGkbCBShKoOQfoC0m1y4kIE/vtObpSLJI6NfNmyde9rBehBXCN6ob7kBpMp1Ec4yWYVNN84oEG5Jk9",
+	"LSTcdUJAOS6xR5U9yxDrP2JbKuzpn0jDJUmOiOhDrtuEHnQ3WiyxTZDXja4viHUdFZQ1QIhtABqwgwLb",
+	"FjXsHvfzc1xbr9dYsj+wmDGSW9iKRidYBUyCvl7p7RNkXNQHlR0atikEauDCaDgUCUQNlGTTLJkqTeoB",
+	"T2DXZFAVc9xHag+J/X/OwIsm22FzIaUVeJDCCfFNToqFZdNDi6O98lDieC6ZylJ7Kjn1DP2XVsHnLf9S",
+	"zYxG984xKtUIqWOTGnm0SNPYcmDAOTVSULmRqGw0xkMBDkR8zoxOpFBhXWdZ4zRMw6EkvSBSnXsWKUw5",
+	"exYMzso9SdZ5HF2LA2o7lyBGg8CWCAd5JU3IjLuGwhZpI1R5r9pZq8WgNDqNJqJSLPAdDiwR2yhAtKoa",
+	"3ZPHG2u9D/ZLJV7FazVDeDKeCITgtw3SNUlfHON2LERn/FWDME2tchnpQSKmXA6iNWUOLwpXfoPEfHIQ",
+	"xRG3iOtrCPryi++RqC+f4rmNFtVYcKER/fKjwlBCgWDPRrSxrYWYOE+P2q2jdqfAaUxBmxyUcSmKg1bU",
+	"QDS6R61mq53T81Hiw0Zk9JpIBLWweDd06JVvJOJXqnRcUrZBYZJ8BY2CGshNKPs2I/fTKs7ovltGoB0v",
+	"H5WVnbT8IMofWTS47it1rT2au6fNp0+NlOE3Ivl7uxh3SaKp8Ej4iE61GKaxNW1v3v79CNa11WofjofF",
+	"k+L14ZlhJEOs6crkxPhCwkN0mRjv1niotfX2hFEIuW8ehkWj8UNRYjaN2fg68fg2/3V+1x3GWKu89Xme",
+	"36RwoBc1srn7K5V8EDCeh+BuoH4B7UJQNpEcHaWCT/ysIiqBo0mkJ5QG316qXsW2wrsOr8Sf7hqwyjj4",
+	"JZ4kQFc/QXttI3DVdGSrpG4P7r8qwStu3bfKCyFRvZv1kq1idMEmHv4z0+kEPJlEgPeMpZxQTI+kSxXM",
+	"e/5oHoR4u1dxB1vhJEhUBprsyDuwdhHuD/lNH6aIX/A5kQwUpDz3Nh1Gcj3SLm7MsCrrQi6g5/UIvGW8",
+	"tMl6xugBRAzOnscqC1/CH1i72WJC3ohYTYXfRx5JBlAZ9P0JwEwlUMVNgCFqInSOUXYpe79wnR7BbY/e",
+	"vOhhtRE2SKbMvJUIn9FwcskfYgR6rLKkyV4C2HH7jFEdOzRpTWCr2D4KG/RNE8EnlzKOboQmhDr4iC50",
+	"0eFrMWcqYRMo02ATPmdaUORXmCeYoUeS5Y9EzyJKWKw01E4D2HRZUBYfiNO4vB0X7O75VGhXoj1NxDD6",
+	"AoMgeyNgOhuMjZ/ZSzLZHEYy0mMR9gIzePjor70t+QqNVV5BVzjlxvExX/1/n/nRv36/+t8/Xl426cef",
+	"/mp+ubz860//5y+NpURo0JjwL2/wRmetMirD2jwUTPRrEuG8Ti8RAxHdiJxSHHsL8gkoyGFhBvwXbx09",
+	"vbptB53W3ZH3c8krb+BvpOJLijvlCKWioCgbUdhlj0/BcbiUcFmX+ct8Kc3m7LLby4aeigHJBDRQtJut",
+	"y0Zw2YhC+NXexXyE7XnwMWDgUH/z8WqTG75q3hC+GIqbpp7LQRxJ0fSH1Lxp45XRBK8sy/rCFWboNBXu",
+	"tovnhrvwstG9vWwkGb5cksl1IwWrHS7W2WAgRCjCy8bd3aXEPqJKH7S0hQ7XpjbDecynUyEpDeZ+9TQ8",
+	"6YZlzW7Xqmg5Q35qPTx2P+HXgv3Y03wo0vnHcSK0+WbvJ0xw4Ukj4rCJChwvO4JvNSchMyqERxLDp4AF",
+	"VV7k9xpG8ycvRTEvWX9YYV1AYAzOfxsKTcDxH8fhZo4/AXH4/aZ5GUUp8v1KPv9Wgc/fDAjxQqlPMxFQ",
+	"w+CR0x+6ZmIBkdHCicNMHcg1NyKw3ieHrVWH5niNeeqKIgncdFspjONb88/Kighz151qIeCL9VRBjHEM",
+	"W77o9oUPOOSrkhk6phz+yojuaxGHz+m6g+u+GgOZfQ3foM3Ah6lIzAV/ZFymUTpHxie+3MB+Zv4P3VdQ",
+	"Ol78TrvVugu8JL93t2CxIsvotFVaplhMVqzz2jzQaKN29j6z8RyOAhwXG4o4ZsNETVi71WKpYh1AT3z6",
+	"5H89Y2et/wXeTxyrmQjrLWPNpWaDljGqJKkJzdFCzjiOO7MQ8NZmxtdvuH0Ljar3WzcReDLd7nrTymYX",
+	"qMGh06m3UMLThzxuip5pqnJXECLjGhRRUFHe4yDjA/OnayGmuQc75nqzygd8bdK5D6jkATlVASFuEmnz",
+	"3v4Rv1X38wd4xY3jMZ17O2nM+pgN4LaFHvM4hvB2X2yxGwptOAtCHQuAbq5dqj+6cgbtcCBssYMMQVAl",
+	"c5UPlHAdCwmo8NT7x3TKY4EVDYpikEKOIiyGQEGmwgfzOyJFPEOkKBWHS/URWIpHtRFlog6T8WBknaxi",
+	"8PWyyUQkLIFaGCFDsUWVzwda4zuS7q8kzJbkoyDQI8UK4NZbSXIkb6KUE2bfCivojXfdt2QFDQZimhZY",
+	"Qdcj99jKxVHCB+I/iuynC01n8PWT1nJHWSRv1jbeu2r9tS3uiQIbx6wczU9thkq+sOsNFU9YAtt2rJJQ",
+	"JHmMdMKvoeF4f1l/4z8M6j2wodmT9F8hhlsm6xjd3QR/GjUeBUqwj1pe52FlYt00z9euXmyMCJ9Q/jMQ",
+	"zwB1BywHRXnYcnTl/I32hlfeRyWuEu8FQdtUiN6KmfdyG1kAW2Is/yk3cuCgjs7/8Uf7H9f/6oSPs5eq",
+	"NX2UtPnPJ4MX4tXodfRf179M3qr3f3zQH7O/z/7/83+02p2T07NHj5885f1BKIajcbQMibPIJurt3eO9",
+	"n7ZNH6tZpEXhKAnwuyty5DCzExegzb4KzjKMXjgK3q0UUNVhe3yb/7KAlbw8OaCSIs1mKknHzrADrxYw",
+	"4o1d56lLJqHxH+0DsgWZ7U+AwliImpcZbzfquqimNiI281evRojlj9A/L/27Gxduh/mvBk9e9bKt7yqq",
+	"sYMdsX6L59BU+TavJ6YY+cu5g5mwpf/mv/RVvsmxSLAqbWPmAmCRchoHAYn5iZLp2A9YZFNjUoQ8Fbav",
+	"OSg3zW1V4leB1XJYExEZRRDKX1M9umVWht7R6w4uGQhMqmYzqOJ2kzmIlRZhQOhfRRrYqVBmu60rdDXi",
+	"UVrg2lcqFlzWW4E6nSbqhsdOicD4PaWiJtNsDaZpmeJptQslqhbLpYAtVg61YbYmAtWsv3AYSR5bznXq",
+	"PY5xH16RutoSaGwqkkjBMAVkvPB9OovvA+udvy5mlJIVE5BGE/EPJc0y/vbxObQQ81Q8p24qyx0tEpug",
+	"KrJnYUjEY12HD7DwiT5ZQECjzJU3iU+ap+WT6B51UrerZzbRRn4e7OhcT8eRrCdA/cbdmvJduLx7I5rZ",
+	"T8GuMj/dVbOrk/aNgFQR9pKzpVgswpFIkFw00myizJKWEjrTm+zQevlWSUHwRnurjbzgjrbYd/UBslqF",
+	"nvio6smDMU9GOTgr1ERI8jV8PKJH+fmQRlBj5GXHICud4L4373hmJFp8AeigoNNqMSdFEHr9C15zZ18t",
+	"juRGSf8MYBUAFNXoyYbRUL/nt27kStNTh1Olo9RCME4TytrP5eCo8M3Ft3H5tbkceMOHQf+7KOpKofEU",
+	"9ZZKeIWRbFFJd0b0PkE3bbV6fqvSX1UYDSMR1md7A1qc778XGG8OCM3oZvWq8jw4LqjK2z0esSqcCNsF",
+	"fHUbQUQ6OZFA9obQivKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
+	"K4eYtZrpP5UKZ1EcE9DeVlHL87xe/SBRy+rTeRH59mR35Nv/TPhAsNdqOsUO3/zIz29f7E8rNQIWr1ky",
+	"Alr1GgGPNjICqmbImgUOPumfGRBK0XH7F3N3s8H+8sgMiPVFrGYgPnY/5bSIP/7lkbn6p2Z+En83MrY3",
+	"MlqHNTKgLw8G2W5UGRvt1cZGa8nYaH0tY8P2HO5ga5zVbGvggb3YiKQZhwP8myRFlAznEyliwbCDvglL",
+	"9KWGwz1AWFfbFse3+S8rI/sQswLHk4ZoSQMBqZXO+bDpQwvllCL05B80M7NdFsqfqBvhHW87I/DuhKPr",
+	"JK+2JIAnmwtJgI2Xbw+zcgNTSPq2xAozdJExoX479E1qMcCVHAjXVslErAXCP+tS85E4gPdAbT6EOUh8",
+	"ByuNwW1MPh/i+RAm33fGhh0ZG7ZnY6gkxsoRtwOrXL+1c+xTgjlnHz2cWiMRkt4eAfUeZKEaZBOS9HXR",
+	"0wlPiP9cSbEqRvrC3nRNT+R5H/NggkvNpuGwMjGjkglPCwkZIbMJ8NaG5mQf6BszCftBtppbFZr2/tf7",
+	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
+	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
+	"BXPN3r94ZazE5xd/fzhRK3A0j2/NP3fHnmtUtT/f8gmSD2OTRsCkQqRNDZUgYGJi2pPNxoppAalSMWf9",
+	"DLSMKzie8DngT5YnnX+JpHhXcAa/mZLQVYkPZS7/4lJt5kvPif3adaw18gaYz7kna93rf647v1eAHAOo",
+	"EBzUsfFD7RbYvBlmm3a8QwO5O+lYn2/MxbquHhgdyVEs/EgIgTGYfUTW8f5sSgd2KMweW6UbuuQjHsaL",
+	"eGU8U+iJUTIP5yMKqNdwsBizFqHHNZMHq5+x03YHOwjgZGIDgAOXy2C3y1FtvMmeYe17p5KpzwV2WCIz",
+	"AhQBAwxhLSLNkmg0Tmu1Ars2Answ/9TxDiG3iDn/cwIiaG6JNBRdQ9hmyqPQkrPbZhVo1nK86ixVbMrn",
+	"y8Jj3+TfV3reAN8Tly6ixFyisz6BGUU34rfpYcTlHAhuLFsRFOADeDe0P5W4HTCUr73e+7bmffQzh8BW",
+	"CXg/cov01s8C6UrqAkg6gEJbJBqDNB625sGmr1dIp3x+GAn9ec76XF6zNOFSD0USgKdui3nZe5Rc1zWH",
+	"RZ8kzmZPRqFReokALx/aMdOxmGgR34gSKI4pn3+z0u1QLxs/+xNmjMAzx50VMHchO33cbm8u8jTTD1zk",
+	"nbRzpM+DFk4Jzchsxuf1Cv2NisJDHePaHthIRIkKmdle7GnMB6LHuDGziwXPrjZ3wkMRQGEEAAD2ha2F",
+	"KDEDzYt861r9U6LkCF8f/DyYoi07rf+uotCFYx6UjH8iwjtfxh1GFwUtC63mNYq5Jds7XGXPctFo3ok9",
+	"4NIIr/WAloXXDu/c1n/8+9mhLpFHU7BzGm9BCApecOnqveTY9kTpFsb7KkutV6tm1I7CPNqWXGzRKWU8",
+	"xZZ46hbVRt2pIRPmzuCV9QU4tMDKiCrwUvamqM16zkuJLK5EKadL0dHVD6J/Pu9m+Xy7YWmMSxydwobC",
+	"OdhSyf2cxddur2yu6TZ/L5WlAFfptVzkMWesKKKk3ObpNsd3ht/cuLZjaZq2+e42M/oOX7osGPepKMRG",
+	"sBdavIE3to743DkFhYzitO450+JGJDz2Wg9UAsFp2F0zlcUh4IviDttDbVDL10qwA9sw9g1FtavYligq",
+	"vTYl+08VydWdimVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOALi2xZgxy/z7MofQEUY9j/TzGtHRoQ",
+	"iyJ6fIs/rGsPjsxGgRtqJmSYH2YQUiPN32Q0CMzrAAB3f86gTCgi/HhyONnfxJziu8Y+B+P+Gf5e9p5V",
+	"tUe/Wh7k2uqOKpqPCaIBgoEW1pfLOZuopMY2ZHtnMB2Gu67zunbknSetzp6ih6dLttMTVZlqXIRvsbVi",
+	"YsXi8C3NdgqrKSKhbhEWySiTazzIMwk/4scBQxIVRu6RVARoz9m1mCMGFeA4w+UUPSitIcGcaC2qpAZy",
+	"wx1b43H423IYfjP71YGZuA3bqXXDEpgyErrttXvrYdNzRwxG7GAWdoYEmYg0iQZ6FVbrr3TJOkD5sWB6",
+	"yiWhBgD5nYOQN7vtqHM67gX0c/ts4n5+HLofT1pHIZ/r3jP2tMXMT5bbrOndA1NwUkTw/tAnK1XCepFM",
+	"RXLD457jea0q4Eqjifhg/OAqLHZ41uf20dMrRGJvBad3P07+Z/w/4f8cTSKZpUL/z9FYZYn+HxjwT2Uo",
+	"7aVI8kAQZtuazSk+U0nozVR73KsatX2/SgD5svFWjWyN7rpA0s0d0LD3byk2nthI/MJTdDQ7J6dBzjzR",
+	"6LY7WBjzdxVnZl7azU7QGPIoNgrt9CxAXHath1nc6LbP2k+ekj9rjG/z/bPOyekWGgKlvwrAPZvUUjTy",
+	"Khplichp5KBuDqoacFOZz6NJcaPjwDaFZlZTIfk0atoZr9ru7/C6veFoIjlUUDbn9dbESEnrFHWj3Ww1",
+	"W2b6aHSNbuOk2caP8vXhYRhhMOl9YsabAgseRSpQtKmqqWSVzPucv3/DzH13XygxyBJoGPp8Vaz1ibSr",
+	"QCwuDm9ceVOf8FQlx7EarShsHXM9ZoMxjyRGGSA42GQWZn8OvFhDlQCTKBr/mJoluDhbysCzMEpZrEZV",
+	"eC065XGMtVFq9G3BKdJkTWMumwAvr8cibATmLwrwpTczOajHzNm1pRXhwcpavVCkYPbcwmBwTOlQJRPL",
+	"plXwH8zaNrqNp8Mnj8LWk/aTJ6eDx+Gjs6e8MxSctwZnZzxstc/4SX94Omz3O/1W/0mnMwjbZ+GjQfus",
+	"3xq2Wrz1xJwMU7NvnnaarWanCa1oibiJVKZf4yMaztgkZ/iPdTV7f0CNvc5cYWDhRWoNpJwb0VwfRxEy",
+	"TaJ6AD9g99gNqGELUfgg8vZBZS3eO/vN0gBffoMmPkI0lva8kY7qctmf58xcEBC3DFBA2yQAYi6xntUv",
+	"PUS+hTr8CQMm4MhYDe4LHtdX6c63L/MehlTTrrzasiITH18lAx/zJEhtxZjQB8rMBIBDGMegW+1T9lrs",
+	"FSVm1Fw/s9WJo0QIjf125vHmNAfgvHPzB1ufwVM2E4nAwNe1ENOFrJCYe3/PZCgSi6+XZBIijFjJfykt",
+	"qDs7x0elyA+jWV+MMsn6AtmyiKM6hDJtekxfjCKpbYOyOWzIeY7VTCSUcy9LIJFC9tf5QSSRzKSjIn98",
+	"1Frq0UX1DVbGO2n75ONYzWBbDAVPjWVGCDAyFSNXAn92FzQs/f1CYsQdKYunAggjzkQfULvRjMHUlvkg",
+	"73iGPD3sU+yMegoZGNhNAsklUw+G4D09iH0ErR3QUbjc/BzJQZxB21cbT4FVPdZen3fHf/hUJL9nMvIH",
+	"UNY8XTW4xkSFIvamJ+8hf6WM0ZsCLVKA7efdRkpfK9SneftaDZlZ3cZOuqi2Ugb/pn+n07+GOD/uKk/P",
+	"A1myEVus87oRybyvwjnkrLDcZYpbr+ZTrOuyhLeVvJNLiWYCLU7EMNMC7VdHlI3LqY3jS7ojkqMm60k1",
+	"6xVATOBqLNsZKJ1q1H3LKXMqhBiMlRbSxmsWlBS+w4KS2lm3bK49HrCyOMBORfiG7i3oFO10zd1OO/S/",
+	"zdpsR7ZZ1+kg1cwBTJUs9dJKxsY7goHwOH7llp8M5wV5KJnbdZJwVTn9Zeu34IWkY7HJG0j7pLLxYd+4",
+	"+WuF32M+/lgxGqorMNKJ9QTe8HaSjPekkVabkhTCxTR+X5AJY0lQuTHSYqtfKAID8lubA5LrbjcGqNtS",
+	"NTsbGAOodjfelILmD9QE9K7V3u4PthfPgs6vdis+0sPvHwfWeI6Jy4tKKCJJzJCT1DV2lkVUteDJYFyI",
+	"p074l1+EHKXjRhehYfbq4V0ZzDCGf/jKaZ+yxMcGCM6EOlXA7+mcVaAgXRlxnqicrTUElS036pd/iS/B",
+	"fknhyAIthJrR/Iwvgr8DukypjgD4G8yllamJi8Kf/+5BAOg4GzW6diKP4tTHDOCDNLqB4GgS8fg3mUaE",
+	"P3mAjkIr5+ujGLQZa6lZimN7O6oWnLmoIMoRQM3IkKmZOIRGOb7FH+7WhI69Cdo7wICS7R022oZf+96E",
+	"L5xmKpsq+4ubdDSbYj64NpsY73dvaJH7mA048CqrIYeBWgaGKjEY3vM5Ogx8MCbz3LalElkZ4Pv4xoRI",
+	"WBnQFGwz2lCALQDr3S3qtI0x6J0G+2rayZs2Xyvlb1+TNtpR1bzAUHOFjWPLoOop9cC7BTmKpr/bAgsH",
+	"AsYLtIexKQUT9wqibVkkQgrG9SZXaqtjpw9ud39IZYcyubIF/PwfdI7oIENCfff7TjQDLkwWISSY9eCb",
+	"7FyyCPpOwU9WclCGaZJw6dTsc3i3h1GmDbYgzyRYU+SLdh+Bmh0ItEkKKEoXrkAHA9/mm2wmxLWnfX7B",
+	"T9VwKJLtIzs0O3XHdi78w6em4j6tJsJa3sNiW3KUF+Mf7ky3u+T4Fn+468KZuPuW2QRdwK7PyqaXJWoK",
+	"QrD0CDye2W2VA2ouYQQs7SMhwwe4i9zuOEeTzlXS2k7c7XfBB7zlA98FL8ELR+ErVrf+cGjJtzbmAc6H",
+	"Nymb8nm+h62EcgnhWuC/1NcUE6V+3HUqH02lhyCsa53NJQKhx0etR0cnrY+dTgnVu9ntioDhhuzENePu",
+	"oPgJhvkAocJ63hlWdBFd+GyZV2mQrOHgj8WwMJj1kxm4TkBpUWK3xL1bjXlXhxUKZY65BrCw2vehBo5v",
+	"8Yf9+jm3OgVpUj0lUt65+QA1gBO3/0SBZumMWjUPd0adVqtZ2+RYa98FcHYT7g35PmMOz8LW+bk4sGS6",
+	"8pHaj6dzF5P2+fp0QH6LX2KmcoAAJQVTUIEvB2BszbjOQ1DNdTUBz8GS+VNUBqwP1FSm+yaRjCaZeTIg",
+	"s1IEoxhN8HJ/FYn8tVn7x4WMPR9cI6K6BmSlNqb+N8ne+6GVOxdOOrfr3ixk5p8rmSZ8kP55E/K/YkOW",
+	"S8ArL2ziMvBerl7Jw4Zkj/0QTRe38UE0xs9zL3WfxQIS99EQdQJWrFKTAWbgsRfdtrKTkhhi2rKkJikq",
+	"MoeG5dhKD666qDrFUbEngsYM8rAQmDyiQPROGwUO3ofu3L2nRgc6TsxZUn99yuo94det1L0pdi95Ac8e",
+	"w/BRqkU8XFusUliZg4jsPpLpj+45aqFDOGFLp+nQT6EuZXCGWRz/SlmcM1t2UKhxkOn4rZrBn/Gv8NFH",
+	"nAn8bKc5WFObUIxtYYmlDAu9QZZCeblKIa9/ModNKpKJzsNFiHCpFRvypL4SBjIA4dizgAg6Le9EPsCG",
+	"ppxTLTt4RYTlIzzmQblXH5M5KJjU+PSNoJFhRqncat0+xQQv/MDPEDC5oNDRco8L4fQqHSwwLWRa1CGK",
+	"qwv3iwWoudME31qs5C6OtLyKpp6ifJcm3xyzLlnByfrRvRFmaqLEqS0ycGsr0s/nDTo6bfCHS2NLKi32",
+	"IGc16wSJ/4q1fGkECxVbSRVpf24jtl5WFL2zgP2RqdTYtkZBh+ERdC2UEBG8pxHUtbyeT+qKTBvdxmwc",
+	"peIo5n0RN3L+q7+cBS04+Bh32G/kw/0Gx8hcZYmrk7JO3yfvXnf3W7JAHq/DId+3QJ0o2eAaqH7wXvMD",
+	"PYTpLMHkErq+9ZZMfAvbsbLF0Vd0ZbtwYZt1BzweZDFPxao6ccYHAIOOXp8IjdkMdgaCKmP/tvml1WQ9",
+	"qCHuWVYhHsc+pwTl2CNpbOsYPUurjQlQ33iomvGJkqNLmY7FpMl6UIrqWqp0NrGJJ7ANUaHDsgNkO1Dl",
+	"RWbiU23JvXQqpkY7mH/L2mHcPMCa7mOvu80Oe+LIvCJumvIaXTLvc6veFWMX+1duzSUyhCjV6Z0F+td2",
+	"bBzarSHjYOQD67gfbVnGDe9+0PrtjYqZvdyNcwI2ZUM8a3lBuqEQRQJBp4LwMqtszooa1+gUajrFOyzV",
+	"7ZdSF1KRf+FxaXXRJCg8uic8crsC7o2LM20Z91lJGfdWgnEOeIZVqo72GcCxWwKA+hUcFWiTG5Y7Nuhi",
+	"UZyPdMNmitDsIzmI4gg32vFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwiaVNkwkmEkR36yfmEUy7YaaZud",
+	"kYIWX9MWgyVZLI6wU7zafDevBNo9D0RyKndHaohUsYkQ8GkWiyb7aA8ZOC1SngqEDp/xKKWY5lxophIm",
+	"VbmB/yGLxfngnvhqtobtCG7Lqa7gqs/wwleNTfd2/qoXKbpUB8AAoGPkd55j2q7m1oljYb/rlVURKmtO",
+	"mkof/DzHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8S5oQAhliRCvsQ3HDl5plfObt38/aptPs5javEZHsTnW",
+	"jgDbnDt524aaBy99ayVAcjmIeGzN9AUKWY/IJ4mm4nAgjLlQbVB6b2y8uiJf/Uybk0dTziOMwmrqnsKl",
+	"a5VeicY6vk3ce+7FsJNP18ocMOk8AhyOUpuhsSjJI2W0mgwIdImC3UDliTjGEX5PN9l5rBWbKq2jfiyo",
+	"ypWXqkN6LW+IDyrg9nwsBtf71d/Bq3nGTQ2hNX9Ba+EDmBfKSteKroNgaiYCyEA2kN9EIKbIVxPfSDNw",
+	"j6WaAWXPbBzFULZgDnd0/eB8LwERNSN/qBJ6ztL5FDZikqg/mVhKVZdUytUwyx+yh2SJfcissVQX5Nq6",
+	"daNztJbwrZlswCWIY2bxxypPSZj4TXHLzJ2NUlnjNmU7+kpZbQ5SJv3wsBolQuutX3oHNygr+D52sroD",
+	"Lgci3k31rta5f2QiEyG8cKQZPicWjiEtgHoQ9J5nfG4+NlMCaNADNZlE6TNCVeeaPjBqG1BYm+w53s7o",
+	"NuC3oJIa87CUwoPqRiSBLVezJkkJnTjc6esKxkWqpjj6LSTBXG2l3yrugZJSDFKVrMXve26vvMATYSvH",
+	"Cx9Xhj37F3vANMZpOtXdYzifjvDTpkpGx0BQctxpdVpH7Q7dqbEE0Fcbrt85+6+Ld28ZvmVA9Cj09MNE",
+	"wb3nIQSLW5QfNJtwGQ2FTol7CzBpdSUioF1WWvO1i0qq/vuSHnZJIbaDU+1QHTdcUDFIRLra3riga74h",
+	"wMUNuncpUHTx+t37N6/+7+8f3/3t5VsIIqQ/b0TGjxDbKx9xoIACrsf6YAKtbcD6c8qS7n8wOJpsd3Ms",
+	"fUSqbE/MrNCUnRfwl6K1RB8e3+IPK7kbPo15Cg9FPksJQ4pSNuRRTEh1qXH6VQnuB94TB3cPHAv4NoDr",
+	"rOphz3gBL8A43XqrGV/HorDztNTJovDgtu5227IScBn++i2SKODIf9CITwMZ6mgi3M4HTEqz+3fY/Nt7",
+	"DXaSjZmflVj5vTfDIyONRyCOXfbXHnAtaKpuV1IEzFwDf+4xohLEgAq8hT1ObR18InjofQXuCAa9GoI3",
+	"gHOgkVl5Wd/oPXYVPDAPwATbbMSLlCf7xWxwTbuNy6zVOhm4+YFft2iWwrf/O9zsIFW1X01d+EmaHSgc",
+	"VqsLlEXjaZKIhnupjk6r/V0LF85jKXbnxAgav6gBtzA+q65319XBo3EBaV2njrdXugUGDeu2rzH96aL7",
+	"x0ZziWsu56SUNWWwoVZRfJnGwDdoQXe2ygJHwBKxVpbQe6XwpnUEeZLweRlPxjKc24MEcNtgb2Pn3rqE",
+	"q+P3uBEyVcnclUiKL+mHTOap6alSMRjfKP9QJ6TQt/WrJd2P5HgXE803EanYEsSibVT0ac3OGMjIJt6Y",
+	"jS7X6I55+zNXA/TRpoFq+6nxveCnuw0iOg/fSXDsFt1br4hgSVY1Eca46t0ZT8RYZVochf08ZjRVOh0l",
+	"Qv8RexDVqUrEMFHYQYLXTXgS8bCPke0/9y7acodUH8kYSvwmPSMMubn0SRzdiDJalc335C4eUZ5NK3WJ",
+	"fgX/xwsRet2+Vh4sAfO5Gz06OUDY7HoAqfcP3lJJsZTKuJRr3C87YUrG82dFP+wm0tYNW+F5LXtcl/Kd",
+	"dKUz2L2I/kXAxJeBmBKDXu+Gx5GR7ncynvcqWKTj+e7abX9nrcScCJM5SzLZJf5sXWD19XrsSnJKZVaH",
+	"PwcF24OUV1+pWEAbe1BKXqj5jQDkKltOk2RS2y4/l1TwmmH8PiUW88G1JrpRSP9XDRPi51uO79N4Hrh2",
+	"pXFkVPO86v5SpaLK9DorM71KCdGA9ShHtAcJ9EiVbDPtgCdJJELkPzWTiJUctuUKCj0gjIlVScSsFoeO",
+	"ve8Zg+K7WaQFO213WA84hCbqRoS9JrtIuQyhrcK8vN0rVW9O7culb94GQoVIut8rTNBCOKFcc9pLIqGP",
+	"X1htWJen70y2MBoORSKk7b2Bwi04gmUGVZUIWwUAfzr9lESp+BRB5QQVtFPbM2x2aLM1B+9zJYfRqGnL",
+	"Mz4IreLMlfNIlebwpKi0wvyctWfrSdBIMmmPbWd8fPOW98kWNkO7xGY4uwuKOsghsW7IwmQERISbGRQU",
+	"PIElghMvcs3r7oyD443H5qRBFgrYwgD6YHXvVwm72GWoEvGldSeJ5mFYkGfPNNhMctskubeWmGyRu5SK",
+	"E3CL+9XH2OOE1cIbiDnWf9F3h5EEPrT8bthHl8mN2NBsmY4rXjEmEEAZt1zLR+tu4TW3qSuG/hFvdHYT",
+	"YEEJxEL/NHu8vfker4zU3d8e/zYDee8zDOQVE/Yskqkyx/hAbOk6ELLal6OEz476cDRDbL3SwT921Ydd",
+	"CC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ6/RyvgcfuuRcMvFlmiCh",
+	"P9OCHjyIeTTRl9I2Vva5FgE0akIJLVTh/qDRxMIHaYfAOkP/oqTE1kzZc8fsug+Ol3kiaBJqlDO7D6fK",
+	"LLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1FUs8251CVMKpMj94w2aR",
+	"1F2iwAa5guls7tG1cvG337BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8tp8F8gDDL5+ixSFjw/oCZTDOFVhf",
+	"1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4QkrmB1Q7b4jSH90jAplBD",
+	"NuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZKHkjEqj7p4IVNuBSyWjA",
+	"Y/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bGww+aCIqeFcNE0IHD+5pg",
+	"gsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyC45zD0V4orb7bLc8/7Lii8CCyu/yL2Pbqs+BqX",
+	"kt6ieykZO2JR2GX+a5hPGTMj7LL8RS6xCnhZTgqhkQJ2JzWiInaCi0katYOy+60Fh/23xRiRJ+D3GxSu",
+	"VnCrcYLemVGHfN5kH40tZE4CB/FFUhEwDQKEMDIznshIjvQzCNyi4YbxOC3KG4tpkBZA6Fti8y51jckG",
+	"RiecWH3MR43HTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3lNzDfGDnw07A+vYTuPt3HYpZh9y",
+	"AA/3Xo1u57R1crcQuVj28c1VgS3OBmdWp2Jq/GHEL3V9vo2KYEALDCgjx/4E3/rgFZ27PJro/8EM71rM",
+	"PcuQ3g095oY3Lp2qwfXvsbgRsS52H/vKfsHOnI2hmdss3qqjJo9PlCxT+x8N30rl4XzhdCo0mC8MMxSp",
+	"+5ORf+M+HaVJNBoBnsYwGiFY0m2DT/rRKFOZhgnlMx6lkRyd2x5386Fn2Las7Gu0a6GoFT8PM9yF9Kv4",
+	"I6OvYzGH2VotcxrE+EMkIdoAP0/MsU4XGKfheeGBHvxSt93yUGM6p62WDXLoRvfxnbdsAAM9aC5Mi5lG",
+	"F0YBWGW8h1vVhcMe1/Gc0cyhe+pjMxE+A3YVoYmNeTOApjeGmPnt5XCIo4JclZXnHab/sTf9nZNHG63A",
+	"yclWS3C6dg06J4+Lq3B6srAK9kghMQ2FK+BGGGmN8ECNjiN8dCyVeBkQ9eQ7rLnlhry7OkSpyCoa+bxc",
+	"BE7nOrwpOF7RCHGBlYr+Rnepvq98dUWnnst7gtuOuorxRKBp0Z+7/mdtge+SZF6MHSE3vIsTWRcN2Abn",
+	"FgRNWapQsHIoy8qQYZ66AsGXuZQ2VweuJ+3WPh9cjxKVSeJjRVgZ0IhslKhZ3rQNaWkeNtm5h9ZHH84B",
+	"SZqznjlKe10Ge7uYpjB216Xsvf/tIyu35f6Puev/7/X5xeueHYoP5AsZ8MXcIbpleb4RPmVKMh3JgWgy",
+	"pOntZ/E1NDFqIcwQ3l1UjQF6OHuUbQ+T+YdMlubZzRB2TrMXetMbdSckO1sGwr7bgd/twO924Hc78Lsd",
+	"+Ke3A3ew8VYBoToLoC+A+oeHcOLGsZqZs5unzCYcF0JfXyVf+SqSWMCEhEJG6ADnwLNQYL5DtasxuX0G",
+	"E+xj97t52F1lLOvChqkSgXzwxgxE9NXZWLEJn5udaIVnVeCdyDu2h2UoyEUtxadmAnxO7Uiza2neDfHz",
+	"v5pZH2x+Mc7G1VaLvAc+yB5DrHJVgHnYg/dANBBXu1cF7vGwpAnAPib8Gvf0AsXJVsJTQAApWc5EqWHl",
+	"Lv1EzPAsxrSe2bMpQiHzJNJKsmHua+WptiJoCwAD66bRTBqfd6SGR3B0Rem8OQlzRGQsAABWkwrsczPa",
+	"XZYHv7n/wrxWMzYx7qo91owCg3eBvqg4ziPxXGNDqiisHYzjK/nw3rr1xShC6hitlGTg7s5Ucm18bSiP",
+	"LZSnP8MqPFvyTH44JI1ChUXOLAHEEijUMFo8VLgL4UEUH5hoEd8IXcZNo25EvbBoy17k/QjIc5hjAaJg",
+	"ZUSq2TYisMmWPS44n1Xp8JRNlE4ZgPYbYQS7lgItZsviXgMZvhbT9BkBEys1hAgIlAVB+liXp4teeIP4",
+	"Gu2IgkUhxdHgpapy2bbpEC66Kqtj99PpK+6AE7Y5ei2stSOlrLFf0HcMp4kKM6y2sAizn3NP+CpogJIu",
+	"+qCPP3awHPjkH2jNxnntKbrN523fJPee4Sp7wiSCpoDNS3eWnTDPsz5vN2qN7cLc5xK6Pr7rbanaambW",
+	"H57G8MUn22N0voGy2BfxeqNstHl2HcZd5ZGELA0pS5W6Rn8QgNuwgkVnsWvcLU6hsS/g0sB8s8qis8bC",
+	"oQ6Ve7Q6HI+xJzy5gZVNazxdFgDnq03DnFssShxoewVc+cI9v/3CAigdsxr1FFi32x9bT/zYsB4kYsrl",
+	"ILLx0fyj+XNC/w4aQoYvMP6HN2odnSxwzi1Eehce1nbF68lgTWw3j/+0O6hDwyz2mne2Lb9fGPcCV54N",
+	"a+psMABOlkJos/FHFg2u+0pda6yvjaYCittULBKzexvdVrPVDhqZdMM2c+h+tTNYLyx4QU7XHxgLe6Uu",
+	"/qqF226WKDw4R8KG2hzXB5oKof9EhM9Yzy0bkORAbAR0OFqiY8t6RfWlxIodsF5hF/XATkVUM/Qt8Ng0",
+	"zsVEgesJUTxxKW0Q7AfNnEThsYIcE23PHDY3pRgv+jcB2O5gw6esZ9RkcRhNZnSf98hOC+xra+1T/u5a",
+	"JJfSpUIXHCpS5PjhpOsxQUSa9bCJpQeQaTkdnLgRMmW9onT0WCri2NXpCxmWl8fjd8SDgJ4u03mVSmUD",
+	"tbHj/t6+IP+euVKsKzmzhqRNu49VHGJsizM9pU7XIlXhWnWwjT1A+b9q9Gu65v5dwBzeJS8h+EGzazEP",
+	"7JYAzUOfJPbDVHxJLZAN+Ew1osKs9iBzz+1q27sWX/2DUzc8xRgb0wreKWWxMPZyrmLX+cXbUbL8Eslr",
+	"S8ayNCyzfVgkB3EWCu1yPV4cf8U46Oqr1Y3mNXrR2Kl0vinVy0JeahPEE3yjvDEwp4Dxc9hBQ19nLrl8",
+	"ZxN4xuKJNnKsQcj/Vkh3qyQaLXezBNTBtDCE25V8N6UJuLtiqrovxpBfv13Ku69J2KqZfKWSCX7TWY1z",
+	"OSCT0fywMn9ekdh17Y+YpHe/ntRuMibhZqYibID9jwW78YtmYe4lo1CXGohGSX+dWAI9A/nLknAtb1kS",
+	"7k1w+ufe3cX8vblX1YZXM2PW3Pqbt2JC7nzt8O3u7+32blVNAApqIZ2LOcWZCF1tIfC25bwhNRLkmUf3",
+	"5/CQCDptkTu4YOPc7+4ONiTSM1O6hSY4JmiYDSzM13TlNxg/agSV1WurTt6yyra2kfABz7QoQDP8M9ms",
+	"tg/VIqgQvxpuhyB+oRynxjOVlnkjajb2T5Ulkse1BezHfAq9zVCW7HbiiqDLN7rrjCbO9Ppj+AKv2/YN",
+	"Lujo2H8rjbO+niq40tg3F3M58AIEnccf253uyWn37LGNOpq3sgeMWV8eC40QDutu8ajiFv8SMhT6uvj9",
+	"HHcErsZm2sbdlqcPTW+pmCPIguMMt3lb27X8zJEkUVhggXWCWPYkQnLwiQjr2SQiETnBqXZgV94Y/xQ7",
+	"pDtMhPiXOHhVkxvayrCqXWNblKqBLV6Cv6+ZuBFJk51DS4WwDHaaKQn2w4zPsaAOQc2SJLoREJQNRfKJ",
+	"z3tE1+BFmJbTODgZzjJ/QPx1P0O5JsWam5ujcryiN3JBwL1ROOwR+pBdj1yoV5odJSggKyZ8mKh/CWnL",
+	"B8i7afwHfXy/bk61D3O1AJVq5d/8aQupMe+0meeA71+L0oV9bXunqHsd2Sr95qmAZTKNYoevwmfgY22u",
+	"i0vRyFfpSPOMr68hP3qx8TT31KRKqTQPfLiRoGppIOWOJJsILqEfbFndmfc6hLL786sX1ATkAnyVQMcD",
+	"0gBYdEy8x3Uogl+AbwBn2aqAkWIFEIvatnkXmpgOA0PmJsn2XCLmjjFXcPEgxNJPVDYap9gbIFjKk5FI",
+	"NYRC4tg3dn8gVteSplEwg1EhaJGmMUFPulZLYO2nWvESspi5HNSiCPazdsh/wQMWJwiGZ3cJfnRhPXOA",
+	"oTISYebrIk+fJtFonEKdRTQRKksvxEBJs61b27otMC1b5E+37OMkoCs/UrgFQNjB4DJ9DVsJl1kVyNwK",
+	"QDPJU6pLbZVt1y3ZvlvEj98JQrMy77NUw+Or01tCO1t0qqvutOBUoyyu+3a79Nt3O4hrma7+5MwBAFun",
+	"Pp2H0N9lRgwJXNKSUs2oPJRHqUPVttukXuWP8rQu5W+v+paCsVk6LlUJ63c7AbZ1EYYtQMByCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bcQtN1zj0+CPa3KTDjRsT8jO3WWxAndgE6i6SiwCVOqf",
+	"8y9fgZA+AMaWeneeNZVWIew1tt56L0TKo7jaG8CrAjBvPWzhBXhJLIJchLBEtT/GLmRc+pxRFY4ITBLV",
+	"l3wkrD9HofK12FM2iw3Qfly5yTO5EacasKnfRxHbmitfQTnUh0xSldXVjqzzeCLUo9azjQuR11DSH7D+",
+	"mM40zvoqRBcRaxM8oCK7caKEDWA9oDvvGbqDOhuMkWLfOIRYhZtzEaS2bJkgZNHLbF7KSwkFwfRYdDVz",
+	"mJ6uB2udh6cw5O6GxUc8kgHrCx2FwsJzCz4xU24BOcEhhioMFqVBqRN8KckLfmPMWsn6gGA7EDF4veYG",
+	"FIugZl1j8qZKhQyOEMbZIOF63GQXfjDNDFKqlPGJkiPWKziVPTYWPCEKe0xN2DccRhKAuy8lVWdCcTcV",
+	"T1s0Io+qBeeNwJx0Knj4DFWQ5WX5QSPBSyQRNKlHX9mezuVSFvlcykqm8Rz+kMmv6vfjNDkbEesk6RbI",
+	"jo9DKofoTjh6wCN4l+TjGNrIiUW2hRAaWwUONj8YM7kys9L+Duv0HdbpO6zTd1in77BO32GdDgLr9Eol",
+	"zsro5sbA/YI81YZfeOiY9Q4UT47TbXOOp07tHE+bGiOVrnkmK9afuMcgAYVdgNB/p3sPITr8IZMeW1ER",
+	"XmSd/7Wm32t9XaBHwZ3pveNgVZRaC5qsjZ+8EDz8RaRoirdWEOmWkf1tJHJFmq3iqU1smsVIVtCIkfqA",
+	"34iEj8SvutF9ckpbs9E9aRsV/cV8etppuYNOr2pAaj3tnj3tnj35x4I9MAgH/icf7Mv/okYQREqEm2rw",
+	"QY1YC2htc4Zba1EJ8CiO5Ogigp5r/GzNUTwdc02taYJP6GxepXVIF5inm4MV0/Rt/OEcJ6zdaZXe2Bmp",
+	"OZVRO68yMN8RADyANHnCjJvOSkoVdTsnT5/cVdkJ2x831fWa1mcGnxVeRQdYJYWue8xHFuADyvMAmhgA",
+	"faci0UqC067HagZsrLSBdM29Q6/VrEBztiNN+WFi8bTZjm/xh/KmocMizKGUbF2VBNw1a4ocoALXtnRc",
+	"i7m1QG3pFrZ4YL9Hk/Ww4AZ73ou8aDNpo0fUGC7FjNrinzGzg5mYTNMIGJ6xt/VS5hVSGGSOYwzHUIgH",
+	"Goo5G6jpHB5o6y6QYcrYhzZuk/ND/+gTQ8Nd5iqDaNZP5l164stUDNIe+9Hr2L+UxOc2yXSKxFFSzX6y",
+	"gRzqXIMgTjRkUkFAbcY1G3KdiqSLPE2n7U7eFU82qVfDOk2EFjK1YysN7sCTdq3r2IFYet8C2IlIRuII",
+	"5Ox/l3XUw1yXtImUl21tmz5/j9xMByCu+zfvwK3qsVtcxv0b7uw5eYiOu9NaO+5cVBYD80YhDtTUqLMJ",
+	"nxtHExrwwHdHT34u9iOj2helAUdBis2rza21KiOToTpMKR6wSiWZDIg5HYwRo8EBMsFYM5FcwJloslf4",
+	"tiOBwBQ+KAvwdI55SGnJZ4sYAMhb1eeD62fFrMhMJOJSQgJgpKClYY5Zij7AHBO4KHKAkudue2QQA0FN",
+	"BBwYSOZHhwlQJwASr5imeGzEkXGiFzMRy8wUzy5lnuf5QRMdBFGiRZY19UvKSIdTAElnCWVBxBc+SIE5",
+	"AoMOxgqHg/603Sk7lswiPyf+zofQY2GzDxR2y+T68MDGquA3GaqDUqIiaXFeilwIm18LMS1mTsAP3abK",
+	"sDxy/AZz91b6IK9H9B2wFkYKyVkh3wZ+NroU4ooV4fBWqyIe3rnbvZGz+AYY8o7Jg+pstZCVtXWRxmJb",
+	"ChIG1LVkdn8tBUf8Wrj8qLkpPC1W6prx1OLm8FIs9L1Vcpcng3F0Iw6kladCYtLd2OMLSVzsYrDhCM1i",
+	"MUyL7oTGsmogkMGaaOqytriJBBcD6L2gx/ikpA2CXnFnbphFS/lqD2TtRt0k33zG57uweq8QiTAaDg8j",
+	"D+dF6iEGQRxNUGk+cqkxh57hQUnIZj28tre8vOZr+drWSduzbYVmecr1rLVFvVpzJiBJ7fKulL8sJDNd",
+	"LPB2E98BC9TWBQ2rIpjGNPiQydzzmCoVQz4FhThoTJNIJaDGG4ngMUF4uR/tuVsV41yKVuIZsNKbKhjt",
+	"lESi83arONgLI+kVdry3mlCmYtasvuCV2weFWjjLtxDjTGwd0tqG6KI7RfCFQyLiqpnQGCR8RhVJOd6r",
+	"reFJx0I22XueaWO3pjPAFaTDkKzZEqh1M/Y/i0IHmoRco/vdj4nQ2aTQ/nixN1tCF29a18ovYjSae/9Z",
+	"VgYb1RwUgUqu0RaueT1UHBuz7zB78Y1frdsXxEEI4Varh5/lbiOaX9bMMqpI6XR5/9kh17bQwVdxDakK",
+	"+yOFn5MsFvDCTCUQhfGPqvbm8SG7ngeJNeKB7zzCqjqvmOsUGq4/RVAObN2uPONdQNIpWCVy8FzJYTRq",
+	"2nzVB6FVnGHid9EYgRnKYffzCTstz19+8zbL6RY2S6fEZnlkbRaeincyntNSbixe5xgTcDt/bUPY14wr",
+	"grMimeBJHIkkL8uPZKoY9IPupFFLXZiunVVQpKXK8G0eHrsW07TQaBtp1mm1GI+1yvtq8z4H7MSHRyzr",
+	"Q/vkB+GHOL/BFT/RDDW1GCQi/T2TQOiFaYlsYpTb46ARR1I0uk/8AqmPWF8N3hl+l306//Dy9bvfLl7+",
+	"/v784uLTuw8vzGxMVSRR77j8Z+uYfHszyinXembhECciBLNHgI2IFuGFSNNIjnTALuA5urmsacjQ3263",
+	"vCJM/yoz32L+E0SemQQIK+DM1GHwX/C5M+xniZIjfBLfqyNlhaWf9b13XFEA41+3d5wyDN9JbYuXs6my",
+	"v7i5Q40a88E1FDpATa5IIhUSlrZTnJ1FDP6JknAukV61NVWepl34glHh/4BSkcZvH59Dnj/mcmmYxapq",
+	"I/+TKMWiyDh+JXiKJao48KH7HUAWJioUMSSkEnfo4GHkfTJNctlNxRcz4vd8nkNh+a0GlvsHQovaC2u+",
+	"Fwmj+7kTxJgiaRLxeNvNUFjzqoNjrGJke/LCdGOuWV8IyfgoEQjcxWKeiqSuhksqaxQsFZKjui3AQfwc",
+	"xbERnOV9Eckb5RV1lOyCLoEFVp4Kr4zvLdWMUcGc60uDvAiKKVOyyc7tmrmEEv1RjwEG37i8WdplQyF0",
+	"wP7IVEqkAHb/E8M4iDSW1VxK2wZtMcDzCyLJZuNoMKZslIjDJvtkYbG8leAI/5DmKzXC5h8pbkRiw/jV",
+	"JQRLqmBHc9ptL7Ckjsyg7F7g4Q2XAxEeWZPyKMltSrMZdaomR2nCpcZWSerKDnnKj4RMosEYVOWV3czm",
+	"n9RceoQVlgkkL4T5i1Szxk5bArNWh0nkfFeQfwYFCRVI3jWFNH8duvD5WCktbEOZBejlYXiE+2G9PvSH",
+	"t2An+zpxakxxMdvIVLYKhL0psP9bxaWNp0GEl4wI92x/QqpFPCyjSoSnf1c8B1c8S7vYHG6eamg/KhI1",
+	"ZXH8K+mTs1ar2Wo10DOgbQq65q2awZ/xr/DRR5yBE/zKTpPwniSyit2aCuLwaEQT2pysOYMXCR2aLZzN",
+	"xiq2Jyk6GbbMMBWJLXE1H2VQemdRU2pC4LU0QLCPMXMLXX01mTRm8GHCC/u3uMXsFd/t/O/H2L0fY1DS",
+	"0OeD64WO6rxgfMG83vNoQ69hlbv7Ea/YPlD9VknxK5aOXtUUvF1d6TlRLrgLYdBUyI3CoC/xOeyXFMMs",
+	"I2q/dEFPHWejRteO5yiG65ZCmd6uepklaiqOfxZJDBG6HdgJaNorZBCXba/45EnrdL2QvlXpryqMhhE2",
+	"XNXgr5KbamsFoRReJUwLkFXWF7GSI81Sv1iH5mJZrmka8q4EKsRfqKuDGPPOcuzLcA3F2sti8vdISMkb",
+	"W4rGAauyv8nNRrO4U2HyJpttQdV/9YrjPObzA3aXQMdiNBHsX9iHv+nuKZwHGQawK1hfe2DQ9sBO7EFf",
+	"l+tQSQSdTsYLm40VQo4LwaxNxn7sFcyz3k+lHP+/wQCWduliOZSL8xSmwb3+s0IriJIEh48o/VU0ZO5A",
+	"zYWGpBDm0ZpX2PGTisTc4v99bh09vbo9vTvCHzp3f2kss7fVgGE3t3kJ89EXbBt3ZIm0RRtBwVAEfAnf",
+	"7is05APNXJ64w98XDUez7XN+IOPG5EviDwU+phTo795jgkKXxfIT7+7Vyk14Kp5zBFFetkbXGZSuZPcz",
+	"Ygo+j7nWfha1sQRxsE3vKV76tjQzC8W5hV7UfOqXF3WaiEmUTZx+XlrkmkZVzQVDLZ+3DT7BNtjGk+Zp",
+	"qwSRZfMyY1ALFQoalFbAjIoUOcYTi0U4EvU5pjOuGYRvIH4N4ugF+qOUAIcLlku1SQ5jLvqp8NGxRbWp",
+	"pN1m3GhaMeA6NYpWC5bAgYDpB6iChGi4kDhIzeLo2uhoSA0QV1wagVvPU/S0wBODEHhifieKq7GaGdc+",
+	"dzkiHVxK7MXIxY7NhEyDQrQeyHFVwmKhNZLk2vJkc04tx+sJwq4kzj4S6XP0/vdToK6K4xHGXvpZOBIW",
+	"UZyq5ircXjvZuR7utIPGOBoZbdQ+aZ5hpOdaxOY77TaFfiDU8xR/KezRR1DN74WGJLi+ny2g7tMnT1or",
+	"VSpUaaDubzVbrRPrSdPFR6v1b/7FM78JAABn8y/e3Xf4wZbhLBxwpVq2emry3rhEhdkgXX8C3aM6RCW4",
+	"scoDua/QeAMoLqtJsaVLQUJze02BvYDNxnO7vQk1blTsHN82IIeKTnyZqqRa1fUG+oYsTbOf4x42DHOW",
+	"GK3kQkTIQ8KGfJAGVstAEZrtVrMpR7gcJKfJekM1yHQPFF5K06mDhXtfSrNHgzzciZUN0OT36t3z3y6w",
+	"B/pVJN9NNYOODbNkMGQ4rtjFVAyiIWmln56ZmYPoFVuwhMsUH87On9IaDsqXeoMxERhsYUzSWDqfGwN9",
+	"0wgaICmgswcZ1ILsb4nHhZOkcXvZ4Ollo3tZWmJ/2QguUT3BJQsKCv5q1dEltGLDyi+xHedTBXHRY/Ny",
+	"hVHwNICnBPZugcXl9FRUQNgCqBQDp00DqwEDUrYBWYzBtZivGVB5566a1QYgjTkF6EVFqeYIZBCLKoUT",
+	"KzmyUegNjayu0Gk0WVnw9jMYDF4Rc6SZkLwfC6Dj5Ah8Co4CpPYy2WQ9o0d6FiA0LzBFLQY9LD2m+Vxj",
+	"tVR/jv86tYoGpLFfPa2jUzF15G5YZYUYwdRUZ77UZD00cHoB60EhK2lO668TioSX2QnWuOvLzrmdM2eP",
+	"7ZhzdCEGK4bG9gCIOPM/7FB3v95tdVz+txmRC93XX4kAMJO3FmXy9OkTNO/El2nMJeFAfb5aZaBMwAq1",
+	"r1pttlXZZUEjk5F5uG+rBW5IHZt53HtIXnWvHcsH+ojpLBmMeQInU8lwrhzZaeNx6xE6fs7+to4gjveR",
+	"ncKSZJN0yaTNBeCl3dcVmgr9UV2b6QSODqos3I88DC1dTcGk2ssn7OpoksUL6mqBqIauADy8QxQE2BQ2",
+	"4kdWZfQ3Xiwzzgsc86H2qx0u0vBmuQVeIm25rjZCe9puPipL3xedHJpxM/uPMaV/t7LWwfzlo40x0Z/Z",
+	"xbYTd2Ef+yu+XoWg48sHS4YfnFq1eg7AOk+BBtwDYKebDU7VA35Gfw+vYSb6Y6Wuj0IRRzciiYSu9B1e",
+	"uEvg6LsWUyRNOWkx48Evn21xpNNPeP/8u/eCBb+8dFEI5o9kQoZQHl5pDQM46Gd72VXBcJvwL78IOTJC",
+	"2zZ6vcQIX3FPyLcUb7hKKItTNyfc+uXXO2dmGOb1AE0xQEuqL0aRlFFe3/1XAiSP0q5zlZp/7a2eBnPn",
+	"7aagRmaZNBWTKQEV2vVodBuz8fXqgIK9liIKtCWwAEBIo5lgolAptY7aHfvJqiZfpOAYh2vyceJLeo7j",
+	"9vp9aK+73iNgTNsE6Jh2pQg9wqaON+t2Gac8CuslwFkQvvU8OLkCqTU2DDWH2pz+fcE0iDfVTZXxJNCo",
+	"yxoWSNGtVX/Ht7Piq6+krlmYpv0rmnyZx24K4xzrqRhQ2gRc4Hazddm4a3zfFovbIonIm1jFxCu+DEQy",
+	"BQP72pjqZiK0Ze1rn7ZyFpz28ijzx91dVezDHffYG/kqiysJb+id53VR0tj74fEws/sNbBqz6SCyR+K4",
+	"0w7bHs9ycTM5XMtNdmkX7LFwl67l5edWIwkIMLogWps6KGOVMKlstgZO2ziGSukU9CG09VlMRRsdjULH",
+	"6jHmJT18+DrL+uVQxLmdPRTVdy20/nDeUSmsUwcBCzNRV53khZAhODROOSx2w26y/QulL3br2mVfzRlF",
+	"t3/pLq7NmNyg/Iou+Rkd2GS1LLnFX0lwWAIETaJ6vVFdV8nuUHGIPam/yTSK7V1tb3gR1D0v7JpPMcHg",
+	"7P5GzqRg1jJLjCM/TtOp7h4f0wQ2B2piF1Af67kcQFNuoYLjalvBtmtbaVHGsfPRdEnyCWimJvwagFjq",
+	"MDQJA9EWpM24TK29mao4dH6V3vUULD1JfsXjAF3p57HKwpfwEPPC/3Xx7m3AdDSSApA7L1IuQ56EzD4W",
+	"wt3PWKgG2q1PcxK6s4UIq3rYJN2zk0id5eYEHUaIUTaxXTR6rGbSljMMSmDLcHcsLOJX5XGq3iO1ivvG",
+	"Av5WzBanZ6MIXLv2QtI/kSaDC+A5Wgx+v8xarZPBSYclXIZqwvrzVMCW6XMtHp3Cn0XjXhXgjurvU5SO",
+	"8e2rTnirBHPOSJyMnatkg6/Dq/Hzoh5l/TmjSa3VsnA+gZ3jO1S7scAY/wJOH3y+tz4bVjZjnJaBHxlV",
+	"O1KyFmLRDwBFybidzBKJCf2w6/YzHayLe3jzdvDq+O/m2f1pp3U66WtW6r+TYkni7zdAkc9SNU+FGaWF",
+	"qAb4bVxsMLUAcBTREaZTIXPmYcmUfIZ/MrIpLN635R3FlNOybYa9OPXqsjqacpbFemd34as25nxXPQ9H",
+	"9Ty0jqHl4zdggAcKhMITfg1FSLT76w+nLBs9+wdCi/qtClgzj04+DGB9jXupostmS2n8gHO4kb7ZMnKK",
+	"SpzoWLcalP6AXy3ZIa/VjE24RHxqjOEbUastKIiY+/7JhBwQiPVzcIlWqa3TqVGiKwIyA54kc5bOFERg",
+	"sP+e6K/7Kh2TF6ahMyRgWuExn4iBMGpfw1lNTebqRiQUfIkSIJkCpo8S/NI0P7/JK3wIW8qMP+bT1ypL",
+	"oPtq611k3ov8yO/n9Pe4x45xDylmtOsCQiArC1jur+lefhnkXcAEMAk103u6G1vru1Sghjrc+W2ecJBY",
+	"7vec4p8hp4jpj1ipaxEywImZKMCdJZTFr8/Wi1YJM3KMYcXd96TVadVVPn+nS/Y9wkbK3E+1m51HzScF",
+	"8rd2s9XcoovNDqhiIS1L4+46UQwyBKQGgg8vW2a0b05QGWkW+aHFX0XKG1d3C7cw8xIBjd/nq7vgtkGw",
+	"JPAr8YeU92BB4abUKY+xopk4ycz1Gp9uQWuNSOJRdkxE86OyG34aqwmyoCGaXA6M0syPbItbsVRo+V6o",
+	"aSxs1wjmC7HoI5I3EZo62rvRr2LSNy+2fKe/iTniDgHPN5/43zp//4Zdi3nZ16Aq7i+3b89/fXmHDdM5",
+	"6ywBQ+uUyxDu7d2SQIwrSmOvI4kke5bmiGBkzOL6kw+GLYIoFyfsuWNNqniCa56LI3kNyVV61PJNXO9F",
+	"KfEVFh0DlT82+OD09+dkF2Di039xAjCuuKPHfIJFs1l8DcQgltwqsBG4KAVeJ+/e72OObYu6+iEvv4hB",
+	"hv3cYEhY5Ov8LsAsXj5rIU85FXtPuOQjMYHyRzCLiBLBvxGBJJS9KaS4Z27WWRhpwGstTj/Rgi/fgOjz",
+	"UC4GMDNSpZAgB+axSCLYkAS8We+mLwQPWUzU4tX3jXkywsZ5ybicA9/gRMDmwmWd8Sgt8jrnz3it4rBy",
+	"fe0LAxcveGNF0sWAGVXIE8yz95W6vhbCPIKFamFu5SCKIzq/lh7m3G9LvmjccBRTs03j2I7Etvwi8C7R",
+	"BZuLpfIn7n2i1LDkOa+iEbijpIKMZV7QN2kSDcomAztnSVO5TrSii1I1h1PUeubLRi2xEBHnrbbKwiit",
+	"+irFtwOK2dGv3rex5qHk6xd4JpgXnRvvk+DqksVconcvd+ov3+1DhpXw6cJ50oXuCaQUN6dgwAaJMQzg",
+	"ZRPzhIyceLOEqMX8R74DQ6Fa7xXUZw4+mi8Xb9xd3f1/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

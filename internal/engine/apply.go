@@ -204,7 +204,7 @@ func (m *Mapped) check(seat *Seat) {
 		m.Err = seat.Collection.Check(seat, m.In)
 	}
 	if m.Err == nil {
-		m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+		m.recognise(seat)
 	}
 	if m.Repeats = nil; m.Err == nil {
 		for i := range seat.Collection.Repeats {
@@ -213,6 +213,25 @@ func (m *Mapped) check(seat *Seat) {
 		}
 	}
 }
+
+// recognise makes the key by which the record is found. One that is recognised by a record which is not known itself cannot be.
+func (m *Mapped) recognise(seat *Seat) {
+	m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+	for i := range seat.Refs {
+		r := &seat.Refs[i]
+		if !slices.Contains(seat.Collection.MatchFields, r.Field) {
+			continue
+		}
+		if ref, ok := record.ReferenceOf(m.In[r.Field]); ok && ref.Entity.IsZero() {
+			m.Err = &unknownParent{Native: r.Native, why: whyWaits(seat, r, ref)}
+		}
+	}
+}
+
+// unknownParent is why a record cannot be recognised: it is, among others, by one that it refers to.
+type unknownParent struct{ Native, why string }
+
+func (u *unknownParent) Error() string { return u.why }
 
 // Apply decides what a page of changes from the seat means for the entities loaded. It is a function of its arguments:
 // no clock, no context, no I/O; ids of new things come from newID alone.
@@ -339,6 +358,7 @@ func (b *batch) upsert(m *Mapped) {
 		}
 		// What was taken in before is not refused because it is seen again.
 	}
+	b.nearby(m)
 	if broken := b.repeats(m, known); broken != nil && (known == nil || !b.echoes(known, m)) {
 		if key == "" || known != nil || !b.linkable(key) {
 			b.reject(c, broken)
@@ -417,11 +437,15 @@ func (b *batch) reject(c *record.Change, err error) {
 	d := b.rejectAs(c, "record.invalid", fmt.Sprintf("The record cannot be taken in: %v.", err))
 	var unfit *mapping.Error
 	var broken *quality.Failure
+	var parent *unknownParent
 	switch {
 	case errors.As(err, &unfit):
 		d.Code, d.Field = "mapping.not_convertible", unfit.Field
 	case errors.As(err, &broken):
 		d.Field, d.Rule = broken.Field, broken.Rule
+	case errors.As(err, &parent):
+		d.Code, d.Field = "reference.missing", parent.Native
+		d.Message = fmt.Sprintf("The record cannot be recognised yet: %v It is looked at again when that record comes.", err)
 	}
 }
 
@@ -874,7 +898,7 @@ func (b *batch) closeConflict(e *record.Entity, field, reason string) {
 func (b *batch) release(e *record.Entity, field string) {
 	e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f == field })
 	b.touched[e] = true
-	if len(e.Held) > 0 {
+	if e.Waits() {
 		return
 	}
 	for _, l := range e.Links {
@@ -1011,7 +1035,7 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 			b.change(cf)
 		}
 	}
-	e.Held = nil
+	e.Settle()
 	for _, l := range e.Links {
 		if l.State == record.InDoubt {
 			l.State = record.Synced
@@ -1076,7 +1100,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 
 // Owes says whether the seat's system is to be brought up to date with the entity.
 func Owes(e *record.Entity, s *Seat) bool {
-	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
+	if !s.Writes || e.IsFrozen() || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
 		return false
 	}
 	l := e.Links[s.System]

@@ -33,6 +33,7 @@ func (l *lane) pull(ctx context.Context) error {
 		pace = p.Pace()
 	}
 	wait, tries := pace.Min, 0
+	l.parentsFirst(ctx)
 	for ctx.Err() == nil {
 		more, changed, err := l.pullPage(ctx, reader)
 		switch {
@@ -141,6 +142,9 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 		return false, false, err
 	}
 	l.flow.engine.seam("read")
+	if err := l.Inward(ctx, page.Changes); err != nil {
+		return false, false, err
+	}
 	next := pos
 	next.Cursor, next.Phase = page.Cursor, page.Phase
 	if pos.Phase == connector.Snapshot {
@@ -473,6 +477,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	}
 	l.noteHeld(braked)
 	l.outdate(outcome)
+	if len(outcome.NewLinks)+len(outcome.Unlinked)+int(outcome.Died) > 0 || l.Collection.Refers() && len(outcome.Changed) > 0 {
+		f.linkedNow()
+	}
 	if f.mayHold() {
 		signal(l.duty) // what waited for a decision may be due
 	}
