@@ -25,7 +25,7 @@ import (
 var ownedByTenant = []string{"member", "invitation", "apiKey", "connector", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "duplicate", "hold", "servicePlan", "invoice", "line", "adjustment", "creditNote", "budget", "webhookEndpoint", "webhookDelivery", "reconciliation", "discrepancy"}
 
 // ofOperators are path parameters of operations that only people who run the installation reach: tenants are refused, whatever they name.
-var ofOperators = []string{"tenant", "coupon", "credit"}
+var ofOperators = []string{"tenant", "coupon", "credit", "couponCode"}
 
 // namesNothing are path parameters that name nothing of one tenant's alone: revisions are numbers of a service, and two tenants' secrets may have the same name.
 var namesNothing = []string{"revision", "secret", "system"}
@@ -39,7 +39,7 @@ var queryNames = map[string]string{
 }
 
 // harmless are query parameters that name nothing.
-var harmless = []string{"limit", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose",
+var harmless = []string{"limit", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose", "months",
 	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]", "filter[reason]"}
 
 // request makes a request for an operation with these ids in its path.
@@ -100,7 +100,7 @@ func takes(o api.Operation, query string) bool {
 
 // nowhere are ids of the right form that nobody has.
 func nowhere() map[string]string {
-	ids := map[string]string{"tenant": "ten_06f3k8t2v0h7x1m9q4r5s6t7w8", "coupon": "nothing", "credit": "crd_06f3k8t2v0h7x1m9q4r5s6t7w8", "connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
+	ids := map[string]string{"tenant": "ten_06f3k8t2v0h7x1m9q4r5s6t7w8", "coupon": "nothing", "couponCode": "NOTHING", "credit": "crd_06f3k8t2v0h7x1m9q4r5s6t7w8", "connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
 	for name, prefix := range map[string]string{"member": "usr", "invitation": "inv", "apiKey": "key", "connection": "con", "service": "svc", "run": "run",
 		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "duplicate": "dup", "hold": "hld", "reconciliation": "rcn", "discrepancy": "dsc", "servicePlan": "pln", "invoice": "bil", "line": "lin",
 		"adjustment": "adj", "creditNote": "crn", "budget": "bud", "webhookEndpoint": "whk", "webhookDelivery": "whd"} {
@@ -199,7 +199,9 @@ func TestTenantsAreApart(t *testing.T) {
 		}
 		for who, cred := range intruders {
 			send := func(c call) answer { return w.do(c.by(cred.key, cred.session)) }
-			owned := slices.DeleteFunc(inPath(o), func(name string) bool { return slices.Contains(namesNothing, name) || o.Permission == string(auth.Operate) })
+			owned := slices.DeleteFunc(inPath(o), func(name string) bool {
+				return slices.Contains(namesNothing, name) || o.Permission == string(auth.Operate)
+			})
 
 			// All ids the other's; and one's own above with the other's below, such as a line of another's invoice.
 			mixes := []map[string]string{b.ids}

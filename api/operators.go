@@ -329,3 +329,110 @@ func (s *server) ListInstallationLog(ctx context.Context, req spec.ListInstallat
 	data, next, more := page(ctx, s, list, limit, showEntry, func(e audit.Entry) any { return e.Seq })
 	return spec.ListInstallationLog200JSONResponse{Data: data, NextCursor: next, HasMore: more}, nil
 }
+
+func showCode(c billing.CouponCode) spec.CouponCode {
+	decimalOr := func(d decimal.Decimal) nullable.Nullable[string] {
+		if d.IsZero() {
+			return nullable.NewNullNullable[string]()
+		}
+		return nullable.NewNullableWithValue(d.String())
+	}
+	return spec.CouponCode{
+		Code: c.Code, Title: c.Title, Percent: decimalOr(c.Percent), Amount: decimalOr(c.Amount), Currency: someText(string(c.Currency)), Months: c.Months, Plans: texts(c.Plans),
+		MaxRedemptions: c.Max, MaxPerTenant: c.MaxPerTenant, ValidFrom: c.From.UTC(), ValidUntil: someTime(c.Until), Redeemed: c.Redeemed,
+		CreatedAt: c.CreatedAt.UTC(), CreatedBy: c.CreatedBy, Reason: c.Reason, EndedAt: someTime(c.EndedAt),
+	}
+}
+
+func (s *server) ListOperatorCouponCodes(ctx context.Context, _ spec.ListOperatorCouponCodesRequestObject) (spec.ListOperatorCouponCodesResponseObject, error) {
+	list, err := s.Plans.Codes(ctx, who(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return spec.ListOperatorCouponCodes200JSONResponse{Data: shown(list, showCode)}, nil
+}
+
+func (s *server) CreateOperatorCouponCode(ctx context.Context, req spec.CreateOperatorCouponCodeRequestObject) (spec.CreateOperatorCouponCodeResponseObject, error) {
+	if err := who(ctx).May(auth.Operate); err != nil {
+		return nil, err
+	}
+	b := *req.Body
+	c := billing.CouponCode{Code: b.Code, Title: b.Title, Months: b.Months, MaxPerTenant: 1}
+	var err error
+	if c.Percent, err = decimalOf(b.Percent, "/percent"); err != nil {
+		return nil, err
+	}
+	if c.Amount, err = decimalOf(b.Amount, "/amount"); err != nil {
+		return nil, err
+	}
+	if b.Currency != nil {
+		c.Currency = billing.Currency(*b.Currency)
+	}
+	if b.Plans != nil {
+		c.Plans = *b.Plans
+	}
+	if b.MaxRedemptions != nil {
+		c.Max = *b.MaxRedemptions
+	}
+	if b.MaxPerTenant != nil {
+		c.MaxPerTenant = *b.MaxPerTenant
+	}
+	if b.ValidFrom != nil {
+		c.From = *b.ValidFrom
+	}
+	if b.ValidUntil != nil {
+		c.Until = *b.ValidUntil
+	}
+	if c, err = s.Plans.AddCode(ctx, who(ctx), c, b.Reason); err != nil {
+		return nil, err
+	}
+	return spec.CreateOperatorCouponCode200JSONResponse{CouponCodeJSONResponse: spec.CouponCodeJSONResponse(showCode(c))}, nil
+}
+
+func (s *server) EndOperatorCouponCode(ctx context.Context, req spec.EndOperatorCouponCodeRequestObject) (spec.EndOperatorCouponCodeResponseObject, error) {
+	c, err := s.Plans.EndCode(ctx, who(ctx), req.CouponCode, req.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return spec.EndOperatorCouponCode200JSONResponse{CouponCodeJSONResponse: spec.CouponCodeJSONResponse(showCode(c))}, nil
+}
+
+func (s *server) RedeemCoupon(ctx context.Context, req spec.RedeemCouponRequestObject) (spec.RedeemCouponResponseObject, error) {
+	out, err := s.subscriptionAnswer(s.Plans.Redeem(ctx, who(ctx), req.Body.Code))
+	return spec.RedeemCoupon200JSONResponse{OperatorSubscriptionJSONResponse: out}, err
+}
+
+func showBook(b plans.Book) spec.RevenueRow {
+	two := func(d decimal.Decimal) string { return d.StringFixed(2) }
+	return spec.RevenueRow{
+		Month: b.Month.String(), Plan: b.Plan, Currency: string(b.Currency), Agreements: b.Agreements, Recurring: two(b.Recurring), Invoices: b.Invoices, Invoiced: two(b.Invoiced),
+		Collected: two(b.Collected), Outstanding: two(b.Outstanding), GivenUp: two(b.GivenUp), Credited: two(b.Credited), Refunded: two(b.Refunded), FromCredit: two(b.FromCredit), Drafts: two(b.Drafts),
+	}
+}
+
+func months(n *spec.RevenueMonths) int {
+	if n == nil {
+		return 12
+	}
+	return *n
+}
+
+func (s *server) GetOperatorRevenue(ctx context.Context, req spec.GetOperatorRevenueRequestObject) (spec.GetOperatorRevenueResponseObject, error) {
+	r, err := s.Plans.Revenue(ctx, who(ctx), months(req.Params.Months))
+	if err != nil {
+		return nil, err
+	}
+	return spec.GetOperatorRevenue200JSONResponse{ByMonth: shown(r.ByMonth, showBook), ByPlan: shown(r.ByPlan, showBook)}, nil
+}
+
+func (s *server) ExportOperatorRevenue(ctx context.Context, req spec.ExportOperatorRevenueRequestObject) (spec.ExportOperatorRevenueResponseObject, error) {
+	r, err := s.Plans.Revenue(ctx, who(ctx), months(req.Params.Months))
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := r.CSV(&b); err != nil {
+		return nil, err
+	}
+	return spec.ExportOperatorRevenue200TextCsvResponse{Body: &b, ContentLength: int64(b.Len())}, nil
+}

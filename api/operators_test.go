@@ -173,3 +173,45 @@ func TestPriceListVersions(t *testing.T) {
 		t.Errorf("the installation's log: %v", log)
 	}
 }
+
+// A code is made by an operator and redeemed by the customer's finance staff; the dedicated workers of a plan are chosen in a document.
+func TestCodesAndPools(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	a := w.newParty("a")
+	_, _, key := w.newOperator()
+	w.want(200, call{method: "POST", path: "/v1/operator/coupon-codes", body: `{"code": "launch-2027", "title": "Launch offer", "percent": "20", "months": 3, "maxRedemptions": 1, "reason": "The launch"}`, key: key})
+	w.refused(409, "plans.coupon_taken", call{method: "POST", path: "/v1/operator/coupon-codes", body: `{"code": "LAUNCH-2027", "title": "Launch offer", "percent": "20", "months": 3, "reason": "The launch"}`, key: key})
+	once := []string{"Idempotency-Key", uuid.NewString()}
+	for range 2 {
+		got := w.want(200, call{method: "POST", path: "/v1/subscription:redeem", body: `{"code": "launch-2027"}`, session: a.sessions[auth.Finance], header: once}).json(t)
+		if c := got["coupons"].([]any); len(c) != 1 || c[0] != "Launch offer" {
+			t.Errorf("redeemed: %v", got)
+		}
+	}
+	if n := w.number(`SELECT redeemed FROM coupon_codes`); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	w.want(200, call{method: "POST", path: "/v1/operator/coupon-codes/launch-2027:end", body: `{"reason": "Over"}`, key: key})
+	if n := w.number(`SELECT count(*) FROM events WHERE type = 'subscription.changed' AND tenant_id = $1`, a.tenant); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	if csv := w.want(200, call{method: "GET", path: "/v1/operator/revenue/export?months=3", key: key}); !strings.HasPrefix(string(csv.body), "month,plan,currency,") {
+		t.Errorf("the export: %s", csv.body)
+	}
+
+	a.furnish()
+	document := strings.Replace(a.document("catalog-a"), "  frequency: realtime\n", "  frequency: 1h\n  pool: dedicated\n", 1)
+	document = document[:strings.Index(document, "businessRules:")]
+	put := call{method: "PUT", path: "/v1/services/catalog-a", body: document, session: a.sessions[auth.Owner], header: []string{"If-Match", "*", "Content-Type", "application/yaml"}}
+	got := w.want(403, put)
+	if got.code() != "plans.pool_missing" || !strings.Contains(string(got.body), "Platform Enterprise") || !strings.Contains(string(got.body), `"line":`) {
+		t.Errorf("without the plan: %s", got.body)
+	}
+	w.want(200, call{method: "POST", path: "/v1/operator/tenants/" + a.ids["tenant"] + "/subscription:change", body: `{"plan": "platform-enterprise", "addOns": ["real-time-sync", "advanced-conflict-resolution"], "reason": "Contract 2027"}`, key: key})
+	w.want(200, put)
+	if shown := w.want(200, call{method: "GET", path: "/v1/services/catalog-a", session: a.sessions[auth.Owner]}).json(t); shown["pool"] != "dedicated" {
+		t.Errorf("the pool is %v", shown["pool"])
+	}
+	w.refused(409, "plans.in_use", call{method: "POST", path: "/v1/subscription:change", body: `{"plan": "platform-starter", "addOns": ["real-time-sync", "advanced-conflict-resolution"]}`, session: a.sessions[auth.Owner]})
+}

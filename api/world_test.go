@@ -449,7 +449,7 @@ func (p *party) furnish() {
 		p.must(err)
 		p.ids["webhookDelivery"] = ident.Format(ident.Delivery, sent.ID)
 	}
-	p.ids["tenant"], p.ids["coupon"], p.ids["credit"] = ident.Format(ident.Tenant, p.tenant), "launch", "crd_06f3k8t2v0h7x1m9q4r5s6t7w8"
+	p.ids["tenant"], p.ids["coupon"], p.ids["couponCode"], p.ids["credit"] = ident.Format(ident.Tenant, p.tenant), "launch", "LAUNCH", "crd_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	p.ready = true
 }
 

@@ -81,6 +81,12 @@ type Entitlements struct {
 	Pool         string    `json:"pool,omitempty"`         // class of worker pool: "" for the shared one, "dedicated"
 }
 
+// DedicatedPool is the class of workers that carry only services of plans that have it. Every plan has SharedPool.
+const (
+	SharedPool    = "shared"
+	DedicatedPool = "dedicated"
+)
+
 // Plan is a rate card with what it allows and what can be added. Name and version are the card's. A published version never changes:
 // other prices or rights are a new version, and a subscription names the version it agreed to.
 type Plan struct {
@@ -103,6 +109,9 @@ func (p Plan) Check() error {
 	}
 	if p.Model == "" {
 		return fmt.Errorf("plan %q: a model is needed", p.Name())
+	}
+	if pool := p.Allows.Pool; pool != "" && pool != SharedPool && pool != DedicatedPool {
+		return fmt.Errorf("plan %q: there is no class of workers %q; they are shared and dedicated", p.Name(), pool)
 	}
 	if p.Allows.Integrations < 0 || p.Allows.Records < 0 {
 		return fmt.Errorf("plan %q: a limit is negative", p.Name())
@@ -186,6 +195,8 @@ type Coupon struct {
 	From    time.Time       `json:"from,omitzero"`    // it is for months that begin from then on; zero for any
 	To      time.Time       `json:"to,omitzero"`      // and before then; zero: for ever
 	Reason  string          `json:"reason,omitempty"` // why it was given, for reviewers
+	Code    string          `json:"code,omitempty"`   // that it was redeemed with; "" when an operator gave it
+	Plans   []string        `json:"plans,omitempty"`  // names of the plans it is for; none for all
 }
 
 // Holds says whether the coupon is for the month that begins then.

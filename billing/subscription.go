@@ -23,6 +23,7 @@ type Subscription struct {
 	CreatedAt  time.Time
 	CreatedBy  string
 	Note       string
+	Recurring  Money // what a whole month costs without any usage, before coupons
 }
 
 // Has says whether the feature may be used under the subscription.

@@ -27,6 +27,7 @@ var notTenants = map[string]string{
 	"schema_migrations": "belongs to the migration tool; no role of ours may touch it",
 	"operators":         "people who run the installation; only the operator role reads it",
 	"installation_log":  "what operators did that concerns no single tenant; only the operator role reads it",
+	"coupon_codes":      "nobody's until a tenant redeems one; only the operator role reads it",
 	"plan_versions":     "the published price list, the same for everybody",
 }
 
@@ -68,6 +69,7 @@ var operatorGrants = map[string]string{
 	"public.operators":        "SELECT INSERT DELETE",
 	"public.installation_log": "SELECT INSERT",
 	"public.plan_versions":    "SELECT INSERT",
+	"public.coupon_codes":     "SELECT INSERT UPDATE",
 	"public.subscriptions":    "SELECT",
 	"public.credits":          "SELECT",
 	"public.credit_uses":      "SELECT",
@@ -365,7 +367,7 @@ func TestTenantsAreApart(t *testing.T) {
 			t.Errorf("%s: after the transaction the connection still sees rows of %v", table, ids)
 		}
 	}
-	for _, table := range []string{"users", "sessions", "workers", "schema_migrations", "operators", "installation_log"} {
+	for _, table := range []string{"users", "sessions", "workers", "schema_migrations", "operators", "installation_log", "coupon_codes"} {
 		if _, err := exec("SELECT FROM " + table); !denied(err) {
 			t.Errorf("%s: the program's role may read it: %v", table, err)
 		}

@@ -2444,6 +2444,47 @@ type CostQuestion struct {
 // Count defines model for Count.
 type Count = int64
 
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
+
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
 	CreatedAt time.Time                    `json:"createdAt"`
@@ -3300,6 +3341,43 @@ type NewConnection struct {
 	Settings  *map[string]string `json:"settings,omitempty"`
 }
 
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
+}
+
 // NewCreditNote defines model for NewCreditNote.
 type NewCreditNote struct {
 	Amount string `json:"amount"`
@@ -4138,6 +4216,49 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
 
 // Reversal defines model for Reversal.
 type Reversal struct {
@@ -5237,6 +5358,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5305,6 +5429,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5828,6 +5955,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5841,6 +5980,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -6257,6 +6408,12 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -6420,6 +6577,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
+
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6518,6 +6681,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -7424,6 +7590,47 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	//
+	// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+	ListOperatorCouponCodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorCouponCodeWithBody Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithBody(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorCouponCode Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCode(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCouponCodeWithBody Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithBody(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCode(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInstallationLog What operators did to the installation, newest first
 	//
 	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -7475,6 +7682,19 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 	PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	//
+	// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+	// `givenUp` + `credited`.
+	//
+	// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+	GetOperatorRevenue(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportOperatorRevenue The same as a file
+	//
+	// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+	ExportOperatorRevenue(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	//
@@ -8320,6 +8540,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 	PreviewSubscription(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedeemCouponWithBody Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithBody(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedeemCoupon Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCoupon(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WithdrawSubscription Take back a change that waits for the next period
 	//
@@ -10404,6 +10642,97 @@ func (c *Client) GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+//
+// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+func (c *Client) ListOperatorCouponCodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorCouponCodesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorCouponCodeWithBody Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *Client) CreateOperatorCouponCodeWithBody(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorCouponCodeRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *Client) CreateOperatorCouponCode(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorCouponCodeRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCouponCodeWithBody Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *Client) EndOperatorCouponCodeWithBody(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponCodeRequestWithBody(c.Server, couponCode, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *Client) EndOperatorCouponCode(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponCodeRequest(c.Server, couponCode, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 //
 // A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -10506,6 +10835,39 @@ func (c *Client) PreviewOperatorPlanWithBody(ctx context.Context, contentType st
 // Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 func (c *Client) PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewOperatorPlanRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+//
+// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+// `givenUp` + `credited`.
+//
+// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+func (c *Client) GetOperatorRevenue(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperatorRevenueRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportOperatorRevenue The same as a file
+//
+// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+func (c *Client) ExportOperatorRevenue(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportOperatorRevenueRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -12401,6 +12763,44 @@ func (c *Client) PreviewSubscriptionWithBody(ctx context.Context, contentType st
 // Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 func (c *Client) PreviewSubscription(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewSubscriptionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedeemCouponWithBody Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *Client) RedeemCouponWithBody(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedeemCouponRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedeemCoupon Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *Client) RedeemCoupon(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedeemCouponRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -17581,6 +17981,150 @@ func NewGetOpenapiRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListOperatorCouponCodesRequest constructs an http.Request for the ListOperatorCouponCodes method
+func NewListOperatorCouponCodesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateOperatorCouponCodeRequest calls the generic CreateOperatorCouponCode builder with application/json body
+func NewCreateOperatorCouponCodeRequest(server string, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateOperatorCouponCodeRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateOperatorCouponCodeRequestWithBody constructs an http.Request for the CreateOperatorCouponCode method, with any body, and a specified content type
+func NewCreateOperatorCouponCodeRequestWithBody(server string, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewEndOperatorCouponCodeRequest calls the generic EndOperatorCouponCode builder with application/json body
+func NewEndOperatorCouponCodeRequest(server string, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEndOperatorCouponCodeRequestWithBody(server, couponCode, params, "application/json", bodyReader)
+}
+
+// NewEndOperatorCouponCodeRequestWithBody constructs an http.Request for the EndOperatorCouponCode method, with any body, and a specified content type
+func NewEndOperatorCouponCodeRequestWithBody(server string, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "couponCode", couponCode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes/%s:end", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListInstallationLogRequest constructs an http.Request for the ListInstallationLog method
 func NewListInstallationLogRequest(server string, params *ListInstallationLogParams) (*http.Request, error) {
 	var err error
@@ -17765,6 +18309,114 @@ func NewPreviewOperatorPlanRequestWithBody(server string, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetOperatorRevenueRequest constructs an http.Request for the GetOperatorRevenue method
+func NewGetOperatorRevenueRequest(server string, params *GetOperatorRevenueParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/revenue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Months != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "months", *params.Months, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportOperatorRevenueRequest constructs an http.Request for the ExportOperatorRevenue method
+func NewExportOperatorRevenueRequest(server string, params *ExportOperatorRevenueParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/revenue/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Months != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "months", *params.Months, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -22099,6 +22751,61 @@ func NewPreviewSubscriptionRequestWithBody(server string, contentType string, bo
 	return req, nil
 }
 
+// NewRedeemCouponRequest calls the generic RedeemCoupon builder with application/json body
+func NewRedeemCouponRequest(server string, params *RedeemCouponParams, body RedeemCouponJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRedeemCouponRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRedeemCouponRequestWithBody constructs an http.Request for the RedeemCoupon method, with any body, and a specified content type
+func NewRedeemCouponRequestWithBody(server string, params *RedeemCouponParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/subscription:redeem")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewWithdrawSubscriptionRequest constructs an http.Request for the WithdrawSubscription method
 func NewWithdrawSubscriptionRequest(server string) (*http.Request, error) {
 	var err error
@@ -24022,6 +24729,49 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiResponse, error)
 
+	// ListOperatorCouponCodesWithResponse Coupon codes that customers redeem, the latest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+	ListOperatorCouponCodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorCouponCodesResponse, error)
+
+	// CreateOperatorCouponCodeWithBodyWithResponse Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithBodyWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error)
+
+	// CreateOperatorCouponCodeWithResponse Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error)
+
+	// EndOperatorCouponCodeWithBodyWithResponse Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithBodyWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error)
+
+	// EndOperatorCouponCodeWithResponse Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error)
+
 	// ListInstallationLogWithResponse What operators did to the installation, newest first
 	//
 	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -24077,6 +24827,23 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 	PreviewOperatorPlanWithResponse(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error)
+
+	// GetOperatorRevenueWithResponse Revenue of the installation, by month and plan
+	//
+	// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+	// `givenUp` + `credited`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+	GetOperatorRevenueWithResponse(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*GetOperatorRevenueResponse, error)
+
+	// ExportOperatorRevenueWithResponse The same as a file
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+	ExportOperatorRevenueWithResponse(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*ExportOperatorRevenueResponse, error)
 
 	// ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
 	//
@@ -25008,6 +25775,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 	PreviewSubscriptionWithResponse(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewSubscriptionResponse, error)
+
+	// RedeemCouponWithBodyWithResponse Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithBodyWithResponse(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error)
+
+	// RedeemCouponWithResponse Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithResponse(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error)
 
 	// WithdrawSubscriptionWithResponse Take back a change that waits for the next period
 	//
@@ -29967,6 +30752,171 @@ func (r GetOpenapiResponse) ContentType() string {
 	return ""
 }
 
+// ListOperatorCouponCodesResponseDefaultHeaders the declared response headers of an HTTP default response for ListOperatorCouponCodes
+type ListOperatorCouponCodesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListOperatorCouponCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCodeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOperatorCouponCodesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperatorCouponCodesResponse) GetJSON200() *CouponCodeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperatorCouponCodesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperatorCouponCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperatorCouponCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperatorCouponCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperatorCouponCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateOperatorCouponCodeResponseDefaultHeaders the declared response headers of an HTTP default response for CreateOperatorCouponCode
+type CreateOperatorCouponCodeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CreateOperatorCouponCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateOperatorCouponCodeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateOperatorCouponCodeResponse) GetJSON200() *CouponCode {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateOperatorCouponCodeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOperatorCouponCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOperatorCouponCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOperatorCouponCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOperatorCouponCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOperatorCouponCodeResponseDefaultHeaders the declared response headers of an HTTP default response for EndOperatorCouponCode
+type EndOperatorCouponCodeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EndOperatorCouponCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EndOperatorCouponCodeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EndOperatorCouponCodeResponse) GetJSON200() *CouponCode {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EndOperatorCouponCodeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOperatorCouponCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOperatorCouponCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOperatorCouponCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOperatorCouponCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListInstallationLogResponseDefaultHeaders the declared response headers of an HTTP default response for ListInstallationLog
 type ListInstallationLogResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -30181,6 +31131,109 @@ func (r PreviewOperatorPlanResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PreviewOperatorPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOperatorRevenueResponseDefaultHeaders the declared response headers of an HTTP default response for GetOperatorRevenue
+type GetOperatorRevenueResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetOperatorRevenueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revenue
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetOperatorRevenueResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOperatorRevenueResponse) GetJSON200() *Revenue {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOperatorRevenueResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOperatorRevenueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOperatorRevenueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOperatorRevenueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOperatorRevenueResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportOperatorRevenueResponseDefaultHeaders the declared response headers of an HTTP default response for ExportOperatorRevenue
+type ExportOperatorRevenueResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ExportOperatorRevenueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ExportOperatorRevenueResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportOperatorRevenueResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportOperatorRevenueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportOperatorRevenueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportOperatorRevenueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportOperatorRevenueResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -34406,6 +35459,61 @@ func (r PreviewSubscriptionResponse) ContentType() string {
 	return ""
 }
 
+// RedeemCouponResponseDefaultHeaders the declared response headers of an HTTP default response for RedeemCoupon
+type RedeemCouponResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RedeemCouponResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RedeemCouponResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RedeemCouponResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RedeemCouponResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RedeemCouponResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RedeemCouponResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RedeemCouponResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RedeemCouponResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // WithdrawSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for WithdrawSubscription
 type WithdrawSubscriptionResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37116,6 +38224,79 @@ func (c *ClientWithResponses) GetOpenapiWithResponse(ctx context.Context, reqEdi
 	return ParseGetOpenapiResponse(rsp)
 }
 
+// ListOperatorCouponCodesWithResponse Coupon codes that customers redeem, the latest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+func (c *ClientWithResponses) ListOperatorCouponCodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorCouponCodesResponse, error) {
+	rsp, err := c.ListOperatorCouponCodes(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperatorCouponCodesResponse(rsp)
+}
+
+// CreateOperatorCouponCodeWithBodyWithResponse Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *ClientWithResponses) CreateOperatorCouponCodeWithBodyWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error) {
+	rsp, err := c.CreateOperatorCouponCodeWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorCouponCodeResponse(rsp)
+}
+
+// CreateOperatorCouponCodeWithResponse Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *ClientWithResponses) CreateOperatorCouponCodeWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error) {
+	rsp, err := c.CreateOperatorCouponCode(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorCouponCodeResponse(rsp)
+}
+
+// EndOperatorCouponCodeWithBodyWithResponse Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *ClientWithResponses) EndOperatorCouponCodeWithBodyWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error) {
+	rsp, err := c.EndOperatorCouponCodeWithBody(ctx, couponCode, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponCodeResponse(rsp)
+}
+
+// EndOperatorCouponCodeWithResponse Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *ClientWithResponses) EndOperatorCouponCodeWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error) {
+	rsp, err := c.EndOperatorCouponCode(ctx, couponCode, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponCodeResponse(rsp)
+}
+
 // ListInstallationLogWithResponse What operators did to the installation, newest first
 //
 // A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -37206,6 +38387,35 @@ func (c *ClientWithResponses) PreviewOperatorPlanWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParsePreviewOperatorPlanResponse(rsp)
+}
+
+// GetOperatorRevenueWithResponse Revenue of the installation, by month and plan
+//
+// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+// `givenUp` + `credited`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+func (c *ClientWithResponses) GetOperatorRevenueWithResponse(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*GetOperatorRevenueResponse, error) {
+	rsp, err := c.GetOperatorRevenue(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOperatorRevenueResponse(rsp)
+}
+
+// ExportOperatorRevenueWithResponse The same as a file
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+func (c *ClientWithResponses) ExportOperatorRevenueWithResponse(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*ExportOperatorRevenueResponse, error) {
+	rsp, err := c.ExportOperatorRevenue(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportOperatorRevenueResponse(rsp)
 }
 
 // ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
@@ -38767,6 +39977,36 @@ func (c *ClientWithResponses) PreviewSubscriptionWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParsePreviewSubscriptionResponse(rsp)
+}
+
+// RedeemCouponWithBodyWithResponse Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *ClientWithResponses) RedeemCouponWithBodyWithResponse(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error) {
+	rsp, err := c.RedeemCouponWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedeemCouponResponse(rsp)
+}
+
+// RedeemCouponWithResponse Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *ClientWithResponses) RedeemCouponWithResponse(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error) {
+	rsp, err := c.RedeemCoupon(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedeemCouponResponse(rsp)
 }
 
 // WithdrawSubscriptionWithResponse Take back a change that waits for the next period
@@ -43330,6 +44570,144 @@ func ParseGetOpenapiResponse(rsp *http.Response) (*GetOpenapiResponse, error) {
 	return response, nil
 }
 
+// ParseListOperatorCouponCodesResponse parses an HTTP response from a ListOperatorCouponCodesWithResponse call
+func ParseListOperatorCouponCodesResponse(rsp *http.Response) (*ListOperatorCouponCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperatorCouponCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCodeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListOperatorCouponCodesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateOperatorCouponCodeResponse parses an HTTP response from a CreateOperatorCouponCodeWithResponse call
+func ParseCreateOperatorCouponCodeResponse(rsp *http.Response) (*CreateOperatorCouponCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOperatorCouponCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateOperatorCouponCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOperatorCouponCodeResponse parses an HTTP response from a EndOperatorCouponCodeWithResponse call
+func ParseEndOperatorCouponCodeResponse(rsp *http.Response) (*EndOperatorCouponCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOperatorCouponCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EndOperatorCouponCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListInstallationLogResponse parses an HTTP response from a ListInstallationLogWithResponse call
 func ParseListInstallationLogResponse(rsp *http.Response) (*ListInstallationLogResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -43501,6 +44879,91 @@ func ParsePreviewOperatorPlanResponse(rsp *http.Response) (*PreviewOperatorPlanR
 	switch {
 	case true:
 		var headers PreviewOperatorPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOperatorRevenueResponse parses an HTTP response from a GetOperatorRevenueWithResponse call
+func ParseGetOperatorRevenueResponse(rsp *http.Response) (*GetOperatorRevenueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOperatorRevenueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revenue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetOperatorRevenueResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportOperatorRevenueResponse parses an HTTP response from a ExportOperatorRevenueWithResponse call
+func ParseExportOperatorRevenueResponse(rsp *http.Response) (*ExportOperatorRevenueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportOperatorRevenueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ExportOperatorRevenueResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -47141,6 +48604,52 @@ func ParsePreviewSubscriptionResponse(rsp *http.Response) (*PreviewSubscriptionR
 	switch {
 	case true:
 		var headers PreviewSubscriptionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRedeemCouponResponse parses an HTTP response from a RedeemCouponWithResponse call
+func ParseRedeemCouponResponse(rsp *http.Response) (*RedeemCouponResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RedeemCouponResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RedeemCouponResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

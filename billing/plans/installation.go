@@ -37,6 +37,17 @@ type OperatorTx interface {
 	AddPublishedPlan(ctx context.Context, p billing.Plan, by string) error
 
 	Customers(ctx context.Context, q CustomerQuery) ([]Customer, error)
+	Books(ctx context.Context, since billing.Month) ([]Book, error)
+
+	// AddCode says whether the code was free, EndCode whether there was one to end. TakeCode counts a redemption and returns the code
+	// as it was before, locked until the commit.
+	Codes(ctx context.Context) ([]billing.CouponCode, error)
+	AddCode(ctx context.Context, c billing.CouponCode) (bool, error)
+	EndCode(ctx context.Context, code string) (billing.CouponCode, bool, error)
+	TakeCode(ctx context.Context, code string) (c billing.CouponCode, found bool, err error)
+
+	// Enter makes the rest of the transaction one tenant's own: from then on it sees that tenant's rows and no others.
+	Enter(ctx context.Context, id tenant.ID) (Tx, error)
 }
 
 // Customer is a tenant as operators see it: what it agreed to and what it owes, and nothing of its records.

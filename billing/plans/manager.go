@@ -5,6 +5,7 @@ package plans
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,10 @@ type Tx interface {
 	CustomPlans(ctx context.Context) ([]billing.Plan, error)
 	// PublishedPlans are the versions of the price list that operators published, all of them.
 	PublishedPlans(ctx context.Context) ([]billing.Plan, error)
+	// Redemptions is how often the tenant redeemed the coupon code.
+	Redemptions(ctx context.Context, code string) (int, error)
+	AddRedemption(ctx context.Context, code, coupon, by string) error
+
 	AddCustomPlan(ctx context.Context, p billing.Plan, by string) error
 
 	// Credits are all that were granted, with what invoices use of them, the latest first. WithdrawCredit says whether there was one
@@ -276,7 +281,7 @@ func (m *Manager) subscribe(ctx context.Context, who auth.Principal, w Wish) (ou
 				}
 			}
 		}
-		if err := tx.AddSubscription(ctx, s); err != nil {
+		if err := add(ctx, tx, s); err != nil {
 			return err
 		}
 		detail := map[string]any{"plan": s.Plan.Name(), "version": s.Plan.Card.Version, "addOns": s.AddOns, "from": s.From}
@@ -293,6 +298,24 @@ func (m *Manager) subscribe(ctx context.Context, who auth.Principal, w Wish) (ou
 		return err
 	})
 	return out, err
+}
+
+// add writes an agreement with what it costs whatever is used.
+func add(ctx context.Context, tx Tx, s billing.Subscription) error {
+	month, err := Month(s.Plan, s.AddOns, nil)
+	if err != nil {
+		return err
+	}
+	s.Recurring = month.Total
+	return tx.AddSubscription(ctx, s)
+}
+
+// fitting are the coupons that go on under another plan. Those that are for other plans end with the change; what they took off months
+// that are over stays.
+func fitting(list []billing.Coupon, p billing.Plan, period billing.Period) []billing.Coupon {
+	return slices.DeleteFunc(slices.Clone(list), func(c billing.Coupon) bool {
+		return len(c.Plans) > 0 && !slices.Contains(c.Plans, p.Name()) && (c.To.IsZero() || c.To.After(period.Start()))
+	})
 }
 
 // agree makes the subscription of a wish, or says why it cannot be.
@@ -316,15 +339,16 @@ func agree(ctx context.Context, tx Tx, who auth.Principal, list []billing.Subscr
 	}
 	features = slices.DeleteFunc(features, func(f billing.Feature) bool { return slices.Contains(plans[i].Allows.Features, f) }) // it is there already
 	held := billing.SubscriptionAt(list, tx.Now())
-	s := billing.Subscription{ID: uuid.Must(uuid.NewV7()), Plan: plans[i], AddOns: features, Coupons: held.Coupons, From: tx.Now(), CreatedAt: tx.Now(), CreatedBy: who.ID, Note: w.Note}
+	s := billing.Subscription{ID: uuid.Must(uuid.NewV7()), Plan: plans[i], AddOns: features, From: tx.Now(), CreatedAt: tx.Now(), CreatedBy: who.ID, Note: w.Note}
 	if held.TrialUntil.After(tx.Now()) && !w.Later {
 		s.TrialUntil = held.TrialUntil // a trial is of Syncline, not of one plan
 	}
+	p, err := periodNow(ctx, tx)
+	if err != nil {
+		return billing.Subscription{}, err
+	}
+	s.Coupons = fitting(held.Coupons, s.Plan, p)
 	if w.Later {
-		p, err := periodNow(ctx, tx)
-		if err != nil {
-			return billing.Subscription{}, err
-		}
 		s.From = p.End()
 	}
 	last := held
@@ -347,6 +371,17 @@ func agree(ctx context.Context, tx Tx, who auth.Principal, list []billing.Subscr
 			uses = append(uses, fmt.Sprintf("%s %s (%s)", l.Service, l.Why, l.Feature))
 		}
 		return billing.Subscription{}, fault.New(fault.Conflict, "plans.in_use", "The plan %s does not allow what services in force do: %s. Add the add-ons in brackets, or change the services first.", s.Plan.Card.Title, strings.Join(uses, "; "))
+	}
+	if s.Plan.Allows.Pool != billing.DedicatedPool {
+		documents, err := tx.LiveDocuments(ctx)
+		if err != nil {
+			return billing.Subscription{}, err
+		}
+		for _, name := range slices.Sorted(maps.Keys(documents)) {
+			if documents[name].SyncConfig.Pool == billing.DedicatedPool {
+				return billing.Subscription{}, fault.New(fault.Conflict, "plans.in_use", "The plan %s has no dedicated workers, which %s is carried by. Set its syncConfig.pool to shared first, or choose another plan.", s.Plan.Card.Title, name)
+			}
+		}
 	}
 	if limit := s.Plan.Allows.Integrations; limit > 0 {
 		documents, err := tx.LiveDocuments(ctx)

@@ -100,47 +100,51 @@ func (m *Manager) CustomPlans(ctx context.Context, who auth.Principal) (list []b
 // month costs stays known.
 func (m *Manager) restate(ctx context.Context, operator auth.Principal, action string, detail map[string]any, fn func(tx Tx, p billing.Period, s *billing.Subscription, now bool) error) (out Present, err error) {
 	err = m.inTx(ctx, operator.Tenant, func(tx Tx) error {
-		if err := tx.LockSubscriptions(ctx); err != nil {
-			return err
-		}
-		list, err := tx.Subscriptions(ctx)
-		if err != nil {
-			return err
-		}
-		p, err := periodNow(ctx, tx)
-		if err != nil {
-			return err
-		}
-		held := billing.SubscriptionAt(list, tx.Now())
-		held.From = tx.Now()
-		terms := []billing.Subscription{held}
-		for _, s := range list {
-			if s.From.After(tx.Now()) {
-				if _, err := tx.WithdrawSubscription(ctx, s.ID); err != nil {
-					return err
-				}
-				terms = append(terms, s)
-			}
-		}
-		for i, s := range terms {
-			s.ID, s.CreatedAt, s.CreatedBy, s.Coupons = uuid.Must(uuid.NewV7()), tx.Now(), operator.ID, slices.Clone(s.Coupons)
-			if err := fn(tx, p, &s, i == 0); err != nil {
-				return err
-			}
-			if err := tx.AddSubscription(ctx, s); err != nil {
-				return err
-			}
-		}
-		if err := tx.Audit(ctx, operator.Did(action, held.Plan.Name(), detail)); err != nil {
-			return err
-		}
-		if err := tx.Emit(ctx, "subscription.changed", uuid.Nil, map[string]any{"plan": held.Plan.Name(), "version": held.Plan.Card.Version, "addOns": held.AddOns, "from": tx.Now()}); err != nil {
-			return err
-		}
-		out, err = present(ctx, tx)
+		out, err = restateIn(ctx, tx, operator, action, detail, fn)
 		return err
 	})
 	return out, err
+}
+
+func restateIn(ctx context.Context, tx Tx, who auth.Principal, action string, detail map[string]any, fn func(tx Tx, p billing.Period, s *billing.Subscription, now bool) error) (Present, error) {
+	if err := tx.LockSubscriptions(ctx); err != nil {
+		return Present{}, err
+	}
+	list, err := tx.Subscriptions(ctx)
+	if err != nil {
+		return Present{}, err
+	}
+	p, err := periodNow(ctx, tx)
+	if err != nil {
+		return Present{}, err
+	}
+	held := billing.SubscriptionAt(list, tx.Now())
+	held.From = tx.Now()
+	terms := []billing.Subscription{held}
+	for _, s := range list {
+		if s.From.After(tx.Now()) {
+			if _, err := tx.WithdrawSubscription(ctx, s.ID); err != nil {
+				return Present{}, err
+			}
+			terms = append(terms, s)
+		}
+	}
+	for i, s := range terms {
+		s.ID, s.CreatedAt, s.CreatedBy, s.Coupons = uuid.Must(uuid.NewV7()), tx.Now(), who.ID, slices.Clone(s.Coupons)
+		if err := fn(tx, p, &s, i == 0); err != nil {
+			return Present{}, err
+		}
+		if err := add(ctx, tx, s); err != nil {
+			return Present{}, err
+		}
+	}
+	if err := tx.Audit(ctx, who.Did(action, held.Plan.Name(), detail)); err != nil {
+		return Present{}, err
+	}
+	if err := tx.Emit(ctx, "subscription.changed", uuid.Nil, map[string]any{"plan": held.Plan.Name(), "version": held.Plan.Card.Version, "addOns": held.AddOns, "from": tx.Now()}); err != nil {
+		return Present{}, err
+	}
+	return present(ctx, tx)
 }
 
 // GrantCoupon gives a coupon from the present month on, for so many months; 0 is for ever.

@@ -229,6 +229,9 @@ func (r *rater) coupons(list []billing.Coupon) {
 			off = new(big.Rat).Mul(c.Percent.Shift(-2).Rat(), on)
 			text = fmt.Sprintf("%s%% of %s", c.Percent, s.fraction(on))
 		}
+		if c.Code != "" {
+			text = "Code " + c.Code + ": " + text
+		}
 		if off.Cmp(limit) > 0 {
 			off = new(big.Rat).Set(limit)
 		}

@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/user"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -34,7 +36,7 @@ Each act takes a reason, which the tenant's audit log keeps together with your n
 With "grant" a person gets the operators' pages of the dashboard and their API, /v1/operator: docs/operators.md.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(operatorGrantCommand(true), operatorGrantCommand(false), operatorPeopleCommand(), operatorPublishCommand(), operatorTenantsCommand(), operatorPlanCommand(), operatorCouponCommand(), operatorTrialCommand(), operatorCreditCommand())
+	cmd.AddCommand(operatorGrantCommand(true), operatorGrantCommand(false), operatorPeopleCommand(), operatorPublishCommand(), operatorCodeCommand(), operatorTenantsCommand(), operatorPlanCommand(), operatorCouponCommand(), operatorTrialCommand(), operatorCreditCommand())
 	return cmd
 }
 
@@ -164,6 +166,103 @@ docs/operators.md describes the file.`,
 	cmd.Flags().StringVar(&from, "from", "", "from when on it can be chosen; now when absent")
 	because(cmd, &reason, &by)
 	return cmd
+}
+
+func operatorCodeCommand() *cobra.Command {
+	var c billing.CouponCode
+	var percent, amount, currency, from, until, reason, by string
+	var end bool
+	cmd := &cobra.Command{
+		Use: "code [CODE]", Short: "Make a coupon code that customers redeem, end one, or list them", Args: cobra.MaximumNArgs(1),
+		Example: `  syncline operator code LAUNCH-2027 --title "Launch offer" --percent 20 --months 3 --max 100 --plan platform-starter --until 2027-06-30T22:00:00Z --reason "The launch campaign"
+  syncline operator code LAUNCH-2027 --end --reason "The campaign is over"
+  syncline operator code`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, f := range []struct {
+				name, text string
+				into       *decimal.Decimal
+			}{{"percent", percent, &c.Percent}, {"amount", amount, &c.Amount}} {
+				d, err := decimal.NewFromString(cmp.Or(f.text, "0"))
+				if err != nil {
+					return usageError{fmt.Errorf("--%s is a number, not %q", f.name, f.text)}
+				}
+				*f.into = d
+			}
+			for _, f := range []struct {
+				name, text string
+				into       *time.Time
+			}{{"from", from, &c.From}, {"until", until, &c.Until}} {
+				if f.text == "" {
+					continue
+				}
+				at, err := time.Parse(time.RFC3339, f.text)
+				if err != nil {
+					return usageError{fmt.Errorf("--%s is a time such as 2027-01-01T00:00:00Z, not %q", f.name, f.text)}
+				}
+				*f.into = at
+			}
+			if c.Amount.IsPositive() {
+				c.Currency = billing.Currency(currency)
+			}
+			return operate(cmd, "", by, func(ctx context.Context, m *plans.Manager, who auth.Principal) error {
+				switch {
+				case len(args) == 0:
+					return listCodes(ctx, cmd.OutOrStdout(), m, who)
+				case end:
+					done, err := m.EndCode(ctx, who, args[0], reason)
+					if err != nil {
+						return err
+					}
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is ended; it was redeemed %d times.\n", done.Code, done.Redeemed)
+					return err
+				}
+				c.Code = args[0]
+				made, err := m.AddCode(ctx, who, c, reason)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s can be redeemed from %s on.\n", made.Code, made.From.UTC().Format(time.RFC3339))
+				return err
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Title, "title", "", "what stands on the invoices")
+	f.StringVar(&percent, "percent", "", "a share, 20 for a fifth")
+	f.StringVar(&amount, "amount", "", "or an amount, at most what there is to pay")
+	f.StringVar(&currency, "currency", string(billing.USD), "of the amount")
+	f.IntVar(&c.Months, "months", 1, "for how many months' invoices, that of the redemption first; 0 for ever")
+	f.StringSliceVar(&c.Plans, "plan", nil, "a plan it fits; once for each, all when absent")
+	f.IntVar(&c.Max, "max", 0, "how often all tenants together may redeem it; 0 for any number")
+	f.IntVar(&c.MaxPerTenant, "max-per-tenant", 1, "how often one tenant may; 0 for any number")
+	f.StringVar(&from, "from", "", "from when on; now when absent")
+	f.StringVar(&until, "until", "", "until when; without end when absent")
+	f.BoolVar(&end, "end", false, "end it: nobody redeems it any more, and what was redeemed stays")
+	because(cmd, &reason, &by)
+	return cmd
+}
+
+func listCodes(ctx context.Context, w io.Writer, m *plans.Manager, who auth.Principal) error {
+	list, err := m.Codes(ctx, who)
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CODE\tTITLE\tREDEEMED\tOF\tUNTIL\tENDED")
+	for _, c := range list {
+		most, until, ended := "any", "", ""
+		if c.Max > 0 {
+			most = strconv.Itoa(c.Max)
+		}
+		if !c.Until.IsZero() {
+			until = c.Until.UTC().Format(time.DateOnly)
+		}
+		if !c.EndedAt.IsZero() {
+			ended = c.EndedAt.UTC().Format(time.DateOnly)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", c.Code, c.Title, c.Redeemed, most, until, ended)
+	}
+	return t.Flush()
 }
 
 // planFile reads a plan and the time it is from.

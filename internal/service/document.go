@@ -113,6 +113,7 @@ type SyncConfig struct {
 	ChangeDetection    string              `json:"changeDetection,omitempty"`
 	BatchSize          int                 `json:"batchSize,omitempty"` // records; 0: the engine's choice
 	Priority           string              `json:"priority,omitempty"`  // critical, standard, bulk
+	Pool               string              `json:"pool,omitempty"`      // class of the workers that carry it: shared (when absent), dedicated
 	ConflictResolution *ConflictResolution `json:"conflictResolution,omitempty"`
 	Bidirectional      []SyncPair          `json:"bidirectional,omitempty"`
 	MatchFields        []string            `json:"matchFields,omitempty"`

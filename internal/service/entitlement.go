@@ -95,6 +95,10 @@ func (m *Manager) entitled(ctx context.Context, tx Tx, s Service, d *Document) e
 	if len(missing) > 0 {
 		return fault.New(fault.Forbidden, "plans.feature_missing", "The plan %s does not include %s, which this document uses. Add it under Settings, Plan.", plan.Card.Title, strings.Join(names, ", ")).At(missing...)
 	}
+	if d.SyncConfig.Pool == billing.DedicatedPool && plan.Allows.Pool != billing.DedicatedPool {
+		return fault.New(fault.Forbidden, "plans.pool_missing", "The plan %s has no dedicated workers, which this document asks for. Choose a plan that has them under Settings, Plan, such as Platform Enterprise, or leave syncConfig.pool out.", plan.Card.Title).
+			At(d.place("/syncConfig/pool", "plans.pool_missing", "The plan "+plan.Card.Title+" has no dedicated workers.", "Choose a plan that has them under Settings, Plan, or write `pool: shared`."))
+	}
 	if limit := plan.Allows.Integrations; limit > 0 {
 		others, err := tx.IntegrationsBeside(ctx, s.ID)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 )
@@ -130,7 +131,7 @@ func (s Service) To(next State, reason string, now time.Time) (Service, error) {
 func (s Service) planned(doc, before *Document, zone *time.Location, now time.Time) Service {
 	schedule := doc.Schedule()
 	s.Realtime = schedule.Kind == Realtime
-	s.Pool = DefaultPool
+	s.Pool = poolOf(doc)
 	s.Priority = priorityOf(doc)
 	switch {
 	case s.State != Active:
@@ -147,6 +148,14 @@ func (s Schedule) equal(o Schedule) bool {
 	a, b := s, o
 	a.Zone, b.Zone = nil, nil
 	return a == b && (s.Zone == nil) == (o.Zone == nil) && (s.Zone == nil || s.Zone.String() == o.Zone.String())
+}
+
+// poolOf is the pool of the class that the document chooses: the class's own name, and the default pool for what is shared.
+func poolOf(doc *Document) string {
+	if doc.SyncConfig.Pool == billing.DedicatedPool {
+		return billing.DedicatedPool
+	}
+	return DefaultPool
 }
 
 func priorityOf(doc *Document) int {

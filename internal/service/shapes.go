@@ -2,6 +2,8 @@
 
 package service
 
+import "github.com/syncline-dev/syncline/billing"
+
 const (
 	systemIDPattern = `^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$`
 	serviceName     = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
@@ -122,6 +124,7 @@ func makeDocumentShape() *shape {
 		part("changeDetection", detectionShape(), "How changes are seen; systems that cannot do it choose for themselves."),
 		part("batchSize", anInteger(1, 10_000), "Records read and written at once."),
 		part("priority", aWord("critical", "standard", "bulk"), "The class in which runs wait for workers."),
+		part("pool", aWord(billing.SharedPool, billing.DedicatedPool), "The class of the workers that carry the service: those of everybody (`shared`, when absent), or those for plans that have them."),
 		part("conflictResolution", conflicts, "Who wins when two systems changed the same field."),
 		part("bidirectional", aList(aBlock("syncPair",
 			part("systems", aList(aSystemID()).atLeast(2), "The systems between which changes pass.").req(),

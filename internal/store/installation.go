@@ -106,6 +106,11 @@ func InOperated[T any](d *DB, as func(*OperatorTx) T) func(context.Context, func
 			if err := fn(as(tx)); err != nil {
 				return err
 			}
+			if tx.own != nil && tx.own.live {
+				if _, err := tx.tx.Exec(ctx, "SELECT pg_notify($1, $2)", LiveChannel, tx.own.tenant.String()); err != nil {
+					return unavailable(err)
+				}
+			}
 			c, ok := idempotency.From(ctx)
 			if !ok {
 				return nil
@@ -224,4 +229,125 @@ func moneys(parts map[string]string) (out []billing.Money, err error) {
 		out = append(out, money(d, currency))
 	}
 	return out, nil
+}
+
+// Coupon codes. They are nobody's until a tenant redeems one.
+
+const codeColumns = `code, title, percent, amount, currency, months, plans, max_redemptions, max_per_tenant, valid_from, valid_until, redeemed, created_at, created_by, reason, ended_at`
+
+func couponCode(row pgx.CollectableRow) (c billing.CouponCode, err error) {
+	var until, ended *time.Time
+	err = row.Scan(&c.Code, &c.Title, &c.Percent, &c.Amount, &c.Currency, &c.Months, &c.Plans, &c.Max, &c.MaxPerTenant, &c.From, &until, &c.Redeemed, &c.CreatedAt, &c.CreatedBy, &c.Reason, &ended)
+	c.Until, c.EndedAt = orZero(until), orZero(ended)
+	return c, err
+}
+
+func (t *OperatorTx) oneCode(ctx context.Context, statement string, args ...any) (c billing.CouponCode, found bool, err error) {
+	rows, err := t.tx.Query(ctx, statement, args...)
+	if err != nil {
+		return c, false, unavailable(err)
+	}
+	c, err = pgx.CollectExactlyOneRow(rows, couponCode)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, false, nil
+	}
+	return c, err == nil, unavailable(err)
+}
+
+// Codes are all of them, the latest first.
+func (t *OperatorTx) Codes(ctx context.Context) ([]billing.CouponCode, error) {
+	rows, err := t.tx.Query(ctx, `SELECT `+codeColumns+` FROM coupon_codes ORDER BY created_at DESC, code`)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, couponCode)
+	return list, unavailable(err)
+}
+
+// AddCode says whether the code was free.
+func (t *OperatorTx) AddCode(ctx context.Context, c billing.CouponCode) (bool, error) {
+	tag, err := t.tx.Exec(ctx, `INSERT INTO coupon_codes (code, title, percent, amount, currency, months, plans, max_redemptions, max_per_tenant, valid_from, valid_until, created_at, created_by, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		c.Code, clean(c.Title), c.Percent, c.Amount, string(c.Currency), c.Months, append([]string{}, c.Plans...), c.Max, c.MaxPerTenant, c.From, nullTime(c.Until), c.CreatedAt, clean(c.CreatedBy), clean(c.Reason))
+	return tag.RowsAffected() > 0, unavailable(err)
+}
+
+// EndCode says whether there was one to end.
+func (t *OperatorTx) EndCode(ctx context.Context, code string) (billing.CouponCode, bool, error) {
+	return t.oneCode(ctx, `UPDATE coupon_codes SET ended_at = $2 WHERE code = $1 AND ended_at IS NULL RETURNING `+codeColumns, clean(code), t.now)
+}
+
+// TakeCode counts a redemption and returns the code as it was before, locked until the commit. Whoever may not redeem it rolls back.
+func (t *OperatorTx) TakeCode(ctx context.Context, code string) (c billing.CouponCode, found bool, err error) {
+	if c, found, err = t.oneCode(ctx, `SELECT `+codeColumns+` FROM coupon_codes WHERE code = $1 FOR UPDATE`, clean(code)); err != nil || !found || c.Max > 0 && c.Redeemed >= c.Max {
+		return c, found, err
+	}
+	_, err = t.tx.Exec(ctx, `UPDATE coupon_codes SET redeemed = redeemed + 1 WHERE code = $1`, c.Code)
+	return c, found, unavailable(err)
+}
+
+// Enter makes the rest of the transaction the tenant's own.
+func (t *OperatorTx) Enter(ctx context.Context, id tenant.ID) (plans.Tx, error) {
+	return t.bind(ctx, id)
+}
+
+// Redemptions is how often the tenant redeemed the code.
+func (t *Tx) Redemptions(ctx context.Context, code string) (n int, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM coupon_redemptions WHERE tenant_id = current_tenant() AND code = $1`, clean(code)).Scan(&n)
+	return n, unavailable(err)
+}
+
+// AddRedemption notes that the tenant redeemed the code.
+func (t *Tx) AddRedemption(ctx context.Context, code, coupon, by string) error {
+	_, err := t.tx.Exec(ctx, `INSERT INTO coupon_redemptions (tenant_id, code, coupon, redeemed_at, redeemed_by) VALUES (current_tenant(), $1, $2, $3, $4)`, code, coupon, t.now, by)
+	return unavailable(err)
+}
+
+// Books are what all tenants agreed to and were invoiced, by month, plan and currency. It names no tenant.
+func (t *OperatorTx) Books(ctx context.Context, since billing.Month) ([]plans.Book, error) {
+	rows, err := t.tx.Query(ctx, `WITH months AS (
+  SELECT to_char(m, 'YYYY-MM') AS period, least((m + interval '1 month') AT TIME ZONE 'UTC', $2::timestamptz) AS instant
+  FROM generate_series(($1 || '-01')::timestamp, date_trunc('month', $2::timestamptz AT TIME ZONE 'UTC'), interval '1 month') m
+), agreed AS (
+  SELECT m.period, s.plan_name AS plan, s.currency, count(*) AS agreements, sum(s.recurring) AS recurring
+  FROM months m CROSS JOIN tenants t CROSS JOIN LATERAL (
+    SELECT plan_name, currency, recurring, trial_until FROM subscriptions
+    WHERE tenant_id = t.id AND withdrawn_at IS NULL AND from_at <= m.instant ORDER BY from_at DESC, created_at DESC, id DESC LIMIT 1) s
+  WHERE t.state = 'active' AND (s.trial_until IS NULL OR s.trial_until <= m.instant)
+  GROUP BY m.period, s.plan_name, s.currency
+), paid AS (
+  SELECT tenant_id, invoice_id, sum(amount) AS amount FROM credit_uses GROUP BY tenant_id, invoice_id
+), billed AS (
+  SELECT i.period, i.plan, i.currency,
+    count(*) FILTER (WHERE i.state IN ('open', 'paid', 'uncollectible')) AS invoices,
+    coalesce(sum(i.total) FILTER (WHERE i.state IN ('open', 'paid', 'uncollectible')), 0) AS invoiced,
+    coalesce(sum(i.total - i.credited) FILTER (WHERE i.state = 'paid'), 0) AS collected,
+    coalesce(sum(i.total - i.credited) FILTER (WHERE i.state = 'open'), 0) AS outstanding,
+    coalesce(sum(i.total - i.credited) FILTER (WHERE i.state = 'uncollectible'), 0) AS given_up,
+    coalesce(sum(i.credited) FILTER (WHERE i.state IN ('open', 'paid', 'uncollectible')), 0) AS credited,
+    coalesce(sum(c.refunded), 0) AS refunded,
+    coalesce(sum(u.amount) FILTER (WHERE i.state IN ('open', 'paid', 'uncollectible')), 0) AS from_credit,
+    coalesce(sum(i.total) FILTER (WHERE i.state = 'draft'), 0) AS drafts
+  FROM invoices i
+  LEFT JOIN collections c ON c.tenant_id = i.tenant_id AND c.invoice_id = i.id
+  LEFT JOIN paid u ON u.tenant_id = i.tenant_id AND u.invoice_id = i.id
+  WHERE i.period >= $1 AND i.state <> 'void'
+  GROUP BY i.period, i.plan, i.currency
+)
+SELECT period, plan, currency, coalesce(a.agreements, 0), coalesce(a.recurring, 0), coalesce(b.invoices, 0), coalesce(b.invoiced, 0), coalesce(b.collected, 0), coalesce(b.outstanding, 0),
+  coalesce(b.given_up, 0), coalesce(b.credited, 0), coalesce(b.refunded, 0), coalesce(b.from_credit, 0), coalesce(b.drafts, 0)
+FROM agreed a FULL JOIN billed b USING (period, plan, currency) ORDER BY period DESC, currency, plan`, since.String(), t.now)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b plans.Book, err error) {
+		var period string
+		err = row.Scan(&period, &b.Plan, &b.Currency, &b.Agreements, &b.Recurring, &b.Invoices, &b.Invoiced, &b.Collected, &b.Outstanding, &b.GivenUp, &b.Credited, &b.Refunded, &b.FromCredit, &b.Drafts)
+		if err != nil {
+			return b, err
+		}
+		b.Month, err = billing.ParseMonth(period)
+		return b, err
+	})
+	return list, unavailable(err)
 }

@@ -70,6 +70,7 @@ func (t *Tx) AddSubscription(ctx context.Context, s billing.Subscription) error 
 	p := db.AddSubscriptionParams{
 		ID: s.ID, PlanName: s.Plan.Name(), PlanVersion: int32(s.Plan.Card.Version), Plan: plan, AddOns: texts(s.AddOns), Coupons: coupons,
 		FromAt: s.From, CreatedAt: s.CreatedAt, CreatedBy: s.CreatedBy, Note: s.Note,
+		Recurring: s.Recurring.Amount, Currency: string(s.Plan.Card.Currency),
 	}
 	if !s.TrialUntil.IsZero() {
 		p.TrialUntil = &s.TrialUntil

@@ -198,6 +198,7 @@ type OperatorTx struct {
 	q    *db.Queries
 	jobs *river.Client[pgx.Tx]
 	now  time.Time
+	own  *Tx // what the transaction became, once it was bound to a tenant
 }
 
 // Now is the one time of all rows of the commit.

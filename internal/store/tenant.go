@@ -40,7 +40,8 @@ func (t *OperatorTx) bind(ctx context.Context, id tenant.ID) (*Tx, error) {
 	if _, err := t.tx.Exec(ctx, "set local role "+appRole+"; set local syncline.tenant_id = '"+id.String()+"'"); err != nil {
 		return nil, unavailable(err)
 	}
-	return &Tx{tx: t.tx, q: t.q, jobs: t.jobs, tenant: id, now: t.now}, nil
+	t.own = &Tx{tx: t.tx, q: t.q, jobs: t.jobs, tenant: id, now: t.now}
+	return t.own, nil
 }
 
 // EachTenant calls fn with every tenant in the order of their coming, for those who run the installation.

@@ -4,8 +4,8 @@ SELECT id, plan, add_ons, coupons, from_at, trial_until, created_at, created_by,
 FROM subscriptions WHERE tenant_id = current_tenant() AND withdrawn_at IS NULL ORDER BY from_at, created_at, id;
 
 -- name: AddSubscription :exec
-INSERT INTO subscriptions (tenant_id, id, plan_name, plan_version, plan, add_ons, coupons, from_at, trial_until, created_at, created_by, note)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+INSERT INTO subscriptions (tenant_id, id, plan_name, plan_version, plan, add_ons, coupons, from_at, trial_until, created_at, created_by, note, recurring, currency)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: WithdrawSubscription :execrows
 UPDATE subscriptions SET withdrawn_at = sqlc.arg(at)::timestamptz

@@ -319,6 +319,38 @@ type Counter struct {
 	Bytes     int64
 }
 
+// Codes that operators hand out. Which tenant redeemed which is in coupon_redemptions.
+type CouponCode struct {
+	Code     string
+	Title    string
+	Percent  decimal.Decimal
+	Amount   decimal.Decimal
+	Currency string
+	// For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int32
+	Plans  []string
+	// By all tenants together; 0 is any number. Like max_per_tenant.
+	MaxRedemptions int32
+	MaxPerTenant   int32
+	ValidFrom      time.Time
+	ValidUntil     *time.Time
+	// Counted under the row's lock by the commit that redeems, so that the last one is redeemed once.
+	Redeemed  int32
+	CreatedAt time.Time
+	CreatedBy string
+	Reason    string
+	EndedAt   *time.Time
+}
+
+type CouponRedemption struct {
+	TenantID uuid.UUID
+	Code     string
+	// The id that the coupon has in the tenant's agreements and on its invoices.
+	Coupon     string
+	RedeemedAt time.Time
+	RedeemedBy string
+}
+
 // Credit granted to a tenant by an operator. Never changed but for being withdrawn; what is left follows from credit_uses.
 type Credit struct {
 	TenantID  uuid.UUID
@@ -1139,6 +1171,9 @@ type Subscription struct {
 	Note       string
 	// Taken back before it began.
 	WithdrawnAt *time.Time
+	// What a whole month under the agreement costs without any usage, before coupons: fees, add-ons, the plan's minimum.
+	Recurring decimal.Decimal
+	Currency  string
 }
 
 type Tenant struct {

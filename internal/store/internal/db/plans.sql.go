@@ -96,8 +96,8 @@ func (q *Queries) AddCustomPlan(ctx context.Context, arg AddCustomPlanParams) er
 }
 
 const addSubscription = `-- name: AddSubscription :exec
-INSERT INTO subscriptions (tenant_id, id, plan_name, plan_version, plan, add_ons, coupons, from_at, trial_until, created_at, created_by, note)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO subscriptions (tenant_id, id, plan_name, plan_version, plan, add_ons, coupons, from_at, trial_until, created_at, created_by, note, recurring, currency)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type AddSubscriptionParams struct {
@@ -112,6 +112,8 @@ type AddSubscriptionParams struct {
 	CreatedAt   time.Time
 	CreatedBy   string
 	Note        string
+	Recurring   decimal.Decimal
+	Currency    string
 }
 
 func (q *Queries) AddSubscription(ctx context.Context, arg AddSubscriptionParams) error {
@@ -127,6 +129,8 @@ func (q *Queries) AddSubscription(ctx context.Context, arg AddSubscriptionParams
 		arg.CreatedAt,
 		arg.CreatedBy,
 		arg.Note,
+		arg.Recurring,
+		arg.Currency,
 	)
 	return err
 }
