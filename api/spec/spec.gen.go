@@ -1054,6 +1054,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3754,6 +3787,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5538,6 +5626,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5732,6 +5826,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6248,6 +6354,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8138,6 +8268,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14245,6 +14479,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15739,6 +15985,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21750,6 +22152,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22802,6 +23216,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26431,742 +26963,758 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tl9s2si76V7B0Z61kZqvbUttO4u4P+3acZMcnsZ1jO5N1tu3jhkhIQpoCFAJsWfHq/34XqvBGEaRI",
-	"tZzEd2c+TNwSBQKFQqFen/owyuRqLQUTWo3OP4yWjOashH9++4ouzH9zprKSrzWXYnQ+erVk5IaViksx",
-	"JnNZkifzk6dUZ0tCRW7+eCYFw09OR+NRyX6reMny0bkuKzYeqWzJVtQMq7drNjofKV1ysRjd3o5HP8qM",
-	"4lt2X/rLkpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlukVXgn2XuMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xWsXI7Go8EXZk5ZPimeHYr+v5HJhZ6OTo/m0wm4wQ5voNBX1TipaaapeYp",
-	"FSNcECq2do6KEWUehpmw9+tC5mx0PqeFYumZ4cRfw4/e1ibINVsBmf5RsvnofPT/3AuMcg8fU/f85G79",
-	"AmhZ0m00/5esvOEZS5OZ50SWxMzFLIAShQ+30dHNFp9620HQFD2f5Gy1lpqJbPsD2zYndEmuGRByK6uS",
-	"ZEvJMwYcrpdcEcNoTOkxUZXhdUUoKanI5Yr8/POTb07JSyY0oQvKBfIG12PgD/s7sqSKCEkUy6TICZvP",
-	"WabhyCyYVoGTqFAbVnoC4HEMFIjWcGIW0XUAYoo8fDgerbhwf0/30+c5kIUWB9LpzyPIHQgwB7GVZlUj",
-	"DYleUk021KyS5mPDu1f/uoK1b5ZUsxtWEg5zL9kp+YXrpaw04RpWgwsx3z84+2oMK30wPSObJRPmEW6o",
-	"oUlWlSUQTmzJSpasfeFW7A6UsXaN7bt7yFovjrWS7pmbm6Vlhy5FNOmtrMiS3rALcn/yIJ6W0rwo3MS6",
-	"5hPusP6Teqlp4jK5+tfVOZGi2OI8gFxIIcHIlmkknTSfb7hiB0yKiWo1On89+tfobZKpxWX+a6X0igmd",
-	"3m3qv/9MEZ77KaypXoYJhKeGcpy4XPOkwDUvv2bbzrfiT4e+8esqX7CW5c7gu66X4hODX/pYinnBs5bX",
-	"Zvbbrhe7Zw55tWBZWneyL7ffw+vdpds+DTfagRNpU6sy9/Vnipifm4lQQWjBqTI3CtfdUwIlauCMSpZz",
-	"/UzqFhUkg++NxGKdWxOGGTqDbxjNf2Rasxai5IzmpIAHumaQh2EGz4CrrGRrKrKWU5iHBzqnEI0zdA7f",
-	"yyJPv3wpi7zrreb7wa97Im64pu0ngvvvu14dnjpkArJd78Uv97wafj/0vT9y0fLSgovON5rvB7/uKVvN",
-	"2hh7Bd91vRKfGPzSF0ZnzHjBOza4rD3TNYn6kwdNpszbJ1Eic4MGxbUC5dkabWqrNFt1TKvMD5jODVcd",
-	"VMFvP1NEVIb2rS+3o+wxMPjKKB9n0wdfPvjq/hcPvgQlGz8MKjYXmi1Y6SZYFeyy466i2d4NCyMMpk7V",
-	"RphqzyuHv+sly8o2JUTBd2YX6IoFm/Lxi6fvXj3/4dtnLdPAnx0wkw4b3FrTfRQD++ih7/+poC3UXxe0",
-	"k/wqGmDwy+GQtawdvsOlc4FGpydHLrNqFRsKO3PCcYdO5xc2W0p5/Q0r+A0r2+5j+20XTTY7Ax04kW9F",
-	"vpa8zTZg9tseE/EDDXT68RVPvPxSk5VUmihJVlRs2zxCBfw6fkPO5rQqtDH5x6O5LFdUowi6fzYaB5E1",
-	"nUz2yirkHNWc3JMctFXkADUmiq1pSTXLyWxLMrlaUXVBaFGgzUdnytjBxoCmRXHV1zVnR0875Xa9XZ2u",
-	"DVj2E/zpNPKNOVfdLe4YU/prmXMGL/jGMr/5dyaFtv+k63XB0Ut771eFIpy9p6t1AdLFCQhQ2DXNNEzf",
-	"kfH1h9i0MDr16iSfmZ3N8a/ReCRnvzLzs/PXYYhg166l0ouSqd+K0e14ZzS1lOtoOPPnzniV0nLFynjA",
-	"1RbGensbU7nL4+npYqgWU2NLV0WNGo4Y58Qt5I2wpDh/Iwg5IR94fk6ycjUGW+ichNWNI4sNHjnJZ2Ni",
-	"13JOXrsR395GI5kVu6FgXfVRLH1qwziKmHFGe5znu05AuzwvJo0A/V8vnz8zjP5/Lp/+OCbUnuGzh1+Q",
-	"H/jXp+ZRdc/+7sSL11VOcOwZU+AlvLp3M/UEdy5hw21XhCvQofDLpv//djx6SgWfMzWQcWdUsZ/Lwlgb",
-	"Wq/V+b17hlyn9onTTK7u0TUHAeKGn0bM9WFES82zAs/ONdsafuP56K0hnKpWK2ok/ejSPmSEh6xK2BKz",
-	"CM01cMxz+9koHGHzV405aZ5z9N39VMo1KzUcWJSz9kc4rR4c6hZzTqZvBDKOeeEbARM6J24+w5kjNvTd",
-	"W/oyiP+tuocMuodD/PM9eQTEnVpLoXC7Yr/NMI4ZnU/vj0eZLIoghbTMrt8V7IYVRvblLOM5y7+G3c8p",
-	"+VHesIKCCjXnzFjEo98qaui99XJwXrybfPFoc//X3+fzaTmZTKaTBxP7v4URaWsmWH5prrWzydkXJ9Pp",
-	"ydn9V9PJ+WRyPpn+NyyYwoRHj2Ul7LW0pAKNCbRWzD+6X4NPvrKs+fKHn0+m8KmSxU3i9VN4/QRfr+AG",
-	"np6NoxtB3ex5oX30mbd/mdCy3J6orcjM1zxneInQ9NLh3TkrmDZbbW9WxZjoIpXV4s5HG1qypawUwzvk",
-	"hhaV2d+z27fjkcIAnF+8+Z02F/5ii6eoooX5DYZFR+dn49GGC2Hs4vq4va8Zz5OJ0xV7Ew17J0K2qaHt",
-	"Y/fgGRi27hrrz/p0Zdgq/tfo7PThZDQeoWs9M1SpVD669QdgdC6qovA3vejmBOf7OB/N+J7DgFasG94z",
-	"/vNK0wUjEnV6veQlbhruY17SuY43bDoebUquNRNfg0Ze47DJw1eTR4HDZri6cs+8kItrZ/62//aHnWlj",
-	"gOC2NIajC7ts7sQQdU9lf4bIQJe1EuOUixta8Lxb+uW89DKTm+vFLMeMtS5h56dnt/hZt/DEp83fpdKX",
-	"HXIBGC8vfuveNbi5vawraGLMSM6tmFJ0wZwNa6bigl80cq/Y69hMVuYV6sRybZhorVhp+HBNt4WkebT8",
-	"0arCMM915Sd0G/F3JMkt51cgpuFqPqrU9aIvL/kNE7HIVFqWbF5KsPl0CYrINBaD/bXqwHgt/B45yU8N",
-	"JXZc2gOEl1J8IVj+SiIZa7e3FTxwc+O6zyZnD06mk5Pp2atJ7ZoBzjbcgfSPWR3Yez5nRhSy0fnJ5HQy",
-	"DSxrZaZjSbVnf665gOfCgMbaU4qLxRMxOn/9djyC6GFDBFoWif2kozITfS79fuqBkkVlxx3Icv4mx/M2",
-	"vT+J2eq3imfXMymvVbiHHz06ffTImHz4Cy7eTeucWHJgfHdtTybxvW00pkjNfvLs3yewr5PJtHYL9OfX",
-	"iPvaGDY8Agzr4h/9OTXisTYJ1CFgl8BtU/AOAKcti7wfp4EGZWgvQDMY1URYNSt4drqj5XZqpJOaRmom",
-	"ROAVXAqFfGTESKSwHV90FYwq1NpatD0tNS0ctQ7gB9jcFkZYyiIHDogiQgPElQ+7KzzsdL0u5Q1mbtTV",
-	"lPuHqyn/VdKMke/lem0k8HiUFVLtbOikLgANESq955mS0fojk5PJdPcRuONryuTkdNKiTFY1/XP0RduD",
-	"cy5owX/fnV6dQvOCLpxXCvSXX6sVmN7svfnVP8zo5j7/xxdmQmTGCrkBddLeEjYX0Ohen//jC/P0P09H",
-	"RuzAcduruRZcOHumqU+3rixb0nIRPKvs/bqgwor31/EAYXM1hxCbtzMtm5d4OszaHoZVT8fmgMo1K2FQ",
-	"ZWz0f+AzfmkFF70kSQXakdGTQKMcmXP5LgxtFB9WcpkH9jAfScW1U8qdNmR+eVL75e5qnGx/uRVZNH2Y",
-	"tLMRQPDDJKfRuz+MmMhjLqlz6EoKvazNUGladrC05iv231KYyfz86jFobVSzxxRjhHZP1qx0YqoubpjW",
-	"RaxX4AfoibWf7FxqKLr68I5/08Pegs3JrBbZ5k7C0SyQZ1I/lTmfc5ansoCj5C7ztiiT6+A3/lTKWYHx",
-	"oRapvMYn/qPd8HE+Skvgd0rTAowcpikvDFfKFZvJfEuyJRULlseRJu8eJitGxWbJC3ZKXhh1l7v8SSpy",
-	"UrI1w+WXdhSMiShNQcscgUsMhwSfmHO/W9f+E9Tq9hhAhrkqNTp/MD0LZ+qxnbSfX/BP3gOPHStLWQZX",
-	"bZ0MvXnN7USC12DnN0xosimlWJySB5NJLZk0o8KYXTMG2YoX5MFkSoQEknNFUOMnXJgv7qOBVhRyw+DJ",
-	"B3FWHoZiIcP8jYCQIFdEM0GFNs8+HJMH0/vm/x6SFdNLmY+J4r9DItOK5ZyC/908+Qj32BxWl0COeetz",
-	"Wc54bg4M5v5x7blCcWFMSP1GuLzLC/Lg7MxeOusKjhhQYEyukOhXRNGtIhubhnn2VcjH54pYQ8F88Yho",
-	"ibE0RzR1QR5OJoQSCJgROX8jZFXCp/eJkmZ5Zr6YB2ossDUTOZGC5JJZKxdzc8E9HB3AF0yX25PLeTLj",
-	"6ReulzAdw9QPJ/fHhJoHyVJucHaYEKyIlkSXWzwBp93+ZzzGcj7UEnw+jzXWL1+dTesKDrgS62qtf+gB",
-	"6N8ln2MoIK9Y48Gz8CD7rTJS+j7QqTDCbToOSRbwRyWEWY6X+/3VYOfVAhOxGXGL7NvIA4FPwxun8fzm",
-	"lMP8RqPaXJdyA69YGMZpcWqUhouVXRrNR+cPnOKPMVRLrFtnZip4oqmTj8ajzRIMaXN72wvuwRA5Iudt",
-	"N9bafGnvKyM6cwW6eTOjaAAfYb7jrgFG1XVgngdOs/gqMt68hcidIvi3b+Jv30Sbb+JtzDHbx6jsmaMr",
-	"8m/q/HC/rpDOueBq2cqLU+8e3bsDK3OvGIEA6oE5b3lV1IItQ4RWqXfmvaNIOwqpKssYyyMDHsL5ta2w",
-	"RAZxUbASVSLk7Ur4aUcGEmza+A86ce54DT1YYer1cxUt93/A+TJrO/TEeAq689L7Ftm5EVqukzqV8Sqp",
-	"5TcOukbsRmG4+p339Iw7I56tLHsn9yGwrIrtSmNnT24tB9NM7wtSo/19/uG2jUkfL1l2zfJQSunSUe4Q",
-	"pjbMAGFqDIfMC7o4KWi5YCe6pEIhjdVdIiRzLsyNTYtdNyNuV93NGGT/8JhIxEctzIer2TG+gQOPo8Fk",
-	"RowWL9BaiMVbZjgCmKPmR8V3Qlxajc4n3gEI//aBefNvcI+g48ZqnhPnsZ6MR8Ywg3+gFmndVcwonPYL",
-	"qxOePTDfVOvcvsWQqel0bJwYsJzcWuLbMYpRl1U/HxcEHkdjowYvSqZQ0Y2WF830dkfjH3pbdud8eG+3",
-	"tSMG8Fm7dKucSBM/8qEpVTnVFK/cQ7nrjruZ+MFZ0HV67q9P7mhucNjdP2hrgyJkrrYlVU/jwEmoWLdX",
-	"5gAGgN1NJnJB0bucG1ZASynKJR+QIJDextgbj0mb+6glWmI9ZvEvKhGYaC1lAcEszAYGV7IswWFsxEqh",
-	"+Qrz2O0/rT+9rkG5HT0Le7CmFYaSrNTp4swD/K2Oui0H0rkMj+Zv3cnMv/uVIVFM0BySfowFiB+Nvjyd",
-	"TtMRjf1HPBiY1k5G11KTDeyhxbePMU89lC2YU1OTFuz9mpdM1V/9oPbqPQLlkXlmSZV5zcP5WeYYeV0M",
-	"uz4E27xwPpEPYV1wcdy/hVAsx9W/TYki81TkkwGZwdaG/yXUdHmFZNQisybjkYK9rRH4Qy3McjseYcSr",
-	"/oWZXj1vxlkvcEJiX9FO2LglkWQn4zByBQWxmgr29r4hGc23XV6yRg6n9l+ZS21GlVEn+WIBquqcL6qS",
-	"WVV5xheVrFD7oRvKNReLSx+xNSpRQkFS4HhzcXdQkCo8fPbPoCMhAobVgrzC5DKuzL+9sTvBuPzj2guj",
-	"yNj5dBI54mJVSo3Ov7zdG/RH5cyKTbnxY7TF2HEfL4mlHFGMKcJotrTub1eAk8nVCiATqCYreg0ZvxhX",
-	"1eavbwEoAvXtYuv4+QDyfxmR/+z+F7124P79QVvwYO8enN3/sr4LD+7v7MKGlkafqwWqQ4pGSEE7s8WG",
-	"imxkVeRkxohVuQ1hwwk7HXggB9RGxJdJm/u1oEal9EPCvl1mNvMv5LNjbsOHUMBjKHJiL+1Gects2w4v",
-	"MyfUFqISWZJrBqVEjRFQr0jVJ4Xk8dfmPfZRMMnfNjLux6NLc/U8trfgrjJVcOGDQRBXtlwuS0YgWG6P",
-	"AsD31MmRJYeEuBjXhOY2YGLLfC9stsLvrJQYGwK4Gs3InBaFAhQPWhSkElyrJEFqiQU90YC+Db95aa6f",
-	"BiiQTwXoHucpPGSetpdNXMb1xYNRs1jLZwp8aK7E3ieJb8zq92+6SzHFcdwS7K/tHK2WUydbmj1iLI4d",
-	"jvdpIJ3EkYIBKTnmi1KtWWl44f/S/Nd3o2TxV84wrblr3EucoFOABxByh16Q+euIZYcbh8iCnU2SOB4n",
-	"ZIf3g4bYVyLYn3x9Z8EQqYi7AxkdEk6SYDeY6dsxt9duzDH8bvQ2tYPXbJvcwYIq/Z2sWsrszbdkbvMC",
-	"SpppVionZdqWZX7zs3I03RkT5ciKi0qzA5bVIktB3ZTXPfYxNajK5Bq5oZcoemkeTwkgb5P1kCopxrbS",
-	"3++In1nMc7FRE7NQje4xPcK82s+F88DUzwZ6WXpSxR6wBFm8M8Fv20zKgpmLvO5Z6H7Bs/DkLvVgorWx",
-	"wlvTi14XnOWRuyEpFDpr2sFCZpvoBESrqhmVPQn4TYh0JojojbSeo9mEl+8gOpQYD8yzliVivgoFPERn",
-	"xqXXWXYCQhT8JqBCXAC0l1EovA4JmgLJyy06A1NXb9mGqQDGrfkdqjlcE8FYDvqGFOz5HFTava7JsWdJ",
-	"EAaoj7YBGniZ7OeMgt6QKQIX7Pd674xJTQHUfarZc1FsU8dmh/1j6AQPrVEbI7jLw87XuTRwGBI9eWyU",
-	"qlYs/xmtgrZyUesybG4ZaqF4NxoFNaWIrtYFe/9yKzK1v4rN3PnmFhUlz5YrBzLa6zfAYd5Q2rOS+hzX",
-	"JVvxatX7VZAIYhM0e/zgdpfu49H7k4U8MR+euMIv3Icn8SJug79xGPnK4BoaQAWfA9j3NT6Vp+8PajG1",
-	"o9POOcTMBg0g123qVFQ515cOl6xOJtTCGsoKOrECvJ6HKrpmwXk0cta8LBPoe33NSnjVONIv3rYt4Vuh",
-	"y4SCTH24uTED6hbdqRcE8tyOB1neLsN1SF16tOOj89GvSorTF3Tz1Hoybp0/NbEYvk5+vDbiUlbqe/u7",
-	"ulj7nr2nOcv4ihYXhK3WemvBSt0FxQxRk1pylDqbeK1ivzXfNh2TszG5T05PTyGwLStNFnStanp0uxmr",
-	"Kuua2ccz5uWwVW6Lx44LwiB+e+KVABV3aGZJ3sp2x1A9A/t+Guqnme8LtpZlYuWzUl5jWXm72gNxpy1Z",
-	"FzRjHZv/2u9+ZOwYjnRErvOyS5LdGAWwZDSHNNq5rERONktZsJ58tmSu3DReV+vBs6w+1GJCJk3zVkru",
-	"G5p/b2Z2Ox7BapoUeCYxK3lDlUubHpO8lOu1+QcEfiAXW96wPKUP78wQ3xIoPg57a4mUYo6vWUYrxQbe",
-	"x8G1EqH3TCc78D33x3tOvh0mOS8Pe9rmWWpzlAzxrTTcFrMqfzfAqTrGIGr6sJeMou88CRNGSx1wibUs",
-	"PGrXumQAsgRK6zmZjMnDyZh8+dDwwnQyIWtWZrZSpHkYjuQT8C4uXF5YS90d0GXp4wZe+u2KiPx6cvLo",
-	"7YfpePrw9vM3b07dn2e3//zPf6SIj0MdQXJbpkohvDcEbPuanrHNwOPSzx1ao1jEc/Ujthcgq5Ujd1ZZ",
-	"3+r25f7kYKo7F7ziIv50+pclQWKVxfVlXInaf199imLMgEN+n9bGug7xHpy3xoFuPaKpS8tS4YkxB2pQ",
-	"aw8t0R3yWlPtASUMD0Zd2GHFFRH2sjN3vKJb9M6gayaT2DOB6x63nCf525atfF5pM2BTUkj8or5ZO0zq",
-	"8h6bAS/7DeooriT3AtBPiV37OdQ/WW9T2oGFQc9m6Gtr6HPa7WEPJdfNsIgLnX7oGMBXV/bzGLngTMNf",
-	"lN6Q0TjOGsV32fWG+Q1hQrePt5281iSxX2aPxTXCYzhumL/nmRS3PZY5y7/FJJyGS9du9P6tatON9pEO",
-	"JhDQvna0eqpYS4hVL9kW4yx0UTKjYmJiZJw28iFlHfv86mYweM1KBTi3GH2yWLDOREXkSFJWBSN2mKSJ",
-	"aksLkn5Q13GArECNsO0a0E6w2QLnPklgtiVSMKJ4zsa+IHG2hV9A/vbpsFhWNi+SSmHAiuirb3aEJEuP",
-	"vRy9uWTZu/Q4UaZ4A9JTKwJ5G60hsxj5bHD4ykGiJbsp0aJiqNZm0Amn0k6y113d0RrVTXqNtVz1lCGH",
-	"5Rc9VT93Vl7yPClTlGtM1GsQ1ygoQKcNvMabmrtDWWsX4anrPfjiY3KNY8TtwCm1Q+7O2xiFhaOno0S0",
-	"Nj83v/dRMDzIheg81Dis20xwJP2GJpyBs+1PIFl6knC2fVEVfbMscpoQZU8E+fnV40agOMWeNiXrEEvL",
-	"vDoM4Oc9DuvtohTE2B57s2rn2ukU4pn7VQ/6dEjjo0laKH/qN51jyo7WeFb9DCUPS2YNY5h61zYdwVwN",
-	"yImfgpvRzfYnypMKUX/WU21g1a820iFVA2KEe6qZ37NDrU0qZvy93BA510xg6iammazIBqPPfvAeE+70",
-	"JgTwa8c7mz0nPAi9HeZxAJS9JtXqspI3rNRVKXqPZCQVy18imMEhAs+6Gtz8a1PYHb6LMC/YukjdE6jJ",
-	"Nnf4ue0kOCYU9UVUVGMttMfybSJj/06CMEu0e1PMGCXu9rupwrbv6PNgawKCzIwxvyyfJWlXu6Q50RKa",
-	"dmDXsCV4HHuu3kXt+x7egs31/qmap4iWfpJ9Y0qWp4cyYCC5HSNel51zzJ+WocLed3ElqJQtSb+N3p/Q",
-	"v21DFbEgrWO8LqkODRyyQmbXFyTYPdyDwmhWFAeksfmCxfbGLjAnd61j17+kB8OBEA/PevO9K5qKMhZH",
-	"t2UEL2UB0BZJueprq20E0c4vrLlz55zS7yLjth7bgyOnAuHxj7nSPFN/uOI63Oz5hiaDlaE0etBokQqa",
-	"GNRpdWlZbGWQ1X57nnu0LHoSqH6/1WfxDcsgY0lZqJ7NkmdLC78ExwDMVi2B6dBJCYnoUrESBKmivO+9",
-	"saa8HE5bUJ9STi8mbb3asOGQD1MWLxcZ6++6sOYgP8TmtpZkK8dUQmPmRb+pNPSRVL8uKoj5fXzJfKbg",
-	"inT5hYNDwBxhYXC2ninHTmo0zbjdqe4oPnCS/SF0DOO3ukbzbjEW0/eOauNg7TD2gdQ3AguOfZ9Vguvq",
-	"8AHuEjx4IJKqYwtNovaROzYIojQcdH1lw7pBnnZk8t8pQJ1JMSxAHVyOzaBD6HC7ZLTQyy22Qcd9Ok0b",
-	"1lnJ9EumNRZyNXIa6Ap7gij7COo2tGTkmq01UQDDNcx4Uz1afpENdBD3DVxAZ7DQhDgRq1BhQm1oJkNW",
-	"NGdGB+NasWLe7a9Q0brTYb6k57zZ6dwTxdAeaXpK/vHh2eXTb28tlpedqf1ylGD1vi5Lu1LvtIzKvfuy",
-	"YaXSrn+/3REIpN3ySjHABYSGwXYtXCyKuIPrMD44Um5D3H/Vb2iDs2uuVesR9U7PIEjq+RCBsnudnpYC",
-	"x/ESOYn3qfiJ7HyPk1lwYI5An7McDfnFw4f3v+iSDSv6vjbNqDlZ1MSogxoNY6QSls8sfKFe4k24KCle",
-	"hViNk4fymzZ7JdxcOzZqwanaUej2HsOsoKpF68K+EfAAJN4LEmW+Q7M4uzSfpT72Ce5vkym5too55bqz",
-	"X4IYNVbfaUtSLwtJ3c0Zb+jWXleMi4WrWR2TGVMasx+HyahFRUsqNGszZ6nvh2hMerIu5cq2Sm+66Tbi",
-	"30HiJWJt+CXhAmQtFDp42Ra6x7tuUwC3a664C9fFD1OHpfJ1vADGQFenLQ74cF761a3hD5I3umsjNqjG",
-	"FT/Y5823bUMca4f6TfdSx8E16R/xyTiqSQ/b2SHJZHk8KS7LT0qIy/JVyTHdYkeyVHrJhAbYgTwVoiaA",
-	"gIAoCSXLzbO0UGmfU9SbrhctYU7P/Vwb/onr5oS+NUcyBgmmiuiSs5xsZHmdzr+Fi8gBbvdLqolSRpKV",
-	"WJ0po+jwskjFvVKC5XUtdbO+KWH6gcL7t9qCXA1MdFtFnQwTxrrrqmeIzt6DyI27gn5xNn3w4MArfI86",
-	"fqkwhSvopBedejh5tWRbr7kbkyahmu/sgl98J3UjWd88SrI8VsazsC3Sml9Urvv5vmBOZauHYKixm188",
-	"m/RCUzIyoPCkU5UstoRtT+Gcc/AdVwSa9CYvzxkkkqo7ZwbXoj87rLOgXCicpTITg5TuGiQGTnuMLkRa",
-	"LtJKRRtFevmCNX3s9LHEXm/6On3aSnWOnrTTFgXoGZMPtWq+LsiTwGM64cr7JBtCbWlHpM4jfCWWYl6V",
-	"UaX33+xKf+eevfXNUnoXVvOM5T9ykS7Thk4nrfms6Vjcz4JrRcCLCZxpBiFS9K23GYZ7Amh2tEXmtCOd",
-	"BEyuXvxb2jekQg5Ec2b1YQ6dCMxtmBQaPVFB2lBUou6nMJ8+DPiKs/IbbhtfJL3+rrNLJ5PgU+b5gg4p",
-	"2wf+/wk7OjZf7lNp99AD3x4dl5BA60+kPy3uAFjm9VMOkjZI77Z75Ful+cpu+c5lmVtPd79KPo9wlFi9",
-	"B45rXi5eRCcyrFRLcVKXKDmeSNiNe4cdsag+SKA2wn4XybRdY2abuAO/q4qCmK88LAJX6FGdl7LFkFzy",
-	"xbKFCtesaCGQ3KRTWSL8sd25fY1paNDoI7qUD4n8mNf7+dkV+PBNNIc2sv5vozJb5W6A1ly5TPFOHo5R",
-	"EnYnXnXkjrflY63oe1thMqn/Lyo+maQ29rHV/z4S9FE3ntHHwiu6Zi24S9fMxwzIy6Xc2P46UmTsdB/w",
-	"0R4Mo79Biv44kCLc4eQJwSGfiBuuaTqgSLOMrfWhEcXh54GtLELBwWehK7TIxU3yCHBDgWMAkJW2DLoz",
-	"eU5iny0tr1NZJH1OWlUWHQalTYqTaybqSAZVyU9KFrq/9ICGw/2wC4sJ1c6QEcu4ReKMW1jQt5JOF1M2",
-	"vBkL8Fem9dtOHaQDHe6JJmtzx7vaO7PfcJfaa99csd6cEBhoPccAwPaAbDW7hLuFyct0HXdLdqLLNKMY",
-	"DV9TnpMt02MC7dXNyrOiyll+4esYJbY3w1Q+rpd5STfidGDNj//hAQIkxY++bNsmNEbqn49dBurWGTOe",
-	"SzsvHsPTjUx9cBF2vdX/nXAno8yYfv5bRJZMOG4TDCjahKlsulNmPF1hFpxydYb9L37DhE8O5YpwpSqW",
-	"jxs4LV1lXK1sqXYjkXAKjICDt9h+X7TMUxHHhJEbdsznIAysjcJc2Z7In6mTEapUvfvSRfX9ofFHJLwu",
-	"TjzqDOj7FR7tgACDfxKxoKjjfWsdbLNCEboxaFYUigACie0MumL5tiWSGxWgNr/lZcj6cmzLBZbwJmPL",
-	"7mbtItJ3mJlnn06rQL8sJclkWUJHFwvFZH5FuCDmV0NKXV+5X3t3le2QiRn9UgBS4rWQ8VWTOtzgZL7T",
-	"BZoXv3XZQ0kLZsgL2+ugO73Rcl3LkFgrVoZk7+Q+r+m2kDTvv9W9anRboBrNDsHW5TwHTWLBNMGen21V",
-	"vUnZXBUt6W5QRC3nRG1F9liKOV+cWuRFLgM25axk9FqNsQEshRDWiup9uW1H9fP3yU0LgiMU1LZXCXgc",
-	"qeOj3rRFG4JUSUUeED3PV9rKdRPwILCfm3+4d9wZ9WenXkzrb6NgqboaxBLTjEGCRaKpWzb/Vymr9QCg",
-	"giEFe8Ol72ABdQf5kgwKFFQzpU87ePsvEvFK8qBlM1dQmGClLtyIHaY4gsqyy2afmN5yVAp8aovvl4VZ",
-	"J03UUrEDK7N+8P5Ni4opVx3uq93kRlidx1gLNvUjHsthD+0kgQ4C4twhlp1+N13ai8Py0phfNTMIk1GK",
-	"lhRMV3V0PJS9JBrGzpNnfbJgW4s3jCT5peSa/cKFGmPaQvS3klWZ2X9rWi6Yxn9vGF8stTFFgcg/2VZl",
-	"Y7Ji5YKNCb1hJTX/wA6ZO6k+fRJ3W6oFLy34iJwbLQwZ63SHL4yyQ2cFO31m//F6h1Pe1sxXdc3XJ9j9",
-	"kxYnkGxibBzD3Mlc3ghSvemZSLeQv8RUTLDkS2ahHmshxvbnIZR3mgL4dU3D7Ig+tpq3aMh62QFS6HoZ",
-	"USEFz7CeZxV0S1ve/lot5frtaZTbv5TJ+3U3eGxebleQPI94xD4KPuX0DviU34T+1akodNwaxTOfdTw0",
-	"JNUz/OZ23OrYfQ7J1L4DsC1WdHah9VzaFI4hr4taRidVwG5IqGTSBdQ4+8JJW1WJdr6ckyVdQ9XcHrdw",
-	"0+4/KMSyz2cQH9c28FsjWD9TBMlJCqZcWVEmRf6Z8tnUuBU6pAfan6iBe9LiGvjWoz0nGOG0n0mv0hrs",
-	"rvSIW3VHNOrj6YtOxQ9m1Ntas+/2pFYbSAB8ACFRtoSl9U+/t92ZO8rcrcve0Q8aNs+2xAd+BpvqHeV1",
-	"Sq7YTOZbopYAf1BIeU3AQj9tA/WK25zXkcAy0YEE1hs2LDQ7v3uq3yD8rYgz7gTBFY/jnAbtJQN3dQzs",
-	"bEnsKbBI98H8B9bbQQ1yKWLOcncYW+FQjB3AVCgy83sU95wKkrruJgjisdtDHdHtuwLbqg4BsIXX4zWx",
-	"q2F2BLwGKaMH3b3HsNyim/zTMN3ChF/UDvSQDa1pKIloqBGSMymvWQ6XTk1k9bnG6qLmbozgR9pDjTQQ",
-	"S5vH+kBAkmC82iJjqx/DEY+LjFPXdCuGCfoS8b37VrkPtGQ8mhd00abtf2NLpIcZ75e+0NqXWHOxYxNc",
-	"EMUYubp3M/Vc7/oUGea4alZKdFvtfU2x8ejbmyQjX5LHhaxy+FaR6emEMHHDCrlGQCi7ceb4GdUUJs7g",
-	"2atmryAnUvr3BrHp+bYPtSte8ybabk/qt60qXJNzwfauXWp7klfGI7VmWXQbumlMTyfJN7c37zCX2moA",
-	"bohbeKyIsps3b07VVmQFF+zNmx5IENHsbXcZS4SxK/iz798l+bg9kWC3x2fvNJtv39NMd/ZeDT5wzBuB",
-	"+SGCJt7ya5pdI4/PGfyNoP5GNagKzbEdsEu3HI8yio1OpP25hqo7dEBZH3BW2niABzEuZQUqyowXBUyh",
-	"4CuOlV8o/lskxIG5982dt8UJCaVfs7U5gZQY04mlE7nSGHIak8ajXPsOAHsI6r30p+XwrrzhrmgGfxfG",
-	"aPE3AOFaoSfqglz9v5hsduXauEXgM3v43d0LtGNhB/tfI3crwRsbq6iZ4WtiGwypJObEd1zkruSuTk7o",
-	"Rt9SZe3vDAtjNmOkUixKGlMMJrBiIt9BB7lL08GoiWEjoS2jYkxmlW4YaddCbo42A9tIe28vBnxu7IgY",
-	"pp7a/O9ZkduapSZTgzMi1WsG1gh9Rmw2PMTMuRTnsaMGbGM0TqyTsShCh550Fax3bfaLr3cB4zn3UCNK",
-	"AJh4B+QSBj9qv8mFwEa/55esGJSo2JpOjvT/TGFeuQAxgqtPgwMMzoPYm7tAvbPO5p7YdqNDvCE6jUj+",
-	"S4T+lBmOChyXXB30128OwrOl88OBX5toKcmclvvlKarXEKG3JySy3GtGeq2MEDkb52PxBe2Gd5/LI1il",
-	"0SH/JIzS77nSsty2d/VrQ85K9w7Yf2OOW0MqCr2wM5ZBE4K4j6oVef37pvqTnsj5HNTWvyWeA9hhFjfb",
-	"5o1RO38jdeugVSWjx5u9b/vVltEPZ7QSY2LO/2qtzQY5HFWUEbNSVosldu2fyUoPbKvwa0uK7K4/GumD",
-	"0g2gU6zba8fX1SYcMRPfozMFKQl1d9cA6Af/eHtX92rfVA9ecxyCWLHeRJBQQfmzKFWZbcK1I5c6juEx",
-	"BFB8oD8NESSLvBX98CPEj5bJQA0KbUWWoGOjLtnDimqcjmWRd56O+lstZM05WckyqHYQVgEdTm5Y7kJV",
-	"5/bqVajYOXVvXsoVoWRuBI5R9rhYXDhAJDuu/WtnVLB21Dmh9ct5XpV6iZXX/uEYAyqg7PgrOVQA45jp",
-	"RrRtCBadaaOHd2ppcY4a3QMwHdo6rOikwH8+B0XrV0wXloKdxx5FrrxQndHsmmgZQqkQYFDgdGyDZv7D",
-	"MzjNkUvkbjaUe4yMev4BHI+dCuHIb+DKztMHC/F5zJBwxDYRpvYwXPePlTWayBRF6d7AEVxiVMh3mwr9",
-	"U+KwThzusZgrjr26Yz5md45xE8i0cfvXvAG8e7zOPYa254A67RB9UPG8ICUrGFUsH/tjee4YaWwryBcc",
-	"M+8hdntBbKrXuS8G41bcU7EFQXlBaMFKGAlyTfnKMuiaKmWbyOnYLwIgmRsqtJErZMbAUI+Fpffx41zh",
-	"nzjZKPVsPLKvTcrNvwtZ/4RC1uNXjab4PmztEY57xCefxKF/ElXUtcQ4Ey7A5w1YWlsi1tv3dxlCqCn0",
-	"kKij6B1rC7NCemiApNtMWbgpaCQND/vuEbxgBEAgQHwhGvkBbjQz3Up3TALFnGAKWwvOJep7qFTClyxf",
-	"YDuoQdAPA9EioBSif/lnxXo/63t+HiQi5wVNoWVbSFCM2LByJ0+oNyfaEwB5HQlWbDa5bqk29TA0xz4q",
-	"doKtKFZ9q1z9JgwpdB0KoVRSzR7blNNOAe+eu/U38OWeni9ryvMxuZHctnZfwAKr9QEnEt+YTuD4Xm7q",
-	"bwQA/q37LP3+jlf1sQTsFoecrAFtWO+uinsIKq9iu82JetFGd2skz+ICK5/Yguc1Er2RQK/Lgnjva7sS",
-	"ySOUNB13l8vI6lM7+2u1Wo+hfGlsBceYVEJVM4T5zS+wew9Z0a1RJI06mraybHS2VxdaeLhjAXCy71qN",
-	"ny2NOZ1wbkAG07mRjhuB2UgCuYRLAapz2h5mIb7fW/nZzQloFadtafnW0i2sxQCKPRWEWcSynYBKwbtd",
-	"oF1TNTT3SbaDMPmCRExgsaImAbDQqDj45eD+qCQ3raXiO3mlcSecY+H89UXoc7MZN8D6rCnezB8I/Ffn",
-	"nE6uP4ayDcrrp6Rpv2yDh7BGqrlzjFiV8J9KuIzYWZGOTP6Iwm8HWQ69kegxQsNbEVnyBRfGRDZ/lSxj",
-	"fK2JOXRjIm/A18hQAZ0+JCsuKo3suiOWsATpad/+e0MqYVf0/dODWiSGSblB3ItTO+HPfqJsS7Nze3IR",
-	"gp/RsuDglTUnGwM3EBpDIAHbCItrj+8DSoJr5h47ISoVpyzRPIcTtpullMpJKizURjCZkozAxfWe6Hgm",
-	"11tEbA7B8V383GUP4Rki+G3poV3e5I34Tpar/u/opUGZ1Ue+VJEditzWkdfa1U+gVpGpNF2tB+Qp7RTF",
-	"OzUsqFZ+QWO3Q4GOLRx+3RA0OAjoe5CGNArNNOsesXkpf2fp4OBT5oyNnfylVpdUw36qVJm8tX+VfGCU",
-	"oR26bwBU2l2VZ+ePshl21i3lF9PtY0ZyHuEmtPvySVyEONdDCqcP9hzCD9NzSWZBXCFA2xX4fcicsTG5",
-	"Qk1HXfk4DCWqWl0QwThE6riRr5XQzm8D8r7WtmUrsncR3qmLYitwY/pOLwp+UvJsic638Qgn45Ut1XIy",
-	"dZnspmnvxh+pduh1ja7tK14UHGvy1NiFMnsoD3XLW1azgjXqHA5p2Us1/bcsqhVLznbBF3S21UyRz6eT",
-	"//uIwL//2XMuc8qL1mbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcKn9MJ227SMCNaT",
-	"9s29iSxJyeaV6vmu3RYw4cW1lXnajWsNgXfYq7Z7yRMHBmt/UEZRT6w16stmKQtGKgBit6k2Dqtvx0I8",
-	"+c/Xk5NHb//j8zdvTvFf//zPf+wDd4x+/5qe/P72w/3bf+y9y4Md5EZKLf4Z21zWaoeGFB21UOgJ+o+t",
-	"+mm0PDuDCzJjhdyQ31kpbcMYOZ+nKfRhOp6e3XoyfZiOz25bSNWvOvx+F0J8/MOzgQVNntDOJu0odTPk",
-	"9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MF0R0UwNib/rWL2awfPkCgesO9uIXS9degA",
-	"Ytd6gw4kx5/QvS5GSerVtC5BybDkNmLWUDoPEhKxFPuDTnjbSe0+ofXI+pBT6myOuD7y4YO9YuhgLbIW",
-	"em5ZzS9stpTy+luRQ5ndwCUdyM/mg7pQGDjAir534iFi4tBhOoUJfQkYKiVCOoBbZMEFwvmSpdYYWKqX",
-	"rg4U9fa0tOE7P6sZLzsOMInurKsMHrhyegJ0a1nThcsNttlhTOTdUZzn3p/RBuXUSx7jMK0FL9ab0h+x",
-	"ocMC3qSaLs1kpclSbsiKiq1LZPThbiZIJTw+Zove+Norjm1gynbbfEGARfozM0ptY0yTpl8BbKchJFkw",
-	"YSwslqct3oghU772VoIKqvkN6+H7gfx7y22tvawdlFJ6jiWj+XNRa+YRJypmNFUl8g1fGH0Y/ZEA1W7k",
-	"zwU5mdqC6q1NME33FenXHtKVEWJtqKVJtJxo7vFOtG/7EVwf7a0K/3quD5zrS011pVId1qGUoSsODu75",
-	"JfW23wGap2/WmQ59e+9Gr8awL9rhXnMpWJvpCp2kcldDrgRdq6XUPS1jKPM7XtdIY9VysXjJRcYOcBh3",
-	"eLrXS6rqHli7UPDxloyuWqom6N5cCOADoKGW8Q02cPItycI79wSGxKkvqDnaTeH93kgpyzMh6SCwapPl",
-	"PJ3G0bnZ2U3HK8mj6Bxxd6ttNgxXsPdpGdPdYDChO+y93XqXAfVGgW4t8GlhzcIBGKTurSHlPsPy7YcU",
-	"B1Fdzy/v7HpYRyD2SotfadjiTi46xkXmOfLTuMs2otYcfRc9ZKebNuhDTFChfVNt5VpANcKQB+QvBliP",
-	"jha5tts3Vb75CDYrGNTQsFVZcmdo0Lwrlc6pfkZXLLg3vXPFGltmFXxgd/Uo0tVazpEwGp6xTbrzaq+G",
-	"3K4x776GJR6HBJ16UejTIZVYQkVTrWelBdqnuPUnuj3A5xpAYe7qDAkjJWfnc4p2zZ8UmOH7rKgUv2H9",
-	"84EhgtRWqFQO4Fbz+X9bxa57wfhK94IxLCX6fZIKBRXJppTPhero0zpnVFflnh6pjSrnTvSU1gS/3klU",
-	"blKBpS32Cs6oT3dTQ45Ls/jBzXWhZGY//EZBxY/4JLBIzooW03fVQdwBnTcLKqD7ZrJbaju9W/qI9sIt",
-	"3NeNG+3ZIG2QCo1Ni1pB2UWPHV96ardx9I9+M3b4uii+QyZRnR31bSoqQL64vG0KvreTWml/pA/Mo3EH",
-	"6JZxDLolvVFpF2X00K1N70IPG24tZdFSz2/0MnPvbWR5zUpinjxtx+5Me7lubCMRV6cGRQHKefuiBPyh",
-	"wVFP2XFt/9r2/qcyWVvTgkzm8a56Z8thP9EPqQYOQ1JafWfS1CFn5ZPAGAlOpdmSRKwDYMpAfLAd5RzT",
-	"BzYtrOqgu5JOzDZsLFhAzbJelDSvKKYv3WDwGcZ+VwlIoYsQwwowDwJkmKd6EsmN/87aeoBDIp0duG9Q",
-	"vxXUC8TKXlQvFIddl2Erzao1ApA2Xw2+BEMn77bkrPTH2/pozEOHHJjevbzhqLzi6SSmnpcuzxONxS2z",
-	"dKThm5P6kq+qgh6EBdpQT+LQ4YPOaMv9s+ZabbZPC5cwhRWvjNCVFAuzN6sLct/CTcGWncZtiM8eRMd7",
-	"mhTFVuvamfWQQA0MkaSs2dRLoTapnMEE5fbeUX9QI/BOdUhqpjqgDSi2lB5mm7lNaIrfgopX7YZo2n8H",
-	"QYlq5c4z0CUpTfprSk4xgonG04q1J68S+aqhoDf5vvVAvlZmSftRzOuGKZp7DU4csnUeBzYdDzy9k1BY",
-	"MlqAVXWitiK7GpMrmt9QkbH8xGVTnQSsXvN9TjU9CYmA5iPs+nGiSyqUr+FR8DDLeWbuvxNVrdeyhMdV",
-	"QU8ePTp59Mj8seRrSk+UzM5OwKHFzcvNF5sl1+ykoDNWXNWY9q5izB4gd0WvWQlrx8v3xPvdzB+R/oDM",
-	"pef11Ob6gUhm2V25n12dkyuwOllp1rcu5ZwpBft3RWRJrsz9Wq5LrtjVKYFf1qdgBxA5LfMr8nkkWv8J",
-	"v5/xE99XihZXp+SVAxghsGqFUPy2o8Q+Mt69Tz2SupWV8331ZY18so4EO/c3BaGebpT8aVSifeQqsT+m",
-	"pMvC1bbVRlvrZ1NroIBAWLYFjfB1KwvJFKnhkPUytkHBbgf7duvB3GjVo6XN3uozp9hZ1f5uxWgWgzQR",
-	"qPzuMXn04OGXZI1PkJxpyotERVS60vSlprOCXYCqtmYltmndSb58TU9+n5w8evf2P968OQ1//KMl5GrT",
-	"nRKU9sifVOQW80iSXCa3MkDNHgWklQsjKts87y5DiCqLhT+kaTwyBlP6SZ72j4MX30jnrazMK0CoLFmx",
-	"biBvptuxKh+I7yiWbC7K8KGRg5YzTruAu1NtoRbWOwG8yYWyLv6c3aGj/o7/3K7Ms020T77/YSBux8H4",
-	"Lt1Q57lgZE6rQm/JuqC28Uvf1phFtRLJe4d6TB9bhTBNJ6sUXLA7DdDa3/KXuHMwBr7TFbu0pKt07cgr",
-	"kHqs3BL/0JisqV6GvwmwKc3NN2ZfGLXgORaav6VI2ML2pyTVF48mU/K/Xj5/5oYgXNjMALvNZCZbekNj",
-	"2+g2GS4hRsbcPPcL8K7emT+VUs4Hd095Pm9PhpixBRUHYrIU7FDQprzkc53KwXL9nqwLTEjf7QJSNQA/",
-	"uqevKK9YJ2AMpDLapMvZNgqlDlwL+61K2ZAuUQf9qCUj8Bz05b4xzB0qSHusZcloe9UNUwyhwqSoAdRp",
-	"em32WPR8h1GF2usz3beGZ8ze0xJwsi/IxOlD2jUtS4uMshLCUK533hHw+otKpLOOBqY/pGHZfDdehYsy",
-	"DG1Xx5UU54A/7uAqa3tovvCOfCVXjGCvMvuHZdoM9EaLOV8ymo+JkrBDb0SE3qYogn9xfUquoCDiqkFU",
-	"LI/DKZ6+EVFZHPxg5PjQNU3Dojj3i7RvFuc/RJOR85eYDJLyMaZ9KbVz4DOhDnGFRhkptsDXLdnnO4FY",
-	"8cdljLKvLqwiRncyIjBnIEqr9K232RxUp9HZzzBkM+1i5wsWOi1yVHbQwDykR91cVmJQfkUQPU3LMokn",
-	"j70CAxiJF+DKiPMO3PWOlKtQUbFfYuCjHZjztZJ+HndN8g30uYJT6/IrbR+hgXD0Xd3k+/njm5lXtf5u",
-	"Oy3gdwq6omQsfx7c7vfgbudIHMDhg7K1dg/TJ5GzFXNYDYIE5U4EB5Azmp9gFSza2KWxsgXsggVeDTAC",
-	"FjDA7FihWQkPScFONra+zHXETElxf03u26tEqNjfdJ7rvZ1pVOxK5KwkG7pNoJiY577ednUK9YcJVMy6",
-	"ijUw2dkrHMp3XOhTVayTJsoLRJdGMz+0hMn5giloHW3JIhbu6h+D6wdQqiEbTyrm1VPbteJayI2yuqnj",
-	"ig3l2l4qGcUbW3MgIELopi9lcLwm85efBVBFyL4LYLIY6v/4+cuH3NqOU+KlNRKVcataT9xLL0mPd9+i",
-	"mmQ10nat2uw14lHVYMtdP5o+6fY97APwlpMNKwqi5Ybi51wNMxLaSvN/QfC9hjJ6QZi7qoV/4LRbB+hj",
-	"q8hNsrqGKa3IiubMX6uwuLEnLKTjG6kx25r/AHCgma6xn4qiBt6Oo9UQIEQ9K66fWoGA7829sUDhwc6x",
-	"4qG3KUXzPaUbYZ39x1Q2sait5LaPUdyoV4ETjocBpMkGGt3g25JNuFrzhnaldV8x3a4m2U48d1KSDDu6",
-	"HjqBW5zl4KjqeSEWDHYjY/0Jj1hKUL2IgDvTRal/RAZecmaNzs5DvEcuPb3ZAMcI9iGWRO67iPLDWjen",
-	"dMQw6PbxAKQ0JvJvki4BCP2vqSBM5MpZ4Vz3TxWec8HV8kC/WKM8pa3xttMI+63W0DKvkpdD3CDvM0Xc",
-	"kx3dde7Q9MEoAI7sPasSdkG4fqtYhbDzVZYxlqePZXuP+Pph2OkeMTCZRsuClenYjWtsCLe7la6zrbnK",
-	"IAcULnfvUBrY3DjYA0c6Q37A/idoT0cK658JfBdvfjh9ge4xMUPrISdiaqcqMH9j5glxEJNrVwTtF5ZH",
-	"qErakb6fhJlbn/MLDIAMRZdok7CXJKfbsdUzuCIufxT0PUqMJDjdKz0SQ9qAvCJnk7MHJ9PJyWS6d8hw",
-	"6ncG1KRg1BzUjbywVoBrXOm6ZuxkDLaLjZDn83CyJ6kqdUjaNiilatQqoPsWYHaaSQdUkmH944FQ9Qd0",
-	"wEygV2AvOwyFUK53+vldADAp2D6ANgDWl7LG/V2cq7xv8SZIpB/asD/XTDyOId/2AeInphrNIZun8fZ3",
-	"J48IdV0IDcENvaHKhiVaS9zlBi+ovcbKHl6q5YRYgDYfU1Oag8lMFsyoKmNDkQzc5eIC0a9bCNU4UVgm",
-	"12le7eVI2+u5Me3vZOnaK7puizjP3da3NGcXcbctal3ouDWfpZsiDw3jAM5td3njQdd/zeryDB55oR2J",
-	"vQPUctwOOH5UjB4kSR3MtT1Eg4LxSNd2mX8613WZHwIIyt6vrW8kKUBdpyjsh+dDeFuyqgBG44a5HoM7",
-	"UF4Pm1BeCZX2Bd08tckOsaaurvn6RK5xCSc+bQOQ1drjZHbKrnUoniq7AF4SwTZ2GWPnf/IxIAc7o9pW",
-	"suKiBlQ2bG2NGihcQftOBnyTQ0QRCsnaSLftr9qKrHlSZKUzmUIPRQjkc8JotnSXQggZLKXZAa4viA1t",
-	"nNtymBV2I7hhJewI1zZZUozN/eF6vV6QNS01p8V5LYiem0eF1DA8CHnoTg0rI4puFdkstxcEbcBzN5j9",
-	"O3SdBI8jSCAXigR9EZkAFEXu435x5kQH+rOdbozsaZtJHtbMNaUQldXesCfmSMT3wH7B5hhjF1DEbjy+",
-	"N4ot7pe5hpMOsxTm0gMPQEpcS8TqslDSaiBCOnRdrkADsYxGywXT6jOSyTW3EDzgbKULysU4JHfaFAn8",
-	"NfRP8S3f0Yb9TJGyKmpFH7HXA9joSd6jl7rPgBsG5ObeEQIf9d/vR7QDUrxstW+gCzrVCER8w0KnLHtE",
-	"2oyb3WkMRcIzskBW+iViJdc2fTpJuacLyCOUQY0HfQjZtFaodX8SFWpN9ieTxPSNtjTN4HnJb1iitr6M",
-	"vtlXyOceTb/h14OwP9v7xG4vrDy7Zmu9w4DTPgxY6yHbdS6/hlBplOkxtHdsg1CtaJcvsAHlUFBICwPa",
-	"oEAzrpB447qgW9sKP9Ejycb7+1lc3Q2d5y5T+Kj9g+/WUxwfbq+fK5kCxkinAdfa4mJr0dPeDSmcBexd",
-	"tBsuRAxlkLotoVDja9YCO4yXx05VB2ixWtppwvzgi1+46HpXo1NV1AjC3pkx8dz21trsho68QEW/xHrT",
-	"XbemaF7j7kNiWPawqxjktPVL7BX18LBKY4euWFkH74cCC6QKJLxj/YlLY2rJbWHv1yWWnqXfgvV8O9Lt",
-	"wSQ523lbIn6xJR6PHc0H6PXHUFjtpcK65LK0BUctZv9P9pGj3qSqB95ezXtaUs0W25Tz1H0HuE6i5uW8",
-	"8L1uIFcO0WlPNlwEv23zchlW/OxnlmZmY/dj/sQOq857lJMFRyFG8vo/jyBvdUohQtK5M4cR4RF7pV9g",
-	"13t27oybC4JODfig4DfmeaOFxmdiIHTcALndM7+wkToIGG6WVGNL4pZtAU/qN76oamdzKr1sCRsf4lAO",
-	"ZQEtrbp0nKGO8+8NtdWdg+gOwt5R3HO3IVAcopa/YkLmlq6K5OY6FSUBdOv6BSWiusOCry34bpc9sNxa",
-	"E7F9uNJuuG8Rb0lQd+15WkaoZPHednHaUVx6ONTLarWi5fZT8e3VJ91x1JqmaIylvL+v+AEn8y/I6Ufh",
-	"1eROWNh73xR/g7oazVegkrGcY9R6zoWNY2Nj5SQdXsiiMBfH3W2Zh0ntIa7mCWAm0wdfPvjq/hcPvuwG",
-	"NWlcE3asJFmqgl1mbY39dWtBUZR0sgEPnAvfCqn5PM2h9HhxTathH1a9tt+OGxDCbAQNaabTkLRrDy3W",
-	"U4cxdneXk8p59KFVrPlwzSjWmA9yUf5RxmbVVlA8qxQXTKHT7jMFcu/0CKC5+PSztvy9XnZsOB87yUYp",
-	"q1kq5j2bcCnvQ525a6JOtMJWy7UW2INNGLuTHYEDO2PWh/scuzo+tLjC4eDVzVxftdKZyuiJeQx9IEiu",
-	"T0MV2OGkuAAF0+ltC1zXPbXelbKga9ViZ8PIHmXqIP/jQc61Kn1npNSZX5YyijRxfU4oHHOI3Fy5RLOr",
-	"tGJjruPCekQOlPkIv3FoTO5FJR7jAI3kgK/jUuAGiQ7QyY4N73/cfNaqu+V4nTazqriGqE2tRMAX5GJU",
-	"Z8YUz22pITQFMBpv1N7BnRHIV9lJSlxRgXng5k1RgngSOKmUi5KpBGagK17q25WwudBJ354ArYK9VlDz",
-	"Npm2HxTCO9uScZHS0AbB/S5Nd1t2318W0cbdPS5vNKrwje3PuACpllDaFBDRdvuz39UNIRzw1iBB74bf",
-	"OOOO+gp8gHCxm5jeVfcBmTR9q0Q+WuuRdC1U6PHJsqVkqnbmA6ABVt/Twkxg2xs5IeX1fWybtHhk/VlJ",
-	"rxlZWqdvj3FdeluaRD4vbcZIzgp+w0qMgPC7lRC5ecMWQMx2wIBWE2jWZkUNWyE5xlDfpvwfLtLae6Ac",
-	"IOw8Ov0hOq8t4nElP+58hTHD8ai3Zo2UJ5uxtlO2CEzQIg6OoqB+Mppp7yTxljwEh4KBiWWyyE+Jz8E2",
-	"pilYFajrMQ/tfTUmK2jLyjWhBJSFshLNYuW83FpVszuS/dTIAErWBRUIx5EA7Ylx9fxE0kXGdfQQ5/xP",
-	"oI1D0ffwrp/4bDJDmDAEjUNjbEwgXde85bH/2W4+e81fnp6ILiuW2P2u/PbuGF5yolzU7fl0H8S21iG+",
-	"DVVDyw7ZLTblbyPL/MJ1eg65zbYkXDOsOe2jdKeMm1B2msScwZkYKwZw7gxnIwIm/u6UmKOBW7RKgBNH",
-	"wc7eGJ+vlpD6trRQWZbLwftjj83Arpely4oYcOJ/YNuQgRm2o8zN0ufkmm3VBZlJvcQCPGr2JAo07mSO",
-	"lTKRHJWiiJZ9nrsdUu76askUgwm7o2Rzp8z1KaTNeumI+e4N+ibDvjt5Ya25+k6s2kpvmi2ttgMSc01L",
-	"bdHSkwlfe6PTexLMwkSibH1XU1itIeGCakZonNSHgEg2AfyIwfIW38PL1trCCA4oqjJMpHui4VC0uFWw",
-	"e3T0AquJACBcaGNsvWQhbIARheSILCtZQq04wE3QWpWsmE4Be5gdRZiqzVJC3FtHgOoQEk86Xw5o6XQH",
-	"/6ZrtQ1raOtv1O1jRBofQX2zm/VJaHA413+bXRyoiNy43zQbfg/JAsFh0lMLrom7Mv0h0fyGD6vNK9Le",
-	"+5a91y8qcZC7xDV66cw7CgklXPPMARu4/nsOitu5uQ5pTNiWZhqjJEPjEklyOcaqK5Bs79wmt0BndmEO",
-	"GrvZIWQk4X32O5Is8/jQyx8rjcBb5USST/bz7Te9kyraLNjvaHdj7jlUngEJvuHzeUKg1VNrjpAwc2R4",
-	"ZCH1sCZZe8aLHJ39/ONO/CSd4ze04ElsvNYsBPxFPe/FEy0st2Mjj3IzuTV9ElcTTLaluV0rPEkmVVdi",
-	"MuT+0tz3/3WKDHSP8X16LdaWLQvyfse+kRWlv1War1D2JNjn7rlwxzqwx4sXsfdrXjI1KIvoLiEmY9G2",
-	"df+ECgTc6hkjOSDSYV2C3eFKaF7YHfa7OyCctS6GhLMgAnUe1xn5gjOwgLZMYyGascvyks71hc9qPI+w",
-	"uY35DEnUoUENXpQX4AQ733GG7QbAoounVR8QbPMiGL5HA5x6xjbeI4bogisq6IIh4vhsa4xCii3skuHQ",
-	"Y98GR4npdQCMKc3WSQtTrpkIEFP4L4876BzNb4c0cv6IsUVYRbIP9JCgY4t+59N2fSwGPFPmDMxkpX24",
-	"AI8Ix8rNAMia0Avpal0M4JHofnkJP92jNiQcHb5osD3x6BgR0w4/BQiv/p6JoZgBMY3aAaDpNVPfzudJ",
-	"tyddr4vtucWzXlSlzZ8HCQ3fuSIyL+RyyKIHNQE8QuckgszGsk7BNmNfpO5/iOFasEHA7WVz3Wy4TCHw",
-	"u82ykmKcnpM9lk0fvr1Pcnlh5Ot5qHJzIhcmvlP6UjhF3laSYX3t23HLIR6yH9/hzKFuiZaGHQ7a1l/w",
-	"t3vbfoHyuhN2D9ptdLXE3LCr7joxHiL2vcL0QbWohectyWIwKScDIprU7jSrHlrtoSuwn6B0ohPUjC8q",
-	"Wak9KJ+Z00RAA6Ar6Fep2A0radEzDEotqOwlpHihuO+TU9AOJxNj5VigMnOizEFwlXuzLQRiek4Rt3If",
-	"LbxWdng2Q28VpFoX0NxN9ejSEG8NFTYkMw8fD0Jk3QP9Cheyy2cAqlci8n73gXx1eNH7GG/FnPyD9ywk",
-	"EXLjatOPnUZhCytl72QKLrwh3bGKXIKuvKZKkRVdr414liWBnwJQ2ZhIjCtt6NbwkywHpDFEmHpdDQyq",
-	"UphBbW6HBRqQ84B27ZgmwN73zSjphn1qOadI6wjkCp1x/d/Z2rD6l5Jrt7feYl4wfYFXHlcEevH05tW9",
-	"uLEHJLWgD0wdlhXirwIrsMJwQcLUSBRySCJEwSBcxtFFUE8kqW9t4Pca4LtNMWlI+D230vHcQem2n39x",
-	"l5BV2f/o8tDrFuw2Z/jvLfGsNwtwTLTDQ4FPLHN4dhkIdH1AK4qe6MtOFWzYhticwhWW7tSU4uD7ttZP",
-	"ehiwO9Ospe7oe7kBC8BmB5MNLwojxltB7OZB5Ruujnf3M0ncNE+0qnUbKltTj0q5UXtT7txQXJtbyBvS",
-	"HSkufxpItw2Mh63ziN1moWEf9nCMM2ISLJPXLGjQU4w8X60hxmIE9LtYYtfEejiG4VoQUr8zs6azIu2o",
-	"iVrkHeWkNgAncpY8d13t42rRsFr/Egr9S2im+Q1EoWilEM+qHsQzn5TZkt+0ZTyEF1RqABJ6Q/fpqS99",
-	"w2j+I2au9m742lGs1pUhX1ZtndGq0D7Fd0yB3gXsve4fLTh2p7MhUdHB7iB4vgEu14JpGypw90dCgwm/",
-	"qzPtbveuCyXmcq3TfT1AR0dHEwSuQwIOEYzlqd60S9lwOO9FUvVZph+SGQi9FAfN3msQPciAYy/9x3ZO",
-	"abd92wELG/IhCePu0op28Fah7wEBd5hCyxG6zdkW1B05rT0BKCxHOC3BEMd7lyKZY+eX3Gy+qgqqWf5U",
-	"Cr1MyJyV/zyA4+6GEK2V3owhuvb7rVmc7u3gtD7tDtglX4Ft/fvHM3w/8ttUy3ihl+lbxc1z/5bgINHa",
-	"x45C8TC1dblVvO3AxXT4+/X9SsZkbKA3mdX6qh9fwRjxL8aOD5I8VM2ivW3wR54/FwMlQCarddqothcF",
-	"IkzK+XwYwHQkWXa7BKJg21BF6KJkLL/AzF5uo6CIzamXrC0J3abS9ovYFjS7TopYWJ+V+JDKDeCOpFLM",
-	"++khvONBPWlRyM2FB2l9r0NAyGnnNkO7jm9dj0MyqquyLZ3RX58Hqq7+/nKvabFeEtz+I9LpO/vDFLez",
-	"ksu9ffR/wqei09H5tDXka20/7s7Uw1ik9RjrQUfYXQ12wnYWvSSNW33teJsJlLwm7+Nry3z1s9C86LvQ",
-	"9Kz9bN2BdW8NosFvfThN+2RTgCEcAunmd7ql9AYDq2ppHfLBvVewuQZfJxN5ax77Fw86s7HvnyVTuvph",
-	"mDgW2nndnqoEY+Q2l3sl5OZqN8vdt9CFHlFG+pzYTXnba6P3bdhPRpaxTcIejRSLptNh0DmbV0Xx1F38",
-	"u8hu2MoArj5rm2Dn6w3RrFwphHMzH1XGZozaK7brKUk9qJY9FUZFP0tvJK4e2s2zVHO5X3zmQG0amVwx",
-	"yEg18wGffW1KTa41v3qV5J5XLvyTWFo3n8Bm1rQpv474jfE+tqpThrua4N4N5iqo0g7X+4BUg1QYswai",
-	"bQMboFAISTK5xuAVV0RuWE6ETdntQM6uwWX6IkvfBrUVRXuHuH6lfubtNGujlrUBU5gTT7QiZjTXKNH2",
-	"kqjX10R9gn0GAhVbsrIYdAndabG3RQON3ET9rYPn8HybWf7xa5bN+JcL9lSlPa8I5bxkRBa5MSd9dRvl",
-	"um+QbL20+L87uPS2DN2mbBr6I/GgsBQWhtElCyCNvUvMcbggNt7ier1RsQ2qtPPAJlq62jcC65WMrmzy",
-	"Tf0e3wU36oh+zbaAac8SPogIZbhPTBhPUb+H3ZHs6zwLNeS9nMZw8A8Izg0VGW9b+6IMcE0HSeD4LBzB",
-	"uHckHKOY2/FMp+bwigkqjlOvlbOVbHLPU5pDH9ErQzFzbZCc3VylTbxG9qpmYlghS8kWbVEXVVSLJLbs",
-	"UpYagQhBfOZ5yZRi6rRXtz/vkFaVMqzQ4nY2NPvvJGbFk8tnl5iVR77mhTmdBDU8hYljzkSycW6Yp4Dm",
-	"s8Zk5fr0Y1aEGJLF7tCFzZxyq7GbXs+O6ir1QHbr1wim2dMk7asfWBMcb8VQVODmeozN9NwHS3aMfo+z",
-	"N+BybM0EtgHd/tbwyrCTCn0M+qSYeDz9Hd0SkTGiiuFEnL3tTK4xxfl4CfytN9WlbV75cAxaUU4Q3L1w",
-	"vX57bQNsaXtzJSiNbfOb4Zc2E0UxkY/rqn3JciY0p4UaNh3IdNkbx7Cn9rre1CpcCysMcNf4ImyPX9rb",
-	"Nj5v6+kXQfeksCPcIRgE2ZBOX9gN7ccrbZ02Eq8x65nM09btktHchuvaygrazl4EOcH0UqabJVRl0dZS",
-	"edYrM2Ov1QEj+TngG8O6xrj0FL1+FrlMuOLW64K37a+rbmnGixhbt9Tdo3I7nUx6nwIzsR/YWqcF47q7",
-	"QVi5m0LpOo4ckAIWGvtZXPW2cRAV/mgE8DDzydT/ogU4qZb+CAhVhZTXEDA73a8KuH2P3hCLE6C7T1AO",
-	"K3Zb38ZgP9j9SlyWzRV86+3aqGka14oV89PRxwKh7+l3b4DTuw4abalDZvUHtr1ow5x06Li2whnBs0nO",
-	"+7WG6Is7BD0oDOukr/50hVvwvN1wtqnh2MTt7RRZyRuWE5kEeOmJsftLqHGIgHk8egxozZtSataLLMlM",
-	"CnhFZgbiwlrxDpkGLHG5xshVDyzJoZ0xWrBUsDNIfMRherZTFldRKvjeJVcDQwpN3na5RLtpntuu0LaR",
-	"dAV73zdPnrZAszOR9ydnPaW4X0aOhx7o41TQtNQHRmfsRY9D4Lp2EnyjSnxHvD6xpm/oFncocX8Mi/A/",
-	"ETcSirxbnODM5TodZcthuH1TegoP3Y5Hv1UU0Lo+xsbuZiEwTBP1rzx4a2D2rZszNPxaUs0e03LvL164",
-	"5+paT8um5VTTxwVVqgNEve9xOibEeWskvI4bHqafQtBt3xrU+lr3JpWVdhdmHyyZ1iVb8WrViokySGwd",
-	"F3m+r2+zZcdC2uge4ReI0CvkDsO2bqgvUO6UNlKwpvHtY+X+AHpZGCcNBvUZbsa3bTfpT9CC7O73Zcep",
-	"HSZaOzKCP6bUvSNfpowJr39GEAeLOojPcD5218F+fval6ZFMGniJ3I5H/w4e3jqHLGSbc0GlPeNN34HN",
-	"dF3I9JsldwGZ4+DwR07X+0mLbu3OQhIMVbANQlH4PkJS6OXd2nj+wmZLKa8vtWarlLE6pM0Le5+xMuWh",
-	"gL4gbMGhQt5NnkKTg88Umcl9WB8H+He7WhhFbto+4Xf3TMj/TfedDE2NdNP3aIeLnZCOXB3b8g3GflOt",
-	"pnDDVHqFTOTQq31HlGyW10lR4h5vvePYjQVqa+4rfAUNCUP5v617+Eydkw0u5ISnQcfg10NCb43A2WaZ",
-	"pwNn7L22XH0Y2FtgkkY/XwR6oUoTuw22w3k3F9v21h8PqX+HaUJJQUsmiXVb4ELgNCIUz7nNQ9tAB6j4",
-	"ukgcAvfVPmkL0TbPlzs85zjMDhb4Iuon4Bh+d2tjwibOWY/T9UR8Z9Yy8Iw5r3o6qdiltbWetb+P5t9H",
-	"8+MfzdJGM3r5O3Z0gZTV8Jc+6vZMumX3OPlHKNjevak/iaLtJDs2MdLg5JyTBb9hglTri4AvuqJb7NbN",
-	"NYi6ZkPdkC3kE9gCJlIqccTO6dtYPt41Ucf+pKU7oJ/YZRKdkAmi5IphBhqcxAXAwwFy9h44+pSgsClp",
-	"Laj4/nTXpddGltc7sA4Htntqu2HaC0GLHKGIfRJ+fcbwMZSxuFvF9mHmC8HykJ6LFWMup891OBwTLeUB",
-	"69otGr2rSHb85kWyGTYVzDQfG9sF5JUaE0r+RWwohglMZ6Qujx+MHaLkKXkmBTuHL2Y2NWJuDq45MleQ",
-	"UcX19gpu56uyEqcOSulqWC1SR6D9GNlRGFVHwiRqRncYZYfT6+esnkAVzmd3MtXOXh1PbHtpsy/jBAbv",
-	"MbU/NeGrPWfPFpEnE/Ycv6dKSvq8dU9zfMubjX4LgzPQkge2cU5zrugMrq3Zlry0mZhjohhgOFg4njb6",
-	"jP3P+1xRv3C9PGIXgL8vq/+Zl1VLwfe/WcnnHOLdOE2oW1Sn5CUUfNupZez0YOiBv2/Av+YN2Flkbzft",
-	"BVM2FWCAa1qlT7M1NnFbB/RZqkW3YOiuCUtNXVH3gCnLG1YWdP29rEpVy945e7CbuvOdLAFwx9e21M/y",
-	"QhruFXCUuFjYXBHbd/2Lr6Iu7JMka7QtTMFWJK6A0n8+HA9tp+bKvRTFRVVyvX1pDrHLWuQ/sIQv6lKQ",
-	"y5+ekGu2HZMrVbwzPPgOj9r9L0i2pCXNtM1yBpkApimjJTgR7KuXWq8x3KTa0YNzqpYzScv8M0Xsg6cE",
-	"knZKTAJTLlfH1u7Jkhv5ACiP9BrTibgZLZPymnuAkvORq6V4594fjj6u+vYWQAvniYKMb31TuICK6GcK",
-	"uBmYNZlLprBPBggfulKnJJeZukfX/HSVE/Z+XVAuUBJnUphzAm3bzArImi7YhfknlFecvxFvxAn5178u",
-	"K3PZaJ4B1//rX+fkynwkS/47fHJOvgZKE7cxp6enV3gP0WjfbDpggsAESeUJ+0aQmLan5FuaLYkPKkNm",
-	"GC5hzcoVxzG4a0L1+dX7k/D51T8vkAKO2wwZFN0qslnybElKWWBnUHhpJs3FYN0Bp7j8J7n617/wM0rW",
-	"JZvz97gJdhTcji3mq31+pW6yd1djuAHwvyx7d/XPU3LpQ5eyjCFiMirIjMGvAROVa2WmwnPzHP6NpSY4",
-	"G2MwmPmYtZKrgq+4viKfT4mWxOishBWKkbOH/8RrKAMXyhU6TdH7Rq4+GAtgTIKLZUysh+X2yr4FEvnN",
-	"awxbX0FOKe7+Peuh+o9flRRX5+Qqkzm7wno46DhnXrSEFmCGm8bkCptQXNlNA+hkkHtbBJu3L3wshStm",
-	"NQyG4BIwjL1K7OyV56urb1/RxdUF5tIBfrNjgKsn85Onxni5Ip8/OPvKZfOPyYPpmQcr40BlITXB94by",
-	"yn+ewgjmsnfDLPgNU+T+5IGd7Qu2ZlRzsTBzDckONp8P7sFIh4WtMjN+krPVWmqzyJMf2PbqIkiRa7a1",
-	"bwlQsbhd0DZVwJlggHsMx/vsAVmai8RzxYobtjgnVy+oZj8iWwAL+L9PfpIFz7ZXhm9r1fgXZMa2UuSA",
-	"4QbVzQ/OHiGdr14wXW5PLuealcgb39mWimtaUkyVgNdAo6Uo09oQtuBKs5z4QhSXS8qFl6Wn5EnYWcE2",
-	"ZqUKXHJ0vWa0HEMrNzgPghhTx5H6nPCFkA5Weysrh+N6LeTm9I2AcueMCSzr5FDBMeesNHfJmmZLdnJ2",
-	"OgmyOfrMXBDVakXLLfQVZOtoS1zyK7YM5gIR8WyiCPQfhB6DOS9tAzY8eOaIQ+98V/qFKcwjZ9NFCtP5",
-	"aHo6wVnINRN0zUfno/unU5jsmlrMoXtGzP4OmQOob3sefJKPzkf4rbmI1VoKhVfr2WRiyz61vcs1e6/v",
-	"wX0AhvZ7i3k5ktfuFqUpD3mj/cITbcHJ61AyKX3dz8j1UKgpAqPz129j6n8jnZgvZcaUAmj//wQU8IUy",
-	"2sVTpilGr+8B2nE7SezX0G6PunTH1x9GABQDKSa2SxmWtqTafoDoypYsu8ZzCywfIGdWYPL52/+3ipXb",
-	"wGA3rJxJqP1sJ+zbP3LHMipgwx5O7vd8yeuTt9BIY0YVs6GoN8I3sDlkAkJqJKV5ZXwpA5V9uOvYbPWY",
-	"em3BC6IWrrqZGs3p5JphQnTLaVP6EjQ41eSv1GzDI/dAMEPB3J4HXbRkP4/El/Wv1mT3m+hci69rbp3R",
-	"2eTsi5Pp9OTs/qvJo/PJ5Hwy+e+aRXc+qlT5bvLFo839X3+fz6flZDKZTh5M7P8WNRj9c1EVBXpCRtds",
-	"2/2zgir9nayMYD57/39+t5/8rJozm07CzFyCNFsXcrvCIFzJbuQ1/gwngNpco0Pm20jaTg1BfVDLmm1x",
-	"HMuMdBuzdpcXArkAXLoJnr8Ejci1o/Xdan2TWgSrWtFrY9IRY4tAF1i9ZCvFihvr5Ukg5R18PvyJsDq6",
-	"GhNLRLyHXYvc6Gy4Jw0VYzUbt1qdAjANNBhM9cm6umbbK7dwq99wFPFGAbIlQuQJ5h3UnUNwk16ztY4x",
-	"5usnEfkVd2HwUYyUMzDG3qIhy5T+2qZH9D9kKfZs48be3PWMbS4jQzFY2ebKum3IhemwKf9FxAGUkI6c",
-	"IfmmmkzuZ/cnpKQil6vI0Adu+MIq3HBbmHMCz7O9UgUndDwZ0ncHH1saR7vYdEBcM0ghjApajaHTNrR9",
-	"7B48czse/Sgz75vqet4/Z2dxJ/Hx1Bo4VjgMEBcs5+gLim/aex/QIXIb6pTTvhqQGYpsZKmXvo2P985Y",
-	"2D84wkQKECtKGyXDCiBzcY/JipbXWHVuN78pV/CLQ+XKHIzI1NX9oHNZfjp336AXMNRdtmic1n0WTB9M",
-	"FmNgt5Jm8klKr7+m2Pl48saMeB/ZuJstn0n9VObGAs+PwM7PBQtuxRirISgRh6gsw/hXOLK+deKryrk+",
-	"0SXFoF27rWCeewWPfXRzYdzeb52SFVvNjOpZOh5IGa7YG+I11DK/rRl5e8pTm+++FLZ7M1FVtjQS98q1",
-	"3AN0VpZfgZfYf3rVEojbO1UuxR3nGvelpxoBcDPtK547Xq8qiHAMfn/XkFxkrD5gv7hWI4zwPisqxW/Y",
-	"njVAYfEBLzyedUozh8FmeSHuHYAJhiCS90pyREAfIa9HDr+ckh/lDYMqlVsodGg1NnOm7Zn27V9sUNol",
-	"W9RavbjvbEbGra+1Hz2af/VFPvlq+tVXD7Iv8y8ePqJnc0bpJHv4kOaT6UN6fzZ/MJ/OzmaT2VdnZ1k+",
-	"fZh/kU0fzibzyYROvjKbth6dj6aPzk4np2enUyyku+GyUt/jK0bearGay2/d5FHst9H59MxIV1srNlI3",
-	"WddvjmsxG1m432BmQpf8Th5Gf3dAVvuayXXhLMqtIjnPx0SwjdEUXT9bf32YKSbuDhD39vJo3gDnN6zk",
-	"c6x2SZrCz6Rm5Mpcp1ckN4YuKxQDuxZ9xltZRX7jgmpAWaXa67k2Fsy1hRQ0GoLG8GP9zsGZ1G6dux3S",
-	"WSmvmQjKit0d5KOl7UFzPJa3LAoAH7Jg3t4dwGEv2FqWSR7zGBTW5SgrcRSN+7GzSY3NyoWrFEPkXOAT",
-	"UsjFYWw2q/IF090Oya/tM8cTyCtZmV+MHk4mp5NJLfcjSM7J9NUkkpwgomdV3i2DrEgOMW6XxeblS8ko",
-	"dtF7OKk773qzAdKjVdJASg9QDPpFY8PdIwkbaoGDLRZ2JiHNDEDPov23OIIJDuCI3bDPt+bLZMgVLuXU",
-	"Uu0KOjIp886HkzH58iHIl+lkQtaszMwP5JxwPcYAB7rabD0m+QWCgLAZV+i0g0stYPHTkr0ReAuaF0Sj",
-	"YhAu5aDDvfhTHXRNbm4y4UDeegYn9PiOub/kwRtGmjbT0/LpJ+btesk0tMK3TLz/AKsIu73u8bIy594H",
-	"/MeOw6t+dvDzQ8/OICcU+t+xvP4YzqeVhNyZu5Gs3QPlaXK3q+7vg9bl5jmCy2bA/jfvvIHOGUePt5A1",
-	"gXUMdcZBgMajnKc+l9CKlQt2AnP5jy7m+wqZb+DGY61Gr+vn71NRPxWEKswHI0Ju/swjgriPx7paHLD5",
-	"idJUc6V5FhsMyaxp36kSYPEwUQtSn9ZUXJD7E5LTLXS+EHKDeXTOFuWKKAq12WTLaOnU26YtumDadd97",
-	"GeY19PR9B14q225w9LfzzNnl25+gpBUgWWbbFwC6+JUFLTJk7Xgg9n6djca+JQFmSDg84Nf1NrkjpWV2",
-	"/a5gN6zA5tQgKh45UM3zGCPH8BTUR3lsoH2eph1gIHMpMKFluT1RW5GB7PWDIseiC0LesFJXJf5teIuX",
-	"bu4wP3B3ORSw12YRJZuXEiIxG1qypawUO8ln5rxtzDpf3x9/9RauEvAbwVg5y3hu3nA/7VNsTMNQlOUv",
-	"HfTLwweTiRnSFjJY6k9Ozh7UfI9Kl1SzBbhX4rd+VR9/4p80O1lQpQFA+RculA0ChNnuzCv63YqKihZA",
-	"WAst2eYSTS2mdxS8KQBaBHQQXcfQQ7+XGyLnmgmXsElyrqCr3ZhQ6HG8WVKN3rfNkkG7fUM3Bam9S1nE",
-	"eTChh2hTKNss0brTJov70La6beLWpB8/NDRYzLbHknDNeyQjPvS2M1VwjzDXVO8I876sxvYODkJrWNzm",
-	"eAGPGXSgmd4fd0pYe44hiD1KillQvbJ50S1YUVy2ZNhN/zsUhNmIAuIzm390j4tPvnL5zT/8fDJFu0wW",
-	"N3F8u2QKTrKNdh/pRjDSNLeSsjugY7HvrZqpGLqz22jh8OTqt8N4dIMpw9Mzw1gf5YW1u8m+7hFcGzbI",
-	"BBdgSojH+vJ4tOFCMBecOWYAx52w/TEcLwCP4l53g7WGbQ4X0Pc+uH/etsrqSI/9KJkv3TTxr/7z0i+i",
-	"vknDKT7cnA8rftuxXedW0GAF9sFvaPOw/xe/YYS9p5kutkQK4OorI3GuyOdRC7vNUipXHbDhQv1zTK7g",
-	"ryvyuf3VVlYlkRsxBiQkn2dri7bcYb56Iz4vwNkIuOgo+//pnPKhyAmq6qyigoljEWY7JWaGFq4dlE0I",
-	"LWJLgZSP3tLwDuwN03q+xrLYPopG3bMffnkXD7+/vx4bpR9L65YUoLkNQXaFeW+B940l9ABnS//DfMeD",
-	"+Q1wCHagH3I6g2h2BygSirZOca/e6p/7M5KazInjAjv0gTNDofWAHcHY+3Uh83DbDVMwe4GwBALUsAdi",
-	"EJb0rF23A98m7jPsDrlHlfaPv71jSVHvcpEly67TGZZTl2EZel6CBF2UTP1WtHgMd7IzUW2VopfHcEcN",
-	"i1VVLJR/ybTmAhl/TZXaGPX1baRoOr3TPYYLRR08aJWj8WgJN8Eon51aopxmchXBUoyWjBZ6ufUdfzpX",
-	"+ZHqTgLz9VLDhC9OPGKouy4BIqnjP03KHfftnuD2E98UFQDxLqCP3tW5Zkpf2UYzVJ8SRK4gbl9tzx9a",
-	"sBxu1kTtTDpCHab9p0apWw9U+hwczM7jcEjOR//48Mvli2+/f/7zy2/f/XT58uUvz198c2vYW0H1LLre",
-	"hhStRMT8KIUrQTDhqf5LiqEjCp/huxWkVSUsuQbLq+GyqM2rF079p1nnEi3gIEm3G6ZxX4AhY//okQlw",
-	"Fxk1uCQlwqs4YmbAN7CQGkVdjqMHy6gUU3cg87jLfj+cfketXflbs7q7ZmUM3q+3iB1c8wm+/ehSbBxD",
-	"rtm0OODi0Ov3UyuuuaOEu4OXx1M9TtzY1WUhl4LA1+dB2athj6wQ2IjlUPKHMCIORUsKphCDmpSQm6QI",
-	"dcOckkvbnS2PqPBGQOhQEaqIv0JTzhPk1KOJ5iMklsQn0R+5s12FQpZWfbo94Ih8vOSTT0O3O5YgPGuT",
-	"hD20tjja4OXd2UeRd3+9hJk/QiG753r2tyXRXKprixSEDRzJLwB8xBHH6oaVW0QLsuOMiRQFYvxjY9mz",
-	"yQTQl/A2mYdOuLY4r8vp9tzO7WjenijhY8GEeXEUvXJ4dtcVnBeocjoH2BgLBkpnRS2HK38uiq3/wPqo",
-	"4Hkj5qDk/zUM99YPvq5mBc9Od8Kfpdyo0fmZTZ04mv8EyddVHGA3zZVxuB6dR6oQsBBwRl9hObZF+PPu",
-	"3T3nAHwuBwZYapd70s/zfM2EgmIEkHgqoB3a4IrDCgM8u6KQG4vAZ2hHBGO5hdxySF2+ehMre8ilGwgG",
-	"xkiJQllGAKkuOGRpUVyQK5DBDtQVbgEEUMMy1PqhNKSp3f3//zcMzNXgrj/AYiilUaJeMm0kn3ey/eHG",
-	"Axbw/zXcHCjRdzjxT7w3X5Xbj3NpyrJXlEiWx6xLKzhVCJXgDoCZeYYdFA0/iBwbO6LbxHyo5WqmtBSI",
-	"Z6x9gOv1KMsz2+XPMN2JLvkC+9BovmJK09XaNU9/Ox4tKlpSoRnwG0Az8hsGoeGMnUNO1BoOIQHwBt/0",
-	"2SbN1hy2rz+McplZqDkiS0LzvGQqXDisvEFwOVvP7G5bPJ1LrCWra98Bj9tdvDYt53vz9G0NEu2VubIV",
-	"pnL9hGR8+b9/9HBvMWhh+DrksEai52MENmTZdTcH5oOABgbPjnBKlowYYgNVXMagjq5r+16WN8+P4fC7",
-	"hDvMu1dU8DlTmnz+fy6f/mh44n+9fP5s7HKrydnDL8gP/Ot/Im7eUm6IlkStGb02/6DunpM3rCTfv3r1",
-	"0wW5MkfVkdZT7RSQXI3s5loR/BrxcAE2N1D3XlYpLVeAnwuAw/adyN1SMAfcZe8tAvCtUPF6noSBtVCy",
-	"KB6xt0Emi2ol7A2+YvkWgNCM+W1nAcQH7PsZ+AYhy6GEuI7NrbB4kYuSrgDk0IeJoEiZ0EDYUEHNFSCL",
-	"tZcs+n29czxonOj0NbYhLEaWXJkbri34K6RmbfmJD1vzE2tehPRRcI9wpu49tfQZ/RGYYkpWJWT+uV05",
-	"J9M3wizj3HDZGnbEiZ7nFUTv1lHyPP7VwygODkLzm5PCGC2xb/DM/9vmDwLCdTOru2VNNXBCabEhFq4/",
-	"AjbwxDTBYePGtLLjRiMOqYB+vhGBi7t1FlmCmHHIy9NPLU5zmedBwUGVPmRc4apnmBEUpMEhQhx0IPNE",
-	"STcn2EQR3F4NrchbULLsH9k5RNjs5l79meWeSfr7+E6kHqdDPD3Jvz/CA3S8YxHc30rmX0vJHKxA7pV4",
-	"R4R7CIwPDgkPAZ7LO2mKh/lbLGjwukqomZG1hypXhW2tQxiLXoN+RDX25yHf0rLgrHRXA6D+b12doFNe",
-	"yGXQsXYaJXAAX6xUg1HTmag3XB1TGn7Sutfkb93rf4bu9We6hn6qtO3O75Q/kNbpq5wLLc1Z/sNUp3te",
-	"Weuuy8DHnwbN7v9j722Y27ax/eGvgtH0Trf7p2XJL0njzDP/6ybNTe62SW6cbp6ntW8FkZCEFQWoBGlF",
-	"6/V3fwbnHICkROqVipNudnYaW6ZIEDg4OK+/39et9HUrfeqtdFmzayDaIVPjz8ggP03BUlhVSPtpzIWl",
-	"TZgnfSrDVVd4vmPLbCFZA70ogOAQ+D97lh5AHEgEMLPw2AQUVMoToi6FoweETAU5OMYN0i0howxHQvhr",
-	"Zb/nGbrA6gCD2LAZoG4ZoaI2+1CTTarL/1RZJWkyLzsWOxb35rpspdIoJkNSPRYKij6vXr55+/v7N3/7",
-	"8fV96357a/h9Inn8Dkd+GNSQnDIs9xR8Br02wYzXkcFFpIWUXi5TwtdkmPH7i5R0eY5ZQrppIuNYGte7",
-	"fnYStCYQrS49nSepDGNRJGX3vasgl6XXQDTSbq7j3wtudyHC2XdhDCiP2OwL0tK6u8brr1sX1/Yb1637",
-	"ssJ6hhN+9N7xxC1M+n3Qmoh0pK1cvv3lPbE7ItOduTg+tlJUzJAd86k8dm923MXUV9/XLdmtfxO09NjN",
-	"xdKbExzLVgiMZamrBWEspMaaSnF5LwR0rttJOWT0WIip9Xd0AsrC/siVh6LZMR7hlGdifz2yh92apBhc",
-	"+Bqu+/StU2+wCKXYiUTYS2sakOiqh2qXd7BEBYCik/Y5wBMRjRyAA1NBJIFfFKDcw2RN3pver3XR6ss1",
-	"zfTOjPGbBFPjb7IUem7QOU5HEgJELkEdJXyQLnZpI4Qr0iaX+sk75yUTqr8RiH0l1HGz+Tkvuxs0HsG1",
-	"DDZEIw1HhfvVdoFvjDBWsWuP70L/eqs7wf1lrZ0aQPOvN1S9m8/MpwFbK77BzbqZvIikCXkS7VRDVHzQ",
-	"il6xJZoPsqyhhnegEx91WrLuaHClJd2xgnfPvucHFSNodc+m1vXPhYnMao6NeNKYrJT73kDAak/IsoTA",
-	"rQ8mHx9GGvLFs8S+k3RMdPhCTKaQxh6K1OQsMqjhnzKuABrNHZE4IdZXgOciYtoAOvoNm3JZQSUDD/l3",
-	"ly7XR1UQLYTm2leY6qtzX6VsijoBv+2S/1zNrTFuF4ybsUDq9ykHYpYAY9bEBUNeKfy3zd7AqurEsGHC",
-	"VUp9HnXW3SFwuE/OHR5j2eApkddYA+LxUefR0Wnn/clJbkDAoBcxHM8rygOTNRiOsRjYe3S/p8GUCgM1",
-	"WUADdspe61tHwWDN7yjhMw8hv0X4B+dzZakuglmD5uepNwoaNDl8TWoqlF17qxFpQvcwPSLBo6NYpKlI",
-	"joaJzqar3Ybngkc/wdX/hRfvCaLYIFIAQC20JnPzR9wG4JPfCZEkhwg8fRy0PEtu66KlsxTgrBKTrgpJ",
-	"xrz67+f094kwhg8FiR8QckvDUq2RSd9lerDKqN1qFHmqArKpUVt7YcFXbQEUH7cHkmGjm+CNPQCtsDIU",
-	"VsP6cxbych7geeHvmwIwFTbApqL/mcLkNQdgl7/qZhB2KIVNcg/Z3fxQTv5KTbIAhbesTcA+uLi7x5+W",
-	"QPPQW1+rcuAYjOI/NqGtdHh3dWqqs6ua0o6bZ5roKMNOHz2FuJ0RCWI0zWONzCtmnPmx3O8M5AfYsI3D",
-	"8y2g1lXC3DkymYPBpeSban3Uoqjomml5z+9XG7XYV3se30X+FVdGLvKZ2ClyUfh6M5GLwmzvOh3bRy+K",
-	"b1HfdfxCJwX3b8aTCEue30O+Cpr1RvxWFLJL3xrI90HBcwBNk4r1aJ/2njKOX/M+5FDeClUglofGwYhJ",
-	"c60UKgaRsFAnCdScQ3uhotrlRESJ+/YcXSkmlUntvDkGu0LWa6TjCEcE6oYX2xaZSWUc4yWYVDN8QpRU",
-	"5cyeEQruOsEK7DyxR5U9yzh1AJJHe/o70nBJksNKFHHrXELPLq1vyN4Evs7q+pJYN1FB2UAfdp4pEhNg",
-	"k2vxiP9nqXtpBwW2bev1J9zPz3BtPTawFf8/sJhRqi1sRasTnAImQV+v9PYJMi7qg9oODdcUAjVwkRwM",
-	"RAJRA63YNEum2pB6wBPYNxnUxRz3kdpDAiheMvCiyXbYXEhpBT5L4YT4JifFwrLpocXRXXkocbxUTGep",
-	"O5W8eob+S6fg3TaEvn2r0QvnGJVqRNSx6Rj4RZrGDkgUzqmhhsqNRGfDER4KcCDic2Z0IkUa6zqriLRh",
-	"Gg4l6SWROvnEIoUp54IFg7PyiSTrMpZjcUBt5xPEaBC4EuEgr6SJmHXXUNiksUKV96qddzoMSqNTORG1",
-	"YoHvcGCJ2EYBolXVujh9vLHWe+e+VOFVvNQzhIDgiUAcQ9cg3ZD0xTFux1J0prhqEKZpVC6lCRMx5SqU",
-	"a8ocnpeu/ALZDVQoY8kdbN0aloP84k/IdpBP8dxFixosuDBGDpWI3msMJZRYClxEG9taiM7k7KjbOeqe",
-	"lIihKGiTA/osRXHQigpF6+Ko0+50c44DSny4iIwJN+J9LtwwaIFMq+ErhYCMOh1VlG1QmCRfQaugQrUJ",
-	"78FmDAlGxxndd8sItCc3oLKy004xiPJHJsNxX+uxKXAFPGk/eWKlDL8h1e/dctwlkVNRYDIgTppymMbV",
-	"tL16/fcjWNdOp3s4MNuCFK8PzwykirCmK1MT6wuJHPqDT6x3az3Uxnp7IhlB7ptHUdlofFeWmE1jNkWd",
-	"eHyX/zq/vxjEWKu89Xme36R0oJc1sr37C528EzCez8HdQP0C2oWHEMKQaniUCj4pZhVRCRxNpJlQGnx7",
-	"qXoRuwrvJryS4nTvLWQ/CQ5+SUESoKtfTwSUjG4hcPWY7qukbg8ChTrBW6Q9L4SQHGU5eclOMfpgE4/+",
-	"kZl0Ap5MIsB7xlJOKKZH5Ooa+oLiaD4L8fav4g+20kmQ6Aw02VHhwNpFuN/lN/08RfyKzwmpsSTlubeJ",
-	"buVIz5qRdqDErq8LuYKe1yPwlvHSNutZowcQMTh7Fuss+hH+wLrtDhPqVsR6Kop95FIxgMqg708AZiqB",
-	"Km4CDNETYVifh2MQ32vV+4mb9Ahue/TqeQ+rjbBBMmX2rUT0lIaTS/4AI9AjnSVtBqSZrHvOqI4dmrQm",
-	"sFVcH4UL+qaJ4JNrFctbYXCr4Ud0oY8Oj8Wc6YRNoEyDTficGUGRX2GfYIcuFcsfiZ6FTFisDdROh6Ew",
-	"piooiw/EaVzejgt293wqjC/RniZiID/CIMjeCJjJwpH1M3tJptoDqaQZiagX2MHDR3/tbUn6YK3yGs6H",
-	"KbeOj/3q//7Gj/75+83/+cv1dZt+/O6v9pfr679+93+/WSZ0DFoT/vEV3ui8U8UH0ZiHgol+QyKc1+kl",
-	"IhTyVuS8bNhbkE9ASQ5LM1B88c7Rk5u7bnDSuT8q/PzNThyWqfiY4k45QqkoKcqWjC7Y4zNwHK4VXHbB",
-	"ist8rezmvGB31y0zFSHJBDRQdNud61Zw3ZIR/OruYj/C9jz4GDBwqL/5eLXJDV+1bwhfjMRt28xVGEsl",
-	"2sUhtW+7eKWc4JVVWV+4wg6dpsLfdvHc8Bdety7urltJhi+XZGrdSMFqh4tNFoZCRCK6bt3fXyvsI6r1",
-	"QWuoF+3aNGY4j/h0KhSlwfyvBQ1PuqGC4ZbWqmw5Q36qVqn7Nq9+wseC/aVn+ECk8/ejRBj7zd53mODC",
-	"k0bEURsVOF52BN9qTyJmVQiXCsOngAVVXeT3EkbzJy9FsS/ZfFhhXUBgBM5/FwpNwPEfxdFmjj8BcRT7",
-	"TfMyikp00ZWkiJ0SKaIdEINHUJ9mIqCGocDwd+iaiQVExlSnPHYzdSDX3IrAep8ctlYzhK2Qp64pksBN",
-	"t5XCOL6z/6ysiHiJNK/bW8nwxWaqIBaoZjd80e0LH3DINxUzdEw5/JUR3Zcijp7RdQfXfQ0GMvsGvkGb",
-	"gQ9SkdgLPIcqwGbz5Qb2c/t/6L6C0vHyd7pAgJwn+Qt3CxYrsqxOW6VlysVk5TqvzQON6QIJ62w0LzDF",
-	"soGIYzZI9IR1Ox2WanYC6IlPvv+Pp+y88x/g/cSxnomo2TLWXGo2aBmjSpKG0Bwd5IwnCrALAW9tZ3z9",
-	"htu30Kh+v10kAk+mu11vWtvsAjU4dDr1Fkp4+pDHTdEzTXXuCkJkHDmvg5rynqfORQvsn8ZCTHMPdsTN",
-	"ZpUP+Nqkcz+jkgckpgGEuIk09r2LR/xW3c/v4BU3jsecfLKTxq6P3QB+W5gRj2MIb/fFFruh1IazINSx",
-	"AOjmxqX6vS9nMB4HwhU7qAgEVTFf+UAJ15FQATPa9f4xk/JYYEWDphikUEOJxRAoyFT4YH9HpIiniBSl",
-	"42ipPgJL8ag2okrUYTI+G1knqxh8vWwyEQlLoBZGqEhsUeXzjtb4nqT7gYT5J4GKqyTQQ81K4NZbSbJU",
-	"tzLl65lPXxWu+5KsoDAU07RErbIeucdVLg4THor/LFPILDSdwddPO8sdZVLdrm2899X6a1vcEw02jl05",
-	"mp/GDJV8YdcbKgVhCVzbsU4ikeQx0gkfQ8Px/rL+qvgwqPfAhuaCpP8MMdwqWcfo7ib406jxKFCCfdRq",
-	"nIeVpyKxR7t9vvH1YiNE+ITyn1A8BdQdsBw05WGr0ZXzN3pQus1V4r0gaFvQXxZe7hD0l3/KjRx4qKPL",
-	"X//o/jr+50n0OPtRd6aPki7/4TR8Ll4MX8r/Hv80ea3f/vHOvM/+Pvt/5792uienZ+ePHn//hPfDSAyG",
-	"I7kMiTNXYQkSp7B3j/d+2jZ9rHaRFoWjIsDvr8iRw+xOXIA2exCcZRi9YJyUwVYKqO6wPb7Lf1nASl6e",
-	"HFBJ0rCZTtKRN+zAqwWMeGvXFdQlEQCjfUC2IHP9CVAYC1HzKuPtVo/Lamoz3szC6jUIsfwe+udV8e7W",
-	"hdth/uvBk1e9bOerimrtYEes3+I5NFW+zZuJKcricu5gJmzpvxVf+ibf5FgkWJe2sXMBsEg5jYOAxPxE",
-	"q3RUDFhkU2tSRDwVrq85qDbNXVXig8BqeawJSUYRhPLXVI9umZWhdyx0B1cMBCbVsBlUcfvJDGNtRBQQ",
-	"+hfljCXWGUyFttttXaGrFY/KAte+1rHgqtkK1Ok00bc89koExl/khpxMszWYplWKp9Mtlag6LJcStlg1",
-	"1IbdmghUs/7CgVQ8lv8sDngQc8cNDupqS6CxqUikhmEKyHjh+5wsvg+sd/66mFFKVkxAKifiV63sMv7y",
-	"/hm0EPNUPKNuKsfPJxKXoCqzZ2FIJH9J/AALn+iTBQQ0ylwVJvH79ln1JPpHnTbt6tlNtJGfBzs619Ox",
-	"VM0EqF/5W1O+C5d3b0Qz9ynYVfan+3oGS9K+VjfQXvK2FItFNBQJA+9PGjbRdkmX9S5aDoCc97Cs2nnB",
-	"HW2xr+oDZLUOPfFR3ZPDEU+GOTgr1EQo8jWKeESP8vMhlVBjVMiOQVY6wX1v3/HcSrT4CNBBwUmnw7wU",
-	"Qej1G7zm3r1aLNVGSf8MYBUAFNXqyZbVUL/nt27lSrOgDqfayNRBME4TytrPVXhU+ubi2/j82lyFheHD",
-	"oP9dFHWt0BQU9ZZKeIWR7FBJvzQ2dYcWV/TfS4w3B4Rm9LN6U3seHJdU5d0ej1gVToTtAr66iyAinZxI",
-	"IHtDaEV5wtBaoWhgWj+EOdA+HKsh7xemleD7UL+LSiQ2/NbuB9Myj8gnDEv63XZ0cr4AslYNMes0039p",
-	"Hc1kHBPQ3lZRy8u8Xv0gUcv603kR+fZ0d+Tb/0p4KNhLPZ1ih29+5Oe3L/enVRoBi9csGQGdZo2ARxsZ",
-	"AXUz5MwCD5/0jwwIpei4/cbe3W6wbx7ZAbG+iPUMxMftp5wW8S/fPLJXf9fOT+KvRsb2RkbnsEYG9OXB",
-	"ILutOmOju9rY6CwZG52HMjZcz+EOtsZ5w7YGHtiLjUiGcTjAv0hSRMVwPpEiFgw76JtwRF96MNgDhHW1",
-	"bXF8l/+yMrIPMStwPGmIjjQQkFrpnI/aRWihnFKEnvytYXa2q0L5E30rCsfbzgi8O+HoeslrLAlQkM2F",
-	"JMDGy7eHWbmBKaSKtsQKM3SRMaF5O/RV6jDAtQqFb6tkIjYC4Z9NpflIHMB7oDYfwhwkvoOVxuA2Jl8R",
-	"4vkQJt9XxoYdGRu2Z2OoJcbKEbcDp1y/tHPsQ4I55yJ6OLVGIiS9OwKaPcgiHWYTkvR10dMJT4j/XCux",
-	"Kkb63N10TU/kZR/zYIIrw6bRoDYxo5MJT0sJGaGyCfDWRvZkD82tnYT9IFvtrUpNe//x9vmLo277lLXb",
-	"7dLDaTx2RyoOA10CQMGGQDuuch8gTlCA5mzgzOfA2uABWMUBzFbgLOYAtUrglMl1cq1ywzggqzboBmC+",
-	"BwsGdbBgxAdgfluTM8hMZO+1fQudk5h2NafTc2lyp6AqYjKQsTVjXJv7Eu9u/WiaKQ52VjA37O3zF9ZK",
-	"fHb1988nagWO5vGd/ef+uOAa1e3P13yC5MPYpBEwpRFp00AlCJiYmPZks5FmRkCqVMxZPwMt4wuOJ3wO",
-	"+JPVSeefpBJvSs7gF1MSuirxoe3lH32qzX7pGbFf+461Vt4A81vuyTr3+h/rzu8VIMcAKgQHdWz9ULcF",
-	"Nm+G2aYd79BA7l461ucbc7FuqgfGSDWMRTESQmAMdh+Rdbw/m9KBHQq7x1bphgvyEQ/jRbywnin0xGiV",
-	"h/MRBbTQcLAYsxZRgWsmD1Y/ZWfdE+wggJOJhQAHrpbBbpej2niTPcPan5xKpjkX2GOJzAhQBAwwhLWQ",
-	"hiVyOEobtQIvXAT2YP6p5x1CbhF7/ucERNDcIg0UXUPYZspl5MjZXbMKNGt5XnWWajbl82XhcW/y7ys9",
-	"r4DviSsfUWI+0dmcwAzlrfhlehhxuQSCG8dWBAX4AN4N7U8VbgcM5aHXe9/WvPfFzCGwVQLej9oivfWD",
-	"QLqSpgCSDqDQFonGII2HrXmw6ZsV0imfH0ZCf5izPldjliZcmYFIAvDUXTEve4uS67vmsOiTxNnuSRlZ",
-	"pZcI8PKhHTMdiYkR8a2ogOKY8vkXK90e9bL1Q3HCrBF47rmzAuYvZGePu93NRZ5m+jMXeS/tHOnzoIVT",
-	"QTMym/F5s0J/q2V0qGPcuAMbiShRITPXiz2NeSh6jFszu1zw7GtzJzwSARRGAABgX7haiAoz0L7Il67V",
-	"PyRaDfH1wc+DKdqy0/rvWkY+HPNZyfgHIrwryrjH6KKgZanVvEExd2R7h6vsWS4azTuxQ66s8DoPaFl4",
-	"3fAuXf3Hv58d6hN5NAU7p/EWhKDkBVeu3o8c254o3cJ4X2ep82r1jNpRWIG2JRdbdEoZT7ElnrpFjVV3",
-	"esCEvTN4ZX0BDi2wMqIKvFa9KWqznvdSpMOVqOR0KTu65rPon8+7WX6727A0xieOzmBD4RxsqeR+yOKx",
-	"3yuba7rN30tnKcBVFlou8pgzVhRRUm7zdJvnO8NvblzbsTRN23x3mxl9gy9dFYz7UBZiK9gLLd7AG9tE",
-	"fO6SgkJWcTr3nBlxKxIeF1oPdALBadhdM53FEeCL4g7bQ21Qy9dKsAPXMPYFRbXr2JYoKr02JfsPLdXq",
-	"TsWqpK3vFtQzBWVqB0JkwwVZH0imxV0GJ7CvZxXwlUO2bECO3+ZZlL4AijHs/6eY1g4NiGURPb7DH9a1",
-	"B0u7UeCGhgkV5YcZhNRI87cZDQLzOgDA3Z8zKBOShB9PDif7m5hTfNfa52DcP8Xfq96zrvboZ8eD3Fjd",
-	"UU3zMUE0QDDQwfpyNWcTnTTYhuzuDKbDYNd1XteOvPOkNdlT9Pnpku30RF2mGhfhS2ytmDixOHxLs5vC",
-	"eopIqFuERbLKZIwHeabgR/w4YEiiwsg9UpoA7TkbizliUAGOM1xO0YPKGhLMiTaiShogN9yxNR6Hvy2H",
-	"4RezXz2Yid+wJ41uWAJTRkK3vXZvM2x6/ojBiB3Mws6QIBORJjI0q7Baf6ZL1gHKjwQzU64INQDI7zyE",
-	"vN1tRydno15AP3fPJ/7nx5H/8bRzFPG56T1lTzrM/uS4zdqFe2AKTgkJ7w99skonrCdVKpJbHvc8z2td",
-	"AVcqJ+Kd9YPrsNjhWb91j57cIBJ7Jzi7/8vkX6N/Rf86mkiVpcL862iks8T8Cwb8XRVKeyWSPBCEubZm",
-	"e4rPdBIVZqo76tWN2r1fLYB81XjrRrZGd10h6eYOaNj7txRbT2wofuIpOponp2dBzjzRuuieYGHM33Wc",
-	"2Xnptk+C1oDL2Cq0s/MAcdmNGWRx66J73v3+Cfmz1vi23z8/OT3bQkOg9NcBuGeTRopGXshhloicRg7q",
-	"5qCqATeV/VxOyhsdB7YpNLOeCsWnsu1mvG67v8Hr9oajkWqgoWyu0FsTIyWtV9StbrvT7tjpo9G1Llqn",
-	"7S5+lK8PjyKJwaS3iR1vCix4FKlA0aaqpopVsu9z+fYVs/fdfaFEmCXQMPTbTbnWRxpfgVheHN66cVM/",
-	"jblajccCrUrM+v45BzR8iyKBIhHoDDnS+jrfx97iLTxu3/WjQf92s3n2K1mB7vDevxH6xjLxuDMkDk3V",
-	"XhXmDc4GnCqIkYcjrY3YA+bBrpO9vm4tkS/GjoAoaTAwH460Eco6vFzN+zqaB3mXMiy9CdgfmU45ciXw",
-	"KDqCYrSKkua3NIKmlhd21xv6cSB4miV2P81GMhVHMe8LyBVQJ90350GnA/2M3GeRqPXvFxWJpMwY5Xb+",
-	"h8K97PGwEEMMWrGcSGyK5nH8AsfgN/jA/w6iONGRiMs9cMtdcTineczYVzSuaicstDSeuCOW7vt7pjDo",
-	"R82dcA0EKQuv+Y4ewkyWYKMlvC195y2fY1aehyNHiEw1gYQUDc1Vhfu9ta7JUpffl7Ada5VlUdFV7cKF",
-	"bXYR8jjMYp6uSK681oyI7ArIcuwDsf1bzw8Z/6VhnTbr2Qk1PdefRFSurhqdMJqkYlZg4MD12phKc62b",
-	"SJyHwJ0/abMeGBc9hCUGi8BzBUlldzZQO9llh+JPz3ZiNz+1CZpUTK12sP9WZWb8PMCatvYiSKPNDnvi",
-	"yL4ibpqbwtaKeTrQiXXgrIiA4cgTpJHGrlw43lMxLBSDm5SrCNpUz+5dybBxY+NguIHTZ+UD7bBH4ADe",
-	"byfP/2NfezvatR0mp1pJLXZct847rtl8w77qc7jadZEIUW5F9ioIL3PK5rysca1OoRZpvIPTaPBnU9cE",
-	"3edm6XFe09CCs6t8na3Co3vCIyuEg1oI7WyRnLg/HuUCY//yvv45lGjKp3KHqBsIxiVkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvE0VYpsg1x3flD1ZyrCyw+e2SfV+4RTPBxPIr5IYQlMF7qtnd",
-	"WV+3jzkuvqYreU+yWBzxcHXDi30l0O5wXNCRjiPCIvNUs4kQ8GkWizZ77w4ZpA3kqcAiRI8KyNnceoIJ",
-	"U7rawH+XxeIy/ESdLw9Lh5W/6gG4th2vNh0jv/O8OmZ1l04NJ/cakq2ctsYdCN0TPBHBSOVhuqZzZ+ok",
-	"8X4Nq/amHNn2yvcF2umu/TSDXwcxHx7F9lg7gipJ7uVtZ86tgVRchZLH6zi3cr7sw6Rzc6Fan9JtlNi6",
-	"nxl78hjQBIZFMqpvAipduinVdVFjHd8l/j336tXJp2tllTzpPI9wKiLUZq7eiihAAgrfUkkSgAJgRZTE",
-	"75k2u4yNZlNtjOzHggF3FOOV6pBeqzDEz4rh5tlIhGNRyIm7mvrWdsJaMG4aKLksLmgjlcXzMs7aOtGt",
-	"pxGul9/dqZsaEl8golEpUxqZmmYjGQOYiz3c0fWD872GfelzldBLls6nsBGTRP/JxFLppqRyDTvNu+xz",
-	"ssTeZc5Yaip5s27d6BxtJHxrJ9sevDyOmctk1J6SMPGbZkDsna1SWeM2ZTv6SlljDlKmiuFhPUyEMVu/",
-	"9A5uUFbyfdxkXYRchSLeTfWu1rl/ZCITEbywNAyfEwvfaxkwrQR5zzM+R7YwatUM9WQi06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGFepnuLot5AEe7WTfqe4Q62UCFOdrM0E",
-	"PnNXXuGJsJXjhY+rqmL5xh0wnizGXnSEn7Z1MjyGVofjk85J56h7QndqLaX6GssQXrL/vnrzmuFbBtRo",
-	"QU8/TBS88DxQdcwvyreGTbiSA2FS6uKD6hZTm1t0y0prvnZRSdV/XdLDLinEdnCqfX54wwUVYSLS1fbG",
-	"FV3zBRWIb8BFQ4Giq5dv3r568f/9/v7N3358DUGEdDPmGCzWW/mIAwUUcD3WBxNobYEMF7Ok+x8MHnDH",
-	"3xzplxB0pyBmTmiqzgv4S9laog+P7/CHlVXgH0Y8hYdiZ7yCIcmUDbiMTZkoaulwxXvi4D5BtTa+TZM0",
-	"UchiyzjdeqsZX1ePvfO0NFmP/dlt3e22ZW3pFvz1SyzHxpETaBlmqOVE+J1vbWTY/Tts/u29BjfJ1szP",
-	"Kqz83qvBkZVGxJC9YH/tQdW2ocZsrURQhJilpmQMqMBbuOPU9UYmgkeFr8AdwaDXA/AGcA4MYrQs6xuz",
-	"x67aHqA+34hXKU/2i9ngml60rrNO5zT08wO/itaWu+LvcLNDZNEfTl0UkzQ7FIOvVhcoi9bTJBGN9lId",
-	"WwO7/qm1MNbuzL40kNQrSOt6dby90i3V4ju3fY3pTxd9erY9n7jmak5K2VAGG2oVxcdpDJ3LZE5vlwWW",
-	"UG++VpbQe6XwpnMEeZLweVXFvTW9E98w5woTqwZmBE+gnC8f0YR//EmoYTpqXSBLwF5wrns6R5AiXptw",
-	"9Z0ChBXpSyTFx/RdpvLU9FTrGIxvlH+oE9Lo2xarJZehIIuJ5ltJKjZP5fIwlbdiSxV91rAzBjKyiTfm",
-	"ossNumOF/ZmrAfpo00C1+9T6XvDT/QYRnc/fSShiO+dFBEuyaqj1xFfvzngiRjoz4ijq5zGjqTbpMBHm",
-	"DzTEcH/kWKL+uglPJI/6GNn+c++iLXdI/ZGMocQv0jPCkFuBA+xWVDVobL4nd/GI8mxapUv0s6fRoGdR",
-	"asL6Q04eHJTLpR89OjkA/ZK6RjIEQsW31EospTKu1Rr3y02YVvH8adkPu5XGuWErPK9lj+ta2ZWg0hkA",
-	"CCX/ImDiYyim1Ivbu+WxtNL9RsXzXg0eTTzfXbvt76wFVeDzc5Zk6oKQeEwJH4QIzwGRaTmnVGV1FOdg",
-	"NcFvNeWw4YRu68ppkkxRxXkhqVBohpHKpDyOsfQy5uHYEHABpP/rhukQO7cZ34fRPPDtSiNpVfO87v4K",
-	"2T4qTa/zKtOrsrVyxM0I0yl5oW2hPavNXiF+Fk8SKSJEUrCTiJUcruUqB/jEqiTq0Ywj3wf8lEHx3Uwa",
-	"AajCPfu19kTfiqjXZlcpVxG0VdiXd3ul7s2hcLrmzbv2zSdS+d9rTNBSOKFac7pLpDDHng2hKU8/hyuX",
-	"A8JNpEL5AVWmc5VBVSVynllPhpsUGCY+SKicoIJ2AqeCzQ68WfbgfabVQA7brjzjnTA6znw5j9Ip9frc",
-	"0GGa1+HnZ+tp0EoyldNikfHxxVvep1vYDN0Km+H8PijrIFzKjS2JSysgItrMoKDgCSwRnHjSuAPMn3Fw",
-	"vPEYIBmRMstu4RnQgZHufZCwi1uGOhFfWneSaB5FJXkumAabSW6XJBfKla0vtIiCQMUJuMXLTMsZUo3e",
-	"B5uIOdZ/OdJjqaQZFe+GfXTZZtx9rkzHF69YEwhY7Tq+5aNzv/Ca29QVQ/9IkeiONgEWlEAs9E+zx7ub",
-	"7/HaSN2n2+NfZiDvbYaBvHLCnkmVanuMh2JL1wHievbPCZ8d9eFohth6rYN/7KsPLyC8vBNSdMnxqAYS",
-	"TaTzPNKEp2I4dzRcVGB30ul0mB/LQiVDAGQZSiC3i9XOWKfXZq+XASbZpWLi4zRBaDBmBD04jLmcmGvl",
-	"Giv73IgAGjWRmTjUSfStQROLSGQ838MM/YuKEls7Zc88RsQeSRZ4ImgSapSzuw+nyi6wzpIQjZbNK2Vh",
-	"cKSgD9O3OEyEvdlJQBaUI6bF+bCG1WANdmSxVWXhgKmYET0VS4g9J6WohFdlxeANm0llLghMB+QKprO9",
-	"R9fK1d9+wa4VYWD7P8mVJVXx2tN3JpXCru9igAi8th8EIorALx/k4pCxYX0BfMTR5p3m9kAKsx+LQYoK",
-	"G06KJ5tzynnjFvZ+jY51oKHo4CHOznmHStbBBR0Brp4QivmBNda84gCHvOYoPBKwKfSATblJc/VRUJr5",
-	"3tywk6VCRa7nhjPYQ2IYEQYyLNW3ooYcaU7wrBIDQFH7eYBNKKFWtyKBun8qWGEhV1rJkMfw9Uo8BtK5",
-	"9RRzGxLI+RVqwQYPPKMc/Trnk7iKU67SE3bGw7cOIf1pOUwEHTgc2O7qHFNvfyw4p3Jih3XSPXt89v3p",
-	"o7PH4KHih7l/Cs3h0BkQfOIw9APFlTfb5bnnfR+UXgQWt0TMR+9xwcqvca3oLS6uFWNHTEYXrPga9lPG",
-	"7AgvWP4i11gFvII7j71KqXjEBa6wERWxE3xMEiBzQXa/tOBw8W0xRlQQ8E8bFK5XcKtxgt7YUUcc8Qvn",
-	"iEbsgMRIKgJmQIAQRmbGEyXV0DyFwC0abhiPM6K6sZgG6QCEvhxOvRrXmGxgdMIR1gE+aj1ud7vVDPnV",
-	"vmLRtGkwBFDyucXHqUyEKT/6rPToolteMbwn9poRN/Yx54OT0Dm203g7t12J2bscwCMnHrw4Oeuc3i9E",
-	"LpZ9fHtVgWcQLGgxtf6wBvgv3+fbqgkGdMCAsnJcnOC7Em3/fR5NLP7BDm8s5gXLkN7Nsxv6cZlUh+Pf",
-	"Y3ErYlNDSJhDZLi7zUbQzG0Xb9VRk8cnKpap+2uraKXyaL5wOpUazBeGGYnU/8nKv3WfjtJEDoeApzFA",
-	"HDlsMu/LYaYzAxPKZ1ymUg09qr39sGDYdpzsG7RroagVP48y3IX0q/gjo69jMYfdWh17GsT4g1QQbYCf",
-	"J/ZYpwus0/Cs9MAinWi3U0CNOTnrdFyQw7QuHt8XaSuzfizD9sK02Gn0YRQ98/fwq7pw2OM6XjKaOXRP",
-	"i9hMhM+AXUVoYmPeTFqL2hpi9rcfBwMcFeSqnDzvMP2PC9N/cvpooxU4Pd1qCc7WrsHJ6ePyKpydLqyC",
-	"O1JITCPhC7hNkYCgdeJpXNFJ6AuGlwEmb77D2ltuyPubQ5SK2PNufbkInM6NALcD7hYYIT6wUtPf6C81",
-	"nypfXdOp5/OeiE4Jugoow8C0QMYwQjUg4LskmZdjR4TE7OJEzkVLNdSTEQiaTkhyEKWZ+E7A63VdgeDL",
-	"XCuXqwPXk3Zrn4fjYaIzFQUe64c0IhsmepY3bUNamkdtdllA66MP52wE+YaePUp7Fwz2djlNMUOClbe/",
-	"vGfVttz/tXf9f15eXr3suaHg7QeZcXgAi7lDTy1J+Ub4lGniKG2zF2CS97N4DE2MRgg7hDdXdWOAHs4e",
-	"ZdujZP4uU5V5djuEndPspd70VtMJyZMtA2Ff7cCvduBXO/CrHfjVDvzT24E72HirgFC9BdAX1kCxVoU9",
-	"ceNYz+zZzVPmEo4Loa8HyVe+kAoLmJCS2wod4BwULBSY70jvakxun8EE+9j/bh92XxvLunJhqkQAkbhC",
-	"Th9tkM9owudAvuUyAysC72+xgGp7WIaSXDRSfGongICdZyRMY2XfzWg24MmDmfXB5hfjbNxstch74IPs",
-	"McQ6V8UuRBHeg9hdXO1eHbjH5yVNAPYx4WPc01QjuJPwlBBAKpYz0XpQu0s/YNkokeUgAnKKUMg8kUYr",
-	"Nsh9rTzVVgZtAWBg07aayeDzjvTgCI4umc7bkyhHRMYCAG7qsc/taHdZHvzm/gvzUs/YxLqr7lizCgze",
-	"Bfqi4jiPxHODDamitHYwjgfy4Qvr1hdDO+HcMKO1YuDuznQytr42lMeWytOfYhWeK3kmPxySRpHGImeW",
-	"AGIJFGpYLR5p3IXwoLWM4oBM2Cgs2rIX+WkE5BnMsQBRcDKi9GwbEdhkyx6XnM+6dDhS5zAA7fd0sRRo",
-	"sVsW9xrI8FhMiWIW7g8RECgLypA0qDJd9LwwiIdoRxRMRhRHg5eqy2W7pkO46Kaqjr2YTl9xB5ywzdFr",
-	"Ya3fYSlMo/2CRcdwmugow2oLhzD7W+4J3wQtUNJlH/Tx+xMsBz79Fa3ZOK89Rbf5sls0yQvP8JU9USKh",
-	"KWDz0p1lJ6zgWV92W43GdmHucwldH98tbKnGambWH57W8MUnu2N0voGy2BfxeqNstH12E8Zd7ZGELA0p",
-	"S7Ueoz8IwG1YwWKy2DfulqfQ2hdwaWC/WWfROWPhUIfKJ7Q6gPjNkVCQ8OQGVjZt8HRZAJyvNw1zBjOZ",
-	"eND2GrjyhXt++YUFUDrmNOqZ1aid7vvO98XYsAkTMeUqlC4+mn80f0bo30FLqOg5xv/wRp2j0+77zopI",
-	"78LDur54PQnXxHbz+E/3BHVolMWF5p1ty+8Xxt0pj9uFNYGLTWDgOw9ttv7IZDjuaz02WF8rpwKK23Qs",
-	"Ert7WxeddqcbtDLlh23n0P/qZrBZWPCSnK4/MBb2SlP8VQu33SxReHCOhA21Oa4PNBVC/4mInrKeXzYg",
-	"yYHYCOhwtERHjvWK6kvt70qnAeuVdlEP7FRENUPfAo9N61xMNLieEMUT18oFwb41zEsUHivIMdEtmMP2",
-	"phTjRf8mANsdbPiU9ayaLA+jzazuKzzypAP2tbP2KX83Fsm18qnQBYeKFDl+OLkoMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvis4CertJ5tUplA7Wx4/7eviD/E3OlOFdy5gxJl3Yf6ThaQw65",
-	"Vh1sYw9Q/q8e/Zqu+fQuYA7vkpcQfGvYWMwDtyVA89AnSc6c/jF1QDbgMzWICrPag8w9t5tt71p+9Xde",
-	"3fAUY2zMaHinlMUCyK29il3nF29HyfKTVGNHxrI0LLt9mFRhnEXC+FxPIY6/Yhx09c3qRvMGvWjsVLrc",
-	"lOplIS+1CeIJvlHeGJhTwBRz2EHLjDOfXL53CTxr8ciNHGsQ8r+V0t06kcPlbpaAOpgWhnC3ku+mMgF3",
-	"X05V98UI8ut3S3n3NQlbPVMvdDLBb3qrca5CMhntDyvz5zWJ3ZxjFk4r/+tp4yZjEm1mKsIG2P9YcBu/",
-	"bBbmXjIKdaWBaJX0w8QS6BnIX5ZEa3nLkmhvgtM/9+4u5+/tveo2vJ5Zs+auuHlrJuS+qB2+3P293d6t",
-	"qwlAQS2lczGnOBORry0E3racN6RBgjz76P4cHiKh0xa5g0s2zqfd3cGGRHp2SrfQBMcEDbOBhfmSrvwC",
-	"40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+SzWr7UC2CCilWw+0QxC+V4zR4ptIyb0TNxv6hs0TxuLGA/YhP",
-	"obcZypL9TlwRdPlCd53VxJlZfwxf4XXbvsEVHR37b6VR1jdTDVda++ZqrsJCgODk8fvuycXp2cX5Yxd1",
-	"tG/lDhi7vjwWBiEc1t3iUc0t/ilUJMy4/P0cdwSuxmba1v2Wpw9Nb6WYI8iC5wx3eVvXtfzUkyRRWGCB",
-	"dYJY9hRCcvCJiJrZJCIROcGp8WBXhTF+yTvkAip3D4O94a0K12iAjeb2jEe7C+yKfqKz4SjFgjjBUp4M",
-	"RWrg/I/j4gp/S1RmFZ0SsPZorxiRpjHhLfn+AqCqpQKpCoT0uQq9Ed50O8AWSBy4aTEpjRMEw3OGJ350",
-	"5Y4jwF6wkmfn6yqPGSZyOEohuSAnQmfplQi1slZ6Z9u9CtOyRdBwy+YFQncomsdboGIcDCOqaI/UYkTV",
-	"We9boUYleRxxqZeg61sEuveLoKk74UbVBjuWEldFT+iOID4WT5K6Oy2cJCiL677drfz2/Q7iWnWwfMCc",
-	"xEQgwigVp34ORc12xBC1JC2p9IxqIhwzdpqDoGx1yFTCrJeUP8rTuji3u+pL8kCydFSpEtbvdkIpuUDs",
-	"EeT7R18Gq8K2230Nx91wKTaJvNGiBR4swaUHG8zY0jM2y9U+NMyEH651B/DHNQE5j5SxJ07V7rJY02y3",
-	"CT5LbQMeKvXf8i/fgJB+BjDlze48ZyqtgpVpbb31nouUy7g+fIZXBWDeFgD1FjCVMPO/iNuEan+ErTe4",
-	"9DmNGBwRGBlpLuJGADceN/yhIMM382ZoP67c5Os4i+mRnyt18efERLy++uZAjLwbFN3QmcZZX0foImJA",
-	"vtCd7zaOTFgI6wEl6U/RHTRZOCJWXGkcIa8H4E1drQ7hpqGX2b5W1wqqYOix6GrmvekXBSxHSlHLlGgB",
-	"/bCIlLcvjIyEw6QUfGKn3KFQgUMMqQcm06DSCb5W5AW/smatYn2REwmjHhlqYZh2YHDW5E21jhgcIYyz",
-	"MOFm1GbkMuJo7SCVThmfaDVkvZJT2WMjwRPibcUmUfeGA6kArfJaUUkCVDRRxZBrwS/gk+O8EYKBSQWP",
-	"nqIKcmDk3xpENZcKkQJ69JXtMcyvVRnEvKpOCM9h5Dl+OL8fp8nbiFgcQLdASlgcUjUuZcLRAx7CuyTv",
-	"R9A7RdRpHewb3SpwsAUjfrGmaDkc0P2KZfAVy+ArlsFXLIOvWAZfsQwOgmXwQifeyrjIjYFPi2zQGGjP",
-	"oWPWO/AaeCKTzYkNThonNtjUGKl1zTNVs/5EuAEJKCx9h6Jz0/scosPvMlWA6C/31K7zv9YUOa9Phhd4",
-	"JzOzdxysjkdiQZN18ZPngkc/iRRN8c4K9rgqhpuNRK7MLVE+tYlCqhzJClox4v3yW5HwofjZtC6+P6Ot",
-	"2bo47VoV/dF+enbS8QedWVV123lycf7k4vz7XxfsgTAKi5+8cy//kx5CECkRfqrBB7VijdS83nDrLCoB",
-	"LmOphlcSGo3wszVH8XTEDdVjCz6hs3mV1iFdYJ9uD1YswuviD5c4Yd2TTuWNvZGa4/d3g9Yg0f8UaEdO",
-	"BXTbITeMsOOms5JSRRcnp0++v6+zE7Y/buqLFJzPDD4rvIoJsO8HXfeYD11XK08hjeOApaciMVqB025G",
-	"egYUZLSBTMMFsy/1rMTtsSM352Fi8bTZju/wh+pK2cPCqqCUbFdHAZ5fOFpX5ABlJ66OcSzmzgLFlw2o",
-	"rhGLHNush/Wz2OhVJgOZKRc9om4oJWbUC/aU2R3MxGSaSqA1xIaOa/XePwiDzHGM4RgK8UAXDWehns7h",
-	"ga7uAmkVrH3o4jY5KeJfimyIcJe5ziCa9Z19l574OBVh2mN/KbSpXSsiMZlkJkW2BKVn37lADpVrQxBH",
-	"DpjSEFCbccMG3KQiuUBygrPuSd4KRjYpTQmCNggjVOrGVhncgSftWtexA5vivq1jE5EMxRHI2f+paiOD",
-	"ua6ojayuwt42ff4WCQkOwY//7912UldYvriM+1eZu3PyEGXmZ42WmfuoLAbmrUIM9dSqswmfW0cTqs7B",
-	"d0dPfi72Y2DYtzURR0GKjegUSLE0V5WRqUgfphQPqBSSTAVEFwrGiNXg0CdorRmpFpor2+wFvu1QYDdm",
-	"sRMZyKlGPKK05NPFxjcka+jzcPy0nBWZiURcK0gADDUTtyKZY5aiD9h+hKiFxFfkubvCUGz80xMBBwYy",
-	"2NBhAnjBAD8npikeG7G0TvRiJmIZjvnptcrzPN8awkAmHhDpqMI+pox0OAWQTJZQFkR85GEKcMkYdLBW",
-	"OBz0Z92TqmPJLvIzIq36HLqTXfaBwm6ZWh8e2FgV/KIifVAeMGTq86mTcth8LMS0nDkBP3SbKsPqyPEr",
-	"zN076YO8HmFWw1pYKSRnhXwb+NnqUogr1oTDO52aePjJ/e7dC+U3wJB3TB7UyVYLWVtbJw0W21KQMGAp",
-	"HwsFu7+RgiM+znm+7U3habHWY8ZT1yzOKwFA91bJFzwJR/JWHEgrT4XCpLu1xxeSuPBiPhxhWCwGadmd",
-	"MFhWDajpWBNNrUUOLIh6pAGyDvQYn1Tw4NArNsY7frMHnGSraWZLPuPzXagsV4hEJAeDw8jDZRlvHynK",
-	"DeGDFOG6rDn0FA9KgvPo4bW95eW1X8vX9gHJs2tSruedLerV2jMBSWqfd6X8ZSmZ+edhwj3Zgu26U8GE",
-	"e+aYcP15u1Uc7LmV9Bo7vrCaUKZi16y54JXfB6VaOAcyHONMbB3S2gbd+WKKHYeHhIHTM2EwSPiUKpJy",
-	"kDNXw5OOhGqztzwz1m5NZwCmQ4chWbMV+KJ27H8WhQ7YwLlGz1QqY88uYrKJiLaUhdXJkQu8aVMrvwhM",
-	"ZO/9Z1mZn0TxqJ3pZIy2cMProePYmn2H2YuvitW6fUHEOxBudXr4ae42ovnlzCyrirRJl/efG3JjCx08",
-	"iGtIVdjvKfycZLGAF2Y6gShMibR98/iQW8+DxBrxwPceYV2dV8xN+iGRKVJb525XnvEutY+XrBIVPtNq",
-	"IIft0JMYGx1nmPhdNEZghnKs2XzCzqrzl1+8zXK2hc1yUmGzPDo4e/9CQ9hDxhXBWVFM8CSWIsnL8nMe",
-	"/p00aqULc+FmFRRppTIssNqPxTQtNdpKw046HcZjo/O+2rzPAUHR4RHL+tA9+bPwQ7zf4IufaIbaRoSJ",
-	"SH/PFLBYYFoim1jl9jhoxVKJ1sX3xQKp91hfDd4Zfpd9uHz348s3v1z9+Pvby6urD2/ePbezMdVSod7x",
-	"+c/OMfn2dpRTbszMYQBNRARmjwAbES3CK5GmUg1NwK7gOaa9rGnI0N9ut7wgINs6M98B3RIujJ0ECCvg",
-	"zDRh8F/xuTfsZ4lWQ3wS36sjZYWln/UL77iiAKZ43d5xyih6o4wrXs6m2v3i5w41aszDMRQ6QE2uSKSO",
-	"CEDSK86TReDZiVZwLpFedTVVBU278AWrwn+FUpHWL++fQZ4/5mppmOWqaiv/E5liUWQcvxA8xRJVHPjA",
-	"//7bzb0dUyRiSEgl/tDBw6jwyTTJZTcVH+2I3/J5jv9QbDVwgPcQWjSFsOZbkTC6nz9BrCmSJpLH226G",
-	"0prXHRwjHSPFQSFMN+KG9YVQjA8TgWgVLOapSJpquKSyRsFSoTiq2xKR9w8yjq3gLO8LqW51oaijYhdc",
-	"EEJO7anwwvreSs8YFcz5vjTIi6CYMq3a7NKtmU8o0R/NCLBfrcubpRdsIIQJ2B+ZTgkJ1+1/otUEkcay",
-	"mmvl2qAd8GV+gVRsNpLhiLJRIo7a7APW3ZjiSnCEf0jzlRpi80+RAD6qLyFYUgU7mtN+e4EldWQH5fYC",
-	"j265CkV05EzKoyS3Ke1mNKmeHKUJVwZbJakrO+IpPxIqkeEIVOWN28z2n9ReeoQVlgkkL4T9i9Kz1k5b",
-	"ArNWh0nkfFWQfwYFCRVIhWtKaf4mdOGzkdZGuIYyh0rHo+gI98N6fVgc3oKdXNSJU2uKi9lGprJTIOxV",
-	"ifLWKS5jPQ1ieWLEMuP6E1Ij4kEVPxA8/aviObjiWdrF9nArqIbuozI7QRbHP5M+Oe902p1OCz0D2qag",
-	"a17rGfwZ/wofvccZOMWv7DQJb0ki6ygdqSAOj0Y0oVXkISByoUOzhbPZSMfuJEUnw5UZpiJxJa72owxK",
-	"7xxqSkOwcw77HvYxZm6hq68hk8YOPkp4af+Wt5i74qud//UY++THGJQ09Hk4XuiozgvGF8zrPY829BpW",
-	"ubvv8YrtA9WvtRI/Y+noTUPB29WVnhPtg7sQBk2F2igM+iM+h/2UYphlSO2XPuhp4mzYunDjOYrhuqVQ",
-	"ZmFX/ZgleiqOfxBJDBG6HSB5adprZBCXba/45GnnbL2QvtbpzzqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Es1zQNeVcCFeIv1NVBjHlnOS7KcAPF2sti8ncplOKtLUXjgFXZX+Rmo1ncqTB5k822",
-	"oOofvOI4j/l8i90l0LEoJ4L9E/vwN909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZG42tlk7C+9knnW",
-	"+66S2PYXGMDSLl0sh/JxntI0+Nd/WmoF0YowYBGato57wx+oudCQFMI8OvMKO35Skdhb/O9vnaMnN3dn",
-	"90f4w8n9N61lypIGMOzmLi9hP/qIbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8PdFw9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxfIT7z+plZvwVDzjSVRoPC1Yo+sMSl+y+xtiCj6LuTHFLGprCeJgm95TvPR1ZWYW",
-	"inNLvaj51C8v6jQRE5lNvH5eWuSGRlUPgE4tn3ctPsE22Nb37bNOBSLL5mXGoBZqFDQorYBZFSlyjCcW",
-	"i2gomnNMZ9wwCN9A/BrEsRDolykBDpcsl3qTHMZc9lPho2OHalPLNcm41bQi5Ca1itYIlsCBgOkHqIKE",
-	"aLhQOEjDYjkWyFsNHQgIewxuPU/R0wJPDELgif2deB1GemZd+9zlkCa4VtiLkYsdmwmVBqVoPTDC6YTF",
-	"whhkhnPlyfacWo7XE4RdRZx9KNJn6P3vp0B9FccjjL30s2goHF8IVc3VuL1usnM9fNINWiM5tNqoe9o+",
-	"x0jPWMT2O90uhX4g1PMEfynt0UdQzV8IDSlwfX9zgLpPvv++s1KlQpUG6v5Ou9M5dZ40XXy0Wv/mXzwv",
-	"NgEA4Gz+xftPHX5wZTgLB1yllq2fmiqW5tUn0CdUh6gEN1Z5IPc1Gi+E4rIGmZnLQUJ7e0OBvYDNRnO3",
-	"vQk1bljuHN82IIeKTnyc6qRe1fVCc0uWpt3PcQ8bhjlLrFbyISJk1mQDHqaB0zJQhOa61VzKES4HyWmz",
-	"3kCHmel5and432Dh3tfK7tEgD3diZQM0+b148+yXK+yBfiHVm6lh0LFhlwyGDMcVu5qKUA5IK333FPid",
-	"oUdswRKuUnw4O39KazioXuoNxkRgsKUxKWvp/NYKzW0raIGkgM4OM6gF2d8Sj0snSevuusXT69bFdWWJ",
-	"/XUruEb1BJcsKCj4q1NH19CKDSu/goMf4qLH9uVKo+BpAE8J3N0Ch8tZUFEBYQugUgy8Ng2cBgxI2QZk",
-	"MQZjMV8zoOrOXT1rDEAacwrQi4pSzRHIIBZ1CifWauii0BsaWRfCpHKysuDtBzAYCkXM0jCheD8WwEHF",
-	"iT/XrjCk9jLVZj2rR3oOIDQvMEUtBj0sPWb43GC1VH+O/3q1igaktV8LWsekYuoZTbDKCjGCqanOfqnN",
-	"emjg9ALWg0JW0pzOXycUiUJmJ1jjri87527OvD22Y87RhxicGFrbAyDi7P+wQ93/er/Vcfk/dkQ+dN98",
-	"JQLATN45lMmzJ9+jeSc+TmOuCAfqt5tVBsoErFD3qvVmW51dFrQyJe3Di7Za4Id04jKPew+pUN3rxvKO",
-	"PmImS8IRT+BkqhjOjWf4aj3uPELHz9vfzhHE8T5yU1iRbFI+mbS5APzo9nWNpkJ/1DRmOoGjgyoL9yOP",
-	"IkdXUzKp9vIJL4ycZPGCulogqqErAA/vEAUBLoWN+JF1Gf2NF8uO8wrHfKj96oaL3HNZboFXSFuuq63Q",
-	"nnXbj6rS92Unh2bczv5jTOnfr6x1sH9572JM9Gd2te3EXbnH/oyvVyPo+PLBkuEHp1ajngNQrVKgAfcA",
-	"2Ol2g1P1QDGjv4fXMBP9kdbjo0jE8lYkUpha3+G5vwSOvrGYImnKaYdZD375bIulST/g/fPvPgCLt106",
-	"GSGLNxMqgvLwNVzR7rJaFu3u9tzcW/Jgl6duXkuJfcnsMOzrAZpigJZUXwylUjKv7/4rAZLL9MK7Su2/",
-	"9lZPg73zdlPQILNMmorJlIAK3Xq0Llqz0Xh1QMFdSxEF2hJYACCU1UwwUaiUOkfdE/fJqiZfpOAYRWvy",
-	"ceJjeonjLvT70F73vUfAmLYJ0DHtShEVCJuK9O1uGadcRs0S4CwI33oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOjWqr/ju1n51VdS1yxM0/4VTUWZx24K6xybqQgpbQIucLfduW7dt75ui8VtkUjyJlax",
-	"3oqPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3P1NzT7ccY+9Ui+yuJbwht553hQljbtfgYDa7jewaeym",
-	"g8geieNOO2x7PMvFzeRxLTfZpRdgj0W7dC0vP7ceSUCA0QXR2tRDGeuEKe2yNXDaxjFUSqegD6Gtz2Eq",
-	"uuiojDyrx4hX9PDh6yzrlwYRrPYhk/x6OG95OO+oFNapg4BFmWiqTvJKqAgcGq8cFrthN9n+pdIXt3Xd",
-	"sq/mjKLb/+gvbsyY3KD8ii75AR3YZLUs+cVfSXBYAQRNojreqK6rYnfoOMKe1F9UKmN3V9cbXgZ1zwu7",
-	"5lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1VcNxsK9hubWstyjj2PpqpSD4BzdSE",
-	"jwGIpSm+6UKr34yr1NmbqY4j71eZXU/BypPkZzwO0JV+Fuss+hEeYl/4v6/evA6YkUMlALnzKuUq4knE",
-	"3GMh3P2URTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiRnilXzhBWwJbh7lhYxAflcarfI42K",
-	"+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h/XkqYMv0uRGPzuDPovVJFeCO6u+D",
-	"TEf49nUnvFOCOWckTsbOVbLBw/Bq/LCoR1l/zmhSG7UsvE/g5vge1W4sMMa/gNMHn++tzwa1zRhnVeBH",
-	"VtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4r+bZp9NO63TSQ1bqv1FiSeI/bYAin6V6ngo7",
-	"SgdRDfDbuNhgagHgKKIjTKdC5czDimn1FP9kZVM4vG/HO4opp2XbDHtxmtVlTTTlLIv1zu7CgzbmfFU9",
-	"n4/q+dw6hpaP34ABHigQCk/4GIqQaPc3H05ZNnr2D4SW9VsdsGYenfw8gPUN7qWaLpstpfEdzuFG+mbL",
-	"yCkqcaJj3WpQ5h1+tWKHvNQzNuEK8akxhm9FrbGgIGLuF08m5IBArJ+DS7ROXZ1OgxJdE5AJeZLMWTrT",
-	"EIHB/nuiv+7rdERemIHOkIAZjcd8IkJh1b6Bs5qazPWtSCj4IhMgmQKmjwr80jQ/v8kr/By2lB1/zKcv",
-	"dZZA99XWu8i+F/mRX8/pr3GPHeMeSsxo1wWEQFYVsNxf0/34Mcy7gAlgEmqm93Q3ttZ3qUANdbjz2z7h",
-	"ILHcrznFP0NOEdMfsdZjETHAiZlowJ0llMWHZ+tFq4RZOcaw4u570um0+iqfv9Ml+x5hQ23vp7vtk0ft",
-	"70vkb912p71FF5sbUM1COpbG3XWiCDMEpAaCj0K2zGrfnKBSGiaLocWfRcpbN/cLt7DzIoHG77eb++Cu",
-	"RbAk8Cvxh1T3YEHhpjIpj7GimTjJ7PUGn+5Aa61I4lF2TETzw6obfhjpCbKgIZpcDozSzo9sh1uxVGj5",
-	"VuhpLFzXCOYLsehDqluJpo4p3OhnMenbF1u+09/EHHGHgOebT4rfunz7io3FvOprUBX3zd3ry59/vMeG",
-	"6Zx1loChTcpVBPcu3JJAjGtKY8dSIcmeozkiGBm7uMXJB8MWQZTLE/bMsybVPME3z8VSjSG5So9avonv",
-	"vagkvsKiY6DyxwYfnP7+nOwCTHwWX5wAjGvuWGA+waLZLB4DMYgjtwpcBE6mwOtUuPfbmGPboql/yI8f",
-	"RZhhPzcYEg75Or8LMItXz1rEU07F3hOu+FBMoPwRzCKiRCjeiEASqt4UUtwzP+sskgbwWsvTT7Tgyzcg",
-	"+jyUixBmRukUEuTAPCYVgg0pwJst3PS54BGLiVq8/r4xT4bYOK8YV3PgG5wI2Fy4rDMu0zKvc/6MlzqO",
-	"atfXvTBw8YI3ViZdDJhVhTzBPHtf6/FYCPsIFumFuVWhjCWdX0sP8+63I1+0bjiKqd2mcexG4lp+EXiX",
-	"6ILtxUoXJ+5tovWg4jkv5BDcUVJB1jIv6Zs0kWHVZGDnLGkq34lWdlHq5nCKWs9+2aolFiHivNNWWSTT",
-	"uq9SfDugmB39Wvg21jxUfP0KzwT7onPrfRJcXbKYSyzcy5/6NQ0ARVWWA4HmU8db9zf3/38AAAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnjnPiu4mdn+1s6q7tm4FISEKGAhQCHFlxzXv/FroBECQB",
+	"itTI2bju7oONR6JAoNFo9N9Pf5hkcr2RggmtJhcfJitGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
+	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
+	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgr3X+MA1kQt49YYuGZmzhSzZ",
+	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zq+/56JpV5NLs5ns9k0Qo5vYdCXlXilqWax",
+	"eUrFCBeEip2do2JEmYdhJuz9ppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
+	"d+cXQMuS7oL5v2LlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9HyWs/VGaiay3T/YrjuhK3LDgJA7",
+	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Snn559c0peMaEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
+	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkBZKHFgXT69xHkHgRYgNiK",
+	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yU/Mz1SlaacA2rwYWY7x+efzWFlT48OyfbFRPm",
+	"EW6ooUlWlSUQTuzIWpYsvXArdkfKWLvG9O4estbLY62kf+bmZkns0JUIJr2TFVnRW3ZJHswehtNSmheF",
+	"m1jffOo7bPikXmkauUyu/359QaQodjgPIBdSSDCyYxpJJ83nW67YAZNiolpPLt5M/j55F2VqcZX/Wim9",
+	"ZkLHd5v67z9ThOd+ChuqV/UE6qfGcpy42vCowDUvv2G73rfiT8e+8esqX7LEcufwXd9L8YnRL30ixaLg",
+	"WeK1mf2278XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+miPm5mQgVhBacKnOjcN0/JVCiRs6o",
+	"ZDnXz6VOqCAZfG8kFuvdmnqYsTP4htH8e6Y1SxAlZzQnBTzQN4O8Hmb0DLjKSrahIkucwrx+oHcKwThj",
+	"5/CdLPL4y1eyyPvear4f/bpn4pZrmj4R3H/f9+r6qUMmINN6L36559Xw+7Hv/Z6LxEsLLnrfaL4f/bof",
+	"2HqeYuw1fNf3Snxi9EtfGp0x4wXv2eCy8UzfJJpPHjSZMk9PokTmBg2KawXKszXa1E5ptu6ZVpkfMJ1b",
+	"rnqogt9+poioDO2TL7ej7DEw+NooH+dnD798+NWDLx5+CUo2flir2FxotmSlm2BVsKueu4pmezesHmE0",
+	"daoUYao9rxz/rlcsK1NKiILvzC7QNattyicvf/jl9Yt/PH2emAb+7ICZ9Njg1poeohjYRw99/48FTVB/",
+	"U9Be8qtggNEvh0OWWDt8h0vnAo1OT45cZtU6NBRac8Jxx07nZzZfSXnzDSv4LStT97H9to8m29ZAB07k",
+	"qcg3kqdsA2a/HTARP9BIpx9f88jLrzRZS6WJkmRNxS7lESrg1+EbcragVaGNyT+dLGS5phpF0IPzybQW",
+	"WWez2V5ZhZyjupN7loO2ihygpkSxDS2pZjmZ70gm12uqLgktCrT56FwZO9gY0LQoroe65uzocadc29vV",
+	"69qAZT/Dn54FvjHnqrvDHWNKfy1zzuAF31jmN//OpND2n3SzKTh6aT//VaEIZ+/pelOAdHECAhR2TTMN",
+	"03dkfPMhNC2MTr0+yedmZ3P8azKdyPmvzPzs4k09RG3XbqTSy5Kp34rJ3bQ1mlrJTTCc+bM1XqW0XLMy",
+	"HHC9g7He3YVU7vN4eroYqoXU2NF10aCGI8YFcQt5KywpLt4KQk7IB55fkKxcT8EWuiD16qaBxQaPnOTz",
+	"KbFruSBv3Ijv7oKRzIrdULCu5iiWPo1hHEXMOJM9zvO2E9Auz4tJI0D/96sXzw2j/5+rH76fEmrP8Pmj",
+	"L8g/+Nen5lH1uf3diRev65zg2HOmwEt4/fntmSe4cwkbbrsmXIEOhV92/f9308kPVPAFUyMZd04V+6ks",
+	"jLWh9UZdfP65IdepfeI0k+vP6YaDAHHDnwXM9WFCS82zAs/ODdsZfuP55J0hnKrWa2ok/eTKPmSEh6xK",
+	"2BKzCM01cMwL+9mkPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWgM41C3mgpy9Fcg45oVvBUzogrj5jGeO",
+	"0NB3bxnKIP636nNk0D0c4p8fyCMg7tRGCoXbFfptxnHM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvKv",
+	"YfdzSr6Xt6ygoEItODMW8eS3ihp677wcXBS/zL54vH3w6++LxVk5m83OZg9n9n9LI9I2TLD8ylxr57Pz",
+	"L07Ozk7OH7w+m13MZhezs3/BgilMePJEVsJeSysq0JhAa8X8o/81+ORry5qv/vHTyRl8qmRxG3n9Gbx+",
+	"hq9XcAOfnU+DG0Hd7nmhffS5t3+Z0LLcnaidyMzXPGd4idD40uHdOSuYNlttb1bFmOgjldXiLiZbWrKV",
+	"rBTDO+SWFpXZ3/O7d9OJwgCcX7z5nTYX/nKHp6iihfkNhkUnF+fTyZYLYezi5riDrxnPk5HTFXoTDXtH",
+	"Qraxoe1jn8MzMGzTNTac9enasFX4r8n56aPZZDpB13pmqFKpfHLnD8DkQlRF4W960c8JzvdxMZnzPYcB",
+	"rVg3vGf8F5WmS0Yk6vR6xUvcNNzHvKQLHW7Y2XSyLbnWTHwNGnmDw2aPXs8e1xw2x9WVe+aFXNw483fD",
+	"t7/emRQD1G5LYzi6sMv2XgzR9FQOZ4gMdFkrMU65uKUFz/ulX85LLzO5uV7McsxYmxJ2/uz8Dj/rF574",
+	"tPm7VPqqRy4A4+XFb/27Bje3l3UFjYwZyLk1U4oumbNhzVRc8IsG7hV7HZvJyrxCnVhuDBNtFCsNH27o",
+	"rpA0D5Y/WVcY5rmp/ITuAv4OJLnl/ArENFzNR5W6XvTlJb9lIhSZSsuSLUoJNp8uQRE5C8XgcK26ZrwE",
+	"vwdO8lNDiZZLe4TwUoovBctfSyRj4/a2ggdublz3+ez84cnZ7OTs/PWscc0AZxvuQPqHrA7svVgwIwrZ",
+	"5OJkdjo7q1nWykzHkmrP/txwAc/VAxprTykuls/E5OLNu+kEoocdEWhZJPSTTspMDLn0h6kHShaVHXck",
+	"y/mbHM/b2YNZyFa/VTy7mUt5o+p7+PHj08ePjcmHv+Dil7MmJ5YcGN9d27NZeG8bjSlQs589/+cJ7Ots",
+	"dta4BYbza8B9KYatHwGGdfGP4Zwa8FhKAvUI2BVw2xl4B4DTVkU+jNNAgzK0F6AZTBoirJoXPDttabm9",
+	"GumsoZGaCRF4BZdCIR8ZMRIobMcXXQWjCrW2hLanpaaFo9YB/ACbm2CElSxy4IAgIjRCXPmwu8LDTjeb",
+	"Ut5i5kZTTXlwuJryPyXNGPlObjZGAk8nWSFVa0NnTQFoiFDpPc+UjDYfmZ3MztqPwB3fUCZnp7OEMlk1",
+	"9M/JF6kHF1zQgv/enl6TQouCLp1XCvSXX6s1mN7svfnVX8zo5j7/yxdmQmTOCrkFddLeEjYX0Ohef/3L",
+	"F+bpv51OjNiB47ZXcy24cPZMV59Orixb0XJZe1bZ+01BhRXvb8IB6s3VHEJs3s60bF7i6TBre1Sv+mxq",
+	"DqjcsBIGVcZG/ws+45dWcDFIklSgHRk9CTTKiTmXv9RDG8WHlVzmNXuYj6Ti2inlThsyvzxp/LK9Gifb",
+	"X+1EFkwfJu1sBBD8MMmz4N0fJkzkIZc0OXQthV41Zqg0LXtYWvM1+5cUZjI/vX4CWhvV7AnFGKHdkw0r",
+	"nZhqihumdRHqFfgBemLtJ61LDUXXEN7xb3o0WLA5mZWQbe4kHM0CeS71DzLnC87yWBZwkNxl3hZkch38",
+	"xh9LOS8wPpSQyht84r/Sho/zUVoC/6I0LcDIYZrywnClXLO5zHckW1GxZHkYafLuYbJmVGxXvGCn5KVR",
+	"d7nLn6QiJyXbMFx+aUfBmIjSFLTMCbjEcEjwiTn3u3XtP0Otbo8BZJirUpOLh2fn9Zl6Yift51f7Jz8H",
+	"jx0rS1nWrtomGQbzmtuJCK/Bzm+Z0GRbSrE8JQ9ns0YyaUaFMbvmDLIVL8nD2RkREkjOFUGNn3BhvniA",
+	"BlpRyC2DJx+GWXkYioUM87cCQoJcEc0EFdo8+2hKHp49MP/3iKyZXsl8ShT/HRKZ1iznFPzv5snHuMfm",
+	"sLoEcsxbX8hyznNzYDD3j2vPFYoLY0Lqt8LlXV6Sh+fn9tLZVHDEgAJTco1EvyaK7hTZ2jTM86/qfHyu",
+	"iDUUzBePiZYYS3NEU5fk0WxGKIGAGZGLt0JWJXz6gChplmfmi3mgxgLbMJETKUgumbVyMTcX3MPBAXzJ",
+	"dLk7uVpEM55+5noF0zFM/Wj2YEqoeZCs5BZnhwnBimhJdLnDE3Da73/GYywXYy3BF4tQY/3y9flZU8EB",
+	"V2JTrfUPPQT9u+QLDAXkFes8eF4/yH6rjJR+AHQqjHA7m9ZJFvBHJYRZjpf7w9Vg59UCE7EbcQvs28AD",
+	"gU/DG8/C+S0oh/lNJo25ruQWXrE0jJNwapSGi5VdGs0nFw+d4o8xVEusO2dmKniiq5NPppPtCgxpc3vb",
+	"C+7hGDkiF6kba2O+tPeVEZ25At28m1E0go8w37FtgFF1UzPPQ6dZfBUYb95C5E4R/I9v4j++iZRv4l3I",
+	"MbsnqOyZoyvyb5r88KCpkC644GqV5MUz7x7duwNrc68YgQDqgTlveVU0gi1jhFapW/NuKdKOQqrKMsby",
+	"wICHcH5jKyyRQVwUrESVCHm7En7agYEEmzb9g06cO15jD1Y99ea5Cpb7/8D5Mms79MR4CrrzMvgWad0I",
+	"ieukSWW8Shr5jaOuEbtRGK7+xXt6pr0RzyTL3st9CCyrQrvS2NmzO8vBNNP7gtRof198uEsx6ZMVy25Y",
+	"XpdSunSUe4SpDTNAmBrDIYuCLk8KWi7ZiS6pUEhjdZ8IyYILc2PTou1mxO1quhlr2T8+JhLwUYL5cDUt",
+	"4xs48DgaTGbEaPESrYVQvGWGI4A5Gn5UfCfEpdXkYuYdgPBvH5g3/wb3CDpurOY5cx7r2XRiDDP4B2qR",
+	"1l3FjMJpv7A64flD8021ye1bDJm6TsfOiQHLya0lvB2DGHVZDfNxQeBxMjVq8LJkChXdYHnBTO9aGv/Y",
+	"27I/58N7u60dMYLP0tKtciJNfM/HplTlVFO8cg/lrnvuZuQH57WuM3B/fXJHd4Pr3f2DtrZWhMzVtqLq",
+	"hzBwUles2ytzBAPA7kYTuaDoXS4MK6ClFOSSj0gQiG9j6I3HpM191BKJWI9Z/MtK1Ey0kbKAYBZmA4Mr",
+	"WZbgMDZipdB8jXns9p/Wn97UoNyOntd7sKEVhpKs1OnjzAP8rY66iQPpXIZH87e2MvPvf2VIFBM0h6Qf",
+	"YwHiR5MvT8/O4hGN/Ue8NjCtnYyupS4b2EOLb59innpdtmBOTUNasPcbXjLVfPXDxqv3CJTH5pkVVeY1",
+	"jxbnmWPkTTHu+hBs+9L5RD7U64KL48EdhGI5rv5dTBSZpwKfDMgMtjH8L6Gmyyskk4TMmk0nCva2QeAP",
+	"jTDL3XSCEa/mF2Z6zbwZZ73ACQl9Ra2wcSKRpJVxGLiCarEaC/YOviEZzXd9XrJODqf2X5lLbU6VUSf5",
+	"cgmq6oIvq5JZVXnOl5WsUPuhW8o1F8srH7E1KlFEQVLgeHNxd1CQKjx89s9aR0IEDKsFeYXJZVyZf3tj",
+	"d4Zx+SeNFwaRsYuzWeCIC1UpNbn48m5v0B+VMys25daPkYqx4z5eEUs5ohhThNFsZd3frgAnk+s1QCZQ",
+	"Tdb0BjJ+Ma6qzV9PASgC9e1i5/j5APJ/GZD//MEXg3bgwYNRW/Bw7x6cP/iyuQsPH7R2YUtLo881AtV1",
+	"ikadgnZuiw0V2cqqyMmcEatyG8LWJ+x05IEcURsRXiYp92tBjUrph4R9u8ps5l+dz465DR/qAh5DkRN7",
+	"aXfKW+a7NLzMglBbiEpkSW4YlBJ1RkC9IlafVCePvzHvsY+CSf6uk3E/nVyZq+eJvQXbylTBhQ8GQVzZ",
+	"crksGYFguT0KAN/TJEcWHRLiYlwTmtuAiS3zvbTZCr+zUmJsCOBqNCMLWhQKUDxoUZBKcK2iBGkkFgxE",
+	"A3pa/+aVuX46oEA+FaB/nB/gIfO0vWzCMq4vHk66xVo+U+BDdyX2Pol8Y1a/f9NdiimO45Zgf23naLWc",
+	"Jtni7BFicbQ43qeB9BJHCgak5JgvSrVmpeGF/0vzX3+ZRIu/coZpzX3jXuEEnQI8gpAtekHmryOWHW5a",
+	"RxbsbKLE8TghLd6vNcShEsH+5Ot7C4ZARWwPZHRIOEmC3WKmb8/c3rgxp/C7ybvYDt6wXXQHC6r0t7JK",
+	"lNmbb8nC5gWUNNOsVE7KpJZlfvOTcjRtjYlyZM1FpdkBy0rIUlA35c2AfYwNqjK5QW4YJIpemcdjAsjb",
+	"ZAOkSoyxrfT3O+JnFvJcaNSELNSge0iPel7pc+E8MM2zgV6WgVSxByxCFu9M8Ns2l7Jg5iJvehb6X/C8",
+	"frJNPZhoY6z6rfFFbwrO8sDdEBUKvTXtYCGzbXACglU1jMqBBPymjnRGiOiNtIGj2YSXbyE6FBkPzLPE",
+	"EjFfhQIeojPj4ussewEhCn5bo0JcArSXUSi8DgmaAsnLHToDY1dvmcJUAOPW/A7VHK6JYCwHfUMK9mIB",
+	"Ku1e1+TUsyQIA9RHU4AGXib7OaOgN2QKwAWHvd47Y2JTAHWfavZCFLvYsWmxfwid4KE1GmPU7vJ655tc",
+	"WnMYEj16bJSq1iz/Ca2CVLmodRl2twy1ULwbjYIaU0TXm4K9f7UTmdpfxWbufHOLipJnq7UDGR30G+Aw",
+	"byjtWUlzjpuSrXm1HvwqSASxCZoDfnDXpvt08v5kKU/Mhyeu8Av34Vm4iLva3ziOfGXtGhpBBZ8DOPQ1",
+	"PpVn6A8aMbWj0845xMwGjSDXXexUVDnXVw6XrEkm1MI6ygo6sWp4PQ9VdMNq59HEWfOyjKDvDTUr4VXT",
+	"QL94l1rCU6HLiIJMfbi5MwPqFt2rF9TkuZuOsrxdhuuYuvRgxycXk1+VFKcv6fYH68m4c/7UyGL4Jvrx",
+	"xohLWanv7O+aYu079p7mLONrWlwStt7onQUrdRcUM0SNaslB6mzktYr91n3b2ZScT8kDcnp6CoFtWWmy",
+	"pBvV0KPTZqyqrGtmH8+Yl8NWuS2eOi6oB/HbE64EqNiimSV5ku2OoXrW7PtpqJ9mvi/ZRpaRlc9LeYNl",
+	"5Wm1B+JOO7IpaMZ6Nv+N3/3A2DEc6Yjc5GWXJLs1CmDJaA5ptAtZiZxsV7JgA/lsxVy5abiu5MGzrD7W",
+	"YkImjfNWTO4bmn9nZnY3ncBquhR4LjEreUuVS5uekryUm435BwR+IBdb3rI8pg+3ZohvqSk+rffWEinG",
+	"HF+zjFaKjbyPa9dKgN5zNmvB9zyY7jn5dpjovDzsacqzlHKUjPGtdNwW8yr/ZYRTdYpB1PhhLxlF33kU",
+	"JoyWusYl1rLwqF2bkgHIEiitF2Q2JY9mU/LlI8MLZ7MZ2bAys5Ui3cNwJJ+Ad3Hh8uq1NN0BfZY+buCV",
+	"366AyG9mJ4/ffTibnj26++vbt6fuz/O7v/33X2LEx6GOILktU8UQ3jsCNr2m52w78rgMc4c2KBbwXPOI",
+	"7QXISnJka5XNrU4v90cHU9274DUX4adnf1oSRFZZ3FyFlajD99WnKIYMOOb3cW2s7xDvwXnrHOjkEY1d",
+	"WpYKz4w50IBae2SJ7pDXumoPKGF4MJrCDiuuiLCXnbnjFd2hdwZdM5nEnglcD7jlPMnfJbbyRaXNgF1J",
+	"IfGL5ma1mNTlPXYDXvYb1FFcSe4loJ8Su/YLqH+y3qa4AwuDnt3Q187Q57Tfw16XXHfDIi50+qFnAF9d",
+	"Ocxj5IIzHX9RfEMm0zBrFN9l11vPbwwTun286+W1Lon9MgcsrhMew3Hr+XueiXHbE5mz/Ckm4XRcunaj",
+	"929VSjfaRzqYQI321dLqqWKJEKtesR3GWeiyZEbFxMTIMG3kQ8w69vnV3WDwhpUKcG4x+mSxYJ2JisiR",
+	"pKwKRuwwURPVlhZE/aCu4wBZgxph2zWgnWCzBS58ksB8R6RgRPGcTX1B4nwHv4D87dNxsaxsUUSVwhor",
+	"Yqi+2ROSLD32cvDmkmW/xMcJMsU7kJ5aEcjbSIbMQuSz0eErB4kW7aZEi4qhWptBJ5xKO8nedHUHa1S3",
+	"8TU2ctVjhhyWXwxU/dxZecXzqExRrjHRoEFco6AaOm3kNd7V3B3KWlqEx6732hcfkmsaIm7XnNI45O68",
+	"TVFYOHo6SgRr83Pzex8Ew2u5EJyHBof1mwmOpN/QiDNwvvsRJMtAEs53L6tiaJZFTiOi7JkgP71+0gkU",
+	"x9jTpmQdYmmZV9cD+HlP6/X2UQpibE+8WdW6dnqFeOZ+NYA+PdL4aJIWyp+GTeeYsiMZz2qeoehhyaxh",
+	"DFPv26YjmKs1cuKn4GZ0s/2R8qhCNJz1VAqs+vVWOqRqQIxwT3Xze1rU2sZixt/JLZELzQSmbmKayZps",
+	"MfrsBx8w4V5vQg1+7Xhnu+eE10KvxTwOgHLQpJIuK3nLSl2VYvBIRlKx/BWCGRwi8Kyrwc2/MYX28H2E",
+	"eck2ReyeQE22u8MvbCfBKaGoL6KiGmqhA5ZvExmHdxKEWaLdG2PGIHF32E1Vb3tLnwdbExBk5oz5Zfks",
+	"SbvaFc2JltC0A7uGrcDjOHD1Lmo/9PAWbKH3T9U8RbT0kxwaU7I8PZYBa5LbMcJ12TmH/GkZqt77Pq4E",
+	"lTKR9Nvp/Qn927ZUEQvSOsXrkuq6gUNWyOzmktR2D/egMJoVxQFpbL5gMd3YBebkrnXs+hf1YDgQ4vFZ",
+	"b753RVdRxuLoVEbwShYAbRGVq7622kYQ7fzqNffunFP6XWTc1mN7cORYIDz8MVeaZ+oPV1zHmz3f0Giw",
+	"si6NHjVaoIJGBnVaXVwWWxlktd+B5x4ti4EEat5vzVl8wzLIWFIWqme74tnKwi/BMQCzVUtgOnRSQiK6",
+	"VKwEQaooH3pvbCgvx9MW1KeY04tJW682bjjkw5jFy0XGhrsurDnID7G5rSWZ5JhKaMy8GDaVjj4S69dF",
+	"BTG/Dy+ZzxRckS6/cHQImCMsDM7WM+XUSY2uGdeeakvxgZPsD6FjGL/VDZr3i7GQvvdUG0drh6EPpLkR",
+	"WHDs+6wSXFePD7BN8NoDEVUdEzQJ2ke2bBBEaTjo+srGdYM87cnkv1eAOpNiXIC6djl2gw51h9sVo4Ve",
+	"7bANOu7TadywzkqmXzGtsZCrk9NA19gTRNlHULehJSM3bKOJAhiuccabGtDyi2yhg7hv4AI6g4UmxIlY",
+	"hQoTautmMmRNc2Z0MK4VKxb9/goVrDse5ot6zrudzj1RDO2RpqfkLx+eX/3w9M5iedmZ2i8nEVYf6rK0",
+	"K/VOy6DceygbViru+vfbHYBA2i2vFANcQGgYbNfCxbIIO7iO44Mj5TaE/Vf9hnY4u+FatR5R7/SsBUkz",
+	"H6Km7F6np6XAcbxETuJ9Kn4iO9/jZBYcmCMw5CwHQ37x6NGDL/pkw5q+b0wzaE4WNDHqoUbHGKmE5TML",
+	"X6hXeBMuS4pXIVbj5HX5TcpeqW+ulo1acKpaCt3eY5gVVCW0LuwbAQ9A4r0gQeY7NIuzS/NZ6lOf4P4u",
+	"mpJrq5hjrjv7JYhRY/WdJpJ6WZ3U3Z3xlu7sdcW4WLqa1SmZM6Ux+3GcjFpWtKRCs5Q5S30/RGPSk00p",
+	"17ZVetdNtxX/rCVeJNaGXxIuQNZCoYOXbXX3eNdtCuB2zRV36br4YeqwVL6OF8AY6Po04YCvz8uwujX8",
+	"QfRGd23ERtW44gf7vPm2bYhj7bp+073UcXBD+gd8Mg1q0uvt7JFksjyeFJflJyXEZfm65Jhu0ZIslV4x",
+	"oQF2II+FqAkgICBKQsly8ywtVNznFPSmG0RLmNMLP9eOf+KmO6Gn5kiGIMFUEV1ylpOtLG/i+bdwETnA",
+	"7WFJNUHKSLQSqzdlFB1eFql4UEqwvGmkbjY3pZ5+TeH9W21BrkYmuq2DToYRY9111TNEZ+9B5IZdQb84",
+	"P3v48MArfI86fqUwhavWSS979XDyesV2XnM3Jk1ENW/tgl98L3UDWd89SrI8VsazsC3Sul9Urvv5vmBO",
+	"ZauHYKipm184m/hCYzKyRuGJpypZbAnbnsI55+A7rgg06Y1ennNIJFX3zgxuRH9arLOkXCicpTITg5Tu",
+	"BiQGTnuKLkRaLuNKRYoig3zBmj5x+lhkr7dDnT6pUp2jJ+2kogADY/J1rZqvC/Ik8JhOuPIhyYZQW9oT",
+	"qfMIX5GlmFdlVOn9N7vS37pn73yzlMGF1Txj+fdcxMu0odNJMp81Hov7SXCtCHgxgTPNIESKofU243BP",
+	"AM2OJmROGumkxuQaxL+lfUMs5EA0Z1Yf5tCJwNyGUaExEBUkhaISdD+F+QxhwNecld9w2/gi6vV3nV16",
+	"mQSfMs8XdEzZPvD/j9jRsftyn0q7hx749uC41Am0/kT60+IOgGVeP+Va0tbSO3WPPFWar+2Wty7L3Hq6",
+	"h1XyeYSjyOo9cFz3cvEiOpJhpRLFSX2i5HgioR33rnfEovoggVKE/TaQaW1jZhe5A7+tioKYrzwsAlfo",
+	"UV2UMmFIrvhylaDCDSsSBJLbeCpLgD/WntvXmIYGjT6CS/mQyI95vZ+fXYEP3wRzSJH1/29UZqvcjdCa",
+	"K5cp3svDIUpCe+JVT+54Kh9rTd/bCpNZ839B8ckstrFPrP73kaCP+vGMPhZe0Q1L4C7dMB8zIK9Wcmv7",
+	"60iRsdN9wEd7MIz+A1L0x4EU4Q5HTwgO+Uzcck3jAUWaZWyjD40ojj8PbG0RCg4+C32hRS5uo0eAGwoc",
+	"A4CstGXQvclzEvtsaXkTyyIZctKqsugxKG1SnNww0UQyqEp+UrK6+8sAaDjcD7uwkFBphgxYxi0SZ5xg",
+	"Qd9KOl5M2fFmLMFfGddve3WQHnS4Z5pszB3vau/MfsNdaq99c8V6c0JgoPUCAwC7A7LV7BLuFyYv43Xc",
+	"iexEl2lGMRq+oTwnO6anBNqrm5VnRZWz/NLXMUpsb4apfFyv8pJuxenImh//wwMESIwffdm2TWgM1D8f",
+	"u6yp22TMcC5pXjyGpxuZ+uAi7Gar/3vhTgaZMcP8t4gsGXHcRhhQpISp7LpT5jxeYVY75ZoM+z/8lgmf",
+	"HMoV4UpVLJ92cFr6yriSbKnakUg4BUbAwVtsvy9a5rGIY8TIrXfM5yCMrI3CXNmByJ+xk1FXqXr3pYvq",
+	"+0Pjj0j9ujDxqDeg71d4tAMCDP5JxIKCjvfJOthuhSJ0Y9CsKBQBBBLbGXTN8l0ikhsUoHa/5WWd9eXY",
+	"lgss4Y3Glt3N2kekbzEzzz4dV4F+XkmSybKEji4Wisn8inBBzK/GlLq+dr/27irbIRMz+qUApMQbIcOr",
+	"Jna4wcl8rws0L37rs4eiFsyYF6broHu90XLTyJDYKFbWyd7Rfd7QXSFpPnyrB9XoJqAazQ7B1uU8B01i",
+	"yTTBnp+pqt6obK6KRLobFFHLBVE7kT2RYsGXpxZ5kcsam3JeMnqjptgAlkIIa031vty2o/r5h+Sm1YKj",
+	"LqhNVwl4HKnjo96kog21VIlFHhA9z1fayk0X8KBmPzf/+t5xZ9SfnWYxrb+NakvV1SCWmGYMEiwQTf2y",
+	"+X9KWW1GABWMKdgbL31HC6h7yJdoUKCgmil92sPbf5KIV5QHLZu5gsIIK/XhRrSY4ggqS5vNPjG95agU",
+	"+NQWPywLs0maoKViD1Zm8+D9kxYVU6463Fe7ya2wOo+xFmzqRziWwx5qJYGOAuJsEctOv58u6eKwvDTm",
+	"V8MMwmSUIpGC6aqOjoeyF0XDaD15PiQLNlm8YSTJzyXX7Gcu1BTTFoK/lazKzP5b03LJNP57y/hypY0p",
+	"CkT+0bYqm5I1K5dsSugtK6n5B3bIbKX6DEncTVQLXlnwEbkwWhgy1mmLL4yyQ+cFO31u//GmxSnvGuar",
+	"uuGbE+z+SYsTSDYxNo5h7mgubwCp3vVMxFvIX2EqJljyJbNQj40QY/p5COWdxgB+XdMwO6KPreYJDVmv",
+	"ekAKXS8jKqTgGdbzrGvd0pa3v1EruXl3GuT2r2T0fm0Hj83L7Qqi5xGP2EfBpzy7Bz7lN3X/6lgUOmyN",
+	"4pnPOh46kuo5fnM3TTp2X0Ayte8AbIsVnV1oPZc2hWPM64KW0VEVsB8SKpp0ATXOvnDSVlWinS8XZEU3",
+	"UDW3xy3ctfsPCrHs8xmExzUFfmsE62eKIDlJwZQrK8qkyD9TPpsat0LX6YH2J2rkniRcA0892nOEEU6H",
+	"mfQqrsG2pUfYqjug0RBPX3Aq/mFGvWs0+04ntdpAAuADCImypV7a8PR72525p8zduuwd/aBh83xHfOBn",
+	"tKneU16n5JrNZb4jagXwB4WUNwQs9NMUqFfY5ryJBJaJHiSwwbBhdbPz+6f6jcLfCjjjXhBc4TjOaZAu",
+	"GbivY6C1JaGnwCLd1+Y/sF4LNciliDnL3WFs1Ydi6gCm6iIzv0dhz6laUjfdBLV47PdQB3T7tsC2qmMA",
+	"bOH1eE20NcyegNcoZfSgu/cYlltwk38apls94ZeNAz1mQxsaSiQaaoTkXMoblsOl0xBZQ66xpqi5HyP4",
+	"kfZQIw7EkvJYHwhIUhuvtsjY6sdwxMMi49g1ncQwQV8ivnffKveBlkwni4IuU9r+N7ZEepzxfuULrX2J",
+	"NRctm+CSKMbI9ee3Z57rXZ8iwxzX3UqJfqt9qCk2nTy9jTLyFXlSyCqHbxU5O50RJm5ZITcICGU3zhw/",
+	"o5rCxBk8e93tFeREyvDeIDY93/ahdsVr3kRr96R+l1ThupwLtnfjUtuTvDKdqA3LgtvQTePsdBZ9c7p5",
+	"h7nU1iNwQ9zCQ0WU3b59e6p2Iiu4YG/fDkCCCGZvu8tYIkxdwZ99f5vk03QiQbvH5+A0m6fvaaZ7e6/W",
+	"PnDMG4H5IYIm3vIbmt0gjy8Y/I2g/kY1qArNsR2wS7ecTjKKjU6k/bmGqjt0QFkfcFbaeIAHMS5lBSrK",
+	"nBcFTKHga46VXyj+ExLiwNz77s7b4oSI0q/ZxpxASozpxOKJXHEMOY1J40GufQ+APQT1XvnTcnhX3vqu",
+	"6AZ/l8Zo8TcA4VqhJ+qSXP8vTDa7dm3cAvCZPfzu7gXas7CD/a+Bu5XgjY1V1MzwNbENhlQUc+JbLnJX",
+	"ctckJ3SjT1RZ+zvDwpjNGakUC5LGFIMJrJnIW+gg92k6GDQx7CS0ZVRMybzSHSPtRsjt0WZgG2nv7cWA",
+	"z00dEeupxzb/O1bktmapy9TgjIj1moE1Qp8Rmw0PMXMuxUXoqAHbGI0T62QsirpDT7wK1rs2h8XX+4Dx",
+	"nHuoEyUATLwDcglrP+qwydWBjWHPr1gxKlExmU6O9P9MYV65ADGCq4+DA4zOg9ibu0C9s87mnth2o2O8",
+	"ITqOSP5zgP6UGY6qOS66Ouiv3x2EZyvnhwO/NtFSkgUt98tTVK8hQm9PSGC5N4z0RhkhcjbOx+IL2g3v",
+	"P5dHsEqDQ/5JGKXfcaVluUt39UshZ8V7B+y/MafJkIpCL+ycZdCEIOyjakXe8L6p/qRHcj5HtfVPxHMA",
+	"O8ziZtu8MWrnb6RuE7SqZPR4s/dtv1IZ/XBGKzEl5vyvN9pskMNRRRkxL2W1XGHX/rms9Mi2Cr8mUmTb",
+	"/mikD0o3gE6xbq+WryslHDET36Mz1VIS6u5uANAP/vHuvu7VoakevOE4BLFivYkgoWrlz6JUZbYJV0su",
+	"9RzDYwig8EB/GiJIFnkS/fAjxI9W0UANCm1FVqBjoy45wIrqnI5VkfeejuZbLWTNBVnLslbtIKwCOpzc",
+	"styFqi7s1atQsXPq3qKUa0LJwggco+xxsbx0gEh2XPtXa1SwdtQFoc3LeVGVeoWV1/7hEAOqRtnxV3Jd",
+	"AYxjxhvRphAsetNGD+/UknCOGt0DMB1SHVZ0VOC/WICi9SumC0vBLkKPIldeqM5pdkO0rEOpEGBQ4HRM",
+	"QTP/4Rmc5shFcjc7yj1GRj3/AI5Hq0I48Bu4svP4wUJ8HjMkHLFtgKk9Dtf9Y2WNRjJFUbp3cARXGBXy",
+	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
+	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
+	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/llQUZeIcUZcgC86sLS2RGyw7++q",
+	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
+	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
+	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
+	"fCe3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
+	"7xu7EsgjlDQ9d5fLyBpSO/trtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
+	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
+	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
+	"Nf81OaeX64+hbIPy+ilp2q9S8BDWSDV3jhGrEv5TCZcROy/ikcnvUfi1kOXQG4keIzS8FZElX3JhTGTz",
+	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhjaf29MJeyavv/hoBaJ9aTcIO7FsZ3wZz9StqXZ",
+	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
+	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCvL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
+	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9n8eDgD8wZG638paRLqmM/VaqM3tq/",
+	"Sj4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
+	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3ZieyXAO/URbEVuDF9pxcFPyl5tkLn23SCk/HK",
+	"lkqcTF1Gu2nau/F7qh16Xadr+5oXBceaPDV1ocwBykPT8pbVvGCdOodDWvZSTf8pi2rNorNd8iWd7zRT",
+	"5K9ns//7mMC//zZwLgvKi2SzY6nYlOSM5qSAInY1tLFulWVMqUVV9A0MSeuD42tgeL/aiSziU3ppu21a",
+	"RgTrSfvm3kSWpGSLSg18V7sFTP3ixso87aaNhsAt9mrsXvTEgcE6HJRRNBNrjfqyXcmCkQqA2G2qjcPq",
+	"a1mIJ//9Znby+N1//fXt21P819/++y/7wB2D37+hJ7+/+/Dg7i977/LaDnIjxRb/nG2vGrVDY4qOEhR6",
+	"hv5jq34aLc/O4JLMWSG35HdWStswRi4WcQp9OJuend95Mn04m57fJUg1rDr8QR9CfPjD85EFTZ7Qzibt",
+	"KXUz5PZ4yiNI3YPmCZEBWfpkEMFu9zrm+2CHx/ZdOxBYeM3FM/zBWUtFMDYm/61i9msHzxApHrDvThC6",
+	"2Tp0BLEbvUFHkuPf0L0uREka1LQuQsl6ySliNlA6DxISoRT7g0546qT2n9BmZH3MKXU2R1gf+ejhXjF0",
+	"sBbZCD0nVvMzm6+kvHkqciizG7mkA/nZfNAUCiMHWNP3TjwETFx3mI5hQl8BhkqJkA7gFllygXC+ZKU1",
+	"BpaapasjRb09LSl85+cN46XlAJPozrrO4IFrpydAt5YNXbrcYJsdxkTeH8V54f0ZKSinQfIYh0kWvFhv",
+	"ynDEhh4LeBtrujSXlSYruSVrKnYukdGHu5kglfD4mAm98Y1XHFNgynbbfEGARfozM4ptY0iTrl8BbKcx",
+	"JFkyYSwslsct3oAhY772JEEF1fyWDfD9QP695bZkL2sHpRSfY8lo/kI0mnmEiYoZjVWJfMOXRh9GfyRA",
+	"tRv5c0lOzmxB9c4mmMb7igxrD+nKCLE21NIkWE4w93An0tt+BNdHulXhn8/1gXN9pamuVKzDOpQy9MXB",
+	"wT2/ot72O0Dz9M0646Fv790Y1Bj2ZRruNZeCpUxX6CSVuxpyJehGraQeaBlDmd/xukYaq5aL5SsuMnaA",
+	"w7jH071ZUdX0wNqFgo+3ZHSdqJqge3MhgA+AhlqGN9jIySeShVv3BIbEqS+oOdpN4f3eSCnLM3XSQc2q",
+	"XZbzdJoG56a1m45XokfROeLuV9tsGK5g7+Mypr/BYER32Hu7DS4DGowCnSzwSbBm4QAMYvfWmHKfcfn2",
+	"Y4qDqG7ml/d2PWwiEHulxa+03uJeLjrGReY58tO4y7ai0Ry9jR7S6qYN+hATVGjfVFu5FlCdMOQB+Ys1",
+	"rEdPi1zb7Zsq33wEmxWMamiYVJbcGRo170rFc6qf0zWr3ZveuWKNLbMKPrK7ehDpSpZzRIyG52wb77w6",
+	"qCG3a8y7r2GJxyFBp14Q+nRIJZZQwVSbWWk17WPc+iPdHeBzrUFh7usMqUeKzs7nFLXNnxiY4fusqBS/",
+	"ZcPzgSGClCpUKkdwq/n8X1ax618wvtK9YApLCX4fpUJBRbQp5Quhevq0LhjVVbmnR2qnyrkXPSWZ4Dc4",
+	"icpNqmZpi72CMxrS3dSQ48osfnRzXSiZ2Q+/UVDxPT4JLJKzImH6rnuIO6LzZkEFdN+MdktN0zvRR3QQ",
+	"buG+btxoz9bSBqnQ2bSgFZRd9NTxpad2iqO/95vR4uui+BaZRPV21LepqAD54vK2KfjeThql/YE+sAjG",
+	"HaFbhjHoRHqj0i7K6KFbu96FATbcRsoiUc9v9DJz721lecNKYp48TWN3xr1ct7aRiKtTg6IA5bx9QQL+",
+	"2OCop+y0sX+pvf+xjNbWJJDJPN7V4Gw57Cf6IdbAYUxKq+9MGjvkrHxWM0aEU2m2IgHrAJgyEB9sR7nA",
+	"9IFtglUddFfUiZnCxoIFNCzrZUnzimL60i0Gn2HsXyoBKXQBYlgB5kENGeapHkVy47+zVA9wSKSzAw8N",
+	"6idBvUCs7EX1QnHYdxkmaVZtEIC0+2rwJRg6ebclZ6U/3tZHYx465MAM7uUNR+U1jycxDbx0eR5pLG6Z",
+	"pScN35zUV3xdFfQgLNCOehKGDh/2RlsenHfXarN9ElzCFFa8MkLXUizN3qwvyQMLNwVbdhq2IT5/GBzv",
+	"s6gotlpXa9ZjAjUwRJSyZlOvhNrGcgYjlNt7R/1BjcB71SGpmeqBNqDYUnqcbeY2oSt+Cypepw3RuP8O",
+	"ghLV2p1noEtUmgzXlJxiBBMNpxVqT14l8lVDtd7k+9YD+ZLMEvejmNeNUzT3Gpw4ZHIeBzYdr3m6lVBY",
+	"MlqAVXWidiK7npJrmt9SkbH8xGVTndRYveb7nGp6UicCmo+w68eJLqlQvoZHwcMs55m5/05UtdnIEh5X",
+	"BT15/Pjk8WPzx4pvKD1RMjs/AYcWNy83X2xXXLOTgs5Zcd1g2vuKMXuA3BW9YSWsHS/fE+93M38E+gMy",
+	"l140U5ubByKaZXftfnZ9Qa7B6mSlWd+mlAumFOzfNZEluTb3a7kpuWLXpwR+2ZyCHUDktMyvyV8D0fo3",
+	"+P2cn/i+UrS4PiWvHcAIgVUrhOK3HSX2kfH+feqR1ElWzvfVl3XyyXoS7NzfFIR6vFHyp1GJ9pGrxP6Y",
+	"ki4LV5uqjbbWz7bRQAGBsGwLGuHrVpaSKdLAIRtkbIOCnQb7duvB3Gg1oKXN3uozp9hZ1f5+xWgWgzQS",
+	"qPz2CXn88NGXZINPkJxpyotIRVS80vSVpvOCXYKqtmEltmltJV++oSe/z04e//Luv96+Pa3/+Esi5GrT",
+	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+maTwyBlP6WR73j4MX30jnnazMK0CorFix",
+	"6SBvxtuxKh+I7ymW7C7K8KGRg5YzTvuAu2NtoZbWOwG8yYWyLv6c3aOjfst/blfm2SbYJ9//sCZuz8H4",
+	"Nt5Q54VgZEGrQu/IpqC28cvQ1phFtRbRe4d6TB9bhXAWT1YpuGD3GiDZ3/LnsHMwBr7jFbu0pOt47chr",
+	"kHqs3BH/0JRsqF7VfxNgU5qbb8y+MGrBcyw0f6JI2ML2xyTVF49nZ+R/v3rx3A1BuLCZAXabyVwmekNj",
+	"2+iUDJcQI2NunvsFeF/vzB9LKReju6e8WKSTIeZsScWBmCwFOxS0KS/5QsdysFy/J+sCE9J3u4BUDcCP",
+	"HugryivWCxgDqYw26XK+C0KpI9fCfqtiNqRL1EE/askIPAd9uW8Nc9cVpAPWsmI0XXXDFEOoMCkaAHWa",
+	"3pg9FgPfYVShdH2m+9bwjNl7WgJO9iWZOX1Iu6ZlcZFRVkIYyg3OOwJef1mJeNbRyPSHOCyb78arcFGG",
+	"oe3quJLiAvDHHVxlYw/NF96Rr+SaEexVZv+wTJuB3mgx50tG8ylREnborQjQ2xRF8C+uT8k1FERcd4iK",
+	"5XE4xdO3IiiLgx9MHB+6pmlYFOd+EffN4vzHaDJy8QqTQWI+xrgvpXEOfCbUIa7QICPFFvi6Jft8JxAr",
+	"/rhMUfY1hVXA6E5G1MxZEyUpfZttNkfVafT2M6yzmdrY+YLVnRY5KjtoYB7So24hKzEqv6IWPV3LMoon",
+	"j70CazASL8CVEec9uOs9KVd1RcV+iYGP9mDON0r6edg1yTfQ5wpOrcuvtH2ERsLR93WTH+aP72ZeNfq7",
+	"tVrAtwq6gmQsfx7c7g/gbudIHMHho7K12ofpk8jZCjmsAUGCcieAA8gZzU+wChZt7NJY2QJ2wQKv1jAC",
+	"FjDA7FihWQkPScFOtra+zHXEjElxf03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLoJiY577e9XUK9YcJVMym",
+	"ijUy2dkrHMp3XBhSVayjJspLRJdGM79uCZPzJVPQOtqSRSzd1T8F1w+gVEM2nlTMq6e2a8WNkFtldVPH",
+	"FVvKtb1UMoo3tuZAQITQjV/K4HiN5i8/r0EVIfuuBpPFUP/Hz18+5NZ2nBIurZOojFuVPHGvvCQ93n2L",
+	"apLVSNNatdlrxKNqwJa7fjRD0u0H2AfgLSdbVhREyy3Fz7kaZySkSvN/RvC9jjJ6SZi7qoV/4LRfBxhi",
+	"q8httLqGKa3ImubMX6uwuKknLKTjG6kx35n/AHCgma6xn4qiAd6OozUQIEQzK26YWoGA7929sUDhtZ1j",
+	"xcNgU4rme0o36nUOH1PZxKJUye0Qo7hTrwInHA8DSJMtNLrBt0WbcCXzhtrSeqiYTqtJthPPvZQkw46u",
+	"h07NLc5ycFT1vBAKBruRof6ERywmqF4GwJ3xotQ/IgMvOrNOZ+cx3iOXnt5tgGME+xhLIvddRPlhrZtj",
+	"OmI96O7JCKQ0JvJvoi4BCP1vqCBM5MpZ4VwPTxVecMHV6kC/WKc8JdV422mEw1ZraJlX0cshbJD3mSLu",
+	"yZ7uOvdo+mAUAEf2gVUJbRCu3ypWIex8lWWM5fFjme4R3zwMre4RI5NptCxYGY/duMaGcLtb6TrfmasM",
+	"ckDhcvcOpZHNjWt74EhnyA84/ATt6Uhh/TM134WbX5++mu4hMevWQ07ENE5VzfydmUfEQUiutgjaLyyP",
+	"UJXUkr6fhJnbnPNLDICMRZdISdgrktPd1OoZXBGXPwr6HiVGEpzulR6RIW1AXpHz2fnDk7PZyexs75D1",
+	"qW8NqEnBqDmoW3lprQDXuNJ1zWhlDKbFRp3n82i2J6kqdkhSGxRTNRoV0EMLMHvNpAMqybD+8UCo+gM6",
+	"YEbQK7CXHYZCKNetfn6XAEwKtg+gDYD1paxxfx/nKh9avAkS6R8p7M8NE09CyLd9gPiRqQZzyBZxvP32",
+	"5BGhrg+hoXZDb6myYYlkibvc4gW111jZw0uNnBAL0OZjakpzMJnJkhlVZWookoG7XFwi+nWCUJ0ThWVy",
+	"vebVXo60vZ470/5Wlq69ouu2iPNst76lObsMu21R60LHrfks3hR5bBgHcG77yxsPuv4bVpdn8MAL7Ujs",
+	"HaCW41rg+EExei1JmmCu6RANCsYjXdtl/ulc12V+CCAoe7+xvpGoAHWdorAfng/h7ci6AhiNW+Z6DLag",
+	"vB51obwiKu1Luv3BJjuEmrq64ZsTucElnPi0DUBWS8fJ7JRd61A8VXYBvCSCbe0yps7/5GNADnZGpVay",
+	"5qIBVDZubZ0aKFxBeidrfJNDRBEKycZId+lX7UTWPSmy0pmMoYciBPIFYTRbuUuhDhmspNkBri+JDW1c",
+	"2HKYNXYjuGUl7AjXNllSTM394Xq9XpINLTWnxUUjiJ6bR4XUMDwIeehODSsjiu4U2a52lwRtwAs3mP27",
+	"7joJHkeQQC4UCfoiMgEoitzH/cLMiR70ZzvdENnTNpM8rJlrTCEqq71hT8yRCO+B/YLNMUYbUMRuPL43",
+	"iC3ul7mGkw6zFBbSAw9ASlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC20iXlYlond9oUCfw1",
+	"9E/xLd/Rhv1MkbIqGkUfodcD2OhZPqCXus+AGwfk5t5RBz6av9+PaAekeJW0b6ALOtUIRHzL6k5Z9oik",
+	"jJv2NMYi4RlZICv9CrGSG5t+Nou5pwvII5S1Gg/6ELJpo1DrwSwo1JrtTyYJ6RtsaZzB85LfskhtfRl8",
+	"s6+Qzz0af8OvB2F/pvvE7i6tPLthG91iwLMhDNjoIdt3Lr+GUGmQ6TG2d2yHUEm0y5fYgHIsKKSFAe1Q",
+	"oBtXiLxxU9CdbYUf6ZFk4/3DLK7+hs4Llyl81P7B9+spjg+n6+dKpoAx4mnAjba42Fr0dHBDCmcBexft",
+	"lgsRQhnEbkso1PiaJWCH8fJoVXWAFqulnSbMD774mYu+d3U6VQWNIOydGRLPbW+jzW7dkReo6JfYbLrr",
+	"1hTMa9p/SAzLHnYVg5y2fom9oh4eVnHs0DUrm+D9UGCBVIGEd6w/cWlMidwW9n5TYulZ/C1Yz9eSbg9n",
+	"0dkuUon4xY54PHY0H6DXH0NhtZcKm5LL0hYcJcz+H+0jR71J1QC8vYb3tKSaLXcx56n7DnCdRMPLeel7",
+	"3UCuHKLTnmy5qP223ctlXPGzn1mcmY3dj/kTLVZdDCgnqx2FGMkb/jyCvDUphQhJF84cRoRH7JV+iV3v",
+	"2YUzbi4JOjXgg4LfmueNFhqeiZHQcSPk9sD8wk7qIGC4WVJNLYkT2wKe1G98UVVrcyq9SoSND3Eo12UB",
+	"iVZdOsxQx/kPhtrqz0F0B2HvKO65uzpQXEctf8WEzB1dF9HNdSpKBOjW9QuKRHXHBV8T+G5XA7DckonY",
+	"PlxpN9y3iLckaLr2PC0DVLJwb/s47SguPRzqVbVe03L3qfj2mpPuOWpdUzTEUt7fV/yAk/kn5PSj8Gp0",
+	"JyzsvW+Kv0VdjeZrUMlYzjFqveDCxrGxsXKUDi9lUZiL4/62zKOo9hBW89RgJmcPv3z41YMvHn7ZD2rS",
+	"uSbsWFGyVAW7ylKN/XWyoChIOtmCB86Fb4XUfBHnUHq8uKbVsA+rXttvx40IYXaChjTTcUjajYcWG6jD",
+	"GLu7z0nlPPrQKtZ8uGEUa8xHuSj/KGOzShUUzyvFBVPotPtMgdw7PQJoLj79PJW/N8iOrc9HK9koZjVL",
+	"xbxnEy7lfagz903UCVaYtFwbgT3YhKk72QE4sDNmfbjPsavjQ4srXB+8ppnrq1Z6Uxk9MY+hD9SS69NQ",
+	"BVqcFBagYDq9bYHruqc2u1IWdKMSdjaM7FGmDvI/HuRcq+J3Rkyd+Xklg0gT1xeEwjGHyM21SzS7jis2",
+	"5jourEfkQJmP8BuHxuReVuIJDtBJDvg6LAXukOgAnezY8P7HzWet+luON2kzr4obiNo0SgR8QS5GdeZM",
+	"8dyWGkJTAKPxBu0d3BmBfJVWUuKaCswDN28KEsSjwEmlXJZMRTADXfHS0K6E3YXOhvYESAr2RkHNu2ja",
+	"fq0Q3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/hgVIjYTSroAIttuf/b5uCPUBTwYJBjf8xhn3",
+	"1FfgA4SLdmJ6X90HZNIMrRL5aK1H4rVQdY9Plq0kU40zXwMaYPU9LcwEdoORE2Je3ye2SYtH1p+X9IaR",
+	"lXX6DhjXpbfFSeTz0uaM5Kzgt6zECAi/XwmRmzdsAcRsRwxoNYFubVbQsBWSYwz1bcr/4SIt3QPlAGHn",
+	"0ekP0XltEY8r+XHnqx6zPh7N1qyB8mQz1lpli8AECXFwFAX1k9FMByeJJ/IQHAoGJpbJIj8lPgfbmKZg",
+	"VaCuxzy09/WUrKEtK9eEElAWykp0i5XzcmdVzf5I9g9GBlCyKahAOI4IaE+Iq+cnEi8ybqKHOOd/BG0c",
+	"ir7Hd/3EZ6MZwoQhaBwaY1MC6brmLU/8z9r57A1/eXwiuqxYZPf78tv7Y3jRiXLRtOfjfRBTrUN8G6qO",
+	"ll1nt9iUv60s80vX6bnObbYl4ZphzekQpTtm3NRlp1HMGZyJsWIA585wNiJg4u9OiTkauEXrCDhxEOwc",
+	"jPH5egWpbysLlWW5HLw/9tiM7HpZuqyIESf+H2xXZ2DW21HmZukLcsN26pLMpV5hAR41exIEGluZY6WM",
+	"JEfFKKLlkOfuxpS7vl4xxWDC7ijZ3ClzfQpps156Yr57g77RsG8rLyyZq+/Eqq30ptnKajsgMTe01BYt",
+	"PZrwtTc6vSfBrJ5IkK3vagqrDSRcUM0IDZP6EBDJJoAfMVie8D28StYWBnBAQZVhJN0TDYci4VZ5RUU+",
+	"l+8jHVfMJTSiCzWO8y1cXbE6RCNBRg/3GjpO7u0rhGNP3Zxj178d8GnOR6d+el/5gDbSzRORqhF5XcNz",
+	"ICedEoBQQhVPBZnfkWzv80gL6gTM0c+2Tj6DW0SYV6AyQiHXvAtenDpH805P9/OxKRQ4SM/WIOuM25sh",
+	"+L6OlUpZWWZSYWZnNJmTElXIrQVARnHUANxv5XECJAGA8ZZGYECzGEz7tlmhxqBApAhs98KoUOT8dHIh",
+	"qqKIVkOvaBlREX5kJcmgOYBFbKZF4TpxMCgvir7JQlP4+buLM5mIikmwCQqBrYRvti8lldC8sMmcEqHe",
+	"wpfNuvQysrZgi/h8XQscaHiZoFGLvYAT9nGXGnv07ycDa4F/vq+ocr/kSpVT7hdPqaq6jvDoP8A3YaVU",
+	"z0RfO2kRR5joZHawnGsMh1lHQV8XoDH7kC6P0mObLXzXaqcdugpcvfz5bIZczZVm+el+m981WnZtqKzB",
+	"3vXvdklsZVmgFxjBcwKCB7IW6S3lrl2zEWWT6aSQSp+gRIO33TChTjDfcSXljToxD/g/cnhDAq/AvPTk",
+	"lpZQkGTe/pJq9r19+U+Nl7/Cl38vlb5y734N734Kr/7OvO17fDP8+xv3YrPcTG6aq0Q3CaDVoiPEtUxs",
+	"5DRgukNU3WFZySI+jwNiGEnIFMV0DHXMqJuIobldSUjK00G3F8jXi3L/Af0m7xF8tUyJa0g1X+wPgCKN",
+	"j+Bbspv1SbiXcK7/NLs48pK5db8Jm0g8evTgi3H6FQ4Tn1odN7kv0x+SatgJsKVCNunG/Oy9flmJg2I5",
+	"rgtdb1J0ne3KNc8c6pJrDuz6hLgY3CFdk1M1MGELB+iqJkkup1gSDpLtF7fJiauxDxC54HWLkij24P4o",
+	"l2Uenxfyx0ojCKU5keQrEXxvcB9BCzYL9jvY3ZB7DpVnQIJv+GIREWjNvN8jZPMeuXeDkHpcB8894wVR",
+	"2GHBeyd+opH7W1rwKHBvMkUSf9FMyvVEq5fbs5FHuZncmj6Jqwkmm+i8m8ROy6Tqq5qCwiSaQ8QwVGSg",
+	"tZ3FK/ZAoLZm2QdFh6Z9KP1Uab5G2RNhn/sn6h/rwB4vmYW93/CSqVEpzvfJf1lRtUq1JgevBm71nJEc",
+	"4HKxaNLucGj4+90dkWuzKcbk2kB6zEVYBO2r4cEe2zGNVfKKUJKXdKEvfcnFRdA4hHCBLU3q7nl4UV5C",
+	"hO6iFalrZ+cEF09SHxBs+7I2W4+Ghvmcbb0NitDHayrokmE7lPmOGOGA/XWjuVrHvg2OknDUg36qNNtE",
+	"3d9yw0SNf4n/8qDILgqe7igwxvi/f+ITrGIaQQEdlRGV0O98TZFPFIGwmTkDc1lpn8uAR4QjrESNFh/R",
+	"C+l6M8pXX98vr+Cne9SGSBTGIxqks6KPkc7VE0QB4TU8bDIW0CikUbo7Bb1h6uliEY3J0s2m2F3YZhvL",
+	"qrTFfeh3Nt+5Cncv5HIo8QM1AYIMFyTo54GYE4Jtpx5Bx/8Qc8nABoGYnE3Et7k8CrvS2BRwKabxOdlj",
+	"2U0wsPdJLi+NfL2oS/CdyIWJt+pyC6fI2zJ3BP94N00c4jH78S3OHIqqaWnY4aBt/Rl/uzdYBcprKyew",
+	"1m6DqyXkhra668R4nU44KIewVi0auYOWZCHSpZMBAU0ad5pVD6320Jd1GKF0pE3lnC8rWak9EOSZ00RA",
+	"A6BraKat2C0raTEwR4taxPsryD9HcT8k4TGNdRcC+VkUVXOizEFwsALzHWSJDJwibuU+Wnit7PBUy8Eq",
+	"SLUpoPOsGtBCKtwaKmy+yKL+eBRc/B5ceriQXbIlUL0SQWh+CB69a2axj/HWzMk/eM9SEiG3Djjn2Dme",
+	"FvVBDs705MIb0j2ryCXoyhuqFFnTzcaIZ1kS+CmgqE6JxKSXLd0ZfpLliBzLAPC3r7tSVQozqE08tShI",
+	"clG34nBMU/fkGZru2o9JmTinSOsAgROdccPfif2EY93CS67d3nqLecn0JV55XBFoFDiYV/eC2h+QcYs+",
+	"MHVYyqq/CqzAqoerJUyDRHWCawB3XAuXaXARNLNcm1tb83ujG43Nf+1I+D230vHcQfGe5H9yl5BV2f9o",
+	"7IqbBLCsM/z34k80Oxk5JmrxUM0nljk8u4zswnFAn6yBrSGcKtixDTHe7qLDLcALHHzf1vpJj+s6wzRL",
+	"FEV/J7dgAdjSJbLlRWHEeBJhd1GrfOPV8f5ma5Gb5plWjVaIZTIvupRbtbcewA3FtbmFvCHdk3/7b+sg",
+	"YgPj9db5diJmofU+7OEYZ8REWCZvWNCgpxh5vt5AjMUI6F9Cid0Q6/UxrK8FIfUvZtattLAgXbLu33uU",
+	"k9pBw8pZ9Nz19bZtRMMazdUoNFejmea3EIWilUKwzWYQz3xSZit+m0rHrF9QqRFtWjq6z0B96RtG8++x",
+	"rGZwN/qeSvq+8r2ySrVtrerebr6dGySFsfd6eLTg2G1Yx0RFR7uD4PkO8m0CcL+GB9kfCa1N+LbO1N7u",
+	"tgsl5HKt403HQEdHRxMErusEHCIYy2ON81ey43DeC/PuS2A+RDMQBikOmr3XIHqQAade+k/tnOJu+9QB",
+	"qzfkQ7THjEsraoHBQ1MmAu4whZYjtMIlagWWa7rgZiA6ViuHzBDHe5cCmWPnF91svq4Kqln+gxR6FZE5",
+	"a/95jdzfDiFaK70bQ6zKkolsly4xcW8Hp/Vpf8Au+oqCi1HxDJ6x/Hsuok5qWGr8VnHz3L8lOEiw9qmj",
+	"UDhMY11uFe96QLtdc6DmfkVjMjbQGy25eT2Mr2CM8BdTxwdRHqrmwd52+CPPX4iREiCT1SZuVNuLAuGv",
+	"5WIxrvtFIFnaLYxRsG2pInRZMpZfYtkRt1FQBA7XK5aqkLN1PsMitgXNbqIiFtZnJT7UmQHyNKkU8356",
+	"CO94xHFaFHJ76RHk3+s6IOS0c1s+1my+0YxDMqqrMpXO6K/PA1VXf3+51ySslwi3f490+tb+MMbtrORy",
+	"bxHAj/hUcDp6n7aGfKMn2f2ZehyLJI+xHnWE3dVgJ2xnMUjSuNU3jreZQMkb8j68tsxXPwnNi6ELjc/a",
+	"z9YdWPfWWjT4ra9P0z7ZVGMkj8Gb9TudqAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdC",
+	"rdftKZk0Rm53uddCbq/bJXi+vz8keRvpc2I35d2gjd63YT8aWca2EXs0UCy6TodR52xRFcUP7uJvw85i",
+	"nyW4+qxtYiSwYFuiWbnGShX4qDI2Y9D7Oa2nRPWgRvZUPaqtDhsKEzpAu3ke63z7s88caEwjk2uGJUy2",
+	"Hqc5pS7Xml+9jnLPaxf+iSytn09gMxvalF9H+MZwH5PqlOGubueRDnMVVGnXdOSAVINYGLPR4cMGNkCh",
+	"EJJkcoPBK66I3LIcCvX2tPVoYHl7BAjfoz3Z4qNFXL9SP/M0zVLUsjZgDBDrmVbEjOa6ONtGV83iX6PE",
+	"tBCdCRU7srYAuRHdabm3fxQN3ETDrYMX8HzKLP/4gCpm/Ksl+6GvNBGaFRS5MSd96T3lemiQbLOyzQla",
+	"TXMsRo5N2TT0R+IB6gUsDKNLtrsFNlYzx+GS2HiLa0RLxa5WpZ0HNtJv3r4RWK9kdG2Tb5r3eLQILE7+",
+	"+Q4a7rCIDyJogTAkJoynaNjD7kgOdZ7VADeDnMZw8A8Izo0VGe+STdtGuKZrSeD4rD6CYWNrOEYht+OZ",
+	"js3hNRNUHKdeK2dr2eWeH2gOTc6vDcXMtUFydnsdN/E62auaiXGFLCVbpqIuqqiWUeD7lSw1lkeC+Mzz",
+	"kinF1OmgVsTeIa0qZVgh4XY2NPtXFFDr2dXzK8zKI1/zwpxOghqewsQxZyLZODfMU0BnfGOyJgo6j1UR",
+	"YkgWukOXNnPKrcZuejM7qq/UA9ltWJe6bsO1uK9+JGBJuBVjWxZ012Nsphc+WJKqHB5xOSYzgW1Ad7g1",
+	"vDbsFJTiD0kxkWU8gxRrcQM4k0icPXUmN5jifLwE/uRNdWUrhR9NQSvKCXaeKWjZcs70vR22NF3aDKWx",
+	"Kb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FMl71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVf",
+	"Pp/AkzpOxXxAvM6s5zKPW7crRnMbrju84n/N9ErGOzlVZdyXf8vK+aDMjL1WB4zk54BvrNc1xaXH6PWT",
+	"yGXEFbfZFDy1v666pRsvYmyTAAVC5fZsNht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUmNgy1r",
+	"jkYA3wMnmvpfJFAdG+mPAJ9ZSHkDAbMB+Alu34M3hOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1",
+	"YsWiB8rinh1yBvrdO51zXHuvVOqQWf2BPblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m45",
+	"2zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQoAZ6aDvQmrel1MPwmKKZFPCKDFBUhLXiHWweWOJyg5GrAUDX",
+	"Y9t2JYDesG1ZeMRheraNJ1dBKvjeJVcjQwpd3na5RO00z11faNtIuoK9H5onTxN9Y5jIh5OzmVI8LCPH",
+	"Qw8McSpoWuoDozP2oschcF2tBN+gEt8Rb0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDkMt29KP8BD",
+	"d9PJbxUFKNGPsbHtLASGaaL+lQdvDcw+uTljw68l1ewJLff+4qV7LoH/1M3WflJQpXo6vAw9Tsfsv5KM",
+	"hDebmtTT74F/imwNan3JvYllpd2H2UdLpk3J1rxaJzFRRomt47bFGerbTOxYnTa6R/jVRBgUcodhkxvq",
+	"C5R7pY0UrGt8+1i5P4BeFoZJg7X6DDfju9RN+iP0R73/fdlzaseJ1p6M4I8pde/JlzFjwuufAcTBsgni",
+	"M56P3XWwn599aXogk0ZeInfTyT9rD2+TQ5Yy5VxQcc9413dgM12XMv5myV1A5jhNggKn64OoRbdxZyGK",
+	"1C7YFqEofJNDKfTqfj3Gf2bzlZQ3V1qzdcxYHdODjr3PWBnzUEDTMrbkUCHvJo/4gZ8pMpf7sD4O8O/2",
+	"9VcM3LRDwu/umTr/N94Uu+64qLu+Rztc6IR05OrZlm8w9hvrg4kbpuIrZCLfSC7andq3q5uoKHGPJ+84",
+	"dmuB2rr7Cl9Bt+S6/N/WPXymLsgWF3LC46Bj8OsxobdO4Gy7yuOBM/ZeW64+DOytZpK2dYzg+gVVmtht",
+	"IIj10M/FimldfMw2Qi2mqUsKEpkk1m2BC4HTiFA8FzYPbQvtKcPrInII3Ff7pC1E2zxftnjOcZgdrOaL",
+	"oNmRY/j21oaEjZyzAafrmfjWrGXkGXNe9XhSsUtrS561/xzN/xzNj380SxvNGOTvaOkCMavhT33U7Zl0",
+	"yx5w8o9QsN2+qT+Jou0oO3Yx0uDkXJAlv2WCVJvLGl90TXdkRW8BkQ/SPDvd/utsIZ/AVmMixRJH7Jye",
+	"hvLxvok69ieJ1sV+YldRdEImiJJrhhlocBKXAA8HbT329MqJCQqbkpZo2eNPd1N6bWV504J1OLAXZeqG",
+	"SReCFjlCEfsk/OaM4WMoY3G3CpZKK74ULK/Tc7FizOX0ufbLU6KlPGBd7aLR+4pkx29eJJthY8FM87Gx",
+	"XUBeqSmh5O/EhmKYwHRG6vL4wdghSmIzjgv4Ym5TIxbm4Jojcw0ZVVzvruF2vi4rceqglK7H1SL1BNqP",
+	"kR2FUXUkTKRmtMUoLU5vnrNmAlV9PvuTqVp7dTyx7aXNvowTGHzA1P6tCV/pnD1bRB5N2HP8HispGfLW",
+	"3mZEnjc7zaBGZ6BFD2znnOZc0TlcW/MdeWUzMadEMcBwsHA8KfpM/c+HXFE/c706YheA/1xW/29eVomC",
+	"73+yki+4beFkpgl1i+qUvIKCbzu1jJ0eDD3wnxvwz3kD9hbZ2017yZRNBRjhmlbx02yNTdzWEU0gG9Et",
+	"GLpvwlJTV9Q9YsrylpUF3Xwnq1I1snfOH7ZTd76VJQDu+NqW5lleSsO9Ao4SF8tmF6svvurvYtVzHynY",
+	"isgVUPrPx+OhtWqu3EtRXFQl17tX5hC7rEX+j1jPtitBrn58Rm7YbkquVfGL4cFf8Kg9+IJkK1rSTNss",
+	"Z5AJYJoyWmJbH3z1SusNhptUGj04p2o1l7TMP1PEPnhKIGmnxCQw5XJ1bO2eLLmRD4DySG8wnYib0TIp",
+	"b7gHKLmYuFqKX9z766OPq767A9DCRaQg46nvWFujIvqZAm4GZk3mkinskwHCh67VKcllpj6nG366zgl7",
+	"vykoFyiJMynMOYGesmYFZEOX7NL8E8orLt6Kt+KE/P3vV5W5bDTPgOv//vcLcm0+kiX/HT65IF8DpYnb",
+	"mNPT02u8h2iwbzYdMEJggqTyhH0rSEjbU/KUZivig8qQGYZL2LByzXEM7jpk/vX6/Un9+fXfLpECjtsM",
+	"GaAL3Rb7AMoC25bDSzNpLgbrDjjF5T/L1d//jp9RsinZgr/HTbCj4HbsMF/tr9fqNvvlego3AP6XZb9c",
+	"/+2UXPnQpSxDiJiMCjJn8GvAROVamanw3DyHf2OpCc7GGAxmPmat5Bp6W12Tv54RLYnRWQkrFCPnj/6G",
+	"11AGLpRrdJraxn3XH4wFMCW1i2VKrIfl7tq+BRL5zWsMW19DTinu/ufWQ/Vfvyopri/IdSZzdo31cNAO",
+	"17xoBf1JDTdNyTU2obi2mwbQySD3dgg2b1/4RApXzGoYDMElYBh7ldjZK89X109f0+X1JebSAX6zY4Dr",
+	"Z4uTH4zxck3++vD8K5fNPyUPz849WBkHKgupCb63Lq/82ymMYC57N8yS3zJFHswe2tm+ZBtGNRdLM9c6",
+	"2cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2u76spcgN29m31FCxuF3Q013AmWCAewzH+/whWZmLxHPFmhu2",
+	"uCDXvuuY1UT83yc/yoJnu2vDt41q/EsyZzspcsBwg+rmh+ePkc7XL5kudydXC81K5I1vbb/nDS0ppkrA",
+	"a6DRUpBpbQiLPd+IL0RxuaRceFl6Sp7VO2u7bypwydHNhtFyCn1m4TwIYkwdR+oLwpdCOljtnawcjuuN",
+	"kNvTtwLKnTMmsKyTQwXHgrPS3CUbmq3YyfnprJbNwWfmgqjWa1ruoOkx2wRb4pJfAbDTTAkQ8WyiCDRH",
+	"hgbIOS9tAzY8eOaIb0p560u/MIV54my6QGG6mJydznAWcsME3fDJxeTB6RlMdkMt5tDnRsz+DpkDqG97",
+	"HnyWTy4m+K25iNVGCoVX6/lsZss+tb3LNXuvP4f7AAzt9xbzciJv3C1KYx7yTvuFZ9qCkzehZGL6up+R",
+	"66HQUAQmF2/ehdT/RjoxX8qMKQXQ/v8NKOBL6LD3A9MUo9efA9pxmiT2a+gFTF2645sPEwCKgRQT26UM",
+	"S1tibT9AdGUrlt3guQWWryFn1mDy+dv/t4qVu5rBblk5l1D7mSbsuz9yxzIqYMMezR4MfMmbk3fQSGNO",
+	"FbOhqLfCN7A5ZAJCaiSleWV4KQOVfbjr2Gz1hHptwQuiBFfdnhnN6eSGYUJ04rQpfQUanOryV2y29SOf",
+	"Y3vIu+neB120ZD+PhJf1r9Zk95voXItvGm6dyfns/IuTs7OT8wevZ48vZrOL2exfDYvuYlKp8pfZF4+3",
+	"D379fbE4K2ez2dns4cz+b9mA0be9abkhzg3b9f+soEp/KysjmM/f/5/f7Sc/qe7Mzmb1zFyCNNsUcrfG",
+	"IFzJbuUN/gwngNpcp0Pmu0DanhmC+qCWNdvCOJYZ6S5k7T4vBHIBuHQjPH8FGpHrle9b6fsO+ghWtaY3",
+	"xqQjxhaBFvV6xdaKFbfWyxNByjv4fPgTYXV0NSWWiHgPu/79wdlwTxoqhmo2brU6BWAaaDAY65N1fcN2",
+	"127hVr/hKOKNAmRLhMgzzDtoOofgJr1hGx1izDdPIvIr7sLooxgoZ2CMvUNDlin9tU2PGH7IYuyZ4sbB",
+	"3PWcba8CQ7G2ss2VddeRC2fjpvwnEQdQQjpxhuTbajZ7kD2YkZKKXK4DQx+44QvXLd7cFuacwPNsr1TB",
+	"CR1PhgzdwSeWxsEudh0QNwxSCIOCVmPopIa2j30Oz9xNJ9/LzPum+p73z9lZ3Et8/GANHCscRogLlnP0",
+	"BYU37ecf0CFyV9cpx301IDMU2cpSr3wbH++dsbB/cISJFCBWlDZKhhVA5uKekjUtb7Dq3G5+V67gF4fK",
+	"lQUYkbGr+2Hvsvx07r9BL2Go+2zRNK77LJk+mCzGwE6SZvZJSq8/p9j5ePLGjPgA2bifLZ9L/YPMjQWe",
+	"H4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0TX1XO9YkuKQbt0raCee41PPbRzYVput86JWu2nhvVs3Q8EDNc",
+	"sTfEG6hlftcw8vaUp3bffSVs92aiqmxlJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Sue",
+	"e16vKohwjH5/35BcZKw54LC4VieM8D4rKsVv2Z41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAnyCv",
+	"Bw6/nJLv5S2DKpU7KHRIGps50/ZM+/YvNijtki0arV7cdzYj487X2k8eL776Ip99dfbVVw+zL/MvHj2m",
+	"5wtG6Sx79Ijms7NH9MF88XBxNj+fz+ZfnZ9n+dmj/Ivs7NF8tpjN6Owrs2mbycXk7PH56ez0/PQMC+lu",
+	"uazUd/iKibdarObyWz95FPttcnF2bqSrrRWbqNus7zfHtZiNLNxvMDOhS34vD6O/OyCrfcPkpnAW5U6R",
+	"nOdTItjWaIqun62/PswUI3cHiHt7eXRvgItbVvIFVrtETeHnUjNyba7Ta5IbQ5cVioFdiz7jnawCv3FB",
+	"NaCsUu31XBsL5tpCChoNQWP4sXnn4Ewat879Dum8lDdM1MqK3R3ko5XtQXM8lrcsCgAfsmDe3h3BYS/Z",
+	"RpZRHvMYFNblKCtxFI37ibNJjc3KhasUQ+Rc4BNSyOVhbDav8iXT/Q7Jr+0zxxPIa1mZX0wezWans1kj",
+	"96OWnLOz17NAcoKInld5vwyyIrmOcbssNi9fSkaxi96jWdN5N5gNkB5JSQMpPUAx6BeNDXePJGyoBQ62",
+	"WNiZhDQzAD0L9t/iCEY4gCN2wz7fmi+TIde4lFNLtWvoyKTMOx/NpuTLRyBfzmYzsmFlZn4gF4TrKQY4",
+	"0NVm6zHJzxAEhM24RqcdXGo1Fj8t2VuBt6B5QTAqBuFiDjrci3+rg67LzV0mHMlbz+GEHt8x96c8eONI",
+	"kzI9LZ9+Yt6uV0xDK3zLxPsPsAqw25seLytzPv+A/2g5vJpnBz8/9OyMckKh/x3L64/hfFpLyJ25H8nS",
+	"HihPk/tddf85aH1uniO4bEbsf/fOG+mccfR4B1kTWMfQZBwEaDzKeRpyCa1ZuWQnMJf/6mO+r5D5Rm48",
+	"1moMun7+cyqap4JQhflgRMjtv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpw0Vl+TBjOR0",
+	"B50vhNxiHp2zRbkiikJtNtkxWjr1tmuLLpl23fde1fMae/q+BS+VbTc4+Y/zzNnlux+hpBUgWea7lwC6",
+	"+JUFLTJk7Xkg9H6dT6a+JQFmSDg84DfNNrkTpWV280vBblmBzalBVDx2oJoXIUaO4Smoj/LYQPs8TS1g",
+	"IHMpMKFluTtRO5GB7PWDIseiC0LeslJXJf5teIuXbu4wP3B3ORSwN2YRJVuUEiIxW1qylawUO8nn5rxt",
+	"zTrfPJh+9Q6uEvAbwVg5y3hu3vAg7lPsTMNQlOWvHPTLo4ezmRnSFjJY6s9Ozh82fI9Kl1SzJbhXwrd+",
+	"1Rx/5p80O1lQpQFA+WculA0C1LNtzSv43ZqKihZAWAstmXKJxhYzOAreFQAJAV2LrmPood/JLZELzYRL",
+	"2CQ5V9DVbkoo9DjerqhG79t2xaDdvqGbgtTelSzCPJi6h2hXKNss0abTJgv70CbdNmFr0o8fGhotZtOx",
+	"JFzzHsmID73rTRXcI8w11S1hPpTV2N7BQWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJ",
+	"DLuzf9UFYTaigPjM5h/94+KTr11+8z9+OjlDu0wWt2F8u2QKTrKNdh/pRjDSNLeSsj+gY7HvrZqpGLqz",
+	"U7RweHLN22E6ucWU4bNzw1gf5YWNu8m+7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53",
+	"gyXDNocL6M8/uH/eJWV1oMd+lMyXfpr4V//70i+CvknjKT7enK9X/K5nuy6soMEK7IPfkPKw/w+/ZYS9",
+	"p5kudkQK4OprI3GuyV+DFnbblVSuOmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5G",
+	"wEVH2f8355Svi5ygqs4qKpg4FmC2U2JmaOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H3",
+	"99cTo/Rjad2KAjS3IUhbmA8WeN9YQo9wtgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPi",
+	"uMAOfeDMUGg9YEcw9n5TyLy+7cYpmINAWGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu",
+	"4hmWZy7Dsu55CRJ0WTL1W5HwGLayM1FtlWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIO",
+	"XmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowWerXzHX96V/mR6k5q5hukhglfnHjEUHdTAgRSx38alTvu2z3B",
+	"7We+KSoA4l1CH73rC82UvraNZqg+JYhcQdy+2p4/tGA53KyR2pl4hLqe9r81Sp08UPFzcDA7T+tDcjH5",
+	"y4efr14+/e7FT6+e/vLj1atXP794+c2dYW8F1bPoehtTtBIQ86MUrtSCCU/1n1IMHVH4jN+tWlpVwpJr",
+	"tLwaL4tSXr361H+adS7BAg6SdO0wjfsCDBn7x4BMgPvIqNElKQFexREzA76BhTQo6nIcPVhGpZi6B5mn",
+	"ffb74fQ7au3KfzSr+2tWxuD9eofYwQ2f4LuPLsWmIeSaTYsDLq57/X5qxTX3lHD38PJ4qoeJG21dFnIp",
+	"CHx9USt7DeyRNQIbsRxK/hBGxKFoScEUYlCTEnKTFKFumFNyZbuz5QEV3goIHSpCFfFXaMx5gpx6NNF8",
+	"hMSS8CT6I3feVihkadWnuwOOyMdLPvk0dLtjCcLzlCQcoLWF0QYv784/irz78yXM/BEK2eeuZ38qieZK",
+	"3VikIGzgSH4G4COOOFa3rNwhWpAdZ0qkKBDjHxvLns9mgL6Et8mi7oRri/P6nG4v7NyO5u0JEj6WTJgX",
+	"B9Erh2d3U8F5gSqnC4CNsWCgdF40crjyF6LY+Q+sjwqeN2IOSv7fwHDv/OCbal7w7LQV/izlVk0uzm3q",
+	"xNH8J0i+vuIAu2mujMP16DxShYCFgDP6CsuxLcK/797ddw4UFflcvk+eA19Rc8tEDjiWgBeGFfkQqjOc",
+	"7pC05ALLDgA8ru7tATR1LZApR8wzQMJj7w29ikLBTd2yG9SG0RtIUaOkZLQgNIOL20OMXQfGp5D6F7sY",
+	"ll9Hc9Ve2bXe91zhcmAzbD2iOVEngN6HNwrm0ZxPJ2pFDUvPphPNARTzgWF1IA8OYA+IeTl1Z952cgwO",
+	"7ocJW0PR4oTm9H+17hUE2Xg0O4Pz59DIntQj2pZ6YwpsHKkS14fdiGMcGcgM4uuqMELJ7zBkofwZ9NaB",
+	"5+dzxxMf7q0mVzrW+hzQFVXnNOl6Mz4LjxNZM6YvCRWEQcM9c8EQY4Ipa8M0D4fyh+NbXMc93Jzd01FI",
+	"pU/wzE78kTifjWdHO7lBumnc9bGr5Y8HFUH5cwRW/p5pi4nt2NkKzTW9YUSXspoX7CPqNJYXL+DpI3Bi",
+	"1Hd/pQALcy7zHWleDVtZFTnGs2WlCaJDUd8wXpE1zdmlR3i4RuGGAW8pWG13W8QUm2bT5VazvlCWH8qo",
+	"vcJVlsumcLViOxTWY/n3KW7jYdyLQRNrzSKimPOqKcZAiae6vlWxVfwR1XK7j05naovsP4CvS6bYx2Ps",
+	"Z1p5PWYpa90F1HkAUAN9fk6zG2RVwbaEG2Xo/2PvXZjbxrF10b+CUvWu7p5Dy5IfScepW+e608lOZjqP",
+	"Hbsn90zs04JISMKYAtQEaUWT8X+/hbUWQFIi9aTspCdTUx1bpkgQWFhYz+8zGiIOuBYuVmSQgQj+NUzH",
+	"kb85z0WboUZjQ+2B/BfKN5bYLbVSwgF+tYnlhyB55YLTQ/a37pAP3Ntyv50IZaBRFrzxwnlKhT/OyASs",
+	"5TjWU0KHtnY9U0JEBAfrltUji2DXOTt3N4IbYxWPQT+bAYpyXizA4/gp60F8wBEOQIQCwX1NhVzYqSnF",
+	"pf78QWur8FxoBnDCEq2GbXYhUlB9LgF874FtBJf6MlJwqJjmJPEBYzqXyWw/AR2drFXBpJMmMRNiyQ3C",
+	"eLkNYEceIru3lQcVIek4qnf7YarHfZNqhVwbqS+++tgKo5AYqK3QHaSJHCJHIjiKKR9PWoQ0cx20hhlP",
+	"uEoFyBvAhstbAWWLoTiDs3kCm5ABsBgZCcY1dJWKCT5+bkU6JBhkphPGoygRJg+GiOQWgY/JeneRINyd",
+	"I8Q5KNsvOVeMCwqRE/rSXn1Xguu9BN8XHbx3OI0X//OrhyIuAmrnf877qwqqZx9FNzpZFjfKhQ+KbbCw",
+	"qxkX2E42zIrrZkkLoSR6rogW94+V8F1Kceyzx1zJgTAp++H/nL/+1crEXy/evglc3x87On3E/iZ//hEx",
+	"nUd6ylKNwRmMzdA5p29Fwl5eXr57ynp2q7qp9bPWBpYBq7utSYR/Rq4GoHTIZ/cwzEyqx8DtAGQY9EyU",
+	"bq2EA5Wlc4sBtQCgsZxVUhQQzQGqR+TdCnWcjRWd4GMRzcCkvlJ+FDD5wMvUh7w1VOAmUHNEdb+EZT5M",
+	"+BgAuH0JEwDoMJ5PbI7uIw2g3tbDafh13blWKahgoQ286zuSxp5wdYWJSqeirnfmtLZ3puSJVW8Fd4kU",
+	"5vA1zU/rPvBujc4S6Epxq3LGulfKvsaZlbIJrIhTPW8zqCybFBo78bc1EjZ58tp+5yCWt2WoxyP/M/W2",
+	"APvKYsdhzTuVgLM14ZYNHXcXkstjC8tm9y3OFd23cMdNgodvpyqX4uU2i05AzThWkO7XVkN0HkW5gYMm",
+	"fd4NgG/dx2r1XBtso8TBBrJXJHx6gATfEDhYsIq8B6WT9auOtlE2830BDwlFUjn/vvaoYB5Xlx+tOf2r",
+	"q49gHncEaPhmZH5ZRubGBuRKjdcgFFku+BCQ8PQ0kd7JUtwu3kKEFpUJjIK3hyZXppRUw0KJFb8RFMIE",
+	"7kj2nCexFIk7GoCRauYwLJzxws5zG2uOxEsCMHhmFgS1ukvqVpomteFXbXt1vtle/xm210OGht5lVoEp",
+	"MfXGXzHnO3eUS5Vqu5fvzXQ69Mba8p5hvPx1btl920rfttJ9b6Xzml0D0Q6ZGn9GBvlpCpbCsiav+zEX",
+	"FjZhnvSpDFdd4PmOcC6FZA30SQO6WOD/7BkkAQ0rEcAayGMTUFApz+7Nly9hfRjjBqlAke2QRwEGq+z3",
+	"PHss1jRZg9hgApwZoaI2+1CTTarL/1RZJWkyKzsWWya6c122VGkUkyGpvhEKGpIuXr599/vl2789f3PX",
+	"utvcGr5MJI/f48j3g2iX09nmnoKv7qwtfsTryOAiQm0qfXTkx0urH/H783TJef2jhHTTWMax9PVgJ0dB",
+	"awzR6tLTeZLKMAbHlOKUOa5KVSmYRKQnp+MvBc8LFbAGDOURgWhAWlqfr/D6q9bZlf3GVeuurLCe4YQf",
+	"XDoO47lJvwtaY5GOtJXLd79dEvM4sjCbs8NDK0XFDNkhn8hD92aHXUx99X1Nvd3610FL37i5WHhzggrc",
+	"CB28LHW1AOGF1FhTKS7vhYDOdTsppzO5EWJi/R2dgLKwP3LlYRK3jEc45ZnYXw/sYbciKQYXvoHr7r+t",
+	"/y0WSBe75AkXdEVzPF31UFBODjKzAJ551D4F6EyiOAbiCmrWIWC2As1QmKzIe9P7tc5afbkC6MmZMX6T",
+	"YGr8bZZCPzg6x+lIQoDIJaijhA/SeQQhpBf4GU6SEtZR57RkQvXXIliqpOFoNj/nZXeNpni4lsGGaKQE",
+	"qnC/WoSitdFvK3bt4efQv95ylCJ/WWsrcJL86w11luUzcz9AwMU3uF41k2eRNCFPoq1qiIoPWoJjsEBB",
+	"R5Y19JcNdOKjTgvWHQ2utKRbdpftiMnzoGIEMEzZxLr+uTC5VgEEiZDGZKXc9xoCVntCliUEbr03+fgw",
+	"0pAvnib2naRjScYXYjKFNPZQpCYvRkYND5XbeiKUOyJxQqyvAM9FNN8BoE0ZNuGyokoWHvKfLl2ux78g",
+	"WvPVqtsJU33n2KuUTVAn4Ldd8p+rGRRNQ3nmjYhAO0w4kAYGGLMmnkLySuG/bfYWVlUnhg0TrtLK+v3c",
+	"utsHR8zRqcMKLxs8JWJFa0A8Pug8OjjuXB4d5QYEDHoeX/y0ojwwWYEvHouBvUf3JxpMqTBQkwU0YMfs",
+	"jb519GDW/I4SPvX0RhuEf3A+l7aRIdEKaH6eeqOgQZPD16SmQtm1txqRJnQH0yMSPDqIRZqK5GCY6Gyy",
+	"3G34RfDoV7j6v/HiHQG+G0SxAhiw1nhm/ojbAMr3O6Hl5fDVx4+DViQTD8GqsxSgVhOTLgtJxrz676f0",
+	"97Ewhg8FiZ+1f4H6WmsWazX0mR6sMmq3GkVFrYATbdTWnlvwZVsAxcftgWTY6CZ4aw9AK6wMhdWw/oyF",
+	"vJwH+KXw93XBQQsbYF3R/0IhnJsDV85fdT14ZZTCJnkx7W5+KCd/qSaZg2le1CbUcHWHPy0AOqO3vlLl",
+	"wDEYxX+sQ6nusJjr1FRnWzWlHW/kJNFRhv2jegJxOyMSxA+dxRpZAc1N5sdytzXINPAWNA4dPYeoXAnB",
+	"7IgO9wbll2+q1VGLoqJrBo4pv19t1GJX7Xn4OfKvuDRykc/EVpGLwtebiVwUZnvb6dg8elF8i3pEnBc6",
+	"Kbh/U55EWPJ8CfkqAJIY8VtRyC59byDfBwXPAQB6KNajfdp7yjh+zfuQQ3krMGCBsMYAahExaa6UQsUg",
+	"EhbqJIGac4C+UFS7nIgocd+eoSvFpDKpnTfHrlzIehFaADeobngRUoOZVMYxXoJJNcPHBdCAPLNnhIK7",
+	"jrECO0/sUWXPIobyD9iWCnv6R9JwSZJDnhUxlV1CD7obHVjQOtDKVteXxLqJCsoGMILWAA3YQoFtCgt0",
+	"j/v5Ga5toddYsT+wmFGqDWxFqxOcAiZBX630dgkyzuuD2g4N1xQCNXCRHAxEAlEDrdgkSybakHrAE9g3",
+	"GdTFHHeR2n2Ce58z8KLJdlhfSGkFvkjhhPgmJ8XCssm+xdFduS9xPFdMZ6k7lbx6hv5Lp+Dzln+lp1aj",
+	"F84xKtWIqGOTGnmMSNPYgdzDOTXUULmR6Gw4wkMBDkR8zpROpEhjXWdV4zRMw74kvSRSR/csUphyLlgw",
+	"OCv3JFnnsbwRe9R2PkGMBoErEQ7ySpqIWXcNhU0aK1R5r9ppp8OgNDqVY1ErFvgOe5aITRQgWlWts+PH",
+	"a2u99+5LFV7FSz1FeDKeCMTYdg3SDUlfHON2LEVniqsGYZpG5VKaMBETrkK5oszhl9KVXyHzlgplLLmD",
+	"VF7BwJVffI9MXPkUz1y0qMGCC2PkUInoUmMoocSg5SLa2NZCVHsnB93OQfeoRFpKQZscbHIhioNWVCha",
+	"Zweddqeb829R4sNFZMyKSAS1sBRuGLRAptXwlUKwcJ2OKso2KEySr6BVUKFah5NrPfYuo+OM7rthBNoT",
+	"b1FZ2XGnGET5I5PhTV/rG1PgsXrSfvLEShl+Q6rfu+W4SyInosCyRXyJ5TCNq2l79ebvB7CunU53f0QL",
+	"BSleHZ4ZSBVhTVemxtYXEgVEl7H1bq2H2lhvTyQjyH3zKCobje/LErNuzKaoEw8/57/O7s4GMdYqb3ye",
+	"5zcpHehljWzv/kIn7wWM50twN1C/gHYhKBuphgep4ONiVhGVwMFYmjGlwTeXqhexq/BuwispTncDWGUc",
+	"/JKCJEBXP0F7bSJw9XxDy6RuB3KvOsErb903uhBCono35yU7xeiDTTz6Z2bSMXgyiQDvGUs5oZgeWVVq",
+	"qLWKo/kixNu/ij/YSidBojPQZAeFA2sb4X6f3/TLFPELPiMU8ZKU594mupUjPW1G2sWtHVZtXcgF9Lwe",
+	"gLeMl7ZZzxo9gIjB2bNYZ9Fz+APrtjtMqFsR64ko9pFLxQAqg74/BpipBKq4CTBEj4XJMcquVO9XbtID",
+	"uO3Bq196WG2EDZIps28loqc0nFzyBxiBHuksaTMgdGfdU0Z17NCkNYat4vooXNA3TQQfX6lY3gpDCHXw",
+	"EV3oo8M3YsZ0wsZQpsHGfMaMoMivsE+wQ5eK5Y9Ez0ImLNYGaqfDUBhTFZTFB+I0Lm7HObt7NhHGl2hP",
+	"EjGQn2AQZG8EzGThyPqZvSRT7YFU0oxE1Avs4OGjv/Q2JCSzVnkNH9mEW8fHfvX/fuQH//r9+n/9cHXV",
+	"ph9//Iv95erqLz/+7+8WycaD1ph/eoU3Ou1UcZU15qFgot+QCOd1eokIhbwVOWcw9hbkE1CSw9IMFF+8",
+	"c/Dk+nM3OOrcHRR+/m4rfvVUfEpxpxygVJQUZUtGZ+zxCTgOVwouO2PFZb5SdnOesc9XLTMRIckENFB0",
+	"252rVnDVkhH86u5iP8L2PPgYMHCov/lwuckNX7VvCF+MxG3bzFQYSyXaxSG1b7t4pRzjlVVZX7jCDp2m",
+	"wt92/tzwF161zj5ftZIMXy7J1KqRgtUOF5ssDIWIRHTVuru7UthHVOuD1tCC27VpzHAe8clEKEqD+V8L",
+	"Gp50w6Jmd2tVtpwhP7UaHruf8BvBfugZPhDp7HKUCGO/2fsRE1x40og4aqMCx8sO4FvtccSsCuFSYfgU",
+	"sKCqi/xewmj+5KUo9iWbDyusCgiMwPnvQqEJOP6jOFrP8ScgjmK/aV5GUYl8v5Swu1Mi7LYDQrxQ6tNM",
+	"BNQwFNin910zMYfI6ODEYab25JpbEVjtk8PWakJzvMQ8dU2RBG66jRTG4Wf7z9KKCHvXrWoh4IvNVEGM",
+	"cAwbvujmhQ845OuKGTqkHP7SiO5LEUfP6Lq9674GA5l9A9+gzcAHqUjsBZ7fHyhd+GID+6n9P3RfQel4",
+	"+TvdTucuKCT5C3cL5iuyrE5bpmXKxWTlOq/1A40uaufuMx3N4CjAcbGBiGM2SPSYdTsdlmp2BOiJT376",
+	"r6fstPNf4P3EsZ6KqNky1lxq1mgZo0qShtAcHeSMJ7GyCwFvbWd89YbbtdCofr+dJQJPps/b3rS22QVq",
+	"cOh06s2V8PQhj5uiZ5rq3BWEyLgBRRTUlPd4yPjA/ulGiEnuwY64Wa/yAV+bdO4XVPKApImAEDeWxr53",
+	"8YjfqPv5Pbzi2vGYo3s7aez62A3gt4UZ8TiG8HZfbLAbSm04c0IdC4BublyqL305g/E4EK7YQUUgqIr5",
+	"ygdKuI6EAlR46v1jJuWxwIoGTTFIoYYSiyFQkKnwwf6OSBFPESlKx9FCfQSW4lFtRJWow2R8MbJOVjH4",
+	"etl4LBKWQC2MUJHYoMrnPa3xHUn3AwmzI/koCfRQsxK49UaSLNWtTPlqVv5Xheu+JisoDMUkLdH+rUbu",
+	"cZWLw4SH4v8t0xvONZ3B1487ix1lUt2ubLz31forW9wTDTaOXTman8YMlXxhVxsqBWEJXNuxTiKR5DHS",
+	"Mb+BhuPdZf1V8WFQ74ENzQVJfw0x3CpZx+juOvjTqPEoUIJ91OomDytPRGKPdvt84+vFRojwCeU/oXgK",
+	"qDtgOWjKw1ajK+dv9KBU8MvEe07QNqBmL7zcPqjZ/5QbOfBQR+f/+KP7j5t/HUWPs+e6M3mUdPnPx+Ev",
+	"4sXwpfzrza/jN/rdH+/NZfb36f83+0ene3R8cvro8U9PeD+MxGA4kouQODMVliBxCnv3cOenbdLHahdp",
+	"XjgqAvz+ihw5zO7EOWizB8FZhtELxkkZbKSA6g7bw8/5L3NYyYuTAypJGjbVSTryhh14tYARb+26grpk",
+	"Chr/0T4gW5C5/gQojIWoeZXxdqtvympqPU73wuo1CLF8Cf3zqnh368JtMf/14MnLXrbzTUW1trAjVm/x",
+	"HJoq3+bNxBRlcTm3MBM29N+KL32db3IsEqxL29i5AFiknMZBQGJ+rFU6KgYssok1KSKeCtfXHFSb5q4q",
+	"8UFgtTzWhCSjCEL5K6pHN8zK0DsWuoMrBgKTatgUqrj9ZIaxNiIKCP2rTAM7Edput1WFrlY8Kgtc+1rH",
+	"gqtmK1Ank0Tf8tgrERh/kbd8PMlWYJpWKZ5Ot1Si6rBcSthi1VAbdmsiUM3qCwdS8Vj+qzjgQYz78JrU",
+	"1YZAYxORSA3DFJDxwvc5mn8fWO/8dTGjlCyZgFSOxT+0ssv42+UzaCHmqXhG3VSOO1okLkFVZs/CkEj+",
+	"kvgBFj7RJ3MIaJS5KkziT+2T6kn0jzpu2tWzm2gtPw92dK6nY6maCVC/8remfBcu786IZu5TsKvsT3f1",
+	"7OqkfSWQKsJe8rYUi0U0FAmSi0rDxtouaSWhM73JFq2Xb7QSBG+0s9rIC+5oi31THyCrdeiJj+qeHI54",
+	"MszBWaEmQpGvUcQjepSfD6mEGqNCdgyy0gnue/uOp1aixSeADgqOOh3mpQhCr9/hNXfu1WKp1kr6ZwCr",
+	"AKCoVk+2rIb6Pb91K1eaBXU40UamDoJxklDWfqbCg9I359/G59dmKiwMHwb9n6Koa4WmoKg3VMJLjGSH",
+	"Sro1ovcxumnL1fMbnb7WkRxIETVnewNaXNF/LzHe7BGa0c/qde15cFhSlZ93eMSycCJsF/DVXQQR6eRE",
+	"AtkbQivKE4bWCkUD0/ohzIH24VgNeb8wrQTfh/pdVCKx4be2P5gWeUTuMSzpd9vB0ekcyFo1xKzTTP+t",
+	"dTSVcUxAextFLc/zevW9RC3rT+d55Nvj7ZFv/zvhoWAv9WSCHb75kZ/fvtyfVmkEzF+zYAR0mjUCHq1l",
+	"BNTNkDMLPHzSPzMglKLj9jt7d7vBvntkB8T6ItZTEB+3n3JaxB++e2Sv/rGdn8TfjIzNjYzOfo0M6MuD",
+	"QXZbdcZGd7mx0VkwNjoPZWy4nsMtbI3Thm0NPLDnG5EM43CAf5WkiIrhfCJFLBh20DfhiL70YLADCOty",
+	"2+Lwc/7L0sg+xKzA8aQhOtJAQGqlcz5qF6GFckoRevL3htnZrgrlj/WtKBxvWyPwboWj6yWvsSRAQTbn",
+	"kgBrL98OZuUappAq2hJLzNB5xoTm7dBXqcMA1yoUvq2SidgIhH82leYjcQDvgNq8D3OQ+A6WGoObmHxF",
+	"iOd9mHzfGBu2ZGzYnI2hlhgrR9wOnHL92s6xDwnmnIvo4dQaiZD07gho9iCLdJiNSdJXRU/HPCH+c63E",
+	"shjpL+6mK3oiz/uYBxNcGTaJBrWJGZ2MeVpKyAiVjYG3NrIne2hu7STsBtlqb1Vq2vuvd7+8OOi2j1m7",
+	"3S49nMZjd6TiMNAFABRsCLTjKvcB4gQFaM4GznwOrA0egFUcwGwFzmIOUKsETplcJVcqN4wDsmqDbgDm",
+	"ezBnUAdzRnwA5rc1OYPMRPZem7fQOYlpV3M6/SJN7hRURUwGMrZmjGtzX+DdrR9NM8XBzgrmhr375YW1",
+	"Ep9d/P3LiVqBo3n42f5zd1hwjer25xs+RvJhbNIImNKItGmgEgRMTEx7sulIMyMgVSpmrJ+BlvEFx2M+",
+	"A/zJ6qTzr1KJtyVn8KspCV2W+ND28k8+1Wa/9IzYr33HWitvgPmYe7LOvf7nqvN7CcgxgArBQR1bP9Rt",
+	"gfWbYTZpx9s3kLuXjtX5xlysm+qBMVINY1GMhBAYg91HZB3vzqa0Z4fC7rFluuGMfMT9eBEvrGcKPTFa",
+	"5eF8RAEtNBzMx6xFVOCayYPVT9lJ9wg7COBkYiHAgatFsNvFqDbeZMew9r1TyTTnAnsskSkBioABhrAW",
+	"0rBEDkdpo1bgmYvA7s0/9bxDyC1iz/+cgAiaW6SBomsI20y4jBw5u2tWgWYtz6vOUs0mfLYoPO5N/nOl",
+	"5xXwPXHlI0rMJzqbE5ihvBW/TfYjLudAcOPYiqAAH8C7of2pwu2AoTz0eu/amndZzBwCWyXg/agN0ls/",
+	"C6QraQogaQ8KbZ5oDNJ42JoHm75ZIZ3w2X4k9OcZ63N1w9KEKzMQSQCeuivmZe9Qcn3XHBZ9kjjbPSkj",
+	"q/QSAV4+tGOmIzE2Ir4VFVAcEz77aqXbo162fi5OmDUCTz13VsD8hezkcbe7vsjTTH/hIu+lnSN9HrRw",
+	"KmhGZlM+a1bob7WM9nWMG3dgIxElKmTmerEnMQ9Fj3FrZpcLnn1t7phHIoDCCAAA7AtXC1FhBtoX+dq1",
+	"+odEqyG+Pvh5MEUbdlr/XcvIh2O+KBn/QIR3RRn3GF0UtCy1mjco5o5sb3+VPYtFo3kndsiVFV7nAS0K",
+	"rxveuav/+M+zQ30ij6Zg6zTenBCUvODK1XvOse2J0i2M93WWOq9WT6kdhRVoW3KxRaeU8RRb4qlb1Fh1",
+	"pwdM2DuDV9YX4NACKyOqwCvVm6A263kvRTpciUpOl7Kja76I/vm8m+Xj5zVLY3zi6AQ2FM7Bhkru5yy+",
+	"8XtlfU23/nvpLAW4ykLLRR5zxooiSsqtn27zfGf4zbVrOxamaZPvbjKjb/Glq4JxH8pCbAV7rsUbeGOb",
+	"iM+dU1DIKk7nnjMjbkXC40LrgU4gOA27a6qzOAJ8UdxhO6gNavlaCnbgGsa+oqh2HdsSRaVXpmT/qaVa",
+	"3qlYlbT13YJ6qqBMbU+IbLggqwPJtLiL4AT29awCvnDIlg3I8bs8i9IXQDGG/f8U09qiAbEsooef8YdV",
+	"7cHSbhS4oWFCRflhBiE10vxtRoPAvA4AcPdnDMqEJOHHk8PJ/iZmFN+19jkY90/x96r3rKs9eu14kBur",
+	"O6ppPiaIBggGOlhfrmZsrJMG25DdncF0GGy7zqvakbeetCZ7ir48XbKZnqjLVOMifI2tFWMnFvtvaXZT",
+	"WE8RCXWLsEhWmdzgQZ4p+BE/DhiSqDByj5QmQHvObsQMMagAxxkup+hBZQ0J5kQbUSUNkBtu2RqPw9+U",
+	"w/Cr2a8ezMRv2KNGNyyBKSOh2067txk2PX/EYMQOZmFrSJCxSBMZmmVYra/pklWA8iPBzIQrQg0A8jsP",
+	"IW9328HRyagX0M/d07H/+XHkfzzuHER8ZnpP2ZMOsz85brN24R6YglNCwvtDn6zSCetJlYrklsc9z/Na",
+	"V8CVyrF4b/3gOix2eNbH7sGTa0Ri7wQndz+M/z36d/Tvg7FUWSrMvw9GOkvMv2HAP1ahtFciyQNBmGtr",
+	"tqf4VCdRYaa6o17dqN371QLIV423bmQrdNcFkm5ugYa9e0ux9cSG4leeoqN5dHwS5MwTrbPuERbG/F3H",
+	"mZ2XbvsoaA24jK1COzkNEJfdmEEWt866p92fnpA/a41v+/3To+OTDTQESn8dgHs2bqRo5IUcZonIaeSg",
+	"bg6qGnBT2c/luLzRcWDrQjPriVB8Ittuxuu2+1u8bmc4GqkGGsrmCr01MVLSekXd6rY77Y6dPhpd66x1",
+	"3O7iR/n68CiSGEx6l9jxpsCCR5EKFG2qaqpYJfs+5+9eMXvf7RdKhFkCDUMfr8u1PtL4CsTy4vDWtZv6",
+	"SczVcjwWaFVi1vfPOaDhWxQJFIlAZ8iR1tf5PvYW7+Bxu64fDfrj9frZr2QJusOlfyP0jWXicWdIHJqq",
+	"vSrMG5wNOFUQIw9HWhuxA8yDXSd7fd1aIl+MHQFR0mBgPhxpI5R1eLma9XU0C/IuZVh6E7A/Mp1y5Erg",
+	"UXQAxWgVJc3vaARNLS/srrf040DwNEvsfpqOZCoOYt4XkCugTrrvToNOB/oZuc8iUevfbyoSSZkxyu38",
+	"D4V72eNhLoYYtGI5ltgUzeP4BY7Bb/CB/x1EcawjEZd74Ba74nBO85ixr2hc1k5YaGk8ckcs3ff3TGHQ",
+	"j5o74RoIUhZe8z09hJkswUZLeFv6zjs+w6w8D0eOEJlqAgkpGpqrCvd7Z12ThS6/r2E71irLoqKr2oVz",
+	"2+ws5HGYxTxdklx5oxkR2RWQ5dgHYvu3nh8y/kvDOm3WsxNqeq4/iahcXTU6YTRJxazAwIHrtTGV5lo3",
+	"kTgPgTt/3GY9MC56CEsMFoHnCpLK7mygdrLLDsWfnu3Ebn5qEzSpmFjtYP+tysz4eYA1be1EkEabHfbE",
+	"gX1F3DTXha0V83SgE+vAWREBw5EnSCONXblwvKdiWCgGNylXEbSpnty5kmHjxsbBcAOnz8oH2mGPwAG8",
+	"20ye/8e+9ma0a1tMTrWSmu+4bp12XLP5mn3Vp3C16yIRotyK7FUQXuaUzWlZ41qdQi3SeAen0eDPpq4J",
+	"us/NwuO8pqEFZxf5OluFR/eER1YIB7UQ2tkiOXF/PMgFxv7lsv45lGjKp3KLqBsIxjlkRutUHe0zKOx0",
+	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvHUVYpsg1h5/LHyzlWJlj89sm+z53i2aCieVXyA0hKIP3VLPb",
+	"s75uHnOcf01X8p5ksTjg4fKGF/tKoN3huKAjHUeEReapZmMh4NMsFm126Q4ZpA3kqcAiRI8KyNnMeoIJ",
+	"U7rawH+fxeI8vKfOl4elw8pfdQ9c245Xm46R33leHbO8S6eGk3sFyVZOW+MOhO4RnohgpPIwXdG5M3GS",
+	"eLeCVXtdjmx75WWBdrprP83g10HMhwexPdYOoEqSe3nbmnNrIBVXoeTxKs6tnC97P+ncXKhWp3QbJbbu",
+	"Z8aePAY0gWGRjOqbgEqXrkt1XdRYh58T/5479erk07W0Sp50nkc4FRFqM1dvRRQgAYVvqSQJQAGwIkri",
+	"90ybncdGs4k2RvZjwYA7ivFKdUivVRjiF8Vw82wkwhtRyIm7mvrWZsJaMG4aKLksLmgjlcWzMs7aKtGt",
+	"pxGul9/tqZsaEl8golEpUxqZmqYjGQOYiz3c0fWD872GfelLldBzls4msBGTRP/JxFLppqRyBTvN++xL",
+	"ssTeZ85Yaip5s2rd6BxtJHxrJ9sevDyOmctk1J6SMPHrZkDsna1SWeE2ZVv6SlljDlKmiuFhPUyEMRu/",
+	"9BZuUFbyfdxknYVchSLeTvUu17l/ZCITEbywNAyfEwvfaxkwrQR5z1M+Q7YwatUM9Xgs06dUn8kNfWDV",
+	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGBepnuDoN5AEe7WTfqe4Q62UCFOdrMwE",
+	"PnNXXuCJsJHjhY+rqmL5zh0wnizGXnSAn7Z1MjyEVofDo85R56B7RHdqLaT6GssQnrO/Xrx9w/AtA2q0",
+	"oKfvJwpeeB6oOuYX5XvDxlzJgTApdfFBdYupzS26ZaU1X7mopOq/Lel+lxRiOzjVPj+85oKKMBHpcnvj",
+	"gq75igrE1+CioUDRxcu37169+D+/X7792/M3EERI12OOwWK9pY/YU0AB12N1MIHWFshwMUu6+8HgAXf8",
+	"zZF+CUF3CmLmhKbqvIC/lK0l+vDwM/6wtAr8w4in8FDsjFcwJJmyAZexKRNFLRyueE8c3D1Ua+PbNEkT",
+	"hSy2jNOtN5rxVfXYW09Lk/XYX9zW3Wxb1pZuwV+/xnJsHDmBlmGGWo6F3/nWRobdv8Xm39xrcJNszfys",
+	"wsrvvRocWGlEDNkz9pceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHo9AG8A58AgRsuivjE7",
+	"7KrNAerzjXiR8mS3mA2u6VnrKut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1NEtFoJ9Wx",
+	"MbDrn1oLY+3O9GsDSb2AtK5Xx5sr3VItvnPbV5j+dNH9s+35xDVXM1LKhjLYUKsoPk1i6Fwmc3qzLLCE",
+	"evOVsoTeK4U3nSPIk4TPqiruremd+IY5V5hYNTAjeALlfPmIxvzTr0IN01HrDFkCdoJz3dE5ghTxyoSr",
+	"7xQgrEhfIik+pe8zlaemJ1rHYHyj/EOdkEbftlgtuQgFWUw030pSsXkql4epvBUbquiThp0xkJF1vDEX",
+	"XW7QHSvsz1wN0EfrBqrdp9b3gp/u1ojofPlOQhHbOS8iWJBVQ60nvnp3yhMx0pkRB1E/jxlNtEmHiTB/",
+	"oCGG+yPHEvXXjXkiedTHyPafexdtuEPqj2QMJX6VnhGG3AocYLeiqkFj/T25jUeUZ9MqXaLXnkaDnkWp",
+	"CesPOXlwUC7nfvTo5AD0S+oayRAIFd9SK7GQyrhSK9wvN2FaxbOnZT/sVhrnhi3xvBY9ritlV4JKZwAg",
+	"lPyLgIlPoZhQL27vlsfSSvdbFc96NXg08Wx77ba7sxZUgc/PWJKpM0LiMSV8ECI8B0SmxZxSldVRnIPl",
+	"BL/VlMOGE7qtK6dJMkUV54WkQqEZRiqT8jjG0suYhzeGgAsg/V83TIfYucn4PoxmgW9XGkmrmmd191fI",
+	"9lFpep1WmV6VrZUjbkaYTskLbQvtWW32CvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCnDIrvptII",
+	"QBXu2a+1x/pWRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhNefo5XLkc",
+	"EG4iFcoPqDKdqwyqKpHzzHoy3KTAMPFBQuUEFbQTOBVsduDNsgfvM60Gcth25RnvhdFx5st5lE6p1+ea",
+	"DtO8Dj8/W4+DVpKpnBaLjI+v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPGHWD+jIPj",
+	"jccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5mWs6QavQu",
+	"WEfMsf7LkR5LJc2oeDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKhf5o93l1/",
+	"j9dG6u5vj3+dgbx3GQbyygl7JlWq7TEeig1dB4jr2T8nfHrQh6MZYuu1Dv6hrz48g/DyVkjRJcejGkg0",
+	"kc7zSBOeiuHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw5nJsrpRr",
+	"rOxzIwJo1ERm4lAn0fcGTSwikfF8D1P0LypKbO2UPfMYETskWeCJoEmoUc7uPpwqu8A6S0I0WtavlIXB",
+	"kYLeT9/iMBH2ZkcBWVCOmBbnwxpWgxXYkcVWlbkDpmJG9EQsIPYclaISXpUVgzdsKpU5IzAdkCuYzvYO",
+	"XSsXf/sNu1aEge3/JFeWVMVrT9+pVAq7vosBIvDafhaIKAK/fJDzQ8aG9TnwEUebd5zbAynMfiwGKSps",
+	"OCmerM8p541b2Ps1OtaBhqKDhzg7px0qWQcXdAS4ekIo5gfWWPOKAxzymqPwSMCm0AM24SbN1UdBaeZ7",
+	"c81OlgoVuZobzmAPiWFEGMiwVN+KGnKkOcGzSgwARe3nATahhFrdigTq/qlghYVcaSVDHsPXK/EYSOfW",
+	"U8ytSSDnV6gFGzzwjHL064yP4ypOuUpP2BkP3zuE9KflMBF04HBgu6tzTL39MeecyrEd1lH35PHJT8eP",
+	"Th6Dh4of5v4pNIdDZ0Bwz2HoB4orr7fLc8/7Lii9CCxuiZiP3uOMlV/jStFbnF0pxg6YjM5Y8TXsp4zZ",
+	"EZ6x/EWusAp4CXcee5VS8YgLXGEjKmIn+JgkQOaC7H5tweHi22KMqCDg9xsUrldwy3GC3tpRRxzxC2eI",
+	"RuyAxEgqAmZAgBBGZsoTJdXQPIXALRpuGI8zorqxmAbpAIS+Hk69GteYbGB0whHWAT5qPW53u9UM+dW+",
+	"YtG0aTAEUPK5xaeJTIQpP/qk9OiiW14xvCf2mhE39jGng6PQObaTeDO3XYnp+xzAIycePDs66RzfzUUu",
+	"Fn18e1WBZxAsaDGx/rAG+C/f59uqCQZ0wICyclyc4M8l2v67PJpY/IMd3o2YFSxDejfPbujHZVId3vwe",
+	"i1sRmxpCwhwiw91tOoJmbrt4y46aPD5RsUzdf7SKViqPZnOnU6nBfG6YkUj9n6z8W/fpIE3kcAh4GgPE",
+	"kcMm874cZjozMKF8ymUq1dCj2tsPC4Ztx8m+QbsWilrx8yjDXUi/ij8y+joWc9it1bGnQYw/SAXRBvh5",
+	"bI91usA6Dc9KDyzSiXY7BdSYo5NOxwU5TOvs8V2RtjLrxzJsz02LnUYfRtFTfw+/qnOHPa7jOaOZQ/e0",
+	"iM1E+AzYVYQmNubNpLWorSFmf3s+GOCoIFfl5HmL6X9cmP6j40drrcDx8UZLcLJyDY6OH5dX4eR4bhXc",
+	"kUJiGglfwG2KBAStI0/jik5CXzC8DDB58x3W3nBD3l3vo1TEnnery0XgdG4EuB1wt8AI8YGVmv5Gf6m5",
+	"r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv13UFgi9z",
+	"pVyuDlxP2q19Ht4ME52pKPBYP6QR2TDR07xpG9LSPGqz8wJaH304YyPIN/TsUdo7Y7C3y2mKKRKsvPvt",
+	"klXbcv/b3vX/eXl+8bLnhoK3H2TG4QHM5w49tSTlG+FTpomjtM1egEnez+IbaGI0QtghvL2oGwP0cPYo",
+	"2x4ls/eZqsyz2yFsnWYv9aa3mk5IHm0YCPtmB36zA7/Zgd/swG924J/eDtzCxlsGhOotgL6wBoq1KuyJ",
+	"G8d6as9unjKXcJwLfT1IvvKFVFjAhJTcVugA56BgocB8R3pbY3LzDCbYx/53+7C72ljWhQtTJQKIxBVy",
+	"+miDfEZjPgPyLZcZWBJ4f4cFVJvDMpTkopHiUzsBBOw8JWG6UfbdjGYDnjyYWR+sfzHOxvVGi7wDPsgO",
+	"Q6xzVexCFOE9iN3F1e7VgXt8WdIEYB9jfoN7mmoEtxKeEgJIxXImWg9qd+kHLBslshxEQE4RCpkn0mjF",
+	"BrmvlafayqAtAAxs2lYzGXzegR4cwNEl01l7HOWIyFgAwE099rkd7TbLg9/cfWFe6ikbW3fVHWtWgcG7",
+	"QF9UHOeReG6wIVWU1g7G8UA+fGHd+mJoJ5wbZrRWDNzdqU5urK8N5bGl8vSnWIXnSp7JD4ekUaSxyJkl",
+	"gFgChRpWi0cadyE8aCWjOCATNgqLtuhF3o+APIM5FiAKTkaUnm4iAuts2cOS81mXDkfqHAag/Z4ulgIt",
+	"dsviXgMZvhETopiF+0MEBMqCMiQNqkwX/VIYxEO0IwomI4qjwUvV5bJd0yFcdF1Vx15Mpy+5A07Y+ui1",
+	"sNbvsRSm0X7BomM4SXSUYbWFQ5j9mHvC10ELlHTZB318eYTlwMf/QGs2zmtP0W0+7xZN8sIzfGVPlEho",
+	"Cli/dGfRCSt41ufdVqOxXZj7XEJXx3cLW6qxmpnVh6c1fPHJ7hidraEsdkW8XisbbZ/dhHFXeyQhS0PK",
+	"Uq1v0B8E4DasYDFZ7Bt3y1No7Qu4NLDfrLPonLGwr0PlHq0OIH5zJBQkPLmBlU0aPF3mAOfrTcOcwUwm",
+	"HrS9Bq587p5ff2EBlI45jXpiNWqne9n5qRgbNmEiJlyF0sVH849mzwj9O2gJFf2C8T+8UefguHvZWRLp",
+	"nXtY1xevJ+GK2G4e/+keoQ6NsrjQvLNp+f3cuDvlcbuwJnCxCQx856HN1h+ZDG/6Wt8YrK+VEwHFbToW",
+	"id29rbNOu9MNWpnyw7Zz6H91M9gsLHhJTlcfGHN7pSn+qrnbrpco3DtHwpraHNcHmgqh/0RET1nPLxuQ",
+	"5EBsBHQ4WqIjx3pF9aX2d6XTgPVKu6gHdiqimqFvgcemdS7GGlxPiOKJK+WCYN8b5iUKjxXkmOgWzGF7",
+	"U4rxon8TgO0ONnzKelZNlofRZlb3FR551AH72ln7lL+7EcmV8qnQOYeKFDl+OD4rMEFIw3rYxNIDyLSc",
+	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvii4CertJ5tUplDbWx5f7evCD/nrlSnCs5dYakS7uPdBytIIdc",
+	"qQ42sQco/1ePfk3X3L8LmMO75CUE3xt2I2aB2xKgeeiTJGdO/5Q6IBvwmRpEhVnuQeae2/Wmdy2/+nuv",
+	"bniKMTZmNLxTymIB5NZexa7yizejZPlVqhtHxrIwLLt9mFRhnEXC+FxPIY6/ZBx09fXyRvMGvWjsVDpf",
+	"l+plLi+1DuIJvlHeGJhTwBRz2EHL3GQ+uXznEnjW4pFrOdYg5H8rpbt1IoeL3SwBdTDNDeHzUr6bygTc",
+	"XTlV3RcjyK9/Xsi7r0jY6ql6oZMxftNbjTMVkslof1iaP69J7OYcs3Ba+V+PGzcZk2g9UxE2wO7Hgtv4",
+	"ZbMw95JRqCsNRKukHyaWQM9A/rIkWslblkQ7E5z+uXd3OX9v71W34fXUmjWfi5u3ZkLuitrh693fm+3d",
+	"upoAFNRSOhdzilMR+dpC4G3LeUMaJMizj+7P4CESOm2RO7hk49zv7g7WJNKzU7qBJjgkaJg1LMyXdOVX",
+	"GD9qBbXVa8tO3qrKtq6V8JBnRpSgGf6ZrFfbh2oRVEixGm6LIH6pHKfBM5WWeS1qNvZPnSWKx40F7Ed8",
+	"Ar3NUJbsd+KSoMtXuuusJs7M6mP4Aq/b9A0u6OjYfSuNsr6ZaLjS2jcXMxUWAgRHjy+7R2fHJ2enj13U",
+	"0b6VO2Ds+vJYGIRwWHWLRzW3+JdQkTA35e/nuCNwNTbTtu42PH1oeivFHEEWPGe4y9u6ruWnniSJwgJz",
+	"rBPEsqcQkoOPRdTMJhGJyAlOjQe7Kozxa94hZ1C5ux/sDW9VuEYDbDS3ZzzaXWBX9BOdDUcpFsQJlvJk",
+	"KFID538cF1f4e6Iyq+iUgLVHe8WINI0Jb8n3FwBVLRVIVSCkz1TojfCm2wE2QOLATYtJaZwgGJ4zPPGj",
+	"C3ccAfaClTw7Xxd5zDCRw1EKyQU5FjpLL0SolbXSO5vuVZiWDYKGGzYvELpD0TzeABVjbxhRRXukFiOq",
+	"znrfCDUqyeOIC70EXd8i0L2bB03dCjeqNtixkLgqekKfCeJj/iSpu9PcSYKyuOrb3cpv320hrlUHywfM",
+	"SYwFIoxSceqXUNRsRwxRS9KSSk+pJsIxY6c5CMpGh0wlzHpJ+aM8rYpzu6u+Jg8kS0eVKmH1bieUkjPE",
+	"HkG+f/RlsCpss93XcNwNl2KdyBstWuDBElx6sMGMLT1jvVztQ8NM+OFadwB/XBGQ80gZO+JUbS+LNc12",
+	"6+Cz1DbgoVL/mH/5GoT0C4Apb3bnOVNpGaxMa+Ot94tIuYzrw2d4VQDmbQFQbw5TCTP/87hNqPZH2HqD",
+	"S5/TiMERgZGR5iJuBHDjccMfCjJ8PW+G9uPSTb6Ks5ge+aVSF39JTMSrq2/2xMi7RtENnWmc9XWELiIG",
+	"5Avd+W7jyISFsB5Qkv4U3UGThSNixZXGEfJ6AN7U1eoQbhp6me0rdaWgCoYei65m3pt+VsBypBS1TIkW",
+	"0A+LSHn7wshIOExKwcd2yh0KFTjEkHpgMg0qneArRV7wK2vWKtYXOZEw6pGhFoZpBwZnTd5U64jBEcI4",
+	"CxNuRm1GLiOO1g5S6ZTxsVZD1is5lT02Ejwh3lZsEnVvOJAK0CqvFJUkQEUTVQy5FvwCPjnOGyEYmFTw",
+	"6CmqIAdG/r1BVHOpECmgR1/ZHMP8SpVBzKvqhPAcRp7jh/P7cZq8jYjFAXQLpITFIVXjUiYcPeAhvEty",
+	"OYLeKaJO62Df6EaBgw0Y8Ys1RYvhgO43LINvWAbfsAy+YRl8wzL4hmWwFyyDFzrxVsZZbgzcL7JBY6A9",
+	"+45Zb8Fr4IlM1ic2OGqc2GBdY6TWNc9UzfoT4QYkoLD0HYrOTe9LiA6/z1QBor/cU7vK/1pR5Lw6GV7g",
+	"nczMznGwOh6JOU3WxU9+ETz6VaRoineWsMdVMdysJXJlbonyqU0UUuVIVtCKEe+X34qED8Vr0zr76YS2",
+	"ZuvsuGtV9Cf76clRxx90ZlnVbefJ2emTs9Of/jFnD4RRWPzkvXv5X/UQgkiJ8FMNPqgVa6Tm9YZbZ14J",
+	"cBlLNbyQ0GiEn604iicjbqgeW/Axnc3LtA7pAvt0e7BiEV4XfzjHCesedSpv7I3UHL+/G7QGif6XQDty",
+	"IqDbDrlhhB03nZWUKjo7On7y012dnbD5cVNfpOB8ZvBZ4VVMgH0/6LrHfOi6WnkKaRwHLD0RidEKnHYz",
+	"0lOgIKMNZBoumH2ppyVujy25OfcTi6fNdvgZf6iulN0vrApKyWZ1FOD5haNVRQ5QduLqGG/EzFmg+LIB",
+	"1TVikWOb9bB+Fhu9ymQgU+WiR9QNpcSUesGeMruDmRhPUgm0htjQcaUu/YMwyBzHGI6hEA900XAW6skM",
+	"HujqLpBWwdqHLm6TkyL+UGRDhLvMdAbRrB/tu/TEp4kI0x77odCmdqWIxGScmRTZEpSe/ugCOVSuDUEc",
+	"OWBKQ0Btyg0bcJOK5AzJCU66R3krGNmkNCUI2iCMUKkbW2VwB560bV3HFmyKu7aOjUUyFAcgZ/+rqo0M",
+	"5rqiNrK6CnvT9Pk7JCTYBz/+f3bbSV1h+fwy7l5l7s7JfZSZnzRaZu6jshiYtwox1BOrzsZ8Zh1NqDoH",
+	"3x09+ZnYjYFh19ZEHAUpNqJTIMXSXFVGpiK9n1I8oFJIMhUQXSgYI1aDQ5+gtWakmmuubLMX+LZDgd2Y",
+	"xU5kIKca8YjSkk/nG9+QrKHPw5un5azIVCTiSkECYKiZuBXJDLMUfcD2I0QtJL4iz90VhmLjnx4LODCQ",
+	"wYYOE8ALBvg5MUnx2IildaLnMxGLcMxPr1Se5/neEAYy8YBIRxX2KWWkwymAZLKEsiDiEw9TgEvGoIO1",
+	"wuGgP+keVR1LdpGfEWnVl9Cd7LIPFHbL1OrwwNqq4DcV6b3ygCFTn0+dlMPmN0JMypkT8EM3qTKsjhy/",
+	"wty9kz7I6xFmNayFlUJyVsi3gZ+tLoW4Yk04vNOpiYcf3W3fvVB+Awx5x+RBHW20kLW1ddJgsS0FCQOW",
+	"8huhYPc3UnDEb3Keb3tTeFqs9Q3jqWsW55UAoDur5DOehCN5K/aklSdCYdLd2uNzSVx4MR+OMCwWg7Ts",
+	"ThgsqwbUdKyJptYiBxZEPdIAWQd6jI8reHDoFRvjHb/eAU6y1TSzJZ/y2TZUlktEIpKDwX7k4byMt48U",
+	"5YbwQYpwXdYceooHJcF59PDa3uLy2q/la/uA5Nk1KdfTzgb1au2pgCS1z7tS/rKUzPzzMOEebcB23alg",
+	"wj1xTLj+vN0oDvaLlfQaO76wmlCmYtesueCV3welWjgHMhzjTGwc0toE3flsgh2H+4SB01NhMEj4lCqS",
+	"cpAzV8OTjoRqs3c8M9ZuTacApkOHIVmzFfiidux/FoUO2MC5Rs9UKmPPLmKysYg2lIXlyZEzvGlTKz8P",
+	"TGTv/WdZmV9F8aid6uQGbeGG10PHsTX79rMXXxWrdfuCiHcg3Or08NPcbUTzy5lZVhVpky7uPzfkxhY6",
+	"eBDXkKqwLyn8nGSxgBdmOoEoTIm0ff34kFvPvcQa8cD3HmFdnVfMTfohkSlSW+duV57xLrWPl6wSFT7T",
+	"aiCH7dCTGBsdZ5j4nTdGYIZyrNl8wk6q85dfvc1ysoHNclRhszzaO3v/XEPYQ8YVwVlRTPAkliLJy/Jz",
+	"Hv6tNGqlC3PmZhUUaaUyLLDa34hJWmq0lYYddTqMx0bnfbV5nwOCosMjFvWhe/IX4Yd4v8EXP9EMtY0I",
+	"E5H+nilgscC0RDa2yu1x0IqlEq2zn4oFUpdYXw3eGX6XfTh///zl298unv/+7vzi4sPb97/Y2ZhoqVDv",
+	"+Pxn55B8ezvKCTdm6jCAxiICs0eAjYgW4YVIU6mGJmAX8BzTXtQ0ZOhvtlteEJBtnZnvgG4JF8ZOAoQV",
+	"cGaaMPgv+Mwb9tNEqyE+ie/UkbLE0s/6hXdcUgBTvG7nOGUUvVXGFS9nE+1+8XOHGjXm4Q0UOkBNrkik",
+	"jghA0ivOo3ng2bFWcC6RXnU1VQVNO/cFq8L/AaUird8un0GeP+ZqYZjlqmor/2OZYlFkHL8QPMUSVRz4",
+	"wP/+8frOjikSMSSkEn/o4GFU+GSS5LKbik92xO/4LMd/KLYaOMB7CC2aQljznUgY3c+fINYUSRPJ4003",
+	"Q2nN6w6OkY6R4qAQphtxw/pCKMaHiUC0ChbzVCRNNVxSWaNgqVAc1W2JyPtnGcdWcBb3hVS3ulDUUbEL",
+	"zgghp/ZUeGF9b6WnjArmfF8a5EVQTJlWbXbu1swnlOiPZgTYr9blzdIzNhDCBOyPTKeEhOv2P9Fqgkhj",
+	"Wc2Vcm3QDvgyv0AqNh3JcETZKBFHbfYB625McSU4wj+k+UoNsfmnSAAf1ZcQLKiCLc1pv73Akjqwg3J7",
+	"gUe3XIUiOnAm5UGS25R2M5pUjw/ShCuDrZLUlR3xlB8IlchwBKry2m1m+09qLz3ACssEkhfC/kXpaWur",
+	"LYFZq/0kcr4pyD+DgoQKpMI1pTR/E7rw2UhrI1xDmUOl41F0gPthtT4sDm/OTi7qxIk1xcV0LVPZKRD2",
+	"qkR56xSXsZ4GsTwxYplx/QmpEfGgih8Inv5N8exd8SzsYnu4FVRD91GZnSCL49ekT047nXan00LPgLYp",
+	"6Jo3egp/xr/CR5c4A8f4la0m4R1JZB2lIxXE4dGIJrSKPARELnRotnA2HenYnaToZLgyw1QkrsTVfpRB",
+	"6Z1DTWkIds5h38M+xswtdPU1ZNLYwUcJL+3f8hZzV3yz878dY/d+jEFJQ5+HN3Md1XnB+Jx5vePRhl7D",
+	"Mnf3Eq/YPFD9RivxGktHrxsK3i6v9BxrH9yFMGgq1Fph0Of4HPZrimGWIbVf+qCnibNh68yN5yCG6xZC",
+	"mYVd9TxL9EQc/iySGCJ0W0Dy0rTXyCAu207xyePOyWohfaPT1zqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
+	"RazV0LC0WKxDc7Eo1zQNeVcCFeLP1dVBjHlrOS7KcAPF2oti8ncplOKtDUVjj1XZX+Vmo1ncqjB5nc02",
+	"p+ofvOI4j/l8j90l0LEox4L9C/vw1909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZ642tlk7IdeyTzr",
+	"/VhJbPsbDGBhl86XQ/k4T2ka/Os/LbWCaEUYsAhNW8e94Q/UXGhICmEenXmFHT+pSOwt/u/HzsGT688n",
+	"dwf4w9Hdd61FypIGMOxmLi9hP/qEbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8Pd5w9Fu+xwU37ox+ZIU",
+	"hwIfUwr098JjglKXxeIT7+7Vyk14Kp7xJCo0nhas0VUGpS/Z/YiYgs9ibkwxi9pagDjYpPcUL31TmZmF",
+	"4txSL2o+9YuLOknEWGZjr58XFrmhUdUDoFPL5+cWH2MbbOun9kmnApFl/TJjUAs1ChqUVsCsihQ5xhOL",
+	"RTQUzTmmU24YhG8gfg3iWAj0y5QAh0uWS71JDmMu+6nw0aFDtanlmmTcaloRcpNaRWsES+BAwPQDVEFC",
+	"NFwoHKRhsbwRyFsNHQgIewxuPU/R0wJPDELgif2deB1Gempd+9zlkCa4UtiLkYsdmwqVBqVoPTDC6YTF",
+	"whhkhnPlyfacWozXE4RdRZx9KNJn6P3vpkB9FccjjL30s2goHF8IVc3VuL1usnM9fNQNWiM5tNqoe9w+",
+	"xUjPjYjtd7pdCv1AqOcJ/lLao4+gmr8QGlLg+n50gLpPfvqps1SlQpUG6v5Ou9M5dp40XXywXP/mXzwt",
+	"NgEA4Gz+xbv7Dj+4Mpy5A65Sy9ZPTRVL8/IT6B7VISrBtVUeyH2NxguhuKxBZuZykNDe3lBgL2DT0cxt",
+	"b0KNG5Y7xzcNyKGiE58mOqlXdb3Q3JKlafdz3MOGYc4Sq5V8iAiZNdmAh2ngtAwUobluNZdyhMtBctqs",
+	"N9BhZnqe2h3eN5i795WyezTIw51Y2QBNfi/ePvvtAnugX0j1dmIYdGzYJYMhw3HFLiYilAPSSj8+BX5n",
+	"6BGbs4SrFB/Ozp/SGg6ql3qNMREYbGlMylo6H1uhuW0FLZAU0NlhBrUgu1vicekkaX2+avH0qnV2VVli",
+	"f9UKrlA9wSVzCgr+6tTRFbRiw8ov4eCHuOihfbnSKHgawFMCd7fA4XIWVFRA2AKoFAOvTQOnAQNStgFZ",
+	"jMGNmK0YUHXnrp42BiCNOQXoRUWp5ghkEIs6hRNrNXRR6DWNrDNhUjleWvD2MxgMhSJmaZhQvB8L4KDi",
+	"xJ9rVxhSe5lqs57VIz0HEJoXmKIWgx6WHjN8ZrBaqj/Df71aRQPS2q8FrWNSMfGMJlhlhRjB1FRnv9Rm",
+	"PTRwegHrQSEraU7nrxOKRCGzE6xw1xedczdn3h7bMufoQwxODK3tARBx9n/Yoe5/vdvouPwfOyIfum++",
+	"EgFgJj87lMmTJz+heSc+TWKuCAfq4/UyA2UMVqh71Xqzrc4uC1qZkvbhRVst8EM6cpnHnYdUqO51Y3lP",
+	"HzGTJeGIJ3AyVQzn2jN8tR53HqHj5+1v5wjieB+5KaxINimfTFpfAJ67fV2jqdAfNY2ZTuDooMrC/cij",
+	"yNHVlEyqnXzCMyPHWTynruaIaugKwMPbR0GAS2EjfmRdRn/txbLjvMAx72u/uuEi91yWW+AV0pbraiu0",
+	"J932o6r0fdnJoRm3s/8YU/p3S2sd7F8uXYyJ/swuNp24C/fY1/h6NYKOLx8sGH5wajXqOQDVKgUacA+A",
+	"nW43OFUPFDP6O3gNU9EfaX1zEIlY3opEClPrO/ziL4Gj70ZMkDTluMOsB794tsXSpB/w/vl3H4DF2y6d",
+	"jJDFmwkVQXn4Cq5od1kti3Z3c27uDXmwy1M3q6XEPmd2GPb1AE0xQEuqL4ZSKZnXd/+FAMlleuZdpfZf",
+	"esunwd55sylokFkmTcV4QkCFbj1aZ63p6GZ5QMFdSxEF2hJYACCU1UwwUaiUOgfdI/fJsiZfpOAYRSvy",
+	"ceJTeo7jLvT70F73vUfAmLYO0DHtShEVCJuK9O1uGSdcRs0S4MwJ32oenFyBNBobhppDY0//vmAGxJvq",
+	"pqp4EmjUVQ0LpOhWqr/Dz9Pyqy+lrpmbpt0rmooyj90U1jk2ExFS2gRc4G67c9W6a33bFvPbIpHkTSxj",
+	"vRWfQpFMwMC+saa6nQjjWPu6J52cBae7OMr8cXfXNftwyz32Sr3I4lrCG3rnWVOUNO5+BQJqu9/AprGb",
+	"DiJ7JI5b7bDN8SznN5PHtVxnl56BPRZt07W8+Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep",
+	"6KKjMvKsHiNe0cOHr7OoXxpEsNqFTPLb4bzh4bylUlilDgIWZaKpOskLoSJwaLxymO+GXWf7l0pf3NZ1",
+	"y76cM4pu/9xf3JgxuUb5FV3yMzqwyXJZ8ou/lOCwAgiaRPVmrbquit2h4wh7Un9TqYzdXV1veBnUPS/s",
+	"mk0wweDt/lbOpGDXMkusIz9K04k5OzykCWyHeuwW0ByamQqhKbdUwXG9qWC7ta21KOPY+2imIvkENFNj",
+	"fgNALE3xTRda/aZcpc7eTHUceb/KbHsKVp4kr/E4QFf6Wayz6Dk8xL7wXy/evgmYkUMlALnzIuUq4knE",
+	"3GMh3P2URTo0fn3a48ifLURY1cMm6Z6bROostyfoQCJG2dh10ZiRnipXzhBWwJbh7phbxAflcarfI42K",
+	"+9oC/kZM56dnrQhct/FC0j+RJoML4DlGhL9fZZ3OcXh8xBKuIj1m/VkqYMv0uRGPTuDPonWvCnBL9fdB",
+	"piN8+7oT3inBnDMSJ2PrKtngYXg1fp7Xo6w/YzSpjVoW3idwc3yHajcWGOOfw+mDz3fWZ4PaZoyTKvAj",
+	"q2qHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnbe3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH",
+	"6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn",
+	"y1E9X1rH0OLxGzDAAwVC4TG/gSIk2v3Nh1MWjZ7dA6Fl/VYHrJlHJ78MYH2De6mmy2ZDaXyPc7iWvtkw",
+	"copKnOhYNxqUeY9frdghL/WUjblCfGqM4VtRaywoiJj7xZMJOSAQ62fvEq1TV6fToETXBGRCniQzlk41",
+	"RGCw/57or/s6HZEXZqAzJGBG4zGfiFBYtW/grKYmc30rEgq+yARIpoDpowK/NM3Pb/IKv4QtZccf88lL",
+	"nSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUFLHfXdM8/hXkXMAFMQs30ju7GxvouFaih9nd+2yfs",
+	"JZb7Laf4Z8gpYvoj1vpGRAxwYsYacGcJZfHh2XrRKmFWjjGsuP2edDqtvsrn73TJrkfYUNv76W776FH7",
+	"pxL5W7fdaW/QxeYGVLOQjqVxe50owgwBqYHgo5Ats9o3J6iUhsliaPG1SHnr+m7uFnZeJND4fby+Cz63",
+	"CJYEfiX+kOoeLCjcVCblMVY0EyeZvd7g0x1orRVJPMoOiWh+WHXDDyM9RhY0RJPLgVHa+ZHtcCsWCi3f",
+	"CT2JhesawXwhFn1IdSvR1DGFG70W4759scU7/U3MEHcIeL75uPit83ev2I2YVX0NquK++/zm/PXzO2yY",
+	"zllnCRjapFxFcO/CLQnEuKY09kYqJNlzNEcEI2MXtzj5YNgiiHJ5wp551qSaJ/jmuViqG0iu0qMWb+J7",
+	"LyqJr7DoGKj8scEHp78/I7sAE5/FFycA45o7FphPsGg2i2+AGMSRWwUuAidT4HUq3PtdzLFt0dQ/5Pkn",
+	"EWbYzw2GhEO+zu8CzOLVsxbxlFOx95grPhRjKH8Es4goEYo3IpCEqjeFFPfUzzqLpAG81vL0Ey344g2I",
+	"Pg/lIoSZUTqFBDkwj0mFYEMK8GYLN/1F8IjFRC1ef9+YJ0NsnFeMqxnwDY4FbC5c1imXaZnXOX/GSx1H",
+	"tevrXhi4eMEbK5MuBsyqQp5gnr2v9c2NEPYRLNJzc6tCGUs6vxYe5t1vR75o3XAUU7tN49iNxLX8IvAu",
+	"0QXbi5UuTty7ROtBxXNeyCG4o6SCrGVe0jdpIsOqycDOWdJUvhOt7KLUzeEEtZ79slVLLELEeaetskim",
+	"dV+l+HZAMTv6tfBtrHmo+PoFngn2RWfW+yS4umQ+l1i4lz/1axoAiqosBwLNp4637q7v/v8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
