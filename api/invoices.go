@@ -83,7 +83,39 @@ func (s *server) ListInvoices(ctx context.Context, req spec.ListInvoicesRequestO
 		return nil, err
 	}
 	next := s.onward(ctx, after)
-	return spec.ListInvoices200JSONResponse{Data: shown(list, showInvoice), NextCursor: next, HasMore: after != ""}, nil
+	data, err := s.collecting(ctx, list)
+	return spec.ListInvoices200JSONResponse{Data: data, NextCursor: next, HasMore: after != ""}, err
+}
+
+// collecting shows invoices with where collecting them stands.
+func (s *server) collecting(ctx context.Context, list []billing.Invoice) ([]spec.Invoice, error) {
+	ids := make([]uuid.UUID, len(list))
+	for n, i := range list {
+		ids[n] = i.ID
+	}
+	collections, err := s.Invoicer.Collections(ctx, who(ctx), ids...)
+	if err != nil {
+		return nil, err
+	}
+	return shown(list, func(i billing.Invoice) spec.Invoice {
+		out := showInvoice(i)
+		out.Collection = showCollection(s.Invoicer.Stage(i, collections[i.ID]), i, collections[i.ID])
+		return out
+	}), nil
+}
+
+func showCollection(stage invoicing.CollectionStage, i billing.Invoice, c *invoicing.Collection) nullable.Nullable[spec.InvoiceCollection] {
+	if stage == "" {
+		return nullable.NewNullNullable[spec.InvoiceCollection]()
+	}
+	if c == nil {
+		c = &invoicing.Collection{Refunded: billing.Zero(i.Currency)}
+	}
+	return nullable.NewNullableWithValue(spec.InvoiceCollection{
+		State: spec.InvoiceCollectionState(stage), ExternalID: someText(c.External), URL: someText(c.URL), SentAt: someTime(c.SentAt), Problem: someText(c.Problem), Tries: c.Tries,
+		FailedAt: someTime(c.FailedAt), NextTryAt: someTime(c.NextAt), Payments: c.Payments, PaymentFailure: someText(c.Failure), NextPaymentAt: someTime(c.NextPaymentAt),
+		Refunded: showMoney(c.Refunded), Dispute: someText(c.Dispute), UpdatedAt: someTime(c.UpdatedAt),
+	})
 }
 
 // onward signs where a list goes on whose own package says so.

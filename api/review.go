@@ -40,7 +40,11 @@ func (s *server) wholeInvoice(ctx context.Context, i billing.Invoice) (spec.Invo
 	if err != nil {
 		return spec.Invoice{}, err
 	}
-	body, lines, made := showInvoice(i), shown(i.Lines, showLine), shown(adjustments, showAdjustment)
+	all, err := s.collecting(ctx, []billing.Invoice{i})
+	if err != nil {
+		return spec.Invoice{}, err
+	}
+	body, lines, made := all[0], shown(i.Lines, showLine), shown(adjustments, showAdjustment)
 	body.Lines, body.Adjustments = &lines, &made
 	return body, nil
 }

@@ -5,8 +5,10 @@ package web
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -113,9 +115,30 @@ func (v *visit) financePage(status int, wrong *ui.Alert) error {
 	if err != nil {
 		return err
 	}
+	late, _, err := v.h.Invoicer.Find(v.ctx(), v.who.Tenant, invoicing.Filter{States: []billing.InvoiceState{billing.Paid, billing.Void}}, invoicing.Page{Limit: 100})
+	if err != nil {
+		return err
+	}
+	ids := make([]uuid.UUID, 0, len(open)+len(late))
+	for _, i := range slices.Concat(open, late) {
+		ids = append(ids, i.ID)
+	}
+	collections, err := v.h.Invoicer.Collections(v.ctx(), v.who, ids...)
+	if err != nil {
+		return err
+	}
+	for _, i := range late { // settled here, and yet somebody must look
+		c := collections[i.ID]
+		if stage := v.h.Invoicer.Stage(i, c); stage == invoicing.StageRefused || stage == invoicing.StageDisputed || stage == invoicing.StageRetrying {
+			view.Issued = append(view.Issued, InvoiceLine{
+				ID: ident.Format(ident.Invoice, i.ID), Number: i.Name() + ", " + monthName(i.Period.Month), Href: invoicePath(i.ID), Period: v.span(i.Period), State: string(i.State), Total: moneyOf(i.Due()), Payment: v.brief(stage, c),
+			})
+		}
+	}
 	for _, i := range open {
+		c := collections[i.ID]
 		view.Issued = append(view.Issued, InvoiceLine{
-			ID: ident.Format(ident.Invoice, i.ID), Number: i.Name() + ", " + monthName(i.Period.Month), Href: invoicePath(i.ID), Period: v.span(i.Period), State: string(i.State), Total: moneyOf(i.Due()),
+			ID: ident.Format(ident.Invoice, i.ID), Number: i.Name() + ", " + monthName(i.Period.Month), Href: invoicePath(i.ID), Period: v.span(i.Period), State: string(i.State), Total: moneyOf(i.Due()), Payment: v.brief(v.h.Invoicer.Stage(i, c), c),
 		})
 		if i.State == billing.Open {
 			due = addMoney(due, i.Due())
@@ -441,40 +464,97 @@ func (v *visit) review(i billing.Invoice) (ReviewView, error) {
 	if (i.State == billing.Open || i.State == billing.Paid || i.State == billing.Uncollectible) && left.IsPositive() {
 		r.CreditLeft = billing.Money{Amount: left, Currency: i.Currency}.String()
 	}
-	if v.h.Collector != nil && i.State != billing.Draft {
-		c, err := v.h.Collector.Collection(v.ctx(), v.who, i.ID)
-		if err != nil {
-			return r, err
-		}
-		r.Collection = collected(c, i)
+	collections, err := v.h.Invoicer.Collections(v.ctx(), v.who, i.ID)
+	if err != nil {
+		return r, err
 	}
+	c := collections[i.ID]
+	r.Collection = v.collected(v.h.Invoicer.Stage(i, c), c)
 	return r, nil
 }
 
-// collected says in words where collecting stands.
-func collected(c *invoicing.Collection, i billing.Invoice) *CollectionView {
+// stageWords are the stages of collecting in words, with their tone.
+var stageWords = map[invoicing.CollectionStage]struct {
+	tone        ui.Tone
+	title, text string
+}{
+	invoicing.StageRefused:       {ui.Bad, "Somebody must look", ""},
+	invoicing.StageDisputed:      {ui.Bad, "Disputed by the customer's bank", "Answer it at the payment provider; what comes of it is shown here."},
+	invoicing.StageRetrying:      {ui.Warn, "The last try failed", ""},
+	invoicing.StageWaiting:       {ui.Info, "On its way", "The invoice is being brought to the payment provider."},
+	invoicing.StagePaymentFailed: {ui.Warn, "The last payment failed", ""},
+	invoicing.StageSent:          {ui.Info, "Waits for the customer", "The customer can pay at the payment provider's page."},
+	invoicing.StageRefunded:      {ui.Info, "Paid back", "Some of what was paid is paid back."},
+	invoicing.StagePaid:          {ui.OK, "Settled", "It is paid; nothing more is expected."},
+	invoicing.StageClosed:        {ui.Idle, "Settled", "Nothing more is expected."},
+}
+
+// collected says in words where collecting stands; nil while it is nobody's to collect.
+func (v *visit) collected(stage invoicing.CollectionStage, c *invoicing.Collection) *CollectionView {
+	words, known := stageWords[stage]
+	if !known {
+		return nil
+	}
+	out := &CollectionView{Tone: words.tone, Title: words.title, Text: words.text}
+	out.Again = stage == invoicing.StageRefused || stage == invoicing.StageRetrying || stage == invoicing.StageWaiting
 	if c == nil {
-		if i.State != billing.Open {
-			return nil
-		}
-		return &CollectionView{Tone: ui.Info, Title: "On its way", Text: "The invoice is being brought to the payment provider.", Again: true}
+		return out
 	}
-	out := &CollectionView{URL: c.URL, Dispute: strings.ReplaceAll(c.Dispute, "_", " ")}
+	fact := func(key, text string) {
+		if text != "" {
+			out.Facts = append(out.Facts, ui.KeyValue{Key: key, Text: text})
+		}
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return ui.Exact(t, v.zone)
+	}
+	switch stage {
+	case invoicing.StagePaymentFailed:
+		out.Text = c.Failure
+	case invoicing.StageRefused, invoicing.StageRetrying:
+		out.Text = c.Problem
+	case invoicing.StageSent, invoicing.StageWaiting:
+		out.URL = c.URL
+	}
+	if stage == invoicing.StagePaymentFailed || stage == invoicing.StageRetrying {
+		out.URL = c.URL
+	}
+	fact("Sent", at(c.SentAt))
+	if c.Tries > 0 {
+		fact("Tries that failed", ui.Count(int64(c.Tries), "try", "tries")+", the last "+at(c.FailedAt))
+	}
+	fact("Tried again", at(c.NextAt))
+	if c.Payments > 0 {
+		fact("Payments tried", ui.Number(int64(c.Payments)))
+	}
+	if stage != invoicing.StagePaymentFailed {
+		fact("Last payment failed", c.Failure)
+	}
+	fact("Next payment", at(c.NextPaymentAt))
 	if !c.Refunded.Amount.IsZero() {
-		out.Refunded = c.Refunded.String()
+		fact("Paid back", c.Refunded.String())
 	}
-	switch c.State {
-	case invoicing.CollectionRefused:
-		out.Tone, out.Title, out.Text, out.Again = ui.Bad, "Somebody must look", c.Problem, true
-	case invoicing.CollectionWaiting:
-		out.Tone, out.Title, out.Text, out.Again = ui.Warn, "Not at the payment provider yet", or(c.Problem, "It is tried again by itself."), true
-	case invoicing.CollectionSent:
-		out.Tone, out.Title, out.Text = ui.Info, "Waits for the customer", "The customer can pay at the payment provider's page."
-		if c.Problem != "" {
-			out.Tone, out.Title, out.Text = ui.Warn, "The last payment failed", c.Problem
-		}
-	default:
-		out.Tone, out.Title, out.Text, out.URL = ui.OK, "Settled", "Nothing more is expected.", ""
-	}
+	fact("Dispute", strings.ReplaceAll(c.Dispute, "_", " "))
+	fact("At the provider", c.External)
 	return out
+}
+
+// brief is collecting on one line of the queue.
+func (v *visit) brief(stage invoicing.CollectionStage, c *invoicing.Collection) string {
+	text := stageWords[stage].title
+	switch {
+	case c == nil:
+	case stage == invoicing.StageRetrying:
+		text += "; tried again " + ui.Exact(c.NextAt, v.zone)
+	case stage == invoicing.StagePaymentFailed && !c.NextPaymentAt.IsZero():
+		text += ": " + c.Failure + " Tried again " + ui.Exact(c.NextPaymentAt, v.zone)
+	case stage == invoicing.StagePaymentFailed:
+		text += ": " + c.Failure
+	case stage == invoicing.StageRefused:
+		text += ": " + c.Problem
+	}
+	return text
 }

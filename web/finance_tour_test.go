@@ -3,6 +3,7 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
+	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/web"
@@ -115,13 +117,22 @@ func TestFinance(t *testing.T) {
 	}
 	q.Goto(h.url + path)
 	h.eventually("the invoice is at Stripe", func() bool {
-		c, err := h.deps.Collector.Collection(context.Background(), h.owner, draft.ID)
+		c, err := h.deps.Invoicer.Collections(context.Background(), h.owner, draft.ID)
 		h.must(err)
-		return c != nil && c.State == invoicing.CollectionSent
+		return c[draft.ID] != nil && c[draft.ID].State == invoicing.CollectionSent
 	})
-	for range 2 { // messages come twice, too
-		for _, m := range h.stripe.Messages() {
-			h.must(h.deps.Collector.Hear(context.Background(), m.Payload, m.Signature))
+	// Stripe posts its messages to the program's own address: one with somebody else's signature is refused, those that come twice
+	// are taken.
+	messages := h.stripe.Messages()
+	forged := stripetest.Sign(messages[0].Payload, time.Now(), "whsec_somebody_else")
+	if got := h.hook(messages[len(messages)-1].Payload, forged); got != http.StatusBadRequest && got != http.StatusUnauthorized && got != http.StatusForbidden {
+		t.Errorf("a message that Stripe did not sign is answered %d", got)
+	}
+	for range 2 {
+		for _, m := range messages {
+			if got := h.hook(m.Payload, m.Signature); got/100 != 2 {
+				t.Errorf("%s is answered %d", m.Type, got)
+			}
 		}
 	}
 	h.eventually("the invoice is paid", func() bool {
@@ -146,6 +157,19 @@ func TestFinance(t *testing.T) {
 	p.Click(`#credits form[action$=":issue"] button`)
 	p.WaitText("#credits", "CN-000001")
 	p.Axe()
+}
+
+// hook posts a message as Stripe does.
+func (h *house) hook(payload []byte, signature string) int {
+	h.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, h.url+"/hooks/stripe", bytes.NewReader(payload))
+	h.must(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Stripe-Signature", signature)
+	res, err := http.DefaultClient.Do(req)
+	h.must(err)
+	defer func() { _ = res.Body.Close() }() // only the status matters
+	return res.StatusCode
 }
 
 func draftLine(h *house, id uuid.UUID) uuid.UUID {

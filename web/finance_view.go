@@ -103,13 +103,12 @@ type CreditLine struct {
 	Own     bool // the reader wrote it, so somebody else issues it
 }
 
-// CollectionView is what the payment provider has of the invoice.
+// CollectionView is where collecting the invoice stands.
 type CollectionView struct {
-	Tone     ui.Tone
-	Title    string
-	Text     string
-	URL      string
-	Refunded string
-	Dispute  string
-	Again    bool // can be tried again
+	Tone  ui.Tone
+	Title string
+	Text  string
+	URL   string // where the customer pays
+	Facts []ui.KeyValue
+	Again bool // can be tried again
 }

@@ -62,6 +62,8 @@ type InvoiceLine struct {
 	Period string
 	State  string
 	Total  ui.Money
+
+	Payment string // where collecting it stands; in the queue only
 }
 
 // InvoiceView is one invoice. A line opens into its operations.

@@ -410,7 +410,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -422,7 +424,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -478,6 +484,45 @@ func (e HoldState) Valid() bool {
 	case HoldStateReleased:
 		return true
 	case HoldStateSettled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvoiceCollectionState.
+const (
+	InvoiceCollectionStateClosed        InvoiceCollectionState = "closed"
+	InvoiceCollectionStateDisputed      InvoiceCollectionState = "disputed"
+	InvoiceCollectionStatePaid          InvoiceCollectionState = "paid"
+	InvoiceCollectionStatePaymentFailed InvoiceCollectionState = "payment_failed"
+	InvoiceCollectionStateRefunded      InvoiceCollectionState = "refunded"
+	InvoiceCollectionStateRefused       InvoiceCollectionState = "refused"
+	InvoiceCollectionStateRetrying      InvoiceCollectionState = "retrying"
+	InvoiceCollectionStateSent          InvoiceCollectionState = "sent"
+	InvoiceCollectionStateWaiting       InvoiceCollectionState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the InvoiceCollectionState enum.
+func (e InvoiceCollectionState) Valid() bool {
+	switch e {
+	case InvoiceCollectionStateClosed:
+		return true
+	case InvoiceCollectionStateDisputed:
+		return true
+	case InvoiceCollectionStatePaid:
+		return true
+	case InvoiceCollectionStatePaymentFailed:
+		return true
+	case InvoiceCollectionStateRefunded:
+		return true
+	case InvoiceCollectionStateRefused:
+		return true
+	case InvoiceCollectionStateRetrying:
+		return true
+	case InvoiceCollectionStateSent:
+		return true
+	case InvoiceCollectionStateWaiting:
 		return true
 	default:
 		return false
@@ -640,6 +685,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1092,6 +1155,7 @@ const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1104,6 +1168,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1359,16 +1425,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2047,6 +2113,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2550,6 +2647,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -2710,6 +2828,9 @@ type Invoice struct {
 	// ClosedAt When its month was closed; null while usage is awaited.
 	ClosedAt nullable.Nullable[time.Time] `json:"closedAt"`
 
+	// Collection Where collecting it stands; null while it is nobody's to collect.
+	Collection nullable.Nullable[InvoiceCollection] `json:"collection,omitempty"`
+
 	// ComputedAt When the lines last followed from the ledger.
 	ComputedAt  time.Time                    `json:"computedAt"`
 	CreatedAt   time.Time                    `json:"createdAt"`
@@ -2738,6 +2859,46 @@ type Invoice struct {
 	Total      Money                     `json:"total"`
 	Version    int64                     `json:"version"`
 }
+
+// InvoiceCollection What the payment provider has of an invoice, and how it goes.
+type InvoiceCollection struct {
+	// Dispute How a dispute stands, in the provider's word.
+	Dispute nullable.Nullable[string] `json:"dispute"`
+
+	// ExternalID The invoice's id at the provider.
+	ExternalID nullable.Nullable[string]    `json:"externalId"`
+	FailedAt   nullable.Nullable[time.Time] `json:"failedAt"`
+
+	// NextPaymentAt When the provider tries to collect again.
+	NextPaymentAt nullable.Nullable[time.Time] `json:"nextPaymentAt"`
+	NextTryAt     nullable.Nullable[time.Time] `json:"nextTryAt"`
+
+	// PaymentFailure Why the customer's last payment failed, in the provider's words.
+	PaymentFailure nullable.Nullable[string] `json:"paymentFailure"`
+
+	// Payments How often the provider tried to collect.
+	Payments int `json:"payments"`
+
+	// Problem Why our last try failed, or why a person must look.
+	Problem  nullable.Nullable[string] `json:"problem"`
+	Refunded Money                     `json:"refunded"`
+
+	// SentAt When the customer could pay at first.
+	SentAt nullable.Nullable[time.Time] `json:"sentAt"`
+
+	// State waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+	State InvoiceCollectionState `json:"state"`
+
+	// Tries Tries of ours that failed one after the other.
+	Tries     int                          `json:"tries"`
+	UpdatedAt nullable.Nullable[time.Time] `json:"updatedAt"`
+
+	// URL Where the customer pays.
+	URL nullable.Nullable[string] `json:"url"`
+}
+
+// InvoiceCollectionState waiting: it is being brought to the provider. retrying: that failed, see problem and nextTryAt. refused: a person must look. sent: the customer can pay. payment_failed: the customer's payment failed. refunded: some of what was paid is paid back. disputed: by the customer's bank. closed: void or given up.
+type InvoiceCollectionState string
 
 // InvoiceFlag defines model for InvoiceFlag.
 type InvoiceFlag struct {
@@ -3000,6 +3161,175 @@ type OperationList struct {
 
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
 }
 
 // OwnConnector A connector that the tenant describes itself.
@@ -3421,7 +3751,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3842,7 +4178,7 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
-// Scope defines model for Scope.
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4648,6 +4984,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4699,6 +5041,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4710,6 +5055,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5224,6 +5572,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5443,6 +5860,18 @@ type ListRecordHistoryParams struct {
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+}
+
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
 // SyncRecordParams defines parameters for SyncRecord.
@@ -5683,6 +6112,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5706,6 +6165,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5823,6 +6285,9 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -5997,6 +6462,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6102,6 +6609,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6348,6 +6861,12 @@ func (_ Unimplemented) GetConnection(w http.ResponseWriter, r *http.Request, con
 // UpdateConnection Change a connection
 // (PATCH /v1/connections/{connection})
 func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6699,6 +7218,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6906,6 +7509,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8242,6 +8857,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateConnection(w, r, connection, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11095,6 +11736,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12799,6 +14034,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SyncRecord operation middleware
 func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Request) {
 
@@ -14491,6 +15844,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -14567,6 +15923,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -14782,6 +16144,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14884,6 +16288,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -15942,6 +17350,49 @@ type UpdateConnectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18636,6 +20087,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20291,6 +22367,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22149,6 +24316,9 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
@@ -22323,6 +24493,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22428,6 +24640,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23190,6 +25408,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateConnectionResponseObject); ok {
 		if err := validResponse.VisitUpdateConnectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24875,6 +27119,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -25859,6 +28542,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26963,758 +29712,840 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnjnPiu4mdn+1s6q7tm4FISEKGAhQCHFlxzXv/FroBECQB",
-	"itTI2bju7oONR6JAoNFo9N9Pf5hkcr2RggmtJhcfJitGc1bCP5++pkvz35yprOQbzaWYXExerxi5ZaXi",
-	"UkzJQpbk2eLkB6qzFaEiN388l4LhJ6eT6aRkv1W8ZPnkQpcVm05UtmJraobVuw2bXEyULrlYTu7uppPv",
-	"ZUbxLe2X/rxiJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgr3X+MA1kQt49YYuGZmzhSzZ",
-	"lGy5XsGniq4ZWfDCjGomxM0Qv1Ws3E2mE0HXZg4Zvimc3Zq+/56JpV5NLs5ns9k0Qo5vYdCXlXilqWax",
-	"eUrFCBeEip2do2JEmYdhJuz9ppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
-	"d+cXQMuS7oL5v2LlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9HyWs/VGaiay3T/YrjuhK3LDgJA7",
-	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Snn559c0peMaEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
-	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkBZKHFgXT69xHkHgRYgNiK",
-	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yU/Mz1SlaacA2rwYWY7x+efzWFlT48OyfbFRPm",
-	"EW6ooUlWlSUQTuzIWpYsvXArdkfKWLvG9O4estbLY62kf+bmZkns0JUIJr2TFVnRW3ZJHswehtNSmheF",
-	"m1jffOo7bPikXmkauUyu/359QaQodjgPIBdSSDCyYxpJJ83nW67YAZNiolpPLt5M/j55F2VqcZX/Wim9",
-	"ZkLHd5v67z9ThOd+ChuqV/UE6qfGcpy42vCowDUvv2G73rfiT8e+8esqX7LEcufwXd9L8YnRL30ixaLg",
-	"WeK1mf2278XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+miPm5mQgVhBacKnOjcN0/JVCiRs6o",
-	"ZDnXz6VOqCAZfG8kFuvdmnqYsTP4htH8e6Y1SxAlZzQnBTzQN4O8Hmb0DLjKSrahIkucwrx+oHcKwThj",
-	"5/CdLPL4y1eyyPvear4f/bpn4pZrmj4R3H/f9+r6qUMmINN6L36559Xw+7Hv/Z6LxEsLLnrfaL4f/bof",
-	"2HqeYuw1fNf3Snxi9EtfGp0x4wXv2eCy8UzfJJpPHjSZMk9PokTmBg2KawXKszXa1E5ptu6ZVpkfMJ1b",
-	"rnqogt9+poioDO2TL7ej7DEw+NooH+dnD798+NWDLx5+CUo2flir2FxotmSlm2BVsKueu4pmezesHmE0",
-	"daoUYao9rxz/rlcsK1NKiILvzC7QNattyicvf/jl9Yt/PH2emAb+7ICZ9Njg1poeohjYRw99/48FTVB/",
-	"U9Be8qtggNEvh0OWWDt8h0vnAo1OT45cZtU6NBRac8Jxx07nZzZfSXnzDSv4LStT97H9to8m29ZAB07k",
-	"qcg3kqdsA2a/HTARP9BIpx9f88jLrzRZS6WJkmRNxS7lESrg1+EbcragVaGNyT+dLGS5phpF0IPzybQW",
-	"WWez2V5ZhZyjupN7loO2ihygpkSxDS2pZjmZ70gm12uqLgktCrT56FwZO9gY0LQoroe65uzocadc29vV",
-	"69qAZT/Dn54FvjHnqrvDHWNKfy1zzuAF31jmN//OpND2n3SzKTh6aT//VaEIZ+/pelOAdHECAhR2TTMN",
-	"03dkfPMhNC2MTr0+yedmZ3P8azKdyPmvzPzs4k09RG3XbqTSy5Kp34rJ3bQ1mlrJTTCc+bM1XqW0XLMy",
-	"HHC9g7He3YVU7vN4eroYqoXU2NF10aCGI8YFcQt5KywpLt4KQk7IB55fkKxcT8EWuiD16qaBxQaPnOTz",
-	"KbFruSBv3Ijv7oKRzIrdULCu5iiWPo1hHEXMOJM9zvO2E9Auz4tJI0D/96sXzw2j/5+rH76fEmrP8Pmj",
-	"L8g/+Nen5lH1uf3diRev65zg2HOmwEt4/fntmSe4cwkbbrsmXIEOhV92/f9308kPVPAFUyMZd04V+6ks",
-	"jLWh9UZdfP65IdepfeI0k+vP6YaDAHHDnwXM9WFCS82zAs/ODdsZfuP55J0hnKrWa2ok/eTKPmSEh6xK",
-	"2BKzCM01cMwL+9mkPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWgM41C3mgpy9Fcg45oVvBUzogrj5jGeO",
-	"0NB3bxnKIP636nNk0D0c4p8fyCMg7tRGCoXbFfptxnHM5OLswXSSyaKopZCW2c0vBbtlhZF9Oct4zvKv",
-	"YfdzSr6Xt6ygoEItODMW8eS3ihp677wcXBS/zL54vH3w6++LxVk5m83OZg9n9n9LI9I2TLD8ylxr57Pz",
-	"L07Ozk7OH7w+m13MZhezs3/BgilMePJEVsJeSysq0JhAa8X8o/81+ORry5qv/vHTyRl8qmRxG3n9Gbx+",
-	"hq9XcAOfnU+DG0Hd7nmhffS5t3+Z0LLcnaidyMzXPGd4idD40uHdOSuYNlttb1bFmOgjldXiLiZbWrKV",
-	"rBTDO+SWFpXZ3/O7d9OJwgCcX7z5nTYX/nKHp6iihfkNhkUnF+fTyZYLYezi5riDrxnPk5HTFXoTDXtH",
-	"Qraxoe1jn8MzMGzTNTac9enasFX4r8n56aPZZDpB13pmqFKpfHLnD8DkQlRF4W960c8JzvdxMZnzPYcB",
-	"rVg3vGf8F5WmS0Yk6vR6xUvcNNzHvKQLHW7Y2XSyLbnWTHwNGnmDw2aPXs8e1xw2x9WVe+aFXNw483fD",
-	"t7/emRQD1G5LYzi6sMv2XgzR9FQOZ4gMdFkrMU65uKUFz/ulX85LLzO5uV7McsxYmxJ2/uz8Dj/rF574",
-	"tPm7VPqqRy4A4+XFb/27Bje3l3UFjYwZyLk1U4oumbNhzVRc8IsG7hV7HZvJyrxCnVhuDBNtFCsNH27o",
-	"rpA0D5Y/WVcY5rmp/ITuAv4OJLnl/ArENFzNR5W6XvTlJb9lIhSZSsuSLUoJNp8uQRE5C8XgcK26ZrwE",
-	"vwdO8lNDiZZLe4TwUoovBctfSyRj4/a2ggdublz3+ez84cnZ7OTs/PWscc0AZxvuQPqHrA7svVgwIwrZ",
-	"5OJkdjo7q1nWykzHkmrP/txwAc/VAxprTykuls/E5OLNu+kEoocdEWhZJPSTTspMDLn0h6kHShaVHXck",
-	"y/mbHM/b2YNZyFa/VTy7mUt5o+p7+PHj08ePjcmHv+Dil7MmJ5YcGN9d27NZeG8bjSlQs589/+cJ7Ots",
-	"dta4BYbza8B9KYatHwGGdfGP4Zwa8FhKAvUI2BVw2xl4B4DTVkU+jNNAgzK0F6AZTBoirJoXPDttabm9",
-	"GumsoZGaCRF4BZdCIR8ZMRIobMcXXQWjCrW2hLanpaaFo9YB/ACbm2CElSxy4IAgIjRCXPmwu8LDTjeb",
-	"Ut5i5kZTTXlwuJryPyXNGPlObjZGAk8nWSFVa0NnTQFoiFDpPc+UjDYfmZ3MztqPwB3fUCZnp7OEMlk1",
-	"9M/JF6kHF1zQgv/enl6TQouCLp1XCvSXX6s1mN7svfnVX8zo5j7/yxdmQmTOCrkFddLeEjYX0Ohef/3L",
-	"F+bpv51OjNiB47ZXcy24cPZMV59Orixb0XJZe1bZ+01BhRXvb8IB6s3VHEJs3s60bF7i6TBre1Sv+mxq",
-	"DqjcsBIGVcZG/ws+45dWcDFIklSgHRk9CTTKiTmXv9RDG8WHlVzmNXuYj6Ti2inlThsyvzxp/LK9Gifb",
-	"X+1EFkwfJu1sBBD8MMmz4N0fJkzkIZc0OXQthV41Zqg0LXtYWvM1+5cUZjI/vX4CWhvV7AnFGKHdkw0r",
-	"nZhqihumdRHqFfgBemLtJ61LDUXXEN7xb3o0WLA5mZWQbe4kHM0CeS71DzLnC87yWBZwkNxl3hZkch38",
-	"xh9LOS8wPpSQyht84r/Sho/zUVoC/6I0LcDIYZrywnClXLO5zHckW1GxZHkYafLuYbJmVGxXvGCn5KVR",
-	"d7nLn6QiJyXbMFx+aUfBmIjSFLTMCbjEcEjwiTn3u3XtP0Otbo8BZJirUpOLh2fn9Zl6Yift51f7Jz8H",
-	"jx0rS1nWrtomGQbzmtuJCK/Bzm+Z0GRbSrE8JQ9ns0YyaUaFMbvmDLIVL8nD2RkREkjOFUGNn3BhvniA",
-	"BlpRyC2DJx+GWXkYioUM87cCQoJcEc0EFdo8+2hKHp49MP/3iKyZXsl8ShT/HRKZ1iznFPzv5snHuMfm",
-	"sLoEcsxbX8hyznNzYDD3j2vPFYoLY0Lqt8LlXV6Sh+fn9tLZVHDEgAJTco1EvyaK7hTZ2jTM86/qfHyu",
-	"iDUUzBePiZYYS3NEU5fk0WxGKIGAGZGLt0JWJXz6gChplmfmi3mgxgLbMJETKUgumbVyMTcX3MPBAXzJ",
-	"dLk7uVpEM55+5noF0zFM/Wj2YEqoeZCs5BZnhwnBimhJdLnDE3Da73/GYywXYy3BF4tQY/3y9flZU8EB",
-	"V2JTrfUPPQT9u+QLDAXkFes8eF4/yH6rjJR+AHQqjHA7m9ZJFvBHJYRZjpf7w9Vg59UCE7EbcQvs28AD",
-	"gU/DG8/C+S0oh/lNJo25ruQWXrE0jJNwapSGi5VdGs0nFw+d4o8xVEusO2dmKniiq5NPppPtCgxpc3vb",
-	"C+7hGDkiF6kba2O+tPeVEZ25At28m1E0go8w37FtgFF1UzPPQ6dZfBUYb95C5E4R/I9v4j++iZRv4l3I",
-	"MbsnqOyZoyvyb5r88KCpkC644GqV5MUz7x7duwNrc68YgQDqgTlveVU0gi1jhFapW/NuKdKOQqrKMsby",
-	"wICHcH5jKyyRQVwUrESVCHm7En7agYEEmzb9g06cO15jD1Y99ea5Cpb7/8D5Mms79MR4CrrzMvgWad0I",
-	"ieukSWW8Shr5jaOuEbtRGK7+xXt6pr0RzyTL3st9CCyrQrvS2NmzO8vBNNP7gtRof198uEsx6ZMVy25Y",
-	"XpdSunSUe4SpDTNAmBrDIYuCLk8KWi7ZiS6pUEhjdZ8IyYILc2PTou1mxO1quhlr2T8+JhLwUYL5cDUt",
-	"4xs48DgaTGbEaPESrYVQvGWGI4A5Gn5UfCfEpdXkYuYdgPBvH5g3/wb3CDpurOY5cx7r2XRiDDP4B2qR",
-	"1l3FjMJpv7A64flD8021ye1bDJm6TsfOiQHLya0lvB2DGHVZDfNxQeBxMjVq8LJkChXdYHnBTO9aGv/Y",
-	"27I/58N7u60dMYLP0tKtciJNfM/HplTlVFO8cg/lrnvuZuQH57WuM3B/fXJHd4Pr3f2DtrZWhMzVtqLq",
-	"hzBwUles2ytzBAPA7kYTuaDoXS4MK6ClFOSSj0gQiG9j6I3HpM191BKJWI9Z/MtK1Ey0kbKAYBZmA4Mr",
-	"WZbgMDZipdB8jXns9p/Wn97UoNyOntd7sKEVhpKs1OnjzAP8rY66iQPpXIZH87e2MvPvf2VIFBM0h6Qf",
-	"YwHiR5MvT8/O4hGN/Ue8NjCtnYyupS4b2EOLb59innpdtmBOTUNasPcbXjLVfPXDxqv3CJTH5pkVVeY1",
-	"jxbnmWPkTTHu+hBs+9L5RD7U64KL48EdhGI5rv5dTBSZpwKfDMgMtjH8L6Gmyyskk4TMmk0nCva2QeAP",
-	"jTDL3XSCEa/mF2Z6zbwZZ73ACQl9Ra2wcSKRpJVxGLiCarEaC/YOviEZzXd9XrJODqf2X5lLbU6VUSf5",
-	"cgmq6oIvq5JZVXnOl5WsUPuhW8o1F8srH7E1KlFEQVLgeHNxd1CQKjx89s9aR0IEDKsFeYXJZVyZf3tj",
-	"d4Zx+SeNFwaRsYuzWeCIC1UpNbn48m5v0B+VMys25daPkYqx4z5eEUs5ohhThNFsZd3frgAnk+s1QCZQ",
-	"Tdb0BjJ+Ma6qzV9PASgC9e1i5/j5APJ/GZD//MEXg3bgwYNRW/Bw7x6cP/iyuQsPH7R2YUtLo881AtV1",
-	"ikadgnZuiw0V2cqqyMmcEatyG8LWJ+x05IEcURsRXiYp92tBjUrph4R9u8ps5l+dz465DR/qAh5DkRN7",
-	"aXfKW+a7NLzMglBbiEpkSW4YlBJ1RkC9IlafVCePvzHvsY+CSf6uk3E/nVyZq+eJvQXbylTBhQ8GQVzZ",
-	"crksGYFguT0KAN/TJEcWHRLiYlwTmtuAiS3zvbTZCr+zUmJsCOBqNCMLWhQKUDxoUZBKcK2iBGkkFgxE",
-	"A3pa/+aVuX46oEA+FaB/nB/gIfO0vWzCMq4vHk66xVo+U+BDdyX2Pol8Y1a/f9NdiimO45Zgf23naLWc",
-	"Jtni7BFicbQ43qeB9BJHCgak5JgvSrVmpeGF/0vzX3+ZRIu/coZpzX3jXuEEnQI8gpAtekHmryOWHW5a",
-	"RxbsbKLE8TghLd6vNcShEsH+5Ot7C4ZARWwPZHRIOEmC3WKmb8/c3rgxp/C7ybvYDt6wXXQHC6r0t7JK",
-	"lNmbb8nC5gWUNNOsVE7KpJZlfvOTcjRtjYlyZM1FpdkBy0rIUlA35c2AfYwNqjK5QW4YJIpemcdjAsjb",
-	"ZAOkSoyxrfT3O+JnFvJcaNSELNSge0iPel7pc+E8MM2zgV6WgVSxByxCFu9M8Ns2l7Jg5iJvehb6X/C8",
-	"frJNPZhoY6z6rfFFbwrO8sDdEBUKvTXtYCGzbXACglU1jMqBBPymjnRGiOiNtIGj2YSXbyE6FBkPzLPE",
-	"EjFfhQIeojPj4ussewEhCn5bo0JcArSXUSi8DgmaAsnLHToDY1dvmcJUAOPW/A7VHK6JYCwHfUMK9mIB",
-	"Ku1e1+TUsyQIA9RHU4AGXib7OaOgN2QKwAWHvd47Y2JTAHWfavZCFLvYsWmxfwid4KE1GmPU7vJ655tc",
-	"WnMYEj16bJSq1iz/Ca2CVLmodRl2twy1ULwbjYIaU0TXm4K9f7UTmdpfxWbufHOLipJnq7UDGR30G+Aw",
-	"byjtWUlzjpuSrXm1HvwqSASxCZoDfnDXpvt08v5kKU/Mhyeu8Av34Vm4iLva3ziOfGXtGhpBBZ8DOPQ1",
-	"PpVn6A8aMbWj0845xMwGjSDXXexUVDnXVw6XrEkm1MI6ygo6sWp4PQ9VdMNq59HEWfOyjKDvDTUr4VXT",
-	"QL94l1rCU6HLiIJMfbi5MwPqFt2rF9TkuZuOsrxdhuuYuvRgxycXk1+VFKcv6fYH68m4c/7UyGL4Jvrx",
-	"xohLWanv7O+aYu079p7mLONrWlwStt7onQUrdRcUM0SNaslB6mzktYr91n3b2ZScT8kDcnp6CoFtWWmy",
-	"pBvV0KPTZqyqrGtmH8+Yl8NWuS2eOi6oB/HbE64EqNiimSV5ku2OoXrW7PtpqJ9mvi/ZRpaRlc9LeYNl",
-	"5Wm1B+JOO7IpaMZ6Nv+N3/3A2DEc6Yjc5GWXJLs1CmDJaA5ptAtZiZxsV7JgA/lsxVy5abiu5MGzrD7W",
-	"YkImjfNWTO4bmn9nZnY3ncBquhR4LjEreUuVS5uekryUm435BwR+IBdb3rI8pg+3ZohvqSk+rffWEinG",
-	"HF+zjFaKjbyPa9dKgN5zNmvB9zyY7jn5dpjovDzsacqzlHKUjPGtdNwW8yr/ZYRTdYpB1PhhLxlF33kU",
-	"JoyWusYl1rLwqF2bkgHIEiitF2Q2JY9mU/LlI8MLZ7MZ2bAys5Ui3cNwJJ+Ad3Hh8uq1NN0BfZY+buCV",
-	"366AyG9mJ4/ffTibnj26++vbt6fuz/O7v/33X2LEx6GOILktU8UQ3jsCNr2m52w78rgMc4c2KBbwXPOI",
-	"7QXISnJka5XNrU4v90cHU9274DUX4adnf1oSRFZZ3FyFlajD99WnKIYMOOb3cW2s7xDvwXnrHOjkEY1d",
-	"WpYKz4w50IBae2SJ7pDXumoPKGF4MJrCDiuuiLCXnbnjFd2hdwZdM5nEnglcD7jlPMnfJbbyRaXNgF1J",
-	"IfGL5ma1mNTlPXYDXvYb1FFcSe4loJ8Su/YLqH+y3qa4AwuDnt3Q187Q57Tfw16XXHfDIi50+qFnAF9d",
-	"Ocxj5IIzHX9RfEMm0zBrFN9l11vPbwwTun286+W1Lon9MgcsrhMew3Hr+XueiXHbE5mz/Ckm4XRcunaj",
-	"929VSjfaRzqYQI321dLqqWKJEKtesR3GWeiyZEbFxMTIMG3kQ8w69vnV3WDwhpUKcG4x+mSxYJ2JisiR",
-	"pKwKRuwwURPVlhZE/aCu4wBZgxph2zWgnWCzBS58ksB8R6RgRPGcTX1B4nwHv4D87dNxsaxsUUSVwhor",
-	"Yqi+2ROSLD32cvDmkmW/xMcJMsU7kJ5aEcjbSIbMQuSz0eErB4kW7aZEi4qhWptBJ5xKO8nedHUHa1S3",
-	"8TU2ctVjhhyWXwxU/dxZecXzqExRrjHRoEFco6AaOm3kNd7V3B3KWlqEx6732hcfkmsaIm7XnNI45O68",
-	"TVFYOHo6SgRr83Pzex8Ew2u5EJyHBof1mwmOpN/QiDNwvvsRJMtAEs53L6tiaJZFTiOi7JkgP71+0gkU",
-	"x9jTpmQdYmmZV9cD+HlP6/X2UQpibE+8WdW6dnqFeOZ+NYA+PdL4aJIWyp+GTeeYsiMZz2qeoehhyaxh",
-	"DFPv26YjmKs1cuKn4GZ0s/2R8qhCNJz1VAqs+vVWOqRqQIxwT3Xze1rU2sZixt/JLZELzQSmbmKayZps",
-	"MfrsBx8w4V5vQg1+7Xhnu+eE10KvxTwOgHLQpJIuK3nLSl2VYvBIRlKx/BWCGRwi8Kyrwc2/MYX28H2E",
-	"eck2ReyeQE22u8MvbCfBKaGoL6KiGmqhA5ZvExmHdxKEWaLdG2PGIHF32E1Vb3tLnwdbExBk5oz5Zfks",
-	"SbvaFc2JltC0A7uGrcDjOHD1Lmo/9PAWbKH3T9U8RbT0kxwaU7I8PZYBa5LbMcJ12TmH/GkZqt77Pq4E",
-	"lTKR9Nvp/Qn927ZUEQvSOsXrkuq6gUNWyOzmktR2D/egMJoVxQFpbL5gMd3YBebkrnXs+hf1YDgQ4vFZ",
-	"b753RVdRxuLoVEbwShYAbRGVq7622kYQ7fzqNffunFP6XWTc1mN7cORYIDz8MVeaZ+oPV1zHmz3f0Giw",
-	"si6NHjVaoIJGBnVaXVwWWxlktd+B5x4ti4EEat5vzVl8wzLIWFIWqme74tnKwi/BMQCzVUtgOnRSQiK6",
-	"VKwEQaooH3pvbCgvx9MW1KeY04tJW682bjjkw5jFy0XGhrsurDnID7G5rSWZ5JhKaMy8GDaVjj4S69dF",
-	"BTG/Dy+ZzxRckS6/cHQImCMsDM7WM+XUSY2uGdeeakvxgZPsD6FjGL/VDZr3i7GQvvdUG0drh6EPpLkR",
-	"WHDs+6wSXFePD7BN8NoDEVUdEzQJ2ke2bBBEaTjo+srGdYM87cnkv1eAOpNiXIC6djl2gw51h9sVo4Ve",
-	"7bANOu7TadywzkqmXzGtsZCrk9NA19gTRNlHULehJSM3bKOJAhiuccabGtDyi2yhg7hv4AI6g4UmxIlY",
-	"hQoTautmMmRNc2Z0MK4VKxb9/goVrDse5ot6zrudzj1RDO2RpqfkLx+eX/3w9M5iedmZ2i8nEVYf6rK0",
-	"K/VOy6DceygbViru+vfbHYBA2i2vFANcQGgYbNfCxbIIO7iO44Mj5TaE/Vf9hnY4u+FatR5R7/SsBUkz",
-	"H6Km7F6np6XAcbxETuJ9Kn4iO9/jZBYcmCMw5CwHQ37x6NGDL/pkw5q+b0wzaE4WNDHqoUbHGKmE5TML",
-	"X6hXeBMuS4pXIVbj5HX5TcpeqW+ulo1acKpaCt3eY5gVVCW0LuwbAQ9A4r0gQeY7NIuzS/NZ6lOf4P4u",
-	"mpJrq5hjrjv7JYhRY/WdJpJ6WZ3U3Z3xlu7sdcW4WLqa1SmZM6Ux+3GcjFpWtKRCs5Q5S30/RGPSk00p",
-	"17ZVetdNtxX/rCVeJNaGXxIuQNZCoYOXbXX3eNdtCuB2zRV36br4YeqwVL6OF8AY6Po04YCvz8uwujX8",
-	"QfRGd23ERtW44gf7vPm2bYhj7bp+073UcXBD+gd8Mg1q0uvt7JFksjyeFJflJyXEZfm65Jhu0ZIslV4x",
-	"oQF2II+FqAkgICBKQsly8ywtVNznFPSmG0RLmNMLP9eOf+KmO6Gn5kiGIMFUEV1ylpOtLG/i+bdwETnA",
-	"7WFJNUHKSLQSqzdlFB1eFql4UEqwvGmkbjY3pZ5+TeH9W21BrkYmuq2DToYRY9111TNEZ+9B5IZdQb84",
-	"P3v48MArfI86fqUwhavWSS979XDyesV2XnM3Jk1ENW/tgl98L3UDWd89SrI8VsazsC3Sul9Urvv5vmBO",
-	"ZauHYKipm184m/hCYzKyRuGJpypZbAnbnsI55+A7rgg06Y1ennNIJFX3zgxuRH9arLOkXCicpTITg5Tu",
-	"BiQGTnuKLkRaLuNKRYoig3zBmj5x+lhkr7dDnT6pUp2jJ+2kogADY/J1rZqvC/Ik8JhOuPIhyYZQW9oT",
-	"qfMIX5GlmFdlVOn9N7vS37pn73yzlMGF1Txj+fdcxMu0odNJMp81Hov7SXCtCHgxgTPNIESKofU243BP",
-	"AM2OJmROGumkxuQaxL+lfUMs5EA0Z1Yf5tCJwNyGUaExEBUkhaISdD+F+QxhwNecld9w2/gi6vV3nV16",
-	"mQSfMs8XdEzZPvD/j9jRsftyn0q7hx749uC41Am0/kT60+IOgGVeP+Va0tbSO3WPPFWar+2Wty7L3Hq6",
-	"h1XyeYSjyOo9cFz3cvEiOpJhpRLFSX2i5HgioR33rnfEovoggVKE/TaQaW1jZhe5A7+tioKYrzwsAlfo",
-	"UV2UMmFIrvhylaDCDSsSBJLbeCpLgD/WntvXmIYGjT6CS/mQyI95vZ+fXYEP3wRzSJH1/29UZqvcjdCa",
-	"K5cp3svDIUpCe+JVT+54Kh9rTd/bCpNZ839B8ckstrFPrP73kaCP+vGMPhZe0Q1L4C7dMB8zIK9Wcmv7",
-	"60iRsdN9wEd7MIz+A1L0x4EU4Q5HTwgO+Uzcck3jAUWaZWyjD40ojj8PbG0RCg4+C32hRS5uo0eAGwoc",
-	"A4CstGXQvclzEvtsaXkTyyIZctKqsugxKG1SnNww0UQyqEp+UrK6+8sAaDjcD7uwkFBphgxYxi0SZ5xg",
-	"Qd9KOl5M2fFmLMFfGddve3WQHnS4Z5pszB3vau/MfsNdaq99c8V6c0JgoPUCAwC7A7LV7BLuFyYv43Xc",
-	"iexEl2lGMRq+oTwnO6anBNqrm5VnRZWz/NLXMUpsb4apfFyv8pJuxenImh//wwMESIwffdm2TWgM1D8f",
-	"u6yp22TMcC5pXjyGpxuZ+uAi7Gar/3vhTgaZMcP8t4gsGXHcRhhQpISp7LpT5jxeYVY75ZoM+z/8lgmf",
-	"HMoV4UpVLJ92cFr6yriSbKnakUg4BUbAwVtsvy9a5rGIY8TIrXfM5yCMrI3CXNmByJ+xk1FXqXr3pYvq",
-	"+0Pjj0j9ujDxqDeg71d4tAMCDP5JxIKCjvfJOthuhSJ0Y9CsKBQBBBLbGXTN8l0ikhsUoHa/5WWd9eXY",
-	"lgss4Y3Glt3N2kekbzEzzz4dV4F+XkmSybKEji4Wisn8inBBzK/GlLq+dr/27irbIRMz+qUApMQbIcOr",
-	"Jna4wcl8rws0L37rs4eiFsyYF6broHu90XLTyJDYKFbWyd7Rfd7QXSFpPnyrB9XoJqAazQ7B1uU8B01i",
-	"yTTBnp+pqt6obK6KRLobFFHLBVE7kT2RYsGXpxZ5kcsam3JeMnqjptgAlkIIa031vty2o/r5h+Sm1YKj",
-	"LqhNVwl4HKnjo96kog21VIlFHhA9z1fayk0X8KBmPzf/+t5xZ9SfnWYxrb+NakvV1SCWmGYMEiwQTf2y",
-	"+X9KWW1GABWMKdgbL31HC6h7yJdoUKCgmil92sPbf5KIV5QHLZu5gsIIK/XhRrSY4ggqS5vNPjG95agU",
-	"+NQWPywLs0maoKViD1Zm8+D9kxYVU6463Fe7ya2wOo+xFmzqRziWwx5qJYGOAuJsEctOv58u6eKwvDTm",
-	"V8MMwmSUIpGC6aqOjoeyF0XDaD15PiQLNlm8YSTJzyXX7Gcu1BTTFoK/lazKzP5b03LJNP57y/hypY0p",
-	"CkT+0bYqm5I1K5dsSugtK6n5B3bIbKX6DEncTVQLXlnwEbkwWhgy1mmLL4yyQ+cFO31u//GmxSnvGuar",
-	"uuGbE+z+SYsTSDYxNo5h7mgubwCp3vVMxFvIX2EqJljyJbNQj40QY/p5COWdxgB+XdMwO6KPreYJDVmv",
-	"ekAKXS8jKqTgGdbzrGvd0pa3v1EruXl3GuT2r2T0fm0Hj83L7Qqi5xGP2EfBpzy7Bz7lN3X/6lgUOmyN",
-	"4pnPOh46kuo5fnM3TTp2X0Ayte8AbIsVnV1oPZc2hWPM64KW0VEVsB8SKpp0ATXOvnDSVlWinS8XZEU3",
-	"UDW3xy3ctfsPCrHs8xmExzUFfmsE62eKIDlJwZQrK8qkyD9TPpsat0LX6YH2J2rkniRcA0892nOEEU6H",
-	"mfQqrsG2pUfYqjug0RBPX3Aq/mFGvWs0+04ntdpAAuADCImypV7a8PR72525p8zduuwd/aBh83xHfOBn",
-	"tKneU16n5JrNZb4jagXwB4WUNwQs9NMUqFfY5ryJBJaJHiSwwbBhdbPz+6f6jcLfCjjjXhBc4TjOaZAu",
-	"GbivY6C1JaGnwCLd1+Y/sF4LNciliDnL3WFs1Ydi6gCm6iIzv0dhz6laUjfdBLV47PdQB3T7tsC2qmMA",
-	"bOH1eE20NcyegNcoZfSgu/cYlltwk38apls94ZeNAz1mQxsaSiQaaoTkXMoblsOl0xBZQ66xpqi5HyP4",
-	"kfZQIw7EkvJYHwhIUhuvtsjY6sdwxMMi49g1ncQwQV8ivnffKveBlkwni4IuU9r+N7ZEepzxfuULrX2J",
-	"NRctm+CSKMbI9ee3Z57rXZ8iwxzX3UqJfqt9qCk2nTy9jTLyFXlSyCqHbxU5O50RJm5ZITcICGU3zhw/",
-	"o5rCxBk8e93tFeREyvDeIDY93/ahdsVr3kRr96R+l1ThupwLtnfjUtuTvDKdqA3LgtvQTePsdBZ9c7p5",
-	"h7nU1iNwQ9zCQ0WU3b59e6p2Iiu4YG/fDkCCCGZvu8tYIkxdwZ99f5vk03QiQbvH5+A0m6fvaaZ7e6/W",
-	"PnDMG4H5IYIm3vIbmt0gjy8Y/I2g/kY1qArNsR2wS7ecTjKKjU6k/bmGqjt0QFkfcFbaeIAHMS5lBSrK",
-	"nBcFTKHga46VXyj+ExLiwNz77s7b4oSI0q/ZxpxASozpxOKJXHEMOY1J40GufQ+APQT1XvnTcnhX3vqu",
-	"6AZ/l8Zo8TcA4VqhJ+qSXP8vTDa7dm3cAvCZPfzu7gXas7CD/a+Bu5XgjY1V1MzwNbENhlQUc+JbLnJX",
-	"ctckJ3SjT1RZ+zvDwpjNGakUC5LGFIMJrJnIW+gg92k6GDQx7CS0ZVRMybzSHSPtRsjt0WZgG2nv7cWA",
-	"z00dEeupxzb/O1bktmapy9TgjIj1moE1Qp8Rmw0PMXMuxUXoqAHbGI0T62QsirpDT7wK1rs2h8XX+4Dx",
-	"nHuoEyUATLwDcglrP+qwydWBjWHPr1gxKlExmU6O9P9MYV65ADGCq4+DA4zOg9ibu0C9s87mnth2o2O8",
-	"ITqOSP5zgP6UGY6qOS66Ouiv3x2EZyvnhwO/NtFSkgUt98tTVK8hQm9PSGC5N4z0RhkhcjbOx+IL2g3v",
-	"P5dHsEqDQ/5JGKXfcaVluUt39UshZ8V7B+y/MafJkIpCL+ycZdCEIOyjakXe8L6p/qRHcj5HtfVPxHMA",
-	"O8ziZtu8MWrnb6RuE7SqZPR4s/dtv1IZ/XBGKzEl5vyvN9pskMNRRRkxL2W1XGHX/rms9Mi2Cr8mUmTb",
-	"/mikD0o3gE6xbq+WryslHDET36Mz1VIS6u5uANAP/vHuvu7VoakevOE4BLFivYkgoWrlz6JUZbYJV0su",
-	"9RzDYwig8EB/GiJIFnkS/fAjxI9W0UANCm1FVqBjoy45wIrqnI5VkfeejuZbLWTNBVnLslbtIKwCOpzc",
-	"styFqi7s1atQsXPq3qKUa0LJwggco+xxsbx0gEh2XPtXa1SwdtQFoc3LeVGVeoWV1/7hEAOqRtnxV3Jd",
-	"AYxjxhvRphAsetNGD+/UknCOGt0DMB1SHVZ0VOC/WICi9SumC0vBLkKPIldeqM5pdkO0rEOpEGBQ4HRM",
-	"QTP/4Rmc5shFcjc7yj1GRj3/AI5Hq0I48Bu4svP4wUJ8HjMkHLFtgKk9Dtf9Y2WNRjJFUbp3cARXGBXy",
-	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
-	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
-	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/llQUZeIcUZcgC86sLS2RGyw7++q",
-	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
-	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
-	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
-	"fCe3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
-	"7xu7EsgjlDQ9d5fLyBpSO/trtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
-	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
-	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
-	"Nf81OaeX64+hbIPy+ilp2q9S8BDWSDV3jhGrEv5TCZcROy/ikcnvUfi1kOXQG4keIzS8FZElX3JhTGTz",
-	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhjaf29MJeyavv/hoBaJ9aTcIO7FsZ3wZz9StqXZ",
-	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
-	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCvL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
-	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9n8eDgD8wZG638paRLqmM/VaqM3tq/",
-	"Sj4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
-	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3ZieyXAO/URbEVuDF9pxcFPyl5tkLn23SCk/HK",
-	"lkqcTF1Gu2nau/F7qh16Xadr+5oXBceaPDV1ocwBykPT8pbVvGCdOodDWvZSTf8pi2rNorNd8iWd7zRT",
-	"5K9ns//7mMC//zZwLgvKi2SzY6nYlOSM5qSAInY1tLFulWVMqUVV9A0MSeuD42tgeL/aiSziU3ppu21a",
-	"RgTrSfvm3kSWpGSLSg18V7sFTP3ixso87aaNhsAt9mrsXvTEgcE6HJRRNBNrjfqyXcmCkQqA2G2qjcPq",
-	"a1mIJ//9Znby+N1//fXt21P819/++y/7wB2D37+hJ7+/+/Dg7i977/LaDnIjxRb/nG2vGrVDY4qOEhR6",
-	"hv5jq34aLc/O4JLMWSG35HdWStswRi4WcQp9OJuend95Mn04m57fJUg1rDr8QR9CfPjD85EFTZ7Qzibt",
-	"KXUz5PZ4yiNI3YPmCZEBWfpkEMFu9zrm+2CHx/ZdOxBYeM3FM/zBWUtFMDYm/61i9msHzxApHrDvThC6",
-	"2Tp0BLEbvUFHkuPf0L0uREka1LQuQsl6ySliNlA6DxISoRT7g0546qT2n9BmZH3MKXU2R1gf+ejhXjF0",
-	"sBbZCD0nVvMzm6+kvHkqciizG7mkA/nZfNAUCiMHWNP3TjwETFx3mI5hQl8BhkqJkA7gFllygXC+ZKU1",
-	"BpaapasjRb09LSl85+cN46XlAJPozrrO4IFrpydAt5YNXbrcYJsdxkTeH8V54f0ZKSinQfIYh0kWvFhv",
-	"ynDEhh4LeBtrujSXlSYruSVrKnYukdGHu5kglfD4mAm98Y1XHFNgynbbfEGARfozM4ptY0iTrl8BbKcx",
-	"JFkyYSwslsct3oAhY772JEEF1fyWDfD9QP695bZkL2sHpRSfY8lo/kI0mnmEiYoZjVWJfMOXRh9GfyRA",
-	"tRv5c0lOzmxB9c4mmMb7igxrD+nKCLE21NIkWE4w93An0tt+BNdHulXhn8/1gXN9pamuVKzDOpQy9MXB",
-	"wT2/ot72O0Dz9M0646Fv790Y1Bj2ZRruNZeCpUxX6CSVuxpyJehGraQeaBlDmd/xukYaq5aL5SsuMnaA",
-	"w7jH071ZUdX0wNqFgo+3ZHSdqJqge3MhgA+AhlqGN9jIySeShVv3BIbEqS+oOdpN4f3eSCnLM3XSQc2q",
-	"XZbzdJoG56a1m45XokfROeLuV9tsGK5g7+Mypr/BYER32Hu7DS4DGowCnSzwSbBm4QAMYvfWmHKfcfn2",
-	"Y4qDqG7ml/d2PWwiEHulxa+03uJeLjrGReY58tO4y7ai0Ry9jR7S6qYN+hATVGjfVFu5FlCdMOQB+Ys1",
-	"rEdPi1zb7Zsq33wEmxWMamiYVJbcGRo170rFc6qf0zWr3ZveuWKNLbMKPrK7ehDpSpZzRIyG52wb77w6",
-	"qCG3a8y7r2GJxyFBp14Q+nRIJZZQwVSbWWk17WPc+iPdHeBzrUFh7usMqUeKzs7nFLXNnxiY4fusqBS/",
-	"ZcPzgSGClCpUKkdwq/n8X1ax618wvtK9YApLCX4fpUJBRbQp5Quhevq0LhjVVbmnR2qnyrkXPSWZ4Dc4",
-	"icpNqmZpi72CMxrS3dSQ48osfnRzXSiZ2Q+/UVDxPT4JLJKzImH6rnuIO6LzZkEFdN+MdktN0zvRR3QQ",
-	"buG+btxoz9bSBqnQ2bSgFZRd9NTxpad2iqO/95vR4uui+BaZRPV21LepqAD54vK2KfjeThql/YE+sAjG",
-	"HaFbhjHoRHqj0i7K6KFbu96FATbcRsoiUc9v9DJz721lecNKYp48TWN3xr1ct7aRiKtTg6IA5bx9QQL+",
-	"2OCop+y0sX+pvf+xjNbWJJDJPN7V4Gw57Cf6IdbAYUxKq+9MGjvkrHxWM0aEU2m2IgHrAJgyEB9sR7nA",
-	"9IFtglUddFfUiZnCxoIFNCzrZUnzimL60i0Gn2HsXyoBKXQBYlgB5kENGeapHkVy47+zVA9wSKSzAw8N",
-	"6idBvUCs7EX1QnHYdxkmaVZtEIC0+2rwJRg6ebclZ6U/3tZHYx465MAM7uUNR+U1jycxDbx0eR5pLG6Z",
-	"pScN35zUV3xdFfQgLNCOehKGDh/2RlsenHfXarN9ElzCFFa8MkLXUizN3qwvyQMLNwVbdhq2IT5/GBzv",
-	"s6gotlpXa9ZjAjUwRJSyZlOvhNrGcgYjlNt7R/1BjcB71SGpmeqBNqDYUnqcbeY2oSt+Cypepw3RuP8O",
-	"ghLV2p1noEtUmgzXlJxiBBMNpxVqT14l8lVDtd7k+9YD+ZLMEvejmNeNUzT3Gpw4ZHIeBzYdr3m6lVBY",
-	"MlqAVXWidiK7npJrmt9SkbH8xGVTndRYveb7nGp6UicCmo+w68eJLqlQvoZHwcMs55m5/05UtdnIEh5X",
-	"BT15/Pjk8WPzx4pvKD1RMjs/AYcWNy83X2xXXLOTgs5Zcd1g2vuKMXuA3BW9YSWsHS/fE+93M38E+gMy",
-	"l140U5ubByKaZXftfnZ9Qa7B6mSlWd+mlAumFOzfNZEluTb3a7kpuWLXpwR+2ZyCHUDktMyvyV8D0fo3",
-	"+P2cn/i+UrS4PiWvHcAIgVUrhOK3HSX2kfH+feqR1ElWzvfVl3XyyXoS7NzfFIR6vFHyp1GJ9pGrxP6Y",
-	"ki4LV5uqjbbWz7bRQAGBsGwLGuHrVpaSKdLAIRtkbIOCnQb7duvB3Gg1oKXN3uozp9hZ1f5+xWgWgzQS",
-	"qPz2CXn88NGXZINPkJxpyotIRVS80vSVpvOCXYKqtmEltmltJV++oSe/z04e//Luv96+Pa3/+Esi5GrT",
-	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+maTwyBlP6WR73j4MX30jnnazMK0CorFix",
-	"6SBvxtuxKh+I7ymW7C7K8KGRg5YzTvuAu2NtoZbWOwG8yYWyLv6c3aOjfst/blfm2SbYJ9//sCZuz8H4",
-	"Nt5Q54VgZEGrQu/IpqC28cvQ1phFtRbRe4d6TB9bhXAWT1YpuGD3GiDZ3/LnsHMwBr7jFbu0pOt47chr",
-	"kHqs3BH/0JRsqF7VfxNgU5qbb8y+MGrBcyw0f6JI2ML2xyTVF49nZ+R/v3rx3A1BuLCZAXabyVwmekNj",
-	"2+iUDJcQI2NunvsFeF/vzB9LKReju6e8WKSTIeZsScWBmCwFOxS0KS/5QsdysFy/J+sCE9J3u4BUDcCP",
-	"HugryivWCxgDqYw26XK+C0KpI9fCfqtiNqRL1EE/askIPAd9uW8Nc9cVpAPWsmI0XXXDFEOoMCkaAHWa",
-	"3pg9FgPfYVShdH2m+9bwjNl7WgJO9iWZOX1Iu6ZlcZFRVkIYyg3OOwJef1mJeNbRyPSHOCyb78arcFGG",
-	"oe3quJLiAvDHHVxlYw/NF96Rr+SaEexVZv+wTJuB3mgx50tG8ylREnborQjQ2xRF8C+uT8k1FERcd4iK",
-	"5XE4xdO3IiiLgx9MHB+6pmlYFOd+EffN4vzHaDJy8QqTQWI+xrgvpXEOfCbUIa7QICPFFvi6Jft8JxAr",
-	"/rhMUfY1hVXA6E5G1MxZEyUpfZttNkfVafT2M6yzmdrY+YLVnRY5KjtoYB7So24hKzEqv6IWPV3LMoon",
-	"j70CazASL8CVEec9uOs9KVd1RcV+iYGP9mDON0r6edg1yTfQ5wpOrcuvtH2ERsLR93WTH+aP72ZeNfq7",
-	"tVrAtwq6gmQsfx7c7g/gbudIHMHho7K12ofpk8jZCjmsAUGCcieAA8gZzU+wChZt7NJY2QJ2wQKv1jAC",
-	"FjDA7FihWQkPScFOtra+zHXEjElxf03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLoJiY577e9XUK9YcJVMym",
-	"ijUy2dkrHMp3XBhSVayjJspLRJdGM79uCZPzJVPQOtqSRSzd1T8F1w+gVEM2nlTMq6e2a8WNkFtldVPH",
-	"FVvKtb1UMoo3tuZAQITQjV/K4HiN5i8/r0EVIfuuBpPFUP/Hz18+5NZ2nBIurZOojFuVPHGvvCQ93n2L",
-	"apLVSNNatdlrxKNqwJa7fjRD0u0H2AfgLSdbVhREyy3Fz7kaZySkSvN/RvC9jjJ6SZi7qoV/4LRfBxhi",
-	"q8httLqGKa3ImubMX6uwuKknLKTjG6kx35n/AHCgma6xn4qiAd6OozUQIEQzK26YWoGA7929sUDhtZ1j",
-	"xcNgU4rme0o36nUOH1PZxKJUye0Qo7hTrwInHA8DSJMtNLrBt0WbcCXzhtrSeqiYTqtJthPPvZQkw46u",
-	"h07NLc5ycFT1vBAKBruRof6ERywmqF4GwJ3xotQ/IgMvOrNOZ+cx3iOXnt5tgGME+xhLIvddRPlhrZtj",
-	"OmI96O7JCKQ0JvJvoi4BCP1vqCBM5MpZ4VwPTxVecMHV6kC/WKc8JdV422mEw1ZraJlX0cshbJD3mSLu",
-	"yZ7uOvdo+mAUAEf2gVUJbRCu3ypWIex8lWWM5fFjme4R3zwMre4RI5NptCxYGY/duMaGcLtb6TrfmasM",
-	"ckDhcvcOpZHNjWt74EhnyA84/ATt6Uhh/TM134WbX5++mu4hMevWQ07ENE5VzfydmUfEQUiutgjaLyyP",
-	"UJXUkr6fhJnbnPNLDICMRZdISdgrktPd1OoZXBGXPwr6HiVGEpzulR6RIW1AXpHz2fnDk7PZyexs75D1",
-	"qW8NqEnBqDmoW3lprQDXuNJ1zWhlDKbFRp3n82i2J6kqdkhSGxRTNRoV0EMLMHvNpAMqybD+8UCo+gM6",
-	"YEbQK7CXHYZCKNetfn6XAEwKtg+gDYD1paxxfx/nKh9avAkS6R8p7M8NE09CyLd9gPiRqQZzyBZxvP32",
-	"5BGhrg+hoXZDb6myYYlkibvc4gW111jZw0uNnBAL0OZjakpzMJnJkhlVZWookoG7XFwi+nWCUJ0ThWVy",
-	"vebVXo60vZ470/5Wlq69ouu2iPNst76lObsMu21R60LHrfks3hR5bBgHcG77yxsPuv4bVpdn8MAL7Ujs",
-	"HaCW41rg+EExei1JmmCu6RANCsYjXdtl/ulc12V+CCAoe7+xvpGoAHWdorAfng/h7ci6AhiNW+Z6DLag",
-	"vB51obwiKu1Luv3BJjuEmrq64ZsTucElnPi0DUBWS8fJ7JRd61A8VXYBvCSCbe0yps7/5GNADnZGpVay",
-	"5qIBVDZubZ0aKFxBeidrfJNDRBEKycZId+lX7UTWPSmy0pmMoYciBPIFYTRbuUuhDhmspNkBri+JDW1c",
-	"2HKYNXYjuGUl7AjXNllSTM394Xq9XpINLTWnxUUjiJ6bR4XUMDwIeehODSsjiu4U2a52lwRtwAs3mP27",
-	"7joJHkeQQC4UCfoiMgEoitzH/cLMiR70ZzvdENnTNpM8rJlrTCEqq71hT8yRCO+B/YLNMUYbUMRuPL43",
-	"iC3ul7mGkw6zFBbSAw9ASlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC20iXlYlond9oUCfw1",
-	"9E/xLd/Rhv1MkbIqGkUfodcD2OhZPqCXus+AGwfk5t5RBz6av9+PaAekeJW0b6ALOtUIRHzL6k5Z9oik",
-	"jJv2NMYi4RlZICv9CrGSG5t+Nou5pwvII5S1Gg/6ELJpo1DrwSwo1JrtTyYJ6RtsaZzB85LfskhtfRl8",
-	"s6+Qzz0af8OvB2F/pvvE7i6tPLthG91iwLMhDNjoIdt3Lr+GUGmQ6TG2d2yHUEm0y5fYgHIsKKSFAe1Q",
-	"oBtXiLxxU9CdbYUf6ZFk4/3DLK7+hs4Llyl81P7B9+spjg+n6+dKpoAx4mnAjba42Fr0dHBDCmcBexft",
-	"lgsRQhnEbkso1PiaJWCH8fJoVXWAFqulnSbMD774mYu+d3U6VQWNIOydGRLPbW+jzW7dkReo6JfYbLrr",
-	"1hTMa9p/SAzLHnYVg5y2fom9oh4eVnHs0DUrm+D9UGCBVIGEd6w/cWlMidwW9n5TYulZ/C1Yz9eSbg9n",
-	"0dkuUon4xY54PHY0H6DXH0NhtZcKm5LL0hYcJcz+H+0jR71J1QC8vYb3tKSaLXcx56n7DnCdRMPLeel7",
-	"3UCuHKLTnmy5qP223ctlXPGzn1mcmY3dj/kTLVZdDCgnqx2FGMkb/jyCvDUphQhJF84cRoRH7JV+iV3v",
-	"2YUzbi4JOjXgg4LfmueNFhqeiZHQcSPk9sD8wk7qIGC4WVJNLYkT2wKe1G98UVVrcyq9SoSND3Eo12UB",
-	"iVZdOsxQx/kPhtrqz0F0B2HvKO65uzpQXEctf8WEzB1dF9HNdSpKBOjW9QuKRHXHBV8T+G5XA7DckonY",
-	"PlxpN9y3iLckaLr2PC0DVLJwb/s47SguPRzqVbVe03L3qfj2mpPuOWpdUzTEUt7fV/yAk/kn5PSj8Gp0",
-	"JyzsvW+Kv0VdjeZrUMlYzjFqveDCxrGxsXKUDi9lUZiL4/62zKOo9hBW89RgJmcPv3z41YMvHn7ZD2rS",
-	"uSbsWFGyVAW7ylKN/XWyoChIOtmCB86Fb4XUfBHnUHq8uKbVsA+rXttvx40IYXaChjTTcUjajYcWG6jD",
-	"GLu7z0nlPPrQKtZ8uGEUa8xHuSj/KGOzShUUzyvFBVPotPtMgdw7PQJoLj79PJW/N8iOrc9HK9koZjVL",
-	"xbxnEy7lfagz903UCVaYtFwbgT3YhKk72QE4sDNmfbjPsavjQ4srXB+8ppnrq1Z6Uxk9MY+hD9SS69NQ",
-	"BVqcFBagYDq9bYHruqc2u1IWdKMSdjaM7FGmDvI/HuRcq+J3Rkyd+Xklg0gT1xeEwjGHyM21SzS7jis2",
-	"5jourEfkQJmP8BuHxuReVuIJDtBJDvg6LAXukOgAnezY8P7HzWet+luON2kzr4obiNo0SgR8QS5GdeZM",
-	"8dyWGkJTAKPxBu0d3BmBfJVWUuKaCswDN28KEsSjwEmlXJZMRTADXfHS0K6E3YXOhvYESAr2RkHNu2ja",
-	"fq0Q3tuWDIuUxjYIHnZputuy//6yiDbu7nF5o0GFb2h/hgVIjYTSroAIttuf/b5uCPUBTwYJBjf8xhn3",
-	"1FfgA4SLdmJ6X90HZNIMrRL5aK1H4rVQdY9Plq0kU40zXwMaYPU9LcwEdoORE2Je3ye2SYtH1p+X9IaR",
-	"lXX6DhjXpbfFSeTz0uaM5Kzgt6zECAi/XwmRmzdsAcRsRwxoNYFubVbQsBWSYwz1bcr/4SIt3QPlAGHn",
-	"0ekP0XltEY8r+XHnqx6zPh7N1qyB8mQz1lpli8AECXFwFAX1k9FMByeJJ/IQHAoGJpbJIj8lPgfbmKZg",
-	"VaCuxzy09/WUrKEtK9eEElAWykp0i5XzcmdVzf5I9g9GBlCyKahAOI4IaE+Iq+cnEi8ybqKHOOd/BG0c",
-	"ir7Hd/3EZ6MZwoQhaBwaY1MC6brmLU/8z9r57A1/eXwiuqxYZPf78tv7Y3jRiXLRtOfjfRBTrUN8G6qO",
-	"ll1nt9iUv60s80vX6bnObbYl4ZphzekQpTtm3NRlp1HMGZyJsWIA585wNiJg4u9OiTkauEXrCDhxEOwc",
-	"jPH5egWpbysLlWW5HLw/9tiM7HpZuqyIESf+H2xXZ2DW21HmZukLcsN26pLMpV5hAR41exIEGluZY6WM",
-	"JEfFKKLlkOfuxpS7vl4xxWDC7ijZ3ClzfQpps156Yr57g77RsG8rLyyZq+/Eqq30ptnKajsgMTe01BYt",
-	"PZrwtTc6vSfBrJ5IkK3vagqrDSRcUM0IDZP6EBDJJoAfMVie8D28StYWBnBAQZVhJN0TDYci4VZ5RUU+",
-	"l+8jHVfMJTSiCzWO8y1cXbE6RCNBRg/3GjpO7u0rhGNP3Zxj178d8GnOR6d+el/5gDbSzRORqhF5XcNz",
-	"ICedEoBQQhVPBZnfkWzv80gL6gTM0c+2Tj6DW0SYV6AyQiHXvAtenDpH805P9/OxKRQ4SM/WIOuM25sh",
-	"+L6OlUpZWWZSYWZnNJmTElXIrQVARnHUANxv5XECJAGA8ZZGYECzGEz7tlmhxqBApAhs98KoUOT8dHIh",
-	"qqKIVkOvaBlREX5kJcmgOYBFbKZF4TpxMCgvir7JQlP4+buLM5mIikmwCQqBrYRvti8lldC8sMmcEqHe",
-	"wpfNuvQysrZgi/h8XQscaHiZoFGLvYAT9nGXGnv07ycDa4F/vq+ocr/kSpVT7hdPqaq6jvDoP8A3YaVU",
-	"z0RfO2kRR5joZHawnGsMh1lHQV8XoDH7kC6P0mObLXzXaqcdugpcvfz5bIZczZVm+el+m981WnZtqKzB",
-	"3vXvdklsZVmgFxjBcwKCB7IW6S3lrl2zEWWT6aSQSp+gRIO33TChTjDfcSXljToxD/g/cnhDAq/AvPTk",
-	"lpZQkGTe/pJq9r19+U+Nl7/Cl38vlb5y734N734Kr/7OvO17fDP8+xv3YrPcTG6aq0Q3CaDVoiPEtUxs",
-	"5DRgukNU3WFZySI+jwNiGEnIFMV0DHXMqJuIobldSUjK00G3F8jXi3L/Af0m7xF8tUyJa0g1X+wPgCKN",
-	"j+Bbspv1SbiXcK7/NLs48pK5db8Jm0g8evTgi3H6FQ4Tn1odN7kv0x+SatgJsKVCNunG/Oy9flmJg2I5",
-	"rgtdb1J0ne3KNc8c6pJrDuz6hLgY3CFdk1M1MGELB+iqJkkup1gSDpLtF7fJiauxDxC54HWLkij24P4o",
-	"l2Uenxfyx0ojCKU5keQrEXxvcB9BCzYL9jvY3ZB7DpVnQIJv+GIREWjNvN8jZPMeuXeDkHpcB8894wVR",
-	"2GHBeyd+opH7W1rwKHBvMkUSf9FMyvVEq5fbs5FHuZncmj6Jqwkmm+i8m8ROy6Tqq5qCwiSaQ8QwVGSg",
-	"tZ3FK/ZAoLZm2QdFh6Z9KP1Uab5G2RNhn/sn6h/rwB4vmYW93/CSqVEpzvfJf1lRtUq1JgevBm71nJEc",
-	"4HKxaNLucGj4+90dkWuzKcbk2kB6zEVYBO2r4cEe2zGNVfKKUJKXdKEvfcnFRdA4hHCBLU3q7nl4UV5C",
-	"hO6iFalrZ+cEF09SHxBs+7I2W4+Ghvmcbb0NitDHayrokmE7lPmOGOGA/XWjuVrHvg2OknDUg36qNNtE",
-	"3d9yw0SNf4n/8qDILgqe7igwxvi/f+ITrGIaQQEdlRGV0O98TZFPFIGwmTkDc1lpn8uAR4QjrESNFh/R",
-	"C+l6M8pXX98vr+Cne9SGSBTGIxqks6KPkc7VE0QB4TU8bDIW0CikUbo7Bb1h6uliEY3J0s2m2F3YZhvL",
-	"qrTFfeh3Nt+5Cncv5HIo8QM1AYIMFyTo54GYE4Jtpx5Bx/8Qc8nABoGYnE3Et7k8CrvS2BRwKabxOdlj",
-	"2U0wsPdJLi+NfL2oS/CdyIWJt+pyC6fI2zJ3BP94N00c4jH78S3OHIqqaWnY4aBt/Rl/uzdYBcprKyew",
-	"1m6DqyXkhra668R4nU44KIewVi0auYOWZCHSpZMBAU0ad5pVD6320Jd1GKF0pE3lnC8rWak9EOSZ00RA",
-	"A6BraKat2C0raTEwR4taxPsryD9HcT8k4TGNdRcC+VkUVXOizEFwsALzHWSJDJwibuU+Wnit7PBUy8Eq",
-	"SLUpoPOsGtBCKtwaKmy+yKL+eBRc/B5ceriQXbIlUL0SQWh+CB69a2axj/HWzMk/eM9SEiG3Djjn2Dme",
-	"FvVBDs705MIb0j2ryCXoyhuqFFnTzcaIZ1kS+CmgqE6JxKSXLd0ZfpLliBzLAPC3r7tSVQozqE08tShI",
-	"clG34nBMU/fkGZru2o9JmTinSOsAgROdccPfif2EY93CS67d3nqLecn0JV55XBFoFDiYV/eC2h+QcYs+",
-	"MHVYyqq/CqzAqoerJUyDRHWCawB3XAuXaXARNLNcm1tb83ujG43Nf+1I+D230vHcQfGe5H9yl5BV2f9o",
-	"7IqbBLCsM/z34k80Oxk5JmrxUM0nljk8u4zswnFAn6yBrSGcKtixDTHe7qLDLcALHHzf1vpJj+s6wzRL",
-	"FEV/J7dgAdjSJbLlRWHEeBJhd1GrfOPV8f5ma5Gb5plWjVaIZTIvupRbtbcewA3FtbmFvCHdk3/7b+sg",
-	"YgPj9db5diJmofU+7OEYZ8REWCZvWNCgpxh5vt5AjMUI6F9Cid0Q6/UxrK8FIfUvZtattLAgXbLu33uU",
-	"k9pBw8pZ9Nz19bZtRMMazdUoNFejmea3EIWilUKwzWYQz3xSZit+m0rHrF9QqRFtWjq6z0B96RtG8++x",
-	"rGZwN/qeSvq+8r2ySrVtrerebr6dGySFsfd6eLTg2G1Yx0RFR7uD4PkO8m0CcL+GB9kfCa1N+LbO1N7u",
-	"tgsl5HKt403HQEdHRxMErusEHCIYy2ON81ey43DeC/PuS2A+RDMQBikOmr3XIHqQAade+k/tnOJu+9QB",
-	"qzfkQ7THjEsraoHBQ1MmAu4whZYjtMIlagWWa7rgZiA6ViuHzBDHe5cCmWPnF91svq4Kqln+gxR6FZE5",
-	"a/95jdzfDiFaK70bQ6zKkolsly4xcW8Hp/Vpf8Au+oqCi1HxDJ6x/Hsuok5qWGr8VnHz3L8lOEiw9qmj",
-	"UDhMY11uFe96QLtdc6DmfkVjMjbQGy25eT2Mr2CM8BdTxwdRHqrmwd52+CPPX4iREiCT1SZuVNuLAuGv",
-	"5WIxrvtFIFnaLYxRsG2pInRZMpZfYtkRt1FQBA7XK5aqkLN1PsMitgXNbqIiFtZnJT7UmQHyNKkU8356",
-	"CO94xHFaFHJ76RHk3+s6IOS0c1s+1my+0YxDMqqrMpXO6K/PA1VXf3+51ySslwi3f490+tb+MMbtrORy",
-	"bxHAj/hUcDp6n7aGfKMn2f2ZehyLJI+xHnWE3dVgJ2xnMUjSuNU3jreZQMkb8j68tsxXPwnNi6ELjc/a",
-	"z9YdWPfWWjT4ra9P0z7ZVGMkj8Gb9TudqAvGwKpaWYd87d4r2EITW8eQLLL74mFvqdiD82hK1zCANcdC",
-	"rdftKZk0Rm53uddCbq/bJXi+vz8keRvpc2I35d2gjd63YT8aWca2EXs0UCy6TodR52xRFcUP7uJvw85i",
-	"nyW4+qxtYiSwYFuiWbnGShX4qDI2Y9D7Oa2nRPWgRvZUPaqtDhsKEzpAu3ke63z7s88caEwjk2uGJUy2",
-	"Hqc5pS7Xml+9jnLPaxf+iSytn09gMxvalF9H+MZwH5PqlOGubueRDnMVVGnXdOSAVINYGLPR4cMGNkCh",
-	"EJJkcoPBK66I3LIcCvX2tPVoYHl7BAjfoz3Z4qNFXL9SP/M0zVLUsjZgDBDrmVbEjOa6ONtGV83iX6PE",
-	"tBCdCRU7srYAuRHdabm3fxQN3ETDrYMX8HzKLP/4gCpm/Ksl+6GvNBGaFRS5MSd96T3lemiQbLOyzQla",
-	"TXMsRo5N2TT0R+IB6gUsDKNLtrsFNlYzx+GS2HiLa0RLxa5WpZ0HNtJv3r4RWK9kdG2Tb5r3eLQILE7+",
-	"+Q4a7rCIDyJogTAkJoynaNjD7kgOdZ7VADeDnMZw8A8Izo0VGe+STdtGuKZrSeD4rD6CYWNrOEYht+OZ",
-	"js3hNRNUHKdeK2dr2eWeH2gOTc6vDcXMtUFydnsdN/E62auaiXGFLCVbpqIuqqiWUeD7lSw1lkeC+Mzz",
-	"kinF1OmgVsTeIa0qZVgh4XY2NPtXFFDr2dXzK8zKI1/zwpxOghqewsQxZyLZODfMU0BnfGOyJgo6j1UR",
-	"YkgWukOXNnPKrcZuejM7qq/UA9ltWJe6bsO1uK9+JGBJuBVjWxZ012Nsphc+WJKqHB5xOSYzgW1Ad7g1",
-	"vDbsFJTiD0kxkWU8gxRrcQM4k0icPXUmN5jifLwE/uRNdWUrhR9NQSvKCXaeKWjZcs70vR22NF3aDKWx",
-	"Kb8ZfmkzURQT+bSp2pcsZ0JzWqhx04FMl71xDHtqb5odN+trYY0B7gZf1Nvjl/YuxeepCvkAVzAGbNVf",
-	"Pp/AkzpOxXxAvM6s5zKPW7crRnMbrju84n/N9ErGOzlVZdyXf8vK+aDMjL1WB4zk54BvrNc1xaXH6PWT",
-	"yGXEFbfZFDy1v666pRsvYmyTAAVC5fZsNht8CszE/sE2Oi4YN/3dS8t2CqVrh3ZACljdddg2fUmNgy1r",
-	"jkYA3wMnmvpfJFAdG+mPAJ9ZSHkDAbMB+Alu34M3hOIE6O4TlOsVu61PMdg/7H5FLsvuCp56uzbo6Mq1",
-	"YsWiB8rinh1yBvrdO51zXHuvVOqQWf2BPblSgNgOut9WOGNnD5LzYX2rhoIiQoMswzrxqz9e4VZ73m45",
-	"2zZA9sLeu4qs5S3LiYyizw1sAPBzXeMQoAZ6aDvQmrel1MPwmKKZFPCKDFBUhLXiHWweWOJyg5GrAUDX",
-	"Y9t2JYDesG1ZeMRheraNJ1dBKvjeJVcjQwpd3na5RO00z11faNtIuoK9H5onTxN9Y5jIh5OzmVI8LCPH",
-	"Qw8McSpoWuoDozP2oschcF2tBN+gEt8Rb0is6Ru6wx2K3B/jIvzPxK2EIu+EE5y5XKejbDkMt29KP8BD",
-	"d9PJbxUFKNGPsbHtLASGaaL+lQdvDcw+uTljw68l1ewJLff+4qV7LoH/1M3WflJQpXo6vAw9Tsfsv5KM",
-	"hDebmtTT74F/imwNan3JvYllpd2H2UdLpk3J1rxaJzFRRomt47bFGerbTOxYnTa6R/jVRBgUcodhkxvq",
-	"C5R7pY0UrGt8+1i5P4BeFoZJg7X6DDfju9RN+iP0R73/fdlzaseJ1p6M4I8pde/JlzFjwuufAcTBsgni",
-	"M56P3XWwn599aXogk0ZeInfTyT9rD2+TQ5Yy5VxQcc9413dgM12XMv5myV1A5jhNggKn64OoRbdxZyGK",
-	"1C7YFqEofJNDKfTqfj3Gf2bzlZQ3V1qzdcxYHdODjr3PWBnzUEDTMrbkUCHvJo/4gZ8pMpf7sD4O8O/2",
-	"9VcM3LRDwu/umTr/N94Uu+64qLu+Rztc6IR05OrZlm8w9hvrg4kbpuIrZCLfSC7andq3q5uoKHGPJ+84",
-	"dmuB2rr7Cl9Bt+S6/N/WPXymLsgWF3LC46Bj8OsxobdO4Gy7yuOBM/ZeW64+DOytZpK2dYzg+gVVmtht",
-	"IIj10M/FimldfMw2Qi2mqUsKEpkk1m2BC4HTiFA8FzYPbQvtKcPrInII3Ff7pC1E2zxftnjOcZgdrOaL",
-	"oNmRY/j21oaEjZyzAafrmfjWrGXkGXNe9XhSsUtrS561/xzN/xzNj380SxvNGOTvaOkCMavhT33U7Zl0",
-	"yx5w8o9QsN2+qT+Jou0oO3Yx0uDkXJAlv2WCVJvLGl90TXdkRW8BkQ/SPDvd/utsIZ/AVmMixRJH7Jye",
-	"hvLxvok69ieJ1sV+YldRdEImiJJrhhlocBKXAA8HbT329MqJCQqbkpZo2eNPd1N6bWV504J1OLAXZeqG",
-	"SReCFjlCEfsk/OaM4WMoY3G3CpZKK74ULK/Tc7FizOX0ufbLU6KlPGBd7aLR+4pkx29eJJthY8FM87Gx",
-	"XUBeqSmh5O/EhmKYwHRG6vL4wdghSmIzjgv4Ym5TIxbm4Jojcw0ZVVzvruF2vi4rceqglK7H1SL1BNqP",
-	"kR2FUXUkTKRmtMUoLU5vnrNmAlV9PvuTqVp7dTyx7aXNvowTGHzA1P6tCV/pnD1bRB5N2HP8HispGfLW",
-	"3mZEnjc7zaBGZ6BFD2znnOZc0TlcW/MdeWUzMadEMcBwsHA8KfpM/c+HXFE/c706YheA/1xW/29eVomC",
-	"73+yki+4beFkpgl1i+qUvIKCbzu1jJ0eDD3wnxvwz3kD9hbZ2017yZRNBRjhmlbx02yNTdzWEU0gG9Et",
-	"GLpvwlJTV9Q9YsrylpUF3Xwnq1I1snfOH7ZTd76VJQDu+NqW5lleSsO9Ao4SF8tmF6svvurvYtVzHynY",
-	"isgVUPrPx+OhtWqu3EtRXFQl17tX5hC7rEX+j1jPtitBrn58Rm7YbkquVfGL4cFf8Kg9+IJkK1rSTNss",
-	"Z5AJYJoyWmJbH3z1SusNhptUGj04p2o1l7TMP1PEPnhKIGmnxCQw5XJ1bO2eLLmRD4DySG8wnYib0TIp",
-	"b7gHKLmYuFqKX9z766OPq767A9DCRaQg46nvWFujIvqZAm4GZk3mkinskwHCh67VKcllpj6nG366zgl7",
-	"vykoFyiJMynMOYGesmYFZEOX7NL8E8orLt6Kt+KE/P3vV5W5bDTPgOv//vcLcm0+kiX/HT65IF8DpYnb",
-	"mNPT02u8h2iwbzYdMEJggqTyhH0rSEjbU/KUZivig8qQGYZL2LByzXEM7jpk/vX6/Un9+fXfLpECjtsM",
-	"GaAL3Rb7AMoC25bDSzNpLgbrDjjF5T/L1d//jp9RsinZgr/HTbCj4HbsMF/tr9fqNvvlego3AP6XZb9c",
-	"/+2UXPnQpSxDiJiMCjJn8GvAROVamanw3DyHf2OpCc7GGAxmPmat5Bp6W12Tv54RLYnRWQkrFCPnj/6G",
-	"11AGLpRrdJraxn3XH4wFMCW1i2VKrIfl7tq+BRL5zWsMW19DTinu/ufWQ/Vfvyopri/IdSZzdo31cNAO",
-	"17xoBf1JDTdNyTU2obi2mwbQySD3dgg2b1/4RApXzGoYDMElYBh7ldjZK89X109f0+X1JebSAX6zY4Dr",
-	"Z4uTH4zxck3++vD8K5fNPyUPz849WBkHKgupCb63Lq/82ymMYC57N8yS3zJFHswe2tm+ZBtGNRdLM9c6",
-	"2cHm88E9GOiwsFVmxs9ytt5IbRZ58g+2u76spcgN29m31FCxuF3Q013AmWCAewzH+/whWZmLxHPFmhu2",
-	"uCDXvuuY1UT83yc/yoJnu2vDt41q/EsyZzspcsBwg+rmh+ePkc7XL5kudydXC81K5I1vbb/nDS0ppkrA",
-	"a6DRUpBpbQiLPd+IL0RxuaRceFl6Sp7VO2u7bypwydHNhtFyCn1m4TwIYkwdR+oLwpdCOljtnawcjuuN",
-	"kNvTtwLKnTMmsKyTQwXHgrPS3CUbmq3YyfnprJbNwWfmgqjWa1ruoOkx2wRb4pJfAbDTTAkQ8WyiCDRH",
-	"hgbIOS9tAzY8eOaIb0p560u/MIV54my6QGG6mJydznAWcsME3fDJxeTB6RlMdkMt5tDnRsz+DpkDqG97",
-	"HnyWTy4m+K25iNVGCoVX6/lsZss+tb3LNXuvP4f7AAzt9xbzciJv3C1KYx7yTvuFZ9qCkzehZGL6up+R",
-	"66HQUAQmF2/ehdT/RjoxX8qMKQXQ/v8NKOBL6LD3A9MUo9efA9pxmiT2a+gFTF2645sPEwCKgRQT26UM",
-	"S1tibT9AdGUrlt3guQWWryFn1mDy+dv/t4qVu5rBblk5l1D7mSbsuz9yxzIqYMMezR4MfMmbk3fQSGNO",
-	"FbOhqLfCN7A5ZAJCaiSleWV4KQOVfbjr2Gz1hHptwQuiBFfdnhnN6eSGYUJ04rQpfQUanOryV2y29SOf",
-	"Y3vIu+neB120ZD+PhJf1r9Zk95voXItvGm6dyfns/IuTs7OT8wevZ48vZrOL2exfDYvuYlKp8pfZF4+3",
-	"D379fbE4K2ez2dns4cz+b9mA0be9abkhzg3b9f+soEp/KysjmM/f/5/f7Sc/qe7Mzmb1zFyCNNsUcrfG",
-	"IFzJbuUN/gwngNpcp0Pmu0DanhmC+qCWNdvCOJYZ6S5k7T4vBHIBuHQjPH8FGpHrle9b6fsO+ghWtaY3",
-	"xqQjxhaBFvV6xdaKFbfWyxNByjv4fPgTYXV0NSWWiHgPu/79wdlwTxoqhmo2brU6BWAaaDAY65N1fcN2",
-	"127hVr/hKOKNAmRLhMgzzDtoOofgJr1hGx1izDdPIvIr7sLooxgoZ2CMvUNDlin9tU2PGH7IYuyZ4sbB",
-	"3PWcba8CQ7G2ss2VddeRC2fjpvwnEQdQQjpxhuTbajZ7kD2YkZKKXK4DQx+44QvXLd7cFuacwPNsr1TB",
-	"CR1PhgzdwSeWxsEudh0QNwxSCIOCVmPopIa2j30Oz9xNJ9/LzPum+p73z9lZ3Et8/GANHCscRogLlnP0",
-	"BYU37ecf0CFyV9cpx301IDMU2cpSr3wbH++dsbB/cISJFCBWlDZKhhVA5uKekjUtb7Dq3G5+V67gF4fK",
-	"lQUYkbGr+2Hvsvx07r9BL2Go+2zRNK77LJk+mCzGwE6SZvZJSq8/p9j5ePLGjPgA2bifLZ9L/YPMjQWe",
-	"H4GdXwhWuxVDrIZaiThEZRnHv8KR9Z0TX1XO9YkuKQbt0raCee41PPbRzYVput86JWu2nhvVs3Q8EDNc",
-	"sTfEG6hlftcw8vaUp3bffSVs92aiqmxlJO61a7kH6KwsvwYvsf/0OhGI2ztVLsU95xr2pacaAXAz7Sue",
-	"e16vKohwjH5/35BcZKw54LC4VieM8D4rKsVv2Z41QGHxAS88nnVKM4fBZnkh7B2ACYYgkvdKckRAnyCv",
-	"Bw6/nJLv5S2DKpU7KHRIGps50/ZM+/YvNijtki0arV7cdzYj487X2k8eL776Ip99dfbVVw+zL/MvHj2m",
-	"5wtG6Sx79Ijms7NH9MF88XBxNj+fz+ZfnZ9n+dmj/Ivs7NF8tpjN6Owrs2mbycXk7PH56ez0/PQMC+lu",
-	"uazUd/iKibdarObyWz95FPttcnF2bqSrrRWbqNus7zfHtZiNLNxvMDOhS34vD6O/OyCrfcPkpnAW5U6R",
-	"nOdTItjWaIqun62/PswUI3cHiHt7eXRvgItbVvIFVrtETeHnUjNyba7Ta5IbQ5cVioFdiz7jnawCv3FB",
-	"NaCsUu31XBsL5tpCChoNQWP4sXnn4Ewat879Dum8lDdM1MqK3R3ko5XtQXM8lrcsCgAfsmDe3h3BYS/Z",
-	"RpZRHvMYFNblKCtxFI37ibNJjc3KhasUQ+Rc4BNSyOVhbDav8iXT/Q7Jr+0zxxPIa1mZX0wezWans1kj",
-	"96OWnLOz17NAcoKInld5vwyyIrmOcbssNi9fSkaxi96jWdN5N5gNkB5JSQMpPUAx6BeNDXePJGyoBQ62",
-	"WNiZhDQzAD0L9t/iCEY4gCN2wz7fmi+TIde4lFNLtWvoyKTMOx/NpuTLRyBfzmYzsmFlZn4gF4TrKQY4",
-	"0NVm6zHJzxAEhM24RqcdXGo1Fj8t2VuBt6B5QTAqBuFiDjrci3+rg67LzV0mHMlbz+GEHt8x96c8eONI",
-	"kzI9LZ9+Yt6uV0xDK3zLxPsPsAqw25seLytzPv+A/2g5vJpnBz8/9OyMckKh/x3L64/hfFpLyJ25H8nS",
-	"HihPk/tddf85aH1uniO4bEbsf/fOG+mccfR4B1kTWMfQZBwEaDzKeRpyCa1ZuWQnMJf/6mO+r5D5Rm48",
-	"1moMun7+cyqap4JQhflgRMjtv/OIIO7jsa4WB2x+ojTVXGmehQZDNGvad6oEWDxM1ILUpw0Vl+TBjOR0",
-	"B50vhNxiHp2zRbkiikJtNtkxWjr1tmuLLpl23fde1fMae/q+BS+VbTc4+Y/zzNnlux+hpBUgWea7lwC6",
-	"+JUFLTJk7Xkg9H6dT6a+JQFmSDg84DfNNrkTpWV280vBblmBzalBVDx2oJoXIUaO4Smoj/LYQPs8TS1g",
-	"IHMpMKFluTtRO5GB7PWDIseiC0LeslJXJf5teIuXbu4wP3B3ORSwN2YRJVuUEiIxW1qylawUO8nn5rxt",
-	"zTrfPJh+9Q6uEvAbwVg5y3hu3vAg7lPsTMNQlOWvHPTLo4ezmRnSFjJY6s9Ozh82fI9Kl1SzJbhXwrd+",
-	"1Rx/5p80O1lQpQFA+WculA0C1LNtzSv43ZqKihZAWAstmXKJxhYzOAreFQAJAV2LrmPood/JLZELzYRL",
-	"2CQ5V9DVbkoo9DjerqhG79t2xaDdvqGbgtTelSzCPJi6h2hXKNss0abTJgv70CbdNmFr0o8fGhotZtOx",
-	"JFzzHsmID73rTRXcI8w11S1hPpTV2N7BQWiNi9scL+Axhw40Zw+mvRLWnmMIYk+iYhZUr2xR9AtWFJeJ",
-	"DLuzf9UFYTaigPjM5h/94+KTr11+8z9+OjlDu0wWt2F8u2QKTrKNdh/pRjDSNLeSsj+gY7HvrZqpGLqz",
-	"U7RweHLN22E6ucWU4bNzw1gf5YWNu8m+7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53",
-	"gyXDNocL6M8/uH/eJWV1oMd+lMyXfpr4V//70i+CvknjKT7enK9X/K5nuy6soMEK7IPfkPKw/w+/ZYS9",
-	"p5kudkQK4OprI3GuyV+DFnbblVSuOmDLhfrblFzDX9fkr/ZXO1mVRG7FFJCQfJ6tLdpyh/n6rfhrAc5G",
-	"wEVH2f8355Svi5ygqs4qKpg4FmC2U2JmaOHaQdmE0CK2FIj56C0N78HeMK0XGyyLHaJoND379S/v4+H3",
-	"99cTo/Rjad2KAjS3IUhbmA8WeN9YQo9wtgw/zPc8mN8Ah2AH+jGnsxbN7gAFQtHWKe7VW/1z/46kJnPi",
-	"uMAOfeDMUGg9YEcw9n5TyLy+7cYpmINAWGoCNLAHQhCW+KxdtwPfJu4z7A65R5X2j7+7Z0nR4HKRFctu",
-	"4hmWZy7Dsu55CRJ0WTL1W5HwGLayM1FtlWKQx7ClhoWqKhbKv2Jac4GMv6FKbY36+i5QNJ3e6R7DhaIO",
-	"XmuVk+lkBTfBJJ+fWqKcZnIdwFJMVowWerXzHX96V/mR6k5q5hukhglfnHjEUHdTAgRSx38alTvu2z3B",
-	"7We+KSoA4l1CH73rC82UvraNZqg+JYhcQdy+2p4/tGA53KyR2pl4hLqe9r81Sp08UPFzcDA7T+tDcjH5",
-	"y4efr14+/e7FT6+e/vLj1atXP794+c2dYW8F1bPoehtTtBIQ86MUrtSCCU/1n1IMHVH4jN+tWlpVwpJr",
-	"tLwaL4tSXr361H+adS7BAg6SdO0wjfsCDBn7x4BMgPvIqNElKQFexREzA76BhTQo6nIcPVhGpZi6B5mn",
-	"ffb74fQ7au3KfzSr+2tWxuD9eofYwQ2f4LuPLsWmIeSaTYsDLq57/X5qxTX3lHD38PJ4qoeJG21dFnIp",
-	"CHx9USt7DeyRNQIbsRxK/hBGxKFoScEUYlCTEnKTFKFumFNyZbuz5QEV3goIHSpCFfFXaMx5gpx6NNF8",
-	"hMSS8CT6I3feVihkadWnuwOOyMdLPvk0dLtjCcLzlCQcoLWF0QYv784/irz78yXM/BEK2eeuZ38qieZK",
-	"3VikIGzgSH4G4COOOFa3rNwhWpAdZ0qkKBDjHxvLns9mgL6Et8mi7oRri/P6nG4v7NyO5u0JEj6WTJgX",
-	"B9Erh2d3U8F5gSqnC4CNsWCgdF40crjyF6LY+Q+sjwqeN2IOSv7fwHDv/OCbal7w7LQV/izlVk0uzm3q",
-	"xNH8J0i+vuIAu2mujMP16DxShYCFgDP6CsuxLcK/797ddw4UFflcvk+eA19Rc8tEDjiWgBeGFfkQqjOc",
-	"7pC05ALLDgA8ru7tATR1LZApR8wzQMJj7w29ikLBTd2yG9SG0RtIUaOkZLQgNIOL20OMXQfGp5D6F7sY",
-	"ll9Hc9Ve2bXe91zhcmAzbD2iOVEngN6HNwrm0ZxPJ2pFDUvPphPNARTzgWF1IA8OYA+IeTl1Z952cgwO",
-	"7ocJW0PR4oTm9H+17hUE2Xg0O4Pz59DIntQj2pZ6YwpsHKkS14fdiGMcGcgM4uuqMELJ7zBkofwZ9NaB",
-	"5+dzxxMf7q0mVzrW+hzQFVXnNOl6Mz4LjxNZM6YvCRWEQcM9c8EQY4Ipa8M0D4fyh+NbXMc93Jzd01FI",
-	"pU/wzE78kTifjWdHO7lBumnc9bGr5Y8HFUH5cwRW/p5pi4nt2NkKzTW9YUSXspoX7CPqNJYXL+DpI3Bi",
-	"1Hd/pQALcy7zHWleDVtZFTnGs2WlCaJDUd8wXpE1zdmlR3i4RuGGAW8pWG13W8QUm2bT5VazvlCWH8qo",
-	"vcJVlsumcLViOxTWY/n3KW7jYdyLQRNrzSKimPOqKcZAiae6vlWxVfwR1XK7j05naovsP4CvS6bYx2Ps",
-	"Z1p5PWYpa90F1HkAUAN9fk6zG2RVwbaEG2Xo/2PvXZjbxrF10b+CUvWu7p5Dy5IfScepW+e608lOZjqP",
-	"Hbsn90zs04JISMKYAtQEaUWT8X+/hbUWQFIi9aTspCdTUx1bpkgQWFhYz+8zGiIOuBYuVmSQgQj+NUzH",
-	"kb85z0WboUZjQ+2B/BfKN5bYLbVSwgF+tYnlhyB55YLTQ/a37pAP3Ntyv50IZaBRFrzxwnlKhT/OyASs",
-	"5TjWU0KHtnY9U0JEBAfrltUji2DXOTt3N4IbYxWPQT+bAYpyXizA4/gp60F8wBEOQIQCwX1NhVzYqSnF",
-	"pf78QWur8FxoBnDCEq2GbXYhUlB9LgF874FtBJf6MlJwqJjmJPEBYzqXyWw/AR2drFXBpJMmMRNiyQ3C",
-	"eLkNYEceIru3lQcVIek4qnf7YarHfZNqhVwbqS+++tgKo5AYqK3QHaSJHCJHIjiKKR9PWoQ0cx20hhlP",
-	"uEoFyBvAhstbAWWLoTiDs3kCm5ABsBgZCcY1dJWKCT5+bkU6JBhkphPGoygRJg+GiOQWgY/JeneRINyd",
-	"I8Q5KNsvOVeMCwqRE/rSXn1Xguu9BN8XHbx3OI0X//OrhyIuAmrnf877qwqqZx9FNzpZFjfKhQ+KbbCw",
-	"qxkX2E42zIrrZkkLoSR6rogW94+V8F1Kceyzx1zJgTAp++H/nL/+1crEXy/evglc3x87On3E/iZ//hEx",
-	"nUd6ylKNwRmMzdA5p29Fwl5eXr57ynp2q7qp9bPWBpYBq7utSYR/Rq4GoHTIZ/cwzEyqx8DtAGQY9EyU",
-	"bq2EA5Wlc4sBtQCgsZxVUhQQzQGqR+TdCnWcjRWd4GMRzcCkvlJ+FDD5wMvUh7w1VOAmUHNEdb+EZT5M",
-	"+BgAuH0JEwDoMJ5PbI7uIw2g3tbDafh13blWKahgoQ286zuSxp5wdYWJSqeirnfmtLZ3puSJVW8Fd4kU",
-	"5vA1zU/rPvBujc4S6Epxq3LGulfKvsaZlbIJrIhTPW8zqCybFBo78bc1EjZ58tp+5yCWt2WoxyP/M/W2",
-	"APvKYsdhzTuVgLM14ZYNHXcXkstjC8tm9y3OFd23cMdNgodvpyqX4uU2i05AzThWkO7XVkN0HkW5gYMm",
-	"fd4NgG/dx2r1XBtso8TBBrJXJHx6gATfEDhYsIq8B6WT9auOtlE2830BDwlFUjn/vvaoYB5Xlx+tOf2r",
-	"q49gHncEaPhmZH5ZRubGBuRKjdcgFFku+BCQ8PQ0kd7JUtwu3kKEFpUJjIK3hyZXppRUw0KJFb8RFMIE",
-	"7kj2nCexFIk7GoCRauYwLJzxws5zG2uOxEsCMHhmFgS1ukvqVpomteFXbXt1vtle/xm210OGht5lVoEp",
-	"MfXGXzHnO3eUS5Vqu5fvzXQ69Mba8p5hvPx1btl920rfttJ9b6Xzml0D0Q6ZGn9GBvlpCpbCsiav+zEX",
-	"FjZhnvSpDFdd4PmOcC6FZA30SQO6WOD/7BkkAQ0rEcAayGMTUFApz+7Nly9hfRjjBqlAke2QRwEGq+z3",
-	"PHss1jRZg9hgApwZoaI2+1CTTarL/1RZJWkyKzsWWya6c122VGkUkyGpvhEKGpIuXr599/vl2789f3PX",
-	"utvcGr5MJI/f48j3g2iX09nmnoKv7qwtfsTryOAiQm0qfXTkx0urH/H783TJef2jhHTTWMax9PVgJ0dB",
-	"awzR6tLTeZLKMAbHlOKUOa5KVSmYRKQnp+MvBc8LFbAGDOURgWhAWlqfr/D6q9bZlf3GVeuurLCe4YQf",
-	"XDoO47lJvwtaY5GOtJXLd79dEvM4sjCbs8NDK0XFDNkhn8hD92aHXUx99X1Nvd3610FL37i5WHhzggrc",
-	"CB28LHW1AOGF1FhTKS7vhYDOdTsppzO5EWJi/R2dgLKwP3LlYRK3jEc45ZnYXw/sYbciKQYXvoHr7r+t",
-	"/y0WSBe75AkXdEVzPF31UFBODjKzAJ551D4F6EyiOAbiCmrWIWC2As1QmKzIe9P7tc5afbkC6MmZMX6T",
-	"YGr8bZZCPzg6x+lIQoDIJaijhA/SeQQhpBf4GU6SEtZR57RkQvXXIliqpOFoNj/nZXeNpni4lsGGaKQE",
-	"qnC/WoSitdFvK3bt4efQv95ylCJ/WWsrcJL86w11luUzcz9AwMU3uF41k2eRNCFPoq1qiIoPWoJjsEBB",
-	"R5Y19JcNdOKjTgvWHQ2utKRbdpftiMnzoGIEMEzZxLr+uTC5VgEEiZDGZKXc9xoCVntCliUEbr03+fgw",
-	"0pAvnib2naRjScYXYjKFNPZQpCYvRkYND5XbeiKUOyJxQqyvAM9FNN8BoE0ZNuGyokoWHvKfLl2ux78g",
-	"WvPVqtsJU33n2KuUTVAn4Ldd8p+rGRRNQ3nmjYhAO0w4kAYGGLMmnkLySuG/bfYWVlUnhg0TrtLK+v3c",
-	"utsHR8zRqcMKLxs8JWJFa0A8Pug8OjjuXB4d5QYEDHoeX/y0ojwwWYEvHouBvUf3JxpMqTBQkwU0YMfs",
-	"jb519GDW/I4SPvX0RhuEf3A+l7aRIdEKaH6eeqOgQZPD16SmQtm1txqRJnQH0yMSPDqIRZqK5GCY6Gyy",
-	"3G34RfDoV7j6v/HiHQG+G0SxAhiw1nhm/ojbAMr3O6Hl5fDVx4+DViQTD8GqsxSgVhOTLgtJxrz676f0",
-	"97Ewhg8FiZ+1f4H6WmsWazX0mR6sMmq3GkVFrYATbdTWnlvwZVsAxcftgWTY6CZ4aw9AK6wMhdWw/oyF",
-	"vJwH+KXw93XBQQsbYF3R/0IhnJsDV85fdT14ZZTCJnkx7W5+KCd/qSaZg2le1CbUcHWHPy0AOqO3vlLl",
-	"wDEYxX+sQ6nusJjr1FRnWzWlHW/kJNFRhv2jegJxOyMSxA+dxRpZAc1N5sdytzXINPAWNA4dPYeoXAnB",
-	"7IgO9wbll2+q1VGLoqJrBo4pv19t1GJX7Xn4OfKvuDRykc/EVpGLwtebiVwUZnvb6dg8elF8i3pEnBc6",
-	"Kbh/U55EWPJ8CfkqAJIY8VtRyC59byDfBwXPAQB6KNajfdp7yjh+zfuQQ3krMGCBsMYAahExaa6UQsUg",
-	"EhbqJIGac4C+UFS7nIgocd+eoSvFpDKpnTfHrlzIehFaADeobngRUoOZVMYxXoJJNcPHBdCAPLNnhIK7",
-	"jrECO0/sUWXPIobyD9iWCnv6R9JwSZJDnhUxlV1CD7obHVjQOtDKVteXxLqJCsoGMILWAA3YQoFtCgt0",
-	"j/v5Ga5toddYsT+wmFGqDWxFqxOcAiZBX630dgkyzuuD2g4N1xQCNXCRHAxEAlEDrdgkSybakHrAE9g3",
-	"GdTFHHeR2n2Ce58z8KLJdlhfSGkFvkjhhPgmJ8XCssm+xdFduS9xPFdMZ6k7lbx6hv5Lp+Dzln+lp1aj",
-	"F84xKtWIqGOTGnmMSNPYgdzDOTXUULmR6Gw4wkMBDkR8zpROpEhjXWdV4zRMw74kvSRSR/csUphyLlgw",
-	"OCv3JFnnsbwRe9R2PkGMBoErEQ7ySpqIWXcNhU0aK1R5r9ppp8OgNDqVY1ErFvgOe5aITRQgWlWts+PH",
-	"a2u99+5LFV7FSz1FeDKeCMTYdg3SDUlfHON2LEVniqsGYZpG5VKaMBETrkK5oszhl9KVXyHzlgplLLmD",
-	"VF7BwJVffI9MXPkUz1y0qMGCC2PkUInoUmMoocSg5SLa2NZCVHsnB93OQfeoRFpKQZscbHIhioNWVCha",
-	"Zweddqeb829R4sNFZMyKSAS1sBRuGLRAptXwlUKwcJ2OKso2KEySr6BVUKFah5NrPfYuo+OM7rthBNoT",
-	"b1FZ2XGnGET5I5PhTV/rG1PgsXrSfvLEShl+Q6rfu+W4SyInosCyRXyJ5TCNq2l79ebvB7CunU53f0QL",
-	"BSleHZ4ZSBVhTVemxtYXEgVEl7H1bq2H2lhvTyQjyH3zKCobje/LErNuzKaoEw8/57/O7s4GMdYqb3ye",
-	"5zcpHehljWzv/kIn7wWM50twN1C/gHYhKBuphgep4ONiVhGVwMFYmjGlwTeXqhexq/BuwispTncDWGUc",
-	"/JKCJEBXP0F7bSJw9XxDy6RuB3KvOsErb903uhBCono35yU7xeiDTTz6Z2bSMXgyiQDvGUs5oZgeWVVq",
-	"qLWKo/kixNu/ij/YSidBojPQZAeFA2sb4X6f3/TLFPELPiMU8ZKU594mupUjPW1G2sWtHVZtXcgF9Lwe",
-	"gLeMl7ZZzxo9gIjB2bNYZ9Fz+APrtjtMqFsR64ko9pFLxQAqg74/BpipBKq4CTBEj4XJMcquVO9XbtID",
-	"uO3Bq196WG2EDZIps28loqc0nFzyBxiBHuksaTMgdGfdU0Z17NCkNYat4vooXNA3TQQfX6lY3gpDCHXw",
-	"EV3oo8M3YsZ0wsZQpsHGfMaMoMivsE+wQ5eK5Y9Ez0ImLNYGaqfDUBhTFZTFB+I0Lm7HObt7NhHGl2hP",
-	"EjGQn2AQZG8EzGThyPqZvSRT7YFU0oxE1Avs4OGjv/Q2JCSzVnkNH9mEW8fHfvX/fuQH//r9+n/9cHXV",
-	"ph9//Iv95erqLz/+7+8WycaD1ph/eoU3Ou1UcZU15qFgot+QCOd1eokIhbwVOWcw9hbkE1CSw9IMFF+8",
-	"c/Dk+nM3OOrcHRR+/m4rfvVUfEpxpxygVJQUZUtGZ+zxCTgOVwouO2PFZb5SdnOesc9XLTMRIckENFB0",
-	"252rVnDVkhH86u5iP8L2PPgYMHCov/lwuckNX7VvCF+MxG3bzFQYSyXaxSG1b7t4pRzjlVVZX7jCDp2m",
-	"wt92/tzwF161zj5ftZIMXy7J1KqRgtUOF5ssDIWIRHTVuru7UthHVOuD1tCC27VpzHAe8clEKEqD+V8L",
-	"Gp50w6Jmd2tVtpwhP7UaHruf8BvBfugZPhDp7HKUCGO/2fsRE1x40og4aqMCx8sO4FvtccSsCuFSYfgU",
-	"sKCqi/xewmj+5KUo9iWbDyusCgiMwPnvQqEJOP6jOFrP8ScgjmK/aV5GUYl8v5Swu1Mi7LYDQrxQ6tNM",
-	"BNQwFNin910zMYfI6ODEYab25JpbEVjtk8PWakJzvMQ8dU2RBG66jRTG4Wf7z9KKCHvXrWoh4IvNVEGM",
-	"cAwbvujmhQ845OuKGTqkHP7SiO5LEUfP6Lq9674GA5l9A9+gzcAHqUjsBZ7fHyhd+GID+6n9P3RfQel4",
-	"+TvdTucuKCT5C3cL5iuyrE5bpmXKxWTlOq/1A40uaufuMx3N4CjAcbGBiGM2SPSYdTsdlmp2BOiJT376",
-	"r6fstPNf4P3EsZ6KqNky1lxq1mgZo0qShtAcHeSMJ7GyCwFvbWd89YbbtdCofr+dJQJPps/b3rS22QVq",
-	"cOh06s2V8PQhj5uiZ5rq3BWEyLgBRRTUlPd4yPjA/ulGiEnuwY64Wa/yAV+bdO4XVPKApImAEDeWxr53",
-	"8YjfqPv5Pbzi2vGYo3s7aez62A3gt4UZ8TiG8HZfbLAbSm04c0IdC4BublyqL305g/E4EK7YQUUgqIr5",
-	"ygdKuI6EAlR46v1jJuWxwIoGTTFIoYYSiyFQkKnwwf6OSBFPESlKx9FCfQSW4lFtRJWow2R8MbJOVjH4",
-	"etl4LBKWQC2MUJHYoMrnPa3xHUn3AwmzI/koCfRQsxK49UaSLNWtTPlqVv5Xheu+JisoDMUkLdH+rUbu",
-	"cZWLw4SH4v8t0xvONZ3B1487ix1lUt2ubLz31forW9wTDTaOXTman8YMlXxhVxsqBWEJXNuxTiKR5DHS",
-	"Mb+BhuPdZf1V8WFQ74ENzQVJfw0x3CpZx+juOvjTqPEoUIJ91OomDytPRGKPdvt84+vFRojwCeU/oXgK",
-	"qDtgOWjKw1ajK+dv9KBU8MvEe07QNqBmL7zcPqjZ/5QbOfBQR+f/+KP7j5t/HUWPs+e6M3mUdPnPx+Ev",
-	"4sXwpfzrza/jN/rdH+/NZfb36f83+0ene3R8cvro8U9PeD+MxGA4kouQODMVliBxCnv3cOenbdLHahdp",
-	"XjgqAvz+ihw5zO7EOWizB8FZhtELxkkZbKSA6g7bw8/5L3NYyYuTAypJGjbVSTryhh14tYARb+26grpk",
-	"Chr/0T4gW5C5/gQojIWoeZXxdqtvympqPU73wuo1CLF8Cf3zqnh368JtMf/14MnLXrbzTUW1trAjVm/x",
-	"HJoq3+bNxBRlcTm3MBM29N+KL32db3IsEqxL29i5AFiknMZBQGJ+rFU6KgYssok1KSKeCtfXHFSb5q4q",
-	"8UFgtTzWhCSjCEL5K6pHN8zK0DsWuoMrBgKTatgUqrj9ZIaxNiIKCP2rTAM7Edput1WFrlY8Kgtc+1rH",
-	"gqtmK1Ank0Tf8tgrERh/kbd8PMlWYJpWKZ5Ot1Si6rBcSthi1VAbdmsiUM3qCwdS8Vj+qzjgQYz78JrU",
-	"1YZAYxORSA3DFJDxwvc5mn8fWO/8dTGjlCyZgFSOxT+0ssv42+UzaCHmqXhG3VSOO1okLkFVZs/CkEj+",
-	"kvgBFj7RJ3MIaJS5KkziT+2T6kn0jzpu2tWzm2gtPw92dK6nY6maCVC/8remfBcu786IZu5TsKvsT3f1",
-	"7OqkfSWQKsJe8rYUi0U0FAmSi0rDxtouaSWhM73JFq2Xb7QSBG+0s9rIC+5oi31THyCrdeiJj+qeHI54",
-	"MszBWaEmQpGvUcQjepSfD6mEGqNCdgyy0gnue/uOp1aixSeADgqOOh3mpQhCr9/hNXfu1WKp1kr6ZwCr",
-	"AKCoVk+2rIb6Pb91K1eaBXU40UamDoJxklDWfqbCg9I359/G59dmKiwMHwb9n6Koa4WmoKg3VMJLjGSH",
-	"Sro1ovcxumnL1fMbnb7WkRxIETVnewNaXNF/LzHe7BGa0c/qde15cFhSlZ93eMSycCJsF/DVXQQR6eRE",
-	"AtkbQivKE4bWCkUD0/ohzIH24VgNeb8wrQTfh/pdVCKx4be2P5gWeUTuMSzpd9vB0ekcyFo1xKzTTP+t",
-	"dTSVcUxAextFLc/zevW9RC3rT+d55Nvj7ZFv/zvhoWAv9WSCHb75kZ/fvtyfVmkEzF+zYAR0mjUCHq1l",
-	"BNTNkDMLPHzSPzMglKLj9jt7d7vBvntkB8T6ItZTEB+3n3JaxB++e2Sv/rGdn8TfjIzNjYzOfo0M6MuD",
-	"QXZbdcZGd7mx0VkwNjoPZWy4nsMtbI3Thm0NPLDnG5EM43CAf5WkiIrhfCJFLBh20DfhiL70YLADCOty",
-	"2+Lwc/7L0sg+xKzA8aQhOtJAQGqlcz5qF6GFckoRevL3htnZrgrlj/WtKBxvWyPwboWj6yWvsSRAQTbn",
-	"kgBrL98OZuUappAq2hJLzNB5xoTm7dBXqcMA1yoUvq2SidgIhH82leYjcQDvgNq8D3OQ+A6WGoObmHxF",
-	"iOd9mHzfGBu2ZGzYnI2hlhgrR9wOnHL92s6xDwnmnIvo4dQaiZD07gho9iCLdJiNSdJXRU/HPCH+c63E",
-	"shjpL+6mK3oiz/uYBxNcGTaJBrWJGZ2MeVpKyAiVjYG3NrIne2hu7STsBtlqb1Vq2vuvd7+8OOi2j1m7",
-	"3S49nMZjd6TiMNAFABRsCLTjKvcB4gQFaM4GznwOrA0egFUcwGwFzmIOUKsETplcJVcqN4wDsmqDbgDm",
-	"ezBnUAdzRnwA5rc1OYPMRPZem7fQOYlpV3M6/SJN7hRURUwGMrZmjGtzX+DdrR9NM8XBzgrmhr375YW1",
-	"Ep9d/P3LiVqBo3n42f5zd1hwjer25xs+RvJhbNIImNKItGmgEgRMTEx7sulIMyMgVSpmrJ+BlvEFx2M+",
-	"A/zJ6qTzr1KJtyVn8KspCV2W+ND28k8+1Wa/9IzYr33HWitvgPmYe7LOvf7nqvN7CcgxgArBQR1bP9Rt",
-	"gfWbYTZpx9s3kLuXjtX5xlysm+qBMVINY1GMhBAYg91HZB3vzqa0Z4fC7rFluuGMfMT9eBEvrGcKPTFa",
-	"5eF8RAEtNBzMx6xFVOCayYPVT9lJ9wg7COBkYiHAgatFsNvFqDbeZMew9r1TyTTnAnsskSkBioABhrAW",
-	"0rBEDkdpo1bgmYvA7s0/9bxDyC1iz/+cgAiaW6SBomsI20y4jBw5u2tWgWYtz6vOUs0mfLYoPO5N/nOl",
-	"5xXwPXHlI0rMJzqbE5ihvBW/TfYjLudAcOPYiqAAH8C7of2pwu2AoTz0eu/amndZzBwCWyXg/agN0ls/",
-	"C6QraQogaQ8KbZ5oDNJ42JoHm75ZIZ3w2X4k9OcZ63N1w9KEKzMQSQCeuivmZe9Qcn3XHBZ9kjjbPSkj",
-	"q/QSAV4+tGOmIzE2Ir4VFVAcEz77aqXbo162fi5OmDUCTz13VsD8hezkcbe7vsjTTH/hIu+lnSN9HrRw",
-	"KmhGZlM+a1bob7WM9nWMG3dgIxElKmTmerEnMQ9Fj3FrZpcLnn1t7phHIoDCCAAA7AtXC1FhBtoX+dq1",
-	"+odEqyG+Pvh5MEUbdlr/XcvIh2O+KBn/QIR3RRn3GF0UtCy1mjco5o5sb3+VPYtFo3kndsiVFV7nAS0K",
-	"rxveuav/+M+zQ30ij6Zg6zTenBCUvODK1XvOse2J0i2M93WWOq9WT6kdhRVoW3KxRaeU8RRb4qlb1Fh1",
-	"pwdM2DuDV9YX4NACKyOqwCvVm6A263kvRTpciUpOl7Kja76I/vm8m+Xj5zVLY3zi6AQ2FM7Bhkru5yy+",
-	"8XtlfU23/nvpLAW4ykLLRR5zxooiSsqtn27zfGf4zbVrOxamaZPvbjKjb/Glq4JxH8pCbAV7rsUbeGOb",
-	"iM+dU1DIKk7nnjMjbkXC40LrgU4gOA27a6qzOAJ8UdxhO6gNavlaCnbgGsa+oqh2HdsSRaVXpmT/qaVa",
-	"3qlYlbT13YJ6qqBMbU+IbLggqwPJtLiL4AT29awCvnDIlg3I8bs8i9IXQDGG/f8U09qiAbEsooef8YdV",
-	"7cHSbhS4oWFCRflhBiE10vxtRoPAvA4AcPdnDMqEJOHHk8PJ/iZmFN+19jkY90/x96r3rKs9eu14kBur",
-	"O6ppPiaIBggGOlhfrmZsrJMG25DdncF0GGy7zqvakbeetCZ7ir48XbKZnqjLVOMifI2tFWMnFvtvaXZT",
-	"WE8RCXWLsEhWmdzgQZ4p+BE/DhiSqDByj5QmQHvObsQMMagAxxkup+hBZQ0J5kQbUSUNkBtu2RqPw9+U",
-	"w/Cr2a8ezMRv2KNGNyyBKSOh2067txk2PX/EYMQOZmFrSJCxSBMZmmVYra/pklWA8iPBzIQrQg0A8jsP",
-	"IW9328HRyagX0M/d07H/+XHkfzzuHER8ZnpP2ZMOsz85brN24R6YglNCwvtDn6zSCetJlYrklsc9z/Na",
-	"V8CVyrF4b/3gOix2eNbH7sGTa0Ri7wQndz+M/z36d/Tvg7FUWSrMvw9GOkvMv2HAP1ahtFciyQNBmGtr",
-	"tqf4VCdRYaa6o17dqN371QLIV423bmQrdNcFkm5ugYa9e0ux9cSG4leeoqN5dHwS5MwTrbPuERbG/F3H",
-	"mZ2XbvsoaA24jK1COzkNEJfdmEEWt866p92fnpA/a41v+/3To+OTDTQESn8dgHs2bqRo5IUcZonIaeSg",
-	"bg6qGnBT2c/luLzRcWDrQjPriVB8Ittuxuu2+1u8bmc4GqkGGsrmCr01MVLSekXd6rY77Y6dPhpd66x1",
-	"3O7iR/n68CiSGEx6l9jxpsCCR5EKFG2qaqpYJfs+5+9eMXvf7RdKhFkCDUMfr8u1PtL4CsTy4vDWtZv6",
-	"SczVcjwWaFVi1vfPOaDhWxQJFIlAZ8iR1tf5PvYW7+Bxu64fDfrj9frZr2QJusOlfyP0jWXicWdIHJqq",
-	"vSrMG5wNOFUQIw9HWhuxA8yDXSd7fd1aIl+MHQFR0mBgPhxpI5R1eLma9XU0C/IuZVh6E7A/Mp1y5Erg",
-	"UXQAxWgVJc3vaARNLS/srrf040DwNEvsfpqOZCoOYt4XkCugTrrvToNOB/oZuc8iUevfbyoSSZkxyu38",
-	"D4V72eNhLoYYtGI5ltgUzeP4BY7Bb/CB/x1EcawjEZd74Ba74nBO85ixr2hc1k5YaGk8ckcs3ff3TGHQ",
-	"j5o74RoIUhZe8z09hJkswUZLeFv6zjs+w6w8D0eOEJlqAgkpGpqrCvd7Z12ThS6/r2E71irLoqKr2oVz",
-	"2+ws5HGYxTxdklx5oxkR2RWQ5dgHYvu3nh8y/kvDOm3WsxNqeq4/iahcXTU6YTRJxazAwIHrtTGV5lo3",
-	"kTgPgTt/3GY9MC56CEsMFoHnCpLK7mygdrLLDsWfnu3Ebn5qEzSpmFjtYP+tysz4eYA1be1EkEabHfbE",
-	"gX1F3DTXha0V83SgE+vAWREBw5EnSCONXblwvKdiWCgGNylXEbSpnty5kmHjxsbBcAOnz8oH2mGPwAG8",
-	"20ye/8e+9ma0a1tMTrWSmu+4bp12XLP5mn3Vp3C16yIRotyK7FUQXuaUzWlZ41qdQi3SeAen0eDPpq4J",
-	"us/NwuO8pqEFZxf5OluFR/eER1YIB7UQ2tkiOXF/PMgFxv7lsv45lGjKp3KLqBsIxjlkRutUHe0zKOx0",
-	"pcTNK7gPqM+xvMTljEzKMjgbOdoFHnRvHUVYpsg1h5/LHyzlWJlj89sm+z53i2aCieVXyA0hKIP3VLPb",
-	"s75uHnOcf01X8p5ksTjg4fKGF/tKoN3huKAjHUeEReapZmMh4NMsFm126Q4ZpA3kqcAiRI8KyNnMeoIJ",
-	"U7rawH+fxeI8vKfOl4elw8pfdQ9c245Xm46R33leHbO8S6eGk3sFyVZOW+MOhO4RnohgpPIwXdG5M3GS",
-	"eLeCVXtdjmx75WWBdrprP83g10HMhwexPdYOoEqSe3nbmnNrIBVXoeTxKs6tnC97P+ncXKhWp3QbJbbu",
-	"Z8aePAY0gWGRjOqbgEqXrkt1XdRYh58T/5479erk07W0Sp50nkc4FRFqM1dvRRQgAYVvqSQJQAGwIkri",
-	"90ybncdGs4k2RvZjwYA7ivFKdUivVRjiF8Vw82wkwhtRyIm7mvrWZsJaMG4aKLksLmgjlcWzMs7aKtGt",
-	"pxGul9/tqZsaEl8golEpUxqZmqYjGQOYiz3c0fWD872GfelLldBzls4msBGTRP/JxFLppqRyBTvN++xL",
-	"ssTeZ85Yaip5s2rd6BxtJHxrJ9sevDyOmctk1J6SMPHrZkDsna1SWeE2ZVv6SlljDlKmiuFhPUyEMRu/",
-	"9BZuUFbyfdxknYVchSLeTvUu17l/ZCITEbywNAyfEwvfaxkwrQR5z1M+Q7YwatUM9Xgs06dUn8kNfWDV",
-	"NtRztNkzvB1Qpg+5xFZODg9LKTyob0USeCIrMkkqgIngTg8rGBepnuDoN5AEe7WTfqe4Q62UCFOdrMwE",
-	"PnNXXuCJsJHjhY+rqmL5zh0wnizGXnSAn7Z1MjyEVofDo85R56B7RHdqLaT6GssQnrO/Xrx9w/AtA2q0",
-	"oKfvJwpeeB6oOuYX5XvDxlzJgTApdfFBdYupzS26ZaU1X7mopOq/Lel+lxRiOzjVPj+85oKKMBHpcnvj",
-	"gq75igrE1+CioUDRxcu37169+D+/X7792/M3EERI12OOwWK9pY/YU0AB12N1MIHWFshwMUu6+8HgAXf8",
-	"zZF+CUF3CmLmhKbqvIC/lK0l+vDwM/6wtAr8w4in8FDsjFcwJJmyAZexKRNFLRyueE8c3D1Ua+PbNEkT",
-	"hSy2jNOtN5rxVfXYW09Lk/XYX9zW3Wxb1pZuwV+/xnJsHDmBlmGGWo6F3/nWRobdv8Xm39xrcJNszfys",
-	"wsrvvRocWGlEDNkz9pceVG0baszWSgRFiFlqSsaACryFO05db2QieFT4CtwRDHo9AG8A58AgRsuivjE7",
-	"7KrNAerzjXiR8mS3mA2u6VnrKut0jkM/P/CraG24K/4ON9tHFv3h1EUxSbNFMfhydYGyaD1NEtFoJ9Wx",
-	"MbDrn1oLY+3O9GsDSb2AtK5Xx5sr3VItvnPbV5j+dNH9s+35xDVXM1LKhjLYUKsoPk1i6Fwmc3qzLLCE",
-	"evOVsoTeK4U3nSPIk4TPqiruremd+IY5V5hYNTAjeALlfPmIxvzTr0IN01HrDFkCdoJz3dE5ghTxyoSr",
-	"7xQgrEhfIik+pe8zlaemJ1rHYHyj/EOdkEbftlgtuQgFWUw030pSsXkql4epvBUbquiThp0xkJF1vDEX",
-	"XW7QHSvsz1wN0EfrBqrdp9b3gp/u1ojofPlOQhHbOS8iWJBVQ60nvnp3yhMx0pkRB1E/jxlNtEmHiTB/",
-	"oCGG+yPHEvXXjXkiedTHyPafexdtuEPqj2QMJX6VnhGG3AocYLeiqkFj/T25jUeUZ9MqXaLXnkaDnkWp",
-	"CesPOXlwUC7nfvTo5AD0S+oayRAIFd9SK7GQyrhSK9wvN2FaxbOnZT/sVhrnhi3xvBY9ritlV4JKZwAg",
-	"lPyLgIlPoZhQL27vlsfSSvdbFc96NXg08Wx77ba7sxZUgc/PWJKpM0LiMSV8ECI8B0SmxZxSldVRnIPl",
-	"BL/VlMOGE7qtK6dJMkUV54WkQqEZRiqT8jjG0suYhzeGgAsg/V83TIfYucn4PoxmgW9XGkmrmmd191fI",
-	"9lFpep1WmV6VrZUjbkaYTskLbQvtWW32CvGzeJJIESGSgp1ErORwLVc5wCdWJVGPZhz5PuCnDIrvptII",
-	"QBXu2a+1x/pWRL02u0i5iqCtwr682yt1bw6F0zVv3rVvPpbK/15jgpbCCdWa010ihTn0bAhNefo5XLkc",
-	"EG4iFcoPqDKdqwyqKpHzzHoy3KTAMPFBQuUEFbQTOBVsduDNsgfvM60Gcth25RnvhdFx5st5lE6p1+ea",
-	"DtO8Dj8/W4+DVpKpnBaLjI+v3vI+3sBm6FbYDKd3QVkH4VKubUmcWwER0XoGBQVPYIngxJPGHWD+jIPj",
-	"jccAyYiUWXYLT4EOjHTvg4Rd3DLUifjCupNE8ygqyXPBNFhPcrskuVCubH2heRQEKk7ALV5mWs6QavQu",
-	"WEfMsf7LkR5LJc2oeDfso8vW4+5zZTq+eMWaQMBq1/EtH527udfcpK4Y+keKRHe0CbCgBGKhf5o93l1/",
-	"j9dG6u5vj3+dgbx3GQbyygl7JlWq7TEeig1dB4jr2T8nfHrQh6MZYuu1Dv6hrz48g/DyVkjRJcejGkg0",
-	"kc7zSBOeiuHM0XBRgd1Rp9NhfixzlQwBkGUogdwuVjtjnV6bvVkEmGTniolPkwShwZgR9OAw5nJsrpRr",
-	"rOxzIwJo1ERm4lAn0fcGTSwikfF8D1P0LypKbO2UPfMYETskWeCJoEmoUc7uPpwqu8A6S0I0WtavlIXB",
-	"kYLeT9/iMBH2ZkcBWVCOmBbnwxpWgxXYkcVWlbkDpmJG9EQsIPYclaISXpUVgzdsKpU5IzAdkCuYzvYO",
-	"XSsXf/sNu1aEge3/JFeWVMVrT9+pVAq7vosBIvDafhaIKAK/fJDzQ8aG9TnwEUebd5zbAynMfiwGKSps",
-	"OCmerM8p541b2Ps1OtaBhqKDhzg7px0qWQcXdAS4ekIo5gfWWPOKAxzymqPwSMCm0AM24SbN1UdBaeZ7",
-	"c81OlgoVuZobzmAPiWFEGMiwVN+KGnKkOcGzSgwARe3nATahhFrdigTq/qlghYVcaSVDHsPXK/EYSOfW",
-	"U8ytSSDnV6gFGzzwjHL064yP4ypOuUpP2BkP3zuE9KflMBF04HBgu6tzTL39MeecyrEd1lH35PHJT8eP",
-	"Th6Dh4of5v4pNIdDZ0Bwz2HoB4orr7fLc8/7Lii9CCxuiZiP3uOMlV/jStFbnF0pxg6YjM5Y8TXsp4zZ",
-	"EZ6x/EWusAp4CXcee5VS8YgLXGEjKmIn+JgkQOaC7H5tweHi22KMqCDg9xsUrldwy3GC3tpRRxzxC2eI",
-	"RuyAxEgqAmZAgBBGZsoTJdXQPIXALRpuGI8zorqxmAbpAIS+Hk69GteYbGB0whHWAT5qPW53u9UM+dW+",
-	"YtG0aTAEUPK5xaeJTIQpP/qk9OiiW14xvCf2mhE39jGng6PQObaTeDO3XYnp+xzAIycePDs66RzfzUUu",
-	"Fn18e1WBZxAsaDGx/rAG+C/f59uqCQZ0wICyclyc4M8l2v67PJpY/IMd3o2YFSxDejfPbujHZVId3vwe",
-	"i1sRmxpCwhwiw91tOoJmbrt4y46aPD5RsUzdf7SKViqPZnOnU6nBfG6YkUj9n6z8W/fpIE3kcAh4GgPE",
-	"kcMm874cZjozMKF8ymUq1dCj2tsPC4Ztx8m+QbsWilrx8yjDXUi/ij8y+joWc9it1bGnQYw/SAXRBvh5",
-	"bI91usA6Dc9KDyzSiXY7BdSYo5NOxwU5TOvs8V2RtjLrxzJsz02LnUYfRtFTfw+/qnOHPa7jOaOZQ/e0",
-	"iM1E+AzYVYQmNubNpLWorSFmf3s+GOCoIFfl5HmL6X9cmP6j40drrcDx8UZLcLJyDY6OH5dX4eR4bhXc",
-	"kUJiGglfwG2KBAStI0/jik5CXzC8DDB58x3W3nBD3l3vo1TEnnery0XgdG4EuB1wt8AI8YGVmv5Gf6m5",
-	"r3x1Taeez3siOiXoKqAMA9MCGcMI1YCA75JkVo4dERKzixM5Fy3VUE9GIGg6IclBlGbiOwGv13UFgi9z",
-	"pVyuDlxP2q19Ht4ME52pKPBYP6QR2TDR07xpG9LSPGqz8wJaH304YyPIN/TsUdo7Y7C3y2mKKRKsvPvt",
-	"klXbcv/b3vX/eXl+8bLnhoK3H2TG4QHM5w49tSTlG+FTpomjtM1egEnez+IbaGI0QtghvL2oGwP0cPYo",
-	"2x4ls/eZqsyz2yFsnWYv9aa3mk5IHm0YCPtmB36zA7/Zgd/swG924J/eDtzCxlsGhOotgL6wBoq1KuyJ",
-	"G8d6as9unjKXcJwLfT1IvvKFVFjAhJTcVugA56BgocB8R3pbY3LzDCbYx/53+7C72ljWhQtTJQKIxBVy",
-	"+miDfEZjPgPyLZcZWBJ4f4cFVJvDMpTkopHiUzsBBOw8JWG6UfbdjGYDnjyYWR+sfzHOxvVGi7wDPsgO",
-	"Q6xzVexCFOE9iN3F1e7VgXt8WdIEYB9jfoN7mmoEtxKeEgJIxXImWg9qd+kHLBslshxEQE4RCpkn0mjF",
-	"BrmvlafayqAtAAxs2lYzGXzegR4cwNEl01l7HOWIyFgAwE099rkd7TbLg9/cfWFe6ikbW3fVHWtWgcG7",
-	"QF9UHOeReG6wIVWU1g7G8UA+fGHd+mJoJ5wbZrRWDNzdqU5urK8N5bGl8vSnWIXnSp7JD4ekUaSxyJkl",
-	"gFgChRpWi0cadyE8aCWjOCATNgqLtuhF3o+APIM5FiAKTkaUnm4iAuts2cOS81mXDkfqHAag/Z4ulgIt",
-	"dsviXgMZvhETopiF+0MEBMqCMiQNqkwX/VIYxEO0IwomI4qjwUvV5bJd0yFcdF1Vx15Mpy+5A07Y+ui1",
-	"sNbvsRSm0X7BomM4SXSUYbWFQ5j9mHvC10ELlHTZB318eYTlwMf/QGs2zmtP0W0+7xZN8sIzfGVPlEho",
-	"Cli/dGfRCSt41ufdVqOxXZj7XEJXx3cLW6qxmpnVh6c1fPHJ7hidraEsdkW8XisbbZ/dhHFXeyQhS0PK",
-	"Uq1v0B8E4DasYDFZ7Bt3y1No7Qu4NLDfrLPonLGwr0PlHq0OIH5zJBQkPLmBlU0aPF3mAOfrTcOcwUwm",
-	"HrS9Bq587p5ff2EBlI45jXpiNWqne9n5qRgbNmEiJlyF0sVH849mzwj9O2gJFf2C8T+8UefguHvZWRLp",
-	"nXtY1xevJ+GK2G4e/+keoQ6NsrjQvLNp+f3cuDvlcbuwJnCxCQx856HN1h+ZDG/6Wt8YrK+VEwHFbToW",
-	"id29rbNOu9MNWpnyw7Zz6H91M9gsLHhJTlcfGHN7pSn+qrnbrpco3DtHwpraHNcHmgqh/0RET1nPLxuQ",
-	"5EBsBHQ4WqIjx3pF9aX2d6XTgPVKu6gHdiqimqFvgcemdS7GGlxPiOKJK+WCYN8b5iUKjxXkmOgWzGF7",
-	"U4rxon8TgO0ONnzKelZNlofRZlb3FR551AH72ln7lL+7EcmV8qnQOYeKFDl+OD4rMEFIw3rYxNIDyLSc",
-	"Dk7cCpWyXlk6eiwVcezr9IWKqsvj8Tvii4CertJ5tUplDbWx5f7evCD/nrlSnCs5dYakS7uPdBytIIdc",
-	"qQ42sQco/1ePfk3X3L8LmMO75CUE3xt2I2aB2xKgeeiTJGdO/5Q6IBvwmRpEhVnuQeae2/Wmdy2/+nuv",
-	"bniKMTZmNLxTymIB5NZexa7yizejZPlVqhtHxrIwLLt9mFRhnEXC+FxPIY6/ZBx09fXyRvMGvWjsVDpf",
-	"l+plLi+1DuIJvlHeGJhTwBRz2EHL3GQ+uXznEnjW4pFrOdYg5H8rpbt1IoeL3SwBdTDNDeHzUr6bygTc",
-	"XTlV3RcjyK9/Xsi7r0jY6ql6oZMxftNbjTMVkslof1iaP69J7OYcs3Ba+V+PGzcZk2g9UxE2wO7Hgtv4",
-	"ZbMw95JRqCsNRKukHyaWQM9A/rIkWslblkQ7E5z+uXd3OX9v71W34fXUmjWfi5u3ZkLuitrh693fm+3d",
-	"upoAFNRSOhdzilMR+dpC4G3LeUMaJMizj+7P4CESOm2RO7hk49zv7g7WJNKzU7qBJjgkaJg1LMyXdOVX",
-	"GD9qBbXVa8tO3qrKtq6V8JBnRpSgGf6ZrFfbh2oRVEixGm6LIH6pHKfBM5WWeS1qNvZPnSWKx40F7Ed8",
-	"Ar3NUJbsd+KSoMtXuuusJs7M6mP4Aq/b9A0u6OjYfSuNsr6ZaLjS2jcXMxUWAgRHjy+7R2fHJ2enj13U",
-	"0b6VO2Ds+vJYGIRwWHWLRzW3+JdQkTA35e/nuCNwNTbTtu42PH1oeivFHEEWPGe4y9u6ruWnniSJwgJz",
-	"rBPEsqcQkoOPRdTMJhGJyAlOjQe7Kozxa94hZ1C5ux/sDW9VuEYDbDS3ZzzaXWBX9BOdDUcpFsQJlvJk",
-	"KFID538cF1f4e6Iyq+iUgLVHe8WINI0Jb8n3FwBVLRVIVSCkz1TojfCm2wE2QOLATYtJaZwgGJ4zPPGj",
-	"C3ccAfaClTw7Xxd5zDCRw1EKyQU5FjpLL0SolbXSO5vuVZiWDYKGGzYvELpD0TzeABVjbxhRRXukFiOq",
-	"znrfCDUqyeOIC70EXd8i0L2bB03dCjeqNtixkLgqekKfCeJj/iSpu9PcSYKyuOrb3cpv320hrlUHywfM",
-	"SYwFIoxSceqXUNRsRwxRS9KSSk+pJsIxY6c5CMpGh0wlzHpJ+aM8rYpzu6u+Jg8kS0eVKmH1bieUkjPE",
-	"HkG+f/RlsCpss93XcNwNl2KdyBstWuDBElx6sMGMLT1jvVztQ8NM+OFadwB/XBGQ80gZO+JUbS+LNc12",
-	"6+Cz1DbgoVL/mH/5GoT0C4Apb3bnOVNpGaxMa+Ot94tIuYzrw2d4VQDmbQFQbw5TCTP/87hNqPZH2HqD",
-	"S5/TiMERgZGR5iJuBHDjccMfCjJ8PW+G9uPSTb6Ks5ge+aVSF39JTMSrq2/2xMi7RtENnWmc9XWELiIG",
-	"5Avd+W7jyISFsB5Qkv4U3UGThSNixZXGEfJ6AN7U1eoQbhp6me0rdaWgCoYei65m3pt+VsBypBS1TIkW",
-	"0A+LSHn7wshIOExKwcd2yh0KFTjEkHpgMg0qneArRV7wK2vWKtYXOZEw6pGhFoZpBwZnTd5U64jBEcI4",
-	"CxNuRm1GLiOO1g5S6ZTxsVZD1is5lT02Ejwh3lZsEnVvOJAK0CqvFJUkQEUTVQy5FvwCPjnOGyEYmFTw",
-	"6CmqIAdG/r1BVHOpECmgR1/ZHMP8SpVBzKvqhPAcRp7jh/P7cZq8jYjFAXQLpITFIVXjUiYcPeAhvEty",
-	"OYLeKaJO62Df6EaBgw0Y8Ys1RYvhgO43LINvWAbfsAy+YRl8wzL4hmWwFyyDFzrxVsZZbgzcL7JBY6A9",
-	"+45Zb8Fr4IlM1ic2OGqc2GBdY6TWNc9UzfoT4QYkoLD0HYrOTe9LiA6/z1QBor/cU7vK/1pR5Lw6GV7g",
-	"nczMznGwOh6JOU3WxU9+ETz6VaRoineWsMdVMdysJXJlbonyqU0UUuVIVtCKEe+X34qED8Vr0zr76YS2",
-	"ZuvsuGtV9Cf76clRxx90ZlnVbefJ2emTs9Of/jFnD4RRWPzkvXv5X/UQgkiJ8FMNPqgVa6Tm9YZbZ14J",
-	"cBlLNbyQ0GiEn604iicjbqgeW/Axnc3LtA7pAvt0e7BiEV4XfzjHCesedSpv7I3UHL+/G7QGif6XQDty",
-	"IqDbDrlhhB03nZWUKjo7On7y012dnbD5cVNfpOB8ZvBZ4VVMgH0/6LrHfOi6WnkKaRwHLD0RidEKnHYz",
-	"0lOgIKMNZBoumH2ppyVujy25OfcTi6fNdvgZf6iulN0vrApKyWZ1FOD5haNVRQ5QduLqGG/EzFmg+LIB",
-	"1TVikWOb9bB+Fhu9ymQgU+WiR9QNpcSUesGeMruDmRhPUgm0htjQcaUu/YMwyBzHGI6hEA900XAW6skM",
-	"HujqLpBWwdqHLm6TkyL+UGRDhLvMdAbRrB/tu/TEp4kI0x77odCmdqWIxGScmRTZEpSe/ugCOVSuDUEc",
-	"OWBKQ0Btyg0bcJOK5AzJCU66R3krGNmkNCUI2iCMUKkbW2VwB560bV3HFmyKu7aOjUUyFAcgZ/+rqo0M",
-	"5rqiNrK6CnvT9Pk7JCTYBz/+f3bbSV1h+fwy7l5l7s7JfZSZnzRaZu6jshiYtwox1BOrzsZ8Zh1NqDoH",
-	"3x09+ZnYjYFh19ZEHAUpNqJTIMXSXFVGpiK9n1I8oFJIMhUQXSgYI1aDQ5+gtWakmmuubLMX+LZDgd2Y",
-	"xU5kIKca8YjSkk/nG9+QrKHPw5un5azIVCTiSkECYKiZuBXJDLMUfcD2I0QtJL4iz90VhmLjnx4LODCQ",
-	"wYYOE8ALBvg5MUnx2IildaLnMxGLcMxPr1Se5/neEAYy8YBIRxX2KWWkwymAZLKEsiDiEw9TgEvGoIO1",
-	"wuGgP+keVR1LdpGfEWnVl9Cd7LIPFHbL1OrwwNqq4DcV6b3ygCFTn0+dlMPmN0JMypkT8EM3qTKsjhy/",
-	"wty9kz7I6xFmNayFlUJyVsi3gZ+tLoW4Yk04vNOpiYcf3W3fvVB+Awx5x+RBHW20kLW1ddJgsS0FCQOW",
-	"8huhYPc3UnDEb3Keb3tTeFqs9Q3jqWsW55UAoDur5DOehCN5K/aklSdCYdLd2uNzSVx4MR+OMCwWg7Ts",
-	"ThgsqwbUdKyJptYiBxZEPdIAWQd6jI8reHDoFRvjHb/eAU6y1TSzJZ/y2TZUlktEIpKDwX7k4byMt48U",
-	"5YbwQYpwXdYceooHJcF59PDa3uLy2q/la/uA5Nk1KdfTzgb1au2pgCS1z7tS/rKUzPzzMOEebcB23alg",
-	"wj1xTLj+vN0oDvaLlfQaO76wmlCmYtesueCV3welWjgHMhzjTGwc0toE3flsgh2H+4SB01NhMEj4lCqS",
-	"cpAzV8OTjoRqs3c8M9ZuTacApkOHIVmzFfiidux/FoUO2MC5Rs9UKmPPLmKysYg2lIXlyZEzvGlTKz8P",
-	"TGTv/WdZmV9F8aid6uQGbeGG10PHsTX79rMXXxWrdfuCiHcg3Or08NPcbUTzy5lZVhVpky7uPzfkxhY6",
-	"eBDXkKqwLyn8nGSxgBdmOoEoTIm0ff34kFvPvcQa8cD3HmFdnVfMTfohkSlSW+duV57xLrWPl6wSFT7T",
-	"aiCH7dCTGBsdZ5j4nTdGYIZyrNl8wk6q85dfvc1ysoHNclRhszzaO3v/XEPYQ8YVwVlRTPAkliLJy/Jz",
-	"Hv6tNGqlC3PmZhUUaaUyLLDa34hJWmq0lYYddTqMx0bnfbV5nwOCosMjFvWhe/IX4Yd4v8EXP9EMtY0I",
-	"E5H+nilgscC0RDa2yu1x0IqlEq2zn4oFUpdYXw3eGX6XfTh///zl298unv/+7vzi4sPb97/Y2ZhoqVDv",
-	"+Pxn55B8ezvKCTdm6jCAxiICs0eAjYgW4YVIU6mGJmAX8BzTXtQ0ZOhvtlteEJBtnZnvgG4JF8ZOAoQV",
-	"cGaaMPgv+Mwb9tNEqyE+ie/UkbLE0s/6hXdcUgBTvG7nOGUUvVXGFS9nE+1+8XOHGjXm4Q0UOkBNrkik",
-	"jghA0ivOo3ng2bFWcC6RXnU1VQVNO/cFq8L/AaUird8un0GeP+ZqYZjlqmor/2OZYlFkHL8QPMUSVRz4",
-	"wP/+8frOjikSMSSkEn/o4GFU+GSS5LKbik92xO/4LMd/KLYaOMB7CC2aQljznUgY3c+fINYUSRPJ4003",
-	"Q2nN6w6OkY6R4qAQphtxw/pCKMaHiUC0ChbzVCRNNVxSWaNgqVAc1W2JyPtnGcdWcBb3hVS3ulDUUbEL",
-	"zgghp/ZUeGF9b6WnjArmfF8a5EVQTJlWbXbu1swnlOiPZgTYr9blzdIzNhDCBOyPTKeEhOv2P9Fqgkhj",
-	"Wc2Vcm3QDvgyv0AqNh3JcETZKBFHbfYB625McSU4wj+k+UoNsfmnSAAf1ZcQLKiCLc1pv73Akjqwg3J7",
-	"gUe3XIUiOnAm5UGS25R2M5pUjw/ShCuDrZLUlR3xlB8IlchwBKry2m1m+09qLz3ACssEkhfC/kXpaWur",
-	"LYFZq/0kcr4pyD+DgoQKpMI1pTR/E7rw2UhrI1xDmUOl41F0gPthtT4sDm/OTi7qxIk1xcV0LVPZKRD2",
-	"qkR56xSXsZ4GsTwxYplx/QmpEfGgih8Inv5N8exd8SzsYnu4FVRD91GZnSCL49ekT047nXan00LPgLYp",
-	"6Jo3egp/xr/CR5c4A8f4la0m4R1JZB2lIxXE4dGIJrSKPARELnRotnA2HenYnaToZLgyw1QkrsTVfpRB",
-	"6Z1DTWkIds5h38M+xswtdPU1ZNLYwUcJL+3f8hZzV3yz878dY/d+jEFJQ5+HN3Md1XnB+Jx5vePRhl7D",
-	"Mnf3Eq/YPFD9RivxGktHrxsK3i6v9BxrH9yFMGgq1Fph0Of4HPZrimGWIbVf+qCnibNh68yN5yCG6xZC",
-	"mYVd9TxL9EQc/iySGCJ0W0Dy0rTXyCAu207xyePOyWohfaPT1zqSA4kNVw34q+SmulpBKIXXCTMCZJX1",
-	"RazV0LC0WKxDc7Eo1zQNeVcCFeLP1dVBjHlrOS7KcAPF2oti8ncplOKtDUVjj1XZX+Vmo1ncqjB5nc02",
-	"p+ofvOI4j/l8j90l0LEox4L9C/vw1909pfMgwwB2DdVZDwzaHtiJPejr8h0qiaDTaZ642tlk7IdeyTzr",
-	"/VhJbPsbDGBhl86XQ/k4T2ka/Os/LbWCaEUYsAhNW8e94Q/UXGhICmEenXmFHT+pSOwt/u/HzsGT688n",
-	"dwf4w9Hdd61FypIGMOxmLi9hP/qEbeOeIYi2aCsoGYqAL1G0+0oN+cCtkifu8Pd5w9Fu+xwU37ox+ZIU",
-	"hwIfUwr098JjglKXxeIT7+7Vyk14Kp7xJCo0nhas0VUGpS/Z/YiYgs9ibkwxi9pagDjYpPcUL31TmZmF",
-	"4txSL2o+9YuLOknEWGZjr58XFrmhUdUDoFPL5+cWH2MbbOun9kmnApFl/TJjUAs1ChqUVsCsihQ5xhOL",
-	"RTQUzTmmU24YhG8gfg3iWAj0y5QAh0uWS71JDmMu+6nw0aFDtanlmmTcaloRcpNaRWsES+BAwPQDVEFC",
-	"NFwoHKRhsbwRyFsNHQgIewxuPU/R0wJPDELgif2deB1Gempd+9zlkCa4UtiLkYsdmwqVBqVoPTDC6YTF",
-	"whhkhnPlyfacWozXE4RdRZx9KNJn6P3vpkB9FccjjL30s2goHF8IVc3VuL1usnM9fNQNWiM5tNqoe9w+",
-	"xUjPjYjtd7pdCv1AqOcJ/lLao4+gmr8QGlLg+n50gLpPfvqps1SlQpUG6v5Ou9M5dp40XXywXP/mXzwt",
-	"NgEA4Gz+xbv7Dj+4Mpy5A65Sy9ZPTRVL8/IT6B7VISrBtVUeyH2NxguhuKxBZuZykNDe3lBgL2DT0cxt",
-	"b0KNG5Y7xzcNyKGiE58mOqlXdb3Q3JKlafdz3MOGYc4Sq5V8iAiZNdmAh2ngtAwUobluNZdyhMtBctqs",
-	"N9BhZnqe2h3eN5i795WyezTIw51Y2QBNfi/ePvvtAnugX0j1dmIYdGzYJYMhw3HFLiYilAPSSj8+BX5n",
-	"6BGbs4SrFB/Ozp/SGg6ql3qNMREYbGlMylo6H1uhuW0FLZAU0NlhBrUgu1vicekkaX2+avH0qnV2VVli",
-	"f9UKrlA9wSVzCgr+6tTRFbRiw8ov4eCHuOihfbnSKHgawFMCd7fA4XIWVFRA2AKoFAOvTQOnAQNStgFZ",
-	"jMGNmK0YUHXnrp42BiCNOQXoRUWp5ghkEIs6hRNrNXRR6DWNrDNhUjleWvD2MxgMhSJmaZhQvB8L4KDi",
-	"xJ9rVxhSe5lqs57VIz0HEJoXmKIWgx6WHjN8ZrBaqj/Df71aRQPS2q8FrWNSMfGMJlhlhRjB1FRnv9Rm",
-	"PTRwegHrQSEraU7nrxOKRCGzE6xw1xedczdn3h7bMufoQwxODK3tARBx9n/Yoe5/vdvouPwfOyIfum++",
-	"EgFgJj87lMmTJz+heSc+TWKuCAfq4/UyA2UMVqh71Xqzrc4uC1qZkvbhRVst8EM6cpnHnYdUqO51Y3lP",
-	"HzGTJeGIJ3AyVQzn2jN8tR53HqHj5+1v5wjieB+5KaxINimfTFpfAJ67fV2jqdAfNY2ZTuDooMrC/cij",
-	"yNHVlEyqnXzCMyPHWTynruaIaugKwMPbR0GAS2EjfmRdRn/txbLjvMAx72u/uuEi91yWW+AV0pbraiu0",
-	"J932o6r0fdnJoRm3s/8YU/p3S2sd7F8uXYyJ/swuNp24C/fY1/h6NYKOLx8sGH5wajXqOQDVKgUacA+A",
-	"nW43OFUPFDP6O3gNU9EfaX1zEIlY3opEClPrO/ziL4Gj70ZMkDTluMOsB794tsXSpB/w/vl3H4DF2y6d",
-	"jJDFmwkVQXn4Cq5od1kti3Z3c27uDXmwy1M3q6XEPmd2GPb1AE0xQEuqL4ZSKZnXd/+FAMlleuZdpfZf",
-	"esunwd55sylokFkmTcV4QkCFbj1aZ63p6GZ5QMFdSxEF2hJYACCU1UwwUaiUOgfdI/fJsiZfpOAYRSvy",
-	"ceJTeo7jLvT70F73vUfAmLYO0DHtShEVCJuK9O1uGSdcRs0S4MwJ32oenFyBNBobhppDY0//vmAGxJvq",
-	"pqp4EmjUVQ0LpOhWqr/Dz9Pyqy+lrpmbpt0rmooyj90U1jk2ExFS2gRc4G67c9W6a33bFvPbIpHkTSxj",
-	"vRWfQpFMwMC+saa6nQjjWPu6J52cBae7OMr8cXfXNftwyz32Sr3I4lrCG3rnWVOUNO5+BQJqu9/AprGb",
-	"DiJ7JI5b7bDN8SznN5PHtVxnl56BPRZt07W8+Nx6JAEBRhdEa1MPZawTprTL1sBpG8dQKZ2CPoS2Poep",
-	"6KKjMvKsHiNe0cOHr7OoXxpEsNqFTPLb4bzh4bylUlilDgIWZaKpOskLoSJwaLxymO+GXWf7l0pf3NZ1",
-	"y76cM4pu/9xf3JgxuUb5FV3yMzqwyXJZ8ou/lOCwAgiaRPVmrbquit2h4wh7Un9TqYzdXV1veBnUPS/s",
-	"mk0wweDt/lbOpGDXMkusIz9K04k5OzykCWyHeuwW0ByamQqhKbdUwXG9qWC7ta21KOPY+2imIvkENFNj",
-	"fgNALE3xTRda/aZcpc7eTHUceb/KbHsKVp4kr/E4QFf6Wayz6Dk8xL7wXy/evgmYkUMlALnzIuUq4knE",
-	"3GMh3P2URTo0fn3a48ifLURY1cMm6Z6bROostyfoQCJG2dh10ZiRnipXzhBWwJbh7phbxAflcarfI42K",
-	"+9oC/kZM56dnrQhct/FC0j+RJoML4DlGhL9fZZ3OcXh8xBKuIj1m/VkqYMv0uRGPTuDPonWvCnBL9fdB",
-	"piN8+7oT3inBnDMSJ2PrKtngYXg1fp7Xo6w/YzSpjVoW3idwc3yHajcWGOOfw+mDz3fWZ4PaZoyTKvAj",
-	"q2qHWjVCLPoeoCgZd5NZITFRMey6+UwHq+IehXnbe3X8N/Ps/rTTKp30kJX6b5VYkPj7DVDks1TPU2FH",
-	"6SCqAX4bFxtMLQAcRXSEyUSonHlYMa2e4p+sbAqH9+14RzHltGibYS9Os7qsiaacRbHe2l140Macb6rn",
-	"y1E9X1rH0OLxGzDAAwVC4TG/gSIk2v3Nh1MWjZ7dA6Fl/VYHrJlHJ78MYH2De6mmy2ZDaXyPc7iWvtkw",
-	"copKnOhYNxqUeY9frdghL/WUjblCfGqM4VtRaywoiJj7xZMJOSAQ62fvEq1TV6fToETXBGRCniQzlk41",
-	"RGCw/57or/s6HZEXZqAzJGBG4zGfiFBYtW/grKYmc30rEgq+yARIpoDpowK/NM3Pb/IKv4QtZccf88lL",
-	"nSXQfbXxLrLvRX7kt3P6W9xjy7iHElPadQEhkFUFLHfXdM8/hXkXMAFMQs30ju7GxvouFaih9nd+2yfs",
-	"JZb7Laf4Z8gpYvoj1vpGRAxwYsYacGcJZfHh2XrRKmFWjjGsuP2edDqtvsrn73TJrkfYUNv76W776FH7",
-	"pxL5W7fdaW/QxeYGVLOQjqVxe50owgwBqYHgo5Ats9o3J6iUhsliaPG1SHnr+m7uFnZeJND4fby+Cz63",
-	"CJYEfiX+kOoeLCjcVCblMVY0EyeZvd7g0x1orRVJPMoOiWh+WHXDDyM9RhY0RJPLgVHa+ZHtcCsWCi3f",
-	"CT2JhesawXwhFn1IdSvR1DGFG70W4759scU7/U3MEHcIeL75uPit83ev2I2YVX0NquK++/zm/PXzO2yY",
-	"zllnCRjapFxFcO/CLQnEuKY09kYqJNlzNEcEI2MXtzj5YNgiiHJ5wp551qSaJ/jmuViqG0iu0qMWb+J7",
-	"LyqJr7DoGKj8scEHp78/I7sAE5/FFycA45o7FphPsGg2i2+AGMSRWwUuAidT4HUq3PtdzLFt0dQ/5Pkn",
-	"EWbYzw2GhEO+zu8CzOLVsxbxlFOx95grPhRjKH8Es4goEYo3IpCEqjeFFPfUzzqLpAG81vL0Ey344g2I",
-	"Pg/lIoSZUTqFBDkwj0mFYEMK8GYLN/1F8IjFRC1ef9+YJ0NsnFeMqxnwDY4FbC5c1imXaZnXOX/GSx1H",
-	"tevrXhi4eMEbK5MuBsyqQp5gnr2v9c2NEPYRLNJzc6tCGUs6vxYe5t1vR75o3XAUU7tN49iNxLX8IvAu",
-	"0QXbi5UuTty7ROtBxXNeyCG4o6SCrGVe0jdpIsOqycDOWdJUvhOt7KLUzeEEtZ79slVLLELEeaetskim",
-	"dV+l+HZAMTv6tfBtrHmo+PoFngn2RWfW+yS4umQ+l1i4lz/1axoAiqosBwLNp4637q7v/v8AAAD//w==",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
+	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
+	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
+	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
+	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
+	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
+	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
+	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
+	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
+	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
+	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
+	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
+	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
+	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
+	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
+	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
+	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
+	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
+	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
+	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
+	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
+	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
+	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
+	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
+	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
+	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
+	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
+	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
+	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
+	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
+	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
+	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
+	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
+	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
+	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
+	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
+	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
+	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
+	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
+	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
+	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
+	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
+	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
+	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
+	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
+	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
+	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
+	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
+	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
+	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
+	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
+	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
+	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
+	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
+	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
+	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
+	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
+	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
+	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
+	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
+	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
+	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
+	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
+	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
+	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
+	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
+	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
+	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
+	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
+	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
+	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
+	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
+	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
+	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
+	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
+	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
+	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
+	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
+	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
+	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
+	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
+	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
+	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
+	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
+	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
+	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
+	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
+	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
+	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
+	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
+	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
+	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
+	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
+	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
+	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
+	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
+	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
+	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
+	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
+	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
+	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
+	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
+	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
+	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
+	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
+	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
+	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
+	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
+	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
+	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
+	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
+	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
+	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
+	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
+	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
+	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
+	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
+	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
+	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
+	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
+	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
+	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
+	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
+	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
+	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
+	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
+	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
+	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
+	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
+	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
+	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
+	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
+	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
+	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
+	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
+	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
+	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
+	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
+	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
+	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
+	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
+	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
+	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
+	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
+	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
+	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
+	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
+	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
+	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
+	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
+	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
+	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
+	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
+	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
+	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
+	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
+	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
+	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
+	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
+	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
+	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
+	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
+	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
+	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
+	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
+	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
+	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
+	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
+	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
+	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
+	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
+	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
+	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
+	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
+	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
+	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
+	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
+	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
+	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
+	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
+	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
+	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
+	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
+	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
+	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
+	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
+	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
+	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
+	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
+	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
+	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
+	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
+	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
+	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
+	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
+	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
+	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
+	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
+	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
+	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
+	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
+	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
+	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
+	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
+	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
+	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
+	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
+	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
+	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
+	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
+	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
+	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
+	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
+	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
+	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
+	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
+	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
+	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
+	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
+	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
+	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
+	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
+	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
+	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
+	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
+	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
+	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
+	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
+	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
+	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
+	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
+	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
+	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
+	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
+	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
+	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
+	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
+	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
+	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
+	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
+	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
+	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
+	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
+	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
+	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
+	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
+	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
+	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
+	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
+	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
+	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
+	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
+	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
+	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
+	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
+	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
+	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
+	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
+	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
+	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
+	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
+	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
+	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
+	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
+	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
+	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
+	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
+	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
+	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
+	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
+	"OLYuDP8VlGpOdfccWpZkOxelvjrbnctO9nQn2XF68p2JfVqQCEkcU4CaIK1ovP3f38JaCyAokbpSjtOT",
+	"qamOLVMkCCwsrOvzmC+oIYvSABMcGGqjfkz2CZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8VUD",
+	"dMvSvCyEW8rWW9ih9QfmHuTG225qqlxPktNvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
+	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
+	"2uQQmohkJI5gLP97lfA9QeHbcuGxV2Oj4+f7rijuCsY11oMxqWZfc4sg7mNdR4sFNj/SKU8jnUYD32Eo",
+	"rZp2TJUAi4eFWlD6NOXyGTtpsZDPgflCqhnW0VlfNNJMc+jNZnPBE2veLvuiI5Fa9r2LfFzb7r5XEKUi",
+	"usHG9+CZ9cvn76GlFSBZ+vMPALr4hECLzLSuuMCPfnUagaMkwAoJiwf8uUiT29CpGlz/HosbESM5NaiK",
+	"pxZUs+tj5BiZgv4ohw20LtK0AAxkDgUhU5XMj/RcDkD3upuixGIIQt2IJM0S/N3IVpTYscP4INxlUcA+",
+	"m5dIxDBRkImZ8USMVabFUdg3+21m3vPzSfDkCo4SiBvBvUIxiELzhJPymOLSMMyMivDCQr+cnbZa5pbU",
+	"yECz3zrqnBZijzpNeCpGEF7xn/qkeP+Wu9KsZMx1CgDKnyKpKQmQj3ZhXN73JlxmPIaJJWjJqpBo2cts",
+	"nAVfVgAVCjpXXXXYoa/VjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
+	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
+	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/Gjrm//221Eb/TIV3/j57URo2MmU",
+	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
+	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv175hcebtP2Mb+/O5298",
+	"tWK5uqRosAN75ydURdj/M7oRTHzhgzSeMyVBqntG4/TYjx6F3WystO0OmEVS/xSwHvzWYz/St+YqS5ia",
+	"yQCQkFydLTVt2c3cu5Q/xhBsBFx01P0/2aB83uQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFCiL0dMc7iHe",
+	"MKx3U2yL3cTQKEb282/uE+F359dzY/Rja92YAzS3mZBFZb6xwntBE71FsGXzzbznxnwBEoIM9Nvszlw1",
+	"2w3kKUXqU1xrt7rrvkZRk9lxkUSGPghmaPQekBFMfJnGKsxPu+0MzI1AWPIJKGAP+CAs5aO2bAeOJu4H",
+	"ZIdcY0q7y6/2bCnauF1kLAbX5RWWbVthmXNeggYdJUL/EVdEDBeqM9FsVXKjiOGCGeabqtgofyHSNJIo",
+	"+FOu9cyYr1eeoWntTnsZvija4LlV2QgaYzgJGmG/SZPSHKiJB0vRGAsep+O5Y/xZ+ZYH6jvJhW8jM0y6",
+	"5sQaU91FDeBpHfdpqd6xf12T3H7jSFEBEO8Z8Oj1uqnQaY+IZnjaZIhcwey6EucPj0UIJ2tJ70x5hjof",
+	"9lfNUlduqPJ9sLM4B/km6Tb+cvvp/MPL1+9+u3j5+/vzi4tP7z68uDPiraF7FkNv2zSteJN5kMaVXDHh",
+	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/132afi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
+	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pXvltX+lpVxeH+eI3ZwISZ4dXAtFviQa1QWB1Kcc/1+a801",
+	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
+	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTbsO3qUoSdKk24gdXmZxucvuscRN89",
+	"vIKZ+zDIjrkPeVZZSvMJ0I7SfMIgoHMjZKgSwCbS7N15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5QcNjrvRSgTo",
+	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKPfkqhXpuwKRlQB",
+	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QxHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
+	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
+	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4dcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
+	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Ox1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/J",
+	"eO4+oBA2XG+sIEAE+Qy3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
+	"a8rD3Qeay7Cvvqw4IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GLmK441GPIL",
+	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
+	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9YMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
+	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXfkB+Rr20m9J8MX7wtxObCJE+Y1wy",
+	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8R",
+	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
+	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
+	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/SbVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
+	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvdVEgNffQQ",
+	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
+	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDErxjy/ZjMDxPvVclG",
+	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3m58YgHBBBvRG6ozSJRkihCo5i",
+	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafb5thGpAKOlMJYyHYQKB7KHL",
+	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCX5ur7wpo3h/B90UH7z1O48V//+KQyn28/fzPefulp3oOUZOn",
+	"klVxo1z4oBYP6z7rcYHNZMOs2Ga31Asl0XNFuLx/jITvU6lnnj3hMhoKnbIf/+/5r78Ymfivi3dvA9sW",
+	"zDpnj9jfop9/Qsh3iilDcAZjM3TOqRuRsNcfP75/xnpmq9qpdbPWBBISiFKnmuGfkcoFGF/y2T0eZDpV",
+	"E6B+Aa4ceiZKt5LCYk7TucWAeQTAmrqlDCbEgoLqEWn5BirOJpJO8IkI52BSX0o3Cph8oG3rQ1lLiGka",
+	"85LUFkBUBzbN03QVjoCvxXg+sTn4V6QBFLsabcet696ljEEJSXXgXN9xpM0JV1W3LFUqqlrrzipb6wqe",
+	"WPlWsJdEQh//SvPTuA84bK2yBJrW7Kp0WftSmtfoGimbwopY1fMug8LTqdf3jb9tkM/Na1vMd47i6KaI",
+	"BNtxP1PrG6R5lhuSK96pgKuvCNZwZKn9ADaxix1u293Xnyu6r3fHbYKH72Yyl+LVNotKQM1Y0qD2t1Zi",
+	"eB6GuYGDJn3eLIRv3cdmllwb7KLEwQYyVyR8doT8/xA4WLKKnAelks2LEndRNottQ18Tqah0/l1pomce",
+	"l1cnbjj964sTYR73zKR/NzIflpG5tQG5VuPViFSYCz4EJBx7Vaj2shR3i7cQ301pAsPz9tDkyqSM5Mir",
+	"wOTXgkKYQC3LXvIkjkRijwYgrJvb8gJrvLDz3MZa4PjDWohMLwlqeRPlTaTr1IbftO3V+m57/XvYXl8z",
+	"NPQ+MwpMipkz/vyc78JRHslUmb18b6bTsTPWVkMK4OW/5pbd9630fSvd91Y6r9g1EO2IUu3OyCA/TcFS",
+	"WNUDej/mwtImzJM+peGqCzzfsQbRS9YAjAKADwbuz45gFsp7EwGkojzWAQWV8uzeYvkS1ocxrrEmF8lQ",
+	"eRhgsMp8z5FLY02TMYg1JsCZFjJssk8V2aSq/E+ZVZIm86JjsWOiO9dlK5WGnwxJ1bWQ0K948frd+98/",
+	"vvvby7d3jbvtreGPScTjDzjywwBe5mzXuafgqjsrix/xOjK4iG+fSh8tN/rK6kf8/iKbel7/GEG6aRLF",
+	"ceTqwU47QWMC0erC03mSRoMYHFOKU+awS2WlYBECwVkd/1HwvFABa8BQHhGnCqSlcXuJ1182upfmG5eN",
+	"u6LCeo4TfvTRUpwvTPpd0JiIdKyMXL7/7aM5H5LYL50eq2mhdJpPo2P7ZsdtTH31XcuN2fpXQUNd27lY",
+	"enNCEt2KPKAodZX8AV5qrK4Ul/NCQOfanZSzHV0LMTX+jkpAWZgfuXQoqjvGI6zyTMyvR+awW5MUgwvf",
+	"wnX3j/rxDgukfRANgg1eg51BV30tpDeLqOth63aaZ4CsSwzowGtDvXyE2+ixkA2SNXlver9Gt9GP1uDA",
+	"WTPGbRJMjb/LUoCLQOc4HUcQILIJ6jDhw3QRYAzZR36Gk6QAhdY6K5hQ/Y3410pZeurNzznZ3QAzA65l",
+	"sCFqKYHy7lcJYLYxOHbJrj2+HbjXWw1i5i5r7IRdlH+9psbTfGbuByfcf4OrdTPZDSM94Em4Uw2R/6AV",
+	"MCdLDJVkWUP76VAlLuq0ZN3R4ApLumPz6Z6QXV9VjAClLZsa1z8XJtsqgBgykdZZIfe9gYBVnpBFCYFb",
+	"H0w+Po0V5ItniXmnyJKo4wuxKIU09kikOi9GRg0PldtqKqQ9Il1/Fw4eWwOHAEan2ZRHJVWy8JB/d+my",
+	"ECCeaC1Wq+4mTNWdY29SNkWdgN+2yX8u51A0DeWZ1yIE7TDlwCkaYMyaaEzJK4X/Ntk7WFWVaDZKuExL",
+	"6/dz6+4QFFKdM0slUDR4CryrxoB4fNR6dHTS+tjp5AYEDHqRfuCspDwwWUM/EIuhuUf7CQ2mUBioyAIa",
+	"shP2Vt1Y9kBjfocJnzn2sy3CPzifK9vIkIcJND9PnVFQo8nhalJTIc3aG41IE7qH6REKHh7FIk1FcjRK",
+	"VDZd7Ta8EDz8Ba7+T7x4T/z/GkHuACWwMZnrP+ImYHb+Tr24Obr9yeOggb2+OCUqSwGJOdHpqpBkzMv/",
+	"fkZ/nwitsSnZiJ+xf4EZXykWKzlymR6sMmo2agVNLkEbrtXWXljwVVsAxcfugWRU6yZ4Zw5AI6wMhVWz",
+	"/pwNeDEP8ML7+6bYwd4G2FT0HyjCe33Y6/mrboa+jlJYJ22u2c1fy8lfqUkWUNyXtQk1XN3hT0t47+it",
+	"r1U5cAyG8RoGWIzzWaj2KjXV2lVNKUsrO01UmGH/qJpC3E6LBOGF57FC0lB9nbmx3O2MQQ+0JrUjyy8A",
+	"rpcitFse1IMhfeaban3Uwld09aC15ferjFrsqz2Pb0P3iisjF/lM7BS58L5eT+TCm+1dp2P76IX/FtWA",
+	"Wa9U4rl/M56EWPL8EfJVACQx5jfCyy79oCHfBwXPAeD9SNajfdp7xjh+zfmQo+hGEGoNoJ4DqEXIIn0p",
+	"JSoGkbCBShKoOQfoC0m1y4kIE/vtObpSLJI6NfNmyde9rBehBXCN6ob7kBpMp1Ec4yWYVNN84oEG5Jk9",
+	"LSTcdUJAOS6xR5U9yxDrP2JbKuzpn0jDJUmOiOhDrtuEHnQ3WiyxTZDXja4viHUdFZQ1QIhtABqwgwLb",
+	"FjXsHvfzc1xbr9dYsj+wmDGSW9iKRidYBUyCvl7p7RNkXNQHlR0atikEauDCaDgUCUQNlGTTLJkqTeoB",
+	"T2DXZFAVc9xHag+J/X/OwIsm22FzIaUVeJDCCfFNToqFZdNDi6O98lDieC6ZylJ7Kjn1DP2XVsHnLf9S",
+	"zYxG984xKtUIqWOTGnm0SNPYcmDAOTVSULmRqGw0xkMBDkR8zoxOpFBhXWdZ4zRMw6EkvSBSnXsWKUw5",
+	"exYMzso9SdZ5HF2LA2o7lyBGg8CWCAd5JU3IjLuGwhZpI1R5r9pZq8WgNDqNJqJSLPAdDiwR2yhAtKoa",
+	"3ZPHG2u9D/ZLJV7FazVDeDKeCITgtw3SNUlfHON2LERn/FWDME2tchnpQSKmXA6iNWUOLwpXfoPEfHIQ",
+	"xRG3iOtrCPryi++RqC+f4rmNFtVYcKER/fKjwlBCgWDPRrSxrYWYOE+P2q2jdqfAaUxBmxyUcSmKg1bU",
+	"QDS6R61mq53T81Hiw0Zk9JpIBLWweDd06JVvJOJXqnRcUrZBYZJ8BY2CGshNKPs2I/fTKs7ovltGoB0v",
+	"H5WVnbT8IMofWTS47it1rT2au6fNp0+NlOE3Ivl7uxh3SaKp8Ej4iE61GKaxNW1v3v79CNa11WofjofF",
+	"k+L14ZlhJEOs6crkxPhCwkN0mRjv1niotfX2hFEIuW8ehkWj8UNRYjaN2fg68fg2/3V+1x3GWKu89Xme",
+	"36RwoBc1srn7K5V8EDCeh+BuoH4B7UJQNpEcHaWCT/ysIiqBo0mkJ5QG316qXsW2wrsOr8Sf7hqwyjj4",
+	"JZ4kQFc/QXttI3DVdGSrpG4P7r8qwStu3bfKCyFRvZv1kq1idMEmHv4z0+kEPJlEgPeMpZxQTI+kSxXM",
+	"e/5oHoR4u1dxB1vhJEhUBprsyDuwdhHuD/lNH6aIX/A5kQwUpDz3Nh1Gcj3SLm7MsCrrQi6g5/UIvGW8",
+	"tMl6xugBRAzOnscqC1/CH1i72WJC3ohYTYXfRx5JBlAZ9P0JwEwlUMVNgCFqInSOUXYpe79wnR7BbY/e",
+	"vOhhtRE2SKbMvJUIn9FwcskfYgR6rLKkyV4C2HH7jFEdOzRpTWCr2D4KG/RNE8EnlzKOboQmhDr4iC50",
+	"0eFrMWcqYRMo02ATPmdaUORXmCeYoUeS5Y9EzyJKWKw01E4D2HRZUBYfiNO4vB0X7O75VGhXoj1NxDD6",
+	"AoMgeyNgOhuMjZ/ZSzLZHEYy0mMR9gIzePjor70t+QqNVV5BVzjlxvExX/1/n/nRv36/+t8/Xl426cef",
+	"/mp+ubz860//5y+NpURo0JjwL2/wRmetMirD2jwUTPRrEuG8Ti8RAxHdiJxSHHsL8gkoyGFhBvwXbx09",
+	"vbptB53W3ZH3c8krb+BvpOJLijvlCKWioCgbUdhlj0/BcbiUcFmX+ct8Kc3m7LLby4aeigHJBDRQtJut",
+	"y0Zw2YhC+NXexXyE7XnwMWDgUH/z8WqTG75q3hC+GIqbpp7LQRxJ0fSH1Lxp45XRBK8sy/rCFWboNBXu",
+	"tovnhrvwstG9vWwkGb5cksl1IwWrHS7W2WAgRCjCy8bd3aXEPqJKH7S0hQ7XpjbDecynUyEpDeZ+9TQ8",
+	"6YZlzW7Xqmg5Q35qPTx2P+HXgv3Y03wo0vnHcSK0+WbvJ0xw4Ukj4rCJChwvO4JvNSchMyqERxLDp4AF",
+	"VV7k9xpG8ycvRTEvWX9YYV1AYAzOfxsKTcDxH8fhZo4/AXH4/aZ5GUUp8v1KPv9Wgc/fDAjxQqlPMxFQ",
+	"w+CR0x+6ZmIBkdHCicNMHcg1NyKw3ieHrVWH5niNeeqKIgncdFspjONb88/Kighz151qIeCL9VRBjHEM",
+	"W77o9oUPOOSrkhk6phz+yojuaxGHz+m6g+u+GgOZfQ3foM3Ah6lIzAV/ZFymUTpHxie+3MB+Zv4P3VdQ",
+	"Ol78TrvVugu8JL93t2CxIsvotFVaplhMVqzz2jzQaKN29j6z8RyOAhwXG4o4ZsNETVi71WKpYh1AT3z6",
+	"5H89Y2et/wXeTxyrmQjrLWPNpWaDljGqJKkJzdFCzjiOO7MQ8NZmxtdvuH0Ljar3WzcReDLd7nrTymYX",
+	"qMGh06m3UMLThzxuip5pqnJXECLjGhRRUFHe4yDjA/OnayGmuQc75nqzygd8bdK5D6jkATlVASFuEmnz",
+	"3v4Rv1X38wd4xY3jMZ17O2nM+pgN4LaFHvM4hvB2X2yxGwptOAtCHQuAbq5dqj+6cgbtcCBssYMMQVAl",
+	"c5UPlHAdCwmo8NT7x3TKY4EVDYpikEKOIiyGQEGmwgfzOyJFPEOkKBWHS/URWIpHtRFlog6T8WBknaxi",
+	"8PWyyUQkLIFaGCFDsUWVzwda4zuS7q8kzJbkoyDQI8UK4NZbSXIkb6KUE2bfCivojXfdt2QFDQZimhZY",
+	"Qdcj99jKxVHCB+I/iuynC01n8PWT1nJHWSRv1jbeu2r9tS3uiQIbx6wczU9thkq+sOsNFU9YAtt2rJJQ",
+	"JHmMdMKvoeF4f1l/4z8M6j2wodmT9F8hhlsm6xjd3QR/GjUeBUqwj1pe52FlYt00z9euXmyMCJ9Q/jMQ",
+	"zwB1BywHRXnYcnTl/I32hlfeRyWuEu8FQdtUiN6KmfdyG1kAW2Is/yk3cuCgjs7/8Uf7H9f/6oSPs5eq",
+	"NX2UtPnPJ4MX4tXodfRf179M3qr3f3zQH7O/z/7/83+02p2T07NHj5885f1BKIajcbQMibPIJurt3eO9",
+	"n7ZNH6tZpEXhKAnwuyty5DCzExegzb4KzjKMXjgK3q0UUNVhe3yb/7KAlbw8OaCSIs1mKknHzrADrxYw",
+	"4o1d56lLJqHxH+0DsgWZ7U+AwliImpcZbzfquqimNiI281evRojlj9A/L/27Gxduh/mvBk9e9bKt7yqq",
+	"sYMdsX6L59BU+TavJ6YY+cu5g5mwpf/mv/RVvsmxSLAqbWPmAmCRchoHAYn5iZLp2A9YZFNjUoQ8Fbav",
+	"OSg3zW1V4leB1XJYExEZRRDKX1M9umVWht7R6w4uGQhMqmYzqOJ2kzmIlRZhQOhfRRrYqVBmu60rdDXi",
+	"UVrg2lcqFlzWW4E6nSbqhsdOicD4PaWiJtNsDaZpmeJptQslqhbLpYAtVg61YbYmAtWsv3AYSR5bznXq",
+	"PY5xH16RutoSaGwqkkjBMAVkvPB9OovvA+udvy5mlJIVE5BGE/EPJc0y/vbxObQQ81Q8p24qyx0tEpug",
+	"KrJnYUjEY12HD7DwiT5ZQECjzJU3iU+ap+WT6B51UrerZzbRRn4e7OhcT8eRrCdA/cbdmvJduLx7I5rZ",
+	"T8GuMj/dVbOrk/aNgFQR9pKzpVgswpFIkFw00myizJKWEjrTm+zQevlWSUHwRnurjbzgjrbYd/UBslqF",
+	"nvio6smDMU9GOTgr1ERI8jV8PKJH+fmQRlBj5GXHICud4L4373hmJFp8AeigoNNqMSdFEHr9C15zZ18t",
+	"juRGSf8MYBUAFNXoyYbRUL/nt27kStNTh1Olo9RCME4TytrP5eCo8M3Ft3H5tbkceMOHQf+7KOpKofEU",
+	"9ZZKeIWRbFFJd0b0PkE3bbV6fqvSX1UYDSMR1md7A1qc778XGG8OCM3oZvWq8jw4LqjK2z0esSqcCNsF",
+	"fHUbQUQ6OZFA9obQivKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
+	"K4eYtZrpP5UKZ1EcE9DeVlHL87xe/SBRy+rTeRH59mR35Nv/TPhAsNdqOsUO3/zIz29f7E8rNQIWr1ky",
+	"Alr1GgGPNjICqmbImgUOPumfGRBK0XH7F3N3s8H+8sgMiPVFrGYgPnY/5bSIP/7lkbn6p2Z+En83MrY3",
+	"MlqHNTKgLw8G2W5UGRvt1cZGa8nYaH0tY8P2HO5ga5zVbGvggb3YiKQZhwP8myRFlAznEyliwbCDvglL",
+	"9KWGwz1AWFfbFse3+S8rI/sQswLHk4ZoSQMBqZXO+bDpQwvllCL05B80M7NdFsqfqBvhHW87I/DuhKPr",
+	"JK+2JIAnmwtJgI2Xbw+zcgNTSPq2xAozdJExoX479E1qMcCVHAjXVslErAXCP+tS85E4gPdAbT6EOUh8",
+	"ByuNwW1MPh/i+RAm33fGhh0ZG7ZnY6gkxsoRtwOrXL+1c+xTgjlnHz2cWiMRkt4eAfUeZKEaZBOS9HXR",
+	"0wlPiP9cSbEqRvrC3nRNT+R5H/NggkvNpuGwMjGjkglPCwkZIbMJ8NaG5mQf6BszCftBtppbFZr2/tf7",
+	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
+	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
+	"BXPN3r94ZazE5xd/fzhRK3A0j2/NP3fHnmtUtT/f8gmSD2OTRsCkQqRNDZUgYGJi2pPNxoppAalSMWf9",
+	"DLSMKzie8DngT5YnnX+JpHhXcAa/mZLQVYkPZS7/4lJt5kvPif3adaw18gaYz7kna93rf647v1eAHAOo",
+	"EBzUsfFD7RbYvBlmm3a8QwO5O+lYn2/MxbquHhgdyVEs/EgIgTGYfUTW8f5sSgd2KMweW6UbuuQjHsaL",
+	"eGU8U+iJUTIP5yMKqNdwsBizFqHHNZMHq5+x03YHOwjgZGIDgAOXy2C3y1FtvMmeYe17p5KpzwV2WCIz",
+	"AhQBAwxhLSLNkmg0Tmu1Ars2Answ/9TxDiG3iDn/cwIiaG6JNBRdQ9hmyqPQkrPbZhVo1nK86ixVbMrn",
+	"y8Jj3+TfV3reAN8Tly6ixFyisz6BGUU34rfpYcTlHAhuLFsRFOADeDe0P5W4HTCUr73e+7bmffQzh8BW",
+	"CXg/cov01s8C6UrqAkg6gEJbJBqDNB625sGmr1dIp3x+GAn9ec76XF6zNOFSD0USgKdui3nZe5Rc1zWH",
+	"RZ8kzmZPRqFReokALx/aMdOxmGgR34gSKI4pn3+z0u1QLxs/+xNmjMAzx50VMHchO33cbm8u8jTTD1zk",
+	"nbRzpM+DFk4Jzchsxuf1Cv2NisJDHePaHthIRIkKmdle7GnMB6LHuDGziwXPrjZ3wkMRQGEEAAD2ha2F",
+	"KDEDzYt861r9U6LkCF8f/DyYoi07rf+uotCFYx6UjH8iwjtfxh1GFwUtC63mNYq5Jds7XGXPctFo3ok9",
+	"4NIIr/WAloXXDu/c1n/8+9mhLpFHU7BzGm9BCApecOnqveTY9kTpFsb7KkutV6tm1I7CPNqWXGzRKWU8",
+	"xZZ46hbVRt2pIRPmzuCV9QU4tMDKiCrwUvamqM16zkuJLK5EKadL0dHVD6J/Pu9m+Xy7YWmMSxydwobC",
+	"OdhSyf2cxddur2yu6TZ/L5WlAFfptVzkMWesKKKk3ObpNsd3ht/cuLZjaZq2+e42M/oOX7osGPepKMRG",
+	"sBdavIE3to743DkFhYzitO450+JGJDz2Wg9UAsFp2F0zlcUh4IviDttDbVDL10qwA9sw9g1FtavYligq",
+	"vTYl+08VydWdimVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOALi2xZgxy/z7MofQEUY9j/TzGtHRoQ",
+	"iyJ6fIs/rGsPjsxGgRtqJmSYH2YQUiPN32Q0CMzrAAB3f86gTCgi/HhyONnfxJziu8Y+B+P+Gf5e9p5V",
+	"tUe/Wh7k2uqOKpqPCaIBgoEW1pfLOZuopMY2ZHtnMB2Gu67zunbknSetzp6ih6dLttMTVZlqXIRvsbVi",
+	"YsXi8C3NdgqrKSKhbhEWySiTazzIMwk/4scBQxIVRu6RVARoz9m1mCMGFeA4w+UUPSitIcGcaC2qpAZy",
+	"wx1b43H423IYfjP71YGZuA3bqXXDEpgyErrttXvrYdNzRwxG7GAWdoYEmYg0iQZ6FVbrr3TJOkD5sWB6",
+	"yiWhBgD5nYOQN7vtqHM67gX0c/ts4n5+HLofT1pHIZ/r3jP2tMXMT5bbrOndA1NwUkTw/tAnK1XCepFM",
+	"RXLD457jea0q4Eqjifhg/OAqLHZ41uf20dMrRGJvBad3P07+Z/w/4f8cTSKZpUL/z9FYZYn+HxjwT2Uo",
+	"7aVI8kAQZtuazSk+U0nozVR73KsatX2/SgD5svFWjWyN7rpA0s0d0LD3byk2nthI/MJTdDQ7J6dBzjzR",
+	"6LY7WBjzdxVnZl7azU7QGPIoNgrt9CxAXHath1nc6LbP2k+ekj9rjG/z/bPOyekWGgKlvwrAPZvUUjTy",
+	"Khplichp5KBuDqoacFOZz6NJcaPjwDaFZlZTIfk0atoZr9ru7/C6veFoIjlUUDbn9dbESEnrFHWj3Ww1",
+	"W2b6aHSNbuOk2caP8vXhYRhhMOl9YsabAgseRSpQtKmqqWSVzPucv3/DzH13XygxyBJoGPp8Vaz1ibSr",
+	"QCwuDm9ceVOf8FQlx7EarShsHXM9ZoMxjyRGGSA42GQWZn8OvFhDlQCTKBr/mJoluDhbysCzMEpZrEZV",
+	"eC065XGMtVFq9G3BKdJkTWMumwAvr8cibATmLwrwpTczOajHzNm1pRXhwcpavVCkYPbcwmBwTOlQJRPL",
+	"plXwH8zaNrqNp8Mnj8LWk/aTJ6eDx+Gjs6e8MxSctwZnZzxstc/4SX94Omz3O/1W/0mnMwjbZ+GjQfus",
+	"3xq2Wrz1xJwMU7NvnnaarWanCa1oibiJVKZf4yMaztgkZ/iPdTV7f0CNvc5cYWDhRWoNpJwb0VwfRxEy",
+	"TaJ6AD9g99gNqGELUfgg8vZBZS3eO/vN0gBffoMmPkI0lva8kY7qctmf58xcEBC3DFBA2yQAYi6xntUv",
+	"PUS+hTr8CQMm4MhYDe4LHtdX6c63L/MehlTTrrzasiITH18lAx/zJEhtxZjQB8rMBIBDGMegW+1T9lrs",
+	"FSVm1Fw/s9WJo0QIjf125vHmNAfgvHPzB1ufwVM2E4nAwNe1ENOFrJCYe3/PZCgSi6+XZBIijFjJfykt",
+	"qDs7x0elyA+jWV+MMsn6AtmyiKM6hDJtekxfjCKpbYOyOWzIeY7VTCSUcy9LIJFC9tf5QSSRzKSjIn98",
+	"1Frq0UX1DVbGO2n75ONYzWBbDAVPjWVGCDAyFSNXAn92FzQs/f1CYsQdKYunAggjzkQfULvRjMHUlvkg",
+	"73iGPD3sU+yMegoZGNhNAsklUw+G4D09iH0ErR3QUbjc/BzJQZxB21cbT4FVPdZen3fHf/hUJL9nMvIH",
+	"UNY8XTW4xkSFIvamJ+8hf6WM0ZsCLVKA7efdRkpfK9SneftaDZlZ3cZOuqi2Ugb/pn+n07+GOD/uKk/P",
+	"A1myEVus87oRybyvwjnkrLDcZYpbr+ZTrOuyhLeVvJNLiWYCLU7EMNMC7VdHlI3LqY3jS7ojkqMm60k1",
+	"6xVATOBqLNsZKJ1q1H3LKXMqhBiMlRbSxmsWlBS+w4KS2lm3bK49HrCyOMBORfiG7i3oFO10zd1OO/S/",
+	"zdpsR7ZZ1+kg1cwBTJUs9dJKxsY7goHwOH7llp8M5wV5KJnbdZJwVTn9Zeu34IWkY7HJG0j7pLLxYd+4",
+	"+WuF32M+/lgxGqorMNKJ9QTe8HaSjPekkVabkhTCxTR+X5AJY0lQuTHSYqtfKAID8lubA5LrbjcGqNtS",
+	"NTsbGAOodjfelILmD9QE9K7V3u4PthfPgs6vdis+0sPvHwfWeI6Jy4tKKCJJzJCT1DV2lkVUteDJYFyI",
+	"p074l1+EHKXjRhehYfbq4V0ZzDCGf/jKaZ+yxMcGCM6EOlXA7+mcVaAgXRlxnqicrTUElS036pd/iS/B",
+	"fknhyAIthJrR/Iwvgr8DukypjgD4G8yllamJi8Kf/+5BAOg4GzW6diKP4tTHDOCDNLqB4GgS8fg3mUaE",
+	"P3mAjkIr5+ujGLQZa6lZimN7O6oWnLmoIMoRQM3IkKmZOIRGOb7FH+7WhI69Cdo7wICS7R022oZf+96E",
+	"L5xmKpsq+4ubdDSbYj64NpsY73dvaJH7mA048CqrIYeBWgaGKjEY3vM5Ogx8MCbz3LalElkZ4Pv4xoRI",
+	"WBnQFGwz2lCALQDr3S3qtI0x6J0G+2rayZs2Xyvlb1+TNtpR1bzAUHOFjWPLoOop9cC7BTmKpr/bAgsH",
+	"AsYLtIexKQUT9wqibVkkQgrG9SZXaqtjpw9ud39IZYcyubIF/PwfdI7oIENCfff7TjQDLkwWISSY9eCb",
+	"7FyyCPpOwU9WclCGaZJw6dTsc3i3h1GmDbYgzyRYU+SLdh+Bmh0ItEkKKEoXrkAHA9/mm2wmxLWnfX7B",
+	"T9VwKJLtIzs0O3XHdi78w6em4j6tJsJa3sNiW3KUF+Mf7ky3u+T4Fn+468KZuPuW2QRdwK7PyqaXJWoK",
+	"QrD0CDye2W2VA2ouYQQs7SMhwwe4i9zuOEeTzlXS2k7c7XfBB7zlA98FL8ELR+ErVrf+cGjJtzbmAc6H",
+	"Nymb8nm+h62EcgnhWuC/1NcUE6V+3HUqH02lhyCsa53NJQKhx0etR0cnrY+dTgnVu9ntioDhhuzENePu",
+	"oPgJhvkAocJ63hlWdBFd+GyZV2mQrOHgj8WwMJj1kxm4TkBpUWK3xL1bjXlXhxUKZY65BrCw2vehBo5v",
+	"8Yf9+jm3OgVpUj0lUt65+QA1gBO3/0SBZumMWjUPd0adVqtZ2+RYa98FcHYT7g35PmMOz8LW+bk4sGS6",
+	"8pHaj6dzF5P2+fp0QH6LX2KmcoAAJQVTUIEvB2BszbjOQ1DNdTUBz8GS+VNUBqwP1FSm+yaRjCaZeTIg",
+	"s1IEoxhN8HJ/FYn8tVn7x4WMPR9cI6K6BmSlNqb+N8ne+6GVOxdOOrfr3ixk5p8rmSZ8kP55E/K/YkOW",
+	"S8ArL2ziMvBerl7Jw4Zkj/0QTRe38UE0xs9zL3WfxQIS99EQdQJWrFKTAWbgsRfdtrKTkhhi2rKkJikq",
+	"MoeG5dhKD666qDrFUbEngsYM8rAQmDyiQPROGwUO3ofu3L2nRgc6TsxZUn99yuo94det1L0pdi95Ac8e",
+	"w/BRqkU8XFusUliZg4jsPpLpj+45aqFDOGFLp+nQT6EuZXCGWRz/SlmcM1t2UKhxkOn4rZrBn/Gv8NFH",
+	"nAn8bKc5WFObUIxtYYmlDAu9QZZCeblKIa9/ModNKpKJzsNFiHCpFRvypL4SBjIA4dizgAg6Le9EPsCG",
+	"ppxTLTt4RYTlIzzmQblXH5M5KJjU+PSNoJFhRqncat0+xQQv/MDPEDC5oNDRco8L4fQqHSwwLWRa1CGK",
+	"qwv3iwWoudME31qs5C6OtLyKpp6ifJcm3xyzLlnByfrRvRFmaqLEqS0ycGsr0s/nDTo6bfCHS2NLKi32",
+	"IGc16wSJ/4q1fGkECxVbSRVpf24jtl5WFL2zgP2RqdTYtkZBh+ERdC2UEBG8pxHUtbyeT+qKTBvdxmwc",
+	"peIo5n0RN3L+q7+cBS04+Bh32G/kw/0Gx8hcZYmrk7JO3yfvXnf3W7JAHq/DId+3QJ0o2eAaqH7wXvMD",
+	"PYTpLMHkErq+9ZZMfAvbsbLF0Vd0ZbtwYZt1BzweZDFPxao6ccYHAIOOXp8IjdkMdgaCKmP/tvml1WQ9",
+	"qCHuWVYhHsc+pwTl2CNpbOsYPUurjQlQ33iomvGJkqNLmY7FpMl6UIrqWqp0NrGJJ7ANUaHDsgNkO1Dl",
+	"RWbiU23JvXQqpkY7mH/L2mHcPMCa7mOvu80Oe+LIvCJumvIaXTLvc6veFWMX+1duzSUyhCjV6Z0F+td2",
+	"bBzarSHjYOQD67gfbVnGDe9+0PrtjYqZvdyNcwI2ZUM8a3lBuqEQRQJBp4LwMqtszooa1+gUajrFOyzV",
+	"7ZdSF1KRf+FxaXXRJCg8uic8crsC7o2LM20Z91lJGfdWgnEOeIZVqo72GcCxWwKA+hUcFWiTG5Y7Nuhi",
+	"UZyPdMNmitDsIzmI4gg32vFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwiaVNkwkmEkR36yfmEUy7YaaZud",
+	"kYIWX9MWgyVZLI6wU7zafDevBNo9D0RyKndHaohUsYkQ8GkWiyb7aA8ZOC1SngqEDp/xKKWY5lxophIm",
+	"VbmB/yGLxfngnvhqtobtCG7Lqa7gqs/wwleNTfd2/qoXKbpUB8AAoGPkd55j2q7m1oljYb/rlVURKmtO",
+	"mkof/DzHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8S5oQAhliRCvsQ3HDl5plfObt38/aptPs5javEZHsTnW",
+	"jgDbnDt524aaBy99ayVAcjmIeGzN9AUKWY/IJ4mm4nAgjLlQbVB6b2y8uiJf/Uybk0dTziOMwmrqnsKl",
+	"a5VeicY6vk3ce+7FsJNP18ocMOk8AhyOUpuhsSjJI2W0mgwIdImC3UDliTjGEX5PN9l5rBWbKq2jfiyo",
+	"ypWXqkN6LW+IDyrg9nwsBtf71d/Bq3nGTQ2hNX9Ba+EDmBfKSteKroNgaiYCyEA2kN9EIKbIVxPfSDNw",
+	"j6WaAWXPbBzFULZgDnd0/eB8LwERNSN/qBJ6ztL5FDZikqg/mVhKVZdUytUwyx+yh2SJfcissVQX5Nq6",
+	"daNztJbwrZlswCWIY2bxxypPSZj4TXHLzJ2NUlnjNmU7+kpZbQ5SJv3wsBolQuutX3oHNygr+D52sroD",
+	"Lgci3k31rta5f2QiEyG8cKQZPicWjiEtgHoQ9J5nfG4+NlMCaNADNZlE6TNCVeeaPjBqG1BYm+w53s7o",
+	"NuC3oJIa87CUwoPqRiSBLVezJkkJnTjc6esKxkWqpjj6LSTBXG2l3yrugZJSDFKVrMXve26vvMATYSvH",
+	"Cx9Xhj37F3vANMZpOtXdYzifjvDTpkpGx0BQctxpdVpH7Q7dqbEE0Fcbrt85+6+Ld28ZvmVA9Cj09MNE",
+	"wb3nIQSLW5QfNJtwGQ2FTol7CzBpdSUioF1WWvO1i0qq/vuSHnZJIbaDU+1QHTdcUDFIRLra3riga74h",
+	"wMUNuncpUHTx+t37N6/+7+8f3/3t5VsIIqQ/b0TGjxDbKx9xoIACrsf6YAKtbcD6c8qS7n8wOJpsd3Ms",
+	"fUSqbE/MrNCUnRfwl6K1RB8e3+IPK7kbPo15Cg9FPksJQ4pSNuRRTEh1qXH6VQnuB94TB3cPHAv4NoDr",
+	"rOphz3gBL8A43XqrGV/HorDztNTJovDgtu5227IScBn++i2SKODIf9CITwMZ6mgi3M4HTEqz+3fY/Nt7",
+	"DXaSjZmflVj5vTfDIyONRyCOXfbXHnAtaKpuV1IEzFwDf+4xohLEgAq8hT1ObR18InjofQXuCAa9GoI3",
+	"gHOgkVl5Wd/oPXYVPDAPwATbbMSLlCf7xWxwTbuNy6zVOhm4+YFft2iWwrf/O9zsIFW1X01d+EmaHSgc",
+	"VqsLlEXjaZKIhnupjk6r/V0LF85jKXbnxAgav6gBtzA+q65319XBo3EBaV2njrdXugUGDeu2rzH96aL7",
+	"x0ZziWsu56SUNWWwoVZRfJnGwDdoQXe2ygJHwBKxVpbQe6XwpnUEeZLweRlPxjKc24MEcNtgb2Pn3rqE",
+	"q+P3uBEyVcnclUiKL+mHTOap6alSMRjfKP9QJ6TQt/WrJd2P5HgXE803EanYEsSibVT0ac3OGMjIJt6Y",
+	"jS7X6I55+zNXA/TRpoFq+6nxveCnuw0iOg/fSXDsFt1br4hgSVY1Eca46t0ZT8RYZVochf08ZjRVOh0l",
+	"Qv8RexDVqUrEMFHYQYLXTXgS8bCPke0/9y7acodUH8kYSvwmPSMMubn0SRzdiDJalc335C4eUZ5NK3WJ",
+	"fgX/xwsRet2+Vh4sAfO5Gz06OUDY7HoAqfcP3lJJsZTKuJRr3C87YUrG82dFP+wm0tYNW+F5LXtcl/Kd",
+	"dKUz2L2I/kXAxJeBmBKDXu+Gx5GR7ncynvcqWKTj+e7abX9nrcScCJM5SzLZJf5sXWD19XrsSnJKZVaH",
+	"PwcF24OUV1+pWEAbe1BKXqj5jQDkKltOk2RS2y4/l1TwmmH8PiUW88G1JrpRSP9XDRPi51uO79N4Hrh2",
+	"pXFkVPO86v5SpaLK9DorM71KCdGA9ShHtAcJ9EiVbDPtgCdJJELkPzWTiJUctuUKCj0gjIlVScSsFoeO",
+	"ve8Zg+K7WaQFO213WA84hCbqRoS9JrtIuQyhrcK8vN0rVW9O7culb94GQoVIut8rTNBCOKFcc9pLIqGP",
+	"X1htWJen70y2MBoORSKk7b2Bwi04gmUGVZUIWwUAfzr9lESp+BRB5QQVtFPbM2x2aLM1B+9zJYfRqGnL",
+	"Mz4IreLMlfNIlebwpKi0wvyctWfrSdBIMmmPbWd8fPOW98kWNkO7xGY4uwuKOsghsW7IwmQERISbGRQU",
+	"PIElghMvcs3r7oyD443H5qRBFgrYwgD6YHXvVwm72GWoEvGldSeJ5mFYkGfPNNhMctskubeWmGyRu5SK",
+	"E3CL+9XH2OOE1cIbiDnWf9F3h5EEPrT8bthHl8mN2NBsmY4rXjEmEEAZt1zLR+tu4TW3qSuG/hFvdHYT",
+	"YEEJxEL/NHu8vfker4zU3d8e/zYDee8zDOQVE/Yskqkyx/hAbOk6ELLal6OEz476cDRDbL3SwT921Ydd",
+	"CC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ6/RyvgcfuuRcMvFlmiCh",
+	"P9OCHjyIeTTRl9I2Vva5FgE0akIJLVTh/qDRxMIHaYfAOkP/oqTE1kzZc8fsug+Ol3kiaBJqlDO7D6fK",
+	"LLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1FUs8251CVMKpMj94w2aR",
+	"1F2iwAa5guls7tG1cvG337BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8tp8F8gDDL5+ixSFjw/oCZTDOFVhf",
+	"1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4QkrmB1Q7b4jSH90jAplBD",
+	"NuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZKHkjEqj7p4IVNuBSyWjA",
+	"Y/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bGww+aCIqeFcNE0IHD+5pg",
+	"gsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyC45zD0V4orb7bLc8/7Lii8CCyu/yL2Pbqs+BqX",
+	"kt6ieykZO2JR2GX+a5hPGTMj7LL8RS6xCnhZTgqhkQJ2JzWiInaCi0katYOy+60Fh/23xRiRJ+D3GxSu",
+	"VnCrcYLemVGHfN5kH40tZE4CB/FFUhEwDQKEMDIznshIjvQzCNyi4YbxOC3KG4tpkBZA6Fti8y51jckG",
+	"RiecWH3MR43HTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3lNzDfGDnw07A+vYTuPt3HYpZh9y",
+	"AA/3Xo1u57R1crcQuVj28c1VgS3OBmdWp2Jq/GHEL3V9vo2KYEALDCgjx/4E3/rgFZ27PJro/8EM71rM",
+	"PcuQ3g095oY3Lp2qwfXvsbgRsS52H/vKfsHOnI2hmdss3qqjJo9PlCxT+x8N30rl4XzhdCo0mC8MMxSp",
+	"+5ORf+M+HaVJNBoBnsYwGiFY0m2DT/rRKFOZhgnlMx6lkRyd2x5386Fn2Las7Gu0a6GoFT8PM9yF9Kv4",
+	"I6OvYzGH2VotcxrE+EMkIdoAP0/MsU4XGKfheeGBHvxSt93yUGM6p62WDXLoRvfxnbdsAAM9aC5Mi5lG",
+	"F0YBWGW8h1vVhcMe1/Gc0cyhe+pjMxE+A3YVoYmNeTOApjeGmPnt5XCIo4JclZXnHab/sTf9nZNHG63A",
+	"yclWS3C6dg06J4+Lq3B6srAK9kghMQ2FK+BGGGmN8ECNjiN8dCyVeBkQ9eQ7rLnlhry7OkSpyCoa+bxc",
+	"BE7nOrwpOF7RCHGBlYr+Rnepvq98dUWnnst7gtuOuorxRKBp0Z+7/mdtge+SZF6MHSE3vIsTWRcN2Abn",
+	"FgRNWapQsHIoy8qQYZ66AsGXuZQ2VweuJ+3WPh9cjxKVSeJjRVgZ0IhslKhZ3rQNaWkeNtm5h9ZHH84B",
+	"SZqznjlKe10Ge7uYpjB216Xsvf/tIyu35f6Puev/7/X5xeueHYoP5AsZ8MXcIbpleb4RPmVKMh3JgWgy",
+	"pOntZ/E1NDFqIcwQ3l1UjQF6OHuUbQ+T+YdMlubZzRB2TrMXetMbdSckO1sGwr7bgd/twO924Hc78Lsd",
+	"+Ke3A3ew8VYBoToLoC+A+oeHcOLGsZqZs5unzCYcF0JfXyVf+SqSWMCEhEJG6ADnwLNQYL5DtasxuX0G",
+	"E+xj97t52F1lLOvChqkSgXzwxgxE9NXZWLEJn5udaIVnVeCdyDu2h2UoyEUtxadmAnxO7Uiza2neDfHz",
+	"v5pZH2x+Mc7G1VaLvAc+yB5DrHJVgHnYg/dANBBXu1cF7vGwpAnAPib8Gvf0AsXJVsJTQAApWc5EqWHl",
+	"Lv1EzPAsxrSe2bMpQiHzJNJKsmHua+WptiJoCwAD66bRTBqfd6SGR3B0Rem8OQlzRGQsAABWkwrsczPa",
+	"XZYHv7n/wrxWMzYx7qo91owCg3eBvqg4ziPxXGNDqiisHYzjK/nw3rr1xShC6hitlGTg7s5Ucm18bSiP",
+	"LZSnP8MqPFvyTH44JI1ChUXOLAHEEijUMFo8VLgL4UEUH5hoEd8IXcZNo25EvbBoy17k/QjIc5hjAaJg",
+	"ZUSq2TYisMmWPS44n1Xp8JRNlE4ZgPYbYQS7lgItZsviXgMZvhbT9BkBEys1hAgIlAVB+liXp4teeIP4",
+	"Gu2IgkUhxdHgpapy2bbpEC66Kqtj99PpK+6AE7Y5ei2stSOlrLFf0HcMp4kKM6y2sAizn3NP+CpogJIu",
+	"+qCPP3awHPjkH2jNxnntKbrN523fJPee4Sp7wiSCpoDNS3eWnTDPsz5vN2qN7cLc5xK6Pr7rbanaambW",
+	"H57G8MUn22N0voGy2BfxeqNstHl2HcZd5ZGELA0pS5W6Rn8QgNuwgkVnsWvcLU6hsS/g0sB8s8qis8bC",
+	"oQ6Ve7Q6HI+xJzy5gZVNazxdFgDnq03DnFssShxoewVc+cI9v/3CAigdsxr1FFi32x9bT/zYsB4kYsrl",
+	"ILLx0fyj+XNC/w4aQoYvMP6HN2odnSxwzi1Eehce1nbF68lgTWw3j/+0O6hDwyz2mne2Lb9fGPcCV54N",
+	"a+psMABOlkJos/FHFg2u+0pda6yvjaYCittULBKzexvdVrPVDhqZdMM2c+h+tTNYLyx4QU7XHxgLe6Uu",
+	"/qqF226WKDw4R8KG2hzXB5oKof9EhM9Yzy0bkORAbAR0OFqiY8t6RfWlxIodsF5hF/XATkVUM/Qt8Ng0",
+	"zsVEgesJUTxxKW0Q7AfNnEThsYIcE23PHDY3pRgv+jcB2O5gw6esZ9RkcRhNZnSf98hOC+xra+1T/u5a",
+	"JJfSpUIXHCpS5PjhpOsxQUSa9bCJpQeQaTkdnLgRMmW9onT0WCri2NXpCxmWl8fjd8SDgJ4u03mVSmUD",
+	"tbHj/t6+IP+euVKsKzmzhqRNu49VHGJsizM9pU7XIlXhWnWwjT1A+b9q9Gu65v5dwBzeJS8h+EGzazEP",
+	"7JYAzUOfJPbDVHxJLZAN+Ew1osKs9iBzz+1q27sWX/2DUzc8xRgb0wreKWWxMPZyrmLX+cXbUbL8Eslr",
+	"S8ayNCyzfVgkB3EWCu1yPV4cf8U46Oqr1Y3mNXrR2Kl0vinVy0JeahPEE3yjvDEwp4Dxc9hBQ19nLrl8",
+	"ZxN4xuKJNnKsQcj/Vkh3qyQaLXezBNTBtDCE25V8N6UJuLtiqrovxpBfv13Ku69J2KqZfKWSCX7TWY1z",
+	"OSCT0fywMn9ekdh17Y+YpHe/ntRuMibhZqYibID9jwW78YtmYe4lo1CXGohGSX+dWAI9A/nLknAtb1kS",
+	"7k1w+ufe3cX8vblX1YZXM2PW3Pqbt2JC7nzt8O3u7+32blVNAApqIZ2LOcWZCF1tIfC25bwhNRLkmUf3",
+	"5/CQCDptkTu4YOPc7+4ONiTSM1O6hSY4JmiYDSzM13TlNxg/agSV1WurTt6yyra2kfABz7QoQDP8M9ms",
+	"tg/VIqgQvxpuhyB+oRynxjOVlnkjajb2T5Ulkse1BezHfAq9zVCW7HbiiqDLN7rrjCbO9Ppj+AKv2/YN",
+	"Lujo2H8rjbO+niq40tg3F3M58AIEnccf253uyWn37LGNOpq3sgeMWV8eC40QDutu8ajiFv8SMhT6uvj9",
+	"HHcErsZm2sbdlqcPTW+pmCPIguMMt3lb27X8zJEkUVhggXWCWPYkQnLwiQjr2SQiETnBqXZgV94Y/xQ7",
+	"pDtMhPiXOHhVkxvayrCqXWNblKqBLV6Cv6+ZuBFJk51DS4WwDHaaKQn2w4zPsaAOQc2SJLoREJQNRfKJ",
+	"z3tE1+BFmJbTODgZzjJ/QPx1P0O5JsWam5ujcryiN3JBwL1ROOwR+pBdj1yoV5odJSggKyZ8mKh/CWnL",
+	"B8i7afwHfXy/bk61D3O1AJVq5d/8aQupMe+0meeA71+L0oV9bXunqHsd2Sr95qmAZTKNYoevwmfgY22u",
+	"i0vRyFfpSPOMr68hP3qx8TT31KRKqTQPfLiRoGppIOWOJJsILqEfbFndmfc6hLL786sX1ATkAnyVQMcD",
+	"0gBYdEy8x3Uogl+AbwBn2aqAkWIFEIvatnkXmpgOA0PmJsn2XCLmjjFXcPEgxNJPVDYap9gbIFjKk5FI",
+	"NYRC4tg3dn8gVteSplEwg1EhaJGmMUFPulZLYO2nWvESspi5HNSiCPazdsh/wQMWJwiGZ3cJfnRhPXOA",
+	"oTISYebrIk+fJtFonEKdRTQRKksvxEBJs61b27otMC1b5E+37OMkoCs/UrgFQNjB4DJ9DVsJl1kVyNwK",
+	"QDPJU6pLbZVt1y3ZvlvEj98JQrMy77NUw+Or01tCO1t0qqvutOBUoyyu+3a79Nt3O4hrma7+5MwBAFun",
+	"Pp2H0N9lRgwJXNKSUs2oPJRHqUPVttukXuWP8rQu5W+v+paCsVk6LlUJ63c7AbZ1EYYtQMByCOtigfx2",
+	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bcQtN1zj0+CPa3KTDjRsT8jO3WWxAndgE6i6SiwCVOqf",
+	"8y9fgZA+AMaWeneeNZVWIew1tt56L0TKo7jaG8CrAjBvPWzhBXhJLIJchLBEtT/GLmRc+pxRFY4ITBLV",
+	"l3wkrD9HofK12FM2iw3Qfly5yTO5EacasKnfRxHbmitfQTnUh0xSldXVjqzzeCLUo9azjQuR11DSH7D+",
+	"mM40zvoqRBcRaxM8oCK7caKEDWA9oDvvGbqDOhuMkWLfOIRYhZtzEaS2bJkgZNHLbF7KSwkFwfRYdDVz",
+	"mJ6uB2udh6cw5O6GxUc8kgHrCx2FwsJzCz4xU24BOcEhhioMFqVBqRN8KckLfmPMWsn6gGA7EDF4veYG",
+	"FIugZl1j8qZKhQyOEMbZIOF63GQXfjDNDFKqlPGJkiPWKziVPTYWPCEKe0xN2DccRhKAuy8lVWdCcTcV",
+	"T1s0Io+qBeeNwJx0Knj4DFWQ5WX5QSPBSyQRNKlHX9mezuVSFvlcykqm8Rz+kMmv6vfjNDkbEesk6RbI",
+	"jo9DKofoTjh6wCN4l+TjGNrIiUW2hRAaWwUONj8YM7kys9L+Duv0HdbpO6zTd1in77BO32GdDgLr9Eol",
+	"zsro5sbA/YI81YZfeOiY9Q4UT47TbXOOp07tHE+bGiOVrnkmK9afuMcgAYVdgNB/p3sPITr8IZMeW1ER",
+	"XmSd/7Wm32t9XaBHwZ3pveNgVZRaC5qsjZ+8EDz8RaRoirdWEOmWkf1tJHJFmq3iqU1smsVIVtCIkfqA",
+	"34iEj8SvutF9ckpbs9E9aRsV/cV8etppuYNOr2pAaj3tnj3tnj35x4I9MAgH/icf7Mv/okYQREqEm2rw",
+	"QY1YC2htc4Zba1EJ8CiO5Ogigp5r/GzNUTwdc02taYJP6GxepXVIF5inm4MV0/Rt/OEcJ6zdaZXe2Bmp",
+	"OZVRO68yMN8RADyANHnCjJvOSkoVdTsnT5/cVdkJ2x831fWa1mcGnxVeRQdYJYWue8xHFuADyvMAmhgA",
+	"faci0UqC067HagZsrLSBdM29Q6/VrEBztiNN+WFi8bTZjm/xh/KmocMizKGUbF2VBNw1a4ocoALXtnRc",
+	"i7m1QG3pFrZ4YL9Hk/Ww4AZ73ou8aDNpo0fUGC7FjNrinzGzg5mYTNMIGJ6xt/VS5hVSGGSOYwzHUIgH",
+	"Goo5G6jpHB5o6y6QYcrYhzZuk/ND/+gTQ8Nd5iqDaNZP5l164stUDNIe+9Hr2L+UxOc2yXSKxFFSzX6y",
+	"gRzqXIMgTjRkUkFAbcY1G3KdiqSLPE2n7U7eFU82qVfDOk2EFjK1YysN7sCTdq3r2IFYet8C2IlIRuII",
+	"5Ox/l3XUw1yXtImUl21tmz5/j9xMByCu+zfvwK3qsVtcxv0b7uw5eYiOu9NaO+5cVBYD80YhDtTUqLMJ",
+	"nxtHExrwwHdHT34u9iOj2helAUdBis2rza21KiOToTpMKR6wSiWZDIg5HYwRo8EBMsFYM5FcwJloslf4",
+	"tiOBwBQ+KAvwdI55SGnJZ4sYAMhb1eeD62fFrMhMJOJSQgJgpKClYY5Zij7AHBO4KHKAkudue2QQA0FN",
+	"BBwYSOZHhwlQJwASr5imeGzEkXGiFzMRy8wUzy5lnuf5QRMdBFGiRZY19UvKSIdTAElnCWVBxBc+SIE5",
+	"AoMOxgqHg/603Sk7lswiPyf+zofQY2GzDxR2y+T68MDGquA3GaqDUqIiaXFeilwIm18LMS1mTsAP3abK",
+	"sDxy/AZz91b6IK9H9B2wFkYKyVkh3wZ+NroU4ooV4fBWqyIe3rnbvZGz+AYY8o7Jg+pstZCVtXWRxmJb",
+	"ChIG1LVkdn8tBUf8Wrj8qLkpPC1W6prx1OLm8FIs9L1Vcpcng3F0Iw6kladCYtLd2OMLSVzsYrDhCM1i",
+	"MUyL7oTGsmogkMGaaOqytriJBBcD6L2gx/ikpA2CXnFnbphFS/lqD2TtRt0k33zG57uweq8QiTAaDg8j",
+	"D+dF6iEGQRxNUGk+cqkxh57hQUnIZj28tre8vOZr+drWSduzbYVmecr1rLVFvVpzJiBJ7fKulL8sJDNd",
+	"LPB2E98BC9TWBQ2rIpjGNPiQydzzmCoVQz4FhThoTJNIJaDGG4ngMUF4uR/tuVsV41yKVuIZsNKbKhjt",
+	"lESi83arONgLI+kVdry3mlCmYtasvuCV2weFWjjLtxDjTGwd0tqG6KI7RfCFQyLiqpnQGCR8RhVJOd6r",
+	"reFJx0I22XueaWO3pjPAFaTDkKzZEqh1M/Y/i0IHmoRco/vdj4nQ2aTQ/nixN1tCF29a18ovYjSae/9Z",
+	"VgYb1RwUgUqu0RaueT1UHBuz7zB78Y1frdsXxEEI4Varh5/lbiOaX9bMMqpI6XR5/9kh17bQwVdxDakK",
+	"+yOFn5MsFvDCTCUQhfGPqvbm8SG7ngeJNeKB7zzCqjqvmOsUGq4/RVAObN2uPONdQNIpWCVy8FzJYTRq",
+	"2nzVB6FVnGHid9EYgRnKYffzCTstz19+8zbL6RY2S6fEZnlkbRaeincyntNSbixe5xgTcDt/bUPY14wr",
+	"grMimeBJHIkkL8uPZKoY9IPupFFLXZiunVVQpKXK8G0eHrsW07TQaBtp1mm1GI+1yvtq8z4H7MSHRyzr",
+	"Q/vkB+GHOL/BFT/RDDW1GCQi/T2TQOiFaYlsYpTb46ARR1I0uk/8AqmPWF8N3hl+l306//Dy9bvfLl7+",
+	"/v784uLTuw8vzGxMVSRR77j8Z+uYfHszyinXembhECciBLNHgI2IFuGFSNNIjnTALuA5urmsacjQ3263",
+	"vCJM/yoz32L+E0SemQQIK+DM1GHwX/C5M+xniZIjfBLfqyNlhaWf9b13XFEA41+3d5wyDN9JbYuXs6my",
+	"v7i5Q40a88E1FDpATa5IIhUSlrZTnJ1FDP6JknAukV61NVWepl34glHh/4BSkcZvH59Dnj/mcmmYxapq",
+	"I/+TKMWiyDh+JXiKJao48KH7HUAWJioUMSSkEnfo4GHkfTJNctlNxRcz4vd8nkNh+a0GlvsHQovaC2u+",
+	"Fwmj+7kTxJgiaRLxeNvNUFjzqoNjrGJke/LCdGOuWV8IyfgoEQjcxWKeiqSuhksqaxQsFZKjui3AQfwc",
+	"xbERnOV9Eckb5RV1lOyCLoEFVp4Kr4zvLdWMUcGc60uDvAiKKVOyyc7tmrmEEv1RjwEG37i8WdplQyF0",
+	"wP7IVEqkAHb/E8M4iDSW1VxK2wZtMcDzCyLJZuNoMKZslIjDJvtkYbG8leAI/5DmKzXC5h8pbkRiw/jV",
+	"JQRLqmBHc9ptL7Ckjsyg7F7g4Q2XAxEeWZPyKMltSrMZdaomR2nCpcZWSerKDnnKj4RMosEYVOWV3czm",
+	"n9RceoQVlgkkL4T5i1Szxk5bArNWh0nkfFeQfwYFCRVI3jWFNH8duvD5WCktbEOZBejlYXiE+2G9PvSH",
+	"t2An+zpxakxxMdvIVLYKhL0psP9bxaWNp0GEl4wI92x/QqpFPCyjSoSnf1c8B1c8S7vYHG6eamg/KhI1",
+	"ZXH8K+mTs1ar2Wo10DOgbQq65q2awZ/xr/DRR5yBE/zKTpPwniSyit2aCuLwaEQT2pysOYMXCR2aLZzN",
+	"xiq2Jyk6GbbMMBWJLXE1H2VQemdRU2pC4LU0QLCPMXMLXX01mTRm8GHCC/u3uMXsFd/t/O/H2L0fY1DS",
+	"0OeD64WO6rxgfMG83vNoQ69hlbv7Ea/YPlD9VknxK5aOXtUUvF1d6TlRLrgLYdBUyI3CoC/xOeyXFMMs",
+	"I2q/dEFPHWejRteO5yiG65ZCmd6uepklaiqOfxZJDBG6HdgJaNorZBCXba/45EnrdL2QvlXpryqMhhE2",
+	"XNXgr5KbamsFoRReJUwLkFXWF7GSI81Sv1iH5mJZrmka8q4EKsRfqKuDGPPOcuzLcA3F2sti8vdISMkb",
+	"W4rGAauyv8nNRrO4U2HyJpttQdV/9YrjPObzA3aXQMdiNBHsX9iHv+nuKZwHGQawK1hfe2DQ9sBO7EFf",
+	"l+tQSQSdTsYLm40VQo4LwaxNxn7sFcyz3k+lHP+/wQCWduliOZSL8xSmwb3+s0IriJIEh48o/VU0ZO5A",
+	"zYWGpBDm0ZpX2PGTisTc4v99bh09vbo9vTvCHzp3f2kss7fVgGE3t3kJ89EXbBt3ZIm0RRtBwVAEfAnf",
+	"7is05APNXJ64w98XDUez7XN+IOPG5EviDwU+phTo795jgkKXxfIT7+7Vyk14Kp5zBFFetkbXGZSuZPcz",
+	"Ygo+j7nWfha1sQRxsE3vKV76tjQzC8W5hV7UfOqXF3WaiEmUTZx+XlrkmkZVzQVDLZ+3DT7BNtjGk+Zp",
+	"qwSRZfMyY1ALFQoalFbAjIoUOcYTi0U4EvU5pjOuGYRvIH4N4ugF+qOUAIcLlku1SQ5jLvqp8NGxRbWp",
+	"pN1m3GhaMeA6NYpWC5bAgYDpB6iChGi4kDhIzeLo2uhoSA0QV1wagVvPU/S0wBODEHhifieKq7GaGdc+",
+	"dzkiHVxK7MXIxY7NhEyDQrQeyHFVwmKhNZLk2vJkc04tx+sJwq4kzj4S6XP0/vdToK6K4xHGXvpZOBIW",
+	"UZyq5ircXjvZuR7utIPGOBoZbdQ+aZ5hpOdaxOY77TaFfiDU8xR/KezRR1DN74WGJLi+ny2g7tMnT1or",
+	"VSpUaaDubzVbrRPrSdPFR6v1b/7FM78JAABn8y/e3Xf4wZbhLBxwpVq2emry3rhEhdkgXX8C3aM6RCW4",
+	"scoDua/QeAMoLqtJsaVLQUJze02BvYDNxnO7vQk1blTsHN82IIeKTnyZqqRa1fUG+oYsTbOf4x42DHOW",
+	"GK3kQkTIQ8KGfJAGVstAEZrtVrMpR7gcJKfJekM1yHQPFF5K06mDhXtfSrNHgzzciZUN0OT36t3z3y6w",
+	"B/pVJN9NNYOODbNkMGQ4rtjFVAyiIWmln56ZmYPoFVuwhMsUH87On9IaDsqXeoMxERhsYUzSWDqfGwN9",
+	"0wgaICmgswcZ1ILsb4nHhZOkcXvZ4Ollo3tZWmJ/2QguUT3BJQsKCv5q1dEltGLDyi+xHedTBXHRY/Ny",
+	"hVHwNICnBPZugcXl9FRUQNgCqBQDp00DqwEDUrYBWYzBtZivGVB5566a1QYgjTkF6EVFqeYIZBCLKoUT",
+	"KzmyUegNjayu0Gk0WVnw9jMYDF4Rc6SZkLwfC6Dj5Ah8Co4CpPYy2WQ9o0d6FiA0LzBFLQY9LD2m+Vxj",
+	"tVR/jv86tYoGpLFfPa2jUzF15G5YZYUYwdRUZ77UZD00cHoB60EhK2lO668TioSX2QnWuOvLzrmdM2eP",
+	"7ZhzdCEGK4bG9gCIOPM/7FB3v95tdVz+txmRC93XX4kAMJO3FmXy9OkTNO/El2nMJeFAfb5aZaBMwAq1",
+	"r1pttlXZZUEjk5F5uG+rBW5IHZt53HtIXnWvHcsH+ojpLBmMeQInU8lwrhzZaeNx6xE6fs7+to4gjveR",
+	"ncKSZJN0yaTNBeCl3dcVmgr9UV2b6QSODqos3I88DC1dTcGk2ssn7OpoksUL6mqBqIauADy8QxQE2BQ2",
+	"4kdWZfQ3Xiwzzgsc86H2qx0u0vBmuQVeIm25rjZCe9puPipL3xedHJpxM/uPMaV/t7LWwfzlo40x0Z/Z",
+	"xbYTd2Ef+yu+XoWg48sHS4YfnFq1eg7AOk+BBtwDYKebDU7VA35Gfw+vYSb6Y6Wuj0IRRzciiYSu9B1e",
+	"uEvg6LsWUyRNOWkx48Evn21xpNNPeP/8u/eCBb+8dFEI5o9kQoZQHl5pDQM46Gd72VXBcJvwL78IOTJC",
+	"2zZ6vcQIX3FPyLcUb7hKKItTNyfc+uXXO2dmGOb1AE0xQEuqL0aRlFFe3/1XAiSP0q5zlZp/7a2eBnPn",
+	"7aagRmaZNBWTKQEV2vVodBuz8fXqgIK9liIKtCWwAEBIo5lgolAptY7aHfvJqiZfpOAYh2vyceJLeo7j",
+	"9vp9aK+73iNgTNsE6Jh2pQg9wqaON+t2Gac8CuslwFkQvvU8OLkCqTU2DDWH2pz+fcE0iDfVTZXxJNCo",
+	"yxoWSNGtVX/Ht7Piq6+krlmYpv0rmnyZx24K4xzrqRhQ2gRc4Hazddm4a3zfFovbIonIm1jFxCu+DEQy",
+	"BQP72pjqZiK0Ze1rn7ZyFpz28ijzx91dVezDHffYG/kqiysJb+id53VR0tj74fEws/sNbBqz6SCyR+K4",
+	"0w7bHs9ycTM5XMtNdmkX7LFwl67l5edWIwkIMLogWps6KGOVMKlstgZO2ziGSukU9CG09VlMRRsdjULH",
+	"6jHmJT18+DrL+uVQxLmdPRTVdy20/nDeUSmsUwcBCzNRV53khZAhODROOSx2w26y/QulL3br2mVfzRlF",
+	"t3/pLq7NmNyg/Iou+Rkd2GS1LLnFX0lwWAIETaJ6vVFdV8nuUHGIPam/yTSK7V1tb3gR1D0v7JpPMcHg",
+	"7P5GzqRg1jJLjCM/TtOp7h4f0wQ2B2piF1Af67kcQFNuoYLjalvBtmtbaVHGsfPRdEnyCWimJvwagFjq",
+	"MDQJA9EWpM24TK29mao4dH6V3vUULD1JfsXjAF3p57HKwpfwEPPC/3Xx7m3AdDSSApA7L1IuQ56EzD4W",
+	"wt3PWKgG2q1PcxK6s4UIq3rYJN2zk0id5eYEHUaIUTaxXTR6rGbSljMMSmDLcHcsLOJX5XGq3iO1ivvG",
+	"Av5WzBanZ6MIXLv2QtI/kSaDC+A5Wgx+v8xarZPBSYclXIZqwvrzVMCW6XMtHp3Cn0XjXhXgjurvU5SO",
+	"8e2rTnirBHPOSJyMnatkg6/Dq/Hzoh5l/TmjSa3VsnA+gZ3jO1S7scAY/wJOH3y+tz4bVjZjnJaBHxlV",
+	"O1KyFmLRDwBFybidzBKJCf2w6/YzHayLe3jzdvDq+O/m2f1pp3U66WtW6r+TYkni7zdAkc9SNU+FGaWF",
+	"qAb4bVxsMLUAcBTREaZTIXPmYcmUfIZ/MrIpLN635R3FlNOybYa9OPXqsjqacpbFemd34as25nxXPQ9H",
+	"9Ty0jqHl4zdggAcKhMITfg1FSLT76w+nLBs9+wdCi/qtClgzj04+DGB9jXupostmS2n8gHO4kb7ZMnKK",
+	"SpzoWLcalP6AXy3ZIa/VjE24RHxqjOEbUastKIiY+/7JhBwQiPVzcIlWqa3TqVGiKwIyA54kc5bOFERg",
+	"sP+e6K/7Kh2TF6ahMyRgWuExn4iBMGpfw1lNTebqRiQUfIkSIJkCpo8S/NI0P7/JK3wIW8qMP+bT1ypL",
+	"oPtq611k3ov8yO/n9Pe4x45xDylmtOsCQiArC1jur+lefhnkXcAEMAk103u6G1vru1Sghjrc+W2ecJBY",
+	"7vec4p8hp4jpj1ipaxEywImZKMCdJZTFr8/Wi1YJM3KMYcXd96TVadVVPn+nS/Y9wkbK3E+1m51HzScF",
+	"8rd2s9XcoovNDqhiIS1L4+46UQwyBKQGgg8vW2a0b05QGWkW+aHFX0XKG1d3C7cw8xIBjd/nq7vgtkGw",
+	"JPAr8YeU92BB4abUKY+xopk4ycz1Gp9uQWuNSOJRdkxE86OyG34aqwmyoCGaXA6M0syPbItbsVRo+V6o",
+	"aSxs1wjmC7HoI5I3EZo62rvRr2LSNy+2fKe/iTniDgHPN5/43zp//4Zdi3nZ16Aq7i+3b89/fXmHDdM5",
+	"6ywBQ+uUyxDu7d2SQIwrSmOvI4kke5bmiGBkzOL6kw+GLYIoFyfsuWNNqniCa56LI3kNyVV61PJNXO9F",
+	"KfEVFh0DlT82+OD09+dkF2Di039xAjCuuKPHfIJFs1l8DcQgltwqsBG4KAVeJ+/e72OObYu6+iEvv4hB",
+	"hv3cYEhY5Ov8LsAsXj5rIU85FXtPuOQjMYHyRzCLiBLBvxGBJJS9KaS4Z27WWRhpwGstTj/Rgi/fgOjz",
+	"UC4GMDNSpZAgB+axSCLYkAS8We+mLwQPWUzU4tX3jXkywsZ5ybicA9/gRMDmwmWd8Sgt8jrnz3it4rBy",
+	"fe0LAxcveGNF0sWAGVXIE8yz95W6vhbCPIKFamFu5SCKIzq/lh7m3G9LvmjccBRTs03j2I7Etvwi8C7R",
+	"BZuLpfIn7n2i1LDkOa+iEbijpIKMZV7QN2kSDcomAztnSVO5TrSii1I1h1PUeubLRi2xEBHnrbbKwiit",
+	"+irFtwOK2dGv3rex5qHk6xd4JpgXnRvvk+DqksVconcvd+ov3+1DhpXw6cJ50oXuCaQUN6dgwAaJMQzg",
+	"ZRPzhIyceLOEqMX8R74DQ6Fa7xXUZw4+mi8Xb9xd3f1/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

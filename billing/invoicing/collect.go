@@ -36,6 +36,9 @@ type Remote struct {
 	Refunded billing.Money
 	Dispute  string // the provider's word for how a dispute stands; "" for none
 	Outside  bool   // noted there as paid in another way
+
+	Payments    int       // how often it was tried to collect there
+	NextPayment time.Time // when that is tried again; zero: it is not
 }
 
 // Message is something the payment provider told, after its signature was checked. Only what it is about is used, never what it
@@ -94,16 +97,79 @@ type Collection struct {
 	External  string
 	State     CollectionState
 	URL       string
-	Problem   string // for people: why it is waiting or refused, or why the last payment failed
+	Problem   string // for people: why our last try failed, or why a person must look
 	Refunded  billing.Money
 	Dispute   string
 	UpdatedAt time.Time
+	SentAt    time.Time // when the customer could pay at first
+
+	Tries    int       // of ours that failed one after the other
+	FailedAt time.Time // the last of them
+	NextAt   time.Time // when we try again; zero: nothing is to be tried
+
+	Payments      int       // how often the provider tried to collect
+	Failure       string    // why the customer's last payment failed, in the provider's words
+	NextPaymentAt time.Time // when the provider tries again
+}
+
+// CollectionStage is where an invoice is on its way to being paid, in a word.
+type CollectionStage string
+
+// The stages, the most pressing first.
+const (
+	StageRefused       CollectionStage = "refused"        // a person must look
+	StageDisputed      CollectionStage = "disputed"       // by the customer's bank
+	StageRetrying      CollectionStage = "retrying"       // our last try failed, and there is a next one
+	StageWaiting       CollectionStage = "waiting"        // it is being brought to the provider
+	StagePaymentFailed CollectionStage = "payment_failed" // the customer's payment failed
+	StageSent          CollectionStage = "sent"           // the customer can pay
+	StageRefunded      CollectionStage = "refunded"       // some of what was paid is paid back
+	StagePaid          CollectionStage = "paid"
+	StageClosed        CollectionStage = "closed" // void or given up; nothing more is expected
+)
+
+// StageOf says where an invoice is on its way; "" while it is nobody's to collect. c is nil while the provider has nothing of it.
+func StageOf(i billing.Invoice, c *Collection) CollectionStage {
+	switch {
+	case i.State == billing.Draft || c == nil && i.State != billing.Open:
+		return ""
+	case c == nil:
+		return StageWaiting
+	case c.State == CollectionRefused:
+		return StageRefused
+	case c.Dispute != "" && c.Dispute != "won" && c.Dispute != "warning_closed":
+		return StageDisputed
+	case c.Tries > 0:
+		return StageRetrying
+	case c.State == CollectionWaiting:
+		return StageWaiting
+	case !c.Refunded.Amount.IsZero():
+		return StageRefunded
+	case i.State == billing.Paid:
+		return StagePaid
+	case i.State != billing.Open:
+		return StageClosed
+	case c.Failure != "":
+		return StagePaymentFailed
+	}
+	return StageSent
+}
+
+// collectTries is how often a job tries before it is given up and the next look at open invoices takes the invoice up again.
+const collectTries = 16
+
+// NextTry is when collecting is tried again after a try that failed; the job queue and what people are told agree in it. It is soon at
+// first and a few hours at the end.
+func NextTry(attempt int, now time.Time) time.Time {
+	if attempt >= collectTries {
+		return now.Add(sweepAfter)
+	}
+	return now.Add(min(time.Duration(attempt*attempt*attempt*attempt)*time.Second, 6*time.Hour))
 }
 
 // CollectTx is what collecting needs of a transaction beside what invoicing does.
 type CollectTx interface {
 	Tx
-	Collection(ctx context.Context, invoice uuid.UUID) (*Collection, error) // nil: none yet
 	SaveCollection(ctx context.Context, c Collection) error
 	Customer(ctx context.Context) (Customer, error)
 	SaveCustomer(ctx context.Context, id string) error
@@ -147,6 +213,7 @@ type work struct {
 	collection Collection
 	customer   Customer
 	credits    []billing.CreditNote
+	attempt    int // of the job
 }
 
 // Collect compares an invoice here and at the provider, and makes them agree. An error means: try again.
@@ -163,20 +230,38 @@ func (c *Collector) Collect(ctx context.Context, a CollectArgs) error {
 	switch {
 	case problem == nil:
 	case errors.As(problem, &refused):
-		w.collection.State, w.collection.Problem = CollectionRefused, refused.text
+		w.refuse(refused.text)
 		return c.note(ctx, w)
 	case fault.KindOf(problem) == fault.Conflict:
-		w.collection.State, w.collection.Problem = CollectionRefused, fault.As(problem).Message
+		w.refuse(fault.As(problem).Message)
 		return c.note(ctx, w)
 	default:
-		text := "The payment provider does not answer at the moment; it is tried again."
-		if f := fault.As(problem); f != nil {
-			text = f.Message
-		}
-		w.collection.Problem = text
-		return errors.Join(problem, c.note(ctx, w))
+		return errors.Join(problem, c.failed(ctx, w, problem))
 	}
-	return c.takeBack(ctx, w)
+	if problem = c.takeBack(ctx, w); problem != nil {
+		return errors.Join(problem, c.failed(ctx, w, problem))
+	}
+	return nil
+}
+
+// refuse leaves it to a person.
+func (w *work) refuse(why string) {
+	w.collection.State, w.collection.Problem = CollectionRefused, why
+	w.collection.Tries, w.collection.FailedAt, w.collection.NextAt = 0, time.Time{}, time.Time{}
+}
+
+// failed notes a try that failed, why, and when the next one is.
+func (c *Collector) failed(ctx context.Context, w *work, problem error) error {
+	w.collection.Problem = "The payment provider does not answer at the moment; it is tried again."
+	if f := fault.As(problem); f != nil {
+		w.collection.Problem = f.Message
+	}
+	w.collection.Tries++
+	return c.inTx(ctx, w.id, func(tx CollectTx) error {
+		w.collection.UpdatedAt, w.collection.FailedAt = tx.Now(), tx.Now()
+		w.collection.NextAt = NextTry(max(1, w.attempt), tx.Now())
+		return tx.SaveCollection(ctx, w.collection)
+	})
 }
 
 // refusal is a trouble that trying again does not mend.
@@ -185,7 +270,7 @@ type refusal struct{ text string }
 func (r refusal) Error() string { return r.text }
 
 func (c *Collector) load(ctx context.Context, a CollectArgs) (*work, error) {
-	w := &work{id: tenant.ID(a.TenantID)}
+	w := &work{id: tenant.ID(a.TenantID), attempt: a.Attempt}
 	err := c.inTx(ctx, w.id, func(tx CollectTx) (err error) {
 		if w.invoice, err = tx.Invoice(ctx, a.InvoiceID); err != nil {
 			return err
@@ -315,8 +400,12 @@ func (c *Collector) takeBack(ctx context.Context, w *work) error {
 		}
 		was := w.collection
 		now := was
-		now.URL, now.Problem, now.Dispute, now.State, now.UpdatedAt = there.URL, there.Failure, there.Dispute, CollectionSent, tx.Now()
-		now.Refunded = there.Refunded
+		now.URL, now.Problem, now.Dispute, now.State, now.UpdatedAt = there.URL, "", there.Dispute, CollectionSent, tx.Now()
+		now.Refunded, now.Failure, now.Payments, now.NextPaymentAt = there.Refunded, there.Failure, there.Payments, there.NextPayment
+		now.Tries, now.FailedAt, now.NextAt = 0, time.Time{}, time.Time{}
+		if now.SentAt.IsZero() {
+			now.SentAt = tx.Now()
+		}
 		var acts []string
 		detail := map[string]any{"number": v.Name()}
 		switch {
@@ -334,7 +423,7 @@ func (c *Collector) takeBack(ctx context.Context, w *work) error {
 		case there.State == billing.Paid && v.State == billing.Void:
 			now.State, now.Problem = CollectionRefused, "The customer paid before the invoice was voided. Pay it back at the payment provider."
 		}
-		if there.Failure != "" && there.Failure != was.Problem && v.State == billing.Open {
+		if there.Failure != "" && (there.Failure != was.Failure || there.Payments > was.Payments) && v.State == billing.Open {
 			acts = append(acts, "payment_failed")
 			detail["failure"] = there.Failure
 		}
@@ -441,18 +530,6 @@ func (c *Collector) Sweep(ctx context.Context) (n int, err error) {
 	}
 }
 
-// Collection says what the payment provider has of an invoice, nil for nothing.
-func (c *Collector) Collection(ctx context.Context, who auth.Principal, invoice uuid.UUID) (found *Collection, err error) {
-	if err := who.May(auth.ViewInvoices); err != nil {
-		return nil, err
-	}
-	err = c.inTx(ctx, who.Tenant, func(tx CollectTx) error {
-		found, err = tx.Collection(ctx, invoice)
-		return err
-	})
-	return found, err
-}
-
 // Again has an invoice looked at now, for people who mended something.
 func (c *Collector) Again(ctx context.Context, who auth.Principal, invoice uuid.UUID) error {
 	if err := who.May(auth.EditInvoices); err != nil {
@@ -467,4 +544,28 @@ func (c *Collector) Again(ctx context.Context, who auth.Principal, invoice uuid.
 		}
 		return tx.Audit(ctx, who.Did("invoice.collected_again", ident.Format(ident.Invoice, invoice), nil))
 	})
+}
+
+// Collections says where collecting invoices stands; those that the payment provider has nothing of are not among them.
+func (i *Invoicer) Collections(ctx context.Context, who auth.Principal, invoices ...uuid.UUID) (map[uuid.UUID]*Collection, error) {
+	if err := who.May(auth.ViewInvoices); err != nil {
+		return nil, err
+	}
+	out := map[uuid.UUID]*Collection{}
+	err := i.inTx(ctx, who.Tenant, func(tx Tx) error {
+		list, err := tx.Collections(ctx, invoices)
+		for n := range list {
+			out[list[n].Invoice] = &list[n]
+		}
+		return err
+	})
+	return out, err
+}
+
+// Stage says where an invoice is on its way to being paid; "" while it is nobody's to collect.
+func (i *Invoicer) Stage(v billing.Invoice, c *Collection) CollectionStage {
+	if c == nil && !i.collects {
+		return ""
+	}
+	return StageOf(v, c)
 }

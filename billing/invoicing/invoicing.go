@@ -62,6 +62,10 @@ type Tx interface {
 	// Invoices are heads without lines, newest period first, after the given position.
 	Invoices(ctx context.Context, f Filter, after *InvoicePosition, limit int) ([]billing.Invoice, error)
 
+	// Collection is what the payment provider has of an invoice, nil for nothing; Collections of several.
+	Collection(ctx context.Context, invoice uuid.UUID) (*Collection, error)
+	Collections(ctx context.Context, invoices []uuid.UUID) ([]Collection, error)
+
 	// LockInvoiceByID returns the invoice locked until the commit, without lines.
 	LockInvoiceByID(ctx context.Context, id uuid.UUID) (billing.Invoice, error)
 

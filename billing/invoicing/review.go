@@ -21,6 +21,7 @@ import (
 type CollectArgs struct {
 	TenantID  uuid.UUID `json:"tenant"`
 	InvoiceID uuid.UUID `json:"invoice"`
+	Attempt   int       `json:"-"` // of the job, from 1
 }
 
 // Kind names the job.

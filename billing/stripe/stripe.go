@@ -240,6 +240,10 @@ func (g *Gateway) Look(ctx context.Context, id string) (invoicing.Remote, error)
 	r := invoicing.Remote{
 		ID: found.ID, State: billing.InvoiceState(found.Status), Total: money(found.Total, found.Currency), URL: found.HostedInvoiceURL,
 		Refunded: money(0, found.Currency), Outside: found.PaidOutOfBand,
+		Payments: int(found.AttemptCount),
+	}
+	if found.NextPaymentAttempt > 0 {
+		r.NextPayment = time.Unix(found.NextPaymentAttempt, 0).UTC()
 	}
 	if !r.State.Valid() {
 		return r, fmt.Errorf("stripe: the invoice %s is %q, which is unknown here", id, found.Status)

@@ -137,8 +137,9 @@ func (w *world) now(v billing.Invoice) (billing.Invoice, invoicing.Collection) {
 	w.Helper()
 	found, err := w.invoicer.Invoice(w.ctx, w.tenant, v.ID)
 	w.must(err)
-	c, err := w.collector.Collection(w.ctx, w.person(w.tenant, "Grace"), v.ID)
+	all, err := w.invoicer.Collections(w.ctx, w.person(w.tenant, "Grace"), v.ID)
 	w.must(err)
+	c := all[v.ID]
 	if c == nil {
 		c = &invoicing.Collection{}
 	}
@@ -194,13 +195,13 @@ func TestIssuedAndPaid(t *testing.T) {
 	w.stripe.Fail(there[0].ID, "Your card was declined.")
 	w.hear(1)
 	w.jobs()
-	if now, c := w.now(v); now.State != billing.Open || c.Problem != "Your card was declined." {
+	if now, c := w.now(v); now.State != billing.Open || c.Failure != "Your card was declined." || c.Payments != 1 || c.NextPaymentAt.IsZero() || c.Problem != "" || invoicing.StageOf(now, &c) != invoicing.StagePaymentFailed {
 		t.Errorf("after a failed payment: %s, %+v", now.State, c)
 	}
 	w.stripe.Pay(there[0].ID)
 	w.hear(1)
 	w.jobs()
-	if now, c := w.now(v); now.State != billing.Paid || now.Settlement != "Through the payment provider" || c.State != invoicing.CollectionSettled || c.Problem != "" {
+	if now, c := w.now(v); now.State != billing.Paid || now.Settlement != "Through the payment provider" || c.State != invoicing.CollectionSettled || c.Problem != "" || c.Failure != "" || !c.NextPaymentAt.IsZero() || invoicing.StageOf(now, &c) != invoicing.StagePaid {
 		t.Errorf("paid: %+v, %+v", now.Settlement, c)
 	}
 	w.stripe.Refund(there[0].ID, 1_000)
@@ -210,11 +211,48 @@ func TestIssuedAndPaid(t *testing.T) {
 	w.stripe.Dispute(there[0].ID, "lost")
 	w.hear(1)
 	w.jobs()
-	if now, c := w.now(v); now.State != billing.Paid || c.Refunded.Fixed() != "10.00" || c.Dispute != "lost" {
+	if now, c := w.now(v); now.State != billing.Paid || c.Refunded.Fixed() != "10.00" || c.Dispute != "lost" || invoicing.StageOf(now, &c) != invoicing.StageDisputed {
 		t.Errorf("refunded and disputed: %s, %+v", now.State, c)
 	}
 	if got := w.events(); got != "closed approved finalized payment_failed paid refunded disputed disputed" {
 		t.Errorf("told: %s", got)
+	}
+}
+
+// People are told of each try that failed, why, and when the next one is: the time at which the job queue tries.
+func TestTriesAreTold(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.use(w.tenant, 100_000, true)
+	v := w.issued(w.tenant)
+	w.stripe.SetFault(func(string, string) stripetest.Fault { return stripetest.Broken })
+	for attempt := 1; attempt <= 3; attempt++ {
+		a := args(w.tenant, v)
+		a.Attempt = attempt
+		if err := w.collector.Collect(w.ctx, a); err == nil {
+			t.Fatal("nothing failed")
+		}
+		now, c := w.now(v)
+		if c.Tries != attempt || c.FailedAt.IsZero() || !c.NextAt.Equal(invoicing.NextTry(attempt, c.FailedAt)) || !c.NextAt.After(c.FailedAt) || c.Problem == "" || !c.SentAt.IsZero() || invoicing.StageOf(now, &c) != invoicing.StageRetrying {
+			t.Errorf("after try %d: %+v", attempt, c)
+		}
+	}
+	w.stripe.SetFault(nil)
+	w.collect(v)
+	now, c := w.now(v)
+	if c.Tries != 0 || !c.NextAt.IsZero() || c.Problem != "" || c.SentAt.IsZero() || c.URL == "" || invoicing.StageOf(now, &c) != invoicing.StageSent {
+		t.Errorf("after one that worked: %+v", c)
+	}
+	// Stripe is away while the customer is waited for: that is no failed payment.
+	w.stripe.SetFault(func(string, string) stripetest.Fault { return stripetest.LostBefore })
+	if err := w.collector.Collect(w.ctx, args(w.tenant, v)); err == nil {
+		t.Fatal("nothing failed")
+	}
+	if now, c := w.now(v); c.State != invoicing.CollectionSent || c.Failure != "" || c.Tries != 1 || invoicing.StageOf(now, &c) != invoicing.StageRetrying {
+		t.Errorf("with Stripe away: %+v", c)
+	}
+	if last := invoicing.NextTry(16, c.FailedAt).Sub(c.FailedAt); last != 6*time.Hour {
+		t.Errorf("after the job's last try the next is %s away", last)
 	}
 }
 

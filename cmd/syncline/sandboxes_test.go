@@ -73,10 +73,15 @@ func playground(system string) string {
 	return "/connections/" + url.PathEscape("crm-contact-sync/"+system) + "/sandbox"
 }
 
-// Somebody without an account at any vendor starts the template with one click, makes a contact in the Salesforce playground, sees
-// it in the other two, changes its phone in HubSpot's, and deletes it in Zendesk's. Nobody else sees any of it.
-func TestTemplateInTheSandbox(t *testing.T) {
-	t.Parallel()
+// town is an installation with two people of two tenants, and what they see of it.
+type town struct {
+	app   *app
+	url   string
+	visit func(email string) *visitor
+}
+
+func newTown(t *testing.T) *town {
+	t.Helper()
 	master, err := vault.ParseMaster(storetest.MasterKey)
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +125,15 @@ func TestTemplateInTheSandbox(t *testing.T) {
 		v.post("/sign-in", url.Values{"email": {email}, "password": {"correct horse battery"}})
 		return v
 	}
+	return &town{app: a, url: server.URL, visit: visit}
+}
+
+// Somebody without an account at any vendor starts the template with one click, makes a contact in the Salesforce playground, sees
+// it in the other two, changes its phone in HubSpot's, and deletes it in Zendesk's. Nobody else sees any of it.
+func TestTemplateInTheSandbox(t *testing.T) {
+	t.Parallel()
+	town := newTown(t)
+	a, visit := town.app, town.visit
 	ada, eve := visit("ada@example.com"), visit("eve@example.org")
 	if page := ada.get("/services/new?template=crm"); !strings.Contains(page, "/services:sandbox") || !strings.Contains(page, "service: crm-contact-sync") {
 		t.Fatal("the template is not offered")
@@ -199,7 +213,7 @@ func TestTemplateInTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The status, in the founding text's shape, asked for by a vendor's own id.
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/services/crm-contact-sync/records/"+key[1]+"/status?systems=salesforce,hubspot,zendesk", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, town.url+"/v1/services/crm-contact-sync/records/"+key[1]+"/status?systems=salesforce,hubspot,zendesk", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

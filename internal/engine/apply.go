@@ -898,7 +898,7 @@ func (b *batch) closeConflict(e *record.Entity, field, reason string) {
 func (b *batch) release(e *record.Entity, field string) {
 	e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f == field })
 	b.touched[e] = true
-	if len(e.Held) > 0 {
+	if e.Waits() {
 		return
 	}
 	for _, l := range e.Links {
@@ -1035,7 +1035,7 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 			b.change(cf)
 		}
 	}
-	e.Held = nil
+	e.Settle()
 	for _, l := range e.Links {
 		if l.State == record.InDoubt {
 			l.State = record.Synced
@@ -1100,7 +1100,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 
 // Owes says whether the seat's system is to be brought up to date with the entity.
 func Owes(e *record.Entity, s *Seat) bool {
-	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
+	if !s.Writes || e.IsFrozen() || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
 		return false
 	}
 	l := e.Links[s.System]

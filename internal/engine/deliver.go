@@ -191,9 +191,13 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	entities := l.take(a)
 	var held map[record.EntityID]bool
 	err := f.inTx(ctx, func(tx Tx) (err error) {
+		frozen := false
 		if entities != nil { // as the commit left them; but whether they are still ours to send is asked right before
-			err = tx.Guard(ctx, f.guard)
-		} else {
+			if frozen, err = tx.Frozen(ctx, f.guard, a.Entities); err != nil {
+				return err
+			}
+		}
+		if entities == nil || frozen { // a person may have frozen one of them since
 			entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
 		}
 		if err != nil || !f.mayHold() {

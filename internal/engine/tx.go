@@ -109,6 +109,8 @@ type Tx interface {
 	// Moved passes the guard, locks the entities in id order, and returns those that are not as they were loaded or saved
 	// by their Row, or whose link of the seat is not.
 	Moved(ctx context.Context, g Guard, seat *Seat, entities []*record.Entity) ([]record.EntityID, error)
+	// Frozen passes the guard and says whether any of the entities is frozen.
+	Frozen(ctx context.Context, g Guard, ids []record.EntityID) (bool, error)
 	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
 	// SaveSettling writes what receipts mean and removes the attempt.

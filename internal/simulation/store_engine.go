@@ -60,6 +60,21 @@ func (t *Tx) guard(ctx context.Context, g engine.Guard) error {
 	})
 }
 
+// Frozen passes the guard and says whether any of the entities is frozen.
+func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) (frozen bool, err error) {
+	if err := t.Guard(ctx, g); err != nil {
+		return false, err
+	}
+	return frozen, t.read(g.Service, func(row *serviceRow) error {
+		for _, id := range ids {
+			row.looked[id] = true
+			e := row.entities[id]
+			frozen = frozen || e != nil && e.IsFrozen()
+		}
+		return nil
+	})
+}
+
 // hits are the entities that the keys may belong to, in id order. A deleted one counts while some system holds a copy.
 func (row *serviceRow) hits(seat *engine.Seat, keys []record.Key, matchKeys []string) []record.EntityID {
 	set := make(map[record.EntityID]bool)
@@ -194,6 +209,9 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 	}
 	return out, t.read(g.Service, func(row *serviceRow) error {
 		for _, id := range sorted {
+			if !lock {
+				row.looked[id] = true
+			}
 			if e := row.entities[id]; e != nil {
 				out = append(out, cloneEntity(e))
 			}
@@ -590,6 +608,9 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	}
 	t.write(func() {
 		delete(row.attempts, s.Attempt.ID)
+		for _, id := range s.Attempt.Entities {
+			delete(row.looked, id)
+		}
 		row.settleDead([]string{"open", "redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(done, d.Entity) })
 		row.settleDead([]string{"redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(failed, d.Entity) })
 	})

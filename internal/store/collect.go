@@ -4,11 +4,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/invoicing"
@@ -22,24 +20,36 @@ var (
 
 // Collection says what the payment provider has of an invoice, nil for nothing.
 func (t *Tx) Collection(ctx context.Context, invoice uuid.UUID) (*invoicing.Collection, error) {
-	r, err := t.q.CollectionOf(ctx, invoice)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
+	list, err := t.Collections(ctx, []uuid.UUID{invoice})
+	if err != nil || len(list) == 0 {
+		return nil, err
 	}
+	return &list[0], nil
+}
+
+// Collections says what the payment provider has of invoices; those that it has nothing of are not among them.
+func (t *Tx) Collections(ctx context.Context, invoices []uuid.UUID) ([]invoicing.Collection, error) {
+	rows, err := t.q.CollectionsOf(ctx, invoices)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return &invoicing.Collection{
-		Invoice: r.InvoiceID, External: r.ExternalID, State: invoicing.CollectionState(r.State), URL: r.Url, Problem: r.Problem,
-		Refunded: money(r.Refunded, r.Currency), Dispute: r.Dispute, UpdatedAt: r.UpdatedAt.UTC(),
-	}, nil
+	list := make([]invoicing.Collection, len(rows))
+	for i, r := range rows {
+		list[i] = invoicing.Collection{
+			Invoice: r.InvoiceID, External: r.ExternalID, State: invoicing.CollectionState(r.State), URL: r.Url, Problem: r.Problem,
+			Refunded: money(r.Refunded, r.Currency), Dispute: r.Dispute, UpdatedAt: r.UpdatedAt.UTC(), Tries: int(r.Tries), FailedAt: orZero(r.FailedAt),
+			NextAt: orZero(r.NextAt), SentAt: orZero(r.SentAt), Payments: int(r.Payments), Failure: r.Failure, NextPaymentAt: orZero(r.NextPaymentAt),
+		}
+	}
+	return list, nil
 }
 
 // SaveCollection saves it.
 func (t *Tx) SaveCollection(ctx context.Context, c invoicing.Collection) error {
 	return unavailable(t.q.SaveCollection(ctx, db.SaveCollectionParams{
 		InvoiceID: c.Invoice, ExternalID: clean(c.External), State: string(c.State), Url: clean(c.URL), Problem: clean(c.Problem),
-		Refunded: c.Refunded.Amount, Dispute: clean(c.Dispute), UpdatedAt: c.UpdatedAt,
+		Refunded: c.Refunded.Amount, Dispute: clean(c.Dispute), UpdatedAt: c.UpdatedAt, Tries: int32(c.Tries), FailedAt: nullTime(c.FailedAt), NextAt: nullTime(c.NextAt),
+		SentAt: nullTime(c.SentAt), Payments: int32(c.Payments), Failure: clean(c.Failure), NextPaymentAt: nullTime(c.NextPaymentAt),
 	}))
 }
 

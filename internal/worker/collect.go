@@ -20,10 +20,17 @@ type collectJob struct {
 // Timeout is generous: an invoice of hundreds of lines is as many requests.
 func (*collectJob) Timeout(*river.Job[invoicing.CollectArgs]) time.Duration { return 10 * time.Minute }
 
+// NextRetry is when people are told that it is tried again.
+func (*collectJob) NextRetry(job *river.Job[invoicing.CollectArgs]) time.Time {
+	return invoicing.NextTry(job.Attempt, time.Now())
+}
+
 // Work calls the operation. Without a provider there is nothing to be done: once there is one, open invoices are found again.
 func (j *collectJob) Work(ctx context.Context, job *river.Job[invoicing.CollectArgs]) error {
 	if j.collector == nil {
 		return nil
 	}
-	return j.collector.Collect(ctx, job.Args)
+	args := job.Args
+	args.Attempt = job.Attempt
+	return j.collector.Collect(ctx, args)
 }

@@ -32,7 +32,7 @@ func financePage(p ui.Page) templ.Component {
 			{ID: "inv_8", Value: "inv_8:2", Name: "September 2026", Href: "/invoices/inv_10", Period: "1 Sep to 30 Sep 2026", Total: dollars("1688.10")},
 			{ID: "inv_7", Value: "inv_7:7", Name: "August 2026", Href: "/invoices/inv_10", Period: "1 Aug to 31 Aug 2026", Total: dollars("413.89"), Approved: "Grace Hopper"},
 		},
-		Issued: []web.InvoiceLine{{ID: "inv_6", Number: "INV-000012, July 2026", Href: "/invoices/inv_10", Period: "1 Jul to 31 Jul 2026", State: "open", Total: dollars("1702.44")}},
+		Issued: []web.InvoiceLine{{ID: "inv_6", Number: "INV-000012, July 2026", Href: "/invoices/inv_10", Period: "1 Jul to 31 Jul 2026", State: "open", Total: dollars("1702.44"), Payment: "The last payment failed: Your card was declined. Tried again 9 Aug 2026, 09:00 CEST"}},
 		Credits: []web.CreditLine{
 			{ID: "crn_1", Name: "Draft credit note", State: "draft", Reason: "Outage on the third", By: "Grace Hopper", Amount: dollars("120.00"), Invoice: "INV-000012", Href: "/invoices/inv_10", MayAct: true},
 			{ID: "crn_2", Name: "Draft credit note", State: "draft", Reason: "Counted twice by the customer's import", By: "Ada Lindqvist", Amount: dollars("38.50"), Invoice: "INV-000012", Href: "/invoices/inv_10", MayAct: true, Own: true},
@@ -78,7 +78,7 @@ func openInvoicePage(p ui.Page) templ.Component {
 				{ID: "crn_1", Name: "CN-000003", State: "issued", Reason: "Outage on the fifth", By: "Grace Hopper", Decided: "Ada Lindqvist", Amount: dollars("120.00"), Invoice: "INV-000012", Href: "/invoices/inv_10"},
 				{ID: "crn_2", Name: "Draft credit note", State: "draft", Reason: "Counted twice", By: "Grace Hopper", Amount: dollars("38.50"), Invoice: "INV-000012", Href: "/invoices/inv_10", MayAct: true},
 			},
-			Collection: &web.CollectionView{Tone: ui.Warn, Title: "The last payment failed", Text: "Your card was declined.", URL: "/invoices/inv_10", Refunded: "$10.00", Dispute: "needs response"},
+			Collection: &web.CollectionView{Tone: ui.Warn, Title: "The last payment failed", Text: "Your card was declined.", URL: "/invoices/inv_10", Facts: []ui.KeyValue{{Key: "Sent", Text: "3 August 2026, 09:00"}, {Key: "Payments tried", Text: "2"}, {Key: "Next payment", Text: "9 August 2026, 09:00"}, {Key: "Paid back", Text: "$10.00"}}},
 		},
 	})
 }

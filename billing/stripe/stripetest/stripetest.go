@@ -176,7 +176,7 @@ func (s *Server) Pay(id string) {
 	i := s.invoices[id]
 	charge := object{"id": s.id("ch"), "object": "charge", "amount": i.remaining(), "amount_refunded": int64(0), "disputed": false, "invoice": id, "status": "succeeded"}
 	s.charges[charge["id"].(string)] = charge
-	i.object["charge"], i.object["status"], i.object["payment_intent"] = charge["id"], "paid", nil
+	i.object["charge"], i.object["status"], i.object["payment_intent"], i.object["next_payment_attempt"] = charge["id"], "paid", nil, nil
 	s.event("invoice.paid", s.shown(i, nil))
 	s.event("charge.succeeded", charge)
 }
@@ -186,6 +186,8 @@ func (s *Server) Fail(id, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.invoices[id]
+	tried, _ := i.object["attempt_count"].(int)
+	i.object["attempt_count"], i.object["next_payment_attempt"] = tried+1, time.Now().AddDate(0, 0, 3).Unix()
 	i.object["payment_intent"] = object{"id": s.id("pi"), "object": "payment_intent", "last_payment_error": object{"code": "card_declined", "message": message, "type": "card_error"}}
 	s.event("invoice.payment_failed", s.shown(i, nil))
 }

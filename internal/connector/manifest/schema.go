@@ -63,6 +63,7 @@ type Auth struct {
 	AuthorizeQuery map[string]string `yaml:"authorizeParameters" doc:"More parameters of the authorize page."`
 	TokenForm      map[string]string `yaml:"tokenParameters" doc:"More parameters of token requests."`
 	CodeParameter  string            `yaml:"codeParameter" doc:"The name of the code that comes back, if not code."`
+	Returned       map[string]string `yaml:"returned" doc:"Settings that come back with the code: setting name to parameter."`
 	Capture        map[string]string `yaml:"capture" doc:"Settings that the token answer fills: setting name to path."`
 
 	Issuer    string            `yaml:"issuer" doc:"assertion: iss."`

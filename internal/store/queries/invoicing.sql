@@ -167,17 +167,19 @@ ORDER BY t.id LIMIT sqlc.arg(page)::int;
 -- name: TenantName :one
 SELECT name FROM tenants WHERE id = current_tenant();
 
--- name: CollectionOf :one
-SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at
+-- name: CollectionsOf :many
+SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at, c.tries, c.failed_at, c.next_at, c.sent_at,
+       c.payments, c.failure, c.next_payment_at
 FROM collections c JOIN invoices i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
-WHERE c.tenant_id = current_tenant() AND c.invoice_id = $1;
+WHERE c.tenant_id = current_tenant() AND c.invoice_id = ANY (sqlc.arg(invoices)::uuid[]);
 
 -- name: SaveCollection :exec
-INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at, tries, failed_at, next_at, sent_at, payments, failure, next_payment_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (tenant_id, invoice_id) DO UPDATE
 SET external_id = excluded.external_id, state = excluded.state, url = excluded.url, problem = excluded.problem, refunded = excluded.refunded,
-    dispute = excluded.dispute, updated_at = excluded.updated_at;
+    dispute = excluded.dispute, updated_at = excluded.updated_at, tries = excluded.tries, failed_at = excluded.failed_at, next_at = excluded.next_at,
+    sent_at = excluded.sent_at, payments = excluded.payments, failure = excluded.failure, next_payment_at = excluded.next_payment_at;
 
 -- name: Customer :one
 SELECT coalesce(b.customer, '')::text AS customer, t.name,

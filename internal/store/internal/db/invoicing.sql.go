@@ -269,39 +269,67 @@ func (q *Queries) BillingZone(ctx context.Context) (string, error) {
 	return time_zone, err
 }
 
-const collectionOf = `-- name: CollectionOf :one
-SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at
+const collectionsOf = `-- name: CollectionsOf :many
+SELECT c.invoice_id, c.external_id, c.state, c.url, c.problem, c.refunded, i.currency, c.dispute, c.updated_at, c.tries, c.failed_at, c.next_at, c.sent_at,
+       c.payments, c.failure, c.next_payment_at
 FROM collections c JOIN invoices i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
-WHERE c.tenant_id = current_tenant() AND c.invoice_id = $1
+WHERE c.tenant_id = current_tenant() AND c.invoice_id = ANY ($1::uuid[])
 `
 
-type CollectionOfRow struct {
-	InvoiceID  uuid.UUID
-	ExternalID string
-	State      string
-	Url        string
-	Problem    string
-	Refunded   decimal.Decimal
-	Currency   string
-	Dispute    string
-	UpdatedAt  time.Time
+type CollectionsOfRow struct {
+	InvoiceID     uuid.UUID
+	ExternalID    string
+	State         string
+	Url           string
+	Problem       string
+	Refunded      decimal.Decimal
+	Currency      string
+	Dispute       string
+	UpdatedAt     time.Time
+	Tries         int32
+	FailedAt      *time.Time
+	NextAt        *time.Time
+	SentAt        *time.Time
+	Payments      int32
+	Failure       string
+	NextPaymentAt *time.Time
 }
 
-func (q *Queries) CollectionOf(ctx context.Context, invoiceID uuid.UUID) (CollectionOfRow, error) {
-	row := q.db.QueryRow(ctx, collectionOf, invoiceID)
-	var i CollectionOfRow
-	err := row.Scan(
-		&i.InvoiceID,
-		&i.ExternalID,
-		&i.State,
-		&i.Url,
-		&i.Problem,
-		&i.Refunded,
-		&i.Currency,
-		&i.Dispute,
-		&i.UpdatedAt,
-	)
-	return i, err
+func (q *Queries) CollectionsOf(ctx context.Context, invoices []uuid.UUID) ([]CollectionsOfRow, error) {
+	rows, err := q.db.Query(ctx, collectionsOf, invoices)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CollectionsOfRow{}
+	for rows.Next() {
+		var i CollectionsOfRow
+		if err := rows.Scan(
+			&i.InvoiceID,
+			&i.ExternalID,
+			&i.State,
+			&i.Url,
+			&i.Problem,
+			&i.Refunded,
+			&i.Currency,
+			&i.Dispute,
+			&i.UpdatedAt,
+			&i.Tries,
+			&i.FailedAt,
+			&i.NextAt,
+			&i.SentAt,
+			&i.Payments,
+			&i.Failure,
+			&i.NextPaymentAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const creditNote = `-- name: CreditNote :one
@@ -1129,22 +1157,30 @@ func (q *Queries) Revenue(ctx context.Context, since string) ([]RevenueRow, erro
 }
 
 const saveCollection = `-- name: SaveCollection :exec
-INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO collections (tenant_id, invoice_id, external_id, state, url, problem, refunded, dispute, updated_at, tries, failed_at, next_at, sent_at, payments, failure, next_payment_at)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (tenant_id, invoice_id) DO UPDATE
 SET external_id = excluded.external_id, state = excluded.state, url = excluded.url, problem = excluded.problem, refunded = excluded.refunded,
-    dispute = excluded.dispute, updated_at = excluded.updated_at
+    dispute = excluded.dispute, updated_at = excluded.updated_at, tries = excluded.tries, failed_at = excluded.failed_at, next_at = excluded.next_at,
+    sent_at = excluded.sent_at, payments = excluded.payments, failure = excluded.failure, next_payment_at = excluded.next_payment_at
 `
 
 type SaveCollectionParams struct {
-	InvoiceID  uuid.UUID
-	ExternalID string
-	State      string
-	Url        string
-	Problem    string
-	Refunded   decimal.Decimal
-	Dispute    string
-	UpdatedAt  time.Time
+	InvoiceID     uuid.UUID
+	ExternalID    string
+	State         string
+	Url           string
+	Problem       string
+	Refunded      decimal.Decimal
+	Dispute       string
+	UpdatedAt     time.Time
+	Tries         int32
+	FailedAt      *time.Time
+	NextAt        *time.Time
+	SentAt        *time.Time
+	Payments      int32
+	Failure       string
+	NextPaymentAt *time.Time
 }
 
 func (q *Queries) SaveCollection(ctx context.Context, arg SaveCollectionParams) error {
@@ -1157,6 +1193,13 @@ func (q *Queries) SaveCollection(ctx context.Context, arg SaveCollectionParams) 
 		arg.Refunded,
 		arg.Dispute,
 		arg.UpdatedAt,
+		arg.Tries,
+		arg.FailedAt,
+		arg.NextAt,
+		arg.SentAt,
+		arg.Payments,
+		arg.Failure,
+		arg.NextPaymentAt,
 	)
 	return err
 }
