@@ -4514,13 +4514,13 @@ type SandboxEdit struct {
 type SandboxFault struct {
 	Kind SandboxTrouble `json:"kind"`
 
-	// Seconds How long a slow answer takes
+	// Seconds How long a slow answer takes, or what a rate limit says to wait; 0 or nothing means 2.
 	Seconds *int `json:"seconds,omitempty"`
 
 	// Share Per cent of the calls that meet it; 0 or nothing means all.
 	Share *int `json:"share,omitempty"`
 
-	// Times How many calls meet it until it is over
+	// Times How many calls meet it until it is over, or are left; 0 or nothing means without end.
 	Times *int `json:"times,omitempty"`
 }
 
@@ -6520,11 +6520,11 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
-type SetSandboxFaultsJSONRequestBody = SandboxFaults
-
 // EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
 type EditSandboxJSONRequestBody = SandboxEdit
+
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
 
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
@@ -7005,24 +7005,6 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
 	GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SetSandboxFaults Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// EditSandboxWithBody Change a record of the simulated account
 	//
 	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
@@ -7047,6 +7029,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaults Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetConnection Let a connection begin anew
 	//
@@ -9297,44 +9297,6 @@ func (c *Client) GetSandbox(ctx context.Context, connection InConnection, reqEdi
 	return c.Client.Do(req)
 }
 
-// SetSandboxFaultsWithBody Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SetSandboxFaults Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // EditSandboxWithBody Change a record of the simulated account
 //
 // As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
@@ -9380,6 +9342,44 @@ func (c *Client) EditSandbox(ctx context.Context, connection InConnection, body 
 // Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 func (c *Client) ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResetSandboxRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
 	if err != nil {
 		return nil, err
 	}
@@ -14692,53 +14692,6 @@ func NewGetSandboxRequest(server string, connection InConnection) (*http.Request
 	return req, nil
 }
 
-// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
-func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
-}
-
-// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
-func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox/faults", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
 // NewEditSandboxRequest calls the generic EditSandbox builder with application/json body
 func NewEditSandboxRequest(server string, connection InConnection, body EditSandboxJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -14816,6 +14769,53 @@ func NewResetSandboxRequest(server string, connection InConnection) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
+func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
+func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:trouble", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -24068,24 +24068,6 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
 	GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error)
 
-	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
-
-	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
-
 	// EditSandboxWithBodyWithResponse Change a record of the simulated account
 	//
 	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
@@ -24112,6 +24094,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error)
+
+	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
 
 	// ResetConnectionWithResponse Let a connection begin anew
 	//
@@ -27502,54 +27502,6 @@ func (r GetSandboxResponse) ContentType() string {
 	return ""
 }
 
-// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
-type SetSandboxFaultsResponseDefaultHeaders struct {
-	RetryAfter *string
-}
-
-type SetSandboxFaultsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r SetSandboxFaultsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r SetSandboxFaultsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r SetSandboxFaultsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SetSandboxFaultsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 // EditSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for EditSandbox
 type EditSandboxResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -27640,6 +27592,54 @@ func (r ResetSandboxResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResetSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
+type SetSandboxFaultsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SetSandboxFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetSandboxFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetSandboxFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetSandboxFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetSandboxFaultsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -37107,36 +37107,6 @@ func (c *ClientWithResponses) GetSandboxWithResponse(ctx context.Context, connec
 	return ParseGetSandboxResponse(rsp)
 }
 
-// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
-	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetSandboxFaultsResponse(rsp)
-}
-
-// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
-	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetSandboxFaultsResponse(rsp)
-}
-
 // EditSandboxWithBodyWithResponse Change a record of the simulated account
 //
 // As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
@@ -37180,6 +37150,36 @@ func (c *ClientWithResponses) ResetSandboxWithResponse(ctx context.Context, conn
 		return nil, err
 	}
 	return ParseResetSandboxResponse(rsp)
+}
+
+// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
 }
 
 // ResetConnectionWithResponse Let a connection begin anew
@@ -41719,48 +41719,6 @@ func ParseGetSandboxResponse(rsp *http.Response) (*GetSandboxResponse, error) {
 	return response, nil
 }
 
-// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
-func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &SetSandboxFaultsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case rsp.StatusCode == 204:
-		break // No content-type
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers SetSandboxFaultsResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
 // ParseEditSandboxResponse parses an HTTP response from a EditSandboxWithResponse call
 func ParseEditSandboxResponse(rsp *http.Response) (*EditSandboxResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -41832,6 +41790,48 @@ func ParseResetSandboxResponse(rsp *http.Response) (*ResetSandboxResponse, error
 	switch {
 	case true:
 		var headers ResetSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
+func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetSandboxFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SetSandboxFaultsResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

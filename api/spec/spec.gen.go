@@ -2261,6 +2261,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2276,8 +2306,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2420,6 +2479,47 @@ type CostQuestion struct {
 
 // Count defines model for Count.
 type Count = int64
+
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -3295,6 +3395,43 @@ type NewConnection struct {
 	Settings  *map[string]string `json:"settings,omitempty"`
 }
 
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
+}
+
 // NewCreditNote defines model for NewCreditNote.
 type NewCreditNote struct {
 	Amount string `json:"amount"`
@@ -4134,6 +4271,49 @@ type ReplayRequest struct {
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
 
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
+
 // Reversal defines model for Reversal.
 type Reversal struct {
 	// After Values by field name. Numbers are exact decimals.
@@ -4388,13 +4568,13 @@ type SandboxEdit struct {
 type SandboxFault struct {
 	Kind SandboxTrouble `json:"kind"`
 
-	// Seconds How long a slow answer takes
+	// Seconds How long a slow answer takes, or what a rate limit says to wait; 0 or nothing means 2.
 	Seconds *int `json:"seconds,omitempty"`
 
 	// Share Per cent of the calls that meet it; 0 or nothing means all.
 	Share *int `json:"share,omitempty"`
 
-	// Times How many calls meet it until it is over
+	// Times How many calls meet it until it is over, or are left; 0 or nothing means without end.
 	Times *int `json:"times,omitempty"`
 }
 
@@ -5232,6 +5412,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5300,6 +5483,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5823,6 +6009,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5836,6 +6034,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5930,6 +6140,12 @@ type ListRunsParams struct {
 
 	// FilterService The id or name of a service.
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
+// ResumeRunParams defines parameters for ResumeRun.
+type ResumeRunParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListSecretsParams defines parameters for ListSecrets.
@@ -6246,6 +6462,12 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -6352,11 +6574,11 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
-type SetSandboxFaultsJSONRequestBody = SandboxFaults
-
 // EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
 type EditSandboxJSONRequestBody = SandboxEdit
+
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
 
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
@@ -6408,6 +6630,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
+
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
 
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
@@ -6508,6 +6736,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
 
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
+
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
 
@@ -6600,21 +6831,27 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (POST /v1/connections/{connection}/sandbox:trouble)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6774,6 +7011,15 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6786,6 +7032,12 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6846,6 +7098,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -7005,6 +7260,9 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -7209,6 +7467,12 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+// (GET /v1/connections/{connection}/health)
+func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -7221,12 +7485,6 @@ func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connec
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// SetSandboxFaults Let the simulated vendor make trouble
-// (PUT /v1/connections/{connection}/sandbox/faults)
-func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // EditSandbox Change a record of the simulated account
 // (POST /v1/connections/{connection}/sandbox:edit)
 func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -7236,6 +7494,18 @@ func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, conne
 // ResetSandbox Make the simulated account as new
 // (POST /v1/connections/{connection}/sandbox:reset)
 func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (POST /v1/connections/{connection}/sandbox:trouble)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetConnection Let a connection begin anew
+// (POST /v1/connections/{connection}:reset)
+func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7557,6 +7827,24 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+// (GET /v1/operator/coupon-codes)
+func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+// (POST /v1/operator/coupon-codes)
+func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+// (POST /v1/operator/coupon-codes/{couponCode}:end)
+func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -7578,6 +7866,18 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+// (GET /v1/operator/revenue)
+func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportOperatorRevenue The same as a file
+// (GET /v1/operator/revenue/export)
+func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7698,6 +7998,12 @@ func (_ Unimplemented) GetRun(w http.ResponseWriter, r *http.Request, run InRun)
 // CancelRun Stop a run
 // (POST /v1/runs/{run}:cancel)
 func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InRun) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResumeRun Go on with a backfill
+// (POST /v1/runs/{run}:resume)
+func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8016,6 +8322,12 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedeemCoupon Redeem a coupon code
+// (POST /v1/subscription:redeem)
+func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9285,6 +9597,32 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectionHealth operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionHealth(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -9337,32 +9675,6 @@ func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// SetSandboxFaults operation middleware
-func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetSandboxFaults(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // EditSandbox operation middleware
 func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
 
@@ -9406,6 +9718,58 @@ func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetConnection operation middleware
+func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12129,6 +12493,111 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListOperatorCouponCodes operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorCouponCodes(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOperatorCouponCode(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "couponCode" -------------
+	var couponCode InCouponCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -12235,6 +12704,72 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorRevenue(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13078,6 +13613,60 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CancelRun(w, r, run)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeRun operation middleware
+func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "run" -------------
+	var run InRun
+
+	err = runtime.BindStyledParameterWithOptions("simple", "run", chi.URLParam(r, "run"), &run, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeRunParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeRun(w, r, run, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15740,6 +16329,47 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// RedeemCoupon operation middleware
+func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedeemCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeemCoupon(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // WithdrawSubscription operation middleware
 func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 
@@ -16690,6 +17320,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -16699,10 +17338,7 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
 	})
 	r.Group(func(r chi.Router) {
-		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:trouble", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
@@ -16772,6 +17408,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/runs/{run}:cancel", wrapper.CancelRun)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/runs/{run}:resume", wrapper.ResumeRun)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
@@ -17026,6 +17665,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -17066,6 +17708,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -17142,6 +17799,8 @@ type ConflictJSONResponse struct {
 
 	Headers ConflictResponseHeaders
 }
+
+type CouponCodeJSONResponse CouponCode
 
 type CreditNoteResponseHeaders struct {
 	ETag string
@@ -18296,6 +18955,49 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
+type GetConnectionHealthRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionHealthResponseObject interface {
+	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionHealth200JSONResponse ConnectionHealth
+
+func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -18382,44 +19084,6 @@ func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSand
 	return err
 }
 
-type SetSandboxFaultsRequestObject struct {
-	Connection InConnection `json:"connection"`
-	Body       *SetSandboxFaultsJSONRequestBody
-}
-
-type SetSandboxFaultsResponseObject interface {
-	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
-}
-
-type SetSandboxFaults204Response struct {
-}
-
-func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type EditSandboxRequestObject struct {
 	Connection InConnection `json:"connection"`
 	Body       *EditSandboxJSONRequestBody
@@ -18481,6 +19145,95 @@ type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetConnectionResponseObject interface {
+	VisitResetConnectionResponse(w http.ResponseWriter) error
+}
+
+type ResetConnection200ResponseHeaders struct {
+	ETag string
+}
+
+type ResetConnection200JSONResponse struct {
+	Body    Connection
+	Headers ResetConnection200ResponseHeaders
+}
+
+func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20976,6 +21729,137 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListOperatorCouponCodesRequestObject struct {
+}
+
+type ListOperatorCouponCodesResponseObject interface {
+	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorCouponCodes200JSONResponse CouponCodeList
+
+func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodeRequestObject struct {
+	Params CreateOperatorCouponCodeParams
+	Body   *CreateOperatorCouponCodeJSONRequestBody
+}
+
+type CreateOperatorCouponCodeResponseObject interface {
+	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodeRequestObject struct {
+	CouponCode InCouponCode `json:"couponCode"`
+	Params     EndOperatorCouponCodeParams
+	Body       *EndOperatorCouponCodeJSONRequestBody
+}
+
+type EndOperatorCouponCodeResponseObject interface {
+	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -21136,6 +22020,98 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenueRequestObject struct {
+	Params GetOperatorRevenueParams
+}
+
+type GetOperatorRevenueResponseObject interface {
+	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorRevenue200JSONResponse Revenue
+
+func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOperatorRevenueRequestObject struct {
+	Params ExportOperatorRevenueParams
+}
+
+type ExportOperatorRevenueResponseObject interface {
+	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type ExportOperatorRevenue200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22019,6 +22995,58 @@ type CancelRundefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRunRequestObject struct {
+	Run    InRun `json:"run"`
+	Params ResumeRunParams
+}
+
+type ResumeRunResponseObject interface {
+	VisitResumeRunResponse(w http.ResponseWriter) error
+}
+
+type ResumeRun202ResponseHeaders struct {
+	Location string
+}
+
+type ResumeRun202JSONResponse struct {
+	Body    Run
+	Headers ResumeRun202ResponseHeaders
+}
+
+func (response ResumeRun202JSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRundefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24573,6 +25601,52 @@ func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type RedeemCouponRequestObject struct {
+	Params RedeemCouponParams
+	Body   *RedeemCouponJSONRequestBody
+}
+
+type RedeemCouponResponseObject interface {
+	VisitRedeemCouponResponse(w http.ResponseWriter) error
+}
+
+type RedeemCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WithdrawSubscriptionRequestObject struct {
 }
 
@@ -25612,21 +26686,27 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (POST /v1/connections/{connection}/sandbox:trouble)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -25786,6 +26866,15 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -25798,6 +26887,12 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -25858,6 +26953,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -26017,6 +27115,9 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -26761,6 +27862,32 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
+// GetConnectionHealth operation middleware
+func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionHealthRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionHealth")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
+		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -26806,39 +27933,6 @@ func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, conn
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
 		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// SetSandboxFaults operation middleware
-func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request SetSandboxFaultsRequestObject
-
-	request.Connection = connection
-
-	var body SetSandboxFaultsJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "SetSandboxFaults")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
-		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26898,6 +27992,65 @@ func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
 		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetConnection operation middleware
+func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetConnectionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetConnection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
+		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28439,6 +29592,97 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListOperatorCouponCodes operation middleware
+func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorCouponCodesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorCouponCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
+		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOperatorCouponCode operation middleware
+func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	var request CreateOperatorCouponCodeRequestObject
+
+	request.Params = params
+
+	var body CreateOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCouponCode operation middleware
+func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	var request EndOperatorCouponCodeRequestObject
+
+	request.CouponCode = couponCode
+	request.Params = params
+
+	var body EndOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -28546,6 +29790,58 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorRevenue operation middleware
+func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	var request GetOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportOperatorRevenue operation middleware
+func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
+	var request ExportOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29148,6 +30444,33 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CancelRunResponseObject); ok {
 		if err := validResponse.VisitCancelRunResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeRun operation middleware
+func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
+	var request ResumeRunRequestObject
+
+	request.Run = run
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeRun(ctx, request.(ResumeRunRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeRun")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeRunResponseObject); ok {
+		if err := validResponse.VisitResumeRunResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -30742,6 +32065,39 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// RedeemCoupon operation middleware
+func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
+	var request RedeemCouponRequestObject
+
+	request.Params = params
+
+	var body RedeemCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
+		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // WithdrawSubscription operation middleware
 func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	var request WithdrawSubscriptionRequestObject
@@ -31313,870 +32669,914 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ5uZB+dO/OfE3yS2r+1s6p7ENwORkIQMBTAEOLLi8nv/FboBECQB",
-	"itRMctZ1dx9sPBJFAI1Go/9++sMsk9tSCia0ml18mG0YzVkF/3z6lq7Nf3OmsoqXmksxu5i93TByyyrF",
-	"pZiTlazI89XJ91RnG0JFbv54IQXDT05n81nFfqt5xfLZha5qNp+pbMO21LxW70s2u5gpXXGxnn38OJ99",
-	"JzOKo3QH/XHDKkb0hhHBdkRvuFgTrqa9/+N8VtKKbpm263tcV0pW8RVeC/Ze4wPXRK5g6JKuGVmylazY",
-	"nOy43sCnim4ZWfHCvNVMiJtX/Fazaj+bzwTdmjlkOFI4uy19/x0Ta72ZXZwvFot5hBzP4KWva/FGU81i",
-	"85SKES4IFXs7R8WIMg/DTNj7spA5m12saKFYfGY48Z/gR+9aE+SabYFMf6nYanYx+/993jDK5/iY+txP",
-	"7qNfAK0qug/m/4ZVtzxjcTLznMiKmLmYBVCi8OEUHd1s8al3AwSN0fN5zral1Exk+2/Zvj+hK3LDgJB7",
-	"WVck20ieMeBwveGKGEZjSs+Jqg2vK0JJRUUut+SHH54/OSVvmNCErikXyBtcz4E/7O/IhioiJFEskyIn",
-	"bLVimYYjs2ZaNZxEhdqxyhMAj2NDgWANJ2YRQwcgpMijR/PZlgv399lh+rwEstDiSDr9zxHkDgRYgdiK",
-	"s6qRhkRvqCY7alZJ87nh3eu/X8Padxuq2S2rCIe5V+yU/Mj1RtaacA2rwYWY7x+e/2MOK314dk52GybM",
-	"I9xQQ5OsriognNiTraxYeuFW7E6UsXaN6d09Zq2X97WS4ZmbmyWxQ1cimPRe1mRDb9klebB4GE5LaV4U",
-	"bmJD82nusPGTeqNp5DK5/vv1BZGi2OM8gFxIIcHInmkknTSf77hiR0yKiXo7u/hp9vfZuyhTi6v811rp",
-	"LRM6vtvUf/+ZIjz3Uyip3jQTaJ6aynHiquRRgWsGv2H7wVHxp1NH/LrO1yyx3CV8NzQoPjF50MdSrAqe",
-	"JYbN7LdDA7tnjhlasCyuO9nB7fcwvLt009NwbztyIim1KnNff6aI+bmZCBWEFpwqc6NwPTwlUKKmzqgu",
-	"02Qx3w3vCPx68qAVy3mKEeC7wUHx18cN+kJqNjSwkc3s8OjwmqkzeMJo/h3TmiW2P2c0JwU8MDSDvHnN",
-	"5BlwlVWspCJLyJu8eWBwCsF7Js+hLgue0dQ2lJQPr97/fOrA38gij4+5kUU+NKb5fvJwz8Ut1zQtdLj/",
-	"fmjo5qljJiDTpgV+eWBo+P3Ucb/jIjFowcXgiOb7ycN9z7bL1InawndDQ+ITkwd9bdTyjBd8YIOr1jND",
-	"k2g/edRkqjw9iQqZG5RUrhXYJ9YuVnul2XZgWlV+xHRuuRqgCn77mSKiNrRPDm7fcsCG41uj352fPfzy",
-	"4T8efPHwS7Bj8MPGiuFCszWr3ATrgl0NqAM0O7hhzRsmU6dOEaY+MOT0sd6wrErpeQq+M7tAt6wx2x+/",
-	"/v6Xty+/ffoiMQ382REzGXBzWIfFGN3LPnrs+K8KmqB+WdBB8qvgBZMHh0OWWDt8h0vnAu16T45cZvU2",
-	"tMU6c8L3Tp3OWyZoytjR8N0QIfCJyYP+yJYbKW+esILfsiqlfdhvh8bfdV505ESeiryUPEUGZr8dMRH/",
-	"oonOXL6NacBXmmyl0kRJsqVin/L0FfDrcIScrWhd6NnF+aP5bCWrLdUo9x6cz+aNnDxbLA4KSGRX1Z/c",
-	"8xysEGQ7NSeKlbSimuVkuSeZ3G6puiS0KNCWp0vFhAbHCC2K67EuV/v2uLO168UcdFnBsp/jT88Cn6dz",
-	"wX7EHWNKfy1zzmCAJ/bEmX9nUmj7T1qi0sml+PxXhfcGe0+3ZQEizUklMMQ0zTRM35Hxpw+hyWgsiO1J",
-	"vjQ7m+Nfs/lMLn9l5mcXPzWvaPwVpVR6XTH1WzH7OO+8TW1kGbzO/Nl5X6203LIqfOF2D+969zGk8pAn",
-	"29PFUC2kxp5uixY1HDEuiFvIz8KS4uJnQcgJ+cDzC5JV2znYuBekWd08sMThkZN8OSd2LRfkJ/fGdx+D",
-	"N5kVu1fButpvsfRpvcZRxLxndiAo0nXu2uV52Wyk9v/35uULw+j/5+r77+aE2jN8/ugL8i3/+tQ8qj63",
-	"vzvxMn2bE3z3kinw/l5/fnvmCe5c/YbbrglXoLjhl/24zsf57Hsq+IqpiYy7pIr9UBXGxNG6VBeff27I",
-	"dWqfOM3k9nNachAg7vVnAXN9mNFK86zAs3PD9obfeD57Zwin6u2WGkk/u7IPGeEh6wq2xCxCcw0c89J+",
-	"NmuOsPmrxZw0zzn6ZF9VsmSVhgOLctb+CKc1gkPdYi7I2c8CGccM+LOACV0QN5/pzBE6cNwoYxnE/1Z9",
-	"jgx6gEP88yN5BMSdKqVQuF2hP24ax8wuzh7MZ5ksikYKaZnd/FKwW1YY2ZezjOcs/xp2P6fkO3nLCgp6",
-	"24ozY4bPfqupoffey8FV8cvii692D379fbU6qxaLxdni4cL+b21EWskEy6/MtXa+OP/i5Ozs5PzB27PF",
-	"xWJxsTj7b1gwhQnPHsta2GtpQwVaMGgimX8MD4NPvrWs+ebbH07O4FMli9vI8Gcw/AKHV3ADn53PgxtB",
-	"3R4Y0D76whvdTGhZ7U/UXmTma54zvERofOkwds4Kps1W25tVMSaGSGVVx4vZjlZsI2vF8A65pUVt9vf8",
-	"47v5TGFg1S/e/E6bC3+9x1NU08L8BsPds4vz+WzHhTDGePu9o68Zz5OR0xV6iQ17R0LxsVfbxz6HZ+C1",
-	"bUfgeNanW8NW4b9m56ePFrP5DEMmmaFKrfLZR38AZheiLgp/04thTnAOl4vZkh84DGg6u9d7xn9Za7pm",
-	"RKIhoTe8wk3DfcwrutLhhp3NZ7uKa83E16CRtzhs8ejt4quGw5a4uurAvJCLW2f+4/jtb3YmxQCNk9ZY",
-	"qy6ctrsTQ7T9suMZIgNd1kqMUy5uacHzYemX88rLTG6uF+cILyvY+bPzj/jZsPDEp83fldJXA3IBGC8v",
-	"fhveNbi5vawraOSdgZzbMqXomjnD2UzFBTVp4NOx17GZrMxr1IllaZioVKwyfFjSfSFpHix/tq0xfHdT",
-	"+wl9DPg7kOSW82sQ03A136vU9aIvr/gtE6HIVFpWbFVJsPl0BYrIWSgGx2vVDeMl+D0ICZwaSnQc+BOE",
-	"l1J8LVj+ViIZW7e3FTxwc+O6zxfnD0/OFidn528XrWsGONtwB9I/ZHVg79WKGVHIZhcni9PFWcOyVmY6",
-	"llQH9ueGC3iueaGx9pTiYv1czC5+ejefQVS4JwIti4TO2VmViTGX/jj1QMmitu+dyHL+JsfzdvZgEbLV",
-	"bzXPbpZS3qjmHv7qq9OvvjImH/6Ci1/O2pxYcWB8d20vFuG9bTSmQM1+/uKfJ7Cvi8VZ6xYYz68B96UY",
-	"tnkEGTaM9kwRrQF7BkZ1wIAp8XRI98QtcGwJF9Z8VvAbJphSs4vF6Vdn85neVExB2OdicfqPR4aqK1mL",
-	"/LCsrcsDamytM4nBe3Uzi8k2q+0V/JY5CyfbULFmg6O7tX2I38FTeFw1DqCsMnx2Zu7we5rSt6dHzGrT",
-	"nhWYhxezL/8x+wj8nsmKuZ07+g7Iqu2J5bTuLbBl1RrV37q65beyGkPFY+4Df1gSp6ukvOroPeEZe5NR",
-	"oaYdtJxqal1U8RNnpknBijwDl9uKC6424R0AB2N28QDoVekhnpjicQoX9R1XUZvgG7kjK1qB09EeHrJj",
-	"lTEUcNZzdE26pQG5XBx4ApHuJHU2IGmQeiAjNkU+7vIDo85sggBjZdbSquplwbPTjuE9aCQvWkaymRCB",
-	"IbgUCq82DQfJ25D3r00VjCo8SQkDVEtNC0etI64o2NzE6THyHDggiIxP0KB8hpdC/YOWZSVvMUmwbTk9",
-	"ON5y+q+KZox8I8vSKIXzWVZI1dnQRVsnM0So9YFnKkbbjyxOFmfdR8DsaNm3i9NFwr6tWybx7IvUgysu",
-	"aMF/706vTaFVQdfOUQ4m1a/1FryB7L351V/M243A+8sXZkJkyQq5AwvXKq427dyIxb/+5Qvz9N9OZ+Zm",
-	"gON20JguuHAulr6Jn1xZtqFwK9j7kL0vCyqsxvlT+IIgdsYh1cC7viybV3g6zNoeNas+m5sDKktWwUsV",
-	"oZr8BZ/xSyu4GCVJajDYjOkGRu7MnMtfmlcbW4xVXOYNe5iPpOLa+QmcgWZ+edL6ZXc1Tt18sxdZMH2Y",
-	"tHNbgC4KkzwLxv4wYyIPuaTNoVsp9KY1Q7hv0iyt+Zb9txRmMj+8fQzaBtXsMcVcCbsnJaucmGqLG6Z1",
-	"EV5z+AEGh+wnHT0bRdcY3vEjPRot2JzMSsg2dxLuzSnyQurvZc5XnOWxgpMgj9iMFiQNHz3iS+AVWb0q",
-	"qPinI9Ak33TNC22sQ3uB5U0wz0iiSm6RV748WfSYq7SZATTPXwor4Dv7NsewK8Y9iuIZo7qujOCww638",
-	"Bz8ZNWcrc1YYBiuoXkmI8jmWs5+caEbNx3C27Jj28D+TFaHEfB8GSl7ZH5K3+MMWw5YVU7BYmM5ovopR",
-	"PcFjdji4Qt3P3tTL4LFp92lAacgjtX/4UDYK1oJmN1ys8bu4qDgfFhVnPVFxdlhU3IUhcOIpfmgETl8E",
-	"RVjhFd1DWQGj2Yag1YV5/NRG4ommN6AlejZhFYmJNF1xI6Cm8UdrgxOM4bNGVPBw3055VcllgYkwCTYp",
-	"8Yn/SDtbXVzULuwXpWkBjlWmKTfkfSO3bCnzvSVVHqbU+JA02TIqdhtesFPymtHcTBRrcajIScVKhvKt",
-	"sm/BPAylKXi2ZhCGw1dCHM7ZSjad4Dnaswecrub2qNXs4uHZebN1j+2k/fyamOjnECVkVSWrJjzcJsPo",
-	"TXU7EdlPEO07JjTZVVKsT8nDxaJVmJRRIaQmSwaVL5fk4eKMCAkk54qgl5FwYb54gE7hopA7Bk8+DCs8",
-	"MOcMqhV/FpD7xJVlJfPsozl5ePbA/N8jsmV6I/M5Ufx3SIrfspxTiPmbJ7/CPTa3sStGxBrIlayWPDds",
-	"iHUkXHuuUFxkRmH8Wbgankvy8PzcapVlDYwLFJiTayT6NVF0r8jOlvSc/6Op7eSKWOek+eIroiXm7zii",
-	"qUvyaLEglIBkI3L1s5B1BZ8+IEqa5Zn5Yk0RIzkrmciJFCSXzHrWsc4LQtLBDfua6Wp/crWK5pT/yPUG",
-	"pmOY+tHiwZxQ8yDZyB3ODovLFNGS6GqPJ+B0OOaNx1iupnqfX65Ck/TLt+dnbQsGwpdtu9U/9BAM7Iqv",
-	"MP0gr1nvwfPmQfZbbaTcA6BTAY6LeZNNCn/UQsCN4hS78Xaui6SBW7qf5RO4UIKoBz4NI56F81tRDvOb",
-	"zVpz3cgdDLE2jJMIpFSGi5VdGs1nFw+dZY95W5ZYHwOf4sOY0T2bz3YbcN4b9dxqsA+nyBG5SjqrzJf2",
-	"FjCiM1dwC/RTpyfwEdbOdD0sVN00zPPQXe//CLwz3ivNnaX373jIv+MhqXjIu5Bj9o/RmjNHV+RP2vzw",
-	"oK1Ghs7RCC+e+TDBwR3YmnvFCARQD8x5y+uileAxRWhVujPvjvrrKKTqLGMsDzx0kELY2gpLZBAXBatQ",
-	"JULeroWfduABgU2b/0knzh2vqQermXr7XAXL/X/gfJm1HXtiPAXdeRl9i3RuhMR10qYyXiWtQo5J14jd",
-	"KEyR+8W7cueDWVZJlr2XqGRzYs7OF4vFR8vBNNOHEuPQwQZejjiTPt6w7IblDSyHS4G9Q2qcYQZIjcMU",
-	"jFVB1ycFrdbsRFdUKKSxuktWxooLc2PTohtHwO1qxxEa2T897hbwUYL5cDV9k9ZW89xZg8mMGC1eo7UQ",
-	"irfMcAQwRytQgmNCLpyaXSy8hx/+7ZMBzb/BqYGeWat5LlxIajGfGcMM/oFapPVHM6Nw2i+sTnj+0HxT",
-	"l7kdxZCpH1XonRiwnHygsBc6xLuwHufEhmQn8JHIdQWx+g+t5QUz/djR+KfelsN5pj6cZe2ICXyWlm61",
-	"E2kY7DwuiHs0d91xNyM/OG90nZH76xNK+xvc7O6ftLWNImSutg1V34eR0Qb9yF6ZExggFcq+QgAluTKs",
-	"gJZSUDQ3IXMmvo1huA0LRQ5RSySCuWbxr2vRMFEpZQHRanTbghNTVhARMmKl0HyLBXv2n9Y92tag3I6e",
-	"N3tQ0hpjxVbqDHHmEQEVR93EgXQuw3sLqHRKEO9+ZUgUEzSHRGN0o5uPZl+egss7ErI8fMQbA9Payeha",
-	"6rOBPbQ4+hxr45r6THNqWtKCvS95xVR76IeddKFBgfKVeWZDlRnm0eo8c4xcFtOuD8F2r51P5EOzLrg4",
-	"HnyEXIvGB98XReapwCcDMoOVhv8lFK97hWSWkFmL+UzB3rYI/KEVR/04n2FIu/2FmV47V9dZL3BCQl9R",
-	"Jy8kkbzaqXIIXEGNWI1lc4y+IRnN90Nesl7diPZfmUttSZVRJ/l6Darqiq8xoGJU5SVf17JG7YfuKNdc",
-	"rK98SoZRiSIKkgLHm0usAQXJ5Rnhn42OhGhqVgvyCpPL8jb/9sbuAhNvHrcGDELfF2eLwBEXqlJqdvHl",
-	"x4NZPaicWbEpd/4dqSQa3McrYilHFGOqFT+ylcaZ3G4BfotqsqU3UGWEiRMQUnoKoGOobxd7x89HkP/L",
-	"gPznD74YtQMPHkzagocH9+D8wZftXXj4oLMLO1oZfa6VidLkYDVp7+dNrpmsi5wsGbEqtyFsc8JOJx7I",
-	"Cdlx4WWScr8W1KiU/pWwb1eZrTZoaugweelDUzRsKHJiL+1eSe1yn4YqXBFqETeIrMgNg/Ll3htQr4jV",
-	"RDcFaz+ZceYuOZfqoHTVVfnNZ1fm6nlsb8GuMlVw4YNBEA22XC4rRiAbxh4FgIJskyOLvhLiYlwTmtuA",
-	"icUzubTpSL+zSmJsCKAPNSMrWhQKQre0KEgtuFZRgrQyh0YiSz5tfvPGXD89gEmf6zP8nu/hIYhO42UT",
-	"lo5/8XDWLxD3qUAf+iux90nkG7P6w5vuylrwPW4J9td2jlbLaZMtzh4hrluH432e1yBxpGBASo41KlRr",
-	"Vhle+L80//WXWbTgPGdYSjX03iucoFOAJxCyQy+oNnLEsq+bN5EFO5socTzmXIf3Gw1xrESwP/n6zoIh",
-	"UBG7LzI6JJwkwW6xumhgbj+5d87hd7N3sR28YfvoDhZU6WeyTuAJmW/JyuYFVDTTrFJOyqSWZX7zg3I0",
-	"7bwT5ciWi1qzI5aVkKWgbsqbEfsYe6nKZIncMEoUvTGPxwTQbZPDdVCqxBjblWa4HfEzC3kuNGpCFmrR",
-	"PaRHM6/0uXAemPbZQC/LSKrYAxYhi3cm+G1bSlkwc5G3PQvDA7xonuxSDybaelczanzRZcFZHrgbokJh",
-	"ELwHLGS2C05AsKqWUTmSgE+aSGeEiN5IG/k2m/DyDKJDkfeBeZZYIuarUMDWdmZcfJ3VIPJVwW8b+KtL",
-	"gIk1CoXXIUFTIHm1R2dg7OqtUuBRYNya36GawzURjOWgb0jBXq5ApT3ompx7lgRhgPpoCrnJy2Q/ZxT0",
-	"hkwBUPW44b0zJjYFUPepZi9FsY8dmw77hxhRHkOs9Y7GXd7sfJtLGw5DokePjVL1luU/oFWQgqhwuai9",
-	"LUMtFO9Go6DGFNFtWbD3b/YiU4cr582db25RUfFss3WA9aN+AxzmDaUDK2nPsazYltfb0UNBIojNwB7x",
-	"g49dus9n70/W8sR8eOKqynAfnoeL+Nj4G6eRr2pcQxOo4HMAxw7jU3nG/qAVU7t32jmHmNmgCeT6GDsV",
-	"dc71lcO4bZMJtbCesoJOrAaq2WMy3rDGeTRz1rysIkjOY81KGGoe6BfvUkt4KnQVUZCpDzf3ZkDdogf1",
-	"goY8H+eTLG+X4ToFCyfY8dnF7FclxelruvveejI+On9qZDG8jH5cGnEpa/WN/V2nHI+9pznL+JYWl4Rt",
-	"S723wPfugmKGqFEtOUidjQyr2G/90c7m5HxOHpDT01MIbMtakzUtVUuPTpuxqraumUM8YwaHrXJbPHdc",
-	"0LzEb0+4EqBih2aW5Em2uw/Vs2HfT0P9NPN9zUpZRVa+rOQNQtmk1R6IO+1JWdCMDWz+T373A2PHcKQj",
-	"cq+0FJJkoZ60YjSHNFoodiW7jSzYSD7bMAdxEa4refAsq0+1mJBJ47wVk/uG5t+YmX2cz2A1fQq8kJiV",
-	"vKPKpU3PSV7JsjT/gMAP5GLLW5bH9OHODHGUhuLzZm8tkWLM8TXLaK3YxPu4ca0EiIFniw5k4IP5gZNv",
-	"XxOdl4fQT3mWUo6SKb6VnttiWee/THCqzjGIGj/sFaPoO4/DcFe66XGhZeHhSW2dESqtF2QxJ48Wc/Ll",
-	"I8MLZ4sFKVmV2VKw/mG4J5+Ad3Hh8pq1tN0BQ5Y+buCV366AyD8tTr569+Fsfvbo419//vnU/Xn+8W//",
-	"+ZcY8fFV9yC5LVPFugX1BGx6TS/YbuJxGecObVEs4Ln2ETsIypnkyM4q21udXu4r1/JkcMFbLsJPz/5l",
-	"SRBZZXFzFZaaj99Xn6IYMuCU38e1saFDfABbtnegk0c0dmlZKjw35kAL3vWRJbpDe+2rPaCE4cFoCzus",
-	"uCLCXnbmjld0j94ZdM1kEvtvcT3ilvMkf5fYypcO/6UrKSwwTHuzOkzq8h77AS/7Deoorub+EmDeiV37",
-	"BdQ/WW9T3IGFQc9+6Gtv6HM67GFvMBX6YREXOv0w8AJfPj3OY+SCMz1/UXxDZvMwaxTHsutt5jeFCd0+",
-	"fhzktT6J/TJHLK4XHsP3NvP3PBPjtscyZ/lTTMLpuXTtRh/eqpRudIh0MIEGYbSj1VPFEiFWvWF7jLPQ",
-	"dcWMiomJkWHayIeYdezzq/vB4JJVCgD9MfpkQe+diYpo1aSqC0bsa6Imqi0tiPpBXfcqsgU1wrb+QjvB",
-	"Zgtc+CSB5Z5IwYjiOZv7gsTlHn4B+dun02JZ2aqIKoUNGMxYfXMgJFn5JhPByBXLfom/J8gU78GIa0Ug",
-	"byMZMgvRVieHrxwMa7QzJy1qWz2dQVfFWjvJ3nZ1B2tUt/E1tnLVY4Ycll+MVP3cWXnD86hMUa7J5aiX",
-	"uKaTDVzrxGu8r7k7ZNe0CI9d740vPiTXPGwt0nBK65C78zZHYeHo6SgRrM3Pze99EAxv5EJwHlocNmwm",
-	"OJI+oRFn4HL/CiTLSBIu96/rYmyWRU4jouy5ID+8fdwLFMfY06ZkHWNpmaGbF/h5z5v1DlEKYmyPvVnV",
-	"uXYGhXjmfjWCPgPS+N4kLZQ/jZvOfcqOZDyrfYaihyWzhjFMfWib7sFcbdCaPwU3o5vtK8qjCtF41lOp",
-	"Bhlvd9J1xwDECPdUP7+nQ61dLGb8jdwRudJMYOompplsyQ6jz/7lIyY86E1oGm443tkdOOGN0OswjwO9",
-	"HjWppMtK3rJK15UY/SYjqVj+BsEMjhF41tXg5t+aQvf1Q4R5zcoidk+gJtvf4Ze2K/WcUNQXUVENtdAR",
-	"y7eJjOO7UsMs0e6NMWOQuDvupmq2vaPPg60JEFFLxvyyfJakXe2G5kRL6E6GHWg34HEcuXoXtR97eAu2",
-	"0oenap4iWvpJjo0pWZ6eyoANye07wnXZOYf8aRmq2fshrgSVMpH02+sjD72Ad1QRCww/x+uS6qZTVVbI",
-	"7OaSNHYP96AwmhXFEWlsvmAx3cEO5uSudewgHfVguMYH07PefJOuvqKMxdGpjOCNLADaIipXfW21jSDa",
-	"+TVrHtw5p/S7yLitx/YNGWKB8PDHXGmeqT9dcZ1u9jyh0WBlUxo96W2BChp5qdPq4rLYyiCr/Y4892hZ",
-	"jCRQ+35rz+IJyyBjSVmont2GZxsLvwTHAMxWLYHp0EkJiehSsQoEqaJ87L1RUl5Npy2oTzGnF5O2Xm3a",
-	"65APYxYvFxkb77qw5iA/xua2lmSSY2qhMfNi3FR6+kisMSkVxPw+vGQ+U3BFuvzCySFgjrAwOFvPlHMn",
-	"NfpmXHeqHcUHTrI/hI5h/Fa3aD4sxkL63lFtnKwdhj6Q9kZgwbHv2U9wXQM+wC7BGw9EVHVM0CRoRd6x",
-	"QRCl4ajrK5vWWfx0IJP/TgHqTIppAerG5dgPOrjCW002jBZ6s5/DZuE+ncYN66xi+g3TGgu5ejkNdIt9",
-	"yJR9xEIpVozcsFITBTBc04w3NaK3KdltpAqaxoHOYKEJcSJWocKE2qaBHdnSnBkdjGvFitWwv0IF646H",
-	"+aKe8/aczTw9UQztkaan5C8fXlx9//SjxfKyM7VfziKsPtZlaVfqnZZBufdYNqxV3PXvtzsAgbRbXisG",
-	"uIBSFHu3Fi7WBQuIP40P7im3Iezl7ze0x9kt16p27dCt07MRJO18iIayB52elgJXtd7Iiv9O4xKLqpvE",
-	"BYelGg0jAUSbofM0mlI7frx8BuwVmmVMKbAP1vyWidAyEVJA8j4XZujsmBKbZgYxBvtxI8kaMJB1VB5Z",
-	"KKn+D9+05M+2VoCoueJFgVWkWP49jVilDdz1iATWNqJvnXDh7O4lW3MRL0kspVJ8WbADlwm5EXKn3A5g",
-	"5YHdBZcttKzkToV+1nYGEvbD+qHi6WggoWVJ7D9vmchlheQquNKJ6NGqVhhj7V8p2lVx6WpvJlevN5oI",
-	"adcwbxCSKrZl+b4VI+Sa5DxPj3nneqsEAeyqEX20YXM/M0S+91Chiu4P6y5+hztnrMPwQc0VnPWGo9u7",
-	"Z5mvIX5IkmERcz+OaKdUfSquaDvf+0leOjINaYy6ELzyi0ePHnwxxMhb+r41zaDnctCbdYAaPX9HLexV",
-	"ZhFS9QaV7XVFUdvGgr+8qfBLuUQa5bhzgxWcqo7NeFDQZgVViXsP2+HBA1DbYwShr0uBHth2ab4QZu5r",
-	"aN5Fs/4tUEIsOmC/hAtWMSZOE3UDrKkb6c94Z8QKaMSMi7Uri5+TJVMaE6yn3ULrmlZUaJbymFHf5p1k",
-	"VJCykluu4tq83IWNAJKA9OauMeoc1FI1l5N2TQpcE11A9DZa9KVrTo7VCVJ5qADAe7Gg+5EYX3NexpXG",
-	"4g+iRoPrjjypjB4/OBQwtN0QHWs3JeJuUMfBLQUz4JN5AHvRbOeAJJPV/UlxWX1SQlxWbxFWvydZar1h",
-	"QgOySR7LgkHcfgRiqVhunqWFimtKQcvtUbSEOb30c+25QG/6E3pqjmSIQ04V0RVnOdnJ6iae4g8XkcP0",
-	"H5e3F2SlRYs9B7PSbcMDBEMfVXUgb1rZ4e1NaabfUPjwVlscvYm5tNugQXvEH+iahRuis/cgcoOr9/yL",
-	"87OHD4+8wg9Y/FcKs0Qbs/dy0NQnbzds750DN6yMWf+dXfCLH6RuIOv7R0lW91VUIWzn5/4XtjvRh4Px",
-	"4toWKMKrnMrcMrbjC43JyAboK6H+I3yNbXHl/P/wHVeklFzEzaAl5KqrOxcftALMHdZZUy4UzlKZiUHV",
-	"SAt1B6c9t3ZXtY4rFSmKjAo3afrY6WORvd6N9SunqgHvPS8wFWgcmfbTlMP60kNPAg8bhysfk88M5esD",
-	"yQAeRDCyFDNURpU+fLMr/cw9+9E3XBuN3cAzln/HRRwJArrkJFPm4+H+HwTXikCgBDjTvIRIMbakbxq0",
-	"EgBm0oTMSYMpNbB/o/i3siPEoppEc1Z5/4y9DaNCYyTwUAqoyc/ZzmcMA77lrHrCbW+daGDRtXwaZBJ8",
-	"Chs3TUEGAf5/5drRdgf32foH6IGjB8elydH3J9KfFncALPP6KTeStpHeqXvkqdJ8a7e8c1nmNpg2rljY",
-	"g6jFvK8Om7J/uXgRHUniVIn6xyFRcn8ioZta0+yIBQ5DAqUI+yyQaV1jZh+5A5/VRUHMVx55hSsM2qwq",
-	"mTAkN3y9SVDhhhUJAsldPFsugDjszu1r9HdCL6HgUj4muGyG9/OzK/AR4mAOKbL+b6MyW+VugtZcu2KU",
-	"QR4OgVi6E68HylNSKZ9b+t4WsS3a/wvq2xaxjX1s9b8/CF1tGDLtj4JEu2EJaLcb5sOS5M1G7mwLLyky",
-	"dnoIW+0ATNq/cdD+PBw03OHoCcFXPhe3XKcigFnGSn1s0sL088C2FgTl6LMwlL3AxW30CHBDgfvAOKws",
-	"0sJgfq7EVn5a3sQS1cactLoqBgxKG/+TJRNtsJS64icVaxpMjUCfxP2wCwsJlWbIgGXcInHGCRbM+SDO",
-	"Qs+bsQZ/ZVy/HdRBBgAon2tSmjvelfea/Ya71F775or15oQNQV9gAGB/RNDZLuFumThVHCoikQDtklkp",
-	"BhFLynOyZ3pO8oqutFl5VtQ5yy99qbTEDoqYLcz1Jq/oTpxOLCv0PzxCgMT40SND2JzpQP3z6RENdduM",
-	"Gc4lzYv34elGpj4a5wF//0JG1f9p0LZB8t04/y2C10YctxEGFClhKvvulCWPF7E2Trk2w/4XZBm4uDxX",
-	"hCtVs3zeg4IaqhRNsqXqRiLhFBgBB6PYloK0ymMRx4iR2+yYT3OaWH6J6fgjwYVjJ6MphPfuS5c45A+N",
-	"PyLNcGFu42DOkF/hvR0QYPBPIhb0hNH8O6attRwvte8XQUPDF82KQhEAObLNh7cs3yciuUGNe/9bSMaw",
-	"HOXYlgtECYjGlt3NOkSkZ5j8a59OJ0FlsqqgaZRFezO/IlwQ86sp1fRv3a+9u8o24cU8F5vPdSNkeNXE",
-	"Djc4me90gebFb0P2UNSCmTJgGmph0Bsty1aGRKlY1dSTRPe5pPtC0nz8Vo+CAUigwZodgq3LeQ6axJpp",
-	"gm2FU8ABUdlcp7LPAKdBrqDD+WMpVnx9asFduWzgb5cVozdqjj2mKYSwtlQfSp+9Vz//mPTXRnA0Nfvp",
-	"QiQPVXf/wFqpaEMjVWKRBwTo9MX8suxjqjTs5+bf3DvujPqz067X97dRY6m6MucKKxlAggWiaVg2/1cl",
-	"63ICFsqUmuDp0neygLqDfIkGBQqqWSKF8l8r4hXlQctmrmY5wkpD0DQdprgHlaXLZp+Y3nKvFPjUFj8u",
-	"C7NNmqBr6wAcb/vg/ZMWNVMOgMIX1MqdsDqPsRZs6kf4Lgdv1kkCnYT12yGWnf4wXdL1p3llzK+WGYTJ",
-	"KEUiBdMVNt4fkGcUcKfz5PmYLNhkfZiRJD9WXLMfuVBzTFsI/layrjL7b02rNdP47x3j6402pigQ+ZXt",
-	"hjgnW1at2ZzQW1ZR8w9swttJ9RmTuJsoSL6y+EZyZbQwZKzTDl8YZYcuC3b6wv7jpw6nvGuZr+qGlyfY",
-	"YJgWJ5BsYmwcw9zRXN6ga0PfM+GiiZ1ZYyomWPIVs2iyrRBj+nkI5Z3GMMRdX0L7Rh9bzRMast4M4KC6",
-	"dmlUSMEzLBncNrqlRdD4SW1k+e40KB/ayOj92g0em8HtCqLnEY/YHwKBe3YHCNwnTYv8WBQ67L7kmc86",
-	"HnqS6gV+83GedOy+hGRq32Tc1kPPm/qHDVUuhWPKcEFX+qgKOIw6F026gLIkX5ttC7fRzpcrsqElFOYe",
-	"cAv37f6jQiyHfAbhcU3haxvB+pkiSE5SYK0PIwqqhj9TPpsat0I36YH2J2riniRcA089oHyEEU7HmfQq",
-	"rsF2pYd/e6styChPX3AqvjVvbYrAnouhpFYbSAAIEiFRtjRLG59+bxvADyBpWJe9ox9UPC33xAd+Jpvq",
-	"AxW8Sm7ZUuZ7ojaAsFJIeUPAQj9N4QY2Pf67YIOZGAAbHI1MqGRRJw/0RMNnEsRfwBl3QvkL3+OcBumS",
-	"gbs6BjpbEnoKbDONxvwH1usAk7kUMWe5Oxi/5lDMHYZdU8fq9yhsa9dI6raboBGPwx7qgG7PCuzcPAUj",
-	"G4bHa6KrYQ4EvCYpo0fdvfdhuQU3+adhujUTft060FM2tKWhRKKhRkgupbR1y22RNeYaa4uauzGCf9MB",
-	"asSxnlIe6yMxjxrj1eIYWP0YjniIYxC7ppMwSehLxHEPrfIQLtJ8tiroOqXtP7EoDNOM9yuP5eBRHLjo",
-	"2ASXRDFGrj+/PfNc71qhGea47ldKDFvtY02x+eyJa6I8GXTzj9MuJ6I3+SUku/RB85W7xXTqMg6V3KCy",
-	"t3ed1lpeEFrwG0aYkPV6Q7QkS4bGfO6jzVTdWLgob4GqGywNkVEmPBhjOYJw2MYrqlhkUVv6G7nDtc0h",
-	"W5UszOLO2paJrLFMvC35/ofCJW6lTbSkrm75bQz25iVmZMEulZRX85Y1Boh2mu7RDpui7v5RkZaW1uRU",
-	"IceXbgcDNCbHJQENmhPS1ooGgypRWevo/KRJD7kLaNOK8mJCUnojCSgv6upwkneTomBHOrgodUSvwzzw",
-	"YTa96qo1xiiU0Wgh/mDkcrSWO2h0P1Ru3vS1OD/Y12K8g7RLsmYy82Zlg3RzuzE+gpaHt9LxvQaa18zH",
-	"9B3oXCS96Xr/QjT/XjDVRj5NS0C9qZgyKtCo52Me+FkwZvi+wWXdh8bvKfpp6Ptuut/DcTs2UjMu+wHA",
-	"FFN4LEsGDTcw3xc9YN6vIhBsHBTaSwfp65VFhG8BrzW4y0Jd4Yax0igLVbbht2w4m2NSSCSIbXiJJZU+",
-	"wdaycKDg74plCDUb/HVidJsT+MBfOrLIGRTRlBW3UAKIohedavpyfhu5itUlWhZ2ziTbSKlYj2ZDHo40",
-	"RIQvaS/QosNckKnti9KM+drvylE++p7n7NJmNbr66hHSfWhy3kPWBT+5TRxzGy2ZomxPPWeT/HYB5vrR",
-	"yHZdVys0tdMW84lrBQUtXWzhREW7d3r5oxHgqHvazS2JB2Xam4yKI1olbEtaxXASXlFe2RVC60r35Mja",
-	"1hUXXG2OtAdB/RyNy0mrSTnuPczsQF/25HBzCN/fWtTBrbjP2xW29ug074610/d3oKo5RyU0b7RQ+Pda",
-	"ivgF8vQ26vO6Io8LWefwrSJnpwvCxC0rZInw9NbHYyZrLj/wcTB49rrfudxRa3ynYlvJn0mhmdAO58bb",
-	"0iVSgkvx+a9tn2jX2O9LDgjTt5jsQJ3LfKZKlgXXipvG2ekicc+l0zWBl0fLULfw0GXBbn/++VTtRVZw",
-	"wX7+eQQubTB72+vaEmHusIHs+F2Sz9PM+PR9WVBBEaaLleMrcp6+p1n84nZVe026HJaYwPywnw/q/CXN",
-	"btAdtmLwN7YYNZxfF5qXUJLqru75LKPYdlnan2sA6MFcFZsullU2ddC3VKus2FgCBCPo5VuOIDHoKU44",
-	"E48s0+/vvMUxiFxampXmBBp902xVtOYr3tFCY315UJY/0E4TbuY3/rTE2gWMhOL2buUEWKZ3FsOtCy7f",
-	"S3L9v7Au7drCzYRQ2Af43bmQ6cDCjk7VCjKzCDr3EXCNGb4mtt25iiLgPuMid+g8bXKyqpJVApDNWwy2",
-	"qcKSkVqxoL5MMZjAlom8g1U8XDMPUEdJ56qQ2vUK7dW+ZVTMybLWvXjujZC7e5sBpHGP6AyLz80dEZup",
-	"Rze/Yux3FmfGVSV/Z4FbMIYGHFopXOFPRP/Gm3I+lvsDSNjD7A59JJaBLy+97OOgqgbMknkAmbczFOQC",
-	"EgoasgSGyqORdsoz+HHKSGnMhOGmNs71XYucVT/Guqe9CbV/0I2XAHloi52Ilk0fx6DrSLO2sVkYKVvB",
-	"Ty22Y9+wIrc4PH3pC9ZvrEU7HEZoz20RHsBzwKW46C7DBtytOV0UTWP7OLKbT9cbZ80N9ZNxKU+9zFdo",
-	"JXNEfWyTGzhuclNN0w0rJpm+SYgEpP9naFpyAfcdrj4OeDm5tudgPQ7tSjDBdlNDHjreyPPHoGlCZjiq",
-	"4bjo6nabaPEYzzYutwxyNYmWkqxodfjix5AxVJ3YExJko7QST1rQWMjZOB/blsdu+PC5vAfLMDjkn4Tj",
-	"9RuutKz2T4WuYkme6YYT8Za7h1W7eTJNWGFm4ZJl0Ls3YHAn8szrxhUx+5MeqWOedJMncpQBJd22m7S1",
-	"kNTO30jddq+HitH7m33mWsunUCrgjNZiTsz535babJBrP4YywqGic03oUtZ6YjfiXxNl390cS6QPSjeA",
-	"A47HoVLCEdElfFODRkoCltQN3Lb2HytUAeczvaG7A1J0tCvysJ7GW8lxIGZsxhxIrMZqsc0ecOt6cmrg",
-	"WN6HQAoP+KchkmSRjkf/AVksm2gyMgpxRTZgHKIRNML8752WTZEPnpb2qBaW+YJsZdWoeqDRgk4ndyx3",
-	"6dgX9ipWqOg59Q/yPChZGQFklD8u1pcO9Nu+1/7VeSuY6eqC0PZlvaorvUF0Qf9wGNpqkKT9Fd2g3OE7",
-	"o0cyidI6WBp9fMPzRAKg0UUAtzTVqFxHLwBIPqnYr1gSLwW7CLPmuPJCdkmzGzQ8bGIdJNEqCE6kOhz+",
-	"6Wk35shF6pNjfUb0puEfwKrtoOAFJpODVowfrMZIgyO2C1pTTmuP+kfl60SqobkLPLTb8Www0O8AIYM2",
-	"5KkkHYsr7NhrOFnH7M593AQy7pX517wBfEikzT2GthfQvNGhVqMiekkqVjCqWD73x/LCMdLcoiSuOaJL",
-	"QH3CJbHljBce8IhbcU/FHgTlJaEFq+BNUE/Nt5ZBS6oUywHOo5UCAN6lHRVa2SRCbU95L48V5wr/xMkG",
-	"5ZXzmR02Kjf/Ddb2PwDWdv/IaDG+b7b2Ho57wCefxKF/HqBGJfL4I77rlz1/roVBGu20vmrKBGIIuWVZ",
-	"yVu8x+6In5UVUg20OTMSDSHVjYTBh32rM14wAkCnIL6wqecRbrV2zkHsendPGGmobXuA1ixcy8alzI3R",
-	"r6X7yXjz1u7042YycXrJbVnrAYqhTBZMYcOvlUTlFDVg+JLla2xNNgmLdSJ8K2CTjMdjq9noZ1dc0KLp",
-	"jTc1V6Oga5Xs0YNxUVZ1CvdGHxu7iVBoFTk3PWGegn/zuND3fa7tBJOw8mNh5/wmTEGem4ppXlHNHtMR",
-	"URD33EevLlwd6PNeUp7Pya2Ezvyyst376vII8YEjxiuqvpG79ojQdHfvPouPPzDUGLPFbnFTJOksjlGn",
-	"6652g8eE9/aA25zGFAgVgUCehYhHvtIMz2twTwS3T1sWhHvf2pVAHqGkGbhoHw/eBQ5Jlu5BsTXT4Dm0",
-	"IG/ansFr5qAFb3D315KpSLIQV2bhieoUYr+2l83cJSK5IT9TZNcKOMTYhb03coYWzxOIc3aynymjHbq1",
-	"2QEOwMxBvcFxoNXsvX6FBBy8wzxxAT4ruFIJXVMujjioZuS31f6oWdstD2oB4k02EdwE9geuX8cqSLDU",
-	"Nh6Sm/iSRDs8udIxkuUdLSTSCb9pYtVfjKyrpmOom72VXs68tB1Jpbw5hDi6qkU+QR1Qh5jDkZlkcE2X",
-	"dG/413fYmSrB41a1USi5WF/YKw+j5s6DpWX7uJCK6WoPj4MPx5FMMXjIEBpkgmdC8wtoFXoRoydBX2Z7",
-	"rVSYlZ46pvoFx7joMl6b53AcQ/4LyGMxgmrn/HyAd8ztf5c0uzl1gie/cGHr4M1LKm5OrRZ+AbdX9+5y",
-	"Jr2lHZjySJemN+oMN3jmGdsuBHvt57OAYeZOTOb+Coia/x4isCPkQHTIleFmFe4LlCxAoKHxPsYPydi2",
-	"3DG+SuCRe4eh29iS7nuI5OMBoN1FG0h7HNqfo7DhmwMj9BI8lIuBqOmJvK7kju1Sq9n2wC3rgAjGQMb+",
-	"Wm/LOaD2za16Pie1UPUSu1vml5i7TrZ0DwWqsoo7rV2m4aH06txnEA4sAPTnu4JQZxsKCcy9JUN60oWx",
-	"QXYCi/AFsgaXArxpcRc5a3JVR/tDuvmtSaMlhUZlebmwTkTw9VFBmG3U08m5KPhwlHRoqobmHltmUiuq",
-	"xu6ItCBE5wKkdqEvwS8H9yfZKpx3qhRaN+s9tbca25jKzWbe61FlvfP9XNiG/9qcM8j19+F/A3/Wp+R8",
-	"e5NCRbd+a3tpmesQ4u/OW7Qs4slL39FIZ/xnGKDEIBL64hWRFV9zyNAzf1UsY7zUxBy6OZG39vICLe3s",
-	"EdlyUeuYpWGR975XI5luCgDslr4f+d5uOqeflHuJGzi2E/7sR9AKNbuwJxdNMEargkOgVkBTeyxfpFuG",
-	"+Nn22ufat7UATQiNynYQt1Zh+j3Nczhh3Yz7WH59YRHmGy9qlBG4uDmQQJfJco+NSpv8uW7byM0I4dkk",
-	"+aVQUYYCzDvxTFbb8WOM8lOY1QfhVZEd27BoAM5lqEayBUSqNN2WE3LuO1jQTgdrHBh+QXO3Qw0dExx+",
-	"0xM0+BLwqkBKPZwRTFpqB8kwWTfKZN8z59Lr5OIno1Q9L2Wtquit/avkExMP0h2rJnQIuquLyoWobLWI",
-	"jVT5xQyHnZGc93AT2n35JC5CnOsxeMFHBxPhh/G5RBMlr7Ev0TWEgsiKsTm5Rk1HXfvUDEpUvb0kgnFI",
-	"3uFGvtZCu+gIyPvwAjDn75egzV8IPwIs1nzBRMWzjbOdcDJe2VKJk6krnkXKZOzd+B3VrmlTpzRFkC0v",
-	"Co6F+GrusptGKA8jQW6clFET2hH/UxZ1DEvouSBrvqbLvWaK/PVs8X+/IvDvv42cS4OiEsFzl4rNSc5o",
-	"TgrAblYj02NUnWVMqVVdDL0YCjBHp9yAe/vNXmQRTwQWanhGBOtJS1+ZLSvnDTqmS2UwcGtlnnbhhs67",
-	"7NXaveiJA4N1fC8y0S4SM+rLbiMLRmroP2yzcV2Lqo6FePKfPy1Ovnr3H3/9+edT/Nff/vMvh3qaBb//",
-	"iZ78/u7Dg49/OXiXN3aQe1Ns8S/Y7qoFmTcFay9BoefoxGzc724Gl2TJCrkjv7NKEk1vwHm1ilPow9n8",
-	"7PyjJ9OHs/n5xwSpxoEiPxhqjBz+8Hwijp8ntLNJBwq4DLl9G9EJpB5oYgdheln5/FDBbg+Gv4e6bU5E",
-	"LT+2n2Ya/8jYmPy3mtmvHSp5pBDWjp0g9GMP2T2R2BbrG1WQieQ4lopMa1dTmkLCCF75xaNHD76YRzGm",
-	"Wt0EglK9BOKFcDBlbskpYraa0x0lJEIp9ied8NRJHT6h7WS7KafU2RwhLOijhwfF0NFaZCsbLbGaH9ly",
-	"I+XNU5EDuuTEJR3Jz+aDtlCY+IIGLS1kYm9DREMPV9A6oEIkc3CLrLnALpZkozWmb7QRWyeKentaUm1N",
-	"X7SMl44DTKI76zqDB66dnmCMFOgZZxOubJyaiQPB75fen5HCxRolj/E1yeJt600ZD1Q+YAHvVMzRLmsN",
-	"iQRbKvautsHnnjFBauHbwiX0xp+84pgKIdlt8zWDtsGVmVFsG0Oa9P0KYDtNIcmaCWNhsTxu8QYMGfO1",
-	"JwkqqLY4Twd8P1CiZ7nNvCWO2mEbh8TnWDGavxStHvZh7UJGY4WkT/ja6MNNGBLkzyU5ObM4wntbcxKP",
-	"TDrQlHGQGIhzYmkSLCeYe7gT6W2/B9fHS//Kf33XB871jaa6jljqLbyweLYZuOc31Nt+R2ieOdOpnKRv",
-	"5K7xblSMKMZEooumfcfrNAJvLgVLma4KyqZc/ooStFQbqUdaxgBZMT5Z+LHMWf4UfhPNgTVWLRfrN1xk",
-	"7AiH8YCnu9xQ1fbA2oWCj7didJsCJzyYcQh8ADS0qSP2Bps4+UT9UOeewJA49TW393ZTeL83UsryTJPa",
-	"17Bqn+U8ndpYca3ddLwSPYrOEXc3nB4EgXwflzFGPDwuqFJjob0P3m6jK4VHNz9N1gAnWLNwYFyxe2tK",
-	"BfC0Erwp9cJUt0vOemGWZl+6jTcDZGi70maLB7noPi4yz5Gfxl0G05XVlTc52XtqKKXM284fLU4XgPR2",
-	"B0PUDfFY1uX03hSj8mc6q4gdsZ/oye9mpva/J+8+LOZfRH2C3lUftUe8PMWHPnMuOzW3yX9MYYEb+0xh",
-	"9uElWYDy5nxMW/reIqtarxn+tYjmY1p8t5Hrf2Ufb5n/Y36I4vgte69nB1BOMPmYyJa/Uk1u3Rc78c4X",
-	"6CMlAy4Hz1SV6939JzDVdP/yfMgL+RxygX3OAbjBce1oizMRQJ0Je20HXkvIbdgfoTAczxsH/eWjNu1V",
-	"w9UtaZOSNA9agubhIUHzqqBTxcyqkttEAg7oSRJ0towKsmQk20gF+yF3XUjmcepGaSc46kgXVPg2Lfe5",
-	"dzCJcdsVTmFipxgzCqGK5DJTn0v7QnW6zQk+uWSq3U8oPvx/VXR6qCXPX4qY/wTwmdBnZMwjLOtaskvM",
-	"geaKFGyliVGemcA8/JhH7ouHgy64B+f969/te+ctB9x6d5Hkhj0jgXEhd9cpBHYhd1aBOLFJku8O9u2c",
-	"xEr3pmTh6/5pMzOOBhcOX/bKoqD2XYRWQIzMaZG78abtq4pn7EqoHUvYtmPEBcg8aMTADj8bDhjfSliu",
-	"fRsu5xDl/nfN1FG9x9whvaczNm2j7iKJa9eyY7DIWal6y/Ifoq2nYfRDhP1nk9rUyfKreaFjrTSvsFev",
-	"dV+WlVxXdBvPD88DsX4MDe6f2o6RrSId1Zq4QlHduo8d9tAByNQ2g7tR5p6aAU2GduaOXQ7ueHePkLTB",
-	"r2PFXKfk7YYRWudck0KuyQ1jpbuJp2YEuCHfMmFv6c4ZX1eM5c+iKpaRcg2uCGTdwtPH1OwfW5Ten9V3",
-	"bKXnZLlvZaSMS+FzlRxduZSzrYzb/T1TVbO4Nygd1kgiZoNJ5SWB0cVs+w8HC9OE0+CuPz1YLfns8ImP",
-	"OljLmCLyXKnawsMIqW099L2S3YmcqCx6m+wVW7YFbyRZrKjXwzBSsYI0Wvxg7LnJ9ItZyy6fw0ykyTYG",
-	"NmuXU1uJ1yy4vbx5eD5bs7SMFex7kM4OGzokgFAaPGHaxvc7URJ4z/iYq7XzEzscxQ93qFlbmjPP6xpm",
-	"NQfYX5vTq0Zz2Si1E5ogBDM5kNsTPgslaU6GjpmIlbi95D/8uDOTuSe6I9rh7btHXd3N9VPyir6Ffgl/",
-	"1iU/n9UjpEPKCKvtmR3SDXbicZin1VUbfUaTt4/teWkZ64oVq37NyRG3b9OPJFKDRwVfMQWdZWvFoO8K",
-	"Bs0sRnm8oDMp0BOR8fHFvOFPVBxT6wW1/dAgl9Vn0llvnlkF19Na2N8OXUFOfEUmwnaGdL72fZyEdZs/",
-	"1qD2DVTwTgnqXFyLFUuoYKrtm2m4MNjWFU8+fq6bzV0z35o3RWfnC0i7uS55rPNLVtSK37LxPkJwBKc0",
-	"jGoCt5rP/9tG8YcXjEO6AeawlOD3USoUsY5dEaO+401hVNdVQvVyhbI91OvBti/Jau7RFbNuUg1L26Yx",
-	"OKN3Aw2rT1A1B3JcmcXHDnMYPYigO22tOnTIOP4OnwQWyVmRyHPaDhB3vNaFLrFEce4AvbEaZ4J4HhB0",
-	"8eSlRtogFXqbFkQk7KLnji89tVMc/Z3fjG6XwOIZMklE6D69ZdUezViLOwC9anxbbEi0PGlBvQdqzip4",
-	"74REgrDgKFHLrrQrKXF4yJFUshEJO6WURQLfvaAK7r2drG5YRcyTCZBg3867l6oCzZAAcM0CnxRS3iiX",
-	"2hlgmk2thPGUnbf2L7X3r6ootmKipZpv1DW6NBqDvdEewFPwC3zYOHbIWfW8YYwIp9JsQwLWAawqID4E",
-	"tuUKa8V2CVYNYtL9HU4Zv7CAVhrVuqJ5TbFW9RYrjeDdv9SC63arswJyQZpeZ57q0RZ0PNbk6AeB1d2G",
-	"v/DFYyu4kr4VECsH25GhOBy6DJM0q8u3Mj40JI4ZOvkcVc4qf7xtQp556JgDA/MZddsZArzl8YrVkZdu",
-	"O/DPsB2JZZYBzBVzUt/wbV3Qf4WYQypf5G07IYTQrRRrszfbS/KgG3/zsuH84XD33ePiiGNDD2FwaIxi",
-	"d/COOqD2iCnqiJlbngKqHFCHpGZqANqeYpBmmm12pGcxkawJGej11p1noMuhHs8HzrFTjCL+v0Z78iqR",
-	"B2Js9CbcHEe+JLPEfUTeLTda0TxocKadVjCPO0cgO0HyitECrKoTtRfZ9Zxc0/yWiozlJ6509qRiSha1",
-	"+YX5PqeanjRV3+YjBPQ60RUVygM2KXiY5dDSNj9RdVnKCh5XBT356quTr74yf2x4SemJktk5dinnZnDz",
-	"xW7DNTsp6JIV1/eYnuAPkLuiS1bB2vHyPfFJluaPQH9A5tKrNo5FP+zXK6m+dj+7viDX2KW4MusrK7li",
-	"SsH+XRNZkWtzv1ZlxRW7PiXwy/YU7AtETqv8mvw1EK1/g98v+UnOK/TH0OIao18A8UZg1Yps6C0zQroT",
-	"AIuS8e6RXyR1kpXzQ2BiveLhgWpq9zcFoR4VKp8I7NgfDAn25+B3NRkmUbhpa/3sQqxpgo2QiKqzTYAo",
-	"CyiypNWXapSxDQp2GsrWrQeBMNRhBJzDUGNOsbOq/d2Qx16lMEpfP3tMvnr46EsPrplD8CkCfxWHFXyj",
-	"6bJgl6CqlQCuWasuWp1NH/7l3X/8/PNp88dfEvU1NvYVobTvBElFbnveSJLL6FY2PXLvpbssF0ZUpjzv",
-	"rhyUqhuWmzPfhaEcbhheYaPVGL7wC7oFWHyQzntZmyFAqGxYUfY6Mf4WLyHwVVcDyHj9RRk+NHLQcsbp",
-	"UMfxiA6PGIBUE+BNDi59RgwXTSHOsP/crsyzTbBPc4dB2RB34GD4IswuUDwjK1oXek/KgqKtGj8VkfKY",
-	"ot6K6L1DfU8XCzlzFq9MLLhgd3rBlil360ZOE1dkV1njKgH2WdKKbuNAQW9B6rFqT/xDc1JSvWn+JsCm",
-	"NDffmH1h1DZPgQLNxLVqv4tLqi++WpyR/+/NyxfuFYQLWwZmt5ksZZ7ox8K2LN+nZLiEGBlz8zwswB1t",
-	"E0wlV1NVavVyla58W7I1FUf15NiWBTsWeDev+ErHCm5X9rxaF5hwCDxQoGn7CY/0FeU1G4SohkQbW2G/",
-	"3Aeh1IlrYb/VMRvSVWWiH7ViBJ4jXEDpyT6ACxyxlg2jaYglphiWu0jRalCm6Y3ZYzFyDKMKpcH43LeQ",
-	"eS+3Ja2gb/IlWTh9CLvn2yBn5PW1EIZyEzJxpVy9rhNtVibWusUBxF+uGoBOx9B2dVxJcQGJKa5dYWsP",
-	"zRfekQ+o3Tnwrv3DMi2Cn9tm+RWj+ZwoCTv0swi6dymKzZ+4PiXXgH5z3SMqYqHhFE9/FmGKuPnBzPHh",
-	"fIYTQQQ094u4bxbnP0WTkStsVh71McZ9Ka1z4Mtej3GFBuWHDlHbLtkXt4JY8cdljrKvLawCRncyomHO",
-	"hihJ6dvIqMmgPGHnioHS1W4vdcEsjjPC3BuWQAOz6Wk93lG2krWYlF/RiJ6+ZRntL/50W+p9gDztBbgy",
-	"4nygD/dAfe24NB6UGPjoQA/yFn4rz4Oux4bUvh+59L57y3hT25MP4J6O9Mf3y2wDJvIoIN3O4r7Bo6+8",
-	"9efB7f4I7naOxAkcPikTrXuYPolUtJDDWnjTKHcC7Nec0fwEIQ/Rxq6MlS1gF2zjzQYz1qLDmh0rNKvg",
-	"ISnYyc6CiW2pzjaJCJu/Jg/tVSRU7G86z/XezjQqdi1yVpEd3Ucgq81zXydPf+swgYrZVrEmIlt4hUP5",
-	"DvxjICR11ER5jd2FfdGCvZ5zvmZKs3zuyCLW7uqfg+sHuhRDNp5UzKun+AggVyurm/ZbbKiM4o2tucbu",
-	"DhVTcchpdLxGwSpetNrZhc1EMdT/x4NVHHNrO04Jl9ZDpcCtSp64N16S3t99i2qS1UjTWrXZa2w+0Gpb",
-	"XVlTbgy2ygj7ALzlZMeKgmi5o/i50QynGAkpHNYfsZ9ZTxm9JMxd1cI/cDqsA4yxVeQuCqXElFaY/u2u",
-	"VVjc3BMWsFeM1FjuzX+gm5GZrrGfiqLVvBvf1oL7Fe2suHFqBTb87u+NbRTd2DlWPIw2pWh+AKenWef4",
-	"dyqbWJTCVxxjFPfAieCE42EAabLb8GxDcLRoJXAyb6grrceK6bSatNvs76wkbaCC1rwp5BZnOTiqel4I",
-	"BYPdyFB/wiMWE1Svg16IcQTCPyMDLzozlkmR8YIflZ7h0tN7cwTBPsWSyLnKKlZSkfEJaQZP/K/ilVzN",
-	"148ntMVgIn8SdQlA6L+kAqrNnRXOJ8AJrLjganOkX6xXfVZl8eozpxGOW62hZV5HL4e3QSPwzxRxT/o2",
-	"alwTumxHtY5v+m8UAEf2kVUJ3Y4Lv9Wsxg5ldZYxlsePpadsL02qfRiC9hZ9X8hBW1rLglXx2M0LSOa0",
-	"t7uVrkvogQc5oHC5e4fSaQ9VPZj47GL2qxHFLzzeemMP3NMZ8i8cf4JiiWN9/0zDd+HmN6evoXtIzLkV",
-	"Oo2IaZ2qhvl7M4+Ig5BcXRF0WFjeQ8VVR/p+EmZue86vMQAyFUo4JWGvSE73c6tncEVc/ijoe5QYSXB6",
-	"UHpEXmkD8oqcL84fnpwtThZnB1/ZnPrOCzUpGDTX3MlLawXYxA0nLLsZg2mx0eT5PFocSKqKHZLUBsVU",
-	"jRbc5Vi0vUEz6YhKMgS7O7L7t/eCjmtktKoY+/1g9s8zfOqj97REvKzojQcvPAYwobCNaAnJ+Y0h1jmi",
-	"4RWjbnh5Iks8ICc+3gj479br00c1gqU0heDWos9ZBj7qS2iYBWYaoOBawC9XQBv6gefkf7nGy/YllbnI",
-	"7ZuFVoSSPVNz8r+QCO4hdGCgGSq3bCnzPYEnpjmW+ViUQpDG36aaXJVMPA57mxzqrx7xgQdzyFbx9u3d",
-	"yWMrliEo4sYFv6MWSi6N5Sp3eDkfNNQOnKNWPoztROLjiUpzcBeQNTNq2txQJINQgbjENo8JQvWkCZYI",
-	"DpqWB0/jGywz7E37mawIHmoLg5vbeWrvhQeKbmnOLpter6gdwZ+wNZ+p+MwnhrCgodtwaedRqk/L4vQM",
-	"HnjgHYm989dyXKfXeoC62kjRdteydHgKL4V7Ulmq/NNRVar8mM5X7H1p/UJRiUxFDvx3S4uaNeHLPfaA",
-	"hgRVi3HT6VnxqN+zIqLOv6a7722ix/grJBUjtFO2Goo9VXYBvCKC7ewyfH9zH/9y+OoqtZItF62OHNPW",
-	"1qv/whWkd7IB8j5GFKGQbL3pY3qovcj6J0XWOpOxNlnY6++CMJpt3KXQhEs20uwA15fEhnUubCnQFtvu",
-	"3rIKdoRrmygqsPU4bEYtLgElitPiopVAkJtHhdTwehDyXCuCyWlE0b0iu83+koR9xqta2L8vPTYleFtB",
-	"ArkwLOjKTm+QlVV6zEhh1shAm0M73bCFFY6WADk+BGMcRcasD4Z8MT8kvAcOCzbHGF3kbLvxOG4QVz0s",
-	"cw0nHWclraQHXYB0wES07qpQ0mogQro2clyBBmIZjVZrptVnJJMlt1jz4Gima8rFvElstekh+GutC3Rv",
-	"B2HuzxQojirh8QE2en4orH7D9k3237SOJW6MJujT/v3h1i1AijdJ284hTkLHvVuGiY7BEUkZdt1pTG35",
-	"YmSBrPUbbArY2vSzRcw1X0AOpWzsAtCHkE1bRWoPDkAXd63MkL7BlsYZPK/4LYvgClTBN4eKGN2j8RF+",
-	"ParJVZMT0gt3XVp5dsPKgxhqcZBPpa2aM3wuv4YwcZDlsqTZDWyZy9+32qyR3yPw8AbgYl6zgtneB1O6",
-	"H9l+Vz0K9GMqkRHLgu4fg7CJuBpcrsM4i8sYtLlLGYgnPyUNwmnuhyrdP2MSmj4+nK4drJgCxoinQKOd",
-	"aFdtOGLJTkd3XnYWsHdP77gQIYxD7LaEIpWvWaK/Hl4enYoW0GK1tNOE+cEXP3IxNFaHaVsdj+2dGRLP",
-	"bW+wmY2L2FLRLzHklGZNwbzmw4fEsOxxVzHIaeuXOCjq4eEEKP2WVe0utVBcglSBZH+svXEpXIm8Hva+",
-	"rLDsLj4K1jJ2pNvDRXS2q1QRQrEnvvEomg9cobnev7fnUQATWdliq4TZ/8o+cq83qRrRWKblOa6oZut9",
-	"zHHsvgNMK9Hy8F76pu6QJ4ht2E52XDQ+67si7fuZxZnZ2P00gtcHHanGO0kxijn+eexm0qYUokNdOHMY",
-	"WxlpuO8uCfoqLpxxc0nQqQEfFPzWPG+00PBMTOyRMkFuj8yt7KVNQrMSS6q5JXFiW8A1mwJTpLXeJELm",
-	"xzjTm5KIBCS+DrPzcf6jYcaG8y/H4hG3MIjtqpqI7a+YjLqn2yK6uU5FiXR0c43xIxHtaYHnBLbd1Qgc",
-	"u2QSug/V2g23K/EkaLv2PC0DRLZwb4c47V5ceviqN/V2S6v9p+Lba0964Kj1TdGwaeAW2uMTWRm79DSB",
-	"PTz1ZP4Lcvq98Gp0J2x/V7dSuUNdjeZbUMlYzjFiv+LCxvBvOdu1JGiz3NeyKMzFcXdb5lFUewgrmRog",
-	"l7OHXz78x4MvHn45DOjSuybsu6JkqQt2lSU6niUaAnYSbnbggXOhayE1X8U5lN5fTNdq2MdV7h224yaE",
-	"b3tBQ5rpeO+10sOqjdRhjN095KRyHn2uIBezYiWjWF8/yUX5ZxmbdaqYelkrLphCp91nCuTe6T10h8On",
-	"X6RyF0fZsc356CRaxaxmqZj3bMKlfAhx565JSsEKk5ZrK7AHmzB3JzvogueMWR/uc+zq+NA20GsOXtvM",
-	"9RU7g2mcnpj3oQ80kuvTUAU6nBQW32ApAUCgz2eYAsFwJ82v4Z8FLVXCzoY3e4Sto/yPRznX6vidEVNn",
-	"ftzIINLE9QWhcMwhcnPtkuyu44qNuY4L6xE5UuYj9MixMbnXtXiML+glB3wdSaxpSHSETnbffWzvN5e3",
-	"jufyOiCdNm2WdXEDUZtWeYQvRsaozpIpntsyS+h+azTeoI+xOyOQr9JJyNxSgTnwZqQgOT4KGlXJdcVU",
-	"BC/RFW6NAW+MFxstxja/TQr2VjHRu2jJQqMQ3tmWDAu0JrLEyEvT3ZbD95dF83F3j8uZDaqbQ/szLL5q",
-	"JdP2BUSw3f7sD7X9bQ54MkgwtjzFznigtgQfIFx0k/KHal4gk2Zshcwf1mM7XgcGxWZSsTlh2UYy1Trz",
-	"DZgDIg/QwkxgPxo1Iub1fWy7kfuuAsuK3jCysU7fEe916W1xEvm8tCUjOSv4LaswAsLvVj7l5g1bADHb",
-	"CS+0mkC/Ls28DMt0MTnGUN+WOxwv0tLNvo8Qdh6Z/xid1xYwuXInd76adzbHYx6c1pbyZDPWOiWbwAQJ",
-	"cXAvCuono5mOTpBP5CE4BBBMLJNFfkp8/rkxTcGqQF2PeVjz6znZ0htoAUIoAWWhqkW/UDuv9lbVHI5k",
-	"f29kAMWuVDYJugdYFGIK+onEC6zbyCnO+R9BWoeC98mVvQKfjWYIE4aAeWiMzQmk65pRHvufdXP5W/7y",
-	"oYaqvd0fyu0fjuFFJ8pF255X0fSZVNuUNzxai/T1PshusSl/O1nll6RiK4TFd7nNthxeM6y3Hdn4pkeV",
-	"puQ2ireDMzFWDGD8Gc5G9E/83SkxRwO3aBsBZg6CnaPxTd9uIPVtY2HCLJeD98cem0lhPFsuOvHEf8v2",
-	"TQZmsx1Vbpa+Ijdsry7JUuoNFh9SsydBoDHeA/Uwd2g55rmPU0p9326YYjBhd5Rs7hQ2j7NZLwMx34NB",
-	"32jYt5MXlszVd2LVVrnTbGO1HZCY0I8TkeKjCV8Ho9MHEsyaiQTZ+q6esi4h4YJqRmiY1IflJzYB/B6D",
-	"5Qnfw5tkXWUAhRRUWEbSPdFwKBJulTdU5Ev5PtJtxlxC4zP27XuewdUVq8E0EmTy696aXx3uqYTvnrs5",
-	"x65/+8Kn0/veN77ylFel41daHKwRedtAkyAnnRKAj0IVTwWZ35Fs7/N+3noK4ulHixGQwS0izBCojFDI",
-	"Ne8DN6fO0bJgkxM8Y5s0tDXIOtP2Zgy2sWOlStaWmVSY2RlN5qREFXJnwZ9RHLWaDXTyOAGOAYCIKyMw",
-	"oFEOpn3brFBjUCBKBra6YVQocn46uxB1UUQrwTe0iqgIr1hFMmiMYNGqaVG4LiQMyouiI1lYDj9/d3Em",
-	"E1ExCTZBIbCVcGQ7KIE2ejaZUyLMXTjYok8vI2sLtorP17X/YSJP0qjDXsAJh7hLTT36d5OBjcA/P1RQ",
-	"elhypUpJD4unVFVdT3gMH+CbsFJqYKJvnbSIo2v0MjuguyamAXB9qAPSlH1Il0fpqY0mPNs3Dh/vKnBY",
-	"AeeLBXI1V5rlp4dtfgsJ4ltwWYO979/tk9jKskAvMILnBAQPZC3SW8oL2Ij5zIiy2XxWSKVPUKLBaDdM",
-	"qBPMd9xIeaNOzAP+jxxGSGA1mEFPbmkFBUlm9NdUs+/s4D+0Bn+Dg38nlb5yY7+FsZ/C0N+Y0b7DkeHf",
-	"T9zAZrmZjKFLX0vbB/TayJsG62u3kVBWg72vlKYFdrrBqgootYTKsIwKsua3jt88CdEHAzDA6GVxvShb",
-	"CRMul8JNIq5WsaxiOtrBd2qsJAlLo5iOIbsZtRZxSg09FNO2oT121IG8wOgpO6Kn5x2CvK4RM6wh1eBy",
-	"ONCKNL4HH5bdrE/CjYVz/afZxYmX2a37Tdio49GjB19M0+PwNfGpNfGZuzL9MSmNvUBeKjQ02BL+dS2O",
-	"ihm5Tn+DyddNVi3XPHPIVoV9uevF4mJ98RRb+3iUJdO1NmGbDOhcJ0ku51h6DkLuF7fJiSt4CHS64E0b",
-	"mCi+4+FommUen3/y50qjVm94X/Fgkz2CSF2wWbDfwe6G3HOsPAMSPOGrVUSgtfOL7yFr+J77Ywipp3VJ",
-	"PfC+INo7LknAiZ9ohsAtLXgUHDmZiom/aCf/eqI1yx3YyHu5mdyaPomrCSab6G6cxKfLpBqqzoICKJpD",
-	"ZDJUZKB9oMWE9mCrtjbaB1/Hppco/VRpvkXZE2GfuxcE3NeBvb+kGfa+5BVTk1Kp75Jns6Fqk2r/Dt4T",
-	"3OolIzlAEmNxpt3h0MHgd3dCTk9ZTMnpgTSci7DY2lfdg923Zxqr8RWhJK/oSl/60o6LoDkL4QLbxjQd",
-	"CvGivIRI4EUnItjNAgounqQ+INjudWMe3xvi6Au287YuwktvqaBrhi1nlntihAP2MI7mhN33bXAviU0D",
-	"CLNKszLqZpclEw3GKP7LA0+7aHu6a8MUJ8PdE6xgFfMI0uqkzKuEfudrl3xCCoTnzBlYylr7nAk8Ihzh",
-	"KxpE/oheSLflpJhAc7+8gZ8eUBsi0R6PnJDOvr6PtLGBYA0Ir/HhmanASSGN0h1A6A1TT1eraOyXlmWx",
-	"v7ANTdZ1ZYsI0b9tvnOV9F7I5VBKCGoCBDMuSNAzBbEtBNvNPVKP/yHmrIENArE/m/Bvc4YUdv6xqeZS",
-	"zONzsseyn8hg75NcXhr5etGU+juRCxPv1P8WTpG35fQIMvJunjjEU/bjGc4cirdpZdjhqG39EX97MCgG",
-	"ymsn97DRboOrJeSGrrrrxHiTtjgqV7FRLVo5ipZkIZqokwEBTVp3mlUPrfYwlN0YoXSkFeiSr2tZqwMw",
-	"75nTREADoFtoWK7YLatoMTIXjNquAlcW6m9sYmUaUy9EILRIteZEmYPg4AuWe8hGGTlF3MpDtPBa2fEp",
-	"naNVkLosoLuvGtGmK9waKmxeyqr5eBIk/wHsf7iQXVInUL0WQQrAGMx/1zDkEONtmZN/MM5aEiF3DqDn",
-	"vnNJLbqEHJ1RyoU3pAdWkUvQlUuqFNnSsgTAzorAT61DXqKXfkf3hp9kNSGXMwBVHupgVVfCvNQmuFq0",
-	"Jblq2p04pmn6Ho1Nqx3GvkycU6R1AB2KzrjxY2LP5lhH9oprt7feYl4zfYlXHlcEmjGO5tWDjQOOyOxF",
-	"H5g6LjXWXwVWYDWvayRMi0RNIm0AKd0Il3lwEbSzadtb2/B7q+OPzbPtSfgDt9L9uYPifd//xV1CVmX/",
-	"szEybhIAts7wP4hz0e4W5Ziow0MNn1jm8OwysdPJEb3IRrbfcKpgzzbEuL6LQneANfDlh7bWT3paZx+m",
-	"WaL4+hu5AwvAlkiRHS8KI8aTSL6rRuWbro4PN7SL3DTPtWq1m6yS+deV3KmDdQfuVVybW8gb0gN5vv9j",
-	"XVpsjLzZOt+yxSy02YcDHOOMmAjL5C0LGvQUI8+3JcRYjID+JZTYLbHeHMPmWhBS/2Jm3Uk/C9Iymx7J",
-	"93JSe6hbOYueu6H+wa1oWKuBHYUGdjTT/BaiULRWCOrZDuKZT6psw29TaZ/NALWa0Aqnp/uM1JeeMJp/",
-	"h+U7ozv+D1TsD5UJVnWqNW7d9M/zLfMg+Yy91+OjBffd6nZKVHSyOwie7yHsJpoaNDAkhyOhjQnf1Zm6",
-	"2911oYRcrnW8sRvo6OhogsB1k4tDBGO5irRh38iew/kgnLwvtfkQzUAYpTho9l6D6EEGnAcdB3BOcbd9",
-	"6oA1G/Ih2sfHpRV1QOeh8RUBd5hCyxHaDRO1Acs1XdgzEoWrk6tmiOO9S4HMsfOLbjbf1gXVLP9eCr2J",
-	"yJyt/7zpENANIVorvR9DrKuKiWyfLmVxo4PT+nQ4YBcdouBiUjyDZyz/jouokxqWGr9V3DwPbwm+JFj7",
-	"3FEofE1rXW4V7wbAwV0DpvZ+RWMyNtAbLe15O46v4B3hL+aOD6I8VC+Dve3xR56/FBMlQCbrMm5U24sC",
-	"YbblajWty0YgWeINTHZUEbquGMsvsbyJ2ygoApTrDUtV4tl6onER24JmN1ERC+uzEh/q2QDhmtSKeT89",
-	"hHc8sjktCrm79Ej173UTEHLauS1Tazf5aMchGdV1lUpn9Nfnkaqrv7/cMAnrJcLt3yGdntkfxridVVwe",
-	"LDZ4hU8Fp2PwaWvIt/q+3Z2pp7FI8hjrSUfYXQ12wnYWoySNW33reJsJVLwl78Nry3z1g9C8GLvQ+Kz9",
-	"bN2BdaM2osFvfXOaDsmmBot5Cq6t3+lE/TEGVtXGOuQb917BVprYeolkMd8XDwdL0h6cR1O6xgG5ORbq",
-	"DHegNNMYuZHkbiF3191SP6dsCUgmN9LnxG7Ku1EbfWjDXhlZxnYRezRQLPpOh0nnbFUXxffu4u/C22KD",
-	"KLj6rG1iJLBgO6JZtcWKGPioNjZj0F87radE9aBW9lTzVluFNhaOdIR28yLWXfhHnznQmkYmtwxLpWzd",
-	"T3tKfa41v3ob5Z63LvwTWdown8BmtrQpv45wxHAfk+qU4a5+h5MecxVUadfc5IhUg1gYs9VJxAY2QKEQ",
-	"kmSyxOAVV0TuWA4FgQfah7Qwwz3ShO+Dn2wl0iGuX6mfeZpmKWpZGzAGvPVcK2Le5jpl24Za7SJjo8R0",
-	"kKOhZdzWAvFGdKf1wT5VNHATjbcOXsLzKbP8jwduMe+/WrPvh0ogoSlCkRtz0pf4U67HBsnKjW2C0GnO",
-	"Y7F4bMqmoT8SD9A1YGEYXbJdNLCBmzkOl8TGW1yzXyr2jSrtPLCRnv52RGC9itGtTb5p3+PRYrM4+Zd7",
-	"aOzDIj6IoNXCmJiw73E4hp72SI51njVAOqOcxnDwjwjOTRUZ75LN4Sa4phtJ4PisOYJh83A4RiG345mO",
-	"zeEtE1TcT71Wzrayzz3f0xwayV8biplrg+Ts9jpu4vWyVzUT0wpZKrZORV1UUa+jAPsbWWkswwTxmecV",
-	"U4qp01Htnr1DWtXKsELC7Wxo9t9R4K7nVy+uMCuPfM0LczoJangKE8eciWTj3DBPc3/NwWRNFI7eV0WI",
-	"IVnoDl3bzCm3Grvp7eyooVIPZLdx3fD6jd3ivvqJwCjhVkxtjdBfj7GZXvpgSapCecLlmMwEtgHd8dbw",
-	"1rBTUPI/JsVEVvEMUqz5DWBTInH21JksMcX5/hL4kzfVla1IfjQHrSgn2OGmoFXHOTM0OmxpuoQaqmRT",
-	"fjP80maiKCbyeVu1r1jOhOa0UNOmA5kuB+MY9tTetDt7NtfCFgPcLb5otscv7V2Kz1OV+AF+YQxAa7hM",
-	"P4FbdT+V+QHxerNeyjxu3W4YzW247nhkgS3TGxnvGFVXcV/+LauWozIzDlod8CY/BxyxWdcclx6j1w8i",
-	"lxFXXFkWPLW/rrqlHy9irEyAD6Fye7ZYjD4FZmLfslLHBWM53CW16qZQurZrR6SANd2NbXOZ1HuwNc69",
-	"EcD32omm/hcJ9MhW+iPAdBZS3kDAbAROg9v3YIRQnADdfYJys2K39SkG+9buV+Sy7K/gqbdrg86xXCtW",
-	"rAYgM+7YiWek373Xoce1EUulDpnVH9n7KwW87VoE2Apn7CBCcj6uP9ZY8EVoxGVYJ371xyvcGs/bLWe7",
-	"Fphf2ONXka28ZTmRUZS7kY0GfmxqHAJ0Qg+hB1rzrpJ6HO5TNJMChsgArUVYK97B84ElLkuMXI0A1J7a",
-	"HiwBKIft0cIjDtOz7UK5ClLBDy65nhhS6PO2yyXqpnnuh0LbRtIV7P3YPHma6E/DRD6enO2U4nEZOR56",
-	"YIxTQdNKHxmdsRc9vgLX1UnwDSrxHfHGxJqe0D3uUOT+mBbhfy5uJRR5J5zgzOU63cuWw+sOTel7eOjj",
-	"fPZbTQGy9I/Y2G4WAsM0UT/k0VsDs09uztTwa0U1e0yrg7947Z5L4Ez1s7UfF1SpgU4yY4/TffZ5SUbC",
-	"281TmukPwExFtga1vuTexLLS7sLskyVTWbEtr7dJTJRJYut+2++M9W0mdqxJGz0g/BoijAq5w2uTG+oL",
-	"lAeljRSsb3z7WLk/gF4WhkmDjfoMN+O71E36Cvqw3v2+HDi100TrQEbwHyl178iXMWPC658BxMG6DeIz",
-	"nY/ddXCYn31peiCTJl4iH+ezfzYe3jaHrGXKuaDinvG+78Bmuq5lfGTJXUDmfpoRBU7XB1GLrnRnIYoI",
-	"L9gOoSh8M0Up9OZuvcx/ZMuNlDdXWrNtzFid0uuOvc9YFfNQQHM0tuZQIe8mjziFnymylIewPo7w7w71",
-	"cQzctGPC7+6ZJv833ny76eyo+75H+7rQCenINbAtTzD2G+u3iRum4itkIi8lF92O8LvNTVSUuMeTdxy7",
-	"tUBt/X2Fr6Arc1P+b+sePlMXZIcLOeFx0DH49ZTQWy9wttvk8cAZe68tVx8H9tYwSdc6RhD/gipN7DYQ",
-	"xHoY5mLFtC7+yHZFHaZpSgoSmSTWbYELgdOIUDwXNg9tB20ww+sicgjcV4ekLUTbPF92eM5xmH1ZwxdB",
-	"UyXH8N2tDQkbOWcjTtdz8cysZeIZc171eFKxS2tLnrV/H81/H80//mhWNpoxyt/R0QViVsO/9FG3Z9It",
-	"e8TJv4eC7e5N/UkUbUfZsY+RBifnAoCUBanLywZfdEv3ZEMBXxlEXVN/5GJ6TbaQT2BrMJFiiSN2Tk9D",
-	"+XjXRB37k0SLZD+xqyg6IRNEyS3DDDQ4iWuAh4P2IQd68sQEhU1JS7QG8qe7Lb12srrpwDoc2fMydcOk",
-	"C0GLHKGIfRJ+e8bwMZSxuFsFS6UVXwuWN+m5WDHmcvpcm+c50VIesa5u0ehdRbLjNy+SzWtjwUzzsbFd",
-	"QF6pOaHk78SGYpjAdEbq8vjB2CFKYtOPC/hiaVMjVubgmiNzDRlVXO+v4Xa+rmpx6qCUrqfVIg0E2u8j",
-	"Owqj6kiYSM1oh1E6nN4+Z+0EquZ8DidTdfbq/sS2lzaHMk7g5SOm9j+a8JXO2bNF5NGEPcfvsZKSMaMO",
-	"Nj3yvNlrOjU5Ay16YHvnNOeKLuHaWu7JG5uJOSeKAYaDheNJ0Wfufz7mivqR6809dgH492X1/+ZllSj4",
-	"/ier+IrbVlFmmlC3qE7JGyj4tlPL2OnR0AP/vgH/NW/AwSJ7u2mvmbKpABNc0yp+mq2xids6odlkK7oF",
-	"rx6asNTUFXVPmLK8ZVVBy29kXalW9s75w27qzjNZAeCOr21pn+W1NNwr4ChxsW53y/riH8PdsgbuIwVb",
-	"EbkCKv/5dDy0Ts2VGxTFRV1xvX9jDrHLWuTfxnrDXQly9eo5uWH7OblWxS+GB3/Bo/bgC5JtaEUzbbOc",
-	"QSaAacpohe2DcOiN1iWGm1QaPTinarOUtMo/U8Q+eEogaafCJDDlcnVs7Z6suJEPgPJIbzCdiJu3ZVLe",
-	"cA9QcjFztRS/uPGbo4+r/vgRQAtXkYKMp74zboOK6GcKuBmYNZlLprBPBggfulWnJJeZ+pyW/HSbE/a+",
-	"LCgXKIkzKcw5gd61ZgWkpGt2af4J5RUXP4ufxQn5+9+vanPZaJ4B1//97xfk2nwkK/47fHJBvgZKE7cx",
-	"p6en13gP0WDfbDpghMAESeUJ+7MgIW1PyVOabYgPKkNmGC6hZNWW4zu468T51+v3J83n13+7RAo4bjNk",
-	"gG53O+w3KAtsjw6DZtJcDNYdcIrLf56rv/8dP6OkrNiKv8dNsG/B7dhjvtpfr9Vt9sv1HG4A/C/Lfrn+",
-	"2ym58qFLWYUQMRkVZMng14CJyrUyU+G5eQ7/xlITnI0xGMx8zFrJNfTQuiZ/PSNaEqOzElYoRs4f/Q2v",
-	"oQxcKNfoNLUNAq8/GAtgThoXy5xYD8vHazsKJPKbYQxbX0NOKe7+59ZD9R+/KimuL8h1JnN2jfVw0HbX",
-	"DLSBPqiGm+bkGptQXNtNA+hkkHt7BJu3Az6WwhWzGgZDcAl4jb1K7OyV56vrp2/p+voSc+kAv9kxwPXz",
-	"1cn3xni5Jn99eP4Pl80/Jw/Pzj1YGQcqC6kJjtuUV/7tFN5gLnv3mjW/ZYo8WDy0s33NSkY1F2sz1ybZ",
-	"webzwT0Y6LCwVWbGz3O2LaU2izz5lu2vLxspcsP2dpQGKha3C7uBwZlggHsMx/v8IdmYi8RzxZYbtrgg",
-	"1767mdVE/N8nr2TBs/214dtWNf4lWbK9FDlguEF188Pzr5DO16+ZrvYnVyvNKuSNZ7avdEkriqkSMAw0",
-	"WgoyrQ1hsbcc8YUoLpeUCy9LT8nzZmdtl08FLjlaloxWc+hnC+dBEGPqOFJfEL4W0sFq72XtcFxvhNyd",
-	"/iyg3DljAss6OVRwrDirzF1S0mzDTs5PF41sDj4zF0S93dJqD82VWRlsiUt+BcBOMyVAxLOJItCEGRot",
-	"57yyvdjw4JkjXlbS93CzKcwzZ9MFCtPF7Ox0gbOQJRO05LOL2YPTM5hsSS3m0OdGzP4OmQOob3sefJ7P",
-	"Lmb4rbmIVSmFwqv1fLGwZZ/a3uWavdefw30AhvZ7i3k5kzfuFqUxD3mv/cJzbcHJ21AyMX3dz8j1UGgp",
-	"ArOLn96F1H8inZivZMaUAmj//wQU8DV08vueaYrR688B7ThNEvs19BymLt3xpw8zAIqBFBPbpQxLW2Jt",
-	"P0B0ZRuW3eC5BZZvIGe2YPL52/+3mlX7hsFuWbWUUPuZJuy7P3PHMipgwx4tHowc5KeTd9BIY0kVs6Go",
-	"n4VvYHPMBITUSEozZHgpA5V9uOu+2eox9dqCF0QJrro9M5rTyQ3DhOjEaVP6CjQ41eev2GybRz7HNpQf",
-	"5wcfdNGSwzwSXta/WpPdb6JzLf7UcuvMzhfnX5ycnZ2cP3i7+OpisbhYLP67ZdFdzGpV/bL44qvdg19/",
-	"X63OqsVicbZ4uLD/W7dg9G0PXG6Ic8P2wz8rqNLPZG0E8/n7//O7/eQH1Z/Z2aKZmUuQZmUh91sMwlXs",
-	"Vt7gz3ACqM31mmW+C6TtmSGoD2pZsy2MY5k3fQxZe8gLgVwALt0Iz1+BRuR68vuW/b5TP4JVbemNMemI",
-	"sUWgFb7esK1ixa318kSQ8o4+H/5EWB1dzYklIt7DXGRFja3a3dlwTxoqhmo2brU6BWAaaDAY65N1fcP2",
-	"127hVr/hKOKNAmRLhMhzzDtoO4fgJr1hpQ4x5tsnEfkVd2HyUQyUMzDG3qEhy5T+2qZHjD9kMfZMceNo",
-	"7vr/s/cvzG3jWJ84/FVQqtnq7llalmQ7F6Xe2nXnMskz3Uk2dk/endjbgkRI4pgC1ARpRePH3/1fOOcA",
-	"BCVSVypxejI11bFligSBg4Nz/f3eitm55yjmXrY5su6X9EJ7uyE/EHUALaQN60heZa3WyeCkxRIuQzXx",
-	"HH2QhkeWld6cFmafwPVirVbBAdWnQzZdwec0x94qLgcgbgSUEHoNrcbRqbo1XXYM19wHjV/UwMWmVl3v",
-	"rqNR7KU+fiUHh5TDFupChBHGgvyT9vgOAyL3eZ9yeawGdIZmM5WkY0fj46IzBPsHW5gpCWpFp8bIIAVk",
-	"Du6ATXhyg13ntPjLegX/sKteGYITWXZ0n658LTec/RfoA9xqnyUKym2fkUh3nhbjYFdOTeub1F4PU+0c",
-	"Tt+YO56gGK8Wy7cq/VWFxgMPaxDnd1LkYUUfqyE3InYxWbaTX2mn9dqqryyM0qM04Zi0q/YVzHWXcNnB",
-	"3YWgmm+ds4mY9I3pmVgZKHNckRviE/QyXxecvDXtqcvPPpfE3sx0NhgbjduzlHuAzirCHkSJ3ae9ikTc",
-	"2qFGSu45Vp+XnqcIgDtIXcfzisfrDDIcWz9/1S0jORDFG26W11pKI3wexJmObsWad4DG4h0eWJ93ygcW",
-	"g41kwecOwAJDUMlrNTkioDdQ1r2AX8jZL+pWQJfKPTQ6VDqboUhpTzv6F0pK22KLAtWL/RtVZNy7XvvG",
-	"0+GTR2HrSfvJk9PB4/DR2VPeGQrOW4OzMx622mf8pD88Hbb7nX6r/6TTGYTts/DRoH3Wbw1bLd56YhZt",
-	"2ug22k87zVaz02xjI91tpDL9Gh/RcF4LWS5/rJ4eLf5odNsdo12pV6yhbwervlOvx2x04XqHWcg0ifaK",
-	"MLqzA6rap0JNY+tRzjULozBgUsyMpWj5bN3xYYZYcnaAuqfDY/kE6N6KJBpit0upK/xWpYL1zHHaY6Fx",
-	"dEWsBfi1GDOeq8yLG8c8BZRVnjo7l3LBUUqQgsZCSDH9WDxzcCSFU2e/TdpP1I2QubFCq4NyNCYOmvpE",
-	"nkQUAD5ULJy/u4WEfRBTlZTKmMOgoJCjymQtFvdz65ManzWStlMMkXNBTlisRruJWT8LRyJdHZD8ma6p",
-	"TyFPVGa+0ThrtZqtVqH2I9ecrfZly9OcoKL7WbhaB5FKznPctorN6ZdEcGTRO2sVg3cbiwHOR6WmgZIe",
-	"mDHgi0bC3ZqUDSfgYMLCHigoMwPQM2/9CUewRAIixG5YF1tzbTKsh6/SpFnrASOTNs88awXs8Rnol3ar",
-	"xaYiGZgvqCGL0gATHBhqo35M9hGSgLAYPQzawaGWY/HzRFxJPAXNA7y7YhKuLECHa/FVA3TL0rwshFvK",
-	"1lvYofUH5h7kxttuaqpcT5LTbyzadSFSoMInIV6/gbWH3V6MeJHOOb7DHxYCXsW9g5/vune2CkJh/B3b",
-	"6+sIPk0U1M7sN2XVESg3J/sddd832qowTw0hmy3Wf/nM2zI4Y+fjGqomsI+hKDgI0FjLftrkEJqIZCSO",
-	"YCz/c5XwPUHh23LhsVdjo+Pn+64o7grGNdaDMalmX3OLIO5jXUeLBTY/0ilPI51GA99hKK2adkyVAIuH",
-	"hVpQ+jTl8hk7abGQz4H5QqoZ1tFZXzTSTHPozWZzwRNr3i77oiORWva9i3xc2+6+VxClIrrBxvfgmfXL",
-	"5++hpRUgWfrzDwC6+IRAi8y0rrjAj351GoGjJMAKCYsH/KlIk9vQqRrc/B6LWxEjOTWoiqcWVLPrY+QY",
-	"mYL+KIcNtC7StAAMZA4FIVOVzI/0XA5A97qbosRiCELdiiTNEvzdyFaU2LHD+CDcZVHAPpmXSMQwUZCJ",
-	"mfFEjFWmxVHYN/ttZt7z00nw5BqOEogbwb1CMYhC84ST8pji0jDMjIrwwkK/nJ22WuaW1MhAs9866pwW",
-	"Yo86TXgqRhBe8Z/6pHj/lrvSrGTMdQoAyh8jqSkJkI92YVze9yZcZjyGiSVoyaqQaNnLbJwFX1YAFQo6",
-	"V1112KGv1YypYSqkLdhkYaSB1S5gHDiOZ2OeYvRtNhZAt2/mTUNp71jFfh1MziG6rJSpSrQYtBn4PLSV",
-	"YRufmvTwqaGt1Wx1LgnfeY1mxIuuV5YKrlHmKU8XlPmmoibW3hyU1nZ5m/oSHn1goGmfBCs1LO1jSGI3",
-	"StUsmF6DYbxasaK6rKiwa/8zbwijjALiM5sfVt8Xr7y09c1//+2ojX6Zim/9/HYiNOxkynbXdCIYbRqS",
-	"plyd0CHsezIztcBwdtVcWDy54ukQNG6xZLjdMYJ1kAcWziZ63FM4NijJBAdgmRL37eWgMYukFDY5U2cC",
-	"x+6w9TkcpwBrCa/bm1WmbXZX0Md39sf7Sl3t2bEHqXxZPSfu0V+v/MLjTdp+xrd35/M3vl6xXF1SNNiB",
-	"vfMTqiLsf4tuBROf+SCN50xJkOqe0Tg99qNHYTcbK227A2aR1D8FrAe/9diP9K25yhKmZjIAJCRXZ0tN",
-	"W3Yz967kjzEEGwEXHXX/TzYonzc5QVcdGSpYOOZhtnNmRkhw7WBsQmoRKQXKYvQ0h3uINwzr3RTbYjcx",
-	"NIqR/fyb+0T43fn13Bj92Fo35gDNbSZkUZlvrPBe0ERvEWzZfDPvuTFfgIQgA/02uzNXzXYDeUqR+hTX",
-	"2q3uuq9R1GR2XCSRoQ+CGRq9B2QEE5+nsQrz0247A3MjEJZ8AgrYAz4IS/moLduBo4n7Adkh15jS7vLr",
-	"PVuKNm4XGYvBTXmFZdtWWOacl6BBR4nQf8QVEcOF6kw0W5XcKGK4YIb5pio2yl+INI0kCv6Uaz0z5uu1",
-	"Z2hau9Nehi+KNnhuVTaCxhhOgkbYb9KkNAdq4sFSNMaCx+l47hh/Vr7lgfpOcuHbyAyTrjmxxlR3UQN4",
-	"Wsd9Wqp37F/XJLffOFJUAMR7Bjx6vW4qdNojohmeNhkiVzC7rsT5w2MRwsla0jtTnqHOh/1Vs9SVG6p8",
-	"H+wszkG+SbqNv9x9PP/w8vW73y5e/v7+/OLi47sPL+6NeGvonsXQ2zZNK95kHqRxJVdMuKsfpBqqUfls",
-	"v1q5tsokTdfW+mp7XVQV1ct3/bfZ5+K9wE6abjFNY/8Ajgz9skElwD46auuWFA+vosbKgBfwIoUZtTWO",
-	"Diwj00LvMc3BKv999/mrtXflu2W1v2VlHN6f54gdXIgJXh9ciwU+5BqVxYEU51y/31pzzZ4abo8oj5t1",
-	"v3Bj0ZaFWgoGf+7mxl4Be2SCwEYihJY/hBGxKFpKCo0Y1CyB2iTNuL1Nk50TO1vozcKVhNShZlwzd4SW",
-	"BU9QUmtTzTUUlvg70W25zqJBoRIyn+532CKHKz75Nmy7uhRhp0oTbmC1+dkGp+86B9F3D69g5ksYZMfc",
-	"hzyrLKX5CGhHaT5hENC5FTJUCWATafbuPEvHrBPkEOQI/MQHgHGjsOgGv/KDBsfdaCUCdCPcFBYqVHjE",
-	"sjrpXsmeuRSwuGZ2FHNsmgssOGgkWaqKMGwINUEjHHMo8DEDZb1EIJDRb0nUK1N2BSOqgAi3fy2mvint",
-	"frWLsHqn51dBovQ85MBiozVUtHyCo2VkEQF19/jYWAr+5itIwVjE01DoGycBgLKrtI76sQMM8uZq0/vm",
-	"o4TpGmaaxzbfCgH85XZgmA8kLG/ssLeLa1Sx0UkMUwIIi6QRsQF1JY3VzMiHEVgwbepokcBKC60moq/C",
-	"ORsRFj+Ng2rQ+omaaQRz/DrmyDr1gLiW1TV25/qGgMSQ35WhpogQ5u5WJHMEE6P7BEzJGClAkHe602oB",
-	"OBsam8OcKJt6d1fF5N/R2GoLBnv1YCMhzYO95LaFu7zJ4DiFJsguoEoRVjCHfZOXeIbvZDx3H1AIG643",
-	"VhAggnyC2127m0+zfhwNmgvVEUZGGt0OVVbVFl7F6VvVO0SLZru8LIVvTQ1EhBBplIkIkTXl4e4DzWXY",
-	"V59XHJDUcGdPHAVwggjYAZl8I+kWaE8NsSsJsCVz6h+YU8uQziM8BQEoU3w28xXHGgz5hbCCngp+Awcc",
-	"Z4ngsdExxq53CIQ9LzYlVfo7vYwIe6WlrBf0rvvuK3wdWAxqVzY76gjAPdHgxDK7TtDQY25EuhU00ggw",
-	"c0+MqMP04A1og5iHc7vniejV27h3DTGBnuYGD/n/XjA7EYPnrNWG/WfBCp/ndyTGzW367+xUVR86ZiHq",
-	"2DJQOBhNstgoJbfCUKT2ENzaDffPsZWJu7296KxkF35Afka9tJvSfDF+8LcTmwiRPmNcMgF8nOaAYWPB",
-	"Y00hjuLm0G5zvML32CMLsrw7YqXTI9yzDbclOq3txZEGt5HrWh4Znef6x2EOof6pQZR/ESlB5ltxJqU5",
-	"4TeCpYnKzEl6OJeHZLELV9cgiaWpvXOd237Fo2GmsjjEcheVpQzB42ypqbFNJzwUzxwATA+VG9bDKCny",
-	"sBwBKlEV3rK0mvfzdfmugrpSuapkVFSupLZ9Zb2t/L7EZdxNejGnSsEu9AJt0F0LAT6+cQHsqRordVNP",
-	"Zzx57bSO1mZaVNlfQK4TocXhBPtNqp0dM1K57QLmPOArgj3f54MbFFUpZiwyxpBWEJDEtbChZI0EZfCv",
-	"ZioO3c15LtoMNRobKcfzsVTdtcJuqZQSDujMdSw/5NBKF5wecrh1h3KBgy33u6mQGvroIVjnnadUF2iN",
-	"TIBij2M1I/B4Y9czKURIaNF2WR3wEIJSsHN7I7gxxgg0huEYgKzntUQ8jp+xHoQPLR8JBDAR+1uXyIWZ",
-	"mkLY+s+f0zIKz0ZuIWiWKDlqsguRguqz9SFfPO+F2HMPI0OPimlBEr9iyPcymR8m3quSjQoczWX1QarE",
-	"EdeI8mc3gBn5APjlu0YeZMiT0PUPmA9TNenrVEmk4kldbeanxiAcEEG9EbqjNIlGSKEKjmLKJ9MGAVFd",
-	"B41RxhMuUwHyBqwC0a2AquaB6MLZPIVNiLFGMhK07fcs1Bp9umuEakAo6UwljIdhAoHsocuJIi46We82",
-	"EoS7c4wwKEX7JaeSskEhckJfm6vvC2jel+D7ooP3Hqfx4v/84pDKfbz9/M95+6Wneg5Rk6eSVXGjXPig",
-	"Fg/rPutxgc1kw6zYZrfUCyXRc0W4vH+MhO9TqWeePeEyGgqdsh//7/mvvxiZ+K+Ld28D2xbMOmeP2N+j",
-	"n39CyHeKKUNwBmMzdM6pW5Gw15eX75+xntmqdmrdrDWBhASi1Klm+GekcgHGl3x2jweZTtUEqF+AK4ee",
-	"idKtpLCY03RuMWAeAbCmbimDCbGgoHpEWr6BirOJpBN8IsI5mNRX0o0CJh9o2/pQ1hJimsa8JLUFENWB",
-	"TfM0XYUj4Gsxnk9sDv4VaQDFrkbbceu6dyljUEJSHTjXdxxpc8JV1S1LlYqq1rqzyta6gidWvhXsJZHQ",
-	"x7/S/DS+BBy2VlkCTWt2VbqsfSXNa3SNlE1hRazqeZdB4enU6/vG3zbI5+a1LeY7R3F0W0SC7bifqfUN",
-	"0jzLDckV71TA1VcEaziy1H4Am9jFDrft7uvPFd3Xu+M2wcN3M5lL8WqbRSWgZixpUPtbKzE8D8PcwEGT",
-	"Pm8WwrfuYzNLrg12UeJgA5krEj47Qv5/CBwsWUXOg1LJ5kWJuyibxbahr4lUVDr/rjTRM4/LqxM3nP71",
-	"xYkwj3tm0r8bmQ/LyNzagFyr8WpEKswFHwISjr0qVHtZirvFW4jvpjSB4Xl7aHJlUkZy5FVg8htBIUyg",
-	"lmUveRJHIrFHAxDWzW15gTVe2HluYy1w/GEtRKaXBLW8ifI20nVqw2/a9mp9t73+M2yvrxkaep8ZBSbF",
-	"zBl/fs534SiPZKrMXv5iptOxM9ZWQwrg5b/mlt33rfR9K33prXResWsg2hGl2p2RQX6agqWwqgf0y5gL",
-	"S5swT/qUhqsu8HzHGkQvWQMwCgA+GLg/O4JZKO9NBJCK8lgHFFTKs3uL5UtYH8a4xppcJEPlYYDBKvM9",
-	"Ry6NNU3GINaYAGdayLDJPlZkk6ryP2VWSZrMi47FjonuXJetVBp+MiRVN0JCv+LF63fvf7989/eXb+8b",
-	"99tbw5dJxOMPOPLDAF7mbNe5p+CqOyuLH/E6MriIb59KHy03+srqR/z+Ipt6Xv8YQbppEsVx5OrBTjtB",
-	"YwLR6sLTeZJGgxgcU4pT5rBLZaVgEQLBWR1/KXheqIA1YCiPiFMF0tK4u8LrrxrdK/ONq8Z9UWE9xwk/",
-	"urQU5wuTfh80JiIdKyOX73+7NOdDEvul02M1LZRO82l0bN/suI2pr75ruTFb/zpoqBs7F0tvTkiiW5EH",
-	"FKWukj/AS43VleJyXgjoXLuTcrajGyGmxt9RCSgL8yOXDkV1x3iEVZ6J+fXIHHZrkmJw4Vu47sujfrzD",
-	"AmkfRINgg9dgZ9BVXwvpzSLqeti6neYZIOsSAzrw2lAvH+E2eixkg2RN3pver9Ft9KM1OHDWjHGbBFPj",
-	"77IU4CLQOU7HEQSIbII6TPgwXQQYQ/aRn+EkKUChtc4KJlR/I/61UpaeevNzTnY3wMyAaxlsiFpKoLz7",
-	"VQKYbQyOXbJrj+8G7vVWg5i5yxo7YRflX6+p8TSfmS+DE+6/wfW6meyGkR7wJNyphsh/0AqYkyWGSrKs",
-	"of10qBIXdVqy7mhwhSXdsfl0T8iurypGgNKWTY3rnwuTbRVADJlI66yQ+95AwCpPyKKEwK0PJh8fxwry",
-	"xbPEvFNkSdTxhViUQhp7JFKdFyOjhofKbTUV0h6Rrr8LB4+tgUMAo9NsyqOSKll4yH+6dFkIEE+0FqtV",
-	"dxOm6s6xNymbok7Ab9vkP5dzKJqG8swbEYJ2mHLgFA0wZk00puSVwn+b7B2sqko0GyVcpqX1+7l1dwgK",
-	"qc6ZpRIoGjwF3lVjQDw+aj06Omlddjq5AQGDXqQfOCspD0zW0A/EYmju0X5CgykUBiqygIbshL1Vt5Y9",
-	"0JjfYcJnjv1si/APzufKNjLkYQLNz1NnFNRocria1FRIs/ZGI9KE7mF6hIKHR7FIU5EcjRKVTVe7DS8E",
-	"D3+Bq/+GF++J/18jyB2gBDYmc/1H3ATMzt+pFzdHtz95HDSw1xenRGUpIDEnOl0Vkox5+d/P6O8ToTU2",
-	"JRvxM/YvMOMrxWIlRy7Tg1VGzUatoMklaMO12toLC75qC6D42D2QjGrdBO/MAWiElaGwatafswEv5gFe",
-	"eH/fFDvY2wCbiv4DRXivD3s9f9XN0NdRCuukzTW7+Ws5+Ss1yQKK+7I2oYare/xpCe8dvfW1KgeOwTBe",
-	"wwCLcT4L1V6lplq7qillaWWniQoz7B9VU4jbaZEgvPA8Vkgaqm8yN5b7nTHogdakdmT5BcD1UoR2y4N6",
-	"MKTPfFOtj1r4iq4etLb8fpVRi3215/Fd6F5xZeQin4mdIhfe1+uJXHizvet0bB+98N+iGjDrlUo892/G",
-	"kxBLni8hXwVAEmN+K7zs0g8a8n1Q8BwA3o9kPdqnvWeM49ecDzmKbgWh1gDqOYBahCzSV1KiYhAJG6gk",
-	"gZpzgL6QVLuciDCx356jK8UiqVMzb5Z83ct6EVoA16huuA+pwXQaxTFegkk1zSceaECe2dNCwl0nBJTj",
-	"EntU2bMMsf4jtqXCnv6JNFyS5IiIPuS6TehBd6PFEtsEed3o+oJY11FBWQOE2AagATsosG1Rw77gfn6O",
-	"a+v1Gkv2BxYzRnILW9HoBKuASdDXK719goyL+qCyQ8M2hUANXBgNhyKBqIGSbJolU6VJPeAJ7JoMqmKO",
-	"+0jtIbH/zxl40WQ7bC6ktAIPUjghvslJsbBsemhxtFceShzPJVNZak8lp56h/9Iq+LzlX6qZ0ejeOUal",
-	"GiF1bFIjjxZpGlsODDinRgoqNxKVjcZ4KMCBiM+Z0YkUKqzrLGuchmk4lKQXRKrzhUUKU86eBYOz8oUk",
-	"6zyObsQBtZ1LEKNBYEuEg7ySJmTGXUNhi7QRqrxX7azVYlAanUYTUSkW+A4HlohtFCBaVY3uyeONtd4H",
-	"+6USr+K1miE8GU8EQvDbBumapC+OcTsWojP+qkGYpla5jPQgEVMuB9GaMocXhSu/QWI+OYjiiFvE9TUE",
-	"ffnFX5CoL5/iuY0W1VhwoRH98lJhKKFAsGcj2tjWQkycp0ft1lG7U+A0pqBNDsq4FMVBK2ogGt2jVrPV",
-	"zun5KPFhIzJ6TSSCWli8Gzr0yjcS8StVOi4p26AwSb6CRkEN5CaUfZuR+2kVZ3TfLSPQjpePyspOWn4Q",
-	"5Y8sGtz0lbrRHs3d0+bTp0bK8BuR/L1djLsk0VR4JHxEp1oM09iatjdv/3EE69pqtQ/Hw+JJ8frwzDCS",
-	"IdZ0ZXJifCHhIbpMjHdrPNTaenvCKITcNw/DotH4oSgxm8ZsfJ14fJf/Or/vDmOsVd76PM9vUjjQixrZ",
-	"3P2VSj4IGM9DcDdQv4B2ISibSI6OUsEnflYRlcDRJNITSoNvL1WvYlvhXYdX4k93DVhlHPwSTxKgq5+g",
-	"vbYRuGo6slVStwf3X5XgFbfuW+WFkKjezXrJVjG6YBMP/5XpdAKeTCLAe8ZSTiimR9KlCuY9fzQPQrzd",
-	"q7iDrXASJCoDTXbkHVi7CPeH/KYPU8Qv+JxIBgpSnnubDiO5HmkXt2ZYlXUhF9DzegTeMl7aZD1j9AAi",
-	"BmfPY5WFL+EPrN1sMSFvRaymwu8jjyQDqAz6/gRgphKo4ibAEDUROscou5K9X7hOj+C2R29e9LDaCBsk",
-	"U2beSoTPaDi55A8xAj1WWdJkLwHsuH3GqI4dmrQmsFVsH4UN+qaJ4JMrGUe3QhNCHXxEF7ro8I2YM5Ww",
-	"CZRpsAmfMy0o8ivME8zQI8nyR6JnESUsVhpqpwFsuiwoiw/EaVzejgt293wqtCvRniZiGH2GQZC9ETCd",
-	"DcbGz+wlmWwOIxnpsQh7gRk8fPTX3pZ8hcYqr6ArnHLj+Jiv/r9P/Ojfv1//zx+vrpr0409/Nb9cXf31",
-	"p//1l8ZSIjRoTPjnN3ijs1YZlWFtHgom+jWJcF6nl4iBiG5FTimOvQX5BBTksDAD/ou3jp5e37WDTuv+",
-	"yPu55JU38DdS8TnFnXKEUlFQlI0o7LLHp+A4XEm4rMv8Zb6SZnN22d1VQ0/FgGQCGijazdZVI7hqRCH8",
-	"au9iPsL2PPgYMHCov/l4tckNXzVvCF8MxW1Tz+UgjqRo+kNq3rbxymiCV5ZlfeEKM3SaCnfbxXPDXXjV",
-	"6N5dNZIMXy7J5LqRgtUOF+tsMBAiFOFV4/7+SmIfUaUPWtpCh2tTm+E85tOpkJQGc796Gp50w7Jmt2tV",
-	"tJwhP7UeHruf8BvBfuxpPhTp/HKcCG2+2fsJE1x40og4bKICx8uO4FvNSciMCuGRxPApYEGVF/m9htH8",
-	"yUtRzEvWH1ZYFxAYg/PfhkITcPzHcbiZ409AHH6/aV5GUYp8v5LPv1Xg8zcDQrxQ6tNMBNQweOT0h66Z",
-	"WEBktHDiMFMHcs2NCKz3yWFr1aE5XmOeuqJIAjfdVgrj+M78s7Iiwtx1p1oI+GI9VRBjHMOWL7p94QMO",
-	"+bpkho4ph78yovtaxOFzuu7guq/GQGZfwzdoM/BhKhJzwR8Zl2mUzpHxiS83sJ+Z/0P3FZSOF7/TbrXu",
-	"Ay/J790tWKzIMjptlZYpFpMV67w2DzTaqJ29z2w8h6MAx8WGIo7ZMFET1m61WKpYB9ATnz75H8/YWet/",
-	"gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U",
-	"8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzyAV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38",
-	"AV5x43hM54udNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA31y7Vl66cQTscCFvsIEMQVMlc5QMlXMdC",
-	"Aio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFSfQSW4lFtRJmow2Q8GFknqxh8vWwyEQlL",
-	"oBZGyFBsUeXzgdb4nqT7KwmzJfkoCPRIsQK49VaSHMnbKOWE2bfCCnrjXfctWUGDgZimBVbQ9cg9tnJx",
-	"lPCB+N9F9tOFpjP4+klruaMskrdrG+9dtf7aFvdEgY1jVo7mpzZDJV/Y9YaKJyyBbTtWSSiSPEY64TfQ",
-	"cLy/rL/xHwb1HtjQ7En6rxDDLZN1jO5ugj+NGo8CJdhHLW/ysDKxbprna1cvNkaETyj/GYhngLoDloOi",
-	"PGw5unL+RnvDK++jEleJ94KgbSpEb8XMe7mNLIAtMZb/lBs5cFBH5//8o/3Pm393wsfZS9WaPkra/OeT",
-	"wQvxavQ6+q+bXyZv1fs/PujL7B+z///8n6125+T07NHjJ095fxCK4WgcLUPiLLKJenv3eO+nbdPHahZp",
-	"UThKAvzuihw5zOzEBWizr4KzDKMXjoJ3KwVUddge3+W/LGAlL08OqKRIs5lK0rEz7MCrBYx4Y9d56pJJ",
-	"aPxH+4BsQWb7E6AwFqLmZcbbrbopqqmNiM381asRYvkS+uelf3fjwu0w/9XgyatetvVdRTV2sCPWb/Ec",
-	"mirf5vXEFCN/OXcwE7b03/yXvs43ORYJVqVtzFwALFJO4yAgMT9RMh37AYtsakyKkKfC9jUH5aa5rUr8",
-	"KrBaDmsiIqMIQvlrqke3zMrQO3rdwSUDgUnVbAZV3G4yB7HSIgwI/atIAzsVymy3dYWuRjxKC1z7SsWC",
-	"y3orUKfTRN3y2CkRGL+nVNRkmq3BNC1TPK12oUTVYrkUsMXKoTbM1kSgmvUXDiPJY8u5Tr3HMe7Da1JX",
-	"WwKNTUUSKRimgIwXvk9n8X1gvfPXxYxSsmIC0mgi/qmkWcbfLp9DCzFPxXPqprLc0SKxCaoiexaGRDzW",
-	"dfgAC5/okwUENMpceZP4pHlaPonuUSd1u3pmE23k58GOzvV0HMl6AtRv3K0p34XLuzeimf0U7Crz0301",
-	"uzpp3whIFWEvOVuKxSIciQTJRSPNJsosaSmhM73JDq2Xb5UUBG+0t9rIC+5oi31XHyCrVeiJj6qePBjz",
-	"ZJSDs0JNhCRfw8cjepSfD2kENUZedgyy0gnue/OOZ0aixWeADgo6rRZzUgSh17/gNff21eJIbpT0zwBW",
-	"AUBRjZ5sGA31e37rRq40PXU4VTpKLQTjNKGs/VwOjgrfXHwbl1+by4E3fBj0f4qirhQaT1FvqYRXGMkW",
-	"lXRnRO8TdNNWq+e3Kv1VhdEwEmF9tjegxfn+e4Hx5oDQjG5WryvPg+OCqrzb4xGrwomwXcBXtxFEpJMT",
-	"CWRvCK0oTxgaKxQNTOOHMAvah2PV5P3CtBJ8H+p3UYrEht/a/WBa5hH5gmFJt9uOOmcLIGvlELNWM/1N",
-	"qXAWxTEB7W0VtTzP69UPErWsPp0XkW9Pdke+/VvCB4K9VtMpdvjmR35++2J/WqkRsHjNkhHQqtcIeLSR",
-	"EVA1Q9YscPBJ/8qAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymnRfzxL4/M1T8185P4u5GxvZHROqyRAX15",
-	"MMh2o8rYaK82NlpLxkbraxkbtudwB1vjrGZbAw/sxUYkzTgc4N8kKaJkOJ9IEQuGHfRNWKIvNRzuAcK6",
-	"2rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSf/oJmZ7bJQ/kTdCu942xmBdyccXSd5tSUBPNlc",
-	"SAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmItEP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5",
-	"EM+HMPm+MzbsyNiwPRtDJTFWjrgdWOX6rZ1jHxPMOfvo4dQaiZD09gio9yAL1SCbkKSvi55OeEL850qK",
-	"VTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn+0DfmknYD7LV3KrQtPc/3r94ddRunrBm",
-	"s1l4OI3H7EjJYaBLACjYEGjGVewDxAkK0JwNrPkcGBs8AKs4gNkKrMUcoFYJrDK5Sq5kbhgHZNUG7QDM",
-	"92DBoA4WjPgAzG9jcgaZDs29tm+hsxLTLOd0ehHp3Ckoi5gMo9iYMbbNfYl3t3o09RQHWyuYa/b+xStj",
-	"JT6/+MfDiVqBo3l8Z/65P/Zco6r9+ZZPkHwYmzQCJhUibWqoBAETE9OebDZWTAtIlYo562egZVzB8YTP",
-	"AX+yPOn8SyTFu4Iz+M2UhK5KfChz+WeXajNfek7s165jrZE3wHzKPVnrXv9r3fm9AuQYQIXgoI6NH2q3",
-	"wObNMNu04x0ayN1Jx/p8Yy7WdfXA6EiOYuFHQgiMwewjso73Z1M6sENh9tgq3dAlH/EwXsQr45lCT4yS",
-	"eTgfUUC9hoPFmLUIPa6ZPFj9jJ22O9hBACcTGwAcuFwGu12OauNN9gxrf3EqmfpcYIclMiNAETDAENYi",
-	"0iyJRuO0ViuwayOwB/NPHe8QcouY8z8nIILmlkhD0TWEbaY8Ci05u21WgWYtx6vOUsWmfL4sPPZN/nOl",
-	"5w3wPXHpIkrMJTrrE5hRdCt+mx5GXM6B4MayFUEBPoB3Q/tTidsBQ/na671va96lnzkEtkrA+5FbpLd+",
-	"FkhXUhdA0gEU2iLRGKTxsDUPNn29Qjrl88NI6M9z1ufyhqUJl3ookgA8dVvMy96j5LquOSz6JHE2ezIK",
-	"jdJLBHj50I6ZjsVEi/hWlEBxTPn8m5Vuh3rZ+NmfMGMEnjnurIC5C9np43Z7c5GnmX7gIu+knSN9HrRw",
-	"SmhGZjM+r1fob1UUHuoY1/bARiJKVMjM9mJPYz4QPcaNmV0seHa1uRMeigAKIwAAsC9sLUSJGWhe5FvX",
-	"6h8TJUf4+uDnwRRt2Wn9DxWFLhzzoGT8IxHe+TLuMLooaFloNa9RzC3Z3uEqe5aLRvNO7AGXRnitB7Qs",
-	"vHZ457b+4z/PDnWJPJqCndN4C0JQ8IJLV+8lx7YnSrcw3ldZar1aNaN2FObRtuRii04p4ym2xFO3qDbq",
-	"Tg2ZMHcGr6wvwKEFVkZUgVeyN0Vt1nNeSmRxJUo5XYqOrn4Q/fN5N8unuw1LY1zi6BQ2FM7Blkru5yy+",
-	"cXtlc023+XupLAW4Sq/lIo85Y0URJeU2T7c5vjP85sa1HUvTtM13t5nRd/jSZcG4j0UhNoK90OINvLF1",
-	"xOfOKShkFKd1z5kWtyLhsdd6oBIITsPumqksDgFfFHfYHmqDWr5Wgh3YhrFvKKpdxbZEUem1Kdl/qUiu",
-	"7lQsS9q6bkE1k1CmdiBENlyQ9YFkWtxlcALzekYBX1hkyxrk+H2eRekLoBjD/n+Kae3QgFgU0eM7/GFd",
-	"e3BkNgrcUDMhw/wwg5Aaaf4mo0FgXgcAuPtzBmVCEeHHk8PJ/i7mFN819jkY98/w97L3rKo9+tXyINdW",
-	"d1TRfEwQDRAMtLC+XM7ZRCU1tiHbO4PpMNx1nde1I+88aXX2FD08XbKdnqjKVOMifIutFRMrFodvabZT",
-	"WE0RCXWLsEhGmdzgQZ5J+BE/DhiSqDByj6QiQHvObsQcMagAxxkup+hBaQ0J5kRrUSU1kBvu2BqPw9+W",
-	"w/Cb2a8OzMRt2E6tG5bAlJHQba/dWw+bnjtiMGIHs7AzJMhEpEk00KuwWn+lS9YByo8F01MuCTUAyO8c",
-	"hLzZbUed03EvoJ/bZxP38+PQ/XjSOgr5XPeesactZn6y3GZN7x6YgpMigveHPlmpEtaLZCqSWx73HM9r",
-	"VQFXGk3EB+MHV2Gxw7M+tY+eXiMSeys4vf9x8t/j/w7/+2gSySwV+r+PxipL9H/DgH8qQ2kvRZIHgjDb",
-	"1mxO8ZlKQm+m2uNe1ajt+1UCyJeNt2pka3TXBZJu7oCGvX9LsfHERuIXnqKj2Tk5DXLmiUa33cHCmH+o",
-	"ODPz0m52gsaQR7FRaKdnAeKyaz3M4ka3fdZ+8pT8WWN8m++fdU5Ot9AQKP1VAO7ZpJaikVfRKEtETiMH",
-	"dXNQ1YCbynweTYobHQe2KTSzmgrJp1HTznjVdn+H1+0NRxPJoYKyOa+3JkZKWqeoG+1mq9ky00eja3Qb",
-	"J802fpSvDw/DCINJ7xMz3hRY8ChSgaJNVU0lq2Te5/z9G2buu/tCiUGWQMPQp+tirU+kXQVicXF449qb",
-	"+oSnKjmO1WhFYeuY6zEbjHkkMcoAwcEmszD7c+DFGqoEmETR+MfULMHF2VIGnoVRymI1qsJr0SmPY6yN",
-	"UqNvC06RJmsac9kEeHk9FmEjMH9RgC+9mclBPWbOri2tCA9W1uqFIgWz5w4Gg2NKhyqZWDatgv9g1rbR",
-	"bTwdPnkUtp60nzw5HTwOH5095Z2h4Lw1ODvjYat9xk/6w9Nhu9/pt/pPOp1B2D4LHw3aZ/3WsNXirSfm",
-	"ZJiaffO002w1O01oRUvEbaQy/Rof0XDGJjnDf6yr2fsDaux15goDCy9SayDl3Ijm+jiKkGkS1QP4AbvH",
-	"bkANW4jCB5G3Dypr8d7Zb5YG+PIbNPERorG05410VJfL/jxn5oKAuGWAAtomARBzifWsfukh8i3U4U8Y",
-	"MAFHxmpwX/C4vkp3vn2Z9zCkmnbl9ZYVmfj4Khm4zJMgtRVjQh8oMxMADmEcg261T9lrsVeUmFFz/cxW",
-	"J44SITT225nHm9McgPPOzR9sfQZP2UwkAgNfN0JMF7JCYu79PZOhSCy+XpJJiDBiJf+VtKDu7BwflSI/",
-	"jGZ9Mcok6wtkyyKO6hDKtOkxfTGKpLYNyuawIec5VjORUM69LIFECtlf5weRRDKTjor88VFrqUcX1TdY",
-	"Ge+k7ZOPYzWDbTEUPDWWGSHAyFSMXAn82X3QsPT3C4kRd6QsngogjDgTfUDtRjMGU1vmg7zjGfL0sE+x",
-	"M+opZGBgNwkkl0w9GIL39CB2CVo7oKNwufk5koM4g7avNp4Cq3qsvT7vjv/wqUh+z2TkD6CsebpqcI2J",
-	"CkXsTU/eQ/5KGaM3BVqkANvPu42UvlaoT/P2tRoys7qNnXRRbaUM/k3/Qad/DXF+3FWengeyZCO2WOd1",
-	"K5J5X4VzyFlhucsUt17Np1jXZQnvKnknlxLNBFqciGGmBdqvjigbl1Mbx5d0RyRHTdaTatYrgJjA1Vi2",
-	"M1A61aj7llPmVAgxGCstpI3XLCgpfIcFJbWzbtlcezxgZXGAnYrwDd070Cna6Zr7nXbo/zFrsx3ZZl2n",
-	"g1QzBzBVstRLKxkb7wgGwuP4lVt+MpwX5KFkbtdJwnXl9Jet34IXko7FJm8g7ZPKxod94+avFX6P+fiy",
-	"YjRUV2CkE+sJvOHtJBnvSSOtNiUphItp/L4gE8aSoHJjpMVWv1AEBuS3Ngck191uDFC3pWp2NjAGUO1u",
-	"vCkFzR+oCehdq73dH2wvngWdX+1WXNLDvzwOrPEcE5cXlVBEkpghJ6lr7CyLqGrBk8G4EE+d8M+/CDlK",
-	"x40uQsPs1cO7MphhDP/wldM+ZYmPDRCcCXWqgN/TOatAQbo24jxROVtrCCpbbtQv/xJfgv2SwpEFWgg1",
-	"o/kZXwR/B3SZUh0B8DeYSytTExeFP//DgwDQcTZqdO1EHsWpjxnAB2l0C8HRJOLxbzKNCH/yAB2FVs7X",
-	"RzFoM9ZSsxTH9nZULThzUUGUI4CakSFTM3EIjXJ8hz/crwkdexO0d4ABJds7bLQNv/a9CV84zVQ2VfYX",
-	"N+loNsV8cGM2Md7vi6FF7mM24MCrrIYcBmoZGKrEYHjP5+gw8MGYzHPblkpkZYDv4xsTImFlQFOwzWhD",
-	"AbYArHe3qNM2xqB3GuyraSdv2nytlL99TdpoR1XzAkPNFTaOLYOqp9QD7xbkKJr+bgssHAgYL9AexqYU",
-	"TNwriLZlkQgpGNebXKmtjp0+uNv9IZUdyuTKFvDzf9A5ooMMCfXd7zvRDLgwWYSQYNaDb7JzySLoOwU/",
-	"WclBGaZJwqVTs8/h3R5GmTbYgjyTYE2RL9p9BGp2INAmKaAoXbgCHQx8m2+ymRA3nvb5BT9Vw6FIto/s",
-	"0OzUHdu58A+fmor7tJoIa3kPi23JUV6Mf7gz3e6S4zv84b4LZ+LuW2YTdAG7PiubXpaoKQjB0iPweGa3",
-	"VQ6ouYQRsLSPhAwf4C5yu+McTTpXSWs7cbffBR/wlg98F7wELxyFr1jd+sOhJd/amAc4H96kbMrn+R62",
-	"EsolhGuB/1LfUEyU+nHXqXw0lR6CsK51NpcIhB4ftR4dnbQuO50Sqnez2xUBww3ZiWvG3UHxEwzzAUKF",
-	"9bwzrOgiuvDZMq/SIFnDwR+LYWEw6yczcJ2A0qLEbol7txrzrg4rFMoccw1gYbW/hBo4vsMf9uvn3OoU",
-	"pEn1lEh55+YD1ABO3P6GAs3SGbVqHu6MOq1Ws7bJsda+C+DsJtwb8n3GHJ6FrfNzcWDJdOUjtR9P5y4m",
-	"7fP16YD8Fr/ETOUAAUoKpqACXw7A2JpxnYegmutqAp6DJfOnqAxYH6ipTPdNIhlNMvNkQGalCEYxmuDl",
-	"/ioS+Wuz9o8LGXs+uEFEdQ3ISm1M/W+SvfdDK/cunHRu171ZyMw/VzJN+CD98ybkf8WGLJeAV17YxGXg",
-	"vVy9kocNyR77IZoubuODaIyf517qPosFJO6jIeoErFilJgPMwGMvum1lJyUxxLRlSU1SVGQODcuxlR5c",
-	"dVF1iqNiTwSNGeRhITB5RIHonTYKHLwP3bl7T40OdJyYs6T++pTVe8KvW6l7U+xe8gKePYbho1SLeLi2",
-	"WKWwMgcR2X0k0x/dc9RCh3DClk7ToZ9CXcrgDLM4/pWyOGe27KBQ4yDT8Vs1gz/jX+GjS5wJ/GynOVhT",
-	"m1CMbWGJpQwLvUGWQnm5SiGvfzKHTSqSic7DRYhwqRUb8qS+EgYyAOHYs4AIOi3vRD7AhqacUy07eEWE",
-	"5RIe86Dcq8tkDgomNT59I2hkmFEqt1q3TzHBCz/wMwRMLih0tNzjQji9SgcLTAuZFnWI4urC/WIBau40",
-	"wbcWK7mLIy2voqmnKN+lyTfHrEtWcLJeujfCTE2UOLVFBm5tRfr5vEFHpw3+cGlsSaXFHuSsZp0g8V+x",
-	"li+NYKFiK6ki7c9txNbLiqJ3FrA/MpUa29Yo6DA8gq6FEiKC9zSCupbX80ldkWmj25iNo1Qcxbwv4kbO",
-	"f/WXs6AFBx/jDvuNfLjf4BiZqyxxdVLW6fvo3ev+y5YskMfrcMj3LVAnSja4BqofvNf8QA9hOkswuYSu",
-	"b70lE9/CdqxscfQVXdkuXNhm3QGPB1nMU7GqTpzxAcCgo9cnQmM2g52BoMrYv21+aTVZD2qIe5ZViMex",
-	"zylBOfZIGts6Rs/SamMC1DceqmZ8ouToSqZjMWmyHpSiupYqnU1s4glsQ1TosOwA2Q5UeZGZ+FRbci+d",
-	"iqnRDubfsnYYNw+wpvvY626zw544Mq+Im6a8RpfM+9yqd8XYxf6VO3OJDCFKdXpvgf61HRuHdmvIOBj5",
-	"wDruR1uWccO7H7R+e6NiZi9345yATdkQz1pekG4oRJFA0KkgvMwqm7OixjU6hZpO8Q5Ldful1IVU5F94",
-	"XFpdNAkKj+4Jj9yugHvj4kxbxn1WUsa9lWCcA55hlaqjfQZw7JYAoH4FRwXa5Ibljg26WBTnI92wmSI0",
-	"+0gOojjCjXZ8V/xgZQ3lh8KljV1s8IVb1FMXVnyF3BCCJlU2jGQYyZGfrF8YxbKtRtpmZ6Sgxde0xWBJ",
-	"Fosj7BSvNt/NK4F2zwORnMrdkRoiVWwiBHyaxaLJLu0hA6dFylOB0OEzHqUU05wLzVTCpCo38D9ksTgf",
-	"fCG+mq1hO4K7cqoruOoTvPB1Y9O9nb/qRYou1QEwAOgY+Z3nmLaruXXiWNjvemVVhMqak6bSBz/PsZne",
-	"cu3kB0K7gyciGKl8kK7h25laSbwPGhBCWSLEa2zDsYNXWuX85u0/jtrm0yymNq/RUWyOtSPANudO3rah",
-	"5sFL31oJkFwOIh5bM32BQtYj8kmiqTgcCGMuVBuU3hsbr67IVz/T5uTRlPMIo7Cauqdw6VqlV6Kxju8S",
-	"9557Mezk07UyB0w6jwCHo9RmaCxK8kgZrSYDAl2iYDdQeSKOcYTf0012HmvFpkrrqB8LqnLlpeqQXssb",
-	"4oMKuD0fi8HNfvV38GqecVNDaM1f0Fr4AOaFstK1ousgmJqJADKQDeQ3EYgp8tXEN9IM3GOpZkDZMxtH",
-	"MZQtmMMdXT8430tARM3IH6qEnrN0PoWNmCTqTyaWUtUllXI1zPKH7CFZYh8yayzVBbm2bt3oHK0lfGsm",
-	"G3AJ4phZ/LHKUxImflPcMnNno1TWuE3Zjr5SVpuDlEk/PKxGidB665fewQ3KCr6PnazugMuBiHdTvat1",
-	"7h+ZyEQILxxphs+JhWNIC6AeBL3nGZ+bj82UABr0QE0mUfqMUNW5pg+M2gYU1iZ7jrczug34Laikxjws",
-	"pfCguhVJYMvVrElSQicOd/q6gnGRqimOfgtJMFdb6beKe6CkFINUJWvx+57bKy/wRNjK8cLHlWHP/sUe",
-	"MI1xmk519xjOpyP8tKmS0TEQlBx3Wp3WUbtDd2osAfTVhut3zv7r4t1bhm8ZED0KPf0wUXDveQjB4hbl",
-	"B80mXEZDoVPi3gJMWl2JCGiXldZ87aKSqv++pIddUojt4FQ7VMcNF1QMEpGutjcu6JpvCHBxg+5dChRd",
-	"vH73/s2r//v75bu/v3wLQYT0543I+BFie+UjDhRQwPVYH0ygtQ1Yf05Z0v0PBkeT7W6OpY9Ile2JmRWa",
-	"svMC/lK0lujD4zv8YSV3w8cxT+GhyGcpYUhRyoY8igmpLjVOvyrB/cB74uC+AMcCvg3gOqt62DNewAsw",
-	"TrfeasbXsSjsPC11sig8uK273basBFyGv36LJAo48h804tNAhjqaCLfzAZPS7P4dNv/2XoOdZGPmZyVW",
-	"fu/N8MhI4xGIY5f9tQdcC5qq25UUATPXwJ97jKgEMaACb2GPU1sHnwgeel+BO4JBr4bgDeAcaGRWXtY3",
-	"eo9dBQ/MAzDBNhvxIuXJfjEbXNNu4yprtU4Gbn7g1y2apfDt/wE3O0hV7VdTF36SZgcKh9XqAmXReJok",
-	"ouFeqqPTan/XwoXzWIrdOTGCxi9qwC2Mz6rr3XV18GhcQFrXqePtlW6BQcO67WtMf7roy2OjucQ1l3NS",
-	"ypoy2FCrKD5PY+AbtKA7W2WBI2CJWCtL6L1SeNM6gjxJ+LyMJ2MZzu1BArhtsLexc29dwtXxe9wKmapk",
-	"7kokxef0Qybz1PRUqRiMb5R/qBNS6Nv61ZLuR3K8i4nm24hUbAli0TYq+rRmZwxkZBNvzEaXa3THvP2Z",
-	"qwH6aNNAtf3U+F7w0/0GEZ2H7yQ4dovunVdEsCSrmghjXPXujCdirDItjsJ+HjOaKp2OEqH/iD2I6lQl",
-	"Ypgo7CDB6yY8iXjYx8j2n3sXbblDqo9kDCV+k54Rhtxc+iSObkUZrcrme3IXjyjPppW6RL+C/+OFCL1u",
-	"XysPloD53I0enRwgbHY9gNT7B2+ppFhKZVzJNe6XnTAl4/mzoh92G2nrhq3wvJY9riv5TrrSGexeRP8i",
-	"YOLzQEyJQa93y+PISPc7Gc97FSzS8Xx37ba/s1ZiToTJnCWZ7BJ/ti6w+no9diU5pTKrw5+Dgu1Byquv",
-	"VCygjT0oJS/U/FYAcpUtp0kyqW2Xn0sqeM0wfp8Si/ngRhPdKKT/q4YJ8fMtx/dxPA9cu9I4Mqp5XnV/",
-	"qVJRZXqdlZlepYRowHqUI9qDBHqkSraZdsCTJBIh8p+aScRKDttyBYUeEMbEqiRiVotDx973jEHx3SzS",
-	"gp22O6wHHEITdSvCXpNdpFyG0FZhXt7ulao3p/bl0jdvA6FCJN3vFSZoIZxQrjntJZHQxy+sNqzL03cm",
-	"WxgNhyIR0vbeQOEWHMEyg6pKhK0CgD+dfkyiVHyMoHKCCtqp7Rk2O7TZmoP3uZLDaNS05RkfhFZx5sp5",
-	"pEpzeFJUWmF+ztqz9SRoJJm0x7YzPr55y/tkC5uhXWIznN0HRR3kkFg3ZGEyAiLCzQwKCp7AEsGJF7nm",
-	"dXfGwfHGY3PSIAsFbGEAfbC696uEXewyVIn40rqTRPMwLMizZxpsJrltktw7S0y2yF1KxQm4xf3qY+xx",
-	"wmrhDcQc67/ou8NIAh9afjfso8vkRmxotkzHFa8YEwigjFuu5aN1v/Ca29QVQ/+INzq7CbCgBGKhf5o9",
-	"3t58j1dG6r7cHv82A3nvMwzkFRP2LJKpMsf4QGzpOhCy2uejhM+O+nA0Q2y90sE/dtWHXQgvz3cptyo4",
-	"HuVIqElkPY804akYzRmygdkCu06r1WJuLAuVDAFhEDHoZDDaGev0cr4HH7rkXDLxeZogoT/Tgh48iHk0",
-	"0VfSNlb2uRYBNGpCCS1U4f6g0cTCB2mHwDpD/6KkxNZM2XPH7LoPjpd5ImgSapQzuw+nyiywypIBGi2b",
-	"V8rC4EhBH6ZvEfCQIIJAfgdGFWk+jGE1jFerNr9VZeGAKZkRNRVLPNudQlTCqTI/eMNmkdRdosAGuYLp",
-	"bO7RtXLx99+wa0Vo2P5Pc2VJVbwhQFVKiV3ffoAIvLafBfIAwy8fo8UhY8P6AmUwzhVYX9YeSGH2EUbT",
-	"KGw4KZ5ujojpjFvY+xU6VmUpcO2hg4fs2GctKlkHF3Rs/MG+EJK5gdUO2+I0h/dIwKZQQzblOs3Vh6c0",
-	"8725YSdLiYr044flxLfawggSeSXDUn3LdMmd4Bkl5hBzA2xCGSh5KxKo+6eCFTbgUslowGP4eikeA+nc",
-	"F3mIaUFrl2ZBYDAFv8+tUAM2eNAQMpuYmaNf53wSm7nbyBO2xsMPmgiKnhXDRNCBw/uaYILLhujsjwXn",
-	"FNEGO+3Tx6dPTh6dPvYgCHP/FJrDoTMg+MJh6K8UV95sl+ee931QeBFYXP9F7Ht0WfE1riS9RfdKMnbE",
-	"orDL/NcwnzJmRthl+YtcYRXwspwUQiMF7E5qREXsBBeTNGoHZfdbCw77b4sxIk/Av2xQeIWCy1AkxJEe",
-	"8BUtJyORvrCXXgyqwX5WT9TCLfaf49dqxoY8gc4Ny/cFyEXmHjyBk9hOtXu4PkA/91ZzvQqYaW2j9lQk",
-	"WklHv+FX/ULbdwIoL2JS3sftTcKXyObX15Wdi07tTdmF5mqHHbJ5c/Wn3ISHVwwacXQjJAQhWs2n5owa",
-	"J0KPlbmk1XxyZsY+VJlcmWSDUyDMpmsatNE+M466vmmUtWVT0MgcxNbpJ39p1dPzxvEKdvnNrWd3CN41",
-	"Bsmk0W208ZCuZUh/b+4wqnFxVHqspo1u4/ETlCo9gIAxrtzOneeDZHJEslTVe54lt9FtHgA7UKG42zjr",
-	"qxOmPEpqYXx7b25k7mh1MmJUJJh1nPA561OnFfjwlb12D0hlH9+5n+83OiX3OyBrSk6bFc0z01YhfOkJ",
-	"3oRLwHvzrdejG0baDHuvANa2g1zNnp8IBJO2NK1SFVlToD3Qw5ceizhEvH5q+i7pWsCX9AXsATV1vzZu",
-	"eqTTbXAG3KvUTPRT5y66JBomls4UaquN9091d/fmkh1zSPY8GLk2NmROfYYWKoyxBP5Z6dQ87YEK7KUC",
-	"ImOzG/9cEmshy421SmU9wy8psuCCPAiRJch/64T/oF0gEaufCEIDRQnywE0GQU8IOrq8wEBNI6HZSEHz",
-	"tvGybDwPy6Og93tJ/GEaHqrs22IudCYLxug6g377vfIrCMRD3CqAzKykzQE59raZ+pIbJpOhehD7hZoj",
-	"lAzthBgXTaOx4jE3RynYK575Qu6bnUDE1dORHIiq7WFe+qHujpliU6GmOQ5UHP/JjBokgcFgkbE6Dyzu",
-	"XYycHCbB/JIPxujoRJpRiIb150RLQXAdA0gcSZWaQ99eFGmWqjj0HSSzZGUNw+YLe8TODiGv9nzPXYNG",
-	"0PBjjJ/WhY+ug6LQ9xMuB2OhdxD2FzQYfZBss0t/toPGkEex+XELlPjCKM19SqIgHxE7fUJkQPV0aZun",
-	"UU2nFrci4THGWA693YbRbhS46zcbegGhOTPJBzDqY5SoTMKmo9LVG5FYNPokr/+gIn/mhIXmBuYEnKwb",
-	"MS3xfM3rHGrzffUUxnPMVBRSGFyK2aYyUo68syweqxkh3g0ZZyGfgwE8ZwM1EY7MhUKlgTEZp0CcJUM2",
-	"44k0zvAzKNHHEh1MR2hRnnog4bJUEd8MjEhVESTtDyy3RABv+KjxuNluL7OrVpdE+kHuGos9C9WVC8yu",
-	"+OjThfh6XoBZMryn5pox10BFNOwMbIpiGm9XoCnF7EMO1e7eq9HtnLZO7hdqVJerOc1VgYXhgTSHTsXU",
-	"nIHIVOcQXRsVZZ8tKJUxcuxP8J0PU965z+vG/T+Y4d2IuVcDRO+GtZENb1w6VYOb32NxK2JdxJn10/oL",
-	"FUWzMWSWIAmxoqggr0QtWab2Pxt+PRIP5wt1CIVs18IwQ5G6Pxn573MtjtIkGo0AOX0YjZAW467BJ/1o",
-	"lKlMw4TyGY/SSI7OLZqx+dArYWpZ2ddYwQTwJfi5b7C0gob4I6OvY5rQbK1W0BhDeq0VmNngcYQ/T3g6",
-	"GNMFairk88IDPaKNbrvlZcM6p62WLWfVje7je2/ZgPBz0FyYFjONrmAWCDTxHm5VF8o6cB3PGc0cFiL6",
-	"LBx0dCJ+HB6U2CEFhse10fw3Qr8cDnFU0JVk5XmH6X/sTX/n5NFGK3BystUSnK5dg87J4+IqnJ4srII9",
-	"UkhMQ+GgepAwVCMRRKOTp/rBqgeL3lwGccl8hzW33JD314doCjbn3QapN3Mq1pJ6A4YVKDdxJbQV2TV3",
-	"qf5SnYkVmIyuww2sRNRVYA6CaUFWJeJXO6NyXqwSxhyLqwi2xXipAuQAortRNqiHYT7spwNbR1v8R6ha",
-	"u5K2KwuKDJcM3cCxOpBGZKNEzXJ4Xsj/8LDJzj1eJvpwDpyhnPXMUdrrMtjbxYYUY3ddyd773y5ZuS33",
-	"v8xd/3+vzy9e9+xQfMpGcGcXu8SwAC/vLINPmZIYpWmyV1Bc0s/iG4Cr1EKYIby7qBoDoHX2qK8yTOYf",
-	"MlnaUWmGsHNDZcFwb9TdetbZsuT5ux343Q78bgd+twO/24F/ejtwBxtvFeWdswD6whgoxqowJ24cq5k5",
-	"u3nKbGvZQpHzV+lMexVJbFWHyDkIHSBaexYKzHeodjUmt+9VA/vY/W4edl8Zy7qwYapEMD1WM4kpW6UF",
-	"m40VlJ9pYXN+elWLBdG0bx8lLMhFPZVcMZeBn4PT7Eaad0Om5K9m1gebX4yzcb3VIu+BBL/HEKtclXc2",
-	"509A7pjcdCgNVTDuD0uaANZ9wm9wTy+Q2W8lPOsizolSw8pd+hEBQgSLsYHL7NnUFu5HWkk2zH2tvKmq",
-	"CM8PFJC6aTSTxucdqeERHF1ROm9Owpz7Eks9gL++guXWjHaX5cFv1tPMMDHuqksDJILBuwACXhznkXiu",
-	"EXpUFNYOxvGVfHhv3fpiZCaca6aVkgzcXcoJlaSDniHeggW3IT8c2oNChXA2LAFseqjXMVo8VLgL4UEU",
-	"H5hoEd+KkqVFDqrD5Yw6X05AylJFUs22EYFNtuxxwfmsanxM2UTplAE9sxFGsGsp0MKhgsTsNZfVe0YU",
-	"lEoNIQICDeDQKKgrOlW8QXwN4EnBopDiaPBSVV2Ltp0FLrouQyzyGydX3AEnbPOOGFhrV2RyoHaYaaLC",
-	"DNthXLtL7gmX97E8vuwg8MvJP9GajXOUEXSbz9u+Se49w5UjhEkE8E/btpn4TpjnWZ+3G7XGdmHucwld",
-	"H9/1tlRt3dHrD09j+OKT7TE630BZfInGClAEdRh3lUfSR6pUS5W6QX/Q1Xdi576jzC5MobEv4NLAfLPK",
-	"orPGwlcsRKjrUPlbdCsc3TgJT25gZdMaT5cFauFq05AKD5Ak3tLzVhDTLtzz2y8sgJJ0q1FPjUZttS9b",
-	"T/zYsB4kYsrlILLx0fyj+XPieQ0aQoYvMP6HN2odnbQvWysivQsPa7s2xGSwJrabx3/aHdShYRZ7MG3b",
-	"Ai0tjLtVHLcNa+psMAD2/UJos/FHFg1u+krdaERSiaYCYAxULBKzexvdVrPVDhqZdMM2c+h+tTNYLwFs",
-	"QU7XHxgLe6VZF9Vd8babJQoPzoa9oTbH9QH4SEAaE+Ez1nPL1oPEH7AySJtGxGSbDB2SiPldqjRgvcIu",
-	"6oGdivw16FvgsWmci4kC1xOieOJKet0ETqLwWMGq57ZnDpubUowX/ZsAbHew4VPWM2qyOIwmM7rPe2Sn",
-	"BfZ13kdpy+uuZFV9ne19hw8nXa9RJ9Ksh3BlPSDHQaPA/F3cCpmyXlE6eiwVcewQmYQMy4GQ8DsPo4i7",
-	"TOdVKpUN1MaO+3t76KUvzIpvXcmZNSRt2n2s4hBjW5zpKWGaInbcxupgG3uA8n/VPKeuZ/VLu4A5kH9e",
-	"QvCDZjdiHtgtAZqHPklc94j4nFrKAvCZasT/X+1B5p7b9bZ3Lb76B79tG2JsTCt4p5TFwtjLuYpd5xdv",
-	"B/PwSyRvLMLD0rDM9mGRHMRZKLTL9Xhx/BXjoKuvV0MK1+hFrwc0WJWB3QTbHt8oh6fIARL8HHbQ0DeZ",
-	"Sy7f2wSesXiijRxrEPK/F9LdKolGy7hlAWHVLQzhrsFXTEJpAu6+mKruizEWtC/l3dckbNVMvlLJBL/p",
-	"rMa5HJDJaH5YmT+vSOw6qAZM0rtfT2o3GZNwM1MRNsD+x4Ld+EWzMPeSqc2rzEA0SvrrxBLoGcd3+MNq",
-	"qmWMJ+0NQ/2n3t3F/L25V9WGVzMBjSbe5q2YkHtfO3y7+3u7vVtVE4CCGhRbKiPNzHS62kIAfso7gOpi",
-	"+qZHY4McxLjBy1m0cb7s7t4kRWundAtNcEwkABtYmK/pym8wftQIKqvXVp28ZZVtbSPhA55pUQDh/ley",
-	"WW0fqkVQIX413A5B/EI5To1nKi3z+kPVnHn/UlkieVxbwH7Mp4BiC2XJbieuCLp8o7vOaOJMrz+GL/C6",
-	"bd/ggo6O/bfSOOvrqYIrjX1zMZcDL0DQeXzZ7nRPTrtnj23U0byVPWDM+vJYaATrXneLRxW3+LeQodA3",
-	"xe/nCPNwNcKmokRtcfrQ9JaKOcJpAzm4n7e1+LTPCGbbhQUW+MWhmFxCFyhSwob1bBKRCLczqLjDuJ3e",
-	"GP8UO6Q7TIT49+FBUtzQVoZV7RrbolTNUn4jJPj7molbkTTZObRUUPXTjGumJNgPMz7Hgjqkr0mS6FZA",
-	"UDYUyUc+7xExtxdhKmnvhclwlvkDQoL4Gco1Kdbc3Lwt/hW9kQsC7t0Bb4/Qh+x65EK90uwowXtfMeHD",
-	"RP1bSFs+QN5N43/Tx1/Wzan2Ya4XSPGs/G8FU/AK3mkzzwHfvxalC/va9k4RTjHo30LzVMAymUaxQ9Ln",
-	"swK47npdXMo7u0pHmmd8fQ156cXG09xTkyql0jzw4UaCqqUBQSKSbCK4hH6wZXVn3usQyu7Pr15QE5AL",
-	"8FUCHQ9IA2DR8UgJcxbXoQh+AWZpnGWrAkaKFeDKa9vmXWhiOgzhjJsk23OJ7ArGXMHFgxBLP1HZaJxa",
-	"OLeUJyORagiFxLFv7P6gsfe0pGkUzGBUCFqkaUwkY67VMo0mwtaKLysCMwW1KIL9rB3yX/CAxQmC4dld",
-	"gh9dWM8cCEeMRJj5usjTp0k0GqdQZxFNhMrSCwAS09h2t5XbAtOyRf50yz7OHDLbRQq3oII5GDGar2Er",
-	"idGqAplbUaXlMMDLbZVt1y3Zvl9kCt6JLK0y77NUw3NfAOVGXptFp7rqTgtONcrium+3S799v4O4bgAo",
-	"RX06D6G/y4zYRz2UakbloZZlIM2Zf2pW/reEErY6IGuv+paCsVk6LlUJ63c7UfN0kXAnQGpaCOtigfx2",
-	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bW4VN1zj0+CPa3KTjh5mT3K23WWxAndgE1KiSiwCVOqf",
-	"8i9fg5A+AG7+eneeNZVWcSk1tt56L0TKo7jaG8CrAjBvPRbJBSIxLIJcJCtDtT/GLmRcep1TkZkjApNE",
-	"9SUfidXJIW5+LZ78zWIDtB9XbvJszWlGj/yQyS9TxLbmyldQDvUhk1RltVPvwYeMToR61Hq2cSGymcSv",
-	"0uBoWxI4Ax4H4yJibYIHVGQ3TpSwAawHdOc9Q3dQZ4Mx44CtE2mGVbg563Rqy5aJLBC9zOaVvJJQEEyP",
-	"RVczh+npegSmeXgKQ+5uWIDeHLC+0FEoLBGr4BMz5ZZ6DRxiqMJgURqUOsFXkrzgN8aslawPXIUDEceW",
-	"44JiEdSsa0zeVKnQYiizQcL1uMku/GCaGaRUKeMTJUesV3Aqe2wsOPK92tSEfcNhJIGi9UpSdSYUd1Px",
-	"tEUj8kj5cd4IzEmngofPUAVZBv4fNFL5RxJBk3r0le2J+69kkbm/rGQaz+EPmfyqfj9Ok7MRsU6SbhFG",
-	"1KHz6a6CjDXh6AGP4F2SyzG0kUMFvXH5r++3DRxsfjBmcmVmpf0d1uk7rNN3WKfvsE7fYZ2+wzodBNbp",
-	"lUqcldHNjYEvC/JUG37hoWPWXh3hphHqCZdGSssOiFaF3t85QJ3XWglsHsm2IYT6kFUCfyWZrFh/SBKl",
-	"Y0hAYRcg9N/p3kOIDn/IZO6JLcCLrPO/1vR7ra8LpI3nCgP3i4NRB9DSEbugydr4yQvBw19EiqZ4a5FK",
-	"1ZMzyAGR2GwlciBhfJBGt2Lp1JZS0P70IllBI0aSa34rEj4Sv+pG98kpbc1G96RtVPRn8+lpp+UOOr2q",
-	"Aan1tHv2tHv25J8L9sAgHPiffLAv/4saQRApEW6qwQc1Yi2gtc0Zbq1FJcCjOJKjiwh6rvGzNUfxdMw1",
-	"taYJPqGzeZXWIV1gnm4OVkzTt/GHc5ywdqdVemNnpNqjFOlFqMrAfEcA8AB8nAgzbjorKVXU7Zw8fXJf",
-	"ZSdsf9xU12tanxl8VngVHWCVFLruMR9ZgA8ozwNoYo8tGpx2PVYzzaRitIF0zb1Dr9XMUxyhEvoBxeJp",
-	"sx3f4Q/lTUOHRZhDKdm6KsmYYOuKHKAC17Z03Ii542ek0i1s8cB+jybrYcEN9rznAaQfNFMzaaNH1Bgu",
-	"xYza4p8xs4OZmEzTyFxAva1XMq+QwiBzHGM4hkI80FDM2UBNkUfT1l1kU0Cn4amwcZs3w6Nfzdv22I/m",
-	"0VROg3eZqwyiWT+Zd+mJz1MxSHvsR69j/0ria7FJplM25rdweP1kAzmWoEzGcxYNLR/rjGs25DoVSZeJ",
-	"WAt22u7kXfFkk3o1rNNEaCFTO7bS4A48ade6jiHMQF7ZFRy+ABZYwI5Azv5nWUc9zHVJm0h52da26fP3",
-	"IN+HII36D+/AreqxW1zG/Rvu7Dl5iI6701o77lxUFgPzRiESuSdykmMDHvju6MnPRbpgk7+8RItslT0O",
-	"19Rhiz/HUZBi82pza63K2Jt/shovdYgpjwDHjsaI0eAAmWCsmUgu4Ew02St825FAYAoflCUdizkb85DS",
-	"ks8WMQCQt6rPBzfPilmRmUjElYQEwEhBS8McsxR9gDkmcNE5XEeeu+2RQQwENRFwYMAhYQ8TJLiMNAAc",
-	"4rGB/MiLmYhlZopnVzLP8/ygiQ6CjaJbbLzAs/dz6thpMYCks4SyIOIzH6TAHMEdJRsc9KftTtmxZBYZ",
-	"xemBsBdS9oHCbplcHx7YWBX8JkO1PQLLFpEU82cP3aoYNr8RYlrMnIAfuk2VYXnk+E2RaxVZWZG+A9bC",
-	"SCE5K+TbwM9Gl0JcsSIc3mpVxMM797s3chbfAEPeMXlQna0WsrK2LtJYbEtBwoC6lszub9bFkWrzo+am",
-	"8LRYqRvGU4ubw0ux0PdWyV2eDMbR7YEIU99NhcSku7HHF5K4xJZK4QjNYjFMi+6ExrJqIJDBmmjqsra4",
-	"iQQXA+i9oMf4pKQNgl5xZ26YRUv5eg9k7ZpY13Pvl8/4fEvvd51IhNFweBh5OC9SDzEI4miCSvORS405",
-	"9AwPSkI26+G1vRLK3Gg4zNe2TtqebSs0y1OuZ60t6tWaMwFJapd3pfxlIZnpYoF3m/gOWKC2LmhYFcE0",
-	"psGHTOaex1SpGPIpKMRBY5pEKgE13kgEjwnCy/1oz92qGOdStBLPgJXeVMFopyQSnbdbxcFeGEmvsOO9",
-	"1YQyFbNm9QWv3D4o1MJZvoUYZ2LrkNY2RBfdKYIvHBIRV82ExiDhM6pIyvFebQ1POhayyd7zTBu7NZ0B",
-	"riAdhmTNlkCtm7H/WRQ60CTkGt3vfkyEziaF9seLvdkSunjTulZ+EaPR3PvPsjLYqOagCFRyg7Zwzeuh",
-	"4hio8Q/Eo+1V6/YFcRBCuNXq4We524jmlzWzjCpSuoQn2w65toUOvoprSFXYlxR+TrJYwAszlUAUxj+q",
-	"2pvHh+x6HiTWiAe+8wir6rxirlNouP4YQTmwdbvyjHcBSadglcjBcyWH0ahp81UfhFZxhonfRWMEZiiH",
-	"3c8n7LQ8f/nN2yynW9gsnRKb5ZG1WXgq3sl4Tku5sXidY0zA7fy1DWFfM64IzopkgidxJJK8LD+SqWLQ",
-	"D7qTRi11Ybp2VkGRlirDt3l47EZM00KjbaRZp9ViPNYq76vN+xywEx8esawP7ZMfhB/i/AZX/EQz1NRi",
-	"kIj090wCoRemJbKJUW6Pg0YcSdHoPvELpC6xvhq8M/wu+3j+4eXrd79dvPz9/fnFxcd3H16Y2ZiqSKLe",
-	"cfnP1jH59maUU671zMIhTkQIZo8AGxEtwguRppEc6YBdwHN0c1nTkKG/3W55RZj+VWa+xfwniDwzCRBW",
-	"wJmpw+C/4HNn2M8SJUf4JL5XR8oKSz/re++4ogDGv27vOGUYvpPaFi9nU2V/cXOHGjXmgxsodICaXJFE",
-	"KiQsbac4O4sY/BMl4VwivWprqjxNu/AFo8L/CaUijd8un0OeP+ZyaZjFqmoj/5MoxaLIOH4leIolqjjw",
-	"ofsdQBYmKhQxJKQSd+jgYeR9Mk1y2U3FZzPi93yeQ2H5rQaW+wdCi9oLa74XCaP7uRPEmCJpEvF4281Q",
-	"WPOqg2OsYmR78sJ0Y65ZXwjJ+CgRCNzFYp6KpK6GSyprFCwVkqO6LcBB/BzFsRGc5X0RyVvlFXWU7IIu",
-	"gQVWngqvjO8t1YxRwZzrS4O8CIopU7LJzu2auYQS/VGPAQbfuLxZ2mVDIXTA/shUSqQAdv8TwziINJbV",
-	"XEnbBm0xwPMLIslm42gwpmyUiMMm+2hhsbyV4Aj/kOYrNcLmHyluRWLD+NUlBEuqYEdz2m0vsKSOzKDs",
-	"XuDhLZcDER5Zk/IoyW1Ksxl1qiZHacKlxlZJ6soOecqPhEyiwRhU5bXdzOaf1Fx6hBWWCSQvhPmLVLPG",
-	"TlsCs1aHSeR8V5B/BgUJFUjeNYU0fx268PlYKS1sQ5kF6OVheIT7Yb0+9Ie3YCf7OnFqTHEx28hUtgqE",
-	"vSmw/1vFpY2nQYSXjAj3bH9CqkU8LKNKhKd/VzwHVzxLu9gcbp5qaD8qEjVlcfwr6ZOzVqvZajXQM6Bt",
-	"CrrmrZrBn/Gv8NElzsAJfmWnSXhPElnFbk0FcXg0ogltTtacwYuEDs0WzmZjFduTFJ0MW2aYisSWuJqP",
-	"Mii9s6gpNSHwWhog2MeYuYWuvppMGjP4MOGF/VvcYvaK73b+92Psix9jUNLQ54ObhY7qvGB8wbze82hD",
-	"r2GVu3uJV2wfqH6rpPgVS0evawrerq70nCgX3IUwaCrkRmHQl/gc9kuKYZYRtV+6oKeOs1Gja8dzFMN1",
-	"S6FMb1e9zBI1Fcc/iySGCN0O7AQ07RUyiMu2V3zypHW6XkjfqvRXFUbDCBuuavBXyU21tYJQCq8SpgXI",
-	"KuuLWMmRZqlfrENzsSzXNA15VwIV4i/U1UGMeWc59mW4hmLtZTH5RySk5I0tReOAVdnf5GajWdypMHmT",
-	"zbag6r96xXEe8/kBu0ugYzGaCPZv7MPfdPcUzoMMA9gVrK89MGh7YCf2oK/Ldagkgk4n44XNxgohx4Vg",
-	"1iZjP/YK5lnvp1KO/99gAEu7dLEcysV5CtPgXv9ZoRVESYLDR5T+Khoyd6DmQkNSCPNozSvs+ElFYm7x",
-	"/z61jp5e353eH+EPnfu/NJbZ22rAsJvbvIT56DO2jTuyRNqijaBgKAK+hG/3FRrygWYuT9zh74uGo9n2",
-	"OT+QcWPyJfGHAh9TCvR37zFBocti+Yn3X9TKTXgqnnMEUV62RtcZlK5k9xNiCj6PudZ+FrWxBHGwTe8p",
-	"Xvq2NDMLxbmFXtR86pcXdZqISZRNnH5eWuSaRlXNBUMtn3cNPsE22MaT5mmrBJFl8zJjUAsVChqUVsCM",
-	"ihQ5xhOLRTgS9TmmM64ZhG8gfg3i6AX6o5QAhwuWS7VJDmMu+qnw0bFFtamk3WbcaFox4Do1ilYLlsCB",
-	"gOkHqIKEaLiQOEjN4ujG6GhIDRBXXBqBW89T9LTAE4MQeGJ+J4qrsZoZ1z53OSIdXEnsxcjFjs2ETINC",
-	"tB7IcVXCYqE1kuTa8mRzTi3H6wnCriTOPhLpc/T+91OgrorjEcZe+lk4EhZRnKrmKtxeO9m5Hu60g8Y4",
-	"Ghlt1D5pnmGk50bE5jvtNoV+INTzFH8p7NFHUM3vhYYkuL6fLKDu0ydPWitVKlRpoO5vNVutE+tJ08VH",
-	"q/Vv/sUzvwkAAGfzL95/6fCDLcNZOOBKtWz11OS9cYkKs0G6/gT6guoQleDGKg/kvkLjDaC4rCbFli4F",
-	"Cc3tNQX2AjYbz+32JtS4UbFzfNuAHCo68XmqkmpV1xvoW7I0zX6Oe9gwzFlitJILESEPCRvyQRpYLQNF",
-	"aLZbzaYc4XKQnCbrDdUg0z1QeClNpw4W7n0lzR4N8nAnVjZAk9+rd89/u8Ae6FeRfDfVDDo2zJLBkOG4",
-	"YhdTMYiGpJV+emZmDqJXbMESLlN8ODt/Sms4KF/qDcZEYLCFMUlj6XxqDPRtI2iApIDOHmRQC7K/JR4X",
-	"TpLG3VWDp1eN7lVpif1VI7hC9QSXLCgo+KtVR1fQig0rv8R2nE8VxEWPzcsVRsHTAJ4S2LsFFpfTU1EB",
-	"YQugUgycNg2sBgxI2QZkMQY3Yr5mQOWdu2pWG4A05hSgFxWlmiOQQSyqFE6s5MhGoTc0srpCp9FkZcHb",
-	"z2AweEXMkWZC8n4sgI6TI/ApOAqQ2stkk/WMHulZgNC8wBS1GPSw9Jjmc43VUv05/uvUKhqQxn71tI5O",
-	"xdSRu2GVFWIEU1Od+VKT9dDA6QWsB4WspDmtv04oEl5mJ1jjri8753bOnD22Y87RhRisGBrbAyDizP+w",
-	"Q939er/Vcfl/zIhc6L7+SgSAmbyzKJOnT5+geSc+T2MuCQfq0/UqA2UCVqh91WqzrcouCxqZjMzDfVst",
-	"cEPq2Mzj3kPyqnvtWD7QR0xnyWDMEziZSoZz7chOG49bj9Dxc/a3dQRxvI/sFJYkm6RLJm0uAC/tvq7Q",
-	"VOiP6tpMJ3B0UGXhfuRhaOlqCibVXj5hV0eTLF5QVwtENXQF4OEdoiDAprARP7Iqo7/xYplxXuCYD7Vf",
-	"7XCRhjfLLfASact1tRHa03bzUVn6vujk0Iyb2X+MKf37lbUO5i+XNsZEf2YX207chX3sr/h6FYKOLx8s",
-	"GX5watXqOQDrPAUacA+AnW42OFUP+Bn9PbyGmeiPlbo5CkUc3YokErrSd3jhLoGj70ZMkTTlpMWMB798",
-	"tsWRTj/i/fPvfhEs+OWli0IwfyQTMoTy8EprGMBBP9nLrguG24R//kXIkRHattHrJUb4intCvqV4w1VC",
-	"WZy6OeHWL7/eOTPDMK8HaIoBWlJ9MYqkjPL67r8SIHmUdp2r1Pxrb/U0mDtvNwU1MsukqZhMCajQrkej",
-	"25iNb1YHFOy1FFGgLYEFAEIazQQThUqpddTu2E9WNfkiBcc4XJOPE5/Tcxy31+9De931HgFj2iZAx7Qr",
-	"RegRNnW8WbfLOOVRWC8BzoLwrefByRVIrbFhqDnU5vTvC6ZBvKluqowngUZd1rBAim6t+ju+mxVffSV1",
-	"zcI07V/R5Ms8dlMY51hPxYDSJuACt5utq8Z94/u2WNwWSUTexComXvF5IJIpGNg3xlQ3E6Eta1/7tJWz",
-	"4LSXR5k/7v66Yh/uuMfeyFdZXEl4Q+88r4uSxt4Pj4eZ3W9g05hNB5E9Eseddtj2eJaLm8nhWm6yS7tg",
-	"j4W7dC0vP7caSUCA0QXR2tRBGauESWWzNXDaxjFUSqegD6Gtz2Iq2uhoFDpWjzEv6eHD11nWL4cizu3s",
-	"oai+a6H1h/OOSmGdOghYmIm66iQvhAzBoXHKYbEbdpPtXyh9sVvXLvtqzii6/Ut3cW3G5AblV3TJz+jA",
-	"JqtlyS3+SoLDEiBoEtWbjeq6SnaHikPsSf1NplFs72p7w4ug7nlh13yKCQZn9zdyJgWzllliHPlxmk51",
-	"9/iYJrA5UBO7gPpYz+UAmnILFRzX2wq2XdtKizKOnY+mS5JPQDM14TcAxFKHoUkYiLYgbcZlau3NVMWh",
-	"86v0rqdg6UnyKx4H6Eo/j1UWvoSHmBf+r4t3bwOmo5EUgNx5kXIZ8iRk9rEQ7n7GQjXQbn2ak9CdLURY",
-	"1cMm6Z6dROosNyfoMEKMsontotFjNZO2nGFQAluGu2NhEb8qj1P1HqlV3DcW8Lditjg9G0Xg2rUXkv6J",
-	"NBlcAM/RYvD7VdZqnQxOOizhMlQT1p+nArZMn2vx6BT+LBpfVAHuqP4+RukY377qhLdKMOeMxMnYuUo2",
-	"+Dq8Gj8v6lHWnzOa1FotC+cT2Dm+R7UbC4zxL+D0wed767NhZTPGaRn4kVG1IyVrIRb9AFCUjNvJLJGY",
-	"0A+7bj/Twbq4hzdvB6+O/26efTnttE4nfc1K/XdSLEn8lw1Q5LNUzVNhRmkhqgF+GxcbTC0AHEV0hOlU",
-	"yJx5WDIln+GfjGwKi/dteUcx5bRsm2EvTr26rI6mnGWx3tld+KqNOd9Vz8NRPQ+tY2j5+A0Y4IECofCE",
-	"30AREu3++sMpy0bP/oHQon6rAtbMo5MPA1hf416q6LLZUho/4BxupG+2jJyiEic61q0GpT/gV0t2yGs1",
-	"YxMuEZ8aY/hG1GoLCiLmvn8yIQcEYv0cXKJVaut0apToioDMgCfJnKUzBREY7L8n+uu+SsfkhWnoDAmY",
-	"VnjMJ2IgjNrXcFZTk7m6FQkFX6IESKaA6aMEvzTNz2/yCh/CljLjj/n0tcoS6L7aeheZ9yI/8vs5/T3u",
-	"sWPcQ4oZ7bqAEMjKApb7a7qXnwd5FzABTELN9J7uxtb6LhWooQ53fpsnHCSW+z2n+GfIKWL6I1bqRoQM",
-	"cGImCnBnCWXx67P1olXCjBxjWHH3PWl1WnWVzz/okn2PsJEy91PtZudR80mB/K3dbDW36GKzA6pYSMvS",
-	"uLtOFIMMAamB4MPLlhntmxNURppFfmjxV5HyxvX9wi3MvERA4/fp+j64axAsCfxK/CHlPVhQuCl1ymOs",
-	"aCZOMnO9xqdb0FojkniUHRPR/Kjshh/HaoIsaIgmlwOjNPMj2+JWLBVavhdqGgvbNYL5Qiz6iORthKaO",
-	"9m70q5j0zYst3+nvYo64Q8DzzSf+t87fv2E3Yl72tQ8+tZux9BVEmYiTgr7/Iue9X74D1NX95e7t+a8v",
-	"77HlOuetJWhpnXIZwui8mxIMckVx7U0kkabPEiUREI0RD3/5wDRGGObilD93vEsVT3Dtd3EkbyA9S49a",
-	"vonr3iilzsKyZfFHxmNsEcIF7M/JssDUqf/iBIFccUePOwXLbrP4BqhFLD1WYGN4UQrMUN6938ccGx91",
-	"9UNefhaDDDvCwRSx2Nn5XYCbvHzWQp5yKhefcMlHYgIFlGBYEamCfyOCWSh7U0iSz9ysszDSgPhanH4i",
-	"Fl++ARHwoVwMYGakSiHFDtxlkUS4IgmItb4wCx6ymMjJq+8b82SErfeScTkHxsKJgO2JyzrjUVpkhs6f",
-	"8VrFYeX62hcGNl/w54q0jQEzypQnmKnvK3VzI4R5BAvVwtzKQRRHdAIuPcw58Ja+0WxvFFOzTePYjsQ2",
-	"DSN0LxEOm4ul8ifufaLUsOQ5r6IROLSkxIxtX9BYaRINyiYDe29J17letqKTUzWHU9Sb5stGsbEQMeut",
-	"vsvCKK36KkXIA4r60a/et7FqouTrF3iqmBedG/81V5rFbKR3L2c3lGjeDGvp04UTqQv9F0hKbs7RgA0S",
-	"Y1rAyybmCRmFAcwSohbzH/kOTI1qvVdQnzl8ab5cvHF/ff//BQAA//8=",
+	"7P1vc9w2si+OvxXU/LYqu3spRZLtZCM9uEdx4hPfTWwf29nU7yS+EYbEzCDiAAwBajyb8nv/FroBECQB",
+	"DjlSctZ1dx9srBkOATQajf776d8WudxWUjCh1eLyt8WG0YLV8M+v39K1+W/BVF7zSnMpFpeLtxtG7lit",
+	"uBQZWcmaPF+dfEd1viFUFOaPF1Iw/OR0kS1q9mvDa1YsLnXdsGyh8g3bUvNava/Y4nKhdM3FevHhQ7b4",
+	"VuYUR+kP+sOG1YzoDSOC7YjecLEmXM17/4dsUdGabpm263va1ErW8RXeCPZe4wM3RK5g6IquGVmylaxZ",
+	"RnZcb+BTRbeMrHhp3momxM0rfm1YvV9kC0G3Zg45jhTObkvff8vEWm8WlxdnZ2dZhBzP4KWvG/FGU81i",
+	"85SKES4IFXs7R8WIMg/DTNj7qpQFW1yuaKlYfGY48R/hR+86E+SabYFMf6rZanG5+P992jLKp/iY+tRP",
+	"7oNfAK1rug/m/4bVdzxncTLzgsiamLmYBVCi8OEUHd1s8al3IwSN0fN5wbaV1Ezk+7+z/XBC1+SWASH3",
+	"sqlJvpE8Z8DhesMVMYzGlM6IagyvK0JJTUUht+T7759/dUreMKEJXVMukDe4zoA/7O/IhioiJFEsl6Ig",
+	"bLViuYYjs2ZatZxEhdqx2hMAj2NLgWANJ2YRYwcgpMiTJ9liy4X7+/wwfV4CWWh5JJ3+5whyDwKsQGzF",
+	"WdVIQ6I3VJMdNaukRWZ49+avN7D23YZqdsdqwmHuNTslP3C9kY0mXMNqcCHm+8cXf8tgpY/PL8huw4R5",
+	"hBtqaJI3dQ2EE3uylTVLL9yK3Zky1q4xvbvHrPXqoVYyPnNzsyR26FoEk97LhmzoHbsij84eh9NSmpel",
+	"m9jYfNo7bPqk3mgauUxu/npzSaQo9zgPIBdSSDCyZxpJJ83nO67YEZNiotkuLn9c/HXxLsrU4rr4pVF6",
+	"y4SO7zb133+iCC/8FCqqN+0E2qfmcpy4rnhU4JrBb9l+dFT86dwRv2yKNUssdwnfjQ2KT8we9KkUq5Ln",
+	"iWFz++3YwO6ZY4YWLI/rTnZw+z0M7y7d9DTc246cSEqtyt3Xnyhifm4mQgWhJafK3Chcj08JlKi5M2qq",
+	"NFnMd+M7Ar8+btCnoH3FBy7Y6Ijw09mj1qzgKfaD70aXir8+btAXUrOxgc2NwA6PDq+ZO4OvGC2+ZVqz",
+	"BNMVjBakhAfGZlC0r5k9A67ymlVU5AkpV7QPjE4heM/sOTRVyXOa2oaK8vHV+5/PHfgbWRbxMTeyLMbG",
+	"NN/PHu65uOOapkUd99+PDd0+dcwEZNqgwS8PDA2/nzvut1wkBi25GB3RfD97uO/Ydpk6UVv4bmxIfGL2",
+	"oK+NMZDzko9scN15ZmwS3SePmkxdpCdRI3ODasy1AqvIWuNqrzTbjkyrLo6Yzh1XI1TBbz9RRDSG9snB",
+	"7VsOWI58a7TKi/PHnz/+26PPHn8O1hN+2NpOXGi2ZrWbYFOy6xElhOYHN6x9w2zqNCnCNAeGnD/WG5bX",
+	"Ke1SwXdmF+iWtc6Cp6+/+/nty79//SIxDfzZETMZca5YN8kUjc8+euz4r0qaoH5V0lHyq+AFsweHQ5ZY",
+	"O3yHS+cCvQmeHIXMm21oAfbmhO+dO523TNCUiaXhuzFC4BOzB/2BLTdS3n7FSn7H6pT2Yb8dG3/Xe9GR",
+	"E/laFJXkKTIw++2EifgXzXQh821MA77WZCuVJkqSLRX7lH+xhF+HIxRsRZtSLy4vnmSLlay3VKPce3Sx",
+	"yFo5eX52dlBAvmZ3TDTsOyn0Rg2n+I3cwdzIFh5AX1lVM8WEJlIY1SIvm4IVV8T5WuhShVzcWwy+ZxGV",
+	"6+cXh+eLxysy0+cF2Gp4TFRGFKtoTTUryHJPcrndUnVFaFmGkwT3ES3Lm6mOafv2uEu67+sddezBNj3H",
+	"n54HnmHnqP6AHMaU/lIWnMEAX1kJYf6dS6HtP2mFSjKX4tNfFN5z7D3dViWIYCdFwVzVNNcwfUfGH38L",
+	"DWtj8WxPiqXZvAL/WmQLufyFmZ9d/ti+ovXqVFLpdc3Ur+XiQ9Z7m9rIKnid+bP3vkZpuWV1+MLtHt71",
+	"7kNI5TF/v6eLoVpIjT3dlh1qOGJcEreQn4QlxeVPgpAT8hsvLklebzPwBFySdnVZ4K+AR06KZUbsWi7J",
+	"j+6N7z4EbzIrdq+CdXXfYunTeY2jiHnP4kDoqO8Ct8vzd4m5Zf7Pm5cvDKP//6+/+zYj1Mqciyefkb/z",
+	"L0/No+pT+7sTfwdtC4LvXjIFPvKbT+/OPcFdQMRw2w3hChRN/HIY/fqQLb6jgq+Ymsm4S6rY93VpTDKt",
+	"K3X56aeGXKf2idNcbj+lFQeB515/HjDXbwtaa56XeHZu2d7wGy8W7wzhVLPdUnMzLa7tQ0Z4yKaGLTGL",
+	"0FwDx7y0ny3aI2z+6jAnLQqOnutXtaxYreHA4r1gf4TTmsChbjGX5PwngYxjBvxJwIQuiZvPfOYI3Vxu",
+	"lKkM4n+rPkUGPcAh/vmJPALiTlVSKNyu0Gs5j2MWl+ePskUuy7KVQlrmtz+X7I6VRvYVLOcFK76E3S8o",
+	"+VbesZKCnrnirCxA7FND772Xg6vy57PPvtg9+uWfq9V5fXZ2dn72+Mz+b21EWsUEK67NNXxxdvHZyfn5",
+	"ycWjt+dnl2dnl2fn/w0LpjDhxVPZCHstbahAiwtNOvOP8WHwybeWNd/8/fuTc/hUyfIuMvw5DH+GwyvQ",
+	"GM4vsuBGUHcHBrSPvvBOAia0rPcnai9y8zUvGF4iNL50GLtgJdNmq+3NqhgTY6Syqu7lYkdrtpGNYniH",
+	"3NGyMft78eFdtlAYfvaLN7/T5sJf7/EUNbQ0v8GkgMXlRbbYcSFY3X/v5GvG82TkdIW+dMPekYSF2Kvt",
+	"Y5/CM/Daro92OuvTrWGrxaVoytKwv/n94tvr7188/ebk4uzi80W2yGtm9KHrkZ2yj8DRaFQ9zhsYscr3",
+	"blAmCnw7/rml71+x2tkf5/DBa1awLdDMqT1WH7x8lC0qVuew2MXF2SJbGCMNdISqpNoouSdK01qz2qgK",
+	"/jSBp4k2It+QnG4rytdoshWMbQ3LPW4l+bf4mFytwAd0R0tePKvlNk0OeOR7oXmJz3x+cvbZyaOztxcX",
+	"7pkZzOP3Nck+BTs1L+z6ruezQPuvxcXpk7POTi0aVSw+eBno9soqe2J8w52P8HKx5AfkIXp73Ov9br1s",
+	"NF0zItH21Rte47nFo1zUdKXDM3ueLXY115qJL8GI7AiZsydvz75o92o5iWetHt8R+x+mb2K7M6lNbOMK",
+	"hCofd97dSyZ0QwnTGcJKAbw0TrkAdh6/AAte+2uTm5PkYjdVDTt/fvEBPxu/P/Fp83et9JjAAcYryl/H",
+	"dw2UN3/dlTTyzuCq2zKl6Jo5X4+Ziov+08ANaTUyM1lZNGgWycowUaVYbfiwovtS0iJY/mLbYJz7tvET",
+	"+hDwd3CZW85vQPSAdvagF6+//Yqa3zER3ppKy5qtagluCl2DLnoe3oTTDauW8RL8HkSxQHb1Yk4zhJdS",
+	"fC1Y8VYiGTsKnBU8oLzhui/OLh6fnJ+dnF+8PetoGsDZ7SUUsjqwtxH+TJg9ODk7PTtvWdbKTMeS6sD+",
+	"3HIBz7UvNAa/Ulysn4vF5Y/vsgWkTwxEoGWRMJ6wqHMxRe+bpiEqWTb2vTNZzitzeN7OH52FbPVrw/Pb",
+	"pZS3qlXFvvji9IsvjNWPv+Di5/MuJ9YcGN9pbmdnoepmlObA0nr+4h8nsK9nZ+edW2A6vwbcl2LY9hFk",
+	"2DBAOUe0BuwZ+FUCBkyJp0PmB26BY0u4sLJFyW+ZYEotLs9OvzjPFnpTMwWRysuz0789MVRdyUYUh2Vt",
+	"Ux2wZBqdS8xyUbeLmGyzCn/J75gzcvMNFetx1dKt7bf4HTyHx1XrA8xrw2fn5g5/oCn9/fSIWW26swIP",
+	"weXi878tPgC/57JmbueOvgPyentiOa1/C2xZvUYLqKnv+J2sp1DxmPvAH5bE6aoor3t6T3jG3uSg0s85",
+	"aAXV1Hop4yfOTJOCI+EcvK4rLrjahHcAHAywMNCAGOGJOU7HcFHfchU1C7+RO7KiNfid7eEhO1YbZR9n",
+	"naF32i0NyOVSF2YQ6V5SZwOSBqkHMmJTFtMuP7DrzSYIMFYWHa2qWZY8P+35Xkb9JGcdP4mZEIEhwFyE",
+	"q03DQfJuhIfXpkpGFZ6khA9CS01LR60jrijY3MTpMfIcOCBI5pihQflUSIX6B62qWt5hNm3Xcnp0vOX0",
+	"nzXNGflGVpVRCrNFXkrV29Czrk5miNDoA88MXBNnJ2fn/UfA7OjYt2enZwn7tumYxIvPUg+uuKAl/2d/",
+	"el0KrUq6drESMKl+abbgEGbvza/+ZN5uBN6fPjMTIktWyh1YuFZxtfUZRiz++U+fmaf/crowNwMct4PG",
+	"dMmF87INTfzkyvINhVvB3ofsfVVSYTXOH8MXBOFeDp4R7/20bF7j6TBre9Ku+jwzB1RWrIaXKkI1+RM+",
+	"45dWcjFJkjRgsBnTDYzchTmXP7evXoBziMuiZQ/zkVRcOz+BM9DML086v+yvxqmbb/YiD6YPk3ZuC9BF",
+	"YZLnwdi/LZgoQi7pcii4sjozhPsmzdKab9l/S2Em8/3bp6BtUM2eUkzvsXtSsdqJqa64YVqX4TWHH2B8",
+	"0H7S07NRdE3hHT/Sk8mCzcmshGxzJ+HBnCIvpP5OFnzFWRGrzAoS7s1oQXb90SO+BF6R9auSin84As0K",
+	"TzS81MY6tBdY0cZzjSTyrsjPT84GzFXZZBZaFC+FFfC9fcswUwBDX2X5jFHd1EZw2OFW/oMfjZqzlQUr",
+	"DYNZ92orBrzDVTNqPoazZce0h/+ZrAkl5vswVvbK/pC8xR92GNZmDdjpTOarGNUTPGaHgyvU/exNswwe",
+	"m3efBpQG7639w2dfoGAtaX7LxRq/i4uKi3FRcT4QFeeHRcV9GAInnuKHVuAMRVCEFV7RPdTfMJpvCFpd",
+	"WPBCbTIG0fQWtETPJqwmMZGma24E1Dz+6GxwgjF8opMKHh7aKa9quSwxdyvBJhU+8b/SzlYXGrcL+1lp",
+	"WoJjlWkKYYQ3csuWsthbUhVhFpjPSiBbRsVuw0t2Sl4zWpiJYtEaFQWpWcVQvtX2LZhtozQFz9YCIrH4",
+	"SgjFOlvJZpQ8R3v2gNPV3B6NWlw+Pr9ot+6pnbSfXxsW/xQCxayuZd1mCHTJMHlT3U5E9hNE+44JTXa1",
+	"FOtT8vjsrFPBl1MhpCZLBiViV+Tx2TkREkjOFUEvI+HCfPEIncJlKXcMnnwclkJhmiSU9f4kIF2PK8tK",
+	"5tknGXl8/sj83xOyZXoji4wo/k+oHtmyglNI+zBPfoF7bG5jV7WLxcIrWS95YdgQC6649lyhuMiNwviT",
+	"cMVuV+TxxYXVKqsGGBcokJEbJPoNUXSvyM7Wvl38rS2C5opY56T54guiJaacOaKpK/Lk7IxQApKNyNVP",
+	"QjY1fPqIKGmWZ+aLxXeMFKxioiBSkEIy61nHgkjISghu2NdM1/uT61W0DOIHrjcwHcPUT84eZYSaB8nG",
+	"JZ1hFaYiWhJd7/EEnI6nPeAxlqu53ueXq9Ak/fztxXnXgoEIdtdu9Q89BgO75iuMcxYNGzx40T7Ifm2M",
+	"lHsEdCrBcZG1CdDwRyME3ChOsZtu57pIGrilh4legQsliHrg0zDieTi/FeUwv8WiM9eN3MEQa8M4iUBK",
+	"bbhY2aVRjMOiZY+pe5ZYHwKf4uOY0b3IFrsNOO+Nem412Mdz5IhcJZ1V5kt7CxjRWSi4BYbZ/jP4CIvM",
+	"+h4Wqm5b5nnsrve/Bd4Z75XmztL7dzzk3/GQVDzkXcgx+6dozZ1DBsZXXX541FUjQ+dohBfPfZjg4A5s",
+	"zb0CCRaQUWT+3ZSdHJ85QqvWvXn31F9HIdXkOWNF4KGDDJHOVlgig7goWY0qEfJ2I/y0Aw8IbFr2B504",
+	"d7zmHqx26t1zFSz3/4HzZdZ27InxFHTnZfIt0rsREtdJl8p4lXRqj2ZdI3ajMEvyZ+/KzUYT7ZIs+yBR",
+	"yfbEnF+cnZ19sBxMc30oN9ImfP32IcWkTzcsv2VFi1/jsqDvkR1pmAGyIzEFY1XS9UlJ6zU70TUVCmms",
+	"7pOVseLC3Ni07McRcLu6cYRW9s+PuwV8lGA+XM3QpLUFaPfWYHIjRsvXaC2E4i03HAHM0QmU4JiQDqkW",
+	"l2feww//9vmg5t/g1EDPrNU8z1xI6ixbGMMM/oFapPVHM6Nw2i+sTnjx2HzTVIUdxZBpQsIjWE4+UDgI",
+	"HeJd2ExzYkOyE/hI5LqGWP1vneUFM/3Q0/jn3pbjqcY+nGXtiBl8lpZujRNpGOw8Loh7NHfdczcjP7ho",
+	"dZ2J++tziocb3O7uH7S1rSJkrrYNVd+FkdEWJsxemTMYIBXKvkakMbkyrICWUlDnOSNzJr6NYbgNa4UO",
+	"UUskgrlm8a8b0TJRJWUJ0Wp024ITU9YQETJipdR8izWm9p/WPdrVoNyOXrR7UNEGY8VW6oxx5hEBFUfd",
+	"xIF0LsMHC6j0qmbvf2VIFBO0gERjdKObjxafn4LLOxKyPHzEWwPT2snoWhqygT20OHqG5ZxtSbE5NR1p",
+	"wd5XvGaqO/TjXrrQqED5wjyzocoM82R1kTtGrsp514dgu9fOJ/Jbuy64OB59gFyL1gc/FEXmqcAnAzKD",
+	"VYb/JeAteIVkkZBZZ9lCwd52CPxbJ476IVtgSLv7hZleN1fXWS9wQkJfUS8vJJG82it0CVxBrViNZXNM",
+	"viEZLfZjXrJB6ZD2X5lLbUmVUSf5eg2q6oqvMaBiVOUlXzeyQe2H7ijXXKyvfUqGUYkiChJWQrjEGlCQ",
+	"XJ4R/tnqSAg7aLUgrzC5LG/zb2/snmHizdPOgEHo+/L8LHDEhaqUWlx+/uFgVg8qZ1Zsyp1/RyqJBvfx",
+	"mljKEcWY6sSPbHF8LrdbwKmjmmzpLRSaYeIEhJS+BnQ+1LfLvePnI8j/eUD+i0efTdqBR49mbcHjg3tw",
+	"8ejz7i48ftTbhR2tjT7XyURpc7DatPeLNtdMNmVBloxYldsQtj1hpzMP5IzsuPAySblfS2pUSv9K2Lfr",
+	"3FYbtGWUmLz0W1vnbihyYi/tQVX1cp/G9FwRakFiiKzJLYOK+8EbUK+IlfG3NYs/mnEyl5xLdVC97Ao9",
+	"s8W1uXqe2luwr0yVXPhgEESDLZfLmhHIhrFHATBTu+TIo6+EuBjXhBY2YGIheK5sOtI/WS0xNgQYoZqR",
+	"FS1LBaFbWpakEVyrKEE6mUMTIVi/bn/zxlw/AyRWn+sz/p7v4CGITuNlE6IdfPZ4McQI8KlAvw1XYu+T",
+	"yDdm9Yc33ZW14HvcEuyv7RytltMlW5w9QgDEHsf7PK9R4kjBgJQca1So1qw2vPB/afHLz4so5kDBsJRq",
+	"7L3XOEGnAM8gZI9eUG3kiGVfl7WRBTubKHE8OGOP91sNcapECGoa7ycYAhWx/yKjQ8JJEuwOq4tG5vaj",
+	"e2cGv1u8i+3gLdtHd7CkSj+TTQICy3xLVjYvoKa5ZrVyUia1LPOb75Wjae+dKEe2XDSaHbGshCwFdVPe",
+	"TtjH2EtVLivkhkmi6I15PCaA7tocroNSJcbYrjTD7YifWchzoVETslCH7iE92nmlz4XzwHTPBnpZJlLF",
+	"HrAIWbwzwW/bUsqSmYu861kYH+BF+2SfejDRzrvaUeOLrkrOisDdEBUKo3hTYCGzXXACglV1jMqJBPyq",
+	"jXRGiOiNtIlvswkvzyA6FHkfmGeJJWK+CgUQemfGxddZj4K1lfyuRWy7Ajxlo1B4HRI0BVLUe3QGxq7e",
+	"OoV3Bsat+R2qOVwTwVgB+oYU7OUKVNqDrsnMsyQIA9RHU2BjXib7OaOgN2QKEN2nDe+dMbEpgLpPNXsp",
+	"yn3s2PTYP4Q187B3nXe07vJ257tc2nIYEj16bJRqtqz4Hq2CFEqJy0UdbBlqoXg3GgU1pohuq5K9f7MX",
+	"uZpQ/y5gVkzUPN9sXWeHSb8BDvOG0oGVdOdY1WzLm+3koSARxGZgT/jBhz7ds8X7k7U8MR+euKoy3Ifn",
+	"4SI+tP7GeeSrW9fQDCr4HMCpw/hUnqk/6MTUHpx2ziFmNmgGuT7ETkVTcH3twKC7ZEItbKCsoBOrxTT3",
+	"MKK3rHUeLZw1L+sI5PlUsxKGygL94l1qCV8LXUcUZOrDzYMZULfoUb2gJc+HbJbl7TJc58AhBTu+uFz8",
+	"oqQ4fU1331lPxgfnT40shlfRjysjLmWjvrG/65Xjsfe0YDnf0vKKsG2l97ZDhLugmCFqVEsOUmcjwyr2",
+	"63C084xcZOQROT09hcC2bDRZ00p19Oi0Gasa65o5xDNmcNgqt8WZ44L2JX57wpUAFXs0syRPst1DqJ4t",
+	"+34c6qeZ72tWyTqy8mUtbxHNKK32QNxpT6qS5mxk83/0ux8YO4YjHZHjyIxQT1ozWkAaLRS7kt1Glmwi",
+	"n22Yg7gI15U8eJbV51pMyKRx3orJfUPzb8zMPmQLWM2QAi8kZiXvqHJp0xkpallV5h8Q+IFcbHnHipg+",
+	"3JshjtJSPGv31hIpxhxfspw2is28j1vXSgAaeX7WQ418lB04+fY10Xn5XhMpz1LKUTLHtzJwWyyb4ucZ",
+	"TtUMg6jxw14zir7zOHJ8rdtmMFqWHlHXoZOC0npJzjLy5Cwjnz8xvHB+dkYszFTcgHkgn4B3ceHy2rV0",
+	"3QFjlj5u4LXfroDIP56dfPHut/Ps/MmHP//006n78+LDX/73n2LEx1c9gOS2TBVrqzUQsOk1vWC7mcdl",
+	"mju0Q7GA57pH7CAua5Ije6vsbnV6ua9cb6DRBW+5CD89/5clQWSV5e11WGo+fV99imLIgHN+H9fGxg7x",
+	"AXjhwYFOHtHYpWWp8NyYAx2E3yeW6A7wd6j2gBKGB6Mr7LDiigh72Zk7XtE9emfQNZNLbFTH9YRbzpP8",
+	"XWIrXzr8l76ksMAw3c3qManLexwGvOw3qKO4mvsr6ExA7Novof7JepviDqw82rvmh83e0Od03MPeYioM",
+	"wyIudPrbyAt8+fQ0j5ELzgz8RfENWWRh1iiOZdfbzm8OE7p9/DDKa0MS+2VOWNwgPIbvbefveSbGbU9l",
+	"wYqvMQln4NK1G314q1K60SHSwQRakNmeVk8VS4RY9YbtMc5C1zUzKiYmRoZpI7/FrGOfXz0MBlesVtCD",
+	"AqNPtk+DM1ERsJzUTcmIfU3URLWlBVE/qGvzRragRtgeeWgn2GyBS58ksNwDtLviBct8QeJyD7+A/O3T",
+	"ebGsfFVGlcIWDGaqvjkSkqx9X5Rg5JrlP8ffE2SKD5DktSKQt5EMmYWAu7PDVw6JN9rClpaNrZ7Oof1o",
+	"o51k77q6gzWqu/gaO7nqMUMOyy8mqn7urLzhRVSmKNcNdtJLXHfWFrF35jU+1NwduG9ahMeu99YXH5Ir",
+	"C7vhtJzSOeTuvGUoLBw9HSWCtfm5+b0PguGtXAjOQ4fDxs0ER9KvaMQZuNy/AskykYTL/eumnJplUdCI",
+	"KHsuyPdvnw4CxTH2tClZx1haZuj2BX7eWbveMUpBjO2pN6t6186oEM/drybQZ0QaP5ikhfKnadN5SNmR",
+	"jGd1z1D0sOTWMIapj23TA5irLWD3x+BmdLN9RXlUIZrOeirVI+XtTroGKYAY4Z4a5vf0qLWLxYy/kTsi",
+	"V5oJTN3ENJMt2WH02b98woRHvQltzxXHO7sDJ7wVej3mcaDXkyaVdFnJO1brphaT32QkFSveIJjBMQLP",
+	"uhrc/DtT6L9+jDCvWVXG7gnUZIc7/NK2b88IRX0RFdVQC52wfJvIOL19O8wS7d4YMwaJu9Nuqnbbe/o8",
+	"2JoAEbVkzC/LZ0na1W5oQbSEhnrYqnkDHseJq3dR+6mHt2QrfXiq5imipZ/k1JiS5em5DNiS3L4jXJed",
+	"c8iflqHavR/jSlApE0m/fQMMm2bvqCIWGD7D65LqtrlaXsr89oq0dg/3oDCaleURaWy+YDHddBHm5K51",
+	"bLUe9WC43hfzs958X7mhoozF0amM4I0sAdoiKld9bbWNINr5tWse3Tmn9LvIuK3H9j05YoHw8MdcaZ6r",
+	"P1xxnW/2fEWjwcq2NHrW2wIVNPJSp9XFZbGVQVb7nXju0bKYSKDu/dadxVcsh4wlZaF6dhuebyz8EhwD",
+	"MFu1BKZDJyUkokvFahCkivKp90ZFeT2ftqA+xZxeTNp6tXmvQz6MWbxc5Gy668Kag/wYm9takkmOabBF",
+	"ydSpDPSRWC9dKoj5fXjJfKLginT5hbNDwBxhYXC2nikzJzWGZlx/qj3FB06yP4SOYfxWd2g+LsZC+t5T",
+	"bZytHYY+kO5GYMExpKjAScJ1jfgA+wRvPRBR1TFBk6Bnf88GQZSGo66vfF4L/tORTP57BahzKeYFqFuX",
+	"4zDo4ApvNdkwWurNPoPNwn06jRvWec30G6Y1FnINchroFlvRKfuIhVKsGblllSYKYLjmGW9qQjtesttI",
+	"FfQNBJ3BQhPiRKxChQm1bQ9DsqUFMzoY14qVq3F/hQrWHQ/zRT3n3TmbeXqiGNojTU/Jn357cf3d1x8s",
+	"lpedqf1yEWH1qS5Lu1LvtAzKvaeyYaPirn+/3QEIpN3yRjHABZSi3Lu1cLEuWUD8eXzwQLkN7UkONnTA",
+	"2R3XqnYd/K3TsxUk3XyIlrIHnZ6WAteN3sia/5PGJRZVt4kLDks1WkYCiDZD53k0pXb8ePkM2Cs0z5lS",
+	"YB+s+R0ToWUioIWuIlyYofNjSmzaGcQY7IeNJGvAQNZReWShpIY/fNORP9tGAaLmipclVpFi+fc8YlU2",
+	"cDcgEljbiL51woWzu5dszUW8JLGSSvFlyQ5cJuRWyJ1yO4CVB3YXXLbQspY7FfpZuxlI2A/r+5qno4GE",
+	"VhWx/7xjopA1kqvkSieiR6tGYYx1eKVoV8Wl672ZXLPeaCKkXUPWIiTVbMuKfSdGyDUpeJEe8971VgkC",
+	"2FUj+mjL5n5miHzvoUIV3R/WXfwO985Yj+GDmis46y1Hd3fPMl9L/JAk4yLmG7jaH1YbYqMNyRH2lNCi",
+	"qHHPN7xkQZZyB+E237Aimswcr2GMavywk0zgjS+SPxzPcjVnTRDAhV0ZFaFmBROa0/LS/GXotoIq+oxQ",
+	"ouUtE9hMPDyc3uVmRNYRsnBFeekAGLrT/FbKW4XZJjX0ZqBwVoAfV1wAwLLV4eKJgeDGNzt+1H7/2kiM",
+	"W1Cxn5A70jLff8EPh1kk2YGzCCLE2NpG4JVspXv+MKhTRWkxHlZXFSvLWSarU5fMD+8TKe6rXVrK2+94",
+	"WXKVMly/kTtSSsAptkK0lPKWmB9OdDk0FSIATZ3c9/j80PAaUXhCTgpYNrJAPx9//OwBdgwVCBK/U+PC",
+	"7GGias5C/Fjiana+D5OJeWRO5RTbJ3jlZ0+ePPpsTKRs6fvONAFhbtBrfIQa/+Vk0jy/+8CBN2r4uGhG",
+	"+7RsliFqvO248iFbIGb3hAdrpphW1yPz5MpmNgFieCv6ahbKyL5CMkum95jSRkDkahHML4kM0peScd0i",
+	"VKrDGtsRYc3ipSjh/jmIAFEQJadv5Gxv5zFCPuEw9DGJuFw9JPMGUYpGWHlscc31Bl1k65qijwzL9Iu2",
+	"Lj8VyOheA1HlyA6ABQsO/R8cqxC08tj6XFkNSq46DOsSf3kECcbm4KTOzI/u0IRiAzuPzPvRjrHbeb+J",
+	"Z+yY17gpjOxZLCGUlpyqnu/8oMGZl1Ql7H9sCwwPgL5qDEJfn3sKNysyiy8Iznwt8bto9aMFjIopJfZL",
+	"cDQYZj5N1E+ytn52OOOdMa/AM8gMP9jIakaWzBxop/FPJ866oTUVmqUih9RMm9+xem8MDlLVcstV3Ksp",
+	"d2FDpGRjHqN/N8rWlLdGunbNmvCHSwadTRQrV1eELqGWBw0bqTxkEuDe2eZDkVyn9qqdBhGCP4hqq812",
+	"S+v9TDgh/OBQ4pTtCu1Yu4XKcYM6Du442gI+yQL4r3Y7R0/WwymAsv6o9D9Zv8X2QgPJ0hijV4NtWsSy",
+	"gbF/EQLSeaNWxT1GOOx0zoM5vfRzHYSCb4cT+tocybAfC1VE15wVZCfr23ipI1wcrrfRtPqFIDs/Cnox",
+	"Wp1nGz9hU5hJ1ZfytlMl192UdvothQ9vtcUTnllTtKWCr5hKuDrct5AQxd6DyA209ovPLs4fPz5S+z8Q",
+	"+bi2/ovW/X81GvIgbzds74Mkt6yKRUF6u+AXP0rdQNYPj5KsH6q4FJvKRt7lujT+djBvzmslUreexE7Q",
+	"Ib7QmIxsAU8TrheE8bOtPl0eBHzHFQErPXp5LqFmT927CLOTaNdjHWMGKZylMhMLldFw2pl1ndTruFKR",
+	"osiktBtNnzp9LLLXu6nx9RQqwoPXR6QSriamP7ewIB6CwZPAw+fiyqfUdQGMz0hSpAdTjizFDJVTpQ/f",
+	"7Eo/c89+8I1nJ2NY8ZwV33IRR8SCboHJ0sF42uP3gmtFIGEEONO8hEgxFdpgHsQkAIfThMxJg0q28MeT",
+	"+Le2I8Syu4jmrPZxKnsbRoXGRADGFGCln7OdzxQGfMtZ/RW3PQajCVau9eUok+BT2MByDkIa8P8r15a/",
+	"P7ivWjxADxw9OC5traI/kf60uANgmddPuZW0rfRO3SNfK823dst7l2Vhk4qmgaZ4MNlYFNphdA8vFy+i",
+	"I8UsKoEDMSZKHk4k9FOM2x2xAKpIoBRhnwUybeAVidyBz5qyJOYrj0DHFSavrGqZMCQ3fL1JUOGWlQkC",
+	"yV28aiCAeu7P7UuM+9rYmb+Uj0myM8P7+dkV+Ey5YA4psv6XUZmtcjdDa25cUe4oD4eAdP2JNyNluqnS",
+	"ly19b4v5z7r/C+r8z2Ib+xT6+T6V0cTzHkJKPJstUZ58X3za0cMYvTJwuqeHws1HBqq39P0rVr+FpqfD",
+	"KZxdEir2BNXs+BHa0vevWcG2VZr1aVnatqqKaLlmesPqKzLl3eaQqOi0oCHxXeqHFgJmfI+rksZdcSg9",
+	"VlyrMO5OsbJguv9ttJa5YGzLingAIO12AhDJZ9BHfCr3wU++n5A/fDAEYgvunarhaByA4QQi3m6do/KA",
+	"T3qcFy6tM+eAVt1UshCB14cL3DlISBkrEh7ERebly9FgOfiOliizIR9jUBnPBZyqnKInNww4Pj4Qwoxt",
+	"d3Tedhd+JwTvcVju3wt2+5Yl4MNvmU99JW82cmfbREuRs9ND+N0HoLj/jbX9x2Ft4w6PsPNzccd1Kss0",
+	"z1mlj02Mn38e2NYCbR59FsYy5Lm4ix4BbijwEDj6tUXzG60BlaVN+rmNFUNNOWlNXY4462yimayY6AJy",
+	"NjU/qVnbxHhChwPcD7uwkFBphgxYxi0SZ5xgwYKPYvkNPMVriAXFfQej9t1Ik4PnmlTGfnIQUma/8R5H",
+	"k8qYL95VY7MuLjG4uj8imc8u4X7VHnUcjjBRZOsKJinmhVSUF2TPdEaKmq60WXleNgUrrnxUXmKXfqxI",
+	"5XpT1HQnTmdC1/gfHiFAYvzoFS6blRLoXV4VaqnbZcxwLmlefAgVCZn6ePUIfv9Canbv9ilBgde02Bg2",
+	"SIkExSIMKFLCVA5d1UseB0pqAx5dhv1PyGTftVlPXKmGFdkAbngMjSidTdTPm4FTYAQcjGLb1tO6iOXH",
+	"RByI7Y75nM6ZED9Y8j2xgU3sZLRgaz405HKK/KHxR6QdLqyfG61L8St8sAMCDP5RxNm/YrT4lmnriZxk",
+	"jGiFTUU1K0tFAEgXAAKxtiGRJRPgqA2/hYR/y1GObblAJLpo3o67WceI9AwLTO3T6UKbXNY1NCa2Sfjm",
+	"V4QLYn41B7Htrfu1DwXsainWmc0IszVDkC02frghgHevC7Qofx2zh6IWzJwB03B+o5E+WXXy+SrF6haz",
+	"ILrPFd2XkhbTt3oS1Fyi44jZoU6JwZppwmGzUuB0UdncpCqcAAtQrojai/ypFCu+PrUNRLhsW6wsa0Zv",
+	"VUZUk28IhfSALdWHSjQfNIY6JQ20FRwtLlwa7MLDoT88eHMqkttKlVhUF5tAeMA4WQ1xO1v2c/Nv7x13",
+	"Rv3Z6WLC+duotVQdlFaN1fIgwQLRNC6b/7OWTTUDb3MO7tR86TtbQN1DvkS95yXVLFEq9a+VTRDlQctm",
+	"Dhcrwkpj8Kc9pngAlaXPZh+Z3vKgFPjYFj+tOKZLmhb+ZqzlS/fg/YOWDVMO5NCDNsmdsDqPsRasbzp8",
+	"l4PQ7tXmzOon0yOWnf44XdIYR0VtzK+OGYSJfmWiYMCB5zxcs4goqGvvyYspxUlJDBIjSX6ouWY/cKEy",
+	"TAkL/layqXP7b03rNdP47x3j6402pigQ+ZXtuJ+RLavXLCP0jtXU/CNvlMbw+8x6qgTo1bXF0JUro4Uh",
+	"Y532+MIoO3RZstMX9h8/9jjlXcd8Vbe8OpEV7tYJJPIZG8cwd7TEKugMOPRMuEyN3qwxzR0s+ZrZjiWd",
+	"9I3085AmcRrrU+V639s3+ryVIqEh681Irw3XkpsKKXiOsDTbVre0KI0/qo2s3p0GEBUbGb1f+4k5ZnC7",
+	"guh5xCP2u7RZOb9HmxUzr5pV1LpT+xk+YYffbh1bRFK98BVuKcfuSyhUaYTtKm4xt7K2xn5DlUuPmzOc",
+	"QuyFtzKhAo4jm0cT2qDkzON/WXAwtPPlimxoBeBP0+vPrE58VIjlkM8gPK6p6nYjWD9RNh2BlFiy7kr1",
+	"P1G+UsVXGbrUa/sTNXNPEq6Br9t8gyEjnE4z6VVcg+1LD//2TuvJSZ6+4FT83by1BRp5LsYKBmwgAWAu",
+	"hUTZ0i5temoFQCePojVal72jH6BqLPfEB35mm+ojKFFKbtlSFnuiNoDiCUXpYKGfprDpRc5L3kYbg4nk",
+	"YgTQfjL6vZJlkzzQMw2fWTDyAWfcC0k+fI8HCEjnxdzTMdDbktBTYBs2tuY/sF4P/NrlxDjL3UHFt4ci",
+	"czjpbYmr36OwdXorqbtuglY8jnuoA7o9K+l6bh8mGB6vib6GORLwmqWMHnX3PoTlFtzkH4fp1k74dedA",
+	"z9nQjoYSiYYaIbmU0mJjdUXWlGusK2ruxwj+TQeoEccTTnmsj8TVbY1Xi5Vn9WM44iFWXuyaTkLxoi8R",
+	"xz20ykPYu9liVdJ1Stv/yiL9zTPerz1eoEcK5KJnE1wRxRi5+fTu3HO9a7dtmONmWIU2brVPNcWyxVdN",
+	"VULF4OzGDr+fdjkTIdgvIdkJHqAb7hfTaap4O56281d312mj5SWhJb9lhAnZrDdES7JkaMwXPtpM1a2F",
+	"JPYWqLrFsjsZZcKDMZYjCIetoqOKRR61pb+RO1xbBpUA5Mws7rxrmSSxSP4nwiVupW20pKnv+F0MWvUl",
+	"ZmTBLlWU11nHGgMACk33aIfNUXd/r0hLR2tyqpDjS7eDAeKv45KABu0J6WpFo0GVqKx1dP6qTQ+5DzDw",
+	"ivJyRsFPKwkQIepwpoxPUbAjHVyUOqKffhH4MNt+6PUaYxTKaLQQfzByOYqT4SZwAMqj7Z14cbB34nQH",
+	"aZ9k7WSydmWjdHO7MT2CVoS30vH97NrXZFN62/UuksF0vX8hWtskmFIT0Zj0pmbKqECTno954BfBmOH7",
+	"Rpf1EBq/p+jHoe+76X4Hx+3YSM207AcA7E8hRS4ZNHXEfF8LVun8KgIbWoFCe+XaxnhlESFCwWsN7rJQ",
+	"V7hlrDLKQp1v+B0bz+aYFRIJYhteYkmlTwwBYIQM/66ZLVgJ/joxus0JfOAvHVkWDAoUq5pbmBZEao9O",
+	"NX05v41cxeoKLQs7Z5JvpFRsQLMxD0cafsfDhZRo0WEuyNwWuWnGfO135Sgf/cBzdmWzGh12xQTpPjY5",
+	"7yHrA0vdJY65jZbMUbbnnrNZfrugr9fR6Ol9Vys0TtcWV5hrBQUt/f41CbQQ7/TyRyPo1eVpl1kSj8q0",
+	"NzkVR7Tj21a0jmHQvKK8tivcsZoR9+RE3IAVF1xtjrQHQf2c3PuB1rNy3AdFWIG+7Mnh5hC+v7Oog1vx",
+	"kLcrbO3Rad49a2fo70BVM0MltGi1UPj3Wor4BfL1XdTndU2elrIp4FtFzk/PCBN3rJQVtkCzPh4zWXP5",
+	"gY+DwbM3MXA+C/k74l0ZLNf8KJdCM6Edhpi3pSukBJfi01+6PtG+sT+UHBCm7zDZgToXwJPNg2vFTeP8",
+	"9Cxxz6XTNR064jQZ6hYeuizY3U8/naq9yEsu2E8/Teh9Esw+s0YnEiFzuGt2/D7JszQzfv2+KqmgCCrJ",
+	"qukVOV+/p3n84nZVe226HJaYwPywZyzq/BXNb9EdtmLd+tptU2peQbm/u7qzRU4r5Ej7cw3gZ5ir4spx",
+	"a5s66Nt211ZsLAHmH/TyLUcALvQUJ5yJR0KgDHfeYsRELi3NKnMCjb5ptipa8xXvmqgRuyOAPLG7FNth",
+	"uJnf+NMSg8adCIDq3cqJhgzeWQy3Lrh8r8jNf2Bd2o2F8grbLR3gd+dCpiMLOzpVK8jMIujcRzBLZvga",
+	"ZrntQuKFA4vCIZ91ycnqWtYJsEtvMbRY941iQX2ZYjCBLZR0d6LD43gkACOXdK4KqXkeQ9B6DjPJyLLR",
+	"g3jurZC7B5sBpHHH1NHefuNzmSNiO/Xo5teM/ZPFmXFVy3+ywC0Y6zgTWilc4U/E8Mabcz6W+wPdlsbZ",
+	"HXoVLgNfXnrZx8EAjpglWQBHujMUtP0DWrIEhsqTiXbKM/hxykhpzYTxxqnO9d2IgtU/xDp0vwm1f9CN",
+	"lwAna4udiJZoa+puZ8t2bVOzMFK2gp9abMe+YWVhMc6G0hes30gPJQmHURtLxqLngOeAS3HZX4YNuFtz",
+	"uiyRAjWjCdRMn643zZobw053KU+DzFdoV3pEfWybGzhtcnNN0w0rZ5m+SYgEpP8naFpyAfcdrj4OJjy7",
+	"tudgPQ7tSzDBdnNDHj67JOIQs435ckCy8SuOrm63iRaP8XzjcssgV5NoKcmK1ocvfgwZQ9WJPSFBNkon",
+	"8aQDO4icjfOxrV/tho+fywewDIND/lE4Xr/hSst6/7XQdSzJM93U0HfNRDCETxRoUIdVuyyZJqwws3DJ",
+	"crplnY58TuSZ100rYvYnPVLHPOsmT+QoQycu9AK5Wkhq52+kbrefYM3ow80eCknHUCrgjDYiI+b8bytt",
+	"Nsi1uEYZ4TpvcU3oUjYHiuYGIfZfEmXf/RxLpA9KN4Baj8ehUsIR0SV847xWSgJO3y3ctvYfK1QBs4Xe",
+	"0N0BKTrZFXlYT+Od5DgQMzZjDiRWa7XYhoK4dQM5NXIsH0IghQf84xBJskzHo3+HLJZNNBkZhbgiGzAO",
+	"0QiaYP4PTsumLEZPS3dUC3l/SbayblU90GhBp5M7Vrh07Et7FStU9Jz6B3kelKyMADLKHxfrK9dQwb7X",
+	"/tV7K5jp6pLQ7mW9amq9QeRW/3AY2mpR+v0V3SKI4jujRzKJgD1aGm20zDmKW9rUcejyUiImdCJf2Zwe",
+	"lkg+qdkvWBIvBbsMs+a48kJ2SfNbNDxsYh0k0SoITqS66P/haTfmyEXqk2O9LPWm5R/AAe8hjAYmk4Ot",
+	"jR+s1kiDI7YL2vgETaAnHLnfK18nUg3NXeCh26lng4F+B7bruTSdpGMx2x17jSfrmN15iJtAxr0y/5o3",
+	"gA+JdLnH0PaS7Kixs1C9QkX0itSsZFSxIvPH8tIxUmYRaNcc0SWgPuGK2HLGy6ANEfIiFXsQlFeElqyG",
+	"N0E9Nd9aBq2oUqwAOI9OCgB4l3YW7JMsGRjuobD0eaw4V/gnTjYor8wWdtio3Pw3WNv/AFjbwyOjxfi+",
+	"3doHOO4Bn3wUh/55gBqVyOOP+K5fDvy5FgZpstP6ui0TiKGPV1Ut7/Aeuyd+Vl5KNdJK20g0bFdhJAw+",
+	"7Jul8ZIRAJEG8WXE38H6wji0c5hzELve3RNGGmrbeqUzC8xaEeCX/ATEnP3JdPPW7vTTdjJxeslt1egR",
+	"iqFMFsz3/UPlFDVg+JIVa4RJnoXFOhO+FbBJpuOxNWzysysuaNn2X5+bq1HStUr2P8O4KKt7hXuTj43d",
+	"RCi0ipybgTBPwb95zP2HPtd2gsmWHVNh5/wmzEGem9svoqaaPaUToiDuuQ9eXTjUE7OivMjInTSKkLkM",
+	"sUN8Ux0hPnDEeEXVN3LXHVHWZLfZu8/i448MNcVssVscdFG2Fsek03Vfu8H32/D2gNuc1hTooHa38ixE",
+	"PPKVZnheg3siuH26siDc+86uBPIIJc3IRft09C5wSLJ0D4qtmQYvWI1F+LalJLwmAy14g7u/lizWyZMr",
+	"s/BEdQqxX9vLJnOJSG7ITxTZdQIO0SYA742coeXzBOKcnewnymiHbm12gNODbdePBa1m7/UrJODoHeaJ",
+	"C/BZwZWKLX6POKhm5Lf1/qhZ2y0PagGGVd/gBABwE9gfuH4dqyDBUtt4SG7iSxKtRuVKx0hW9LSQSE+E",
+	"tkHgcDGysS3ldb33s7fSyzft3za24/ohxNFVI4oZ6oA6xByOzCSHa7qie8O/vnvZXAket6qNQsnF+tJe",
+	"eRg1dx4sLbvHhdRM13t4HHw4jmSKwUOG0CATPBOaX6waZczoCD0J+jK7a6XCrPTUMdXPOMZln/G6PIfj",
+	"GPJfQh6LEVQ75+cDvGNu/7uk+e2pEzzFpQtbB29eUnF7arXwS7i9+neXM+kt7cCUR7oskA+UNepBLncX",
+	"Ah/Y8IFlmMyJycJfAVHz30ME9oQciA65Mtyswn2BkgUINLTex/ghwTjLcaIugUfuHYZuYyu6HyCSTweA",
+	"dhdtIO1xaH+OwmaaDozQS/BQLgaiZiDy+pI7tkuLkF4jt6wDIpgCGftLs60yQO3LrHqekUaoZomdg4sr",
+	"zF0nW7qHAlVZx53WLtNwQo8L+/DIAkB/vi8Idb6hkMA8WDKkJ10aG2QnsAhfIGtwKcCbFneRszZXdbI/",
+	"pJ/fmjRaUmhUlpdL60QEXx8VhNkmaL2ci5KPR0nHpmpo7rFlZrX5a+2OSHtXdC5Aahf6EvxycH9UlJsq",
+	"qXivSqFzsz5Q68CpTf/cbLJB/z/rnR/mwrb81+WcUa5/CP8b+LM+JufbmxQquvVb20vLXIcQf3feomUZ",
+	"T176FoVfr1kdBigxiIS+eEVkzdccMvTMXzXLGa80MYcuI/LOXl6gpZ0/IVsuGh2zNCzy3ndqItPNAYDd",
+	"0vcT39tP5/STci9xA8d2wp/9CFqhZpf25KIJxmhdcgjUmpOtbfki3TLEz7bXPte+rQVoQmhUdoO4jQrT",
+	"72lRwAnrZ9zH8utLizDfelGjjMDF7YEEulxWe2wC3ebP9VvybiYIzzbJL4WKMhZg3olnst5OH2OSn8Ks",
+	"PgivivzYhkUjcC5jNZIdIFKl6baakXPfw4J2OljrwPALytwOtXRMcPjtQNDgS8CrAin1cEYwaakbJMNk",
+	"3SiTfcecS6+Xi5+MUg28lI2qo7f2L5LPTDxId6ya0SHovi4qF6Ky1SI2UuUXMx52RnI+wE1o9+WjuAhx",
+	"rsfgBR8dTIQfxucSTZS8wb5ENxAKIivGMnKDmo668akZlKhme0UE45C8w418bYR20RGQ9+EFYM7fz0EL",
+	"1RB+BFis/YKJmucbZzv5Zod2ComTqWueR8pk7N34LdXxPqDPBdnysuRYiK8yl900QXmYCHLjpIya0er9",
+	"H7JstvEGhGu+psu9Zor8+fzs/35B4N9/mTiXFkUlgucuFctIwWhBSsBuVhPTY1ST50ypVVOOvRgKMCen",
+	"3IB7+81e5BFPBBZqeEYE60lLX5kta+cNOqYDcDBwZ2WeduGGZn326uxe9MSBwTq9F5noFokZ9WW3kSUj",
+	"DfR2t9m4rkVVz0I8+d8/np188e5//fmnn07xX3/533861NMs+P2P9OSf73579OFPB+/yYZPS2OJfsN11",
+	"BzJvDtZegkLP0YnZut/dDK7IkpVyR/7Jakk0vQXn1SpOod/Os/OLD55Mv51nFx8SpJoGivxorOl8+MOL",
+	"mTh+ntDOJh0p4DLk9m1EZ5B6pIkdhOll7fNDhesSfGS3zZmo5cf200zjHxkbk//aMPu1QyWPFMLasROE",
+	"fuohu2c3moUfogoykxzHUpFp7WpKU0gYYWvbJ08efZZFMaY63QSCUr0E4oVwMGVuyUlihv3FjxISY2zx",
+	"EpQQWV/j00FD8mDVj7t0fJzdq7n4NKF6qGH4eQhkE+nx3WnofqiJ+/GtxUMBMDKBKXNItCB/JmsI+G4x",
+	"T9I89IlvnJmhH8IVovg1YMjKzC9sX95O6eLgdILG5lP455V9PN3t/AW1QE8Q3jLPtL3PoX6yi0vkhVqv",
+	"sfQIvNuTszFAtymrQNiht+y9Xhyo08PwOZGdG1cd13yibbTeL0fd9alyTCf2mIf90mfXMDEZOn+8S7s3",
+	"TcZv4W6zzaPkWShA/iCNJaV5jK+1mzw8R+twPpQQ5vjJ44Nq1dFWcSe7NrGaH9hyI+Xt16IAtNyZSzry",
+	"fjYfdJWcmS9oxUN4KXv5EA2lXkMrlBo7M4Cbd80FduUlG62r/jm/mN0HxN7+qTbNLzrOmOF9YGTOTQ4P",
+	"3DiRKth7DT0wbQKpzbux5zutfr70/tkUzt8k/RJfkwSjsN7h6Y0XRjx6OxUTa0aY+XvSulN8Li0TpBG+",
+	"zWXCDv7R33+pkLjdNl8DbRv2mRnFtjGkydBPCr6gOSRZM2GuKVbEPXgBQ8Zih0mCCqotbt0BXzaUHFtu",
+	"M2+JoxDZRkjxOdaMFi9FuY9/q3Iau3C/4mtj37dpFSB/rsjJucVFD9WuiPvEgkBNg/hB3CZLk2A5wdzD",
+	"nUhv+wO4cl/6V/7ru3Jxrm801U3E89jBP4xnz0K4cUO9L+sIS7pgOpVj+Y3ctd7amhHFmEh0BbbveJ1G",
+	"FC+kYClXnIIyUJePpwSt1EbqiZ4+gOCZXvxgrMLia/hNNKd/RXnJxfoNFzk7IgA2ErmrNlR1I0p2oRCz",
+	"qhndpsBWD2ZQAx8ADW0q3GENNQqyEa+H7N0TmOJDPYbAg90UPo6HlLI806Yqt6w6ZDlPpy72ZWc3Ha9E",
+	"j6ILLNwPdwxBbd/HZYwRD09LqtTUVgUHb7fJyAeTmzknMQ0SrFk6cMHYvTUH0WBeSfEc/AOquyW0g7Bx",
+	"uy/9RsIB0r1dabvFo1z0EBeZ58iP4y7rOsXADUwNpZR528WTs9MzQK68hyHqhkD33h/k2hscsR/pyT/N",
+	"TO1/T979dpZ9lnLHHeufYqSqmcKCXfaJ+p90Tf2Le4NiJ36Oe8UzFaYL/UH+4tnxsmwsqvIcaht8DhV4",
+	"DHHtaIszEUA3CnttB05YyNXaH6EwHM8bB+N/kzbtVcvVHWmTkjSPOoLm8SFB86qkc8XMKuqVhIRC0JMk",
+	"6Gw5FWTJSL6RCvbjWKdlZSc46UiXVPi2Uw+5dzCJadsVTmFm5yszCqGKFDJXn0r7QnW6LQg+uWSq2x8t",
+	"Pvx/1nR+6LgoXsa889eAN4c+I2MeYZnqkl1hTQdXpGQrTazHWB3poX90Mbz+3b733nLArXcfSW7YM5Lo",
+	"I+TuJtVRQsidVSBObNL3u4N9iGex0oMpWfi6f9hMs6PB0sOXvbKozkMXoRUQE3P05G66afuq5jm7FmrH",
+	"ErbtFHEBMg8ay7DDz4YDxrcSlmvfhss5RLn/apg6qpeiO6QPdMbmbdR9JHHjWhCNgjYo1WxZ8X20lT6M",
+	"foiw/2hTNXtZyw0vdaw18DX2Hnfxx1qua7qN17sUgVg/hgYPT23HyFaRjmpNXKGo7tzHDkvtAAR0l8Hd",
+	"KJmnZkCTsZ25Z9eWe97dEyRt8OtYceopebthhDYF16SUa3LLWOVu4rkZTm7INn+hd8bXNWOJwK+Rci1O",
+	"ElQRwNPHYJAcC7IxnNW3bKUzstx3MuympSS7yrS+XCrYVsbt/oGpqlncG5QOayQ7AIBJFWYiuHZGDuaq",
+	"DafBXX96sPr72eETH3WwVjFF5LlSjYW7ElJbfIcHJbsTOVFZ9DbZ+7rqCt5I8mvZrMdh8WIFtrT0qQqz",
+	"6Bezll1+mplIWz0BbNaFh7ASr11wd3lZeD47s7SMFex7UJ4DGzomgFAafMW0je/3oiTwnukxV2vnJ3Y4",
+	"2g/BoQBuacE8r2NeUwZpOLZGQU3msklqJzR1CWZyIFcxfBZKbJ0MnTIRK3EHycz4cW8mmSe6I9rh7XtA",
+	"Xd3N9WPyir6F/i9/1CWfLZoJ0iFlhDX2zI7pBjvxNMw77auNPkPT28f2vHSMdcXK1bCG7ojbt+2vFKkp",
+	"poKvmIJO2Y1i0EcKg2a250K8QD0p0BOR8engBOFPVBwjsJP2l/vMYOvNM6vgek4ziE6ZVhKeNJZ/yHaG",
+	"dB7LY5qEdZs/1aD2DaHwTgnq9lzLKEuoYKrdm2kc6MDiJMw+fq47130z39o3RWfnC+L7uS5FrJNVXjaK",
+	"37HpPkJwBKc0jHoGt5rP/9tG8ccXjEO6ATJYSvD7KBXKWAfCiFHf86Ywqps6oXq5wv8Biv9oG6skOsVk",
+	"BAA3qZalbRMsnNG7kQb8J6iaAzmuzeJjhzmMHkTQ6rZWHTpkHH+LTwKLFKxM5DltR4g7XetCl1gCbGCE",
+	"3lhdOEM8jwi6ePJSK22QCoNNCyISdtGZ40tP7RRHf+s3o9/1tHyGTBIRul/fsXqPZqzFUYHeW77NPyRa",
+	"nnRaVwRqzip474xEgrCAMoHNobQrkXP47pFUsgkJO5WUZaJfRUkV3Hs7Wd+ympgnE6DnWPkZS1WB5m4A",
+	"IGmBnEopb5VL7QwwGudW9nnKZp39S+39qzqKFZtoEekbD06GesBgb7Sn+Rw8Fh82jh1yVj9vGSPCqTTf",
+	"kIB1AHsPiA+BbbnC2tddglWDmPRwh1PGLyygk0a1rmnRUKy9v8PKSXj3z43gutu6sYRckLZ3o6d6tKUm",
+	"jzVt+14gWoXhL3zx1IrUpG8FxMrB9oooDscuwyTNmuqtjA8NiWOGTj5HlbPaH2+bkGceOubAwHwm3XaG",
+	"AG95vAJ/4qXbDfwzbK9kmWUEQ8qc1Dd825T0XyHmkMoXedtNCCF0K8Xa7M32ijzqx9+8bLh4PN5N/Lg4",
+	"4tTQQxgcmqLYHbyjDqg9Yo46YuZWpIB3R9QhqZkaadVBMUgzzzY70rOYSNaEDPRm684z0OVQz/oD59gp",
+	"RhH/X6s9eZXIA8u2ehNujiNfklniPiLvlpusaB40ONNOK5jHvSOQvSB5zWgJVtWJ2ov8JiM3tLijImfF",
+	"iYMCOKmZkmVjfmG+L6imJy2KhfkIAQpPdE2F8gB0Ch5mBbToLk5UU1WyhsdVSU+++OLkiy/MHxteUXqi",
+	"ZH5xAtmL3AxuvthtuGYnJV2y8uYB0xP8AXJXdMVqWDtevic+ydL8EegPyFx61cXlGYb9BsWyN+5nN5fk",
+	"Bruu12Z9VS1XTCnYvxsia3Jj7te6qrliN6cEftmdgn2BKGhd3JA/B6L1L/D7JT8peI3+GFreYPQLICsJ",
+	"rFqRDb1jRkj3AmBRMt4/8oukTrJycQgccQCGMIIO4f6mINSjQuUjgVH8nSEO/xg8wjbDJAqfb62fXYid",
+	"T7CxG1FNvgkQsgEVm3T67E0ytkHBTkNzu/UgsI86jOh1GDrRKXZWtb8fkuKrFOby62dPyRePn3zuwYIL",
+	"CD5F4PziMKlvNF2W7ApUtQrAghvFImX8Zydf/Pzuf/3002n7x58S9TWUlwlK+862VBS2h5ckhYxuZdvz",
+	"+0G6ZXNhRGXK8+7KQam6ZYU5831Y3ZPWMRq18aFxdAwv/QXdQpsPkM572ZghQKhsWFkNOsv+Gi8h8FVX",
+	"I0ifw0UZPjRy0HJG/MDYEEFEh0dMU6oJ8CYHlz4jhovmEGfcf25X5tkm2KfMFaC3xB05GL4Is9/4gpEV",
+	"bUq9J1VJ0VaNn4pIeUzZbEX03qG+R5WF0DqPVyaWXLB7vWDLlLt1I6eJK7KrrXGVAC+uaE23ceCztyD1",
+	"WL0n/qGMVFRv2r8JsCktzDdmXxi1zaCgQDNxrdrv4pLqsy/Ozsn/efPyhXsF4cKWgdltJktZJPpLsS0r",
+	"9ikZLiFGxtw8DwtwR9sEU8nVXJVavVylK9+WbE3FUT2GtlXJjgUSL2q+0rGC25U9r9YFJhyiGBRo2v7o",
+	"E31FRcNGIfch0cZW2C/3QSh15lrYr03MhnRVmehHrRmB5wgXUHqyD+BPJ6xlw2gaMo4phuUuUnQaLmp6",
+	"a/ZYTBzDqEJpcFH3LWTey21Fa+gDf0XOnD5kZuCDnJHXN0IYys3IxJVy9bpJtI2aWesWb4hgIYLAgecY",
+	"2q6OKykuITHFtV/t7KH5wjvyoQtBAbxr/7BMi80chDR8BqWlGVESdugnEXQjVBSb2XF9Sm4AzetmQFTE",
+	"dsQpnv4kwhRx84OF48NsgRNBREf3i7hvFuc/R5ORqzdY+RfzMcZ9KZ1z4Mtej3GFBuWHrkOAXbIvbgWx",
+	"4o9LhrKvK6wCRncyomXOlihJ6dvKqNkgY2EnnpHS1T4Yj2AWlx7bdhiWQAOz7dE/3VG2ko2YlV/Rip6h",
+	"ZWnBNXoBjW2l9wGSvhfgyojzds5z6munpfGgxMBHO7WzI3jUvAi6uBtSa6vBmFPriumR8QZKcSBrZuI4",
+	"T/THD8tsAybyKCDOEdRDIwwqb/15cLs/gbudI3EGh8/KROsfpo8iFS3ksA5+PsqdAMu6YLQ4QQhXtLFr",
+	"Y2UL2AXbSLjFwLZo12bHSs1qeEgKdrKz4IhbqvNNIsLmr8lDexUJFfubznO9tzONit2IgtVkR/cRCH7z",
+	"3JfJ0985TKBidlWsmcgWXuFQkqzo1Bi50lET5TV2S/dFC/Z6LviaKc2KzJFFrN3Vn4HrB7quQzaeVMyr",
+	"p/gIIPErq5sOWwapnOKNrbnGbjU1U3EIfXS8RsEqXnTac4bNkTHU//uDVRxzaztOCZc2QKXArUqeuDde",
+	"kj7cfYtqktVI01q12WtsptJpw19bU24KtsoE+wC85WTHypJouaP4udEM5xgJKVzpH7A/40AZvSLMXdXC",
+	"P3A6rgNMsVXkLgqlxJRWmP7trlVYXOYJC9grRmos9+Y/0J3NTNfYT2UZniw8q134ctHNipumVgAuT2Rv",
+	"bOP71s6x4mGyKUWLAzg97Tqnv1PZxKIUXuwUo3gATgQnHA8DSJPdhucbgqNFK4GTeUN9aT1VTKfVpN1m",
+	"f28laQMVtOZNIbc4y8FR1fNCKBjsRob6Ex6xmKB6HfR2jSMQ/hEZeNGZsVyKnJf8qPQMl54+mCMI9jmW",
+	"RMFVXrOKipzPSDP4yv8qXsnVfv10RpsfJoqvoi4BCP1XVEC1ubPC+Qw4gRUXXG2O9IsNqs/qPF595jTC",
+	"aas1tCya6OVg1ut8vp8o4p70bSG5JnTZjWqFwHlzvTC1dmSfWJXQ7yDza8Ma7LjY5DljRfxYesoO0qS6",
+	"hyFo1zP0hRy0pbUsWR2P3byAZE57u1vpuoSenpADCpe7dyidDrpEBBNfXC5+MaL4he8f0doDD3SG/Aun",
+	"n6BY4tjQP9PyXbj57elr6R4SM7NCpxUxnVPVMv9g5hFxEJKrL4IOC8sHqLjqSd+Pwsztzvk1BkDmQgmn",
+	"JOw1Keg+s3oGV8Tlj4K+R4mRBKcHpUfklTYgr8jF2cXjk/Ozk7Pzg69sT33vhZqUDJoF7+SVtQJs4oYT",
+	"lknc8FlA4cPWp4NDktqgmKrRgbucirY3aiYdUUmGYHfHXYCtF3RaY7ZVzdg/D2b/PMOnPnhPS8TLit54",
+	"8MJjABMK24iWkJzfGmK9IxpeMeqWVyeywgNy4uON0M/Cen2GqEawlLYQ3Fr0BcvBR30FDQDBTAMUXAv4",
+	"5QpoQz9wRv7DNZK3L6nNRW7fLLQilOyZysh/IBHcQ+jAQDNUbtlSFnsCT8xzLPOpKIUgjf+eatpXMfE0",
+	"7NXUD5uXeztvxcU67gMP5pCvyp/T2QXt5LG11BgUceuC31ELJZfGcpU7vJwPGmoHzlEnH8Z2VvLxRKU5",
+	"uAvImhk1LTMUySFUIK6wbW2CUANpgiWCo6blwdP4BssMB9N+JmuCh9rC4BZ2ntp74YGiW1qwq7Z3NWpH",
+	"8CdszScqPvOZISxoUDle2nmU6tOxOD2DBx54R2Lv/LUc1y3BDFFXWyna7cKYDk/hpfBAKktdfDyqSl0c",
+	"08mPva+sXygqkakogP/uaNmwNny5x572kKBqMW56PXieDHvwRNT513T3nU30mH6FpGKEdsq+GwucKrsA",
+	"XhPBdnYZmfO9+fiXw1dXqZVsueh0GJq3tkH9F64gvZMtkPcxogiFZOdNH9JD7UU+PCmy0bmMtf3D3qWX",
+	"hNF84y6FNlyykWYHuL4iNqxzaUuBtthG/I7VsCNc20RRkZn7AzejEVeAEsVpedlJICjMo0JqeD0Iea4V",
+	"weQ0ouhekd1mf0XQ/r10L7N/X3lsSvC2ggRyYVjQlZ3eIGur9JiRwqyRkbatdrphSz4cLQFyfAjGOIqM",
+	"2RwM+WJ+SHgPHBZsjjH6yNl243HcIK56WOYaTjrOSlpJD7oA6YCJaN11qaTVQIR0bTG5Ag3EMhqt10yr",
+	"T0guK26x5sHRTNeUi6xNbLXpIfhrrUt0bwdh7k8UKI4q4fEBNnp+KKx+y/Zt9t+8jiVujDbo0/394dYt",
+	"QIo3SdvOIU5CB9E7homOwRGZ0BDqIpDxk1u+GFkgG/0Gm5x2Nv38LOaaLyGHUrZ2AehDyKadIrVHB6CL",
+	"+1ZmSN9gS+MMXtT8jkVwBergm0NFjO7R+Ai/HNW0r80JGYS7rqw8u2XVQQy1OMin0lbNGT+XX0KYOMhy",
+	"WdL8FrbM5e9bbdbI7wl4eCNwMa9ZyWzvgzndj2y/qwEFhjGVyIhVSfdPQdhEXA0u12GaxWUM2sKlDMST",
+	"n5IG4Tz3Q53unzELTR8fTtcO1kwBY8RToNFOtKs2HLFkp5M7yTsL2Lund1yIEMYhdltCkcqXLNEvFC+P",
+	"XkULaLFa2mnC/OCLH7gYG2vQjy3o4G7vzJB4bnuDzWxdxJaKfokhp7RrCuaVjR8Sw7LHXcUgp61f4qCo",
+	"h4cToPRbVne7bkNxCVIFkv2x9salcCXyetj7qsayu/goWMvYk26Pz6KzXaWKEMo98Y2U0XzgCs314b2d",
+	"RQFMZG2LrRJm/yv7yIPepGpCY5mO57immq33Mcex+w4wrUTHw3tFaNuHiiN4CDnZcdH6rO+LtO9nFmfm",
+	"OyaaiOhd7r9zeEQT7Xl40Wu5i9n0y73DDbr3y3qrc/P0Y4ys8rXcJbBKsQV9HFIQzCJ700Ld/yeKMFHY",
+	"1JHdKQHMOGvMuyaq4EADlEUj+1weNgXdWrsG+hOTF6zjJxZZfQX4mSVTFh/X3AeI+cfiWTbuy2gbWPyS",
+	"QPX36aH24cPbt6YrHU0uNnoSwH7uWbxy0WjHTxPIrGaJgBCKk0MfiSXzhhZodShpc2mhTDK+9LXRDr+v",
+	"YkghzrW2LOMxHPfeBCIMNnM4CHZ6J/nULU9jgclGg3/eJpVNLL3GjEkAQwHMAfAUlCW2qk0h9zR1PHUN",
+	"DlwJfQjxEVLj+br0KqmCxE+492FQjCHAqgJ8pD2BuurMpUDk0C8mNZ9VI4rUGUCd2NqYFcLIkaqWd7yI",
+	"VmolcNAscEKAiBBIh5Amwa4H3BEe1e5OtdwXHMFgUZ0j4I9SSpTVikYAVqGF4PSoFtJ8+vMycnIQzu/S",
+	"+S+x95yGzbgi6Fy+dN6oK4JeaPig5Hfm+TXt+oBmNrWaoWhPTIYf5LlDdylLqsySOLEtEEtLod/SRm8S",
+	"OU7HRD/bGrZEDxMdllPh/CfjQo4nzE8FkO+AxttVtSk2v2D1wJ5uy+jmOpsy0oITUlTiEM3zMoUSYKTX",
+	"E4BHk1VDPrfGbrhdiSdBNxbjaRlAaIZ7O8ZpDxKDwVe9abZbWu8/lmBMd9IjR23oOwy7vG6Z2Sqjxd2y",
+	"fUpZmnsy/wU5/UF4NboTtiG3W6ncoXFNiy3Y0OYyg9euuLBJV3ec7ToStF3ua1mW5uK4v/PpSdTcC0tP",
+	"W+St88efP/7bo88efz6OwDW4Juy7omRpSnadJ1pUJjq49jIkdxAycblGQmq+inMofbgkHOsSOa7U+rDj",
+	"bUa+zSDLg+Y63iyz8jiYE3UYvUmhAYQpKuChkMJ8WDGKgCizYkp/lHewSaFfLBvFhbEKzSOfKJB7pw/Q",
+	"zhOffpFKNp/keGzPRy8zNubmlMaSsKEouJQPQaTdN6s0WGHS1djJxIBNyNzJDtqWOu+jz89w7Or40HY8",
+	"bQ9e1y/pSyxH8+49MR9CH2gl18ehCvQ4KayWxNov6FmRLTBnzZpcvzgDraSVSjhG4c0eEvGogNFR0ZAm",
+	"fmfE1JkfNjJIDeD6klA45uCXunFZ0TdxxcZcx6V1YR8p8xEr6tgkiteNeIovGGRzfRnJhGxJdIRO9tCN",
+	"xx+2+KKJF1845LMubZZNeQv+pE49m0ePwDD8kile2Lp4aFduNN6g8bw7I5Bg2Mug31KBRUtmpKCaKYry",
+	"V8t1zVQE4NZV2k5B241Xh55N7VaeFOyd6s930RqzViG8ty0ZVtTOZImJl6a7LcfvLwu/5u4eV+QQwFGE",
+	"9mdYLdupfhgKiGC7/dkf69PeHvBkVHdqPaGd8UgxID5AuOhXUY0VKULq49SSxtHScTiEruBU0EptpL5f",
+	"4S5UB0vFMsLyjWSqc+Zb9B2EiqGlmcB+MsxPLEyHEfg2BZEsa3rLyMZG6Sa81+Ujx0nkE4mXjBSs5Hes",
+	"xtAIv1+9q5s3bAEk2cx44S+JqMpX5mWIq4DZjIb6tj7teJGWKni/IkcIO99K5Rid11acuvpUd77ad7bH",
+	"IwtOa0d5sinGvRp7YIKEOHgQBfWj0UwnVzQlEsccZBNmAsuyOCW+YMiYpmBVoK7HfB+Km4xs6S30bCKU",
+	"gLJQN2KIrFHUe6tqjqcefWdkAMU2grZqZYAwF4LA+onEETG6UFfO+R9pjQEIJbOhGAQ+Gy3pIAwRTtEY",
+	"ywjUV5hRnvqf9YuvOv7ysQ7Yg90fK8YaT7qITpSLrj2vovmOqT5Xb3i0ePTLfZCOaHO0d7IurkjNVtjH",
+	"xBWjWPwSzRAgYWKnsgFVWoyEKEAazsRYMQDKajgb4Zrxd6fEHA3com0EST/ITpkMSP12A7nKG4vraLkc",
+	"vD/22MzKu7D1/TNP/N/Zvk2Zb7ejLszSV+SW7dUVWUq9wWpxavYkyAyJN60+zB1aTnnuwxxshrcQ9zUT",
+	"dkfJJrtiANymKY4k6RzM0onm6fQSeZPFVU6sWlgSmm+stgMSExooY2uPaIbuwXSiAxnB7USC8ipXAN9U",
+	"kCFHNSM0zMLGrBFbsfOA2U0J38ObZCF8gF0XlMRH8vPRcCgTbpU3VBRL+T7SHsxcQtNLrOx7nsHVFSua",
+	"NxJk9uveml8dboKH787cnGPXv33h1zahZU6uvveVp7wqPb/S2cGivrctlhRy0ikBvD9U8VRQqhMpz7kY",
+	"FhqlMPl+sKAuOdwiwgyBygiF4qAh0n7qHC1LNjsjP7ZJY1uDrDNvb6aA0TtWqmVjmUmFqfjR7HtKVCl3",
+	"Fq0fxREodjvEh6+NWID+ZViNY5P1jdmA4EXYgYxRochFt6/MgZT9bKE2tI4oB69YTXLoYWMbC9CydA2j",
+	"GFSCRke3CEp+fHdljkzAqA8J2oCVhCPbQQl0PLV59/KO1Vh7XzNSslV8Si7ZiImiP7WzeQUNsPuHOErN",
+	"Pe73k3utkL84VPV/WFql6v0Pi6RU6fNAYIwf2tuwnHVkom+dhIhDIA2yOaAFMob+uT7Upm7OPqRrWPXc",
+	"bkCe4Vsnj3cPOECXi7MzZHauuumdB3CbfJ9Ea6QPfbpDElv5FegCRgydgBiC1HJ6R3kJG5EtjPhaZItS",
+	"Kn2CUgxGu2VCnWBS+kbKW3ViHvB/FDBCAlDHDHpyR2uoGjWjv6aafWsH/74z+Bsc/Fup9LUb+y2M/TUM",
+	"/Y0Z7VscGf79lRvYLDeXsRYAN9I2a74xkqYFZNxtJNQ+YoNCpWmJ7cgwCRXq4aF8N6eCrPmd4zdPQvS7",
+	"AFY7elZcw+BOkoTLn3CTiKtSLK+ZjrZZnxsfSWKHKaZj8JtGlUUwaUMPxdBh6NqeQS5g9JQd0Xj5HoFd",
+	"1y0f1pDqQjweXEUaP4Dfym7WR+G6wrn+w+zizMvszv0m7Kb05Mmjz+bpbvia+NTamMx9mf6YNMZB8C4V",
+	"DkqeKLMLrxtxVJzItWMdrZBpM2m55rmDHyzty13DLBffi6fV2sejLJkuiAx7GUF7UUkKmSE+CAi5n90m",
+	"J67gsc4AJW97dUVBeA9H0Czz+JyTP1YaQZjOiSRflmYTPILoXLBZsN/B7obcc6w8AxJ8xVeriEDr5hQ/",
+	"QKbwAzcxElLPa2V94H1BhHdaYoATP9GsgDta8iiCfTL9En/RTfj1RGuXO7KRD3IzuTV9FFcTTDbRgj4J",
+	"IppLNVZCC1WqtIBoZKjIQFGIBe73iNgWwMIHXKemlCj9tdJ8i7Inwj73LwJ4qAP7cIky7H3Fa6ZmpU/f",
+	"J7dmQ9Um3oPMVcfBVi8ZKQA3Hivo7Q6HrgW/uzPyeKpyTh4PpN5chogYHhoF7L490wiZogglUA105cs5",
+	"LoMOWoQL7O3VtpHFi/IKon+XvShgP/MnuHiS+oBgu9etefxgsNAv2M7butgDYEsFXTPsC7bcEyMcsNF8",
+	"NA/soW+DB0lmGoEBV5pVUde6rJhogaDxX747gIuwp1vrzHEy3D+pClaRReCwZ2VbJfQ7X6/kk1AgJGfO",
+	"wFI22udJ4BHhiDHUtk2J6IV0W82KA7T3yxv46QG1IRLh8fA26Yzrh0gVGwnQgPCaHpKZi24X0ijdpone",
+	"MvX1ahWN99KqKveXtuvUuqlt4SB6u813Du7EC7kCygdBTYAAxiUJGlshAJFgu8zDqfkfYp4a2CAQ77NJ",
+	"/jZPSGF7NpteLkUWn5M9lsPkBXufFPLKyNe2+NWLXJh4D6ShdIq8xTxBJKh3WeIQz9mPZzhzQNigtWGH",
+	"o7b1B/ztwUAYKK+9fMNWuw2ulpAb+uquE+NtquKk/MRWtejkJVqShZDPTgYENOncaVY9tNrDWEZjhNKR",
+	"fs1Lvm5kow704sidJgIaAN0yQhVR7I7VtJyY/0Vt65dri8c6NZkyDXwawsRaOHFzosxBcBgzyz1koEwF",
+	"LoCtPEQLr5Udn8Y5WQVpqhJasKsJvRTDraHC5qKs2o9n9U050KAFLmSXyAlUb0QQ9p/SmMV1dTrEeFvm",
+	"5B+Ms5ZEyJ1DUXvo/FELASQnZ5Fy4Q3pkVUUCPdQUaXIllYVoCrXBH5qHfISvfQ7CrAHsp6Rvxkg34+1",
+	"GWxqYV5qk1otJJ5ctT2pHNO0zemmptKOAxQnzinSOsB3Rmfc9DGxsX5kwB9qrt3eeot5zfQVXnlcEeiY",
+	"O5lXD3Z3OSKbF31g6rh0WH8VWIHVvq6VMB0StcmzAe5/K1yy4CLoZtB2t7bl905bNptbO5DwB26lh3MH",
+	"gYflY3MJWZX9j8bFuE2gjDvD/yC2Rbeln2OiHg+1fGKZw7PLzHZURzSMnNgjyamCA9sQ4/ouCt0D08CX",
+	"H9paP+l57deYZomC62/kDiwAWxZFdrwsjRhPwq2vWpVvvjo+3nU0ctM816rTE7hO5lzXcqcO1hq4V3Ft",
+	"biFvSI/k9v6PtdKyMfJ263xfLbPQdh8OcIwzYiIsU3QsaNBTjDzfVhBjMQL651Bid8R6ewzba0FI/bOZ",
+	"dS/lLEjFbBvZP8hJHUAjFix67saavHeiYZ0uoxS6jNJc8zuIQtFGIfJyN4hnPqnzDb9LpXq2AzRqRr+y",
+	"ge4zUV/6itHiWyzZmfir0Sr9sdLAukn1L2/aJqe+rynkpLH3enq04KH7kc+Jis52B8HzAxj0ROeZFnrk",
+	"cCS0NeH7OlN/u/sulJDLtY533wQdHR1NELhuc3GIYKxQw9T6fCMHDueDPT98ec1v0QyESYqDZu81iB5k",
+	"wCxoC4NzirvtUwes3ZDfos3WXFpRrzMIdCck4A5TaDlCT3iiNmC5pot5JiJv9XLVDHG8dymQOXZ+0c3m",
+	"26akmhWATxeROVv/edvGpR9CtFb6KPJhvHzFjQ5O69PxgF10iJKLWfEMnrPiWy6iTuo0fqCf5+Etcah4",
+	"IRweUih8TWddbhXvRjo4uC553f2KxmRsoDdazvN2Gl9ZSL/2F5njgygPNctgbwf8URQvxUwJYDENU/Fn",
+	"ZXshyNVqXiukQLLEu0ztqLIIpFdY0sRtFBS7SOgNS1Xf2RqiaRHbkua3UREL67MSH2rYoA0BaRTzfnoI",
+	"7/j2E7Qs5e7KtxN5r9uAkNPObWlatxNTNw7JqG7qVDqjvz6PVF39/eWGSVgvEW7/Fun0zP4wxu2s5vJg",
+	"gcErfCo4HaNPW0O+05zz/kw9j0WSx1jPOsLuarATtrOYJGnc6jvH20yg5h15H15b5qvvhebl1IXGZ+1n",
+	"6w6sG7UVDX7r29N0SDa1gPlzwMf9TidqjjGwqjbWId+690q20sSWUSQL+D57PFqG9ugimtI1DbzNsVBv",
+	"uAPlmMbIjSR3C7m76Zf3OWVLQDK5kT4ndlPeTdroQxv2ysgyFoGfHoVUnnfOVk1ZetDuPgZ5iMCLtomR",
+	"wILtiGb1Fgtl4COA5CVKkhWto2qM11OielAne6p9q608mwpBOkG7eRFrAf+DzxzoTCOXW4aFU7YcqDul",
+	"IdeaX72Ncs9bF/6JLG2cT2AzO9qUX0c4YriPSXXKcNewDdWAuUqqtOtAdUSqQSyM2Wn3ZAMboFAISXJZ",
+	"YfCKKyJ3rIAiwAM9njqNHTy6hG2hOdLvqUdcv1I/8zTNUtSyNmAMbOu5VsS87cr2ybRdD7uFxYhA3s1A",
+	"oGJPthZ8N6I7rQ82E6SBm2i6dfASnk+Z5b8/WIt5//WafTdW9gida8rCmJO+rJ9yPTVIVm1sp5peBzWL",
+	"v2NTNg39kXiAqAELw+iSbXWEXTbNcbgiNt7i4Mip2LeqtPPAOla2zxp+syMC69WMbm3yTfcejxabxcm/",
+	"3EP3NRbxQQT9cKbEhH0j2in0ZB5UfiZ4ziSnsciPw6qZKzLeJTt4znBNt5LA8Vl7BLMgXgjHKOR2PNOx",
+	"ObyFlgUPU7rCtjKCyk8LZljnxlDMXBukYHc3cRNvkL2qmZhXyFKzdSrqospmHe2CspG1xjJMEJ9FUTOl",
+	"Ep0mBplu3iGtGmVYIeF2NjT77yhY1/PrF9eYlUe+5KU5nQQ1PGVbSFgjwca5YZ7m/srAZE0Ujj5URYgh",
+	"WegOXdvMKbcau+nd7KixUg9kt2ktS4fdN+O++plgKOFWzO1fM1yPsZle+mBJqkJ5xuWYzAS2Ad3p1vDW",
+	"sFNQ5j+pv0cdzyDFmt8AKiUSZ0+dyQpTnB8ugT95U13biuQnGWhFBcE2ZCWte86ZsdFhS9Ml1FAlm/Kb",
+	"4Zc2E0VBN56Oal+zggnNaanmTQcyXQ7GMeypve22X26vhS0GuDt80W6PX9q7FJ+nKvEDzMIYaNZ4mX4C",
+	"q+phKvMD4g07Sckibt1uGC1suO54ZIEt0xsZb8zT1HFf/h2rl5MyMw5aHfAmPwccsV1XhkuP0et7UciI",
+	"K66qSp7aX1fdMowXMVYlAIdQuT0/O5t8CszE/s4qHReM1Xgr67qfQul6Yx6RAta2oLcNZVLvwXY4D0YA",
+	"318nmvqf6sPVSX8EaM5SylsImE3AaXD7HowQihOgu09Qblfstj7FYH+3+xW5LFMdopxVZBPluVasXI1A",
+	"Ztyz+85Ev/ugK4/r9ZhKHTKrP7JBYwps27UFsBXO2DWEFHxaE8OpgIvQLdGwTvzqj1e4tZ63O852HQC/",
+	"sBG7Ilt5xwoio8h2E5sL/NDWOASIhB42D7TmXS31NKynaCYFDJEDWouwVryD5ANLXFYYuZoAoj23h2MC",
+	"RA57WIZHHKZnezpzFaSCH1xyMzOkMORtl0vUT/Pcj4W2jaQr2fupefI00ZOGiWI6ObspxdMycjz0wBSn",
+	"gqa1PjI6Yy96fAWuq5fgG1TiO+JNiTV9Rfe4Q5H7Y16E/zm2lUs6wZnLdXqQLYfXHZrSd/DQh2zxa0MB",
+	"pvT32Nh+FgLDNFE/5NFbA7NPbs7c8GtNNXtK64O/eO2eS+BMDbO1n5ZUqZHuMVOP00P2dklGwrsNU9rp",
+	"j8BMRbYGtb7k3sSy0u7D7LMlU1WzLW+2SUyUWWLrYVvuTPVtJnasTRs9IPxaIkwKucNrkxvqC5RHpY0U",
+	"bGh8+1i5P4BeFoZJg636DDfju9RN+gqaZd//vhw5tfNE60hG8O8pde/JlzFjwuufAcTBugviM5+P3XVw",
+	"mJ99aXogk2ZeIh+yxT9aD2+XQ9Yy5VxQcc/40HdgM13XMj6y5C4g8zANiAKn66OoRVe5sxBFgRdsh1AU",
+	"voGiFHoTM1SG7QZSvfR/YMuNlLfXWrNtzFid09+Ovc9ZHfNQQEM0tuZQIe8mjziFnyiylIewPo7w7471",
+	"bgzctFPC7+6ZNv/XPtR3Svpujnroe7SvC52Qjlwj2/IVxn5jPTZxw1R8hUwUleQ22tWKkt3mNipK3OPJ",
+	"O47dWaC24b7CV9A6vy3/t3UPn6hLssOFnPA46Bj8ek7obRA4222KeOCMvdeWq48De2uZpG8dI3B/SZUm",
+	"dhsIYj2Mc7FiWpe/Z4uiHtO0JQWJTBLrtsCFwGlEKJ5Lm4e2g9aX4XUROQTuq0PSFqJtni97POc4zL6s",
+	"5YugkZJj+P7WhoSNnLMJp+u5eGbWMvOMOa96PKnYpbUlz9q/j+a/j+bvfzRrG82Y5O/o6QIxq+Ff+qjb",
+	"M+mWPeHkP0DBdv+m/iiKtqPsOMRIg5NzCUDKgjTVVYsvuqV7sqGArwyirq0/cjG9NlvIJ7C1mEixxBE7",
+	"p69D+XjfRB37k0RbZD+x6yg6IRNEyS3DDDQ4iWuAh4OWIQf68MQEhU1JS7QD8qe7K712sr7twToc2ecy",
+	"dcOkC0HLAqGIfRJ+d8bwMZSxuFsFS6UVXwtWtOm5WDHmcvpca+eMaCmPWFe/aPS+ItnxmxfJ5rWxYKb5",
+	"2NguIK9URij5K7GhGCYwnZG6PH4wdoiS2OjjEr5Y2tSIlTm45sjcQEYV1/sbuJ1v6kacOiilm3m1SCOB",
+	"9ofIjsKoOhImUjPaY5Qep3fPWTeBqj2f48lUvb16OLHtpc2hjBN4+YSp/Y8mfKVz9mwReTRhz/F7rKRk",
+	"yqijjY48bw4aTc3OQIse2ME5LbiiS7i2lnvyxmZiZkQxwHCwcDwp+mT+51OuqB+43jxgF4B/X1b/b15W",
+	"iYLvf7Car7htD2WmCXWL6pS8gYJvO7WcnR4NPfDvG/Bf8wYcLbK3m/aaKZsKMMM1reKn2RqbuK0zGkx2",
+	"olvw6rEJS01dUfeMKcs7Vpe0+kY2tepk71w87qfuPJM1AO742pbuWV5Lw70CjhIX624zqs/+drAVVWph",
+	"CrYicgXU/vP5eGi9mis3KIqLpuZ6/8YcYpe1yP8e6wd3Lcj1q+fklu0zcqPKnw0P/oxH7dFnJN/Qmuba",
+	"ZjmDTADTlNEa2wfh0ButKww3qTR6cEHVZilpXXyiiH3wlEDSTo1JYMrl6tjaPVlzIx8A5ZHeYjoRN2/L",
+	"pbzlHqDkcuFqKX5247dHH1f94QOAFq4iBRlf+264LSqinyngZmDWZCGZwj4ZIHzoVp2SQubqU1rx021B",
+	"2PuqpFygJM6lMOcE+tWaFZCKrtmV+SeUV1z+JH4SJ+Svf71uzGWjeQ5c/9e/XpIb85Gs+T/hk0vyJVCa",
+	"uI05PT29wXuIBvtm0wEjBCZIKk/YnwQJaXtKvqb5hvigMmSG4RIqVm85voO77pt/vnl/0n5+85crpIDj",
+	"NkMG6H23wx6DssSW6DBoLs3FYN0Bp7j854X661/xM0qqmq34e9wE+xbcjj3mq/35Rt3lP99kcAPgf1n+",
+	"881fTsm1D13KOoSIyan4/9j7F+a2cSx9HP4qKNVsdfcMJUuynYtSb+26k84kO7lt7J68O7F/LYiEJI4p",
+	"QE2QVjRef/d/4ZwDkJRIXSnH6UnX1MSWKRIEDg7O9XnYQMC3ARM1TLQZShiY6/B3bDXB0RiHwYzHvCvr",
+	"A4dWn/3YYYlixmZlItKCdU9/wmPIhxBKH4OmRArYvzUegMeyEIvHKMJy16enQCG/eYwR6z7UlOLqH1GE",
+	"6i//1Er2e6zvq0D0sR8OqHbNg8bAfWqkyWN9JKHo06IBdDLovTmCzdMDnytpm1mNgCG4BNyGjhIavXZy",
+	"1f/lgo/6z7CWDvCbrQD0Xw+bb43z0mc/nnSf2Gp+j510ug6sLIRZliph+NysvfKnFtzBHPb2NqPwRmh2",
+	"3D6h0X4UU8GTUI7MWLNiB6rng3MwZ8PCUpkRvw7EZKoS85LNv4l5/1mmRa7FnJ6SQcXiciEbGOwJAbjH",
+	"sL27J2xsDhInFZPQiEWP9R27GVki7vfmBxWF/rxv5LbQjf+MDcRcyQAw3KC7+aT7FOe5/1Ek8bx5NkxE",
+	"jLLxkrikpzzmWCoBjwGipVyltZlY5JZjrhHF1pKG0unSFnudrSwxe2oIyfHpVPDYAw5b2A+SGVfHTnWP",
+	"hSOpLKz2XKUWx/VaqlnrUkK7sy8ktnWG0MExDEVszpIp98ei2W21M92c+8wcEOlkwuM5ECqLaW5JbPEr",
+	"AHaaIQEiHhWKAPEykCsHYUxcbLjxzBafxspxuFEJc8P6dDmDqdfotNo4CjUVkk/DRq9x3OrAYKecMIeO",
+	"jJr9F1QOoL3tZPB10Og18K/mINZTJTUerd12m9o+EzrLE/ElOYLzABztL4R52VDX9hTlZRHyJfqF1wmB",
+	"kxehZMrsdTciy6FQMAQavc9X+dl/oayaj5UvtAZo//8EFPARMPm9FQnH7PURoB1XTwn9GXiGuS13/Hzb",
+	"AKAYKDEhljJsbSmj/QDV5Y+Ff437FkQ+g5yZgMvnTv/fUxHPMwG7EfFAQe9n9cRe3eeK+VzCgp22jzd8",
+	"yOfmFRBpDLgWlIq6lI7AZpcBSJXgVJpH5g9lmGWX7qpbrJ5zZy04RVQhVTcdYzk1rwUWRFfsNp2cgQWn",
+	"l+WrbLTZJUdIQ3nnrb3QZkvWy0j+sP4nuexuEW1o8XMhrNPotruPmp1Os3t80X7aa7d77fY/Ch5dr5Hq",
+	"+Lf2o6ez43/+azjsxO12u9M+adN/owKMfk+mUYSRkMa1mK/+WsR18lKlRjF3v/zvv+iTX/XyyDrtbGS2",
+	"QFpMIzWfYBIuFjfqGr+GA0Brboks8yqnbTtmQl1Si9y2fB7L3OkuL9qrohAoBRDSLZH5M7CILA+/o+l3",
+	"7PwIVjXh18alY8YXAfr7ZCwmWkQ3FOUpQcrbeX+4HUE2uvYYTSKew6H0oxTp2e3esFeaWcyb2bjUugXA",
+	"NEAwWMaT1b8W8759cbJvQlTxxgCiFiH2GusOisEhOEmvxTTJY8wXdyLKK67C1lsxZ5yBM3aFjqzQyc9U",
+	"HrH5JisTzypp3Fi63onZWc5RzLxsc2TdLemFznZDfiDqAFpIG9aRvEzb7WP/uM1iLgM1yTn6IA2PLBO9",
+	"OS3MPoHrxVqtggOqT4dsuoLPaY5zq7gcgLgWUEKYa2g1jk7VremyI7jmzmu8Ub6LTa263l1Ho9hLfbwl",
+	"B4eUwxbqQgQhxoLyJ+3RLQZE7rI+5fJYDegMzWYqTsaOxsdFZwj2D7YwUxLUik6MkUEKyBzcHpvw+Bq7",
+	"zmnxl/UK/mFXvTIEJ7Ls6D5Z+VpuOPsv0Ee41T5L5JXbPiOR7DwtxsGunJr2N6m9HqbaOZy+MXc8RjFe",
+	"LZbvVPJWBcYDD2oQ5/dSZGHFPFZDZkTsYrJsJ7/STuuVVV9pECbNJOaYtKv2Fcx1F3DZwd0Fr5pvnbOJ",
+	"mAyM6RlbGShzXJEb4jP0Ml8VnLw17anLzz6TxN7MdOqPjcbtW8o9QGcVQR+ixO7TfkUibu1QQyX3HGue",
+	"l54nCIDrJ67jecXjdQoZjq2fv+qWofRF8Yab5bWW0ghf/CjV4Y1Y8w7QWLzDA+vzTrlvMdhIFvLcAVhg",
+	"CCp5rSZHBPQGynou4Bdw9kbdCOhSuYNGh0pnMxAJ7WlH/0JJaVtsUaB6sX+jiow712vfeDp88ihoP+k8",
+	"eXLiPw4enT7l3aHgvO2fnvKg3Tnlx4PhybAz6A7agyfdrh90ToNHfud00B6227z9xCzatNFrdJ52W+1W",
+	"t9XBRrqbUKX6FT6i4bwWslx+Xz09Wvze6HW6RrtSr1hD3/irvlOvx2x04XqHWcgkDveKMLqzA6rap0JN",
+	"I+tRzjULwsBjUsyMpWj5bN3xYYZYcnaAuqfDY/kE6N2IOBxit0upK/xOJYL1zXHaZ4FxdEWkBfi1GDOe",
+	"qzQXN454AiirPHF2LuWCw4QgBY2FkGD6sXjm4EgKp85+m3QQq2shM2OFVgflaEwcNPWJPIkoAHyoSDh/",
+	"dwsJ+yimKi6VMYdBQSFHlcpaLO7n1ic1PmsobacYIueCnLBIjXYTs0EajESyOiD5M11Tn0KeqNR8o3Ha",
+	"brfa7ULtR6Y5252Ldk5zgooepMFqHUQqOctx2yo2p19iwZFF77RdDN5tLAY4H5WaBkp6YMaALxoJd2tS",
+	"NpyAgwkL21dQZgagZ7n1JxzBEgkIEbthXWzNtcmwPr5Ki2atD4xM2jzztO2xx6egXzrtNpuK2DdfUEMW",
+	"Jh4mODDURv2Y7BMkAWEx+hi0g0Mtw+LnsbiUeAqaB+Tuikm4sgAdrsVXDdAtS/OyEG4pW+9gh9YfmHuQ",
+	"G2+7qalyPUlOv7Fo17lIgAqfhHj9BtY57PZixIt0ztEt/rAQ8CruHfx8172zVRAK4+/YXl9H8GmioHZm",
+	"vymrjkC5OdnvqPu+0VaFeWoI2Wyx/stn3pbBGTsfV1A1gX0MRcFBgMZa9tMmh9BExCPRhLH8ZZXwPUHh",
+	"23LhsVdjo+Pn+64o7grGNdaDMalmX3OLIO5jXUeLBTZv6oQnoU5CP+8wlFZNO6ZKgMXDQi0ofZpy+Ywd",
+	"t1nA58B8IdUM6+isLxpqpjn0ZrO54LE1b5d90ZFILPveeTaubXffS4hSEd1g43vwzPrl8w/Q0gqQLIP5",
+	"RwBdfEKgRWZaV1yQj351G56jJMAKCYsH/LlIk9vQifKvf4vEjYiQnBpUxVMLqtnLY+QYmYL+KIcNtC7S",
+	"tAAMZA4FIRMVz5t6Ln3Qve6mKLEYglA3Ik7SGH83shXGduwwPgh3WRSwz+YlYjGMFWRiZjwWY5Vq0QwG",
+	"Zr/NzHt+PvaeXMFRAnEjuFcg/DAwTzgujykuDcPMqAjOLfTL6Um7bW5JjQw0++1m96QQe9RJzBMxgvBK",
+	"/qlPivdvuyvNSkZcJwCg/CmUmpIA2WgXxpX73oTLlEcwsQQtWRUSLXuZjbPgywqgQkFnqqsOO/SVmjE1",
+	"TIS0BZssCDWw2nmMA8fxbMwTjL7NxgLo9s28aSjtHasoXweTcYguK2WqEi0Gbfw8D21l2CZPTXr41NDW",
+	"arY6l4TvvEYz4kVXK0sF1yjzhCcLynxTURNrbw5Ka7u8TX0JjwEw0HSOvZUalvYxJLEbpWoWTC9/GK1W",
+	"rKguKyrsOv/IGsIoo4D4zOaH1ffFKy9sffPffm120C9T0U0+vx0LDTuZst01nQhGmwakKVcndAj7nsxM",
+	"LTCcXTUXFk+ueDp4jRssGe50jWAd5IGFs4ke9xSODUoywQFYpsTz9rLXmIVSCpucqTOBY3fY+hyOU4C1",
+	"hNftzSrTNrsr6KNb++Ndpa7O2bEHqXxZPSfu0V+v/CLHm7T9jG/vzmdvfLViuXqkaLADe+cnVEXY/xre",
+	"CCa+cD+J5kxJkOq+0Th99mOOwm42Vtp2B8xCqX/yWB9+67Mf6VtzlcZMzaQHSEiuzpaatuxm7l/KHyMI",
+	"NgIuOur+n2xQPmtygq46MlSwcCyH2c6ZGSHBtYOxCalFpBQoi9HTHO4h3jCs91Nsi93E0ChG9rNv7hPh",
+	"d+fXc2P0Y2vdmAM0t5mQRWW+scJ7QRO9RbBl882858Z8ARKCDPTb7M5MNdsNlFOK1Ke41m51132Noiaz",
+	"40KJDH0QzNDoPSAjmPgyjVSQnXbbGZgbgbBkE1DAHsiDsJSP2rIdOJq4H5Adco0p7S6/2rOlaON2kbHw",
+	"r8srLDu2wjLjvAQNOoqF/j2qiBguVGei2arkRhHDBTMsb6pio/y5SJJQouBPudYzY75e5QxNa3fay/BF",
+	"0QbPrMqG1xjDSdAIBi2alJavJjlYisZY8CgZzx3jz8q3PFDfSSZ8G5lh0jUn1pjqLmqAnNZxn5bqHfvX",
+	"Ncnt144UFQDxngGPXr+XCJ30iWiGJy2GyBXMritx/vBIBHCylvTOlGeos2F/1Sx15YYq3wc7i7OXbZJe",
+	"40+3n84+/vLq/a/nv/z24ez8/NP7jy/ujHhr6J7F0Ns2TSu5yTxI40qmmHBXP0g1VKPy2X61Mm2VSpqu",
+	"rfXV9rqoKqqX7fpvs88l9wI7abrFNI39Azgy9MsGlQD76KitW1JyeBU1Vga8gBcpzKitcXRgGakWeo9p",
+	"9lb577vPX629K98tq/0tK+Pw/jxH7OBCTPDq4FrMy0OuUVkcSHHG9futNdfsqeH2iPK4Wc8XbizaslBL",
+	"weDPvczYK2CPTBDYSATQ8ocwIhZFS0mhEYOaxVCbpBm3t2mxM2JnC3KzcCkhdagZ18wdoWXBE5TU2lRz",
+	"DYUl+Z3otlx30aBQMZlPdztskcMVn3wbtl1dirBbpQk3sNry2Qan77oH0XcPr2DmPgyyI56HPKsspfkE",
+	"aEdJNmEQ0LkRMlAxYBNp9v4sTcas62UQ5Aj8xH3AuFFYdINf+UGD4260EgG6EW4KCxQqPGJZnfQuZd9c",
+	"ClhcMzuKOTbNeRYcNJQsUUUYNoSaoBGOORT4mIGyfiwQyOjXOOyXKbuCEVVAhNu/FlNfl3a/2kVYvdOz",
+	"qyBRehZwYLHRGipaPsPRMrKIgLp3dGQshfzmK0jBWETTQOhrJwGAsqu0DgeRAwzKzdWm981GCdM1TDWP",
+	"bL4VAvjL7cAwH0hY3thhbxfXqGKjkxgmBBAWSiNiPnUljdXMyIcRWDBt6miRwEoLrSZioII5GxEWP42D",
+	"atAGsZppBHP8OubIOvWA1mqlXsiNFmwUR+nMxI2I52woZmwSyjQRusU+2ZZTaEcyqwC4J2arP8UqPM8o",
+	"YT2Fvg41hGQUHBZwjfktA4hesWdf4ZjvwYHJqGIa+JvOfsrEfMjDKI3NKNoUDTV3LrvvI7rv76lCpHS+",
+	"4uGRGCaN3vGTttdQw0bvpN2GNxaJLrt1F751t3Dmw1RngXDd6HWfPFm0C5aT+vlhFCu9Os1ut6C0Ft2e",
+	"fJY/c4USpa7fFjjEnpwYo8By80EpX8drQP+OndeZENeNXrv19OmTXew7EpMKfTEOtTFkiol48oksyqA5",
+	"TyQ2chK9OyxcXVVdhQBCELrCVUD0prrVh6s5EBG3ujr3TF8TBCEyQzO0MUIEyATtATCEdB+PKRkheRAy",
+	"1nfbbYB1xCUZZhT71PW/Kpv3nsZWWxopV0k6EtI8OFcWY4Fyr1MwxKF9ugd4dIQyzuHEzYrDg/cymrsP",
+	"KPkF15vdA1hCn+F2V+7m03QQhX5roa7KnC6NXpdqMmtLzOD0reo6pEWz/aGW/Lum1kPCljVmiAiQb+nh",
+	"7gPNZTBQX1aY1tSqa21VBUCkCPUDqsdIuoXoNMqG+2MGqLQZaRjMKVk3Mx7ioQoQu+KLma8o0hACWAhI",
+	"6qng12Aac3O0RsY6UalMHHZpPxfVlir5jV5GBP3SM/ic3nXffYWvA4tBQAdmRzUBFhhdVTwkul5Dj7kR",
+	"6bbXMGeFbvSOjajD9OANaIOYh3O754kiOrdxbxtiAmgIDR7w/1pwWBG967Tdgf1nYU6fZ3ckrt5tOnft",
+	"VFWbq2Yh6tgyUHIcTtLIKCW3wlDe+hACYhvunx64s7tVQBWib6WJ2DOdWerF7ThTaRRgcZJKE4ZQf7Yw",
+	"2BgBEx6IZw6up48ChdVLxmJ1QVSCv6KayeXtY94vv392TK6uFmgVj4oCTVslv0G2FeFfMM6wQZissieT",
+	"QpPos9sUiRYCIjLG1rKazPgX9eAYUIyF1tGeU4vb5ICBFyvXYLIfTLBfJ9qdHSOVnRdgQgEaJthQA+5f",
+	"o6hKMWOhOYC0gvAxroUN/Gukk4N/NVNR4G7OM9FmL/E0GinHyrJUi7firKiUEg5Y2nUsP2Q8SxecHnIP",
+	"657EKh1E4mAr/xG5qvWSfZBkx8sPeQOBTYRInjEumQBucmMyM+OiaUr3FBcxW0Jc7r2U1tJ5HymdNNEK",
+	"abhDvtve/oClwe2qny7GYp5ZVA5/ES2qGiTxjUgWBJHOnQmIKMnIwaTxwNoHemAdzPlQxSORaAp8CX4t",
+	"Yo9BZ6z2LE5J5kUjfIe2ovoMfknUtYBc/UClo7GxU8XsWZafVFNkQTAfIzeEvsaSqEuJTjt4ly32JpTX",
+	"2mPII2GUnSutIgWZDxdmAW1+AwGpeUWB8UL2/Xv+/CFVJj6oSp+7ejRHIUKEOIL8oKcXlCYeTF28nwqp",
+	"AbMHo5HZeUU9CNYtha0dRWpGRDV6Ln0mhQiImcIaJbNCxBnIavBGcGPMR2hM+TEgdMnqlnkUPWN9EDrL",
+	"fQZSjzwjusSqMVPzb7b/zW6w2x0SdLGSoxY7F6BpXS3qvesIxLl9GNWAuZBxJolfUW9cxPPD5JZVvFEz",
+	"hbmsPvi2KOQaEYXtBjAj9yOuNTQMcBnwOHC9iubDRE0GOlESaf8S1wfyueEHvvmMhK6ZxOEI6dohtJTw",
+	"ybRBoJdXXmOU8pjLRIC8AYNReCOgg8oXPfAsp7AJMa9JLq622BKFuubPt41A+cTIwlTMeBDEkDQfuvor",
+	"5GAh69jGjnF3jhFyrWjdZrSVNoxMYatX5uq7AnPIBUTLMCT0Aafx/H/eOFaUPLdP9ucM6iGneg5R/6/i",
+	"VZHmTPig7h97TOoJmpnJhlmxjfVJLvhMzxXB8v4xEr5PV4B59oTLcCh0wn7837O3b4xM/Pf5+3eehSBh",
+	"3dNH7G/hzz8hvQzlryGci9FcOufUjYjZq4uLD89Y32xVO7Vu1lpAeAYZ8UQz/DPSxgG7XDa7R36qEzUB",
+	"mjng5aNnonQrKSy/BZ1bDFjOABiyV8qWRoxrqB6RAthXUTqRdIJPRDCHgNCldKOAyQeK2AGU0AZYEmJe",
+	"kloQiVbJlpS0XDcFYHkynk1sBjRKiehqZD+3rnu3TXjL0f+551xLyjlW9UhJlYiqNv7Tyjb+gktevhXs",
+	"JaHQR29pfhr3Qb2hVRpD8tiuSo91LqV5jZ6RsimsiFU971NocpnmMGbwtw1qx7I6WvOdZhTeFFHnu+5n",
+	"arOHkpJl8JOKdypw+CiCUB5ZGmGAaO5hN/12983PFd03d8dt0g3vZzKT4tU2i4pBzViCws631s5wFgSZ",
+	"gYMmfdaYjG89wMbZTBvsosTBBjJXxHzWHMAGg7DSklXkPCgVb94AsYuyWWxR/pqoiKXz79ogcuZxeSfE",
+	"htO/vhEC5nHPqr3vRubDMjK3NiDXarwaUZEzwYeAhGPKDNReluJu8Rbi1pum62r3jMmVShnKUa7bg18L",
+	"SsABjT37hcdRKGJ7NAA57txWJVnjhZ1lNtYCnzDWXaZ6SVDL46k3oa5TG37Ttlf7u+3172F7fc3Q0IfU",
+	"KDApZs74y1eJLBzloUyU2cv3ZjodOWNtNXwRXv42s+y+b6XvW+m+t9JZxa6BaEeYaHdGetlpCpbCKryJ",
+	"+zEXljZhlvQpDVed4/mO/Q65ZA1ANgHQsef+7MjsoZUoFkBgziPtUVApq01ZLHjEilLGNfb/IPE6DzwM",
+	"VpnvWc5jqoI0BrHG8i2mhQyo/6Akm1SV/ymzSpJ4XnQsdqx4yHTZSqWRT4ZA7huwEc5fvf/w28X7v/3y",
+	"7q5xt701fBGHPPqIIz8MuHaajM3C+lgGjZ6CqwevLJfG68jgCoN8sXQoE4Fe0op6afw+KVX7jVzFdAjp",
+	"pkmhzeCk6zUmEK0uPJ3HSehH4JhSnDKDeCwrHg0RdNbq+AvBszI7rBpFeURMTJCWxu0lXn/Z6F2ab1w2",
+	"7ooK6zlOePOCEJcWJ/3Oa0xEMlZGLj/8emHOhzjKt2mN1bTQpsWn4ZF9s6MOpr4Grr3XbP0rr6Gu7Vws",
+	"vTmhlm9FVFSUukquolxqrK4Ul/NCQOfanZQxK14LMTX+jopBWZgfuXSI7TvGI6zyjM2vTXPYrUmKwYXv",
+	"4Lr7Rxh7jy0VecAuoihYg9NFV30tVFmL3p/D8e+2TgHFP41jIX1kQyXcAMKIzjGe+vGavDe9X6PXGIRr",
+	"MGetGeM2CabG36cJQFOhc5yMQwgQ2QR1EPNhsghmikxnP8+XGr/apwUTarAR12spI2C9+Tknuxvgc8G1",
+	"DDZELQW8uftVgqVuTMRRsmuPbn33eqsBU91ljZ1wErOv1wRykc3M/XCS5N/gat1M9oJQ+zwOdqohyj9o",
+	"BaTaEhs2WdYAdTFUsYs6LVl3NLjCku4IdLEnPOhXFSNAhE2nxvXPhMk2FyFeXah1Wsh9byBglSdkUULg",
+	"1geTj09jBfniWWzeKUws8AA8lYUJpLFdmSoU+6KGh8poLDDFF3K95Dh4hCEYAvCtZlMelvR4wEP+3aXL",
+	"wo3lRGux12I3YaruNX2dsCnqBPy2Tf5zOYeWH2guuBYBaIcpB/5yD2PWRJlOXin8f4u9h1VVsWajmMuk",
+	"tD4+s+4OQVfZPbW0RUWDp8DxbgyIx832o+Zx+6LbzQwIGPQi1dFpSXlgvIbqCFvQG50nNJhCYaAiC2jI",
+	"jtk7dWOZio35HcR85phWtwj/4HyubDxFzkdsk06cUVCjyeFqUhMhzdobjUgTuofpEQgeNCORJCJujmKV",
+	"Tle7DS8ED97A1X/Fi/fkGqoRUBcQiRuTuf49agE++G+E+5Ex6Rw/9hqIK4JTotIEWB9inawKSUa8/O+n",
+	"9PeJ0BoBUIz4GfvXbOxEKRYpOXKZHqwyajVqJWgoYTao1dZeWPBVWwDFx+6BeFTrJnhvDkAjrAyFVbPB",
+	"nPm8mAd4kfv7pjwFuQ2wqeg/UDaZ+nheslfdjOkFpbBOin6zm7+Wk79SkywwxixrE2oXvsOflrhlCJll",
+	"ncqBYzCI1rDNY5zP0sJUqan2rmpKWQr7aayCFDvO1RTidlrESGUwjxQSlOvr1I3lbme+G6BQq53FZoHc",
+	"pZQNxnKuHwxVPNtU66MWeUVXDzJsdr/KqMW+2vPoNnCvuDJykc3ETpGL3NfriVzkZnvX6dg+epF/i2pw",
+	"zpcqzrl/Mx4HWPJ8AfkqgJ4Z8xuRyy79oCHfBwXPAGsVStanfdp/xjh+zfmQo/BGEEIeMKxAo2LAQn0p",
+	"JSoGETNfxTHUnANYjqTa5VgEsf32HF0pFkqdmHlTQ/RiclkvwhfhGtUNz4PwMJ2EUYSXYFJN80kOZiTL",
+	"7Gkh4a4TAuVziT2q7Fmmc/kRQRVgT/9EGi6OM/TlPL2LTehBb77FLd2E5cXo+oJY11FBWQNc6QYwIzso",
+	"sG0RSu9xPz/Htc0hZUj2OxYzhnILW9HoBKuASdDXK719goyL+qCyQ8M2hUANXBAOhyKGqIGSbJrGU6VJ",
+	"PeAJ7JoMqmKO+0jtIXmGzhh40WQ7bC6ktAIPUjghvslJsbB0emhxtFceShzPJFNpYk8lp56h/9Iq+Ayw",
+	"RqqZ0ei5c4xKNQLq2KRGHi2SJLJ8W3BOjRRUbsQqHY3xUIADEZ8zoxMpUFjXWQb7AdNwKEkviFT3nkUK",
+	"U845CwZn5Z4k6ywKr8UBtZ1LEKNBYEuEvaySJmDGXUNhC7URqqxX7bTdZlAanYQTUSkW+A4HlohtFCBa",
+	"VY3e8eONtd5H+6USr+KVmiGgIY8F0v3YBumapC+KcDsWojP5VYMwTa1yGWo/FlMu/XBNmcOLwpXfIAmw",
+	"9MMo5BbzYQ0ZcHbxPZICZ1M8t9GiGgsuNCJtXygMJRTIfG1EG9taCAv2pNlpNzvdi3aBLxaCNhky7lIU",
+	"B60oXzR6zXar3cmogCnxYSMyek0kglpYcjd0SNmvJWJlq2RcUrZBYZJsBY2C8uUm9MCbEQlrFaV03y0j",
+	"0I4DmMrKjtv5IMrvaehfD5S61jlK3aetp0+NlOE3Qvlbpxh3icOpyBH+EnV7MUxja9pev/t7E9a13e4c",
+	"jvMtJ8XrwzPDUAZY05XKifGFRA6PbGK8W+Oh1tbbE4QB5L55EBSNxo9Fidk0ZpPXiUe32a/zu94wwlrl",
+	"rc/z7CaFA72okc3dX6r4o4DxPAR3A/ULaBfCewrlqJkIPslnFVEJNCehnlAafHupehnZCu86vJL8dNeA",
+	"6MPBL8lJAnT1EzDlNgJXTX26Sur24BmuErzi1n2nciEkqnezXrJVjBkEV/DPVCcT8GRigVjxUMoJxfRI",
+	"8FjB8psfzYMQb/cq7mArnASxSkGTNXMH1i7C/TG76cMU8XM+t5hqeSnPvE3Hx1CPtIsbM6zKupBz6Hlt",
+	"greMl7ZY3xg9gIjB2fNIpcEv8AfWabWZkDciUlOR7yMPJQOoDPr+BGCmYqjiJsAQNRE6Q9i8lP03XCdN",
+	"uG3z9Ys+VhtZeDrzViJ4RsPJJH+IEeixSuMWQ1y9zimjOnZo0prAVrF9FDbom8SCTy5lFN4ITfiq8BFd",
+	"6KLD12LOVMwmUKbBJnzOtKDIL6Dbm6GHkmWPRM8ijFmkNNROA2JeWVAWH4jTuLwdF+zu+VRoV6I9jcUw",
+	"/AKDIHvDYzr1x8bP7MepbA1DGeqxCPqeGTx89Of+ltzIxiqvoEaecuP4mK/+v8+8+a/frv7y4+Vli378",
+	"6c/ml8vLP//0n39qLCVCvcaEf3mNNzptl9Em1+ahOE4AkJmsTi8WvghvEGsY3h97C7IJKMhhYQbyL95u",
+	"Pr267Xjd9l0z93PJK2/gbyTiS4I7pYlSUVCUjTDosccn4DhcSrisx/LLfCnN5uyx28uGngqfZAIaKDqt",
+	"9mXDu2yEAfxq72I+wvY8+BgwcKi/+Wi1yQ1fNW8IXwzETUvPpR+FUrTyQ2rddPDKcIJXlmV94QozdJoK",
+	"d9vFc8NdeNno3V424hRfLk7lupGC1Q4X69T3hQhEcNm4u7uU2EdU6YOWttDh2tRmOI/5dCokpcHcrzkN",
+	"T7phWbPbtSpazpCfWg+oP4j5tWA/9jUfimR+MY6FNt/s/4QJLjxpRBS0UIHjZU34VmsSMKNCeCgxfApY",
+	"UOVFfq9gNH/wUhTzkvWHFdYFBMbg/Heg0AQc/3EUbOb4ExBHvt80K6Mo5cow7u7qlljnh5gBIdo19WnG",
+	"AmoY3Glz+JqJBURGS0AAM3Ug19yIwHqfHLZWPQw4kKeuKJLATbeVwji6Nf+srIgwd92pFgK+WE8VxBjH",
+	"sOWLbl/4gEO+KpmhI8rhr4zovhJR8JyuO7juqzGQOdDwDdoMfJiI2Fzwe8plEiZzZJcsod06Nf+D7iso",
+	"HS9+p9Nu33m5JH/ubt5iRZbRaau0TLGYrFjntXmg0Ubt7H1m4zkcBTguNhRRxIaxmrBOu80SxbqAnvj0",
+	"yX88Y6ft/wDvJ4rUTAT1lrFmUrNByxhVktSE5mghZxyfrlkIeGsz4+s33L6FRtX7rRcLPJlud71pZbML",
+	"1ODQ6dRfKOEZxIihDp5pojJXECLjGhSRV1He4whPPPOnayGmmQcLAOubVD7ga5POfUAlD8jfDghxk1Cb",
+	"984f8Vt1P3+EV9w4HtO9t5MGKO5EFLhtocc8iiC8PRBb7IZCG86CUEcCoJtrl+oLV86gHQ6ELXaQAQiq",
+	"ZK7ygRKuYyGB04R6/5hOeCSwokFRDFLIUYjFECjIVPhgfkekiGeIFKWiYKk+AkvxqDaiTNRhMh6MrJNV",
+	"DL5eOpmImMVQCyNkILao8vlIa3xH0v2VhNmSaBQEeqRYAdx6K0kO5U2YcMLsW2EFvc5d9y1ZQb4vpkmB",
+	"gXw9co+tXBzF3Bf/VWRaX2g6g68ft5c7ykJ5s7bx3lXrr21xjxXYOGblaH5qM1SyhV1vqOSExbNtxyoO",
+	"RJzFSCf8GhqO95f11/mHQb0HNjTnJP0txHDLZB2ju5vgT6PGo0AJ9lHL6yysTIQo5vna1YuNEeETyn98",
+	"8QxQd8ByUJSHLUdXzt5ob3jlfVTiKvFeELRNheidmOVebiMLYEuM5T/kRvYc1NHZP37v/OP6X93gcfqL",
+	"ak8fxR3+87H/QrwcvQr/+/rN5J368PtHfZH+ffb/n/+j3eken5w+evzkKR/4gRiOxuEyJM4ic3lu7x7t",
+	"/bRt+ljNIi0KR0mA312RIYeZnbgAbfZVcJZh9MKxI22lgKoO26Pb7JcFrOTlyQGVFGo2U3EydoYdeLWA",
+	"EW/supy6ZBIa/9E+IFuQ2f4EKIyFqHmZ8XajrotqaiPisPzq1QixfAH98zJ/d+PC7TD/1eDJq162/V1F",
+	"NXawI9Zv8QyaKtvm9cQUw/xy7mAmbOm/5V/6KtvkWCRYlbYxcwGwSBmNg4DEPHC+5wMW6dSYFAFPhO1r",
+	"9spNc1uV+FVgtRzWREhGEYTy11SPbpmVoXfMdQeXDAQmVbMZVHG7yfQjpUXgEfpXkTh6KpTZbusKXY14",
+	"lBa4DpSKBJf1VqBOp7G64ZFTIjD+nFJRk2m6BtO0TPG0O4USVYvlUsAWK4faMFsTgWrWXzgMJY/Cf+UH",
+	"PIxwH16RutoSaGwq4lDBMAVkvPB9uovvA+udvS5mlOIVE5CEE/EPJc0y/nrxHFqIeSKeUzeVZZsXsU1Q",
+	"FdmzMCSSvSR+gIVP9MkCAhplrnKT+KR1Uj6J7lHHdbt6ZhNt5OfBjs70dBTKegLUr92tKd+Fy7s3opn9",
+	"FOwq89Ndpf49I+0bAiUw7CVnS7FIBCMRIzV2qNlEmSUtpYCnN9mh9fKdkoLgjfZWG1nBHW2x7+oDZLUK",
+	"PfFR1ZP9MY9HGTgr1ERI8jXyeESPsvMhCaHGKJcdg6x0jPvevOOpkWjxBaCDvG67zZwUQej1T3jNnX21",
+	"KJQbJf1TgFUAUFSjJxtGQ/2W3bqRKc2cOpwqHSYWgnEaU9Z+Lv1m4ZuLb+Pya3Pp54YPg/53UdSVQpNT",
+	"1Fsq4RVGskUl3RnR+xjdtNXq+Z1K3qogHIYiqM/2BrS4vP9eYLw5IDSjm9WryvPgqKAqb/d4xKpwImwX",
+	"8NVtBBHp5EQM2RtCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHht3Y/mJZ5RO4xLOl2W7N7ugCy",
+	"Vg4xazXTX5UKZmEUEdDeVlHLs6xe/SBRy+rTeRH59nh35Nu/xtwX7JWaTrHDNzvys9sX+9NKjYDFa5aM",
+	"gHa9RsCjjYyAqhmyZoGDT/pnCoRSdNz+ydzdbLA/PTIDYgMRqRmIj91PGS3ij396ZK7+qZWdxN+NjO2N",
+	"jPZhjQzoy4NBdhpVxkZntbHRXjI22l/L2LA9hzvYGqc12xp4YC82ImnG4QD/JkkRJcP5RIpYMOygb8IS",
+	"fanhcA8Q1tW2xdFt9svKyD7ErMDxpCFa0kBAaqVzPmjloYUyShF68g+amdkuC+VP1I3IHW87I/DuhKPr",
+	"JK+2JEBONheSABsv3x5m5QamkMzbEivM0EXGhPrt0NeJxQBX0heurZKJSAuEf9al5iNxAO+B2nwIc5D4",
+	"DlYag9uYfHmI50OYfN8ZG3ZkbNiejaGSGCtD3Pascv3WzrFPMeac8+jh1BqJkPT2CKj3IAuUn05I0tdF",
+	"Tyc8Jv5zJcWqGOkLe9M1PZFnA8yDCS41mwbDysSMiic8KSRkhEwnwFsbmJPd1zdmEvaDbDW3KjTt/ceH",
+	"Fy+bndYxa7VahYfTeMyOlBwGugSAgg2BZlzFPkCcIA/NWc+az56xwT2wij2YLc9azB5qFc8qk8v4UmaG",
+	"sUdWrdfxwHz3Fgxqb8GI98D8Nianl+rA3Gv7FjorMa1yTqcXoc6cgrKIyTCMjBlj29yXeHerR1NPcbC1",
+	"grlmH168NFbi8/O/P5yoFTiaR7fmn7ujnGtUtT/f8QmSD2OThsekQqRNDZUgYGJi2pPNxoppAalSMWeD",
+	"FLSMKzie8DngT5Ynnd+EUrwvOIPfTEnoqsSHMpd/cak286XnxH7tOtYaWQPM58yTte71P9ed3ytAjgFU",
+	"CA7qyPihdgts3gyzTTveoYHcnXSszzdmYl1XD4wO5SgS+UgIgTGYfUTW8f5sSgd2KMweW6UbeuQjHsaL",
+	"eGk8U+iJUTIL5yMKaK7hYDFmLYIc10wWrH7GTjpd7CCAk4n5AAcul8Ful6PaeJM9w9r3TiVTnwvssERm",
+	"BCgCBhjCWoSaxeFonNRqBfZsBPZg/qnjHUJuEXP+ZwRE0NwSaii6hrDNlIeBJWe3zSrQrOV41Vmi2JTP",
+	"l4XHvsm/r/S8Br4nLl1EiblEZ30CMwpvxK/Tw4jLGRDcWLYiKMAH8G5ofypxO2AoX3u9923Nu8hnDoGt",
+	"EvB+5BbprZ8F0pXUBZB0AIW2SDQGaTxszYNNX6+QTvn8MBL685wNuLxmScylHorYA0/dFvOyDyi5rmsO",
+	"iz5JnM2eDAOj9GIBXj60YyZjMdEiuhElUBxTPv9mpduhXjZ+zk+YMQJPHXeWx9yF7ORxp7O5yNNMP3CR",
+	"d9LOkT4PWjglNCOzGZ/XK/Q3KgwOdYxre2AjESUqZGZ7sacR90WfcWNmFwueXW3uhAfCg8IIAAAcCFsL",
+	"UWIGmhf51rX6p1jJEb4++HkwRVt2Wv9dhYELxzwoGf9EhHd5GXcYXRS0LLSa1yjmlmzvcJU9y0WjWSe2",
+	"z6URXusBLQuvHd6Zrf/497NDXSKPpmDnNN6CEBS84NLV+4Vj2xOlWxgfqDSxXq2aUTsKy9G2ZGKLTinj",
+	"CbbEU7eoNupODZkwdwavbCDAoQVWRlSBl7I/RW3Wd15KaHElSjldio6ufhD981k3y+fbDUtjXOLoBDYU",
+	"zsGWSu7nNLp2e2VzTbf5e6k0AbjKXMtFFnPGiiJKym2ebnN8Z/jNjWs7lqZpm+9uM6Pv8aXLgnGfikJs",
+	"BHuhxRt4Y+uIz51RUMgoTuueMy1uRMyjXOuBiiE4DbtrptIoAHxR3GF7qA1q+VoJdmAbxr6hqHYV2xJF",
+	"pdemZP+pQrm6U7Esaeu6BdVMQpnagRDZcEHWB5JpcZfBCczrGQV8bpEta5DjD1kWZSCAYgz7/ymmtUMD",
+	"YlFEj27xh3XtwaHZKHBDzYQMssMMQmqk+VuMBoF5HQDgHswZlAmFhB9PDif7m5hTfNfY52DcP8Pfy96z",
+	"qvboreVBrq3uqKL5mCAaIBhoYX25nLOJimtsQ7Z3BtNhuOs6r2tH3nnS6uwpeni6ZDs9UZWpxkX4Flsr",
+	"JlYsDt/SbKewmiIS6hZhkYwyucaDPJXwI37sMSRRYeQeSUWA9pxdizliUAGOM1xO0YPSGhLMidaiSmog",
+	"N9yxNR6Hvy2H4TezXx2Yiduw3Vo3LIEpI6HbXru3HjY9d8RgxA5mYWdIkIlI4tDXq7Ba39Il6wDlx4Lp",
+	"KZeEGgDkdw5C3uy2Zvdk3Pfo587pxP38OHA/HrebAZ/r/jP2tM3MT5bbrJW7B6bgpAjh/aFPVqqY9UOZ",
+	"iPiGR33H81pVwJWEE/HR+MFVWOzwrM+d5tMrRGJveyd3P07+b/x/wf81J6FME6H/rzlWaaz/Dwb8UxlK",
+	"eymSPBCE2bZmc4rPVBzkZqoz7leN2r5fJYB82XirRrZGd50j6eYOaNj7txQbT2wk3vAEHc3u8YmXMU80",
+	"ep0uFsb8XUWpmZdOq+s1hjyMjEI7OfUQl13rYRo1ep3TzpOn5M8a49t8/7R7fLKFhkDprwJwTye1FI28",
+	"DEdpLDIaOaibg6oG3FTm83BS3Og4sE2hmdVUSD4NW3bGq7b7e7xubziaUA4VlM3lemsipKR1irrRabVb",
+	"bTN9NLpGr3Hc6uBH2frwIAgxmPQhNuNNgAWPIhUo2lTVVLJK5n3OPrxm5r67L5Tw0xgahj5fFWt9Qu0q",
+	"EIuLwxtXuamPeaLiI1+lUyWbvgrWgD6/p288hy88h+tr8tWvNi90dg+v9HyjCOgotYeAlsaI0iyUfpQG",
+	"9QRrcAz4EGJ5oaw08HELMfGIliMpK6Wy86hL4zM64VGEXIO4BKIaq+/5wmONSZBK496fiyRBcrQPEceC",
+	"ETA2+x/en18wIMJIB+5WPfx6v8XOkMkz1AzouKG4BKzVHHpW4DFlzF2Y3aqOiWVheRChW+qLfHP267vn",
+	"r5rddvdxA7haPoj4Aj3XXgc++CjM06mstNNuU9ucbvSOodHOF9jGAA1+EZewstOIJ0MVT5rQUCfixpVX",
+	"rF6IeCr9MfP5ZMrDUZ5g7w3+RQ2H6OfxKAx+lQnYsGaYzfaj5nH7otu1BuhW7R3ZItSVIcvfcu8N9Raj",
+	"CX62r/baLqs03NGt70Z+14M+ye2TY/mXr8yP4UWkIGYCoIrNLhMBOHfLG0fI4IHummIFDgkvVKPdiC18",
+	"Pvt2H/F2D1IU3wjXbUg6FfAKgN6Y4me1ymakRivaSsZcj43WDSXG+CE112KW5GYOrJRDFQOPN4besDCK",
+	"wFptISFPgzBhkRpVoaVlQ32jRt8WmDFNllHCLSB30WMRNDzzFwXsDps5/NTh7aJKpf1Y3spK+UAkEHS4",
+	"hcHgmPA8IC7LQvTOrG2j13g6fPIoaD/pPHly4j8OHp0+5d2h4Lztn57yoN055ceD4cmwM+gO2oMn3a4f",
+	"dE6DR37ndNAettu8/cT4ZVNjtT7tttqtbgsawWNxE6pUv8JHNNzWp1D07+sq5n+HY1Cnriy/8CK1pjHO",
+	"jGiuz2IImcRhPXBbsHvsBtSwhSh4n9+ylZXw++95shcqdv3PczYFmy1nQtoUPCIesr617vuIOw9dcBMG",
+	"PPyh8dndF3JMm6U7377MBxjSvVvz+cdXycBFVoJQWysEoDAwMwEQjo0i0K32KQex1REm2+jqme0NGMVC",
+	"aOx2N483vjTA1p6ZP9jqSGs8QNrpWojpQk2GmOf+Dsa/RbeNUwn5Peyju5SWUoWd4aMSZGfTbCBGqWQD",
+	"gVyVECTDCLV7zECMQqktPIg5bCh0HamZiKnirax8gxRyfp0fhEVjJt1Z1ksIGai+wcd/Ly1KTRSpGWyL",
+	"oeBJGguLvyYTMXINaKd3XsMnYIyFsgR3pCyeCiCMOBMD4MzAIAIWlpgPMrwR8kEc1MlTqH+A3SSQ2jnJ",
+	"+RQf6EHsArS2R0fhMvSIdY7B0zH/rUI4yaGsdPMPn4r4t1SG+QGUQZdUDa4xUYGIctOTIbi8VDHjLAFS",
+	"Qg/BX3qNhL5WsE1z+1oNGbh3O+mi2mzT/E3/Tqd/DVl23FU5Pa+GjMOxgVXWNyKeGxsWHH8sNp3i1qv5",
+	"FOu5Gp3bStbnpTIvogyIxRCCDGbEiY1C43JqxjUj3RHKUYv1pZr1CxBicDUWzfpKJ5oCH0sFa1SG6I+V",
+	"FtJmSxaUFL7DgpLaWbdsrj0esLI4wE5F8KTeLegU7XTN3U479H/M2mxHdV3X6SDVzME7liz10kpGxjuC",
+	"gfAoeumWnwznBXkomdt1knBVOf1l67fghSRjsckbSPuksvEhaov5a4XfYz6+qBgNVfUZ6cRqvtzwdpKM",
+	"D6SRVpuSlEDFIrqBIBPGUpBzY6RFVr9Q/gPktzYHJNPdbgxQNa1qdjZicSMkosyVuhvQ0sozixP6DG2V",
+	"oNHUkqNVSNEELxcP5kGgWTolYClIFFkO+4SRFBmnjfXpjgFSq0czPtes76soEn5iPv0L66s00QkHJvw+",
+	"+8ul7EO29Ncp/NGi6vXLjExMEFFoCd92WxuTvvcWVeb+8YnB/C2irJldMZjDkbKNY2Tfo0KIYzXTBQcR",
+	"BZUA8feXUHq8lfyiXzyY0+OMINRuVpC8HokvUxUnlQkp/PO9L3s5YglMhwdeu9WdXralvFiYT0M58lwl",
+	"r90PntsDXk7+PRD939KpZ+XeM8aSDETgmbPpN/zYQ3D/bQFKzoz4oJ3I/TGupYfGI2ggeoPaYAeMoQbQ",
+	"ecMwqjd4ihqpOpTyupSOy1cTsCmtZer+YFE+LJ3V6pDJBT38/hkmztiUx67iUkJ5emyGHCcOMqasVkML",
+	"HvvjgrBM+Jc3Qo6MpkLQyb3QgVYGas1+CF46y6qspGoDbhjCsy0gg3ZPK/BVr4wAT5SztcBKToTcCInr",
+	"F3wJ9iYBcxwsLLT6zM/4Ivg74FaW2j82D1hhAp0X/vz3HLiYjtIRaDkYQzNK8mhk3E/CG9hJccgjyhJC",
+	"0LV+rBIr5+sjtLQZa+mGiCJ7O+pDmrmMB8oRgFjKgKnZQTTK0S3+cLemKCU3QXsHT1Gyc4a0toUdg9yE",
+	"L1jqmGPEX9yko0sYcf/abGK8373h0O/jEuHAqzyiDGB2GXK2xBn6wOfZIYehBwt4QzTIgByad5REzMog",
+	"bGGb0YYC1DIsFCjqtI3ZrZwG+2raKTdtea2UvX1N2mhHVfMC02gVpq9tsKiniNz6NA6fP7/bPAs0iGaR",
+	"TtSETSlRsleCYMtyA1IwDvWoUlsdOX1wu/tDKrGPKExXYOb6QWdYcTIgPql8R7tmwLLPQgQbttHJFjuT",
+	"LAwKhUYlsCUxlwtlZw+jARRsQajYaWSFQY+WCoNcbPrclf4nWRXQTIjrqgqgrbcOzU7dcevz/OFTU9uQ",
+	"VhNhLe9hEfAozNp8D3em211iS4F2LgOyW8bbuGRoTTv9EukdYePnqAGf2W2VQfUvoY+tryx6WFVFZ2jS",
+	"uR49W0351SuLDrQLfoEII1W7qeIWOLDkWxvzAOfD64RN+Tzbw1ZCuYRUFAT+9DXlewjpZ53KR1PpIQjr",
+	"WmdziZp0uWRzIVmpCHJ6yI4dzM8Oip8IXg6QBqnnnWFFF3lLTpcZW/04WEMvIoaFwayfTM9hjEjLP7El",
+	"ovZqNO06rFBooMo0gCXsuQ81cHSLP+yHFLPVKUiTmlMi5ZgwD1ADOHH7Kwo0S2YEAnO4M+qkWs1a+JRa",
+	"O7oH3L+2iJrk+4w5PAtBuebiwJLpSuNqP57OXL4t38ugPfJb8uWzKoMeU1JgswN0QoSIf+NCUK119U7Y",
+	"oPGHqHpaH6ipLGWYhDKcpObJwPlAEYxiNCFX11BRpLS2IulxoRqJ+9fI1aQBs7WDZU2bVCblQyt3Lpx0",
+	"Zte9Vag6eq5kEnM/+eMWG1FzhisuUrmwiasuytUhKXnYkGyxcwm38UE0xs/zXFlSGgkoSgqHqBOwGp/a",
+	"l7G6CFGuLEgWKYkhlmSU1FuGuthVVY7a+uAqJ6tTHBV7wmvMoMYEApNNCkTvtFHg4H3ozt0HaqGm48Sc",
+	"JfUnyVfviXxNXt2bYvdyPvDsMQwfJlpEw7WFeIWVOYjI7iOZ+dE9Ry10CCds6TQd5lOoSxmcYRpFVHrS",
+	"OLUlVYX6LZmM36kZ/Bn/Ch9d4EzgZzvNwZq6q2JsC8vHZVBAHUDpKKvAymo7zWGTiHiis3ARYudrxYY8",
+	"rq88iwxAOPYs1JpOyjGODrChKedUyw5eEWG5gMc8rB7DeA4KJjE+fcNrpIUu2AWrdfsUE7zwAz9DwOSC",
+	"Im5UtsNYCKdX6WCBaSHTog5RXN2UVCyuz5wm+NZil0pxpOVVNPU0HLk0+eZo2OYlVrUa4RthpiaMndoi",
+	"A7e2BqRs3gArxgZ/uDS2pNJiF+oVu5Jx6EPiv2ItfzGChYqtpEJ+MLcR21xWFL0zj/2eqoRjjSgPgiZ0",
+	"ZJVUY36gEdS1vDmf1BXQN3qN2ThMRDPiAxE1MmbdP516bTj4GHeo0uTD/QrHyFylsauTsk7fp9y97u63",
+	"ZIE8XsdwtG/zDZE9wzVQ/ZB7zY/0EKbTGJNL6PrWWzLxLWzHSvCUvKIr24UL26zn88hPI56IVT0wjPtA",
+	"sIRenwiM2Qx2BtK1IDKU+aXdYn3oj+hbvlIeRXm2Osqxh9LY1hF6llYbE1UXIp7wiZKjS5mMxaTF+lBm",
+	"79pFdTqxiSewDVGhw7IDGRSQcIdm4hNtaYN1IqZGO5h/y6qw3TzAmu5jr7vNDnuiaV4RN015/wGZ95lV",
+	"7xpNir15tw2or4Uo1cmdpRDTdmwcgJwg42DkA3tUHm3ZogLvftDelI0aNXK5G+cEbMqzftrOBemGQhSp",
+	"yZ0KwsussjktalyjU6ihHu+w1JNUSopODUyFxyXVRZOg8Oie8MjtmlM2Ls60LSqnJS0qWwnGGSClV6k6",
+	"2mfQgGGpxepXcNR8Qm5Y5tigi0VxPtINmylCs4+kH0YhbrSj2+IHK2soPxYubexigy/cop66sOIrZIYQ",
+	"dFiwYQhl+vlk/cIolm010jY7Y5AuvqYtBovTSDQRBaPafDevBNo9C0RyKndH0rlEsYkQ8GkaiRa7sIcM",
+	"nBYJTwSSEs14mFBMcy40UzGTqtzA/5hG4sy/JybMrQEBvdtyEl246jO88FVj42Yd96rnCbpUB8A3oWPk",
+	"N56xZaxm7YS+kqKf0HD02meuXJQ++HmOQCGWxTM7EDpdPBHBSOV+sobJ02Jm3d55DQihLFFtN7Zh78Qr",
+	"rXJ+/e7vzY75NI2ohXXUjMyx1gTWJO7kbRvST7z0nZUAyaUf8sia6bbMFcpoCxShcTgVh4N3z4Rqg9J7",
+	"Y+PVFfkapNqcPJpyHkEYVJOCFi5dq/RKNNbRbezecy/uzmy6VuaASecRlUmY2AyN5V8ZKaPVpEdwrhTs",
+	"FpEWxJAS4vd0i51FWrGp0jocRIKqXHmpOqTXyg3xQQXcno+Ff71f/R28Ws64qSG0ll/QWpjG5oWy0rWi",
+	"68BdW7EAmsEN5DcWiJf01cQ31AzcY6lmQAY6G4cRlC2Ywx1dPzjfS+gJzMgfqoSesWQ+hY0Yx+oPJpZS",
+	"1SWVcjV868f0IVliH1NrLNUF5rxu3egcrSV8ayYbMFeiiFlk48pTEiZ+U0Rkc2ejVNa4TemOvlJam4OU",
+	"ynx4WI1iofXWL72DG5QWfB87WT2fS19Eu6ne1Tr391SkIoAXDjXD50TCcS97UA+C3vOMz83HZkqAZ8ZX",
+	"k0mYPCO+Jq7pg4QgQHWLPcfbGd0GzHlUUmMellB4UN2I2LPlatYkKYHdhTt9XcE4T9QUR7+FJJirl6W/",
+	"FwsNSOr1L+ggja6zGYZlcYuqYoao7QDXj9V/tgNV2HYLpQIPO9qlmJk7tdhHKn6wRNxWK0C9j2NFEDch",
+	"VEkBv3vZIWxeGZdwn9O3TEV2t4wyInjmIrsFCRke6HkvEmPV6PVV9EDmvVM8x+m7w1ACZmd2N8yHpHIj",
+	"xE6znJBOIR1kVhw6UtsucteGox4nv9HrbuceQhgwNzjrEKJe2MYYkZVwHlYYyf1osZcqitTMiBtP2Bvl",
+	"E/QGJFaRL7lv9ou4MY/oLxCA2OvXkYC462ohAlFuq3CoIx6GUbSjGrBT5isphZHEtQQBz+2V57gWW8Vf",
+	"8HFl5DZ/skvbGCfJVPeOYK808dOWikdHAMFx1G13281Ol+7UWGIAqI044Iz99/n7dwzf0iP+VXr6YZJh",
+	"uechypxblB80m3AZDoVOiNwbSG90JeWAXVZa87WLShbf9yU97JLmjysLLLvhggo/Fslqt+OcrvmGMKU3",
+	"aOKnePH5q/cfXr/8398u3v/tl3cQS0x+nm+CNo0cXisfcaC4Iq7H+pgirS3APWGxxP5nxDuAEsvfHCug",
+	"b3iUFqIzVmjKzgv4S9Fpog+PbvGHleSQn8Y8gYfqJIwiQjcLEzD7CIw3MUacKoH/wXvi4O6BxBHfxlqi",
+	"dSzAC3gBxunWW834OprGnaelTprGB7d1t9uWlYxO8NdvkaURR/6DRpgqKFQJJ8LtfIDdNrt/h82/ffDA",
+	"TrJxDtMS37D/etg00tgEceyxP/eBzNF6ekoKj5lr4M99Foup8YswrgpvYY9T2w4TCx7kvgJ3BENfDSEo",
+	"gHMANyjr29d77Cp4YBaH9bbZiOcJj/cL3eKa9hqXabt97Lv5gV+36JnEt/873OwgxfVfTV3kveEdOCJX",
+	"qwuUxRnXVkSDvVRHt935roUL57EUu5Nuel/HPz+H6g6njrdXugWKTuu2rzH96aL7h0h09Stczkkpaypk",
+	"gZJl8WUaARWYxd7aqhgkBBrKtbKE3itlOawjyOOYz8uIOJdRHR8kjuMGexsbeNcF1hyB6I2QiYrnrlJa",
+	"fEk+pjILuE2VisD4RvmHckGFvm2+aNr9SI53sd4kH/xbBC7bRkWf1OyMgYxs4o3ZJFON7lhuf2ZqgD7a",
+	"NF9lPzW+F/x0t0FE5+E7CY4+s3ebCxYvyaomRlpXxD/jsRirVItmMMhiRlOlk1Es9O9RjoUjUbEYxgob",
+	"yfC6CY9DHgwwwfXH3kVb7pDqIxlDid+kZ4QhN5dFjcIbUcbbuvme3MUjypLqpS7RW/B/ciHCXNO/y2dB",
+	"N3yLnbnRo5Oj+VxnrcDUAgxvqaRYymheyjXul50wJaP5s6IfdhNq64at8LyWPa5L+V66CjpsYkb/wmPi",
+	"iy+mRNHfBzpOnoj3MpqXQtAbjTPfXbvt76yVmBNBPGdxKnuMQwkMcadQyXeu1bYktVxmdeTnoAxwfKBU",
+	"JADNwlsuP47mTPMbAQB2tqouTqW2zb4uqZDricu3K7KI+9cau2WwCqhqmBA/33J8n8Zzz3UtjkOjmudV",
+	"95cqEVWm12mZ6VXKuA7EjhlpD0hgjrXZ9tT7PI5DETCVJghDgwVdtvMS6r0gjInFiUTdHgXEbhHqZwxS",
+	"z7NQC3bS6bI+0CRO1I0I+i12nnAZQHeVeXm7V6renFAMSt8cGXJD6X6vMEEL4YRyzWkvCYU+emG1YV2e",
+	"vjPZLE+FbcGD+k04gmUKxdWIXgc4nzr5FIeJ+BRCARWlnQn9ADY7dNubg/e5ksNw1LJVWh+FVlHqqvqk",
+	"SjKUYlRaQXbO2rP12GvEqXTZZmt8fPOW9/EWNkOnxGY4vfOKOsgBMm9INGkERASbGRQUPIElghMvdBgW",
+	"7oyD441H5qSZU2o+1Ij9YnXvVwm72GWoEvGldSeJ5kFQkOecabCZ5HZIcg9SPpIX8zrLR2y13ub1I53a",
+	"60f+MHu8s/ker4zU3d8e/zYDeR9SDOQVE/YslIkyx7gvtnQdCGDxSzPms+YAjmaIrVc6+EeuCLkH4eX5",
+	"LkV6BcejHBA5Dq3nkcQ8EaM5Q8JTW2fbbbfbzI1loZLBIygyBg1NRjtjuW5G+5JHMDqTTHyZmu0P5XmC",
+	"HuxHPJzoS2n7qwdcCw/6taGSHorxf9BoYuGDtANinqF/UVLkZ6bsuR32Pn3S8ETQJNQva3YfTpVZYJXG",
+	"PhotW9BOmcGRgj5M+zLAokEEgfwOjCrSfBjDahitVm35jrWFA6ZkRtRUyEXt0y1EJZwqywdv2CyUuodG",
+	"NMoVTGdrj+a187/9is1rQsP2f5opSyrmDwCxVkoEf8gHiMBr+1k0ep0u/fIpXBwy4lY4wYJLaa7A+nLU",
+	"bDD7iKZrFDacFE83B8Z1xi3s/Qodq9IE6ITRwUunLFHstE0lt+CCjo0/OBBCZpxxtaM3Oc2ReyRA1Kgh",
+	"m3KdZOojpzSzvblhQ1uJiszHD8u5/bVFEyV+biowtmTe3AmeUWIOONvDXjRfyRsRQ/sPFawwn0slQ59H",
+	"8PVSWBbSuS+yENOC1i7NgsBgCn6fW6EGbHCvIWQ6MTNHv875JDJzt5EnbI2HHzRxMD4rhomgopoPNKGF",
+	"lw3R2R8LzimCjnY7J49Pnhw/OnmcQyLN/FPAiIAGIe+ew9BfKa682S7PPO87r/AisLgF9jt6jx4rvsal",
+	"pLfoXUrGmiwMeiz/GuZTxswIeyx7kUusAl6Wk0JopADhS/3oCKHiYpJG7aDsfmvB4fzbYowoJ+D3GxRe",
+	"oeBSFAnR1D5f0Xk2EskLe+m5X435tXqiFm6x/xy/UjM25DE0cFnaPwAwM/fgMZzEdqrdw/UBYB22mutV",
+	"+Gxr8RqmItbUQ+AgOsmJAPSHGMCexKQcziE3CfeRza8PnCETndqxGQoYCw5CaHOMhc+ZCQ+v6DWi8FpI",
+	"CEK0W0/NGTWOhR4rc0m79eTUjH2oUrkyyQanQJBO1+A0oH1mHHV93ShDZ6CgkTmIrdNP/tKqp2f4EbRq",
+	"BQv9bhvr2R2Ctw0/njR6jQ4e0rUM6W+tHUY1Lo5Kj9W00Ws8foJSpX0IGOPK7QxA4ceTJslSFQRFGt+E",
+	"N1kA7ECF4m7jrK9OmPIwroX48YO5kbmj1ckIVRNj1nHC52xADZfgw1e23D4glX10636+2+iU3O+ArCk5",
+	"bVY0y0xbhXDfE7wJpUjuzbdej14QajPsvQJY2w5yBX8SJKARU94y0UtVJE+CLuEczPxYRAHSdhD2Q0nX",
+	"Ar5kXsAeELbDK+OmhzrZBm7EvUrNfF917qILYmNjyUyhttp4/1SDPGwu2RGHZM+DkWtjQ2YMiGihwhhL",
+	"UOCVTszTHqjAXig2oIjMH0tiLXOBsVaprGd4nyILLsiDEFli/rBO+A/aBRKx+omQdFCUIA/cYhD0pDZ/",
+	"ygv4ahoKzUYKMByMl2XjeVgeBRAQS+IP0/BQZd8Wc6EzWTBG1xn02++VtyAQD3GrAEC7kjYH5EgcZ+o+",
+	"N0wqA/Ug9gs1RygZ2AkxLppGYyVH4B4mYK/kzBdy3+wEIrwmwGNUbQ/z0g91d8wUmwo1zeDgougPZtQg",
+	"FxQGi4zVeWBx72Hk5DAJ5l+4P0ZHJ9SMQjRsMCd2GkLt8SFxJFViDn17UahZoqIg7yCZJStrGDZf2CN2",
+	"dgh5ted75ho0vEY+xvh5XfjoyisK/SDm0h8LvYOwv6DB6INkm136s+M1ENdnK7KIwijNfUqiIJ+QQmFC",
+	"nGD1dGmbp1FNpxY3IuYRxlgOvd2G4W5M2Os3G3oBgTkzyQcw6mMUq1TCpqPS1WsRW1KKOKv/oCJ/5oSF",
+	"5gbmBJysazEt8XzN6xxq8331FMZzzFQUUhhcitmmMlKOvLMsHquJYd4PGWcBn4MBPGe+mgjH6UShUs+Y",
+	"jFPgz5MBm/FYGmf4GZToY4kOpiO0KE89kHBZxphvBkakqgiS9geWWyKOP3zUeNzqdJZJljdD1Kqx2LNQ",
+	"XblA8IyPPlmIr2cFmCXDe2quGXMNjGTDrm9TFNNouwJNKWYfM8YG916NXvekfXy3UKO6XM1prvIsDA+k",
+	"OXQipuYMRMJKB+zcqCj7bEOpjJHj/ATf5tkKundZ3Xj+D2Z412KeqwGid8PayEZuXDpR/vVvkbgRkS7C",
+	"TefT+gsVRbMxZJYgCbGiqCCrRC1Zps4/Gvl6JB7MF+oQCtmuhWEGInF/MvI/4Fo0kzgcjYBAYRiOkB3n",
+	"tsEng3CUqlTDhPIZD5NQjs4sqLn5MFfC1Layr7GCCeBL8PO8wdL2GuL3lL6OaUKztdpeYwzptbZnZoNH",
+	"If484Yk/pgvUVMjnhQfm+HZ6nXYuG9Y9abdtOatu9B7f5ZYNeH/91sK0mGl0BbPAo4v3cKu6UNaB63jG",
+	"aOawEDFPxkNHJ8JI4kGJHVJgeFwZzX8t9C/DIY4KupKsPO8w/Y9z0989frTRChwfb7UEJ2vXoHv8uLgK",
+	"J8cLq2CPFBLTQDioHuQN1sgH0+hmqX6w6sGiN5dBXDLbYa0tN+Td1SGags15t0HqzZyKtaTegGgJyk1c",
+	"CW1Fds1dqu+rM7ECydN1uIGViLoKzEEwLciqRBh7Z1TOi1XCmGNxFcG2GC9RgBxArFfKBvUwzIf9dGDr",
+	"aAsDC1Vrl9J2ZUGR4ZKh6zlyF9KIbBSrWYbSDfkfHrTYWY6ejT6cI5Qo65ujtN9jsLeLDSnG7rqU/Q+/",
+	"XrByW+4/zV3/f6/Ozl/17VDyzK3gzi52iWWQpthZBp8yB2LKXkJxicNU1UKYIbw/rxoDYLz2qa8yiOcf",
+	"U1naUWmGsHNDZRkcan2tZzVhqX63A7/bgd/twO924Hc78I9jB+5g461ivnQWwEAYA8VYFRXY0A8BAvpl",
+	"KLFVHSLnIHQAbJ+zUGC+A7WrMbl9rxrYx+5387C7yljWuQ1TxYLpsZpJTNkqLdhsrKD8TAub89OrWiw+",
+	"YKv89lHCglzUU8kVcenlc3CaXUvzbkiY/tXMem/zi3E2rrZa5D0IIfYYYpWr8t7m/InPAZObDqWhis3h",
+	"YUkTsDtM+DXuaUKD2El41kWcY6WGlbv0EwKECBZhA5fZs4kt3A+1kmyY+VpZU1WRpQOYYHXLaCaNz2uq",
+	"YROOrjCZtyZBRoGLpR5cV5Ndm9Husjz4zXqaGSbGXXVpgFgweBdAwIuiLBLPNUKPisLawTi+kg+fW7eB",
+	"GJkJ55pppSQybFBOqCQd9AzxFiy4Dfnh0B4UKISzYTFg00O9jtHigcJdCA+i+MBEi+hGlCwtUtEdLmfU",
+	"vT8BKUsVSTXbRgQ22bJHBeezqvExYROlEwYs7UYYwa6lQAuHChKz11xW7xkx0So1hAgINIBDo6Cu6FTJ",
+	"DeJrAE8KFgYUR4OXqupatO0scNFVGWJRvnFyxR1wwjbviIG1dkUmB2qHmcYqSLEdxrW7ZJ5weR/L44su",
+	"Ar8c/wOt2ShDGUG3+ayTN8lzz3DlCEEcAvzTtm0meScs51mfdRq1xnZh7jMJXR/fzW2p2rqj1x+exvDF",
+	"J9tjdL6BsriPxgpQBHUYd5VH0ieqVEuUukZ/0NV3Yue+Y84vTKGxL+BSz3yzyqKzxsJXLESo61D5a3gj",
+	"bBTCCk9mYKXTGk+XBYbxatOQCg+SsQhjx9JdwU+9cM9vv7AAStKtRj0xGrXduWg/yceGtR+LKZd+aOOj",
+	"2Ufz50T37DWEDF5g/A9v1G4edy7aKyK9Cw/ruDbE2F8T283iP50u6tAgjXIwbdsCLS2Mu10ctw1r6tT3",
+	"hcDAdxbabPyehv71QKlrjUgq4VQAjIGKRGx2b6PXbrU7XiOVbthmDt2vdgbr5YEuyOn6A2Nhr7TqYrws",
+	"3nazROHBSfE31Oa4PgAfCUhjInjG+m7Z+pD4A1YGadOIxNsXOCQR87tUicf6hV3UBzsV+WvQt8Bj0zgX",
+	"EwWuJ0TxxKXMdRM4icJjBaueOzlz2NyUYrzo33hgu4MNnyD1W3EYLWZ0X+6R3TbY11kfpS2vu5RV9XW2",
+	"9x0+nPRyjTqhZn2EK+sDOQ4aBebvQEDH+kXp6LNERJFDZBIyKAdCwu88jCLuMp1XqVQ2UBs77u/toZfW",
+	"8HoWd2B9ruTMGpI27T5WUYCxLc70lDBNETtuY3WwjT1A+b9qumPXs3rfLmAG5J+VEPyg2bWYe3ZLgOah",
+	"T2LXPSK+JJayAHymGvH/V3uQmed2te1di6/+Md+2DTE2phW8U8IiYezlTMWu84u3g3l4E8pri/CwNCyz",
+	"fVgo/SgNhHa5nlwcf8U46Oqr1ZDCNXrR6wENVmVgN8G2xzfK4CkygIR8Dttr6OvUJZfvbALPWDzhRo41",
+	"CPnfCuluFYejZdwyj7DqFoZw2+ArJqE0AXdXTFUPxBgL2pfy7msStmomX6p4gt90VuNc+mQymh9W5s8r",
+	"ErsOqgGT9O7X49pNxjjYzFSEDbD/sWA3ftEszLxkavMqMxCNkv46sQR6xtEt/rCacR3jSXvDUP+hd3cx",
+	"f2/uVbXh1UxAo0lu81ZMyF1eO3y7+3u7vVtJFA1/9YotlaFmZjpdbSEAP2UdQHUR/tOjsUEOYtzg5Sza",
+	"OPe7uzdJ0dop3UITHBEJwAYW5iu68huMHzW8yuq1VSdvWWVbx0i4z1MtCiDc/4w3q+1DtQgqJF8Nt0MQ",
+	"v1COU+OZSsu8/lA1Z94/VRpLHtUWsB/zKaDYQlmy24krgi7f6K4zmjjV64/hc7xu2zc4p6Nj/600Tgd6",
+	"quBKY9+cz6WfCxB0H190ur3jk97pYxt1NG9lDxizvjwSGsG6193iUcUt/iVkIPR18fsZwjxcjbCpKFFb",
+	"nD40vaVijnDaQA6ez9tafNpnBLPtwgIL/OJQTC6hCxQpYYN6NomIhdsZVNxh3M7cGP8QO6Q3jIX41+FB",
+	"UtzQVoZV7RrbolTNEn4tJPj7mokbEbfYGbRUUPXTjGumJNgPMz7Hgjqkr4nj8EZAUDYQ8Sc+7xMxdy7C",
+	"VNLeC5PhLPMHhATxM5RrUqy5tXlb/Et6IxcE3LsD3h6hD9n1yIR6pdlRgve+YsKHsfqXkLZ8gLybxn/R",
+	"x/fr5lT7MFcLpHhW/reCKXgJ77SZ54DvX4vShX1te6cIpxj0b6F5ymOpTMLIIenzWQFcd70uLuWdXaUj",
+	"zTO+voa8yMXGk8xTkyqh0jzw4UaCqqUBQSKUbCK4hH6wZXVn3usQyu6Pr15QE5AL8FUCHQ9IA2DR8UgJ",
+	"cxbXoQjeALM0zrJVASPFCnDltW3zHjQxHYZwxk2S7blEdgVjruDiQYhlEKt0NE4snFvC45FINIRCoihv",
+	"7P6gsfe0pGkUzGBUCFokSUQkY67VMgknwtaKLysCMwW1KIL9rB3yX/CAxQmC4dldgh+dW88cCEeMRJj5",
+	"Os/Sp3E4GidQZxFOhEqTcwAS09h2t5XbAtOyRf50yz7ODDLbRQq3oII5GDFaXsNWEqNVBTK3okrLYICX",
+	"2yo7rluyc7fIFLwTWVpl3mephueuAMqNvDaLTnXVnRacapTFdd/ulH77bgdx3QBQivp0HkJ/lxlxHvVQ",
+	"qhmVh1qWgSRj/qlZ+d8QStjqgKy96lsKxqbJuFQlrN/tRM3TQ8IdD6lpIayLBfLb7b6aU5C4FJskIWnR",
+	"PIcbZSulaixeo2dsVrb2tblV3HCNT4M/rslNOnqYPcnZdpfFCtyBTUiJKrEIUKl/zr58BUL6ALj56915",
+	"1lRaxaXU2HrrvRAJD6NqbwCv8sC8zbFILhCJYRHkIlkZqv0xdiHj0uuMiswcEZgkqi/5SKxODnHza/Hk",
+	"bxYboP24cpOna04zeuTHVN5PEduaK19COdTHVFKV1U69Bx9TOhHqUevpxoXIZhK/SoOjbUngDHgcjIuI",
+	"tQk5oCK7ccKY+bAe0J33DN1BnfpjxgFbJ9QMq3Az1unEli0TWSB6ma1LeSmhIJgei65mBtPTyxGYZuEp",
+	"DLm7YQF6s8cGQoeBsESsgk/MlFvqNXCIoQqDhYlX6gRfSvKCXxuzVrIBcBX6IoosxwXFIqhZ15i8iVKB",
+	"xVBmfsz1uMXO88E0M0ipEsYnSo5Yv+BU9tlYcOR7takJ+4bDUAJF66Wk6kwo7qbiaYtGlCPlx3kjMCed",
+	"CB48QxVkGfh/0EjlH0oETerTV7Yn7r+UReb+spJpPIc/pvKr+v04Tc5GxDpJukUQUofO59sKMtaYowc8",
+	"gneJL8bQRg4V9Mblv7rbNnCw+cGYypWZlc53WKfvsE7fYZ2+wzp9h3X6Dut0EFinlyp2VkYvMwbuF+Sp",
+	"NvzCQ8esc3WEm0aoJ1waKS07INoVen/nAHVWayWweSTdhhDqY1oJ/BWnsmL9IUmUjCEBhV2A0H+n+w8h",
+	"OvwxlZkntgAvss7/WtPvtb4ukDaeKwzcLw5GHUBLR+yCJuvgJy8ED96IBE3x9iKVak7OIAdEYrOVyIGE",
+	"cT8Jb8TSqS2loP2Zi2R5jQhJrvmNiPlIvNWN3pMT2pqN3nHHqOgv5tOTbtsddHpVA1L7ae/0ae/0yT8W",
+	"7AE/8POffLQv/0aNIIgUCzfV4IMasRbQ2uYMt/aiEuBhFMrReQg91/jZmqN4OuaaWtMEn9DZvErrkC4w",
+	"TzcHK6bpO/jDGU5Yp9suvbEzUu1RivQiVGVgviMAeAA+joUZN52VlCrqdY+fPrmrshO2P26q6zWtzww+",
+	"K7yK9rBKCl33iI8swAeU5wE0cY4tGpx2PVYzzaRitIF0zb1Dr9QspzgCJfQDisXTZju6xR/Km4YOizCH",
+	"UrJ1VZIxwdYVOUAFrm3puBZzx89IpVvY4oH9Hi3Wx4Ib7HnPAkg/aKZm0kaPqDFcihm1xT9jZgczMZkm",
+	"obmAelsvZVYhhUHmKMJwDIV4oKGYM19NkUfT1l2kU0Cn4YmwcZvXw+Zb87Z99qN5NJXT4F3mKoVo1k/m",
+	"Xfriy1T4SZ/9mOvYv5T4WmyS6oSN+Q0cXj/ZQI4lKJPRnIVDy8c645oNuU5E3GMi0oKddLpZVzzZpLka",
+	"1mkstJCJHVtpcAeetGtdxxBmIKvs8g5fAAssYE2Qs7+UddTDXJe0iZSXbW2bPv8A8n0I0qh/8w7cqh67",
+	"xWXcv+HOnpOH6Lg7qbXjzkVlMTBvFCKReyInOTbgge+OnvxcJAs2+S8XaJGtssfhmjps8ec4ClJsudrc",
+	"Wqsy9uafrMZLHWLKw8OxozFiNDhAJhhrJpQLOBMt9hLfdiQQmCIPypKMxZyNeUBpyWeLGADIWzXg/vWz",
+	"YlZkJmJxKSEBMFLQ0jDHLMUAYI4JXHQO15HnbntkEANBTQQcGHBI2MMECS5DDQCHeGwgP/JiJmKZmeLZ",
+	"pczyPD9oooNgo/AGGy/w7P2SOHZaDCDpNKYsiPjC/QSYI7ijZIOD/qTTLTuWzCKjOD0Q9kLKPlDYLZXr",
+	"wwMbq4JfZaC2R2DZIpJi/pxDtyqGza+FmBYzJ+CHblNlWB45fl3kWkVWVqTvgLUwUkjOCvk28LPRpRBX",
+	"rAiHt9sV8fDu3e6NnMU3wJB3RB5Ud6uFrKytCzUW21KQ0KOuJbP7W3VxpNr8qLkpPC1S6prxxOLm8FIs",
+	"9L1Vco/H/ji8ORBh6vupkJh0N/b4QhKX2FIpHKFZJIZJ0Z3QWFYNBDJYE01d1hY3keBiAL0X9BiflLRB",
+	"0CvuzA2zaClf7YGsXRPreub98hmfb+n9rhOJIBwODyMPZ0XqIQZBHE1QaXnkUmMOPcODkpDN+nhtv4Qy",
+	"NxwOs7Wtk7Zn2wrN8pTraXuLerXWTECS2uVdKX9ZSGa6WODtJr4DFqitCxpWRTCNafAxlZnnMVUqgnwK",
+	"CrHXmMahikGNN2LBI4Lwcj/ac7cqxrkUrcQzYKU3VTDaKYlE5+1WcbAXRtIr7PjcakKZilmz+oJXbh8U",
+	"auEs30KEM7F1SGsbooveFMEXDomIq2ZCY5DwGVUkZXivtoYnGQvZYh94qo3dmswAV5AOQ7JmS6DWzdj/",
+	"KAodaBIyjZ7vfoyFTieF9sfzvdkSenjTulZ+EaPR3PuPsjLYqOagCFR8jbZwzeuhogio8Q/Eo52r1h0I",
+	"4iCEcKvVw88ytxHNL2tmGVWkdAlPth1ybQvtfRXXkKqwLyj8HKeRgBdmKoYoTP6o6mweH7LreZBYIx74",
+	"ziOsqvOKuE6g4fpTCOXA1u3KMt4FJJ2CVSL950oOw1HL5qs+Cq2iFBO/i8YIzFAGu59N2El5/vKbt1lO",
+	"trBZuiU2yyNrs/BEvJfRnJZyY/E6w5iA2/lrG8K+ZlwRnBXJBI+jUMRZWX4oE8WgH3QnjVrqwvTsrIIi",
+	"LVWG77Lw2LWYJoVG21CzbrvNeKRV1leb9TlgJz48Ylkf2ic/CD/E+Q2u+IlmqKWFH4vkt1QCoRemJdKJ",
+	"UW6PvUYUStHoPckXSF1gfTV4Z/hd9uns4y+v3v96/stvH87Ozz+9//jCzMZUhRL1jst/to/ItzejnHKt",
+	"ZxYOcSICMHsE2IhoEZ6LJAnlSHvsHJ6jW8uahgz97XbLS8L0rzLzLeY/QeSZSYCwAs5MHQb/OZ87w34W",
+	"KznCJ/G9OlJWWPrpIPeOKwpg8tftHacMgvdS2+LldKrsL27uUKNG3L+GQgeoyRVxqALC0naKs7uIwT9R",
+	"Es4l0qu2piqnaRe+YFT4P6BUpPHrxXPI80dcLg2zWFVt5H8SJlgUGUUvBU+wRBUHPnS/A8jCRAUigoRU",
+	"7A4dPIxyn0zjTHYT8cWM+AOfZ1BY+VYDy/0DoUWdC2t+EDGj+7kTxJgiSRzyaNvNUFjzqoNjrCJke8qF",
+	"6cZcs4EQkvFRLBC4i0U8EXFdDZdU1ihYIiRHdVuAg/g5jCIjOMv7IpQ3KlfUUbILegQWWHkqvDS+t1Qz",
+	"RgVzri8N8iIopkzJFjuza+YSSvRHPQYYfOPypkmPDYXQHvs9VQmRAtj9TwzjINJYVnMpbRu0xQDPLggl",
+	"m41Df0zZKBEFLfbJwmLlVoIj/EOSrdQIm3+kuBGxDeNXlxAsqYIdzWm3vcCSappB2b3AgxsufRE0rUnZ",
+	"jDOb0mxGnahJM4m51NgqSV3ZAU94U8g49MegKq/sZjb/JObSJlZYxpC8EOYvUs0aO20JzFodJpHzXUH+",
+	"ERQkVCDlrimk+evQhc/HSmlhG8osQC8Pgibuh/X6MD+8BTs5rxOnxhQXs41MZatA2GsKSg1TTaoHkjXG",
+	"0yDCS0aEe7Y/IdEiGpZRJcLTvyuegyuepV1sDrecaug8KhI1pVH0lvTJabvdarcb6BnQNgVd807N4M/4",
+	"V/joAmfgGL+y0yR8IImsYremgjg8GtGENidrxuBFQodmC2ezsYrsSYpOhi0zTERsS1zNRymU3lnUlJoQ",
+	"eC0NEOxjzNxCV19NJk0sAiEm1bv3dYKKEupJLODesFBZCDPzg2b0NKpFNNonb4Ro6qoNkRY1Mv4LKj2w",
+	"E1vs/ZAlMwV81zioDMRfSWFZVj34BXCvwrJ4InzzORyMD6JohBznN2e/vnv+qtltdx9vLtT4Gh9FABWs",
+	"9iCpgZvnPTXDFk+pGqgYYNk4Q8OEwbvXeNSYjRbEvHDWFJffXvHdJ/1uct27yQXlNwPuXy90/2fNDQuu",
+	"4J57Az3cVaGZC7xi+6TKOyXFWyxzvqop0bC6KnmiXCICQvaJkBuF7H/B57A3CYYER9Qq7AL0OkpHjZ4d",
+	"TzOC65bC7rld9Usaq6k4+lnEEUSTd2DSoGmvkEFctr1i6cftk/VC+k4lb1UQDkNsDqwhtkIhFVvXCm0b",
+	"KmZagKyygTCHumZJvrCM5mJZrmkasg4aahpZqAGFfMjOcpyX4RoaC5bF5O+hkJI3thSNA3YQfJObjWZx",
+	"pyL6TTbbgqr/6tXxWXzyB+yEgu7acCLYvxAzYtPdUzgPUky2VDAU98H56oN13oceRNdNFQs6nYzNbuxv",
+	"gMcXwlr0mv3YL7gS/Z+WLe+RSH6FASzt0sXSPReTLEyDe/1nBefCWPuQRENGiSrKPHegZkJDUgjzaM0r",
+	"7E5LRGxu8f8+t5tPr25P7pr4Q/fuT41lpsEa8BbnNodmPvqCEAeO2JO2aMMrGIqAhZK3+wrgEUCJmCWZ",
+	"8fdFw9Fs+4zLyrjc2ZLkhwIfU7r+t9xjvEJH0PIT7+7Vyo15Ip5zBPxetkbXGZSuvPwz4l8+j7jW+Yx/",
+	"YwmOY5s+abz0XWkVARSSF/qms6lfXtRpLCZhOnH6eWmRaxpVNW8RtSffNvgEW7YbT1on7RL0oM1L4kEt",
+	"VChoUFoeMypSZHhkLBLBSNQXRJlxzSDUCLkWEMdcUipMCBy7YLlUm+Qw5mJMBT46sghMlRTxjBtNK3yu",
+	"E6NotWAxHAiYKoOKXQiaCGmDJlF4bXQ0pLGI1zAJIQTFE/S0wBODdE1sfic6trGasSHPuRyh9i4l9g1l",
+	"YsdmQiZeIbMERM4qZpHQGgmdbSm9OaeWc0sEt1iSExqJ5DlGqvZToK7i6BHGCQdpMBIW/Z4qPCvcXjvZ",
+	"mR7udrzGOBwZbdQ5bp1iVPJaROY7nQ6FKSEs+RR/KezRR9B5kgtjSnB9P1vw56dPnrRXqlSoKELd3261",
+	"28fWk6aLm6v1b/bF03zDCoAjZ1+8u+/wgy0ZWzjgSrVs9dRkfZyxClI/WX8C3aM6RCW4ReROV5qkPhRC",
+	"1qTYluKwcHtNQWiPzcZzu70J4XBURDnYNniMik58maq4WtX1fX1DlqbZz1Efm9s5i41WciEi5MxhQ+4n",
+	"ntUyUDBpOyttehwuB8lpsf5Q+anug8JLaDq1t3DvS4laEXo4UxkmXhalx4Ic6E19+f75r+es0+pi+/7L",
+	"UL6fagbNRmYF4Q3g9GLnU+GHQ1JSP/UsaoVmgzCKoEnfF5lSzILhlzLULNQ6FQHi3fqxsdmZVInQhCEZ",
+	"JuVnES2i6xwNbSh+wRgv0724QH9Ig9wrl7YNxkTYyYUxSWNsfW74+qbhNUBY4djwUyid2t8ZiAqHWeP2",
+	"ssGTy0bvsrQj5bLhXaKGhEsWdCT81WrES0AugJVfIgfPpgpCs0fm5Qqj4IkHT/Hs3TwLY5vTkh5BcaBe",
+	"9pxC96wS9kjfe2S0etdivmZA5Y3ualYb3jqm4GDbo1RzxP2IKhMRkZIjGwjf0M7rCZ2Ek5X1oT/Dns3V",
+	"/IeaCckHoCtiGFKsE/BVIBOeyhbrG1XWt3i6WT02KlJo+eozzecaiwsHc/zXaXbUG8aEzmk7nYip40LE",
+	"okSE1KYeVPOlFuujjul7rA9ZOlLeNmRAoCu5RKi3JmKwHB+wc+ZMwh0Tai7KYcXQmD+AqGj+Q0AH9+vd",
+	"Vif2/5gRbZdn2yqLBKistxaU9eTpE7QwxZdpxCXBpn2+WmUjTcAQtq9abTlWmYZewxyGjV7eqjUKlYbU",
+	"tYn6vYeUK4a3Y/lIHzGdxv6Yx3AylQznynEDNx63H6Hv6VwA64vieB/ZKSzJd0mXz9pcAH6x+7pCU6FL",
+	"rGuz3sDXQpWF+5EHgWV3Klh1e7mlPR1O0mhBXS3wOtEVAB95iPoZW/GBcKtVBTAbL5YZ5zmO+VD71Q4X",
+	"WavTzAkokbZMVxuhPem0HpVVuxT9LJpxM/uPsQLmbmVpkPnLhQ1z0Z/Z+bYTd24f+xZfr0LQ8eW9JcMP",
+	"Tq1anReo76BYB+4BcBXMBqdim3wBzB6Oy0wMxkpdNwMRhTciDoWudF9euEvg6LsWU+QYOm6zgM9LzrYo",
+	"1MknvH/23XuhTlheujAA80cyIQPopqi0hgFL97O97KpguE34lzdCjozQdoxeLzHCV9wTUj7FG64SyuLU",
+	"zYnmYfn1zpgZhnk9AB/10JIaiFEoZZi1Q/zZVRr1nKvU+nN/9TSYO283BTUSMSWJmEwJ19OuR6PXmI2v",
+	"V8c07LUU1KAtgTUIQhrNBBOFSqnd7HTtJ6t64pGxZhysSQmKL8kZjjvXHkd73bXqAcHgJrjgtCtFkOM3",
+	"6+Zm3S7jlIdBvXxRC8K3njYqUyC1hqehRBfc/oFgGsSbygzLaEVo1GX9PaTo1qq/o9tZ8dVXMj0tTNP+",
+	"RVV5mcfmI+Mc66nwKXMDLnCn1b5s3DW+b4vFbRGH5E2sIq4WX3wRT8HAvjamupkIbUkuOyftjDSqszzK",
+	"7HF3VxX7cMc99lq+TKNKfih653ldDE72fng8uMAd2DRm00FwkcRxpx22Pfzr4mZyMLCb7NIe2GPBLk3+",
+	"y8+tBt4QYHRBwDhxyN8qZlLZcCWctlEEYc0E9CF0wVoIUhugDQNHgjPmQVnJrnmdZf1yKJ7p7h6K6rsW",
+	"Wn8476gU/j/2ru+3bduJ/ytE8H0UnKQtii/ap7bLkG1IGiTY9rAFKy0xDmGK9ESqrlD4fx94d9QPi0ps",
+	"R/mBwo+JJVI8Hu/I493nc585SFhWirFSNa+EzuBAUxuH9eLxTZZ/J/smLN0w7XdTrFHzJ/XDo20mN8gA",
+	"o0c+4gG2uFuX6sm/kw80gptOqjrfKLUssjqMyrCE+3ftpAqtBiiFLgdCk1tWLfCCod73HzTEI34uy8If",
+	"5G+dW9h3h4ckwElq8jCB9tBWOoUa9k4SyfW2ih3mdnBHqVR9RrOR+y9gZcv5HHCLxthoEmRoyIlbcu3C",
+	"ftMZldXnKrurF4x6kjN0B3iU/qRMmZ1AJ37Av159Pk+YlTMtAOj2ynGd8SJjoVsId79nmUltPT+TPKt9",
+	"C/G7fUFMgS9BiATE4D3ojURIvzwUndlbs9QhoyKNoPzh6libxGelPRteI6Oq+8YKfi6W6+LZKAJ3PHou",
+	"6w9kyeAB6MeK9J+/y6Oj1+nrV6zgOjM5m1ZOwJKZcivevoGfxcGTGsAdzd+f0t3i6Ic8fDCCDcUqCmPn",
+	"RN3keWhoPq7bUTatGAl11J1FfSYIMl6h2VUCY/xrsJbw/wfbs5vBepA30apBadnM6FF4eC8BuZXxIMyI",
+	"xmTtsOv2kk7ui3u05PboCfr77dnTWaf7bNJzFgt81qKn8U8boGikNEzr4r8yILoDWj1ONmy1AJ8XwUQW",
+	"C6Ebom7NjH6PP3ndFAEeP9D04pVTf2+G5UDj2rIx6oL6ar3zceFZa4P2puflmJ6XVrTUd78JA/hcSGDM",
+	"+RySkGj1jx9O6W96Hh4I7dq3IRzaJjr5MngoLK6lgUKfLbXxEmW4kb3ZMnKKRpzYi7f6KHuJr0ZWyKlZ",
+	"spxrhHPHGL5XtdGCgkhR0fZMSJmC0FiPrtHGhTydETV6ICCT8qKoAHPDyplGCABii58ad0unMAvFKQmz",
+	"Bt18IVLhzb4FX0117uarKCj4IgvgZANinAjcr2v8N50KX8KS8t+v+OLUlAUUgG29ivy46By599P7uMeO",
+	"cQ8tlrTqEgLsiwUsH27pTr6lTSEy4bFCzvQDjxtb2zsn0EI9nv/2PTxKLHd/p/gj3Cni9YcyZi4yBlA1",
+	"uQGYZgIlfX5ya9yVMK/HGFbcfU0Gmzac5fMHPfJQFzYzvj1zPHn1dvL/Dlfi8eRoskUhXfiggYkMpKa7",
+	"20SRlojfDnw4rdsyb30bPleo4mpJ/kw4fnC9WmvCy0UC6+Vf16vk+wEho8CfRLcTr8GCxE1tHVeY0UwU",
+	"fv55i70HjGevkujKDrE+ET+on79hciQNRMy2Bptl0rjsAJ3RS7S8EGahavg2vC/EpA+pv0rc6thWQ2ci",
+	"n/qB9Vv6TVQIfQS0+Dxvv/Xh4hc2F1Xstcs2E6Lf6RuIMhGFC73/U4k6KGItQF7d/76ffzg7WWHVd0Pz",
+	"TEjs1nGdwde1GiXU8IHk2rnUyGoZeMUIC8erR3v6YGuMqOVdkX+qacoGeqjL75TUc6wCxK76jdTVG1Gm",
+	"OUxbFv+WXGGJEE7gtKKdBV6dtgdOiOEDLbaohjDttlRzYOIJbHJJiOFJB0RqrbYvFMeCSzvcyck3kZZY",
+	"lA5bkQA137QCVP5xqWXccUoXz7nmM5FDAiVsrIiDpN0QIT3ERgqX5Mta6iyTFgCSu+InHv5+A8RXiXqR",
+	"gmS0cXDFDlR/UiNikgaA57YyC54xRVz+w+0qXsyw+l8zrisg+MwFLE+c1iWXrkuk3vRxalQ2OL9hwEB+",
+	"Dee5Lstpwrwx5QXe1E+Nmc+F8F2wzKzJVqdSSfKAvc7qA3xgO/XLG9XUL1OlwpeEolhEuiZ+bv+wNm3B",
+	"XRTG3ET6+VnO4EBLRszv7TsWyxUyjQkD633J1tW1bN1DzpAMF2g3/cvesLEMKR6CvSsz6YZepQh5EjAx",
+	"8c/W25g1EXn9Cr2KH2jlz6+N0ezeRrbaqvcNEctbYi69W/NI76D+Ajn8vR9NQiWzH2zheygpDOCnEK1Y",
+	"u8sAOTm0gjvms0H7baaLH6yuV/8FAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -259,6 +259,24 @@ type ConnectionAuthorization struct {
 	Refusal string
 }
 
+type ConnectionHealth struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	NextCheckAt  time.Time
+	Failures     int32
+	TookMs       int32
+	EndsAt       *time.Time
+	EndsWhat     string
+	// The last notice of the end that was given: 14, 3 or 0 days before. Null while it is far away, and again when the end moved on.
+	Noticed       *int32
+	QuotaLeft     *float64
+	QuotaOf       *float64
+	QuotaResetsAt *time.Time
+	QuotaAt       *time.Time
+	// The second address, while the first cannot be reached; empty for the first.
+	Endpoint string
+}
+
 // Records that may be different. They are read; what a message said besides is not used. Kept for a day: readers also look by themselves.
 type ConnectionHint struct {
 	TenantID     uuid.UUID
@@ -283,6 +301,17 @@ type ConnectionMessage struct {
 	ConnectionID uuid.UUID
 	ID           string
 	At           time.Time
+}
+
+// Times during which a connection was found in one state for one reason. Kept for 90 days, at most 500 of a connection.
+type ConnectionSpell struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Since        time.Time
+	SeenAt       time.Time
+	State        string
+	Reason       string
+	Checks       int32
 }
 
 // One of many that need a new token claims the row, asks without holding a transaction, and stores the answer before anybody uses it.
