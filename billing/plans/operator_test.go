@@ -225,7 +225,7 @@ func TestOnlyOperatorsGive(t *testing.T) {
 		t.Errorf("%d audit entries", n)
 	}
 	for _, p := range auth.Permissions() {
-		if operator.Can(p) != (p == auth.ViewInvoices || p == auth.ViewUsage || p == auth.OperateInstallation) {
+		if operator.Can(p) != (p == auth.ViewInvoices || p == auth.ViewUsage || p == auth.Operate) {
 			t.Errorf("an operator and %s: %v", p, operator.Can(p))
 		}
 	}
