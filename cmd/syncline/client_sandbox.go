@@ -183,7 +183,7 @@ func (s *session) sandbox(ctx context.Context, connection string) error {
 		}
 	}
 	for _, f := range account.Faults {
-		s.say("Trouble: %s, share %d %%, times %d, seconds %d (0 is all, no end).", f.Kind, given(f.Share), given(f.Times), given(f.Seconds))
+		s.say("Trouble: %s, share %d %%, times %d, seconds %d (0 is all, no end).", f.Kind, valueOf(f.Share), valueOf(f.Times), valueOf(f.Seconds))
 	}
 	return nil
 }
@@ -213,8 +213,8 @@ func (s *session) trouble(ctx context.Context, connection, kind string, share, t
 	return nil
 }
 
-// given is the value, or the zero value for nil.
-func given[T any](p *T) (v T) {
+// valueOf is the value, or the zero value for nil.
+func valueOf[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
 	}
