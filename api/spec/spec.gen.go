@@ -2304,6 +2304,47 @@ type CostQuestion struct {
 // Count defines model for Count.
 type Count = int64
 
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
+
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
 	CreatedAt time.Time                    `json:"createdAt"`
@@ -3048,6 +3089,43 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3888,6 +3966,49 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
+
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
 
 // Reversal defines model for Reversal.
 type Reversal struct {
@@ -4987,6 +5108,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5052,6 +5176,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5572,6 +5699,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5585,6 +5724,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5949,6 +6100,12 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -6112,6 +6269,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
+
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6195,6 +6358,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6462,6 +6628,15 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6474,6 +6649,12 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6666,6 +6847,9 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -7218,6 +7402,24 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+// (GET /v1/operator/coupon-codes)
+func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+// (POST /v1/operator/coupon-codes)
+func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+// (POST /v1/operator/coupon-codes/{couponCode}:end)
+func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -7239,6 +7441,18 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+// (GET /v1/operator/revenue)
+func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportOperatorRevenue The same as a file
+// (GET /v1/operator/revenue/export)
+func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7623,6 +7837,12 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedeemCoupon Redeem a coupon code
+// (POST /v1/subscription:redeem)
+func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11736,6 +11956,111 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListOperatorCouponCodes operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorCouponCodes(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOperatorCouponCode(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "couponCode" -------------
+	var couponCode InCouponCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -11842,6 +12167,72 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorRevenue(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14882,6 +15273,47 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// RedeemCoupon operation middleware
+func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedeemCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeemCoupon(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // WithdrawSubscription operation middleware
 func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 
@@ -16141,6 +16573,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -16181,6 +16616,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -16257,6 +16707,8 @@ type ConflictJSONResponse struct {
 
 	Headers ConflictResponseHeaders
 }
+
+type CouponCodeJSONResponse CouponCode
 
 type CreditNoteResponseHeaders struct {
 	ETag string
@@ -20087,6 +20539,137 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListOperatorCouponCodesRequestObject struct {
+}
+
+type ListOperatorCouponCodesResponseObject interface {
+	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorCouponCodes200JSONResponse CouponCodeList
+
+func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodeRequestObject struct {
+	Params CreateOperatorCouponCodeParams
+	Body   *CreateOperatorCouponCodeJSONRequestBody
+}
+
+type CreateOperatorCouponCodeResponseObject interface {
+	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodeRequestObject struct {
+	CouponCode InCouponCode `json:"couponCode"`
+	Params     EndOperatorCouponCodeParams
+	Body       *EndOperatorCouponCodeJSONRequestBody
+}
+
+type EndOperatorCouponCodeResponseObject interface {
+	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -20247,6 +20830,98 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenueRequestObject struct {
+	Params GetOperatorRevenueParams
+}
+
+type GetOperatorRevenueResponseObject interface {
+	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorRevenue200JSONResponse Revenue
+
+func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOperatorRevenueRequestObject struct {
+	Params ExportOperatorRevenueParams
+}
+
+type ExportOperatorRevenueResponseObject interface {
+	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type ExportOperatorRevenue200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23280,6 +23955,52 @@ func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type RedeemCouponRequestObject struct {
+	Params RedeemCouponParams
+	Body   *RedeemCouponJSONRequestBody
+}
+
+type RedeemCouponResponseObject interface {
+	VisitRedeemCouponResponse(w http.ResponseWriter) error
+}
+
+type RedeemCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WithdrawSubscriptionRequestObject struct {
 }
 
@@ -24493,6 +25214,15 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -24505,6 +25235,12 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -24697,6 +25433,9 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -27119,6 +27858,97 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListOperatorCouponCodes operation middleware
+func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorCouponCodesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorCouponCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
+		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOperatorCouponCode operation middleware
+func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	var request CreateOperatorCouponCodeRequestObject
+
+	request.Params = params
+
+	var body CreateOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCouponCode operation middleware
+func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	var request EndOperatorCouponCodeRequestObject
+
+	request.CouponCode = couponCode
+	request.Params = params
+
+	var body EndOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -27226,6 +28056,58 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorRevenue operation middleware
+func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	var request GetOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportOperatorRevenue operation middleware
+func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
+	var request ExportOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29141,6 +30023,39 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// RedeemCoupon operation middleware
+func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
+	var request RedeemCouponRequestObject
+
+	request.Params = params
+
+	var body RedeemCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
+		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // WithdrawSubscription operation middleware
 func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	var request WithdrawSubscriptionRequestObject
@@ -29712,840 +30627,867 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
-	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
-	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
-	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
-	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
-	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
-	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
-	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
-	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
-	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
-	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
-	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
-	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
-	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
-	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
-	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
-	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
-	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
-	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
-	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
-	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
-	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
-	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
-	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
-	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
-	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
-	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
-	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
-	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
-	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
-	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
-	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
-	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
-	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
-	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
-	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
-	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
-	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
-	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
-	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
-	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
-	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
-	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
-	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
-	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
-	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
-	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
-	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
-	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
-	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
-	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
-	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
-	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
-	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
-	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
-	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
-	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
-	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
-	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
-	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
-	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
-	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
-	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
-	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
-	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
-	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
-	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
-	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
-	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
-	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
-	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
-	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
-	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
-	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
-	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
-	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
-	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
-	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
-	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
-	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
-	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
-	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
-	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
-	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
-	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
-	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
-	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
-	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
-	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
-	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
-	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
-	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
-	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
-	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
-	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
-	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
-	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
-	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
-	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
-	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
-	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
-	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
-	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
-	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
-	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
-	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
-	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
-	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
-	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
-	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
-	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
-	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
-	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
-	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
-	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
-	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
-	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
-	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
-	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
-	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
-	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
-	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
-	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
-	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
-	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
-	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
-	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
-	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
-	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
-	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
-	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
-	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
-	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
-	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
-	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
-	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
-	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
-	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
-	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
-	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
-	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
-	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
-	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
-	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
-	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
-	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
-	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
-	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
-	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
-	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
-	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
-	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
-	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
-	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
-	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
-	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
-	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
-	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
-	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
-	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
-	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
-	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
-	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
-	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
-	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
-	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
-	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
-	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
-	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
-	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUm06e3UYZ+Yo8LWSVw7eKnJ3OCBO3rJAbxJyzG2eOn1FNYeIM",
-	"nr3utiNzImV4+yGbnm9b3bviNW+itdvef0iqcF3OBdu7cantSV6ZTtSGZcFt6KZxdjqLjpzuD2QutfUI",
-	"aCK38FARZbfv35+qncgKLtj79wPAZoLZ2wZWlghTV/Bnx2+TfJpOJGi3ER6cZvPsI810b3vn2geOeSMw",
-	"PwTpxVt+Q7Mb5PEFg7+xb4hRDapCc+w47tItp5OMYi8laX+uoeoOHVDWB5yVNh7gcdJLWYGKMgdcBUhg",
-	"XXOs/ELxn5AQB+bed3feFidElH7NNuYEUmJMJxZP5IrDVGpMGg9y7Xt6ZEBQ760/LYc3/q7vigQChr8B",
-	"CNcKPVGX5Pp/YbLZtesUGeBb7eF3dy/QnoUd7H8N3K0Eb2ysomaGr4ntYaaisDbPuchdyV2TnKwsZZmo",
-	"svZ3hkVKnDNSKRYkjSkGE1gzkbcAiO7T1zTok9pJaMuomJJ5pTtG2o2Q26PNwPbq39vuBZ+bOiLWU49u",
-	"fsnY7yzOjItS/s4Cz0sM4sf5ZGyKAfxEdG+88Y3xh6e+tZYP4JDzIOqZXvZh9ac9Vvo0qIPfGgpyAV6C",
-	"miyB8vooYvDcRedqfvymts1bs3Gf9yPVwlOAwJez8qcYJPrb0HsCvdrmgGNgM5iIlnVzhgBKtF7bUNdK",
-	"Rye3Vq+fWmzHvmNFbovrutIXvGaxvmtwGKHnli3bgOQOLsVFexnWirbe8KKou9XFy7W9D35YIkgfSKzz",
-	"Y3bCWYAPe0DSa+3wHza5OgI37PkVK0Zl1CbrHpD+XygsgBBw3+Hq4ygWoxN29ibZ0LYEs623x7jtdLw7",
-	"x08BEmJmOKrmuOjqtqtoRhjPVs5hDAEYoqUkC1ruv/jRDoRUEntCAhdTw5vUqHdFzsb5WKxdu+H95/II",
-	"7pPgkH8W3pPvuNKy3KU73KZQJON9dPardtNk7E9huGDOMmjIE/YUtyJveA9xf9IjycmjbvJE4BGgz2wP",
-	"CZvgSO38jdRtAjiWjB5v9r4FZqr0BM5oJabEnP/1RpsNcpjiKCMc1BnXhM5lpUe2GPo1kcvdDpwgfVC6",
-	"AcaP9c+2nLIp4YglIx6psJaSUCB6A7et/ccCVcDpRK/odo8UHRAXGJqjxBsebxAz1g0OEqu2WiyCY2Yb",
-	"VLbkVM+xPIZACg/45yGSZJEnkYH/gMDnKhphRCGuyAqMQzSCBpj/ndOyKvLe09Ic1WItXZC1LGtVDzRa",
-	"0OnkluUuxnphr2KFip5T/xalXBNKFkYAGeWPi+WlQ/Ky77V/td4KZrq6ILR5WS+qUq8QMsA/HIKX1fBQ",
-	"/oquS9fxnfEm7Snold5858O7mCW8+kYXATCSVPcxHb0AXi1A8foV89ylYBehK5wrL2TnNLtBw8N6yyEy",
-	"psBbnmpb8KenHpsjF0k6joGH6lXNPwBA0yptD0wmh5cQP1i1kQZHbBv0mxjX8+SPSneOpDijdO9g7K4w",
-	"nOk7Mda9xcJ4ZBintGBBjr36g5Vmd45xE8i4V+Zf8wbwcZ0m9xjaXkBHBgdFhYroJSlZwahi+dQfywvH",
-	"SFMLfbDkWDICSQeXxOYoXvgqRm7FPRU7EJSXhBashDdBkjRfWwbdUKVsg1UdOvTAu7SlQhu5QuYMDPdQ",
-	"WPrgFM4V/omTDXImpxM7bFRu/rsC+3+gAvv45c4xvq+39gjHPeCTz+LQvwhKQRPB+Yjv+lXHn2trGwc7",
-	"ra/q2H8M9ibotn3PotiskKoHu9xINMRJMxIGH/b45bxgBNBLQHxhp44D3GrNFMbY9e6eMNJQW8y/xixc",
-	"H4a5zI3Rr6X7yXDz1u7003oycXrJ9abSPRRDmSyYQhTvhUTlFDVg+JLlS8QbHwWwMhKTBQqOhhdZV2zw",
-	"s75590HyfFHQpUoC72JclJWtbLzBx8ZuImRPRc5NR5inaro92NOxz7WdYBIrbmgtud+EMeXkY4HKSqrZ",
-	"UzogCuKeu/PqwtWe5m0byvMpuZXQbk+WFpK/2hwgPnDEeJrUd3LbHBE66ezcZ/Hxe4YaYrbYLa4zH0f0",
-	"U7+/3eCB3rw94DYnaCofKAKBPAvLGH36GJ7X4J4Ibp+mLAj3vrErgTxCSdNz0T7tvQscPAzdgWJrpsFz",
-	"6CtWY5nDa6agBa9w95eSqUiyEFdm4XGeocR+bS+bqUtEckN+oci2EXCIsQv7aOQMLV4kysjtZL9QRjt0",
-	"a7MD7Kkdp7w4FImKfdSvkYC9d5gnLtTEBlcqoUvKxQEH1Yz8rtwdNGu75c8pL6o4Fi3G+LBiCfYHrl/H",
-	"Kkiw1Dbuk5v4EtXXAbdDsrylhUTa29XI1N3FyKqs24C42Vvp5RuTYpsRKW/2wYgsKpGPUAfUPuZwZCYZ",
-	"XNMbujP862Fzx0rwuFVtOxxe2CsPo+bOg6Vl87iQkulyB4+DD8eRTDF4yBAaZIJnQvML6P9xEaMnQV9m",
-	"c61UmJWeOqb6Bce4aDNek+dwHEP+C8hjMYJq6/x8AGLE7X/nNLs5dYInv3Bh6+DNcypuTq0WfgG3V/vu",
-	"ciZ93Rvd0aVueDLBDZ54xrYLwQZ6+SRgmKkTk7m/AqLmv6/7bwk5EB1yYbhZhfsCIAzYQDLS6Tw8JEN7",
-	"bcX4KgEy5h2GbmM3dNeBGRuO6uQu2kDa49D+HIUo7g5hwEvwUC4GoqYj8tqSO7ZLjQ5aPbesqy4YggPz",
-	"a7XeTKEUf2rV8ymphKrm2LIiv8Rmt2RNd2TOwEMVd7zaTMP+6JUtmoeHexYA+vN9kaWyFS2XMSB/SE+6",
-	"MDbIVmBmvUDW4FKANy3uImd1rupgf0g7vzVptKRKTC0vF9aJCL4+Kgiz6LutnIuC90dJ+6ZqaO4Lxkbh",
-	"S9d2R6SvADoXILULfQl+Obg/yf5fvFUj1bhZj4RZPRRt2s1m2gGett75bi5szX9Nzunl+mP438Cf9Tk5",
-	"396moM6s39peWuY6hPi78xbNi3jy0vc00u7uOQYoMYiEvnhFZMmXHDL0zF8lyxjfaGIO3ZTIW3t5gZZ2",
-	"9oisuah0zNKw5fQ/DG1XPwbVZU0/DnxvO53TT8q9xA0c2wl/9iMQBJpd2JOLJhijZcEhUCugUx3VNnsG",
-	"QbHstc+1x6oETQiNymYQt1Jh+j3Nczhh7Yz7WH59YWHjai9qlBG4uNmTQJfJzQ67j9T5c+1eEKsBwrNO",
-	"8kuVOvUFmLfiuSzXw8cY5Kcwqw/CqyI7FIW4p0arrzdWA11EabrejMi5bwE8OR2sdmD4BU3dDtV0THD4",
-	"TUfQ4EvAqwIp9dj8FJKWmkEyTNaNMtkPzLn0Wrn4yShVx0tZqTJ6a/8q+cjEgzQM9QjY3/u6qFyIylaL",
-	"2EiVX0x/2BnJeYSb0O7LZ3ER4lwPAQE6OJgIP4zPJZooeY1gw9cQCiILxqbkGjUdde1TMyhR1fqSCMYh",
-	"eYcb+VoJ7aIjIO8bLQh3IvslwO53iW0KIpu+a6GCn5Q8WznbCSfjlS2VOJm65FmkTMbejd9T7ZCYW6Up",
-	"gqx5UXDEl1BTl900QHloekdkhQ1OmzW7d7WUUSN6DP1TFtWaRWe75Es632mmyF/PZv/3CYF//23gXKxz",
-	"IA7SJhWbkpzRnBQAyKQGpseoCtrZLqqi78VQgDk45Qbc2293Iot4IrBQwzMiWE9aemQLWTpv0CGtJ4KB",
-	"GyvztAs3dNpmr8buRU8cGKzDAcZFs0jMqC/blSwYqaCpkM3GdbjTLQvx5D9/np08+fAff33//hT/9bf/",
-	"/Ms+oPLg9z/Tk98/fHpw95e9d3ltB7k3xRb/km2vGnXwYwroExR6gU7M2v3uZnBJ5qyQW/I7K6VtfigX",
-	"iziFPp1Nz87vPJk+nU3P7xKkGoZ09KCv21H4w/ORxfme0M4m7SngMuT2vUFGkLoHmR7C9LL0+aGC3e4N",
-	"f/e10BjbQ/jAJhlrLl7gD85aKoKxMflvFbNfO6ixSCGsHTtB6KAp9DhiZ2G34JHk+B/oxBwifg5qwByh",
-	"ZL3kFDEbiPMHCYlQiv1JJzx1UvtPaDPZbswpdTZHiPXx6OFeMXSwFtnIRkus5ic2X0l580zkABkxckkH",
-	"8rP5oCkURr5gTT868RAwsbchoqGHK8ADLBGeDNwiSy6wNQVZaY3pG00YlpGi3p6WVK+Slw3jpeUAk+jO",
-	"us7ggWunJ0DnwQ1duvIhG6dmYk/w+5X3Z6RgSQfJY3xNsnjbelOGo4/1WMDbWAPRuaw0JBKsqdi52gaf",
-	"e8YEqYTHek/ojT97xTEVQrLb5msGLWq1mVFsG0OadP0KYDuNIcmSCWNhsTxu8QYMGfO1JwkqqOa3bIDv",
-	"B0r0LLeZt8RROywaaHyOJaP5K9FoTBfWLmQ0Vkj6LV8afbgOQ4L8uSQnZxYcaGdrTuKRyWGtzh0kBuKc",
-	"WJoEywnmHu5EetuP4PpIt93+13N94FzfaqqriKVuqx37ss3APb+i3vY7QPP0jefjCSDeu1EyohgTidYY",
-	"9h1v0q0LcilYynSFrqi5y19Rgm7USuqBljFAVhyvA7qxarlYvuUiYwc4jHs83ZsVVU0PrF0o+HhLRteJ",
-	"Qkq6N+MQ+ABoaFNH7A02cvKJ+qHWPYEhceprbo92U3i/N1LK8kyd2lezapflPJ2mwblp7abjlehRdI64",
-	"++H0GIYr2Me4jOlvlh3RHfbeboMrhQd3NEnWACdYs3BgXLF7a0wF8LgSvDH1wlQ3S856O3g3u2l4pcWv",
-	"tN7iXi46xkXmOfLzuMtgurK88iYn+0gNpZR52/mj2ekMkN7uYYi6IZ7KajMecHJQ/kxrFbEj9jM9+d3M",
-	"1P735MOn2fRx1CfoXfVRe8TLU3zoC9/dcGqT/5jCAjf2hcLsw0syA+XN+ZjqRrnne3vjOny3get/bR9v",
-	"mP9Dfoji+B37qCd7UE4w+ZjIhr9Sjcbjj5143xjdRUp6XA6eqXyryz+Bqcb7l4/eHzP0Wh7cKfNw3tjr",
-	"Lx+0aa9rrm5Im5SkedAQNA/3CZrXBR0rZhalXCcScEBPkqCzZVSQOSPZSirYD7m1GFKwIcPLpzZ2goOO",
-	"dEGFx1495t7BJIZtVziFkfCvZhRCFcllpr6U9oXqdJ0TfHLOVBMkOD78f5V0fKglz1/FGrxfAT4T+oyM",
-	"eYRlXXN2iTnQXJGCLTQxyjMTmIcf88g9ftjrgntw3r3+3b633rLHrXcfSW7YMxIYF3J73WZdp0oKaFpv",
-	"FIgTmyT5YW8zjlGsdDQlC1/3T5uZcXBj2PBlry0KatdFaAXEwJwWuR1u2r4uecauhNqyhG07RFyAzDMk",
-	"sBs+eMD4VsJy7dtwOfso978rpg4CFHeH9EhnbNxG3UcSV65RXG+Rs1LVmuU/RvtJwej7CPvPOrWpleVX",
-	"8ULH+mNcYQMe677clHJZ0nU8PzwPxPohNDg+tR0jW0U6qjVxhaK6cR877KE9kKlNBnejTD01A5r07Uzt",
-	"MjsITvSed/cASRv8OlbMdUrerRihVc41KeSS3DC2cTfx2IwAN+Q7Juwt3Trjy5Kx/HlUxcKe7w5XBLJu",
-	"4elDavYPLUrvzup7ttBTMt81MlKGpfC5So62XMrZWsbt/o6pqlncG5QOayQRs8Gk8pLA6GKIJuRhYepw",
-	"Gtz1p3urJZ/vP/FRB+smpoi8gMbgWARn++cfmexO5ERl0btkA5hNU/BGksWKatkPIxUrSKPFj8aeO0rT",
-	"fpfPYSZSZxsDmzXLqa3EqxfcXN40PJ+NWVrGCvY9SGeHDe0TQCgNvmXaxvdbURJ4j7p3939cSxQ/3KFm",
-	"rWnOPK9rmNUUYH9tTq8azGWD1E5oghDMZE9uT/gslKQ5GTpkIlbidpL/8OPWTKae6I5o+7fviLq6m+vn",
-	"5BV9B/0S/qxLfjqpBkiHlBFW2TPbpxtsxdMwT6utNvqMJm8f2/PSMNYVKxbdmpMDbt+6H0mkBo8KvmAK",
-	"2sVAl3/lgmYWozxe0JkU6InI+PBi3vAnKo6p9ZKuWZ3L6jPprDfPrILrcX3pbvuuICe+IhNhW0M6X/s+",
-	"TMK6zR9qUPsGKninBHUursWKJVQw1ebN1F8YbOuKRx+/oDnjvTLf6jdFZ+cLSNu5LrEujB+zolL8lg33",
-	"EYIjOKVhlCO41Xz+3zaK379gHNINMIWlBL+PUsGqV3uN+pY3hVFdlQnVyxXKdlCve9u+JKu5B1fMuknV",
-	"LG2bxuCMPvR0oXJ9LA05rsziY4c5jB5E0J3WVh3aZxx/j08Ci+SsSOQ5rXuIO1zrQpdYoji3h95YjTNC",
-	"PPcIunjyUi1tkAqdTQsiEnbRU8eXntopjv7eb0aLr4viOTJJROg+u2XlDs1YizsAvWocFBaFRMuTBtR7",
-	"oOYsgveOSCQIC44StexKu5IS33O2m0o2IGFnI2WRwHcvqIJ7byvLG1YS8+RpuuloPKURmiEB4JoFPimk",
-	"vFEutTPANBtbCeMpO23sX2rvX5dRbMVESzXfqGtwaTQGeyOvGodf4MPGsUPOyhc1Y0Q4lWYrErAOYFUB",
-	"8SGwLRdYK7ZNsGoQk+7ucMr4hQU00qiWJc0rirWqt1hpBO/+pRJcN1udFZALUvc681SPtqDjsSZHPwqs",
-	"7jb8hS8eWsGV9K2AWNnbjgzFYd9lmKRZtcHOqd2hIXHM0MnnqHJW+uNtE/LMQ4ccGJjPoNvOEOAdj1es",
-	"Drx0m4F/hu1ILLP0YK6Yk/qWr6uC/ivEHFL5Iu+aCSGErqVYmr1ZX5IH7fiblw3nD4PjfRYVxQfEEYeG",
-	"HsLg0BDFbu8dtUftEWPUETO3PAVU2aMOSc1UD7Q9xSDNONvsQM9iIlkTMtCrtTvPQJeoNBmuKTnFKOL/",
-	"q7UnrxJ5IMZab8LNceRLMkvcR+TdcoMVzb0GZ9ppBfO4dwSyFSQvGS3AqjpRO5FdT8k1zW+pyFh+4kpn",
-	"T+omw+b7nGp6Uld9m48Q0OtEl1QoD9ik4GGW88zcfyeq2mxkCY+rgp48eXLy5In5Y8U3lJ4omZ2fQPYi",
-	"N4ObL7YrrtlJQeesuD5ieoI/QO6K3rAS1o6X74lPsjR/BPoDMpdeNHEsumG/Tkn1tfvZ9QW5BquTlWZ9",
-	"m1IumFKwf9dEluTa3K/lpuSKXZ8S+GVzCvYFIqdlfk3+GojWv8Hv5/wk5yX6Y2hxjdEvgHgjsGpFVvSW",
-	"GSHdCoBFyXj/yC+SOsnK+T4wsU7xcE81tfubglCPCpXPBHbsD4YE+3Pwu+oMkyjctLV+tiHWNMFGSERV",
-	"2SpAlAUUWdLoSzXI2AYFOw1l69aDQBhqPwLOfqgxp9hZ1f5+yGOvUxilb54/JU8ePvrKg2vmEHyKwF/F",
-	"YQXfajov2CWoahsA16xUG63Opg//8uE/3r8/rf/4S6K+xsa+IpT2nSCpyG3PG0lyGd3KukfuUbrLcmFE",
-	"Zcrz7spBqbJN/NswlP0Nw0tstBrDF35J1wCLD9J5JyszBAiVFSs2nU6Mv8VLCHzVVQ8yXndRhg+NHLSc",
-	"cdrXcTyiwyMGINUEeJODS58Rw0VjiNPvP7cr82wT7NPUYVDWxO05GL4Isw0Uz8iCVoXekU1B0VaNn4pI",
-	"eUxRrUX03qG+p4uFnDmLVyYWXLB7vWBtu/vHTxNXZFta4yoB9rmhJV3HgYLegdRj5Y74h6ZkQ/Wq/psA",
-	"m9LcfGP2hVHbPAUKNBPXqv0uLqkeP5mdkf/v7auX7hWEC1sGZreZzGWe6MfC1izfpWS4hBgZc/PcL8Ad",
-	"bRNMJRdjVWr1apGufJuzJRUH9eRYbwp2KPBuXvKFjhXcLux5tS4w4RB4oEDT9hMe6CvKK9YLUQ2JNrbC",
-	"fr4LQqkj18J+q2I2pKvKRD9qyQg8R7iA0pNdABc4YC0rRtMQS0wxLHeRotGgTNMbs8di4BhGFUqD8blv",
-	"IfNerje0hL7Jl2Tm9CHsnm+DnJHXV0IYyo3IxJVy8aZKtFkZWesWBxB/tagBOh1D29VxJcUFJKa4doWN",
-	"PTRfeEc+oHbnwLv2D8u0CH5um+WXjOZToiTs0HsRdO9SFJs/cX1KrgH95rpDVMRCwymevhdhirj5wcTx",
-	"4XSCE0EENPeLuG8W5z9Gk5ELbFYe9THGfSmNc+DLXg9xhQblhw5R2y7ZF7eCWPHHZYqyrymsAkZ3MqJm",
-	"zpooSelby6jRoDxh54qe0tV2L3XBLI4zwtwblkADs+5pPdxRtpCVGJVfUYuermUZ7S/+bL3RuwB52gtw",
-	"ZcR5Tx/unvraYWk8KDHw0Z4e5A38Vp4HXY8NqX0/cul995bxxrYn78E9HeiP75bZBkzkUUDancV9g0df",
-	"eevPg9v9AdztHIkjOHxUJlr7MH0WqWghhzXwplHuBNivOaP5CUIeoo1dGitbwC7Yxps1ZqxFhzU7VmhW",
-	"wkNSsJOtBRNbU52tEhE2f03u26tIqNjfdJ7rvZ1pVOxK5KwkW7qLQFab575Jnv7GYQIVs6lijUS28AqH",
-	"8h34h0BI6qiJ8ga7C/uiBXs953zJlGb51JFFLN3VPwXXD3Qphmw8qZhXT/ERQK5WVjfttthQGcUbW3ON",
-	"3R1KpuKQ0+h4jYJVvGy0swubiWKo/48Hqzjk1nacEi6tg0qBW5U8cW+9JD3efYtqktVI01q12WtsPtBo",
-	"W11aU24ItsoA+wC85WTLioJouaX4udEMxxgJKRzWn7CfWUcZvSTMXdXCP3DarwMMsVXkNgqlxJRWmP7t",
-	"rlVY3NQTFrBXjNSY78x/oJuRma6xn4qi0bwb39aA+xXNrLhhagU2/O7ujW0UXds5VjwMNqVovgenp17n",
-	"8Hcqm1iUwlccYhR3wInghONhAGmyXfFsRXC0aCVwMm+oLa2Hium0mrRd7e6tJK2ggta8KeQWZzk4qnpe",
-	"CAWD3chQf8IjFhNUb4JeiHEEwj8jAy86M5ZJkfGCH5Se4dLTO3MEwT7Gksi5ykq2oSLjI9IMvvW/ildy",
-	"1V8/HdEWg4n826hLAEL/Gyqg2txZ4XwEnMCCC65WB/rFOtVnZRavPnMa4bDVGlrmVfRyeBc0Av9CEfek",
-	"b6PGNaHzZlTr8Kb/RgFwZB9YldDuuPBbxSrsUFZlGWN5/Fh6ynbSpJqHIWhv0fWF7LWltSxYGY/dvIRk",
-	"Tnu7W+k6hx54kAMKl7t3KJ12UNWDiU8uJr8aUfzS463X9sCRzpB/4fATFEsc6/pnar4LN78+fTXdQ2JO",
-	"rdCpRUzjVNXM35l5RByE5GqLoP3C8ggVVy3p+1mYuc05v8EAyFgo4ZSEvSI53U2tnsEVcfmjoO9RYiTB",
-	"6V7pEXmlDcgrcj47f3hyNjuZne19ZX3qWy/UpGDQXHMrL60VYBM3nLBsZwymxUad5/NotiepKnZIUhsU",
-	"UzUacJdD0fZ6zaQDKskQ7O7A7t/eCzqskdGiZOz3vdk/z/GpO+9piXhZ0RsPXngMYEJhG9ESkvNrQ6x1",
-	"RMMrRt3wzYnc4AE58fFGwH+3Xp8uqhEspS4EtxZ9zjLwUV9Cwyww0wAF1wJ+uQLa0A88Jf/LNV62LynN",
-	"RW7fLLQilOyYmpL/hURwD6EDA81QuWZzme8IPDHOscyHohSCNP5HqsnVhomnYW+Tff3VIz7wYA7ZIt6+",
-	"vT15bMXSB0Vcu+C31ELJpbFc5RYv572G2p5z1MiHsZ1IfDxRaQ7uArJkRk2bGopkECoQl9jmMUGojjTB",
-	"EsFe03LvaXyLZYadaT+XJcFDbWFwcztP7b3wQNE1zdll3esVtSP4E7bmCxWf+cgQFjR06y/tPEj1aVic",
-	"nsEDD7wjsXf+Wo5r9VoPUFdrKdrsWpYOT+GlcCSVpcw/H1WlzA/pfMU+bqxfKCqRqciB/25pUbE6fLnD",
-	"HtCQoGoxblo9Kx51e1ZE1Pk3dPuDTfQYfoWkYoR2ylZDsafKLoCXRLCtXYbvb+7jXw5fXaVWsuai0ZFj",
-	"3No69V+4gvRO1kDeh4giFJKNN92lh9qJrHtSZKUzGWuThb3+Lgij2cpdCnW4ZCXNDnB9SWxY58KWAq2x",
-	"7e4tK2FHuLaJogJbj8NmVOISUKI4LS4aCQS5eVRIDa8HIc+1IpicRhTdKbJd7S5J2Ge8rIT9+9JjU4K3",
-	"FSSQC8OCruz0BllapceMFGaN9LQ5tNMNW1jhaAmQ430wxlFkzGpvyBfzQ8J7YL9gc4zRRs62G4/jBnHV",
-	"/TLXcNJhVtJCetAFSAdMROuuCiWtBiKkayPHFWggltFouWRafUEyueEWax4czXRJuZjWia02PQR/rXWB",
-	"7u0gzP2FAsVRJTw+wEYv9oXVb9iuzv4b17HEjVEHfZq/39+6BUjxNmnbOcRJ6Lh3yzDRMTgiKcOuPY2x",
-	"LV+MLJCVfotNARubfjaLueYLyKGUtV0A+hCyaaNI7cEe6OK2lRnSN9jSOIPnJb9lEVyBMvhmXxGjezQ+",
-	"wq8HNbmqc0I64a5LK89u2GYvhloc5FNpq+b0n8tvIEwcZLnMaXYDW+by9602a+T3ADy8HriYN6xgtvfB",
-	"mO5Htt9VhwLdmEpkxE1Bd09B2ERcDS7XYZjFZQza3KUMxJOfkgbhOPdDme6fMQpNHx9O1w6WTAFjxFOg",
-	"0U60qzYcMWengzsvOwvYu6e3XIgQxiF2W0KRyjcs0V8PL49WRQtosVraacL84IufuOgbq8W0jY7H9s4M",
-	"iee2N9jM2kVsqeiXGHJKvaZgXtP+Q2JY9rCrGOS09UvsFfXwcAKUfs3KZpdaKC5BqkCyP9beuBSuRF4P",
-	"+7gpsewuPgrWMrak28NZdLaLVBFCsSO+8SiaD1yhud69t6dRABNZ2mKrhNn/2j5y1JtUDWgs0/Acl1Sz",
-	"5S7mOHbfAaaVaHh4L31Td8gTxDZsJ1suap/1fZH2/czizGzsfhrB64OOVMOdpBjFHP48djNpUgrRoS6c",
-	"OYytjDTcd5cEfRUXzri5JOjUgA8KfmueN1poeCZG9kgZIbcH5lZ20iahWYkl1dSSOLEt4JpNgSnSSq8S",
-	"IfNDnOl1SUQCEl+H2fk4/8EwY/35l0PxiBsYxHZVdcT2V0xG3dF1Ed1cp6JEOrq5xviRiPa4wHMC2+5q",
-	"AI5dMgndh2rthtuVeBI0XXuelgEiW7i3fZx2FJcevupttV7Tcve5+Paak+45al1TNGwauIb2+ESWxi49",
-	"TWAPjz2Z/4KcfhReje6E7e/qViq3qKvRfA0qGcs5RuwXXNgY/i1n24YErZf7RhaFuTjub8s8imoPYSVT",
-	"DeRy9vCrh18/ePzwq35Al841Yd8VJUtVsKss0fEs0RCwlXCzBQ+cC10LqfkizqH0eDFdq2EfVrm3344b",
-	"Eb7tBA1ppuO91zYeVm2gDmPs7j4nlfPocwW5mCXbMIr19aNclH+WsVmliqnnleKCKXTafaFA7p0eoTsc",
-	"Pv0ylbs4yI6tz0cr0SpmNUvFvGcTLuV9iDv3TVIKVpi0XBuBPdiEqTvZQRc8Z8z6cJ9jV8eHtoFeffCa",
-	"Zq6v2OlN4/TEPIY+UEuuz0MVaHFSWHyDpQQAgT6dYAoEw500v4Z/FnSjEnY2vNkjbB3kfzzIuVbF74yY",
-	"OvPTSgaRJq4vCIVjDpGba5dkdx1XbMx1XFiPyIEyH6FHDo3JvanEU3xBJzngm0hiTU2iA3SyY/exPW4u",
-	"bxXP5XVAOk3azKviBqI2jfIIX4yMUZ05Uzy3ZZbQ/dZovEEfY3dGIF+llZC5pgJz4M1IQXJ8FDSqlMuS",
-	"qQheoivcGgLeGC82mg1tfpsU7I1iog/RkoVaIby3LRkWaI1kiYGXprst++8vi+bj7h6XMxtUN4f2Z1h8",
-	"1Uim7QqIYLv92e9r+1sf8GSQYGh5ip1xT20JPkC4aCfl99W8QCbN0AqZP6zHdrwODIrNpGJTwrKVZKpx",
-	"5mswB0QeoIWZwG4wakTM6/vUdiP3XQXmJb1hZGWdvgPe69Lb4iTyeWlzRnJW8FtWYgSE3698ys0btgBi",
-	"tiNeaDWBbl2aeRmW6WJyjKG+LXc4XKSlm30fIOw8Mv8hOq8tYHLlTu581e+sj8c0OK0N5clmrLVKNoEJ",
-	"EuLgKArqZ6OZDk6QT+QhOAQQTCyTRX5KfP65MU3BqkBdj3lY8+spWdMbaAFCKAFloaxEt1A7L3dW1eyP",
-	"ZP9gZADFrlQ2CboDWBRiCvqJxAusm8gpzvkfQVqHgvfRlb0Cn41mCBOGgHlojE0JpOuaUZ76n7Vz+Rv+",
-	"8r6Gqp3d78vt74/hRSfKRdOeV9H0mVTblLc8Wov0zS7IbrEpf1tZ5pekZAuExXe5zbYcXjOstx3Y+KZD",
-	"lbrkNoq3gzMxVgxg/BnORvRP/N0pMUcDt2gdAWYOgp2D8U3frSD1bWVhwiyXg/fHHptRYTxbLjryxP+D",
-	"7eoMzHo7ytwsfUFu2E5dkrnUKyw+pGZPgkBjvAfqfu7Qcshzd2NKfd+tmGIwYXeUbO4UNo+zWS89Md+9",
-	"Qd9o2LeVF5bM1Xdi1Va502xltR2QmNCPE5Hiowlfe6PTexLM6okE2fqunrLaQMIF1YzQMKkPy09sAvgR",
-	"g+UJ38PbZF1lAIUUVFhG0j3RcCgSbpW3VORz+THSbcZcQsMz9u17nsPVFavBNBJk9OvemV/t76mE7566",
-	"Oceuf/vCZ+P73te+8pRXpeVXmu2tEXlXQ5MgJ50SgI9CFU8Fmd+RbO/zbt56CuLpJ4sRkMEtIswQqIxQ",
-	"yDXvAjenztG8YKMTPGOb1Lc1yDrj9mYItrFjpVJWlplUmNkZTeakRBVya8GfURw1mg208jgBjgGAiEsj",
-	"MKBRDqZ926xQY1AgSga2umFUKHJ+OrkQVVFEK8FXtIyoCK9ZSTJojGDRqmlRuC4kDMqLoiNZWA4/f3dx",
-	"JhNRMQk2QSGwlXBkOyiBNno2mVMizF042KxLLyNrC7aIz9e1/2EiT9KoxV7ACfu4S409+veTgbXAP99X",
-	"ULpfcqVKSfeLp1RVXUd49B/gm7BSqmei75y0iKNrdDI7oLsmpgFwva8D0ph9SJdH6bGNJjzb1w4f7ypw",
-	"WAHnsxlyNVea5af7bX4LCeJbcFmDvevf7ZLYyrJALzCC5wQED2Qt0lvKC9iI6cSIssl0UkilT1CiwWg3",
-	"TKgTzHdcSXmjTswD/o8cRkhgNZhBT25pCQVJZvQ3VLPv7eA/NgZ/i4N/L5W+cmO/g7GfwdDfmdG+x5Hh",
-	"39+6gc1yMxlDl76Wtg/otZE3NdbXdiWhrAZ7XylNC+x0g1UVUGoJlWEZFWTJbx2/eRKiDwZggNHL4npR",
-	"NhImXC6Fm0RcrWJZyXS0g+/YWEkSlkYxHUN2M2ot4pQaeiimbUN77KgDeYHRU3ZAT897BHldI2ZYQ6rB",
-	"ZX+gFWl8BB+W3azPwo2Fc/2n2cWRl9mt+03YqOPRowePx+lx+Jr41Or4zH2Z/pCUxk4gLxUa6m0J/6YS",
-	"B8WMXKe/3uTrOquWa545ZKvCvtz1YnGxvniKrX08ypLpWpuwTQZ0rpMkl1MsPQch94vb5MQV3Ac6XfC6",
-	"DUwU33F/NM0yj88/+XOlUaM3vK94sMkeQaQu2CzY72B3Q+45VJ4BCb7li0VEoDXzi4+QNXzk/hhC6nFd",
-	"Uve8L4j2DksScOInmiFwSwseBUdOpmLiL5rJv55o9XJ7NvIoN5Nb02dxNcFkE92Nk/h0mVR91VlQAEVz",
-	"iEyGigy0D7SY0B5s1dZG++Dr0PQSpZ8pzdcoeyLsc/+CgGMd2OMlzbCPG14yNSqV+j55NiuqVqn27+A9",
-	"wa2eM5IDJDEWZ9odDh0MfndH5PRsijE5PZCGcxEWW/uqe7D7dkxjNb4ilOQlXehLX9pxETRnIVxg25i6",
-	"QyFelJcQCbxoRQTbWUDBxZPUBwTbvqnN46Mhjr5kW2/rIrz0mgq6ZNhyZr4jRjhgD+NoTtixb4OjJDb1",
-	"IMwqzTZRN7vcMFFjjOK/PPC0i7anuzaMcTLcP8EKVjGNIK2OyrxK6He+dsknpEB4zpyBuay0z5nAI8IR",
-	"vqJG5I/ohXS9GRUTqO+Xt/DTPWpDJNrjkRPS2dfHSBvrCdaA8BoenhkLnBTSKN0BhN4w9WyxiMZ+6WZT",
-	"7C5sQ5NlVdoiQvRvm+9cJb0XcjmUEoKaAMGMCxL0TEFsC8G2U4/U43+IOWtgg0Dszyb825whhZ1/bKq5",
-	"FNP4nOyx7CYy2Pskl5dGvl7Upf5O5MLEW/W/hVPkbTk9gox8mCYO8Zj9eI4zh+JtWhp2OGhbf8Lf7g2K",
-	"gfLayj2stdvgagm5oa3uOjFepy0OylWsVYtGjqIlWYgm6mRAQJPGnWbVQ6s99GU3RigdaQU658tKVmoP",
-	"zHvmNBHQAOgaGpYrdstKWgzMBaO2q8CVhfobmliZxtQLEQgtUq05UeYgOPiC+Q6yUQZOEbdyHy28VnZ4",
-	"SudgFaTaFNDdVw1o0xVuDRU2L2VRfzwKkn8P9j9cyC6pE6heiSAFYAjmv2sYso/x1szJPxhnKYmQWwfQ",
-	"c+xcUosuIQdnlHLhDemeVeQSdOUNVYqs6WYDgJ0lgZ9ah7xEL/2W7gw/yXJELmcAqtzXwaoqhXmpTXC1",
-	"aEtyUbc7cUxT9z0amlbbj32ZOKdI6wA6FJ1xw8fEns2xjuwl125vvcW8ZPoSrzyuCDRjHMyrexsHHJDZ",
-	"iz4wdVhqrL8KrMCqX1dLmAaJ6kTaAFK6Fi7T4CJoZtM2t7bm90bHH5tn25Hwe26l47mD4n3f/8VdQlZl",
-	"/7MxMm4SALbO8N+Lc9HsFuWYqMVDNZ9Y5vDsMrLTyQG9yAa233CqYMc2xLi+i0K3gDXw5fu21k96XGcf",
-	"plmi+Po7uQULwJZIkS0vCiPGk0i+i1rlG6+O9ze0i9w0L7RqtJssk/nXpdyqvXUH7lVcm1vIG9I9eb7/",
-	"Y11abIy83jrfssUstN6HPRzjjJgIy+QNCxr0FCPP1xuIsRgB/UsosRtivT6G9bUgpP7FzLqVfhakZdY9",
-	"ko9yUjuoWzmLnru+/sGNaFijgR2FBnY00/wWolC0Ugjq2QzimU/KbMVvU2mf9QCVGtEKp6P7DNSXvmU0",
-	"/x7LdwZ3/O+p2O8rEyyrVGvcqu6f51vmQfIZ+6iHRwuO3ep2TFR0tDsInu8g7CaaGtQwJPsjobUJ39aZ",
-	"2tvddqGEXK51vLEb6OjoaILAdZ2LQwRjuYq0YV/JjsN5L5y8L7X5FM1AGKQ4aPZRg+hBBpwGHQdwTnG3",
-	"feqA1RvyKdrHx6UVtUDnofEVAXeYQssR2g0TtQLLNV3YMxCFq5WrZojjvUuBzLHzi242X1cF1Sz/QQq9",
-	"isictf+87hDQDiFaK70bQ6zKkolsly5lcaOD0/q0P2AXHaLgYlQ8g2cs/56LqJMalhq/Vdw8928JviRY",
-	"+9RRKHxNY11uFR96wMFdA6bmfkVjMjbQGy3teTeMr+Ad4S+mjg+iPFTNg73t8EeevxIjJUAmq03cqLYX",
-	"BcJsy8ViXJeNQLLEG5hsqSJ0WTKWX2J5E7dRUAQo1yuWqsSz9UTDIrYFzW6iIhbWZyU+1LMBwjWpFPN+",
-	"egjveGRzWhRye+mR6j/qOiDktHNbptZs8tGMQzKqqzKVzuivzwNVV39/uWES1kuE279HOj23P4xxOyu5",
-	"3Fts8BqfCk5H79PWkG/0fbs/U49jkeQx1qOOsLsa7ITtLAZJGrf6xvE2Eyh5Q96H15b56keheTF0ofFZ",
-	"+9m6A+tGrUWD3/r6NO2TTTUW8xhcW7/TifpjDKyqlXXI1+69gi00sfUSyWK+xw97S9IenEdTuoYBuTkW",
-	"ag23pzTTGLmR5G4ht9ftUj+nbAlIJjfS58RuyodBG71vw14bWca2EXs0UCy6TodR52xRFcUP7uJvw9ti",
-	"gyi4+qxtYiSwYFuiWbnGihj4qDI2Y9BfO62nRPWgRvZU/VZbhTYUjnSAdvMy1l34J5850JhGJtcMS6Vs",
-	"3U9zSl2uNb96F+Wedy78E1laP5/AZja0Kb+OcMRwH5PqlOGuboeTDnMVVGnX3OSAVINYGLPRScQGNkCh",
-	"EJJkcoPBK66I3LIcCgL3tA9pYIZ7pAnfBz/ZSqRFXL9SP/M0zVLUsjZgDHjrhVbEvM11yrYNtZpFxkaJ",
-	"aSFHQ8u4tQXijehOy719qmjgJhpuHbyC51Nm+R8P3GLef7VkP/SVQEJThCI35qQv8adcDw2SbVa2CUKr",
-	"OY/F4rEpm4b+SDxA14CFYXTJdtHABm7mOFwSG29xzX6p2NWqtPPARnr62xGB9UpG1zb5pnmPR4vN4uSf",
-	"76CxD4v4IIJWC0Niwr7H4RB62iM51HlWA+kMchrDwT8gODdWZHxINocb4ZquJYHjs/oIhs3D4RiF3I5n",
-	"OjaHd0xQcZx6rZytZZd7fqA5NJK/NhQz1wbJ2e113MTrZK9qJsYVspRsmYq6qKJaRgH2V7LUWIYJ4jPP",
-	"S6YUU6eD2j17h7SqlGGFhNvZ0Oy/o8BdL65eXmFWHvmGF+Z0EtTwFCaOORPJxrlhnub+moLJmigcPVZF",
-	"iCFZ6A5d2swptxq76c3sqL5SD2S3Yd3wuo3d4r76kcAo4VaMbY3QXY+xmV75YEmqQnnE5ZjMBLYB3eHW",
-	"8NqwU1DyPyTFRJbxDFKs+Q1gUyJx9tSZ3GCK8/ES+JM31ZWtSH40Ba0oJ9jhpqBlyznTNzpsabqEGqpk",
-	"U34z/NJmoigm8mlTtS9ZzoTmtFDjpgOZLnvjGPbU3jQ7e9bXwhoD3A2+qLfHL+1Dis9TlfgBfmEMQKu/",
-	"TD+BW3WcyvyAeJ1Zz2Uet25XjOY2XHc4ssCa6ZWMd4yqyrgv/5aV80GZGXutDniTnwOOWK9rikuP0etH",
-	"kcuIK26zKXhqf111SzdexNgmAT6Eyu3ZbDb4FJiJ/YNtdFwwbvq7pJbtFErXdu2AFLC6u7FtLpN6D7bG",
-	"ORoBfK+daOp/kUCPbKQ/AkxnIeUNBMwG4DS4fQ9GCMUJ0N0nKNcrdlufYrB/2P2KXJbdFTzzdm3QOZZr",
-	"xYpFD2TGPTvxDPS7dzr0uDZiqdQhs/oDe3+lgLddiwBb4YwdREjOh/XHGgq+CI24DOvEr/54hVvtebvl",
-	"bNsA8wt7/CqylrcsJzKKcjew0cBPdY1DgE7oIfRAa96WUg/DfYpmUsAQGaC1CGvFO3g+sMTlBiNXAwC1",
-	"x7YHSwDKYXu08IjD9Gy7UK6CVPC9S65GhhS6vO1yidppnru+0LaRdAX7ODRPnib60zCRDydnM6V4WEaO",
-	"hx4Y4lTQtNQHRmfsRY+vwHW1EnyDSnxHvCGxpm/pDncocn+Mi/C/ELcSirwTTnDmcp2OsuXwun1T+gEe",
-	"uptOfqsoQJb+ERvbzkJgmCbqhzx4a2D2yc0ZG34tqWZPabn3F2/ccwmcqW629tOCKtXTSWbocTpmn5dk",
-	"JLzZPKWefg/MVGRrUOtL7k0sK+0+zD5aMm1KtubVOomJMkpsHbf9zlDfZmLH6rTRPcKvJsKgkDu8Nrmh",
-	"vkC5V9pIwbrGt4+V+wPoZWGYNFirz3AzfkjdpK+hD+v978ueUztOtPZkBP+RUveefBkzJrz+GUAcLJsg",
-	"PuP52F0H+/nZl6YHMmnkJXI3nfyz9vA2OWQpU84FFfeMd30HNtN1KeMjS+4CMsdpRhQ4XR9ELbqNOwtR",
-	"RHjBtghF4ZspSqFX9+tl/hObr6S8udKarWPG6phed+xjxsqYhwKao7Elhwp5N3nEKfxCkbnch/VxgH+3",
-	"r49j4KYdEn53z9T5v/Hm23VnR931PdrXhU5IR66ebfkWY7+xfpu4YSq+QibyjeSi3RF+u7qJihL3ePKO",
-	"Y7cWqK27r/AVdGWuy/9t3cMX6oJscSEnPA46Br8eE3rrBM62qzweOGMfteXqw8DeaiZpW8cI4l9QpYnd",
-	"BoJYD/1crJjWxR/ZrqjFNHVJQSKTxLotcCFwGhGK58LmoW2hDWZ4XUQOgftqn7SFaJvnyxbPOQ6zL6v5",
-	"Imiq5Bi+vbUhYSPnbMDpeiGem7WMPGPOqx5PKnZpbcmz9u+j+e+j+ccfzdJGMwb5O1q6QMxq+Jc+6vZM",
-	"umUPOPlHKNhu39SfRdF2lB27GGlwci4ASFmQanNZ44uu6Y6sKOArg6ir649cTK/OFvIJbDUmUixxxM7p",
-	"WSgf75uoY3+SaJHsJ3YVRSdkgii5ZpiBBidxCfBw0D5kT0+emKCwKWmJ1kD+dDel11aWNy1YhwN7XqZu",
-	"mHQhaJEjFLFPwm/OGD6GMhZ3q2CptOJLwfI6PRcrxlxOn2vzPCVaygPW1S4ava9IdvzmRbJ5bSyYaT42",
-	"tgvIKzUllPyd2FAME5jOSF0ePxg7REls+nEBX8xtasTCHFxzZK4ho4rr3TXcztdlJU4dlNL1uFqknkD7",
-	"MbKjMKqOhInUjLYYpcXpzXPWTKCqz2d/MlVrr44ntr202ZdxAi8fMLX/0YSvdM6eLSKPJuw5fo+VlAwZ",
-	"tbfpkefNTtOp0Rlo0QPbOac5V3QO19Z8R97aTMwpUQwwHCwcT4o+U//zIVfUT1yvjtgF4N+X1f+bl1Wi",
-	"4PufrOQLbltFmWlC3aI6JW+h4NtOLWOnB0MP/PsG/Ne8AXuL7O2mvWHKpgKMcE2r+Gm2xiZu64hmk43o",
-	"Fry6b8JSU1fUPWLK8paVBd18J6tSNbJ3zh+2U3eeyxIAd3xtS/MsL6XhXgFHiYtls1vW46/7u2X13EcK",
-	"tiJyBZT+8/F4aK2aKzcoiouq5Hr31hxil7XI/xHrDXclyNXrF+SG7abkWhW/GB78BY/ag8ckW9GSZtpm",
-	"OYNMANOU0RLbB+HQK603GG5SafTgnKrVXNIy/0IR++ApgaSdEpPAlMvVsbV7suRGPgDKI73BdCJu3pZJ",
-	"ecM9QMnFxNVS/OLGr48+rvruDkALF5GCjGe+M26NiuhnCrgZmDWZS6awTwYIH7pWpySXmfqSbvjpOifs",
-	"46agXKAkzqQw5wR615oVkA1dskvzTyivuHgv3osT8ve/X1XmstE8A67/+98vyLX5SJb8d/jkgnwDlCZu",
-	"Y05PT6/xHqLBvtl0wAiBCZLKE/a9ICFtT8kzmq2IDypDZhguYcPKNcd3cNeJ86/XH0/qz6//dokUcNxm",
-	"yADd7rbYb1AW2B4dBs2kuRisO+AUl/8iV3//O35GyaZkC/4RN8G+Bbdjh/lqf71Wt9kv11O4AfC/LPvl",
-	"+m+n5MqHLmUZQsRkVJA5g18DJirXykyF5+Y5/BtLTXA2xmAw8zFrJdfQQ+ua/PWMaEmMzkpYoRg5f/Q3",
-	"vIYycKFco9PUNgi8/mQsgCmpXSxTYj0sd9d2FEjkN8MYtr6GnFLc/S+th+o/flVSXF+Q60zm7Brr4aDt",
-	"rhloBX1QDTdNyTU2obi2mwbQySD3dgg2bwd8KoUrZjUMhuAS8Bp7ldjZK89X18/e0eX1JebSAX6zY4Dr",
-	"F4uTH4zxck3++vD8a5fNPyUPz849WBkHKgupCY5bl1f+7RTeYC5795olv2WKPJg9tLN9wzaMai6WZq51",
-	"soPN54N7MNBhYavMjF/kbL2R2izy5B9sd31ZS5EbtrOj1FCxuF3YDQzOBAPcYzje5w/JylwknivW3LDF",
-	"Bbn23c2sJuL/PnktC57trg3fNqrxL8mc7aTIAcMNqpsfnj9BOl+/YbrcnVwtNCuRN57bvtIbWlJMlYBh",
-	"oNFSkGltCIu95YgvRHG5pFx4WXpKXtQ7a7t8KnDJ0c2G0XIK/WzhPAhiTB1H6gvCl0I6WO2drByO642Q",
-	"29P3AsqdMyawrJNDBceCs9LcJRuardjJ+emsls3BZ+aCqNZrWu6guTLbBFvikl8BsNNMCRDxbKIINGGG",
-	"Rss5L20vNjx45ohvSul7uNkU5omz6QKF6WJydjrDWcgNE3TDJxeTB6dnMNkNtZhDXxox+ztkDqC+7Xnw",
-	"RT65mOC35iJWGykUXq3ns5kt+9T2Ltfso/4S7gMwtD9azMuJvHG3KI15yDvtF15oC07ehJKJ6et+Rq6H",
-	"QkMRmFz8/CGk/rfSiflSZkwpgPb/T0ABX0Invx+Yphi9/hLQjtMksV9Dz2Hq0h1//jQBoBhIMbFdyrC0",
-	"Jdb2A0RXtmLZDZ5bYPkacmYNJp+//X+rWLmrGeyWlXMJtZ9pwn74M3csowI27NHswcBBfj75AI005lQx",
-	"G4p6L3wDm0MmIKRGUpohw0sZqOzDXcdmq6fUawteECW46vbMaE4nNwwTohOnTekr0OBUl79is60f+RLb",
-	"UN5N9z7ooiX7eSS8rH+1JrvfROda/Lnh1pmcz84fn5ydnZw/eDd7cjGbXcxm/92w6C4mlSp/mT1+sn3w",
-	"6++LxVk5m83OZg9n9n/LBoy+7YHLDXFu2K7/ZwVV+rmsjGA+//h/fref/Ki6Mzub1TNzCdJsU8jdGoNw",
-	"JbuVN/gznABqc51mmR8CaXtmCOqDWtZsC+NY5k13IWv3eSGQC8ClG+H5K9CIXE9+37Lfd+pHsKo1vTEm",
-	"HTG2CLTC1yu2Vqy4tV6eCFLewefDnwiro6spsUTEe5iLrKiwVbs7G+5JQ8VQzcatVqcATAMNBmN9sq5v",
-	"2O7aLdzqNxxFvFGAbIkQeYF5B03nENykN2yjQ4z55klEfsVdGH0UA+UMjLEPaMgypb+x6RHDD1mMPVPc",
-	"OJi7XrLtVWAo1la2ubLuOnLhbNyU/0XEAZSQTpwh+b6azR5kD2akpCKX68DQB2547LrSm9vCnBN4nu2V",
-	"Kjih48mQoTv41NI42MWuA+KGQQphUNBqDJ3Uq+1jX8Izd9PJ9zLzvqm+5/1zdhb3Eh8/WAPHCocR4oLl",
-	"HH1B4U375Sd0iNzVdcpxXw3IDEW2stQr38bHe2cs7B8cYSIFiBWljZJhBZC5uKdkTcsbrDq3m9+VK/jF",
-	"oXJlAUZk7Op+2LssP537b9AbeNV9tmga132WTB9MFmNgJ0kz+yyl17+m2Pnj5I154wNk4362fCn1DzI3",
-	"Fnh+BHZ+JVjtVgyxGmol4hCVZRz/CkfWD058VTnXJ7qkGLRL2wrmuXfw2B9uLkzT/dYpWbP13KiepeOB",
-	"mOGKvSF+hlrmDw0jb095anfsK2G7NxNVZSsjca9dyz1AZ2X5NXiJ/afXiUDc3qlyKe4517AvPdUIgJtp",
-	"X/HcM7yqIMIxevy+V3KRseYLh8W1OmGEj1lRKX7L9qwBCosPGPB41inNHAab5YWwdwAmGIJI3ivJEQF9",
-	"grweOPxySr6XtwyqVO6g0CFpbOZM2zPt27/YoLRLtmi0enHf2YyMO19rP3my+PpxPvv67OuvH2Zf5Y8f",
-	"PaHnC0bpLHv0iOazs0f0wXzxcHE2P5/P5l+fn2f52aP8cXb2aD5bzGZ09rXZtM3kYnL25Px0dnp+eoaF",
-	"dLdcVuo7HGLirRarufzWTx7FfptcnJ0b6WprxSbqNuv7zXEtZiML9xvMTOiS38vD6O8OyGrfMLkpnEW5",
-	"UyTn+ZQItjWaoutn668PM8XI3QHi3l4e3Rvg4paVfIHVLlFT+KXUjFyb6/Sa5MbQZYViYNeiz3gnq8Bv",
-	"XFANKKtUez3XxoK5tpCCRkPQGH5s3jk4k8atc79DOi/lDRO1smJ3B/loZXvQHI/lLYsCwIcsmLd3R3DY",
-	"G7aRZZTHPAaFdTnKShxF437qbFJjs3LhKsUQORf4hBRyeRibzat8yXS/Q/Ib+8zxBPJaVuYXk0ez2els",
-	"1sj9qCXn7OzdLJCcIKLnVd4vg6xIrmPcLovNy5eSUeyi92jWdN4NZgOkR1LSQEoPUAz6RWPD3SMJG2qB",
-	"gy0WdiYhzQxAz4L9tziCEQ7giN2wz7fmy2TINS7l1FLtGjoyKTPmo9mUfPUI5MvZbEY2rMz+/+z9C3Pb",
-	"OLYuDP8VlGpOdfccWpZkOxelvjrbnctO9nQn2XF68p2JfVqQCEkcU4CaIK1ovP3f38JaCyAokbpSjtOT",
-	"qamOLVMkCCwsrOvzmC+oIYvSABMcGGqjfkz2CZKAsBg9DNrBoZZj8fNEXEo8Bc0DvLtiEq4sQIdr8VUD",
-	"dMvSvCyEW8rWW9ih9QfmHuTG225qqlxPktNvLNp1IVKgwichXr+BtYfdXox4kc45vsUfFgJexb2Dn++6",
-	"d7YKQmH8Hdvr6wg+TRTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MKqiawj6EoOAjQWMt+",
-	"2uQQmohkJI5gLP97lfA9QeHbcuGxV2Oj4+f7rijuCsY11oMxqWZfc4sg7mNdR4sFNj/SKU8jnUYD32Eo",
-	"rZp2TJUAi4eFWlD6NOXyGTtpsZDPgflCqhnW0VlfNNJMc+jNZnPBE2veLvuiI5Fa9r2LfFzb7r5XEKUi",
-	"usHG9+CZ9cvn76GlFSBZ+vMPALr4hECLzLSuuMCPfnUagaMkwAoJiwf8uUiT29CpGlz/HosbESM5NaiK",
-	"pxZUs+tj5BiZgv4ohw20LtK0AAxkDgUhU5XMj/RcDkD3upuixGIIQt2IJM0S/N3IVpTYscP4INxlUcA+",
-	"m5dIxDBRkImZ8USMVabFUdg3+21m3vPzSfDkCo4SiBvBvUIxiELzhJPymOLSMMyMivDCQr+cnbZa5pbU",
-	"yECz3zrqnBZijzpNeCpGEF7xn/qkeP+Wu9KsZMx1CgDKnyKpKQmQj3ZhXN73JlxmPIaJJWjJqpBo2cts",
-	"nAVfVgAVCjpXXXXYoa/VjKlhKqQt2GRhpIHVLmAcOI5nY55i9G02FkC3b+ZNQ2nvWMV+HUzOIbqslKlK",
-	"tBi0Gfg8tJVhG5+a9PCpoa3VbHUuCd95jWbEi65WlgquUeYpTxeU+aaiJtbeHJTWdnmb+hIefWCgaZ8E",
-	"KzUs7WNIYjdK1SyYXoNhvFqxorqsqLBr/yNvCKOMAuIzmx9W3xev/Gjrm//221Eb/TIV3/j57URo2MmU",
-	"7a7pRDDaNCRNuTqhQ9j3ZGZqgeHsqrmweHLF0yFo3GDJcLtjBOsgDyycTfS4p3BsUJIJDsAyJe7by0Fj",
-	"FkkpbHKmzgSO3WHrczhOAdYSXrc3q0zb7K6gj2/tj3eVutqzYw9S+bJ6Ttyjv175hcebtP2Mb+/O5298",
-	"tWK5uqRosAN75ydURdj/M7oRTHzhgzSeMyVBqntG4/TYjx6F3WystO0OmEVS/xSwHvzWYz/St+YqS5ia",
-	"yQCQkFydLTVt2c3cu5Q/xhBsBFx01P0/2aB83uQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFCiL0dMc7iHe",
-	"MKx3U2yL3cTQKEb282/uE+F359dzY/Rja92YAzS3mZBFZb6xwntBE71FsGXzzbznxnwBEoIM9Nvszlw1",
-	"2w3kKUXqU1xrt7rrvkZRk9lxkUSGPghmaPQekBFMfJnGKsxPu+0MzI1AWPIJKGAP+CAs5aO2bAeOJu4H",
-	"ZIdcY0q7y6/2bCnauF1kLAbX5RWWbVthmXNeggYdJUL/EVdEDBeqM9FsVXKjiOGCGeabqtgofyHSNJIo",
-	"+FOu9cyYr1eeoWntTnsZvija4LlV2QgaYzgJGmG/SZPSHKiJB0vRGAsep+O5Y/xZ+ZYH6jvJhW8jM0y6",
-	"5sQaU91FDeBpHfdpqd6xf12T3H7jSFEBEO8Z8Oj1uqnQaY+IZnjaZIhcwey6EucPj0UIJ2tJ70x5hjof",
-	"9lfNUlduqPJ9sLM4B/km6Tb+cvvp/MPL1+9+u3j5+/vzi4tP7z68uDPiraF7FkNv2zSteJN5kMaVXDHh",
-	"rn6QaqhG5bP9auXaKpM0XVvrq+11UVVUL9/132afi/cCO2m6xTSN/QM4MvTLBpUA++iorVtSPLyKGisD",
-	"XsCLFGbU1jg6sIxMC73HNAer/Pfd56/W3pXvltX+lpVxeH+eI3ZwISZ4dXAtFviQa1QWB1Kcc/1+a801",
-	"e2q4PaI8btb9wo1FWxZqKRj8uZsbewXskQkCG4kQWv4QRsSiaCkpNGJQswRqkzTj9jZNdk7sbKE3C5cS",
-	"Uoeacc3cEVoWPEFJrU0111BY4u9Et+U6iwaFSsh8utthixyu+OTbsO3qUoSdKk24gdXmZxucvuscRN89",
-	"vIKZ+zDIjrkPeVZZSvMJ0I7SfMIgoHMjZKgSwCbS7N15lo5ZJ8ghyBH4iQ8A40Zh0Q1+5QcNjrvRSgTo",
-	"RrgpLFSo8IhlddK9lD1zKWBxzewo5tg0F1hw0EiyVBVh2BBqgkY45lDgYwbKeolAIKPfkqhXpuwKRlQB",
-	"EW7/Wkx9Xdr9ahdh9U7Pr4JE6XnIgcVGa6ho+QxHy8giAuru8bGxFPzNV5CCsYinodDXTgIAZVdpHfVj",
-	"BxjkzdWm981HCdM1zDSPbb4VAvjL7cAwH0hY3thhbxfXqGKjkximBBAWSSNiA+pKGquZkQ8jsGDa1NEi",
-	"gZUWWk1EX4VzNiIsfhoH1aD1EzXTCOb4dcyRdeoBcS2ra+zO9TUBiSG/K0NNESHM3Y1I5ggmRvcJmJIx",
-	"UoAg73Sn1QJwNjQ2hzlRNvXurorJv6Ox1RYM9urBRkKaB3vJbQt3eZ3BcQpNkF1AlSKsYA77Ji/xDN/J",
-	"eO4+oBA2XG+sIEAE+Qy3u3I3n2b9OBo0F6ojjIw0uh2qrKotvIrTt6p3iBbNdnlZCt+aGogIIdIoExEi",
-	"a8rD3Qeay7Cvvqw4IKnhzp44CuAEEbADMvlG0i3QnhpiVxJgS+bUPzCnliGdR3gKAlCm+GLmK441GPIL",
-	"YQU9FfwaDjjOEsFjo2OMXe8QCHtebEqq9Hd6GRH2SktZL+hd991X+DqwGNSubHbUEYB7osGJZXadoKHH",
-	"3Ih0K2ikEWDmnhhRh+nBG9AGMQ/nds8T0au3cW8bYgI9zQ0e8v9YMDsRg+es1Yb9Z8EKn+d3JMbNbfrv",
-	"7FRVHzpmIerYMlA4GE2y2Cglt8JQpPYQ3NoN98+xlYnbvb3orGQXfkB+Rr20m9J8MX7wtxObCJE+Y1wy",
-	"AXyc5oBhY8FjTSGO4ubQbnO8wvfYIwuyvDtipdMj3LMNtyU6re3FkQa3ketaHhmd5/rHYQ6h/qlBlH8R",
-	"KUHmW3EmpTnh14KlicrMSXo4l4dksQtX1yCJpam9c53bfsWjYaayOMRyF5WlDMHjbKmpsU0nPBTPHABM",
-	"D5Ub1sMoKfKwHAEqURXesrSa9/N1+a6CulK5qmRUVK6ktn1lva38vsRl3E16MadKwS70Am3QXQsBPr5x",
-	"AeypGit1XU9nPHnttI7WZlpU2fcg14nQ4nCC/SbVzo4Zqdx2AXMe8BXBnu/zwTWKqhQzFhljSCsISOJa",
-	"2FCyRoIy+FczFYfu5jwXbYYajY2U4/lYqu5aYbdUSgkHdOY6lh9yaKULTg853LpDucDBlvvdVEgNffQQ",
-	"rPPOU6oLtEYmQLHHsZoReLyx65kUIiS0aLusDngIQSnYub0R3BhjBBrDcAxA1vNaIh7Hz1gPwoeWjwQC",
-	"mIj9rUvkwkxNIWz9589pGYVnI7cQNEuUHDXZhUhB9dn6kHvPeyH23MPI0KNiWpDErxjy/ZjMDxPvVclG",
-	"BY7msvogVeKIa0T5sxvAjHyA5P9GHmTIk9D1D5gPUzXp61RJpOJJXW3m58YgHBBBvRG6ozSJRkihCo5i",
-	"yifTBgFRXQWNUcYTLlMB8gasAtGNgKrmgejC2TyFTYixRjIStO33LNQafb5thGpAKOlMJYyHYQKB7KHL",
-	"iSIuOlnvNhKEu3OMMChF+yWnkrJBIXJCX5ur7wpo3h/B90UH7z1O48V//+KQyn28/fzPefulp3oOUZOn",
-	"klVxo1z4oBYP6z7rcYHNZMOs2Ga31Asl0XNFuLx/jITvU6lnnj3hMhoKnbIf/+/5r78Ymfivi3dvA9sW",
-	"zDpnj9jfop9/Qsh3iilDcAZjM3TOqRuRsNcfP75/xnpmq9qpdbPWBBISiFKnmuGfkcoFGF/y2T0eZDpV",
-	"E6B+Aa4ceiZKt5LCYk7TucWAeQTAmrqlDCbEgoLqEWn5BirOJpJO8IkI52BSX0o3Cph8oG3rQ1lLiGka",
-	"85LUFkBUBzbN03QVjoCvxXg+sTn4V6QBFLsabcet696ljEEJSXXgXN9xpM0JV1W3LFUqqlrrzipb6wqe",
-	"WPlWsJdEQh//SvPTuA84bK2yBJrW7Kp0WftSmtfoGimbwopY1fMug8LTqdf3jb9tkM/Na1vMd47i6KaI",
-	"BNtxP1PrG6R5lhuSK96pgKuvCNZwZKn9ADaxix1u293Xnyu6r3fHbYKH72Yyl+LVNotKQM1Y0qD2t1Zi",
-	"eB6GuYGDJn3eLIRv3cdmllwb7KLEwQYyVyR8doT8/xA4WLKKnAelks2LEndRNottQ18Tqah0/l1pomce",
-	"l1cnbjj964sTYR73zKR/NzIflpG5tQG5VuPViFSYCz4EJBx7Vaj2shR3i7cQ301pAsPz9tDkyqSM5Mir",
-	"wOTXgkKYQC3LXvIkjkRijwYgrJvb8gJrvLDz3MZa4PjDWohMLwlqeRPlTaTr1IbftO3V+m57/XvYXl8z",
-	"NPQ+MwpMipkz/vyc78JRHslUmb18b6bTsTPWVkMK4OW/5pbd9630fSvd91Y6r9g1EO2IUu3OyCA/TcFS",
-	"WNUDej/mwtImzJM+peGqCzzfsQbRS9YAjAKADwbuz45gFsp7EwGkojzWAQWV8uzeYvkS1ocxrrEmF8lQ",
-	"eRhgsMp8z5FLY02TMYg1JsCZFjJssk8V2aSq/E+ZVZIm86JjsWOiO9dlK5WGnwxJ1bWQ0K948frd+98/",
-	"vvvby7d3jbvtreGPScTjDzjywwBe5mzXuafgqjsrix/xOjK4iG+fSh8tN/rK6kf8/iKbel7/GEG6aRLF",
-	"ceTqwU47QWMC0erC03mSRoMYHFOKU+awS2WlYBECwVkd/1HwvFABa8BQHhGnCqSlcXuJ1182upfmG5eN",
-	"u6LCeo4TfvTRUpwvTPpd0JiIdKyMXL7/7aM5H5LYL50eq2mhdJpPo2P7ZsdtTH31XcuN2fpXQUNd27lY",
-	"enNCEt2KPKAodZX8AV5qrK4Ul/NCQOfanZSzHV0LMTX+jkpAWZgfuXQoqjvGI6zyTMyvR+awW5MUgwvf",
-	"wnX3j/rxDgukfRANgg1eg51BV30tpDeLqOth63aaZ4CsSwzowGtDvXyE2+ixkA2SNXlver9Gt9GP1uDA",
-	"WTPGbRJMjb/LUoCLQOc4HUcQILIJ6jDhw3QRYAzZR36Gk6QAhdY6K5hQ/Y3410pZeurNzznZ3QAzA65l",
-	"sCFqKYHy7lcJYLYxOHbJrj2+HbjXWw1i5i5r7IRdlH+9psbTfGbuByfcf4OrdTPZDSM94Em4Uw2R/6AV",
-	"MCdLDJVkWUP76VAlLuq0ZN3R4ApLumPz6Z6QXV9VjAClLZsa1z8XJtsqgBgykdZZIfe9gYBVnpBFCYFb",
-	"H0w+Po0V5ItniXmnyJKo4wuxKIU09kikOi9GRg0PldtqKqQ9Il1/Fw4eWwOHAEan2ZRHJVWy8JB/d+my",
-	"ECCeaC1Wq+4mTNWdY29SNkWdgN+2yX8u51A0DeWZ1yIE7TDlwCkaYMyaaEzJK4X/Ntk7WFWVaDZKuExL",
-	"6/dz6+4QFFKdM0slUDR4CryrxoB4fNR6dHTS+tjp5AYEDHqRfuCspDwwWUM/EIuhuUf7CQ2mUBioyAIa",
-	"shP2Vt1Y9kBjfocJnzn2sy3CPzifK9vIkIcJND9PnVFQo8nhalJTIc3aG41IE7qH6REKHh7FIk1FcjRK",
-	"VDZd7Ta8EDz8Ba7+T7x4T/z/GkHuACWwMZnrP+ImYHb+Tr24Obr9yeOggb2+OCUqSwGJOdHpqpBkzMv/",
-	"fkZ/nwitsSnZiJ+xf4EZXykWKzlymR6sMmo2agVNLkEbrtXWXljwVVsAxcfugWRU6yZ4Zw5AI6wMhVWz",
-	"/pwNeDEP8ML7+6bYwd4G2FT0HyjCe33Y6/mrboa+jlJYJ22u2c1fy8lfqUkWUNyXtQk1XN3hT0t47+it",
-	"r1U5cAyG8RoGWIzzWaj2KjXV2lVNKUsrO01UmGH/qJpC3E6LBOGF57FC0lB9nbmx3O2MQQ+0JrUjyy8A",
-	"rpcitFse1IMhfeaban3Uwld09aC15ferjFrsqz2Pb0P3iisjF/lM7BS58L5eT+TCm+1dp2P76IX/FtWA",
-	"Wa9U4rl/M56EWPL8EfJVACQx5jfCyy79oCHfBwXPAeD9SNajfdp7xjh+zfmQo+hGEGoNoJ4DqEXIIn0p",
-	"JSoGkbCBShKoOQfoC0m1y4kIE/vtObpSLJI6NfNmyde9rBehBXCN6ob7kBpMp1Ec4yWYVNN84oEG5Jk9",
-	"LSTcdUJAOS6xR5U9yxDrP2JbKuzpn0jDJUmOiOhDrtuEHnQ3WiyxTZDXja4viHUdFZQ1QIhtABqwgwLb",
-	"FjXsHvfzc1xbr9dYsj+wmDGSW9iKRidYBUyCvl7p7RNkXNQHlR0atikEauDCaDgUCUQNlGTTLJkqTeoB",
-	"T2DXZFAVc9xHag+J/X/OwIsm22FzIaUVeJDCCfFNToqFZdNDi6O98lDieC6ZylJ7Kjn1DP2XVsHnLf9S",
-	"zYxG984xKtUIqWOTGnm0SNPYcmDAOTVSULmRqGw0xkMBDkR8zoxOpFBhXWdZ4zRMw6EkvSBSnXsWKUw5",
-	"exYMzso9SdZ5HF2LA2o7lyBGg8CWCAd5JU3IjLuGwhZpI1R5r9pZq8WgNDqNJqJSLPAdDiwR2yhAtKoa",
-	"3ZPHG2u9D/ZLJV7FazVDeDKeCITgtw3SNUlfHON2LERn/FWDME2tchnpQSKmXA6iNWUOLwpXfoPEfHIQ",
-	"xRG3iOtrCPryi++RqC+f4rmNFtVYcKER/fKjwlBCgWDPRrSxrYWYOE+P2q2jdqfAaUxBmxyUcSmKg1bU",
-	"QDS6R61mq53T81Hiw0Zk9JpIBLWweDd06JVvJOJXqnRcUrZBYZJ8BY2CGshNKPs2I/fTKs7ovltGoB0v",
-	"H5WVnbT8IMofWTS47it1rT2au6fNp0+NlOE3Ivl7uxh3SaKp8Ej4iE61GKaxNW1v3v79CNa11WofjofF",
-	"k+L14ZlhJEOs6crkxPhCwkN0mRjv1niotfX2hFEIuW8ehkWj8UNRYjaN2fg68fg2/3V+1x3GWKu89Xme",
-	"36RwoBc1srn7K5V8EDCeh+BuoH4B7UJQNpEcHaWCT/ysIiqBo0mkJ5QG316qXsW2wrsOr8Sf7hqwyjj4",
-	"JZ4kQFc/QXttI3DVdGSrpG4P7r8qwStu3bfKCyFRvZv1kq1idMEmHv4z0+kEPJlEgPeMpZxQTI+kSxXM",
-	"e/5oHoR4u1dxB1vhJEhUBprsyDuwdhHuD/lNH6aIX/A5kQwUpDz3Nh1Gcj3SLm7MsCrrQi6g5/UIvGW8",
-	"tMl6xugBRAzOnscqC1/CH1i72WJC3ohYTYXfRx5JBlAZ9P0JwEwlUMVNgCFqInSOUXYpe79wnR7BbY/e",
-	"vOhhtRE2SKbMvJUIn9FwcskfYgR6rLKkyV4C2HH7jFEdOzRpTWCr2D4KG/RNE8EnlzKOboQmhDr4iC50",
-	"0eFrMWcqYRMo02ATPmdaUORXmCeYoUeS5Y9EzyJKWKw01E4D2HRZUBYfiNO4vB0X7O75VGhXoj1NxDD6",
-	"AoMgeyNgOhuMjZ/ZSzLZHEYy0mMR9gIzePjor70t+QqNVV5BVzjlxvExX/1/n/nRv36/+t8/Xl426cef",
-	"/mp+ubz860//5y+NpURo0JjwL2/wRmetMirD2jwUTPRrEuG8Ti8RAxHdiJxSHHsL8gkoyGFhBvwXbx09",
-	"vbptB53W3ZH3c8krb+BvpOJLijvlCKWioCgbUdhlj0/BcbiUcFmX+ct8Kc3m7LLby4aeigHJBDRQtJut",
-	"y0Zw2YhC+NXexXyE7XnwMWDgUH/z8WqTG75q3hC+GIqbpp7LQRxJ0fSH1Lxp45XRBK8sy/rCFWboNBXu",
-	"tovnhrvwstG9vWwkGb5cksl1IwWrHS7W2WAgRCjCy8bd3aXEPqJKH7S0hQ7XpjbDecynUyEpDeZ+9TQ8",
-	"6YZlzW7Xqmg5Q35qPTx2P+HXgv3Y03wo0vnHcSK0+WbvJ0xw4Ukj4rCJChwvO4JvNSchMyqERxLDp4AF",
-	"VV7k9xpG8ycvRTEvWX9YYV1AYAzOfxsKTcDxH8fhZo4/AXH4/aZ5GUUp8v1KPv9Wgc/fDAjxQqlPMxFQ",
-	"w+CR0x+6ZmIBkdHCicNMHcg1NyKw3ieHrVWH5niNeeqKIgncdFspjONb88/Kighz151qIeCL9VRBjHEM",
-	"W77o9oUPOOSrkhk6phz+yojuaxGHz+m6g+u+GgOZfQ3foM3Ah6lIzAV/ZFymUTpHxie+3MB+Zv4P3VdQ",
-	"Ol78TrvVugu8JL93t2CxIsvotFVaplhMVqzz2jzQaKN29j6z8RyOAhwXG4o4ZsNETVi71WKpYh1AT3z6",
-	"5H89Y2et/wXeTxyrmQjrLWPNpWaDljGqJKkJzdFCzjiOO7MQ8NZmxtdvuH0Ljar3WzcReDLd7nrTymYX",
-	"qMGh06m3UMLThzxuip5pqnJXECLjGhRRUFHe4yDjA/OnayGmuQc75nqzygd8bdK5D6jkATlVASFuEmnz",
-	"3v4Rv1X38wd4xY3jMZ17O2nM+pgN4LaFHvM4hvB2X2yxGwptOAtCHQuAbq5dqj+6cgbtcCBssYMMQVAl",
-	"c5UPlHAdCwmo8NT7x3TKY4EVDYpikEKOIiyGQEGmwgfzOyJFPEOkKBWHS/URWIpHtRFlog6T8WBknaxi",
-	"8PWyyUQkLIFaGCFDsUWVzwda4zuS7q8kzJbkoyDQI8UK4NZbSXIkb6KUE2bfCivojXfdt2QFDQZimhZY",
-	"Qdcj99jKxVHCB+I/iuynC01n8PWT1nJHWSRv1jbeu2r9tS3uiQIbx6wczU9thkq+sOsNFU9YAtt2rJJQ",
-	"JHmMdMKvoeF4f1l/4z8M6j2wodmT9F8hhlsm6xjd3QR/GjUeBUqwj1pe52FlYt00z9euXmyMCJ9Q/jMQ",
-	"zwB1BywHRXnYcnTl/I32hlfeRyWuEu8FQdtUiN6KmfdyG1kAW2Is/yk3cuCgjs7/8Uf7H9f/6oSPs5eq",
-	"NX2UtPnPJ4MX4tXodfRf179M3qr3f3zQH7O/z/7/83+02p2T07NHj5885f1BKIajcbQMibPIJurt3eO9",
-	"n7ZNH6tZpEXhKAnwuyty5DCzExegzb4KzjKMXjgK3q0UUNVhe3yb/7KAlbw8OaCSIs1mKknHzrADrxYw",
-	"4o1d56lLJqHxH+0DsgWZ7U+AwliImpcZbzfquqimNiI281evRojlj9A/L/27Gxduh/mvBk9e9bKt7yqq",
-	"sYMdsX6L59BU+TavJ6YY+cu5g5mwpf/mv/RVvsmxSLAqbWPmAmCRchoHAYn5iZLp2A9YZFNjUoQ8Fbav",
-	"OSg3zW1V4leB1XJYExEZRRDKX1M9umVWht7R6w4uGQhMqmYzqOJ2kzmIlRZhQOhfRRrYqVBmu60rdDXi",
-	"UVrg2lcqFlzWW4E6nSbqhsdOicD4PaWiJtNsDaZpmeJptQslqhbLpYAtVg61YbYmAtWsv3AYSR5bznXq",
-	"PY5xH16RutoSaGwqkkjBMAVkvPB9OovvA+udvy5mlJIVE5BGE/EPJc0y/vbxObQQ81Q8p24qyx0tEpug",
-	"KrJnYUjEY12HD7DwiT5ZQECjzJU3iU+ap+WT6B51UrerZzbRRn4e7OhcT8eRrCdA/cbdmvJduLx7I5rZ",
-	"T8GuMj/dVbOrk/aNgFQR9pKzpVgswpFIkFw00myizJKWEjrTm+zQevlWSUHwRnurjbzgjrbYd/UBslqF",
-	"nvio6smDMU9GOTgr1ERI8jV8PKJH+fmQRlBj5GXHICud4L4373hmJFp8AeigoNNqMSdFEHr9C15zZ18t",
-	"juRGSf8MYBUAFNXoyYbRUL/nt27kStNTh1Olo9RCME4TytrP5eCo8M3Ft3H5tbkceMOHQf+7KOpKofEU",
-	"9ZZKeIWRbFFJd0b0PkE3bbV6fqvSX1UYDSMR1md7A1qc778XGG8OCM3oZvWq8jw4LqjK2z0esSqcCNsF",
-	"fHUbQUQ6OZFA9obQivKEobFC0cA0fgizoH04Vk3eL0wrwfehfhelSGz4rd0PpmUekXsMS7rddtQ5WwBZ",
-	"K4eYtZrpP5UKZ1EcE9DeVlHL87xe/SBRy+rTeRH59mR35Nv/TPhAsNdqOsUO3/zIz29f7E8rNQIWr1ky",
-	"Alr1GgGPNjICqmbImgUOPumfGRBK0XH7F3N3s8H+8sgMiPVFrGYgPnY/5bSIP/7lkbn6p2Z+En83MrY3",
-	"MlqHNTKgLw8G2W5UGRvt1cZGa8nYaH0tY8P2HO5ga5zVbGvggb3YiKQZhwP8myRFlAznEyliwbCDvglL",
-	"9KWGwz1AWFfbFse3+S8rI/sQswLHk4ZoSQMBqZXO+bDpQwvllCL05B80M7NdFsqfqBvhHW87I/DuhKPr",
-	"JK+2JIAnmwtJgI2Xbw+zcgNTSPq2xAozdJExoX479E1qMcCVHAjXVslErAXCP+tS85E4gPdAbT6EOUh8",
-	"ByuNwW1MPh/i+RAm33fGhh0ZG7ZnY6gkxsoRtwOrXL+1c+xTgjlnHz2cWiMRkt4eAfUeZKEaZBOS9HXR",
-	"0wlPiP9cSbEqRvrC3nRNT+R5H/NggkvNpuGwMjGjkglPCwkZIbMJ8NaG5mQf6BszCftBtppbFZr2/tf7",
-	"F6+O2s0T1mw2Cw+n8ZgdKTkMdAkABRsCzbiKfYA4QQGas4E1nwNjgwdgFQcwW4G1mAPUKoFVJpfJpcwN",
-	"44Cs2qAdgPkeLBjUwYIRH4D5bUzOINOhudf2LXRWYprlnE4vIp07BWURk2EUGzPGtrkv8e5Wj6ae4mBr",
-	"BXPN3r94ZazE5xd/fzhRK3A0j2/NP3fHnmtUtT/f8gmSD2OTRsCkQqRNDZUgYGJi2pPNxoppAalSMWf9",
-	"DLSMKzie8DngT5YnnX+JpHhXcAa/mZLQVYkPZS7/4lJt5kvPif3adaw18gaYz7kna93rf647v1eAHAOo",
-	"EBzUsfFD7RbYvBlmm3a8QwO5O+lYn2/MxbquHhgdyVEs/EgIgTGYfUTW8f5sSgd2KMweW6UbuuQjHsaL",
-	"eGU8U+iJUTIP5yMKqNdwsBizFqHHNZMHq5+x03YHOwjgZGIDgAOXy2C3y1FtvMmeYe17p5KpzwV2WCIz",
-	"AhQBAwxhLSLNkmg0Tmu1Ars2Answ/9TxDiG3iDn/cwIiaG6JNBRdQ9hmyqPQkrPbZhVo1nK86ixVbMrn",
-	"y8Jj3+TfV3reAN8Tly6ixFyisz6BGUU34rfpYcTlHAhuLFsRFOADeDe0P5W4HTCUr73e+7bmffQzh8BW",
-	"CXg/cov01s8C6UrqAkg6gEJbJBqDNB625sGmr1dIp3x+GAn9ec76XF6zNOFSD0USgKdui3nZe5Rc1zWH",
-	"RZ8kzmZPRqFReokALx/aMdOxmGgR34gSKI4pn3+z0u1QLxs/+xNmjMAzx50VMHchO33cbm8u8jTTD1zk",
-	"nbRzpM+DFk4Jzchsxuf1Cv2NisJDHePaHthIRIkKmdle7GnMB6LHuDGziwXPrjZ3wkMRQGEEAAD2ha2F",
-	"KDEDzYt861r9U6LkCF8f/DyYoi07rf+uotCFYx6UjH8iwjtfxh1GFwUtC63mNYq5Jds7XGXPctFo3ok9",
-	"4NIIr/WAloXXDu/c1n/8+9mhLpFHU7BzGm9BCApecOnqveTY9kTpFsb7KkutV6tm1I7CPNqWXGzRKWU8",
-	"xZZ46hbVRt2pIRPmzuCV9QU4tMDKiCrwUvamqM16zkuJLK5EKadL0dHVD6J/Pu9m+Xy7YWmMSxydwobC",
-	"OdhSyf2cxddur2yu6TZ/L5WlAFfptVzkMWesKKKk3ObpNsd3ht/cuLZjaZq2+e42M/oOX7osGPepKMRG",
-	"sBdavIE3to743DkFhYzitO450+JGJDz2Wg9UAsFp2F0zlcUh4IviDttDbVDL10qwA9sw9g1FtavYligq",
-	"vTYl+08VydWdimVJW9ctqGYSytQOhMiGC7I+kEyLuwxOYF7PKOALi2xZgxy/z7MofQEUY9j/TzGtHRoQ",
-	"iyJ6fIs/rGsPjsxGgRtqJmSYH2YQUiPN32Q0CMzrAAB3f86gTCgi/HhyONnfxJziu8Y+B+P+Gf5e9p5V",
-	"tUe/Wh7k2uqOKpqPCaIBgoEW1pfLOZuopMY2ZHtnMB2Gu67zunbknSetzp6ih6dLttMTVZlqXIRvsbVi",
-	"YsXi8C3NdgqrKSKhbhEWySiTazzIMwk/4scBQxIVRu6RVARoz9m1mCMGFeA4w+UUPSitIcGcaC2qpAZy",
-	"wx1b43H423IYfjP71YGZuA3bqXXDEpgyErrttXvrYdNzRwxG7GAWdoYEmYg0iQZ6FVbrr3TJOkD5sWB6",
-	"yiWhBgD5nYOQN7vtqHM67gX0c/ts4n5+HLofT1pHIZ/r3jP2tMXMT5bbrOndA1NwUkTw/tAnK1XCepFM",
-	"RXLD457jea0q4Eqjifhg/OAqLHZ41uf20dMrRGJvBad3P07+Z/w/4f8cTSKZpUL/z9FYZYn+HxjwT2Uo",
-	"7aVI8kAQZtuazSk+U0nozVR73KsatX2/SgD5svFWjWyN7rpA0s0d0LD3byk2nthI/MJTdDQ7J6dBzjzR",
-	"6LY7WBjzdxVnZl7azU7QGPIoNgrt9CxAXHath1nc6LbP2k+ekj9rjG/z/bPOyekWGgKlvwrAPZvUUjTy",
-	"Khplichp5KBuDqoacFOZz6NJcaPjwDaFZlZTIfk0atoZr9ru7/C6veFoIjlUUDbn9dbESEnrFHWj3Ww1",
-	"W2b6aHSNbuOk2caP8vXhYRhhMOl9YsabAgseRSpQtKmqqWSVzPucv3/DzH13XygxyBJoGPp8Vaz1ibSr",
-	"QCwuDm9ceVOf8FQlx7EarShsHXM9ZoMxjyRGGSA42GQWZn8OvFhDlQCTKBr/mJoluDhbysCzMEpZrEZV",
-	"eC065XGMtVFq9G3BKdJkTWMumwAvr8cibATmLwrwpTczOajHzNm1pRXhwcpavVCkYPbcwmBwTOlQJRPL",
-	"plXwH8zaNrqNp8Mnj8LWk/aTJ6eDx+Gjs6e8MxSctwZnZzxstc/4SX94Omz3O/1W/0mnMwjbZ+GjQfus",
-	"3xq2Wrz1xJwMU7NvnnaarWanCa1oibiJVKZf4yMaztgkZ/iPdTV7f0CNvc5cYWDhRWoNpJwb0VwfRxEy",
-	"TaJ6AD9g99gNqGELUfgg8vZBZS3eO/vN0gBffoMmPkI0lva8kY7qctmf58xcEBC3DFBA2yQAYi6xntUv",
-	"PUS+hTr8CQMm4MhYDe4LHtdX6c63L/MehlTTrrzasiITH18lAx/zJEhtxZjQB8rMBIBDGMegW+1T9lrs",
-	"FSVm1Fw/s9WJo0QIjf125vHmNAfgvHPzB1ufwVM2E4nAwNe1ENOFrJCYe3/PZCgSi6+XZBIijFjJfykt",
-	"qDs7x0elyA+jWV+MMsn6AtmyiKM6hDJtekxfjCKpbYOyOWzIeY7VTCSUcy9LIJFC9tf5QSSRzKSjIn98",
-	"1Frq0UX1DVbGO2n75ONYzWBbDAVPjWVGCDAyFSNXAn92FzQs/f1CYsQdKYunAggjzkQfULvRjMHUlvkg",
-	"73iGPD3sU+yMegoZGNhNAsklUw+G4D09iH0ErR3QUbjc/BzJQZxB21cbT4FVPdZen3fHf/hUJL9nMvIH",
-	"UNY8XTW4xkSFIvamJ+8hf6WM0ZsCLVKA7efdRkpfK9SneftaDZlZ3cZOuqi2Ugb/pn+n07+GOD/uKk/P",
-	"A1myEVus87oRybyvwjnkrLDcZYpbr+ZTrOuyhLeVvJNLiWYCLU7EMNMC7VdHlI3LqY3jS7ojkqMm60k1",
-	"6xVATOBqLNsZKJ1q1H3LKXMqhBiMlRbSxmsWlBS+w4KS2lm3bK49HrCyOMBORfiG7i3oFO10zd1OO/S/",
-	"zdpsR7ZZ1+kg1cwBTJUs9dJKxsY7goHwOH7llp8M5wV5KJnbdZJwVTn9Zeu34IWkY7HJG0j7pLLxYd+4",
-	"+WuF32M+/lgxGqorMNKJ9QTe8HaSjPekkVabkhTCxTR+X5AJY0lQuTHSYqtfKAID8lubA5LrbjcGqNtS",
-	"NTsbGAOodjfelILmD9QE9K7V3u4PthfPgs6vdis+0sPvHwfWeI6Jy4tKKCJJzJCT1DV2lkVUteDJYFyI",
-	"p074l1+EHKXjRhehYfbq4V0ZzDCGf/jKaZ+yxMcGCM6EOlXA7+mcVaAgXRlxnqicrTUElS036pd/iS/B",
-	"fknhyAIthJrR/Iwvgr8DukypjgD4G8yllamJi8Kf/+5BAOg4GzW6diKP4tTHDOCDNLqB4GgS8fg3mUaE",
-	"P3mAjkIr5+ujGLQZa6lZimN7O6oWnLmoIMoRQM3IkKmZOIRGOb7FH+7WhI69Cdo7wICS7R022oZf+96E",
-	"L5xmKpsq+4ubdDSbYj64NpsY73dvaJH7mA048CqrIYeBWgaGKjEY3vM5Ogx8MCbz3LalElkZ4Pv4xoRI",
-	"WBnQFGwz2lCALQDr3S3qtI0x6J0G+2rayZs2Xyvlb1+TNtpR1bzAUHOFjWPLoOop9cC7BTmKpr/bAgsH",
-	"AsYLtIexKQUT9wqibVkkQgrG9SZXaqtjpw9ud39IZYcyubIF/PwfdI7oIENCfff7TjQDLkwWISSY9eCb",
-	"7FyyCPpOwU9WclCGaZJw6dTsc3i3h1GmDbYgzyRYU+SLdh+Bmh0ItEkKKEoXrkAHA9/mm2wmxLWnfX7B",
-	"T9VwKJLtIzs0O3XHdi78w6em4j6tJsJa3sNiW3KUF+Mf7ky3u+T4Fn+468KZuPuW2QRdwK7PyqaXJWoK",
-	"QrD0CDye2W2VA2ouYQQs7SMhwwe4i9zuOEeTzlXS2k7c7XfBB7zlA98FL8ELR+ErVrf+cGjJtzbmAc6H",
-	"Nymb8nm+h62EcgnhWuC/1NcUE6V+3HUqH02lhyCsa53NJQKhx0etR0cnrY+dTgnVu9ntioDhhuzENePu",
-	"oPgJhvkAocJ63hlWdBFd+GyZV2mQrOHgj8WwMJj1kxm4TkBpUWK3xL1bjXlXhxUKZY65BrCw2vehBo5v",
-	"8Yf9+jm3OgVpUj0lUt65+QA1gBO3/0SBZumMWjUPd0adVqtZ2+RYa98FcHYT7g35PmMOz8LW+bk4sGS6",
-	"8pHaj6dzF5P2+fp0QH6LX2KmcoAAJQVTUIEvB2BszbjOQ1DNdTUBz8GS+VNUBqwP1FSm+yaRjCaZeTIg",
-	"s1IEoxhN8HJ/FYn8tVn7x4WMPR9cI6K6BmSlNqb+N8ne+6GVOxdOOrfr3ixk5p8rmSZ8kP55E/K/YkOW",
-	"S8ArL2ziMvBerl7Jw4Zkj/0QTRe38UE0xs9zL3WfxQIS99EQdQJWrFKTAWbgsRfdtrKTkhhi2rKkJikq",
-	"MoeG5dhKD666qDrFUbEngsYM8rAQmDyiQPROGwUO3ofu3L2nRgc6TsxZUn99yuo94det1L0pdi95Ac8e",
-	"w/BRqkU8XFusUliZg4jsPpLpj+45aqFDOGFLp+nQT6EuZXCGWRz/SlmcM1t2UKhxkOn4rZrBn/Gv8NFH",
-	"nAn8bKc5WFObUIxtYYmlDAu9QZZCeblKIa9/ModNKpKJzsNFiHCpFRvypL4SBjIA4dizgAg6Le9EPsCG",
-	"ppxTLTt4RYTlIzzmQblXH5M5KJjU+PSNoJFhRqncat0+xQQv/MDPEDC5oNDRco8L4fQqHSwwLWRa1CGK",
-	"qwv3iwWoudME31qs5C6OtLyKpp6ifJcm3xyzLlnByfrRvRFmaqLEqS0ycGsr0s/nDTo6bfCHS2NLKi32",
-	"IGc16wSJ/4q1fGkECxVbSRVpf24jtl5WFL2zgP2RqdTYtkZBh+ERdC2UEBG8pxHUtbyeT+qKTBvdxmwc",
-	"peIo5n0RN3L+q7+cBS04+Bh32G/kw/0Gx8hcZYmrk7JO3yfvXnf3W7JAHq/DId+3QJ0o2eAaqH7wXvMD",
-	"PYTpLMHkErq+9ZZMfAvbsbLF0Vd0ZbtwYZt1BzweZDFPxao6ccYHAIOOXp8IjdkMdgaCKmP/tvml1WQ9",
-	"qCHuWVYhHsc+pwTl2CNpbOsYPUurjQlQ33iomvGJkqNLmY7FpMl6UIrqWqp0NrGJJ7ANUaHDsgNkO1Dl",
-	"RWbiU23JvXQqpkY7mH/L2mHcPMCa7mOvu80Oe+LIvCJumvIaXTLvc6veFWMX+1duzSUyhCjV6Z0F+td2",
-	"bBzarSHjYOQD67gfbVnGDe9+0PrtjYqZvdyNcwI2ZUM8a3lBuqEQRQJBp4LwMqtszooa1+gUajrFOyzV",
-	"7ZdSF1KRf+FxaXXRJCg8uic8crsC7o2LM20Z91lJGfdWgnEOeIZVqo72GcCxWwKA+hUcFWiTG5Y7Nuhi",
-	"UZyPdMNmitDsIzmI4gg32vFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwiaVNkwkmEkR36yfmEUy7YaaZud",
-	"kYIWX9MWgyVZLI6wU7zafDevBNo9D0RyKndHaohUsYkQ8GkWiyb7aA8ZOC1SngqEDp/xKKWY5lxophIm",
-	"VbmB/yGLxfngnvhqtobtCG7Lqa7gqs/wwleNTfd2/qoXKbpUB8AAoGPkd55j2q7m1oljYb/rlVURKmtO",
-	"mkof/DzHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8S5oQAhliRCvsQ3HDl5plfObt38/aptPs5javEZHsTnW",
-	"jgDbnDt524aaBy99ayVAcjmIeGzN9AUKWY/IJ4mm4nAgjLlQbVB6b2y8uiJf/Uybk0dTziOMwmrqnsKl",
-	"a5VeicY6vk3ce+7FsJNP18ocMOk8AhyOUpuhsSjJI2W0mgwIdImC3UDliTjGEX5PN9l5rBWbKq2jfiyo",
-	"ypWXqkN6LW+IDyrg9nwsBtf71d/Bq3nGTQ2hNX9Ba+EDmBfKSteKroNgaiYCyEA2kN9EIKbIVxPfSDNw",
-	"j6WaAWXPbBzFULZgDnd0/eB8LwERNSN/qBJ6ztL5FDZikqg/mVhKVZdUytUwyx+yh2SJfcissVQX5Nq6",
-	"daNztJbwrZlswCWIY2bxxypPSZj4TXHLzJ2NUlnjNmU7+kpZbQ5SJv3wsBolQuutX3oHNygr+D52sroD",
-	"Lgci3k31rta5f2QiEyG8cKQZPicWjiEtgHoQ9J5nfG4+NlMCaNADNZlE6TNCVeeaPjBqG1BYm+w53s7o",
-	"NuC3oJIa87CUwoPqRiSBLVezJkkJnTjc6esKxkWqpjj6LSTBXG2l3yrugZJSDFKVrMXve26vvMATYSvH",
-	"Cx9Xhj37F3vANMZpOtXdYzifjvDTpkpGx0BQctxpdVpH7Q7dqbEE0Fcbrt85+6+Ld28ZvmVA9Cj09MNE",
-	"wb3nIQSLW5QfNJtwGQ2FTol7CzBpdSUioF1WWvO1i0qq/vuSHnZJIbaDU+1QHTdcUDFIRLra3riga74h",
-	"wMUNuncpUHTx+t37N6/+7+8f3/3t5VsIIqQ/b0TGjxDbKx9xoIACrsf6YAKtbcD6c8qS7n8wOJpsd3Ms",
-	"fUSqbE/MrNCUnRfwl6K1RB8e3+IPK7kbPo15Cg9FPksJQ4pSNuRRTEh1qXH6VQnuB94TB3cPHAv4NoDr",
-	"rOphz3gBL8A43XqrGV/HorDztNTJovDgtu5227IScBn++i2SKODIf9CITwMZ6mgi3M4HTEqz+3fY/Nt7",
-	"DXaSjZmflVj5vTfDIyONRyCOXfbXHnAtaKpuV1IEzFwDf+4xohLEgAq8hT1ObR18InjofQXuCAa9GoI3",
-	"gHOgkVl5Wd/oPXYVPDAPwATbbMSLlCf7xWxwTbuNy6zVOhm4+YFft2iWwrf/O9zsIFW1X01d+EmaHSgc",
-	"VqsLlEXjaZKIhnupjk6r/V0LF85jKXbnxAgav6gBtzA+q65319XBo3EBaV2njrdXugUGDeu2rzH96aL7",
-	"x0ZziWsu56SUNWWwoVZRfJnGwDdoQXe2ygJHwBKxVpbQe6XwpnUEeZLweRlPxjKc24MEcNtgb2Pn3rqE",
-	"q+P3uBEyVcnclUiKL+mHTOap6alSMRjfKP9QJ6TQt/WrJd2P5HgXE803EanYEsSibVT0ac3OGMjIJt6Y",
-	"jS7X6I55+zNXA/TRpoFq+6nxveCnuw0iOg/fSXDsFt1br4hgSVY1Eca46t0ZT8RYZVochf08ZjRVOh0l",
-	"Qv8RexDVqUrEMFHYQYLXTXgS8bCPke0/9y7acodUH8kYSvwmPSMMubn0SRzdiDJalc335C4eUZ5NK3WJ",
-	"fgX/xwsRet2+Vh4sAfO5Gz06OUDY7HoAqfcP3lJJsZTKuJRr3C87YUrG82dFP+wm0tYNW+F5LXtcl/Kd",
-	"dKUz2L2I/kXAxJeBmBKDXu+Gx5GR7ncynvcqWKTj+e7abX9nrcScCJM5SzLZJf5sXWD19XrsSnJKZVaH",
-	"PwcF24OUV1+pWEAbe1BKXqj5jQDkKltOk2RS2y4/l1TwmmH8PiUW88G1JrpRSP9XDRPi51uO79N4Hrh2",
-	"pXFkVPO86v5SpaLK9DorM71KCdGA9ShHtAcJ9EiVbDPtgCdJJELkPzWTiJUctuUKCj0gjIlVScSsFoeO",
-	"ve8Zg+K7WaQFO213WA84hCbqRoS9JrtIuQyhrcK8vN0rVW9O7culb94GQoVIut8rTNBCOKFcc9pLIqGP",
-	"X1htWJen70y2MBoORSKk7b2Bwi04gmUGVZUIWwUAfzr9lESp+BRB5QQVtFPbM2x2aLM1B+9zJYfRqGnL",
-	"Mz4IreLMlfNIlebwpKi0wvyctWfrSdBIMmmPbWd8fPOW98kWNkO7xGY4uwuKOsghsW7IwmQERISbGRQU",
-	"PIElghMvcs3r7oyD443H5qRBFgrYwgD6YHXvVwm72GWoEvGldSeJ5mFYkGfPNNhMctskubeWmGyRu5SK",
-	"E3CL+9XH2OOE1cIbiDnWf9F3h5EEPrT8bthHl8mN2NBsmY4rXjEmEEAZt1zLR+tu4TW3qSuG/hFvdHYT",
-	"YEEJxEL/NHu8vfker4zU3d8e/zYDee8zDOQVE/Yskqkyx/hAbOk6ELLal6OEz476cDRDbL3SwT921Ydd",
-	"CC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ6/RyvgcfuuRcMvFlmiCh",
-	"P9OCHjyIeTTRl9I2Vva5FgE0akIJLVTh/qDRxMIHaYfAOkP/oqTE1kzZc8fsug+Ol3kiaBJqlDO7D6fK",
-	"LLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1FUs8251CVMKpMj94w2aR",
-	"1F2iwAa5guls7tG1cvG337BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8tp8F8gDDL5+ixSFjw/oCZTDOFVhf",
-	"1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4QkrmB1Q7b4jSH90jAplBD",
-	"NuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZKHkjEqj7p4IVNuBSyWjA",
-	"Y/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bGww+aCIqeFcNE0IHD+5pg",
-	"gsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyC45zD0V4orb7bLc8/7Lii8CCyu/yL2Pbqs+BqX",
-	"kt6ieykZO2JR2GX+a5hPGTMj7LL8RS6xCnhZTgqhkQJ2JzWiInaCi0katYOy+60Fh/23xRiRJ+D3GxSu",
-	"VnCrcYLemVGHfN5kH40tZE4CB/FFUhEwDQKEMDIznshIjvQzCNyi4YbxOC3KG4tpkBZA6Fti8y51jckG",
-	"RiecWH3MR43HTWDgWSS1qnSUC3Td9YUACj73At43Pvq08GjfLS8Z3lNzDfGDnw07A+vYTuPt3HYpZh9y",
-	"AA/3Xo1u57R1crcQuVj28c1VgS3OBmdWp2Jq/GHEL3V9vo2KYEALDCgjx/4E3/rgFZ27PJro/8EM71rM",
-	"PcuQ3g095oY3Lp2qwfXvsbgRsS52H/vKfsHOnI2hmdss3qqjJo9PlCxT+x8N30rl4XzhdCo0mC8MMxSp",
-	"+5ORf+M+HaVJNBoBnsYwGiFY0m2DT/rRKFOZhgnlMx6lkRyd2x5386Fn2Las7Gu0a6GoFT8PM9yF9Kv4",
-	"I6OvYzGH2VotcxrE+EMkIdoAP0/MsU4XGKfheeGBHvxSt93yUGM6p62WDXLoRvfxnbdsAAM9aC5Mi5lG",
-	"F0YBWGW8h1vVhcMe1/Gc0cyhe+pjMxE+A3YVoYmNeTOApjeGmPnt5XCIo4JclZXnHab/sTf9nZNHG63A",
-	"yclWS3C6dg06J4+Lq3B6srAK9kghMQ2FK+BGGGmN8ECNjiN8dCyVeBkQ9eQ7rLnlhry7OkSpyCoa+bxc",
-	"BE7nOrwpOF7RCHGBlYr+Rnepvq98dUWnnst7gtuOuorxRKBp0Z+7/mdtge+SZF6MHSE3vIsTWRcN2Abn",
-	"FgRNWapQsHIoy8qQYZ66AsGXuZQ2VweuJ+3WPh9cjxKVSeJjRVgZ0IhslKhZ3rQNaWkeNtm5h9ZHH84B",
-	"SZqznjlKe10Ge7uYpjB216Xsvf/tIyu35f6Puev/7/X5xeueHYoP5AsZ8MXcIbpleb4RPmVKMh3JgWgy",
-	"pOntZ/E1NDFqIcwQ3l1UjQF6OHuUbQ+T+YdMlubZzRB2TrMXetMbdSckO1sGwr7bgd/twO924Hc78Lsd",
-	"+Ke3A3ew8VYBoToLoC+A+oeHcOLGsZqZs5unzCYcF0JfXyVf+SqSWMCEhEJG6ADnwLNQYL5DtasxuX0G",
-	"E+xj97t52F1lLOvChqkSgXzwxgxE9NXZWLEJn5udaIVnVeCdyDu2h2UoyEUtxadmAnxO7Uiza2neDfHz",
-	"v5pZH2x+Mc7G1VaLvAc+yB5DrHJVgHnYg/dANBBXu1cF7vGwpAnAPib8Gvf0AsXJVsJTQAApWc5EqWHl",
-	"Lv1EzPAsxrSe2bMpQiHzJNJKsmHua+WptiJoCwAD66bRTBqfd6SGR3B0Rem8OQlzRGQsAABWkwrsczPa",
-	"XZYHv7n/wrxWMzYx7qo91owCg3eBvqg4ziPxXGNDqiisHYzjK/nw3rr1xShC6hitlGTg7s5Ucm18bSiP",
-	"LZSnP8MqPFvyTH44JI1ChUXOLAHEEijUMFo8VLgL4UEUH5hoEd8IXcZNo25EvbBoy17k/QjIc5hjAaJg",
-	"ZUSq2TYisMmWPS44n1Xp8JRNlE4ZgPYbYQS7lgItZsviXgMZvhbT9BkBEys1hAgIlAVB+liXp4teeIP4",
-	"Gu2IgkUhxdHgpapy2bbpEC66Kqtj99PpK+6AE7Y5ei2stSOlrLFf0HcMp4kKM6y2sAizn3NP+CpogJIu",
-	"+qCPP3awHPjkH2jNxnntKbrN523fJPee4Sp7wiSCpoDNS3eWnTDPsz5vN2qN7cLc5xK6Pr7rbanaambW",
-	"H57G8MUn22N0voGy2BfxeqNstHl2HcZd5ZGELA0pS5W6Rn8QgNuwgkVnsWvcLU6hsS/g0sB8s8qis8bC",
-	"oQ6Ve7Q6HI+xJzy5gZVNazxdFgDnq03DnFssShxoewVc+cI9v/3CAigdsxr1FFi32x9bT/zYsB4kYsrl",
-	"ILLx0fyj+XNC/w4aQoYvMP6HN2odnSxwzi1Eehce1nbF68lgTWw3j/+0O6hDwyz2mne2Lb9fGPcCV54N",
-	"a+psMABOlkJos/FHFg2u+0pda6yvjaYCittULBKzexvdVrPVDhqZdMM2c+h+tTNYLyx4QU7XHxgLe6Uu",
-	"/qqF226WKDw4R8KG2hzXB5oKof9EhM9Yzy0bkORAbAR0OFqiY8t6RfWlxIodsF5hF/XATkVUM/Qt8Ng0",
-	"zsVEgesJUTxxKW0Q7AfNnEThsYIcE23PHDY3pRgv+jcB2O5gw6esZ9RkcRhNZnSf98hOC+xra+1T/u5a",
-	"JJfSpUIXHCpS5PjhpOsxQUSa9bCJpQeQaTkdnLgRMmW9onT0WCri2NXpCxmWl8fjd8SDgJ4u03mVSmUD",
-	"tbHj/t6+IP+euVKsKzmzhqRNu49VHGJsizM9pU7XIlXhWnWwjT1A+b9q9Gu65v5dwBzeJS8h+EGzazEP",
-	"7JYAzUOfJPbDVHxJLZAN+Ew1osKs9iBzz+1q27sWX/2DUzc8xRgb0wreKWWxMPZyrmLX+cXbUbL8Eslr",
-	"S8ayNCyzfVgkB3EWCu1yPV4cf8U46Oqr1Y3mNXrR2Kl0vinVy0JeahPEE3yjvDEwp4Dxc9hBQ19nLrl8",
-	"ZxN4xuKJNnKsQcj/Vkh3qyQaLXezBNTBtDCE25V8N6UJuLtiqrovxpBfv13Ku69J2KqZfKWSCX7TWY1z",
-	"OSCT0fywMn9ekdh17Y+YpHe/ntRuMibhZqYibID9jwW78YtmYe4lo1CXGohGSX+dWAI9A/nLknAtb1kS",
-	"7k1w+ufe3cX8vblX1YZXM2PW3Pqbt2JC7nzt8O3u7+32blVNAApqIZ2LOcWZCF1tIfC25bwhNRLkmUf3",
-	"5/CQCDptkTu4YOPc7+4ONiTSM1O6hSY4JmiYDSzM13TlNxg/agSV1WurTt6yyra2kfABz7QoQDP8M9ms",
-	"tg/VIqgQvxpuhyB+oRynxjOVlnkjajb2T5Ulkse1BezHfAq9zVCW7HbiiqDLN7rrjCbO9Ppj+AKv2/YN",
-	"Lujo2H8rjbO+niq40tg3F3M58AIEnccf253uyWn37LGNOpq3sgeMWV8eC40QDutu8ajiFv8SMhT6uvj9",
-	"HHcErsZm2sbdlqcPTW+pmCPIguMMt3lb27X8zJEkUVhggXWCWPYkQnLwiQjr2SQiETnBqXZgV94Y/xQ7",
-	"pDtMhPiXOHhVkxvayrCqXWNblKqBLV6Cv6+ZuBFJk51DS4WwDHaaKQn2w4zPsaAOQc2SJLoREJQNRfKJ",
-	"z3tE1+BFmJbTODgZzjJ/QPx1P0O5JsWam5ujcryiN3JBwL1ROOwR+pBdj1yoV5odJSggKyZ8mKh/CWnL",
-	"B8i7afwHfXy/bk61D3O1AJVq5d/8aQupMe+0meeA71+L0oV9bXunqHsd2Sr95qmAZTKNYoevwmfgY22u",
-	"i0vRyFfpSPOMr68hP3qx8TT31KRKqTQPfLiRoGppIOWOJJsILqEfbFndmfc6hLL786sX1ATkAnyVQMcD",
-	"0gBYdEy8x3Uogl+AbwBn2aqAkWIFEIvatnkXmpgOA0PmJsn2XCLmjjFXcPEgxNJPVDYap9gbIFjKk5FI",
-	"NYRC4tg3dn8gVteSplEwg1EhaJGmMUFPulZLYO2nWvESspi5HNSiCPazdsh/wQMWJwiGZ3cJfnRhPXOA",
-	"oTISYebrIk+fJtFonEKdRTQRKksvxEBJs61b27otMC1b5E+37OMkoCs/UrgFQNjB4DJ9DVsJl1kVyNwK",
-	"QDPJU6pLbZVt1y3ZvlvEj98JQrMy77NUw+Or01tCO1t0qqvutOBUoyyu+3a79Nt3O4hrma7+5MwBAFun",
-	"Pp2H0N9lRgwJXNKSUs2oPJRHqUPVttukXuWP8rQu5W+v+paCsVk6LlUJ63c7AbZ1EYYtQMByCOtigfx2",
-	"u6/mFCQuxSZJSFq0wOFG2UqpGovX6Bmbla19bcQtN1zj0+CPa3KTDjRsT8jO3WWxAndgE6i6SiwCVOqf",
-	"8y9fgZA+AMaWeneeNZVWIew1tt56L0TKo7jaG8CrAjBvPWzhBXhJLIJchLBEtT/GLmRc+pxRFY4ITBLV",
-	"l3wkrD9HofK12FM2iw3Qfly5yTO5EacasKnfRxHbmitfQTnUh0xSldXVjqzzeCLUo9azjQuR11DSH7D+",
-	"mM40zvoqRBcRaxM8oCK7caKEDWA9oDvvGbqDOhuMkWLfOIRYhZtzEaS2bJkgZNHLbF7KSwkFwfRYdDVz",
-	"mJ6uB2udh6cw5O6GxUc8kgHrCx2FwsJzCz4xU24BOcEhhioMFqVBqRN8KckLfmPMWsn6gGA7EDF4veYG",
-	"FIugZl1j8qZKhQyOEMbZIOF63GQXfjDNDFKqlPGJkiPWKziVPTYWPCEKe0xN2DccRhKAuy8lVWdCcTcV",
-	"T1s0Io+qBeeNwJx0Knj4DFWQ5WX5QSPBSyQRNKlHX9mezuVSFvlcykqm8Rz+kMmv6vfjNDkbEesk6RbI",
-	"jo9DKofoTjh6wCN4l+TjGNrIiUW2hRAaWwUONj8YM7kys9L+Duv0HdbpO6zTd1in77BO32GdDgLr9Eol",
-	"zsro5sbA/YI81YZfeOiY9Q4UT47TbXOOp07tHE+bGiOVrnkmK9afuMcgAYVdgNB/p3sPITr8IZMeW1ER",
-	"XmSd/7Wm32t9XaBHwZ3pveNgVZRaC5qsjZ+8EDz8RaRoirdWEOmWkf1tJHJFmq3iqU1smsVIVtCIkfqA",
-	"34iEj8SvutF9ckpbs9E9aRsV/cV8etppuYNOr2pAaj3tnj3tnj35x4I9MAgH/icf7Mv/okYQREqEm2rw",
-	"QY1YC2htc4Zba1EJ8CiO5Ogigp5r/GzNUTwdc02taYJP6GxepXVIF5inm4MV0/Rt/OEcJ6zdaZXe2Bmp",
-	"OZVRO68yMN8RADyANHnCjJvOSkoVdTsnT5/cVdkJ2x831fWa1mcGnxVeRQdYJYWue8xHFuADyvMAmhgA",
-	"faci0UqC067HagZsrLSBdM29Q6/VrEBztiNN+WFi8bTZjm/xh/KmocMizKGUbF2VBNw1a4ocoALXtnRc",
-	"i7m1QG3pFrZ4YL9Hk/Ww4AZ73ou8aDNpo0fUGC7FjNrinzGzg5mYTNMIGJ6xt/VS5hVSGGSOYwzHUIgH",
-	"Goo5G6jpHB5o6y6QYcrYhzZuk/ND/+gTQ8Nd5iqDaNZP5l164stUDNIe+9Hr2L+UxOc2yXSKxFFSzX6y",
-	"gRzqXIMgTjRkUkFAbcY1G3KdiqSLPE2n7U7eFU82qVfDOk2EFjK1YysN7sCTdq3r2IFYet8C2IlIRuII",
-	"5Ox/l3XUw1yXtImUl21tmz5/j9xMByCu+zfvwK3qsVtcxv0b7uw5eYiOu9NaO+5cVBYD80YhDtTUqLMJ",
-	"nxtHExrwwHdHT34u9iOj2helAUdBis2rza21KiOToTpMKR6wSiWZDIg5HYwRo8EBMsFYM5FcwJloslf4",
-	"tiOBwBQ+KAvwdI55SGnJZ4sYAMhb1eeD62fFrMhMJOJSQgJgpKClYY5Zij7AHBO4KHKAkudue2QQA0FN",
-	"BBwYSOZHhwlQJwASr5imeGzEkXGiFzMRy8wUzy5lnuf5QRMdBFGiRZY19UvKSIdTAElnCWVBxBc+SIE5",
-	"AoMOxgqHg/603Sk7lswiPyf+zofQY2GzDxR2y+T68MDGquA3GaqDUqIiaXFeilwIm18LMS1mTsAP3abK",
-	"sDxy/AZz91b6IK9H9B2wFkYKyVkh3wZ+NroU4ooV4fBWqyIe3rnbvZGz+AYY8o7Jg+pstZCVtXWRxmJb",
-	"ChIG1LVkdn8tBUf8Wrj8qLkpPC1W6prx1OLm8FIs9L1Vcpcng3F0Iw6kladCYtLd2OMLSVzsYrDhCM1i",
-	"MUyL7oTGsmogkMGaaOqytriJBBcD6L2gx/ikpA2CXnFnbphFS/lqD2TtRt0k33zG57uweq8QiTAaDg8j",
-	"D+dF6iEGQRxNUGk+cqkxh57hQUnIZj28tre8vOZr+drWSduzbYVmecr1rLVFvVpzJiBJ7fKulL8sJDNd",
-	"LPB2E98BC9TWBQ2rIpjGNPiQydzzmCoVQz4FhThoTJNIJaDGG4ngMUF4uR/tuVsV41yKVuIZsNKbKhjt",
-	"lESi83arONgLI+kVdry3mlCmYtasvuCV2weFWjjLtxDjTGwd0tqG6KI7RfCFQyLiqpnQGCR8RhVJOd6r",
-	"reFJx0I22XueaWO3pjPAFaTDkKzZEqh1M/Y/i0IHmoRco/vdj4nQ2aTQ/nixN1tCF29a18ovYjSae/9Z",
-	"VgYb1RwUgUqu0RaueT1UHBuz7zB78Y1frdsXxEEI4Varh5/lbiOaX9bMMqpI6XR5/9kh17bQwVdxDakK",
-	"+yOFn5MsFvDCTCUQhfGPqvbm8SG7ngeJNeKB7zzCqjqvmOsUGq4/RVAObN2uPONdQNIpWCVy8FzJYTRq",
-	"2nzVB6FVnGHid9EYgRnKYffzCTstz19+8zbL6RY2S6fEZnlkbRaeincyntNSbixe5xgTcDt/bUPY14wr",
-	"grMimeBJHIkkL8uPZKoY9IPupFFLXZiunVVQpKXK8G0eHrsW07TQaBtp1mm1GI+1yvtq8z4H7MSHRyzr",
-	"Q/vkB+GHOL/BFT/RDDW1GCQi/T2TQOiFaYlsYpTb46ARR1I0uk/8AqmPWF8N3hl+l306//Dy9bvfLl7+",
-	"/v784uLTuw8vzGxMVSRR77j8Z+uYfHszyinXembhECciBLNHgI2IFuGFSNNIjnTALuA5urmsacjQ3263",
-	"vCJM/yoz32L+E0SemQQIK+DM1GHwX/C5M+xniZIjfBLfqyNlhaWf9b13XFEA41+3d5wyDN9JbYuXs6my",
-	"v7i5Q40a88E1FDpATa5IIhUSlrZTnJ1FDP6JknAukV61NVWepl34glHh/4BSkcZvH59Dnj/mcmmYxapq",
-	"I/+TKMWiyDh+JXiKJao48KH7HUAWJioUMSSkEnfo4GHkfTJNctlNxRcz4vd8nkNh+a0GlvsHQovaC2u+",
-	"Fwmj+7kTxJgiaRLxeNvNUFjzqoNjrGJke/LCdGOuWV8IyfgoEQjcxWKeiqSuhksqaxQsFZKjui3AQfwc",
-	"xbERnOV9Eckb5RV1lOyCLoEFVp4Kr4zvLdWMUcGc60uDvAiKKVOyyc7tmrmEEv1RjwEG37i8WdplQyF0",
-	"wP7IVEqkAHb/E8M4iDSW1VxK2wZtMcDzCyLJZuNoMKZslIjDJvtkYbG8leAI/5DmKzXC5h8pbkRiw/jV",
-	"JQRLqmBHc9ptL7Ckjsyg7F7g4Q2XAxEeWZPyKMltSrMZdaomR2nCpcZWSerKDnnKj4RMosEYVOWV3czm",
-	"n9RceoQVlgkkL4T5i1Szxk5bArNWh0nkfFeQfwYFCRVI3jWFNH8duvD5WCktbEOZBejlYXiE+2G9PvSH",
-	"t2An+zpxakxxMdvIVLYKhL0psP9bxaWNp0GEl4wI92x/QqpFPCyjSoSnf1c8B1c8S7vYHG6eamg/KhI1",
-	"ZXH8K+mTs1ar2Wo10DOgbQq65q2awZ/xr/DRR5yBE/zKTpPwniSyit2aCuLwaEQT2pysOYMXCR2aLZzN",
-	"xiq2Jyk6GbbMMBWJLXE1H2VQemdRU2pC4LU0QLCPMXMLXX01mTRm8GHCC/u3uMXsFd/t/O/H2L0fY1DS",
-	"0OeD64WO6rxgfMG83vNoQ69hlbv7Ea/YPlD9VknxK5aOXtUUvF1d6TlRLrgLYdBUyI3CoC/xOeyXFMMs",
-	"I2q/dEFPHWejRteO5yiG65ZCmd6uepklaiqOfxZJDBG6HdgJaNorZBCXba/45EnrdL2QvlXpryqMhhE2",
-	"XNXgr5KbamsFoRReJUwLkFXWF7GSI81Sv1iH5mJZrmka8q4EKsRfqKuDGPPOcuzLcA3F2sti8vdISMkb",
-	"W4rGAauyv8nNRrO4U2HyJpttQdV/9YrjPObzA3aXQMdiNBHsX9iHv+nuKZwHGQawK1hfe2DQ9sBO7EFf",
-	"l+tQSQSdTsYLm40VQo4LwaxNxn7sFcyz3k+lHP+/wQCWduliOZSL8xSmwb3+s0IriJIEh48o/VU0ZO5A",
-	"zYWGpBDm0ZpX2PGTisTc4v99bh09vbo9vTvCHzp3f2kss7fVgGE3t3kJ89EXbBt3ZIm0RRtBwVAEfAnf",
-	"7is05APNXJ64w98XDUez7XN+IOPG5EviDwU+phTo795jgkKXxfIT7+7Vyk14Kp5zBFFetkbXGZSuZPcz",
-	"Ygo+j7nWfha1sQRxsE3vKV76tjQzC8W5hV7UfOqXF3WaiEmUTZx+XlrkmkZVzQVDLZ+3DT7BNtjGk+Zp",
-	"qwSRZfMyY1ALFQoalFbAjIoUOcYTi0U4EvU5pjOuGYRvIH4N4ugF+qOUAIcLlku1SQ5jLvqp8NGxRbWp",
-	"pN1m3GhaMeA6NYpWC5bAgYDpB6iChGi4kDhIzeLo2uhoSA0QV1wagVvPU/S0wBODEHhifieKq7GaGdc+",
-	"dzkiHVxK7MXIxY7NhEyDQrQeyHFVwmKhNZLk2vJkc04tx+sJwq4kzj4S6XP0/vdToK6K4xHGXvpZOBIW",
-	"UZyq5ircXjvZuR7utIPGOBoZbdQ+aZ5hpOdaxOY77TaFfiDU8xR/KezRR1DN74WGJLi+ny2g7tMnT1or",
-	"VSpUaaDubzVbrRPrSdPFR6v1b/7FM78JAABn8y/e3Xf4wZbhLBxwpVq2emry3rhEhdkgXX8C3aM6RCW4",
-	"scoDua/QeAMoLqtJsaVLQUJze02BvYDNxnO7vQk1blTsHN82IIeKTnyZqqRa1fUG+oYsTbOf4x42DHOW",
-	"GK3kQkTIQ8KGfJAGVstAEZrtVrMpR7gcJKfJekM1yHQPFF5K06mDhXtfSrNHgzzciZUN0OT36t3z3y6w",
-	"B/pVJN9NNYOODbNkMGQ4rtjFVAyiIWmln56ZmYPoFVuwhMsUH87On9IaDsqXeoMxERhsYUzSWDqfGwN9",
-	"0wgaICmgswcZ1ILsb4nHhZOkcXvZ4Ollo3tZWmJ/2QguUT3BJQsKCv5q1dEltGLDyi+xHedTBXHRY/Ny",
-	"hVHwNICnBPZugcXl9FRUQNgCqBQDp00DqwEDUrYBWYzBtZivGVB5566a1QYgjTkF6EVFqeYIZBCLKoUT",
-	"KzmyUegNjayu0Gk0WVnw9jMYDF4Rc6SZkLwfC6Dj5Ah8Co4CpPYy2WQ9o0d6FiA0LzBFLQY9LD2m+Vxj",
-	"tVR/jv86tYoGpLFfPa2jUzF15G5YZYUYwdRUZ77UZD00cHoB60EhK2lO668TioSX2QnWuOvLzrmdM2eP",
-	"7ZhzdCEGK4bG9gCIOPM/7FB3v95tdVz+txmRC93XX4kAMJO3FmXy9OkTNO/El2nMJeFAfb5aZaBMwAq1",
-	"r1pttlXZZUEjk5F5uG+rBW5IHZt53HtIXnWvHcsH+ojpLBmMeQInU8lwrhzZaeNx6xE6fs7+to4gjveR",
-	"ncKSZJN0yaTNBeCl3dcVmgr9UV2b6QSODqos3I88DC1dTcGk2ssn7OpoksUL6mqBqIauADy8QxQE2BQ2",
-	"4kdWZfQ3Xiwzzgsc86H2qx0u0vBmuQVeIm25rjZCe9puPipL3xedHJpxM/uPMaV/t7LWwfzlo40x0Z/Z",
-	"xbYTd2Ef+yu+XoWg48sHS4YfnFq1eg7AOk+BBtwDYKebDU7VA35Gfw+vYSb6Y6Wuj0IRRzciiYSu9B1e",
-	"uEvg6LsWUyRNOWkx48Evn21xpNNPeP/8u/eCBb+8dFEI5o9kQoZQHl5pDQM46Gd72VXBcJvwL78IOTJC",
-	"2zZ6vcQIX3FPyLcUb7hKKItTNyfc+uXXO2dmGOb1AE0xQEuqL0aRlFFe3/1XAiSP0q5zlZp/7a2eBnPn",
-	"7aagRmaZNBWTKQEV2vVodBuz8fXqgIK9liIKtCWwAEBIo5lgolAptY7aHfvJqiZfpOAYh2vyceJLeo7j",
-	"9vp9aK+73iNgTNsE6Jh2pQg9wqaON+t2Gac8CuslwFkQvvU8OLkCqTU2DDWH2pz+fcE0iDfVTZXxJNCo",
-	"yxoWSNGtVX/Ht7Piq6+krlmYpv0rmnyZx24K4xzrqRhQ2gRc4Hazddm4a3zfFovbIonIm1jFxCu+DEQy",
-	"BQP72pjqZiK0Ze1rn7ZyFpz28ijzx91dVezDHffYG/kqiysJb+id53VR0tj74fEws/sNbBqz6SCyR+K4",
-	"0w7bHs9ycTM5XMtNdmkX7LFwl67l5edWIwkIMLogWps6KGOVMKlstgZO2ziGSukU9CG09VlMRRsdjULH",
-	"6jHmJT18+DrL+uVQxLmdPRTVdy20/nDeUSmsUwcBCzNRV53khZAhODROOSx2w26y/QulL3br2mVfzRlF",
-	"t3/pLq7NmNyg/Iou+Rkd2GS1LLnFX0lwWAIETaJ6vVFdV8nuUHGIPam/yTSK7V1tb3gR1D0v7JpPMcHg",
-	"7P5GzqRg1jJLjCM/TtOp7h4f0wQ2B2piF1Af67kcQFNuoYLjalvBtmtbaVHGsfPRdEnyCWimJvwagFjq",
-	"MDQJA9EWpM24TK29mao4dH6V3vUULD1JfsXjAF3p57HKwpfwEPPC/3Xx7m3AdDSSApA7L1IuQ56EzD4W",
-	"wt3PWKgG2q1PcxK6s4UIq3rYJN2zk0id5eYEHUaIUTaxXTR6rGbSljMMSmDLcHcsLOJX5XGq3iO1ivvG",
-	"Av5WzBanZ6MIXLv2QtI/kSaDC+A5Wgx+v8xarZPBSYclXIZqwvrzVMCW6XMtHp3Cn0XjXhXgjurvU5SO",
-	"8e2rTnirBHPOSJyMnatkg6/Dq/Hzoh5l/TmjSa3VsnA+gZ3jO1S7scAY/wJOH3y+tz4bVjZjnJaBHxlV",
-	"O1KyFmLRDwBFybidzBKJCf2w6/YzHayLe3jzdvDq+O/m2f1pp3U66WtW6r+TYkni7zdAkc9SNU+FGaWF",
-	"qAb4bVxsMLUAcBTREaZTIXPmYcmUfIZ/MrIpLN635R3FlNOybYa9OPXqsjqacpbFemd34as25nxXPQ9H",
-	"9Ty0jqHl4zdggAcKhMITfg1FSLT76w+nLBs9+wdCi/qtClgzj04+DGB9jXupostmS2n8gHO4kb7ZMnKK",
-	"SpzoWLcalP6AXy3ZIa/VjE24RHxqjOEbUastKIiY+/7JhBwQiPVzcIlWqa3TqVGiKwIyA54kc5bOFERg",
-	"sP+e6K/7Kh2TF6ahMyRgWuExn4iBMGpfw1lNTebqRiQUfIkSIJkCpo8S/NI0P7/JK3wIW8qMP+bT1ypL",
-	"oPtq611k3ov8yO/n9Pe4x45xDylmtOsCQiArC1jur+lefhnkXcAEMAk103u6G1vru1Sghjrc+W2ecJBY",
-	"7vec4p8hp4jpj1ipaxEywImZKMCdJZTFr8/Wi1YJM3KMYcXd96TVadVVPn+nS/Y9wkbK3E+1m51HzScF",
-	"8rd2s9XcoovNDqhiIS1L4+46UQwyBKQGgg8vW2a0b05QGWkW+aHFX0XKG1d3C7cw8xIBjd/nq7vgtkGw",
-	"JPAr8YeU92BB4abUKY+xopk4ycz1Gp9uQWuNSOJRdkxE86OyG34aqwmyoCGaXA6M0syPbItbsVRo+V6o",
-	"aSxs1wjmC7HoI5I3EZo62rvRr2LSNy+2fKe/iTniDgHPN5/43zp//4Zdi3nZ16Aq7i+3b89/fXmHDdM5",
-	"6ywBQ+uUyxDu7d2SQIwrSmOvI4kke5bmiGBkzOL6kw+GLYIoFyfsuWNNqniCa56LI3kNyVV61PJNXO9F",
-	"KfEVFh0DlT82+OD09+dkF2Di039xAjCuuKPHfIJFs1l8DcQgltwqsBG4KAVeJ+/e72OObYu6+iEvv4hB",
-	"hv3cYEhY5Ov8LsAsXj5rIU85FXtPuOQjMYHyRzCLiBLBvxGBJJS9KaS4Z27WWRhpwGstTj/Rgi/fgOjz",
-	"UC4GMDNSpZAgB+axSCLYkAS8We+mLwQPWUzU4tX3jXkywsZ5ybicA9/gRMDmwmWd8Sgt8jrnz3it4rBy",
-	"fe0LAxcveGNF0sWAGVXIE8yz95W6vhbCPIKFamFu5SCKIzq/lh7m3G9LvmjccBRTs03j2I7Etvwi8C7R",
-	"BZuLpfIn7n2i1LDkOa+iEbijpIKMZV7QN2kSDcomAztnSVO5TrSii1I1h1PUeubLRi2xEBHnrbbKwiit",
-	"+irFtwOK2dGv3rex5qHk6xd4JpgXnRvvk+DqksVconcvd+ov3+1DhpXw6cJ50oXuCaQUN6dgwAaJMQzg",
-	"ZRPzhIyceLOEqMX8R74DQ6Fa7xXUZw4+mi8Xb9xd3f1/AQAA//8=",
+	"7L1vd9s2ti/8VbD0zFqdmSO7spO0U/vFOW7anOZOm+Qm6XTd0+TWEAlJqCmAJUArape/+7OwNwCCJECR",
+	"stuZrDvzYhpLFAFsbGzsv7/92yyT21IKJrSaXfw22zCaswr++fVbujb/zZnKKl5qLsXsYvZ2w8gtqxSX",
+	"Yk5WsiLPVyffUZ1tCBW5+eOFFAw/OZ3NZxX7peYVy2cXuqrZfKayDdtS81q9L9nsYqZ0xcV6dnc3n30r",
+	"M4qjdAf9YcMqRvSGEcF2RG+4WBOupr3/bj4raUW3TNv1Pa0rJav4Cq8F+6DxgWsiVzB0SdeMLNlKVmxO",
+	"dlxv4FNFt4yseGHeaibEzSt+qVm1n81ngm7NHDIcKZzdln74lom13swuzheLxTxCjmfw0te1eKOpZrF5",
+	"SsUIF4SKvZ2jYkSZh2Em7ENZyJzNLla0UCw+M5z4j/Cj960Jcs22QKY/VWw1u5j9f582jPIpPqY+9ZO7",
+	"8wugVUX3wfzfsOqWZyxOZp4TWREzF7MAShQ+nKKjmy0+9X6AoDF6Ps/ZtpSaiWz/d7bvT+iK3DAg5F7W",
+	"Fck2kmcMOFxvuCKG0ZjSc6Jqw+uKUFJRkcst+f7751+dkjdMaELXlAvkDa7nwB/2d2RDFRGSKJZJkRO2",
+	"WrFMw5FZM60aTqJC7VjlCYDHsaFAsIYTs4ihAxBS5MmT+WzLhfv77DB9XgJZaHEknf55BLkHAVYgtuKs",
+	"aqQh0RuqyY6aVdJ8bnj3+q/XsPbdhmp2yyrCYe4VOyU/cL2RtSZcw2pwIeb7x+d/m8NKH5+dk92GCfMI",
+	"N9TQJKurCggn9mQrK5ZeuBW7E2WsXWN6d49Z6+VDrWR45uZmSezQlQgmvZc12dBbdkkeLR6H01KaF4Wb",
+	"2NB8mjts/KTeaBq5TK7/en1BpCj2OA8gF1JIMLJnGkknzec7rtgRk2Ki3s4ufpz9dfY+ytTiKv+5VnrL",
+	"hI7vNvXff6IIz/0USqo3zQSap6ZynLgqeVTgmsFv2H5wVPzp1BG/rPM1Syx3Cd8NDYpPTB70qRSrgmeJ",
+	"YTP77dDA7pljhhYsi+tOdnD7PQzvLt30NNzbjpxISq3K3NefKGJ+biZCBaEFp8rcKFwPTwmUqKkzqss0",
+	"Wcx3wzsCvz5u0KegfcUHztngiPDTyaNWLOcp9oPvBpeKvz5u0BdSs6GBzY3ADo8Or5k6g68Yzb9lWrME",
+	"0+WM5qSAB4ZmkDevmTwDrrKKlVRkCSmXNw8MTiF4z9Q5fCOLPD74Rhb50Kjm+8nDPRe3XNO0xOH++6Gh",
+	"m6eOmYBM2xX45YGh4fdTx/2Wi8SgBReDI5rvJw/3HdsuU4y9he+GhsQnJg/62ujkGS/4wAZXrWeGJtF+",
+	"8qjJVHl6EhUyN2ioXCswTqxRrPZKs+3AtKr8iOnccjVAFfz2E0VEbWifHNy+5YABx7dGuTs/e/z54789",
+	"+uzx52DE4IeNCcOFZmtWuQnWBbsa0AVodnDDmjdMpk6dIkx9YMjpY71hWZVS8hR8Z3aBblljsz99/d1P",
+	"b1/+/esXiWngz46YyYCPw3orxihe9tFjx39V0AT1y4IOkl8FL5g8OByyxNrhO1w6F2jUe3LkMqu3oSHW",
+	"mRO+d+p03jJBU5aOhu+GCIFPTB70B7bcSHnzFSv4LatSSoD9dmj8XedFR07ka5GXkqfIwOy3IybiXzTR",
+	"k8u3MUX0SpOtVJooSbZU7FNuvgJ+HY6QsxWtCz27OH8yn61ktaUa5d6j89m8kZNni8VBAfma3TJRs++k",
+	"0BvVn+I3cgdzI1t4AF1WZcUUE5oYm52LrKhzll8S5/KgSxVycWcx+J5ZVK6fnR+eLx6vyEyf52Ay4TFR",
+	"c6JYSSuqWU6We5LJ7ZaqS0KLIpwkeHFoUVyP9Q/bt8c9w12X66B/DbbpOf70LHDQOn/xHXIYU/pLmXMG",
+	"A3xlJYT5dyaFtv+kZVlwDBV8+rPCe459oNuyABHspChYjZpmGqbvyPjjb6F9awyP7Um+NJuX41+z+Uwu",
+	"f2bmZxc/Nq9onCulVHpdMfVLMbubd96mNrIMXmf+7LyvVlpuWRW+cLuHd72/C6k85Hb3dDFUC6mxp9ui",
+	"RQ1HjAviFvJOWFJcvBOEnJDfeH5Bsmo7B4P8gjSrmwduA3jkJF/OiV3LBfnRvfH9XfAms2L3KlhX+y2W",
+	"Pq3XOIqY98wORHC6nmi7PH+XmFvmf715+cIw+v+5+u7bOaFW5pw/+Yz8nX95ah5Vn9rfnfg7aJsTfPeS",
+	"KXBVX396e+YJ7uIShtuuCVegaOKX/SDU3Xz2HRV8xdRExl1Sxb6vCmOSaV2qi08/NeQ6tU+cZnL7KS05",
+	"CDz3+rOAuX6b0UrzrMCzc8P2ht94PntvCKfq7Zaam2l2ZR8ywkPWFWyJWYTmGjjmpf1s1hxh81eLOWme",
+	"c3Qgv6pkySoNBxbvBfsjnNYIDnWLuSBn7wQyjhnwnYAJXRA3n+nMEXqb3ChjGcT/Vn2KDHqAQ/zzI3kE",
+	"xJ0qpVC4XaHzcBrHzC7OHs1nmSyKRgppmd38VLBbVhjZl7OM5yz/EnY/p+RbecsKCnrmirMiB7FPDb33",
+	"Xg6uip8Wn32xe/Tzr6vVWbVYLM4Wjxf2f2sj0komWH5lruHzxflnJ2dnJ+eP3p4tLhaLi8XZ/8CCKUx4",
+	"9lTWwl5LGyrQ4kKTzvxjeBh88q1lzTd///7kDD5VsriNDH8Gwy9weAUaw9n5PLgR1O2BAe2jL7yTgAkt",
+	"q/2J2ovMfM1zhpcIjS8dxs5ZwbTZanuzKsbEEKmsqnsx29GKbWStGN4ht7Sozf6e372fzxRGgf3ize+0",
+	"ufDXezxFNS3MbzA2P7s4n892XAhWdd87+prxPBk5XaFL27B3JG8g9mr72KfwDLy27Sodz/p0a9hqdiHq",
+	"ojDsb34/+/bq+xdPvzk5X5x/PpvPsooZfehqYKfsI3A0alUN8wYGjrK9G5SJHN+Of27ph1escvbHGXzw",
+	"muVsCzRzao/VBy8ezWclqzJY7Ox8MZvPjJEGOkJZUG2U3BOlaaVZZVQFf5rA00RrkW1IRrcl5Ws02XLG",
+	"toblHjeS/Ft8TK5W4AO6pQXPn1VymyYHPPK90LzAZz4/WXx28mjx9vzcPTOBefy+JtknZ6fmhW0X8nQW",
+	"aP41Oz99smjt1KxW+ezOy0C3V1bZE8Mb7nyEF7MlPyAP0dvjXu9362Wt6ZoRibav3vAKzy0e5byiKx2e",
+	"2bP5bFdxrZn4EozIlpBZPHm7+KLZq+UonrV6fEvs343fxGZnUpvYuPcJVT78u7uXTGh79MczhJUCeGmc",
+	"cgHsPHwB5rzy1yY3J8mFUMoKdv7s/A4/G74/8Wnzd6X0kMABxsuLX4Z3DZQ3f90VNPLO4KrbMqXomjlf",
+	"j5mKC8LTwA1pNTIzWZnXaBbJ0jBRqVhl+LCk+0LSPFj+bFtjuPmm9hO6C/g7uMwt59cgekA7e9CL199+",
+	"ecVvmQhvTaVlxVaVBDeFrkAXPQtvwvGGVcN4CX4PgkkguzqhnwnCSym+Fix/K5GMLQXOCh5Q3nDd54vz",
+	"xydni5Oz87eLlqYBnN1cQiGrA3sb4c+E2YOTxenirGFZKzMdS6oD+3PDBTzXvNAY/EpxsX4uZhc/vp/P",
+	"IIuhJwIti4TxhFmViTF63zgNUcmitu+dyHJemcPzdvZoEbLVLzXPbpZS3qhGFfvii9MvvjBWP/6Ci5/O",
+	"2pxYcWB8p7ktFqHqZpTmwNJ6/uIfJ7Cvi8VZ6xYYz68B96UYtnkEGNbFCcdzasBjKQk0IGA3wG1n4CAC",
+	"TtsU+ThOAyXa0F6AZjBribB6WfDstGPoDBoli5ZRYiZEYAjQzYCPjBgJdPaHF10FowoV94TCr6WmhaPW",
+	"EfwAm5tghI0scuCAIHI6QVz59B+Fh52WZSVvMYOsraY8Ol5N+e+KZox8I8vSSOD5LCuk6mzooi0ADRFq",
+	"feCZnh2wOFmcdR+BO76lTC5OFwllsm7pn7PPUg+uuKAF/7U7vTaFVgVdO8ck6C8/11vwvrAP5ld/Mm83",
+	"9/mfPjMTIktWyB2ok/aWsDnJRvf6858+M0//5XRmxA4ct4Oaa8GFM2n7+nRyZdmGVusmGMA+GOvFivcf",
+	"wxcEsRUOZoh3NVg2r/B0mLU9aVZ9NjcHVJasgpcqQjX5Ez7jl1ZwMUqS1KAdGT0JNMqZOZc/Na+egSXG",
+	"Zd6wh/lIKq6dUu60IfPLk9Yvu6txsv3NXmTB9GHSzkYAwQ+TPAvG/s3YkyGXtDkU7MbWDME6TLO05lv2",
+	"P1KYyXz/9ilobVSzpxRj6XZPSlY5MdUWN0zrItQr8AN0xttPOpcaiq4xvONHejJasDmZlZBt7iQ8mAXy",
+	"QurvZM5XnOWxaoQgydSMFmSUHj3iS+AVWb0qqPiHI9AkX2DNC21UMXuB5U3wxEgib/d/frLoMVdpI8c0",
+	"z18KK+A7+zbHsBz6mYviGaO6rozgsMOt/Ac/vr8z7JqzwjCY9WU0YsB7NzSj5mM4W3ZMe/ifyYpQYr4P",
+	"HdOv7A/JW/xhi2FtiM5OZzRfxaie4DE7HFyh7mdv6mXw2LT7NKA0uErsHz7UiYK1oNkNF2v8Li4qzodF",
+	"xVlPVJwdFhX3YQiceIofGoHTF0ERVnhF95Bzzmi2IdmGijXDJG9qI59E0xvQEj2bsIrERJquuBFQ0/ij",
+	"tcEJxvBZBSp4uCOK7uazV5VcFpgokWCTEp/4j7Rnw8Wh7MJ+UpoW4MVgmoLP7o3csqXM95ZUeZhy4UOA",
+	"ZMuo2G14wU7Ja2PPcleoQUVOKlYylG+VfQuGtpWmYEbOIOyBr4S4hwux2vDtczTbDng4zO1Rq9nF47Pz",
+	"Zuue2kn7+TUxqE8hKsOqSlZNOK5NhtGb6nYisp8g2ndMaLKrpFifkseLRatqJaNCSE2WDMoiLsnjxRkR",
+	"EkjOFUGTnnBhvniEHpiikDsGTz4O0/8xJwlK2d4JyI3hyrKSefbJnDw+e2T+7wnZMr2R+Zwo/itkTG9Z",
+	"zinEWM2TX+Aem9vYVaphgdxKVkueGzbEIgOuPVcoLjKjML4TrsDjkjw+P7daZVkD4wIF5uQaiX5NFN0r",
+	"srP1Hud/awr/uCLWE2C++IJoifkdjmjqkjxZLAglINmIXL0Tsq7g00dESbM8M18sOGEkZyUTOZGC5JJZ",
+	"NxYWAUEIMLhhXzNd7U+uVtHU3x+43sB0DFM/WTyaE2oeJBuX4YGVR4poSXS1xxNwOhxjxGMsV1NdPS9X",
+	"oUn6+dvzs7YFA+Gitt3qH3oMBnbFVxhUyGvWe/C8eZD9Uhsp9wjoVBjt5WzeZBvCH7UQcKM4xW68nevc",
+	"1uAD6mdVBA6swMWIT8OIZ+H8VpTD/Gaz1lw3cgdDrA3jJLyWleFiZZdGMeiBlj3myVhi3Tk/koIn+kb3",
+	"bD7bbcBTZtRzq8E+niJH5Cp1K5TmS3sLGNGZK7gF+qm1E/gICyu6Hhaqbhrmeeyu978F3hnvAuLO0vu3",
+	"8/HfzseU8/F9yDH7p2jNnUG486s2Pzxqq5ErLrjaJHnxzMc/Du7A1twrEM2E8L35d120AupThFalO/Pu",
+	"qL+OQqrOMsbywEMH4djWVlgig7goWIUqEfJ2Lfy0Aw8IbNr8Dzpx7nhNPVjN1NvnKlju/wPny6zt2BPj",
+	"KejOy+hbpHMjJK6TNpXxKmkl+k+6RuxGYUrST96VOx/Makmy7L3iA8CyKnQcnZ0vFos7y8E004cSkWx2",
+	"xW93KSZ9umHZDcsbzAaXcniPVCTDDJCKhPHOVUHXJwWt1uxEV1QopLG6Twh0xYW5sWnRjSPgdrXjCI3s",
+	"nx70DPgowXy4mr5Ja6s97q3BZEaMFq/RWgjFW2Y4ApijFSjBMSH3SM0uFt7DD//2yVfm3+DUQM+s1TwX",
+	"LiS1mM+MYQb/QC3S+qOZUTjtF1YnPH9svqnL3I5iyDQiuwgsJ7eW8HYMklCqepwTGzILwEci1xVTqOgG",
+	"ywtmetfR+KfelsN5fT6cZe2ICXyWlm61E2niWz41bTanmuKVeyx33XM3Iz84b3SdkfvrE/j6G9zs7h+0",
+	"tY0iZK62DVXfhZHRBhrHXpkTGAB2N5qsC+g6cmVYAS2loKhqQgZQfBvDcBsm5h+ilkgEc83iX9eiYaJS",
+	"ygKi1ei2BSemrCAiZMRKofkWC7rsP617tK1BuR09b/agpDXGiq3UGeLMIwIqjrqJA+lchg8WUOmUqN3/",
+	"ypAoJmgOWX3oRjcfzT4/BZd3JGR5+Ig3Bqa1k9G11GcDe2hx9DnWTjX1e+bUtKQF+1Dyiqn20I9bQx8Q",
+	"KF+YZzZUmWGerM4zx8hlMe36EGz32vlEfmvWBRfHozvItWh88H1RZJ4KfDIgM1hp+F9CcbNXSGYJmbWY",
+	"zxTsbYvAv7XiqHfzGYa021+Y6bUT45z1Aick9BV18kISmWKdrPLAFdSI1Vg2x+gbktF8P+Ql6+Xpa/+V",
+	"udSWVBl1kq/XoKqu+BoDKkZVXvJ1LWvUfuiOcs3F+sqnZBiVKKIgYdqxS6wBBanGw2f/bHQkhNqyWpBX",
+	"mFxKpfm3N3YXmHjztDVgEPq+OFsEjrhQlVKzi8/vDmb1oHJmxabc+XekkmhwH6+IpRxRjKlW/MhWomZy",
+	"uwVsJqrJlt5AVQcmTkBI6WtApEJ9u9g7fj6C/J8H5D9/9NmoHXj0aNIWPD64B+ePPm/vwuNHnV3Y0cro",
+	"c61MlCYHq8kxPbdV94rsZF3kZMmIVbkNYZsTdjrxQE6ofwsvk5T7taBGpfSvhH27ymxqb1OzhMlLvzVF",
+	"pYYiJ/bS7pUwLvdpHLsVoRaRgciK3DAob+29AfWKWM1sUyD0oxnHPgom+fteVdV8dmWunqf2FuwqUwUX",
+	"PhgE0WDL5bJiBLJh7FEAnMA2ObLoKyEuxjWhuQ2YWLyLS5uO9CurJMaGABdPM7KiRaEgdEuLgtSCaxUl",
+	"SCtzaCTs4NfNb96Y66eHPuhzfYbf8x08BNFpvGzC0uLPHs/6Bbk+Fei3/krsfRL5xqz+8Ka7HHJ8j1uC",
+	"/bWdo9Vy2mSLs0cI+tXheJ/nNUgcKRiQkmNCONWaVYYX/i/Nf/5pFi3wzRnWLQy99won6BTgCYTs0AtS",
+	"+x2x7OvmTWTBziZKHA9I1uH9RkMcKxGCAqL7CYZARey+yOiQcJIEu8VU/oG5/ejeOYffzd7HdvCG7aM7",
+	"WFCln8k6gTdjviUrmxdQ0UyzSjkpk1qW+c33ytG0806UI1suas2OWFZCloK6KW9G7GPspSqTJXLDKFH0",
+	"xjweE0C3TQ7XQakSY2wr/f2O+JmFPBcaNSELtege0qOZV/pcOA9M+2ygl2UkVewBi5DFOxP8ti2lLJi5",
+	"yNueheEBXjRPdqkHE229qxk1vuiy4CwP3A1RoTAI7gIWMtsFJyBYVcuoHEnAr5pIZ4SI3kgb+Tab8PIM",
+	"okOR94F5llgi5qtQAF52Zlx8ndUgMlLBbxt4pEvAEDUKhdchQVMgebVHZ2Ds6q1S4EJg3JrfoZrDNRGM",
+	"5aBvSMFerkClPeianHuWBGGA+mgK2cfLZD9nFPSGTAGK8bjhvTMmNgVQ96lmL0Wxjx2bDvuHGEIeY6r1",
+	"jsZd3ux8m0sbDkOiR4+NUvWW5d+jVZCCBHC5qL0tQy0U70ajoMYU0W1ZsA9v9iJTI4pNBcyKiYpnm61D",
+	"Mx/1G+AwbygdWEl7jmXFtrzejh4KEkFsBvaIH9x16T6ffThZyxPz4Ymr7MR9eB4u4q7xN04jX9W4hiZQ",
+	"wecAjh3Gp/KM/UErpvbgtHMOMbNBE8h1FzsVdc71lQNAbZMJtbCesoJOrAbH12P23bDGeTRz1rysIjC/",
+	"Y81KGGoe6BfvU0v4WugqoiBTH27uzYC6RQ/qBQ157uaTLG+X4ToFeyTY8dnF7GclxelruvvOejLunD81",
+	"shheRj8ujbiUtfrG/q4DHcU+0JxlfEuLS8K2pd5bVHR3QTFD1KiWHKTORoZV7Jf+aGdzcj4nj8jp6SkE",
+	"tmWtyZqWqqVHp81YVVvXzCGeMYPDVrktnjsuaF7itydcCVCxQzNL8iTbPYTq2bDvx6F+mvm+ZqWsIitf",
+	"VvIGoUPSag/EnfakLGjGBjb/R7/7gbFjONIROQ6DtjMKYMVoDmm0K1mLnOw2smAj+WzDXD15uK7kwbOs",
+	"PtViQiaN81ZM7huaf2NmdjefwWr6FHghMSt5R5VLm56TvJJlaf4BgR/IxZa3LI/pw50Z4igNxefN3loi",
+	"xZjjS5bRWrGJ93HjWgkQ2s4WHYi2R/MDJ9++Jjovj6+e8iylHCVTfCs9t8Wyzn+a4FSdYxA1ftgrRtF3",
+	"HsXLpJVuGiBoWXj4SgcFCErrBVnMyZPFnHz+xPDC2WJBLKZL3IB5IJ+Ad3Hh8pq1tN0BQ5Y+buCV366A",
+	"yD8uTr54/9vZ/OzJ3Z/fvTt1f57f/eU//xQjPr7qASS3ZapYK5megE2v6QXbTTwu49yhLYoFPNc+YgdB",
+	"EJMc2Vlle6vTy33l+mEMLnjLRfjp2b8sCSKrLG6uwlLz8fvqUxRDBpzy+7g2NnSID2B59g508ojGLi1L",
+	"hefGHGjBaT6xRHfomn21B5QwPBhtYYcVV0TYy87c8Yru0TuDrplMYnMmrkfccp7k7xNb+bLW5oV9SSHx",
+	"i/ZmdZjU5T32A172G9RRXM39JcCAE7v2C6h/st6muAMri/Zr+GGzN/Q5HfawN5gK/bCIC53+NvACXz49",
+	"zmPkgjM9f1F8Q2bzMGsUx7LrbeY3hQndPt4N8lqfxH6ZIxbXC4/he5v5e56JcdtTmbP8a0zC6bl07UYf",
+	"3qqUbnSIdDCBBtGxo9VTxRIhVr1he4yz0HXFjIqJiZFh2shvMevY51f3g8ElqxQAvmP0yYKiOxMV0YFJ",
+	"VReM2NdETVRbWhD1g7rWRmQLaoTtC4V2gs0WuPBJAss94CgrnrO5L0hc7uEXkL99Oi2Wla2KqFLYgMGM",
+	"1TcHQpKVb0IQjFyx7Kf4e4JM8R5ss1YE8jaSIbMQ3XJy+MrBXkbbNtKittXTGbTcq7WT7G1Xd7BGdRtf",
+	"YytXPWbIYfnFSNXPnZU3PI/KFOU6II56ietI2MBjTrzG+5q7Q9JMi/DY9d744kNyzcPWEw2ntA65O29z",
+	"FBaOno4Swdr83PzeB8HwRi4E56HFYcNmgiPpVzTiDFzuX4FkGUnC5f51XYzNsshpRJQ9F+T7t097geIY",
+	"e9qUrGMsLTN08wI/73mz3iFKQYztqTerOtfOoBDP3K9G0GdAGj+YpIXyp3HTeUjZkYxntc9Q9LBk1jCG",
+	"qQ9t0wOYqw067sfgZnSzfUV5VCEaz3oq1ZDg7U66bgSAGOGe6uf3dKi1i8WMv5E7IleaCUzdxDSTLdlh",
+	"9Nm/fMSEB70JTYMDxzu7Aye8EXod5nEIs6MmlXRZyVtW6boSo99kJBXL3yCYwTECz7oa3PxbU+i+fogw",
+	"r1lZxO4J1GT7O/zStiyeE4r6IiqqoRY6Yvk2kXF8y2KYJdq9MWYMEnfH3VTNtnf0ebA1ASJqyZhfls+S",
+	"tKvd0JxoCd2rsD3pBjyOI1fvovZjD2/BVvrwVM1TREs/ybExJcvTUxmwIbl9R7guO+eQPy1DNXs/xJWg",
+	"UiaSfntNxqFR7I4qYlGY53hdUt10MsoKmd1cksbu4R4URrOiOCKNzRcspjucwZzctY7thaMeDAc0Pz3r",
+	"zTdx6ivKWBydygjeyAKgLaJy1ddW2wiinV+z5sGdc0q/i4zbemwPgB8LhIc/5krzTP3hiut0s+crGg1W",
+	"NqXRk94WqKCRlzqtLi6LrQyy2u/Ic4+WxUgCte+39iy+YhlkLCkL1bPb8Gxj4ZfgGIDZqiUwHTopIRFd",
+	"KlaBIFWUj703Ssqr6bQF9Snm9GLS1qtNex3yYczi5SJj410X1hzkx9jc1pJMckyN/QDGTqWnj8QaV1JB",
+	"zO/DS+YTBVekyy+cHALmCAuDs/VMOXdSo2/GdafaUXzgJPtD6BjGb3WL5sNiLKTvPdXGydph6ANpbwQW",
+	"HPuG7gTXNeAD7BK88UBEVccETYI+1R0bBFEajrq+smltp08HMvnvFaDOpJgWoG5cjv2gQ9NKf8NooTf7",
+	"OWwW7tNp3LDOKqbfMK2xkKuX00C32PdJ2UcslGLFyA0rNVEAwzXNeFMjel+S3UaqoEkX6AwWmhAnYhUq",
+	"TKhtGoaRLc2Z0cG4VqxYDfsrVLDueJgv6jlvz9nM0xPF0B5pekr+9NuLq+++vrNYXnam9stZhNXHuizt",
+	"Sr3TMij3HsuGtYq7/v12ByCQdstrxQAXUIpi79bCxboIW8VP44MHym0IG737De1xdsu1aj2i3unZCJJ2",
+	"PkRD2YNOT0uBq1pvZMV/pXGJRdVN4oLDUo2GkQCizdB5Gk2pHT9ePgP2Cs0yphTYB2t+y0RomQjoV6kI",
+	"F2bo7JgSm2YGMQb7YSPJGjCQdVQeWSip/g/ftOTPtlaAqLniRYFVpFj+PY1YpQ3c9YgE1jaib51w4ezu",
+	"JVtzES9JLKVSfFmwA5cJuRFyp9wOYOWB3QWXLbSs5E6FftZ2BhI2n/m+4uloIKFlSew/b5nIZYXkKrjS",
+	"iejRqlYYY+1fKdpVcelqbyZXrzeaCGnXMG8Qkiq2Zfm+FSPkmuQ8T49573qrBAHsqhF9tGFzPzNEvvdQ",
+	"oYruD+sufoc7Z6zD8EHNFZz1hqPbu2eZryF+SJJhEfMwjminVH0srmg734dJXjoyDWmMuhC88rMnTx59",
+	"NsTIW/qhNc2gx23QC3OAGj1/Ry3sVWYRUvUGle11RVHbxoK/vKnwS7lEGuW4c4MVnKqOzXhQ0GYFVYl7",
+	"D3tPwQNQ22MEoa9LgZ7Ddmm+EGbua2jeR7P+LVBCLDpgv4QLVjEmThN1A6ypG+nPeGfECmjEjIu1K4uf",
+	"kyVTGhOsp91C65pWVGiW8phR3wacZFSQspJbruLavNyFjQCSgPTmrjHqHNRSNZeTdk0KXNNSQPQ2WvSl",
+	"awaN1QlSeagAwHuxoPuRGF9zXsaVxuIPokaD60Y7qYwePzgUMLStxxxrNyXiblDHwS0FM+CTeQB70Wzn",
+	"gCST1cNJcVl9VEJcVm8RVr8nWWq9YUIDskkey4JB3H4EYqlYbp6lhYprSkGL41G0hDm99HPtuUBv+hP6",
+	"2hzJEIecKqIrznKyk9VNPMUfLiKH6T8uby/ISosWew5mpduGBwiGPqrqQN60ssPbm9JMv6Hw4a22OHoT",
+	"c2m3QUPsiD/QNWc2RGcfQOSGzeU/Oz97/PjIK/yAxX+lMEu0MXsvB0198nbD9t45cMPKmPXf2QW/+EHq",
+	"BrK+f5Rk9VBFFcK2We1/YbsT/XYwXlzbAkV4lVOZW8Z2fKExGdkAfSXUf4SvsS2unP8fvuOKlJKLuBm0",
+	"hFx1de/ig1aAucM6a8qFwlkqMzGoGmmh7uC059buqtZxpSJFkVHhJk2fOn0sste7sX7lVDXgg+cFpgKN",
+	"I9N+mnJYX3roSeBh43DlY/KZoXx9IBnAgwhGlmKGyqjSh292pZ+5Z+98w7XR2A08Y/m3XMSRIKBLTjJl",
+	"Ph7u/15wrQgESoAzzUuIFGNL+qZBKwFgJk3InDSYUgP7N4p/KztCLKpJNGeV98/Y2zAqNEYCD6WAmoIm",
+	"+jCfMQz4lrPqK25760QDi67l0yCT4FPYuGkKMgjw/yvsCt0f3GfrH6AHjh4clyZH359If1rcAbDM66fc",
+	"SNpGeqfuka+V5lu75Z3LMrfBtHHFwh5ELeZ9ddiU/cvFi+hIEqdK1D8OiZKHEwnd1JpmRyxwGBIoRdhn",
+	"gUzrGjP7yB34rC4KYr7yyCtcYdBmVcmEIbnh602CCjesSBBI7uLZcgHEYXduX6K/E3oJBZfyMcFlM7yf",
+	"n12BjxAHc0iR9X8bldkqdxO05toVowzycAjE0p14PVCekkr53NIPtoht0f5fUN+2iG1s0PL/YGVwPIqb",
+	"KMu5Ly7b4GGMXhk43eF4IxP5kT7vLf3wilVvodlXfwqLC0LFPmjcHrmC6YfXLGfbMs36tChsOzFFtFwz",
+	"vWHVJRnzbnNIVHRa0IjvNvVDW/o8vMdlQeOuOJQeK65VCJ5BMaNuvP9tsIYnZ2zL8piJM+R2AvCkZ9A/",
+	"cyz3wU++H5E3c7COxBaaOVXD0TgoAg9EvN06R+Uen3Q4L1xaa84Brdoh1BB5zsdb3TlISBkrEh7ERebl",
+	"y9FF4viOhiiToY5iJaLPBZyqjKInN4waPD4Qh4htd3Tedhd+J+TKYTjK3wtu8oYlYDNvmE/5IG82cmfb",
+	"I0qRsdNDuJUHICj/jTH5x2FM4g4PsPNzcct1Krsiy1ipj00Im34e2NYCTB19FoYyw7i4jR4BbijwEPix",
+	"lUWxGax9kNgmVcubWBLwmJNWV8WAs87mVsiSiTYQVV3xk4o1zftGIPviftiFhYRKM2TAMm6ROOMEC+Z8",
+	"EMOm5yleQywo7jsYtO8GwH2fa1Ia+8lBJ5j9xnscTSpjvnhXjU3vucDg6v6IhB67hPtlOVZxGJ5EcYkr",
+	"FKCYoFFSnpM903OSV3Slzcqzos5ZfulhKCR2p8VKDK43eUV34nRiybb/4RECJMaPXuGy9SiB3uVVoYa6",
+	"bcYM55LmxYdQkZCpj1eP4PcvpGb3hg0PEpvHxcYQGDwSFIswoEgJU9l3VS95HCCgCXi0Gfa/IYPL5Txx",
+	"RbhSNcvnPZi9oSr8JFuqbpYHnAIj4GAU266VVnksmyPiQGx2zKeQTixtx1KnkcDtsZPRgIz40JBLyvSH",
+	"xh+RZrgwb3wwH9Ov8MEOCDD4RxFn/4rR/FumrSdylDGiFTbT0qwoFAEAOdvYfcvyfSJLJsAP6X8LiW6W",
+	"oxzbcoEILNG8HXezDhHpGRZW2KfTCaaZrCpoyGeRNM2vCBfE/GoKUslb92sfCrANzjGH0ObK3ggZXjWx",
+	"ww0BvHtdoHnxy5A9FLVgpgyYhrEZjPTJspV9VipWNbV60X0u6b6QNB+/1aMgVhJI22aHYOtynoMmsWaa",
+	"YMv2FChLVDbXqcxewMCRK6L2InsqxYqvTy1wNpcNtPiyYvRGzbF/P4X0gC3Vh0oTHjSGOqa0oBEcDR5K",
+	"usjTw4A+PGhhKpLbSJVYVBfBjz1Qiiz7eFUN+7n5N/eOO6P+7LSxUPxt1FiqDkKiwioxkGCBaBqWzf9d",
+	"ybqcgDM1BW9huvSdLKDuIV+i3vOCapZIT//XyiaI8qBlM4cHEWGlIdivDlM8gMrSZbOPTG95UAp8bIsf",
+	"l+HeJk3QEXsA6rx98P5Bi5opB+7jwQrkTlidx1gL1jcdvstBR3YS7CfhqHeIZac/TJd0bX9eGfOrZQZh",
+	"ol+RSG93ReMPB5IcBTPrPHk+psIgWXtrJMkPFdfsBy7UHFPCgr+VrKvM/lvTas00/nvH+HqjjSkKRH5l",
+	"O83OyZZVazYn9JZV1PwDG5x3YhFjiiISYA9XFjtOrowWhox12uELo+zQZcFOX9h//NjhlPct81Xd8PIE",
+	"m7fT4gQS+YyNY5g7WicRdMTpeyZcpkZn1pjmDpZ8xSxSdyt9I/08pEmcxvozuJ6v9o0+byVPaMh6M4Ax",
+	"7VpRUiEFz7Ace9volhad6Ee1keX706A0cyOj92s3MccMblcQPY94xH4XePGze8CLm3lVrKTWndrN8Ak7",
+	"23nms46HnqR6gd/czZOO3ZdQqFIL203TYk3Mm9qyDVUuPW7KcAprDt/KhAo4jOgZTWiDkk+Pe2FBMdDO",
+	"lyuyoSWAHhxwC/ft/qNCLId8BuFxTfUuMIL1E2XTEUiBdZSMKEBk+ET5ShXcCt2kXtufqIl7knANfN3k",
+	"G/QZ4XScSa/iGmxXevi3t1oujfL0Bafi7+atTYHtczFUMGADCQDvJCTKlmZp41MrADJwEKXIuuwd/aCa",
+	"dLknPvAz2VQfQEdQcsuWMt8TtQH0qkLKGwIW+mkKk1VkvOBNtDGYSCYGgFxHo74qWdTJAz3R8JkEnxpw",
+	"xr0QVMP3OKfBQF7MPR0DnS0JPQW2UVFj/gPrdUAfXU6Ms9wdRGpzKOYOH7TBCPB7FLYMbSR1203QiMdh",
+	"D3VAt2cFdsWf0n8AhsdroqthDgS8JimjR929D2G5BTf5x2G6NRN+3TrQUza0paFEoqFGSC6ltJgQbZE1",
+	"5hpri5r7MYJ/0wFqxHH0Uh7rI/HkGuPVYsRY/RiOeIgRE7umkxB06EvEcQ+t8hDm3Hy2Kug6pe1/ZRFu",
+	"phnvVx4nxyPkcNGxCS6JYoxcf3p75rnetZk0zHHdr0IbttrHmmLz2de3UUa+Ik8LWefwrSJnpwvCxC0r",
+	"ZIl4nnbjzPEzqilMnMGz1/1Wj06kjG/tZkufMik0E9oVBnsTrcSe+lyKT39uC7quCtfnXLC9W5fageSV",
+	"+UyVLAtuQzeNs9NFdOR07zVzqW0nwL65hYeKKLt99+5U7UVWcMHevRsB5BXM3jYHtESYu2JqO36X5PN0",
+	"IkG3RfvoNJuvP9BMD7bOb3zgmDcC80MAdLzlS5rdII+vWDtpdlsXmpeQw+9S2eezjGKfOml/rqGiGR1Q",
+	"Lse2svEA34OikjWoKEvArIHigC3HqloU/wkJcWRdU3/nbeFXROnXrDQnkBJjOrF4IlccAlhjQU5QxzTQ",
+	"fwiCem/8aYnhq47ELvR3RQJdyN8AhGuFnqhLcv1fmGx27brwBtiBB/jd3Qt0YGFH+18DdyvBGxsRKpjh",
+	"a2L7Q6ooZNgzLnJXztwmJ6sqWSUQLPydYVFol4zUigVJY4rBBLaQp90y+e7TMzroQd1LaMuomJNlrXtG",
+	"2o2QuwebAcRmR7TSwufmjojN1KObXzH2K4sz46qSv7LA8xKDT3M+GZtiAD8R/RtvyvlY7g9ABw6zOwDv",
+	"LoOoZ3rZx9X2D1jp8wBjZGcoyAV4CRqyBMrrk4jBcxedq/nx68Y278zGfT6MAg5PAbppzqofYu0m3oTe",
+	"E+iDuQSMGJvBRLRsGt8EMM3N2sa6Vno6ubV6/dRiO/YNK3JbuNyXvuA1i/W0hMMI/QxtSRwkd3ApLrrL",
+	"sFa09YYXRdMJNA6F4X3w4xJBhgC4nR+zF84C7O0jkl4bh/+4yTURuHHPb1gxKaM2WfeA9P9EYQGEgPsO",
+	"Vx9HCJqcsHMwyYZ2JZhgu6luOx3vfPRDgDKbQXmaX3F0dbtNNCOMZxvnMIYADNFSkhWtDl/8aAdCKok9",
+	"IYGLqeVNamEJIGfjfCyOud3w4XP5AO6T4JB/FN6Tb7jSstqnu4enEHrjPcoOq3bzZOxPYbhgyTJodhYw",
+	"uBN55nXjMpP9SY8kJ0+6yROBR4CVtP15bIIjtfM3UrcNjlsx+nCz9+2FU6UncEZrMSfm/G9LbTbI9WtA",
+	"GeFgJLkmdClrPbF928+JXO5u4ATpg9IN8NOsf7bjlE0JRywZ8SiwjZSE4vsbuG3tP1aoAs5nekN3B6To",
+	"iLjA2Bwl3vJ4g5ixbnCQWI3VYtFxM9v8tyOnBo7lQwik8IB/HCJJFnkSdf13CHxuohFGFOKKbMA4RCNo",
+	"hPnfOy2bIh88Le1RLY7dBdnKqlH1QKMFnU7uWO5irBf2Klao6Dn1b1XJLaFkZQSQUf64WF86lET7XvtX",
+	"561gpqsLQtuX9aqu9AbhWPzDITBkA73nr+gGFgTfGT2SSVirwXzn4ztEJrz6RhcBoKdUZ0cdvQBerkDx",
+	"+hnz3KVgF6ErnCsvZJc0u0HDw3rLITKmwFueagnzh6cemyMXSTqOATPrTcM/AO7VgQ0JTCaHRRM/WI2R",
+	"BkdsF/TymdZP6vdKd46kOKN07+GXbzCc6bvcNn0bw3hkGKe0QGyOvYaDlWZ3HuImkHGvzL/mDeDjOm3u",
+	"MbS9gG43DuYPFdFLUrGCUcXyuT+WF46R5hZWZs2xZASSDi6JzVG88FWM3Ip7KvYgKC8JLVgFb4Ikab61",
+	"DFpSpWzzah069MC7tLMIHmTJwHAPhaUPTuFc4Z842SBncj6zw0bl5r8rsP8JFdgPX+4c4/tmax/guAd8",
+	"8lEc+udBKWgiOB/xXb/s+XNtbeNop/VVE/uPQYrZ9ukPUBSbFVIN9IUwEg0xKI2EwYd9bwheMALIUCC+",
+	"sAvSEW61dgpj7Hp3TxhpqC2eamsWrsfNUubG6NfS/WS8eWt3+mkzmTi95Las9QDFUCYLprBDwkqicooa",
+	"MHzJ8jViH00CWJmIyQIFR+OLrGs2+tkVF7RomolM3OxVQdcqCWqOcVFWdbLxRh8bu4mQPRU5Nz1hnqrp",
+	"9kB6D32u7QSTOJxja8n9JkwpJ58KAllRzZ7SEVEQ99ydVxeuDjTGLCnP5+RWQitTWdl2J3V5hPjAEeNp",
+	"Ut/IXXtE6FK2d5/Fxx8YaozZYre4yXx0Fseo03Vfu8GDaHp7wG1OYwq0oLgaeRaWMfr0MTyvwT0R3D5t",
+	"WRDufWtXAnmEkmbgon06eBc4eBi6B8XWTIPn0LOx6RMBr5mDFrzB3V9LpiLJQlyZhcd5hhL7tb1s5i4R",
+	"yQ35iSK7VsAhiuz3wcgZWjxPlJHbyX6ijHbo1mYHOFA7TnlxLBIV+6BfIQEH7zBPXKiJDa5UQteUiyMO",
+	"qhn5bbU/atZ2y59RXtRxnG+M8WHFEuwPXL+OVZBgqW08JDfxJWqou3iPZHlHC4kAHTao//3FyLpqWiy5",
+	"2Vvp5Zs+YwsnKW8OwYisapFPUAfUIeZwZCYZXNMl3Rv+9ZDkUyV43Kq23WMv7JWHUXPnwdKyfVxIxXS1",
+	"h8fBh+NIphg8ZAgNMsEzofkF9Fa6iNGToC+zvVYqzEpPHVP9hGNcdBmvzXM4jiH/BeSxGEG1c34+ADHi",
+	"9r9Lmt2cOsGTX7iwdfDmJRU3p1YLv4Dbq3t3OZPe0g5MeaRL00xqhhs884xtF4LNSfNZwDBzJyZzfwVE",
+	"zX9f998RciA65Mpwswr3BUAYsDmv9z7GD8nYPoYxvkqAjHmHodvYku57MGPjUZ3cRRtIexzan6OwQ4ZD",
+	"GPASPJSLgajpibyu5I7tUqs74cAt66oLxuDA/FxvyzmU4s+tej4ntVD1EtsB5ZfYSJxs6Z4sGXio4o5X",
+	"m2k4ArjSPjywANCf74sslW1otY41SYH0pAtjg+wEZtYLZA0uBXjT4i5y1uSqjvaHdPNbk0ZLqsTU8nJh",
+	"nYjg66OCMIts3sm5KPhwlHRoqobmvmBsEnZ/Y3dEeragcwFSu9CX4JeD+5Psrcg7NVKtm/WB+gGMRfJ3",
+	"s5n3QP2td76fC9vwX5tzBrn+Ifxv4M/6mJxvb1JQZ9ZvbS8tcx1C/N15i5ZFPHnpWxppJfoMA5QYREJf",
+	"vCKy4msOGXrmr4pljJeamEM3J/LWXl6gpZ09IVsuah2zNGw5/XdqJNNNQXXZ0g8j39tN5/STci9xA8d2",
+	"wp/9CASBZhf25KIJxmhVcAjUCugCSrXNnkFQLHvtc+2xKkETQqOyHcStVZh+T/McTlg34z6WX19Y2LjG",
+	"ixplBC5uDiTQZbLcY2enJn+u22dnM0J4Nkl+qVKnoQDzTjyT1Xb8GKP8FGb1QXhVZMeiEA/UaA31HWyh",
+	"iyhNt+WEnPsOwJPTwRoHhl/Q3O1QQ8cEh9/0BA2+BLwqkFKPjaUhaakdJMNk3SiTfcecS6+Ti5+MUvW8",
+	"lLWqorf2z5JPTDxIw1BPgP29r4vKhahstYiNVPnFDIedkZwPcBPaffkoLkKc6zEgQEcHE+GH8blEEyWv",
+	"EWz4GkJBZMXYnFyjpqOufWoGJareXhLBOCTvcCNfa6FddATkfau9615kPwV9UVxim4LIpu8Iq+AnFc82",
+	"znbyHQzsFBInU1c8i5TJ2LvxW6rjzT2eC7LlRcERX0LNXXbTCOWh7R2RNTaPbtfs3jVSRk3o3/YPWdTb",
+	"eFeBNV/T5V4zRf58tvi/XxD4919GzsU6B+IgbVKxOckZzUkBgExqZHqMqqFV+Kouhl4MBZijU27Avf1m",
+	"L7KIJwILNTwjgvWkpUe2kJXzBh3T1icYuLUyT7twQ+dd9mrtXvTEgcE6HmBctIvEjPqy28iCkRoattls",
+	"XIc73bEQT/7zx8XJF+//48/v3p3iv/7yn386BFQe/P5HevLr+98e3f3p4F3e7zwSW/wLtrtq1cFPKaBP",
+	"UOg5OjEb97ubwSVZskLuyK+skraxrFyt4hT67Wx+dn7nyfTb2fz8LkGqcUhHj4Y6yYU/PJ9YnO8J7WzS",
+	"gQIuQ27fG2QCqQeQ6SFMLyufHypc658jW2hM7c9+ZJOMLRfP8QdnHRXB2Jj8l5rZrx3UWKQQ1o6dIHTQ",
+	"cH9q95igE/tEcvwTutyHiJ+jmttHKNksOUnMsGnYUUJiiC1eghIiqyt8OugyFqz6cZuOj+f36hg2Tqge",
+	"6gJ2Zivv4PBFGne1urQd6sx2fL+wUAAMTGDMHBJ9xZ7JCgK+W8yTNA994rthzNEP4QpR/BowZGXmF/Yk",
+	"a6Z0fnA6QbeyMfzzyj6ebmH2gm6Zv6ThmaahGdRPNtvZyjrpdIuKsYkVWE8WQ/3OxqziNTz9ln3QswN1",
+	"erb3tWzduOo4RMmme1q3HHXXpcox7dViHvYLn13DxGg8vOHWa940Gb6F2x00jpJnoQD5gzSWlOYxvNZ2",
+	"8vAUrcP5UELsoiePD6pVR1vFrezaxGp+YMuNlDdfixwgcCYu6cj72XzQVnImvqARD+Gl7OVDNJR6Bfim",
+	"FcItgpt3zQW22iEbrcvuOT+fDO5pb/9U76UXLWdM/z4wMuc6gweunUiFLtUlXbtySJt3Y893Wv186f2z",
+	"KZjlUfolviYJRmG9w+PRFAc8ertYs/mlEWb+nrTuFJ9LywSphe9dkbCDf/T3XyokbrfN10BbFH4zo9g2",
+	"hjTp+0nBFzSFJGsmzDXF8rgHL2DIWOwwSVBBNb9lI3zZUHJsuc28JY5CZNGN43OsGM1filYT47AWK6Ox",
+	"C/crvjb2fZNWAfLnkpycWbCz4YatDgRqHMQP4jZZmgTLCeYe7kR62x/AlfvSv/Jf35WLc32jqa4jnkdb",
+	"vT2UPQvhxg31vqwjLOmc6VSO5Tdy13hrK0YUYyLR6se+43W6FUsuBUu54qCDfu7y8ZSgpdpIPdLTBxA8",
+	"44sfjFWYfw2/ieb0rygvuFi/4SJjRwTABiJ35YaqdkTJLhRiVhWj20RhOD2YQQ18ADS0qXCHNdQoyEa8",
+	"HrJzT2CKD/UYAg92U/g4HlLK8kyTqtywap/lPJ3mwbnp7KbjlehRdIGF++GOGYYr2Ie4jDHi4WlBVfzm",
+	"iugOB2+30cgHozs0JTENEqxZOHDB2L01BdFgWknxFPwDqtsltL2wcbMv3e5AXmnxK222eJCLHuIi8xz5",
+	"cdxlbacYuIGpoZQybzt/sjhdAHLlPQxRNwS69/4g117viP1IT341M7X/PXn/22L+Wcodd6x/ipGyYgoL",
+	"dtkn6p/pmvoX9wbFTvwU94pnKt+694/wF0+Olz14v9/QCXt059/jeeNg/G/Upr1quLolbVKS5lFL0Dw+",
+	"JGheFXSqmFlFvZKQUAh6kgSdLaOCLBnJNlLBfhzrtCztBEcd6YIKjyX9kHsHkxi3XeEUJsJZm1EIVSSX",
+	"mfpU2heq021O8MklU23Q8/jw/13R6aHjPH8Z885fAd4c+oyMeYRlqkt2iTUdXJGCrTSxHmN1pIf+0Xn/",
+	"+nf73nnLAbfefSS5Yc9Ioo+Qu+su6zpVUsidVSBObNL3+4PNhSax0oMpWfi6f9hMs6MbXYcve2VRnfsu",
+	"QisgRuboyd140/ZVxTN2JdSOJWzbMeICZJ4hgd3w0QPGtxKWa9+GyzlEuf9dM3VUgwR3SB/ojE3bqPtI",
+	"4to1vhwEbVCq3rL8+2h/PBj9EGH/0aRqdrKWa17oWL+fK2wo5uKPlVxXdBuvd8kDsX4MDR6e2o6RrSId",
+	"1Zq4QlHduo8dltoBCOg2g7tR5p6aAU2GdqZxmR0Fj3zPu3uEpA1+HStOPSVvN4zQOueaFHJNbhgr3U08",
+	"NcPJDdnkL3TO+LpiLBH4NVKuwUmCKgJ4+hgMkmNBNvqz+pat9Jws960Mu3Epya4yrSuXcraVcbu/Z6pq",
+	"FvcGpcMayQ4AYFKFmQgWHc3DXDXhNLjrTw9Wfz87fOKjDtYypog8V6q2cFdCaovv8KBkdyInKoveJhta",
+	"lW3BG0l+Ler1MCxerMCWFj5VYRL9Ytayy08zE2mqJ4DN2vAQVuI1C24vbx6ez9YsLWMF+x6U58CGDgkg",
+	"lAZfMW3j+50oCbxnfMzV2vmJHY72Q3AogFuaM8/rmNc0hzQcW6OgRnPZKLUTmroEMzmQqxg+CyW2ToaO",
+	"mYiVuL1kZvy4M5O5J7oj2uHte0Bd3c31Y/KKvoX+L3/UJT+f1SOkQ8oIq+2ZHdINduJpmHfaVRt9hqa3",
+	"j+15aRnrihWrfg3dEbdv018pUlNMBV8xBe2vasWgjxQGzWzPhXiBelKgJyLj48EJwp+oOEZgK+2v6dBr",
+	"vXlmFVxP67N5O3QFOfEVmQjbGdJ5LI9xEtZt/liD2jeEwjslqNtzLaMsoYKptm+mYaADi5Mw+fgFzWbv",
+	"lfnWvCk6O18Q3811iXWV/ZAVteK3bLyPEBzBKQ2jmsCt5vP/sVH84QXjkG6AOSwl+H2UCla9OmjUd7wp",
+	"jOq6SqhervC/h+I/2MYqiU4xGgHATaphadsEC2f0fqCrnuvLa8hxZRYfO8xh9CCCVre16tAh4/hbfBJY",
+	"JGdFIs9pO0Dc8VoXusQSYAMD9MbqwgnieUDQxZOXGmmDVOhtWhCRsIueO7701E5x9Ld+Mzp8XRTPkEki",
+	"QvfrW1bt0Yy1OCrQe8slH1NItDxpta4I1JxV8N4JiQRhAWUCm0NpVyLne2j3U8lGJOyUUhaJfhUFVXDv",
+	"7WR1wypinjxNN1GOpzRCczcAkLRAToWUN8qldgYYjVMr+zxl5639S+39qyqKFZtoEekbD46GesBgb+RV",
+	"0/BYfNg4dshZ9bxhjAin0mxDAtYB7D0gPgS25QprX3cJVg1i0v0dThm/sIBWGtW6onlNsfb+Fisn4d0/",
+	"1YLrduvGAnJBmt6NnurRlpo81rTte4FoFYa/8MVjK1KTvhUQKwfbK6I4HLoMkzSrS+wE3R8aEscMnXyO",
+	"KmeVP942Ic88dMyBgfmMuu0MAd7yeAX+yEu3Hfhn2F7JMssAhpQ5qW/4ti7ov0LMIZUv8radEELoVoq1",
+	"2ZvtJXnUjb952XD+ODjeZ1FRfEQccWzoIQwOjVHsDt5RB9QeMUUdMXPLU8C7A+qQ1EwNtOqgGKSZZpsd",
+	"6VlMJGtCBnq9decZ6BKVJuM1JacYRfx/jfbkVSIPLNvoTbg5jnxJZon7iLxbbrSiedDgTDutYB73jkB2",
+	"guQVowVYVSdqL7LrObmm+S0VGctPHBTASdM03XyfU01PGhQL8xECFJ7oigrlAegUPMxynpn770TVZSkr",
+	"eFwV9OSLL06++ML8seElpSdKZucnkL3IzeDmi92Ga3ZS0CUrrh8wPcEfIHdFl6yCtePle+KTLM0fgf6A",
+	"zKVXbVyeftivVyx77X52fUGuwepklVlfWckVUwr275rIilyb+7UqK67Y9SmBX7anYF8gclrl1+TPgWj9",
+	"C/x+yU9yXqE/hhbXGP0CyEoCq1ZkQ2+ZEdKdAFiUjPeP/CKpk6ycHwJH7IEhDKBDuL8pCPWoUPlIYBR/",
+	"Z4jDPwaPsMkwicLnW+tnF2LnE2zsRlSdbQKEbEDFJq0+e6OMbVCw09Dcbj0I7KMOI3odhk50ip1V7e+H",
+	"pPgqhbn8+tlT8sXjJ597sOAcgk8ROL84TOobTZcFuwRVrQSw4FqxSBn/4uSLn97/x7t3p80ff0rU11Be",
+	"JCjtO9tSkdseXpLkMrqVTc/vB+mWzYURlSnPuysHpeqG5ebMd2F1TxrHaNTGh8bRMbz0F3QLbT5AOu9l",
+	"bYYAobJhRdnrLPtLvITAV10NIH32F2X40MhByxnxA2NDBBEdHjFNqSbAmxxc+owYLppCnGH/uV2ZZ5tg",
+	"n+auAL0h7sDB8EWY3cYXjKxoXeg9KQuKtmr8VETKY4p6K6L3DvU9qiyE1lm8MrHggt3rBVum3K0bOU1c",
+	"kV1ljasEeHFJK7qNA5+9BanHqj3xD81JSfWm+ZsAm9LcfGP2hVHbDAoKNBPXqv0uLqk++2JxRv7Xm5cv",
+	"3CsIF7YMzG4zWco80V+KbVm+T8lwCTEy5uZ5WIA72iaYSq6mqtTq5Spd+bZkayqO6jG0LQt2LJB4XvGV",
+	"jhXcrux5tS4w4RDFoEDT9kcf6SvKazYIuQ+JNrbCfrkPQqkT18J+qWM2pKvKRD9qxQg8R7iA0pN9AH86",
+	"Yi0bRtOQcUwxLHeRotVwUdMbs8di5BhGFUqDi7pvIfNebktaQR/4S7Jw+pCZgQ9yRl5fC2EoNyETV8rV",
+	"6zrRNmpirVu8IYKFCAIHnmNouzqupLiAxBTXfrW1h+YL78iHLgQ58K79wzItNnMQ0vAZlJbOiZKwQ+9E",
+	"0I1QUWxmx/UpuQY0r+seURHbEad4+k6EKeLmBzPHh/MZTgQRHd0v4r5ZnP8UTUau3mDlX8zHGPeltM6B",
+	"L3s9xhUalB+6DgF2yb64FcSKPy5zlH1tYRUwupMRDXM2RElK30ZGTQYZCzvxDJSudsF4BLO49Ni2w7AE",
+	"GphNj/7xjrKVrMWk/IpG9PQtSwuu0QlobEu9D5D0vQBXRpw3c55SXzsujQclBj7aqp0dwKPmedDF3ZBa",
+	"Ww3GnFpXTI+M11OKA1kzEcd5pD++X2YbMJFHAXGOoA4aYVB568+D2/0R3O0ciRM4fFImWvcwfRSpaCGH",
+	"tfDzUe4EWNY5o/kJQriijV0ZK1vALthGwg0GtkW7NjtWaFbBQ1Kwk50FR9xSnW0SETZ/TR7aq0io2N90",
+	"nuu9nWlU7FrkrCI7uo9A8Jvnvkye/tZhAhWzrWJNRLbwCoeSZEXHxsiVjpoor7Fbui9asNdzztdMaZbP",
+	"HVnE2l39c3D9QNd1yMaTinn1FB8BJH5lddN+yyCVUbyxNdfYraZiKg6hj47XKFjFi1Z7zrA5Mob6f3+w",
+	"imNubccp4dJ6qBS4VckT98ZL0oe7b1FNshppWqs2e43NVFpt+Ctryo3BVhlhH4C3nOxYURAtdxQ/N5rh",
+	"FCMhhSv9A/Zn7Cmjl4S5q1r4B06HdYAxtorcRaGUmNIK07/dtQqLm3vCAvaKkRrLvfkPdGcz0zX2U1GE",
+	"JwvPahu+XLSz4sapFYDLE9kb2/i+sXOseBhtStH8AE5Ps87x71Q2sSiFFzvGKO6BE8EJx8MA0mS34dmG",
+	"4GjRSuBk3lBXWo8V02k1abfZ31tJ2kAFrXlTyC3OcnBU9bwQCga7kaH+hEcsJqheB71d4wiEf0QGXnRm",
+	"LJMi4wU/Kj3Dpaf35giCfYolkXOVVaykIuMT0gy+8r+KV3I1Xz+d0OaHifyrqEsAQv8lFVBt7qxwPgFO",
+	"YMUFV5sj/WK96rMqi1efOY1w3GoNLfM6ejmY9Tqf7yeKuCd9W0iuCV22o1ohcN5UL0ylHdlHViV0O8j8",
+	"UrMaOy7WWcZYHj+WnrK9NKn2YQja9fR9IQdtaS0LVsVjNy8gmdPe7la6LqGnJ+SAwuXuHUqnvS4RwcRn",
+	"F7OfjSh+4ftHNPbAA50h/8LxJyiWONb3zzR8F25+c/oauofEnFuh04iY1qlqmL8384g4CMnVFUGHheUD",
+	"VFx1pO9HYea25/waAyBToYRTEvaK5HQ/t3oGV8Tlj4K+R4mRBKcHpUfklTYgr8j54vzxydniZHF28JXN",
+	"qe+8UJOCQbPgnby0VoBN3HDCMokbPgkovN/6tHdIUhsUUzVacJdj0fYGzaQjKskQ7O64C7Dxgo5rzLaq",
+	"GPv1YPbPM3zqzntaIl5W9MaDFx4DmFDYRrSE5PzGEOsc0fCKUTe8PJElHpATH2+EfhbW69NHNYKlNIXg",
+	"1qLPWQY+6ktoAAhmGqDgWsAvV0Ab+oHn5L9cI3n7kspc5PbNQitCyZ6pOfkvJIJ7CB0YaIbKLVvKfE/g",
+	"iWmOZT4WpRCk8d9TTftKJp6GvZq6YfNib+etuFjHfeDBHLJV8VM6u6CZPLaWGoIiblzwO2qh5NJYrnKH",
+	"l/NBQ+3AOWrlw9jOSj6eqDQHdwFZM6OmzQ1FMggViEtsW5sgVE+aYIngoGl58DS+wTLD3rSfyYrgobYw",
+	"uLmdp/ZeeKDolubssuldjdoR/Alb84mKz3xiCAsaVA6Xdh6l+rQsTs/ggQfekdg7fy3HtUswQ9TVRoq2",
+	"uzCmw1N4KTyQylLlH4+qUuXHdPJjH0rrF4pKZCpy4L9bWtSsCV/usac9JKhajJtOD54n/R48EXX+Nd19",
+	"ZxM9xl8hqRihnbLvxgKnyi6AV0SwnV3G3PnefPzL4aur1Eq2XLQ6DE1bW6/+C1eQ3skGyPsYUYRCsvWm",
+	"u/RQe5H1T4qsdSZjbf+wd+kFYTTbuEuhCZdspNkBri+JDetc2FKgLbYRv2UV7AjXNlFUzM39gZtRi0tA",
+	"ieK0uGglEOTmUSE1vB6EPNeKYHIaUXSvyG6zvyRo/164l9m/Lz02JXhbQQK5MCzoyk5vkJVVesxIYdbI",
+	"QNtWO92wJR+OlgA5PgRjHEXGrA+GfDE/JLwHDgs2xxhd5Gy78ThuEFc9LHMNJx1nJa2kB12AdMBEtO6q",
+	"UNJqIEK6tphcgQZiGY1Wa6bVJySTJbdY8+BopmvKxbxJbLXpIfhrrQt0bwdh7k8UKI4q4fEBNnp+KKx+",
+	"w/ZN9t+0jiVujCbo0/794dYtQIo3SdvOIU5CB9FbhomOwREZ0RDqPJDxo1u+GFkga/0Gm5y2Nv1sEXPN",
+	"F5BDKRu7APQhZNNWkdqjA9DFXSszpG+wpXEGzyt+yyK4AlXwzaEiRvdofISfj2ra1+SE9MJdl1ae3bDy",
+	"IIZaHORTaavmDJ/LLyFMHGS5LGl2A1vm8vetNmvk9wg8vAG4mNesYLb3wZTuR7bfVY8C/ZhKZMSyoPun",
+	"IGwirgaX6zDO4jIGbe5SBuLJT0mDcJr7oUr3z5iEpo8Pp2sHK6aAMeIp0Ggn2lUbjliy09Gd5J0F7N3T",
+	"Oy5ECOMQuy2hSOVLlugXipdHp6IFtFgt7TRhfvDFD1wMjdXrxxZ0cLd3Zkg8t73BZjYuYktFv8SQU5o1",
+	"BfOaDx8Sw7LHXcUgp61f4qCoh4cToPRbVrW7bkNxCVIFkv2x9salcCXyetiHssKyu/goWMvYkW6PF9HZ",
+	"rlJFCMWe+EbKaD5wheZ6/96eRwFMZGWLrRJm/yv7yIPepGpEY5mW57iimq33Mcex+w4wrUTLw3tJaNOH",
+	"iiN4CDnZcdH4rO+LtO9nFmfmWybqiOhd7r9zeEQj7Xl40Wu5i9n0y73DDbr3yzqrc/P0Ywys8rXcJbBK",
+	"sQV9HFIQzCJ700Ld/yeKMJHb1JHdKQHMOGvMuyaq4EADlEUj+1weNgXdWrsG+iOTF6zjJxZZfQX4mQVT",
+	"Fh/X3AeI+cfiWTbuy2gbWPySQPX36aH24f3bt6IrHU0uNnoSwH7uWbxy0WjHTxPIrGaJgBCKk0MfiSXz",
+	"huZodShpc2mhTDK+9LXRDr8vY0ghzrW2LOIxHPfeBCIMNnM4CHZ6K/nYLU9jgclag3/eJpWNLL3GjEkA",
+	"QwHMAfAUFAW2qk0h99RVPHUNDlwBfQjxEVLh+brwKqmCxE+492FQjCHAqgJ8pD2Buuq5S4HIoF9Maj6r",
+	"WuSpM4A6sbUxS4SRI2Ulb3kerdRK4KBZ4IQAESGQDiFNgl0PuCM8qu2dargvOILBolpHwB+llCirFI0A",
+	"rEILwfFRLaT5+Odl5OQgnN+F819i7zkNm3FJ0Ll84bxRlwS90PBBwW/N82va9gFNbGo1QdEemQzfy3OH",
+	"7lKWVHNL4sS2QCwthX5La71J5DgdE/1satgSPUx0WE6F8x+NCzmcMD8WQL4FGm9X1aTY/IzVA3u6LaKb",
+	"62zKSAtOSFGJQzRPyxRKgJFejQAeTVYN+dwau+F2JZ4E7ViMp2UAoRnu7RCnPUgMBl/1pt5uabX/WIIx",
+	"7UkPHLW+7zDs8rplZquMFnfD9illaerJ/Bfk9Afh1ehO2IbcbqVyh8Y1zbdgQ5vLDF674sImXd1ytmtJ",
+	"0Ga5r2VRmIvj/s6nJ1FzLyw9bZC3zh5//vhvjz57/PkwAlfvmrDvipKlLthVlmhRmejg2smQ3EHIxOUa",
+	"Can5Ks6h9OGScKxL5LhS68OOtwn5Nr0sD5rpeLPM0uNgjtRh9CaFBhCmqICHQgrzYckoAqJMiin9Ud7B",
+	"OoV+sawVF8YqNI98okDunT5AO098+kUq2XyU47E5H53M2JibUxpLwoai4FI+BJF236zSYIVJV2MrEwM2",
+	"Ye5OdtC21HkffX6GY1fHh7bjaXPw2n5JX2I5mHfvifkQ+kAjuT4OVaDDSWG1JNZ+Qc+K+Qxz1qzJ9bMz",
+	"0ApaqoRjFN7sIRGPChgdFQ2p43dGTJ35YSOD1ACuLwiFYw5+qWuXFX0dV2zMdVxYF/aRMh+xoo5Nonhd",
+	"i6f4gl4215eRTMiGREfoZA/dePxhiy/qePGFQz5r02ZZFzfgT2rVs3n0CAzDL5niua2Lh3blRuMNGs+7",
+	"MwIJhp0M+i0VWLRkRgqqmaIof5VcV0xFAG5dpe0YtN14dehibLfypGBvVX++j9aYNQrhvW3JsKJ2IkuM",
+	"vDTdbTl8f1n4NXf3uCKHAI4itD/DatlW9UNfQATb7c/+UJ/25oAno7pj6wntjAeKAfEBwkW3imqoSBFS",
+	"H8eWNA6WjsMhdAWngpZqI/X9CnehOlgqNics20imWme+Qd9BqBhamAnsR8P8xMJ0GIFvUhDJsqI3jGxs",
+	"lG7Ee10+cpxEPpF4yUjOCn7LKgyN8PvVu7p5wxZAks2EF/6ciKp8ZV6GuAqYzWiob+vTjhdpqYL3S3KE",
+	"sPOtVI7ReW3FqatPdeereWdzPObBaW0pTzbFuFNjD0yQEAcPoqB+NJrp6IqmROKYg2zCTGBZ5KfEFwwZ",
+	"0xSsCtT1mO9DcT0nW3oDPZsIJaAsVLXoI2vk1d6qmsOpR98ZGUCxjaCtWukhzIUgsH4icUSMNtSVc/5H",
+	"WmMAQslkKAaBz0ZLOghDhFM0xuYE6ivMKE/9z7rFVy1/+VAH7N7uDxVjDSddRCfKRdueV9F8x1Sfqzc8",
+	"Wjz65T5IR7Q52jtZ5ZekYivsY+KKUSx+iWYIkDCyU1mPKg1GQhQgDWdirBgAZTWcjXDN+LtTYo4GbtE2",
+	"gqQfZKeMBqR+u4Fc5Y3FdbRcDt4fe2wm5V3Y+v6JJ/7vbN+kzDfbUeVm6Styw/bqkiyl3mC1ODV7EmSG",
+	"xJtWH+YOLcc8dzcFm+EtxH3NhN1RssmuGAC3aYoDSToHs3SieTqdRN5kcZUTqxaWhGYbq+2AxIQGytja",
+	"I5qhezCd6EBGcDORoLzKFcDXJWTIUc0IDbOwMWvEVuw8YHZTwvfwJlkIH2DXBSXxkfx8NByKhFvlDRX5",
+	"Un6ItAczl9D4Eiv7nmdwdcWK5o0Emfy6t+ZXh5vg4bvnbs6x69++8Gub0DIlV9/7ylNelY5faXGwqO9t",
+	"gyWFnHRKAO8PVTwVlOpEynPO+4VGKUy+HyyoSwa3iDBDoDJCoTioj7SfOkfLgk3OyI9t0tDWIOtM25sx",
+	"YPSOlSpZW2ZSYSp+NPueElXInUXrR3HU6g7TSbwH/BxAjq+MwIDOZlinY9P4jUGBsEbYm4xRocj56exC",
+	"1EURhe7Y0CqiIrxiFcmgk41tL0CLwrWNYlAPGh3J4ij5+buLM1k5gFULCQqBrYQj20EJ9D212fcScUnD",
+	"wRZ9ehlZW7BVfL4uH4mJPEmjDnsBJxziLjX16N9PBjYC//wQAsBhyZWq/T8snlJl0D3hMXyAb8LS1oGJ",
+	"vnXSIg6H1MvsgHbImAbA9aGWdVP2IV3Pqqd2BvJs3zh8vKvAgbucLxbI1Vy1Uz0PYDj5nonWYO/7d/sk",
+	"trIs0AuM4DkBwQNp5vSW8gI2Yj4zomw2nxVS6ROUaDDaDRPqBBPUN1LeqBPzgP8jhxES4Dpm0JNbWkEF",
+	"qRn9NdXsWzv4963B3+Dg30qlr9zYb2Hsr2Hob8xo3+LI8O+v3MBmuZmMtQO4lrZx87WRNw04424joQ4S",
+	"mxUqTQtsTYYJqVAbD6W8GRVkzW8dv3kSog8GcNvRy+KaB7cSJlwuhZtEXK1iWcV0tOX61FhJEkdMMR2D",
+	"4jRqLQJLG3oohs5D1wIN8gKjp+yIJsz3CPK6zvmwhlRH4uFAK9L4AXxYdrM+CjcWzvUfZhcnXma37jdh",
+	"Z6UnTx59Nk2Pw9fEp9bEZ+7L9MekNPYCeanQUPJEmV14XYujYkauNetgtUyTVcs1zxwUYWFf7ppnuVhf",
+	"PMXWPh5lyXRxZNjXCFqNSpLLOWKFgJD7yW1y4goe6hJQ8KZvVxSQ93A0zTKPzz/5Y6URhOycSPIlajbZ",
+	"I4jUBZsF+x3sbsg9x8ozIMFXfLWKCLR2fvEDZA0/cEMjIfW0ttYH3hdEe8clCTjxE80QuKUFj6LZJ1Mx",
+	"8Rft5F9PtGa5Axv5IDeTW9NHcTXBZBPt6JOAoplUQ+W0ULFKc4hMhooMFIhYEH+Pjm3BLHzwdWx6idJf",
+	"K823KHsi7HP/goCHOrAPlzTDPpS8YmpSKvV98mw2VG3i/chcpRxs9ZKRHDDksZre7nDoYPC7OyGnpyym",
+	"5PRAGs5FiI7hYVLA7tszjfApilAClUGXvrTjIuimRbjAPl9NS1m8KC8hEnjRiQh2s4CCiyepDwi2e92Y",
+	"xw8GEf2C7byti/0AtlTQNcMeYcs9McIBm85Hc8Ie+jZ4kMSmAUhwpVkZdbPLkokGFBr/5TsFuGh7us3O",
+	"FCfD/ROsYBXzCDT2pMyrhH7na5d8QgqE58wZWMpa+5wJPCIc8YaaFioRvZBuy0kxgeZ+eQM/PaA2RKI9",
+	"HuomnX39EGljA8EaEF7jwzNTke5CGqVbNtEbpr5eraKxX1qWxf7CdqBa15UtIkT/tvnOQZ94IZdDKSGo",
+	"CRDMuCBBkysEIxJsN/fQav6HmLMGNgjE/mzCv80ZUtiqzaaaSzGPz8key34ig71Pcnlp5GtTCOtFLky8",
+	"A9hQOEXe4p8gKtT7eeIQT9mPZzhzQNuglWGHo7b1B/ztwaAYKK+d3MNGuw2ulpAbuuquE+NN2uKoXMVG",
+	"tWjlKFqShfDPTgYENGndaVY9tNrDUHZjhNKR3s1Lvq5lrQ705cicJgIaAN0yQhVR7JZVtBiZC0ZtG5gr",
+	"i806NrEyDYIaQsZaaHFzosxBcHgzyz1ko4wFMYCtPEQLr5Udn9I5WgWpywLasasRfRXDraHC5qWsmo8n",
+	"9VA50KwFLmSX1AlUr0WQAjCmSYvr8HSI8bbMyT8YZy2JkDuHqPbQuaQWDkiOzijlwhvSA6vIEfqhpEqR",
+	"LS1LQFiuCPzUOuQleul3FCAQZDUhlzNAwR9qOVhXwrzUJrhaeDy5avpTOaZpGtWNTasdBitOnFOkdYD1",
+	"jM648WNik/3IgD9UXLu99RbzmulLvPK4ItA9dzSvHuz0ckRmL/rA1HGpsf4qsAKreV0jYVokahJpgx4A",
+	"jXCZBxdBO5u2vbUNv7datNk8256EP3ArPZw7CDwsH5tLyKrsfzRGxk0CcdwZ/gdxLtrt/RwTdXio4RPL",
+	"HJ5dJramOqJ55Mh+SU4V7NmGGNd3UegOsAa+/NDW+klPa8XGNEsUX38jd2AB2BIpsuNFYcR4Enp91ah8",
+	"09Xx4Q6kkZvmuVat/sBVMv+6kjt1sO7AvYprcwt5Q3ogz/ef1lbLxsibrfM9tsxCm304wDHOiImwTN6y",
+	"oEFPMfJ8W0KMxQjon0KJ3RLrzTFsrgUh9U9m1p30syAts2lq/yAntQeTmLPouRtq+N6KhrU6jlLoOEoz",
+	"zW8hCkVrhSjM7SCe+aTKNvw2lfbZDFCrCb3LerrPSH3pK0bzb7F8Z+SvBiv2h8oEqzrVy7xuGp76HqeQ",
+	"fMY+6PHRgofuTT4lKjrZHQTP9yDRE11oGhiSw5HQxoTv6kzd7e66UEIu1zreiRN0dHQ0QeC6ycUhgrFc",
+	"9dPss43sOZwP9v/wpTa/RTMQRikOmn3QIHqQAedBixicU9xtnzpgzYb8Fm285tKKOl1CoFMhAXeYQssR",
+	"+sMTtQHLNV3YMxKFq5OrZojjvUuBzLHzi24239YF1SwHrLqIzNn6z5uWLt0QorXSB1EQ46UsbnRwWp8O",
+	"B+yiQxRcTIpn8Izl33IRdVKnsQT9PA9viUPIC6HxkELha1rrcqt4P9DNwXXMa+9XNCZjA73R0p634/jK",
+	"wvs1v5g7PojyUL0M9rbHH3n+UkyUABbfMBV/VrYvglytprVFCiRLvOPUjiqLRnqJ5U3cRkGxo4TesFQl",
+	"nq0nGhexLWh2ExWxsD4r8aGeDVoSkFox76eH8I5vRUGLQu4ufWuRD7oJCDnt3JaptbsyteOQjOq6SqUz",
+	"+uvzSNXV319umIT1EuH2b5FOz+wPY9zOKi4PFhu8wqeC0zH4tDXkW40678/U01gkeYz1pCPsrgY7YTuL",
+	"UZLGrb51vM0EKt6S9+G1Zb76XmhejF1ofNZ+tu7AulEb0eC3vjlNh2RTA54/BYjc73Si/hgDq2pjHfKN",
+	"e69gK01svUSymO+zx4MlaY/Ooyld44DcHAt1hjtQmmmM3Ehyt5C7626pn1O2BCSTG+lzYjfl/aiNPrRh",
+	"r4wsYxEo6kF45WnnbFUXhQfw7uKRh2i8aJsYCSzYjmhWbbEiBj4CeF6iJFnRKqrGeD0lqge1sqeat9oq",
+	"tLFwpCO0mxexdvA/+MyB1jQyuWVYKmXrftpT6nOt+dXbKPe8deGfyNKG+QQ2s6VN+XWEI4b7mFSnDHf1",
+	"W1L1mKugSrtuVEekGsTCmK3WTzawAQqFkCSTJQavuCJyx3IoCDzQ76nV5MEjTdh2mgO9nzrE9Sv1M0/T",
+	"LEUtawPGgLeea0XM2y5tz0zbAbFdZIxo5O0MBCr2ZGuBeCO60/pgY0EauInGWwcv4fmUWf77A7eY91+t",
+	"2XdDJZDQxabIjTnpS/wp12ODZOXGdq3pdFOzWDw2ZdPQH4kH6BqwMIwu2bZH2HHTHIdLYuMtDpqcin2j",
+	"SjsPrGNl+6zhNzsisF7F6NYm37Tv8WixWZz8yz10YmMRH0TQG2dMTNg3pR1DT+YB5icC6YxyGovsONya",
+	"qSLjfbKb5wTXdCMJHJ81R3AexAvhGIXcjmc6Noe30L7gYUpX2FZGEPppzgzrXBuKmWuD5Oz2Om7i9bJX",
+	"NRPTClkqtk5FXVRRr6MdUTay0liGCeIzzyumVKLrRC/TzTukVa0MKyTczoZm/xMF7np+9eIKs/LIl7ww",
+	"p5OghqdsOwlrJNg4N8zT3F9zMFkThaMPVRFiSBa6Q9c2c8qtxm56OztqqNQD2W1c+9J+J864r34iMEq4",
+	"FVN72fTXY2ymlz5YkqpQnnA5JjOBbUB3vDW8NewUlPyP6vVRxTNIseY3gE2JxNlTZ7LEFOeHS+BP3lRX",
+	"tiL5yRy0opxgS7KCVh3nzNDosKXpEmqokk35zfBLm4mioDNPS7WvWM6E5rRQ06YDmS4H4xj21N60WzE3",
+	"18IWA9wtvmi2xy/tfYrPU5X4AX5hDEBruEw/gVv1MJX5AfH6XaVkHrduN4zmNlx3PLLAlumNjDfpqau4",
+	"L/+WVctRmRkHrQ54k58Djtisa45Lj9Hre5HLiCuuLAue2l9X3dKPFzFWJsCHULk9WyxGnwIzsb+zUscF",
+	"Yznc1rrqplC6PplHpIA17ehtc5nUe7A1zoMRwPfaiab+p3pytdIfAaazkPIGAmYjcBrcvgcjhOIE6O4T",
+	"lJsVu61PMdjf7X5FLstUtyhnFdlEea4VK1YDkBn37MQz0u/e69Dj+j6mUofM6o9s1pgC3nYtAmyFM3YQ",
+	"ITkf19BwLPgidE40rBO/+uMVbo3n7ZazXQvML2zKrshW3rKcyCjK3chGAz80NQ4BOqGH0AOteVdJPQ73",
+	"KZpJAUNkgNYirBXv4PnAEpclRq5GAGpP7eeYAJTDfpbhEYfp2f7OXAWp4AeXXE8MKfR52+USddM890Oh",
+	"bSPpCvZhbJ48TfSnYSIfT852SvG4jBwPPTDGqaBppY+MztiLHl+B6+ok+AaV+I54Y2JNX9E97lDk/pgW",
+	"4X+OLeaSTnDmcp0eZMvhdYem9B08dDef/VJTgCz9PTa2m4XAME3UD3n01sDsk5szNfxaUc2e0urgL167",
+	"5xI4U/1s7acFVWqgk8zY4/SQfV6SkfB285Rm+gMwU5GtQa0vuTexrLT7MPtkyVRWbMvrbRITZZLYetj2",
+	"O2N9m4kda9JGDwi/hgijQu7w2uSG+gLlQWkjBesb3z5W7g+gl4Vh0mCjPsPN+D51k76Cxtn3vy8HTu00",
+	"0TqQEfx7St178mXMmPD6ZwBxsG6D+EznY3cdHOZnX5oeyKSJl8jdfPaPxsPb5pC1TDkXVNwz3vcd2EzX",
+	"tYyPLLkLyDxMM6LA6fooatGV7ixEEeEF2yEUhW+mKIXexAyVfuuBVF/9H9hyI+XNldZsGzNWp/S6Yx8y",
+	"VsU8FNAcja05VMi7ySNO4SeKLOUhrI8j/LtDfRwDN+2Y8Lt7psn/tQ91nZK+s6Pu+x7t60InpCPXwLZ8",
+	"hbHfWL9N3DAVXyETeSm5jXY1omS3uYmKEvd48o5jtxaorb+v8BW00W/K/23dwyfqguxwISc8DjoGv54S",
+	"eusFznabPB44Yx+05erjwN4aJulaxwjiX1Clid0GglgPw1ysmNbF79muqMM0TUlBIpPEui1wIXAaEYrn",
+	"wuah7aANZnhdRA6B++qQtIVom+fLDs85DrMva/giaKrkGL67tSFhI+dsxOl6Lp6ZtUw8Y86rHk8qdmlt",
+	"ybP276P576P5+x/NykYzRvk7OrpAzGr4lz7q9ky6ZY84+Q9QsN29qT+Kou0oO/Yx0uDkXACQsiB1edng",
+	"i27pnmwo4CuDqGvqj1xMr8kW8glsDSZSLHHEzunrUD7eN1HH/iTRItlP7CqKTsgEUXLLMAMNTuIa4OGg",
+	"fciBnjwxQWFT0hKtgfzpbkuvnaxuOrAOR/a8TN0w6ULQIkcoYp+E354xfAxlLO5WwVJpxdeC5U16LlaM",
+	"uZw+1+Z5TrSUR6yrWzR6X5Hs+M2LZPPaWDDTfGxsF5BXak4o+SuxoRgmMJ2Rujx+MHaIktj04wK+WNrU",
+	"iJU5uObIXENGFdf7a7idr6tanDoopetptUgDgfaHyI7CqDoSJlIz2mGUDqe3z1k7gao5n8PJVJ29ejix",
+	"7aXNoYwTePmIqf1TE77SOXu2iDyasOf4PVZSMmbUwaZHnjd7TacmZ6BFD2zvnOZc0SVcW8s9eWMzMedE",
+	"McBwsHA8KfrM/c/HXFE/cL15wC4A/76s/t+8rBIF3/9gFV9x2yrKTBPqFtUpeQMF33ZqGTs9Gnrg3zfg",
+	"v+YNOFhkbzftNVM2FWCCa1rFT7M1NnFbJzSbbEW34NVDE5aauqLuCVOWt6wqaPmNrCvVyt45f9xN3Xkm",
+	"KwDc8bUt7bO8loZ7BRwlLtbtblmf/W24W9bAfaRgKyJXQOU/n46H1qm5coOiuKgrrvdvzCF2WYv877He",
+	"cFeCXL16Tm7Yfk6uVfGT4cGf8Kg9+oxkG1rRTNssZ5AJYJoyWmH7IBx6o3WJ4SaVRg/OqdosJa3yTxSx",
+	"D54SSNqpMAlMuVwdW7snK27kA6A80htMJ+LmbZmUN9wDlFzMXC3FT2785ujjqu/uALRwFSnI+Np3xm1Q",
+	"Ef1MATcDsyZzyRT2yQDhQ7fqlOQyU5/Skp9uc8I+lAXlAiVxJoU5J9C71qyAlHTNLs0/obzi4p14J07I",
+	"X/96VZvLRvMMuP6vf70g1+YjWfFf4ZML8iVQmriNOT09vcZ7iAb7ZtMBIwQmSCpP2HeChLQ9JV/TbEN8",
+	"UBkyw3AJJau2HN/BXSfOP19/OGk+v/7LJVLAcZshA3S722G/QVlge3QYNJPmYrDugFNc/vNc/fWv+Bkl",
+	"ZcVW/ANugn0Lbsce89X+fK1us5+u53AD4H9Z9tP1X07JlQ9dyiqEiMmoIEsGvwZMVK6VmQrPzXP4N5aa",
+	"4GyMwWDmY9ZKrqGH1jX58xnRkhidlbBCMXL+5C94DWXgQrlGp6ltEHj9m7EA5qRxscyJ9bDcXdtRIJHf",
+	"DGPY+hpySnH3P7Ueqv/4WUlxfUGuM5mza6yHg7a7ZqAN9EE13DQn19iE4tpuGkAng9zbI9i8HfCpFK6Y",
+	"1TAYgkvAa+xVYmevPF9df/2Wrq8vMZcO8JsdA1w/X518Z4yXa/Lnx+d/c9n8c/L47NyDlXGgspCa4LhN",
+	"eeVfTuEN5rJ3r1nzW6bIo8VjO9vXrGRUc7E2c22SHWw+H9yDgQ4LW2Vm/Dxn21Jqs8iTv7P99WUjRW7Y",
+	"3o7SQMXidmE3MDgTDHCP4XifPyYbc5F4rthywxYX5Np3N7OaiP/75JUseLa/Nnzbqsa/JEu2lyIHDDeo",
+	"bn58/gXS+fo109X+5GqlWYW88cz2lS5pRTFVAoaBRktBprUhLPaWI74QxeWScuFl6Sl53uys7fKpwCVH",
+	"y5LRag79bOE8CGJMHUfqC8LXQjpY7b2sHY7rjZC703cCyp0zJrCsk0MFx4qzytwlJc027OT8dNHI5uAz",
+	"c0HU2y2t9tBcmZXBlrjkVwDsNFMCRDybKAJNmKHRcs4r24sND5454mUlfQ83m8I8czZdoDBdzM5OFzgL",
+	"WTJBSz67mD06PYPJltRiDn1qxOyvkDmA+rbnwef57GKG35qLWJVSKLxazxcLW/ap7V2u2Qf9KdwHYGh/",
+	"sJiXM3njblEa85D32i881xacvA0lE9PX/YxcD4WWIjC7+PF9SP2vpBPzlcyYUgDt/5+AAr6GTn7fMU0x",
+	"ev0poB2nSWK/hp7D1KU7/vjbDIBiIMXEdinD0pZY2w8QXdmGZTd4boHlG8iZLZh8/vb/pWbVvmGwW1Yt",
+	"JdR+pgn7/o/csYwK2LAni0cjB/nx5D000lhSxWwo6p3wDWyOmYCQGklphgwvZaCyD3c9NFs9pV5b8IIo",
+	"wVW3Z0ZzOrlhmBCdOG1KX4EGp/r8FZtt88in2Ibybn7wQRctOcwj4WX9szXZ/SY61+KPLbfO7Hxx/tnJ",
+	"2dnJ+aO3iy8uFouLxeJ/WhbdxaxW1U+Lz77YPfr519XqrFosFmeLxwv7v3ULRt/2wOWGODdsP/yzgir9",
+	"TNZGMJ9/+D+/2k++V/2ZnS2ambkEaVYWcr/FIFzFbuUN/gwngNpcr1nm+0DanhmC+qCWNdvCOJZ5013I",
+	"2kNeCOQCcOlGeP4KNCLXk9+37Ped+hGsaktvjElHjC0CrfD1hm0VK26tlyeClHf0+fAnwuroak4sEfEe",
+	"5iIramzV7s6Ge9JQMVSzcavVKQDTQIPBWJ+s6xu2v3YLt/oNRxFvFCBbIkSeY95B2zkEN+kNK3WIMd8+",
+	"icivuAuTj2KgnIEx9h4NWab0lzY9Yvwhi7FnihtHc9cLtrsKDMXGyjZX1l1PLpxNm/K/iDiAEtKZMyTf",
+	"1YvFo+zRglRU5HIbGPrADZ+5rvTmtjDnBJ5nB6UKTujhZMjYHXxqaRzsYt8BccMghTAoaDWGzv/P3t8w",
+	"t41j+eLwV0Gp5lZ379KyJNt5ceqpe91JZ5OddJKN05PnTtu3BZGQxDUFqAnSitbr7/4vnHMAghKpVypx",
+	"etM1NbFligSBg4Pz+vvV3ZouO4Zr7oPWGxW62NSq6911NIq91Mev5OCQcthCXYgoxliQf9Ie32FA5L7o",
+	"U66O1YDO0Gym0mzsaHxcdIZg/2ALMyVBrejMGBmkgMzBHbAJT2+w65wWf1mv4B921StDcCKrju7Tla/l",
+	"hrP/An2AW+2zREG17TMS2c7TYhzs2qnpfJPa62GqncPpG3PHExTj1WL5VmW/qsh44FED4vxOiiKs6GM1",
+	"FEbELibLdvIr7bReW/WVR3F2lKUck3b1voK57iNcdnB3IajnW+dsIiYDY3qmVgaqHFfkhvgdepmvS07e",
+	"mvbU5WdfSGJvZjoPx0bj9i3lHqCziqgPUWL3ab8mEbd2qLGSe47V56XnGQLghpnreF7xeJ1DhmPr56+6",
+	"ZSxDUb7hZnmtpTTC5zDJdXwr1rwDNBbv8MDmvFMeWgw2kgWfOwALDEElr9XkiIDeQln3An4RZ2/UrYAu",
+	"lXtodKh1NiOR0Z529C+UlLbFFiWqF/s3qsi4d732rafDJ4+izpPukyen4ePo0dlT3hsKzjvh2RmPOt0z",
+	"fjIYng67g96gM3jS64VR9yx6FHbPBp1hp8M7T8yiTVvnre7TXrvT7rW72Eh3G6tcv8JHtJzXQpbLn6un",
+	"R4s/W+fdntGu1CvW0rfhqu806zEbXbjeYRYyS+O9Iozu7ICq9qlQ08R6lHPNojgKmBQzYylaPlt3fJgh",
+	"VpwdoO7p8Fg+Ac5vRRoPsdul0hV+qzLB+uY47bPIOLoi0QL8WowZz1XuxY0TngHKKs+cnUu54DgjSEFj",
+	"IWSYfiyfOTiS0qmz3yYdpOpGyMJYodVBORoTB01zIk8iCgAfKhHO391Cwj6IqUorZcxhUFDIUeWyEYv7",
+	"ufVJjc8aS9sphsi5ICcsUaPdxGyQRyORrQ5I/kzXNKeQJyo332iddTrtTqdU+1Fozk73Y8fTnKCiB3m0",
+	"WgeRSi5y3LaKzemXVHBk0TvrlIN3G4sBzketpoGSHpgx4ItGwt2GlA0n4GDCwg4VlJkB6Jm3/oQjWCEB",
+	"MWI3rIutuTYZ1sdXadOs9YGRSZtnnnUC9vgM9Eu302FTkYbmC2rI4izABAeG2qgfk32CJCAsRh+DdnCo",
+	"FVj8PBVXEk9B8wDvrpiEqwrQ4Vp81QDdsjQvC+GWsvUWdmjzgbkHufG2m5o615Pk9BuLdl2KDKjwSYjX",
+	"b2DtYbeXI16kc47v8IeFgFd57+Dnu+6drYJQGH/H9vomgk8TBbUz+01ZfQTKzcl+R933jbYqzNNAyGaL",
+	"9V8+87YMztj5uIaqCexjKAsOAjQ2sp82OYQmIh2JIxjLv64SvicofFsuPPZqbHT8fN8V5V3BuMZ6MCbV",
+	"7GtuEcR9bOposcDmRzrjWayzOPQdhsqqacdUCbB4WKgFpU9TLp+xkw6L+ByYL6SaYR2d9UVjzTSH3mw2",
+	"Fzy15u2yLzoSmWXfuyzGte3uewlRKqIbbH0Pnlm/fP4eWloBkmUw/wCgi08ItMhM64oL/OhXrxU4SgKs",
+	"kLB4wL+XaXJbOlPhzR+JuBUJklODqnhqQTXPfYwcI1PQH+WwgdZFmhaAgcyhIGSm0vmRnssQdK+7KUos",
+	"hiDUrUizPMXfjWzFqR07jA/CXRYF7HfzEqkYpgoyMTOeirHKtTiKBma/zcx7/n4SPLmGowTiRnCvSIRx",
+	"ZJ5wUh1TXBqGmVERXVrol7PTTsfckhoZaPY7R73TUuxRZynPxAjCK/5Tn5Tv33FXmpVMuM4AQPlTLDUl",
+	"AYrRLozL+96Ey5wnMLEELVkXEq16mY2z4MsKoEZBF6qrCTv0lZoxNcyEtAWbLIo1sNoFjAPH8WzMM4y+",
+	"zcYC6PbNvGko7R2rxK+DKThEl5UyVYmWgzahz0NbG7bxqUkPnxraWs3W55LwnddoRrzoemWp4BplnvFs",
+	"QZlvKmpi7c1BaW2Xt2ku4TEABpruSbBSw9I+hiR2q1LNgukVDpPVihXVZU2FXfefRUMYZRQQn9n8sPq+",
+	"eOVHW9/899+OuuiXqeTWz2+nQsNOpmx3QyeC0aYRacrVCR3CviczUwsMZ9fNhcWTK58OQesWS4a7PSNY",
+	"B3lg6Wyixz2FY4OSTHAAVilx314OWrNYSmGTM00mcOwOW5/DcQqwkfC6vVlt2mZ3BX18Z3+8r9XVnh17",
+	"kMqX1XPiHv31yi883qTtZ3x7d7544+sVy3VOigY7sHd+Ql2E/d/iW8HEZx5myZwpCVLdNxqnz370KOxm",
+	"Y6Vtd8AslvqngPXhtz77kb41V3nK1EwGgITk6mypactu5v6V/DGBYCPgoqPu/8kG5YsmJ+iqI0MFC8c8",
+	"zHbOzAgJrh2MTUgtIqVAVYye5nAP8YZhvZtiW+wmhkY5sl98c58Ivzu/nhujH1vrxhyguc2ELCrzjRXe",
+	"C5roLYItm2/mPTfmC5AQZKDfZncWqtluIE8pUp/iWrvVXfc1iprMjoslMvRBMEOj94CMYOLzNFFRcdpt",
+	"Z2BuBMJSTEAJe8AHYaketWU7cDRxPyA75BpT2l1+vWdL0cbtImMR3lRXWHZthWXBeQkadJQK/WdSEzFc",
+	"qM5Es1XJjSKGC2aYb6pio/ylyLJYouBPudYzY75ee4amtTvtZfiiaIMXVmUraI3hJGhFgzZNSjtUEw+W",
+	"ojUWPMnGc8f4s/ItD9R3UgjfRmaYdM2JDaa6yxrA0zru00q9Y/+6Jrn92pGiAiDeM+DR659nQmd9Iprh",
+	"WZshcgWz60qcPzwREZysFb0z1RnqYthfNUtdu6Gq98HO4hwUm+S89be7Txcffnn17rfLX/54f3F5+end",
+	"hxf3Rrw1dM9i6G2bphVvMg/SuFIoJtzVD1INNah8tl+tQlvlkqZra321vS6qi+oVu/7b7HPxXmAnTbeY",
+	"prF/AEeGftmgEmAfHbV1S4qHV9FgZcALeJHSjNoaRweWkWuh95jmYJX/vvv8Ndq78t2y2t+yMg7vz3PE",
+	"Di7FBK8PrsUCH3KNyuJAiguu32+tuWZPDbdHlMfNul+4sWjLQi0Fgz+fF8ZeCXtkgsBGIoKWP4QRsSha",
+	"SgqNGNQshdokzbi9TZtdEDtb5M3ClYTUoWZcM3eEVgVPUFIbU80NFJb4O9Ftud6iQaFSMp/ud9gihys+",
+	"+TZsu6YUYa9OE25gtfnZBqfvegfRdw+vYOZLGGTH3Ic8qy2l+QRoR1kxYRDQuRUyUilgE2n27iLPxqwX",
+	"FBDkCPzEQ8C4UVh0g1/5QYPjbrQSAboRbgqLFCo8YlmdnF/JvrkUsLhmdhRzbJoLLDhoLFmmyjBsCDVB",
+	"IxxzKPAxA2X9VCCQ0W9p3K9SdiUjqoQIt38tpr6p7H61i7B6pxdXQaL0IuLAYqM1VLT8DkfLyCIC6vPj",
+	"Y2Mp+JuvJAVjkUwjoW+cBADKrtI6HiQOMMibq03vW4wSpmuYa57YfCsE8JfbgWE+kLC8tcPeLq9RzUYn",
+	"McwIICyWRsRC6koaq5mRDyOwYNo00SKBlRZaTcRARXM2Iix+GgfVoA1SNdMI5vh1zJF16gFxLetr7C70",
+	"DQGJIb8rQ00RI8zdrUjnCCZG9wmYkglSgCDvdK/TAXA2NDaHBVE29e6uism/o7E1Fgz26sFGQpoHe8lt",
+	"C3d5k8NxCk2Q54AqRVjBHPZNUeIZvZPJ3H1AIWy43lhBgAjyO9zu2t18mg+SOGwvVEcYGWmd96iyqrHw",
+	"Kk7fqt4hWjTb5WUpfBtqICKESKNMRISsKQ93H2guo4H6vOKApIY7e+IogBNEwA7I5BtJt0B7aohdSYAt",
+	"WVD/wJxahnQe4ykIQJnis5mvJNFgyC+EFfRU8Bs44DhLBU+MjjF2vUMg7HuxKamyP+hlRNSvLGW9pHfd",
+	"d1/h68BiULuy2VFHAO6JBieW2fWClh5zI9KdoJXFgJl7YkQdpgdvQBvEPJzbPU9Er97GvWuJCfQ0t3jE",
+	"/8+C2YkYPGedLuw/C1b4vLgjMW5u039np6r+0DEL0cSWgcLBeJInRim5FYYitYfg1m64f46tTNzt7UXn",
+	"FbvwA/Iz6qXdlBWL8YO/ndhEiOwZ45IJ4OM0BwwbC55oCnGUN4d2m+MlvsceWZDl3ZEonR3hnm25LdHr",
+	"bC+ONLiNXNfqyOi80D8Ocwj1TwOi/EZkBJlvxZmU5oTfCJalKjcn6eFcHpLFc7i6AUmsTO1d6ML2Kx8N",
+	"M5UnEZa7qDxjCB5nS02NbTrhkXjmAGD6qNywHkZJUYTlCFCJqvCWpdW8n6/LdxXUlcpVpaOyciW17Svr",
+	"beX3F1zG3aQXc6oU7EIv0AbdtRDg4xsXwJ6qiVI3zXTGk9dO62htpkWV/QXkOhVaHE6wX2fa2TEjVdgu",
+	"YM4DviLY8wMe3qCoSjFjsTGGtIKAJK6FDSVrJCiDfzVTSeRuzgvRZqjR2Eg5no+l6q4VdkutlHBAZ25i",
+	"+SGHVrng9JDDrTuUCxxsud9NhdTQRw/BOu88pbpAa2QCFHuSqBmBxxu7nkkhIkKLtsvqgIcQlIJd2BvB",
+	"jTFGoDEMxwBkvagl4knyjPUhfGj5SCCAidjfukIuzNSUwtZ//ZyWUXg2cgtBs1TJUZtdigxUn60P+eJ5",
+	"L8SeexgZelRMC5L4FUO+H9P5YeK9Kt2owNFc1hykShJzjSh/dgOYkYdI/m/kQUY8jVz/gPkwU5OBzpRE",
+	"Kp7M1Wb+3gqjkAjqjdAdZWk8QgpVcBQzPpm2CIjqOmiNcp5ymQmQN2AViG8FVDWH4hzO5ilsQow1kpGg",
+	"bb9nqdbo97tWpEJCSWcqZTyKUghkD11OFHHRyXq3kSDcnWOEQSnbLwWVlA0KkRP6ylx9X0Lz/gi+Lzp4",
+	"73EaL//jjUMq9/H2iz8X7Zee6jlETZ5KV8WNCuGDWjys+2zGBTaTDbNim90yL5REzxXR8v4xEr5PpZ55",
+	"9oTLeCh0xn78vxe/vjEy8e+X794Gti2Y9c4esb/HP/+EkO8UU4bgDMZm6JxTtyJlrz5+fP+M9c1WtVPr",
+	"Zq0NJCQQpc40wz8jlQswvhSzexzmOlMToH4Brhx6Jkq3ksJiTtO5xYB5BMCazisZTIgFBdUj0vKFKskn",
+	"kk7wiYjmYFJfSTcKmHygbRtAWUuEaRrzktQWQFQHNs3TdhWOgK/FeDGxBfhXrAEUux5tx63r3qWMQQVJ",
+	"deBc33GszQlXV7csVSbqWuvOalvrSp5Y9Vawl8RCH/9K89P6EnDYWuUpNK3ZVTln3StpXuPcSNkUVsSq",
+	"nnc5FJ5Ovb5v/G2DfG5R22K+c5TEt2Uk2J77mVrfIM2z3JBc804lXH1FsIYjS+0HsInn2OG23X39uaL7",
+	"enfcJnj4biYLKV5ts6gU1IwlDep+ayWGF1FUGDho0hfNQvjWA2xmKbTBLkocbCBzRcpnR8j/D4GDJavI",
+	"eVAq3bwocRdls9g29DWRiirn35UmeuZxdXXihtO/vjgR5nHPTPp3I/NhGZlbG5BrNV6DSIWF4ENAwrFX",
+	"RWovS3G3eAvx3VQmMDxvD02uXMpYjrwKTH4jKIQJ1LLsF54msUjt0QCEdXNbXmCNF3ZR2FgLHH9YC5Hr",
+	"JUGtbqK8jXWT2vCbtr06322v/xm219cMDb3PjQKTYuaMPz/nu3CUxzJTZi9/MdPp2BlrqyEF8PJfC8vu",
+	"+1b6vpW+9Fa6qNk1EO2IM+3OyKA4TcFSWNUD+mXMhaVNWCR9KsNVl3i+Yw2il6wBGAUAHwzcnx3BLJT3",
+	"pgJIRXmiAwoqFdm9xfIlrA9jXGNNLpKh8ijAYJX5niOXxpomYxBrTIAzLWTUZp9qskl1+Z8qqyRL52XH",
+	"YsdEd6HLVioNPxmSqRshoV/x8tW79398fPf3X97et+63t4Y/pjFPPuDIDwN4WbBdF56Cq+6sLX7E68jg",
+	"Ir59Kn203Ogrqx/x+4ts6kX9YwzppkmcJLGrBzvtBa0JRKtLT+dpFocJOKYUpyxgl6pKwWIEgrM6/qPg",
+	"RaEC1oChPCJOFUhL6+4Kr79qnV+Zb1y17ssK6zlO+NFHS3G+MOn3QWsisrEycvn+t4/mfEgTv3R6rKal",
+	"0mk+jY/tmx13MfU1cC03ZutfBy11Y+di6c0JSXQr8oCy1NXyB3ipsaZSXM4LAZ1rd1LBdnQjxNT4OyoF",
+	"ZWF+5NKhqO4Yj7DKMzW/HpnDbk1SDC58C9d9edSPd1gg7YNoEGzwGuwMuuprIb1ZRF0PW7fXPgNkXWJA",
+	"B14b6uUj3EaPhSxM1+S96f1a561BvAYHzpoxbpNgavxdngFcBDrH2TiGAJFNUEcpH2aLAGPIPvIznCQl",
+	"KLTOWcmEGmzEv1bJ0tNsfs7J7gaYGXAtgw3RSAmUd79aALONwbErdu3xXehebzWImbustRN2UfH1hhpP",
+	"i5n5Mjjh/htcr5vJ8yjWIU+jnWqI/AetgDlZYqgkyxraT4cqdVGnJeuOBlda0h2bT/eE7PqqYgQobfnU",
+	"uP6FMNlWAcSQibXOS7nvDQSs9oQsSwjc+mDy8WmsIF88S807xZZEHV+IxRmksUci00UxMmp4qNxWUyHt",
+	"Een6u3Dw2Bo4BDA6zaY8rqiShYf8T5cuCwHiidZitepuwlTfOfY6Y1PUCfhtm/zncg5F01CeeSMi0A5T",
+	"DpyiAcasicaUvFL4/zZ7B6uqUs1GKZdZZf1+Yd0dgkKqd2apBMoGT4l31RgQj486j45OOh97vcKAgEEv",
+	"0g+cVZQHpmvoBxIxNPfoPqHBlAoDFVlAQ3bC3qpbyx5ozO8o5TPHfrZF+Afnc2UbGfIwgebnmTMKGjQ5",
+	"XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI9Gqcqnq92GF4JHb+Dqf8OL98T/bxDkDlACW5O5/jNpA2bnH9SL",
+	"W6DbnzwOWtjri1Oi8gyQmFOdrQpJJrz672f094nQGpuSjfgZ+xeY8ZViiZIjl+nBKqN2q1HQ5Aq04UZt",
+	"7YUFX7UFUHzsHkhHjW6Cd+YANMLKUFg1G8xZyMt5gBfe3zfFDvY2wKai/0AR3pvDXi9edTP0dZTCJmlz",
+	"zW7+Wk7+Sk2ygOK+rE2o4eoef1rCe0dvfa3KgWMwStYwwGKcz0K116mpzq5qSlla2Wmqohz7R9UU4nZa",
+	"pAgvPE8Ukobqm9yN5X5nDHqgNWkcWX4BcL0Sod3yoB4M6bPYVOujFr6iawatrbhfbdRiX+15fBe5V1wZ",
+	"uShmYqfIhff1ZiIX3mzvOh3bRy/8t6gHzHqpUs/9m/E0wpLnj5CvAiCJMb8VXnbpBw35Pih4DgDvR7I+",
+	"7dP+M8bxa86HHMW3glBrAPUcQC0iFusrKVExiJSFKk2h5hygLyTVLqciSu235+hKsVjqzMybJV/3sl6E",
+	"FsA1qhvuQ2owncVJgpdgUk3ziQcaUGT2tJBw1wkB5bjEHlX2LEOs/4htqbCnfyINl6YFIqIPuW4TetDd",
+	"aLHENkFeN7q+JNZNVFA2ACG2AWjADgpsW9SwL7ifn+Paer3Gkv2JxYyx3MJWNDrBKmAS9PVKb58g46I+",
+	"qO3QsE0hUAMXxcOhSCFqoCSb5ulUaVIPeAK7JoO6mOM+UntI7P8LBl402Q6bCymtwIMUTohvclIsLJ8e",
+	"WhztlYcSxwvJVJ7ZU8mpZ+i/tAq+aPmXamY0uneOUalGRB2b1MijRZYllgMDzqmRgsqNVOWjMR4KcCDi",
+	"c2Z0IkUK6zqrGqdhGg4l6SWR6n1hkcKUs2fB4Kx8Icm6SOIbcUBt5xLEaBDYEuGgqKSJmHHXUNhibYSq",
+	"6FU763QYlEZn8UTUigW+w4ElYhsFiFZV6/zk8cZa74P9UoVX8UrNEJ6MpwIh+G2DdEPSlyS4HUvRGX/V",
+	"IEzTqFzGOkzFlMswXlPm8KJ05TdIzCfDOIm5RVxfQ9BXXPwFifqKKZ7baFGDBRca0S8/KgwllAj2bEQb",
+	"21qIifP0qNs56vZKnMYUtClAGZeiOGhFhaJ1ftRpd7oFPR8lPmxERq+JRFALi3dDh175WiJ+pcrGFWUb",
+	"FCYpVtAoqFBuQtm3GbmfVklO990yAu14+ais7KTjB1H+zOPwZqDUjfZo7p62nz41UobfiOUf3XLcJY2n",
+	"wiPhIzrVcpjG1rS9fvuPI1jXTqd7OB4WT4rXh2eGsYywpiuXE+MLCQ/RZWK8W+OhNtbbE8UR5L55FJWN",
+	"xg9lidk0ZuPrxOO74tf5/fkwwVrlrc/z4ialA72skc3dX6r0g4DxPAR3A/ULaBeCsonl6CgTfOJnFVEJ",
+	"HE1iPaE0+PZS9TKxFd5NeCX+dDeAVcbBL/EkAbr6CdprG4GrpyNbJXV7cP/VCV55675VXgiJ6t2sl2wV",
+	"ows28eg/c51NwJNJBXjPWMoJxfRIulTDvOeP5kGIt3sVd7CVToJU5aDJjrwDaxfh/lDc9GGK+CWfE8lA",
+	"ScoLb9NhJDcj7eLWDKu2LuQSel6PwFvGS9usb4weQMTg7Hmi8ugX+APrtjtMyFuRqKnw+8hjyQAqg74/",
+	"AZipFKq4CTBETYQuMMquZP8N19kR3Pbo9Ys+Vhthg2TGzFuJ6BkNp5D8IUagxypP2+wXADvunjGqY4cm",
+	"rQlsFdtHYYO+WSr45Eom8a3QhFAHH9GFLjp8I+ZMpWwCZRpswudMC4r8CvMEM/RYsuKR6FnEKUuUhtpp",
+	"AJuuCsriA3Eal7fjgt09nwrtSrSnqRjGn2EQZG8ETOfh2PiZ/TSX7WEsYz0WUT8wg4eP/qW/JV+hscpr",
+	"6Aqn3Dg+5qv/73d+9F9/XP/rj1dXbfrxp38xv1xd/ctP//tvraVEaNCa8M+v8UZnnSoqw8Y8FEz0axLh",
+	"ok4vFaGIb0VBKY69BcUElOSwNAP+i3eOnl7fdYNe5/7I+7nilTfwNzLxOcOdcoRSUVKUrTg6Z49PwXG4",
+	"knDZOfOX+UqazXnO7q5aeipCkglooOi2O1et4KoVR/CrvYv5CNvz4GPAwKH+5uPVJjd81bwhfDESt209",
+	"l2ESS9H2h9S+7eKV8QSvrMr6whVm6DQV7raL54a78Kp1fnfVSnN8uTSX60YKVjtcrPMwFCIS0VXr/v5K",
+	"Yh9RrQ9a2UKHa9OY4Tzm06mQlAZzv3oannTDsma3a1W2nCE/tR4ee5DyG8F+7Gs+FNn84zgV2nyz/xMm",
+	"uPCkEUnURgWOlx3Bt9qTiBkVwmOJ4VPAgqou8nsFo/mLl6KYl2w+rLAuIDAG578LhSbg+I+TaDPHn4A4",
+	"/H7TooyiEvl+JZ9/p8TnbwaEeKHUp5kKqGHwyOkPXTOxgMho4cRhpg7kmhsRWO+Tw9ZqQnO8wjx1TZEE",
+	"brqtFMbxnflnZUWEuetOtRDwxWaqIMY4hi1fdPvCBxzydcUMHVMOf2VE95VIoud03cF1X4OBzIGGb9Bm",
+	"4MNMpOaCP3MuszibI+MTX25gPzP/g+4rKB0vf6fb6dwHXpLfu1uwWJFldNoqLVMuJivXeW0eaLRRO3uf",
+	"2XgORwGOiw1FkrBhqias2+mwTLEeoCc+ffK/nrGzzv8C7ydJ1ExEzZaxFlKzQcsYVZI0hOZoIWccx51Z",
+	"CHhrM+PrN9y+hUb1++08FXgy3e1609pmF6jBodOpv1DCM4A8boaeaaYKVxAi4xoUUVBT3uMg4wPzpxsh",
+	"poUHO+Z6s8oHfG3SuQ+o5AE5VQEhbhJr897+Eb9V9/MHeMWN4zG9L3bSmPUxG8BtCz3mSQLh7YHYYjeU",
+	"2nAWhDoRAN3cuFR/dOUM2uFA2GIHGYGgSuYqHyjhOhYSUOGp94/pjCcCKxoUxSCFHMVYDIGCTIUP5ndE",
+	"iniGSFEqiZbqI7AUj2ojqkQdJuPByDpZxeDr5ZOJSFkKtTBCRmKLKp8PtMb3JN1fSZgtyUdJoEeKlcCt",
+	"t5LkWN7GGSfMvhVW0Gvvum/JCgpDMc1KrKDrkXts5eIo5aH4P2X204WmM/j6SWe5oyyWt2sb7121/toW",
+	"91SBjWNWjuanMUOlWNj1hoonLIFtO1ZpJNIiRjrhN9BwvL+sv/YfBvUe2NDsSfqvEMOtknWM7m6CP40a",
+	"jwIl2Ectb4qwMrFumudrVy82RoRPKP8JxTNA3QHLQVEethpduXijveGV91GJq8R7QdA2FaK3Yua93EYW",
+	"wJYYy3/JjRw4qKOLf/7Z/efNf/Wix/kvqjN9lHb5zyfhC/Fy9Cr+95s3k7fq/Z8f9Mf8H7P///yfnW7v",
+	"5PTs0eMnT/kgjMRwNI6XIXEW2US9vXu899O26WM1i7QoHBUBfndFgRxmduICtNlXwVmG0QtHwbuVAqo7",
+	"bI/vil8WsJKXJwdUUqzZTKXZ2Bl24NUCRryx6zx1ySQ0/qN9QLYgs/0JUBgLUfMq4+1W3ZTV1EbEZv7q",
+	"NQix/BH656V/d+PC7TD/9eDJq162811FtXawI9Zv8QKaqtjmzcQUY385dzATtvTf/Je+LjY5FgnWpW3M",
+	"XAAsUkHjICAxP1EyG/sBi3xqTIqIZ8L2NQfVprmtSvwqsFoOayImowhC+WuqR7fMytA7et3BFQOBSdVs",
+	"BlXcbjLDRGkRBYT+VaaBnQplttu6QlcjHpUFrgOlEsFlsxWo02mqbnnilAiM31MqajLN12CaVimeTrdU",
+	"omqxXErYYtVQG2ZrIlDN+guHseSJ5Vyn3uME9+E1qastgcamIo0VDFNAxgvfp7f4PrDexetiRildMQFZ",
+	"PBH/VNIs428fn0MLMc/Ec+qmstzRIrUJqjJ7FoZEPNZ1+AALn+iTBQQ0ylx5k/ikfVo9ie5RJ027emYT",
+	"beTnwY4u9HQSy2YC1K/drSnfhcu7N6KZ/RTsKvPTfT27OmnfGEgVYS85W4olIhqJFMlFY80myixpJaEz",
+	"vckOrZdvlRQEb7S32igK7miLfVcfIKt16ImP6p4cjnk6KsBZoSZCkq/h4xE9Ks6HLIYaIy87BlnpFPe9",
+	"ecczI9HiM0AHBb1OhzkpgtDr3/Cae/tqSSw3SvrnAKsAoKhGT7aMhvqjuHWrUJqeOpwqHWcWgnGaUtZ+",
+	"LsOj0jcX38bl1+Yy9IYPg/6foqhrhcZT1Fsq4RVGskUl3RnR+wTdtNXq+a3KflVRPIxF1JztDWhxvv9e",
+	"Yrw5IDSjm9Xr2vPguKQq7/Z4xKpwImwX8NVtBBHp5EQK2RtCKyoShsYKRQPT+CHMgvbhWDV5vzCtBN+H",
+	"+l1UIrHht3Y/mJZ5RL5gWNLttqPe2QLIWjXErNVM/6ZUNIuThID2topaXhT16geJWtafzovItye7I9/+",
+	"W8pDwV6p6RQ7fIsjv7h9uT+t0ghYvGbJCOg0awQ82sgIqJshaxY4+KT/zIFQio7bv5m7mw32t0dmQGwg",
+	"EjUD8bH7qaBF/PFvj8zVP7WLk/i7kbG9kdE5rJEBfXkwyG6rztjorjY2OkvGRudrGRu253AHW+OsYVsD",
+	"D+zFRiTNOBzg3yQpomQ4n0gRC4Yd9E1Yoi81HO4Bwrratji+K35ZGdmHmBU4njRESxoISK10zkdtH1qo",
+	"oBShJ/+gmZntqlD+RN0K73jbGYF3JxxdJ3mNJQE82VxIAmy8fHuYlRuYQtK3JVaYoYuMCc3boa8ziwGu",
+	"ZChcWyUTiRYI/6wrzUfiAN4DtfkQ5iDxHaw0Brcx+XyI50OYfN8ZG3ZkbNiejaGWGKtA3A6scv3WzrFP",
+	"KeacffRwao1ESHp7BDR7kEUqzCck6euipxOeEv+5kmJVjPSFvemansiLAebBBJeaTaNhbWJGpROelRIy",
+	"QuYT4K2NzMke6lszCftBtppblZr2/tf7Fy+Puu0T1m63Sw+n8ZgdKTkMdAkABRsCzbjKfYA4QQGas4E1",
+	"nwNjgwdgFQcwW4G1mAPUKoFVJlfplSwM44Cs2qAbgPkeLBjUwYIRH4D5bUzOINeRudf2LXRWYtrVnE4v",
+	"Yl04BVURk2GcGDPGtrkv8e7Wj6aZ4mBrBXPN3r94aazE55f/eDhRK3A0j+/MP/fHnmtUtz/f8gmSD2OT",
+	"RsCkQqRNDZUgYGJi2pPNxoppAalSMWeDHLSMKzie8DngT1Ynnd/EUrwrOYPfTEnoqsSHMpd/dqk286Xn",
+	"xH7tOtZaRQPM74Una93r/1x3fq8AOQZQITioE+OH2i2weTPMNu14hwZyd9KxPt9YiHVTPTA6lqNE+JEQ",
+	"AmMw+4is4/3ZlA7sUJg9tko3nJOPeBgv4qXxTKEnRskinI8ooF7DwWLMWkQe10wRrH7GTrs97CCAk4mF",
+	"AAcul8Ful6PaeJM9w9pfnEqmORfYYYnMCFAEDDCEtYg1S+PROGvUCjy3EdiD+aeOdwi5Rcz5XxAQQXNL",
+	"rKHoGsI2Ux5HlpzdNqtAs5bjVWeZYlM+XxYe+yb/c6XnNfA9cekiSswlOpsTmFF8K36bHkZcLoDgxrIV",
+	"QQE+gHdD+1OF2wFD+drrvW9r3kc/cwhslYD3I7dIb/0skK6kKYCkAyi0RaIxSONhax5s+maFdMrnh5HQ",
+	"n+dswOUNy1Iu9VCkAXjqtpiXvUfJdV1zWPRJ4mz2ZBwZpZcK8PKhHTMbi4kWya2ogOKY8vk3K90O9bL1",
+	"sz9hxgg8c9xZAXMXstPH3e7mIk8z/cBF3kk7R/o8aOGU0IzMZnzerNDfqjg61DGu7YGNRJSokJntxZ4m",
+	"PBR9xo2ZXS54drW5Ex6JAAojAABwIGwtRIUZaF7kW9fqn1IlR/j64OfBFG3Zaf0PFUcuHPOgZPwTEd75",
+	"Mu4wuihoWWo1b1DMLdne4Sp7lotGi07skEsjvNYDWhZeO7wLW//xP88OdYk8moKd03gLQlDygitX7xeO",
+	"bU+UbmF8oPLMerVqRu0ozKNtKcQWnVLGM2yJp25RbdSdGjJh7gxe2UCAQwusjKgCr2R/itqs77yU2OJK",
+	"VHK6lB1d/SD654tult/vNiyNcYmjU9hQOAdbKrmf8+TG7ZXNNd3m76XyDOAqvZaLIuaMFUWUlNs83eb4",
+	"zvCbG9d2LE3TNt/dZkbf4UtXBeM+lYXYCPZCizfwxjYRn7ugoJBRnNY9Z1rcipQnXuuBSiE4DbtrpvIk",
+	"AnxR3GF7qA1q+VoJdmAbxr6hqHYd2xJFpdemZP9TxXJ1p2JV0tZ1C6qZhDK1AyGy4YKsDyTT4i6DE5jX",
+	"Mwr40iJbNiDH74ssykAAxRj2/1NMa4cGxLKIHt/hD+vag2OzUeCGmgkZFYcZhNRI87cZDQLzOgDAPZgz",
+	"KBOKCT+eHE72dzGn+K6xz8G4f4a/V71nXe3Rr5YHubG6o5rmY4JogGCghfXlcs4mKm2wDdneGUyH4a7r",
+	"vK4deedJa7Kn6OHpku30RF2mGhfhW2ytmFixOHxLs53CeopIqFuERTLK5AYP8lzCj/hxwJBEhZF7JBUB",
+	"2nN2I+aIQQU4znA5RQ8qa0gwJ9qIKmmA3HDH1ngc/rYcht/MfnVgJm7D9hrdsASmjIRue+3eZtj03BGD",
+	"ETuYhZ0hQSYiS+NQr8Jq/ZUuWQcoPxZMT7kk1AAgv3MQ8ma3HfVOx/2Afu6eTdzPjyP340nnKOJz3X/G",
+	"nnaY+clym7W9e2AKTooY3h/6ZKVKWT+WmUhvedJ3PK91BVxZPBEfjB9ch8UOz/q9e/T0GpHYO8Hp/Y+T",
+	"/x7/d/TfR5NY5pnQ/300Vnmq/xsG/FMVSnslkjwQhNm2ZnOKz1QaeTPVHffrRm3frxZAvmq8dSNbo7su",
+	"kXRzBzTs/VuKjSc2Em94ho5m7+Q0KJgnWufdHhbG/EMluZmXbrsXtIY8ToxCOz0LEJdd62GetM67Z90n",
+	"T8mfNca3+f5Z7+R0Cw2B0l8H4J5PGikaeRmP8lQUNHJQNwdVDbipzOfxpLzRcWCbQjOrqZB8GrftjNdt",
+	"93d43d5wNLEcKiib83prEqSkdYq61W132h0zfTS61nnrpN3Fj4r14VEUYzDpfWrGmwELHkUqULSpqqli",
+	"lcz7XLx/zcx9d18oEeYpNAz9fl2u9Ym1q0AsLw5vXXtTn/JMpcehyqdKHoUqWgP6/I6+8Ry+8Byub8hX",
+	"v9680Nk9vNbzTRKgo9QBAloaI0qzWIZJHjUTrMEx4EOI5YWy0sDHLcQkIFqOrKqUys6jrozP6IwnCXIN",
+	"4hKIeqy+5wuPNSZBLo17fymyDMnR3iccC0bA2Oy/f3f5kQERRj5wtzrHr/fb7AKZPGPNgI4bikvAWvXQ",
+	"s6KAKWPuwuzWdUwsC8uDCN1SX+Sbi9/ePn911Ov0HreAq+W9SD+i53rehQ8+CPN0KivtdjrUNqdb5yfQ",
+	"aBcKbGOABr+ES1jZacKzoUonR9BQJ9LWdVCuXkh4LsMxC/lkyuORT7D3Bv+ihkP083gSR7/JDGxYM8yj",
+	"zqOjk87HXs8aoFu1dxSL0FSGzL/l3hvqV4wmhMW+2mu7rNJwx3ehG/n9OfRJbp8c81++Nj+GF5GCmAmA",
+	"Kja7TETg3C1vHCGjB7pryhU4JLxQjXYrtvD57Nt9wNs9SFF8I1y3IelUwCsAemOKnzUqm4karWgrGXM9",
+	"Nlo3lhjjh9Rcm1mSmzmwUg5VCjzeGHrDwigCa7WFhDyP4owlalSHllYM9Y0afVtgxjRZRgm3gdxFj0XU",
+	"CsxfFLA7bObwU4e3iypV9mMFKyvlI5FB0OEOBoNjwvOAuCxL0Tuztq3z1tPhk0dR50n3yZPT8HH06Owp",
+	"7w0F553w7IxHne4ZPxkMT4fdQW/QGTzp9cKoexY9Crtng86w0+GdJ8Yvmxqr9Wmv3Wn32tAInorbWOX6",
+	"FT6i5bY+haL/XFcx/yccgzp3ZfmlF2k0jXFhRHN9FkPILI2bgduC3WM3oIYtRMF7f8vWVsLvv+fJXqjZ",
+	"9T/P2RRsNs+EtCl4RDxkfWvd9xF3HrrgJgx4+GPjs7sveEyblTvfvsx7GNIXt+b9x9fJwMeiBKGxVghA",
+	"YWBmAiAcmySgW+1TDmKrI0y20dUz2xswSoXQ2O1uHm98aYCtvTB/sNWR1niAtNONENOFmgwx9/4Oxr9F",
+	"t01zCfk97KO7kpZShV3gozJkZ9NsIEa5ZAOBXJUQJMMItXvMQIxiqS08iDlsKHSdqJlIqeKtqnyDFLK/",
+	"zg/CojGT7izrJYQMVN/g47+TFqUmSdQMtsVQ8CxPhcVfk5kYuQa0s/ugFRIwxkJZgjtSFk8FEEaciQFw",
+	"ZmAQAQtLzAcF3gj5IA7q5CnUP8BuEkjtnHk+xXt6EPsIWjugo3AZesQ6x+DpmP9WIZx4KCs9/+FTkf6R",
+	"y9gfQBV0Sd3gWhMVicSbngLB5aVKGWcZkBIGCP5y3sroayXb1NvXasjAvdtJFzVmm/o3/Qed/g1k2XFX",
+	"eXpeDRmHYwOrrG9FOjc2LDj+WGw6xa3X8Cl27mp07mpZn5fKvIgyIBVDCDKYEWc2Co3LqRnXjHRHLEdt",
+	"1pdq1i9BiMHVWDQbKp1pCnwsFaxRGWI4VlpImy1ZUFL4DgtKamfdsrn2eMDK4gA7FcGTzu9Ap2ina+53",
+	"2qH/YdZmO6rrpk4HqWYO3rFiqZdWMjHeEQyEJ8lLt/xkOC/IQ8XcrpOE69rpr1q/BS8kG4tN3kDaJ1WN",
+	"D1FbzF9r/B7z8cea0VBVn5FOrObzhreTZLwnjbTalKQEKhbRDQSZMJaCnBsjLbH6hfIfIL+NOSCF7nZj",
+	"gKpp1bCzkYpbIRFlrtLdgJZWXlic0GdoqwSNppYcrUKKJgRePJhHkWb5lIClIFFkOewzRlJknDbWpztG",
+	"SK2ezPhcs36okkSEmfn0X1lf5ZnOODDh99m/Xsk+ZEt/m8IfLapev8rIxAQRhZbwbbe1Mel7v6LK3D8+",
+	"MZj/iihrZlcM5nCkbOMY2feoEeJUzXTJQURBJUD8/SWUHm8lv+wXD+b0OCMIjZsVJK/H4vNUpVltQgr/",
+	"/MWXvRqxBKYjAK/d6s6g2FJBKsynsRwFrpLX7ofA7YHAk/8ARP+PfBpYuQ+MsSQjEQXmbPoDPw4Q3H9b",
+	"gJILIz5oJ/JwjGsZoPEIGojeoDHYAWOoAXTeME6aDZ6iRqoPpbyupOMK1QRsSmuZuj9YlA9LZ7U6ZPKR",
+	"Hv7lGSYu2JSnruJSQnl6aoacZg4ypqpWQwuehuOSsEz45zdCjoymQtDJvdCBVgZqzX6IXjrLqqqkagNu",
+	"GMKzLSGD9s5q8FWvjQBPlLO1wErOhNwIiesXfAn2JgNzHCwstPrMz/gi+DvgVlbaPzYPWGMCXZb+/A8P",
+	"XEwn+Qi0HIzhKMl8NDIeZvEt7KQ05gllCSHo2jxWiZXz9RFa2oyNdEMkib0d9SHNXMYD5QhALGXE1Owg",
+	"GuX4Dn+4X1OU4k3Q3sFTlGzPkNa2sGPgTfiCpY45RvzFTTq6hAkPb8wmxvt9MRz6fVwiHHidR1QAzC5D",
+	"zlY4Q+/5vDjkMPRgAW+IBhmQQ31HSaSsCsIWthltKEAtw0KBsk7bmN3KabCvpp28afO1UvH2DWmjHVXN",
+	"C0yj1Zi+tsGimSJy69M4fH5/twUWaBDNIp2pCZtSomSvBMGW5QakYBzqUa22Onb64G73h9RiH1GYrsTM",
+	"9YMusOJkRHxSfke7ZsCyz2IEG7bRyTa7kCyOSoVGFbAlKZcLZWcPowEUbEGo2GkVhUGPlgqDXGz60pX+",
+	"Z0UV0EyIm7oKoK23Ds1O03HrS//waahtSKuJsJb3sAx4FBdtvoc70+0usaVAO5cB2S0TbFwytKadfon0",
+	"jrDxPWrAZ3ZbFVD9S+hj6yuLHlZV0QWadK5Hz1ZTfvXKogPtgl8gwkjVbqq8BQ4s+dbGPMD58DpjUz4v",
+	"9rCVUC4hFQWBP31D+R5C+lmn8tFUegjCutbZXKImXS7ZXEhWKoKcHrITB/Ozg+IngpcDpEGaeWdY0UXe",
+	"krNlxtYwjdbQi4hhaTDrJzNwGCPS8k9siai9Gk27CSsUGqgKDWAJe76EGji+wx/2Q4rZ6hSkSfWUSDUm",
+	"zAPUAE7c/g0FmmUzAoE53Bl1Wq9mLXxKox3dAx7eWERN8n3GHJ6FoFxzcWDJdKVxjR9PFy7f5vcy6ID8",
+	"Fr98VhXQY0oKbHaATogY8W9cCKq9rt4JGzT+ElVP6wM1taUMk1jGk9w8GTgfKIJRjiZ4dQ01RUprK5Ie",
+	"l6qReHiDXE0aMFu7WNa0SWWSH1q5d+GkC7vu7VLV0XMls5SH2V+32IiaM1xxkfLCJq66yKtDUvKwIdly",
+	"5xJu44NojJ/nXllSnggoSoqHqBOwGp/al7G6CFGuLEgWKYkhlmRU1FvGutxVVY3a+uAqJ+tTHDV7ImjN",
+	"oMYEApNHFIjeaaPAwfvQnbv31EJNx4k5S5pPkq/eE35NXtObYvdyPvDsMQwfZ1okw7WFeKWVOYjI7iOZ",
+	"/uieoxY6hBO2dJoO/RTqUgZnmCcJlZ60zmxJVal+S2bjt2oGf8a/wkcfcSbws53mYE3dVTm2heXjMiqh",
+	"DqB0VFVgFbWd5rDJRDrRRbgIsfO1YkOeNleeRQYgHHsWak1n1RhHB9jQlHNqZAeviLB8hMc8rB7DdA4K",
+	"JjM+fSto5aUu2AWrdfsUE7zwAz9DwOSCIm5UtsNUCKdX6WCBaSHToglRXN2UVC6uL5wm+NZil0p5pNVV",
+	"NM00HLk0+eZo2OYlVrUa4RthpiZOndoiA7exBqRi3gArxgZ/uDS2pNJiF+oVu5JpHELiv2YtfzGChYqt",
+	"okJ+MLcRWy8rit5ZwP7MVcaxRpRH0RF0ZFVUY76nETS1vJ5P6groW+et2TjOxFHCByJpFcy6fzsLOnDw",
+	"Me5QpcmH+w2OkbnKU1cnZZ2+T9697r9syQJ5vI7haN/mGyJ7hmug+sF7zQ/0EKbzFJNL6Po2WzLxLWzH",
+	"WvAUX9FV7cKFbXYe8iTME56JVT0wjIdAsIRen4iM2Qx2BtK1IDKU+aXTZn3oj+hbvlKeJD5bHeXYY2ls",
+	"6wQ9S6uNiaoLEU/4RMnRlczGYtJmfSizd+2iOp/YxBPYhqjQYdmBDApIuGMz8Zm2tME6E1OjHcy/VVXY",
+	"bh5gTfex191mhz1xZF4RN011/wGZ94VV7xpNyr15dy2or4Uo1em9pRDTdmwcgJwg42DkA3tUHm3ZogLv",
+	"ftDelI0aNbzcjXMCNuVZP+t4QbqhEGVqcqeC8DKrbM7KGtfoFGqoxzss9SRVkqJTA1PpcVl90SQoPLon",
+	"PHK75pSNizNti8pZRYvKVoJxAUjpdaqO9hk0YFhqseYVHDWfkBtWODboYlGcj3TDZorQ7CMZxkmMG+34",
+	"rvzByhrKD6VLW7vY4Au3aKYurPwKhSEEHRZsGEOZvp+sXxjFsq1G2mZnDNLF17TFYGmeiCNEwag3380r",
+	"gXYvApGcyt2RdC5TbCIEfJonos0+2kMGTouMZwJJiWY8ziimOReaqZRJVW3gf8gTcRF+ISbMrQEBg7tq",
+	"El246nd44evWxs067lUvM3SpDoBvQsfIH7xgy1jN2gl9JWU/oeXotS9cuSh98PMcgUIsi2dxIHR7eCKC",
+	"kcrDbA2Tp8XMursPWhBCWaLabm3D3olXWuX8+u0/jrrm0zyhFtbRUWKOtSNgTeJO3rYh/cRL31oJkFyG",
+	"MU+smW7LXKGMtkQRmsZTcTh490KoNii9NzZeU5GvQa7NyaMp5xHFUT0paOnStUqvQmMd36XuPffi7iym",
+	"a2UOmHQeUZnEmc3QWP6VkTJaTQYE50rBbpFoQQwpMX5Pt9lFohWbKq3jQSKoypVXqkN6LW+IDyrg9nws",
+	"wpv96u/g1TzjpoHQmr+gjTCNzUtlpWtF14G7tlMBNIMbyG8qEC/pq4lvrBm4x1LNgAx0No4TKFswhzu6",
+	"fnC+V9ATmJE/VAm9YNl8ChsxTdVfTCylakoq5Wr41g/5Q7LEPuTWWGoKzHndutE52kj41kw2YK4kCbPI",
+	"xrWnJEz8pojI5s5Gqaxxm/IdfaW8MQcpl354WI1SofXWL72DG5SXfB87Wechl6FIdlO9q3Xun7nIRQQv",
+	"HGuGz0mE414OoB4EvecZn5uPzZQAz0yoJpM4e0Z8TVzTBxlBgOo2e463M7oNmPOopMY8LKPwoLoVaWDL",
+	"1axJUgG7C3f6uoJxmakpjn4LSTBXW+m3ijtUUoowU+laZPDn9spLPBG2crzwcVWsFn+zB0xrnGVTfX4M",
+	"59MRftpW6egYeu+Pe51e56jbozu1lqC/G0MMv2D/fvnuLcO3DIh4kZ5+mCi49zyEl3KL8oNmEy7jodAZ",
+	"sfoC24WuxRq3y0prvnZRSdV/X9LDLinEdnCqHV78hgsqwlRkq+2NS7rmGwKT3aB7lwJFl6/evX/98v/+",
+	"8fHd3395C0GE7Of5JjCzSN6z8hEHCijgeqwPJtDaAs4LZkn3PxjeAoaQf3MsfbzlSV5yy6zQVJ0X8Jey",
+	"tUQfHt/hDytZ4T6NeQYPRaZ8hDWKMzbkcUIonJlx+lUF7gfeEwf3Bdjb8G2AMUY1w8v3Al6Acbr1VjO+",
+	"jp9t52lpkp/twW3d7bZlLZUL/PVbpGfDkf+gEZ8GMtTxRLidD3i7ZvfvsPm39xrsJBszP6+w8vuvh0dG",
+	"Go9AHM/Zv/SBxU1TdbuSImDmGvhznxFJOQZU4C3scWrr4FPBI+8rcEcw6NUQvAGcA7hBVcOu3mNXwQOL",
+	"AEywzUa8zHi6X8wG1/S8dZV3Oiehmx/4dYtmKXz7f8DNDlJV+9XUhZ+k2YEcbrW6QFk0niaJaLSX6uh1",
+	"ut+1cOk8lmJ3tr2g9UaF3ML4rLreXdcEQ98lpHWdOt5e6Za4+azbvsb0p4u+PDaaS1xzOSelrCmDDbWK",
+	"4vM0AQ4gC7qzVRY4Bv65tbKE3iuFN60jyNOUz6sY+Jbh3B4kgNsGexs799YlXB1z4K2QmUrnrkRSfM4+",
+	"5LJITU+VSsD4RvmHOiGFvq1fLel+JMe7nGi+jUnFViAWbaOiTxt2xkBGNvHGbHS5QXfM25+FGqCPNg1U",
+	"20+N7wU/3W8Q0Xn4ToLjzTu/84oIlmRVExWlq96d8VSMVa7FUTQoYkZTpbNRKvSfiQe/n6lUDFOFHSR4",
+	"3YSnMY8GGNn+a++iLXdI/ZGMocRv0jPCkJtLnyTxragibNx8T+7iERXZtEqX6Ffwf7wQodfta+UB22Db",
+	"7MKNHp0czee66AGk3j94SyXFUirjSq5xv+yEKZnMn5X9sNtYWzdshee17HFdyXfSlc5g9yL6FwETn0Mx",
+	"JW7uPvDw8Uy8k8m8EnvaaJz57tptf2etwpyI0jlLc3nOOOS+iTSBaj29HruKnFKV1eHPQRXS8ECpREAb",
+	"e1BJi675rQDkKltOk+ZS2y4/l1TwmmH8PiWW8PBGY5k8pv/rhgnx8y3H92k8D1y70jg2qnled3+pMlFn",
+	"ep1VmV6VVMvA6FawdYAEenSttpk25Gkai4ipPEP8CazksC1XUOgBYUysSiLO5iRyvODPGBTfzWIt2Gm3",
+	"x/rAjzZRtyLqt9llxmUEbRXm5e1eqXtzal+ufHOkxoyl+73GBC2FE6o1p70kFvr4hdWGTXn6zmSzAPW2",
+	"9wYKt+AIljlUVSJsFQD86exTGmfiUwyVE1TQTm3PsNmhzdYcvM+VHMajti3P+CC0SnJXziNVVsCTotKK",
+	"inPWnq0nQSvNpT22nfHxzVveJ1vYDN0Km+HsPijrIIfEuiHDnBEQEW1mUFDwBJYITrzYNa+7Mw6ON56Y",
+	"kwYZdmALA+iD1b1fJexil6FOxJfWnSSaR1FJnj3TYDPJ7ZLk3lnSxTJtYmCLE3CL+9XH2OOE1cIbiDnW",
+	"f9F3h7EErsfibthHl8uNmB5tmY4rXjEmEEAZd1zLR+d+4TW3qSuG/hFvdHYTYEEJxEL/Mnu8u/ker43U",
+	"fbk9/m0G8t7nGMgrJ+xZLDNljvFQbOk6ELLa56OUz44GcDRDbL3WwT921YfnEF6e71JuVXI8qpFQ09h6",
+	"HlnKMzGaM2Q6tAV2vU6nw9xYFioZAsIgYtDJYLQz1ukVfA8+dMmFZOLz1Gx/Y2tqQQ8OEx5P9JW0jZUD",
+	"rkUAjZpQQgtVuD9oNLHwQdohsM7Qv6gosTVT9twOe58GSXgiaBJqlDO7D6fKLLDK0xCNli34ZszgSEEf",
+	"pm8R8JAggkB+B0YVaT6MYTVMVqs2v1Vl4YCpmBE1FXJR+/RKUQmnyvzgDZvFUp+jEY1yBdPZ3qNr5fLv",
+	"v2HXitCw/Z8WypKqeCOAqpQSu779ABF4bT+L1nm3R798iheHjA3rTrDgUporsL4cJxPMPsJoGoUNJ8XT",
+	"zRExnXELe79Gx6o8Ax5RdPDyKcsUO+tQyTq4oGPjDw6EkAVZVOOwLU5zeI8EbAo1ZFOus0J9eEqz2Jsb",
+	"drJUqEg/flhN6q0tjCAR8zIs1bcsvtwJnlFiDjE3wCaUUMlbkULdPxWssJBLJeOQJ/D1SjwG0rkvihDT",
+	"gtauzILAYEp+n1uhFmzwoCVkPjEzR7/O+SQxc7eRJ2yNhx80ka89K4eJoAOHDzTBBFcN0dkfC84pog32",
+	"uqePT5+cPDp97EEQFv4pNIdDZ0DwhcPQXymuvNkuLzzv+6D0IrC4Jdoreo9zVn6NK0lvcX4lGTticXTO",
+	"/NcwnzJmRnjOihe5wirgZTkphUZK2J3UiIrYCS4madQOyu63Fhz23xZjRJ6Af9mgcL2CW40T9M6MOuLz",
+	"NvtobCFzEjiIL5KKgGkQIISRmfFUxnKkn0HgFg03jMdpUd1YTIO0AELfTHFpnWtMNjA64cTqYz5qPW4D",
+	"A88iqVWto+ybNg2GAEo+9wLeNz76tPRo3y2vGN5Tc82YawCoG/ZC69hOk+3cdilmHwoAD/derfPeaefk",
+	"fiFysezjm6sCW5wNzqzOxNT4w4hf6vp8WzXBgA4YUEaO/Qm+88ErevdFNNH/gxnejZh7liG9G3rMLW9c",
+	"OlPhzR+JuBWJLncf+8p+wc6cjaGZ2yzeqqOmiE9ULFP3ny3fSuXRfOF0KjWYLwwzEpn7k5F/4z4dZWk8",
+	"GgGexjAeIVjSXYtPBvEoV7mGCeUzHmexHF3YHnfzoWfYdqzsa7RroagVP49y3IX0q/gzp69jMYfZWh1z",
+	"GiT4Qywh2gA/T8yxThcYp+F56YEe/NJ5t+OhxvROOx0b5NCt88f33rIBDHTYXpgWM40ujAKwyngPt6oL",
+	"hz2u4wWjmUP31MdmInwG7CpCExvzZgBNbwwx89svwyGOCnJVVp53mP7H3vT3Th5ttAInJ1stwenaNeid",
+	"PC6vwunJwirYI4XENBKugBthpDXCA7V6jvDRMfDiZUDUU+yw9pYb8v76EKUi5rxbXy4Cp3MT3hQcr2iE",
+	"uMBKTX+ju1R/qXx1Taeey3uC2466ivFUoGkxmLv+Z22B79J0Xo4dAbdxESeyLhqwDc4tCJqyVKFg5VCW",
+	"FWwdbbsCwZe5kjZXB64n7dYBD29GqcolcU0jrAxoRDZK1axo2oa0NI/a7MJD66MP54AkzVnfHKX9cwZ7",
+	"u5ymMHbXley//+0jq7bl/re56//v1cXlq74dig/kCxnwxdwhumVFvhE+ZUoyHctQtBlSkA/y5AaaGLUQ",
+	"ZgjvLuvGAD2cfcq2R+n8Qy4r8+xmCDun2Uu96a2mE5K9LQNh3+3A73bgdzvwux343Q78y9uBO9h4q4BQ",
+	"nQUwEED9wyM4cZNEzczZzTNmE44Loa+vkq98GUssYEJCISN0gHPgWSgw35Ha1ZjcPoMJ9rH73TzsvjaW",
+	"dWnDVKlAPnhjBiL66mys2ITPzU60wrMq8E7kHdvDMpTkopHiUzMBPqd2rNmNNO+G+PlfzawPNr8YZ+N6",
+	"q0XeAx9kjyHWuSrAPOzBeyAaiKvdqwP3eFjSBGAfE36De3qB4mQr4SkhgFQsZ6rUsHaXfiJmeJZgWs/s",
+	"2QyhkHkaayXZsPC1ilRbGbQFgIF122gmjc87UsMjOLribN6eRAUiMhYAAKtJDfa5Ge0uy4Pf3H9hXqkZ",
+	"mxh31R5rRoHBu0BfVJIUkXiusSFVlNYOxvGVfHhv3QZiFCN1jFZKMnB3Zyq9Mb42lMeWytOfYRWeLXkm",
+	"PxySRpHCImeWAmIJFGoYLR4p3IXwIIoPTLRIboWu4qZRt6JZWLRlL/LLCMhzmGMBomBlRKrZNiKwyZY9",
+	"LjmfdenwjE2UzhiA9hthBLuWAi1my+JeAxm+EdPsGQETKzWECAiUBUH6WFeni154g/ga7YiCxRHF0eCl",
+	"6nLZtukQLrquqmP30+kr7oATtjl6Lay1I6VssF/QdwynqYpyrLawCLO/F57wddACJV32QR9/7GE58Mk/",
+	"0ZpNitpTdJsvur5J7j3DVfZEaQxNAZuX7iw7YZ5nfdFtNRrbhbkvJHR9fNfbUo3VzKw/PI3hi0+2x+h8",
+	"A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKXWD/iAAt2EFi84T17hbnkJjX8ClgflmnUVnjYVDHSpf0OpwPMae",
+	"8BQGVj5t8HRZAJyvNw0LbrE4daDtNXDlC/f89gsLoHTMatRTYN3ufuw88WPDOkzFlMswtvHR4qP5c0L/",
+	"DlpCRi8w/oc36hydLHDOLUR6Fx7WdcXrabgmtlvEf7o91KFRnnjNO9uW3y+Me4Erz4Y1dR6GwMlSCm22",
+	"/szj8Gag1I3G+tp4KqC4TSUiNbu3dd5pd7pBK5du2GYO3a92BpuFBS/J6foDY2GvNMVftXDbzRKFB+dI",
+	"2FCb4/pAUyH0n4joGeu7ZQOSHIiNgA5HS3RsWa+ovpRYsQPWL+2iPtipiGqGvgUem8a5mChwPSGKJ66k",
+	"DYL9oJmTKDxWkGOi65nD5qYU40X/JgDbHWz4jPWNmiwPo82M7vMe2euAfW2tfcrf3Yj0SrpU6IJDRYoc",
+	"P5yce0wQsWZ9bGLpA2RaQQcnboXMWL8sHX2WiSRxdfpCRtXl8fgd8SCgp6t0Xq1S2UBt7Li/ty/I/8Jc",
+	"KdaVnFlD0qbdxyqJMLbFmZ5Sp2uZqnCtOtjGHqD8Xz36NV3z5V3AAt6lKCH4QbMbMQ/slgDNQ5+k9sNM",
+	"fM4skA34TA2iwqz2IAvP7Xrbu5Zf/YNTNzzDGBvTCt4pY4kw9nKhYtf5xdtRsryJ5Y0lY1kaltk+LJZh",
+	"kkdCu1yPF8dfMQ66+np1o3mDXjR2Kl1sSvWykJfaBPEE36hoDCwoYPwcdtDSN7lLLt/bBJ6xeOKNHGsQ",
+	"8r+X0t0qjUfL3SwBdTAtDOFuJd9NZQLuvpyqHogx5NfvlvLuaxK2aiZfqnSC33RW41yGZDKaH1bmz2sS",
+	"u679EZP07teTxk3GNNrMVIQNsP+xYDd+2SwsvGQU6koD0SjprxNLoGcgf1kareUtS6O9CU7/2ru7nL83",
+	"96rb8GpmzJo7f/PWTMi9rx2+3f293d6tqwlAQS2lczGnOBORqy0E3raCN6RBgjzz6MEcHhJDpy1yB5ds",
+	"nC+7u4MNifTMlG6hCY4JGmYDC/MVXfkNxo9aQW312qqTt6qyrWskPOS5FiVohv9MN6vtQ7UIKsSvhtsh",
+	"iF8qx2nwTKVl3oiajf2nylPJk8YC9mM+hd5mKEt2O3FF0OUb3XVGE+d6/TF8iddt+waXdHTsv5XG+UBP",
+	"FVxp7JvLuQy9AEHv8cdu7/zk9PzssY06mreyB4xZX54IjRAO627xqOYW/yVkJPRN+fsF7ghcjc20rfst",
+	"Tx+a3koxR5AFxxlu87a2a/mZI0misMAC6wSx7EmE5OATETWzSUQqCoJT7cCuvDH+JXbI+TAV4r/Ewaua",
+	"3NBWhlXtGtuiVA1s8RL8fc3ErUjb7AJaKoRlsNNMSbAfZnyOBXUIapam8a2AoGwk0k983ie6Bi/CtJzG",
+	"wclwlvkD4q/7Gco1Kdbc3hyV4yW9kQsC7o3CYY/Qh+x6FEK90uyoQAFZMeHDVP2XkLZ8gLyb1v+hj7+s",
+	"m1Pvw1wvQKVa+Td/2kJqzDtt5jng+zeidGFf294p6l5Htkq/eSpguczixOGr8Bn4WJvr4ko08lU60jzj",
+	"62vIj15sPCs8NakyKs0DH24kqFoaSLljySaCS+gHW1Z35r0Ooez++uoFNQG5AF8l0PGANAAWHRPvcROK",
+	"4A3wDeAsWxUwUqwEYtHYNj+HJqbDwJC5SbI9l4i5Y8wVXDwIsQxSlY/GGfYGCJbxdCQyDaGQJPGN3R+I",
+	"1bWiaRTMYFQIWmRZQtCTrtUSWPupVryCLGYuw0YUwX7WDvkveMDiBMHw7C7Bjy6tZw4wVEYizHxdFunT",
+	"NB6NM6iziCdC5dmlCJU027qzrdsC07JF/nTLPk4CuvIjhVsAhB0MLtPXsLVwmXWBzK0ANNMipbrUVtl1",
+	"3ZLd+0X8+J0gNGvzPks1PL46vSO0s0Wnuu5OC041yuK6b3crv32/g7hW6epPzhwAsHXq03kI/V1mxJDA",
+	"JS0p1YzKQ3mcOVRtu02aVf4oT+tS/vaqbykYm2fjSpWwfrcTYNs5wrAFCFgOYV0skN9u9zWcgsSl2CQJ",
+	"SYsWONwoWynVYPEaPWOzsrWvjbjlhmt8GvxxTW7SgYbtCdm5uyzW4A5sAlVXi0WASv334svXIKQPgLGl",
+	"2Z1nTaVVCHutrbfeC5HxOKn3BvCqAMxbD1t4AV4SiyAXISxR7Y+xCxmXvmBUhSMCk0TNJR8J689RqHwt",
+	"9pTNYgO0H1du8lxuxKkGbOpfoohtzZUvoRzqQy6pyup6R9Z5PBGaUev5xoXIayjpD1h/TGcaZwMVoYuI",
+	"tQkeUJHdOHHKQlgP6M57hu6gzsMxUuwbhxCrcAsugsyWLROELHqZ7St5JaEgmB6LrmYB03PuwVoX4SkM",
+	"ubth8RGPZcAGQseRsPDcgk/MlFtATnCIoQqDxVlQ6QRfSfKCXxuzVrIBINiGIgGv19yAYhHUrGtM3kyp",
+	"iMERwjgLU67HbXbpB9PMIKXKGJ8oOWL9klPZZ2PBU6Kwx9SEfcNhLAG4+0pSdSYUd1PxtEUj8qhacN4I",
+	"zElngkfPUAVZXpYfNBK8xBJBk/r0le3pXK5kmc+lqmQaz+EPufyqfj9Ok7MRsU6SboHs+DikaojulKMH",
+	"PIJ3ST+OoY2cWGQ7CKGxVeBg84MxlyszK93vsE7fYZ2+wzp9h3X6Duv0HdbpILBOL1XqrIzzwhj4siBP",
+	"jeEXHjpmvQPFk+N025zjqdc4x9Omxkita57LmvUn7jFIQGEXIPTf6f5DiA5/yKXHVlSGF1nnf63p91pf",
+	"F+hRcOd67zhYHaXWgibr4icvBI/eiAxN8c4KIt0qsr+NRK5Ms1U+tYlNsxzJCloJUh/wW5HykfhVt86f",
+	"nNLWbJ2fdI2K/mw+Pe113EGnVzUgdZ6enz09P3vyzwV7IIxC/5MP9uXfqBEEkVLhphp8UCPWAlrbnOHW",
+	"WVQCPE5iObqMoecaP1tzFE/HXFNrmuATOptXaR3SBebp5mDFNH0Xf7jACev2OpU3dkZqQWXULaoMzHcE",
+	"AA8gTZ4w46azklJF572Tp0/u6+yE7Y+b+npN6zODzwqvogOskkLXPeEjC/AB5XkATQyAvlORaiXBaddj",
+	"NQM2VtpAuuHeoVdqVqI525Gm/DCxeNpsx3f4Q3XT0GER5lBKtq5KAu6aNUUOUIFrWzpuxNxaoLZ0C1s8",
+	"sN+jzfpYcIM972VetJm00SNqDJdiRm3xz5jZwUxMplkMDM/Y23oliwopDDInCYZjKMQDDcWchWo6hwfa",
+	"ugtkmDL2oY3bFPzQP/rE0HCXucohmvWTeZe++DwVYdZnP3od+1eS+Nwmuc6QOEqq2U82kEOdaxDEiYdM",
+	"KgiozbhmQ64zkZ4jT9Npt1d0xZNN6tWwTlOhhczs2CqDO/CkXes6diCW3rcAdiLSkTgCOfvXqo56mOuK",
+	"NpHqsq1t0+fvkZvpAMR1/8M7cOt67BaXcf+GO3tOHqLj7rTRjjsXlcXAvFGIoZoadTbhc+NoQgMe+O7o",
+	"yc/FfmRU+6I04ChIsXm1uY1WZeQyUocpxQNWqTSXATGngzFiNDhAJhhrJpYLOBNt9hLfdiQQmMIHZQGe",
+	"zjGPKC35bBEDAHmrBjy8eVbOisxEKq4kJABGCloa5pilGADMMYGLIgcoee62RwYxENREwIGBZH50mAB1",
+	"AiDximmGx0YSGyd6MROxzEzx7EoWeZ4fNNFBECVabFlTP2eMdDgFkHSeUhZEfOZhBswRGHQwVjgc9Kfd",
+	"XtWxZBb5OfF3PoQeC5t9oLBbLteHBzZWBb/JSB2UEhVJi4tS5FLY/EaIaTlzAn7oNlWG1ZHj15i7t9IH",
+	"eT2i74C1MFJIzgr5NvCz0aUQV6wJh3c6NfHw3v3ujZzlN8CQd0IeVG+rhaytrYs1FttSkDCgriWz+xsp",
+	"OOI3wuVHzU3haYlSN4xnFjeHV2Kh762Sz3kajuNbcSCtPBUSk+7GHl9I4mIXgw1HaJaIYVZ2JzSWVQOB",
+	"DNZEU5e1xU0kuBhA7wU9xicVbRD0ijtzwyxaytd7IGu3mib55jM+34XVe4VIRPFweBh5uChTDzEI4miC",
+	"SvORS4059AwPSkI26+O1/eXlNV8r1rZJ2p5tKzSrU65nnS3q1dozAUlql3el/GUpmeligXeb+A5YoLYu",
+	"aFgXwTSmwYdcFp7HVKkE8ikoxEFrmsYqBTXeSgVPCMLL/WjP3boY51K0Es+Ald5UyWinJBKdt1vFwV4Y",
+	"Sa+x473VhDIVs2bNBa/cPijVwlm+hQRnYuuQ1jZEF+dTBF84JCKumgmNQcJnVJFU4L3aGp5sLGSbvee5",
+	"NnZrNgNcQToMyZqtgFo3Y/+rKHSgSSg0ut/9mAqdT0rtj5d7syWc402bWvlFjEZz77/KymCjmoMiUOkN",
+	"2sINr4dKEmP2HWYvvvardQeCOAgh3Gr18LPCbUTzy5pZRhUpnS3vPzvkxhY6+CquIVVhf6Twc5onAl6Y",
+	"qRSiMP5R1d08PmTX8yCxRjzwnUdYV+eVcJ1Bw/WnGMqBrdtVZLxLSDolq0SGz5UcxqO2zVd9EFolOSZ+",
+	"F40RmKECdr+YsNPq/OU3b7OcbmGz9CpslkfWZuGZeCeTOS3lxuJ1gTEBt/PXNoR9zbgiOCuSCZ4msUiL",
+	"svxYZopBP+hOGrXShTm3swqKtFIZvi3CYzdimpUabWPNep0O44lWRV9t0eeAnfjwiGV9aJ/8IPwQ5ze4",
+	"4ieaobYWYSqyP3IJhF6YlsgnRrk9DlpJLEXr/IlfIPUR66vBO8Pvsk8XH3559e63y1/+eH9xefnp3YcX",
+	"ZjamKpaod1z+s3NMvr0Z5ZRrPbNwiBMRgdkjwEZEi/BSZFksRzpgl/Ac3V7WNGTob7dbXhKmf52ZbzH/",
+	"CSLPTAKEFXBmmjD4L/ncGfazVMkRPonv1ZGywtLPB947riiA8a/bO04ZRe+ktsXL+VTZX9zcoUZNeHgD",
+	"hQ5QkyvSWEWEpe0UZ28Rg3+iJJxLpFdtTZWnaRe+YFT4P6FUpPXbx+eQ50+4XBpmuarayP8kzrAoMkle",
+	"Cp5hiSoOfOh+B5CFiYpEAgmp1B06eBh5n0zTQnYz8dmM+D2fF1BYfquB5f6B0KL2wprvRcrofu4EMaZI",
+	"lsY82XYzlNa87uAYqwTZnrww3ZhrNhBCMj5KBQJ3sYRnIm2q4ZLKGgXLhOSobktwED/HSWIEZ3lfxPJW",
+	"eUUdFbvgnMACa0+Fl8b3lmrGqGDO9aVBXgTFlCnZZhd2zVxCif6oxwCDb1zePDtnQyF0wP7MVUakAHb/",
+	"E8M4iDSW1VxJ2wZtMcCLC2LJZuM4HFM2SiRRm32ysFjeSnCEf8iKlRph848UtyK1Yfz6EoIlVbCjOe22",
+	"F1hSR2ZQdi/w6JbLUERH1qQ8Sgub0mxGnanJUZZyqbFVkrqyI57xIyHTOByDqry2m9n8k5lLj7DCMoXk",
+	"hTB/kWrW2mlLYNbqMImc7wryr6AgoQLJu6aU5m9CFz4fK6WFbSizAL08io5wP6zXh/7wFuxkXydOjSku",
+	"ZhuZylaBsNcl9n+ruLTxNIjwkhHhnu1PyLRIhlVUifD074rn4IpnaRebw81TDd1HZaKmPEl+JX1y1um0",
+	"O50Wega0TUHXvFUz+DP+FT76iDNwgl/ZaRLek0TWsVtTQRwejWhCm5O1YPAioUOzhbPZWCX2JEUnw5YZ",
+	"ZiK1Ja7moxxK7yxqSkMIvJYGCPYxZm6hq68hkyYVkRCT+t37OkNFCfUkFnBvWKoshJn5QTN6GtUiGu3j",
+	"GyGaumpjpEVNjP+CSg/sxDZ7N2TZTAHfNQ6qAPFXUliW1QB+AdyruCqeCN98DgfjgygaIcf5zcVvb5+/",
+	"Oup1eo83F2p8jQ8iggpWe5A0wM3zjpphy6dUA1QMsGycoWHC4N0bPGrMRotSXjprystvr/juk343ub64",
+	"yQXlNwMe3ix0/xfNDQuu4J57Az3cVaGZj3jF9kmVt0qKX7HM+bqhRMPqquSJcokICNlnQm4Usv8Fn8Pe",
+	"ZBgSHFGrsAvQ6yQftc7teI4SuG4p7O7tql/yVE3F8c8iTSCavAOTBk17jQzisu0VSz/pnK4X0rcq+1VF",
+	"8TDG5sAGYisUUrF1rdC2oVKmBcgqGwhzqGuW+YVlNBfLck3TUHTQUNPIQg0o5EN2lmNfhhtoLFgWk3/E",
+	"Qkre2lI0DthB8E1uNprFnYroN9lsC6r+q1fHF/HJH7ATCrpr44lg/4WYEZvuntJ5kGOypYahuA/OVx+s",
+	"8z70ILpuqlTQ6WRsdmN/Azy+ENai1+zHfsmV6P+0bHmPRPYbDGBply6W7rmYZGka3Os/KzkXxtqHJBoy",
+	"StRR5rkDtRAakkKYR2teYXdaJlJzi//3e+fo6fXd6f0R/tC7/1trmWmwAbzFuc2hmY8+I8SBI/akLdoK",
+	"SoYiYKH4dl8JPAIoEYskM/6+aDiabV9wWRmXu1gSfyjwMaXr//AeE5Q6gpafeP9FrdyUZ+I5R8DvZWt0",
+	"nUHpyst/R/zL5wnX2s/4t5bgOLbpk8ZL31ZWEUAhealvupj65UWdpmIS5xOnn5cWuaFR1fMWUXvyXYtP",
+	"sGW79aR92qlAD9q8JB7UQo2CBqUVMKMiRYFHxhIRjURzQZQZ1wxCjZBrAXH0klJxRuDYJcul3iSHMZdj",
+	"KvDRsUVgqqWIZ9xoWhFynRlFqwVL4UDAVBlU7ELQREgbNEniG6OjIY1FvIZZDCEonqGnBZ4YpGtS8zvR",
+	"sY3VjA2553LEOriS2DdUiB2bCZkFpcwSEDmrlCVCayR0tqX05pxazi0R3GJFTmgksucYqdpPgbqKo0cY",
+	"Jxzk0UhY9Huq8Kxxe+1kF3q41w1a43hktFH3pH2GUckbkZjvdLsUpoSw5FP8pbRHH0HniRfGlOD6/m7B",
+	"n58+edJZqVKhogh1f6fd6ZxYT5ouPlqtf4svnvkNKwCOXHzx/kuHH2zJ2MIBV6ll66em6ONMVZSH2foT",
+	"6AuqQ1SCW0TudK1JGkIhZEOKbSkOC7fXFIQO2Gw8t9ubEA5HZZSDbYPHqOjE56lK61VdP9S3ZGma/Zz0",
+	"sbmds9RoJRciQs4cNuRhFlgtAwWTtrPSpsfhcpCcNusPVZjrPii8jKZTBwv3vpJmjwZFaB6rcKAh9eW7",
+	"579dYr/+y1i+m2oG3UVmyWDIcFyxy6kI4yFppZ+emZnDOPiCJVyl+HB2/pLWcFC91BuMiYCLS2OSxtL5",
+	"vRXq21bQAkkBnR3mULe0vyWelE6S1t1Vi2dXrfOrynaQq1ZwheoJLllQUPBXq46uADYAVn6JmbuYKoiL",
+	"HpuXK42CZwE8JbB3CyyGrKeiAsLBQKUYOG0aWA0YkLINyGIMbsR8zYCqu8zVrDGwc8x/Qd80SjVH0I2k",
+	"NguQKDmyUegNjaxzobN4srI482cwGLyC+1gzIfkgEUAdyxGkFxwFSEPnss36Ro/0LZhtUQyNWgz6rfpM",
+	"87nGyr7BHP91ahUNSGO/elpHZ2LqiAixIhDxrKkB1Hypzfpo4PQD1ocUGWlO668T4omXhQzWuOvLzrmd",
+	"M2eP7ZjNciEGK4bG9gA4Q/Mfoim4X++3Oi7/w4xouyTXVikcgES9s4iop0+foHknPk8TLgmz7PfrVQbK",
+	"BKxQ+6r1ZludXRa0chmbh/u2WuCG1LNZ8r2H5FWi27F8oI+YztNwzFM4mSqGc+2IeVuPO4/Q8XP2t3UE",
+	"cbyP7BRWJJukSyZtLgC/2H1do6nQH9WNmU7g6KDKwv3Io8hSK5VMqr18wnMdT/JkQV0tkCrRFYDdeIji",
+	"FVtugVinddUnGy+WGecljvlQ+9UOFymj88ICr5C2QlcboT3tth9VlZqUnRyacTP7j7H85H5lXY75y0cb",
+	"Y6I/s8ttJ+7SPvZXfL0aQceXD5YMPzi1GvUcoLiCAg24B8BONxucKl386pM9vIaZGIyVujmKRBLfijQW",
+	"utZ3eOEugaPvRkyR4Oekw4wHv3y2JbHOPuH9i+9+Ed6C5aWLIzB/JBMyglaGWmsYgGx/t5ddlwy3Cf/8",
+	"RsiREdqu0esVRviKe0K+pXzDVUJZnro5cSwsv94FM8MwrwfInwFaUgMxiqWMi16Ef3FlPufOVWr/S3/1",
+	"NJg7bzcFDbIgZZmYTAlU065H67w1G9+sDijYaymiQFsCCwCENJoJJgqVUueo27OfrGpIR7qYcbQmHyc+",
+	"Zxc4bq83jfa665MDdr9NQLlpV4rIIxfrebNul3HK46hZsqYF4VvP2VQokEZjw1Afq83pPxBMg3hTjV8V",
+	"pweNuqq5hhTdWvV3fDcrv/pKmqWFadq/osmXeez8Mc6xnoqQ0ibgAnfbnavWfev7tljcFmlM3sQq1mjx",
+	"ORTpFAzsG2Oqm4nQlmGye9opGJu6y6MsHnd/XbMPd9xjr+XLPKklZ6J3njdFn2Tvh8fDzO43sGnMpoPI",
+	"HonjTjtse+zVxc3kMFg32aXnYI9Fu3TYLz+3HvVCgNEF0drMwW6rlEllszVw2iYJVPVnoA+hBdXif9ro",
+	"aBw5Bpoxj6rqZc3rLOuXQ5E89/ZQVN+10PrDeUelsE4dBCzKRVN1kpdCRuDQOOWw2Lm9yfYvlb7YrWuX",
+	"fTW/Gd3+F3dxY8bkBuVXdMnP6MCmq2XJLf5KMs4K0HIS1ZuN6roqdodKIuyf/k1mcWLvanEMygQERWHX",
+	"fIoJBmf3twrWD7OWeWoc+XGWTfX58TFNYDtUE7uA+ljPZQgN5KUKjuttBduuba1FmSTOR9MVySegRJvw",
+	"GwANasLQJLxOW5A24zKz9mamksj5VXrXU7DyJPkVjwN0pZ8nKo9+gYeYF/73y3dvA6bjkRSAMnuZcRnx",
+	"NGL2sRDufsYiFWq3Pu1J5M4WIlfrY0N/304ioSCYE3QYI57exHZ86bGaSVvOEFZA7OHuWFjEr8o5Vr9H",
+	"GhX3jQX8rZgtTs9GEbhu44WkfyFNBhfAc7QI/7jKO52T8KTHUi4jNWGDeSZgywy4Fo9O4c+i9UUV4I7q",
+	"71OcjfHt6054qwQLflOcjJ2rZIOvwwHz86IeZYM5o0lt1LJwPoGd43tUu4nAGP8CpiR8vrc+G9Y2Y5xW",
+	"tuzFmo2UbIQE9wPApjJuJ7NCYiI/7Lr9TAfr4h7evB28Ov67efbltNM6nfQ1K/XfSbEk8V82QFHMUj2n",
+	"ihmlhVMHqHhcbDC1ABwXkTymUyELlmzJlHyGfzKyKSw2veXIxZTTsm2GvTjN6rImmnKWxXpnd+GrNuZ8",
+	"Vz0PR/U8tI6h5eM3YIBdC/30E34DRUi0+5sPpywbPfsHQsv6rQ4EtohOPgwSCI17qabLZktp/IBzuJG+",
+	"2TJyikqcqIO3GpT+gF+t2CGv1IxNuEQsdYzhG1FrLCiI/BD+yYR8JYhLdXCJVpmt02lQomsCMiFP0zkA",
+	"Xuh4JLH/nqjaByobkxemoTMkYFrhMZ+KUBi1r+GspiZzdStSCr7EKRCiAStNBdZuVpzf5BU+hC1lxp/w",
+	"6SuVp9B9tfUuMu9FfuT3c/p73GPHuIcUM9p1AaHlVQUs99d0v3wOiy5gAkOFmuk93Y2t9V0mUEMd7vw2",
+	"TzhILPd7TvGvkFPE9Eei1I2IGODETBRgJBMi6NdnlkarhBk5xrDi7nvS6rT6Kp9/0CX7HmEjZe6nuu3e",
+	"o/aTElFht91pb9HFZgdUs5CWUXR3nSjCHMHTgYzGy5YZ7VuQqcaaxX5o8VeR8db1/cItzLzEQDn5+/V9",
+	"cNciWBL4lbhuqnuwoHBT6ownWNFM/Hnmeo1PtwDLRiTxKDvG5kAc0HL9hpogYx8CphXAKO3iyLa4FUuF",
+	"lu+FmiYOOw3zhVj0EcvbGE0d7d3oVzEZmBdbvtPfxRxxh4CTnk/8b128f81uxLzqa1AV97e7txe//nKP",
+	"DdMFQzKBmOuMywju7d2SALdrSmNvYomEkJaSi2BkzOL6kw+GLQJ+lyfsuWP4qnmCa55LYnkDyVV61PJN",
+	"XO9FJUkbFh2LP3OeYIMPTv9gTnYBJj79Fyew7Zo7eiw9WDSbJzdAYmOJ2AIbgYsz4CDz7v0+4di2qOsf",
+	"8stnEebYzw2GhEVpL+4CLPjVsxbxjFOx94RLPhITKH8Es4joO/wbEUhC1ZtCinvmZp1FsQZs4fL0E4X9",
+	"8g2I6hHlIoSZkSqDBDmw5MUSwYYkYCN7N30heMQSosGvv2/C0xE2zkvG5Ry4MScCNhcu64zHWZmDvHjG",
+	"K5VEtetrXxh4o8EbKxOEBsyoQp5inn2g1M2NEOYRLFILcyvDOInp/Fp6mHO/LVGoccNRTM02TRI7Etvy",
+	"iyDRRG1tLpbKn7j3qVLDiue8jEfgjpIKMpZ5Sd9kaRxWTQZ2zpKmcp1oZRelbg6nqPXMl41aYhGyI1ht",
+	"lUdxVvdVim8HFk4Sf/W+jTUPFV+/xDPBvOjceJ8EV5cu5hK9e7lTf/luH3KshM8WzpNz6J5A+ntzCgYs",
+	"TI1hAC+bmifk5MSbJUQt5j/SojXW7eCS+iyAcovl4q376/v/LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
