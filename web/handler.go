@@ -114,6 +114,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesData(r)
 	h.routesSandbox(r)
 	h.routesSearch(r)
+	h.routesOperators(r)
 	r.NotFound(h.anybody(func(v *visit) error { return errNoPage }))
 	r.MethodNotAllowed(h.anybody(func(v *visit) error { return errNoPage }))
 	return r

@@ -18,6 +18,7 @@ import (
 func (h *Handler) routesPlan(r chi.Router) {
 	r.Get("/settings/plan", h.page(h.plan))
 	r.Post("/settings/plan", h.page(h.choosePlan))
+	r.Post("/settings/plan:redeem", h.page(h.redeem))
 	r.Post("/settings/plan:withdraw", h.page(h.withdrawPlan))
 }
 

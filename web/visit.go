@@ -172,7 +172,7 @@ func (v *visit) shell(title, nav string, crumbs ...string) (ui.Page, error) {
 // navNeeds are the entries that not every role reaches.
 var navNeeds = map[string]auth.Permission{
 	"/records": auth.ViewRecords, "/conflicts": auth.ViewRecords, "/dead-letters": auth.ViewRecords, "/connections": auth.ViewConnections,
-	"/finance": auth.ViewInvoices,
+	"/finance": auth.ViewInvoices, "/operator": auth.Operate,
 }
 
 func env(demo bool) string {

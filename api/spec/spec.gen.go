@@ -271,123 +271,6 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
-// Defines values for DuplicateOutcome.
-const (
-	Ask  DuplicateOutcome = "ask"
-	Auto DuplicateOutcome = "auto"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
-func (e DuplicateOutcome) Valid() bool {
-	switch e {
-	case Ask:
-		return true
-	case Auto:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicateDecisionsDecision.
-const (
-	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
-	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
-	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
-func (e DuplicateDecisionsDecision) Valid() bool {
-	switch e {
-	case DuplicateDecisionsDecisionDismiss:
-		return true
-	case DuplicateDecisionsDecisionLater:
-		return true
-	case DuplicateDecisionsDecisionMerge:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicateMergeLosers.
-const (
-	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
-	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
-	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
-func (e DuplicateMergeLosers) Valid() bool {
-	switch e {
-	case DuplicateMergeLosersArchive:
-		return true
-	case DuplicateMergeLosersDelete:
-		return true
-	case DuplicateMergeLosersKeep:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicateMergeStrategy.
-const (
-	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
-	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
-	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
-	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
-	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
-	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
-func (e DuplicateMergeStrategy) Valid() bool {
-	switch e {
-	case DuplicateMergeStrategyManual:
-		return true
-	case DuplicateMergeStrategyMostComplete:
-		return true
-	case DuplicateMergeStrategyMostRecent:
-		return true
-	case DuplicateMergeStrategyMostRecentWithMostFields:
-		return true
-	case DuplicateMergeStrategyOldest:
-		return true
-	case DuplicateMergeStrategyPrimary:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicateState.
-const (
-	DuplicateStateDismissed DuplicateState = "dismissed"
-	DuplicateStateGone      DuplicateState = "gone"
-	DuplicateStateLater     DuplicateState = "later"
-	DuplicateStateMerged    DuplicateState = "merged"
-	DuplicateStateOpen      DuplicateState = "open"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateState enum.
-func (e DuplicateState) Valid() bool {
-	switch e {
-	case DuplicateStateDismissed:
-		return true
-	case DuplicateStateGone:
-		return true
-	case DuplicateStateLater:
-		return true
-	case DuplicateStateMerged:
-		return true
-	case DuplicateStateOpen:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -2261,36 +2144,6 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
-// ConnectionHealth defines model for ConnectionHealth.
-type ConnectionHealth struct {
-	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
-
-	// Endpoint The second address, while the first cannot be reached; empty for the first.
-	Endpoint string `json:"endpoint"`
-
-	// Ends What ends then.
-	Ends string `json:"ends"`
-
-	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
-	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
-
-	// Failures Looks in a row that did not find it healthy.
-	Failures    int                          `json:"failures"`
-	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
-
-	// Quota What the vendor last said is left; null when it never did.
-	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
-	Reason string                             `json:"reason"`
-	Spells []ConnectionSpell                  `json:"spells"`
-	State  ConnectionState                    `json:"state"`
-
-	// TookMilliseconds How long the last look took.
-	TookMilliseconds int64 `json:"tookMilliseconds"`
-
-	// Uptime The healthy part of the time that something is known of; null where nothing is.
-	Uptime ConnectionUptime `json:"uptime"`
-}
-
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2306,37 +2159,8 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
-// ConnectionQuota defines model for ConnectionQuota.
-type ConnectionQuota struct {
-	// At When it was said.
-	At   time.Time `json:"at"`
-	Left float64   `json:"left"`
-	Of   float64   `json:"of"`
-
-	// ResetsAt When it is whole again; null where the vendor does not say.
-	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
-}
-
-// ConnectionSpell defines model for ConnectionSpell.
-type ConnectionSpell struct {
-	Checks int    `json:"checks"`
-	Reason string `json:"reason"`
-
-	// SeenAt When it was last found so.
-	SeenAt time.Time       `json:"seenAt"`
-	Since  time.Time       `json:"since"`
-	State  ConnectionState `json:"state"`
-}
-
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
-
-// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
-type ConnectionUptime struct {
-	Day   nullable.Nullable[float64] `json:"day"`
-	Month nullable.Nullable[float64] `json:"month"`
-	Week  nullable.Nullable[float64] `json:"week"`
-}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2809,134 +2633,6 @@ type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
-
-// Duplicate defines model for Duplicate.
-type Duplicate struct {
-	Collection string                       `json:"collection"`
-	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
-	DecidedBy  string                       `json:"decidedBy"`
-	Fields     []DuplicateField             `json:"fields"`
-	FoundAt    time.Time                    `json:"foundAt"`
-	ID         string                       `json:"id"`
-
-	// Outcome auto: alike enough to be merged without asking.
-	Outcome DuplicateOutcome  `json:"outcome"`
-	Reason  string            `json:"reason"`
-	Records []DuplicateRecord `json:"records"`
-
-	// Score How alike, from 0 to 1.
-	Score       float64        `json:"score"`
-	Service     string         `json:"service"`
-	ServiceName string         `json:"serviceName"`
-	State       DuplicateState `json:"state"`
-
-	// Survivor Of a merged pair, the record that stayed.
-	Survivor nullable.Nullable[string] `json:"survivor"`
-	Version  int64                     `json:"version"`
-}
-
-// DuplicateOutcome auto: alike enough to be merged without asking.
-type DuplicateOutcome string
-
-// DuplicateDecided defines model for DuplicateDecided.
-type DuplicateDecided struct {
-	Decided int64              `json:"decided"`
-	Failed  []DuplicateFailure `json:"failed"`
-}
-
-// DuplicateDecisions defines model for DuplicateDecisions.
-type DuplicateDecisions struct {
-	Decision   DuplicateDecisionsDecision `json:"decision"`
-	Duplicates []string                   `json:"duplicates"`
-	Reason     *string                    `json:"reason,omitempty"`
-}
-
-// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
-type DuplicateDecisionsDecision string
-
-// DuplicateFailure defines model for DuplicateFailure.
-type DuplicateFailure struct {
-	Code      string `json:"code"`
-	Duplicate string `json:"duplicate"`
-	Message   string `json:"message"`
-}
-
-// DuplicateField defines model for DuplicateField.
-type DuplicateField struct {
-	Field     string  `json:"field"`
-	Likeness  float64 `json:"likeness"`
-	Threshold float64 `json:"threshold"`
-}
-
-// DuplicateList defines model for DuplicateList.
-type DuplicateList struct {
-	Data    []Duplicate `json:"data"`
-	HasMore bool        `json:"hasMore"`
-
-	// NextCursor For the `cursor` of the next page; null at the end.
-	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
-// DuplicateMerge defines model for DuplicateMerge.
-type DuplicateMerge struct {
-	// Fields Values by field name. Numbers are exact decimals.
-	Fields *Fields `json:"fields,omitempty"`
-
-	// Losers What becomes of a second record in one system; as the document says when absent.
-	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
-	Reason   *string                 `json:"reason,omitempty"`
-	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
-
-	// Survivor The record that stays; the strategy chooses when absent.
-	Survivor *string `json:"survivor,omitempty"`
-
-	// Version The version that was looked at.
-	Version *int64 `json:"version,omitempty"`
-}
-
-// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
-type DuplicateMergeLosers string
-
-// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
-type DuplicateMergeStrategy string
-
-// DuplicateReason defines model for DuplicateReason.
-type DuplicateReason struct {
-	// Reason Why; it is kept.
-	Reason *string `json:"reason,omitempty"`
-}
-
-// DuplicateRecord defines model for DuplicateRecord.
-type DuplicateRecord struct {
-	Alive     bool      `json:"alive"`
-	ChangedAt time.Time `json:"changedAt"`
-
-	// Fields Values by field name. Numbers are exact decimals.
-	Fields Fields `json:"fields"`
-	Record string `json:"record"`
-
-	// Systems The systems that hold it, with its key there.
-	Systems map[string]string `json:"systems"`
-}
-
-// DuplicateScan defines model for DuplicateScan.
-type DuplicateScan struct {
-	Collection string `json:"collection"`
-
-	// Compared Pairs that were compared.
-	Compared   int64                        `json:"compared"`
-	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
-	Found      int64                        `json:"found"`
-	StartedAt  time.Time                    `json:"startedAt"`
-}
-
-// DuplicateScanList defines model for DuplicateScanList.
-type DuplicateScanList struct {
-	Data []DuplicateScan `json:"data"`
-}
-
-// DuplicateState defines model for DuplicateState.
-type DuplicateState string
 
 // Event A CloudEvents 1.0 envelope, as in the data of `/v1/events`.
 type Event struct {
@@ -4568,13 +4264,13 @@ type SandboxEdit struct {
 type SandboxFault struct {
 	Kind SandboxTrouble `json:"kind"`
 
-	// Seconds How long a slow answer takes, or what a rate limit says to wait; 0 or nothing means 2.
+	// Seconds How long a slow answer takes
 	Seconds *int `json:"seconds,omitempty"`
 
 	// Share Per cent of the calls that meet it; 0 or nothing means all.
 	Share *int `json:"share,omitempty"`
 
-	// Times How many calls meet it until it is over, or are left; 0 or nothing means without end.
+	// Times How many calls meet it until it is over
 	Times *int `json:"times,omitempty"`
 }
 
@@ -5427,9 +5123,6 @@ type InDeadLetter = string
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
 
-// InDuplicate defines model for InDuplicate.
-type InDuplicate = string
-
 // InHold defines model for InHold.
 type InHold = string
 
@@ -5489,9 +5182,6 @@ type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
-
-// DuplicateScans defines model for DuplicateScans.
-type DuplicateScans = DuplicateScanList
 
 // OperatorSubscription defines model for OperatorSubscription.
 type OperatorSubscription = Subscription
@@ -6142,12 +5832,6 @@ type ListRunsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
-// ResumeRunParams defines parameters for ResumeRun.
-type ResumeRunParams struct {
-	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -6239,52 +5923,6 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
-
-// ListDuplicatesParams defines parameters for ListDuplicates.
-type ListDuplicatesParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
-	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
-}
-
-// DismissDuplicateParams defines parameters for DismissDuplicate.
-type DismissDuplicateParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// PostponeDuplicateParams defines parameters for PostponeDuplicate.
-type PostponeDuplicateParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// MergeDuplicateParams defines parameters for MergeDuplicate.
-type MergeDuplicateParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// UndoDuplicateParams defines parameters for UndoDuplicate.
-type UndoDuplicateParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// DecideDuplicatesParams defines parameters for DecideDuplicates.
-type DecideDuplicatesParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// FindDuplicatesParams defines parameters for FindDuplicates.
-type FindDuplicatesParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
 
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
@@ -6574,11 +6212,11 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
-type EditSandboxJSONRequestBody = SandboxEdit
-
 // SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
 type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
 
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
@@ -6684,21 +6322,6 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
-
-// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
-type DismissDuplicateJSONRequestBody = DuplicateReason
-
-// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
-type PostponeDuplicateJSONRequestBody = DuplicateReason
-
-// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
-type MergeDuplicateJSONRequestBody = DuplicateMerge
-
-// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
-type UndoDuplicateJSONRequestBody = DuplicateReason
-
-// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
-type DecideDuplicatesJSONRequestBody = DuplicateDecisions
 
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
@@ -6831,27 +6454,21 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// GetConnectionHealth How a connection did in the last 30 days
-	// (GET /v1/connections/{connection}/health)
-	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (POST /v1/connections/{connection}/sandbox:trouble)
-	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// ResetConnection Let a connection begin anew
-	// (POST /v1/connections/{connection}:reset)
-	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -7098,9 +6715,6 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
-	// ResumeRun Go on with a backfill
-	// (POST /v1/runs/{run}:resume)
-	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -7134,33 +6748,6 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
-	// GetDuplicateScans How far all records were compared
-	// (GET /v1/services/{service}/duplicate-scans)
-	GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService)
-	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
-	// (GET /v1/services/{service}/duplicates)
-	ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams)
-	// GetDuplicate One pair with its records
-	// (GET /v1/services/{service}/duplicates/{duplicate})
-	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
-	// DismissDuplicate They are two things
-	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
-	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
-	// PostponeDuplicate Put the decision off
-	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
-	PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams)
-	// MergeDuplicate Make one record of the two
-	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
-	MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams)
-	// UndoDuplicate Take a merge back
-	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
-	UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams)
-	// DecideDuplicates Decide about several pairs
-	// (POST /v1/services/{service}/duplicates:decide)
-	DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams)
-	// FindDuplicates Compare all records anew
-	// (POST /v1/services/{service}/duplicates:find)
-	FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
@@ -7467,12 +7054,6 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetConnectionHealth How a connection did in the last 30 days
-// (GET /v1/connections/{connection}/health)
-func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -7485,6 +7066,12 @@ func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connec
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // EditSandbox Change a record of the simulated account
 // (POST /v1/connections/{connection}/sandbox:edit)
 func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -7494,18 +7081,6 @@ func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, conne
 // ResetSandbox Make the simulated account as new
 // (POST /v1/connections/{connection}/sandbox:reset)
 func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// SetSandboxFaults Let the simulated vendor make trouble
-// (POST /v1/connections/{connection}/sandbox:trouble)
-func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ResetConnection Let a connection begin anew
-// (POST /v1/connections/{connection}:reset)
-func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8001,12 +7576,6 @@ func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InR
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ResumeRun Go on with a backfill
-// (POST /v1/runs/{run}:resume)
-func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 // (GET /v1/schemas/connector.json)
 func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
@@ -8070,60 +7639,6 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetDuplicateScans How far all records were compared
-// (GET /v1/services/{service}/duplicate-scans)
-func (_ Unimplemented) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ListDuplicates Pairs of records that are, or may be, one thing, newest first
-// (GET /v1/services/{service}/duplicates)
-func (_ Unimplemented) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetDuplicate One pair with its records
-// (GET /v1/services/{service}/duplicates/{duplicate})
-func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// DismissDuplicate They are two things
-// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
-func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PostponeDuplicate Put the decision off
-// (POST /v1/services/{service}/duplicates/{duplicate}:later)
-func (_ Unimplemented) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// MergeDuplicate Make one record of the two
-// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
-func (_ Unimplemented) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// UndoDuplicate Take a merge back
-// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
-func (_ Unimplemented) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// DecideDuplicates Decide about several pairs
-// (POST /v1/services/{service}/duplicates:decide)
-func (_ Unimplemented) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// FindDuplicates Compare all records anew
-// (POST /v1/services/{service}/duplicates:find)
-func (_ Unimplemented) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9597,32 +9112,6 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
-// GetConnectionHealth operation middleware
-func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetConnectionHealth(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -9675,6 +9164,32 @@ func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // EditSandbox operation middleware
 func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
 
@@ -9718,58 +9233,6 @@ func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetSandbox(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// SetSandboxFaults operation middleware
-func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetSandboxFaults(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ResetConnection operation middleware
-func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13622,60 +13085,6 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
-// ResumeRun operation middleware
-func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "run" -------------
-	var run InRun
-
-	err = runtime.BindStyledParameterWithOptions("simple", "run", chi.URLParam(r, "run"), &run, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ResumeRunParams
-
-	headers := r.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
-		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResumeRun(w, r, run, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // GetConnectorSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -14259,471 +13668,6 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetDuplicateScans operation middleware
-func (siw *ServerInterfaceWrapper) GetDuplicateScans(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetDuplicateScans(w, r, service)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListDuplicates operation middleware
-func (siw *ServerInterfaceWrapper) ListDuplicates(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListDuplicatesParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "filter[state]" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListDuplicates(w, r, service, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetDuplicate operation middleware
-func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetDuplicate(w, r, service, duplicate)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// DismissDuplicate operation middleware
-func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params DismissDuplicateParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DismissDuplicate(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PostponeDuplicate operation middleware
-func (siw *ServerInterfaceWrapper) PostponeDuplicate(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PostponeDuplicateParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PostponeDuplicate(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// MergeDuplicate operation middleware
-func (siw *ServerInterfaceWrapper) MergeDuplicate(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params MergeDuplicateParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.MergeDuplicate(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// UndoDuplicate operation middleware
-func (siw *ServerInterfaceWrapper) UndoDuplicate(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params UndoDuplicateParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.UndoDuplicate(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// DecideDuplicates operation middleware
-func (siw *ServerInterfaceWrapper) DecideDuplicates(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params DecideDuplicatesParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DecideDuplicates(w, r, service, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// FindDuplicates operation middleware
-func (siw *ServerInterfaceWrapper) FindDuplicates(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params FindDuplicatesParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.FindDuplicates(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17320,15 +16264,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -17338,7 +16273,10 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:trouble", wrapper.SetSandboxFaults)
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
@@ -17408,9 +16346,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/runs/{run}:cancel", wrapper.CancelRun)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/runs/{run}:resume", wrapper.ResumeRun)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
@@ -17492,33 +16427,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:find", wrapper.FindDuplicates)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:decide", wrapper.DecideDuplicates)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/services/{service}/duplicate-scans", wrapper.GetDuplicateScans)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:dismiss", wrapper.DismissDuplicate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:later", wrapper.PostponeDuplicate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:undo", wrapper.UndoDuplicate)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
@@ -17814,10 +16722,6 @@ type CreditNoteJSONResponse struct {
 type DeadLetterJSONResponse DeadLetter
 
 type DiscrepancyJSONResponse Discrepancy
-
-type DuplicateJSONResponse Duplicate
-
-type DuplicateScansJSONResponse DuplicateScanList
 
 type HoldJSONResponse Hold
 
@@ -18955,49 +17859,6 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
-type GetConnectionHealthRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type GetConnectionHealthResponseObject interface {
-	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
-}
-
-type GetConnectionHealth200JSONResponse ConnectionHealth
-
-func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -19084,6 +17945,44 @@ func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSand
 	return err
 }
 
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EditSandboxRequestObject struct {
 	Connection InConnection `json:"connection"`
 	Body       *EditSandboxJSONRequestBody
@@ -19145,95 +18044,6 @@ type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type SetSandboxFaultsRequestObject struct {
-	Connection InConnection `json:"connection"`
-	Body       *SetSandboxFaultsJSONRequestBody
-}
-
-type SetSandboxFaultsResponseObject interface {
-	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
-}
-
-type SetSandboxFaults204Response struct {
-}
-
-func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResetConnectionRequestObject struct {
-	Connection InConnection `json:"connection"`
-}
-
-type ResetConnectionResponseObject interface {
-	VisitResetConnectionResponse(w http.ResponseWriter) error
-}
-
-type ResetConnection200ResponseHeaders struct {
-	ETag string
-}
-
-type ResetConnection200JSONResponse struct {
-	Body    Connection
-	Headers ResetConnection200ResponseHeaders
-}
-
-func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23009,58 +21819,6 @@ func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRu
 	return err
 }
 
-type ResumeRunRequestObject struct {
-	Run    InRun `json:"run"`
-	Params ResumeRunParams
-}
-
-type ResumeRunResponseObject interface {
-	VisitResumeRunResponse(w http.ResponseWriter) error
-}
-
-type ResumeRun202ResponseHeaders struct {
-	Location string
-}
-
-type ResumeRun202JSONResponse struct {
-	Body    Run
-	Headers ResumeRun202ResponseHeaders
-}
-
-func (response ResumeRun202JSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
-	w.WriteHeader(202)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ResumeRundefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type GetConnectorSchemaRequestObject struct {
 }
 
@@ -23656,410 +22414,6 @@ type GetServiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetServiceDocumentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetDuplicateScansRequestObject struct {
-	Service InService `json:"service"`
-}
-
-type GetDuplicateScansResponseObject interface {
-	VisitGetDuplicateScansResponse(w http.ResponseWriter) error
-}
-
-type GetDuplicateScans200JSONResponse struct{ DuplicateScansJSONResponse }
-
-func (response GetDuplicateScans200JSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetDuplicateScansdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetDuplicateScansdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListDuplicatesRequestObject struct {
-	Service InService `json:"service"`
-	Params  ListDuplicatesParams
-}
-
-type ListDuplicatesResponseObject interface {
-	VisitListDuplicatesResponse(w http.ResponseWriter) error
-}
-
-type ListDuplicates200JSONResponse DuplicateList
-
-func (response ListDuplicates200JSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetDuplicateRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-}
-
-type GetDuplicateResponseObject interface {
-	VisitGetDuplicateResponse(w http.ResponseWriter) error
-}
-
-type GetDuplicate200JSONResponse struct{ DuplicateJSONResponse }
-
-func (response GetDuplicate200JSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetDuplicatedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DismissDuplicateRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    DismissDuplicateParams
-	Body      *DismissDuplicateJSONRequestBody
-}
-
-type DismissDuplicateResponseObject interface {
-	VisitDismissDuplicateResponse(w http.ResponseWriter) error
-}
-
-type DismissDuplicate200JSONResponse struct{ DuplicateJSONResponse }
-
-func (response DismissDuplicate200JSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DismissDuplicatedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response DismissDuplicatedefaultApplicationProblemPlusJSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PostponeDuplicateRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    PostponeDuplicateParams
-	Body      *PostponeDuplicateJSONRequestBody
-}
-
-type PostponeDuplicateResponseObject interface {
-	VisitPostponeDuplicateResponse(w http.ResponseWriter) error
-}
-
-type PostponeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
-
-func (response PostponeDuplicate200JSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PostponeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PostponeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type MergeDuplicateRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    MergeDuplicateParams
-	Body      *MergeDuplicateJSONRequestBody
-}
-
-type MergeDuplicateResponseObject interface {
-	VisitMergeDuplicateResponse(w http.ResponseWriter) error
-}
-
-type MergeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
-
-func (response MergeDuplicate200JSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type MergeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response MergeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type UndoDuplicateRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    UndoDuplicateParams
-	Body      *UndoDuplicateJSONRequestBody
-}
-
-type UndoDuplicateResponseObject interface {
-	VisitUndoDuplicateResponse(w http.ResponseWriter) error
-}
-
-type UndoDuplicate200JSONResponse struct{ DuplicateJSONResponse }
-
-func (response UndoDuplicate200JSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type UndoDuplicatedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response UndoDuplicatedefaultApplicationProblemPlusJSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DecideDuplicatesRequestObject struct {
-	Service InService `json:"service"`
-	Params  DecideDuplicatesParams
-	Body    *DecideDuplicatesJSONRequestBody
-}
-
-type DecideDuplicatesResponseObject interface {
-	VisitDecideDuplicatesResponse(w http.ResponseWriter) error
-}
-
-type DecideDuplicates200JSONResponse DuplicateDecided
-
-func (response DecideDuplicates200JSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DecideDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response DecideDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type FindDuplicatesRequestObject struct {
-	Service InService `json:"service"`
-	Params  FindDuplicatesParams
-}
-
-type FindDuplicatesResponseObject interface {
-	VisitFindDuplicatesResponse(w http.ResponseWriter) error
-}
-
-type FindDuplicates200JSONResponse struct{ DuplicateScansJSONResponse }
-
-func (response FindDuplicates200JSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type FindDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response FindDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -26686,27 +25040,21 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
-	// GetConnectionHealth How a connection did in the last 30 days
-	// (GET /v1/connections/{connection}/health)
-	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (POST /v1/connections/{connection}/sandbox:trouble)
-	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
-	// ResetConnection Let a connection begin anew
-	// (POST /v1/connections/{connection}:reset)
-	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -26953,9 +25301,6 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
-	// ResumeRun Go on with a backfill
-	// (POST /v1/runs/{run}:resume)
-	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -26989,33 +25334,6 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
-	// GetDuplicateScans How far all records were compared
-	// (GET /v1/services/{service}/duplicate-scans)
-	GetDuplicateScans(ctx context.Context, request GetDuplicateScansRequestObject) (GetDuplicateScansResponseObject, error)
-	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
-	// (GET /v1/services/{service}/duplicates)
-	ListDuplicates(ctx context.Context, request ListDuplicatesRequestObject) (ListDuplicatesResponseObject, error)
-	// GetDuplicate One pair with its records
-	// (GET /v1/services/{service}/duplicates/{duplicate})
-	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
-	// DismissDuplicate They are two things
-	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
-	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
-	// PostponeDuplicate Put the decision off
-	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
-	PostponeDuplicate(ctx context.Context, request PostponeDuplicateRequestObject) (PostponeDuplicateResponseObject, error)
-	// MergeDuplicate Make one record of the two
-	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
-	MergeDuplicate(ctx context.Context, request MergeDuplicateRequestObject) (MergeDuplicateResponseObject, error)
-	// UndoDuplicate Take a merge back
-	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
-	UndoDuplicate(ctx context.Context, request UndoDuplicateRequestObject) (UndoDuplicateResponseObject, error)
-	// DecideDuplicates Decide about several pairs
-	// (POST /v1/services/{service}/duplicates:decide)
-	DecideDuplicates(ctx context.Context, request DecideDuplicatesRequestObject) (DecideDuplicatesResponseObject, error)
-	// FindDuplicates Compare all records anew
-	// (POST /v1/services/{service}/duplicates:find)
-	FindDuplicates(ctx context.Context, request FindDuplicatesRequestObject) (FindDuplicatesResponseObject, error)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
@@ -27862,32 +26180,6 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
-// GetConnectionHealth operation middleware
-func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request GetConnectionHealthRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetConnectionHealth")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
-		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -27933,6 +26225,39 @@ func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, conn
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
 		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27992,65 +26317,6 @@ func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
 		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// SetSandboxFaults operation middleware
-func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request SetSandboxFaultsRequestObject
-
-	request.Connection = connection
-
-	var body SetSandboxFaultsJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "SetSandboxFaults")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
-		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ResetConnection operation middleware
-func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request ResetConnectionRequestObject
-
-	request.Connection = connection
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ResetConnection")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
-		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -30451,33 +28717,6 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
-// ResumeRun operation middleware
-func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
-	var request ResumeRunRequestObject
-
-	request.Run = run
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ResumeRun(ctx, request.(ResumeRunRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ResumeRun")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ResumeRunResponseObject); ok {
-		if err := validResponse.VisitResumeRunResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // GetConnectorSchema operation middleware
 func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetConnectorSchemaRequestObject
@@ -30786,287 +29025,6 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetServiceDocumentResponseObject); ok {
 		if err := validResponse.VisitGetServiceDocumentResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetDuplicateScans operation middleware
-func (sh *strictHandler) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
-	var request GetDuplicateScansRequestObject
-
-	request.Service = service
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetDuplicateScans(ctx, request.(GetDuplicateScansRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetDuplicateScans")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetDuplicateScansResponseObject); ok {
-		if err := validResponse.VisitGetDuplicateScansResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListDuplicates operation middleware
-func (sh *strictHandler) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
-	var request ListDuplicatesRequestObject
-
-	request.Service = service
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListDuplicates(ctx, request.(ListDuplicatesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListDuplicates")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListDuplicatesResponseObject); ok {
-		if err := validResponse.VisitListDuplicatesResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetDuplicate operation middleware
-func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
-	var request GetDuplicateRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetDuplicate(ctx, request.(GetDuplicateRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetDuplicate")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetDuplicateResponseObject); ok {
-		if err := validResponse.VisitGetDuplicateResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// DismissDuplicate operation middleware
-func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
-	var request DismissDuplicateRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body DismissDuplicateJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.DismissDuplicate(ctx, request.(DismissDuplicateRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "DismissDuplicate")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(DismissDuplicateResponseObject); ok {
-		if err := validResponse.VisitDismissDuplicateResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PostponeDuplicate operation middleware
-func (sh *strictHandler) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
-	var request PostponeDuplicateRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body PostponeDuplicateJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PostponeDuplicate(ctx, request.(PostponeDuplicateRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PostponeDuplicate")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PostponeDuplicateResponseObject); ok {
-		if err := validResponse.VisitPostponeDuplicateResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// MergeDuplicate operation middleware
-func (sh *strictHandler) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
-	var request MergeDuplicateRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body MergeDuplicateJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.MergeDuplicate(ctx, request.(MergeDuplicateRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "MergeDuplicate")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(MergeDuplicateResponseObject); ok {
-		if err := validResponse.VisitMergeDuplicateResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// UndoDuplicate operation middleware
-func (sh *strictHandler) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
-	var request UndoDuplicateRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body UndoDuplicateJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.UndoDuplicate(ctx, request.(UndoDuplicateRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "UndoDuplicate")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(UndoDuplicateResponseObject); ok {
-		if err := validResponse.VisitUndoDuplicateResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// DecideDuplicates operation middleware
-func (sh *strictHandler) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
-	var request DecideDuplicatesRequestObject
-
-	request.Service = service
-	request.Params = params
-
-	var body DecideDuplicatesJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.DecideDuplicates(ctx, request.(DecideDuplicatesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "DecideDuplicates")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(DecideDuplicatesResponseObject); ok {
-		if err := validResponse.VisitDecideDuplicatesResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// FindDuplicates operation middleware
-func (sh *strictHandler) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
-	var request FindDuplicatesRequestObject
-
-	request.Service = service
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.FindDuplicates(ctx, request.(FindDuplicatesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "FindDuplicates")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(FindDuplicatesResponseObject); ok {
-		if err := validResponse.VisitFindDuplicatesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -32669,914 +30627,867 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vc9w2si+OvxXU/LYqu3spRZLtZCM9uEdx4hPfTWwf29nU7yS+EYbEzCDiAAwBajyb8nv/FroBECQB",
-	"DjlSctZ1dx9srBkOATQajf776d8WudxWUjCh1eLyt8WG0YLV8M+v39K1+W/BVF7zSnMpFpeLtxtG7lit",
-	"uBQZWcmaPF+dfEd1viFUFOaPF1Iw/OR0kS1q9mvDa1YsLnXdsGyh8g3bUvNava/Y4nKhdM3FevHhQ7b4",
-	"VuYUR+kP+sOG1YzoDSOC7YjecLEmXM17/4dsUdGabpm263va1ErW8RXeCPZe4wM3RK5g6IquGVmylaxZ",
-	"RnZcb+BTRbeMrHhp3momxM0rfm1YvV9kC0G3Zg45jhTObkvff8vEWm8WlxdnZ2dZhBzP4KWvG/FGU81i",
-	"85SKES4IFXs7R8WIMg/DTNj7qpQFW1yuaKlYfGY48R/hR+86E+SabYFMf6rZanG5+P992jLKp/iY+tRP",
-	"7oNfAK1rug/m/4bVdzxncTLzgsiamLmYBVCi8OEUHd1s8al3IwSN0fN5wbaV1Ezk+7+z/XBC1+SWASH3",
-	"sqlJvpE8Z8DhesMVMYzGlM6IagyvK0JJTUUht+T7759/dUreMKEJXVMukDe4zoA/7O/IhioiJFEsl6Ig",
-	"bLViuYYjs2ZatZxEhdqx2hMAj2NLgWANJ2YRYwcgpMiTJ9liy4X7+/wwfV4CWWh5JJ3+5whyDwKsQGzF",
-	"WdVIQ6I3VJMdNaukRWZ49+avN7D23YZqdsdqwmHuNTslP3C9kY0mXMNqcCHm+8cXf8tgpY/PL8huw4R5",
-	"hBtqaJI3dQ2EE3uylTVLL9yK3Zky1q4xvbvHrPXqoVYyPnNzsyR26FoEk97LhmzoHbsij84eh9NSmpel",
-	"m9jYfNo7bPqk3mgauUxu/npzSaQo9zgPIBdSSDCyZxpJJ83nO67YEZNiotkuLn9c/HXxLsrU4rr4pVF6",
-	"y4SO7zb133+iCC/8FCqqN+0E2qfmcpy4rnhU4JrBb9l+dFT86dwRv2yKNUssdwnfjQ2KT8we9KkUq5Ln",
-	"iWFz++3YwO6ZY4YWLI/rTnZw+z0M7y7d9DTc246cSEqtyt3Xnyhifm4mQgWhJafK3Chcj08JlKi5M2qq",
-	"NFnMd+M7Ar8+btCnoH3FBy7Y6Ijw09mj1qzgKfaD70aXir8+btAXUrOxgc2NwA6PDq+ZO4OvGC2+ZVqz",
-	"BNMVjBakhAfGZlC0r5k9A67ymlVU5AkpV7QPjE4heM/sOTRVyXOa2oaK8vHV+5/PHfgbWRbxMTeyLMbG",
-	"NN/PHu65uOOapkUd99+PDd0+dcwEZNqgwS8PDA2/nzvut1wkBi25GB3RfD97uO/Ydpk6UVv4bmxIfGL2",
-	"oK+NMZDzko9scN15ZmwS3SePmkxdpCdRI3ODasy1AqvIWuNqrzTbjkyrLo6Yzh1XI1TBbz9RRDSG9snB",
-	"7VsOWI58a7TKi/PHnz/+26PPHn8O1hN+2NpOXGi2ZrWbYFOy6xElhOYHN6x9w2zqNCnCNAeGnD/WG5bX",
-	"Ke1SwXdmF+iWtc6Cp6+/+/nty79//SIxDfzZETMZca5YN8kUjc8+euz4r0qaoH5V0lHyq+AFsweHQ5ZY",
-	"O3yHS+cCvQmeHIXMm21oAfbmhO+dO523TNCUiaXhuzFC4BOzB/2BLTdS3n7FSn7H6pT2Yb8dG3/Xe9GR",
-	"E/laFJXkKTIw++2EifgXzXQh821MA77WZCuVJkqSLRX7lH+xhF+HIxRsRZtSLy4vnmSLlay3VKPce3Sx",
-	"yFo5eX52dlBAvmZ3TDTsOyn0Rg2n+I3cwdzIFh5AX1lVM8WEJlIY1SIvm4IVV8T5WuhShVzcWwy+ZxGV",
-	"6+cXh+eLxysy0+cF2Gp4TFRGFKtoTTUryHJPcrndUnVFaFmGkwT3ES3Lm6mOafv2uEu67+sddezBNj3H",
-	"n54HnmHnqP6AHMaU/lIWnMEAX1kJYf6dS6HtP2mFSjKX4tNfFN5z7D3dViWIYCdFwVzVNNcwfUfGH38L",
-	"DWtj8WxPiqXZvAL/WmQLufyFmZ9d/ti+ovXqVFLpdc3Ur+XiQ9Z7m9rIKnid+bP3vkZpuWV1+MLtHt71",
-	"7kNI5TF/v6eLoVpIjT3dlh1qOGJcEreQn4QlxeVPgpAT8hsvLklebzPwBFySdnVZ4K+AR06KZUbsWi7J",
-	"j+6N7z4EbzIrdq+CdXXfYunTeY2jiHnP4kDoqO8Ct8vzd4m5Zf7Pm5cvDKP//6+/+zYj1Mqciyefkb/z",
-	"L0/No+pT+7sTfwdtC4LvXjIFPvKbT+/OPcFdQMRw2w3hChRN/HIY/fqQLb6jgq+Ymsm4S6rY93VpTDKt",
-	"K3X56aeGXKf2idNcbj+lFQeB515/HjDXbwtaa56XeHZu2d7wGy8W7wzhVLPdUnMzLa7tQ0Z4yKaGLTGL",
-	"0FwDx7y0ny3aI2z+6jAnLQqOnutXtaxYreHA4r1gf4TTmsChbjGX5PwngYxjBvxJwIQuiZvPfOYI3Vxu",
-	"lKkM4n+rPkUGPcAh/vmJPALiTlVSKNyu0Gs5j2MWl+ePskUuy7KVQlrmtz+X7I6VRvYVLOcFK76E3S8o",
-	"+VbesZKCnrnirCxA7FND772Xg6vy57PPvtg9+uWfq9V5fXZ2dn72+Mz+b21EWsUEK67NNXxxdvHZyfn5",
-	"ycWjt+dnl2dnl2fn/w0LpjDhxVPZCHstbahAiwtNOvOP8WHwybeWNd/8/fuTc/hUyfIuMvw5DH+GwyvQ",
-	"GM4vsuBGUHcHBrSPvvBOAia0rPcnai9y8zUvGF4iNL50GLtgJdNmq+3NqhgTY6Syqu7lYkdrtpGNYniH",
-	"3NGyMft78eFdtlAYfvaLN7/T5sJf7/EUNbQ0v8GkgMXlRbbYcSFY3X/v5GvG82TkdIW+dMPekYSF2Kvt",
-	"Y5/CM/Daro92OuvTrWGrxaVoytKwv/n94tvr7188/ebk4uzi80W2yGtm9KHrkZ2yj8DRaFQ9zhsYscr3",
-	"blAmCnw7/rml71+x2tkf5/DBa1awLdDMqT1WH7x8lC0qVuew2MXF2SJbGCMNdISqpNoouSdK01qz2qgK",
-	"/jSBp4k2It+QnG4rytdoshWMbQ3LPW4l+bf4mFytwAd0R0tePKvlNk0OeOR7oXmJz3x+cvbZyaOztxcX",
-	"7pkZzOP3Nck+BTs1L+z6ruezQPuvxcXpk7POTi0aVSw+eBno9soqe2J8w52P8HKx5AfkIXp73Ov9br1s",
-	"NF0zItH21Rte47nFo1zUdKXDM3ueLXY115qJL8GI7AiZsydvz75o92o5iWetHt8R+x+mb2K7M6lNbOMK",
-	"hCofd97dSyZ0QwnTGcJKAbw0TrkAdh6/AAte+2uTm5PkYjdVDTt/fvEBPxu/P/Fp83et9JjAAcYryl/H",
-	"dw2UN3/dlTTyzuCq2zKl6Jo5X4+Ziov+08ANaTUyM1lZNGgWycowUaVYbfiwovtS0iJY/mLbYJz7tvET",
-	"+hDwd3CZW85vQPSAdvagF6+//Yqa3zER3ppKy5qtagluCl2DLnoe3oTTDauW8RL8HkSxQHb1Yk4zhJdS",
-	"fC1Y8VYiGTsKnBU8oLzhui/OLh6fnJ+dnF+8PetoGsDZ7SUUsjqwtxH+TJg9ODk7PTtvWdbKTMeS6sD+",
-	"3HIBz7UvNAa/Ulysn4vF5Y/vsgWkTwxEoGWRMJ6wqHMxRe+bpiEqWTb2vTNZzitzeN7OH52FbPVrw/Pb",
-	"pZS3qlXFvvji9IsvjNWPv+Di5/MuJ9YcGN9pbmdnoepmlObA0nr+4h8nsK9nZ+edW2A6vwbcl2LY9hFk",
-	"2DBAOUe0BuwZ+FUCBkyJp0PmB26BY0u4sLJFyW+ZYEotLs9OvzjPFnpTMwWRysuz0789MVRdyUYUh2Vt",
-	"Ux2wZBqdS8xyUbeLmGyzCn/J75gzcvMNFetx1dKt7bf4HTyHx1XrA8xrw2fn5g5/oCn9/fSIWW26swIP",
-	"weXi878tPgC/57JmbueOvgPyentiOa1/C2xZvUYLqKnv+J2sp1DxmPvAH5bE6aoor3t6T3jG3uSg0s85",
-	"aAXV1Hop4yfOTJOCI+EcvK4rLrjahHcAHAywMNCAGOGJOU7HcFHfchU1C7+RO7KiNfid7eEhO1YbZR9n",
-	"naF32i0NyOVSF2YQ6V5SZwOSBqkHMmJTFtMuP7DrzSYIMFYWHa2qWZY8P+35Xkb9JGcdP4mZEIEhwFyE",
-	"q03DQfJuhIfXpkpGFZ6khA9CS01LR60jrijY3MTpMfIcOCBI5pihQflUSIX6B62qWt5hNm3Xcnp0vOX0",
-	"nzXNGflGVpVRCrNFXkrV29Czrk5miNDoA88MXBNnJ2fn/UfA7OjYt2enZwn7tumYxIvPUg+uuKAl/2d/",
-	"el0KrUq6drESMKl+abbgEGbvza/+ZN5uBN6fPjMTIktWyh1YuFZxtfUZRiz++U+fmaf/crowNwMct4PG",
-	"dMmF87INTfzkyvINhVvB3ofsfVVSYTXOH8MXBOFeDp4R7/20bF7j6TBre9Ku+jwzB1RWrIaXKkI1+RM+",
-	"45dWcjFJkjRgsBnTDYzchTmXP7evXoBziMuiZQ/zkVRcOz+BM9DML086v+yvxqmbb/YiD6YPk3ZuC9BF",
-	"YZLnwdi/LZgoQi7pcii4sjozhPsmzdKab9l/S2Em8/3bp6BtUM2eUkzvsXtSsdqJqa64YVqX4TWHH2B8",
-	"0H7S07NRdE3hHT/Sk8mCzcmshGxzJ+HBnCIvpP5OFnzFWRGrzAoS7s1oQXb90SO+BF6R9auSin84As0K",
-	"TzS81MY6tBdY0cZzjSTyrsjPT84GzFXZZBZaFC+FFfC9fcswUwBDX2X5jFHd1EZw2OFW/oMfjZqzlQUr",
-	"DYNZ92orBrzDVTNqPoazZce0h/+ZrAkl5vswVvbK/pC8xR92GNZmDdjpTOarGNUTPGaHgyvU/exNswwe",
-	"m3efBpQG7639w2dfoGAtaX7LxRq/i4uKi3FRcT4QFeeHRcV9GAInnuKHVuAMRVCEFV7RPdTfMJpvCFpd",
-	"WPBCbTIG0fQWtETPJqwmMZGma24E1Dz+6GxwgjF8opMKHh7aKa9quSwxdyvBJhU+8b/SzlYXGrcL+1lp",
-	"WoJjlWkKYYQ3csuWsthbUhVhFpjPSiBbRsVuw0t2Sl4zWpiJYtEaFQWpWcVQvtX2LZhtozQFz9YCIrH4",
-	"SgjFOlvJZpQ8R3v2gNPV3B6NWlw+Pr9ot+6pnbSfXxsW/xQCxayuZd1mCHTJMHlT3U5E9hNE+44JTXa1",
-	"FOtT8vjsrFPBl1MhpCZLBiViV+Tx2TkREkjOFUEvI+HCfPEIncJlKXcMnnwclkJhmiSU9f4kIF2PK8tK",
-	"5tknGXl8/sj83xOyZXoji4wo/k+oHtmyglNI+zBPfoF7bG5jV7WLxcIrWS95YdgQC6649lyhuMiNwviT",
-	"cMVuV+TxxYXVKqsGGBcokJEbJPoNUXSvyM7Wvl38rS2C5opY56T54guiJaacOaKpK/Lk7IxQApKNyNVP",
-	"QjY1fPqIKGmWZ+aLxXeMFKxioiBSkEIy61nHgkjISghu2NdM1/uT61W0DOIHrjcwHcPUT84eZYSaB8nG",
-	"JZ1hFaYiWhJd7/EEnI6nPeAxlqu53ueXq9Ak/fztxXnXgoEIdtdu9Q89BgO75iuMcxYNGzx40T7Ifm2M",
-	"lHsEdCrBcZG1CdDwRyME3ChOsZtu57pIGrilh4legQsliHrg0zDieTi/FeUwv8WiM9eN3MEQa8M4iUBK",
-	"bbhY2aVRjMOiZY+pe5ZYHwKf4uOY0b3IFrsNOO+Nem412Mdz5IhcJZ1V5kt7CxjRWSi4BYbZ/jP4CIvM",
-	"+h4Wqm5b5nnsrve/Bd4Z75XmztL7dzzk3/GQVDzkXcgx+6dozZ1DBsZXXX541FUjQ+dohBfPfZjg4A5s",
-	"zb0CCRaQUWT+3ZSdHJ85QqvWvXn31F9HIdXkOWNF4KGDDJHOVlgig7goWY0qEfJ2I/y0Aw8IbFr2B504",
-	"d7zmHqx26t1zFSz3/4HzZdZ27InxFHTnZfIt0rsREtdJl8p4lXRqj2ZdI3ajMEvyZ+/KzUYT7ZIs+yBR",
-	"yfbEnF+cnZ19sBxMc30oN9ImfP32IcWkTzcsv2VFi1/jsqDvkR1pmAGyIzEFY1XS9UlJ6zU70TUVCmms",
-	"7pOVseLC3Ni07McRcLu6cYRW9s+PuwV8lGA+XM3QpLUFaPfWYHIjRsvXaC2E4i03HAHM0QmU4JiQDqkW",
-	"l2feww//9vmg5t/g1EDPrNU8z1xI6ixbGMMM/oFapPVHM6Nw2i+sTnjx2HzTVIUdxZBpQsIjWE4+UDgI",
-	"HeJd2ExzYkOyE/hI5LqGWP1vneUFM/3Q0/jn3pbjqcY+nGXtiBl8lpZujRNpGOw8Loh7NHfdczcjP7ho",
-	"dZ2J++tziocb3O7uH7S1rSJkrrYNVd+FkdEWJsxemTMYIBXKvkakMbkyrICWUlDnOSNzJr6NYbgNa4UO",
-	"UUskgrlm8a8b0TJRJWUJ0Wp024ITU9YQETJipdR8izWm9p/WPdrVoNyOXrR7UNEGY8VW6oxx5hEBFUfd",
-	"xIF0LsMHC6j0qmbvf2VIFBO0gERjdKObjxafn4LLOxKyPHzEWwPT2snoWhqygT20OHqG5ZxtSbE5NR1p",
-	"wd5XvGaqO/TjXrrQqED5wjyzocoM82R1kTtGrsp514dgu9fOJ/Jbuy64OB59gFyL1gc/FEXmqcAnAzKD",
-	"VYb/JeAteIVkkZBZZ9lCwd52CPxbJ476IVtgSLv7hZleN1fXWS9wQkJfUS8vJJG82it0CVxBrViNZXNM",
-	"viEZLfZjXrJB6ZD2X5lLbUmVUSf5eg2q6oqvMaBiVOUlXzeyQe2H7ijXXKyvfUqGUYkiChJWQrjEGlCQ",
-	"XJ4R/tnqSAg7aLUgrzC5LG/zb2/snmHizdPOgEHo+/L8LHDEhaqUWlx+/uFgVg8qZ1Zsyp1/RyqJBvfx",
-	"mljKEcWY6sSPbHF8LrdbwKmjmmzpLRSaYeIEhJS+BnQ+1LfLvePnI8j/eUD+i0efTdqBR49mbcHjg3tw",
-	"8ejz7i48ftTbhR2tjT7XyURpc7DatPeLNtdMNmVBloxYldsQtj1hpzMP5IzsuPAySblfS2pUSv9K2Lfr",
-	"3FYbtGWUmLz0W1vnbihyYi/tQVX1cp/G9FwRakFiiKzJLYOK+8EbUK+IlfG3NYs/mnEyl5xLdVC97Ao9",
-	"s8W1uXqe2luwr0yVXPhgEESDLZfLmhHIhrFHATBTu+TIo6+EuBjXhBY2YGIheK5sOtI/WS0xNgQYoZqR",
-	"FS1LBaFbWpakEVyrKEE6mUMTIVi/bn/zxlw/AyRWn+sz/p7v4CGITuNlE6IdfPZ4McQI8KlAvw1XYu+T",
-	"yDdm9Yc33ZW14HvcEuyv7RytltMlW5w9QgDEHsf7PK9R4kjBgJQca1So1qw2vPB/afHLz4so5kDBsJRq",
-	"7L3XOEGnAM8gZI9eUG3kiGVfl7WRBTubKHE8OGOP91sNcapECGoa7ycYAhWx/yKjQ8JJEuwOq4tG5vaj",
-	"e2cGv1u8i+3gLdtHd7CkSj+TTQICy3xLVjYvoKa5ZrVyUia1LPOb75Wjae+dKEe2XDSaHbGshCwFdVPe",
-	"TtjH2EtVLivkhkmi6I15PCaA7tocroNSJcbYrjTD7YifWchzoVETslCH7iE92nmlz4XzwHTPBnpZJlLF",
-	"HrAIWbwzwW/bUsqSmYu861kYH+BF+2SfejDRzrvaUeOLrkrOisDdEBUKo3hTYCGzXXACglV1jMqJBPyq",
-	"jXRGiOiNtIlvswkvzyA6FHkfmGeJJWK+CgUQemfGxddZj4K1lfyuRWy7Ajxlo1B4HRI0BVLUe3QGxq7e",
-	"OoV3Bsat+R2qOVwTwVgB+oYU7OUKVNqDrsnMsyQIA9RHU2BjXib7OaOgN2QKEN2nDe+dMbEpgLpPNXsp",
-	"yn3s2PTYP4Q187B3nXe07vJ257tc2nIYEj16bJRqtqz4Hq2CFEqJy0UdbBlqoXg3GgU1pohuq5K9f7MX",
-	"uZpQ/y5gVkzUPN9sXWeHSb8BDvOG0oGVdOdY1WzLm+3koSARxGZgT/jBhz7ds8X7k7U8MR+euKoy3Ifn",
-	"4SI+tP7GeeSrW9fQDCr4HMCpw/hUnqk/6MTUHpx2ziFmNmgGuT7ETkVTcH3twKC7ZEItbKCsoBOrxTT3",
-	"MKK3rHUeLZw1L+sI5PlUsxKGygL94l1qCV8LXUcUZOrDzYMZULfoUb2gJc+HbJbl7TJc58AhBTu+uFz8",
-	"oqQ4fU1331lPxgfnT40shlfRjysjLmWjvrG/65Xjsfe0YDnf0vKKsG2l97ZDhLugmCFqVEsOUmcjwyr2",
-	"63C084xcZOQROT09hcC2bDRZ00p19Oi0Gasa65o5xDNmcNgqt8WZ44L2JX57wpUAFXs0syRPst1DqJ4t",
-	"+34c6qeZ72tWyTqy8mUtbxHNKK32QNxpT6qS5mxk83/0ux8YO4YjHZHjyIxQT1ozWkAaLRS7kt1Glmwi",
-	"n22Yg7gI15U8eJbV51pMyKRx3orJfUPzb8zMPmQLWM2QAi8kZiXvqHJp0xkpallV5h8Q+IFcbHnHipg+",
-	"3JshjtJSPGv31hIpxhxfspw2is28j1vXSgAaeX7WQ418lB04+fY10Xn5XhMpz1LKUTLHtzJwWyyb4ucZ",
-	"TtUMg6jxw14zir7zOHJ8rdtmMFqWHlHXoZOC0npJzjLy5Cwjnz8xvHB+dkYszFTcgHkgn4B3ceHy2rV0",
-	"3QFjlj5u4LXfroDIP56dfPHut/Ps/MmHP//006n78+LDX/73n2LEx1c9gOS2TBVrqzUQsOk1vWC7mcdl",
-	"mju0Q7GA57pH7CAua5Ije6vsbnV6ua9cb6DRBW+5CD89/5clQWSV5e11WGo+fV99imLIgHN+H9fGxg7x",
-	"AXjhwYFOHtHYpWWp8NyYAx2E3yeW6A7wd6j2gBKGB6Mr7LDiigh72Zk7XtE9emfQNZNLbFTH9YRbzpP8",
-	"XWIrXzr8l76ksMAw3c3qManLexwGvOw3qKO4mvsr6ExA7Novof7JepviDqw82rvmh83e0Od03MPeYioM",
-	"wyIudPrbyAt8+fQ0j5ELzgz8RfENWWRh1iiOZdfbzm8OE7p9/DDKa0MS+2VOWNwgPIbvbefveSbGbU9l",
-	"wYqvMQln4NK1G314q1K60SHSwQRakNmeVk8VS4RY9YbtMc5C1zUzKiYmRoZpI7/FrGOfXz0MBlesVtCD",
-	"AqNPtk+DM1ERsJzUTcmIfU3URLWlBVE/qGvzRragRtgeeWgn2GyBS58ksNwDtLviBct8QeJyD7+A/O3T",
-	"ebGsfFVGlcIWDGaqvjkSkqx9X5Rg5JrlP8ffE2SKD5DktSKQt5EMmYWAu7PDVw6JN9rClpaNrZ7Oof1o",
-	"o51k77q6gzWqu/gaO7nqMUMOyy8mqn7urLzhRVSmKNcNdtJLXHfWFrF35jU+1NwduG9ahMeu99YXH5Ir",
-	"C7vhtJzSOeTuvGUoLBw9HSWCtfm5+b0PguGtXAjOQ4fDxs0ER9KvaMQZuNy/AskykYTL/eumnJplUdCI",
-	"KHsuyPdvnw4CxTH2tClZx1haZuj2BX7eWbveMUpBjO2pN6t6186oEM/drybQZ0QaP5ikhfKnadN5SNmR",
-	"jGd1z1D0sOTWMIapj23TA5irLWD3x+BmdLN9RXlUIZrOeirVI+XtTroGKYAY4Z4a5vf0qLWLxYy/kTsi",
-	"V5oJTN3ENJMt2WH02b98woRHvQltzxXHO7sDJ7wVej3mcaDXkyaVdFnJO1brphaT32QkFSveIJjBMQLP",
-	"uhrc/DtT6L9+jDCvWVXG7gnUZIc7/NK2b88IRX0RFdVQC52wfJvIOL19O8wS7d4YMwaJu9Nuqnbbe/o8",
-	"2JoAEbVkzC/LZ0na1W5oQbSEhnrYqnkDHseJq3dR+6mHt2QrfXiq5imipZ/k1JiS5em5DNiS3L4jXJed",
-	"c8iflqHavR/jSlApE0m/fQMMm2bvqCIWGD7D65LqtrlaXsr89oq0dg/3oDCaleURaWy+YDHddBHm5K51",
-	"bLUe9WC43hfzs958X7mhoozF0amM4I0sAdoiKld9bbWNINr5tWse3Tmn9LvIuK3H9j05YoHw8MdcaZ6r",
-	"P1xxnW/2fEWjwcq2NHrW2wIVNPJSp9XFZbGVQVb7nXju0bKYSKDu/dadxVcsh4wlZaF6dhuebyz8EhwD",
-	"MFu1BKZDJyUkokvFahCkivKp90ZFeT2ftqA+xZxeTNp6tXmvQz6MWbxc5Gy668Kag/wYm9takkmOabBF",
-	"ydSpDPSRWC9dKoj5fXjJfKLginT5hbNDwBxhYXC2nikzJzWGZlx/qj3FB06yP4SOYfxWd2g+LsZC+t5T",
-	"bZytHYY+kO5GYMExpKjAScJ1jfgA+wRvPRBR1TFBk6Bnf88GQZSGo66vfF4L/tORTP57BahzKeYFqFuX",
-	"4zDo4ApvNdkwWurNPoPNwn06jRvWec30G6Y1FnINchroFlvRKfuIhVKsGblllSYKYLjmGW9qQjtesttI",
-	"FfQNBJ3BQhPiRKxChQm1bQ9DsqUFMzoY14qVq3F/hQrWHQ/zRT3n3TmbeXqiGNojTU/Jn357cf3d1x8s",
-	"lpedqf1yEWH1qS5Lu1LvtAzKvaeyYaPirn+/3QEIpN3yRjHABZSi3Lu1cLEuWUD8eXzwQLkN7UkONnTA",
-	"2R3XqnYd/K3TsxUk3XyIlrIHnZ6WAteN3sia/5PGJRZVt4kLDks1WkYCiDZD53k0pXb8ePkM2Cs0z5lS",
-	"YB+s+R0ToWUioIWuIlyYofNjSmzaGcQY7IeNJGvAQNZReWShpIY/fNORP9tGAaLmipclVpFi+fc8YlU2",
-	"cDcgEljbiL51woWzu5dszUW8JLGSSvFlyQ5cJuRWyJ1yO4CVB3YXXLbQspY7FfpZuxlI2A/r+5qno4GE",
-	"VhWx/7xjopA1kqvkSieiR6tGYYx1eKVoV8Wl672ZXLPeaCKkXUPWIiTVbMuKfSdGyDUpeJEe8971VgkC",
-	"2FUj+mjL5n5miHzvoUIV3R/WXfwO985Yj+GDmis46y1Hd3fPMl9L/JAk4yLmG7jaH1YbYqMNyRH2lNCi",
-	"qHHPN7xkQZZyB+E237Aimswcr2GMavywk0zgjS+SPxzPcjVnTRDAhV0ZFaFmBROa0/LS/GXotoIq+oxQ",
-	"ouUtE9hMPDyc3uVmRNYRsnBFeekAGLrT/FbKW4XZJjX0ZqBwVoAfV1wAwLLV4eKJgeDGNzt+1H7/2kiM",
-	"W1Cxn5A70jLff8EPh1kk2YGzCCLE2NpG4JVspXv+MKhTRWkxHlZXFSvLWSarU5fMD+8TKe6rXVrK2+94",
-	"WXKVMly/kTtSSsAptkK0lPKWmB9OdDk0FSIATZ3c9/j80PAaUXhCTgpYNrJAPx9//OwBdgwVCBK/U+PC",
-	"7GGias5C/Fjiana+D5OJeWRO5RTbJ3jlZ0+ePPpsTKRs6fvONAFhbtBrfIQa/+Vk0jy/+8CBN2r4uGhG",
-	"+7RsliFqvO248iFbIGb3hAdrpphW1yPz5MpmNgFieCv6ahbKyL5CMkum95jSRkDkahHML4kM0peScd0i",
-	"VKrDGtsRYc3ipSjh/jmIAFEQJadv5Gxv5zFCPuEw9DGJuFw9JPMGUYpGWHlscc31Bl1k65qijwzL9Iu2",
-	"Lj8VyOheA1HlyA6ABQsO/R8cqxC08tj6XFkNSq46DOsSf3kECcbm4KTOzI/u0IRiAzuPzPvRjrHbeb+J",
-	"Z+yY17gpjOxZLCGUlpyqnu/8oMGZl1Ql7H9sCwwPgL5qDEJfn3sKNysyiy8Iznwt8bto9aMFjIopJfZL",
-	"cDQYZj5N1E+ytn52OOOdMa/AM8gMP9jIakaWzBxop/FPJ866oTUVmqUih9RMm9+xem8MDlLVcstV3Ksp",
-	"d2FDpGRjHqN/N8rWlLdGunbNmvCHSwadTRQrV1eELqGWBw0bqTxkEuDe2eZDkVyn9qqdBhGCP4hqq812",
-	"S+v9TDgh/OBQ4pTtCu1Yu4XKcYM6Du442gI+yQL4r3Y7R0/WwymAsv6o9D9Zv8X2QgPJ0hijV4NtWsSy",
-	"gbF/EQLSeaNWxT1GOOx0zoM5vfRzHYSCb4cT+tocybAfC1VE15wVZCfr23ipI1wcrrfRtPqFIDs/Cnox",
-	"Wp1nGz9hU5hJ1ZfytlMl192UdvothQ9vtcUTnllTtKWCr5hKuDrct5AQxd6DyA209ovPLs4fPz5S+z8Q",
-	"+bi2/ovW/X81GvIgbzds74Mkt6yKRUF6u+AXP0rdQNYPj5KsH6q4FJvKRt7lujT+djBvzmslUreexE7Q",
-	"Ib7QmIxsAU8TrheE8bOtPl0eBHzHFQErPXp5LqFmT927CLOTaNdjHWMGKZylMhMLldFw2pl1ndTruFKR",
-	"osiktBtNnzp9LLLXu6nx9RQqwoPXR6QSriamP7ewIB6CwZPAw+fiyqfUdQGMz0hSpAdTjizFDJVTpQ/f",
-	"7Eo/c89+8I1nJ2NY8ZwV33IRR8SCboHJ0sF42uP3gmtFIGEEONO8hEgxFdpgHsQkAIfThMxJg0q28MeT",
-	"+Le2I8Syu4jmrPZxKnsbRoXGRADGFGCln7OdzxQGfMtZ/RW3PQajCVau9eUok+BT2MByDkIa8P8r15a/",
-	"P7ivWjxADxw9OC5traI/kf60uANgmddPuZW0rfRO3SNfK823dst7l2Vhk4qmgaZ4MNlYFNphdA8vFy+i",
-	"I8UsKoEDMSZKHk4k9FOM2x2xAKpIoBRhnwUybeAVidyBz5qyJOYrj0DHFSavrGqZMCQ3fL1JUOGWlQkC",
-	"yV28aiCAeu7P7UuM+9rYmb+Uj0myM8P7+dkV+Ey5YA4psv6XUZmtcjdDa25cUe4oD4eAdP2JNyNluqnS",
-	"ly19b4v5z7r/C+r8z2Ib+xT6+T6V0cTzHkJKPJstUZ58X3za0cMYvTJwuqeHws1HBqq39P0rVr+FpqfD",
-	"KZxdEir2BNXs+BHa0vevWcG2VZr1aVnatqqKaLlmesPqKzLl3eaQqOi0oCHxXeqHFgJmfI+rksZdcSg9",
-	"VlyrMO5OsbJguv9ttJa5YGzLingAIO12AhDJZ9BHfCr3wU++n5A/fDAEYgvunarhaByA4QQi3m6do/KA",
-	"T3qcFy6tM+eAVt1UshCB14cL3DlISBkrEh7ERebly9FgOfiOliizIR9jUBnPBZyqnKInNww4Pj4Qwoxt",
-	"d3Tedhd+JwTvcVju3wt2+5Yl4MNvmU99JW82cmfbREuRs9ND+N0HoLj/jbX9x2Ft4w6PsPNzccd1Kss0",
-	"z1mlj02Mn38e2NYCbR59FsYy5Lm4ix4BbijwEDj6tUXzG60BlaVN+rmNFUNNOWlNXY4462yimayY6AJy",
-	"NjU/qVnbxHhChwPcD7uwkFBphgxYxi0SZ5xgwYKPYvkNPMVriAXFfQej9t1Ik4PnmlTGfnIQUma/8R5H",
-	"k8qYL95VY7MuLjG4uj8imc8u4X7VHnUcjjBRZOsKJinmhVSUF2TPdEaKmq60WXleNgUrrnxUXmKXfqxI",
-	"5XpT1HQnTmdC1/gfHiFAYvzoFS6blRLoXV4VaqnbZcxwLmlefAgVCZn6ePUIfv9Canbv9ilBgde02Bg2",
-	"SIkExSIMKFLCVA5d1UseB0pqAx5dhv1PyGTftVlPXKmGFdkAbngMjSidTdTPm4FTYAQcjGLb1tO6iOXH",
-	"RByI7Y75nM6ZED9Y8j2xgU3sZLRgaz405HKK/KHxR6QdLqyfG61L8St8sAMCDP5RxNm/YrT4lmnriZxk",
-	"jGiFTUU1K0tFAEgXAAKxtiGRJRPgqA2/hYR/y1GObblAJLpo3o67WceI9AwLTO3T6UKbXNY1NCa2Sfjm",
-	"V4QLYn41B7Htrfu1DwXsainWmc0IszVDkC02frghgHevC7Qofx2zh6IWzJwB03B+o5E+WXXy+SrF6haz",
-	"ILrPFd2XkhbTt3oS1Fyi44jZoU6JwZppwmGzUuB0UdncpCqcAAtQrojai/ypFCu+PrUNRLhsW6wsa0Zv",
-	"VUZUk28IhfSALdWHSjQfNIY6JQ20FRwtLlwa7MLDoT88eHMqkttKlVhUF5tAeMA4WQ1xO1v2c/Nv7x13",
-	"Rv3Z6WLC+duotVQdlFaN1fIgwQLRNC6b/7OWTTUDb3MO7tR86TtbQN1DvkS95yXVLFEq9a+VTRDlQctm",
-	"Dhcrwkpj8Kc9pngAlaXPZh+Z3vKgFPjYFj+tOKZLmhb+ZqzlS/fg/YOWDVMO5NCDNsmdsDqPsRasbzp8",
-	"l4PQ7tXmzOon0yOWnf44XdIYR0VtzK+OGYSJfmWiYMCB5zxcs4goqGvvyYspxUlJDBIjSX6ouWY/cKEy",
-	"TAkL/layqXP7b03rNdP47x3j6402pigQ+ZXtuJ+RLavXLCP0jtXU/CNvlMbw+8x6qgTo1bXF0JUro4Uh",
-	"Y532+MIoO3RZstMX9h8/9jjlXcd8Vbe8OpEV7tYJJPIZG8cwd7TEKugMOPRMuEyN3qwxzR0s+ZrZjiWd",
-	"9I3085AmcRrrU+V639s3+ryVIqEh681Irw3XkpsKKXiOsDTbVre0KI0/qo2s3p0GEBUbGb1f+4k5ZnC7",
-	"guh5xCP2u7RZOb9HmxUzr5pV1LpT+xk+YYffbh1bRFK98BVuKcfuSyhUaYTtKm4xt7K2xn5DlUuPmzOc",
-	"QuyFtzKhAo4jm0cT2qDkzON/WXAwtPPlimxoBeBP0+vPrE58VIjlkM8gPK6p6nYjWD9RNh2BlFiy7kr1",
-	"P1G+UsVXGbrUa/sTNXNPEq6Br9t8gyEjnE4z6VVcg+1LD//2TuvJSZ6+4FT83by1BRp5LsYKBmwgAWAu",
-	"hUTZ0i5temoFQCePojVal72jH6BqLPfEB35mm+ojKFFKbtlSFnuiNoDiCUXpYKGfprDpRc5L3kYbg4nk",
-	"YgTQfjL6vZJlkzzQMw2fWTDyAWfcC0k+fI8HCEjnxdzTMdDbktBTYBs2tuY/sF4P/NrlxDjL3UHFt4ci",
-	"czjpbYmr36OwdXorqbtuglY8jnuoA7o9K+l6bh8mGB6vib6GORLwmqWMHnX3PoTlFtzkH4fp1k74dedA",
-	"z9nQjoYSiYYaIbmU0mJjdUXWlGusK2ruxwj+TQeoEccTTnmsj8TVbY1Xi5Vn9WM44iFWXuyaTkLxoi8R",
-	"xz20ykPYu9liVdJ1Stv/yiL9zTPerz1eoEcK5KJnE1wRxRi5+fTu3HO9a7dtmONmWIU2brVPNcWyxVdN",
-	"VULF4OzGDr+fdjkTIdgvIdkJHqAb7hfTaap4O56281d312mj5SWhJb9lhAnZrDdES7JkaMwXPtpM1a2F",
-	"JPYWqLrFsjsZZcKDMZYjCIetoqOKRR61pb+RO1xbBpUA5Mws7rxrmSSxSP4nwiVupW20pKnv+F0MWvUl",
-	"ZmTBLlWU11nHGgMACk33aIfNUXd/r0hLR2tyqpDjS7eDAeKv45KABu0J6WpFo0GVqKx1dP6qTQ+5DzDw",
-	"ivJyRsFPKwkQIepwpoxPUbAjHVyUOqKffhH4MNt+6PUaYxTKaLQQfzByOYqT4SZwAMqj7Z14cbB34nQH",
-	"aZ9k7WSydmWjdHO7MT2CVoS30vH97NrXZFN62/UuksF0vX8hWtskmFIT0Zj0pmbKqECTno954BfBmOH7",
-	"Rpf1EBq/p+jHoe+76X4Hx+3YSM207AcA7E8hRS4ZNHXEfF8LVun8KgIbWoFCe+XaxnhlESFCwWsN7rJQ",
-	"V7hlrDLKQp1v+B0bz+aYFRIJYhteYkmlTwwBYIQM/66ZLVgJ/joxus0JfOAvHVkWDAoUq5pbmBZEao9O",
-	"NX05v41cxeoKLQs7Z5JvpFRsQLMxD0cafsfDhZRo0WEuyNwWuWnGfO135Sgf/cBzdmWzGh12xQTpPjY5",
-	"7yHrA0vdJY65jZbMUbbnnrNZfrugr9fR6Ol9Vys0TtcWV5hrBQUt/f41CbQQ7/TyRyPo1eVpl1kSj8q0",
-	"NzkVR7Tj21a0jmHQvKK8tivcsZoR9+RE3IAVF1xtjrQHQf2c3PuB1rNy3AdFWIG+7Mnh5hC+v7Oog1vx",
-	"kLcrbO3Rad49a2fo70BVM0MltGi1UPj3Wor4BfL1XdTndU2elrIp4FtFzk/PCBN3rJQVtkCzPh4zWXP5",
-	"gY+DwbM3MXA+C/k74l0ZLNf8KJdCM6Edhpi3pSukBJfi01+6PtG+sT+UHBCm7zDZgToXwJPNg2vFTeP8",
-	"9Cxxz6XTNR064jQZ6hYeuizY3U8/naq9yEsu2E8/Teh9Esw+s0YnEiFzuGt2/D7JszQzfv2+KqmgCCrJ",
-	"qukVOV+/p3n84nZVe226HJaYwPywZyzq/BXNb9EdtmLd+tptU2peQbm/u7qzRU4r5Ej7cw3gZ5ir4spx",
-	"a5s66Nt211ZsLAHmH/TyLUcALvQUJ5yJR0KgDHfeYsRELi3NKnMCjb5ptipa8xXvmqgRuyOAPLG7FNth",
-	"uJnf+NMSg8adCIDq3cqJhgzeWQy3Lrh8r8jNf2Bd2o2F8grbLR3gd+dCpiMLOzpVK8jMIujcRzBLZvga",
-	"ZrntQuKFA4vCIZ91ycnqWtYJsEtvMbRY941iQX2ZYjCBLZR0d6LD43gkACOXdK4KqXkeQ9B6DjPJyLLR",
-	"g3jurZC7B5sBpHHH1NHefuNzmSNiO/Xo5teM/ZPFmXFVy3+ywC0Y6zgTWilc4U/E8Mabcz6W+wPdlsbZ",
-	"HXoVLgNfXnrZx8EAjpglWQBHujMUtP0DWrIEhsqTiXbKM/hxykhpzYTxxqnO9d2IgtU/xDp0vwm1f9CN",
-	"lwAna4udiJZoa+puZ8t2bVOzMFK2gp9abMe+YWVhMc6G0hes30gPJQmHURtLxqLngOeAS3HZX4YNuFtz",
-	"uiyRAjWjCdRMn643zZobw053KU+DzFdoV3pEfWybGzhtcnNN0w0rZ5m+SYgEpP8naFpyAfcdrj4OJjy7",
-	"tudgPQ7tSzDBdnNDHj67JOIQs435ckCy8SuOrm63iRaP8XzjcssgV5NoKcmK1ocvfgwZQ9WJPSFBNkon",
-	"8aQDO4icjfOxrV/tho+fywewDIND/lE4Xr/hSst6/7XQdSzJM93U0HfNRDCETxRoUIdVuyyZJqwws3DJ",
-	"crplnY58TuSZ100rYvYnPVLHPOsmT+QoQycu9AK5Wkhq52+kbrefYM3ow80eCknHUCrgjDYiI+b8bytt",
-	"Nsi1uEYZ4TpvcU3oUjYHiuYGIfZfEmXf/RxLpA9KN4Baj8ehUsIR0SV847xWSgJO3y3ctvYfK1QBs4Xe",
-	"0N0BKTrZFXlYT+Od5DgQMzZjDiRWa7XYhoK4dQM5NXIsH0IghQf84xBJskzHo3+HLJZNNBkZhbgiGzAO",
-	"0QiaYP4PTsumLEZPS3dUC3l/SbayblU90GhBp5M7Vrh07Et7FStU9Jz6B3kelKyMADLKHxfrK9dQwb7X",
-	"/tV7K5jp6pLQ7mW9amq9QeRW/3AY2mpR+v0V3SKI4jujRzKJgD1aGm20zDmKW9rUcejyUiImdCJf2Zwe",
-	"lkg+qdkvWBIvBbsMs+a48kJ2SfNbNDxsYh0k0SoITqS66P/haTfmyEXqk2O9LPWm5R/AAe8hjAYmk4Ot",
-	"jR+s1kiDI7YL2vgETaAnHLnfK18nUg3NXeCh26lng4F+B7bruTSdpGMx2x17jSfrmN15iJtAxr0y/5o3",
-	"gA+JdLnH0PaS7Kixs1C9QkX0itSsZFSxIvPH8tIxUmYRaNcc0SWgPuGK2HLGy6ANEfIiFXsQlFeElqyG",
-	"N0E9Nd9aBq2oUqwAOI9OCgB4l3YW7JMsGRjuobD0eaw4V/gnTjYor8wWdtio3Pw3WNv/AFjbwyOjxfi+",
-	"3doHOO4Bn3wUh/55gBqVyOOP+K5fDvy5FgZpstP6ui0TiKGPV1Ut7/Aeuyd+Vl5KNdJK20g0bFdhJAw+",
-	"7Jul8ZIRAJEG8WXE38H6wji0c5hzELve3RNGGmrbeqUzC8xaEeCX/ATEnP3JdPPW7vTTdjJxeslt1egR",
-	"iqFMFsz3/UPlFDVg+JIVa4RJnoXFOhO+FbBJpuOxNWzysysuaNn2X5+bq1HStUr2P8O4KKt7hXuTj43d",
-	"RCi0ipybgTBPwb95zP2HPtd2gsmWHVNh5/wmzEGem9svoqaaPaUToiDuuQ9eXTjUE7OivMjInTSKkLkM",
-	"sUN8Ux0hPnDEeEXVN3LXHVHWZLfZu8/i448MNcVssVscdFG2Fsek03Vfu8H32/D2gNuc1hTooHa38ixE",
-	"PPKVZnheg3siuH26siDc+86uBPIIJc3IRft09C5wSLJ0D4qtmQYvWI1F+LalJLwmAy14g7u/lizWyZMr",
-	"s/BEdQqxX9vLJnOJSG7ITxTZdQIO0SYA742coeXzBOKcnewnymiHbm12gNODbdePBa1m7/UrJODoHeaJ",
-	"C/BZwZWKLX6POKhm5Lf1/qhZ2y0PagGGVd/gBABwE9gfuH4dqyDBUtt4SG7iSxKtRuVKx0hW9LSQSE+E",
-	"tkHgcDGysS3ldb33s7fSyzft3za24/ohxNFVI4oZ6oA6xByOzCSHa7qie8O/vnvZXAket6qNQsnF+tJe",
-	"eRg1dx4sLbvHhdRM13t4HHw4jmSKwUOG0CATPBOaX6waZczoCD0J+jK7a6XCrPTUMdXPOMZln/G6PIfj",
-	"GPJfQh6LEVQ75+cDvGNu/7uk+e2pEzzFpQtbB29eUnF7arXwS7i9+neXM+kt7cCUR7oskA+UNepBLncX",
-	"Ah/Y8IFlmMyJycJfAVHz30ME9oQciA65Mtyswn2BkgUINLTex/ghwTjLcaIugUfuHYZuYyu6HyCSTweA",
-	"dhdtIO1xaH+OwmaaDozQS/BQLgaiZiDy+pI7tkuLkF4jt6wDIpgCGftLs60yQO3LrHqekUaoZomdg4sr",
-	"zF0nW7qHAlVZx53WLtNwQo8L+/DIAkB/vi8Idb6hkMA8WDKkJ10aG2QnsAhfIGtwKcCbFneRszZXdbI/",
-	"pJ/fmjRaUmhUlpdL60QEXx8VhNkmaL2ci5KPR0nHpmpo7rFlZrX5a+2OSHtXdC5Aahf6EvxycH9UlJsq",
-	"qXivSqFzsz5Q68CpTf/cbLJB/z/rnR/mwrb81+WcUa5/CP8b+LM+JufbmxQquvVb20vLXIcQf3feomUZ",
-	"T176FoVfr1kdBigxiIS+eEVkzdccMvTMXzXLGa80MYcuI/LOXl6gpZ0/IVsuGh2zNCzy3ndqItPNAYDd",
-	"0vcT39tP5/STci9xA8d2wp/9CFqhZpf25KIJxmhdcgjUmpOtbfki3TLEz7bXPte+rQVoQmhUdoO4jQrT",
-	"72lRwAnrZ9zH8utLizDfelGjjMDF7YEEulxWe2wC3ebP9VvybiYIzzbJL4WKMhZg3olnst5OH2OSn8Ks",
-	"PgivivzYhkUjcC5jNZIdIFKl6baakXPfw4J2OljrwPALytwOtXRMcPjtQNDgS8CrAin1cEYwaakbJMNk",
-	"3SiTfcecS6+Xi5+MUg28lI2qo7f2L5LPTDxId6ya0SHovi4qF6Ky1SI2UuUXMx52RnI+wE1o9+WjuAhx",
-	"rsfgBR8dTIQfxucSTZS8wb5ENxAKIivGMnKDmo668akZlKhme0UE45C8w418bYR20RGQ9+EFYM7fz0EL",
-	"1RB+BFis/YKJmucbZzv5Zod2ComTqWueR8pk7N34LdXxPqDPBdnysuRYiK8yl900QXmYCHLjpIya0er9",
-	"H7JstvEGhGu+psu9Zor8+fzs/35B4N9/mTiXFkUlgucuFctIwWhBSsBuVhPTY1ST50ypVVOOvRgKMCen",
-	"3IB7+81e5BFPBBZqeEYE60lLX5kta+cNOqYDcDBwZ2WeduGGZn326uxe9MSBwTq9F5noFokZ9WW3kSUj",
-	"DfR2t9m4rkVVz0I8+d8/np188e5//fmnn07xX3/533861NMs+P2P9OSf73579OFPB+/yYZPS2OJfsN11",
-	"BzJvDtZegkLP0YnZut/dDK7IkpVyR/7Jakk0vQXn1SpOod/Os/OLD55Mv51nFx8SpJoGivxorOl8+MOL",
-	"mTh+ntDOJh0p4DLk9m1EZ5B6pIkdhOll7fNDhesSfGS3zZmo5cf200zjHxkbk//aMPu1QyWPFMLasROE",
-	"fuohu2c3moUfogoykxzHUpFp7WpKU0gYYWvbJ08efZZFMaY63QSCUr0E4oVwMGVuyUlihv3FjxISY2zx",
-	"EpQQWV/j00FD8mDVj7t0fJzdq7n4NKF6qGH4eQhkE+nx3WnofqiJ+/GtxUMBMDKBKXNItCB/JmsI+G4x",
-	"T9I89IlvnJmhH8IVovg1YMjKzC9sX95O6eLgdILG5lP455V9PN3t/AW1QE8Q3jLPtL3PoX6yi0vkhVqv",
-	"sfQIvNuTszFAtymrQNiht+y9Xhyo08PwOZGdG1cd13yibbTeL0fd9alyTCf2mIf90mfXMDEZOn+8S7s3",
-	"TcZv4W6zzaPkWShA/iCNJaV5jK+1mzw8R+twPpQQ5vjJ44Nq1dFWcSe7NrGaH9hyI+Xt16IAtNyZSzry",
-	"fjYfdJWcmS9oxUN4KXv5EA2lXkMrlBo7M4Cbd80FduUlG62r/jm/mN0HxN7+qTbNLzrOmOF9YGTOTQ4P",
-	"3DiRKth7DT0wbQKpzbux5zutfr70/tkUzt8k/RJfkwSjsN7h6Y0XRjx6OxUTa0aY+XvSulN8Li0TpBG+",
-	"zWXCDv7R33+pkLjdNl8DbRv2mRnFtjGkydBPCr6gOSRZM2GuKVbEPXgBQ8Zih0mCCqotbt0BXzaUHFtu",
-	"M2+JoxDZRkjxOdaMFi9FuY9/q3Iau3C/4mtj37dpFSB/rsjJucVFD9WuiPvEgkBNg/hB3CZLk2A5wdzD",
-	"nUhv+wO4cl/6V/7ru3Jxrm801U3E89jBP4xnz0K4cUO9L+sIS7pgOpVj+Y3ctd7amhHFmEh0BbbveJ1G",
-	"FC+kYClXnIIyUJePpwSt1EbqiZ4+gOCZXvxgrMLia/hNNKd/RXnJxfoNFzk7IgA2ErmrNlR1I0p2oRCz",
-	"qhndpsBWD2ZQAx8ADW0q3GENNQqyEa+H7N0TmOJDPYbAg90UPo6HlLI806Yqt6w6ZDlPpy72ZWc3Ha9E",
-	"j6ILLNwPdwxBbd/HZYwRD09LqtTUVgUHb7fJyAeTmzknMQ0SrFk6cMHYvTUH0WBeSfEc/AOquyW0g7Bx",
-	"uy/9RsIB0r1dabvFo1z0EBeZ58iP4y7rOsXADUwNpZR528WTs9MzQK68hyHqhkD33h/k2hscsR/pyT/N",
-	"TO1/T979dpZ9lnLHHeufYqSqmcKCXfaJ+p90Tf2Le4NiJ36Oe8UzFaYL/UH+4tnxsmwsqvIcaht8DhV4",
-	"DHHtaIszEUA3CnttB05YyNXaH6EwHM8bB+N/kzbtVcvVHWmTkjSPOoLm8SFB86qkc8XMKuqVhIRC0JMk",
-	"6Gw5FWTJSL6RCvbjWKdlZSc46UiXVPi2Uw+5dzCJadsVTmFm5yszCqGKFDJXn0r7QnW6LQg+uWSq2x8t",
-	"Pvx/1nR+6LgoXsa889eAN4c+I2MeYZnqkl1hTQdXpGQrTazHWB3poX90Mbz+3b733nLArXcfSW7YM5Lo",
-	"I+TuJtVRQsidVSBObNL3u4N9iGex0oMpWfi6f9hMs6PB0sOXvbKozkMXoRUQE3P05G66afuq5jm7FmrH",
-	"ErbtFHEBMg8ay7DDz4YDxrcSlmvfhss5RLn/apg6qpeiO6QPdMbmbdR9JHHjWhCNgjYo1WxZ8X20lT6M",
-	"foiw/2hTNXtZyw0vdaw18DX2Hnfxx1qua7qN17sUgVg/hgYPT23HyFaRjmpNXKGo7tzHDkvtAAR0l8Hd",
-	"KJmnZkCTsZ25Z9eWe97dEyRt8OtYceopebthhDYF16SUa3LLWOVu4rkZTm7INn+hd8bXNWOJwK+Rci1O",
-	"ElQRwNPHYJAcC7IxnNW3bKUzstx3MuympSS7yrS+XCrYVsbt/oGpqlncG5QOayQ7AIBJFWYiuHZGDuaq",
-	"DafBXX96sPr72eETH3WwVjFF5LlSjYW7ElJbfIcHJbsTOVFZ9DbZ+7rqCt5I8mvZrMdh8WIFtrT0qQqz",
-	"6Bezll1+mplIWz0BbNaFh7ASr11wd3lZeD47s7SMFex7UJ4DGzomgFAafMW0je/3oiTwnukxV2vnJ3Y4",
-	"2g/BoQBuacE8r2NeUwZpOLZGQU3msklqJzR1CWZyIFcxfBZKbJ0MnTIRK3EHycz4cW8mmSe6I9rh7XtA",
-	"Xd3N9WPyir6F/i9/1CWfLZoJ0iFlhDX2zI7pBjvxNMw77auNPkPT28f2vHSMdcXK1bCG7ojbt+2vFKkp",
-	"poKvmIJO2Y1i0EcKg2a250K8QD0p0BOR8engBOFPVBwjsJP2l/vMYOvNM6vgek4ziE6ZVhKeNJZ/yHaG",
-	"dB7LY5qEdZs/1aD2DaHwTgnq9lzLKEuoYKrdm2kc6MDiJMw+fq47130z39o3RWfnC+L7uS5FrJNVXjaK",
-	"37HpPkJwBKc0jHoGt5rP/9tG8ccXjEO6ATJYSvD7KBXKWAfCiFHf86Ywqps6oXq5wv8Biv9oG6skOsVk",
-	"BAA3qZalbRMsnNG7kQb8J6iaAzmuzeJjhzmMHkTQ6rZWHTpkHH+LTwKLFKxM5DltR4g7XetCl1gCbGCE",
-	"3lhdOEM8jwi6ePJSK22QCoNNCyISdtGZ40tP7RRHf+s3o9/1tHyGTBIRul/fsXqPZqzFUYHeW77NPyRa",
-	"nnRaVwRqzip474xEgrCAMoHNobQrkXP47pFUsgkJO5WUZaJfRUkV3Hs7Wd+ympgnE6DnWPkZS1WB5m4A",
-	"IGmBnEopb5VL7QwwGudW9nnKZp39S+39qzqKFZtoEekbD06GesBgb7Sn+Rw8Fh82jh1yVj9vGSPCqTTf",
-	"kIB1AHsPiA+BbbnC2tddglWDmPRwh1PGLyygk0a1rmnRUKy9v8PKSXj3z43gutu6sYRckLZ3o6d6tKUm",
-	"jzVt+14gWoXhL3zx1IrUpG8FxMrB9oooDscuwyTNmuqtjA8NiWOGTj5HlbPaH2+bkGceOubAwHwm3XaG",
-	"AG95vAJ/4qXbDfwzbK9kmWUEQ8qc1Dd825T0XyHmkMoXedtNCCF0K8Xa7M32ijzqx9+8bLh4PN5N/Lg4",
-	"4tTQQxgcmqLYHbyjDqg9Yo46YuZWpIB3R9QhqZkaadVBMUgzzzY70rOYSNaEDPRm684z0OVQz/oD59gp",
-	"RhH/X6s9eZXIA8u2ehNujiNfklniPiLvlpusaB40ONNOK5jHvSOQvSB5zWgJVtWJ2ov8JiM3tLijImfF",
-	"iYMCOKmZkmVjfmG+L6imJy2KhfkIAQpPdE2F8gB0Ch5mBbToLk5UU1WyhsdVSU+++OLkiy/MHxteUXqi",
-	"ZH5xAtmL3AxuvthtuGYnJV2y8uYB0xP8AXJXdMVqWDtevic+ydL8EegPyFx61cXlGYb9BsWyN+5nN5fk",
-	"Bruu12Z9VS1XTCnYvxsia3Jj7te6qrliN6cEftmdgn2BKGhd3JA/B6L1L/D7JT8peI3+GFreYPQLICsJ",
-	"rFqRDb1jRkj3AmBRMt4/8oukTrJycQgccQCGMIIO4f6mINSjQuUjgVH8nSEO/xg8wjbDJAqfb62fXYid",
-	"T7CxG1FNvgkQsgEVm3T67E0ytkHBTkNzu/UgsI86jOh1GDrRKXZWtb8fkuKrFOby62dPyRePn3zuwYIL",
-	"CD5F4PziMKlvNF2W7ApUtQrAghvFImX8Zydf/Pzuf/3002n7x58S9TWUlwlK+862VBS2h5ckhYxuZdvz",
-	"+0G6ZXNhRGXK8+7KQam6ZYU5831Y3ZPWMRq18aFxdAwv/QXdQpsPkM572ZghQKhsWFkNOsv+Gi8h8FVX",
-	"I0ifw0UZPjRy0HJG/MDYEEFEh0dMU6oJ8CYHlz4jhovmEGfcf25X5tkm2KfMFaC3xB05GL4Is9/4gpEV",
-	"bUq9J1VJ0VaNn4pIeUzZbEX03qG+R5WF0DqPVyaWXLB7vWDLlLt1I6eJK7KrrXGVAC+uaE23ceCztyD1",
-	"WL0n/qGMVFRv2r8JsCktzDdmXxi1zaCgQDNxrdrv4pLqsy/Ozsn/efPyhXsF4cKWgdltJktZJPpLsS0r",
-	"9ikZLiFGxtw8DwtwR9sEU8nVXJVavVylK9+WbE3FUT2GtlXJjgUSL2q+0rGC25U9r9YFJhyiGBRo2v7o",
-	"E31FRcNGIfch0cZW2C/3QSh15lrYr03MhnRVmehHrRmB5wgXUHqyD+BPJ6xlw2gaMo4phuUuUnQaLmp6",
-	"a/ZYTBzDqEJpcFH3LWTey21Fa+gDf0XOnD5kZuCDnJHXN0IYys3IxJVy9bpJtI2aWesWb4hgIYLAgecY",
-	"2q6OKykuITHFtV/t7KH5wjvyoQtBAbxr/7BMi80chDR8BqWlGVESdugnEXQjVBSb2XF9Sm4AzetmQFTE",
-	"dsQpnv4kwhRx84OF48NsgRNBREf3i7hvFuc/R5ORqzdY+RfzMcZ9KZ1z4Mtej3GFBuWHrkOAXbIvbgWx",
-	"4o9LhrKvK6wCRncyomXOlihJ6dvKqNkgY2EnnpHS1T4Yj2AWlx7bdhiWQAOz7dE/3VG2ko2YlV/Rip6h",
-	"ZWnBNXoBjW2l9wGSvhfgyojzds5z6munpfGgxMBHO7WzI3jUvAi6uBtSa6vBmFPriumR8QZKcSBrZuI4",
-	"T/THD8tsAybyKCDOEdRDIwwqb/15cLs/gbudI3EGh8/KROsfpo8iFS3ksA5+PsqdAMu6YLQ4QQhXtLFr",
-	"Y2UL2AXbSLjFwLZo12bHSs1qeEgKdrKz4IhbqvNNIsLmr8lDexUJFfubznO9tzONit2IgtVkR/cRCH7z",
-	"3JfJ0985TKBidlWsmcgWXuFQkqzo1Bi50lET5TV2S/dFC/Z6LviaKc2KzJFFrN3Vn4HrB7quQzaeVMyr",
-	"p/gIIPErq5sOWwapnOKNrbnGbjU1U3EIfXS8RsEqXnTac4bNkTHU//uDVRxzaztOCZc2QKXArUqeuDde",
-	"kj7cfYtqktVI01q12WtsptJpw19bU24KtsoE+wC85WTHypJouaP4udEM5xgJKVzpH7A/40AZvSLMXdXC",
-	"P3A6rgNMsVXkLgqlxJRWmP7trlVYXOYJC9grRmos9+Y/0J3NTNfYT2UZniw8q134ctHNipumVgAuT2Rv",
-	"bOP71s6x4mGyKUWLAzg97Tqnv1PZxKIUXuwUo3gATgQnHA8DSJPdhucbgqNFK4GTeUN9aT1VTKfVpN1m",
-	"f28laQMVtOZNIbc4y8FR1fNCKBjsRob6Ex6xmKB6HfR2jSMQ/hEZeNGZsVyKnJf8qPQMl54+mCMI9jmW",
-	"RMFVXrOKipzPSDP4yv8qXsnVfv10RpsfJoqvoi4BCP1XVEC1ubPC+Qw4gRUXXG2O9IsNqs/qPF595jTC",
-	"aas1tCya6OVg1ut8vp8o4p70bSG5JnTZjWqFwHlzvTC1dmSfWJXQ7yDza8Ma7LjY5DljRfxYesoO0qS6",
-	"hyFo1zP0hRy0pbUsWR2P3byAZE57u1vpuoSenpADCpe7dyidDrpEBBNfXC5+MaL4he8f0doDD3SG/Aun",
-	"n6BY4tjQP9PyXbj57elr6R4SM7NCpxUxnVPVMv9g5hFxEJKrL4IOC8sHqLjqSd+Pwsztzvk1BkDmQgmn",
-	"JOw1Keg+s3oGV8Tlj4K+R4mRBKcHpUfklTYgr8jF2cXjk/Ozk7Pzg69sT33vhZqUDJoF7+SVtQJs4oYT",
-	"lknc8FlA4cPWp4NDktqgmKrRgbucirY3aiYdUUmGYHfHXYCtF3RaY7ZVzdg/D2b/PMOnPnhPS8TLit54",
-	"8MJjABMK24iWkJzfGmK9IxpeMeqWVyeywgNy4uON0M/Cen2GqEawlLYQ3Fr0BcvBR30FDQDBTAMUXAv4",
-	"5QpoQz9wRv7DNZK3L6nNRW7fLLQilOyZysh/IBHcQ+jAQDNUbtlSFnsCT8xzLPOpKIUgjf+eatpXMfE0",
-	"7NXUD5uXeztvxcU67gMP5pCvyp/T2QXt5LG11BgUceuC31ELJZfGcpU7vJwPGmoHzlEnH8Z2VvLxRKU5",
-	"uAvImhk1LTMUySFUIK6wbW2CUANpgiWCo6blwdP4BssMB9N+JmuCh9rC4BZ2ntp74YGiW1qwq7Z3NWpH",
-	"8CdszScqPvOZISxoUDle2nmU6tOxOD2DBx54R2Lv/LUc1y3BDFFXWyna7cKYDk/hpfBAKktdfDyqSl0c",
-	"08mPva+sXygqkakogP/uaNmwNny5x572kKBqMW56PXieDHvwRNT513T3nU30mH6FpGKEdsq+GwucKrsA",
-	"XhPBdnYZmfO9+fiXw1dXqZVsueh0GJq3tkH9F64gvZMtkPcxogiFZOdNH9JD7UU+PCmy0bmMtf3D3qWX",
-	"hNF84y6FNlyykWYHuL4iNqxzaUuBtthG/I7VsCNc20RRkZn7AzejEVeAEsVpedlJICjMo0JqeD0Iea4V",
-	"weQ0ouhekd1mf0XQ/r10L7N/X3lsSvC2ggRyYVjQlZ3eIGur9JiRwqyRkbatdrphSz4cLQFyfAjGOIqM",
-	"2RwM+WJ+SHgPHBZsjjH6yNl243HcIK56WOYaTjrOSlpJD7oA6YCJaN11qaTVQIR0bTG5Ag3EMhqt10yr",
-	"T0guK26x5sHRTNeUi6xNbLXpIfhrrUt0bwdh7k8UKI4q4fEBNnp+KKx+y/Zt9t+8jiVujDbo0/394dYt",
-	"QIo3SdvOIU5CB9E7homOwRGZ0BDqIpDxk1u+GFkgG/0Gm5x2Nv38LOaaLyGHUrZ2AehDyKadIrVHB6CL",
-	"+1ZmSN9gS+MMXtT8jkVwBergm0NFjO7R+Ai/HNW0r80JGYS7rqw8u2XVQQy1OMin0lbNGT+XX0KYOMhy",
-	"WdL8FrbM5e9bbdbI7wl4eCNwMa9ZyWzvgzndj2y/qwEFhjGVyIhVSfdPQdhEXA0u12GaxWUM2sKlDMST",
-	"n5IG4Tz3Q53unzELTR8fTtcO1kwBY8RToNFOtKs2HLFkp5M7yTsL2Lund1yIEMYhdltCkcqXLNEvFC+P",
-	"XkULaLFa2mnC/OCLH7gYG2vQjy3o4G7vzJB4bnuDzWxdxJaKfokhp7RrCuaVjR8Sw7LHXcUgp61f4qCo",
-	"h4cToPRbVne7bkNxCVIFkv2x9salcCXyetj7qsayu/goWMvYk26Pz6KzXaWKEMo98Y2U0XzgCs314b2d",
-	"RQFMZG2LrRJm/yv7yIPepGpCY5mO57immq33Mcex+w4wrUTHw3tFaNuHiiN4CDnZcdH6rO+LtO9nFmfm",
-	"OyaaiOhd7r9zeEQT7Xl40Wu5i9n0y73DDbr3y3qrc/P0Y4ys8rXcJbBKsQV9HFIQzCJ700Ld/yeKMFHY",
-	"1JHdKQHMOGvMuyaq4EADlEUj+1weNgXdWrsG+hOTF6zjJxZZfQX4mSVTFh/X3AeI+cfiWTbuy2gbWPyS",
-	"QPX36aH24cPbt6YrHU0uNnoSwH7uWbxy0WjHTxPIrGaJgBCKk0MfiSXzhhZodShpc2mhTDK+9LXRDr+v",
-	"YkghzrW2LOMxHPfeBCIMNnM4CHZ6J/nULU9jgclGg3/eJpVNLL3GjEkAQwHMAfAUlCW2qk0h9zR1PHUN",
-	"DlwJfQjxEVLj+br0KqmCxE+492FQjCHAqgJ8pD2BuurMpUDk0C8mNZ9VI4rUGUCd2NqYFcLIkaqWd7yI",
-	"VmolcNAscEKAiBBIh5Amwa4H3BEe1e5OtdwXHMFgUZ0j4I9SSpTVikYAVqGF4PSoFtJ8+vMycnIQzu/S",
-	"+S+x95yGzbgi6Fy+dN6oK4JeaPig5Hfm+TXt+oBmNrWaoWhPTIYf5LlDdylLqsySOLEtEEtLod/SRm8S",
-	"OU7HRD/bGrZEDxMdllPh/CfjQo4nzE8FkO+AxttVtSk2v2D1wJ5uy+jmOpsy0oITUlTiEM3zMoUSYKTX",
-	"E4BHk1VDPrfGbrhdiSdBNxbjaRlAaIZ7O8ZpDxKDwVe9abZbWu8/lmBMd9IjR23oOwy7vG6Z2Sqjxd2y",
-	"fUpZmnsy/wU5/UF4NboTtiG3W6ncoXFNiy3Y0OYyg9euuLBJV3ec7ToStF3ua1mW5uK4v/PpSdTcC0tP",
-	"W+St88efP/7bo88efz6OwDW4Juy7omRpSnadJ1pUJjq49jIkdxAycblGQmq+inMofbgkHOsSOa7U+rDj",
-	"bUa+zSDLg+Y63iyz8jiYE3UYvUmhAYQpKuChkMJ8WDGKgCizYkp/lHewSaFfLBvFhbEKzSOfKJB7pw/Q",
-	"zhOffpFKNp/keGzPRy8zNubmlMaSsKEouJQPQaTdN6s0WGHS1djJxIBNyNzJDtqWOu+jz89w7Or40HY8",
-	"bQ9e1y/pSyxH8+49MR9CH2gl18ehCvQ4KayWxNov6FmRLTBnzZpcvzgDraSVSjhG4c0eEvGogNFR0ZAm",
-	"fmfE1JkfNjJIDeD6klA45uCXunFZ0TdxxcZcx6V1YR8p8xEr6tgkiteNeIovGGRzfRnJhGxJdIRO9tCN",
-	"xx+2+KKJF1845LMubZZNeQv+pE49m0ePwDD8kile2Lp4aFduNN6g8bw7I5Bg2Mug31KBRUtmpKCaKYry",
-	"V8t1zVQE4NZV2k5B241Xh55N7VaeFOyd6s930RqzViG8ty0ZVtTOZImJl6a7LcfvLwu/5u4eV+QQwFGE",
-	"9mdYLdupfhgKiGC7/dkf69PeHvBkVHdqPaGd8UgxID5AuOhXUY0VKULq49SSxtHScTiEruBU0EptpL5f",
-	"4S5UB0vFMsLyjWSqc+Zb9B2EiqGlmcB+MsxPLEyHEfg2BZEsa3rLyMZG6Sa81+Ujx0nkE4mXjBSs5Hes",
-	"xtAIv1+9q5s3bAEk2cx44S+JqMpX5mWIq4DZjIb6tj7teJGWKni/IkcIO99K5Rid11acuvpUd77ad7bH",
-	"IwtOa0d5sinGvRp7YIKEOHgQBfWj0UwnVzQlEsccZBNmAsuyOCW+YMiYpmBVoK7HfB+Km4xs6S30bCKU",
-	"gLJQN2KIrFHUe6tqjqcefWdkAMU2grZqZYAwF4LA+onEETG6UFfO+R9pjQEIJbOhGAQ+Gy3pIAwRTtEY",
-	"ywjUV5hRnvqf9YuvOv7ysQ7Yg90fK8YaT7qITpSLrj2vovmOqT5Xb3i0ePTLfZCOaHO0d7IurkjNVtjH",
-	"xBWjWPwSzRAgYWKnsgFVWoyEKEAazsRYMQDKajgb4Zrxd6fEHA3com0EST/ITpkMSP12A7nKG4vraLkc",
-	"vD/22MzKu7D1/TNP/N/Zvk2Zb7ejLszSV+SW7dUVWUq9wWpxavYkyAyJN60+zB1aTnnuwxxshrcQ9zUT",
-	"dkfJJrtiANymKY4k6RzM0onm6fQSeZPFVU6sWlgSmm+stgMSExooY2uPaIbuwXSiAxnB7USC8ipXAN9U",
-	"kCFHNSM0zMLGrBFbsfOA2U0J38ObZCF8gF0XlMRH8vPRcCgTbpU3VBRL+T7SHsxcQtNLrOx7nsHVFSua",
-	"NxJk9uveml8dboKH787cnGPXv33h1zahZU6uvveVp7wqPb/S2cGivrctlhRy0ikBvD9U8VRQqhMpz7kY",
-	"FhqlMPl+sKAuOdwiwgyBygiF4qAh0n7qHC1LNjsjP7ZJY1uDrDNvb6aA0TtWqmVjmUmFqfjR7HtKVCl3",
-	"Fq0fxREodjvEh6+NWID+ZViNY5P1jdmA4EXYgYxRochFt6/MgZT9bKE2tI4oB69YTXLoYWMbC9CydA2j",
-	"GFSCRke3CEp+fHdljkzAqA8J2oCVhCPbQQl0PLV59/KO1Vh7XzNSslV8Si7ZiImiP7WzeQUNsPuHOErN",
-	"Pe73k3utkL84VPV/WFql6v0Pi6RU6fNAYIwf2tuwnHVkom+dhIhDIA2yOaAFMob+uT7Upm7OPqRrWPXc",
-	"bkCe4Vsnj3cPOECXi7MzZHauuumdB3CbfJ9Ea6QPfbpDElv5FegCRgydgBiC1HJ6R3kJG5EtjPhaZItS",
-	"Kn2CUgxGu2VCnWBS+kbKW3ViHvB/FDBCAlDHDHpyR2uoGjWjv6aafWsH/74z+Bsc/Fup9LUb+y2M/TUM",
-	"/Y0Z7VscGf79lRvYLDeXsRYAN9I2a74xkqYFZNxtJNQ+YoNCpWmJ7cgwCRXq4aF8N6eCrPmd4zdPQvS7",
-	"AFY7elZcw+BOkoTLn3CTiKtSLK+ZjrZZnxsfSWKHKaZj8JtGlUUwaUMPxdBh6NqeQS5g9JQd0Xj5HoFd",
-	"1y0f1pDqQjweXEUaP4Dfym7WR+G6wrn+w+zizMvszv0m7Kb05Mmjz+bpbvia+NTamMx9mf6YNMZB8C4V",
-	"DkqeKLMLrxtxVJzItWMdrZBpM2m55rmDHyzty13DLBffi6fV2sejLJkuiAx7GUF7UUkKmSE+CAi5n90m",
-	"J67gsc4AJW97dUVBeA9H0Czz+JyTP1YaQZjOiSRflmYTPILoXLBZsN/B7obcc6w8AxJ8xVeriEDr5hQ/",
-	"QKbwAzcxElLPa2V94H1BhHdaYoATP9GsgDta8iiCfTL9En/RTfj1RGuXO7KRD3IzuTV9FFcTTDbRgj4J",
-	"IppLNVZCC1WqtIBoZKjIQFGIBe73iNgWwMIHXKemlCj9tdJ8i7Inwj73LwJ4qAP7cIky7H3Fa6ZmpU/f",
-	"J7dmQ9Um3oPMVcfBVi8ZKQA3Hivo7Q6HrgW/uzPyeKpyTh4PpN5chogYHhoF7L490wiZogglUA105cs5",
-	"LoMOWoQL7O3VtpHFi/IKon+XvShgP/MnuHiS+oBgu9etefxgsNAv2M7butgDYEsFXTPsC7bcEyMcsNF8",
-	"NA/soW+DB0lmGoEBV5pVUde6rJhogaDxX747gIuwp1vrzHEy3D+pClaRReCwZ2VbJfQ7X6/kk1AgJGfO",
-	"wFI22udJ4BHhiDHUtk2J6IV0W82KA7T3yxv46QG1IRLh8fA26Yzrh0gVGwnQgPCaHpKZi24X0ijdpone",
-	"MvX1ahWN99KqKveXtuvUuqlt4SB6u813Du7EC7kCygdBTYAAxiUJGlshAJFgu8zDqfkfYp4a2CAQ77NJ",
-	"/jZPSGF7NpteLkUWn5M9lsPkBXufFPLKyNe2+NWLXJh4D6ShdIq8xTxBJKh3WeIQz9mPZzhzQNigtWGH",
-	"o7b1B/ztwUAYKK+9fMNWuw2ulpAb+uquE+NtquKk/MRWtejkJVqShZDPTgYENOncaVY9tNrDWEZjhNKR",
-	"fs1Lvm5kow704sidJgIaAN0yQhVR7I7VtJyY/0Vt65dri8c6NZkyDXwawsRaOHFzosxBcBgzyz1koEwF",
-	"LoCtPEQLr5Udn8Y5WQVpqhJasKsJvRTDraHC5qKs2o9n9U050KAFLmSXyAlUb0QQ9p/SmMV1dTrEeFvm",
-	"5B+Ms5ZEyJ1DUXvo/FELASQnZ5Fy4Q3pkVUUCPdQUaXIllYVoCrXBH5qHfISvfQ7CrAHsp6Rvxkg34+1",
-	"GWxqYV5qk1otJJ5ctT2pHNO0zemmptKOAxQnzinSOsB3Rmfc9DGxsX5kwB9qrt3eeot5zfQVXnlcEeiY",
-	"O5lXD3Z3OSKbF31g6rh0WH8VWIHVvq6VMB0StcmzAe5/K1yy4CLoZtB2t7bl905bNptbO5DwB26lh3MH",
-	"gYflY3MJWZX9j8bFuE2gjDvD/yC2Rbeln2OiHg+1fGKZw7PLzHZURzSMnNgjyamCA9sQ4/ouCt0D08CX",
-	"H9paP+l57deYZomC62/kDiwAWxZFdrwsjRhPwq2vWpVvvjo+3nU0ctM816rTE7hO5lzXcqcO1hq4V3Ft",
-	"biFvSI/k9v6PtdKyMfJ263xfLbPQdh8OcIwzYiIsU3QsaNBTjDzfVhBjMQL651Bid8R6ewzba0FI/bOZ",
-	"dS/lLEjFbBvZP8hJHUAjFix67saavHeiYZ0uoxS6jNJc8zuIQtFGIfJyN4hnPqnzDb9LpXq2AzRqRr+y",
-	"ge4zUV/6itHiWyzZmfir0Sr9sdLAukn1L2/aJqe+rynkpLH3enq04KH7kc+Jis52B8HzAxj0ROeZFnrk",
-	"cCS0NeH7OlN/u/sulJDLtY533wQdHR1NELhuc3GIYKxQw9T6fCMHDueDPT98ec1v0QyESYqDZu81iB5k",
-	"wCxoC4NzirvtUwes3ZDfos3WXFpRrzMIdCck4A5TaDlCT3iiNmC5pot5JiJv9XLVDHG8dymQOXZ+0c3m",
-	"26akmhWATxeROVv/edvGpR9CtFb6KPJhvHzFjQ5O69PxgF10iJKLWfEMnrPiWy6iTuo0fqCf5+Etcah4",
-	"IRweUih8TWddbhXvRjo4uC553f2KxmRsoDdazvN2Gl9ZSL/2F5njgygPNctgbwf8URQvxUwJYDENU/Fn",
-	"ZXshyNVqXiukQLLEu0ztqLIIpFdY0sRtFBS7SOgNS1Xf2RqiaRHbkua3UREL67MSH2rYoA0BaRTzfnoI",
-	"7/j2E7Qs5e7KtxN5r9uAkNPObWlatxNTNw7JqG7qVDqjvz6PVF39/eWGSVgvEW7/Fun0zP4wxu2s5vJg",
-	"gcErfCo4HaNPW0O+05zz/kw9j0WSx1jPOsLuarATtrOYJGnc6jvH20yg5h15H15b5qvvhebl1IXGZ+1n",
-	"6w6sG7UVDX7r29N0SDa1gPlzwMf9TidqjjGwqjbWId+690q20sSWUSQL+D57PFqG9ugimtI1DbzNsVBv",
-	"uAPlmMbIjSR3C7m76Zf3OWVLQDK5kT4ndlPeTdroQxv2ysgyFoGfHoVUnnfOVk1ZetDuPgZ5iMCLtomR",
-	"wILtiGb1Fgtl4COA5CVKkhWto2qM11OielAne6p9q608mwpBOkG7eRFrAf+DzxzoTCOXW4aFU7YcqDul",
-	"IdeaX72Ncs9bF/6JLG2cT2AzO9qUX0c4YriPSXXKcNewDdWAuUqqtOtAdUSqQSyM2Wn3ZAMboFAISXJZ",
-	"YfCKKyJ3rIAiwAM9njqNHTy6hG2hOdLvqUdcv1I/8zTNUtSyNmAMbOu5VsS87cr2ybRdD7uFxYhA3s1A",
-	"oGJPthZ8N6I7rQ82E6SBm2i6dfASnk+Z5b8/WIt5//WafTdW9gida8rCmJO+rJ9yPTVIVm1sp5peBzWL",
-	"v2NTNg39kXiAqAELw+iSbXWEXTbNcbgiNt7i4Mip2LeqtPPAOla2zxp+syMC69WMbm3yTfcejxabxcm/",
-	"3EP3NRbxQQT9cKbEhH0j2in0ZB5UfiZ4ziSnsciPw6qZKzLeJTt4znBNt5LA8Vl7BLMgXgjHKOR2PNOx",
-	"ObyFlgUPU7rCtjKCyk8LZljnxlDMXBukYHc3cRNvkL2qmZhXyFKzdSrqospmHe2CspG1xjJMEJ9FUTOl",
-	"Ep0mBplu3iGtGmVYIeF2NjT77yhY1/PrF9eYlUe+5KU5nQQ1PGVbSFgjwca5YZ7m/srAZE0Ujj5URYgh",
-	"WegOXdvMKbcau+nd7KixUg9kt2ktS4fdN+O++plgKOFWzO1fM1yPsZle+mBJqkJ5xuWYzAS2Ad3p1vDW",
-	"sFNQ5j+pv0cdzyDFmt8AKiUSZ0+dyQpTnB8ugT95U13biuQnGWhFBcE2ZCWte86ZsdFhS9Ml1FAlm/Kb",
-	"4Zc2E0VBN56Oal+zggnNaanmTQcyXQ7GMeypve22X26vhS0GuDt80W6PX9q7FJ+nKvEDzMIYaNZ4mX4C",
-	"q+phKvMD4g07Sckibt1uGC1suO54ZIEt0xsZb8zT1HFf/h2rl5MyMw5aHfAmPwccsV1XhkuP0et7UciI",
-	"K66qSp7aX1fdMowXMVYlAIdQuT0/O5t8CszE/s4qHReM1Xgr67qfQul6Yx6RAta2oLcNZVLvwXY4D0YA",
-	"318nmvqf6sPVSX8EaM5SylsImE3AaXD7HowQihOgu09Qblfstj7FYH+3+xW5LFMdopxVZBPluVasXI1A",
-	"Ztyz+85Ev/ugK4/r9ZhKHTKrP7JBYwps27UFsBXO2DWEFHxaE8OpgIvQLdGwTvzqj1e4tZ63O852HQC/",
-	"sBG7Ilt5xwoio8h2E5sL/NDWOASIhB42D7TmXS31NKynaCYFDJEDWouwVryD5ANLXFYYuZoAoj23h2MC",
-	"RA57WIZHHKZnezpzFaSCH1xyMzOkMORtl0vUT/Pcj4W2jaQr2fupefI00ZOGiWI6ObspxdMycjz0wBSn",
-	"gqa1PjI6Yy96fAWuq5fgG1TiO+JNiTV9Rfe4Q5H7Y16E/zm2lUs6wZnLdXqQLYfXHZrSd/DQh2zxa0MB",
-	"pvT32Nh+FgLDNFE/5NFbA7NPbs7c8GtNNXtK64O/eO2eS+BMDbO1n5ZUqZHuMVOP00P2dklGwrsNU9rp",
-	"j8BMRbYGtb7k3sSy0u7D7LMlU1WzLW+2SUyUWWLrYVvuTPVtJnasTRs9IPxaIkwKucNrkxvqC5RHpY0U",
-	"bGh8+1i5P4BeFoZJg636DDfju9RN+gqaZd//vhw5tfNE60hG8O8pde/JlzFjwuufAcTBugviM5+P3XVw",
-	"mJ99aXogk2ZeIh+yxT9aD2+XQ9Yy5VxQcc/40HdgM13XMj6y5C4g8zANiAKn66OoRVe5sxBFgRdsh1AU",
-	"voGiFHoTM1SG7QZSvfR/YMuNlLfXWrNtzFid09+Ovc9ZHfNQQEM0tuZQIe8mjziFnyiylIewPo7w7471",
-	"bgzctFPC7+6ZNv/XPtR3Svpujnroe7SvC52Qjlwj2/IVxn5jPTZxw1R8hUwUleQ22tWKkt3mNipK3OPJ",
-	"O47dWaC24b7CV9A6vy3/t3UPn6hLssOFnPA46Bj8ek7obRA4222KeOCMvdeWq48De2uZpG8dI3B/SZUm",
-	"dhsIYj2Mc7FiWpe/Z4uiHtO0JQWJTBLrtsCFwGlEKJ5Lm4e2g9aX4XUROQTuq0PSFqJtni97POc4zL6s",
-	"5YugkZJj+P7WhoSNnLMJp+u5eGbWMvOMOa96PKnYpbUlz9q/j+a/j+bvfzRrG82Y5O/o6QIxq+Ff+qjb",
-	"M+mWPeHkP0DBdv+m/iiKtqPsOMRIg5NzCUDKgjTVVYsvuqV7sqGArwyirq0/cjG9NlvIJ7C1mEixxBE7",
-	"p69D+XjfRB37k0RbZD+x6yg6IRNEyS3DDDQ4iWuAh4OWIQf68MQEhU1JS7QD8qe7K712sr7twToc2ecy",
-	"dcOkC0HLAqGIfRJ+d8bwMZSxuFsFS6UVXwtWtOm5WDHmcvpca+eMaCmPWFe/aPS+ItnxmxfJ5rWxYKb5",
-	"2NguIK9URij5K7GhGCYwnZG6PH4wdoiS2OjjEr5Y2tSIlTm45sjcQEYV1/sbuJ1v6kacOiilm3m1SCOB",
-	"9ofIjsKoOhImUjPaY5Qep3fPWTeBqj2f48lUvb16OLHtpc2hjBN4+YSp/Y8mfKVz9mwReTRhz/F7rKRk",
-	"yqijjY48bw4aTc3OQIse2ME5LbiiS7i2lnvyxmZiZkQxwHCwcDwp+mT+51OuqB+43jxgF4B/X1b/b15W",
-	"iYLvf7Car7htD2WmCXWL6pS8gYJvO7WcnR4NPfDvG/Bf8wYcLbK3m/aaKZsKMMM1reKn2RqbuK0zGkx2",
-	"olvw6rEJS01dUfeMKcs7Vpe0+kY2tepk71w87qfuPJM1AO742pbuWV5Lw70CjhIX624zqs/+drAVVWph",
-	"CrYicgXU/vP5eGi9mis3KIqLpuZ6/8YcYpe1yP8e6wd3Lcj1q+fklu0zcqPKnw0P/oxH7dFnJN/Qmuba",
-	"ZjmDTADTlNEa2wfh0ButKww3qTR6cEHVZilpXXyiiH3wlEDSTo1JYMrl6tjaPVlzIx8A5ZHeYjoRN2/L",
-	"pbzlHqDkcuFqKX5247dHH1f94QOAFq4iBRlf+264LSqinyngZmDWZCGZwj4ZIHzoVp2SQubqU1rx021B",
-	"2PuqpFygJM6lMOcE+tWaFZCKrtmV+SeUV1z+JH4SJ+Svf71uzGWjeQ5c/9e/XpIb85Gs+T/hk0vyJVCa",
-	"uI05PT29wXuIBvtm0wEjBCZIKk/YnwQJaXtKvqb5hvigMmSG4RIqVm85voO77pt/vnl/0n5+85crpIDj",
-	"NkMG6H23wx6DssSW6DBoLs3FYN0Bp7j854X661/xM0qqmq34e9wE+xbcjj3mq/35Rt3lP99kcAPgf1n+",
-	"881fTsm1D13KOoSIyan4/9j7F+a2cSx9HP4qKNVsdfcMJUuynYtSb+26k84kO7lt7J68O7F/LYiEJI4p",
-	"QE2QVjRef/d/4ZwDkJRIXSnH6UnX1MSWKRIEDg7O9XnYQMC3ARM1TLQZShiY6/B3bDXB0RiHwYzHvCvr",
-	"A4dWn/3YYYlixmZlItKCdU9/wmPIhxBKH4OmRArYvzUegMeyEIvHKMJy16enQCG/eYwR6z7UlOLqH1GE",
-	"6i//1Er2e6zvq0D0sR8OqHbNg8bAfWqkyWN9JKHo06IBdDLovTmCzdMDnytpm1mNgCG4BNyGjhIavXZy",
-	"1f/lgo/6z7CWDvCbrQD0Xw+bb43z0mc/nnSf2Gp+j510ug6sLIRZliph+NysvfKnFtzBHPb2NqPwRmh2",
-	"3D6h0X4UU8GTUI7MWLNiB6rng3MwZ8PCUpkRvw7EZKoS85LNv4l5/1mmRa7FnJ6SQcXiciEbGOwJAbjH",
-	"sL27J2xsDhInFZPQiEWP9R27GVki7vfmBxWF/rxv5LbQjf+MDcRcyQAw3KC7+aT7FOe5/1Ek8bx5NkxE",
-	"jLLxkrikpzzmWCoBjwGipVyltZlY5JZjrhHF1pKG0unSFnudrSwxe2oIyfHpVPDYAw5b2A+SGVfHTnWP",
-	"hSOpLKz2XKUWx/VaqlnrUkK7sy8ktnWG0MExDEVszpIp98ei2W21M92c+8wcEOlkwuM5ECqLaW5JbPEr",
-	"AHaaIQEiHhWKAPEykCsHYUxcbLjxzBafxspxuFEJc8P6dDmDqdfotNo4CjUVkk/DRq9x3OrAYKecMIeO",
-	"jJr9F1QOoL3tZPB10Og18K/mINZTJTUerd12m9o+EzrLE/ElOYLzABztL4R52VDX9hTlZRHyJfqF1wmB",
-	"kxehZMrsdTciy6FQMAQavc9X+dl/oayaj5UvtAZo//8EFPARMPm9FQnH7PURoB1XTwn9GXiGuS13/Hzb",
-	"AKAYKDEhljJsbSmj/QDV5Y+Ff437FkQ+g5yZgMvnTv/fUxHPMwG7EfFAQe9n9cRe3eeK+VzCgp22jzd8",
-	"yOfmFRBpDLgWlIq6lI7AZpcBSJXgVJpH5g9lmGWX7qpbrJ5zZy04RVQhVTcdYzk1rwUWRFfsNp2cgQWn",
-	"l+WrbLTZJUdIQ3nnrb3QZkvWy0j+sP4nuexuEW1o8XMhrNPotruPmp1Os3t80X7aa7d77fY/Ch5dr5Hq",
-	"+Lf2o6ez43/+azjsxO12u9M+adN/owKMfk+mUYSRkMa1mK/+WsR18lKlRjF3v/zvv+iTX/XyyDrtbGS2",
-	"QFpMIzWfYBIuFjfqGr+GA0Brboks8yqnbTtmQl1Si9y2fB7L3OkuL9qrohAoBRDSLZH5M7CILA+/o+l3",
-	"7PwIVjXh18alY8YXAfr7ZCwmWkQ3FOUpQcrbeX+4HUE2uvYYTSKew6H0oxTp2e3esFeaWcyb2bjUugXA",
-	"NEAwWMaT1b8W8759cbJvQlTxxgCiFiH2GusOisEhOEmvxTTJY8wXdyLKK67C1lsxZ5yBM3aFjqzQyc9U",
-	"HrH5JisTzypp3Fi63onZWc5RzLxsc2TdLemFznZDfiDqAFpIG9aRvEzb7WP/uM1iLgM1yTn6IA2PLBO9",
-	"OS3MPoHrxVqtggOqT4dsuoLPaY5zq7gcgLgWUEKYa2g1jk7VremyI7jmzmu8Ub6LTa263l1Ho9hLfbwl",
-	"B4eUwxbqQgQhxoLyJ+3RLQZE7rI+5fJYDegMzWYqTsaOxsdFZwj2D7YwUxLUik6MkUEKyBzcHpvw+Bq7",
-	"zmnxl/UK/mFXvTIEJ7Ls6D5Z+VpuOPsv0Ee41T5L5JXbPiOR7DwtxsGunJr2N6m9HqbaOZy+MXc8RjFe",
-	"LZbvVPJWBcYDD2oQ5/dSZGHFPFZDZkTsYrJsJ7/STuuVVV9pECbNJOaYtKv2Fcx1F3DZwd0Fr5pvnbOJ",
-	"mAyM6RlbGShzXJEb4jP0Ml8VnLw17anLzz6TxN7MdOqPjcbtW8o9QGcVQR+ixO7TfkUibu1QQyX3HGue",
-	"l54nCIDrJ67jecXjdQoZjq2fv+qWofRF8Yab5bWW0ghf/CjV4Y1Y8w7QWLzDA+vzTrlvMdhIFvLcAVhg",
-	"CCp5rSZHBPQGynou4Bdw9kbdCOhSuYNGh0pnMxAJ7WlH/0JJaVtsUaB6sX+jiow712vfeDp88ihoP+k8",
-	"eXLiPw4enT7l3aHgvO2fnvKg3Tnlx4PhybAz6A7agyfdrh90ToNHfud00B6227z9xCzatNFrdJ52W+1W",
-	"t9XBRrqbUKX6FT6i4bwWslx+Xz09Wvze6HW6RrtSr1hD3/irvlOvx2x04XqHWcgkDveKMLqzA6rap0JN",
-	"I+tRzjULwsBjUsyMpWj5bN3xYYZYcnaAuqfDY/kE6N2IOBxit0upK/xOJYL1zXHaZ4FxdEWkBfi1GDOe",
-	"qzQXN454AiirPHF2LuWCw4QgBY2FkGD6sXjm4EgKp85+m3QQq2shM2OFVgflaEwcNPWJPIkoAHyoSDh/",
-	"dwsJ+yimKi6VMYdBQSFHlcpaLO7n1ic1PmsobacYIueCnLBIjXYTs0EajESyOiD5M11Tn0KeqNR8o3Ha",
-	"brfa7ULtR6Y5252Ldk5zgooepMFqHUQqOctx2yo2p19iwZFF77RdDN5tLAY4H5WaBkp6YMaALxoJd2tS",
-	"NpyAgwkL21dQZgagZ7n1JxzBEgkIEbthXWzNtcmwPr5Ki2atD4xM2jzztO2xx6egXzrtNpuK2DdfUEMW",
-	"Jh4mODDURv2Y7BMkAWEx+hi0g0Mtw+LnsbiUeAqaB+Tuikm4sgAdrsVXDdAtS/OyEG4pW+9gh9YfmHuQ",
-	"G2+7qalyPUlOv7Fo17lIgAqfhHj9BtY57PZixIt0ztEt/rAQ8CruHfx8172zVRAK4+/YXl9H8GmioHZm",
-	"vymrjkC5OdnvqPu+0VaFeWoI2Wyx/stn3pbBGTsfV1A1gX0MRcFBgMZa9tMmh9BExCPRhLH8ZZXwPUHh",
-	"23LhsVdjo+Pn+64o7grGNdaDMalmX3OLIO5jXUeLBTZv6oQnoU5CP+8wlFZNO6ZKgMXDQi0ofZpy+Ywd",
-	"t1nA58B8IdUM6+isLxpqpjn0ZrO54LE1b5d90ZFILPveeTaubXffS4hSEd1g43vwzPrl8w/Q0gqQLIP5",
-	"RwBdfEKgRWZaV1yQj351G56jJMAKCYsH/LlIk9vQifKvf4vEjYiQnBpUxVMLqtnLY+QYmYL+KIcNtC7S",
-	"tAAMZA4FIRMVz5t6Ln3Qve6mKLEYglA3Ik7SGH83shXGduwwPgh3WRSwz+YlYjGMFWRiZjwWY5Vq0QwG",
-	"Zr/NzHt+PvaeXMFRAnEjuFcg/DAwTzgujykuDcPMqAjOLfTL6Um7bW5JjQw0++1m96QQe9RJzBMxgvBK",
-	"/qlPivdvuyvNSkZcJwCg/CmUmpIA2WgXxpX73oTLlEcwsQQtWRUSLXuZjbPgywqgQkFnqqsOO/SVmjE1",
-	"TIS0BZssCDWw2nmMA8fxbMwTjL7NxgLo9s28aSjtHasoXweTcYguK2WqEi0Gbfw8D21l2CZPTXr41NDW",
-	"arY6l4TvvEYz4kVXK0sF1yjzhCcLynxTURNrbw5Ka7u8TX0JjwEw0HSOvZUalvYxJLEbpWoWTC9/GK1W",
-	"rKguKyrsOv/IGsIoo4D4zOaH1ffFKy9sffPffm120C9T0U0+vx0LDTuZst01nQhGmwakKVcndAj7nsxM",
-	"LTCcXTUXFk+ueDp4jRssGe50jWAd5IGFs4ke9xSODUoywQFYpsTz9rLXmIVSCpucqTOBY3fY+hyOU4C1",
-	"hNftzSrTNrsr6KNb++Ndpa7O2bEHqXxZPSfu0V+v/CLHm7T9jG/vzmdvfLViuXqkaLADe+cnVEXY/xre",
-	"CCa+cD+J5kxJkOq+0Th99mOOwm42Vtp2B8xCqX/yWB9+67Mf6VtzlcZMzaQHSEiuzpaatuxm7l/KHyMI",
-	"NgIuOur+n2xQPmtygq46MlSwcCyH2c6ZGSHBtYOxCalFpBQoi9HTHO4h3jCs91Nsi93E0ChG9rNv7hPh",
-	"d+fXc2P0Y2vdmAM0t5mQRWW+scJ7QRO9RbBl882858Z8ARKCDPTb7M5MNdsNlFOK1Ke41m51132Noiaz",
-	"40KJDH0QzNDoPSAjmPgyjVSQnXbbGZgbgbBkE1DAHsiDsJSP2rIdOJq4H5Adco0p7S6/2rOlaON2kbHw",
-	"r8srLDu2wjLjvAQNOoqF/j2qiBguVGei2arkRhHDBTMsb6pio/y5SJJQouBPudYzY75e5QxNa3fay/BF",
-	"0QbPrMqG1xjDSdAIBi2alJavJjlYisZY8CgZzx3jz8q3PFDfSSZ8G5lh0jUn1pjqLmqAnNZxn5bqHfvX",
-	"Ncnt144UFQDxngGPXr+XCJ30iWiGJy2GyBXMritx/vBIBHCylvTOlGeos2F/1Sx15YYq3wc7i7OXbZJe",
-	"40+3n84+/vLq/a/nv/z24ez8/NP7jy/ujHhr6J7F0Ns2TSu5yTxI40qmmHBXP0g1VKPy2X61Mm2VSpqu",
-	"rfXV9rqoKqqX7fpvs88l9wI7abrFNI39Azgy9MsGlQD76KitW1JyeBU1Vga8gBcpzKitcXRgGakWeo9p",
-	"9lb577vPX629K98tq/0tK+Pw/jxH7OBCTPDq4FrMy0OuUVkcSHHG9futNdfsqeH2iPK4Wc8XbizaslBL",
-	"weDPvczYK2CPTBDYSATQ8ocwIhZFS0mhEYOaxVCbpBm3t2mxM2JnC3KzcCkhdagZ18wdoWXBE5TU2lRz",
-	"DYUl+Z3otlx30aBQMZlPdztskcMVn3wbtl1dirBbpQk3sNry2Qan77oH0XcPr2DmPgyyI56HPKsspfkE",
-	"aEdJNmEQ0LkRMlAxYBNp9v4sTcas62UQ5Aj8xH3AuFFYdINf+UGD4260EgG6EW4KCxQqPGJZnfQuZd9c",
-	"ClhcMzuKOTbNeRYcNJQsUUUYNoSaoBGOORT4mIGyfiwQyOjXOOyXKbuCEVVAhNu/FlNfl3a/2kVYvdOz",
-	"qyBRehZwYLHRGipaPsPRMrKIgLp3dGQshfzmK0jBWETTQOhrJwGAsqu0DgeRAwzKzdWm981GCdM1TDWP",
-	"bL4VAvjL7cAwH0hY3thhbxfXqGKjkxgmBBAWSiNiPnUljdXMyIcRWDBt6miRwEoLrSZioII5GxEWP42D",
-	"atAGsZppBHP8OubIOvWA1mqlXsiNFmwUR+nMxI2I52woZmwSyjQRusU+2ZZTaEcyqwC4J2arP8UqPM8o",
-	"YT2Fvg41hGQUHBZwjfktA4hesWdf4ZjvwYHJqGIa+JvOfsrEfMjDKI3NKNoUDTV3LrvvI7rv76lCpHS+",
-	"4uGRGCaN3vGTttdQw0bvpN2GNxaJLrt1F751t3Dmw1RngXDd6HWfPFm0C5aT+vlhFCu9Os1ut6C0Ft2e",
-	"fJY/c4USpa7fFjjEnpwYo8By80EpX8drQP+OndeZENeNXrv19OmTXew7EpMKfTEOtTFkiol48oksyqA5",
-	"TyQ2chK9OyxcXVVdhQBCELrCVUD0prrVh6s5EBG3ujr3TF8TBCEyQzO0MUIEyATtATCEdB+PKRkheRAy",
-	"1nfbbYB1xCUZZhT71PW/Kpv3nsZWWxopV0k6EtI8OFcWY4Fyr1MwxKF9ugd4dIQyzuHEzYrDg/cymrsP",
-	"KPkF15vdA1hCn+F2V+7m03QQhX5roa7KnC6NXpdqMmtLzOD0reo6pEWz/aGW/Lum1kPCljVmiAiQb+nh",
-	"7gPNZTBQX1aY1tSqa21VBUCkCPUDqsdIuoXoNMqG+2MGqLQZaRjMKVk3Mx7ioQoQu+KLma8o0hACWAhI",
-	"6qng12Aac3O0RsY6UalMHHZpPxfVlir5jV5GBP3SM/ic3nXffYWvA4tBQAdmRzUBFhhdVTwkul5Dj7kR",
-	"6bbXMGeFbvSOjajD9OANaIOYh3O754kiOrdxbxtiAmgIDR7w/1pwWBG967Tdgf1nYU6fZ3ckrt5tOnft",
-	"VFWbq2Yh6tgyUHIcTtLIKCW3wlDe+hACYhvunx64s7tVQBWib6WJ2DOdWerF7ThTaRRgcZJKE4ZQf7Yw",
-	"2BgBEx6IZw6up48ChdVLxmJ1QVSCv6KayeXtY94vv392TK6uFmgVj4oCTVslv0G2FeFfMM6wQZissieT",
-	"QpPos9sUiRYCIjLG1rKazPgX9eAYUIyF1tGeU4vb5ICBFyvXYLIfTLBfJ9qdHSOVnRdgQgEaJthQA+5f",
-	"o6hKMWOhOYC0gvAxroUN/Gukk4N/NVNR4G7OM9FmL/E0GinHyrJUi7firKiUEg5Y2nUsP2Q8SxecHnIP",
-	"657EKh1E4mAr/xG5qvWSfZBkx8sPeQOBTYRInjEumQBucmMyM+OiaUr3FBcxW0Jc7r2U1tJ5HymdNNEK",
-	"abhDvtve/oClwe2qny7GYp5ZVA5/ES2qGiTxjUgWBJHOnQmIKMnIwaTxwNoHemAdzPlQxSORaAp8CX4t",
-	"Yo9BZ6z2LE5J5kUjfIe2ovoMfknUtYBc/UClo7GxU8XsWZafVFNkQTAfIzeEvsaSqEuJTjt4ly32JpTX",
-	"2mPII2GUnSutIgWZDxdmAW1+AwGpeUWB8UL2/Xv+/CFVJj6oSp+7ejRHIUKEOIL8oKcXlCYeTF28nwqp",
-	"AbMHo5HZeUU9CNYtha0dRWpGRDV6Ln0mhQiImcIaJbNCxBnIavBGcGPMR2hM+TEgdMnqlnkUPWN9EDrL",
-	"fQZSjzwjusSqMVPzb7b/zW6w2x0SdLGSoxY7F6BpXS3qvesIxLl9GNWAuZBxJolfUW9cxPPD5JZVvFEz",
-	"hbmsPvi2KOQaEYXtBjAj9yOuNTQMcBnwOHC9iubDRE0GOlESaf8S1wfyueEHvvmMhK6ZxOEI6dohtJTw",
-	"ybRBoJdXXmOU8pjLRIC8AYNReCOgg8oXPfAsp7AJMa9JLq622BKFuubPt41A+cTIwlTMeBDEkDQfuvor",
-	"5GAh69jGjnF3jhFyrWjdZrSVNoxMYatX5uq7AnPIBUTLMCT0Aafx/H/eOFaUPLdP9ucM6iGneg5R/6/i",
-	"VZHmTPig7h97TOoJmpnJhlmxjfVJLvhMzxXB8v4xEr5PV4B59oTLcCh0wn7837O3b4xM/Pf5+3eehSBh",
-	"3dNH7G/hzz8hvQzlryGci9FcOufUjYjZq4uLD89Y32xVO7Vu1lpAeAYZ8UQz/DPSxgG7XDa7R36qEzUB",
-	"mjng5aNnonQrKSy/BZ1bDFjOABiyV8qWRoxrqB6RAthXUTqRdIJPRDCHgNCldKOAyQeK2AGU0AZYEmJe",
-	"kloQiVbJlpS0XDcFYHkynk1sBjRKiehqZD+3rnu3TXjL0f+551xLyjlW9UhJlYiqNv7Tyjb+gktevhXs",
-	"JaHQR29pfhr3Qb2hVRpD8tiuSo91LqV5jZ6RsimsiFU971NocpnmMGbwtw1qx7I6WvOdZhTeFFHnu+5n",
-	"arOHkpJl8JOKdypw+CiCUB5ZGmGAaO5hN/12983PFd03d8dt0g3vZzKT4tU2i4pBzViCws631s5wFgSZ",
-	"gYMmfdaYjG89wMbZTBvsosTBBjJXxHzWHMAGg7DSklXkPCgVb94AsYuyWWxR/pqoiKXz79ogcuZxeSfE",
-	"htO/vhEC5nHPqr3vRubDMjK3NiDXarwaUZEzwYeAhGPKDNReluJu8Rbi1pum62r3jMmVShnKUa7bg18L",
-	"SsABjT37hcdRKGJ7NAA57txWJVnjhZ1lNtYCnzDWXaZ6SVDL46k3oa5TG37Ttlf7u+3172F7fc3Q0IfU",
-	"KDApZs74y1eJLBzloUyU2cv3ZjodOWNtNXwRXv42s+y+b6XvW+m+t9JZxa6BaEeYaHdGetlpCpbCKryJ",
-	"+zEXljZhlvQpDVed4/mO/Q65ZA1ANgHQsef+7MjsoZUoFkBgziPtUVApq01ZLHjEilLGNfb/IPE6DzwM",
-	"VpnvWc5jqoI0BrHG8i2mhQyo/6Akm1SV/ymzSpJ4XnQsdqx4yHTZSqWRT4ZA7huwEc5fvf/w28X7v/3y",
-	"7q5xt701fBGHPPqIIz8MuHaajM3C+lgGjZ6CqwevLJfG68jgCoN8sXQoE4Fe0op6afw+KVX7jVzFdAjp",
-	"pkmhzeCk6zUmEK0uPJ3HSehH4JhSnDKDeCwrHg0RdNbq+AvBszI7rBpFeURMTJCWxu0lXn/Z6F2ab1w2",
-	"7ooK6zlOePOCEJcWJ/3Oa0xEMlZGLj/8emHOhzjKt2mN1bTQpsWn4ZF9s6MOpr4Grr3XbP0rr6Gu7Vws",
-	"vTmhlm9FVFSUukquolxqrK4Ul/NCQOfanZQxK14LMTX+jopBWZgfuXSI7TvGI6zyjM2vTXPYrUmKwYXv",
-	"4Lr7Rxh7jy0VecAuoihYg9NFV30tVFmL3p/D8e+2TgHFP41jIX1kQyXcAMKIzjGe+vGavDe9X6PXGIRr",
-	"MGetGeM2CabG36cJQFOhc5yMQwgQ2QR1EPNhsghmikxnP8+XGr/apwUTarAR12spI2C9+Tknuxvgc8G1",
-	"DDZELQW8uftVgqVuTMRRsmuPbn33eqsBU91ljZ1wErOv1wRykc3M/XCS5N/gat1M9oJQ+zwOdqohyj9o",
-	"BaTaEhs2WdYAdTFUsYs6LVl3NLjCku4IdLEnPOhXFSNAhE2nxvXPhMk2FyFeXah1Wsh9byBglSdkUULg",
-	"1geTj09jBfniWWzeKUws8AA8lYUJpLFdmSoU+6KGh8poLDDFF3K95Dh4hCEYAvCtZlMelvR4wEP+3aXL",
-	"wo3lRGux12I3YaruNX2dsCnqBPy2Tf5zOYeWH2guuBYBaIcpB/5yD2PWRJlOXin8f4u9h1VVsWajmMuk",
-	"tD4+s+4OQVfZPbW0RUWDp8DxbgyIx832o+Zx+6LbzQwIGPQi1dFpSXlgvIbqCFvQG50nNJhCYaAiC2jI",
-	"jtk7dWOZio35HcR85phWtwj/4HyubDxFzkdsk06cUVCjyeFqUhMhzdobjUgTuofpEQgeNCORJCJujmKV",
-	"Tle7DS8ED97A1X/Fi/fkGqoRUBcQiRuTuf49agE++G+E+5Ex6Rw/9hqIK4JTotIEWB9inawKSUa8/O+n",
-	"9PeJ0BoBUIz4GfvXbOxEKRYpOXKZHqwyajVqJWgoYTao1dZeWPBVWwDFx+6BeFTrJnhvDkAjrAyFVbPB",
-	"nPm8mAd4kfv7pjwFuQ2wqeg/UDaZ+nheslfdjOkFpbBOin6zm7+Wk79SkywwxixrE2oXvsOflrhlCJll",
-	"ncqBYzCI1rDNY5zP0sJUqan2rmpKWQr7aayCFDvO1RTidlrESGUwjxQSlOvr1I3lbme+G6BQq53FZoHc",
-	"pZQNxnKuHwxVPNtU66MWeUVXDzJsdr/KqMW+2vPoNnCvuDJykc3ETpGL3NfriVzkZnvX6dg+epF/i2pw",
-	"zpcqzrl/Mx4HWPJ8AfkqgJ4Z8xuRyy79oCHfBwXPAGsVStanfdp/xjh+zfmQo/BGEEIeMKxAo2LAQn0p",
-	"JSoGETNfxTHUnANYjqTa5VgEsf32HF0pFkqdmHlTQ/RiclkvwhfhGtUNz4PwMJ2EUYSXYFJN80kOZiTL",
-	"7Gkh4a4TAuVziT2q7Fmmc/kRQRVgT/9EGi6OM/TlPL2LTehBb77FLd2E5cXo+oJY11FBWQNc6QYwIzso",
-	"sG0RSu9xPz/Htc0hZUj2OxYzhnILW9HoBKuASdDXK719goyL+qCyQ8M2hUANXBAOhyKGqIGSbJrGU6VJ",
-	"PeAJ7JoMqmKO+0jtIXmGzhh40WQ7bC6ktAIPUjghvslJsbB0emhxtFceShzPJFNpYk8lp56h/9Iq+Ayw",
-	"RqqZ0ei5c4xKNQLq2KRGHi2SJLJ8W3BOjRRUbsQqHY3xUIADEZ8zoxMpUFjXWQb7AdNwKEkviFT3nkUK",
-	"U845CwZn5Z4k6ywKr8UBtZ1LEKNBYEuEvaySJmDGXUNhC7URqqxX7bTdZlAanYQTUSkW+A4HlohtFCBa",
-	"VY3e8eONtd5H+6USr+KVmiGgIY8F0v3YBumapC+KcDsWojP5VYMwTa1yGWo/FlMu/XBNmcOLwpXfIAmw",
-	"9MMo5BbzYQ0ZcHbxPZICZ1M8t9GiGgsuNCJtXygMJRTIfG1EG9taCAv2pNlpNzvdi3aBLxaCNhky7lIU",
-	"B60oXzR6zXar3cmogCnxYSMyek0kglpYcjd0SNmvJWJlq2RcUrZBYZJsBY2C8uUm9MCbEQlrFaV03y0j",
-	"0I4DmMrKjtv5IMrvaehfD5S61jlK3aetp0+NlOE3Qvlbpxh3icOpyBH+EnV7MUxja9pev/t7E9a13e4c",
-	"jvMtJ8XrwzPDUAZY05XKifGFRA6PbGK8W+Oh1tbbE4QB5L55EBSNxo9Fidk0ZpPXiUe32a/zu94wwlrl",
-	"rc/z7CaFA72okc3dX6r4o4DxPAR3A/ULaBfCewrlqJkIPslnFVEJNCehnlAafHupehnZCu86vJL8dNeA",
-	"6MPBL8lJAnT1EzDlNgJXTX26Sur24BmuErzi1n2nciEkqnezXrJVjBkEV/DPVCcT8GRigVjxUMoJxfRI",
-	"8FjB8psfzYMQb/cq7mArnASxSkGTNXMH1i7C/TG76cMU8XM+t5hqeSnPvE3Hx1CPtIsbM6zKupBz6Hlt",
-	"greMl7ZY3xg9gIjB2fNIpcEv8AfWabWZkDciUlOR7yMPJQOoDPr+BGCmYqjiJsAQNRE6Q9i8lP03XCdN",
-	"uG3z9Ys+VhtZeDrzViJ4RsPJJH+IEeixSuMWQ1y9zimjOnZo0prAVrF9FDbom8SCTy5lFN4ITfiq8BFd",
-	"6KLD12LOVMwmUKbBJnzOtKDIL6Dbm6GHkmWPRM8ijFmkNNROA2JeWVAWH4jTuLwdF+zu+VRoV6I9jcUw",
-	"/AKDIHvDYzr1x8bP7MepbA1DGeqxCPqeGTx89Of+ltzIxiqvoEaecuP4mK/+v8+8+a/frv7y4+Vli378",
-	"6c/ml8vLP//0n39qLCVCvcaEf3mNNzptl9Em1+ahOE4AkJmsTi8WvghvEGsY3h97C7IJKMhhYQbyL95u",
-	"Pr267Xjd9l0z93PJK2/gbyTiS4I7pYlSUVCUjTDosccn4DhcSrisx/LLfCnN5uyx28uGngqfZAIaKDqt",
-	"9mXDu2yEAfxq72I+wvY8+BgwcKi/+Wi1yQ1fNW8IXwzETUvPpR+FUrTyQ2rddPDKcIJXlmV94QozdJoK",
-	"d9vFc8NdeNno3V424hRfLk7lupGC1Q4X69T3hQhEcNm4u7uU2EdU6YOWttDh2tRmOI/5dCokpcHcrzkN",
-	"T7phWbPbtSpazpCfWg+oP4j5tWA/9jUfimR+MY6FNt/s/4QJLjxpRBS0UIHjZU34VmsSMKNCeCgxfApY",
-	"UOVFfq9gNH/wUhTzkvWHFdYFBMbg/Heg0AQc/3EUbOb4ExBHvt80K6Mo5cow7u7qlljnh5gBIdo19WnG",
-	"AmoY3Glz+JqJBURGS0AAM3Ug19yIwHqfHLZWPQw4kKeuKJLATbeVwji6Nf+srIgwd92pFgK+WE8VxBjH",
-	"sOWLbl/4gEO+KpmhI8rhr4zovhJR8JyuO7juqzGQOdDwDdoMfJiI2Fzwe8plEiZzZJcsod06Nf+D7iso",
-	"HS9+p9Nu33m5JH/ubt5iRZbRaau0TLGYrFjntXmg0Ubt7H1m4zkcBTguNhRRxIaxmrBOu80SxbqAnvj0",
-	"yX88Y6ft/wDvJ4rUTAT1lrFmUrNByxhVktSE5mghZxyfrlkIeGsz4+s33L6FRtX7rRcLPJlud71pZbML",
-	"1ODQ6dRfKOEZxIihDp5pojJXECLjGhSRV1He4whPPPOnayGmmQcLAOubVD7ga5POfUAlD8jfDghxk1Cb",
-	"984f8Vt1P3+EV9w4HtO9t5MGKO5EFLhtocc8iiC8PRBb7IZCG86CUEcCoJtrl+oLV86gHQ6ELXaQAQiq",
-	"ZK7ygRKuYyGB04R6/5hOeCSwokFRDFLIUYjFECjIVPhgfkekiGeIFKWiYKk+AkvxqDaiTNRhMh6MrJNV",
-	"DL5eOpmImMVQCyNkILao8vlIa3xH0v2VhNmSaBQEeqRYAdx6K0kO5U2YcMLsW2EFvc5d9y1ZQb4vpkmB",
-	"gXw9co+tXBzF3Bf/VWRaX2g6g68ft5c7ykJ5s7bx3lXrr21xjxXYOGblaH5qM1SyhV1vqOSExbNtxyoO",
-	"RJzFSCf8GhqO95f11/mHQb0HNjTnJP0txHDLZB2ju5vgT6PGo0AJ9lHL6yysTIQo5vna1YuNEeETyn98",
-	"8QxQd8ByUJSHLUdXzt5ob3jlfVTiKvFeELRNheidmOVebiMLYEuM5T/kRvYc1NHZP37v/OP6X93gcfqL",
-	"ak8fxR3+87H/QrwcvQr/+/rN5J368PtHfZH+ffb/n/+j3eken5w+evzkKR/4gRiOxuEyJM4ic3lu7x7t",
-	"/bRt+ljNIi0KR0mA312RIYeZnbgAbfZVcJZh9MKxI22lgKoO26Pb7JcFrOTlyQGVFGo2U3EydoYdeLWA",
-	"EW/supy6ZBIa/9E+IFuQ2f4EKIyFqHmZ8XajrotqaiPisPzq1QixfAH98zJ/d+PC7TD/1eDJq162/V1F",
-	"NXawI9Zv8QyaKtvm9cQUw/xy7mAmbOm/5V/6KtvkWCRYlbYxcwGwSBmNg4DEPHC+5wMW6dSYFAFPhO1r",
-	"9spNc1uV+FVgtRzWREhGEYTy11SPbpmVoXfMdQeXDAQmVbMZVHG7yfQjpUXgEfpXkTh6KpTZbusKXY14",
-	"lBa4DpSKBJf1VqBOp7G64ZFTIjD+nFJRk2m6BtO0TPG0O4USVYvlUsAWK4faMFsTgWrWXzgMJY/Cf+UH",
-	"PIxwH16RutoSaGwq4lDBMAVkvPB9uovvA+udvS5mlOIVE5CEE/EPJc0y/nrxHFqIeSKeUzeVZZsXsU1Q",
-	"FdmzMCSSvSR+gIVP9MkCAhplrnKT+KR1Uj6J7lHHdbt6ZhNt5OfBjs70dBTKegLUr92tKd+Fy7s3opn9",
-	"FOwq89Ndpf49I+0bAiUw7CVnS7FIBCMRIzV2qNlEmSUtpYCnN9mh9fKdkoLgjfZWG1nBHW2x7+oDZLUK",
-	"PfFR1ZP9MY9HGTgr1ERI8jXyeESPsvMhCaHGKJcdg6x0jPvevOOpkWjxBaCDvG67zZwUQej1T3jNnX21",
-	"KJQbJf1TgFUAUFSjJxtGQ/2W3bqRKc2cOpwqHSYWgnEaU9Z+Lv1m4ZuLb+Pya3Pp54YPg/53UdSVQpNT",
-	"1Fsq4RVGskUl3RnR+xjdtNXq+Z1K3qogHIYiqM/2BrS4vP9eYLw5IDSjm9WryvPgqKAqb/d4xKpwImwX",
-	"8NVtBBHp5EQM2RtCK8oShsYKRQPT+CHMgvbhWDV5vzCtBN+H+l2UIrHht3Y/mJZ5RO4xLOl2W7N7ugCy",
-	"Vg4xazXTX5UKZmEUEdDeVlHLs6xe/SBRy+rTeRH59nh35Nu/xtwX7JWaTrHDNzvys9sX+9NKjYDFa5aM",
-	"gHa9RsCjjYyAqhmyZoGDT/pnCoRSdNz+ydzdbLA/PTIDYgMRqRmIj91PGS3ij396ZK7+qZWdxN+NjO2N",
-	"jPZhjQzoy4NBdhpVxkZntbHRXjI22l/L2LA9hzvYGqc12xp4YC82ImnG4QD/JkkRJcP5RIpYMOygb8IS",
-	"fanhcA8Q1tW2xdFt9svKyD7ErMDxpCFa0kBAaqVzPmjloYUyShF68g+amdkuC+VP1I3IHW87I/DuhKPr",
-	"JK+2JEBONheSABsv3x5m5QamkMzbEivM0EXGhPrt0NeJxQBX0heurZKJSAuEf9al5iNxAO+B2nwIc5D4",
-	"DlYag9uYfHmI50OYfN8ZG3ZkbNiejaGSGCtD3Pascv3WzrFPMeac8+jh1BqJkPT2CKj3IAuUn05I0tdF",
-	"Tyc8Jv5zJcWqGOkLe9M1PZFnA8yDCS41mwbDysSMiic8KSRkhEwnwFsbmJPd1zdmEvaDbDW3KjTt/ceH",
-	"Fy+bndYxa7VahYfTeMyOlBwGugSAgg2BZlzFPkCcIA/NWc+az56xwT2wij2YLc9azB5qFc8qk8v4UmaG",
-	"sUdWrdfxwHz3Fgxqb8GI98D8Nianl+rA3Gv7FjorMa1yTqcXoc6cgrKIyTCMjBlj29yXeHerR1NPcbC1",
-	"grlmH168NFbi8/O/P5yoFTiaR7fmn7ujnGtUtT/f8QmSD2OThsekQqRNDZUgYGJi2pPNxoppAalSMWeD",
-	"FLSMKzie8DngT5Ynnd+EUrwvOIPfTEnoqsSHMpd/cak286XnxH7tOtYaWQPM58yTte71P9ed3ytAjgFU",
-	"CA7qyPihdgts3gyzTTveoYHcnXSszzdmYl1XD4wO5SgS+UgIgTGYfUTW8f5sSgd2KMweW6UbeuQjHsaL",
-	"eGk8U+iJUTIL5yMKaK7hYDFmLYIc10wWrH7GTjpd7CCAk4n5AAcul8Ful6PaeJM9w9r3TiVTnwvssERm",
-	"BCgCBhjCWoSaxeFonNRqBfZsBPZg/qnjHUJuEXP+ZwRE0NwSaii6hrDNlIeBJWe3zSrQrOV41Vmi2JTP",
-	"l4XHvsm/r/S8Br4nLl1EiblEZ30CMwpvxK/Tw4jLGRDcWLYiKMAH8G5ofypxO2AoX3u9923Nu8hnDoGt",
-	"EvB+5BbprZ8F0pXUBZB0AIW2SDQGaTxszYNNX6+QTvn8MBL685wNuLxmScylHorYA0/dFvOyDyi5rmsO",
-	"iz5JnM2eDAOj9GIBXj60YyZjMdEiuhElUBxTPv9mpduhXjZ+zk+YMQJPHXeWx9yF7ORxp7O5yNNMP3CR",
-	"d9LOkT4PWjglNCOzGZ/XK/Q3KgwOdYxre2AjESUqZGZ7sacR90WfcWNmFwueXW3uhAfCg8IIAAAcCFsL",
-	"UWIGmhf51rX6p1jJEb4++HkwRVt2Wv9dhYELxzwoGf9EhHd5GXcYXRS0LLSa1yjmlmzvcJU9y0WjWSe2",
-	"z6URXusBLQuvHd6Zrf/497NDXSKPpmDnNN6CEBS84NLV+4Vj2xOlWxgfqDSxXq2aUTsKy9G2ZGKLTinj",
-	"CbbEU7eoNupODZkwdwavbCDAoQVWRlSBl7I/RW3Wd15KaHElSjldio6ufhD981k3y+fbDUtjXOLoBDYU",
-	"zsGWSu7nNLp2e2VzTbf5e6k0AbjKXMtFFnPGiiJKym2ebnN8Z/jNjWs7lqZpm+9uM6Pv8aXLgnGfikJs",
-	"BHuhxRt4Y+uIz51RUMgoTuueMy1uRMyjXOuBiiE4DbtrptIoAHxR3GF7qA1q+VoJdmAbxr6hqHYV2xJF",
-	"pdemZP+pQrm6U7Esaeu6BdVMQpnagRDZcEHWB5JpcZfBCczrGQV8bpEta5DjD1kWZSCAYgz7/ymmtUMD",
-	"YlFEj27xh3XtwaHZKHBDzYQMssMMQmqk+VuMBoF5HQDgHswZlAmFhB9PDif7m5hTfNfY52DcP8Pfy96z",
-	"qvboreVBrq3uqKL5mCAaIBhoYX25nLOJimtsQ7Z3BtNhuOs6r2tH3nnS6uwpeni6ZDs9UZWpxkX4Flsr",
-	"JlYsDt/SbKewmiIS6hZhkYwyucaDPJXwI37sMSRRYeQeSUWA9pxdizliUAGOM1xO0YPSGhLMidaiSmog",
-	"N9yxNR6Hvy2H4TezXx2Yiduw3Vo3LIEpI6HbXru3HjY9d8RgxA5mYWdIkIlI4tDXq7Ba39Il6wDlx4Lp",
-	"KZeEGgDkdw5C3uy2Zvdk3Pfo587pxP38OHA/HrebAZ/r/jP2tM3MT5bbrJW7B6bgpAjh/aFPVqqY9UOZ",
-	"iPiGR33H81pVwJWEE/HR+MFVWOzwrM+d5tMrRGJveyd3P07+b/x/wf81J6FME6H/rzlWaaz/Dwb8UxlK",
-	"eymSPBCE2bZmc4rPVBzkZqoz7leN2r5fJYB82XirRrZGd50j6eYOaNj7txQbT2wk3vAEHc3u8YmXMU80",
-	"ep0uFsb8XUWpmZdOq+s1hjyMjEI7OfUQl13rYRo1ep3TzpOn5M8a49t8/7R7fLKFhkDprwJwTye1FI28",
-	"DEdpLDIaOaibg6oG3FTm83BS3Og4sE2hmdVUSD4NW3bGq7b7e7xubziaUA4VlM3lemsipKR1irrRabVb",
-	"bTN9NLpGr3Hc6uBH2frwIAgxmPQhNuNNgAWPIhUo2lTVVLJK5n3OPrxm5r67L5Tw0xgahj5fFWt9Qu0q",
-	"EIuLwxtXuamPeaLiI1+lUyWbvgrWgD6/p288hy88h+tr8tWvNi90dg+v9HyjCOgotYeAlsaI0iyUfpQG",
-	"9QRrcAz4EGJ5oaw08HELMfGIliMpK6Wy86hL4zM64VGEXIO4BKIaq+/5wmONSZBK496fiyRBcrQPEceC",
-	"ETA2+x/en18wIMJIB+5WPfx6v8XOkMkz1AzouKG4BKzVHHpW4DFlzF2Y3aqOiWVheRChW+qLfHP267vn",
-	"r5rddvdxA7haPoj4Aj3XXgc++CjM06mstNNuU9ucbvSOodHOF9jGAA1+EZewstOIJ0MVT5rQUCfixpVX",
-	"rF6IeCr9MfP5ZMrDUZ5g7w3+RQ2H6OfxKAx+lQnYsGaYzfaj5nH7otu1BuhW7R3ZItSVIcvfcu8N9Raj",
-	"CX62r/baLqs03NGt70Z+14M+ye2TY/mXr8yP4UWkIGYCoIrNLhMBOHfLG0fI4IHummIFDgkvVKPdiC18",
-	"Pvt2H/F2D1IU3wjXbUg6FfAKgN6Y4me1ymakRivaSsZcj43WDSXG+CE112KW5GYOrJRDFQOPN4besDCK",
-	"wFptISFPgzBhkRpVoaVlQ32jRt8WmDFNllHCLSB30WMRNDzzFwXsDps5/NTh7aJKpf1Y3spK+UAkEHS4",
-	"hcHgmPA8IC7LQvTOrG2j13g6fPIoaD/pPHly4j8OHp0+5d2h4Lztn57yoN055ceD4cmwM+gO2oMn3a4f",
-	"dE6DR37ndNAettu8/cT4ZVNjtT7tttqtbgsawWNxE6pUv8JHNNzWp1D07+sq5n+HY1Cnriy/8CK1pjHO",
-	"jGiuz2IImcRhPXBbsHvsBtSwhSh4n9+ylZXw++95shcqdv3PczYFmy1nQtoUPCIesr617vuIOw9dcBMG",
-	"PPyh8dndF3JMm6U7377MBxjSvVvz+cdXycBFVoJQWysEoDAwMwEQjo0i0K32KQex1REm2+jqme0NGMVC",
-	"aOx2N483vjTA1p6ZP9jqSGs8QNrpWojpQk2GmOf+Dsa/RbeNUwn5Peyju5SWUoWd4aMSZGfTbCBGqWQD",
-	"gVyVECTDCLV7zECMQqktPIg5bCh0HamZiKnirax8gxRyfp0fhEVjJt1Z1ksIGai+wcd/Ly1KTRSpGWyL",
-	"oeBJGguLvyYTMXINaKd3XsMnYIyFsgR3pCyeCiCMOBMD4MzAIAIWlpgPMrwR8kEc1MlTqH+A3SSQ2jnJ",
-	"+RQf6EHsArS2R0fhMvSIdY7B0zH/rUI4yaGsdPMPn4r4t1SG+QGUQZdUDa4xUYGIctOTIbi8VDHjLAFS",
-	"Qg/BX3qNhL5WsE1z+1oNGbh3O+mi2mzT/E3/Tqd/DVl23FU5Pa+GjMOxgVXWNyKeGxsWHH8sNp3i1qv5",
-	"FOu5Gp3bStbnpTIvogyIxRCCDGbEiY1C43JqxjUj3RHKUYv1pZr1CxBicDUWzfpKJ5oCH0sFa1SG6I+V",
-	"FtJmSxaUFL7DgpLaWbdsrj0esLI4wE5F8KTeLegU7XTN3U479H/M2mxHdV3X6SDVzME7liz10kpGxjuC",
-	"gfAoeumWnwznBXkomdt1knBVOf1l67fghSRjsckbSPuksvEhaov5a4XfYz6+qBgNVfUZ6cRqvtzwdpKM",
-	"D6SRVpuSlEDFIrqBIBPGUpBzY6RFVr9Q/gPktzYHJNPdbgxQNa1qdjZicSMkosyVuhvQ0sozixP6DG2V",
-	"oNHUkqNVSNEELxcP5kGgWTolYClIFFkO+4SRFBmnjfXpjgFSq0czPtes76soEn5iPv0L66s00QkHJvw+",
-	"+8ul7EO29Ncp/NGi6vXLjExMEFFoCd92WxuTvvcWVeb+8YnB/C2irJldMZjDkbKNY2Tfo0KIYzXTBQcR",
-	"BZUA8feXUHq8lfyiXzyY0+OMINRuVpC8HokvUxUnlQkp/PO9L3s5YglMhwdeu9WdXralvFiYT0M58lwl",
-	"r90PntsDXk7+PRD939KpZ+XeM8aSDETgmbPpN/zYQ3D/bQFKzoz4oJ3I/TGupYfGI2ggeoPaYAeMoQbQ",
-	"ecMwqjd4ihqpOpTyupSOy1cTsCmtZer+YFE+LJ3V6pDJBT38/hkmztiUx67iUkJ5emyGHCcOMqasVkML",
-	"HvvjgrBM+Jc3Qo6MpkLQyb3QgVYGas1+CF46y6qspGoDbhjCsy0gg3ZPK/BVr4wAT5SztcBKToTcCInr",
-	"F3wJ9iYBcxwsLLT6zM/4Ivg74FaW2j82D1hhAp0X/vz3HLiYjtIRaDkYQzNK8mhk3E/CG9hJccgjyhJC",
-	"0LV+rBIr5+sjtLQZa+mGiCJ7O+pDmrmMB8oRgFjKgKnZQTTK0S3+cLemKCU3QXsHT1Gyc4a0toUdg9yE",
-	"L1jqmGPEX9yko0sYcf/abGK8373h0O/jEuHAqzyiDGB2GXK2xBn6wOfZIYehBwt4QzTIgByad5REzMog",
-	"bGGb0YYC1DIsFCjqtI3ZrZwG+2raKTdtea2UvX1N2mhHVfMC02gVpq9tsKiniNz6NA6fP7/bPAs0iGaR",
-	"TtSETSlRsleCYMtyA1IwDvWoUlsdOX1wu/tDKrGPKExXYOb6QWdYcTIgPql8R7tmwLLPQgQbttHJFjuT",
-	"LAwKhUYlsCUxlwtlZw+jARRsQajYaWSFQY+WCoNcbPrclf4nWRXQTIjrqgqgrbcOzU7dcevz/OFTU9uQ",
-	"VhNhLe9hEfAozNp8D3em211iS4F2LgOyW8bbuGRoTTv9EukdYePnqAGf2W2VQfUvoY+tryx6WFVFZ2jS",
-	"uR49W0351SuLDrQLfoEII1W7qeIWOLDkWxvzAOfD64RN+Tzbw1ZCuYRUFAT+9DXlewjpZ53KR1PpIQjr",
-	"WmdziZp0uWRzIVmpCHJ6yI4dzM8Oip8IXg6QBqnnnWFFF3lLTpcZW/04WEMvIoaFwayfTM9hjEjLP7El",
-	"ovZqNO06rFBooMo0gCXsuQ81cHSLP+yHFLPVKUiTmlMi5ZgwD1ADOHH7Kwo0S2YEAnO4M+qkWs1a+JRa",
-	"O7oH3L+2iJrk+4w5PAtBuebiwJLpSuNqP57OXL4t38ugPfJb8uWzKoMeU1JgswN0QoSIf+NCUK119U7Y",
-	"oPGHqHpaH6ipLGWYhDKcpObJwPlAEYxiNCFX11BRpLS2IulxoRqJ+9fI1aQBs7WDZU2bVCblQyt3Lpx0",
-	"Zte9Vag6eq5kEnM/+eMWG1FzhisuUrmwiasuytUhKXnYkGyxcwm38UE0xs/zXFlSGgkoSgqHqBOwGp/a",
-	"l7G6CFGuLEgWKYkhlmSU1FuGuthVVY7a+uAqJ6tTHBV7wmvMoMYEApNNCkTvtFHg4H3ozt0HaqGm48Sc",
-	"JfUnyVfviXxNXt2bYvdyPvDsMQwfJlpEw7WFeIWVOYjI7iOZ+dE9Ry10CCds6TQd5lOoSxmcYRpFVHrS",
-	"OLUlVYX6LZmM36kZ/Bn/Ch9d4EzgZzvNwZq6q2JsC8vHZVBAHUDpKKvAymo7zWGTiHiis3ARYudrxYY8",
-	"rq88iwxAOPYs1JpOyjGODrChKedUyw5eEWG5gMc8rB7DeA4KJjE+fcNrpIUu2AWrdfsUE7zwAz9DwOSC",
-	"Im5UtsNYCKdX6WCBaSHTog5RXN2UVCyuz5wm+NZil0pxpOVVNPU0HLk0+eZo2OYlVrUa4RthpiaMndoi",
-	"A7e2BqRs3gArxgZ/uDS2pNJiF+oVu5Jx6EPiv2ItfzGChYqtpEJ+MLcR21xWFL0zj/2eqoRjjSgPgiZ0",
-	"ZJVUY36gEdS1vDmf1BXQN3qN2ThMRDPiAxE1MmbdP516bTj4GHeo0uTD/QrHyFylsauTsk7fp9y97u63",
-	"ZIE8XsdwtG/zDZE9wzVQ/ZB7zY/0EKbTGJNL6PrWWzLxLWzHSvCUvKIr24UL26zn88hPI56IVT0wjPtA",
-	"sIRenwiM2Qx2BtK1IDKU+aXdYn3oj+hbvlIeRXm2Osqxh9LY1hF6llYbE1UXIp7wiZKjS5mMxaTF+lBm",
-	"79pFdTqxiSewDVGhw7IDGRSQcIdm4hNtaYN1IqZGO5h/y6qw3TzAmu5jr7vNDnuiaV4RN015/wGZ95lV",
-	"7xpNir15tw2or4Uo1cmdpRDTdmwcgJwg42DkA3tUHm3ZogLvftDelI0aNXK5G+cEbMqzftrOBemGQhSp",
-	"yZ0KwsussjktalyjU6ihHu+w1JNUSopODUyFxyXVRZOg8Oie8MjtmlM2Ls60LSqnJS0qWwnGGSClV6k6",
-	"2mfQgGGpxepXcNR8Qm5Y5tigi0VxPtINmylCs4+kH0YhbrSj2+IHK2soPxYubexigy/cop66sOIrZIYQ",
-	"dFiwYQhl+vlk/cIolm010jY7Y5AuvqYtBovTSDQRBaPafDevBNo9C0RyKndH0rlEsYkQ8GkaiRa7sIcM",
-	"nBYJTwSSEs14mFBMcy40UzGTqtzA/5hG4sy/JybMrQEBvdtyEl246jO88FVj42Yd96rnCbpUB8A3oWPk",
-	"N56xZaxm7YS+kqKf0HD02meuXJQ++HmOQCGWxTM7EDpdPBHBSOV+sobJ02Jm3d55DQihLFFtN7Zh78Qr",
-	"rXJ+/e7vzY75NI2ohXXUjMyx1gTWJO7kbRvST7z0nZUAyaUf8sia6bbMFcpoCxShcTgVh4N3z4Rqg9J7",
-	"Y+PVFfkapNqcPJpyHkEYVJOCFi5dq/RKNNbRbezecy/uzmy6VuaASecRlUmY2AyN5V8ZKaPVpEdwrhTs",
-	"FpEWxJAS4vd0i51FWrGp0jocRIKqXHmpOqTXyg3xQQXcno+Ff71f/R28Ws64qSG0ll/QWpjG5oWy0rWi",
-	"68BdW7EAmsEN5DcWiJf01cQ31AzcY6lmQAY6G4cRlC2Ywx1dPzjfS+gJzMgfqoSesWQ+hY0Yx+oPJpZS",
-	"1SWVcjV868f0IVliH1NrLNUF5rxu3egcrSV8ayYbMFeiiFlk48pTEiZ+U0Rkc2ejVNa4TemOvlJam4OU",
-	"ynx4WI1iofXWL72DG5QWfB87WT2fS19Eu6ne1Tr391SkIoAXDjXD50TCcS97UA+C3vOMz83HZkqAZ8ZX",
-	"k0mYPCO+Jq7pg4QgQHWLPcfbGd0GzHlUUmMellB4UN2I2LPlatYkKYHdhTt9XcE4T9QUR7+FJJirl6W/",
-	"FwsNSOr1L+ggja6zGYZlcYuqYoao7QDXj9V/tgNV2HYLpQIPO9qlmJk7tdhHKn6wRNxWK0C9j2NFEDch",
-	"VEkBv3vZIWxeGZdwn9O3TEV2t4wyInjmIrsFCRke6HkvEmPV6PVV9EDmvVM8x+m7w1ACZmd2N8yHpHIj",
-	"xE6znJBOIR1kVhw6UtsucteGox4nv9HrbuceQhgwNzjrEKJe2MYYkZVwHlYYyf1osZcqitTMiBtP2Bvl",
-	"E/QGJFaRL7lv9ou4MY/oLxCA2OvXkYC462ohAlFuq3CoIx6GUbSjGrBT5isphZHEtQQBz+2V57gWW8Vf",
-	"8HFl5DZ/skvbGCfJVPeOYK808dOWikdHAMFx1G13281Ol+7UWGIAqI044Iz99/n7dwzf0iP+VXr6YZJh",
-	"uechypxblB80m3AZDoVOiNwbSG90JeWAXVZa87WLShbf9yU97JLmjysLLLvhggo/Fslqt+OcrvmGMKU3",
-	"aOKnePH5q/cfXr/8398u3v/tl3cQS0x+nm+CNo0cXisfcaC4Iq7H+pgirS3APWGxxP5nxDuAEsvfHCug",
-	"b3iUFqIzVmjKzgv4S9Fpog+PbvGHleSQn8Y8gYfqJIwiQjcLEzD7CIw3MUacKoH/wXvi4O6BxBHfxlqi",
-	"dSzAC3gBxunWW834OprGnaelTprGB7d1t9uWlYxO8NdvkaURR/6DRpgqKFQJJ8LtfIDdNrt/h82/ffDA",
-	"TrJxDtMS37D/etg00tgEceyxP/eBzNF6ekoKj5lr4M99Foup8YswrgpvYY9T2w4TCx7kvgJ3BENfDSEo",
-	"gHMANyjr29d77Cp4YBaH9bbZiOcJj/cL3eKa9hqXabt97Lv5gV+36JnEt/873OwgxfVfTV3kveEdOCJX",
-	"qwuUxRnXVkSDvVRHt935roUL57EUu5Nuel/HPz+H6g6njrdXugWKTuu2rzH96aL7h0h09Stczkkpaypk",
-	"gZJl8WUaARWYxd7aqhgkBBrKtbKE3itlOawjyOOYz8uIOJdRHR8kjuMGexsbeNcF1hyB6I2QiYrnrlJa",
-	"fEk+pjILuE2VisD4RvmHckGFvm2+aNr9SI53sd4kH/xbBC7bRkWf1OyMgYxs4o3ZJFON7lhuf2ZqgD7a",
-	"NF9lPzW+F/x0t0FE5+E7CY4+s3ebCxYvyaomRlpXxD/jsRirVItmMMhiRlOlk1Es9O9RjoUjUbEYxgob",
-	"yfC6CY9DHgwwwfXH3kVb7pDqIxlDid+kZ4QhN5dFjcIbUcbbuvme3MUjypLqpS7RW/B/ciHCXNO/y2dB",
-	"N3yLnbnRo5Oj+VxnrcDUAgxvqaRYymheyjXul50wJaP5s6IfdhNq64at8LyWPa5L+V66CjpsYkb/wmPi",
-	"iy+mRNHfBzpOnoj3MpqXQtAbjTPfXbvt76yVmBNBPGdxKnuMQwkMcadQyXeu1bYktVxmdeTnoAxwfKBU",
-	"JADNwlsuP47mTPMbAQB2tqouTqW2zb4uqZDricu3K7KI+9cau2WwCqhqmBA/33J8n8Zzz3UtjkOjmudV",
-	"95cqEVWm12mZ6VXKuA7EjhlpD0hgjrXZ9tT7PI5DETCVJghDgwVdtvMS6r0gjInFiUTdHgXEbhHqZwxS",
-	"z7NQC3bS6bI+0CRO1I0I+i12nnAZQHeVeXm7V6renFAMSt8cGXJD6X6vMEEL4YRyzWkvCYU+emG1YV2e",
-	"vjPZLE+FbcGD+k04gmUKxdWIXgc4nzr5FIeJ+BRCARWlnQn9ADY7dNubg/e5ksNw1LJVWh+FVlHqqvqk",
-	"SjKUYlRaQXbO2rP12GvEqXTZZmt8fPOW9/EWNkOnxGY4vfOKOsgBMm9INGkERASbGRQUPIElghMvdBgW",
-	"7oyD441H5qSZU2o+1Ij9YnXvVwm72GWoEvGldSeJ5kFQkOecabCZ5HZIcg9SPpIX8zrLR2y13ub1I53a",
-	"60f+MHu8s/ker4zU3d8e/zYDeR9SDOQVE/YslIkyx7gvtnQdCGDxSzPms+YAjmaIrVc6+EeuCLkH4eX5",
-	"LkV6BcejHBA5Dq3nkcQ8EaM5Q8JTW2fbbbfbzI1loZLBIygyBg1NRjtjuW5G+5JHMDqTTHyZmu0P5XmC",
-	"HuxHPJzoS2n7qwdcCw/6taGSHorxf9BoYuGDtANinqF/UVLkZ6bsuR32Pn3S8ETQJNQva3YfTpVZYJXG",
-	"PhotW9BOmcGRgj5M+zLAokEEgfwOjCrSfBjDahitVm35jrWFA6ZkRtRUyEXt0y1EJZwqywdv2CyUuodG",
-	"NMoVTGdrj+a187/9is1rQsP2f5opSyrmDwCxVkoEf8gHiMBr+1k0ep0u/fIpXBwy4lY4wYJLaa7A+nLU",
-	"bDD7iKZrFDacFE83B8Z1xi3s/Qodq9IE6ITRwUunLFHstE0lt+CCjo0/OBBCZpxxtaM3Oc2ReyRA1Kgh",
-	"m3KdZOojpzSzvblhQ1uJiszHD8u5/bVFEyV+biowtmTe3AmeUWIOONvDXjRfyRsRQ/sPFawwn0slQ59H",
-	"8PVSWBbSuS+yENOC1i7NgsBgCn6fW6EGbHCvIWQ6MTNHv875JDJzt5EnbI2HHzRxMD4rhomgopoPNKGF",
-	"lw3R2R8LzimCjnY7J49Pnhw/OnmcQyLN/FPAiIAGIe+ew9BfKa682S7PPO87r/AisLgF9jt6jx4rvsal",
-	"pLfoXUrGmiwMeiz/GuZTxswIeyx7kUusAl6Wk0JopADhS/3oCKHiYpJG7aDsfmvB4fzbYowoJ+D3GxRe",
-	"oeBSFAnR1D5f0Xk2EskLe+m5X435tXqiFm6x/xy/UjM25DE0cFnaPwAwM/fgMZzEdqrdw/UBYB22mutV",
-	"+Gxr8RqmItbUQ+AgOsmJAPSHGMCexKQcziE3CfeRza8PnCETndqxGQoYCw5CaHOMhc+ZCQ+v6DWi8FpI",
-	"CEK0W0/NGTWOhR4rc0m79eTUjH2oUrkyyQanQJBO1+A0oH1mHHV93ShDZ6CgkTmIrdNP/tKqp2f4EbRq",
-	"BQv9bhvr2R2Ctw0/njR6jQ4e0rUM6W+tHUY1Lo5Kj9W00Ws8foJSpX0IGOPK7QxA4ceTJslSFQRFGt+E",
-	"N1kA7ECF4m7jrK9OmPIwroX48YO5kbmj1ckIVRNj1nHC52xADZfgw1e23D4glX10636+2+iU3O+ArCk5",
-	"bVY0y0xbhXDfE7wJpUjuzbdej14QajPsvQJY2w5yBX8SJKARU94y0UtVJE+CLuEczPxYRAHSdhD2Q0nX",
-	"Ar5kXsAeELbDK+OmhzrZBm7EvUrNfF917qILYmNjyUyhttp4/1SDPGwu2RGHZM+DkWtjQ2YMiGihwhhL",
-	"UOCVTszTHqjAXig2oIjMH0tiLXOBsVaprGd4nyILLsiDEFli/rBO+A/aBRKx+omQdFCUIA/cYhD0pDZ/",
-	"ygv4ahoKzUYKMByMl2XjeVgeBRAQS+IP0/BQZd8Wc6EzWTBG1xn02++VtyAQD3GrAEC7kjYH5EgcZ+o+",
-	"N0wqA/Ug9gs1RygZ2AkxLppGYyVH4B4mYK/kzBdy3+wEIrwmwGNUbQ/z0g91d8wUmwo1zeDgougPZtQg",
-	"FxQGi4zVeWBx72Hk5DAJ5l+4P0ZHJ9SMQjRsMCd2GkLt8SFxJFViDn17UahZoqIg7yCZJStrGDZf2CN2",
-	"dgh5ted75ho0vEY+xvh5XfjoyisK/SDm0h8LvYOwv6DB6INkm136s+M1ENdnK7KIwijNfUqiIJ+QQmFC",
-	"nGD1dGmbp1FNpxY3IuYRxlgOvd2G4W5M2Os3G3oBgTkzyQcw6mMUq1TCpqPS1WsRW1KKOKv/oCJ/5oSF",
-	"5gbmBJysazEt8XzN6xxq8331FMZzzFQUUhhcitmmMlKOvLMsHquJYd4PGWcBn4MBPGe+mgjH6UShUs+Y",
-	"jFPgz5MBm/FYGmf4GZToY4kOpiO0KE89kHBZxphvBkakqgiS9geWWyKOP3zUeNzqdJZJljdD1Kqx2LNQ",
-	"XblA8IyPPlmIr2cFmCXDe2quGXMNjGTDrm9TFNNouwJNKWYfM8YG916NXvekfXy3UKO6XM1prvIsDA+k",
-	"OXQipuYMRMJKB+zcqCj7bEOpjJHj/ATf5tkKundZ3Xj+D2Z412KeqwGid8PayEZuXDpR/vVvkbgRkS7C",
-	"TefT+gsVRbMxZJYgCbGiqCCrRC1Zps4/Gvl6JB7MF+oQCtmuhWEGInF/MvI/4Fo0kzgcjYBAYRiOkB3n",
-	"tsEng3CUqlTDhPIZD5NQjs4sqLn5MFfC1Layr7GCCeBL8PO8wdL2GuL3lL6OaUKztdpeYwzptbZnZoNH",
-	"If484Yk/pgvUVMjnhQfm+HZ6nXYuG9Y9abdtOatu9B7f5ZYNeH/91sK0mGl0BbPAo4v3cKu6UNaB63jG",
-	"aOawEDFPxkNHJ8JI4kGJHVJgeFwZzX8t9C/DIY4KupKsPO8w/Y9z0989frTRChwfb7UEJ2vXoHv8uLgK",
-	"J8cLq2CPFBLTQDioHuQN1sgH0+hmqX6w6sGiN5dBXDLbYa0tN+Td1SGags15t0HqzZyKtaTegGgJyk1c",
-	"CW1Fds1dqu+rM7ECydN1uIGViLoKzEEwLciqRBh7Z1TOi1XCmGNxFcG2GC9RgBxArFfKBvUwzIf9dGDr",
-	"aAsDC1Vrl9J2ZUGR4ZKh6zlyF9KIbBSrWYbSDfkfHrTYWY6ejT6cI5Qo65ujtN9jsLeLDSnG7rqU/Q+/",
-	"XrByW+4/zV3/f6/Ozl/17VDyzK3gzi52iWWQpthZBp8yB2LKXkJxicNU1UKYIbw/rxoDYLz2qa8yiOcf",
-	"U1naUWmGsHNDZRkcan2tZzVhqX63A7/bgd/twO924Hc78I9jB+5g461ivnQWwEAYA8VYFRXY0A8BAvpl",
-	"KLFVHSLnIHQAbJ+zUGC+A7WrMbl9rxrYx+5387C7yljWuQ1TxYLpsZpJTNkqLdhsrKD8TAub89OrWiw+",
-	"YKv89lHCglzUU8kVcenlc3CaXUvzbkiY/tXMem/zi3E2rrZa5D0IIfYYYpWr8t7m/InPAZObDqWhis3h",
-	"YUkTsDtM+DXuaUKD2El41kWcY6WGlbv0EwKECBZhA5fZs4kt3A+1kmyY+VpZU1WRpQOYYHXLaCaNz2uq",
-	"YROOrjCZtyZBRoGLpR5cV5Ndm9Husjz4zXqaGSbGXXVpgFgweBdAwIuiLBLPNUKPisLawTi+kg+fW7eB",
-	"GJkJ55pppSQybFBOqCQd9AzxFiy4Dfnh0B4UKISzYTFg00O9jtHigcJdCA+i+MBEi+hGlCwtUtEdLmfU",
-	"vT8BKUsVSTXbRgQ22bJHBeezqvExYROlEwYs7UYYwa6lQAuHChKz11xW7xkx0So1hAgINIBDo6Cu6FTJ",
-	"DeJrAE8KFgYUR4OXqupatO0scNFVGWJRvnFyxR1wwjbviIG1dkUmB2qHmcYqSLEdxrW7ZJ5weR/L44su",
-	"Ar8c/wOt2ShDGUG3+ayTN8lzz3DlCEEcAvzTtm0meScs51mfdRq1xnZh7jMJXR/fzW2p2rqj1x+exvDF",
-	"J9tjdL6BsriPxgpQBHUYd5VH0ieqVEuUukZ/0NV3Yue+Y84vTKGxL+BSz3yzyqKzxsJXLESo61D5a3gj",
-	"bBTCCk9mYKXTGk+XBYbxatOQCg+SsQhjx9JdwU+9cM9vv7AAStKtRj0xGrXduWg/yceGtR+LKZd+aOOj",
-	"2Ufz50T37DWEDF5g/A9v1G4edy7aKyK9Cw/ruDbE2F8T283iP50u6tAgjXIwbdsCLS2Mu10ctw1r6tT3",
-	"hcDAdxbabPyehv71QKlrjUgq4VQAjIGKRGx2b6PXbrU7XiOVbthmDt2vdgbr5YEuyOn6A2Nhr7TqYrws",
-	"3nazROHBSfE31Oa4PgAfCUhjInjG+m7Z+pD4A1YGadOIxNsXOCQR87tUicf6hV3UBzsV+WvQt8Bj0zgX",
-	"EwWuJ0TxxKXMdRM4icJjBaueOzlz2NyUYrzo33hgu4MNnyD1W3EYLWZ0X+6R3TbY11kfpS2vu5RV9XW2",
-	"9x0+nPRyjTqhZn2EK+sDOQ4aBebvQEDH+kXp6LNERJFDZBIyKAdCwu88jCLuMp1XqVQ2UBs77u/toZfW",
-	"8HoWd2B9ruTMGpI27T5WUYCxLc70lDBNETtuY3WwjT1A+b9qumPXs3rfLmAG5J+VEPyg2bWYe3ZLgOah",
-	"T2LXPSK+JJayAHymGvH/V3uQmed2te1di6/+Md+2DTE2phW8U8IiYezlTMWu84u3g3l4E8pri/CwNCyz",
-	"fVgo/SgNhHa5nlwcf8U46Oqr1ZDCNXrR6wENVmVgN8G2xzfK4CkygIR8Dttr6OvUJZfvbALPWDzhRo41",
-	"CPnfCuluFYejZdwyj7DqFoZw2+ArJqE0AXdXTFUPxBgL2pfy7msStmomX6p4gt90VuNc+mQymh9W5s8r",
-	"ErsOqgGT9O7X49pNxjjYzFSEDbD/sWA3ftEszLxkavMqMxCNkv46sQR6xtEt/rCacR3jSXvDUP+hd3cx",
-	"f2/uVbXh1UxAo0lu81ZMyF1eO3y7+3u7vVtJFA1/9YotlaFmZjpdbSEAP2UdQHUR/tOjsUEOYtzg5Sza",
-	"OPe7uzdJ0dop3UITHBEJwAYW5iu68huMHzW8yuq1VSdvWWVbx0i4z1MtCiDc/4w3q+1DtQgqJF8Nt0MQ",
-	"v1COU+OZSsu8/lA1Z94/VRpLHtUWsB/zKaDYQlmy24krgi7f6K4zmjjV64/hc7xu2zc4p6Nj/600Tgd6",
-	"quBKY9+cz6WfCxB0H190ur3jk97pYxt1NG9lDxizvjwSGsG6193iUcUt/iVkIPR18fsZwjxcjbCpKFFb",
-	"nD40vaVijnDaQA6ez9tafNpnBLPtwgIL/OJQTC6hCxQpYYN6NomIhdsZVNxh3M7cGP8QO6Q3jIX41+FB",
-	"UtzQVoZV7RrbolTNEn4tJPj7mokbEbfYGbRUUPXTjGumJNgPMz7Hgjqkr4nj8EZAUDYQ8Sc+7xMxdy7C",
-	"VNLeC5PhLPMHhATxM5RrUqy5tXlb/Et6IxcE3LsD3h6hD9n1yIR6pdlRgve+YsKHsfqXkLZ8gLybxn/R",
-	"x/fr5lT7MFcLpHhW/reCKXgJ77SZ54DvX4vShX1te6cIpxj0b6F5ymOpTMLIIenzWQFcd70uLuWdXaUj",
-	"zTO+voa8yMXGk8xTkyqh0jzw4UaCqqUBQSKUbCK4hH6wZXVn3usQyu6Pr15QE5AL8FUCHQ9IA2DR8UgJ",
-	"cxbXoQjeALM0zrJVASPFCnDltW3zHjQxHYZwxk2S7blEdgVjruDiQYhlEKt0NE4snFvC45FINIRCoihv",
-	"7P6gsfe0pGkUzGBUCFokSUQkY67VMgknwtaKLysCMwW1KIL9rB3yX/CAxQmC4dldgh+dW88cCEeMRJj5",
-	"Os/Sp3E4GidQZxFOhEqTcwAS09h2t5XbAtOyRf50yz7ODDLbRQq3oII5GDFaXsNWEqNVBTK3okrLYICX",
-	"2yo7rluyc7fIFLwTWVpl3mephueuAMqNvDaLTnXVnRacapTFdd/ulH77bgdx3QBQivp0HkJ/lxlxHvVQ",
-	"qhmVh1qWgSRj/qlZ+d8QStjqgKy96lsKxqbJuFQlrN/tRM3TQ8IdD6lpIayLBfLb7b6aU5C4FJskIWnR",
-	"PIcbZSulaixeo2dsVrb2tblV3HCNT4M/rslNOnqYPcnZdpfFCtyBTUiJKrEIUKl/zr58BUL6ALj56915",
-	"1lRaxaXU2HrrvRAJD6NqbwCv8sC8zbFILhCJYRHkIlkZqv0xdiHj0uuMiswcEZgkqi/5SKxODnHza/Hk",
-	"bxYboP24cpOna04zeuTHVN5PEduaK19COdTHVFKV1U69Bx9TOhHqUevpxoXIZhK/SoOjbUngDHgcjIuI",
-	"tQk5oCK7ccKY+bAe0J33DN1BnfpjxgFbJ9QMq3Az1unEli0TWSB6ma1LeSmhIJgei65mBtPTyxGYZuEp",
-	"DLm7YQF6s8cGQoeBsESsgk/MlFvqNXCIoQqDhYlX6gRfSvKCXxuzVrIBcBX6IoosxwXFIqhZ15i8iVKB",
-	"xVBmfsz1uMXO88E0M0ipEsYnSo5Yv+BU9tlYcOR7takJ+4bDUAJF66Wk6kwo7qbiaYtGlCPlx3kjMCed",
-	"CB48QxVkGfh/0EjlH0oETerTV7Yn7r+UReb+spJpPIc/pvKr+v04Tc5GxDpJukUQUofO59sKMtaYowc8",
-	"gneJL8bQRg4V9Mblv7rbNnCw+cGYypWZlc53WKfvsE7fYZ2+wzp9h3X6Dut0EFinlyp2VkYvMwbuF+Sp",
-	"NvzCQ8esc3WEm0aoJ1waKS07INoVen/nAHVWayWweSTdhhDqY1oJ/BWnsmL9IUmUjCEBhV2A0H+n+w8h",
-	"OvwxlZkntgAvss7/WtPvtb4ukDaeKwzcLw5GHUBLR+yCJuvgJy8ED96IBE3x9iKVak7OIAdEYrOVyIGE",
-	"cT8Jb8TSqS2loP2Zi2R5jQhJrvmNiPlIvNWN3pMT2pqN3nHHqOgv5tOTbtsddHpVA1L7ae/0ae/0yT8W",
-	"7AE/8POffLQv/0aNIIgUCzfV4IMasRbQ2uYMt/aiEuBhFMrReQg91/jZmqN4OuaaWtMEn9DZvErrkC4w",
-	"TzcHK6bpO/jDGU5Yp9suvbEzUu1RivQiVGVgviMAeAA+joUZN52VlCrqdY+fPrmrshO2P26q6zWtzww+",
-	"K7yK9rBKCl33iI8swAeU5wE0cY4tGpx2PVYzzaRitIF0zb1Dr9QspzgCJfQDisXTZju6xR/Km4YOizCH",
-	"UrJ1VZIxwdYVOUAFrm3puBZzx89IpVvY4oH9Hi3Wx4Ib7HnPAkg/aKZm0kaPqDFcihm1xT9jZgczMZkm",
-	"obmAelsvZVYhhUHmKMJwDIV4oKGYM19NkUfT1l2kU0Cn4YmwcZvXw+Zb87Z99qN5NJXT4F3mKoVo1k/m",
-	"Xfriy1T4SZ/9mOvYv5T4WmyS6oSN+Q0cXj/ZQI4lKJPRnIVDy8c645oNuU5E3GMi0oKddLpZVzzZpLka",
-	"1mkstJCJHVtpcAeetGtdxxBmIKvs8g5fAAssYE2Qs7+UddTDXJe0iZSXbW2bPv8A8n0I0qh/8w7cqh67",
-	"xWXcv+HOnpOH6Lg7qbXjzkVlMTBvFCKReyInOTbgge+OnvxcJAs2+S8XaJGtssfhmjps8ec4ClJsudrc",
-	"Wqsy9uafrMZLHWLKw8OxozFiNDhAJhhrJpQLOBMt9hLfdiQQmCIPypKMxZyNeUBpyWeLGADIWzXg/vWz",
-	"YlZkJmJxKSEBMFLQ0jDHLMUAYI4JXHQO15HnbntkEANBTQQcGHBI2MMECS5DDQCHeGwgP/JiJmKZmeLZ",
-	"pczyPD9oooNgo/AGGy/w7P2SOHZaDCDpNKYsiPjC/QSYI7ijZIOD/qTTLTuWzCKjOD0Q9kLKPlDYLZXr",
-	"wwMbq4JfZaC2R2DZIpJi/pxDtyqGza+FmBYzJ+CHblNlWB45fl3kWkVWVqTvgLUwUkjOCvk28LPRpRBX",
-	"rAiHt9sV8fDu3e6NnMU3wJB3RB5Ud6uFrKytCzUW21KQ0KOuJbP7W3VxpNr8qLkpPC1S6prxxOLm8FIs",
-	"9L1Vco/H/ji8ORBh6vupkJh0N/b4QhKX2FIpHKFZJIZJ0Z3QWFYNBDJYE01d1hY3keBiAL0X9BiflLRB",
-	"0CvuzA2zaClf7YGsXRPreub98hmfb+n9rhOJIBwODyMPZ0XqIQZBHE1QaXnkUmMOPcODkpDN+nhtv4Qy",
-	"NxwOs7Wtk7Zn2wrN8pTraXuLerXWTECS2uVdKX9ZSGa6WODtJr4DFqitCxpWRTCNafAxlZnnMVUqgnwK",
-	"CrHXmMahikGNN2LBI4Lwcj/ac7cqxrkUrcQzYKU3VTDaKYlE5+1WcbAXRtIr7PjcakKZilmz+oJXbh8U",
-	"auEs30KEM7F1SGsbooveFMEXDomIq2ZCY5DwGVUkZXivtoYnGQvZYh94qo3dmswAV5AOQ7JmS6DWzdj/",
-	"KAodaBIyjZ7vfoyFTieF9sfzvdkSenjTulZ+EaPR3PuPsjLYqOagCFR8jbZwzeuhogio8Q/Eo52r1h0I",
-	"4iCEcKvVw88ytxHNL2tmGVWkdAlPth1ybQvtfRXXkKqwLyj8HKeRgBdmKoYoTP6o6mweH7LreZBYIx74",
-	"ziOsqvOKuE6g4fpTCOXA1u3KMt4FJJ2CVSL950oOw1HL5qs+Cq2iFBO/i8YIzFAGu59N2El5/vKbt1lO",
-	"trBZuiU2yyNrs/BEvJfRnJZyY/E6w5iA2/lrG8K+ZlwRnBXJBI+jUMRZWX4oE8WgH3QnjVrqwvTsrIIi",
-	"LVWG77Lw2LWYJoVG21CzbrvNeKRV1leb9TlgJz48Ylkf2ic/CD/E+Q2u+IlmqKWFH4vkt1QCoRemJdKJ",
-	"UW6PvUYUStHoPckXSF1gfTV4Z/hd9uns4y+v3v96/stvH87Ozz+9//jCzMZUhRL1jst/to/ItzejnHKt",
-	"ZxYOcSICMHsE2IhoEZ6LJAnlSHvsHJ6jW8uahgz97XbLS8L0rzLzLeY/QeSZSYCwAs5MHQb/OZ87w34W",
-	"KznCJ/G9OlJWWPrpIPeOKwpg8tftHacMgvdS2+LldKrsL27uUKNG3L+GQgeoyRVxqALC0naKs7uIwT9R",
-	"Es4l0qu2piqnaRe+YFT4P6BUpPHrxXPI80dcLg2zWFVt5H8SJlgUGUUvBU+wRBUHPnS/A8jCRAUigoRU",
-	"7A4dPIxyn0zjTHYT8cWM+AOfZ1BY+VYDy/0DoUWdC2t+EDGj+7kTxJgiSRzyaNvNUFjzqoNjrCJke8qF",
-	"6cZcs4EQkvFRLBC4i0U8EXFdDZdU1ihYIiRHdVuAg/g5jCIjOMv7IpQ3KlfUUbILegQWWHkqvDS+t1Qz",
-	"RgVzri8N8iIopkzJFjuza+YSSvRHPQYYfOPypkmPDYXQHvs9VQmRAtj9TwzjINJYVnMpbRu0xQDPLggl",
-	"m41Df0zZKBEFLfbJwmLlVoIj/EOSrdQIm3+kuBGxDeNXlxAsqYIdzWm3vcCSappB2b3AgxsufRE0rUnZ",
-	"jDOb0mxGnahJM4m51NgqSV3ZAU94U8g49MegKq/sZjb/JObSJlZYxpC8EOYvUs0aO20JzFodJpHzXUH+",
-	"ERQkVCDlrimk+evQhc/HSmlhG8osQC8Pgibuh/X6MD+8BTs5rxOnxhQXs41MZatA2GsKSg1TTaoHkjXG",
-	"0yDCS0aEe7Y/IdEiGpZRJcLTvyuegyuepV1sDrecaug8KhI1pVH0lvTJabvdarcb6BnQNgVd807N4M/4",
-	"V/joAmfgGL+y0yR8IImsYremgjg8GtGENidrxuBFQodmC2ezsYrsSYpOhi0zTERsS1zNRymU3lnUlJoQ",
-	"eC0NEOxjzNxCV19NJk0sAiEm1bv3dYKKEupJLODesFBZCDPzg2b0NKpFNNonb4Ro6qoNkRY1Mv4LKj2w",
-	"E1vs/ZAlMwV81zioDMRfSWFZVj34BXCvwrJ4InzzORyMD6JohBznN2e/vnv+qtltdx9vLtT4Gh9FABWs",
-	"9iCpgZvnPTXDFk+pGqgYYNk4Q8OEwbvXeNSYjRbEvHDWFJffXvHdJ/1uct27yQXlNwPuXy90/2fNDQuu",
-	"4J57Az3cVaGZC7xi+6TKOyXFWyxzvqop0bC6KnmiXCICQvaJkBuF7H/B57A3CYYER9Qq7AL0OkpHjZ4d",
-	"TzOC65bC7rld9Usaq6k4+lnEEUSTd2DSoGmvkEFctr1i6cftk/VC+k4lb1UQDkNsDqwhtkIhFVvXCm0b",
-	"KmZagKyygTCHumZJvrCM5mJZrmkasg4aahpZqAGFfMjOcpyX4RoaC5bF5O+hkJI3thSNA3YQfJObjWZx",
-	"pyL6TTbbgqr/6tXxWXzyB+yEgu7acCLYvxAzYtPdUzgPUky2VDAU98H56oN13oceRNdNFQs6nYzNbuxv",
-	"gMcXwlr0mv3YL7gS/Z+WLe+RSH6FASzt0sXSPReTLEyDe/1nBefCWPuQRENGiSrKPHegZkJDUgjzaM0r",
-	"7E5LRGxu8f8+t5tPr25P7pr4Q/fuT41lpsEa8BbnNodmPvqCEAeO2JO2aMMrGIqAhZK3+wrgEUCJmCWZ",
-	"8fdFw9Fs+4zLyrjc2ZLkhwIfU7r+t9xjvEJH0PIT7+7Vyo15Ip5zBPxetkbXGZSuvPwz4l8+j7jW+Yx/",
-	"YwmOY5s+abz0XWkVARSSF/qms6lfXtRpLCZhOnH6eWmRaxpVNW8RtSffNvgEW7YbT1on7RL0oM1L4kEt",
-	"VChoUFoeMypSZHhkLBLBSNQXRJlxzSDUCLkWEMdcUipMCBy7YLlUm+Qw5mJMBT46sghMlRTxjBtNK3yu",
-	"E6NotWAxHAiYKoOKXQiaCGmDJlF4bXQ0pLGI1zAJIQTFE/S0wBODdE1sfic6trGasSHPuRyh9i4l9g1l",
-	"YsdmQiZeIbMERM4qZpHQGgmdbSm9OaeWc0sEt1iSExqJ5DlGqvZToK7i6BHGCQdpMBIW/Z4qPCvcXjvZ",
-	"mR7udrzGOBwZbdQ5bp1iVPJaROY7nQ6FKSEs+RR/KezRR9B5kgtjSnB9P1vw56dPnrRXqlSoKELd3261",
-	"28fWk6aLm6v1b/bF03zDCoAjZ1+8u+/wgy0ZWzjgSrVs9dRkfZyxClI/WX8C3aM6RCW4ReROV5qkPhRC",
-	"1qTYluKwcHtNQWiPzcZzu70J4XBURDnYNniMik58maq4WtX1fX1DlqbZz1Efm9s5i41WciEi5MxhQ+4n",
-	"ntUyUDBpOyttehwuB8lpsf5Q+anug8JLaDq1t3DvS4laEXo4UxkmXhalx4Ic6E19+f75r+es0+pi+/7L",
-	"UL6fagbNRmYF4Q3g9GLnU+GHQ1JSP/UsaoVmgzCKoEnfF5lSzILhlzLULNQ6FQHi3fqxsdmZVInQhCEZ",
-	"JuVnES2i6xwNbSh+wRgv0724QH9Ig9wrl7YNxkTYyYUxSWNsfW74+qbhNUBY4djwUyid2t8ZiAqHWeP2",
-	"ssGTy0bvsrQj5bLhXaKGhEsWdCT81WrES0AugJVfIgfPpgpCs0fm5Qqj4IkHT/Hs3TwLY5vTkh5BcaBe",
-	"9pxC96wS9kjfe2S0etdivmZA5Y3ualYb3jqm4GDbo1RzxP2IKhMRkZIjGwjf0M7rCZ2Ek5X1oT/Dns3V",
-	"/IeaCckHoCtiGFKsE/BVIBOeyhbrG1XWt3i6WT02KlJo+eozzecaiwsHc/zXaXbUG8aEzmk7nYip40LE",
-	"okSE1KYeVPOlFuujjul7rA9ZOlLeNmRAoCu5RKi3JmKwHB+wc+ZMwh0Tai7KYcXQmD+AqGj+Q0AH9+vd",
-	"Vif2/5gRbZdn2yqLBKistxaU9eTpE7QwxZdpxCXBpn2+WmUjTcAQtq9abTlWmYZewxyGjV7eqjUKlYbU",
-	"tYn6vYeUK4a3Y/lIHzGdxv6Yx3AylQznynEDNx63H6Hv6VwA64vieB/ZKSzJd0mXz9pcAH6x+7pCU6FL",
-	"rGuz3sDXQpWF+5EHgWV3Klh1e7mlPR1O0mhBXS3wOtEVAB95iPoZW/GBcKtVBTAbL5YZ5zmO+VD71Q4X",
-	"WavTzAkokbZMVxuhPem0HpVVuxT9LJpxM/uPsQLmbmVpkPnLhQ1z0Z/Z+bYTd24f+xZfr0LQ8eW9JcMP",
-	"Tq1anReo76BYB+4BcBXMBqdim3wBzB6Oy0wMxkpdNwMRhTciDoWudF9euEvg6LsWU+QYOm6zgM9LzrYo",
-	"1MknvH/23XuhTlheujAA80cyIQPopqi0hgFL97O97KpguE34lzdCjozQdoxeLzHCV9wTUj7FG64SyuLU",
-	"zYnmYfn1zpgZhnk9AB/10JIaiFEoZZi1Q/zZVRr1nKvU+nN/9TSYO283BTUSMSWJmEwJ19OuR6PXmI2v",
-	"V8c07LUU1KAtgTUIQhrNBBOFSqnd7HTtJ6t64pGxZhysSQmKL8kZjjvXHkd73bXqAcHgJrjgtCtFkOM3",
-	"6+Zm3S7jlIdBvXxRC8K3njYqUyC1hqehRBfc/oFgGsSbygzLaEVo1GX9PaTo1qq/o9tZ8dVXMj0tTNP+",
-	"RVV5mcfmI+Mc66nwKXMDLnCn1b5s3DW+b4vFbRGH5E2sIq4WX3wRT8HAvjamupkIbUkuOyftjDSqszzK",
-	"7HF3VxX7cMc99lq+TKNKfih653ldDE72fng8uMAd2DRm00FwkcRxpx22Pfzr4mZyMLCb7NIe2GPBLk3+",
-	"y8+tBt4QYHRBwDhxyN8qZlLZcCWctlEEYc0E9CF0wVoIUhugDQNHgjPmQVnJrnmdZf1yKJ7p7h6K6rsW",
-	"Wn8476gU/j/2ru+3bduJ/ytE8H0UnKQtii/ap7bLkG1IGiTY9rAFKy0xDmGK9ESqrlD4fx94d9QPi0ps",
-	"R/mBwo+JJVI8Hu/I493nc585SFhWirFSNa+EzuBAUxuH9eLxTZZ/J/smLN0w7XdTrFHzJ/XDo20mN8gA",
-	"o0c+4gG2uFuX6sm/kw80gptOqjrfKLUssjqMyrCE+3ftpAqtBiiFLgdCk1tWLfCCod73HzTEI34uy8If",
-	"5G+dW9h3h4ckwElq8jCB9tBWOoUa9k4SyfW2ih3mdnBHqVR9RrOR+y9gZcv5HHCLxthoEmRoyIlbcu3C",
-	"ftMZldXnKrurF4x6kjN0B3iU/qRMmZ1AJ37Av159Pk+YlTMtAOj2ynGd8SJjoVsId79nmUltPT+TPKt9",
-	"C/G7fUFMgS9BiATE4D3ojURIvzwUndlbs9QhoyKNoPzh6libxGelPRteI6Oq+8YKfi6W6+LZKAJ3PHou",
-	"6w9kyeAB6MeK9J+/y6Oj1+nrV6zgOjM5m1ZOwJKZcivevoGfxcGTGsAdzd+f0t3i6Ic8fDCCDcUqCmPn",
-	"RN3keWhoPq7bUTatGAl11J1FfSYIMl6h2VUCY/xrsJbw/wfbs5vBepA30apBadnM6FF4eC8BuZXxIMyI",
-	"xmTtsOv2kk7ui3u05PboCfr77dnTWaf7bNJzFgt81qKn8U8boGikNEzr4r8yILoDWj1ONmy1AJ8XwUQW",
-	"C6Ebom7NjH6PP3ndFAEeP9D04pVTf2+G5UDj2rIx6oL6ar3zceFZa4P2puflmJ6XVrTUd78JA/hcSGDM",
-	"+RySkGj1jx9O6W96Hh4I7dq3IRzaJjr5MngoLK6lgUKfLbXxEmW4kb3ZMnKKRpzYi7f6KHuJr0ZWyKlZ",
-	"spxrhHPHGL5XtdGCgkhR0fZMSJmC0FiPrtHGhTydETV6ICCT8qKoAHPDyplGCABii58ad0unMAvFKQmz",
-	"Bt18IVLhzb4FX0117uarKCj4IgvgZANinAjcr2v8N50KX8KS8t+v+OLUlAUUgG29ivy46By599P7uMeO",
-	"cQ8tlrTqEgLsiwUsH27pTr6lTSEy4bFCzvQDjxtb2zsn0EI9nv/2PTxKLHd/p/gj3Cni9YcyZi4yBlA1",
-	"uQGYZgIlfX5ya9yVMK/HGFbcfU0Gmzac5fMHPfJQFzYzvj1zPHn1dvL/Dlfi8eRoskUhXfiggYkMpKa7",
-	"20SRlojfDnw4rdsyb30bPleo4mpJ/kw4fnC9WmvCy0UC6+Vf16vk+wEho8CfRLcTr8GCxE1tHVeY0UwU",
-	"fv55i70HjGevkujKDrE+ET+on79hciQNRMy2Bptl0rjsAJ3RS7S8EGahavg2vC/EpA+pv0rc6thWQ2ci",
-	"n/qB9Vv6TVQIfQS0+Dxvv/Xh4hc2F1Xstcs2E6Lf6RuIMhGFC73/U4k6KGItQF7d/76ffzg7WWHVd0Pz",
-	"TEjs1nGdwde1GiXU8IHk2rnUyGoZeMUIC8erR3v6YGuMqOVdkX+qacoGeqjL75TUc6wCxK76jdTVG1Gm",
-	"OUxbFv+WXGGJEE7gtKKdBV6dtgdOiOEDLbaohjDttlRzYOIJbHJJiOFJB0RqrbYvFMeCSzvcyck3kZZY",
-	"lA5bkQA137QCVP5xqWXccUoXz7nmM5FDAiVsrIiDpN0QIT3ERgqX5Mta6iyTFgCSu+InHv5+A8RXiXqR",
-	"gmS0cXDFDlR/UiNikgaA57YyC54xRVz+w+0qXsyw+l8zrisg+MwFLE+c1iWXrkuk3vRxalQ2OL9hwEB+",
-	"Dee5Lstpwrwx5QXe1E+Nmc+F8F2wzKzJVqdSSfKAvc7qA3xgO/XLG9XUL1OlwpeEolhEuiZ+bv+wNm3B",
-	"XRTG3ET6+VnO4EBLRszv7TsWyxUyjQkD633J1tW1bN1DzpAMF2g3/cvesLEMKR6CvSsz6YZepQh5EjAx",
-	"8c/W25g1EXn9Cr2KH2jlz6+N0ezeRrbaqvcNEctbYi69W/NI76D+Ajn8vR9NQiWzH2zheygpDOCnEK1Y",
-	"u8sAOTm0gjvms0H7baaLH6yuV/8FAAD//w==",
+	"7L1vd9s2ti/8VbD0zFqdmSO7spO0U/vFOW7anOZOm+Qm6XTd0+TWEAlJqCmAJUArape/+7OwNwCCJECR",
+	"stuZrDvzYhpLFAFsbGzsv7/92yyT21IKJrSaXfw22zCaswr++fVbujb/zZnKKl5qLsXsYvZ2w8gtqxSX",
+	"Yk5WsiLPVyffUZ1tCBW5+eOFFAw/OZ3NZxX7peYVy2cXuqrZfKayDdtS81q9L9nsYqZ0xcV6dnc3n30r",
+	"M4qjdAf9YcMqRvSGEcF2RG+4WBOupr3/bj4raUW3TNv1Pa0rJav4Cq8F+6DxgWsiVzB0SdeMLNlKVmxO",
+	"dlxv4FNFt4yseGHeaibEzSt+qVm1n81ngm7NHDIcKZzdln74lom13swuzheLxTxCjmfw0te1eKOpZrF5",
+	"SsUIF4SKvZ2jYkSZh2Em7ENZyJzNLla0UCw+M5z4j/Cj960Jcs22QKY/VWw1u5j9f582jPIpPqY+9ZO7",
+	"8wugVUX3wfzfsOqWZyxOZp4TWREzF7MAShQ+nKKjmy0+9X6AoDF6Ps/ZtpSaiWz/d7bvT+iK3DAg5F7W",
+	"Fck2kmcMOFxvuCKG0ZjSc6Jqw+uKUFJRkcst+f7751+dkjdMaELXlAvkDa7nwB/2d2RDFRGSKJZJkRO2",
+	"WrFMw5FZM60aTqJC7VjlCYDHsaFAsIYTs4ihAxBS5MmT+WzLhfv77DB9XgJZaHEknf55BLkHAVYgtuKs",
+	"aqQh0RuqyY6aVdJ8bnj3+q/XsPbdhmp2yyrCYe4VOyU/cL2RtSZcw2pwIeb7x+d/m8NKH5+dk92GCfMI",
+	"N9TQJKurCggn9mQrK5ZeuBW7E2WsXWN6d49Z6+VDrWR45uZmSezQlQgmvZc12dBbdkkeLR6H01KaF4Wb",
+	"2NB8mjts/KTeaBq5TK7/en1BpCj2OA8gF1JIMLJnGkknzec7rtgRk2Ki3s4ufpz9dfY+ytTiKv+5VnrL",
+	"hI7vNvXff6IIz/0USqo3zQSap6ZynLgqeVTgmsFv2H5wVPzp1BG/rPM1Syx3Cd8NDYpPTB70qRSrgmeJ",
+	"YTP77dDA7pljhhYsi+tOdnD7PQzvLt30NNzbjpxISq3K3NefKGJ+biZCBaEFp8rcKFwPTwmUqKkzqss0",
+	"Wcx3wzsCvz5u0KegfcUHztngiPDTyaNWLOcp9oPvBpeKvz5u0BdSs6GBzY3ADo8Or5k6g68Yzb9lWrME",
+	"0+WM5qSAB4ZmkDevmTwDrrKKlVRkCSmXNw8MTiF4z9Q5fCOLPD74Rhb50Kjm+8nDPRe3XNO0xOH++6Gh",
+	"m6eOmYBM2xX45YGh4fdTx/2Wi8SgBReDI5rvJw/3HdsuU4y9he+GhsQnJg/62ujkGS/4wAZXrWeGJtF+",
+	"8qjJVHl6EhUyN2ioXCswTqxRrPZKs+3AtKr8iOnccjVAFfz2E0VEbWifHNy+5YABx7dGuTs/e/z54789",
+	"+uzx52DE4IeNCcOFZmtWuQnWBbsa0AVodnDDmjdMpk6dIkx9YMjpY71hWZVS8hR8Z3aBblljsz99/d1P",
+	"b1/+/esXiWngz46YyYCPw3orxihe9tFjx39V0AT1y4IOkl8FL5g8OByyxNrhO1w6F2jUe3LkMqu3oSHW",
+	"mRO+d+p03jJBU5aOhu+GCIFPTB70B7bcSHnzFSv4LatSSoD9dmj8XedFR07ka5GXkqfIwOy3IybiXzTR",
+	"k8u3MUX0SpOtVJooSbZU7FNuvgJ+HY6QsxWtCz27OH8yn61ktaUa5d6j89m8kZNni8VBAfma3TJRs++k",
+	"0BvVn+I3cgdzI1t4AF1WZcUUE5oYm52LrKhzll8S5/KgSxVycWcx+J5ZVK6fnR+eLx6vyEyf52Ay4TFR",
+	"c6JYSSuqWU6We5LJ7ZaqS0KLIpwkeHFoUVyP9Q/bt8c9w12X66B/DbbpOf70LHDQOn/xHXIYU/pLmXMG",
+	"A3xlJYT5dyaFtv+kZVlwDBV8+rPCe459oNuyABHspChYjZpmGqbvyPjjb6F9awyP7Um+NJuX41+z+Uwu",
+	"f2bmZxc/Nq9onCulVHpdMfVLMbubd96mNrIMXmf+7LyvVlpuWRW+cLuHd72/C6k85Hb3dDFUC6mxp9ui",
+	"RQ1HjAviFvJOWFJcvBOEnJDfeH5Bsmo7B4P8gjSrmwduA3jkJF/OiV3LBfnRvfH9XfAms2L3KlhX+y2W",
+	"Pq3XOIqY98wORHC6nmi7PH+XmFvmf715+cIw+v+5+u7bOaFW5pw/+Yz8nX95ah5Vn9rfnfg7aJsTfPeS",
+	"KXBVX396e+YJ7uIShtuuCVegaOKX/SDU3Xz2HRV8xdRExl1Sxb6vCmOSaV2qi08/NeQ6tU+cZnL7KS05",
+	"CDz3+rOAuX6b0UrzrMCzc8P2ht94PntvCKfq7Zaam2l2ZR8ywkPWFWyJWYTmGjjmpf1s1hxh81eLOWme",
+	"c3Qgv6pkySoNBxbvBfsjnNYIDnWLuSBn7wQyjhnwnYAJXRA3n+nMEXqb3ChjGcT/Vn2KDHqAQ/zzI3kE",
+	"xJ0qpVC4XaHzcBrHzC7OHs1nmSyKRgppmd38VLBbVhjZl7OM5yz/EnY/p+RbecsKCnrmirMiB7FPDb33",
+	"Xg6uip8Wn32xe/Tzr6vVWbVYLM4Wjxf2f2sj0komWH5lruHzxflnJ2dnJ+eP3p4tLhaLi8XZ/8CCKUx4",
+	"9lTWwl5LGyrQ4kKTzvxjeBh88q1lzTd///7kDD5VsriNDH8Gwy9weAUaw9n5PLgR1O2BAe2jL7yTgAkt",
+	"q/2J2ovMfM1zhpcIjS8dxs5ZwbTZanuzKsbEEKmsqnsx29GKbWStGN4ht7Sozf6e372fzxRGgf3ize+0",
+	"ufDXezxFNS3MbzA2P7s4n892XAhWdd87+prxPBk5XaFL27B3JG8g9mr72KfwDLy27Sodz/p0a9hqdiHq",
+	"ojDsb34/+/bq+xdPvzk5X5x/PpvPsooZfehqYKfsI3A0alUN8wYGjrK9G5SJHN+Of27ph1escvbHGXzw",
+	"muVsCzRzao/VBy8ezWclqzJY7Ox8MZvPjJEGOkJZUG2U3BOlaaVZZVQFf5rA00RrkW1IRrcl5Ws02XLG",
+	"toblHjeS/Ft8TK5W4AO6pQXPn1VymyYHPPK90LzAZz4/WXx28mjx9vzcPTOBefy+JtknZ6fmhW0X8nQW",
+	"aP41Oz99smjt1KxW+ezOy0C3V1bZE8Mb7nyEF7MlPyAP0dvjXu9362Wt6ZoRibav3vAKzy0e5byiKx2e",
+	"2bP5bFdxrZn4EozIlpBZPHm7+KLZq+UonrV6fEvs343fxGZnUpvYuPcJVT78u7uXTGh79MczhJUCeGmc",
+	"cgHsPHwB5rzy1yY3J8mFUMoKdv7s/A4/G74/8Wnzd6X0kMABxsuLX4Z3DZQ3f90VNPLO4KrbMqXomjlf",
+	"j5mKC8LTwA1pNTIzWZnXaBbJ0jBRqVhl+LCk+0LSPFj+bFtjuPmm9hO6C/g7uMwt59cgekA7e9CL199+",
+	"ecVvmQhvTaVlxVaVBDeFrkAXPQtvwvGGVcN4CX4PgkkguzqhnwnCSym+Fix/K5GMLQXOCh5Q3nDd54vz",
+	"xydni5Oz87eLlqYBnN1cQiGrA3sb4c+E2YOTxenirGFZKzMdS6oD+3PDBTzXvNAY/EpxsX4uZhc/vp/P",
+	"IIuhJwIti4TxhFmViTF63zgNUcmitu+dyHJemcPzdvZoEbLVLzXPbpZS3qhGFfvii9MvvjBWP/6Ci5/O",
+	"2pxYcWB8p7ktFqHqZpTmwNJ6/uIfJ7Cvi8VZ6xYYz68B96UYtnkEGNbFCcdzasBjKQk0IGA3wG1n4CAC",
+	"TtsU+ThOAyXa0F6AZjBribB6WfDstGPoDBoli5ZRYiZEYAjQzYCPjBgJdPaHF10FowoV94TCr6WmhaPW",
+	"EfwAm5tghI0scuCAIHI6QVz59B+Fh52WZSVvMYOsraY8Ol5N+e+KZox8I8vSSOD5LCuk6mzooi0ADRFq",
+	"feCZnh2wOFmcdR+BO76lTC5OFwllsm7pn7PPUg+uuKAF/7U7vTaFVgVdO8ck6C8/11vwvrAP5ld/Mm83",
+	"9/mfPjMTIktWyB2ok/aWsDnJRvf6858+M0//5XRmxA4ct4Oaa8GFM2n7+nRyZdmGVusmGMA+GOvFivcf",
+	"wxcEsRUOZoh3NVg2r/B0mLU9aVZ9NjcHVJasgpcqQjX5Ez7jl1ZwMUqS1KAdGT0JNMqZOZc/Na+egSXG",
+	"Zd6wh/lIKq6dUu60IfPLk9Yvu6txsv3NXmTB9GHSzkYAwQ+TPAvG/s3YkyGXtDkU7MbWDME6TLO05lv2",
+	"P1KYyXz/9ilobVSzpxRj6XZPSlY5MdUWN0zrItQr8AN0xttPOpcaiq4xvONHejJasDmZlZBt7iQ8mAXy",
+	"QurvZM5XnOWxaoQgydSMFmSUHj3iS+AVWb0qqPiHI9AkX2DNC21UMXuB5U3wxEgib/d/frLoMVdpI8c0",
+	"z18KK+A7+zbHsBz6mYviGaO6rozgsMOt/Ac/vr8z7JqzwjCY9WU0YsB7NzSj5mM4W3ZMe/ifyYpQYr4P",
+	"HdOv7A/JW/xhi2FtiM5OZzRfxaie4DE7HFyh7mdv6mXw2LT7NKA0uErsHz7UiYK1oNkNF2v8Li4qzodF",
+	"xVlPVJwdFhX3YQiceIofGoHTF0ERVnhF95Bzzmi2IdmGijXDJG9qI59E0xvQEj2bsIrERJquuBFQ0/ij",
+	"tcEJxvBZBSp4uCOK7uazV5VcFpgokWCTEp/4j7Rnw8Wh7MJ+UpoW4MVgmoLP7o3csqXM95ZUeZhy4UOA",
+	"ZMuo2G14wU7Ja2PPcleoQUVOKlYylG+VfQuGtpWmYEbOIOyBr4S4hwux2vDtczTbDng4zO1Rq9nF47Pz",
+	"Zuue2kn7+TUxqE8hKsOqSlZNOK5NhtGb6nYisp8g2ndMaLKrpFifkseLRatqJaNCSE2WDMoiLsnjxRkR",
+	"EkjOFUGTnnBhvniEHpiikDsGTz4O0/8xJwlK2d4JyI3hyrKSefbJnDw+e2T+7wnZMr2R+Zwo/itkTG9Z",
+	"zinEWM2TX+Aem9vYVaphgdxKVkueGzbEIgOuPVcoLjKjML4TrsDjkjw+P7daZVkD4wIF5uQaiX5NFN0r",
+	"srP1Hud/awr/uCLWE2C++IJoifkdjmjqkjxZLAglINmIXL0Tsq7g00dESbM8M18sOGEkZyUTOZGC5JJZ",
+	"NxYWAUEIMLhhXzNd7U+uVtHU3x+43sB0DFM/WTyaE2oeJBuX4YGVR4poSXS1xxNwOhxjxGMsV1NdPS9X",
+	"oUn6+dvzs7YFA+Gitt3qH3oMBnbFVxhUyGvWe/C8eZD9Uhsp9wjoVBjt5WzeZBvCH7UQcKM4xW68nevc",
+	"1uAD6mdVBA6swMWIT8OIZ+H8VpTD/Gaz1lw3cgdDrA3jJLyWleFiZZdGMeiBlj3myVhi3Tk/koIn+kb3",
+	"bD7bbcBTZtRzq8E+niJH5Cp1K5TmS3sLGNGZK7gF+qm1E/gICyu6Hhaqbhrmeeyu978F3hnvAuLO0vu3",
+	"8/HfzseU8/F9yDH7p2jNnUG486s2Pzxqq5ErLrjaJHnxzMc/Du7A1twrEM2E8L35d120AupThFalO/Pu",
+	"qL+OQqrOMsbywEMH4djWVlgig7goWIUqEfJ2Lfy0Aw8IbNr8Dzpx7nhNPVjN1NvnKlju/wPny6zt2BPj",
+	"KejOy+hbpHMjJK6TNpXxKmkl+k+6RuxGYUrST96VOx/Makmy7L3iA8CyKnQcnZ0vFos7y8E004cSkWx2",
+	"xW93KSZ9umHZDcsbzAaXcniPVCTDDJCKhPHOVUHXJwWt1uxEV1QopLG6Twh0xYW5sWnRjSPgdrXjCI3s",
+	"nx70DPgowXy4mr5Ja6s97q3BZEaMFq/RWgjFW2Y4ApijFSjBMSH3SM0uFt7DD//2yVfm3+DUQM+s1TwX",
+	"LiS1mM+MYQb/QC3S+qOZUTjtF1YnPH9svqnL3I5iyDQiuwgsJ7eW8HYMklCqepwTGzILwEci1xVTqOgG",
+	"ywtmetfR+KfelsN5fT6cZe2ICXyWlm61E2niWz41bTanmuKVeyx33XM3Iz84b3SdkfvrE/j6G9zs7h+0",
+	"tY0iZK62DVXfhZHRBhrHXpkTGAB2N5qsC+g6cmVYAS2loKhqQgZQfBvDcBsm5h+ilkgEc83iX9eiYaJS",
+	"ygKi1ei2BSemrCAiZMRKofkWC7rsP617tK1BuR09b/agpDXGiq3UGeLMIwIqjrqJA+lchg8WUOmUqN3/",
+	"ypAoJmgOWX3oRjcfzT4/BZd3JGR5+Ig3Bqa1k9G11GcDe2hx9DnWTjX1e+bUtKQF+1Dyiqn20I9bQx8Q",
+	"KF+YZzZUmWGerM4zx8hlMe36EGz32vlEfmvWBRfHozvItWh88H1RZJ4KfDIgM1hp+F9CcbNXSGYJmbWY",
+	"zxTsbYvAv7XiqHfzGYa021+Y6bUT45z1Aick9BV18kISmWKdrPLAFdSI1Vg2x+gbktF8P+Ql6+Xpa/+V",
+	"udSWVBl1kq/XoKqu+BoDKkZVXvJ1LWvUfuiOcs3F+sqnZBiVKKIgYdqxS6wBBanGw2f/bHQkhNqyWpBX",
+	"mFxKpfm3N3YXmHjztDVgEPq+OFsEjrhQlVKzi8/vDmb1oHJmxabc+XekkmhwH6+IpRxRjKlW/MhWomZy",
+	"uwVsJqrJlt5AVQcmTkBI6WtApEJ9u9g7fj6C/J8H5D9/9NmoHXj0aNIWPD64B+ePPm/vwuNHnV3Y0cro",
+	"c61MlCYHq8kxPbdV94rsZF3kZMmIVbkNYZsTdjrxQE6ofwsvk5T7taBGpfSvhH27ymxqb1OzhMlLvzVF",
+	"pYYiJ/bS7pUwLvdpHLsVoRaRgciK3DAob+29AfWKWM1sUyD0oxnHPgom+fteVdV8dmWunqf2FuwqUwUX",
+	"PhgE0WDL5bJiBLJh7FEAnMA2ObLoKyEuxjWhuQ2YWLyLS5uO9CurJMaGABdPM7KiRaEgdEuLgtSCaxUl",
+	"SCtzaCTs4NfNb96Y66eHPuhzfYbf8x08BNFpvGzC0uLPHs/6Bbk+Fei3/krsfRL5xqz+8Ka7HHJ8j1uC",
+	"/bWdo9Vy2mSLs0cI+tXheJ/nNUgcKRiQkmNCONWaVYYX/i/Nf/5pFi3wzRnWLQy99won6BTgCYTs0AtS",
+	"+x2x7OvmTWTBziZKHA9I1uH9RkMcKxGCAqL7CYZARey+yOiQcJIEu8VU/oG5/ejeOYffzd7HdvCG7aM7",
+	"WFCln8k6gTdjviUrmxdQ0UyzSjkpk1qW+c33ytG0806UI1suas2OWFZCloK6KW9G7GPspSqTJXLDKFH0",
+	"xjweE0C3TQ7XQakSY2wr/f2O+JmFPBcaNSELtege0qOZV/pcOA9M+2ygl2UkVewBi5DFOxP8ti2lLJi5",
+	"yNueheEBXjRPdqkHE229qxk1vuiy4CwP3A1RoTAI7gIWMtsFJyBYVcuoHEnAr5pIZ4SI3kgb+Tab8PIM",
+	"okOR94F5llgi5qtQAF52Zlx8ndUgMlLBbxt4pEvAEDUKhdchQVMgebVHZ2Ds6q1S4EJg3JrfoZrDNRGM",
+	"5aBvSMFerkClPeianHuWBGGA+mgK2cfLZD9nFPSGTAGK8bjhvTMmNgVQ96lmL0Wxjx2bDvuHGEIeY6r1",
+	"jsZd3ux8m0sbDkOiR4+NUvWW5d+jVZCCBHC5qL0tQy0U70ajoMYU0W1ZsA9v9iJTI4pNBcyKiYpnm61D",
+	"Mx/1G+AwbygdWEl7jmXFtrzejh4KEkFsBvaIH9x16T6ffThZyxPz4Ymr7MR9eB4u4q7xN04jX9W4hiZQ",
+	"wecAjh3Gp/KM/UErpvbgtHMOMbNBE8h1FzsVdc71lQNAbZMJtbCesoJOrAbH12P23bDGeTRz1rysIjC/",
+	"Y81KGGoe6BfvU0v4WugqoiBTH27uzYC6RQ/qBQ157uaTLG+X4ToFeyTY8dnF7GclxelruvvOejLunD81",
+	"shheRj8ujbiUtfrG/q4DHcU+0JxlfEuLS8K2pd5bVHR3QTFD1KiWHKTORoZV7Jf+aGdzcj4nj8jp6SkE",
+	"tmWtyZqWqqVHp81YVVvXzCGeMYPDVrktnjsuaF7itydcCVCxQzNL8iTbPYTq2bDvx6F+mvm+ZqWsIitf",
+	"VvIGoUPSag/EnfakLGjGBjb/R7/7gbFjONIROQ6DtjMKYMVoDmm0K1mLnOw2smAj+WzDXD15uK7kwbOs",
+	"PtViQiaN81ZM7huaf2NmdjefwWr6FHghMSt5R5VLm56TvJJlaf4BgR/IxZa3LI/pw50Z4igNxefN3loi",
+	"xZjjS5bRWrGJ93HjWgkQ2s4WHYi2R/MDJ9++Jjovj6+e8iylHCVTfCs9t8Wyzn+a4FSdYxA1ftgrRtF3",
+	"HsXLpJVuGiBoWXj4SgcFCErrBVnMyZPFnHz+xPDC2WJBLKZL3IB5IJ+Ad3Hh8pq1tN0BQ5Y+buCV366A",
+	"yD8uTr54/9vZ/OzJ3Z/fvTt1f57f/eU//xQjPr7qASS3ZapYK5megE2v6QXbTTwu49yhLYoFPNc+YgdB",
+	"EJMc2Vlle6vTy33l+mEMLnjLRfjp2b8sCSKrLG6uwlLz8fvqUxRDBpzy+7g2NnSID2B59g508ojGLi1L",
+	"hefGHGjBaT6xRHfomn21B5QwPBhtYYcVV0TYy87c8Yru0TuDrplMYnMmrkfccp7k7xNb+bLW5oV9SSHx",
+	"i/ZmdZjU5T32A172G9RRXM39JcCAE7v2C6h/st6muAMri/Zr+GGzN/Q5HfawN5gK/bCIC53+NvACXz49",
+	"zmPkgjM9f1F8Q2bzMGsUx7LrbeY3hQndPt4N8lqfxH6ZIxbXC4/he5v5e56JcdtTmbP8a0zC6bl07UYf",
+	"3qqUbnSIdDCBBtGxo9VTxRIhVr1he4yz0HXFjIqJiZFh2shvMevY51f3g8ElqxQAvmP0yYKiOxMV0YFJ",
+	"VReM2NdETVRbWhD1g7rWRmQLaoTtC4V2gs0WuPBJAss94CgrnrO5L0hc7uEXkL99Oi2Wla2KqFLYgMGM",
+	"1TcHQpKVb0IQjFyx7Kf4e4JM8R5ss1YE8jaSIbMQ3XJy+MrBXkbbNtKittXTGbTcq7WT7G1Xd7BGdRtf",
+	"YytXPWbIYfnFSNXPnZU3PI/KFOU6II56ietI2MBjTrzG+5q7Q9JMi/DY9d744kNyzcPWEw2ntA65O29z",
+	"FBaOno4Swdr83PzeB8HwRi4E56HFYcNmgiPpVzTiDFzuX4FkGUnC5f51XYzNsshpRJQ9F+T7t097geIY",
+	"e9qUrGMsLTN08wI/73mz3iFKQYztqTerOtfOoBDP3K9G0GdAGj+YpIXyp3HTeUjZkYxntc9Q9LBk1jCG",
+	"qQ9t0wOYqw067sfgZnSzfUV5VCEaz3oq1ZDg7U66bgSAGOGe6uf3dKi1i8WMv5E7IleaCUzdxDSTLdlh",
+	"9Nm/fMSEB70JTYMDxzu7Aye8EXod5nEIs6MmlXRZyVtW6boSo99kJBXL3yCYwTECz7oa3PxbU+i+fogw",
+	"r1lZxO4J1GT7O/zStiyeE4r6IiqqoRY6Yvk2kXF8y2KYJdq9MWYMEnfH3VTNtnf0ebA1ASJqyZhfls+S",
+	"tKvd0JxoCd2rsD3pBjyOI1fvovZjD2/BVvrwVM1TREs/ybExJcvTUxmwIbl9R7guO+eQPy1DNXs/xJWg",
+	"UiaSfntNxqFR7I4qYlGY53hdUt10MsoKmd1cksbu4R4URrOiOCKNzRcspjucwZzctY7thaMeDAc0Pz3r",
+	"zTdx6ivKWBydygjeyAKgLaJy1ddW2wiinV+z5sGdc0q/i4zbemwPgB8LhIc/5krzTP3hiut0s+crGg1W",
+	"NqXRk94WqKCRlzqtLi6LrQyy2u/Ic4+WxUgCte+39iy+YhlkLCkL1bPb8Gxj4ZfgGIDZqiUwHTopIRFd",
+	"KlaBIFWUj703Ssqr6bQF9Snm9GLS1qtNex3yYczi5SJj410X1hzkx9jc1pJMckyN/QDGTqWnj8QaV1JB",
+	"zO/DS+YTBVekyy+cHALmCAuDs/VMOXdSo2/GdafaUXzgJPtD6BjGb3WL5sNiLKTvPdXGydph6ANpbwQW",
+	"HPuG7gTXNeAD7BK88UBEVccETYI+1R0bBFEajrq+smltp08HMvnvFaDOpJgWoG5cjv2gQ9NKf8NooTf7",
+	"OWwW7tNp3LDOKqbfMK2xkKuX00C32PdJ2UcslGLFyA0rNVEAwzXNeFMjel+S3UaqoEkX6AwWmhAnYhUq",
+	"TKhtGoaRLc2Z0cG4VqxYDfsrVLDueJgv6jlvz9nM0xPF0B5pekr+9NuLq+++vrNYXnam9stZhNXHuizt",
+	"Sr3TMij3HsuGtYq7/v12ByCQdstrxQAXUIpi79bCxboIW8VP44MHym0IG737De1xdsu1aj2i3unZCJJ2",
+	"PkRD2YNOT0uBq1pvZMV/pXGJRdVN4oLDUo2GkQCizdB5Gk2pHT9ePgP2Cs0yphTYB2t+y0RomQjoV6kI",
+	"F2bo7JgSm2YGMQb7YSPJGjCQdVQeWSip/g/ftOTPtlaAqLniRYFVpFj+PY1YpQ3c9YgE1jaib51w4ezu",
+	"JVtzES9JLKVSfFmwA5cJuRFyp9wOYOWB3QWXLbSs5E6FftZ2BhI2n/m+4uloIKFlSew/b5nIZYXkKrjS",
+	"iejRqlYYY+1fKdpVcelqbyZXrzeaCGnXMG8Qkiq2Zfm+FSPkmuQ8T49573qrBAHsqhF9tGFzPzNEvvdQ",
+	"oYruD+sufoc7Z6zD8EHNFZz1hqPbu2eZryF+SJJhEfMwjminVH0srmg734dJXjoyDWmMuhC88rMnTx59",
+	"NsTIW/qhNc2gx23QC3OAGj1/Ry3sVWYRUvUGle11RVHbxoK/vKnwS7lEGuW4c4MVnKqOzXhQ0GYFVYl7",
+	"D3tPwQNQ22MEoa9LgZ7Ddmm+EGbua2jeR7P+LVBCLDpgv4QLVjEmThN1A6ypG+nPeGfECmjEjIu1K4uf",
+	"kyVTGhOsp91C65pWVGiW8phR3wacZFSQspJbruLavNyFjQCSgPTmrjHqHNRSNZeTdk0KXNNSQPQ2WvSl",
+	"awaN1QlSeagAwHuxoPuRGF9zXsaVxuIPokaD60Y7qYwePzgUMLStxxxrNyXiblDHwS0FM+CTeQB70Wzn",
+	"gCST1cNJcVl9VEJcVm8RVr8nWWq9YUIDskkey4JB3H4EYqlYbp6lhYprSkGL41G0hDm99HPtuUBv+hP6",
+	"2hzJEIecKqIrznKyk9VNPMUfLiKH6T8uby/ISosWew5mpduGBwiGPqrqQN60ssPbm9JMv6Hw4a22OHoT",
+	"c2m3QUPsiD/QNWc2RGcfQOSGzeU/Oz97/PjIK/yAxX+lMEu0MXsvB0198nbD9t45cMPKmPXf2QW/+EHq",
+	"BrK+f5Rk9VBFFcK2We1/YbsT/XYwXlzbAkV4lVOZW8Z2fKExGdkAfSXUf4SvsS2unP8fvuOKlJKLuBm0",
+	"hFx1de/ig1aAucM6a8qFwlkqMzGoGmmh7uC059buqtZxpSJFkVHhJk2fOn0sste7sX7lVDXgg+cFpgKN",
+	"I9N+mnJYX3roSeBh43DlY/KZoXx9IBnAgwhGlmKGyqjSh292pZ+5Z+98w7XR2A08Y/m3XMSRIKBLTjJl",
+	"Ph7u/15wrQgESoAzzUuIFGNL+qZBKwFgJk3InDSYUgP7N4p/KztCLKpJNGeV98/Y2zAqNEYCD6WAmoIm",
+	"+jCfMQz4lrPqK25760QDi67l0yCT4FPYuGkKMgjw/yvsCt0f3GfrH6AHjh4clyZH359If1rcAbDM66fc",
+	"SNpGeqfuka+V5lu75Z3LMrfBtHHFwh5ELeZ9ddiU/cvFi+hIEqdK1D8OiZKHEwnd1JpmRyxwGBIoRdhn",
+	"gUzrGjP7yB34rC4KYr7yyCtcYdBmVcmEIbnh602CCjesSBBI7uLZcgHEYXduX6K/E3oJBZfyMcFlM7yf",
+	"n12BjxAHc0iR9X8bldkqdxO05toVowzycAjE0p14PVCekkr53NIPtoht0f5fUN+2iG1s0PL/YGVwPIqb",
+	"KMu5Ly7b4GGMXhk43eF4IxP5kT7vLf3wilVvodlXfwqLC0LFPmjcHrmC6YfXLGfbMs36tChsOzFFtFwz",
+	"vWHVJRnzbnNIVHRa0IjvNvVDW/o8vMdlQeOuOJQeK65VCJ5BMaNuvP9tsIYnZ2zL8piJM+R2AvCkZ9A/",
+	"cyz3wU++H5E3c7COxBaaOVXD0TgoAg9EvN06R+Uen3Q4L1xaa84Brdoh1BB5zsdb3TlISBkrEh7ERebl",
+	"y9FF4viOhiiToY5iJaLPBZyqjKInN4waPD4Qh4htd3Tedhd+J+TKYTjK3wtu8oYlYDNvmE/5IG82cmfb",
+	"I0qRsdNDuJUHICj/jTH5x2FM4g4PsPNzcct1Krsiy1ipj00Im34e2NYCTB19FoYyw7i4jR4BbijwEPix",
+	"lUWxGax9kNgmVcubWBLwmJNWV8WAs87mVsiSiTYQVV3xk4o1zftGIPviftiFhYRKM2TAMm6ROOMEC+Z8",
+	"EMOm5yleQywo7jsYtO8GwH2fa1Ia+8lBJ5j9xnscTSpjvnhXjU3vucDg6v6IhB67hPtlOVZxGJ5EcYkr",
+	"FKCYoFFSnpM903OSV3Slzcqzos5ZfulhKCR2p8VKDK43eUV34nRiybb/4RECJMaPXuGy9SiB3uVVoYa6",
+	"bcYM55LmxYdQkZCpj1eP4PcvpGb3hg0PEpvHxcYQGDwSFIswoEgJU9l3VS95HCCgCXi0Gfa/IYPL5Txx",
+	"RbhSNcvnPZi9oSr8JFuqbpYHnAIj4GAU266VVnksmyPiQGx2zKeQTixtx1KnkcDtsZPRgIz40JBLyvSH",
+	"xh+RZrgwb3wwH9Ov8MEOCDD4RxFn/4rR/FumrSdylDGiFTbT0qwoFAEAOdvYfcvyfSJLJsAP6X8LiW6W",
+	"oxzbcoEILNG8HXezDhHpGRZW2KfTCaaZrCpoyGeRNM2vCBfE/GoKUslb92sfCrANzjGH0ObK3ggZXjWx",
+	"ww0BvHtdoHnxy5A9FLVgpgyYhrEZjPTJspV9VipWNbV60X0u6b6QNB+/1aMgVhJI22aHYOtynoMmsWaa",
+	"YMv2FChLVDbXqcxewMCRK6L2InsqxYqvTy1wNpcNtPiyYvRGzbF/P4X0gC3Vh0oTHjSGOqa0oBEcDR5K",
+	"usjTw4A+PGhhKpLbSJVYVBfBjz1Qiiz7eFUN+7n5N/eOO6P+7LSxUPxt1FiqDkKiwioxkGCBaBqWzf9d",
+	"ybqcgDM1BW9huvSdLKDuIV+i3vOCapZIT//XyiaI8qBlM4cHEWGlIdivDlM8gMrSZbOPTG95UAp8bIsf",
+	"l+HeJk3QEXsA6rx98P5Bi5opB+7jwQrkTlidx1gL1jcdvstBR3YS7CfhqHeIZac/TJd0bX9eGfOrZQZh",
+	"ol+RSG93ReMPB5IcBTPrPHk+psIgWXtrJMkPFdfsBy7UHFPCgr+VrKvM/lvTas00/nvH+HqjjSkKRH5l",
+	"O83OyZZVazYn9JZV1PwDG5x3YhFjiiISYA9XFjtOrowWhox12uELo+zQZcFOX9h//NjhlPct81Xd8PIE",
+	"m7fT4gQS+YyNY5g7WicRdMTpeyZcpkZn1pjmDpZ8xSxSdyt9I/08pEmcxvozuJ6v9o0+byVPaMh6M4Ax",
+	"7VpRUiEFz7Ace9volhad6Ee1keX706A0cyOj92s3MccMblcQPY94xH4XePGze8CLm3lVrKTWndrN8Ak7",
+	"23nms46HnqR6gd/czZOO3ZdQqFIL203TYk3Mm9qyDVUuPW7KcAprDt/KhAo4jOgZTWiDkk+Pe2FBMdDO",
+	"lyuyoSWAHhxwC/ft/qNCLId8BuFxTfUuMIL1E2XTEUiBdZSMKEBk+ET5ShXcCt2kXtufqIl7knANfN3k",
+	"G/QZ4XScSa/iGmxXevi3t1oujfL0Bafi7+atTYHtczFUMGADCQDvJCTKlmZp41MrADJwEKXIuuwd/aCa",
+	"dLknPvAz2VQfQEdQcsuWMt8TtQH0qkLKGwIW+mkKk1VkvOBNtDGYSCYGgFxHo74qWdTJAz3R8JkEnxpw",
+	"xr0QVMP3OKfBQF7MPR0DnS0JPQW2UVFj/gPrdUAfXU6Ms9wdRGpzKOYOH7TBCPB7FLYMbSR1203QiMdh",
+	"D3VAt2cFdsWf0n8AhsdroqthDgS8JimjR929D2G5BTf5x2G6NRN+3TrQUza0paFEoqFGSC6ltJgQbZE1",
+	"5hpri5r7MYJ/0wFqxHH0Uh7rI/HkGuPVYsRY/RiOeIgRE7umkxB06EvEcQ+t8hDm3Hy2Kug6pe1/ZRFu",
+	"phnvVx4nxyPkcNGxCS6JYoxcf3p75rnetZk0zHHdr0IbttrHmmLz2de3UUa+Ik8LWefwrSJnpwvCxC0r",
+	"ZIl4nnbjzPEzqilMnMGz1/1Wj06kjG/tZkufMik0E9oVBnsTrcSe+lyKT39uC7quCtfnXLC9W5fageSV",
+	"+UyVLAtuQzeNs9NFdOR07zVzqW0nwL65hYeKKLt99+5U7UVWcMHevRsB5BXM3jYHtESYu2JqO36X5PN0",
+	"IkG3RfvoNJuvP9BMD7bOb3zgmDcC80MAdLzlS5rdII+vWDtpdlsXmpeQw+9S2eezjGKfOml/rqGiGR1Q",
+	"Lse2svEA34OikjWoKEvArIHigC3HqloU/wkJcWRdU3/nbeFXROnXrDQnkBJjOrF4IlccAlhjQU5QxzTQ",
+	"fwiCem/8aYnhq47ELvR3RQJdyN8AhGuFnqhLcv1fmGx27brwBtiBB/jd3Qt0YGFH+18DdyvBGxsRKpjh",
+	"a2L7Q6ooZNgzLnJXztwmJ6sqWSUQLPydYVFol4zUigVJY4rBBLaQp90y+e7TMzroQd1LaMuomJNlrXtG",
+	"2o2QuwebAcRmR7TSwufmjojN1KObXzH2K4sz46qSv7LA8xKDT3M+GZtiAD8R/RtvyvlY7g9ABw6zOwDv",
+	"LoOoZ3rZx9X2D1jp8wBjZGcoyAV4CRqyBMrrk4jBcxedq/nx68Y278zGfT6MAg5PAbppzqofYu0m3oTe",
+	"E+iDuQSMGJvBRLRsGt8EMM3N2sa6Vno6ubV6/dRiO/YNK3JbuNyXvuA1i/W0hMMI/QxtSRwkd3ApLrrL",
+	"sFa09YYXRdMJNA6F4X3w4xJBhgC4nR+zF84C7O0jkl4bh/+4yTURuHHPb1gxKaM2WfeA9P9EYQGEgPsO",
+	"Vx9HCJqcsHMwyYZ2JZhgu6luOx3vfPRDgDKbQXmaX3F0dbtNNCOMZxvnMIYADNFSkhWtDl/8aAdCKok9",
+	"IYGLqeVNamEJIGfjfCyOud3w4XP5AO6T4JB/FN6Tb7jSstqnu4enEHrjPcoOq3bzZOxPYbhgyTJodhYw",
+	"uBN55nXjMpP9SY8kJ0+6yROBR4CVtP15bIIjtfM3UrcNjlsx+nCz9+2FU6UncEZrMSfm/G9LbTbI9WtA",
+	"GeFgJLkmdClrPbF928+JXO5u4ATpg9IN8NOsf7bjlE0JRywZ8SiwjZSE4vsbuG3tP1aoAs5nekN3B6To",
+	"iLjA2Bwl3vJ4g5ixbnCQWI3VYtFxM9v8tyOnBo7lQwik8IB/HCJJFnkSdf13CHxuohFGFOKKbMA4RCNo",
+	"hPnfOy2bIh88Le1RLY7dBdnKqlH1QKMFnU7uWO5irBf2Klao6Dn1b1XJLaFkZQSQUf64WF86lET7XvtX",
+	"561gpqsLQtuX9aqu9AbhWPzDITBkA73nr+gGFgTfGT2SSVirwXzn4ztEJrz6RhcBoKdUZ0cdvQBerkDx",
+	"+hnz3KVgF6ErnCsvZJc0u0HDw3rLITKmwFueagnzh6cemyMXSTqOATPrTcM/AO7VgQ0JTCaHRRM/WI2R",
+	"BkdsF/TymdZP6vdKd46kOKN07+GXbzCc6bvcNn0bw3hkGKe0QGyOvYaDlWZ3HuImkHGvzL/mDeDjOm3u",
+	"MbS9gG43DuYPFdFLUrGCUcXyuT+WF46R5hZWZs2xZASSDi6JzVG88FWM3Ip7KvYgKC8JLVgFb4Ikab61",
+	"DFpSpWzzah069MC7tLMIHmTJwHAPhaUPTuFc4Z842SBncj6zw0bl5r8rsP8JFdgPX+4c4/tmax/guAd8",
+	"8lEc+udBKWgiOB/xXb/s+XNtbeNop/VVE/uPQYrZ9ukPUBSbFVIN9IUwEg0xKI2EwYd9bwheMALIUCC+",
+	"sAvSEW61dgpj7Hp3TxhpqC2eamsWrsfNUubG6NfS/WS8eWt3+mkzmTi95Las9QDFUCYLprBDwkqicooa",
+	"MHzJ8jViH00CWJmIyQIFR+OLrGs2+tkVF7RomolM3OxVQdcqCWqOcVFWdbLxRh8bu4mQPRU5Nz1hnqrp",
+	"9kB6D32u7QSTOJxja8n9JkwpJ58KAllRzZ7SEVEQ99ydVxeuDjTGLCnP5+RWQitTWdl2J3V5hPjAEeNp",
+	"Ut/IXXtE6FK2d5/Fxx8YaozZYre4yXx0Fseo03Vfu8GDaHp7wG1OYwq0oLgaeRaWMfr0MTyvwT0R3D5t",
+	"WRDufWtXAnmEkmbgon06eBc4eBi6B8XWTIPn0LOx6RMBr5mDFrzB3V9LpiLJQlyZhcd5hhL7tb1s5i4R",
+	"yQ35iSK7VsAhiuz3wcgZWjxPlJHbyX6ijHbo1mYHOFA7TnlxLBIV+6BfIQEH7zBPXKiJDa5UQteUiyMO",
+	"qhn5bbU/atZ2y59RXtRxnG+M8WHFEuwPXL+OVZBgqW08JDfxJWqou3iPZHlHC4kAHTao//3FyLpqWiy5",
+	"2Vvp5Zs+YwsnKW8OwYisapFPUAfUIeZwZCYZXNMl3Rv+9ZDkUyV43Kq23WMv7JWHUXPnwdKyfVxIxXS1",
+	"h8fBh+NIphg8ZAgNMsEzofkF9Fa6iNGToC+zvVYqzEpPHVP9hGNcdBmvzXM4jiH/BeSxGEG1c34+ADHi",
+	"9r9Lmt2cOsGTX7iwdfDmJRU3p1YLv4Dbq3t3OZPe0g5MeaRL00xqhhs884xtF4LNSfNZwDBzJyZzfwVE",
+	"zX9f998RciA65Mpwswr3BUAYsDmv9z7GD8nYPoYxvkqAjHmHodvYku57MGPjUZ3cRRtIexzan6OwQ4ZD",
+	"GPASPJSLgajpibyu5I7tUqs74cAt66oLxuDA/FxvyzmU4s+tej4ntVD1EtsB5ZfYSJxs6Z4sGXio4o5X",
+	"m2k4ArjSPjywANCf74sslW1otY41SYH0pAtjg+wEZtYLZA0uBXjT4i5y1uSqjvaHdPNbk0ZLqsTU8nJh",
+	"nYjg66OCMIts3sm5KPhwlHRoqobmvmBsEnZ/Y3dEeragcwFSu9CX4JeD+5Psrcg7NVKtm/WB+gGMRfJ3",
+	"s5n3QP2td76fC9vwX5tzBrn+Ifxv4M/6mJxvb1JQZ9ZvbS8tcx1C/N15i5ZFPHnpWxppJfoMA5QYREJf",
+	"vCKy4msOGXrmr4pljJeamEM3J/LWXl6gpZ09IVsuah2zNGw5/XdqJNNNQXXZ0g8j39tN5/STci9xA8d2",
+	"wp/9CASBZhf25KIJxmhVcAjUCugCSrXNnkFQLHvtc+2xKkETQqOyHcStVZh+T/McTlg34z6WX19Y2LjG",
+	"ixplBC5uDiTQZbLcY2enJn+u22dnM0J4Nkl+qVKnoQDzTjyT1Xb8GKP8FGb1QXhVZMeiEA/UaA31HWyh",
+	"iyhNt+WEnPsOwJPTwRoHhl/Q3O1QQ8cEh9/0BA2+BLwqkFKPjaUhaakdJMNk3SiTfcecS6+Ti5+MUvW8",
+	"lLWqorf2z5JPTDxIw1BPgP29r4vKhahstYiNVPnFDIedkZwPcBPaffkoLkKc6zEgQEcHE+GH8blEEyWv",
+	"EWz4GkJBZMXYnFyjpqOufWoGJareXhLBOCTvcCNfa6FddATkfau9615kPwV9UVxim4LIpu8Iq+AnFc82",
+	"znbyHQzsFBInU1c8i5TJ2LvxW6rjzT2eC7LlRcERX0LNXXbTCOWh7R2RNTaPbtfs3jVSRk3o3/YPWdTb",
+	"eFeBNV/T5V4zRf58tvi/XxD4919GzsU6B+IgbVKxOckZzUkBgExqZHqMqqFV+Kouhl4MBZijU27Avf1m",
+	"L7KIJwILNTwjgvWkpUe2kJXzBh3T1icYuLUyT7twQ+dd9mrtXvTEgcE6HmBctIvEjPqy28iCkRoattls",
+	"XIc73bEQT/7zx8XJF+//48/v3p3iv/7yn386BFQe/P5HevLr+98e3f3p4F3e7zwSW/wLtrtq1cFPKaBP",
+	"UOg5OjEb97ubwSVZskLuyK+skraxrFyt4hT67Wx+dn7nyfTb2fz8LkGqcUhHj4Y6yYU/PJ9YnO8J7WzS",
+	"gQIuQ27fG2QCqQeQ6SFMLyufHypc658jW2hM7c9+ZJOMLRfP8QdnHRXB2Jj8l5rZrx3UWKQQ1o6dIHTQ",
+	"cH9q95igE/tEcvwTutyHiJ+jmttHKNksOUnMsGnYUUJiiC1eghIiqyt8OugyFqz6cZuOj+f36hg2Tqge",
+	"6gJ2Zivv4PBFGne1urQd6sx2fL+wUAAMTGDMHBJ9xZ7JCgK+W8yTNA994rthzNEP4QpR/BowZGXmF/Yk",
+	"a6Z0fnA6QbeyMfzzyj6ebmH2gm6Zv6ThmaahGdRPNtvZyjrpdIuKsYkVWE8WQ/3OxqziNTz9ln3QswN1",
+	"erb3tWzduOo4RMmme1q3HHXXpcox7dViHvYLn13DxGg8vOHWa940Gb6F2x00jpJnoQD5gzSWlOYxvNZ2",
+	"8vAUrcP5UELsoiePD6pVR1vFrezaxGp+YMuNlDdfixwgcCYu6cj72XzQVnImvqARD+Gl7OVDNJR6Bfim",
+	"FcItgpt3zQW22iEbrcvuOT+fDO5pb/9U76UXLWdM/z4wMuc6gweunUiFLtUlXbtySJt3Y893Wv186f2z",
+	"KZjlUfolviYJRmG9w+PRFAc8ertYs/mlEWb+nrTuFJ9LywSphe9dkbCDf/T3XyokbrfN10BbFH4zo9g2",
+	"hjTp+0nBFzSFJGsmzDXF8rgHL2DIWOwwSVBBNb9lI3zZUHJsuc28JY5CZNGN43OsGM1filYT47AWK6Ox",
+	"C/crvjb2fZNWAfLnkpycWbCz4YatDgRqHMQP4jZZmgTLCeYe7kR62x/AlfvSv/Jf35WLc32jqa4jnkdb",
+	"vT2UPQvhxg31vqwjLOmc6VSO5Tdy13hrK0YUYyLR6se+43W6FUsuBUu54qCDfu7y8ZSgpdpIPdLTBxA8",
+	"44sfjFWYfw2/ieb0rygvuFi/4SJjRwTABiJ35YaqdkTJLhRiVhWj20RhOD2YQQ18ADS0qXCHNdQoyEa8",
+	"HrJzT2CKD/UYAg92U/g4HlLK8kyTqtywap/lPJ3mwbnp7KbjlehRdIGF++GOGYYr2Ie4jDHi4WlBVfzm",
+	"iugOB2+30cgHozs0JTENEqxZOHDB2L01BdFgWknxFPwDqtsltL2wcbMv3e5AXmnxK222eJCLHuIi8xz5",
+	"cdxlbacYuIGpoZQybzt/sjhdAHLlPQxRNwS69/4g117viP1IT341M7X/PXn/22L+Wcodd6x/ipGyYgoL",
+	"dtkn6p/pmvoX9wbFTvwU94pnKt+694/wF0+Olz14v9/QCXt059/jeeNg/G/Upr1quLolbVKS5lFL0Dw+",
+	"JGheFXSqmFlFvZKQUAh6kgSdLaOCLBnJNlLBfhzrtCztBEcd6YIKjyX9kHsHkxi3XeEUJsJZm1EIVSSX",
+	"mfpU2heq021O8MklU23Q8/jw/13R6aHjPH8Z885fAd4c+oyMeYRlqkt2iTUdXJGCrTSxHmN1pIf+0Xn/",
+	"+nf73nnLAbfefSS5Yc9Ioo+Qu+su6zpVUsidVSBObNL3+4PNhSax0oMpWfi6f9hMs6MbXYcve2VRnfsu",
+	"QisgRuboyd140/ZVxTN2JdSOJWzbMeICZJ4hgd3w0QPGtxKWa9+GyzlEuf9dM3VUgwR3SB/ojE3bqPtI",
+	"4to1vhwEbVCq3rL8+2h/PBj9EGH/0aRqdrKWa17oWL+fK2wo5uKPlVxXdBuvd8kDsX4MDR6e2o6RrSId",
+	"1Zq4QlHduo8dltoBCOg2g7tR5p6aAU2GdqZxmR0Fj3zPu3uEpA1+HStOPSVvN4zQOueaFHJNbhgr3U08",
+	"NcPJDdnkL3TO+LpiLBH4NVKuwUmCKgJ4+hgMkmNBNvqz+pat9Jws960Mu3Epya4yrSuXcraVcbu/Z6pq",
+	"FvcGpcMayQ4AYFKFmQgWHc3DXDXhNLjrTw9Wfz87fOKjDtYypog8V6q2cFdCaovv8KBkdyInKoveJhta",
+	"lW3BG0l+Ler1MCxerMCWFj5VYRL9Ytayy08zE2mqJ4DN2vAQVuI1C24vbx6ez9YsLWMF+x6U58CGDgkg",
+	"lAZfMW3j+50oCbxnfMzV2vmJHY72Q3AogFuaM8/rmNc0hzQcW6OgRnPZKLUTmroEMzmQqxg+CyW2ToaO",
+	"mYiVuL1kZvy4M5O5J7oj2uHte0Bd3c31Y/KKvoX+L3/UJT+f1SOkQ8oIq+2ZHdINduJpmHfaVRt9hqa3",
+	"j+15aRnrihWrfg3dEbdv018pUlNMBV8xBe2vasWgjxQGzWzPhXiBelKgJyLj48EJwp+oOEZgK+2v6dBr",
+	"vXlmFVxP67N5O3QFOfEVmQjbGdJ5LI9xEtZt/liD2jeEwjslqNtzLaMsoYKptm+mYaADi5Mw+fgFzWbv",
+	"lfnWvCk6O18Q3811iXWV/ZAVteK3bLyPEBzBKQ2jmsCt5vP/sVH84QXjkG6AOSwl+H2UCla9OmjUd7wp",
+	"jOq6SqhervC/h+I/2MYqiU4xGgHATaphadsEC2f0fqCrnuvLa8hxZRYfO8xh9CCCVre16tAh4/hbfBJY",
+	"JGdFIs9pO0Dc8VoXusQSYAMD9MbqwgnieUDQxZOXGmmDVOhtWhCRsIueO7701E5x9Ld+Mzp8XRTPkEki",
+	"QvfrW1bt0Yy1OCrQe8slH1NItDxpta4I1JxV8N4JiQRhAWUCm0NpVyLne2j3U8lGJOyUUhaJfhUFVXDv",
+	"7WR1wypinjxNN1GOpzRCczcAkLRAToWUN8qldgYYjVMr+zxl5639S+39qyqKFZtoEekbD46GesBgb+RV",
+	"0/BYfNg4dshZ9bxhjAin0mxDAtYB7D0gPgS25QprX3cJVg1i0v0dThm/sIBWGtW6onlNsfb+Fisn4d0/",
+	"1YLrduvGAnJBmt6NnurRlpo81rTte4FoFYa/8MVjK1KTvhUQKwfbK6I4HLoMkzSrS+wE3R8aEscMnXyO",
+	"KmeVP942Ic88dMyBgfmMuu0MAd7yeAX+yEu3Hfhn2F7JMssAhpQ5qW/4ti7ov0LMIZUv8radEELoVoq1",
+	"2ZvtJXnUjb952XD+ODjeZ1FRfEQccWzoIQwOjVHsDt5RB9QeMUUdMXPLU8C7A+qQ1EwNtOqgGKSZZpsd",
+	"6VlMJGtCBnq9decZ6BKVJuM1JacYRfx/jfbkVSIPLNvoTbg5jnxJZon7iLxbbrSiedDgTDutYB73jkB2",
+	"guQVowVYVSdqL7LrObmm+S0VGctPHBTASdM03XyfU01PGhQL8xECFJ7oigrlAegUPMxynpn770TVZSkr",
+	"eFwV9OSLL06++ML8seElpSdKZucnkL3IzeDmi92Ga3ZS0CUrrh8wPcEfIHdFl6yCtePle+KTLM0fgf6A",
+	"zKVXbVyeftivVyx77X52fUGuwepklVlfWckVUwr275rIilyb+7UqK67Y9SmBX7anYF8gclrl1+TPgWj9",
+	"C/x+yU9yXqE/hhbXGP0CyEoCq1ZkQ2+ZEdKdAFiUjPeP/CKpk6ycHwJH7IEhDKBDuL8pCPWoUPlIYBR/",
+	"Z4jDPwaPsMkwicLnW+tnF2LnE2zsRlSdbQKEbEDFJq0+e6OMbVCw09Dcbj0I7KMOI3odhk50ip1V7e+H",
+	"pPgqhbn8+tlT8sXjJ597sOAcgk8ROL84TOobTZcFuwRVrQSw4FqxSBn/4uSLn97/x7t3p80ff0rU11Be",
+	"JCjtO9tSkdseXpLkMrqVTc/vB+mWzYURlSnPuysHpeqG5ebMd2F1TxrHaNTGh8bRMbz0F3QLbT5AOu9l",
+	"bYYAobJhRdnrLPtLvITAV10NIH32F2X40MhByxnxA2NDBBEdHjFNqSbAmxxc+owYLppCnGH/uV2ZZ5tg",
+	"n+auAL0h7sDB8EWY3cYXjKxoXeg9KQuKtmr8VETKY4p6K6L3DvU9qiyE1lm8MrHggt3rBVum3K0bOU1c",
+	"kV1ljasEeHFJK7qNA5+9BanHqj3xD81JSfWm+ZsAm9LcfGP2hVHbDAoKNBPXqv0uLqk++2JxRv7Xm5cv",
+	"3CsIF7YMzG4zWco80V+KbVm+T8lwCTEy5uZ5WIA72iaYSq6mqtTq5Spd+bZkayqO6jG0LQt2LJB4XvGV",
+	"jhXcrux5tS4w4RDFoEDT9kcf6SvKazYIuQ+JNrbCfrkPQqkT18J+qWM2pKvKRD9qxQg8R7iA0pN9AH86",
+	"Yi0bRtOQcUwxLHeRotVwUdMbs8di5BhGFUqDi7pvIfNebktaQR/4S7Jw+pCZgQ9yRl5fC2EoNyETV8rV",
+	"6zrRNmpirVu8IYKFCAIHnmNouzqupLiAxBTXfrW1h+YL78iHLgQ58K79wzItNnMQ0vAZlJbOiZKwQ+9E",
+	"0I1QUWxmx/UpuQY0r+seURHbEad4+k6EKeLmBzPHh/MZTgQRHd0v4r5ZnP8UTUau3mDlX8zHGPeltM6B",
+	"L3s9xhUalB+6DgF2yb64FcSKPy5zlH1tYRUwupMRDXM2RElK30ZGTQYZCzvxDJSudsF4BLO49Ni2w7AE",
+	"GphNj/7xjrKVrMWk/IpG9PQtSwuu0QlobEu9D5D0vQBXRpw3c55SXzsujQclBj7aqp0dwKPmedDF3ZBa",
+	"Ww3GnFpXTI+M11OKA1kzEcd5pD++X2YbMJFHAXGOoA4aYVB568+D2/0R3O0ciRM4fFImWvcwfRSpaCGH",
+	"tfDzUe4EWNY5o/kJQriijV0ZK1vALthGwg0GtkW7NjtWaFbBQ1Kwk50FR9xSnW0SETZ/TR7aq0io2N90",
+	"nuu9nWlU7FrkrCI7uo9A8Jvnvkye/tZhAhWzrWJNRLbwCoeSZEXHxsiVjpoor7Fbui9asNdzztdMaZbP",
+	"HVnE2l39c3D9QNd1yMaTinn1FB8BJH5lddN+yyCVUbyxNdfYraZiKg6hj47XKFjFi1Z7zrA5Mob6f3+w",
+	"imNubccp4dJ6qBS4VckT98ZL0oe7b1FNshppWqs2e43NVFpt+Ctryo3BVhlhH4C3nOxYURAtdxQ/N5rh",
+	"FCMhhSv9A/Zn7Cmjl4S5q1r4B06HdYAxtorcRaGUmNIK07/dtQqLm3vCAvaKkRrLvfkPdGcz0zX2U1GE",
+	"JwvPahu+XLSz4sapFYDLE9kb2/i+sXOseBhtStH8AE5Ps87x71Q2sSiFFzvGKO6BE8EJx8MA0mS34dmG",
+	"4GjRSuBk3lBXWo8V02k1abfZ31tJ2kAFrXlTyC3OcnBU9bwQCga7kaH+hEcsJqheB71d4wiEf0QGXnRm",
+	"LJMi4wU/Kj3Dpaf35giCfYolkXOVVaykIuMT0gy+8r+KV3I1Xz+d0OaHifyrqEsAQv8lFVBt7qxwPgFO",
+	"YMUFV5sj/WK96rMqi1efOY1w3GoNLfM6ejmY9Tqf7yeKuCd9W0iuCV22o1ohcN5UL0ylHdlHViV0O8j8",
+	"UrMaOy7WWcZYHj+WnrK9NKn2YQja9fR9IQdtaS0LVsVjNy8gmdPe7la6LqGnJ+SAwuXuHUqnvS4RwcRn",
+	"F7OfjSh+4ftHNPbAA50h/8LxJyiWONb3zzR8F25+c/oauofEnFuh04iY1qlqmL8384g4CMnVFUGHheUD",
+	"VFx1pO9HYea25/waAyBToYRTEvaK5HQ/t3oGV8Tlj4K+R4mRBKcHpUfklTYgr8j54vzxydniZHF28JXN",
+	"qe+8UJOCQbPgnby0VoBN3HDCMokbPgkovN/6tHdIUhsUUzVacJdj0fYGzaQjKskQ7O64C7Dxgo5rzLaq",
+	"GPv1YPbPM3zqzntaIl5W9MaDFx4DmFDYRrSE5PzGEOsc0fCKUTe8PJElHpATH2+EfhbW69NHNYKlNIXg",
+	"1qLPWQY+6ktoAAhmGqDgWsAvV0Ab+oHn5L9cI3n7kspc5PbNQitCyZ6pOfkvJIJ7CB0YaIbKLVvKfE/g",
+	"iWmOZT4WpRCk8d9TTftKJp6GvZq6YfNib+etuFjHfeDBHLJV8VM6u6CZPLaWGoIiblzwO2qh5NJYrnKH",
+	"l/NBQ+3AOWrlw9jOSj6eqDQHdwFZM6OmzQ1FMggViEtsW5sgVE+aYIngoGl58DS+wTLD3rSfyYrgobYw",
+	"uLmdp/ZeeKDolubssuldjdoR/Alb84mKz3xiCAsaVA6Xdh6l+rQsTs/ggQfekdg7fy3HtUswQ9TVRoq2",
+	"uzCmw1N4KTyQylLlH4+qUuXHdPJjH0rrF4pKZCpy4L9bWtSsCV/usac9JKhajJtOD54n/R48EXX+Nd19",
+	"ZxM9xl8hqRihnbLvxgKnyi6AV0SwnV3G3PnefPzL4aur1Eq2XLQ6DE1bW6/+C1eQ3skGyPsYUYRCsvWm",
+	"u/RQe5H1T4qsdSZjbf+wd+kFYTTbuEuhCZdspNkBri+JDetc2FKgLbYRv2UV7AjXNlFUzM39gZtRi0tA",
+	"ieK0uGglEOTmUSE1vB6EPNeKYHIaUXSvyG6zvyRo/164l9m/Lz02JXhbQQK5MCzoyk5vkJVVesxIYdbI",
+	"QNtWO92wJR+OlgA5PgRjHEXGrA+GfDE/JLwHDgs2xxhd5Gy78ThuEFc9LHMNJx1nJa2kB12AdMBEtO6q",
+	"UNJqIEK6tphcgQZiGY1Wa6bVJySTJbdY8+BopmvKxbxJbLXpIfhrrQt0bwdh7k8UKI4q4fEBNnp+KKx+",
+	"w/ZN9t+0jiVujCbo0/794dYtQIo3SdvOIU5CB9FbhomOwREZ0RDqPJDxo1u+GFkga/0Gm5y2Nv1sEXPN",
+	"F5BDKRu7APQhZNNWkdqjA9DFXSszpG+wpXEGzyt+yyK4AlXwzaEiRvdofISfj2ra1+SE9MJdl1ae3bDy",
+	"IIZaHORTaavmDJ/LLyFMHGS5LGl2A1vm8vetNmvk9wg8vAG4mNesYLb3wZTuR7bfVY8C/ZhKZMSyoPun",
+	"IGwirgaX6zDO4jIGbe5SBuLJT0mDcJr7oUr3z5iEpo8Pp2sHK6aAMeIp0Ggn2lUbjliy09Gd5J0F7N3T",
+	"Oy5ECOMQuy2hSOVLlugXipdHp6IFtFgt7TRhfvDFD1wMjdXrxxZ0cLd3Zkg8t73BZjYuYktFv8SQU5o1",
+	"BfOaDx8Sw7LHXcUgp61f4qCoh4cToPRbVrW7bkNxCVIFkv2x9salcCXyetiHssKyu/goWMvYkW6PF9HZ",
+	"rlJFCMWe+EbKaD5wheZ6/96eRwFMZGWLrRJm/yv7yIPepGpEY5mW57iimq33Mcex+w4wrUTLw3tJaNOH",
+	"iiN4CDnZcdH4rO+LtO9nFmfmWybqiOhd7r9zeEQj7Xl40Wu5i9n0y73DDbr3yzqrc/P0Ywys8rXcJbBK",
+	"sQV9HFIQzCJ700Ld/yeKMJHb1JHdKQHMOGvMuyaq4EADlEUj+1weNgXdWrsG+iOTF6zjJxZZfQX4mQVT",
+	"Fh/X3AeI+cfiWTbuy2gbWPySQPX36aH24f3bt6IrHU0uNnoSwH7uWbxy0WjHTxPIrGaJgBCKk0MfiSXz",
+	"huZodShpc2mhTDK+9LXRDr8vY0ghzrW2LOIxHPfeBCIMNnM4CHZ6K/nYLU9jgclag3/eJpWNLL3GjEkA",
+	"QwHMAfAUFAW2qk0h99RVPHUNDlwBfQjxEVLh+brwKqmCxE+492FQjCHAqgJ8pD2Buuq5S4HIoF9Maj6r",
+	"WuSpM4A6sbUxS4SRI2Ulb3kerdRK4KBZ4IQAESGQDiFNgl0PuCM8qu2dargvOILBolpHwB+llCirFI0A",
+	"rEILwfFRLaT5+Odl5OQgnN+F819i7zkNm3FJ0Ll84bxRlwS90PBBwW/N82va9gFNbGo1QdEemQzfy3OH",
+	"7lKWVHNL4sS2QCwthX5La71J5DgdE/1satgSPUx0WE6F8x+NCzmcMD8WQL4FGm9X1aTY/IzVA3u6LaKb",
+	"62zKSAtOSFGJQzRPyxRKgJFejQAeTVYN+dwau+F2JZ4E7ViMp2UAoRnu7RCnPUgMBl/1pt5uabX/WIIx",
+	"7UkPHLW+7zDs8rplZquMFnfD9illaerJ/Bfk9Afh1ehO2IbcbqVyh8Y1zbdgQ5vLDF674sImXd1ytmtJ",
+	"0Ga5r2VRmIvj/s6nJ1FzLyw9bZC3zh5//vhvjz57/PkwAlfvmrDvipKlLthVlmhRmejg2smQ3EHIxOUa",
+	"Can5Ks6h9OGScKxL5LhS68OOtwn5Nr0sD5rpeLPM0uNgjtRh9CaFBhCmqICHQgrzYckoAqJMiin9Ud7B",
+	"OoV+sawVF8YqNI98okDunT5AO098+kUq2XyU47E5H53M2JibUxpLwoai4FI+BJF236zSYIVJV2MrEwM2",
+	"Ye5OdtC21HkffX6GY1fHh7bjaXPw2n5JX2I5mHfvifkQ+kAjuT4OVaDDSWG1JNZ+Qc+K+Qxz1qzJ9bMz",
+	"0ApaqoRjFN7sIRGPChgdFQ2p43dGTJ35YSOD1ACuLwiFYw5+qWuXFX0dV2zMdVxYF/aRMh+xoo5Nonhd",
+	"i6f4gl4215eRTMiGREfoZA/dePxhiy/qePGFQz5r02ZZFzfgT2rVs3n0CAzDL5niua2Lh3blRuMNGs+7",
+	"MwIJhp0M+i0VWLRkRgqqmaIof5VcV0xFAG5dpe0YtN14dehibLfypGBvVX++j9aYNQrhvW3JsKJ2IkuM",
+	"vDTdbTl8f1n4NXf3uCKHAI4itD/DatlW9UNfQATb7c/+UJ/25oAno7pj6wntjAeKAfEBwkW3imqoSBFS",
+	"H8eWNA6WjsMhdAWngpZqI/X9CnehOlgqNics20imWme+Qd9BqBhamAnsR8P8xMJ0GIFvUhDJsqI3jGxs",
+	"lG7Ee10+cpxEPpF4yUjOCn7LKgyN8PvVu7p5wxZAks2EF/6ciKp8ZV6GuAqYzWiob+vTjhdpqYL3S3KE",
+	"sPOtVI7ReW3FqatPdeereWdzPObBaW0pTzbFuFNjD0yQEAcPoqB+NJrp6IqmROKYg2zCTGBZ5KfEFwwZ",
+	"0xSsCtT1mO9DcT0nW3oDPZsIJaAsVLXoI2vk1d6qmsOpR98ZGUCxjaCtWukhzIUgsH4icUSMNtSVc/5H",
+	"WmMAQslkKAaBz0ZLOghDhFM0xuYE6ivMKE/9z7rFVy1/+VAH7N7uDxVjDSddRCfKRdueV9F8x1Sfqzc8",
+	"Wjz65T5IR7Q52jtZ5ZekYivsY+KKUSx+iWYIkDCyU1mPKg1GQhQgDWdirBgAZTWcjXDN+LtTYo4GbtE2",
+	"gqQfZKeMBqR+u4Fc5Y3FdbRcDt4fe2wm5V3Y+v6JJ/7vbN+kzDfbUeVm6Styw/bqkiyl3mC1ODV7EmSG",
+	"xJtWH+YOLcc8dzcFm+EtxH3NhN1RssmuGAC3aYoDSToHs3SieTqdRN5kcZUTqxaWhGYbq+2AxIQGytja",
+	"I5qhezCd6EBGcDORoLzKFcDXJWTIUc0IDbOwMWvEVuw8YHZTwvfwJlkIH2DXBSXxkfx8NByKhFvlDRX5",
+	"Un6ItAczl9D4Eiv7nmdwdcWK5o0Emfy6t+ZXh5vg4bvnbs6x69++8Gub0DIlV9/7ylNelY5faXGwqO9t",
+	"gyWFnHRKAO8PVTwVlOpEynPO+4VGKUy+HyyoSwa3iDBDoDJCoTioj7SfOkfLgk3OyI9t0tDWIOtM25sx",
+	"YPSOlSpZW2ZSYSp+NPueElXInUXrR3HU6g7TSbwH/BxAjq+MwIDOZlinY9P4jUGBsEbYm4xRocj56exC",
+	"1EURhe7Y0CqiIrxiFcmgk41tL0CLwrWNYlAPGh3J4ij5+buLM1k5gFULCQqBrYQj20EJ9D212fcScUnD",
+	"wRZ9ehlZW7BVfL4uH4mJPEmjDnsBJxziLjX16N9PBjYC//wQAsBhyZWq/T8snlJl0D3hMXyAb8LS1oGJ",
+	"vnXSIg6H1MvsgHbImAbA9aGWdVP2IV3Pqqd2BvJs3zh8vKvAgbucLxbI1Vy1Uz0PYDj5nonWYO/7d/sk",
+	"trIs0AuM4DkBwQNp5vSW8gI2Yj4zomw2nxVS6ROUaDDaDRPqBBPUN1LeqBPzgP8jhxES4Dpm0JNbWkEF",
+	"qRn9NdXsWzv4963B3+Dg30qlr9zYb2Hsr2Hob8xo3+LI8O+v3MBmuZmMtQO4lrZx87WRNw04424joQ4S",
+	"mxUqTQtsTYYJqVAbD6W8GRVkzW8dv3kSog8GcNvRy+KaB7cSJlwuhZtEXK1iWcV0tOX61FhJEkdMMR2D",
+	"4jRqLQJLG3oohs5D1wIN8gKjp+yIJsz3CPK6zvmwhlRH4uFAK9L4AXxYdrM+CjcWzvUfZhcnXma37jdh",
+	"Z6UnTx59Nk2Pw9fEp9bEZ+7L9MekNPYCeanQUPJEmV14XYujYkauNetgtUyTVcs1zxwUYWFf7ppnuVhf",
+	"PMXWPh5lyXRxZNjXCFqNSpLLOWKFgJD7yW1y4goe6hJQ8KZvVxSQ93A0zTKPzz/5Y6URhOycSPIlajbZ",
+	"I4jUBZsF+x3sbsg9x8ozIMFXfLWKCLR2fvEDZA0/cEMjIfW0ttYH3hdEe8clCTjxE80QuKUFj6LZJ1Mx",
+	"8Rft5F9PtGa5Axv5IDeTW9NHcTXBZBPt6JOAoplUQ+W0ULFKc4hMhooMFIhYEH+Pjm3BLHzwdWx6idJf",
+	"K823KHsi7HP/goCHOrAPlzTDPpS8YmpSKvV98mw2VG3i/chcpRxs9ZKRHDDksZre7nDoYPC7OyGnpyym",
+	"5PRAGs5FiI7hYVLA7tszjfApilAClUGXvrTjIuimRbjAPl9NS1m8KC8hEnjRiQh2s4CCiyepDwi2e92Y",
+	"xw8GEf2C7byti/0AtlTQNcMeYcs9McIBm85Hc8Ie+jZ4kMSmAUhwpVkZdbPLkokGFBr/5TsFuGh7us3O",
+	"FCfD/ROsYBXzCDT2pMyrhH7na5d8QgqE58wZWMpa+5wJPCIc8YaaFioRvZBuy0kxgeZ+eQM/PaA2RKI9",
+	"HuomnX39EGljA8EaEF7jwzNTke5CGqVbNtEbpr5eraKxX1qWxf7CdqBa15UtIkT/tvnOQZ94IZdDKSGo",
+	"CRDMuCBBkysEIxJsN/fQav6HmLMGNgjE/mzCv80ZUtiqzaaaSzGPz8key34ig71Pcnlp5GtTCOtFLky8",
+	"A9hQOEXe4p8gKtT7eeIQT9mPZzhzQNuglWGHo7b1B/ztwaAYKK+d3MNGuw2ulpAbuuquE+NN2uKoXMVG",
+	"tWjlKFqShfDPTgYENGndaVY9tNrDUHZjhNKR3s1Lvq5lrQ705cicJgIaAN0yQhVR7JZVtBiZC0ZtG5gr",
+	"i806NrEyDYIaQsZaaHFzosxBcHgzyz1ko4wFMYCtPEQLr5Udn9I5WgWpywLasasRfRXDraHC5qWsmo8n",
+	"9VA50KwFLmSX1AlUr0WQAjCmSYvr8HSI8bbMyT8YZy2JkDuHqPbQuaQWDkiOzijlwhvSA6vIEfqhpEqR",
+	"LS1LQFiuCPzUOuQleul3FCAQZDUhlzNAwR9qOVhXwrzUJrhaeDy5avpTOaZpGtWNTasdBitOnFOkdYD1",
+	"jM648WNik/3IgD9UXLu99RbzmulLvPK4ItA9dzSvHuz0ckRmL/rA1HGpsf4qsAKreV0jYVokahJpgx4A",
+	"jXCZBxdBO5u2vbUNv7datNk8256EP3ArPZw7CDwsH5tLyKrsfzRGxk0CcdwZ/gdxLtrt/RwTdXio4RPL",
+	"HJ5dJramOqJ55Mh+SU4V7NmGGNd3UegOsAa+/NDW+klPa8XGNEsUX38jd2AB2BIpsuNFYcR4Enp91ah8",
+	"09Xx4Q6kkZvmuVat/sBVMv+6kjt1sO7AvYprcwt5Q3ogz/ef1lbLxsibrfM9tsxCm304wDHOiImwTN6y",
+	"oEFPMfJ8W0KMxQjon0KJ3RLrzTFsrgUh9U9m1p30syAts2lq/yAntQeTmLPouRtq+N6KhrU6jlLoOEoz",
+	"zW8hCkVrhSjM7SCe+aTKNvw2lfbZDFCrCb3LerrPSH3pK0bzb7F8Z+SvBiv2h8oEqzrVy7xuGp76HqeQ",
+	"fMY+6PHRgofuTT4lKjrZHQTP9yDRE11oGhiSw5HQxoTv6kzd7e66UEIu1zreiRN0dHQ0QeC6ycUhgrFc",
+	"9dPss43sOZwP9v/wpTa/RTMQRikOmn3QIHqQAedBixicU9xtnzpgzYb8Fm285tKKOl1CoFMhAXeYQssR",
+	"+sMTtQHLNV3YMxKFq5OrZojjvUuBzLHzi24239YF1SwHrLqIzNn6z5uWLt0QorXSB1EQ46UsbnRwWp8O",
+	"B+yiQxRcTIpn8Izl33IRdVKnsQT9PA9viUPIC6HxkELha1rrcqt4P9DNwXXMa+9XNCZjA73R0p634/jK",
+	"wvs1v5g7PojyUL0M9rbHH3n+UkyUABbfMBV/VrYvglytprVFCiRLvOPUjiqLRnqJ5U3cRkGxo4TesFQl",
+	"nq0nGhexLWh2ExWxsD4r8aGeDVoSkFox76eH8I5vRUGLQu4ufWuRD7oJCDnt3JaptbsyteOQjOq6SqUz",
+	"+uvzSNXV319umIT1EuH2b5FOz+wPY9zOKi4PFhu8wqeC0zH4tDXkW40678/U01gkeYz1pCPsrgY7YTuL",
+	"UZLGrb51vM0EKt6S9+G1Zb76XmhejF1ofNZ+tu7AulEb0eC3vjlNh2RTA54/BYjc73Si/hgDq2pjHfKN",
+	"e69gK01svUSymO+zx4MlaY/Ooyld44DcHAt1hjtQmmmM3Ehyt5C7626pn1O2BCSTG+lzYjfl/aiNPrRh",
+	"r4wsYxEo6kF45WnnbFUXhQfw7uKRh2i8aJsYCSzYjmhWbbEiBj4CeF6iJFnRKqrGeD0lqge1sqeat9oq",
+	"tLFwpCO0mxexdvA/+MyB1jQyuWVYKmXrftpT6nOt+dXbKPe8deGfyNKG+QQ2s6VN+XWEI4b7mFSnDHf1",
+	"W1L1mKugSrtuVEekGsTCmK3WTzawAQqFkCSTJQavuCJyx3IoCDzQ76nV5MEjTdh2mgO9nzrE9Sv1M0/T",
+	"LEUtawPGgLeea0XM2y5tz0zbAbFdZIxo5O0MBCr2ZGuBeCO60/pgY0EauInGWwcv4fmUWf77A7eY91+t",
+	"2XdDJZDQxabIjTnpS/wp12ODZOXGdq3pdFOzWDw2ZdPQH4kH6BqwMIwu2bZH2HHTHIdLYuMtDpqcin2j",
+	"SjsPrGNl+6zhNzsisF7F6NYm37Tv8WixWZz8yz10YmMRH0TQG2dMTNg3pR1DT+YB5icC6YxyGovsONya",
+	"qSLjfbKb5wTXdCMJHJ81R3AexAvhGIXcjmc6Noe30L7gYUpX2FZGEPppzgzrXBuKmWuD5Oz2Om7i9bJX",
+	"NRPTClkqtk5FXVRRr6MdUTay0liGCeIzzyumVKLrRC/TzTukVa0MKyTczoZm/xMF7np+9eIKs/LIl7ww",
+	"p5OghqdsOwlrJNg4N8zT3F9zMFkThaMPVRFiSBa6Q9c2c8qtxm56OztqqNQD2W1c+9J+J864r34iMEq4",
+	"FVN72fTXY2ymlz5YkqpQnnA5JjOBbUB3vDW8NewUlPyP6vVRxTNIseY3gE2JxNlTZ7LEFOeHS+BP3lRX",
+	"tiL5yRy0opxgS7KCVh3nzNDosKXpEmqokk35zfBLm4mioDNPS7WvWM6E5rRQ06YDmS4H4xj21N60WzE3",
+	"18IWA9wtvmi2xy/tfYrPU5X4AX5hDEBruEw/gVv1MJX5AfH6XaVkHrduN4zmNlx3PLLAlumNjDfpqau4",
+	"L/+WVctRmRkHrQ54k58Djtisa45Lj9Hre5HLiCuuLAue2l9X3dKPFzFWJsCHULk9WyxGnwIzsb+zUscF",
+	"Yznc1rrqplC6PplHpIA17ehtc5nUe7A1zoMRwPfaiab+p3pytdIfAaazkPIGAmYjcBrcvgcjhOIE6O4T",
+	"lJsVu61PMdjf7X5FLstUtyhnFdlEea4VK1YDkBn37MQz0u/e69Dj+j6mUofM6o9s1pgC3nYtAmyFM3YQ",
+	"ITkf19BwLPgidE40rBO/+uMVbo3n7ZazXQvML2zKrshW3rKcyCjK3chGAz80NQ4BOqGH0AOteVdJPQ73",
+	"KZpJAUNkgNYirBXv4PnAEpclRq5GAGpP7eeYAJTDfpbhEYfp2f7OXAWp4AeXXE8MKfR52+USddM890Oh",
+	"bSPpCvZhbJ48TfSnYSIfT852SvG4jBwPPTDGqaBppY+MztiLHl+B6+ok+AaV+I54Y2JNX9E97lDk/pgW",
+	"4X+OLeaSTnDmcp0eZMvhdYem9B08dDef/VJTgCz9PTa2m4XAME3UD3n01sDsk5szNfxaUc2e0urgL167",
+	"5xI4U/1s7acFVWqgk8zY4/SQfV6SkfB285Rm+gMwU5GtQa0vuTexrLT7MPtkyVRWbMvrbRITZZLYetj2",
+	"O2N9m4kda9JGDwi/hgijQu7w2uSG+gLlQWkjBesb3z5W7g+gl4Vh0mCjPsPN+D51k76Cxtn3vy8HTu00",
+	"0TqQEfx7St178mXMmPD6ZwBxsG6D+EznY3cdHOZnX5oeyKSJl8jdfPaPxsPb5pC1TDkXVNwz3vcd2EzX",
+	"tYyPLLkLyDxMM6LA6fooatGV7ixEEeEF2yEUhW+mKIXexAyVfuuBVF/9H9hyI+XNldZsGzNWp/S6Yx8y",
+	"VsU8FNAcja05VMi7ySNO4SeKLOUhrI8j/LtDfRwDN+2Y8Lt7psn/tQ91nZK+s6Pu+x7t60InpCPXwLZ8",
+	"hbHfWL9N3DAVXyETeSm5jXY1omS3uYmKEvd48o5jtxaorb+v8BW00W/K/23dwyfqguxwISc8DjoGv54S",
+	"eusFznabPB44Yx+05erjwN4aJulaxwjiX1Clid0GglgPw1ysmNbF79muqMM0TUlBIpPEui1wIXAaEYrn",
+	"wuah7aANZnhdRA6B++qQtIVom+fLDs85DrMva/giaKrkGL67tSFhI+dsxOl6Lp6ZtUw8Y86rHk8qdmlt",
+	"ybP276P576P5+x/NykYzRvk7OrpAzGr4lz7q9ky6ZY84+Q9QsN29qT+Kou0oO/Yx0uDkXACQsiB1edng",
+	"i27pnmwo4CuDqGvqj1xMr8kW8glsDSZSLHHEzunrUD7eN1HH/iTRItlP7CqKTsgEUXLLMAMNTuIa4OGg",
+	"fciBnjwxQWFT0hKtgfzpbkuvnaxuOrAOR/a8TN0w6ULQIkcoYp+E354xfAxlLO5WwVJpxdeC5U16LlaM",
+	"uZw+1+Z5TrSUR6yrWzR6X5Hs+M2LZPPaWDDTfGxsF5BXak4o+SuxoRgmMJ2Rujx+MHaIktj04wK+WNrU",
+	"iJU5uObIXENGFdf7a7idr6tanDoopetptUgDgfaHyI7CqDoSJlIz2mGUDqe3z1k7gao5n8PJVJ29ejix",
+	"7aXNoYwTePmIqf1TE77SOXu2iDyasOf4PVZSMmbUwaZHnjd7TacmZ6BFD2zvnOZc0SVcW8s9eWMzMedE",
+	"McBwsHA8KfrM/c/HXFE/cL15wC4A/76s/t+8rBIF3/9gFV9x2yrKTBPqFtUpeQMF33ZqGTs9Gnrg3zfg",
+	"v+YNOFhkbzftNVM2FWCCa1rFT7M1NnFbJzSbbEW34NVDE5aauqLuCVOWt6wqaPmNrCvVyt45f9xN3Xkm",
+	"KwDc8bUt7bO8loZ7BRwlLtbtblmf/W24W9bAfaRgKyJXQOU/n46H1qm5coOiuKgrrvdvzCF2WYv877He",
+	"cFeCXL16Tm7Yfk6uVfGT4cGf8Kg9+oxkG1rRTNssZ5AJYJoyWmH7IBx6o3WJ4SaVRg/OqdosJa3yTxSx",
+	"D54SSNqpMAlMuVwdW7snK27kA6A80htMJ+LmbZmUN9wDlFzMXC3FT2785ujjqu/uALRwFSnI+Np3xm1Q",
+	"Ef1MATcDsyZzyRT2yQDhQ7fqlOQyU5/Skp9uc8I+lAXlAiVxJoU5J9C71qyAlHTNLs0/obzi4p14J07I",
+	"X/96VZvLRvMMuP6vf70g1+YjWfFf4ZML8iVQmriNOT09vcZ7iAb7ZtMBIwQmSCpP2HeChLQ9JV/TbEN8",
+	"UBkyw3AJJau2HN/BXSfOP19/OGk+v/7LJVLAcZshA3S722G/QVlge3QYNJPmYrDugFNc/vNc/fWv+Bkl",
+	"ZcVW/ANugn0Lbsce89X+fK1us5+u53AD4H9Z9tP1X07JlQ9dyiqEiMmoIEsGvwZMVK6VmQrPzXP4N5aa",
+	"4GyMwWDmY9ZKrqGH1jX58xnRkhidlbBCMXL+5C94DWXgQrlGp6ltEHj9m7EA5qRxscyJ9bDcXdtRIJHf",
+	"DGPY+hpySnH3P7Ueqv/4WUlxfUGuM5mza6yHg7a7ZqAN9EE13DQn19iE4tpuGkAng9zbI9i8HfCpFK6Y",
+	"1TAYgkvAa+xVYmevPF9df/2Wrq8vMZcO8JsdA1w/X518Z4yXa/Lnx+d/c9n8c/L47NyDlXGgspCa4LhN",
+	"eeVfTuEN5rJ3r1nzW6bIo8VjO9vXrGRUc7E2c22SHWw+H9yDgQ4LW2Vm/Dxn21Jqs8iTv7P99WUjRW7Y",
+	"3o7SQMXidmE3MDgTDHCP4XifPyYbc5F4rthywxYX5Np3N7OaiP/75JUseLa/Nnzbqsa/JEu2lyIHDDeo",
+	"bn58/gXS+fo109X+5GqlWYW88cz2lS5pRTFVAoaBRktBprUhLPaWI74QxeWScuFl6Sl53uys7fKpwCVH",
+	"y5LRag79bOE8CGJMHUfqC8LXQjpY7b2sHY7rjZC703cCyp0zJrCsk0MFx4qzytwlJc027OT8dNHI5uAz",
+	"c0HU2y2t9tBcmZXBlrjkVwDsNFMCRDybKAJNmKHRcs4r24sND5454mUlfQ83m8I8czZdoDBdzM5OFzgL",
+	"WTJBSz67mD06PYPJltRiDn1qxOyvkDmA+rbnwef57GKG35qLWJVSKLxazxcLW/ap7V2u2Qf9KdwHYGh/",
+	"sJiXM3njblEa85D32i881xacvA0lE9PX/YxcD4WWIjC7+PF9SP2vpBPzlcyYUgDt/5+AAr6GTn7fMU0x",
+	"ev0poB2nSWK/hp7D1KU7/vjbDIBiIMXEdinD0pZY2w8QXdmGZTd4boHlG8iZLZh8/vb/pWbVvmGwW1Yt",
+	"JdR+pgn7/o/csYwK2LAni0cjB/nx5D000lhSxWwo6p3wDWyOmYCQGklphgwvZaCyD3c9NFs9pV5b8IIo",
+	"wVW3Z0ZzOrlhmBCdOG1KX4EGp/r8FZtt88in2Ibybn7wQRctOcwj4WX9szXZ/SY61+KPLbfO7Hxx/tnJ",
+	"2dnJ+aO3iy8uFouLxeJ/WhbdxaxW1U+Lz77YPfr519XqrFosFmeLxwv7v3ULRt/2wOWGODdsP/yzgir9",
+	"TNZGMJ9/+D+/2k++V/2ZnS2ambkEaVYWcr/FIFzFbuUN/gwngNpcr1nm+0DanhmC+qCWNdvCOJZ5013I",
+	"2kNeCOQCcOlGeP4KNCLXk9+37Ped+hGsaktvjElHjC0CrfD1hm0VK26tlyeClHf0+fAnwuroak4sEfEe",
+	"5iIramzV7s6Ge9JQMVSzcavVKQDTQIPBWJ+s6xu2v3YLt/oNRxFvFCBbIkSeY95B2zkEN+kNK3WIMd8+",
+	"icivuAuTj2KgnIEx9h4NWab0lzY9Yvwhi7FnihtHc9cLtrsKDMXGyjZX1l1PLpxNm/K/iDiAEtKZMyTf",
+	"1YvFo+zRglRU5HIbGPrADZ+5rvTmtjDnBJ5nB6UKTujhZMjYHXxqaRzsYt8BccMghTAoaDWGzv/P3t8w",
+	"t41j+eLwV0Gp5lZ379KyJNt5ceqpe91JZ5OddJKN05PnTtu3BZGQxDUFqAnSitbr7/4vnHMAghKpVypx",
+	"etM1NbFligSBg4Pz+vvV3ZouO4Zr7oPWGxW62NSq6911NIq91Mev5OCQcthCXYgoxliQf9Ie32FA5L7o",
+	"U66O1YDO0Gym0mzsaHxcdIZg/2ALMyVBrejMGBmkgMzBHbAJT2+w65wWf1mv4B921StDcCKrju7Tla/l",
+	"hrP/An2AW+2zREG17TMS2c7TYhzs2qnpfJPa62GqncPpG3PHExTj1WL5VmW/qsh44FED4vxOiiKs6GM1",
+	"FEbELibLdvIr7bReW/WVR3F2lKUck3b1voK57iNcdnB3IajnW+dsIiYDY3qmVgaqHFfkhvgdepmvS07e",
+	"mvbU5WdfSGJvZjoPx0bj9i3lHqCziqgPUWL3ab8mEbd2qLGSe47V56XnGQLghpnreF7xeJ1DhmPr56+6",
+	"ZSxDUb7hZnmtpTTC5zDJdXwr1rwDNBbv8MDmvFMeWgw2kgWfOwALDEElr9XkiIDeQln3An4RZ2/UrYAu",
+	"lXtodKh1NiOR0Z529C+UlLbFFiWqF/s3qsi4d732rafDJ4+izpPukyen4ePo0dlT3hsKzjvh2RmPOt0z",
+	"fjIYng67g96gM3jS64VR9yx6FHbPBp1hp8M7T8yiTVvnre7TXrvT7rW72Eh3G6tcv8JHtJzXQpbLn6un",
+	"R4s/W+fdntGu1CvW0rfhqu806zEbXbjeYRYyS+O9Iozu7ICq9qlQ08R6lHPNojgKmBQzYylaPlt3fJgh",
+	"VpwdoO7p8Fg+Ac5vRRoPsdul0hV+qzLB+uY47bPIOLoi0QL8WowZz1XuxY0TngHKKs+cnUu54DgjSEFj",
+	"IWSYfiyfOTiS0qmz3yYdpOpGyMJYodVBORoTB01zIk8iCgAfKhHO391Cwj6IqUorZcxhUFDIUeWyEYv7",
+	"ufVJjc8aS9sphsi5ICcsUaPdxGyQRyORrQ5I/kzXNKeQJyo332iddTrtTqdU+1Fozk73Y8fTnKCiB3m0",
+	"WgeRSi5y3LaKzemXVHBk0TvrlIN3G4sBzketpoGSHpgx4ItGwt2GlA0n4GDCwg4VlJkB6Jm3/oQjWCEB",
+	"MWI3rIutuTYZ1sdXadOs9YGRSZtnnnUC9vgM9Eu302FTkYbmC2rI4izABAeG2qgfk32CJCAsRh+DdnCo",
+	"FVj8PBVXEk9B8wDvrpiEqwrQ4Vp81QDdsjQvC+GWsvUWdmjzgbkHufG2m5o615Pk9BuLdl2KDKjwSYjX",
+	"b2DtYbeXI16kc47v8IeFgFd57+Dnu+6drYJQGH/H9vomgk8TBbUz+01ZfQTKzcl+R933jbYqzNNAyGaL",
+	"9V8+87YMztj5uIaqCexjKAsOAjQ2sp82OYQmIh2JIxjLv64SvicofFsuPPZqbHT8fN8V5V3BuMZ6MCbV",
+	"7GtuEcR9bOposcDmRzrjWayzOPQdhsqqacdUCbB4WKgFpU9TLp+xkw6L+ByYL6SaYR2d9UVjzTSH3mw2",
+	"Fzy15u2yLzoSmWXfuyzGte3uewlRKqIbbH0Pnlm/fP4eWloBkmUw/wCgi08ItMhM64oL/OhXrxU4SgKs",
+	"kLB4wL+XaXJbOlPhzR+JuBUJklODqnhqQTXPfYwcI1PQH+WwgdZFmhaAgcyhIGSm0vmRnssQdK+7KUos",
+	"hiDUrUizPMXfjWzFqR07jA/CXRYF7HfzEqkYpgoyMTOeirHKtTiKBma/zcx7/n4SPLmGowTiRnCvSIRx",
+	"ZJ5wUh1TXBqGmVERXVrol7PTTsfckhoZaPY7R73TUuxRZynPxAjCK/5Tn5Tv33FXmpVMuM4AQPlTLDUl",
+	"AYrRLozL+96Ey5wnMLEELVkXEq16mY2z4MsKoEZBF6qrCTv0lZoxNcyEtAWbLIo1sNoFjAPH8WzMM4y+",
+	"zcYC6PbNvGko7R2rxK+DKThEl5UyVYmWgzahz0NbG7bxqUkPnxraWs3W55LwnddoRrzoemWp4BplnvFs",
+	"QZlvKmpi7c1BaW2Xt2ku4TEABpruSbBSw9I+hiR2q1LNgukVDpPVihXVZU2FXfefRUMYZRQQn9n8sPq+",
+	"eOVHW9/899+OuuiXqeTWz2+nQsNOpmx3QyeC0aYRacrVCR3CviczUwsMZ9fNhcWTK58OQesWS4a7PSNY",
+	"B3lg6Wyixz2FY4OSTHAAVilx314OWrNYSmGTM00mcOwOW5/DcQqwkfC6vVlt2mZ3BX18Z3+8r9XVnh17",
+	"kMqX1XPiHv31yi883qTtZ3x7d7544+sVy3VOigY7sHd+Ql2E/d/iW8HEZx5myZwpCVLdNxqnz370KOxm",
+	"Y6Vtd8AslvqngPXhtz77kb41V3nK1EwGgITk6mypactu5v6V/DGBYCPgoqPu/8kG5YsmJ+iqI0MFC8c8",
+	"zHbOzAgJrh2MTUgtIqVAVYye5nAP8YZhvZtiW+wmhkY5sl98c58Ivzu/nhujH1vrxhyguc2ELCrzjRXe",
+	"C5roLYItm2/mPTfmC5AQZKDfZncWqtluIE8pUp/iWrvVXfc1iprMjoslMvRBMEOj94CMYOLzNFFRcdpt",
+	"Z2BuBMJSTEAJe8AHYaketWU7cDRxPyA75BpT2l1+vWdL0cbtImMR3lRXWHZthWXBeQkadJQK/WdSEzFc",
+	"qM5Es1XJjSKGC2aYb6pio/ylyLJYouBPudYzY75ee4amtTvtZfiiaIMXVmUraI3hJGhFgzZNSjtUEw+W",
+	"ojUWPMnGc8f4s/ItD9R3UgjfRmaYdM2JDaa6yxrA0zru00q9Y/+6Jrn92pGiAiDeM+DR659nQmd9Iprh",
+	"WZshcgWz60qcPzwREZysFb0z1RnqYthfNUtdu6Gq98HO4hwUm+S89be7Txcffnn17rfLX/54f3F5+end",
+	"hxf3Rrw1dM9i6G2bphVvMg/SuFIoJtzVD1INNah8tl+tQlvlkqZra321vS6qi+oVu/7b7HPxXmAnTbeY",
+	"prF/AEeGftmgEmAfHbV1S4qHV9FgZcALeJHSjNoaRweWkWuh95jmYJX/vvv8Ndq78t2y2t+yMg7vz3PE",
+	"Di7FBK8PrsUCH3KNyuJAiguu32+tuWZPDbdHlMfNul+4sWjLQi0Fgz+fF8ZeCXtkgsBGIoKWP4QRsSha",
+	"SgqNGNQshdokzbi9TZtdEDtb5M3ClYTUoWZcM3eEVgVPUFIbU80NFJb4O9Ftud6iQaFSMp/ud9gihys+",
+	"+TZsu6YUYa9OE25gtfnZBqfvegfRdw+vYOZLGGTH3Ic8qy2l+QRoR1kxYRDQuRUyUilgE2n27iLPxqwX",
+	"FBDkCPzEQ8C4UVh0g1/5QYPjbrQSAboRbgqLFCo8YlmdnF/JvrkUsLhmdhRzbJoLLDhoLFmmyjBsCDVB",
+	"IxxzKPAxA2X9VCCQ0W9p3K9SdiUjqoQIt38tpr6p7H61i7B6pxdXQaL0IuLAYqM1VLT8DkfLyCIC6vPj",
+	"Y2Mp+JuvJAVjkUwjoW+cBADKrtI6HiQOMMibq03vW4wSpmuYa57YfCsE8JfbgWE+kLC8tcPeLq9RzUYn",
+	"McwIICyWRsRC6koaq5mRDyOwYNo00SKBlRZaTcRARXM2Iix+GgfVoA1SNdMI5vh1zJF16gFxLetr7C70",
+	"DQGJIb8rQ00RI8zdrUjnCCZG9wmYkglSgCDvdK/TAXA2NDaHBVE29e6uism/o7E1Fgz26sFGQpoHe8lt",
+	"C3d5k8NxCk2Q54AqRVjBHPZNUeIZvZPJ3H1AIWy43lhBgAjyO9zu2t18mg+SOGwvVEcYGWmd96iyqrHw",
+	"Kk7fqt4hWjTb5WUpfBtqICKESKNMRISsKQ93H2guo4H6vOKApIY7e+IogBNEwA7I5BtJt0B7aohdSYAt",
+	"WVD/wJxahnQe4ykIQJnis5mvJNFgyC+EFfRU8Bs44DhLBU+MjjF2vUMg7HuxKamyP+hlRNSvLGW9pHfd",
+	"d1/h68BiULuy2VFHAO6JBieW2fWClh5zI9KdoJXFgJl7YkQdpgdvQBvEPJzbPU9Er97GvWuJCfQ0t3jE",
+	"/8+C2YkYPGedLuw/C1b4vLgjMW5u039np6r+0DEL0cSWgcLBeJInRim5FYYitYfg1m64f46tTNzt7UXn",
+	"FbvwA/Iz6qXdlBWL8YO/ndhEiOwZ45IJ4OM0BwwbC55oCnGUN4d2m+MlvsceWZDl3ZEonR3hnm25LdHr",
+	"bC+ONLiNXNfqyOi80D8Ocwj1TwOi/EZkBJlvxZmU5oTfCJalKjcn6eFcHpLFc7i6AUmsTO1d6ML2Kx8N",
+	"M5UnEZa7qDxjCB5nS02NbTrhkXjmAGD6qNywHkZJUYTlCFCJqvCWpdW8n6/LdxXUlcpVpaOyciW17Svr",
+	"beX3F1zG3aQXc6oU7EIv0AbdtRDg4xsXwJ6qiVI3zXTGk9dO62htpkWV/QXkOhVaHE6wX2fa2TEjVdgu",
+	"YM4DviLY8wMe3qCoSjFjsTGGtIKAJK6FDSVrJCiDfzVTSeRuzgvRZqjR2Eg5no+l6q4VdkutlHBAZ25i",
+	"+SGHVrng9JDDrTuUCxxsud9NhdTQRw/BOu88pbpAa2QCFHuSqBmBxxu7nkkhIkKLtsvqgIcQlIJd2BvB",
+	"jTFGoDEMxwBkvagl4knyjPUhfGj5SCCAidjfukIuzNSUwtZ//ZyWUXg2cgtBs1TJUZtdigxUn60P+eJ5",
+	"L8SeexgZelRMC5L4FUO+H9P5YeK9Kt2owNFc1hykShJzjSh/dgOYkYdI/m/kQUY8jVz/gPkwU5OBzpRE",
+	"Kp7M1Wb+3gqjkAjqjdAdZWk8QgpVcBQzPpm2CIjqOmiNcp5ymQmQN2AViG8FVDWH4hzO5ilsQow1kpGg",
+	"bb9nqdbo97tWpEJCSWcqZTyKUghkD11OFHHRyXq3kSDcnWOEQSnbLwWVlA0KkRP6ylx9X0Lz/gi+Lzp4",
+	"73EaL//jjUMq9/H2iz8X7Zee6jlETZ5KV8WNCuGDWjys+2zGBTaTDbNim90yL5REzxXR8v4xEr5PpZ55",
+	"9oTLeCh0xn78vxe/vjEy8e+X794Gti2Y9c4esb/HP/+EkO8UU4bgDMZm6JxTtyJlrz5+fP+M9c1WtVPr",
+	"Zq0NJCQQpc40wz8jlQswvhSzexzmOlMToH4Brhx6Jkq3ksJiTtO5xYB5BMCazisZTIgFBdUj0vKFKskn",
+	"kk7wiYjmYFJfSTcKmHygbRtAWUuEaRrzktQWQFQHNs3TdhWOgK/FeDGxBfhXrAEUux5tx63r3qWMQQVJ",
+	"deBc33GszQlXV7csVSbqWuvOalvrSp5Y9Vawl8RCH/9K89P6EnDYWuUpNK3ZVTln3StpXuPcSNkUVsSq",
+	"nnc5FJ5Ovb5v/G2DfG5R22K+c5TEt2Uk2J77mVrfIM2z3JBc804lXH1FsIYjS+0HsInn2OG23X39uaL7",
+	"enfcJnj4biYLKV5ts6gU1IwlDep+ayWGF1FUGDho0hfNQvjWA2xmKbTBLkocbCBzRcpnR8j/D4GDJavI",
+	"eVAq3bwocRdls9g29DWRiirn35UmeuZxdXXihtO/vjgR5nHPTPp3I/NhGZlbG5BrNV6DSIWF4ENAwrFX",
+	"RWovS3G3eAvx3VQmMDxvD02uXMpYjrwKTH4jKIQJ1LLsF54msUjt0QCEdXNbXmCNF3ZR2FgLHH9YC5Hr",
+	"JUGtbqK8jXWT2vCbtr06322v/xm219cMDb3PjQKTYuaMPz/nu3CUxzJTZi9/MdPp2BlrqyEF8PJfC8vu",
+	"+1b6vpW+9Fa6qNk1EO2IM+3OyKA4TcFSWNUD+mXMhaVNWCR9KsNVl3i+Yw2il6wBGAUAHwzcnx3BLJT3",
+	"pgJIRXmiAwoqFdm9xfIlrA9jXGNNLpKh8ijAYJX5niOXxpomYxBrTIAzLWTUZp9qskl1+Z8qqyRL52XH",
+	"YsdEd6HLVioNPxmSqRshoV/x8tW79398fPf3X97et+63t4Y/pjFPPuDIDwN4WbBdF56Cq+6sLX7E68jg",
+	"Ir59Kn203Ogrqx/x+4ts6kX9YwzppkmcJLGrBzvtBa0JRKtLT+dpFocJOKYUpyxgl6pKwWIEgrM6/qPg",
+	"RaEC1oChPCJOFUhL6+4Kr79qnV+Zb1y17ssK6zlO+NFHS3G+MOn3QWsisrEycvn+t4/mfEgTv3R6rKal",
+	"0mk+jY/tmx13MfU1cC03ZutfBy11Y+di6c0JSXQr8oCy1NXyB3ipsaZSXM4LAZ1rd1LBdnQjxNT4OyoF",
+	"ZWF+5NKhqO4Yj7DKMzW/HpnDbk1SDC58C9d9edSPd1gg7YNoEGzwGuwMuuprIb1ZRF0PW7fXPgNkXWJA",
+	"B14b6uUj3EaPhSxM1+S96f1a561BvAYHzpoxbpNgavxdngFcBDrH2TiGAJFNUEcpH2aLAGPIPvIznCQl",
+	"KLTOWcmEGmzEv1bJ0tNsfs7J7gaYGXAtgw3RSAmUd79aALONwbErdu3xXehebzWImbustRN2UfH1hhpP",
+	"i5n5Mjjh/htcr5vJ8yjWIU+jnWqI/AetgDlZYqgkyxraT4cqdVGnJeuOBlda0h2bT/eE7PqqYgQobfnU",
+	"uP6FMNlWAcSQibXOS7nvDQSs9oQsSwjc+mDy8WmsIF88S807xZZEHV+IxRmksUci00UxMmp4qNxWUyHt",
+	"Een6u3Dw2Bo4BDA6zaY8rqiShYf8T5cuCwHiidZitepuwlTfOfY6Y1PUCfhtm/zncg5F01CeeSMi0A5T",
+	"DpyiAcasicaUvFL4/zZ7B6uqUs1GKZdZZf1+Yd0dgkKqd2apBMoGT4l31RgQj486j45OOh97vcKAgEEv",
+	"0g+cVZQHpmvoBxIxNPfoPqHBlAoDFVlAQ3bC3qpbyx5ozO8o5TPHfrZF+Afnc2UbGfIwgebnmTMKGjQ5",
+	"XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI9Gqcqnq92GF4JHb+Dqf8OL98T/bxDkDlACW5O5/jNpA2bnH9SL",
+	"W6DbnzwOWtjri1Oi8gyQmFOdrQpJJrz672f094nQGpuSjfgZ+xeY8ZViiZIjl+nBKqN2q1HQ5Aq04UZt",
+	"7YUFX7UFUHzsHkhHjW6Cd+YANMLKUFg1G8xZyMt5gBfe3zfFDvY2wKai/0AR3pvDXi9edTP0dZTCJmlz",
+	"zW7+Wk7+Sk2ygOK+rE2o4eoef1rCe0dvfa3KgWMwStYwwGKcz0K116mpzq5qSlla2Wmqohz7R9UU4nZa",
+	"pAgvPE8Ukobqm9yN5X5nDHqgNWkcWX4BcL0Sod3yoB4M6bPYVOujFr6iawatrbhfbdRiX+15fBe5V1wZ",
+	"uShmYqfIhff1ZiIX3mzvOh3bRy/8t6gHzHqpUs/9m/E0wpLnj5CvAiCJMb8VXnbpBw35Pih4DgDvR7I+",
+	"7dP+M8bxa86HHMW3glBrAPUcQC0iFusrKVExiJSFKk2h5hygLyTVLqciSu235+hKsVjqzMybJV/3sl6E",
+	"FsA1qhvuQ2owncVJgpdgUk3ziQcaUGT2tJBw1wkB5bjEHlX2LEOs/4htqbCnfyINl6YFIqIPuW4TetDd",
+	"aLHENkFeN7q+JNZNVFA2ACG2AWjADgpsW9SwL7ifn+Paer3Gkv2JxYyx3MJWNDrBKmAS9PVKb58g46I+",
+	"qO3QsE0hUAMXxcOhSCFqoCSb5ulUaVIPeAK7JoO6mOM+UntI7P8LBl402Q6bCymtwIMUTohvclIsLJ8e",
+	"WhztlYcSxwvJVJ7ZU8mpZ+i/tAq+aPmXamY0uneOUalGRB2b1MijRZYllgMDzqmRgsqNVOWjMR4KcCDi",
+	"c2Z0IkUK6zqrGqdhGg4l6SWR6n1hkcKUs2fB4Kx8Icm6SOIbcUBt5xLEaBDYEuGgqKSJmHHXUNhibYSq",
+	"6FU763QYlEZn8UTUigW+w4ElYhsFiFZV6/zk8cZa74P9UoVX8UrNEJ6MpwIh+G2DdEPSlyS4HUvRGX/V",
+	"IEzTqFzGOkzFlMswXlPm8KJ05TdIzCfDOIm5RVxfQ9BXXPwFifqKKZ7baFGDBRca0S8/KgwllAj2bEQb",
+	"21qIifP0qNs56vZKnMYUtClAGZeiOGhFhaJ1ftRpd7oFPR8lPmxERq+JRFALi3dDh175WiJ+pcrGFWUb",
+	"FCYpVtAoqFBuQtm3GbmfVklO990yAu14+ais7KTjB1H+zOPwZqDUjfZo7p62nz41UobfiOUf3XLcJY2n",
+	"wiPhIzrVcpjG1rS9fvuPI1jXTqd7OB4WT4rXh2eGsYywpiuXE+MLCQ/RZWK8W+OhNtbbE8UR5L55FJWN",
+	"xg9lidk0ZuPrxOO74tf5/fkwwVrlrc/z4ialA72skc3dX6r0g4DxPAR3A/ULaBeCsonl6CgTfOJnFVEJ",
+	"HE1iPaE0+PZS9TKxFd5NeCX+dDeAVcbBL/EkAbr6CdprG4GrpyNbJXV7cP/VCV55675VXgiJ6t2sl2wV",
+	"ows28eg/c51NwJNJBXjPWMoJxfRIulTDvOeP5kGIt3sVd7CVToJU5aDJjrwDaxfh/lDc9GGK+CWfE8lA",
+	"ScoLb9NhJDcj7eLWDKu2LuQSel6PwFvGS9usb4weQMTg7Hmi8ugX+APrtjtMyFuRqKnw+8hjyQAqg74/",
+	"AZipFKq4CTBETYQuMMquZP8N19kR3Pbo9Ys+Vhthg2TGzFuJ6BkNp5D8IUagxypP2+wXADvunjGqY4cm",
+	"rQlsFdtHYYO+WSr45Eom8a3QhFAHH9GFLjp8I+ZMpWwCZRpswudMC4r8CvMEM/RYsuKR6FnEKUuUhtpp",
+	"AJuuCsriA3Eal7fjgt09nwrtSrSnqRjGn2EQZG8ETOfh2PiZ/TSX7WEsYz0WUT8wg4eP/qW/JV+hscpr",
+	"6Aqn3Dg+5qv/73d+9F9/XP/rj1dXbfrxp38xv1xd/ctP//tvraVEaNCa8M+v8UZnnSoqw8Y8FEz0axLh",
+	"ok4vFaGIb0VBKY69BcUElOSwNAP+i3eOnl7fdYNe5/7I+7nilTfwNzLxOcOdcoRSUVKUrTg6Z49PwXG4",
+	"knDZOfOX+UqazXnO7q5aeipCkglooOi2O1et4KoVR/CrvYv5CNvz4GPAwKH+5uPVJjd81bwhfDESt209",
+	"l2ESS9H2h9S+7eKV8QSvrMr6whVm6DQV7raL54a78Kp1fnfVSnN8uTSX60YKVjtcrPMwFCIS0VXr/v5K",
+	"Yh9RrQ9a2UKHa9OY4Tzm06mQlAZzv3oannTDsma3a1W2nCE/tR4ee5DyG8F+7Gs+FNn84zgV2nyz/xMm",
+	"uPCkEUnURgWOlx3Bt9qTiBkVwmOJ4VPAgqou8nsFo/mLl6KYl2w+rLAuIDAG578LhSbg+I+TaDPHn4A4",
+	"/H7TooyiEvl+JZ9/p8TnbwaEeKHUp5kKqGHwyOkPXTOxgMho4cRhpg7kmhsRWO+Tw9ZqQnO8wjx1TZEE",
+	"brqtFMbxnflnZUWEuetOtRDwxWaqIMY4hi1fdPvCBxzydcUMHVMOf2VE95VIoud03cF1X4OBzIGGb9Bm",
+	"4MNMpOaCP3MuszibI+MTX25gPzP/g+4rKB0vf6fb6dwHXpLfu1uwWJFldNoqLVMuJivXeW0eaLRRO3uf",
+	"2XgORwGOiw1FkrBhqias2+mwTLEeoCc+ffK/nrGzzv8C7ydJ1ExEzZaxFlKzQcsYVZI0hOZoIWccx51Z",
+	"CHhrM+PrN9y+hUb1++08FXgy3e1609pmF6jBodOpv1DCM4A8boaeaaYKVxAi4xoUUVBT3uMg4wPzpxsh",
+	"poUHO+Z6s8oHfG3SuQ+o5AE5VQEhbhJr897+Eb9V9/MHeMWN4zG9L3bSmPUxG8BtCz3mSQLh7YHYYjeU",
+	"2nAWhDoRAN3cuFR/dOUM2uFA2GIHGYGgSuYqHyjhOhYSUOGp94/pjCcCKxoUxSCFHMVYDIGCTIUP5ndE",
+	"iniGSFEqiZbqI7AUj2ojqkQdJuPByDpZxeDr5ZOJSFkKtTBCRmKLKp8PtMb3JN1fSZgtyUdJoEeKlcCt",
+	"t5LkWN7GGSfMvhVW0Gvvum/JCgpDMc1KrKDrkXts5eIo5aH4P2X204WmM/j6SWe5oyyWt2sb7121/toW",
+	"91SBjWNWjuanMUOlWNj1hoonLIFtO1ZpJNIiRjrhN9BwvL+sv/YfBvUe2NDsSfqvEMOtknWM7m6CP40a",
+	"jwIl2Ectb4qwMrFumudrVy82RoRPKP8JxTNA3QHLQVEethpduXijveGV91GJq8R7QdA2FaK3Yua93EYW",
+	"wJYYy3/JjRw4qKOLf/7Z/efNf/Wix/kvqjN9lHb5zyfhC/Fy9Cr+95s3k7fq/Z8f9Mf8H7P///yfnW7v",
+	"5PTs0eMnT/kgjMRwNI6XIXEW2US9vXu899O26WM1i7QoHBUBfndFgRxmduICtNlXwVmG0QtHwbuVAqo7",
+	"bI/vil8WsJKXJwdUUqzZTKXZ2Bl24NUCRryx6zx1ySQ0/qN9QLYgs/0JUBgLUfMq4+1W3ZTV1EbEZv7q",
+	"NQix/BH656V/d+PC7TD/9eDJq162811FtXawI9Zv8QKaqtjmzcQUY385dzATtvTf/Je+LjY5FgnWpW3M",
+	"XAAsUkHjICAxP1EyG/sBi3xqTIqIZ8L2NQfVprmtSvwqsFoOayImowhC+WuqR7fMytA7et3BFQOBSdVs",
+	"BlXcbjLDRGkRBYT+VaaBnQplttu6QlcjHpUFrgOlEsFlsxWo02mqbnnilAiM31MqajLN12CaVimeTrdU",
+	"omqxXErYYtVQG2ZrIlDN+guHseSJ5Vyn3uME9+E1qastgcamIo0VDFNAxgvfp7f4PrDexetiRildMQFZ",
+	"PBH/VNIs428fn0MLMc/Ec+qmstzRIrUJqjJ7FoZEPNZ1+AALn+iTBQQ0ylx5k/ikfVo9ie5RJ027emYT",
+	"beTnwY4u9HQSy2YC1K/drSnfhcu7N6KZ/RTsKvPTfT27OmnfGEgVYS85W4olIhqJFMlFY80myixpJaEz",
+	"vckOrZdvlRQEb7S32igK7miLfVcfIKt16ImP6p4cjnk6KsBZoSZCkq/h4xE9Ks6HLIYaIy87BlnpFPe9",
+	"ecczI9HiM0AHBb1OhzkpgtDr3/Cae/tqSSw3SvrnAKsAoKhGT7aMhvqjuHWrUJqeOpwqHWcWgnGaUtZ+",
+	"LsOj0jcX38bl1+Yy9IYPg/6foqhrhcZT1Fsq4RVGskUl3RnR+wTdtNXq+a3KflVRPIxF1JztDWhxvv9e",
+	"Yrw5IDSjm9Xr2vPguKQq7/Z4xKpwImwX8NVtBBHp5EQK2RtCKyoShsYKRQPT+CHMgvbhWDV5vzCtBN+H",
+	"+l1UIrHht3Y/mJZ5RL5gWNLttqPe2QLIWjXErNVM/6ZUNIuThID2topaXhT16geJWtafzovItye7I9/+",
+	"W8pDwV6p6RQ7fIsjv7h9uT+t0ghYvGbJCOg0awQ82sgIqJshaxY4+KT/zIFQio7bv5m7mw32t0dmQGwg",
+	"EjUD8bH7qaBF/PFvj8zVP7WLk/i7kbG9kdE5rJEBfXkwyG6rztjorjY2OkvGRudrGRu253AHW+OsYVsD",
+	"D+zFRiTNOBzg3yQpomQ4n0gRC4Yd9E1Yoi81HO4Bwrratji+K35ZGdmHmBU4njRESxoISK10zkdtH1qo",
+	"oBShJ/+gmZntqlD+RN0K73jbGYF3JxxdJ3mNJQE82VxIAmy8fHuYlRuYQtK3JVaYoYuMCc3boa8ziwGu",
+	"ZChcWyUTiRYI/6wrzUfiAN4DtfkQ5iDxHaw0Brcx+XyI50OYfN8ZG3ZkbNiejaGWGKtA3A6scv3WzrFP",
+	"KeacffRwao1ESHp7BDR7kEUqzCck6euipxOeEv+5kmJVjPSFvemansiLAebBBJeaTaNhbWJGpROelRIy",
+	"QuYT4K2NzMke6lszCftBtppblZr2/tf7Fy+Puu0T1m63Sw+n8ZgdKTkMdAkABRsCzbjKfYA4QQGas4E1",
+	"nwNjgwdgFQcwW4G1mAPUKoFVJlfplSwM44Cs2qAbgPkeLBjUwYIRH4D5bUzOINeRudf2LXRWYtrVnE4v",
+	"Yl04BVURk2GcGDPGtrkv8e7Wj6aZ4mBrBXPN3r94aazE55f/eDhRK3A0j+/MP/fHnmtUtz/f8gmSD2OT",
+	"RsCkQqRNDZUgYGJi2pPNxoppAalSMWeDHLSMKzie8DngT1Ynnd/EUrwrOYPfTEnoqsSHMpd/dqk286Xn",
+	"xH7tOtZaRQPM74Una93r/1x3fq8AOQZQITioE+OH2i2weTPMNu14hwZyd9KxPt9YiHVTPTA6lqNE+JEQ",
+	"AmMw+4is4/3ZlA7sUJg9tko3nJOPeBgv4qXxTKEnRskinI8ooF7DwWLMWkQe10wRrH7GTrs97CCAk4mF",
+	"AAcul8Ful6PaeJM9w9pfnEqmORfYYYnMCFAEDDCEtYg1S+PROGvUCjy3EdiD+aeOdwi5Rcz5XxAQQXNL",
+	"rKHoGsI2Ux5HlpzdNqtAs5bjVWeZYlM+XxYe+yb/c6XnNfA9cekiSswlOpsTmFF8K36bHkZcLoDgxrIV",
+	"QQE+gHdD+1OF2wFD+drrvW9r3kc/cwhslYD3I7dIb/0skK6kKYCkAyi0RaIxSONhax5s+maFdMrnh5HQ",
+	"n+dswOUNy1Iu9VCkAXjqtpiXvUfJdV1zWPRJ4mz2ZBwZpZcK8PKhHTMbi4kWya2ogOKY8vk3K90O9bL1",
+	"sz9hxgg8c9xZAXMXstPH3e7mIk8z/cBF3kk7R/o8aOGU0IzMZnzerNDfqjg61DGu7YGNRJSokJntxZ4m",
+	"PBR9xo2ZXS54drW5Ex6JAAojAABwIGwtRIUZaF7kW9fqn1IlR/j64OfBFG3Zaf0PFUcuHPOgZPwTEd75",
+	"Mu4wuihoWWo1b1DMLdne4Sp7lotGi07skEsjvNYDWhZeO7wLW//xP88OdYk8moKd03gLQlDygitX7xeO",
+	"bU+UbmF8oPLMerVqRu0ozKNtKcQWnVLGM2yJp25RbdSdGjJh7gxe2UCAQwusjKgCr2R/itqs77yU2OJK",
+	"VHK6lB1d/SD654tult/vNiyNcYmjU9hQOAdbKrmf8+TG7ZXNNd3m76XyDOAqvZaLIuaMFUWUlNs83eb4",
+	"zvCbG9d2LE3TNt/dZkbf4UtXBeM+lYXYCPZCizfwxjYRn7ugoJBRnNY9Z1rcipQnXuuBSiE4DbtrpvIk",
+	"AnxR3GF7qA1q+VoJdmAbxr6hqHYd2xJFpdemZP9TxXJ1p2JV0tZ1C6qZhDK1AyGy4YKsDyTT4i6DE5jX",
+	"Mwr40iJbNiDH74ssykAAxRj2/1NMa4cGxLKIHt/hD+vag2OzUeCGmgkZFYcZhNRI87cZDQLzOgDAPZgz",
+	"KBOKCT+eHE72dzGn+K6xz8G4f4a/V71nXe3Rr5YHubG6o5rmY4JogGCghfXlcs4mKm2wDdneGUyH4a7r",
+	"vK4deedJa7Kn6OHpku30RF2mGhfhW2ytmFixOHxLs53CeopIqFuERTLK5AYP8lzCj/hxwJBEhZF7JBUB",
+	"2nN2I+aIQQU4znA5RQ8qa0gwJ9qIKmmA3HDH1ngc/rYcht/MfnVgJm7D9hrdsASmjIRue+3eZtj03BGD",
+	"ETuYhZ0hQSYiS+NQr8Jq/ZUuWQcoPxZMT7kk1AAgv3MQ8ma3HfVOx/2Afu6eTdzPjyP340nnKOJz3X/G",
+	"nnaY+clym7W9e2AKTooY3h/6ZKVKWT+WmUhvedJ3PK91BVxZPBEfjB9ch8UOz/q9e/T0GpHYO8Hp/Y+T",
+	"/x7/d/TfR5NY5pnQ/300Vnmq/xsG/FMVSnslkjwQhNm2ZnOKz1QaeTPVHffrRm3frxZAvmq8dSNbo7su",
+	"kXRzBzTs/VuKjSc2Em94ho5m7+Q0KJgnWufdHhbG/EMluZmXbrsXtIY8ToxCOz0LEJdd62GetM67Z90n",
+	"T8mfNca3+f5Z7+R0Cw2B0l8H4J5PGikaeRmP8lQUNHJQNwdVDbipzOfxpLzRcWCbQjOrqZB8GrftjNdt",
+	"93d43d5wNLEcKiib83prEqSkdYq61W132h0zfTS61nnrpN3Fj4r14VEUYzDpfWrGmwELHkUqULSpqqli",
+	"lcz7XLx/zcx9d18oEeYpNAz9fl2u9Ym1q0AsLw5vXXtTn/JMpcehyqdKHoUqWgP6/I6+8Ry+8Byub8hX",
+	"v9680Nk9vNbzTRKgo9QBAloaI0qzWIZJHjUTrMEx4EOI5YWy0sDHLcQkIFqOrKqUys6jrozP6IwnCXIN",
+	"4hKIeqy+5wuPNSZBLo17fymyDMnR3iccC0bA2Oy/f3f5kQERRj5wtzrHr/fb7AKZPGPNgI4bikvAWvXQ",
+	"s6KAKWPuwuzWdUwsC8uDCN1SX+Sbi9/ePn911Ov0HreAq+W9SD+i53rehQ8+CPN0KivtdjrUNqdb5yfQ",
+	"aBcKbGOABr+ES1jZacKzoUonR9BQJ9LWdVCuXkh4LsMxC/lkyuORT7D3Bv+ihkP083gSR7/JDGxYM8yj",
+	"zqOjk87HXs8aoFu1dxSL0FSGzL/l3hvqV4wmhMW+2mu7rNJwx3ehG/n9OfRJbp8c81++Nj+GF5GCmAmA",
+	"Kja7TETg3C1vHCGjB7pryhU4JLxQjXYrtvD57Nt9wNs9SFF8I1y3IelUwCsAemOKnzUqm4karWgrGXM9",
+	"Nlo3lhjjh9Rcm1mSmzmwUg5VCjzeGHrDwigCa7WFhDyP4owlalSHllYM9Y0afVtgxjRZRgm3gdxFj0XU",
+	"CsxfFLA7bObwU4e3iypV9mMFKyvlI5FB0OEOBoNjwvOAuCxL0Tuztq3z1tPhk0dR50n3yZPT8HH06Owp",
+	"7w0F553w7IxHne4ZPxkMT4fdQW/QGTzp9cKoexY9Crtng86w0+GdJ8Yvmxqr9Wmv3Wn32tAInorbWOX6",
+	"FT6i5bY+haL/XFcx/yccgzp3ZfmlF2k0jXFhRHN9FkPILI2bgduC3WM3oIYtRMF7f8vWVsLvv+fJXqjZ",
+	"9T/P2RRsNs+EtCl4RDxkfWvd9xF3HrrgJgx4+GPjs7sveEyblTvfvsx7GNIXt+b9x9fJwMeiBKGxVghA",
+	"YWBmAiAcmySgW+1TDmKrI0y20dUz2xswSoXQ2O1uHm98aYCtvTB/sNWR1niAtNONENOFmgwx9/4Oxr9F",
+	"t01zCfk97KO7kpZShV3gozJkZ9NsIEa5ZAOBXJUQJMMItXvMQIxiqS08iDlsKHSdqJlIqeKtqnyDFLK/",
+	"zg/CojGT7izrJYQMVN/g47+TFqUmSdQMtsVQ8CxPhcVfk5kYuQa0s/ugFRIwxkJZgjtSFk8FEEaciQFw",
+	"ZmAQAQtLzAcF3gj5IA7q5CnUP8BuEkjtnHk+xXt6EPsIWjugo3AZesQ6x+DpmP9WIZx4KCs9/+FTkf6R",
+	"y9gfQBV0Sd3gWhMVicSbngLB5aVKGWcZkBIGCP5y3sroayXb1NvXasjAvdtJFzVmm/o3/Qed/g1k2XFX",
+	"eXpeDRmHYwOrrG9FOjc2LDj+WGw6xa3X8Cl27mp07mpZn5fKvIgyIBVDCDKYEWc2Co3LqRnXjHRHLEdt",
+	"1pdq1i9BiMHVWDQbKp1pCnwsFaxRGWI4VlpImy1ZUFL4DgtKamfdsrn2eMDK4gA7FcGTzu9Ap2ina+53",
+	"2qH/YdZmO6rrpk4HqWYO3rFiqZdWMjHeEQyEJ8lLt/xkOC/IQ8XcrpOE69rpr1q/BS8kG4tN3kDaJ1WN",
+	"D1FbzF9r/B7z8cea0VBVn5FOrObzhreTZLwnjbTalKQEKhbRDQSZMJaCnBsjLbH6hfIfIL+NOSCF7nZj",
+	"gKpp1bCzkYpbIRFlrtLdgJZWXlic0GdoqwSNppYcrUKKJgRePJhHkWb5lIClIFFkOewzRlJknDbWpztG",
+	"SK2ezPhcs36okkSEmfn0X1lf5ZnOODDh99m/Xsk+ZEt/m8IfLapev8rIxAQRhZbwbbe1Mel7v6LK3D8+",
+	"MZj/iihrZlcM5nCkbOMY2feoEeJUzXTJQURBJUD8/SWUHm8lv+wXD+b0OCMIjZsVJK/H4vNUpVltQgr/",
+	"/MWXvRqxBKYjAK/d6s6g2FJBKsynsRwFrpLX7ofA7YHAk/8ARP+PfBpYuQ+MsSQjEQXmbPoDPw4Q3H9b",
+	"gJILIz5oJ/JwjGsZoPEIGojeoDHYAWOoAXTeME6aDZ6iRqoPpbyupOMK1QRsSmuZuj9YlA9LZ7U6ZPKR",
+	"Hv7lGSYu2JSnruJSQnl6aoacZg4ypqpWQwuehuOSsEz45zdCjoymQtDJvdCBVgZqzX6IXjrLqqqkagNu",
+	"GMKzLSGD9s5q8FWvjQBPlLO1wErOhNwIiesXfAn2JgNzHCwstPrMz/gi+DvgVlbaPzYPWGMCXZb+/A8P",
+	"XEwn+Qi0HIzhKMl8NDIeZvEt7KQ05gllCSHo2jxWiZXz9RFa2oyNdEMkib0d9SHNXMYD5QhALGXE1Owg",
+	"GuX4Dn+4X1OU4k3Q3sFTlGzPkNa2sGPgTfiCpY45RvzFTTq6hAkPb8wmxvt9MRz6fVwiHHidR1QAzC5D",
+	"zlY4Q+/5vDjkMPRgAW+IBhmQQ31HSaSsCsIWthltKEAtw0KBsk7bmN3KabCvpp28afO1UvH2DWmjHVXN",
+	"C0yj1Zi+tsGimSJy69M4fH5/twUWaBDNIp2pCZtSomSvBMGW5QakYBzqUa22Onb64G73h9RiH1GYrsTM",
+	"9YMusOJkRHxSfke7ZsCyz2IEG7bRyTa7kCyOSoVGFbAlKZcLZWcPowEUbEGo2GkVhUGPlgqDXGz60pX+",
+	"Z0UV0EyIm7oKoK23Ds1O03HrS//waahtSKuJsJb3sAx4FBdtvoc70+0usaVAO5cB2S0TbFwytKadfon0",
+	"jrDxPWrAZ3ZbFVD9S+hj6yuLHlZV0QWadK5Hz1ZTfvXKogPtgl8gwkjVbqq8BQ4s+dbGPMD58DpjUz4v",
+	"9rCVUC4hFQWBP31D+R5C+lmn8tFUegjCutbZXKImXS7ZXEhWKoKcHrITB/Ozg+IngpcDpEGaeWdY0UXe",
+	"krNlxtYwjdbQi4hhaTDrJzNwGCPS8k9siai9Gk27CSsUGqgKDWAJe76EGji+wx/2Q4rZ6hSkSfWUSDUm",
+	"zAPUAE7c/g0FmmUzAoE53Bl1Wq9mLXxKox3dAx7eWERN8n3GHJ6FoFxzcWDJdKVxjR9PFy7f5vcy6ID8",
+	"Fr98VhXQY0oKbHaATogY8W9cCKq9rt4JGzT+ElVP6wM1taUMk1jGk9w8GTgfKIJRjiZ4dQ01RUprK5Ie",
+	"l6qReHiDXE0aMFu7WNa0SWWSH1q5d+GkC7vu7VLV0XMls5SH2V+32IiaM1xxkfLCJq66yKtDUvKwIdly",
+	"5xJu44NojJ/nXllSnggoSoqHqBOwGp/al7G6CFGuLEgWKYkhlmRU1FvGutxVVY3a+uAqJ+tTHDV7ImjN",
+	"oMYEApNHFIjeaaPAwfvQnbv31EJNx4k5S5pPkq/eE35NXtObYvdyPvDsMQwfZ1okw7WFeKWVOYjI7iOZ",
+	"/uieoxY6hBO2dJoO/RTqUgZnmCcJlZ60zmxJVal+S2bjt2oGf8a/wkcfcSbws53mYE3dVTm2heXjMiqh",
+	"DqB0VFVgFbWd5rDJRDrRRbgIsfO1YkOeNleeRQYgHHsWak1n1RhHB9jQlHNqZAeviLB8hMc8rB7DdA4K",
+	"JjM+fSto5aUu2AWrdfsUE7zwAz9DwOSCIm5UtsNUCKdX6WCBaSHToglRXN2UVC6uL5wm+NZil0p5pNVV",
+	"NM00HLk0+eZo2OYlVrUa4RthpiZOndoiA7exBqRi3gArxgZ/uDS2pNJiF+oVu5JpHELiv2YtfzGChYqt",
+	"okJ+MLcRWy8rit5ZwP7MVcaxRpRH0RF0ZFVUY76nETS1vJ5P6groW+et2TjOxFHCByJpFcy6fzsLOnDw",
+	"Me5QpcmH+w2OkbnKU1cnZZ2+T9697r9syQJ5vI7haN/mGyJ7hmug+sF7zQ/0EKbzFJNL6Po2WzLxLWzH",
+	"WvAUX9FV7cKFbXYe8iTME56JVT0wjIdAsIRen4iM2Qx2BtK1IDKU+aXTZn3oj+hbvlKeJD5bHeXYY2ls",
+	"6wQ9S6uNiaoLEU/4RMnRlczGYtJmfSizd+2iOp/YxBPYhqjQYdmBDApIuGMz8Zm2tME6E1OjHcy/VVXY",
+	"bh5gTfex191mhz1xZF4RN011/wGZ94VV7xpNyr15dy2or4Uo1em9pRDTdmwcgJwg42DkA3tUHm3ZogLv",
+	"ftDelI0aNbzcjXMCNuVZP+t4QbqhEGVqcqeC8DKrbM7KGtfoFGqoxzss9SRVkqJTA1PpcVl90SQoPLon",
+	"PHK75pSNizNti8pZRYvKVoJxAUjpdaqO9hk0YFhqseYVHDWfkBtWODboYlGcj3TDZorQ7CMZxkmMG+34",
+	"rvzByhrKD6VLW7vY4Au3aKYurPwKhSEEHRZsGEOZvp+sXxjFsq1G2mZnDNLF17TFYGmeiCNEwag3380r",
+	"gXYvApGcyt2RdC5TbCIEfJonos0+2kMGTouMZwJJiWY8ziimOReaqZRJVW3gf8gTcRF+ISbMrQEBg7tq",
+	"El246nd44evWxs067lUvM3SpDoBvQsfIH7xgy1jN2gl9JWU/oeXotS9cuSh98PMcgUIsi2dxIHR7eCKC",
+	"kcrDbA2Tp8XMursPWhBCWaLabm3D3olXWuX8+u0/jrrm0zyhFtbRUWKOtSNgTeJO3rYh/cRL31oJkFyG",
+	"MU+smW7LXKGMtkQRmsZTcTh490KoNii9NzZeU5GvQa7NyaMp5xHFUT0paOnStUqvQmMd36XuPffi7iym",
+	"a2UOmHQeUZnEmc3QWP6VkTJaTQYE50rBbpFoQQwpMX5Pt9lFohWbKq3jQSKoypVXqkN6LW+IDyrg9nws",
+	"wpv96u/g1TzjpoHQmr+gjTCNzUtlpWtF14G7tlMBNIMbyG8qEC/pq4lvrBm4x1LNgAx0No4TKFswhzu6",
+	"fnC+V9ATmJE/VAm9YNl8ChsxTdVfTCylakoq5Wr41g/5Q7LEPuTWWGoKzHndutE52kj41kw2YK4kCbPI",
+	"xrWnJEz8pojI5s5Gqaxxm/IdfaW8MQcpl354WI1SofXWL72DG5SXfB87Wechl6FIdlO9q3Xun7nIRQQv",
+	"HGuGz0mE414OoB4EvecZn5uPzZQAz0yoJpM4e0Z8TVzTBxlBgOo2e463M7oNmPOopMY8LKPwoLoVaWDL",
+	"1axJUgG7C3f6uoJxmakpjn4LSTBXW+m3ijtUUoowU+laZPDn9spLPBG2crzwcVWsFn+zB0xrnGVTfX4M",
+	"59MRftpW6egYeu+Pe51e56jbozu1lqC/G0MMv2D/fvnuLcO3DIh4kZ5+mCi49zyEl3KL8oNmEy7jodAZ",
+	"sfoC24WuxRq3y0prvnZRSdV/X9LDLinEdnCqHV78hgsqwlRkq+2NS7rmGwKT3aB7lwJFl6/evX/98v/+",
+	"8fHd3395C0GE7Of5JjCzSN6z8hEHCijgeqwPJtDaAs4LZkn3PxjeAoaQf3MsfbzlSV5yy6zQVJ0X8Jey",
+	"tUQfHt/hDytZ4T6NeQYPRaZ8hDWKMzbkcUIonJlx+lUF7gfeEwf3Bdjb8G2AMUY1w8v3Al6Acbr1VjO+",
+	"jp9t52lpkp/twW3d7bZlLZUL/PVbpGfDkf+gEZ8GMtTxRLidD3i7ZvfvsPm39xrsJBszP6+w8vuvh0dG",
+	"Go9AHM/Zv/SBxU1TdbuSImDmGvhznxFJOQZU4C3scWrr4FPBI+8rcEcw6NUQvAGcA7hBVcOu3mNXwQOL",
+	"AEywzUa8zHi6X8wG1/S8dZV3Oiehmx/4dYtmKXz7f8DNDlJV+9XUhZ+k2YEcbrW6QFk0niaJaLSX6uh1",
+	"ut+1cOk8lmJ3tr2g9UaF3ML4rLreXdcEQ98lpHWdOt5e6Za4+azbvsb0p4u+PDaaS1xzOSelrCmDDbWK",
+	"4vM0AQ4gC7qzVRY4Bv65tbKE3iuFN60jyNOUz6sY+Jbh3B4kgNsGexs799YlXB1z4K2QmUrnrkRSfM4+",
+	"5LJITU+VSsD4RvmHOiGFvq1fLel+JMe7nGi+jUnFViAWbaOiTxt2xkBGNvHGbHS5QXfM25+FGqCPNg1U",
+	"20+N7wU/3W8Q0Xn4ToLjzTu/84oIlmRVExWlq96d8VSMVa7FUTQoYkZTpbNRKvSfiQe/n6lUDFOFHSR4",
+	"3YSnMY8GGNn+a++iLXdI/ZGMocRv0jPCkJtLnyTxragibNx8T+7iERXZtEqX6Ffwf7wQodfta+UB22Db",
+	"7MKNHp0czee66AGk3j94SyXFUirjSq5xv+yEKZnMn5X9sNtYWzdshee17HFdyXfSlc5g9yL6FwETn0Mx",
+	"JW7uPvDw8Uy8k8m8EnvaaJz57tptf2etwpyI0jlLc3nOOOS+iTSBaj29HruKnFKV1eHPQRXS8ECpREAb",
+	"e1BJi675rQDkKltOk+ZS2y4/l1TwmmH8PiWW8PBGY5k8pv/rhgnx8y3H92k8D1y70jg2qnled3+pMlFn",
+	"ep1VmV6VVMvA6FawdYAEenSttpk25Gkai4ipPEP8CazksC1XUOgBYUysSiLO5iRyvODPGBTfzWIt2Gm3",
+	"x/rAjzZRtyLqt9llxmUEbRXm5e1eqXtzal+ufHOkxoyl+73GBC2FE6o1p70kFvr4hdWGTXn6zmSzAPW2",
+	"9wYKt+AIljlUVSJsFQD86exTGmfiUwyVE1TQTm3PsNmhzdYcvM+VHMajti3P+CC0SnJXziNVVsCTotKK",
+	"inPWnq0nQSvNpT22nfHxzVveJ1vYDN0Km+HsPijrIIfEuiHDnBEQEW1mUFDwBJYITrzYNa+7Mw6ON56Y",
+	"kwYZdmALA+iD1b1fJexil6FOxJfWnSSaR1FJnj3TYDPJ7ZLk3lnSxTJtYmCLE3CL+9XH2OOE1cIbiDnW",
+	"f9F3h7EErsfibthHl8uNmB5tmY4rXjEmEEAZd1zLR+d+4TW3qSuG/hFvdHYTYEEJxEL/Mnu8u/ker43U",
+	"fbk9/m0G8t7nGMgrJ+xZLDNljvFQbOk6ELLa56OUz44GcDRDbL3WwT921YfnEF6e71JuVXI8qpFQ09h6",
+	"HlnKMzGaM2Q6tAV2vU6nw9xYFioZAsIgYtDJYLQz1ukVfA8+dMmFZOLz1Gx/Y2tqQQ8OEx5P9JW0jZUD",
+	"rkUAjZpQQgtVuD9oNLHwQdohsM7Qv6gosTVT9twOe58GSXgiaBJqlDO7D6fKLLDK0xCNli34ZszgSEEf",
+	"pm8R8JAggkB+B0YVaT6MYTVMVqs2v1Vl4YCpmBE1FXJR+/RKUQmnyvzgDZvFUp+jEY1yBdPZ3qNr5fLv",
+	"v2HXitCw/Z8WypKqeCOAqpQSu779ABF4bT+L1nm3R798iheHjA3rTrDgUporsL4cJxPMPsJoGoUNJ8XT",
+	"zRExnXELe79Gx6o8Ax5RdPDyKcsUO+tQyTq4oGPjDw6EkAVZVOOwLU5zeI8EbAo1ZFOus0J9eEqz2Jsb",
+	"drJUqEg/flhN6q0tjCAR8zIs1bcsvtwJnlFiDjE3wCaUUMlbkULdPxWssJBLJeOQJ/D1SjwG0rkvihDT",
+	"gtauzILAYEp+n1uhFmzwoCVkPjEzR7/O+SQxc7eRJ2yNhx80ka89K4eJoAOHDzTBBFcN0dkfC84pog32",
+	"uqePT5+cPDp97EEQFv4pNIdDZ0DwhcPQXymuvNkuLzzv+6D0IrC4Jdoreo9zVn6NK0lvcX4lGTticXTO",
+	"/NcwnzJmRnjOihe5wirgZTkphUZK2J3UiIrYCS4madQOyu63Fhz23xZjRJ6Af9mgcL2CW40T9M6MOuLz",
+	"NvtobCFzEjiIL5KKgGkQIISRmfFUxnKkn0HgFg03jMdpUd1YTIO0AELfTHFpnWtMNjA64cTqYz5qPW4D",
+	"A88iqVWto+ybNg2GAEo+9wLeNz76tPRo3y2vGN5Tc82YawCoG/ZC69hOk+3cdilmHwoAD/derfPeaefk",
+	"fiFysezjm6sCW5wNzqzOxNT4w4hf6vp8WzXBgA4YUEaO/Qm+88ErevdFNNH/gxnejZh7liG9G3rMLW9c",
+	"OlPhzR+JuBWJLncf+8p+wc6cjaGZ2yzeqqOmiE9ULFP3ny3fSuXRfOF0KjWYLwwzEpn7k5F/4z4dZWk8",
+	"GgGexjAeIVjSXYtPBvEoV7mGCeUzHmexHF3YHnfzoWfYdqzsa7RroagVP49y3IX0q/gzp69jMYfZWh1z",
+	"GiT4Qywh2gA/T8yxThcYp+F56YEe/NJ5t+OhxvROOx0b5NCt88f33rIBDHTYXpgWM40ujAKwyngPt6oL",
+	"hz2u4wWjmUP31MdmInwG7CpCExvzZgBNbwwx89svwyGOCnJVVp53mP7H3vT3Th5ttAInJ1stwenaNeid",
+	"PC6vwunJwirYI4XENBKugBthpDXCA7V6jvDRMfDiZUDUU+yw9pYb8v76EKUi5rxbXy4Cp3MT3hQcr2iE",
+	"uMBKTX+ju1R/qXx1Taeey3uC2466ivFUoGkxmLv+Z22B79J0Xo4dAbdxESeyLhqwDc4tCJqyVKFg5VCW",
+	"FWwdbbsCwZe5kjZXB64n7dYBD29GqcolcU0jrAxoRDZK1axo2oa0NI/a7MJD66MP54AkzVnfHKX9cwZ7",
+	"u5ymMHbXley//+0jq7bl/re56//v1cXlq74dig/kCxnwxdwhumVFvhE+ZUoyHctQtBlSkA/y5AaaGLUQ",
+	"ZgjvLuvGAD2cfcq2R+n8Qy4r8+xmCDun2Uu96a2mE5K9LQNh3+3A73bgdzvwux343Q78y9uBO9h4q4BQ",
+	"nQUwEED9wyM4cZNEzczZzTNmE44Loa+vkq98GUssYEJCISN0gHPgWSgw35Ha1ZjcPoMJ9rH73TzsvjaW",
+	"dWnDVKlAPnhjBiL66mys2ITPzU60wrMq8E7kHdvDMpTkopHiUzMBPqd2rNmNNO+G+PlfzawPNr8YZ+N6",
+	"q0XeAx9kjyHWuSrAPOzBeyAaiKvdqwP3eFjSBGAfE36De3qB4mQr4SkhgFQsZ6rUsHaXfiJmeJZgWs/s",
+	"2QyhkHkaayXZsPC1ilRbGbQFgIF122gmjc87UsMjOLribN6eRAUiMhYAAKtJDfa5Ge0uy4Pf3H9hXqkZ",
+	"mxh31R5rRoHBu0BfVJIUkXiusSFVlNYOxvGVfHhv3QZiFCN1jFZKMnB3Zyq9Mb42lMeWytOfYRWeLXkm",
+	"PxySRpHCImeWAmIJFGoYLR4p3IXwIIoPTLRIboWu4qZRt6JZWLRlL/LLCMhzmGMBomBlRKrZNiKwyZY9",
+	"LjmfdenwjE2UzhiA9hthBLuWAi1my+JeAxm+EdPsGQETKzWECAiUBUH6WFeni154g/ga7YiCxRHF0eCl",
+	"6nLZtukQLrquqmP30+kr7oATtjl6Lay1I6VssF/QdwynqYpyrLawCLO/F57wddACJV32QR9/7GE58Mk/",
+	"0ZpNitpTdJsvur5J7j3DVfZEaQxNAZuX7iw7YZ5nfdFtNRrbhbkvJHR9fNfbUo3VzKw/PI3hi0+2x+h8",
+	"A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKXWD/iAAt2EFi84T17hbnkJjX8ClgflmnUVnjYVDHSpf0OpwPMae",
+	"8BQGVj5t8HRZAJyvNw0LbrE4daDtNXDlC/f89gsLoHTMatRTYN3ufuw88WPDOkzFlMswtvHR4qP5c0L/",
+	"DlpCRi8w/oc36hydLHDOLUR6Fx7WdcXrabgmtlvEf7o91KFRnnjNO9uW3y+Me4Erz4Y1dR6GwMlSCm22",
+	"/szj8Gag1I3G+tp4KqC4TSUiNbu3dd5pd7pBK5du2GYO3a92BpuFBS/J6foDY2GvNMVftXDbzRKFB+dI",
+	"2FCb4/pAUyH0n4joGeu7ZQOSHIiNgA5HS3RsWa+ovpRYsQPWL+2iPtipiGqGvgUem8a5mChwPSGKJ66k",
+	"DYL9oJmTKDxWkGOi65nD5qYU40X/JgDbHWz4jPWNmiwPo82M7vMe2euAfW2tfcrf3Yj0SrpU6IJDRYoc",
+	"P5yce0wQsWZ9bGLpA2RaQQcnboXMWL8sHX2WiSRxdfpCRtXl8fgd8SCgp6t0Xq1S2UBt7Li/ty/I/8Jc",
+	"KdaVnFlD0qbdxyqJMLbFmZ5Sp2uZqnCtOtjGHqD8Xz36NV3z5V3AAt6lKCH4QbMbMQ/slgDNQ5+k9sNM",
+	"fM4skA34TA2iwqz2IAvP7Xrbu5Zf/YNTNzzDGBvTCt4pY4kw9nKhYtf5xdtRsryJ5Y0lY1kaltk+LJZh",
+	"kkdCu1yPF8dfMQ66+np1o3mDXjR2Kl1sSvWykJfaBPEE36hoDCwoYPwcdtDSN7lLLt/bBJ6xeOKNHGsQ",
+	"8r+X0t0qjUfL3SwBdTAtDOFuJd9NZQLuvpyqHogx5NfvlvLuaxK2aiZfqnSC33RW41yGZDKaH1bmz2sS",
+	"u679EZP07teTxk3GNNrMVIQNsP+xYDd+2SwsvGQU6koD0SjprxNLoGcgf1kareUtS6O9CU7/2ru7nL83",
+	"96rb8GpmzJo7f/PWTMi9rx2+3f293d6tqwlAQS2lczGnOBORqy0E3raCN6RBgjzz6MEcHhJDpy1yB5ds",
+	"nC+7u4MNifTMlG6hCY4JGmYDC/MVXfkNxo9aQW312qqTt6qyrWskPOS5FiVohv9MN6vtQ7UIKsSvhtsh",
+	"iF8qx2nwTKVl3oiajf2nylPJk8YC9mM+hd5mKEt2O3FF0OUb3XVGE+d6/TF8iddt+waXdHTsv5XG+UBP",
+	"FVxp7JvLuQy9AEHv8cdu7/zk9PzssY06mreyB4xZX54IjRAO627xqOYW/yVkJPRN+fsF7ghcjc20rfst",
+	"Tx+a3koxR5AFxxlu87a2a/mZI0misMAC6wSx7EmE5OATETWzSUQqCoJT7cCuvDH+JXbI+TAV4r/Ewaua",
+	"3NBWhlXtGtuiVA1s8RL8fc3ErUjb7AJaKoRlsNNMSbAfZnyOBXUIapam8a2AoGwk0k983ie6Bi/CtJzG",
+	"wclwlvkD4q/7Gco1Kdbc3hyV4yW9kQsC7o3CYY/Qh+x6FEK90uyoQAFZMeHDVP2XkLZ8gLyb1v+hj7+s",
+	"m1Pvw1wvQKVa+Td/2kJqzDtt5jng+zeidGFf294p6l5Htkq/eSpguczixOGr8Bn4WJvr4ko08lU60jzj",
+	"62vIj15sPCs8NakyKs0DH24kqFoaSLljySaCS+gHW1Z35r0Ooez++uoFNQG5AF8l0PGANAAWHRPvcROK",
+	"4A3wDeAsWxUwUqwEYtHYNj+HJqbDwJC5SbI9l4i5Y8wVXDwIsQxSlY/GGfYGCJbxdCQyDaGQJPGN3R+I",
+	"1bWiaRTMYFQIWmRZQtCTrtUSWPupVryCLGYuw0YUwX7WDvkveMDiBMHw7C7Bjy6tZw4wVEYizHxdFunT",
+	"NB6NM6iziCdC5dmlCJU027qzrdsC07JF/nTLPk4CuvIjhVsAhB0MLtPXsLVwmXWBzK0ANNMipbrUVtl1",
+	"3ZLd+0X8+J0gNGvzPks1PL46vSO0s0Wnuu5OC041yuK6b3crv32/g7hW6epPzhwAsHXq03kI/V1mxJDA",
+	"JS0p1YzKQ3mcOVRtu02aVf4oT+tS/vaqbykYm2fjSpWwfrcTYNs5wrAFCFgOYV0skN9u9zWcgsSl2CQJ",
+	"SYsWONwoWynVYPEaPWOzsrWvjbjlhmt8GvxxTW7SgYbtCdm5uyzW4A5sAlVXi0WASv334svXIKQPgLGl",
+	"2Z1nTaVVCHutrbfeC5HxOKn3BvCqAMxbD1t4AV4SiyAXISxR7Y+xCxmXvmBUhSMCk0TNJR8J689RqHwt",
+	"9pTNYgO0H1du8lxuxKkGbOpfoohtzZUvoRzqQy6pyup6R9Z5PBGaUev5xoXIayjpD1h/TGcaZwMVoYuI",
+	"tQkeUJHdOHHKQlgP6M57hu6gzsMxUuwbhxCrcAsugsyWLROELHqZ7St5JaEgmB6LrmYB03PuwVoX4SkM",
+	"ubth8RGPZcAGQseRsPDcgk/MlFtATnCIoQqDxVlQ6QRfSfKCXxuzVrIBINiGIgGv19yAYhHUrGtM3kyp",
+	"iMERwjgLU67HbXbpB9PMIKXKGJ8oOWL9klPZZ2PBU6Kwx9SEfcNhLAG4+0pSdSYUd1PxtEUj8qhacN4I",
+	"zElngkfPUAVZXpYfNBK8xBJBk/r0le3pXK5kmc+lqmQaz+EPufyqfj9Ok7MRsU6SboHs+DikaojulKMH",
+	"PIJ3ST+OoY2cWGQ7CKGxVeBg84MxlyszK93vsE7fYZ2+wzp9h3X6Duv0HdbpILBOL1XqrIzzwhj4siBP",
+	"jeEXHjpmvQPFk+N025zjqdc4x9Omxkita57LmvUn7jFIQGEXIPTf6f5DiA5/yKXHVlSGF1nnf63p91pf",
+	"F+hRcOd67zhYHaXWgibr4icvBI/eiAxN8c4KIt0qsr+NRK5Ms1U+tYlNsxzJCloJUh/wW5HykfhVt86f",
+	"nNLWbJ2fdI2K/mw+Pe113EGnVzUgdZ6enz09P3vyzwV7IIxC/5MP9uXfqBEEkVLhphp8UCPWAlrbnOHW",
+	"WVQCPE5iObqMoecaP1tzFE/HXFNrmuATOptXaR3SBebp5mDFNH0Xf7jACev2OpU3dkZqQWXULaoMzHcE",
+	"AA8gTZ4w46azklJF572Tp0/u6+yE7Y+b+npN6zODzwqvogOskkLXPeEjC/AB5XkATQyAvlORaiXBaddj",
+	"NQM2VtpAuuHeoVdqVqI525Gm/DCxeNpsx3f4Q3XT0GER5lBKtq5KAu6aNUUOUIFrWzpuxNxaoLZ0C1s8",
+	"sN+jzfpYcIM972VetJm00SNqDJdiRm3xz5jZwUxMplkMDM/Y23oliwopDDInCYZjKMQDDcWchWo6hwfa",
+	"ugtkmDL2oY3bFPzQP/rE0HCXucohmvWTeZe++DwVYdZnP3od+1eS+Nwmuc6QOEqq2U82kEOdaxDEiYdM",
+	"KgiozbhmQ64zkZ4jT9Npt1d0xZNN6tWwTlOhhczs2CqDO/CkXes6diCW3rcAdiLSkTgCOfvXqo56mOuK",
+	"NpHqsq1t0+fvkZvpAMR1/8M7cOt67BaXcf+GO3tOHqLj7rTRjjsXlcXAvFGIoZoadTbhc+NoQgMe+O7o",
+	"yc/FfmRU+6I04ChIsXm1uY1WZeQyUocpxQNWqTSXATGngzFiNDhAJhhrJpYLOBNt9hLfdiQQmMIHZQGe",
+	"zjGPKC35bBEDAHmrBjy8eVbOisxEKq4kJABGCloa5pilGADMMYGLIgcoee62RwYxENREwIGBZH50mAB1",
+	"AiDximmGx0YSGyd6MROxzEzx7EoWeZ4fNNFBECVabFlTP2eMdDgFkHSeUhZEfOZhBswRGHQwVjgc9Kfd",
+	"XtWxZBb5OfF3PoQeC5t9oLBbLteHBzZWBb/JSB2UEhVJi4tS5FLY/EaIaTlzAn7oNlWG1ZHj15i7t9IH",
+	"eT2i74C1MFJIzgr5NvCz0aUQV6wJh3c6NfHw3v3ujZzlN8CQd0IeVG+rhaytrYs1FttSkDCgriWz+xsp",
+	"OOI3wuVHzU3haYlSN4xnFjeHV2Kh762Sz3kajuNbcSCtPBUSk+7GHl9I4mIXgw1HaJaIYVZ2JzSWVQOB",
+	"DNZEU5e1xU0kuBhA7wU9xicVbRD0ijtzwyxaytd7IGu3mib55jM+34XVe4VIRPFweBh5uChTDzEI4miC",
+	"SvORS4059AwPSkI26+O1/eXlNV8r1rZJ2p5tKzSrU65nnS3q1dozAUlql3el/GUpmeligXeb+A5YoLYu",
+	"aFgXwTSmwYdcFp7HVKkE8ikoxEFrmsYqBTXeSgVPCMLL/WjP3boY51K0Es+Ald5UyWinJBKdt1vFwV4Y",
+	"Sa+x473VhDIVs2bNBa/cPijVwlm+hQRnYuuQ1jZEF+dTBF84JCKumgmNQcJnVJFU4L3aGp5sLGSbvee5",
+	"NnZrNgNcQToMyZqtgFo3Y/+rKHSgSSg0ut/9mAqdT0rtj5d7syWc402bWvlFjEZz77/KymCjmoMiUOkN",
+	"2sINr4dKEmP2HWYvvvardQeCOAgh3Gr18LPCbUTzy5pZRhUpnS3vPzvkxhY6+CquIVVhf6Twc5onAl6Y",
+	"qRSiMP5R1d08PmTX8yCxRjzwnUdYV+eVcJ1Bw/WnGMqBrdtVZLxLSDolq0SGz5UcxqO2zVd9EFolOSZ+",
+	"F40RmKECdr+YsNPq/OU3b7OcbmGz9CpslkfWZuGZeCeTOS3lxuJ1gTEBt/PXNoR9zbgiOCuSCZ4msUiL",
+	"svxYZopBP+hOGrXShTm3swqKtFIZvi3CYzdimpUabWPNep0O44lWRV9t0eeAnfjwiGV9aJ/8IPwQ5ze4",
+	"4ieaobYWYSqyP3IJhF6YlsgnRrk9DlpJLEXr/IlfIPUR66vBO8Pvsk8XH3559e63y1/+eH9xefnp3YcX",
+	"ZjamKpaod1z+s3NMvr0Z5ZRrPbNwiBMRgdkjwEZEi/BSZFksRzpgl/Ac3V7WNGTob7dbXhKmf52ZbzH/",
+	"CSLPTAKEFXBmmjD4L/ncGfazVMkRPonv1ZGywtLPB947riiA8a/bO04ZRe+ktsXL+VTZX9zcoUZNeHgD",
+	"hQ5QkyvSWEWEpe0UZ28Rg3+iJJxLpFdtTZWnaRe+YFT4P6FUpPXbx+eQ50+4XBpmuarayP8kzrAoMkle",
+	"Cp5hiSoOfOh+B5CFiYpEAgmp1B06eBh5n0zTQnYz8dmM+D2fF1BYfquB5f6B0KL2wprvRcrofu4EMaZI",
+	"lsY82XYzlNa87uAYqwTZnrww3ZhrNhBCMj5KBQJ3sYRnIm2q4ZLKGgXLhOSobktwED/HSWIEZ3lfxPJW",
+	"eUUdFbvgnMACa0+Fl8b3lmrGqGDO9aVBXgTFlCnZZhd2zVxCif6oxwCDb1zePDtnQyF0wP7MVUakAHb/",
+	"E8M4iDSW1VxJ2wZtMcCLC2LJZuM4HFM2SiRRm32ysFjeSnCEf8iKlRph848UtyK1Yfz6EoIlVbCjOe22",
+	"F1hSR2ZQdi/w6JbLUERH1qQ8Sgub0mxGnanJUZZyqbFVkrqyI57xIyHTOByDqry2m9n8k5lLj7DCMoXk",
+	"hTB/kWrW2mlLYNbqMImc7wryr6AgoQLJu6aU5m9CFz4fK6WFbSizAL08io5wP6zXh/7wFuxkXydOjSku",
+	"ZhuZylaBsNcl9n+ruLTxNIjwkhHhnu1PyLRIhlVUifD074rn4IpnaRebw81TDd1HZaKmPEl+JX1y1um0",
+	"O50Wega0TUHXvFUz+DP+FT76iDNwgl/ZaRLek0TWsVtTQRwejWhCm5O1YPAioUOzhbPZWCX2JEUnw5YZ",
+	"ZiK1Ja7moxxK7yxqSkMIvJYGCPYxZm6hq68hkyYVkRCT+t37OkNFCfUkFnBvWKoshJn5QTN6GtUiGu3j",
+	"GyGaumpjpEVNjP+CSg/sxDZ7N2TZTAHfNQ6qAPFXUliW1QB+AdyruCqeCN98DgfjgygaIcf5zcVvb5+/",
+	"Oup1eo83F2p8jQ8iggpWe5A0wM3zjpphy6dUA1QMsGycoWHC4N0bPGrMRotSXjprystvr/juk343ub64",
+	"yQXlNwMe3ix0/xfNDQuu4J57Az3cVaGZj3jF9kmVt0qKX7HM+bqhRMPqquSJcokICNlnQm4Usv8Fn8Pe",
+	"ZBgSHFGrsAvQ6yQftc7teI4SuG4p7O7tql/yVE3F8c8iTSCavAOTBk17jQzisu0VSz/pnK4X0rcq+1VF",
+	"8TDG5sAGYisUUrF1rdC2oVKmBcgqGwhzqGuW+YVlNBfLck3TUHTQUNPIQg0o5EN2lmNfhhtoLFgWk3/E",
+	"Qkre2lI0DthB8E1uNprFnYroN9lsC6r+q1fHF/HJH7ATCrpr44lg/4WYEZvuntJ5kGOypYahuA/OVx+s",
+	"8z70ILpuqlTQ6WRsdmN/Azy+ENai1+zHfsmV6P+0bHmPRPYbDGBply6W7rmYZGka3Os/KzkXxtqHJBoy",
+	"StRR5rkDtRAakkKYR2teYXdaJlJzi//3e+fo6fXd6f0R/tC7/1trmWmwAbzFuc2hmY8+I8SBI/akLdoK",
+	"SoYiYKH4dl8JPAIoEYskM/6+aDiabV9wWRmXu1gSfyjwMaXr//AeE5Q6gpafeP9FrdyUZ+I5R8DvZWt0",
+	"nUHpyst/R/zL5wnX2s/4t5bgOLbpk8ZL31ZWEUAhealvupj65UWdpmIS5xOnn5cWuaFR1fMWUXvyXYtP",
+	"sGW79aR92qlAD9q8JB7UQo2CBqUVMKMiRYFHxhIRjURzQZQZ1wxCjZBrAXH0klJxRuDYJcul3iSHMZdj",
+	"KvDRsUVgqqWIZ9xoWhFynRlFqwVL4UDAVBlU7ELQREgbNEniG6OjIY1FvIZZDCEonqGnBZ4YpGtS8zvR",
+	"sY3VjA2553LEOriS2DdUiB2bCZkFpcwSEDmrlCVCayR0tqX05pxazi0R3GJFTmgksucYqdpPgbqKo0cY",
+	"Jxzk0UhY9Huq8Kxxe+1kF3q41w1a43hktFH3pH2GUckbkZjvdLsUpoSw5FP8pbRHH0HniRfGlOD6/m7B",
+	"n58+edJZqVKhogh1f6fd6ZxYT5ouPlqtf4svnvkNKwCOXHzx/kuHH2zJ2MIBV6ll66em6ONMVZSH2foT",
+	"6AuqQ1SCW0TudK1JGkIhZEOKbSkOC7fXFIQO2Gw8t9ubEA5HZZSDbYPHqOjE56lK61VdP9S3ZGma/Zz0",
+	"sbmds9RoJRciQs4cNuRhFlgtAwWTtrPSpsfhcpCcNusPVZjrPii8jKZTBwv3vpJmjwZFaB6rcKAh9eW7",
+	"579dYr/+y1i+m2oG3UVmyWDIcFyxy6kI4yFppZ+emZnDOPiCJVyl+HB2/pLWcFC91BuMiYCLS2OSxtL5",
+	"vRXq21bQAkkBnR3mULe0vyWelE6S1t1Vi2dXrfOrynaQq1ZwheoJLllQUPBXq46uADYAVn6JmbuYKoiL",
+	"HpuXK42CZwE8JbB3CyyGrKeiAsLBQKUYOG0aWA0YkLINyGIMbsR8zYCqu8zVrDGwc8x/Qd80SjVH0I2k",
+	"NguQKDmyUegNjaxzobN4srI482cwGLyC+1gzIfkgEUAdyxGkFxwFSEPnss36Ro/0LZhtUQyNWgz6rfpM",
+	"87nGyr7BHP91ahUNSGO/elpHZ2LqiAixIhDxrKkB1Hypzfpo4PQD1ocUGWlO668T4omXhQzWuOvLzrmd",
+	"M2eP7ZjNciEGK4bG9gA4Q/Mfoim4X++3Oi7/w4xouyTXVikcgES9s4iop0+foHknPk8TLgmz7PfrVQbK",
+	"BKxQ+6r1ZludXRa0chmbh/u2WuCG1LNZ8r2H5FWi27F8oI+YztNwzFM4mSqGc+2IeVuPO4/Q8XP2t3UE",
+	"cbyP7BRWJJukSyZtLgC/2H1do6nQH9WNmU7g6KDKwv3Io8hSK5VMqr18wnMdT/JkQV0tkCrRFYDdeIji",
+	"FVtugVinddUnGy+WGecljvlQ+9UOFymj88ICr5C2QlcboT3tth9VlZqUnRyacTP7j7H85H5lXY75y0cb",
+	"Y6I/s8ttJ+7SPvZXfL0aQceXD5YMPzi1GvUcoLiCAg24B8BONxucKl386pM9vIaZGIyVujmKRBLfijQW",
+	"utZ3eOEugaPvRkyR4Oekw4wHv3y2JbHOPuH9i+9+Ed6C5aWLIzB/JBMyglaGWmsYgGx/t5ddlwy3Cf/8",
+	"RsiREdqu0esVRviKe0K+pXzDVUJZnro5cSwsv94FM8MwrwfInwFaUgMxiqWMi16Ef3FlPufOVWr/S3/1",
+	"NJg7bzcFDbIgZZmYTAlU065H67w1G9+sDijYaymiQFsCCwCENJoJJgqVUueo27OfrGpIR7qYcbQmHyc+",
+	"Zxc4bq83jfa665MDdr9NQLlpV4rIIxfrebNul3HK46hZsqYF4VvP2VQokEZjw1Afq83pPxBMg3hTjV8V",
+	"pweNuqq5hhTdWvV3fDcrv/pKmqWFadq/osmXeez8Mc6xnoqQ0ibgAnfbnavWfev7tljcFmlM3sQq1mjx",
+	"ORTpFAzsG2Oqm4nQlmGye9opGJu6y6MsHnd/XbMPd9xjr+XLPKklZ6J3njdFn2Tvh8fDzO43sGnMpoPI",
+	"HonjTjtse+zVxc3kMFg32aXnYI9Fu3TYLz+3HvVCgNEF0drMwW6rlEllszVw2iYJVPVnoA+hBdXif9ro",
+	"aBw5Bpoxj6rqZc3rLOuXQ5E89/ZQVN+10PrDeUelsE4dBCzKRVN1kpdCRuDQOOWw2Lm9yfYvlb7YrWuX",
+	"fTW/Gd3+F3dxY8bkBuVXdMnP6MCmq2XJLf5KMs4K0HIS1ZuN6roqdodKIuyf/k1mcWLvanEMygQERWHX",
+	"fIoJBmf3twrWD7OWeWoc+XGWTfX58TFNYDtUE7uA+ljPZQgN5KUKjuttBduuba1FmSTOR9MVySegRJvw",
+	"GwANasLQJLxOW5A24zKz9mamksj5VXrXU7DyJPkVjwN0pZ8nKo9+gYeYF/73y3dvA6bjkRSAMnuZcRnx",
+	"NGL2sRDufsYiFWq3Pu1J5M4WIlfrY0N/304ioSCYE3QYI57exHZ86bGaSVvOEFZA7OHuWFjEr8o5Vr9H",
+	"GhX3jQX8rZgtTs9GEbhu44WkfyFNBhfAc7QI/7jKO52T8KTHUi4jNWGDeSZgywy4Fo9O4c+i9UUV4I7q",
+	"71OcjfHt6054qwQLflOcjJ2rZIOvwwHz86IeZYM5o0lt1LJwPoGd43tUu4nAGP8CpiR8vrc+G9Y2Y5xW",
+	"tuzFmo2UbIQE9wPApjJuJ7NCYiI/7Lr9TAfr4h7evB28Ov67efbltNM6nfQ1K/XfSbEk8V82QFHMUj2n",
+	"ihmlhVMHqHhcbDC1ABwXkTymUyELlmzJlHyGfzKyKSw2veXIxZTTsm2GvTjN6rImmnKWxXpnd+GrNuZ8",
+	"Vz0PR/U8tI6h5eM3YIBdC/30E34DRUi0+5sPpywbPfsHQsv6rQ4EtohOPgwSCI17qabLZktp/IBzuJG+",
+	"2TJyikqcqIO3GpT+gF+t2CGv1IxNuEQsdYzhG1FrLCiI/BD+yYR8JYhLdXCJVpmt02lQomsCMiFP0zkA",
+	"Xuh4JLH/nqjaByobkxemoTMkYFrhMZ+KUBi1r+GspiZzdStSCr7EKRCiAStNBdZuVpzf5BU+hC1lxp/w",
+	"6SuVp9B9tfUuMu9FfuT3c/p73GPHuIcUM9p1AaHlVQUs99d0v3wOiy5gAkOFmuk93Y2t9V0mUEMd7vw2",
+	"TzhILPd7TvGvkFPE9Eei1I2IGODETBRgJBMi6NdnlkarhBk5xrDi7nvS6rT6Kp9/0CX7HmEjZe6nuu3e",
+	"o/aTElFht91pb9HFZgdUs5CWUXR3nSjCHMHTgYzGy5YZ7VuQqcaaxX5o8VeR8db1/cItzLzEQDn5+/V9",
+	"cNciWBL4lbhuqnuwoHBT6ownWNFM/Hnmeo1PtwDLRiTxKDvG5kAc0HL9hpogYx8CphXAKO3iyLa4FUuF",
+	"lu+FmiYOOw3zhVj0EcvbGE0d7d3oVzEZmBdbvtPfxRxxh4CTnk/8b128f81uxLzqa1AV97e7txe//nKP",
+	"DdMFQzKBmOuMywju7d2SALdrSmNvYomEkJaSi2BkzOL6kw+GLQJ+lyfsuWP4qnmCa55LYnkDyVV61PJN",
+	"XO9FJUkbFh2LP3OeYIMPTv9gTnYBJj79Fyew7Zo7eiw9WDSbJzdAYmOJ2AIbgYsz4CDz7v0+4di2qOsf",
+	"8stnEebYzw2GhEVpL+4CLPjVsxbxjFOx94RLPhITKH8Es4joO/wbEUhC1ZtCinvmZp1FsQZs4fL0E4X9",
+	"8g2I6hHlIoSZkSqDBDmw5MUSwYYkYCN7N30heMQSosGvv2/C0xE2zkvG5Ry4MScCNhcu64zHWZmDvHjG",
+	"K5VEtetrXxh4o8EbKxOEBsyoQp5inn2g1M2NEOYRLFILcyvDOInp/Fp6mHO/LVGoccNRTM02TRI7Etvy",
+	"iyDRRG1tLpbKn7j3qVLDiue8jEfgjpIKMpZ5Sd9kaRxWTQZ2zpKmcp1oZRelbg6nqPXMl41aYhGyI1ht",
+	"lUdxVvdVim8HFk4Sf/W+jTUPFV+/xDPBvOjceJ8EV5cu5hK9e7lTf/luH3KshM8WzpNz6J5A+ntzCgYs",
+	"TI1hAC+bmifk5MSbJUQt5j/SojXW7eCS+iyAcovl4q376/v/LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -100,6 +100,7 @@ func Nav(current string, n NavCounts) []NavItem {
 		{Label: "Connections", Href: "/connections", Icon: "plug", Jump: "n", Count: n.Connections, Tone: Warn, What: "need attention"},
 		{Label: "Usage & invoices", Href: "/usage", Icon: "receipt", Jump: "u"},
 		{Label: "Finance", Href: "/finance", Icon: "file-text", Jump: "f"},
+		{Label: "Operators", Href: "/operator", Icon: "network", Jump: "x"},
 		{Label: "Settings", Href: "/settings", Icon: "settings", Jump: "t"},
 	}
 	for i := range items {
