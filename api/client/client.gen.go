@@ -265,6 +265,30 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
+// Defines values for DocumentEstimateAssumptionsSource.
+const (
+	DocumentEstimateAssumptionsSourceAssumed  DocumentEstimateAssumptionsSource = "assumed"
+	DocumentEstimateAssumptionsSourceDocument DocumentEstimateAssumptionsSource = "document"
+	DocumentEstimateAssumptionsSourceMeasured DocumentEstimateAssumptionsSource = "measured"
+	DocumentEstimateAssumptionsSourceSaid     DocumentEstimateAssumptionsSource = "said"
+)
+
+// Valid indicates whether the value is a known member of the DocumentEstimateAssumptionsSource enum.
+func (e DocumentEstimateAssumptionsSource) Valid() bool {
+	switch e {
+	case DocumentEstimateAssumptionsSourceAssumed:
+		return true
+	case DocumentEstimateAssumptionsSourceDocument:
+		return true
+	case DocumentEstimateAssumptionsSourceMeasured:
+		return true
+	case DocumentEstimateAssumptionsSourceSaid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExplanationStepName.
 const (
 	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
@@ -2465,6 +2489,43 @@ type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
+
+// DocumentEstimate defines model for DocumentEstimate.
+type DocumentEstimate struct {
+	Assumptions []EstimateAssumption `json:"assumptions"`
+	First       CostEstimate         `json:"first"`
+
+	// Lacking Features that the document uses and the plan in force does not have; monthly has their add-ons.
+	Lacking []EstimateLack `json:"lacking"`
+	Monthly CostEstimate   `json:"monthly"`
+
+	// Plan The plan in force.
+	Plan      string `json:"plan"`
+	PlanTitle string `json:"planTitle"`
+	Service   string `json:"service"`
+}
+
+// DocumentEstimateAssumptionsSource said: by you. measured: of what the service did. assumed: nothing is known.
+type DocumentEstimateAssumptionsSource string
+
+// EstimateAssumption defines model for DocumentEstimate.assumptions.
+type EstimateAssumption struct {
+	Name string `json:"name"`
+
+	// Parameter The parameter that gives another value.
+	Parameter nullable.Nullable[string] `json:"parameter"`
+
+	// Source said: by you. measured: of what the service did. assumed: nothing is known.
+	Source DocumentEstimateAssumptionsSource `json:"source"`
+	Text   string                            `json:"text"`
+	Value  int64                             `json:"value"`
+}
+
+// EstimateLack defines model for DocumentEstimate.lacking.
+type EstimateLack struct {
+	Feature string `json:"feature"`
+	Why     string `json:"why"`
+}
 
 // ExplanationStep defines model for ExplanationStep.
 type ExplanationStep struct {
@@ -5460,6 +5521,15 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// EstimateServiceParams defines parameters for EstimateService.
+type EstimateServiceParams struct {
+	// Records Records in each collection.
+	Records *int64 `form:"records,omitempty" json:"records,omitempty"`
+
+	// Changes Records that change in a month, in each collection.
+	Changes *int64 `form:"changes,omitempty" json:"changes,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -5658,6 +5728,9 @@ type DiffServiceJSONRequestBody = Document
 
 // RollbackServiceJSONRequestBody defines body for RollbackService for application/json ContentType.
 type RollbackServiceJSONRequestBody = Rollback
+
+// EstimateServiceJSONRequestBody defines body for EstimateService for application/json ContentType.
+type EstimateServiceJSONRequestBody = Document
 
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
@@ -6990,6 +7063,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/services/{service}:rollback (the `RollbackService` operationId).
 	RollbackService(ctx context.Context, service InService, params *RollbackServiceParams, body RollbackServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EstimateServiceWithBody Say what the service of a document would cost
+	//
+	// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+	EstimateServiceWithBody(ctx context.Context, params *EstimateServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EstimateService Say what the service of a document would cost
+	//
+	// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+	EstimateService(ctx context.Context, params *EstimateServiceParams, body EstimateServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ValidateServiceWithBody Say what is wrong with a document
 	//
 	// Nothing is kept. The answer is 200 also when the document is not valid.
@@ -7093,7 +7184,8 @@ type ClientInterface interface {
 	// ExportUsage The usage of a month as a file
 	//
 	// `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-	// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+	// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+	// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 	//
 	// Corresponds with GET /v1/usage/export (the `ExportUsage` operationId).
 	ExportUsage(ctx context.Context, params *ExportUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -10080,6 +10172,44 @@ func (c *Client) RollbackService(ctx context.Context, service InService, params 
 	return c.Client.Do(req)
 }
 
+// EstimateServiceWithBody Say what the service of a document would cost
+//
+// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+func (c *Client) EstimateServiceWithBody(ctx context.Context, params *EstimateServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEstimateServiceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EstimateService Say what the service of a document would cost
+//
+// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+func (c *Client) EstimateService(ctx context.Context, params *EstimateServiceParams, body EstimateServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEstimateServiceRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ValidateServiceWithBody Say what is wrong with a document
 //
 // Nothing is kept. The answer is 200 also when the document is not valid.
@@ -10313,7 +10443,8 @@ func (c *Client) GetCost(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // ExportUsage The usage of a month as a file
 //
 // `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 //
 // Corresponds with GET /v1/usage/export (the `ExportUsage` operationId).
 func (c *Client) ExportUsage(ctx context.Context, params *ExportUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -17973,6 +18104,85 @@ func NewRollbackServiceRequestWithBody(server string, service InService, params 
 	return req, nil
 }
 
+// NewEstimateServiceRequest calls the generic EstimateService builder with application/json body
+func NewEstimateServiceRequest(server string, params *EstimateServiceParams, body EstimateServiceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEstimateServiceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewEstimateServiceRequestWithBody constructs an http.Request for the EstimateService method, with any body, and a specified content type
+func NewEstimateServiceRequestWithBody(server string, params *EstimateServiceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services:estimate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Records != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "records", *params.Records, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Changes != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "changes", *params.Changes, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewValidateServiceRequest calls the generic ValidateService builder with application/json body
 func NewValidateServiceRequest(server string, body ValidateServiceJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -20518,6 +20728,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/services/{service}:rollback (the `RollbackService` operationId).
 	RollbackServiceWithResponse(ctx context.Context, service InService, params *RollbackServiceParams, body RollbackServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*RollbackServiceResponse, error)
 
+	// EstimateServiceWithBodyWithResponse Say what the service of a document would cost
+	//
+	// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+	EstimateServiceWithBodyWithResponse(ctx context.Context, params *EstimateServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EstimateServiceResponse, error)
+
+	// EstimateServiceWithResponse Say what the service of a document would cost
+	//
+	// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+	EstimateServiceWithResponse(ctx context.Context, params *EstimateServiceParams, body EstimateServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*EstimateServiceResponse, error)
+
 	// ValidateServiceWithBodyWithResponse Say what is wrong with a document
 	//
 	// Nothing is kept. The answer is 200 also when the document is not valid.
@@ -20631,7 +20859,8 @@ type ClientWithResponsesInterface interface {
 	// ExportUsageWithResponse The usage of a month as a file
 	//
 	// `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-	// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+	// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+	// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -27956,6 +28185,61 @@ func (r RollbackServiceResponse) ContentType() string {
 	return ""
 }
 
+// EstimateServiceResponseDefaultHeaders the declared response headers of an HTTP default response for EstimateService
+type EstimateServiceResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EstimateServiceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DocumentEstimate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EstimateServiceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EstimateServiceResponse) GetJSON200() *DocumentEstimate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EstimateServiceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EstimateServiceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EstimateServiceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EstimateServiceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EstimateServiceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ValidateServiceResponseDefaultHeaders the declared response headers of an HTTP default response for ValidateService
 type ValidateServiceResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -31679,6 +31963,36 @@ func (c *ClientWithResponses) RollbackServiceWithResponse(ctx context.Context, s
 	return ParseRollbackServiceResponse(rsp)
 }
 
+// EstimateServiceWithBodyWithResponse Say what the service of a document would cost
+//
+// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+func (c *ClientWithResponses) EstimateServiceWithBodyWithResponse(ctx context.Context, params *EstimateServiceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EstimateServiceResponse, error) {
+	rsp, err := c.EstimateServiceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEstimateServiceResponse(rsp)
+}
+
+// EstimateServiceWithResponse Say what the service of a document would cost
+//
+// Before it is enabled, or before a revision: what its beginning adds to the present month, and what it adds to each month from then on, line by line against the plan in force. No system is read; `assumptions` says what was taken for known and how to give other values. A plan of the document (`POST /v1/services/{service}/plans`) reads the systems and knows instead.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services:estimate (the `EstimateService` operationId).
+func (c *ClientWithResponses) EstimateServiceWithResponse(ctx context.Context, params *EstimateServiceParams, body EstimateServiceJSONRequestBody, reqEditors ...RequestEditorFn) (*EstimateServiceResponse, error) {
+	rsp, err := c.EstimateService(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEstimateServiceResponse(rsp)
+}
+
 // ValidateServiceWithBodyWithResponse Say what is wrong with a document
 //
 // Nothing is kept. The answer is 200 also when the document is not valid.
@@ -31870,7 +32184,8 @@ func (c *ClientWithResponses) GetCostWithResponse(ctx context.Context, reqEditor
 // ExportUsageWithResponse The usage of a month as a file
 //
 // `csv` and `jsonl` have a row for each counted fact, in the order of time within each meter. `focus` has the costs, a row for each
-// line, with the columns of FOCUS (the FinOps Open Cost and Usage Specification); it takes `invoices.view`.
+// price of a unit, with the columns of FOCUS 1.2 (the FinOps Open Cost and Usage Specification): what was billed once the month's invoice
+// is issued, its credit notes among it, and what it comes to so far before; it takes `invoices.view`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -38449,6 +38764,52 @@ func ParseRollbackServiceResponse(rsp *http.Response) (*RollbackServiceResponse,
 		response.Headers200 = &headers
 	case true:
 		var headers RollbackServiceResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEstimateServiceResponse parses an HTTP response from a EstimateServiceWithResponse call
+func ParseEstimateServiceResponse(rsp *http.Response) (*EstimateServiceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EstimateServiceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DocumentEstimate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EstimateServiceResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
