@@ -5,6 +5,8 @@ package api
 import (
 	"context"
 	"maps"
+	"net/url"
+	"strings"
 
 	"github.com/oapi-codegen/nullable"
 
@@ -147,6 +149,18 @@ func (s *server) TestConnection(ctx context.Context, req spec.TestConnectionRequ
 		return nil, err
 	}
 	return spec.TestConnection200JSONResponse{Body: showConnection(c), Headers: spec.TestConnection200ResponseHeaders{ETag: connectionTag(c)}}, nil
+}
+
+func (s *server) GetConnectionAuthorization(ctx context.Context, req spec.GetConnectionAuthorizationRequestObject) (spec.GetConnectionAuthorizationResponseObject, error) {
+	c, g, err := s.Connections.Grant(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	base := strings.TrimSuffix(s.PublicURL, "/")
+	return spec.GetConnectionAuthorization200JSONResponse{
+		Possible: g.Possible, AuthorizedAt: maybeTime(g.At), AuthorizedBy: g.By, Scopes: g.Scopes, Asks: texts(g.Asks), Missing: texts(g.Missing),
+		RedirectURI: base + connection.Returning, Page: base + "/connections/" + url.PathEscape(c.Name) + "/authorize", Refusal: g.Refusal, RefusedAt: maybeTime(g.RefusedAt),
+	}, nil
 }
 
 func (s *server) ListConnectionObjects(ctx context.Context, req spec.ListConnectionObjectsRequestObject) (spec.ListConnectionObjectsResponseObject, error) {

@@ -76,3 +76,33 @@ func (s *server) UndoChanges(ctx context.Context, req spec.UndoChangesRequestObj
 	})
 	return spec.UndoChanges200JSONResponse(out), nil
 }
+
+func (s *server) FreezeRecord(ctx context.Context, req spec.FreezeRecordRequestObject) (spec.FreezeRecordResponseObject, error) {
+	if err := who(ctx).May(auth.EditRecords); err != nil {
+		return nil, err
+	}
+	reason := ""
+	if req.Body != nil {
+		reason = word(req.Body.Reason)
+	}
+	f, err := s.Editor.Freeze(ctx, who(ctx), req.Service, req.Record, reason)
+	if err != nil {
+		return nil, err
+	}
+	return spec.FreezeRecord200JSONResponse(showFroze(f)), nil
+}
+
+func (s *server) ThawRecord(ctx context.Context, req spec.ThawRecordRequestObject) (spec.ThawRecordResponseObject, error) {
+	if err := who(ctx).May(auth.EditRecords); err != nil {
+		return nil, err
+	}
+	f, err := s.Editor.Thaw(ctx, who(ctx), req.Service, req.Record)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ThawRecord200JSONResponse(showFroze(f)), nil
+}
+
+func showFroze(f safety.Froze) spec.FrozenRecord {
+	return spec.FrozenRecord{Record: showDetail(f.Detail), UnderWay: texts(f.UnderWay)}
+}

@@ -105,3 +105,54 @@ func TestUndoOfARun(t *testing.T) {
 		t.Error("something that people made or changed is gone")
 	}
 }
+
+// A record is left alone until it is thawed; who asks is told so.
+func TestFreezeRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.furnish()
+	key := "ICE"
+	at := "/v1/services/catalog-a/records/" + url.PathEscape(key)
+	id, err := parseService(p.ids["service"])
+	w.must(err)
+	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
+	left.Put("ICE", record.Fields{"name": "Ice"})
+	p.carry(id, func() { p.eventually("the record", func() bool { return right.Get("ICE") != nil }) })
+	frozen := w.want(200, p.as("POST", at+":freeze", `{"reason": "Being counted"}`)).json(t)["record"].(map[string]any)
+	if f := frozen["freeze"].(map[string]any); frozen["frozen"] != true || f["reason"] != "Being counted" || f["by"] == "" {
+		t.Errorf("the record is %v", frozen)
+	}
+	w.refused(409, "record.frozen", p.as("POST", at+":freeze", `{}`))
+	w.refused(422, "request.invalid", p.as("POST", at+":freeze", `{"reason": "`+strings.Repeat("x", 501)+`"}`))
+	w.refused(409, "record.frozen", p.as("PATCH", "/v1/services/catalog-a/systems/left/records/"+url.PathEscape(key), `{"fields": {"name": "x"}}`))
+	status := w.want(200, p.as("GET", at+"/status", "")).json(t)
+	if status["left"].(map[string]any)["status"] != "frozen" || status["right"].(map[string]any)["status"] != "frozen" {
+		t.Errorf("it stands as %v", status)
+	}
+	list := w.want(200, p.as("GET", "/v1/services/catalog-a/records?filter[state]=frozen", "")).json(t)["data"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["id"] != frozen["id"] {
+		t.Errorf("frozen are %v", list)
+	}
+	p.carry(id, func() {
+		left.Put(record.Key(key), record.Fields{"name": "Meanwhile"})
+		left.Put("AFTER", record.Fields{"name": "after it"})
+		p.eventually("what was changed after it", func() bool {
+			return right.Get("AFTER") != nil && p.number(`SELECT count(*) FROM entities WHERE fields ->> 'name' = 'Meanwhile'`) == 1
+		})
+		if right.Get(record.Key(key))["name"] == "Meanwhile" {
+			t.Error("it was written while it was frozen")
+		}
+		w.want(200, p.as("POST", at+":thaw", ""))
+		p.eventually("the edit to arrive", func() bool { return right.Get(record.Key(key))["name"] == "Meanwhile" })
+	})
+	w.refused(409, "record.not_frozen", p.as("POST", at+":thaw", ""))
+	history := w.want(200, p.as("GET", at+"/history", "")).json(t)["data"].([]any)
+	ops := map[any]bool{}
+	for _, e := range history {
+		ops[e.(map[string]any)["op"]] = true
+	}
+	if !ops["freeze"] || !ops["thaw"] {
+		t.Errorf("the history tells of %v", ops)
+	}
+}

@@ -12,21 +12,29 @@ import (
 	"github.com/syncline-dev/syncline/billing/plans"
 )
 
-func (s *server) GetPricing(context.Context, spec.GetPricingRequestObject) (spec.GetPricingResponseObject, error) {
-	return spec.GetPricing200JSONResponse{Plans: shown(billing.Catalog(), showPlan)}, nil
-}
-
-func (s *server) CalculatePrice(_ context.Context, req spec.CalculatePriceRequestObject) (spec.CalculatePriceResponseObject, error) {
-	a, err := plans.Calculate(question(*req.Body))
+func (s *server) GetPricing(ctx context.Context, _ spec.GetPricingRequestObject) (spec.GetPricingResponseObject, error) {
+	list, err := s.Plans.PriceList(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return spec.CalculatePrice200JSONResponse{
+	return spec.GetPricing200JSONResponse{Plans: shown(list, showPlan)}, nil
+}
+
+func (s *server) CalculatePrice(ctx context.Context, req spec.CalculatePriceRequestObject) (spec.CalculatePriceResponseObject, error) {
+	a, err := s.Plans.Calculate(ctx, question(*req.Body))
+	if err != nil {
+		return nil, err
+	}
+	return spec.CalculatePrice200JSONResponse(showAnswer(a)), nil
+}
+
+func showAnswer(a plans.Answer) spec.PriceAnswer {
+	return spec.PriceAnswer{
 		Model: string(a.Plan.Model), Plan: a.Plan.Name(), PlanTitle: a.Plan.Card.Title, Version: a.Plan.Card.Version,
 		AddOns: shown(a.AddOns, func(f billing.Feature) string { return string(f) }),
 		Total:  a.Total.Fixed(), Currency: string(a.Total.Currency),
 		Lines: shown(a.Lines, showPricedLine), Notes: texts(a.Notes),
-	}, nil
+	}
 }
 
 func question(b spec.PriceQuestion) plans.Question {

@@ -42,17 +42,28 @@ func showRecord(e *record.Entity) spec.Record {
 		CreatedAt: e.CreatedAt.UTC(), ChangedAt: e.ChangedAt.UTC(), DeletedAt: maybeTime(e.DeletedAt), Version: e.Version,
 		Systems: []spec.Link{},
 	}
+	out.Frozen = e.IsFrozen()
 	for field, stamp := range e.Stamps {
 		out.Sources[field] = spec.FieldSource{System: string(stamp.System), At: stamp.At.UTC()}
 	}
 	for _, system := range slices.Sorted(maps.Keys(e.Links)) {
-		l := e.Links[system]
+		l := standing(e, e.Links[system])
 		out.Systems = append(out.Systems, spec.Link{
 			System: string(l.System), Object: string(l.Object), Key: string(l.Key), State: spec.LinkState(l.State), Version: l.Version,
 			SyncedAt: someTime(l.SyncedAt), Behind: values(l.Behind), OwnForm: values(l.OwnForm),
 		})
 	}
 	return out
+}
+
+// standing is the link as people are told of it: of a frozen record each copy is frozen.
+func standing(e *record.Entity, l *record.Link) *record.Link {
+	if !e.IsFrozen() {
+		return l
+	}
+	frozen := *l
+	frozen.State = record.Frozen
+	return &frozen
 }
 
 func (s *server) ListRecords(ctx context.Context, req spec.ListRecordsRequestObject) (spec.ListRecordsResponseObject, error) {
@@ -91,7 +102,15 @@ func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject)
 	if err != nil {
 		return nil, err
 	}
+	return spec.GetRecord200JSONResponse(showDetail(d)), nil
+}
+
+// showDetail is a record with what is only said of a single one.
+func showDetail(d engine.Detail) spec.Record {
 	out := showRecord(d.Entity)
+	if f := d.Freeze; f != nil {
+		out.Freeze = &spec.Freeze{At: f.At.UTC(), By: f.By, Reason: f.Reason}
+	}
 	owed, conflicts := map[string]time.Time{}, []string{}
 	for system, since := range d.Owed {
 		owed[string(system)] = since.UTC()
@@ -100,7 +119,7 @@ func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject)
 		conflicts = append(conflicts, public(ident.Conflict, c.ID))
 	}
 	out.Owed, out.OpenConflicts = &owed, &conflicts
-	return spec.GetRecord200JSONResponse(out), nil
+	return out
 }
 
 // causes are what an entry's cause names, by kind.
@@ -158,10 +177,12 @@ func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecor
 		_, owed := d.Owed[record.System(system)]
 		switch {
 		case l != nil:
-			status.LastSync, status.Status = someTime(l.SyncedAt), spec.SystemRecordStatusStatus(l.State)
-			if owed && l.State == record.Synced {
+			status.LastSync, status.Status = someTime(l.SyncedAt), spec.SystemRecordStatusStatus(standing(d.Entity, l).State)
+			if owed && !d.IsFrozen() && l.State == record.Synced {
 				status.Status = spec.SystemRecordStatusStatusPending
 			}
+		case owed && d.IsFrozen():
+			status.Status = spec.SystemRecordStatusStatusFrozen
 		case owed:
 			status.Status = spec.SystemRecordStatusStatusPending
 		}

@@ -35,10 +35,14 @@ func (s *server) PreviewSubscription(ctx context.Context, req spec.PreviewSubscr
 	if err != nil {
 		return nil, err
 	}
-	return spec.PreviewSubscription200JSONResponse{
+	return spec.PreviewSubscription200JSONResponse(showPreview(p)), nil
+}
+
+func showPreview(p plans.Preview) spec.SubscriptionPreview {
+	return spec.SubscriptionPreview{
 		From: p.Subscription.From.UTC(), Currency: string(p.Month.Total.Currency), MonthNow: p.Now.Total.Fixed(), MonthThen: p.Month.Total.Fixed(),
 		FullMonth: p.Full.Total.Fixed(), Lines: shown(p.Month.Lines, showPricedLine),
-	}, nil
+	}
 }
 
 func (s *server) ChangeSubscription(ctx context.Context, req spec.ChangeSubscriptionRequestObject) (spec.ChangeSubscriptionResponseObject, error) {
@@ -58,7 +62,7 @@ func (s *server) WithdrawSubscription(ctx context.Context, _ spec.WithdrawSubscr
 }
 
 func wish(b spec.SubscriptionChange) plans.Wish {
-	w := plans.Wish{Plan: b.Plan, Later: b.When != nil && *b.When == spec.NextPeriod}
+	w := plans.Wish{Plan: b.Plan, Later: b.When != nil && *b.When == spec.SubscriptionChangeWhenNextPeriod}
 	if b.AddOns != nil {
 		w.AddOns = *b.AddOns
 	}
@@ -99,10 +103,12 @@ func (s *server) ListCredits(ctx context.Context, _ spec.ListCreditsRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return spec.ListCredits200JSONResponse{Data: shown(list, func(c billing.Credit) spec.Credit {
-		return spec.Credit{
-			ID: public(ident.Credit, c.ID), Amount: c.Amount.Fixed(), Left: c.Left().Fixed(), Currency: string(c.Amount.Currency), Reason: c.Reason, GrantedAt: c.GrantedAt.UTC(),
-			ExpiresAt: someTime(c.ExpiresAt), WithdrawnAt: someTime(c.WithdrawnAt),
-		}
-	})}, nil
+	return spec.ListCredits200JSONResponse{Data: shown(list, showCredit)}, nil
+}
+
+func showCredit(c billing.Credit) spec.Credit {
+	return spec.Credit{
+		ID: public(ident.Credit, c.ID), Amount: c.Amount.Fixed(), Left: c.Left().Fixed(), Currency: string(c.Amount.Currency), Reason: c.Reason, GrantedAt: c.GrantedAt.UTC(),
+		ExpiresAt: someTime(c.ExpiresAt), WithdrawnAt: someTime(c.WithdrawnAt),
+	}
 }

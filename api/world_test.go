@@ -152,7 +152,7 @@ func newWorld(t testing.TB, parties ...string) *world {
 		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, slog.New(slog.DiscardHandler)),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })),
-		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(db, func(tx *store.OperatorTx) plans.OperatorTx { return tx })),
 		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, false),
 		Hub:         hub, InTx: store.InTx(db, func(tx *store.Tx) api.Tx { return tx }), Keys: db,
 		Sealing: master.Derive("api"), Ready: []api.Check{{Name: "database", Ask: db.Ping}},
@@ -433,6 +433,7 @@ func (p *party) furnish() {
 		p.must(err)
 		p.ids["webhookDelivery"] = ident.Format(ident.Delivery, sent.ID)
 	}
+	p.ids["tenant"], p.ids["coupon"], p.ids["credit"] = ident.Format(ident.Tenant, p.tenant), "launch", "crd_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	p.ready = true
 }
 
@@ -582,6 +583,8 @@ func (w *world) refused(status int, code string, c call) answer {
 func (p *party) as(method, path, body string, header ...string) call {
 	return call{method: method, path: path, body: body, key: p.key, header: header}
 }
+
+func inAWeek() string { return time.Now().AddDate(0, 0, 7).UTC().Format(time.RFC3339) }
 
 // timeZero is "never" where a time is asked for.
 var timeZero time.Time

@@ -156,6 +156,26 @@ func Prices(card, addOn []Price) []Price {
 	return out
 }
 
+// PriceList is what can be chosen at a time: of each plan of the program and of those that were published, the latest version in force.
+// Plans of the program come first, in their order, then the others by name.
+func PriceList(published []Plan, at time.Time) []Plan {
+	out := Catalog()
+	own := len(out)
+	for _, p := range published {
+		if p.From.After(at) {
+			continue
+		}
+		switch i := slices.IndexFunc(out, func(q Plan) bool { return q.Name() == p.Name() }); {
+		case i < 0:
+			out = append(out, p)
+		case p.Card.Version > out[i].Card.Version:
+			out[i] = p
+		}
+	}
+	slices.SortStableFunc(out[own:], func(a, b Plan) int { return strings.Compare(a.Name(), b.Name()) })
+	return out
+}
+
 // Coupon takes something off an invoice. It has either a percentage or an amount.
 type Coupon struct {
 	ID      string          `json:"id"`

@@ -25,7 +25,13 @@ var notTenants = map[string]string{
 	"sessions":          "looked up by the cookie's hash before any tenant is known; only the operator role reads it",
 	"workers":           "processes, which work for all tenants; only the operator role reads it",
 	"schema_migrations": "belongs to the migration tool; no role of ours may touch it",
+	"operators":         "people who run the installation; only the operator role reads it",
+	"installation_log":  "what operators did that concerns no single tenant; only the operator role reads it",
+	"plan_versions":     "the published price list, the same for everybody",
 }
+
+// Tables that are nobody's, and that every tenant may read.
+var published = []string{"plan_versions"}
 
 // Foreign keys of tenant tables that do not begin with tenant_id, each with the reason.
 var foreignKeys = map[string]string{
@@ -58,6 +64,13 @@ var operatorGrants = map[string]string{
 	"river.river_migration":    "SELECT INSERT UPDATE DELETE",
 	"river.river_notification": "SELECT INSERT UPDATE DELETE",
 	"river.river_queue":        "SELECT INSERT UPDATE DELETE",
+
+	"public.operators":        "SELECT INSERT DELETE",
+	"public.installation_log": "SELECT INSERT",
+	"public.plan_versions":    "SELECT INSERT",
+	"public.subscriptions":    "SELECT",
+	"public.credits":          "SELECT",
+	"public.credit_uses":      "SELECT",
 
 	"public.webhook_endpoints":  "SELECT",
 	"public.webhook_deliveries": "SELECT DELETE",
@@ -117,7 +130,8 @@ func TestCatalogue(t *testing.T) {
 	none(t, conn, "policies beside the known ones", `
 		SELECT p.tablename || '.' || p.policyname FROM pg_policies p
 		WHERE NOT (p.policyname = 'tenant' AND p.roles = '{syncline_app}' AND (p.tablename = ANY($1) OR p.tablename = 'tenants'))
-		  AND NOT (p.policyname = 'operator' AND p.roles = '{syncline_operator}')`, tables)
+		  AND NOT (p.policyname = 'published' AND p.roles = '{syncline_app}' AND p.cmd = 'SELECT' AND p.tablename = ANY($2))
+		  AND NOT (p.policyname = 'operator' AND p.roles = '{syncline_operator}')`, tables, published)
 	none(t, conn, "unique indexes that do not begin with tenant_id, and so tell one tenant of another's values", `
 		SELECT i.indexrelid::regclass::text FROM pg_index i
 		JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'public'::regnamespace AND c.relname = ANY($1)
@@ -172,6 +186,7 @@ func TestRolesAreWeak(t *testing.T) {
 	none(t, conn, "rights on the log and the ledger that would let the program rewrite them", `
 		SELECT format('%s on %s', privilege_type, table_name) FROM information_schema.role_table_grants
 		WHERE grantee IN `+ours+` AND ((table_name = 'audit_log' AND privilege_type IN ('UPDATE', 'DELETE'))
+		   OR (table_name IN ('installation_log', 'plan_versions') AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'usage_events' AND privilege_type IN ('UPDATE', 'DELETE'))
 		   OR (table_name = 'audit_heads' AND privilege_type = 'DELETE')
 		   OR (table_name IN ('custom_plans', 'subscriptions') AND privilege_type IN ('UPDATE', 'DELETE'))
@@ -349,7 +364,7 @@ func TestTenantsAreApart(t *testing.T) {
 			t.Errorf("%s: after the transaction the connection still sees rows of %v", table, ids)
 		}
 	}
-	for _, table := range []string{"users", "sessions", "workers", "schema_migrations"} {
+	for _, table := range []string{"users", "sessions", "workers", "schema_migrations", "operators", "installation_log"} {
 		if _, err := exec("SELECT FROM " + table); !denied(err) {
 			t.Errorf("%s: the program's role may read it: %v", table, err)
 		}

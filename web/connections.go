@@ -24,7 +24,12 @@ func (h *Handler) routesConnections(r chi.Router) {
 	r.Post("/connections", h.page(h.createConnection))
 	r.Post("/connections:try", h.page(h.tryConnection))
 	r.Get("/connections/new", h.page(h.newConnection))
+	r.Get(connection.Returning, h.page(h.authorized))
 	r.Get("/connections/{connection}", h.page(h.connection))
+	r.Get("/connections/{connection}/authorize", h.page(h.authorizeForm))
+	r.Post("/connections/{connection}/authorize", h.page(h.authorize))
+	r.Get("/connections/{connection}/consent", h.page(h.consent))
+	r.Post("/connections/{connection}/consent", h.page(h.consent))
 	r.Get("/connections/{connection}/parts/objects", h.page(h.connectionObjects))
 	r.Get("/connections/{connection}/edit", h.page(h.editConnection))
 	r.Post("/connections/{connection}/edit", h.page(h.saveConnection))
@@ -34,7 +39,7 @@ func (h *Handler) routesConnections(r chi.Router) {
 
 // addressOfConnection is the address of a connection's page: by its name, unless that name means something else there.
 func addressOfConnection(c connection.Connection) string {
-	if c.Name == "new" {
+	if c.Name == "new" || c.Name == "authorized" {
 		return connectionPath(c.ID.Public())
 	}
 	return connectionPath(c.Name)
@@ -125,6 +130,9 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 		view.WhyNot = and(view.Line.Services) + map[bool]string{true: " uses it", false: " use it"}[len(view.Line.Services) == 1]
 	}
 	view.Settings = settingsShown(spec, c)
+	if view.Grant, err = v.grantView(spec, c); err != nil {
+		return view, err
+	}
 	view.Facts = []ui.KeyValue{
 		{Key: "Connector", Text: view.Title},
 		{Key: "Price class", Text: ui.Words(spec.Class)},
@@ -349,6 +357,8 @@ func (f filledForm) field(s connector.Setting) ui.SettingField {
 		}
 	case s.Kind == connector.Boolean:
 		field.Options = []ui.Option{{Label: or(s.Default, "not set") + " (the default)"}, {Value: "true", Label: "true"}, {Value: "false", Label: "false"}}
+	case s.Lines > 1:
+		field.Lines = s.Lines
 	case s.Kind == connector.Integer:
 		field.Attrs = templ.Attributes{"inputmode": "numeric"}
 	case s.Secret:

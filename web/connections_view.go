@@ -41,6 +41,7 @@ type ConnectionView struct {
 	Owner     string // the service whose document holds the settings; "" for one made by itself
 	Code      []ui.Code
 	Sandboxed bool // it speaks to a simulator
+	Grant     GrantView
 	MayEdit   bool
 	MayDelete bool
 	WhyNot    string // why it cannot be deleted now

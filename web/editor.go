@@ -139,28 +139,15 @@ func (h *Handler) applyDocument(v *visit) error {
 	return h.apply(v, view, service.Application{Name: s.Name, IfMatch: &read}, "Services", "/services", s.Name, view.Path, "Edit")
 }
 
-// apply puts the document into force and leads to the service; refused, it shows the document again with what is wrong.
+// apply puts the document into force and leads to the service, or begins a plan of it where that was asked for; refused, it shows the document again with what is wrong.
 func (h *Handler) apply(v *visit, view EditorView, a service.Application, crumbs ...string) error {
+	if v.form("plan") != "" {
+		return v.planText(view, a.Name, crumbs...)
+	}
 	a.Source, a.Format, a.Note, a.Draft = []byte(view.Document), formatOf(view.Document), view.Note, v.form("draft") != ""
 	out, err := h.Services.Apply(v.ctx(), v.who, a)
 	if refused(err) {
-		f := fault.As(err)
-		for _, field := range f.Fields {
-			view.Problems = append(view.Problems, problemIn(field))
-		}
-		switch {
-		case fault.IsCode(err, "service.version_stale"):
-			// The form now holds the present version: applying again is then done knowingly.
-			view.Alert = &ui.Alert{
-				Tone: ui.Warn, Title: "Somebody changed the service meanwhile", Role: "alert", Code: f.Code,
-				Text:    "Nothing was applied, and your text is as you wrote it. Look at what changed; if you apply again, yours replaces it.",
-				Actions: ui.Fragments{ui.Button{Label: "See revision " + itoa(view.Revision), Size: "sm", Href: view.Path + "/revisions/" + itoa(view.Revision), Attrs: map[string]any{"target": "_blank", "rel": "noopener"}}},
-			}
-		case len(view.Problems) == 0 || fault.KindOf(err) != fault.Invalid:
-			view.Problems = nil
-			view.Alert = &ui.Alert{Tone: ui.Bad, Title: "Not applied", Text: f.Message, Code: f.Code, Role: "alert"}
-		}
-		view.Changes.Unknown = len(view.Problems) > 0
+		view.refuse(err, "Not applied")
 		return v.editor(view, statusOf(err), crumbs...)
 	}
 	if err != nil {
@@ -168,6 +155,27 @@ func (h *Handler) apply(v *visit, view EditorView, a service.Application, crumbs
 	}
 	v.flash(ui.OK, appliedText(out))
 	return v.redirect(servicePath(out.Service.Name))
+}
+
+// refuse says in the view what is wrong with the document, or what else is in the way.
+func (view *EditorView) refuse(err error, title string) {
+	f := fault.As(err)
+	for _, field := range f.Fields {
+		view.Problems = append(view.Problems, problemIn(field))
+	}
+	switch {
+	case fault.IsCode(err, "service.version_stale"):
+		// The form now holds the present version: applying again is then done knowingly.
+		view.Alert = &ui.Alert{
+			Tone: ui.Warn, Title: "Somebody changed the service meanwhile", Role: "alert", Code: f.Code,
+			Text:    "Nothing was applied, and your text is as you wrote it. Look at what changed; if you apply again, yours replaces it.",
+			Actions: ui.Fragments{ui.Button{Label: "See revision " + itoa(view.Revision), Size: "sm", Href: view.Path + "/revisions/" + itoa(view.Revision), Attrs: map[string]any{"target": "_blank", "rel": "noopener"}}},
+		}
+	case len(view.Problems) == 0 || fault.KindOf(err) != fault.Invalid:
+		view.Problems = nil
+		view.Alert = &ui.Alert{Tone: ui.Bad, Title: title, Text: f.Message, Code: f.Code, Role: "alert"}
+	}
+	view.Changes.Unknown = len(view.Problems) > 0
 }
 
 func appliedText(out service.Applied) string {

@@ -105,6 +105,7 @@ func (h *Handler) routes() http.Handler {
 	h.routesServices(r)
 	h.routesRuns(r)
 	h.routesEditor(r)
+	h.routesServicePlans(r)
 	h.routesRevisions(r)
 	h.routesTryIt(r)
 	h.routesData(r)

@@ -21,6 +21,7 @@ func (h *Handler) routesKeys(r chi.Router) {
 
 var scopeTexts = map[auth.Scope]string{
 	auth.ScopeRead: "as a viewer", auth.ScopeWrite: "as an editor", auth.ScopeConnections: "connections and secrets, for deploying", auth.ScopeFinance: "usage and invoices, no records", auth.ScopeAdmin: "as an admin: members and keys included",
+	auth.ScopeOperator: "runs the installation: all tenants' plans, coupons, credit, revenue",
 }
 
 // lifetimes are how long a key may live; the empty one is for ever.
@@ -65,7 +66,11 @@ func (v *visit) keysView(scopes []string) (view KeysView, err error) {
 	}
 	slices.SortStableFunc(view.Keys, func(a, b KeyLine) int { return b2n(a.State != "active") - b2n(b.State != "active") })
 	view.Name = ui.Field{Name: "name", ID: "key-name", Label: "Name", Hint: "Where it is used: ci, warehouse import", Required: true, Autocomplete: "off"}
-	for _, s := range auth.Scopes {
+	given := auth.Scopes
+	if v.who.Operates {
+		given = auth.AllScopes
+	}
+	for _, s := range given {
 		view.Scopes = append(view.Scopes, ui.Check{Name: "scope", ID: "scope-" + string(s), Value: string(s), Label: ui.Words(string(s)), Hint: ui.Words(scopeTexts[s]), Checked: slices.Contains(scopes, string(s))})
 	}
 	view.Expires = ui.Select{Name: "expires", Label: "Expires", Value: "90"}

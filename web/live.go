@@ -148,6 +148,7 @@ type told struct {
 //	conflict    the inbox
 //	deadletter  the list of dead letters
 //	hold        what the brake holds
+//	plan        plans that are being made
 //	proof       the proof of equality
 //	connection  health of connections
 //	summary     the overview; said with each of the others
@@ -161,6 +162,8 @@ func kinds(event string) []string {
 		return []string{"conflict", "journal", "service"}
 	case "hold":
 		return []string{"hold", "service"}
+	case "plan":
+		return []string{"plan"}
 	case "proof":
 		if event == "proof.progress" {
 			return []string{"proof"}

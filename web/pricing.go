@@ -95,7 +95,7 @@ func (v *visit) calculator() (PricingView, error) {
 		values["syncs"], values["contacts"], values["standard"] = "1,000,000", "10,000", "3"
 	}
 	if len(wrong) == 0 {
-		a, err := plans.Calculate(q)
+		a, err := v.h.Plans.Calculate(v.ctx(), q)
 		if f := fault.As(err); f != nil {
 			for _, field := range pricingFields {
 				for _, at := range f.Fields {
@@ -113,12 +113,16 @@ func (v *visit) calculator() (PricingView, error) {
 			view.answer(v.base(), q, a)
 		}
 	}
-	view.form(v.r.URL.Query(), q, values, wrong)
+	list, err := v.h.Plans.PriceList(v.ctx())
+	if err != nil {
+		return view, err
+	}
+	view.form(list, v.r.URL.Query(), q, values, wrong)
 	return view, nil
 }
 
 // form shows what was asked.
-func (view *PricingView) form(query url.Values, q plans.Question, values, wrong map[string]string) {
+func (view *PricingView) form(list []billing.Plan, query url.Values, q plans.Question, values, wrong map[string]string) {
 	view.Model, view.Models.Label = string(q.Model), "Pricing model"
 	for _, m := range pricingModels {
 		with := url.Values{}
@@ -131,7 +135,7 @@ func (view *PricingView) form(query url.Values, q plans.Question, values, wrong 
 	}
 	view.Plans = ui.Radios{Name: "plan", Legend: "Plan", Value: or(q.Plan, "standard")}
 	var addOns []billing.AddOn
-	for _, p := range billing.Catalog() {
+	for _, p := range list {
 		if p.Model != q.Model {
 			continue
 		}

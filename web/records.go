@@ -29,6 +29,8 @@ func (h *Handler) routesRecords(r chi.Router) {
 	r.Get("/records/{record}", h.page(h.recordAnywhere))
 	r.Get("/services/{name}/records/{record}", h.page(h.record))
 	r.Get("/services/{name}/records/{record}/parts/now", h.page(h.recordNow))
+	r.Post("/services/{name}/records/{record}:freeze", h.page(h.freezeRecord))
+	r.Post("/services/{name}/records/{record}:thaw", h.page(h.thawRecord))
 }
 
 // mostServices bounds how many services a list without a chosen one looks into.
@@ -171,6 +173,9 @@ func recordState(e *record.Entity) string {
 	if e.DeletedAt != nil {
 		return "deleted"
 	}
+	if e.IsFrozen() {
+		return string(record.Frozen)
+	}
 	worst := string(record.Synced)
 	for _, s := range []record.LinkState{record.Frozen, record.Pending, record.InDoubt, record.Rejected} {
 		for _, l := range e.Links {
@@ -282,7 +287,8 @@ func (h *Handler) recordView(v *visit) (view RecordView, err error) {
 	}
 	view.Fields = recordFieldsOf(d, r, decided, path)
 	view.Links = recordLinksOf(d, r, refused, v.now)
-	view.Notices = recordNotices(d, refused)
+	view.MayEdit, view.Frozen, view.Deleted = v.can(auth.EditRecords), d.IsFrozen(), d.DeletedAt != nil
+	view.Notices = recordNotices(d, refused, view.MayEdit)
 	api := "/v1/services/" + url.PathEscape(s.Name) + "/records/" + view.ID
 	view.Code = []ui.Code{{Title: "Record", Lang: "shell", Text: v.curl("GET", api, "")}, {Title: "History", Lang: "shell", Text: v.curl("GET", api+"/history", "")}, {Title: "Status", Lang: "shell", Text: v.curl("GET", api+"/status", "")}}
 	return view, v.recordHistory(&view, s, d, r)
@@ -298,6 +304,8 @@ func recordFieldsOf(d engine.Detail, r roster, decided []engine.Case, path strin
 			f.System, f.At = r.ref(stamp.System), stamp.At
 		}
 		switch i := slices.IndexFunc(decided, func(c engine.Case) bool { return c.Field == name }); {
+		case d.IsFrozen():
+			f.Reason = ""
 		case d.IsHeld(name):
 			f.Reason = "waits for a decision and is sent nowhere until then"
 		case i >= 0 && record.Equal(decided[i].Result, v): // the newest decision is first
@@ -306,7 +314,7 @@ func recordFieldsOf(d engine.Detail, r roster, decided []engine.Case, path strin
 		for _, system := range systemsOf(d.Entity) {
 			l := d.Links[system]
 			if held, behind := l.Behind[name]; behind {
-				f.Differ = append(f.Differ, string(system)+" still holds "+quoted(held)+", "+behindText(l.State))
+				f.Differ = append(f.Differ, string(system)+" still holds "+quoted(held)+", "+behindText(stateOf(d.Entity, l)))
 			} else if own, ok := l.OwnForm[name]; ok {
 				f.Differ = append(f.Differ, string(system)+" writes it as "+quoted(own))
 			}
@@ -358,13 +366,13 @@ func recordLinksOf(d engine.Detail, r roster, refused []delivery.DeadLetter, now
 		since, owed := d.Owed[id]
 		link := RecordLink{System: r.ref(id)}
 		if l := d.Links[id]; l != nil {
-			link.Key, link.State, link.Version, link.Synced = keyText(string(l.Key)), string(l.State), l.Version, l.SyncedAt
+			link.Key, link.State, link.Version, link.Synced = keyText(string(l.Key)), string(stateOf(d.Entity, l)), l.Version, l.SyncedAt
 		} else if d.DeletedAt != nil || !owed {
 			continue // it never had a copy, or has none any more
 		} else {
 			link.State, link.Text = string(record.Pending), "to be created"
 		}
-		if owed {
+		if owed && !d.IsFrozen() {
 			link.Text = strings.TrimPrefix(link.Text+", a change is owed for "+ui.Span(now.Sub(since)), ", ")
 		}
 		if i := slices.IndexFunc(refused, func(l delivery.DeadLetter) bool { return l.System == id }); i >= 0 {
@@ -375,9 +383,28 @@ func recordLinksOf(d engine.Detail, r roster, refused []delivery.DeadLetter, now
 	return out
 }
 
-func recordNotices(d engine.Detail, refused []delivery.DeadLetter) (out []ui.Alert) {
+// stateOf is the state of the copy as people are told of it: of a frozen record each copy is frozen.
+func stateOf(e *record.Entity, l *record.Link) record.LinkState {
+	if e.IsFrozen() {
+		return record.Frozen
+	}
+	return l.State
+}
+
+func recordNotices(d engine.Detail, refused []delivery.DeadLetter, mayEdit bool) (out []ui.Alert) {
 	if d.DeletedAt != nil {
 		out = append(out, ui.Alert{Tone: ui.Idle, Title: "This record was deleted", Text: "Its history stays.", Since: *d.DeletedAt})
+	}
+	if f := d.Freeze; f != nil {
+		text := "Changes in the systems are taken in, and nothing is written to any of them until it is thawed."
+		if f.Reason != "" {
+			text = "“" + f.Reason + "” " + text
+		}
+		a := ui.Alert{Tone: ui.Info, Title: "Frozen by " + f.By, Text: text, Since: f.At}
+		if mayEdit {
+			a.Actions = ui.Fragments{ui.Button{Label: "Thaw", Size: "sm", Opens: "thaw"}}
+		}
+		out = append(out, a)
 	}
 	for _, c := range d.Conflicts {
 		a := ui.Alert{Tone: ui.Split, Title: fieldName(c.Field) + " waits for a decision", Since: c.OpenedAt, Actions: ui.Fragments{ui.Button{Label: "Decide", Size: "sm", Href: conflictPath(c.ID)}}}
@@ -480,6 +507,13 @@ func moment(e record.Entry, r roster, field string) ui.Moment {
 			m.Cause = ui.Fragments{ui.Text("by attempt"), ui.ID{Value: ident.Format(ident.Attempt, e.Cause), Short: true, Label: "attempt id"}}
 		}
 	case record.Decided:
+		if e.Op == record.Froze || e.Op == record.Thawed {
+			m.Icon, m.Tone, m.Title = "snowflake", ui.Info, "Frozen by "+e.Actor
+			if e.Op == record.Thawed {
+				m.Icon, m.Title = "refresh-cw", "Thawed by "+e.Actor
+			}
+			return m
+		}
 		m.Icon, m.Tone, m.Title = "split", ui.Split, "Decided"
 		if e.Actor != "" {
 			m.Title = "Decided by " + e.Actor

@@ -50,6 +50,9 @@ type RecordView struct {
 	Older   string // address of older history
 	Newest  string // address of the beginning, when older history is shown
 	Notices []ui.Alert
+	MayEdit bool
+	Frozen  bool
+	Deleted bool
 	Code    []ui.Code
 }
 

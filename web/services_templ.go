@@ -663,7 +663,7 @@ func serviceActions(v ServiceView) ui.Fragments {
 		return templ.Attributes{"hx-post": v.Path + ":" + verb, "hx-target": "#service-head", "hx-swap": "outerMorph", "hx-disable": "this"}
 	}
 	out := ui.Fragments{ui.AsCode{ID: "service-code", Title: v.Name + " by program", Snippets: v.Snippets}}
-	items := []ui.MenuItem{{Label: "Document and revisions", Icon: "history", Href: v.Path + "/revisions"}, {Label: "Export as YAML", Icon: "download", Href: v.Path + "/export"}}
+	items := []ui.MenuItem{{Label: "Document and revisions", Icon: "history", Href: v.Path + "/revisions"}, {Label: "Plans", Icon: "file-diff", Href: v.Path + "/plans"}, {Label: "Export as YAML", Icon: "download", Href: v.Path + "/export"}}
 	if v.MayEdit {
 		items = append([]ui.MenuItem{{Label: "Edit document", Icon: "file-code", Href: v.Path + "/edit"}}, items...)
 		if v.State != "archived" {
@@ -681,7 +681,7 @@ func serviceActions(v ServiceView) ui.Fragments {
 		out = append(out, ui.Button{Label: "Resume", Icon: "play", Kind: ui.Primary, Key: "r", Attrs: act("resume")})
 	case "draft":
 		if v.MayEdit {
-			out = append(out, ui.Button{Label: "Open the draft", Icon: "pencil", Kind: ui.Primary, Href: v.Path + "/edit"})
+			out = append(out, planButton(v.Path), ui.Button{Label: "Open the draft", Icon: "pencil", Kind: ui.Primary, Href: v.Path + "/edit"})
 		}
 	}
 	return out

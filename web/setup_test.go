@@ -126,10 +126,11 @@ func newHouse(t *testing.T) *house {
 		DeadLetters: delivery.NewManager(store.InTx(db, func(tx *store.Tx) delivery.Tx { return tx })),
 		Reconciler:  reconcile.NewManager(store.InTx(db, func(tx *store.Tx) reconcile.Tx { return tx })),
 		Proofs:      engine.NewProofs(store.InTx(db, func(tx *store.Tx) engine.ProofAskTx { return tx })),
+		Planner:     safety.NewPlanner(store.InTx(db, func(tx *store.Tx) safety.PlanTx { return tx }), services, log),
 		Holds:       safety.NewHolds(store.InTx(db, func(tx *store.Tx) safety.HoldTx { return tx })),
 		Invoicer:    invoicing.NewInvoicer(store.InTx(db, func(tx *store.Tx) invoicing.Tx { return tx })).Collected(),
 		Editor:      safety.NewEditor(store.InTx(db, func(tx *store.Tx) safety.EditTx { return tx })),
-		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })),
+		Plans:       plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(db, func(tx *store.OperatorTx) plans.OperatorTx { return tx })),
 		Webhooks:    notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), v, true),
 		Hub:         hub, SignUpOpen: true, Version: "test", Log: log, Demo: web.Demo{Email: "demo@syncline.test", Service: stock, Dir: "/srv/sync line/.syncline"},
 		Events: func(ctx context.Context, id tenant.ID, last string, limit int) (events []web.Event, next string, err error) {
@@ -161,7 +162,7 @@ func (h *house) run(db *store.DB, hub *live.Hub, carrier *engine.Engine, service
 	h.Helper()
 	w, err := worker.New(riverpgxv5.New(db.Pool()), db.Leases(), carrier, services, worker.Options{
 		Pools: []string{service.DefaultPool}, Slots: 8, Region: "default", Host: "test", Version: "test", Schema: store.JobSchema, Log: log,
-		Collector: h.deps.Collector,
+		Collector: h.deps.Collector, Planner: h.deps.Planner,
 	})
 	h.must(err)
 	plan := scheduler.New(store.InOperatorTx(db, func(tx *store.OperatorTx) scheduler.Tx { return tx }), services, log)

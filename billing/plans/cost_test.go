@@ -294,7 +294,7 @@ func TestBudgetPauseSurvivesEveryCrash(t *testing.T) {
 	}
 	for n := 0; ; n++ {
 		left := n
-		dying := plans.NewManager(store.InTx(b.db, func(tx *store.Tx) plans.Tx { return cutOff{tx, &left} }))
+		dying := plans.NewManager(store.InTx(b.db, func(tx *store.Tx) plans.Tx { return cutOff{tx, &left} }), nil)
 		told, err := dying.WatchBudgets(b.ctx, b.who.Tenant)
 		notices, paused, events := here()
 		if errors.Is(err, errDied) {

@@ -34,6 +34,8 @@ type Tx interface {
 
 	// CustomPlans are the plans made for the tenant, all versions, the latest first.
 	CustomPlans(ctx context.Context) ([]billing.Plan, error)
+	// PublishedPlans are the versions of the price list that operators published, all of them.
+	PublishedPlans(ctx context.Context) ([]billing.Plan, error)
 	AddCustomPlan(ctx context.Context, p billing.Plan, by string) error
 
 	// Credits are all that were granted, with what invoices use of them, the latest first. WithdrawCredit says whether there was one
@@ -79,12 +81,13 @@ type Tx interface {
 
 // Manager has the operations on plans and subscriptions.
 type Manager struct {
-	inTx func(context.Context, tenant.ID, func(Tx) error) error
+	inTx       func(context.Context, tenant.ID, func(Tx) error) error
+	inOperated func(context.Context, func(OperatorTx) error) error
 }
 
-// NewManager makes the operations.
-func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error) *Manager {
-	return &Manager{inTx: inTx}
+// NewManager makes the operations. inOperated runs what concerns no single tenant.
+func NewManager(inTx func(context.Context, tenant.ID, func(Tx) error) error, inOperated func(context.Context, func(OperatorTx) error) error) *Manager {
+	return &Manager{inTx: inTx, inOperated: inOperated}
 }
 
 // Present is what a tenant agreed to, now and later.
@@ -155,7 +158,11 @@ func choices(ctx context.Context, tx Tx) ([]billing.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := billing.Catalog()
+	published, err := tx.PublishedPlans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := billing.PriceList(published, tx.Now())
 	for _, p := range custom {
 		if !p.From.After(tx.Now()) && !slices.ContainsFunc(out, func(q billing.Plan) bool { return q.Name() == p.Name() }) {
 			out = append(out, p)
@@ -249,6 +256,10 @@ func (m *Manager) Subscribe(ctx context.Context, who auth.Principal, w Wish) (ou
 	if err := who.May(auth.EditSubscription); err != nil {
 		return out, err
 	}
+	return m.subscribe(ctx, who, w)
+}
+
+func (m *Manager) subscribe(ctx context.Context, who auth.Principal, w Wish) (out Present, err error) {
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
 		if err := tx.LockSubscriptions(ctx); err != nil {
 			return err

@@ -47,7 +47,7 @@ func setup(t *testing.T, zone string) *bundle {
 	b.admin, err = pgxpool.New(b.ctx, url)
 	b.must(err)
 	t.Cleanup(b.admin.Close)
-	b.manager = plans.NewManager(store.InTx(b.db, func(tx *store.Tx) plans.Tx { return tx }))
+	b.manager = plans.NewManager(store.InTx(b.db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(b.db, func(tx *store.OperatorTx) plans.OperatorTx { return tx }))
 	b.invoicer = invoicing.NewInvoicer(store.InTx(b.db, func(tx *store.Tx) invoicing.Tx { return tx }))
 	id := storetest.Tenant(t, b.db)
 	b.who = auth.System(id, "finance")

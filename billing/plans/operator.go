@@ -16,7 +16,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/ident"
 )
 
-// What operators do for a tenant: plans of its own, coupons, trials, credit. Each says why, and the reason is kept.
+// What operators do for a tenant: plans, coupons, trials, credit. Each says why, and the reason is kept.
 
 func allowed(operator auth.Principal, reason string) (string, error) {
 	if err := operator.May(auth.Operate); err != nil {
@@ -41,7 +41,11 @@ func (m *Manager) Publish(ctx context.Context, operator auth.Principal, p billin
 		if err := tx.LockSubscriptions(ctx); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(billing.Catalog(), func(q billing.Plan) bool { return q.Name() == p.Name() }) {
+		published, err := tx.PublishedPlans(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(append(billing.Catalog(), published...), func(q billing.Plan) bool { return q.Name() == p.Name() }) {
 			return fault.New(fault.Invalid, "plans.name_taken", "The name %s belongs to a plan of the price list; give the custom plan another.", p.Name())
 		}
 		custom, err := tx.CustomPlans(ctx)
@@ -67,6 +71,29 @@ func (m *Manager) Publish(ctx context.Context, operator auth.Principal, p billin
 		return tx.Audit(ctx, operator.Did("plan.published", p.Name(), map[string]any{"plan": p.Name(), "version": p.Card.Version, "from": p.From, "reason": reason}))
 	})
 	return out, err
+}
+
+// Give agrees to a plan on behalf of the tenant, by the same rules as if one of its members had: what was agreed for a time that has
+// begun stays as it is.
+func (m *Manager) Give(ctx context.Context, operator auth.Principal, w Wish, reason string) (Present, error) {
+	reason, err := allowed(operator, reason)
+	if err != nil {
+		return Present{}, err
+	}
+	w.Note = reason
+	return m.subscribe(ctx, operator, w)
+}
+
+// CustomPlans are the plans that were made for the tenant: all versions, the latest of each first.
+func (m *Manager) CustomPlans(ctx context.Context, who auth.Principal) (list []billing.Plan, err error) {
+	if err := who.May(auth.ViewInvoices); err != nil {
+		return nil, err
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		list, err = tx.CustomPlans(ctx)
+		return err
+	})
+	return list, err
 }
 
 // restate makes the present terms anew, and those that wait, each changed by fn. Agreements are never changed, so that what a past

@@ -113,7 +113,7 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 			store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.CollectOperatorTx { return tx }), a.invoicer, stripe.New(*pay), log)
 	}
 	a.closer = invoicing.NewCloser(store.InOperatorTx(db, func(tx *store.OperatorTx) invoicing.OperatorTx { return tx }), a.invoicer, log)
-	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }))
+	a.plans = plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(db, func(tx *store.OperatorTx) plans.OperatorTx { return tx }))
 	a.webhooks = notify.NewManager(store.InTx(db, func(tx *store.Tx) notify.Tx { return tx }), a.vault, guard.AllowLoopback)
 	a.notifier = notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), a.vault, webhook.New(g.Dial, webhook.Timeout).Post, log)
 	a.engine = engine.New(store.InTx(db, func(tx *store.Tx) engine.Tx { return tx }), a.services, log).

@@ -235,7 +235,12 @@ func (d *dev) signUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the demo tenant: %w", err)
 	}
-	key, _, err := d.app.auth.CreateKey(ctx, session.Principal(auth.Caller{}), "dev", auth.Scopes, time.Time{})
+	// Whoever runs this on their own machine runs the installation.
+	if _, err := d.app.auth.GrantOperator(ctx, devEmail, "syncline dev"); err != nil {
+		return fmt.Errorf("making the demo login an operator: %w", err)
+	}
+	session.Operates = true
+	key, _, err := d.app.auth.CreateKey(ctx, session.Principal(auth.Caller{}), "dev", auth.AllScopes, time.Time{})
 	if err != nil {
 		return fmt.Errorf("making the demo key: %w", err)
 	}

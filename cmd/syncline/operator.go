@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -30,14 +29,16 @@ func operatorCommand() *cobra.Command {
 		Use:   "operator",
 		Short: "Plans, coupons, trials and credit for a tenant, by whoever runs the installation",
 		Long: `Plans, coupons, trials and credit for a tenant, by whoever runs the installation. It works on the database that DATABASE_URL names.
-Each act takes a reason, which the tenant's audit log keeps together with your name.`,
+Each act takes a reason, which the tenant's audit log keeps together with your name.
+
+With "grant" a person gets the operators' pages of the dashboard and their API, /v1/operator: docs/operators.md.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(operatorTenantsCommand(), operatorPlanCommand(), operatorCouponCommand(), operatorTrialCommand(), operatorCreditCommand())
+	cmd.AddCommand(operatorGrantCommand(true), operatorGrantCommand(false), operatorPeopleCommand(), operatorPublishCommand(), operatorTenantsCommand(), operatorPlanCommand(), operatorCouponCommand(), operatorTrialCommand(), operatorCreditCommand())
 	return cmd
 }
 
-// operate opens the database and acts for the tenant.
+// operate opens the database and acts for the tenant, or with no id for none.
 func operate(cmd *cobra.Command, id, by string, fn func(ctx context.Context, m *plans.Manager, who auth.Principal) error) error {
 	c, err := readConfig()
 	if err != nil {
@@ -46,23 +47,144 @@ func operate(cmd *cobra.Command, id, by string, fn func(ctx context.Context, m *
 	if err := c.needDatabase(); err != nil {
 		return err
 	}
-	t, err := ident.Parse(ident.Tenant, id)
-	if err != nil {
-		return usageError{fmt.Errorf("%q is not the id of a tenant; syncline operator tenants lists them", id)}
-	}
-	if by == "" {
-		if u, err := user.Current(); err == nil {
-			by = u.Username
-		} else {
-			by = "operator"
+	var t tenant.ID
+	if id != "" {
+		parsed, err := ident.Parse(ident.Tenant, id)
+		if err != nil {
+			return usageError{fmt.Errorf("%q is not the id of a tenant; syncline operator tenants lists them", id)}
 		}
+		t = tenant.ID(parsed)
+	}
+	by = byLogin(by)
+	db, err := store.Open(cmd.Context(), c.DatabaseURL, store.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return fn(cmd.Context(), plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx }), store.InOperated(db, func(tx *store.OperatorTx) plans.OperatorTx { return tx })), auth.Operator(t, by))
+}
+
+// byLogin is who acts: as they said, or as they are signed in to the machine.
+func byLogin(by string) string {
+	if by != "" {
+		return by
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "operator"
+}
+
+// operatorGrantCommand makes a person an operator, or takes that back.
+func operatorGrantCommand(grant bool) *cobra.Command {
+	var by string
+	cmd := &cobra.Command{
+		Use: "grant E-MAIL", Short: "Let a person run the installation from the dashboard and the API", Args: exactly("the e-mail address of somebody who has an account"),
+		Example: "  syncline operator grant olga@example.com",
+	}
+	act, done := (*auth.Manager).GrantOperator, "%s runs the installation now.\n"
+	if !grant {
+		cmd.Use, cmd.Short, cmd.Example = "revoke E-MAIL", "Take that back", "  syncline operator revoke olga@example.com"
+		act, done = (*auth.Manager).RevokeOperator, "%s does not run the installation any more.\n"
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withPeople(cmd, func(m *auth.Manager) error {
+			u, err := act(m, cmd.Context(), args[0], byLogin(by))
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), done, u.Email)
+			return err
+		})
+	}
+	cmd.Flags().StringVar(&by, "by", "", "who you are, for the installation's log; your login when absent")
+	return cmd
+}
+
+func operatorPeopleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "people", Short: "List who runs the installation from the dashboard and the API", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withPeople(cmd, func(m *auth.Manager) error {
+				list, err := m.Operators(cmd.Context())
+				if err != nil {
+					return err
+				}
+				t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "E-MAIL\tNAME\tSINCE\tBY")
+				for _, o := range list {
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", o.Email, o.Name, o.Since.UTC().Format(time.DateOnly), o.By)
+				}
+				return t.Flush()
+			})
+		},
+	}
+}
+
+// withPeople opens the database for what is done with accounts. No secret of a tenant's is made or read, so no master key is needed.
+func withPeople(cmd *cobra.Command, fn func(*auth.Manager) error) error {
+	c, err := readConfig()
+	if err != nil {
+		return err
+	}
+	if err := c.needDatabase(); err != nil {
+		return err
 	}
 	db, err := store.Open(cmd.Context(), c.DatabaseURL, store.Options{MaxConns: 2})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return fn(cmd.Context(), plans.NewManager(store.InTx(db, func(tx *store.Tx) plans.Tx { return tx })), auth.Operator(tenant.ID(t), by))
+	return fn(auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), nil, auth.Options{}))
+}
+
+func operatorPublishCommand() *cobra.Command {
+	var file, reason, by, from string
+	cmd := &cobra.Command{
+		Use: "publish -f PLAN.json", Short: "Publish a version of a plan for all tenants, or a new plan", Args: cobra.NoArgs,
+		Long: `Publish a version of a plan for all tenants, or a new plan. It is for whoever agrees from its time on; agreements that were made keep theirs.
+docs/operators.md describes the file.`,
+		Example: `  syncline operator publish -f team.json --from 2027-01-01T00:00:00Z --reason "The price list of 2027"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := planFile(file, from, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			return operate(cmd, "", by, func(ctx context.Context, m *plans.Manager, who auth.Principal) error {
+				out, err := m.PublishForAll(ctx, who, p, reason)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, version %d, can be chosen from %s on.\n", out.Name(), out.Card.Version, out.From.UTC().Format(time.RFC3339))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the plan; - for standard input")
+	cmd.Flags().StringVar(&from, "from", "", "from when on it can be chosen; now when absent")
+	because(cmd, &reason, &by)
+	return cmd
+}
+
+// planFile reads a plan and the time it is from.
+func planFile(file, from string, in io.Reader) (p billing.Plan, err error) {
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return p, usageError{fmt.Errorf("reading the plan: %w", err)}
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		in = f
+	}
+	if p, err = plans.ReadPlan(in); err != nil {
+		return p, usageError{err}
+	}
+	if from != "" {
+		if p.From, err = time.Parse(time.RFC3339, from); err != nil {
+			return p, usageError{fmt.Errorf("--from is a time such as 2027-01-01T00:00:00Z, not %q", from)}
+		}
+	}
+	return p, nil
 }
 
 // because adds the flags that each act has.
@@ -109,16 +231,9 @@ func operatorPlanCommand() *cobra.Command {
 example. A version is never changed, and the tenant is on another one only once it was agreed to.`,
 		Example: `  syncline operator plan ten_069w3jzff1r00010400000000g -f example-ltd.json --from 2027-01-01T00:00:00Z --reason "Contract 2027"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var p billing.Plan
-			if err := readJSON(file, cmd.InOrStdin(), &p); err != nil {
-				return usageError{fmt.Errorf("reading the plan: %w", err)}
-			}
-			if from != "" {
-				at, err := time.Parse(time.RFC3339, from)
-				if err != nil {
-					return usageError{fmt.Errorf("--from is a time such as 2027-01-01T00:00:00Z, not %q", from)}
-				}
-				p.From = at
+			p, err := planFile(file, from, cmd.InOrStdin())
+			if err != nil {
+				return err
 			}
 			return operate(cmd, args[0], by, func(ctx context.Context, m *plans.Manager, who auth.Principal) error {
 				out, err := m.Publish(ctx, who, p, reason)
@@ -134,20 +249,6 @@ example. A version is never changed, and the tenant is on another one only once 
 	cmd.Flags().StringVar(&from, "from", "", "from when on it can be chosen; now when absent")
 	because(cmd, &reason, &by)
 	return cmd
-}
-
-func readJSON(file string, in io.Reader, into any) error {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // it was only read
-		in = f
-	}
-	d := json.NewDecoder(in)
-	d.DisallowUnknownFields()
-	return d.Decode(into)
 }
 
 func operatorCouponCommand() *cobra.Command {

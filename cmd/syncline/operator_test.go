@@ -8,17 +8,41 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
 )
 
 func TestOperatorVerbs(t *testing.T) {
 	url := storetest.URL(t)
-	id := ident.Format(ident.Tenant, storetest.Tenant(t, storetest.Open(t, url, nil)))
+	db := storetest.Open(t, url, nil)
+	id := ident.Format(ident.Tenant, storetest.Tenant(t, db))
 	b := &bench{T: t, dir: t.TempDir(), key: "no key"}
 	t.Setenv("DATABASE_URL", url)
 	if out, _, code := b.syncline("operator", "tenants"); code != 0 || !strings.Contains(out, id) {
 		t.Errorf("tenants: %d %q", code, out)
+	}
+	people := auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), storetest.Vault(t), auth.Options{Cost: auth.PasswordCost{Memory: 64, Iterations: 1}})
+	if _, _, err := people.SignUp(t.Context(), auth.NewAccount{Email: "olga@example.com", Name: "Olga", Password: "correct horse battery", TenantName: "Operations"}, auth.Caller{}); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := b.syncline("operator", "grant", "olga@example.com", "--by", "root"); code != 0 || !strings.Contains(out, "runs the installation now") {
+		t.Errorf("grant: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("operator", "grant", "olga@example.com"); code == 0 {
+		t.Error("granted twice")
+	}
+	if out, _, code := b.syncline("operator", "people"); code != 0 || !strings.Contains(out, "olga@example.com") || !strings.Contains(out, "root") {
+		t.Errorf("people: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("operator", "revoke", "olga@example.com"); code != 0 {
+		t.Errorf("revoke: %d", code)
+	}
+	team := b.file("team.json", `{"model": "platform", "tier": "team", "text": "For a team.", "card": {"name": "platform-team", "title": "Platform Team", "currency": "usd", "prices":
+  [{"id": "base", "title": "Platform Team", "meter": "months", "scheme": "flat", "base": true, "rate": "900"}]}, "allows": {"features": []}, "addOns": []}`)
+	if out, _, code := b.syncline("operator", "publish", "-f", team, "--reason", "The price list of 2027"); code != 0 || !strings.Contains(out, "platform-team, version 1") {
+		t.Errorf("publish: %d %q", code, out)
 	}
 	plan := b.file("plan.json", `{"text": "As agreed.", "card": {"name": "example-ltd", "title": "Example Ltd", "currency": "usd", "minimum": "50", "prices":
   [{"id": "sync-operations", "title": "Sync operations", "meter": "sync_operations", "scheme": "package", "size": 10000, "rate": "7"}]}, "allows":

@@ -73,10 +73,15 @@ func playground(system string) string {
 	return "/connections/" + url.PathEscape("crm-contact-sync/"+system) + "/sandbox"
 }
 
-// Somebody without an account at any vendor starts the template with one click, makes a contact in the Salesforce playground, sees
-// it in the other two, changes its phone in HubSpot's, and deletes it in Zendesk's. Nobody else sees any of it.
-func TestTemplateInTheSandbox(t *testing.T) {
-	t.Parallel()
+// town is an installation with two people of two tenants, and what they see of it.
+type town struct {
+	app   *app
+	url   string
+	visit func(email string) *visitor
+}
+
+func newTown(t *testing.T) *town {
+	t.Helper()
 	master, err := vault.ParseMaster(storetest.MasterKey)
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +125,15 @@ func TestTemplateInTheSandbox(t *testing.T) {
 		v.post("/sign-in", url.Values{"email": {email}, "password": {"correct horse battery"}})
 		return v
 	}
+	return &town{app: a, url: server.URL, visit: visit}
+}
+
+// Somebody without an account at any vendor starts the template with one click, makes a contact in the Salesforce playground, sees
+// it in the other two, changes its phone in HubSpot's, and deletes it in Zendesk's. Nobody else sees any of it.
+func TestTemplateInTheSandbox(t *testing.T) {
+	t.Parallel()
+	town := newTown(t)
+	a, visit := town.app, town.visit
 	ada, eve := visit("ada@example.com"), visit("eve@example.org")
 	if page := ada.get("/services/new?template=crm"); !strings.Contains(page, "/services:sandbox") || !strings.Contains(page, "service: crm-contact-sync") {
 		t.Fatal("the template is not offered")
@@ -153,6 +167,40 @@ func TestTemplateInTheSandbox(t *testing.T) {
 	ada.post(playground("hubspot"), url.Values{"table": {"contacts"}, "key": {key[1]}, "field.email": {"jane@example.com"}, "field.firstname": {"Jane"}, "field.lastname": {"Smith"}, "field.phone": {"+14155559999"}, "field.company": {"Acme"}, "field.lifecyclestage": {"lead"}})
 	until("the new phone", func() bool { return holds("salesforce", "+14155559999") && holds("zendesk", "+14155559999") })
 
+	// Trouble on demand: HubSpot carries out and does not answer, Zendesk has had enough. Nobody is lost, nobody is there twice.
+	if page := ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "times": {"0.5"}}); !strings.Contains(page, "whole numbers") {
+		t.Errorf("half a call gets %.200s", page)
+	}
+	if page := ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "share": {"120"}}); !strings.Contains(page, "1 to 100 per cent") {
+		t.Errorf("120%% of calls gets %.200s", page)
+	}
+	if page := eve.post(playground("hubspot")+"/faults", url.Values{"kind": {"unavailable"}}); !strings.HasPrefix(page, "404") {
+		t.Errorf("another tenant's trouble gets %.40s", page)
+	}
+	ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "times": {"4"}})
+	ada.post(playground("zendesk")+"/faults", url.Values{"kind": {"rate-limit"}, "times": {"3"}, "seconds": {"1"}})
+	if !holds("zendesk", "Too many requests (429), try again after 1 s, each call") {
+		t.Error("the trouble is not shown")
+	}
+	ada.post(playground("salesforce"), url.Values{"table": {"Contact"}, "key": {""}, "field.Email": {"carla@example.com"}, "field.FirstName": {"Carla"}, "field.LastName": {"Diaz"}, "field.Phone": {"+14155550000"}, "field.Company__c": {"Acme"}})
+	until("the contact in spite of trouble", func() bool { return holds("hubspot", "carla@example.com") && holds("zendesk", "carla@example.com") })
+	until("the trouble to be over", func() bool {
+		return holds("hubspot", "The vendor answers as usual.") && holds("zendesk", "The vendor answers as usual.")
+	})
+	for _, system := range []string{"salesforce", "hubspot", "zendesk"} {
+		if n := strings.Count(ada.get(playground(system)), `value="carla@example.com"`); n != 1 {
+			t.Errorf("%s has the contact %d times", system, n)
+		}
+	}
+	ada.post(playground("zendesk")+"/faults", url.Values{"kind": {"unavailable"}, "share": {"10"}})
+	ada.post(playground("zendesk")+"/faults", url.Values{"heal": {"1"}})
+	if !holds("zendesk", "The vendor answers as usual.") {
+		t.Error("the vendor is not healed")
+	}
+	if page := ada.get("/settings/audit"); !strings.Contains(page, "connection.sandbox_faults") || !strings.Contains(page, "connection.sandbox_edited") {
+		t.Errorf("the audit log does not have it: %.600s", page)
+	}
+
 	who := func() auth.Principal {
 		_, session, err := a.auth.SignIn(t.Context(), "ada@example.com", "correct horse battery", auth.Caller{})
 		if err != nil {
@@ -165,7 +213,7 @@ func TestTemplateInTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The status, in the founding text's shape, asked for by a vendor's own id.
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/services/crm-contact-sync/records/"+key[1]+"/status?systems=salesforce,hubspot,zendesk", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, town.url+"/v1/services/crm-contact-sync/records/"+key[1]+"/status?systems=salesforce,hubspot,zendesk", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,6 +66,11 @@ func (m *Manager) CreateKey(ctx context.Context, who Principal, name string, sco
 	scopes, err := ParseScopes(names)
 	if err != nil {
 		return "", Key{}, err
+	}
+	// Whoever may make keys could otherwise make themselves one that runs the installation.
+	if slices.Contains(scopes, ScopeOperator) && (who.Kind != KindMember || !who.Operates) {
+		return "", Key{}, fault.New(fault.Forbidden, "auth.operators_only", "Only a person who runs the installation gives a key the scope operator, signed in and not with an API key.").
+			At(fault.Field{Pointer: "/scopes", Code: "auth.operators_only", Message: "This scope is for people who run the installation."})
 	}
 	var text KeyText
 	var k Key
@@ -156,6 +162,19 @@ func (m *Manager) ByKey(ctx context.Context, text string, from Caller) (Principa
 	if now.Sub(k.LastUsedAt) >= lastUsedEvery {
 		if err := m.dir.TouchKey(ctx, id, k.ID, lastUsedEvery); err != nil {
 			return Principal{}, err
+		}
+	}
+	if slices.Contains(k.Scopes, ScopeOperator) {
+		// The key is worth as much as its maker: who runs the installation no more has no key that does.
+		maker, err := ParseUserID(k.CreatedBy)
+		operates := false
+		if err == nil {
+			if operates, err = m.dir.IsOperator(ctx, maker); err != nil {
+				return Principal{}, err
+			}
+		}
+		if !operates {
+			k.Scopes = slices.DeleteFunc(slices.Clone(k.Scopes), func(s Scope) bool { return s == ScopeOperator })
 		}
 	}
 	return Principal{

@@ -75,6 +75,12 @@ type Directory interface {
 	// TouchKey notes that the key was used, unless that was noted less than the given time ago.
 	TouchKey(ctx context.Context, t tenant.ID, id KeyID, unless time.Duration) error
 
+	// IsOperator says whether the person runs the installation; Operators are all who do. SetOperator makes or unmakes one, with an
+	// entry in the installation's log, and says whether that changed anything.
+	IsOperator(ctx context.Context, id UserID) (bool, error)
+	Operators(ctx context.Context) ([]InstallationOperator, error)
+	SetOperator(ctx context.Context, id UserID, operates bool, by string, e audit.Entry) (changed bool, err error)
+
 	InvitationByToken(ctx context.Context, t tenant.ID, tokenHash []byte) (i Invitation, tenantName string, found bool, err error)
 	// Accept makes the person a member. passwordHash is that of a new person, or empty for one who is there already.
 	Accept(ctx context.Context, t tenant.ID, i InvitationID, u User, passwordHash string, role Role, e audit.Entry) error

@@ -37,7 +37,7 @@ const (
 	ViewWebhooks       Permission = "webhooks.view"        // webhook endpoints and what was sent to them, contents of events included
 	EditWebhooks       Permission = "webhooks.edit"        // create, change, test, rotate, resend, delete
 	ViewAudit          Permission = "audit.view"           // the audit log, and checking it
-	Operate            Permission = "installation.operate" // run the installation; no role and no scope has it
+	Operate            Permission = "installation.operate" // run the installation; no role has it
 	ViewTenant         Permission = "tenant.view"          // name, region, time zone
 	EditTenant         Permission = "tenant.edit"          // change these, renew the tenant's key
 )
@@ -86,6 +86,7 @@ var rights = []struct {
 	{ViewAudit, []Role{Owner, Admin}},
 	{ViewTenant, []Role{Owner, Admin, Editor, Finance, Viewer}},
 	{EditTenant, []Role{Owner}},
+	{Operate, []Role{}},
 }
 
 // Permissions lists all permissions in the order of the table.
@@ -129,10 +130,14 @@ const (
 	ScopeConnections Scope = "connections" // view and edit connections and secrets
 	ScopeFinance     Scope = "finance"     // as finance
 	ScopeAdmin       Scope = "admin"       // as an admin
+	ScopeOperator    Scope = "operator"    // runs the installation, and nothing else
 )
 
-// Scopes lists all scopes.
+// Scopes lists the scopes that a tenant gives its keys.
 var Scopes = []Scope{ScopeRead, ScopeWrite, ScopeConnections, ScopeFinance, ScopeAdmin}
+
+// AllScopes are these, and the one that people who run the installation give keys of their own.
+var AllScopes = append(slices.Clone(Scopes), ScopeOperator)
 
 // May says whether the scope allows the permission.
 func (s Scope) May(p Permission) bool {
@@ -147,20 +152,22 @@ func (s Scope) May(p Permission) bool {
 		return Finance.May(p)
 	case ScopeAdmin:
 		return Admin.May(p)
+	case ScopeOperator:
+		return p == Operate
 	}
 	return false
 }
 
-// ParseScopes reads scopes' names: at least one, each once. The result is in the order of Scopes.
+// ParseScopes reads scopes' names: at least one, each once. The result is in the order of AllScopes.
 func ParseScopes(names []string) ([]Scope, error) {
 	var scopes []Scope
-	for _, s := range Scopes {
+	for _, s := range AllScopes {
 		if slices.Contains(names, string(s)) {
 			scopes = append(scopes, s)
 		}
 	}
 	for _, name := range names {
-		if !slices.Contains(Scopes, Scope(name)) {
+		if !slices.Contains(AllScopes, Scope(name)) {
 			return nil, fault.New(fault.Invalid, "auth.scope_unknown", "There is no scope %q; the scopes are %s.", name, oneOf(Scopes)).
 				At(fault.Field{Pointer: "/scopes", Code: "auth.scope_unknown", Message: "Unknown scope " + name + ".", Remedy: "Some of " + oneOf(Scopes) + "."})
 		}
@@ -174,7 +181,7 @@ func ParseScopes(names []string) ([]Scope, error) {
 
 // scopesWith lists the scopes that allow the permission.
 func scopesWith(p Permission) []Scope {
-	return slices.DeleteFunc(slices.Clone(Scopes), func(s Scope) bool { return !s.May(p) })
+	return slices.DeleteFunc(slices.Clone(AllScopes), func(s Scope) bool { return !s.May(p) })
 }
 
 // oneOf joins names for a message: "owner, admin or editor".

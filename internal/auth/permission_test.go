@@ -68,6 +68,12 @@ func TestPermissionMatrix(t *testing.T) {
 
 func TestMatrixRules(t *testing.T) {
 	for _, p := range Permissions() {
+		if p == Operate { // no role of a tenant runs the installation
+			if roles, scopes := RolesWith(p), scopesWith(p); len(roles) != 0 || !slices.Equal(scopes, []Scope{ScopeOperator}) {
+				t.Errorf("%s: %v %v", p, roles, scopes)
+			}
+			continue
+		}
 		if !Owner.May(p) {
 			t.Errorf("an owner may not %s", p)
 		}

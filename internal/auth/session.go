@@ -36,6 +36,7 @@ type Session struct {
 	ExpiresAt time.Time // whatever happens
 	UserAgent string
 	IP        string // at the time of signing in
+	Operates  bool   // the person runs the installation
 
 	tokenHash []byte
 }
@@ -50,7 +51,7 @@ func NewSession(tokenHash []byte, s Session) Session {
 // Principal is the person at work in the session.
 func (s Session) Principal(from Caller) Principal {
 	return Principal{
-		Kind: KindMember, ID: s.Member.ID.String(), Name: s.Member.Name, Tenant: s.Tenant.ID, Role: s.Member.Role,
+		Kind: KindMember, ID: s.Member.ID.String(), Name: s.Member.Name, Tenant: s.Tenant.ID, Role: s.Member.Role, Operates: s.Operates,
 		RequestID: from.RequestID, IP: from.IP,
 	}
 }

@@ -54,6 +54,7 @@ type Tx interface {
 	TenantKeyToSeal(ctx context.Context) ([]byte, error)
 
 	TokenTx
+	GrantTx
 	HintTx
 
 	// OwnConnectors returns the tenant's own connectors of these types.
@@ -300,6 +301,8 @@ func (m *Manager) Update(ctx context.Context, who auth.Principal, ref string, ch
 			settings := connector.Settings{}
 			maps.Copy(settings, secret)
 			maps.Copy(settings, change.Settings)
+			bought := maps.Clone(before.Settings)
+			maps.Copy(bought, secret)
 			found, err := m.catalog.Find(ctx, tx, c.Connector)
 			if err != nil {
 				return unknownHere(err)
@@ -312,8 +315,10 @@ func (m *Manager) Update(ctx context.Context, who auth.Principal, ref string, ch
 				return err
 			}
 			c.State, c.Reason, c.CheckedAt = Unchecked, "", nil
-			if err := tx.DropTokens(ctx, c.ID); err != nil { // they were bought with the old ones
-				return err
+			if !maps.Equal(bought, settings) { // they were bought with the old ones, and must not go to another address
+				if err := tx.DropTokens(ctx, c.ID); err != nil {
+					return err
+				}
 			}
 		}
 		c.UpdatedAt = tx.Now()

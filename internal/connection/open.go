@@ -388,6 +388,19 @@ func (m *Manager) Own(ctx context.Context, tx Tx, owner uuid.UUID, inline []Inli
 		if there && c.Sealed == nil && c.Connector == spec.Type && maps.Equal(c.Settings, shown) && len(shown) == len(settings) {
 			continue
 		}
+		if there {
+			secret, err := m.unseal(key, tx.Tenant(), c)
+			if err != nil {
+				return nil, err
+			}
+			bought := maps.Clone(c.Settings)
+			maps.Copy(bought, secret)
+			if c.Connector != spec.Type || !maps.Equal(bought, settings) { // tokens must not go to another address than they came from
+				if err := tx.DropTokens(ctx, c.ID); err != nil {
+					return nil, err
+				}
+			}
+		}
 		c.Connector, c.UpdatedAt = spec.Type, tx.Now()
 		c.State, c.Reason, c.CheckedAt = Unchecked, "", nil
 		if c, err = m.seal(key, tx.Tenant(), c, spec, settings); err != nil {

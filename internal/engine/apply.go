@@ -24,6 +24,7 @@ import (
 type Loaded struct {
 	Entities  []*record.Entity
 	Conflicts []*Conflict // open ones of these entities
+	Repeated  []Repeated  // records that say what records of the batch say, where a check compares
 }
 
 // Conflict is two systems' claim to one field, open or settled.
@@ -107,6 +108,7 @@ type batch struct {
 	byKey   map[record.Key]*record.Entity
 	byMatch map[string][]*record.Entity
 	open    map[record.EntityID][]*Conflict
+	said    map[RepeatKey][]Repeated
 	prior   record.Fields // the entity as it was before the change; nil for a new one, and where no rule wants to know
 	out     Outcome
 
@@ -129,6 +131,7 @@ type Mapped struct {
 	Fixed    map[string]bool // fields that a person corrected in quarantine
 	FixedBy  string
 	MatchKey string
+	Repeats  []RepeatKey // by the collection's checks, in their order; an empty key repeats nothing
 	Err      error
 	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
 }
@@ -201,9 +204,34 @@ func (m *Mapped) check(seat *Seat) {
 		m.Err = seat.Collection.Check(seat, m.In)
 	}
 	if m.Err == nil {
-		m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+		m.recognise(seat)
+	}
+	if m.Repeats = nil; m.Err == nil {
+		for i := range seat.Collection.Repeats {
+			r := &seat.Collection.Repeats[i]
+			m.Repeats = append(m.Repeats, RepeatKey{Rule: r.Rule, Key: r.key(seat, m.In)})
+		}
 	}
 }
+
+// recognise makes the key by which the record is found. One that is recognised by a record which is not known itself cannot be.
+func (m *Mapped) recognise(seat *Seat) {
+	m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
+	for i := range seat.Refs {
+		r := &seat.Refs[i]
+		if !slices.Contains(seat.Collection.MatchFields, r.Field) {
+			continue
+		}
+		if ref, ok := record.ReferenceOf(m.In[r.Field]); ok && ref.Entity.IsZero() {
+			m.Err = &unknownParent{Native: r.Native, why: whyWaits(seat, r, ref)}
+		}
+	}
+}
+
+// unknownParent is why a record cannot be recognised: it is, among others, by one that it refers to.
+type unknownParent struct{ Native, why string }
+
+func (u *unknownParent) Error() string { return u.why }
 
 // Apply decides what a page of changes from the seat means for the entities loaded. It is a function of its arguments:
 // no clock, no context, no I/O; ids of new things come from newID alone.
@@ -248,6 +276,12 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 		if e.MatchKey != "" {
 			b.byMatch[e.MatchKey] = append(b.byMatch[e.MatchKey], e)
 		}
+	}
+	for _, r := range loaded.Repeated {
+		if b.said == nil {
+			b.said = make(map[RepeatKey][]Repeated)
+		}
+		b.said[r.RepeatKey] = append(b.said[r.RepeatKey], r)
 	}
 	for _, c := range loaded.Conflicts {
 		b.open[c.Entity] = append(b.open[c.Entity], c)
@@ -324,10 +358,19 @@ func (b *batch) upsert(m *Mapped) {
 		}
 		// What was taken in before is not refused because it is seen again.
 	}
+	b.nearby(m)
+	if broken := b.repeats(m, known); broken != nil && (known == nil || !b.echoes(known, m)) {
+		if key == "" || known != nil || !b.linkable(key) {
+			b.reject(c, broken)
+			return
+		}
+		// It is the copy of a record that is known: the same thing said by another system.
+	}
 	b.before(known)
 	if known != nil {
 		b.settleKey(c)
 		b.update(known, known.Links[b.seat.System], m)
+		b.says(m, known)
 		return
 	}
 	outcome, e := match.New, (*record.Entity)(nil)
@@ -341,16 +384,23 @@ func (b *batch) upsert(m *Mapped) {
 			b.out.Counts.Equal++ // a target's own record that nothing matches is none of the service's business
 			return
 		}
-		b.create(m)
+		b.says(m, b.create(m))
 	case match.Found:
 		b.settleKey(c)
 		b.before(e)
 		b.link(e, m)
+		b.says(m, e)
 	case match.Duplicate:
 		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
 	case match.Ambiguous:
 		b.rejectAs(c, "match.ambiguous", fmt.Sprintf("Several records could be the one with %s; merge them first, then redrive this one.", describe(b.seat.Collection.MatchFields, in)))
 	}
+}
+
+// linkable says whether a record with the match key belongs to an entity that is there.
+func (b *batch) linkable(key string) bool {
+	outcome, _ := match.Decide(b.seat.System, b.byMatch[key])
+	return outcome == match.Found
 }
 
 func describe(fields []string, in record.Fields) string {
@@ -387,11 +437,15 @@ func (b *batch) reject(c *record.Change, err error) {
 	d := b.rejectAs(c, "record.invalid", fmt.Sprintf("The record cannot be taken in: %v.", err))
 	var unfit *mapping.Error
 	var broken *quality.Failure
+	var parent *unknownParent
 	switch {
 	case errors.As(err, &unfit):
 		d.Code, d.Field = "mapping.not_convertible", unfit.Field
 	case errors.As(err, &broken):
 		d.Field, d.Rule = broken.Field, broken.Rule
+	case errors.As(err, &parent):
+		d.Code, d.Field = "reference.missing", parent.Native
+		d.Message = fmt.Sprintf("The record cannot be recognised yet: %v It is looked at again when that record comes.", err)
 	}
 }
 
@@ -405,7 +459,7 @@ func (b *batch) rejectAs(c *record.Change, code, message string) *DeadLetter {
 func (b *batch) settleKey(c *record.Change) { b.out.Settled = append(b.out.Settled, c.Key) }
 
 // create makes a new entity of a record that nothing matches.
-func (b *batch) create(m *Mapped) {
+func (b *batch) create(m *Mapped) *record.Entity {
 	c, in, key := m.Change, m.In, m.MatchKey
 	e := &record.Entity{
 		ID: record.NewEntityID(), Collection: b.seat.Collection.Name, MatchKey: key, Fields: in,
@@ -432,6 +486,7 @@ func (b *batch) create(m *Mapped) {
 	b.journal(e, record.Created, nil, born)
 	b.corrected(e, m)
 	b.oweAll(e, c)
+	return e
 }
 
 func (b *batch) addLink(e *record.Entity, c *record.Change) *record.Link {
@@ -843,7 +898,7 @@ func (b *batch) closeConflict(e *record.Entity, field, reason string) {
 func (b *batch) release(e *record.Entity, field string) {
 	e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f == field })
 	b.touched[e] = true
-	if len(e.Held) > 0 {
+	if e.Waits() {
 		return
 	}
 	for _, l := range e.Links {
@@ -980,7 +1035,7 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 			b.change(cf)
 		}
 	}
-	e.Held = nil
+	e.Settle()
 	for _, l := range e.Links {
 		if l.State == record.InDoubt {
 			l.State = record.Synced
@@ -1045,7 +1100,7 @@ func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {
 
 // Owes says whether the seat's system is to be brought up to date with the entity.
 func Owes(e *record.Entity, s *Seat) bool {
-	if !s.Writes || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
+	if !s.Writes || e.IsFrozen() || slices.Contains(e.Held, record.WholeRecord) || slices.Contains(e.Held, record.Approval) {
 		return false
 	}
 	l := e.Links[s.System]

@@ -94,7 +94,7 @@ func (d *Decider) letGo(ctx context.Context, tx DecideTx, who auth.Principal, c 
 	}
 	e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f == record.Approval })
 	for _, l := range e.Links {
-		if l.State == record.InDoubt && len(e.Held) == 0 {
+		if l.State == record.InDoubt && !e.Waits() {
 			l.State = record.Synced
 			if len(l.Behind) > 0 {
 				l.State = record.Pending
@@ -103,7 +103,7 @@ func (d *Decider) letGo(ctx context.Context, tx DecideTx, who auth.Principal, c 
 	}
 	e.Version++
 	entry := record.Entry{ID: newID(), Entity: e.ID, At: tx.Now(), Kind: record.Decided, Op: record.Updated, System: record.Person, Actor: who.Name, Cause: c.ID}
-	if err := tx.SaveDecided(ctx, c.Service, e, nil, entry, doc.SystemIDs()); err != nil {
+	if err := tx.SaveDecided(ctx, c.Service, e, nil, entry, Receiving(doc)[e.Collection]); err != nil {
 		return err
 	}
 	return tx.Wake(ctx, c.Service)

@@ -108,6 +108,9 @@ func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, err
 		}
 		p.Collections = append(p.Collections, coll)
 	}
+	if err := p.refer(doc); err != nil {
+		return nil, err
+	}
 	for _, id := range doc.SystemIDs() {
 		for _, c := range p.Collections {
 			if s := c.Seats[record.System(id)]; s != nil {
@@ -122,6 +125,7 @@ func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, err
 }
 
 func compileCollection(doc *service.Document, c service.Collection, opened map[record.System]Opened) (*Collection, error) {
+	referring := referringFields(doc, c.Name)
 	coll := &Collection{Name: c.Name, Class: c.Model, Complex: doc.Complex(), Seats: make(map[record.System]*Seat), Deletes: DeletePolicy(doc.DeletePolicy())}
 	if d := doc.SyncConfig.Deletes; d != nil {
 		coll.ArchiveField = d.ArchiveField
@@ -156,11 +160,15 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 		}
 		info := o.Objects[i]
 		fields := withBindings(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), doc.SyncConfig.FilterConditions)
+		info, refs, err := referring.of(info, fields)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
+		}
 		plan, err := mapping.Compile(info, fields, types)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
-		coll.Seats[system] = &Seat{System: system, Object: name, Collection: coll, Info: info, Map: plan, Open: o.System, Premium: o.Spec.Class == "premium"}
+		coll.Seats[system] = &Seat{System: system, Object: name, Collection: coll, Info: info, Map: plan, Open: o.System, Premium: o.Spec.Class == "premium", Refs: refs}
 	}
 	coll.Flows = flows(doc, coll)
 	for _, s := range coll.Seats {
@@ -173,7 +181,7 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 			s.Writes = s.Writes || canWrite && coll.flowsAny(other.System, s)
 		}
 	}
-	if err := matchFields(doc, coll, primary); err != nil {
+	if err := matchFields(doc, c, coll, primary); err != nil {
 		return nil, err
 	}
 	conditions := slices.Clone(doc.SyncConfig.FilterConditions)
@@ -251,8 +259,8 @@ func flows(doc *service.Document, coll *Collection) func(from, to record.System,
 
 // matchFields takes the document's, else the fields of the primary's key where every system has them, else those of
 // another system's key. Without any, records could not be recognised again after a crash, so there must be some.
-func matchFields(doc *service.Document, coll *Collection, primary string) error {
-	if fields := doc.MatchFields(); len(fields) > 0 {
+func matchFields(doc *service.Document, c service.Collection, coll *Collection, primary string) error {
+	if fields := doc.MatchFieldsOf(c); len(fields) > 0 {
 		for _, s := range coll.Seats {
 			for _, f := range fields {
 				if !s.Map.Has(f) {

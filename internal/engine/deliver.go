@@ -191,9 +191,13 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	entities := l.take(a)
 	var held map[record.EntityID]bool
 	err := f.inTx(ctx, func(tx Tx) (err error) {
+		frozen := false
 		if entities != nil { // as the commit left them; but whether they are still ours to send is asked right before
-			err = tx.Guard(ctx, f.guard)
-		} else {
+			if frozen, err = tx.Frozen(ctx, f.guard, a.Entities); err != nil {
+				return err
+			}
+		}
+		if entities == nil || frozen { // a person may have frozen one of them since
 			entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, false)
 		}
 		if err != nil || !f.mayHold() {
@@ -206,6 +210,11 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		return nil, err
 	}
 	sent, dead := Writes(l.Seat, a.ID, entities)
+	sent, waiting, unfit, err := l.outward(ctx, a, sent)
+	if err != nil {
+		return nil, err
+	}
+	dead = append(dead, unfit...)
 	if len(sent) > 0 {
 		writes := make([]connector.Write, len(sent))
 		for i := range sent {
@@ -224,9 +233,10 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		*tries = 0
 		for i := range receipts {
 			sent[i].Receipt = receipts[i]
+			l.Seat.restore(&sent[i])
 		}
 	}
-	next, reread, err := l.settle(ctx, a, entities, sent, dead, remaining{held: held})
+	next, reread, err := l.settle(ctx, a, entities, sent, dead, remaining{held: held, parked: waiting})
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +261,7 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	f := l.flow
 	defer l.settles(a)()
 	var st Settlement
+	linked := false
 	err = f.inTx(ctx, func(tx Tx) error {
 		entities, err := l.asTheyAre(ctx, tx, entities)
 		if err != nil {
@@ -258,6 +269,7 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
 		l.park(&st, sent, rest, tx.Now())
+		l.lookLater(&st, a, entities, sent, rest, tx.Now())
 		l.giveUp(&st, sent)
 		st.Waiting = append(st.Waiting, rest.due...)
 		st.Dead = append(st.Dead, dead...)
@@ -298,8 +310,13 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 				return err
 			}
 		}
+		linked = len(st.NewLinks)+len(st.Unlinked) > 0 || slices.ContainsFunc(st.Parked, func(p Parked) bool { return p.Waits == WaitsReference })
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
 	})
+	if err == nil && linked {
+		f.linkedNow()
+		signal(l.duty)
+	}
 	return next, st.Reread, err
 }
 
@@ -324,8 +341,9 @@ func (l *lane) asTheyAre(ctx context.Context, tx Tx, entities []*record.Entity) 
 
 // remaining are duties of an attempt that were not carried out.
 type remaining struct {
-	due  []record.EntityID        // they are deliveries like any other
-	held map[record.EntityID]bool // a change of these in the system waits for a person
+	due    []record.EntityID        // they are deliveries like any other
+	held   map[record.EntityID]bool // a change of these in the system waits for a person
+	parked []Parked                 // they wait for another record
 }
 
 // park lets deliveries wait. Of a record of which a change is held what has nothing to do with that change may still be sent;
@@ -387,6 +405,9 @@ func (l *lane) reread(ctx context.Context, keys []record.Key) error {
 		return nil
 	}
 	changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+	if err == nil {
+		err = l.Inward(ctx, changes)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

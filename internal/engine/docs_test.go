@@ -75,6 +75,32 @@ func TestDocsDataQuality(t *testing.T) {
 	}
 }
 
+func TestDocsFreezing(t *testing.T) {
+	w := newWorld(t, blocks(t, "freezing", "yaml")[0], map[record.System]connector.ObjectInfo{"warehouse": products, "shop": products})
+	records := blocks(t, "freezing", "json")
+	first := recordsOf(t, records[0])
+	w.putAll("warehouse", "sku", first)
+	w.settle()
+	w.holdsAll("shop", "sku", first)
+	w.freeze()
+	for _, r := range recordsOf(t, records[1]) {
+		w.putAll("warehouse", "sku", []record.Fields{r})
+		w.settle()
+	}
+	w.putAll("shop", "sku", recordsOf(t, records[2]))
+	before := w.writes()
+	w.settle()
+	w.holds("shop", "SKU-1", "quantity", first[0]["quantity"])
+	w.holds("warehouse", "SKU-1", "name", first[0]["name"])
+	if n := w.writes() - before; n != 0 {
+		t.Errorf("%d writes while it was frozen", n)
+	}
+	w.thaw()
+	for _, s := range w.systems() {
+		w.holdsAll(s, "sku", recordsOf(t, records[3]))
+	}
+}
+
 func TestDocsMerging(t *testing.T) {
 	w := newWorld(t, blocks(t, "merging", "yaml")[0], map[record.System]connector.ObjectInfo{"crm": contacts, "shop": contacts})
 	records := blocks(t, "merging", "json")

@@ -69,6 +69,9 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 		if exact = !errors.Is(err, connector.ErrNotRemembered); exact && err != nil {
 			return err
 		}
+		if err := l.recalledInward(ctx, recalled); err != nil {
+			return err
+		}
 	}
 	present, err := l.present(ctx, entities, recalled)
 	if err != nil {
@@ -136,6 +139,10 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 	var keys []record.Key
 	var searched []record.EntityID
 	var queries []record.Fields
+	native, err := l.native(ctx, entities)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range entities {
 		key := recalled[e.ID].Key
 		if link := e.Links[l.System]; key == "" && link != nil {
@@ -144,7 +151,7 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		if key == "" && len(l.Map.Key()) > 0 {
 			values := make([]record.Value, 0, len(l.Map.Key()))
 			for _, f := range l.Map.Key() {
-				values = append(values, e.Fields[f])
+				values = append(values, native(e, f))
 			}
 			key = record.MakeKey(values...)
 		}
@@ -157,6 +164,11 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		if err != nil {
 			continue // it cannot have been written either
 		}
+		for i := range l.Refs {
+			if r := &l.Refs[i]; query[r.Native] != nil {
+				query[r.Native] = native(e, r.Field)
+			}
+		}
 		searched, queries = append(searched, e.ID), append(queries, query)
 	}
 	out := make(map[record.EntityID]*record.Change, len(entities))
@@ -166,6 +178,9 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 			return nil, fmt.Errorf("connector of %s cannot read by key, so an interrupted delivery cannot be found out", l.System)
 		}
 		changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+		if err == nil {
+			err = l.Inward(ctx, changes)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -185,6 +200,9 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 			return nil, err
 		}
 		for i := range found {
+			if err := l.Inward(ctx, found[i]); err != nil {
+				return nil, err
+			}
 			if len(found[i]) == 1 {
 				out[searched[i]] = &found[i][0]
 			}

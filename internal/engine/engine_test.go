@@ -173,12 +173,13 @@ func (b *bench) state() string {
 		out += fmt.Sprintf("%s: %d records\n", name, len(m.User("products").All()))
 	}
 	for _, q := range []string{
-		`SELECT 'delivery ' || system || ' ' || entity_id || ' due ' || due_at || ' ' || waits || ' tries ' || tries FROM deliveries LIMIT 10`,
+		`SELECT 'delivery ' || system || ' ' || entity_id || ' due ' || due_at || ' ' || waits || ' ' || coalesce(waits_for::text, '-') || ' ' || waits_why || ' tries ' || tries FROM deliveries LIMIT 10`,
 		`SELECT 'attempt ' || id || ' ' || system || ' ' || cardinality(entity_ids) FROM attempts`,
 		`SELECT 'dead letter ' || direction || ' ' || system || ' ' || key || ' ' || code || ' ' || message FROM dead_letters LIMIT 10`,
 		`SELECT 'conflict ' || field || ' ' || state || ' ' || sides::text || ' ' || reason FROM conflicts LIMIT 10`,
 		`SELECT 'link ' || system || ' ' || key || ' ' || state || ' ' || behind::text FROM links WHERE behind IS NOT NULL LIMIT 10`,
 		`SELECT 'hold ' || h.system || ' ' || h.kind || ' ' || h.state || ' ' || h.reason || ' ' || (SELECT count(*) FROM held_changes c WHERE c.hold_id = h.id) FROM holds h`,
+		`SELECT 'reference of ' || entity_id || ' ' || field || ' ' || coalesce(parent_id::text, system || ' ' || object || ' ' || key) FROM entity_references LIMIT 10`,
 		`SELECT 'cursor ' || system || ' ' || phase || ' ' || error_code || ' ' || error FROM cursors`,
 	} {
 		rows, err := b.owner.Query(context.Background(), q)

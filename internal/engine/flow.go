@@ -100,7 +100,7 @@ func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int
 			delete(e.flows, s)
 		}
 	}()
-	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged, proof: make(chan struct{}, 1),
+	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged, proof: make(chan struct{}, 1), linked: make(chan struct{}, 1),
 		log: e.log.With("tenant", t.String(), "service", s.String())}
 	err = f.carry(ctx)
 	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
@@ -128,6 +128,7 @@ type flow struct {
 	stop   context.CancelCauseFunc
 	nudged chan struct{}
 	proof  chan struct{} // somebody may want equality proven
+	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
 	lanes  []*lane
 	asked  chan struct{}   // a run beside the stream may be wanted
@@ -144,6 +145,8 @@ type flow struct {
 	dead     bool // there may be open inward dead letters
 	holding  bool // the brake may hold something
 	proving  bool // the flow stays until equality is proven
+	links    int64 // how often links came or went
+	untied   int64 // the last of these after which no record was found whose wait is over
 	troubled map[record.System]bool
 	objects  map[record.System][]record.Object
 }
@@ -282,14 +285,17 @@ func (f *flow) carry(ctx context.Context) error {
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
 	}
+	if f.plan.refers() {
+		start("references", f.references)
+	}
 	if f.engine.chore != nil {
 		start("chores", func(ctx context.Context) error { return f.chores(ctx, doc) })
 	}
 	for _, l := range f.lanes {
-		start("reading "+string(l.System), l.pull)
-		start("sending to "+string(l.System), l.send)
+		start("reading "+l.name(), l.pull)
+		start("sending to "+l.name(), l.send)
 		if w, ok := l.Open.(connector.Watcher); ok && l.Reads && f.plan.Realtime {
-			start("watching "+string(l.System), func(ctx context.Context) error { return l.watch(ctx, w) })
+			start("watching "+l.name(), func(ctx context.Context) error { return l.watch(ctx, w) })
 		}
 	}
 	work.Wait()
@@ -317,6 +323,9 @@ func (f *flow) prepare(positions []Position, doubts []SeatID, empty bool) {
 			if p.System == seat.System && p.Object == seat.Object {
 				l.pos = p
 			}
+		}
+		if len(seat.Refs) > 0 {
+			seat.links = f
 		}
 		l.saved = l.pos.Cursor
 		l.doubt = slices.Contains(doubts, SeatID{seat.System, seat.Collection.Name})
@@ -452,7 +461,11 @@ func (f *flow) runID() service.RunID {
 func (f *flow) quiet() bool {
 	f.mu.Lock()
 	since := f.runSince
+	tied := f.links != f.untied
 	f.mu.Unlock()
+	if tied {
+		return false // records may go on that waited for others
+	}
 	for _, l := range f.lanes {
 		l.mu.Lock()
 		ok := l.sending == 0 && (!l.readAt.Before(since) || (!l.Reads && l.pos.Phase == connector.Stream))

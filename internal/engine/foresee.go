@@ -574,6 +574,10 @@ func (f *foreseeing) apart(c *Collection, e *record.Entity) {
 	}
 	n := f.of(seat)
 	switch {
+	case e.IsFrozen():
+		s := Sample{Kind: SampleFiltered, System: seat.System, Object: seat.Object, Title: e.MatchKey, After: e.Fields, Why: "The record is frozen."}
+		n.Filtered++
+		f.sample(s)
 	case slices.Contains(e.Held, record.Approval):
 		n.Waiting++
 	case !c.Admit(e.Fields):

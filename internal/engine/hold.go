@@ -263,6 +263,9 @@ func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 	}
 	if reader, ok := l.Open.(connector.KeyReader); ok {
 		present, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+		if err == nil {
+			err = l.Inward(ctx, present)
+		}
 		if err != nil {
 			return false, err
 		}

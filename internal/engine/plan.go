@@ -45,6 +45,8 @@ type Collection struct {
 	Assigns []Assign
 	// Actions are the rules that do something when a record comes to meet them.
 	Actions []Action
+	// Repeats are the checks that keep out records which say the same as another one.
+	Repeats []Repeat
 	// Matches are the fields that names such as amounts_match in conditions ask about.
 	Matches map[string]string
 	// Admit says whether an entity passes the filter conditions; one that does not is sent nowhere.
@@ -60,6 +62,8 @@ type Collection struct {
 	CleanField func(field string, v record.Value) record.Value
 	// Computed are the fields that business rules compute, in the order in which they are computed.
 	Computed []Computed
+	// Children are the fields of collections whose values name records of this one.
+	Children []Child
 	Brake    *Brake // holds changes that are larger than anybody meant; nil is the one that is always on
 }
 
@@ -122,6 +126,10 @@ type Seat struct {
 	Premium    bool // price class of the integration
 	Reads      bool // its changes are wanted after the first sync
 	Writes     bool // it receives changes
+	// Refs are the fields whose values name other records of the system.
+	Refs []Reference
+
+	links directory // of which the references are translated; nil leaves them as they are
 }
 
 // Plan is a revision compiled against the systems as they are.
@@ -135,6 +143,7 @@ type Plan struct {
 	Proof       time.Duration // how long after a comparison the next begins by itself; 0 for none unasked, negative for as often as it is cheap
 	Collections []*Collection
 	Seats       []*Seat
+	References  ReferenceRules
 }
 
 // targets are the systems of the collection that receive anything from the system, in a stable order.

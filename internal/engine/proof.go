@@ -89,8 +89,11 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 		return Standing{Reason: ByDrift, Fields: fields, Lost: true}
 	}
 	if e.DeletedAt != nil {
-		if l != nil && Owes(e, s) {
+		switch {
+		case l != nil && Owes(e, s):
 			return due(nil)
+		case l != nil && e.IsFrozen():
+			return Standing{Reason: ByFreeze}
 		}
 		return Standing{}
 	}
@@ -107,11 +110,13 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 	case slices.Contains(e.Held, record.WholeRecord):
 		return Standing{Reason: ByConflict}
 	}
-	var conflict, approval, filtered, oneWay, open []string
+	var conflict, frozen, approval, filtered, oneWay, open []string
 	for _, f := range sortedKeys(l.Behind) {
 		switch {
 		case e.IsHeld(f):
 			conflict = append(conflict, f)
+		case e.IsFrozen():
+			frozen = append(frozen, f)
 		case slices.Contains(e.Held, record.Approval):
 			approval = append(approval, f)
 		case !s.Writes || !s.Map.Writable(f):
@@ -134,6 +139,8 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 		return Standing{Reason: ByConflict, Fields: conflict}
 	case len(open) > 0:
 		return due(open)
+	case len(frozen) > 0:
+		return Standing{Reason: ByFreeze, Fields: frozen}
 	case len(approval) > 0:
 		return Standing{Reason: ByHold, Fields: approval}
 	case len(filtered) > 0:
@@ -151,6 +158,8 @@ func absent(e *record.Entity, s *Seat, due func([]string) Standing) Standing {
 		return Standing{}
 	case slices.Contains(e.Held, record.WholeRecord):
 		return Standing{Reason: ByConflict}
+	case e.IsFrozen():
+		return Standing{Reason: ByFreeze}
 	case slices.Contains(e.Held, record.Approval):
 		return Standing{Reason: ByHold}
 	case !Owes(e, s):

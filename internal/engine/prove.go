@@ -160,7 +160,7 @@ func (f *flow) compare(ctx context.Context, p Proof) error {
 			if l.System == s.System && l.Object == s.Object {
 				c.seats[l] = s
 				_, able := l.Open.(connector.Digester)
-				c.digests[l] = able && s.How != "records"
+				c.digests[l] = able && len(l.Refs) == 0 && s.How != "records"
 			}
 		}
 	}
@@ -188,6 +188,8 @@ func (c *comparison) begin(ctx context.Context) error {
 		_, digests := l.Open.(connector.Digester)
 		_, reads := l.Open.(connector.KeyReader)
 		switch {
+		case digests && reads && len(l.Refs) > 0:
+			s.Why = "Its records refer to others, by keys that are other ones in each system, so they are read."
 		case digests && reads:
 			s.How = "digests"
 		case !reads:
@@ -386,7 +388,9 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 	for part := range slices.Chunk(keys, 500) {
 		var changes []record.Change
 		ok, err := c.asking(ctx, l, func() (err error) {
-			changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), part)
+			if changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), part); err == nil {
+				err = l.Inward(ctx, changes)
+			}
 			return err
 		})
 		if err != nil || !ok {
@@ -495,7 +499,9 @@ func (c *comparison) look(ctx context.Context, l *lane, suspects map[record.Key]
 	for keys := range slices.Chunk(sortedKeys(suspects), proofOpen) {
 		var changes []record.Change
 		ok, err := c.asking(ctx, l, func() (err error) {
-			changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+			if changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), keys); err == nil {
+				err = l.Inward(ctx, changes)
+			}
 			return err
 		})
 		if err != nil || !ok {
@@ -768,6 +774,9 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 		var page connector.Scanned
 		ok, err := c.asking(ctx, l, func() (err error) {
 			page, err = scanner.Scan(ctx, connector.ScanRequest{Object: l.Object, Fields: natives, Place: c.Progress.Place, Limit: snapshotBatch})
+			if err == nil {
+				err = l.Inward(ctx, page.Records)
+			}
 			return err
 		})
 		if err != nil || !ok {
@@ -850,7 +859,9 @@ func (c *comparison) strangers(ctx context.Context, l *lane, keys []record.Key, 
 	for part := range slices.Chunk(open, 500) {
 		var changes []record.Change
 		ok, err := c.asking(ctx, l, func() (err error) {
-			changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), part)
+			if changes, err = l.Open.(connector.KeyReader).ReadKeys(ctx, l.Object, l.Map.Natives(), part); err == nil {
+				err = l.Inward(ctx, changes)
+			}
 			return err
 		})
 		if err != nil || !ok {

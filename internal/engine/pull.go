@@ -33,6 +33,7 @@ func (l *lane) pull(ctx context.Context) error {
 		pace = p.Pace()
 	}
 	wait, tries := pace.Min, 0
+	l.parentsFirst(ctx)
 	for ctx.Err() == nil {
 		more, changed, err := l.pullPage(ctx, reader)
 		switch {
@@ -141,6 +142,9 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 		return false, false, err
 	}
 	l.flow.engine.seam("read")
+	if err := l.Inward(ctx, page.Changes); err != nil {
+		return false, false, err
+	}
 	next := pos
 	next.Cursor, next.Phase = page.Cursor, page.Phase
 	if pos.Phase == connector.Snapshot {
@@ -370,6 +374,11 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		if err != nil {
 			return err
 		}
+		if said := repeatKeys(mapped); len(said) > 0 {
+			if loaded.Repeated, err = tx.Repeated(ctx, f.guard.Service, said); err != nil {
+				return err
+			}
+		}
 		run := f.runID()
 		if t.beside != nil {
 			run = t.beside.Run
@@ -468,6 +477,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	}
 	l.noteHeld(braked)
 	l.outdate(outcome)
+	if len(outcome.NewLinks)+len(outcome.Unlinked)+int(outcome.Died) > 0 || l.Collection.Refers() && len(outcome.Changed) > 0 {
+		f.linkedNow()
+	}
 	if f.mayHold() {
 		signal(l.duty) // what waited for a decision may be due
 	}

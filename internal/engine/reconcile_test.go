@@ -4,11 +4,18 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/reconcile"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 )
 
@@ -57,4 +64,59 @@ func TestDocsReconciliation(t *testing.T) {
 	m.eventually("the scheduled one", func() bool {
 		return m.number(`SELECT count(*) FROM reconciliations WHERE scheduled AND state = 'succeeded'`) == 1
 	})
+}
+
+// brokenBooks finds data that it cannot read, for a while.
+type brokenBooks struct {
+	*store.Tx
+	err func() error
+}
+
+func (b brokenBooks) EntitiesAfter(ctx context.Context, s service.ID, collection string, after record.EntityID, limit int) ([]*record.Entity, error) {
+	if err := b.err(); err != nil {
+		return nil, err
+	}
+	return b.Tx.EntitiesAfter(ctx, s, collection, after, limit)
+}
+
+// A reconciliation that cannot be carried out has failed, and those behind it go on; one that met a database which does not
+// answer stays queued.
+func TestReconciliationFails(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	var trouble error
+	books := reconcile.NewManager(store.InTx(b.db, func(tx *store.Tx) reconcile.Tx { return brokenBooks{tx, func() error { return trouble }} }))
+	add := func() uuid.UUID {
+		id := uuid.Must(uuid.NewV7())
+		b.exec(`INSERT INTO reconciliations (tenant_id, id, service_id, state, since, until, systems, tolerance, actor, asked_at) VALUES ($1, $2, $3, 'queued', now() - interval '1 day', now(), '{warehouse,shop}', '0', 'test', now())`,
+			uuid.UUID(b.tenant), id, uuid.UUID(b.service))
+		return id
+	}
+	doc, err := service.Parse([]byte(twoWay), service.YAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := func() string {
+		return fmt.Sprint(b.number(`SELECT count(*) FROM reconciliations WHERE state = 'queued'`), b.number(`SELECT count(*) FROM reconciliations WHERE state = 'succeeded'`),
+			b.number(`SELECT count(*) FROM reconciliations WHERE state = 'failed' AND error <> '' AND finished_at IS NOT NULL`))
+	}
+	add()
+	trouble = fault.New(fault.Unavailable, "database.unavailable", "The database does not answer.")
+	if err := books.Chore(context.Background(), b.tenant, b.service, doc); err == nil || states() != "1 0 0" {
+		t.Errorf("the database did not answer: %v, queued, succeeded and failed: %s", err, states())
+	}
+	trouble = errors.New("a row that cannot be read")
+	if err := books.Chore(context.Background(), b.tenant, b.service, doc); err == nil || states() != "0 0 1" {
+		t.Errorf("a row could not be read: %v, queued, succeeded and failed: %s", err, states())
+	}
+	trouble = nil
+	add()
+	if err := books.Chore(context.Background(), b.tenant, b.service, doc); err != nil || states() != "0 1 1" {
+		t.Errorf("all is well: %v, queued, succeeded and failed: %s", err, states())
+	}
+	// The document asks for a system that it no longer has.
+	doc.SyncConfig.Reconciliation = &service.Reconciliation{Systems: []string{"warehouse", "attic"}}
+	b.exec(`UPDATE services SET created_at = created_at - interval '40 days'`)
+	if err := books.Chore(context.Background(), b.tenant, b.service, doc); err != nil || states() != "0 1 2" {
+		t.Errorf("a system is gone: %v, queued, succeeded and failed: %s", err, states())
+	}
 }

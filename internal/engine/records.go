@@ -35,6 +35,14 @@ type Detail struct {
 	*record.Entity
 	Owed      map[record.System]time.Time // since when a delivery is due
 	Conflicts []*Conflict                 // open ones
+	Freeze    *Freeze                     // nil unless it is frozen
+}
+
+// Freeze says who froze a record, when and why.
+type Freeze struct {
+	At     time.Time
+	By     string
+	Reason string // "" when none was given
 }
 
 // Flow is how one object of a system does.

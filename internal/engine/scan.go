@@ -91,6 +91,9 @@ func (s *scan) next(ctx context.Context, limit int) (out scanned, err error) {
 		s.place.Seen += int64(len(changes))
 	}
 	out.seen, out.total = s.place.Seen, s.place.Total
+	if err := s.seat.Inward(ctx, changes); err != nil {
+		return out, err
+	}
 	out.mapped = MapAll(s.seat, changes)
 	if len(s.sel.Conditions) > 0 || s.sel.Expression != "" {
 		// What cannot be mapped cannot be judged by its fields either: it is not what was meant.

@@ -190,6 +190,10 @@ type Parked struct {
 	For    record.EntityID // of WaitsReference: whose link in the system makes it due; zero when unknown
 	Why    string          // for people; "" where Waits says all
 	Until  time.Time       // when it is looked at again at the latest
+	Since  time.Time       // since when it waits; zero is now
+
+	version int64 // of the entity that was to be written
+	deletes bool  // a deletion that waits for records that refer to what is deleted
 }
 
 // longestWait is when a delivery is looked at again that something else makes due.

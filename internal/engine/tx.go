@@ -102,11 +102,15 @@ type Tx interface {
 	// Load passes the guard and loads and locks, in id order, the entities that the changes may belong to: by link, else by
 	// match key. matchKeys are those of the keys' records, "" for one that has none.
 	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
+	// Repeated finds the living records that said what the keys say, for checks that keep repeated records out.
+	Repeated(ctx context.Context, s service.ID, keys []RepeatKey) ([]Repeated, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
 	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)
 	// Moved passes the guard, locks the entities in id order, and returns those that are not as they were loaded or saved
 	// by their Row, or whose link of the seat is not.
 	Moved(ctx context.Context, g Guard, seat *Seat, entities []*record.Entity) ([]record.EntityID, error)
+	// Frozen passes the guard and says whether any of the entities is frozen.
+	Frozen(ctx context.Context, g Guard, ids []record.EntityID) (bool, error)
 	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
 	// SaveSettling writes what receipts mean and removes the attempt.
@@ -142,6 +146,24 @@ type Tx interface {
 
 	// LinkKeys lists keys of the seat's links that were last in step before the time, in order, those after the one given.
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
+
+	// Linked says which entities have these keys in the object.
+	Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
+	// KeysIn says which keys the entities have in the system.
+	KeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
+	// Referring names, for each of the entities that the system has other records of referring to it, one of those.
+	Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error)
+	// ReleaseWaiting passes the guard and makes deliveries due whose wait for another record is over: it came, or where one is to
+	// be deleted, it went. It says how many.
+	ReleaseWaiting(ctx context.Context, g Guard) (int64, error)
+	// FoundReferences lists records whose entity names one as unknown that is known meanwhile.
+	FoundReferences(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
+	// Quarantined lists records that wait in quarantine because one that they refer to is not known, with what they refer to.
+	Quarantined(ctx context.Context, s service.ID, limit int) ([]RecordIn, []record.Reference, error)
+	// Orphans lists records, each in one of its systems, that refer to a deleted one.
+	Orphans(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
+	// DeletedOf says which of the entities are deleted.
+	DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error)
 
 	// Empty says whether the service has no entity.
 	Empty(ctx context.Context, s service.ID) (bool, error)

@@ -16,6 +16,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/fault"
 )
 
@@ -31,8 +33,9 @@ const MaxKey = 255
 
 // Claim is the right to do the work for a key.
 type Claim struct {
-	Key string
-	At  time.Time // when it was claimed; it tells this claim from a later one of the same key
+	Tenant uuid.UUID // whose key it is; an operator's work may be for another tenant
+	Key    string
+	At     time.Time // when it was claimed; it tells this claim from a later one of the same key
 }
 
 // Answer is what the first request was answered.

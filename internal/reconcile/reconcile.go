@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"math/big"
 	"time"
 
@@ -252,35 +253,59 @@ func carryOut(ctx context.Context, tx Tx, doc *service.Document, r Reconciliatio
 }
 
 // Chore carries out what is queued for the service, and what its schedule says is due. A worker that carries the service calls
-// it now and then.
+// it now and then. One that cannot be carried out has failed and says why; when only the database does not answer it stays
+// queued for the next time.
 func (m *Manager) Chore(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document) error {
-	return m.inTx(ctx, t, func(tx Tx) error {
-		queued, err := tx.QueuedReconciliations(ctx, s)
-		if err != nil {
+	var queued []Reconciliation
+	err := m.inTx(ctx, t, func(tx Tx) (err error) {
+		if queued, err = tx.QueuedReconciliations(ctx, s); err != nil || !doc.SyncConfig.Reconciliation.On() {
 			return err
 		}
-		if block := doc.SyncConfig.Reconciliation; block.On() {
-			r, due, err := m.due(ctx, tx, s, doc)
-			if err != nil {
-				return err
-			}
-			if due {
-				if err := tx.AddReconciliation(ctx, r); err != nil {
-					return err
-				}
-				queued = append(queued, r)
-			}
+		r, due, err := m.due(ctx, tx, s, doc)
+		if !due {
+			return err
 		}
-		for _, r := range queued {
-			if _, err := carryOut(ctx, tx, doc, r); err != nil {
-				return err
-			}
+		if adding := tx.AddReconciliation(ctx, r); adding != nil {
+			return adding
 		}
+		if err != nil { // the document does not fit the systems any more
+			return fail(ctx, tx, r, err)
+		}
+		queued = append(queued, r)
 		return nil
 	})
+	var problems error
+	for _, r := range queued {
+		err := m.inTx(ctx, t, func(tx Tx) error {
+			_, err := carryOut(ctx, tx, doc, r)
+			return err
+		})
+		if err == nil {
+			continue
+		}
+		if ft := fault.As(err); ctx.Err() != nil || ft != nil && ft.Kind == fault.Unavailable {
+			return err
+		}
+		problems = errors.Join(problems, err, m.inTx(ctx, t, func(tx Tx) error { return fail(ctx, tx, r, err) }))
+	}
+	return errors.Join(err, problems)
 }
 
-// due is the reconciliation that the schedule wants now: of what came since the last one, or of the last 31 days.
+// fail ends a reconciliation that could not be carried out.
+func fail(ctx context.Context, tx Tx, r Reconciliation, why error) error {
+	now := tx.Now()
+	r.State, r.FinishedAt, r.Error = Failed, &now, "The comparison could not be carried out; the worker's log says more. Start it again."
+	if ft := fault.As(why); ft != nil {
+		r.Error = ft.Message
+	}
+	if err := tx.EndReconciliation(ctx, r, nil); err != nil {
+		return err
+	}
+	return tx.Emit(ctx, "reconciliation", uuid.UUID(r.Service), map[string]any{"reconciliation": ident.Format(ident.Reconciliation, r.ID), "failed": r.Error, "scheduled": r.Scheduled})
+}
+
+// due is the reconciliation that the schedule wants now: of what came since the last one, or of the last 31 days. With an error
+// it is due all the same, when it is the document that does not allow it.
 func (m *Manager) due(ctx context.Context, tx Tx, s service.ID, doc *service.Document) (Reconciliation, bool, error) {
 	svc, _, err := tx.Loadable(ctx, s)
 	if err != nil {
@@ -307,7 +332,7 @@ func (m *Manager) due(ctx context.Context, tx Tx, s service.ID, doc *service.Doc
 	}
 	r, err := plan(doc, s, Request{Since: from, Until: now}, now)
 	r.Scheduled, r.Actor = true, "schedule"
-	return r, err == nil, err
+	return r, true, err
 }
 
 // Get returns a reconciliation, or the fault reconciliation.not_found.

@@ -21,6 +21,10 @@ const Person System = "@person"
 // Approval stands among an entity's held fields where a business rule wants somebody's yes before anything of it is sent.
 const Approval = "@approval"
 
+// Ice stands among an entity's held fields while a person keeps the record frozen: what systems change is taken in, and nothing is
+// sent.
+const Ice = "@frozen"
+
 // WholeRecord stands for a field name where the matter is the record itself: deleted here, changed there.
 const WholeRecord = ""
 
@@ -52,6 +56,21 @@ func (e *Entity) StampOf(field string) Stamp {
 // IsHeld says whether the field, or the whole record, waits for a decision.
 func (e *Entity) IsHeld(field string) bool {
 	return slices.Contains(e.Held, field) || slices.Contains(e.Held, WholeRecord)
+}
+
+// IsFrozen says whether a person wants nothing of the record to be sent.
+func (e *Entity) IsFrozen() bool { return slices.Contains(e.Held, Ice) }
+
+// Waits says whether anything about the entity waits for a decision. That it is frozen is none.
+func (e *Entity) Waits() bool {
+	return slices.ContainsFunc(e.Held, func(f string) bool { return f != Ice })
+}
+
+// Settle takes back all that waits for a decision; a frozen entity stays frozen.
+func (e *Entity) Settle() {
+	if e.Held = slices.DeleteFunc(slices.Clone(e.Held), func(f string) bool { return f != Ice }); len(e.Held) == 0 {
+		e.Held = nil
+	}
 }
 
 // LinkState is where a record stands; the words are the API's.
@@ -150,6 +169,8 @@ const (
 	Deleted  JournalOp = "delete"
 	Linked   JournalOp = "link"
 	Unlinked JournalOp = "unlink"
+	Froze    JournalOp = "freeze"
+	Thawed   JournalOp = "thaw"
 )
 
 // Entry is one line of an entity's history.

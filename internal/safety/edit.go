@@ -36,6 +36,14 @@ type EditTx interface {
 	// Service finds a service by id or name.
 	Service(ctx context.Context, ref string) (service.Service, error)
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
+	// FindRecord finds an entity by its id or by any system's key; record.not_found otherwise.
+	FindRecord(ctx context.Context, s service.ID, idOrKey string) (engine.Detail, error)
+	// UnderWay lists the systems that the entity may be on its way to at this moment.
+	UnderWay(ctx context.Context, s service.ID, id record.EntityID) ([]string, error)
+	// SaveFreeze notes that the entity is frozen.
+	SaveFreeze(ctx context.Context, s service.ID, id record.EntityID, f engine.Freeze) error
+	// DropFreeze forgets it.
+	DropFreeze(ctx context.Context, s service.ID, id record.EntityID) error
 	// FindCopy finds the entity of a system's record, by the record's key there or by the entity's id; the fault
 	// record.not_found otherwise.
 	FindCopy(ctx context.Context, s service.ID, system record.System, keyOrID string) (record.EntityID, error)
@@ -78,7 +86,7 @@ type Edit struct {
 
 // Change carries out an edit: the record's systems, the named one too, are owed the new values. Faults: record.not_found,
 // record.version_stale and record.condition_failed with the present version, record.field_unknown, record.field_key,
-// record.in_conflict, record.deleted.
+// record.in_conflict, record.deleted, record.frozen.
 func (m *Editor) Change(ctx context.Context, who auth.Principal, edit Edit) (e *record.Entity, err error) {
 	if err := who.May(auth.EditRecords); err != nil {
 		return nil, err
@@ -98,7 +106,7 @@ func (m *Editor) Change(ctx context.Context, who auth.Principal, edit Edit) (e *
 		if e, _, err = tx.LockEntity(ctx, s.ID, id); err != nil {
 			return err
 		}
-		taking := receiving(doc)
+		taking := engine.Receiving(doc)
 		if !slices.Contains(taking[e.Collection], string(edit.System)) {
 			return fault.New(fault.Conflict, "record.system_not_written", "%s takes no changes in this service: it is only read. Write the record in a system that takes changes, or there.", edit.System)
 		}
@@ -152,6 +160,9 @@ func (edit *Edit) holds(e *record.Entity, doc *service.Document) error {
 	if e.DeletedAt != nil {
 		return fault.New(fault.Conflict, "record.deleted", "The record was deleted.")
 	}
+	if e.IsFrozen() {
+		return fault.New(fault.Conflict, "record.frozen", "The record is frozen, so nothing is written to any system. Thaw it first.")
+	}
 	known := doc.EntityFields()
 	for _, f := range slices.Sorted(maps.Keys(edit.Fields)) {
 		_, has := e.Fields[f]
@@ -168,24 +179,6 @@ func (edit *Edit) holds(e *record.Entity, doc *service.Document) error {
 		}
 	}
 	return nil
-}
-
-// receiving lists, by collection, the systems that take changes.
-func receiving(doc *service.Document) map[string][]string {
-	out := make(map[string][]string)
-	for _, c := range doc.Collections() {
-		if !c.Shared() {
-			continue
-		}
-		for _, m := range c.Members {
-			for _, from := range c.Members {
-				if from.System != m.System && slices.Contains(doc.SystemsReceivingIn(c.Name, from.System, ""), m.System) && !slices.Contains(out[c.Name], m.System) {
-					out[c.Name] = append(out[c.Name], m.System)
-				}
-			}
-		}
-	}
-	return out
 }
 
 func pointerPart(s string) string {

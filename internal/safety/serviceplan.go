@@ -190,7 +190,23 @@ type PlanTx interface {
 
 	Enqueue(ctx context.Context, args interface{ Kind() string }) error
 	Audit(ctx context.Context, e audit.Entry) error
+	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }
+
+// tell lets those who look at the plan know that it moved on.
+func (p *ServicePlan) tell(ctx context.Context, tx PlanTx, typ string) error {
+	data := map[string]any{"plan": ident.Format(ident.ServicePlan, p.ID), "name": p.Name, "kind": p.Kind, "state": p.State}
+	if o := p.Outcome; o != nil {
+		data["step"], data["done"], data["total"] = o.Step.Name, o.Step.Done, o.Step.Total
+	}
+	return tx.Emit(ctx, typ, uuid.UUID(p.Service), data)
+}
+
+// The events of a plan.
+const (
+	planMoved = "plan.progress"
+	planEnded = "plan.completed"
+)
 
 // Documents reads and opens what documents say; *service.Manager is one.
 type Documents interface {
@@ -354,8 +370,13 @@ func (m *Planner) Cancel(ctx context.Context, who auth.Principal, id uuid.UUID) 
 		if err := tx.Audit(ctx, who.Did("plan.cancelled", ident.Format(ident.ServicePlan, id), map[string]any{"name": p.Name})); err != nil {
 			return err
 		}
-		p, err = tx.ServicePlan(ctx, id)
-		return err
+		if p, err = tx.ServicePlan(ctx, id); err != nil {
+			return err
+		}
+		if p.State.Over() {
+			return p.tell(ctx, tx, planEnded)
+		}
+		return p.tell(ctx, tx, planMoved)
 	})
 	return p, err
 }
@@ -404,8 +425,11 @@ func (m *Planner) Carry(ctx context.Context, a PlanArgs) error {
 		noted = time.Now()
 		wanted := true
 		err := m.inTx(ctx, a.TenantID, func(tx PlanTx) (err error) {
-			wanted, err = tx.NoteServicePlan(ctx, a.PlanID, f)
-			return err
+			if wanted, err = tx.NoteServicePlan(ctx, a.PlanID, f); err != nil {
+				return err
+			}
+			p.Outcome = f
+			return p.tell(ctx, tx, planMoved)
 		})
 		if err == nil && !wanted {
 			err = errStopPlan
@@ -440,7 +464,10 @@ func (m *Planner) Carry(ctx context.Context, a PlanArgs) error {
 		if err := tx.DropAside(ctx, a.PlanID); err != nil {
 			return err
 		}
-		return tx.EndServicePlan(ctx, p)
+		if err := tx.EndServicePlan(ctx, p); err != nil {
+			return err
+		}
+		return p.tell(ctx, tx, planEnded)
 	})
 }
 

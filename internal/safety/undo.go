@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -110,7 +111,7 @@ func (m *Editor) Undo(ctx context.Context, who auth.Principal, ref string, sel S
 		for i := range edits {
 			edits[i].Entry.Actor = who.Name
 		}
-		if err := tx.SaveEdited(ctx, s.ID, edits, receiving(doc)); err != nil {
+		if err := tx.SaveEdited(ctx, s.ID, edits, engine.Receiving(doc)); err != nil {
 			return err
 		}
 		if err := tx.AddUsage(ctx, usage(s.ID, doc, edits, revived, tx.Now())); err != nil {
@@ -219,12 +220,15 @@ func (u *Undo) reverseOne(e *record.Entity, entries []record.Entry, chosen map[u
 	}
 	r = Reversal{Entity: e.ID, Title: e.MatchKey}
 	switch {
+	case e.IsFrozen() && (made || died || len(first) > 0):
+		keep(record.WholeRecord, "The record is frozen.")
+		return r, entry
 	case made && e.DeletedAt != nil, died && e.DeletedAt == nil, lived && e.DeletedAt != nil:
 		return r, entry // it is so already
 	case made && other:
 		keep(record.WholeRecord, "Others changed the record since it was made.")
 		return r, entry
-	case made && len(e.Held) > 0:
+	case made && e.Waits():
 		keep(record.WholeRecord, "The record is in conflict.")
 		return r, entry
 	case made && doc.DeletePolicy() != service.Propagate:

@@ -104,6 +104,7 @@ type Object struct {
 	FieldMapping map[string]string `json:"fieldMapping,omitempty"` // the object's field to the entity's; goes before the service's mapping
 	Filter       []FilterCondition `json:"filter,omitempty"`       // besides syncConfig.filterConditions
 	References   map[string]string `json:"references,omitempty"`   // entity field to the object of this system it refers to
+	MatchFields  []string          `json:"matchFields,omitempty"`  // instead of syncConfig.matchFields, for the collection of this object
 }
 
 // SyncConfig says when, what and under which rules records are synced.
@@ -117,6 +118,7 @@ type SyncConfig struct {
 	MatchFields        []string            `json:"matchFields,omitempty"`
 	FilterConditions   []FilterCondition   `json:"filterConditions,omitempty"`
 	Deletes            *Deletes            `json:"deletes,omitempty"`
+	References         *ReferenceRules     `json:"references,omitempty"`
 	Consistency        *Consistency        `json:"consistency,omitempty"`
 	SafetyThreshold    *SafetyThreshold    `json:"safetyThreshold,omitempty"`
 	QuietPeriod        string              `json:"quietPeriod,omitempty"` // how long a changed record rests before it is carried; "" not at all
@@ -193,6 +195,13 @@ type Deletes struct {
 	ArchiveField string            `json:"archiveField,omitempty"` // for archive: the entity field that is set
 	ArchiveValue Literal           `json:"archiveValue,omitzero"`  // for archive: what it is set to; absent: true
 	Systems      map[string]string `json:"systems,omitempty"`      // the policy towards single systems, by id
+}
+
+// ReferenceRules says what happens around references between records.
+type ReferenceRules struct {
+	Wait    string `json:"wait,omitempty"`    // how long a record waits for one that it refers to before that is reported; "" is DefaultReferenceWait
+	Orphans string `json:"orphans,omitempty"` // wait (default), delete, detach: the records that refer to a deleted one
+	Cycles  string `json:"cycles,omitempty"`  // refuse (default), two-pass
 }
 
 // Consistency is the guarantee asked for.

@@ -48,4 +48,7 @@ const (
 	codeMappingAmbiguous      = "service.mapping_ambiguous"
 	codeFieldSuspect          = "service.field_suspect"
 	codeObjectAlone           = "service.object_alone"
+	codeReferencesMissing     = "service.references_missing"
+	codeReferenceTwice        = "service.reference_twice"
+	codeReferenceCycle        = "service.reference_cycle"
 )

@@ -52,6 +52,7 @@ func makeDocumentShape() *shape {
 		part("fieldMapping", aMap(aName(), "a field of this object"), "The object's field to the entity's; goes before the service's fieldMapping."),
 		part("filter", conditions, "Only records that meet these conditions; besides syncConfig.filterConditions."),
 		part("references", aMap(aName(), entityFieldDoc), "Entity field to the object of this system that it refers to; parents are synced before children."),
+		part("matchFields", someFields().atLeast(1), "The entity fields by which records of this object's collection are recognised; instead of syncConfig.matchFields."),
 	))
 	system := aBlock("system",
 		part("id", aSystemID().naming(toNothing), "The system's id in this document; conflict rules and mappings refer to it.").req(),
@@ -95,9 +96,9 @@ func makeDocumentShape() *shape {
 		part("regex", aText(), "A regular expression (RE2) the text must match.").alias("pattern"),
 	)
 	validation := aBlock("validation",
-		part("checkDuplicates", aBoolean(), "Quarantine records that repeat another one."),
-		part("validateAmounts", aBoolean(), "Amounts must be numbers with at most their currency's digits."),
-		part("requireReceipts", aBoolean(), "A delivery counts only with the system's receipt."),
+		part("checkDuplicates", aBoolean(), "Quarantine a record that says the same as another one of its system, written within 24 hours."),
+		part("validateAmounts", aBoolean(), "Quarantine records whose amounts are no numbers, have more digits than their currency, or do not add up."),
+		part("requireReceipts", aBoolean(), "Quarantine records with an amount but without a receipt, of systems that have a field for it."),
 	)
 	validation.rest, validation.restDoc, validation.restIs = fieldRule, entityFieldDoc, toEntityField
 
@@ -134,6 +135,11 @@ func makeDocumentShape() *shape {
 			part("archiveValue", aLiteral(), "For archive: what it is set to; true when absent."),
 			part("systems", aMap(deletesShape(), systemIDDoc), "The policy towards single systems."),
 		)), "What happens elsewhere when a system deletes a record."),
+		part("references", aBlock("referenceRules",
+			part("wait", anInterval(), "How long a record waits for one that it refers to before that is reported; 10m when absent. It goes on waiting."),
+			part("orphans", aWord(OrphansWait, OrphansDelete, OrphansDetach), "What becomes of the records that refer to a deleted one: its deletion waits until they are gone (when absent), they are deleted first, or their reference is emptied."),
+			part("cycles", aWord(CyclesRefuse, CyclesTwoPass), "Records that refer to each other in a circle: refused (when absent), or written without the reference first, and with it then, where the systems allow an empty one."),
+		), "What happens around references between records; see objects' references."),
 		part("consistency", shorthand("level", consistencyShape(), aBlock("consistency",
 			part("level", consistencyShape(), "The guarantee.").alias("mode").req(),
 			part("maxDelay", anInterval(), "For eventual: the lag that is an alert."),

@@ -78,6 +78,7 @@ func (d *Document) Validate(known Lookups) Findings {
 	v.rules()
 	v.workflows()
 	v.collections()
+	v.references()
 	return Findings{Errors: v.errors.sorted(), Notices: v.notices.sorted()}
 }
 

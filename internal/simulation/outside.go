@@ -47,6 +47,7 @@ type outside struct {
 	writing map[string]bool // objects in a Write at this moment, by consumer
 	pages   map[string][]page
 	broken  error
+	written func([]connector.Write) // told of what arrives
 }
 
 // page is what a Read returned, kept to check what is made of it.
@@ -230,6 +231,9 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	broken := len(writes) > 1 && b.gate.chance(b.breaking)
 	if broken {
 		writes = writes[:1+b.gate.intN(len(writes)-1)]
+	}
+	if b.written != nil {
+		b.written(writes)
 	}
 	receipts, err := b.inner.(connector.Writer).Write(ctx, object, writes)
 	if err != nil {

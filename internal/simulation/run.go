@@ -131,6 +131,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 		}
 		o := newOutside(r.gate, fmt.Sprintf("%s%d/%s", tag, len(r.customers), names[i]), record.System(names[i]), info)
 		r.equip(o)
+		o.written = func(writes []connector.Write) { r.checkWrites(c, o, writes) }
 		c.systems = append(c.systems, o)
 	}
 	var b strings.Builder
@@ -316,6 +317,7 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		row.State = service.Active
+		r.thawAll(c)
 		for r.rng.IntN(3) > 0 && slices.ContainsFunc(row.holds, func(h *engine.Hold) bool { return h.State == engine.HoldOpen }) {
 			r.decideHold(c, true)
 		}
@@ -519,7 +521,7 @@ func (r *Run) accident() {
 			live = append(live, p)
 		}
 	}
-	switch g.IntN(14) {
+	switch g.IntN(17) {
 	case 0, 1, 2:
 		if len(live) > 0 {
 			p := pick(g, live...)
@@ -589,6 +591,10 @@ func (r *Run) accident() {
 		r.tell("%s has a column more: %v", o.name, o.wide)
 	case 12, 13:
 		r.decideHold(c, g.IntN(3) > 0 || c.apart || c.direction == "unidirectional")
+	case 14, 15:
+		r.freeze(c, false)
+	case 16:
+		r.freeze(c, true)
 	}
 }
 

@@ -66,7 +66,8 @@ type serviceRow struct {
 	holds      []*engine.Hold
 	held       map[heldKey]*heldRow
 	tallies    map[cursorKey]engine.Tally
-	lost       map[record.System]int // how many duties were in attempts that were cut short
+	looked     map[record.EntityID]bool // what somebody loaded to send it, and has not settled: it may be on its way
+	lost       map[record.System]int    // how many duties were in attempts that were cut short
 }
 
 type linkKey struct {
@@ -98,6 +99,7 @@ type attemptRow struct {
 
 type deliveryRow struct {
 	waits      engine.Waits
+	waitsFor   record.EntityID
 	collection string
 	since, due time.Time
 }
@@ -145,7 +147,8 @@ func (s *Store) AddService(t tenant.ID, id service.ID, doc *service.Document, no
 		entities: make(map[record.EntityID]*record.Entity), keys: make(map[linkKey]record.EntityID),
 		conflicts: make(map[uuid.UUID]*engine.Conflict), attempts: make(map[uuid.UUID]*attemptRow),
 		deliveries: make(map[deliveryKey]*deliveryRow), cursors: make(map[cursorKey]*cursorRow), lost: make(map[record.System]int),
-		held: make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
+		looked: make(map[record.EntityID]bool),
+		held:   make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
 	}
 	row.UpdatedAt = now
 	r.services[id] = row

@@ -60,6 +60,21 @@ func (t *Tx) guard(ctx context.Context, g engine.Guard) error {
 	})
 }
 
+// Frozen passes the guard and says whether any of the entities is frozen.
+func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) (frozen bool, err error) {
+	if err := t.Guard(ctx, g); err != nil {
+		return false, err
+	}
+	return frozen, t.read(g.Service, func(row *serviceRow) error {
+		for _, id := range ids {
+			row.looked[id] = true
+			e := row.entities[id]
+			frozen = frozen || e != nil && e.IsFrozen()
+		}
+		return nil
+	})
+}
+
 // hits are the entities that the keys may belong to, in id order. A deleted one counts while some system holds a copy.
 func (row *serviceRow) hits(seat *engine.Seat, keys []record.Key, matchKeys []string) []record.EntityID {
 	set := make(map[record.EntityID]bool)
@@ -119,6 +134,9 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 		return nil
 	})
 }
+
+// Repeated finds nothing: no document of the simulation compares what records say.
+func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine.Repeated, error) { return nil, nil }
 
 func (t *Tx) lockAll(ctx context.Context, kind string, ids []record.EntityID) error {
 	for _, id := range ids {
@@ -191,6 +209,9 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 	}
 	return out, t.read(g.Service, func(row *serviceRow) error {
 		for _, id := range sorted {
+			if !lock {
+				row.looked[id] = true
+			}
 			if e := row.entities[id]; e != nil {
 				out = append(out, cloneEntity(e))
 			}
@@ -376,7 +397,7 @@ func (row *serviceRow) addDead(d engine.DeadLetter) {
 			continue
 		}
 		if d.Inward && old.Object == d.Object && old.Key == d.Key || !d.Inward && old.Entity == d.Entity {
-			old.Op, old.Code, old.Message, old.Payload = d.Op, d.Code, d.Message, d.Payload
+			old.Op, old.Code, old.Message, old.Payload, old.Field = d.Op, d.Code, d.Message, d.Payload, d.Field
 			old.tries++
 			return
 		}
@@ -423,8 +444,12 @@ func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, co
 					until = latest
 				}
 			}
-			row.owe(system, collection, p.Entity, t.now, until)
-			row.deliveries[k].waits = p.Waits
+			since := p.Since
+			if since.IsZero() {
+				since = t.now
+			}
+			row.owe(system, collection, p.Entity, since, until)
+			row.deliveries[k].waits, row.deliveries[k].waitsFor = p.Waits, p.For
 		})
 	}
 	return nil
@@ -433,7 +458,7 @@ func (t *Tx) park(ctx context.Context, row *serviceRow, system record.System, co
 func (row *serviceRow) owe(system record.System, collection string, id record.EntityID, since, due time.Time) {
 	k := deliveryKey{system, id}
 	if d := row.deliveries[k]; d != nil {
-		d.due, d.waits = due, ""
+		d.due, d.waits, d.waitsFor = due, "", record.EntityID{}
 		return
 	}
 	row.deliveries[k] = &deliveryRow{collection: collection, since: since, due: due}
@@ -583,6 +608,9 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	}
 	t.write(func() {
 		delete(row.attempts, s.Attempt.ID)
+		for _, id := range s.Attempt.Entities {
+			delete(row.looked, id)
+		}
 		row.settleDead([]string{"open", "redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(done, d.Entity) })
 		row.settleDead([]string{"redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(failed, d.Entity) })
 	})

@@ -172,7 +172,7 @@ func (o *Operator) SessionByToken(ctx context.Context, tokenHash []byte) (auth.S
 		Member: auth.Member{
 			ID: auth.UserID(r.UserID), Email: r.Email, Name: r.Name, Role: auth.Role(r.Role), Since: r.Since, Version: r.MemberVersion,
 		},
-		CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, ExpiresAt: r.ExpiresAt, UserAgent: r.UserAgent, IP: r.Ip,
+		CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, ExpiresAt: r.ExpiresAt, UserAgent: r.UserAgent, IP: r.Ip, Operates: r.Operates,
 	}), true, nil
 }
 

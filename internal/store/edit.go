@@ -133,6 +133,7 @@ func (t *Tx) SaveEdited(ctx context.Context, s service.ID, list []safety.Edited,
 		}
 	}
 	queueChangedEntities(b, sid, entities)
+	queueReferences(b, sid, entities, true)
 	queueLinks(b, sid, links)
 	queueJournal(b, sid, entries)
 	for collection, ids := range owed {

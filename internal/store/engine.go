@@ -74,6 +74,27 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 	return guard(t.tx.QueryRow(ctx, guardSQL, uuid.UUID(g.Service)), g)
 }
 
+// frozenSQL looks at the ids only where anything of the service is frozen. Parameters: 1 the service, 2 the ids.
+const frozenSQL = `SELECT EXISTS (SELECT FROM record_freezes WHERE tenant_id = current_tenant() AND service_id = $1)
+  AND EXISTS (SELECT FROM record_freezes WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2))`
+
+// Frozen passes the guard and says whether any of the entities is frozen.
+func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) (frozen bool, err error) {
+	b := &pgx.Batch{}
+	b.Queue(guardSQL, uuid.UUID(g.Service))
+	b.Queue(frozenSQL, uuid.UUID(g.Service), uuids(ids))
+	results := t.tx.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = unavailable(closeErr)
+		}
+	}()
+	if err := guard(results.QueryRow(), g); err != nil {
+		return false, err
+	}
+	return frozen, unavailable(results.QueryRow().Scan(&frozen))
+}
+
 const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin`
 
 // hitSQL finds the entities that a page's records may belong to: by link, and where there is none by the match key. A deleted
@@ -360,6 +381,10 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	sid := uuid.UUID(g.Service)
 	queueNewEntities(b, sid, o.New)
 	queueChangedEntities(b, sid, o.Changed)
+	if in.Seat.Collection.Refers() {
+		queueReferences(b, sid, o.New, false)
+		queueReferences(b, sid, o.Changed, true)
+	}
 	queueUnlink(b, sid, o.Unlinked)
 	queueNewLinks(b, sid, o.NewLinks)
 	queueLinks(b, sid, o.Links)

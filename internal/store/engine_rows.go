@@ -371,8 +371,12 @@ func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection s
 	var ids []record.EntityID
 	var waits, whys []string
 	var fors []*uuid.UUID
-	var untils []time.Time
+	var untils, sinces []time.Time
 	for _, p := range list {
+		if p.Since.IsZero() {
+			p.Since = now
+		}
+		sinces = append(sinces, p.Since)
 		var entity *uuid.UUID
 		if !p.For.IsZero() {
 			id := uuid.UUID(p.For)
@@ -381,9 +385,9 @@ func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection s
 		ids, waits, whys, fors, untils = append(ids, p.Entity), append(waits, string(p.Waits)), append(whys, p.Why), append(fors, entity), append(untils, p.Until)
 	}
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, waits, waits_for, waits_why)
-SELECT current_tenant(), $1, $2, $3, u.id, $4, u.until, u.waits, u.waits_for, u.why FROM unnest($5::uuid[], $6::timestamptz[], $7::text[], $8::uuid[], $9::text[]) AS u(id, until, waits, waits_for, why) ORDER BY u.id
+SELECT current_tenant(), $1, $2, $3, u.id, u.since, u.until, u.waits, u.waits_for, u.why FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[]) AS u(id, until, waits, waits_for, why, since) ORDER BY u.id
 ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = CASE WHEN excluded.waits = 'quiet' THEN least(excluded.due_at, deliveries.since + 20 * (excluded.due_at - excluded.since)) ELSE excluded.due_at END, waits = excluded.waits, waits_for = excluded.waits_for, waits_why = excluded.waits_why`,
-		sid, string(system), collection, now, uuids(ids), untils, waits, fors, whys)
+		sid, string(system), collection, uuids(ids), untils, waits, fors, whys, sinces)
 }
 
 type counterRow struct {

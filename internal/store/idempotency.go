@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/internal/idempotency"
@@ -28,7 +29,7 @@ func (d *DB) ClaimKey(ctx context.Context, id tenant.ID, key string, fingerprint
 }
 
 func (t *Tx) claimKey(ctx context.Context, key string, fingerprint []byte) (idempotency.Claim, *idempotency.Answer, error) {
-	claim := idempotency.Claim{Key: key, At: t.now}
+	claim := idempotency.Claim{Tenant: uuid.UUID(t.tenant), Key: key, At: t.now}
 	// A claim can vanish between the two statements, because it was released or too old; then it is ours to make.
 	for range 3 {
 		claimed, err := t.q.ClaimIdempotencyKey(ctx, db.ClaimIdempotencyKeyParams{Key: key, Fingerprint: fingerprint, CreatedAt: t.now})
@@ -105,6 +106,13 @@ func (t *Tx) markKey(ctx context.Context) error {
 	c, ok := idempotency.From(ctx)
 	if !ok {
 		return nil
+	}
+	if c.Tenant != uuid.UUID(t.tenant) {
+		// An operator's work for a tenant: the key is in their own. Nothing follows in this transaction but the commit, and its one
+		// statement sees the rows of one tenant, too (invariant 7). The text is a parsed uuid.
+		if _, err := t.tx.Exec(ctx, "set local syncline.tenant_id = '"+c.Tenant.String()+"'"); err != nil {
+			return unavailable(err)
+		}
 	}
 	n, err := t.q.MarkIdempotencyKey(ctx, db.MarkIdempotencyKeyParams{Key: c.Key, ClaimedAt: c.At})
 	if err != nil {

@@ -45,7 +45,12 @@ func (t *Tx) Records(ctx context.Context, s service.ID, q engine.RecordQuery) ([
   WHERE k.tenant_id = e.tenant_id AND k.service_id = e.service_id AND k.entity_id = e.id AND k.key ILIKE `+p+`))`)
 	}
 	if q.State != "" {
-		where = append(where, `EXISTS (SELECT FROM links k WHERE k.tenant_id = e.tenant_id AND k.service_id = e.service_id AND k.entity_id = e.id AND k.state = `+arg(string(q.State))+`)`)
+		frozen := `EXISTS (SELECT FROM record_freezes f WHERE f.tenant_id = e.tenant_id AND f.service_id = e.service_id AND f.entity_id = e.id)`
+		or := ""
+		if q.State == record.Frozen {
+			or = frozen + " OR "
+		}
+		where = append(where, `(`+or+`EXISTS (SELECT FROM links k WHERE k.tenant_id = e.tenant_id AND k.service_id = e.service_id AND k.entity_id = e.id AND k.state = `+arg(string(q.State))+`))`)
 	}
 	if q.Before != nil {
 		where = append(where, `(e.changed_at, e.id) < (`+arg(q.Before.ChangedAt)+`, `+arg(uuid.UUID(q.Before.ID))+`)`)
@@ -109,6 +114,11 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 	}
 	if d.Owed, err = t.owedTo(ctx, s, d.ID); err != nil {
 		return d, err
+	}
+	if d.IsFrozen() {
+		if d.Freeze, err = t.freezeOf(ctx, s, d.ID); err != nil {
+			return d, err
+		}
 	}
 	d.Conflicts, err = t.openConflicts(ctx, s, d.ID)
 	return d, err
@@ -379,6 +389,7 @@ func (t *Tx) SaveDecided(ctx context.Context, s service.ID, e *record.Entity, co
 	b := &pgx.Batch{}
 	sid := uuid.UUID(s)
 	queueChangedEntities(b, sid, []*record.Entity{e})
+	queueReferences(b, sid, []*record.Entity{e}, true)
 	var links []engine.LinkRow
 	for _, l := range e.Links {
 		links = append(links, engine.LinkRow{Entity: e.ID, Link: l})

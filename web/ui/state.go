@@ -39,6 +39,8 @@ var states = map[string]look{
 	"partial":   {Warn, "circle-dashed"},
 	"failed":    {Bad, "circle-x"},
 	"cancelled": {Idle, "ban"},
+	// plans
+	"ready": {OK, "check"},
 	// record links
 	"synced":   {OK, "check"},
 	"pending":  {Info, "clock"},

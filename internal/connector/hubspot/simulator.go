@@ -85,7 +85,11 @@ func (v *Simulator) fail(x *sandbox.Exchange, status int, category, message stri
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
-	if x.Path == "/oauth/v1/token" {
+	switch x.Path {
+	case "/oauth/authorize":
+		consent.Ask(x)
+		return
+	case "/oauth/v1/token":
 		v.token(x)
 		return
 	}
@@ -119,6 +123,10 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 	}
 }
 
+var consent = sandbox.Consent{Vendor: "HubSpot", Account: "Sandbox portal 62515", Known: true, Scopes: map[string]string{
+	"crm.objects.contacts.read": "Read contacts", "crm.objects.contacts.write": "Make, change and delete contacts", "crm.schemas.contacts.read": "See which properties contacts have", "oauth": "Know which account it is",
+}}
+
 func (v *Simulator) token(x *sandbox.Exchange) {
 	if x.Form.Get("grant_type") != "refresh_token" && x.Form.Get("grant_type") != "authorization_code" || x.Form.Get("client_id") == "" {
 		x.Say(http.StatusBadRequest, map[string]any{"status": "BAD_CLIENT_ID", "message": "missing or unknown client id"})
@@ -133,8 +141,12 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 	if life == 0 {
 		life = 30 * time.Minute
 	}
-	if refresh == "" {
-		refresh = fmt.Sprintf("sandbox_refresh_%d", x.W.Seq)
+	if x.Form.Get("grant_type") == "authorization_code" {
+		var problem string
+		if refresh, _, problem = x.Redeem(); problem != "" {
+			x.Say(http.StatusBadRequest, map[string]any{"status": map[string]string{"invalid_client": "BAD_CLIENT_SECRET", "invalid_grant": "BAD_AUTH_CODE"}[problem], "message": "missing or unknown auth code, or it was used before"})
+			return
+		}
 	}
 	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "refresh_token": refresh, "expires_in": int(life.Seconds()), "token_type": "bearer"})
 }

@@ -82,15 +82,7 @@ func (a *Auth) needs() []string {
 	}
 	var out []string
 	for _, text := range texts {
-		t, err := parseTemplate(text)
-		if err != nil {
-			continue
-		}
-		for _, p := range t.parts {
-			if len(p.path) == 2 && p.path[0] == "settings" {
-				out = append(out, p.path[1])
-			}
-		}
+		out = append(out, named(text)...)
 	}
 	return out
 }
@@ -129,9 +121,11 @@ func (k *memory) Renew(ctx context.Context, stale string, get func(context.Conte
 
 // The names under which tokens are kept.
 const (
-	accessToken  = "access_token"
-	refreshToken = "refresh_token"
-	expiresAt    = "expires_at" // RFC 3339
+	accessToken   = "access_token"
+	refreshToken  = "refresh_token"
+	expiresAt     = "expires_at"         // RFC 3339
+	refreshEndsAt = "refresh_expires_at" // likewise
+	scopes        = "scope"
 )
 
 func (s *system) text(template string, extra scope) string {
@@ -158,7 +152,7 @@ func (s *system) credentials(ctx context.Context) (map[string]string, error) {
 			return kept, nil
 		}
 	}
-	if kept[accessToken] == "" && s.auth.Kind == "oauth2" && s.settings[oauthToken] != "" {
+	if kept[accessToken] == "" && s.auth.Kind == "oauth2" && s.settings[oauthToken] != "" && kept[connector.Granted] == "" {
 		// The token that came with the connection is good until the system says otherwise.
 		return map[string]string{accessToken: s.settings[oauthToken]}, nil
 	}
@@ -181,21 +175,8 @@ func (s *system) renew(ctx context.Context, stale string) (map[string]string, er
 
 func (s *system) buy(ctx context.Context, kept map[string]string) (map[string]string, error) {
 	a := s.auth
-	form := url.Values{}
-	for k, v := range a.TokenForm {
-		form.Set(k, s.text(v, nil))
-	}
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
-	client := func() {
-		id, secret := s.text(a.ClientID, nil), s.text(a.ClientSecret, nil)
-		if a.ClientAuth == "basic" {
-			header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
-			return
-		}
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
-	}
-	scopes := func() {
+	form, header, client := s.tokenForm()
+	asked := func() {
 		if len(a.Scopes) > 0 {
 			form.Set("scope", a.scope())
 		}
@@ -212,7 +193,7 @@ func (s *system) buy(ctx context.Context, kept map[string]string) (map[string]st
 	case "clientCredentials":
 		form.Set("grant_type", "client_credentials")
 		client()
-		scopes()
+		asked()
 	case "assertion":
 		jwt, err := s.assertion()
 		if err != nil {
@@ -222,16 +203,37 @@ func (s *system) buy(ctx context.Context, kept map[string]string) (map[string]st
 			form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
 		}
 		form.Set("assertion", jwt)
-		scopes()
+		asked()
 	}
 	next, err := s.tokenCall(ctx, form, header)
 	if err != nil {
 		return nil, err
 	}
-	if next[refreshToken] == "" && kept[refreshToken] != "" {
-		next[refreshToken] = kept[refreshToken]
+	for name, value := range kept { // what the answer does not say again still holds
+		if _, said := next[name]; !said && name != expiresAt && value != "" {
+			next[name] = value
+		}
 	}
 	return next, nil
+}
+
+// tokenForm begins a question to the token endpoint; client adds who asks.
+func (s *system) tokenForm() (form url.Values, header http.Header, client func()) {
+	a := s.auth
+	form = url.Values{}
+	for k, v := range a.TokenForm {
+		form.Set(k, s.text(v, nil))
+	}
+	header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	return form, header, func() {
+		id, secret := s.text(a.ClientID, nil), s.text(a.ClientSecret, nil)
+		if a.ClientAuth == "basic" {
+			header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
+			return
+		}
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
 }
 
 func (a *Auth) scope() string {
@@ -242,11 +244,31 @@ func (a *Auth) scope() string {
 	return strings.Join(a.Scopes, sep)
 }
 
-// tokenCall asks the token endpoint and reads its answer.
+// tokenCall asks the token endpoint for a new token in place of one that ended.
 func (s *system) tokenCall(ctx context.Context, form url.Values, header http.Header) (map[string]string, error) {
+	next, refused, err := s.tokenAnswer(ctx, form, header)
+	if refused != nil {
+		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended",
+			Message: "The system gives no new token: the authorization has ended or was taken back. Connect again on the connection's page, or authorize the app and enter the new refresh token.", Err: refused}
+	}
+	return next, err
+}
+
+// tokenRefusal is a token endpoint's no.
+type tokenRefusal struct {
+	status     int
+	code, text string
+}
+
+func (r *tokenRefusal) Error() string {
+	return fmt.Sprintf("token endpoint: status %d, %s %s", r.status, r.code, r.text)
+}
+
+// tokenAnswer asks the token endpoint and reads its answer. A refusal is an answer; the error is for what kept it from answering.
+func (s *system) tokenAnswer(ctx context.Context, form url.Values, header http.Header) (map[string]string, *tokenRefusal, error) {
 	answer, err := s.client.Do(ctx, transport.Call{Operation: transport.Token, Method: http.MethodPost, URL: s.text(s.auth.TokenURL, nil), Header: header, Body: []byte(form.Encode())})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	body, _ := record.ParseJSON(answer.Body)
 	token := digText(body, "access_token")
@@ -254,15 +276,17 @@ func (s *system) tokenCall(ctx context.Context, form url.Values, header http.Hea
 		token = digText(body, "authed_user.access_token")
 	}
 	if answer.Status/100 != 2 || token == "" {
-		says := fmt.Errorf("token endpoint: status %d, %s %s", answer.Status, digText(body, "error"), digText(body, "error_description"))
+		says := &tokenRefusal{status: answer.Status, code: digText(body, "error"), text: digText(body, "error_description")}
+		if says.code == "" { // HubSpot
+			says.code, says.text = digText(body, "status"), digText(body, "message")
+		}
 		switch {
 		case answer.Status == http.StatusTooManyRequests:
-			return nil, &connector.Error{Class: connector.SlowDown, Code: "http.rate_limited", After: max(answer.After, time.Second), Message: "The system asks to slow down.", Err: says}
+			return nil, nil, &connector.Error{Class: connector.SlowDown, Code: "http.rate_limited", After: max(answer.After, time.Second), Message: "The system asks to slow down.", Err: says}
 		case answer.Status >= 500:
-			return nil, &connector.Error{Class: connector.Retry, Code: "http.server_error", Message: "The system had trouble of its own when asked for a token. It will be tried again.", Err: says}
+			return nil, nil, &connector.Error{Class: connector.Retry, Code: "http.server_error", Message: "The system had trouble of its own when asked for a token. It will be tried again.", Err: says}
 		}
-		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended",
-			Message: "The system gives no new token: the authorization has ended or was taken back. Authorize the app again and enter the new refresh token.", Err: says}
+		return nil, says, nil
 	}
 	next := map[string]string{accessToken: token}
 	if r := digText(body, "refresh_token"); r != "" {
@@ -271,12 +295,18 @@ func (s *system) tokenCall(ctx context.Context, form url.Values, header http.Hea
 	if seconds, err := strconv.ParseFloat(digText(body, "expires_in"), 64); err == nil && seconds > 0 {
 		next[expiresAt] = s.client.Now().Add(time.Duration(seconds * float64(time.Second))).UTC().Format(time.RFC3339)
 	}
+	if seconds, err := strconv.ParseFloat(digText(body, "refresh_token_expires_in"), 64); err == nil && seconds > 0 {
+		next[refreshEndsAt] = s.client.Now().Add(time.Duration(seconds * float64(time.Second))).UTC().Format(time.RFC3339)
+	}
+	if scope := digText(body, "scope"); scope != "" {
+		next[scopes] = scope
+	}
 	for name, path := range s.auth.Capture {
 		if v := digText(body, path); v != "" {
 			next["setting."+name] = v
 		}
 	}
-	return next, nil
+	return next, nil, nil
 }
 
 // assertion signs who we are.

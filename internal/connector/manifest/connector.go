@@ -161,6 +161,20 @@ func (c *Connector) Open(ctx context.Context, settings connector.Settings, env c
 }
 
 func (c *Connector) open(ctx context.Context, settings connector.Settings, env connector.Env) (*system, error) {
+	if way := c.m.granting(); way != nil && env.Credentials != nil {
+		kept, err := env.Credentials.Load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if kept[connector.Granted] != "" { // a person gave access: that counts, whatever else is filled in
+			return c.openBy(ctx, c.sandboxApp(settings), env, way)
+		}
+	}
+	return c.openBy(ctx, settings, env, nil)
+}
+
+// openBy connects in that way; nil is the first whose settings are filled in.
+func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env connector.Env, way *Auth) (*system, error) {
 	spec := c.Spec()
 	if d := env.Detection; d != "" && d != "auto" && !slices.Contains(spec.Detections, d) {
 		return nil, &connector.Error{Class: connector.Reject, Code: "http.detection", Message: fmt.Sprintf("%s cannot see changes by %s; it can by %s.", spec.Title, d, strings.Join(spec.Detections, ", "))}
@@ -174,8 +188,10 @@ func (c *Connector) open(ctx context.Context, settings connector.Settings, env c
 	}
 	s := &system{c: c, m: c.m, env: env, objects: make(map[record.Object]*object), settings: maps.Clone(settings)}
 	var err error
-	if s.auth, err = c.m.chosen(settings); err != nil {
-		return nil, err
+	if s.auth = way; way == nil {
+		if s.auth, err = c.m.chosen(settings); err != nil {
+			return nil, err
+		}
 	}
 	plainSettings := make(map[string]any, len(settings))
 	var secrets []string

@@ -5,6 +5,7 @@ package salesforce
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sort"
@@ -89,7 +90,11 @@ func (v *Simulator) fail(x *sandbox.Exchange, status int, code, message string, 
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
-	if x.Path == "/services/oauth2/token" {
+	switch x.Path {
+	case "/services/oauth2/authorize":
+		consent.Ask(x)
+		return
+	case "/services/oauth2/token":
 		v.token(x)
 		return
 	}
@@ -138,7 +143,12 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 	}
 }
 
+var consent = sandbox.Consent{Vendor: "Salesforce", Account: "sandbox.my.salesforce.com", PKCE: true, Known: true, Scopes: map[string]string{
+	"api": "Read, make, change and delete records through the API", "refresh_token": "Do so while you are not signed in",
+}}
+
 func (v *Simulator) token(x *sandbox.Exchange) {
+	more := map[string]any{}
 	fail := func(code, says string) {
 		x.Say(http.StatusBadRequest, map[string]any{"error": code, "error_description": says})
 	}
@@ -154,6 +164,12 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 			return
 		}
 	case "authorization_code":
+		refresh, scope, problem := x.Redeem()
+		if problem != "" {
+			fail(problem, "invalid authorization code")
+			return
+		}
+		more["refresh_token"], more["scope"] = refresh, scope
 	default:
 		fail("unsupported_grant_type", "grant type not supported")
 		return
@@ -163,7 +179,9 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 		life = 2 * time.Hour
 	}
 	// There is no expires_in: the end shows when a call is refused.
-	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "instance_url": x.Base, "token_type": "Bearer", "issued_at": strconv.FormatInt(x.W.Now().UnixMilli(), 10)})
+	answer := map[string]any{"access_token": x.Grant(life), "instance_url": x.Base, "token_type": "Bearer", "issued_at": strconv.FormatInt(x.W.Now().UnixMilli(), 10)}
+	maps.Copy(answer, more)
+	x.Say(http.StatusOK, answer)
 }
 
 func (v *Simulator) describe(x *sandbox.Exchange) {

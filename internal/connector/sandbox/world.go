@@ -52,6 +52,7 @@ type World struct {
 	Seq    int64              `json:"seq"`
 	Tokens map[string]Token   `json:"tokens,omitempty"` // access tokens with their ends
 	Grants map[string]bool    `json:"grants,omitempty"` // refresh tokens that are good
+	Codes  map[string]Code    `json:"codes,omitempty"`  // authorization codes that are good
 	Hooks  []Hook             `json:"hooks,omitempty"`
 	Jobs   map[string]any     `json:"jobs,omitempty"`
 	Kept   map[string]string  `json:"kept,omitempty"` // whatever a vendor has to remember
@@ -75,7 +76,7 @@ func NewWorld(now func() time.Time, seed uint64) *World {
 	if now == nil {
 		now = time.Now
 	}
-	return &World{Tables: map[string]*Table{}, Tokens: map[string]Token{}, Grants: map[string]bool{}, Jobs: map[string]any{}, Kept: map[string]string{}, Usage: map[string]*Window{}, now: now,
+	return &World{Tables: map[string]*Table{}, Tokens: map[string]Token{}, Grants: map[string]bool{}, Codes: map[string]Code{}, Jobs: map[string]any{}, Kept: map[string]string{}, Usage: map[string]*Window{}, now: now,
 		rand: rand.New(rand.NewPCG(seed, seed))}
 }
 

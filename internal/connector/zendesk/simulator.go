@@ -94,7 +94,11 @@ func basic(header string) (user, pass string, ok bool) {
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
-	if x.Path == "/oauth/tokens" {
+	switch x.Path {
+	case "/oauth/authorizations/new":
+		consent.Ask(x)
+		return
+	case "/oauth/tokens":
 		v.token(x)
 		return
 	}
@@ -137,7 +141,18 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 	}
 }
 
+var consent = sandbox.Consent{Vendor: "Zendesk", Account: "sandbox.zendesk.com", Known: true, Scopes: map[string]string{"read": "Read everything in your account", "write": "Make, change and delete records"}}
+
 func (v *Simulator) token(x *sandbox.Exchange) {
+	if x.Form.Get("grant_type") == "authorization_code" {
+		refresh, scope, problem := x.Redeem()
+		if problem != "" {
+			x.Say(http.StatusBadRequest, map[string]any{"error": problem, "error_description": "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI, or was issued to another client."})
+			return
+		}
+		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(time.Hour), "refresh_token": refresh, "expires_in": 3600, "refresh_token_expires_in": 30 * 86400, "token_type": "bearer", "scope": scope})
+		return
+	}
 	refresh := sandbox.Text(sandbox.At(x.Body, "refresh_token"))
 	if x.Form != nil {
 		refresh = x.Form.Get("refresh_token")
@@ -147,9 +162,7 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 		return
 	}
 	delete(x.W.Grants, refresh) // it is good once
-	token := x.Grant(time.Hour)
-	next := "sandbox_r" + token
-	x.Say(http.StatusOK, map[string]any{"access_token": token, "refresh_token": next, "expires_in": 3600, "token_type": "bearer"})
+	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(time.Hour), "refresh_token": x.Refresh(), "expires_in": 3600, "refresh_token_expires_in": 30 * 86400, "token_type": "bearer"})
 }
 
 func show(r *sandbox.Record) map[string]any {

@@ -780,7 +780,8 @@ func (q *Queries) Memberships(ctx context.Context, userID uuid.UUID) ([]Membersh
 const sessionByToken = `-- name: SessionByToken :one
 SELECT s.token_hash, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.ip,
        m.user_id, m.email, m.name, m.role, m.created_at AS since, m.version AS member_version,
-       t.id AS tenant_id, t.name AS tenant_name, t.slug, t.state, t.region, t.time_zone, t.demo, t.created_at AS tenant_created_at, t.version AS tenant_version
+       t.id AS tenant_id, t.name AS tenant_name, t.slug, t.state, t.region, t.time_zone, t.demo, t.created_at AS tenant_created_at, t.version AS tenant_version,
+       EXISTS (SELECT FROM operators o WHERE o.user_id = s.user_id) AS operates
 FROM sessions s
 JOIN members m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
 JOIN tenants t ON t.id = s.tenant_id
@@ -809,6 +810,7 @@ type SessionByTokenRow struct {
 	Demo            bool
 	TenantCreatedAt time.Time
 	TenantVersion   int64
+	Operates        bool
 }
 
 // A member who was removed has no session in that tenant any more.
@@ -837,6 +839,7 @@ func (q *Queries) SessionByToken(ctx context.Context, tokenHash []byte) (Session
 		&i.Demo,
 		&i.TenantCreatedAt,
 		&i.TenantVersion,
+		&i.Operates,
 	)
 	return i, err
 }

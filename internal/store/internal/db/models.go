@@ -242,6 +242,23 @@ type Connection struct {
 	Version   int64
 }
 
+// A person was sent to a vendor to give access. Who comes back must be the same session with a state that is known here, was not used and has not expired.
+type ConnectionAuthorization struct {
+	TenantID uuid.UUID
+	// The SHA-256 of what travels through the browser.
+	State        []byte
+	ConnectionID uuid.UUID
+	Session      string
+	Redirect     string
+	// The verifier of PKCE, sealed with the tenant's key.
+	Sealed    []byte
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    *time.Time
+	// Why there was no access, for people; empty while it is open and when there was.
+	Refusal string
+}
+
 // Records that may be different. They are read; what a message said besides is not used. Kept for a day: readers also look by themselves.
 type ConnectionHint struct {
 	TenantID     uuid.UUID
@@ -277,6 +294,10 @@ type ConnectionToken struct {
 	// Longer than a call to a system may take. A claim that ran out belongs to somebody who was cut off between asking and storing.
 	ClaimedUntil *time.Time
 	RenewedAt    *time.Time
+	// When a person gave access in the browser; null for tokens that were bought with the connection's settings.
+	GrantedAt *time.Time
+	GrantedBy string
+	Scopes    string
 }
 
 // Work per system and minute, counted in the commits that did it. created, updated and deleted are what was applied to the system; lag is from the change at its origin to the receipt here.
@@ -491,6 +512,20 @@ type Entity struct {
 	DeletedAt *time.Time
 }
 
+// Fields of entities that refer to other records, as the entity has them now. Derived from entities.fields in the same commit.
+type EntityReference struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	EntityID  uuid.UUID
+	Field     string
+	// The entity referred to; null while it is not known.
+	ParentID *uuid.UUID
+	System   string
+	Object   string
+	// With system and object: how the system names a record that is not known yet.
+	Key string
+}
+
 // What browsers and programs are told live. Read in the order (xid, id) below the oldest running transaction, so that an event committed late is not skipped. Kept for an hour.
 type Event struct {
 	TenantID  uuid.UUID
@@ -555,6 +590,22 @@ type IdempotencyKey struct {
 	Header    json.RawMessage
 	Body      []byte
 	CreatedAt time.Time
+}
+
+// What operators did that concerns no single tenant, as a hash chain like audit_log. Rows are only ever added. What they did for a tenant is in that tenant's audit_log.
+type InstallationLog struct {
+	Seq       int64
+	At        time.Time
+	ActorKind string
+	ActorID   string
+	ActorName string
+	Action    string
+	Subject   string
+	Detail    []byte
+	RequestID string
+	Ip        string
+	PrevHash  []byte
+	Hash      []byte
 }
 
 type Invitation struct {
@@ -715,6 +766,24 @@ type Member struct {
 	Version   int64
 }
 
+// People who run the installation. No tenant's owner can make one: rows come from syncline operator grant, on the database itself.
+type Operator struct {
+	UserID    uuid.UUID
+	GrantedAt time.Time
+	GrantedBy string
+}
+
+// Versions of plans of the price list that operators published, beside those that are a part of the program. A version never changes, and an agreement keeps the one it was made under.
+type PlanVersion struct {
+	Name    string
+	Version int32
+	Plan    json.RawMessage
+	// From when on the version can be chosen.
+	FromAt    time.Time
+	CreatedAt time.Time
+	CreatedBy string
+}
+
 // Where the comparison of a service's systems stands, and what the last complete one found.
 type Proof struct {
 	TenantID  uuid.UUID
@@ -768,6 +837,16 @@ type Reconciliation struct {
 	Unmatched     int64
 	Discrepancies int64
 	Error         string
+}
+
+// Records that a person froze, with who, when and why.
+type RecordFreeze struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	EntityID  uuid.UUID
+	FrozenAt  time.Time
+	FrozenBy  string
+	Reason    string
 }
 
 // Every accepted document, never changed: the source as written and its canonical form.

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	mariadb "github.com/syncline-dev/syncline/internal/connector/mysql"
+	"github.com/syncline-dev/syncline/internal/connector/postgres"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/localdb/testdb"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/store/storetest"
+	"github.com/syncline-dev/syncline/internal/tenant"
+)
+
+// family is a service between a PostgreSQL and a MariaDB database whose tables refer to each other by foreign keys, with other
+// keys on each side.
+type family struct {
+	*bench
+	urls map[string]string
+	dbs  map[string]*sql.DB
+}
+
+func newFamily(t *testing.T, document string) *family {
+	f := &family{bench: &bench{t: t, url: storetest.URL(t), fence: 1}, urls: map[string]string{"crm": testdb.Postgres(t), "shop": testdb.MySQL(t)}, dbs: map[string]*sql.DB{}}
+	f.db = storetest.Open(t, f.url, nil)
+	f.tenant = storetest.Tenant(t, f.db)
+	ctx := context.Background()
+	var err error
+	if f.owner, err = pgx.Connect(ctx, f.url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.owner.Close(ctx) })
+	config, err := pgx.ParseConfig(f.urls["crm"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.dbs["crm"] = stdlib.OpenDB(*config)
+	my, err := mysql.ParseDSN(testdb.DSN(f.urls["shop"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := mysql.NewConnector(my)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.dbs["shop"] = sql.OpenDB(at)
+	for _, db := range f.dbs {
+		t.Cleanup(func() { _ = db.Close() })
+	}
+	f.do("crm", `CREATE TABLE accounts (id serial PRIMARY KEY, number text UNIQUE NOT NULL, name text, parent_id integer REFERENCES accounts)`)
+	f.do("crm", `CREATE TABLE orders (id bigserial PRIMARY KEY, number text UNIQUE NOT NULL, account_id integer NOT NULL REFERENCES accounts, total numeric(10,2))`)
+	f.do("shop", `CREATE TABLE accounts (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, name text, parent_id bigint, FOREIGN KEY (parent_id) REFERENCES accounts (id)) AUTO_INCREMENT = 5001`)
+	f.do("shop", `CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, account_id bigint NOT NULL, total decimal(10,2), FOREIGN KEY (account_id) REFERENCES accounts (id)) AUTO_INCREMENT = 7001`)
+	f.service = service.ID(uuid.Must(uuid.NewV7()))
+	f.apply(document, 1)
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	f.engine = engine.New(store.InTx(f.db, func(tx *store.Tx) engine.Tx { return tx }), f, log)
+	return f
+}
+
+// OpenSystem makes family the engine's Opener.
+func (f *family) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *service.Document, system, consumer string) (connector.System, connector.Spec, error) {
+	u, err := url.Parse(f.urls[system])
+	if err != nil {
+		return nil, connector.Spec{}, err
+	}
+	password, _ := u.User.Password()
+	settings := connector.Settings{"host": u.Hostname(), "port": u.Port(), "database": u.Path[1:], "user": u.User.Username(), "password": password}
+	var c connector.Connector = mariadb.New()
+	if system == "crm" {
+		c, settings["sslmode"] = postgres.New(), "disable"
+	}
+	if settings, err = c.Spec().Check(settings); err != nil {
+		return nil, connector.Spec{}, err
+	}
+	var d net.Dialer
+	s, err := c.Open(ctx, settings, connector.Env{Consumer: consumer, Dial: d.DialContext})
+	return s, c.Spec(), err
+}
+
+func (f *family) do(system, statement string, args ...any) {
+	f.t.Helper()
+	if _, err := f.dbs[system].ExecContext(context.Background(), statement, args...); err != nil {
+		f.t.Fatalf("%s: %v\n%s", system, err, statement)
+	}
+}
+
+// tree is what a system holds, with numbers in place of keys.
+func (f *family) tree(system string) string {
+	f.t.Helper()
+	var b strings.Builder
+	for _, q := range []string{
+		`SELECT a.number, coalesce(a.name, '-'), coalesce(p.number, '-') FROM accounts a LEFT JOIN accounts p ON p.id = a.parent_id ORDER BY 1`,
+		`SELECT o.number, cast(coalesce(o.total, 0) AS char(20)), a.number FROM orders o JOIN accounts a ON a.id = o.account_id ORDER BY 1`,
+	} {
+		rows, err := f.dbs[system].QueryContext(context.Background(), q)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for rows.Next() {
+			var number, what, of string
+			if err := rows.Scan(&number, &what, &of); err != nil {
+				f.t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "%s %s of %s\n", number, strings.TrimSpace(what), of)
+		}
+		if err := rows.Err(); err != nil {
+			f.t.Fatal(err)
+		}
+		_ = rows.Close()
+	}
+	return b.String()
+}
+
+func (f *family) both(what, want string) {
+	f.t.Helper()
+	got := map[string]string{}
+	f.eventually(what+":\n"+want, func() bool {
+		got["crm"], got["shop"] = f.tree("crm"), f.tree("shop")
+		return got["crm"] == want && got["shop"] == want
+	})
+}
+
+func (f *family) one(what, query string, want int64) {
+	f.t.Helper()
+	f.eventually(what, func() bool { return f.number(query) == want })
+}
+
+// The worked example of docs/hierarchies.md, and what follows. Each database enforces its foreign keys, so a child that came too early, or a parent that went too early, would be refused.
+func TestHierarchy(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0])
+	for _, statement := range strings.Split(blocks(t, "hierarchies", "sql")[0], ";") {
+		f.do("crm", statement)
+	}
+	f.do("crm", `SELECT setval('accounts_id_seq', 100)`)
+	f.do("shop", `INSERT INTO accounts (number, name) VALUES ('A2', 'Bolt')`)
+	f.do("shop", `INSERT INTO orders (number, account_id, total) SELECT 'O3', id, 30 FROM accounts WHERE number = 'A2'`)
+	f.start()
+	f.both("the first sync", "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nO1 10.00 of A1\nO2 20.00 of A2\nO3 30.00 of A2\n")
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+
+	// A parent with its child in one transaction, and a child that moves to another parent, each way.
+	f.do("shop", `INSERT INTO accounts (number, name) VALUES ('A4', 'Cord')`)
+	f.do("shop", `INSERT INTO orders (number, account_id, total) SELECT 'O4', id, 40 FROM accounts WHERE number = 'A4'`)
+	f.do("crm", `UPDATE orders SET account_id = 3 WHERE number = 'O2'`)
+	f.do("shop", `UPDATE accounts a JOIN accounts p ON p.number = 'A1' SET a.parent_id = p.id WHERE a.number = 'A2'`)
+	f.both("changes both ways", "A1 Acme of A3\nA2 Bolt of A1\nA3 Acme Group of -\nA4 Cord of -\nO1 10.00 of A1\nO2 20.00 of A3\nO3 30.00 of A2\nO4 40.00 of A4\n")
+
+	// The child first: what is owed for the parent waits until the child is gone there.
+	f.do("crm", `DELETE FROM orders WHERE number = 'O4'`)
+	f.do("crm", `DELETE FROM accounts WHERE number = 'A4'`)
+	f.both("a parent and its child go", "A1 Acme of A3\nA2 Bolt of A1\nA3 Acme Group of -\nO1 10.00 of A1\nO2 20.00 of A3\nO3 30.00 of A2\n")
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+	if n := f.number(`SELECT count(*) FROM dead_letters`) + f.number(`SELECT count(*) FROM conflicts`); n != 0 {
+		t.Errorf("%d dead letters and conflicts\n%s", n, f.state())
+	}
+	if n := f.number(`SELECT count(*) FROM entity_references WHERE parent_id IS NULL`); n != 0 {
+		t.Errorf("%d references are not known", n)
+	}
+}
+
+// A tree that is read from its leaves upwards, deeper than a page.
+func TestTreeInOneTable(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  batchSize: 7\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) SELECT i, 'A' || lpad(i::text, 3, '0'), 'n', CASE WHEN i < 60 THEN i + 1 END FROM generate_series(60, 1, -1) i`)
+	f.start()
+	want := ""
+	for i := 1; i < 60; i++ {
+		want += fmt.Sprintf("A%03d n of A%03d\n", i, i+1)
+	}
+	f.both("a chain of sixty", want+"A060 n of -\n")
+	if n := f.number(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters\n%s", n, f.state())
+	}
+}
+
+// What becomes of orders whose account is deleted, in databases that delete and empty nothing by themselves.
+func TestOrphans(t *testing.T) {
+	for policy, want := range map[string]string{"delete": "A2 Bolt of -\n", "detach": "A1 Acme of -\nA2 Bolt of -\n"} {
+		t.Run(policy, func(t *testing.T) {
+			f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {orphans: "+policy+"}\n")
+			f.do("crm", `ALTER TABLE accounts DROP CONSTRAINT accounts_parent_id_fkey`) // the CRM lets children lose their parent
+			f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) VALUES (1, 'A1', 'Acme', 3), (2, 'A2', 'Bolt', NULL), (3, 'A3', 'Acme Group', NULL)`)
+			f.start()
+			f.both("the first sync", "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\n")
+			f.do("crm", `DELETE FROM accounts WHERE number = 'A3'`)
+			f.both("the group is gone", want)
+			f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+			if n := f.number(`SELECT count(*) FROM dead_letters`); n != 0 {
+				t.Errorf("%d dead letters\n%s", n, f.state())
+			}
+			if n := f.number(`SELECT count(*) FROM journal WHERE actor = 'references'`); n != 1 {
+				t.Errorf("%d entries in the history say that the document's rule did it", n)
+			}
+		})
+	}
+}
+
+// What refers to a record that never comes is reported, by name, and follows when it comes all the same.
+func TestMissingParent(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name) VALUES (7, 'A7', 'Secret')`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O7', 7, 70)`)
+	f.start()
+	f.one("the dead letter", `SELECT count(*) FROM dead_letters WHERE code = 'reference.missing' AND direction = 'out' AND state = 'open' AND message LIKE '%account refers to a record of accounts that shop does not have yet%'`, 1)
+	if got := f.tree("shop"); got != "" {
+		t.Fatalf("the shop has\n%s", got)
+	}
+	f.do("crm", `UPDATE accounts SET name = 'Known' WHERE id = 7`)
+	f.both("the account with its order", "A7 Known of -\nO7 70.00 of A7\n")
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+
+	// A parent whose child stays: the deletion waits, and is reported.
+	f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+	f.do("crm", `DELETE FROM accounts WHERE id = 7`)
+	f.one("the deletion waits", `SELECT count(*) FROM dead_letters WHERE code = 'reference.children' AND state = 'open'`, 1)
+	f.do("crm", `DELETE FROM orders WHERE number = 'O7'`)
+	f.both("both are gone", "")
+	f.one("nothing is open", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+}
+
+// Two accounts that belong to each other can only be written in two passes.
+func TestCircleInTwoPasses(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {cycles: two-pass}\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) VALUES (1, 'A1', 'Acme', 2), (2, 'A2', 'Bolt', 1)`)
+	f.start()
+	f.both("the circle", "A1 Acme of A2\nA2 Bolt of A1\n")
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+}

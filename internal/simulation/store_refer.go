@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// References as internal/store/refer.go keeps them; here they are read from the entities' fields.
+
+// references calls fn for each reference of each entity, in their order.
+func (row *serviceRow) references(fn func(e *record.Entity, field string, r record.Reference)) {
+	for _, id := range sortedIDs(row.entities) {
+		e := row.entities[id]
+		for _, f := range slices.Sorted(maps.Keys(e.Fields)) {
+			if r, ok := record.ReferenceOf(e.Fields[f]); ok {
+				fn(e, f, r)
+			}
+		}
+	}
+}
+
+// Linked says which entities have these keys in the object.
+func (t *Tx) Linked(_ context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error) {
+	out := make(map[record.Key]record.EntityID)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, k := range keys {
+			if id, ok := row.keys[linkKey{system, object, k}]; ok {
+				out[k] = id
+			}
+		}
+		return nil
+	})
+}
+
+// KeysIn says which keys the entities have in the system.
+func (t *Tx) KeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	out := make(map[record.EntityID]record.Key)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, id := range ids {
+			if e := row.entities[id]; e != nil && e.Links[system] != nil {
+				out[id] = e.Links[system].Key
+			}
+		}
+		return nil
+	})
+}
+
+// Referring names one of the records that refer to each of the entities in the system.
+func (t *Tx) Referring(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
+	out := make(map[record.EntityID]record.EntityID)
+	return out, t.read(s, func(row *serviceRow) error {
+		row.references(func(e *record.Entity, _ string, r record.Reference) {
+			if _, known := out[r.Entity]; !known && slices.Contains(ids, r.Entity) && e.ID != r.Entity && e.Links[system] != nil {
+				out[r.Entity] = e.ID
+			}
+		})
+		return nil
+	})
+}
+
+// ReleaseWaiting makes deliveries due whose wait for another record is over.
+func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err error) {
+	if err := t.Guard(ctx, g); err != nil {
+		return 0, err
+	}
+	over := func(row *serviceRow) (list []deliveryKey) {
+		for k, d := range row.deliveries {
+			e := row.entities[k.entity]
+			if d.waits != engine.WaitsReference || d.waitsFor.IsZero() || e == nil {
+				continue
+			}
+			parent := row.entities[d.waitsFor]
+			there := parent != nil && parent.Links[k.system] != nil
+			if e.DeletedAt != nil && there {
+				there = refersToEntity(parent, k.entity)
+			}
+			if there == (e.DeletedAt == nil) {
+				list = append(list, k)
+			}
+		}
+		slices.SortFunc(list, func(a, b deliveryKey) int {
+			return cmp.Or(bytes.Compare(a.entity[:], b.entity[:]), cmp.Compare(a.system, b.system))
+		})
+		return list
+	}
+	var list []deliveryKey
+	if err := t.read(g.Service, func(row *serviceRow) error { list = over(row); return nil }); err != nil {
+		return 0, err
+	}
+	for _, k := range list {
+		if err := t.lock(ctx, "delivery "+string(k.system)+" "+k.entity.String(), true); err != nil {
+			return 0, err
+		}
+	}
+	row, err := t.lockedService(g.Service)
+	if err != nil {
+		return 0, err
+	}
+	t.write(func() {
+		still := over(row)
+		for _, k := range list {
+			if slices.Contains(still, k) {
+				d := row.deliveries[k]
+				d.due, d.waits, d.waitsFor = t.now, "", record.EntityID{}
+			}
+		}
+	})
+	return int64(len(list)), nil
+}
+
+func refersToEntity(e *record.Entity, to record.EntityID) bool {
+	for _, v := range e.Fields {
+		if r, ok := record.ReferenceOf(v); ok && r.Entity == to {
+			return true
+		}
+	}
+	return false
+}
+
+func sortedRecords(list []engine.RecordIn, limit int) []engine.RecordIn {
+	slices.SortFunc(list, func(a, b engine.RecordIn) int {
+		return cmp.Or(cmp.Compare(a.System, b.System), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Key, b.Key))
+	})
+	list = slices.Compact(list)
+	return list[:min(len(list), limit)]
+}
+
+// FoundReferences lists records whose entity names one as unknown that is known meanwhile.
+func (t *Tx) FoundReferences(_ context.Context, s service.ID, limit int) (list []engine.RecordIn, err error) {
+	err = t.read(s, func(row *serviceRow) error {
+		row.references(func(e *record.Entity, _ string, r record.Reference) {
+			if !r.Entity.IsZero() {
+				return
+			}
+			if _, known := row.keys[linkKey{r.System, r.Object, r.Key}]; known && e.Links[r.System] != nil {
+				list = append(list, engine.RecordIn{System: r.System, Object: e.Links[r.System].Object, Key: e.Links[r.System].Key})
+			}
+		})
+		return nil
+	})
+	return sortedRecords(list, limit), err
+}
+
+// Quarantined lists records that wait in quarantine because one that they refer to is not known.
+func (t *Tx) Quarantined(_ context.Context, s service.ID, limit int) (list []engine.RecordIn, names []record.Reference, err error) {
+	err = t.read(s, func(row *serviceRow) error {
+		for _, d := range row.dead {
+			if r, ok := record.ReferenceOf(d.Payload[d.Field]); ok && d.Inward && d.state == "open" && d.Code == "reference.missing" && len(list) < limit {
+				list, names = append(list, engine.RecordIn{System: d.System, Object: d.Object, Key: d.Key}), append(names, r)
+			}
+		}
+		return nil
+	})
+	return list, names, err
+}
+
+// Orphans lists records, each in one of its systems, that refer to a deleted one.
+func (t *Tx) Orphans(_ context.Context, s service.ID, limit int) (list []engine.RecordIn, err error) {
+	err = t.read(s, func(row *serviceRow) error {
+		row.references(func(e *record.Entity, _ string, r record.Reference) {
+			parent := row.entities[r.Entity]
+			if e.DeletedAt != nil || parent == nil || parent.DeletedAt == nil || len(e.Links) == 0 {
+				return
+			}
+			l := e.Links[slices.Min(slices.Collect(maps.Keys(e.Links)))]
+			list = append(list, engine.RecordIn{System: l.System, Object: l.Object, Key: l.Key})
+		})
+		return nil
+	})
+	return sortedRecords(list, limit), err
+}
+
+// DeletedOf says which of the entities are deleted.
+func (t *Tx) DeletedOf(_ context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error) {
+	out := make(map[record.EntityID]bool)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, id := range ids {
+			if e := row.entities[id]; e != nil && e.DeletedAt != nil {
+				out[id] = true
+			}
+		}
+		return nil
+	})
+}

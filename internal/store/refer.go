@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+)
+
+// queueReferences brings the rows of the entities' references up to date with their fields.
+func queueReferences(b *pgx.Batch, sid uuid.UUID, list []*record.Entity, known bool) {
+	if len(list) == 0 {
+		return
+	}
+	var all, entities [][16]byte
+	var parents []*uuid.UUID
+	var fields, systems, objects, keys []string
+	for _, e := range list {
+		all = append(all, e.ID)
+		for f, v := range e.Fields {
+			r, ok := record.ReferenceOf(v)
+			if !ok {
+				continue
+			}
+			var parent *uuid.UUID
+			if !r.Entity.IsZero() {
+				id := uuid.UUID(r.Entity)
+				parent = &id
+			}
+			entities, fields, parents = append(entities, e.ID), append(fields, f), append(parents, parent)
+			systems, objects, keys = append(systems, string(r.System)), append(objects, string(r.Object)), append(keys, string(r.Key))
+		}
+	}
+	if known {
+		b.Queue(`DELETE FROM entity_references WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2)`, sid, all)
+	}
+	if len(entities) > 0 {
+		b.Queue(`INSERT INTO entity_references (tenant_id, service_id, entity_id, field, parent_id, system, object, key)
+SELECT current_tenant(), $1, u.entity_id, u.field, u.parent_id, u.system, u.object, u.key
+FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[]) AS u(entity_id, field, parent_id, system, object, key)`,
+			sid, entities, fields, parents, systems, objects, keys)
+	}
+}
+
+// Linked says which entities have these keys in the object.
+func (t *Tx) Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error) {
+	rows, err := t.tx.Query(ctx, `SELECT w.key, l.entity_id FROM unnest($4::text[]) AS w(key), LATERAL (
+  SELECT entity_id FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = w.key OFFSET 0) l`,
+		uuid.UUID(s), string(system), string(object), texts(keys))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.Key]record.EntityID, len(keys))
+	for rows.Next() {
+		var key string
+		var id [16]byte
+		if err := rows.Scan(&key, &id); err != nil {
+			return nil, err
+		}
+		out[record.Key(key)] = id
+	}
+	return out, unavailable(rows.Err())
+}
+
+// KeysIn says which keys the entities have in the system.
+func (t *Tx) KeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	rows, err := t.tx.Query(ctx, `SELECT w.id, l.key FROM unnest($3::uuid[]) AS w(id), LATERAL (
+  SELECT key FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = w.id AND system = $2 OFFSET 0) l`,
+		uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.EntityID]record.Key, len(ids))
+	for rows.Next() {
+		var key string
+		var id [16]byte
+		if err := rows.Scan(&id, &key); err != nil {
+			return nil, err
+		}
+		out[id] = record.Key(key)
+	}
+	return out, unavailable(rows.Err())
+}
+
+// Referring names, for each of the entities that the system has other records of referring to it, one of those.
+func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
+	rows, err := t.tx.Query(ctx, `SELECT w.id, c.entity_id FROM unnest($3::uuid[]) AS w(id), LATERAL (
+  SELECT r.entity_id FROM entity_references r
+  JOIN links l ON l.tenant_id = r.tenant_id AND l.service_id = r.service_id AND l.entity_id = r.entity_id AND l.system = $2
+  WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id = w.id AND r.entity_id <> w.id ORDER BY r.entity_id LIMIT 1) c`,
+		uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.EntityID]record.EntityID)
+	for rows.Next() {
+		var id, child [16]byte
+		if err := rows.Scan(&id, &child); err != nil {
+			return nil, err
+		}
+		out[id] = child
+	}
+	return out, unavailable(rows.Err())
+}
+
+// ReleaseWaiting makes deliveries due whose wait for another record is over: it came, or where one is to be
+// deleted, it went or refers to another.
+func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (int64, error) {
+	if err := t.Guard(ctx, g); err != nil {
+		return 0, err
+	}
+	tag, err := t.tx.Exec(ctx, `WITH over AS MATERIALIZED (
+  SELECT d.system, d.entity_id FROM deliveries d
+  JOIN entities e ON e.tenant_id = d.tenant_id AND e.service_id = d.service_id AND e.id = d.entity_id
+  WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.waits = 'reference' AND d.waits_for IS NOT NULL
+    AND (e.deleted_at IS NULL) = (EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.waits_for AND l.system = d.system)
+      AND (e.deleted_at IS NULL OR EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.waits_for AND r.parent_id = d.entity_id)))
+  ORDER BY d.entity_id FOR UPDATE OF d
+)
+UPDATE deliveries d SET due_at = $2, waits = '', waits_for = NULL, waits_why = '' FROM over
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = over.system AND d.entity_id = over.entity_id`, uuid.UUID(g.Service), t.now)
+	return tag.RowsAffected(), unavailable(err)
+}
+
+// FoundReferences lists records, as the systems name them, whose reference names a record that is known meanwhile.
+func (t *Tx) FoundReferences(ctx context.Context, s service.ID, limit int) ([]engine.RecordIn, error) {
+	return t.recordsIn(ctx, `SELECT DISTINCT c.system, c.object, c.key FROM entity_references r
+JOIN links l ON l.tenant_id = r.tenant_id AND l.service_id = r.service_id AND l.system = r.system AND l.object = r.object AND l.key = r.key
+JOIN links c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.entity_id = r.entity_id AND c.system = r.system
+WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id IS NULL ORDER BY 1, 2, 3 LIMIT $2`, uuid.UUID(s), limit)
+}
+
+// Orphans lists records, as one of the systems names them, that refer to a deleted one.
+func (t *Tx) Orphans(ctx context.Context, s service.ID, limit int) ([]engine.RecordIn, error) {
+	return t.recordsIn(ctx, `SELECT DISTINCT l.system, l.object, l.key FROM entities p
+JOIN entity_references r ON r.tenant_id = p.tenant_id AND r.service_id = p.service_id AND r.parent_id = p.id
+JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL,
+LATERAL (SELECT k.system, k.object, k.key FROM links k WHERE k.tenant_id = c.tenant_id AND k.service_id = c.service_id AND k.entity_id = c.id ORDER BY k.system LIMIT 1) l
+WHERE p.tenant_id = current_tenant() AND p.service_id = $1 AND p.deleted_at IS NOT NULL ORDER BY 1, 2, 3 LIMIT $2`, uuid.UUID(s), limit)
+}
+
+func (t *Tx) recordsIn(ctx context.Context, sql string, args ...any) ([]engine.RecordIn, error) {
+	rows, err := t.tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r engine.RecordIn, err error) {
+		err = row.Scan((*string)(&r.System), (*string)(&r.Object), (*string)(&r.Key))
+		return r, err
+	})
+	return list, unavailable(err)
+}
+
+// DeletedOf says which of the entities are deleted.
+func (t *Tx) DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error) {
+	rows, err := t.tx.Query(ctx, `SELECT id FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($2) AND deleted_at IS NOT NULL`, uuid.UUID(s), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[record.EntityID]bool)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	for _, id := range list {
+		out[id] = true
+	}
+	return out, unavailable(err)
+}
+
+// Quarantined lists records that wait in quarantine because the one that they refer to, and are recognised by, is not known,
+// with what they refer to.
+func (t *Tx) Quarantined(ctx context.Context, s service.ID, limit int) ([]engine.RecordIn, []record.Reference, error) {
+	rows, err := t.tx.Query(ctx, `SELECT system, object, key, payload ->> field FROM dead_letters
+WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'in' AND code = 'reference.missing' ORDER BY last_at DESC LIMIT $2`, uuid.UUID(s), limit)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	defer rows.Close()
+	var list []engine.RecordIn
+	var names []record.Reference
+	for rows.Next() {
+		var r engine.RecordIn
+		var says *string
+		if err := rows.Scan((*string)(&r.System), (*string)(&r.Object), (*string)(&r.Key), &says); err != nil {
+			return nil, nil, err
+		}
+		if says == nil {
+			continue
+		}
+		if ref, ok := record.ReferenceOf(*says); ok {
+			list, names = append(list, r), append(names, ref)
+		}
+	}
+	return list, names, unavailable(rows.Err())
+}

@@ -1,0 +1,2 @@
+DROP INDEX dead_letters_reference;
+DROP TABLE entity_references;
