@@ -398,7 +398,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -410,7 +412,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -667,6 +673,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1081,11 +1105,45 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	SandboxTroubleHooksDoubled SandboxTrouble = "hooks-doubled"
+	SandboxTroubleHooksLost    SandboxTrouble = "hooks-lost"
+	SandboxTroubleLostAnswer   SandboxTrouble = "lost-answer"
+	SandboxTroubleRateLimit    SandboxTrouble = "rate-limit"
+	SandboxTroubleSlow         SandboxTrouble = "slow"
+	SandboxTroubleTokensEnd    SandboxTrouble = "tokens-end"
+	SandboxTroubleUnavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case SandboxTroubleHooksDoubled:
+		return true
+	case SandboxTroubleHooksLost:
+		return true
+	case SandboxTroubleLostAnswer:
+		return true
+	case SandboxTroubleRateLimit:
+		return true
+	case SandboxTroubleSlow:
+		return true
+	case SandboxTroubleTokensEnd:
+		return true
+	case SandboxTroubleUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1098,6 +1156,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -2041,6 +2101,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2563,6 +2654,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -3058,6 +3170,175 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
+}
+
 // OwnConnector A connector that the tenant describes itself.
 type OwnConnector struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -3477,7 +3758,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3843,7 +4130,62 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope defines model for Scope.
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4649,6 +4991,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4700,6 +5048,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4711,6 +5062,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5225,6 +5579,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5446,6 +5869,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5636,6 +6071,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5687,6 +6128,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5710,6 +6181,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -6032,12 +6506,70 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListConnectionObjects What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
 	//
 	// Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 	ListConnectionObjects(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSandbox The simulated account of a connection
+	//
+	// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+	//
+	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+	GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaults Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditSandboxWithBody Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditSandbox Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandbox(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetSandbox Make the simulated account as new
+	//
+	// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+	ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestConnection Try a connection
 	//
@@ -6573,6 +7105,206 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListInstallationLog What operators did to the installation, newest first
+	//
+	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
+	//
+	// Corresponds with GET /v1/operator/log (the `ListInstallationLog` operationId).
+	ListInstallationLog(ctx context.Context, params *ListInstallationLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOperatorPlans The price list in all its versions
+	//
+	// By plan, the latest version first. `document` is the form in which a version is written.
+	//
+	// Corresponds with GET /v1/operator/plans (the `ListOperatorPlans` operationId).
+	ListOperatorPlans(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PublishOperatorPlanWithBody Publish a version of a plan for everybody, or a new plan
+	//
+	// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+	// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+	PublishOperatorPlanWithBody(ctx context.Context, params *PublishOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	//
+	// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+	// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+	PublishOperatorPlan(ctx context.Context, params *PublishOperatorPlanParams, body PublishOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewOperatorPlanWithBody What a version would be and cost
+	//
+	// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+	PreviewOperatorPlanWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewOperatorPlan What a version would be and cost
+	//
+	// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+	PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	//
+	// In the order of their coming. Nothing of their records is shown.
+	//
+	// Corresponds with GET /v1/operator/tenants (the `ListOperatorTenants` operationId).
+	ListOperatorTenants(ctx context.Context, params *ListOperatorTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	//
+	// Corresponds with GET /v1/operator/tenants/{tenant} (the `GetOperatorTenant` operationId).
+	GetOperatorTenant(ctx context.Context, tenant InTenant, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorCouponWithBody Take something off the tenant's invoices
+	//
+	// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+	GrantOperatorCouponWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	//
+	// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+	GrantOperatorCoupon(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, body GrantOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCouponWithBody End a coupon of the tenant's
+	//
+	// The present month is charged without it; months before it stay as they are.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+	EndOperatorCouponWithBody(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCoupon End a coupon of the tenant's
+	//
+	// The present month is charged without it; months before it stay as they are.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+	EndOperatorCoupon(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, body EndOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorCreditWithBody Give the tenant credit
+	//
+	// It pays invoices before anybody is asked for payment.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+	GrantOperatorCreditWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorCredit Give the tenant credit
+	//
+	// It pays invoices before anybody is asked for payment.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+	GrantOperatorCredit(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, body GrantOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WithdrawOperatorCreditWithBody Take back what a credit has not paid yet
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+	WithdrawOperatorCreditWithBody(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+	WithdrawOperatorCredit(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, body WithdrawOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PublishOperatorCustomPlanWithBody Make a plan for one tenant, or a new version of one
+	//
+	// A version never changes, and the tenant is on another one only once it was agreed to.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+	PublishOperatorCustomPlanWithBody(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	//
+	// A version never changes, and the tenant is on another one only once it was agreed to.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+	PublishOperatorCustomPlan(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, body PublishOperatorCustomPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveOperatorPlanWithBody Put the tenant on a plan
+	//
+	// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+	GiveOperatorPlanWithBody(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GiveOperatorPlan Put the tenant on a plan
+	//
+	// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+	GiveOperatorPlan(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, body GiveOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewOperatorSubscriptionWithBody What another plan would cost the tenant
+	//
+	// Nothing is changed. It is refused for the same reasons as the change itself.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+	PreviewOperatorSubscriptionWithBody(ctx context.Context, tenant InTenant, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	//
+	// Nothing is changed. It is refused for the same reasons as the change itself.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+	PreviewOperatorSubscription(ctx context.Context, tenant InTenant, body PreviewOperatorSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorTrialWithBody Make everything free for the tenant until a time
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+	GrantOperatorTrialWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+	GrantOperatorTrial(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, body GrantOperatorTrialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPlans The plans that this tenant can choose
 	//
 	// The price list, and the plans that were made for the tenant.
@@ -6897,6 +7629,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ThawRecord Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SyncRecordWithBody Sync one record now, and wait for the outcome
 	//
@@ -7811,6 +8568,24 @@ func (c *Client) UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx conte
 	return c.Client.Do(req)
 }
 
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *Client) GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectionAuthorizationRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListConnectionObjects What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -7818,6 +8593,116 @@ func (c *Client) UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx conte
 // Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 func (c *Client) ListConnectionObjects(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListConnectionObjectsRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSandbox The simulated account of a connection
+//
+// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+//
+// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+func (c *Client) GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSandboxRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditSandboxWithBody Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *Client) EditSandboxWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditSandboxRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditSandbox Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *Client) EditSandbox(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditSandboxRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetSandbox Make the simulated account as new
+//
+// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+func (c *Client) ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetSandboxRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -9062,6 +9947,446 @@ func (c *Client) GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+//
+// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
+//
+// Corresponds with GET /v1/operator/log (the `ListInstallationLog` operationId).
+func (c *Client) ListInstallationLog(ctx context.Context, params *ListInstallationLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInstallationLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOperatorPlans The price list in all its versions
+//
+// By plan, the latest version first. `document` is the form in which a version is written.
+//
+// Corresponds with GET /v1/operator/plans (the `ListOperatorPlans` operationId).
+func (c *Client) ListOperatorPlans(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorPlansRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PublishOperatorPlanWithBody Publish a version of a plan for everybody, or a new plan
+//
+// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+func (c *Client) PublishOperatorPlanWithBody(ctx context.Context, params *PublishOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishOperatorPlanRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+//
+// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+func (c *Client) PublishOperatorPlan(ctx context.Context, params *PublishOperatorPlanParams, body PublishOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishOperatorPlanRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewOperatorPlanWithBody What a version would be and cost
+//
+// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+func (c *Client) PreviewOperatorPlanWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewOperatorPlanRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+//
+// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+func (c *Client) PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewOperatorPlanRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+//
+// In the order of their coming. Nothing of their records is shown.
+//
+// Corresponds with GET /v1/operator/tenants (the `ListOperatorTenants` operationId).
+func (c *Client) ListOperatorTenants(ctx context.Context, params *ListOperatorTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorTenantsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+//
+// Corresponds with GET /v1/operator/tenants/{tenant} (the `GetOperatorTenant` operationId).
+func (c *Client) GetOperatorTenant(ctx context.Context, tenant InTenant, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperatorTenantRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorCouponWithBody Take something off the tenant's invoices
+//
+// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+func (c *Client) GrantOperatorCouponWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorCouponRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+//
+// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+func (c *Client) GrantOperatorCoupon(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, body GrantOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorCouponRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCouponWithBody End a coupon of the tenant's
+//
+// The present month is charged without it; months before it stay as they are.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+func (c *Client) EndOperatorCouponWithBody(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponRequestWithBody(c.Server, tenant, coupon, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+//
+// The present month is charged without it; months before it stay as they are.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+func (c *Client) EndOperatorCoupon(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, body EndOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponRequest(c.Server, tenant, coupon, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorCreditWithBody Give the tenant credit
+//
+// It pays invoices before anybody is asked for payment.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+func (c *Client) GrantOperatorCreditWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorCreditRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorCredit Give the tenant credit
+//
+// It pays invoices before anybody is asked for payment.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+func (c *Client) GrantOperatorCredit(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, body GrantOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorCreditRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WithdrawOperatorCreditWithBody Take back what a credit has not paid yet
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+func (c *Client) WithdrawOperatorCreditWithBody(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWithdrawOperatorCreditRequestWithBody(c.Server, tenant, credit, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+func (c *Client) WithdrawOperatorCredit(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, body WithdrawOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWithdrawOperatorCreditRequest(c.Server, tenant, credit, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PublishOperatorCustomPlanWithBody Make a plan for one tenant, or a new version of one
+//
+// A version never changes, and the tenant is on another one only once it was agreed to.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+func (c *Client) PublishOperatorCustomPlanWithBody(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishOperatorCustomPlanRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+//
+// A version never changes, and the tenant is on another one only once it was agreed to.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+func (c *Client) PublishOperatorCustomPlan(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, body PublishOperatorCustomPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPublishOperatorCustomPlanRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GiveOperatorPlanWithBody Put the tenant on a plan
+//
+// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+func (c *Client) GiveOperatorPlanWithBody(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveOperatorPlanRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+//
+// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+func (c *Client) GiveOperatorPlan(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, body GiveOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGiveOperatorPlanRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewOperatorSubscriptionWithBody What another plan would cost the tenant
+//
+// Nothing is changed. It is refused for the same reasons as the change itself.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+func (c *Client) PreviewOperatorSubscriptionWithBody(ctx context.Context, tenant InTenant, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewOperatorSubscriptionRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+//
+// Nothing is changed. It is refused for the same reasons as the change itself.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+func (c *Client) PreviewOperatorSubscription(ctx context.Context, tenant InTenant, body PreviewOperatorSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewOperatorSubscriptionRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorTrialWithBody Make everything free for the tenant until a time
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+func (c *Client) GrantOperatorTrialWithBody(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorTrialRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+func (c *Client) GrantOperatorTrial(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, body GrantOperatorTrialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGrantOperatorTrialRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListPlans The plans that this tenant can choose
 //
 // The price list, and the plans that were made for the tenant.
@@ -9807,6 +11132,61 @@ func (c *Client) ListRecordHistory(ctx context.Context, service InService, recor
 // Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 func (c *Client) GetRecordStatus(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetRecordStatusRequest(c.Server, service, record, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeRecordWithBody Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecordWithBody(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequestWithBody(c.Server, service, record, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *Client) FreezeRecord(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFreezeRecordRequest(c.Server, service, record, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ThawRecord Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *Client) ThawRecord(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewThawRecordRequest(c.Server, service, record, params)
 	if err != nil {
 		return nil, err
 	}
@@ -12086,6 +13466,40 @@ func NewUpdateConnectionRequestWithBody(server string, connection InConnection, 
 	return req, nil
 }
 
+// NewGetConnectionAuthorizationRequest constructs an http.Request for the GetConnectionAuthorization method
+func NewGetConnectionAuthorizationRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/authorization", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListConnectionObjectsRequest constructs an http.Request for the ListConnectionObjects method
 func NewListConnectionObjectsRequest(server string, connection InConnection) (*http.Request, error) {
 	var err error
@@ -12113,6 +13527,168 @@ func NewListConnectionObjectsRequest(server string, connection InConnection) (*h
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSandboxRequest constructs an http.Request for the GetSandbox method
+func NewGetSandboxRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
+func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
+func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox/faults", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewEditSandboxRequest calls the generic EditSandbox builder with application/json body
+func NewEditSandboxRequest(server string, connection InConnection, body EditSandboxJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEditSandboxRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewEditSandboxRequestWithBody constructs an http.Request for the EditSandbox method, with any body, and a specified content type
+func NewEditSandboxRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:edit", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResetSandboxRequest constructs an http.Request for the ResetSandbox method
+func NewResetSandboxRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:reset", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -15247,6 +16823,801 @@ func NewGetOpenapiRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListInstallationLogRequest constructs an http.Request for the ListInstallationLog method
+func NewListInstallationLogRequest(server string, params *ListInstallationLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListOperatorPlansRequest constructs an http.Request for the ListOperatorPlans method
+func NewListOperatorPlansRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/plans")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPublishOperatorPlanRequest calls the generic PublishOperatorPlan builder with application/json body
+func NewPublishOperatorPlanRequest(server string, params *PublishOperatorPlanParams, body PublishOperatorPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPublishOperatorPlanRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPublishOperatorPlanRequestWithBody constructs an http.Request for the PublishOperatorPlan method, with any body, and a specified content type
+func NewPublishOperatorPlanRequestWithBody(server string, params *PublishOperatorPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/plans")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPreviewOperatorPlanRequest calls the generic PreviewOperatorPlan builder with application/json body
+func NewPreviewOperatorPlanRequest(server string, body PreviewOperatorPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPreviewOperatorPlanRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPreviewOperatorPlanRequestWithBody constructs an http.Request for the PreviewOperatorPlan method, with any body, and a specified content type
+func NewPreviewOperatorPlanRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/plans:preview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListOperatorTenantsRequest constructs an http.Request for the ListOperatorTenants method
+func NewListOperatorTenantsRequest(server string, params *ListOperatorTenantsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOperatorTenantRequest constructs an http.Request for the GetOperatorTenant method
+func NewGetOperatorTenantRequest(server string, tenant InTenant) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGrantOperatorCouponRequest calls the generic GrantOperatorCoupon builder with application/json body
+func NewGrantOperatorCouponRequest(server string, tenant InTenant, params *GrantOperatorCouponParams, body GrantOperatorCouponJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGrantOperatorCouponRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewGrantOperatorCouponRequestWithBody constructs an http.Request for the GrantOperatorCoupon method, with any body, and a specified content type
+func NewGrantOperatorCouponRequestWithBody(server string, tenant InTenant, params *GrantOperatorCouponParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/coupons", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewEndOperatorCouponRequest calls the generic EndOperatorCoupon builder with application/json body
+func NewEndOperatorCouponRequest(server string, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, body EndOperatorCouponJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEndOperatorCouponRequestWithBody(server, tenant, coupon, params, "application/json", bodyReader)
+}
+
+// NewEndOperatorCouponRequestWithBody constructs an http.Request for the EndOperatorCoupon method, with any body, and a specified content type
+func NewEndOperatorCouponRequestWithBody(server string, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "coupon", coupon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/coupons/%s:end", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGrantOperatorCreditRequest calls the generic GrantOperatorCredit builder with application/json body
+func NewGrantOperatorCreditRequest(server string, tenant InTenant, params *GrantOperatorCreditParams, body GrantOperatorCreditJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGrantOperatorCreditRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewGrantOperatorCreditRequestWithBody constructs an http.Request for the GrantOperatorCredit method, with any body, and a specified content type
+func NewGrantOperatorCreditRequestWithBody(server string, tenant InTenant, params *GrantOperatorCreditParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/credits", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWithdrawOperatorCreditRequest calls the generic WithdrawOperatorCredit builder with application/json body
+func NewWithdrawOperatorCreditRequest(server string, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, body WithdrawOperatorCreditJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWithdrawOperatorCreditRequestWithBody(server, tenant, credit, params, "application/json", bodyReader)
+}
+
+// NewWithdrawOperatorCreditRequestWithBody constructs an http.Request for the WithdrawOperatorCredit method, with any body, and a specified content type
+func NewWithdrawOperatorCreditRequestWithBody(server string, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "credit", credit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/credits/%s:withdraw", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPublishOperatorCustomPlanRequest calls the generic PublishOperatorCustomPlan builder with application/json body
+func NewPublishOperatorCustomPlanRequest(server string, tenant InTenant, params *PublishOperatorCustomPlanParams, body PublishOperatorCustomPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPublishOperatorCustomPlanRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewPublishOperatorCustomPlanRequestWithBody constructs an http.Request for the PublishOperatorCustomPlan method, with any body, and a specified content type
+func NewPublishOperatorCustomPlanRequestWithBody(server string, tenant InTenant, params *PublishOperatorCustomPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/plans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGiveOperatorPlanRequest calls the generic GiveOperatorPlan builder with application/json body
+func NewGiveOperatorPlanRequest(server string, tenant InTenant, params *GiveOperatorPlanParams, body GiveOperatorPlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGiveOperatorPlanRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewGiveOperatorPlanRequestWithBody constructs an http.Request for the GiveOperatorPlan method, with any body, and a specified content type
+func NewGiveOperatorPlanRequestWithBody(server string, tenant InTenant, params *GiveOperatorPlanParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/subscription:change", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPreviewOperatorSubscriptionRequest calls the generic PreviewOperatorSubscription builder with application/json body
+func NewPreviewOperatorSubscriptionRequest(server string, tenant InTenant, body PreviewOperatorSubscriptionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPreviewOperatorSubscriptionRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewPreviewOperatorSubscriptionRequestWithBody constructs an http.Request for the PreviewOperatorSubscription method, with any body, and a specified content type
+func NewPreviewOperatorSubscriptionRequestWithBody(server string, tenant InTenant, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/subscription:preview", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGrantOperatorTrialRequest calls the generic GrantOperatorTrial builder with application/json body
+func NewGrantOperatorTrialRequest(server string, tenant InTenant, params *GrantOperatorTrialParams, body GrantOperatorTrialJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGrantOperatorTrialRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewGrantOperatorTrialRequestWithBody constructs an http.Request for the GrantOperatorTrial method, with any body, and a specified content type
+func NewGrantOperatorTrialRequestWithBody(server string, tenant InTenant, params *GrantOperatorTrialParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/tenants/%s/trial", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListPlansRequest constructs an http.Request for the ListPlans method
 func NewListPlansRequest(server string) (*http.Request, error) {
 	var err error
@@ -17330,6 +19701,131 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFreezeRecordRequest calls the generic FreezeRecord builder with application/json body
+func NewFreezeRecordRequest(server string, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFreezeRecordRequestWithBody(server, service, record, params, "application/json", bodyReader)
+}
+
+// NewFreezeRecordRequestWithBody constructs an http.Request for the FreezeRecord method, with any body, and a specified content type
+func NewFreezeRecordRequestWithBody(server string, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:freeze", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewThawRecordRequest constructs an http.Request for the ThawRecord method
+func NewThawRecordRequest(server string, service InService, record InRecord, params *ThawRecordParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "record", record, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/records/%s:thaw", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -19555,6 +22051,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/connections/{connection} (the `UpdateConnection` operationId).
 	UpdateConnectionWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, connection InConnection, params *UpdateConnectionParams, body UpdateConnectionApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConnectionResponse, error)
 
+	// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+	//
+	// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+	// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+	GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error)
+
 	// ListConnectionObjectsWithResponse What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -19563,6 +22069,60 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 	ListConnectionObjectsWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ListConnectionObjectsResponse, error)
+
+	// GetSandboxWithResponse The simulated account of a connection
+	//
+	// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+	GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error)
+
+	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// EditSandboxWithBodyWithResponse Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error)
+
+	// EditSandboxWithResponse Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithResponse(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error)
+
+	// ResetSandboxWithResponse Make the simulated account as new
+	//
+	// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+	ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error)
 
 	// TestConnectionWithResponse Try a connection
 	//
@@ -20170,6 +22730,214 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiResponse, error)
 
+	// ListInstallationLogWithResponse What operators did to the installation, newest first
+	//
+	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/log (the `ListInstallationLog` operationId).
+	ListInstallationLogWithResponse(ctx context.Context, params *ListInstallationLogParams, reqEditors ...RequestEditorFn) (*ListInstallationLogResponse, error)
+
+	// ListOperatorPlansWithResponse The price list in all its versions
+	//
+	// By plan, the latest version first. `document` is the form in which a version is written.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/plans (the `ListOperatorPlans` operationId).
+	ListOperatorPlansWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorPlansResponse, error)
+
+	// PublishOperatorPlanWithBodyWithResponse Publish a version of a plan for everybody, or a new plan
+	//
+	// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+	// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+	PublishOperatorPlanWithBodyWithResponse(ctx context.Context, params *PublishOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishOperatorPlanResponse, error)
+
+	// PublishOperatorPlanWithResponse Publish a version of a plan for everybody, or a new plan
+	//
+	// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+	// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+	PublishOperatorPlanWithResponse(ctx context.Context, params *PublishOperatorPlanParams, body PublishOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishOperatorPlanResponse, error)
+
+	// PreviewOperatorPlanWithBodyWithResponse What a version would be and cost
+	//
+	// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+	PreviewOperatorPlanWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error)
+
+	// PreviewOperatorPlanWithResponse What a version would be and cost
+	//
+	// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+	PreviewOperatorPlanWithResponse(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error)
+
+	// ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
+	//
+	// In the order of their coming. Nothing of their records is shown.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/tenants (the `ListOperatorTenants` operationId).
+	ListOperatorTenantsWithResponse(ctx context.Context, params *ListOperatorTenantsParams, reqEditors ...RequestEditorFn) (*ListOperatorTenantsResponse, error)
+
+	// GetOperatorTenantWithResponse One tenant, with its subscription, credit and custom plans
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/tenants/{tenant} (the `GetOperatorTenant` operationId).
+	GetOperatorTenantWithResponse(ctx context.Context, tenant InTenant, reqEditors ...RequestEditorFn) (*GetOperatorTenantResponse, error)
+
+	// GrantOperatorCouponWithBodyWithResponse Take something off the tenant's invoices
+	//
+	// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+	GrantOperatorCouponWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorCouponResponse, error)
+
+	// GrantOperatorCouponWithResponse Take something off the tenant's invoices
+	//
+	// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+	GrantOperatorCouponWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, body GrantOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorCouponResponse, error)
+
+	// EndOperatorCouponWithBodyWithResponse End a coupon of the tenant's
+	//
+	// The present month is charged without it; months before it stay as they are.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+	EndOperatorCouponWithBodyWithResponse(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponResponse, error)
+
+	// EndOperatorCouponWithResponse End a coupon of the tenant's
+	//
+	// The present month is charged without it; months before it stay as they are.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+	EndOperatorCouponWithResponse(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, body EndOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponResponse, error)
+
+	// GrantOperatorCreditWithBodyWithResponse Give the tenant credit
+	//
+	// It pays invoices before anybody is asked for payment.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+	GrantOperatorCreditWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorCreditResponse, error)
+
+	// GrantOperatorCreditWithResponse Give the tenant credit
+	//
+	// It pays invoices before anybody is asked for payment.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+	GrantOperatorCreditWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, body GrantOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorCreditResponse, error)
+
+	// WithdrawOperatorCreditWithBodyWithResponse Take back what a credit has not paid yet
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+	WithdrawOperatorCreditWithBodyWithResponse(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WithdrawOperatorCreditResponse, error)
+
+	// WithdrawOperatorCreditWithResponse Take back what a credit has not paid yet
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+	WithdrawOperatorCreditWithResponse(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, body WithdrawOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*WithdrawOperatorCreditResponse, error)
+
+	// PublishOperatorCustomPlanWithBodyWithResponse Make a plan for one tenant, or a new version of one
+	//
+	// A version never changes, and the tenant is on another one only once it was agreed to.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+	PublishOperatorCustomPlanWithBodyWithResponse(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishOperatorCustomPlanResponse, error)
+
+	// PublishOperatorCustomPlanWithResponse Make a plan for one tenant, or a new version of one
+	//
+	// A version never changes, and the tenant is on another one only once it was agreed to.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+	PublishOperatorCustomPlanWithResponse(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, body PublishOperatorCustomPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishOperatorCustomPlanResponse, error)
+
+	// GiveOperatorPlanWithBodyWithResponse Put the tenant on a plan
+	//
+	// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+	GiveOperatorPlanWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveOperatorPlanResponse, error)
+
+	// GiveOperatorPlanWithResponse Put the tenant on a plan
+	//
+	// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+	GiveOperatorPlanWithResponse(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, body GiveOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveOperatorPlanResponse, error)
+
+	// PreviewOperatorSubscriptionWithBodyWithResponse What another plan would cost the tenant
+	//
+	// Nothing is changed. It is refused for the same reasons as the change itself.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+	PreviewOperatorSubscriptionWithBodyWithResponse(ctx context.Context, tenant InTenant, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewOperatorSubscriptionResponse, error)
+
+	// PreviewOperatorSubscriptionWithResponse What another plan would cost the tenant
+	//
+	// Nothing is changed. It is refused for the same reasons as the change itself.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+	PreviewOperatorSubscriptionWithResponse(ctx context.Context, tenant InTenant, body PreviewOperatorSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorSubscriptionResponse, error)
+
+	// GrantOperatorTrialWithBodyWithResponse Make everything free for the tenant until a time
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+	GrantOperatorTrialWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorTrialResponse, error)
+
+	// GrantOperatorTrialWithResponse Make everything free for the tenant until a time
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+	GrantOperatorTrialWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, body GrantOperatorTrialJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorTrialResponse, error)
+
 	// ListPlansWithResponse The plans that this tenant can choose
 	//
 	// The price list, and the plans that were made for the tenant.
@@ -20548,6 +23316,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record}/status (the `GetRecordStatus` operationId).
 	GetRecordStatusWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordStatusParams, reqEditors ...RequestEditorFn) (*GetRecordStatusResponse, error)
+
+	// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+	//
+	// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+	FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error)
+
+	// ThawRecordWithResponse Let a frozen record go on
+	//
+	// The systems that it is not equal with get what came in meanwhile.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+	ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error)
 
 	// SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
 	//
@@ -22297,6 +25092,61 @@ func (r UpdateConnectionResponse) ContentType() string {
 	return ""
 }
 
+// GetConnectionAuthorizationResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectionAuthorization
+type GetConnectionAuthorizationResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectionAuthorizationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionAuthorization
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectionAuthorizationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectionAuthorizationResponse) GetJSON200() *ConnectionAuthorization {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectionAuthorizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectionAuthorizationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectionAuthorizationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectionAuthorizationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectionAuthorizationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListConnectionObjectsResponseDefaultHeaders the declared response headers of an HTTP default response for ListConnectionObjects
 type ListConnectionObjectsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -22346,6 +25196,205 @@ func (r ListConnectionObjectsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListConnectionObjectsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for GetSandbox
+type GetSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sandbox
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetSandboxResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSandboxResponse) GetJSON200() *Sandbox {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
+type SetSandboxFaultsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SetSandboxFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetSandboxFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetSandboxFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetSandboxFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetSandboxFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EditSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for EditSandbox
+type EditSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EditSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EditSandboxResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EditSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EditSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EditSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EditSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EditSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for ResetSandbox
+type ResetSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResetSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResetSandboxResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResetSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetSandboxResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -25396,6 +28445,769 @@ func (r GetOpenapiResponse) ContentType() string {
 	return ""
 }
 
+// ListInstallationLogResponseDefaultHeaders the declared response headers of an HTTP default response for ListInstallationLog
+type ListInstallationLogResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListInstallationLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListInstallationLogResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListInstallationLogResponse) GetJSON200() *AuditList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListInstallationLogResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListInstallationLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInstallationLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInstallationLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListInstallationLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListOperatorPlansResponseDefaultHeaders the declared response headers of an HTTP default response for ListOperatorPlans
+type ListOperatorPlansResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListOperatorPlansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorPlanList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOperatorPlansResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperatorPlansResponse) GetJSON200() *OperatorPlanList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperatorPlansResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperatorPlansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperatorPlansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperatorPlansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperatorPlansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PublishOperatorPlanResponseDefaultHeaders the declared response headers of an HTTP default response for PublishOperatorPlan
+type PublishOperatorPlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PublishOperatorPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorPlanVersion
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PublishOperatorPlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PublishOperatorPlanResponse) GetJSON200() *OperatorPlanVersion {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PublishOperatorPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PublishOperatorPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PublishOperatorPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PublishOperatorPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PublishOperatorPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PreviewOperatorPlanResponseDefaultHeaders the declared response headers of an HTTP default response for PreviewOperatorPlan
+type PreviewOperatorPlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PreviewOperatorPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorPlanPreview
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PreviewOperatorPlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewOperatorPlanResponse) GetJSON200() *OperatorPlanPreview {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewOperatorPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewOperatorPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewOperatorPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewOperatorPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewOperatorPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListOperatorTenantsResponseDefaultHeaders the declared response headers of an HTTP default response for ListOperatorTenants
+type ListOperatorTenantsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListOperatorTenantsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorTenantList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOperatorTenantsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperatorTenantsResponse) GetJSON200() *OperatorTenantList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperatorTenantsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperatorTenantsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperatorTenantsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperatorTenantsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperatorTenantsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOperatorTenantResponseDefaultHeaders the declared response headers of an HTTP default response for GetOperatorTenant
+type GetOperatorTenantResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetOperatorTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorTenantDetail
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetOperatorTenantResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOperatorTenantResponse) GetJSON200() *OperatorTenantDetail {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOperatorTenantResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOperatorTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOperatorTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOperatorTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOperatorTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GrantOperatorCouponResponseDefaultHeaders the declared response headers of an HTTP default response for GrantOperatorCoupon
+type GrantOperatorCouponResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GrantOperatorCouponResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GrantOperatorCouponResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GrantOperatorCouponResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GrantOperatorCouponResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GrantOperatorCouponResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GrantOperatorCouponResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GrantOperatorCouponResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GrantOperatorCouponResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOperatorCouponResponseDefaultHeaders the declared response headers of an HTTP default response for EndOperatorCoupon
+type EndOperatorCouponResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EndOperatorCouponResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EndOperatorCouponResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EndOperatorCouponResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EndOperatorCouponResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOperatorCouponResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOperatorCouponResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOperatorCouponResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOperatorCouponResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GrantOperatorCreditResponseDefaultHeaders the declared response headers of an HTTP default response for GrantOperatorCredit
+type GrantOperatorCreditResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GrantOperatorCreditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Credit
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GrantOperatorCreditResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GrantOperatorCreditResponse) GetJSON200() *Credit {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GrantOperatorCreditResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GrantOperatorCreditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GrantOperatorCreditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GrantOperatorCreditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GrantOperatorCreditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// WithdrawOperatorCreditResponseDefaultHeaders the declared response headers of an HTTP default response for WithdrawOperatorCredit
+type WithdrawOperatorCreditResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type WithdrawOperatorCreditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *WithdrawOperatorCreditResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WithdrawOperatorCreditResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WithdrawOperatorCreditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WithdrawOperatorCreditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WithdrawOperatorCreditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WithdrawOperatorCreditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PublishOperatorCustomPlanResponseDefaultHeaders the declared response headers of an HTTP default response for PublishOperatorCustomPlan
+type PublishOperatorCustomPlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PublishOperatorCustomPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorPlanVersion
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PublishOperatorCustomPlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PublishOperatorCustomPlanResponse) GetJSON200() *OperatorPlanVersion {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PublishOperatorCustomPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PublishOperatorCustomPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PublishOperatorCustomPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PublishOperatorCustomPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PublishOperatorCustomPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GiveOperatorPlanResponseDefaultHeaders the declared response headers of an HTTP default response for GiveOperatorPlan
+type GiveOperatorPlanResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GiveOperatorPlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GiveOperatorPlanResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GiveOperatorPlanResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GiveOperatorPlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GiveOperatorPlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GiveOperatorPlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GiveOperatorPlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GiveOperatorPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PreviewOperatorSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for PreviewOperatorSubscription
+type PreviewOperatorSubscriptionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PreviewOperatorSubscriptionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SubscriptionPreview
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PreviewOperatorSubscriptionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewOperatorSubscriptionResponse) GetJSON200() *SubscriptionPreview {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewOperatorSubscriptionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewOperatorSubscriptionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewOperatorSubscriptionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewOperatorSubscriptionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewOperatorSubscriptionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GrantOperatorTrialResponseDefaultHeaders the declared response headers of an HTTP default response for GrantOperatorTrial
+type GrantOperatorTrialResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GrantOperatorTrialResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GrantOperatorTrialResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GrantOperatorTrialResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GrantOperatorTrialResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GrantOperatorTrialResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GrantOperatorTrialResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GrantOperatorTrialResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GrantOperatorTrialResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListPlansResponseDefaultHeaders the declared response headers of an HTTP default response for ListPlans
 type ListPlansResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -27401,6 +31213,116 @@ func (r GetRecordStatusResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetRecordStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FreezeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for FreezeRecord
+type FreezeRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FreezeRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FreezeRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FreezeRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FreezeRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FreezeRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FreezeRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FreezeRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FreezeRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ThawRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ThawRecord
+type ThawRecordResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ThawRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FrozenRecord
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ThawRecordResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ThawRecordResponse) GetJSON200() *FrozenRecord {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ThawRecordResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ThawRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ThawRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ThawRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ThawRecordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -29992,6 +33914,22 @@ func (c *ClientWithResponses) UpdateConnectionWithApplicationMergePatchPlusJSONB
 	return ParseUpdateConnectionResponse(rsp)
 }
 
+// GetConnectionAuthorizationWithResponse Whether somebody gave it access in the browser
+//
+// Where the connector's vendor knows OAuth 2, a person gives access on the vendor's page. A program cannot do that for them:
+// `page` is where they begin, signed in to the dashboard. The vendor has to know `redirectUri`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
+func (c *ClientWithResponses) GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error) {
+	rsp, err := c.GetConnectionAuthorization(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectionAuthorizationResponse(rsp)
+}
+
 // ListConnectionObjectsWithResponse What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -30005,6 +33943,96 @@ func (c *ClientWithResponses) ListConnectionObjectsWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseListConnectionObjectsResponse(rsp)
+}
+
+// GetSandboxWithResponse The simulated account of a connection
+//
+// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+func (c *ClientWithResponses) GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error) {
+	rsp, err := c.GetSandbox(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSandboxResponse(rsp)
+}
+
+// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// EditSandboxWithBodyWithResponse Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *ClientWithResponses) EditSandboxWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error) {
+	rsp, err := c.EditSandboxWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditSandboxResponse(rsp)
+}
+
+// EditSandboxWithResponse Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *ClientWithResponses) EditSandboxWithResponse(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error) {
+	rsp, err := c.EditSandbox(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditSandboxResponse(rsp)
+}
+
+// ResetSandboxWithResponse Make the simulated account as new
+//
+// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+func (c *ClientWithResponses) ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error) {
+	rsp, err := c.ResetSandbox(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetSandboxResponse(rsp)
 }
 
 // TestConnectionWithResponse Try a connection
@@ -31033,6 +35061,358 @@ func (c *ClientWithResponses) GetOpenapiWithResponse(ctx context.Context, reqEdi
 	return ParseGetOpenapiResponse(rsp)
 }
 
+// ListInstallationLogWithResponse What operators did to the installation, newest first
+//
+// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/log (the `ListInstallationLog` operationId).
+func (c *ClientWithResponses) ListInstallationLogWithResponse(ctx context.Context, params *ListInstallationLogParams, reqEditors ...RequestEditorFn) (*ListInstallationLogResponse, error) {
+	rsp, err := c.ListInstallationLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInstallationLogResponse(rsp)
+}
+
+// ListOperatorPlansWithResponse The price list in all its versions
+//
+// By plan, the latest version first. `document` is the form in which a version is written.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/plans (the `ListOperatorPlans` operationId).
+func (c *ClientWithResponses) ListOperatorPlansWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorPlansResponse, error) {
+	rsp, err := c.ListOperatorPlans(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperatorPlansResponse(rsp)
+}
+
+// PublishOperatorPlanWithBodyWithResponse Publish a version of a plan for everybody, or a new plan
+//
+// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+func (c *ClientWithResponses) PublishOperatorPlanWithBodyWithResponse(ctx context.Context, params *PublishOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishOperatorPlanResponse, error) {
+	rsp, err := c.PublishOperatorPlanWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishOperatorPlanResponse(rsp)
+}
+
+// PublishOperatorPlanWithResponse Publish a version of a plan for everybody, or a new plan
+//
+// It is for whoever agrees from its time on. Agreements that were made keep the version they were made under, so no running period
+// changes. A time that has begun becomes now, and no version begins before one with a lower number.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/plans (the `PublishOperatorPlan` operationId).
+func (c *ClientWithResponses) PublishOperatorPlanWithResponse(ctx context.Context, params *PublishOperatorPlanParams, body PublishOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishOperatorPlanResponse, error) {
+	rsp, err := c.PublishOperatorPlan(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishOperatorPlanResponse(rsp)
+}
+
+// PreviewOperatorPlanWithBodyWithResponse What a version would be and cost
+//
+// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+func (c *ClientWithResponses) PreviewOperatorPlanWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error) {
+	rsp, err := c.PreviewOperatorPlanWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewOperatorPlanResponse(rsp)
+}
+
+// PreviewOperatorPlanWithResponse What a version would be and cost
+//
+// Nothing is changed. It is refused for the same reasons as publishing. `now` is what the same month costs under the version that can be chosen now.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
+func (c *ClientWithResponses) PreviewOperatorPlanWithResponse(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error) {
+	rsp, err := c.PreviewOperatorPlan(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewOperatorPlanResponse(rsp)
+}
+
+// ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
+//
+// In the order of their coming. Nothing of their records is shown.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/tenants (the `ListOperatorTenants` operationId).
+func (c *ClientWithResponses) ListOperatorTenantsWithResponse(ctx context.Context, params *ListOperatorTenantsParams, reqEditors ...RequestEditorFn) (*ListOperatorTenantsResponse, error) {
+	rsp, err := c.ListOperatorTenants(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperatorTenantsResponse(rsp)
+}
+
+// GetOperatorTenantWithResponse One tenant, with its subscription, credit and custom plans
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/tenants/{tenant} (the `GetOperatorTenant` operationId).
+func (c *ClientWithResponses) GetOperatorTenantWithResponse(ctx context.Context, tenant InTenant, reqEditors ...RequestEditorFn) (*GetOperatorTenantResponse, error) {
+	rsp, err := c.GetOperatorTenant(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOperatorTenantResponse(rsp)
+}
+
+// GrantOperatorCouponWithBodyWithResponse Take something off the tenant's invoices
+//
+// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+func (c *ClientWithResponses) GrantOperatorCouponWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorCouponResponse, error) {
+	rsp, err := c.GrantOperatorCouponWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorCouponResponse(rsp)
+}
+
+// GrantOperatorCouponWithResponse Take something off the tenant's invoices
+//
+// For the present month's invoice and those of the months after it, or for ever. An id is used once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons (the `GrantOperatorCoupon` operationId).
+func (c *ClientWithResponses) GrantOperatorCouponWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCouponParams, body GrantOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorCouponResponse, error) {
+	rsp, err := c.GrantOperatorCoupon(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorCouponResponse(rsp)
+}
+
+// EndOperatorCouponWithBodyWithResponse End a coupon of the tenant's
+//
+// The present month is charged without it; months before it stay as they are.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+func (c *ClientWithResponses) EndOperatorCouponWithBodyWithResponse(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponResponse, error) {
+	rsp, err := c.EndOperatorCouponWithBody(ctx, tenant, coupon, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponResponse(rsp)
+}
+
+// EndOperatorCouponWithResponse End a coupon of the tenant's
+//
+// The present month is charged without it; months before it stay as they are.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end (the `EndOperatorCoupon` operationId).
+func (c *ClientWithResponses) EndOperatorCouponWithResponse(ctx context.Context, tenant InTenant, coupon InCoupon, params *EndOperatorCouponParams, body EndOperatorCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponResponse, error) {
+	rsp, err := c.EndOperatorCoupon(ctx, tenant, coupon, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponResponse(rsp)
+}
+
+// GrantOperatorCreditWithBodyWithResponse Give the tenant credit
+//
+// It pays invoices before anybody is asked for payment.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+func (c *ClientWithResponses) GrantOperatorCreditWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorCreditResponse, error) {
+	rsp, err := c.GrantOperatorCreditWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorCreditResponse(rsp)
+}
+
+// GrantOperatorCreditWithResponse Give the tenant credit
+//
+// It pays invoices before anybody is asked for payment.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits (the `GrantOperatorCredit` operationId).
+func (c *ClientWithResponses) GrantOperatorCreditWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorCreditParams, body GrantOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorCreditResponse, error) {
+	rsp, err := c.GrantOperatorCredit(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorCreditResponse(rsp)
+}
+
+// WithdrawOperatorCreditWithBodyWithResponse Take back what a credit has not paid yet
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+func (c *ClientWithResponses) WithdrawOperatorCreditWithBodyWithResponse(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WithdrawOperatorCreditResponse, error) {
+	rsp, err := c.WithdrawOperatorCreditWithBody(ctx, tenant, credit, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWithdrawOperatorCreditResponse(rsp)
+}
+
+// WithdrawOperatorCreditWithResponse Take back what a credit has not paid yet
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw (the `WithdrawOperatorCredit` operationId).
+func (c *ClientWithResponses) WithdrawOperatorCreditWithResponse(ctx context.Context, tenant InTenant, credit InCredit, params *WithdrawOperatorCreditParams, body WithdrawOperatorCreditJSONRequestBody, reqEditors ...RequestEditorFn) (*WithdrawOperatorCreditResponse, error) {
+	rsp, err := c.WithdrawOperatorCredit(ctx, tenant, credit, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWithdrawOperatorCreditResponse(rsp)
+}
+
+// PublishOperatorCustomPlanWithBodyWithResponse Make a plan for one tenant, or a new version of one
+//
+// A version never changes, and the tenant is on another one only once it was agreed to.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+func (c *ClientWithResponses) PublishOperatorCustomPlanWithBodyWithResponse(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PublishOperatorCustomPlanResponse, error) {
+	rsp, err := c.PublishOperatorCustomPlanWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishOperatorCustomPlanResponse(rsp)
+}
+
+// PublishOperatorCustomPlanWithResponse Make a plan for one tenant, or a new version of one
+//
+// A version never changes, and the tenant is on another one only once it was agreed to.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/plans (the `PublishOperatorCustomPlan` operationId).
+func (c *ClientWithResponses) PublishOperatorCustomPlanWithResponse(ctx context.Context, tenant InTenant, params *PublishOperatorCustomPlanParams, body PublishOperatorCustomPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PublishOperatorCustomPlanResponse, error) {
+	rsp, err := c.PublishOperatorCustomPlan(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublishOperatorCustomPlanResponse(rsp)
+}
+
+// GiveOperatorPlanWithBodyWithResponse Put the tenant on a plan
+//
+// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+func (c *ClientWithResponses) GiveOperatorPlanWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GiveOperatorPlanResponse, error) {
+	rsp, err := c.GiveOperatorPlanWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveOperatorPlanResponse(rsp)
+}
+
+// GiveOperatorPlanWithResponse Put the tenant on a plan
+//
+// By the same rules as if one of its members chose it. What was agreed for a time that has begun is never changed.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:change (the `GiveOperatorPlan` operationId).
+func (c *ClientWithResponses) GiveOperatorPlanWithResponse(ctx context.Context, tenant InTenant, params *GiveOperatorPlanParams, body GiveOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*GiveOperatorPlanResponse, error) {
+	rsp, err := c.GiveOperatorPlan(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGiveOperatorPlanResponse(rsp)
+}
+
+// PreviewOperatorSubscriptionWithBodyWithResponse What another plan would cost the tenant
+//
+// Nothing is changed. It is refused for the same reasons as the change itself.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+func (c *ClientWithResponses) PreviewOperatorSubscriptionWithBodyWithResponse(ctx context.Context, tenant InTenant, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewOperatorSubscriptionResponse, error) {
+	rsp, err := c.PreviewOperatorSubscriptionWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewOperatorSubscriptionResponse(rsp)
+}
+
+// PreviewOperatorSubscriptionWithResponse What another plan would cost the tenant
+//
+// Nothing is changed. It is refused for the same reasons as the change itself.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/subscription:preview (the `PreviewOperatorSubscription` operationId).
+func (c *ClientWithResponses) PreviewOperatorSubscriptionWithResponse(ctx context.Context, tenant InTenant, body PreviewOperatorSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorSubscriptionResponse, error) {
+	rsp, err := c.PreviewOperatorSubscription(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewOperatorSubscriptionResponse(rsp)
+}
+
+// GrantOperatorTrialWithBodyWithResponse Make everything free for the tenant until a time
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+func (c *ClientWithResponses) GrantOperatorTrialWithBodyWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GrantOperatorTrialResponse, error) {
+	rsp, err := c.GrantOperatorTrialWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorTrialResponse(rsp)
+}
+
+// GrantOperatorTrialWithResponse Make everything free for the tenant until a time
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/tenants/{tenant}/trial (the `GrantOperatorTrial` operationId).
+func (c *ClientWithResponses) GrantOperatorTrialWithResponse(ctx context.Context, tenant InTenant, params *GrantOperatorTrialParams, body GrantOperatorTrialJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantOperatorTrialResponse, error) {
+	rsp, err := c.GrantOperatorTrial(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGrantOperatorTrialResponse(rsp)
+}
+
 // ListPlansWithResponse The plans that this tenant can choose
 //
 // The price list, and the plans that were made for the tenant.
@@ -31668,6 +36048,51 @@ func (c *ClientWithResponses) GetRecordStatusWithResponse(ctx context.Context, s
 		return nil, err
 	}
 	return ParseGetRecordStatusResponse(rsp)
+}
+
+// FreezeRecordWithBodyWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithBodyWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecordWithBody(ctx, service, record, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// FreezeRecordWithResponse Write nothing of a record to any system, until it is thawed
+//
+// What systems change is taken in as ever. A write that was on its way may still arrive; `underWay` names the systems.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:freeze (the `FreezeRecord` operationId).
+func (c *ClientWithResponses) FreezeRecordWithResponse(ctx context.Context, service InService, record InRecord, params *FreezeRecordParams, body FreezeRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*FreezeRecordResponse, error) {
+	rsp, err := c.FreezeRecord(ctx, service, record, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFreezeRecordResponse(rsp)
+}
+
+// ThawRecordWithResponse Let a frozen record go on
+//
+// The systems that it is not equal with get what came in meanwhile.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/records/{record}:thaw (the `ThawRecord` operationId).
+func (c *ClientWithResponses) ThawRecordWithResponse(ctx context.Context, service InService, record InRecord, params *ThawRecordParams, reqEditors ...RequestEditorFn) (*ThawRecordResponse, error) {
+	rsp, err := c.ThawRecord(ctx, service, record, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseThawRecordResponse(rsp)
 }
 
 // SyncRecordWithBodyWithResponse Sync one record now, and wait for the outcome
@@ -33624,6 +38049,52 @@ func ParseUpdateConnectionResponse(rsp *http.Response) (*UpdateConnectionRespons
 	return response, nil
 }
 
+// ParseGetConnectionAuthorizationResponse parses an HTTP response from a GetConnectionAuthorizationWithResponse call
+func ParseGetConnectionAuthorizationResponse(rsp *http.Response) (*GetConnectionAuthorizationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectionAuthorizationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionAuthorization
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectionAuthorizationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListConnectionObjectsResponse parses an HTTP response from a ListConnectionObjectsWithResponse call
 func ParseListConnectionObjectsResponse(rsp *http.Response) (*ListConnectionObjectsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -33657,6 +38128,178 @@ func ParseListConnectionObjectsResponse(rsp *http.Response) (*ListConnectionObje
 	switch {
 	case true:
 		var headers ListConnectionObjectsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSandboxResponse parses an HTTP response from a GetSandboxWithResponse call
+func ParseGetSandboxResponse(rsp *http.Response) (*GetSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sandbox
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
+func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetSandboxFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SetSandboxFaultsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEditSandboxResponse parses an HTTP response from a EditSandboxWithResponse call
+func ParseEditSandboxResponse(rsp *http.Response) (*EditSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EditSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EditSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetSandboxResponse parses an HTTP response from a ResetSandboxWithResponse call
+func ParseResetSandboxResponse(rsp *http.Response) (*ResetSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ResetSandboxResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -36339,6 +40982,646 @@ func ParseGetOpenapiResponse(rsp *http.Response) (*GetOpenapiResponse, error) {
 	return response, nil
 }
 
+// ParseListInstallationLogResponse parses an HTTP response from a ListInstallationLogWithResponse call
+func ParseListInstallationLogResponse(rsp *http.Response) (*ListInstallationLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInstallationLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListInstallationLogResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOperatorPlansResponse parses an HTTP response from a ListOperatorPlansWithResponse call
+func ParseListOperatorPlansResponse(rsp *http.Response) (*ListOperatorPlansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperatorPlansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorPlanList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListOperatorPlansResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePublishOperatorPlanResponse parses an HTTP response from a PublishOperatorPlanWithResponse call
+func ParsePublishOperatorPlanResponse(rsp *http.Response) (*PublishOperatorPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PublishOperatorPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorPlanVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PublishOperatorPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePreviewOperatorPlanResponse parses an HTTP response from a PreviewOperatorPlanWithResponse call
+func ParsePreviewOperatorPlanResponse(rsp *http.Response) (*PreviewOperatorPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewOperatorPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorPlanPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PreviewOperatorPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOperatorTenantsResponse parses an HTTP response from a ListOperatorTenantsWithResponse call
+func ParseListOperatorTenantsResponse(rsp *http.Response) (*ListOperatorTenantsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperatorTenantsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorTenantList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListOperatorTenantsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOperatorTenantResponse parses an HTTP response from a GetOperatorTenantWithResponse call
+func ParseGetOperatorTenantResponse(rsp *http.Response) (*GetOperatorTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOperatorTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorTenantDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetOperatorTenantResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGrantOperatorCouponResponse parses an HTTP response from a GrantOperatorCouponWithResponse call
+func ParseGrantOperatorCouponResponse(rsp *http.Response) (*GrantOperatorCouponResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GrantOperatorCouponResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GrantOperatorCouponResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOperatorCouponResponse parses an HTTP response from a EndOperatorCouponWithResponse call
+func ParseEndOperatorCouponResponse(rsp *http.Response) (*EndOperatorCouponResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOperatorCouponResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EndOperatorCouponResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGrantOperatorCreditResponse parses an HTTP response from a GrantOperatorCreditWithResponse call
+func ParseGrantOperatorCreditResponse(rsp *http.Response) (*GrantOperatorCreditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GrantOperatorCreditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Credit
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GrantOperatorCreditResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseWithdrawOperatorCreditResponse parses an HTTP response from a WithdrawOperatorCreditWithResponse call
+func ParseWithdrawOperatorCreditResponse(rsp *http.Response) (*WithdrawOperatorCreditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WithdrawOperatorCreditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers WithdrawOperatorCreditResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePublishOperatorCustomPlanResponse parses an HTTP response from a PublishOperatorCustomPlanWithResponse call
+func ParsePublishOperatorCustomPlanResponse(rsp *http.Response) (*PublishOperatorCustomPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PublishOperatorCustomPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorPlanVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PublishOperatorCustomPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGiveOperatorPlanResponse parses an HTTP response from a GiveOperatorPlanWithResponse call
+func ParseGiveOperatorPlanResponse(rsp *http.Response) (*GiveOperatorPlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GiveOperatorPlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GiveOperatorPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePreviewOperatorSubscriptionResponse parses an HTTP response from a PreviewOperatorSubscriptionWithResponse call
+func ParsePreviewOperatorSubscriptionResponse(rsp *http.Response) (*PreviewOperatorSubscriptionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewOperatorSubscriptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SubscriptionPreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PreviewOperatorSubscriptionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGrantOperatorTrialResponse parses an HTTP response from a GrantOperatorTrialWithResponse call
+func ParseGrantOperatorTrialResponse(rsp *http.Response) (*GrantOperatorTrialResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GrantOperatorTrialResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GrantOperatorTrialResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListPlansResponse parses an HTTP response from a ListPlansWithResponse call
 func ParseListPlansResponse(rsp *http.Response) (*ListPlansResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -38079,6 +43362,98 @@ func ParseGetRecordStatusResponse(rsp *http.Response) (*GetRecordStatusResponse,
 	switch {
 	case true:
 		var headers GetRecordStatusResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFreezeRecordResponse parses an HTTP response from a FreezeRecordWithResponse call
+func ParseFreezeRecordResponse(rsp *http.Response) (*FreezeRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FreezeRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FreezeRecordResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseThawRecordResponse parses an HTTP response from a ThawRecordWithResponse call
+func ParseThawRecordResponse(rsp *http.Response) (*ThawRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ThawRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FrozenRecord
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ThawRecordResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -434,7 +434,9 @@ func (e HistoryEntryKind) Valid() bool {
 const (
 	HistoryEntryOpCreate HistoryEntryOp = "create"
 	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
 	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
 	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
 	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
@@ -446,7 +448,11 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpDelete:
 		return true
+	case HistoryEntryOpFreeze:
+		return true
 	case HistoryEntryOpLink:
+		return true
+	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
 		return true
@@ -703,6 +709,24 @@ func (e OperationOp) Valid() bool {
 	case OperationOpDelete:
 		return true
 	case OperationOpUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperatorPlanGrantWhen.
+const (
+	OperatorPlanGrantWhenNextPeriod OperatorPlanGrantWhen = "next-period"
+	OperatorPlanGrantWhenNow        OperatorPlanGrantWhen = "now"
+)
+
+// Valid indicates whether the value is a known member of the OperatorPlanGrantWhen enum.
+func (e OperatorPlanGrantWhen) Valid() bool {
+	switch e {
+	case OperatorPlanGrantWhenNextPeriod:
+		return true
+	case OperatorPlanGrantWhenNow:
 		return true
 	default:
 		return false
@@ -1117,11 +1141,45 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
 	ScopeConnections Scope = "connections"
 	ScopeFinance     Scope = "finance"
+	ScopeOperator    Scope = "operator"
 	ScopeRead        Scope = "read"
 	ScopeWrite       Scope = "write"
 )
@@ -1134,6 +1192,8 @@ func (e Scope) Valid() bool {
 	case ScopeConnections:
 		return true
 	case ScopeFinance:
+		return true
+	case ScopeOperator:
 		return true
 	case ScopeRead:
 		return true
@@ -1389,16 +1449,16 @@ func (e SettingKind) Valid() bool {
 
 // Defines values for SubscriptionChangeWhen.
 const (
-	NextPeriod SubscriptionChangeWhen = "next-period"
-	Now        SubscriptionChangeWhen = "now"
+	SubscriptionChangeWhenNextPeriod SubscriptionChangeWhen = "next-period"
+	SubscriptionChangeWhenNow        SubscriptionChangeWhen = "now"
 )
 
 // Valid indicates whether the value is a known member of the SubscriptionChangeWhen enum.
 func (e SubscriptionChangeWhen) Valid() bool {
 	switch e {
-	case NextPeriod:
+	case SubscriptionChangeWhenNextPeriod:
 		return true
-	case Now:
+	case SubscriptionChangeWhenNow:
 		return true
 	default:
 		return false
@@ -2077,6 +2137,37 @@ type Connection struct {
 	Version int64     `json:"version"`
 }
 
+// ConnectionAuthorization defines model for ConnectionAuthorization.
+type ConnectionAuthorization struct {
+	// Asks The scopes that are asked for.
+	Asks []string `json:"asks"`
+
+	// AuthorizedAt When access was given; null when none is in force.
+	AuthorizedAt nullable.Nullable[time.Time] `json:"authorizedAt"`
+
+	// AuthorizedBy Who gave it.
+	AuthorizedBy string `json:"authorizedBy"`
+
+	// Missing Settings that must be filled in before.
+	Missing []string `json:"missing"`
+
+	// Page Where a signed-in person begins.
+	Page string `json:"page"`
+
+	// Possible The connector knows access that is given in the browser.
+	Possible bool `json:"possible"`
+
+	// RedirectURI What the app at the vendor must list.
+	RedirectURI string `json:"redirectUri"`
+
+	// Refusal Why the last try brought no access, with the remedy; empty when it did.
+	Refusal   string                       `json:"refusal"`
+	RefusedAt nullable.Nullable[time.Time] `json:"refusedAt"`
+
+	// Scopes What the vendor says was given; empty where it does not say.
+	Scopes string `json:"scopes"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2617,6 +2708,27 @@ type Findings struct {
 	Valid   bool           `json:"valid"`
 }
 
+// Freeze Who froze the record; only for a single record that is frozen.
+type Freeze struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// FreezeRequest defines model for FreezeRequest.
+type FreezeRequest struct {
+	// Reason Why, for those who find it frozen.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// FrozenRecord defines model for FrozenRecord.
+type FrozenRecord struct {
+	Record Record `json:"record"`
+
+	// UnderWay Systems that were being written to when the record was frozen.
+	UnderWay []string `json:"underWay"`
+}
+
 // HeldChange defines model for HeldChange.
 type HeldChange struct {
 	// Absent Nobody told of the deletion: the record was missing when all were read.
@@ -3112,6 +3224,175 @@ type OperationList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// OperatorAmount Examples: 250.00
+type OperatorAmount = string
+
+// OperatorCoupon defines model for OperatorCoupon.
+type OperatorCoupon struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	ID     string          `json:"id"`
+
+	// Months For how many months' invoices, the present one's first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+}
+
+// OperatorCredit defines model for OperatorCredit.
+type OperatorCredit struct {
+	// Amount Examples: 250.00
+	Amount   OperatorAmount `json:"amount"`
+	Currency string         `json:"currency"`
+
+	// ExpiresAt It pays invoices of months that end until then; null or absent: of any.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPercent Examples: 20
+type OperatorPercent = string
+
+// OperatorPlan defines model for OperatorPlan.
+type OperatorPlan struct {
+	// From From when on it can be chosen; now when absent.
+	From *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorPlanDocument A plan as docs/operators.md describes it.
+type OperatorPlanDocument map[string]interface{}
+
+// OperatorPlanGrant defines model for OperatorPlanGrant.
+type OperatorPlanGrant struct {
+	// AddOns All that there should be; what is left out ends.
+	AddOns *[]string `json:"addOns,omitempty"`
+	Plan   string    `json:"plan"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// When `now` when absent.
+	When *OperatorPlanGrantWhen `json:"when,omitempty"`
+}
+
+// OperatorPlanGrantWhen `now` when absent.
+type OperatorPlanGrantWhen string
+
+// OperatorPlanList defines model for OperatorPlanList.
+type OperatorPlanList struct {
+	Data []OperatorPlanVersion `json:"data"`
+}
+
+// OperatorPlanPreview defines model for OperatorPlanPreview.
+type OperatorPlanPreview struct {
+	From time.Time                      `json:"from"`
+	Now  nullable.Nullable[PriceAnswer] `json:"now"`
+	Plan Plan                           `json:"plan"`
+	Then PriceAnswer                    `json:"then"`
+}
+
+// OperatorPlanQuestion defines model for OperatorPlanQuestion.
+type OperatorPlanQuestion struct {
+	AddOns *[]string  `json:"addOns,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+
+	// Plan A plan as docs/operators.md describes it.
+	Plan OperatorPlanDocument `json:"plan"`
+
+	// Usage The usage of a month.
+	Usage *AssumedUsage `json:"usage,omitempty"`
+}
+
+// OperatorPlanVersion defines model for OperatorPlanVersion.
+type OperatorPlanVersion struct {
+	// BuiltIn A part of the program.
+	BuiltIn bool `json:"builtIn"`
+
+	// Document A plan as docs/operators.md describes it.
+	Document OperatorPlanDocument `json:"document"`
+	From     time.Time            `json:"from"`
+	Plan     Plan                 `json:"plan"`
+
+	// Present It is what can be chosen now.
+	Present bool `json:"present"`
+}
+
+// OperatorReason defines model for OperatorReason.
+type OperatorReason struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+}
+
+// OperatorReasonText Why. The audit log keeps it.
+type OperatorReasonText = string
+
+// OperatorTenant defines model for OperatorTenant.
+type OperatorTenant struct {
+	// AgreedFrom null: nothing was agreed.
+	AgreedFrom nullable.Nullable[time.Time] `json:"agreedFrom"`
+	CreatedAt  time.Time                    `json:"createdAt"`
+
+	// Credit Left, by currency.
+	Credit []Money `json:"credit"`
+	Demo   bool    `json:"demo"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+
+	// Next The title of the plan that waits for the next period.
+	Next     nullable.Nullable[string]    `json:"next"`
+	NextFrom nullable.Nullable[time.Time] `json:"nextFrom"`
+
+	// Open Issued and not paid, by currency.
+	Open        []Money                      `json:"open"`
+	Plan        string                       `json:"plan"`
+	PlanTitle   string                       `json:"planTitle"`
+	PlanVersion int                          `json:"planVersion"`
+	Slug        string                       `json:"slug"`
+	State       string                       `json:"state"`
+	TrialUntil  nullable.Nullable[time.Time] `json:"trialUntil"`
+}
+
+// OperatorTenantDetail defines model for OperatorTenantDetail.
+type OperatorTenantDetail struct {
+	Credits []Credit `json:"credits"`
+
+	// Plans That were made for the tenant, all versions.
+	Plans        []OperatorPlanVersion `json:"plans"`
+	Subscription Subscription          `json:"subscription"`
+	Tenant       OperatorTenant        `json:"tenant"`
+}
+
+// OperatorTenantList defines model for OperatorTenantList.
+type OperatorTenantList struct {
+	Data    []OperatorTenant `json:"data"`
+	HasMore bool             `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// OperatorTrial defines model for OperatorTrial.
+type OperatorTrial struct {
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+	Until  time.Time          `json:"until"`
+}
+
 // OwnConnector A connector that the tenant describes itself.
 type OwnConnector struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -3531,7 +3812,13 @@ type Record struct {
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
 
-	// Held Fields that wait for a decision; an empty name stands for the whole record.
+	// Freeze Who froze the record; only for a single record that is frozen.
+	Freeze *Freeze `json:"freeze,omitempty"`
+
+	// Frozen Nothing of it is written to any system.
+	Frozen bool `json:"frozen,omitempty"`
+
+	// Held Fields that wait for a decision; an empty name stands for the whole record, @approval for a rule that wants a yes, @frozen for a record that somebody froze.
 	Held     []string `json:"held"`
 	ID       string   `json:"id"`
 	MatchKey string   `json:"matchKey"`
@@ -3897,7 +4184,62 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
-// Scope defines model for Scope.
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
+// Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
 // Secret defines model for Secret.
@@ -4703,6 +5045,12 @@ type InConnection = string
 // InConnector defines model for InConnector.
 type InConnector = string
 
+// InCoupon defines model for InCoupon.
+type InCoupon = string
+
+// InCredit defines model for InCredit.
+type InCredit = string
+
 // InCreditNote defines model for InCreditNote.
 type InCreditNote = string
 
@@ -4754,6 +5102,9 @@ type InServicePlan = string
 // InSystem defines model for InSystem.
 type InSystem = string
 
+// InTenant defines model for InTenant.
+type InTenant = string
+
 // InWebhookDelivery defines model for InWebhookDelivery.
 type InWebhookDelivery = string
 
@@ -4765,6 +5116,9 @@ type Limit = int32
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// OperatorSubscription defines model for OperatorSubscription.
+type OperatorSubscription = Subscription
 
 // Manifest defines model for Manifest.
 type Manifest map[string]interface{}
@@ -5279,6 +5633,75 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ListInstallationLogParams defines parameters for ListInstallationLog.
+type ListInstallationLogParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PublishOperatorPlanParams defines parameters for PublishOperatorPlan.
+type PublishOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ListOperatorTenantsParams defines parameters for ListOperatorTenants.
+type ListOperatorTenantsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Search A part of the name or short name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+}
+
+// GrantOperatorCouponParams defines parameters for GrantOperatorCoupon.
+type GrantOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponParams defines parameters for EndOperatorCoupon.
+type EndOperatorCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorCreditParams defines parameters for GrantOperatorCredit.
+type GrantOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// WithdrawOperatorCreditParams defines parameters for WithdrawOperatorCredit.
+type WithdrawOperatorCreditParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PublishOperatorCustomPlanParams defines parameters for PublishOperatorCustomPlan.
+type PublishOperatorCustomPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GiveOperatorPlanParams defines parameters for GiveOperatorPlan.
+type GiveOperatorPlanParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GrantOperatorTrialParams defines parameters for GrantOperatorTrial.
+type GrantOperatorTrialParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListRuleActionsParams defines parameters for ListRuleActions.
 type ListRuleActionsParams struct {
 	// Limit At most so many.
@@ -5500,6 +5923,18 @@ type GetRecordStatusParams struct {
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
 }
 
+// FreezeRecordParams defines parameters for FreezeRecord.
+type FreezeRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ThawRecordParams defines parameters for ThawRecord.
+type ThawRecordParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncRecordParams defines parameters for SyncRecord.
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
@@ -5690,6 +6125,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5741,6 +6182,36 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
+type PublishOperatorPlanJSONRequestBody = OperatorPlan
+
+// PreviewOperatorPlanJSONRequestBody defines body for PreviewOperatorPlan for application/json ContentType.
+type PreviewOperatorPlanJSONRequestBody = OperatorPlanQuestion
+
+// GrantOperatorCouponJSONRequestBody defines body for GrantOperatorCoupon for application/json ContentType.
+type GrantOperatorCouponJSONRequestBody = OperatorCoupon
+
+// EndOperatorCouponJSONRequestBody defines body for EndOperatorCoupon for application/json ContentType.
+type EndOperatorCouponJSONRequestBody = OperatorReason
+
+// GrantOperatorCreditJSONRequestBody defines body for GrantOperatorCredit for application/json ContentType.
+type GrantOperatorCreditJSONRequestBody = OperatorCredit
+
+// WithdrawOperatorCreditJSONRequestBody defines body for WithdrawOperatorCredit for application/json ContentType.
+type WithdrawOperatorCreditJSONRequestBody = OperatorReason
+
+// PublishOperatorCustomPlanJSONRequestBody defines body for PublishOperatorCustomPlan for application/json ContentType.
+type PublishOperatorCustomPlanJSONRequestBody = OperatorPlan
+
+// GiveOperatorPlanJSONRequestBody defines body for GiveOperatorPlan for application/json ContentType.
+type GiveOperatorPlanJSONRequestBody = OperatorPlanGrant
+
+// PreviewOperatorSubscriptionJSONRequestBody defines body for PreviewOperatorSubscription for application/json ContentType.
+type PreviewOperatorSubscriptionJSONRequestBody = SubscriptionChange
+
+// GrantOperatorTrialJSONRequestBody defines body for GrantOperatorTrial for application/json ContentType.
+type GrantOperatorTrialJSONRequestBody = OperatorTrial
+
 // CalculatePriceJSONRequestBody defines body for CalculatePrice for application/json ContentType.
 type CalculatePriceJSONRequestBody = PriceQuestion
 
@@ -5764,6 +6235,9 @@ type PlanServiceJSONRequestBody = Document
 
 // ReconcileJSONRequestBody defines body for Reconcile for application/json ContentType.
 type ReconcileJSONRequestBody = ReconciliationRequest
+
+// FreezeRecordJSONRequestBody defines body for FreezeRecord for application/json ContentType.
+type FreezeRecordJSONRequestBody = FreezeRequest
 
 // SyncRecordJSONRequestBody defines body for SyncRecord for application/json ContentType.
 type SyncRecordJSONRequestBody = RecordSyncRequest
@@ -5884,9 +6358,24 @@ type ServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(w http.ResponseWriter, r *http.Request, connection InConnection, params UpdateConnectionParams)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6046,6 +6535,48 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(w http.ResponseWriter, r *http.Request)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(w http.ResponseWriter, r *http.Request)
@@ -6151,6 +6682,12 @@ type ServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(w http.ResponseWriter, r *http.Request, service InService, params SyncRecordParams)
@@ -6403,9 +6940,39 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectionAuthorization Whether somebody gave it access in the browser
+// (GET /v1/connections/{connection}/authorization)
+func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6727,6 +7294,90 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListInstallationLog What operators did to the installation, newest first
+// (GET /v1/operator/log)
+func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorPlans The price list in all its versions
+// (GET /v1/operator/plans)
+func (_ Unimplemented) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+// (POST /v1/operator/plans)
+func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorPlan What a version would be and cost
+// (POST /v1/operator/plans:preview)
+func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListOperatorTenants All tenants, with what they agreed to and owe
+// (GET /v1/operator/tenants)
+func (_ Unimplemented) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+// (GET /v1/operator/tenants/{tenant})
+func (_ Unimplemented) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCoupon Take something off the tenant's invoices
+// (POST /v1/operator/tenants/{tenant}/coupons)
+func (_ Unimplemented) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCoupon End a coupon of the tenant's
+// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+func (_ Unimplemented) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorCredit Give the tenant credit
+// (POST /v1/operator/tenants/{tenant}/credits)
+func (_ Unimplemented) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// WithdrawOperatorCredit Take back what a credit has not paid yet
+// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+func (_ Unimplemented) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+// (POST /v1/operator/tenants/{tenant}/plans)
+func (_ Unimplemented) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GiveOperatorPlan Put the tenant on a plan
+// (POST /v1/operator/tenants/{tenant}/subscription:change)
+func (_ Unimplemented) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewOperatorSubscription What another plan would cost the tenant
+// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+func (_ Unimplemented) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GrantOperatorTrial Make everything free for the tenant until a time
+// (POST /v1/operator/tenants/{tenant}/trial)
+func (_ Unimplemented) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPlans The plans that this tenant can choose
 // (GET /v1/plans)
 func (_ Unimplemented) ListPlans(w http.ResponseWriter, r *http.Request) {
@@ -6934,6 +7585,18 @@ func (_ Unimplemented) ListRecordHistory(w http.ResponseWriter, r *http.Request,
 // GetRecordStatus Where a record stands in each system
 // (GET /v1/services/{service}/records/{record}/status)
 func (_ Unimplemented) GetRecordStatus(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordStatusParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FreezeRecord Write nothing of a record to any system, until it is thawed
+// (POST /v1/services/{service}/records/{record}:freeze)
+func (_ Unimplemented) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ThawRecord Let a frozen record go on
+// (POST /v1/services/{service}/records/{record}:thaw)
+func (_ Unimplemented) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8285,6 +8948,32 @@ func (siw *ServerInterfaceWrapper) UpdateConnection(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectionAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionAuthorization(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -8302,6 +8991,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11025,6 +11818,600 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListInstallationLog operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInstallationLog(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorPlans operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorPlans(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorPlan(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOperatorTenants operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorTenants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOperatorTenantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorTenants(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorTenant operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorTenant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorTenant(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCoupon(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCoupon operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "coupon" -------------
+	var coupon InCoupon
+
+	err = runtime.BindStyledParameterWithOptions("simple", "coupon", chi.URLParam(r, "coupon"), &coupon, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "coupon", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCoupon(w, r, tenant, coupon, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorCredit(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawOperatorCredit operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "credit" -------------
+	var credit InCredit
+
+	err = runtime.BindStyledParameterWithOptions("simple", "credit", chi.URLParam(r, "credit"), &credit, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "credit", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawOperatorCreditParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawOperatorCredit(w, r, tenant, credit, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (siw *ServerInterfaceWrapper) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishOperatorCustomPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishOperatorCustomPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GiveOperatorPlan operation middleware
+func (siw *ServerInterfaceWrapper) GiveOperatorPlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GiveOperatorPlanParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GiveOperatorPlan(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewOperatorSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewOperatorSubscription(w, r, tenant)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GrantOperatorTrial operation middleware
+func (siw *ServerInterfaceWrapper) GrantOperatorTrial(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tenant" -------------
+	var tenant InTenant
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", chi.URLParam(r, "tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GrantOperatorTrialParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GrantOperatorTrial(w, r, tenant, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlans operation middleware
 func (siw *ServerInterfaceWrapper) ListPlans(w http.ResponseWriter, r *http.Request) {
 
@@ -12720,6 +14107,124 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRecordStatus(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FreezeRecord operation middleware
+func (siw *ServerInterfaceWrapper) FreezeRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FreezeRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FreezeRecord(w, r, service, record, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ThawRecord operation middleware
+func (siw *ServerInterfaceWrapper) ThawRecord(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "record" -------------
+	var record InRecord
+
+	err = runtime.BindStyledParameterWithOptions("simple", "record", chi.URLParam(r, "record"), &record, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "record", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ThawRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ThawRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14455,6 +15960,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -14534,6 +16054,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}", wrapper.GetRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:freeze", wrapper.FreezeRecord)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/records/{record}:thaw", wrapper.ThawRecord)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records/{record}/history", wrapper.ListRecordHistory)
@@ -14749,6 +16275,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants", wrapper.ListOperatorTenants)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/tenants/{tenant}", wrapper.GetOperatorTenant)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:preview", wrapper.PreviewOperatorSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/subscription:change", wrapper.GiveOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/trial", wrapper.GrantOperatorTrial)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons", wrapper.GrantOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/coupons/{coupon}:end", wrapper.EndOperatorCoupon)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits", wrapper.GrantOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/credits/{credit}:withdraw", wrapper.WithdrawOperatorCredit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/tenants/{tenant}/plans", wrapper.PublishOperatorCustomPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/plans", wrapper.ListOperatorPlans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans", wrapper.PublishOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/audit-trail", wrapper.ListAuditTrail)
 	})
 	r.Group(func(r chi.Router) {
@@ -14851,6 +16419,10 @@ type NotModifiedResponseHeaders struct {
 type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
+
+type OperatorPlanVersionJSONResponse OperatorPlanVersion
+
+type OperatorSubscriptionJSONResponse Subscription
 
 type ProblemResponseHeaders struct {
 	RetryAfter *string
@@ -15923,6 +17495,49 @@ func (response UpdateConnectiondefaultApplicationProblemPlusJSONResponse) VisitU
 	return err
 }
 
+type GetConnectionAuthorizationRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionAuthorizationResponseObject interface {
+	VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionAuthorization200JSONResponse ConnectionAuthorization
+
+func (response GetConnectionAuthorization200JSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -15952,6 +17567,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18447,6 +20218,631 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListInstallationLogRequestObject struct {
+	Params ListInstallationLogParams
+}
+
+type ListInstallationLogResponseObject interface {
+	VisitListInstallationLogResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationLog200JSONResponse AuditList
+
+func (response ListInstallationLog200JSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListInstallationLogdefaultApplicationProblemPlusJSONResponse) VisitListInstallationLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansRequestObject struct {
+}
+
+type ListOperatorPlansResponseObject interface {
+	VisitListOperatorPlansResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorPlans200JSONResponse OperatorPlanList
+
+func (response ListOperatorPlans200JSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorPlansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorPlansdefaultApplicationProblemPlusJSONResponse) VisitListOperatorPlansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlanRequestObject struct {
+	Params PublishOperatorPlanParams
+	Body   *PublishOperatorPlanJSONRequestBody
+}
+
+type PublishOperatorPlanResponseObject interface {
+	VisitPublishOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorPlan200JSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlanRequestObject struct {
+	Body *PreviewOperatorPlanJSONRequestBody
+}
+
+type PreviewOperatorPlanResponseObject interface {
+	VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorPlan200JSONResponse OperatorPlanPreview
+
+func (response PreviewOperatorPlan200JSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsRequestObject struct {
+	Params ListOperatorTenantsParams
+}
+
+type ListOperatorTenantsResponseObject interface {
+	VisitListOperatorTenantsResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorTenants200JSONResponse OperatorTenantList
+
+func (response ListOperatorTenants200JSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorTenantsdefaultApplicationProblemPlusJSONResponse) VisitListOperatorTenantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+}
+
+type GetOperatorTenantResponseObject interface {
+	VisitGetOperatorTenantResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorTenant200JSONResponse OperatorTenantDetail
+
+func (response GetOperatorTenant200JSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorTenantdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorTenantdefaultApplicationProblemPlusJSONResponse) VisitGetOperatorTenantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCouponParams
+	Body   *GrantOperatorCouponJSONRequestBody
+}
+
+type GrantOperatorCouponResponseObject interface {
+	VisitGrantOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorCoupon200JSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Coupon InCoupon `json:"coupon"`
+	Params EndOperatorCouponParams
+	Body   *EndOperatorCouponJSONRequestBody
+}
+
+type EndOperatorCouponResponseObject interface {
+	VisitEndOperatorCouponResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response EndOperatorCoupon200JSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCoupondefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorCreditParams
+	Body   *GrantOperatorCreditJSONRequestBody
+}
+
+type GrantOperatorCreditResponseObject interface {
+	VisitGrantOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorCredit200JSONResponse Credit
+
+func (response GrantOperatorCredit200JSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawOperatorCreditRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Credit InCredit `json:"credit"`
+	Params WithdrawOperatorCreditParams
+	Body   *WithdrawOperatorCreditJSONRequestBody
+}
+
+type WithdrawOperatorCreditResponseObject interface {
+	VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error
+}
+
+type WithdrawOperatorCredit204Response struct {
+}
+
+func (response WithdrawOperatorCredit204Response) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response WithdrawOperatorCreditdefaultApplicationProblemPlusJSONResponse) VisitWithdrawOperatorCreditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params PublishOperatorCustomPlanParams
+	Body   *PublishOperatorCustomPlanJSONRequestBody
+}
+
+type PublishOperatorCustomPlanResponseObject interface {
+	VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error
+}
+
+type PublishOperatorCustomPlan200JSONResponse struct {
+	OperatorPlanVersionJSONResponse
+}
+
+func (response PublishOperatorCustomPlan200JSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PublishOperatorCustomPlandefaultApplicationProblemPlusJSONResponse) VisitPublishOperatorCustomPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlanRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GiveOperatorPlanParams
+	Body   *GiveOperatorPlanJSONRequestBody
+}
+
+type GiveOperatorPlanResponseObject interface {
+	VisitGiveOperatorPlanResponse(w http.ResponseWriter) error
+}
+
+type GiveOperatorPlan200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GiveOperatorPlan200JSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GiveOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GiveOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitGiveOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptionRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Body   *PreviewOperatorSubscriptionJSONRequestBody
+}
+
+type PreviewOperatorSubscriptionResponseObject interface {
+	VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewOperatorSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewOperatorSubscription200JSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewOperatorSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialRequestObject struct {
+	Tenant InTenant `json:"tenant"`
+	Params GrantOperatorTrialParams
+	Body   *GrantOperatorTrialJSONRequestBody
+}
+
+type GrantOperatorTrialResponseObject interface {
+	VisitGrantOperatorTrialResponse(w http.ResponseWriter) error
+}
+
+type GrantOperatorTrial200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response GrantOperatorTrial200JSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GrantOperatorTrialdefaultApplicationProblemPlusJSONResponse) VisitGrantOperatorTrialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPlansRequestObject struct {
 }
 
@@ -20102,6 +22498,97 @@ type GetRecordStatusdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRecordStatusdefaultApplicationProblemPlusJSONResponse) VisitGetRecordStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  FreezeRecordParams
+	Body    *FreezeRecordJSONRequestBody
+}
+
+type FreezeRecordResponseObject interface {
+	VisitFreezeRecordResponse(w http.ResponseWriter) error
+}
+
+type FreezeRecord200JSONResponse FrozenRecord
+
+func (response FreezeRecord200JSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FreezeRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FreezeRecorddefaultApplicationProblemPlusJSONResponse) VisitFreezeRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecordRequestObject struct {
+	Service InService `json:"service"`
+	Record  InRecord  `json:"record"`
+	Params  ThawRecordParams
+}
+
+type ThawRecordResponseObject interface {
+	VisitThawRecordResponse(w http.ResponseWriter) error
+}
+
+type ThawRecord200JSONResponse FrozenRecord
+
+func (response ThawRecord200JSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ThawRecorddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ThawRecorddefaultApplicationProblemPlusJSONResponse) VisitThawRecordResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22005,9 +24492,24 @@ type StrictServerInterface interface {
 	// UpdateConnection Change a connection
 	// (PATCH /v1/connections/{connection})
 	UpdateConnection(ctx context.Context, request UpdateConnectionRequestObject) (UpdateConnectionResponseObject, error)
+	// GetConnectionAuthorization Whether somebody gave it access in the browser
+	// (GET /v1/connections/{connection}/authorization)
+	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22167,6 +24669,48 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListInstallationLog What operators did to the installation, newest first
+	// (GET /v1/operator/log)
+	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
+	// ListOperatorPlans The price list in all its versions
+	// (GET /v1/operator/plans)
+	ListOperatorPlans(ctx context.Context, request ListOperatorPlansRequestObject) (ListOperatorPlansResponseObject, error)
+	// PublishOperatorPlan Publish a version of a plan for everybody, or a new plan
+	// (POST /v1/operator/plans)
+	PublishOperatorPlan(ctx context.Context, request PublishOperatorPlanRequestObject) (PublishOperatorPlanResponseObject, error)
+	// PreviewOperatorPlan What a version would be and cost
+	// (POST /v1/operator/plans:preview)
+	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// ListOperatorTenants All tenants, with what they agreed to and owe
+	// (GET /v1/operator/tenants)
+	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
+	// GetOperatorTenant One tenant, with its subscription, credit and custom plans
+	// (GET /v1/operator/tenants/{tenant})
+	GetOperatorTenant(ctx context.Context, request GetOperatorTenantRequestObject) (GetOperatorTenantResponseObject, error)
+	// GrantOperatorCoupon Take something off the tenant's invoices
+	// (POST /v1/operator/tenants/{tenant}/coupons)
+	GrantOperatorCoupon(ctx context.Context, request GrantOperatorCouponRequestObject) (GrantOperatorCouponResponseObject, error)
+	// EndOperatorCoupon End a coupon of the tenant's
+	// (POST /v1/operator/tenants/{tenant}/coupons/{coupon}:end)
+	EndOperatorCoupon(ctx context.Context, request EndOperatorCouponRequestObject) (EndOperatorCouponResponseObject, error)
+	// GrantOperatorCredit Give the tenant credit
+	// (POST /v1/operator/tenants/{tenant}/credits)
+	GrantOperatorCredit(ctx context.Context, request GrantOperatorCreditRequestObject) (GrantOperatorCreditResponseObject, error)
+	// WithdrawOperatorCredit Take back what a credit has not paid yet
+	// (POST /v1/operator/tenants/{tenant}/credits/{credit}:withdraw)
+	WithdrawOperatorCredit(ctx context.Context, request WithdrawOperatorCreditRequestObject) (WithdrawOperatorCreditResponseObject, error)
+	// PublishOperatorCustomPlan Make a plan for one tenant, or a new version of one
+	// (POST /v1/operator/tenants/{tenant}/plans)
+	PublishOperatorCustomPlan(ctx context.Context, request PublishOperatorCustomPlanRequestObject) (PublishOperatorCustomPlanResponseObject, error)
+	// GiveOperatorPlan Put the tenant on a plan
+	// (POST /v1/operator/tenants/{tenant}/subscription:change)
+	GiveOperatorPlan(ctx context.Context, request GiveOperatorPlanRequestObject) (GiveOperatorPlanResponseObject, error)
+	// PreviewOperatorSubscription What another plan would cost the tenant
+	// (POST /v1/operator/tenants/{tenant}/subscription:preview)
+	PreviewOperatorSubscription(ctx context.Context, request PreviewOperatorSubscriptionRequestObject) (PreviewOperatorSubscriptionResponseObject, error)
+	// GrantOperatorTrial Make everything free for the tenant until a time
+	// (POST /v1/operator/tenants/{tenant}/trial)
+	GrantOperatorTrial(ctx context.Context, request GrantOperatorTrialRequestObject) (GrantOperatorTrialResponseObject, error)
 	// ListPlans The plans that this tenant can choose
 	// (GET /v1/plans)
 	ListPlans(ctx context.Context, request ListPlansRequestObject) (ListPlansResponseObject, error)
@@ -22272,6 +24816,12 @@ type StrictServerInterface interface {
 	// GetRecordStatus Where a record stands in each system
 	// (GET /v1/services/{service}/records/{record}/status)
 	GetRecordStatus(ctx context.Context, request GetRecordStatusRequestObject) (GetRecordStatusResponseObject, error)
+	// FreezeRecord Write nothing of a record to any system, until it is thawed
+	// (POST /v1/services/{service}/records/{record}:freeze)
+	FreezeRecord(ctx context.Context, request FreezeRecordRequestObject) (FreezeRecordResponseObject, error)
+	// ThawRecord Let a frozen record go on
+	// (POST /v1/services/{service}/records/{record}:thaw)
+	ThawRecord(ctx context.Context, request ThawRecordRequestObject) (ThawRecordResponseObject, error)
 	// SyncRecord Sync one record now, and wait for the outcome
 	// (POST /v1/services/{service}/records:sync)
 	SyncRecord(ctx context.Context, request SyncRecordRequestObject) (SyncRecordResponseObject, error)
@@ -23044,6 +25594,32 @@ func (sh *strictHandler) UpdateConnection(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// GetConnectionAuthorization operation middleware
+func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionAuthorizationRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionAuthorization(ctx, request.(GetConnectionAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionAuthorizationResponseObject); ok {
+		if err := validResponse.VisitGetConnectionAuthorizationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -23063,6 +25639,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24604,6 +27298,445 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListInstallationLog operation middleware
+func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
+	var request ListInstallationLogRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationLog(ctx, request.(ListInstallationLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInstallationLogResponseObject); ok {
+		if err := validResponse.VisitListInstallationLogResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorPlans operation middleware
+func (sh *strictHandler) ListOperatorPlans(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorPlansRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorPlans(ctx, request.(ListOperatorPlansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorPlans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorPlansResponseObject); ok {
+		if err := validResponse.VisitListOperatorPlansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorPlan operation middleware
+func (sh *strictHandler) PublishOperatorPlan(w http.ResponseWriter, r *http.Request, params PublishOperatorPlanParams) {
+	var request PublishOperatorPlanRequestObject
+
+	request.Params = params
+
+	var body PublishOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorPlan(ctx, request.(PublishOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorPlan operation middleware
+func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	var request PreviewOperatorPlanRequestObject
+
+	var body PreviewOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorPlan(ctx, request.(PreviewOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOperatorTenants operation middleware
+func (sh *strictHandler) ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams) {
+	var request ListOperatorTenantsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorTenants(ctx, request.(ListOperatorTenantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorTenants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorTenantsResponseObject); ok {
+		if err := validResponse.VisitListOperatorTenantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorTenant operation middleware
+func (sh *strictHandler) GetOperatorTenant(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request GetOperatorTenantRequestObject
+
+	request.Tenant = tenant
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorTenant(ctx, request.(GetOperatorTenantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorTenant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorTenantResponseObject); ok {
+		if err := validResponse.VisitGetOperatorTenantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCoupon operation middleware
+func (sh *strictHandler) GrantOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCouponParams) {
+	var request GrantOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCoupon(ctx, request.(GrantOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCoupon operation middleware
+func (sh *strictHandler) EndOperatorCoupon(w http.ResponseWriter, r *http.Request, tenant InTenant, coupon InCoupon, params EndOperatorCouponParams) {
+	var request EndOperatorCouponRequestObject
+
+	request.Tenant = tenant
+	request.Coupon = coupon
+	request.Params = params
+
+	var body EndOperatorCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCoupon(ctx, request.(EndOperatorCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorCredit operation middleware
+func (sh *strictHandler) GrantOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorCreditParams) {
+	var request GrantOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorCredit(ctx, request.(GrantOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawOperatorCredit operation middleware
+func (sh *strictHandler) WithdrawOperatorCredit(w http.ResponseWriter, r *http.Request, tenant InTenant, credit InCredit, params WithdrawOperatorCreditParams) {
+	var request WithdrawOperatorCreditRequestObject
+
+	request.Tenant = tenant
+	request.Credit = credit
+	request.Params = params
+
+	var body WithdrawOperatorCreditJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawOperatorCredit(ctx, request.(WithdrawOperatorCreditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawOperatorCredit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawOperatorCreditResponseObject); ok {
+		if err := validResponse.VisitWithdrawOperatorCreditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishOperatorCustomPlan operation middleware
+func (sh *strictHandler) PublishOperatorCustomPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params PublishOperatorCustomPlanParams) {
+	var request PublishOperatorCustomPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body PublishOperatorCustomPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishOperatorCustomPlan(ctx, request.(PublishOperatorCustomPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishOperatorCustomPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishOperatorCustomPlanResponseObject); ok {
+		if err := validResponse.VisitPublishOperatorCustomPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GiveOperatorPlan operation middleware
+func (sh *strictHandler) GiveOperatorPlan(w http.ResponseWriter, r *http.Request, tenant InTenant, params GiveOperatorPlanParams) {
+	var request GiveOperatorPlanRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GiveOperatorPlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GiveOperatorPlan(ctx, request.(GiveOperatorPlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GiveOperatorPlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GiveOperatorPlanResponseObject); ok {
+		if err := validResponse.VisitGiveOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewOperatorSubscription operation middleware
+func (sh *strictHandler) PreviewOperatorSubscription(w http.ResponseWriter, r *http.Request, tenant InTenant) {
+	var request PreviewOperatorSubscriptionRequestObject
+
+	request.Tenant = tenant
+
+	var body PreviewOperatorSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewOperatorSubscription(ctx, request.(PreviewOperatorSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewOperatorSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewOperatorSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewOperatorSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GrantOperatorTrial operation middleware
+func (sh *strictHandler) GrantOperatorTrial(w http.ResponseWriter, r *http.Request, tenant InTenant, params GrantOperatorTrialParams) {
+	var request GrantOperatorTrialRequestObject
+
+	request.Tenant = tenant
+	request.Params = params
+
+	var body GrantOperatorTrialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GrantOperatorTrial(ctx, request.(GrantOperatorTrialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GrantOperatorTrial")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GrantOperatorTrialResponseObject); ok {
+		if err := validResponse.VisitGrantOperatorTrialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlans operation middleware
 func (sh *strictHandler) ListPlans(w http.ResponseWriter, r *http.Request) {
 	var request ListPlansRequestObject
@@ -25588,6 +28721,72 @@ func (sh *strictHandler) GetRecordStatus(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRecordStatusResponseObject); ok {
 		if err := validResponse.VisitGetRecordStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FreezeRecord operation middleware
+func (sh *strictHandler) FreezeRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params FreezeRecordParams) {
+	var request FreezeRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	var body FreezeRecordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FreezeRecord(ctx, request.(FreezeRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FreezeRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FreezeRecordResponseObject); ok {
+		if err := validResponse.VisitFreezeRecordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ThawRecord operation middleware
+func (sh *strictHandler) ThawRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ThawRecordParams) {
+	var request ThawRecordRequestObject
+
+	request.Service = service
+	request.Record = record
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ThawRecord(ctx, request.(ThawRecordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ThawRecord")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ThawRecordResponseObject); ok {
+		if err := validResponse.VisitThawRecordResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26731,762 +29930,851 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s20i+AfhWU7lZldx+NohnbSax58dyJnTzx2cTOsZ1NnbV9MhAJSchQgEKAIyuu+e630A2AIAVQ",
-	"pEbOxvfsvth4JAoEGo1G//31h1Em1xspmNBqNPswWjGasxL++c1rujT/zZnKSr7RXIrRbPR6xcgtKxWX",
-	"YkwWsiTPFmc/UJ2tCBW5+eO5FAw/mYzGo5L9VvGS5aOZLis2HqlsxdbUDKt3GzaajZQuuViO7u7Go+9l",
-	"RvEt7Zf+vGIlI3rFiGBboldcLAlXw8a/G482tKRrpu36nlSlkmV8hdeCvdf4wDWRC3j1hi4ZmbOFLNmY",
-	"bLlewaeKrhlZ8MKMaibEzRC/VazcjcYjQddmDhm+KZzdmr7/nomlXo1mF9PpdBwhx7cw6MtKvNJUs9g8",
-	"pWKEC0LFzs5RMaLMwzAT9n5TyJyNZgtaKBafGU78DfzoXWOCXLM1kOkvJVuMZqP/z+c1o3yOj6nP/eTu",
-	"/AJoWdJdMP9XrLzlGYuTmedElsTMxSyAEoUPp+joZotPvesgaIyez3K23kjNRLb7B9vtT+iK3DAg5E5W",
-	"JclWkmcMOFyvuCKG0ZjSY6Iqw+uKUFJSkcs1+emnZ08n5BUTmtAl5QJ5g+sx8If9HVlRRYQkimVS5IQt",
-	"FizTcGSWTKuak6hQW1Z6AuBxrCkQrOHMLKLrAIQUefRoPFpz4f4+P0yfF0AWWhxJp38fQe5BgAWIrTir",
-	"GmlI9IpqsqVmlTQfG969/vs1rH27oprdspJwmHvJJuRnrley0oRrWA0uxHz/8OKrMaz04fkF2a6YMI9w",
-	"Qw1NsqosgXBiR9ayZOmFW7E7UMbaNaZ395i1Xp5qJd0zNzdLYoeuRDDpnazIit6yS/Jg+jCcltK8KNzE",
-	"uuZT32H9J/VK08hlcv336xmRotjhPIBcSCHByI5pJJ00n2+5YkdMiolqPZq9Gf199C7K1OIq/7VSes2E",
-	"ju829d9/pgjP/RQ2VK/qCdRPDeU4cbXhUYFrXn7Ddp1vxZ8OfePXVb5kieXO4buul+ITg1/6RIpFwbPE",
-	"azP7bdeL3TPHvFqwLK472Zfb7+H17tJNT8ONduREUmpV5r7+TBHzczMRKggtOFXmRuG6e0qgRA2cUcly",
-	"rp9LnVBBMvjeSCzWuTX1MENn8JTR/HumNUsQJWc0JwU80DWDvB5m8Ay4ykq2oSJLnMK8fqBzCsE4Q+fw",
-	"nSzy+MtXssi73mq+H/y6Z+KWa5o+Edx/3/Xq+qljJiDTei9+eeDV8Puh7/2ei8RLCy4632i+H/y6H9h6",
-	"nmLsNXzX9Up8YvBLXxqdMeMF79jgsvFM1ySaTx41mTJPT6JE5gYNimsFyrM12tROabbumFaZHzGdW646",
-	"qILffqaIqAztky+3oxwwMPjaKB8X5w+/fPjVgy8efglKNn5Yq9hcaLZkpZtgVbCrjruKZgc3rB5hMHWq",
-	"FGGqA68c/q5XLCtTSoiC78wu0DWrbconL3/45fWLf3zzPDEN/NkRM+mwwa013UcxsI8e+/4fC5qg/qag",
-	"neRXwQCDXw6HLLF2+A6XzgUanZ4cucyqdWgotOaE4w6dzs9svpLy5ikr+C0rU/ex/baLJtvWQEdO5BuR",
-	"byRP2QbMfttjIn6ggU4/vuaRl19pspZKEyXJmopdyiNUwK/DN+RsQatCG5N/PFrIck01iqAHF6NxLbLO",
-	"p9ODsgo5R+1P7lkO2ipygBoTxTa0pJrlZL4jmVyvqboktCjQ5qNzZexgY0DTorju65qzo8edcm1vV6dr",
-	"A5b9DH96HvjGnKvuDneMKf21zDmDFzy1zG/+nUmh7T/pZlNw9NJ+/qtCEc7e0/WmAOniBAQo7JpmGqbv",
-	"yPjmQ2haGJ16fZbPzc7m+NdoPJLzX5n52exNPURt126k0suSqd+K0d24NZpayU0wnPmzNV6ltFyzMhxw",
-	"vYOx3t2FVO7yeHq6GKqF1NjRddGghiPGjLiFvBWWFLO3gpAz8oHnM5KV6zHYQjNSr24cWGzwyFk+HxO7",
-	"lhl540Z8dxeMZFbshoJ1NUex9GkM4yhixhkdcJ63nYB2eV5MGgH6v169eG4Y/f9c/fD9mFB7hi8efUH+",
-	"wb+emEfV5/Z3Z168rnOCY8+ZAi/h9ee3557gziVsuO2acAU6FH657/+/G49+oIIvmBrIuHOq2E9lYawN",
-	"rTdq9vnnhlwT+8Qkk+vP6YaDAHHDnwfM9WFES82zAs/ODdsZfuP56J0hnKrWa2ok/ejKPmSEh6xK2BKz",
-	"CM01cMwL+9moPsLmrwZz0jzn6Lv7sZQbVmo4sChn7Y9wWj041C1mRs7fCmQc88K3AiY0I24+w5kjNPTd",
-	"W/oyiP+t+hwZ9ACH+Od78giIO7WRQuF2hX6bYRwzmp0/GI8yWRS1FNIyu/mlYLesMLIvZxnPWf417H5O",
-	"yffylhUUVKgFZ8YiHv1WUUPvnZeDi+KX6RePtw9+/X2xOC+n0+n59OHU/m9pRNqGCZZfmWvtYnrxxdn5",
-	"+dnFg9fn09l0Opue/wsWTGHCoyeyEvZaWlGBxgRaK+Yf3a/BJ19b1nz1j5/OzuFTJYvbyOvP4fVTfL2C",
-	"G/j8YhzcCOr2wAvto8+9/cuEluXuTO1EZr7mOcNLhMaXDu/OWcG02Wp7syrGRBeprBY3G21pyVayUgzv",
-	"kFtaVGZ/L+7ejUcKA3B+8eZ32lz4yx2eoooW5jcYFh3NLsajLRfC2MXNcXtfM54nI6cr9CYa9o6EbGND",
-	"28c+h2dg2KZrrD/r07Vhq/Bfo4vJo+loPELXemaoUql8dOcPwGgmqqLwN73o5gTn+5iN5vzAYUAr1g3v",
-	"Gf9FpemSEYk6vV7xEjcN9zEv6UKHG3Y+Hm1LrjUTX4NG3uCw6aPX08c1h81xdeWBeSEXN878Xf/tr3cm",
-	"xQC129IYji7ssr0XQzQ9lf0ZIgNd1kqMCRe3tOB5t/TLeellJjfXi1mOGWtTws6fX9zhZ93CE582f5dK",
-	"X3XIBWC8vPite9fg5vayrqCRMQM5t2ZK0SVzNqyZigt+0cC9Yq9jM1mZV6gTy41hoo1ipeHDDd0VkubB",
-	"8kfrCsM8N5Wf0F3A34Ekt5xfgZiGq/mkUteLvrzkt0yEIlNpWbJFKcHm0yUoIuehGOyvVdeMl+D3wEk+",
-	"MZRoubQHCC+l+FKw/LVEMjZubyt44ObGdV9MLx6enU/Pzi9eTxvXDHC24Q6kf8jqwN6LBTOikI1mZ9PJ",
-	"9LxmWSszHUuqA/tzwwU8Vw9orD2luFg+E6PZm3fjEUQP90SgZZHQTzoqM9Hn0u+nHihZVHbcgSznb3I8",
-	"b+cPpiFb/Vbx7GYu5Y2q7+HHjyePHxuTD3/BxS/nTU4sOTC+u7an0/DeNhpToGY/e/7PM9jX6fS8cQv0",
-	"59eA+1IMWz8CDOviH/05NeCxlATqELAr4LZz8A4Ap62KvB+ngQZlaC9AMxg1RFg1L3g2aWm5nRrptKGR",
-	"mgkReAWXQiEfGTESKGynF10Fowq1toS2p6WmhaPWEfwAm5tghJUscuCAICI0QFz5sLvCw043m1LeYuZG",
-	"U015cLya8j8lzRj5Tm42RgKPR1khVWtDp00BaIhQ6QPPlIw2H5meTc/bj8Ad31Amp5NpQpmsGvrn6IvU",
-	"gwsuaMF/b0+vSaFFQZfOKwX6y6/VGkxv9t786i9mdHOf/+ULMyEyZ4XcgjppbwmbC2h0r7/+5Qvz9N8m",
-	"IyN24Lgd1FwLLpw9s69PJ1eWrWi5rD2r7P2moMKK9zfhAPXmag4hNm9nWjYv8XSYtT2qV30+NgdUblgJ",
-	"gypjo/8Fn/FLK7joJUkq0I6MngQa5cicy1/qoY3iw0ou85o9zEdSce2UcqcNmV+eNX7ZXo2T7a92Igum",
-	"D5N2NgIIfpjkefDuDyMm8pBLmhy6lkKvGjNUmpYdLK35mv1LCjOZn14/Aa2NavaEYozQ7smGlU5MNcUN",
-	"07oI9Qr8AD2x9pPWpYaiqw/v+Dc96i3YnMxKyDZ3Ek5mgTyX+geZ8wVneSwLOEjuMm8LMrmOfuOPpZwX",
-	"GB9KSOUNPvFfacPH+SgtgX9RmhZg5DBNeWG4Uq7ZXOY7kq2oWLI8jDR59zBZMyq2K16wCXlp1F3u8iep",
-	"yEnJNgyXX9pRMCaiNAUtcwQuMRwSfGLO/W5d+89QqztgABnmqtRo9vD8oj5TT+yk/fxq/+Tn4LFjZSnL",
-	"2lXbJENvXnM7EeE12PktE5psSymWE/JwOm0kk2ZUGLNrziBb8ZI8nJ4TIYHkXBHU+AkX5osHaKAVhdwy",
-	"ePJhmJWHoVjIMH8rICTIFdFMUKHNs4/G5OH5A/N/j8ia6ZXMx0Tx3yGRac1yTsH/bp58jHtsDqtLIMe8",
-	"9YUs5zw3BwZz/7j2XKG4MCakfitc3uUleXhxYS+dTQVHDCgwJtdI9Gui6E6RrU3DvPiqzsfnilhDwXzx",
-	"mGiJsTRHNHVJHk2nhBIImBG5eCtkVcKnD4iSZnlmvpgHaiywDRM5kYLkklkrF3NzwT0cHMCXTJe7s6tF",
-	"NOPpZ65XMB3D1I+mD8aEmgfJSm5xdpgQrIiWRJc7PAGTbv8zHmO5GGoJvliEGuuXry/OmwoOuBKbaq1/",
-	"6CHo3yVfYCggr9jegxf1g+y3ykjpB0Cnwgi383GdZAF/VEKY5Xi5318Ndl4tMBH3I26BfRt4IPBpeON5",
-	"OL8F5TC/0agx15XcwiuWhnESTo3ScLGyS6P5aPbQKf4YQ7XEunNmpoIn9nXy0Xi0XYEhbW5ve8E9HCJH",
-	"5CJ1Y23Ml/a+MqIzV6Cb72cUDeAjzHdsG2BU3dTM89BpFl8Fxpu3ELlTBP/jm/iPbyLlm3gXcszuCSp7",
-	"5uiK/GmTHx40FdIFF1ytkrx47t2jB3dgbe4VIxBAPTDnLa+KRrBliNAqdWveLUXaUUhVWcZYHhjwEM5v",
-	"bIUlMoiLgpWoEiFvV8JPOzCQYNPGf9CJc8dr6MGqp948V8Fy/x84X2Ztx54YT0F3XnrfIq0bIXGdNKmM",
-	"V0kjv3HQNWI3CsPVv3hPz7gz4plk2Xu5D4FlVWhXGjt7emc5mGb6UJAa7e/Zh7sUkz5ZseyG5XUppUtH",
-	"uUeY2jADhKkxHLIo6PKsoOWSnemSCoU0VveJkCy4MDc2LdpuRtyuppuxlv3DYyIBHyWYD1fTMr6BA0+j",
-	"wWRGjBYv0VoIxVtmOAKYo+FHxXdCXFqNZlPvAIR/+8C8+Te4R9BxYzXPqfNYT8cjY5jBP1CLtO4qZhRO",
-	"+4XVCS8emm+qTW7fYsi073TcOzFgObm1hLdjEKMuq34+Lgg8jsZGDV6WTKGiGywvmOldS+Mfelt253x4",
-	"b7e1IwbwWVq6VU6kie/50JSqnGqKV+6x3HXP3Yz84KLWdXrur0/u2N/genf/oK2tFSFzta2o+iEMnNQV",
-	"6/bKHMAAsLvRRC4oepcLwwpoKQW55AMSBOLbGHrjMWnzELVEItZjFv+yEjUTbaQsIJiF2cDgSpYlOIyN",
-	"WCk0X2Meu/2n9ac3NSi3oxf1HmxohaEkK3W6OPMIf6ujbuJAOpfhyfytrcz8+18ZEsUEzSHpx1iA+NHo",
-	"y8n5eTyicfiI1wamtZPRtbTPBvbQ4tvHmKdely2YU9OQFuz9hpdMNV/9sPHqAwLlsXlmRZV5zaPFReYY",
-	"eVMMuz4E2750PpEP9brg4nhwB6FYjqt/FxNF5qnAJwMyg20M/0uo6fIKySghs6bjkYK9bRD4QyPMcjce",
-	"YcSr+YWZXjNvxlkvcEJCX1ErbJxIJGllHAauoFqsxoK9vW9IRvNdl5dsL4dT+6/MpTanyqiTfLkEVXXB",
-	"l1XJrKo858tKVqj90C3lmovllY/YGpUooiApcLy5uDsoSBUePvtnrSMhAobVgrzC5DKuzL+9sTvFuPyT",
-	"xguDyNjsfBo44kJVSo1mX94dDPqjcmbFptz6MVIxdtzHK2IpRxRjijCaraz72xXgZHK9BsgEqsma3kDG",
-	"L8ZVtfnrGwCKQH272Dl+PoL8Xwbkv3jwRa8dePBg0BY8PLgHFw++bO7CwwetXdjS0uhzjUB1naJRp6Bd",
-	"2GJDRbayKnIyZ8Sq3Iaw9QmbDDyQA2ojwssk5X4tqFEp/ZCwb1eZzfyr89kxt+FDXcBjKHJmL+298pb5",
-	"Lg0vsyDUFqISWZIbBqVEeyOgXhGrT6qTx9+Y99hHwSR/t5dxPx5dmavnib0F28pUwYUPBkFc2XK5LBmB",
-	"YLk9CgDf0yRHFh0S4mJcE5rbgIkt87202Qq/s1JibAjgajQjC1oUClA8aFGQSnCtogRpJBb0RAP6pv7N",
-	"K3P97IEC+VSA7nF+gIfM0/ayCcu4vng42i/W8pkCH/ZXYu+TyDdm9Yc33aWY4jhuCfbXdo5Wy2mSLc4e",
-	"IRZHi+N9GkgncaRgQEqO+aJUa1YaXvi/NP/1l1G0+CtnmNbcNe4VTtApwAMI2aIXZP46YtnhxnVkwc4m",
-	"ShyPE9Li/VpD7CsR7E++vrdgCFTE9kBGh4STJNgtZvp2zO2NG3MMvxu9i+3gDdtFd7CgSn8rq0SZvfmW",
-	"LGxeQEkzzUrlpExqWeY3PylH09aYKEfWXFSaHbGshCwFdVPe9NjH2KAqkxvkhl6i6JV5PCaAvE3WQ6rE",
-	"GNtKf78jfmYhz4VGTchCDbqH9KjnlT4XzgPTPBvoZelJFXvAImTxzgS/bXMpC2Yu8qZnofsFz+sn29SD",
-	"iTbGqt8aX/Sm4CwP3A1RodBZ0w4WMtsGJyBYVcOo7EnAp3WkM0JEb6T1HM0mvHwL0aHIeGCeJZaI+SoU",
-	"8BCdGRdfZ9kJCFHw2xoV4hKgvYxC4XVI0BRIXu7QGRi7essUpgIYt+Z3qOZwTQRjOegbUrAXC1BpD7om",
-	"x54lQRigPpoCNPAy2c8ZBb0hUwAu2O/13hkTmwKo+1SzF6LYxY5Ni/1D6AQPrdEYo3aX1zvf5NKaw5Do",
-	"0WOjVLVm+U9oFaTKRa3LcH/LUAvFu9EoqDFFdL0p2PtXO5Gpw1Vs5s43t6goebZaO5DRXr8BDvOG0oGV",
-	"NOe4KdmaV+ver4JEEJug2eMHd226j0fvz5byzHx45gq/cB+ehYu4q/2Nw8hX1q6hAVTwOYB9X+NTefr+",
-	"oBFTOzntnEPMbNAAct3FTkWVc33lcMmaZEItbE9ZQSdWDa/noYpuWO08GjlrXpYR9L2+ZiW8ahzoF+9S",
-	"S/hG6DKiIFMfbt6bAXWL7tQLavLcjQdZ3i7DdUhderDjo9noVyXF5CXd/mA9GXfOnxpZDN9EP94YcSkr",
-	"9Z39XVOsfcfe05xlfE2LS8LWG72zYKXugmKGqFEtOUidjbxWsd/233Y+Jhdj8oBMJhMIbMtKkyXdqIYe",
-	"nTZjVWVdM4d4xrwctspt8dhxQT2I355wJUDFFs0syZNsdwrVs2bfT0P9NPN9yTayjKx8XsobLCtPqz0Q",
-	"d9qRTUEz1rH5b/zuB8aO4UhH5CYvuyTZrVEAS0ZzSKNdyErkZLuSBevJZyvmyk3DdSUPnmX1oRYTMmmc",
-	"t2Jy39D8OzOzu/EIVrNPgecSs5K3VLm06THJS7nZmH9A4AdyseUty2P6cGuG+Jaa4uN6by2RYszxNcto",
-	"pdjA+7h2rQToPefTFnzPg/GBk2+Hic7Lw56mPEspR8kQ38qe22Je5b8McKqOMYgaP+wlo+g7j8KE0VLX",
-	"uMRaFh61a1MyAFkCpXVGpmPyaDomXz4yvHA+nZINKzNbKbJ/GE7kE/AuLlxevZamO6DL0scNvPLbFRD5",
-	"zfTs8bsP5+PzR3d/fft24v68uPvbf/8lRnwc6gSS2zJVDOF9T8Cm1/ScbQcel37u0AbFAp5rHrGDAFlJ",
-	"jmytsrnV6eX+6GCqOxe85iL89PxPS4LIKoubq7AStf+++hTFkAGH/D6ujXUd4gM4b3sHOnlEY5eWpcIz",
-	"Yw40oNYeWaI75LV9tQeUMDwYTWGHFVdE2MvO3PGK7tA7g66ZTGLPBK573HKe5O8SW/mi0mbAfUkh8Yvm",
-	"ZrWY1OU97ge87Deoo7iS3EtAPyV27TOof7LeprgDC4Oe+6GvnaHPpNvDXpdc74dFXOj0Q8cAvrqyn8fI",
-	"BWf2/EXxDRmNw6xRfJddbz2/IUzo9vGuk9f2SeyX2WNxe+ExHLeev+eZGLc9kTnLv8EknD2Xrt3ow1uV",
-	"0o0OkQ4mUKN9tbR6qlgixKpXbIdxFrosmVExMTEyTBv5ELOOfX71fjB4w0oFOLcYfbJYsM5EReRIUlYF",
-	"I3aYqIlqSwuiflDXcYCsQY2w7RrQTrDZAjOfJDDfESkYUTxnY1+QON/BLyB/ezIslpUtiqhSWGNF9NU3",
-	"O0KSpcdeDt5csuyX+DhBpvgepKdWBPI2kiGzEPlscPjKQaJFuynRomKo1mbQCafSTrI3Xd3BGtVtfI2N",
-	"XPWYIYflFz1VP3dWXvE8KlOUa0zUaxDXKKiGTht4je9r7g5lLS3CY9d77YsPyTUOEbdrTmkccnfexigs",
-	"HD0dJYK1+bn5vQ+C4bVcCM5Dg8O6zQRH0qc04gyc734EydKThPPdy6rom2WR04goeybIT6+f7AWKY+xp",
-	"U7KOsbTMq+sB/LzH9Xq7KAUxtiferGpdO51CPHO/6kGfDml8MkkL5U/9pnNK2ZGMZzXPUPSwZNYwhql3",
-	"bdMJzNUaOfFTcDO62f5IeVQh6s96KgVW/XorHVI1IEa4p/bze1rU2sZixt/JLZELzQSmbmKayZpsMfrs",
-	"B+8x4U5vQg1+7Xhne+CE10KvxTwOgLLXpJIuK3nLSl2VovdIRlKx/BWCGRwj8Kyrwc2/MYX28F2Eeck2",
-	"ReyeQE12f4df2E6CY0JRX0RFNdRCeyzfJjL27yQIs0S7N8aMQeJuv5uq3vaWPg+2JiDIzBnzy/JZkna1",
-	"K5oTLaFpB3YNW4HHsefqXdS+7+Et2EIfnqp5imjpJ9k3pmR5eigD1iS3Y4TrsnMO+dMyVL33XVwJKmUi",
-	"6Xev9yf0b9tSRSxI6xivS6rrBg5ZIbObS1LbPdyDwmhWFEeksfmCxXRjF5iTu9ax61/Ug+FAiIdnvfne",
-	"FfuKMhZHpzKCV7IAaIuoXPW11TaCaOdXr7lz55zS7yLjth7bgyPHAuHhj7nSPFN/uOI63Ox5SqPByro0",
-	"etBogQoaGdRpdXFZbGWQ1X57nnu0LHoSqHm/NWfxlGWQsaQsVM92xbOVhV+CYwBmq5bAdOikhER0qVgJ",
-	"glRR3vfe2FBeDqctqE8xpxeTtl5t2HDIhzGLl4uM9XddWHOQH2NzW0syyTGV0Jh50W8qe/pIrF8XFcT8",
-	"PrxkPlNwRbr8wsEhYI6wMDhbz5RjJzX2zbj2VFuKD5xkfwgdw/itbtC8W4yF9L2n2jhYOwx9IM2NwIJj",
-	"32eV4Lo6fIBtgtceiKjqmKBJ0D6yZYMgSsNR11c2rBvkpCOT/14B6kyKYQHq2uW4H3SoO9yuGC30aodt",
-	"0HGfJnHDOiuZfsW0xkKuvZwGusaeIMo+groNLRm5YRtNFMBwDTPeVI+WX2QLHcR9AxfQGSw0IU7EKlSY",
-	"UFs3kyFrmjOjg3GtWLHo9leoYN3xMF/Uc77f6dwTxdAeaTohf/nw/OqHb+4slpedqf1yFGH1vi5Lu1Lv",
-	"tAzKvfuyYaXirn+/3QEIpN3ySjHABYSGwXYtXCyLsIPrMD44UW5D2H/Vb+geZzdcq9Yj6p2etSBp5kPU",
-	"lD3o9LQUOI2XyEm8T8VPZOd7msyCI3ME+pzlYMgvHj168EWXbFjT941pBs3JgiZGHdTYM0YqYfnMwhfq",
-	"Fd6Ey5LiVYjVOHldfpOyV+qbq2WjFpyqlkJ38BhmBVUJrQv7RsADkHgvSJD5Ds3i7NJ8lvrYJ7i/i6bk",
-	"2irmmOvOfgli1Fh9k0RSL6uTuvdnvKU7e10xLpauZnVM5kxpzH4cJqOWFS2p0CxlzlLfD9GY9GRTyrVt",
-	"lb7vptuKf9YSLxJrwy8JFyBrodDBy7a6e7zrNgVwu+aKu3Rd/DB1WCpfxwtgDHQ9STjg6/PSr24NfxC9",
-	"0V0bsUE1rvjBIW++bRviWLuu33QvdRzckP4Bn4yDmvR6OzskmSxPJ8Vl+UkJcVm+LjmmW7QkS6VXTGiA",
-	"HchjIWoCCAiIklCy3DxLCxX3OQW96XrREub0ws91zz9xsz+hb8yRDEGCqSK65CwnW1nexPNv4SJygNv9",
-	"kmqClJFoJVZnyig6vCxSca+UYHnTSN1sbko9/ZrCh7faglwNTHRbB50MI8a666pniM7eg8gNu4J+cXH+",
-	"8OGRV/gBdfxKYQpXrZNedurh5PWK7bzmbkyaiGre2gW/+E7qBrJ+/yjJ8lQZz8K2SNv/onLdzw8Fcypb",
-	"PQRDjd38wtnEFxqTkTUKTzxVyWJL2PYUzjkH33FFoElv9PKcQyKpundmcCP602KdJeVC4SyVmRikdDcg",
-	"MXDaY3Qh0nIZVypSFOnlC9b0idPHInu97ev0SZXqnDxpJxUF6BmTr2vVfF2QJ4HHdMKV90k2hNrSjkid",
-	"R/iKLMW8KqNKH77Zlf7WPXvnm6X0LqzmGcu/5yJepg2dTpL5rPFY3E+Ca0XAiwmcaQYhUvSttxmGewJo",
-	"djQhc9JIJzUmVy/+Le0bYiEHojmz+jCHTgTmNowKjZ6oICkUlaD7KcynDwO+5qx8ym3ji6jX33V26WQS",
-	"fMo8X9AhZfvA/z9iR8f9l/tU2gP0wLcHx6VOoPUn0p8WdwAs8/op15K2lt6pe+Qbpfnabnnrssytp7tf",
-	"JZ9HOIqs3gPH7V8uXkRHMqxUojipS5ScTiS04971jlhUHyRQirDfBjKtbczsInfgt1VREPOVh0XgCj2q",
-	"i1ImDMkVX64SVLhhRYJAchtPZQnwx9pz+xrT0KDRR3ApHxP5Ma/387Mr8OGbYA4psv5vozJb5W6A1ly5",
-	"TPFOHg5REtoTrzpyx1P5WGv63laYTJv/C4pPprGNfWL1v48EfdSNZ/Sx8IpuWAJ36Yb5mAF5tZJb219H",
-	"ioxNDgEfHcAw+g9I0R8HUoQ7HD0hOOQzccs1jQcUaZaxjT42ojj8PLC1RSg4+ix0hRa5uI0eAW4ocAoA",
-	"stKWQXcmz0nss6XlTSyLpM9Jq8qiw6C0SXFyw0QTyaAq+VnJ6u4vPaDhcD/swkJCpRkyYBm3SJxxggV9",
-	"K+l4MeWeN2MJ/sq4ftupg3Sgwz3TZGPueFd7Z/Yb7lJ77Zsr1psTAgOtMwwA7I7IVrNLuF+YvIzXcSey",
-	"E12mGcVo+IbynOyYHhNor25WnhVVzvJLX8cosb0ZpvJxvcpLuhWTgTU//odHCJAYP/qybZvQGKh/PnZZ",
-	"U7fJmOFc0rx4Ck83MvXRRdjNVv/3wp0MMmP6+W8RWTLiuI0woEgJU7nvTpnzeIVZ7ZRrMuz/8FsmfHIo",
-	"V4QrVbF8vIfT0lXGlWRL1Y5EwikwAg7eYvt90TKPRRwjRm69Yz4HYWBtFObK9kT+jJ2MukrVuy9dVN8f",
-	"Gn9E6teFiUedAX2/wpMdEGDwTyIWFHS8T9bB7lcoQjcGzYpCEUAgsZ1B1yzfJSK5QQHq/re8rLO+HNty",
-	"gSW80diyu1m7iPQtZubZp+Mq0M8rSTJZltDRxUIxmV8RLoj51ZBS19fu195dZTtkYka/FICUeCNkeNXE",
-	"Djc4me91gebFb132UNSCGfLCdB10pzdabhoZEhvFyjrZO7rPG7orJM37b3WvGt0EVKPZIdi6nOegSSyZ",
-	"JtjzM1XVG5XNVZFId4MiarkgaieyJ1Is+HJikRe5rLEp5yWjN2qMDWAphLDWVB/KbTupn79PblotOOqC",
-	"2nSVgMeROj3qTSraUEuVWOQB0fN8pa3c7AMe1Ozn5l/fO+6M+rPTLKb1t1FtqboaxBLTjEGCBaKpWzb/",
-	"TymrzQCggiEFe8Ol72ABdQ/5Eg0KFFQzpScdvP0niXhFedCymSsojLBSF25EiylOoLK02ewT01tOSoFP",
-	"bfH9sjCbpAlaKnZgZTYP3j9pUTHlqsN9tZvcCqvzGGvBpn6EYznsoVYS6CAgzhax7PS76ZIuDstLY341",
-	"zCBMRikSKZiu6uh0KHtRNIzWkxd9smCTxRtGkvxccs1+5kKNMW0h+FvJqszsvzUtl0zjv7eML1famKJA",
-	"5B9tq7IxWbNyycaE3rKSmn9gh8xWqk+fxN1EteCVBR+RC6OFIWNNWnxhlB06L9jkuf3HmxanvGuYr+qG",
-	"b86w+yctziDZxNg4hrmjubwBpPq+ZyLeQv4KUzHBki+ZhXpshBjTz0MobxID+HVNw+yIPraaJzRkveoA",
-	"KXS9jKiQgmdYz7OudUtb3v5GreTm3STI7V/J6P3aDh6bl9sVRM8jHrGPgk95fg98yqd1/+pYFDpsjeKZ",
-	"zzoe9iTVc/zmbpx07L6AZGrfAdgWKzq70HoubQrHkNcFLaOjKmA3JFQ06QJqnH3hpK2qRDtfLsiKbqBq",
-	"7oBbeN/uPyrEcshnEB7XFPitEayfKYLkJAVTrqwokyL/TPlsatwKXacH2p+ogXuScA1849GeI4ww6WfS",
-	"q7gG25YeYavugEZ9PH3BqfiHGfWu0ew7ndRqAwmADyAkypZ6af3T72135o4yd+uyd/SDhs3zHfGBn8Gm",
-	"ekd5nZJrNpf5jqgVwB8UUt4QsNAnKVCvsM15EwksEx1IYL1hw+pm5/dP9RuEvxVwxr0guMJxnNMgXTJw",
-	"X8dAa0tCT4FFuq/Nf2C9FmqQSxFzlrvD2KoPxdgBTNVFZn6Pwp5TtaRuuglq8djtoQ7o9m2BbVWHANjC",
-	"6/GaaGuYHQGvQcroUXfvKSy34Cb/NEy3esIvGwd6yIY2NJRINNQIybmUNyyHS6chsvpcY01Rcz9G8CMd",
-	"oEYciCXlsT4SkKQ2Xm2RsdWP4YiHRcaxazqJYYK+RHzvoVUeAi0ZjxYFXaa0/ae2RHqY8X7lC619iTUX",
-	"LZvgkijGyPXnt+ee612fIsMc1/uVEt1We19TrF5TR16oUtV64zMFE/nSHSjvJfV5z1E7Cb9GNWbJb5ki",
-	"VMCVgGbpAd87GNP7YyvK85lRT3aympA1o6oqWQ6pFV7D9vvC8wmhmAw482kKYbjIF19SuNvccOYScTwx",
-	"HtkRoqyjbbZ5+rwcCQzmEHwsHeybQrL3yaV2u3/l9zoOeVP2y9n3zATe5+zGgj22EmAZ1VXpat7Nfvjz",
-	"USlgAowJbgoohjXnBM4Qs7AL9JZdYi5NsUNcrhXjpTHtz6RQHWUiC3xxPK1ktTvsb3YD4OND6Ps9zW6i",
-	"DVFxGUNpu7EN2+Mddj3RoiqzeeJ1UvsL9Nm+vneYTDju2Pc1d8sbN4RJzRsxsf3NbfSGvSJPClnl8K0i",
-	"55MpYeKWFXKDSHX2RjF6gTnqIFEZPHu938TM6Tr9mxbZuiHbIN9V1XrfUbtZ/rukbblPcC/H+mbVjUdq",
-	"w7JATXfTOJ9Mo29OdxUy2vZ6AKCRW3hoIbPbt28naieyggv29m0PiJpg9rbtVS3EsBLZvr9N8nE6w6nd",
-	"fLh3/t8372mmO5tC18E5TGiD+SG0L5ofG5rd4OW7YPA3dhsx/F8VmmOfcpcHPh5lFDswSftzDeXA6Bm3",
-	"wamstIFKj65eygpspzkvCphCwdccS1JRL03cP0cWBSXvsYg3QrONOYGUKGa2Kip24neYvbKCIqCOzhqQ",
-	"bfDKn5bj24XXSux+VsqS3rJaNSVcK9RFLsn1/xezYK9df8kAFesAvzuFlXYs7OjAUBAHImhKILwDM3xN",
-	"bOczFQXD+ZaL3NUCN8nJylKWCfgHf1lbfMU5M9d2kM2qGExgzUTegi26TzfUoLvqXqZtRsWYzCu95z0y",
-	"etzJZmA7/B9sEoPPjR0R66nHNv87VuS2mHKfqcFLGmuCBWuEBki2TAeSebgUs9CDDE479JrY6EdR1K3D",
-	"4uX5PubSL/GnC7HT+a33wpcA1nlEknMd4Ok3uTri2u/5FSsGZVAn61yQ/p8pLHgRIEZw9XHUksEJWgeT",
-	"qqiPItikONsHeYibVsdbJfwcwNJlhqNqjouuzmrW7UF4tnIBAgi4ES0lWdDysDxFux9Sh+wJCVyKDe9h",
-	"o74ZORvnY4FP7YZ3n8sTuMuCQ/5JeMu+40rLcpduN5qC9Is3NTl8Y46TsV6F4aE5y6A7Stjg2Yq8/g2d",
-	"/UmPJKMPUSBSgWYANbSA/jahldr5G6nbRNMrGT3d7H0/wlSpEZzRSoyJOf/rjTYb5ACeUUbMS1ktV5AK",
-	"Seey0gP7vfyayN1vB8qQPijdANPJ+uNbTviUcMQSIQ8bV0tJKAi+AaRR+Me7+8Z9+uag8UZEA8SKDXOA",
-	"hKqVPwufl9nugC251HEMTyGAwgP9aYggWeRJWNaPENheRSPIKLQVWYGOjbpkDytq73SsirzzdDTfarG0",
-	"ZmQty1q1A38Z6HByy3IXQ5/Zq1ehYufUvUUp14SShRE4RtnjYnnpkNrsuPav1qhg7agZoc3LeVGV4JgN",
-	"Hw79ozX8l7+Sa2gCHDPeITsFrdOZz358C6lE1MboHgA2k2r9pKMC/8UCFK1fsY5BCjYLQx1ceaE6p9kN",
-	"0bL2QIObW0E0JIUZ/4enlpsjF0kq31PuMWXD8w8ADLWgCwK/gcPDiB8sBA4zQ8IR2wZg/8MaTnysdPZI",
-	"CjtK9z2A0xWGq30bvLqxUxhvDuPQFgzKsVd3MNrsziluAhk3bv+cN4CP2zW5x9B2BnD4DmoMFc9LUrKC",
-	"UcXysT+WM8dIYwttseRYEgRJJZfE5qA2wj/Ai1TsQFBeElqwEkaCJHi+tgy6oUrZ7paNIAag926p0Eau",
-	"kDkDQz0Ulj74iHOFf+Jkg5zY8ci+Nio3/1Nh/2+osD99OXuM7+utPcFxD/jkkzj0z4JS30TyRcQF+GIP",
-	"L9vWrvb2/V3VuR0xWKOg1fE9i56zQnrMkqjbTFkcPOhwDw/7tja8YATQaUB8YZuEI9xozRTV2PXunjDS",
-	"UFtMx8YsHAj+XObGyNfS/aS/OWt3+kk9mTi95HpT6Q6KoUwWTGGD1oVE5RQ1YPiS5UtsqjcIQGcg5g4U",
-	"lPUvoq9Y72d95+Sj5PmioLGeAxZYGcNLrGxlW/Y+NnYTITsucm72hHmqZt+DeZ36XNsJJrEA+2IF+E0Y",
-	"AhcwFIiupJo9sYn7nbeRe+7OqwtXBzpnbSjPx+RWQq8zWUK6jSDV5gjxgW+Mp8F9J7fNN0Ibk537LP7+",
-	"jlf1MVvsFteZrQOaWd/fbvBAft4ecJsTdPQOFIFAnoVlqj49EM9rcE8Et09TFoR739iVQB6hpOm4aJ90",
-	"3gUO/ofuQLE10+A5NHWqsephmDFowSvc/aVkKpJzwZVZeJxnKLFf28tm7PI53Cs/U2TbCDDE2IW9N3KG",
-	"Fs8SMAF2sp8pox26tdkXHMAGoLw4FmmMvdc/IgE77zBPXKh5Dq5UQpeUiyMOqnnz63J31Kztln9LeVGV",
-	"ifb74ASAijTYH7h+HasgwVLbeEhu4iCqq/3oHsnylhYS6S1WI4/vL0ZWJa5Alzs/eyu9fFfIdaU03JGH",
-	"YGIWlcgHqAPqEHM4MpMMrukN3Rn+9bDIQyV43Kq27eVm9sqbQ3cH58HSsnlcSMl0uYPHwYfjSKYYPGQI",
-	"DTLBM6H5xaJSxoyO0JOgL7O5VirMSieOqX7Bd8zajNfkOXyPIf8M0gF84qe7lMza4L9zmt1MnODBnNHW",
-	"yHMqbiZWC5/B7dW+u5xJXzemdnQZIR8oa9QLzM0MF4Ldy/JRwDBjJyZzfwXEs0pLHtOXXoPokAvDzSrc",
-	"FwDZwO59kTbT4SHp2+goxlcJEDnvMHQbu6G7PRi5/qhd7qINpD2+2p+jEKXfIUh4CR7KxUDU7Im8tuSO",
-	"7VKjfVHHLeuqR/rg/PxarTdjgFoYW/V8TCqhqjm2JMkvsdMoWdMdmTPwUMUdr/HE470mr7lPxOpYAOjP",
-	"90UOy1a0XMYaNUC1xczYIFuBlRMCWYNLAd60uIuc1Sl/vf0h7TTBpNGSKiG2vFxYJyL4+qggzCbntnIs",
-	"Ct4dFe2aqqG5LwgchB9e2x2RvhHoXIAWNuhL8MvB/VHxpGGpeKsGrnGzngiTvC+auJvNeA9Y3Hrn91MK",
-	"a/5rck4n15/C/wb+rE/J+fYqBWVn/db20jLXIcTbnbdoXsSTlb6nsSIADFBiEAl98YrIki+Nxijhr5Jl",
-	"jG80MYduTOStvbxASzt/RNZcVDpmaVi4hB/69gofgtqzpu9/OKqdez0pN4h7cWwn/NmPQExoNrMnF00w",
-	"RsuCQ6DWnGzM5YBsGaxisdc+1x6LFDQhNCqbQdxKhVnMNM/hhLUTl2NpyoWFBay9qFFG4OLmQMJcJjc7",
-	"7C5T58u1e32segjPOqkvVcrWFWDeim9lue7/jl5+CrP6ILwqsmNRpjtq8Lp6nzXQY5Sm682A1OUWgJfT",
-	"wWoHhl/Q2O1QTccEh9/sCRocBLwqkJk8qhv/N4Nki1L+zuL5Qj8w59JrpTQno1R7XspKldFb+1fJByYe",
-	"pGHGB8A639dF5UJUNuneRqr8YrrDzkjOE9yEdl8+iYsQ53oMyNPRwUT4YXwu0cTIawSTvoZQEFkwNibX",
-	"qOmoa5+aQYmq1pdEMA7JO9zI10poFx0Bed+octyJ7JegN4NLbFMQ2fRdKRX8pOTZytlOOBmvbKnEydRl",
-	"tPO/vRu/p9ohbbcy/AVZ86LgiB+ixi67qYfy0PSOyGpesL2a7LtayqgBPaT+KYtqzaKzXfIlne80U+Sv",
-	"59P/+5jAv//Wcy7WORAH4ZOKjUnOaE4KANxSPdNjVJVlTKlFVXQNDHVsvVNuwL39aieyiCfiJWafO0YE",
-	"60lLj1wiS+cNOqa1SPDixso87cINHbfZq7F70RMHBmt/AHnRrLUx6st2JQtGKmgaZbNvHa54y0I8++83",
-	"07PH7/7rr2/fTvBff/vvvxwCog9+/4ae/f7uw4O7vxy8y2s7yI0UW/xztr1q4BwMAUhIUOgZOjFr97ub",
-	"wSWZs0Juye+slLa5pVws4hT6cD4+v7jzZPpwPr64S5CqH5LVg65uVuEPLwaCL3hCO5u0A5bDkNv3fhlA",
-	"6o7OAxCml6XPDxXs9mD4u6tFytAe0Uc2QVlz8Qx/cN5SEYyNyX+rmP3aQclF6gntuxOEDpp+DyN2FnaD",
-	"HkiOf0On7RDRtVeD7Qgl6yWniNnoKHCUkAil2B90wlMntfuENpPthpxSZ3OEWC6PHh4UQ0drkY1stMRq",
-	"fmbzlZQ334gcIEEGLulIfjYfNIXCwAHW9L0TDwETexsiGnq4ArzHEuHnwC2y5AJbj5CV1pi+0YTZGSjq",
-	"7WlJ9aJ53jBeWg4wie6s6wweuHZ6AnSW3NClKxeycWomDgS/X3h/Rgp2tpc8xmGSNbDWm9IfXa7DAt7G",
-	"GsTOZaUhkWBNxc7VNvjcMyZIJTw4S0JvfOMVx1QIyW6brxG0qORmRrFtDGmy71cA22kISZZMGAuL5XGL",
-	"N2DImK89SVBBNb9lPXw/UJJnuc2MEgc/sGiv8TmWjOYvRKPxYFi7kNFY4ehTvjT6cB2GBPlzSc7OLfjT",
-	"ztacxCOT/VrZO2QBhIuwNAmWE8w93In0tp/A9ZFuq/7nc33gXF9pqquIpW6rG7uyzcA9v6Le9jtC88yZ",
-	"TuUkfSe3tXejZEQxJhKtT+wYL9OtKXIpWMp0ha63uctfUYJu1ErqnpYxVP6frsO9sWq5WL7iImNHOIw7",
-	"PN2bFVVND6xdKPh4S0bXiUJKejDjEPgAaGhTR+wNNnDyifqh1j2BIXHqa2xPdlN4vzdSyvJMndpXs+o+",
-	"y3k6jYNz09pNxyvRo+gccfeDOzEMV7D3cRnT3Qw9ojscvN16Vwb37liTrPlNsGbhMI1i99aQCuBhJXhD",
-	"6oWpbpacdXZob3ZL8UqLX2m9xZ1cdIqLzHPkp3GXbcWT0HRvA4p5I7dGotNMUKEJPjlnyrWr3QtDHlEl",
-	"kEIshLQMKviCKUCIhMZeyjdKxMZqg5qvJ5Wl/vld4U9UvMzqOV2z2r3pnSvW2DKr4HoYFHUQ6UpWeEaM",
-	"hudsa0jn0yH7dYxzm/9P+9JDzRU9NBk69YLQpwMvs4QKptrM/e7OFbOpZoNR+wM89ns5Q+qRorPzOUVt",
-	"8ycGvP4+KyrFb1n/qhuIIKVql8sB3Go+/5dV7LoXjK90LxjDUoLfR6lgcRf3Gui/6MRI7QKe9LlTe8An",
-	"nYBqHciiPZOoajBLx9IOQRRm1Afd0pDjyiw+dpgPdO9fc30Ykaug4nt8ElgkZ0XC9F13ELe/88O878cy",
-	"ka/VQW9WDtqITkGXQHv10gapsLdpQdtau+ix40tP7RRHf+83o8XXReGwWiNn/JaVO6yYtqmogALnqqOo",
-	"sICs8dzNRTDuAN0yjEEn0huVdlFG32Zi37vQw4bbSFkkIH6MXgZp5bK8YSUxT07SfQbiXq5b2/TQ58IX",
-	"Ut4o5+0LytyGBkc9ZceN/Uvt/Y9ltNw2AVbqITB7Z8tB6lhsqGEprS4JLXrIWfmsZowIp9JsRQLWsZjB",
-	"VKPtKBeYPrBNsKpD84w6MVNwmbCAhmW9LGleUUxfusXgM4z9SyW4boKIFmAe1CiinupRcFf+e+T6+Elg",
-	"wp/hLxy4b1A/ifMJYuUg0CeKw67LMEmzaoPNEvZfDb4EQyfvtuSs9Mfb+mjMQ8ccGJhPr9vOEOA1jycx",
-	"9bx0eYhRh0fAM0tHGr45qa/4uiroUX0L9tSTMHT4sDPa8uAiAVqtUlzCFIJgMELXUizN3qwvyQOLQAlb",
-	"ZuMueKIvHgbH+zwqiq3W1Zr1kEANDBGlrNnUK6G2sZzBCOUO3lEH1B4xRB0xc8tTtcsd6pDUTHWgHVm8",
-	"+mG2mduEgXjiCf8dBCWqtTvPQJeoNOmvKTnFKAJHXmtPXiXytbm13oSb48iXZJa4H8W8bpiiedDgxCGT",
-	"8/jfFVP3kgathMKS0QKsqjO1E9n1mFzT/JaKjOVnLpvqrO4rYr7PqaZndSKg+QhrvM50SYXyNTwKHmY5",
-	"z8z9d6aqzUaW8Lgq6Nnjx2ePH5s/VnxD6ZmS2cUZOLS4ebn5Yrvimp0VdM6K6wbT3leM2QPkrugNK2Ht",
-	"ePmeeb+b+SPQH5C59KKZ2tw8ENEsu2v3s+sZuQark5VmfZtSLphSsH/XRJbk2tyv5abkil1PCPyyOQU7",
-	"gMhpmV+Tvwai9W/w+zk/8z1waXE9Ia9d1R+BVStsG2a73x0iY+W6AncinqBQ+SnaPBRJnWTl/FB92V4+",
-	"WUeCnfubglCPCpVPpBLtI1eJ/TElXRbBPoVAYq2fbaPZG2Jj2naZHmQAgAVIA5q0l7ENCnYa3cCtB3Oj",
-	"VY/2mwerz5xiZ1X7+xWj/ZgqW3/57RPy+OGjL329dc405UWkIipeafpK03nBLkFV20C9daXaBYxv6Nnv",
-	"07PHv7z7r7dvJ/Uff0mEXG26U4TSHgycitzCIEqSy+hW1ujzJ8Ft58KIypTn3WUIUWX7drUrk7tbcRjG",
-	"YErHICee0zUgJYF03snKvAKEyooVmz0w7t/iUSUfiO8oltxflOFDIwctZ0y6ennEWjMtrXcCeJMLZV38",
-	"ORtCnG7/uV2ZZ5tgn3yv9pq4HQfj23jzzxeCkQWtCr0jm4LaJpV92/gX1VpE7x3qYf5sFcJ5PFml4ILd",
-	"a4BkL/6fLaD7trTGVaL++0D7rd8qVu7qJlxjsqF6FTTlAjalufnG7AujFk/PthFLFAnbFmMxSfXF4+k5",
-	"+V+vXjx3QxAubGaA3WYyl3kCoo+tWb5LyXAJMTLm5nlYgHf1+f+xlHIxuNPji0U6GWLOllQcBdO23hTs",
-	"WCyGvOQLHcvBcr1prQtMSN+ZD1I1oKVET19RXrFO1BJIZbRJl/NdEEoduBb2WxWzIV2iDvpRS0bgOcIF",
-	"YbeGuesK0h5rWTGarrphiiF6qBQNzFpNb8wei57vMKpQuj7TfWt4xuw9LaF1xiWZOn1IuwbLcZFRVkLY",
-	"hmv98o6A119WCeS9gekPcUyZF4u6ZtsxtF0dV1LMoCWJQ7Bu7KH5wjvyAcgF+yrbPyzTIh6ObUNTMpqP",
-	"iZKwQ29FAOiqKOKBcj0h11AQcb1HVCyPwylO3oqgLA5+MHJ86Bo8Y1Gc+0XcN4vzH6LJyMUrTAaJ+Rjj",
-	"vpTGOfCZUMe4QoOMFAeyYpfs851ArPjjMkbZ1xRWAaM7GVEzZ02UpPR92ugxPqhOo7P3ep3N1G6nI1jd",
-	"FZ6jsoMG5jH9tBeyEoPyK2rRs29ZRlvMYF/zGozEC3BlxHlHK5aOlKu6ouKwxMBHO9rQNEr6edjh1ZDa",
-	"t6SR3nfvep4O7FDTUQrf0x+/n3nV6EVtE8PbzWU85rdPxvLnwe1+D+52jsQBHD4oW6t9mD6JnK2QwxoQ",
-	"JCh3AjiAnNH8DKtg0cYujZUtYBcsFnsNI2ABA8yOFZphB1cp2NnW1pe57v0xKe6vyUN7FQkV+5vOc723",
-	"M42KXYmclWRLdxEUE/Pc18nT3zhMoGI2VayByc5e4VC+CVOfqmIdNVFeYsMJNPPrLnE5XzKlWT52ZBFL",
-	"d/WPwfUDjSsgG08q5tVT28jqRsitsrrpPuqayije2JprBPwqmYqjkKDjNZq//LyBcBziy2Oo/+PnLx9z",
-	"aztOCZe2l6iMW5U8ca+8JD3dfYtqUrQFcKhVm71GPKpGJxPXoq5Pun0P+wC85WTLioJouaX4OVfDjIRU",
-	"af7PCHG7p4xeEuauauEfmHTrAH1sFbmNVtcwpRVZ05z5axUWN/aEhXR8IzXmO/MfALg00zX2U1E0+rng",
-	"aA0ECNHMiuunVmAPmP29sb1DajvHiofephTND5Ru1OvsP6ayiUWpkts+RvFevQqccDwMIE220PsO3xbt",
-	"y5nMG2pL675iOq0m9Wp7fUBJMuzo2urV3OIsB0dVzwuhYLAbGepPeMRiguplAI/dswf9R8jAi86MZVJk",
-	"vOBHpWe49PT9nnhGsA+xJHKuspJtqMj4gDSDp/5X0d5g9aC7JwOQ0pjIn0ZdAhD631BBmMiVs8K57p8q",
-	"vOCCq9WRfrG98pQyi5enOI2w32oNLfMqejmEPXM/U8Q92dFw7x59oIwC4MjesyqhDcL1W8UqBK2tsoyx",
-	"PH4sPWX30qSah6HVUGpgMo2WBSvjsRvX6xhudytd5wCLDDmgcLl7h9JkD2gnmPhoNvrViOLnHoKntgdO",
-	"dIb8gP1P0IEmVdY/U/NduPn16avpHhKz7kboREzjVNXMvzfziDgIydUWQYeF5QmqklrS95Mwc5tzfokB",
-	"kKHoEikJe0VyuhtbPYMr4vJHQd+jxEiCyUHpERnSBuQVuZhePDw7n55Nzw8OWZ/61oCaFAzw1rfy0loB",
-	"rpe1a6TVyhhMi406z+fR9EBSVeyQpDYopmo0KqD7FmB2mklHVJJh/eORDWGOaIodQa/A9rYYCqFct1r8",
-	"XgIwKdg+gDaAXR2scX8f5yrvW7wJEukfKezPDRNPQsi3Q21nIlMN5pAt4l1t2pNHhLouhIbaDb2lyoYl",
-	"kiXucosX1EFj5QAvNXJCLECbj6kpzcFkJktmVJWxoUgG7nJxiejXCULtnSgsk+s0rw5y5Csstdub9rey",
-	"dB2XXQNmnGe7Gz7N2WXYgJNaFzpuzWcqPvOBYRzAue0ubzzq+m9YXZ7BAy+0I7F3gFqOa7WgCYrRa0nS",
-	"BHNNh2hQMJ7o2i7zT+e6LvNjAEHZ+431jUQFqGseiS1yfQhvh60xIEnTth1uQXk92ofyiqi0L+n2B5vs",
-	"EGrq6oZvzuQGl3Dm0zYAWS0dJ7NTdt3E8VTZBfCSCLa1y/BtX3wMyMHOqNRK1lw0gMqGrW2vBgpXkN7J",
-	"Gt/kGFGEQrIx0l36VTuR7Z8UWelMxtBDEQJ5RhjNVu5SqEMGK2l2gOtLYkMbM1sOs8ZuBLeshB2xXZiI",
-	"FNiRxbZ/vyQbWmpOi1kjiJ6bR4XUMDwIea4VwQQtouhOke1qd0nC9itlJezfdSNq8DiCBHKhSNAXkQlA",
-	"UeQ+7hdmTnSgP9vphsietr/0cf3do916qoNhT8yRCO+Bw4LNMUYbUMRuPL43iC0elrmGk46zFBbSAw9A",
-	"SlwiYnVVKGk1ECEdui5XoIFYRqPlkmn1GcnkhlsIHnC2Qo+qcZ3caVMk8NfQpcy117E27GeKlFXRKPoI",
-	"vR7ARs8OhZZv2K7OgBsG5ObeUQc+mr8/jGgHpHiVtG+M1mQoAUDEt6zuR2mPSMq4aU9jKBKekQWy0q8Q",
-	"K7mx6efTmHu6gDxCWavxoA8hmzYKtR5Mg0Kt6eFkkpC+wZbGGTwv+S2L1NaXwTeHCvnco/E3/HoU9me6",
-	"dfzu0sqzG7bRLQY878OAjbbyXefyawiVBpkeQ9vJ7xEqiXb5EntSDwWFtDCgexTYjytE3rgp6A77wcd6",
-	"JNl4fz+Lq+6unkwAShqEw0zwMg0rNghkCB9O18+VTAFjxNOAG53ysdv4pHdDCmcBexftlgsRQhnEbkso",
-	"1PiaJWCH8fJoVXWAFqulnSbMD774mYuud+11qgoaQdg7MySe295G5/26ST9Q0S+x2YffrSmY17j7kBiW",
-	"Pe4qBjlt/RIHRT08rOLYoWtWNsH7ocACqQIJ71h/4tKYErkt7P2mxNKz+Fuwnq8l3R5Oo7NdpBLxix3x",
-	"eOxoPkBHXYbC6iAVNiWXpS04Spj9P9pHTnqTqh54ew3vaUk1W+5izlP3HeA6iYaX89L3usG+pIBOe7bl",
-	"ovbb7l8uw4qf/czizGzsfsyfaLHqokc5We0oxEhe/+cR5K1JKURImjlzGBEeNdx3lwR9FTNn3FwSdGrA",
-	"BwW/Nc+7TqlHQscNkNs98wv3UgcBw82SamxJnNgW8KQ+9UVVrc2p9CoRNj7GoVyXBSRadekwQx3n3xtq",
-	"qzsH0R2Eg6O45+7qQHEdtfwVEzJ3dF1EN9epKBGgW9cvKBLVHRZ8TeC7XfXAcksmYvtwpd1wuxJPgqZr",
-	"z9MyQCUL97aL007i0sOhXlXrNS13n4pvrznpjqO2b4qGWMpr6BpEZGns0njd8fCT+Sfk9JPwanQnLOy9",
-	"W6ncoq5G8zWoZCznGLVecGHj2LecbRsStF7uS1kU5uK4vy3zKKo9hNU8NZjJ+cMvH3714IuHX3aDmuxd",
-	"E3asKFmqgl1lCSDYBE5yK+lkCx44F74VUvNFnEPp6eKaVsM+rnrtsB03IIS5FzSkmY5D0m48tFhPHcbY",
-	"3V1OKufRh1ax5sMNo1hjPshF+UcZm1WqoHheKS6YQqfdZwrk3uQEoLn49PNU/l4vO7Y+H61ko5jVLBXz",
-	"nk24lA+hztw3USdYYdJybQT2YBPG7mQH4MDOmPXhPseujg8trnB98Jpmrq9a6Uxl9MQ8hT5QS65PQxVo",
-	"cVJYgILp9LYFruue2uxKWdBNqmE7jOxRpo7yPx7lXKvid0ZMnfl5JYNIE9czQuGYQ+Tm2iWaXccVG3Md",
-	"F9YjcqTMR/iNY2NyLyvxBAfYSw74OiwF3iPRETrZqeH9T5vPWnW3HG/SZl4VNxC1aZQI+IJcjOrMmeK5",
-	"LTWEpgBG4w3aO7gzAvkqraTENRWYB27eFCSIR4GTSrksmYpgBrripb5dCfcXOu3bEyAp2BsFNe+iafu1",
-	"QnhvWzIsUhraILjfpeluy+77yyLauLvH5Y0GFb6h/RkWIDUSSvcFRLDd/ux3dUOoD3gySNC74TfOuKO+",
-	"Ah8gXLQT07vqPiCTpm+VyEdrPRKvhap7fLJsJZlqnPka0ACr72lhJrDrjZwQ8/o+sU1aPLL+vKQ3jKys",
-	"07fHuC69LU4in5c2ZyRnBb9lJUZA+P1KiNy8YQsgZjtgQKsJ7NdmBQ1bITnGUN+m/B8v0tI9UI4Qdh6d",
-	"/hid1xbxuJIfd77qMevj0WzNGihPNmOtVbYITJAQBydRUD8ZzbR3kngiD8GhYGBimSzyCfE52MY0BasC",
-	"dT3mob2vx2QNbVm5JpSAslBWYr9YOS93VtXsjmT/YGQAJZuCCoTjiID2hLh6fiLxIuMmeohz/kfQxqHo",
-	"e3jXT3w2miFMGILGoTE2JpCua97yxP+snc/e8JfHJ6LLikV2vyu/vTuGF50oF017Pt4HMdU6xLeh2tOy",
-	"6+wWm/K3lWV+6To917nNtiRcM6w57aN0x4ybuuw0ijmDMzFWDODcGc5GBEz83YSYo4FbtI6AEwfBzt4Y",
-	"n69XkPq2slBZlsvB+2OPzcCul6XLihhw4v/BdnUGZr0dZW6WviA3bKcuyVzqFRbgUbMnQaCxlTlWykhy",
-	"VIwiWvZ57m5IuevrFVMMJuyOks2dMtenkDbrpSPmezDoGw37tvLCkrn6TqzaSm+aray2AxJzQ0tt0dKj",
-	"CV8Ho9MHEszqiQTZ+q6msNpAwgXVjNAwqQ8BkWwC+AmD5Qnfw6tkbWEABxRUGUbSPdFwKBJuFeweHbzA",
-	"aiIACFe3MbZesjpsgBGF6IgsK1lErTjCTZCsSlZMx4A9zI4iTNV2JSHurQNAdQiJR50vR7R0uod/07Xa",
-	"hjWk+ht1+xiRxidQ3+xmfRIaHM71n2YXByoit+43+w2/h2SB4DDxqdWuifsy/THR/D0fVsorku59y97r",
-	"l5U4yl3iGr105h3VCSVc88wBG7j+ew6K27m5jmlMmEozDVGSoXGJJLkcY9UVSLZf3CYnoDO7MAeN3ewQ",
-	"MqLwPocdSZZ5fOjlj5VG4K1yIskn+/n2m95JFWwW7HewuyH3HCvPgARP+WIREWjN1JoTJMycGB5ZSD2s",
-	"SdaB8QJHZz//uBM/Uef4LS14FBsvmYWAv2jmvXii1cvt2MiT3ExuTZ/E1QSTTTS3S8KTZFJ1JSZD7i/N",
-	"ff9fp8hA9xjfp9dibdmyIO937BtZUfobpfkaZU+Efe6fC3eqA3u6eBF7v+ElU4OyiO4TYjIWbar7J1Qg",
-	"4FbPGckBkQ7rEuwOV0Lzwu6w390B4axNMSScBRGoWVhn5AvOwALaMY2FaMYuy0u60Jc+q3EWYHMb8xmS",
-	"qOsGNXhRXoITbNZyhrUDYMHFk9QHBNu+rA3fkwFOPWdb7xFDdME1FXTJEHF8vjNGIcUWdtFw6Klvg5PE",
-	"9DoAxpRmm6iFKTdM1BBT+C+PO+gcze+GNHL+iLFFWEW0D/SQoGNCv/Npuz4WA54pcwbmstI+XIBHhGPl",
-	"Zg3IGtEL6XpTDOCR4H55BT89oDZEHB2+aDCdeHSKiGmHnwKEV3/PxFDMgJBGaQBoesPUN4tF1O1JN5ti",
-	"N7N41suqtPnzIKHhO1dE5oVcDln0oCaAR2hGAshsLOsUbDv2Rer+hxiuBRsE3F42182GyxQCv9ssKynG",
-	"8TnZY7nvw7f3SS4vjXyd1VVuTuTCxFulL4VT5G0lGdbXvhsnDvGQ/fgWZw51S7Q07HDUtv6Mvz3Y9guU",
-	"11bYvdZug6sl5Ia2uuvEeB2x7xWmr1WLRnjekiwEk3IyIKBJ406z6qHVHroC+xFKRzpBzfmykpU6gPKZ",
-	"OU0ENAC6hn6Vit2ykhY9w6DUgspeQYoXivs+OQVpOJkQK8cClZkTZQ6Cq9yb7yAQ03OKuJWHaOG1suOz",
-	"GXqrINWmgOZuqkeXhnBrqLAhmUX98SBE1gPQr3Ahu3wGoHolAu93H8hXhxd9iPHWzMk/eM9SEiG3rjb9",
-	"1GkUtrBS9k6m4MIb0h2ryCXoyhuqFFnTzcaIZ1kS+CkAlY2JxLjSlu4MP8lyQBpDgKnX1cCgKoUZ1OZ2",
-	"WKABuajRrh3T1LD3fTNKumGfEucUaR2AXKEzrv87kw2rfy65dnvrLeYl05d45XFFoBdPb149iBt7RFIL",
-	"+sDUcVkh/iqwAqserpYwDRLVOSQBomAtXMbBRdBMJGlubc3vDcB3m2KyJ+EP3EqncwfF237+yV1CVmX/",
-	"o8tDbxLYbc7wP1ji2WwW4JioxUM1n1jm8OwyEOj6iFYUPdGXnSq4ZxticwpXWNqqKcXBD22tn/QwYHem",
-	"WaLu6Du5BQvAZgeTLS8KI8aTIHaLWuUbro539zOJ3DTPtGp0GyqTqUel3KqDKXduKK7NLeQN6Y4Ul38b",
-	"SLcNjNdb5xG7zULrfTjAMc6IibBM3rCgQU8x8ny9gRiLEdC/hBK7IdbrY1hfC0LqX8ys6byIO2qCFnkn",
-	"Oal7gBM5i567rvZxjWhYo38Jhf4lNNP8FqJQtFKIZ9UM4plPymzFb1MZD/ULKjUACX1P9+mpLz1lNP8e",
-	"M1d7N3ztKFbrypAvq1RntKpun+I7pkDvAvZe948WnLrT2ZCo6GB3EDy/By6XwLStK3APR0JrE76tM7W3",
-	"u+1CCblc63hfD9DR0dEEges6AYcIxvJYb9qV3HM4H0RS9VmmH6IZCL0UB83eaxA9yIBjL/3Hdk5xt33q",
-	"gNUb8iEK4+7Silp4q9D3gIA7TKHlCN3mbAvqjpzWngAUliOclmCI471Lgcyx84tuNl9XBdUs/0EKvYrI",
-	"nLX/vAbHbYcQrZW+H0N07feTWZzu7eC0nnQH7KKvwLb+/eMZvh/5XaxlvNCr+K3i5nl4S3CQYO1jR6Fw",
-	"mMa63CredeBiOvz95n5FYzI20BvNan3dj69gjPAXY8cHUR6q5sHe7vFHnr8QAyVAJqtN3Ki2FwUiTMrF",
-	"YhjAdCBZ2l0CUbBtqSJ0WTKWX2JmL7dRUMTm1CuWSkK3qbT9IrYFzW6iIhbWZyU+pHIDuCOpFPN+egjv",
-	"eFBPWhRye+lBWt/rOiDktHObod3Et27GIRnVVZlKZ/TX55Gqq7+/3GsS1kuE279HOn1rfxjjdlZyebCP",
-	"/o/4VHA6Op+2hnyj7cf9mXoYiySPsR50hN3VYCdsZ9FL0rjVN463mUDJG/I+vLbMVz8JzYu+C43P2s/W",
-	"HVj31lo0+K2vT9Mh2VTDEA6BdPM7nSi9wcCqWlmHfO3eK9hCg6+TiTyZx/7Fw85s7AcX0ZSufhgmjoVa",
-	"rztQlWCM3P3lXgu5vW5nufsWutAjykifM7sp73pt9KEN+9HIMraN2KOBYrHvdBh0zhZVUfzgLv42shu2",
-	"MoCrz9om2Pl6SzQr1wrh3MxHlbEZg/aKaT0lqgc1sqfqUdHP0huJq4d28zzWXO5nnznQmEYm1wwyUs18",
-	"wGffmNI+15pfvY5yz2sX/oksrZtPYDMb2pRfR/jGcB+T6pThrn1w7z3mKqjSDtf7iFSDWBizAaJtAxug",
-	"UAhJMrnB4BVXRG5ZToRN2e1Azm7AZfoiS98GNYmi3SKuX6mfeZpmKWpZGzCGOfFMK2JGc40SbS+JZn1N",
-	"0CfYZyBQsSNri0EX0Z2WB1s00MBN1N86eAHPp8zyj1+zbMa/WrIfVNzzilDOK0ZkkRtz0le3Ua77Bsk2",
-	"K4v/28Klt2XoNmXT0B+JB4WlsDCMLlkAaexdYo7DJbHxFtfrjYpdrUo7D2ykpat9I7BeyejaJt807/E2",
-	"uFFH9Gu+A0x7FvFBBCjDfWLCeIr6PeyOZF/nWV1D3stpDAf/iODcUJHxLtkXZYBrupYEjs/qIxj2joRj",
-	"FHI7nunYHF4zQcVp6rVytpb73PMDzaGP6LWhmLk2SM5ur+Mm3l72qmZiWCFLyZapqIsqqmUUW3YlS41A",
-	"hCA+87xkSjE16dXtzzukVaUMKyTczoZm/4piVjy7en6FWXnka16Y00lQw1OYOOZMJBvnhnkKaD5rTFau",
-	"Jx+zIsSQLHSHLm3mlFuN3fRmdlRXqQeyW79GMPs9TeK++oE1weFWDEUF3l+PsZle+GBJy+j3OHsDLsdk",
-	"JrAN6Pa3hteGnVTdx6BPionH02/ploiMEVQMR+LsqTO5wRTn0yXwJ2+qK9u88tEYtKKcILh74Xr99toG",
-	"2NJ0cyUojU35zfBLm4mimMjHTdW+ZDkTmtNCDZsOZLocjGPYU3vTbGpVXwtrDHA3+KLeHr+0dyk+T/X0",
-	"C6B7YtgR7hAMgmyIpy+0Q/vhSpPTRuLtzXou87h1u2I0t+G6VFlB6uwFkBNMr2S8WUJVFqmWyvNemRkH",
-	"rQ4Yyc8B31iva4xLj9HrJ5HLiCtusyl4an9ddct+vIixTaLuHpXb8+m09ykwE/sH2+i4YNx0Nwgr2ymU",
-	"ruPIESlgdWM/i6ueGgdR4U9GAA8zH039LxLASY30R0CoKqS8gYDZ5LAq4PY9eEMoToDuPkG5XrHb+hSD",
-	"/cPuV+Sy3F/BN96uDZqmca1YsZiMPhYIfU+/+x44veugkUodMqs/su1FCnPSoePaCmcEzyY579caoi/u",
-	"EPSgMKwTv/rjFW615+2Ws20DxyZsb6fIWt6ynMgowEtPjN2f6xqHAJjHo8eA1rwtpWa9yBLNpIBXZGYg",
-	"LqwV75BpwBKXG4xc9cCSHNoZI4Glgp1BwiMO07OdsrgKUsEPLrkaGFLY522XS9RO89x1hbaNpCvY+755",
-	"8jQBzc5E3p+czZTifhk5Hnqgj1NB01IfGZ2xFz0OgetqJfgGlfiOeH1iTU/pDncocn8Mi/A/E7cSirwT",
-	"TnDmcp1OsuUw3KEp/QAP3Y1Hv1UU0Lo+xsa2sxAYpon6Vx69NTD75OYMDb+WVLMntDz4i5fuuabWk9i0",
-	"nGr6pKBKdYCo9z1Op4Q4T0bCm7jh9fRjCLrprUGtL7k3say0+zD7YMm0KdmaV+skJsogsXVa5Pm+vs3E",
-	"jtVpoweEX02EXiF3GDa5ob5AuVPaSMH2jW8fK/cH0MvCMGmwVp/hZnyXukl/hBZk978vO07tMNHakRH8",
-	"MaXuPfkyZkx4/TOAOFg2QXyG87G7Dg7zsy9ND2TSwEvkbjz6Z+3hbXLIUqacCyruGd/3HdhM16WMv1ly",
-	"F5A5DQ5/4HR9ELXoNu4sRMFQBdsiFIXvIySFXt2vjefPbL6S8uZKa7aOGatD2ryw9xkrYx4K6AvClhwq",
-	"5N3kKTQ5+EyRuTyE9XGEf7erhVHgpu0TfnfP1Pm/8b6TdVMjve97tMOFTkhHro5teYqx31irKdwwFV8h",
-	"Ezn0am+Jku3qJipK3OPJO47dWqC2/X2Fr6AhYV3+b+sePlMzssWFnPE46Bj8ekjobS9wtl3l8cAZe68t",
-	"Vx8H9lYzyV4/XwR6oUoTuw22w3k3F9v21h8Pqb/FNHVJQSKTxLotcCFwGhGKZ2bz0LbQASq8LiKHwH11",
-	"SNpCtM3zZYvnHIfZwWq+CPoJOIZvb21I2Mg563G6nolvzVoGnjHnVY8nFbu0tuRZ+8/R/M/R/PhHs7TR",
-	"jF7+jpYuELMa/tRH3Z5Jt+weJ/8EBdvtm/qTKNqOsuM+RhqcnBlZ8lsmSLW5rPFF13SH3bq5BlG331C3",
-	"zhbyCWw1JlIsccTO6ZtQPt43Ucf+JNEd0E/sKopOyARRcs0wAw1O4hLg4QA5+wAcfUxQ2JS0BCq+P91N",
-	"6bWV5U0L1uHIdk+pGyZdCFrkCEXsk/CbM4aPoYzF3Sq2DzNfCpbX6blYMeZy+lyHwzHRUh6xrnbR6H1F",
-	"suM3L5LNsLFgpvnY2C4gr9SYUPJ3YkMxTGA6I3V5/GDsECUn5LkUbAZfzG1qxMIcXHNkriGjiuvdNdzO",
-	"12UlJg5K6XpYLVJHoP0U2VEYVUfCRGpGW4zS4vTmOWsmUNXnszuZqrVXpxPbXtocyjiBwXtM7d+a8JXO",
-	"2bNF5NGEPcfvsZKSPm890Bzf8uZev4XBGWjRA7t3TnOu6ByurfmOvLKZmGOiGGA4WDieFH3G/ud9rqif",
-	"uV6dsAvAfy6r/zcvq0TB9z9ZyRcc4t04TahbVBPyCgq+7dQyNjkaeuA/N+Cf8wbsLLK3m/aSKZsKMMA1",
-	"reKn2RqbuK0D+iw1olswdNeEpaauqHvAlOUtKwu6+U5WpWpk71w8bKfufCtLANzxtS3Ns7yUhnsFHCUu",
-	"ljZXxPZd/+KroAv7NMoaqYUp2IrIFVD6z4fjobVqrtxLUVxUJde7V+YQu6xF/g8W8UVdCXL14zNyw3Zj",
-	"cq2KXwwP/oJH7cEXJFvRkmbaZjmDTADTlNESnAj21SutNxhuUmn04Jyq1VzSMv9MEfvghEDSTolJYMrl",
-	"6tjaPVlyIx8A5ZHeYDoRN6NlUt5wD1AyG7lail/c++ujj6u+uwPQwkWkIOMb3xSuRkX0MwXcDMyazCVT",
-	"2CcDhA9dqwnJZaY+pxs+WeeEvd8UlAuUxJkU5pxA2zazArKhS3Zp/gnlFbO34q04I3//+1VlLhvNM+D6",
-	"v/99Rq7NR7Lkv8MnM/I1UJq4jZlMJtd4D9Fg32w6YITABEnlCftWkJC2E/INzVbEB5UhMwyXsGHlmuMY",
-	"3DWh+uv1+7P68+u/XSIFHLcZMii6U2S74tmKlLLAzqDw0kyai8G6Aya4/Ge5+vvf8TNKNiVb8Pe4CXYU",
-	"3I4d5qv99VrdZr9cj+EGwP+y7Jfrv03IlQ9dyjKEiMmoIHMGvwZMVK6VmQrPzXP4N5aa4GyMwWDmY9ZK",
-	"rgu+5vqa/PWcaEmMzkpYoRi5ePQ3vIYycKFco9MUvW/k+oOxAMakdrGMifWw3F3bt0Aiv3mNYetryCnF",
-	"3f/ceqj+61clxfWMXGcyZ9dYDwcd58yLVtACzHDTmFxjE4pru2kAnQxyb4dg8/aFT6RwxayGwRBcAoax",
-	"V4mdvfJ8df3Na7q8vsRcOsBvdgxw/Wxx9oMxXq7JXx9efOWy+cfk4fmFByvjQGUhNcH31uWVf5vACOay",
-	"d8Ms+S1T5MH0oZ3tS7ZhVHOxNHOtkx1sPh/cg4EOC1tlZvwsZ+uN1GaRZ/9gu+vLWorcsJ19Sw0Vi9sF",
-	"bVMFnAkGuMdwvC8ekpW5SDxXrLlhixm5fkk1+x7ZAljA/332oyx4trs2fNuoxr8kc7aTIgcMN6hufnjx",
-	"GOl8/ZLpcnd2tdCsRN741rZU3NCSYqoEvAYaLQWZ1oawBVea5cQXorhcUi68LJ2QZ/XOCrY1K1XgkqOb",
-	"DaPlGFq5wXkQxJg6jtQzwpdCOljtnawcjuuNkNvJWwHlzhkTWNbJoYJjwVlp7pINzVbs7GIyrWVz8Jm5",
-	"IKr1mpY76CvINsGWuORXbBnMBSLi2UQR6D8IPQZzXtoGbHjwzBGH3vmu9AtTmEfOpgsUptnofDLFWcgN",
-	"E3TDR7PRg8k5THZDLebQ50bM/g6ZA6hvex58lo9mI/zWXMRqI4XCq/ViOrVln9re5Zq915/DfQCG9nuL",
-	"eTmSN+4WpTEP+V77hWfagpM3oWRi+rqfkeuh0FAERrM370LqP5VOzJcyY0oBtP9/Awr4Uhnt4gemKUav",
-	"Pwe04zRJ7NfQbo+6dMc3H0YAFAMpJrZLGZa2xNp+gOjKViy7wXMLLF9DzqzB5PO3/28VK3c1g92yci6h",
-	"9jNN2Hd/5I5lVMCGPZo+6PmSN2fvoJHGnCpmQ1FvhW9gc8wEhNRISvPK8FIGKvtw16nZ6gn12oIXRAmu",
-	"uj03mtPZDcOE6MRpU/oKNDi1z1+x2daPfA6CGQrmDjzooiWHeSS8rH+1JrvfROdafNNw64wuphdfnJ2f",
-	"n108eD19PJtOZ9PpvxoW3WxUqfKX6RePtw9+/X2xOC+n0+n59OHU/m/ZgNGfiaoo0BMyumG77p8VVOlv",
-	"ZWUE88X7//O7/eQntT+z82k9M5cgzTaF3K0xCFeyW3mDP8MJoDa31yHzXSBtzw1BfVDLmm1hHMuMdBey",
-	"dpcXArkAXLoRnr8Cjci1o/Xdan2TWgSrWtMbY9IRY4tAF1i9YmvFilvr5Ykg5R19PvyJsDq6GhNLRLyH",
-	"XYvc4Gy4Jw0VQzUbt1pNAJgGGgzG+mRd37DdtVu41W84inijANkSIfIM8w6aziG4SW/YRocY882TiPyK",
-	"uzD4KAbKGRhj79CQZUp/bdMj+h+yGHumuLE3dz1n26vAUKytbHNl3e3JhfNhU/6TiAMoIR05Q/JtNZ0+",
-	"yB5MSUlFLteBoQ/c8IVVuOG2MOcEnmcHpQpO6HQypO8OPrE0DnZx3wFxwyCFMChoNYZOamj72OfwzN14",
-	"9L3MvG+q63n/nJ3FvcTHD9bAscJhgLhgOUdfUHjTfv4BHSJ3dZ1y3FcDMkORrSz1yrfx8d4ZC/sHR5hI",
-	"AWJFaaNkWAFkLu4xWdPyBqvO7ebvyxX84li5sgAjMnZ1P+xclp/O/TfoJQx1ny0ax3WfJdNHk8UY2EnS",
-	"TD9J6fXnFDsfT96YER8gG3ez5XOpf5C5scDzE7DzC8Fqt2KI1VArEceoLMP4VziyvnPiq8q5PtMlxaBd",
-	"2lYwz72Gxz66uTBO91unZM3Wc6N6lo4HYoYr9oZ4A7XM7xpG3oHy1P13XwnbvZmoKlsZiXvtWu4BOivL",
-	"r8FL7D+9TgTiDk6VS3HPuYZ96alGANxM+4rnjterCiIcg9/fNSQXGWsO2C+utRdGeJ8VleK37MAaoLD4",
-	"iBeezjqlmcNgs7wQ9g7ABEMQyQclOSKgj5DXA4dfTsn38pZBlcodFDokjc2caXumffsXG5R2yRaNVi/u",
-	"O5uRcedr7UePF199kU+/Ov/qq4fZl/kXjx7TiwWjdJo9ekTz6fkj+mC+eLg4n1/Mp/OvLi6y/PxR/kV2",
-	"/mg+XUyndPqV2bTNaDY6f3wxmU4uJudYSHfLZaW+w1eMvNViNZffusmj2G+j2fmFka62VmykbrOu35zW",
-	"Yjay8LDBzIQu+b08jP7ugKz2DZObwlmUO0Vyno+JYFujKbp+tv76MFOM3B0g7u3lsX8DzG5ZyRdY7RI1",
-	"hZ9Lzci1uU6vSW4MXVYoBnYt+ox3sgr8xgXVgLJKtddzbSyYawspaDQEjeHH5p2DM2ncOvc7pPNS3jBR",
-	"Kyt2d5CPVrYHzelY3rIoAHzIgnl7dwCHvWQbWUZ5zGNQWJejrMRJNO4nziY1NisXrlIMkXOBT0ghl8ex",
-	"2bzKl0x3OyS/ts+cTiCvZWV+MXo0nU6m00buRy05p+evp4HkBBE9r/JuGWRFch3jdllsXr6UjGIXvUfT",
-	"pvOuNxsgPZKSBlJ6gGLQLxob7p5I2FALHGyxsDMJaWYAehbsv8URjHAAR+yGQ741XyZDrnEpE0u1a+jI",
-	"pMw7H03H5MtHIF/Op1OyYWVmfiAXhOsxBjjQ1WbrMcnPEASEzbhGpx1cajUWPy3ZW4G3oHlBMCoG4WIO",
-	"OtyLf6uDbp+b95lwIG89hxN6esfcn/LgDSNNyvS0fPqJebteMQ2t8C0THz7AKsBub3q8rMz5/AP+o+Xw",
-	"ap4d/PzYszPICYX+dyyvP4XzaS0hd+Z+JEt7oDxN7nfV/eegdbl5TuCyGbD/+3feQOeMo8c7yJrAOoYm",
-	"4yBA40nOU59LaM3KJTuDufxXF/N9hcw3cOOxVqPX9fOfU9E8FYQqzAcjQm7/nUcEcR9PdbU4YPMzpanm",
-	"SvMsNBiiWdO+UyXA4mGiFqQ+bai4JA+mJKc76Hwh5Bbz6JwtyhVRFGqzyY7R0qm3+7bokmnXfe9VPa+h",
-	"p+9b8FLZdoOj/zjPnF2++xFKWgGSZb57CaCLX1nQIkPWjgdC79fFaOxbEmCGhMMDftNskztSWmY3vxTs",
-	"lhXYnBpExWMHqjkLMXIMT0F9lMcGOuRpagEDmUuBCS3L3ZnaiQxkrx8UORZdEPKWlboq8W/DW7x0c4f5",
-	"gbvLoYC9MYso2aKUEInZ0pKtZKXYWT43521r1vnmwfird3CVgN8IxspZxnPzhgdxn+LeNAxFWf7KQb88",
-	"ejidmiFtIYOl/vTs4mHD96h0STVbgnslfOtXzfGn/kmzkwVVGgCUf+ZC2SBAPdvWvILframoaAGEtdCS",
-	"KZdobDG9o+D7AiAhoGvRdQo99Du5JXKhmXAJmyTnCrrajQmFHsfbFdXofduuGLTbN3RTkNq7kkWYB1P3",
-	"EN0XyjZLtOm0ycI+tEm3Tdia9OOHhgaL2XQsCdd8QDLiQ+86UwUPCHNNdUuY92U1dnBwEFrD4janC3jM",
-	"oQPN+YNxp4S15xiC2KOomAXVK1sU3YIVxWUiw+78X3VBmI0oID6z+Uf3uPjka5ff/I+fzs7RLpPFbRjf",
-	"LpmCk2yj3Se6EYw0za2k7A7oWOx7q2Yqhu7sFC0cnlzzdhiPbjFl+PzCMNZHeWHjbrKvewzXhg0ywQUY",
-	"E+KhvjwebbkQzAVnThnAcSfscAzHC8CTuNfdYMmwzfEC+vMP7p93SVkd6LEfJfOlmyb+1f++9Iugb9Jw",
-	"ig835+sVv+vYrpkVNFiBffQbUh72/+G3jLD3NNPFjkgBXH1tJM41+WvQwm67kspVB2y5UH8bk2v465r8",
-	"1f5qJ6uSyK0YAxKSz7O1RVvuMF+/FX8twNkIuOgo+//mnPJ1kRNU1VlFBRPHAsx2SswMLVw7KJsQWsSW",
-	"AjEfvaXhPdgbpvVig2WxfRSNpme//uV9PPz+/npilH4srVtRgOY2BGkL894C76kl9ABnS//DfM+D+RQ4",
-	"BDvQDzmdtWh2BygQirZO8aDe6p/7dyQ1mRPHBXboA2eGQusBO4Kx95tC5vVtN0zB7AXCUhOggT0QgrDE",
-	"Z+26Hfg2cZ9hd8gDqrR//N09S4p6l4usWHYTz7A8dxmWdc9LkKDLkqnfioTHsJWdiWqrFL08hi01LFRV",
-	"sVD+FdOaC2T8DVVqa9TXd4Gi6fRO9xguFHXwWqscjUcruAlG+XxiiTLJ5DqApRitGC30auc7/nSu8iPV",
-	"ndTM10sNE7448YSh7qYECKSO/zQqd9y3B4Lbz3xTVADEu4Q+etczzZS+to1mqJ4QRK4gbl9tzx9asBxu",
-	"1kjtTDxCXU/73xqlTh6o+Dk4mp3H9SGZjf7y4eerl9989+KnV9/88uPVq1c/v3j59M6wt4LqWXS9DSla",
-	"CYj5UQpXasGEp/pPKYZOKHyG71YtrSphyTVYXg2XRSmvXn3qP806l2ABR0m6dpjGfQGGjP2jRybAfWTU",
-	"4JKUAK/ihJkBT2EhDYq6HEcPllEppu5B5nGX/X48/U5au/Ifzer+mpUxeL/eIXZwwyf47qNLsXEIuWbT",
-	"4oCL616/n1pxzT0l3D28PJ7qYeJGW5eFXAoCX89qZa+BPbJGYCOWQ8kfwog4FC0pmEIMalJCbpIi1A0z",
-	"IVe2O1seUOGtgNChIlQRf4XGnCfIqScTzSdILAlPoj9yF22FQpZWfbo74oh8vOSTT0O3O5UgvEhJwh5a",
-	"Wxht8PLu4qPIuz9fwswfoZB97nr2p5JortSNRQrCBo7kZwA+4ohjdcvKHaIF2XHGRIoCMf6xsezFdAro",
-	"S3ibLOpOuLY4r8vp9sLO7WTeniDhY8mEeXEQvXJ4djcVnBeocpoBbIwFA6XzopHDlb8Qxc5/YH1U8LwR",
-	"c1Dy/waGe+cH31TzgmeTVvizlFs1ml3Y1ImT+U+QfF3FAXbTXBmH69F5ogoBCwFn9BWWY1uEf9+9e+Ac",
-	"gM/lyABL43KP+nlebJhQUIwAEk/VaIc2uOKwwgDPrijk1iLwGdoRwVhuIbccUpev3sTKHnLlBoKBMVKi",
-	"UJYRQKqrHbK0KC7JNchgB+oKtwACqGEZavNQGtI07v7//zcMzNXgrj/AYiilUaJeMW0kn3ey/eHGAxbw",
-	"/zncHCjRW5z4b7w3X5e7j3NpyrJXlEiWp6xLK/j/j7234W7bxtaF/wqWVs9qO5eWJX8kjbLeda+bNic5",
-	"0yY5sTt578Q5FUxCEkYUoBKkFU3G//0u7L0BkhKpT8pOOpk1q7FligSBjY39+TzcIFSC2wB25CEyKFp5",
-	"UBESO2LYxH6Y6smNSbVCPOPUJ7jet8IoJJY/K3RHaSKHyEOTyokwKZ9MHXn6h6A1zHjCVSpA3gCaUd4K",
-	"SA2Hogc1UVPYhAzAGzzpMxXNlgK27z+1Ih0S1BzTCeNRlAiTHzgiuUVwOepndqct7s4R9pKVre8cj9sd",
-	"vFSW88JefVeCRLuyR7bBUq43OI2X//2Lh3srghbmf85rWAuq5xCJDZ2sOptz4YOEBibPGtglI8HsZMOs",
-	"uIrBtHBc03NFtLx/rITvk+6wz55wJQfCpOy7/3vx6y9WJv7r8vWrwNVWs5PzR+yv8sfvETdvpGcs1cxM",
-	"BR/bH7g75/StSNiLq6s3T1nfblU3tX7W2oDkanW3TA3DPyMeLsDm5rN7HGYm1RPAzwXAYXomSrdWwgF3",
-	"0bnFAL4VOl57lTCwBCWL6hG5DUIdZxNFJ/hERHMAQrPuN40CJh+w728gNghVDgnkdai2gvAihwmfAMih",
-	"TxNBkzLj+cTmHdTSALJYfcuiX9e980FBBdNXQCkswUbS2BOuLvmrdCrq6hPPa+sTS1GE6q3gLpHCHP9K",
-	"89O6D0wxo7MEKv/cqvRY91rZ1+hZKZvCijjV8zqD7N20UDyPv23gFOcBQvudo9g6LcXY4In/meoHAeF6",
-	"uaq75p1K4ISasCGGjh8BCTyxTHC7+xbniu5buOM2HdCvZyqX4tU2i05AzTjk5e6Xlqe5iKLcwEGTPq+4",
-	"wre+wYqgXBvsosTBBrJXJHx2hCSKEPZasoq8B6WTzTM7uyibxdqrh2z3rJx/n98pmMfVKZ4Np399hgfm",
-	"cc8muK9G5udlZG5tQK7VeA3CPeSCDwEJDwEe6b0sxd3iLQQaPM0qzMyCt4cmV4a01nkai4/BPuIp8vOw",
-	"n3kSS5G4owFQ/+euT9AZL+wit7EWiBIkgC9mZklQqytRb6VpUht+0bZX56vt9e9hez1kaOhNlhI7vzP+",
-	"QFtXH+VSpdru5XsznY69sba6LwMv/zW37L5upa9b6b630kXNroFoh0yNPyOD/DQFS2FVIe39mAtLmzBP",
-	"+lSGqy7xfMeW2UKyBnpRAMEh8H/2LD2AOJAIYGbhsQkoqJQnRF0KRw8ImQpycIwbpFtCRhmOhPDXyn7P",
-	"M3SB1QEGsWEzQN0yQkVt9q4mm1SX/6myStJkXnYsdizuzXXZSqVRTIakeiwUFH1evnj95ver13/9+dVd",
-	"6257a/gqkTx+iyM/DGpIThmWewo+g16bYMbryOAi0kJKL5cp4WsyzPj9RUq6PMcsId00kXEsjetdPzsJ",
-	"WhOIVpeezpNUhrEokrL73lWQy9JrIBppN9fxV4LbXYhw9l0YA8ojNvuCtLQ+XeP1163etf3GdeuurLCe",
-	"4YQfXTmeuIVJvwtaE5GOtJXLN79dEbsjMt2Z3vGxlaJihuyYT+Wxe7PjLqa+bnzdkt36H4KWHru5WHpz",
-	"gmPZCoGxLHW1IIyF1FhTKS7vhYDOdTsph4weCzG1/o5OQFnYH7nyUDQ7xiOc8kzsr0f2sFuTFIMLX8F1",
-	"99869RqLUIqdSIS9tKYBia56qHZ5B0tUACg6aZ8DPBHRyAE4MBVEEvhFAco9TNbkven9Wr3WjVzTTO/M",
-	"GL9JMDX+Okuh5wad43QkIUDkEtRRwgfpYpc2QrgibXKpn7xzXjKhbjYCsa+EOm42P+dld4PGI7iWwYZo",
-	"pOGocL/aLvCNEcYqdu3xp9C/3upOcH9Za6cG0PzrDVXv5jNzP2BrxTf4sG4me5E0IU+inWqIig9a0Su2",
-	"RPNBljXU8A504qNOS9YdDa60pDtW8O7Z9/ygYgSt7tnUuv65MJFZzbERTxqTlXLfGwhY7QlZlhC49cHk",
-	"491IQ754lth3ko6JDl+IyRTS2EORmpxFBjX8U8YVQKO5IxInxPoK8FxETBtAR79hUy4rqGTgIf/u0uX6",
-	"qAqihdBc+wpTfXXuy5RNUSfgt13yn6u5NcbtgnEzFkj9PuVAzBJgzJq4YMgrhf+22WtYVZ0YNky4SqnP",
-	"o866OwQO98m5w2MsGzwl8hprQDw+6jw6Ou1cnZzkBgQMehHD8byiPDBZg+EYi4G9R/cHGkypMFCTBTRg",
-	"p+yVvnUUDNb8jhI+8xDyW4R/cD5XluoimDVofp56o6BBk8PXpKZC2bW3GpEmdA/TIxI8OopFmorkaJjo",
-	"bLrabfhJ8OgXuPo/8eI9QRQbRAoAqIXWZG7+iNsAfPI7IZLkEIGnj4OWZ8lt9Vo6SwHOKjHpqpBkzKv/",
-	"fk5/nwhj+FCQ+AEhtzQs1RqZ9F2mB6uM2q1GkacqIJsatbUXFnzVFkDxcXsgGTa6CV7bA9AKK0NhNexm",
-	"zkJezgP8VPj7pgBMhQ2wqeh/pjB5zQHY5a+6GYQdSmGT3EN2Nz+Uk79SkyxA4S1rE7APep/u8Kcl0Dz0",
-	"1teqHDgGo/iPTWgrHd5dnZrq7KqmtOPmmSY6yrDTR08hbmdEghhN81gj84oZZ34sdzsD+QE2bOPwfAuo",
-	"dZUwd45M5mBwKfmmWh+1KCq6Zlre8/vVRi321Z7HnyL/iisjF/lM7BS5KHy9mchFYbZ3nY7toxfFt6jv",
-	"On6uk4L7N+NJhCXPV5Cvgma9Eb8VhezStwbyfVDwHEDTpGJ92qf9p4zj17wPOZS3QhWI5aFxMGLSXCuF",
-	"ikEkLNRJAjXn0F6oqHY5EVHivj1HV4pJZVI7b47BrpD1Guk4whGBuuHFtkVmUhnHeAkm1QyfECVVObNn",
-	"hIK7TrACO0/sUWXPMk4dgOTRnv6eNFyS5LASRdw6l9CzS+sbsjeBr7O6viTWTVRQNtCHnWeKxATY5Fo8",
-	"4v+n1L20gwLbtvX6HvfzM1xbjw1sxf8PLGaUagtb0eoEp4BJ0NcrvX2CjIv6oLZDwzWFQA1cJAcDkUDU",
-	"QCs2zZKpNqQe8AT2TQZ1Mcd9pPaQAIoXDLxosh02F1Jagc9SOCG+yUmxsGx6aHF0Vx5KHC8U01nqTiWv",
-	"nqH/0il4tw2hb99q9MI5RqUaEXVsOgZ+kaaxAxKFc2qooXIj0dlwhIcCHIj4nBmdSJHGus4qIm2YhkNJ",
-	"ekmkTu5ZpDDlXLBgcFbuSbIuYjkWB9R2PkGMBoErEQ7ySpqIWXcNhU0aK1R5r9p5p8OgNDqVE1ErFvgO",
-	"B5aIbRQgWlWt3unjjbXeW/elCq/ihZ4hBARPBOIYugbphqQvjnE7lqIzxVWDME2jcilNmIgpV6FcU+bw",
-	"U+nKL5DdQIUyltzB1q1hOcgvvke2g3yK5y5a1GDBhTFyqER0pTGUUGIpcBFtbGshOpOzo27nqHtSIoai",
-	"oE0O6LMUxUErKhSt3lGn3enmHAeU+HARGRNuxPtcuGHQAplWw5cKARl1Oqoo26AwSb6CVkGFahPeg80Y",
-	"EoyOM7rvlhFoT25AZWWnnWIQ5Y9MhuMbrcemwBXwpP3kiZUy/IZUv3fLcZdETkWByYA4acphGlfT9vLV",
-	"345gXTud7uHAbAtSvD48M5AqwpquTE2sLyRy6A8+sd6t9VAb6+2JZAS5bx5FZaPxbVliNo3ZFHXi8af8",
-	"1/ldbxBjrfLW53l+k9KBXtbI9u7PdfJWwHg+B3cD9QtoFx5CCEOq4VEq+KSYVUQlcDSRZkJp8O2l6nns",
-	"Kryb8EqK0723kP0iOPglBUmArn49EVAyuoXA1WO6r5K6PQgU6gRvkfa8EEJylOXkJTvF6INNPPpHZtIJ",
-	"eDKJAO8ZSzmhmB6Rq2voC4qj+SzE27+KP9hKJ0GiM9BkR4UDaxfhfpvf9PMU8Us+J6TGkpTn3ia6lSM9",
-	"a0bagRK7vi7kEnpej8BbxkvbrG+NHkDE4OxZrLPoZ/gD67Y7TKhbEeupKPaRS8UAKoO+PwGYqQSquAkw",
-	"RE+EYTc8HIP4Xqv+L9ykR3Dbo5c/9bHaCBskU2bfSkRPaTi55A8wAj3SWdJmQJrJuueM6tihSWsCW8X1",
-	"Ubigb5oIPrlWsbwVBrcafkQX+ujwWMyZTtgEyjTYhM+ZERT5FfYJduhSsfyR6FnIhMXaQO10GApjqoKy",
-	"+ECcxuXtuGB3z6fC+BLtaSIG8iMMguyNgJksHFk/s59kqj2QSpqRiPqBHTx89Jf+lqQP1iqv4XyYcuv4",
-	"2K/+z3t+9M/fP/yv766v2/Tj93+xv1xf/+X7//3NMqFj0Jrwjy/xRuedKj6IxjwUTPQbEuG8Ti8RoZC3",
-	"Iudlw96CfAJKcliageKLd46efPjUDU46d0eFn7/ZicMyFR9T3ClHKBUlRdmSUY89PgPH4VrBZT1WXOZr",
-	"ZTdnj326bpmpCEkmoIGi2+5ct4LrlozgV3cX+xG258HHgIFD/c3Hq01u+Kp9Q/hiJG7bZq7CWCrRLg6p",
-	"fdvFK+UEr6zK+sIVdug0Ff62i+eGv/C61ft03UoyfLkkU+tGClY7XGyyMBQiEtF16+7uWmEfUa0PWkO9",
-	"aNemMcN5xKdToSgN5n8taHjSDRUMt7RWZcsZ8lO1St23ed0kfCzYd33DByKdX40SYew3+99jggtPGhFH",
-	"bVTgeNkRfKs9iZhVIVwqDJ8CFlR1kd8LGM2fvBTFvmTzYYV1AYEROP9dKDQBx38UR5s5/gTEUew3zcso",
-	"KtFFV5IidkqkiHZADB5BfZqJgBqGAsPfoWsmFhAZU53y2M3UgVxzKwLrfXLYWs0QtkKeuqZIAjfdVgrj",
-	"+JP9Z2VFxAuked3eSoYvNlMFsUA1u+GLbl/4gEP+UDFDx5TDXxnRfSHi6Bldd3Dd12Ag88bAN2gz8EEq",
-	"EnuB51AF2Gy+3MB+bv8P3VdQOl7+ThcIkPMkf+FuwWJFltVpq7RMuZisXOe1eaAxXSBhnY3mBaZYNhBx",
-	"zAaJnrBup8NSzU4APfHJD//xlJ13/gO8nzjWMxE1W8aaS80GLWNUSdIQmqODnPFEAXYh4K3tjK/fcPsW",
-	"GtXvt14i8GT6tOtNa5tdoAaHTqf+QgnPDeRxU/RMU527ghAZR87roKa856lz0QL7p7EQ09yDHXGzWeUD",
-	"vjbp3M+o5AGJaQAhbiKNfe/iEb9V9/NbeMWN4zEn93bS2PWxG8BvCzPicQzh7RuxxW4oteEsCHUsALq5",
-	"cam+8uUMxuNAuGIHFYGgKuYrHyjhOhIqYEa73j9mUh4LrGjQFIMUaiixGAIFmQof7O+IFPEUkaJ0HC3V",
-	"R2ApHtVGVIk6TMZnI+tkFYOvl00mImEJ1MIIFYktqnze0hrfkXQ/kDD/IlBxlQR6qFkJ3HorSZbqVqZ8",
-	"PfPpy8J1X5IVFIZimpaoVdYj97jKxWHCQ/F/yhQyC01n8PXTznJHmVS3axvvfbX+2hb3RIONY1eO5qcx",
-	"QyVf2PWGSkFYAtd2rJNIJHmMdMLH0HC8v6y/LD4M6j2wobkg6b9CDLdK1jG6uwn+NGo8CpRgH7Ua52Hl",
-	"qUjs0W6fb3y92AgRPqH8JxRPAXUHLAdNedhqdOX8jR6UbnOVeC8I2hb0l4WXOwT95Z9yIwce6uji7390",
-	"/z7+50n0OPtZd6aPki7/8TT8STwfvpD/Nf5l8kq/+eOtucr+Nvv/53/vdE9Oz84fPf7hCb8JIzEYjuQy",
-	"JM5chSVInMLePd77adv0sdpFWhSOigC/vyJHDrM7cQHa7EFwlmH0gnFSBlspoLrD9vhT/ssCVvLy5IBK",
-	"kobNdJKOvGEHXi1gxFu7rqAuiQAY7QOyBZnrT4DCWIiaVxlvt3pcVlOb8WYWVq9BiOUr6J9XxbtbF26H",
-	"+a8HT171sp2vKqq1gx2xfovn0FT5Nm8mpiiLy7mDmbCl/1Z86Q/5Jsciwbq0jZ0LgEXKaRwEJOYnWqWj",
-	"YsAim1qTIuKpcH3NQbVp7qoSHwRWy2NNSDKKIJS/pnp0y6wMvWOhO7hiIDCphs2gittPZhhrI6KA0L8o",
-	"ZyyxzmAqtN1u6wpdrXhUFrjeaB0LrpqtQJ1OE33LY69EYPxFbsjJNFuDaVqleDrdUomqw3IpYYtVQ23Y",
-	"rYlANesvHEjFY/nP4oAHMXfc4KCutgQam4pEahimgIwXvs/J4vvAeuevixmlZMUEpHIi/q6VXcbfrp5B",
-	"CzFPxTPqpnL8fCJxCaoyexaGRPKXxA+w8Ik+WUBAo8xVYRJ/aJ9VT6J/1GnTrp7dRBv5ebCjcz0dS9VM",
-	"gPqlvzXlu3B590Y0c5+CXWV/uqtnsCTta3UD7SVvS7FYREORMPD+pGETbZd0We+i5QDIeQ/Lqp0X3NEW",
-	"+6o+QFbr0BMf1T05HPFkmIOzQk2EIl+jiEf0KD8fUgk1RoXsGGSlE9z39h3PrUSLjwAdFJx0OsxLEYRe",
-	"v8Fr7tyrxVJtlPTPAFYBQFGtnmxZDfV7futWrjQL6nCqjUwdBOM0oaz9XIVHpW8uvo3Pr81VWBg+DPrf",
-	"RVHXCk1BUW+phFcYyQ6V9EtjU3docUX/vcR4c0BoRj+rH2rPg+OSqvy0xyNWhRNhu4Cv7iKISCcnEsje",
-	"EFpRnjC0VigamNYPYQ60D8dqyPuFaSX4PtTvohKJDb+1+8G0zCNyj2FJv9uOTs4XQNaqIWadZvpPraOZ",
-	"jGMC2tsqanmR16sfJGpZfzovIt+e7o58+58JDwV7oadT7PDNj/z89uX+tEojYPGaJSOg06wR8GgjI6Bu",
-	"hpxZ4OGT/pEBoRQdt9/Yu9sN9s0jOyB2I2I9A/Fx+ymnRfzum0f26u/b+Un81cjY3sjoHNbIgL48GGS3",
-	"VWdsdFcbG50lY6PzUMaG6zncwdY4b9jWwAN7sRHJMA4H+BdJiqgYzidSxIJhB30TjuhLDwZ7gLCuti2O",
-	"P+W/rIzsQ8wKHE8aoiMNBKRWOuejdhFaKKcUoSd/a5id7apQ/kTfisLxtjMC7044ul7yGksCFGRzIQmw",
-	"8fLtYVZuYAqpoi2xwgxdZExo3g59mToMcK1C4dsqmYiNQPhnU2k+EgfwHqjNhzAHie9gpTG4jclXhHg+",
-	"hMn3lbFhR8aG7dkYaomxcsTtwCnXL+0ce5dgzrmIHk6tkQhJ746AZg+ySIfZhCR9XfR0whPiP9dKrIqR",
-	"/uRuuqYn8uIG82CCK8Om0aA2MaOTCU9LCRmhsgnw1kb2ZA/NrZ2E/SBb7a1KTXv/8ean50fd9ilrt9ul",
-	"h9N47I5UHAa6BICCDYF2XOU+QJygAM3ZwJnPgbXBA7CKA5itwFnMAWqVwCmT6+Ra5YZxQFZt0A3AfA8W",
-	"DOpgwYgPwPy2JmeQmcjea/sWOicx7WpOp5+kyZ2CqojJQMbWjHFt7ku8u/WjaaY42FnB3LA3Pz23VuKz",
-	"y799PlErcDSPP9l/7o4LrlHd/nzFJ0g+jE0aAVMakTYNVIKAiYlpTzYbaWYEpErFnN1koGV8wfGEzwF/",
-	"sjrp/ItU4nXJGfxiSkJXJT60vfyjT7XZLz0j9mvfsdbKG2De556sc6//se78XgFyDKBCcFDH1g91W2Dz",
-	"Zpht2vEODeTupWN9vjEX66Z6YIxUw1gUIyEExmD3EVnH+7MpHdihsHtslW7okY94GC/iufVMoSdGqzyc",
-	"jyighYaDxZi1iApcM3mw+ik7655gBwGcTCwEOHC1DHa7HNXGm+wZ1r53KpnmXGCPJTIjQBEwwBDWQhqW",
-	"yOEobdQK7LkI7MH8U887hNwi9vzPCYiguUUaKLqGsM2Uy8iRs7tmFWjW8rzqLNVsyufLwuPe5N9Xel4C",
-	"3xNXPqLEfKKzOYEZylvx2/Qw4nIBBDeOrQgK8AG8G9qfKtwOGMpDr/e+rXlXxcwhsFUC3o/aIr31o0C6",
-	"kqYAkg6g0BaJxiCNh615sOmbFdIpnx9GQn+csxuuxixNuDIDkQTgqbtiXvYGJdd3zWHRJ4mz3ZMyskov",
-	"EeDlQztmOhITI+JbUQHFMeXzL1a6Pepl68fihFkj8NxzZwXMX8jOHne7m4s8zfRnLvJe2jnS50ELp4Jm",
-	"ZDbj82aF/lbL6FDHuHEHNhJRokJmrhd7GvNQ9Bm3Zna54NnX5k54JAIojAAAwBvhaiEqzED7Il+6Vn+X",
-	"aDXE1wc/D6Zoy07rv2kZ+XDMZyXj74jwrijjHqOLgpalVvMGxdyR7R2usme5aDTvxA65ssLrPKBl4XXD",
-	"u3D1H/9+dqhP5NEU7JzGWxCCkhdcuXo/c2x7onQL4zc6S51Xq2fUjsIKtC252KJTyniKLfHULWqsutMD",
-	"JuydwSu7EeDQAisjqsBr1Z+iNut7L0U6XIlKTpeyo2s+i/75vJvl/acNS2N84ugMNhTOwZZK7scsHvu9",
-	"srmm2/y9dJYCXGWh5SKPOWNFESXlNk+3eb4z/ObGtR1L07TNd7eZ0df40lXBuHdlIbaCvdDiDbyxTcTn",
-	"LigoZBWnc8+ZEbci4XGh9UAnEJyG3TXTWRwBvijusD3UBrV8rQQ7cA1jX1BUu45tiaLSa1Oy/9BSre5U",
-	"rEra+m5BPVNQpnYgRDZckPWBZFrcZXAC+3pWAV86ZMsG5PhNnkW5EUAxhv3/FNPaoQGxLKLHn/CHde3B",
-	"0m4UuKFhQkX5YQYhNdL8bUaDwLwOAHDfzBmUCUnCjyeHk/1VzCm+a+1zMO6f4u9V71lXe/Sr40FurO6o",
-	"pvmYIBogGOhgfbmas4lOGmxDdncG02Gw6zqva0feedKa7Cn6/HTJdnqiLlONi/AltlZMnFgcvqXZTWE9",
-	"RSTULcIiWWUyxoM8U/AjfhwwJFFh5B4pTYD2nI3FHDGoAMcZLqfoQWUNCeZEG1ElDZAb7tgaj8PflsPw",
-	"i9mvHszEb9iTRjcsgSkjodteu7cZNj1/xGDEDmZhZ0iQiUgTGZpVWK2/0iXrAOVHgpkpV4QaAOR3HkLe",
-	"7rajk7NRP6Cfu+cT//PjyP942jmK+Nz0n7InHWZ/ctxm7cI9MAWnhIT3hz5ZpRPWlyoVyS2P+57nta6A",
-	"K5UT8db6wXVY7PCs992jJx8Qib0TnN19N/nX6F/Rv44mUmWpMP86GuksMf+CAX9fhdJeiSQPBGGurdme",
-	"4jOdRIWZ6o76daN271cLIF813rqRrdFdl0i6uQMa9v4txdYTG4pfeIqO5snpWZAzT7R63RMsjPmbjjM7",
-	"L932SdAacBlbhXZ2HiAuuzGDLG71uufdH56QP2uNb/v985PTsy00BEp/HYB7NmmkaOS5HGaJyGnkoG4O",
-	"qhpwU9nP5aS80XFgm0Iz66lQfCrbbsbrtvtrvG5vOBqpBhrK5gq9NTFS0npF3eq2O+2OnT4aXavXOm13",
-	"8aN8fXgUSQwmvUnseFNgwaNIBYo2VTVVrJJ9n4s3L5m97+4LJcIsgYah9x/KtT7S+ArE8uLw1gc39dOY",
-	"q9V4LNCqxKzvn3NAw7coEigSgc6QI62v833sLd7A4/ZdPxr0+w+bZ7+SFegOV/6N0DeWicedIXFoqvaq",
-	"MG9wNuBUQYw8HGltxB4wD3ad7PV1a4l8MXYEREmDgflwpI1Q1uHlan6jo3mQdynD0puA/ZHplCNXAo+i",
-	"IyhGqyhpfkMjaGp5YXe9ph8HgqdZYvfTbCRTcRTzGwG5Auqk++Y86HSgn5H7LBK1/v2mIpGUGaPczn9X",
-	"uJc9HhZiiEErlhOJTdE8jp/jGPwGH/jfQRQnOhJxuQduuSsO5zSPGfuKxlXthIWWxhN3xNJ9f88UBv2o",
-	"uROugSBl4TXf0kOYyRJstIS3pe+84XPMyvNw5AiRqSaQkKKhuapwvzfWNVnq8vsStmOtsiwquqpduLDN",
-	"eiGPwyzm6YrkyivNiMiugCzH3hHbv/X8kPFfGtZps76dUNN3/UlE5eqq0QmjSSpmBQYOXK+NqTTXuonE",
-	"eQjc+ZM264Nx0UdYYrAIPFeQVHZnA7WTXXYo/vRsJ3bzU5ugScXUagf7b1Vmxs8DrGlrL4I02uywJ47s",
-	"K+Km+VDYWjFPBzqxDpwVETAceYI00tiVC8d7KoaFYnCTchVBm+rZnSsZNm5sHAw3cPqsfKAd9ggcwLvt",
-	"5Pm/7WtvR7u2w+RUK6nFjuvWecc1m2/YV30OV7suEiHKrcheBeFlTtmclzWu1SnUIo13cBoN/mzqmqBv",
-	"uFl6nNc0tODsMl9nq/DonvDICuGgFkI7WyQn7o9HucDYv1zVP4cSTflU7hB1A8G4gMxonaqjfQaFna6U",
-	"uHkF9w71OZaXuJyRSVkGZyNHu8CD7m2iCMsUueb4U/mDlRwrC2x+u2TfF27RTDCx/Aq5IQRl8J5qdnfW",
-	"1+1jjouv6UrekywWRzxc3fBiXwm0OxwXdKTjiLDIPNVsIgR8msWiza7cIYO0gTwVWIToUQE5m1tPMGFK",
-	"Vxv4b7NYXIT31PnysHRY+asegGvb8WrTMfI7z6tjVnfp1HByryHZymlr3IHQPcETEYxUHqZrOnemThLv",
-	"1rBqb8qRba+8KtBOd+2nGfw6iPnwKLbH2hFUSXIvbztzbg2k4iqUPF7HuZXzZR8mnZsL1fqUbqPE1jeZ",
-	"sSePAU1gWCSj+iag0qWbUl0XNdbxp8S/5169Ovl0raySJ53nEU5FhNrM1VsRBUhA4VsqSQJQAKyIkvg9",
-	"02YXsdFsqo2RN7FgwB3FeKU6pNcqDPGzYrh5NhLhWBRy4q6mvrWdsBaMmwZKLosL2khl8byMs7ZOdOtp",
-	"hOvld3fqpobEF4hoVMqURqam2UjGAOZiD3d0/eB8r2Ff+lwl9IKl8ylsxCTRfzKxVLopqVzDTvM2+5ws",
-	"sbeZM5aaSt6sWzc6RxsJ39rJtgcvj2PmMhm1pyRM/KYZEHtnq1TWuE3Zjr5S1piDlKlieFgPE2HM1i+9",
-	"gxuUlXwfN1m9kKtQxLup3tU6949MZCKCF5aG4XNi4XstA6aVIO95xufIFkatmqGeTGT6lOozuaEPrNqG",
-	"eo42e4a3A8r0IZfYysnhYSmFB/WtSAJPZEUmSQUwEdzpYQXjMtVTHP0WkmCvdtLvFHeolRJhqpO1mcBn",
-	"7spLPBG2crzwcVVVLN+4A8aTxdiLjvDTtk6Gx9DqcHzSOekcdU/oTq2lVF9jGcIL9l+Xr18xfMuAGi3o",
-	"6YeJgheeB6qO+UX51rAJV3IgTEpdfFDdYmpzi25Zac3XLiqp+q9LetglhdgOTrXPD2+4oCJMRLra3rik",
-	"a76gAvENuGgoUHT54vWbl8//7+9Xr//68ysIIqSbMcdgsd7KRxwooIDrsT6YQGsLZLiYJd3/YPCAO/7m",
-	"SL+EoDsFMXNCU3VewF/K1hJ9ePwJf1hZBf5uxFN4KHbGKxiSTNmAy9iUiaKWDle8Jw7uHqq18W2apIlC",
-	"FlvG6dZbzfi6euydp6XJeuzPbututy1rS7fgr19iOTaOnEDLMEMtJ8LvfGsjw+7fYfNv7zW4SbZmflZh",
-	"5fdfDo6sNCKGbI/9pQ9V24Yas7USQRFilpqSMaACb+GOU9cbmQgeFb4CdwSDXg/AG8A5MIjRsqxvzB67",
-	"anuA+nwjXqY82S9mg2vaa11nnc5p6OcHfhWtLXfF3+Bmh8iiP5y6KCZpdigGX60uUBatp0kiGu2lOrYG",
-	"dv1Ta2Gs3Zl9aSCpl5DW9ep4e6VbqsV3bvsa058uun+2PZ+45mpOStlQBhtqFcXHaQydy2ROb5cFllBv",
-	"vlaW0Hul8KZzBHmS8HlVxb01vRPfMOcKE6sGZgRPoJwvH9GEf/xFqGE6avWQJWAvONc9nSNIEa9NuPpO",
-	"AcKK9CWS4mP6NlN5anqqdQzGN8o/1Alp9G2L1ZLLUJDFRPOtJBWbp3J5mMpbsaWKPmvYGQMZ2cQbc9Hl",
-	"Bt2xwv7M1QB9tGmg2n1qfS/46W6DiM7n7yQUsZ3zIoIlWTXUeuKrd2c8ESOdGXEU3eQxo6k26TAR5g80",
-	"xHB/5Fii/roJTySPbjCy/efeRVvukPojGUOJX6RnhCG3AgfYrahq0Nh8T+7iEeXZtEqX6FdPo0HPotSE",
-	"9YecPDgolws/enRyAPoldY1kCISKb6mVWEplXKs17pebMK3i+dOyH3YrjXPDVnheyx7XtbIrQaUzABBK",
-	"/kXAxMdQTKkXt3/LY2ml+7WK5/0aPJp4vrt2299ZC6rA5+csyVSPkHhMCR+ECM8BkWk5p1RldRTnYDXB",
-	"bzXlsOGEbuvKaZJMUcV5IalQaIaRyqQ8jrH0Mubh2BBwAaT/64bpEDu3Gd+70Tzw7UojaVXzvO7+Ctk+",
-	"Kk2v8yrTq7K1csTNCNMpeaFtoT2rzV4ifhZPEikiRFKwk4iVHK7lKgf4xKok6tGMI98H/JRB8d1MGgGo",
-	"wn37tfZE34qo32aXKVcRtFXYl3d7pe7NoXC65s279s0nUvnfa0zQUjihWnO6S6Qwx54NoSlPP4crlwPC",
-	"TaRC+QFVpnOVQVUlcp5ZT4abFBgm3kmonKCCdgKngs0OvFn24H2m1UAO2648460wOs58OY/SKfX6fKDD",
-	"NK/Dz8/W06CVZCqnxSLj44u3vE+3sBm6FTbD+V1Q1kG4lBtbEhdWQES0mUFBwRNYIjjxpHEHmD/j4Hjj",
-	"MUAyImWW3cIzoAMj3fsgYRe3DHUivrTuJNE8ikryXDANNpPcLkkulCtbX2gRBYGKE3CLl5mWM6QavQs2",
-	"EXOs/3Kkx1JJMyreDfvoss24+1yZji9esSYQsNp1fMtH527hNbepK4b+kSLRHW0CLCiBWOifZo93N9/j",
-	"tZG6+9vjX2Yg702Ggbxywp5JlWp7jIdiS9cB4nr2zwmfHd3A0Qyx9VoH/9hXH/YgvLwTUnTJ8agGEk2k",
-	"8zzShKdiOHc0XFRgd9LpdJgfy0IlQwBkGUogt4vVzlin12avlgEm2YVi4uM0QWgwZgQ9OIy5nJhr5Ror",
-	"b7gRATRqIjNxqJPoW4MmFpHIeL6HGfoXFSW2dsqeeYyIPZIs8ETQJNQoZ3cfTpVdYJ0lIRotm1fKwuBI",
-	"QR+mb3GYCHuzk4AsKEdMi/NhDavBGuzIYqvKwgFTMSN6KpYQe05KUQmvyorBGzaTyvQITAfkCqazvUfX",
-	"yuVff8OuFWFg+z/JlSVV8drTdyaVwq7vYoAIvLYfBSKKwC/v5OKQsWF9AXzE0ead5vZACrMfi0GKChtO",
-	"iiebc8p54xb2fo2OdaCh6OAhzs55h0rWwQUdAa6eEIr5gTXWvOIAh7zmKDwSsCn0gE25SXP1UVCa+d7c",
-	"sJOlQkWu54Yz2ENiGBEGMizVt6KGHGlO8KwSA0BR+3mATSihVrcigbp/KlhhIVdayZDH8PVKPAbSufUU",
-	"cxsSyPkVasEGDzyjHP0655O4ilOu0hN2xsO3DiH9aTlMBB04HNju6hxTb38sOKdyYod10j17fPbD6aOz",
-	"x+Ch4oe5fwrN4dAZENxzGPqB4sqb7fLc874LSi8Ci1si5qP36LHya1wreovetWLsiMmox4qvYT9lzI6w",
-	"x/IXucYq4BXceexlSsUjLnCFjaiIneBjkgCZC7L7pQWHi2+LMaKCgN9vULhewa3GCXptRx1xxC+cIxqx",
-	"AxIjqQiYAQFCGJkZT5RUQ/MUArdouGE8zojqxmIapAMQ+nI49WpcY7KB0QlHWAf4qPW43e1WM+RX+4pF",
-	"06bBEEDJ5xYfpzIRpvzos9Kji255xfCe2GtG3NjHnA9OQufYTuPt3HYlZm9zAI+ceLB3ctY5vVuIXCz7",
-	"+PaqAs8gWNBiav1hDfBfvs+3VRMM6IABZeW4OMGfSrT9d3k0sfgHO7yxmBcsQ3o3z27ox2VSHY5/j8Wt",
-	"iE0NIWEOkeHuNhtBM7ddvFVHTR6fqFim7t9bRSuVR/OF06nUYL4wzEik/k9W/q37dJQmcjgEPI0B4shh",
-	"k/mNHGY6MzChfMZlKtXQo9rbDwuGbcfJvkG7Fopa8fMow11Iv4o/Mvo6FnPYrdWxp0GMP0gF0Qb4eWKP",
-	"dbrAOg3PSg8s0ol2OwXUmJOzTscFOUyr9/iuSFuZ3cQybC9Mi51GH0bRM38Pv6oLhz2u4wWjmUP3tIjN",
-	"RPgM2FWEJjbmzaS1qK0hZn/7eTDAUUGuysnzDtP/uDD9J6ePNlqB09OtluBs7RqcnD4ur8LZ6cIquCOF",
-	"xDQSvoDbFAkIWieexhWdhBvB8DLA5M13WHvLDXn34RClIva8W18uAqdzI8DtgLsFRogPrNT0N/pLzX3l",
-	"q2s69XzeE9EpQVcBZRiYFsgYRqgGBHyXJPNy7IiQmF2cyLloqYZ6MgJB0wlJDqI0E98JeL2uKxB8mWvl",
-	"cnXgetJuveHheJjoTEWBx/ohjciGiZ7lTduQluZRm10U0ProwzkbQb6hb4/Sfo/B3i6nKWZIsPLmtytW",
-	"bcv9b3vX/+/FxeWLvhsK3n6QGYcHsJg79NSSlG+ET5kmjtI2ew4m+U0Wj6GJ0Qhhh/D6sm4M0MPZp2x7",
-	"lMzfZqoyz26HsHOavdSb3mo6IXmyZSDsqx341Q78agd+tQO/2oF/ejtwBxtvFRCqtwBuhDVQrFVhT9w4",
-	"1jN7dvOUuYTjQujrQfKVz6XCAiak5LZCBzgHBQsF5jvSuxqT22cwwT72v9uH3dXGsi5dmCoRQCSukNNH",
-	"G+QzmvA5kG+5zMCKwPsbLKDaHpahJBeNFJ/aCSBg5xkJ01jZdzOaDXjyYGZ9sPnFOBsftlrkPfBB9hhi",
-	"natiF6II70HsLq52rw7c4/OSJgD7mPAx7mmqEdxJeEoIIBXLmWg9qN2l77BslMhyEAE5RShknkijFRvk",
-	"vlaeaiuDtgAwsGlbzWTweUd6cARHl0zn7UmUIyJjAQA39djndrS7LA9+c/+FeaFnbGLdVXesWQUG7wJ9",
-	"UXGcR+K5wYZUUVo7GMcD+fCFdbsRQzvh3DCjtWLg7s50Mra+NpTHlsrTn2IVnit5Jj8ckkaRxiJnlgBi",
-	"CRRqWC0eadyF8KC1jOKATNgoLNqyF3k/AvIM5liAKDgZUXq2jQhssmWPS85nXTocqXMYgPZ7ulgKtNgt",
-	"i3sNZHgspkQxC/eHCAiUBWVIGlSZLvqpMIiHaEcUTEYUR4OXqstlu6ZDuOhDVR17MZ2+4g44YZuj18Ja",
-	"v8VSmEb7BYuO4TTRUYbVFg5h9n3uCX8IWqCkyz7o46sTLAc+/Ttas3Fee4pu80W3aJIXnuEre6JEQlPA",
-	"5qU7y05YwbO+6LYaje3C3OcSuj6+W9hSjdXMrD88reGLT3bH6HwDZbEv4vVG2Wj77CaMu9ojCVkaUpZq",
-	"PUZ/EIDbsILFZLFv3C1PobUv4NLAfrPOonPGwqEOlXu0OoD4zZFQkPDkBlY2bfB0WQCcrzcNcwYzmXjQ",
-	"9hq48oV7fvmFBVA65jTqmdWone5V54dibNiEiZhyFUoXH80/mj8j9O+gJVT0E8b/8Eado9PuVWdFpHfh",
-	"YV1fvJ6Ea2K7efyne4I6NMriQvPOtuX3C+PulMftwprAxSYw8J2HNlt/ZDIc32g9NlhfK6cCitt0LBK7",
-	"e1u9TrvTDVqZ8sO2c+h/dTPYLCx4SU7XHxgLe6Up/qqF226WKDw4R8KG2hzXB5oKof9ERE9Z3y8bkORA",
-	"bAR0OFqiI8d6RfWl9nel04D1S7uoD3Yqopqhb4HHpnUuJhpcT4jiiWvlgmDfGuYlCo8V5JjoFsxhe1OK",
-	"8aJ/E4DtDjZ8yvpWTZaH0WZW9xUeedIB+9pZ+5S/G4vkWvlU6IJDRYocP5z0CkwQ0rA+NrH0ATItp4MT",
-	"t0KlrF+Wjj5LRRz7On2houryePyO+Cygp6t0Xq1S2UBt7Li/ty/Iv2euFOdKzpwh6dLuIx1Ha8gh16qD",
-	"bewByv/Vo1/TNffvAubwLnkJwbeGjcU8cFsCNA99kuTM6R9TB2QDPlODqDCrPcjcc/uw7V3Lr/7Wqxue",
-	"YoyNGQ3vlLJYALm1V7Hr/OLtKFl+kWrsyFiWhmW3D5MqjLNIGJ/rKcTxV4yDrv6wutG8QS8aO5UuNqV6",
-	"WchLbYJ4gm+UNwbmFDDFHHbQMuPMJ5fvXALPWjxyI8cahPyvpXS3TuRwuZsloA6mhSF8Wsl3U5mAuyun",
-	"qm/ECPLrn5by7msStnqmnutkgt/0VuNchWQy2h9W5s9rErs5xyycVv7X08ZNxiTazFSEDbD/seA2ftks",
-	"zL1kFOpKA9Eq6YeJJdAzkL8sidbyliXR3gSnf+7dXc7f23vVbXg9s2bNp+LmrZmQu6J2+HL393Z7t64m",
-	"AAW1lM7FnOJMRL62EHjbct6QBgny7KNv5vAQCZ22yB1csnHud3cHGxLp2SndQhMcEzTMBhbmC7ryC4wf",
-	"tYLa6rVVJ29VZVvXSnjIMyNK0Az/SDar7UO1CCqkWA23QxC/VI7T4JlKy7wRNRv7h84SxePGAvYjPoXe",
-	"ZihL9jtxRdDlC911VhNnZv0xfInXbfsGl3R07L+VRtmNmWq40to3l3MVFgIEJ4+vuie907Pe+WMXdbRv",
-	"5Q4Yu748FgYhHNbd4lHNLf4pVCTMuPz9HHcErsZm2tbdlqcPTW+lmCPIgucMd3lb17X81JMkUVhggXWC",
-	"WPYUQnLwiYia2SQiETnBqfFgV4Uxfsk7pAeVu4fB3vBWhWs0wEZze8aj3QV2xU2is+EoxYI4wVKeDEVq",
-	"4PyP4+IKf0tUZhWdErD2aK8YkaYx4S35/gKgqqUCqQqE9LkKvRHedDvAFkgcuGkxKY0TBMNzhid+dOmO",
-	"I8BesJJn5+syjxkmcjhKIbkgJ0Jn6aUItbJWemfbvQrTskXQcMvmBUJ3KJrHW6BiHAwjqmiP1GJE1Vnv",
-	"W6FGJXkccamXoOtbBLp3i6CpO+FG1QY7lhJXRU/oE0F8LJ4kdXdaOElQFtd9u1v57bsdxLXqYHmHOYmJ",
-	"QIRRKk79HIqa7YghaklaUukZ1UQ4Zuw0B0HZ6pCphFkvKX+Up3VxbnfVl+SBZOmoUiWs3+2EUtJD7BHk",
-	"+0dfBqvCttt9DcfdcCk2ibzRogUeLMGlBxvM2NIzNsvVPjTMhB+udQfwxzUBOY+UsSdO1e6yWNNstwk+",
-	"S20DHir19/mXP4CQfgYw5c3uPGcqrYKVaW299X4SKZdxffgMrwrAvC0A6i1gKmHmfxG3CdX+CFtvcOlz",
-	"GjE4IjAy0lzEjQBuPG74Q0GGb+bN0H5cucnXcRbTIz9X6uLPiYl4ffXNgRh5Nyi6oTONsxsdoYuIAflC",
-	"d77bODJhIawHlKQ/RXfQZOGIWHGlcYS8HoA3dbU6hJuGXmb7Wl0rqIKhx6Krmfem9wpYjpSilinRAvph",
-	"ESnvjTAyEg6TUvCJnXKHQgUOMaQemEyDSif4WpEX/NKatYrdiJxIGPXIUAvDtAODsyZvqnXE4AhhnIUJ",
-	"N6M2I5cRR2sHqXTK+ESrIeuXnMo+GwmeEG8rNom6NxxIBWiV14pKEqCiiSqGXAt+AZ8c540QDEwqePQU",
-	"VZADI//WIKq5VIgU0KevbI9hfq3KIOZVdUJ4DiPP8cP5/ThN3kbE4gC6BVLC4pCqcSkTjh7wEN4luRpB",
-	"7xRRp3Wwb3SrwMEWjPjFmqLlcED3K5bBVyyDr1gGX7EMvmIZfMUyOAiWwXOdeCujlxsD94ts0Bhoz6Fj",
-	"1jvwGngik82JDU4aJzbY1Bipdc0zVbP+RLgBCSgsfYeic9P/HKLDbzNVgOgv99Su87/WFDmvT4YXeCcz",
-	"s3ccrI5HYkGTdfGTnwSPfhEpmuKdFexxVQw3G4lcmVuifGoThVQ5khW0YsT75bci4UPxq2n1fjijrdnq",
-	"nXativ5oPz076fiDzqyquu086Z0/6Z3/8PcFeyCMwuInb93L/6KHEERKhJ9q8EGtWCM1rzfcOotKgMtY",
-	"quGlhEYj/GzNUTwdcUP12IJP6GxepXVIF9in24MVi/C6+MMFTlj3pFN5Y2+k5vj93aA1SPQ/BdqRUwHd",
-	"dsgNI+y46aykVFHv5PTJD3d1dsL2x019kYLzmcFnhVcxAfb9oOse86HrauUppHEcsPRUJEYrcNrNSM+A",
-	"gow2kGm4YPaFnpW4PXbk5jxMLJ422/En/KG6UvawsCooJdvVUYDnF47WFTlA2YmrYxyLubNA8WUDqmvE",
-	"Isc262P9LDZ6lclAZspFj6gbSokZ9YI9ZXYHMzGZphJoDbGh41pd+QdhkDmOMRxDIR7oouEs1NM5PNDV",
-	"XSCtgrUPXdwmJ0X8rsiGCHeZ6wyiWd/bd+mLj1MRpn32XaFN7VoRickkMymyJSg9+94FcqhcG4I4csCU",
-	"hoDajBs24CYVSQ/JCc66J3krGNmkNCUI2iCMUKkbW2VwB560a13HDmyK+7aOTUQyFEcgZ/+rqo0M5rqi",
-	"NrK6Cnvb9PkbJCQ4BD/+v3fbSV1h+eIy7l9l7s7JQ5SZnzVaZu6jshiYtwox1FOrziZ8bh1NqDoH3x09",
-	"+bnYj4Fh39ZEHAUpNqJTIMXSXFVGpiJ9mFI8oFJIMhUQXSgYI1aDQ5+gtWakWmiubLPn+LZDgd2YxU5k",
-	"IKca8YjSkk8XG9+QrOGGh+On5azITCTiWkECYKiZuBXJHLMUN4DtR4haSHxFnrsrDMXGPz0RcGAggw0d",
-	"JoAXDPBzYprisRFL60QvZiKW4ZifXqs8z/OtIQxk4gGRjirsY8pIh1MAyWQJZUHERx6mAJeMQQdrhcNB",
-	"f9Y9qTqW7CI/I9Kqz6E72WUfKOyWqfXhgY1VwW8q0gflAUOmPp86KYfNx0JMy5kT8EO3qTKsjhy/xNy9",
-	"kz7I6xFmNayFlUJyVsi3gZ+tLoW4Yk04vNOpiYef3O3evVB+Awx5x+RBnWy1kLW1ddJgsS0FCQOW8rFQ",
-	"sPsbKTji45zn294UnhZrPWY8dc3ivBIAdG+V3ONJOJK34kBaeSoUJt2tPb6QxIUX8+EIw2IxSMvuhMGy",
-	"akBNx5poai1yYEHUIw2QdaDH+KSCB4desTHe8Q97wEm2mma25DM+34XKcoVIRHIwOIw8XJTx9pGi3BA+",
-	"SBGuy5pDT/GgJDiPPl7bX15e+7V8bR+QPLsm5Xre2aJerT0TkKT2eVfKX5aSmX8eJtyTLdiuOxVMuGeO",
-	"Cdeft1vFwX6ykl5jxxdWE8pU7Jo1F7zy+6BUC+dAhmOcia1DWtugO/em2HF4SBg4PRMGg4RPqSIpBzlz",
-	"NTzpSKg2e8MzY+3WdAZgOnQYkjVbgS9qx/5nUeiADZxr9EylMvbsIiabiGhLWVidHOnhTZta+UVgInvv",
-	"P8vK/CKKR+1MJ2O0hRteDx3H1uw7zF58WazWvRFEvAPhVqeHn+ZuI5pfzsyyqkibdHn/uSE3ttDBg7iG",
-	"VIV9ReHnJIsFvDDTCURhSqTtm8eH3HoeJNaIB773COvqvGJu0neJTJHaOne78ox3qX28ZJWo8JlWAzls",
-	"h57E2Og4w8TvojECM5RjzeYTdladv/zibZazLWyWkwqb5dHB2fsXGsIeMq4IzopigiexFElelp/z8O+k",
-	"UStdmJ4wqZzAynyqUYY/wi6gw1UofuMaaXF7FEhkew4ixCDiuQLk/igyro3XJWgmWqWjgkcrU38ZVGrB",
-	"333FtmJaBSyWSlibEv6F9zdpodRX4cy02Svt8l3UX/yU9bkx2QTex/SZ4XPjUrGGwhIDnRBLhWu5SDWE",
-	"+4iBH8OcnieNmsz9EfHdSgIyYIvofw+DMWXqOBXBY40rfF4+Ndz61J4a1YBorhc9z6HUU1y7ftN8K/nO",
-	"G6nSR2eQ4yDK626n8L8C63WnmvV6BVpbXo3HnTxsPujQx0qbHvSHB3WHC4IKi7u0Rn7xyyvnOpvg+2j7",
-	"io92LrplWE6poI+hPMFUFg6zZN8fi4UL1dWfXHH1eafd6bSgoDnmiqqf7IHmhmQPk98LhYdBawInaBdn",
-	"fppQOc5chUely3xEErpfi3/JlLSPLnx2l1d7uwEtl3vHPBxDeQgMz8pXPK9+pz1e6RBvVPdCwH/Sa01F",
-	"4o5s+8kVPeWNSJgrUa6rXt6aof1ndzbUuPt8AkUuBUUO0adEAO5iE47/JZ8XkD/Jp4Bs1QLFE8xexXkY",
-	"tH6UcWwFYflkzAwfik2DAD1nftQflK/yPNJYTNMSIoU07KTTYTw2OgegyBsCkT0EHrF8BLgnfxYBOx9g",
-	"81XCNENtI8JEpL9nCg5SzN9nE+sFPA5a9tRu9X4oVhJfYSMShDHxu+zdxdufX7z+7fLn399cXF6+e/32",
-	"JzsbU23Vs92LvlCoc0xBcDvKKTdm5sDyJiICwRFgVWDo5FKkqVRDE7BLeI5pL5vkFBHbzqx8TojvdRvE",
-	"IcITgBqaLspKq52ZRjcIJC+1GuKT+F6tmyt2Q3ZTeMcVlaLF6/Y+FKPotTKuyyebaveLnzt0PUoqfyoS",
-	"qSNCWvYexskiQjucDLkD4oqPCy7Jwhesr/N3qKls/Xb1LFfMC8Msq28r/xOZYvdAHD8XPMVeDhz4wP/+",
-	"/sOdHVMk4rKqJzugqPyTXHbprH/D5zlQUrEnzzHDgLFbPJsKp4Z3tazPniaSx9tuhtKa13lYIx0jF1Dh",
-	"0Bhx6y8IxfgwEQjrxGKeiqQpZAKq/xcsFYqjutVF76n+iJDqVheqHyt2QY+g5GpPhefWi1F6xqiy3Ddw",
-	"QwEBiqk9LdmFWzNfeUF/NCMASZcp01naYwMhTMD+yHRKkPFu/xP/NDpPUH96rRxeiEOIzi+Qis1GMhxR",
-	"2YaIozZ757yiwkpwxElK85UaYpesErcicfnu+lq7JVWwY9zJby8IORzZQbm9wKNbrkIRHbnYy1GSB1/s",
-	"ZjSpnhylCVcGnQQyxCKe8iOhEhmOQFV+yK2smKf20iNsRUggyy/sX5SetXbaEljecZiKh68K8s+gIKFU",
-	"t3BNqR6uCV34bKS1Ea7z2sG38ig6IpdlrT4sDm8hoFTUidNEgMLcxFR2CoS9LHHDO8Vl+MTTITKiY3Oh",
-	"g9SIeFBFpAdP/6p4Dq54lnaxPdwKqqH7qEzjk8Xxr6RPzjvkuluj2BTc9Fd6VnDs4aMrnIFT/MpOk/CG",
-	"JLKO+7gYmCQT2p6sOb8TCR2aLZzNRjp2Jyk6Ga4ePxWJ6wWxH4GT6eHFGsJndSQxsI8rHeC9TBo7+Cjh",
-	"pf1b3mLuiq92/tdj7N6PMaj9u+HheAF6JO+sWjCv9zza0GtY5e5e4RXbZ3RfaSV+xR6LDw1lOVe3REy0",
-	"z4JCvjAVaqN84c/4HPZLimGWIeEU+OygibNhq+fGcxTDdUs5v8Ku+jlL9FQc/yiSGFJZO2DX07TXyCAu",
-	"216JvNPO2XohfaXTX3UkBxI7kxvwV8lNdUX10DOmE2YEyCq7EbFWQ8PSYlUrzcWyXNM05O171LG2UIAO",
-	"ydid5bgoww10NS2Lyd+kUIq3thSNA7YvfZGbjWZxpw6eTTbbgqp/8NacPObzLbZhQmu/nAj2TwSs2XT3",
-	"lM6DDAPYNZygfTBo+2An9qEB2rdyJoJOJ+uFzUYa+pqMEMzZZOy7fsk8639fyQD/GwxgTSb4Io/zlKbB",
-	"v/7TUkpeKwJLRwz3usSrP1BzoSEphHl05hW2xqYisbf4n/edoycfPp3dHeEPJ3fftJa5vRoAe527vIT9",
-	"6CPiq3gqPdqiraBkKAIQU9HuKyHXAAlZXuGCvy8ajnbb5+wxLnO4PJT6hGKxHXH5iXf3auUmPBXPeBIV",
-	"EBoK1ug6g9L3trxH8N1nMTemmIlsLWEBbQPSgJe+qixhgi6WEmhDPvXLizpNxERmE6+flxa5oVHVM4UQ",
-	"NsKnFmZRW73WD+2zqtTv5v04oBZqFDQorYBZFSlyMEQWi2gomnNMZ9wwCN8UyzqKZT5YSlmyXDZK0JZ0",
-	"77GDf6slZWbcaloRcpNaRWsES+BAwPQDtAtANFwoHKRhsRxbHQ2pAWISSyW49TxFTws8MQiBJ/Z3IkAa",
-	"6Zl17XOXQ5rgWmHTYi52bCZUGpSi9UCdqhMWC2OQQtX18dhzajleT1ivFXH2oUifofe/nwL15Y6PMPZy",
-	"k0VD4Yi1XMVNtdvrJjvXwyfdoDWSQ6uNuqftc4z0jEVsv9PtUugHQj1P8JfSHn0EbW+F0JAC1/e9Q55/",
-	"8sMPnZUqFcoZUfd32p3OaWtVqcaS/s2/eL6ikuPuvsMPrl514YCr1LL1U5M3kSc6ysJ0/Ql0j+oQleDG",
-	"Kg/kvkbjhVCF3ZBiW6pehNsbCuwFbDaau+1N8KrDMsTKtgE5VHTi41Qn9aquH5pbsjTtfo77iKzBWWK1",
-	"kg8RIQU1G/AwDZyWgWpt19btUo5YfGklp836Ax1mpg8KL6XpNMHCva8VakUoycmUTIM88olFDtAY//z1",
-	"s98uWbd9gtghz6V6PTUMOh3tCsIbwOnFLqcilANSUt/38jrNGxnHgBASilwpfmuc6XytpGHSmExECLYd",
-	"JtZmZ0qnwhCArUyrzyJaRN+2LlMMoLEFY7xK9+IC/SkN8qBa2jYYE1VilsakrLH1vhWa21bQAmGFYyPM",
-	"oBxlf2cgLh1mrU/XLZ5et3rXle1w163gGjUkXLKgI+GvTiNeA2wKrPwSHW8+VRCaPbYvVxoFTwN4SuDu",
-	"FjgM7YKWDAgHCPVy4BV64JRwQPo+IKM1GIv5mgFVo2zoWWNkD5jWgG2PUs0RdCgWdTov1mroAuEb2nmb",
-	"F6fnDUd5jTqD4gXkurcrDNnFTLVZ36qyvgPzzptBUJFCgShViZdqzr1mR71hTeiCtjOpmHr2MSz0Qjx/",
-	"aoC3X2qzPuqYfsD60HRCytuFDAjxqZBcCtZEDOoLxr1JuGPa00c5nBha88e4YmpEk/G/3m11Yv+3HZHP",
-	"HjRfDFEu8D178sM+VcvNFfkGfkgnnU5DQyp04rixvKWPmMmScMQTOJmqa45d49PjziP0Pb0L4HxRHO8j",
-	"N4UV+S7l81mbC8CGhcWNWW/ga6HKwv3Io6iyJ2Uvt7Rn5CSLF9TVAqkcXQHYtYeoSXBZdMR6risq2Hix",
-	"7DgvccyH2q9uuMgTm+VOQIW05braCu1Zt/2oqoKg7GfRjNvZf4xVBXcryy1KVfX0Z3a57cRdusf+iq9X",
-	"I+j48sGS4QenVqPOC9CiU6wD9wC4CnaDUwFDsahgD8dlJm5GWo+PIhHLW5FIYWrdl5/8JXD0jcUUCc5O",
-	"Oyzi84qzLZYmfYf3z797L7wty0snIzB/FBMqggr1WmsYgLzfu8s+lAy3Cf/4i1BDK7TdTqfSCF9xT0j5",
-	"lG+4SijLUzcnjpnl17tgdhj29QD5OEBLKm/poxLzvxB5iEx73lVq/6W/ehrsnbebggZZ4NJUTKYEKuzW",
-	"o9VrzUbj1TENdy0FNWhLYA2CUFYzwUShUuocdU/cJ6sAOZAuaxStSQmKj+kFjrvQm0t73fcJA7vpJqQE",
-	"tCtFVCBXPOkUG+FwGadcRs2S1S0I33rOulyBNBqehrJHcPtvBDMg3lS6VcVpRKOu6pkgRbdW/R1/mpVf",
-	"fSXN3MI07V9UVZR5bOiwzrGZipAyN+ACd9ud69Zd6+u2WNwWiSRvYhVDvfgYimQKBvbYmup2Ioxj2O2e",
-	"dXLGuu7yKPPH3X2o2Yc77rGX6nkW15LT0TvPm6KPc/fD48EH7sCmsZsOgoskjjvtsO2xpxc3k8eg3mSX",
-	"9sAei3ZBGFl+bj3qjwCjCwLGqacd0AlT2oUr4bSNYwhrpqAPobPQ4R+7AK2MPAPXqKqTHF9nWb80iDa5",
-	"D/Hz18N5y8N5R6WwTh0ELMpEU6Wal0JF4NB45bCIXLHJ9i9V37it65Z9Nb8j3f5nf3FjxuQGFWB0yY/o",
-	"wCarZckv/koy4grSBhLV8UalZRW7Q8cRtsX+plIZu7s6HJcyAUteWzafYoLB2/2tnPXIrmWWWEd+lKZT",
-	"0zs+pglsh3riFtAcm7kKoS+4VETyYVvBdmtba1HGsffRTEX+CyghJ3wMoGlNGJqEV+xq4mZcpc7eTHUc",
-	"eb/K7HoKVp4kv+JxgK70s1hn0c/wEPvC/3X5+lXAjBwqASjblylXEU8i5h4L4e6nLNKh8evTnkT+bCFy",
-	"yT72affdJFJzuz1BBxLxRCeukceM9Ey5ioqwAmIUd8fCIj4o52L9HmlU3DcW8Fditjg9G0Xguo3Xsv6J",
-	"NBlcAM8xIvz9Out0TsPTE5ZwFekJu5mnArbMDTfi0Rn8WbTuVQHuqP7eyXSEb193wjslmPM742TsXKgb",
-	"PAwH1o+LepTdzBlNaqOWhfcJ3BzfodqNBcb4FzB14fO99dmgth/krAqo0KraoVaNkIC/Bdhoxt1kVkhM",
-	"VAy7bj/Twbq4R2HeDl6g/9U8uz/ttE4nPWSzwGslliT+fgMU+SzVc0rZUTo6CaDKwMUGUwtwkBCgYToV",
-	"ypSg857in6xsCsfN4TjCMeW0bJthO1CzuqyJvqBlsd7ZXXjQ3qCvqufzUT2fW9PS8vEbMMDuhgLGCR9D",
-	"ERLt/ubDKctGz/6B0LJ+qwPBzqOTnwcJjsG9VNPos6U0vsU53EjfbBk5RSVO1OlbDcq8xa9W7JAXesYm",
-	"XCGXBMbwrag1FhREfpziyYR8TQg3dHCJ1qmr02lQomsCMiFPkjlLZxoiMAgBwGYjGQt2o9MReWEGmlMC",
-	"ZjQe84kIhVX7Bs5q6nPXtyKh4ItMgBASWLkqsMbT/Pwmr/Bz2FJ2/DGfvtBZAg1gW+8i+17kR349p7/G",
-	"PXaMeygxo10XEAhaVcByf03388cwb0QmjEuomd7T3dha36UCNdThzm/7hIPEcr/mFP8MOUVMf8Raj0XE",
-	"AKpmogH6loAeH55ZH60SZuUYw4q770mn0+qrfP5Gl+x7hA21vZ/utk8etX8oEbV22532Fo10bkA1C+kY",
-	"lXfXiSLMkDwCyLgK2TKrfXMyaejiKsz8ryLlrQ93C7ew8yKBcvf9h7vgU4uQUeBX4vqq7sGCwk1lUh5j",
-	"RTPxh9rrDT7d4eZakcSj7Bj7E3FAy/UbeoKMpQhol2OztPMj20FnLBVavhF6GgvXNYL5Qiz6kOpWoqlj",
-	"Cjf6VUxu7Ist3+mvYo7QR9NEDxM+KX7r4s1LNhbzqq9BVdw3n15d/PrzHfZs5wzxhE1tUq4iuHfhloSj",
-	"XFMaO5YKCXEdzwEh2UhTnnwwbBHHuTxhzzzDYc0TfPNcLNUYe/jwUcs38b0XlSSVWHQs/sh4jA0+OP03",
-	"c7ILMPFZfHHCUK65YwGYHItms3gMJF6OiDJwETiZAgdj4d5vYo7tkqb+IT9/FGGGLeVgSDjw7fwubzNV",
-	"N2sRTzkVe0+44kMxgfJHMIuIvqh4I8JpqHpTSHHP/KyzSBqAjC1PP9iEVTcgqlsigoCZUTqFBDnQcUiF",
-	"eEcKIG8LN/1J8IjFIk2rd4G7b8yTIfbuK8bVHLiBJwI2Fy7rjMuU0G2R9rjwjBc6jmrX170w8OaDN1Ym",
-	"SA6YVYU8wTz7jdbjsRD2ESzSC3OrQhlLOr+WHubdb8fcYN1wFFO7TePYjcS1tCL2L1H724uVLk7cm0Tr",
-	"QcVznsshuKOkgqxlXtI3aSLDqsnAbl3SVL4Treyi1M3hFLUekJ9YtRUh6L3TVlkk07qvUnw7oJgd/Vr4",
-	"NtY8VHz9Es8E+6Jz630SYl6ymEss3Muf+jUNAEVVlmOR5lPHW3cf7v5fAAAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUq9fUkxeqVLXe+EzBRL50TyOJkvq856idhF+jGrPkt0wRKuBK",
+	"QLN0j+8djOnuuxXl+YVRT3ayOiVrRlVVshxSK7yG7feF56eEYjLghU9TCMNFvviSwt3mXmcuEccT04l9",
+	"Q5R1tM02T5+XA7EHHUiYpYMdKST7kFxqt/tXfq/jqFrlsJx9z0zgfc5uokgGzxnVVemwHsx++PNRKWAC",
+	"jAluCiiGRSCGulrdKLyXmEtT7BD6b8V4aUz7EylUT5nIAgeOp5Wsdvv9ze4F+PgY+n5Ps5toz2Vcxlja",
+	"GtIkjlVItDhUQ0HFu6T2F+izQ33vMJnwvY5h6uVNG8Kk5o2Y2H52G71hr8jTQlY5fKvI2emMMHHLCrlB",
+	"MEx7oxi9wBx1kKgMnr3u9kl0us7wvmi2biiTQjOhXVWt9x1tsCE9l+LLX5saWNu27BLcy7GhWXXTidqw",
+	"LFDT3TTOTmfRkdONy4y2vR6BmeYWHlrI7Pb9+1O1E1nBBXv/fgAKVjB721mvFmJYiWzHb5N8ms5wavc3",
+	"H5z/9+wjzXRv3/k6OIcJbTA/RA9H82NDsxu8fBcM/saGRob/q0LzDRwAlwc+nWQUm7xJ+3MN5cDoGbfB",
+	"qay0gUrfwKGUFdhOcwB8gcz6NceSVNRLE/fPgUVByXss4o3QbGNOICWKma2Kip34HWavrKAIqKd5D2Qb",
+	"vPWnJQZOOhD4zyuxCWger5oSrhXqIpfk+n9hFuy1a2EbAO/t4XensNKehR0cGAriQARNCYR3YIaviW2u",
+	"qKJ4W8+5yF0tcJOcrCxlmYB/8Je1hXCdM3NtB9msisEE1kzkLWS0+zRcDho4dzJtMyqmZF7pjvfI6HFH",
+	"mwEkjQzoQ4XPTR0R66lHN79k7HcWZ8ZFKX9ngUs4hj3mnMU29wl+Iro33pjzMd/twd3rZ3dArZ0H6Rjp",
+	"ZR9WGN/jPpwGAB1bQ0EuwH1ZkyWwqh9FPDF30bmaH7+pnYat2bjP+yG04SmABs1Z+VOsV8Pb0K0LTSTn",
+	"ALBiUyuJlnXXmADjuF7bUJ9vx1lg3XF+arEd+44Vua367UpfcOfHGkLCYYRmgLaeDLLOuBQX7WVY954N",
+	"0xVF3UYzjiPhg4PDMtT60KtdgKUTZwfg6gOy8etI5LDJ1akBw55fsWJUqn+yIAvp/4XCyiwB9x2uPg6v",
+	"MzqTcG/2H21LMMG2Y+MJOt426KcAojUzHFVzXHR11gRsv4RnKxfJgsgw0VKSBS33X/zooIIcN3tCAt93",
+	"w83dKMRHzsb5WBBwu+H95/IIft3gkH8Wbt3vuNKy3KVbb6fgbeMNvvardtNkUoLCOOacZdApLGBwJ/LM",
+	"64aVTPiTHqmaGHWTJzIiAJPRNrexmdfUzt9I3SaybMno8Wbve/OmauLgjFZiSsz5X2+02SDX7ABlhMNg",
+	"5JrQuaz0yN5nvyaKTNoRXaQPSjcAH7OBo1a0KCUcsZbNQ6jWUhIq12/gtrX/WKAKOJ3oFd3ukaIDApZD",
+	"kyd5IxQHYsbG50Bi1VaLhZbNbOfclpzqOZbHEEjhAf88RJIs8iRk+R+QkbGKpj6gEFdkBcYhGkEDzP/O",
+	"aVkVee9paY5qQeAuyFqWtaoHGi3odHLLcpf8cWGvYoWKnlP/FqVcE0oWRgAZ5Y+L5aWDGLTvtX+13gpm",
+	"urogtHlZL6oSIgrhw6Fjv8at81d0jamB74weySQmVG8hxuHtFRPhRqOLAEpSqi2ijl4ArxageP2KBThS",
+	"sIswRseVF7Jzmt2g4WFd9RCfURDGS/VT+dNrIsyRi1RDxFCN9armH0DGamFuBCaTA3KJH6zaSIMjtg0a",
+	"4YxrxvRH1WFEai9QunfAv1eYZ+FbxNZND8NEiTCBwqKYOfbqz6Iwu3OMm0DGvTL/mjeADzg3ucfQ9gJa",
+	"xTiMPFREL0nJCkYVy6f+WF44RppaTJYlx1o2yIa6JDZ5uhG3BF6kYgeC8pLQgpXwJqje4GvLoBuqlO38",
+	"3Ii+gXdpS4U2coXMGRjuobD0UXOcK/wTJxskc08ndtio3Pw3NMT/ADTE8XEYYnxfb+0RjnvAJ5/FoX8R",
+	"1KgnsoYivutXHX+uLboe7LS+qpOSYnhctvf4Ear1s0KqnqYKRqIhgKORMPiwb6zAC0YAVgnEF7YQOsCt",
+	"1sytjl3v7gkjDbUFI23MwjWImcvcGP1aup8MN2/tTj+tJxOnl1xvKt1DMZTJgilsL7CQqJyiBgxfsnyJ",
+	"jRBGIT+NBIuCSsjh6A8VG/zsggta1J04Rm72oqBLlUQEx7goK1tpwoOPjd1ESOuMnJuOME+BTXgUumOf",
+	"azvBJIjlUJALvwljcC7GIiiWVLOndEAUxD1359WFqz1dJTeU51NyK6EPqCxtr5Bqc4D4wBHj+ZvfyW1z",
+	"RGjxtXOfxcfvGWqI2WK3uE7JdhbHoNN1X7vBI1B6e8BtTm0KhIpAIM/C+mqf14rnNbgngtunKQvCvW/s",
+	"SiCPUNL0XLRPe+8Ch1tFd6DYmmnwHBoe1k0W4DVT0IJXuPtLyVQkWYgrs/A4z1Biv7aXzdQlIrkhv1Bk",
+	"2wg4xNiFfTRyhhYvEvgWdrJfKKMdurXZAfaAWlBeHAqRxz7q10jA3jvMExeK9YMrldAl5eKAg2pGflfu",
+	"Dpq13fLnlBdVHCQbY3xYSgn7A9evYxUkWGob98lNfInqa83dIVne0kIifTdryPzuYmRV1v2J3Oyt9PId",
+	"k7H/kZQ3+/CNFpXIR6gDah9zODKTDK7pDd0Z/vV43mMleNyqtq1XL+yVh1Fz58HSsnlcSMl0uYPHwYfj",
+	"SKYYPGQIDTLBM6H5BTQmuojRk6Avs7lWKsxKTx1T/YJjXLQZr8lzOI4h/wXksfiMZXcpmbXBf+c0uzl1",
+	"ggeTnVtvnlNxc2q18Au4vdp3lzPpLe3AlEe61J2YJrjBE8/YdiHY2TOfBAwzdWIy91dAPB265DF96R2I",
+	"Drkw3KzCfQF0GOxs672P8UMytAlgjK8S6IfeYeg2dkN3HfzD4XBz7qINpD0O7c9R2F7CQZ94CR7KxUDU",
+	"dEReW3LHdqnR2q/nlnVlT0MAqn6t1pspYIRMrXo+JZVQ1Rx76eSX2IWbrOmOzBl4qOKO13jGfKcBeu4z",
+	"CHsWAPrzfSHvshUtl7EOI5CedGFskK3Akh+BrMGlAG9a3EXO6lzVwf6Qdn5r0mhJ1b5bXi6sExF8fVQQ",
+	"ZrPKWzkXBe+PkvZN1dDcV7KOAr6v7Y5IwxN0LkBqF/oS/HJwf5KNCXmreLNxsx4JTH8oDL6bzbSDiG+9",
+	"891c2Jr/mpzTy/XH8L+BP+tzcr69TWEwWr+1vbTMdQjxd+ctmhfx5KXvaax6BQOUGERCX7wisuRLDhl6",
+	"5q+SZYxvNDGHbkrkrb28QEs7e0TWXFQ6ZmlYnI8f1ECmGwM3taYfB763nc7pJ+Ve4gaO7YQ/+xFsFM0u",
+	"7MlFE4zRsuAQqBXQQpNqmz2D5Vf22ufag+iCJoRGZTOIW6kw/Z7mOZywdsZ9LL++sHiWtRc1yghc3OxJ",
+	"oMvkZodtker8uXaTmtUA4Vkn+aVqMPsCzFvxXJbr4WMM8lOY1QfhVZEdCo/eUzza17SvAXukNF1vRuTc",
+	"t5DnnA5WOzD8gqZuh2o6Jjj8piNo8CXgVYGUeuzKDElLzSAZJutGmewH5lx6rVz8ZJSq46WsVBm9tX+V",
+	"fGTiQRoffwQe+X1dVC5EZatFbKTKL6Y/7IzkPMJNaPfls7gIca6HoJMdHEyEH8bnEk2UvEYU9GsIBZEF",
+	"Y1NyjZqOuvapGZSoan1JBOOQvMONfK2EdtERkPeN8tydyH4Jmoq4xDYFkU3fTlXBT0qerZzthJPxypZK",
+	"nExd8ixSJmPvxu+pdhDxrdIUQda8KDgC36ipy24aoDw0vSOyws7LTTCBu1rKqBHNz/4pi2rNorNd8iWd",
+	"7zRT5K9ns//7hMC//zZwLtY5EEePlIpNSc5oTgpAilMD02NUBX22F1XR92IowByccgPu7bc7kUU8EVio",
+	"4RkRrCctPeSOLJ036JCeOMHAjZV52oUbOm2zV2P3oicODNbhnQ9Es0jMqC/blSwYqaDbmc3GdYD4LQvx",
+	"5D9/np08+fAff33//hT/9bf//Mu+DgrB73+mJ79/+PTg7i977/LaDnJvii3+JdteNQA6xiB7JCj0Ap2Y",
+	"tfvdzeCSzFkht+R3VkrblVUuFnEKfTqbnp3feTJ9Opue3yVINQyC7UFfG7bwh+cjUUM8oZ1N2lPAZcjt",
+	"mxaNIHVPywwI08vS54cKdrs3/N3X22dsc/MDu/esuXiBPzhrqQjGxuS/Vcx+7TAQI4WwduwEoYNu9eOI",
+	"nYVtzEeS43+gRXwIRTyoM3yEkvWSU8RstMI4SEiEUuxPOuGpk9p/QpvJdmNOqbM5QhCiRw/3iqGDtchG",
+	"NlpiNT+x+UrKm2ciByybkUs6kJ/NB02hMPIFa/rRiYeAib0NEQ09XAFQaYm4ieAWWXKBPXPISmtM32ji",
+	"Q40U9fa0pJoovWwYLy0HmER31nUGD1w7PQFaom7o0pUP2Tg1E3uC36+8PyOFlzxIHuNrksXb1psyHBax",
+	"xwLexjobz2WlIZFgTcXO1Tb43DMmSCU8qlBCb/zZK46pEJLdNl8zaOH0zYxi2xjSpOtXANtpDEmWTBgL",
+	"i+VxizdgyJivPUlQQTW/ZQN8P1CiZ7nNvCWO2mFhiuNzLBnNX4lGx8ywdiGjsULSb/nS6MN1GBLkzyU5",
+	"ObOoZTtbcxKPTDrQlGGQGIhzYmkSLCeYe7gT6W0/guvjlX/lv77rA+f6VlNdRSx1W+3Yl20G7vkV9bbf",
+	"AZpnznQqJ+k7ua29GyUjijGR6Nlj3/Em3VMll4KlTFdo15y7/BUl6EatpB5oGQNkxfBk4acyZ/kz+E00",
+	"B9ZYtVws33KRsQMcxj2e7s2KqqYH1i4UfLwlo+tEISXdm3EIfAA0tKkj9gYbOflE/VDrnsCQOPU1t0e7",
+	"KbzfGylleaZO7atZtctynk7T4Ny0dtPxSvQoOkfc/XB6DMMV7GNcxvR38Y/oDntvt8GVwoNbLSVrgBOs",
+	"WTgwrti9NaYCeFwJ3ph6YaqbJWedMEu9L+02P15p8Sutt7iXi45xkXmO/DzuMpiuLK+8yck+UkMpZd52",
+	"/mh2OgOkt3sYom6Ip7LajEfCHZQ/01pF7Ij9TE9+NzO1/z358Gk2fRz1CXpXfdQe8fIUH/rCt12d2uQ/",
+	"prDAjX2hMPvwksxAeXM+prqD9/nept0O323g+l/bxxvm/5Afojh+xz7qyR6UE0w+JrLhr1SjG4XETrzz",
+	"BfpISY/LwTOV78H7JzDVeP/y0Rv3hl7Lg1v4Hs4be/3lgzbtdc3VDWmTkjQPGoLm4T5B89pClo7pmFTK",
+	"dSIBB/QkCTpbRgWZM5KtpIL9kFuLIQUbMrx8ymGqDjrSBRUeFPqYe2exVIdsVziFkbjUABJLFcllpr6U",
+	"9oXqdJ0TfHLOVBO9PD78f5V0fKglz1+JmP8E8JnQZ2TMIyzrmrNLzIHmihRsoYlRnpnImyi/oT/5Ya8L",
+	"7sF59/p3+956yx633n0kuWHPSGBcyO11m3WdKink1ioQJzZJ8sPeLkGjWOloSha+7p82M+PgjtXhy15b",
+	"FNSui9AKiIE5LXI73LR9XfKMXQm1ZQnbdoi4AJlnSGA3fPCA8a2E5dq34XL2Ue5/V0wd1OnAHdIjnbFx",
+	"G3UfSVy5Dpa9Rc4I2P5jtNEdjL6PsP+sU5taWX4VL3Sscc8Vdgaz7stNKZclXcfzw/NArB9Cg+NT2zGy",
+	"VaSjWhNXKKob97HDHtoDmdpkcDfK1FMzoEnfztQus4PgRO95dw+QtMGvY8Vcp+TdihFa5VyTQi7JDWMb",
+	"dxOPzQhwQ75jwt7SrTO+LBnLn0dVLCPlalwRyLqFpw+p2T+0KL07q+/ZQk/JfNfISBmWwucqOdpyKWdr",
+	"Gbf7O6aqZnFvUDqskUTMBpPKSwKjiyGakIeFqcNpcNef7q2WfL7/xEcdrJuYIvJCqcrCwwipbT30Ucnu",
+	"RM7I3gSbpuCNJIsV1bIfRipWkEaLH409N5p+MWvZ5XOYidTZxsBmzXLqSNOEcHnT8Hw2ZmkZK9j3IJ0d",
+	"NrRPAKE0+JZpG99vRUngPcNjrtbOT+xwFD/coWatac48r2uY1RRgf21OrxrMZYPUTmiCEMxkT25P+CyU",
+	"pDkZOmQiVuJ2kv/w49ZMpp7ojmj7t++Iurqb6+fkFX0H/RL+rEt+OqkGSIeUEVbZM9unG2zF0zBPq602",
+	"+oymul8OslLDWFesWHRrTg64fVN9laAGjwq+YAr6WFWKQd8VDJpZjPJ4QWdSoCci48OLecOfqDim1ku6",
+	"ZnUuq8+ks948swquxzXMvO27gpz4ikyEbQ3pfO37MAnrNn+oQe0bqOCdEtS5uBYrllDBVJs3U39hsK0r",
+	"Hn38gq6x98p8q98UnZ0vIG3nusTaw37MikrxWzbcRwiO4JSGUY7gVvP5f9sofv+CcUg3wBSWEvw+SgWr",
+	"Xu016oe3x/KFsh3U6962Lz39zwZWzNYttxxLuz5nMKMhPbgMOa7M4mOHOYweRNCd1lYd2mccf49PAovk",
+	"rEjkOa17iDtc60KXWKI4t4feWI0zQjz3CLpETzovbZAKnU0LIhJ20VPHl57aKY7+3m9Gi6+LwnWUi5zx",
+	"W1bu0Iy1uAPQq8ZBYVFh28bFHTGL4L0jEgnCgqNELbvSrqTEN8PuppINSNjZSFkk8N0LquDe28ryhpXE",
+	"PHma7oYcT2mEZkgAuGaBTwopb5RL7QwwzcZWwnjKThv7l9r712UUWzHRUs036hpcGo3B3sirxuEX+LBx",
+	"7JCz8kXNGBFOpdmKBKxjOxtSjYFtucBasW2CVYOYdHeHU8YvLKCRRrUsaV5RrFW9xUojePcvleC62eqs",
+	"gFyQuteZp3q0BR2PNTn6UWB1t+EvfPHQCq6kbwXEyt52ZCgO+y7DJM2qDbZ07g4NiWOGTj5HlbPSH2+b",
+	"kGceOuTAwHwG3XaGAO94vGJ14KXbDPwzbEdimaUHc8Wc1Ld8XRX0XyHmkMoXeddMCCF0LcXS7M36kjxo",
+	"x9+8bDh/GBzvs6goPiCOODT0EAaHhih2e++oPWqPGKOOmLnlKaDKHnVIaqZ6oO1tV91xttmBnsVEsiZk",
+	"oFdrd56BLlFpMlxTcopRxP9Xa09eJfJAjLXehJvjyJdklriPyLvlBiuaew3OtNMK5nHvCGQrSF4yWoBV",
+	"daJ2Iruekmua31KRsfzElc6e1N3Pzfc51fSkrvo2HyGg14kuqVAesEnBwyznmbn/TlS12cgSHlcFPXny",
+	"5OTJE/PHim8oPVEyOz+B7EVuBjdfbFdcs5OCzllxfcT0BH+A3BW9YSWsHS/fE59kaf4I9AdkLr1o4lh0",
+	"w36dkupr97PrC3INVicrzfo2pVwwpWD/roksybW5X8tNyRW7PiXwy+YU7AtETsv8mvw1EK1/g9/P+UnO",
+	"S/TH0OIao1/YABxWraDXsxHSrQBYlIz3j/wiqZOsnO8DE+sUD/dUU7u/KQj1qFD5TGDH/mBIsD8Hv6vO",
+	"MInCTVvrZxtiTRNshERUla0CRFlAkSWNvlSDjG1QsNNQtm49CISh9iPg7Icac4qdVe3vhzz2OoVR+ub5",
+	"U/Lk4aOvPLhmDsGnCPxVHFbwrabzgl2CqrYBcM1KtdHqbPrwLx/+4/370/qPvyTqa2zsK0Jp3wmSitz2",
+	"vJEkl9GtrHvkHqW7LBdGVKY8764clKoblpsz34ah7G8YXmKj1Ri+8Eu6Blh8kM47WZkhQKisWLHpdGL8",
+	"LV5C4KuuepDxuosyfGjkoOWM076O4xEdHjEAqSbAmxxc+owYLhpDnH7/uV2ZZ5tgn6YOg7Imbs/B8EWY",
+	"baB4Rha0KvSObAqKtmr8VETKY4pqLaL3DvU9XSzkzFm8MrHggt3rBWum3K0bOU1ckW1pjasE2OeGlnQd",
+	"Bwp6B1KPlTviH5qSDdWr+m8CbEpz843ZF0Zt8xQo0Excq/a7uKR6/GR2Rv6/t69eulcQLmwZmN1mMpd5",
+	"oh8LW7N8l5LhEmJkzM1zvwB3tE0wlVyMVanVq0W68m3OllQc1JNjvSnYocC7eckXOlZwu7Dn1brAhEPg",
+	"gQJN2094oK8or1gvRDUk2tgK+/kuCKWOXAv7rYrZkK4qE/2oJSPwHOECSk92AVzggLWsGE1DLDHFsNxF",
+	"ikaDMk1vzB6LgWMYVSgNxue+hcx7ud7QEvomX5KZ04ewe74NckZeXwlhKDciE1fKxZsq0WZlZK1bHED8",
+	"1aIG6HQMbVfHlRQXkJji2hU29tB84R35gNqdA+/aPyzTIvi5bZZfMppPiZKwQ+9F0L1LUWz+xPUpuQb0",
+	"m+sOURELDad4+l6EKeLmBxPHh9MJTgQR0Nwv4r5ZnP8YTUYusFl51McY96U0zoEvez3EFRqUHzpEbbtk",
+	"X9wKYsUflynKvqawChjdyYiaOWuiJKVvLaNGg/KEnSt6SlfbvdQFszjOCHNvWAINzLqn9XBH2UJWYlR+",
+	"RS16upZltL/4s/VG7wLkaS/AlRHnPX24e+prh6XxoMTAR3t6kDfwW3kedD02pPb9yKX33VvGG9uevAf3",
+	"dKA/vltmGzCRRwFpdxb3DR595a0/D273B3C3cySO4PBRmWjtw/RZpKKFHNbAm0a5E2C/5ozmJwh5iDZ2",
+	"aaxsAbtgG2/WmLEWHdbsWKFZCQ9JwU62FkxsTXW2SkTY/DW5b68ioWJ/03mu93amUbErkbOSbOkuAllt",
+	"nvsmefobhwlUzKaKNRLZwiscynfgHwIhqaMmyhvsLuyLFuz1nPMlU5rlU0cWsXRX/xRcP9ClGLLxpGJe",
+	"PcVHALlaWd2022JDZRRvbM01dncomYpDTqPjNQpW8bLRzi5sJoqh/j8erOKQW9txSri0DioFblXyxL31",
+	"kvR49y2qSVYjTWvVZq+x+UCjbXVpTbkh2CoD7APwlpMtKwqi5Zbi50YzHGMkpHBYf8J+Zh1l9JIwd1UL",
+	"/8Bpvw4wxFaR2yiUElNaYfq3u1ZhcVNPWMBeMVJjvjP/gW5GZrrGfiqKRvNufFsD7lc0s+KGqRXY8Lu7",
+	"N7ZRdG3nWPEw2JSi+R6cnnqdw9+pbGJRCl9xiFHcASeCE46HAaTJdsWzFcHRopXAybyhtrQeKqbTatJ2",
+	"tbu3krSCClrzppBbnOXgqOp5IRQMdiND/QmPWExQvQl6IcYRCP+MDLzozFgmRcYLflB6hktP78wRBPsY",
+	"SyLnKivZhoqMj0gz+Nb/Kl7JVX/9dERbDCbyb6MuAQj9b6iAanNnhfMRcAILLrhaHegX61SflVm8+sxp",
+	"hMNWa2iZV9HL4V3QCPwLRdyTvo0a14TOm1Gtw5v+GwXAkX1gVUK748JvFauwQ1mVZYzl8WPpKdtJk2oe",
+	"hqC9RdcXsteW1rJgZTx28xKSOe3tbqXrHHrgQQ4oXO7eoXTaQVUPJj65mPxqRPFLj7de2wNHOkP+hcNP",
+	"UCxxrOufqfku3Pz69NV0D4k5tUKnFjGNU1Uzf2fmEXEQkqstgvYLyyNUXLWk72dh5jbn/AYDIGOhhFMS",
+	"9orkdDe1egZXxOWPgr5HiZEEp3ulR+SVNiCvyPns/OHJ2exkdrb3lfWpb71Qk4JBc82tvLRWgE3ccMKy",
+	"nTGYFht1ns+j2Z6kqtghSW1QTNVowF0ORdvrNZMOqCRDsLsDu397L+iwRkaLkrHf92b/PMen7rynJeJl",
+	"RW88eOExgAmFbURLSM6vDbHWEQ2vGHXDNydygwfkxMcbAf/den26qEawlLoQ3Fr0OcvAR30JDbPATAMU",
+	"XAv45QpoQz/wlPwv13jZvqQ0F7l9s9CKULJjakr+FxLBPYQODDRD5ZrNZb4j8MQ4xzIfilII0vgfqSZX",
+	"Gyaehr1N9vVXj/jAgzlki3j79vbksRVLHxRx7YLfUgsll8ZylVu8nPcaanvOUSMfxnYi8fFEpTm4C8iS",
+	"GTVtaiiSQahAXGKbxwShOtIESwR7Tcu9p/Etlhl2pv1clgQPtYXBze08tffCA0XXNGeXda9X1I7gT9ia",
+	"L1R85iNDWNDQrb+08yDVp2FxegYPPPCOxN75azmu1Ws9QF2tpWiza1k6PIWXwpFUljL/fFSVMj+k8xX7",
+	"uLF+oahEpiIH/rulRcXq8OUOe0BDgqrFuGn1rHjU7VkRUeff0O0PNtFj+BWSihHaKVsNxZ4quwBeEsG2",
+	"dhm+v7mPfzl8dZVayZqLRkeOcWvr1H/hCtI7WQN5HyKKUEg23nSXHmonsu5JkZXOZKxNFvb6uyCMZit3",
+	"KdThkpU0O8D1JbFhnQtbCrTGtru3rIQd4domigpsPQ6bUYlLQInitLhoJBDk5lEhNbwehDzXimByGlF0",
+	"p8h2tbskYZ/xshL270uPTQneVpBALgwLurLTG2RplR4zUpg10tPm0E43bGGFoyVAjvfBGEeRMau9IV/M",
+	"Dwnvgf2CzTFGGznbbjyOG8RV98tcw0mHWUkL6UEXIB0wEa27KpS0GoiQro0cV6CBWEaj5ZJp9QXJ5IZb",
+	"rHlwNNMl5WJaJ7ba9BD8tdYFureDMPcXChRHlfD4ABu92BdWv2G7OvtvXMcSN0Yd9Gn+fn/rFiDF26Rt",
+	"5xAnoePeLcNEx+CIpAy79jTGtnwxskBW+i02BWxs+tks5povIIdS1nYB6EPIpo0itQd7oIvbVmZI32BL",
+	"4wyel/yWRXAFyuCbfUWM7tH4CL8e1OSqzgnphLsurTy7YZu9GGpxkE+lrZrTfy6/gTBxkOUyp9kNbJnL",
+	"37farJHfA/DweuBi3rCC2d4HY7of2X5XHQp0YyqRETcF3T0FYRNxNbhch2EWlzFoc5cyEE9+ShqE49wP",
+	"Zbp/xig0fXw4XTtYMgWMEU+BRjvRrtpwxJydDu687Cxg757eciFCGIfYbQlFKt+wRH89vDxaFS2gxWpp",
+	"pwnzgy9+4qJvrBbTNjoe2zszJJ7b3mAzaxexpaJfYsgp9ZqCeU37D4lh2cOuYpDT1i+xV9TDwwlQ+jUr",
+	"m11qobgEqQLJ/lh741K4Enk97OOmxLK7+ChYy9iSbg9n0dkuUkUIxY74xqNoPnCF5nr33p5GAUxkaYut",
+	"Emb/a/vIUW9SNaCxTMNzXFLNlruY49h9B5hWouHhvfRN3SFPENuwnWy5qH3W90Xa9zOLM7Ox+2kErw86",
+	"Ug13kmIUc/jz2M2kSSlEh7pw5jC2MtJw310S9FVcOOPmkqBTAz4o+K153mih4ZkY2SNlhNwemFvZSZuE",
+	"ZiWWVFNL4sS2gGs2BaZIK71KhMwPcabXJREJSHwdZufj/AfDjPXnXw7FI25gENtV1RHbXzEZdUfXRXRz",
+	"nYoS6ejmGuNHItrjAs8JbLurATh2ySR0H6q1G25X4knQdO15WgaIbOHe9nHaUVx6+Kq31XpNy93n4ttr",
+	"TrrnqHVN0bBp4Bra4xNZGrv0NIE9PPZk/gty+lF4NboTtr+rW6ncoq5G8zWoZCznGLFfcGFj+LecbRsS",
+	"tF7uG1kU5uK4vy3zKKo9hJVMNZDL2cOvHn794PHDr/oBXTrXhH1XlCxVwa6yRMezREPAVsLNFjxwLnQt",
+	"pOaLOIfS48V0rYZ9WOXefjtuRPi2EzSkmY73Xtt4WLWBOoyxu/ucVM6jzxXkYpZswyjW149yUf5ZxmaV",
+	"KqaeV4oLptBp94UCuXd6hO5w+PTLVO7iIDu2Ph+tRKuY1SwV855NuJT3Ie7cN0kpWGHScm0E9mATpu5k",
+	"B13wnDHrw32OXR0f2gZ69cFrmrm+Yqc3jdMT8xj6QC25Pg9VoMVJYfENlhIABPp0gikQDHfS/Br+WdCN",
+	"StjZ8GaPsHWQ//Eg51oVvzNi6sxPKxlEmri+IBSOOURurl2S3XVcsTHXcWE9IgfKfIQeOTQm96YST/EF",
+	"neSAbyKJNTWJDtDJjt3H9ri5vFU8l9cB6TRpM6+KG4jaNMojfDEyRnXmTPHclllC91uj8QZ9jN0ZgXyV",
+	"VkLmmgrMgTcjBcnxUdCoUi5LpiJ4ia5wawh4Y7zYaDa0+W1SsDeKiT5ESxZqhfDetmRYoDWSJQZemu62",
+	"7L+/LJqPu3tczmxQ3Rzan2HxVSOZtisggu32Z7+v7W99wJNBgqHlKXbGPbUl+ADhop2U31fzApk0Qytk",
+	"/rAe2/E6MCg2k4pNCctWkqnGma/BHBB5gBZmArvBqBExr+9T243cdxWYl/SGkZV1+g54r0tvi5PI56XN",
+	"GclZwW9ZiREQfr/yKTdv2AKI2Y54odUEunVp5mVYpovJMYb6ttzhcJGWbvZ9gLDzyPyH6Ly2gMmVO7nz",
+	"Vb+zPh7T4LQ2lCebsdYq2QQmSIiDoyion41mOjhBPpGH4BBAMLFMFvkp8fnnxjQFqwJ1PeZhza+nZE1v",
+	"oAUIoQSUhbIS3ULtvNxZVbM/kv2DkQEUu1LZJOgOYFGIKegnEi+wbiKnOOd/BGkdCt5HV/YKfDaaIUwY",
+	"AuahMTYlkK5rRnnqf9bO5W/4y/saqnZ2vy+3vz+GF50oF017XkXTZ1JtU97yaC3SN7sgu8Wm/G1lmV+S",
+	"ki0QFt/lNttyeM2w3nZg45sOVeqS2yjeDs7EWDGA8Wc4G9E/8XenxBwN3KJ1BJg5CHYOxjd9t4LUt5WF",
+	"CbNcDt4fe2xGhfFsuejIE/8PtqszMOvtKHOz9AW5YTt1SeZSr7D4kJo9CQKN8R6o+7lDyyHP3Y0p9X23",
+	"YorBhN1RsrlT2DzOZr30xHz3Bn2jYd9WXlgyV9+JVVvlTrOV1XZAYkI/TkSKjyZ87Y1O70kwqycSZOu7",
+	"espqAwkXVDNCw6Q+LD+xCeBHDJYnfA9vk3WVARRSUGEZSfdEw6FIuFXeUpHP5cdItxlzCQ3P2LfveQ5X",
+	"V6wG00iQ0a97Z361v6cSvnvq5hy7/u0Ln43ve1/7ylNelZZfaba3RuRdDU2CnHRKAD4KVTwVZH5Hsr3P",
+	"u3nrKYinnyxGQAa3iDBDoDJCIde8C9ycOkfzgo1O8IxtUt/WIOuM25sh2MaOlUpZWWZSYWZnNJmTElXI",
+	"rQV/RnHUaDbQyuMEOAYAIi6NwIBGOZj2bbNCjUGBKBnY6oZRocj56eRCVEURrQRf0TKiIrxmJcmgMYJF",
+	"q6ZF4bqQMCgvio5kYTn8/N3FmUxExSTYBIXAVsKR7aAE2ujZZE6JMHfhYLMuvYysLdgiPl/X/oeJPEmj",
+	"FnsBJ+zjLjX26N9PBtYC/3xfQel+yZUqJd0vnlJVdR3h0X+Ab8JKqZ6JvnPSIo6u0cnsgO6amAbA9b4O",
+	"SGP2IV0epcc2mvBsXzt8vKvAYQWcz2bI1Vxplp/ut/ktJIhvwWUN9q5/t0tiK8sCvcAInhMQPJC1SG8p",
+	"L2AjphMjyibTSSGVPkGJBqPdMKFOMN9xJeWNOjEP+D9yGCGB1WAGPbmlJRQkmdHfUM2+t4P/2Bj8LQ7+",
+	"vVT6yo39DsZ+BkN/Z0b7HkeGf3/rBjbLzWQMXfpa2j6g10be1Fhf25WEshrsfaU0LbDTDVZVQKklVIZl",
+	"VJAlv3X85kmIPhiAAUYvi+tF2UiYcLkUbhJxtYplJdPRDr5jYyVJWBrFdAzZzai1iFNq6KGYtg3tsaMO",
+	"5AVGT9kBPT3vEeR1jZhhDakGl/2BVqTxEXxYdrM+CzcWzvWfZhdHXma37jdho45Hjx48HqfH4WviU6vj",
+	"M/dl+kNSGjuBvFRoqLcl/JtKHBQzcp3+epOv66xarnnmkK0K+3LXi8XF+uIptvbxKEuma23CNhnQuU6S",
+	"XE6x9ByE3C9ukxNXcB/odMHrNjBRfMf90TTLPD7/5M+VRo3e8L7iwSZ7BJG6YLNgv4PdDbnnUHkGJPiW",
+	"LxYRgdbMLz5C1vCR+2MIqcd1Sd3zviDaOyxJwImfaIbALS14FBw5mYqJv2gm/3qi1cvt2cij3ExuTZ/F",
+	"1QSTTXQ3TuLTZVL1VWdBARTNITIZKjLQPtBiQnuwVVsb7YOvQ9NLlH6mNF+j7Imwz/0LAo51YI+XNMM+",
+	"bnjJ1KhU6vvk2ayoWqXav4P3BLd6zkgOkMRYnGl3OHQw+N0dkdOzKcbk9EAazkVYbO2r7sHu2zGN1fiK",
+	"UJKXdKEvfWnHRdCchXCBbWPqDoV4UV5CJPCiFRFsZwEFF09SHxBs+6Y2j4+GOPqSbb2ti/DSayrokmHL",
+	"mfmOGOGAPYyjOWHHvg2OktjUgzCrNNtE3exyw0SNMYr/8sDTLtqe7towxslw/wQrWMU0grQ6KvMqod/5",
+	"2iWfkALhOXMG5rLSPmcCjwhH+IoakT+iF9L1ZlRMoL5f3sJP96gNkWiPR05IZ18fI22sJ1gDwmt4eGYs",
+	"cFJIo3QHEHrD1LPFIhr7pZtNsbuwDU2WVWmLCNG/bb5zlfReyOVQSghqAgQzLkjQMwWxLQTbTj1Sj/8h",
+	"5qyBDQKxP5vwb3OGFHb+sanmUkzjc7LHspvIYO+TXF4a+XpRl/o7kQsTb9X/Fk6Rt+X0CDLyYZo4xGP2",
+	"4znOHIq3aWnY4aBt/Ql/uzcoBsprK/ew1m6DqyXkhra668R4nbY4KFexVi0aOYqWZCGaqJMBAU0ad5pV",
+	"D6320JfdGKF0pBXonC8rWak9MO+Z00RAA6BraFiu2C0raTEwF4zargJXFupvaGJlGlMvRCC0SLXmRJmD",
+	"4OAL5jvIRhk4RdzKfbTwWtnhKZ2DVZBqU0B3XzWgTVe4NVTYvJRF/fEoSP492P9wIbukTqB6JYIUgCGY",
+	"/65hyD7GWzMn/2CcpSRCbh1Az7FzSS26hBycUcqFN6R7VpFL0JU3VCmyppsNAHaWBH5qHfISvfRbujP8",
+	"JMsRuZwBqHJfB6uqFOalNsHVoi3JRd3uxDFN3fdoaFptP/Zl4pwirQPoUHTGDR8TezbHOrKXXLu99Rbz",
+	"kulLvPK4ItCMcTCv7m0ccEBmL/rA1GGpsf4qsAKrfl0tYRokqhNpA0jpWrhMg4ugmU3b3Nqa3xsdf2ye",
+	"bUfC77mVjucOivd9/xd3CVmV/c/GyLhJANg6w38vzkWzW5RjohYP1XximcOzy8hOJwf0IhvYfsOpgh3b",
+	"EOP6LgrdAtbAl+/bWj/pcZ19mGaJ4uvv5BYsAFsiRba8KIwYTyL5LmqVb7w63t/QLnLTvNCq0W6yTOZf",
+	"l3Kr9tYduFdxbW4hb0j35Pn+j3VpsTHyeut8yxaz0Hof9nCMM2IiLJM3LGjQU4w8X28gxmIE9C+hxG6I",
+	"9foY1teCkPoXM+tW+lmQlln3SD7KSe2gbuUseu76+gc3omGNBnYUGtjRTPNbiELRSiGoZzOIZz4psxW/",
+	"TaV91gNUakQrnI7uM1Bf+pbR/Hss3xnc8b+nYr+vTLCsUq1xq7p/nm+ZB8ln7KMeHi04dqvbMVHR0e4g",
+	"eL6DsJtoalDDkOyPhNYmfFtnam9324UScrnW8cZuoKOjowkC13UuDhGM5SrShn0lOw7nvXDyvtTmUzQD",
+	"YZDioNlHDaIHGXAadBzAOcXd9qkDVm/Ip2gfH5dW1AKdh8ZXBNxhCi1HaDdM1Aos13Rhz0AUrlaumiGO",
+	"9y4FMsfOL7rZfF0VVLP8Byn0KiJz1v7zukNAO4RorfRuDLEqSyayXbqUxY0OTuvT/oBddIiCi1HxDJ6x",
+	"/Hsuok5qWGr8VnHz3L8l+JJg7VNHofA1jXW5VXzoAQd3DZia+xWNydhAb7S0590wvoJ3hL+YOj6I8lA1",
+	"D/a2wx95/kqMlACZrDZxo9peFAizLReLcV02AskSb2CypYrQZclYfonlTdxGQRGgXK9YqhLP1hMNi9gW",
+	"NLuJilhYn5X4UM8GCNekUsz76SG845HNaVHI7aVHqv+o64CQ085tmVqzyUczDsmorspUOqO/Pg9UXf39",
+	"5YZJWC8Rbv8e6fTc/jDG7azkcm+xwWt8KjgdvU9bQ77R9+3+TD2ORZLHWI86wu5qsBO2sxgkadzqG8fb",
+	"TKDkDXkfXlvmqx+F5sXQhcZn7WfrDqwbtRYNfuvr07RPNtVYzGNwbf1OJ+qPMbCqVtYhX7v3CrbQxNZL",
+	"JIv5Hj/sLUl7cB5N6RoG5OZYqDXcntJMY+RGkruF3F63S/2csiUgmdxInxO7KR8GbfS+DXttZBnbRuzR",
+	"QLHoOh1GnbNFVRQ/uIu/DW+LDaLg6rO2iZHAgm2JZuUaK2Lgo8rYjEF/7bSeEtWDGtlT9VttFdpQONIB",
+	"2s3LWHfhn3zmQGMamVwzLJWydT/NKXW51vzqXZR73rnwT2Rp/XwCm9nQpvw6whHDfUyqU4a7uh1OOsxV",
+	"UKVdc5MDUg1iYcxGJxEb2ACFQkiSyQ0Gr7gicstyKAjc0z6kgRnukSZ8H/xkK5EWcf1K/czTNEtRy9qA",
+	"MeCtF1oR8zbXKds21GoWGRslpoUcDS3j1haIN6I7Lff2qaKBm2i4dfAKnk+Z5X88cIt5/9WS/dBXAglN",
+	"EYrcmJO+xJ9yPTRItlnZJgit5jwWi8embBr6I/EAXQMWhtEl20UDG7iZ43BJbLzFNfulYler0s4DG+np",
+	"b0cE1isZXdvkm+Y9Hi02i5N/voPGPizigwhaLQyJCfseh0PoaY/kUOdZDaQzyGkMB/+A4NxYkfEh2Rxu",
+	"hGu6lgSOz+ojGDYPh2MUcjue6dgc3jFBxXHqtXK2ll3u+YHm0Ej+2lDMXBskZ7fXcROvk72qmRhXyFKy",
+	"ZSrqoopqGQXYX8lSYxkmiM88L5lSTJ0OavfsHdKqUoYVEm5nQ7P/jgJ3vbh6eYVZeeQbXpjTSVDDU5g4",
+	"5kwkG+eGeZr7awoma6Jw9FgVIYZkoTt0aTOn3Grspjezo/pKPZDdhnXD6zZ2i/vqRwKjhFsxtjVCdz3G",
+	"ZnrlgyWpCuURl2MyE9gGdIdbw2vDTkHJ/5AUE1nGM0ix5jeATYnE2VNncoMpzsdL4E/eVFe2IvnRFLSi",
+	"nGCHm4KWLedM3+iwpekSaqiSTfnN8EubiaKYyKdN1b5kOROa00KNmw5kuuyNY9hTe9Ps7FlfC2sMcDf4",
+	"ot4ev7QPKT5PVeIH+IUxAK3+Mv0EbtVxKvMD4nVmPZd53LpdMZrbcN3hyAJrplcy3jGqKuO+/FtWzgdl",
+	"Zuy1OuBNfg44Yr2uKS49Rq8fRS4jrrjNpuCp/XXVLd14EWObBPgQKrdns9ngU2Am9g+20XHBuOnvklq2",
+	"Uyhd27UDUsDq7sa2uUzqPdga52gE8L12oqn/RQI9spH+CDCdhZQ3EDAbgNPg9j0YIRQnQHefoFyv2G19",
+	"isH+Yfcrcll2V/DM27VB51iuFSsWPZAZ9+zEM9Dv3unQ49qIpVKHzOoP7P2VAt52LQJshTN2ECE5H9Yf",
+	"ayj4IjTiMqwTv/rjFW615+2Ws20DzC/s8avIWt6ynMgoyt3ARgM/1TUOATqhh9ADrXlbSj0M9ymaSQFD",
+	"ZIDWIqwV7+D5wBKXG4xcDQDUHtseLAEoh+3RwiMO07PtQrkKUsH3LrkaGVLo8rbLJWqnee76QttG0hXs",
+	"49A8eZroT8NEPpyczZTiYRk5HnpgiFNB01IfGJ2xFz2+AtfVSvANKvEd8YbEmr6lO9yhyP0xLsL/QtxK",
+	"KPJOOMGZy3U6ypbD6/ZN6Qd46G46+a2iAFn6R2xsOwuBYZqoH/LgrYHZJzdnbPi1pJo9peXeX7xxzyVw",
+	"prrZ2k8LqlRPJ5mhx+mYfV6SkfBm85R6+j0wU5GtQa0vuTexrLT7MPtoybQp2ZpX6yQmyiixddz2O0N9",
+	"m4kdq9NG9wi/mgiDQu7w2uSG+gLlXmkjBesa3z5W7g+gl4Vh0mCtPsPN+CF1k76GPqz3vy97Tu040dqT",
+	"EfxHSt178mXMmPD6ZwBxsGyC+IznY3cd7OdnX5oeyKSRl8jddPLP2sPb5JClTDkXVNwz3vUd2EzXpYyP",
+	"LLkLyBynGVHgdH0Qteg27ixEEeEF2yIUhW+mKIVe3a+X+U9svpLy5kprto4Zq2N63bGPGStjHgpojsaW",
+	"HCrk3eQRp/ALReZyH9bHAf7dvj6OgZt2SPjdPVPn/8abb9edHXXX92hfFzohHbl6tuVbjP3G+m3ihqn4",
+	"CpnIN5KLdkf47eomKkrc48k7jt1aoLbuvsJX0JW5Lv+3dQ9fqAuyxYWc8DjoGPx6TOitEzjbrvJ44Ix9",
+	"1JarDwN7q5mkbR0jiH9BlSZ2GwhiPfRzsWJaF39ku6IW09QlBYlMEuu2wIXAaUQongubh7aFNpjhdRE5",
+	"BO6rfdIWom2eL1s85zjMvqzmi6CpkmP49taGhI2cswGn64V4btYy8ow5r3o8qdiltSXP2r+P5r+P5h9/",
+	"NEsbzRjk72jpAjGr4V/6qNsz6ZY94OQfoWC7fVN/FkXbUXbsYqTBybkAIGVBqs1ljS+6pjuyooCvDKKu",
+	"rj9yMb06W8gnsNWYSLHEETunZ6F8vG+ijv1JokWyn9hVFJ2QCaLkmmEGGpzEJcDDQfuQPT15YoLCpqQl",
+	"WgP5092UXltZ3rRgHQ7seZm6YdKFoEWOUMQ+Cb85Y/gYyljcrYKl0oovBcvr9FysGHM5fa7N85RoKQ9Y",
+	"V7to9L4i2fGbF8nmtbFgpvnY2C4gr9SUUPJ3YkMxTGA6I3V5/GDsECWx6ccFfDG3qRELc3DNkbmGjCqu",
+	"d9dwO1+XlTh1UErX42qRegLtx8iOwqg6EiZSM9pilBanN89ZM4GqPp/9yVStvTqe2PbSZl/GCbx8wNT+",
+	"RxO+0jl7tog8mrDn+D1WUjJk1N6mR543O02nRmegRQ9s55zmXNE5XFvzHXlrMzGnRDHAcLBwPCn6TP3P",
+	"h1xRP3G9OmIXgH9fVv9vXlaJgu9/spIvuG0VZaYJdYvqlLyFgm87tYydHgw98O8b8F/zBuwtsreb9oYp",
+	"mwowwjWt4qfZGpu4rSOaTTaiW/DqvglLTV1R94gpy1tWFnTznaxK1cjeOX/YTt15LksA3PG1Lc2zvJSG",
+	"ewUcJS6WzW5Zj7/u75bVcx8p2IrIFVD6z8fjobVqrtygKC6qkuvdW3OIXdYi/0esN9yVIFevX5AbtpuS",
+	"a1X8YnjwFzxqDx6TbEVLmmmb5QwyAUxTRktsH4RDr7TeYLhJpdGDc6pWc0nL/AtF7IOnBJJ2SkwCUy5X",
+	"x9buyZIb+QAoj/QG04m4eVsm5Q33ACUXE1dL8Ysbvz76uOq7OwAtXEQKMp75zrg1KqKfKeBmYNZkLpnC",
+	"PhkgfOhanZJcZupLuuGn65ywj5uCcoGSOJPCnBPoXWtWQDZ0yS7NP6G84uK9eC9OyN//flWZy0bzDLj+",
+	"73+/INfmI1ny3+GTC/INUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgMmWG4hA0r1xzf",
+	"wV0nzr9efzypP7/+2yVSwHGbIQN0u9tiv0FZYHt0GDST5mKw7oBTXP6LXP397/gZJZuSLfhH3AT7FtyO",
+	"Hear/fVa3Wa/XE/hBsD/suyX67+dkisfupRlCBGTUUHmDH4NmKhcKzMVnpvn8G8sNcHZGIPBzMeslVxD",
+	"D61r8tczoiUxOithhWLk/NHf8BrKwIVyjU5T2yDw+pOxAKakdrFMifWw3F3bUSCR3wxj2Poackpx97+0",
+	"Hqr/+FVJcX1BrjOZs2ush4O2u2agFfRBNdw0JdfYhOLabhpAJ4Pc2yHYvB3wqRSumNUwGIJLwGvsVWJn",
+	"rzxfXT97R5fXl5hLB/jNjgGuXyxOfjDGyzX568Pzr102/5Q8PDv3YGUcqCykJjhuXV75t1N4g7ns3WuW",
+	"/JYp8mD20M72DdswqrlYmrnWyQ42nw/uwUCHha0yM36Rs/VGarPIk3+w3fVlLUVu2M6OUkPF4nZhNzA4",
+	"Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadzezmoj/++S1LHi2uzZ826jGvyRztpMiBww3qG5+eP4E6Xz9huly",
+	"d3K10KxE3nhu+0pvaEkxVQKGgUZLQaa1ISz2liO+EMXlknLhZekpeVHvrO3yqcAlRzcbRssp9LOF8yCI",
+	"MXUcqS8IXwrpYLV3snI4rjdCbk/fCyh3zpjAsk4OFRwLzkpzl2xotmIn56ezWjYHn5kLolqvabmD5sps",
+	"E2yJS34FwE4zJUDEs4ki0IQZGi3nvLS92PDgmSO+KaXv4WZTmCfOpgsUpovJ2ekMZyE3TNANn1xMHpye",
+	"wWQ31GIOfWnE7O+QOYD6tufBF/nkYoLfmotYbaRQeLWez2a27FPbu1yzj/pLuA/A0P5oMS8n8sbdojTm",
+	"Ie+0X3ihLTh5E0ompq/7GbkeCg1FYHLx84eQ+t9KJ+ZLmTGlANr/PwEFfAmd/H5gmmL0+ktAO06TxH4N",
+	"PYepS3f8+dMEgGIgxcR2KcPSlljbDxBd2YplN3hugeVryJk1mHz+9v+tYuWuZrBbVs4l1H6mCfvhz9yx",
+	"jArYsEezBwMH+fnkAzTSmFPFbCjqvfANbA6ZgJAaSWmGDC9loLIPdx2brZ5Sry14QZTgqtszozmd3DBM",
+	"iE6cNqWvQINTXf6KzbZ+5EtsQ3k33fugi5bs55Hwsv7Vmux+E51r8eeGW2dyPjt/fHJ2dnL+4N3sycVs",
+	"djGb/XfDoruYVKr8Zfb4yfbBr78vFmflbDY7mz2c2f8tGzD6tgcuN8S5Ybv+nxVU6eeyMoL5/OP/+d1+",
+	"8qPqzuxsVs/MJUizTSF3awzClexW3uDPcAKozXWaZX4IpO2ZIagPalmzLYxjmTfdhazd54VALgCXboTn",
+	"r0Ajcj35fct+36kfwarW9MaYdMTYItAKX6/YWrHi1np5Ikh5B58PfyKsjq6mxBIR72EusqLCVu3ubLgn",
+	"DRVDNRu3Wp0CMA00GIz1ybq+Ybtrt3Cr33AU8UYBsiVC5AXmHTSdQ3CT3rCNDjHmmycR+RV3YfRRDJQz",
+	"MMY+oCHLlP7GpkcMP2Qx9kxx42Duesm2V4GhWFvZ5sq668iFs3FT/hcRB1BCOnGG5PtqNnuQPZiRkopc",
+	"rgNDH7jhsetKb24Lc07gebZXquCEjidDhu7gU0vjYBe7DogbBimEQUGrMXRSr7aPfQnP3E0n38vM+6b6",
+	"nvfP2VncS3z8YA0cKxxGiAuWc/QFhTftl5/QIXJX1ynHfTUgMxTZylKvfBsf752xsH9whIkUIFaUNkqG",
+	"FUDm4p6SNS1vsOrcbn5XruAXh8qVBRiRsav7Ye+y/HTuv0Fv4FX32aJpXPdZMn0wWYyBnSTN7LOUXv+a",
+	"YuePkzfmjQ+QjfvZ8qXUP8jcWOD5Edj5lWC1WzHEaqiViENUlnH8KxxZPzjxVeVcn+iSYtAubSuY597B",
+	"Y3+4uTBN91unZM3Wc6N6lo4HYoYr9ob4GWqZPzSMvD3lqd2xr4Tt3kxUla2MxL12LfcAnZXl1+Al9p9e",
+	"JwJxe6fKpbjnXMO+9FQjAG6mfcVzz/CqggjH6PH7XslFxpovHBbX6oQRPmZFpfgt27MGKCw+YMDjWac0",
+	"cxhslhfC3gGYYAgiea8kRwT0CfJ64PDLKfle3jKoUrmDQoeksZkzbc+0b/9ig9Iu2aLR6sV9ZzMy7nyt",
+	"/eTJ4uvH+ezrs6+/fph9lT9+9ISeLxils+zRI5rPzh7RB/PFw8XZ/Hw+m399fp7lZ4/yx9nZo/lsMZvR",
+	"2ddm0zaTi8nZk/PT2en56RkW0t1yWanvcIiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1mI0s3G8w",
+	"M6FLfi8Po787IKt9w+SmcBblTpGc51Mi2NZoiq6frb8+zBQjdweIe3t5dG+Ai1tW8gVWu0RN4ZdSM3L9",
+	"/2fvX5jbxrG8cfiroFSz1d2ztCzJdi5KvfWsO5dNdrqTbOzuvM+0/bQgEZI4pgA1QVrRePzd/4VzDkBQ",
+	"InWlEqcnU1MdW6ZIEDg4ONffzxynPRYaR1fEWoBfizHjucq8uHHMU0BZ5amzcykXHKUEKWgshBTTj8Uz",
+	"B0dSOHX226T9RN0ImRsrtDooR2PioKlP5ElEAeBDxcL5u1tI2AcxVUmpjDkMCgo5qkzWYnE/tz6p8Vkj",
+	"aTvFEDkX5ITFarSbmPWzcCTS1QHJH+ma+hTyRGXmG42zVqvZahVqP3LN2WpftjzNCSq6n4WrdRCp5DzH",
+	"bavYnH5JBEcWvbNWMXi3sRjgfFRqGijpgRkDvmgk3K1J2XACDiYs7IGCMjMAPfPWn3AESyQgQuyGdbE1",
+	"1ybDevgqTZq1HjAyafPMs1bAHp+Bfmm3WmwqkoH5ghqyKA0wwYGhNurHZB8hCQiL0cOgHRxqORY/T8SV",
+	"xFPQPMC7KybhygJ0uBZfNEC3LM3LQrilbL2FHVp/YO5BbrztpqbK9SQ5/cqiXRciBSp8EuL1G1h72O3F",
+	"iBfpnOM7/GEh4FXcO/j5rntnqyAUxt+xvb6O4NNEQe3MflNWHYFyc7LfUfdto60K89QQstli/ZfPvC2D",
+	"M3Y+rqFqAvsYioKDAI217KdNDqGJSEbiCMbyn6uE7wkK35YLj70aGx0/33ZFcVcwrrEejEk1+5JbBHEf",
+	"6zpaLLD5kU55Guk0GvgOQ2nVtGOqBFg8LNSC0qcpl8/YSYuFfA7MF1LNsI7O+qKRZppDbzabC55Y83bZ",
+	"Fx2J1LLvXeTj2nb3vYIoFdENNr4Fz6xfPn8PLa0AydKffwDQxScEWmSmdcUFfvSr0wgcJQFWSFg84N+K",
+	"NLkNnarBze+xuBUxklODqnhqQTW7PkaOkSnoj3LYQOsiTQvAQOZQEDJVyfxIz+UAdK+7KUoshiDUrUjS",
+	"LMHfjWxFiR07jA/CXRYF7DfzEokYJgoyMTOeiLHKtDgK+2a/zcx7/nYSPLmGowTiRnCvUAyi0DzhpDym",
+	"uDQMM6MivLDQL2enrZa5JTUy0Oy3jjqnhdijThOeihGEV/ynPinev+WuNCsZc50CgPLHSGpKAuSjXRiX",
+	"970JlxmPYWIJWrIqJFr2MhtnwZcVQIWCzlVXHXboazVjapgKaQs2WRhpYLULGAeO49mYpxh9m40F0O2b",
+	"edNQ2jtWsV8Hk3OILitlqhItBm0GPg9tZdjGpyY9fGpoazVbnUvCd16jGfGi65WlgmuUecrTBWW+qaiJ",
+	"tTcHpbVd3qa+hEcfGGjaJ8FKDUv7GJLYjVI1C6bXYBivVqyoLisq7Np/zxvCKKOA+Mzmh9X3xSsvbX3z",
+	"3345aqNfpuJbP7+dCA07mbLdNZ0IRpuGpClXJ3QI+57MTC0wnF01FxZPrng6BI1bLBlud4xgHeSBhbOJ",
+	"HvcUjg1KMsEBWKbEfXs5aMwiKYVNztSZwLE7bH0OxynAWsLr9maVaZvdFfTxnf3xvlJXe3bsQSpfVs+J",
+	"e/SXK7/weJO2n/Ht3fn8ja9XLFeXFA12YO/8hKoI+39Ht4KJT3yQxnOmJEh1z2icHvveo7CbjZW23QGz",
+	"SOofAtaD33rse/rWXGUJUzMZABKSq7Olpi27mXtX8vsYgo2Ai466/wcblM+bnKCrjgwVLBzzMNs5MyMk",
+	"uHYwNiG1iJQCZTF6msM9xBuG9W6KbbGbGBrFyH7+zX0i/O78em6MfmytG3OA5jYTsqjMN1Z4L2iitwi2",
+	"bL6Z99yYL0BCkIF+m92Zq2a7gTylSH2Ka+1Wd92XKGoyOy6SyNAHwQyN3gMygolP01iF+Wm3nYG5EQhL",
+	"PgEF7AEfhKV81JbtwNHEfYfskGtMaXf59Z4tRRu3i4zF4Ka8wrJtKyxzzkvQoKNE6D/iiojhQnUmmq1K",
+	"bhQxXDDDfFMVG+UvRJpGEgV/yrWeGfP12jM0rd1pL8MXRRs8tyobQWMMJ0Ej7DdpUpoDNfFgKRpjweN0",
+	"PHeMPyvf8kB9J7nwbWSGSdecWGOqu6gBPK3jPi3VO/ava5LbbxwpKgDiPQMevV43FTrtEdEMT5sMkSuY",
+	"XVfi/OGxCOFkLemdKc9Q58P+olnqyg1Vvg92Fucg3yTdxl/uPp5/ePn63S8XL39/f35x8fHdhxf3Rrw1",
+	"dM9i6G2bphVvMg/SuJIrJtzVD1IN1ah8tl+tXFtlkqZra321vS6qiurlu/7r7HPxXmAnTbeYprF/AEeG",
+	"ftmgEmAfHbV1S4qHV1FjZcALeJHCjNoaRweWkWmh95jmYJX/vvv81dq78s2y2t+yMg7vj3PEDi7EBK8P",
+	"rsUCH3KNyuJAinOu36+tuWZPDbdHlMfNul+4sWjLQi0Fgz93c2OvgD0yQWAjEULLH8KIWBQtJYVGDGqW",
+	"QG2SZtzepsnOiZ0t9GbhSkLqUDOumTtCy4InKKm1qeYaCkv8nei2XGfRoFAJmU/3O2yRwxWffB22XV2K",
+	"sFOlCTew2vxsg9N3nYPou4dXMPM5DLJj7kOeVZbSfAS0ozSfMAjo3AoZqgSwiTR7d56lY9YJcghyBH7i",
+	"A8C4UVh0g1/5ToPjbrQSAboRbgoLFSo8YlmddK9kz1wKWFwzO4o5Ns0FFhw0kixVRRg2hJqgEY45FPiY",
+	"gbJeIhDI6Jck6pUpu4IRVUCE278WU9+Udr/aRVi90/OrIFF6HnJgsdEaKlp+g6NlZBEBdff42FgK/uYr",
+	"SMFYxNNQ6BsnAYCyq7SO+rEDDPLmatP75qOE6Rpmmsc23woB/OV2YJgPJCxv7LC3i2tUsdFJDFMCCIuk",
+	"EbEBdSWN1czIhxFYMG3qaJHASgutJqKvwjkbERY/jYNq0PqJmmkEc/wy5sg69YC4ltU1duf6hoDEkN+V",
+	"oaaIEObuViRzBBOj+wRMyRgpQJB3utNqATgbGpvDnCibendXxeTf0dhqCwZ79WAjIc2DveS2hbu8yeA4",
+	"hSbILqBKEVYwh32Tl3iG72Q8dx9QCBuuN1YQIIL8Bre7djefZv04GjQXqiOMjDS6Haqsqi28itO3qneI",
+	"Fs12eVkK35oaiAgh0igTESJrysPdB5rLsK8+rTggqeHOnjgK4AQRsAMy+UbSLdCeGmJXEmBL5tQ/MKeW",
+	"IZ1HeAoCUKb4ZOYrjjUY8gthBT0V/AYOOM4SwWOjY4xd7xAIe15sSqr0d3oZEfZKS1kv6F333Vf4OrAY",
+	"1K5sdtQRgHuiwYlldp2gocfciHQraKQRYOaeGFGH6cEb0AYxD+d2zxPRq7dx7xpiAj3NDR7y/1owOxGD",
+	"56zVhv1nwQqf53ckxs1t+u/sVFUfOmYh6tgyUDgYTbLYKCW3wlCk9hDc2g33z7GVibu9veisZBd+QH5G",
+	"vbSb0nwxvvO3E5sIkT5jXDIBfJzmgGFjwWNNIY7i5tBuc7zC99gjC7K8O2Kl0yPcsw23JTqt7cWRBreR",
+	"61oeGZ3n+sdhDqH+qUGUfxIpQeZbcSalOeE3gqWJysxJejiXh2SxC1fXIImlqb1zndt+xaNhprI4xHIX",
+	"laUMweNsqamxTSc8FM8cAEwPlRvWwygp8rAcASpRFd6ytJr383X5roK6UrmqZFRUrqS2fWW9rfy+xGXc",
+	"TXoxp0rBLvQCbdBdCwE+vnEB7KkaK3VTT2c8ee20jtZmWlTZn0GuE6HF4QT7TaqdHTNSue0C5jzgK4I9",
+	"3+eDGxRVKWYsMsaQVhCQxLWwoWSNBGXwr2YqDt3NeS7aDDUaGynH87FU3bXCbqmUEg7ozHUsP+TQShec",
+	"HnK4dYdygYMt97upkBr66CFY552nVBdojUyAYo9jNSPweGPXMylESGjRdlkd8BCCUrBzeyO4McYINIbh",
+	"GICs57VEPI6fsR6EDy0fCQQwEftbl8iFmZpC2PrPn9MyCs9GbiFolig5arILkYLqs/Uhnz3vhdhzDyND",
+	"j4ppQRK/YMj3MpkfJt6rko0KHM1l9UGqxBHXiPJnN4AZ+QDJ/408yJAnoesfMB+matLXqZJIxZO62szf",
+	"GoNwQAT1RuiO0iQaIYUqOIopn0wbBER1HTRGGU+4TAXIG7AKRLcCqpoHogtn8xQ2IcYayUjQtt+zUGv0",
+	"210jVANCSWcqYTwMEwhkD11OFHHRyXq3kSDcnWOEQSnaLzmVlA0KkRP62lx9X0DzvgTfFx289ziNF//7",
+	"k0Mq9/H28z/n7Zee6jlETZ5KVsWNcuGDWjys+6zHBTaTDbNim91SL5REzxXh8v4xEr5PpZ559oTLaCh0",
+	"yr7/v+c//2Rk4n8u3r0NbFsw65w9Yn+LfvwBId8ppgzBGYzN0DmnbkXCXl9evn/Gemar2ql1s9YEEhKI",
+	"Uqea4Z+RygUYX/LZPR5kOlUToH4Brhx6Jkq3ksJiTtO5xYB5BMCauqUMJsSCguoRafkGKs4mkk7wiQjn",
+	"YFJfSTcKmHygbetDWUuIaRrzktQWQFQHNs3TdBWOgK/FeD6xOfhXpAEUuxptx63r3qWMQQlJdeBc33Gk",
+	"zQlXVbcsVSqqWuvOKlvrCp5Y+Vawl0RCH/9M89P4HHDYWmUJNK3ZVemy9pU0r9E1UjaFFbGq510GhadT",
+	"r+8bf9sgn5vXtpjvHMXRbREJtuN+ptY3SPMsNyRXvFMBV18RrOHIUvsBbGIXO9y2u68/V3Rf747bBA/f",
+	"zWQuxattFpWAmrGkQe2vrcTwPAxzAwdN+rxZCN+6j80suTbYRYmDDWSuSPjsCPn/IXCwZBU5D0olmxcl",
+	"7qJsFtuGviRSUen8u9JEzzwur07ccPrXFyfCPO6ZSf9mZD4sI3NrA3KtxqsRqTAXfAhIOPaqUO1lKe4W",
+	"byG+m9IEhuftocmVSRnJkVeByW8EhTCBWpa95EkcicQeDUBYN7flBdZ4Yee5jbXA8Ye1EJleEtTyJsrb",
+	"SNepDb9q26v1zfb697C9vmRo6H1mFJgUM2f8+TnfhaM8kqkye/mzmU7HzlhbDSmAl/+cW3bfttK3rfS5",
+	"t9J5xa6BaEeUandGBvlpCpbCqh7Qz2MuLG3CPOlTGq66wPMdaxC9ZA3AKAD4YOD+7Ahmobw3EUAqymMd",
+	"UFApz+4tli9hfRjjGmtykQyVhwEGq8z3HLk01jQZg1hjApxpIcMm+1iRTarK/5RZJWkyLzoWOya6c122",
+	"Umn4yZBU3QgJ/YoXr9+9//3y3d9evr1v3G9vDV8mEY8/4MgPA3iZs13nnoKr7qwsfsTryOAivn0qfbTc",
+	"6CurH/H7i2zqef1jBOmmSRTHkasHO+0EjQlEqwtP50kaDWJwTClOmcMulZWCRQgEZ3X8peB5oQLWgKE8",
+	"Ik4VSEvj7gqvv2p0r8w3rhr3RYX1HCf86NJSnC9M+n3QmIh0rIxcvv/l0pwPSeyXTo/VtFA6zafRsX2z",
+	"4zamvvqu5cZs/eugoW7sXCy9OSGJbkUeUJS6Sv4ALzVWV4rLeSGgc+1OytmOboSYGn9HJaAszI9cOhTV",
+	"HeMRVnkm5tcjc9itSYrBhW/hus+P+vEOC6R9EA2CDV6DnUFXfSmkN4uo62HrdppngKxLDOjAa0O9fITb",
+	"6LGQDZI1eW96v0a30Y/W4MBZM8ZtEkyNv8tSgItA5zgdRxAgsgnqMOHDdBFgDNlHfoSTpACF1jormFD9",
+	"jfjXSll66s3POdndADMDrmWwIWopgfLuVwlgtjE4dsmuPb4buNdbDWLmLmvshF2Uf72mxtN8Zj4PTrj/",
+	"BtfrZrIbRnrAk3CnGiL/QStgTpYYKsmyhvbToUpc1GnJuqPBFZZ0x+bTPSG7vqgYAUpbNjWufy5MtlUA",
+	"MWQirbNC7nsDAas8IYsSArc+mHx8HCvIF88S806RJVHHF2JRCmnskUh1XoyMGh4qt9VUSHtEuv4uHDy2",
+	"Bg4BjE6zKY9KqmThIf/u0mUhQDzRWqxW3U2YqjvH3qRsijoBv22T/1zOoWgayjNvRAjaYcqBUzTAmDXR",
+	"mJJXCv9tsnewqirRbJRwmZbW7+fW3SEopDpnlkqgaPAUeFeNAfH4qPXo6KR12enkBgQMepF+4KykPDBZ",
+	"Qz8Qi6G5R/sJDaZQGKjIAhqyE/ZW3Vr2QGN+hwmfOfazLcI/OJ8r28iQhwk0P0+dUVCjyeFqUlMhzdob",
+	"jUgTuofpEQoeHsUiTUVyNEpUNl3tNrwQPPwJrv5vvHhP/P8aQe4AJbAxmes/4iZgdv5Ovbg5uv3J46CB",
+	"vb44JSpLAYk50emqkGTMy/9+Rn+fCK2xKdmIn7F/gRlfKRYrOXKZHqwyajZqBU0uQRuu1dZeWPBVWwDF",
+	"x+6BZFTrJnhnDkAjrAyFVbP+nA14MQ/wwvv7ptjB3gbYVPQfKMJ7fdjr+atuhr6OUlgnba7ZzV/KyV+p",
+	"SRZQ3Je1CTVc3eNPS3jv6K2vVTlwDIbxGgZYjPNZqPYqNdXaVU0pSys7TVSYYf+omkLcTosE4YXnsULS",
+	"UH2TubHc74xBD7QmtSPLLwCulyK0Wx7UgyF95ptqfdTCV3T1oLXl96uMWuyrPY/vQveKKyMX+UzsFLnw",
+	"vl5P5MKb7V2nY/vohf8W1YBZr1TiuX8znoRY8nwJ+SoAkhjzW+Fll77TkO+DgucA8H4k69E+7T1jHL/m",
+	"fMhRdCsItQZQzwHUImSRvpISFYNI2EAlCdScA/SFpNrlRISJ/fYcXSkWSZ2aebPk617Wi9ACuEZ1w31I",
+	"DabTKI7xEkyqaT7xQAPyzJ4WEu46IaAcl9ijyp5liPXvsS0V9vQPpOGSJEdE9CHXbUIPuhstltgmyOtG",
+	"1xfEuo4KyhogxDYADdhBgW2LGvYZ9/NzXFuv11iyP7CYMZJb2IpGJ1gFTIK+XuntE2Rc1AeVHRq2KQRq",
+	"4MJoOBQJRA2UZNMsmSpN6gFPYNdkUBVz3EdqD4n9f87AiybbYXMhpRV4kMIJ8U1OioVl00OLo73yUOJ4",
+	"LpnKUnsqOfUM/ZdWwect/1LNjEb3zjEq1QipY5MaebRI09hyYMA5NVJQuZGobDTGQwEORHzOjE6kUGFd",
+	"Z1njNEzDoSS9IFKdzyxSmHL2LBiclc8kWedxdCMOqO1cghgNAlsiHOSVNCEz7hoKW6SNUOW9ametFoPS",
+	"6DSaiEqxwHc4sERsowDRqmp0Tx5vrPU+2C+VeBWv1QzhyXgiEILfNkjXJH1xjNuxEJ3xVw3CNLXKZaQH",
+	"iZhyOYjWlDm8KFz5FRLzyUEUR9wirq8h6Msv/oxEffkUz220qMaCC43ol5cKQwkFgj0b0ca2FmLiPD1q",
+	"t47anQKnMQVtclDGpSgOWlED0egetZqtdk7PR4kPG5HRayIR1MLi3dChV76RiF+p0nFJ2QaFSfIVNApq",
+	"IDeh7NuM3E+rOKP7bhmBdrx8VFZ20vKDKH9k0eCmr9SN9mjunjafPjVSht+I5O/tYtwliabCI+EjOtVi",
+	"mMbWtL15++sRrGur1T4cD4snxevDM8NIhljTlcmJ8YWEh+gyMd6t8VBr6+0JoxBy3zwMi0bjh6LEbBqz",
+	"8XXi8V3+6/y+O4yxVnnr8zy/SeFAL2pkc/dXKvkgYDwPwd1A/QLahaBsIjk6SgWf+FlFVAJHk0hPKA2+",
+	"vVS9im2Fdx1eiT/dNWCVcfBLPEmArn6C9tpG4KrpyFZJ3R7cf1WCV9y6b5UXQqJ6N+slW8Xogk08/Eem",
+	"0wl4MokA7xlLOaGYHkmXKpj3/NE8CPF2r+IOtsJJkKgMNNmRd2DtItwf8ps+TBG/4HMiGShIee5tOozk",
+	"eqRd3JphVdaFXEDP6xF4y3hpk/WM0QOIGJw9j1UWvoQ/sHazxYS8FbGaCr+PPJIMoDLo+xOAmUqgipsA",
+	"Q9RE6Byj7Er2fuI6PYLbHr150cNqI2yQTJl5KxE+o+Hkkj/ECPRYZUmTvQSw4/YZozp2aNKawFaxfRQ2",
+	"6Jsmgk+uZBzdCk0IdfARXeiiwzdizlTCJlCmwSZ8zrSgyK8wTzBDjyTLH4meRZSwWGmonQaw6bKgLD4Q",
+	"p3F5Oy7Y3fOp0K5Ee5qIYfQJBkH2RsB0NhgbP7OXZLI5jGSkxyLsBWbw8NFfe1vyFRqrvIKucMqN42O+",
+	"+v9+40f//P36P7+/umrSjz/81fxydfXXH/7PXxpLidCgMeGf3uCNzlplVIa1eSiY6NckwnmdXiIGIroV",
+	"OaU49hbkE1CQw8IM+C/eOnp6fdcOOq37I+/nklfewN9IxacUd8oRSkVBUTaisMsen4LjcCXhsi7zl/lK",
+	"ms3ZZXdXDT0VA5IJaKBoN1tXjeCqEYXwq72L+Qjb8+BjwMCh/ubj1SY3fNW8IXwxFLdNPZeDOJKi6Q+p",
+	"edvGK6MJXlmW9YUrzNBpKtxtF88Nd+FVo3t31UgyfLkkk+tGClY7XKyzwUCIUIRXjfv7K4l9RJU+aGkL",
+	"Ha5NbYbzmE+nQlIazP3qaXjSDcua3a5V0XKG/NR6eOx+wm8E+76n+VCk88txIrT5Zu8HTHDhSSPisIkK",
+	"HC87gm81JyEzKoRHEsOngAVVXuT3GkbzJy9FMS9Zf1hhXUBgDM5/GwpNwPEfx+Fmjj8Bcfj9pnkZRSny",
+	"/Uo+/1aBz98MCPFCqU8zEVDD4JHTH7pmYgGR0cKJw0wdyDU3IrDeJ4etVYfmeI156ooiCdx0WymM4zvz",
+	"z8qKCHPXnWoh4Iv1VEGMcQxbvuj2hQ845OuSGTqmHP7KiO5rEYfP6bqD674aA5l9Dd+gzcCHqUjMBX9k",
+	"XKZROkfGJ77cwH5m/g/dV1A6XvxOu9W6D7wkv3e3YLEiy+i0VVqmWExWrPPaPNBoo3b2PrPxHI4CHBcb",
+	"ijhmw0RNWLvVYqliHUBPfPrkP56xs9Z/gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu",
+	"30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzy",
+	"AV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38AV5x43hM57OdNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA3",
+	"1y7Vl66cQTscCFvsIEMQVMlc5QMlXMdCAio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFS",
+	"fQSW4lFtRJmow2Q8GFknqxh8vWwyEQlLoBZGyFBsUeXzgdb4nqT7CwmzJfkoCPRIsQK49VaSHMnbKOWE",
+	"2bfCCnrjXfc1WUGDgZimBVbQ9cg9tnJxlPCB+K8i++lC0xl8/aS13FEWydu1jfeuWn9ti3uiwMYxK0fz",
+	"U5uhki/sekPFE5bAth2rJBRJHiOd8BtoON5f1t/4D4N6D2xo9iT9Z4jhlsk6Rnc3wZ9GjUeBEuyjljd5",
+	"WJlYN83ztasXGyPCJ5T/DMQzQN0By0FRHrYcXTl/o73hlfdRiavEe0HQNhWit2LmvdxGFsCWGMt/yo0c",
+	"OKij87//0f77zT874ePspWpNHyVt/uPJ4IV4NXod/c/NT5O36v0fH/Rl9uvs/z//e6vdOTk9e/T4yVPe",
+	"H4RiOBpHy5A4i2yi3t493vtp2/SxmkVaFI6SAL+7IkcOMztxAdrsi+Asw+iFo+DdSgFVHbbHd/kvC1jJ",
+	"y5MDKinSbKaSdOwMO/BqASPe2HWeumQSGv/RPiBbkNn+BCiMhah5mfF2q26KamojYjN/9WqEWL6E/nnp",
+	"3924cDvMfzV48qqXbX1TUY0d7Ij1WzyHpsq3eT0xxchfzh3MhC39N/+lr/NNjkWCVWkbMxcAi5TTOAhI",
+	"zE+UTMd+wCKbGpMi5Kmwfc1BuWluqxK/CKyWw5qIyCiCUP6a6tEtszL0jl53cMlAYFI1m0EVt5vMQay0",
+	"CANC/yrSwE6FMtttXaGrEY/SAte+UrHgst4K1Ok0Ubc8dkoExu8pFTWZZmswTcsUT6tdKFG1WC4FbLFy",
+	"qA2zNRGoZv2Fw0jy2HKuU+9xjPvwmtTVlkBjU5FECoYpIOOF79NZfB9Y7/x1MaOUrJiANJqIvytplvGX",
+	"y+fQQsxT8Zy6qSx3tEhsgqrInoUhEY91HT7Awif6ZAEBjTJX3iQ+aZ6WT6J71Endrp7ZRBv5ebCjcz0d",
+	"R7KeAPUbd2vKd+Hy7o1oZj8Fu8r8dF/Nrk7aNwJSRdhLzpZisQhHIkFy0UiziTJLWkroTG+yQ+vlWyUF",
+	"wRvtrTbygjvaYt/UB8hqFXrio6onD8Y8GeXgrFATIcnX8PGIHuXnQxpBjZGXHYOsdIL73rzjmZFo8Qmg",
+	"g4JOq8WcFEHo9S94zb19tTiSGyX9M4BVAFBUoycbRkP9nt+6kStNTx1OlY5SC8E4TShrP5eDo8I3F9/G",
+	"5dfmcuANHwb976KoK4XGU9RbKuEVRrJFJd0Z0fsE3bTV6vmtSn9WYTSMRFif7Q1ocb7/XmC8OSA0o5vV",
+	"68rz4LigKu/2eMSqcCJsF/DVbQQR6eREAtkbQivKE4bGCkUD0/ghzIL24Vg1eb8wrQTfh/pdlCKx4bd2",
+	"P5iWeUQ+Y1jS7bajztkCyFo5xKzVTP+tVDiL4piA9raKWp7n9eoHiVpWn86LyLcnuyPf/nfCB4K9VtMp",
+	"dvjmR35++2J/WqkRsHjNkhHQqtcIeLSREVA1Q9YscPBJ/8iAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymn",
+	"Rfz+L4/M1T8085P4m5GxvZHROqyRAX15MMh2o8rYaK82NlpLxkbrSxkbtudwB1vjrGZbAw/sxUYkzTgc",
+	"4F8lKaJkOJ9IEQuGHfRNWKIvNRzuAcK62rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSd/p5mZ",
+	"7bJQ/kTdCu942xmBdyccXSd5tSUBPNlcSAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmIt",
+	"EP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5EM+HMPm+MTbsyNiwPRtDJTFWjrgdWOX6tZ1jHxPMOfvo4dQa",
+	"iZD09gio9yAL1SCbkKSvi55OeEL850qKVTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn",
+	"+0DfmknYD7LV3KrQtPcf71+8Omo3T1iz2Sw8nMZjdqTkMNAlABRsCDTjKvYB4gQFaM4G1nwOjA0egFUc",
+	"wGwF1mIOUKsEVplcJVcyN4wDsmqDdgDme7BgUAcLRnwA5rcxOYNMh+Ze27fQWYlplnM6vYh07hSURUyG",
+	"UWzMGNvmvsS7Wz2aeoqDrRXMNXv/4pWxEp9f/PpwolbgaB7fmX/ujz3XqGp/vuUTJB/GJo2ASYVImxoq",
+	"QcDExLQnm40V0wJSpWLO+hloGVdwPOFzwJ8sTzr/FEnxruAMfjUloasSH8pc/sml2syXnhP7tetYa+QN",
+	"ML/lnqx1r/+x7vxeAXIMoEJwUMfGD7VbYPNmmG3a8Q4N5O6kY32+MRfrunpgdCRHsfAjIQTGYPYRWcf7",
+	"sykd2KEwe2yVbuiSj3gYL+KV8UyhJ0bJPJyPKKBew8FizFqEHtdMHqx+xk7bHewggJOJDQAOXC6D3S5H",
+	"tfEme4a1PzuVTH0usMMSmRGgCBhgCGsRaZZEo3FaqxXYtRHYg/mnjncIuUXM+Z8TEEFzS6Sh6BrCNlMe",
+	"hZac3TarQLOW41VnqWJTPl8WHvsm/77S8wb4nrh0ESXmEp31CcwouhW/TA8jLudAcGPZiqAAH8C7of2p",
+	"xO2AoXzp9d63Ne/SzxwCWyXg/cgt0ls/CqQrqQsg6QAKbZFoDNJ42JoHm75eIZ3y+WEk9Mc563N5w9KE",
+	"Sz0USQCeui3mZe9Rcl3XHBZ9kjibPRmFRuklArx8aMdMx2KiRXwrSqA4pnz+1Uq3Q71s/OhPmDECzxx3",
+	"VsDchez0cbu9ucjTTD9wkXfSzpE+D1o4JTQjsxmf1yv0tyoKD3WMa3tgIxElKmRme7GnMR+IHuPGzC4W",
+	"PLva3AkPRQCFEQAA2Be2FqLEDDQv8rVr9Y+JkiN8ffDzYIq27LT+VUWhC8c8KBn/SIR3vow7jC4KWhZa",
+	"zWsUc0u2d7jKnuWi0bwTe8ClEV7rAS0Lrx3eua3/+PezQ10ij6Zg5zTeghAUvODS1XvJse2J0i2M91WW",
+	"Wq9WzagdhXm0LbnYolPKeIot8dQtqo26U0MmzJ3BK+sLcGiBlRFV4JXsTVGb9ZyXEllciVJOl6Kjqx9E",
+	"/3zezfLb3YalMS5xdAobCudgSyX3YxbfuL2yuabb/L1UlgJcpddykcecsaKIknKbp9sc3xl+c+PajqVp",
+	"2ua728zoO3zpsmDcx6IQG8FeaPEG3tg64nPnFBQyitO650yLW5Hw2Gs9UAkEp2F3zVQWh4AvijtsD7VB",
+	"LV8rwQ5sw9hXFNWuYluiqPTalOw/VCRXdyqWJW1dt6CaSShTOxAiGy7I+kAyLe4yOIF5PaOALyyyZQ1y",
+	"/D7PovQFUIxh/z/FtHZoQCyK6PEd/rCuPTgyGwVuqJmQYX6YQUiNNH+T0SAwrwMA3P05gzKhiPDjyeFk",
+	"fxNziu8a+xyM+2f4e9l7VtUe/Wx5kGurO6poPiaIBggGWlhfLudsopIa25DtncF0GO66zuvakXeetDp7",
+	"ih6eLtlOT1RlqnERvsbWiokVi8O3NNsprKaIhLpFWCSjTG7wIM8k/IgfBwxJVBi5R1IRoD1nN2KOGFSA",
+	"4wyXU/SgtIYEc6K1qJIayA13bI3H4W/LYfjV7FcHZuI2bKfWDUtgykjottfurYdNzx0xGLGDWdgZEmQi",
+	"0iQa6FVYrT/TJesA5ceC6SmXhBoA5HcOQt7stqPO6bgX0M/ts4n7+XHofjxpHYV8rnvP2NMWMz9ZbrOm",
+	"dw9MwUkRwftDn6xUCetFMhXJLY97jue1qoArjSbig/GDq7DY4Vm/tY+eXiMSeys4vf9+8q/xv8J/HU0i",
+	"maVC/+torLJE/wsG/EMZSnspkjwQhNm2ZnOKz1QSejPVHveqRm3frxJAvmy8VSNbo7sukHRzBzTs/VuK",
+	"jSc2Ej/xFB3NzslpkDNPNLrtDhbG/KrizMxLu9kJGkMexUahnZ4FiMuu9TCLG932WfvJU/JnjfFtvn/W",
+	"OTndQkOg9FcBuGeTWopGXkWjLBE5jRzUzUFVA24q83k0KW50HNim0MxqKiSfRk0741Xb/R1etzccTSSH",
+	"CsrmvN6aGClpnaJutJutZstMH42u0W2cNNv4Ub4+PAwjDCa9T8x4U2DBo0gFijZVNZWsknmf8/dvmLnv",
+	"7gslBlkCDUO/XRdrfSLtKhCLi8Mb197UJzxVyXGsRisKW8dcj9lgzCOJUQYIDjaZhdmfAy/WUCXAJIrG",
+	"P6ZmCS7OljLwLIxSFqtRFV6LTnkcY22UGn1dcIo0WdOYyybAy+uxCBuB+YsCfOnNTA7qMXN2bWlFeLCy",
+	"Vi8UKZg9dzAYHFM6VMnEsmkV/Aezto1u4+nwyaOw9aT95Mnp4HH46Owp7wwF563B2RkPW+0zftIfng7b",
+	"/U6/1X/S6QzC9ln4aNA+67eGrRZvPTEnw9Tsm6edZqvZaUIrWiJuI5Xp1/iIhjM2yRn+Y13N3h9QY68z",
+	"VxhYeJFaAynnRjTXx1GETJOoHsAP2D12A2rYQhQ+iLx9UFmL985+szTAl9+giY8QjaU9b6Sjulz2xzkz",
+	"FwTELQMU0DYJgJhLrGf1Sw+Rb6EOf8KACTgyVoP7gsf1Vbrz7cu8hyHVtCuvt6zIxMdXycBlngSprRgT",
+	"+kCZmQBwCOMYdKt9yl6LvaLEjJrrZ7Y6cZQIobHfzjzenOYAnHdu/mDrM3jKZiIRGPi6EWK6kBUSc+/v",
+	"mQxFYvH1kkxChBEr+a+kBXVn5/ioFPlhNOuLUSZZXyBbFnFUh1CmTY/pi1EktW1QNocNOc+xmomEcu5l",
+	"CSRSyP46P4gkkpl0VOSPj1pLPbqovsHKeCdtn3wcqxlsi6HgqbHMCAFGpmLkSuDP7oOGpb9fSIy4I2Xx",
+	"VABhxJnoA2o3mjGY2jIf5B3PkKeHfYqdUU8hAwO7SSC5ZOrBELynB7FL0NoBHYXLzc+RHMQZtH218RRY",
+	"1WPt9Xl3/IdPRfJ7JiN/AGXN01WDa0xUKGJvevIe8lfKGL0p0CIF2H7ebaT0tUJ9mrev1ZCZ1W3spItq",
+	"K2Xwb/ornf41xPlxV3l6HsiSjdhindetSOZ9Fc4hZ4XlLlPcejWfYl2XJbyr5J1cSjQTaHEihpkWaL86",
+	"omxcTm0cX9IdkRw1WU+qWa8AYgJXY9nOQOlUo+5bTplTIcRgrLSQNl6zoKTwHRaU1M66ZXPt8YCVxQF2",
+	"KsI3dO9Ap2ina+532qH/a9ZmO7LNuk4HqWYOYKpkqZdWMjbeEQyEx/Ert/xkOC/IQ8ncrpOE68rpL1u/",
+	"BS8kHYtN3kDaJ5WND/vGzV8r/B7z8WXFaKiuwEgn1hN4w9tJMt6TRlptSlIIF9P4fUEmjCVB5cZIi61+",
+	"oQgMyG9tDkiuu90YoG5L1exsYAyg2t14UwqaP1AT0LtWe7s/2F48Czq/2q24pId/fhxY4zkmLi8qoYgk",
+	"MUNOUtfYWRZR1YIng3Ehnjrhn34ScpSOG12Ehtmrh3dlMMMY/uErp33KEh8bIDgT6lQBv6dzVoGCdG3E",
+	"eaJyttYQVLbcqF/+Jb4E+ymFIwu0EGpG8zO+CP4O6DKlOgLgbzCXVqYmLgp//tWDANBxNmp07UQexamP",
+	"GcAHaXQLwdEk4vEvMo0If/IAHYVWztdHMWgz1lKzFMf2dlQtOHNRQZQjgJqRIVMzcQiNcnyHP9yvCR17",
+	"E7R3gAEl2ztstA2/9r0JXzjNVDZV9hc36Wg2xXxwYzYx3u+zoUXuYzbgwKushhwGahkYqsRgeM/n6DDw",
+	"wZjMc9uWSmRlgO/jGxMiYWVAU7DNaEMBtgCsd7eo0zbGoHca7ItpJ2/afK2Uv31N2mhHVfMCQ80VNo4t",
+	"g6qn1APvFuQomv5uCywcCBgv0B7GphRM3CuItmWRCCkY15tcqa2OnT642/0hlR3K5MoW8PO/0zmigwwJ",
+	"9d3vO9EMuDBZhJBg1oNvsnPJIug7BT9ZyUEZpknCpVOzz+HdHkaZNtiCPJNgTZEv2n0EanYg0CYpoChd",
+	"uAIdDHybb7KZEDee9vkJP1XDoUi2j+zQ7NQd27nwD5+aivu0mghreQ+LbclRXox/uDPd7pLjO/zhvgtn",
+	"4u5bZhN0Abs+K5telqgpCMHSI/B4ZrdVDqi5hBGwtI+EDB/gLnK74xxNOldJaztxt98FH/CWD3wXvAQv",
+	"HIWvWN363aEl39qYBzgf3qRsyuf5HrYSyiWEa4H/Ut9QTJT6cdepfDSVHoKwrnU2lwiEHh+1Hh2dtC47",
+	"nRKqd7PbFQHDDdmJa8bdQfETDPMBQoX1vDOs6CK68Nkyr9IgWcPBH4thYTDrJzNwnYDSosRuiXu3GvOu",
+	"DisUyhxzDWBhtT+HGji+wx/26+fc6hSkSfWUSHnn5gPUAE7c/hsFmqUzatU83Bl1Wq1mbZNjrX0XwNlN",
+	"uDfk+4w5PAtb5+fiwJLpykdqP57OXUza5+vTAfktfomZygEClBRMQQW+HICxNeM6D0E119UEPAdL5k9R",
+	"GbA+UFOZ7ptEMppk5smAzEoRjGI0wcv9VSTy12btHxcy9nxwg4jqGpCV2pj63yR774dW7l046dyue7OQ",
+	"mX+uZJrwQfrnTcj/jA1ZLgGvvLCJy8B7uXolDxuSPfZDNF3cxgfRGD/OvdR9FgtI3EdD1AlYsUpNBpiB",
+	"x15028pOSmKIacuSmqSoyBwalmMrPbjqouoUR8WeCBozyMNCYPKIAtE7bRQ4eB+6c/eeGh3oODFnSf31",
+	"Kav3hF+3Uvem2L3kBTx7DMNHqRbxcG2xSmFlDiKy+0imP7rnqIUO4YQtnaZDP4W6lMEZZnH8M2VxzmzZ",
+	"QaHGQabjt2oGf8a/wkeXOBP42U5zsKY2oRjbwhJLGRZ6gyyF8nKVQl7/ZA6bVCQTnYeLEOFSKzbkSX0l",
+	"DGQAwrFnARF0Wt6JfIANTTmnWnbwigjLJTzmQblXl8kcFExqfPpG0Mgwo1RutW6fYoIXfuBnCJhcUOho",
+	"uceFcHqVDhaYFjIt6hDF1YX7xQLU3GmCby1WchdHWl5FU09RvkuTb45Zl6zgZL10b4SZmihxaosM3NqK",
+	"9PN5g45OG/zh0tiSSos9yFnNOkHiv2ItXxrBQsVWUkXan9uIrZcVRe8sYH9kKjW2rVHQYXgEXQslRATv",
+	"aQR1La/nk7oi00a3MRtHqTiKeV/EjZz/6i9nQQsOPsYd9hv5cL/AMTJXWeLqpKzT99G71/3nLVkgj9fh",
+	"kO9boE6UbHANVD94r/mBHsJ0lmByCV3feksmvobtWNni6Cu6sl24sM26Ax4PspinYlWdOOMDgEFHr0+E",
+	"xmwGOwNBlbF/2/zSarIe1BD3LKsQj2OfU4Jy7JE0tnWMnqXVxgSobzxUzfhEydGVTMdi0mQ9KEV1LVU6",
+	"m9jEE9iGqNBh2QGyHajyIjPxqbbkXjoVU6MdzL9l7TBuHmBN97HX3WaHPXFkXhE3TXmNLpn3uVXvirGL",
+	"/St35hIZQpTq9N4C/Ws7Ng7t1pBxMPKBddyPtizjhnc/aP32RsXMXu7GOQGbsiGetbwg3VCIIoGgU0F4",
+	"mVU2Z0WNa3QKNZ3iHZbq9kupC6nIv/C4tLpoEhQe3RMeuV0B98bFmbaM+6ykjHsrwTgHPMMqVUf7DODY",
+	"LQFA/QqOCrTJDcsdG3SxKM5HumEzRWj2kRxEcYQb7fiu+MHKGsoPhUsbu9jgC7eopy6s+Aq5IQRNqmwY",
+	"yTCSIz9ZvzCKZVuNtM3OSEGLr2mLwZIsFkfYKV5tvptXAu2eByI5lbsjNUSq2EQI+DSLRZNd2kMGTouU",
+	"pwKhw2c8SimmOReaqYRJVW7gf8hicT74THw1W8N2BHflVFdw1W/wwteNTfd2/qoXKbpUB8AAoGPkd55j",
+	"2q7m1oljYb/rlVURKmtOmkof/DjHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8T5oQAhliRCvsQ3HDl5plfOb",
+	"t78etc2nWUxtXqOj2BxrR4Btzp28bUPNg5e+tRIguRxEPLZm+gKFrEfkk0RTcTgQxlyoNii9NzZeXZGv",
+	"fqbNyaMp5xFGYTV1T+HStUqvRGMd3yXuPfdi2Mmna2UOmHQeAQ5Hqc3QWJTkkTJaTQYEukTBbqDyRBzj",
+	"CL+nm+w81opNldZRPxZU5cpL1SG9ljfEBxVwez4Wg5v96u/g1TzjpobQmr+gtfABzAtlpWtF10EwNRMB",
+	"ZCAbyG8iEFPki4lvpBm4x1LNgLJnNo5iKFswhzu6fnC+l4CImpE/VAk9Z+l8ChsxSdSfTCylqksq5WqY",
+	"5Q/ZQ7LEPmTWWKoLcm3dutE5Wkv41kw24BLEMbP4Y5WnJEz8prhl5s5Gqaxxm7IdfaWsNgcpk354WI0S",
+	"ofXWL72DG5QVfB87Wd0BlwMR76Z6V+vcPzKRiRBeONIMnxMLx5AWQD0Ies8zPjcfmykBNOiBmkyi9Bmh",
+	"qnNNHxi1DSisTfYcb2d0G/BbUEmNeVhK4UF1K5LAlqtZk6SEThzu9GUF4yJVUxz9FpJgrrbSbxX3QEkp",
+	"BqlK1uL3PbdXXuCJsJXjhY8rw579iz1gGuM0neruMZxPR/hpUyWjYyAoOe60Oq2jdofu1FgC6KsN1++c",
+	"/c/Fu7cM3zIgehR6+mGi4N7zEILFLcp3mk24jIZCp8S9BZi0uhIR0C4rrfnaRSVV/21JD7ukENvBqXao",
+	"jhsuqBgkIl1tb1zQNV8R4OIG3bsUKLp4/e79m1f/9/fLd397+RaCCOmPG5HxI8T2ykccKKCA67E+mEBr",
+	"G7D+nLKk+x8Mjibb3RxLH5Eq2xMzKzRl5wX8pWgt0YfHd/jDSu6Gj2OewkORz1LCkKKUDXkUE1Jdapx+",
+	"VYL7gffEwX0GjgV8G8B1VvWwZ7yAF2Ccbr3VjK9jUdh5WupkUXhwW3e7bVkJuAx//RpJFHDk32nEp4EM",
+	"dTQRbucDJqXZ/Tts/u29BjvJxszPSqz83pvhkZHGIxDHLvtrD7gWNFW3KykCZq6BP/cYUQliQAXewh6n",
+	"tg4+ETz0vgJ3BINeDcEbwDnQyKy8rG/0HrsKHpgHYIJtNuJFypP9Yja4pt3GVdZqnQzc/MCvWzRL4dv/",
+	"Cjc7SFXtF1MXfpJmBwqH1eoCZdF4miSi4V6qo9Nqf9PChfNYit05MYLGT2rALYzPquvddXXwaFxAWtep",
+	"4+2VboFBw7rta0x/uujzY6O5xDWXc1LKmjLYUKsoPk1j4Bu0oDtbZYEjYIlYK0vovVJ40zqCPEn4vIwn",
+	"YxnO7UECuG2wt7Fzb13C1fF73AqZqmTuSiTFp/RDJvPU9FSpGIxvlH+oE1Lo2/rVku5HcryLiebbiFRs",
+	"CWLRNir6tGZnDGRkE2/MRpdrdMe8/ZmrAfpo00C1/dT4XvDT/QYRnYfvJDh2i+6dV0SwJKuaCGNc9e6M",
+	"J2KsMi2Own4eM5oqnY4Sof+IPYjqVCVimCjsIMHrJjyJeNjHyPafexdtuUOqj2QMJX6VnhGG3Fz6JI5u",
+	"RRmtyuZ7chePKM+mlbpEP4P/44UIvW5fKw+WgPncjR6dHCBsdj2A1PsHb6mkWEplXMk17pedMCXj+bOi",
+	"H3YbaeuGrfC8lj2uK/lOutIZ7F5E/yJg4tNATIlBr3fL48hI9zsZz3sVLNLxfHfttr+zVmJOhMmcJZns",
+	"En+2LrD6ej12JTmlMqvDn4OC7UHKq69ULKCNPSglL9T8VgBylS2nSTKpbZefSyp4zTB+nxKL+eBGE90o",
+	"pP+rhgnx8y3H93E8D1y70jgyqnledX+pUlFlep2VmV6lhGjAepQj2oMEeqRKtpl2wJMkEiHyn5pJxEoO",
+	"23IFhR4QxsSqJGJWi0PH3veMQfHdLNKCnbY7rAccQhN1K8Jek12kXIbQVmFe3u6Vqjen9uXSN28DoUIk",
+	"3e8VJmghnFCuOe0lkdDHL6w2rMvTdyZbGA2HIhHS9t5A4RYcwTKDqkqErQKAP51+TKJUfIygcoIK2qnt",
+	"GTY7tNmag/e5ksNo1LTlGR+EVnHmynmkSnN4UlRaYX7O2rP1JGgkmbTHtjM+vnrL+2QLm6FdYjOc3QdF",
+	"HeSQWDdkYTICIsLNDAoKnsASwYkXueZ1d8bB8cZjc9IgCwVsYQB9sLr3i4Rd7DJUifjSupNE8zAsyLNn",
+	"GmwmuW2S3DtLTLbIXUrFCbjF/epj7HHCauENxBzrv+i7w0gCH1p+N+yjy+RGbGi2TMcVrxgTCKCMW67l",
+	"o3W/8Jrb1BVD/4g3OrsJsKAEYqF/mj3e3nyPV0bqPt8e/zoDee8zDOQVE/Yskqkyx/hAbOk6ELLap6OE",
+	"z476cDRDbL3SwT921YddCC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ",
+	"6/RyvgcfuuRcMvFpmiChP9OCHjyIeTTRV9I2Vva5FgE0akIJLVThfqfRxMIHaYfAOkP/oqTE1kzZc8fs",
+	"ug+Ol3kiaBJqlDO7D6fKLLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1",
+	"FUs8251CVMKpMj94w2aR1F2iwAa5guls7tG1cvG3X7BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8th8F8gDD",
+	"Lx+jxSFjw/oCZTDOFVhf1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4Q",
+	"krmB1Q7b4jSH90jAplBDNuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZ",
+	"KHkrEqj7p4IVNuBSyWjAY/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bG",
+	"w3eaCIqeFcNE0IHD+5pggsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyD4zGHoLxRX3myX5573",
+	"fVB4EVhc/0Xse3RZ8TWuJL1F90oydsSisMv81zCfMmZG2GX5i1xhFfCynBRCIwXsTmpERewEF5M0agdl",
+	"92sLDvtvizEiT8A/b1C4WsGtxgl6Z0Yd8nmTXRpbyJwEDuKLpCJgGgQIYWRmPJGRHOlnELhFww3jcVqU",
+	"NxbTIC2A0NfE5l3qGpMNjE44sfqYjxqPm8DAs0hqVekoF+i66wsBFHzuBbxvfPRp4dG+W14yvKfmGuIH",
+	"Pxt2Btaxncbbue1SzD7kAB7uvRrdzmnr5H4hcrHs45urAlucDc6sTsXU+MOIX+r6fBsVwYAWGFBGjv0J",
+	"vvPBKzr3eTTR/4MZ3o2Ye5YhvRt6zA1vXDpVg5vfY3ErYl3sPvaV/YKdORtDM7dZvFVHTR6fKFmm9t8b",
+	"vpXKw/nC6VRoMF8YZihS9ycj/8Z9OkqTaDQCPI1hNEKwpLsGn/SjUaYyDRPKZzxKIzk6tz3u5kPPsG1Z",
+	"2ddo10JRK34eZrgL6VfxR0Zfx2IOs7Va5jSI8YdIQrQBfp6YY50uME7D88IDPfilbrvlocZ0TlstG+TQ",
+	"je7je2/ZAAZ60FyYFjONLowCsMp4D7eqC4c9ruM5o5lD99THZiJ8BuwqQhMb82YATW8MMfPby+EQRwW5",
+	"KivPO0z/Y2/6OyePNlqBk5OtluB07Rp0Th4XV+H0ZGEV7JFCYhoKV8CNMNIa4YEaHUf46Fgq8TIg6sl3",
+	"WHPLDXl/fYhSkVU08nm5CJzOdXhTcLyiEeICKxX9je5S/bny1RWdei7vCW476irGE4GmRX/u+p+1Bb5L",
+	"knkxdoTc8C5OZF00YBucWxA0ZalCwcqhLCtDhnnqCgRf5kraXB24nrRb+3xwM0pUJomPFWFlQCOyUaJm",
+	"edM2pKV52GTnHloffTgHJGnOeuYo7XUZ7O1imsLYXVey9/6XS1Zuy/0fc9f/3+vzi9c9OxQfyBcy4Iu5",
+	"Q3TL8nwjfMqUZDqSA9FkSNPbz+IbaGLUQpghvLuoGgP0cPYo2x4m8w+ZLM2zmyHsnGYv9KY36k5IdrYM",
+	"hH2zA7/Zgd/swG924Dc78E9vB+5g460CQnUWQF8A9Q8P4cSNYzUzZzdPmU04LoS+vki+8lUksYAJCYWM",
+	"0AHOgWehwHyHaldjcvsMJtjH7nfzsPvKWNaFDVMlAvngjRmI6KuzsWITPjc70QrPqsA7kXdsD8tQkIta",
+	"ik/NBPic2pFmN9K8G+LnfzGzPtj8YpyN660WeQ98kD2GWOWqAPOwB++BaCCudq8K3ONhSROAfUz4De7p",
+	"BYqTrYSngABSspyJUsPKXfqRmOFZjGk9s2dThELmSaSVZMPc18pTbUXQFgAG1k2jmTQ+70gNj+DoitJ5",
+	"cxLmiMhYAACsJhXY52a0uywPfnP/hXmtZmxi3FV7rBkFBu8CfVFxnEfiucaGVFFYOxjHF/LhvXXri1GE",
+	"1DFaKcnA3Z2p5Mb42lAeWyhPf4ZVeLbkmfxwSBqFCoucWQKIJVCoYbR4qHAXwoMoPjDRIr4VuoybRt2K",
+	"emHRlr3IzyMgz2GOBYiClRGpZtuIwCZb9rjgfFalw1M2UTplANpvhBHsWgq0mC2Lew1k+EZM02cETKzU",
+	"ECIgUBYE6WNdni564Q3iS7QjChaFFEeDl6rKZdumQ7jouqyO3U+nr7gDTtjm6LWw1o6UssZ+Qd8xnCYq",
+	"zLDawiLM/pZ7wtdBA5R00Qd9fNnBcuCTv6M1G+e1p+g2n7d9k9x7hqvsCZMImgI2L91ZdsI8z/q83ag1",
+	"tgtzn0vo+viut6Vqq5lZf3gawxefbI/R+QbKYl/E642y0ebZdRh3lUcSsjSkLFXqBv1BAG7DChadxa5x",
+	"tziFxr6ASwPzzSqLzhoLhzpUPqPV4XiMPeHJDaxsWuPpsgA4X20a5txiUeJA2yvgyhfu+fUXFkDpmNWo",
+	"p8C63b5sPfFjw3qQiCmXg8jGR/OP5s8J/TtoCBm+wPgf3qh1dLLAObcQ6V14WNsVryeDNbHdPP7T7qAO",
+	"DbPYa97Ztvx+YdwLXHk2rKmzwQA4WQqhzcYfWTS46St1o7G+NpoKKG5TsUjM7m10W81WO2hk0g3bzKH7",
+	"1c5gvbDgBTldf2As7JW6+KsWbrtZovDgHAkbanNcH2gqhP4TET5jPbdsQJIDsRHQ4WiJji3rFdWXEit2",
+	"wHqFXdQDOxVRzdC3wGPTOBcTBa4nRPHElbRBsO80cxKFxwpyTLQ9c9jclGK86N8EYLuDDZ+ynlGTxWE0",
+	"mdF93iM7LbCvrbVP+bsbkVxJlwpdcKhIkeOHk67HBBFp1sMmlh5ApuV0cOJWyJT1itLRY6mIY1enL2RY",
+	"Xh6P3xEPAnq6TOdVKpUN1MaO+3v7gvzPzJViXcmZNSRt2n2s4hBjW5zpKXW6FqkK16qDbewByv9Vo1/T",
+	"NZ/fBczhXfISgu80uxHzwG4J0Dz0SWI/TMWn1ALZgM9UIyrMag8y99yut71r8dU/OHXDU4yxMa3gnVIW",
+	"C2Mv5yp2nV+8HSXLT5G8sWQsS8My24dFchBnodAu1+PF8VeMg66+Xt1oXqMXjZ1K55tSvSzkpTZBPME3",
+	"yhsDcwoYP4cdNPRN5pLL9zaBZyyeaCPHGoT8b4V0t0qi0XI3S0AdTAtDuFvJd1OagLsvpqr7Ygz59bul",
+	"vPuahK2ayVcqmeA3ndU4lwMyGc0PK/PnFYld1/6ISXr360ntJmMSbmYqwgbY/1iwG79oFuZeMgp1qYFo",
+	"lPSXiSXQM5C/LAnX8pYl4d4Ep3/u3V3M35t7VW14NTNmzZ2/eSsm5N7XDl/v/t5u71bVBKCgFtK5mFOc",
+	"idDVFgJvW84bUiNBnnl0fw4PiaDTFrmDCzbO593dwYZEemZKt9AExwQNs4GF+Zqu/ArjR42gsnpt1clb",
+	"VtnWNhI+4JkWBWiGfySb1fahWgQV4lfD7RDEL5Tj1Him0jJvRM3G/qGyRPK4toD9mE+htxnKkt1OXBF0",
+	"+Up3ndHEmV5/DF/gddu+wQUdHftvpXHW11MFVxr75mIuB16AoPP4st3pnpx2zx7bqKN5K3vAmPXlsdAI",
+	"4bDuFo8qbvFPIUOhb4rfz3FH4Gpspm3cb3n60PSWijmCLDjOcJu3tV3LzxxJEoUFFlgniGVPIiQHn4iw",
+	"nk0iEpETnGoHduWN8U+xQ7rDRIh/ioNXNbmhrQyr2jW2Raka2OIl+PuaiVuRNNk5tFQIy2CnmZJgP8z4",
+	"HAvqENQsSaJbAUHZUCQf+bxHdA1ehGk5jYOT4SzzB8Rf9yOUa1Ksubk5KscreiMXBNwbhcMeoQ/Z9ciF",
+	"eqXZUYICsmLCh4n6p5C2fIC8m8Z/0cef182p9mGuF6BSrfybP20hNeadNvMc8P1rUbqwr23vFHWvI1ul",
+	"3zwVsEymUezwVfgMfKzNdXEpGvkqHWme8eU15KUXG09zT02qlErzwIcbCaqWBlLuSLKJ4BL6wZbVnXmv",
+	"Qyi7P796QU1ALsAXCXQ8IA2ARcfEe1yHIvgJ+AZwlq0KGClWALGobZt3oYnpMDBkbpJszyVi7hhzBRcP",
+	"Qiz9RGWjcYq9AYKlPBmJVEMoJI59Y/c7YnUtaRoFMxgVghZpGhP0pGu1BNZ+qhUvIYuZy0EtimA/a4f8",
+	"FzxgcYJgeHaX4EcX1jMHGCojEWa+LvL0aRKNxinUWUQTobL0QgyUNNu6ta3bAtOyRf50yz5OArryI4Vb",
+	"AIQdDC7T17CVcJlVgcytADSTPKW61FbZdt2S7ftF/PidIDQr8z5LNTy+Or0jtLNFp7rqTgtONcrium+3",
+	"S799v4O4lunqj84cALB16tN5CP1dZsSQwCUtKdWMykN5lDpUbbtN6lX+KE/rUv72qq8pGJul41KVsH63",
+	"E2BbF2HYAgQsh7AuFshvt/tqTkHiUmyShKRFCxxulK2UqrF4jZ6xWdnal0bccsM1Pg3+uCY36UDD9oTs",
+	"3F0WK3AHNoGqq8QiQKX+W/7laxDSB8DYUu/Os6bSKoS9xtZb74VIeRRXewN4VQDmrYctvAAviUWQixCW",
+	"qPbH2IWMS58zqsIRgUmi+pKPhPXnKFS+FHvKZrEB2o8rN3kmN+JUAzb1z1HEtubKV1AO9SGTVGV1vSPr",
+	"PJ4I9aj1bONC5DWU9AesP6YzjbO+CtFFxNoED6jIbpwoYQNYD+jOe4buoM4GY6TYNw4hVuHmXASpLVsm",
+	"CFn0MptX8kpCQTA9Fl3NHKan68Fa5+EpDLm7YfERj2TA+kJHobDw3IJPzJRbQE5wiKEKg0VpUOoEX0ny",
+	"gt8Ys1ayPiDYDkQMXq+5AcUiqFnXmLypUiGDI4RxNki4HjfZhR9MM4OUKmV8ouSI9QpOZY+NBU+Iwh5T",
+	"E/YNh5EE4O4rSdWZUNxNxdMWjcijasF5IzAnnQoePkMVZHlZvtNI8BJJBE3q0Ve2p3O5kkU+l7KSaTyH",
+	"P2Tyi/r9OE3ORsQ6SboFsuPjkMohuhOOHvAI3iW5HEMbObHIthBCY6vAweYHYyZXZlba32CdvsE6fYN1",
+	"+gbr9A3W6Rus00FgnV6pxFkZ3dwY+LwgT7XhFx46Zr0DxZPjdNuc46lTO8fTpsZIpWueyYr1J+4xSEBh",
+	"FyD03+neQ4gOf8ikx1ZUhBdZ53+t6fdaXxfoUXBneu84WBWl1oIma+MnLwQPfxIpmuKtFUS6ZWR/G4lc",
+	"kWareGoTm2YxkhU0YqQ+4Lci4SPxs250n5zS1mx0T9pGRX8yn552Wu6g06sakFpPu2dPu2dP/r5gDwzC",
+	"gf/JB/vyP6kRBJES4aYafFAj1gJa25zh1lpUAjyKIzm6iKDnGj9bcxRPx1xTa5rgEzqbV2kd0gXm6eZg",
+	"xTR9G384xwlrd1qlN3ZGak5l1M6rDMx3BAAPIE2eMOOms5JSRd3OydMn91V2wvbHTXW9pvWZwWeFV9EB",
+	"Vkmh6x7zkQX4gPI8gCYGQN+pSLSS4LTrsZoBGyttIF1z79BrNSvQnO1IU36YWDxttuM7/KG8aeiwCHMo",
+	"JVtXJQF3zZoiB6jAtS0dN2JuLVBbuoUtHtjv0WQ9LLjBnvciL9pM2ugRNYZLMaO2+GfM7GAmJtM0AoZn",
+	"7G29knmFFAaZ4xjDMRTigYZizgZqOocH2roLZJgy9qGN2+T80N/7xNBwl7nKIJr1g3mXnvg0FYO0x773",
+	"OvavJPG5TTKdInGUVLMfbCCHOtcgiBMNmVQQUJtxzYZcpyLpIk/TabuTd8WTTerVsE4ToYVM7dhKgzvw",
+	"pF3rOnYglt63AHYikpE4Ajn7z7KOepjrkjaR8rKtbdPn75Gb6QDEdf/mHbhVPXaLy7h/w509Jw/RcXda",
+	"a8edi8piYN4oxIGaGnU24XPjaEIDHvju6MnPxX5kVPuiNOAoSLF5tbm1VmVkMlSHKcUDVqkkkwExp4Mx",
+	"YjQ4QCYYayaSCzgTTfYK33YkEJjCB2UBns4xDykt+WwRAwB5q/p8cPOsmBWZiURcSUgAjBS0NMwxS9EH",
+	"mGMCF0UOUPLcbY8MYiCoiYADA8n86DAB6gRA4hXTFI+NODJO9GImYpmZ4tmVzPM832migyBKtMiypn5K",
+	"GelwCiDpLKEsiPjEBykwR2DQwVjhcNCftjtlx5JZ5OfE3/kQeixs9oHCbplcHx7YWBX8IkN1UEpUJC3O",
+	"S5ELYfMbIabFzAn4odtUGZZHjt9g7t5KH+T1iL4D1sJIITkr5NvAz0aXQlyxIhzealXEwzv3uzdyFt8A",
+	"Q94xeVCdrRaysrYu0lhsS0HCgLqWzO6vpeCI3wiXHzU3hafFSt0wnlrcHF6Khb63Su7yZDCObsWBtPJU",
+	"SEy6G3t8IYmLXQw2HKFZLIZp0Z3QWFYNBDJYE01d1hY3keBiAL0X9BiflLRB0CvuzA2zaClf74Gs3aib",
+	"5JvP+HwXVu8VIhFGw+Fh5OG8SD3EIIijCSrNRy415tAzPCgJ2ayH1/aWl9d8LV/bOml7tq3QLE+5nrW2",
+	"qFdrzgQkqV3elfKXhWSmiwXebeI7YIHauqBhVQTTmAYfMpl7HlOlYsinoBAHjWkSqQTUeCMRPCYIL/ej",
+	"PXerYpxL0Uo8A1Z6UwWjnZJIdN5uFQd7YSS9wo73VhPKVMya1Re8cvugUAtn+RZinImtQ1rbEF10pwi+",
+	"cEhEXDUTGoOEz6giKcd7tTU86VjIJnvPM23s1nQGuIJ0GJI1WwK1bsb+Z1HoQJOQa3S/+zEROpsU2h8v",
+	"9mZL6OJN61r5RYxGc+8/y8pgo5qDIlDJDdrCNa+HimNj9h1mL77xq3X7gjgIIdxq9fCz3G1E88uaWUYV",
+	"KZ0u7z875NoWOvgiriFVYV9S+DnJYgEvzFQCURj/qGpvHh+y63mQWCMe+M4jrKrzirlOoeH6YwTlwNbt",
+	"yjPeBSSdglUiB8+VHEajps1XfRBaxRkmfheNEZihHHY/n7DT8vzlV2+znG5hs3RKbJZH1mbhqXgn4zkt",
+	"5cbidY4xAbfz1zaEfcm4IjgrkgmexJFI8rL8SKaKQT/oThq11IXpCp1GE1iZuwpl+CPsAjpcheR920iL",
+	"28Pj0+9atDSN5C8SSIzCUNs2XpugmSiZjj2PNkrdZVCpBX93FduSKRmwOJLC2JTwL7y/Tr1SX4kz02Rv",
+	"lc13UX/xM9bjWmcTeB/dY5rPtU3FWjCVoUqIsMu2XKQKwn2YLKMwp6OMJbwdd0R8v5KLFYizej/AYHSR",
+	"RVeG8FhtC5+XTw27PpWnRjk2rIXlyXMoVQiseb9pvpVc500k00enkOP4FE2yCcSj8v8FjUkk8fMctzaS",
+	"qRiJZC1wbV6Nx608bD7ogYuV1j3o6y/qDnuCCou7tEZu8YsrZzub4Pto+4pPZi7aRYTySEIfQ3GCqSwc",
+	"Zsm8PxYLe9XVd7a4+qzVbLUaUNAcc0nVT+ZAs0Myh8nvXuFh0JjACdrGmZ8mVI4zl4OjwmUuIgndr/5f",
+	"MhmZR3uf3efV3nZAy+XeMR/cQHkIDM/IVzwvf6c9XukQb1T1QkAF121MRWKPbPPJJT3lvUiYLVGuql7e",
+	"+LS08vzSng0V7j6fQJGLp8gh+pQIgKCuw/G/4HMPBJ18CshWLbBdwuyVnIdB48cojo0gLJ+MmeYjsWkQ",
+	"oGvNj+qD8m2eR7oR07SASBFp1mm1GI+1ygEo8oZAhKyBRywfAfbJDyJg5wJsrkqYZqipxSAR6e+ZhIMU",
+	"8/fZxHgBj4OGObUb3Sd+JfElNiJBGBO/yz6ef3j5+t0vFy9/f39+cfHx3YcXZjamyqhnsxddoVDrmILg",
+	"ZpRTrvXM4gZPRAiCI8CqwNDJhUjTSI50wC7gObq5bJJTRGw7s/IVkd9UbRBLjkNYsmi6SCOtZmZq3SCQ",
+	"vFRyhE/ie7VurtgNWd97xxWVov51ex+KYfhOatvlk02V/cXNHboeBZU/FUmkQiKdcB5GZ5GsBk6G3AGx",
+	"xceeS7LwBePr/B1qKhu/XD7PFfPCMIvq28j/JEqxeyCOXwmeYi8HDnzofgc0ookKRVxU9WQH+Mo/yWWX",
+	"zvr3fJ5jRvo9eZYkD4xd/2zyTg3nahmfPU0iHm+7GQprXuVhjVWMtIjeoTHmxl8QkvFRIhDhksU8FUld",
+	"yARU/y9YKiRHdVvATao+IiJ5q7zqx5Jd0CVU3cpT4ZXxYqSaMaosdw3cUECAYmpOS3Zu18xVXtAf9Rj4",
+	"YqKUqSztsqEQOmB/ZCol9hy7/5Fqk5wnqD+9khYvxJJl5BdEks3G0WBMZRsiDpvso/WKvJXgiJOU5is1",
+	"wi5ZKW5FYvPd1bV2S6pgx7iT214Qcjgyg7J7gYe3XA5EeGRjL0dJHnwxm1GnanKUJlxqdBLIEAt5yo+E",
+	"TKLBGFTldW5lxTw1lx5hK0ICWX5h/iLVrLHTlsDyjsNUPHxTkH8GBQmlut41hXq4OnTh87FSWtjOa4tk",
+	"z8PwiFyWtfrQH95CQMnXidNEgMLcxFS2CoS9oezNMNOkesDo5xPHDM2ImdaGDlIt4mEZpzA8/ZviObji",
+	"WdrF5nDzVEP7UZHRMIvjn0mfnLXIdTdGsfbc9Ldq5jn28NElzsAJfmWnSXhPElmx7QqBSTKhzcmaU12S",
+	"0KHZwtlsrGJ7kqKTYevxU5HYXhDzETiZDl6sJqh6y5cH+7jUAd7LpDGDDxNe2L/FLWav+GbnfzvGPvsx",
+	"BrV/fT64WYAeyTurFszrPY829BpWubuXeMX2Gd23SoqfscfiuqYs5+qWiIlyWVDIF6ZCbpQvfInPYT+l",
+	"GGYZEU6Byw7qOBs1unY8RzFct5Tz83bVyyxRU3H8o0hiSGXtQOND014hg7hseyXyTlqn64X0rUp/VmE0",
+	"jLAzuQZ/ldxUW1QPPWMqYVqArLK+iJUcaZb6Va00F8tyTdOQt+9Rx9pCATokY3eWY1+Ga+hqWhaTXyMh",
+	"JW9sKRoHbF/6KjcbzeJOHTybbLYFVf/FW3PymM932IYJrf3RRLB/ImDNpruncB5kGMCuoEfvgUHbAzux",
+	"Bw3QrpUzEXQ6GS9sNlbIzSEEszYZ+75XMM96Pyx7NyOR/gIDWJMJPs/jPIVpcK//rJCSV5J4Y5DOpirx",
+	"6g7UXGhICmEerXmFrbGpSMwt/t9vraOn13en90f4Q+f+L41lmtMawF7nNi9hPvqE+CqOVZi2aCMoGIoA",
+	"xOTbfQXkGuBjzStc8PdFw9Fs+5xIz2YOl4dSnVD02xGXn3j/Wa3chKfiOUe2gWVrdJ1B6XpbfkPw3ecx",
+	"19rPRDaWsIC2AWnAS9+WljBBF0sBtCGf+uVFnSZiEmUTp5+XFrmmUVWTphE2wl0Ds6iNbuNJ87Qs9bt5",
+	"Pw6ohQoFDUorYEZFihwMkcUiHIn6HNMZ1wzCN35Zh1/mg6WUBctlowRtQfceW/i3UgVMkIxDlYgB16lR",
+	"tFqwBA4ETD9AuwBEw4XEQWoWRzdGR0NqgEhV0wjcep6ipwWeGITAE/M7cUGO1cy49rnLEengSmLTYi52",
+	"bCZkGhSi9cAirxIWC62RTd728ZhzajleT1ivJXH2kUifo/e/nwJ15Y6PMPbSz8KRsNQbtuKm3O21k53r",
+	"4U47aIyjkdFG7ZPmGUZ6bkRsvtNuU+gHQj1P8ZfCHn0EbW9eaEiC6/ubRZ5/+uRJa6VKhXJG1P2tZqt1",
+	"0lhVqrGkf/Mvnq2o5Lj/3OEHW6+6cMCVatnqqcmbyBMVZoN0/Qn0GdUhKsGNVR7IfYXGG0AVdk2Kbal6",
+	"EW6vKbAXsNl4brc3wauOihAr2wbkUNGJT1OVVKu63kDfkqVp9nPcQ2QNzhKjlVyICAm72JAP0sBqGajW",
+	"tm3dNuWIxZdGcpqsN1SDTPdA4aU0nTpYuPeVRK0IJTmZjNIgj3xikQM0xr969/yXC9ZudhA75FUk3001",
+	"g05Hs4LwBnB6sYupGERDUlI/dPM6zX4Ux4AQMhC5UvxOW9P5SkaaRVpnIkSw7UFibHYmVSo0AdhGaflZ",
+	"RIvo2tajFANobMEYL9O9uEB/SoM8KJe2DcZElZiFMUljbP3WGOjbRtAAYYVjY5BBOcr+zkBcOMwad1cN",
+	"nl41ulel7XBXjeAKNSRcsqAj4a9WI14BbAqsfP42S1MFodlj83KFUfA0gKcE9m6BxdD2tGRAOEColwOn",
+	"0AOrhAPS9wEZrcGNmK8ZUDnKhprVRvaAaQ3Y9ijVHEGHYlGl82IlRzYQvqGdt3lxet5wlNeoMyhegGJW",
+	"8FUgu5jJJusZVdazYN55MwgqUigQpSrxQs250+yoN4wJ7Wk7nYqpI2LFQi/E86cGePOlJuuhjukFrAdN",
+	"J6S8bciAEJ+85FKwJmJQXTDuTMId054uymHF0Jg/2hZTI5qM+/V+qxP7f82IXPag/mKIYoHv6dMn+1Qt",
+	"11fkG7ghdVqtmobkdeLYsXygj5jOksGYJ3Ayldcc28anx61H6Hs6F8D6ojjeR3YKS/Jd0uWzNheADQuL",
+	"a7PewNdClYX7kYdhaU/KXm5pV0eTLF5QVwukcnQFYNceoibBZtER67mqqGDjxTLjvMAxH2q/2uEiZX6W",
+	"OwEl0pbraiO0p+3mo7IKgqKfRTNuZv8xVhXcryy3KFTV05/ZxbYTd2Ef+zO+XoWg48sHS4YfnFq1Oi8x",
+	"16mNdeAeAFfBbHAqYPCLCvZwXGaiP1bq5igUcXQrkkjoSvflhbsEjr4bMUWCs5MWC/m85GyLI51+xPvn",
+	"3/0svC3LSxeFYP5IJmQIFeqV1jAAef9mL7suGG4T/uknIUdGaNutVqkRvuKekPIp3nCVUBanbk4cM8uv",
+	"d87MMMzrAfJxgJZU3tJHJeZ/JfKQKO06V6n5197qaTB33m4KamSBS1MxmRKosF2PRrcxG9+sjmnYaymo",
+	"QVsCaxCENJoJJgqVUuuo3bGfrALkQLqscbgmJSg+pec4bq83l/a66xMGdtNNSAloV4rQI1fstPxGOFzG",
+	"KY/CesnqFoRvPWddrkBqDU9D2SO4/X3BNIg3lW6VcRrRqMt6JkjRrVV/x3ez4quvpJlbmKb9i6p8mceG",
+	"DuMc66kYUOYGXOB2s3XVuG982xaL2yKJyJtYxZovPg1EMgUD+8aY6mYitGXYbZ+2csa69vIo88fdX1fs",
+	"wx332Bv5Kosryenoned10cfZ++Hx4AJ3YNOYTQfBRRLHnXbY9tjTi5vJYVBvsku7YI+FuyCMLD+3GvVH",
+	"gNEFAePU0Q6ohEllw5Vw2sYxhDVT0IfQWWjxj22ANgodA9e4rJMcX2dZvxyK5L6zh6L6poXWH847KoV1",
+	"6iBgYSbqKtW8EDIEh8Yph0Xkik22f6H6xm5du+yr+R3p9i/dxbUZkxtUgNElP6IDm6yWJbf4K8mIS0gb",
+	"SFRvNiotK9kdKg6xLfYXmUaxvavFcSkSsOS1ZfMpJhic3d/IWY/MWmaJceTHaTrV3eNjmsDmQE3sAupj",
+	"PZcD6AsuFJFcbyvYdm0rLco4dj6aLsl/ASXkhN8AaFodhibhFduauBmXqbU3UxWHzq/Su56CpSfJz3gc",
+	"oCv9PFZZ+BIeYl74fy7evQ2YjkZSAMr2RcplyJOQ2cdCuPsZC9VAu/VpTkJ3thC5ZA/7tHt2Eqm53Zyg",
+	"wwjxRCe2kUeP1UzaiopBCcQo7o6FRfyinIvVe6RWcd9YwN+K2eL0bBSBa9dey/on0mRwATxHi8HvV1mr",
+	"dTI46bCEy1BNWH+eCtgyfa7Fo1P4s2h8VgW4o/r7GKVjfPuqE94qwZzfGSdj50Ld4MtwYP24qEdZf85o",
+	"Umu1LJxPYOf4HtVuLDDGv4CpC5/vrc+Glf0gp2VAhUbVjpSshQT8A8BGM24ns0RiQj/suv1MB+viHt68",
+	"HbxA/5t59vm00zqd9CWbBd5JsSTxnzdAkc9SNaeUGaWlkwCqDFxsMLUABwkBGqZTIXUBOu8Z/snIprDc",
+	"HJYjHFNOy7YZtgPVq8vq6AtaFuud3YUv2hv0TfU8HNXz0JqWlo/fgAF2NxQwTvgNFCHR7q8/nLJs9Owf",
+	"CC3qtyoQ7Dw6+TBIcDTupYpGny2l8QPO4Ub6ZsvIKSpxok7falD6A361ZIe8VjM24RK5JDCGb0SttqAg",
+	"8uP4JxPyNSHc0MElWqW2TqdGia4IyAx4ksxZOlMQgUEIADYbR7FgfZWOyQvT0JwSMK3wmE/EQBi1r+Gs",
+	"pj53dSsSCr5ECRBCAitXCdZ4mp/f5BU+hC1lxh/z6WuVJdAAtvUuMu9FfuS3c/pb3GPHuIcUM9p1AYGg",
+	"lQUs99d0Lz8N8kZkwriEmuk93Y2t9V0qUEMd7vw2TzhILPdbTvHPkFPE9Ees1I0IGUDVTBRA3xLQ45dn",
+	"1kerhBk5xrDi7nvS6rTqKp9f6ZJ9j7CRMvdT7WbnUfNJgai13Ww1t2ikswOqWEjLqLy7ThSDDMkjgIzL",
+	"y5YZ7ZuTSUMXlzfzP4uUN67vF25h5iUCyt3fru+DuwYho8CvxPVV3oMFhZtSpzzGimbiDzXXa3y6xc01",
+	"IolH2TH2J+KAlus31AQZSxHQLsdmaeZHtoXOWCq0fC/UNBa2awTzhVj0EcnbCE0d7d3oZzHpmxdbvtPf",
+	"xByhj6aJGiV84n/r/P0bdiPmZV+Dqri/3L09//nlPfZs5wzxhE2tUy5DuLd3S8JRriiNvYkkEuJangNC",
+	"sol0cfLBsEUc5+KEPXcMhxVPcM1zcSRvsIcPH7V8E9d7UUpSiUXH4o+Mx9jgg9Pfn5NdgIlP/8UJQ7ni",
+	"jh4wORbNZvENkHhZIsrARuCiFDgYvXu/jzm2S+rqh7z8JAYZtpSDIWHBt/O7fMhk1ayFPOVU7D3hko/E",
+	"BMofwSwi+iL/RoTTUPamkOKeuVlnYaQBMrY4/WATlt2AqG6JCAJmRqoUEuRAxxFJxDuSAHnr3fSF4CGL",
+	"RZqW7wJ735gnI+zdl4zLOXADTwRsLlzWGY9SQrdF2mPvGa9VHFaur31h4M0Hb6xIkBwwowp5gnn2vlI3",
+	"N0KYR7BQLcytHERxROfX0sOc+22ZG4wbjmJqtmkc25HYllbE/iVqf3OxVP7EvU+UGpY851U0AneUVJCx",
+	"zAv6Jk2iQdlkYLcuaSrXiVZ0UarmcIpaD8hPjNoKEfTeaqssjNKqr1J8O6CYHf3qfRtrHkq+foFngnnR",
+	"ufE+CTEvWcwlevdyp34Jk0mGlfDpwnnShe4JbaQA8AsD24dsXjYxT8jIiTdLiFrMf+Q7MBSq9V5Bfeb4",
+	"p/ly8cb99f3/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
