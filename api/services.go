@@ -12,7 +12,9 @@ import (
 	"github.com/oapi-codegen/nullable"
 
 	"github.com/syncline-dev/syncline/api/spec"
+	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/service"
 )
@@ -339,4 +341,30 @@ func (s *server) RollbackService(ctx context.Context, req spec.RollbackServiceRe
 		return nil, err
 	}
 	return spec.RollbackService200JSONResponse{Body: showApplied(out), Headers: spec.RollbackService200ResponseHeaders{ETag: serviceTag(out.Service)}}, nil
+}
+
+// EstimateService prices the document. Secrets and connections may be missing yet; one that cannot be read is refused.
+func (s *server) EstimateService(ctx context.Context, req spec.EstimateServiceRequestObject) (spec.EstimateServiceResponseObject, error) {
+	text, format := source(ctx, req.JSONBody != nil)
+	doc, err := service.Parse(text, format)
+	if err != nil {
+		return nil, err
+	}
+	specs, err := s.Connections.Catalog().Specs(ctx, who(ctx).Tenant)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.Plans.EstimateDocument(ctx, who(ctx), doc, connector.PremiumAmong(specs), plans.Said{Records: req.Params.Records, Changes: req.Params.Changes})
+	if err != nil {
+		return nil, err
+	}
+	return spec.EstimateService200JSONResponse{
+		Service: e.Service, Plan: e.Plan.Name(), PlanTitle: e.Plan.Card.Title, First: showEstimate(e.First), Monthly: showEstimate(e.Month),
+		Assumptions: shown(e.Assumed, func(a plans.Assumption) spec.EstimateAssumption {
+			return spec.EstimateAssumption{Name: a.Name, Value: a.Value, Source: spec.DocumentEstimateAssumptionsSource(a.Source), Text: a.Text, Parameter: someText(a.Change)}
+		}),
+		Lacking: shown(e.Lacking, func(n service.Need) spec.EstimateLack {
+			return spec.EstimateLack{Feature: string(n.Feature), Why: n.Why}
+		}),
+	}, nil
 }

@@ -31,6 +31,7 @@ func (h *Handler) routesEditor(r chi.Router) {
 	r.Post("/documents:lint", h.page(h.lintDocument))
 	r.Post("/documents:complete", h.page(h.completeDocument))
 	r.Post("/documents:changes", h.page(h.documentChanges))
+	r.Post("/documents:estimate", h.page(h.documentEstimate))
 }
 
 func (h *Handler) newService(v *visit) error {
@@ -81,6 +82,7 @@ func editorOf(s subject) EditorView {
 // editor answers with the page, or with its form alone when a script asked.
 func (v *visit) editor(view EditorView, status int, crumbs ...string) (err error) {
 	view.Outline = outlineOfText(view.Document)
+	view.MayPrice, view.Estimate.Unknown = v.can(auth.ViewUsage), true
 	if v.htmx() {
 		return v.renderAs(status, EditorForm(view))
 	}

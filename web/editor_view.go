@@ -22,6 +22,8 @@ type EditorView struct {
 	Templates []TemplateLink
 	Notice    *ui.Alert // what can be done with the template; its button is of the form start-sandbox
 	MayDraft  bool      // it can be saved without being put into force
+	MayPrice  bool      // the reader may see what it would cost
+	Estimate  EstimateView
 }
 
 // DocumentProblem is one faulty place of a document.

@@ -271,6 +271,30 @@ func (e DiscrepancyState) Valid() bool {
 	}
 }
 
+// Defines values for DocumentEstimateAssumptionsSource.
+const (
+	DocumentEstimateAssumptionsSourceAssumed  DocumentEstimateAssumptionsSource = "assumed"
+	DocumentEstimateAssumptionsSourceDocument DocumentEstimateAssumptionsSource = "document"
+	DocumentEstimateAssumptionsSourceMeasured DocumentEstimateAssumptionsSource = "measured"
+	DocumentEstimateAssumptionsSourceSaid     DocumentEstimateAssumptionsSource = "said"
+)
+
+// Valid indicates whether the value is a known member of the DocumentEstimateAssumptionsSource enum.
+func (e DocumentEstimateAssumptionsSource) Valid() bool {
+	switch e {
+	case DocumentEstimateAssumptionsSourceAssumed:
+		return true
+	case DocumentEstimateAssumptionsSourceDocument:
+		return true
+	case DocumentEstimateAssumptionsSourceMeasured:
+		return true
+	case DocumentEstimateAssumptionsSourceSaid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -2304,47 +2328,6 @@ type CostQuestion struct {
 // Count defines model for Count.
 type Count = int64
 
-// CouponCode defines model for CouponCode.
-type CouponCode struct {
-	Amount    nullable.Nullable[string] `json:"amount"`
-	Code      string                    `json:"code"`
-	CreatedAt time.Time                 `json:"createdAt"`
-	CreatedBy string                    `json:"createdBy"`
-
-	// Currency Of the amount.
-	Currency nullable.Nullable[string]    `json:"currency"`
-	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
-
-	// MaxPerTenant 0: any number.
-	MaxPerTenant int `json:"maxPerTenant"`
-
-	// MaxRedemptions By all tenants together; 0: any number.
-	MaxRedemptions int `json:"maxRedemptions"`
-
-	// Months 0: for ever.
-	Months  int                       `json:"months"`
-	Percent nullable.Nullable[string] `json:"percent"`
-
-	// Plans That it fits; empty for all.
-	Plans      []string                     `json:"plans"`
-	Reason     string                       `json:"reason"`
-	Redeemed   int                          `json:"redeemed"`
-	Title      string                       `json:"title"`
-	ValidFrom  time.Time                    `json:"validFrom"`
-	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
-}
-
-// CouponCodeList defines model for CouponCodeList.
-type CouponCodeList struct {
-	Data []CouponCode `json:"data"`
-}
-
-// CouponRedemption defines model for CouponRedemption.
-type CouponRedemption struct {
-	// Code In any case.
-	Code string `json:"code"`
-}
-
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
 	CreatedAt time.Time                    `json:"createdAt"`
@@ -2633,6 +2616,43 @@ type DiscrepancyState string
 
 // Document A service document in canonical form; see `/v1/schemas/service.json`.
 type Document = json.RawMessage
+
+// DocumentEstimate defines model for DocumentEstimate.
+type DocumentEstimate struct {
+	Assumptions []EstimateAssumption `json:"assumptions"`
+	First       CostEstimate         `json:"first"`
+
+	// Lacking Features that the document uses and the plan in force does not have; monthly has their add-ons.
+	Lacking []EstimateLack `json:"lacking"`
+	Monthly CostEstimate   `json:"monthly"`
+
+	// Plan The plan in force.
+	Plan      string `json:"plan"`
+	PlanTitle string `json:"planTitle"`
+	Service   string `json:"service"`
+}
+
+// DocumentEstimateAssumptionsSource said: by you. measured: of what the service did. assumed: nothing is known.
+type DocumentEstimateAssumptionsSource string
+
+// EstimateAssumption defines model for DocumentEstimate.assumptions.
+type EstimateAssumption struct {
+	Name string `json:"name"`
+
+	// Parameter The parameter that gives another value.
+	Parameter nullable.Nullable[string] `json:"parameter"`
+
+	// Source said: by you. measured: of what the service did. assumed: nothing is known.
+	Source DocumentEstimateAssumptionsSource `json:"source"`
+	Text   string                            `json:"text"`
+	Value  int64                             `json:"value"`
+}
+
+// EstimateLack defines model for DocumentEstimate.lacking.
+type EstimateLack struct {
+	Feature string `json:"feature"`
+	Why     string `json:"why"`
+}
 
 // Event A CloudEvents 1.0 envelope, as in the data of `/v1/events`.
 type Event struct {
@@ -3089,43 +3109,6 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
-}
-
-// NewCouponCode defines model for NewCouponCode.
-type NewCouponCode struct {
-	// Amount Examples: 250.00
-	Amount *OperatorAmount `json:"amount,omitempty"`
-	Code   string          `json:"code"`
-
-	// Currency Of the amount.
-	Currency *string `json:"currency,omitempty"`
-
-	// MaxPerTenant 1 when absent; 0: any number.
-	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
-
-	// MaxRedemptions By all tenants together; 0 or absent: any number.
-	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
-
-	// Months For how many months' invoices, that of the redemption first; 0 for ever.
-	Months int `json:"months"`
-
-	// Percent Examples: 20
-	Percent *OperatorPercent `json:"percent,omitempty"`
-
-	// Plans Names of the plans it fits; all when absent.
-	Plans *[]string `json:"plans,omitempty"`
-
-	// Reason Why. The audit log keeps it.
-	Reason OperatorReasonText `json:"reason"`
-
-	// Title What stands on the invoices.
-	Title string `json:"title"`
-
-	// ValidFrom Now when absent.
-	ValidFrom *time.Time `json:"validFrom,omitempty"`
-
-	// ValidUntil Absent: without end.
-	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3966,49 +3949,6 @@ type ReplayRequest struct {
 
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
-
-// Revenue defines model for Revenue.
-type Revenue struct {
-	ByMonth []RevenueRow `json:"byMonth"`
-	ByPlan  []RevenueRow `json:"byPlan"`
-}
-
-// RevenueRow defines model for RevenueRow.
-type RevenueRow struct {
-	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
-	Agreements int64 `json:"agreements"`
-
-	// Collected Paid, less what was credited.
-	Collected string `json:"collected"`
-
-	// Credited By credit notes.
-	Credited string `json:"credited"`
-	Currency string `json:"currency"`
-
-	// Drafts Not issued yet.
-	Drafts string `json:"drafts"`
-
-	// FromCredit Paid by credit that tenants had, and so not invoiced.
-	FromCredit string `json:"fromCredit"`
-
-	// GivenUp Uncollectible.
-	GivenUp  string `json:"givenUp"`
-	Invoiced string `json:"invoiced"`
-
-	// Invoices Issued and not void.
-	Invoices    int64  `json:"invoices"`
-	Month       string `json:"month"`
-	Outstanding string `json:"outstanding"`
-
-	// Plan Empty in a sum over all plans.
-	Plan string `json:"plan"`
-
-	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
-	Recurring string `json:"recurring"`
-
-	// Refunded Paid back by the payment provider.
-	Refunded string `json:"refunded"`
-}
 
 // Reversal defines model for Reversal.
 type Reversal struct {
@@ -5108,9 +5048,6 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
-// InCouponCode defines model for InCouponCode.
-type InCouponCode = string
-
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5176,9 +5113,6 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
-
-// RevenueMonths defines model for RevenueMonths.
-type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
@@ -5699,18 +5633,6 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
-// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
-type CreateOperatorCouponCodeParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
-type EndOperatorCouponCodeParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5724,18 +5646,6 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
-type GetOperatorRevenueParams struct {
-	// Months How many months, the present one included; 12 when absent.
-	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
-}
-
-// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
-type ExportOperatorRevenueParams struct {
-	// Months How many months, the present one included; 12 when absent.
-	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -6100,10 +6010,13 @@ type RollbackServiceParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
-// RedeemCouponParams defines parameters for RedeemCoupon.
-type RedeemCouponParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+// EstimateServiceParams defines parameters for EstimateService.
+type EstimateServiceParams struct {
+	// Records Records in each collection.
+	Records *int64 `form:"records,omitempty" json:"records,omitempty"`
+
+	// Changes Records that change in a month, in each collection.
+	Changes *int64 `form:"changes,omitempty" json:"changes,omitempty"`
 }
 
 // GetTenantParams defines parameters for GetTenant.
@@ -6269,12 +6182,6 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
-// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
-type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
-
-// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
-type EndOperatorCouponCodeJSONRequestBody = OperatorReason
-
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6350,6 +6257,9 @@ type DiffServiceJSONRequestBody = Document
 // RollbackServiceJSONRequestBody defines body for RollbackService for application/json ContentType.
 type RollbackServiceJSONRequestBody = Rollback
 
+// EstimateServiceJSONRequestBody defines body for EstimateService for application/json ContentType.
+type EstimateServiceJSONRequestBody = Document
+
 // ValidateServiceJSONRequestBody defines body for ValidateService for application/json ContentType.
 type ValidateServiceJSONRequestBody = Document
 
@@ -6358,9 +6268,6 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
-
-// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
-type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6628,15 +6535,6 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
-	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-	// (GET /v1/operator/coupon-codes)
-	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
-	// CreateOperatorCouponCode Make a coupon code
-	// (POST /v1/operator/coupon-codes)
-	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
-	// EndOperatorCouponCode Let nobody redeem the code any more
-	// (POST /v1/operator/coupon-codes/{couponCode}:end)
-	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6649,12 +6547,6 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
-	// GetOperatorRevenue Revenue of the installation, by month and plan
-	// (GET /v1/operator/revenue)
-	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
-	// ExportOperatorRevenue The same as a file
-	// (GET /v1/operator/revenue/export)
-	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6835,6 +6727,9 @@ type ServerInterface interface {
 	// RollbackService Put an earlier revision into force again
 	// (POST /v1/services/{service}:rollback)
 	RollbackService(w http.ResponseWriter, r *http.Request, service InService, params RollbackServiceParams)
+	// EstimateService Say what the service of a document would cost
+	// (POST /v1/services:estimate)
+	EstimateService(w http.ResponseWriter, r *http.Request, params EstimateServiceParams)
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(w http.ResponseWriter, r *http.Request)
@@ -6847,9 +6742,6 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
-	// RedeemCoupon Redeem a coupon code
-	// (POST /v1/subscription:redeem)
-	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -7402,24 +7294,6 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-// (GET /v1/operator/coupon-codes)
-func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// CreateOperatorCouponCode Make a coupon code
-// (POST /v1/operator/coupon-codes)
-func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// EndOperatorCouponCode Let nobody redeem the code any more
-// (POST /v1/operator/coupon-codes/{couponCode}:end)
-func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -7441,18 +7315,6 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// GetOperatorRevenue Revenue of the installation, by month and plan
-// (GET /v1/operator/revenue)
-func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ExportOperatorRevenue The same as a file
-// (GET /v1/operator/revenue/export)
-func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7816,6 +7678,12 @@ func (_ Unimplemented) RollbackService(w http.ResponseWriter, r *http.Request, s
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// EstimateService Say what the service of a document would cost
+// (POST /v1/services:estimate)
+func (_ Unimplemented) EstimateService(w http.ResponseWriter, r *http.Request, params EstimateServiceParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ValidateService Say what is wrong with a document
 // (POST /v1/services:validate)
 func (_ Unimplemented) ValidateService(w http.ResponseWriter, r *http.Request) {
@@ -7837,12 +7705,6 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// RedeemCoupon Redeem a coupon code
-// (POST /v1/subscription:redeem)
-func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11956,111 +11818,6 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// ListOperatorCouponCodes operation middleware
-func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListOperatorCouponCodes(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// CreateOperatorCouponCode operation middleware
-func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params CreateOperatorCouponCodeParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateOperatorCouponCode(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// EndOperatorCouponCode operation middleware
-func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "couponCode" -------------
-	var couponCode InCouponCode
-
-	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params EndOperatorCouponCodeParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -12167,72 +11924,6 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// GetOperatorRevenue operation middleware
-func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GetOperatorRevenueParams
-
-	// ------------- Optional query parameter "months" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetOperatorRevenue(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ExportOperatorRevenue operation middleware
-func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ExportOperatorRevenueParams
-
-	// ------------- Optional query parameter "months" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15217,6 +14908,52 @@ func (siw *ServerInterfaceWrapper) RollbackService(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// EstimateService operation middleware
+func (siw *ServerInterfaceWrapper) EstimateService(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EstimateServiceParams
+
+	// ------------- Optional query parameter "records" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "records", r.URL.Query(), &params.Records, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "records"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "records", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "changes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "changes", r.URL.Query(), &params.Changes, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "changes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "changes", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EstimateService(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ValidateService operation middleware
 func (siw *ServerInterfaceWrapper) ValidateService(w http.ResponseWriter, r *http.Request) {
 
@@ -15264,47 +15001,6 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewSubscription(w, r)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// RedeemCoupon operation middleware
-func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params RedeemCouponParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RedeemCoupon(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16288,6 +15984,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services:validate", wrapper.ValidateService)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services:estimate", wrapper.EstimateService)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}", wrapper.GetService)
 	})
 	r.Group(func(r chi.Router) {
@@ -16573,9 +16272,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
-	})
-	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -16616,21 +16312,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -16707,8 +16388,6 @@ type ConflictJSONResponse struct {
 
 	Headers ConflictResponseHeaders
 }
-
-type CouponCodeJSONResponse CouponCode
 
 type CreditNoteResponseHeaders struct {
 	ETag string
@@ -20539,137 +20218,6 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
-type ListOperatorCouponCodesRequestObject struct {
-}
-
-type ListOperatorCouponCodesResponseObject interface {
-	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
-}
-
-type ListOperatorCouponCodes200JSONResponse CouponCodeList
-
-func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CreateOperatorCouponCodeRequestObject struct {
-	Params CreateOperatorCouponCodeParams
-	Body   *CreateOperatorCouponCodeJSONRequestBody
-}
-
-type CreateOperatorCouponCodeResponseObject interface {
-	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
-}
-
-type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
-
-func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponCodeRequestObject struct {
-	CouponCode InCouponCode `json:"couponCode"`
-	Params     EndOperatorCouponCodeParams
-	Body       *EndOperatorCouponCodeJSONRequestBody
-}
-
-type EndOperatorCouponCodeResponseObject interface {
-	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
-}
-
-type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
-
-func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -20830,98 +20378,6 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorRevenueRequestObject struct {
-	Params GetOperatorRevenueParams
-}
-
-type GetOperatorRevenueResponseObject interface {
-	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
-}
-
-type GetOperatorRevenue200JSONResponse Revenue
-
-func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ExportOperatorRevenueRequestObject struct {
-	Params ExportOperatorRevenueParams
-}
-
-type ExportOperatorRevenueResponseObject interface {
-	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
-}
-
-type ExportOperatorRevenue200TextCsvResponse struct {
-	Body          io.Reader
-	ContentLength int64
-}
-
-func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
-
-	w.Header().Set("Content-Type", "text/csv")
-	if response.ContentLength != 0 {
-		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
-	}
-	w.WriteHeader(200)
-
-	if closer, ok := response.Body.(io.ReadCloser); ok {
-		defer closer.Close()
-	}
-	_, err := io.Copy(w, response.Body)
-	return err
-}
-
-type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23783,6 +23239,51 @@ func (response RollbackServicedefaultApplicationProblemPlusJSONResponse) VisitRo
 	return err
 }
 
+type EstimateServiceRequestObject struct {
+	Params   EstimateServiceParams
+	JSONBody *EstimateServiceJSONRequestBody
+	Body     io.Reader
+}
+
+type EstimateServiceResponseObject interface {
+	VisitEstimateServiceResponse(w http.ResponseWriter) error
+}
+
+type EstimateService200JSONResponse DocumentEstimate
+
+func (response EstimateService200JSONResponse) VisitEstimateServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EstimateServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EstimateServicedefaultApplicationProblemPlusJSONResponse) VisitEstimateServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ValidateServiceRequestObject struct {
 	JSONBody *ValidateServiceJSONRequestBody
 	Body     io.Reader
@@ -23941,52 +23442,6 @@ type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedeemCouponRequestObject struct {
-	Params RedeemCouponParams
-	Body   *RedeemCouponJSONRequestBody
-}
-
-type RedeemCouponResponseObject interface {
-	VisitRedeemCouponResponse(w http.ResponseWriter) error
-}
-
-type RedeemCoupon200JSONResponse struct {
-	OperatorSubscriptionJSONResponse
-}
-
-func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -25214,15 +24669,6 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
-	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
-	// (GET /v1/operator/coupon-codes)
-	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
-	// CreateOperatorCouponCode Make a coupon code
-	// (POST /v1/operator/coupon-codes)
-	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
-	// EndOperatorCouponCode Let nobody redeem the code any more
-	// (POST /v1/operator/coupon-codes/{couponCode}:end)
-	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -25235,12 +24681,6 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
-	// GetOperatorRevenue Revenue of the installation, by month and plan
-	// (GET /v1/operator/revenue)
-	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
-	// ExportOperatorRevenue The same as a file
-	// (GET /v1/operator/revenue/export)
-	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -25421,6 +24861,9 @@ type StrictServerInterface interface {
 	// RollbackService Put an earlier revision into force again
 	// (POST /v1/services/{service}:rollback)
 	RollbackService(ctx context.Context, request RollbackServiceRequestObject) (RollbackServiceResponseObject, error)
+	// EstimateService Say what the service of a document would cost
+	// (POST /v1/services:estimate)
+	EstimateService(ctx context.Context, request EstimateServiceRequestObject) (EstimateServiceResponseObject, error)
 	// ValidateService Say what is wrong with a document
 	// (POST /v1/services:validate)
 	ValidateService(ctx context.Context, request ValidateServiceRequestObject) (ValidateServiceResponseObject, error)
@@ -25433,9 +24876,6 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
-	// RedeemCoupon Redeem a coupon code
-	// (POST /v1/subscription:redeem)
-	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -27858,97 +27298,6 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ListOperatorCouponCodes operation middleware
-func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
-	var request ListOperatorCouponCodesRequestObject
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOperatorCouponCodes")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
-		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// CreateOperatorCouponCode operation middleware
-func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
-	var request CreateOperatorCouponCodeRequestObject
-
-	request.Params = params
-
-	var body CreateOperatorCouponCodeJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "CreateOperatorCouponCode")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
-		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// EndOperatorCouponCode operation middleware
-func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
-	var request EndOperatorCouponCodeRequestObject
-
-	request.CouponCode = couponCode
-	request.Params = params
-
-	var body EndOperatorCouponCodeJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EndOperatorCouponCode")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
-		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -28056,58 +27405,6 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// GetOperatorRevenue operation middleware
-func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
-	var request GetOperatorRevenueRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetOperatorRevenue")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
-		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ExportOperatorRevenue operation middleware
-func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
-	var request ExportOperatorRevenueRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ExportOperatorRevenue")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
-		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29899,6 +29196,45 @@ func (sh *strictHandler) RollbackService(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// EstimateService operation middleware
+func (sh *strictHandler) EstimateService(w http.ResponseWriter, r *http.Request, params EstimateServiceParams) {
+	var request EstimateServiceRequestObject
+
+	request.Params = params
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body EstimateServiceJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") {
+		request.Body = r.Body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EstimateService(ctx, request.(EstimateServiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EstimateService")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EstimateServiceResponseObject); ok {
+		if err := validResponse.VisitEstimateServiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ValidateService operation middleware
 func (sh *strictHandler) ValidateService(w http.ResponseWriter, r *http.Request) {
 	var request ValidateServiceRequestObject
@@ -30016,39 +29352,6 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
 		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// RedeemCoupon operation middleware
-func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
-	var request RedeemCouponRequestObject
-
-	request.Params = params
-
-	var body RedeemCouponJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "RedeemCoupon")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
-		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -30627,867 +29930,851 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1vd9s2ti/8VbD0zFqdmSO7spO0U/vFOW7anOZOm+Qm6XTd0+TWEAlJqCmAJUArape/+7OwNwCCJECR",
-	"stuZrDvzYhpLFAFsbGzsv7/92yyT21IKJrSaXfw22zCaswr++fVbujb/zZnKKl5qLsXsYvZ2w8gtqxSX",
-	"Yk5WsiLPVyffUZ1tCBW5+eOFFAw/OZ3NZxX7peYVy2cXuqrZfKayDdtS81q9L9nsYqZ0xcV6dnc3n30r",
-	"M4qjdAf9YcMqRvSGEcF2RG+4WBOupr3/bj4raUW3TNv1Pa0rJav4Cq8F+6DxgWsiVzB0SdeMLNlKVmxO",
-	"dlxv4FNFt4yseGHeaibEzSt+qVm1n81ngm7NHDIcKZzdln74lom13swuzheLxTxCjmfw0te1eKOpZrF5",
-	"SsUIF4SKvZ2jYkSZh2Em7ENZyJzNLla0UCw+M5z4j/Cj960Jcs22QKY/VWw1u5j9f582jPIpPqY+9ZO7",
-	"8wugVUX3wfzfsOqWZyxOZp4TWREzF7MAShQ+nKKjmy0+9X6AoDF6Ps/ZtpSaiWz/d7bvT+iK3DAg5F7W",
-	"Fck2kmcMOFxvuCKG0ZjSc6Jqw+uKUFJRkcst+f7751+dkjdMaELXlAvkDa7nwB/2d2RDFRGSKJZJkRO2",
-	"WrFMw5FZM60aTqJC7VjlCYDHsaFAsIYTs4ihAxBS5MmT+WzLhfv77DB9XgJZaHEknf55BLkHAVYgtuKs",
-	"aqQh0RuqyY6aVdJ8bnj3+q/XsPbdhmp2yyrCYe4VOyU/cL2RtSZcw2pwIeb7x+d/m8NKH5+dk92GCfMI",
-	"N9TQJKurCggn9mQrK5ZeuBW7E2WsXWN6d49Z6+VDrWR45uZmSezQlQgmvZc12dBbdkkeLR6H01KaF4Wb",
-	"2NB8mjts/KTeaBq5TK7/en1BpCj2OA8gF1JIMLJnGkknzec7rtgRk2Ki3s4ufpz9dfY+ytTiKv+5VnrL",
-	"hI7vNvXff6IIz/0USqo3zQSap6ZynLgqeVTgmsFv2H5wVPzp1BG/rPM1Syx3Cd8NDYpPTB70qRSrgmeJ",
-	"YTP77dDA7pljhhYsi+tOdnD7PQzvLt30NNzbjpxISq3K3NefKGJ+biZCBaEFp8rcKFwPTwmUqKkzqss0",
-	"Wcx3wzsCvz5u0KegfcUHztngiPDTyaNWLOcp9oPvBpeKvz5u0BdSs6GBzY3ADo8Or5k6g68Yzb9lWrME",
-	"0+WM5qSAB4ZmkDevmTwDrrKKlVRkCSmXNw8MTiF4z9Q5fCOLPD74Rhb50Kjm+8nDPRe3XNO0xOH++6Gh",
-	"m6eOmYBM2xX45YGh4fdTx/2Wi8SgBReDI5rvJw/3HdsuU4y9he+GhsQnJg/62ujkGS/4wAZXrWeGJtF+",
-	"8qjJVHl6EhUyN2ioXCswTqxRrPZKs+3AtKr8iOnccjVAFfz2E0VEbWifHNy+5YABx7dGuTs/e/z54789",
-	"+uzx52DE4IeNCcOFZmtWuQnWBbsa0AVodnDDmjdMpk6dIkx9YMjpY71hWZVS8hR8Z3aBblljsz99/d1P",
-	"b1/+/esXiWngz46YyYCPw3orxihe9tFjx39V0AT1y4IOkl8FL5g8OByyxNrhO1w6F2jUe3LkMqu3oSHW",
-	"mRO+d+p03jJBU5aOhu+GCIFPTB70B7bcSHnzFSv4LatSSoD9dmj8XedFR07ka5GXkqfIwOy3IybiXzTR",
-	"k8u3MUX0SpOtVJooSbZU7FNuvgJ+HY6QsxWtCz27OH8yn61ktaUa5d6j89m8kZNni8VBAfma3TJRs++k",
-	"0BvVn+I3cgdzI1t4AF1WZcUUE5oYm52LrKhzll8S5/KgSxVycWcx+J5ZVK6fnR+eLx6vyEyf52Ay4TFR",
-	"c6JYSSuqWU6We5LJ7ZaqS0KLIpwkeHFoUVyP9Q/bt8c9w12X66B/DbbpOf70LHDQOn/xHXIYU/pLmXMG",
-	"A3xlJYT5dyaFtv+kZVlwDBV8+rPCe459oNuyABHspChYjZpmGqbvyPjjb6F9awyP7Um+NJuX41+z+Uwu",
-	"f2bmZxc/Nq9onCulVHpdMfVLMbubd96mNrIMXmf+7LyvVlpuWRW+cLuHd72/C6k85Hb3dDFUC6mxp9ui",
-	"RQ1HjAviFvJOWFJcvBOEnJDfeH5Bsmo7B4P8gjSrmwduA3jkJF/OiV3LBfnRvfH9XfAms2L3KlhX+y2W",
-	"Pq3XOIqY98wORHC6nmi7PH+XmFvmf715+cIw+v+5+u7bOaFW5pw/+Yz8nX95ah5Vn9rfnfg7aJsTfPeS",
-	"KXBVX396e+YJ7uIShtuuCVegaOKX/SDU3Xz2HRV8xdRExl1Sxb6vCmOSaV2qi08/NeQ6tU+cZnL7KS05",
-	"CDz3+rOAuX6b0UrzrMCzc8P2ht94PntvCKfq7Zaam2l2ZR8ywkPWFWyJWYTmGjjmpf1s1hxh81eLOWme",
-	"c3Qgv6pkySoNBxbvBfsjnNYIDnWLuSBn7wQyjhnwnYAJXRA3n+nMEXqb3ChjGcT/Vn2KDHqAQ/zzI3kE",
-	"xJ0qpVC4XaHzcBrHzC7OHs1nmSyKRgppmd38VLBbVhjZl7OM5yz/EnY/p+RbecsKCnrmirMiB7FPDb33",
-	"Xg6uip8Wn32xe/Tzr6vVWbVYLM4Wjxf2f2sj0komWH5lruHzxflnJ2dnJ+eP3p4tLhaLi8XZ/8CCKUx4",
-	"9lTWwl5LGyrQ4kKTzvxjeBh88q1lzTd///7kDD5VsriNDH8Gwy9weAUaw9n5PLgR1O2BAe2jL7yTgAkt",
-	"q/2J2ovMfM1zhpcIjS8dxs5ZwbTZanuzKsbEEKmsqnsx29GKbWStGN4ht7Sozf6e372fzxRGgf3ize+0",
-	"ufDXezxFNS3MbzA2P7s4n892XAhWdd87+prxPBk5XaFL27B3JG8g9mr72KfwDLy27Sodz/p0a9hqdiHq",
-	"ojDsb34/+/bq+xdPvzk5X5x/PpvPsooZfehqYKfsI3A0alUN8wYGjrK9G5SJHN+Of27ph1escvbHGXzw",
-	"muVsCzRzao/VBy8ezWclqzJY7Ox8MZvPjJEGOkJZUG2U3BOlaaVZZVQFf5rA00RrkW1IRrcl5Ws02XLG",
-	"toblHjeS/Ft8TK5W4AO6pQXPn1VymyYHPPK90LzAZz4/WXx28mjx9vzcPTOBefy+JtknZ6fmhW0X8nQW",
-	"aP41Oz99smjt1KxW+ezOy0C3V1bZE8Mb7nyEF7MlPyAP0dvjXu9362Wt6ZoRibav3vAKzy0e5byiKx2e",
-	"2bP5bFdxrZn4EozIlpBZPHm7+KLZq+UonrV6fEvs343fxGZnUpvYuPcJVT78u7uXTGh79MczhJUCeGmc",
-	"cgHsPHwB5rzy1yY3J8mFUMoKdv7s/A4/G74/8Wnzd6X0kMABxsuLX4Z3DZQ3f90VNPLO4KrbMqXomjlf",
-	"j5mKC8LTwA1pNTIzWZnXaBbJ0jBRqVhl+LCk+0LSPFj+bFtjuPmm9hO6C/g7uMwt59cgekA7e9CL199+",
-	"ecVvmQhvTaVlxVaVBDeFrkAXPQtvwvGGVcN4CX4PgkkguzqhnwnCSym+Fix/K5GMLQXOCh5Q3nDd54vz",
-	"xydni5Oz87eLlqYBnN1cQiGrA3sb4c+E2YOTxenirGFZKzMdS6oD+3PDBTzXvNAY/EpxsX4uZhc/vp/P",
-	"IIuhJwIti4TxhFmViTF63zgNUcmitu+dyHJemcPzdvZoEbLVLzXPbpZS3qhGFfvii9MvvjBWP/6Ci5/O",
-	"2pxYcWB8p7ktFqHqZpTmwNJ6/uIfJ7Cvi8VZ6xYYz68B96UYtnkEGNbFCcdzasBjKQk0IGA3wG1n4CAC",
-	"TtsU+ThOAyXa0F6AZjBribB6WfDstGPoDBoli5ZRYiZEYAjQzYCPjBgJdPaHF10FowoV94TCr6WmhaPW",
-	"EfwAm5tghI0scuCAIHI6QVz59B+Fh52WZSVvMYOsraY8Ol5N+e+KZox8I8vSSOD5LCuk6mzooi0ADRFq",
-	"feCZnh2wOFmcdR+BO76lTC5OFwllsm7pn7PPUg+uuKAF/7U7vTaFVgVdO8ck6C8/11vwvrAP5ld/Mm83",
-	"9/mfPjMTIktWyB2ok/aWsDnJRvf6858+M0//5XRmxA4ct4Oaa8GFM2n7+nRyZdmGVusmGMA+GOvFivcf",
-	"wxcEsRUOZoh3NVg2r/B0mLU9aVZ9NjcHVJasgpcqQjX5Ez7jl1ZwMUqS1KAdGT0JNMqZOZc/Na+egSXG",
-	"Zd6wh/lIKq6dUu60IfPLk9Yvu6txsv3NXmTB9GHSzkYAwQ+TPAvG/s3YkyGXtDkU7MbWDME6TLO05lv2",
-	"P1KYyXz/9ilobVSzpxRj6XZPSlY5MdUWN0zrItQr8AN0xttPOpcaiq4xvONHejJasDmZlZBt7iQ8mAXy",
-	"QurvZM5XnOWxaoQgydSMFmSUHj3iS+AVWb0qqPiHI9AkX2DNC21UMXuB5U3wxEgib/d/frLoMVdpI8c0",
-	"z18KK+A7+zbHsBz6mYviGaO6rozgsMOt/Ac/vr8z7JqzwjCY9WU0YsB7NzSj5mM4W3ZMe/ifyYpQYr4P",
-	"HdOv7A/JW/xhi2FtiM5OZzRfxaie4DE7HFyh7mdv6mXw2LT7NKA0uErsHz7UiYK1oNkNF2v8Li4qzodF",
-	"xVlPVJwdFhX3YQiceIofGoHTF0ERVnhF95Bzzmi2IdmGijXDJG9qI59E0xvQEj2bsIrERJquuBFQ0/ij",
-	"tcEJxvBZBSp4uCOK7uazV5VcFpgokWCTEp/4j7Rnw8Wh7MJ+UpoW4MVgmoLP7o3csqXM95ZUeZhy4UOA",
-	"ZMuo2G14wU7Ja2PPcleoQUVOKlYylG+VfQuGtpWmYEbOIOyBr4S4hwux2vDtczTbDng4zO1Rq9nF47Pz",
-	"Zuue2kn7+TUxqE8hKsOqSlZNOK5NhtGb6nYisp8g2ndMaLKrpFifkseLRatqJaNCSE2WDMoiLsnjxRkR",
-	"EkjOFUGTnnBhvniEHpiikDsGTz4O0/8xJwlK2d4JyI3hyrKSefbJnDw+e2T+7wnZMr2R+Zwo/itkTG9Z",
-	"zinEWM2TX+Aem9vYVaphgdxKVkueGzbEIgOuPVcoLjKjML4TrsDjkjw+P7daZVkD4wIF5uQaiX5NFN0r",
-	"srP1Hud/awr/uCLWE2C++IJoifkdjmjqkjxZLAglINmIXL0Tsq7g00dESbM8M18sOGEkZyUTOZGC5JJZ",
-	"NxYWAUEIMLhhXzNd7U+uVtHU3x+43sB0DFM/WTyaE2oeJBuX4YGVR4poSXS1xxNwOhxjxGMsV1NdPS9X",
-	"oUn6+dvzs7YFA+Gitt3qH3oMBnbFVxhUyGvWe/C8eZD9Uhsp9wjoVBjt5WzeZBvCH7UQcKM4xW68nevc",
-	"1uAD6mdVBA6swMWIT8OIZ+H8VpTD/Gaz1lw3cgdDrA3jJLyWleFiZZdGMeiBlj3myVhi3Tk/koIn+kb3",
-	"bD7bbcBTZtRzq8E+niJH5Cp1K5TmS3sLGNGZK7gF+qm1E/gICyu6Hhaqbhrmeeyu978F3hnvAuLO0vu3",
-	"8/HfzseU8/F9yDH7p2jNnUG486s2Pzxqq5ErLrjaJHnxzMc/Du7A1twrEM2E8L35d120AupThFalO/Pu",
-	"qL+OQqrOMsbywEMH4djWVlgig7goWIUqEfJ2Lfy0Aw8IbNr8Dzpx7nhNPVjN1NvnKlju/wPny6zt2BPj",
-	"KejOy+hbpHMjJK6TNpXxKmkl+k+6RuxGYUrST96VOx/Makmy7L3iA8CyKnQcnZ0vFos7y8E004cSkWx2",
-	"xW93KSZ9umHZDcsbzAaXcniPVCTDDJCKhPHOVUHXJwWt1uxEV1QopLG6Twh0xYW5sWnRjSPgdrXjCI3s",
-	"nx70DPgowXy4mr5Ja6s97q3BZEaMFq/RWgjFW2Y4ApijFSjBMSH3SM0uFt7DD//2yVfm3+DUQM+s1TwX",
-	"LiS1mM+MYQb/QC3S+qOZUTjtF1YnPH9svqnL3I5iyDQiuwgsJ7eW8HYMklCqepwTGzILwEci1xVTqOgG",
-	"ywtmetfR+KfelsN5fT6cZe2ICXyWlm61E2niWz41bTanmuKVeyx33XM3Iz84b3SdkfvrE/j6G9zs7h+0",
-	"tY0iZK62DVXfhZHRBhrHXpkTGAB2N5qsC+g6cmVYAS2loKhqQgZQfBvDcBsm5h+ilkgEc83iX9eiYaJS",
-	"ygKi1ei2BSemrCAiZMRKofkWC7rsP617tK1BuR09b/agpDXGiq3UGeLMIwIqjrqJA+lchg8WUOmUqN3/",
-	"ypAoJmgOWX3oRjcfzT4/BZd3JGR5+Ig3Bqa1k9G11GcDe2hx9DnWTjX1e+bUtKQF+1Dyiqn20I9bQx8Q",
-	"KF+YZzZUmWGerM4zx8hlMe36EGz32vlEfmvWBRfHozvItWh88H1RZJ4KfDIgM1hp+F9CcbNXSGYJmbWY",
-	"zxTsbYvAv7XiqHfzGYa021+Y6bUT45z1Aick9BV18kISmWKdrPLAFdSI1Vg2x+gbktF8P+Ql6+Xpa/+V",
-	"udSWVBl1kq/XoKqu+BoDKkZVXvJ1LWvUfuiOcs3F+sqnZBiVKKIgYdqxS6wBBanGw2f/bHQkhNqyWpBX",
-	"mFxKpfm3N3YXmHjztDVgEPq+OFsEjrhQlVKzi8/vDmb1oHJmxabc+XekkmhwH6+IpRxRjKlW/MhWomZy",
-	"uwVsJqrJlt5AVQcmTkBI6WtApEJ9u9g7fj6C/J8H5D9/9NmoHXj0aNIWPD64B+ePPm/vwuNHnV3Y0cro",
-	"c61MlCYHq8kxPbdV94rsZF3kZMmIVbkNYZsTdjrxQE6ofwsvk5T7taBGpfSvhH27ymxqb1OzhMlLvzVF",
-	"pYYiJ/bS7pUwLvdpHLsVoRaRgciK3DAob+29AfWKWM1sUyD0oxnHPgom+fteVdV8dmWunqf2FuwqUwUX",
-	"PhgE0WDL5bJiBLJh7FEAnMA2ObLoKyEuxjWhuQ2YWLyLS5uO9CurJMaGABdPM7KiRaEgdEuLgtSCaxUl",
-	"SCtzaCTs4NfNb96Y66eHPuhzfYbf8x08BNFpvGzC0uLPHs/6Bbk+Fei3/krsfRL5xqz+8Ka7HHJ8j1uC",
-	"/bWdo9Vy2mSLs0cI+tXheJ/nNUgcKRiQkmNCONWaVYYX/i/Nf/5pFi3wzRnWLQy99won6BTgCYTs0AtS",
-	"+x2x7OvmTWTBziZKHA9I1uH9RkMcKxGCAqL7CYZARey+yOiQcJIEu8VU/oG5/ejeOYffzd7HdvCG7aM7",
-	"WFCln8k6gTdjviUrmxdQ0UyzSjkpk1qW+c33ytG0806UI1suas2OWFZCloK6KW9G7GPspSqTJXLDKFH0",
-	"xjweE0C3TQ7XQakSY2wr/f2O+JmFPBcaNSELtege0qOZV/pcOA9M+2ygl2UkVewBi5DFOxP8ti2lLJi5",
-	"yNueheEBXjRPdqkHE229qxk1vuiy4CwP3A1RoTAI7gIWMtsFJyBYVcuoHEnAr5pIZ4SI3kgb+Tab8PIM",
-	"okOR94F5llgi5qtQAF52Zlx8ndUgMlLBbxt4pEvAEDUKhdchQVMgebVHZ2Ds6q1S4EJg3JrfoZrDNRGM",
-	"5aBvSMFerkClPeianHuWBGGA+mgK2cfLZD9nFPSGTAGK8bjhvTMmNgVQ96lmL0Wxjx2bDvuHGEIeY6r1",
-	"jsZd3ux8m0sbDkOiR4+NUvWW5d+jVZCCBHC5qL0tQy0U70ajoMYU0W1ZsA9v9iJTI4pNBcyKiYpnm61D",
-	"Mx/1G+AwbygdWEl7jmXFtrzejh4KEkFsBvaIH9x16T6ffThZyxPz4Ymr7MR9eB4u4q7xN04jX9W4hiZQ",
-	"wecAjh3Gp/KM/UErpvbgtHMOMbNBE8h1FzsVdc71lQNAbZMJtbCesoJOrAbH12P23bDGeTRz1rysIjC/",
-	"Y81KGGoe6BfvU0v4WugqoiBTH27uzYC6RQ/qBQ157uaTLG+X4ToFeyTY8dnF7GclxelruvvOejLunD81",
-	"shheRj8ujbiUtfrG/q4DHcU+0JxlfEuLS8K2pd5bVHR3QTFD1KiWHKTORoZV7Jf+aGdzcj4nj8jp6SkE",
-	"tmWtyZqWqqVHp81YVVvXzCGeMYPDVrktnjsuaF7itydcCVCxQzNL8iTbPYTq2bDvx6F+mvm+ZqWsIitf",
-	"VvIGoUPSag/EnfakLGjGBjb/R7/7gbFjONIROQ6DtjMKYMVoDmm0K1mLnOw2smAj+WzDXD15uK7kwbOs",
-	"PtViQiaN81ZM7huaf2NmdjefwWr6FHghMSt5R5VLm56TvJJlaf4BgR/IxZa3LI/pw50Z4igNxefN3loi",
-	"xZjjS5bRWrGJ93HjWgkQ2s4WHYi2R/MDJ9++Jjovj6+e8iylHCVTfCs9t8Wyzn+a4FSdYxA1ftgrRtF3",
-	"HsXLpJVuGiBoWXj4SgcFCErrBVnMyZPFnHz+xPDC2WJBLKZL3IB5IJ+Ad3Hh8pq1tN0BQ5Y+buCV366A",
-	"yD8uTr54/9vZ/OzJ3Z/fvTt1f57f/eU//xQjPr7qASS3ZapYK5megE2v6QXbTTwu49yhLYoFPNc+YgdB",
-	"EJMc2Vlle6vTy33l+mEMLnjLRfjp2b8sCSKrLG6uwlLz8fvqUxRDBpzy+7g2NnSID2B59g508ojGLi1L",
-	"hefGHGjBaT6xRHfomn21B5QwPBhtYYcVV0TYy87c8Yru0TuDrplMYnMmrkfccp7k7xNb+bLW5oV9SSHx",
-	"i/ZmdZjU5T32A172G9RRXM39JcCAE7v2C6h/st6muAMri/Zr+GGzN/Q5HfawN5gK/bCIC53+NvACXz49",
-	"zmPkgjM9f1F8Q2bzMGsUx7LrbeY3hQndPt4N8lqfxH6ZIxbXC4/he5v5e56JcdtTmbP8a0zC6bl07UYf",
-	"3qqUbnSIdDCBBtGxo9VTxRIhVr1he4yz0HXFjIqJiZFh2shvMevY51f3g8ElqxQAvmP0yYKiOxMV0YFJ",
-	"VReM2NdETVRbWhD1g7rWRmQLaoTtC4V2gs0WuPBJAss94CgrnrO5L0hc7uEXkL99Oi2Wla2KqFLYgMGM",
-	"1TcHQpKVb0IQjFyx7Kf4e4JM8R5ss1YE8jaSIbMQ3XJy+MrBXkbbNtKittXTGbTcq7WT7G1Xd7BGdRtf",
-	"YytXPWbIYfnFSNXPnZU3PI/KFOU6II56ietI2MBjTrzG+5q7Q9JMi/DY9d744kNyzcPWEw2ntA65O29z",
-	"FBaOno4Swdr83PzeB8HwRi4E56HFYcNmgiPpVzTiDFzuX4FkGUnC5f51XYzNsshpRJQ9F+T7t097geIY",
-	"e9qUrGMsLTN08wI/73mz3iFKQYztqTerOtfOoBDP3K9G0GdAGj+YpIXyp3HTeUjZkYxntc9Q9LBk1jCG",
-	"qQ9t0wOYqw067sfgZnSzfUV5VCEaz3oq1ZDg7U66bgSAGOGe6uf3dKi1i8WMv5E7IleaCUzdxDSTLdlh",
-	"9Nm/fMSEB70JTYMDxzu7Aye8EXod5nEIs6MmlXRZyVtW6boSo99kJBXL3yCYwTECz7oa3PxbU+i+fogw",
-	"r1lZxO4J1GT7O/zStiyeE4r6IiqqoRY6Yvk2kXF8y2KYJdq9MWYMEnfH3VTNtnf0ebA1ASJqyZhfls+S",
-	"tKvd0JxoCd2rsD3pBjyOI1fvovZjD2/BVvrwVM1TREs/ybExJcvTUxmwIbl9R7guO+eQPy1DNXs/xJWg",
-	"UiaSfntNxqFR7I4qYlGY53hdUt10MsoKmd1cksbu4R4URrOiOCKNzRcspjucwZzctY7thaMeDAc0Pz3r",
-	"zTdx6ivKWBydygjeyAKgLaJy1ddW2wiinV+z5sGdc0q/i4zbemwPgB8LhIc/5krzTP3hiut0s+crGg1W",
-	"NqXRk94WqKCRlzqtLi6LrQyy2u/Ic4+WxUgCte+39iy+YhlkLCkL1bPb8Gxj4ZfgGIDZqiUwHTopIRFd",
-	"KlaBIFWUj703Ssqr6bQF9Snm9GLS1qtNex3yYczi5SJj410X1hzkx9jc1pJMckyN/QDGTqWnj8QaV1JB",
-	"zO/DS+YTBVekyy+cHALmCAuDs/VMOXdSo2/GdafaUXzgJPtD6BjGb3WL5sNiLKTvPdXGydph6ANpbwQW",
-	"HPuG7gTXNeAD7BK88UBEVccETYI+1R0bBFEajrq+smltp08HMvnvFaDOpJgWoG5cjv2gQ9NKf8NooTf7",
-	"OWwW7tNp3LDOKqbfMK2xkKuX00C32PdJ2UcslGLFyA0rNVEAwzXNeFMjel+S3UaqoEkX6AwWmhAnYhUq",
-	"TKhtGoaRLc2Z0cG4VqxYDfsrVLDueJgv6jlvz9nM0xPF0B5pekr+9NuLq+++vrNYXnam9stZhNXHuizt",
-	"Sr3TMij3HsuGtYq7/v12ByCQdstrxQAXUIpi79bCxboIW8VP44MHym0IG737De1xdsu1aj2i3unZCJJ2",
-	"PkRD2YNOT0uBq1pvZMV/pXGJRdVN4oLDUo2GkQCizdB5Gk2pHT9ePgP2Cs0yphTYB2t+y0RomQjoV6kI",
-	"F2bo7JgSm2YGMQb7YSPJGjCQdVQeWSip/g/ftOTPtlaAqLniRYFVpFj+PY1YpQ3c9YgE1jaib51w4ezu",
-	"JVtzES9JLKVSfFmwA5cJuRFyp9wOYOWB3QWXLbSs5E6FftZ2BhI2n/m+4uloIKFlSew/b5nIZYXkKrjS",
-	"iejRqlYYY+1fKdpVcelqbyZXrzeaCGnXMG8Qkiq2Zfm+FSPkmuQ8T49573qrBAHsqhF9tGFzPzNEvvdQ",
-	"oYruD+sufoc7Z6zD8EHNFZz1hqPbu2eZryF+SJJhEfMwjminVH0srmg734dJXjoyDWmMuhC88rMnTx59",
-	"NsTIW/qhNc2gx23QC3OAGj1/Ry3sVWYRUvUGle11RVHbxoK/vKnwS7lEGuW4c4MVnKqOzXhQ0GYFVYl7",
-	"D3tPwQNQ22MEoa9LgZ7Ddmm+EGbua2jeR7P+LVBCLDpgv4QLVjEmThN1A6ypG+nPeGfECmjEjIu1K4uf",
-	"kyVTGhOsp91C65pWVGiW8phR3wacZFSQspJbruLavNyFjQCSgPTmrjHqHNRSNZeTdk0KXNNSQPQ2WvSl",
-	"awaN1QlSeagAwHuxoPuRGF9zXsaVxuIPokaD60Y7qYwePzgUMLStxxxrNyXiblDHwS0FM+CTeQB70Wzn",
-	"gCST1cNJcVl9VEJcVm8RVr8nWWq9YUIDskkey4JB3H4EYqlYbp6lhYprSkGL41G0hDm99HPtuUBv+hP6",
-	"2hzJEIecKqIrznKyk9VNPMUfLiKH6T8uby/ISosWew5mpduGBwiGPqrqQN60ssPbm9JMv6Hw4a22OHoT",
-	"c2m3QUPsiD/QNWc2RGcfQOSGzeU/Oz97/PjIK/yAxX+lMEu0MXsvB0198nbD9t45cMPKmPXf2QW/+EHq",
-	"BrK+f5Rk9VBFFcK2We1/YbsT/XYwXlzbAkV4lVOZW8Z2fKExGdkAfSXUf4SvsS2unP8fvuOKlJKLuBm0",
-	"hFx1de/ig1aAucM6a8qFwlkqMzGoGmmh7uC059buqtZxpSJFkVHhJk2fOn0sste7sX7lVDXgg+cFpgKN",
-	"I9N+mnJYX3roSeBh43DlY/KZoXx9IBnAgwhGlmKGyqjSh292pZ+5Z+98w7XR2A08Y/m3XMSRIKBLTjJl",
-	"Ph7u/15wrQgESoAzzUuIFGNL+qZBKwFgJk3InDSYUgP7N4p/KztCLKpJNGeV98/Y2zAqNEYCD6WAmoIm",
-	"+jCfMQz4lrPqK25760QDi67l0yCT4FPYuGkKMgjw/yvsCt0f3GfrH6AHjh4clyZH359If1rcAbDM66fc",
-	"SNpGeqfuka+V5lu75Z3LMrfBtHHFwh5ELeZ9ddiU/cvFi+hIEqdK1D8OiZKHEwnd1JpmRyxwGBIoRdhn",
-	"gUzrGjP7yB34rC4KYr7yyCtcYdBmVcmEIbnh602CCjesSBBI7uLZcgHEYXduX6K/E3oJBZfyMcFlM7yf",
-	"n12BjxAHc0iR9X8bldkqdxO05toVowzycAjE0p14PVCekkr53NIPtoht0f5fUN+2iG1s0PL/YGVwPIqb",
-	"KMu5Ly7b4GGMXhk43eF4IxP5kT7vLf3wilVvodlXfwqLC0LFPmjcHrmC6YfXLGfbMs36tChsOzFFtFwz",
-	"vWHVJRnzbnNIVHRa0IjvNvVDW/o8vMdlQeOuOJQeK65VCJ5BMaNuvP9tsIYnZ2zL8piJM+R2AvCkZ9A/",
-	"cyz3wU++H5E3c7COxBaaOVXD0TgoAg9EvN06R+Uen3Q4L1xaa84Brdoh1BB5zsdb3TlISBkrEh7ERebl",
-	"y9FF4viOhiiToY5iJaLPBZyqjKInN4waPD4Qh4htd3Tedhd+J+TKYTjK3wtu8oYlYDNvmE/5IG82cmfb",
-	"I0qRsdNDuJUHICj/jTH5x2FM4g4PsPNzcct1Krsiy1ipj00Im34e2NYCTB19FoYyw7i4jR4BbijwEPix",
-	"lUWxGax9kNgmVcubWBLwmJNWV8WAs87mVsiSiTYQVV3xk4o1zftGIPviftiFhYRKM2TAMm6ROOMEC+Z8",
-	"EMOm5yleQywo7jsYtO8GwH2fa1Ia+8lBJ5j9xnscTSpjvnhXjU3vucDg6v6IhB67hPtlOVZxGJ5EcYkr",
-	"FKCYoFFSnpM903OSV3Slzcqzos5ZfulhKCR2p8VKDK43eUV34nRiybb/4RECJMaPXuGy9SiB3uVVoYa6",
-	"bcYM55LmxYdQkZCpj1eP4PcvpGb3hg0PEpvHxcYQGDwSFIswoEgJU9l3VS95HCCgCXi0Gfa/IYPL5Txx",
-	"RbhSNcvnPZi9oSr8JFuqbpYHnAIj4GAU266VVnksmyPiQGx2zKeQTixtx1KnkcDtsZPRgIz40JBLyvSH",
-	"xh+RZrgwb3wwH9Ov8MEOCDD4RxFn/4rR/FumrSdylDGiFTbT0qwoFAEAOdvYfcvyfSJLJsAP6X8LiW6W",
-	"oxzbcoEILNG8HXezDhHpGRZW2KfTCaaZrCpoyGeRNM2vCBfE/GoKUslb92sfCrANzjGH0ObK3ggZXjWx",
-	"ww0BvHtdoHnxy5A9FLVgpgyYhrEZjPTJspV9VipWNbV60X0u6b6QNB+/1aMgVhJI22aHYOtynoMmsWaa",
-	"YMv2FChLVDbXqcxewMCRK6L2InsqxYqvTy1wNpcNtPiyYvRGzbF/P4X0gC3Vh0oTHjSGOqa0oBEcDR5K",
-	"usjTw4A+PGhhKpLbSJVYVBfBjz1Qiiz7eFUN+7n5N/eOO6P+7LSxUPxt1FiqDkKiwioxkGCBaBqWzf9d",
-	"ybqcgDM1BW9huvSdLKDuIV+i3vOCapZIT//XyiaI8qBlM4cHEWGlIdivDlM8gMrSZbOPTG95UAp8bIsf",
-	"l+HeJk3QEXsA6rx98P5Bi5opB+7jwQrkTlidx1gL1jcdvstBR3YS7CfhqHeIZac/TJd0bX9eGfOrZQZh",
-	"ol+RSG93ReMPB5IcBTPrPHk+psIgWXtrJMkPFdfsBy7UHFPCgr+VrKvM/lvTas00/nvH+HqjjSkKRH5l",
-	"O83OyZZVazYn9JZV1PwDG5x3YhFjiiISYA9XFjtOrowWhox12uELo+zQZcFOX9h//NjhlPct81Xd8PIE",
-	"m7fT4gQS+YyNY5g7WicRdMTpeyZcpkZn1pjmDpZ8xSxSdyt9I/08pEmcxvozuJ6v9o0+byVPaMh6M4Ax",
-	"7VpRUiEFz7Ace9volhad6Ee1keX706A0cyOj92s3MccMblcQPY94xH4XePGze8CLm3lVrKTWndrN8Ak7",
-	"23nms46HnqR6gd/czZOO3ZdQqFIL203TYk3Mm9qyDVUuPW7KcAprDt/KhAo4jOgZTWiDkk+Pe2FBMdDO",
-	"lyuyoSWAHhxwC/ft/qNCLId8BuFxTfUuMIL1E2XTEUiBdZSMKEBk+ET5ShXcCt2kXtufqIl7knANfN3k",
-	"G/QZ4XScSa/iGmxXevi3t1oujfL0Bafi7+atTYHtczFUMGADCQDvJCTKlmZp41MrADJwEKXIuuwd/aCa",
-	"dLknPvAz2VQfQEdQcsuWMt8TtQH0qkLKGwIW+mkKk1VkvOBNtDGYSCYGgFxHo74qWdTJAz3R8JkEnxpw",
-	"xr0QVMP3OKfBQF7MPR0DnS0JPQW2UVFj/gPrdUAfXU6Ms9wdRGpzKOYOH7TBCPB7FLYMbSR1203QiMdh",
-	"D3VAt2cFdsWf0n8AhsdroqthDgS8JimjR929D2G5BTf5x2G6NRN+3TrQUza0paFEoqFGSC6ltJgQbZE1",
-	"5hpri5r7MYJ/0wFqxHH0Uh7rI/HkGuPVYsRY/RiOeIgRE7umkxB06EvEcQ+t8hDm3Hy2Kug6pe1/ZRFu",
-	"phnvVx4nxyPkcNGxCS6JYoxcf3p75rnetZk0zHHdr0IbttrHmmLz2de3UUa+Ik8LWefwrSJnpwvCxC0r",
-	"ZIl4nnbjzPEzqilMnMGz1/1Wj06kjG/tZkufMik0E9oVBnsTrcSe+lyKT39uC7quCtfnXLC9W5fageSV",
-	"+UyVLAtuQzeNs9NFdOR07zVzqW0nwL65hYeKKLt99+5U7UVWcMHevRsB5BXM3jYHtESYu2JqO36X5PN0",
-	"IkG3RfvoNJuvP9BMD7bOb3zgmDcC80MAdLzlS5rdII+vWDtpdlsXmpeQw+9S2eezjGKfOml/rqGiGR1Q",
-	"Lse2svEA34OikjWoKEvArIHigC3HqloU/wkJcWRdU3/nbeFXROnXrDQnkBJjOrF4IlccAlhjQU5QxzTQ",
-	"fwiCem/8aYnhq47ELvR3RQJdyN8AhGuFnqhLcv1fmGx27brwBtiBB/jd3Qt0YGFH+18DdyvBGxsRKpjh",
-	"a2L7Q6ooZNgzLnJXztwmJ6sqWSUQLPydYVFol4zUigVJY4rBBLaQp90y+e7TMzroQd1LaMuomJNlrXtG",
-	"2o2QuwebAcRmR7TSwufmjojN1KObXzH2K4sz46qSv7LA8xKDT3M+GZtiAD8R/RtvyvlY7g9ABw6zOwDv",
-	"LoOoZ3rZx9X2D1jp8wBjZGcoyAV4CRqyBMrrk4jBcxedq/nx68Y278zGfT6MAg5PAbppzqofYu0m3oTe",
-	"E+iDuQSMGJvBRLRsGt8EMM3N2sa6Vno6ubV6/dRiO/YNK3JbuNyXvuA1i/W0hMMI/QxtSRwkd3ApLrrL",
-	"sFa09YYXRdMJNA6F4X3w4xJBhgC4nR+zF84C7O0jkl4bh/+4yTURuHHPb1gxKaM2WfeA9P9EYQGEgPsO",
-	"Vx9HCJqcsHMwyYZ2JZhgu6luOx3vfPRDgDKbQXmaX3F0dbtNNCOMZxvnMIYADNFSkhWtDl/8aAdCKok9",
-	"IYGLqeVNamEJIGfjfCyOud3w4XP5AO6T4JB/FN6Tb7jSstqnu4enEHrjPcoOq3bzZOxPYbhgyTJodhYw",
-	"uBN55nXjMpP9SY8kJ0+6yROBR4CVtP15bIIjtfM3UrcNjlsx+nCz9+2FU6UncEZrMSfm/G9LbTbI9WtA",
-	"GeFgJLkmdClrPbF928+JXO5u4ATpg9IN8NOsf7bjlE0JRywZ8SiwjZSE4vsbuG3tP1aoAs5nekN3B6To",
-	"iLjA2Bwl3vJ4g5ixbnCQWI3VYtFxM9v8tyOnBo7lQwik8IB/HCJJFnkSdf13CHxuohFGFOKKbMA4RCNo",
-	"hPnfOy2bIh88Le1RLY7dBdnKqlH1QKMFnU7uWO5irBf2Klao6Dn1b1XJLaFkZQSQUf64WF86lET7XvtX",
-	"561gpqsLQtuX9aqu9AbhWPzDITBkA73nr+gGFgTfGT2SSVirwXzn4ztEJrz6RhcBoKdUZ0cdvQBerkDx",
-	"+hnz3KVgF6ErnCsvZJc0u0HDw3rLITKmwFueagnzh6cemyMXSTqOATPrTcM/AO7VgQ0JTCaHRRM/WI2R",
-	"BkdsF/TymdZP6vdKd46kOKN07+GXbzCc6bvcNn0bw3hkGKe0QGyOvYaDlWZ3HuImkHGvzL/mDeDjOm3u",
-	"MbS9gG43DuYPFdFLUrGCUcXyuT+WF46R5hZWZs2xZASSDi6JzVG88FWM3Ip7KvYgKC8JLVgFb4Ikab61",
-	"DFpSpWzzah069MC7tLMIHmTJwHAPhaUPTuFc4Z842SBncj6zw0bl5r8rsP8JFdgPX+4c4/tmax/guAd8",
-	"8lEc+udBKWgiOB/xXb/s+XNtbeNop/VVE/uPQYrZ9ukPUBSbFVIN9IUwEg0xKI2EwYd9bwheMALIUCC+",
-	"sAvSEW61dgpj7Hp3TxhpqC2eamsWrsfNUubG6NfS/WS8eWt3+mkzmTi95Las9QDFUCYLprBDwkqicooa",
-	"MHzJ8jViH00CWJmIyQIFR+OLrGs2+tkVF7RomolM3OxVQdcqCWqOcVFWdbLxRh8bu4mQPRU5Nz1hnqrp",
-	"9kB6D32u7QSTOJxja8n9JkwpJ58KAllRzZ7SEVEQ99ydVxeuDjTGLCnP5+RWQitTWdl2J3V5hPjAEeNp",
-	"Ut/IXXtE6FK2d5/Fxx8YaozZYre4yXx0Fseo03Vfu8GDaHp7wG1OYwq0oLgaeRaWMfr0MTyvwT0R3D5t",
-	"WRDufWtXAnmEkmbgon06eBc4eBi6B8XWTIPn0LOx6RMBr5mDFrzB3V9LpiLJQlyZhcd5hhL7tb1s5i4R",
-	"yQ35iSK7VsAhiuz3wcgZWjxPlJHbyX6ijHbo1mYHOFA7TnlxLBIV+6BfIQEH7zBPXKiJDa5UQteUiyMO",
-	"qhn5bbU/atZ2y59RXtRxnG+M8WHFEuwPXL+OVZBgqW08JDfxJWqou3iPZHlHC4kAHTao//3FyLpqWiy5",
-	"2Vvp5Zs+YwsnKW8OwYisapFPUAfUIeZwZCYZXNMl3Rv+9ZDkUyV43Kq23WMv7JWHUXPnwdKyfVxIxXS1",
-	"h8fBh+NIphg8ZAgNMsEzofkF9Fa6iNGToC+zvVYqzEpPHVP9hGNcdBmvzXM4jiH/BeSxGEG1c34+ADHi",
-	"9r9Lmt2cOsGTX7iwdfDmJRU3p1YLv4Dbq3t3OZPe0g5MeaRL00xqhhs884xtF4LNSfNZwDBzJyZzfwVE",
-	"zX9f998RciA65Mpwswr3BUAYsDmv9z7GD8nYPoYxvkqAjHmHodvYku57MGPjUZ3cRRtIexzan6OwQ4ZD",
-	"GPASPJSLgajpibyu5I7tUqs74cAt66oLxuDA/FxvyzmU4s+tej4ntVD1EtsB5ZfYSJxs6Z4sGXio4o5X",
-	"m2k4ArjSPjywANCf74sslW1otY41SYH0pAtjg+wEZtYLZA0uBXjT4i5y1uSqjvaHdPNbk0ZLqsTU8nJh",
-	"nYjg66OCMIts3sm5KPhwlHRoqobmvmBsEnZ/Y3dEeragcwFSu9CX4JeD+5Psrcg7NVKtm/WB+gGMRfJ3",
-	"s5n3QP2td76fC9vwX5tzBrn+Ifxv4M/6mJxvb1JQZ9ZvbS8tcx1C/N15i5ZFPHnpWxppJfoMA5QYREJf",
-	"vCKy4msOGXrmr4pljJeamEM3J/LWXl6gpZ09IVsuah2zNGw5/XdqJNNNQXXZ0g8j39tN5/STci9xA8d2",
-	"wp/9CASBZhf25KIJxmhVcAjUCugCSrXNnkFQLHvtc+2xKkETQqOyHcStVZh+T/McTlg34z6WX19Y2LjG",
-	"ixplBC5uDiTQZbLcY2enJn+u22dnM0J4Nkl+qVKnoQDzTjyT1Xb8GKP8FGb1QXhVZMeiEA/UaA31HWyh",
-	"iyhNt+WEnPsOwJPTwRoHhl/Q3O1QQ8cEh9/0BA2+BLwqkFKPjaUhaakdJMNk3SiTfcecS6+Ti5+MUvW8",
-	"lLWqorf2z5JPTDxIw1BPgP29r4vKhahstYiNVPnFDIedkZwPcBPaffkoLkKc6zEgQEcHE+GH8blEEyWv",
-	"EWz4GkJBZMXYnFyjpqOufWoGJareXhLBOCTvcCNfa6FddATkfau9615kPwV9UVxim4LIpu8Iq+AnFc82",
-	"znbyHQzsFBInU1c8i5TJ2LvxW6rjzT2eC7LlRcERX0LNXXbTCOWh7R2RNTaPbtfs3jVSRk3o3/YPWdTb",
-	"eFeBNV/T5V4zRf58tvi/XxD4919GzsU6B+IgbVKxOckZzUkBgExqZHqMqqFV+Kouhl4MBZijU27Avf1m",
-	"L7KIJwILNTwjgvWkpUe2kJXzBh3T1icYuLUyT7twQ+dd9mrtXvTEgcE6HmBctIvEjPqy28iCkRoattls",
-	"XIc73bEQT/7zx8XJF+//48/v3p3iv/7yn386BFQe/P5HevLr+98e3f3p4F3e7zwSW/wLtrtq1cFPKaBP",
-	"UOg5OjEb97ubwSVZskLuyK+skraxrFyt4hT67Wx+dn7nyfTb2fz8LkGqcUhHj4Y6yYU/PJ9YnO8J7WzS",
-	"gQIuQ27fG2QCqQeQ6SFMLyufHypc658jW2hM7c9+ZJOMLRfP8QdnHRXB2Jj8l5rZrx3UWKQQ1o6dIHTQ",
-	"cH9q95igE/tEcvwTutyHiJ+jmttHKNksOUnMsGnYUUJiiC1eghIiqyt8OugyFqz6cZuOj+f36hg2Tqge",
-	"6gJ2Zivv4PBFGne1urQd6sx2fL+wUAAMTGDMHBJ9xZ7JCgK+W8yTNA994rthzNEP4QpR/BowZGXmF/Yk",
-	"a6Z0fnA6QbeyMfzzyj6ebmH2gm6Zv6ThmaahGdRPNtvZyjrpdIuKsYkVWE8WQ/3OxqziNTz9ln3QswN1",
-	"erb3tWzduOo4RMmme1q3HHXXpcox7dViHvYLn13DxGg8vOHWa940Gb6F2x00jpJnoQD5gzSWlOYxvNZ2",
-	"8vAUrcP5UELsoiePD6pVR1vFrezaxGp+YMuNlDdfixwgcCYu6cj72XzQVnImvqARD+Gl7OVDNJR6Bfim",
-	"FcItgpt3zQW22iEbrcvuOT+fDO5pb/9U76UXLWdM/z4wMuc6gweunUiFLtUlXbtySJt3Y893Wv186f2z",
-	"KZjlUfolviYJRmG9w+PRFAc8ertYs/mlEWb+nrTuFJ9LywSphe9dkbCDf/T3XyokbrfN10BbFH4zo9g2",
-	"hjTp+0nBFzSFJGsmzDXF8rgHL2DIWOwwSVBBNb9lI3zZUHJsuc28JY5CZNGN43OsGM1filYT47AWK6Ox",
-	"C/crvjb2fZNWAfLnkpycWbCz4YatDgRqHMQP4jZZmgTLCeYe7kR62x/AlfvSv/Jf35WLc32jqa4jnkdb",
-	"vT2UPQvhxg31vqwjLOmc6VSO5Tdy13hrK0YUYyLR6se+43W6FUsuBUu54qCDfu7y8ZSgpdpIPdLTBxA8",
-	"44sfjFWYfw2/ieb0rygvuFi/4SJjRwTABiJ35YaqdkTJLhRiVhWj20RhOD2YQQ18ADS0qXCHNdQoyEa8",
-	"HrJzT2CKD/UYAg92U/g4HlLK8kyTqtywap/lPJ3mwbnp7KbjlehRdIGF++GOGYYr2Ie4jDHi4WlBVfzm",
-	"iugOB2+30cgHozs0JTENEqxZOHDB2L01BdFgWknxFPwDqtsltL2wcbMv3e5AXmnxK222eJCLHuIi8xz5",
-	"cdxlbacYuIGpoZQybzt/sjhdAHLlPQxRNwS69/4g117viP1IT341M7X/PXn/22L+Wcodd6x/ipGyYgoL",
-	"dtkn6p/pmvoX9wbFTvwU94pnKt+694/wF0+Olz14v9/QCXt059/jeeNg/G/Upr1quLolbVKS5lFL0Dw+",
-	"JGheFXSqmFlFvZKQUAh6kgSdLaOCLBnJNlLBfhzrtCztBEcd6YIKjyX9kHsHkxi3XeEUJsJZm1EIVSSX",
-	"mfpU2heq021O8MklU23Q8/jw/13R6aHjPH8Z885fAd4c+oyMeYRlqkt2iTUdXJGCrTSxHmN1pIf+0Xn/",
-	"+nf73nnLAbfefSS5Yc9Ioo+Qu+su6zpVUsidVSBObNL3+4PNhSax0oMpWfi6f9hMs6MbXYcve2VRnfsu",
-	"QisgRuboyd140/ZVxTN2JdSOJWzbMeICZJ4hgd3w0QPGtxKWa9+GyzlEuf9dM3VUgwR3SB/ojE3bqPtI",
-	"4to1vhwEbVCq3rL8+2h/PBj9EGH/0aRqdrKWa17oWL+fK2wo5uKPlVxXdBuvd8kDsX4MDR6e2o6RrSId",
-	"1Zq4QlHduo8dltoBCOg2g7tR5p6aAU2GdqZxmR0Fj3zPu3uEpA1+HStOPSVvN4zQOueaFHJNbhgr3U08",
-	"NcPJDdnkL3TO+LpiLBH4NVKuwUmCKgJ4+hgMkmNBNvqz+pat9Jws960Mu3Epya4yrSuXcraVcbu/Z6pq",
-	"FvcGpcMayQ4AYFKFmQgWHc3DXDXhNLjrTw9Wfz87fOKjDtYypog8V6q2cFdCaovv8KBkdyInKoveJhta",
-	"lW3BG0l+Ler1MCxerMCWFj5VYRL9Ytayy08zE2mqJ4DN2vAQVuI1C24vbx6ez9YsLWMF+x6U58CGDgkg",
-	"lAZfMW3j+50oCbxnfMzV2vmJHY72Q3AogFuaM8/rmNc0hzQcW6OgRnPZKLUTmroEMzmQqxg+CyW2ToaO",
-	"mYiVuL1kZvy4M5O5J7oj2uHte0Bd3c31Y/KKvoX+L3/UJT+f1SOkQ8oIq+2ZHdINduJpmHfaVRt9hqa3",
-	"j+15aRnrihWrfg3dEbdv018pUlNMBV8xBe2vasWgjxQGzWzPhXiBelKgJyLj48EJwp+oOEZgK+2v6dBr",
-	"vXlmFVxP67N5O3QFOfEVmQjbGdJ5LI9xEtZt/liD2jeEwjslqNtzLaMsoYKptm+mYaADi5Mw+fgFzWbv",
-	"lfnWvCk6O18Q3811iXWV/ZAVteK3bLyPEBzBKQ2jmsCt5vP/sVH84QXjkG6AOSwl+H2UCla9OmjUd7wp",
-	"jOq6SqhervC/h+I/2MYqiU4xGgHATaphadsEC2f0fqCrnuvLa8hxZRYfO8xh9CCCVre16tAh4/hbfBJY",
-	"JGdFIs9pO0Dc8VoXusQSYAMD9MbqwgnieUDQxZOXGmmDVOhtWhCRsIueO7701E5x9Ld+Mzp8XRTPkEki",
-	"QvfrW1bt0Yy1OCrQe8slH1NItDxpta4I1JxV8N4JiQRhAWUCm0NpVyLne2j3U8lGJOyUUhaJfhUFVXDv",
-	"7WR1wypinjxNN1GOpzRCczcAkLRAToWUN8qldgYYjVMr+zxl5639S+39qyqKFZtoEekbD46GesBgb+RV",
-	"0/BYfNg4dshZ9bxhjAin0mxDAtYB7D0gPgS25QprX3cJVg1i0v0dThm/sIBWGtW6onlNsfb+Fisn4d0/",
-	"1YLrduvGAnJBmt6NnurRlpo81rTte4FoFYa/8MVjK1KTvhUQKwfbK6I4HLoMkzSrS+wE3R8aEscMnXyO",
-	"KmeVP942Ic88dMyBgfmMuu0MAd7yeAX+yEu3Hfhn2F7JMssAhpQ5qW/4ti7ov0LMIZUv8radEELoVoq1",
-	"2ZvtJXnUjb952XD+ODjeZ1FRfEQccWzoIQwOjVHsDt5RB9QeMUUdMXPLU8C7A+qQ1EwNtOqgGKSZZpsd",
-	"6VlMJGtCBnq9decZ6BKVJuM1JacYRfx/jfbkVSIPLNvoTbg5jnxJZon7iLxbbrSiedDgTDutYB73jkB2",
-	"guQVowVYVSdqL7LrObmm+S0VGctPHBTASdM03XyfU01PGhQL8xECFJ7oigrlAegUPMxynpn770TVZSkr",
-	"eFwV9OSLL06++ML8seElpSdKZucnkL3IzeDmi92Ga3ZS0CUrrh8wPcEfIHdFl6yCtePle+KTLM0fgf6A",
-	"zKVXbVyeftivVyx77X52fUGuwepklVlfWckVUwr275rIilyb+7UqK67Y9SmBX7anYF8gclrl1+TPgWj9",
-	"C/x+yU9yXqE/hhbXGP0CyEoCq1ZkQ2+ZEdKdAFiUjPeP/CKpk6ycHwJH7IEhDKBDuL8pCPWoUPlIYBR/",
-	"Z4jDPwaPsMkwicLnW+tnF2LnE2zsRlSdbQKEbEDFJq0+e6OMbVCw09Dcbj0I7KMOI3odhk50ip1V7e+H",
-	"pPgqhbn8+tlT8sXjJ597sOAcgk8ROL84TOobTZcFuwRVrQSw4FqxSBn/4uSLn97/x7t3p80ff0rU11Be",
-	"JCjtO9tSkdseXpLkMrqVTc/vB+mWzYURlSnPuysHpeqG5ebMd2F1TxrHaNTGh8bRMbz0F3QLbT5AOu9l",
-	"bYYAobJhRdnrLPtLvITAV10NIH32F2X40MhByxnxA2NDBBEdHjFNqSbAmxxc+owYLppCnGH/uV2ZZ5tg",
-	"n+auAL0h7sDB8EWY3cYXjKxoXeg9KQuKtmr8VETKY4p6K6L3DvU9qiyE1lm8MrHggt3rBVum3K0bOU1c",
-	"kV1ljasEeHFJK7qNA5+9BanHqj3xD81JSfWm+ZsAm9LcfGP2hVHbDAoKNBPXqv0uLqk++2JxRv7Xm5cv",
-	"3CsIF7YMzG4zWco80V+KbVm+T8lwCTEy5uZ5WIA72iaYSq6mqtTq5Spd+bZkayqO6jG0LQt2LJB4XvGV",
-	"jhXcrux5tS4w4RDFoEDT9kcf6SvKazYIuQ+JNrbCfrkPQqkT18J+qWM2pKvKRD9qxQg8R7iA0pN9AH86",
-	"Yi0bRtOQcUwxLHeRotVwUdMbs8di5BhGFUqDi7pvIfNebktaQR/4S7Jw+pCZgQ9yRl5fC2EoNyETV8rV",
-	"6zrRNmpirVu8IYKFCAIHnmNouzqupLiAxBTXfrW1h+YL78iHLgQ58K79wzItNnMQ0vAZlJbOiZKwQ+9E",
-	"0I1QUWxmx/UpuQY0r+seURHbEad4+k6EKeLmBzPHh/MZTgQRHd0v4r5ZnP8UTUau3mDlX8zHGPeltM6B",
-	"L3s9xhUalB+6DgF2yb64FcSKPy5zlH1tYRUwupMRDXM2RElK30ZGTQYZCzvxDJSudsF4BLO49Ni2w7AE",
-	"GphNj/7xjrKVrMWk/IpG9PQtSwuu0QlobEu9D5D0vQBXRpw3c55SXzsujQclBj7aqp0dwKPmedDF3ZBa",
-	"Ww3GnFpXTI+M11OKA1kzEcd5pD++X2YbMJFHAXGOoA4aYVB568+D2/0R3O0ciRM4fFImWvcwfRSpaCGH",
-	"tfDzUe4EWNY5o/kJQriijV0ZK1vALthGwg0GtkW7NjtWaFbBQ1Kwk50FR9xSnW0SETZ/TR7aq0io2N90",
-	"nuu9nWlU7FrkrCI7uo9A8Jvnvkye/tZhAhWzrWJNRLbwCoeSZEXHxsiVjpoor7Fbui9asNdzztdMaZbP",
-	"HVnE2l39c3D9QNd1yMaTinn1FB8BJH5lddN+yyCVUbyxNdfYraZiKg6hj47XKFjFi1Z7zrA5Mob6f3+w",
-	"imNubccp4dJ6qBS4VckT98ZL0oe7b1FNshppWqs2e43NVFpt+Ctryo3BVhlhH4C3nOxYURAtdxQ/N5rh",
-	"FCMhhSv9A/Zn7Cmjl4S5q1r4B06HdYAxtorcRaGUmNIK07/dtQqLm3vCAvaKkRrLvfkPdGcz0zX2U1GE",
-	"JwvPahu+XLSz4sapFYDLE9kb2/i+sXOseBhtStH8AE5Ps87x71Q2sSiFFzvGKO6BE8EJx8MA0mS34dmG",
-	"4GjRSuBk3lBXWo8V02k1abfZ31tJ2kAFrXlTyC3OcnBU9bwQCga7kaH+hEcsJqheB71d4wiEf0QGXnRm",
-	"LJMi4wU/Kj3Dpaf35giCfYolkXOVVaykIuMT0gy+8r+KV3I1Xz+d0OaHifyrqEsAQv8lFVBt7qxwPgFO",
-	"YMUFV5sj/WK96rMqi1efOY1w3GoNLfM6ejmY9Tqf7yeKuCd9W0iuCV22o1ohcN5UL0ylHdlHViV0O8j8",
-	"UrMaOy7WWcZYHj+WnrK9NKn2YQja9fR9IQdtaS0LVsVjNy8gmdPe7la6LqGnJ+SAwuXuHUqnvS4RwcRn",
-	"F7OfjSh+4ftHNPbAA50h/8LxJyiWONb3zzR8F25+c/oauofEnFuh04iY1qlqmL8384g4CMnVFUGHheUD",
-	"VFx1pO9HYea25/waAyBToYRTEvaK5HQ/t3oGV8Tlj4K+R4mRBKcHpUfklTYgr8j54vzxydniZHF28JXN",
-	"qe+8UJOCQbPgnby0VoBN3HDCMokbPgkovN/6tHdIUhsUUzVacJdj0fYGzaQjKskQ7O64C7Dxgo5rzLaq",
-	"GPv1YPbPM3zqzntaIl5W9MaDFx4DmFDYRrSE5PzGEOsc0fCKUTe8PJElHpATH2+EfhbW69NHNYKlNIXg",
-	"1qLPWQY+6ktoAAhmGqDgWsAvV0Ab+oHn5L9cI3n7kspc5PbNQitCyZ6pOfkvJIJ7CB0YaIbKLVvKfE/g",
-	"iWmOZT4WpRCk8d9TTftKJp6GvZq6YfNib+etuFjHfeDBHLJV8VM6u6CZPLaWGoIiblzwO2qh5NJYrnKH",
-	"l/NBQ+3AOWrlw9jOSj6eqDQHdwFZM6OmzQ1FMggViEtsW5sgVE+aYIngoGl58DS+wTLD3rSfyYrgobYw",
-	"uLmdp/ZeeKDolubssuldjdoR/Alb84mKz3xiCAsaVA6Xdh6l+rQsTs/ggQfekdg7fy3HtUswQ9TVRoq2",
-	"uzCmw1N4KTyQylLlH4+qUuXHdPJjH0rrF4pKZCpy4L9bWtSsCV/usac9JKhajJtOD54n/R48EXX+Nd19",
-	"ZxM9xl8hqRihnbLvxgKnyi6AV0SwnV3G3PnefPzL4aur1Eq2XLQ6DE1bW6/+C1eQ3skGyPsYUYRCsvWm",
-	"u/RQe5H1T4qsdSZjbf+wd+kFYTTbuEuhCZdspNkBri+JDetc2FKgLbYRv2UV7AjXNlFUzM39gZtRi0tA",
-	"ieK0uGglEOTmUSE1vB6EPNeKYHIaUXSvyG6zvyRo/164l9m/Lz02JXhbQQK5MCzoyk5vkJVVesxIYdbI",
-	"QNtWO92wJR+OlgA5PgRjHEXGrA+GfDE/JLwHDgs2xxhd5Gy78ThuEFc9LHMNJx1nJa2kB12AdMBEtO6q",
-	"UNJqIEK6tphcgQZiGY1Wa6bVJySTJbdY8+BopmvKxbxJbLXpIfhrrQt0bwdh7k8UKI4q4fEBNnp+KKx+",
-	"w/ZN9t+0jiVujCbo0/794dYtQIo3SdvOIU5CB9FbhomOwREZ0RDqPJDxo1u+GFkga/0Gm5y2Nv1sEXPN",
-	"F5BDKRu7APQhZNNWkdqjA9DFXSszpG+wpXEGzyt+yyK4AlXwzaEiRvdofISfj2ra1+SE9MJdl1ae3bDy",
-	"IIZaHORTaavmDJ/LLyFMHGS5LGl2A1vm8vetNmvk9wg8vAG4mNesYLb3wZTuR7bfVY8C/ZhKZMSyoPun",
-	"IGwirgaX6zDO4jIGbe5SBuLJT0mDcJr7oUr3z5iEpo8Pp2sHK6aAMeIp0Ggn2lUbjliy09Gd5J0F7N3T",
-	"Oy5ECOMQuy2hSOVLlugXipdHp6IFtFgt7TRhfvDFD1wMjdXrxxZ0cLd3Zkg8t73BZjYuYktFv8SQU5o1",
-	"BfOaDx8Sw7LHXcUgp61f4qCoh4cToPRbVrW7bkNxCVIFkv2x9salcCXyetiHssKyu/goWMvYkW6PF9HZ",
-	"rlJFCMWe+EbKaD5wheZ6/96eRwFMZGWLrRJm/yv7yIPepGpEY5mW57iimq33Mcex+w4wrUTLw3tJaNOH",
-	"iiN4CDnZcdH4rO+LtO9nFmfmWybqiOhd7r9zeEQj7Xl40Wu5i9n0y73DDbr3yzqrc/P0Ywys8rXcJbBK",
-	"sQV9HFIQzCJ700Ld/yeKMJHb1JHdKQHMOGvMuyaq4EADlEUj+1weNgXdWrsG+iOTF6zjJxZZfQX4mQVT",
-	"Fh/X3AeI+cfiWTbuy2gbWPySQPX36aH24f3bt6IrHU0uNnoSwH7uWbxy0WjHTxPIrGaJgBCKk0MfiSXz",
-	"huZodShpc2mhTDK+9LXRDr8vY0ghzrW2LOIxHPfeBCIMNnM4CHZ6K/nYLU9jgclag3/eJpWNLL3GjEkA",
-	"QwHMAfAUFAW2qk0h99RVPHUNDlwBfQjxEVLh+brwKqmCxE+492FQjCHAqgJ8pD2Buuq5S4HIoF9Maj6r",
-	"WuSpM4A6sbUxS4SRI2Ulb3kerdRK4KBZ4IQAESGQDiFNgl0PuCM8qu2dargvOILBolpHwB+llCirFI0A",
-	"rEILwfFRLaT5+Odl5OQgnN+F819i7zkNm3FJ0Ll84bxRlwS90PBBwW/N82va9gFNbGo1QdEemQzfy3OH",
-	"7lKWVHNL4sS2QCwthX5La71J5DgdE/1satgSPUx0WE6F8x+NCzmcMD8WQL4FGm9X1aTY/IzVA3u6LaKb",
-	"62zKSAtOSFGJQzRPyxRKgJFejQAeTVYN+dwau+F2JZ4E7ViMp2UAoRnu7RCnPUgMBl/1pt5uabX/WIIx",
-	"7UkPHLW+7zDs8rplZquMFnfD9illaerJ/Bfk9Afh1ehO2IbcbqVyh8Y1zbdgQ5vLDF674sImXd1ytmtJ",
-	"0Ga5r2VRmIvj/s6nJ1FzLyw9bZC3zh5//vhvjz57/PkwAlfvmrDvipKlLthVlmhRmejg2smQ3EHIxOUa",
-	"Can5Ks6h9OGScKxL5LhS68OOtwn5Nr0sD5rpeLPM0uNgjtRh9CaFBhCmqICHQgrzYckoAqJMiin9Ud7B",
-	"OoV+sawVF8YqNI98okDunT5AO098+kUq2XyU47E5H53M2JibUxpLwoai4FI+BJF236zSYIVJV2MrEwM2",
-	"Ye5OdtC21HkffX6GY1fHh7bjaXPw2n5JX2I5mHfvifkQ+kAjuT4OVaDDSWG1JNZ+Qc+K+Qxz1qzJ9bMz",
-	"0ApaqoRjFN7sIRGPChgdFQ2p43dGTJ35YSOD1ACuLwiFYw5+qWuXFX0dV2zMdVxYF/aRMh+xoo5Nonhd",
-	"i6f4gl4215eRTMiGREfoZA/dePxhiy/qePGFQz5r02ZZFzfgT2rVs3n0CAzDL5niua2Lh3blRuMNGs+7",
-	"MwIJhp0M+i0VWLRkRgqqmaIof5VcV0xFAG5dpe0YtN14dehibLfypGBvVX++j9aYNQrhvW3JsKJ2IkuM",
-	"vDTdbTl8f1n4NXf3uCKHAI4itD/DatlW9UNfQATb7c/+UJ/25oAno7pj6wntjAeKAfEBwkW3imqoSBFS",
-	"H8eWNA6WjsMhdAWngpZqI/X9CnehOlgqNics20imWme+Qd9BqBhamAnsR8P8xMJ0GIFvUhDJsqI3jGxs",
-	"lG7Ee10+cpxEPpF4yUjOCn7LKgyN8PvVu7p5wxZAks2EF/6ciKp8ZV6GuAqYzWiob+vTjhdpqYL3S3KE",
-	"sPOtVI7ReW3FqatPdeereWdzPObBaW0pTzbFuFNjD0yQEAcPoqB+NJrp6IqmROKYg2zCTGBZ5KfEFwwZ",
-	"0xSsCtT1mO9DcT0nW3oDPZsIJaAsVLXoI2vk1d6qmsOpR98ZGUCxjaCtWukhzIUgsH4icUSMNtSVc/5H",
-	"WmMAQslkKAaBz0ZLOghDhFM0xuYE6ivMKE/9z7rFVy1/+VAH7N7uDxVjDSddRCfKRdueV9F8x1Sfqzc8",
-	"Wjz65T5IR7Q52jtZ5ZekYivsY+KKUSx+iWYIkDCyU1mPKg1GQhQgDWdirBgAZTWcjXDN+LtTYo4GbtE2",
-	"gqQfZKeMBqR+u4Fc5Y3FdbRcDt4fe2wm5V3Y+v6JJ/7vbN+kzDfbUeVm6Styw/bqkiyl3mC1ODV7EmSG",
-	"xJtWH+YOLcc8dzcFm+EtxH3NhN1RssmuGAC3aYoDSToHs3SieTqdRN5kcZUTqxaWhGYbq+2AxIQGytja",
-	"I5qhezCd6EBGcDORoLzKFcDXJWTIUc0IDbOwMWvEVuw8YHZTwvfwJlkIH2DXBSXxkfx8NByKhFvlDRX5",
-	"Un6ItAczl9D4Eiv7nmdwdcWK5o0Emfy6t+ZXh5vg4bvnbs6x69++8Gub0DIlV9/7ylNelY5faXGwqO9t",
-	"gyWFnHRKAO8PVTwVlOpEynPO+4VGKUy+HyyoSwa3iDBDoDJCoTioj7SfOkfLgk3OyI9t0tDWIOtM25sx",
-	"YPSOlSpZW2ZSYSp+NPueElXInUXrR3HU6g7TSbwH/BxAjq+MwIDOZlinY9P4jUGBsEbYm4xRocj56exC",
-	"1EURhe7Y0CqiIrxiFcmgk41tL0CLwrWNYlAPGh3J4ij5+buLM1k5gFULCQqBrYQj20EJ9D212fcScUnD",
-	"wRZ9ehlZW7BVfL4uH4mJPEmjDnsBJxziLjX16N9PBjYC//wQAsBhyZWq/T8snlJl0D3hMXyAb8LS1oGJ",
-	"vnXSIg6H1MvsgHbImAbA9aGWdVP2IV3Pqqd2BvJs3zh8vKvAgbucLxbI1Vy1Uz0PYDj5nonWYO/7d/sk",
-	"trIs0AuM4DkBwQNp5vSW8gI2Yj4zomw2nxVS6ROUaDDaDRPqBBPUN1LeqBPzgP8jhxES4Dpm0JNbWkEF",
-	"qRn9NdXsWzv4963B3+Dg30qlr9zYb2Hsr2Hob8xo3+LI8O+v3MBmuZmMtQO4lrZx87WRNw04424joQ4S",
-	"mxUqTQtsTYYJqVAbD6W8GRVkzW8dv3kSog8GcNvRy+KaB7cSJlwuhZtEXK1iWcV0tOX61FhJEkdMMR2D",
-	"4jRqLQJLG3oohs5D1wIN8gKjp+yIJsz3CPK6zvmwhlRH4uFAK9L4AXxYdrM+CjcWzvUfZhcnXma37jdh",
-	"Z6UnTx59Nk2Pw9fEp9bEZ+7L9MekNPYCeanQUPJEmV14XYujYkauNetgtUyTVcs1zxwUYWFf7ppnuVhf",
-	"PMXWPh5lyXRxZNjXCFqNSpLLOWKFgJD7yW1y4goe6hJQ8KZvVxSQ93A0zTKPzz/5Y6URhOycSPIlajbZ",
-	"I4jUBZsF+x3sbsg9x8ozIMFXfLWKCLR2fvEDZA0/cEMjIfW0ttYH3hdEe8clCTjxE80QuKUFj6LZJ1Mx",
-	"8Rft5F9PtGa5Axv5IDeTW9NHcTXBZBPt6JOAoplUQ+W0ULFKc4hMhooMFIhYEH+Pjm3BLHzwdWx6idJf",
-	"K823KHsi7HP/goCHOrAPlzTDPpS8YmpSKvV98mw2VG3i/chcpRxs9ZKRHDDksZre7nDoYPC7OyGnpyym",
-	"5PRAGs5FiI7hYVLA7tszjfApilAClUGXvrTjIuimRbjAPl9NS1m8KC8hEnjRiQh2s4CCiyepDwi2e92Y",
-	"xw8GEf2C7byti/0AtlTQNcMeYcs9McIBm85Hc8Ie+jZ4kMSmAUhwpVkZdbPLkokGFBr/5TsFuGh7us3O",
-	"FCfD/ROsYBXzCDT2pMyrhH7na5d8QgqE58wZWMpa+5wJPCIc8YaaFioRvZBuy0kxgeZ+eQM/PaA2RKI9",
-	"HuomnX39EGljA8EaEF7jwzNTke5CGqVbNtEbpr5eraKxX1qWxf7CdqBa15UtIkT/tvnOQZ94IZdDKSGo",
-	"CRDMuCBBkysEIxJsN/fQav6HmLMGNgjE/mzCv80ZUtiqzaaaSzGPz8key34ig71Pcnlp5GtTCOtFLky8",
-	"A9hQOEXe4p8gKtT7eeIQT9mPZzhzQNuglWGHo7b1B/ztwaAYKK+d3MNGuw2ulpAbuuquE+NN2uKoXMVG",
-	"tWjlKFqShfDPTgYENGndaVY9tNrDUHZjhNKR3s1Lvq5lrQ705cicJgIaAN0yQhVR7JZVtBiZC0ZtG5gr",
-	"i806NrEyDYIaQsZaaHFzosxBcHgzyz1ko4wFMYCtPEQLr5Udn9I5WgWpywLasasRfRXDraHC5qWsmo8n",
-	"9VA50KwFLmSX1AlUr0WQAjCmSYvr8HSI8bbMyT8YZy2JkDuHqPbQuaQWDkiOzijlwhvSA6vIEfqhpEqR",
-	"LS1LQFiuCPzUOuQleul3FCAQZDUhlzNAwR9qOVhXwrzUJrhaeDy5avpTOaZpGtWNTasdBitOnFOkdYD1",
-	"jM648WNik/3IgD9UXLu99RbzmulLvPK4ItA9dzSvHuz0ckRmL/rA1HGpsf4qsAKreV0jYVokahJpgx4A",
-	"jXCZBxdBO5u2vbUNv7datNk8256EP3ArPZw7CDwsH5tLyKrsfzRGxk0CcdwZ/gdxLtrt/RwTdXio4RPL",
-	"HJ5dJramOqJ55Mh+SU4V7NmGGNd3UegOsAa+/NDW+klPa8XGNEsUX38jd2AB2BIpsuNFYcR4Enp91ah8",
-	"09Xx4Q6kkZvmuVat/sBVMv+6kjt1sO7AvYprcwt5Q3ogz/ef1lbLxsibrfM9tsxCm304wDHOiImwTN6y",
-	"oEFPMfJ8W0KMxQjon0KJ3RLrzTFsrgUh9U9m1p30syAts2lq/yAntQeTmLPouRtq+N6KhrU6jlLoOEoz",
-	"zW8hCkVrhSjM7SCe+aTKNvw2lfbZDFCrCb3LerrPSH3pK0bzb7F8Z+SvBiv2h8oEqzrVy7xuGp76HqeQ",
-	"fMY+6PHRgofuTT4lKjrZHQTP9yDRE11oGhiSw5HQxoTv6kzd7e66UEIu1zreiRN0dHQ0QeC6ycUhgrFc",
-	"9dPss43sOZwP9v/wpTa/RTMQRikOmn3QIHqQAedBixicU9xtnzpgzYb8Fm285tKKOl1CoFMhAXeYQssR",
-	"+sMTtQHLNV3YMxKFq5OrZojjvUuBzLHzi24239YF1SwHrLqIzNn6z5uWLt0QorXSB1EQ46UsbnRwWp8O",
-	"B+yiQxRcTIpn8Izl33IRdVKnsQT9PA9viUPIC6HxkELha1rrcqt4P9DNwXXMa+9XNCZjA73R0p634/jK",
-	"wvs1v5g7PojyUL0M9rbHH3n+UkyUABbfMBV/VrYvglytprVFCiRLvOPUjiqLRnqJ5U3cRkGxo4TesFQl",
-	"nq0nGhexLWh2ExWxsD4r8aGeDVoSkFox76eH8I5vRUGLQu4ufWuRD7oJCDnt3JaptbsyteOQjOq6SqUz",
-	"+uvzSNXV319umIT1EuH2b5FOz+wPY9zOKi4PFhu8wqeC0zH4tDXkW40678/U01gkeYz1pCPsrgY7YTuL",
-	"UZLGrb51vM0EKt6S9+G1Zb76XmhejF1ofNZ+tu7AulEb0eC3vjlNh2RTA54/BYjc73Si/hgDq2pjHfKN",
-	"e69gK01svUSymO+zx4MlaY/Ooyld44DcHAt1hjtQmmmM3Ehyt5C7626pn1O2BCSTG+lzYjfl/aiNPrRh",
-	"r4wsYxEo6kF45WnnbFUXhQfw7uKRh2i8aJsYCSzYjmhWbbEiBj4CeF6iJFnRKqrGeD0lqge1sqeat9oq",
-	"tLFwpCO0mxexdvA/+MyB1jQyuWVYKmXrftpT6nOt+dXbKPe8deGfyNKG+QQ2s6VN+XWEI4b7mFSnDHf1",
-	"W1L1mKugSrtuVEekGsTCmK3WTzawAQqFkCSTJQavuCJyx3IoCDzQ76nV5MEjTdh2mgO9nzrE9Sv1M0/T",
-	"LEUtawPGgLeea0XM2y5tz0zbAbFdZIxo5O0MBCr2ZGuBeCO60/pgY0EauInGWwcv4fmUWf77A7eY91+t",
-	"2XdDJZDQxabIjTnpS/wp12ODZOXGdq3pdFOzWDw2ZdPQH4kH6BqwMIwu2bZH2HHTHIdLYuMtDpqcin2j",
-	"SjsPrGNl+6zhNzsisF7F6NYm37Tv8WixWZz8yz10YmMRH0TQG2dMTNg3pR1DT+YB5icC6YxyGovsONya",
-	"qSLjfbKb5wTXdCMJHJ81R3AexAvhGIXcjmc6Noe30L7gYUpX2FZGEPppzgzrXBuKmWuD5Oz2Om7i9bJX",
-	"NRPTClkqtk5FXVRRr6MdUTay0liGCeIzzyumVKLrRC/TzTukVa0MKyTczoZm/xMF7np+9eIKs/LIl7ww",
-	"p5OghqdsOwlrJNg4N8zT3F9zMFkThaMPVRFiSBa6Q9c2c8qtxm56OztqqNQD2W1c+9J+J864r34iMEq4",
-	"FVN72fTXY2ymlz5YkqpQnnA5JjOBbUB3vDW8NewUlPyP6vVRxTNIseY3gE2JxNlTZ7LEFOeHS+BP3lRX",
-	"tiL5yRy0opxgS7KCVh3nzNDosKXpEmqokk35zfBLm4mioDNPS7WvWM6E5rRQ06YDmS4H4xj21N60WzE3",
-	"18IWA9wtvmi2xy/tfYrPU5X4AX5hDEBruEw/gVv1MJX5AfH6XaVkHrduN4zmNlx3PLLAlumNjDfpqau4",
-	"L/+WVctRmRkHrQ54k58Djtisa45Lj9Hre5HLiCuuLAue2l9X3dKPFzFWJsCHULk9WyxGnwIzsb+zUscF",
-	"Yznc1rrqplC6PplHpIA17ehtc5nUe7A1zoMRwPfaiab+p3pytdIfAaazkPIGAmYjcBrcvgcjhOIE6O4T",
-	"lJsVu61PMdjf7X5FLstUtyhnFdlEea4VK1YDkBn37MQz0u/e69Dj+j6mUofM6o9s1pgC3nYtAmyFM3YQ",
-	"ITkf19BwLPgidE40rBO/+uMVbo3n7ZazXQvML2zKrshW3rKcyCjK3chGAz80NQ4BOqGH0AOteVdJPQ73",
-	"KZpJAUNkgNYirBXv4PnAEpclRq5GAGpP7eeYAJTDfpbhEYfp2f7OXAWp4AeXXE8MKfR52+USddM890Oh",
-	"bSPpCvZhbJ48TfSnYSIfT852SvG4jBwPPTDGqaBppY+MztiLHl+B6+ok+AaV+I54Y2JNX9E97lDk/pgW",
-	"4X+OLeaSTnDmcp0eZMvhdYem9B08dDef/VJTgCz9PTa2m4XAME3UD3n01sDsk5szNfxaUc2e0urgL167",
-	"5xI4U/1s7acFVWqgk8zY4/SQfV6SkfB285Rm+gMwU5GtQa0vuTexrLT7MPtkyVRWbMvrbRITZZLYetj2",
-	"O2N9m4kda9JGDwi/hgijQu7w2uSG+gLlQWkjBesb3z5W7g+gl4Vh0mCjPsPN+D51k76Cxtn3vy8HTu00",
-	"0TqQEfx7St178mXMmPD6ZwBxsG6D+EznY3cdHOZnX5oeyKSJl8jdfPaPxsPb5pC1TDkXVNwz3vcd2EzX",
-	"tYyPLLkLyDxMM6LA6fooatGV7ixEEeEF2yEUhW+mKIXexAyVfuuBVF/9H9hyI+XNldZsGzNWp/S6Yx8y",
-	"VsU8FNAcja05VMi7ySNO4SeKLOUhrI8j/LtDfRwDN+2Y8Lt7psn/tQ91nZK+s6Pu+x7t60InpCPXwLZ8",
-	"hbHfWL9N3DAVXyETeSm5jXY1omS3uYmKEvd48o5jtxaorb+v8BW00W/K/23dwyfqguxwISc8DjoGv54S",
-	"eusFznabPB44Yx+05erjwN4aJulaxwjiX1Clid0GglgPw1ysmNbF79muqMM0TUlBIpPEui1wIXAaEYrn",
-	"wuah7aANZnhdRA6B++qQtIVom+fLDs85DrMva/giaKrkGL67tSFhI+dsxOl6Lp6ZtUw8Y86rHk8qdmlt",
-	"ybP276P576P5+x/NykYzRvk7OrpAzGr4lz7q9ky6ZY84+Q9QsN29qT+Kou0oO/Yx0uDkXACQsiB1edng",
-	"i27pnmwo4CuDqGvqj1xMr8kW8glsDSZSLHHEzunrUD7eN1HH/iTRItlP7CqKTsgEUXLLMAMNTuIa4OGg",
-	"fciBnjwxQWFT0hKtgfzpbkuvnaxuOrAOR/a8TN0w6ULQIkcoYp+E354xfAxlLO5WwVJpxdeC5U16LlaM",
-	"uZw+1+Z5TrSUR6yrWzR6X5Hs+M2LZPPaWDDTfGxsF5BXak4o+SuxoRgmMJ2Rujx+MHaIktj04wK+WNrU",
-	"iJU5uObIXENGFdf7a7idr6tanDoopetptUgDgfaHyI7CqDoSJlIz2mGUDqe3z1k7gao5n8PJVJ29ejix",
-	"7aXNoYwTePmIqf1TE77SOXu2iDyasOf4PVZSMmbUwaZHnjd7TacmZ6BFD2zvnOZc0SVcW8s9eWMzMedE",
-	"McBwsHA8KfrM/c/HXFE/cL15wC4A/76s/t+8rBIF3/9gFV9x2yrKTBPqFtUpeQMF33ZqGTs9Gnrg3zfg",
-	"v+YNOFhkbzftNVM2FWCCa1rFT7M1NnFbJzSbbEW34NVDE5aauqLuCVOWt6wqaPmNrCvVyt45f9xN3Xkm",
-	"KwDc8bUt7bO8loZ7BRwlLtbtblmf/W24W9bAfaRgKyJXQOU/n46H1qm5coOiuKgrrvdvzCF2WYv877He",
-	"cFeCXL16Tm7Yfk6uVfGT4cGf8Kg9+oxkG1rRTNssZ5AJYJoyWmH7IBx6o3WJ4SaVRg/OqdosJa3yTxSx",
-	"D54SSNqpMAlMuVwdW7snK27kA6A80htMJ+LmbZmUN9wDlFzMXC3FT2785ujjqu/uALRwFSnI+Np3xm1Q",
-	"Ef1MATcDsyZzyRT2yQDhQ7fqlOQyU5/Skp9uc8I+lAXlAiVxJoU5J9C71qyAlHTNLs0/obzi4p14J07I",
-	"X/96VZvLRvMMuP6vf70g1+YjWfFf4ZML8iVQmriNOT09vcZ7iAb7ZtMBIwQmSCpP2HeChLQ9JV/TbEN8",
-	"UBkyw3AJJau2HN/BXSfOP19/OGk+v/7LJVLAcZshA3S722G/QVlge3QYNJPmYrDugFNc/vNc/fWv+Bkl",
-	"ZcVW/ANugn0Lbsce89X+fK1us5+u53AD4H9Z9tP1X07JlQ9dyiqEiMmoIEsGvwZMVK6VmQrPzXP4N5aa",
-	"4GyMwWDmY9ZKrqGH1jX58xnRkhidlbBCMXL+5C94DWXgQrlGp6ltEHj9m7EA5qRxscyJ9bDcXdtRIJHf",
-	"DGPY+hpySnH3P7Ueqv/4WUlxfUGuM5mza6yHg7a7ZqAN9EE13DQn19iE4tpuGkAng9zbI9i8HfCpFK6Y",
-	"1TAYgkvAa+xVYmevPF9df/2Wrq8vMZcO8JsdA1w/X518Z4yXa/Lnx+d/c9n8c/L47NyDlXGgspCa4LhN",
-	"eeVfTuEN5rJ3r1nzW6bIo8VjO9vXrGRUc7E2c22SHWw+H9yDgQ4LW2Vm/Dxn21Jqs8iTv7P99WUjRW7Y",
-	"3o7SQMXidmE3MDgTDHCP4XifPyYbc5F4rthywxYX5Np3N7OaiP/75JUseLa/Nnzbqsa/JEu2lyIHDDeo",
-	"bn58/gXS+fo109X+5GqlWYW88cz2lS5pRTFVAoaBRktBprUhLPaWI74QxeWScuFl6Sl53uys7fKpwCVH",
-	"y5LRag79bOE8CGJMHUfqC8LXQjpY7b2sHY7rjZC703cCyp0zJrCsk0MFx4qzytwlJc027OT8dNHI5uAz",
-	"c0HU2y2t9tBcmZXBlrjkVwDsNFMCRDybKAJNmKHRcs4r24sND5454mUlfQ83m8I8czZdoDBdzM5OFzgL",
-	"WTJBSz67mD06PYPJltRiDn1qxOyvkDmA+rbnwef57GKG35qLWJVSKLxazxcLW/ap7V2u2Qf9KdwHYGh/",
-	"sJiXM3njblEa85D32i881xacvA0lE9PX/YxcD4WWIjC7+PF9SP2vpBPzlcyYUgDt/5+AAr6GTn7fMU0x",
-	"ev0poB2nSWK/hp7D1KU7/vjbDIBiIMXEdinD0pZY2w8QXdmGZTd4boHlG8iZLZh8/vb/pWbVvmGwW1Yt",
-	"JdR+pgn7/o/csYwK2LAni0cjB/nx5D000lhSxWwo6p3wDWyOmYCQGklphgwvZaCyD3c9NFs9pV5b8IIo",
-	"wVW3Z0ZzOrlhmBCdOG1KX4EGp/r8FZtt88in2Ibybn7wQRctOcwj4WX9szXZ/SY61+KPLbfO7Hxx/tnJ",
-	"2dnJ+aO3iy8uFouLxeJ/WhbdxaxW1U+Lz77YPfr519XqrFosFmeLxwv7v3ULRt/2wOWGODdsP/yzgir9",
-	"TNZGMJ9/+D+/2k++V/2ZnS2ambkEaVYWcr/FIFzFbuUN/gwngNpcr1nm+0DanhmC+qCWNdvCOJZ5013I",
-	"2kNeCOQCcOlGeP4KNCLXk9+37Ped+hGsaktvjElHjC0CrfD1hm0VK26tlyeClHf0+fAnwuroak4sEfEe",
-	"5iIramzV7s6Ge9JQMVSzcavVKQDTQIPBWJ+s6xu2v3YLt/oNRxFvFCBbIkSeY95B2zkEN+kNK3WIMd8+",
-	"icivuAuTj2KgnIEx9h4NWab0lzY9Yvwhi7FnihtHc9cLtrsKDMXGyjZX1l1PLpxNm/K/iDiAEtKZMyTf",
-	"1YvFo+zRglRU5HIbGPrADZ+5rvTmtjDnBJ5nB6UKTujhZMjYHXxqaRzsYt8BccMghTAoaDWGzv/P3t8w",
-	"t41j+eLwV0Gp5lZ379KyJNt5ceqpe91JZ5OddJKN05PnTtu3BZGQxDUFqAnSitbr7/4vnHMAghKpVypx",
-	"etM1NbFligSBg4Pz+vvV3ZouO4Zr7oPWGxW62NSq6911NIq91Mev5OCQcthCXYgoxliQf9Ie32FA5L7o",
-	"U66O1YDO0Gym0mzsaHxcdIZg/2ALMyVBrejMGBmkgMzBHbAJT2+w65wWf1mv4B921StDcCKrju7Tla/l",
-	"hrP/An2AW+2zREG17TMS2c7TYhzs2qnpfJPa62GqncPpG3PHExTj1WL5VmW/qsh44FED4vxOiiKs6GM1",
-	"FEbELibLdvIr7bReW/WVR3F2lKUck3b1voK57iNcdnB3IajnW+dsIiYDY3qmVgaqHFfkhvgdepmvS07e",
-	"mvbU5WdfSGJvZjoPx0bj9i3lHqCziqgPUWL3ab8mEbd2qLGSe47V56XnGQLghpnreF7xeJ1DhmPr56+6",
-	"ZSxDUb7hZnmtpTTC5zDJdXwr1rwDNBbv8MDmvFMeWgw2kgWfOwALDEElr9XkiIDeQln3An4RZ2/UrYAu",
-	"lXtodKh1NiOR0Z529C+UlLbFFiWqF/s3qsi4d732rafDJ4+izpPukyen4ePo0dlT3hsKzjvh2RmPOt0z",
-	"fjIYng67g96gM3jS64VR9yx6FHbPBp1hp8M7T8yiTVvnre7TXrvT7rW72Eh3G6tcv8JHtJzXQpbLn6un",
-	"R4s/W+fdntGu1CvW0rfhqu806zEbXbjeYRYyS+O9Iozu7ICq9qlQ08R6lHPNojgKmBQzYylaPlt3fJgh",
-	"VpwdoO7p8Fg+Ac5vRRoPsdul0hV+qzLB+uY47bPIOLoi0QL8WowZz1XuxY0TngHKKs+cnUu54DgjSEFj",
-	"IWSYfiyfOTiS0qmz3yYdpOpGyMJYodVBORoTB01zIk8iCgAfKhHO391Cwj6IqUorZcxhUFDIUeWyEYv7",
-	"ufVJjc8aS9sphsi5ICcsUaPdxGyQRyORrQ5I/kzXNKeQJyo332iddTrtTqdU+1Fozk73Y8fTnKCiB3m0",
-	"WgeRSi5y3LaKzemXVHBk0TvrlIN3G4sBzketpoGSHpgx4ItGwt2GlA0n4GDCwg4VlJkB6Jm3/oQjWCEB",
-	"MWI3rIutuTYZ1sdXadOs9YGRSZtnnnUC9vgM9Eu302FTkYbmC2rI4izABAeG2qgfk32CJCAsRh+DdnCo",
-	"FVj8PBVXEk9B8wDvrpiEqwrQ4Vp81QDdsjQvC+GWsvUWdmjzgbkHufG2m5o615Pk9BuLdl2KDKjwSYjX",
-	"b2DtYbeXI16kc47v8IeFgFd57+Dnu+6drYJQGH/H9vomgk8TBbUz+01ZfQTKzcl+R933jbYqzNNAyGaL",
-	"9V8+87YMztj5uIaqCexjKAsOAjQ2sp82OYQmIh2JIxjLv64SvicofFsuPPZqbHT8fN8V5V3BuMZ6MCbV",
-	"7GtuEcR9bOposcDmRzrjWayzOPQdhsqqacdUCbB4WKgFpU9TLp+xkw6L+ByYL6SaYR2d9UVjzTSH3mw2",
-	"Fzy15u2yLzoSmWXfuyzGte3uewlRKqIbbH0Pnlm/fP4eWloBkmUw/wCgi08ItMhM64oL/OhXrxU4SgKs",
-	"kLB4wL+XaXJbOlPhzR+JuBUJklODqnhqQTXPfYwcI1PQH+WwgdZFmhaAgcyhIGSm0vmRnssQdK+7KUos",
-	"hiDUrUizPMXfjWzFqR07jA/CXRYF7HfzEqkYpgoyMTOeirHKtTiKBma/zcx7/n4SPLmGowTiRnCvSIRx",
-	"ZJ5wUh1TXBqGmVERXVrol7PTTsfckhoZaPY7R73TUuxRZynPxAjCK/5Tn5Tv33FXmpVMuM4AQPlTLDUl",
-	"AYrRLozL+96Ey5wnMLEELVkXEq16mY2z4MsKoEZBF6qrCTv0lZoxNcyEtAWbLIo1sNoFjAPH8WzMM4y+",
-	"zcYC6PbNvGko7R2rxK+DKThEl5UyVYmWgzahz0NbG7bxqUkPnxraWs3W55LwnddoRrzoemWp4BplnvFs",
-	"QZlvKmpi7c1BaW2Xt2ku4TEABpruSbBSw9I+hiR2q1LNgukVDpPVihXVZU2FXfefRUMYZRQQn9n8sPq+",
-	"eOVHW9/899+OuuiXqeTWz2+nQsNOpmx3QyeC0aYRacrVCR3CviczUwsMZ9fNhcWTK58OQesWS4a7PSNY",
-	"B3lg6Wyixz2FY4OSTHAAVilx314OWrNYSmGTM00mcOwOW5/DcQqwkfC6vVlt2mZ3BX18Z3+8r9XVnh17",
-	"kMqX1XPiHv31yi883qTtZ3x7d7544+sVy3VOigY7sHd+Ql2E/d/iW8HEZx5myZwpCVLdNxqnz370KOxm",
-	"Y6Vtd8AslvqngPXhtz77kb41V3nK1EwGgITk6mypactu5v6V/DGBYCPgoqPu/8kG5YsmJ+iqI0MFC8c8",
-	"zHbOzAgJrh2MTUgtIqVAVYye5nAP8YZhvZtiW+wmhkY5sl98c58Ivzu/nhujH1vrxhyguc2ELCrzjRXe",
-	"C5roLYItm2/mPTfmC5AQZKDfZncWqtluIE8pUp/iWrvVXfc1iprMjoslMvRBMEOj94CMYOLzNFFRcdpt",
-	"Z2BuBMJSTEAJe8AHYaketWU7cDRxPyA75BpT2l1+vWdL0cbtImMR3lRXWHZthWXBeQkadJQK/WdSEzFc",
-	"qM5Es1XJjSKGC2aYb6pio/ylyLJYouBPudYzY75ee4amtTvtZfiiaIMXVmUraI3hJGhFgzZNSjtUEw+W",
-	"ojUWPMnGc8f4s/ItD9R3UgjfRmaYdM2JDaa6yxrA0zru00q9Y/+6Jrn92pGiAiDeM+DR659nQmd9Iprh",
-	"WZshcgWz60qcPzwREZysFb0z1RnqYthfNUtdu6Gq98HO4hwUm+S89be7Txcffnn17rfLX/54f3F5+end",
-	"hxf3Rrw1dM9i6G2bphVvMg/SuFIoJtzVD1INNah8tl+tQlvlkqZra321vS6qi+oVu/7b7HPxXmAnTbeY",
-	"prF/AEeGftmgEmAfHbV1S4qHV9FgZcALeJHSjNoaRweWkWuh95jmYJX/vvv8Ndq78t2y2t+yMg7vz3PE",
-	"Di7FBK8PrsUCH3KNyuJAiguu32+tuWZPDbdHlMfNul+4sWjLQi0Fgz+fF8ZeCXtkgsBGIoKWP4QRsSha",
-	"SgqNGNQshdokzbi9TZtdEDtb5M3ClYTUoWZcM3eEVgVPUFIbU80NFJb4O9Ftud6iQaFSMp/ud9gihys+",
-	"+TZsu6YUYa9OE25gtfnZBqfvegfRdw+vYOZLGGTH3Ic8qy2l+QRoR1kxYRDQuRUyUilgE2n27iLPxqwX",
-	"FBDkCPzEQ8C4UVh0g1/5QYPjbrQSAboRbgqLFCo8YlmdnF/JvrkUsLhmdhRzbJoLLDhoLFmmyjBsCDVB",
-	"IxxzKPAxA2X9VCCQ0W9p3K9SdiUjqoQIt38tpr6p7H61i7B6pxdXQaL0IuLAYqM1VLT8DkfLyCIC6vPj",
-	"Y2Mp+JuvJAVjkUwjoW+cBADKrtI6HiQOMMibq03vW4wSpmuYa57YfCsE8JfbgWE+kLC8tcPeLq9RzUYn",
-	"McwIICyWRsRC6koaq5mRDyOwYNo00SKBlRZaTcRARXM2Iix+GgfVoA1SNdMI5vh1zJF16gFxLetr7C70",
-	"DQGJIb8rQ00RI8zdrUjnCCZG9wmYkglSgCDvdK/TAXA2NDaHBVE29e6uism/o7E1Fgz26sFGQpoHe8lt",
-	"C3d5k8NxCk2Q54AqRVjBHPZNUeIZvZPJ3H1AIWy43lhBgAjyO9zu2t18mg+SOGwvVEcYGWmd96iyqrHw",
-	"Kk7fqt4hWjTb5WUpfBtqICKESKNMRISsKQ93H2guo4H6vOKApIY7e+IogBNEwA7I5BtJt0B7aohdSYAt",
-	"WVD/wJxahnQe4ykIQJnis5mvJNFgyC+EFfRU8Bs44DhLBU+MjjF2vUMg7HuxKamyP+hlRNSvLGW9pHfd",
-	"d1/h68BiULuy2VFHAO6JBieW2fWClh5zI9KdoJXFgJl7YkQdpgdvQBvEPJzbPU9Er97GvWuJCfQ0t3jE",
-	"/8+C2YkYPGedLuw/C1b4vLgjMW5u039np6r+0DEL0cSWgcLBeJInRim5FYYitYfg1m64f46tTNzt7UXn",
-	"FbvwA/Iz6qXdlBWL8YO/ndhEiOwZ45IJ4OM0BwwbC55oCnGUN4d2m+MlvsceWZDl3ZEonR3hnm25LdHr",
-	"bC+ONLiNXNfqyOi80D8Ocwj1TwOi/EZkBJlvxZmU5oTfCJalKjcn6eFcHpLFc7i6AUmsTO1d6ML2Kx8N",
-	"M5UnEZa7qDxjCB5nS02NbTrhkXjmAGD6qNywHkZJUYTlCFCJqvCWpdW8n6/LdxXUlcpVpaOyciW17Svr",
-	"beX3F1zG3aQXc6oU7EIv0AbdtRDg4xsXwJ6qiVI3zXTGk9dO62htpkWV/QXkOhVaHE6wX2fa2TEjVdgu",
-	"YM4DviLY8wMe3qCoSjFjsTGGtIKAJK6FDSVrJCiDfzVTSeRuzgvRZqjR2Eg5no+l6q4VdkutlHBAZ25i",
-	"+SGHVrng9JDDrTuUCxxsud9NhdTQRw/BOu88pbpAa2QCFHuSqBmBxxu7nkkhIkKLtsvqgIcQlIJd2BvB",
-	"jTFGoDEMxwBkvagl4knyjPUhfGj5SCCAidjfukIuzNSUwtZ//ZyWUXg2cgtBs1TJUZtdigxUn60P+eJ5",
-	"L8SeexgZelRMC5L4FUO+H9P5YeK9Kt2owNFc1hykShJzjSh/dgOYkYdI/m/kQUY8jVz/gPkwU5OBzpRE",
-	"Kp7M1Wb+3gqjkAjqjdAdZWk8QgpVcBQzPpm2CIjqOmiNcp5ymQmQN2AViG8FVDWH4hzO5ilsQow1kpGg",
-	"bb9nqdbo97tWpEJCSWcqZTyKUghkD11OFHHRyXq3kSDcnWOEQSnbLwWVlA0KkRP6ylx9X0Lz/gi+Lzp4",
-	"73EaL//jjUMq9/H2iz8X7Zee6jlETZ5KV8WNCuGDWjys+2zGBTaTDbNim90yL5REzxXR8v4xEr5PpZ55",
-	"9oTLeCh0xn78vxe/vjEy8e+X794Gti2Y9c4esb/HP/+EkO8UU4bgDMZm6JxTtyJlrz5+fP+M9c1WtVPr",
-	"Zq0NJCQQpc40wz8jlQswvhSzexzmOlMToH4Brhx6Jkq3ksJiTtO5xYB5BMCazisZTIgFBdUj0vKFKskn",
-	"kk7wiYjmYFJfSTcKmHygbRtAWUuEaRrzktQWQFQHNs3TdhWOgK/FeDGxBfhXrAEUux5tx63r3qWMQQVJ",
-	"deBc33GszQlXV7csVSbqWuvOalvrSp5Y9Vawl8RCH/9K89P6EnDYWuUpNK3ZVTln3StpXuPcSNkUVsSq",
-	"nnc5FJ5Ovb5v/G2DfG5R22K+c5TEt2Uk2J77mVrfIM2z3JBc804lXH1FsIYjS+0HsInn2OG23X39uaL7",
-	"enfcJnj4biYLKV5ts6gU1IwlDep+ayWGF1FUGDho0hfNQvjWA2xmKbTBLkocbCBzRcpnR8j/D4GDJavI",
-	"eVAq3bwocRdls9g29DWRiirn35UmeuZxdXXihtO/vjgR5nHPTPp3I/NhGZlbG5BrNV6DSIWF4ENAwrFX",
-	"RWovS3G3eAvx3VQmMDxvD02uXMpYjrwKTH4jKIQJ1LLsF54msUjt0QCEdXNbXmCNF3ZR2FgLHH9YC5Hr",
-	"JUGtbqK8jXWT2vCbtr06322v/xm219cMDb3PjQKTYuaMPz/nu3CUxzJTZi9/MdPp2BlrqyEF8PJfC8vu",
-	"+1b6vpW+9Fa6qNk1EO2IM+3OyKA4TcFSWNUD+mXMhaVNWCR9KsNVl3i+Yw2il6wBGAUAHwzcnx3BLJT3",
-	"pgJIRXmiAwoqFdm9xfIlrA9jXGNNLpKh8ijAYJX5niOXxpomYxBrTIAzLWTUZp9qskl1+Z8qqyRL52XH",
-	"YsdEd6HLVioNPxmSqRshoV/x8tW79398fPf3X97et+63t4Y/pjFPPuDIDwN4WbBdF56Cq+6sLX7E68jg",
-	"Ir59Kn203Ogrqx/x+4ts6kX9YwzppkmcJLGrBzvtBa0JRKtLT+dpFocJOKYUpyxgl6pKwWIEgrM6/qPg",
-	"RaEC1oChPCJOFUhL6+4Kr79qnV+Zb1y17ssK6zlO+NFHS3G+MOn3QWsisrEycvn+t4/mfEgTv3R6rKal",
-	"0mk+jY/tmx13MfU1cC03ZutfBy11Y+di6c0JSXQr8oCy1NXyB3ipsaZSXM4LAZ1rd1LBdnQjxNT4OyoF",
-	"ZWF+5NKhqO4Yj7DKMzW/HpnDbk1SDC58C9d9edSPd1gg7YNoEGzwGuwMuuprIb1ZRF0PW7fXPgNkXWJA",
-	"B14b6uUj3EaPhSxM1+S96f1a561BvAYHzpoxbpNgavxdngFcBDrH2TiGAJFNUEcpH2aLAGPIPvIznCQl",
-	"KLTOWcmEGmzEv1bJ0tNsfs7J7gaYGXAtgw3RSAmUd79aALONwbErdu3xXehebzWImbustRN2UfH1hhpP",
-	"i5n5Mjjh/htcr5vJ8yjWIU+jnWqI/AetgDlZYqgkyxraT4cqdVGnJeuOBlda0h2bT/eE7PqqYgQobfnU",
-	"uP6FMNlWAcSQibXOS7nvDQSs9oQsSwjc+mDy8WmsIF88S807xZZEHV+IxRmksUci00UxMmp4qNxWUyHt",
-	"Een6u3Dw2Bo4BDA6zaY8rqiShYf8T5cuCwHiidZitepuwlTfOfY6Y1PUCfhtm/zncg5F01CeeSMi0A5T",
-	"DpyiAcasicaUvFL4/zZ7B6uqUs1GKZdZZf1+Yd0dgkKqd2apBMoGT4l31RgQj486j45OOh97vcKAgEEv",
-	"0g+cVZQHpmvoBxIxNPfoPqHBlAoDFVlAQ3bC3qpbyx5ozO8o5TPHfrZF+Afnc2UbGfIwgebnmTMKGjQ5",
-	"XE1qJqRZe6MRaUL3MD0iwaOjRGSZSI9Gqcqnq92GF4JHb+Dqf8OL98T/bxDkDlACW5O5/jNpA2bnH9SL",
-	"W6DbnzwOWtjri1Oi8gyQmFOdrQpJJrz672f094nQGpuSjfgZ+xeY8ZViiZIjl+nBKqN2q1HQ5Aq04UZt",
-	"7YUFX7UFUHzsHkhHjW6Cd+YANMLKUFg1G8xZyMt5gBfe3zfFDvY2wKai/0AR3pvDXi9edTP0dZTCJmlz",
-	"zW7+Wk7+Sk2ygOK+rE2o4eoef1rCe0dvfa3KgWMwStYwwGKcz0K116mpzq5qSlla2Wmqohz7R9UU4nZa",
-	"pAgvPE8Ukobqm9yN5X5nDHqgNWkcWX4BcL0Sod3yoB4M6bPYVOujFr6iawatrbhfbdRiX+15fBe5V1wZ",
-	"uShmYqfIhff1ZiIX3mzvOh3bRy/8t6gHzHqpUs/9m/E0wpLnj5CvAiCJMb8VXnbpBw35Pih4DgDvR7I+",
-	"7dP+M8bxa86HHMW3glBrAPUcQC0iFusrKVExiJSFKk2h5hygLyTVLqciSu235+hKsVjqzMybJV/3sl6E",
-	"FsA1qhvuQ2owncVJgpdgUk3ziQcaUGT2tJBw1wkB5bjEHlX2LEOs/4htqbCnfyINl6YFIqIPuW4TetDd",
-	"aLHENkFeN7q+JNZNVFA2ACG2AWjADgpsW9SwL7ifn+Paer3Gkv2JxYyx3MJWNDrBKmAS9PVKb58g46I+",
-	"qO3QsE0hUAMXxcOhSCFqoCSb5ulUaVIPeAK7JoO6mOM+UntI7P8LBl402Q6bCymtwIMUTohvclIsLJ8e",
-	"WhztlYcSxwvJVJ7ZU8mpZ+i/tAq+aPmXamY0uneOUalGRB2b1MijRZYllgMDzqmRgsqNVOWjMR4KcCDi",
-	"c2Z0IkUK6zqrGqdhGg4l6SWR6n1hkcKUs2fB4Kx8Icm6SOIbcUBt5xLEaBDYEuGgqKSJmHHXUNhibYSq",
-	"6FU763QYlEZn8UTUigW+w4ElYhsFiFZV6/zk8cZa74P9UoVX8UrNEJ6MpwIh+G2DdEPSlyS4HUvRGX/V",
-	"IEzTqFzGOkzFlMswXlPm8KJ05TdIzCfDOIm5RVxfQ9BXXPwFifqKKZ7baFGDBRca0S8/KgwllAj2bEQb",
-	"21qIifP0qNs56vZKnMYUtClAGZeiOGhFhaJ1ftRpd7oFPR8lPmxERq+JRFALi3dDh175WiJ+pcrGFWUb",
-	"FCYpVtAoqFBuQtm3GbmfVklO990yAu14+ais7KTjB1H+zOPwZqDUjfZo7p62nz41UobfiOUf3XLcJY2n",
-	"wiPhIzrVcpjG1rS9fvuPI1jXTqd7OB4WT4rXh2eGsYywpiuXE+MLCQ/RZWK8W+OhNtbbE8UR5L55FJWN",
-	"xg9lidk0ZuPrxOO74tf5/fkwwVrlrc/z4ialA72skc3dX6r0g4DxPAR3A/ULaBeCsonl6CgTfOJnFVEJ",
-	"HE1iPaE0+PZS9TKxFd5NeCX+dDeAVcbBL/EkAbr6CdprG4GrpyNbJXV7cP/VCV55675VXgiJ6t2sl2wV",
-	"ows28eg/c51NwJNJBXjPWMoJxfRIulTDvOeP5kGIt3sVd7CVToJU5aDJjrwDaxfh/lDc9GGK+CWfE8lA",
-	"ScoLb9NhJDcj7eLWDKu2LuQSel6PwFvGS9usb4weQMTg7Hmi8ugX+APrtjtMyFuRqKnw+8hjyQAqg74/",
-	"AZipFKq4CTBETYQuMMquZP8N19kR3Pbo9Ys+Vhthg2TGzFuJ6BkNp5D8IUagxypP2+wXADvunjGqY4cm",
-	"rQlsFdtHYYO+WSr45Eom8a3QhFAHH9GFLjp8I+ZMpWwCZRpswudMC4r8CvMEM/RYsuKR6FnEKUuUhtpp",
-	"AJuuCsriA3Eal7fjgt09nwrtSrSnqRjGn2EQZG8ETOfh2PiZ/TSX7WEsYz0WUT8wg4eP/qW/JV+hscpr",
-	"6Aqn3Dg+5qv/73d+9F9/XP/rj1dXbfrxp38xv1xd/ctP//tvraVEaNCa8M+v8UZnnSoqw8Y8FEz0axLh",
-	"ok4vFaGIb0VBKY69BcUElOSwNAP+i3eOnl7fdYNe5/7I+7nilTfwNzLxOcOdcoRSUVKUrTg6Z49PwXG4",
-	"knDZOfOX+UqazXnO7q5aeipCkglooOi2O1et4KoVR/CrvYv5CNvz4GPAwKH+5uPVJjd81bwhfDESt209",
-	"l2ESS9H2h9S+7eKV8QSvrMr6whVm6DQV7raL54a78Kp1fnfVSnN8uTSX60YKVjtcrPMwFCIS0VXr/v5K",
-	"Yh9RrQ9a2UKHa9OY4Tzm06mQlAZzv3oannTDsma3a1W2nCE/tR4ee5DyG8F+7Gs+FNn84zgV2nyz/xMm",
-	"uPCkEUnURgWOlx3Bt9qTiBkVwmOJ4VPAgqou8nsFo/mLl6KYl2w+rLAuIDAG578LhSbg+I+TaDPHn4A4",
-	"/H7TooyiEvl+JZ9/p8TnbwaEeKHUp5kKqGHwyOkPXTOxgMho4cRhpg7kmhsRWO+Tw9ZqQnO8wjx1TZEE",
-	"brqtFMbxnflnZUWEuetOtRDwxWaqIMY4hi1fdPvCBxzydcUMHVMOf2VE95VIoud03cF1X4OBzIGGb9Bm",
-	"4MNMpOaCP3MuszibI+MTX25gPzP/g+4rKB0vf6fb6dwHXpLfu1uwWJFldNoqLVMuJivXeW0eaLRRO3uf",
-	"2XgORwGOiw1FkrBhqias2+mwTLEeoCc+ffK/nrGzzv8C7ydJ1ExEzZaxFlKzQcsYVZI0hOZoIWccx51Z",
-	"CHhrM+PrN9y+hUb1++08FXgy3e1609pmF6jBodOpv1DCM4A8boaeaaYKVxAi4xoUUVBT3uMg4wPzpxsh",
-	"poUHO+Z6s8oHfG3SuQ+o5AE5VQEhbhJr897+Eb9V9/MHeMWN4zG9L3bSmPUxG8BtCz3mSQLh7YHYYjeU",
-	"2nAWhDoRAN3cuFR/dOUM2uFA2GIHGYGgSuYqHyjhOhYSUOGp94/pjCcCKxoUxSCFHMVYDIGCTIUP5ndE",
-	"iniGSFEqiZbqI7AUj2ojqkQdJuPByDpZxeDr5ZOJSFkKtTBCRmKLKp8PtMb3JN1fSZgtyUdJoEeKlcCt",
-	"t5LkWN7GGSfMvhVW0Gvvum/JCgpDMc1KrKDrkXts5eIo5aH4P2X204WmM/j6SWe5oyyWt2sb7121/toW",
-	"91SBjWNWjuanMUOlWNj1hoonLIFtO1ZpJNIiRjrhN9BwvL+sv/YfBvUe2NDsSfqvEMOtknWM7m6CP40a",
-	"jwIl2Ectb4qwMrFumudrVy82RoRPKP8JxTNA3QHLQVEethpduXijveGV91GJq8R7QdA2FaK3Yua93EYW",
-	"wJYYy3/JjRw4qKOLf/7Z/efNf/Wix/kvqjN9lHb5zyfhC/Fy9Cr+95s3k7fq/Z8f9Mf8H7P///yfnW7v",
-	"5PTs0eMnT/kgjMRwNI6XIXEW2US9vXu899O26WM1i7QoHBUBfndFgRxmduICtNlXwVmG0QtHwbuVAqo7",
-	"bI/vil8WsJKXJwdUUqzZTKXZ2Bl24NUCRryx6zx1ySQ0/qN9QLYgs/0JUBgLUfMq4+1W3ZTV1EbEZv7q",
-	"NQix/BH656V/d+PC7TD/9eDJq162811FtXawI9Zv8QKaqtjmzcQUY385dzATtvTf/Je+LjY5FgnWpW3M",
-	"XAAsUkHjICAxP1EyG/sBi3xqTIqIZ8L2NQfVprmtSvwqsFoOayImowhC+WuqR7fMytA7et3BFQOBSdVs",
-	"BlXcbjLDRGkRBYT+VaaBnQplttu6QlcjHpUFrgOlEsFlsxWo02mqbnnilAiM31MqajLN12CaVimeTrdU",
-	"omqxXErYYtVQG2ZrIlDN+guHseSJ5Vyn3uME9+E1qastgcamIo0VDFNAxgvfp7f4PrDexetiRildMQFZ",
-	"PBH/VNIs428fn0MLMc/Ec+qmstzRIrUJqjJ7FoZEPNZ1+AALn+iTBQQ0ylx5k/ikfVo9ie5RJ027emYT",
-	"beTnwY4u9HQSy2YC1K/drSnfhcu7N6KZ/RTsKvPTfT27OmnfGEgVYS85W4olIhqJFMlFY80myixpJaEz",
-	"vckOrZdvlRQEb7S32igK7miLfVcfIKt16ImP6p4cjnk6KsBZoSZCkq/h4xE9Ks6HLIYaIy87BlnpFPe9",
-	"ecczI9HiM0AHBb1OhzkpgtDr3/Cae/tqSSw3SvrnAKsAoKhGT7aMhvqjuHWrUJqeOpwqHWcWgnGaUtZ+",
-	"LsOj0jcX38bl1+Yy9IYPg/6foqhrhcZT1Fsq4RVGskUl3RnR+wTdtNXq+a3KflVRPIxF1JztDWhxvv9e",
-	"Yrw5IDSjm9Xr2vPguKQq7/Z4xKpwImwX8NVtBBHp5EQK2RtCKyoShsYKRQPT+CHMgvbhWDV5vzCtBN+H",
-	"+l1UIrHht3Y/mJZ5RL5gWNLttqPe2QLIWjXErNVM/6ZUNIuThID2topaXhT16geJWtafzovItye7I9/+",
-	"W8pDwV6p6RQ7fIsjv7h9uT+t0ghYvGbJCOg0awQ82sgIqJshaxY4+KT/zIFQio7bv5m7mw32t0dmQGwg",
-	"EjUD8bH7qaBF/PFvj8zVP7WLk/i7kbG9kdE5rJEBfXkwyG6rztjorjY2OkvGRudrGRu253AHW+OsYVsD",
-	"D+zFRiTNOBzg3yQpomQ4n0gRC4Yd9E1Yoi81HO4Bwrratji+K35ZGdmHmBU4njRESxoISK10zkdtH1qo",
-	"oBShJ/+gmZntqlD+RN0K73jbGYF3JxxdJ3mNJQE82VxIAmy8fHuYlRuYQtK3JVaYoYuMCc3boa8ziwGu",
-	"ZChcWyUTiRYI/6wrzUfiAN4DtfkQ5iDxHaw0Brcx+XyI50OYfN8ZG3ZkbNiejaGWGKtA3A6scv3WzrFP",
-	"KeacffRwao1ESHp7BDR7kEUqzCck6euipxOeEv+5kmJVjPSFvemansiLAebBBJeaTaNhbWJGpROelRIy",
-	"QuYT4K2NzMke6lszCftBtppblZr2/tf7Fy+Puu0T1m63Sw+n8ZgdKTkMdAkABRsCzbjKfYA4QQGas4E1",
-	"nwNjgwdgFQcwW4G1mAPUKoFVJlfplSwM44Cs2qAbgPkeLBjUwYIRH4D5bUzOINeRudf2LXRWYtrVnE4v",
-	"Yl04BVURk2GcGDPGtrkv8e7Wj6aZ4mBrBXPN3r94aazE55f/eDhRK3A0j+/MP/fHnmtUtz/f8gmSD2OT",
-	"RsCkQqRNDZUgYGJi2pPNxoppAalSMWeDHLSMKzie8DngT1Ynnd/EUrwrOYPfTEnoqsSHMpd/dqk286Xn",
-	"xH7tOtZaRQPM74Una93r/1x3fq8AOQZQITioE+OH2i2weTPMNu14hwZyd9KxPt9YiHVTPTA6lqNE+JEQ",
-	"AmMw+4is4/3ZlA7sUJg9tko3nJOPeBgv4qXxTKEnRskinI8ooF7DwWLMWkQe10wRrH7GTrs97CCAk4mF",
-	"AAcul8Ful6PaeJM9w9pfnEqmORfYYYnMCFAEDDCEtYg1S+PROGvUCjy3EdiD+aeOdwi5Rcz5XxAQQXNL",
-	"rKHoGsI2Ux5HlpzdNqtAs5bjVWeZYlM+XxYe+yb/c6XnNfA9cekiSswlOpsTmFF8K36bHkZcLoDgxrIV",
-	"QQE+gHdD+1OF2wFD+drrvW9r3kc/cwhslYD3I7dIb/0skK6kKYCkAyi0RaIxSONhax5s+maFdMrnh5HQ",
-	"n+dswOUNy1Iu9VCkAXjqtpiXvUfJdV1zWPRJ4mz2ZBwZpZcK8PKhHTMbi4kWya2ogOKY8vk3K90O9bL1",
-	"sz9hxgg8c9xZAXMXstPH3e7mIk8z/cBF3kk7R/o8aOGU0IzMZnzerNDfqjg61DGu7YGNRJSokJntxZ4m",
-	"PBR9xo2ZXS54drW5Ex6JAAojAABwIGwtRIUZaF7kW9fqn1IlR/j64OfBFG3Zaf0PFUcuHPOgZPwTEd75",
-	"Mu4wuihoWWo1b1DMLdne4Sp7lotGi07skEsjvNYDWhZeO7wLW//xP88OdYk8moKd03gLQlDygitX7xeO",
-	"bU+UbmF8oPLMerVqRu0ozKNtKcQWnVLGM2yJp25RbdSdGjJh7gxe2UCAQwusjKgCr2R/itqs77yU2OJK",
-	"VHK6lB1d/SD654tult/vNiyNcYmjU9hQOAdbKrmf8+TG7ZXNNd3m76XyDOAqvZaLIuaMFUWUlNs83eb4",
-	"zvCbG9d2LE3TNt/dZkbf4UtXBeM+lYXYCPZCizfwxjYRn7ugoJBRnNY9Z1rcipQnXuuBSiE4DbtrpvIk",
-	"AnxR3GF7qA1q+VoJdmAbxr6hqHYd2xJFpdemZP9TxXJ1p2JV0tZ1C6qZhDK1AyGy4YKsDyTT4i6DE5jX",
-	"Mwr40iJbNiDH74ssykAAxRj2/1NMa4cGxLKIHt/hD+vag2OzUeCGmgkZFYcZhNRI87cZDQLzOgDAPZgz",
-	"KBOKCT+eHE72dzGn+K6xz8G4f4a/V71nXe3Rr5YHubG6o5rmY4JogGCghfXlcs4mKm2wDdneGUyH4a7r",
-	"vK4deedJa7Kn6OHpku30RF2mGhfhW2ytmFixOHxLs53CeopIqFuERTLK5AYP8lzCj/hxwJBEhZF7JBUB",
-	"2nN2I+aIQQU4znA5RQ8qa0gwJ9qIKmmA3HDH1ngc/rYcht/MfnVgJm7D9hrdsASmjIRue+3eZtj03BGD",
-	"ETuYhZ0hQSYiS+NQr8Jq/ZUuWQcoPxZMT7kk1AAgv3MQ8ma3HfVOx/2Afu6eTdzPjyP340nnKOJz3X/G",
-	"nnaY+clym7W9e2AKTooY3h/6ZKVKWT+WmUhvedJ3PK91BVxZPBEfjB9ch8UOz/q9e/T0GpHYO8Hp/Y+T",
-	"/x7/d/TfR5NY5pnQ/300Vnmq/xsG/FMVSnslkjwQhNm2ZnOKz1QaeTPVHffrRm3frxZAvmq8dSNbo7su",
-	"kXRzBzTs/VuKjSc2Em94ho5m7+Q0KJgnWufdHhbG/EMluZmXbrsXtIY8ToxCOz0LEJdd62GetM67Z90n",
-	"T8mfNca3+f5Z7+R0Cw2B0l8H4J5PGikaeRmP8lQUNHJQNwdVDbipzOfxpLzRcWCbQjOrqZB8GrftjNdt",
-	"93d43d5wNLEcKiib83prEqSkdYq61W132h0zfTS61nnrpN3Fj4r14VEUYzDpfWrGmwELHkUqULSpqqli",
-	"lcz7XLx/zcx9d18oEeYpNAz9fl2u9Ym1q0AsLw5vXXtTn/JMpcehyqdKHoUqWgP6/I6+8Ry+8Byub8hX",
-	"v9680Nk9vNbzTRKgo9QBAloaI0qzWIZJHjUTrMEx4EOI5YWy0sDHLcQkIFqOrKqUys6jrozP6IwnCXIN",
-	"4hKIeqy+5wuPNSZBLo17fymyDMnR3iccC0bA2Oy/f3f5kQERRj5wtzrHr/fb7AKZPGPNgI4bikvAWvXQ",
-	"s6KAKWPuwuzWdUwsC8uDCN1SX+Sbi9/ePn911Ov0HreAq+W9SD+i53rehQ8+CPN0KivtdjrUNqdb5yfQ",
-	"aBcKbGOABr+ES1jZacKzoUonR9BQJ9LWdVCuXkh4LsMxC/lkyuORT7D3Bv+ihkP083gSR7/JDGxYM8yj",
-	"zqOjk87HXs8aoFu1dxSL0FSGzL/l3hvqV4wmhMW+2mu7rNJwx3ehG/n9OfRJbp8c81++Nj+GF5GCmAmA",
-	"Kja7TETg3C1vHCGjB7pryhU4JLxQjXYrtvD57Nt9wNs9SFF8I1y3IelUwCsAemOKnzUqm4karWgrGXM9",
-	"Nlo3lhjjh9Rcm1mSmzmwUg5VCjzeGHrDwigCa7WFhDyP4owlalSHllYM9Y0afVtgxjRZRgm3gdxFj0XU",
-	"CsxfFLA7bObwU4e3iypV9mMFKyvlI5FB0OEOBoNjwvOAuCxL0Tuztq3z1tPhk0dR50n3yZPT8HH06Owp",
-	"7w0F553w7IxHne4ZPxkMT4fdQW/QGTzp9cKoexY9Crtng86w0+GdJ8Yvmxqr9Wmv3Wn32tAInorbWOX6",
-	"FT6i5bY+haL/XFcx/yccgzp3ZfmlF2k0jXFhRHN9FkPILI2bgduC3WM3oIYtRMF7f8vWVsLvv+fJXqjZ",
-	"9T/P2RRsNs+EtCl4RDxkfWvd9xF3HrrgJgx4+GPjs7sveEyblTvfvsx7GNIXt+b9x9fJwMeiBKGxVghA",
-	"YWBmAiAcmySgW+1TDmKrI0y20dUz2xswSoXQ2O1uHm98aYCtvTB/sNWR1niAtNONENOFmgwx9/4Oxr9F",
-	"t01zCfk97KO7kpZShV3gozJkZ9NsIEa5ZAOBXJUQJMMItXvMQIxiqS08iDlsKHSdqJlIqeKtqnyDFLK/",
-	"zg/CojGT7izrJYQMVN/g47+TFqUmSdQMtsVQ8CxPhcVfk5kYuQa0s/ugFRIwxkJZgjtSFk8FEEaciQFw",
-	"ZmAQAQtLzAcF3gj5IA7q5CnUP8BuEkjtnHk+xXt6EPsIWjugo3AZesQ6x+DpmP9WIZx4KCs9/+FTkf6R",
-	"y9gfQBV0Sd3gWhMVicSbngLB5aVKGWcZkBIGCP5y3sroayXb1NvXasjAvdtJFzVmm/o3/Qed/g1k2XFX",
-	"eXpeDRmHYwOrrG9FOjc2LDj+WGw6xa3X8Cl27mp07mpZn5fKvIgyIBVDCDKYEWc2Co3LqRnXjHRHLEdt",
-	"1pdq1i9BiMHVWDQbKp1pCnwsFaxRGWI4VlpImy1ZUFL4DgtKamfdsrn2eMDK4gA7FcGTzu9Ap2ina+53",
-	"2qH/YdZmO6rrpk4HqWYO3rFiqZdWMjHeEQyEJ8lLt/xkOC/IQ8XcrpOE69rpr1q/BS8kG4tN3kDaJ1WN",
-	"D1FbzF9r/B7z8cea0VBVn5FOrObzhreTZLwnjbTalKQEKhbRDQSZMJaCnBsjLbH6hfIfIL+NOSCF7nZj",
-	"gKpp1bCzkYpbIRFlrtLdgJZWXlic0GdoqwSNppYcrUKKJgRePJhHkWb5lIClIFFkOewzRlJknDbWpztG",
-	"SK2ezPhcs36okkSEmfn0X1lf5ZnOODDh99m/Xsk+ZEt/m8IfLapev8rIxAQRhZbwbbe1Mel7v6LK3D8+",
-	"MZj/iihrZlcM5nCkbOMY2feoEeJUzXTJQURBJUD8/SWUHm8lv+wXD+b0OCMIjZsVJK/H4vNUpVltQgr/",
-	"/MWXvRqxBKYjAK/d6s6g2FJBKsynsRwFrpLX7ofA7YHAk/8ARP+PfBpYuQ+MsSQjEQXmbPoDPw4Q3H9b",
-	"gJILIz5oJ/JwjGsZoPEIGojeoDHYAWOoAXTeME6aDZ6iRqoPpbyupOMK1QRsSmuZuj9YlA9LZ7U6ZPKR",
-	"Hv7lGSYu2JSnruJSQnl6aoacZg4ypqpWQwuehuOSsEz45zdCjoymQtDJvdCBVgZqzX6IXjrLqqqkagNu",
-	"GMKzLSGD9s5q8FWvjQBPlLO1wErOhNwIiesXfAn2JgNzHCwstPrMz/gi+DvgVlbaPzYPWGMCXZb+/A8P",
-	"XEwn+Qi0HIzhKMl8NDIeZvEt7KQ05gllCSHo2jxWiZXz9RFa2oyNdEMkib0d9SHNXMYD5QhALGXE1Owg",
-	"GuX4Dn+4X1OU4k3Q3sFTlGzPkNa2sGPgTfiCpY45RvzFTTq6hAkPb8wmxvt9MRz6fVwiHHidR1QAzC5D",
-	"zlY4Q+/5vDjkMPRgAW+IBhmQQ31HSaSsCsIWthltKEAtw0KBsk7bmN3KabCvpp28afO1UvH2DWmjHVXN",
-	"C0yj1Zi+tsGimSJy69M4fH5/twUWaBDNIp2pCZtSomSvBMGW5QakYBzqUa22Onb64G73h9RiH1GYrsTM",
-	"9YMusOJkRHxSfke7ZsCyz2IEG7bRyTa7kCyOSoVGFbAlKZcLZWcPowEUbEGo2GkVhUGPlgqDXGz60pX+",
-	"Z0UV0EyIm7oKoK23Ds1O03HrS//waahtSKuJsJb3sAx4FBdtvoc70+0usaVAO5cB2S0TbFwytKadfon0",
-	"jrDxPWrAZ3ZbFVD9S+hj6yuLHlZV0QWadK5Hz1ZTfvXKogPtgl8gwkjVbqq8BQ4s+dbGPMD58DpjUz4v",
-	"9rCVUC4hFQWBP31D+R5C+lmn8tFUegjCutbZXKImXS7ZXEhWKoKcHrITB/Ozg+IngpcDpEGaeWdY0UXe",
-	"krNlxtYwjdbQi4hhaTDrJzNwGCPS8k9siai9Gk27CSsUGqgKDWAJe76EGji+wx/2Q4rZ6hSkSfWUSDUm",
-	"zAPUAE7c/g0FmmUzAoE53Bl1Wq9mLXxKox3dAx7eWERN8n3GHJ6FoFxzcWDJdKVxjR9PFy7f5vcy6ID8",
-	"Fr98VhXQY0oKbHaATogY8W9cCKq9rt4JGzT+ElVP6wM1taUMk1jGk9w8GTgfKIJRjiZ4dQ01RUprK5Ie",
-	"l6qReHiDXE0aMFu7WNa0SWWSH1q5d+GkC7vu7VLV0XMls5SH2V+32IiaM1xxkfLCJq66yKtDUvKwIdly",
-	"5xJu44NojJ/nXllSnggoSoqHqBOwGp/al7G6CFGuLEgWKYkhlmRU1FvGutxVVY3a+uAqJ+tTHDV7ImjN",
-	"oMYEApNHFIjeaaPAwfvQnbv31EJNx4k5S5pPkq/eE35NXtObYvdyPvDsMQwfZ1okw7WFeKWVOYjI7iOZ",
-	"/uieoxY6hBO2dJoO/RTqUgZnmCcJlZ60zmxJVal+S2bjt2oGf8a/wkcfcSbws53mYE3dVTm2heXjMiqh",
-	"DqB0VFVgFbWd5rDJRDrRRbgIsfO1YkOeNleeRQYgHHsWak1n1RhHB9jQlHNqZAeviLB8hMc8rB7DdA4K",
-	"JjM+fSto5aUu2AWrdfsUE7zwAz9DwOSCIm5UtsNUCKdX6WCBaSHToglRXN2UVC6uL5wm+NZil0p5pNVV",
-	"NM00HLk0+eZo2OYlVrUa4RthpiZOndoiA7exBqRi3gArxgZ/uDS2pNJiF+oVu5JpHELiv2YtfzGChYqt",
-	"okJ+MLcRWy8rit5ZwP7MVcaxRpRH0RF0ZFVUY76nETS1vJ5P6groW+et2TjOxFHCByJpFcy6fzsLOnDw",
-	"Me5QpcmH+w2OkbnKU1cnZZ2+T9697r9syQJ5vI7haN/mGyJ7hmug+sF7zQ/0EKbzFJNL6Po2WzLxLWzH",
-	"WvAUX9FV7cKFbXYe8iTME56JVT0wjIdAsIRen4iM2Qx2BtK1IDKU+aXTZn3oj+hbvlKeJD5bHeXYY2ls",
-	"6wQ9S6uNiaoLEU/4RMnRlczGYtJmfSizd+2iOp/YxBPYhqjQYdmBDApIuGMz8Zm2tME6E1OjHcy/VVXY",
-	"bh5gTfex191mhz1xZF4RN011/wGZ94VV7xpNyr15dy2or4Uo1em9pRDTdmwcgJwg42DkA3tUHm3ZogLv",
-	"ftDelI0aNbzcjXMCNuVZP+t4QbqhEGVqcqeC8DKrbM7KGtfoFGqoxzss9SRVkqJTA1PpcVl90SQoPLon",
-	"PHK75pSNizNti8pZRYvKVoJxAUjpdaqO9hk0YFhqseYVHDWfkBtWODboYlGcj3TDZorQ7CMZxkmMG+34",
-	"rvzByhrKD6VLW7vY4Au3aKYurPwKhSEEHRZsGEOZvp+sXxjFsq1G2mZnDNLF17TFYGmeiCNEwag3380r",
-	"gXYvApGcyt2RdC5TbCIEfJonos0+2kMGTouMZwJJiWY8ziimOReaqZRJVW3gf8gTcRF+ISbMrQEBg7tq",
-	"El246nd44evWxs067lUvM3SpDoBvQsfIH7xgy1jN2gl9JWU/oeXotS9cuSh98PMcgUIsi2dxIHR7eCKC",
-	"kcrDbA2Tp8XMursPWhBCWaLabm3D3olXWuX8+u0/jrrm0zyhFtbRUWKOtSNgTeJO3rYh/cRL31oJkFyG",
-	"MU+smW7LXKGMtkQRmsZTcTh490KoNii9NzZeU5GvQa7NyaMp5xHFUT0paOnStUqvQmMd36XuPffi7iym",
-	"a2UOmHQeUZnEmc3QWP6VkTJaTQYE50rBbpFoQQwpMX5Pt9lFohWbKq3jQSKoypVXqkN6LW+IDyrg9nws",
-	"wpv96u/g1TzjpoHQmr+gjTCNzUtlpWtF14G7tlMBNIMbyG8qEC/pq4lvrBm4x1LNgAx0No4TKFswhzu6",
-	"fnC+V9ATmJE/VAm9YNl8ChsxTdVfTCylakoq5Wr41g/5Q7LEPuTWWGoKzHndutE52kj41kw2YK4kCbPI",
-	"xrWnJEz8pojI5s5Gqaxxm/IdfaW8MQcpl354WI1SofXWL72DG5SXfB87Wechl6FIdlO9q3Xun7nIRQQv",
-	"HGuGz0mE414OoB4EvecZn5uPzZQAz0yoJpM4e0Z8TVzTBxlBgOo2e463M7oNmPOopMY8LKPwoLoVaWDL",
-	"1axJUgG7C3f6uoJxmakpjn4LSTBXW+m3ijtUUoowU+laZPDn9spLPBG2crzwcVWsFn+zB0xrnGVTfX4M",
-	"59MRftpW6egYeu+Pe51e56jbozu1lqC/G0MMv2D/fvnuLcO3DIh4kZ5+mCi49zyEl3KL8oNmEy7jodAZ",
-	"sfoC24WuxRq3y0prvnZRSdV/X9LDLinEdnCqHV78hgsqwlRkq+2NS7rmGwKT3aB7lwJFl6/evX/98v/+",
-	"8fHd3395C0GE7Of5JjCzSN6z8hEHCijgeqwPJtDaAs4LZkn3PxjeAoaQf3MsfbzlSV5yy6zQVJ0X8Jey",
-	"tUQfHt/hDytZ4T6NeQYPRaZ8hDWKMzbkcUIonJlx+lUF7gfeEwf3Bdjb8G2AMUY1w8v3Al6Acbr1VjO+",
-	"jp9t52lpkp/twW3d7bZlLZUL/PVbpGfDkf+gEZ8GMtTxRLidD3i7ZvfvsPm39xrsJBszP6+w8vuvh0dG",
-	"Go9AHM/Zv/SBxU1TdbuSImDmGvhznxFJOQZU4C3scWrr4FPBI+8rcEcw6NUQvAGcA7hBVcOu3mNXwQOL",
-	"AEywzUa8zHi6X8wG1/S8dZV3Oiehmx/4dYtmKXz7f8DNDlJV+9XUhZ+k2YEcbrW6QFk0niaJaLSX6uh1",
-	"ut+1cOk8lmJ3tr2g9UaF3ML4rLreXdcEQ98lpHWdOt5e6Za4+azbvsb0p4u+PDaaS1xzOSelrCmDDbWK",
-	"4vM0AQ4gC7qzVRY4Bv65tbKE3iuFN60jyNOUz6sY+Jbh3B4kgNsGexs799YlXB1z4K2QmUrnrkRSfM4+",
-	"5LJITU+VSsD4RvmHOiGFvq1fLel+JMe7nGi+jUnFViAWbaOiTxt2xkBGNvHGbHS5QXfM25+FGqCPNg1U",
-	"20+N7wU/3W8Q0Xn4ToLjzTu/84oIlmRVExWlq96d8VSMVa7FUTQoYkZTpbNRKvSfiQe/n6lUDFOFHSR4",
-	"3YSnMY8GGNn+a++iLXdI/ZGMocRv0jPCkJtLnyTxragibNx8T+7iERXZtEqX6Ffwf7wQodfta+UB22Db",
-	"7MKNHp0czee66AGk3j94SyXFUirjSq5xv+yEKZnMn5X9sNtYWzdshee17HFdyXfSlc5g9yL6FwETn0Mx",
-	"JW7uPvDw8Uy8k8m8EnvaaJz57tptf2etwpyI0jlLc3nOOOS+iTSBaj29HruKnFKV1eHPQRXS8ECpREAb",
-	"e1BJi675rQDkKltOk+ZS2y4/l1TwmmH8PiWW8PBGY5k8pv/rhgnx8y3H92k8D1y70jg2qnled3+pMlFn",
-	"ep1VmV6VVMvA6FawdYAEenSttpk25Gkai4ipPEP8CazksC1XUOgBYUysSiLO5iRyvODPGBTfzWIt2Gm3",
-	"x/rAjzZRtyLqt9llxmUEbRXm5e1eqXtzal+ufHOkxoyl+73GBC2FE6o1p70kFvr4hdWGTXn6zmSzAPW2",
-	"9wYKt+AIljlUVSJsFQD86exTGmfiUwyVE1TQTm3PsNmhzdYcvM+VHMajti3P+CC0SnJXziNVVsCTotKK",
-	"inPWnq0nQSvNpT22nfHxzVveJ1vYDN0Km+HsPijrIIfEuiHDnBEQEW1mUFDwBJYITrzYNa+7Mw6ON56Y",
-	"kwYZdmALA+iD1b1fJexil6FOxJfWnSSaR1FJnj3TYDPJ7ZLk3lnSxTJtYmCLE3CL+9XH2OOE1cIbiDnW",
-	"f9F3h7EErsfibthHl8uNmB5tmY4rXjEmEEAZd1zLR+d+4TW3qSuG/hFvdHYTYEEJxEL/Mnu8u/ker43U",
-	"fbk9/m0G8t7nGMgrJ+xZLDNljvFQbOk6ELLa56OUz44GcDRDbL3WwT921YfnEF6e71JuVXI8qpFQ09h6",
-	"HlnKMzGaM2Q6tAV2vU6nw9xYFioZAsIgYtDJYLQz1ukVfA8+dMmFZOLz1Gx/Y2tqQQ8OEx5P9JW0jZUD",
-	"rkUAjZpQQgtVuD9oNLHwQdohsM7Qv6gosTVT9twOe58GSXgiaBJqlDO7D6fKLLDK0xCNli34ZszgSEEf",
-	"pm8R8JAggkB+B0YVaT6MYTVMVqs2v1Vl4YCpmBE1FXJR+/RKUQmnyvzgDZvFUp+jEY1yBdPZ3qNr5fLv",
-	"v2HXitCw/Z8WypKqeCOAqpQSu779ABF4bT+L1nm3R798iheHjA3rTrDgUporsL4cJxPMPsJoGoUNJ8XT",
-	"zRExnXELe79Gx6o8Ax5RdPDyKcsUO+tQyTq4oGPjDw6EkAVZVOOwLU5zeI8EbAo1ZFOus0J9eEqz2Jsb",
-	"drJUqEg/flhN6q0tjCAR8zIs1bcsvtwJnlFiDjE3wCaUUMlbkULdPxWssJBLJeOQJ/D1SjwG0rkvihDT",
-	"gtauzILAYEp+n1uhFmzwoCVkPjEzR7/O+SQxc7eRJ2yNhx80ka89K4eJoAOHDzTBBFcN0dkfC84pog32",
-	"uqePT5+cPDp97EEQFv4pNIdDZ0DwhcPQXymuvNkuLzzv+6D0IrC4Jdoreo9zVn6NK0lvcX4lGTticXTO",
-	"/NcwnzJmRnjOihe5wirgZTkphUZK2J3UiIrYCS4madQOyu63Fhz23xZjRJ6Af9mgcL2CW40T9M6MOuLz",
-	"NvtobCFzEjiIL5KKgGkQIISRmfFUxnKkn0HgFg03jMdpUd1YTIO0AELfTHFpnWtMNjA64cTqYz5qPW4D",
-	"A88iqVWto+ybNg2GAEo+9wLeNz76tPRo3y2vGN5Tc82YawCoG/ZC69hOk+3cdilmHwoAD/derfPeaefk",
-	"fiFysezjm6sCW5wNzqzOxNT4w4hf6vp8WzXBgA4YUEaO/Qm+88ErevdFNNH/gxnejZh7liG9G3rMLW9c",
-	"OlPhzR+JuBWJLncf+8p+wc6cjaGZ2yzeqqOmiE9ULFP3ny3fSuXRfOF0KjWYLwwzEpn7k5F/4z4dZWk8",
-	"GgGexjAeIVjSXYtPBvEoV7mGCeUzHmexHF3YHnfzoWfYdqzsa7RroagVP49y3IX0q/gzp69jMYfZWh1z",
-	"GiT4Qywh2gA/T8yxThcYp+F56YEe/NJ5t+OhxvROOx0b5NCt88f33rIBDHTYXpgWM40ujAKwyngPt6oL",
-	"hz2u4wWjmUP31MdmInwG7CpCExvzZgBNbwwx89svwyGOCnJVVp53mP7H3vT3Th5ttAInJ1stwenaNeid",
-	"PC6vwunJwirYI4XENBKugBthpDXCA7V6jvDRMfDiZUDUU+yw9pYb8v76EKUi5rxbXy4Cp3MT3hQcr2iE",
-	"uMBKTX+ju1R/qXx1Taeey3uC2466ivFUoGkxmLv+Z22B79J0Xo4dAbdxESeyLhqwDc4tCJqyVKFg5VCW",
-	"FWwdbbsCwZe5kjZXB64n7dYBD29GqcolcU0jrAxoRDZK1axo2oa0NI/a7MJD66MP54AkzVnfHKX9cwZ7",
-	"u5ymMHbXley//+0jq7bl/re56//v1cXlq74dig/kCxnwxdwhumVFvhE+ZUoyHctQtBlSkA/y5AaaGLUQ",
-	"ZgjvLuvGAD2cfcq2R+n8Qy4r8+xmCDun2Uu96a2mE5K9LQNh3+3A73bgdzvwux343Q78y9uBO9h4q4BQ",
-	"nQUwEED9wyM4cZNEzczZzTNmE44Loa+vkq98GUssYEJCISN0gHPgWSgw35Ha1ZjcPoMJ9rH73TzsvjaW",
-	"dWnDVKlAPnhjBiL66mys2ITPzU60wrMq8E7kHdvDMpTkopHiUzMBPqd2rNmNNO+G+PlfzawPNr8YZ+N6",
-	"q0XeAx9kjyHWuSrAPOzBeyAaiKvdqwP3eFjSBGAfE36De3qB4mQr4SkhgFQsZ6rUsHaXfiJmeJZgWs/s",
-	"2QyhkHkaayXZsPC1ilRbGbQFgIF122gmjc87UsMjOLribN6eRAUiMhYAAKtJDfa5Ge0uy4Pf3H9hXqkZ",
-	"mxh31R5rRoHBu0BfVJIUkXiusSFVlNYOxvGVfHhv3QZiFCN1jFZKMnB3Zyq9Mb42lMeWytOfYRWeLXkm",
-	"PxySRpHCImeWAmIJFGoYLR4p3IXwIIoPTLRIboWu4qZRt6JZWLRlL/LLCMhzmGMBomBlRKrZNiKwyZY9",
-	"LjmfdenwjE2UzhiA9hthBLuWAi1my+JeAxm+EdPsGQETKzWECAiUBUH6WFeni154g/ga7YiCxRHF0eCl",
-	"6nLZtukQLrquqmP30+kr7oATtjl6Lay1I6VssF/QdwynqYpyrLawCLO/F57wddACJV32QR9/7GE58Mk/",
-	"0ZpNitpTdJsvur5J7j3DVfZEaQxNAZuX7iw7YZ5nfdFtNRrbhbkvJHR9fNfbUo3VzKw/PI3hi0+2x+h8",
-	"A2WxL+L1Rtlo8+wmjLvaIwlZGjKWKXWD/iAAt2EFi84T17hbnkJjX8ClgflmnUVnjYVDHSpf0OpwPMae",
-	"8BQGVj5t8HRZAJyvNw0LbrE4daDtNXDlC/f89gsLoHTMatRTYN3ufuw88WPDOkzFlMswtvHR4qP5c0L/",
-	"DlpCRi8w/oc36hydLHDOLUR6Fx7WdcXrabgmtlvEf7o91KFRnnjNO9uW3y+Me4Erz4Y1dR6GwMlSCm22",
-	"/szj8Gag1I3G+tp4KqC4TSUiNbu3dd5pd7pBK5du2GYO3a92BpuFBS/J6foDY2GvNMVftXDbzRKFB+dI",
-	"2FCb4/pAUyH0n4joGeu7ZQOSHIiNgA5HS3RsWa+ovpRYsQPWL+2iPtipiGqGvgUem8a5mChwPSGKJ66k",
-	"DYL9oJmTKDxWkGOi65nD5qYU40X/JgDbHWz4jPWNmiwPo82M7vMe2euAfW2tfcrf3Yj0SrpU6IJDRYoc",
-	"P5yce0wQsWZ9bGLpA2RaQQcnboXMWL8sHX2WiSRxdfpCRtXl8fgd8SCgp6t0Xq1S2UBt7Li/ty/I/8Jc",
-	"KdaVnFlD0qbdxyqJMLbFmZ5Sp2uZqnCtOtjGHqD8Xz36NV3z5V3AAt6lKCH4QbMbMQ/slgDNQ5+k9sNM",
-	"fM4skA34TA2iwqz2IAvP7Xrbu5Zf/YNTNzzDGBvTCt4pY4kw9nKhYtf5xdtRsryJ5Y0lY1kaltk+LJZh",
-	"kkdCu1yPF8dfMQ66+np1o3mDXjR2Kl1sSvWykJfaBPEE36hoDCwoYPwcdtDSN7lLLt/bBJ6xeOKNHGsQ",
-	"8r+X0t0qjUfL3SwBdTAtDOFuJd9NZQLuvpyqHogx5NfvlvLuaxK2aiZfqnSC33RW41yGZDKaH1bmz2sS",
-	"u679EZP07teTxk3GNNrMVIQNsP+xYDd+2SwsvGQU6koD0SjprxNLoGcgf1kareUtS6O9CU7/2ru7nL83",
-	"96rb8GpmzJo7f/PWTMi9rx2+3f293d6tqwlAQS2lczGnOBORqy0E3raCN6RBgjzz6MEcHhJDpy1yB5ds",
-	"nC+7u4MNifTMlG6hCY4JGmYDC/MVXfkNxo9aQW312qqTt6qyrWskPOS5FiVohv9MN6vtQ7UIKsSvhtsh",
-	"iF8qx2nwTKVl3oiajf2nylPJk8YC9mM+hd5mKEt2O3FF0OUb3XVGE+d6/TF8iddt+waXdHTsv5XG+UBP",
-	"FVxp7JvLuQy9AEHv8cdu7/zk9PzssY06mreyB4xZX54IjRAO627xqOYW/yVkJPRN+fsF7ghcjc20rfst",
-	"Tx+a3koxR5AFxxlu87a2a/mZI0misMAC6wSx7EmE5OATETWzSUQqCoJT7cCuvDH+JXbI+TAV4r/Ewaua",
-	"3NBWhlXtGtuiVA1s8RL8fc3ErUjb7AJaKoRlsNNMSbAfZnyOBXUIapam8a2AoGwk0k983ie6Bi/CtJzG",
-	"wclwlvkD4q/7Gco1Kdbc3hyV4yW9kQsC7o3CYY/Qh+x6FEK90uyoQAFZMeHDVP2XkLZ8gLyb1v+hj7+s",
-	"m1Pvw1wvQKVa+Td/2kJqzDtt5jng+zeidGFf294p6l5Htkq/eSpguczixOGr8Bn4WJvr4ko08lU60jzj",
-	"62vIj15sPCs8NakyKs0DH24kqFoaSLljySaCS+gHW1Z35r0Ooez++uoFNQG5AF8l0PGANAAWHRPvcROK",
-	"4A3wDeAsWxUwUqwEYtHYNj+HJqbDwJC5SbI9l4i5Y8wVXDwIsQxSlY/GGfYGCJbxdCQyDaGQJPGN3R+I",
-	"1bWiaRTMYFQIWmRZQtCTrtUSWPupVryCLGYuw0YUwX7WDvkveMDiBMHw7C7Bjy6tZw4wVEYizHxdFunT",
-	"NB6NM6iziCdC5dmlCJU027qzrdsC07JF/nTLPk4CuvIjhVsAhB0MLtPXsLVwmXWBzK0ANNMipbrUVtl1",
-	"3ZLd+0X8+J0gNGvzPks1PL46vSO0s0Wnuu5OC041yuK6b3crv32/g7hW6epPzhwAsHXq03kI/V1mxJDA",
-	"JS0p1YzKQ3mcOVRtu02aVf4oT+tS/vaqbykYm2fjSpWwfrcTYNs5wrAFCFgOYV0skN9u9zWcgsSl2CQJ",
-	"SYsWONwoWynVYPEaPWOzsrWvjbjlhmt8GvxxTW7SgYbtCdm5uyzW4A5sAlVXi0WASv334svXIKQPgLGl",
-	"2Z1nTaVVCHutrbfeC5HxOKn3BvCqAMxbD1t4AV4SiyAXISxR7Y+xCxmXvmBUhSMCk0TNJR8J689RqHwt",
-	"9pTNYgO0H1du8lxuxKkGbOpfoohtzZUvoRzqQy6pyup6R9Z5PBGaUev5xoXIayjpD1h/TGcaZwMVoYuI",
-	"tQkeUJHdOHHKQlgP6M57hu6gzsMxUuwbhxCrcAsugsyWLROELHqZ7St5JaEgmB6LrmYB03PuwVoX4SkM",
-	"ubth8RGPZcAGQseRsPDcgk/MlFtATnCIoQqDxVlQ6QRfSfKCXxuzVrIBINiGIgGv19yAYhHUrGtM3kyp",
-	"iMERwjgLU67HbXbpB9PMIKXKGJ8oOWL9klPZZ2PBU6Kwx9SEfcNhLAG4+0pSdSYUd1PxtEUj8qhacN4I",
-	"zElngkfPUAVZXpYfNBK8xBJBk/r0le3pXK5kmc+lqmQaz+EPufyqfj9Ok7MRsU6SboHs+DikaojulKMH",
-	"PIJ3ST+OoY2cWGQ7CKGxVeBg84MxlyszK93vsE7fYZ2+wzp9h3X6Duv0HdbpILBOL1XqrIzzwhj4siBP",
-	"jeEXHjpmvQPFk+N025zjqdc4x9Omxkita57LmvUn7jFIQGEXIPTf6f5DiA5/yKXHVlSGF1nnf63p91pf",
-	"F+hRcOd67zhYHaXWgibr4icvBI/eiAxN8c4KIt0qsr+NRK5Ms1U+tYlNsxzJCloJUh/wW5HykfhVt86f",
-	"nNLWbJ2fdI2K/mw+Pe113EGnVzUgdZ6enz09P3vyzwV7IIxC/5MP9uXfqBEEkVLhphp8UCPWAlrbnOHW",
-	"WVQCPE5iObqMoecaP1tzFE/HXFNrmuATOptXaR3SBebp5mDFNH0Xf7jACev2OpU3dkZqQWXULaoMzHcE",
-	"AA8gTZ4w46azklJF572Tp0/u6+yE7Y+b+npN6zODzwqvogOskkLXPeEjC/AB5XkATQyAvlORaiXBaddj",
-	"NQM2VtpAuuHeoVdqVqI525Gm/DCxeNpsx3f4Q3XT0GER5lBKtq5KAu6aNUUOUIFrWzpuxNxaoLZ0C1s8",
-	"sN+jzfpYcIM972VetJm00SNqDJdiRm3xz5jZwUxMplkMDM/Y23oliwopDDInCYZjKMQDDcWchWo6hwfa",
-	"ugtkmDL2oY3bFPzQP/rE0HCXucohmvWTeZe++DwVYdZnP3od+1eS+Nwmuc6QOEqq2U82kEOdaxDEiYdM",
-	"KgiozbhmQ64zkZ4jT9Npt1d0xZNN6tWwTlOhhczs2CqDO/CkXes6diCW3rcAdiLSkTgCOfvXqo56mOuK",
-	"NpHqsq1t0+fvkZvpAMR1/8M7cOt67BaXcf+GO3tOHqLj7rTRjjsXlcXAvFGIoZoadTbhc+NoQgMe+O7o",
-	"yc/FfmRU+6I04ChIsXm1uY1WZeQyUocpxQNWqTSXATGngzFiNDhAJhhrJpYLOBNt9hLfdiQQmMIHZQGe",
-	"zjGPKC35bBEDAHmrBjy8eVbOisxEKq4kJABGCloa5pilGADMMYGLIgcoee62RwYxENREwIGBZH50mAB1",
-	"AiDximmGx0YSGyd6MROxzEzx7EoWeZ4fNNFBECVabFlTP2eMdDgFkHSeUhZEfOZhBswRGHQwVjgc9Kfd",
-	"XtWxZBb5OfF3PoQeC5t9oLBbLteHBzZWBb/JSB2UEhVJi4tS5FLY/EaIaTlzAn7oNlWG1ZHj15i7t9IH",
-	"eT2i74C1MFJIzgr5NvCz0aUQV6wJh3c6NfHw3v3ujZzlN8CQd0IeVG+rhaytrYs1FttSkDCgriWz+xsp",
-	"OOI3wuVHzU3haYlSN4xnFjeHV2Kh762Sz3kajuNbcSCtPBUSk+7GHl9I4mIXgw1HaJaIYVZ2JzSWVQOB",
-	"DNZEU5e1xU0kuBhA7wU9xicVbRD0ijtzwyxaytd7IGu3mib55jM+34XVe4VIRPFweBh5uChTDzEI4miC",
-	"SvORS4059AwPSkI26+O1/eXlNV8r1rZJ2p5tKzSrU65nnS3q1dozAUlql3el/GUpmeligXeb+A5YoLYu",
-	"aFgXwTSmwYdcFp7HVKkE8ikoxEFrmsYqBTXeSgVPCMLL/WjP3boY51K0Es+Ald5UyWinJBKdt1vFwV4Y",
-	"Sa+x473VhDIVs2bNBa/cPijVwlm+hQRnYuuQ1jZEF+dTBF84JCKumgmNQcJnVJFU4L3aGp5sLGSbvee5",
-	"NnZrNgNcQToMyZqtgFo3Y/+rKHSgSSg0ut/9mAqdT0rtj5d7syWc402bWvlFjEZz77/KymCjmoMiUOkN",
-	"2sINr4dKEmP2HWYvvvardQeCOAgh3Gr18LPCbUTzy5pZRhUpnS3vPzvkxhY6+CquIVVhf6Twc5onAl6Y",
-	"qRSiMP5R1d08PmTX8yCxRjzwnUdYV+eVcJ1Bw/WnGMqBrdtVZLxLSDolq0SGz5UcxqO2zVd9EFolOSZ+",
-	"F40RmKECdr+YsNPq/OU3b7OcbmGz9CpslkfWZuGZeCeTOS3lxuJ1gTEBt/PXNoR9zbgiOCuSCZ4msUiL",
-	"svxYZopBP+hOGrXShTm3swqKtFIZvi3CYzdimpUabWPNep0O44lWRV9t0eeAnfjwiGV9aJ/8IPwQ5ze4",
-	"4ieaobYWYSqyP3IJhF6YlsgnRrk9DlpJLEXr/IlfIPUR66vBO8Pvsk8XH3559e63y1/+eH9xefnp3YcX",
-	"ZjamKpaod1z+s3NMvr0Z5ZRrPbNwiBMRgdkjwEZEi/BSZFksRzpgl/Ac3V7WNGTob7dbXhKmf52ZbzH/",
-	"CSLPTAKEFXBmmjD4L/ncGfazVMkRPonv1ZGywtLPB947riiA8a/bO04ZRe+ktsXL+VTZX9zcoUZNeHgD",
-	"hQ5QkyvSWEWEpe0UZ28Rg3+iJJxLpFdtTZWnaRe+YFT4P6FUpPXbx+eQ50+4XBpmuarayP8kzrAoMkle",
-	"Cp5hiSoOfOh+B5CFiYpEAgmp1B06eBh5n0zTQnYz8dmM+D2fF1BYfquB5f6B0KL2wprvRcrofu4EMaZI",
-	"lsY82XYzlNa87uAYqwTZnrww3ZhrNhBCMj5KBQJ3sYRnIm2q4ZLKGgXLhOSobktwED/HSWIEZ3lfxPJW",
-	"eUUdFbvgnMACa0+Fl8b3lmrGqGDO9aVBXgTFlCnZZhd2zVxCif6oxwCDb1zePDtnQyF0wP7MVUakAHb/",
-	"E8M4iDSW1VxJ2wZtMcCLC2LJZuM4HFM2SiRRm32ysFjeSnCEf8iKlRph848UtyK1Yfz6EoIlVbCjOe22",
-	"F1hSR2ZQdi/w6JbLUERH1qQ8Sgub0mxGnanJUZZyqbFVkrqyI57xIyHTOByDqry2m9n8k5lLj7DCMoXk",
-	"hTB/kWrW2mlLYNbqMImc7wryr6AgoQLJu6aU5m9CFz4fK6WFbSizAL08io5wP6zXh/7wFuxkXydOjSku",
-	"ZhuZylaBsNcl9n+ruLTxNIjwkhHhnu1PyLRIhlVUifD074rn4IpnaRebw81TDd1HZaKmPEl+JX1y1um0",
-	"O50Wega0TUHXvFUz+DP+FT76iDNwgl/ZaRLek0TWsVtTQRwejWhCm5O1YPAioUOzhbPZWCX2JEUnw5YZ",
-	"ZiK1Ja7moxxK7yxqSkMIvJYGCPYxZm6hq68hkyYVkRCT+t37OkNFCfUkFnBvWKoshJn5QTN6GtUiGu3j",
-	"GyGaumpjpEVNjP+CSg/sxDZ7N2TZTAHfNQ6qAPFXUliW1QB+AdyruCqeCN98DgfjgygaIcf5zcVvb5+/",
-	"Oup1eo83F2p8jQ8iggpWe5A0wM3zjpphy6dUA1QMsGycoWHC4N0bPGrMRotSXjprystvr/juk343ub64",
-	"yQXlNwMe3ix0/xfNDQuu4J57Az3cVaGZj3jF9kmVt0qKX7HM+bqhRMPqquSJcokICNlnQm4Usv8Fn8Pe",
-	"ZBgSHFGrsAvQ6yQftc7teI4SuG4p7O7tql/yVE3F8c8iTSCavAOTBk17jQzisu0VSz/pnK4X0rcq+1VF",
-	"8TDG5sAGYisUUrF1rdC2oVKmBcgqGwhzqGuW+YVlNBfLck3TUHTQUNPIQg0o5EN2lmNfhhtoLFgWk3/E",
-	"Qkre2lI0DthB8E1uNprFnYroN9lsC6r+q1fHF/HJH7ATCrpr44lg/4WYEZvuntJ5kGOypYahuA/OVx+s",
-	"8z70ILpuqlTQ6WRsdmN/Azy+ENai1+zHfsmV6P+0bHmPRPYbDGBply6W7rmYZGka3Os/KzkXxtqHJBoy",
-	"StRR5rkDtRAakkKYR2teYXdaJlJzi//3e+fo6fXd6f0R/tC7/1trmWmwAbzFuc2hmY8+I8SBI/akLdoK",
-	"SoYiYKH4dl8JPAIoEYskM/6+aDiabV9wWRmXu1gSfyjwMaXr//AeE5Q6gpafeP9FrdyUZ+I5R8DvZWt0",
-	"nUHpyst/R/zL5wnX2s/4t5bgOLbpk8ZL31ZWEUAhealvupj65UWdpmIS5xOnn5cWuaFR1fMWUXvyXYtP",
-	"sGW79aR92qlAD9q8JB7UQo2CBqUVMKMiRYFHxhIRjURzQZQZ1wxCjZBrAXH0klJxRuDYJcul3iSHMZdj",
-	"KvDRsUVgqqWIZ9xoWhFynRlFqwVL4UDAVBlU7ELQREgbNEniG6OjIY1FvIZZDCEonqGnBZ4YpGtS8zvR",
-	"sY3VjA2553LEOriS2DdUiB2bCZkFpcwSEDmrlCVCayR0tqX05pxazi0R3GJFTmgksucYqdpPgbqKo0cY",
-	"Jxzk0UhY9Huq8Kxxe+1kF3q41w1a43hktFH3pH2GUckbkZjvdLsUpoSw5FP8pbRHH0HniRfGlOD6/m7B",
-	"n58+edJZqVKhogh1f6fd6ZxYT5ouPlqtf4svnvkNKwCOXHzx/kuHH2zJ2MIBV6ll66em6ONMVZSH2foT",
-	"6AuqQ1SCW0TudK1JGkIhZEOKbSkOC7fXFIQO2Gw8t9ubEA5HZZSDbYPHqOjE56lK61VdP9S3ZGma/Zz0",
-	"sbmds9RoJRciQs4cNuRhFlgtAwWTtrPSpsfhcpCcNusPVZjrPii8jKZTBwv3vpJmjwZFaB6rcKAh9eW7",
-	"579dYr/+y1i+m2oG3UVmyWDIcFyxy6kI4yFppZ+emZnDOPiCJVyl+HB2/pLWcFC91BuMiYCLS2OSxtL5",
-	"vRXq21bQAkkBnR3mULe0vyWelE6S1t1Vi2dXrfOrynaQq1ZwheoJLllQUPBXq46uADYAVn6JmbuYKoiL",
-	"HpuXK42CZwE8JbB3CyyGrKeiAsLBQKUYOG0aWA0YkLINyGIMbsR8zYCqu8zVrDGwc8x/Qd80SjVH0I2k",
-	"NguQKDmyUegNjaxzobN4srI482cwGLyC+1gzIfkgEUAdyxGkFxwFSEPnss36Ro/0LZhtUQyNWgz6rfpM",
-	"87nGyr7BHP91ahUNSGO/elpHZ2LqiAixIhDxrKkB1Hypzfpo4PQD1ocUGWlO668T4omXhQzWuOvLzrmd",
-	"M2eP7ZjNciEGK4bG9gA4Q/Mfoim4X++3Oi7/w4xouyTXVikcgES9s4iop0+foHknPk8TLgmz7PfrVQbK",
-	"BKxQ+6r1ZludXRa0chmbh/u2WuCG1LNZ8r2H5FWi27F8oI+YztNwzFM4mSqGc+2IeVuPO4/Q8XP2t3UE",
-	"cbyP7BRWJJukSyZtLgC/2H1do6nQH9WNmU7g6KDKwv3Io8hSK5VMqr18wnMdT/JkQV0tkCrRFYDdeIji",
-	"FVtugVinddUnGy+WGecljvlQ+9UOFymj88ICr5C2QlcboT3tth9VlZqUnRyacTP7j7H85H5lXY75y0cb",
-	"Y6I/s8ttJ+7SPvZXfL0aQceXD5YMPzi1GvUcoLiCAg24B8BONxucKl386pM9vIaZGIyVujmKRBLfijQW",
-	"utZ3eOEugaPvRkyR4Oekw4wHv3y2JbHOPuH9i+9+Ed6C5aWLIzB/JBMyglaGWmsYgGx/t5ddlwy3Cf/8",
-	"RsiREdqu0esVRviKe0K+pXzDVUJZnro5cSwsv94FM8MwrwfInwFaUgMxiqWMi16Ef3FlPufOVWr/S3/1",
-	"NJg7bzcFDbIgZZmYTAlU065H67w1G9+sDijYaymiQFsCCwCENJoJJgqVUueo27OfrGpIR7qYcbQmHyc+",
-	"Zxc4bq83jfa665MDdr9NQLlpV4rIIxfrebNul3HK46hZsqYF4VvP2VQokEZjw1Afq83pPxBMg3hTjV8V",
-	"pweNuqq5hhTdWvV3fDcrv/pKmqWFadq/osmXeez8Mc6xnoqQ0ibgAnfbnavWfev7tljcFmlM3sQq1mjx",
-	"ORTpFAzsG2Oqm4nQlmGye9opGJu6y6MsHnd/XbMPd9xjr+XLPKklZ6J3njdFn2Tvh8fDzO43sGnMpoPI",
-	"HonjTjtse+zVxc3kMFg32aXnYI9Fu3TYLz+3HvVCgNEF0drMwW6rlEllszVw2iYJVPVnoA+hBdXif9ro",
-	"aBw5Bpoxj6rqZc3rLOuXQ5E89/ZQVN+10PrDeUelsE4dBCzKRVN1kpdCRuDQOOWw2Lm9yfYvlb7YrWuX",
-	"fTW/Gd3+F3dxY8bkBuVXdMnP6MCmq2XJLf5KMs4K0HIS1ZuN6roqdodKIuyf/k1mcWLvanEMygQERWHX",
-	"fIoJBmf3twrWD7OWeWoc+XGWTfX58TFNYDtUE7uA+ljPZQgN5KUKjuttBduuba1FmSTOR9MVySegRJvw",
-	"GwANasLQJLxOW5A24zKz9mamksj5VXrXU7DyJPkVjwN0pZ8nKo9+gYeYF/73y3dvA6bjkRSAMnuZcRnx",
-	"NGL2sRDufsYiFWq3Pu1J5M4WIlfrY0N/304ioSCYE3QYI57exHZ86bGaSVvOEFZA7OHuWFjEr8o5Vr9H",
-	"GhX3jQX8rZgtTs9GEbhu44WkfyFNBhfAc7QI/7jKO52T8KTHUi4jNWGDeSZgywy4Fo9O4c+i9UUV4I7q",
-	"71OcjfHt6054qwQLflOcjJ2rZIOvwwHz86IeZYM5o0lt1LJwPoGd43tUu4nAGP8CpiR8vrc+G9Y2Y5xW",
-	"tuzFmo2UbIQE9wPApjJuJ7NCYiI/7Lr9TAfr4h7evB28Ov67efbltNM6nfQ1K/XfSbEk8V82QFHMUj2n",
-	"ihmlhVMHqHhcbDC1ABwXkTymUyELlmzJlHyGfzKyKSw2veXIxZTTsm2GvTjN6rImmnKWxXpnd+GrNuZ8",
-	"Vz0PR/U8tI6h5eM3YIBdC/30E34DRUi0+5sPpywbPfsHQsv6rQ4EtohOPgwSCI17qabLZktp/IBzuJG+",
-	"2TJyikqcqIO3GpT+gF+t2CGv1IxNuEQsdYzhG1FrLCiI/BD+yYR8JYhLdXCJVpmt02lQomsCMiFP0zkA",
-	"Xuh4JLH/nqjaByobkxemoTMkYFrhMZ+KUBi1r+GspiZzdStSCr7EKRCiAStNBdZuVpzf5BU+hC1lxp/w",
-	"6SuVp9B9tfUuMu9FfuT3c/p73GPHuIcUM9p1AaHlVQUs99d0v3wOiy5gAkOFmuk93Y2t9V0mUEMd7vw2",
-	"TzhILPd7TvGvkFPE9Eei1I2IGODETBRgJBMi6NdnlkarhBk5xrDi7nvS6rT6Kp9/0CX7HmEjZe6nuu3e",
-	"o/aTElFht91pb9HFZgdUs5CWUXR3nSjCHMHTgYzGy5YZ7VuQqcaaxX5o8VeR8db1/cItzLzEQDn5+/V9",
-	"cNciWBL4lbhuqnuwoHBT6ownWNFM/Hnmeo1PtwDLRiTxKDvG5kAc0HL9hpogYx8CphXAKO3iyLa4FUuF",
-	"lu+FmiYOOw3zhVj0EcvbGE0d7d3oVzEZmBdbvtPfxRxxh4CTnk/8b128f81uxLzqa1AV97e7txe//nKP",
-	"DdMFQzKBmOuMywju7d2SALdrSmNvYomEkJaSi2BkzOL6kw+GLQJ+lyfsuWP4qnmCa55LYnkDyVV61PJN",
-	"XO9FJUkbFh2LP3OeYIMPTv9gTnYBJj79Fyew7Zo7eiw9WDSbJzdAYmOJ2AIbgYsz4CDz7v0+4di2qOsf",
-	"8stnEebYzw2GhEVpL+4CLPjVsxbxjFOx94RLPhITKH8Es4joO/wbEUhC1ZtCinvmZp1FsQZs4fL0E4X9",
-	"8g2I6hHlIoSZkSqDBDmw5MUSwYYkYCN7N30heMQSosGvv2/C0xE2zkvG5Ry4MScCNhcu64zHWZmDvHjG",
-	"K5VEtetrXxh4o8EbKxOEBsyoQp5inn2g1M2NEOYRLFILcyvDOInp/Fp6mHO/LVGoccNRTM02TRI7Etvy",
-	"iyDRRG1tLpbKn7j3qVLDiue8jEfgjpIKMpZ5Sd9kaRxWTQZ2zpKmcp1oZRelbg6nqPXMl41aYhGyI1ht",
-	"lUdxVvdVim8HFk4Sf/W+jTUPFV+/xDPBvOjceJ8EV5cu5hK9e7lTf/luH3KshM8WzpNz6J5A+ntzCgYs",
-	"TI1hAC+bmifk5MSbJUQt5j/SojXW7eCS+iyAcovl4q376/v/LwAA//8=",
+	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
+	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
+	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
+	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
+	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
+	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
+	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
+	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
+	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
+	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
+	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
+	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
+	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
+	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
+	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
+	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
+	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
+	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
+	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
+	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
+	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
+	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
+	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
+	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
+	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
+	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
+	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
+	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
+	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
+	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
+	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
+	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
+	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
+	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
+	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
+	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
+	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
+	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
+	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
+	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
+	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
+	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
+	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
+	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
+	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
+	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
+	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
+	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
+	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
+	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
+	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
+	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
+	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
+	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
+	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
+	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
+	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
+	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
+	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
+	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
+	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
+	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
+	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
+	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
+	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
+	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
+	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
+	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
+	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
+	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
+	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
+	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
+	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
+	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
+	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
+	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
+	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
+	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
+	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
+	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
+	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
+	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
+	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
+	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
+	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
+	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
+	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
+	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
+	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
+	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
+	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
+	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
+	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
+	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
+	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
+	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
+	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
+	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
+	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
+	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
+	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
+	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
+	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
+	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
+	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
+	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
+	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
+	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
+	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
+	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
+	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
+	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
+	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
+	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
+	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
+	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
+	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
+	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
+	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
+	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
+	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
+	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
+	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
+	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
+	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
+	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
+	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
+	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
+	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
+	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
+	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
+	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
+	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
+	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
+	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
+	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
+	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
+	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
+	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
+	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
+	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
+	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
+	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
+	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
+	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
+	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
+	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
+	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
+	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
+	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
+	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
+	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
+	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
+	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
+	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
+	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
+	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
+	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
+	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
+	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
+	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
+	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
+	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
+	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
+	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
+	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
+	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
+	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
+	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
+	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUq9fUkxeqVLXe+EzBRL50TyOJkvq856idhF+jGrPkt0wRKuBK",
+	"QLN0j+8djOnuuxXl+YVRT3ayOiVrRlVVshxSK7yG7feF56eEYjLghU9TCMNFvviSwt3mXmcuEccT04l9",
+	"Q5R1tM02T5+XA7EHHUiYpYMdKST7kFxqt/tXfq/jqFrlsJx9z0zgfc5uokgGzxnVVemwHsx++PNRKWAC",
+	"jAluCiiGRSCGulrdKLyXmEtT7BD6b8V4aUz7EylUT5nIAgeOp5Wsdvv9ze4F+PgY+n5Ps5toz2Vcxlja",
+	"GtIkjlVItDhUQ0HFu6T2F+izQ33vMJnwvY5h6uVNG8Kk5o2Y2H52G71hr8jTQlY5fKvI2emMMHHLCrlB",
+	"MEx7oxi9wBx1kKgMnr3u9kl0us7wvmi2biiTQjOhXVWt9x1tsCE9l+LLX5saWNu27BLcy7GhWXXTidqw",
+	"LFDT3TTOTmfRkdONy4y2vR6BmeYWHlrI7Pb9+1O1E1nBBXv/fgAKVjB721mvFmJYiWzHb5N8ms5wavc3",
+	"H5z/9+wjzXRv3/k6OIcJbTA/RA9H82NDsxu8fBcM/saGRob/q0LzDRwAlwc+nWQUm7xJ+3MN5cDoGbfB",
+	"qay0gUrfwKGUFdhOcwB8gcz6NceSVNRLE/fPgUVByXss4o3QbGNOICWKma2Kip34HWavrKAIqKd5D2Qb",
+	"vPWnJQZOOhD4zyuxCWger5oSrhXqIpfk+n9hFuy1a2EbAO/t4XensNKehR0cGAriQARNCYR3YIaviW2u",
+	"qKJ4W8+5yF0tcJOcrCxlmYB/8Je1hXCdM3NtB9msisEE1kzkLWS0+zRcDho4dzJtMyqmZF7pjvfI6HFH",
+	"mwEkjQzoQ4XPTR0R66lHN79k7HcWZ8ZFKX9ngUs4hj3mnMU29wl+Iro33pjzMd/twd3rZ3dArZ0H6Rjp",
+	"ZR9WGN/jPpwGAB1bQ0EuwH1ZkyWwqh9FPDF30bmaH7+pnYat2bjP+yG04SmABs1Z+VOsV8Pb0K0LTSTn",
+	"ALBiUyuJlnXXmADjuF7bUJ9vx1lg3XF+arEd+44Vua367UpfcOfHGkLCYYRmgLaeDLLOuBQX7WVY954N",
+	"0xVF3UYzjiPhg4PDMtT60KtdgKUTZwfg6gOy8etI5LDJ1akBw55fsWJUqn+yIAvp/4XCyiwB9x2uPg6v",
+	"MzqTcG/2H21LMMG2Y+MJOt426KcAojUzHFVzXHR11gRsv4RnKxfJgsgw0VKSBS33X/zooIIcN3tCAt93",
+	"w83dKMRHzsb5WBBwu+H95/IIft3gkH8Wbt3vuNKy3KVbb6fgbeMNvvardtNkUoLCOOacZdApLGBwJ/LM",
+	"64aVTPiTHqmaGHWTJzIiAJPRNrexmdfUzt9I3SaybMno8Wbve/OmauLgjFZiSsz5X2+02SDX7ABlhMNg",
+	"5JrQuaz0yN5nvyaKTNoRXaQPSjcAH7OBo1a0KCUcsZbNQ6jWUhIq12/gtrX/WKAKOJ3oFd3ukaIDApZD",
+	"kyd5IxQHYsbG50Bi1VaLhZbNbOfclpzqOZbHEEjhAf88RJIs8iRk+R+QkbGKpj6gEFdkBcYhGkEDzP/O",
+	"aVkVee9paY5qQeAuyFqWtaoHGi3odHLLcpf8cWGvYoWKnlP/FqVcE0oWRgAZ5Y+L5aWDGLTvtX+13gpm",
+	"urogtHlZL6oSIgrhw6Fjv8at81d0jamB74weySQmVG8hxuHtFRPhRqOLAEpSqi2ijl4ArxageP2KBThS",
+	"sIswRseVF7Jzmt2g4WFd9RCfURDGS/VT+dNrIsyRi1RDxFCN9armH0DGamFuBCaTA3KJH6zaSIMjtg0a",
+	"4YxrxvRH1WFEai9QunfAv1eYZ+FbxNZND8NEiTCBwqKYOfbqz6Iwu3OMm0DGvTL/mjeADzg3ucfQ9gJa",
+	"xTiMPFREL0nJCkYVy6f+WF44RppaTJYlx1o2yIa6JDZ5uhG3BF6kYgeC8pLQgpXwJqje4GvLoBuqlO38",
+	"3Ii+gXdpS4U2coXMGRjuobD0UXOcK/wTJxskc08ndtio3Pw3NMT/ADTE8XEYYnxfb+0RjnvAJ5/FoX8R",
+	"1KgnsoYivutXHX+uLboe7LS+qpOSYnhctvf4Ear1s0KqnqYKRqIhgKORMPiwb6zAC0YAVgnEF7YQOsCt",
+	"1sytjl3v7gkjDbUFI23MwjWImcvcGP1aup8MN2/tTj+tJxOnl1xvKt1DMZTJgilsL7CQqJyiBgxfsnyJ",
+	"jRBGIT+NBIuCSsjh6A8VG/zsggta1J04Rm72oqBLlUQEx7goK1tpwoOPjd1ESOuMnJuOME+BTXgUumOf",
+	"azvBJIjlUJALvwljcC7GIiiWVLOndEAUxD1359WFqz1dJTeU51NyK6EPqCxtr5Bqc4D4wBHj+ZvfyW1z",
+	"RGjxtXOfxcfvGWqI2WK3uE7JdhbHoNN1X7vBI1B6e8BtTm0KhIpAIM/C+mqf14rnNbgngtunKQvCvW/s",
+	"SiCPUNL0XLRPe+8Ch1tFd6DYmmnwHBoe1k0W4DVT0IJXuPtLyVQkWYgrs/A4z1Biv7aXzdQlIrkhv1Bk",
+	"2wg4xNiFfTRyhhYvEvgWdrJfKKMdurXZAfaAWlBeHAqRxz7q10jA3jvMExeK9YMrldAl5eKAg2pGflfu",
+	"Dpq13fLnlBdVHCQbY3xYSgn7A9evYxUkWGob98lNfInqa83dIVne0kIifTdryPzuYmRV1v2J3Oyt9PId",
+	"k7H/kZQ3+/CNFpXIR6gDah9zODKTDK7pDd0Z/vV43mMleNyqtq1XL+yVh1Fz58HSsnlcSMl0uYPHwYfj",
+	"SKYYPGQIDTLBM6H5BTQmuojRk6Avs7lWKsxKTx1T/YJjXLQZr8lzOI4h/wXksfiMZXcpmbXBf+c0uzl1",
+	"ggeTnVtvnlNxc2q18Au4vdp3lzPpLe3AlEe61J2YJrjBE8/YdiHY2TOfBAwzdWIy91dAPB265DF96R2I",
+	"Drkw3KzCfQF0GOxs672P8UMytAlgjK8S6IfeYeg2dkN3HfzD4XBz7qINpD0O7c9R2F7CQZ94CR7KxUDU",
+	"dEReW3LHdqnR2q/nlnVlT0MAqn6t1pspYIRMrXo+JZVQ1Rx76eSX2IWbrOmOzBl4qOKO13jGfKcBeu4z",
+	"CHsWAPrzfSHvshUtl7EOI5CedGFskK3Akh+BrMGlAG9a3EXO6lzVwf6Qdn5r0mhJ1b5bXi6sExF8fVQQ",
+	"ZrPKWzkXBe+PkvZN1dDcV7KOAr6v7Y5IwxN0LkBqF/oS/HJwf5KNCXmreLNxsx4JTH8oDL6bzbSDiG+9",
+	"891c2Jr/mpzTy/XH8L+BP+tzcr69TWEwWr+1vbTMdQjxd+ctmhfx5KXvaax6BQOUGERCX7wisuRLDhl6",
+	"5q+SZYxvNDGHbkrkrb28QEs7e0TWXFQ6ZmlYnI8f1ECmGwM3taYfB763nc7pJ+Ve4gaO7YQ/+xFsFM0u",
+	"7MlFE4zRsuAQqBXQQpNqmz2D5Vf22ufag+iCJoRGZTOIW6kw/Z7mOZywdsZ9LL++sHiWtRc1yghc3OxJ",
+	"oMvkZodtker8uXaTmtUA4Vkn+aVqMPsCzFvxXJbr4WMM8lOY1QfhVZEdCo/eUzza17SvAXukNF1vRuTc",
+	"t5DnnA5WOzD8gqZuh2o6Jjj8piNo8CXgVYGUeuzKDElLzSAZJutGmewH5lx6rVz8ZJSq46WsVBm9tX+V",
+	"fGTiQRoffwQe+X1dVC5EZatFbKTKL6Y/7IzkPMJNaPfls7gIca6HoJMdHEyEH8bnEk2UvEYU9GsIBZEF",
+	"Y1NyjZqOuvapGZSoan1JBOOQvMONfK2EdtERkPeN8tydyH4Jmoq4xDYFkU3fTlXBT0qerZzthJPxypZK",
+	"nExd8ixSJmPvxu+pdhDxrdIUQda8KDgC36ipy24aoDw0vSOyws7LTTCBu1rKqBHNz/4pi2rNorNd8iWd",
+	"7zRT5K9ns//7hMC//zZwLtY5EEePlIpNSc5oTgpAilMD02NUBX22F1XR92IowByccgPu7bc7kUU8EVio",
+	"4RkRrCctPeSOLJ036JCeOMHAjZV52oUbOm2zV2P3oicODNbhnQ9Es0jMqC/blSwYqaDbmc3GdYD4LQvx",
+	"5D9/np08+fAff33//hT/9bf//Mu+DgrB73+mJ79/+PTg7i977/LaDnJvii3+JdteNQA6xiB7JCj0Ap2Y",
+	"tfvdzeCSzFkht+R3VkrblVUuFnEKfTqbnp3feTJ9Opue3yVINQyC7UFfG7bwh+cjUUM8oZ1N2lPAZcjt",
+	"mxaNIHVPywwI08vS54cKdrs3/N3X22dsc/MDu/esuXiBPzhrqQjGxuS/Vcx+7TAQI4WwduwEoYNu9eOI",
+	"nYVtzEeS43+gRXwIRTyoM3yEkvWSU8RstMI4SEiEUuxPOuGpk9p/QpvJdmNOqbM5QhCiRw/3iqGDtchG",
+	"NlpiNT+x+UrKm2ciByybkUs6kJ/NB02hMPIFa/rRiYeAib0NEQ09XAFQaYm4ieAWWXKBPXPISmtM32ji",
+	"Q40U9fa0pJoovWwYLy0HmER31nUGD1w7PQFaom7o0pUP2Tg1E3uC36+8PyOFlzxIHuNrksXb1psyHBax",
+	"xwLexjobz2WlIZFgTcXO1Tb43DMmSCU8qlBCb/zZK46pEJLdNl8zaOH0zYxi2xjSpOtXANtpDEmWTBgL",
+	"i+VxizdgyJivPUlQQTW/ZQN8P1CiZ7nNvCWO2mFhiuNzLBnNX4lGx8ywdiGjsULSb/nS6MN1GBLkzyU5",
+	"ObOoZTtbcxKPTDrQlGGQGIhzYmkSLCeYe7gT6W0/guvjlX/lv77rA+f6VlNdRSx1W+3Yl20G7vkV9bbf",
+	"AZpnznQqJ+k7ua29GyUjijGR6Nlj3/Em3VMll4KlTFdo15y7/BUl6EatpB5oGQNkxfBk4acyZ/kz+E00",
+	"B9ZYtVws33KRsQMcxj2e7s2KqqYH1i4UfLwlo+tEISXdm3EIfAA0tKkj9gYbOflE/VDrnsCQOPU1t0e7",
+	"KbzfGylleaZO7atZtctynk7T4Ny0dtPxSvQoOkfc/XB6DMMV7GNcxvR38Y/oDntvt8GVwoNbLSVrgBOs",
+	"WTgwrti9NaYCeFwJ3ph6YaqbJWedMEu9L+02P15p8Sutt7iXi45xkXmO/DzuMpiuLK+8yck+UkMpZd52",
+	"/mh2OgOkt3sYom6Ip7LajEfCHZQ/01pF7Ij9TE9+NzO1/z358Gk2fRz1CXpXfdQe8fIUH/rCt12d2uQ/",
+	"prDAjX2hMPvwksxAeXM+prqD9/nept0O323g+l/bxxvm/5Afojh+xz7qyR6UE0w+JrLhr1SjG4XETrzz",
+	"BfpISY/LwTOV78H7JzDVeP/y0Rv3hl7Lg1v4Hs4be/3lgzbtdc3VDWmTkjQPGoLm4T5B89pClo7pmFTK",
+	"dSIBB/QkCTpbRgWZM5KtpIL9kFuLIQUbMrx8ymGqDjrSBRUeFPqYe2exVIdsVziFkbjUABJLFcllpr6U",
+	"9oXqdJ0TfHLOVBO9PD78f5V0fKglz1+JmP8E8JnQZ2TMIyzrmrNLzIHmihRsoYlRnpnImyi/oT/5Ya8L",
+	"7sF59/p3+956yx633n0kuWHPSGBcyO11m3WdKink1ioQJzZJ8sPeLkGjWOloSha+7p82M+PgjtXhy15b",
+	"FNSui9AKiIE5LXI73LR9XfKMXQm1ZQnbdoi4AJlnSGA3fPCA8a2E5dq34XL2Ue5/V0wd1OnAHdIjnbFx",
+	"G3UfSVy5Dpa9Rc4I2P5jtNEdjL6PsP+sU5taWX4VL3Sscc8Vdgaz7stNKZclXcfzw/NArB9Cg+NT2zGy",
+	"VaSjWhNXKKob97HDHtoDmdpkcDfK1FMzoEnfztQus4PgRO95dw+QtMGvY8Vcp+TdihFa5VyTQi7JDWMb",
+	"dxOPzQhwQ75jwt7SrTO+LBnLn0dVLCPlalwRyLqFpw+p2T+0KL07q+/ZQk/JfNfISBmWwucqOdpyKWdr",
+	"Gbf7O6aqZnFvUDqskUTMBpPKSwKjiyGakIeFqcNpcNef7q2WfL7/xEcdrJuYIvJCqcrCwwipbT30Ucnu",
+	"RM7I3gSbpuCNJIsV1bIfRipWkEaLH409N5p+MWvZ5XOYidTZxsBmzXLqSNOEcHnT8Hw2ZmkZK9j3IJ0d",
+	"NrRPAKE0+JZpG99vRUngPcNjrtbOT+xwFD/coWatac48r2uY1RRgf21OrxrMZYPUTmiCEMxkT25P+CyU",
+	"pDkZOmQiVuJ2kv/w49ZMpp7ojmj7t++Iurqb6+fkFX0H/RL+rEt+OqkGSIeUEVbZM9unG2zF0zBPq602",
+	"+oymul8OslLDWFesWHRrTg64fVN9laAGjwq+YAr6WFWKQd8VDJpZjPJ4QWdSoCci48OLecOfqDim1ku6",
+	"ZnUuq8+ks948swquxzXMvO27gpz4ikyEbQ3pfO37MAnrNn+oQe0bqOCdEtS5uBYrllDBVJs3U39hsK0r",
+	"Hn38gq6x98p8q98UnZ0vIG3nusTaw37MikrxWzbcRwiO4JSGUY7gVvP5f9sofv+CcUg3wBSWEvw+SgWr",
+	"Xu016oe3x/KFsh3U6962Lz39zwZWzNYttxxLuz5nMKMhPbgMOa7M4mOHOYweRNCd1lYd2mccf49PAovk",
+	"rEjkOa17iDtc60KXWKI4t4feWI0zQjz3CLpETzovbZAKnU0LIhJ20VPHl57aKY7+3m9Gi6+LwnWUi5zx",
+	"W1bu0Iy1uAPQq8ZBYVFh28bFHTGL4L0jEgnCgqNELbvSrqTEN8PuppINSNjZSFkk8N0LquDe28ryhpXE",
+	"PHma7oYcT2mEZkgAuGaBTwopb5RL7QwwzcZWwnjKThv7l9r712UUWzHRUs036hpcGo3B3sirxuEX+LBx",
+	"7JCz8kXNGBFOpdmKBKxjOxtSjYFtucBasW2CVYOYdHeHU8YvLKCRRrUsaV5RrFW9xUojePcvleC62eqs",
+	"gFyQuteZp3q0BR2PNTn6UWB1t+EvfPHQCq6kbwXEyt52ZCgO+y7DJM2qDbZ07g4NiWOGTj5HlbPSH2+b",
+	"kGceOuTAwHwG3XaGAO94vGJ14KXbDPwzbEdimaUHc8Wc1Ld8XRX0XyHmkMoXeddMCCF0LcXS7M36kjxo",
+	"x9+8bDh/GBzvs6goPiCOODT0EAaHhih2e++oPWqPGKOOmLnlKaDKHnVIaqZ6oO1tV91xttmBnsVEsiZk",
+	"oFdrd56BLlFpMlxTcopRxP9Xa09eJfJAjLXehJvjyJdklriPyLvlBiuaew3OtNMK5nHvCGQrSF4yWoBV",
+	"daJ2Iruekmua31KRsfzElc6e1N3Pzfc51fSkrvo2HyGg14kuqVAesEnBwyznmbn/TlS12cgSHlcFPXny",
+	"5OTJE/PHim8oPVEyOz+B7EVuBjdfbFdcs5OCzllxfcT0BH+A3BW9YSWsHS/fE59kaf4I9AdkLr1o4lh0",
+	"w36dkupr97PrC3INVicrzfo2pVwwpWD/roksybW5X8tNyRW7PiXwy+YU7AtETsv8mvw1EK1/g9/P+UnO",
+	"S/TH0OIao1/YABxWraDXsxHSrQBYlIz3j/wiqZOsnO8DE+sUD/dUU7u/KQj1qFD5TGDH/mBIsD8Hv6vO",
+	"MInCTVvrZxtiTRNshERUla0CRFlAkSWNvlSDjG1QsNNQtm49CISh9iPg7Icac4qdVe3vhzz2OoVR+ub5",
+	"U/Lk4aOvPLhmDsGnCPxVHFbwrabzgl2CqrYBcM1KtdHqbPrwLx/+4/370/qPvyTqa2zsK0Jp3wmSitz2",
+	"vJEkl9GtrHvkHqW7LBdGVKY8764clKoblpsz34ah7G8YXmKj1Ri+8Eu6Blh8kM47WZkhQKisWLHpdGL8",
+	"LV5C4KuuepDxuosyfGjkoOWM076O4xEdHjEAqSbAmxxc+owYLhpDnH7/uV2ZZ5tgn6YOg7Imbs/B8EWY",
+	"baB4Rha0KvSObAqKtmr8VETKY4pqLaL3DvU9XSzkzFm8MrHggt3rBWum3K0bOU1ckW1pjasE2OeGlnQd",
+	"Bwp6B1KPlTviH5qSDdWr+m8CbEpz843ZF0Zt8xQo0Excq/a7uKR6/GR2Rv6/t69eulcQLmwZmN1mMpd5",
+	"oh8LW7N8l5LhEmJkzM1zvwB3tE0wlVyMVanVq0W68m3OllQc1JNjvSnYocC7eckXOlZwu7Dn1brAhEPg",
+	"gQJN2094oK8or1gvRDUk2tgK+/kuCKWOXAv7rYrZkK4qE/2oJSPwHOECSk92AVzggLWsGE1DLDHFsNxF",
+	"ikaDMk1vzB6LgWMYVSgNxue+hcx7ud7QEvomX5KZ04ewe74NckZeXwlhKDciE1fKxZsq0WZlZK1bHED8",
+	"1aIG6HQMbVfHlRQXkJji2hU29tB84R35gNqdA+/aPyzTIvi5bZZfMppPiZKwQ+9F0L1LUWz+xPUpuQb0",
+	"m+sOURELDad4+l6EKeLmBxPHh9MJTgQR0Nwv4r5ZnP8YTUYusFl51McY96U0zoEvez3EFRqUHzpEbbtk",
+	"X9wKYsUflynKvqawChjdyYiaOWuiJKVvLaNGg/KEnSt6SlfbvdQFszjOCHNvWAINzLqn9XBH2UJWYlR+",
+	"RS16upZltL/4s/VG7wLkaS/AlRHnPX24e+prh6XxoMTAR3t6kDfwW3kedD02pPb9yKX33VvGG9uevAf3",
+	"dKA/vltmGzCRRwFpdxb3DR595a0/D273B3C3cySO4PBRmWjtw/RZpKKFHNbAm0a5E2C/5ozmJwh5iDZ2",
+	"aaxsAbtgG2/WmLEWHdbsWKFZCQ9JwU62FkxsTXW2SkTY/DW5b68ioWJ/03mu93amUbErkbOSbOkuAllt",
+	"nvsmefobhwlUzKaKNRLZwiscynfgHwIhqaMmyhvsLuyLFuz1nPMlU5rlU0cWsXRX/xRcP9ClGLLxpGJe",
+	"PcVHALlaWd2022JDZRRvbM01dncomYpDTqPjNQpW8bLRzi5sJoqh/j8erOKQW9txSri0DioFblXyxL31",
+	"kvR49y2qSVYjTWvVZq+x+UCjbXVpTbkh2CoD7APwlpMtKwqi5Zbi50YzHGMkpHBYf8J+Zh1l9JIwd1UL",
+	"/8Bpvw4wxFaR2yiUElNaYfq3u1ZhcVNPWMBeMVJjvjP/gW5GZrrGfiqKRvNufFsD7lc0s+KGqRXY8Lu7",
+	"N7ZRdG3nWPEw2JSi+R6cnnqdw9+pbGJRCl9xiFHcASeCE46HAaTJdsWzFcHRopXAybyhtrQeKqbTatJ2",
+	"tbu3krSCClrzppBbnOXgqOp5IRQMdiND/QmPWExQvQl6IcYRCP+MDLzozFgmRcYLflB6hktP78wRBPsY",
+	"SyLnKivZhoqMj0gz+Nb/Kl7JVX/9dERbDCbyb6MuAQj9b6iAanNnhfMRcAILLrhaHegX61SflVm8+sxp",
+	"hMNWa2iZV9HL4V3QCPwLRdyTvo0a14TOm1Gtw5v+GwXAkX1gVUK748JvFauwQ1mVZYzl8WPpKdtJk2oe",
+	"hqC9RdcXsteW1rJgZTx28xKSOe3tbqXrHHrgQQ4oXO7eoXTaQVUPJj65mPxqRPFLj7de2wNHOkP+hcNP",
+	"UCxxrOufqfku3Pz69NV0D4k5tUKnFjGNU1Uzf2fmEXEQkqstgvYLyyNUXLWk72dh5jbn/AYDIGOhhFMS",
+	"9orkdDe1egZXxOWPgr5HiZEEp3ulR+SVNiCvyPns/OHJ2exkdrb3lfWpb71Qk4JBc82tvLRWgE3ccMKy",
+	"nTGYFht1ns+j2Z6kqtghSW1QTNVowF0ORdvrNZMOqCRDsLsDu397L+iwRkaLkrHf92b/PMen7rynJeJl",
+	"RW88eOExgAmFbURLSM6vDbHWEQ2vGHXDNydygwfkxMcbAf/den26qEawlLoQ3Fr0OcvAR30JDbPATAMU",
+	"XAv45QpoQz/wlPwv13jZvqQ0F7l9s9CKULJjakr+FxLBPYQODDRD5ZrNZb4j8MQ4xzIfilII0vgfqSZX",
+	"Gyaehr1N9vVXj/jAgzlki3j79vbksRVLHxRx7YLfUgsll8ZylVu8nPcaanvOUSMfxnYi8fFEpTm4C8iS",
+	"GTVtaiiSQahAXGKbxwShOtIESwR7Tcu9p/Etlhl2pv1clgQPtYXBze08tffCA0XXNGeXda9X1I7gT9ia",
+	"L1R85iNDWNDQrb+08yDVp2FxegYPPPCOxN75azmu1Ws9QF2tpWiza1k6PIWXwpFUljL/fFSVMj+k8xX7",
+	"uLF+oahEpiIH/rulRcXq8OUOe0BDgqrFuGn1rHjU7VkRUeff0O0PNtFj+BWSihHaKVsNxZ4quwBeEsG2",
+	"dhm+v7mPfzl8dZVayZqLRkeOcWvr1H/hCtI7WQN5HyKKUEg23nSXHmonsu5JkZXOZKxNFvb6uyCMZit3",
+	"KdThkpU0O8D1JbFhnQtbCrTGtru3rIQd4domigpsPQ6bUYlLQInitLhoJBDk5lEhNbwehDzXimByGlF0",
+	"p8h2tbskYZ/xshL270uPTQneVpBALgwLurLTG2RplR4zUpg10tPm0E43bGGFoyVAjvfBGEeRMau9IV/M",
+	"Dwnvgf2CzTFGGznbbjyOG8RV98tcw0mHWUkL6UEXIB0wEa27KpS0GoiQro0cV6CBWEaj5ZJp9QXJ5IZb",
+	"rHlwNNMl5WJaJ7ba9BD8tdYFureDMPcXChRHlfD4ABu92BdWv2G7OvtvXMcSN0Yd9Gn+fn/rFiDF26Rt",
+	"5xAnoePeLcNEx+CIpAy79jTGtnwxskBW+i02BWxs+tks5povIIdS1nYB6EPIpo0itQd7oIvbVmZI32BL",
+	"4wyel/yWRXAFyuCbfUWM7tH4CL8e1OSqzgnphLsurTy7YZu9GGpxkE+lrZrTfy6/gTBxkOUyp9kNbJnL",
+	"37farJHfA/DweuBi3rCC2d4HY7of2X5XHQp0YyqRETcF3T0FYRNxNbhch2EWlzFoc5cyEE9+ShqE49wP",
+	"Zbp/xig0fXw4XTtYMgWMEU+BRjvRrtpwxJydDu687Cxg757eciFCGIfYbQlFKt+wRH89vDxaFS2gxWpp",
+	"pwnzgy9+4qJvrBbTNjoe2zszJJ7b3mAzaxexpaJfYsgp9ZqCeU37D4lh2cOuYpDT1i+xV9TDwwlQ+jUr",
+	"m11qobgEqQLJ/lh741K4Enk97OOmxLK7+ChYy9iSbg9n0dkuUkUIxY74xqNoPnCF5nr33p5GAUxkaYut",
+	"Emb/a/vIUW9SNaCxTMNzXFLNlruY49h9B5hWouHhvfRN3SFPENuwnWy5qH3W90Xa9zOLM7Ox+2kErw86",
+	"Ug13kmIUc/jz2M2kSSlEh7pw5jC2MtJw310S9FVcOOPmkqBTAz4o+K153mih4ZkY2SNlhNwemFvZSZuE",
+	"ZiWWVFNL4sS2gGs2BaZIK71KhMwPcabXJREJSHwdZufj/AfDjPXnXw7FI25gENtV1RHbXzEZdUfXRXRz",
+	"nYoS6ejmGuNHItrjAs8JbLurATh2ySR0H6q1G25X4knQdO15WgaIbOHe9nHaUVx6+Kq31XpNy93n4ttr",
+	"TrrnqHVN0bBp4Bra4xNZGrv0NIE9PPZk/gty+lF4NboTtr+rW6ncoq5G8zWoZCznGLFfcGFj+LecbRsS",
+	"tF7uG1kU5uK4vy3zKKo9hJVMNZDL2cOvHn794PHDr/oBXTrXhH1XlCxVwa6yRMezREPAVsLNFjxwLnQt",
+	"pOaLOIfS48V0rYZ9WOXefjtuRPi2EzSkmY73Xtt4WLWBOoyxu/ucVM6jzxXkYpZswyjW149yUf5ZxmaV",
+	"KqaeV4oLptBp94UCuXd6hO5w+PTLVO7iIDu2Ph+tRKuY1SwV855NuJT3Ie7cN0kpWGHScm0E9mATpu5k",
+	"B13wnDHrw32OXR0f2gZ69cFrmrm+Yqc3jdMT8xj6QC25Pg9VoMVJYfENlhIABPp0gikQDHfS/Br+WdCN",
+	"StjZ8GaPsHWQ//Eg51oVvzNi6sxPKxlEmri+IBSOOURurl2S3XVcsTHXcWE9IgfKfIQeOTQm96YST/EF",
+	"neSAbyKJNTWJDtDJjt3H9ri5vFU8l9cB6TRpM6+KG4jaNMojfDEyRnXmTPHclllC91uj8QZ9jN0ZgXyV",
+	"VkLmmgrMgTcjBcnxUdCoUi5LpiJ4ia5wawh4Y7zYaDa0+W1SsDeKiT5ESxZqhfDetmRYoDWSJQZemu62",
+	"7L+/LJqPu3tczmxQ3Rzan2HxVSOZtisggu32Z7+v7W99wJNBgqHlKXbGPbUl+ADhop2U31fzApk0Qytk",
+	"/rAe2/E6MCg2k4pNCctWkqnGma/BHBB5gBZmArvBqBExr+9T243cdxWYl/SGkZV1+g54r0tvi5PI56XN",
+	"GclZwW9ZiREQfr/yKTdv2AKI2Y54odUEunVp5mVYpovJMYb6ttzhcJGWbvZ9gLDzyPyH6Ly2gMmVO7nz",
+	"Vb+zPh7T4LQ2lCebsdYq2QQmSIiDoyion41mOjhBPpGH4BBAMLFMFvkp8fnnxjQFqwJ1PeZhza+nZE1v",
+	"oAUIoQSUhbIS3ULtvNxZVbM/kv2DkQEUu1LZJOgOYFGIKegnEi+wbiKnOOd/BGkdCt5HV/YKfDaaIUwY",
+	"AuahMTYlkK5rRnnqf9bO5W/4y/saqnZ2vy+3vz+GF50oF017XkXTZ1JtU97yaC3SN7sgu8Wm/G1lmV+S",
+	"ki0QFt/lNttyeM2w3nZg45sOVeqS2yjeDs7EWDGA8Wc4G9E/8XenxBwN3KJ1BJg5CHYOxjd9t4LUt5WF",
+	"CbNcDt4fe2xGhfFsuejIE/8PtqszMOvtKHOz9AW5YTt1SeZSr7D4kJo9CQKN8R6o+7lDyyHP3Y0p9X23",
+	"YorBhN1RsrlT2DzOZr30xHz3Bn2jYd9WXlgyV9+JVVvlTrOV1XZAYkI/TkSKjyZ87Y1O70kwqycSZOu7",
+	"espqAwkXVDNCw6Q+LD+xCeBHDJYnfA9vk3WVARRSUGEZSfdEw6FIuFXeUpHP5cdItxlzCQ3P2LfveQ5X",
+	"V6wG00iQ0a97Z361v6cSvnvq5hy7/u0Ln43ve1/7ylNelZZfaba3RuRdDU2CnHRKAD4KVTwVZH5Hsr3P",
+	"u3nrKYinnyxGQAa3iDBDoDJCIde8C9ycOkfzgo1O8IxtUt/WIOuM25sh2MaOlUpZWWZSYWZnNJmTElXI",
+	"rQV/RnHUaDbQyuMEOAYAIi6NwIBGOZj2bbNCjUGBKBnY6oZRocj56eRCVEURrQRf0TKiIrxmJcmgMYJF",
+	"q6ZF4bqQMCgvio5kYTn8/N3FmUxExSTYBIXAVsKR7aAE2ujZZE6JMHfhYLMuvYysLdgiPl/X/oeJPEmj",
+	"FnsBJ+zjLjX26N9PBtYC/3xfQel+yZUqJd0vnlJVdR3h0X+Ab8JKqZ6JvnPSIo6u0cnsgO6amAbA9b4O",
+	"SGP2IV0epcc2mvBsXzt8vKvAYQWcz2bI1Vxplp/ut/ktJIhvwWUN9q5/t0tiK8sCvcAInhMQPJC1SG8p",
+	"L2AjphMjyibTSSGVPkGJBqPdMKFOMN9xJeWNOjEP+D9yGCGB1WAGPbmlJRQkmdHfUM2+t4P/2Bj8LQ7+",
+	"vVT6yo39DsZ+BkN/Z0b7HkeGf3/rBjbLzWQMXfpa2j6g10be1Fhf25WEshrsfaU0LbDTDVZVQKklVIZl",
+	"VJAlv3X85kmIPhiAAUYvi+tF2UiYcLkUbhJxtYplJdPRDr5jYyVJWBrFdAzZzai1iFNq6KGYtg3tsaMO",
+	"5AVGT9kBPT3vEeR1jZhhDakGl/2BVqTxEXxYdrM+CzcWzvWfZhdHXma37jdho45Hjx48HqfH4WviU6vj",
+	"M/dl+kNSGjuBvFRoqLcl/JtKHBQzcp3+epOv66xarnnmkK0K+3LXi8XF+uIptvbxKEuma23CNhnQuU6S",
+	"XE6x9ByE3C9ukxNXcB/odMHrNjBRfMf90TTLPD7/5M+VRo3e8L7iwSZ7BJG6YLNgv4PdDbnnUHkGJPiW",
+	"LxYRgdbMLz5C1vCR+2MIqcd1Sd3zviDaOyxJwImfaIbALS14FBw5mYqJv2gm/3qi1cvt2cij3ExuTZ/F",
+	"1QSTTXQ3TuLTZVL1VWdBARTNITIZKjLQPtBiQnuwVVsb7YOvQ9NLlH6mNF+j7Imwz/0LAo51YI+XNMM+",
+	"bnjJ1KhU6vvk2ayoWqXav4P3BLd6zkgOkMRYnGl3OHQw+N0dkdOzKcbk9EAazkVYbO2r7sHu2zGN1fiK",
+	"UJKXdKEvfWnHRdCchXCBbWPqDoV4UV5CJPCiFRFsZwEFF09SHxBs+6Y2j4+GOPqSbb2ti/DSayrokmHL",
+	"mfmOGOGAPYyjOWHHvg2OktjUgzCrNNtE3exyw0SNMYr/8sDTLtqe7towxslw/wQrWMU0grQ6KvMqod/5",
+	"2iWfkALhOXMG5rLSPmcCjwhH+IoakT+iF9L1ZlRMoL5f3sJP96gNkWiPR05IZ18fI22sJ1gDwmt4eGYs",
+	"cFJIo3QHEHrD1LPFIhr7pZtNsbuwDU2WVWmLCNG/bb5zlfReyOVQSghqAgQzLkjQMwWxLQTbTj1Sj/8h",
+	"5qyBDQKxP5vwb3OGFHb+sanmUkzjc7LHspvIYO+TXF4a+XpRl/o7kQsTb9X/Fk6Rt+X0CDLyYZo4xGP2",
+	"4znOHIq3aWnY4aBt/Ql/uzcoBsprK/ew1m6DqyXkhra668R4nbY4KFexVi0aOYqWZCGaqJMBAU0ad5pV",
+	"D6320JfdGKF0pBXonC8rWak9MO+Z00RAA6BraFiu2C0raTEwF4zargJXFupvaGJlGlMvRCC0SLXmRJmD",
+	"4OAL5jvIRhk4RdzKfbTwWtnhKZ2DVZBqU0B3XzWgTVe4NVTYvJRF/fEoSP492P9wIbukTqB6JYIUgCGY",
+	"/65hyD7GWzMn/2CcpSRCbh1Az7FzSS26hBycUcqFN6R7VpFL0JU3VCmyppsNAHaWBH5qHfISvfRbujP8",
+	"JMsRuZwBqHJfB6uqFOalNsHVoi3JRd3uxDFN3fdoaFptP/Zl4pwirQPoUHTGDR8TezbHOrKXXLu99Rbz",
+	"kulLvPK4ItCMcTCv7m0ccEBmL/rA1GGpsf4qsAKrfl0tYRokqhNpA0jpWrhMg4ugmU3b3Nqa3xsdf2ye",
+	"bUfC77mVjucOivd9/xd3CVmV/c/GyLhJANg6w38vzkWzW5RjohYP1XximcOzy8hOJwf0IhvYfsOpgh3b",
+	"EOP6LgrdAtbAl+/bWj/pcZ19mGaJ4uvv5BYsAFsiRba8KIwYTyL5LmqVb7w63t/QLnLTvNCq0W6yTOZf",
+	"l3Kr9tYduFdxbW4hb0j35Pn+j3VpsTHyeut8yxaz0Hof9nCMM2IiLJM3LGjQU4w8X28gxmIE9C+hxG6I",
+	"9foY1teCkPoXM+tW+lmQlln3SD7KSe2gbuUseu76+gc3omGNBnYUGtjRTPNbiELRSiGoZzOIZz4psxW/",
+	"TaV91gNUakQrnI7uM1Bf+pbR/Hss3xnc8b+nYr+vTLCsUq1xq7p/nm+ZB8ln7KMeHi04dqvbMVHR0e4g",
+	"eL6DsJtoalDDkOyPhNYmfFtnam9324UScrnW8cZuoKOjowkC13UuDhGM5SrShn0lOw7nvXDyvtTmUzQD",
+	"YZDioNlHDaIHGXAadBzAOcXd9qkDVm/Ip2gfH5dW1AKdh8ZXBNxhCi1HaDdM1Aos13Rhz0AUrlaumiGO",
+	"9y4FMsfOL7rZfF0VVLP8Byn0KiJz1v7zukNAO4RorfRuDLEqSyayXbqUxY0OTuvT/oBddIiCi1HxDJ6x",
+	"/Hsuok5qWGr8VnHz3L8l+JJg7VNHofA1jXW5VXzoAQd3DZia+xWNydhAb7S0590wvoJ3hL+YOj6I8lA1",
+	"D/a2wx95/kqMlACZrDZxo9peFAizLReLcV02AskSb2CypYrQZclYfonlTdxGQRGgXK9YqhLP1hMNi9gW",
+	"NLuJilhYn5X4UM8GCNekUsz76SG845HNaVHI7aVHqv+o64CQ085tmVqzyUczDsmorspUOqO/Pg9UXf39",
+	"5YZJWC8Rbv8e6fTc/jDG7azkcm+xwWt8KjgdvU9bQ77R9+3+TD2ORZLHWI86wu5qsBO2sxgkadzqG8fb",
+	"TKDkDXkfXlvmqx+F5sXQhcZn7WfrDqwbtRYNfuvr07RPNtVYzGNwbf1OJ+qPMbCqVtYhX7v3CrbQxNZL",
+	"JIv5Hj/sLUl7cB5N6RoG5OZYqDXcntJMY+RGkruF3F63S/2csiUgmdxInxO7KR8GbfS+DXttZBnbRuzR",
+	"QLHoOh1GnbNFVRQ/uIu/DW+LDaLg6rO2iZHAgm2JZuUaK2Lgo8rYjEF/7bSeEtWDGtlT9VttFdpQONIB",
+	"2s3LWHfhn3zmQGMamVwzLJWydT/NKXW51vzqXZR73rnwT2Rp/XwCm9nQpvw6whHDfUyqU4a7uh1OOsxV",
+	"UKVdc5MDUg1iYcxGJxEb2ACFQkiSyQ0Gr7gicstyKAjc0z6kgRnukSZ8H/xkK5EWcf1K/czTNEtRy9qA",
+	"MeCtF1oR8zbXKds21GoWGRslpoUcDS3j1haIN6I7Lff2qaKBm2i4dfAKnk+Z5X88cIt5/9WS/dBXAglN",
+	"EYrcmJO+xJ9yPTRItlnZJgit5jwWi8embBr6I/EAXQMWhtEl20UDG7iZ43BJbLzFNfulYler0s4DG+np",
+	"b0cE1isZXdvkm+Y9Hi02i5N/voPGPizigwhaLQyJCfseh0PoaY/kUOdZDaQzyGkMB/+A4NxYkfEh2Rxu",
+	"hGu6lgSOz+ojGDYPh2MUcjue6dgc3jFBxXHqtXK2ll3u+YHm0Ej+2lDMXBskZ7fXcROvk72qmRhXyFKy",
+	"ZSrqoopqGQXYX8lSYxkmiM88L5lSTJ0OavfsHdKqUoYVEm5nQ7P/jgJ3vbh6eYVZeeQbXpjTSVDDU5g4",
+	"5kwkG+eGeZr7awoma6Jw9FgVIYZkoTt0aTOn3Grspjezo/pKPZDdhnXD6zZ2i/vqRwKjhFsxtjVCdz3G",
+	"ZnrlgyWpCuURl2MyE9gGdIdbw2vDTkHJ/5AUE1nGM0ix5jeATYnE2VNncoMpzsdL4E/eVFe2IvnRFLSi",
+	"nGCHm4KWLedM3+iwpekSaqiSTfnN8EubiaKYyKdN1b5kOROa00KNmw5kuuyNY9hTe9Ps7FlfC2sMcDf4",
+	"ot4ev7QPKT5PVeIH+IUxAK3+Mv0EbtVxKvMD4nVmPZd53LpdMZrbcN3hyAJrplcy3jGqKuO+/FtWzgdl",
+	"Zuy1OuBNfg44Yr2uKS49Rq8fRS4jrrjNpuCp/XXVLd14EWObBPgQKrdns9ngU2Am9g+20XHBuOnvklq2",
+	"Uyhd27UDUsDq7sa2uUzqPdga52gE8L12oqn/RQI9spH+CDCdhZQ3EDAbgNPg9j0YIRQnQHefoFyv2G19",
+	"isH+Yfcrcll2V/DM27VB51iuFSsWPZAZ9+zEM9Dv3unQ49qIpVKHzOoP7P2VAt52LQJshTN2ECE5H9Yf",
+	"ayj4IjTiMqwTv/rjFW615+2Ws20DzC/s8avIWt6ynMgoyt3ARgM/1TUOATqhh9ADrXlbSj0M9ymaSQFD",
+	"ZIDWIqwV7+D5wBKXG4xcDQDUHtseLAEoh+3RwiMO07PtQrkKUsH3LrkaGVLo8rbLJWqnee76QttG0hXs",
+	"49A8eZroT8NEPpyczZTiYRk5HnpgiFNB01IfGJ2xFz2+AtfVSvANKvEd8YbEmr6lO9yhyP0xLsL/QtxK",
+	"KPJOOMGZy3U6ypbD6/ZN6Qd46G46+a2iAFn6R2xsOwuBYZqoH/LgrYHZJzdnbPi1pJo9peXeX7xxzyVw",
+	"prrZ2k8LqlRPJ5mhx+mYfV6SkfBm85R6+j0wU5GtQa0vuTexrLT7MPtoybQp2ZpX6yQmyiixddz2O0N9",
+	"m4kdq9NG9wi/mgiDQu7w2uSG+gLlXmkjBesa3z5W7g+gl4Vh0mCtPsPN+CF1k76GPqz3vy97Tu040dqT",
+	"EfxHSt178mXMmPD6ZwBxsGyC+IznY3cd7OdnX5oeyKSRl8jddPLP2sPb5JClTDkXVNwz3vUd2EzXpYyP",
+	"LLkLyBynGVHgdH0Qteg27ixEEeEF2yIUhW+mKIVe3a+X+U9svpLy5kprto4Zq2N63bGPGStjHgpojsaW",
+	"HCrk3eQRp/ALReZyH9bHAf7dvj6OgZt2SPjdPVPn/8abb9edHXXX92hfFzohHbl6tuVbjP3G+m3ihqn4",
+	"CpnIN5KLdkf47eomKkrc48k7jt1aoLbuvsJX0JW5Lv+3dQ9fqAuyxYWc8DjoGPx6TOitEzjbrvJ44Ix9",
+	"1JarDwN7q5mkbR0jiH9BlSZ2GwhiPfRzsWJaF39ku6IW09QlBYlMEuu2wIXAaUQongubh7aFNpjhdRE5",
+	"BO6rfdIWom2eL1s85zjMvqzmi6CpkmP49taGhI2cswGn64V4btYy8ow5r3o8qdiltSXP2r+P5r+P5h9/",
+	"NEsbzRjk72jpAjGr4V/6qNsz6ZY94OQfoWC7fVN/FkXbUXbsYqTBybkAIGVBqs1ljS+6pjuyooCvDKKu",
+	"rj9yMb06W8gnsNWYSLHEETunZ6F8vG+ijv1JokWyn9hVFJ2QCaLkmmEGGpzEJcDDQfuQPT15YoLCpqQl",
+	"WgP5092UXltZ3rRgHQ7seZm6YdKFoEWOUMQ+Cb85Y/gYyljcrYKl0oovBcvr9FysGHM5fa7N85RoKQ9Y",
+	"V7to9L4i2fGbF8nmtbFgpvnY2C4gr9SUUPJ3YkMxTGA6I3V5/GDsECWx6ccFfDG3qRELc3DNkbmGjCqu",
+	"d9dwO1+XlTh1UErX42qRegLtx8iOwqg6EiZSM9pilBanN89ZM4GqPp/9yVStvTqe2PbSZl/GCbx8wNT+",
+	"RxO+0jl7tog8mrDn+D1WUjJk1N6mR543O02nRmegRQ9s55zmXNE5XFvzHXlrMzGnRDHAcLBwPCn6TP3P",
+	"h1xRP3G9OmIXgH9fVv9vXlaJgu9/spIvuG0VZaYJdYvqlLyFgm87tYydHgw98O8b8F/zBuwtsreb9oYp",
+	"mwowwjWt4qfZGpu4rSOaTTaiW/DqvglLTV1R94gpy1tWFnTznaxK1cjeOX/YTt15LksA3PG1Lc2zvJSG",
+	"ewUcJS6WzW5Zj7/u75bVcx8p2IrIFVD6z8fjobVqrtygKC6qkuvdW3OIXdYi/0esN9yVIFevX5AbtpuS",
+	"a1X8YnjwFzxqDx6TbEVLmmmb5QwyAUxTRktsH4RDr7TeYLhJpdGDc6pWc0nL/AtF7IOnBJJ2SkwCUy5X",
+	"x9buyZIb+QAoj/QG04m4eVsm5Q33ACUXE1dL8Ysbvz76uOq7OwAtXEQKMp75zrg1KqKfKeBmYNZkLpnC",
+	"PhkgfOhanZJcZupLuuGn65ywj5uCcoGSOJPCnBPoXWtWQDZ0yS7NP6G84uK9eC9OyN//flWZy0bzDLj+",
+	"73+/INfmI1ny3+GTC/INUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgMmWG4hA0r1xzf",
+	"wV0nzr9efzypP7/+2yVSwHGbIQN0u9tiv0FZYHt0GDST5mKw7oBTXP6LXP397/gZJZuSLfhH3AT7FtyO",
+	"Hear/fVa3Wa/XE/hBsD/suyX67+dkisfupRlCBGTUUHmDH4NmKhcKzMVnpvn8G8sNcHZGIPBzMeslVxD",
+	"D61r8tczoiUxOithhWLk/NHf8BrKwIVyjU5T2yDw+pOxAKakdrFMifWw3F3bUSCR3wxj2Poackpx97+0",
+	"Hqr/+FVJcX1BrjOZs2ush4O2u2agFfRBNdw0JdfYhOLabhpAJ4Pc2yHYvB3wqRSumNUwGIJLwGvsVWJn",
+	"rzxfXT97R5fXl5hLB/jNjgGuXyxOfjDGyzX568Pzr102/5Q8PDv3YGUcqCykJjhuXV75t1N4g7ns3WuW",
+	"/JYp8mD20M72DdswqrlYmrnWyQ42nw/uwUCHha0yM36Rs/VGarPIk3+w3fVlLUVu2M6OUkPF4nZhNzA4",
+	"Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadzezmoj/++S1LHi2uzZ826jGvyRztpMiBww3qG5+eP4E6Xz9huly",
+	"d3K10KxE3nhu+0pvaEkxVQKGgUZLQaa1ISz2liO+EMXlknLhZekpeVHvrO3yqcAlRzcbRssp9LOF8yCI",
+	"MXUcqS8IXwrpYLV3snI4rjdCbk/fCyh3zpjAsk4OFRwLzkpzl2xotmIn56ezWjYHn5kLolqvabmD5sps",
+	"E2yJS34FwE4zJUDEs4ki0IQZGi3nvLS92PDgmSO+KaXv4WZTmCfOpgsUpovJ2ekMZyE3TNANn1xMHpye",
+	"wWQ31GIOfWnE7O+QOYD6tufBF/nkYoLfmotYbaRQeLWez2a27FPbu1yzj/pLuA/A0P5oMS8n8sbdojTm",
+	"Ie+0X3ihLTh5E0ompq/7GbkeCg1FYHLx84eQ+t9KJ+ZLmTGlANr/PwEFfAmd/H5gmmL0+ktAO06TxH4N",
+	"PYepS3f8+dMEgGIgxcR2KcPSlljbDxBd2YplN3hugeVryJk1mHz+9v+tYuWuZrBbVs4l1H6mCfvhz9yx",
+	"jArYsEezBwMH+fnkAzTSmFPFbCjqvfANbA6ZgJAaSWmGDC9loLIPdx2brZ5Sry14QZTgqtszozmd3DBM",
+	"iE6cNqWvQINTXf6KzbZ+5EtsQ3k33fugi5bs55Hwsv7Vmux+E51r8eeGW2dyPjt/fHJ2dnL+4N3sycVs",
+	"djGb/XfDoruYVKr8Zfb4yfbBr78vFmflbDY7mz2c2f8tGzD6tgcuN8S5Ybv+nxVU6eeyMoL5/OP/+d1+",
+	"8qPqzuxsVs/MJUizTSF3awzClexW3uDPcAKozXWaZX4IpO2ZIagPalmzLYxjmTfdhazd54VALgCXboTn",
+	"r0Ajcj35fct+36kfwarW9MaYdMTYItAKX6/YWrHi1np5Ikh5B58PfyKsjq6mxBIR72EusqLCVu3ubLgn",
+	"DRVDNRu3Wp0CMA00GIz1ybq+Ybtrt3Cr33AU8UYBsiVC5AXmHTSdQ3CT3rCNDjHmmycR+RV3YfRRDJQz",
+	"MMY+oCHLlP7GpkcMP2Qx9kxx42Duesm2V4GhWFvZ5sq668iFs3FT/hcRB1BCOnGG5PtqNnuQPZiRkopc",
+	"rgNDH7jhsetKb24Lc07gebZXquCEjidDhu7gU0vjYBe7DogbBimEQUGrMXRSr7aPfQnP3E0n38vM+6b6",
+	"nvfP2VncS3z8YA0cKxxGiAuWc/QFhTftl5/QIXJX1ynHfTUgMxTZylKvfBsf752xsH9whIkUIFaUNkqG",
+	"FUDm4p6SNS1vsOrcbn5XruAXh8qVBRiRsav7Ye+y/HTuv0Fv4FX32aJpXPdZMn0wWYyBnSTN7LOUXv+a",
+	"YuePkzfmjQ+QjfvZ8qXUP8jcWOD5Edj5lWC1WzHEaqiViENUlnH8KxxZPzjxVeVcn+iSYtAubSuY597B",
+	"Y3+4uTBN91unZM3Wc6N6lo4HYoYr9ob4GWqZPzSMvD3lqd2xr4Tt3kxUla2MxL12LfcAnZXl1+Al9p9e",
+	"JwJxe6fKpbjnXMO+9FQjAG6mfcVzz/CqggjH6PH7XslFxpovHBbX6oQRPmZFpfgt27MGKCw+YMDjWac0",
+	"cxhslhfC3gGYYAgiea8kRwT0CfJ64PDLKfle3jKoUrmDQoeksZkzbc+0b/9ig9Iu2aLR6sV9ZzMy7nyt",
+	"/eTJ4uvH+ezrs6+/fph9lT9+9ISeLxils+zRI5rPzh7RB/PFw8XZ/Hw+m399fp7lZ4/yx9nZo/lsMZvR",
+	"2ddm0zaTi8nZk/PT2en56RkW0t1yWanvcIiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1mI0s3G8w",
+	"M6FLfi8Po787IKt9w+SmcBblTpGc51Mi2NZoiq6frb8+zBQjdweIe3t5dG+Ai1tW8gVWu0RN4ZdSM3L9",
+	"/2fvX5jbxrG8cfiroFSz1d2ztCzJdi5KvfWsO5dNdrqTbOzuvM+0/bQgEZI4pgA1QVrRePzd/4VzDkBQ",
+	"InWlEqcnU1MdW6ZIEDg4ONffzxynPRYaR1fEWoBfizHjucq8uHHMU0BZ5amzcykXHKUEKWgshBTTj8Uz",
+	"B0dSOHX226T9RN0ImRsrtDooR2PioKlP5ElEAeBDxcL5u1tI2AcxVUmpjDkMCgo5qkzWYnE/tz6p8Vkj",
+	"aTvFEDkX5ITFarSbmPWzcCTS1QHJH+ma+hTyRGXmG42zVqvZahVqP3LN2WpftjzNCSq6n4WrdRCp5DzH",
+	"bavYnH5JBEcWvbNWMXi3sRjgfFRqGijpgRkDvmgk3K1J2XACDiYs7IGCMjMAPfPWn3AESyQgQuyGdbE1",
+	"1ybDevgqTZq1HjAyafPMs1bAHp+Bfmm3WmwqkoH5ghqyKA0wwYGhNurHZB8hCQiL0cOgHRxqORY/T8SV",
+	"xFPQPMC7KybhygJ0uBZfNEC3LM3LQrilbL2FHVp/YO5BbrztpqbK9SQ5/cqiXRciBSp8EuL1G1h72O3F",
+	"iBfpnOM7/GEh4FXcO/j5rntnqyAUxt+xvb6O4NNEQe3MflNWHYFyc7LfUfdto60K89QQstli/ZfPvC2D",
+	"M3Y+rqFqAvsYioKDAI217KdNDqGJSEbiCMbyn6uE7wkK35YLj70aGx0/33ZFcVcwrrEejEk1+5JbBHEf",
+	"6zpaLLD5kU55Guk0GvgOQ2nVtGOqBFg8LNSC0qcpl8/YSYuFfA7MF1LNsI7O+qKRZppDbzabC55Y83bZ",
+	"Fx2J1LLvXeTj2nb3vYIoFdENNr4Fz6xfPn8PLa0AydKffwDQxScEWmSmdcUFfvSr0wgcJQFWSFg84N+K",
+	"NLkNnarBze+xuBUxklODqnhqQTW7PkaOkSnoj3LYQOsiTQvAQOZQEDJVyfxIz+UAdK+7KUoshiDUrUjS",
+	"LMHfjWxFiR07jA/CXRYF7DfzEokYJgoyMTOeiLHKtDgK+2a/zcx7/nYSPLmGowTiRnCvUAyi0DzhpDym",
+	"uDQMM6MivLDQL2enrZa5JTUy0Oy3jjqnhdijThOeihGEV/ynPinev+WuNCsZc50CgPLHSGpKAuSjXRiX",
+	"970JlxmPYWIJWrIqJFr2MhtnwZcVQIWCzlVXHXboazVjapgKaQs2WRhpYLULGAeO49mYpxh9m40F0O2b",
+	"edNQ2jtWsV8Hk3OILitlqhItBm0GPg9tZdjGpyY9fGpoazVbnUvCd16jGfGi65WlgmuUecrTBWW+qaiJ",
+	"tTcHpbVd3qa+hEcfGGjaJ8FKDUv7GJLYjVI1C6bXYBivVqyoLisq7Np/zxvCKKOA+Mzmh9X3xSsvbX3z",
+	"3345aqNfpuJbP7+dCA07mbLdNZ0IRpuGpClXJ3QI+57MTC0wnF01FxZPrng6BI1bLBlud4xgHeSBhbOJ",
+	"HvcUjg1KMsEBWKbEfXs5aMwiKYVNztSZwLE7bH0OxynAWsLr9maVaZvdFfTxnf3xvlJXe3bsQSpfVs+J",
+	"e/SXK7/weJO2n/Ht3fn8ja9XLFeXFA12YO/8hKoI+39Ht4KJT3yQxnOmJEh1z2icHvveo7CbjZW23QGz",
+	"SOofAtaD33rse/rWXGUJUzMZABKSq7Olpi27mXtX8vsYgo2Ai466/wcblM+bnKCrjgwVLBzzMNs5MyMk",
+	"uHYwNiG1iJQCZTF6msM9xBuG9W6KbbGbGBrFyH7+zX0i/O78em6MfmytG3OA5jYTsqjMN1Z4L2iitwi2",
+	"bL6Z99yYL0BCkIF+m92Zq2a7gTylSH2Ka+1Wd92XKGoyOy6SyNAHwQyN3gMygolP01iF+Wm3nYG5EQhL",
+	"PgEF7AEfhKV81JbtwNHEfYfskGtMaXf59Z4tRRu3i4zF4Ka8wrJtKyxzzkvQoKNE6D/iiojhQnUmmq1K",
+	"bhQxXDDDfFMVG+UvRJpGEgV/yrWeGfP12jM0rd1pL8MXRRs8tyobQWMMJ0Ej7DdpUpoDNfFgKRpjweN0",
+	"PHeMPyvf8kB9J7nwbWSGSdecWGOqu6gBPK3jPi3VO/ava5LbbxwpKgDiPQMevV43FTrtEdEMT5sMkSuY",
+	"XVfi/OGxCOFkLemdKc9Q58P+olnqyg1Vvg92Fucg3yTdxl/uPp5/ePn63S8XL39/f35x8fHdhxf3Rrw1",
+	"dM9i6G2bphVvMg/SuJIrJtzVD1IN1ah8tl+tXFtlkqZra321vS6qiurlu/7r7HPxXmAnTbeYprF/AEeG",
+	"ftmgEmAfHbV1S4qHV1FjZcALeJHCjNoaRweWkWmh95jmYJX/vvv81dq78s2y2t+yMg7vj3PEDi7EBK8P",
+	"rsUCH3KNyuJAinOu36+tuWZPDbdHlMfNul+4sWjLQi0Fgz93c2OvgD0yQWAjEULLH8KIWBQtJYVGDGqW",
+	"QG2SZtzepsnOiZ0t9GbhSkLqUDOumTtCy4InKKm1qeYaCkv8nei2XGfRoFAJmU/3O2yRwxWffB22XV2K",
+	"sFOlCTew2vxsg9N3nYPou4dXMPM5DLJj7kOeVZbSfAS0ozSfMAjo3AoZqgSwiTR7d56lY9YJcghyBH7i",
+	"A8C4UVh0g1/5ToPjbrQSAboRbgoLFSo8YlmddK9kz1wKWFwzO4o5Ns0FFhw0kixVRRg2hJqgEY45FPiY",
+	"gbJeIhDI6Jck6pUpu4IRVUCE278WU9+Udr/aRVi90/OrIFF6HnJgsdEaKlp+g6NlZBEBdff42FgK/uYr",
+	"SMFYxNNQ6BsnAYCyq7SO+rEDDPLmatP75qOE6Rpmmsc23woB/OV2YJgPJCxv7LC3i2tUsdFJDFMCCIuk",
+	"EbEBdSWN1czIhxFYMG3qaJHASgutJqKvwjkbERY/jYNq0PqJmmkEc/wy5sg69YC4ltU1duf6hoDEkN+V",
+	"oaaIEObuViRzBBOj+wRMyRgpQJB3utNqATgbGpvDnCibendXxeTf0dhqCwZ79WAjIc2DveS2hbu8yeA4",
+	"hSbILqBKEVYwh32Tl3iG72Q8dx9QCBuuN1YQIIL8Bre7djefZv04GjQXqiOMjDS6Haqsqi28itO3qneI",
+	"Fs12eVkK35oaiAgh0igTESJrysPdB5rLsK8+rTggqeHOnjgK4AQRsAMy+UbSLdCeGmJXEmBL5tQ/MKeW",
+	"IZ1HeAoCUKb4ZOYrjjUY8gthBT0V/AYOOM4SwWOjY4xd7xAIe15sSqr0d3oZEfZKS1kv6F333Vf4OrAY",
+	"1K5sdtQRgHuiwYlldp2gocfciHQraKQRYOaeGFGH6cEb0AYxD+d2zxPRq7dx7xpiAj3NDR7y/1owOxGD",
+	"56zVhv1nwQqf53ckxs1t+u/sVFUfOmYh6tgyUDgYTbLYKCW3wlCk9hDc2g33z7GVibu9veisZBd+QH5G",
+	"vbSb0nwxvvO3E5sIkT5jXDIBfJzmgGFjwWNNIY7i5tBuc7zC99gjC7K8O2Kl0yPcsw23JTqt7cWRBreR",
+	"61oeGZ3n+sdhDqH+qUGUfxIpQeZbcSalOeE3gqWJysxJejiXh2SxC1fXIImlqb1zndt+xaNhprI4xHIX",
+	"laUMweNsqamxTSc8FM8cAEwPlRvWwygp8rAcASpRFd6ytJr383X5roK6UrmqZFRUrqS2fWW9rfy+xGXc",
+	"TXoxp0rBLvQCbdBdCwE+vnEB7KkaK3VTT2c8ee20jtZmWlTZn0GuE6HF4QT7TaqdHTNSue0C5jzgK4I9",
+	"3+eDGxRVKWYsMsaQVhCQxLWwoWSNBGXwr2YqDt3NeS7aDDUaGynH87FU3bXCbqmUEg7ozHUsP+TQShec",
+	"HnK4dYdygYMt97upkBr66CFY552nVBdojUyAYo9jNSPweGPXMylESGjRdlkd8BCCUrBzeyO4McYINIbh",
+	"GICs57VEPI6fsR6EDy0fCQQwEftbl8iFmZpC2PrPn9MyCs9GbiFolig5arILkYLqs/Uhnz3vhdhzDyND",
+	"j4ppQRK/YMj3MpkfJt6rko0KHM1l9UGqxBHXiPJnN4AZ+QDJ/408yJAnoesfMB+matLXqZJIxZO62szf",
+	"GoNwQAT1RuiO0iQaIYUqOIopn0wbBER1HTRGGU+4TAXIG7AKRLcCqpoHogtn8xQ2IcYayUjQtt+zUGv0",
+	"210jVANCSWcqYTwMEwhkD11OFHHRyXq3kSDcnWOEQSnaLzmVlA0KkRP62lx9X0DzvgTfFx289ziNF//7",
+	"k0Mq9/H28z/n7Zee6jlETZ5KVsWNcuGDWjys+6zHBTaTDbNim91SL5REzxXh8v4xEr5PpZ559oTLaCh0",
+	"yr7/v+c//2Rk4n8u3r0NbFsw65w9Yn+LfvwBId8ppgzBGYzN0DmnbkXCXl9evn/Gemar2ql1s9YEEhKI",
+	"Uqea4Z+RygUYX/LZPR5kOlUToH4Brhx6Jkq3ksJiTtO5xYB5BMCauqUMJsSCguoRafkGKs4mkk7wiQjn",
+	"YFJfSTcKmHygbetDWUuIaRrzktQWQFQHNs3TdBWOgK/FeD6xOfhXpAEUuxptx63r3qWMQQlJdeBc33Gk",
+	"zQlXVbcsVSqqWuvOKlvrCp5Y+Vawl0RCH/9M89P4HHDYWmUJNK3ZVemy9pU0r9E1UjaFFbGq510GhadT",
+	"r+8bf9sgn5vXtpjvHMXRbREJtuN+ptY3SPMsNyRXvFMBV18RrOHIUvsBbGIXO9y2u68/V3Rf747bBA/f",
+	"zWQuxattFpWAmrGkQe2vrcTwPAxzAwdN+rxZCN+6j80suTbYRYmDDWSuSPjsCPn/IXCwZBU5D0olmxcl",
+	"7qJsFtuGviRSUen8u9JEzzwur07ccPrXFyfCPO6ZSf9mZD4sI3NrA3KtxqsRqTAXfAhIOPaqUO1lKe4W",
+	"byG+m9IEhuftocmVSRnJkVeByW8EhTCBWpa95EkcicQeDUBYN7flBdZ4Yee5jbXA8Ye1EJleEtTyJsrb",
+	"SNepDb9q26v1zfb697C9vmRo6H1mFJgUM2f8+TnfhaM8kqkye/mzmU7HzlhbDSmAl/+cW3bfttK3rfS5",
+	"t9J5xa6BaEeUandGBvlpCpbCqh7Qz2MuLG3CPOlTGq66wPMdaxC9ZA3AKAD4YOD+7Ahmobw3EUAqymMd",
+	"UFApz+4tli9hfRjjGmtykQyVhwEGq8z3HLk01jQZg1hjApxpIcMm+1iRTarK/5RZJWkyLzoWOya6c122",
+	"Umn4yZBU3QgJ/YoXr9+9//3y3d9evr1v3G9vDV8mEY8/4MgPA3iZs13nnoKr7qwsfsTryOAivn0qfbTc",
+	"6CurH/H7i2zqef1jBOmmSRTHkasHO+0EjQlEqwtP50kaDWJwTClOmcMulZWCRQgEZ3X8peB5oQLWgKE8",
+	"Ik4VSEvj7gqvv2p0r8w3rhr3RYX1HCf86NJSnC9M+n3QmIh0rIxcvv/l0pwPSeyXTo/VtFA6zafRsX2z",
+	"4zamvvqu5cZs/eugoW7sXCy9OSGJbkUeUJS6Sv4ALzVWV4rLeSGgc+1OytmOboSYGn9HJaAszI9cOhTV",
+	"HeMRVnkm5tcjc9itSYrBhW/hus+P+vEOC6R9EA2CDV6DnUFXfSmkN4uo62HrdppngKxLDOjAa0O9fITb",
+	"6LGQDZI1eW96v0a30Y/W4MBZM8ZtEkyNv8tSgItA5zgdRxAgsgnqMOHDdBFgDNlHfoSTpACF1jormFD9",
+	"jfjXSll66s3POdndADMDrmWwIWopgfLuVwlgtjE4dsmuPb4buNdbDWLmLmvshF2Uf72mxtN8Zj4PTrj/",
+	"BtfrZrIbRnrAk3CnGiL/QStgTpYYKsmyhvbToUpc1GnJuqPBFZZ0x+bTPSG7vqgYAUpbNjWufy5MtlUA",
+	"MWQirbNC7nsDAas8IYsSArc+mHx8HCvIF88S806RJVHHF2JRCmnskUh1XoyMGh4qt9VUSHtEuv4uHDy2",
+	"Bg4BjE6zKY9KqmThIf/u0mUhQDzRWqxW3U2YqjvH3qRsijoBv22T/1zOoWgayjNvRAjaYcqBUzTAmDXR",
+	"mJJXCv9tsnewqirRbJRwmZbW7+fW3SEopDpnlkqgaPAUeFeNAfH4qPXo6KR12enkBgQMepF+4KykPDBZ",
+	"Qz8Qi6G5R/sJDaZQGKjIAhqyE/ZW3Vr2QGN+hwmfOfazLcI/OJ8r28iQhwk0P0+dUVCjyeFqUlMhzdob",
+	"jUgTuofpEQoeHsUiTUVyNEpUNl3tNrwQPPwJrv5vvHhP/P8aQe4AJbAxmes/4iZgdv5Ovbg5uv3J46CB",
+	"vb44JSpLAYk50emqkGTMy/9+Rn+fCK2xKdmIn7F/gRlfKRYrOXKZHqwyajZqBU0uQRuu1dZeWPBVWwDF",
+	"x+6BZFTrJnhnDkAjrAyFVbP+nA14MQ/wwvv7ptjB3gbYVPQfKMJ7fdjr+atuhr6OUlgnba7ZzV/KyV+p",
+	"SRZQ3Je1CTVc3eNPS3jv6K2vVTlwDIbxGgZYjPNZqPYqNdXaVU0pSys7TVSYYf+omkLcTosE4YXnsULS",
+	"UH2TubHc74xBD7QmtSPLLwCulyK0Wx7UgyF95ptqfdTCV3T1oLXl96uMWuyrPY/vQveKKyMX+UzsFLnw",
+	"vl5P5MKb7V2nY/vohf8W1YBZr1TiuX8znoRY8nwJ+SoAkhjzW+Fll77TkO+DgucA8H4k69E+7T1jHL/m",
+	"fMhRdCsItQZQzwHUImSRvpISFYNI2EAlCdScA/SFpNrlRISJ/fYcXSkWSZ2aebPk617Wi9ACuEZ1w31I",
+	"DabTKI7xEkyqaT7xQAPyzJ4WEu46IaAcl9ijyp5liPXvsS0V9vQPpOGSJEdE9CHXbUIPuhstltgmyOtG",
+	"1xfEuo4KyhogxDYADdhBgW2LGvYZ9/NzXFuv11iyP7CYMZJb2IpGJ1gFTIK+XuntE2Rc1AeVHRq2KQRq",
+	"4MJoOBQJRA2UZNMsmSpN6gFPYNdkUBVz3EdqD4n9f87AiybbYXMhpRV4kMIJ8U1OioVl00OLo73yUOJ4",
+	"LpnKUnsqOfUM/ZdWwect/1LNjEb3zjEq1QipY5MaebRI09hyYMA5NVJQuZGobDTGQwEORHzOjE6kUGFd",
+	"Z1njNEzDoSS9IFKdzyxSmHL2LBiclc8kWedxdCMOqO1cghgNAlsiHOSVNCEz7hoKW6SNUOW9ametFoPS",
+	"6DSaiEqxwHc4sERsowDRqmp0Tx5vrPU+2C+VeBWv1QzhyXgiEILfNkjXJH1xjNuxEJ3xVw3CNLXKZaQH",
+	"iZhyOYjWlDm8KFz5FRLzyUEUR9wirq8h6Msv/oxEffkUz220qMaCC43ol5cKQwkFgj0b0ca2FmLiPD1q",
+	"t47anQKnMQVtclDGpSgOWlED0egetZqtdk7PR4kPG5HRayIR1MLi3dChV76RiF+p0nFJ2QaFSfIVNApq",
+	"IDeh7NuM3E+rOKP7bhmBdrx8VFZ20vKDKH9k0eCmr9SN9mjunjafPjVSht+I5O/tYtwliabCI+EjOtVi",
+	"mMbWtL15++sRrGur1T4cD4snxevDM8NIhljTlcmJ8YWEh+gyMd6t8VBr6+0JoxBy3zwMi0bjh6LEbBqz",
+	"8XXi8V3+6/y+O4yxVnnr8zy/SeFAL2pkc/dXKvkgYDwPwd1A/QLahaBsIjk6SgWf+FlFVAJHk0hPKA2+",
+	"vVS9im2Fdx1eiT/dNWCVcfBLPEmArn6C9tpG4KrpyFZJ3R7cf1WCV9y6b5UXQqJ6N+slW8Xogk08/Eem",
+	"0wl4MokA7xlLOaGYHkmXKpj3/NE8CPF2r+IOtsJJkKgMNNmRd2DtItwf8ps+TBG/4HMiGShIee5tOozk",
+	"eqRd3JphVdaFXEDP6xF4y3hpk/WM0QOIGJw9j1UWvoQ/sHazxYS8FbGaCr+PPJIMoDLo+xOAmUqgipsA",
+	"Q9RE6Byj7Er2fuI6PYLbHr150cNqI2yQTJl5KxE+o+Hkkj/ECPRYZUmTvQSw4/YZozp2aNKawFaxfRQ2",
+	"6Jsmgk+uZBzdCk0IdfARXeiiwzdizlTCJlCmwSZ8zrSgyK8wTzBDjyTLH4meRZSwWGmonQaw6bKgLD4Q",
+	"p3F5Oy7Y3fOp0K5Ee5qIYfQJBkH2RsB0NhgbP7OXZLI5jGSkxyLsBWbw8NFfe1vyFRqrvIKucMqN42O+",
+	"+v9+40f//P36P7+/umrSjz/81fxydfXXH/7PXxpLidCgMeGf3uCNzlplVIa1eSiY6NckwnmdXiIGIroV",
+	"OaU49hbkE1CQw8IM+C/eOnp6fdcOOq37I+/nklfewN9IxacUd8oRSkVBUTaisMsen4LjcCXhsi7zl/lK",
+	"ms3ZZXdXDT0VA5IJaKBoN1tXjeCqEYXwq72L+Qjb8+BjwMCh/ubj1SY3fNW8IXwxFLdNPZeDOJKi6Q+p",
+	"edvGK6MJXlmW9YUrzNBpKtxtF88Nd+FVo3t31UgyfLkkk+tGClY7XKyzwUCIUIRXjfv7K4l9RJU+aGkL",
+	"Ha5NbYbzmE+nQlIazP3qaXjSDcua3a5V0XKG/NR6eOx+wm8E+76n+VCk88txIrT5Zu8HTHDhSSPisIkK",
+	"HC87gm81JyEzKoRHEsOngAVVXuT3GkbzJy9FMS9Zf1hhXUBgDM5/GwpNwPEfx+Fmjj8Bcfj9pnkZRSny",
+	"/Uo+/1aBz98MCPFCqU8zEVDD4JHTH7pmYgGR0cKJw0wdyDU3IrDeJ4etVYfmeI156ooiCdx0WymM4zvz",
+	"z8qKCHPXnWoh4Iv1VEGMcQxbvuj2hQ845OuSGTqmHP7KiO5rEYfP6bqD674aA5l9Dd+gzcCHqUjMBX9k",
+	"XKZROkfGJ77cwH5m/g/dV1A6XvxOu9W6D7wkv3e3YLEiy+i0VVqmWExWrPPaPNBoo3b2PrPxHI4CHBcb",
+	"ijhmw0RNWLvVYqliHUBPfPrkP56xs9Z/gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu",
+	"30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzy",
+	"AV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38AV5x43hM57OdNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA3",
+	"1y7Vl66cQTscCFvsIEMQVMlc5QMlXMdCAio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFS",
+	"fQSW4lFtRJmow2Q8GFknqxh8vWwyEQlLoBZGyFBsUeXzgdb4nqT7CwmzJfkoCPRIsQK49VaSHMnbKOWE",
+	"2bfCCnrjXfc1WUGDgZimBVbQ9cg9tnJxlPCB+K8i++lC0xl8/aS13FEWydu1jfeuWn9ti3uiwMYxK0fz",
+	"U5uhki/sekPFE5bAth2rJBRJHiOd8BtoON5f1t/4D4N6D2xo9iT9Z4jhlsk6Rnc3wZ9GjUeBEuyjljd5",
+	"WJlYN83ztasXGyPCJ5T/DMQzQN0By0FRHrYcXTl/o73hlfdRiavEe0HQNhWit2LmvdxGFsCWGMt/yo0c",
+	"OKij87//0f77zT874ePspWpNHyVt/uPJ4IV4NXod/c/NT5O36v0fH/Rl9uvs/z//e6vdOTk9e/T4yVPe",
+	"H4RiOBpHy5A4i2yi3t493vtp2/SxmkVaFI6SAL+7IkcOMztxAdrsi+Asw+iFo+DdSgFVHbbHd/kvC1jJ",
+	"y5MDKinSbKaSdOwMO/BqASPe2HWeumQSGv/RPiBbkNn+BCiMhah5mfF2q26KamojYjN/9WqEWL6E/nnp",
+	"3924cDvMfzV48qqXbX1TUY0d7Ij1WzyHpsq3eT0xxchfzh3MhC39N/+lr/NNjkWCVWkbMxcAi5TTOAhI",
+	"zE+UTMd+wCKbGpMi5Kmwfc1BuWluqxK/CKyWw5qIyCiCUP6a6tEtszL0jl53cMlAYFI1m0EVt5vMQay0",
+	"CANC/yrSwE6FMtttXaGrEY/SAte+UrHgst4K1Ok0Ubc8dkoExu8pFTWZZmswTcsUT6tdKFG1WC4FbLFy",
+	"qA2zNRGoZv2Fw0jy2HKuU+9xjPvwmtTVlkBjU5FECoYpIOOF79NZfB9Y7/x1MaOUrJiANJqIvytplvGX",
+	"y+fQQsxT8Zy6qSx3tEhsgqrInoUhEY91HT7Awif6ZAEBjTJX3iQ+aZ6WT6J71Endrp7ZRBv5ebCjcz0d",
+	"R7KeAPUbd2vKd+Hy7o1oZj8Fu8r8dF/Nrk7aNwJSRdhLzpZisQhHIkFy0UiziTJLWkroTG+yQ+vlWyUF",
+	"wRvtrTbygjvaYt/UB8hqFXrio6onD8Y8GeXgrFATIcnX8PGIHuXnQxpBjZGXHYOsdIL73rzjmZFo8Qmg",
+	"g4JOq8WcFEHo9S94zb19tTiSGyX9M4BVAFBUoycbRkP9nt+6kStNTx1OlY5SC8E4TShrP5eDo8I3F9/G",
+	"5dfmcuANHwb976KoK4XGU9RbKuEVRrJFJd0Z0fsE3bTV6vmtSn9WYTSMRFif7Q1ocb7/XmC8OSA0o5vV",
+	"68rz4LigKu/2eMSqcCJsF/DVbQQR6eREAtkbQivKE4bGCkUD0/ghzIL24Vg1eb8wrQTfh/pdlCKx4bd2",
+	"P5iWeUQ+Y1jS7bajztkCyFo5xKzVTP+tVDiL4piA9raKWp7n9eoHiVpWn86LyLcnuyPf/nfCB4K9VtMp",
+	"dvjmR35++2J/WqkRsHjNkhHQqtcIeLSREVA1Q9YscPBJ/8iAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymn",
+	"Rfz+L4/M1T8085P4m5GxvZHROqyRAX15MMh2o8rYaK82NlpLxkbrSxkbtudwB1vjrGZbAw/sxUYkzTgc",
+	"4F8lKaJkOJ9IEQuGHfRNWKIvNRzuAcK62rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSd/p5mZ",
+	"7bJQ/kTdCu942xmBdyccXSd5tSUBPNlcSAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmIt",
+	"EP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5EM+HMPm+MTbsyNiwPRtDJTFWjrgdWOX6tZ1jHxPMOfvo4dQa",
+	"iZD09gio9yAL1SCbkKSvi55OeEL850qKVTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn",
+	"+0DfmknYD7LV3KrQtPcf71+8Omo3T1iz2Sw8nMZjdqTkMNAlABRsCDTjKvYB4gQFaM4G1nwOjA0egFUc",
+	"wGwF1mIOUKsEVplcJVcyN4wDsmqDdgDme7BgUAcLRnwA5rcxOYNMh+Ze27fQWYlplnM6vYh07hSURUyG",
+	"UWzMGNvmvsS7Wz2aeoqDrRXMNXv/4pWxEp9f/PpwolbgaB7fmX/ujz3XqGp/vuUTJB/GJo2ASYVImxoq",
+	"QcDExLQnm40V0wJSpWLO+hloGVdwPOFzwJ8sTzr/FEnxruAMfjUloasSH8pc/sml2syXnhP7tetYa+QN",
+	"ML/lnqx1r/+x7vxeAXIMoEJwUMfGD7VbYPNmmG3a8Q4N5O6kY32+MRfrunpgdCRHsfAjIQTGYPYRWcf7",
+	"sykd2KEwe2yVbuiSj3gYL+KV8UyhJ0bJPJyPKKBew8FizFqEHtdMHqx+xk7bHewggJOJDQAOXC6D3S5H",
+	"tfEme4a1PzuVTH0usMMSmRGgCBhgCGsRaZZEo3FaqxXYtRHYg/mnjncIuUXM+Z8TEEFzS6Sh6BrCNlMe",
+	"hZac3TarQLOW41VnqWJTPl8WHvsm/77S8wb4nrh0ESXmEp31CcwouhW/TA8jLudAcGPZiqAAH8C7of2p",
+	"xO2AoXzp9d63Ne/SzxwCWyXg/cgt0ls/CqQrqQsg6QAKbZFoDNJ42JoHm75eIZ3y+WEk9Mc563N5w9KE",
+	"Sz0USQCeui3mZe9Rcl3XHBZ9kjibPRmFRuklArx8aMdMx2KiRXwrSqA4pnz+1Uq3Q71s/OhPmDECzxx3",
+	"VsDchez0cbu9ucjTTD9wkXfSzpE+D1o4JTQjsxmf1yv0tyoKD3WMa3tgIxElKmRme7GnMR+IHuPGzC4W",
+	"PLva3AkPRQCFEQAA2Be2FqLEDDQv8rVr9Y+JkiN8ffDzYIq27LT+VUWhC8c8KBn/SIR3vow7jC4KWhZa",
+	"zWsUc0u2d7jKnuWi0bwTe8ClEV7rAS0Lrx3eua3/+PezQ10ij6Zg5zTeghAUvODS1XvJse2J0i2M91WW",
+	"Wq9WzagdhXm0LbnYolPKeIot8dQtqo26U0MmzJ3BK+sLcGiBlRFV4JXsTVGb9ZyXEllciVJOl6Kjqx9E",
+	"/3zezfLb3YalMS5xdAobCudgSyX3YxbfuL2yuabb/L1UlgJcpddykcecsaKIknKbp9sc3xl+c+PajqVp",
+	"2ua728zoO3zpsmDcx6IQG8FeaPEG3tg64nPnFBQyitO650yLW5Hw2Gs9UAkEp2F3zVQWh4AvijtsD7VB",
+	"LV8rwQ5sw9hXFNWuYluiqPTalOw/VCRXdyqWJW1dt6CaSShTOxAiGy7I+kAyLe4yOIF5PaOALyyyZQ1y",
+	"/D7PovQFUIxh/z/FtHZoQCyK6PEd/rCuPTgyGwVuqJmQYX6YQUiNNH+T0SAwrwMA3P05gzKhiPDjyeFk",
+	"fxNziu8a+xyM+2f4e9l7VtUe/Wx5kGurO6poPiaIBggGWlhfLudsopIa25DtncF0GO66zuvakXeetDp7",
+	"ih6eLtlOT1RlqnERvsbWiokVi8O3NNsprKaIhLpFWCSjTG7wIM8k/IgfBwxJVBi5R1IRoD1nN2KOGFSA",
+	"4wyXU/SgtIYEc6K1qJIayA13bI3H4W/LYfjV7FcHZuI2bKfWDUtgykjottfurYdNzx0xGLGDWdgZEmQi",
+	"0iQa6FVYrT/TJesA5ceC6SmXhBoA5HcOQt7stqPO6bgX0M/ts4n7+XHofjxpHYV8rnvP2NMWMz9ZbrOm",
+	"dw9MwUkRwftDn6xUCetFMhXJLY97jue1qoArjSbig/GDq7DY4Vm/tY+eXiMSeys4vf9+8q/xv8J/HU0i",
+	"maVC/+torLJE/wsG/EMZSnspkjwQhNm2ZnOKz1QSejPVHveqRm3frxJAvmy8VSNbo7sukHRzBzTs/VuK",
+	"jSc2Ej/xFB3NzslpkDNPNLrtDhbG/KrizMxLu9kJGkMexUahnZ4FiMuu9TCLG932WfvJU/JnjfFtvn/W",
+	"OTndQkOg9FcBuGeTWopGXkWjLBE5jRzUzUFVA24q83k0KW50HNim0MxqKiSfRk0741Xb/R1etzccTSSH",
+	"CsrmvN6aGClpnaJutJutZstMH42u0W2cNNv4Ub4+PAwjDCa9T8x4U2DBo0gFijZVNZWsknmf8/dvmLnv",
+	"7gslBlkCDUO/XRdrfSLtKhCLi8Mb197UJzxVyXGsRisKW8dcj9lgzCOJUQYIDjaZhdmfAy/WUCXAJIrG",
+	"P6ZmCS7OljLwLIxSFqtRFV6LTnkcY22UGn1dcIo0WdOYyybAy+uxCBuB+YsCfOnNTA7qMXN2bWlFeLCy",
+	"Vi8UKZg9dzAYHFM6VMnEsmkV/Aezto1u4+nwyaOw9aT95Mnp4HH46Owp7wwF563B2RkPW+0zftIfng7b",
+	"/U6/1X/S6QzC9ln4aNA+67eGrRZvPTEnw9Tsm6edZqvZaUIrWiJuI5Xp1/iIhjM2yRn+Y13N3h9QY68z",
+	"VxhYeJFaAynnRjTXx1GETJOoHsAP2D12A2rYQhQ+iLx9UFmL985+szTAl9+giY8QjaU9b6Sjulz2xzkz",
+	"FwTELQMU0DYJgJhLrGf1Sw+Rb6EOf8KACTgyVoP7gsf1Vbrz7cu8hyHVtCuvt6zIxMdXycBlngSprRgT",
+	"+kCZmQBwCOMYdKt9yl6LvaLEjJrrZ7Y6cZQIobHfzjzenOYAnHdu/mDrM3jKZiIRGPi6EWK6kBUSc+/v",
+	"mQxFYvH1kkxChBEr+a+kBXVn5/ioFPlhNOuLUSZZXyBbFnFUh1CmTY/pi1EktW1QNocNOc+xmomEcu5l",
+	"CSRSyP46P4gkkpl0VOSPj1pLPbqovsHKeCdtn3wcqxlsi6HgqbHMCAFGpmLkSuDP7oOGpb9fSIy4I2Xx",
+	"VABhxJnoA2o3mjGY2jIf5B3PkKeHfYqdUU8hAwO7SSC5ZOrBELynB7FL0NoBHYXLzc+RHMQZtH218RRY",
+	"1WPt9Xl3/IdPRfJ7JiN/AGXN01WDa0xUKGJvevIe8lfKGL0p0CIF2H7ebaT0tUJ9mrev1ZCZ1W3spItq",
+	"K2Xwb/ornf41xPlxV3l6HsiSjdhindetSOZ9Fc4hZ4XlLlPcejWfYl2XJbyr5J1cSjQTaHEihpkWaL86",
+	"omxcTm0cX9IdkRw1WU+qWa8AYgJXY9nOQOlUo+5bTplTIcRgrLSQNl6zoKTwHRaU1M66ZXPt8YCVxQF2",
+	"KsI3dO9Ap2ina+532qH/a9ZmO7LNuk4HqWYOYKpkqZdWMjbeEQyEx/Ert/xkOC/IQ8ncrpOE68rpL1u/",
+	"BS8kHYtN3kDaJ5WND/vGzV8r/B7z8WXFaKiuwEgn1hN4w9tJMt6TRlptSlIIF9P4fUEmjCVB5cZIi61+",
+	"oQgMyG9tDkiuu90YoG5L1exsYAyg2t14UwqaP1AT0LtWe7s/2F48Czq/2q24pId/fhxY4zkmLi8qoYgk",
+	"MUNOUtfYWRZR1YIng3Ehnjrhn34ScpSOG12Ehtmrh3dlMMMY/uErp33KEh8bIDgT6lQBv6dzVoGCdG3E",
+	"eaJyttYQVLbcqF/+Jb4E+ymFIwu0EGpG8zO+CP4O6DKlOgLgbzCXVqYmLgp//tWDANBxNmp07UQexamP",
+	"GcAHaXQLwdEk4vEvMo0If/IAHYVWztdHMWgz1lKzFMf2dlQtOHNRQZQjgJqRIVMzcQiNcnyHP9yvCR17",
+	"E7R3gAEl2ztstA2/9r0JXzjNVDZV9hc36Wg2xXxwYzYx3u+zoUXuYzbgwKushhwGahkYqsRgeM/n6DDw",
+	"wZjMc9uWSmRlgO/jGxMiYWVAU7DNaEMBtgCsd7eo0zbGoHca7ItpJ2/afK2Uv31N2mhHVfMCQ80VNo4t",
+	"g6qn1APvFuQomv5uCywcCBgv0B7GphRM3CuItmWRCCkY15tcqa2OnT642/0hlR3K5MoW8PO/0zmigwwJ",
+	"9d3vO9EMuDBZhJBg1oNvsnPJIug7BT9ZyUEZpknCpVOzz+HdHkaZNtiCPJNgTZEv2n0EanYg0CYpoChd",
+	"uAIdDHybb7KZEDee9vkJP1XDoUi2j+zQ7NQd27nwD5+aivu0mghreQ+LbclRXox/uDPd7pLjO/zhvgtn",
+	"4u5bZhN0Abs+K5telqgpCMHSI/B4ZrdVDqi5hBGwtI+EDB/gLnK74xxNOldJaztxt98FH/CWD3wXvAQv",
+	"HIWvWN363aEl39qYBzgf3qRsyuf5HrYSyiWEa4H/Ut9QTJT6cdepfDSVHoKwrnU2lwiEHh+1Hh2dtC47",
+	"nRKqd7PbFQHDDdmJa8bdQfETDPMBQoX1vDOs6CK68Nkyr9IgWcPBH4thYTDrJzNwnYDSosRuiXu3GvOu",
+	"DisUyhxzDWBhtT+HGji+wx/26+fc6hSkSfWUSHnn5gPUAE7c/hsFmqUzatU83Bl1Wq1mbZNjrX0XwNlN",
+	"uDfk+4w5PAtb5+fiwJLpykdqP57OXUza5+vTAfktfomZygEClBRMQQW+HICxNeM6D0E119UEPAdL5k9R",
+	"GbA+UFOZ7ptEMppk5smAzEoRjGI0wcv9VSTy12btHxcy9nxwg4jqGpCV2pj63yR774dW7l046dyue7OQ",
+	"mX+uZJrwQfrnTcj/jA1ZLgGvvLCJy8B7uXolDxuSPfZDNF3cxgfRGD/OvdR9FgtI3EdD1AlYsUpNBpiB",
+	"x15028pOSmKIacuSmqSoyBwalmMrPbjqouoUR8WeCBozyMNCYPKIAtE7bRQ4eB+6c/eeGh3oODFnSf31",
+	"Kav3hF+3Uvem2L3kBTx7DMNHqRbxcG2xSmFlDiKy+0imP7rnqIUO4YQtnaZDP4W6lMEZZnH8M2VxzmzZ",
+	"QaHGQabjt2oGf8a/wkeXOBP42U5zsKY2oRjbwhJLGRZ6gyyF8nKVQl7/ZA6bVCQTnYeLEOFSKzbkSX0l",
+	"DGQAwrFnARF0Wt6JfIANTTmnWnbwigjLJTzmQblXl8kcFExqfPpG0Mgwo1RutW6fYoIXfuBnCJhcUOho",
+	"uceFcHqVDhaYFjIt6hDF1YX7xQLU3GmCby1WchdHWl5FU09RvkuTb45Zl6zgZL10b4SZmihxaosM3NqK",
+	"9PN5g45OG/zh0tiSSos9yFnNOkHiv2ItXxrBQsVWUkXan9uIrZcVRe8sYH9kKjW2rVHQYXgEXQslRATv",
+	"aQR1La/nk7oi00a3MRtHqTiKeV/EjZz/6i9nQQsOPsYd9hv5cL/AMTJXWeLqpKzT99G71/3nLVkgj9fh",
+	"kO9boE6UbHANVD94r/mBHsJ0lmByCV3feksmvobtWNni6Cu6sl24sM26Ax4PspinYlWdOOMDgEFHr0+E",
+	"xmwGOwNBlbF/2/zSarIe1BD3LKsQj2OfU4Jy7JE0tnWMnqXVxgSobzxUzfhEydGVTMdi0mQ9KEV1LVU6",
+	"m9jEE9iGqNBh2QGyHajyIjPxqbbkXjoVU6MdzL9l7TBuHmBN97HX3WaHPXFkXhE3TXmNLpn3uVXvirGL",
+	"/St35hIZQpTq9N4C/Ws7Ng7t1pBxMPKBddyPtizjhnc/aP32RsXMXu7GOQGbsiGetbwg3VCIIoGgU0F4",
+	"mVU2Z0WNa3QKNZ3iHZbq9kupC6nIv/C4tLpoEhQe3RMeuV0B98bFmbaM+6ykjHsrwTgHPMMqVUf7DODY",
+	"LQFA/QqOCrTJDcsdG3SxKM5HumEzRWj2kRxEcYQb7fiu+MHKGsoPhUsbu9jgC7eopy6s+Aq5IQRNqmwY",
+	"yTCSIz9ZvzCKZVuNtM3OSEGLr2mLwZIsFkfYKV5tvptXAu2eByI5lbsjNUSq2EQI+DSLRZNd2kMGTouU",
+	"pwKhw2c8SimmOReaqYRJVW7gf8hicT74THw1W8N2BHflVFdw1W/wwteNTfd2/qoXKbpUB8AAoGPkd55j",
+	"2q7m1oljYb/rlVURKmtOmkof/DjHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8T5oQAhliRCvsQ3HDl5plfOb",
+	"t78etc2nWUxtXqOj2BxrR4Btzp28bUPNg5e+tRIguRxEPLZm+gKFrEfkk0RTcTgQxlyoNii9NzZeXZGv",
+	"fqbNyaMp5xFGYTV1T+HStUqvRGMd3yXuPfdi2Mmna2UOmHQeAQ5Hqc3QWJTkkTJaTQYEukTBbqDyRBzj",
+	"CL+nm+w81opNldZRPxZU5cpL1SG9ljfEBxVwez4Wg5v96u/g1TzjpobQmr+gtfABzAtlpWtF10EwNRMB",
+	"ZCAbyG8iEFPki4lvpBm4x1LNgLJnNo5iKFswhzu6fnC+l4CImpE/VAk9Z+l8ChsxSdSfTCylqksq5WqY",
+	"5Q/ZQ7LEPmTWWKoLcm3dutE5Wkv41kw24BLEMbP4Y5WnJEz8prhl5s5Gqaxxm7IdfaWsNgcpk354WI0S",
+	"ofXWL72DG5QVfB87Wd0BlwMR76Z6V+vcPzKRiRBeONIMnxMLx5AWQD0Ies8zPjcfmykBNOiBmkyi9Bmh",
+	"qnNNHxi1DSisTfYcb2d0G/BbUEmNeVhK4UF1K5LAlqtZk6SEThzu9GUF4yJVUxz9FpJgrrbSbxX3QEkp",
+	"BqlK1uL3PbdXXuCJsJXjhY8rw579iz1gGuM0neruMZxPR/hpUyWjYyAoOe60Oq2jdofu1FgC6KsN1++c",
+	"/c/Fu7cM3zIgehR6+mGi4N7zEILFLcp3mk24jIZCp8S9BZi0uhIR0C4rrfnaRSVV/21JD7ukENvBqXao",
+	"jhsuqBgkIl1tb1zQNV8R4OIG3bsUKLp4/e79m1f/9/fLd397+RaCCOmPG5HxI8T2ykccKKCA67E+mEBr",
+	"G7D+nLKk+x8Mjibb3RxLH5Eq2xMzKzRl5wX8pWgt0YfHd/jDSu6Gj2OewkORz1LCkKKUDXkUE1Jdapx+",
+	"VYL7gffEwX0GjgV8G8B1VvWwZ7yAF2Ccbr3VjK9jUdh5WupkUXhwW3e7bVkJuAx//RpJFHDk32nEp4EM",
+	"dTQRbucDJqXZ/Tts/u29BjvJxszPSqz83pvhkZHGIxDHLvtrD7gWNFW3KykCZq6BP/cYUQliQAXewh6n",
+	"tg4+ETz0vgJ3BINeDcEbwDnQyKy8rG/0HrsKHpgHYIJtNuJFypP9Yja4pt3GVdZqnQzc/MCvWzRL4dv/",
+	"Cjc7SFXtF1MXfpJmBwqH1eoCZdF4miSi4V6qo9Nqf9PChfNYit05MYLGT2rALYzPquvddXXwaFxAWtep",
+	"4+2VboFBw7rta0x/uujzY6O5xDWXc1LKmjLYUKsoPk1j4Bu0oDtbZYEjYIlYK0vovVJ40zqCPEn4vIwn",
+	"YxnO7UECuG2wt7Fzb13C1fF73AqZqmTuSiTFp/RDJvPU9FSpGIxvlH+oE1Lo2/rVku5HcryLiebbiFRs",
+	"CWLRNir6tGZnDGRkE2/MRpdrdMe8/ZmrAfpo00C1/dT4XvDT/QYRnYfvJDh2i+6dV0SwJKuaCGNc9e6M",
+	"J2KsMi2Own4eM5oqnY4Sof+IPYjqVCVimCjsIMHrJjyJeNjHyPafexdtuUOqj2QMJX6VnhGG3Fz6JI5u",
+	"RRmtyuZ7chePKM+mlbpEP4P/44UIvW5fKw+WgPncjR6dHCBsdj2A1PsHb6mkWEplXMk17pedMCXj+bOi",
+	"H3YbaeuGrfC8lj2uK/lOutIZ7F5E/yJg4tNATIlBr3fL48hI9zsZz3sVLNLxfHfttr+zVmJOhMmcJZns",
+	"En+2LrD6ej12JTmlMqvDn4OC7UHKq69ULKCNPSglL9T8VgBylS2nSTKpbZefSyp4zTB+nxKL+eBGE90o",
+	"pP+rhgnx8y3H93E8D1y70jgyqnledX+pUlFlep2VmV6lhGjAepQj2oMEeqRKtpl2wJMkEiHyn5pJxEoO",
+	"23IFhR4QxsSqJGJWi0PH3veMQfHdLNKCnbY7rAccQhN1K8Jek12kXIbQVmFe3u6Vqjen9uXSN28DoUIk",
+	"3e8VJmghnFCuOe0lkdDHL6w2rMvTdyZbGA2HIhHS9t5A4RYcwTKDqkqErQKAP51+TKJUfIygcoIK2qnt",
+	"GTY7tNmag/e5ksNo1LTlGR+EVnHmynmkSnN4UlRaYX7O2rP1JGgkmbTHtjM+vnrL+2QLm6FdYjOc3QdF",
+	"HeSQWDdkYTICIsLNDAoKnsASwYkXueZ1d8bB8cZjc9IgCwVsYQB9sLr3i4Rd7DJUifjSupNE8zAsyLNn",
+	"GmwmuW2S3DtLTLbIXUrFCbjF/epj7HHCauENxBzrv+i7w0gCH1p+N+yjy+RGbGi2TMcVrxgTCKCMW67l",
+	"o3W/8Jrb1BVD/4g3OrsJsKAEYqF/mj3e3nyPV0bqPt8e/zoDee8zDOQVE/Yskqkyx/hAbOk6ELLap6OE",
+	"z476cDRDbL3SwT921YddCC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ",
+	"6/RyvgcfuuRcMvFpmiChP9OCHjyIeTTRV9I2Vva5FgE0akIJLVThfqfRxMIHaYfAOkP/oqTE1kzZc8fs",
+	"ug+Ol3kiaBJqlDO7D6fKLLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1",
+	"FUs8251CVMKpMj94w2aR1F2iwAa5guls7tG1cvG3X7BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8th8F8gDD",
+	"Lx+jxSFjw/oCZTDOFVhf1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4Q",
+	"krmB1Q7b4jSH90jAplBDNuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZ",
+	"KHkrEqj7p4IVNuBSyWjAY/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bG",
+	"w3eaCIqeFcNE0IHD+5pggsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyD4zGHoLxRX3myX5573",
+	"fVB4EVhc/0Xse3RZ8TWuJL1F90oydsSisMv81zCfMmZG2GX5i1xhFfCynBRCIwXsTmpERewEF5M0agdl",
+	"92sLDvtvizEiT8A/b1C4WsGtxgl6Z0Yd8nmTXRpbyJwEDuKLpCJgGgQIYWRmPJGRHOlnELhFww3jcVqU",
+	"NxbTIC2A0NfE5l3qGpMNjE44sfqYjxqPm8DAs0hqVekoF+i66wsBFHzuBbxvfPRp4dG+W14yvKfmGuIH",
+	"Pxt2Btaxncbbue1SzD7kAB7uvRrdzmnr5H4hcrHs45urAlucDc6sTsXU+MOIX+r6fBsVwYAWGFBGjv0J",
+	"vvPBKzr3eTTR/4MZ3o2Ye5YhvRt6zA1vXDpVg5vfY3ErYl3sPvaV/YKdORtDM7dZvFVHTR6fKFmm9t8b",
+	"vpXKw/nC6VRoMF8YZihS9ycj/8Z9OkqTaDQCPI1hNEKwpLsGn/SjUaYyDRPKZzxKIzk6tz3u5kPPsG1Z",
+	"2ddo10JRK34eZrgL6VfxR0Zfx2IOs7Va5jSI8YdIQrQBfp6YY50uME7D88IDPfilbrvlocZ0TlstG+TQ",
+	"je7je2/ZAAZ60FyYFjONLowCsMp4D7eqC4c9ruM5o5lD99THZiJ8BuwqQhMb82YATW8MMfPby+EQRwW5",
+	"KivPO0z/Y2/6OyePNlqBk5OtluB07Rp0Th4XV+H0ZGEV7JFCYhoKV8CNMNIa4YEaHUf46Fgq8TIg6sl3",
+	"WHPLDXl/fYhSkVU08nm5CJzOdXhTcLyiEeICKxX9je5S/bny1RWdei7vCW476irGE4GmRX/u+p+1Bb5L",
+	"knkxdoTc8C5OZF00YBucWxA0ZalCwcqhLCtDhnnqCgRf5kraXB24nrRb+3xwM0pUJomPFWFlQCOyUaJm",
+	"edM2pKV52GTnHloffTgHJGnOeuYo7XUZ7O1imsLYXVey9/6XS1Zuy/0fc9f/3+vzi9c9OxQfyBcy4Iu5",
+	"Q3TL8nwjfMqUZDqSA9FkSNPbz+IbaGLUQpghvLuoGgP0cPYo2x4m8w+ZLM2zmyHsnGYv9KY36k5IdrYM",
+	"hH2zA7/Zgd/swG924Dc78E9vB+5g460CQnUWQF8A9Q8P4cSNYzUzZzdPmU04LoS+vki+8lUksYAJCYWM",
+	"0AHOgWehwHyHaldjcvsMJtjH7nfzsPvKWNaFDVMlAvngjRmI6KuzsWITPjc70QrPqsA7kXdsD8tQkIta",
+	"ik/NBPic2pFmN9K8G+LnfzGzPtj8YpyN660WeQ98kD2GWOWqAPOwB++BaCCudq8K3ONhSROAfUz4De7p",
+	"BYqTrYSngABSspyJUsPKXfqRmOFZjGk9s2dThELmSaSVZMPc18pTbUXQFgAG1k2jmTQ+70gNj+DoitJ5",
+	"cxLmiMhYAACsJhXY52a0uywPfnP/hXmtZmxi3FV7rBkFBu8CfVFxnEfiucaGVFFYOxjHF/LhvXXri1GE",
+	"1DFaKcnA3Z2p5Mb42lAeWyhPf4ZVeLbkmfxwSBqFCoucWQKIJVCoYbR4qHAXwoMoPjDRIr4VuoybRt2K",
+	"emHRlr3IzyMgz2GOBYiClRGpZtuIwCZb9rjgfFalw1M2UTplANpvhBHsWgq0mC2Lew1k+EZM02cETKzU",
+	"ECIgUBYE6WNdni564Q3iS7QjChaFFEeDl6rKZdumQ7jouqyO3U+nr7gDTtjm6LWw1o6UssZ+Qd8xnCYq",
+	"zLDawiLM/pZ7wtdBA5R00Qd9fNnBcuCTv6M1G+e1p+g2n7d9k9x7hqvsCZMImgI2L91ZdsI8z/q83ag1",
+	"tgtzn0vo+viut6Vqq5lZf3gawxefbI/R+QbKYl/E642y0ebZdRh3lUcSsjSkLFXqBv1BAG7DChadxa5x",
+	"tziFxr6ASwPzzSqLzhoLhzpUPqPV4XiMPeHJDaxsWuPpsgA4X20a5txiUeJA2yvgyhfu+fUXFkDpmNWo",
+	"p8C63b5sPfFjw3qQiCmXg8jGR/OP5s8J/TtoCBm+wPgf3qh1dLLAObcQ6V14WNsVryeDNbHdPP7T7qAO",
+	"DbPYa97Ztvx+YdwLXHk2rKmzwQA4WQqhzcYfWTS46St1o7G+NpoKKG5TsUjM7m10W81WO2hk0g3bzKH7",
+	"1c5gvbDgBTldf2As7JW6+KsWbrtZovDgHAkbanNcH2gqhP4TET5jPbdsQJIDsRHQ4WiJji3rFdWXEit2",
+	"wHqFXdQDOxVRzdC3wGPTOBcTBa4nRPHElbRBsO80cxKFxwpyTLQ9c9jclGK86N8EYLuDDZ+ynlGTxWE0",
+	"mdF93iM7LbCvrbVP+bsbkVxJlwpdcKhIkeOHk67HBBFp1sMmlh5ApuV0cOJWyJT1itLRY6mIY1enL2RY",
+	"Xh6P3xEPAnq6TOdVKpUN1MaO+3v7gvzPzJViXcmZNSRt2n2s4hBjW5zpKXW6FqkK16qDbewByv9Vo1/T",
+	"NZ/fBczhXfISgu80uxHzwG4J0Dz0SWI/TMWn1ALZgM9UIyrMag8y99yut71r8dU/OHXDU4yxMa3gnVIW",
+	"C2Mv5yp2nV+8HSXLT5G8sWQsS8My24dFchBnodAu1+PF8VeMg66+Xt1oXqMXjZ1K55tSvSzkpTZBPME3",
+	"yhsDcwoYP4cdNPRN5pLL9zaBZyyeaCPHGoT8b4V0t0qi0XI3S0AdTAtDuFvJd1OagLsvpqr7Ygz59bul",
+	"vPuahK2ayVcqmeA3ndU4lwMyGc0PK/PnFYld1/6ISXr360ntJmMSbmYqwgbY/1iwG79oFuZeMgp1qYFo",
+	"lPSXiSXQM5C/LAnX8pYl4d4Ep3/u3V3M35t7VW14NTNmzZ2/eSsm5N7XDl/v/t5u71bVBKCgFtK5mFOc",
+	"idDVFgJvW84bUiNBnnl0fw4PiaDTFrmDCzbO593dwYZEemZKt9AExwQNs4GF+Zqu/ArjR42gsnpt1clb",
+	"VtnWNhI+4JkWBWiGfySb1fahWgQV4lfD7RDEL5Tj1Him0jJvRM3G/qGyRPK4toD9mE+htxnKkt1OXBF0",
+	"+Up3ndHEmV5/DF/gddu+wQUdHftvpXHW11MFVxr75mIuB16AoPP4st3pnpx2zx7bqKN5K3vAmPXlsdAI",
+	"4bDuFo8qbvFPIUOhb4rfz3FH4Gpspm3cb3n60PSWijmCLDjOcJu3tV3LzxxJEoUFFlgniGVPIiQHn4iw",
+	"nk0iEpETnGoHduWN8U+xQ7rDRIh/ioNXNbmhrQyr2jW2Raka2OIl+PuaiVuRNNk5tFQIy2CnmZJgP8z4",
+	"HAvqENQsSaJbAUHZUCQf+bxHdA1ehGk5jYOT4SzzB8Rf9yOUa1Ksubk5KscreiMXBNwbhcMeoQ/Z9ciF",
+	"eqXZUYICsmLCh4n6p5C2fIC8m8Z/0cef182p9mGuF6BSrfybP20hNeadNvMc8P1rUbqwr23vFHWvI1ul",
+	"3zwVsEymUezwVfgMfKzNdXEpGvkqHWme8eU15KUXG09zT02qlErzwIcbCaqWBlLuSLKJ4BL6wZbVnXmv",
+	"Qyi7P796QU1ALsAXCXQ8IA2ARcfEe1yHIvgJ+AZwlq0KGClWALGobZt3oYnpMDBkbpJszyVi7hhzBRcP",
+	"Qiz9RGWjcYq9AYKlPBmJVEMoJI59Y/c7YnUtaRoFMxgVghZpGhP0pGu1BNZ+qhUvIYuZy0EtimA/a4f8",
+	"FzxgcYJgeHaX4EcX1jMHGCojEWa+LvL0aRKNxinUWUQTobL0QgyUNNu6ta3bAtOyRf50yz5OArryI4Vb",
+	"AIQdDC7T17CVcJlVgcytADSTPKW61FbZdt2S7ftF/PidIDQr8z5LNTy+Or0jtLNFp7rqTgtONcrium+3",
+	"S799v4O4lunqj84cALB16tN5CP1dZsSQwCUtKdWMykN5lDpUbbtN6lX+KE/rUv72qq8pGJul41KVsH63",
+	"E2BbF2HYAgQsh7AuFshvt/tqTkHiUmyShKRFCxxulK2UqrF4jZ6xWdnal0bccsM1Pg3+uCY36UDD9oTs",
+	"3F0WK3AHNoGqq8QiQKX+W/7laxDSB8DYUu/Os6bSKoS9xtZb74VIeRRXewN4VQDmrYctvAAviUWQixCW",
+	"qPbH2IWMS58zqsIRgUmi+pKPhPXnKFS+FHvKZrEB2o8rN3kmN+JUAzb1z1HEtubKV1AO9SGTVGV1vSPr",
+	"PJ4I9aj1bONC5DWU9AesP6YzjbO+CtFFxNoED6jIbpwoYQNYD+jOe4buoM4GY6TYNw4hVuHmXASpLVsm",
+	"CFn0MptX8kpCQTA9Fl3NHKan68Fa5+EpDLm7YfERj2TA+kJHobDw3IJPzJRbQE5wiKEKg0VpUOoEX0ny",
+	"gt8Ys1ayPiDYDkQMXq+5AcUiqFnXmLypUiGDI4RxNki4HjfZhR9MM4OUKmV8ouSI9QpOZY+NBU+Iwh5T",
+	"E/YNh5EE4O4rSdWZUNxNxdMWjcijasF5IzAnnQoePkMVZHlZvtNI8BJJBE3q0Ve2p3O5kkU+l7KSaTyH",
+	"P2Tyi/r9OE3ORsQ6SboFsuPjkMohuhOOHvAI3iW5HEMbObHIthBCY6vAweYHYyZXZlba32CdvsE6fYN1",
+	"+gbr9A3W6Rus00FgnV6pxFkZ3dwY+LwgT7XhFx46Zr0DxZPjdNuc46lTO8fTpsZIpWueyYr1J+4xSEBh",
+	"FyD03+neQ4gOf8ikx1ZUhBdZ53+t6fdaXxfoUXBneu84WBWl1oIma+MnLwQPfxIpmuKtFUS6ZWR/G4lc",
+	"kWareGoTm2YxkhU0YqQ+4Lci4SPxs250n5zS1mx0T9pGRX8yn552Wu6g06sakFpPu2dPu2dP/r5gDwzC",
+	"gf/JB/vyP6kRBJES4aYafFAj1gJa25zh1lpUAjyKIzm6iKDnGj9bcxRPx1xTa5rgEzqbV2kd0gXm6eZg",
+	"xTR9G384xwlrd1qlN3ZGak5l1M6rDMx3BAAPIE2eMOOms5JSRd3OydMn91V2wvbHTXW9pvWZwWeFV9EB",
+	"Vkmh6x7zkQX4gPI8gCYGQN+pSLSS4LTrsZoBGyttIF1z79BrNSvQnO1IU36YWDxttuM7/KG8aeiwCHMo",
+	"JVtXJQF3zZoiB6jAtS0dN2JuLVBbuoUtHtjv0WQ9LLjBnvciL9pM2ugRNYZLMaO2+GfM7GAmJtM0AoZn",
+	"7G29knmFFAaZ4xjDMRTigYZizgZqOocH2roLZJgy9qGN2+T80N/7xNBwl7nKIJr1g3mXnvg0FYO0x773",
+	"OvavJPG5TTKdInGUVLMfbCCHOtcgiBMNmVQQUJtxzYZcpyLpIk/TabuTd8WTTerVsE4ToYVM7dhKgzvw",
+	"pF3rOnYglt63AHYikpE4Ajn7z7KOepjrkjaR8rKtbdPn75Gb6QDEdf/mHbhVPXaLy7h/w509Jw/RcXda",
+	"a8edi8piYN4oxIGaGnU24XPjaEIDHvju6MnPxX5kVPuiNOAoSLF5tbm1VmVkMlSHKcUDVqkkkwExp4Mx",
+	"YjQ4QCYYayaSCzgTTfYK33YkEJjCB2UBns4xDykt+WwRAwB5q/p8cPOsmBWZiURcSUgAjBS0NMwxS9EH",
+	"mGMCF0UOUPLcbY8MYiCoiYADA8n86DAB6gRA4hXTFI+NODJO9GImYpmZ4tmVzPM832migyBKtMiypn5K",
+	"GelwCiDpLKEsiPjEBykwR2DQwVjhcNCftjtlx5JZ5OfE3/kQeixs9oHCbplcHx7YWBX8IkN1UEpUJC3O",
+	"S5ELYfMbIabFzAn4odtUGZZHjt9g7t5KH+T1iL4D1sJIITkr5NvAz0aXQlyxIhzealXEwzv3uzdyFt8A",
+	"Q94xeVCdrRaysrYu0lhsS0HCgLqWzO6vpeCI3wiXHzU3hafFSt0wnlrcHF6Khb63Su7yZDCObsWBtPJU",
+	"SEy6G3t8IYmLXQw2HKFZLIZp0Z3QWFYNBDJYE01d1hY3keBiAL0X9BiflLRB0CvuzA2zaClf74Gs3aib",
+	"5JvP+HwXVu8VIhFGw+Fh5OG8SD3EIIijCSrNRy415tAzPCgJ2ayH1/aWl9d8LV/bOml7tq3QLE+5nrW2",
+	"qFdrzgQkqV3elfKXhWSmiwXebeI7YIHauqBhVQTTmAYfMpl7HlOlYsinoBAHjWkSqQTUeCMRPCYIL/ej",
+	"PXerYpxL0Uo8A1Z6UwWjnZJIdN5uFQd7YSS9wo73VhPKVMya1Re8cvugUAtn+RZinImtQ1rbEF10pwi+",
+	"cEhEXDUTGoOEz6giKcd7tTU86VjIJnvPM23s1nQGuIJ0GJI1WwK1bsb+Z1HoQJOQa3S/+zEROpsU2h8v",
+	"9mZL6OJN61r5RYxGc+8/y8pgo5qDIlDJDdrCNa+HimNj9h1mL77xq3X7gjgIIdxq9fCz3G1E88uaWUYV",
+	"KZ0u7z875NoWOvgiriFVYV9S+DnJYgEvzFQCURj/qGpvHh+y63mQWCMe+M4jrKrzirlOoeH6YwTlwNbt",
+	"yjPeBSSdglUiB8+VHEajps1XfRBaxRkmfheNEZihHHY/n7DT8vzlV2+znG5hs3RKbJZH1mbhqXgn4zkt",
+	"5cbidY4xAbfz1zaEfcm4IjgrkgmexJFI8rL8SKaKQT/oThq11IXpCp1GE1iZuwpl+CPsAjpcheR920iL",
+	"28Pj0+9atDSN5C8SSIzCUNs2XpugmSiZjj2PNkrdZVCpBX93FduSKRmwOJLC2JTwL7y/Tr1SX4kz02Rv",
+	"lc13UX/xM9bjWmcTeB/dY5rPtU3FWjCVoUqIsMu2XKQKwn2YLKMwp6OMJbwdd0R8v5KLFYizej/AYHSR",
+	"RVeG8FhtC5+XTw27PpWnRjk2rIXlyXMoVQiseb9pvpVc500k00enkOP4FE2yCcSj8v8FjUkk8fMctzaS",
+	"qRiJZC1wbV6Nx608bD7ogYuV1j3o6y/qDnuCCou7tEZu8YsrZzub4Pto+4pPZi7aRYTySEIfQ3GCqSwc",
+	"Zsm8PxYLe9XVd7a4+qzVbLUaUNAcc0nVT+ZAs0Myh8nvXuFh0JjACdrGmZ8mVI4zl4OjwmUuIgndr/5f",
+	"MhmZR3uf3efV3nZAy+XeMR/cQHkIDM/IVzwvf6c9XukQb1T1QkAF121MRWKPbPPJJT3lvUiYLVGuql7e",
+	"+LS08vzSng0V7j6fQJGLp8gh+pQIgKCuw/G/4HMPBJ18CshWLbBdwuyVnIdB48cojo0gLJ+MmeYjsWkQ",
+	"oGvNj+qD8m2eR7oR07SASBFp1mm1GI+1ygEo8oZAhKyBRywfAfbJDyJg5wJsrkqYZqipxSAR6e+ZhIMU",
+	"8/fZxHgBj4OGObUb3Sd+JfElNiJBGBO/yz6ef3j5+t0vFy9/f39+cfHx3YcXZjamyqhnsxddoVDrmILg",
+	"ZpRTrvXM4gZPRAiCI8CqwNDJhUjTSI50wC7gObq5bJJTRGw7s/IVkd9UbRBLjkNYsmi6SCOtZmZq3SCQ",
+	"vFRyhE/ie7VurtgNWd97xxWVov51ex+KYfhOatvlk02V/cXNHboeBZU/FUmkQiKdcB5GZ5GsBk6G3AGx",
+	"xceeS7LwBePr/B1qKhu/XD7PFfPCMIvq28j/JEqxeyCOXwmeYi8HDnzofgc0ookKRVxU9WQH+Mo/yWWX",
+	"zvr3fJ5jRvo9eZYkD4xd/2zyTg3nahmfPU0iHm+7GQprXuVhjVWMtIjeoTHmxl8QkvFRIhDhksU8FUld",
+	"yARU/y9YKiRHdVvATao+IiJ5q7zqx5Jd0CVU3cpT4ZXxYqSaMaosdw3cUECAYmpOS3Zu18xVXtAf9Rj4",
+	"YqKUqSztsqEQOmB/ZCol9hy7/5Fqk5wnqD+9khYvxJJl5BdEks3G0WBMZRsiDpvso/WKvJXgiJOU5is1",
+	"wi5ZKW5FYvPd1bV2S6pgx7iT214Qcjgyg7J7gYe3XA5EeGRjL0dJHnwxm1GnanKUJlxqdBLIEAt5yo+E",
+	"TKLBGFTldW5lxTw1lx5hK0ICWX5h/iLVrLHTlsDyjsNUPHxTkH8GBQmlut41hXq4OnTh87FSWtjOa4tk",
+	"z8PwiFyWtfrQH95CQMnXidNEgMLcxFS2CoS9oezNMNOkesDo5xPHDM2ImdaGDlIt4mEZpzA8/ZviObji",
+	"WdrF5nDzVEP7UZHRMIvjn0mfnLXIdTdGsfbc9Ldq5jn28NElzsAJfmWnSXhPElmx7QqBSTKhzcmaU12S",
+	"0KHZwtlsrGJ7kqKTYevxU5HYXhDzETiZDl6sJqh6y5cH+7jUAd7LpDGDDxNe2L/FLWav+GbnfzvGPvsx",
+	"BrV/fT64WYAeyTurFszrPY829BpWubuXeMX2Gd23SoqfscfiuqYs5+qWiIlyWVDIF6ZCbpQvfInPYT+l",
+	"GGYZEU6Byw7qOBs1unY8RzFct5Tz83bVyyxRU3H8o0hiSGXtQOND014hg7hseyXyTlqn64X0rUp/VmE0",
+	"jLAzuQZ/ldxUW1QPPWMqYVqArLK+iJUcaZb6Va00F8tyTdOQt+9Rx9pCATokY3eWY1+Ga+hqWhaTXyMh",
+	"JW9sKRoHbF/6KjcbzeJOHTybbLYFVf/FW3PymM932IYJrf3RRLB/ImDNpruncB5kGMCuoEfvgUHbAzux",
+	"Bw3QrpUzEXQ6GS9sNlbIzSEEszYZ+75XMM96Pyx7NyOR/gIDWJMJPs/jPIVpcK//rJCSV5J4Y5DOpirx",
+	"6g7UXGhICmEerXmFrbGpSMwt/t9vraOn13en90f4Q+f+L41lmtMawF7nNi9hPvqE+CqOVZi2aCMoGIoA",
+	"xOTbfQXkGuBjzStc8PdFw9Fs+5xIz2YOl4dSnVD02xGXn3j/Wa3chKfiOUe2gWVrdJ1B6XpbfkPw3ecx",
+	"19rPRDaWsIC2AWnAS9+WljBBF0sBtCGf+uVFnSZiEmUTp5+XFrmmUVWTphE2wl0Ds6iNbuNJ87Qs9bt5",
+	"Pw6ohQoFDUorYEZFihwMkcUiHIn6HNMZ1wzCN35Zh1/mg6WUBctlowRtQfceW/i3UgVMkIxDlYgB16lR",
+	"tFqwBA4ETD9AuwBEw4XEQWoWRzdGR0NqgEhV0wjcep6ipwWeGITAE/M7cUGO1cy49rnLEengSmLTYi52",
+	"bCZkGhSi9cAirxIWC62RTd728ZhzajleT1ivJXH2kUifo/e/nwJ15Y6PMPbSz8KRsNQbtuKm3O21k53r",
+	"4U47aIyjkdFG7ZPmGUZ6bkRsvtNuU+gHQj1P8ZfCHn0EbW9eaEiC6/ubRZ5/+uRJa6VKhXJG1P2tZqt1",
+	"0lhVqrGkf/Mvnq2o5Lj/3OEHW6+6cMCVatnqqcmbyBMVZoN0/Qn0GdUhKsGNVR7IfYXGG0AVdk2Kbal6",
+	"EW6vKbAXsNl4brc3wauOihAr2wbkUNGJT1OVVKu63kDfkqVp9nPcQ2QNzhKjlVyICAm72JAP0sBqGajW",
+	"tm3dNuWIxZdGcpqsN1SDTPdA4aU0nTpYuPeVRK0IJTmZjNIgj3xikQM0xr969/yXC9ZudhA75FUk3001",
+	"g05Hs4LwBnB6sYupGERDUlI/dPM6zX4Ux4AQMhC5UvxOW9P5SkaaRVpnIkSw7UFibHYmVSo0AdhGaflZ",
+	"RIvo2tajFANobMEYL9O9uEB/SoM8KJe2DcZElZiFMUljbP3WGOjbRtAAYYVjY5BBOcr+zkBcOMwad1cN",
+	"nl41ulel7XBXjeAKNSRcsqAj4a9WI14BbAqsfP42S1MFodlj83KFUfA0gKcE9m6BxdD2tGRAOEColwOn",
+	"0AOrhAPS9wEZrcGNmK8ZUDnKhprVRvaAaQ3Y9ijVHEGHYlGl82IlRzYQvqGdt3lxet5wlNeoMyhegGJW",
+	"8FUgu5jJJusZVdazYN55MwgqUigQpSrxQs250+yoN4wJ7Wk7nYqpI2LFQi/E86cGePOlJuuhjukFrAdN",
+	"J6S8bciAEJ+85FKwJmJQXTDuTMId054uymHF0Jg/2hZTI5qM+/V+qxP7f82IXPag/mKIYoHv6dMn+1Qt",
+	"11fkG7ghdVqtmobkdeLYsXygj5jOksGYJ3Ayldcc28anx61H6Hs6F8D6ojjeR3YKS/Jd0uWzNheADQuL",
+	"a7PewNdClYX7kYdhaU/KXm5pV0eTLF5QVwukcnQFYNceoibBZtER67mqqGDjxTLjvMAxH2q/2uEiZX6W",
+	"OwEl0pbraiO0p+3mo7IKgqKfRTNuZv8xVhXcryy3KFTV05/ZxbYTd2Ef+zO+XoWg48sHS4YfnFq1Oi8x",
+	"16mNdeAeAFfBbHAqYPCLCvZwXGaiP1bq5igUcXQrkkjoSvflhbsEjr4bMUWCs5MWC/m85GyLI51+xPvn",
+	"3/0svC3LSxeFYP5IJmQIFeqV1jAAef9mL7suGG4T/uknIUdGaNutVqkRvuKekPIp3nCVUBanbk4cM8uv",
+	"d87MMMzrAfJxgJZU3tJHJeZ/JfKQKO06V6n5197qaTB33m4KamSBS1MxmRKosF2PRrcxG9+sjmnYaymo",
+	"QVsCaxCENJoJJgqVUuuo3bGfrALkQLqscbgmJSg+pec4bq83l/a66xMGdtNNSAloV4rQI1fstPxGOFzG",
+	"KY/CesnqFoRvPWddrkBqDU9D2SO4/X3BNIg3lW6VcRrRqMt6JkjRrVV/x3ez4quvpJlbmKb9i6p8mceG",
+	"DuMc66kYUOYGXOB2s3XVuG982xaL2yKJyJtYxZovPg1EMgUD+8aY6mYitGXYbZ+2csa69vIo88fdX1fs",
+	"wx332Bv5Kosryenoned10cfZ++Hx4AJ3YNOYTQfBRRLHnXbY9tjTi5vJYVBvsku7YI+FuyCMLD+3GvVH",
+	"gNEFAePU0Q6ohEllw5Vw2sYxhDVT0IfQWWjxj22ANgodA9e4rJMcX2dZvxyK5L6zh6L6poXWH847KoV1",
+	"6iBgYSbqKtW8EDIEh8Yph0Xkik22f6H6xm5du+yr+R3p9i/dxbUZkxtUgNElP6IDm6yWJbf4K8mIS0gb",
+	"SFRvNiotK9kdKg6xLfYXmUaxvavFcSkSsOS1ZfMpJhic3d/IWY/MWmaJceTHaTrV3eNjmsDmQE3sAupj",
+	"PZcD6AsuFJFcbyvYdm0rLco4dj6aLsl/ASXkhN8AaFodhibhFduauBmXqbU3UxWHzq/Su56CpSfJz3gc",
+	"oCv9PFZZ+BIeYl74fy7evQ2YjkZSAMr2RcplyJOQ2cdCuPsZC9VAu/VpTkJ3thC5ZA/7tHt2Eqm53Zyg",
+	"wwjxRCe2kUeP1UzaiopBCcQo7o6FRfyinIvVe6RWcd9YwN+K2eL0bBSBa9dey/on0mRwATxHi8HvV1mr",
+	"dTI46bCEy1BNWH+eCtgyfa7Fo1P4s2h8VgW4o/r7GKVjfPuqE94qwZzfGSdj50Ld4MtwYP24qEdZf85o",
+	"Umu1LJxPYOf4HtVuLDDGv4CpC5/vrc+Glf0gp2VAhUbVjpSshQT8A8BGM24ns0RiQj/suv1MB+viHt68",
+	"HbxA/5t59vm00zqd9CWbBd5JsSTxnzdAkc9SNaeUGaWlkwCqDFxsMLUABwkBGqZTIXUBOu8Z/snIprDc",
+	"HJYjHFNOy7YZtgPVq8vq6AtaFuud3YUv2hv0TfU8HNXz0JqWlo/fgAF2NxQwTvgNFCHR7q8/nLJs9Owf",
+	"CC3qtyoQ7Dw6+TBIcDTupYpGny2l8QPO4Ub6ZsvIKSpxok7falD6A361ZIe8VjM24RK5JDCGb0SttqAg",
+	"8uP4JxPyNSHc0MElWqW2TqdGia4IyAx4ksxZOlMQgUEIADYbR7FgfZWOyQvT0JwSMK3wmE/EQBi1r+Gs",
+	"pj53dSsSCr5ECRBCAitXCdZ4mp/f5BU+hC1lxh/z6WuVJdAAtvUuMu9FfuS3c/pb3GPHuIcUM9p1AYGg",
+	"lQUs99d0Lz8N8kZkwriEmuk93Y2t9V0qUEMd7vw2TzhILPdbTvHPkFPE9Ees1I0IGUDVTBRA3xLQ45dn",
+	"1kerhBk5xrDi7nvS6rTqKp9f6ZJ9j7CRMvdT7WbnUfNJgai13Ww1t2ikswOqWEjLqLy7ThSDDMkjgIzL",
+	"y5YZ7ZuTSUMXlzfzP4uUN67vF25h5iUCyt3fru+DuwYho8CvxPVV3oMFhZtSpzzGimbiDzXXa3y6xc01",
+	"IolH2TH2J+KAlus31AQZSxHQLsdmaeZHtoXOWCq0fC/UNBa2awTzhVj0EcnbCE0d7d3oZzHpmxdbvtPf",
+	"xByhj6aJGiV84n/r/P0bdiPmZV+Dqri/3L09//nlPfZs5wzxhE2tUy5DuLd3S8JRriiNvYkkEuJangNC",
+	"sol0cfLBsEUc5+KEPXcMhxVPcM1zcSRvsIcPH7V8E9d7UUpSiUXH4o+Mx9jgg9Pfn5NdgIlP/8UJQ7ni",
+	"jh4wORbNZvENkHhZIsrARuCiFDgYvXu/jzm2S+rqh7z8JAYZtpSDIWHBt/O7fMhk1ayFPOVU7D3hko/E",
+	"BMofwSwi+iL/RoTTUPamkOKeuVlnYaQBMrY4/WATlt2AqG6JCAJmRqoUEuRAxxFJxDuSAHnr3fSF4CGL",
+	"RZqW7wJ735gnI+zdl4zLOXADTwRsLlzWGY9SQrdF2mPvGa9VHFaur31h4M0Hb6xIkBwwowp5gnn2vlI3",
+	"N0KYR7BQLcytHERxROfX0sOc+22ZG4wbjmJqtmkc25HYllbE/iVqf3OxVP7EvU+UGpY851U0AneUVJCx",
+	"zAv6Jk2iQdlkYLcuaSrXiVZ0UarmcIpaD8hPjNoKEfTeaqssjNKqr1J8O6CYHf3qfRtrHkq+foFngnnR",
+	"ufE+CTEvWcwlevdyp34Jk0mGlfDpwnnShe4JbaQA8AsD24dsXjYxT8jIiTdLiFrMf+Q7MBSq9V5Bfeb4",
+	"p/ly8cb99f3/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

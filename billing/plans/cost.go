@@ -268,7 +268,7 @@ func (m *Manager) Estimate(ctx context.Context, who auth.Principal, more Assumed
 		return err
 	})
 	if !who.Can(auth.ViewInvoices) {
-		out.Before, out.After = rating.Result{}, rating.Result{}
+		out.hide()
 	}
 	return out, err
 }
@@ -301,10 +301,18 @@ func estimate(ctx context.Context, tx Tx, more Assumed) (out Estimate, err error
 	if out.After, err = rating.RateMonth(rating.Agreed(p.Start(), p.End(), agreements, usage, zero)); err != nil {
 		return out, err
 	}
-	out.Cost = billing.Money{Amount: out.After.Total.Amount.Sub(out.Before.Total.Amount), Currency: out.After.Total.Currency}
-	out.Added = added(out.Before.Lines, out.After.Lines)
+	out.compare()
 	return out, nil
 }
+
+// compare says what lies between Before and After.
+func (e *Estimate) compare() {
+	e.Cost = billing.Money{Amount: e.After.Total.Amount.Sub(e.Before.Total.Amount), Currency: e.After.Total.Currency}
+	e.Added = added(e.Before.Lines, e.After.Lines)
+}
+
+// hide leaves out what only those see who may see invoices.
+func (e *Estimate) hide() { e.Before, e.After = rating.Result{}, rating.Result{} }
 
 // added compares two ratings line by line. A line that is not needed any more, such as what was missing to a minimum, becomes one
 // of nothing.

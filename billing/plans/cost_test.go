@@ -436,3 +436,86 @@ func TestExport(t *testing.T) {
 		t.Errorf("a viewer sees costs: %v", err)
 	}
 }
+
+// What a document costs: the first sync at most, then each month, on top of the other services; what is measured or said takes the
+// place of what is assumed.
+func TestEstimateOfADocument(t *testing.T) {
+	b := setup(t, "UTC")
+	b.setNow("2026-11-10T00:00:00Z")
+	doc, found := service.Check([]byte("service: stock\ndirection: bi-directional\nsystems:\n  - id: a\n    type: postgresql\n    objects: [{name: p, mapping: products}]\n  - id: b\n    type: postgresql\n    objects: [{name: p, mapping: products}]\n  - id: sap\n    type: postgresql\n    objects: [{name: p, mapping: products}]\nsyncConfig:\n  frequency: 5m\n"), service.YAML, service.Lookups{})
+	if doc == nil {
+		t.Fatalf("the document: %+v", found)
+	}
+	ask := func(said plans.Said) plans.DocumentEstimate {
+		t.Helper()
+		e, err := b.manager.EstimateDocument(b.ctx, b.who, doc, func(string) bool { return false }, said)
+		b.must(err)
+		return e
+	}
+	source := func(e plans.DocumentEstimate, name string) (int64, plans.AssumptionSource) {
+		for _, a := range e.Assumed {
+			if a.Name == name {
+				return a.Value, a.Source
+			}
+		}
+		return -1, ""
+	}
+	adds := func(e plans.Estimate) decimal.Decimal {
+		sum := decimal.Zero
+		for _, a := range e.Added {
+			sum = sum.Add(a.Cost.Amount)
+		}
+		return sum
+	}
+	number := func(n int64) *int64 { return &n }
+	// Nothing is known: 10,000 records to two other systems, and a tenth of them changes in a month.
+	e := ask(plans.Said{})
+	if e.First.Cost.Fixed() != "100.00" || e.Month.Cost.Fixed() != "10.00" || !adds(e.First).Equal(e.First.Cost.Amount) || !adds(e.Month).Equal(e.Month.Cost.Amount) {
+		t.Errorf("first %s, a month %s", e.First.Cost, e.Month.Cost)
+	}
+	if n, from := source(e, "records"); n != 10_000 || from != plans.FromNobody {
+		t.Errorf("records: %d %s", n, from)
+	}
+	// What is said counts: 60,000 operations to begin with, 200,000 a month over the first tier.
+	e = ask(plans.Said{Records: number(30_000), Changes: number(100_000)})
+	if e.First.Cost.Fixed() != "300.00" || e.Month.Cost.Fixed() != "800.00" {
+		t.Errorf("as said: first %s, a month %s", e.First.Cost, e.Month.Cost)
+	}
+	if _, err := b.manager.EstimateDocument(b.ctx, b.who, doc, func(string) bool { return false }, plans.Said{Records: number(-1)}); !fault.IsCode(err, "plans.usage_malformed") {
+		t.Errorf("less than nothing: %v", err)
+	}
+	// Another service used the first tier last month, so each operation of a month costs the next one's rate.
+	b.serves("stock", `{}`)
+	b.used("2026-10-10T00:00:00Z", 100_000)
+	if e = ask(plans.Said{}); e.Month.Cost.Fixed() != "6.00" {
+		t.Errorf("on top of another service a month costs %s", e.Month.Cost)
+	}
+	// The service is there, with two of its systems and 28 days of work: measured, and only the third system is new.
+	b.must(b.admin.QueryRow(b.ctx, `SELECT id FROM services WHERE name = 'stock'`).Scan(&b.service))
+	at := *b.clock.Load()
+	b.must(b.db.InTenant(b.ctx, b.who.Tenant, func(tx *store.Tx) error {
+		return tx.AddUsage(b.ctx, []billing.UsageEvent{
+			billing.Operations(uuid.Must(uuid.NewV7()), 0, at.Add(-time.Hour), b.service, "a", "p", "products", 2_800), billing.IntegrationUsed(at.Add(-time.Hour), b.service, "b", false),
+			billing.RecordsCreated(uuid.NewString(), at.Add(-time.Hour), b.service, "products", "products", 500),
+		})
+	}))
+	e = ask(plans.Said{})
+	if n, from := source(e, "records"); n != 500 || from != plans.FromLedger {
+		t.Errorf("measured records: %d %s", n, from)
+	}
+	if n, from := source(e, "changes"); n != 3_000 || from != plans.FromLedger {
+		t.Errorf("measured operations: %d %s", n, from)
+	}
+	if e.First.Cost.Fixed() != "2.50" {
+		t.Errorf("a third system costs %s, want 500 operations", e.First.Cost)
+	}
+	// A feature that the plan lacks is named, and counted in the month.
+	b.subscribe(plans.Wish{Plan: "platform-starter"})
+	realtime := *doc
+	realtime.SyncConfig.Frequency = &service.Frequency{When: "realtime"}
+	e, err := b.manager.EstimateDocument(b.ctx, b.who, &realtime, func(string) bool { return false }, plans.Said{})
+	b.must(err)
+	if len(e.Lacking) != 1 || e.Lacking[0].Feature != billing.RealtimeSync || e.Month.Cost.Fixed() != "350.00" { // half of the base, and a fourth integration
+		t.Errorf("lacking %+v, a month costs %s", e.Lacking, e.Month.Cost)
+	}
+}

@@ -76,6 +76,9 @@ type Tx interface {
 	UsedSince(ctx context.Context, since time.Time) (bool, error)
 	IntegrationsIn(ctx context.Context, from, to time.Time) ([]Integration, error)
 
+	// RecordsOf are the records of a service that were live at any time in a span, by data class.
+	RecordsOf(ctx context.Context, service uuid.UUID, from, to time.Time) (map[string]int64, error)
+
 	// AddUsageNotice notes that people are told of something about a month; false when they were. UsageNoticed says whether they were.
 	AddUsageNotice(ctx context.Context, m billing.Month, about string, percent int) (bool, error)
 	UsageNoticed(ctx context.Context, m billing.Month, about string) (bool, error)

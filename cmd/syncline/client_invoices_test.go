@@ -48,3 +48,24 @@ func TestInvoicesVerb(t *testing.T) {
 		t.Errorf("one that is not there: %d", code)
 	}
 }
+
+func TestEstimateVerb(t *testing.T) {
+	b := newBench(t)
+	path := b.file("stock.yaml", "service: stock\nsystems:\n  - {id: a, type: postgresql, objects: [{name: p, mapping: products}]}\n  - {id: b, type: postgresql, objects: [{name: p, mapping: products}]}\nsyncConfig: {frequency: 5m}\n")
+	out, talk, code := b.syncline("estimate", path)
+	if code != 0 || !strings.Contains(out, "50.00 USD") || !strings.Contains(out, "5.00 USD") || !strings.Contains(talk, "--records") {
+		t.Errorf("as assumed: %d %q %q", code, out, talk)
+	}
+	if out, _, code = b.syncline("estimate", path, "--records", "100000", "--changes", "0"); code != 0 || !strings.Contains(out, "500.00 USD") || !strings.Contains(out, "0.00 USD") {
+		t.Errorf("as said: %d %q", code, out)
+	}
+	if out, _, code = b.syncline("estimate", path, "--json"); code != 0 || !strings.Contains(out, `"assumptions"`) {
+		t.Errorf("as JSON: %d %q", code, out)
+	}
+	if _, _, code = b.syncline("estimate", b.file("broken.yaml", "service: [")); code == 0 {
+		t.Error("a document that cannot be read is priced")
+	}
+	if _, _, code = b.syncline("estimate"); code != exitUsage {
+		t.Errorf("without a file: %d", code)
+	}
+}

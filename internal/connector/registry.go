@@ -127,3 +127,14 @@ func (d Setting) problem(v string) string {
 	}
 	return ""
 }
+
+// PremiumAmong says which types, by name or alias, are of the premium class of price.
+func PremiumAmong(specs []Spec) func(typ string) bool {
+	premium := map[string]bool{}
+	for _, s := range specs {
+		for _, name := range append([]string{s.Type}, s.Aliases...) {
+			premium[name] = s.Class == "premium"
+		}
+	}
+	return func(typ string) bool { return premium[typ] }
+}

@@ -195,6 +195,24 @@ ORDER BY i.service_id, i.system`, args)
 	return list, unavailable(err)
 }
 
+// RecordsOf are the records of a service that were live at any time in a span, by data class.
+func (t *Tx) RecordsOf(ctx context.Context, service uuid.UUID, from, to time.Time) (map[string]int64, error) {
+	with, args := usageIn(from, to, "meter, service_id")
+	args["service"] = service
+	rows, err := t.tx.Query(ctx, with+` SELECT data_class, sum(units)::bigint FROM lived WHERE service_id = @service GROUP BY 1 HAVING sum(units) <> 0`, args)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := map[string]int64{}
+	var class string
+	var units int64
+	_, err = pgx.ForEachRow(rows, []any{&class, &units}, func() error {
+		out[class] = units
+		return nil
+	})
+	return out, unavailable(err)
+}
+
 // UsageByDay sums the operations of days that follow each other.
 func (t *Tx) UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error) {
 	out := make([]int64, len(days))
