@@ -289,6 +289,123 @@ func (e DocumentEstimateAssumptionsSource) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateOutcome.
+const (
+	DuplicateOutcomeAsk  DuplicateOutcome = "ask"
+	DuplicateOutcomeAuto DuplicateOutcome = "auto"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
+func (e DuplicateOutcome) Valid() bool {
+	switch e {
+	case DuplicateOutcomeAsk:
+		return true
+	case DuplicateOutcomeAuto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateDecisionsDecision.
+const (
+	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
+	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
+	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
+func (e DuplicateDecisionsDecision) Valid() bool {
+	switch e {
+	case DuplicateDecisionsDecisionDismiss:
+		return true
+	case DuplicateDecisionsDecisionLater:
+		return true
+	case DuplicateDecisionsDecisionMerge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeLosers.
+const (
+	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
+	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
+	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
+func (e DuplicateMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateMergeLosersArchive:
+		return true
+	case DuplicateMergeLosersDelete:
+		return true
+	case DuplicateMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeStrategy.
+const (
+	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
+	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
+	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
+	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
+	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
+	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
+func (e DuplicateMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateMergeStrategyManual:
+		return true
+	case DuplicateMergeStrategyMostComplete:
+		return true
+	case DuplicateMergeStrategyMostRecent:
+		return true
+	case DuplicateMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateMergeStrategyOldest:
+		return true
+	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateState.
+const (
+	DuplicateStateDismissed DuplicateState = "dismissed"
+	DuplicateStateGone      DuplicateState = "gone"
+	DuplicateStateLater     DuplicateState = "later"
+	DuplicateStateMerged    DuplicateState = "merged"
+	DuplicateStateOpen      DuplicateState = "open"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateState enum.
+func (e DuplicateState) Valid() bool {
+	switch e {
+	case DuplicateStateDismissed:
+		return true
+	case DuplicateStateGone:
+		return true
+	case DuplicateStateLater:
+		return true
+	case DuplicateStateMerged:
+		return true
+	case DuplicateStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExplanationStepName.
 const (
 	ExplanationStepNameAdjusted ExplanationStepName = "adjusted"
@@ -2132,6 +2249,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2147,8 +2294,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2291,6 +2467,47 @@ type CostQuestion struct {
 
 // Count defines model for Count.
 type Count = int64
+
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -2617,6 +2834,134 @@ type EstimateLack struct {
 	Feature string `json:"feature"`
 	Why     string `json:"why"`
 }
+
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+	Fields     []DuplicateField             `json:"fields"`
+	FoundAt    time.Time                    `json:"foundAt"`
+	ID         string                       `json:"id"`
+
+	// Outcome auto: alike enough to be merged without asking.
+	Outcome DuplicateOutcome  `json:"outcome"`
+	Reason  string            `json:"reason"`
+	Records []DuplicateRecord `json:"records"`
+
+	// Score How alike, from 0 to 1.
+	Score       float64        `json:"score"`
+	Service     string         `json:"service"`
+	ServiceName string         `json:"serviceName"`
+	State       DuplicateState `json:"state"`
+
+	// Survivor Of a merged pair, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+	Version  int64                     `json:"version"`
+}
+
+// DuplicateOutcome auto: alike enough to be merged without asking.
+type DuplicateOutcome string
+
+// DuplicateDecided defines model for DuplicateDecided.
+type DuplicateDecided struct {
+	Decided int64              `json:"decided"`
+	Failed  []DuplicateFailure `json:"failed"`
+}
+
+// DuplicateDecisions defines model for DuplicateDecisions.
+type DuplicateDecisions struct {
+	Decision   DuplicateDecisionsDecision `json:"decision"`
+	Duplicates []string                   `json:"duplicates"`
+	Reason     *string                    `json:"reason,omitempty"`
+}
+
+// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
+type DuplicateDecisionsDecision string
+
+// DuplicateFailure defines model for DuplicateFailure.
+type DuplicateFailure struct {
+	Code      string `json:"code"`
+	Duplicate string `json:"duplicate"`
+	Message   string `json:"message"`
+}
+
+// DuplicateField defines model for DuplicateField.
+type DuplicateField struct {
+	Field     string  `json:"field"`
+	Likeness  float64 `json:"likeness"`
+	Threshold float64 `json:"threshold"`
+}
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Data    []Duplicate `json:"data"`
+	HasMore bool        `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DuplicateMerge defines model for DuplicateMerge.
+type DuplicateMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
+	Reason   *string                 `json:"reason,omitempty"`
+	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+
+	// Version The version that was looked at.
+	Version *int64 `json:"version,omitempty"`
+}
+
+// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateMergeLosers string
+
+// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
+type DuplicateMergeStrategy string
+
+// DuplicateReason defines model for DuplicateReason.
+type DuplicateReason struct {
+	// Reason Why; it is kept.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DuplicateRecord defines model for DuplicateRecord.
+type DuplicateRecord struct {
+	Alive     bool      `json:"alive"`
+	ChangedAt time.Time `json:"changedAt"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	Record string `json:"record"`
+
+	// Systems The systems that hold it, with its key there.
+	Systems map[string]string `json:"systems"`
+}
+
+// DuplicateScan defines model for DuplicateScan.
+type DuplicateScan struct {
+	Collection string `json:"collection"`
+
+	// Compared Pairs that were compared.
+	Compared   int64                        `json:"compared"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	Found      int64                        `json:"found"`
+	StartedAt  time.Time                    `json:"startedAt"`
+}
+
+// DuplicateScanList defines model for DuplicateScanList.
+type DuplicateScanList struct {
+	Data []DuplicateScan `json:"data"`
+}
+
+// DuplicateState defines model for DuplicateState.
+type DuplicateState string
 
 // ExplanationStep defines model for ExplanationStep.
 type ExplanationStep struct {
@@ -3055,6 +3400,43 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3896,6 +4278,49 @@ type ReplayRequest struct {
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
 
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
+
 // Reversal defines model for Reversal.
 type Reversal struct {
 	// After Values by field name. Numbers are exact decimals.
@@ -4150,13 +4575,13 @@ type SandboxEdit struct {
 type SandboxFault struct {
 	Kind SandboxTrouble `json:"kind"`
 
-	// Seconds How long a slow answer takes
+	// Seconds How long a slow answer takes, or what a rate limit says to wait; 0 or nothing means 2.
 	Seconds *int `json:"seconds,omitempty"`
 
 	// Share Per cent of the calls that meet it; 0 or nothing means all.
 	Share *int `json:"share,omitempty"`
 
-	// Times How many calls meet it until it is over
+	// Times How many calls meet it until it is over, or are left; 0 or nothing means without end.
 	Times *int `json:"times,omitempty"`
 }
 
@@ -4994,6 +5419,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5005,6 +5433,9 @@ type InDeadLetter = string
 
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
+
+// InDuplicate defines model for InDuplicate.
+type InDuplicate = string
 
 // InHold defines model for InHold.
 type InHold = string
@@ -5060,8 +5491,14 @@ type InWebhookEndpoint = string
 // Limit defines model for Limit.
 type Limit = int32
 
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
+
 // Systems defines model for Systems.
 type Systems = []string
+
+// DuplicateScans defines model for DuplicateScans.
+type DuplicateScans = DuplicateScanList
 
 // OperatorSubscription defines model for OperatorSubscription.
 type OperatorSubscription = Subscription
@@ -5579,6 +6016,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5592,6 +6041,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5688,6 +6149,12 @@ type ListRunsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ResumeRunParams defines parameters for ResumeRun.
+type ResumeRunParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -5779,6 +6246,52 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListDuplicatesParams defines parameters for ListDuplicates.
+type ListDuplicatesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// DismissDuplicateParams defines parameters for DismissDuplicate.
+type DismissDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PostponeDuplicateParams defines parameters for PostponeDuplicate.
+type PostponeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// MergeDuplicateParams defines parameters for MergeDuplicate.
+type MergeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoDuplicateParams defines parameters for UndoDuplicate.
+type UndoDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DecideDuplicatesParams defines parameters for DecideDuplicates.
+type DecideDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FindDuplicatesParams defines parameters for FindDuplicates.
+type FindDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
 
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
@@ -5965,6 +6478,12 @@ type EstimateServiceParams struct {
 	Changes *int64 `form:"changes,omitempty" json:"changes,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -6071,11 +6590,11 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
-type SetSandboxFaultsJSONRequestBody = SandboxFaults
-
 // EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
 type EditSandboxJSONRequestBody = SandboxEdit
+
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
 
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
@@ -6128,6 +6647,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
+
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6176,6 +6701,21 @@ type ApplyServiceJSONRequestBody = Document
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
 
+// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
+type DismissDuplicateJSONRequestBody = DuplicateReason
+
+// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
+type PostponeDuplicateJSONRequestBody = DuplicateReason
+
+// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
+type MergeDuplicateJSONRequestBody = DuplicateMerge
+
+// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
+type UndoDuplicateJSONRequestBody = DuplicateReason
+
+// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
+type DecideDuplicatesJSONRequestBody = DuplicateDecisions
+
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
 
@@ -6214,6 +6754,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6514,6 +7057,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
 	GetConnectionAuthorization(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetConnectionHealth How a connection did in the last 30 days
+	//
+	// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+	//
+	// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+	GetConnectionHealth(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListConnectionObjects What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -6527,24 +7077,6 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
 	GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SetSandboxFaults Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EditSandboxWithBody Change a record of the simulated account
 	//
@@ -6570,6 +7102,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaults Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetConnection Let a connection begin anew
+	//
+	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+	// what it has. Links, cursors, settings and the access that a person gave stay.
+	//
+	// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+	ResetConnection(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestConnection Try a connection
 	//
@@ -7105,6 +7663,47 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	//
+	// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+	ListOperatorCouponCodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorCouponCodeWithBody Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithBody(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOperatorCouponCode Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCode(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCouponCodeWithBody Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithBody(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCode(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInstallationLog What operators did to the installation, newest first
 	//
 	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -7156,6 +7755,19 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 	PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	//
+	// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+	// `givenUp` + `credited`.
+	//
+	// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+	GetOperatorRevenue(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportOperatorRevenue The same as a file
+	//
+	// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+	ExportOperatorRevenue(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	//
@@ -7404,6 +8016,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRun(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ResumeRun Go on with a backfill
+	//
+	// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+	//
+	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+	ResumeRun(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	//
 	// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
@@ -7507,6 +8126,120 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDuplicateScans How far all records were compared
+	//
+	// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+	GetDuplicateScans(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	//
+	// Those in the state open wait for a person, or for the service to merge them.
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+	ListDuplicates(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDuplicate One pair with its records
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+	GetDuplicate(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DismissDuplicateWithBody They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DismissDuplicate They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PostponeDuplicateWithBody Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PostponeDuplicate Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicateWithBody Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicate Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoDuplicateWithBody Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndoDuplicate Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicatesWithBody Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithBody(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideDuplicates Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicates(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FindDuplicates Compare all records anew
+	//
+	// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+	FindDuplicates(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServicePlans Plans of a service, newest first
 	//
@@ -7898,6 +8631,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 	PreviewSubscription(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedeemCouponWithBody Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithBody(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedeemCoupon Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCoupon(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WithdrawSubscription Take back a change that waits for the next period
 	//
@@ -8586,6 +9337,23 @@ func (c *Client) GetConnectionAuthorization(ctx context.Context, connection InCo
 	return c.Client.Do(req)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+//
+// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+//
+// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+func (c *Client) GetConnectionHealth(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConnectionHealthRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListConnectionObjects What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -8610,44 +9378,6 @@ func (c *Client) ListConnectionObjects(ctx context.Context, connection InConnect
 // Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
 func (c *Client) GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSandboxRequest(c.Server, connection)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SetSandboxFaultsWithBody Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SetSandboxFaults Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8703,6 +9433,62 @@ func (c *Client) EditSandbox(ctx context.Context, connection InConnection, body 
 // Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 func (c *Client) ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResetSandboxRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetConnection Let a connection begin anew
+//
+// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+// what it has. Links, cursors, settings and the access that a person gave stay.
+//
+// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+func (c *Client) ResetConnection(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetConnectionRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -9947,6 +10733,97 @@ func (c *Client) GetOpenapi(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+//
+// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+func (c *Client) ListOperatorCouponCodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperatorCouponCodesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorCouponCodeWithBody Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *Client) CreateOperatorCouponCodeWithBody(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorCouponCodeRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *Client) CreateOperatorCouponCode(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorCouponCodeRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCouponCodeWithBody Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *Client) EndOperatorCouponCodeWithBody(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponCodeRequestWithBody(c.Server, couponCode, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *Client) EndOperatorCouponCode(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndOperatorCouponCodeRequest(c.Server, couponCode, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 //
 // A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -10049,6 +10926,39 @@ func (c *Client) PreviewOperatorPlanWithBody(ctx context.Context, contentType st
 // Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 func (c *Client) PreviewOperatorPlan(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewOperatorPlanRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+//
+// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+// `givenUp` + `credited`.
+//
+// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+func (c *Client) GetOperatorRevenue(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperatorRevenueRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportOperatorRevenue The same as a file
+//
+// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+func (c *Client) ExportOperatorRevenue(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportOperatorRevenueRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -10616,6 +11526,23 @@ func (c *Client) CancelRun(ctx context.Context, run InRun, reqEditors ...Request
 	return c.Client.Do(req)
 }
 
+// ResumeRun Go on with a backfill
+//
+// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+//
+// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+func (c *Client) ResumeRun(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeRunRequest(c.Server, run, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 //
 // Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
@@ -10850,6 +11777,260 @@ func (c *Client) ReplayConflicts(ctx context.Context, service InService, body Re
 // Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 func (c *Client) GetServiceDocument(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetServiceDocumentRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDuplicateScans How far all records were compared
+//
+// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+func (c *Client) GetDuplicateScans(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDuplicateScansRequest(c.Server, service)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+//
+// Those in the state open wait for a person, or for the service to merge them.
+//
+// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+func (c *Client) ListDuplicates(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDuplicatesRequest(c.Server, service, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDuplicate One pair with its records
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+func (c *Client) GetDuplicate(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDuplicateRequest(c.Server, service, duplicate)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DismissDuplicateWithBody They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *Client) DismissDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDismissDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DismissDuplicate They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *Client) DismissDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDismissDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PostponeDuplicateWithBody Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *Client) PostponeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostponeDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PostponeDuplicate Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *Client) PostponeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPostponeDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicateWithBody Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *Client) MergeDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicate Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *Client) MergeDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoDuplicateWithBody Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *Client) UndoDuplicateWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoDuplicateRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndoDuplicate Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *Client) UndoDuplicate(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndoDuplicateRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicatesWithBody Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *Client) DecideDuplicatesWithBody(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicatesRequestWithBody(c.Server, service, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideDuplicates Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *Client) DecideDuplicates(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideDuplicatesRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FindDuplicates Compare all records anew
+//
+// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+//
+// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+func (c *Client) FindDuplicates(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindDuplicatesRequest(c.Server, service, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11711,6 +12892,44 @@ func (c *Client) PreviewSubscriptionWithBody(ctx context.Context, contentType st
 // Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 func (c *Client) PreviewSubscription(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewSubscriptionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedeemCouponWithBody Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *Client) RedeemCouponWithBody(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedeemCouponRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedeemCoupon Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *Client) RedeemCoupon(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedeemCouponRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13500,6 +14719,40 @@ func NewGetConnectionAuthorizationRequest(server string, connection InConnection
 	return req, nil
 }
 
+// NewGetConnectionHealthRequest constructs an http.Request for the GetConnectionHealth method
+func NewGetConnectionHealthRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/health", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListConnectionObjectsRequest constructs an http.Request for the ListConnectionObjects method
 func NewListConnectionObjectsRequest(server string, connection InConnection) (*http.Request, error) {
 	var err error
@@ -13568,53 +14821,6 @@ func NewGetSandboxRequest(server string, connection InConnection) (*http.Request
 	return req, nil
 }
 
-// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
-func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
-}
-
-// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
-func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox/faults", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
 // NewEditSandboxRequest calls the generic EditSandbox builder with application/json body
 func NewEditSandboxRequest(server string, connection InConnection, body EditSandboxJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -13679,6 +14885,87 @@ func NewResetSandboxRequest(server string, connection InConnection) (*http.Reque
 	}
 
 	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:reset", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
+func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
+func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:trouble", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResetConnectionRequest constructs an http.Request for the ResetConnection method
+func NewResetConnectionRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s:reset", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -16823,6 +18110,150 @@ func NewGetOpenapiRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListOperatorCouponCodesRequest constructs an http.Request for the ListOperatorCouponCodes method
+func NewListOperatorCouponCodesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateOperatorCouponCodeRequest calls the generic CreateOperatorCouponCode builder with application/json body
+func NewCreateOperatorCouponCodeRequest(server string, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateOperatorCouponCodeRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateOperatorCouponCodeRequestWithBody constructs an http.Request for the CreateOperatorCouponCode method, with any body, and a specified content type
+func NewCreateOperatorCouponCodeRequestWithBody(server string, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewEndOperatorCouponCodeRequest calls the generic EndOperatorCouponCode builder with application/json body
+func NewEndOperatorCouponCodeRequest(server string, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEndOperatorCouponCodeRequestWithBody(server, couponCode, params, "application/json", bodyReader)
+}
+
+// NewEndOperatorCouponCodeRequestWithBody constructs an http.Request for the EndOperatorCouponCode method, with any body, and a specified content type
+func NewEndOperatorCouponCodeRequestWithBody(server string, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "couponCode", couponCode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/coupon-codes/%s:end", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListInstallationLogRequest constructs an http.Request for the ListInstallationLog method
 func NewListInstallationLogRequest(server string, params *ListInstallationLogParams) (*http.Request, error) {
 	var err error
@@ -17007,6 +18438,114 @@ func NewPreviewOperatorPlanRequestWithBody(server string, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetOperatorRevenueRequest constructs an http.Request for the GetOperatorRevenue method
+func NewGetOperatorRevenueRequest(server string, params *GetOperatorRevenueParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/revenue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Months != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "months", *params.Months, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportOperatorRevenueRequest constructs an http.Request for the ExportOperatorRevenue method
+func NewExportOperatorRevenueRequest(server string, params *ExportOperatorRevenueParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operator/revenue/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Months != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "months", *params.Months, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -18118,6 +19657,53 @@ func NewCancelRunRequest(server string, run InRun) (*http.Request, error) {
 	return req, nil
 }
 
+// NewResumeRunRequest constructs an http.Request for the ResumeRun method
+func NewResumeRunRequest(server string, run InRun, params *ResumeRunParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "run", run, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/runs/%s:resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetConnectorSchemaRequest constructs an http.Request for the GetConnectorSchema method
 func NewGetConnectorSchemaRequest(server string) (*http.Request, error) {
 	var err error
@@ -18810,6 +20396,553 @@ func NewGetServiceDocumentRequest(server string, service InService, params *GetS
 			}
 
 			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetDuplicateScansRequest constructs an http.Request for the GetDuplicateScans method
+func NewGetDuplicateScansRequest(server string, service InService) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicate-scans", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDuplicatesRequest constructs an http.Request for the ListDuplicates method
+func NewListDuplicatesRequest(server string, service InService, params *ListDuplicatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetDuplicateRequest constructs an http.Request for the GetDuplicate method
+func NewGetDuplicateRequest(server string, service InService, duplicate InDuplicate) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDismissDuplicateRequest calls the generic DismissDuplicate builder with application/json body
+func NewDismissDuplicateRequest(server string, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDismissDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewDismissDuplicateRequestWithBody constructs an http.Request for the DismissDuplicate method, with any body, and a specified content type
+func NewDismissDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:dismiss", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPostponeDuplicateRequest calls the generic PostponeDuplicate builder with application/json body
+func NewPostponeDuplicateRequest(server string, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPostponeDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewPostponeDuplicateRequestWithBody constructs an http.Request for the PostponeDuplicate method, with any body, and a specified content type
+func NewPostponeDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:later", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewMergeDuplicateRequest calls the generic MergeDuplicate builder with application/json body
+func NewMergeDuplicateRequest(server string, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMergeDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewMergeDuplicateRequestWithBody constructs an http.Request for the MergeDuplicate method, with any body, and a specified content type
+func NewMergeDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:merge", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUndoDuplicateRequest calls the generic UndoDuplicate builder with application/json body
+func NewUndoDuplicateRequest(server string, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUndoDuplicateRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewUndoDuplicateRequestWithBody constructs an http.Request for the UndoDuplicate method, with any body, and a specified content type
+func NewUndoDuplicateRequestWithBody(server string, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s:undo", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDecideDuplicatesRequest calls the generic DecideDuplicates builder with application/json body
+func NewDecideDuplicatesRequest(server string, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideDuplicatesRequestWithBody(server, service, params, "application/json", bodyReader)
+}
+
+// NewDecideDuplicatesRequestWithBody constructs an http.Request for the DecideDuplicates method, with any body, and a specified content type
+func NewDecideDuplicatesRequestWithBody(server string, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates:decide", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewFindDuplicatesRequest constructs an http.Request for the FindDuplicates method
+func NewFindDuplicatesRequest(server string, service InService, params *FindDuplicatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates:find", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
 	}
@@ -20826,6 +22959,61 @@ func NewPreviewSubscriptionRequestWithBody(server string, contentType string, bo
 	return req, nil
 }
 
+// NewRedeemCouponRequest calls the generic RedeemCoupon builder with application/json body
+func NewRedeemCouponRequest(server string, params *RedeemCouponParams, body RedeemCouponJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRedeemCouponRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRedeemCouponRequestWithBody constructs an http.Request for the RedeemCoupon method, with any body, and a specified content type
+func NewRedeemCouponRequestWithBody(server string, params *RedeemCouponParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/subscription:redeem")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewWithdrawSubscriptionRequest constructs an http.Request for the WithdrawSubscription method
 func NewWithdrawSubscriptionRequest(server string) (*http.Request, error) {
 	var err error
@@ -22061,6 +24249,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/authorization (the `GetConnectionAuthorization` operationId).
 	GetConnectionAuthorizationWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionAuthorizationResponse, error)
 
+	// GetConnectionHealthWithResponse How a connection did in the last 30 days
+	//
+	// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+	GetConnectionHealthWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionHealthResponse, error)
+
 	// ListConnectionObjectsWithResponse What can be synced there
 	//
 	// Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -22078,24 +24275,6 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
 	GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error)
-
-	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
-
-	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
-	//
-	// Replaces the faults that the account's next calls meet; an empty list heals it.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
 
 	// EditSandboxWithBodyWithResponse Change a record of the simulated account
 	//
@@ -22123,6 +24302,34 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
 	ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error)
+
+	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// ResetConnectionWithResponse Let a connection begin anew
+	//
+	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+	// what it has. Links, cursors, settings and the access that a person gave stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+	ResetConnectionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetConnectionResponse, error)
 
 	// TestConnectionWithResponse Try a connection
 	//
@@ -22730,6 +24937,49 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/openapi.json (the `GetOpenapi` operationId).
 	GetOpenapiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenapiResponse, error)
 
+	// ListOperatorCouponCodesWithResponse Coupon codes that customers redeem, the latest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+	ListOperatorCouponCodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorCouponCodesResponse, error)
+
+	// CreateOperatorCouponCodeWithBodyWithResponse Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithBodyWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error)
+
+	// CreateOperatorCouponCodeWithResponse Make a coupon code
+	//
+	// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+	CreateOperatorCouponCodeWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error)
+
+	// EndOperatorCouponCodeWithBodyWithResponse Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithBodyWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error)
+
+	// EndOperatorCouponCodeWithResponse Let nobody redeem the code any more
+	//
+	// Coupons that were redeemed stay.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+	EndOperatorCouponCodeWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error)
+
 	// ListInstallationLogWithResponse What operators did to the installation, newest first
 	//
 	// A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -22785,6 +25035,23 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/operator/plans:preview (the `PreviewOperatorPlan` operationId).
 	PreviewOperatorPlanWithResponse(ctx context.Context, body PreviewOperatorPlanJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewOperatorPlanResponse, error)
+
+	// GetOperatorRevenueWithResponse Revenue of the installation, by month and plan
+	//
+	// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+	// `givenUp` + `credited`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+	GetOperatorRevenueWithResponse(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*GetOperatorRevenueResponse, error)
+
+	// ExportOperatorRevenueWithResponse The same as a file
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+	ExportOperatorRevenueWithResponse(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*ExportOperatorRevenueResponse, error)
 
 	// ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
 	//
@@ -23051,6 +25318,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/runs/{run}:cancel (the `CancelRun` operationId).
 	CancelRunWithResponse(ctx context.Context, run InRun, reqEditors ...RequestEditorFn) (*CancelRunResponse, error)
 
+	// ResumeRunWithResponse Go on with a backfill
+	//
+	// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+	ResumeRunWithResponse(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*ResumeRunResponse, error)
+
 	// GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -23170,6 +25446,128 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/services/{service}/document (the `GetServiceDocument` operationId).
 	GetServiceDocumentWithResponse(ctx context.Context, service InService, params *GetServiceDocumentParams, reqEditors ...RequestEditorFn) (*GetServiceDocumentResponse, error)
+
+	// GetDuplicateScansWithResponse How far all records were compared
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+	GetDuplicateScansWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetDuplicateScansResponse, error)
+
+	// ListDuplicatesWithResponse Pairs of records that are, or may be, one thing, newest first
+	//
+	// Those in the state open wait for a person, or for the service to merge them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+	ListDuplicatesWithResponse(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*ListDuplicatesResponse, error)
+
+	// GetDuplicateWithResponse One pair with its records
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+	GetDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateResponse, error)
+
+	// DismissDuplicateWithBodyWithResponse They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error)
+
+	// DismissDuplicateWithResponse They are two things
+	//
+	// It is remembered, and nobody is asked again. What was held back is sent.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+	DismissDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error)
+
+	// PostponeDuplicateWithBodyWithResponse Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error)
+
+	// PostponeDuplicateWithResponse Put the decision off
+	//
+	// It is listed in the state later.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+	PostponeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error)
+
+	// MergeDuplicateWithBodyWithResponse Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error)
+
+	// MergeDuplicateWithResponse Make one record of the two
+	//
+	// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+	MergeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error)
+
+	// UndoDuplicateWithBodyWithResponse Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error)
+
+	// UndoDuplicateWithResponse Take a merge back
+	//
+	// The second record lives again with what it held. What was changed of the first since stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+	UndoDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error)
+
+	// DecideDuplicatesWithBodyWithResponse Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithBodyWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error)
+
+	// DecideDuplicatesWithResponse Decide about several pairs
+	//
+	// Each pair is decided by itself; what could not be decided is told with its reason.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+	DecideDuplicatesWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error)
+
+	// FindDuplicatesWithResponse Compare all records anew
+	//
+	// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+	FindDuplicatesWithResponse(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*FindDuplicatesResponse, error)
 
 	// ListServicePlansWithResponse Plans of a service, newest first
 	//
@@ -23603,6 +26001,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/subscription:preview (the `PreviewSubscription` operationId).
 	PreviewSubscriptionWithResponse(ctx context.Context, body PreviewSubscriptionJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewSubscriptionResponse, error)
+
+	// RedeemCouponWithBodyWithResponse Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithBodyWithResponse(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error)
+
+	// RedeemCouponWithResponse Redeem a coupon code
+	//
+	// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+	RedeemCouponWithResponse(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error)
 
 	// WithdrawSubscriptionWithResponse Take back a change that waits for the next period
 	//
@@ -25147,6 +27563,61 @@ func (r GetConnectionAuthorizationResponse) ContentType() string {
 	return ""
 }
 
+// GetConnectionHealthResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectionHealth
+type GetConnectionHealthResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetConnectionHealthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionHealth
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetConnectionHealthResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConnectionHealthResponse) GetJSON200() *ConnectionHealth {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConnectionHealthResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConnectionHealthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConnectionHealthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConnectionHealthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConnectionHealthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListConnectionObjectsResponseDefaultHeaders the declared response headers of an HTTP default response for ListConnectionObjects
 type ListConnectionObjectsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25257,54 +27728,6 @@ func (r GetSandboxResponse) ContentType() string {
 	return ""
 }
 
-// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
-type SetSandboxFaultsResponseDefaultHeaders struct {
-	RetryAfter *string
-}
-
-type SetSandboxFaultsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r SetSandboxFaultsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r SetSandboxFaultsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r SetSandboxFaultsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SetSandboxFaultsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 // EditSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for EditSandbox
 type EditSandboxResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -25395,6 +27818,116 @@ func (r ResetSandboxResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResetSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
+type SetSandboxFaultsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SetSandboxFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetSandboxFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetSandboxFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetSandboxFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetSandboxFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetConnectionResponse200Headers the declared response headers of an HTTP 200 response for ResetConnection
+type ResetConnectionResponse200Headers struct {
+	ETag string
+}
+
+// ResetConnectionResponseDefaultHeaders the declared response headers of an HTTP default response for ResetConnection
+type ResetConnectionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResetConnectionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Connection
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResetConnectionResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResetConnectionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResetConnectionResponse) GetJSON200() *Connection {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResetConnectionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetConnectionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetConnectionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetConnectionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetConnectionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -28445,6 +30978,171 @@ func (r GetOpenapiResponse) ContentType() string {
 	return ""
 }
 
+// ListOperatorCouponCodesResponseDefaultHeaders the declared response headers of an HTTP default response for ListOperatorCouponCodes
+type ListOperatorCouponCodesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListOperatorCouponCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCodeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOperatorCouponCodesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperatorCouponCodesResponse) GetJSON200() *CouponCodeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperatorCouponCodesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperatorCouponCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperatorCouponCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperatorCouponCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperatorCouponCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateOperatorCouponCodeResponseDefaultHeaders the declared response headers of an HTTP default response for CreateOperatorCouponCode
+type CreateOperatorCouponCodeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CreateOperatorCouponCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateOperatorCouponCodeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateOperatorCouponCodeResponse) GetJSON200() *CouponCode {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateOperatorCouponCodeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOperatorCouponCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOperatorCouponCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOperatorCouponCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOperatorCouponCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndOperatorCouponCodeResponseDefaultHeaders the declared response headers of an HTTP default response for EndOperatorCouponCode
+type EndOperatorCouponCodeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EndOperatorCouponCodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CouponCode
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EndOperatorCouponCodeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EndOperatorCouponCodeResponse) GetJSON200() *CouponCode {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EndOperatorCouponCodeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EndOperatorCouponCodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndOperatorCouponCodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndOperatorCouponCodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndOperatorCouponCodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListInstallationLogResponseDefaultHeaders the declared response headers of an HTTP default response for ListInstallationLog
 type ListInstallationLogResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -28659,6 +31357,109 @@ func (r PreviewOperatorPlanResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PreviewOperatorPlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOperatorRevenueResponseDefaultHeaders the declared response headers of an HTTP default response for GetOperatorRevenue
+type GetOperatorRevenueResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetOperatorRevenueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revenue
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetOperatorRevenueResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOperatorRevenueResponse) GetJSON200() *Revenue {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOperatorRevenueResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOperatorRevenueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOperatorRevenueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOperatorRevenueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOperatorRevenueResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportOperatorRevenueResponseDefaultHeaders the declared response headers of an HTTP default response for ExportOperatorRevenue
+type ExportOperatorRevenueResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ExportOperatorRevenueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ExportOperatorRevenueResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportOperatorRevenueResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportOperatorRevenueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportOperatorRevenueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportOperatorRevenueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportOperatorRevenueResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -29758,6 +32559,68 @@ func (r CancelRunResponse) ContentType() string {
 	return ""
 }
 
+// ResumeRunResponse202Headers the declared response headers of an HTTP 202 response for ResumeRun
+type ResumeRunResponse202Headers struct {
+	Location string
+}
+
+// ResumeRunResponseDefaultHeaders the declared response headers of an HTTP default response for ResumeRun
+type ResumeRunResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResumeRunResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Run
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ResumeRunResponse202Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResumeRunResponseDefaultHeaders
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ResumeRunResponse) GetJSON202() *Run {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeRunResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeRunResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeRunResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeRunResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeRunResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConnectorSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectorSchema
 type GetConnectorSchemaResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -30436,6 +33299,501 @@ func (r GetServiceDocumentResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetServiceDocumentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetDuplicateScansResponseDefaultHeaders the declared response headers of an HTTP default response for GetDuplicateScans
+type GetDuplicateScansResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetDuplicateScansResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateScans
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDuplicateScansResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDuplicateScansResponse) GetJSON200() *DuplicateScans {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDuplicateScansResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDuplicateScansResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDuplicateScansResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDuplicateScansResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDuplicateScansResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for ListDuplicates
+type ListDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDuplicatesResponse) GetJSON200() *DuplicateList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for GetDuplicate
+type GetDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DismissDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for DismissDuplicate
+type DismissDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DismissDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DismissDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DismissDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DismissDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DismissDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DismissDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DismissDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DismissDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PostponeDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for PostponeDuplicate
+type PostponeDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PostponeDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PostponeDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PostponeDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PostponeDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PostponeDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PostponeDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PostponeDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PostponeDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// MergeDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for MergeDuplicate
+type MergeDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type MergeDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *MergeDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MergeDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MergeDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MergeDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MergeDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MergeDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MergeDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UndoDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for UndoDuplicate
+type UndoDuplicateResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type UndoDuplicateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Duplicate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UndoDuplicateResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UndoDuplicateResponse) GetJSON200() *Duplicate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndoDuplicateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndoDuplicateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndoDuplicateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndoDuplicateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndoDuplicateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DecideDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for DecideDuplicates
+type DecideDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DecideDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateDecided
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DecideDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DecideDuplicatesResponse) GetJSON200() *DuplicateDecided {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecideDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideDuplicatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FindDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for FindDuplicates
+type FindDuplicatesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type FindDuplicatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateScans
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *FindDuplicatesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindDuplicatesResponse) GetJSON200() *DuplicateScans {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FindDuplicatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FindDuplicatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindDuplicatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindDuplicatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindDuplicatesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -32382,6 +35740,61 @@ func (r PreviewSubscriptionResponse) ContentType() string {
 	return ""
 }
 
+// RedeemCouponResponseDefaultHeaders the declared response headers of an HTTP default response for RedeemCoupon
+type RedeemCouponResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RedeemCouponResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperatorSubscription
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RedeemCouponResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RedeemCouponResponse) GetJSON200() *OperatorSubscription {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RedeemCouponResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RedeemCouponResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RedeemCouponResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RedeemCouponResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RedeemCouponResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // WithdrawSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for WithdrawSubscription
 type WithdrawSubscriptionResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -33930,6 +37343,21 @@ func (c *ClientWithResponses) GetConnectionAuthorizationWithResponse(ctx context
 	return ParseGetConnectionAuthorizationResponse(rsp)
 }
 
+// GetConnectionHealthWithResponse How a connection did in the last 30 days
+//
+// Connections are looked at every few minutes. What was found is kept for 90 days, as spells of one state for one reason.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/health (the `GetConnectionHealth` operationId).
+func (c *ClientWithResponses) GetConnectionHealthWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetConnectionHealthResponse, error) {
+	rsp, err := c.GetConnectionHealth(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConnectionHealthResponse(rsp)
+}
+
 // ListConnectionObjectsWithResponse What can be synced there
 //
 // Asks the system. Where it has very many objects, only the first 200 come with fields and key.
@@ -33958,36 +37386,6 @@ func (c *ClientWithResponses) GetSandboxWithResponse(ctx context.Context, connec
 		return nil, err
 	}
 	return ParseGetSandboxResponse(rsp)
-}
-
-// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
-	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetSandboxFaultsResponse(rsp)
-}
-
-// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
-//
-// Replaces the faults that the account's next calls meet; an empty list heals it.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
-func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
-	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetSandboxFaultsResponse(rsp)
 }
 
 // EditSandboxWithBodyWithResponse Change a record of the simulated account
@@ -34033,6 +37431,52 @@ func (c *ClientWithResponses) ResetSandboxWithResponse(ctx context.Context, conn
 		return nil, err
 	}
 	return ParseResetSandboxResponse(rsp)
+}
+
+// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// ResetConnectionWithResponse Let a connection begin anew
+//
+// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
+// what it has. Links, cursors, settings and the access that a person gave stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}:reset (the `ResetConnection` operationId).
+func (c *ClientWithResponses) ResetConnectionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetConnectionResponse, error) {
+	rsp, err := c.ResetConnection(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetConnectionResponse(rsp)
 }
 
 // TestConnectionWithResponse Try a connection
@@ -35061,6 +38505,79 @@ func (c *ClientWithResponses) GetOpenapiWithResponse(ctx context.Context, reqEdi
 	return ParseGetOpenapiResponse(rsp)
 }
 
+// ListOperatorCouponCodesWithResponse Coupon codes that customers redeem, the latest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/coupon-codes (the `ListOperatorCouponCodes` operationId).
+func (c *ClientWithResponses) ListOperatorCouponCodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperatorCouponCodesResponse, error) {
+	rsp, err := c.ListOperatorCouponCodes(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperatorCouponCodesResponse(rsp)
+}
+
+// CreateOperatorCouponCodeWithBodyWithResponse Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *ClientWithResponses) CreateOperatorCouponCodeWithBodyWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error) {
+	rsp, err := c.CreateOperatorCouponCodeWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorCouponCodeResponse(rsp)
+}
+
+// CreateOperatorCouponCodeWithResponse Make a coupon code
+//
+// Customers redeem it under Settings, Plan, or with `POST /v1/subscription:redeem`. A code is used once and never changed, only ended.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes (the `CreateOperatorCouponCode` operationId).
+func (c *ClientWithResponses) CreateOperatorCouponCodeWithResponse(ctx context.Context, params *CreateOperatorCouponCodeParams, body CreateOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOperatorCouponCodeResponse, error) {
+	rsp, err := c.CreateOperatorCouponCode(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorCouponCodeResponse(rsp)
+}
+
+// EndOperatorCouponCodeWithBodyWithResponse Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *ClientWithResponses) EndOperatorCouponCodeWithBodyWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error) {
+	rsp, err := c.EndOperatorCouponCodeWithBody(ctx, couponCode, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponCodeResponse(rsp)
+}
+
+// EndOperatorCouponCodeWithResponse Let nobody redeem the code any more
+//
+// Coupons that were redeemed stay.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operator/coupon-codes/{couponCode}:end (the `EndOperatorCouponCode` operationId).
+func (c *ClientWithResponses) EndOperatorCouponCodeWithResponse(ctx context.Context, couponCode InCouponCode, params *EndOperatorCouponCodeParams, body EndOperatorCouponCodeJSONRequestBody, reqEditors ...RequestEditorFn) (*EndOperatorCouponCodeResponse, error) {
+	rsp, err := c.EndOperatorCouponCode(ctx, couponCode, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndOperatorCouponCodeResponse(rsp)
+}
+
 // ListInstallationLogWithResponse What operators did to the installation, newest first
 //
 // A hash chain of its own. What they did for one tenant is in that tenant's audit log.
@@ -35151,6 +38668,35 @@ func (c *ClientWithResponses) PreviewOperatorPlanWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParsePreviewOperatorPlanResponse(rsp)
+}
+
+// GetOperatorRevenueWithResponse Revenue of the installation, by month and plan
+//
+// From agreements and invoices. It names no tenant, and never adds up amounts of different currencies. `invoiced` is always `collected` + `outstanding` +
+// `givenUp` + `credited`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/revenue (the `GetOperatorRevenue` operationId).
+func (c *ClientWithResponses) GetOperatorRevenueWithResponse(ctx context.Context, params *GetOperatorRevenueParams, reqEditors ...RequestEditorFn) (*GetOperatorRevenueResponse, error) {
+	rsp, err := c.GetOperatorRevenue(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOperatorRevenueResponse(rsp)
+}
+
+// ExportOperatorRevenueWithResponse The same as a file
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operator/revenue/export (the `ExportOperatorRevenue` operationId).
+func (c *ClientWithResponses) ExportOperatorRevenueWithResponse(ctx context.Context, params *ExportOperatorRevenueParams, reqEditors ...RequestEditorFn) (*ExportOperatorRevenueResponse, error) {
+	rsp, err := c.ExportOperatorRevenue(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportOperatorRevenueResponse(rsp)
 }
 
 // ListOperatorTenantsWithResponse All tenants, with what they agreed to and owe
@@ -35604,6 +39150,21 @@ func (c *ClientWithResponses) CancelRunWithResponse(ctx context.Context, run InR
 	return ParseCancelRunResponse(rsp)
 }
 
+// ResumeRunWithResponse Go on with a backfill
+//
+// A bulk run that was cancelled or failed is gone on with where it stood, as a new run. Refused when the service has another revision since.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
+func (c *ClientWithResponses) ResumeRunWithResponse(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*ResumeRunResponse, error) {
+	rsp, err := c.ResumeRun(ctx, run, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeRunResponse(rsp)
+}
+
 // GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
 //
 // Returns a wrapper object for the known response body format(s).
@@ -35806,6 +39367,212 @@ func (c *ClientWithResponses) GetServiceDocumentWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetServiceDocumentResponse(rsp)
+}
+
+// GetDuplicateScansWithResponse How far all records were compared
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicate-scans (the `GetDuplicateScans` operationId).
+func (c *ClientWithResponses) GetDuplicateScansWithResponse(ctx context.Context, service InService, reqEditors ...RequestEditorFn) (*GetDuplicateScansResponse, error) {
+	rsp, err := c.GetDuplicateScans(ctx, service, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDuplicateScansResponse(rsp)
+}
+
+// ListDuplicatesWithResponse Pairs of records that are, or may be, one thing, newest first
+//
+// Those in the state open wait for a person, or for the service to merge them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicates (the `ListDuplicates` operationId).
+func (c *ClientWithResponses) ListDuplicatesWithResponse(ctx context.Context, service InService, params *ListDuplicatesParams, reqEditors ...RequestEditorFn) (*ListDuplicatesResponse, error) {
+	rsp, err := c.ListDuplicates(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDuplicatesResponse(rsp)
+}
+
+// GetDuplicateWithResponse One pair with its records
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
+func (c *ClientWithResponses) GetDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateResponse, error) {
+	rsp, err := c.GetDuplicate(ctx, service, duplicate, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDuplicateResponse(rsp)
+}
+
+// DismissDuplicateWithBodyWithResponse They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *ClientWithResponses) DismissDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error) {
+	rsp, err := c.DismissDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDismissDuplicateResponse(rsp)
+}
+
+// DismissDuplicateWithResponse They are two things
+//
+// It is remembered, and nobody is asked again. What was held back is sent.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:dismiss (the `DismissDuplicate` operationId).
+func (c *ClientWithResponses) DismissDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*DismissDuplicateResponse, error) {
+	rsp, err := c.DismissDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDismissDuplicateResponse(rsp)
+}
+
+// PostponeDuplicateWithBodyWithResponse Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *ClientWithResponses) PostponeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error) {
+	rsp, err := c.PostponeDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePostponeDuplicateResponse(rsp)
+}
+
+// PostponeDuplicateWithResponse Put the decision off
+//
+// It is listed in the state later.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:later (the `PostponeDuplicate` operationId).
+func (c *ClientWithResponses) PostponeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PostponeDuplicateParams, body PostponeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*PostponeDuplicateResponse, error) {
+	rsp, err := c.PostponeDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePostponeDuplicateResponse(rsp)
+}
+
+// MergeDuplicateWithBodyWithResponse Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *ClientWithResponses) MergeDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error) {
+	rsp, err := c.MergeDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateResponse(rsp)
+}
+
+// MergeDuplicateWithResponse Make one record of the two
+//
+// By the document's strategy, or as the request says. The other record's copies go over to the one that stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:merge (the `MergeDuplicate` operationId).
+func (c *ClientWithResponses) MergeDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateParams, body MergeDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateResponse, error) {
+	rsp, err := c.MergeDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateResponse(rsp)
+}
+
+// UndoDuplicateWithBodyWithResponse Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *ClientWithResponses) UndoDuplicateWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error) {
+	rsp, err := c.UndoDuplicateWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoDuplicateResponse(rsp)
+}
+
+// UndoDuplicateWithResponse Take a merge back
+//
+// The second record lives again with what it held. What was changed of the first since stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}:undo (the `UndoDuplicate` operationId).
+func (c *ClientWithResponses) UndoDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *UndoDuplicateParams, body UndoDuplicateJSONRequestBody, reqEditors ...RequestEditorFn) (*UndoDuplicateResponse, error) {
+	rsp, err := c.UndoDuplicate(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndoDuplicateResponse(rsp)
+}
+
+// DecideDuplicatesWithBodyWithResponse Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *ClientWithResponses) DecideDuplicatesWithBodyWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error) {
+	rsp, err := c.DecideDuplicatesWithBody(ctx, service, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicatesResponse(rsp)
+}
+
+// DecideDuplicatesWithResponse Decide about several pairs
+//
+// Each pair is decided by itself; what could not be decided is told with its reason.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:decide (the `DecideDuplicates` operationId).
+func (c *ClientWithResponses) DecideDuplicatesWithResponse(ctx context.Context, service InService, params *DecideDuplicatesParams, body DecideDuplicatesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideDuplicatesResponse, error) {
+	rsp, err := c.DecideDuplicates(ctx, service, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideDuplicatesResponse(rsp)
+}
+
+// FindDuplicatesWithResponse Compare all records anew
+//
+// It is done in the background by the worker that carries the service. Decisions about pairs are kept.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates:find (the `FindDuplicates` operationId).
+func (c *ClientWithResponses) FindDuplicatesWithResponse(ctx context.Context, service InService, params *FindDuplicatesParams, reqEditors ...RequestEditorFn) (*FindDuplicatesResponse, error) {
+	rsp, err := c.FindDuplicates(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindDuplicatesResponse(rsp)
 }
 
 // ListServicePlansWithResponse Plans of a service, newest first
@@ -36521,6 +40288,36 @@ func (c *ClientWithResponses) PreviewSubscriptionWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParsePreviewSubscriptionResponse(rsp)
+}
+
+// RedeemCouponWithBodyWithResponse Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *ClientWithResponses) RedeemCouponWithBodyWithResponse(ctx context.Context, params *RedeemCouponParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error) {
+	rsp, err := c.RedeemCouponWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedeemCouponResponse(rsp)
+}
+
+// RedeemCouponWithResponse Redeem a coupon code
+//
+// It takes something off the present month's invoice and those of the months after it, as long as it holds. Of two who redeem the last one at once, one gets it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/subscription:redeem (the `RedeemCoupon` operationId).
+func (c *ClientWithResponses) RedeemCouponWithResponse(ctx context.Context, params *RedeemCouponParams, body RedeemCouponJSONRequestBody, reqEditors ...RequestEditorFn) (*RedeemCouponResponse, error) {
+	rsp, err := c.RedeemCoupon(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedeemCouponResponse(rsp)
 }
 
 // WithdrawSubscriptionWithResponse Take back a change that waits for the next period
@@ -38095,6 +41892,52 @@ func ParseGetConnectionAuthorizationResponse(rsp *http.Response) (*GetConnection
 	return response, nil
 }
 
+// ParseGetConnectionHealthResponse parses an HTTP response from a GetConnectionHealthWithResponse call
+func ParseGetConnectionHealthResponse(rsp *http.Response) (*GetConnectionHealthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConnectionHealthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionHealth
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetConnectionHealthResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListConnectionObjectsResponse parses an HTTP response from a ListConnectionObjectsWithResponse call
 func ParseListConnectionObjectsResponse(rsp *http.Response) (*ListConnectionObjectsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -38187,48 +42030,6 @@ func ParseGetSandboxResponse(rsp *http.Response) (*GetSandboxResponse, error) {
 	return response, nil
 }
 
-// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
-func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &SetSandboxFaultsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case rsp.StatusCode == 204:
-		break // No content-type
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers SetSandboxFaultsResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
 // ParseEditSandboxResponse parses an HTTP response from a EditSandboxWithResponse call
 func ParseEditSandboxResponse(rsp *http.Response) (*EditSandboxResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -38300,6 +42101,104 @@ func ParseResetSandboxResponse(rsp *http.Response) (*ResetSandboxResponse, error
 	switch {
 	case true:
 		var headers ResetSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
+func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetSandboxFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SetSandboxFaultsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetConnectionResponse parses an HTTP response from a ResetConnectionWithResponse call
+func ParseResetConnectionResponse(rsp *http.Response) (*ResetConnectionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetConnectionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Connection
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResetConnectionResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ResetConnectionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -40982,6 +44881,144 @@ func ParseGetOpenapiResponse(rsp *http.Response) (*GetOpenapiResponse, error) {
 	return response, nil
 }
 
+// ParseListOperatorCouponCodesResponse parses an HTTP response from a ListOperatorCouponCodesWithResponse call
+func ParseListOperatorCouponCodesResponse(rsp *http.Response) (*ListOperatorCouponCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperatorCouponCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCodeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListOperatorCouponCodesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateOperatorCouponCodeResponse parses an HTTP response from a CreateOperatorCouponCodeWithResponse call
+func ParseCreateOperatorCouponCodeResponse(rsp *http.Response) (*CreateOperatorCouponCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOperatorCouponCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateOperatorCouponCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndOperatorCouponCodeResponse parses an HTTP response from a EndOperatorCouponCodeWithResponse call
+func ParseEndOperatorCouponCodeResponse(rsp *http.Response) (*EndOperatorCouponCodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndOperatorCouponCodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CouponCode
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EndOperatorCouponCodeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListInstallationLogResponse parses an HTTP response from a ListInstallationLogWithResponse call
 func ParseListInstallationLogResponse(rsp *http.Response) (*ListInstallationLogResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -41153,6 +45190,91 @@ func ParsePreviewOperatorPlanResponse(rsp *http.Response) (*PreviewOperatorPlanR
 	switch {
 	case true:
 		var headers PreviewOperatorPlanResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOperatorRevenueResponse parses an HTTP response from a GetOperatorRevenueWithResponse call
+func ParseGetOperatorRevenueResponse(rsp *http.Response) (*GetOperatorRevenueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOperatorRevenueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revenue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetOperatorRevenueResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportOperatorRevenueResponse parses an HTTP response from a ExportOperatorRevenueWithResponse call
+func ParseExportOperatorRevenueResponse(rsp *http.Response) (*ExportOperatorRevenueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportOperatorRevenueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ExportOperatorRevenueResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -42082,6 +46204,62 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 	return response, nil
 }
 
+// ParseResumeRunResponse parses an HTTP response from a ResumeRunWithResponse call
+func ParseResumeRunResponse(rsp *http.Response) (*ResumeRunResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeRunResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Run
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ResumeRunResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case true:
+		var headers ResumeRunResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetConnectorSchemaResponse parses an HTTP response from a GetConnectorSchemaWithResponse call
 func ParseGetConnectorSchemaResponse(rsp *http.Response) (*GetConnectorSchemaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -42708,6 +46886,420 @@ func ParseGetServiceDocumentResponse(rsp *http.Response) (*GetServiceDocumentRes
 		response.Headers304 = &headers
 	case true:
 		var headers GetServiceDocumentResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDuplicateScansResponse parses an HTTP response from a GetDuplicateScansWithResponse call
+func ParseGetDuplicateScansResponse(rsp *http.Response) (*GetDuplicateScansResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDuplicateScansResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateScans
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDuplicateScansResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListDuplicatesResponse parses an HTTP response from a ListDuplicatesWithResponse call
+func ParseListDuplicatesResponse(rsp *http.Response) (*ListDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListDuplicatesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetDuplicateResponse parses an HTTP response from a GetDuplicateWithResponse call
+func ParseGetDuplicateResponse(rsp *http.Response) (*GetDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDismissDuplicateResponse parses an HTTP response from a DismissDuplicateWithResponse call
+func ParseDismissDuplicateResponse(rsp *http.Response) (*DismissDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DismissDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DismissDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePostponeDuplicateResponse parses an HTTP response from a PostponeDuplicateWithResponse call
+func ParsePostponeDuplicateResponse(rsp *http.Response) (*PostponeDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PostponeDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PostponeDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseMergeDuplicateResponse parses an HTTP response from a MergeDuplicateWithResponse call
+func ParseMergeDuplicateResponse(rsp *http.Response) (*MergeDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MergeDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers MergeDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUndoDuplicateResponse parses an HTTP response from a UndoDuplicateWithResponse call
+func ParseUndoDuplicateResponse(rsp *http.Response) (*UndoDuplicateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndoDuplicateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Duplicate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UndoDuplicateResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDecideDuplicatesResponse parses an HTTP response from a DecideDuplicatesWithResponse call
+func ParseDecideDuplicatesResponse(rsp *http.Response) (*DecideDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateDecided
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DecideDuplicatesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFindDuplicatesResponse parses an HTTP response from a FindDuplicatesWithResponse call
+func ParseFindDuplicatesResponse(rsp *http.Response) (*FindDuplicatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindDuplicatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateScans
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers FindDuplicatesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -44369,6 +48961,52 @@ func ParsePreviewSubscriptionResponse(rsp *http.Response) (*PreviewSubscriptionR
 	switch {
 	case true:
 		var headers PreviewSubscriptionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRedeemCouponResponse parses an HTTP response from a RedeemCouponWithResponse call
+func ParseRedeemCouponResponse(rsp *http.Response) (*RedeemCouponResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RedeemCouponResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperatorSubscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RedeemCouponResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -295,6 +295,123 @@ func (e DocumentEstimateAssumptionsSource) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateOutcome.
+const (
+	Ask  DuplicateOutcome = "ask"
+	Auto DuplicateOutcome = "auto"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateOutcome enum.
+func (e DuplicateOutcome) Valid() bool {
+	switch e {
+	case Ask:
+		return true
+	case Auto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateDecisionsDecision.
+const (
+	DuplicateDecisionsDecisionDismiss DuplicateDecisionsDecision = "dismiss"
+	DuplicateDecisionsDecisionLater   DuplicateDecisionsDecision = "later"
+	DuplicateDecisionsDecisionMerge   DuplicateDecisionsDecision = "merge"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateDecisionsDecision enum.
+func (e DuplicateDecisionsDecision) Valid() bool {
+	switch e {
+	case DuplicateDecisionsDecisionDismiss:
+		return true
+	case DuplicateDecisionsDecisionLater:
+		return true
+	case DuplicateDecisionsDecisionMerge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeLosers.
+const (
+	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
+	DuplicateMergeLosersDelete  DuplicateMergeLosers = "delete"
+	DuplicateMergeLosersKeep    DuplicateMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeLosers enum.
+func (e DuplicateMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateMergeLosersArchive:
+		return true
+	case DuplicateMergeLosersDelete:
+		return true
+	case DuplicateMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateMergeStrategy.
+const (
+	DuplicateMergeStrategyManual                   DuplicateMergeStrategy = "manual"
+	DuplicateMergeStrategyMostComplete             DuplicateMergeStrategy = "most-complete"
+	DuplicateMergeStrategyMostRecent               DuplicateMergeStrategy = "most-recent"
+	DuplicateMergeStrategyMostRecentWithMostFields DuplicateMergeStrategy = "most-recent-with-most-fields"
+	DuplicateMergeStrategyOldest                   DuplicateMergeStrategy = "oldest"
+	DuplicateMergeStrategyPrimary                  DuplicateMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateMergeStrategy enum.
+func (e DuplicateMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateMergeStrategyManual:
+		return true
+	case DuplicateMergeStrategyMostComplete:
+		return true
+	case DuplicateMergeStrategyMostRecent:
+		return true
+	case DuplicateMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateMergeStrategyOldest:
+		return true
+	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateState.
+const (
+	DuplicateStateDismissed DuplicateState = "dismissed"
+	DuplicateStateGone      DuplicateState = "gone"
+	DuplicateStateLater     DuplicateState = "later"
+	DuplicateStateMerged    DuplicateState = "merged"
+	DuplicateStateOpen      DuplicateState = "open"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateState enum.
+func (e DuplicateState) Valid() bool {
+	switch e {
+	case DuplicateStateDismissed:
+		return true
+	case DuplicateStateGone:
+		return true
+	case DuplicateStateLater:
+		return true
+	case DuplicateStateMerged:
+		return true
+	case DuplicateStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventDatacontenttype.
 const (
 	ApplicationJSON EventDatacontenttype = "application/json"
@@ -2168,6 +2285,36 @@ type ConnectionAuthorization struct {
 	Scopes string `json:"scopes"`
 }
 
+// ConnectionHealth defines model for ConnectionHealth.
+type ConnectionHealth struct {
+	CheckedAt nullable.Nullable[time.Time] `json:"checkedAt"`
+
+	// Endpoint The second address, while the first cannot be reached; empty for the first.
+	Endpoint string `json:"endpoint"`
+
+	// Ends What ends then.
+	Ends string `json:"ends"`
+
+	// EndsAt The first known end of a credential: a certificate, a token, the access that a person gave.
+	EndsAt nullable.Nullable[time.Time] `json:"endsAt"`
+
+	// Failures Looks in a row that did not find it healthy.
+	Failures    int                          `json:"failures"`
+	NextCheckAt nullable.Nullable[time.Time] `json:"nextCheckAt"`
+
+	// Quota What the vendor last said is left; null when it never did.
+	Quota  nullable.Nullable[ConnectionQuota] `json:"quota"`
+	Reason string                             `json:"reason"`
+	Spells []ConnectionSpell                  `json:"spells"`
+	State  ConnectionState                    `json:"state"`
+
+	// TookMilliseconds How long the last look took.
+	TookMilliseconds int64 `json:"tookMilliseconds"`
+
+	// Uptime The healthy part of the time that something is known of; null where nothing is.
+	Uptime ConnectionUptime `json:"uptime"`
+}
+
 // ConnectionList defines model for ConnectionList.
 type ConnectionList struct {
 	Data    []Connection `json:"data"`
@@ -2183,8 +2330,37 @@ type ConnectionPatch struct {
 	Settings *map[string]*string `json:"settings,omitempty"`
 }
 
+// ConnectionQuota defines model for ConnectionQuota.
+type ConnectionQuota struct {
+	// At When it was said.
+	At   time.Time `json:"at"`
+	Left float64   `json:"left"`
+	Of   float64   `json:"of"`
+
+	// ResetsAt When it is whole again; null where the vendor does not say.
+	ResetsAt nullable.Nullable[time.Time] `json:"resetsAt"`
+}
+
+// ConnectionSpell defines model for ConnectionSpell.
+type ConnectionSpell struct {
+	Checks int    `json:"checks"`
+	Reason string `json:"reason"`
+
+	// SeenAt When it was last found so.
+	SeenAt time.Time       `json:"seenAt"`
+	Since  time.Time       `json:"since"`
+	State  ConnectionState `json:"state"`
+}
+
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
+type ConnectionUptime struct {
+	Day   nullable.Nullable[float64] `json:"day"`
+	Month nullable.Nullable[float64] `json:"month"`
+	Week  nullable.Nullable[float64] `json:"week"`
+}
 
 // Connector defines model for Connector.
 type Connector struct {
@@ -2327,6 +2503,47 @@ type CostQuestion struct {
 
 // Count defines model for Count.
 type Count = int64
+
+// CouponCode defines model for CouponCode.
+type CouponCode struct {
+	Amount    nullable.Nullable[string] `json:"amount"`
+	Code      string                    `json:"code"`
+	CreatedAt time.Time                 `json:"createdAt"`
+	CreatedBy string                    `json:"createdBy"`
+
+	// Currency Of the amount.
+	Currency nullable.Nullable[string]    `json:"currency"`
+	EndedAt  nullable.Nullable[time.Time] `json:"endedAt"`
+
+	// MaxPerTenant 0: any number.
+	MaxPerTenant int `json:"maxPerTenant"`
+
+	// MaxRedemptions By all tenants together; 0: any number.
+	MaxRedemptions int `json:"maxRedemptions"`
+
+	// Months 0: for ever.
+	Months  int                       `json:"months"`
+	Percent nullable.Nullable[string] `json:"percent"`
+
+	// Plans That it fits; empty for all.
+	Plans      []string                     `json:"plans"`
+	Reason     string                       `json:"reason"`
+	Redeemed   int                          `json:"redeemed"`
+	Title      string                       `json:"title"`
+	ValidFrom  time.Time                    `json:"validFrom"`
+	ValidUntil nullable.Nullable[time.Time] `json:"validUntil"`
+}
+
+// CouponCodeList defines model for CouponCodeList.
+type CouponCodeList struct {
+	Data []CouponCode `json:"data"`
+}
+
+// CouponRedemption defines model for CouponRedemption.
+type CouponRedemption struct {
+	// Code In any case.
+	Code string `json:"code"`
+}
 
 // CreatedAPIKey defines model for CreatedApiKey.
 type CreatedAPIKey struct {
@@ -2653,6 +2870,134 @@ type EstimateLack struct {
 	Feature string `json:"feature"`
 	Why     string `json:"why"`
 }
+
+// Duplicate defines model for Duplicate.
+type Duplicate struct {
+	Collection string                       `json:"collection"`
+	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy  string                       `json:"decidedBy"`
+	Fields     []DuplicateField             `json:"fields"`
+	FoundAt    time.Time                    `json:"foundAt"`
+	ID         string                       `json:"id"`
+
+	// Outcome auto: alike enough to be merged without asking.
+	Outcome DuplicateOutcome  `json:"outcome"`
+	Reason  string            `json:"reason"`
+	Records []DuplicateRecord `json:"records"`
+
+	// Score How alike, from 0 to 1.
+	Score       float64        `json:"score"`
+	Service     string         `json:"service"`
+	ServiceName string         `json:"serviceName"`
+	State       DuplicateState `json:"state"`
+
+	// Survivor Of a merged pair, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+	Version  int64                     `json:"version"`
+}
+
+// DuplicateOutcome auto: alike enough to be merged without asking.
+type DuplicateOutcome string
+
+// DuplicateDecided defines model for DuplicateDecided.
+type DuplicateDecided struct {
+	Decided int64              `json:"decided"`
+	Failed  []DuplicateFailure `json:"failed"`
+}
+
+// DuplicateDecisions defines model for DuplicateDecisions.
+type DuplicateDecisions struct {
+	Decision   DuplicateDecisionsDecision `json:"decision"`
+	Duplicates []string                   `json:"duplicates"`
+	Reason     *string                    `json:"reason,omitempty"`
+}
+
+// DuplicateDecisionsDecision defines model for DuplicateDecisions.Decision.
+type DuplicateDecisionsDecision string
+
+// DuplicateFailure defines model for DuplicateFailure.
+type DuplicateFailure struct {
+	Code      string `json:"code"`
+	Duplicate string `json:"duplicate"`
+	Message   string `json:"message"`
+}
+
+// DuplicateField defines model for DuplicateField.
+type DuplicateField struct {
+	Field     string  `json:"field"`
+	Likeness  float64 `json:"likeness"`
+	Threshold float64 `json:"threshold"`
+}
+
+// DuplicateList defines model for DuplicateList.
+type DuplicateList struct {
+	Data    []Duplicate `json:"data"`
+	HasMore bool        `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// DuplicateMerge defines model for DuplicateMerge.
+type DuplicateMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers   *DuplicateMergeLosers   `json:"losers,omitempty"`
+	Reason   *string                 `json:"reason,omitempty"`
+	Strategy *DuplicateMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+
+	// Version The version that was looked at.
+	Version *int64 `json:"version,omitempty"`
+}
+
+// DuplicateMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateMergeLosers string
+
+// DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
+type DuplicateMergeStrategy string
+
+// DuplicateReason defines model for DuplicateReason.
+type DuplicateReason struct {
+	// Reason Why; it is kept.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DuplicateRecord defines model for DuplicateRecord.
+type DuplicateRecord struct {
+	Alive     bool      `json:"alive"`
+	ChangedAt time.Time `json:"changedAt"`
+
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+	Record string `json:"record"`
+
+	// Systems The systems that hold it, with its key there.
+	Systems map[string]string `json:"systems"`
+}
+
+// DuplicateScan defines model for DuplicateScan.
+type DuplicateScan struct {
+	Collection string `json:"collection"`
+
+	// Compared Pairs that were compared.
+	Compared   int64                        `json:"compared"`
+	FinishedAt nullable.Nullable[time.Time] `json:"finishedAt"`
+	Found      int64                        `json:"found"`
+	StartedAt  time.Time                    `json:"startedAt"`
+}
+
+// DuplicateScanList defines model for DuplicateScanList.
+type DuplicateScanList struct {
+	Data []DuplicateScan `json:"data"`
+}
+
+// DuplicateState defines model for DuplicateState.
+type DuplicateState string
 
 // Event A CloudEvents 1.0 envelope, as in the data of `/v1/events`.
 type Event struct {
@@ -3109,6 +3454,43 @@ type NewConnection struct {
 	Connector string             `json:"connector"`
 	Name      string             `json:"name"`
 	Settings  *map[string]string `json:"settings,omitempty"`
+}
+
+// NewCouponCode defines model for NewCouponCode.
+type NewCouponCode struct {
+	// Amount Examples: 250.00
+	Amount *OperatorAmount `json:"amount,omitempty"`
+	Code   string          `json:"code"`
+
+	// Currency Of the amount.
+	Currency *string `json:"currency,omitempty"`
+
+	// MaxPerTenant 1 when absent; 0: any number.
+	MaxPerTenant *int `json:"maxPerTenant,omitempty"`
+
+	// MaxRedemptions By all tenants together; 0 or absent: any number.
+	MaxRedemptions *int `json:"maxRedemptions,omitempty"`
+
+	// Months For how many months' invoices, that of the redemption first; 0 for ever.
+	Months int `json:"months"`
+
+	// Percent Examples: 20
+	Percent *OperatorPercent `json:"percent,omitempty"`
+
+	// Plans Names of the plans it fits; all when absent.
+	Plans *[]string `json:"plans,omitempty"`
+
+	// Reason Why. The audit log keeps it.
+	Reason OperatorReasonText `json:"reason"`
+
+	// Title What stands on the invoices.
+	Title string `json:"title"`
+
+	// ValidFrom Now when absent.
+	ValidFrom *time.Time `json:"validFrom,omitempty"`
+
+	// ValidUntil Absent: without end.
+	ValidUntil *time.Time `json:"validUntil,omitempty"`
 }
 
 // NewCreditNote defines model for NewCreditNote.
@@ -3950,6 +4332,49 @@ type ReplayRequest struct {
 // ReplayRequestArrays For merge.
 type ReplayRequestArrays string
 
+// Revenue defines model for Revenue.
+type Revenue struct {
+	ByMonth []RevenueRow `json:"byMonth"`
+	ByPlan  []RevenueRow `json:"byPlan"`
+}
+
+// RevenueRow defines model for RevenueRow.
+type RevenueRow struct {
+	// Agreements That hold at the month's end, or now. Trials and tenants that agreed to nothing are not counted.
+	Agreements int64 `json:"agreements"`
+
+	// Collected Paid, less what was credited.
+	Collected string `json:"collected"`
+
+	// Credited By credit notes.
+	Credited string `json:"credited"`
+	Currency string `json:"currency"`
+
+	// Drafts Not issued yet.
+	Drafts string `json:"drafts"`
+
+	// FromCredit Paid by credit that tenants had, and so not invoiced.
+	FromCredit string `json:"fromCredit"`
+
+	// GivenUp Uncollectible.
+	GivenUp  string `json:"givenUp"`
+	Invoiced string `json:"invoiced"`
+
+	// Invoices Issued and not void.
+	Invoices    int64  `json:"invoices"`
+	Month       string `json:"month"`
+	Outstanding string `json:"outstanding"`
+
+	// Plan Empty in a sum over all plans.
+	Plan string `json:"plan"`
+
+	// Recurring Monthly recurring revenue: what these come to in a whole month without any usage, before coupons.
+	Recurring string `json:"recurring"`
+
+	// Refunded Paid back by the payment provider.
+	Refunded string `json:"refunded"`
+}
+
 // Reversal defines model for Reversal.
 type Reversal struct {
 	// After Values by field name. Numbers are exact decimals.
@@ -4204,13 +4629,13 @@ type SandboxEdit struct {
 type SandboxFault struct {
 	Kind SandboxTrouble `json:"kind"`
 
-	// Seconds How long a slow answer takes
+	// Seconds How long a slow answer takes, or what a rate limit says to wait; 0 or nothing means 2.
 	Seconds *int `json:"seconds,omitempty"`
 
 	// Share Per cent of the calls that meet it; 0 or nothing means all.
 	Share *int `json:"share,omitempty"`
 
-	// Times How many calls meet it until it is over
+	// Times How many calls meet it until it is over, or are left; 0 or nothing means without end.
 	Times *int `json:"times,omitempty"`
 }
 
@@ -5048,6 +5473,9 @@ type InConnector = string
 // InCoupon defines model for InCoupon.
 type InCoupon = string
 
+// InCouponCode defines model for InCouponCode.
+type InCouponCode = string
+
 // InCredit defines model for InCredit.
 type InCredit = string
 
@@ -5059,6 +5487,9 @@ type InDeadLetter = string
 
 // InDiscrepancy defines model for InDiscrepancy.
 type InDiscrepancy = string
+
+// InDuplicate defines model for InDuplicate.
+type InDuplicate = string
 
 // InHold defines model for InHold.
 type InHold = string
@@ -5114,8 +5545,14 @@ type InWebhookEndpoint = string
 // Limit defines model for Limit.
 type Limit = int32
 
+// RevenueMonths defines model for RevenueMonths.
+type RevenueMonths = int
+
 // Systems defines model for Systems.
 type Systems = []string
+
+// DuplicateScans defines model for DuplicateScans.
+type DuplicateScans = DuplicateScanList
 
 // OperatorSubscription defines model for OperatorSubscription.
 type OperatorSubscription = Subscription
@@ -5633,6 +6070,18 @@ type GetMetricsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// CreateOperatorCouponCodeParams defines parameters for CreateOperatorCouponCode.
+type CreateOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// EndOperatorCouponCodeParams defines parameters for EndOperatorCouponCode.
+type EndOperatorCouponCodeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListInstallationLogParams defines parameters for ListInstallationLog.
 type ListInstallationLogParams struct {
 	// Limit At most so many.
@@ -5646,6 +6095,18 @@ type ListInstallationLogParams struct {
 type PublishOperatorPlanParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// GetOperatorRevenueParams defines parameters for GetOperatorRevenue.
+type GetOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
+}
+
+// ExportOperatorRevenueParams defines parameters for ExportOperatorRevenue.
+type ExportOperatorRevenueParams struct {
+	// Months How many months, the present one included; 12 when absent.
+	Months *RevenueMonths `form:"months,omitempty" json:"months,omitempty"`
 }
 
 // ListOperatorTenantsParams defines parameters for ListOperatorTenants.
@@ -5742,6 +6203,12 @@ type ListRunsParams struct {
 	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 }
 
+// ResumeRunParams defines parameters for ResumeRun.
+type ResumeRunParams struct {
+	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -5833,6 +6300,52 @@ type GetServiceDocumentParams struct {
 
 // GetServiceDocumentParamsFormat defines parameters for GetServiceDocument.
 type GetServiceDocumentParamsFormat string
+
+// ListDuplicatesParams defines parameters for ListDuplicates.
+type ListDuplicatesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor         `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+}
+
+// DismissDuplicateParams defines parameters for DismissDuplicate.
+type DismissDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PostponeDuplicateParams defines parameters for PostponeDuplicate.
+type PostponeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// MergeDuplicateParams defines parameters for MergeDuplicate.
+type MergeDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// UndoDuplicateParams defines parameters for UndoDuplicate.
+type UndoDuplicateParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DecideDuplicatesParams defines parameters for DecideDuplicates.
+type DecideDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// FindDuplicatesParams defines parameters for FindDuplicates.
+type FindDuplicatesParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
 
 // ListServicePlansParams defines parameters for ListServicePlans.
 type ListServicePlansParams struct {
@@ -6019,6 +6532,12 @@ type EstimateServiceParams struct {
 	Changes *int64 `form:"changes,omitempty" json:"changes,omitempty"`
 }
 
+// RedeemCouponParams defines parameters for RedeemCoupon.
+type RedeemCouponParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // GetTenantParams defines parameters for GetTenant.
 type GetTenantParams struct {
 	// IfNoneMatch An ETag that you have; 304 when it is still current.
@@ -6125,11 +6644,11 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
-// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
-type SetSandboxFaultsJSONRequestBody = SandboxFaults
-
 // EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
 type EditSandboxJSONRequestBody = SandboxEdit
+
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
 
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
@@ -6182,6 +6701,12 @@ type ApproveInvoicesJSONRequestBody = BulkApproval
 // UpdateMemberApplicationMergePatchPlusJSONRequestBody defines body for UpdateMember for application/merge-patch+json ContentType.
 type UpdateMemberApplicationMergePatchPlusJSONRequestBody = MemberPatch
 
+// CreateOperatorCouponCodeJSONRequestBody defines body for CreateOperatorCouponCode for application/json ContentType.
+type CreateOperatorCouponCodeJSONRequestBody = NewCouponCode
+
+// EndOperatorCouponCodeJSONRequestBody defines body for EndOperatorCouponCode for application/json ContentType.
+type EndOperatorCouponCodeJSONRequestBody = OperatorReason
+
 // PublishOperatorPlanJSONRequestBody defines body for PublishOperatorPlan for application/json ContentType.
 type PublishOperatorPlanJSONRequestBody = OperatorPlan
 
@@ -6230,6 +6755,21 @@ type ApplyServiceJSONRequestBody = Document
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
 
+// DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
+type DismissDuplicateJSONRequestBody = DuplicateReason
+
+// PostponeDuplicateJSONRequestBody defines body for PostponeDuplicate for application/json ContentType.
+type PostponeDuplicateJSONRequestBody = DuplicateReason
+
+// MergeDuplicateJSONRequestBody defines body for MergeDuplicate for application/json ContentType.
+type MergeDuplicateJSONRequestBody = DuplicateMerge
+
+// UndoDuplicateJSONRequestBody defines body for UndoDuplicate for application/json ContentType.
+type UndoDuplicateJSONRequestBody = DuplicateReason
+
+// DecideDuplicatesJSONRequestBody defines body for DecideDuplicates for application/json ContentType.
+type DecideDuplicatesJSONRequestBody = DuplicateDecisions
+
 // PlanServiceJSONRequestBody defines body for PlanService for application/json ContentType.
 type PlanServiceJSONRequestBody = Document
 
@@ -6268,6 +6808,9 @@ type ChangeSubscriptionJSONRequestBody = SubscriptionChange
 
 // PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
 type PreviewSubscriptionJSONRequestBody = SubscriptionChange
+
+// RedeemCouponJSONRequestBody defines body for RedeemCoupon for application/json ContentType.
+type RedeemCouponJSONRequestBody = CouponRedemption
 
 // UpdateTenantApplicationMergePatchPlusJSONRequestBody defines body for UpdateTenant for application/merge-patch+json ContentType.
 type UpdateTenantApplicationMergePatchPlusJSONRequestBody = TenantPatch
@@ -6361,21 +6904,27 @@ type ServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (POST /v1/connections/{connection}/sandbox:trouble)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6535,6 +7084,15 @@ type ServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(w http.ResponseWriter, r *http.Request)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams)
@@ -6547,6 +7105,12 @@ type ServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(w http.ResponseWriter, r *http.Request)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(w http.ResponseWriter, r *http.Request, params ListOperatorTenantsParams)
@@ -6607,6 +7171,9 @@ type ServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(w http.ResponseWriter, r *http.Request, run InRun)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -6640,6 +7207,33 @@ type ServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(w http.ResponseWriter, r *http.Request, service InService, params ListServicePlansParams)
@@ -6742,6 +7336,9 @@ type ServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(w http.ResponseWriter, r *http.Request)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(w http.ResponseWriter, r *http.Request)
@@ -6946,6 +7543,12 @@ func (_ Unimplemented) GetConnectionAuthorization(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetConnectionHealth How a connection did in the last 30 days
+// (GET /v1/connections/{connection}/health)
+func (_ Unimplemented) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -6958,12 +7561,6 @@ func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connec
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// SetSandboxFaults Let the simulated vendor make trouble
-// (PUT /v1/connections/{connection}/sandbox/faults)
-func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // EditSandbox Change a record of the simulated account
 // (POST /v1/connections/{connection}/sandbox:edit)
 func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
@@ -6973,6 +7570,18 @@ func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, conne
 // ResetSandbox Make the simulated account as new
 // (POST /v1/connections/{connection}/sandbox:reset)
 func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (POST /v1/connections/{connection}/sandbox:trouble)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetConnection Let a connection begin anew
+// (POST /v1/connections/{connection}:reset)
+func (_ Unimplemented) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7294,6 +7903,24 @@ func (_ Unimplemented) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+// (GET /v1/operator/coupon-codes)
+func (_ Unimplemented) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateOperatorCouponCode Make a coupon code
+// (POST /v1/operator/coupon-codes)
+func (_ Unimplemented) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndOperatorCouponCode Let nobody redeem the code any more
+// (POST /v1/operator/coupon-codes/{couponCode}:end)
+func (_ Unimplemented) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListInstallationLog What operators did to the installation, newest first
 // (GET /v1/operator/log)
 func (_ Unimplemented) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
@@ -7315,6 +7942,18 @@ func (_ Unimplemented) PublishOperatorPlan(w http.ResponseWriter, r *http.Reques
 // PreviewOperatorPlan What a version would be and cost
 // (POST /v1/operator/plans:preview)
 func (_ Unimplemented) PreviewOperatorPlan(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetOperatorRevenue Revenue of the installation, by month and plan
+// (GET /v1/operator/revenue)
+func (_ Unimplemented) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ExportOperatorRevenue The same as a file
+// (GET /v1/operator/revenue/export)
+func (_ Unimplemented) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7438,6 +8077,12 @@ func (_ Unimplemented) CancelRun(w http.ResponseWriter, r *http.Request, run InR
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ResumeRun Go on with a backfill
+// (POST /v1/runs/{run}:resume)
+func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 // (GET /v1/schemas/connector.json)
 func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
@@ -7501,6 +8146,60 @@ func (_ Unimplemented) ReplayConflicts(w http.ResponseWriter, r *http.Request, s
 // GetServiceDocument The document of a revision
 // (GET /v1/services/{service}/document)
 func (_ Unimplemented) GetServiceDocument(w http.ResponseWriter, r *http.Request, service InService, params GetServiceDocumentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicateScans How far all records were compared
+// (GET /v1/services/{service}/duplicate-scans)
+func (_ Unimplemented) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+// (GET /v1/services/{service}/duplicates)
+func (_ Unimplemented) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicate One pair with its records
+// (GET /v1/services/{service}/duplicates/{duplicate})
+func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DismissDuplicate They are two things
+// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PostponeDuplicate Put the decision off
+// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+func (_ Unimplemented) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicate Make one record of the two
+// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+func (_ Unimplemented) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UndoDuplicate Take a merge back
+// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+func (_ Unimplemented) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DecideDuplicates Decide about several pairs
+// (POST /v1/services/{service}/duplicates:decide)
+func (_ Unimplemented) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FindDuplicates Compare all records anew
+// (POST /v1/services/{service}/duplicates:find)
+func (_ Unimplemented) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7705,6 +8404,12 @@ func (_ Unimplemented) ChangeSubscription(w http.ResponseWriter, r *http.Request
 // PreviewSubscription What another plan would cost
 // (POST /v1/subscription:preview)
 func (_ Unimplemented) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedeemCoupon Redeem a coupon code
+// (POST /v1/subscription:redeem)
+func (_ Unimplemented) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8974,6 +9679,32 @@ func (siw *ServerInterfaceWrapper) GetConnectionAuthorization(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
+// GetConnectionHealth operation middleware
+func (siw *ServerInterfaceWrapper) GetConnectionHealth(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnectionHealth(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListConnectionObjects operation middleware
 func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, r *http.Request) {
 
@@ -9026,32 +9757,6 @@ func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// SetSandboxFaults operation middleware
-func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "connection" -------------
-	var connection InConnection
-
-	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetSandboxFaults(w, r, connection)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // EditSandbox operation middleware
 func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
 
@@ -9095,6 +9800,58 @@ func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetConnection operation middleware
+func (siw *ServerInterfaceWrapper) ResetConnection(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetConnection(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11818,6 +12575,111 @@ func (siw *ServerInterfaceWrapper) GetOpenapi(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListOperatorCouponCodes operation middleware
+func (siw *ServerInterfaceWrapper) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOperatorCouponCodes(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOperatorCouponCode(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndOperatorCouponCode operation middleware
+func (siw *ServerInterfaceWrapper) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "couponCode" -------------
+	var couponCode InCouponCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "couponCode", chi.URLParam(r, "couponCode"), &couponCode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "couponCode", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EndOperatorCouponCodeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndOperatorCouponCode(w, r, couponCode, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInstallationLog operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationLog(w http.ResponseWriter, r *http.Request) {
 
@@ -11924,6 +12786,72 @@ func (siw *ServerInterfaceWrapper) PreviewOperatorPlan(w http.ResponseWriter, r 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PreviewOperatorPlan(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) GetOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOperatorRevenue(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportOperatorRevenue operation middleware
+func (siw *ServerInterfaceWrapper) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportOperatorRevenueParams
+
+	// ------------- Optional query parameter "months" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "months", r.URL.Query(), &params.Months, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "months"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "months", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportOperatorRevenue(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12776,6 +13704,60 @@ func (siw *ServerInterfaceWrapper) CancelRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ResumeRun operation middleware
+func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "run" -------------
+	var run InRun
+
+	err = runtime.BindStyledParameterWithOptions("simple", "run", chi.URLParam(r, "run"), &run, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "run", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeRunParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeRun(w, r, run, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnectorSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -13359,6 +14341,471 @@ func (siw *ServerInterfaceWrapper) GetServiceDocument(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetServiceDocument(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDuplicateScans operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateScans(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateScans(w, r, service)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) ListDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDuplicatesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicate(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PostponeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) PostponeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PostponeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PostponeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UndoDuplicate operation middleware
+func (siw *ServerInterfaceWrapper) UndoDuplicate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UndoDuplicateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UndoDuplicate(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DecideDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) DecideDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DecideDuplicates(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindDuplicates operation middleware
+func (siw *ServerInterfaceWrapper) FindDuplicates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindDuplicatesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindDuplicates(w, r, service, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15010,6 +16457,47 @@ func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// RedeemCoupon operation middleware
+func (siw *ServerInterfaceWrapper) RedeemCoupon(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedeemCouponParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeemCoupon(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // WithdrawSubscription operation middleware
 func (siw *ServerInterfaceWrapper) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 
@@ -15960,6 +17448,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -15969,10 +17466,7 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
 	})
 	r.Group(func(r chi.Router) {
-		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/connections/{connection}/authorization", wrapper.GetConnectionAuthorization)
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:trouble", wrapper.SetSandboxFaults)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
@@ -16045,6 +17539,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/runs/{run}:cancel", wrapper.CancelRun)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/runs/{run}:resume", wrapper.ResumeRun)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/records", wrapper.ListRecords)
@@ -16126,6 +17623,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:find", wrapper.FindDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates:decide", wrapper.DecideDuplicates)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicate-scans", wrapper.GetDuplicateScans)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:dismiss", wrapper.DismissDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:later", wrapper.PostponeDuplicate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:undo", wrapper.UndoDuplicate)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
@@ -16272,6 +17796,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/subscription:change", wrapper.ChangeSubscription)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/subscription:redeem", wrapper.RedeemCoupon)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/subscription:withdraw", wrapper.WithdrawSubscription)
 	})
 	r.Group(func(r chi.Router) {
@@ -16312,6 +17839,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/operator/plans:preview", wrapper.PreviewOperatorPlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/coupon-codes", wrapper.ListOperatorCouponCodes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes", wrapper.CreateOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/operator/coupon-codes/{couponCode}:end", wrapper.EndOperatorCouponCode)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue", wrapper.GetOperatorRevenue)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/operator/revenue/export", wrapper.ExportOperatorRevenue)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/operator/log", wrapper.ListInstallationLog)
@@ -16389,6 +17931,8 @@ type ConflictJSONResponse struct {
 	Headers ConflictResponseHeaders
 }
 
+type CouponCodeJSONResponse CouponCode
+
 type CreditNoteResponseHeaders struct {
 	ETag string
 }
@@ -16401,6 +17945,10 @@ type CreditNoteJSONResponse struct {
 type DeadLetterJSONResponse DeadLetter
 
 type DiscrepancyJSONResponse Discrepancy
+
+type DuplicateJSONResponse Duplicate
+
+type DuplicateScansJSONResponse DuplicateScanList
 
 type HoldJSONResponse Hold
 
@@ -17538,6 +19086,49 @@ func (response GetConnectionAuthorizationdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
+type GetConnectionHealthRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetConnectionHealthResponseObject interface {
+	VisitGetConnectionHealthResponse(w http.ResponseWriter) error
+}
+
+type GetConnectionHealth200JSONResponse ConnectionHealth
+
+func (response GetConnectionHealth200JSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectionHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetConnectionHealthdefaultApplicationProblemPlusJSONResponse) VisitGetConnectionHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionObjectsRequestObject struct {
 	Connection InConnection `json:"connection"`
 }
@@ -17624,44 +19215,6 @@ func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSand
 	return err
 }
 
-type SetSandboxFaultsRequestObject struct {
-	Connection InConnection `json:"connection"`
-	Body       *SetSandboxFaultsJSONRequestBody
-}
-
-type SetSandboxFaultsResponseObject interface {
-	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
-}
-
-type SetSandboxFaults204Response struct {
-}
-
-func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
-}
-
-type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type EditSandboxRequestObject struct {
 	Connection InConnection `json:"connection"`
 	Body       *EditSandboxJSONRequestBody
@@ -17723,6 +19276,95 @@ type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetConnectionResponseObject interface {
+	VisitResetConnectionResponse(w http.ResponseWriter) error
+}
+
+type ResetConnection200ResponseHeaders struct {
+	ETag string
+}
+
+type ResetConnection200JSONResponse struct {
+	Body    Connection
+	Headers ResetConnection200ResponseHeaders
+}
+
+func (response ResetConnection200JSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetConnectiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetConnectiondefaultApplicationProblemPlusJSONResponse) VisitResetConnectionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20218,6 +21860,137 @@ func (response GetOpenapidefaultApplicationProblemPlusJSONResponse) VisitGetOpen
 	return err
 }
 
+type ListOperatorCouponCodesRequestObject struct {
+}
+
+type ListOperatorCouponCodesResponseObject interface {
+	VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error
+}
+
+type ListOperatorCouponCodes200JSONResponse CouponCodeList
+
+func (response ListOperatorCouponCodes200JSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListOperatorCouponCodesdefaultApplicationProblemPlusJSONResponse) VisitListOperatorCouponCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodeRequestObject struct {
+	Params CreateOperatorCouponCodeParams
+	Body   *CreateOperatorCouponCodeJSONRequestBody
+}
+
+type CreateOperatorCouponCodeResponseObject interface {
+	VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type CreateOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response CreateOperatorCouponCode200JSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitCreateOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodeRequestObject struct {
+	CouponCode InCouponCode `json:"couponCode"`
+	Params     EndOperatorCouponCodeParams
+	Body       *EndOperatorCouponCodeJSONRequestBody
+}
+
+type EndOperatorCouponCodeResponseObject interface {
+	VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error
+}
+
+type EndOperatorCouponCode200JSONResponse struct{ CouponCodeJSONResponse }
+
+func (response EndOperatorCouponCode200JSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EndOperatorCouponCodedefaultApplicationProblemPlusJSONResponse) VisitEndOperatorCouponCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationLogRequestObject struct {
 	Params ListInstallationLogParams
 }
@@ -20378,6 +22151,98 @@ type PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PreviewOperatorPlandefaultApplicationProblemPlusJSONResponse) VisitPreviewOperatorPlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenueRequestObject struct {
+	Params GetOperatorRevenueParams
+}
+
+type GetOperatorRevenueResponseObject interface {
+	VisitGetOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type GetOperatorRevenue200JSONResponse Revenue
+
+func (response GetOperatorRevenue200JSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitGetOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportOperatorRevenueRequestObject struct {
+	Params ExportOperatorRevenueParams
+}
+
+type ExportOperatorRevenueResponseObject interface {
+	VisitExportOperatorRevenueResponse(w http.ResponseWriter) error
+}
+
+type ExportOperatorRevenue200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportOperatorRevenue200TextCsvResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportOperatorRevenuedefaultApplicationProblemPlusJSONResponse) VisitExportOperatorRevenueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21275,6 +23140,58 @@ func (response CancelRundefaultApplicationProblemPlusJSONResponse) VisitCancelRu
 	return err
 }
 
+type ResumeRunRequestObject struct {
+	Run    InRun `json:"run"`
+	Params ResumeRunParams
+}
+
+type ResumeRunResponseObject interface {
+	VisitResumeRunResponse(w http.ResponseWriter) error
+}
+
+type ResumeRun202ResponseHeaders struct {
+	Location string
+}
+
+type ResumeRun202JSONResponse struct {
+	Body    Run
+	Headers ResumeRun202ResponseHeaders
+}
+
+func (response ResumeRun202JSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRundefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorSchemaRequestObject struct {
 }
 
@@ -21870,6 +23787,410 @@ type GetServiceDocumentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetServiceDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetServiceDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateScansRequestObject struct {
+	Service InService `json:"service"`
+}
+
+type GetDuplicateScansResponseObject interface {
+	VisitGetDuplicateScansResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateScans200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response GetDuplicateScans200JSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateScansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateScansdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListDuplicatesParams
+}
+
+type ListDuplicatesResponseObject interface {
+	VisitListDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type ListDuplicates200JSONResponse DuplicateList
+
+func (response ListDuplicates200JSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitListDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateResponseObject interface {
+	VisitGetDuplicateResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response GetDuplicate200JSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    DismissDuplicateParams
+	Body      *DismissDuplicateJSONRequestBody
+}
+
+type DismissDuplicateResponseObject interface {
+	VisitDismissDuplicateResponse(w http.ResponseWriter) error
+}
+
+type DismissDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response DismissDuplicate200JSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DismissDuplicatedefaultApplicationProblemPlusJSONResponse) VisitDismissDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PostponeDuplicateParams
+	Body      *PostponeDuplicateJSONRequestBody
+}
+
+type PostponeDuplicateResponseObject interface {
+	VisitPostponeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type PostponeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response PostponeDuplicate200JSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PostponeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitPostponeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateParams
+	Body      *MergeDuplicateJSONRequestBody
+}
+
+type MergeDuplicateResponseObject interface {
+	VisitMergeDuplicateResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response MergeDuplicate200JSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicatedefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicateRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    UndoDuplicateParams
+	Body      *UndoDuplicateJSONRequestBody
+}
+
+type UndoDuplicateResponseObject interface {
+	VisitUndoDuplicateResponse(w http.ResponseWriter) error
+}
+
+type UndoDuplicate200JSONResponse struct{ DuplicateJSONResponse }
+
+func (response UndoDuplicate200JSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UndoDuplicatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UndoDuplicatedefaultApplicationProblemPlusJSONResponse) VisitUndoDuplicateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  DecideDuplicatesParams
+	Body    *DecideDuplicatesJSONRequestBody
+}
+
+type DecideDuplicatesResponseObject interface {
+	VisitDecideDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type DecideDuplicates200JSONResponse DuplicateDecided
+
+func (response DecideDuplicates200JSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DecideDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitDecideDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesRequestObject struct {
+	Service InService `json:"service"`
+	Params  FindDuplicatesParams
+}
+
+type FindDuplicatesResponseObject interface {
+	VisitFindDuplicatesResponse(w http.ResponseWriter) error
+}
+
+type FindDuplicates200JSONResponse struct{ DuplicateScansJSONResponse }
+
+func (response FindDuplicates200JSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindDuplicatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FindDuplicatesdefaultApplicationProblemPlusJSONResponse) VisitFindDuplicatesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23456,6 +25777,52 @@ func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type RedeemCouponRequestObject struct {
+	Params RedeemCouponParams
+	Body   *RedeemCouponJSONRequestBody
+}
+
+type RedeemCouponResponseObject interface {
+	VisitRedeemCouponResponse(w http.ResponseWriter) error
+}
+
+type RedeemCoupon200JSONResponse struct {
+	OperatorSubscriptionJSONResponse
+}
+
+func (response RedeemCoupon200JSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemCoupondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedeemCoupondefaultApplicationProblemPlusJSONResponse) VisitRedeemCouponResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WithdrawSubscriptionRequestObject struct {
 }
 
@@ -24495,21 +26862,27 @@ type StrictServerInterface interface {
 	// GetConnectionAuthorization Whether somebody gave it access in the browser
 	// (GET /v1/connections/{connection}/authorization)
 	GetConnectionAuthorization(ctx context.Context, request GetConnectionAuthorizationRequestObject) (GetConnectionAuthorizationResponseObject, error)
+	// GetConnectionHealth How a connection did in the last 30 days
+	// (GET /v1/connections/{connection}/health)
+	GetConnectionHealth(ctx context.Context, request GetConnectionHealthRequestObject) (GetConnectionHealthResponseObject, error)
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
 	// GetSandbox The simulated account of a connection
 	// (GET /v1/connections/{connection}/sandbox)
 	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
-	// SetSandboxFaults Let the simulated vendor make trouble
-	// (PUT /v1/connections/{connection}/sandbox/faults)
-	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
 	// EditSandbox Change a record of the simulated account
 	// (POST /v1/connections/{connection}/sandbox:edit)
 	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
 	// ResetSandbox Make the simulated account as new
 	// (POST /v1/connections/{connection}/sandbox:reset)
 	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (POST /v1/connections/{connection}/sandbox:trouble)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// ResetConnection Let a connection begin anew
+	// (POST /v1/connections/{connection}:reset)
+	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -24669,6 +27042,15 @@ type StrictServerInterface interface {
 	// GetOpenapi This document
 	// (GET /v1/openapi.json)
 	GetOpenapi(ctx context.Context, request GetOpenapiRequestObject) (GetOpenapiResponseObject, error)
+	// ListOperatorCouponCodes Coupon codes that customers redeem, the latest first
+	// (GET /v1/operator/coupon-codes)
+	ListOperatorCouponCodes(ctx context.Context, request ListOperatorCouponCodesRequestObject) (ListOperatorCouponCodesResponseObject, error)
+	// CreateOperatorCouponCode Make a coupon code
+	// (POST /v1/operator/coupon-codes)
+	CreateOperatorCouponCode(ctx context.Context, request CreateOperatorCouponCodeRequestObject) (CreateOperatorCouponCodeResponseObject, error)
+	// EndOperatorCouponCode Let nobody redeem the code any more
+	// (POST /v1/operator/coupon-codes/{couponCode}:end)
+	EndOperatorCouponCode(ctx context.Context, request EndOperatorCouponCodeRequestObject) (EndOperatorCouponCodeResponseObject, error)
 	// ListInstallationLog What operators did to the installation, newest first
 	// (GET /v1/operator/log)
 	ListInstallationLog(ctx context.Context, request ListInstallationLogRequestObject) (ListInstallationLogResponseObject, error)
@@ -24681,6 +27063,12 @@ type StrictServerInterface interface {
 	// PreviewOperatorPlan What a version would be and cost
 	// (POST /v1/operator/plans:preview)
 	PreviewOperatorPlan(ctx context.Context, request PreviewOperatorPlanRequestObject) (PreviewOperatorPlanResponseObject, error)
+	// GetOperatorRevenue Revenue of the installation, by month and plan
+	// (GET /v1/operator/revenue)
+	GetOperatorRevenue(ctx context.Context, request GetOperatorRevenueRequestObject) (GetOperatorRevenueResponseObject, error)
+	// ExportOperatorRevenue The same as a file
+	// (GET /v1/operator/revenue/export)
+	ExportOperatorRevenue(ctx context.Context, request ExportOperatorRevenueRequestObject) (ExportOperatorRevenueResponseObject, error)
 	// ListOperatorTenants All tenants, with what they agreed to and owe
 	// (GET /v1/operator/tenants)
 	ListOperatorTenants(ctx context.Context, request ListOperatorTenantsRequestObject) (ListOperatorTenantsResponseObject, error)
@@ -24741,6 +27129,9 @@ type StrictServerInterface interface {
 	// CancelRun Stop a run
 	// (POST /v1/runs/{run}:cancel)
 	CancelRun(ctx context.Context, request CancelRunRequestObject) (CancelRunResponseObject, error)
+	// ResumeRun Go on with a backfill
+	// (POST /v1/runs/{run}:resume)
+	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -24774,6 +27165,33 @@ type StrictServerInterface interface {
 	// GetServiceDocument The document of a revision
 	// (GET /v1/services/{service}/document)
 	GetServiceDocument(ctx context.Context, request GetServiceDocumentRequestObject) (GetServiceDocumentResponseObject, error)
+	// GetDuplicateScans How far all records were compared
+	// (GET /v1/services/{service}/duplicate-scans)
+	GetDuplicateScans(ctx context.Context, request GetDuplicateScansRequestObject) (GetDuplicateScansResponseObject, error)
+	// ListDuplicates Pairs of records that are, or may be, one thing, newest first
+	// (GET /v1/services/{service}/duplicates)
+	ListDuplicates(ctx context.Context, request ListDuplicatesRequestObject) (ListDuplicatesResponseObject, error)
+	// GetDuplicate One pair with its records
+	// (GET /v1/services/{service}/duplicates/{duplicate})
+	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// DismissDuplicate They are two things
+	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
+	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
+	// PostponeDuplicate Put the decision off
+	// (POST /v1/services/{service}/duplicates/{duplicate}:later)
+	PostponeDuplicate(ctx context.Context, request PostponeDuplicateRequestObject) (PostponeDuplicateResponseObject, error)
+	// MergeDuplicate Make one record of the two
+	// (POST /v1/services/{service}/duplicates/{duplicate}:merge)
+	MergeDuplicate(ctx context.Context, request MergeDuplicateRequestObject) (MergeDuplicateResponseObject, error)
+	// UndoDuplicate Take a merge back
+	// (POST /v1/services/{service}/duplicates/{duplicate}:undo)
+	UndoDuplicate(ctx context.Context, request UndoDuplicateRequestObject) (UndoDuplicateResponseObject, error)
+	// DecideDuplicates Decide about several pairs
+	// (POST /v1/services/{service}/duplicates:decide)
+	DecideDuplicates(ctx context.Context, request DecideDuplicatesRequestObject) (DecideDuplicatesResponseObject, error)
+	// FindDuplicates Compare all records anew
+	// (POST /v1/services/{service}/duplicates:find)
+	FindDuplicates(ctx context.Context, request FindDuplicatesRequestObject) (FindDuplicatesResponseObject, error)
 	// ListServicePlans Plans of a service, newest first
 	// (GET /v1/services/{service}/plans)
 	ListServicePlans(ctx context.Context, request ListServicePlansRequestObject) (ListServicePlansResponseObject, error)
@@ -24876,6 +27294,9 @@ type StrictServerInterface interface {
 	// PreviewSubscription What another plan would cost
 	// (POST /v1/subscription:preview)
 	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// RedeemCoupon Redeem a coupon code
+	// (POST /v1/subscription:redeem)
+	RedeemCoupon(ctx context.Context, request RedeemCouponRequestObject) (RedeemCouponResponseObject, error)
 	// WithdrawSubscription Take back a change that waits for the next period
 	// (POST /v1/subscription:withdraw)
 	WithdrawSubscription(ctx context.Context, request WithdrawSubscriptionRequestObject) (WithdrawSubscriptionResponseObject, error)
@@ -25620,6 +28041,32 @@ func (sh *strictHandler) GetConnectionAuthorization(w http.ResponseWriter, r *ht
 	}
 }
 
+// GetConnectionHealth operation middleware
+func (sh *strictHandler) GetConnectionHealth(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetConnectionHealthRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnectionHealth(ctx, request.(GetConnectionHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnectionHealth")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectionHealthResponseObject); ok {
+		if err := validResponse.VisitGetConnectionHealthResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnectionObjects operation middleware
 func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	var request ListConnectionObjectsRequestObject
@@ -25665,39 +28112,6 @@ func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, conn
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
 		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// SetSandboxFaults operation middleware
-func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
-	var request SetSandboxFaultsRequestObject
-
-	request.Connection = connection
-
-	var body SetSandboxFaultsJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "SetSandboxFaults")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
-		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25757,6 +28171,65 @@ func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, co
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
 		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetConnection operation middleware
+func (sh *strictHandler) ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetConnectionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetConnection(ctx, request.(ResetConnectionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetConnection")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetConnectionResponseObject); ok {
+		if err := validResponse.VisitResetConnectionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27298,6 +29771,97 @@ func (sh *strictHandler) GetOpenapi(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListOperatorCouponCodes operation middleware
+func (sh *strictHandler) ListOperatorCouponCodes(w http.ResponseWriter, r *http.Request) {
+	var request ListOperatorCouponCodesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperatorCouponCodes(ctx, request.(ListOperatorCouponCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperatorCouponCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOperatorCouponCodesResponseObject); ok {
+		if err := validResponse.VisitListOperatorCouponCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOperatorCouponCode operation middleware
+func (sh *strictHandler) CreateOperatorCouponCode(w http.ResponseWriter, r *http.Request, params CreateOperatorCouponCodeParams) {
+	var request CreateOperatorCouponCodeRequestObject
+
+	request.Params = params
+
+	var body CreateOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOperatorCouponCode(ctx, request.(CreateOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitCreateOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndOperatorCouponCode operation middleware
+func (sh *strictHandler) EndOperatorCouponCode(w http.ResponseWriter, r *http.Request, couponCode InCouponCode, params EndOperatorCouponCodeParams) {
+	var request EndOperatorCouponCodeRequestObject
+
+	request.CouponCode = couponCode
+	request.Params = params
+
+	var body EndOperatorCouponCodeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndOperatorCouponCode(ctx, request.(EndOperatorCouponCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndOperatorCouponCode")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndOperatorCouponCodeResponseObject); ok {
+		if err := validResponse.VisitEndOperatorCouponCodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInstallationLog operation middleware
 func (sh *strictHandler) ListInstallationLog(w http.ResponseWriter, r *http.Request, params ListInstallationLogParams) {
 	var request ListInstallationLogRequestObject
@@ -27405,6 +29969,58 @@ func (sh *strictHandler) PreviewOperatorPlan(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PreviewOperatorPlanResponseObject); ok {
 		if err := validResponse.VisitPreviewOperatorPlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperatorRevenue operation middleware
+func (sh *strictHandler) GetOperatorRevenue(w http.ResponseWriter, r *http.Request, params GetOperatorRevenueParams) {
+	var request GetOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperatorRevenue(ctx, request.(GetOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitGetOperatorRevenueResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportOperatorRevenue operation middleware
+func (sh *strictHandler) ExportOperatorRevenue(w http.ResponseWriter, r *http.Request, params ExportOperatorRevenueParams) {
+	var request ExportOperatorRevenueRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportOperatorRevenue(ctx, request.(ExportOperatorRevenueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportOperatorRevenue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportOperatorRevenueResponseObject); ok {
+		if err := validResponse.VisitExportOperatorRevenueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28014,6 +30630,33 @@ func (sh *strictHandler) CancelRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// ResumeRun operation middleware
+func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams) {
+	var request ResumeRunRequestObject
+
+	request.Run = run
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeRun(ctx, request.(ResumeRunRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeRun")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeRunResponseObject); ok {
+		if err := validResponse.VisitResumeRunResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnectorSchema operation middleware
 func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetConnectorSchemaRequestObject
@@ -28322,6 +30965,287 @@ func (sh *strictHandler) GetServiceDocument(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetServiceDocumentResponseObject); ok {
 		if err := validResponse.VisitGetServiceDocumentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDuplicateScans operation middleware
+func (sh *strictHandler) GetDuplicateScans(w http.ResponseWriter, r *http.Request, service InService) {
+	var request GetDuplicateScansRequestObject
+
+	request.Service = service
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateScans(ctx, request.(GetDuplicateScansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateScans")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateScansResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateScansResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDuplicates operation middleware
+func (sh *strictHandler) ListDuplicates(w http.ResponseWriter, r *http.Request, service InService, params ListDuplicatesParams) {
+	var request ListDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDuplicates(ctx, request.(ListDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDuplicatesResponseObject); ok {
+		if err := validResponse.VisitListDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDuplicate operation middleware
+func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicate(ctx, request.(GetDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissDuplicate operation middleware
+func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
+	var request DismissDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body DismissDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissDuplicate(ctx, request.(DismissDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissDuplicateResponseObject); ok {
+		if err := validResponse.VisitDismissDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PostponeDuplicate operation middleware
+func (sh *strictHandler) PostponeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PostponeDuplicateParams) {
+	var request PostponeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PostponeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PostponeDuplicate(ctx, request.(PostponeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostponeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PostponeDuplicateResponseObject); ok {
+		if err := validResponse.VisitPostponeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicate operation middleware
+func (sh *strictHandler) MergeDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateParams) {
+	var request MergeDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicate(ctx, request.(MergeDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UndoDuplicate operation middleware
+func (sh *strictHandler) UndoDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params UndoDuplicateParams) {
+	var request UndoDuplicateRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body UndoDuplicateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UndoDuplicate(ctx, request.(UndoDuplicateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UndoDuplicate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UndoDuplicateResponseObject); ok {
+		if err := validResponse.VisitUndoDuplicateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DecideDuplicates operation middleware
+func (sh *strictHandler) DecideDuplicates(w http.ResponseWriter, r *http.Request, service InService, params DecideDuplicatesParams) {
+	var request DecideDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	var body DecideDuplicatesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDuplicates(ctx, request.(DecideDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DecideDuplicatesResponseObject); ok {
+		if err := validResponse.VisitDecideDuplicatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindDuplicates operation middleware
+func (sh *strictHandler) FindDuplicates(w http.ResponseWriter, r *http.Request, service InService, params FindDuplicatesParams) {
+	var request FindDuplicatesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindDuplicates(ctx, request.(FindDuplicatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindDuplicates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindDuplicatesResponseObject); ok {
+		if err := validResponse.VisitFindDuplicatesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29359,6 +32283,39 @@ func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// RedeemCoupon operation middleware
+func (sh *strictHandler) RedeemCoupon(w http.ResponseWriter, r *http.Request, params RedeemCouponParams) {
+	var request RedeemCouponRequestObject
+
+	request.Params = params
+
+	var body RedeemCouponJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemCoupon(ctx, request.(RedeemCouponRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemCoupon")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeemCouponResponseObject); ok {
+		if err := validResponse.VisitRedeemCouponResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // WithdrawSubscription operation middleware
 func (sh *strictHandler) WithdrawSubscription(w http.ResponseWriter, r *http.Request) {
 	var request WithdrawSubscriptionRequestObject
@@ -29930,851 +32887,924 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vk9s2si+OvxWUfluV3T2aiWb8J/HMg3Mnjn3i7ya2r+1s6p7YNwORkIQMBSgEOLLimvf+K3QDIEgC",
-	"FKlRctZ1dx9sPBJFAI1Go/9++tMkk+uNFExoNbn4NFkxmrMS/vnsHV2a/+ZMZSXfaC7F5GLybsXILSsV",
-	"l2JKFrIkLxYnP1CdrQgVufnjpRQMPzmdTCcl+63iJcsnF7qs2HSishVbU/NavduwycVE6ZKL5eTubjr5",
-	"XmYUR2kP+tOKlYzoFSOCbYlecbEkXI17/910sqElXTNt1/e0KpUs4yu8FuyjxgeuiVzA0Bu6ZGTOFrJk",
-	"U7LlegWfKrpmZMEL81YzIW5e8VvFyt1kOhF0beaQ4Ujh7Nb04/dMLPVqcnE+m82mEXI8h5e+qcRbTTWL",
-	"zVMqRrggVOzsHBUjyjwMM2EfN4XM2eRiQQvF4jPDif8MP/rQmCDXbA1k+kvJFpOLyf/vy5pRvsTH1Jd+",
-	"cnd+AbQs6S6Y/1tW3vKMxcnMcyJLYuZiFkCJwodTdHSzxac+9BA0Rs8XOVtvpGYi2/2D7boTuiI3DAi5",
-	"k1VJspXkGQMO1yuuiGE0pvSUqMrwuiKUlFTkck1+/PHFt6fkLROa0CXlAnmD6ynwh/0dWVFFhCSKZVLk",
-	"hC0WLNNwZJZMq5qTqFBbVnoC4HGsKRCs4cQsou8AhBR59Gg6WXPh/j7bT59XQBZaHEin/zmC3IMACxBb",
-	"cVY10pDoFdVkS80qaT41vHv992tY+3ZFNbtlJeEw95Kdkp+4XslKE65hNbgQ8/3D86+nsNKHZ+dku2LC",
-	"PMINNTTJqrIEwokdWcuSpRduxe5IGWvXmN7dQ9Z6eayV9M/c3CyJHboSwaR3siIressuyYPZw3BaSvOi",
-	"cBPrm099hw2f1FtNI5fJ9d+vL4gUxQ7nAeRCCglGdkwj6aT5fMsVO2BSTFTrycXPk79PPkSZWlzlv1ZK",
-	"r5nQ8d2m/vsvFOG5n8KG6lU9gfqpsRwnrjY8KnDN4Dds1zsq/nTsiN9U+ZIlljuH7/oGxSdGD/pUikXB",
-	"s8Swmf22b2D3zCFDC5bFdSc7uP0ehneXbnoa7m0HTiSlVmXu6y8UMT83E6GC0IJTZW4UrvunBErU2BlV",
-	"mzRZzHf9OwK/Hj1oyXKeYgT4rndQ/PVhg76UmvUNbGQz2z86vGbsDL5lNP+eac0S258zmpMCHuibQV6/",
-	"ZvQMuMpKtqEiS8ibvH6gdwrBe8bO4TtZ5PHBV7LI+0Y1348e7oW45Zqmzz733/cNXT91yARkWsPHL/cM",
-	"Db8fO+73XCQGLbjoHdF8P3q4H9h6nmLsNXzXNyQ+MXrQN0Y7znjBeza4bDzTN4nmkwdNpszTkyiRuUFX",
-	"5FqBmWDNU7VTmq17plXmB0znlqsequC3XygiKkP75OD2LXtMKb42atb52cOvHn794PHDr8CcwA9rY4IL",
-	"zZasdBOsCnbVcyvTbO+G1W8YTZ0qRZhqz5Djx3rLsjKlbin4zuwCXbPaen765odf3r36x7OXiWngzw6Y",
-	"SY+3wfoNhqhA9tFDx39d0AT1NwXtJb8KXjB6cDhkibXDd7h0LtC89uTIZVatQ5OoNSd879jpvGOCpmwO",
-	"Dd/1EQKfGD3oT2y+kvLmW1bwW1amlAD7bd/429aLDpzIM5FvJE+RgdlvB0zEv2ikT5WvY4rolSZrqTRR",
-	"kqyp2KUcbgX8OhwhZwtaFXpycf5oOlnIck01yr0H55NpLSfPZrO9AhLZVXUn9yIHYwDZTk2JYhtaUs1y",
-	"Mt+RTK7XVF0SWhRoUtO5YkKDf4IWxfVQz6d9e9zn2XYm9nqOYNkv8KdngevReULvcMeY0t/InDMY4Ft7",
-	"4sy/Mym0/SfdbAqOTvAvf1V4b7CPdL0pQKQ5qQT2kKaZhuk7Mv78KbTcjCK/PsnnZmdz/Gsyncj5r8z8",
-	"7OLn+hW122AjlV6WTP1WTO6mrbepldwErzN/tt5XKS3XrAxfuN7Buz7chVTucyh7uhiqhdTY0XXRoIYj",
-	"xgVxC3kvLCku3gtCTsgnnl+QrFxPwdS8IPXqpoFBDI+c5PMpsWu5ID+7N364C95kVuxeBetqvsXSp/Ea",
-	"RxHznsme2ETbx2qX52Wzkdr/39tXLw2j/5+rH76fEmrP8Pmjx+Qf/JtT86j60v7uxMv0dU7w3XOmwAl7",
-	"/eXtmSe487gbbrsmXIHihl92wyt308kPVPAFUyMZd04V+7EsjImj9UZdfPmlIdepfeI0k+sv6YaDAHGv",
-	"PwuY69OElppnBZ6dG7Yz/MbzyQdDOFWt19RI+smVfcgID1mVsCVmEZpr4JhX9rNJfYTNXw3mpHnO0TX6",
-	"upQbVmo4sChn7Y9wWgM41C3mgpy9F8g4ZsD3AiZ0Qdx8xjNH6EdxowxlEP9b9SUy6B4O8c8P5BEQd2oj",
-	"hcLtCt1i4zhmcnH2YDrJZFHUUkjL7OaXgt2ywsi+nGU8Z/k3sPs5Jd/LW1ZQ0NsWnBkzfPJbRQ29d14O",
-	"LopfZo+fbB/8+vticVbOZrOz2cOZ/d/SiLQNEyy/Mtfa+ez88cnZ2cn5g3dns4vZ7GJ29t+wYAoTnjyV",
-	"lbDX0ooKtGDQRDL/6B8Gn3xnWfPtP348OYNPlSxuI8OfwfAzHF7BDXx2Pg1uBHW7Z0D76EtvdDOhZbk7",
-	"UTuRma95zvASofGlw9g5K5g2W21vVsWY6COVVR0vJltaspWsFMM75JYWldnf87sP04nC+KZfvPmdNhf+",
-	"coenqKKF+Q1GnScX59PJlgthjPHmewdfM54nI6crdNYa9o5ExGOvto99Cc/Aa5v+uOGsT9eGrcJ/Tc5P",
-	"H80m0wlGLjJDlUrlkzt/ACYXoioKf9OLfk5wDpeLyZzvOQxoOrvXe8Z/VWm6ZESiIaFXvMRNw33MS7rQ",
-	"4YadTSfbkmvNxDegkTc4bPbo3exJzWFzXF25Z17IxY0zfzd8++udSTFA7Ss11qqLam3vxRBN9+hwhshA",
-	"l7US45SLW1rwvF/65bz0MpOb68X5ozcl7PzZ+R1+1i888Wnzd6n0VY9cAMbLi9/6dw1ubi/rChp5ZyDn",
-	"1kwpumTOcDZTcbFFGvh07HVsJivzCnViuTFMtFGsNHy4obtC0jxY/mRdYRTtpvITugv4O5DklvMrENNw",
-	"NR9V6nrRl5f8lolQZCotS7YoJdh8ugRF5CwUg8O16prxEvweeOZPDSVafvQRwkspvhQsfyeRjI3b2woe",
-	"uLlx3eez84cnZ7OTs/N3s8Y1A5xtuAPpH7I6sPdiwYwoZJOLk9np7KxmWSszHUuqPftzwwU8V7/QWHtK",
-	"cbF8ISYXP3+YTiA42xGBlkVC5+ykzMSQS3+YeqBkUdn3jmQ5f5PjeTt7MAvZ6reKZzdzKW9UfQ8/eXL6",
-	"5Ikx+fAXXPxy1uTEkgPju2t7NgvvbaMxBWr2i5f/PIF9nc3OGrfAcH4NuC/FsPUjwLAu6DKcUwMeS0mg",
-	"HgG7Am47A+8AcNqqyIdxGmhQhvYCNINJQ4RV84Jnpy0tt1cjnTU0UjMhAkNwKRTykREjgcJ2fNFVMKpQ",
-	"a0toe1pqWjhqHcAPsLkJRljJIgcOCMJQI8SVz2pQeNjpZlPKW0yMaaopDw5XU/6rpBkj38nNxkjg6SQr",
-	"pGpt6KwpAA0RKr3nmZLR5iOzk9lZ+xG44xvK5Ox0llAmq4b+OXmcenDBBS347+3pNSm0KOjSeaVAf/m1",
-	"WoPpzT6aX/3FvN3c5395bCZE5qyQW1An7S1hUy2N7vXXvzw2T//tdGLEDhy3vZprwYWzZ7r6dHJl2YqW",
-	"y9qzyj5uCiqseP85fEHgqOYQ1/N2pmXzEk+HWdujetVnU3NA5YaV8FJlbPS/4DN+aQUXgyRJBdqR0ZNA",
-	"o5yYc/lL/Wqj+LCSy7xmD/ORVFw7pdxpQ+aXJ41ftlfjZPvbnciC6cOknY0Agh8meRaM/WnCRB5ySZND",
-	"11LoVWOGStOyh6U1X7P/lsJM5sd3T0Fro5o9pRiYtHuyYaUTU01xw7QuQr0CP0BPrP2kdamh6BrCO36k",
-	"R4MFm5NZCdnmTsLRLJCXUv8gc77gLI8lWQe5c2a0IFHu4BFfAa/I8nVBxT8dgUY5gipeaKOK2Qssrz3n",
-	"RhKVco288tXJrMNcGxuGo3n+SlgB39q3KcY40MlYFM8Z1VVpBIcdbuE/+PnDnWHXnBWGwQqqFxJc6o7l",
-	"7CcnmlHzMZwtO6Y9/M9lSSgx34deydf2h+Qd/rDBsJuSKVgsTGcwX8WonuAxOxxcoe5nb6t58Ni4+zSg",
-	"NORO2T983AgFa0GzGy6W+F1cVJz3i4qzjqg42y8q7sMQOPEUP9QCpyuCIqzwmu4glZbRbEWyFRVLhrmr",
-	"1Ia9iKY3oCV6NmEliYk0XXIjoMbxR2ODE4zhQ7QqeLgliu6mk9elnBcYdU6wyQaf+I+0Z8MFIezCflGa",
-	"FuDFYJpyQ963cs3mMt9ZUuVh/NrHf8iaUbFd8YKdkjfGnuUu/5yKnJRsw1C+lfYtGPRUmoIZOQGfN74S",
-	"nN4uvmZjdy/QbNvj4TC3R6UmFw/Pzuute2on7edXByC+BJc8K0tZ1rGYJhkGb6rbich+gmjfMqHJtpRi",
-	"eUoezmaNZPyMCiE1mTPI9r4kD2dnREggOVcETXrChfniAXpgikJuGTz5MMxqxgQPqNB5LyDRgCvLSubZ",
-	"R1Py8OyB+b9HZM30SuZTovjvkAi6ZjmnEGAzTz7BPTa3sSvAwbqfhSznPDdsiLnTXHuuUFxkRmF8L1ze",
-	"+iV5eH5utcpNBYwLFJiSayT6NVF0p8jWprGff13XM3FFrCfAfPGEaInBckc0dUkezWaEEpBsRC7eC1mV",
-	"8OkDoqRZnpkv5tEzkrMNEzmRguSSWTcW1jZA/Ce4Yd8wXe5OrhbRPMqfuF7BdAxTP5o9mBJqHiQrucXZ",
-	"YUGFIloSXe7wBJz2B5jwGMvFWFfPq0Vokn717vysacFArKBpt/qHHoKBXfIFxvryinUePK8fZL9VRso9",
-	"ADoVRns5m9apW/BHJQTcKE6xG27nOrc1+IC6IfXAgRW4GPFpGPEsnN+CcpjfZNKY60puYYilYZyE17I0",
-	"XKzs0mg+uXjoLHtMkrDEunN+JAVPdI3uyXSyXYGnzKjnVoN9OEaOyEXqVtiYL+0tYERnruAW6OYpjuAj",
-	"zBdve1iouqmZ56G73r8OvDPeBcSdpfdv5+O/nY8p5+OHkGN2T9GaM0dX5N82+eFBU41ccMHVKsmLZz7+",
-	"sXcH1uZeMQIB1ANz3vKqaERTxwitUrfm3VJ/HYVUlWWM5YGHDvJ1GlthiQziomAlqkTI25Xw0w48ILBp",
-	"0z/pxLnjNfZg1VNvnqtguf8PnC+ztkNPjKegOy+Db5HWjZC4TppUxqukkTU96hqxG4X5KL94V+60N6Uh",
-	"ybL3ig8Ay6rQcXR2PpvN7iwH00zvy0JBBxt4OeJM+nTFshuW16XoLt/sHnkohhkgDwXjnYuCLk8KWi7Z",
-	"iS6pUEhjdZ8Q6IILc2PToh1HwO1qxhFq2T8+6BnwUYL5cDVdk9amzt9bg8mMGC3eoLUQirfMcAQwRyNQ",
-	"gmNC4omaXMy8hx/+7TNvzL/BqYGeWat5zlxIajadGMMM/oFapPVHM6Nw2i+sTnj+0HxTbXI7iiFTN6rQ",
-	"OTFgObm1hLdjkIRSVsOc2JBZAD4SuSyZQkU3WF4w07uWxj/2tuxP6vLhLGtHjOCztHSrnEgT3/OxOZM5",
-	"1RSv3EO56567GfnBea3rDNxfn73V3eB6d/+kra0VIXO1raj6IYyM1ogf9socwQCwu9FMTQANkQvDCmgp",
-	"BRUqIzKA4tsYhtswK3sftUQimGsW/6YSNRNtpCwgWo1uW3BiyhIiQkasFJqvsTrG/tO6R5salNvR83oP",
-	"NrTCWLGVOn2ceUBAxVE3cSCdy/BoAZVWvc/9rwyJYoLmkNWHbnTz0eSrU3B5R0KW+494bWBaOxldS102",
-	"sIcWR59iIUpdDGVOTUNasI8bXjLVHPphY+g9AuWJeWZFlRnm0eI8c4y8KcZdH4Jt3zifyKd6XXBxPLiD",
-	"XIvaB98VReapwCcDMoNtDP9LqBT1CskkIbNm04mCvW0Q+FMjjno3nWBIu/mFmV4zMc5ZL3BCQl9RKy8k",
-	"kSnWSikOXEG1WI1lcwy+IRnNd31esk6StvZfmUttTpVRJ/lyCarqgi8xoGJU5TlfVrJC7YduKddcLK98",
-	"SoZRiSIKkgLHm0usAQWpwsNn/6x1JEQQslqQV5hcSqX5tzd2Z5h487QxYBD6vjibBY64UJVSk4uv7vZm",
-	"9aByZsWm3Pp3pJJocB+viKUcUYypRvzIlvVlcr0GyBmqyZreQEo/Jk5ASOkZAO2gvl3sHD8fQP6vAvKf",
-	"P3g8aAcePBi1BQ/37sH5g6+au/DwQWsXtrQ0+lwjE6XOwapzTM9tCbMiW1kVOZkzYlVuQ9j6hJ2OPJAj",
-	"ip/CyyTlfi2oUSn9K2HfrjKb2lsXrGDy0qe6Qs9Q5MRe2p36tfkuDc+1INSWtxNZkhsGtYKdN6BeEStA",
-	"rKtDfjbj2EfBJP/QKamZTq7M1fPU3oJtZargwgeDIBpsuVyWjEA2jD0KAH/WJEcWfSXExbgmNLcBEwse",
-	"cGnTkX5npcTYEMB9aUYWtCgUhG5pUZBKcK2iBGlkDg1EU3tW/+atuX46oGo+16f/PT/AQxCdxssmrNN8",
-	"/HDSrcb0qUCfuiux90nkG7P6/ZvucsjxPW4J9td2jlbLaZItzh4hllGL432eVy9xpGBASo4J4VRrVhpe",
-	"+L80//WXSbS6M2dYt9D33iucoFOARxCyRS9I7XfEsq+b1pEFO5socTzOUov3aw1xqESwP/nm3oIhUBHb",
-	"LzI6JJwkwW4xlb9nbj+7d07hd5MPsR28YbvoDhZU6eeySoB3mG/JwuYFlDTTrFROyqSWZX7zo3I0bb0T",
-	"5ciai0qzA5aVkKWgbsqbAfsYe6nK5Aa5YZAoemsejwmg2zqHa69UiTG2lf5+R/zMQp4LjZqQhRp0D+lR",
-	"zyt9LpwHpnk20MsykCr2gEXI4p0JftvmUhbMXORNz0L/AC/rJ9vUg4k23lWPGl/0puAsD9wNUaHQi5QB",
-	"FjLbBicgWFXDqBxIwG/rSGeEiN5IG/g2m/DyHKJDkfeBeZZYIuarUMCTdWZcfJ1lL8xMwW9rrJlLgEY0",
-	"CoXXIUFTIHm5Q2dg7OotU0gtYNya36GawzURjOWgb0jBXi1Apd3rmpx6lgRhgPpoCibFy2Q/ZxT0hkwB",
-	"OOuw4b0zJjYFUPepZq9EsYsdmxb7h4AsHrCn8Y7aXV7vfJNLaw5DokePjVLVmuU/olWQqgd3uaidLUMt",
-	"FO9Go6DGFNH1pmAf3+5EpvaXqZo739yiouTZau1Amgf9BjjMG0p7VtKc46Zka16tBw8FiSA2A3vAD+7a",
-	"dJ9OPp4s5Yn58MRVduI+vAgXcVf7G8eRr6xdQyOo4HMAhw7jU3mG/qARUzs67ZxDzGzQCHLdxU5FlXN9",
-	"5XAdm2RCLayjrKATq4Yn9QBoN6x2Hk2cNS/LCHrpULMShpoG+sWH1BKeCV1GFGTqw82dGVC36F69oCbP",
-	"3XSU5e0yXMcATwQ7PrmY/KqkOH1Dtz9YT8ad86dGFsM30Y83RlzKSn1nf9cUa9+xjzRnGV/T4pKw9Ubv",
-	"LNizu6CYIWpUSw5SZyPDKvZbd7SzKTmfkgfk9PQUAtuy0mRJN6qhR6fNWFVZ18w+njGDw1a5LZ46Lqhf",
-	"4rcnXAlQsUUzS/Ik2x1D9azZ9/NQP81837CNLCMrn5fyBnEj0moPxJ12ZFPQjPVs/s9+9wNjx3CkI3KT",
-	"l12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc/Xk4bqSB8+y+liLCZk0zlsxuW9o/p2Z2d10AqvpUuClxKzk",
-	"LVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIY5SU3xa760lUow5vmEZrRQbeR/XrpUAnuts1sLnejDdc/Lt",
-	"a6Lz8rDRKc9SylEyxrfScVvMq/yXEU7VKQZR44e9ZBR951HwQVrqGtddy8JjAdo6I1RaL8hsSh7NpuSr",
-	"R4YXzmYzsmFlZkvBuofhSD4B7+LC5dVraboD+ix93MArv10BkX+enTz58Olsevbo7q/v35+6P8/v/vaf",
-	"f4kRH191BMltmSrWIaMjYNNresm2I4/LMHdog2IBzzWP2F4EvCRHtlbZ3Or0cl87mP/eBa+5CD89+5cl",
-	"QWSVxc1VWGo+fF99imLIgGN+H9fG+g7xHiDHzoFOHtHYpWWp8MKYAw0sxUeW6A5asav2gBKGB6Mp7LDi",
-	"igh72Zk7XtEdemfQNZNJ7DnD9YBbzpP8Q2IrX1XavLArKSR+0dysFpO6vMduwMt+gzqKq7m/BExlYtd+",
-	"AfVP1tsUd2Bh0LMb+toZ+pz2e9hrTIVuWMSFTj/1vMCXTw/zGLngTMdfFN+QyTTMGsWx7Hrr+Y1hQreP",
-	"d7281iWxX+aAxXXCY/jeev6eZ2Lc9lTmLH+GSTgdl67d6P1bldKN9pEOJlDD+bW0eqpYIsSqV2yHcRa6",
-	"LJlRMTExMkwb+RSzjn1+dTcYvGGlAvRsjD5ZhGlnoiI0LCmrghH7mqiJaksLon5Q17GFrEGNsO1u0E6w",
-	"2QIXPklgviNSMKJ4zqa+IHG+g19A/vbpuFhWtiiiSmENBjNU3+wJSZYe0T0YuWTZL/H3BJniHcxerQjk",
-	"bSRDZiG04ejwlcM8jHajo0Vlq6cz6CRWaSfZm67uYI3qNr7GRq56zJDD8ouBqp87K295HpUpyjV2G/QS",
-	"12itxkYceY13NXcHo5gW4bHrvfbFh+Sahjj+Nac0Drk7b1MUFo6ejhLB2vzc/N4HwfBaLgTnocFh/WaC",
-	"I+m3NOIMnO9eg2QZSML57k1VDM2yyGlElL0Q5Md3TzuB4hh72pSsQywtM3T9Aj/vab3ePkpBjO2pN6ta",
-	"106vEM/crwbQp0caH03SQvnTsOkcU3Yk41nNMxQ9LJk1jGHqfdt0BHO1hkb9HNyMbravKY8qRMNZT6XQ",
-	"6N9tpYOiB8QI91Q3v6dFrW0sZvyd3BK50Exg6iammazJFqPP/uUDJtzrTajR7R3vbPec8FrotZjHIcwO",
-	"mlTSZSVvWamrUgx+k5FULH+LYAaHCDzranDzb0yh/fo+wrxhmyJ2T6Am293hV7YT65RQ1BdRUQ210AHL",
-	"t4mMwzuxwizR7o0xY5C4O+ymqre9pc+DrQkQUXPG/LJ8lqRd7YrmREtoBYRdF1fgcRy4ehe1H3p4C7bQ",
-	"+6dqniJa+kkOjSlZnh7LgDXJ7TvCddk5h/xpGare+z6uBJUykfTb6Z0M/S+3VBGLwjzF65Lqui1MVsjs",
-	"5pLUdg/3oDCaFcUBaWy+YDHdLgrm5K517Joa9WA4lPHxWW++I05XUcbi6FRG8EoWAG0Rlau+ttpGEO38",
-	"6jX37pxT+l1k3NZje/TzWCA8/DFXmmfqT1dcx5s939JosLIujR71tkAFjbzUaXVxWWxlkNV+B557tCwG",
-	"Eqh5vzVn8S3LIGNJWaie7YpnKwu/BMcAzFYtgenQSQmJ6FKxEgSponzovbGhvBxPW1CfYk4vJm292rjX",
-	"IR/GLF4uMjbcdWHNQX6IzW0tySTHVEJj5sWwqXT0kVgXQCqI+X14yXyh4Ip0+YWjQ8AcYWFwtp4pp05q",
-	"dM249lRbig+cZH8IHcP4rW7QvF+MhfS9p9o4WjsMfSDNjcCCY9+nmuC6enyAbYLXHoio6pigSdB+t2WD",
-	"IErDQddXNq6b7mlPJv+9AtSZFOMC1LXLsRt0qDuErxgt9Go3hc3CfTqNG9ZZyfRbpjUWcnVyGugam/4o",
-	"+4iFUiwZuWEbTRTAcI0z3tSARoJku5Iq6NAEOoOFJsSJWIUKE2rrblFkTXNmdDCuFSsW/f4KFaw7HuaL",
-	"es6bczbz9EQxtEeanpK/fHp59cOzO4vlZWdqv5xEWH2oy9Ku1Dstg3LvoWxYqbjr3293AAJpt7xSDHAB",
-	"oeG6XQsXyyLsgD2OD46U2xD2r/Yb2uHshmvVekS907MWJM18iJqye52elgJXlV7Jkv9O4xKLqpvEBYel",
-	"GjUjAUSbofM4mlI7frx8BuwVmmVMKbAPlvyWidAygdb5XBEuzNDZISU29QxiDPbTSpIlYCDrqDyyUFLd",
-	"H75tyJ91pQBRc8GLAqtIsfx7HLE2NnDXIRJY24i+dcKFs7vnbMlFvCRxI5Xi84LtuUzIjZBb5XYAKw/s",
-	"LrhsoXkptyr0szYzkLD5zI8lT0cDCd1siP3nLRO5LJFcBVc6ET1aVApjrN0rRbsqLl3uzOSq5UoTIe0a",
-	"pjVCUsnWLN81YoRck5zn6THvXW+VIIBdNaKP1mzuZ4bI9x4qVNHdft3F73DrjLUYPqi5grNec3Rz9yzz",
-	"1cQPSdIvYo7jiHZK1efiirbzPU7y0oFpSEPUheCVjx89evC4j5HX9GNjmkGD06ARYg81Ov6OStirzCKk",
-	"6hUq28uSoraNBX95XeGXconUynHrBis4VS2bca+gzQqqEvce9p6CB6C2xwhCX5cCDWft0nwhzNTX0HyI",
-	"Zv1boIRYdMB+CResYkycJuoGWF030p3x1ogV0IgZF0tXFj8lc6Y0JliPu4WWFS2p0CzlMaO+pzLJqCCb",
-	"Uq65imvzchs2AkgC0pu7xqhzUEtVX07aNSlwHSsB0dto0ZeuEzBWJ0jloQIA78WC7kdifPV5GVYaiz+I",
-	"Gg2uFemoMnr8YF/A0LYec6xdl4i7QR0HNxTMgE+mAexFvZ09kkyWx5PisvyshLgs3yGsfkeyVHrFhAZk",
-	"kzyWBYO4/QjEUrLcPEsLFdeUgv62g2gJc3rl59pxgd50J/TMHMkQh5wqokvOcrKV5U08xR8uIofpPyxv",
-	"L8hKixZ79mal24YHCIY+qOpA3jSyw5ubUk+/pvD+rbY4eiNzaddBN+SIP9B15jVEZx9B5IadxR+fnz18",
-	"eOAVvsfiv1KYJVqbvZe9pj55t2I77xy4YZuY9d/aBb/4XuoGsr57lGR5rKIKYdusdr+w3Yk+7Y0XV7ZA",
-	"EV7lVOaGsR1faExG1kBfCfUf4Wtsiyvn/4fvuCLQ6D96ec4hV13du/igEWBusc6ScqFwlspMDKpGGqg7",
-	"OO2ptbvKZVypSFFkULhJ06dOH4vs9XaoXzlVDXj0vMBUoHFg2k9dDutLDz0JPGwcrnxIPjOUr/ckA3gQ",
-	"wchSzFAZVXr/za70c/fsnW+4Nhi7gWcs/56LOBIEdMlJpszHw/0/Cq4VgUAJcKZ5CZFiaEnfOGglAMyk",
-	"CZmTBlOqYf8G8W9pR4hFNYnmrPT+GXsbRoXGQOChFFBT0EEd5jOEAd9xVn7LbW+daGDRtXzqZRJ8Chs3",
-	"jUEGAf5/jV2hu4P7bP099MDRg+NS5+j7E+lPizsAlnn9lGtJW0vv1D3yTGm+tlveuixzG0wbVizsQdRi",
-	"3leHTdm9XLyIjiRxqkT9Y58oOZ5IaKfW1DtigcOQQCnCPg9kWtuY2UXuwOdVURDzlUde4QqDNotSJgzJ",
-	"FV+uElS4YUWCQHIbz5YLIA7bc/sG/Z3QSyi4lA8JLpvh/fzsCnyEOJhDiqz/26jMVrkboTVXrhill4dD",
-	"IJb2xKue8pRUyueafrRFbLPm/4L6tllsY59a/e8PQlfrh0z7oyDRblgC2u2G+bAkebuSW9vCS4qMne7D",
-	"VtsDk/ZvHLQ/DwcNdzh6QvCVL8Qt16kIYJaxjT40aWH8eWBrC4Jy8Fnoy17g4jZ6BLihwDEwDkuLtNCb",
-	"nyuxlZ+WN7FEtSEnrSqLHoPSxv/khokmWEpV8pOS1Q2mBqBP4n7YhYWESjNkwDJukTjjBAvmvBdnoePN",
-	"WIK/Mq7f9uogPQCULzTZmDvelfea/Ya71F775or15oQNQV9gAGB3QNDZLuF+mThlHCoikQDtklkpBhE3",
-	"lOdkx/SU5CVdaLPyrKhyll/6UmmJHRQxW5jrVV7SrTgdWVbof3iAAInxo0eGsDnTgfrn0yNq6jYZM5xL",
-	"mheP4elGpj4Y5wF//1JG1f9x0LZB8t0w/y2C10YctxEGFClhKrvulDmPF7HWTrkmw/4XZBm4uDxXhCtV",
-	"sXzagYLqqxRNsqVqRyLhFBgBB6PYloK0zGMRx4iRW++YT3MaWX6J6fgDwYVjJ6MuhPfuS5c45A+NPyL1",
-	"cGFuY2/OkF/h0Q4IMPhnEQv6ltH8e6attRwvte8WQUPDF82KQhEAObLNh9cs3yUiuUGNe/dbSMawHOXY",
-	"lgtECYjGlt3N2kek55j8a59OJ0FlsiyhaZRFezO/IlwQ86sx1fTv3K+9u8o24cU8F5vPdSNkeNXEDjc4",
-	"me91gebFb332UNSCGTNgGmqh1xstN40MiY1iZV1PEt3nDd0VkubDt3oQDEACDdbsEGxdznPQJJZME2wr",
-	"nAIOiMrmKpV9BjgNcgEdzp9KseDLUwvuymUNfzsvGb1RU+wxTSGEtaZ6X/rsUf38Q9Jfa8FR1+ynC5E8",
-	"VN3xgbVS0YZaqsQiDwjQ6Yv55aaLqVKzn5t/fe+4M+rPTrNe399GtaXqypxLrGQACRaIpn7Z/F+lrDYj",
-	"sFDG1ASPl76jBdQ95Es0KFBQzRIplP9aEa8oD1o2czXLEVbqg6ZpMcURVJY2m31mestRKfC5LX5YFmaT",
-	"NEHX1h443ubB+yctKqYcAIUvqJVbYXUeYy3Y1I/wXQ7erJUEOgrrt0UsO/1+uqTrT/PSmF8NMwiTUYpE",
-	"CqYrbDwekGcUcKf15PmQLNhkfZiRJD+VXLOfuFBTTFsI/layKjP7b03LJdP47y3jy5U2pigQ+bXthjgl",
-	"a1Yu2ZTQW1ZS8w9swttK9RmSuJsoSL6y+EZyYbQwZKzTFl8YZYfOC3b60v7j5xanfGiYr+qGb06wwTAt",
-	"TiDZxNg4hrmjubxB14auZ8JFE1uzxlRMsORLZtFkGyHG9PMQyjuNYYi7voT2jT62mic0ZL3qwUF17dKo",
-	"kIJnWDK4rnVLi6Dxs1rJzYfToHxoJaP3azt4bAa3K4ieRzxifwgE7tk9IHC/rVvkx6LQYfclz3zW8dCR",
-	"VC/xm7tp0rH7CpKpfZNxWw89resfVlS5FI4xwwVd6aMqYD/qXDTpAsqSfG22LdxGO18uyIpuoDB3j1u4",
-	"a/cfFGLZ5zMIj2sKX9sI1i8UQXKSAmt9GFFQNfyF8tnUuBW6Tg+0P1Ej9yThGnjmAeUjjHA6zKRXcQ22",
-	"LT382xttQQZ5+oJT8Q/z1roI7IXoS2q1gQSAIBESZUu9tOHp97YBfA+ShnXZO/pBxdN8R3zgZ7Sp3lPB",
-	"q+SazWW+I2oFCCuFlDcELPTTFG5g3eO/DTaYiR6wwcHIhEoWVfJAjzR8RkH8BZxxL5S/8D3OaZAuGbiv",
-	"Y6C1JaGnwDbTqM1/YL0WMJlLEXOWu4Pxqw/F1GHY1XWsfo/Ctna1pG66CWrx2O+hDuj2vMDOzWMwsmF4",
-	"vCbaGmZPwGuUMnrQ3XsMyy24yT8P062e8JvGgR6zoQ0NJRINNUJyLqWtW26KrCHXWFPU3I8R/Jv2UCOO",
-	"9ZTyWB+IeVQbrxbHwOrHcMRDHIPYNZ2ESUJfIo67b5X7cJGmk0VBlylt/1uLwjDOeL/yWA4exYGLlk1w",
-	"SRRj5PrL2zPP9a4VmmGO626lRL/VPtQUq9fUkxeqVLXe+EzBRL50TyOJkvq856idhF+jGrPkt0wRKuBK",
-	"QLN0j+8djOnuuxXl+YVRT3ayOiVrRlVVshxSK7yG7feF56eEYjLghU9TCMNFvviSwt3mXmcuEccT04l9",
-	"Q5R1tM02T5+XA7EHHUiYpYMdKST7kFxqt/tXfq/jqFrlsJx9z0zgfc5uokgGzxnVVemwHsx++PNRKWAC",
-	"jAluCiiGRSCGulrdKLyXmEtT7BD6b8V4aUz7EylUT5nIAgeOp5Wsdvv9ze4F+PgY+n5Ps5toz2Vcxlja",
-	"GtIkjlVItDhUQ0HFu6T2F+izQ33vMJnwvY5h6uVNG8Kk5o2Y2H52G71hr8jTQlY5fKvI2emMMHHLCrlB",
-	"MEx7oxi9wBx1kKgMnr3u9kl0us7wvmi2biiTQjOhXVWt9x1tsCE9l+LLX5saWNu27BLcy7GhWXXTidqw",
-	"LFDT3TTOTmfRkdONy4y2vR6BmeYWHlrI7Pb9+1O1E1nBBXv/fgAKVjB721mvFmJYiWzHb5N8ms5wavc3",
-	"H5z/9+wjzXRv3/k6OIcJbTA/RA9H82NDsxu8fBcM/saGRob/q0LzDRwAlwc+nWQUm7xJ+3MN5cDoGbfB",
-	"qay0gUrfwKGUFdhOcwB8gcz6NceSVNRLE/fPgUVByXss4o3QbGNOICWKma2Kip34HWavrKAIqKd5D2Qb",
-	"vPWnJQZOOhD4zyuxCWger5oSrhXqIpfk+n9hFuy1a2EbAO/t4XensNKehR0cGAriQARNCYR3YIaviW2u",
-	"qKJ4W8+5yF0tcJOcrCxlmYB/8Je1hXCdM3NtB9msisEE1kzkLWS0+zRcDho4dzJtMyqmZF7pjvfI6HFH",
-	"mwEkjQzoQ4XPTR0R66lHN79k7HcWZ8ZFKX9ngUs4hj3mnMU29wl+Iro33pjzMd/twd3rZ3dArZ0H6Rjp",
-	"ZR9WGN/jPpwGAB1bQ0EuwH1ZkyWwqh9FPDF30bmaH7+pnYat2bjP+yG04SmABs1Z+VOsV8Pb0K0LTSTn",
-	"ALBiUyuJlnXXmADjuF7bUJ9vx1lg3XF+arEd+44Vua367UpfcOfHGkLCYYRmgLaeDLLOuBQX7WVY954N",
-	"0xVF3UYzjiPhg4PDMtT60KtdgKUTZwfg6gOy8etI5LDJ1akBw55fsWJUqn+yIAvp/4XCyiwB9x2uPg6v",
-	"MzqTcG/2H21LMMG2Y+MJOt426KcAojUzHFVzXHR11gRsv4RnKxfJgsgw0VKSBS33X/zooIIcN3tCAt93",
-	"w83dKMRHzsb5WBBwu+H95/IIft3gkH8Wbt3vuNKy3KVbb6fgbeMNvvardtNkUoLCOOacZdApLGBwJ/LM",
-	"64aVTPiTHqmaGHWTJzIiAJPRNrexmdfUzt9I3SaybMno8Wbve/OmauLgjFZiSsz5X2+02SDX7ABlhMNg",
-	"5JrQuaz0yN5nvyaKTNoRXaQPSjcAH7OBo1a0KCUcsZbNQ6jWUhIq12/gtrX/WKAKOJ3oFd3ukaIDApZD",
-	"kyd5IxQHYsbG50Bi1VaLhZbNbOfclpzqOZbHEEjhAf88RJIs8iRk+R+QkbGKpj6gEFdkBcYhGkEDzP/O",
-	"aVkVee9paY5qQeAuyFqWtaoHGi3odHLLcpf8cWGvYoWKnlP/FqVcE0oWRgAZ5Y+L5aWDGLTvtX+13gpm",
-	"urogtHlZL6oSIgrhw6Fjv8at81d0jamB74weySQmVG8hxuHtFRPhRqOLAEpSqi2ijl4ArxageP2KBThS",
-	"sIswRseVF7Jzmt2g4WFd9RCfURDGS/VT+dNrIsyRi1RDxFCN9armH0DGamFuBCaTA3KJH6zaSIMjtg0a",
-	"4YxrxvRH1WFEai9QunfAv1eYZ+FbxNZND8NEiTCBwqKYOfbqz6Iwu3OMm0DGvTL/mjeADzg3ucfQ9gJa",
-	"xTiMPFREL0nJCkYVy6f+WF44RppaTJYlx1o2yIa6JDZ5uhG3BF6kYgeC8pLQgpXwJqje4GvLoBuqlO38",
-	"3Ii+gXdpS4U2coXMGRjuobD0UXOcK/wTJxskc08ndtio3Pw3NMT/ADTE8XEYYnxfb+0RjnvAJ5/FoX8R",
-	"1KgnsoYivutXHX+uLboe7LS+qpOSYnhctvf4Ear1s0KqnqYKRqIhgKORMPiwb6zAC0YAVgnEF7YQOsCt",
-	"1sytjl3v7gkjDbUFI23MwjWImcvcGP1aup8MN2/tTj+tJxOnl1xvKt1DMZTJgilsL7CQqJyiBgxfsnyJ",
-	"jRBGIT+NBIuCSsjh6A8VG/zsggta1J04Rm72oqBLlUQEx7goK1tpwoOPjd1ESOuMnJuOME+BTXgUumOf",
-	"azvBJIjlUJALvwljcC7GIiiWVLOndEAUxD1359WFqz1dJTeU51NyK6EPqCxtr5Bqc4D4wBHj+ZvfyW1z",
-	"RGjxtXOfxcfvGWqI2WK3uE7JdhbHoNN1X7vBI1B6e8BtTm0KhIpAIM/C+mqf14rnNbgngtunKQvCvW/s",
-	"SiCPUNL0XLRPe+8Ch1tFd6DYmmnwHBoe1k0W4DVT0IJXuPtLyVQkWYgrs/A4z1Biv7aXzdQlIrkhv1Bk",
-	"2wg4xNiFfTRyhhYvEvgWdrJfKKMdurXZAfaAWlBeHAqRxz7q10jA3jvMExeK9YMrldAl5eKAg2pGflfu",
-	"Dpq13fLnlBdVHCQbY3xYSgn7A9evYxUkWGob98lNfInqa83dIVne0kIifTdryPzuYmRV1v2J3Oyt9PId",
-	"k7H/kZQ3+/CNFpXIR6gDah9zODKTDK7pDd0Z/vV43mMleNyqtq1XL+yVh1Fz58HSsnlcSMl0uYPHwYfj",
-	"SKYYPGQIDTLBM6H5BTQmuojRk6Avs7lWKsxKTx1T/YJjXLQZr8lzOI4h/wXksfiMZXcpmbXBf+c0uzl1",
-	"ggeTnVtvnlNxc2q18Au4vdp3lzPpLe3AlEe61J2YJrjBE8/YdiHY2TOfBAwzdWIy91dAPB265DF96R2I",
-	"Drkw3KzCfQF0GOxs672P8UMytAlgjK8S6IfeYeg2dkN3HfzD4XBz7qINpD0O7c9R2F7CQZ94CR7KxUDU",
-	"dEReW3LHdqnR2q/nlnVlT0MAqn6t1pspYIRMrXo+JZVQ1Rx76eSX2IWbrOmOzBl4qOKO13jGfKcBeu4z",
-	"CHsWAPrzfSHvshUtl7EOI5CedGFskK3Akh+BrMGlAG9a3EXO6lzVwf6Qdn5r0mhJ1b5bXi6sExF8fVQQ",
-	"ZrPKWzkXBe+PkvZN1dDcV7KOAr6v7Y5IwxN0LkBqF/oS/HJwf5KNCXmreLNxsx4JTH8oDL6bzbSDiG+9",
-	"891c2Jr/mpzTy/XH8L+BP+tzcr69TWEwWr+1vbTMdQjxd+ctmhfx5KXvaax6BQOUGERCX7wisuRLDhl6",
-	"5q+SZYxvNDGHbkrkrb28QEs7e0TWXFQ6ZmlYnI8f1ECmGwM3taYfB763nc7pJ+Ve4gaO7YQ/+xFsFM0u",
-	"7MlFE4zRsuAQqBXQQpNqmz2D5Vf22ufag+iCJoRGZTOIW6kw/Z7mOZywdsZ9LL++sHiWtRc1yghc3OxJ",
-	"oMvkZodtker8uXaTmtUA4Vkn+aVqMPsCzFvxXJbr4WMM8lOY1QfhVZEdCo/eUzza17SvAXukNF1vRuTc",
-	"t5DnnA5WOzD8gqZuh2o6Jjj8piNo8CXgVYGUeuzKDElLzSAZJutGmewH5lx6rVz8ZJSq46WsVBm9tX+V",
-	"fGTiQRoffwQe+X1dVC5EZatFbKTKL6Y/7IzkPMJNaPfls7gIca6HoJMdHEyEH8bnEk2UvEYU9GsIBZEF",
-	"Y1NyjZqOuvapGZSoan1JBOOQvMONfK2EdtERkPeN8tydyH4Jmoq4xDYFkU3fTlXBT0qerZzthJPxypZK",
-	"nExd8ixSJmPvxu+pdhDxrdIUQda8KDgC36ipy24aoDw0vSOyws7LTTCBu1rKqBHNz/4pi2rNorNd8iWd",
-	"7zRT5K9ns//7hMC//zZwLtY5EEePlIpNSc5oTgpAilMD02NUBX22F1XR92IowByccgPu7bc7kUU8EVio",
-	"4RkRrCctPeSOLJ036JCeOMHAjZV52oUbOm2zV2P3oicODNbhnQ9Es0jMqC/blSwYqaDbmc3GdYD4LQvx",
-	"5D9/np08+fAff33//hT/9bf//Mu+DgrB73+mJ79/+PTg7i977/LaDnJvii3+JdteNQA6xiB7JCj0Ap2Y",
-	"tfvdzeCSzFkht+R3VkrblVUuFnEKfTqbnp3feTJ9Opue3yVINQyC7UFfG7bwh+cjUUM8oZ1N2lPAZcjt",
-	"mxaNIHVPywwI08vS54cKdrs3/N3X22dsc/MDu/esuXiBPzhrqQjGxuS/Vcx+7TAQI4WwduwEoYNu9eOI",
-	"nYVtzEeS43+gRXwIRTyoM3yEkvWSU8RstMI4SEiEUuxPOuGpk9p/QpvJdmNOqbM5QhCiRw/3iqGDtchG",
-	"NlpiNT+x+UrKm2ciByybkUs6kJ/NB02hMPIFa/rRiYeAib0NEQ09XAFQaYm4ieAWWXKBPXPISmtM32ji",
-	"Q40U9fa0pJoovWwYLy0HmER31nUGD1w7PQFaom7o0pUP2Tg1E3uC36+8PyOFlzxIHuNrksXb1psyHBax",
-	"xwLexjobz2WlIZFgTcXO1Tb43DMmSCU8qlBCb/zZK46pEJLdNl8zaOH0zYxi2xjSpOtXANtpDEmWTBgL",
-	"i+VxizdgyJivPUlQQTW/ZQN8P1CiZ7nNvCWO2mFhiuNzLBnNX4lGx8ywdiGjsULSb/nS6MN1GBLkzyU5",
-	"ObOoZTtbcxKPTDrQlGGQGIhzYmkSLCeYe7gT6W0/guvjlX/lv77rA+f6VlNdRSx1W+3Yl20G7vkV9bbf",
-	"AZpnznQqJ+k7ua29GyUjijGR6Nlj3/Em3VMll4KlTFdo15y7/BUl6EatpB5oGQNkxfBk4acyZ/kz+E00",
-	"B9ZYtVws33KRsQMcxj2e7s2KqqYH1i4UfLwlo+tEISXdm3EIfAA0tKkj9gYbOflE/VDrnsCQOPU1t0e7",
-	"KbzfGylleaZO7atZtctynk7T4Ny0dtPxSvQoOkfc/XB6DMMV7GNcxvR38Y/oDntvt8GVwoNbLSVrgBOs",
-	"WTgwrti9NaYCeFwJ3ph6YaqbJWedMEu9L+02P15p8Sutt7iXi45xkXmO/DzuMpiuLK+8yck+UkMpZd52",
-	"/mh2OgOkt3sYom6Ip7LajEfCHZQ/01pF7Ij9TE9+NzO1/z358Gk2fRz1CXpXfdQe8fIUH/rCt12d2uQ/",
-	"prDAjX2hMPvwksxAeXM+prqD9/nept0O323g+l/bxxvm/5Afojh+xz7qyR6UE0w+JrLhr1SjG4XETrzz",
-	"BfpISY/LwTOV78H7JzDVeP/y0Rv3hl7Lg1v4Hs4be/3lgzbtdc3VDWmTkjQPGoLm4T5B89pClo7pmFTK",
-	"dSIBB/QkCTpbRgWZM5KtpIL9kFuLIQUbMrx8ymGqDjrSBRUeFPqYe2exVIdsVziFkbjUABJLFcllpr6U",
-	"9oXqdJ0TfHLOVBO9PD78f5V0fKglz1+JmP8E8JnQZ2TMIyzrmrNLzIHmihRsoYlRnpnImyi/oT/5Ya8L",
-	"7sF59/p3+956yx633n0kuWHPSGBcyO11m3WdKink1ioQJzZJ8sPeLkGjWOloSha+7p82M+PgjtXhy15b",
-	"FNSui9AKiIE5LXI73LR9XfKMXQm1ZQnbdoi4AJlnSGA3fPCA8a2E5dq34XL2Ue5/V0wd1OnAHdIjnbFx",
-	"G3UfSVy5Dpa9Rc4I2P5jtNEdjL6PsP+sU5taWX4VL3Sscc8Vdgaz7stNKZclXcfzw/NArB9Cg+NT2zGy",
-	"VaSjWhNXKKob97HDHtoDmdpkcDfK1FMzoEnfztQus4PgRO95dw+QtMGvY8Vcp+TdihFa5VyTQi7JDWMb",
-	"dxOPzQhwQ75jwt7SrTO+LBnLn0dVLCPlalwRyLqFpw+p2T+0KL07q+/ZQk/JfNfISBmWwucqOdpyKWdr",
-	"Gbf7O6aqZnFvUDqskUTMBpPKSwKjiyGakIeFqcNpcNef7q2WfL7/xEcdrJuYIvJCqcrCwwipbT30Ucnu",
-	"RM7I3gSbpuCNJIsV1bIfRipWkEaLH409N5p+MWvZ5XOYidTZxsBmzXLqSNOEcHnT8Hw2ZmkZK9j3IJ0d",
-	"NrRPAKE0+JZpG99vRUngPcNjrtbOT+xwFD/coWatac48r2uY1RRgf21OrxrMZYPUTmiCEMxkT25P+CyU",
-	"pDkZOmQiVuJ2kv/w49ZMpp7ojmj7t++Iurqb6+fkFX0H/RL+rEt+OqkGSIeUEVbZM9unG2zF0zBPq602",
-	"+oymul8OslLDWFesWHRrTg64fVN9laAGjwq+YAr6WFWKQd8VDJpZjPJ4QWdSoCci48OLecOfqDim1ku6",
-	"ZnUuq8+ks948swquxzXMvO27gpz4ikyEbQ3pfO37MAnrNn+oQe0bqOCdEtS5uBYrllDBVJs3U39hsK0r",
-	"Hn38gq6x98p8q98UnZ0vIG3nusTaw37MikrxWzbcRwiO4JSGUY7gVvP5f9sofv+CcUg3wBSWEvw+SgWr",
-	"Xu016oe3x/KFsh3U6962Lz39zwZWzNYttxxLuz5nMKMhPbgMOa7M4mOHOYweRNCd1lYd2mccf49PAovk",
-	"rEjkOa17iDtc60KXWKI4t4feWI0zQjz3CLpETzovbZAKnU0LIhJ20VPHl57aKY7+3m9Gi6+LwnWUi5zx",
-	"W1bu0Iy1uAPQq8ZBYVFh28bFHTGL4L0jEgnCgqNELbvSrqTEN8PuppINSNjZSFkk8N0LquDe28ryhpXE",
-	"PHma7oYcT2mEZkgAuGaBTwopb5RL7QwwzcZWwnjKThv7l9r712UUWzHRUs036hpcGo3B3sirxuEX+LBx",
-	"7JCz8kXNGBFOpdmKBKxjOxtSjYFtucBasW2CVYOYdHeHU8YvLKCRRrUsaV5RrFW9xUojePcvleC62eqs",
-	"gFyQuteZp3q0BR2PNTn6UWB1t+EvfPHQCq6kbwXEyt52ZCgO+y7DJM2qDbZ07g4NiWOGTj5HlbPSH2+b",
-	"kGceOuTAwHwG3XaGAO94vGJ14KXbDPwzbEdimaUHc8Wc1Ld8XRX0XyHmkMoXeddMCCF0LcXS7M36kjxo",
-	"x9+8bDh/GBzvs6goPiCOODT0EAaHhih2e++oPWqPGKOOmLnlKaDKHnVIaqZ6oO1tV91xttmBnsVEsiZk",
-	"oFdrd56BLlFpMlxTcopRxP9Xa09eJfJAjLXehJvjyJdklriPyLvlBiuaew3OtNMK5nHvCGQrSF4yWoBV",
-	"daJ2Iruekmua31KRsfzElc6e1N3Pzfc51fSkrvo2HyGg14kuqVAesEnBwyznmbn/TlS12cgSHlcFPXny",
-	"5OTJE/PHim8oPVEyOz+B7EVuBjdfbFdcs5OCzllxfcT0BH+A3BW9YSWsHS/fE59kaf4I9AdkLr1o4lh0",
-	"w36dkupr97PrC3INVicrzfo2pVwwpWD/roksybW5X8tNyRW7PiXwy+YU7AtETsv8mvw1EK1/g9/P+UnO",
-	"S/TH0OIao1/YABxWraDXsxHSrQBYlIz3j/wiqZOsnO8DE+sUD/dUU7u/KQj1qFD5TGDH/mBIsD8Hv6vO",
-	"MInCTVvrZxtiTRNshERUla0CRFlAkSWNvlSDjG1QsNNQtm49CISh9iPg7Icac4qdVe3vhzz2OoVR+ub5",
-	"U/Lk4aOvPLhmDsGnCPxVHFbwrabzgl2CqrYBcM1KtdHqbPrwLx/+4/370/qPvyTqa2zsK0Jp3wmSitz2",
-	"vJEkl9GtrHvkHqW7LBdGVKY8764clKoblpsz34ah7G8YXmKj1Ri+8Eu6Blh8kM47WZkhQKisWLHpdGL8",
-	"LV5C4KuuepDxuosyfGjkoOWM076O4xEdHjEAqSbAmxxc+owYLhpDnH7/uV2ZZ5tgn6YOg7Imbs/B8EWY",
-	"baB4Rha0KvSObAqKtmr8VETKY4pqLaL3DvU9XSzkzFm8MrHggt3rBWum3K0bOU1ckW1pjasE2OeGlnQd",
-	"Bwp6B1KPlTviH5qSDdWr+m8CbEpz843ZF0Zt8xQo0Excq/a7uKR6/GR2Rv6/t69eulcQLmwZmN1mMpd5",
-	"oh8LW7N8l5LhEmJkzM1zvwB3tE0wlVyMVanVq0W68m3OllQc1JNjvSnYocC7eckXOlZwu7Dn1brAhEPg",
-	"gQJN2094oK8or1gvRDUk2tgK+/kuCKWOXAv7rYrZkK4qE/2oJSPwHOECSk92AVzggLWsGE1DLDHFsNxF",
-	"ikaDMk1vzB6LgWMYVSgNxue+hcx7ud7QEvomX5KZ04ewe74NckZeXwlhKDciE1fKxZsq0WZlZK1bHED8",
-	"1aIG6HQMbVfHlRQXkJji2hU29tB84R35gNqdA+/aPyzTIvi5bZZfMppPiZKwQ+9F0L1LUWz+xPUpuQb0",
-	"m+sOURELDad4+l6EKeLmBxPHh9MJTgQR0Nwv4r5ZnP8YTUYusFl51McY96U0zoEvez3EFRqUHzpEbbtk",
-	"X9wKYsUflynKvqawChjdyYiaOWuiJKVvLaNGg/KEnSt6SlfbvdQFszjOCHNvWAINzLqn9XBH2UJWYlR+",
-	"RS16upZltL/4s/VG7wLkaS/AlRHnPX24e+prh6XxoMTAR3t6kDfwW3kedD02pPb9yKX33VvGG9uevAf3",
-	"dKA/vltmGzCRRwFpdxb3DR595a0/D273B3C3cySO4PBRmWjtw/RZpKKFHNbAm0a5E2C/5ozmJwh5iDZ2",
-	"aaxsAbtgG2/WmLEWHdbsWKFZCQ9JwU62FkxsTXW2SkTY/DW5b68ioWJ/03mu93amUbErkbOSbOkuAllt",
-	"nvsmefobhwlUzKaKNRLZwiscynfgHwIhqaMmyhvsLuyLFuz1nPMlU5rlU0cWsXRX/xRcP9ClGLLxpGJe",
-	"PcVHALlaWd2022JDZRRvbM01dncomYpDTqPjNQpW8bLRzi5sJoqh/j8erOKQW9txSri0DioFblXyxL31",
-	"kvR49y2qSVYjTWvVZq+x+UCjbXVpTbkh2CoD7APwlpMtKwqi5Zbi50YzHGMkpHBYf8J+Zh1l9JIwd1UL",
-	"/8Bpvw4wxFaR2yiUElNaYfq3u1ZhcVNPWMBeMVJjvjP/gW5GZrrGfiqKRvNufFsD7lc0s+KGqRXY8Lu7",
-	"N7ZRdG3nWPEw2JSi+R6cnnqdw9+pbGJRCl9xiFHcASeCE46HAaTJdsWzFcHRopXAybyhtrQeKqbTatJ2",
-	"tbu3krSCClrzppBbnOXgqOp5IRQMdiND/QmPWExQvQl6IcYRCP+MDLzozFgmRcYLflB6hktP78wRBPsY",
-	"SyLnKivZhoqMj0gz+Nb/Kl7JVX/9dERbDCbyb6MuAQj9b6iAanNnhfMRcAILLrhaHegX61SflVm8+sxp",
-	"hMNWa2iZV9HL4V3QCPwLRdyTvo0a14TOm1Gtw5v+GwXAkX1gVUK748JvFauwQ1mVZYzl8WPpKdtJk2oe",
-	"hqC9RdcXsteW1rJgZTx28xKSOe3tbqXrHHrgQQ4oXO7eoXTaQVUPJj65mPxqRPFLj7de2wNHOkP+hcNP",
-	"UCxxrOufqfku3Pz69NV0D4k5tUKnFjGNU1Uzf2fmEXEQkqstgvYLyyNUXLWk72dh5jbn/AYDIGOhhFMS",
-	"9orkdDe1egZXxOWPgr5HiZEEp3ulR+SVNiCvyPns/OHJ2exkdrb3lfWpb71Qk4JBc82tvLRWgE3ccMKy",
-	"nTGYFht1ns+j2Z6kqtghSW1QTNVowF0ORdvrNZMOqCRDsLsDu397L+iwRkaLkrHf92b/PMen7rynJeJl",
-	"RW88eOExgAmFbURLSM6vDbHWEQ2vGHXDNydygwfkxMcbAf/den26qEawlLoQ3Fr0OcvAR30JDbPATAMU",
-	"XAv45QpoQz/wlPwv13jZvqQ0F7l9s9CKULJjakr+FxLBPYQODDRD5ZrNZb4j8MQ4xzIfilII0vgfqSZX",
-	"Gyaehr1N9vVXj/jAgzlki3j79vbksRVLHxRx7YLfUgsll8ZylVu8nPcaanvOUSMfxnYi8fFEpTm4C8iS",
-	"GTVtaiiSQahAXGKbxwShOtIESwR7Tcu9p/Etlhl2pv1clgQPtYXBze08tffCA0XXNGeXda9X1I7gT9ia",
-	"L1R85iNDWNDQrb+08yDVp2FxegYPPPCOxN75azmu1Ws9QF2tpWiza1k6PIWXwpFUljL/fFSVMj+k8xX7",
-	"uLF+oahEpiIH/rulRcXq8OUOe0BDgqrFuGn1rHjU7VkRUeff0O0PNtFj+BWSihHaKVsNxZ4quwBeEsG2",
-	"dhm+v7mPfzl8dZVayZqLRkeOcWvr1H/hCtI7WQN5HyKKUEg23nSXHmonsu5JkZXOZKxNFvb6uyCMZit3",
-	"KdThkpU0O8D1JbFhnQtbCrTGtru3rIQd4domigpsPQ6bUYlLQInitLhoJBDk5lEhNbwehDzXimByGlF0",
-	"p8h2tbskYZ/xshL270uPTQneVpBALgwLurLTG2RplR4zUpg10tPm0E43bGGFoyVAjvfBGEeRMau9IV/M",
-	"Dwnvgf2CzTFGGznbbjyOG8RV98tcw0mHWUkL6UEXIB0wEa27KpS0GoiQro0cV6CBWEaj5ZJp9QXJ5IZb",
-	"rHlwNNMl5WJaJ7ba9BD8tdYFureDMPcXChRHlfD4ABu92BdWv2G7OvtvXMcSN0Yd9Gn+fn/rFiDF26Rt",
-	"5xAnoePeLcNEx+CIpAy79jTGtnwxskBW+i02BWxs+tks5povIIdS1nYB6EPIpo0itQd7oIvbVmZI32BL",
-	"4wyel/yWRXAFyuCbfUWM7tH4CL8e1OSqzgnphLsurTy7YZu9GGpxkE+lrZrTfy6/gTBxkOUyp9kNbJnL",
-	"37farJHfA/DweuBi3rCC2d4HY7of2X5XHQp0YyqRETcF3T0FYRNxNbhch2EWlzFoc5cyEE9+ShqE49wP",
-	"Zbp/xig0fXw4XTtYMgWMEU+BRjvRrtpwxJydDu687Cxg757eciFCGIfYbQlFKt+wRH89vDxaFS2gxWpp",
-	"pwnzgy9+4qJvrBbTNjoe2zszJJ7b3mAzaxexpaJfYsgp9ZqCeU37D4lh2cOuYpDT1i+xV9TDwwlQ+jUr",
-	"m11qobgEqQLJ/lh741K4Enk97OOmxLK7+ChYy9iSbg9n0dkuUkUIxY74xqNoPnCF5nr33p5GAUxkaYut",
-	"Emb/a/vIUW9SNaCxTMNzXFLNlruY49h9B5hWouHhvfRN3SFPENuwnWy5qH3W90Xa9zOLM7Ox+2kErw86",
-	"Ug13kmIUc/jz2M2kSSlEh7pw5jC2MtJw310S9FVcOOPmkqBTAz4o+K153mih4ZkY2SNlhNwemFvZSZuE",
-	"ZiWWVFNL4sS2gGs2BaZIK71KhMwPcabXJREJSHwdZufj/AfDjPXnXw7FI25gENtV1RHbXzEZdUfXRXRz",
-	"nYoS6ejmGuNHItrjAs8JbLurATh2ySR0H6q1G25X4knQdO15WgaIbOHe9nHaUVx6+Kq31XpNy93n4ttr",
-	"TrrnqHVN0bBp4Bra4xNZGrv0NIE9PPZk/gty+lF4NboTtr+rW6ncoq5G8zWoZCznGLFfcGFj+LecbRsS",
-	"tF7uG1kU5uK4vy3zKKo9hJVMNZDL2cOvHn794PHDr/oBXTrXhH1XlCxVwa6yRMezREPAVsLNFjxwLnQt",
-	"pOaLOIfS48V0rYZ9WOXefjtuRPi2EzSkmY73Xtt4WLWBOoyxu/ucVM6jzxXkYpZswyjW149yUf5ZxmaV",
-	"KqaeV4oLptBp94UCuXd6hO5w+PTLVO7iIDu2Ph+tRKuY1SwV855NuJT3Ie7cN0kpWGHScm0E9mATpu5k",
-	"B13wnDHrw32OXR0f2gZ69cFrmrm+Yqc3jdMT8xj6QC25Pg9VoMVJYfENlhIABPp0gikQDHfS/Br+WdCN",
-	"StjZ8GaPsHWQ//Eg51oVvzNi6sxPKxlEmri+IBSOOURurl2S3XVcsTHXcWE9IgfKfIQeOTQm96YST/EF",
-	"neSAbyKJNTWJDtDJjt3H9ri5vFU8l9cB6TRpM6+KG4jaNMojfDEyRnXmTPHclllC91uj8QZ9jN0ZgXyV",
-	"VkLmmgrMgTcjBcnxUdCoUi5LpiJ4ia5wawh4Y7zYaDa0+W1SsDeKiT5ESxZqhfDetmRYoDWSJQZemu62",
-	"7L+/LJqPu3tczmxQ3Rzan2HxVSOZtisggu32Z7+v7W99wJNBgqHlKXbGPbUl+ADhop2U31fzApk0Qytk",
-	"/rAe2/E6MCg2k4pNCctWkqnGma/BHBB5gBZmArvBqBExr+9T243cdxWYl/SGkZV1+g54r0tvi5PI56XN",
-	"GclZwW9ZiREQfr/yKTdv2AKI2Y54odUEunVp5mVYpovJMYb6ttzhcJGWbvZ9gLDzyPyH6Ly2gMmVO7nz",
-	"Vb+zPh7T4LQ2lCebsdYq2QQmSIiDoyion41mOjhBPpGH4BBAMLFMFvkp8fnnxjQFqwJ1PeZhza+nZE1v",
-	"oAUIoQSUhbIS3ULtvNxZVbM/kv2DkQEUu1LZJOgOYFGIKegnEi+wbiKnOOd/BGkdCt5HV/YKfDaaIUwY",
-	"AuahMTYlkK5rRnnqf9bO5W/4y/saqnZ2vy+3vz+GF50oF017XkXTZ1JtU97yaC3SN7sgu8Wm/G1lmV+S",
-	"ki0QFt/lNttyeM2w3nZg45sOVeqS2yjeDs7EWDGA8Wc4G9E/8XenxBwN3KJ1BJg5CHYOxjd9t4LUt5WF",
-	"CbNcDt4fe2xGhfFsuejIE/8PtqszMOvtKHOz9AW5YTt1SeZSr7D4kJo9CQKN8R6o+7lDyyHP3Y0p9X23",
-	"YorBhN1RsrlT2DzOZr30xHz3Bn2jYd9WXlgyV9+JVVvlTrOV1XZAYkI/TkSKjyZ87Y1O70kwqycSZOu7",
-	"espqAwkXVDNCw6Q+LD+xCeBHDJYnfA9vk3WVARRSUGEZSfdEw6FIuFXeUpHP5cdItxlzCQ3P2LfveQ5X",
-	"V6wG00iQ0a97Z361v6cSvnvq5hy7/u0Ln43ve1/7ylNelZZfaba3RuRdDU2CnHRKAD4KVTwVZH5Hsr3P",
-	"u3nrKYinnyxGQAa3iDBDoDJCIde8C9ycOkfzgo1O8IxtUt/WIOuM25sh2MaOlUpZWWZSYWZnNJmTElXI",
-	"rQV/RnHUaDbQyuMEOAYAIi6NwIBGOZj2bbNCjUGBKBnY6oZRocj56eRCVEURrQRf0TKiIrxmJcmgMYJF",
-	"q6ZF4bqQMCgvio5kYTn8/N3FmUxExSTYBIXAVsKR7aAE2ujZZE6JMHfhYLMuvYysLdgiPl/X/oeJPEmj",
-	"FnsBJ+zjLjX26N9PBtYC/3xfQel+yZUqJd0vnlJVdR3h0X+Ab8JKqZ6JvnPSIo6u0cnsgO6amAbA9b4O",
-	"SGP2IV0epcc2mvBsXzt8vKvAYQWcz2bI1Vxplp/ut/ktJIhvwWUN9q5/t0tiK8sCvcAInhMQPJC1SG8p",
-	"L2AjphMjyibTSSGVPkGJBqPdMKFOMN9xJeWNOjEP+D9yGCGB1WAGPbmlJRQkmdHfUM2+t4P/2Bj8LQ7+",
-	"vVT6yo39DsZ+BkN/Z0b7HkeGf3/rBjbLzWQMXfpa2j6g10be1Fhf25WEshrsfaU0LbDTDVZVQKklVIZl",
-	"VJAlv3X85kmIPhiAAUYvi+tF2UiYcLkUbhJxtYplJdPRDr5jYyVJWBrFdAzZzai1iFNq6KGYtg3tsaMO",
-	"5AVGT9kBPT3vEeR1jZhhDakGl/2BVqTxEXxYdrM+CzcWzvWfZhdHXma37jdho45Hjx48HqfH4WviU6vj",
-	"M/dl+kNSGjuBvFRoqLcl/JtKHBQzcp3+epOv66xarnnmkK0K+3LXi8XF+uIptvbxKEuma23CNhnQuU6S",
-	"XE6x9ByE3C9ukxNXcB/odMHrNjBRfMf90TTLPD7/5M+VRo3e8L7iwSZ7BJG6YLNgv4PdDbnnUHkGJPiW",
-	"LxYRgdbMLz5C1vCR+2MIqcd1Sd3zviDaOyxJwImfaIbALS14FBw5mYqJv2gm/3qi1cvt2cij3ExuTZ/F",
-	"1QSTTXQ3TuLTZVL1VWdBARTNITIZKjLQPtBiQnuwVVsb7YOvQ9NLlH6mNF+j7Imwz/0LAo51YI+XNMM+",
-	"bnjJ1KhU6vvk2ayoWqXav4P3BLd6zkgOkMRYnGl3OHQw+N0dkdOzKcbk9EAazkVYbO2r7sHu2zGN1fiK",
-	"UJKXdKEvfWnHRdCchXCBbWPqDoV4UV5CJPCiFRFsZwEFF09SHxBs+6Y2j4+GOPqSbb2ti/DSayrokmHL",
-	"mfmOGOGAPYyjOWHHvg2OktjUgzCrNNtE3exyw0SNMYr/8sDTLtqe7towxslw/wQrWMU0grQ6KvMqod/5",
-	"2iWfkALhOXMG5rLSPmcCjwhH+IoakT+iF9L1ZlRMoL5f3sJP96gNkWiPR05IZ18fI22sJ1gDwmt4eGYs",
-	"cFJIo3QHEHrD1LPFIhr7pZtNsbuwDU2WVWmLCNG/bb5zlfReyOVQSghqAgQzLkjQMwWxLQTbTj1Sj/8h",
-	"5qyBDQKxP5vwb3OGFHb+sanmUkzjc7LHspvIYO+TXF4a+XpRl/o7kQsTb9X/Fk6Rt+X0CDLyYZo4xGP2",
-	"4znOHIq3aWnY4aBt/Ql/uzcoBsprK/ew1m6DqyXkhra668R4nbY4KFexVi0aOYqWZCGaqJMBAU0ad5pV",
-	"D6320JfdGKF0pBXonC8rWak9MO+Z00RAA6BraFiu2C0raTEwF4zargJXFupvaGJlGlMvRCC0SLXmRJmD",
-	"4OAL5jvIRhk4RdzKfbTwWtnhKZ2DVZBqU0B3XzWgTVe4NVTYvJRF/fEoSP492P9wIbukTqB6JYIUgCGY",
-	"/65hyD7GWzMn/2CcpSRCbh1Az7FzSS26hBycUcqFN6R7VpFL0JU3VCmyppsNAHaWBH5qHfISvfRbujP8",
-	"JMsRuZwBqHJfB6uqFOalNsHVoi3JRd3uxDFN3fdoaFptP/Zl4pwirQPoUHTGDR8TezbHOrKXXLu99Rbz",
-	"kulLvPK4ItCMcTCv7m0ccEBmL/rA1GGpsf4qsAKrfl0tYRokqhNpA0jpWrhMg4ugmU3b3Nqa3xsdf2ye",
-	"bUfC77mVjucOivd9/xd3CVmV/c/GyLhJANg6w38vzkWzW5RjohYP1XximcOzy8hOJwf0IhvYfsOpgh3b",
-	"EOP6LgrdAtbAl+/bWj/pcZ19mGaJ4uvv5BYsAFsiRba8KIwYTyL5LmqVb7w63t/QLnLTvNCq0W6yTOZf",
-	"l3Kr9tYduFdxbW4hb0j35Pn+j3VpsTHyeut8yxaz0Hof9nCMM2IiLJM3LGjQU4w8X28gxmIE9C+hxG6I",
-	"9foY1teCkPoXM+tW+lmQlln3SD7KSe2gbuUseu76+gc3omGNBnYUGtjRTPNbiELRSiGoZzOIZz4psxW/",
-	"TaV91gNUakQrnI7uM1Bf+pbR/Hss3xnc8b+nYr+vTLCsUq1xq7p/nm+ZB8ln7KMeHi04dqvbMVHR0e4g",
-	"eL6DsJtoalDDkOyPhNYmfFtnam9324UScrnW8cZuoKOjowkC13UuDhGM5SrShn0lOw7nvXDyvtTmUzQD",
-	"YZDioNlHDaIHGXAadBzAOcXd9qkDVm/Ip2gfH5dW1AKdh8ZXBNxhCi1HaDdM1Aos13Rhz0AUrlaumiGO",
-	"9y4FMsfOL7rZfF0VVLP8Byn0KiJz1v7zukNAO4RorfRuDLEqSyayXbqUxY0OTuvT/oBddIiCi1HxDJ6x",
-	"/Hsuok5qWGr8VnHz3L8l+JJg7VNHofA1jXW5VXzoAQd3DZia+xWNydhAb7S0590wvoJ3hL+YOj6I8lA1",
-	"D/a2wx95/kqMlACZrDZxo9peFAizLReLcV02AskSb2CypYrQZclYfonlTdxGQRGgXK9YqhLP1hMNi9gW",
-	"NLuJilhYn5X4UM8GCNekUsz76SG845HNaVHI7aVHqv+o64CQ085tmVqzyUczDsmorspUOqO/Pg9UXf39",
-	"5YZJWC8Rbv8e6fTc/jDG7azkcm+xwWt8KjgdvU9bQ77R9+3+TD2ORZLHWI86wu5qsBO2sxgkadzqG8fb",
-	"TKDkDXkfXlvmqx+F5sXQhcZn7WfrDqwbtRYNfuvr07RPNtVYzGNwbf1OJ+qPMbCqVtYhX7v3CrbQxNZL",
-	"JIv5Hj/sLUl7cB5N6RoG5OZYqDXcntJMY+RGkruF3F63S/2csiUgmdxInxO7KR8GbfS+DXttZBnbRuzR",
-	"QLHoOh1GnbNFVRQ/uIu/DW+LDaLg6rO2iZHAgm2JZuUaK2Lgo8rYjEF/7bSeEtWDGtlT9VttFdpQONIB",
-	"2s3LWHfhn3zmQGMamVwzLJWydT/NKXW51vzqXZR73rnwT2Rp/XwCm9nQpvw6whHDfUyqU4a7uh1OOsxV",
-	"UKVdc5MDUg1iYcxGJxEb2ACFQkiSyQ0Gr7gicstyKAjc0z6kgRnukSZ8H/xkK5EWcf1K/czTNEtRy9qA",
-	"MeCtF1oR8zbXKds21GoWGRslpoUcDS3j1haIN6I7Lff2qaKBm2i4dfAKnk+Z5X88cIt5/9WS/dBXAglN",
-	"EYrcmJO+xJ9yPTRItlnZJgit5jwWi8embBr6I/EAXQMWhtEl20UDG7iZ43BJbLzFNfulYler0s4DG+np",
-	"b0cE1isZXdvkm+Y9Hi02i5N/voPGPizigwhaLQyJCfseh0PoaY/kUOdZDaQzyGkMB/+A4NxYkfEh2Rxu",
-	"hGu6lgSOz+ojGDYPh2MUcjue6dgc3jFBxXHqtXK2ll3u+YHm0Ej+2lDMXBskZ7fXcROvk72qmRhXyFKy",
-	"ZSrqoopqGQXYX8lSYxkmiM88L5lSTJ0OavfsHdKqUoYVEm5nQ7P/jgJ3vbh6eYVZeeQbXpjTSVDDU5g4",
-	"5kwkG+eGeZr7awoma6Jw9FgVIYZkoTt0aTOn3Grspjezo/pKPZDdhnXD6zZ2i/vqRwKjhFsxtjVCdz3G",
-	"ZnrlgyWpCuURl2MyE9gGdIdbw2vDTkHJ/5AUE1nGM0ix5jeATYnE2VNncoMpzsdL4E/eVFe2IvnRFLSi",
-	"nGCHm4KWLedM3+iwpekSaqiSTfnN8EubiaKYyKdN1b5kOROa00KNmw5kuuyNY9hTe9Ps7FlfC2sMcDf4",
-	"ot4ev7QPKT5PVeIH+IUxAK3+Mv0EbtVxKvMD4nVmPZd53LpdMZrbcN3hyAJrplcy3jGqKuO+/FtWzgdl",
-	"Zuy1OuBNfg44Yr2uKS49Rq8fRS4jrrjNpuCp/XXVLd14EWObBPgQKrdns9ngU2Am9g+20XHBuOnvklq2",
-	"Uyhd27UDUsDq7sa2uUzqPdga52gE8L12oqn/RQI9spH+CDCdhZQ3EDAbgNPg9j0YIRQnQHefoFyv2G19",
-	"isH+Yfcrcll2V/DM27VB51iuFSsWPZAZ9+zEM9Dv3unQ49qIpVKHzOoP7P2VAt52LQJshTN2ECE5H9Yf",
-	"ayj4IjTiMqwTv/rjFW615+2Ws20DzC/s8avIWt6ynMgoyt3ARgM/1TUOATqhh9ADrXlbSj0M9ymaSQFD",
-	"ZIDWIqwV7+D5wBKXG4xcDQDUHtseLAEoh+3RwiMO07PtQrkKUsH3LrkaGVLo8rbLJWqnee76QttG0hXs",
-	"49A8eZroT8NEPpyczZTiYRk5HnpgiFNB01IfGJ2xFz2+AtfVSvANKvEd8YbEmr6lO9yhyP0xLsL/QtxK",
-	"KPJOOMGZy3U6ypbD6/ZN6Qd46G46+a2iAFn6R2xsOwuBYZqoH/LgrYHZJzdnbPi1pJo9peXeX7xxzyVw",
-	"prrZ2k8LqlRPJ5mhx+mYfV6SkfBm85R6+j0wU5GtQa0vuTexrLT7MPtoybQp2ZpX6yQmyiixddz2O0N9",
-	"m4kdq9NG9wi/mgiDQu7w2uSG+gLlXmkjBesa3z5W7g+gl4Vh0mCtPsPN+CF1k76GPqz3vy97Tu040dqT",
-	"EfxHSt178mXMmPD6ZwBxsGyC+IznY3cd7OdnX5oeyKSRl8jddPLP2sPb5JClTDkXVNwz3vUd2EzXpYyP",
-	"LLkLyBynGVHgdH0Qteg27ixEEeEF2yIUhW+mKIVe3a+X+U9svpLy5kprto4Zq2N63bGPGStjHgpojsaW",
-	"HCrk3eQRp/ALReZyH9bHAf7dvj6OgZt2SPjdPVPn/8abb9edHXXX92hfFzohHbl6tuVbjP3G+m3ihqn4",
-	"CpnIN5KLdkf47eomKkrc48k7jt1aoLbuvsJX0JW5Lv+3dQ9fqAuyxYWc8DjoGPx6TOitEzjbrvJ44Ix9",
-	"1JarDwN7q5mkbR0jiH9BlSZ2GwhiPfRzsWJaF39ku6IW09QlBYlMEuu2wIXAaUQongubh7aFNpjhdRE5",
-	"BO6rfdIWom2eL1s85zjMvqzmi6CpkmP49taGhI2cswGn64V4btYy8ow5r3o8qdiltSXP2r+P5r+P5h9/",
-	"NEsbzRjk72jpAjGr4V/6qNsz6ZY94OQfoWC7fVN/FkXbUXbsYqTBybkAIGVBqs1ljS+6pjuyooCvDKKu",
-	"rj9yMb06W8gnsNWYSLHEETunZ6F8vG+ijv1JokWyn9hVFJ2QCaLkmmEGGpzEJcDDQfuQPT15YoLCpqQl",
-	"WgP5092UXltZ3rRgHQ7seZm6YdKFoEWOUMQ+Cb85Y/gYyljcrYKl0oovBcvr9FysGHM5fa7N85RoKQ9Y",
-	"V7to9L4i2fGbF8nmtbFgpvnY2C4gr9SUUPJ3YkMxTGA6I3V5/GDsECWx6ccFfDG3qRELc3DNkbmGjCqu",
-	"d9dwO1+XlTh1UErX42qRegLtx8iOwqg6EiZSM9pilBanN89ZM4GqPp/9yVStvTqe2PbSZl/GCbx8wNT+",
-	"RxO+0jl7tog8mrDn+D1WUjJk1N6mR543O02nRmegRQ9s55zmXNE5XFvzHXlrMzGnRDHAcLBwPCn6TP3P",
-	"h1xRP3G9OmIXgH9fVv9vXlaJgu9/spIvuG0VZaYJdYvqlLyFgm87tYydHgw98O8b8F/zBuwtsreb9oYp",
-	"mwowwjWt4qfZGpu4rSOaTTaiW/DqvglLTV1R94gpy1tWFnTznaxK1cjeOX/YTt15LksA3PG1Lc2zvJSG",
-	"ewUcJS6WzW5Zj7/u75bVcx8p2IrIFVD6z8fjobVqrtygKC6qkuvdW3OIXdYi/0esN9yVIFevX5AbtpuS",
-	"a1X8YnjwFzxqDx6TbEVLmmmb5QwyAUxTRktsH4RDr7TeYLhJpdGDc6pWc0nL/AtF7IOnBJJ2SkwCUy5X",
-	"x9buyZIb+QAoj/QG04m4eVsm5Q33ACUXE1dL8Ysbvz76uOq7OwAtXEQKMp75zrg1KqKfKeBmYNZkLpnC",
-	"PhkgfOhanZJcZupLuuGn65ywj5uCcoGSOJPCnBPoXWtWQDZ0yS7NP6G84uK9eC9OyN//flWZy0bzDLj+",
-	"73+/INfmI1ny3+GTC/INUJq4jTk9Pb3Ge4gG+2bTASMEJkgqT9j3goS0PSXPaLYiPqgMmWG4hA0r1xzf",
-	"wV0nzr9efzypP7/+2yVSwHGbIQN0u9tiv0FZYHt0GDST5mKw7oBTXP6LXP397/gZJZuSLfhH3AT7FtyO",
-	"Hear/fVa3Wa/XE/hBsD/suyX67+dkisfupRlCBGTUUHmDH4NmKhcKzMVnpvn8G8sNcHZGIPBzMeslVxD",
-	"D61r8tczoiUxOithhWLk/NHf8BrKwIVyjU5T2yDw+pOxAKakdrFMifWw3F3bUSCR3wxj2Poackpx97+0",
-	"Hqr/+FVJcX1BrjOZs2ush4O2u2agFfRBNdw0JdfYhOLabhpAJ4Pc2yHYvB3wqRSumNUwGIJLwGvsVWJn",
-	"rzxfXT97R5fXl5hLB/jNjgGuXyxOfjDGyzX568Pzr102/5Q8PDv3YGUcqCykJjhuXV75t1N4g7ns3WuW",
-	"/JYp8mD20M72DdswqrlYmrnWyQ42nw/uwUCHha0yM36Rs/VGarPIk3+w3fVlLUVu2M6OUkPF4nZhNzA4",
-	"Ewxwj+F4nz8kK3OReK5Yc8MWF+Tadzezmoj/++S1LHi2uzZ826jGvyRztpMiBww3qG5+eP4E6Xz9huly",
-	"d3K10KxE3nhu+0pvaEkxVQKGgUZLQaa1ISz2liO+EMXlknLhZekpeVHvrO3yqcAlRzcbRssp9LOF8yCI",
-	"MXUcqS8IXwrpYLV3snI4rjdCbk/fCyh3zpjAsk4OFRwLzkpzl2xotmIn56ezWjYHn5kLolqvabmD5sps",
-	"E2yJS34FwE4zJUDEs4ki0IQZGi3nvLS92PDgmSO+KaXv4WZTmCfOpgsUpovJ2ekMZyE3TNANn1xMHpye",
-	"wWQ31GIOfWnE7O+QOYD6tufBF/nkYoLfmotYbaRQeLWez2a27FPbu1yzj/pLuA/A0P5oMS8n8sbdojTm",
-	"Ie+0X3ihLTh5E0ompq/7GbkeCg1FYHLx84eQ+t9KJ+ZLmTGlANr/PwEFfAmd/H5gmmL0+ktAO06TxH4N",
-	"PYepS3f8+dMEgGIgxcR2KcPSlljbDxBd2YplN3hugeVryJk1mHz+9v+tYuWuZrBbVs4l1H6mCfvhz9yx",
-	"jArYsEezBwMH+fnkAzTSmFPFbCjqvfANbA6ZgJAaSWmGDC9loLIPdx2brZ5Sry14QZTgqtszozmd3DBM",
-	"iE6cNqWvQINTXf6KzbZ+5EtsQ3k33fugi5bs55Hwsv7Vmux+E51r8eeGW2dyPjt/fHJ2dnL+4N3sycVs",
-	"djGb/XfDoruYVKr8Zfb4yfbBr78vFmflbDY7mz2c2f8tGzD6tgcuN8S5Ybv+nxVU6eeyMoL5/OP/+d1+",
-	"8qPqzuxsVs/MJUizTSF3awzClexW3uDPcAKozXWaZX4IpO2ZIagPalmzLYxjmTfdhazd54VALgCXboTn",
-	"r0Ajcj35fct+36kfwarW9MaYdMTYItAKX6/YWrHi1np5Ikh5B58PfyKsjq6mxBIR72EusqLCVu3ubLgn",
-	"DRVDNRu3Wp0CMA00GIz1ybq+Ybtrt3Cr33AU8UYBsiVC5AXmHTSdQ3CT3rCNDjHmmycR+RV3YfRRDJQz",
-	"MMY+oCHLlP7GpkcMP2Qx9kxx42Duesm2V4GhWFvZ5sq668iFs3FT/hcRB1BCOnGG5PtqNnuQPZiRkopc",
-	"rgNDH7jhsetKb24Lc07gebZXquCEjidDhu7gU0vjYBe7DogbBimEQUGrMXRSr7aPfQnP3E0n38vM+6b6",
-	"nvfP2VncS3z8YA0cKxxGiAuWc/QFhTftl5/QIXJX1ynHfTUgMxTZylKvfBsf752xsH9whIkUIFaUNkqG",
-	"FUDm4p6SNS1vsOrcbn5XruAXh8qVBRiRsav7Ye+y/HTuv0Fv4FX32aJpXPdZMn0wWYyBnSTN7LOUXv+a",
-	"YuePkzfmjQ+QjfvZ8qXUP8jcWOD5Edj5lWC1WzHEaqiViENUlnH8KxxZPzjxVeVcn+iSYtAubSuY597B",
-	"Y3+4uTBN91unZM3Wc6N6lo4HYoYr9ob4GWqZPzSMvD3lqd2xr4Tt3kxUla2MxL12LfcAnZXl1+Al9p9e",
-	"JwJxe6fKpbjnXMO+9FQjAG6mfcVzz/CqggjH6PH7XslFxpovHBbX6oQRPmZFpfgt27MGKCw+YMDjWac0",
-	"cxhslhfC3gGYYAgiea8kRwT0CfJ64PDLKfle3jKoUrmDQoeksZkzbc+0b/9ig9Iu2aLR6sV9ZzMy7nyt",
-	"/eTJ4uvH+ezrs6+/fph9lT9+9ISeLxils+zRI5rPzh7RB/PFw8XZ/Hw+m399fp7lZ4/yx9nZo/lsMZvR",
-	"2ddm0zaTi8nZk/PT2en56RkW0t1yWanvcIiJt1qs5vJbP3kU+21ycXZupKutFZuo26zvN8e1mI0s3G8w",
-	"M6FLfi8Po787IKt9w+SmcBblTpGc51Mi2NZoiq6frb8+zBQjdweIe3t5dG+Ai1tW8gVWu0RN4ZdSM3L9",
-	"/2fvX5jbxrG8cfiroFSz1d2ztCzJdi5KvfWsO5dNdrqTbOzuvM+0/bQgEZI4pgA1QVrRePzd/4VzDkBQ",
-	"InWlEqcnU1MdW6ZIEDg4ONffzxynPRYaR1fEWoBfizHjucq8uHHMU0BZ5amzcykXHKUEKWgshBTTj8Uz",
-	"B0dSOHX226T9RN0ImRsrtDooR2PioKlP5ElEAeBDxcL5u1tI2AcxVUmpjDkMCgo5qkzWYnE/tz6p8Vkj",
-	"aTvFEDkX5ITFarSbmPWzcCTS1QHJH+ma+hTyRGXmG42zVqvZahVqP3LN2WpftjzNCSq6n4WrdRCp5DzH",
-	"bavYnH5JBEcWvbNWMXi3sRjgfFRqGijpgRkDvmgk3K1J2XACDiYs7IGCMjMAPfPWn3AESyQgQuyGdbE1",
-	"1ybDevgqTZq1HjAyafPMs1bAHp+Bfmm3WmwqkoH5ghqyKA0wwYGhNurHZB8hCQiL0cOgHRxqORY/T8SV",
-	"xFPQPMC7KybhygJ0uBZfNEC3LM3LQrilbL2FHVp/YO5BbrztpqbK9SQ5/cqiXRciBSp8EuL1G1h72O3F",
-	"iBfpnOM7/GEh4FXcO/j5rntnqyAUxt+xvb6O4NNEQe3MflNWHYFyc7LfUfdto60K89QQstli/ZfPvC2D",
-	"M3Y+rqFqAvsYioKDAI217KdNDqGJSEbiCMbyn6uE7wkK35YLj70aGx0/33ZFcVcwrrEejEk1+5JbBHEf",
-	"6zpaLLD5kU55Guk0GvgOQ2nVtGOqBFg8LNSC0qcpl8/YSYuFfA7MF1LNsI7O+qKRZppDbzabC55Y83bZ",
-	"Fx2J1LLvXeTj2nb3vYIoFdENNr4Fz6xfPn8PLa0AydKffwDQxScEWmSmdcUFfvSr0wgcJQFWSFg84N+K",
-	"NLkNnarBze+xuBUxklODqnhqQTW7PkaOkSnoj3LYQOsiTQvAQOZQEDJVyfxIz+UAdK+7KUoshiDUrUjS",
-	"LMHfjWxFiR07jA/CXRYF7DfzEokYJgoyMTOeiLHKtDgK+2a/zcx7/nYSPLmGowTiRnCvUAyi0DzhpDym",
-	"uDQMM6MivLDQL2enrZa5JTUy0Oy3jjqnhdijThOeihGEV/ynPinev+WuNCsZc50CgPLHSGpKAuSjXRiX",
-	"970JlxmPYWIJWrIqJFr2MhtnwZcVQIWCzlVXHXboazVjapgKaQs2WRhpYLULGAeO49mYpxh9m40F0O2b",
-	"edNQ2jtWsV8Hk3OILitlqhItBm0GPg9tZdjGpyY9fGpoazVbnUvCd16jGfGi65WlgmuUecrTBWW+qaiJ",
-	"tTcHpbVd3qa+hEcfGGjaJ8FKDUv7GJLYjVI1C6bXYBivVqyoLisq7Np/zxvCKKOA+Mzmh9X3xSsvbX3z",
-	"3345aqNfpuJbP7+dCA07mbLdNZ0IRpuGpClXJ3QI+57MTC0wnF01FxZPrng6BI1bLBlud4xgHeSBhbOJ",
-	"HvcUjg1KMsEBWKbEfXs5aMwiKYVNztSZwLE7bH0OxynAWsLr9maVaZvdFfTxnf3xvlJXe3bsQSpfVs+J",
-	"e/SXK7/weJO2n/Ht3fn8ja9XLFeXFA12YO/8hKoI+39Ht4KJT3yQxnOmJEh1z2icHvveo7CbjZW23QGz",
-	"SOofAtaD33rse/rWXGUJUzMZABKSq7Olpi27mXtX8vsYgo2Ai466/wcblM+bnKCrjgwVLBzzMNs5MyMk",
-	"uHYwNiG1iJQCZTF6msM9xBuG9W6KbbGbGBrFyH7+zX0i/O78em6MfmytG3OA5jYTsqjMN1Z4L2iitwi2",
-	"bL6Z99yYL0BCkIF+m92Zq2a7gTylSH2Ka+1Wd92XKGoyOy6SyNAHwQyN3gMygolP01iF+Wm3nYG5EQhL",
-	"PgEF7AEfhKV81JbtwNHEfYfskGtMaXf59Z4tRRu3i4zF4Ka8wrJtKyxzzkvQoKNE6D/iiojhQnUmmq1K",
-	"bhQxXDDDfFMVG+UvRJpGEgV/yrWeGfP12jM0rd1pL8MXRRs8tyobQWMMJ0Ej7DdpUpoDNfFgKRpjweN0",
-	"PHeMPyvf8kB9J7nwbWSGSdecWGOqu6gBPK3jPi3VO/ava5LbbxwpKgDiPQMevV43FTrtEdEMT5sMkSuY",
-	"XVfi/OGxCOFkLemdKc9Q58P+olnqyg1Vvg92Fucg3yTdxl/uPp5/ePn63S8XL39/f35x8fHdhxf3Rrw1",
-	"dM9i6G2bphVvMg/SuJIrJtzVD1IN1ah8tl+tXFtlkqZra321vS6qiurlu/7r7HPxXmAnTbeYprF/AEeG",
-	"ftmgEmAfHbV1S4qHV1FjZcALeJHCjNoaRweWkWmh95jmYJX/vvv81dq78s2y2t+yMg7vj3PEDi7EBK8P",
-	"rsUCH3KNyuJAinOu36+tuWZPDbdHlMfNul+4sWjLQi0Fgz93c2OvgD0yQWAjEULLH8KIWBQtJYVGDGqW",
-	"QG2SZtzepsnOiZ0t9GbhSkLqUDOumTtCy4InKKm1qeYaCkv8nei2XGfRoFAJmU/3O2yRwxWffB22XV2K",
-	"sFOlCTew2vxsg9N3nYPou4dXMPM5DLJj7kOeVZbSfAS0ozSfMAjo3AoZqgSwiTR7d56lY9YJcghyBH7i",
-	"A8C4UVh0g1/5ToPjbrQSAboRbgoLFSo8YlmddK9kz1wKWFwzO4o5Ns0FFhw0kixVRRg2hJqgEY45FPiY",
-	"gbJeIhDI6Jck6pUpu4IRVUCE278WU9+Udr/aRVi90/OrIFF6HnJgsdEaKlp+g6NlZBEBdff42FgK/uYr",
-	"SMFYxNNQ6BsnAYCyq7SO+rEDDPLmatP75qOE6Rpmmsc23woB/OV2YJgPJCxv7LC3i2tUsdFJDFMCCIuk",
-	"EbEBdSWN1czIhxFYMG3qaJHASgutJqKvwjkbERY/jYNq0PqJmmkEc/wy5sg69YC4ltU1duf6hoDEkN+V",
-	"oaaIEObuViRzBBOj+wRMyRgpQJB3utNqATgbGpvDnCibendXxeTf0dhqCwZ79WAjIc2DveS2hbu8yeA4",
-	"hSbILqBKEVYwh32Tl3iG72Q8dx9QCBuuN1YQIIL8Bre7djefZv04GjQXqiOMjDS6Haqsqi28itO3qneI",
-	"Fs12eVkK35oaiAgh0igTESJrysPdB5rLsK8+rTggqeHOnjgK4AQRsAMy+UbSLdCeGmJXEmBL5tQ/MKeW",
-	"IZ1HeAoCUKb4ZOYrjjUY8gthBT0V/AYOOM4SwWOjY4xd7xAIe15sSqr0d3oZEfZKS1kv6F333Vf4OrAY",
-	"1K5sdtQRgHuiwYlldp2gocfciHQraKQRYOaeGFGH6cEb0AYxD+d2zxPRq7dx7xpiAj3NDR7y/1owOxGD",
-	"56zVhv1nwQqf53ckxs1t+u/sVFUfOmYh6tgyUDgYTbLYKCW3wlCk9hDc2g33z7GVibu9veisZBd+QH5G",
-	"vbSb0nwxvvO3E5sIkT5jXDIBfJzmgGFjwWNNIY7i5tBuc7zC99gjC7K8O2Kl0yPcsw23JTqt7cWRBreR",
-	"61oeGZ3n+sdhDqH+qUGUfxIpQeZbcSalOeE3gqWJysxJejiXh2SxC1fXIImlqb1zndt+xaNhprI4xHIX",
-	"laUMweNsqamxTSc8FM8cAEwPlRvWwygp8rAcASpRFd6ytJr383X5roK6UrmqZFRUrqS2fWW9rfy+xGXc",
-	"TXoxp0rBLvQCbdBdCwE+vnEB7KkaK3VTT2c8ee20jtZmWlTZn0GuE6HF4QT7TaqdHTNSue0C5jzgK4I9",
-	"3+eDGxRVKWYsMsaQVhCQxLWwoWSNBGXwr2YqDt3NeS7aDDUaGynH87FU3bXCbqmUEg7ozHUsP+TQShec",
-	"HnK4dYdygYMt97upkBr66CFY552nVBdojUyAYo9jNSPweGPXMylESGjRdlkd8BCCUrBzeyO4McYINIbh",
-	"GICs57VEPI6fsR6EDy0fCQQwEftbl8iFmZpC2PrPn9MyCs9GbiFolig5arILkYLqs/Uhnz3vhdhzDyND",
-	"j4ppQRK/YMj3MpkfJt6rko0KHM1l9UGqxBHXiPJnN4AZ+QDJ/408yJAnoesfMB+matLXqZJIxZO62szf",
-	"GoNwQAT1RuiO0iQaIYUqOIopn0wbBER1HTRGGU+4TAXIG7AKRLcCqpoHogtn8xQ2IcYayUjQtt+zUGv0",
-	"210jVANCSWcqYTwMEwhkD11OFHHRyXq3kSDcnWOEQSnaLzmVlA0KkRP62lx9X0DzvgTfFx289ziNF//7",
-	"k0Mq9/H28z/n7Zee6jlETZ5KVsWNcuGDWjys+6zHBTaTDbNim91SL5REzxXh8v4xEr5PpZ559oTLaCh0",
-	"yr7/v+c//2Rk4n8u3r0NbFsw65w9Yn+LfvwBId8ppgzBGYzN0DmnbkXCXl9evn/Gemar2ql1s9YEEhKI",
-	"Uqea4Z+RygUYX/LZPR5kOlUToH4Brhx6Jkq3ksJiTtO5xYB5BMCauqUMJsSCguoRafkGKs4mkk7wiQjn",
-	"YFJfSTcKmHygbetDWUuIaRrzktQWQFQHNs3TdBWOgK/FeD6xOfhXpAEUuxptx63r3qWMQQlJdeBc33Gk",
-	"zQlXVbcsVSqqWuvOKlvrCp5Y+Vawl0RCH/9M89P4HHDYWmUJNK3ZVemy9pU0r9E1UjaFFbGq510GhadT",
-	"r+8bf9sgn5vXtpjvHMXRbREJtuN+ptY3SPMsNyRXvFMBV18RrOHIUvsBbGIXO9y2u68/V3Rf747bBA/f",
-	"zWQuxattFpWAmrGkQe2vrcTwPAxzAwdN+rxZCN+6j80suTbYRYmDDWSuSPjsCPn/IXCwZBU5D0olmxcl",
-	"7qJsFtuGviRSUen8u9JEzzwur07ccPrXFyfCPO6ZSf9mZD4sI3NrA3KtxqsRqTAXfAhIOPaqUO1lKe4W",
-	"byG+m9IEhuftocmVSRnJkVeByW8EhTCBWpa95EkcicQeDUBYN7flBdZ4Yee5jbXA8Ye1EJleEtTyJsrb",
-	"SNepDb9q26v1zfb697C9vmRo6H1mFJgUM2f8+TnfhaM8kqkye/mzmU7HzlhbDSmAl/+cW3bfttK3rfS5",
-	"t9J5xa6BaEeUandGBvlpCpbCqh7Qz2MuLG3CPOlTGq66wPMdaxC9ZA3AKAD4YOD+7Ahmobw3EUAqymMd",
-	"UFApz+4tli9hfRjjGmtykQyVhwEGq8z3HLk01jQZg1hjApxpIcMm+1iRTarK/5RZJWkyLzoWOya6c122",
-	"Umn4yZBU3QgJ/YoXr9+9//3y3d9evr1v3G9vDV8mEY8/4MgPA3iZs13nnoKr7qwsfsTryOAivn0qfbTc",
-	"6CurH/H7i2zqef1jBOmmSRTHkasHO+0EjQlEqwtP50kaDWJwTClOmcMulZWCRQgEZ3X8peB5oQLWgKE8",
-	"Ik4VSEvj7gqvv2p0r8w3rhr3RYX1HCf86NJSnC9M+n3QmIh0rIxcvv/l0pwPSeyXTo/VtFA6zafRsX2z",
-	"4zamvvqu5cZs/eugoW7sXCy9OSGJbkUeUJS6Sv4ALzVWV4rLeSGgc+1OytmOboSYGn9HJaAszI9cOhTV",
-	"HeMRVnkm5tcjc9itSYrBhW/hus+P+vEOC6R9EA2CDV6DnUFXfSmkN4uo62HrdppngKxLDOjAa0O9fITb",
-	"6LGQDZI1eW96v0a30Y/W4MBZM8ZtEkyNv8tSgItA5zgdRxAgsgnqMOHDdBFgDNlHfoSTpACF1jormFD9",
-	"jfjXSll66s3POdndADMDrmWwIWopgfLuVwlgtjE4dsmuPb4buNdbDWLmLmvshF2Uf72mxtN8Zj4PTrj/",
-	"BtfrZrIbRnrAk3CnGiL/QStgTpYYKsmyhvbToUpc1GnJuqPBFZZ0x+bTPSG7vqgYAUpbNjWufy5MtlUA",
-	"MWQirbNC7nsDAas8IYsSArc+mHx8HCvIF88S806RJVHHF2JRCmnskUh1XoyMGh4qt9VUSHtEuv4uHDy2",
-	"Bg4BjE6zKY9KqmThIf/u0mUhQDzRWqxW3U2YqjvH3qRsijoBv22T/1zOoWgayjNvRAjaYcqBUzTAmDXR",
-	"mJJXCv9tsnewqirRbJRwmZbW7+fW3SEopDpnlkqgaPAUeFeNAfH4qPXo6KR12enkBgQMepF+4KykPDBZ",
-	"Qz8Qi6G5R/sJDaZQGKjIAhqyE/ZW3Vr2QGN+hwmfOfazLcI/OJ8r28iQhwk0P0+dUVCjyeFqUlMhzdob",
-	"jUgTuofpEQoeHsUiTUVyNEpUNl3tNrwQPPwJrv5vvHhP/P8aQe4AJbAxmes/4iZgdv5Ovbg5uv3J46CB",
-	"vb44JSpLAYk50emqkGTMy/9+Rn+fCK2xKdmIn7F/gRlfKRYrOXKZHqwyajZqBU0uQRuu1dZeWPBVWwDF",
-	"x+6BZFTrJnhnDkAjrAyFVbP+nA14MQ/wwvv7ptjB3gbYVPQfKMJ7fdjr+atuhr6OUlgnba7ZzV/KyV+p",
-	"SRZQ3Je1CTVc3eNPS3jv6K2vVTlwDIbxGgZYjPNZqPYqNdXaVU0pSys7TVSYYf+omkLcTosE4YXnsULS",
-	"UH2TubHc74xBD7QmtSPLLwCulyK0Wx7UgyF95ptqfdTCV3T1oLXl96uMWuyrPY/vQveKKyMX+UzsFLnw",
-	"vl5P5MKb7V2nY/vohf8W1YBZr1TiuX8znoRY8nwJ+SoAkhjzW+Fll77TkO+DgucA8H4k69E+7T1jHL/m",
-	"fMhRdCsItQZQzwHUImSRvpISFYNI2EAlCdScA/SFpNrlRISJ/fYcXSkWSZ2aebPk617Wi9ACuEZ1w31I",
-	"DabTKI7xEkyqaT7xQAPyzJ4WEu46IaAcl9ijyp5liPXvsS0V9vQPpOGSJEdE9CHXbUIPuhstltgmyOtG",
-	"1xfEuo4KyhogxDYADdhBgW2LGvYZ9/NzXFuv11iyP7CYMZJb2IpGJ1gFTIK+XuntE2Rc1AeVHRq2KQRq",
-	"4MJoOBQJRA2UZNMsmSpN6gFPYNdkUBVz3EdqD4n9f87AiybbYXMhpRV4kMIJ8U1OioVl00OLo73yUOJ4",
-	"LpnKUnsqOfUM/ZdWwect/1LNjEb3zjEq1QipY5MaebRI09hyYMA5NVJQuZGobDTGQwEORHzOjE6kUGFd",
-	"Z1njNEzDoSS9IFKdzyxSmHL2LBiclc8kWedxdCMOqO1cghgNAlsiHOSVNCEz7hoKW6SNUOW9ametFoPS",
-	"6DSaiEqxwHc4sERsowDRqmp0Tx5vrPU+2C+VeBWv1QzhyXgiEILfNkjXJH1xjNuxEJ3xVw3CNLXKZaQH",
-	"iZhyOYjWlDm8KFz5FRLzyUEUR9wirq8h6Msv/oxEffkUz220qMaCC43ol5cKQwkFgj0b0ca2FmLiPD1q",
-	"t47anQKnMQVtclDGpSgOWlED0egetZqtdk7PR4kPG5HRayIR1MLi3dChV76RiF+p0nFJ2QaFSfIVNApq",
-	"IDeh7NuM3E+rOKP7bhmBdrx8VFZ20vKDKH9k0eCmr9SN9mjunjafPjVSht+I5O/tYtwliabCI+EjOtVi",
-	"mMbWtL15++sRrGur1T4cD4snxevDM8NIhljTlcmJ8YWEh+gyMd6t8VBr6+0JoxBy3zwMi0bjh6LEbBqz",
-	"8XXi8V3+6/y+O4yxVnnr8zy/SeFAL2pkc/dXKvkgYDwPwd1A/QLahaBsIjk6SgWf+FlFVAJHk0hPKA2+",
-	"vVS9im2Fdx1eiT/dNWCVcfBLPEmArn6C9tpG4KrpyFZJ3R7cf1WCV9y6b5UXQqJ6N+slW8Xogk08/Eem",
-	"0wl4MokA7xlLOaGYHkmXKpj3/NE8CPF2r+IOtsJJkKgMNNmRd2DtItwf8ps+TBG/4HMiGShIee5tOozk",
-	"eqRd3JphVdaFXEDP6xF4y3hpk/WM0QOIGJw9j1UWvoQ/sHazxYS8FbGaCr+PPJIMoDLo+xOAmUqgipsA",
-	"Q9RE6Byj7Er2fuI6PYLbHr150cNqI2yQTJl5KxE+o+Hkkj/ECPRYZUmTvQSw4/YZozp2aNKawFaxfRQ2",
-	"6Jsmgk+uZBzdCk0IdfARXeiiwzdizlTCJlCmwSZ8zrSgyK8wTzBDjyTLH4meRZSwWGmonQaw6bKgLD4Q",
-	"p3F5Oy7Y3fOp0K5Ee5qIYfQJBkH2RsB0NhgbP7OXZLI5jGSkxyLsBWbw8NFfe1vyFRqrvIKucMqN42O+",
-	"+v9+40f//P36P7+/umrSjz/81fxydfXXH/7PXxpLidCgMeGf3uCNzlplVIa1eSiY6NckwnmdXiIGIroV",
-	"OaU49hbkE1CQw8IM+C/eOnp6fdcOOq37I+/nklfewN9IxacUd8oRSkVBUTaisMsen4LjcCXhsi7zl/lK",
-	"ms3ZZXdXDT0VA5IJaKBoN1tXjeCqEYXwq72L+Qjb8+BjwMCh/ubj1SY3fNW8IXwxFLdNPZeDOJKi6Q+p",
-	"edvGK6MJXlmW9YUrzNBpKtxtF88Nd+FVo3t31UgyfLkkk+tGClY7XKyzwUCIUIRXjfv7K4l9RJU+aGkL",
-	"Ha5NbYbzmE+nQlIazP3qaXjSDcua3a5V0XKG/NR6eOx+wm8E+76n+VCk88txIrT5Zu8HTHDhSSPisIkK",
-	"HC87gm81JyEzKoRHEsOngAVVXuT3GkbzJy9FMS9Zf1hhXUBgDM5/GwpNwPEfx+Fmjj8Bcfj9pnkZRSny",
-	"/Uo+/1aBz98MCPFCqU8zEVDD4JHTH7pmYgGR0cKJw0wdyDU3IrDeJ4etVYfmeI156ooiCdx0WymM4zvz",
-	"z8qKCHPXnWoh4Iv1VEGMcQxbvuj2hQ845OuSGTqmHP7KiO5rEYfP6bqD674aA5l9Dd+gzcCHqUjMBX9k",
-	"XKZROkfGJ77cwH5m/g/dV1A6XvxOu9W6D7wkv3e3YLEiy+i0VVqmWExWrPPaPNBoo3b2PrPxHI4CHBcb",
-	"ijhmw0RNWLvVYqliHUBPfPrkP56xs9Z/gPcTx2omwnrLWHOp2aBljCpJakJztJAzjuPOLAS8tZnx9Rtu",
-	"30Kj6v3WTQSeTHe73rSy2QVqcOh06i2U8PQhj5uiZ5qq3BWEyLgGRRRUlPc4yPjA/OlGiGnuwY653qzy",
-	"AV+bdO4DKnlATlVAiJtE2ry3f8Rv1f38AV5x43hM57OdNGZ9zAZw20KPeRxDeLsvttgNhTacBaGOBUA3",
-	"1y7Vl66cQTscCFvsIEMQVMlc5QMlXMdCAio89f4xnfJYYEWDohikkKMIiyFQkKnwwfyOSBHPEClKxeFS",
-	"fQSW4lFtRJmow2Q8GFknqxh8vWwyEQlLoBZGyFBsUeXzgdb4nqT7CwmzJfkoCPRIsQK49VaSHMnbKOWE",
-	"2bfCCnrjXfc1WUGDgZimBVbQ9cg9tnJxlPCB+K8i++lC0xl8/aS13FEWydu1jfeuWn9ti3uiwMYxK0fz",
-	"U5uhki/sekPFE5bAth2rJBRJHiOd8BtoON5f1t/4D4N6D2xo9iT9Z4jhlsk6Rnc3wZ9GjUeBEuyjljd5",
-	"WJlYN83ztasXGyPCJ5T/DMQzQN0By0FRHrYcXTl/o73hlfdRiavEe0HQNhWit2LmvdxGFsCWGMt/yo0c",
-	"OKij87//0f77zT874ePspWpNHyVt/uPJ4IV4NXod/c/NT5O36v0fH/Rl9uvs/z//e6vdOTk9e/T4yVPe",
-	"H4RiOBpHy5A4i2yi3t493vtp2/SxmkVaFI6SAL+7IkcOMztxAdrsi+Asw+iFo+DdSgFVHbbHd/kvC1jJ",
-	"y5MDKinSbKaSdOwMO/BqASPe2HWeumQSGv/RPiBbkNn+BCiMhah5mfF2q26KamojYjN/9WqEWL6E/nnp",
-	"3924cDvMfzV48qqXbX1TUY0d7Ij1WzyHpsq3eT0xxchfzh3MhC39N/+lr/NNjkWCVWkbMxcAi5TTOAhI",
-	"zE+UTMd+wCKbGpMi5Kmwfc1BuWluqxK/CKyWw5qIyCiCUP6a6tEtszL0jl53cMlAYFI1m0EVt5vMQay0",
-	"CANC/yrSwE6FMtttXaGrEY/SAte+UrHgst4K1Ok0Ubc8dkoExu8pFTWZZmswTcsUT6tdKFG1WC4FbLFy",
-	"qA2zNRGoZv2Fw0jy2HKuU+9xjPvwmtTVlkBjU5FECoYpIOOF79NZfB9Y7/x1MaOUrJiANJqIvytplvGX",
-	"y+fQQsxT8Zy6qSx3tEhsgqrInoUhEY91HT7Awif6ZAEBjTJX3iQ+aZ6WT6J71Endrp7ZRBv5ebCjcz0d",
-	"R7KeAPUbd2vKd+Hy7o1oZj8Fu8r8dF/Nrk7aNwJSRdhLzpZisQhHIkFy0UiziTJLWkroTG+yQ+vlWyUF",
-	"wRvtrTbygjvaYt/UB8hqFXrio6onD8Y8GeXgrFATIcnX8PGIHuXnQxpBjZGXHYOsdIL73rzjmZFo8Qmg",
-	"g4JOq8WcFEHo9S94zb19tTiSGyX9M4BVAFBUoycbRkP9nt+6kStNTx1OlY5SC8E4TShrP5eDo8I3F9/G",
-	"5dfmcuANHwb976KoK4XGU9RbKuEVRrJFJd0Z0fsE3bTV6vmtSn9WYTSMRFif7Q1ocb7/XmC8OSA0o5vV",
-	"68rz4LigKu/2eMSqcCJsF/DVbQQR6eREAtkbQivKE4bGCkUD0/ghzIL24Vg1eb8wrQTfh/pdlCKx4bd2",
-	"P5iWeUQ+Y1jS7bajztkCyFo5xKzVTP+tVDiL4piA9raKWp7n9eoHiVpWn86LyLcnuyPf/nfCB4K9VtMp",
-	"dvjmR35++2J/WqkRsHjNkhHQqtcIeLSREVA1Q9YscPBJ/8iAUIqO27+Yu5sN9pdHZkCsL2I1A/Gx+ymn",
-	"Rfz+L4/M1T8085P4m5GxvZHROqyRAX15MMh2o8rYaK82NlpLxkbrSxkbtudwB1vjrGZbAw/sxUYkzTgc",
-	"4F8lKaJkOJ9IEQuGHfRNWKIvNRzuAcK62rY4vst/WRnZh5gVOJ40REsaCEitdM6HTR9aKKcUoSd/p5mZ",
-	"7bJQ/kTdCu942xmBdyccXSd5tSUBPNlcSAJsvHx7mJUbmELStyVWmKGLjAn126FvUosBruRAuLZKJmIt",
-	"EP5Zl5qPxAG8B2rzIcxB4jtYaQxuY/L5EM+HMPm+MTbsyNiwPRtDJTFWjrgdWOX6tZ1jHxPMOfvo4dQa",
-	"iZD09gio9yAL1SCbkKSvi55OeEL850qKVTHSF/ama3oiz/uYBxNcajYNh5WJGZVMeFpIyAiZTYC3NjQn",
-	"+0DfmknYD7LV3KrQtPcf71+8Omo3T1iz2Sw8nMZjdqTkMNAlABRsCDTjKvYB4gQFaM4G1nwOjA0egFUc",
-	"wGwF1mIOUKsEVplcJVcyN4wDsmqDdgDme7BgUAcLRnwA5rcxOYNMh+Ze27fQWYlplnM6vYh07hSURUyG",
-	"UWzMGNvmvsS7Wz2aeoqDrRXMNXv/4pWxEp9f/PpwolbgaB7fmX/ujz3XqGp/vuUTJB/GJo2ASYVImxoq",
-	"QcDExLQnm40V0wJSpWLO+hloGVdwPOFzwJ8sTzr/FEnxruAMfjUloasSH8pc/sml2syXnhP7tetYa+QN",
-	"ML/lnqx1r/+x7vxeAXIMoEJwUMfGD7VbYPNmmG3a8Q4N5O6kY32+MRfrunpgdCRHsfAjIQTGYPYRWcf7",
-	"sykd2KEwe2yVbuiSj3gYL+KV8UyhJ0bJPJyPKKBew8FizFqEHtdMHqx+xk7bHewggJOJDQAOXC6D3S5H",
-	"tfEme4a1PzuVTH0usMMSmRGgCBhgCGsRaZZEo3FaqxXYtRHYg/mnjncIuUXM+Z8TEEFzS6Sh6BrCNlMe",
-	"hZac3TarQLOW41VnqWJTPl8WHvsm/77S8wb4nrh0ESXmEp31CcwouhW/TA8jLudAcGPZiqAAH8C7of2p",
-	"xO2AoXzp9d63Ne/SzxwCWyXg/cgt0ls/CqQrqQsg6QAKbZFoDNJ42JoHm75eIZ3y+WEk9Mc563N5w9KE",
-	"Sz0USQCeui3mZe9Rcl3XHBZ9kjibPRmFRuklArx8aMdMx2KiRXwrSqA4pnz+1Uq3Q71s/OhPmDECzxx3",
-	"VsDchez0cbu9ucjTTD9wkXfSzpE+D1o4JTQjsxmf1yv0tyoKD3WMa3tgIxElKmRme7GnMR+IHuPGzC4W",
-	"PLva3AkPRQCFEQAA2Be2FqLEDDQv8rVr9Y+JkiN8ffDzYIq27LT+VUWhC8c8KBn/SIR3vow7jC4KWhZa",
-	"zWsUc0u2d7jKnuWi0bwTe8ClEV7rAS0Lrx3eua3/+PezQ10ij6Zg5zTeghAUvODS1XvJse2J0i2M91WW",
-	"Wq9WzagdhXm0LbnYolPKeIot8dQtqo26U0MmzJ3BK+sLcGiBlRFV4JXsTVGb9ZyXEllciVJOl6Kjqx9E",
-	"/3zezfLb3YalMS5xdAobCudgSyX3YxbfuL2yuabb/L1UlgJcpddykcecsaKIknKbp9sc3xl+c+PajqVp",
-	"2ua728zoO3zpsmDcx6IQG8FeaPEG3tg64nPnFBQyitO650yLW5Hw2Gs9UAkEp2F3zVQWh4AvijtsD7VB",
-	"LV8rwQ5sw9hXFNWuYluiqPTalOw/VCRXdyqWJW1dt6CaSShTOxAiGy7I+kAyLe4yOIF5PaOALyyyZQ1y",
-	"/D7PovQFUIxh/z/FtHZoQCyK6PEd/rCuPTgyGwVuqJmQYX6YQUiNNH+T0SAwrwMA3P05gzKhiPDjyeFk",
-	"fxNziu8a+xyM+2f4e9l7VtUe/Wx5kGurO6poPiaIBggGWlhfLudsopIa25DtncF0GO66zuvakXeetDp7",
-	"ih6eLtlOT1RlqnERvsbWiokVi8O3NNsprKaIhLpFWCSjTG7wIM8k/IgfBwxJVBi5R1IRoD1nN2KOGFSA",
-	"4wyXU/SgtIYEc6K1qJIayA13bI3H4W/LYfjV7FcHZuI2bKfWDUtgykjottfurYdNzx0xGLGDWdgZEmQi",
-	"0iQa6FVYrT/TJesA5ceC6SmXhBoA5HcOQt7stqPO6bgX0M/ts4n7+XHofjxpHYV8rnvP2NMWMz9ZbrOm",
-	"dw9MwUkRwftDn6xUCetFMhXJLY97jue1qoArjSbig/GDq7DY4Vm/tY+eXiMSeys4vf9+8q/xv8J/HU0i",
-	"maVC/+torLJE/wsG/EMZSnspkjwQhNm2ZnOKz1QSejPVHveqRm3frxJAvmy8VSNbo7sukHRzBzTs/VuK",
-	"jSc2Ej/xFB3NzslpkDNPNLrtDhbG/KrizMxLu9kJGkMexUahnZ4FiMuu9TCLG932WfvJU/JnjfFtvn/W",
-	"OTndQkOg9FcBuGeTWopGXkWjLBE5jRzUzUFVA24q83k0KW50HNim0MxqKiSfRk0741Xb/R1etzccTSSH",
-	"CsrmvN6aGClpnaJutJutZstMH42u0W2cNNv4Ub4+PAwjDCa9T8x4U2DBo0gFijZVNZWsknmf8/dvmLnv",
-	"7gslBlkCDUO/XRdrfSLtKhCLi8Mb197UJzxVyXGsRisKW8dcj9lgzCOJUQYIDjaZhdmfAy/WUCXAJIrG",
-	"P6ZmCS7OljLwLIxSFqtRFV6LTnkcY22UGn1dcIo0WdOYyybAy+uxCBuB+YsCfOnNTA7qMXN2bWlFeLCy",
-	"Vi8UKZg9dzAYHFM6VMnEsmkV/Aezto1u4+nwyaOw9aT95Mnp4HH46Owp7wwF563B2RkPW+0zftIfng7b",
-	"/U6/1X/S6QzC9ln4aNA+67eGrRZvPTEnw9Tsm6edZqvZaUIrWiJuI5Xp1/iIhjM2yRn+Y13N3h9QY68z",
-	"VxhYeJFaAynnRjTXx1GETJOoHsAP2D12A2rYQhQ+iLx9UFmL985+szTAl9+giY8QjaU9b6Sjulz2xzkz",
-	"FwTELQMU0DYJgJhLrGf1Sw+Rb6EOf8KACTgyVoP7gsf1Vbrz7cu8hyHVtCuvt6zIxMdXycBlngSprRgT",
-	"+kCZmQBwCOMYdKt9yl6LvaLEjJrrZ7Y6cZQIobHfzjzenOYAnHdu/mDrM3jKZiIRGPi6EWK6kBUSc+/v",
-	"mQxFYvH1kkxChBEr+a+kBXVn5/ioFPlhNOuLUSZZXyBbFnFUh1CmTY/pi1EktW1QNocNOc+xmomEcu5l",
-	"CSRSyP46P4gkkpl0VOSPj1pLPbqovsHKeCdtn3wcqxlsi6HgqbHMCAFGpmLkSuDP7oOGpb9fSIy4I2Xx",
-	"VABhxJnoA2o3mjGY2jIf5B3PkKeHfYqdUU8hAwO7SSC5ZOrBELynB7FL0NoBHYXLzc+RHMQZtH218RRY",
-	"1WPt9Xl3/IdPRfJ7JiN/AGXN01WDa0xUKGJvevIe8lfKGL0p0CIF2H7ebaT0tUJ9mrev1ZCZ1W3spItq",
-	"K2Xwb/ornf41xPlxV3l6HsiSjdhindetSOZ9Fc4hZ4XlLlPcejWfYl2XJbyr5J1cSjQTaHEihpkWaL86",
-	"omxcTm0cX9IdkRw1WU+qWa8AYgJXY9nOQOlUo+5bTplTIcRgrLSQNl6zoKTwHRaU1M66ZXPt8YCVxQF2",
-	"KsI3dO9Ap2ina+532qH/a9ZmO7LNuk4HqWYOYKpkqZdWMjbeEQyEx/Ert/xkOC/IQ8ncrpOE68rpL1u/",
-	"BS8kHYtN3kDaJ5WND/vGzV8r/B7z8WXFaKiuwEgn1hN4w9tJMt6TRlptSlIIF9P4fUEmjCVB5cZIi61+",
-	"oQgMyG9tDkiuu90YoG5L1exsYAyg2t14UwqaP1AT0LtWe7s/2F48Czq/2q24pId/fhxY4zkmLi8qoYgk",
-	"MUNOUtfYWRZR1YIng3Ehnjrhn34ScpSOG12Ehtmrh3dlMMMY/uErp33KEh8bIDgT6lQBv6dzVoGCdG3E",
-	"eaJyttYQVLbcqF/+Jb4E+ymFIwu0EGpG8zO+CP4O6DKlOgLgbzCXVqYmLgp//tWDANBxNmp07UQexamP",
-	"GcAHaXQLwdEk4vEvMo0If/IAHYVWztdHMWgz1lKzFMf2dlQtOHNRQZQjgJqRIVMzcQiNcnyHP9yvCR17",
-	"E7R3gAEl2ztstA2/9r0JXzjNVDZV9hc36Wg2xXxwYzYx3u+zoUXuYzbgwKushhwGahkYqsRgeM/n6DDw",
-	"wZjMc9uWSmRlgO/jGxMiYWVAU7DNaEMBtgCsd7eo0zbGoHca7ItpJ2/afK2Uv31N2mhHVfMCQ80VNo4t",
-	"g6qn1APvFuQomv5uCywcCBgv0B7GphRM3CuItmWRCCkY15tcqa2OnT642/0hlR3K5MoW8PO/0zmigwwJ",
-	"9d3vO9EMuDBZhJBg1oNvsnPJIug7BT9ZyUEZpknCpVOzz+HdHkaZNtiCPJNgTZEv2n0EanYg0CYpoChd",
-	"uAIdDHybb7KZEDee9vkJP1XDoUi2j+zQ7NQd27nwD5+aivu0mghreQ+LbclRXox/uDPd7pLjO/zhvgtn",
-	"4u5bZhN0Abs+K5telqgpCMHSI/B4ZrdVDqi5hBGwtI+EDB/gLnK74xxNOldJaztxt98FH/CWD3wXvAQv",
-	"HIWvWN363aEl39qYBzgf3qRsyuf5HrYSyiWEa4H/Ut9QTJT6cdepfDSVHoKwrnU2lwiEHh+1Hh2dtC47",
-	"nRKqd7PbFQHDDdmJa8bdQfETDPMBQoX1vDOs6CK68Nkyr9IgWcPBH4thYTDrJzNwnYDSosRuiXu3GvOu",
-	"DisUyhxzDWBhtT+HGji+wx/26+fc6hSkSfWUSHnn5gPUAE7c/hsFmqUzatU83Bl1Wq1mbZNjrX0XwNlN",
-	"uDfk+4w5PAtb5+fiwJLpykdqP57OXUza5+vTAfktfomZygEClBRMQQW+HICxNeM6D0E119UEPAdL5k9R",
-	"GbA+UFOZ7ptEMppk5smAzEoRjGI0wcv9VSTy12btHxcy9nxwg4jqGpCV2pj63yR774dW7l046dyue7OQ",
-	"mX+uZJrwQfrnTcj/jA1ZLgGvvLCJy8B7uXolDxuSPfZDNF3cxgfRGD/OvdR9FgtI3EdD1AlYsUpNBpiB",
-	"x15028pOSmKIacuSmqSoyBwalmMrPbjqouoUR8WeCBozyMNCYPKIAtE7bRQ4eB+6c/eeGh3oODFnSf31",
-	"Kav3hF+3Uvem2L3kBTx7DMNHqRbxcG2xSmFlDiKy+0imP7rnqIUO4YQtnaZDP4W6lMEZZnH8M2VxzmzZ",
-	"QaHGQabjt2oGf8a/wkeXOBP42U5zsKY2oRjbwhJLGRZ6gyyF8nKVQl7/ZA6bVCQTnYeLEOFSKzbkSX0l",
-	"DGQAwrFnARF0Wt6JfIANTTmnWnbwigjLJTzmQblXl8kcFExqfPpG0Mgwo1RutW6fYoIXfuBnCJhcUOho",
-	"uceFcHqVDhaYFjIt6hDF1YX7xQLU3GmCby1WchdHWl5FU09RvkuTb45Zl6zgZL10b4SZmihxaosM3NqK",
-	"9PN5g45OG/zh0tiSSos9yFnNOkHiv2ItXxrBQsVWUkXan9uIrZcVRe8sYH9kKjW2rVHQYXgEXQslRATv",
-	"aQR1La/nk7oi00a3MRtHqTiKeV/EjZz/6i9nQQsOPsYd9hv5cL/AMTJXWeLqpKzT99G71/3nLVkgj9fh",
-	"kO9boE6UbHANVD94r/mBHsJ0lmByCV3feksmvobtWNni6Cu6sl24sM26Ax4PspinYlWdOOMDgEFHr0+E",
-	"xmwGOwNBlbF/2/zSarIe1BD3LKsQj2OfU4Jy7JE0tnWMnqXVxgSobzxUzfhEydGVTMdi0mQ9KEV1LVU6",
-	"m9jEE9iGqNBh2QGyHajyIjPxqbbkXjoVU6MdzL9l7TBuHmBN97HX3WaHPXFkXhE3TXmNLpn3uVXvirGL",
-	"/St35hIZQpTq9N4C/Ws7Ng7t1pBxMPKBddyPtizjhnc/aP32RsXMXu7GOQGbsiGetbwg3VCIIoGgU0F4",
-	"mVU2Z0WNa3QKNZ3iHZbq9kupC6nIv/C4tLpoEhQe3RMeuV0B98bFmbaM+6ykjHsrwTgHPMMqVUf7DODY",
-	"LQFA/QqOCrTJDcsdG3SxKM5HumEzRWj2kRxEcYQb7fiu+MHKGsoPhUsbu9jgC7eopy6s+Aq5IQRNqmwY",
-	"yTCSIz9ZvzCKZVuNtM3OSEGLr2mLwZIsFkfYKV5tvptXAu2eByI5lbsjNUSq2EQI+DSLRZNd2kMGTouU",
-	"pwKhw2c8SimmOReaqYRJVW7gf8hicT74THw1W8N2BHflVFdw1W/wwteNTfd2/qoXKbpUB8AAoGPkd55j",
-	"2q7m1oljYb/rlVURKmtOmkof/DjHZnrLtZMfCO0OnohgpPJBuoZvZ2ol8T5oQAhliRCvsQ3HDl5plfOb",
-	"t78etc2nWUxtXqOj2BxrR4Btzp28bUPNg5e+tRIguRxEPLZm+gKFrEfkk0RTcTgQxlyoNii9NzZeXZGv",
-	"fqbNyaMp5xFGYTV1T+HStUqvRGMd3yXuPfdi2Mmna2UOmHQeAQ5Hqc3QWJTkkTJaTQYEukTBbqDyRBzj",
-	"CL+nm+w81opNldZRPxZU5cpL1SG9ljfEBxVwez4Wg5v96u/g1TzjpobQmr+gtfABzAtlpWtF10EwNRMB",
-	"ZCAbyG8iEFPki4lvpBm4x1LNgLJnNo5iKFswhzu6fnC+l4CImpE/VAk9Z+l8ChsxSdSfTCylqksq5WqY",
-	"5Q/ZQ7LEPmTWWKoLcm3dutE5Wkv41kw24BLEMbP4Y5WnJEz8prhl5s5Gqaxxm7IdfaWsNgcpk354WI0S",
-	"ofXWL72DG5QVfB87Wd0BlwMR76Z6V+vcPzKRiRBeONIMnxMLx5AWQD0Ies8zPjcfmykBNOiBmkyi9Bmh",
-	"qnNNHxi1DSisTfYcb2d0G/BbUEmNeVhK4UF1K5LAlqtZk6SEThzu9GUF4yJVUxz9FpJgrrbSbxX3QEkp",
-	"BqlK1uL3PbdXXuCJsJXjhY8rw579iz1gGuM0neruMZxPR/hpUyWjYyAoOe60Oq2jdofu1FgC6KsN1++c",
-	"/c/Fu7cM3zIgehR6+mGi4N7zEILFLcp3mk24jIZCp8S9BZi0uhIR0C4rrfnaRSVV/21JD7ukENvBqXao",
-	"jhsuqBgkIl1tb1zQNV8R4OIG3bsUKLp4/e79m1f/9/fLd397+RaCCOmPG5HxI8T2ykccKKCA67E+mEBr",
-	"G7D+nLKk+x8Mjibb3RxLH5Eq2xMzKzRl5wX8pWgt0YfHd/jDSu6Gj2OewkORz1LCkKKUDXkUE1Jdapx+",
-	"VYL7gffEwX0GjgV8G8B1VvWwZ7yAF2Ccbr3VjK9jUdh5WupkUXhwW3e7bVkJuAx//RpJFHDk32nEp4EM",
-	"dTQRbucDJqXZ/Tts/u29BjvJxszPSqz83pvhkZHGIxDHLvtrD7gWNFW3KykCZq6BP/cYUQliQAXewh6n",
-	"tg4+ETz0vgJ3BINeDcEbwDnQyKy8rG/0HrsKHpgHYIJtNuJFypP9Yja4pt3GVdZqnQzc/MCvWzRL4dv/",
-	"Cjc7SFXtF1MXfpJmBwqH1eoCZdF4miSi4V6qo9Nqf9PChfNYit05MYLGT2rALYzPquvddXXwaFxAWtep",
-	"4+2VboFBw7rta0x/uujzY6O5xDWXc1LKmjLYUKsoPk1j4Bu0oDtbZYEjYIlYK0vovVJ40zqCPEn4vIwn",
-	"YxnO7UECuG2wt7Fzb13C1fF73AqZqmTuSiTFp/RDJvPU9FSpGIxvlH+oE1Lo2/rVku5HcryLiebbiFRs",
-	"CWLRNir6tGZnDGRkE2/MRpdrdMe8/ZmrAfpo00C1/dT4XvDT/QYRnYfvJDh2i+6dV0SwJKuaCGNc9e6M",
-	"J2KsMi2Own4eM5oqnY4Sof+IPYjqVCVimCjsIMHrJjyJeNjHyPafexdtuUOqj2QMJX6VnhGG3Fz6JI5u",
-	"RRmtyuZ7chePKM+mlbpEP4P/44UIvW5fKw+WgPncjR6dHCBsdj2A1PsHb6mkWEplXMk17pedMCXj+bOi",
-	"H3YbaeuGrfC8lj2uK/lOutIZ7F5E/yJg4tNATIlBr3fL48hI9zsZz3sVLNLxfHfttr+zVmJOhMmcJZns",
-	"En+2LrD6ej12JTmlMqvDn4OC7UHKq69ULKCNPSglL9T8VgBylS2nSTKpbZefSyp4zTB+nxKL+eBGE90o",
-	"pP+rhgnx8y3H93E8D1y70jgyqnledX+pUlFlep2VmV6lhGjAepQj2oMEeqRKtpl2wJMkEiHyn5pJxEoO",
-	"23IFhR4QxsSqJGJWi0PH3veMQfHdLNKCnbY7rAccQhN1K8Jek12kXIbQVmFe3u6Vqjen9uXSN28DoUIk",
-	"3e8VJmghnFCuOe0lkdDHL6w2rMvTdyZbGA2HIhHS9t5A4RYcwTKDqkqErQKAP51+TKJUfIygcoIK2qnt",
-	"GTY7tNmag/e5ksNo1LTlGR+EVnHmynmkSnN4UlRaYX7O2rP1JGgkmbTHtjM+vnrL+2QLm6FdYjOc3QdF",
-	"HeSQWDdkYTICIsLNDAoKnsASwYkXueZ1d8bB8cZjc9IgCwVsYQB9sLr3i4Rd7DJUifjSupNE8zAsyLNn",
-	"GmwmuW2S3DtLTLbIXUrFCbjF/epj7HHCauENxBzrv+i7w0gCH1p+N+yjy+RGbGi2TMcVrxgTCKCMW67l",
-	"o3W/8Jrb1BVD/4g3OrsJsKAEYqF/mj3e3nyPV0bqPt8e/zoDee8zDOQVE/Yskqkyx/hAbOk6ELLap6OE",
-	"z476cDRDbL3SwT921YddCC/Pdym3Kjge5UioSWQ9jzThqRjNGbKB2QK7TqvVYm4sC5UMAWEQMehkMNoZ",
-	"6/RyvgcfuuRcMvFpmiChP9OCHjyIeTTRV9I2Vva5FgE0akIJLVThfqfRxMIHaYfAOkP/oqTE1kzZc8fs",
-	"ug+Ol3kiaBJqlDO7D6fKLLDKkgEaLZtXysLgSEEfpm8R8JAggkB+B0YVaT6MYTWMV6s2v1Vl4YApmRE1",
-	"FUs8251CVMKpMj94w2aR1F2iwAa5guls7tG1cvG3X7BrRWjY/k9zZUlVvCFAVUqJXd9+gAi8th8F8gDD",
-	"Lx+jxSFjw/oCZTDOFVhf1h5IYfYRRtMobDgpnm6OiOmMW9j7FTpWZSlw7aGDh+zYZy0qWQcXdGz8wb4Q",
-	"krmB1Q7b4jSH90jAplBDNuU6zdWHpzTzvblhJ0uJivTjh+XEt9rCCBJ5JcNSfct0yZ3gGSXmEHMDbEIZ",
-	"KHkrEqj7p4IVNuBSyWjAY/h6KR4D6dwXeYhpQWuXZkFgMAW/z61QAzZ40BAym5iZo1/nfBKbudvIE7bG",
-	"w3eaCIqeFcNE0IHD+5pggsuG6OyPBecU0QY77dPHp09OHp0+9iAIc/8UmsOhMyD4zGHoLxRX3myX5573",
-	"fVB4EVhc/0Xse3RZ8TWuJL1F90oydsSisMv81zCfMmZG2GX5i1xhFfCynBRCIwXsTmpERewEF5M0agdl",
-	"92sLDvtvizEiT8A/b1C4WsGtxgl6Z0Yd8nmTXRpbyJwEDuKLpCJgGgQIYWRmPJGRHOlnELhFww3jcVqU",
-	"NxbTIC2A0NfE5l3qGpMNjE44sfqYjxqPm8DAs0hqVekoF+i66wsBFHzuBbxvfPRp4dG+W14yvKfmGuIH",
-	"Pxt2Btaxncbbue1SzD7kAB7uvRrdzmnr5H4hcrHs45urAlucDc6sTsXU+MOIX+r6fBsVwYAWGFBGjv0J",
-	"vvPBKzr3eTTR/4MZ3o2Ye5YhvRt6zA1vXDpVg5vfY3ErYl3sPvaV/YKdORtDM7dZvFVHTR6fKFmm9t8b",
-	"vpXKw/nC6VRoMF8YZihS9ycj/8Z9OkqTaDQCPI1hNEKwpLsGn/SjUaYyDRPKZzxKIzk6tz3u5kPPsG1Z",
-	"2ddo10JRK34eZrgL6VfxR0Zfx2IOs7Va5jSI8YdIQrQBfp6YY50uME7D88IDPfilbrvlocZ0TlstG+TQ",
-	"je7je2/ZAAZ60FyYFjONLowCsMp4D7eqC4c9ruM5o5lD99THZiJ8BuwqQhMb82YATW8MMfPby+EQRwW5",
-	"KivPO0z/Y2/6OyePNlqBk5OtluB07Rp0Th4XV+H0ZGEV7JFCYhoKV8CNMNIa4YEaHUf46Fgq8TIg6sl3",
-	"WHPLDXl/fYhSkVU08nm5CJzOdXhTcLyiEeICKxX9je5S/bny1RWdei7vCW476irGE4GmRX/u+p+1Bb5L",
-	"knkxdoTc8C5OZF00YBucWxA0ZalCwcqhLCtDhnnqCgRf5kraXB24nrRb+3xwM0pUJomPFWFlQCOyUaJm",
-	"edM2pKV52GTnHloffTgHJGnOeuYo7XUZ7O1imsLYXVey9/6XS1Zuy/0fc9f/3+vzi9c9OxQfyBcy4Iu5",
-	"Q3TL8nwjfMqUZDqSA9FkSNPbz+IbaGLUQpghvLuoGgP0cPYo2x4m8w+ZLM2zmyHsnGYv9KY36k5IdrYM",
-	"hH2zA7/Zgd/swG924Dc78E9vB+5g460CQnUWQF8A9Q8P4cSNYzUzZzdPmU04LoS+vki+8lUksYAJCYWM",
-	"0AHOgWehwHyHaldjcvsMJtjH7nfzsPvKWNaFDVMlAvngjRmI6KuzsWITPjc70QrPqsA7kXdsD8tQkIta",
-	"ik/NBPic2pFmN9K8G+LnfzGzPtj8YpyN660WeQ98kD2GWOWqAPOwB++BaCCudq8K3ONhSROAfUz4De7p",
-	"BYqTrYSngABSspyJUsPKXfqRmOFZjGk9s2dThELmSaSVZMPc18pTbUXQFgAG1k2jmTQ+70gNj+DoitJ5",
-	"cxLmiMhYAACsJhXY52a0uywPfnP/hXmtZmxi3FV7rBkFBu8CfVFxnEfiucaGVFFYOxjHF/LhvXXri1GE",
-	"1DFaKcnA3Z2p5Mb42lAeWyhPf4ZVeLbkmfxwSBqFCoucWQKIJVCoYbR4qHAXwoMoPjDRIr4VuoybRt2K",
-	"emHRlr3IzyMgz2GOBYiClRGpZtuIwCZb9rjgfFalw1M2UTplANpvhBHsWgq0mC2Lew1k+EZM02cETKzU",
-	"ECIgUBYE6WNdni564Q3iS7QjChaFFEeDl6rKZdumQ7jouqyO3U+nr7gDTtjm6LWw1o6UssZ+Qd8xnCYq",
-	"zLDawiLM/pZ7wtdBA5R00Qd9fNnBcuCTv6M1G+e1p+g2n7d9k9x7hqvsCZMImgI2L91ZdsI8z/q83ag1",
-	"tgtzn0vo+viut6Vqq5lZf3gawxefbI/R+QbKYl/E642y0ebZdRh3lUcSsjSkLFXqBv1BAG7DChadxa5x",
-	"tziFxr6ASwPzzSqLzhoLhzpUPqPV4XiMPeHJDaxsWuPpsgA4X20a5txiUeJA2yvgyhfu+fUXFkDpmNWo",
-	"p8C63b5sPfFjw3qQiCmXg8jGR/OP5s8J/TtoCBm+wPgf3qh1dLLAObcQ6V14WNsVryeDNbHdPP7T7qAO",
-	"DbPYa97Ztvx+YdwLXHk2rKmzwQA4WQqhzcYfWTS46St1o7G+NpoKKG5TsUjM7m10W81WO2hk0g3bzKH7",
-	"1c5gvbDgBTldf2As7JW6+KsWbrtZovDgHAkbanNcH2gqhP4TET5jPbdsQJIDsRHQ4WiJji3rFdWXEit2",
-	"wHqFXdQDOxVRzdC3wGPTOBcTBa4nRPHElbRBsO80cxKFxwpyTLQ9c9jclGK86N8EYLuDDZ+ynlGTxWE0",
-	"mdF93iM7LbCvrbVP+bsbkVxJlwpdcKhIkeOHk67HBBFp1sMmlh5ApuV0cOJWyJT1itLRY6mIY1enL2RY",
-	"Xh6P3xEPAnq6TOdVKpUN1MaO+3v7gvzPzJViXcmZNSRt2n2s4hBjW5zpKXW6FqkK16qDbewByv9Vo1/T",
-	"NZ/fBczhXfISgu80uxHzwG4J0Dz0SWI/TMWn1ALZgM9UIyrMag8y99yut71r8dU/OHXDU4yxMa3gnVIW",
-	"C2Mv5yp2nV+8HSXLT5G8sWQsS8My24dFchBnodAu1+PF8VeMg66+Xt1oXqMXjZ1K55tSvSzkpTZBPME3",
-	"yhsDcwoYP4cdNPRN5pLL9zaBZyyeaCPHGoT8b4V0t0qi0XI3S0AdTAtDuFvJd1OagLsvpqr7Ygz59bul",
-	"vPuahK2ayVcqmeA3ndU4lwMyGc0PK/PnFYld1/6ISXr360ntJmMSbmYqwgbY/1iwG79oFuZeMgp1qYFo",
-	"lPSXiSXQM5C/LAnX8pYl4d4Ep3/u3V3M35t7VW14NTNmzZ2/eSsm5N7XDl/v/t5u71bVBKCgFtK5mFOc",
-	"idDVFgJvW84bUiNBnnl0fw4PiaDTFrmDCzbO593dwYZEemZKt9AExwQNs4GF+Zqu/ArjR42gsnpt1clb",
-	"VtnWNhI+4JkWBWiGfySb1fahWgQV4lfD7RDEL5Tj1Him0jJvRM3G/qGyRPK4toD9mE+htxnKkt1OXBF0",
-	"+Up3ndHEmV5/DF/gddu+wQUdHftvpXHW11MFVxr75mIuB16AoPP4st3pnpx2zx7bqKN5K3vAmPXlsdAI",
-	"4bDuFo8qbvFPIUOhb4rfz3FH4Gpspm3cb3n60PSWijmCLDjOcJu3tV3LzxxJEoUFFlgniGVPIiQHn4iw",
-	"nk0iEpETnGoHduWN8U+xQ7rDRIh/ioNXNbmhrQyr2jW2Raka2OIl+PuaiVuRNNk5tFQIy2CnmZJgP8z4",
-	"HAvqENQsSaJbAUHZUCQf+bxHdA1ehGk5jYOT4SzzB8Rf9yOUa1Ksubk5KscreiMXBNwbhcMeoQ/Z9ciF",
-	"eqXZUYICsmLCh4n6p5C2fIC8m8Z/0cef182p9mGuF6BSrfybP20hNeadNvMc8P1rUbqwr23vFHWvI1ul",
-	"3zwVsEymUezwVfgMfKzNdXEpGvkqHWme8eU15KUXG09zT02qlErzwIcbCaqWBlLuSLKJ4BL6wZbVnXmv",
-	"Qyi7P796QU1ALsAXCXQ8IA2ARcfEe1yHIvgJ+AZwlq0KGClWALGobZt3oYnpMDBkbpJszyVi7hhzBRcP",
-	"Qiz9RGWjcYq9AYKlPBmJVEMoJI59Y/c7YnUtaRoFMxgVghZpGhP0pGu1BNZ+qhUvIYuZy0EtimA/a4f8",
-	"FzxgcYJgeHaX4EcX1jMHGCojEWa+LvL0aRKNxinUWUQTobL0QgyUNNu6ta3bAtOyRf50yz5OArryI4Vb",
-	"AIQdDC7T17CVcJlVgcytADSTPKW61FbZdt2S7ftF/PidIDQr8z5LNTy+Or0jtLNFp7rqTgtONcrium+3",
-	"S799v4O4lunqj84cALB16tN5CP1dZsSQwCUtKdWMykN5lDpUbbtN6lX+KE/rUv72qq8pGJul41KVsH63",
-	"E2BbF2HYAgQsh7AuFshvt/tqTkHiUmyShKRFCxxulK2UqrF4jZ6xWdnal0bccsM1Pg3+uCY36UDD9oTs",
-	"3F0WK3AHNoGqq8QiQKX+W/7laxDSB8DYUu/Os6bSKoS9xtZb74VIeRRXewN4VQDmrYctvAAviUWQixCW",
-	"qPbH2IWMS58zqsIRgUmi+pKPhPXnKFS+FHvKZrEB2o8rN3kmN+JUAzb1z1HEtubKV1AO9SGTVGV1vSPr",
-	"PJ4I9aj1bONC5DWU9AesP6YzjbO+CtFFxNoED6jIbpwoYQNYD+jOe4buoM4GY6TYNw4hVuHmXASpLVsm",
-	"CFn0MptX8kpCQTA9Fl3NHKan68Fa5+EpDLm7YfERj2TA+kJHobDw3IJPzJRbQE5wiKEKg0VpUOoEX0ny",
-	"gt8Ys1ayPiDYDkQMXq+5AcUiqFnXmLypUiGDI4RxNki4HjfZhR9MM4OUKmV8ouSI9QpOZY+NBU+Iwh5T",
-	"E/YNh5EE4O4rSdWZUNxNxdMWjcijasF5IzAnnQoePkMVZHlZvtNI8BJJBE3q0Ve2p3O5kkU+l7KSaTyH",
-	"P2Tyi/r9OE3ORsQ6SboFsuPjkMohuhOOHvAI3iW5HEMbObHIthBCY6vAweYHYyZXZlba32CdvsE6fYN1",
-	"+gbr9A3W6Rus00FgnV6pxFkZ3dwY+LwgT7XhFx46Zr0DxZPjdNuc46lTO8fTpsZIpWueyYr1J+4xSEBh",
-	"FyD03+neQ4gOf8ikx1ZUhBdZ53+t6fdaXxfoUXBneu84WBWl1oIma+MnLwQPfxIpmuKtFUS6ZWR/G4lc",
-	"kWareGoTm2YxkhU0YqQ+4Lci4SPxs250n5zS1mx0T9pGRX8yn552Wu6g06sakFpPu2dPu2dP/r5gDwzC",
-	"gf/JB/vyP6kRBJES4aYafFAj1gJa25zh1lpUAjyKIzm6iKDnGj9bcxRPx1xTa5rgEzqbV2kd0gXm6eZg",
-	"xTR9G384xwlrd1qlN3ZGak5l1M6rDMx3BAAPIE2eMOOms5JSRd3OydMn91V2wvbHTXW9pvWZwWeFV9EB",
-	"Vkmh6x7zkQX4gPI8gCYGQN+pSLSS4LTrsZoBGyttIF1z79BrNSvQnO1IU36YWDxttuM7/KG8aeiwCHMo",
-	"JVtXJQF3zZoiB6jAtS0dN2JuLVBbuoUtHtjv0WQ9LLjBnvciL9pM2ugRNYZLMaO2+GfM7GAmJtM0AoZn",
-	"7G29knmFFAaZ4xjDMRTigYZizgZqOocH2roLZJgy9qGN2+T80N/7xNBwl7nKIJr1g3mXnvg0FYO0x773",
-	"OvavJPG5TTKdInGUVLMfbCCHOtcgiBMNmVQQUJtxzYZcpyLpIk/TabuTd8WTTerVsE4ToYVM7dhKgzvw",
-	"pF3rOnYglt63AHYikpE4Ajn7z7KOepjrkjaR8rKtbdPn75Gb6QDEdf/mHbhVPXaLy7h/w509Jw/RcXda",
-	"a8edi8piYN4oxIGaGnU24XPjaEIDHvju6MnPxX5kVPuiNOAoSLF5tbm1VmVkMlSHKcUDVqkkkwExp4Mx",
-	"YjQ4QCYYayaSCzgTTfYK33YkEJjCB2UBns4xDykt+WwRAwB5q/p8cPOsmBWZiURcSUgAjBS0NMwxS9EH",
-	"mGMCF0UOUPLcbY8MYiCoiYADA8n86DAB6gRA4hXTFI+NODJO9GImYpmZ4tmVzPM832migyBKtMiypn5K",
-	"GelwCiDpLKEsiPjEBykwR2DQwVjhcNCftjtlx5JZ5OfE3/kQeixs9oHCbplcHx7YWBX8IkN1UEpUJC3O",
-	"S5ELYfMbIabFzAn4odtUGZZHjt9g7t5KH+T1iL4D1sJIITkr5NvAz0aXQlyxIhzealXEwzv3uzdyFt8A",
-	"Q94xeVCdrRaysrYu0lhsS0HCgLqWzO6vpeCI3wiXHzU3hafFSt0wnlrcHF6Khb63Su7yZDCObsWBtPJU",
-	"SEy6G3t8IYmLXQw2HKFZLIZp0Z3QWFYNBDJYE01d1hY3keBiAL0X9BiflLRB0CvuzA2zaClf74Gs3aib",
-	"5JvP+HwXVu8VIhFGw+Fh5OG8SD3EIIijCSrNRy415tAzPCgJ2ayH1/aWl9d8LV/bOml7tq3QLE+5nrW2",
-	"qFdrzgQkqV3elfKXhWSmiwXebeI7YIHauqBhVQTTmAYfMpl7HlOlYsinoBAHjWkSqQTUeCMRPCYIL/ej",
-	"PXerYpxL0Uo8A1Z6UwWjnZJIdN5uFQd7YSS9wo73VhPKVMya1Re8cvugUAtn+RZinImtQ1rbEF10pwi+",
-	"cEhEXDUTGoOEz6giKcd7tTU86VjIJnvPM23s1nQGuIJ0GJI1WwK1bsb+Z1HoQJOQa3S/+zEROpsU2h8v",
-	"9mZL6OJN61r5RYxGc+8/y8pgo5qDIlDJDdrCNa+HimNj9h1mL77xq3X7gjgIIdxq9fCz3G1E88uaWUYV",
-	"KZ0u7z875NoWOvgiriFVYV9S+DnJYgEvzFQCURj/qGpvHh+y63mQWCMe+M4jrKrzirlOoeH6YwTlwNbt",
-	"yjPeBSSdglUiB8+VHEajps1XfRBaxRkmfheNEZihHHY/n7DT8vzlV2+znG5hs3RKbJZH1mbhqXgn4zkt",
-	"5cbidY4xAbfz1zaEfcm4IjgrkgmexJFI8rL8SKaKQT/oThq11IXpCp1GE1iZuwpl+CPsAjpcheR920iL",
-	"28Pj0+9atDSN5C8SSIzCUNs2XpugmSiZjj2PNkrdZVCpBX93FduSKRmwOJLC2JTwL7y/Tr1SX4kz02Rv",
-	"lc13UX/xM9bjWmcTeB/dY5rPtU3FWjCVoUqIsMu2XKQKwn2YLKMwp6OMJbwdd0R8v5KLFYizej/AYHSR",
-	"RVeG8FhtC5+XTw27PpWnRjk2rIXlyXMoVQiseb9pvpVc500k00enkOP4FE2yCcSj8v8FjUkk8fMctzaS",
-	"qRiJZC1wbV6Nx608bD7ogYuV1j3o6y/qDnuCCou7tEZu8YsrZzub4Pto+4pPZi7aRYTySEIfQ3GCqSwc",
-	"Zsm8PxYLe9XVd7a4+qzVbLUaUNAcc0nVT+ZAs0Myh8nvXuFh0JjACdrGmZ8mVI4zl4OjwmUuIgndr/5f",
-	"MhmZR3uf3efV3nZAy+XeMR/cQHkIDM/IVzwvf6c9XukQb1T1QkAF121MRWKPbPPJJT3lvUiYLVGuql7e",
-	"+LS08vzSng0V7j6fQJGLp8gh+pQIgKCuw/G/4HMPBJ18CshWLbBdwuyVnIdB48cojo0gLJ+MmeYjsWkQ",
-	"oGvNj+qD8m2eR7oR07SASBFp1mm1GI+1ygEo8oZAhKyBRywfAfbJDyJg5wJsrkqYZqipxSAR6e+ZhIMU",
-	"8/fZxHgBj4OGObUb3Sd+JfElNiJBGBO/yz6ef3j5+t0vFy9/f39+cfHx3YcXZjamyqhnsxddoVDrmILg",
-	"ZpRTrvXM4gZPRAiCI8CqwNDJhUjTSI50wC7gObq5bJJTRGw7s/IVkd9UbRBLjkNYsmi6SCOtZmZq3SCQ",
-	"vFRyhE/ie7VurtgNWd97xxWVov51ex+KYfhOatvlk02V/cXNHboeBZU/FUmkQiKdcB5GZ5GsBk6G3AGx",
-	"xceeS7LwBePr/B1qKhu/XD7PFfPCMIvq28j/JEqxeyCOXwmeYi8HDnzofgc0ookKRVxU9WQH+Mo/yWWX",
-	"zvr3fJ5jRvo9eZYkD4xd/2zyTg3nahmfPU0iHm+7GQprXuVhjVWMtIjeoTHmxl8QkvFRIhDhksU8FUld",
-	"yARU/y9YKiRHdVvATao+IiJ5q7zqx5Jd0CVU3cpT4ZXxYqSaMaosdw3cUECAYmpOS3Zu18xVXtAf9Rj4",
-	"YqKUqSztsqEQOmB/ZCol9hy7/5Fqk5wnqD+9khYvxJJl5BdEks3G0WBMZRsiDpvso/WKvJXgiJOU5is1",
-	"wi5ZKW5FYvPd1bV2S6pgx7iT214Qcjgyg7J7gYe3XA5EeGRjL0dJHnwxm1GnanKUJlxqdBLIEAt5yo+E",
-	"TKLBGFTldW5lxTw1lx5hK0ICWX5h/iLVrLHTlsDyjsNUPHxTkH8GBQmlut41hXq4OnTh87FSWtjOa4tk",
-	"z8PwiFyWtfrQH95CQMnXidNEgMLcxFS2CoS9oezNMNOkesDo5xPHDM2ImdaGDlIt4mEZpzA8/ZviObji",
-	"WdrF5nDzVEP7UZHRMIvjn0mfnLXIdTdGsfbc9Ldq5jn28NElzsAJfmWnSXhPElmx7QqBSTKhzcmaU12S",
-	"0KHZwtlsrGJ7kqKTYevxU5HYXhDzETiZDl6sJqh6y5cH+7jUAd7LpDGDDxNe2L/FLWav+GbnfzvGPvsx",
-	"BrV/fT64WYAeyTurFszrPY829BpWubuXeMX2Gd23SoqfscfiuqYs5+qWiIlyWVDIF6ZCbpQvfInPYT+l",
-	"GGYZEU6Byw7qOBs1unY8RzFct5Tz83bVyyxRU3H8o0hiSGXtQOND014hg7hseyXyTlqn64X0rUp/VmE0",
-	"jLAzuQZ/ldxUW1QPPWMqYVqArLK+iJUcaZb6Va00F8tyTdOQt+9Rx9pCATokY3eWY1+Ga+hqWhaTXyMh",
-	"JW9sKRoHbF/6KjcbzeJOHTybbLYFVf/FW3PymM932IYJrf3RRLB/ImDNpruncB5kGMCuoEfvgUHbAzux",
-	"Bw3QrpUzEXQ6GS9sNlbIzSEEszYZ+75XMM96Pyx7NyOR/gIDWJMJPs/jPIVpcK//rJCSV5J4Y5DOpirx",
-	"6g7UXGhICmEerXmFrbGpSMwt/t9vraOn13en90f4Q+f+L41lmtMawF7nNi9hPvqE+CqOVZi2aCMoGIoA",
-	"xOTbfQXkGuBjzStc8PdFw9Fs+5xIz2YOl4dSnVD02xGXn3j/Wa3chKfiOUe2gWVrdJ1B6XpbfkPw3ecx",
-	"19rPRDaWsIC2AWnAS9+WljBBF0sBtCGf+uVFnSZiEmUTp5+XFrmmUVWTphE2wl0Ds6iNbuNJ87Qs9bt5",
-	"Pw6ohQoFDUorYEZFihwMkcUiHIn6HNMZ1wzCN35Zh1/mg6WUBctlowRtQfceW/i3UgVMkIxDlYgB16lR",
-	"tFqwBA4ETD9AuwBEw4XEQWoWRzdGR0NqgEhV0wjcep6ipwWeGITAE/M7cUGO1cy49rnLEengSmLTYi52",
-	"bCZkGhSi9cAirxIWC62RTd728ZhzajleT1ivJXH2kUifo/e/nwJ15Y6PMPbSz8KRsNQbtuKm3O21k53r",
-	"4U47aIyjkdFG7ZPmGUZ6bkRsvtNuU+gHQj1P8ZfCHn0EbW9eaEiC6/ubRZ5/+uRJa6VKhXJG1P2tZqt1",
-	"0lhVqrGkf/Mvnq2o5Lj/3OEHW6+6cMCVatnqqcmbyBMVZoN0/Qn0GdUhKsGNVR7IfYXGG0AVdk2Kbal6",
-	"EW6vKbAXsNl4brc3wauOihAr2wbkUNGJT1OVVKu63kDfkqVp9nPcQ2QNzhKjlVyICAm72JAP0sBqGajW",
-	"tm3dNuWIxZdGcpqsN1SDTPdA4aU0nTpYuPeVRK0IJTmZjNIgj3xikQM0xr969/yXC9ZudhA75FUk3001",
-	"g05Hs4LwBnB6sYupGERDUlI/dPM6zX4Ux4AQMhC5UvxOW9P5SkaaRVpnIkSw7UFibHYmVSo0AdhGaflZ",
-	"RIvo2tajFANobMEYL9O9uEB/SoM8KJe2DcZElZiFMUljbP3WGOjbRtAAYYVjY5BBOcr+zkBcOMwad1cN",
-	"nl41ulel7XBXjeAKNSRcsqAj4a9WI14BbAqsfP42S1MFodlj83KFUfA0gKcE9m6BxdD2tGRAOEColwOn",
-	"0AOrhAPS9wEZrcGNmK8ZUDnKhprVRvaAaQ3Y9ijVHEGHYlGl82IlRzYQvqGdt3lxet5wlNeoMyhegGJW",
-	"8FUgu5jJJusZVdazYN55MwgqUigQpSrxQs250+yoN4wJ7Wk7nYqpI2LFQi/E86cGePOlJuuhjukFrAdN",
-	"J6S8bciAEJ+85FKwJmJQXTDuTMId054uymHF0Jg/2hZTI5qM+/V+qxP7f82IXPag/mKIYoHv6dMn+1Qt",
-	"11fkG7ghdVqtmobkdeLYsXygj5jOksGYJ3Ayldcc28anx61H6Hs6F8D6ojjeR3YKS/Jd0uWzNheADQuL",
-	"a7PewNdClYX7kYdhaU/KXm5pV0eTLF5QVwukcnQFYNceoibBZtER67mqqGDjxTLjvMAxH2q/2uEiZX6W",
-	"OwEl0pbraiO0p+3mo7IKgqKfRTNuZv8xVhXcryy3KFTV05/ZxbYTd2Ef+zO+XoWg48sHS4YfnFq1Oi8x",
-	"16mNdeAeAFfBbHAqYPCLCvZwXGaiP1bq5igUcXQrkkjoSvflhbsEjr4bMUWCs5MWC/m85GyLI51+xPvn",
-	"3/0svC3LSxeFYP5IJmQIFeqV1jAAef9mL7suGG4T/uknIUdGaNutVqkRvuKekPIp3nCVUBanbk4cM8uv",
-	"d87MMMzrAfJxgJZU3tJHJeZ/JfKQKO06V6n5197qaTB33m4KamSBS1MxmRKosF2PRrcxG9+sjmnYaymo",
-	"QVsCaxCENJoJJgqVUuuo3bGfrALkQLqscbgmJSg+pec4bq83l/a66xMGdtNNSAloV4rQI1fstPxGOFzG",
-	"KY/CesnqFoRvPWddrkBqDU9D2SO4/X3BNIg3lW6VcRrRqMt6JkjRrVV/x3ez4quvpJlbmKb9i6p8mceG",
-	"DuMc66kYUOYGXOB2s3XVuG982xaL2yKJyJtYxZovPg1EMgUD+8aY6mYitGXYbZ+2csa69vIo88fdX1fs",
-	"wx332Bv5Kosryenoned10cfZ++Hx4AJ3YNOYTQfBRRLHnXbY9tjTi5vJYVBvsku7YI+FuyCMLD+3GvVH",
-	"gNEFAePU0Q6ohEllw5Vw2sYxhDVT0IfQWWjxj22ANgodA9e4rJMcX2dZvxyK5L6zh6L6poXWH847KoV1",
-	"6iBgYSbqKtW8EDIEh8Yph0Xkik22f6H6xm5du+yr+R3p9i/dxbUZkxtUgNElP6IDm6yWJbf4K8mIS0gb",
-	"SFRvNiotK9kdKg6xLfYXmUaxvavFcSkSsOS1ZfMpJhic3d/IWY/MWmaJceTHaTrV3eNjmsDmQE3sAupj",
-	"PZcD6AsuFJFcbyvYdm0rLco4dj6aLsl/ASXkhN8AaFodhibhFduauBmXqbU3UxWHzq/Su56CpSfJz3gc",
-	"oCv9PFZZ+BIeYl74fy7evQ2YjkZSAMr2RcplyJOQ2cdCuPsZC9VAu/VpTkJ3thC5ZA/7tHt2Eqm53Zyg",
-	"wwjxRCe2kUeP1UzaiopBCcQo7o6FRfyinIvVe6RWcd9YwN+K2eL0bBSBa9dey/on0mRwATxHi8HvV1mr",
-	"dTI46bCEy1BNWH+eCtgyfa7Fo1P4s2h8VgW4o/r7GKVjfPuqE94qwZzfGSdj50Ld4MtwYP24qEdZf85o",
-	"Umu1LJxPYOf4HtVuLDDGv4CpC5/vrc+Glf0gp2VAhUbVjpSshQT8A8BGM24ns0RiQj/suv1MB+viHt68",
-	"HbxA/5t59vm00zqd9CWbBd5JsSTxnzdAkc9SNaeUGaWlkwCqDFxsMLUABwkBGqZTIXUBOu8Z/snIprDc",
-	"HJYjHFNOy7YZtgPVq8vq6AtaFuud3YUv2hv0TfU8HNXz0JqWlo/fgAF2NxQwTvgNFCHR7q8/nLJs9Owf",
-	"CC3qtyoQ7Dw6+TBIcDTupYpGny2l8QPO4Ub6ZsvIKSpxok7falD6A361ZIe8VjM24RK5JDCGb0SttqAg",
-	"8uP4JxPyNSHc0MElWqW2TqdGia4IyAx4ksxZOlMQgUEIADYbR7FgfZWOyQvT0JwSMK3wmE/EQBi1r+Gs",
-	"pj53dSsSCr5ECRBCAitXCdZ4mp/f5BU+hC1lxh/z6WuVJdAAtvUuMu9FfuS3c/pb3GPHuIcUM9p1AYGg",
-	"lQUs99d0Lz8N8kZkwriEmuk93Y2t9V0qUEMd7vw2TzhILPdbTvHPkFPE9Ees1I0IGUDVTBRA3xLQ45dn",
-	"1kerhBk5xrDi7nvS6rTqKp9f6ZJ9j7CRMvdT7WbnUfNJgai13Ww1t2ikswOqWEjLqLy7ThSDDMkjgIzL",
-	"y5YZ7ZuTSUMXlzfzP4uUN67vF25h5iUCyt3fru+DuwYho8CvxPVV3oMFhZtSpzzGimbiDzXXa3y6xc01",
-	"IolH2TH2J+KAlus31AQZSxHQLsdmaeZHtoXOWCq0fC/UNBa2awTzhVj0EcnbCE0d7d3oZzHpmxdbvtPf",
-	"xByhj6aJGiV84n/r/P0bdiPmZV+Dqri/3L09//nlPfZs5wzxhE2tUy5DuLd3S8JRriiNvYkkEuJangNC",
-	"sol0cfLBsEUc5+KEPXcMhxVPcM1zcSRvsIcPH7V8E9d7UUpSiUXH4o+Mx9jgg9Pfn5NdgIlP/8UJQ7ni",
-	"jh4wORbNZvENkHhZIsrARuCiFDgYvXu/jzm2S+rqh7z8JAYZtpSDIWHBt/O7fMhk1ayFPOVU7D3hko/E",
-	"BMofwSwi+iL/RoTTUPamkOKeuVlnYaQBMrY4/WATlt2AqG6JCAJmRqoUEuRAxxFJxDuSAHnr3fSF4CGL",
-	"RZqW7wJ735gnI+zdl4zLOXADTwRsLlzWGY9SQrdF2mPvGa9VHFaur31h4M0Hb6xIkBwwowp5gnn2vlI3",
-	"N0KYR7BQLcytHERxROfX0sOc+22ZG4wbjmJqtmkc25HYllbE/iVqf3OxVP7EvU+UGpY851U0AneUVJCx",
-	"zAv6Jk2iQdlkYLcuaSrXiVZ0UarmcIpaD8hPjNoKEfTeaqssjNKqr1J8O6CYHf3qfRtrHkq+foFngnnR",
-	"ufE+CTEvWcwlevdyp34Jk0mGlfDpwnnShe4JbaQA8AsD24dsXjYxT8jIiTdLiFrMf+Q7MBSq9V5Bfeb4",
-	"p/ly8cb99f3/FwAA//8=",
+	"7P1vl9s2ki+OvxUc/eac7O5ld9RtO5l0P7jbceKN7yS213Ym57eJbxoiIQlpClAIsGWNj9/796AKAEES",
+	"oEi1MjM+d/bBTtwiCaBQKNTfT32Y5XKzlYIJrWZXH2ZrRgtWwX9++5auzP8WTOUV32ouxexq9nbNyD2r",
+	"FJciI0tZkefLsx+ozteEisL844UUDP9yPstmFfu95hUrZle6qlk2U/mabaj5rN5v2exqpnTFxWr28WM2",
+	"+17mFEfpDvrTmlWM6DUjgu2IXnOxIlxN+/7HbLalFd0wbdf3tK6UrOIrvBXsvcYHbolcwtBbumJkwZay",
+	"YhnZcb2Gvyq6YWTJS/NVMyFuPvF7zar9LJsJujFzyHGkcHYb+v57JlZ6Pbu6nM/nWYQcz+Cjr2vxRlPN",
+	"YvOUihEuCBV7O0fFiDIPw0zY+20pCza7WtJSsfjMcOI/w0vvWhPkmm2ATH+q2HJ2Nfv/fd4wyuf4mPrc",
+	"T+6jXwCtKroP5v+GVfc8Z3Ey84LIipi5mAVQovDhFB3dbPGpdwMEjdHzecE2W6mZyPd/Yfv+hG7IHQNC",
+	"7mVdkXwtec6Aw/WaK2IYjSmdEVUbXleEkoqKQm7Ijz8+/+acvGFCE7qiXCBvcJ0Bf9j3yJoqIiRRLJei",
+	"IGy5ZLmGI7NiWjWcRIXascoTAI9jQ4FgDWdmEUMHIKTIkyfZbMOF+/fFYfq8BLLQ8kg6/eMI8gACLEFs",
+	"xVnVSEOi11STHTWrpEVmePf2P25h7bs11eyeVYTD3Ct2Tn7iei1rTbiG1eBCzO+PL/+cwUofX1yS3ZoJ",
+	"8wg31NAkr6sKCCf2ZCMrll64FbsTZaxdY3p3j1nr9alWMjxzc7MkduhGBJPey5qs6T27Jo/mj8NpKc3L",
+	"0k1saD7NHTZ+Um80jVwmt/9xe0WkKPc4DyAXUkgwsmcaSSfN33dcsSMmxUS9mV39PPuP2bsoU4ub4rda",
+	"6Q0TOr7b1P/+mSK88FPYUr1uJtA8NZXjxM2WRwWuGfyO7QdHxVenjvh1XaxYYrkL+G1oUHxi8qBPpViW",
+	"PE8Mm9tfhwZ2zxwztGB5XHeyg9vfYXh36aan4b525ERSalXufv5MEfO6mQgVhJacKnOjcD08JVCips6o",
+	"3qbJYn4b3hF4+7hBn4L2FR+4YIMjwquTR61YwVPsB78NLhXfPm7QF1KzoYHNjcAOjw6fmTqDbxgtvmda",
+	"swTTFYwWpIQHhmZQNJ+ZPAOu8optqcgTUq5oHhicQvCdyXOotyXPaWobtpQPr96/PnXg72RZxMdcy7IY",
+	"GtP8Pnm45+Kea5oWddz/PjR089QxE5BpgwZ/PDA0vD913O+5SAxacjE4ovl98nA/sM0idaI28NvQkPjE",
+	"5EFfG2Mg5yUf2OCq9czQJNpPHjWZqkhPokLmBtWYawVWkbXG1V5pthmYVlUcMZ17rgaogr9+poioDe2T",
+	"g9uvHLAc+cZolZcXj798/OdHXzz+Eqwn/GNjO3Gh2YpVboJ1yW4GlBCaH9yw5guTqVOnCFMfGHL6WG9Y",
+	"XqW0SwW/mV2gG9Y4C56+/uHXty//8u2LxDTwtSNmMuBcsW6SMRqfffTY8V+VNEH9bUkHya+CD0weHA5Z",
+	"Yu3wGy6dC/QmeHIUMq83oQXYmRN+d+p03jJBUyaWht+GCIFPTB70J7ZYS3n3DSv5PatS2of9dWj8XedD",
+	"R07kW1FsJU+RgdlfR0zEf2iiC5lvYhrwjSYbqTRRkmyo2Kf8iyW8HY5QsCWtSz27unySzZay2lCNcu/R",
+	"5Sxr5OTFfH5QQL5m90zU7Acp9Fr1p/id3MHcyAYeQF/ZtmKKCU2kMKpFXtYFK66J87XQhQq5uLMY/M4s",
+	"KtcvLg/PF49XZKbPC7DV8JiojCi2pRXVrCCLPcnlZkPVNaFlGU4S3Ee0LG/HOqbt1+Mu6a6vd9CxB9v0",
+	"HF+9CDzDzlH9ETmMKf21LDiDAb6xEsL8dy6Ftv9Jt6gkcyk+/03hPcfe0822BBHspCiYq5rmGqbvyPjz",
+	"h9CwNhbP5qxYmM0r8F+zbCYXvzHz2tXPzScar85WKr2qmPq9nH3MOl9Ta7kNPmf+2flerbTcsCr84GYP",
+	"33r3MaTykL/f08VQLaTGnm7KFjUcMa6IW8gvwpLi6hdByBn5wIsrklebDDwBV6RZXRb4K+CRs2KREbuW",
+	"K/Kz++K7j8GXzIrdp2Bd7a9Y+rQ+4yhivjM7EDrqusDt8vxdYm6Z//Pm5QvD6P//mx++zwi1MufyyRfk",
+	"L/zrc/Oo+ty+d+bvoE1B8NsLpsBHfvv5/YUnuAuIGG67JVyBook/9qNfH7PZD1TwJVMTGXdBFfuxKo1J",
+	"pvVWXX3+uSHXuX3iPJebz+mWg8Bzn78ImOvDjFaa5yWenTu2N/zGi9k7QzhVbzbU3EyzG/uQER6yrmBL",
+	"zCI018AxL+3fZs0RNv9qMSctCo6e61eV3LJKw4HFe8G+hNMawaFuMVfk4heBjGMG/EXAhK6Im8905gjd",
+	"XG6UsQzi31WfI4Me4BD//EgeAXGntlIo3K7QazmNY2ZXF4+yWS7LspFCWuZ3v5bsnpVG9hUs5wUrvobd",
+	"Lyj5Xt6zkoKeueSsLEDsU0PvvZeDy/LX+Rdf7R799rfl8qKaz+cX88dz+38rI9K2TLDixlzDl/PLL84u",
+	"Ls4uH729mF/N51fzi/+BBVOY8OyprIW9ltZUoMWFJp35j+Fh8Mm3ljXf/OXHswv4q5LlfWT4Cxh+jsMr",
+	"0BguLrPgRlD3Bwa0j77wTgImtKz2Z2ovcvMzLxheIjS+dBi7YCXTZqvtzaoYE0Oksqru1WxHK7aWtWJ4",
+	"h9zTsjb7e/nxXTZTGH72izfvaXPhr/Z4impamncwKWB2dZnNdlwIVnW/O/qa8TwZOV2hL92wdyRhIfZp",
+	"+9jn8Ax8tu2jHc/6dGPYanYl6rI07G/en31/8+OLp9+dXc4vv5xls7xiRh+6Gdgp+wgcjVpVw7yBEat8",
+	"7wZlosCv4z839P0rVjn74wL+8JoVbAM0c2qP1QevHmWzLatyWOzscj7LZsZIAx1hW1JtlNwzpWmlWWVU",
+	"BX+awNNEa5GvSU43W8pXaLIVjG0Myz1uJPn3+JhcLsEHdE9LXjyr5CZNDnjkR6F5ic98eTb/4uzR/O3l",
+	"pXtmAvP4fU2yT8HOzQfbvuvpLND81+zy/Mm8tVOzWhWzj14Gur2yyp4Y3nDnI7yaLfgBeYjeHvd5v1sv",
+	"a01XjEi0ffWaV3hu8SgXFV3q8MxeZLNdxbVm4mswIltCZv7k7fyrZq8Wo3jW6vEtsf9x/CY2O5PaxCau",
+	"QKjycefdg2RCO5QwniGsFMBL45wLYOfhC7Dglb82uTlJLnazrWDnLy4/4t+G70982vy7UnpI4ADjFeXv",
+	"w7sGypu/7koa+WZw1W2YUnTFnK/HTMVF/2nghrQamZmsLGo0i+TWMNFWscrw4ZbuS0mLYPmzTY1x7rva",
+	"T+hjwN/BZW45vwbRA9rZSS9ef/sVFb9nIrw1lZYVW1YS3BS6Al30IrwJxxtWDeMl+D2IYoHs6sScJggv",
+	"pfhKsOKtRDK2FDgreEB5w3Vfzi8fn13Mzy4u385bmgZwdnMJhawO7G2EPxNmD87m5/OLhmWtzHQsqQ7s",
+	"zx0X8FzzQWPwK8XF6rmYXf38LptB+kRPBFoWCeMJsyoXY/S+cRqikmVtvzuR5bwyh+ft4tE8ZKvfa57f",
+	"LaS8U40q9tVX5199Zax+fIOLXy/anFhxYHynuc3noepmlObA0nr+4q9nsK/z+UXrFhjPrwH3pRi2eQQZ",
+	"NgxQThGtAXsGfpWAAVPi6ZD5gVvg2BIurGxW8jsmmFKzq/n5VxfZTK8rpiBSeTU///MTQ9WlrEVxWNbW",
+	"2wOWTK1ziVku6m4Wk21W4S/5PXNGbr6mYjWsWrq1fYjfwVN4XDU+wLwyfHZh7vATTekv50fMat2eFXgI",
+	"rmZf/nn2Efg9lxVzO3f0HZBXmzPLad1bYMOqFVpAdXXP72U1horH3Af+sCRO15byqqP3hGfsTQ4q/ZSD",
+	"VlBNrZcyfuLMNCk4Ei7A67rkgqt1eAfAwQALAw2IAZ6Y4nQMF/U9V1Gz8Du5I0tagd/ZHh6yY5VR9nHW",
+	"GXqn3dKAXC51YQKRHiR11iBpkHogI9ZlMe7yA7vebIIAY2XW0qrqRcnz847vZdBPMm/5ScyECAwB5iJc",
+	"bRoOkncjnF6bKhlVeJISPggtNS0dtY64omBzE6fHyHPggCCZY4IG5VMhFeofdLut5D1m07Ytp0fHW07/",
+	"VdGcke/kdmuUwmyWl1J1NnTe1skMEWp94Jmea2J+Nr/oPgJmR8u+nZ/PE/Zt3TKJZ1+kHlxyQUv+t+70",
+	"2hRalnTlYiVgUv1Wb8AhzN6bt/5kvm4E3p++MBMiC1bKHVi4VnG19RlGLP7bn74wT//7+czcDHDcDhrT",
+	"JRfOy9Y38ZMry9cUbgV7H7L325IKq3H+HH4gCPdy8Ix476dl8wpPh1nbk2bVF5k5oHLLKvioIlSTP+Ez",
+	"fmklF6MkSQ0GmzHdwMidmXP5a/PpGTiHuCwa9jB/kopr5ydwBpp586z1Znc1Tt18sxd5MH2YtHNbgC4K",
+	"k7wIxv4wY6IIuaTNoeDKas0Q7ps0S2u+Yf8jhZnMj2+fgrZBNXtKMb3H7smWVU5MtcUN07oMrzn8A8YH",
+	"7V86ejaKrjG840d6MlqwOZmVkG3uJJzMKfJC6h9kwZecFbHKrCDh3owWZNcfPeJL4BVZvSqp+Ksj0KTw",
+	"RM1LbaxDe4EVTTzXSCLvivzybN5jrq1NZqFF8VJYAd/ZtwwzBTD0VZbPGNV1ZQSHHW7p//CzUXM2smCl",
+	"YTDrXm3EgHe4akbNn+Fs2THt4X8mK0KJ+T2Mlb2yL5K3+GKLYW3WgJ3OaL6KUT3BY3Y4uELda2/qRfDY",
+	"tPs0oDR4b+0/fPYFCtaS5ndcrPC3uKi4HBYVFz1RcXFYVDyEIXDiKX5oBE5fBEVY4RXdQ/0No/maoNWF",
+	"BS/UJmMQTe9AS/RswioSE2m64kZATeOP1gYnGMMnOqng4b6d8qqSixJztxJsssUn/lfa2epC43ZhvypN",
+	"S3CsMk0hjPBGbthCFntLqiLMAvNZCWTDqNitecnOyWtGCzNRLFqjoiAV2zKUb5X9CmbbKE3BszWDSCx+",
+	"EkKxzlayGSXP0Z494HQ1t0etZlePLy6brXtqJ+3n14TFP4dAMasqWTUZAm0yjN5UtxOR/QTRvmNCk10l",
+	"xeqcPJ7PWxV8ORVCarJgUCJ2TR7PL4iQQHKuCHoZCRfmh0foFC5LuWPw5OOwFArTJKGs9xcB6XpcWVYy",
+	"zz7JyOOLR+b/PSEbpteyyIjif4PqkQ0rOIW0D/PkV7jH5jZ2VbtYLLyU1YIXhg2x4IprzxWKi9wojL8I",
+	"V+x2TR5fXlqtclsD4wIFMnKLRL8liu4V2dnat8s/N0XQXBHrnDQ/fEW0xJQzRzR1TZ7M54QSkGxELn8R",
+	"sq7gr4+IkmZ5Zr5YfMdIwbZMFEQKUkhmPetYEAlZCcEN+5rpan92s4yWQfzE9RqmY5j6yfxRRqh5kKxd",
+	"0hlWYSqiJdHVHk/A+XDaAx5juZzqfX65DE3SL99eXrQtGIhgt+1W/9BjMLArvsQ4Z1Gz3oOXzYPs99pI",
+	"uUdApxIcF1mTAA3/qIWAG8UpduPtXBdJA7d0P9ErcKEEUQ98Gka8COe3pBzmN5u15rqWOxhiZRgnEUip",
+	"DBcruzSKcVi07DF1zxLrY+BTfBwzumfZbLcG571Rz60G+3iKHJHLpLPK/GhvASM6CwW3QD/bfwIfYZFZ",
+	"18NC1V3DPI/d9f7nwDvjvdLcWXr/iof8Kx6Sioe8Czlm/xStuQvIwPimzQ+P2mpk6ByN8OKFDxMc3IGN",
+	"uVcgwQIyisx/12Urx2eK0Kp0Z94d9ddRSNV5zlgReOggQ6S1FZbIIC5KVqFKhLxdCz/twAMCm5b9nU6c",
+	"O15TD1Yz9fa5Cpb7/8D5Mms79sR4CrrzMvoW6dwIieukTWW8Slq1R5OuEbtRmCX5q3flZoOJdkmWPUlU",
+	"sjkxF5fz+fyj5WCa60O5kTbh68PHFJM+XbP8jhUNfo3Lgn5AdqRhBsiOxBSMZUlXZyWtVuxMV1QopLF6",
+	"SFbGkgtzY9OyG0fA7WrHERrZPz3uFvBRgvlwNX2T1hagPViDyY0YLV+jtRCKt9xwBDBHK1CCY0I6pJpd",
+	"zb2HH/7b54Oa/wanBnpmreY5dyGpeTYzhhn8B2qR1h/NjMJpf7A64eVj80u9LewohkwjEh7BcvKBwl7o",
+	"EO/CepwTG5KdwEciVxXE6j+0lhfM9GNH4596Ww6nGvtwlrUjJvBZWrrVTqRhsPO4IO7R3PXA3Yy8cNno",
+	"OiP31+cU9ze42d2/09Y2ipC52tZU/RBGRhuYMHtlTmCAVCj7BpHG5NKwAlpKQZ3nhMyZ+DaG4TasFTpE",
+	"LZEI5prFv65Fw0RbKUuIVqPbFpyYsoKIkBErpeYbrDG1/2ndo20Nyu3oZbMHW1pjrNhKnSHOPCKg4qib",
+	"OJDOZXiygEqnavbhV4ZEMUELSDRGN7r50+zLc3B5R0KWh494Y2BaOxldS302sIcWR8+wnLMpKTanpiUt",
+	"2Pstr5hqD/24ky40KFC+Ms+sqTLDPFle5o6Rt+W060Ow3WvnE/nQrAsujkcfIdei8cH3RZF5KvDJgMxg",
+	"W8P/EvAWvEIyS8iseTZTsLctAn9oxVE/ZjMMabd/MNNr5+o66wVOSOgr6uSFJJJXO4UugSuoEauxbI7R",
+	"NySjxX7IS9YrHdL+J3OpLagy6iRfrUBVXfIVBlSMqrzgq1rWqP3QHeWai9WNT8kwKlFEQcJKCJdYAwqS",
+	"yzPCfzY6EsIOWi3IK0wuy9v8tzd255h487Q1YBD6vrqYB464UJVSs6svPx7M6kHlzIpNufPfSCXR4D7e",
+	"EEs5ohhTrfiRLY7P5WYDOHVUkw29g0IzTJyAkNK3gM6H+na5d/x8BPm/DMh/+eiLUTvw6NGkLXh8cA8u",
+	"H33Z3oXHjzq7sKOV0edamShNDlaT9n7Z5JrJuizIghGrchvCNifsfOKBnJAdF14mKfdrSY1K6T8J+3aT",
+	"22qDpowSk5c+NHXuhiJn9tLuVVUv9mlMzyWhFiSGyIrcMai4730B9YpYGX9Ts/izGSdzyblUB9XLrtAz",
+	"m92Yq+epvQW7ylTJhQ8GQTTYcrmsGIFsGHsUADO1TY48+kmIi3FNaGEDJhaC59qmI/2NVRJjQ4ARqhlZ",
+	"0rJUELqlZUlqwbWKEqSVOTQSgvXb5p035vrpIbH6XJ/h7/wAD0F0Gi+bEO3gi8ezPkaATwX60F+JvU8i",
+	"v5jVH950V9aC33FLsG/bOVotp022OHuEAIgdjvd5XoPEkYIBKTnWqFCtWWV44f/S4rdfZ1HMgYJhKdXQ",
+	"d29wgk4BnkDIDr2g2sgRy34uayILdjZR4nhwxg7vNxriWIkQ1DQ+TDAEKmL3Q0aHhJMk2D1WFw3M7Wf3",
+	"zQzem72L7eAd20d3sKRKP5N1AgLL/EqWNi+gorlmlXJSJrUs886PytG0802UIxsuas2OWFZCloK6Ke9G",
+	"7GPsoyqXW+SGUaLojXk8JoDumxyug1IlxtiuNMPtiJ9ZyHOhUROyUIvuIT2aeaXPhfPAtM8GellGUsUe",
+	"sAhZvDPBb9tCypKZi7ztWRge4EXzZJd6MNHWt5pR44velpwVgbshKhQG8abAQma74AQEq2oZlSMJ+E0T",
+	"6YwQ0RtpI79mE16eQXQo8j0wzxJLxHwVCiD0zoyLr7MaBGsr+X2D2HYNeMpGofA6JGgKpKj26AyMXb1V",
+	"Cu8MjFvzHqo5XBPBWAH6hhTs5RJU2oOuycyzJAgD1EdTYGNeJvs5o6A3ZAoQ3ccN750xsSmAuk81eynK",
+	"fezYdNg/hDXzsHetbzTu8mbn21zacBgSPXpslKo3rPgRrYIUSonLRe1tGWqheDcaBTWmiG62JXv/Zi9y",
+	"NaL+XcCsmKh4vt64zg6j3gEO84bSgZW057it2IbXm9FDQSKIzcAe8cLHLt2z2fuzlTwzfzxzVWW4D8/D",
+	"RXxs/I3TyFc1rqEJVPA5gGOH8ak8Y19oxdROTjvnEDMbNIFcH2Onoi64vnFg0G0yoRbWU1bQidVgmnsY",
+	"0TvWOI9mzpqXVQTyfKxZCUNlgX7xLrWEb4WuIgoy9eHm3gyoW/SgXtCQ52M2yfJ2Ga5T4JCCHZ9dzX5T",
+	"Upy/prsfrCfjo/OnRhbDt9E/b424lLX6zr7XKcdj72nBcr6h5TVhm63e2w4R7oJihqhRLTlInY0Mq9jv",
+	"/dEuMnKZkUfk/PwcAtuy1mRFt6qlR6fNWFVb18whnjGDw1a5Lc4cFzQf8dsTrgSo2KGZJXmS7U6hejbs",
+	"+2mon2a+r9lWVpGVLyp5h2hGabUH4k57si1pzgY2/2e/+4GxYzjSETmOzAj1pBWjBaTRQrEr2a1lyUby",
+	"2Zo5iItwXcmDZ1l9qsWETBrnrZjcNzT/zszsYzaD1fQp8EJiVvKOKpc2nZGiktut+Q8I/EAutrxnRUwf",
+	"7swQR2konjV7a4kUY46vWU5rxSbex41rJQCNvJh3UCMfZQdOvv1MdF6+10TKs5RylEzxrfTcFou6+HWC",
+	"UzXDIGr8sFeMou88jhxf6aYZjJalR9R16KSgtF6ReUaezDPy5RPDCxfzObEwU3ED5kQ+Ae/iwuU1a2m7",
+	"A4YsfdzAG79dAZF/np999e7DRXbx5OO//fLLufvn5cd//99/ihEfP3UCyW2ZKtZWqydg02t6wXYTj8s4",
+	"d2iLYgHPtY/YQVzWJEd2Vtne6vRyX7neQIML3nAR/vXin5YEkVWWdzdhqfn4ffUpiiEDTnk/ro0NHeID",
+	"8MK9A508orFLy1LhuTEHWgi/TyzRHeBvX+0BJQwPRlvYYcUVEfayM3e8onv0zqBrJpfYqI7rEbecJ/m7",
+	"xFa+dPgvXUlhgWHam9VhUpf32A942V9QR3E199fQmYDYtV9B/ZP1NsUdWHm0d81P672hz/mwh73BVOiH",
+	"RVzo9MPAB3z59DiPkQvO9PxF8Q2ZZWHWKI5l19vMbwoTun38OMhrfRL7ZY5YXC88ht9t5u95JsZtT2XB",
+	"im8xCafn0rUbfXirUrrRIdLBBBqQ2Y5WTxVLhFj1mu0xzkJXFTMqJiZGhmkjH2LWsc+v7geDt6xS0IMC",
+	"o0+2T4MzURGwnFR1yYj9TNREtaUFUT+oa/NGNqBG2B55aCfYbIErnySw2AO0u+IFy3xB4mIPb0D+9vm0",
+	"WFa+LKNKYQMGM1bfHAhJVr4vSjByxfJf498JMsV7SPJaEcjbSIbMQsDdyeErh8QbbWFLy9pWT+fQfrTW",
+	"TrK3Xd3BGtV9fI2tXPWYIYflFyNVP3dW3vAiKlOU6wY76iOuO2uD2DvxGu9r7g7cNy3CY9d744sPyZWF",
+	"3XAaTmkdcnfeMhQWjp6OEsHa/Nz83gfB8EYuBOehxWHDZoIj6Tc04gxc7F+BZBlJwsX+dV2OzbIoaESU",
+	"PRfkx7dPe4HiGHvalKxjLC0zdPMBP++sWe8QpSDG9tSbVZ1rZ1CI5+6tEfQZkMYnk7RQ/jRuOqeUHcl4",
+	"VvsMRQ9Lbg1jmPrQNp3AXG0Auz8FN6Ob7SvKowrReNZTqR4pb3fSNUgBxAj3VD+/p0OtXSxm/J3cEbnU",
+	"TGDqJqaZbMgOo8/+4yMmPOhNaHquON7ZHTjhjdDrMI8DvR41qaTLSt6zSteVGP0lI6lY8QbBDI4ReNbV",
+	"4ObfmkL380OEec22ZeyeQE22v8Mvbfv2jFDUF1FRDbXQEcu3iYzj27fDLNHujTFjkLg77qZqtr2jz4Ot",
+	"CRBRC8b8snyWpF3tmhZES2ioh62a1+BxHLl6F7Ufe3hLttSHp2qeIlr6SY6NKVmensqADcntN8J12TmH",
+	"/GkZqtn7Ia4ElTKR9Ns1wLBp9o4qYoHhM7wuqW6aq+WlzO+uSWP3cA8Ko1lZHpHG5gsW000XYU7uWsdW",
+	"61EPhut9MT3rzfeV6yvKWBydygheyxKgLaJy1ddW2wiinV+z5sGdc0q/i4zbemzfkyMWCA9f5krzXP3d",
+	"FdfpZs83NBqsbEqjJ30tUEEjH3VaXVwWWxlktd+R5x4ti5EEat9v7Vl8w3LIWFIWqme35vnawi/BMQCz",
+	"VUtgOnRSQiK6VKwCQaooH3tvbCmvptMW1KeY04tJW6827XPIhzGLl4ucjXddWHOQH2NzW0syyTE1tigZ",
+	"O5WePhLrpUsFMe+Hl8xnCq5Il184OQTMERYGZ+uZMnNSo2/GdafaUXzgJPtD6BjGb3WL5sNiLKTvA9XG",
+	"ydph6ANpbwQWHEOKCpwkXNeAD7BL8MYDEVUdEzQJevZ3bBBEaTjq+sqnteA/H8jkf1CAOpdiWoC6cTn2",
+	"gw6u8FaTNaOlXu8z2Czcp/O4YZ1XTL9hWmMhVy+ngW6wFZ2yj1goxYqRO7bVRAEM1zTjTY1ox0t2a6mC",
+	"voGgM1hoQpyIVagwobbpYUg2tGBGB+NasXI57K9QwbrjYb6o57w9ZzNPTxRDe6TpOfnThxc3P3z70WJ5",
+	"2ZnaH2cRVh/rsrQr9U7LoNx7LBvWKu7699sdgEDaLa8VA1xAKcq9WwsXq5IFxJ/GByfKbWhOcrChPc5u",
+	"uVa16+BvnZ6NIGnnQzSUPej0tBS4qfVaVvxvNC6xqLpLXHBYqtEwEkC0GTpPoym148fLZ8BeoXnOlAL7",
+	"YMXvmQgtEwEtdBXhwgydH1Ni08wgxmA/rSVZAQayjsojCyXVf/FNS/5sagWImktellhFiuXf04i1tYG7",
+	"HpHA2kb0rTMunN29YCsu4iWJW6kUX5TswGVC7oTcKbcDWHlgd8FlCy0quVOhn7WdgYT9sH6seDoaSOh2",
+	"S+x/3jNRyArJVXKlE9GjZa0wxtq/UrSr4tLV3kyuXq01EdKuIWsQkiq2YcW+FSPkmhS8SI/54HqrBAHs",
+	"qhF9tGFzPzNEvvdQoYruD+sufoc7Z6zD8EHNFZz1hqPbu2eZryF+SJJhEfMdXO2n1YbYYENyhD0ltCgq",
+	"3PM1L1mQpdxCuM3XrIgmM8drGKMaP+wkE3jji+SLw1mu5qwJAriwS6MiVKxgQnNaXpl/GbotoYo+I5Ro",
+	"eccENhMPD6d3uRmRdYQsXFJeOgCG9jS/l/JOYbZJBb0ZKJwV4MclFwCwbHW4eGIguPHNjh+137/XEuMW",
+	"VOxH5I40zPff8GI/iyQ7cBZBhBhb2wi8ki11xx8GdaooLYbD6mrLynKSyerUJfPiQyLFXbVLS3n3Ay9L",
+	"rlKG63dyR0oJOMVWiJZS3hHz4kiXQ71FBKCxk/sRn+8bXgMKT8hJActGFujn44+fPcCOoQJB4ndqWJid",
+	"JqrmLMRPJa5m53uaTMwjcyrH2D7BJ7948uTRF0MiZUPft6YJCHO9XuMD1PhvJ5Om+d17DrxBw8dFM5qn",
+	"Zb0IUeNtx5WP2Qwxu0c8WDHFtLoZmCdXNrMJEMMb0VexUEZ2FZJJMr3DlDYCIpezYH5JZJCulIzrFqFS",
+	"HdbYDghrFi9FCffPQQSIgig5fiMnezuPEfIJh6GPScTl6iGZ14tS1MLKY4trrtfoIltVFH1kWKZfNHX5",
+	"qUBG+xqIKkd2ACxYcOj/4FiFoJXH1ufKalBy2WJYl/jLI0gwNgcndWZ+docmFBvYeWTaSzvG7qa9E8/Y",
+	"MZ9xUxjYs1hCKC05VR3f+UGDMy+pStj/2BYYHgB91RiEvj73HG5WZBZfEJz5WuJ30epHCxgVU0rsj+Bo",
+	"MMx8nqifZE39bH/GO2NegWeQGX6wkdWMLJg50E7jH0+cVU0rKjRLRQ6pmTa/Z9XeGBxkW8kNV3GvptyF",
+	"DZGSjXmM/l0rW1PeGOnaNWvCFxcMOpsoVi6vCV1ALQ8aNlJ5yCTAvbPNhyK5Ts1VOw4iBF+Iaqv1ZkOr",
+	"/UQ4IfzDocQp2xXasXYDleMGdRzccrQFfJIF8F/Ndg6erNMpgLL6pPQ/Wb3F9kI9yVIbo1eDbVrEsoGx",
+	"fxEC0nmjVsU9RjjseM6DOb30c+2Fgu/6E/rWHMmwHwtVRFecFWQnq7t4qSNcHK630bj6hSA7Pwp6MVid",
+	"Zxs/YVOYUdWX8q5VJdfelGb6DYUPb7XFE55YU7Shgi+ZSrg63K+QEMXeg8gNtPbLLy4vHj8+Uvs/EPm4",
+	"sf6Lxv1/PRjyIG/XbO+DJHdsG4uCdHbBL36QuoGs7x8lWZ2quBSbyka+5bo0fjiYN+e1EqkbT2Ir6BBf",
+	"aExGNoCnCdcLwvjZVp8uDwJ+44qAlR69PBdQs6ceXITZSrTrsI4xgxTOUpmJhcpoOO3Muk6qVVypSFFk",
+	"VNqNpk+dPhbZ693Y+HoKFeHk9RGphKuR6c8NLIiHYPAk8PC5uPIxdV0A4zOQFOnBlCNLMUPlVOnDN7vS",
+	"z9yzH33j2dEYVjxnxfdcxBGxoFtgsnQwnvb4o+BaEUgYAc40HyFSjIU2mAYxCcDhNCFz0qCSDfzxKP6t",
+	"7Aix7C6iOat8nMrehlGhMRKAMQVY6eds5zOGAd9yVn3DbY/BaIKVa305yCT4FDawnIKQBvz/yrXl7w7u",
+	"qxYP0ANHD45LU6voT6Q/Le4AWOb1U24kbSO9U/fIt0rzjd3yzmVZ2KSicaApHkw2FoV2GN39y8WL6Egx",
+	"i0rgQAyJktOJhG6KcbMjFkAVCZQi7LNApvW8IpE78FldlsT85BHouMLklWUlE4bkmq/WCSrcsTJBILmL",
+	"Vw0EUM/duX2NcV8bO/OX8jFJdmZ4Pz+7Ap8pF8whRdb/NiqzVe4maM21K8od5OEQkK478XqgTDdV+rKh",
+	"720x/7z9f0Gd/zy2sU+hn+9TGU087yCkxLPZEuXJD8WnHTyM0SsDp3t+KNx8ZKB6Q9+/YtVbaHran8L8",
+	"ilCxJ6hmx4/Qhr5/zQq22aZZn5albauqiJYrptesuiZjvm0OiYpOCxoS36detBAww3u8LWncFYfSY8m1",
+	"CuPuFCsLxvvfBmuZC8Y2rIgHANJuJwCRfAZ9xMdyH7zy44j84YMhEFtw71QNR+MADCcQ8XbrHJV7fNLh",
+	"vHBprTkHtGqnkoUIvD5c4M5BQspYkXASF5mXL0eD5eA3GqJMhnyMQWU8F3Cqcoqe3DDg+PhACDO23dF5",
+	"2134gxC8h2G5/yjY7TuWgA+/Yz71lbxZy51tEy1Fzs4P4XcfgOL+F9b23w9rG3d4gJ2fi3uuU1mmec62",
+	"+tjE+OnngW0s0ObRZ2EoQ56L++gR4IYCp8DRryya32ANqCxt0s9drBhqzEmrq3LAWWcTzeSWiTYgZ13x",
+	"s4o1TYxHdDjA/bALCwmVZsiAZdwiccYJFiz4IJZfz1O8glhQ3HcwaN8NNDl4rsnW2E8OQsrsN97jaFIZ",
+	"88W7amzWxRUGV/dHJPPZJTys2qOKwxEmimxdwSTFvJAt5QXZM52RoqJLbVael3XBimsflZfYpR8rUrle",
+	"FxXdifOJ0DX+xSMESIwfvcJls1ICvcurQg1124wZziXNi6dQkZCpj1eP4P0XUrMHt08JCrzGxcawQUok",
+	"KBZhQJESprLvql7wOFBSE/BoM+x/QSb7rsl64krVrMh6cMNDaETpbKJu3gycAiPgYBTbtp5WRSw/JuJA",
+	"bHbM53ROhPjBku+RDWxiJ6MBW/OhIZdT5A+NPyLNcGH93GBdil/hyQ4IMPgnEWf/htHie6atJ3KUMaIV",
+	"NhXVrCwVASBdAAjE2oZElkyAo9b/FRL+LUc5tuUCkeiieTvuZh0i0jMsMLVPpwttcllV0JjYJuGbtwgX",
+	"xLw1BbHtrXvbhwJ2lRSrzGaE2ZohyBYbPtwQwHvQBVqUvw/ZQ1ELZsqAaTi/wUif3Lby+baKVQ1mQXSf",
+	"t3RfSlqM3+pRUHOJjiNmh1olBiumCYfNSoHTRWVznapwAixAuSRqL/KnUiz56tw2EOGyabGyqBi9UxlR",
+	"db4mFNIDNlQfKtE8aQx1TBpoIzgaXLg02IWHQz89eHMqkttIlVhUF5tAeMA4ue3jdjbs5+bf3DvujPqz",
+	"08aE87dRY6k6KK0Kq+VBggWiaVg2/1cl6+0EvM0puFPTpe9kAfUA+RL1npdUs0Sp1D9XNkGUBy2bOVys",
+	"CCsNwZ92mOIEKkuXzT4xveWkFPjUFj+uOKZNmgb+ZqjlS/vg/ZWWNVMO5NCDNsmdsDqPsRasbzr8loPQ",
+	"7tTmTOon0yGWnf4wXdIYR0VlzK+WGYSJfmWiYMCB55yuWUQU1LXz5OWY4qQkBomRJD9VXLOfuFAZpoQF",
+	"/1ayrnL735pWK6bxv3eMr9bamKJA5Fe2435GNqxasYzQe1ZR8x95rTSG3yfWUyVAr24shq5cGi0MGeu8",
+	"wxdG2aGLkp2/sP/xc4dT3rXMV3XHt2dyi7t1Bol8xsYxzB0tsQo6A/Y9Ey5TozNrTHMHS75itmNJK30j",
+	"/TykSZzH+lS53vf2iz5vpUhoyHo90GvDteSmQgqeIyzNptEtLUrjz2ott+/OA4iKtYzer93EHDO4XUH0",
+	"POIR+0ParFw8oM2KmVfFttS6U7sZPmGH33YdW0RSvfAVbinH7ksoVKmF7SpuMbeypsZ+TZVLj5synELs",
+	"hbcyoQIOI5tHE9qg5Mzjf1lwMLTz5ZKs6RbAn8bXn1md+KgQyyGfQXhcU9XtRrB+pmw6AimxZN2V6n+m",
+	"fKWKrzJ0qdf2FTVxTxKugW+bfIM+I5yPM+lVXIPtSg//9VbryVGevuBU/MV8tQEaeS6GCgZsIAFgLoVE",
+	"2dIsbXxqBUAnD6I1Wpe9ox+gaiz2xAd+JpvqAyhRSm7YQhZ7otaA4glF6WChn6ew6UXOS95EG4OJ5GIA",
+	"0H40+r2SZZ080BMNn0kw8gFnPAhJPvyOBwhI58U80DHQ2ZLQU2AbNjbmP7BeB/za5cQ4y91BxTeHInM4",
+	"6U2Jq9+jsHV6I6nbboJGPA57qAO6PSvpamofJhger4muhjkQ8JqkjB51957Ccgtu8k/DdGsm/Lp1oKds",
+	"aEtDiURDjZBcSGmxsdoia8w11hY1D2ME/6UD1IjjCac81kfi6jbGq8XKs/oxHPEQKy92TSeheNGXiOMe",
+	"WuUh7N1stizpKqXtf2OR/qYZ7zceL9AjBXLRsQmuiWKM3H5+f+G53rXbNsxx269CG7bax5pizZoGcu6V",
+	"qoNU1EQtykCzwor6mpKonYQ/oxqz4vdMESrgSkCz9IDvHYzp/rcV5cWVUU/2sj4nG0ZVXbECUiu8hu33",
+	"hRfnhGKi9VUAHtCEi3xhO4W7zX3OXCKOJ7KZ/UKUdbSt5EmflyPx7R0QtaWDHSkk+5g6Fbf7N36v48jN",
+	"1bh6KM9M4H3O76Joec8Y1XXl8ATNfvjzUStgAowJbksAGkCwvwaAxCi815hLU+4RXn7NeGVM+zMp1EAJ",
+	"3hIHjqeVrPeH/c3uA/j4FPp+T/O7GGXtMqbS1pAmcaxCosXhAEsq3ia1v0CfHet7h8mE33UM0ywvawmT",
+	"hjeiYrvellDKPLnjzB9n9k6ELvdLgAhp9ETJWjwsW6uot/E+YU1LwjZ30FrLK0JLfscIE7JerYmWZMHQ",
+	"y1j4NBiq7ixWuneNqTusB5ZREXcw+HsE4bCHfdTiyaNOvu/kDteWQYkSmZvFXbRdJkmQpH9EHNettAnj",
+	"1tU9v49hPr/EVFHYpS3lVdZyEwEyjqZ7dBBNscP/qBBwy5xzNprjS7eDARS545KABs0JaZtrg9HeQWny",
+	"TZO39hDE8iXl5YRKxEYSIHTd4RQ+nztlRzq4KOUUtAmmTBEEV9wpBwbDAI0xtUFKt9WIQNK6CRzAGGqa",
+	"ul4ebOo6PnLTJVkzmaxZ2SDd3G6MD+0X4a10fKPN5jPZmKabnYukr9G4P0eLLgVTaiRMnF5XTBnbbNTz",
+	"sdDgLBgz/N7gsk7hivAU/TQcEW66P8BxOzaEPC4tCzqJpCBsFwy6zWIhgkXRdQ5fgZ32wNK+dv2svJaO",
+	"2MUQTgM/fqgr3DG2NcpCla/5PRtOM5sUqw2Crl5iSaXPDAFghAz/XTFbSRf868zoNmfwB3/pyLJgoKNu",
+	"K27xo7CFRHSq6cv5beQqVtdoZto5k3wtpbFsOjQbcr2mccE8jlGJriZMUpvauzvNmK/9rhwVPOy59K9t",
+	"urUD1Rkh3Ycm5133XcS7+8Qxt2HcKcr21HM2KaAQNBw8uq1DNwYky4JwbQHPuVZQaddtrJWAMfLeeH80",
+	"giaCnnaZJfGgTHuTU3FEn9DNllYxcKxXlFd2hTtWMeKeHAlosuSCq/WR9iCon6Ob0tBqUvFNrzo00Jc9",
+	"Odwcwu+3FnVwK055u8LWHl1/0rF2+o5YVDUzVEKLRguF/15JEb9Avr2POuNvyNNS1gX8qsjF+Zwwcc9K",
+	"ucXejNb5bCZrLj9wvjJ49jaGGmqxyAfcvr3lmpdyKTQT2oEbelt6i5TgUnz+WztY0zX2+5LDuzzHFuAB",
+	"0HUeXCtuGhfn88Q9l84jd7Ct42SoW3josmD3v/xyrvYiL7lgv/wyoilTMPvMGp3e34mAkHb8LsmzNDN+",
+	"+35bUkER7ZZtx5cKfvue5vGL2znBmzxerH2D+WEza9T5tzS/Qz/9krUL/zd1qfkWfGXu6s5mOd0iR9rX",
+	"NaAyYhKdwwmobE5zxe4520FlJYqNBfQfAb18wxEZEENYCVf1kdhMSZd35NLSbGtOoNE3zVZFPZRxd7f1",
+	"bgdYTHaXYjsMN/Mbf1pimN0jkZl9vCvRKcZHseDWBZ/8Nbn9TyyYvbUYg2EfuAP87mJbdGBhR+eQBimj",
+	"BKOOiLLLDF/DLDdtrM5wYFE4SMY2OVlVySqBwusthqYJR61YUPiqGExgA1gTLc/9MFAS4FsmnatCap7H",
+	"oP2ew0wysqh1L9HkTsjdyWYA9SUxdbSz3/hc5ojYTD26+RVjf2NxZlxW8m8scAvGWmGFVgpX+Iro33hT",
+	"zsdif6AN3DC7QxPVReDLSy/7OHzSAbMkC3CSd4aCtrFJQ5bAUHky0k55Bi+njJTGTBju6Oxc37UoWPUT",
+	"jSQavwm1f9CNF4BzbaswiZZoa+p2y91mbWPTw1K2gp9abMe+Y2VhwRf70hes30hzNwmHURtLxsJ6geeA",
+	"S3HVXYbNBLLmdFkiBSpGE3C+Po94nDU31NTB5WL2UvKhj/IRhftN0vK4yU01TdesnGT6JrFbkP6foWnJ",
+	"Bdx3uPo4yvnkosODhYK0K8EE200Nefi0t4hDzHYMzQFiy684ujobLe5+hOdrl/QKSeRES0mWtDp88WMu",
+	"C5TD2RMSpMm1MuJaeKjI2Tgf25PabvjwuTyBZRgc8k/C8fodV1pW+2+FrmLZ5+luq76dL6K0fKZAgzqs",
+	"2mXJ+gWFKc8LltMNa7UKdSLPfG4cuoI/6RGAhUk3eaJ4AloEohfIFWlTO38jdduNTitGTzd7qHAfgs+B",
+	"M1qLjJjzv9lqs0Gu9z7KCNcSkGtCF7I+UM3bC7H/lsCj6CZ/I31QukEPiHgcKiUcEfbGd/RspCQAiN7B",
+	"bWv/Y4kqYDbTa7o7IEVHuyIP62m8lbULYsam8oLEaqwW2+kUt64npwaO5SkEUnjAPw2RJMt0PPoPyGJZ",
+	"R6skUIgrsgbjEI2gEeZ/77Ssy2LwtLRHtb04rshGVo2qBxot6HRyxwpXJ3Jlr2KFip5T/yDPg5KlEUBG",
+	"+eNide06vdjv2n91vgpmuroitH1ZL+sKkg/Dh8PQVtM+xF/RDbQxfjN6JJPQ/IOYDUbLnKK4pU0d1/ZC",
+	"SgSrTxRSmNPDEsknFfsNsTqkYFdhOi9XXsguaH6HhofN6oNUTgXBibhe/g9IuzFHLgKcEGuyq9cN/0CD",
+	"gg70cWAyOTzt+MFqjDQ4Yrugv1jQnX7Ekfuj8nUiMA3cBR7aLcTWGOh3KOCeS9NJOraZhGOv4WQdszun",
+	"uAlk3Cvzz3kD+JBIm3sMba/Ijho7C9UrVESvScVKRhUrMn8srxwjZRYae8UR9gYKp66JrbNupTgDL1Kx",
+	"B0F5TWjJKvgSAD3wjWXQLVWKFT4l1zv0wLu0syjEZMHAcA+FpU+wx7nCf+Jkg7rvbGaHjcrNf6FI/gNQ",
+	"JE8P2Rjj+2ZrT3DcAz75JA798wDOLlFgFPFdv+z5cy0+22in9U1TvxRri7DdVvIe77EHAvvlpVQDPf6N",
+	"RMM+OkbC4MO+iyMvGQF0exBfRvwdLHyOY86HOQex6909YaShtj2hWrPArBUBfsnPQMzZV8abt3annzaT",
+	"idNLbra1HqAYymTBfENSVE5RA4YfWbFC/PZJINETcaUBNGk8UGTNRj+75IKWtmn9EbkaJV2pZGNGjIuy",
+	"qlNRPPrY2E2ECtDIuekJ8xQupW8GcupzbSeY7CU0Fg/Tb8IUSMypjWwqqtlTOiIK4p776NWFQ816t5QX",
+	"GbmXRhEyl+EKFlhvjxAfOGK81PM7uWuPKCuyW+/d3+LjDww1xmyxWxy0d7cWx6jT9VC7wTcC8vaA25zG",
+	"FGi1E2jkWQjF5ktg8bwG90Rw+7RlQbj3rV0J5BFKmoGL9ungXeAgrukeFFszDV6wCtFBbK9b+EwGWvAa",
+	"d38lWazFMFdm4YnqFGJ/tpdN5hKR3JCfKbJrBRyi3UneGzlDy+cJKEw72c+U0Q7d2uwAB/Avod7gODR9",
+	"9l6/QgIO3mGeuIDrF1yp2Hv8iINqRn5b7Y+atd3yoBagD0cBTgBAXYL9gevXsQoSLLWNh+QmfiTRA1ku",
+	"dYxkRUcLiTRraTqX9hcj6wpXoKu9n72VXs68JJtaabgjD0EhL2tRTFAH1CHmcGQmOVzTW7o3/OvbKk6V",
+	"4HGr2iiUXKyu7JWHUXPnwdKyfVxIxXS1h8fBh+NIphg8ZAgNMsEzoXljWStjRkfoSdCX2V4rFWal546p",
+	"fsUxrrqM1+Y5HMeQ/wryWHxxs7uUzNrgfxc0vzt3ggfrojtfXlBxd2618Cu4vbp3lzPpLe3AlEe6zJAP",
+	"lDXqBdYfhwuBP9jwgWWYzInJwl8B8crpisf0pbcgOuTScLMK9wVKFiDQ0Hgf44cE4yzHibpEowTvMHQb",
+	"u6X7XquE8cj07qINpD0O7c9R2OXXoaR6CR7KxUDU9EReV3LHdmkW0mvglnUIKWOwrH+rN9sM4EQzq55n",
+	"pBaqXmBL8+Iac9fJhu6hQFVWcad1org+0WvJPDywANCfH4qOn68pJDD3lgzpSVfGBtkJRAcRyBpcCvCm",
+	"xV3krMlVHe0P6ea3Jo2WFEye5eXSOhHB10cFYbYAvZNzUfLhKOnQVA3NPejVpP6jjd0R6TuNzgVI7UJf",
+	"gl8O7o+KF8ZLxTtVCq2b9UQ9Tcd2I3WzyXqNSa13vp8L2/Bfm3MGuf4U/jfwZ31Kzrc3qXYN1m9tLy1z",
+	"HUL83XmLFmU8eel7GgO6wAAlBpHQF6+IrPiKQ4ae+VfFcsa3mphDlxF5by8v0NIunpANF7WOWRoWEvQH",
+	"NZLppiBTb+j7kd/tpnP6SbmPuIFjO+HPfgRGVbMre3LRBGO0KjkEas3J1rZ8kW4YIrXYa59r328HNCE0",
+	"KttB3FqF6fe0KOCEdTPuY/n1pW190XhRo4zAxd2BBLpcbvfYnb7Jn+v2Cl+PEJ5Nkl8KrmkowLwTz2S1",
+	"GT/GKD+FWX0QXhX5sZ3UBnCmhmokWwjJStPNdkLOfQek3ulgjQPDLyhzO9TQMcHhdz1Bgx8Brwqk1MMZ",
+	"waSldpAMk3WjTPYDcy69Ti5+MkrV81LWqore2r9JPjHxIN1Kb0Lrsoe6qFyIylaL2EiVX8xw2BnJeYKb",
+	"0O7LJ3ER4lyPATI/OpgIL8bnEk2UvMWGabcQCiJLxjJyi5qOuvWpGZSoenNNBOOQvMONfK2FdtERkPct",
+	"JK+9yH8NejuH8CPAYs0PTFQ8XzvbyXdhtVNInExd8TxSJmPvxu+pjjcofi7Ihpclx0J8lbnsphHKw0iQ",
+	"GydlxqoMhqH+Kst6E++MuuIruthrpsi/Xcz/71cE/vvfR86lQVGJNJqQimWkYLQgJYDKq5HpMarOc6bU",
+	"si6HPgwFmKNTbsC9/WYv8ognAgs1PCOC9aSlr8yWlfMGHdOaPBi4tTJPu3BDsy57tXYveuLAYB3fJFG0",
+	"i8SM+rJby5KRWgBfLq33A3vndSzEs//98/zsq3f/699++eUc/+vf//efDjVbDN7/mZ797d2HRx//dPAu",
+	"73dPji3+BdvdtLA8p4CAJij0HJ2YjfvdzeCaLFgpd+RvrJJE0ztwXi3jFPpwkV1cfvRk+nCRXX5MkGoc",
+	"WvujmNPE2Z/hi5cTAUY9oZ1NOlDAZcjt+xtPIPVAd00I08vK54cK1778yDbAE9spHNvoN41/ZGxM/nvN",
+	"7M+uXUKkENaOnSD0U99LYHIHbHgRVZCJ5DiWikxrV1OaQsIIe24/efLoiyyKMdVqcxKU6iUQL4SDKXNL",
+	"ThLTNyY/VkgMscVLUEJkdYNPf8y8tzRY9eM2HR8fkJrRvk04nY7IGRCqnX7yvc9ehEA212R+BXmEeLvb",
+	"wkkLPePkEf5znvA2hL3se4N9vYcSPw1zUUTLFTOK3jWZhwJgYAJj5oCqXd+BIysI+G4wT9I89Jnv6Juh",
+	"H8IVovg1YMjKzG8pK+IEUzOly4PTcaAAI/nnlX3cYntG1vGCWqAnB6uqoNKVa3WN9ZNtXCIv1Dod7wfg",
+	"3Z7MhwDdxqwCYYfesvd6dqBOD8PnRLZuXHVcVxxePKvkJlaOuutSZZw1DN/8UWhepjzsVz67honRPT0S",
+	"IQ17+XrTZPgWbncBPkqehQLk76SxpDSP4bW2k4enaB3OhxLirz95fFCtOtoqbmXXJlbzE1uspbz7VhQA",
+	"4z1xSUfez+YPbSVn4gca8RBeyl4+REOpN9CjqcKWMeDmXXGB7cLJWutt95xfTm5QZG//VP/4Fy1nTP8+",
+	"MDLnNocHbp1IFey9hua8NoHU5t3Y851WP196/2wK52+UfomfSYJRWO/w+I4wAx69nYqJNSPM/D1p3Sk+",
+	"l5YJUgsPqJ6wg3/2918qJG63zddA206iZkaxbQxp0veTgi9oCklWTJhrihVxD17AkLHYYZKggmqLW3fA",
+	"lw0lx5bbzFfiKES2Q1t8jhWjxUtR7uO/qpzGLtxv+MrY901aBcifa3J2YRs2hGpXxH1iQaDGQfwgbpOl",
+	"SbCcYO7hTqS3/QSu3Jf+k//8rlyc6xtNdR3xPLbwD+PZsxBuXFPvyzrCki6YTuVYfid3jbe2YkQxJhLt",
+	"yu03XqcRxQspWMoVp6AM1OXjKUG3ai31SE8fQPCML34wVmHxLbwTzelfUl5ysXrDRc6OCIANRO62a6ra",
+	"ESW7UIhZVYxuUmCrBzOogQ+AhjYV7rCGGgXZiNdDdu4JTPGhHkPgZDeFj+MhpSzPNKnKDav2Wc7TqY19",
+	"2dpNxyvRo+gCCw/DHUNQ2/dxGWPEw9OSKjW2VcHB22008sHoLvNJTIMEa5YOXDB2b01BNJhWUjwF/4Dq",
+	"dgltL2zc7Eu3w3mAdG9X2mzxIBed4iLzHPlp3GVtpxi4gamhlDJfu3wyP58DcuUDDFE3BLr3/k6uvd4R",
+	"+5me/c3M1P7v2bsP8+yLlDvuWP8UI9uKKSzYZZ+pf6Rr6p/cGxQ78VPcK56pMF3o7+Qvnhwvy4aiKs+h",
+	"tsHnUIHHENeOtjgTAXSjsNd24ISFXK39EQrD8bxxMP43atNeNVzdkjYpSfOoJWgeHxI0r2y3pilI/1Gv",
+	"JCQUgp4kQWfLqSALRvK1VLAfxzotXTupUUe6pML3wzvl3tk2UmO2K5zCxJZ80B+LKlLIXH0u7QfV+aYg",
+	"+OSCqXbjxvjw/1XR6aHjongZ887fAN4c+oyMeYRlqgt2jTUdXJGSLTWxHmN1pIf+0WX/+nf73vnKAbfe",
+	"QyS5Yc9Ioo+Qu9tURwkhd1aBOLNJ3+8ONkifxEonU7Lwc3+1mWZHg6WHH3tlUZ37LkIrIEbm6MndeNP2",
+	"VcVzdiPUjiVs2zHiAmQeNJZhh58NB4xvJSzXfg2Xc4hy/10zdVSTV3dIT3TGpm3UQyRx7VoQDYI2YK/K",
+	"H+HZKLEPEfavTapmJ2u55qWO9Sy/IVta+UjptpKrim7i9S5FINaPocHpqe0Y2SrSUa2JKxTVrfvYYakd",
+	"gIBuM7gbJfPUDGgytDMP7NrywLt7hKQN3o4Vp56Tt2tGaF1wTUq5IneMbd1NPDXDyQ3Z5C90zviqYiwR",
+	"+DVSrsFJgioCePoYDJJjQTb6s/qeLXVGFvtWht24lGRXmdaVSwXbyLjd3zNVNYt7g9JhjWQHADCpwkwE",
+	"187IwVw14TS4688PVn8/O3ziow7WbUwRea5UbeGuhNQW3+GkZHciZ2Jb1m1b8EaSX8t6NQyLFyuwpaVP",
+	"VZhEv5i17PLTzESa6glgszY8RKRfbLi8LDyfrVlaxgr2PSjPgQ0dEkAoDb5h2sb3O1ES+M74mKu18xM7",
+	"HO2H4FAAN7RgntcxrymDNBxbo6BGc9kotROaugQzOZCrGD4LJbZOho6ZiJW4vWRm/HNnJpknuiPa4e07",
+	"oa7u5vopeUXfQv+Xv9cln83qEdIhZYTV9swO6QY78TTMO+2qjT5Ds2kVjqzUMtYVK5f9Grojbt9US3mo",
+	"KaaCL5mCFv61YtBHCoNmtudCvEA9KdATkfHx4AThKyqOEdhK+8t9ZrD15plVcD2lGUSrTCsJTxrLP2Q7",
+	"QzqP5TFOwrrNH2tQ+4ZQeKcEdXuuZZQlVDDV9s00DHRgcRImHz/XneuhmW/Nl6Kz8wXx3VyXItbJKi9r",
+	"xe/ZeB8hOIJTGkY1gVvN3//HRvGHF4xDugEyWErwfpQKZawDYcSo73hTbGP/qOrlCv97KP6DbayS6BSj",
+	"EQDcpBqWtk2wcEa95Wez92creWb+eIaqOZDjxiw+dpjD6EEErW5j1aFDxvH3+CSwSMHKRJ7TZoC447Uu",
+	"dIklwAYG6I3VhRPE84CgiycvNdIGqdDbtCAiYRedOb701E5x9Pd+M7pdT8tnyCQRofvtPav2aMZaHBXo",
+	"veXb/EOi5VmrdUWg5iyD705IJAgLKBPYHEq7EjmH7x5JJRuRsLOVskz0qyipgntvJ6s7VhHzZAL0HCs/",
+	"Y6kq0NwNACQtkFMp5Z1yqZ0BRuPUyj5P2ay1f6m9f1VFsWITLSJ948HRUA8Y7I32NJ+Cx+LDxrFDzqrn",
+	"DWNEOJXmaxKwDmDvAfEhsC2XWPu6S7BqEJPu73DK+IUFtNKoVhUtaoq19/dYOQnf/rUWXLdbN5aQC9L0",
+	"bvRUj7bU5LGmbT8KRKsw/IUfHluRmvStgFg52F4RxeHQZZikWb19K+NDQ+KYoZPPUeWs8sfbJuSZh445",
+	"MDCfUbedIcBbHq/AH3nptgP/DNsrWWYZwJAyJ/UN39Ql/WeIOaTyRd62E0II3UixMnuzuSaPuvE3Lxsu",
+	"Hw93Ez8ujjg29BAGh8YodgfvqANqj5iijpi5FSng3QF1SGqmBlp1UAzSTLPNjvQsJpI1IQO93rjzDHQ5",
+	"1LP+wDl2ilHE/9doT14l8sCyjd6Em+PIl2SWuI/Iu+VGK5oHDc600wrm8eAIZCdIXjFaglV1pvYiv83I",
+	"LS3uqchZceagAM4qpmRZmzfM7wXV9KxBsTB/QoDCM11RoTwAnYKHWQEtuoszVW+3soLHVUnPvvrq7Kuv",
+	"zD/WfEvpmZL55RlkL3IzuPlht+aanZV0wcrbE6Yn+APkrugtq2DtePme+SRL849Af0Dm0ss2Lk8/7Ncr",
+	"lr11r91ekVvsul6Z9W0ruWRKwf7dElmRW3O/VtuKK3Z7TuDN9hTsB0RBq+KW/FsgWv8d3l/ws4JX6I+h",
+	"5S1GvwCyksCqFVnTe2aEdCcAFiXjwyO/SOokKxeHwBF7YAgD6BDu3xSEelSofCIwin8wxOHfB4+wyTCJ",
+	"wudb62cXYucTbOxGVJ2vA4RsQMUmrT57o4xtULDT0NxuPQjsow4jeh2GTnSKnVXtH4ak+CqFufz62VPy",
+	"1eMnX3qw4AKCTxE4vzhM6htNFyW7BlVtC2DBtWKRMv752Ve/vvtfv/xy3vzjT4n6GsrLBKV9Z1sqCtvD",
+	"S5JCRrey6fl9km7ZXBhRmfK8u3JQqu5YYc58F1b3rHGMRm18aBwdw0t/QTfQ5gOk817WZggQKmtWbnud",
+	"ZX+PlxD4qqsBpM/+ogwfGjloOSN+YGyIIKLDI6Yp1QR4k4NLnxHDRVOIM+w/tyvzbBPsU+YK0BviDhwM",
+	"X4TZbXzByJLWpd6TbUnRVo2fikh5TFlvRPTeob5HlYXQuohXJpZcsAd9YMOUu3Ujp4krsquscZUAL97S",
+	"im7iwGdvQeqxak/8QxnZUr1u/k2ATWlhfjH7wqhtBgUFmolr1f4Wl1RffDW/IP/nzcsX7hOEC1sGZreZ",
+	"LGSR6C/FNqzYp2S4hBgZc/M8LMAdbRNMJZdTVWr1cpmufFuwFRVH9RjabEt2LJB4UfGljhXcLu15tS4w",
+	"4RDFoEDT9kcf6SsqajYIuQ+JNrbCfrEPQqkT18J+r2M2pKvKRD9qxQg8R7iA0pN9AH86Yi1rRtOQcUwx",
+	"LHeRotVwUdM7s8di5BhGFUqDi7pfIfNebra0gj7w12Tu9CEzAx/kjHy+FsJQbkImrpTL13WibdTEWrd4",
+	"QwQLEQQOPMfQdnVcSXEFiSmu/WprD80P3pEPXQgK4F37D8u02MxBSMNnUFqaESVhh34RQTdCRbGZHdfn",
+	"5BbQvG57REVsR5zi+S8iTBE3L8wcH2YznAgiOro34r5ZnP8UTUYu32DlX8zHGPeltM6BL3s9xhUalB+6",
+	"DgF2yb64FcSKPy4Zyr62sAoY3cmIhjkboiSlbyOjJoOMhZ14BkpXu2A8gllcemzbYVgCDcymR/94R9lS",
+	"1mJSfkUjevqWpQXX6AQ0Nlu9D5D0vQBXRpw3c55SXzsujQclBj7aqp0dwKPmRdDF3ZBaWw3GnFpXTI+M",
+	"11OKA1kzEcd5pD++X2YbMJFHAXGOoA4aYVB568+D2/0R3O0ciRM4fFImWvcwfRKpaCGHtfDzUe4EWNYF",
+	"o8UZQriijV0ZK1vALthGwg0GtkW7NjtWalbBQ1Kws50FR9xQna8TETZ/TR7aq0io2N90nuu9nWlU7FoU",
+	"rCI7uo9A8Jvnvk6e/tZhAhWzrWJNRLbwCoeSZEnHxsiVjpoor7Fbui9asNdzwVdMaVZkjixi5a7+DFw/",
+	"0HUdsvGkYl49xUcAiV9Z3bTfMkjlFG9szTV2q6mYikPoo+M1ClbxotWeM2yOjKH+Px6s4phb23FKuLQe",
+	"KgVuVfLEvfGS9HT3LapJViNNa9Vmr7GZSqsNf2VNuTHYKiPsA/CWkx0rS6LljuLfjWY4xUhI4Ur/hP0Z",
+	"e8roNWHuqhb+gfNhHWCMrSJ3USglprTC9G93rcLiMk9YwF4xUmOxN/8D3dnMdI39VJbhycKz2oYvF+2s",
+	"uHFqBeDyRPbGNr5v7BwrHkabUrQ4gNPTrHP8N5VNLErhxY4xinvgRHDC8TCANNmteb4mOFq0EjiZN9SV",
+	"1mPFdFpN2q33D1aS1lBBa74UcouzHBxVPS+EgsFuZKg/4RGLCarXQW/XOALh3yMDLzozlkuR85IflZ7h",
+	"0tN7cwTBPsWSKLjKK7alIucT0gy+8W/FK7man59OaPPDRPFN1CUAof8tFVBt7qxwPgFOYMkFV+sj/WK9",
+	"6rMqj1efOY1w3GoNLYs6ejmY9Tqf72eKuCd9W0iuCV20o1ohcN5UL0ylHdlHViV0O8j8XrMaOy7Wec5Y",
+	"ET+WnrK9NKn2YQja9fR9IQdtaS1LVsVjNy8gmdPe7la6LqCnJ+SAwuXuHUrnvS4RwcRnV7PfjCh+4ftH",
+	"NPbAic6Q/+D4ExRLHOv7Zxq+Cze/OX0N3UNiZlboNCKmdaoa5u/NPCIOQnJ1RdBhYXmCiquO9P0kzNz2",
+	"nF9jAGQqlHBKwt6Qgu4zq2dwRVz+KOh7lBhJcH5QekQ+aQPyilzOLx+fXczP5hcHP9mc+s4HNSkZNAve",
+	"yWtrBdjEDScsk7jhk4DC+61Pe4cktUExVaMFdzkWbW/QTDqikgzB7o67ABsv6LjGbMuKsb8dzP55hk99",
+	"9J6WiJcVvfHghccAJhS2ES0hOb8xxDpHNLxi1B3fnsktHpAzH2+EfhbW69NHNYKlNIXg1qIvWA4+6mto",
+	"AAhmGqDgWsAvV0Ab+oEz8p+ukbz9SGUucvtloRWhZM9URv4TieAeQgcGmqFywxay2BN4YppjmY9FKQRp",
+	"/JdU074tE0/DXk3dsHm5t/NWXKziPvBgDvmy/DWdXdBMHltLDUERNy74HbVQcmksV7nDy/mgoXbgHLXy",
+	"YWxnJR9PVJqDu4CsmFHTMkORHEIF4hrb1iYI1ZMmWCI4aFoePI1vsMywN+1nsiJ4qC0MbmHnqb0XHii6",
+	"oQW7bnpXo3YE/4St+UzFZz4xhAUNKodLO49SfVoWp2fwwAPvSOydv5bj2iWYIepqI0XbXRjT4Sm8FE6k",
+	"slTFp6OqVMUxnfzY+631C0UlMhUF8N89LWvWhC/32NMeElQtxk2nB8+Tfg+eiDr/mu5+sIke46+QVIzQ",
+	"Ttl3Y4FTZRfAKyLYzi4jc743H/9y+OoqtZINF60OQ9PW1qv/whWkd7IB8j5GFKGQbH3pY3qovcj7J0XW",
+	"Opextn/Yu/SKMJqv3aXQhEvW0uwA19fEhnWubCnQBtuI37MKdoRrmygqMnN/4GbU4hpQojgtr1oJBIV5",
+	"VEgNnwchz7UimJxGFN0rslvvrwnav1fuY/bf1x6bErytIIFcGBZ0Zac3yMoqPWakMGtkoG2rnW7Ykg9H",
+	"S4AcH4IxjiJj1gdDvpgfEt4DhwWbY4wucrbdeBw3iKselrmGk46zkpbSgy5AOmAiWndTKmk1ECFdW0yu",
+	"QAOxjEarFdPqM5LLLbdY8+BopivKRdYkttr0EHxb6xLd20GY+zMFiqNKeHyAjZ4fCqvfsX2T/TetY4kb",
+	"own6tN8/3LoFSPEmads5xEnoIHrPMNExOCIjGkJdBjJ+dMsXIwtkrd9gk9PWpl/MY675EnIoZWMXgD6E",
+	"bNoqUnt0ALq4a2WG9A22NM7gRcXvWQRXoAp+OVTE6B6Nj/DbUU37mpyQXrjr2sqzO7Y9iKEWB/lU2qo5",
+	"w+fyawgTB1kuC5rfwZa5/H2rzRr5PQIPbwAu5jUrme19MKX7ke131aNAP6YSGXFb0v1TEDYRV4PLdRhn",
+	"cRmDtnApA/Hkp6RBOM39UKX7Z0xC08eH07WDFVPAGPEUaLQT7aoNRyzY+ehO8s4C9u7pHRcihHGI3ZZQ",
+	"pPI1S/QLxcujU9ECWqyWdpowP/jhJy6Gxur1Yws6uNs7MySe295gMxsXsaWiX2LIKc2agnllw4fEsOxx",
+	"VzHIaeuXOCjq4eEEKP2GVe2u21BcglSBZH+svXEpXIm8HvZ+W2HZXXwUrGXsSLfH8+hsl6kihHJPfCNl",
+	"NB+4QnO9f29nUQATWdliq4TZ/8o+ctKbVI1oLNPyHFdUs9U+5jh2vwGmlWh5eK8JbfpQcQQPIWc7Lhqf",
+	"9UOR9v3M4sx8z0QdEb2L/Q8Oj2ikPQ8fei13MZt+sXe4QQ/+WGd1bp5+jIFVvpa7BFYptqCPQwqCWWRv",
+	"Wqj7/0wRJgqbOrI7J4AZZ41510QVHGiAsmhkn8vDpqBba9dAf2TygnX8xCKrrwA/s2TK4uOa+wAx/1g8",
+	"y8b9GG0Diz8SqP4+P9Q+vH/7VnSpo8nFRk8C2M89i1cuGu34aQKZ1SwREEJxcugjsWRe0wKtDiVtLi2U",
+	"ScaXvjLa4Y/bGFKIc60tyngMx303gQiDzRwOgp3eSz52y9NYYLLW4J+3SWUjS68xYxLAUABzADwFZYmt",
+	"alPIPXUVT12DA1dCH0J8hFR4vq68Sqog8RPufRgUYwiwqgAfaU+grjpzKRA59ItJzWdZiyJ1BlAntjbm",
+	"FmHkyLaS97yIVmolcNAscEKAiBBIh5Amwa4H3BEe1fZONdwXHMFgUa0j4I9SSpRVikYAVqGF4PioFtJ8",
+	"/PMycnIQzu/K+S+x95yGzbgm6Fy+ct6oa4JeaPhDye/N8yva9gFNbGo1QdEemQzfy3OH7lKWVJklcWJb",
+	"IJaWQr+ltV4ncpyOiX42NWyJHiY6LKfC+Y/GhRxOmB8LIN8CjberalJsfsPqgT3dlNHNdTZlpAUnpKjE",
+	"IZqnZQolwEhvRgCPJquGfG6N3XC7Ek+CdizG0zKA0Az3dojTThKDwU+9qTcbWu0/lWBMe9IDR63vOwy7",
+	"vG6Y2Sqjxd2xfUpZmnoy/wk5/SS8Gt0J25DbrVTu0LimxQZsaHOZwWeXXNikq3vOdi0J2iz3tSxLc3E8",
+	"3Pn0JGruhaWnDfLWxeMvH//50RePvxxG4OpdE/ZbUbLUJbvJEy0qEx1cOxmSOwiZuFwjITVfxjmUni4J",
+	"x7pEjiu1Pux4m5Bv08vyoLmON8vcehzMkTqMXqfQAMIUFfBQSGH+uGUUAVEmxZT+Xt7BOoV+sagVF8Yq",
+	"NI98pkDunZ+gnSc+/SKVbD7K8dicj05mbMzNKY0lYUNRcCkfgkh7aFZpsMKkq7GViQGbkLmTHbQtdd5H",
+	"n5/h2NXxoe142hy8tl/Sl1gO5t17Yp5CH2gk16ehCnQ4KayWxNov6FmRzTBnzZpcvzkDraRblXCMwpc9",
+	"JOJRAaOjoiF1/M6IqTM/rWWQGsD1FaFwzMEvdeuyom/jio25jkvrwj5S5iNW1LFJFK9r8RQ/0Mvm+jqS",
+	"CdmQ6Aid7NSNx09bfFHHiy8c8lmbNou6vAN/UquezaNHYBh+wRQvbF08tCs3Gm/QeN6dEUgw7GTQb6jA",
+	"oiUzUlDNFEX5q+SqYioCcOsqbceg7carQ+dju5UnBXur+vNdtMasUQgfbEuGFbUTWWLkpeluy+H7y8Kv",
+	"ubvHFTkEcBSh/RlWy7aqH/oCIthuf/aH+rQ3BzwZ1R1bT2hnPFAMiA8QLrpVVENFipD6OLakcbB0HA6h",
+	"KzgVdKvWUj+scBeqg6ViGWH5WjLVOvMN+g5CxdDSTGA/GuYnFqbDCHyTgkgWFb1jZG2jdCO+6/KR4yTy",
+	"icQLRgpW8ntWYWiEP6ze1c0btgCSbCZ88LdEVOUb8zHEVcBsRkN9W592vEhLFbxfkyOEnW+lcozOaytO",
+	"XX2qO1/NN5vjkQWntaU82RTjTo09MEFCHJxEQf1kNNPRFU2JxDEH2YSZwLIszokvGDKmKVgVqOsx34fi",
+	"NiMbegc9mwgloCxUtegjaxTV3qqaw6lHPxgZQLGNoK1a6SHMhSCwfiJxRIw21JVz/kdaYwBCyWQoBoHP",
+	"Rks6CEOEUzTGMgL1FWaUp/61bvFVy18+1AG7t/tDxVjDSRfRiXLRtudVNN8x1efqDY8Wj369D9IRbY72",
+	"TlbFNanYEvuYuGIUi1+iGQIkjOxU1qNKg5EQBUjDmRgrBkBZDWcjXDO+d07M0cAt2kSQ9IPslNGA1G/X",
+	"kKu8triOlsvB+2OPzaS8C1vfP/HE/4Xtm5T5Zjuqwix9Se7YXl2ThdRrrBanZk+CzJB40+rD3KHlmOc+",
+	"TsFmeAtxXzNhd5RssisGwG2a4kCSzsEsnWieTieRN1lc5cSqhSWh+dpqOyAxoYEytvaIZugeTCc6kBHc",
+	"TCQor3IF8PUWMuSoZoSGWdiYNWIrdk6Y3ZTwPbxJFsIH2HVBSXwkPx8NhzLhVnlDRbGQ7yPtwcwlNL7E",
+	"yn7nGVxdsaJ5I0Emf+6teetwEzz8dubmHLv+7Qe/tQktU3L1va885VXp+JXmB4v63jZYUshJ5wTw/lDF",
+	"U0GpTqQ857JfaJTC5PvJgrrkcIsIMwQqIxSKg/pI+6lztCjZ5Iz82CYNbQ2yzrS9GQNG71ipkrVlJhWm",
+	"4kez7ylRpdxZtH4UR6DY7RAfvjJiAfqXYTWOTdY3ZgOCF2EHMkaFIpftvjIHUvazmVrTKqIcvGIVyaGH",
+	"jW0sQMvSNYxiUAkaHd0iKPnx3ZU5MAGjPiRoA1YSjmwHJdDx1Obdy3tWYe19xUjJlvEpuWQjJoru1ObT",
+	"Chpg9w9xlJp63B8m9xohf3mo6v+wtErV+x8WSanS557AGD60d2E568BE3zoJEYdA6mVzQAtkDP1zfahN",
+	"3ZR9SNew6qndgDzDN04e7x5wgC6X8zkyO1ft9M4DuE2+T6I10vs+3T6JrfwKdAEjhs5ADEFqOb2nvISN",
+	"yGZGfM2yWSmVPkMpBqPdMaHOMCl9LeWdOjMP+H8UMEICUMcMenZPK6gaNaO/ppp9bwf/sTX4Gxz8e6n0",
+	"jRv7LYz9LQz9nRntexwZ/vsbN7BZbi5jLQBupW3WfGskTQPIuFtLqH3EBoVK0xLbkWESKtTDQ/luTgVZ",
+	"8XvHb56E6HcBrHb0rLiGwa0kCZc/4SYRV6VYXjEdbbM+NT6SxA5TTMfgN40qi2DShh6KocPQtT2DXMDo",
+	"KTui8fIDAruuWz6sIdWFeDi4ijQ+gd/KbtYn4brCuf7V7OLEy+zevRN2U3ry5NEX03Q3/Ex8ak1M5qFM",
+	"f0waYy94lwoHJU+U2YXXtTgqTuTasQ5WyDSZtFzz3MEPlvbjrmGWi+/F02rt41GWTBdEhr2MoL2oJIXM",
+	"EB8EhNyvbpMTV/BQZ4CSN726oiC8hyNolnl8zsnfVxpBmM6JJF+WZhM8guhcsFmw38HuhtxzrDwDEnzD",
+	"l8uIQGvnFJ8gU/jETYyE1NNaWR/4XhDhHZcY4MRPNCvgnpY8imCfTL/EN9oJv55ozXIHNvIkN5Nb0ydx",
+	"NcFkEy3okyCiuVRDJbRQpUoLiEaGigwUhVjgfo+IbQEsfMB1bEqJ0t8qzTcoeyLs8/AigFMd2NMlyrD3",
+	"W14xNSl9+iG5NWuq1vEeZK46DrZ6wUgBuPFYQW93OHQt+N2dkMezLafk8UDqzVWIiOGhUcDu2zONkCmK",
+	"UALVQNe+nOMq6KBFuMDeXk0bWbworyH6d9WJAnYzf4KLJ6kPCLZ73ZjHJ4OFfsF23tbFHgAbKuiKYV+w",
+	"xZ4Y4YCN5qN5YKe+DU6SzDQAA64020Zd63LLRAMEjf/luwO4CHu6tc4UJ8PDk6pgFVkEDntStlVCv/P1",
+	"Sj4JBUJy5gwsZK19ngQeEY4YQ03blIheSDfbSXGA5n55A68eUBsiER4Pb5POuD5FqthAgAaE1/iQzFR0",
+	"u5BG6TZN9I6pb5fLaLyXbrfl/sp2nVrVlS0cRG+3+c3BnXghV0D5IKgJEMC4IkFjKwQgEmyXeTg1/yLm",
+	"qYENAvE+m+Rv84QUtmez6eVSZPE52WPZT16w90khr418bYpfvciFiXdAGkqnyFvME0SCepclDvGU/XiG",
+	"MweEDVoZdjhqW3/Cdw8GwkB57eQbNtptcLWE3NBVd50Yb1IVR+UnNqpFKy/RkiyEfHYyIKBJ606z6qHV",
+	"HoYyGiOUjvRrXvBVLWt1oBdH7jQR0ADohhGqiGL3rKLlyPwvalu/3Fg81rHJlGng0xAm1sKJmxNlDoLD",
+	"mFnsIQNlLHABbOUhWnit7Pg0ztEqSL0toQW7GtFLMdwaKmwuyrL586S+KQcatMCF7BI5geq1CML+Yxqz",
+	"uK5Ohxhvw5z8g3FWkgi5cyhqp84ftRBAcnQWKRfekB5YRYFwD1uqFNnQ7RZQlSsCr1qHvEQv/Y4C7IGs",
+	"JuRvBsj3Q20G60qYj9qkVguJJ5dNTyrHNE1zurGptMMAxYlzirQO8J3RGTd+TGysHxnwp4prt7feYl4x",
+	"fY1XHlcEOuaO5tWD3V2OyOZFH5g6Lh3WXwVWYDWfayRMi0RN8myA+98Ilyy4CNoZtO2tbfi91ZbN5tb2",
+	"JPyBW+l07iDwsHxqLiGrsv+9cTHuEijjzvA/iG3RbunnmKjDQw2fWObw7DKxHdURDSNH9khyqmDPNsS4",
+	"votCd8A08OOHttZPelr7NaZZouD6O7kDC8CWRZEdL0sjxpNw68tG5Zuujg93HY3cNM+1avUErpI515Xc",
+	"qYO1Bu5TXJtbyBvSA7m9/7BWWjZG3myd76tlFtrswwGOcUZMhGWKlgUNeoqR55stxFiMgP41lNgtsd4c",
+	"w+ZaEFL/ambdSTkLUjGbRvYnOak9aMSCRc/dUJP3VjSs1WWUQpdRmmt+D1EoWitEXm4H8cxfqnzN71Op",
+	"ns0AtZrQr6yn+4zUl75htPgeS3ZGvjVYpT9UGljVqf7lddPk1Pc1hZw09l6Pjxacuh/5lKjoZHcQPN+D",
+	"QU90nmmgRw5HQhsTvqszdbe760IJuVzrePdN0NHR0QSB6yYXhwjGCtVPrc/XsudwPtjzw5fXfIhmIIxS",
+	"HDR7r0H0IANmQVsYnFPcbZ86YM2GfIg2W3NpRZ3OINCdkIA7TKHlCD3hiVqD5Zou5hmJvNXJVTPE8d6l",
+	"QObY+UU3m2/qkmpWAD5dROZs/N+bNi7dEKK10geRD+PlK250cFqfDwfsokOUXEyKZ/CcFd9zEXVSp/ED",
+	"/TwPb4lDxQvh8JBC4Wda63KreDfQwcF1yWvvVzQmYwO90XKet+P4ykL6NW9kjg+iPFQvgr3t8UdRvBQT",
+	"JYDFNEzFn5XthSCXy2mtkALJEu8ytaPKIpBeY0kTt1FQ7CKh1yxVfWdriMZFbEua30VFLKzPSnyoYYM2",
+	"BKRWzPvpIbzj20/QspS7a99O5L1uAkJOO7elae1OTO04JKO6rlLpjP76PFJ19feXGyZhvUS4/Xuk0zP7",
+	"YozbWcXlwQKDV/hUcDoGn7aGfKs558OZehqLJI+xnnSE3dVgJ2xnMUrSuNW3jreZQMVb8j68tsxPPwrN",
+	"y7ELjc/az9YdWDdqIxr81jen6ZBsagDzp4CP+51O1BxjYFWtrUO+ce+VbKmJLaNIFvB98XiwDO3RZTSl",
+	"axx4m2OhznAHyjGNkRtJ7hZyd9st73PKloBkciN9zuymvBu10Yc27JWRZSwCPz0IqTztnC3rsvSg3V0M",
+	"8hCBF20TI4EF2xHNqg0WysCfAJKXKEmWtIqqMV5PiepBreyp5qu28mwsBOkI7eZFrAX8Tz5zoDWNXG4Y",
+	"Fk7ZcqD2lPpca956G+Wety78E1naMJ/AZra0Kb+OcMRwH5PqlOGufhuqHnOVVGnXgeqIVINYGLPV7skG",
+	"NkChEJLkcovBK66I3LECigAP9HhqNXbw6BK2heZAv6cOcf1K/czTNEtRy9qAMbCt51oR87Vr2yfTdj1s",
+	"FxYjAnk7A4GKPdlY8N2I7rQ62EyQBm6i8dbBS3g+ZZb/8WAt5vs3K/bDUNkjdK4pC2NO+rJ+yvXYINl2",
+	"bTvVdDqoWfwdm7Jp6I/EA0QNWBhGl2yrI+yyaY7DNbHxFgdHTsW+UaWdB9axsn3W8JsdEVivYnRjk2/a",
+	"93i02CxO/sUeuq+xiA8i6IczJibsG9GOoSfzoPITwXNGOY1FfhxWzVSR8S7ZwXOCa7qRBI7PmiOYBfFC",
+	"OEYht+OZjs3hLbQsOE3pCtvICCo/LZhhnVtDMXNtkILd38ZNvF72qmZiWiFLxVapqIsq61W0C8paVhrL",
+	"MEF8FkXFlEp0muhlunmHtKqVYYWE29nQ7H+iYF3Pb17cYFYe+ZqX5nQS1PCUbSFhjQQb54Z5mvsrA5M1",
+	"UTh6qooQQ7LQHbqymVNuNXbT29lRQ6UeyG7jWpb2u2/GffUTwVDCrZjav6a/HmMzvfTBklSF8oTLMZkJ",
+	"bAO6463hjWGnoMx/VH+PKp5BijW/AVRKJM6eOpNbTHE+XQJ/8qa6sRXJTzLQigqCbchKWnWcM0Ojw5am",
+	"S6ihSjblN8MfbSaKgm48LdW+YgUTmtNSTZsOZLocjGPYU3vXbr/cXAsbDHC3+KLZHr+0dyk+T1XiB5iF",
+	"MdCs4TL9BFbVaSrzA+L1O0nJIm7drhktbLjueGSBDdNrGW/MU1dxX/49qxajMjMOWh3wJT8HHLFZV4ZL",
+	"j9HrR1HIiCtuuy15an9ddUs/XsTYNgE4hMrtxXw++hSYif2FbXVcMG6HW1lX3RRK1xvziBSwpgW9bSiT",
+	"+g62wzkZAXx/nWjqf6oPVyv9EaA5SynvIGA2AqfB7XswQihOgO4+QblZsdv6FIP9xe5X5LJMdYhyVpFN",
+	"lOdasXI5AJnxwO47I/3uva48rtdjKnXIrP7IBo0psG3XFsBWOGPXEFLwcU0MxwIuQrdEwzrxqz9e4dZ4",
+	"3u4527UA/MJG7Ips5D0riIwi241sLvBTU+MQIBJ62DzQmneV1OOwnqKZFDBEDmgtwlrxDpIPLHG5xcjV",
+	"CBDtqT0cEyBy2MMyPOIwPdvTmasgFfzgkuuJIYU+b7tcom6a534otG0kXcnej82Tp4meNEwU48nZTike",
+	"l5HjoQfGOBU0rfSR0Rl70eMncF2dBN+gEt8Rb0ys6Ru6xx2K3B/TIvzPsa1c0gnOXK7TSbYcPndoSj/A",
+	"Qx+z2e81BZjSP2Jju1kIDNNE/ZBHbw3MPrk5U8OvFdXsKa0OvvHaPZfAmepnaz8tqVID3WPGHqdT9nZJ",
+	"RsLbDVOa6Q/ATEW2BrW+5N7EstIewuyTJdO2Yhteb5KYKJPE1mlb7oz1bSZ2rEkbPSD8GiKMCrnDZ5Mb",
+	"6guUB6WNFKxvfPtYuT+AXhaGSYON+gw347vUTfoKmmU//L4cOLXTROtARvAfKXUfyJcxY8LrnwHEwaoN",
+	"4jOdj911cJiffWl6IJMmXiIfs9lfGw9vm0NWMuVcUHHPeN93YDNdVzI+suQuIHOaBkSB0/VR1KLburMQ",
+	"RYEXbIdQFL6BohR6HTNU+u0GUr30f2KLtZR3N1qzTcxYndLfjr3PWRXzUEBDNLbiUCHvJo84hZ8pspCH",
+	"sD6O8O8O9W4M3LRjwu/umSb/1z7UdUr6bo6673u0nwudkI5cA9vyDcZ+Yz02ccNUfIVMFFvJbbSrESW7",
+	"9V1UlLjHk3ccu7dAbf19hZ+gdX5T/m/rHj5TV2SHCznjcdAxeHtK6K0XONuti3jgjL3XlquPA3trmKRr",
+	"HSNwf0mVJnYbCGI9DHOxYlqXf2SLog7TNCUFiUwS67bAhcBpRCieK5uHtoPWl+F1ETkE7qdD0haibZ4v",
+	"OzznOMx+rOGLoJGSY/ju1oaEjZyzEafruXhm1jLxjDmvejyp2KW1Jc/av47mv47mH380KxvNGOXv6OgC",
+	"Mavhn/qo2zPplj3i5J+gYLt7U38SRdtRduxjpMHJuQIgZUHq7XWDL7qhe7KmgK8Moq6pP3IxvSZbyCew",
+	"NZhIscQRO6dvQ/n40EQd+0qiLbKf2E0UnZAJouSGYQYanMQVwMNBy5ADfXhigsKmpCXaAfnT3ZZeO1nd",
+	"dWAdjuxzmbph0oWgZYFQxD4Jvz1j+DOUsbhbBUulFV8JVjTpuVgx5nL6XGvnjGgpj1hXt2j0oSLZ8ZsX",
+	"yeazsWCm+bOxXUBeqYxQ8h/EhmKYwHRG6vL4wdghSmKjjyv4YWFTI5bm4JojcwsZVVzvb+F2vq1qce6g",
+	"lG6n1SINBNpPkR2FUXUkTKRmtMMoHU5vn7N2AlVzPoeTqTp7dTqx7aXNoYwT+PiIqf1DE77SOXu2iDya",
+	"sOf4PVZSMmbUwUZHnjd7jaYmZ6BFD2zvnBZc0QVcW4s9eWMzMTOiGGA4WDieFH0y//qYK+onrtcn7ALw",
+	"r8vq/83LKlHw/VdW8SW37aHMNKFuUZ2TN1DwbaeWs/OjoQf+dQP+c96Ag0X2dtNeM2VTASa4plX8NFtj",
+	"E7d1QoPJVnQLPj00YampK+qeMGV5z6qSbr+TdaVa2TuXj7upO89kBYA7vralfZZX0nCvgKPExardjOqL",
+	"Px9sRZVamIKtiFwBlf/7dDy0Ts2VGxTFRV1xvX9jDrHLWuR/ifWDuxHk5tVzcsf2GblV5a+GB3/Fo/bo",
+	"C5KvaUVzbbOcQSaAacpohe2DcOi11lsMN6k0enBB1XohaVV8poh98JxA0k6FSWDK5erY2j1Z8f+PvX9h",
+	"bhvH0sfhr4JizVZ3z1CyJNu5KPXWrjuXSXZyW9s9eXdi/yKIhCSOKEBNkFY0Xn/3f+EcAAQlUlfKcXrS",
+	"NTWxZYoEgYODc30epR8A5ZGOsZwoUncLhBhHFqCk65leii/m+fnWx7e+uwPQwkFJQ8ZLy4aboyLakQJu",
+	"BlZNhoJJ5MkA5UMnsklCEcgjOo2ak5Cwr9OYRhw1cSC42ifAV6vegEzpkD1TP0J7RfeKX/EG+fOfzzJ1",
+	"2KRRAFL/5z93SU99JJLoX/BJl/wKM03MwjSbzR6eQ9RZN10OWDLBBKfKTuwVJ+7cNslLGoyITSpDZRi+",
+	"wpQlkwjvERn2zZ97Xxv5571fnuEMGGlT0wDcdzPkGBQxUqLDQwOhDgYdDmji678J5Z//jJ9RMk3YIPqK",
+	"i6Dvgssxx3q1n3vyJvjS8+EEwH9Z8KX3S5Oc2dSlSFyImIBy0mfwbcBEjVKphhKF6jr8HVtNcDTKYVDj",
+	"Ue9KesCh1SM/t0kqiLJZCYslI53TX/AYCiCE0sOgqSYF7N0qD8AneYjFJzrCctfTT4FCfvUYJdY9qCnF",
+	"1T/SEaq//FMK3uuSXiBC1sN+OKDaVQ8aAfepkiaf9JCEoqcXDaCTQe/NEWxeP/C54KaZVQkYgkvAbfRR",
+	"okcvrVz1Xl7SYe8Z1tIBfrMRgN6bQeOdcl565OeTzhNTze+Tk3bHgpVFMMtcpASfm7dX/tKEO6jD3txm",
+	"GN0wSY5bJ3q052zKaBrxoRprXuyg6/ngHHRsWFgqNeI3IZtMRapesvE3Nu89y7XImM31U3KoWFwuZAOD",
+	"PcEA9xi2d+eEjNRBYqViEimx6JKeZTfTloj9vfFRxFEw7ym5LXTjPyN9Nhc8BAw36G4+6TzFee6dszSZ",
+	"N84GKUtQNl5pLukpTSiWSsBjgGjJqbRWE4vccsQ2opha0ohbXdokb/KV1cyeEkJydDplNPGBwxb2AyfK",
+	"1TFT3SXRkAsDqz0XmcFxHXMxa15xaHcOGMe2zgg6OAYRS9RZMqXBiDU6zVaum53P1AGRTSY0mQOhMps6",
+	"S2KKXwGwUw0JEPF0oQgQLwO5chglmosNN57a4tNEWA43XcLsGZ/OMZi6XrvZwlGIKeN0Gnld77jZhsFO",
+	"qcYcOlJq9l9QOYD2tpXBN6HX9fCv6iCWU8ElHq2dVku3fab6LE/Z1/QIzgNwtL9qzEtPjM0pSssi5Ev0",
+	"C29SDU5ehJIps9ftiAyHQsEQ8Lqfr93ZfyGMmk9EwKQEaP//BBTwITD5vWMpxez1EaAdV0+J/jPwDFNT",
+	"7vj51gOgGCgx0Sxl2NpSRvsBqisYsWCM+xZEPoecmYDLZ0//3zOWzHMBu2FJX0DvZ/XEXt/nigWUw4Kd",
+	"to43fMjnxjUQafSpZDoVdcUtgc0uA+AixalUj3QPZZhlm+6qW6yeU2stWEVUIVU3bWU5NcYMC6IrdptM",
+	"z8CCk8vyVTba/JIjpKG889deaLIl62XEPaz/qV12u4gmtPi5ENbxOq3Oo0a73egcX7aedlutbqv1j4JH",
+	"1/UymXxpPXo6O/7nvwaDdtJqtdqtk5b+b1iA0e/yLI4xEuKN2Xz112Iq01ciU4q58/V//6U/+U0uj6zd",
+	"ykdmCqTZNBbzCSbhEnYjxvg1HABac0tkmdeOtm2rCbVJLe22uXksdac7V7RXRSFQCiCkWyLzZ2ARGR5+",
+	"S9Nv2fkRrGpCx8qlI8oXAfr7dMQmksU3OspTgpS38/6wO0Lb6NInehLxHI54EGdIz272hrlSzaJrZuNS",
+	"yyYA0wDBYBlPVm/M5j3z4tq+iVDFKwNItwiRN1h3UAwOwUk6ZtPUxZgv7kSUV1yFrbeiY5yBM3aNjiyT",
+	"6a+6PGLzTVYmnlXSuLF0vWezM8dRzL1sdWTdLemF9nZDfiDqAFpIPeNIXmWt1nFw3CIJ5aGYOI4+SMMj",
+	"w0SvTgu1T+B6tlar4IDq0yGbruBzPcfOKi4HIMYMSgidhlbl6FTdWl92BNfc+d5bEdjY1Krr7XV6FHup",
+	"j3fawdHKYQt1wcIIY0HuSXt0iwGRu7xPuTxWAzpDkplI0pGl8bHRGQ37B1uYCA5qRabKyNAKSB3cPpnQ",
+	"ZIxd53rxl/UK/mFXvTIAJ7Ls6D5Z+Vp2OPsv0Dncap8l8sttnyFLd54W5WBXTk3ru9ReD1PtHE7fqDse",
+	"oxivFsv3In0nQuWBhzWI8wfO8rCii9WQGxG7mCzbyS8303pt1FcWRmkjTSgm7ap9BXXdJVx2cHfBr+Zb",
+	"p2TCJn1leiZGBsocV+SG+Ay9zNcFJ29Ne+rys8+4Zm8mMgtGSuP2DOUeoLOysAdRYvtpryIRt3aokeB7",
+	"jtXlpacpAuAGqe14XvF4mUGGY+vnr7plxANWvOFmea2lNMLXIM5kdMPWvAM0Fu/wwPq8UxoYDDYtCy53",
+	"ABYYgkpeq8kRAd1DWXcCfiElb8UNgy6VO2h0qHQ2Q5bqPW3pX3RS2hRbFKhezN90Rcad7bX3ng6ePApb",
+	"T9pPnpwEj8NHp09pZ8AobQWnpzRstU/pcX9wMmj3O/1W/0mnE4Tt0/BR0D7ttwatFm09UYs29bpe+2mn",
+	"2Wp2mm1spLuJRCZf4yM867Voy+X31dMj2e9et91R2lX3innyJlj1nXo9ZqUL1zvMjKdJtFeE0Z4dUNU+",
+	"ZWIaG49yLkkYhT7hbKYsRcNna48PNcSSswPUvT48lk+A7g1LogF2u5S6wu9FykhPHac9EipHl8WSgV+L",
+	"MeO5yJy4cUxTQFmlqbVzdS44SjWkoLIQUkw/Fs8cHEnh1Nlvk/YTMWY8N1b06qAcjTQHTX0ir0UUAD5E",
+	"zKy/u4WEnbOpSEplzGJQ6JCjyHgtFvdz45MqnzXiplMMkXNBTkgshruJWT8LhyxdHZD8VV9Tn0KeiEx9",
+	"wztttZqtVqH2I9ecrfZly9GcoKL7WbhaB2mVnOe4TRWb1S8Jo8iid9oqBu82FgOcj0pNAyU9MGPAF42E",
+	"uzUpG6qBgzUWdiCgzAxAz5z11ziCJRIQIXbDutiabZMhPXyVpp61HjAySfXM05ZPHp+Cfmm3WmTKkkB9",
+	"QQxIlPqY4MBQm+7HJJ8gCQiL0cOgHRxqORY/TdgVx1NQPcC5KybhygJ0uBbfNEC3LM3LQrilbL2HHVp/",
+	"YO5BbrztpqbK9dRy+p1Fuy5YClT4WojXb2DpYLcXI15a5xzd4g8LAa/i3sHPd907WwWhMP6O7fV1BJ8m",
+	"Ampn9puy6giUnZP9jrofG21VmKeGkM0W67985m0ZnDHzcQ1VE9jHUBQcBGisZT9tcghNWDJkDRjLX1YJ",
+	"3xMUvi0XHns1Njp+fuyK4q4gVGI9GOFi9i23COI+1nW0GGDzhkxpGsk0ClyHobRq2jJVAiweFmpB6dOU",
+	"8mfkuEVCOgfmCy5mWEdnfNFIEkmhN5vMGU2Mebvsiw5Zatj3LvJxbbv7XkGUStMNej+CZ8Yvn3+EllaA",
+	"ZOnPzwF08YkGLVLTuuICN/rV8XxLSYAVEgYP+HORJteTqQjGX2J2w2IkpwZV8dSAanZdjBwlU9AfZbGB",
+	"1kWaFoCB1KHAeCqSeUPOeQC6194UJRZDEOKGJWmW4O9KtqLEjB3GB+EugwL2Wb1EwgaJgEzMjCZsJDLJ",
+	"GmFf7beZes/Px/6TazhKIG4E9wpZEIXqCcflMcWlYagZZeGFgX45PWm11C11I4Oe/Vajc1KIPco0oSkb",
+	"QnjFfeqT4v1b9kq1kjGVKQAof4q41EmAfLQL43K+N6E8ozFMrIaWrAqJlr3MxlnwZQVQoaBz1VWHHfpa",
+	"zIgYpIybgk0SRhJY7XxCgeN4NqIpRt9mIwZ0+2reJJT2jkTs1sHkHKLLSllXiRaDNoHLQ1sZtnGpSQ+f",
+	"GtpazVbnkvCd12hGvOh6ZangGmWe0nRBmW8qamztzUFpbZe3qS/h0QcGmvaxv1LD6n0MSWyvVM2C6RUM",
+	"4tWKFdVlRYVd+x95Q5jOKCA+s/ph9X3xyktT3/y33xpt9MtEfOPmtxMmYSfrbHdNJ4LSpqHWlKsTOhr7",
+	"XpuZkmE4u2ouDJ5c8XTwvRssGW53lGAd5IGFs0k/7ikcGzrJBAdgmRJ37WXfm0WcM5OcqTOBY3bY+hyO",
+	"VYC1hNfNzSrTNrsr6KNb8+Ndpa527NiDVL6snhP76G9XfuHwJm0/49u78/kbX69Yrq5WNNiBvfMTqiLs",
+	"f41uGGFfaZDGcyI4SHVPaZwe+dmhsJuNhDTdAbOIy1980oPfeuRn/a25yBIiZtwHJCRbZ6ubtsxm7l3x",
+	"n2MINgIuOur+X0xQPm9ygq46bahg4ZiD2U6JGqGGawdjE1KLSClQFqPXc7iHeMOwPkyxLXYTQ6MY2c+/",
+	"uU+E355fz5XRj611IwrQ3GpCFpX5xgrvhZ7oLYItm2/mPTfmC5AQZKDfZnfmqtlsIEcp6j7FtXarve5b",
+	"FDWpHRdxZOiDYIZE7wEZwdjXaSzC/LTbzsDcCIQln4AC9oALwlI+asN2YGnifkJ2yDWmtL38es+Woo3b",
+	"RUYsGJdXWLZNhWXOeQkadJgw+XtcETFcqM5Es1XwjSKGC2aYa6pio/wFS9OIo+BPqZQzZb5eO4amsTvN",
+	"ZfiiaIPnVqXneyM4Cbyw39ST0gzExIGl8EaMxulobhl/Vr7lgfpOcuHbyAzjtjmxxlR3UQM4Wsd+Wqp3",
+	"zF/XJLffWFJUAMR7Bjx6vW7KZNrTRDM0bRJEriBmXTXnD41ZCCdrSe9MeYY6H/Y3zVJXbqjyfbCzOPv5",
+	"Jul6f7r9dHb+8vWH3y5efvl4dnHx6cP5izsl3hK6ZzH0tk3TijOZB2lcyRUT7uoHqYZqVD7br1aurTKu",
+	"p2trfbW9LqqK6uW7/vvsc3FeYCdNt5imMX8AR0b/skElwD46auuWFAevosbKgBfwIoUZNTWOFiwjk0zu",
+	"Mc3+Kv999/mrtXflh2W1v2WlHN5f54gdXIgJXh9ci/ku5JouiwMpzrl+v7fmmj013B5RHjvrbuHGoi0L",
+	"tRQE/tzNjb0C9sgEgY1YCC1/CCNiULQEZxIxqEkCtUmSUHObJjnT7GyhMwtXHFKHklBJ7BFaFjxBSa1N",
+	"NddQWOLuRLvlOosGhUi0+XS3wxY5XPHJ92Hb1aUIO1WacAOrzc02WH3XOYi+e3gFM/dhkB1RF/KsspTm",
+	"E6AdpfmEQUDnhvFQJIBNJMmHsywdkY6fQ5Aj8BMNAONGYNENfuUnCY670koa0E3jppBQoMLTLKuT7hXv",
+	"qUsBi2tmRjHHpjnfgINGnKSiCMOGUBN6hCMKBT5qoKSXMAQy+i2JemXKrmBEFRDh9q/FlOPS7lezCKt3",
+	"en4VJErPQgosNlJCRctnOFqGBhFQdo+OlKXgbr6CFIxYPA2ZHFsJAJRdIWXUjy1gkDNXm943HyVM1yCT",
+	"NDb5VgjgL7cDw3wgYbm3w94urlHFRtdimGqAsIgrEQt0V9JIzJR8KIEF06aOFgmstJBiwvoinJOhxuLX",
+	"49A1aP1EzCSCOX4bc2SdekBrtVIvOKMFG8VSOhN2w5I5GbAZmUQ8S5lskk+m5RTakdQqAO6J2upPsQrP",
+	"V0pYTqGvQwwgGQWHBVyjfssBolfs2dc45ntwYHKqGA9/k/lPuZgPaBRniRpFS0dD1Z3L7vtI3/f3TCBS",
+	"Ol3x8JgNUq97/KTle2LgdU9aLXhjlsqyW3fgW3cLZz5MdR4Il1638+TJol2wnNR3h1Gs9Go3Op2C0lp0",
+	"e9wsf+4KpUKM3xU4xJ6cKKPAcPNBKV/b96B/x8zrjLGx1201nz59sot9p8WkQl+MIqkMmWIiXvtEBmVQ",
+	"nSccGzk1vTssXF1VXYUAQhjZwlVA9NZ1qw9XcyAibnV17pkcawhCZIYmaGNECJAJ2gNgCPV9fCJ4jORB",
+	"yFjfabUA1hGXZJBT7Ouu/1XZvA96bLWlkZxK0iHj6sFOWYwByh1nYIhD+3QX8Og0yjiFEzcvDg8/8Hhu",
+	"P9DJL7he7R7AEvoMt7u2N59m/TgKmgt1Vep08bodXZNZW2IGp29V16FeNNMfasi/a2o91NiyygxhIfIt",
+	"Pdx9ICkP++LrCtNat+oaW1UAEClC/YDqUZJuIDqVsqHBiAAqbU4aBnOqrZsZjfBQBYhd9lXNVxxLCAEs",
+	"BCTllNExmMZUHa2xsk5ExlOLXdpzotpcpF/0y7CwV3oGX+h33Xdf4evAYmigA7WjGgALjK4qHhId35Mj",
+	"qkS65XvqrJBe91iJOkwP3kBvEPVwava8poh2Nu6txyaAhuDRkP7XgsOK6F2nrTbsPwNz+jy/o+bq3aZz",
+	"10xVtbmqFqKOLQMlx9Eki5VSsisM5a0PISC24f7pgju7WwVUIfpWmog9k7mlXtyOM5HFIRYniSwlCPVn",
+	"CoOVETChIXtm4Xp6KFBYvaQsVhtE1fBXumZyefuo93P3z47J1dUCLZJhUaD1VnE3yLYi/BLjDBuEySp7",
+	"MnVoEn12kyKRjEFERtlaRpMp/6IeHAMdY9HraM6pxW1ywMCLkWsw2Q8m2G9Sac+OocjPCzChAA0TbKg+",
+	"DcYoqpzNSKQOICkgfIxrYQL/Eunk4F9JRBzam9NctMkrPI2GwrKyLNXirTgrKqWEApZ2HcsPGc/SBdcP",
+	"uYd1TxOR9WN2sJU/R65quWQfpPnx8pNrIJAJY+kzQjlhwE2uTGaiXDSp0z3FRcyXEJd7L6W1dN7HQqYN",
+	"tEI8e8h3WtsfsHpwu+qnyxGb5xaVxV9Ei6oGSXzL0gVB1OfOBERUy8jBpPHA2gd6YC3M+UAkQ5ZKHfhi",
+	"dMwSn0BnrPQNTknuRSN8hzSi+gx+ScWYQa6+L7LhSNmpbPYsz0+KKbIgqI+RG0KOsSTqiqPTDt5lk7yN",
+	"+Fj6BHkklLKzpVVaQbrhwjygTW8gIDWvKDBeyL7/yJ8/pMrEB1Xpc1eP5ihEiBBHkB709ILSxIOpiw9T",
+	"xiVg9mA0Mj+vdA+CcUtha8exmGmiGjnnAeGMhZqZwhgls0LEGchq8EZwY8xHSEz5ESB0yeuWaRw/Iz0Q",
+	"OsN9BlKPPCOyxKpRU/Nvtv/VbjDbHRJ0ieDDJrlgoGltLeq96wjEuX0Y1YBOyDiXxG+oNy6T+WFyyyLZ",
+	"qJlCXVYffFscUYmIwmYDqJEHMZUSGgYoD2kS2l5F9WEqJn2ZCo60f6ntA/nsBWGgPtNC10iTaIh07RBa",
+	"Sulk6mnQy2vfG2Y0oTxlIG/AYBTdMOigClgXPMspbELMa2oXVxpsiUJd8+dbLxSBZmQhIiE0DBNImg9s",
+	"/RVysGjr2MSOcXeOEHKtaN3mtJUmjKzDVq/V1XcF5pBLiJZhSOgjTuPF/7y1rCgut0/+5xzqwVE9h6j/",
+	"F8mqSHMufFD3jz0m9QTN1GTDrJjG+tQJPuvnsnB5/ygJ36crQD17Qnk0YDIlP//v2bu3Sib+++LDe99A",
+	"kJDO6SPyt+jXX5BeRuevIZyL0Vx9zokblpDXl5cfn5Ge2qpmau2sNYHwDDLiqST4Z6SNA3a5fHaPgkym",
+	"YgI0c8DLp5+J0i04M/wW+twiwHIGwJDdUrY0zbiG6hEpgAMRZxOuT/AJC+cQELridhQw+UAR24cS2hBL",
+	"QtRL6hZETatkSkqatpsCsDwJzSc2BxrViehqZD+7rnu3TfjL0f+5b11LnXOs6pHiImVVbfynlW38BZe8",
+	"fCuYSyImj97p+fHug3pDiiyB5LFZlS5pX3H1Gl0lZVNYEaN6PmTQ5DJ1MGbwtw1qx/I6WvWdRhzdFFHn",
+	"O/Zn3WYPJSXL4CcV71Tg8BEaQnloaIQBormL3fTb3dedK31f547bpBs+zHguxattFpGAmjEEhe3vrZ3h",
+	"LAxzAwdN+rwxGd+6j42zuTbYRYmDDaSuSOis0YcNBmGlJavIelAi2bwBYhdls9ii/C1REUvn37ZBOOZx",
+	"eSfEhtO/vhEC5nHPqr0fRubDMjK3NiDXarwaUZFzwYeAhGXKDMVeluJu8RbNrTfN1tXuKZMr4zziQ6fb",
+	"g46ZTsABjT15SZM4Yok5GoAcd26qkozxQs5yG2uBTxjrLjO5JKjl8dSbSNapDb9r26v1w/b697C9vmVo",
+	"6GOmFBhnM2v8uVUiC0d5xFOh9vK9mU5H1lhbDV+El7/LLbsfW+nHVrrvrXRWsWsg2hGl0p6Rfn6agqWw",
+	"Cm/ifsyFpU2YJ31Kw1UXeL5jv4OTrAHIJgA69u2fLZk9tBIlDAjMaSx9HVTKa1MWCx6xopRQif0/SLxO",
+	"Qx+DVep7hvNYV0Eqg1hi+RaRjIe6/6Akm1SV/ymzStJkXnQsdqx4yHXZSqXhJkMg9w3YCBevP3z8cvnh",
+	"by/f33l321vDl0lE43Mc+WHAtbN0pBY2wDJo9BRsPXhluTRepw2uKHSLpSOeMvSSVtRL4/e1UjXfcCqm",
+	"I0g3TQptBicd35tAtLrwdJqkURCDY6rjlDnEY1nxaISgs0bHXzKal9lh1SjKI2JigrR4t1d4/ZXXvVLf",
+	"uPLuigrrOU5441IjLi1O+p3vTVg6EkouP/52qc6HJHbbtEZiWmjTotPoyLzZURtTX33b3qu2/rXvibGZ",
+	"i6U316jlWxEVFaWukqvISY3VleKyXgjoXLOTcmbFMWNT5e+IBJSF+pFyi9i+YzzCKM9E/dpQh92apBhc",
+	"+B6uu3+EsQ/YUuECdmmKgjU4Xfqqb4Uqa9D7HRz/TvMUUPyzJGE8QDZUjRugMaIdxtMgWZP31u/ndb1+",
+	"tAZz1pgxdpNgavxDlgI0FTrH6SiCAJFJUIcJHaSLYKbIdPbrfKnxq3VaMKH6G3G9ljIC1pufs7K7AT4X",
+	"XEtgQ9RSwOvcrxIsdWMijpJde3Qb2NdbDZhqL/N2wknMv14TyEU+M/fDSeK+wfW6meyGkQxoEu5UQ+Q+",
+	"aAWk2hIbtrasAepiIBIbdVqy7vTgCku6I9DFnvCg31SMABE2myrXPxcm01yEeHWRlFkh972BgFWekEUJ",
+	"gVsfTD4+jQTki2eJeqcoNcAD8FQSpZDGtmWqUOyLGh4qo7HAFF/I9pLj4BGGYADAt5JMaVTS4wEP+XeX",
+	"LgM35ojWYq/FbsJU3Wv6JiVT1An4bZP8p3wOLT/QXDBmIWiHKQX+ch9j1poyXXul8P9N8gFWVSSSDBPK",
+	"09L6+Ny6OwRdZefU0BYVDZ4Cx7syIB43Wo8ax63LTic3IGDQi1RHpyXlgckaqiNsQffaT/RgCoWBQltA",
+	"A3JM3osbw1SszO8woTPLtLpF+Afnc2XjKXI+Ypt0ao2CGk0OW5OaMq7WXmlEPaF7mB4ho2EjZmnKksYw",
+	"Edl0tdvwgtHwLVz9V7x4T66hGgF1AZHYm8zl73ET8MG/aNyPnEnn+LHvIa4ITonIUmB9SGS6KiQZ0/K/",
+	"n+q/T5iUCICixE/Zv2pjp0KQWPChzfRglVHTq5WgoYTZoFZbe2HBV20BFB+zB5JhrZvggzoAlbASFFZJ",
+	"+nMS0GIe4IXz9015CpwNsKnoP1A2mfp4XvJX3YzpBaWwTop+tZu/lZO/UpMsMMYsaxPdLnyHPy1xy2hk",
+	"lnUqB47BMF7DNo9xPkMLU6WmWruqKWEo7KeJCDPsOBdTiNtJliCVwTwWSFAux5kdy93OfDdAoVY7i80C",
+	"uUspG4zhXD8Yqni+qdZHLVxFVw8ybH6/yqjFvtrz6Da0r7gycpHPxE6RC+fr9UQunNnedTq2j164b1EN",
+	"zvlKJI77N6NJiCXPl5CvAuiZEb1hTnbpJwn5Pih4BliriJOe3qe9Z4Ti16wPOYxumEbIA4YVaFQMSSSv",
+	"OEfFwBISiCSBmnMAy+G6djlhYWK+PUdXikRcpmrexAC9GCfrpfFFqER1Q10QHiLTKI7xEkyqSTpxYEby",
+	"zJ5kHO460aB8NrGnK3uW6Vx+RlAF2NO/aA2XJDn6skvvYhJ60JtvcEs3YXlRur4g1nVUUNYAV7oBzMgO",
+	"CmxbhNJ73M/PcW0dpAxOfsdixohvYSsqnWAUsBb09UpvnyDjoj6o7NAwTSFQAxdGgwFLIGogOJlmyVRI",
+	"rR7wBLZNBlUxx32k9pA8Q2cEvGhtO2wupHoFHqRwQnyTasVCsumhxdFceShxPONEZKk5lax6hv5Lo+Bz",
+	"wBouZkqjO+eYLtUIdcembuSRLE1jw7cF59RQQOVGIrLhCA8FOBDxOTN9IoUC6zrLYD9gGg4l6QWR6tyz",
+	"SGHK2bFgcFbuSbLO4mjMDqjtbIIYDQJTIuznlTQhUe4aClsklVDlvWqnrRaB0ug0mrBKscB3OLBEbKMA",
+	"0aryusePN9Z65+ZLJV7FazFDQEOaMKT7MQ3SNUlfHON2LERn3FWDME2tchnJIGFTyoNoTZnDi8KV3yEJ",
+	"MA+iOKIG82ENGXB+8T2SAudTPDfRohoLLiQibV8KDCUUyHxNRBvbWjQW7Emj3Wq0O5etAl8sBG1yZNyl",
+	"KA5aUQHzuo1Ws9XOqYB14sNEZOSaSIRuYXFuaJGy33DEyhbpqKRsQ4dJ8hVUCirgm9ADb0YkLEWc6ftu",
+	"GYG2HMC6rOy45QZRfs+iYNwXYiwdSt2nzadPlZThNyL+pV2MuyTRlDmEv5q6vRimMTVtb97/vQHr2mq1",
+	"D8f55kjx+vDMIOIh1nRlfKJ8IebgkU2Ud6s81Np6e8IohNw3DcOi0XhelJhNYzauTjy6zX+d33UHMdYq",
+	"b32e5zcpHOhFjazu/kok5wzG8xDcDdQvoF003lPEh42U0YmbVUQl0JhEcqLT4NtL1avYVHjX4ZW4010D",
+	"og8Fv8SRBOjq18CU2whcNfXpKqnbg2e4SvCKW/e9cEJIut7NeMlGMeYQXOE/M5lOwJNJGGLFQyknFNMj",
+	"wWMFy687mgch3vZV7MFWOAkSkYEmazgH1i7CfZ7f9GGK+AWdG0w1V8pzb9PyMdQj7exGDauyLuQCel4b",
+	"4C3jpU3SU0YPIGJQ8jwWWfgS/kDazRZh/IbFYsrcPvKIE4DK0N+fAMxUAlXcGjBETJjMETaveO8tlWkD",
+	"btt486KH1UYGnk69FQuf6eHkkj/ACPRIZEmTIK5e+5ToOnZo0prAVjF9FCbomyaMTq54HN0wqfFV4SN9",
+	"oY0Oj9mciIRMoEyDTOicSKYjv4Bur4YecZI/Ej2LKCGxkFA7DYh5ZUFZfCBO4/J2XLC751MmbYn2NGGD",
+	"6CsMQtsbPpFZMFJ+Zi/JeHMQ8UiOWNjz1eDhoz/3tuRGVlZ5BTXylCrHR331/32mjX99uf7Lz1dXTf3j",
+	"L39Wv1xd/fmX//yTt5QI9b0J/foGb3TaKqNNrs1DsZwAIDN5nV7CAhbdINYwvD/2FuQTUJDDwgy4L95q",
+	"PL2+bfud1l3D+bnklTfwN1L2NcWd0kCpKChKLwq75PEJOA5XHC7rEneZr7janF1ye+XJKQu0TEADRbvZ",
+	"uvL8Ky8K4VdzF/URtufBx4CBo/ubj1ab3PBV9YbwxZDdNOWcB3HEWdMdUvOmjVdGE7yyLOsLV6ih66mw",
+	"t108N+yFV1739spLMny5JOPrRgpWO1wssyBgLGThlXd3d8Wxj6jSBy1tocO1qc1wHtHplHGdBrO/Ohpe",
+	"64ZlzW7Wqmg5Q35qPaB+P6FjRn7uSTpg6fxylDCpvtn7BRNceNKwOGyiAsfLGvCt5iQkSoXQiGP4FLCg",
+	"yov8XsNo/uClKOol6w8rrAsIjMD5b0OhCTj+ozjczPHXQBxuv2leRlHKlaHc3dUtsdYPUQNCtGvdp5kw",
+	"qGGwp83hayYWEBkNAQHM1IFccyUC631y2Fr1MOBAnrqiSAI33VYK4+hW/bOyIkLddadaCPhiPVUQIxzD",
+	"li+6feEDDvm6ZIaOdA5/ZUT3NYvD5/q6g+u+GgOZfQnf0JuBDlKWqAt+zyhPo3SO7JIltFun6n/QfQWl",
+	"48XvtFutO99J8jt38xcrspROW6VlisVkxTqvzQONJmpn7jMbzeEowHGRAYtjMkjEhLRbLZIK0gH0xKdP",
+	"/uMZOW39B3g/cSxmLKy3jDWXmg1axnQlSU1ojgZyxvLpqoWAt1Yzvn7D7VtoVL3fugnDk+l215tWNrtA",
+	"DY4+nXoLJTz9BDHUwTNNRe4KQmRcgiLyK8p7LOGJr/40Zmyae7AAsL5J5QO+tta5D6jkAfnbASFuEkn1",
+	"3u4Rv1X38zm84sbxmM69nTRAccfi0G4LOaJxDOHtPttiNxTacBaEOmYA3Vy7VF/acgZpcSBMsQMPQVA5",
+	"sZUPOuE6Yhw4TXTvH5EpjRlWNAgdg2R8GGExBAqyLnxQvyNSxDNEihJxuFQfgaV4ujaiTNRhMh6MrGur",
+	"GHy9bDJhCUmgFobxkG1R5XOu1/hOS/c3EmZDolEQ6KEgBXDrrSQ54jdRSjVm3wor6I1z3fdkBQUBm6YF",
+	"BvL1yD2mcnGY0ID9V5FpfaHpDL5+3FruKIv4zdrGe1utv7bFPRFg46iV0/NTm6GSL+x6Q8URFt+0HYsk",
+	"ZEkeI53QMTQc7y/rb9yHQb0HNjQ7kv4OYrhlso7R3U3wp1Hj6UAJ9lHzcR5W1oQo6vnS1ouNEOETyn8C",
+	"9gxQd8ByEDoPW46unL/R3vDK+6jEVeK9IGibCtF7NnNebiMLYEuM5T/kRvYt1NHZP35v/2P8r074OHsp",
+	"WtNHSZv+ehy8YK+Gr6P/Hr+dvBcffz+Xl9nfZ///+T9a7c7xyemjx0+e0n4QssFwFC1D4iwylzt792jv",
+	"p23Tx6oWaVE4SgL89oocOUztxAVos2+CswyjZ5YdaSsFVHXYHt3mvyxgJS9PDqikSJKZSNKRNezAqwWM",
+	"eGXXOeqScGj8R/tA24LE9CdAYSxEzcuMtxsxLqqpjYjD3NWrEWL5EvrnuXt35cLtMP/V4MmrXrb1Q0V5",
+	"O9gR67d4Dk2Vb/N6YoqRu5w7mAlb+m/uS1/nmxyLBKvSNmouABYpp3FgkJgHznc3YJFNlUkR0pSZvma/",
+	"3DQ3VYnfBFbLYk1E2iiCUP6a6tEtszL6HZ3u4JKBwKRKMoMqbjuZQSwkC32N/lUkjp4yobbbukJXJR6l",
+	"Ba59IWJGeb0VqNNpIm5obJUIjN9RKmIyzdZgmpYpnla7UKJqsFwK2GLlUBtqayJQzfoLBxGncfQvd8CD",
+	"GPfhtVZXWwKNTVkSCRgmg4wXvk9n8X1gvfPXxYxSsmIC0mjC/iG4WsbfLp9DCzFN2XPdTWXY5lliElRF",
+	"9iwMieQviR9g4ZP+ZAEBTWeunEl80jwpn0T7qOO6XT21iTby82BH53o6jng9Aeo39tY634XLuzeimfkU",
+	"7Cr1012l/j3T2jcCSmDYS9aWIjELhyxBauxIkolQS1pKAa/fZIfWy/eCMw1vtLfayAvu9Bb7oT5AVqvQ",
+	"Ex9VPTkY0WSYg7NCTQTXvoaLR/QoPx/SCGqMnOwYZKUT3PfqHU+VRLOvAB3kd1otYqUIQq9/wmvuzKvF",
+	"Ed8o6Z8BrAKAoio96SkN9SW/tZcrTUcdToWMUgPBOE101n7Og0bhm4tvY/Nrcx44w4dB/7so6kqhcRT1",
+	"lkp4hZFsUEl3RvQ+RjdttXp+L9J3IowGEQvrs70BLc713wuMNweEZrSzel15HhwVVOXtHo9YFU6E7QK+",
+	"uokgIp0cSyB7o9GK8oShskLRwFR+CDGgfThWqb1fmFYN34f6nZUiseG3dj+YlnlE7jEsaXdbo3O6ALJW",
+	"DjFrNNNfhQhnURxroL2topZneb36QaKW1afzIvLt8e7It39NaMDIazGdYodvfuTnty/2p5UaAYvXLBkB",
+	"rXqNgEcbGQFVM2TMAguf9M8MCKX0cfsndXe1wf70SA2I9FksZiA+Zj/ltIg//+mRuvqXZn4S/zAytjcy",
+	"Woc1MqAvDwbZ9qqMjfZqY6O1ZGy0vpWxYXoOd7A1Tmu2NfDAXmxEkoTCAf5dkiJygvOJFLFg2EHfhCH6",
+	"EoPBHiCsq22Lo9v8l5WRfYhZgeOph2hIAwGpVZ/zYdOFFsopRfSTf5JEzXZZKH8ibphzvO2MwLsTjq6V",
+	"vNqSAI5sLiQBNl6+PczKDUwh7toSK8zQRcaE+u3QN6nBABc8YLatkrBYMoR/lqXmo+YA3gO1+RDmoOY7",
+	"WGkMbmPyuRDPhzD5fjA27MjYsD0bQyUxVo647Rvl+r2dY58SzDm76OG6NRIh6c0RUO9BFoogm2hJXxc9",
+	"ndBE858LzlbFSF+Ym67piTzrYx6MUS7JNBxUJmZEMqFpISHDeDYB3tpQneyBvFGTsB9kq7pVoWnvPz6+",
+	"eNVoN49Js9ksPFyPR+1ITmGgSwAo2BCoxlXsA8QJ8tGc9Y357Csb3Aer2IfZ8o3F7KNW8Y0yuUqueG4Y",
+	"+9qq9ds+mO/+gkHtLxjxPpjfyuT0Mxmqe23fQmckplnO6fQikrlTUBYxGUSxMmNMm/sS7271aOopDjZW",
+	"MJXk44tXykp8fvH3hxO1Akfz6Fb9c3fkuEZV+/M9nSD5MDZp+IQLRNqUUAkCJiamPclsJIhkkCplc9LP",
+	"QMvYguMJnQP+ZHnS+W3E2YeCM/jdlISuSnwIdflXm2pTX3qu2a9tx5qXN8B8zj1Z417/c935vQLkGECF",
+	"4KCOlR9qtsDmzTDbtOMdGsjdSsf6fGMu1nX1wMiID2PmRkI0GIPaR9o63p9N6cAOhdpjq3RDV/uIh/Ei",
+	"XinPFHpiBM/D+YgC6jQcLMasWehwzeTB6mfkpN3BDgI4mUgAcOB8Gex2OaqNN9kzrH3vVDL1ucAWS2Sm",
+	"AUXAAENYi0iSJBqO0lqtwK6JwB7MP7W8Q8gtos7/nIAImlsiCUXXELaZ0ig05OymWQWatSyvOkkFmdL5",
+	"svCYN/n3lZ43wPdEuY0oEZvorE9ghtEN+216GHE5A4Ibw1YEBfgA3g3tTyVuBwzlW6/3vq15l27mENgq",
+	"Ae+Hb5He+pUhXUldAEkHUGiLRGOQxsPWPNj09QrplM4PI6G/zkmf8jFJE8rlgCU+eOqmmJd8RMm1XXNY",
+	"9KnFWe3JKFRKL2Hg5UM7ZjpiE8niG1YCxTGl8+9Wui3qpferO2HKCDy13Fk+sReSk8ft9uYir2f6gYu8",
+	"lXaK9HnQwsmhGZnM6Lxeob8RUXioY1yaAxuJKFEhE9OLPY1pwHqEKjO7WPBsa3MnNGQ+FEYAAGCfmVqI",
+	"EjNQvcj3rtU/JYIP8fXBz4Mp2rLT+u8iCm045kHJ+CdNeOfKuMXo0kHLQqt5jWJuyPYOV9mzXDSad2IH",
+	"lCvhNR7QsvCa4Z2Z+o9/PzvUJvL0FOycxlsQgoIXXLp6Lym2Pel0C6F9kaXGqxUz3Y5CHNqWXGzRKSU0",
+	"xZZ43S0qlboTA8LUncEr6zNwaIGVEVXgFe9NUZv1rJcSGVyJUk6XoqMrH0T/fN7N8vl2w9IYmzg6gQ2F",
+	"c7Clkvs1i8d2r2yu6TZ/L5GlAFfptFzkMWesKNJJuc3TbZbvDL+5cW3H0jRt891tZvQDvnRZMO5TUYiV",
+	"YC+0eANvbB3xuTMdFFKK07jnRLIbltDYaT0QCQSnYXfNRBaHgC+KO2wPtaFbvlaCHZiGse8oql3FtqSj",
+	"0mtTsv8UEV/dqViWtLXdgmLGoUztQIhsuCDrA8l6cZfBCdTrKQV8YZAta5Djj3kWpc+AYgz7/3VMa4cG",
+	"xKKIHt3iD+vagyO1UeCGkjAe5ocZhNS05m8SPQjM6wAAd39OoEwo0vjx2uEkf2NzHd9V9jkY98/w97L3",
+	"rKo9emd4kGurO6poPtYQDRAMNLC+lM/JRCQ1tiGbO4PpMNh1nde1I+88aXX2FD08XbKdnqjKVOMifI+t",
+	"FRMjFodvaTZTWE0RCXWLsEhKmYzxIM84/Igf+wRJVIh2j7jQgPaUjNkcMagAxxku19GD0hoSzInWokpq",
+	"IDfcsTUeh78th+F3s18tmIndsJ1aN6wGU0ZCt712bz1sevaIwYgdzMLOkCATliZRIFdhtb7Tl6wDlB8x",
+	"IqeUa9QAIL+zEPJqtzU6J6Oer39un07sz49D++NxqxHSuew9I09bRP1kuM2azj0wBcdZBO8PfbJcJKQX",
+	"8ZQlNzTuWZ7XqgKuNJqwc+UHV2Gxw7M+txtPrxGJveWf3P08+b/R/4X/15hEPEuZ/L/GSGSJ/D8Y8C9l",
+	"KO2lSPJAEGbamtUpPhNJ6MxUe9SrGrV5v0oA+bLxVo1sje66QNLNHdCw928pVp7YkL2lKTqaneMTP2ee",
+	"8LrtDhbG/F3EmZqXdrPjewMaxUqhnZz6iMsu5SCLvW77tP3kqfZnlfGtvn/aOT7ZQkOg9FcBuGeTWopG",
+	"XkXDLGE5jRzUzUFVA24q9Xk0KW50HNim0MxiyjidRk0z41Xb/QNetzccTcQHAsrmnN6aGClpraL22s1W",
+	"s6WmT4/O63rHzTZ+lK8PDcMIg0kfEzXeFFjwdKQCRVtXNZWsknqfs49viLrv7gvFgiyBhqHP18Van0ja",
+	"CsTi4lDv2pn6hKYiOQpENhW8EYhwDejzB/2N5/CF53B9Tb769eaFzvbhlZ5vHAMdpfQR0FIZUZJEPIiz",
+	"sJ5gDY4BH6JZXnRWGvi4GZv4mpYjLSulMvMoS+MzMqVxjFyDuASsGqvv+cJjlUmQceXeX7A0RXK0jzHF",
+	"ghEwNnsfP1xcEiDCyPr2Vl38eq9JzpDJM5IE6LihuASsVQc9K/SJUOYuzG5Vx8SysDyI0K3ui3x79tv7",
+	"568bnVbnsQdcLR9Zcomea7cNH5wz9XRdVtputXTbnPS6x9BoFzBsY4AGv5hyWNlpTNOBSCYNaKhjiXft",
+	"F6sXYprxYEQCOpnSaOgS7L3Fv4jBAP08GkfhbzwFG1YNs9F61DhuXXY6xgDdqr0jX4S6MmTuLffeUO8w",
+	"mhDk+2qv7bJKwx3dBnbkd13ok9w+Oea+fGV+DC/SCmLGAKpY7TIWgnO3vHEYDx/orilW4GjhhWq0G7aF",
+	"z2fe7hxv9yBF8S2z3YZapwJeAdAb6/hZrbIZi+GKtpIRlSOldSOOMX5IzTWJIbmZAyvlQCTA442hNyyM",
+	"0mCtppCQZmGUklgMq9DS8qG+FcPvC8xYT5ZSwk0gd5EjFnq++osAdofNHH7d4W2jSqX9WP7KSvmQpRB0",
+	"uIXB4JjwPNBcloXonVpbr+s9HTx5FLaetJ88OQkeh49On9LOgFHaCk5Padhqn9Lj/uBk0O53+q3+k04n",
+	"CNun4aOgfdpvDVot2nqi/LKpslqfdpqtZqcJjeAJu4lEJl/jIzy79XUo+vd1FfO/wzEoM1uWX3iRWtMY",
+	"Z0o012cxGE+TqB64Ldg9ZgNK2EI6eO9u2cpK+P33vLYXKnb9r3MyBZvNMSFNCh4RD0nPWPc9xJ2HLrgJ",
+	"AR7+SPns9gsO02bpzjcv8xGGdO/WvPv4Khm4zEsQamuFABQGoiYAwrFxDLrVPOUgtjrCZCtdPTO9AcOE",
+	"MYnd7urxypcG2Noz9QdTHWmMB0g7jRmbLtRksLnzdzD+DbptknHI72Ef3RU3lCrkDB+VIjubJH02zDjp",
+	"M+SqhCAZRqjtY/psGHFp4EHUYaND17GYsURXvJWVb2iF7K7zg7Bo1KRby3oJIQPVN/j4H7hBqYljMYNt",
+	"MWA0zRJm8Nd4yoa2Ae30zvcCDYyxUJZgj5TFUwGEEWeiD5wZGETAwhL1QY43on0QC3XyFOofYDcxpHZO",
+	"HZ/io34QuQSt7eujcBl6xDjH4Omo/1YhnDgoKx334VOWfMl45A6gDLqkanDeRIQsdqYnR3B5JRJCSQqk",
+	"hD6Cv3S9VH+tYJs6+1oMCLh3O+mi2mxT96Z/16d/DVl23FWOnhcDQuHYwCrrG5bMlQ0Ljj8Wm05x69V8",
+	"inVtjc5tJevzUpmXpgxI2ACCDGrEqYlC43JKQiXRuiPiwybpcTHrFSDE4Gosmg2ETKUOfCwVrOkyxGAk",
+	"JOMmW7KgpPAdFpTUzrplc+3xgJXFAXYqgid1b0GnSKtr7nbaof+j1mY7quu6TgcuZhbesWSpl1YyVt4R",
+	"DITG8Su7/NpwXpCHkrldJwnXldNftn4LXkg6Ypu8ATdPKhsforaov1b4Perjy4rR6Ko+JZ1YzecMbyfJ",
+	"+Kg10mpTUidQsYiuz7QJYyjIqTLSYqNfdP4D5Lc2ByTX3XYMUDUtanY2EnbDOKLMlbob0NJKc4sT+gxN",
+	"laDS1JyiVaijCb4TD6ZhKEk21cBSkCgyHPYp0VKknDbS03cMkVo9ntG5JL1AxDELUvXpX0hPZKlMKTDh",
+	"98hfrngPsqW/TeGPBlWvV2ZkYoJIh5bwbbe1MfX33qHK3D8+0Z+/Q5Q1tSv6czhStnGMzHtUCHEiZrLg",
+	"IKKgakD8/SVUP95IftEv7s/145Qg1G5WaHk9Yl+nIkkrE1L453tf9nLEEpgOH7x2ozv9fEv5CVOfRnzo",
+	"20pesx98uwd8R/59EP0v2dQ3cu8rY4mHLPTV2fQFP/YR3H9bgJIzJT5oJ9JghGvpo/EIGki/QW2wA8pQ",
+	"A+i8QRTXGzxFjVQdSnlTSscViAnYlMYytX8wKB+Gzmp1yORSP/z+GSbOyJQmtuKSQ3l6ooacpBYypqxW",
+	"QzKaBKOCsEzo17eMD5WmQtDJvdCBVgZq1X4IX1nLqqykagNuGI1nW0AG7ZxW4KteKwGeCGtrgZWcMr4R",
+	"EtdLfAnyNgVzHCwstPrUz/gi+DvgVpbaPyYPWGECXRT+/HcHXEzG2RC0HIyhEacuGhkN0ugGdlIS0Vhn",
+	"CSHoWj9WiZHz9RFavRlr6YaIY3M73Yc0sxkPlCMAseQhEbODaJSjW/zhbk1RijNBewdPUbIdQ1qawo6+",
+	"M+ELljrmGPEXO+noEsY0GKtNjPe7Nxz6fVwiHHiVR5QDzC5DzpY4Qx/pPD/kMPRgAG80DTIgh7qOEktI",
+	"GYQtbDO9oQC1DAsFijptY3Yrq8G+mXZyps3VSvnb16SNdlQ1LzCNVmH6mgaLeorIjU9j8fnd3eYboEE0",
+	"i2QqJmSqEyV7JQi2LDfQCsaiHlVqqyOrD253f0gl9pEO0xWYuX6SOVYcDzWflNvRLgmw7JMIwYZNdLJJ",
+	"zjiJwkKhUQlsSUL5QtnZw2gABVsQKna8vDDo0VJhkI1NX9jS/zSvApoxNq6qANp66+jZqTtufeEePjW1",
+	"DUkxYcbyHhQBj6K8zfdwZ7rZJaYUaOcyILNl/I1Lhta00y+R3mlsfIca8JnZVjlU/xL62PrKoodVVXSG",
+	"Jp3t0TPVlN+8suhAu+AlRBh1tZsoboEDS76xMQ9wPrxJyZTO8z1sJJRySEVB4E+Odb5HI/2sU/loKj0E",
+	"YV3rbC5Rky6XbC4kK4WGnB6QYwvzs4Pi1wQvB0iD1PPOsKKLvCWny4ytQRKuoRdhg8Jg1k+mbzFGuOGf",
+	"2BJRezWadh1WKDRQ5RrAEPbchxo4usUf9kOK2eoU1JPqKJFyTJgHqAGsuP0VBZqkMw0Cc7gz6qRazRr4",
+	"lFo7uvs0GBtETe37jCg8C0G55uzAkmlL42o/ns5svs3tZZC+9lvc8lmRQ48JzrDZATohIsS/sSGo5rp6",
+	"J2zQ+ENUPa0P1FSWMkwiHk0y9WTgfNARjGI0walrqChSWluR9LhQjUSDMXI1ScBsbWNZ0yaVSW5o5c6G",
+	"k87MujcLVUfPBU8TGqR/3GIj3Zxhi4uEEzax1UVOHZLghw3JFjuXcBsfRGP8OnfKkrKYQVFSNECdgNX4",
+	"un0Zq4sQ5cqAZGklMcCSjJJ6y0gWu6rKUVsfXOVkdYqjYk/43gxqTCAw2dCB6J02Chy8D925+6hbqPVx",
+	"os6S+pPkq/eEW5NX96bYvZwPPHsMw0epZPFgbSFeYWUOIrL7SKY7uueohQ7hhC2dpgM3hbqUwRlkcaxL",
+	"T7xTU1JVqN/i6ei9mMGf8a/w0SXOBH620xysqbsqxrawfJyHBdQBlI6yCqy8tlMdNilLJjIPFyF2vhRk",
+	"QJP6yrO0AQjHnoFak2k5xtEBNrTOOdWyg1dEWC7hMQ+rxzCZg4JJlU/v+V5W6IJdsFq3TzHBCz/wMwRM",
+	"LijiRmU7SBizelUfLDAt2rSoQxRXNyUVi+tzpwm+tdilUhxpeRVNPQ1HNk2+ORq2eolVrUb4RpipiRKr",
+	"trSBW1sDUj5vgBVjgj+UK1tSSLYL9YpZySQKIPFfsZYvlWChYiupkO/PTcTWyYqid+aT3zORUqwRpWHY",
+	"gI6skmrMj3oEdS2v45PaAnqv681GUcoaMe2z2MuZdf906rfg4CPUokprH+43OEbmIktsnZRx+j4597q7",
+	"35IF7fFahqN9m2802TNcA9UPzmue64cQmSWYXELXt96Sie9hO1aCp7iKrmwXLmyzbkDjIItpylb1wBAa",
+	"AMESen0sVGYz2BlI14LIUOqXVpP0oD+iZ/hKaRy7bHU6xx5xZVvH6FkabaypuhDxhE4EH17xdMQmTdKD",
+	"MnvbLiqziUk8gW2ICh2WHciggIQ7UhOfSkMbLFM2VdpB/VtWhW3nAdZ0H3vdbnbYEw31irhpyvsPtHmf",
+	"W/W20aTYm3frQX0tRKlO7gyFmDRjowDkBBkHJR/Yo/JoyxYVePeD9qZs1Kjh5G6sE7Apz/ppywnSDRgr",
+	"UpNbFYSXGWVzWtS4Sqfohnq8w1JPUikpum5gKjwurS6aBIWn7wmP3K45ZePiTNOiclrSorKVYJwBUnqV",
+	"qtP7DBowDLVY/QpON59oNyx3bNDF0nE+rRs2U4RqH/EgiiPcaEe3xQ9W1lCeFy71drHBF25RT11Y8RVy",
+	"Qwg6LMgggjJ9N1m/MIplW01rm50xSBdf0xSDJVnMGoiCUW2+q1cC7Z4HIqkud0fSuVSQCWPwaRazJrk0",
+	"hwycFilNGZISzWiU6pjmnEkiEsJFuYF/nsXsLLgnJsytAQH923ISXbjqM7zwtbdxs4591YsUXaoD4Jvo",
+	"Y+QLzdkyVrN2Ql9J0U/wLL32mS0X1R/8OkegEMPimR8I7Q6eiGCk0iBdw+RpMLNu73wPQihLVNveNuyd",
+	"eKVRzm/e/73RVp9msW5hHTZidaw1gDWJWnnbhvQTL31vJIBTHkQ0Nma6KXOFMtoCRWgSTdnh4N1zodqg",
+	"9F7ZeHVFvvqZVCeP1DmPMAqrSUELl65VeiUa6+g2se+5F3dnPl0rc8Ba52kqkyg1GRrDvzIUSqtxX8O5",
+	"6mA3iyXTDCkRfk82yVksBZkKKaN+zHSVKy1Vh/q1nCE+qIDb8xELxvvV38GrOcZNDaE1d0FrYRqbF8pK",
+	"14quBXdtJgxoBjeQ34QhXtI3E99IEnCPuZgBGehsFMVQtqAOd3T94HwvoSdQI3+oEnpG0vkUNmKSiD+Y",
+	"WHJRl1Ty1fCt59lDssTOM2Ms1QXmvG7d9DlaS/hWTTZgrsQxMcjGlackTPymiMjqzkqprHGbsh19paw2",
+	"BynjbnhYDBMm5dYvvYMblBV8HzNZ3YDygMW7qd7VOvf3jGUshBeOJMHnxMxyL/tQD4Le84zO1cdqSoBn",
+	"JhCTSZQ+03xNVOoPUg0BKpvkOd5O6TZgztMlNephqQ4PihuW+KZczZgkJbC7cKdvKxgXqZji6LeQBHX1",
+	"svR3EyYBSb3+Be1n8TifYVgWu6giIYjaDnD9WP1nOlCZabcQIvSxo52zmbpTk5zr4gdDxG20AtT7WFYE",
+	"dhNBlRTwu5cdwuqVcQn3OX3LVGRnyygjgmcusltoIcMD3fUiMVaNXl9FD6TrneI5rr87iDhgduZ3w3xI",
+	"xjdC7FTLCekUrYPUikNHastG7lpw1OPke93Odu4hhAGdwRmHEPXCNsYIr4TzMMKo3Y8meSXiWMyUuNGU",
+	"vBWBht6AxCryJffUfmE36hG9BQIQc/06EhB7XS1EIMJuFQp1xIMojndUA2bKAsE5U5K4liDgubnyAtdi",
+	"q/gLPq6M3OZPZmm9UZpOZfcI9koDP22KZHgEEBxHnVan1Wh39J28JQaA2ogDzsh/X3x4T/Atfc2/qp9+",
+	"mGSY8zxEmbOL8pMkE8qjAZOpJvcG0htZSTlgllWv+dpF1RbfjyU97JK6x5UBlt1wQVmQsHS123Ghr/mO",
+	"MKU3aOLX8eKL1x8+vnn1v18uP/zt5XuIJaa/zjdBm0YOr5WPOFBcEddjfUxRry3APWGxxP5nxHuAEnNv",
+	"jhXQNzTOCtEZIzRl5wX8peg06Q+PbvGHleSQn0Y0hYfKNIpjjW4WpWD2aTDeVBlxogT+B++Jg7sHEkd8",
+	"G2OJ1rEAL+AFCNW33mrG19E07jwtddI0Pritu922rGR0gr9+jyyNOPKfJMJUQaFKNGF25wPsttr9O2z+",
+	"7YMHZpKVc5iV+Ia9N4OGksYGiGOX/LkHZI7G0xOc+URdA3/ukYRNlV+EcVV4C3OcmnaYhNHQ+QrcEQx9",
+	"MYCgAM4B3KCsb1/usavggXkc1t9mI16kNNkvdItr2vWuslbrOLDzA79u0TOJb/93uNlBiuu/mbpwveEd",
+	"OCJXqwuUxRmVRkTDvVRHp9X+oYUL5zFnu5Nu+t/GP7+A6g6rjrdXugWKTuO2rzH99UX3D5Fo61con2ul",
+	"LHUhC5Qss6/TGKjADPbWVsUgEdBQrpUl9F51lsM4gjRJ6LyMiHMZ1fFB4jhusLexgXddYM0SiN4wnopk",
+	"biul2df0PON5wG0qRAzGN8o/lAsK9G3domn7o3a8i/UmbvBvEbhsGxV9UrMzBjKyiTdmkkw1umPO/szV",
+	"gP5o03yV+VT5XvDT3QYRnYfvJFj6zO6tEyxeklWpGWltEf+MJmwkMskaYT+PGU2FTIcJk7/HDgtHKhI2",
+	"SAQ2kuF1E5pENOxjguuPvYu23CHVRzKGEr9LzwhDbjaLGkc3rIy3dfM9uYtHlCfVS12id+D/OCFCp+nf",
+	"5rOgG75Jzuzo0cmRdC7zVmDdAgxvKThbymhe8TXul5kwweP5s6IfdhNJ44at8LyWPa4r/oHbCjpsYkb/",
+	"wifsa8CmmqK/B3ScNGUfeDwvhaBXGme+u3bb31krMSfCZE6SjHcJhRIYzZ2iS76dVtuS1HKZ1eHOQRng",
+	"eF+ImAGahb9cfhzPiaQ3DADsTFVdknFpmn1tUsHpiXPbFUlMg7HEbhmsAqoaJsTPtxzfp9Hct12Lo0ip",
+	"5nnV/blIWZXpdVpmepUyrgOxY07aAxLosDabnvqAJknEQiKyFGFosKDLdF5CvReEMbE4UVO3x6Fmt4jk",
+	"MwKp51kkGTlpd0gPaBIn4oaFvSa5SCkPobtKvbzZK1VvrlEMSt8cGXIjbn+vMEEL4YRyzWkuiZg8emG0",
+	"YV2evjXZDE+FacGD+k04gnkGxdWIXgc4nzL9lEQp+xRBAZVOO2v0A9js0G2vDt7ngg+iYdNUaZ0zKeLM",
+	"VvVxkeYoxai0wvycNWfrse8lGbfZZmN8fPeW9/EWNkO7xGY4vfOLOsgCMm9INKkEhIWbGRQ6eAJLBCde",
+	"ZDEs7BkHxxuN1Ukz16n5SCL2i9G93yTsYpahSsSX1l1LNA3Dgjw7psFmktvWknuQ8hFXzOssHzHVepvX",
+	"j7Rrrx/5w+zx9uZ7vDJSd397/PsM5H3MMJBXTNiTiKdCHeMB29J10ACLXxsJnTX6cDRDbL3SwT+yRchd",
+	"CC/PdynSKzge5YDISWQ8jzShKRvOCRKemjrbTqvVInYsC5UMvoYiI9DQpLQzluvmtC8ugtEZJ+zrVG1/",
+	"KM9j+sFBTKOJvOKmv7pPJfOhXxsq6aEY/yeJJhY+SFog5hn6FyVFfmrKnpth79MnDU8ETaL7ZdXuw6lS",
+	"CyyyJECjZQvaKTU4raAP074MsGgQQdB+B0YV9Xwow2oQr1ZtbsfawgFTMiNiyvii9ukUohJWlbnBGzKL",
+	"uOyiEY1yBdPZ3KN57eJvv2HzGpOw/Z/mylIX84eAWMs5gj+4ASLw2n5lXrfd0b98ihaHjLgVVrDgUj1X",
+	"YH1ZajaYfUTTVQobToqnmwPjWuMW9n6FjhVZCnTC6OBlU5IKctrSJbfggo6UP9hnjOeccbWjN1nN4TwS",
+	"IGrEgEypTHP14SjNfG9u2NBWoiLd+GE5t780aKKan1sXGBsyb2oFTykxC5ztYy9aIPgNS6D9RxeskIBy",
+	"waOAxvD1UlgWrXNf5CGmBa1dmgWBwRT8PrtCHmxw32M8m6iZ07/O6SRWc7eRJ2yMh5+k5mB8VgwTQUU1",
+	"7UuNFl42RGt/LDinCDraaZ88Pnly/OjksYNEmvungBEBDUL+PYehv1FcebNdnnved37hRWBxC+x3+j26",
+	"pPgaV1y/RfeKE9IgUdgl7muoTwlRI+yS/EWusAp4WU4KoZEChK/uR0cIFRuTVGoHZfd7Cw67b4sxIkfA",
+	"7zcovELBZSgSrCEDuqLzbMjSF+bSi6Aa82v1RC3cYv85fi1mZEATaOAytH8AYKbuQRM4ic1U24fLA8A6",
+	"bDXXq/DZ1uI1TFkidQ+BhejUTgSgPyQA9sQm5XAOziTcRza/PnCGXHRqx2YoYCxYCKHNMRY+5yY8vKLv",
+	"xdGYcQhCtJpP1Rk1SpgcCXVJq/nkVI19IDK+MskGp0CYTdfgNKB9phx1OfbK0Bl00EgdxMbp1/7Sqqfn",
+	"+BF61QoW+t021rM9BG+9IJl4Xa+Nh3QtQ/pbc4dRjYqjkiMx9bre4ycoVTKAgDGu3M4AFEEyaWhZqoKg",
+	"yJKb6CYPgB2oUNxunPXVCVMaJbUQP35UN1J3NDoZoWoSzDpO6Jz0dcMl+PCVLbcPSGUf3dqf7zY6Jfc7",
+	"IGtKTqsVzTPTRiHc9wRvQinivPnW69ENI6mGvVcAa9tBruBPggQ0YsobJnouiuRJ0CXswMyPWBwibYfG",
+	"fijpWsCXdAXsAWE7vFZueiTTbeBG7KvUzPdV5y661GxsJJ0J1FYb759qkIfNJTumkOx5MHKtbMicAREt",
+	"VBhjCQq8kKl62gMV2EtB+joi88eSWMNcoKxVXdYzuE+RBRfkQYisZv4wTvhP0gYSsfpJI+mgKEEeuEkg",
+	"6Knb/HVeIBDTiEkyFIDhoLwsE8/D8iiAgFgSf5iGhyr7ppgLncmCMbrOoN9+r7wDgXiIWwUA2gU3OSBL",
+	"4jgT97lhMh6KB7FfdHOE4KGZEOWiSTRWHAL3KAV7xTFftPtmJhDhNQEeo2p7qJd+qLtjJsiUiWkOBxfH",
+	"fzCjBrmgMFikrM4Di3sXIyeHSTC/pMEIHZ1IEh2iIf25ZqfRqD0BJI64SNWhby6KJElFHLoOklqysoZh",
+	"9YU9YmeHkFdzvueuged7bozx87rw0bVfFPp+QnkwYnIHYX+hByMPkm226c+27yGuz1ZkEYVRqvuUREE+",
+	"IYXCRHOC1dOlrZ6mazolu2EJjTHGcujtNoh2Y8Jev9nQCwjVmal9AKU+honIOGw6Xbo6ZokhpUjy+g9d",
+	"5E+ssOi5gTkBJ2vMpiWer3qdQ22+b57CeI6ZikIKg3I221RGypF3lsVjNTHMhwGhJKRzMIDnJBATZjmd",
+	"dKjUVybjFPjzeEhmNOHKGX4GJfpYooPpCMnKUw9auAxjzHcDI1JVBKn3B5ZbIo4/fOQ9brbbyyTLmyFq",
+	"1VjsWaiuXCB4xkefLMTX8wLMkuE9VdeMqARGskEnMCmKabxdgSZns/OcscG+l9ftnLSO7xZqVJerOdVV",
+	"voHhgTSHTNlUnYFIWGmBnb2Kss8WlMooOXYn+NZlK+jc5XXj7h/U8MZs7tQA6XfD2kjPGZdMRTD+ErMb",
+	"Fssi3LSb1l+oKJqNILMESYgVRQV5JWrJMrX/4bn1SDScL9QhFLJdC8MMWWr/pOS/TyVrpEk0HAKBwiAa",
+	"IjvOrUcn/WiYiUzChNIZjdKID88MqLn60ClhahnZl1jBBPAl+LlrsLR8j/2e6a9jmlBtrZbvjSC91vLV",
+	"bNA4wp8nNA1G+gIxZfx54YEO30633XKyYZ2TVsuUs0qv+/jOWTbg/Q2aC9OiptEWzAKPLt7DrupCWQeu",
+	"4xnRM4eFiC4Zjz46EUYSD0rskALD41pp/jGTLwcDHBV0JRl53mH6HzvT3zl+tNEKHB9vtQQna9egc/y4",
+	"uAonxwurYI4ULaYhs1A9yBsskQ/G6+SpfrDqwaJXl0FcMt9hzS035N31IZqC1Xm3QepNnYq1pN6AaAnK",
+	"TWwJbUV2zV4q76szsQLJ03a4gZWIugrMQTAttFWJMPbWqJwXq4Qxx2Irgk0xXioAOUCzXgkT1MMwH/bT",
+	"ga0jDQwsVK1dcdOVBUWGS4aub8ldtEYkw0TMcpRuyP/QsEnOHHo2/eEcoURJTx2lvS6BvV1sSFF21xXv",
+	"ffztkpTbcv+p7vr/e3128bpnhuIyt4I7u9gllkOaYmcZfEosiCl5BcUlFlNVMqaG8OGiagyA8drTfZVh",
+	"Mj/PeGlHpRrCzg2VZXCo9bWe1YSl+sMO/GEH/rADf9iBP+zAP44duIONt4r50loAfaYMFGVVVGBDPwQI",
+	"6FcRx1Z1iJyD0AGwvWOhwHyHYldjcvteNbCP7e/qYXeVsawLE6ZKGJEjMeOYshWSkdlIQPmZZCbnJ1e1",
+	"WHzEVvnto4QFuainkium3HdzcJKMuXo3JEz/Zma9v/nFOBvXWy3yHoQQewyxylX5YHL+ms8Bk5sWpaGK",
+	"zeFhSROwO0zoGPe0RoPYSXjWRZwTIQaVu/QTAoQwEmMDl9qzqSncj6TgZJD7WnlTVZGlA5hgZVNpJonP",
+	"a4hBA46uKJ03J2FOgYulHlRWk12r0e6yPPjNepoZJspdtWmAhBF4F0DAi+M8Ek8lQo+ywtrBOL6RD++s",
+	"W58N1YRTSaQQHBk2dE6oJB30DPEWDLiN9sOhPSgUCGdDEsCmh3odpcVDgbsQHqTjAxPJ4htWsrRIRXe4",
+	"nFHn/gSkLFXExWwbEdhkyx4VnM+qxseUTIRMCbC0K2EEu1YHWihUkKi9ZrN6zzQTrRADiIBAAzg0CsqK",
+	"ThVnEN8CeJKRKNRxNHipqq5F084CF12XIRa5jZMr7oATtnlHDKy1LTI5UDvMNBFhhu0wtt0l94TL+1ge",
+	"X3YQ+OX4H2jNxjnKCLrNZ23XJHeeYcsRwiQC+Kdt20xcJ8zxrM/aXq2xXZj7XELXx3edLVVbd/T6w1MZ",
+	"vvhkc4zON1AW99FYAYqgDuOu8kj6pCvVUiHG6A/a+k7s3LfM+YUpVPYFXOqrb1ZZdMZY+IaFCHUdKn+N",
+	"bpiJQhjhyQ2sbFrj6bLAMF5tGurCg3TEosSydFfwUy/c8/svLICSdKNRT5RGbbUvW0/c2LAMEjalPIhM",
+	"fDT/aP5c0z37HuPhC4z/4Y1ajeP2ZWtFpHfhYW3bhpgEa2K7efyn3UEdGmaxA9O2LdDSwrhbxXGbsKbM",
+	"goAxDHznoU3v9ywKxn0hxhKRVKIpAxgDEbNE7V6v22q22r6XcTtsNYf2VzOD9fJAF+R0/YGxsFeadTFe",
+	"Fm+7WaLw4KT4G2pzXB+AjwSkMRY+Iz27bD1I/AErAzdpRM3bF1okEfU7F6lPeoVd1AM7Fflr0LfAY1M5",
+	"FxMBridE8dgVd7oJrEThsYJVz23HHFY31TFe9G98sN3Bhk+R+q04jCZRus95ZKcF9nXeR2nK6654VX2d",
+	"6X2HDyddp1EnkqSHcGU9IMdBo0D9HQjoSK8oHT2Ssji2iEyMh+VASPidh1HEXabzKpXKBmpjx/29PfTS",
+	"Gl7P4g6sz5WcGUPSpN1HIg4xtkWJnGpMU8SO21gdbGMP6PxfNd2x7Vm9bxcwB/LPSwh+kmTM5r7ZEqB5",
+	"9CeJ7R5hX1NDWQA+U434/6s9yNxzu972rsVXP3fbtiHGRqSAd0pJzJS9nKvYdX7xdjAPbyM+NggPS8NS",
+	"24dEPIizkEmb63Hi+CvGoa++Xg0pXKMXvR7QYFUGdhNse3yjHJ4iB0hwc9i+J8eZTS7fmQSesniijRxr",
+	"EPK/FdLdIomGy7hlvsaqWxjCrUdXTEJpAu6umKrusxEWtC/l3dckbMWMvxLJBL9prcY5D7TJqH5YmT+v",
+	"SOxaqAZM0ttfj2s3GZNwM1MRNsD+x4LZ+EWzMPeSdZtXmYGolPS3iSXoZxzd4g+rGdcxnrQ3DPUfencX",
+	"8/fqXlUbXswYNJo4m7diQu5c7fD97u/t9m4lUTT81S+2VEaSqOm0tYUA/JR3ANVF+K8fjQ1yEOMGL2fR",
+	"xrnf3b1JitZM6Raa4EiTAGxgYb7WV36H8SPPr6xeW3XyllW2tZWEBzSTrADC/c9ks9o+VIugQtxquB2C",
+	"+IVynBrPVL3M6w9Vdeb9U2QJp3FtAfsRnQKKLZQl2524Iujyne46pYkzuf4YvsDrtn2DC3107L+VRllf",
+	"TgVcqeybizkPnABB5/Flu9M9PumePjZRR/VW5oBR60tjJhGse90tHlXc4l+Mh0yOi9/PEebhaoRNRYna",
+	"4vTR01sq5ginDeTgbt7W4NM+0zDbNiywwC8OxeQcukCREjasZ5OwhNmdoYs7lNvpjPEPsUO6g4Sxfx0e",
+	"JMUObWVY1ayxKUqVJKVjxsHfl4TdsKRJzqClQlc/zagkgoP9MKNzLKhD+pokiW4YBGVDlnyi854m5nYi",
+	"TCXtvTAZ1jJ/QEgQv0K5po41Nzdvi3+l38gGAffugDdH6EN2PXKhXml2lOC9r5jwQSL+xbgpH9Dejfdf",
+	"+uP7dXOqfZjrBVI8I/9bwRS8gnfazHPA969F6cK+Nr1TGqcY9G+heconGU+j2CLp01kBXHe9Li7lnV2l",
+	"I9Uzvr2GvHRi42nuqXGR6tI88OGGTFdLA4JExMmEUQ79YMvqTr3XIZTdH1+9oCbQLsA3CXQ8IA2ARcdD",
+	"wdRZXIcieAvM0jjLRgUMBSnAlde2zbvQxHQYwhk7SabnEtkVlLmCiwchln4isuEoNXBuKU2GLJUQColj",
+	"19j9SWLvaUnTKJjBqBAkS9NYk4zZVss0mjBTK76sCNQU1KII9rN2tP+CByxOEAzP7BL86MJ45kA4oiRC",
+	"zddFnj5NouEohTqLaMJEll4AkJjEtrut3BaYli3yp1v2ceaQ2TZSuAUVzMGI0VwNW0mMVhXI3IoqLYcB",
+	"Xm6rbNtuyfbdIlPwTmRplXmfpRqeuwIoN/LaLDrVVXdacKpRFtd9u1367bsdxHUDQCndp/MQ+rvUiF3U",
+	"Qy5mujzUsAykOfNPzcr/RqOErQ7Imqu+p2Bslo5KVcL63a6pebpIuOMjNS2EdbFAfrvdV3MKEpdikySk",
+	"XjTf4kaZSqkai9f0MzYrW/vW3Cp2uMqnwR/X5CYtPcye5Gy7y2IF7sAmpESVWASo1D/nX74GIX0A3Pz1",
+	"7jxjKq3iUvK23novWEqjuNobwKt8MG8dFskFIjEsglwkK0O1P8IuZFx6mVORqSMCk0T1JR81q5NF3PxW",
+	"PPmbxQb0fly5ybM1p5l+5HnG76eIbc2Vr6Ac6jzjuspqp96D80yfCPWo9WzjQmQ1id+kwdG0JFACPA7K",
+	"RcTaBAeoyGycKCEBrAd05z1Dd1BmwYhQwNaJJMEq3Jx1OjVly5osEL3M5hW/4lAQrB+LrmYO09N1CEzz",
+	"8BSG3O2wAL3ZJ30mo5AZIlZGJ2rKDfUaOMRQhUGi1C91gq+49oLfKLOWkz5wFQYsjg3HhY5F6GZdZfKm",
+	"QoQGQ5kECZWjJrlwg2lqkFykhE4EH5JewanskRGjyPdqUhPmDQcRB4rWK66rM6G4WxdPGzQih5Qf502D",
+	"OcmU0fAZqiDDwP+TRCr/iCNoUk9/ZXvi/iteZO4vK5nGc/g849/U78dpsjYi1knqW4SR7tD5fFtBxppQ",
+	"9ICH8C7J5QjayKGCXrn813fbBg42PxgzvjKz0v4B6/QD1ukHrNMPWKcfsE4/YJ0OAuv0SiTWyujmxsD9",
+	"gjzVhl946Ji1U0e4aYR6QrmS0rIDolWh93cOUOe1VgybR7JtCKHOs0rgryTjFesPSaJ0BAko7AKE/jvZ",
+	"ewjR4fOM557YArzIOv9rTb/X+rpAvfFsYeB+cTDdAbR0xC5osjZ+8oLR8C1L0RRvLVKpOnIGOSAtNluJ",
+	"HEgYDdLohi2d2pwzvT+dSJbvxUhyTW9YQofsnfS6T0701vS6x22lor+qT086LXvQyVUNSK2n3dOn3dMn",
+	"/1iwB4IwcD85Ny//VgwhiJQwO9XggyqxZtDaZg231qISoFEc8eFFBD3X+Nmao3g6olK3pjE60WfzKq2j",
+	"dYF6ujpYMU3fxh/OcMLanVbpja2Rao5SpBfRVQbqOwyAB+DjhKlx67NSp4q6neOnT+6q7ITtj5vqek3j",
+	"M4PPCq8ifaySQtc9pkMD8AHleQBN7LBFg9MuR2ImCRdEbyBZc+/QazFzFEcomHxAsXi92Y5u8YfypqHD",
+	"IsyhlGxdlaRMsHVFDlCBa1o6xmxu+Rl16Ra2eGC/R5P0sOAGe97zANJPkogZN9Ej3RjO2Uy3xT8jagcT",
+	"NpmmkbpA97Ze8bxCCoPMcYzhGB3igYZiSgIxRR5NU3eRTQGdhqbMxG3eDBrv1Nv2yM/q0bqcBu8yFxlE",
+	"s35R79JjX6csSHvkZ6dj/4rja5FJJlMyojdweP1iAjmGoIzHcxINDB/rjEoyoDJlSZewWDJy0u7kXfHa",
+	"JnVqWKcJk4ynZmylwR140q51HQOYgbyyyz98ASywgDVAzv5S1lEPc13SJlJetrVt+vwjyPchSKP+zTtw",
+	"q3rsFpdx/4Y7c04eouPupNaOOxuVxcC8Uoia3BM5ybEBD3x39OTnLF2wyV9eokW2yh6Ha+qwxZ/jKLRi",
+	"c2pza63K2Jt/shovdYApDx/HjsaI0uAAmaCsmYgv4Ew0ySt82yFDYAoXlCUdsTkZ0VCnJZ8tYgAgb1Wf",
+	"BuNnxazIjCXsikMCYCigpWGOWYo+wBxrcNE5XKc9d9MjgxgIYsLgwIBDwhwmSHAZSQA4xGMD+ZEXMxHL",
+	"zBTPrnie5/lJajoIMoxusPECz96vqWWnxQCSzBKdBWFfaZACcwS1lGxw0J+0O2XHklpkFKcHwl6osw86",
+	"7Jbx9eGBjVXBbzwU2yOwbBFJUX920K2KYfMxY9Ni5gT80G2qDMsjx2+KXKvIyor0HbAWSgq1s6J9G/hZ",
+	"6VKIK1aEw1utinh45273Rs7iG2DIO9YeVGerhaysrYskFtvqIKGvu5bU7m/WxZFq8qPqpvC0WIgxoanB",
+	"zaGlWOh7q+QuTYJRdHMgwtQPU8Yx6a7s8YUkrmZL1eEISWI2SIvuhMSyaiCQwZpo3WVtcBM1XAyg94Ie",
+	"o5OSNgj9ijtzwyxaytd7IGvXxLqee790Rudber/rRCKMBoPDyMNZkXqIQBBHaqg0F7lUmUPP8KDUyGY9",
+	"vLZXQpkbDQb52tZJ27NthWZ5yvW0tUW9WnPGIElt8646f1lIZtpY4O0mvgMWqK0LGlZFMJVpcJ7x3POY",
+	"ChFDPgWF2PemSSQSUONewmisIbzsj+bcrYpxLkUr8QxY6U0VjHadRNLn7VZxsBdK0ivseGc1oUxFrVl9",
+	"wSu7Dwq1cIZvIcaZ2DqktQ3RRXeK4AuHRMQVMyYxSPhMVyTleK+mhicdMd4kH2kmld2azgBXUB+G2pot",
+	"gVpXY/+jKHSgScg1utv9mDCZTQrtjxd7syV08aZ1rfwiRqO69x9lZbBRzUIRiGSMtnDN6yHiGKjxD8Sj",
+	"7VTr9pnmIIRwq9HDz3K3Ec0vY2YpVSRkCU+2GXJtC+1/E9dQV2Ff6vBzksUMXpiIBKIw7lHV3jw+ZNbz",
+	"ILFGPPCtR1hV5xVTmULD9acIyoGN25VnvAtIOgWrhAfPBR9Ew6bJV50zKeIME7+LxgjMUA67n0/YSXn+",
+	"8ru3WU62sFk6JTbLI2Oz0JR94PFcL+XG4nWGMQG789c2hH3LuCI4K5wwmsQRS/Ky/IingkA/6E4atdSF",
+	"6TKZRhNYmdsKZfgr7AJ9uDJO+6aRFrcHRD1xhF2DliaR/IUDiVEYStPGaxI0E8HTkePRRqm9DCq14O+2",
+	"YpsTwX0SR5wpmxL+hfeXqVPqy3FmmuS9MPku3V/8jPSolNkE3kf2iKRzaVKxBkxlIBJN2GVaLlIB4T5M",
+	"lukwp6WM1Xg79oj4eSUXKxBn9X6Bwcgiiy4P4bHSFD4vnxpmfSpPjXJsWAPLk+dQqhBY837TfCvZzpuI",
+	"p49OIMfxNZpkE4hH5f/53iTi+HmOWxvxlA1Zsha4Nq/Go0YeNh90YGOldQ/6+pu6w46gwuIurZFd/OLK",
+	"mc4m+D7avuyrmot2EaE84tDHUJxgXRYOs6TeH4uFnerqW1NcfdpqtloeFDTHlOvqJ3WgmSGpw+SLU3jo",
+	"exM4Qds489NEl+PMedAoXGYjktD96v4l45F6tPPZXV7tbQa0XO4d02AM5SEwPCVf8bz8nfZ4pUO8UdUL",
+	"ARVc15uyxBzZ6pNL/ZSPLCGmRLmqennj09LI80tzNlS4+3QCRS6OIofoU8IAgroOx/+Czh0QdO1TQLZq",
+	"ge0SZq/kPPS9X6M4VoKwfDJmkg7ZpkGArjE/qg/K93keacymaQGRIpKk02oRGkuRA1DkDYEIWQOPWD4C",
+	"zJMfRMDOBthslbCeoaZkQcLSLxmHgxTz99lEeQGPfU+d2l73iVtJfImNSBDGxO+ST2fnL19/+O3i5ZeP",
+	"ZxcXnz6cv1CzMRVKPau9aAuFWkc6CK5GOaVSzgxu8ISFIDgMrAoMnVywNI34UPrkAp4jm8smuY6IbWdW",
+	"vtLkN1UbxJDjaCxZNF24klY1M7VuEEheCj7EJ9G9WjdX7Ias77zjikpR97q9D8Uw/MCl6fLJpsL8YucO",
+	"XY+Cyp+yJBKhJp2wHkZnkawGTobcATHFx45LsvAF5ev8A2oqvd8un+eKeWGYRfWt5H8Spdg9EMevGE2x",
+	"lwMHPrC/AxrRRIQsLqp6bQe4yj/JZVef9R/pPMeMdHvyDEkeGLvu2eScGtbVUj57mkQ03nYzFNa8ysMa",
+	"iRhpEZ1DY0SVv8A4ocOEIcIliWnKkrqQCXT9PyMp4xTVbQE3qfqIiPiNcKofS3ZBV6PqVp4Kr5QXw8WM",
+	"6Mpy28ANBQQopuq0JGdmzWzlhf6jHAFfTJQSkaVdMmBM+uT3TKSaPcfsf6Ta1M4T1J9ecYMXYsgy8gsi",
+	"TmajKBjpsg0Wh03yyXhFzkpQxElK85UaYpcsZzcsMfnu6lq7JVWwY9zJbi8IOTTUoMxeoOEN5QELGyb2",
+	"0kjy4IvajDIVk0aaUC7RSdCGWEhT2mA8iYIRqMrr3MqKaaoubWArQgJZfqb+wsXM22lLYHnHYSoefijI",
+	"P4KChFJd55pCPVwduvD5SAjJTOe1QbKnYdjQLstafegObyGg5OrEacJAYW5iKhsFQt7o7M0gk1r1gNFP",
+	"J5YZmmhmWhM6SCWLB2WcwvD0H4rn4IpnaRerw81RDe1HRUbDLI7faX1y2tKuuzKKpeOmvxczx7GHjy5x",
+	"Bo7xKztNwkctkRXbrhCY1Ca0OllzqkstdGi2UDIbidicpOhkmHr8lCWmF0R9BE6mhRerCare8OXBPi51",
+	"gPcyaRIWMjap3r1vUlSUUHhpkGkHyxHenyTRT9NF+0r7uEaI1PATEfKHx8p/QaUHdmKTfBiQdKY8ZkFw",
+	"UDnbjeDM0JH78AsAREZliTf45nM4GB9EdaV2nN+e/fb++etGp9V5vLlQ42ucs5BNnIOkBhK7Dxo1onhK",
+	"1cBZBMtGCRomBN69xqNGbbQwoYWzprj85oofPukPk+veTS6oU+3TYLwAk5N3AS64gnvuDfRwV4VmLvGK",
+	"7asP3gvO3mE/0HVNGfnV7TsTYTP2kNtOGd8ot/0Sn0PephgSHGpMDZvJlnE29LpmPI0YrlvKTzu76mWW",
+	"iCk7+pUlMaRdd6Cc0tNeIYO4bHslnY9bJ+uF9L1I34kwGkTYRV9DbEWHVEwDCPQ3ioRIBrJK+kwd6pKk",
+	"bgW2notludbTkLea6u7KhWYJKBzYWY5dGa6hA29ZTP4eMc6pt6VoHLDV7rvcbHoWd+o222SzLaj6b95G",
+	"lscnf8KWYYChiCaM/AvBlTbdPYXzIMNkSwWVfw+crx5Y5z1o1rdtxwnTp5Oy2ZX9DTwyjBmLXpKfewVX",
+	"ovfLsuU9ZOlvMIA1VQtneUyyMA329Z8VnAtl7UMSDamXqooE7IGaC42WQphHY15hG3fKEnWL//e51Xh6",
+	"fXty18AfOnd/8pYpeWsAJp6bHJr66CtiAVkGbL1FPb9gKAJomGv3FVCWgDs4r8bC3xcNR7Xtc9JHk+Ve",
+	"Hkp18tttnV1+4t29WrkJTdlziswYy9boOoPS9mF9RqDo5zGV0s2ae0u4VdsAiuCl70vL7aDjqgAwkk/9",
+	"8qJOEzaJsonVz0uLXNOoqgn+NI7HrYcZf6/rPWmelJUpbN47BmqhQkGD0vKJUpEsB+4kMQuHrL4gyoxK",
+	"AqFGtwTJLUnDst+C5bJRMUFB9x4ZqMJSBazhQwciYQGVqVK0kpEEDgRMlUFrCwRNGDdBkzgaKx0NaSxN",
+	"AJxGEIKiKXpa4IlBuiZRv2ve0pGYkQF1XI5I+lccG2xzsSMzxlO/kFmaiASOo5hJqN6yTbAQnV3OLWlc",
+	"4pKc0JClzzFStZ8CtaW5jzBO2M/CITM0MaY6rNztNZOd6+FO2/dG0VBpo/Zx8xSjkmMWq++02zpMCWHJ",
+	"p/hLYY8+ghZNJ4zJwfX9bFgSnj550lqpUqH0FnV/q9lqHXuryoqW9G/+xdMVVUd39x1+MLXVCwdcqZat",
+	"npoc8CARYRak60+ge1SHqAS3iNzJSpM0gI6BmhTbUhwWbi91ENons9HcbG8NBTwswgFtGzxGRce+TkVS",
+	"rep6gbzRlqbaz3EPUWAoSZRWsiEiJJcjAxqkvtEy0FlgIAhMehwLhZXkNElvIIJM9kDhpXo6pb9w7yuO",
+	"WhHKxzIepX4epceCHABxePXh+W8XpN3sIM7Nq4h/mEoCXblqBeEN4PQiF1MWRAOtpH7p5jXF/SiOAc0m",
+	"YLlSzIPhVzySJJIyYyECwweJstkJFymTGmw5SsvPIr2IFmIhMqH4BWO8TPfiAv0hDXK/XNo2GJOuGi6M",
+	"iStj67MXyBvP90BY4dgIMiid2t8ZiAuHmXd75dH0yutelbZuXnn+FWpIuGRBR8JfjUa8AogfWPn8bZam",
+	"CkKzR+rlCqOgqQ9P8c3dfIP37mhJX2NWoV72rUL3jRL2tb73tdHqj9l8zYDKEWHErDZiEkzBwbZHqaYI",
+	"kBVXJiJiwYcmEL6hnbd5I0XeHJf3UxAotIHCa/BVIBOe8SbpKVXWM8DzeeMSKlIoZtYdDYX+CKvZUW8o",
+	"E9rRdjJlU0sajEWJyD2hwRrUl5qkhzqm55MeZOm08jYhA41O5iRC/TURg+rmBmsS7phQs1EOI4bK/JGm",
+	"8B+Rj+yvd1ud2P+jRrRdnm2rLFKxGP3k6ZN9KuzrK0j37ZA6rVZNQ3K6xv4/9q6tt20dCf8VwdinAx/H",
+	"ToOcRfqUtina3U0bJNjtQxtsaZG1CUukV6TqGIX/+4IzQ10syvFFuaDIWxtLpHiZ4cxw5vv8t1zTnyKT",
+	"Z/GUZXAyhfPjfZHeX8NT9D0LF8D7ovi9p34KA/ddqrjP2n4DbJkE35n1Br4WqiyUR8Z5sH7qILf0zMg0",
+	"T9bU1RoBIj0BOMsPkT/jMz4Ql7wtAWbrxXLfeYPf/FDy6j/3K+A156UTENhtpa52m/ZkNDgNZbvU/Sya",
+	"cTf7f2EGzGpjalCtAoR+jm52nbgb3+0lDq9lo+Pg+w3DD06tTp0XyO+gWAfKALgKTsAp2aaaAHOA47IQ",
+	"46nWsz+5SORPkUlhWt2Xd8UjcPTNxBzJ+F4NI86WgbMtkcZ+wfbLdx+FY6i5dJKD+aMioThUU7RawwA6",
+	"/9U/dlsz3FJ29y+hJm7TjobDoBG+oU248qk3uGlT1qduSXxIzeGdR+4z3PAApbuPllRZfkrlEH8UmUZn",
+	"has0+OP75mlwLe82BR0yFlor0jkBYPv16J31FtPZ5piGf5aCGiQSmIMglNNMMFGolIZ/jo79XzaBxyC1",
+	"25TfcyUo7uw5fneljpxkvahpBybebQg0SCoFrxCBHg+rRZu4jHMmebfEimub735+xVKBdBqehhRdcPvH",
+	"IjKwvSnNMMS/RV8dqu8hRXev+jv6tagPfSMl4to0HZ5UVd3zWHzknGMzFzHd3IALPBoMv/VWvRexWBeL",
+	"TJI3wTYxQdzFIpuDgT1zprqbCOPZoEcnw5JdcdT8yrK71W2LHO4pYx/V+zxpJVKkMS+7ojr07eHxUATu",
+	"wKZxQgfBRdqOe0nY7jjp68JU4KVvI6VnYI/xfdBwmv22I1QJMLogYGwLigydRUr7cCWctkkCYU0L+hCq",
+	"YD1Wtw/QSl6wxU1DqAc4nKZ+6TB39xCS8pfDecfDeU+lcJ866Ec8F12lat4IxcGhKZTDOsrKNuJfy77x",
+	"ouuXfTMXKTV/UTzcmTG5RQYYPfIGHdhs814qFn8jcXaAYIS26myr1LKAdOiEYwn3v5WViW/VYw7VyYLK",
+	"3LLlHC8YCru/VzJ0ubXMM+fIT62dm7OjI5rAQaxTv4DmyCxVDDXstSSS2103tl/bVosySQofzQTuv4C+",
+	"NGUzAPjrwtAkbG2fE7dgynp70+qEF36V2fcUDJ4kl3gcoCv9NtE5v4BO3ID/cfP5Uz8ycqIEIMLfWKY4",
+	"y3jku4Vw9+uI69gU6zNIeXG2EBHqd8QU+O4nkYAY3An6QyL2beqLzsxUL5TPqIgDcLgoHWuL+KT8oO0y",
+	"0ul233qDfxKL9enZKgI36jyX9TfSZPAA9GNE/N9v+XD4Kn51HGVMcZ1G46UVIDJjZsTpCfwseo+qAPdU",
+	"f1+kneLo2054rwRLLnKcjL0TdftPw9f2Zl2PRuNlRJPaqWVR+AR+jleodhOBMf41/Gf4+8H67EdrPchJ",
+	"sGpQmmiiVSeE9dcAcR4xP5mBHcOrYdfdZ7p/X9yjMm8PnqD/Yp49nna6Tyc9ZbHAZyUaO/5xAxTlLLXz",
+	"n7mv9NQnQOuCiw2mFmB2IZjIfC6UqcE8vsaf3N4UnkfG89njlVPTNsNyoG51WRd1Qc1tvbe78KS1QS+q",
+	"5/monudWtNQ8fvsR4MxDAmPKZpCERNLffTilafQcHgit67c2wPYyOvk8CJsMylJLoc+Ou/Ea53ArfbNj",
+	"5BSVONH87/RR5hpfDUjIB72IUqaQ9wRj+G6rdRYURC6n6smE3GIIjfXgO1pbn6fT4Y5uCcjELMuWgLlh",
+	"5EQhBEC0mMpERGNtp+SFGShO6UdG4zGfiVg4tW/grKY6d/1TZBR8kRmQlwKDXAAX35bnN3mFz0Gk3Pcn",
+	"bP5B5xkUgO0sRW5c5Ee+nNMvcY894x5KLEjq+gTYFwpYHq7pLu7ishCZ8FghZ/pAd2NnfWcFaqiHO79d",
+	"Dw8Sy325U/wd7hTx+iPReiZ4BFA1qQaYZgIlrVndTxJVRKskcvsYw4r7y6TXae1ZPv+hRw49wibatadH",
+	"g+PTwd9rpMKjwXCwQyGd/6CWhfTs3/vrRBHnSHQCxHGV2zKnfUvic6jiqsz8pbCsd7taa8LNiwR66K+3",
+	"q/6vHiGjwH+Jly5cgwWJm8pYlmBGM3HduucN9u4xnt2WxKPsCOsT8YOa+Rs6RXZdxGwrsVkG5ZHtoTMa",
+	"iZZXQs+TAr4N7wsx6UOqnxJNHVNp6FKkYzewZkv/FEuEPppnepKxtPrW+dXHaCaWoddq7BHO0tcQZSKu",
+	"M3r/XY57UIRagLy6v/36dH55scKqb1+JUyCxG8sUh6+rNEqo4S3JtTOpkP7Zs3oQFo409eUD0xhRy+tT",
+	"/rbg82zpoSi/S6SaYRUgdtVspKjeCFKyYtqy+F/OEiwRwgUcL8mywKvT6sAJMbylxQoMP6bd5skMKOs8",
+	"7Wrfx/CkBcbRSttXCcOCS9PeycWdiHMsSgdTxEPNl61c56pt1jizjNLFU6bYRKSQQAmGFZF1VRsipIfQ",
+	"SOGSfFHMesSlAYDk+vSDVRlqgIidifYEZkZpC1fsQD4jFSImKQB4rm5mwXiUCGvDcuTbTVg2wep/FTG1",
+	"BCbsVIB44rIumLSE5Ywk35U+PuiEt66vH/AUrrCcP1enA+9HTpmyDG/qx1rPZkK4LiKu1+ZWxTKRdAI2",
+	"OisceM9T4sQbt6kT0yTxX+KLYhHpGmoA8GGlqxN3lWn9I9DPezkBh5aUmLPtaxrLZjIOTQbW+5KuK2rZ",
+	"6k5O2xzOUW8C1Y9TfBwpHry+y7m0ba9ShLzvMTHxv5W3MWsi8PoNnipuoEvnv5ZKs34bWWmrsBsCmjfH",
+	"XHq7diKdQf2F6RO2o/sHVjK7wWauh5zCAG4JUYtVu/SQk20SXFOfJdpvuVyst7pd/T8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
