@@ -255,8 +255,8 @@ func assume(doc *service.Document, premium func(string) bool, said Said, has kno
 		class := billing.RecordClass(c.Model)
 		newRecords := max(0, perCollection-left[class])
 		left[class] = max(0, left[class]-perCollection)
-		add(&first, class, newRecords)
-		add(&month, class, perCollection)
+		first.count(class, newRecords)
+		month.count(class, perCollection)
 		first.Syncs += perCollection * min(fresh, others)
 		month.Syncs += changed * others
 	}
@@ -296,7 +296,7 @@ func changesText(source AssumptionSource, changed, operations int64) string {
 	return fmt.Sprintf("%s records change in a month in each collection, and each change goes to every other system: %s operations.", billing.Count(changed), billing.Count(operations))
 }
 
-func add(u *Assumed, class string, n int64) {
+func (u *Assumed) count(class string, n int64) {
 	switch class {
 	case "contacts":
 		u.Contacts += n
