@@ -142,9 +142,9 @@ type flow struct {
 	run      *service.Run  // the run being executed; nil between runs
 	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
-	dead     bool // there may be open inward dead letters
-	holding  bool // the brake may hold something
-	proving  bool // the flow stays until equality is proven
+	dead     bool  // there may be open inward dead letters
+	holding  bool  // the brake may hold something
+	proving  bool  // the flow stays until equality is proven
 	links    int64 // how often links came or went
 	untied   int64 // the last of these after which no record was found whose wait is over
 	troubled map[record.System]bool
