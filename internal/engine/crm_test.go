@@ -281,7 +281,7 @@ func (c *crm) describe() string {
 			fmt.Fprintf(&b, "dead letter %s\n", l)
 		}
 	}
-	return b.String()
+	return b.String() + c.state()
 }
 
 func (c *crm) has(system string, want person) string {
