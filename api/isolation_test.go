@@ -39,7 +39,7 @@ var queryNames = map[string]string{
 }
 
 // harmless are query parameters that name nothing.
-var harmless = []string{"limit", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose", "months",
+var harmless = []string{"limit", "records", "cursor", "format", "revision", "validateOnly", "draft", "timeRange", "interval", "period", "verbose", "months",
 	"filter[state]", "filter[review]", "filter[deleted]", "filter[action]", "filter[since]", "filter[until]", "filter[type]", "filter[reason]"}
 
 // request makes a request for an operation with these ids in its path.

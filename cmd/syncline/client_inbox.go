@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/oapi-codegen/nullable"
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
@@ -23,8 +22,11 @@ import (
 // What waits for a person: conflicts, dead letters with the records in quarantine among them, and approvals. Each list exits with 1
 // when something in it waits, so that a script can ask.
 
+// maybe is a text of the API that can be null; Get fails then.
+type maybe interface{ Get() (string, error) }
+
 // every reads all pages of a list.
-func every[T any](fetch func(cursor *string) (data []T, next nullable.Nullable[string], err error)) (all []T, err error) {
+func every[T any](fetch func(cursor *string) (data []T, next maybe, err error)) (all []T, err error) {
 	var cursor *string
 	for {
 		data, next, err := fetch(cursor)
@@ -114,7 +116,7 @@ func (s *session) conflicts(ctx context.Context, service, field string, all bool
 		open := client.ConflictStateOpen
 		params.FilterState = &open
 	}
-	list, err := every(func(cursor *string) (data []client.Conflict, next nullable.Nullable[string], err error) {
+	list, err := every(func(cursor *string) (data []client.Conflict, next maybe, err error) {
 		params.Cursor = cursor
 		res, err := s.api.ListConflictsWithResponse(ctx, params)
 		if err != nil {
@@ -249,7 +251,7 @@ you decide, nothing is done.`,
 			return usageError{fmt.Errorf("say one of --side, --value and --strategy")}
 		}
 		if cmd.Flags().Changed("value") {
-			body.Value = nullable.NewNullableWithValue(typed(value))
+			body.Value.Set(typed(value))
 		}
 		now, err := s.api.GetConflictWithResponse(ctx, args[0], &client.GetConflictParams{})
 		if err != nil {
@@ -370,7 +372,7 @@ func (s *session) deadLetters(ctx context.Context, service, system, code string,
 		open := client.DeadLetterStateOpen
 		params.FilterState = &open
 	}
-	list, err := every(func(cursor *string) (data []client.DeadLetter, next nullable.Nullable[string], err error) {
+	list, err := every(func(cursor *string) (data []client.DeadLetter, next maybe, err error) {
 		params.Cursor = cursor
 		res, err := s.api.ListDeadLettersWithResponse(ctx, params)
 		if err != nil {
@@ -636,7 +638,7 @@ func (s *session) approvals(ctx context.Context, service string, all bool) error
 		open := client.RuleActionStateOpen
 		params.FilterState = &open
 	}
-	list, err := every(func(cursor *string) (data []client.RuleAction, next nullable.Nullable[string], err error) {
+	list, err := every(func(cursor *string) (data []client.RuleAction, next maybe, err error) {
 		params.Cursor = cursor
 		res, err := s.api.ListRuleActionsWithResponse(ctx, params)
 		if err != nil {

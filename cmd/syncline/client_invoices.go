@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oapi-codegen/nullable"
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
@@ -160,7 +159,7 @@ func (s *session) invoice(ctx context.Context, id string) error {
 }
 
 // nullOr is the value, or what stands for none.
-func nullOr(v nullable.Nullable[string], none string) string {
+func nullOr(v maybe, none string) string {
 	if text, err := v.Get(); err == nil {
 		return text
 	}
