@@ -64,6 +64,17 @@ func (s *system) beginByHash(ctx context.Context, c *pgconn.PgConn, t *table, p 
 	for i, k := range t.key {
 		keys = append(keys, fmt.Sprintf("%s AS k%d", quote(t.columns[k].name), i+1))
 	}
+	// Somebody else may clean up at the same time: who waited for the lock can still believe that the schema is there. So it is
+	// tried again, as with the log of changes.
+	for range 5 {
+		if err = s.makeHashList(ctx, c, t, list, keys); !missingRelation(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *system) makeHashList(ctx context.Context, c *pgconn.PgConn, t *table, list string, keys []string) error {
 	return inTransaction(ctx, c, func() error {
 		return execute(ctx, c,
 			fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, 0)", lockClass),
