@@ -179,7 +179,7 @@ func TestRevivedInDoubt(t *testing.T) {
 	b.start()
 	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
 	deletion := unheard
-	deletion.Before = func() { go b.systems["shop"].SetToken("another") } // right afterwards
+	deletion.Token = "another" // right afterwards
 	b.systems["shop"].Plant(deletion)
 	b.user("warehouse").Delete("A")
 	b.eventually("the deletion", func() bool {

@@ -28,6 +28,7 @@ type Fault struct {
 	Class   connector.Class // what the error says; Retry when empty
 	After   time.Duration   // for SlowDown
 	Applied bool            // for OnWrite: the batch is written all the same, so that the outcome is unknown to the caller
+	Token   string          // for an applied write: the token that the system asks for from then on
 	Before  func()          // if set, runs before the call answers, outside the lock: an edit in between, a cancelled context
 }
 
@@ -92,6 +93,11 @@ func (m *Memory) trouble(on Call, object record.Object) (err error, applied bool
 	}
 	if f.Before != nil {
 		f.Before()
+	}
+	if f.Token != "" {
+		m.mu.Lock()
+		m.renewal = f.Token
+		m.mu.Unlock()
 	}
 	class := f.Class
 	switch class {

@@ -20,6 +20,7 @@ type Memory struct {
 	mu       sync.Mutex
 	typ      string
 	token    string
+	renewal  string // the token once the write under way is through
 	clock    func() time.Time
 	seq      uint64 // of the last change in any object
 	suppress bool

@@ -42,6 +42,9 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 		s.m.wake(object)
 	}
 	if trouble != nil {
+		if s.m.renewal != "" {
+			s.m.token, s.m.renewal = s.m.renewal, ""
+		}
 		return nil, trouble
 	}
 	return receipts, nil
