@@ -227,7 +227,7 @@ func TestOperatorGrants(t *testing.T) {
 // A row that every table takes: columns that must be given, by type; the first of the words that a check allows.
 func fill(t *testing.T, conn *pgx.Conn, table string, tenant uuid.UUID) (statement string) {
 	t.Helper()
-	own := map[string]string{"period": "'2026-11'", "quantity": "1"}
+	own := map[string]string{"period": "'2026-11'", "quantity": "1", "a_id": "'00000000-0000-7000-8000-000000000001'", "b_id": "'00000000-0000-7000-8000-000000000002'"}
 	rows, err := conn.Query(t.Context(), `
 		SELECT a.attname::text, format_type(a.atttypid, NULL), coalesce((
 			SELECT substring(pg_get_constraintdef(k.oid) FROM 'ARRAY\[''([^'']+)''')
@@ -243,7 +243,7 @@ func fill(t *testing.T, conn *pgx.Conn, table string, tenant uuid.UUID) (stateme
 	var column, kind, word string
 	_, err = pgx.ForEachRow(rows, []any{&column, &kind, &word}, func() error {
 		value := map[string]string{
-			"text": "'x'", "bigint": "1", "integer": "1", "smallint": "1", "boolean": "false", "numeric": "1", "bytea": `'\x01'`,
+			"text": "'x'", "bigint": "1", "integer": "1", "smallint": "1", "boolean": "false", "numeric": "1", "double precision": "1", "bytea": `'\x01'`,
 			"timestamp with time zone": "now()", "uuid": "gen_random_uuid()", "uuid[]": "'{}'", "text[]": "'{}'", "jsonb": "'{}'", "json": "'{}'",
 			"pg_snapshot": "'1:1:'", "xid8": "'1'",
 		}[kind]
