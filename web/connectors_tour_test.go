@@ -290,7 +290,7 @@ func TestOwnConnectorByForm(t *testing.T) {
 	p.Wait(`document.querySelector('[name="o0.place"]') !== null`)
 	fill("o0.limit", "limit")
 	fill("o0.place", "offset")
-	p.Click(`[hx-post="/connectors/form:show"]:not([hx-vals])`)
+	p.Click(`button[hx-post="/connectors/form:show"]:not([hx-vals])`)
 	p.Wait(`document.querySelector('#sketch-form [name="settings.token"]') !== null`)
 	fill("settings.token", "good-token")
 	p.Click(`[hx-post="/connectors/form:try"]`)

@@ -143,7 +143,7 @@ func EstimateCard(v EstimateView) templ.Component {
 			return nil
 		})
 		templ_7745c5c3_Err = ui.Card{ID: "estimate", Title: "What it costs", Text: estimateText(v), Attrs: templ.Attributes{
-			"hx-post": "/documents:estimate", "hx-include": "#editor-form", "hx-target": "this", "hx-trigger": "load, yaml-change from:#editor-form delay:900ms, change from:find #estimate-guess", "hx-swap": "outerMorph", "hx-sync": "this:replace",
+			"hx-post": "/documents:estimate", "hx-include": "#editor-form, #estimate-guess", "hx-target": "this", "hx-trigger": "load, yaml-change from:#editor-form delay:900ms, input delay:500ms", "hx-swap": "outerMorph", "hx-sync": "this:replace",
 		}}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err

@@ -114,8 +114,11 @@ func (m *Manager) Notes(ctx context.Context, operator auth.Principal, before int
 	return list, err
 }
 
-// PriceList is what everybody can choose now. It is public.
+// PriceList is what everybody can choose now. It is public. Without an installation (nil) it is the program's own list.
 func (m *Manager) PriceList(ctx context.Context) (list []billing.Plan, err error) {
+	if m == nil {
+		return billing.PriceList(nil, time.Now()), nil
+	}
 	err = m.inOperated(ctx, func(tx OperatorTx) error {
 		published, err := tx.PublishedPlans(ctx)
 		list = billing.PriceList(published, tx.Now())

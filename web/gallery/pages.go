@@ -574,7 +574,14 @@ func undoPage(p ui.Page) templ.Component {
 	p.Nav = ui.Nav("/services", ui.NavCounts{Conflicts: 38, DeadLetters: 4, Connections: 1})
 	p.Title, p.Crumbs = "Undo a run of inventory-sync", crumbs("Services", "/services", "inventory-sync", "/services/inventory-sync", "Undo")
 	return web.UndoPage(web.UndoView{
-		Page: p, Path: "/runs/run_01JDCV5", Hash: "5f2c", Selected: 412, Records: 3, Kept: 1,
+		Page: p, Path: "/services/inventory-sync/undo", Home: "/services/inventory-sync", Asked: true, Looked: true, Hash: "5f2c", Selected: 412, Records: 3, Kept: 1,
+		Hidden: map[string]string{"run": "run_01JDCV5"}, People: []string{"Ada Lindqvist"},
+		Run:    ui.Field{Name: "run", Label: "A run", Value: "run_01JDCV5", Optional: true, Mono: true, Hint: "All that came in while it was open."},
+		Actor:  ui.Field{Name: "actor", Label: "A person or key", Optional: true, Hint: "By name: what they decided, edited or took back here.", Attrs: map[string]any{"list": "undo-people"}},
+		Since:  ui.Field{Name: "since", Label: "Not before", Type: "datetime-local", Optional: true, Hint: "Europe/Berlin"},
+		Until:  ui.Field{Name: "until", Label: "Before", Type: "datetime-local", Optional: true, Hint: "Europe/Berlin"},
+		Rule:   ui.Select{Name: "rule", Label: "A business rule", Hint: "What it wrote.", Options: []ui.Option{{Label: "Any"}, {Value: "label", Label: "label"}}},
+		System: ui.Select{Name: "system", Label: "Only from", Options: []ui.Option{{Label: "Any system"}, {Value: "erp", Label: "erp"}}},
 		Lines: []web.UndoLine{
 			{Href: "/records/ent_1", Title: "Trail Gaiters", What: "Set back.", Diff: ui.Diff{Bare: true, Fields: []ui.FieldDiff{{Field: "quantity", Before: ui.Value{Text: "2"}, After: ui.Value{Text: "100"}}}}},
 			{Href: "/records/ent_2", Title: "Rain Shell, blue", What: "It lives again, in every system."},
