@@ -62,6 +62,7 @@ func TestBackfill(t *testing.T) {
 	p.Wait(`document.querySelector("#backfills progress")`)
 	look(p, "backfills")
 	p.Click(`#backfills form[action$=":cancel"] button`)
+	h.eventually("the wish to cancel", func() bool { return runs()[0].CancelAt != nil })
 	release()
 	h.eventually("the cancellation", func() bool { return runs()[0].State == service.RunCancelled })
 	p.Goto(h.url + "/services/" + stock + "/backfills")
