@@ -266,6 +266,9 @@ func (r *tokenRefusal) Error() string {
 
 // tokenAnswer asks the token endpoint and reads its answer. A refusal is an answer; the error is for what kept it from answering.
 func (s *system) tokenAnswer(ctx context.Context, form url.Values, header http.Header) (map[string]string, *tokenRefusal, error) {
+	// Whoever asked may give up, but not the question: with its answer a refresh token that takes the place of ours would be lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	answer, err := s.client.Do(ctx, transport.Call{Operation: transport.Token, Method: http.MethodPost, URL: s.text(s.auth.TokenURL, nil), Header: header, Body: []byte(form.Encode())})
 	if err != nil {
 		return nil, nil, err
