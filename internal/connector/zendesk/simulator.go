@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"sort"
@@ -165,8 +164,6 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 		x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant", "error_description": "the refresh token is not valid"})
 		return
 	}
-	// It is good until the one that takes its place is used: an answer that is lost ends no authorization.
-	maps.DeleteFunc(x.W.Grants, func(token string, _ bool) bool { return token != refresh })
 	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(time.Hour), "refresh_token": x.Refresh(), "expires_in": 3600, "refresh_token_expires_in": 30 * 86400, "token_type": "bearer"})
 }
 
