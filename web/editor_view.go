@@ -94,27 +94,27 @@ type RevisionView struct {
 	ETag     string
 }
 
-func (v EditorView) title() string {
-	if v.Name == "" {
+func (view EditorView) title() string {
+	if view.Name == "" {
 		return "New service"
 	}
-	return "Edit " + v.Name
+	return "Edit " + view.Name
 }
 
-func (v EditorView) liveLabel() string { return "In force, revision " + itoa(v.Revision) }
+func (view EditorView) liveLabel() string { return "In force, revision " + itoa(view.Revision) }
 
-func (v EditorView) back() string {
-	if v.Name == "" {
+func (view EditorView) back() string {
+	if view.Name == "" {
 		return "/services"
 	}
-	return v.Path
+	return view.Path
 }
 
-func (v EditorView) text() string {
+func (view EditorView) text() string {
 	switch {
-	case v.Name == "":
+	case view.Name == "":
 		return "One document says which systems, when, and under which rules. It is checked while you type."
-	case v.State == "draft":
+	case view.State == "draft":
 		return "A draft: nothing is read or written until it is applied."
 	}
 	return "The document is checked while you type. Nothing happens before you apply it."

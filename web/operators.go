@@ -455,10 +455,9 @@ func (v *visit) codesPage(status int, wrong error) error {
 		if c.Amount.IsPositive() {
 			line.Off = billing.Money{Amount: c.Amount, Currency: c.Currency}.String()
 		}
-		switch {
-		case c.Months == 0:
+		if c.Months == 0 {
 			line.Off += " for ever"
-		default:
+		} else {
 			line.Off += " for " + ui.Count(int64(c.Months), "month", "months")
 		}
 		if len(c.Plans) > 0 {

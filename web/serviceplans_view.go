@@ -100,18 +100,18 @@ type PlanCost struct {
 }
 
 // applies says what the deciding button does.
-func (v ServicePlanView) applies() string {
-	if v.Bulk {
+func (view ServicePlanView) applies() string {
+	if view.Bulk {
 		return "Carry out this plan"
 	}
 	return "Apply this plan"
 }
 
-func (v ServicePlanView) text() string {
+func (view ServicePlanView) text() string {
 	switch {
-	case v.Open:
+	case view.Open:
 		return "It is being found out. Nothing is written to any system, and no record of the service changes."
-	case v.Later:
+	case view.Later:
 		return "Applying it reads nothing anew: it counts for each record from its next change on. The figures are what reading all records again would do."
 	}
 	return "Nothing has been done yet. Carried out is exactly this, or nothing."

@@ -193,7 +193,7 @@ func ReadPlan(r io.Reader) (p billing.Plan, err error) {
 	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
 	if err = d.Decode(&p); err == nil {
-		if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
+		if _, more := d.Token(); more != io.EOF {
 			err = errors.New("there is something behind the plan")
 		}
 	}

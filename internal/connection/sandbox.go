@@ -60,6 +60,7 @@ type SandboxEdit struct {
 // SandboxTrouble is a kind of trouble that a simulated vendor makes when it is asked to.
 type SandboxTrouble string
 
+// The kinds of trouble.
 const (
 	SandboxRateLimit    SandboxTrouble = "rate-limit"    // 429, with the time to wait
 	SandboxUnavailable  SandboxTrouble = "unavailable"   // 502

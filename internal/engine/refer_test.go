@@ -86,7 +86,7 @@ func (f *family) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *s
 	}
 	password, _ := u.User.Password()
 	settings := connector.Settings{"host": u.Hostname(), "port": u.Port(), "database": u.Path[1:], "user": u.User.Username(), "password": password}
-	var c connector.Connector = mariadb.New()
+	c := mariadb.New()
 	if system == "crm" {
 		c, settings["sslmode"] = postgres.New(), "disable"
 	}
@@ -113,21 +113,23 @@ func (f *family) tree(system string) string {
 		`SELECT a.number, coalesce(a.name, '-'), coalesce(p.number, '-') FROM accounts a LEFT JOIN accounts p ON p.id = a.parent_id ORDER BY 1`,
 		`SELECT o.number, cast(coalesce(o.total, 0) AS char(20)), a.number FROM orders o JOIN accounts a ON a.id = o.account_id ORDER BY 1`,
 	} {
-		rows, err := f.dbs[system].QueryContext(context.Background(), q)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		for rows.Next() {
-			var number, what, of string
-			if err := rows.Scan(&number, &what, &of); err != nil {
+		func() {
+			rows, err := f.dbs[system].QueryContext(context.Background(), q)
+			if err != nil {
 				f.t.Fatal(err)
 			}
-			fmt.Fprintf(&b, "%s %s of %s\n", number, strings.TrimSpace(what), of)
-		}
-		if err := rows.Err(); err != nil {
-			f.t.Fatal(err)
-		}
-		_ = rows.Close()
+			defer rows.Close()
+			for rows.Next() {
+				var number, what, of string
+				if err := rows.Scan(&number, &what, &of); err != nil {
+					f.t.Fatal(err)
+				}
+				fmt.Fprintf(&b, "%s %s of %s\n", number, strings.TrimSpace(what), of)
+			}
+			if err := rows.Err(); err != nil {
+				f.t.Fatal(err)
+			}
+		}()
 	}
 	return b.String()
 }

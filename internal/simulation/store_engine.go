@@ -136,10 +136,14 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 }
 
 // Alike finds nothing: no document of the simulation looks for likeness.
-func (t *Tx) Alike(context.Context, service.ID, string, []string) ([]engine.Alike, error) { return nil, nil }
+func (t *Tx) Alike(context.Context, service.ID, string, []string) ([]engine.Alike, error) {
+	return nil, nil
+}
 
 // Repeated finds nothing: no document of the simulation compares what records say.
-func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine.Repeated, error) { return nil, nil }
+func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine.Repeated, error) {
+	return nil, nil
+}
 
 func (t *Tx) lockAll(ctx context.Context, kind string, ids []record.EntityID) error {
 	for _, id := range ids {

@@ -71,12 +71,12 @@ func TestCodesAreGoodOnce(t *testing.T) {
 	}
 	allow := url.Values{"decision": {"allow"}}
 
-	if res, page, _ := authorize(question, nil); res.StatusCode != 200 || !strings.Contains(page, "Allow") || !strings.Contains(page, "through the API") {
+	if res, page, _ := authorize(question, nil); res.StatusCode != http.StatusOK || !strings.Contains(page, "Allow") || !strings.Contains(page, "through the API") {
 		t.Errorf("the page is %d %s", res.StatusCode, page)
 	}
 	// What cannot be sent back safely is said on the page.
 	for _, q := range []url.Values{with(question, "client_id", ""), with(question, "redirect_uri", ""), with(question, "redirect_uri", "/back"), with(question, "redirect_uri", "https://a.example/#x")} {
-		if res, page, _ := authorize(q, allow); res.StatusCode != 400 || res.Header.Get("Location") != "" || !strings.Contains(page, "cannot be given access") {
+		if res, page, _ := authorize(q, allow); res.StatusCode != http.StatusBadRequest || res.Header.Get("Location") != "" || !strings.Contains(page, "cannot be given access") {
 			t.Errorf("%v: %d %s", q, res.StatusCode, page)
 		}
 	}
@@ -97,7 +97,7 @@ func TestCodesAreGoodOnce(t *testing.T) {
 		form := url.Values{"grant_type": {"authorization_code"}, "code": {back.Get("code")}, "client_id": {"app"}, "client_secret": {"secret"}, "redirect_uri": question["redirect_uri"], "code_verifier": {verifier}}
 		change(form)
 		res, _ := send(http.MethodPost, "/services/oauth2/token", form)
-		if again, _ := send(http.MethodPost, "/services/oauth2/token", form); again.StatusCode != 400 {
+		if again, _ := send(http.MethodPost, "/services/oauth2/token", form); again.StatusCode != http.StatusBadRequest {
 			t.Errorf("a code is taken twice: %d", again.StatusCode)
 		}
 		return res.StatusCode
