@@ -264,6 +264,62 @@ func TestTwoWay(t *testing.T) {
 	}
 }
 
+// pages reads a system in pages of ten, and begins once told to.
+type pages struct {
+	connector.Reader
+	begin <-chan struct{}
+}
+
+func (p pages) Read(ctx context.Context, req connector.ReadRequest) (connector.Page, error) {
+	select {
+	case <-p.begin:
+	case <-ctx.Done():
+		return connector.Page{}, ctx.Err()
+	}
+	req.Limit = min(req.Limit, 10)
+	return p.Reader.Read(ctx, req)
+}
+
+// Two systems know some of the same records, and the second is read in several pages: each record is one entity, on whichever page it
+// is. Pages after the first were once taken for those of a system that is alone.
+func TestManyPagesMeet(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	for i := range 60 {
+		sku := fmt.Sprintf("A%02d", i)
+		b.user("warehouse").Put(record.Key(sku), product(sku, 10))
+		if i%6 == 0 {
+			b.user("shop").Put(record.Key(sku), product(sku, 10))
+		}
+	}
+	read := make(chan struct{})
+	b.opened = func(name string, s connector.System) connector.System {
+		if name != "warehouse" {
+			return s
+		}
+		return struct {
+			connector.System
+			connector.Discoverer
+			connector.Reader
+			connector.OnceReader
+			connector.KeyReader
+			connector.Finder
+			connector.Writer
+			connector.Watcher
+			connector.Recaller
+		}{s, s.(connector.Discoverer), pages{s.(connector.Reader), read}, s.(connector.OnceReader), s.(connector.KeyReader), s.(connector.Finder), s.(connector.Writer), s.(connector.Watcher), s.(connector.Recaller)}
+	}
+	b.start()
+	b.eventually("the shop is read", func() bool { return b.number(`SELECT count(*) FROM entities`) == 10 })
+	close(read)
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 60 && b.settledDown() })
+	if n := b.number(`SELECT count(*) FROM entities`); n != 60 {
+		t.Errorf("60 records are %d entities", n)
+	}
+	if n := b.number(`SELECT sum(quantity) FROM usage_events WHERE meter = 'records'`); n != 60 {
+		t.Errorf("60 records are metered as %d", n)
+	}
+}
+
 func TestConflictByRuleAndByHand(t *testing.T) {
 	b := newBench(t, `
 service: stock

@@ -361,6 +361,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	defer collection.release()
 	l.follow(true)
 	defer l.follow(false)
+	alone := l.alone()
 	// What is read beside the stream was read before.
 	keys, matchKeys := l.wanted(mapped, t.anew && t.beside == nil)
 	err := f.inTx(ctx, func(tx Tx) error {
@@ -471,7 +472,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		return err
 	}
 	f.engine.seam("intake committed")
-	if len(outcome.New) > 0 {
+	if len(outcome.New) > 0 && alone {
 		f.sole[l.Collection.Name] = l.System
 	}
 	l.usedSlot = time.Now().UTC().Truncate(15 * time.Minute)

@@ -18,12 +18,8 @@ func (l *lane) wanted(mapped []Mapped, anew bool) (keys []record.Key, matchKeys 
 	if len(mapped) == 0 {
 		return nil, nil
 	}
-	sole := l.flow.sole[l.Collection.Name]
-	if sole != "" && sole != l.System && sole != mixed {
-		l.flow.sole[l.Collection.Name] = mixed // two systems have part in it from now on
-	}
 	once, ok := l.Open.(connector.OnceReader)
-	fresh := anew && ok && (sole == "" || sole == l.System) && once.ReadsOnce(l.Object)
+	fresh := anew && ok && l.alone() && once.ReadsOnce(l.Object)
 	for i := range mapped {
 		if !fresh {
 			break
@@ -41,6 +37,13 @@ func (l *lane) wanted(mapped []Mapped, anew bool) (keys []record.Key, matchKeys 
 		keys[i], matchKeys[i] = mapped[i].Key, mapped[i].MatchKey
 	}
 	return keys, matchKeys
+}
+
+// alone says whether no other system has part in the collection, as far as is known. What two systems have part in stays so,
+// whoever brings the next new record. The collection's commit lock is held.
+func (l *lane) alone() bool {
+	sole := l.flow.sole[l.Collection.Name]
+	return sole == "" || sole == l.System
 }
 
 // line puts an attempt's entities, as the commit left them, beside it. Where an entity is in an attempt that waits already,

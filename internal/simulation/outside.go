@@ -194,6 +194,10 @@ func (b base) alive(ctx context.Context) error {
 	return ctx.Err()
 }
 
+func (b base) ReadsOnce(object record.Object) bool {
+	return b.inner.(connector.OnceReader).ReadsOnce(object)
+}
+
 func (b base) ReadKeys(ctx context.Context, object record.Object, fields []string, keys []record.Key) ([]record.Change, error) {
 	if err := b.call(ctx, b.line, "read keys"); err != nil {
 		return nil, err

@@ -164,6 +164,9 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 	return t.stream(p, req, reader, s.m.seq), ctx.Err()
 }
 
+// ReadsOnce implements connector.OnceReader: a snapshot goes in the order of the keys.
+func (s *system) ReadsOnce(record.Object) bool { return true }
+
 func (t *table) snapshot(p place, req connector.ReadRequest) connector.Page {
 	keys := t.keys()
 	i := 0
