@@ -1,0 +1,2 @@
+-- What agreements come to stays as it was corrected.
+SELECT 1;
