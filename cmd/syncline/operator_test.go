@@ -65,6 +65,18 @@ func TestOperatorVerbs(t *testing.T) {
 	if _, _, code := b.syncline("operator", "coupon", id, "launch", "--end", "--reason", "Agreed"); code != 0 {
 		t.Errorf("end of the coupon: %d", code)
 	}
+	if _, _, code := b.syncline("operator", "code", "launch-2027", "--title", "Launch offer", "--percent", "a fifth", "--reason", "The launch"); code != exitUsage {
+		t.Errorf("a code for a share that is no number: %d", code)
+	}
+	if out, _, code := b.syncline("operator", "code", "launch-2027", "--title", "Launch offer", "--percent", "20", "--max", "100", "--until", "2099-01-01T00:00:00Z", "--reason", "The launch"); code != 0 || !strings.Contains(out, "LAUNCH-2027 can be redeemed from ") {
+		t.Errorf("a code: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("operator", "code"); code != 0 || !strings.Contains(out, "LAUNCH-2027  Launch offer  0         100  2099-01-01") {
+		t.Errorf("the codes: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("operator", "code", "LAUNCH-2027", "--end", "--reason", "The campaign is over"); code != 0 || !strings.Contains(out, "it was redeemed 0 times") {
+		t.Errorf("end of the code: %d %q", code, out)
+	}
 	if _, _, code := b.syncline("operator", "trial", id, "--until", "tomorrow", "--reason", "Trying"); code != exitUsage {
 		t.Errorf("a trial until a time that is none: %d", code)
 	}

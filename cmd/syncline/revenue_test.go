@@ -50,4 +50,12 @@ func TestRevenue(t *testing.T) {
 	if got := run("--json"); !strings.Contains(got, `"total": "300.00"`) || strings.Count(got, `"month"`) != 2 {
 		t.Errorf("as JSON: %s", got)
 	}
+	lines := strings.Split(strings.TrimSpace(run("--csv", "--months", "1")), "\n")
+	if len(lines) != 2 || lines[0] != "month,plan,currency,agreements,recurring,invoices,invoiced,collected,outstanding,given_up,credited,refunded,from_credit,drafts" ||
+		lines[1] != month+",per-sync,usd,0,0.00,3,600.00,299.00,298.00,0.00,3.00,0.00,0.00,0.00" {
+		t.Errorf("as CSV: %q", lines)
+	}
+	if got := run("--plans"); !strings.Contains(got, "per-sync") || !strings.Contains(got, "$600.00") || !strings.Contains(got, "$299.00") {
+		t.Errorf("by plan: %s", got)
+	}
 }
