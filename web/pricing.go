@@ -50,7 +50,11 @@ var pricingModels = []struct {
 
 // pricing is the calculator. Everything stands in the address, so that an answer can be sent to somebody.
 func (h *Handler) pricing(v *visit) error {
-	view, err := v.calculator()
+	list, err := h.Plans.PriceList(v.ctx())
+	if err != nil {
+		return err
+	}
+	view, err := Calculator(list, v.r, v.base())
 	if err != nil {
 		return err
 	}
@@ -65,19 +69,20 @@ func (h *Handler) pricing(v *visit) error {
 	return v.render(PricingPage(view))
 }
 
-// calculator answers the question in the address.
-func (v *visit) calculator() (PricingView, error) {
-	q := plans.Question{Model: billing.Model(or(v.query("model"), string(billing.PerSyncModel))), Plan: v.query("plan"), AddOns: v.r.URL.Query()["addOn"]}
+// Calculator answers the question in the address by a price list. The installation's own address is where programs ask the same.
+func Calculator(list []billing.Plan, r *http.Request, base string) (PricingView, error) {
+	query := r.URL.Query()
+	q := plans.Question{Model: billing.Model(or(query.Get("model"), string(billing.PerSyncModel))), Plan: query.Get("plan"), AddOns: query["addOn"]}
 	if q.Model == billing.PlatformModel && q.Plan == "" {
 		q.Plan = "starter"
 	}
-	view := PricingView{Prefs: PrefsFrom(v.r), Crumbs: []ui.Crumb{{Label: "Pricing"}}}
+	view := PricingView{Prefs: PrefsFrom(r), Crumbs: []ui.Crumb{{Label: "Pricing"}}}
 	values := map[string]string{}
 	wrong := map[string]string{}
 	asked := false
 	for _, f := range pricingFields {
-		text := strings.NewReplacer(",", "", " ", "", "_", "").Replace(v.query(f.name))
-		values[f.name] = v.query(f.name)
+		text := strings.NewReplacer(",", "", " ", "", "_", "").Replace(query.Get(f.name))
+		values[f.name] = query.Get(f.name)
 		if text == "" {
 			continue
 		}
@@ -95,7 +100,7 @@ func (v *visit) calculator() (PricingView, error) {
 		values["syncs"], values["contacts"], values["standard"] = "1,000,000", "10,000", "3"
 	}
 	if len(wrong) == 0 {
-		a, err := v.h.Plans.Calculate(v.ctx(), q)
+		a, err := plans.Calculate(list, q)
 		if f := fault.As(err); f != nil {
 			for _, field := range pricingFields {
 				for _, at := range f.Fields {
@@ -110,14 +115,10 @@ func (v *visit) calculator() (PricingView, error) {
 		} else if err != nil {
 			return view, err
 		} else {
-			view.answer(v.base(), q, a)
+			view.answer(base, q, a)
 		}
 	}
-	list, err := v.h.Plans.PriceList(v.ctx())
-	if err != nil {
-		return view, err
-	}
-	view.form(list, v.r.URL.Query(), q, values, wrong)
+	view.form(list, query, q, values, wrong)
 	return view, nil
 }
 
@@ -180,16 +181,6 @@ func (view *PricingView) answer(base string, q plans.Question, a plans.Answer) {
 		},
 	})
 	view.Code = []ui.Code{{Title: "curl", Lang: "shell", Text: "curl -s \"" + base + "/v1/pricing:calculate\" -H 'Content-Type: application/json' \\\n  -d '" + string(body) + "'"}}
-}
-
-// Pricing is the calculator for an address, for the gallery.
-func Pricing(r *http.Request) PricingView {
-	v := &visit{h: &Handler{}, r: r}
-	view, err := v.calculator()
-	if err != nil {
-		panic(err) // only a fault in the price list
-	}
-	return view
 }
 
 // pricingLines are lines with the steps to their amounts.

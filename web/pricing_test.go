@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/web"
 )
 
@@ -30,7 +31,10 @@ func TestCalculatorPage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			view := web.Pricing(httptest.NewRequest(http.MethodGet, "/pricing"+tt.query, nil))
+			view, err := web.Calculator(billing.Catalog(), httptest.NewRequest(http.MethodGet, "/pricing"+tt.query, nil), "https://sync.example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
 			if tt.wrong != "" {
 				if view.Answer || len(view.Errors) != 1 || !strings.Contains(view.Errors[0].Text, tt.wrong) {
 					t.Errorf("errors %v, answer %v; want %q", view.Errors, view.Answer, tt.wrong)

@@ -49,10 +49,8 @@ type Answer struct {
 // most is the most that can be asked about; no customer has a thousandth of it.
 const most = 1_000_000_000_000_000
 
-// Calculate says what a month of usage costs under a plan of the price list as it is part of the program.
-func Calculate(q Question) (Answer, error) { return calculate(billing.Catalog(), q) }
-
-func calculate(list []billing.Plan, q Question) (Answer, error) {
+// Calculate says what a month of usage costs under a plan of the price list.
+func Calculate(list []billing.Plan, q Question) (Answer, error) {
 	plan, err := choose(list, q.Model, q.Plan)
 	if err != nil {
 		return Answer{}, err

@@ -79,7 +79,7 @@ func TestCalculateGolden(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a, err := plans.Calculate(plans.Question{Model: tt.model, Plan: tt.plan, AddOns: tt.addOns, Usage: tt.usage})
+			a, err := plans.Calculate(billing.Catalog(), plans.Question{Model: tt.model, Plan: tt.plan, AddOns: tt.addOns, Usage: tt.usage})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestCalculateGolden(t *testing.T) {
 }
 
 func TestRecordsAboveThePlanAreForReview(t *testing.T) {
-	a, err := plans.Calculate(plans.Question{Model: "platform", Plan: "starter", Usage: plans.Assumed{Contacts: 50_000, Transactions: 1}})
+	a, err := plans.Calculate(billing.Catalog(), plans.Question{Model: "platform", Plan: "starter", Usage: plans.Assumed{Contacts: 50_000, Transactions: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestQuestionsThatHaveNoAnswer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := plans.Calculate(tt.question)
+			_, err := plans.Calculate(billing.Catalog(), tt.question)
 			if !fault.IsCode(err, tt.code) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %s with %q", err, tt.code, tt.says)
 			}

@@ -114,11 +114,8 @@ func (m *Manager) Notes(ctx context.Context, operator auth.Principal, before int
 	return list, err
 }
 
-// PriceList is what everybody can choose now. It is public. Without an installation (nil) it is the program's own list.
+// PriceList is what everybody can choose now. It is public.
 func (m *Manager) PriceList(ctx context.Context) (list []billing.Plan, err error) {
-	if m == nil {
-		return billing.PriceList(nil, time.Now()), nil
-	}
 	err = m.inOperated(ctx, func(tx OperatorTx) error {
 		published, err := tx.PublishedPlans(ctx)
 		list = billing.PriceList(published, tx.Now())
@@ -133,7 +130,7 @@ func (m *Manager) Calculate(ctx context.Context, q Question) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return calculate(list, q)
+	return Calculate(list, q)
 }
 
 // PlanVersion is a version of a plan of the price list.
