@@ -5,20 +5,24 @@ package web_test
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"io"
+	"html"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web"
 	"github.com/syncline-dev/syncline/web/webtest"
 )
@@ -179,44 +183,83 @@ func draftLine(h *house, id uuid.UUID) uuid.UUID {
 	return v.Lines[0].ID
 }
 
-// Finance sees money and nothing of the records: no page, no part of one, no file shows what is in them.
+// Finance sees money and nothing of the records: whatever the owner can get to, page, part or file, shows finance no value and no key of
+// one. The table of routes says that nothing was left out, so a page that is added later is under test at once.
 func TestFinanceSeesNoRecords(t *testing.T) {
 	h := newHouse(t)
 	h.furnish(3)
+	h.trouble()
+	plan, err := h.deps.Planner.PlanDocument(context.Background(), h.owner, stock, []byte(document(stock)), service.YAML)
+	h.must(err)
 	h.past()
 	h.member("grace@harbour.example", auth.Finance)
-	token, _, err := h.deps.Auth.SignIn(context.Background(), "grace@harbour.example", password, auth.Caller{})
-	h.must(err)
 	list, _, err := h.deps.Invoicer.Find(context.Background(), h.owner.Tenant, invoicing.Filter{Review: true}, invoicing.Page{})
 	h.must(err)
 	invoice := "/invoices/" + ident.Format(ident.Invoice, list[0].ID)
-	get := func(path string) (int, string) {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, h.url+path, nil)
-		h.must(err)
-		req.AddCookie(&http.Cookie{Name: web.SessionCookie(""), Value: token.Reveal()})
-		res, err := http.DefaultClient.Do(req)
-		h.must(err)
-		defer func() { _ = res.Body.Close() }() // it is read to its end
-		body, err := io.ReadAll(res.Body)
-		h.must(err)
-		return res.StatusCode, string(body)
-	}
-	for _, path := range []string{"/finance", "/usage", invoice, invoice + "?line=" + ident.Format(ident.Line, draftLine(h, list[0].ID)), invoice + "/document.pdf", invoice + "/lines.csv"} {
-		status, body := get(path)
-		if status != http.StatusOK {
-			t.Errorf("%s is answered %d", path, status)
+	planPath := "/plans/" + ident.Format(ident.ServicePlan, plan.ID)
+	money := []string{"/finance", "/usage", "/usage/cost", "/usage/export?format=csv", invoice, invoice + "?line=" + ident.Format(ident.Line, draftLine(h, list[0].ID)), invoice + "/document.pdf", invoice + "/lines.csv"}
+
+	records, err := h.deps.Reader.Records(context.Background(), h.owner, h.service(stock).ID, engine.RecordQuery{Limit: 1})
+	h.must(err)
+
+	// The owner follows every address, from page to page; a few are in no page.
+	owner, seen, showsRecords := h.signedIn(ownerEmail), map[string]bool{}, 0
+	todo := append([]string{"/", "/search?q=Trail", "/try-it", "/try-it/feed?service=" + stock, "/services/" + stock + "/export", planPath, planPath + "/parts/now",
+		"/records/" + ident.Format(ident.Entity, uuid.UUID(records[0].ID)), "/runs/" + h.lastRun() + "/parts/now", "/services/" + stock + "/undo/progress", "/services/" + stock + "/undo/progress/parts/now", "/invoices"}, money...)
+	for ; len(todo) > 0; todo = todo[1:] {
+		path, _, _ := strings.Cut(todo[0], "#")
+		path = html.UnescapeString(path)
+		if where, _, _ := strings.Cut(path, "?"); seen[path] || len(seen) > 600 || where == "/live" || strings.HasPrefix(where, "/static/") || strings.HasPrefix(where, "/docs") || strings.HasPrefix(where, "/v1/") {
+			continue
 		}
-		for n := range 3 {
-			if name := fmt.Sprintf("Trail Runner %d", n); strings.Contains(body, name) {
-				t.Errorf("%s shows %q, which is in a record", path, name)
+		seen[path] = true
+		_, body := h.do(owner, http.MethodGet, path)
+		if strings.Contains(body, "Trail Runner") {
+			showsRecords++
+		}
+		for _, m := range addresses.FindAllStringSubmatch(body, -1) {
+			todo = append(todo, m[1])
+		}
+	}
+	if showsRecords < 30 {
+		t.Errorf("only %d addresses show the owner a record, so this test tells nothing", showsRecords)
+	}
+	h.must(chi.Walk(web.New(h.deps).(chi.Routes), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method != http.MethodGet || public.MatchString(parameters.ReplaceAllString(route, "some")) || strings.Contains(route, "*") || strings.HasPrefix(route, "/operator") || slices.Contains(absent, route) {
+			return nil
+		}
+		like := regexp.MustCompile("^" + parameters.ReplaceAllString(regexp.QuoteMeta(route), `[^/?]+`) + `(\?|$)`)
+		for path := range seen {
+			if like.MatchString(path) {
+				return nil
 			}
 		}
-	}
-	for _, path := range []string{"/records", "/conflicts", "/dead-letters", "/services/" + stock + "/records"} {
-		if status, body := get(path); status != http.StatusForbidden && status != http.StatusNotFound && !strings.Contains(body, "invoices") {
-			t.Errorf("%s is answered %d", path, status)
-		} else if strings.Contains(body, "Trail Runner 1") {
-			t.Errorf("%s shows a record", path)
+		t.Errorf("the owner came to no address of the route %s", route)
+		return nil
+	}))
+
+	grace := h.signedIn("grace@harbour.example")
+	for path := range seen {
+		r, body := h.do(grace, http.MethodGet, path)
+		for _, value := range []string{"Trail Runner", "SKU-00"} {
+			// What was asked for stands in the address, and so may in the answer.
+			if strings.Contains(body, value) && !strings.Contains(path, "SKU-00") {
+				t.Errorf("%s is answered %d and shows %q, which is in a record", path, r.StatusCode, value)
+			}
+		}
+		if slices.Contains(money, path) && r.StatusCode != http.StatusOK {
+			t.Errorf("%s is answered %d", path, r.StatusCode)
 		}
 	}
+	t.Logf("%d addresses, %d of them show the owner a record", len(seen), showsRecords)
 }
+
+var (
+	addresses  = regexp.MustCompile(`(?:href|hx-get)="(/[^"]*)"`)
+	parameters = regexp.MustCompile(`\\?\{[^}]+\}`)
+	// absent are routes of what this house does not have. Pairs of records and held changes are in the API's test of the same name.
+	absent = []string{
+		"/conflicts/duplicates/{duplicate}", "/connections/authorized", "/connections/{connection}/authorize", "/connections/{connection}/consent", "/connections/{connection}/sandbox",
+		"/connectors/{connector}/edit", "/holds/{hold}", "/holds/{hold}/parts/now", "/settings/secrets/{secret}", "/settings/webhooks/{webhook}",
+	}
+)
