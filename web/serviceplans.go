@@ -417,16 +417,15 @@ var sampleKinds = []struct {
 
 // cost fills in what carrying the plan out adds to the month, and each object's share of what its writes cost.
 func (view *ServicePlanView) cost(p *safety.ServicePlan, e plans.Estimate) {
-	c := &PlanCost{Total: moneyOf(e.Cost)}
+	c := costPart("More this month", "", e)
 	c.Total.Estimate = true
 	writes := billing.Zero(e.Cost.Currency)
 	for _, a := range e.Added {
-		c.Lines = append(c.Lines, PricingLine{ID: "cost-" + idWord(a.Price), Title: a.Title, Amount: moneyOf(a.Cost), Free: !a.Charged, Steps: stepTexts(a.Explanation)})
 		if a.Meter == billing.SyncOperations {
 			writes = writes.Add(a.Cost)
 		}
 	}
-	view.Cost = c
+	view.Cost = &c
 	total := p.Operations()
 	if total == 0 {
 		return
@@ -440,13 +439,6 @@ func (view *ServicePlanView) cost(p *safety.ServicePlan, e plans.Estimate) {
 		view.Seats[i].Cost = moneyOf(billing.Money{Amount: upTo.Amount.Sub(given.Amount), Currency: upTo.Currency})
 		given = upTo
 	}
-}
-
-func stepTexts(steps []billing.Step) (out []string) {
-	for _, s := range steps {
-		out = append(out, s.Text)
-	}
-	return out
 }
 
 // selectionText says which records a bulk run reads.

@@ -54,7 +54,7 @@ type ServicePlanView struct {
 	Warnings  []ui.Alert
 	Changes   []ChangeLine
 	Notices   []DocumentProblem
-	Cost      *PlanCost // nil for those who may not see it, and until it is ready
+	Cost      *CostPart // nil for those who may not see it, and until it is ready
 	Facts     []ui.KeyValue
 	Snippets  []ui.Code
 	Hash      string
@@ -91,12 +91,6 @@ type PlanSample struct {
 	Title  string
 	Why    string
 	Diff   ui.Diff
-}
-
-// PlanCost is what carrying it out adds to the month.
-type PlanCost struct {
-	Total ui.Money
-	Lines []PricingLine
 }
 
 // applies says what the deciding button does.
