@@ -584,8 +584,9 @@ func flagged(v billing.Invoice) string {
 
 func TestJumpsAreFlagged(t *testing.T) {
 	b := setup(t, "UTC")
-	b.since("2026-08-01T00:00:00Z")
-	for _, day := range []string{"2026-08-05", "2026-09-05"} {
+	b.since("2026-06-01T00:00:00Z")
+	b.add(b.operations("2026-06-05T10:00:00Z", "shop", 2_000_000)) // $4,200, four months before: not looked at any more
+	for _, day := range []string{"2026-07-05", "2026-08-05", "2026-09-05"} {
 		b.add(b.operations(day+"T10:00:00Z", "shop", 20_000)) // $100
 	}
 	v := b.operations("2026-10-05T10:00:00Z", "shop", 50_000) // $250
@@ -593,10 +594,10 @@ func TestJumpsAreFlagged(t *testing.T) {
 	_, err := b.invoicer.Close(b.ctx, b.tenant)
 	b.must(err)
 	flags := b.draft(november.Previous()).Flags
-	if len(flags) != 2 || flags[1].Code != billing.FlagUnsubscribed || flags[0].Text != "$250.00 is $150.00 above the mean of the 2 invoices before it ($100.00)." {
+	if len(flags) != 2 || flags[1].Code != billing.FlagUnsubscribed || flags[0].Text != "$250.00 is $150.00 above the mean of the 3 invoices before it ($100.00)." {
 		t.Errorf("October is flagged %v", flags)
 	}
-	if got := flagged(b.draft(november.Plus(-2))); got != "unsubscribed" {
+	if got := flagged(b.draft(november.Plus(-2))); got != "jump unsubscribed" {
 		t.Errorf("September is flagged %s", got)
 	}
 }

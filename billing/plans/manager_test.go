@@ -178,6 +178,33 @@ func TestSubscriptionsAndTheirInvoices(t *testing.T) {
 	}
 }
 
+// Up to the last record of a plan nobody need look; one above it costs nothing by rule, and a person looks.
+func TestRecordsAboveThePlanAreFlagged(t *testing.T) {
+	b := setup(t, "UTC")
+	b.subscribe(plans.Wish{Plan: "platform-starter"})
+	b.setNow("2026-11-10T10:00:00Z")
+	flags := func(more int64) (texts []string) {
+		t.Helper()
+		e := billing.RecordsCreated(uuid.NewString(), time.Date(2026, time.November, 3, 0, 0, 0, 0, time.UTC), b.service, "stock", "products", more)
+		b.must(b.db.InTenant(b.ctx, b.who.Tenant, func(tx *store.Tx) error { return tx.AddUsage(b.ctx, []billing.UsageEvent{e}) }))
+		v, err := b.invoicer.Draft(b.ctx, b.who.Tenant, billing.Month{})
+		b.must(err)
+		if v.Total.Fixed() != "500.00" {
+			t.Errorf("it comes to %s", v.Total)
+		}
+		for _, f := range v.Flags {
+			texts = append(texts, string(f.Code)+": "+f.Text)
+		}
+		return texts
+	}
+	if got := flags(50_000); len(got) != 0 {
+		t.Errorf("within the plan: %q", got)
+	}
+	if got := flags(1); len(got) != 1 || !strings.HasPrefix(got[0], "review: ") || !strings.Contains(got[0], "1 record") {
+		t.Errorf("one above the plan: %q", got)
+	}
+}
+
 func TestPreviewChangesNothing(t *testing.T) {
 	b := setup(t, "UTC")
 	b.used("2026-11-03T09:00:00Z", 100_000)
