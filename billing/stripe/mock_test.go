@@ -82,7 +82,7 @@ func TestRequestsAreAsStripeDescribesThem(t *testing.T) {
 		t.Errorf("reading: %v", err)
 	}
 	seen := strings.Join(asked, "\n")
-	for _, want := range []string{"POST /v1/customers", "POST /v1/invoices", "POST /v1/invoiceitems", "POST /v1/invoices/" + id + "/finalize", "POST /v1/invoices/" + id + "/void", "POST /v1/invoices/" + id + "/mark_uncollectible", "POST /v1/invoices/" + id + "/pay"} {
+	for _, want := range []string{"GET /v1/customers/search", "POST /v1/customers", "POST /v1/invoices", "POST /v1/invoiceitems", "POST /v1/invoices/" + id + "/finalize", "POST /v1/invoices/" + id + "/void", "POST /v1/invoices/" + id + "/mark_uncollectible", "POST /v1/invoices/" + id + "/pay"} {
 		if !strings.Contains(seen+"\n", want+"\n") {
 			t.Errorf("%s was not asked; asked was\n%s", want, seen)
 		}

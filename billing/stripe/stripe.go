@@ -90,8 +90,18 @@ func params(ctx context.Context, key string) stripe.Params {
 	return p
 }
 
-// MakeCustomer makes the tenant a customer.
+// MakeCustomer finds the tenant among the customers, or makes it one.
 func (g *Gateway) MakeCustomer(ctx context.Context, c invoicing.Customer) (string, error) {
+	// What a try made whose answer was lost, after Stripe has forgotten its key. The search may be a minute behind; until then the key counts.
+	search := g.api.Customers.Search(&stripe.CustomerSearchParams{SearchParams: stripe.SearchParams{Context: ctx, Query: fmt.Sprintf("metadata['%s']:'%s'", metaTenant, c.Tenant)}})
+	for search.Next() {
+		if found := search.Customer(); found.Metadata[metaTenant] == c.Tenant.String() && !found.Deleted {
+			return found.ID, nil
+		}
+	}
+	if err := search.Err(); err != nil && !unsearchable(err) {
+		return "", trouble(err)
+	}
 	p := &stripe.CustomerParams{Params: params(ctx, "customer/"+c.Tenant.String()), Name: stripe.String(c.Name)}
 	if c.Email != "" {
 		p.Email = stripe.String(c.Email)
@@ -390,6 +400,12 @@ func idOf(raw json.RawMessage) string {
 		return object.ID
 	}
 	return ""
+}
+
+// unsearchable says that Stripe has no search for this account: in some countries there is none.
+func unsearchable(err error) bool {
+	var s *stripe.Error
+	return errors.As(err, &s) && s.HTTPStatusCode == http.StatusBadRequest
 }
 
 // trouble makes Stripe's errors ours: what can be tried again, and what a person must look at.

@@ -684,6 +684,9 @@ func TestMonthEndWithCrashes(t *testing.T) {
 	if len(seen) != len(ours) || int64(len(lines)) != want {
 		t.Errorf("Stripe has %d invoices with %d lines; here are %d with %d", len(seen), len(lines), len(ours), want)
 	}
+	if n := w.stripe.Customers(); n != len(todo) {
+		t.Errorf("Stripe has %d customers for %d tenants", n, len(todo))
+	}
 	// What Stripe collects is what the ledger comes to.
 	var ledger decimal.Decimal
 	w.must(w.admin.QueryRow(w.ctx, `SELECT sum(round(least(ops, 100000) * 0.005 + greatest(ops - 100000, 0) * 0.003, 2) + round(realtime * 0.002, 2))

@@ -355,6 +355,16 @@ func (s *Server) answer(r *http.Request, form url.Values) (object, *refusal) {
 		c := object{"id": s.id("cus"), "object": "customer", "name": form.Get("name"), "email": form.Get("email"), "metadata": meta(form)}
 		s.customers[c["id"].(string)] = c
 		return c, nil
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/customers/search":
+		found := []object{}
+		for _, c := range s.customers {
+			for k, v := range c["metadata"].(map[string]string) {
+				if query.Get("query") == fmt.Sprintf("metadata['%s']:'%s'", k, v) {
+					found = append(found, c)
+				}
+			}
+		}
+		return object{"object": "search_result", "data": found, "has_more": false, "url": "/v1/customers/search"}, nil
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/invoices":
 		return s.makeInvoice(form)
 	case r.Method == http.MethodGet && r.URL.Path == "/v1/invoices":
