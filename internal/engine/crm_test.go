@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -30,6 +31,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/connector/zendesk"
 	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
@@ -144,9 +146,9 @@ func (c *crm) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, doc *se
 		return nil, conn.Spec(), err
 	}
 	if w, ok := s.(connector.Watcher); ok {
-		return told{quick{s.(capable)}, w}, conn.Spec(), nil
+		return told{quick{s.(capable), c.clock}, w}, conn.Spec(), nil
 	}
-	return quick{s.(capable)}, conn.Spec(), nil
+	return quick{s.(capable), c.clock}, conn.Spec(), nil
 }
 
 // capable is what these systems can do.
@@ -160,10 +162,35 @@ type capable interface {
 }
 
 // quick is looked at often, because the vendors' clock is a virtual one.
-type quick struct{ capable }
+type quick struct {
+	capable
+	clock *sandbox.Clock
+}
 
 func (quick) Pace() connector.Pace {
 	return connector.Pace{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond}
+}
+
+func (q quick) Read(ctx context.Context, req connector.ReadRequest) (connector.Page, error) {
+	p, err := q.capable.Read(ctx, req)
+	return p, q.waited(ctx, err)
+}
+
+func (q quick) Write(ctx context.Context, object record.Object, writes []connector.Write) ([]connector.Receipt, error) {
+	r, err := q.capable.Write(ctx, object, writes)
+	return r, q.waited(ctx, err)
+}
+
+// waited lets what a vendor asks to wait pass on the vendors' clock, for the engine's is the real one.
+func (q quick) waited(ctx context.Context, err error) error {
+	var e *connector.Error
+	if !errors.As(err, &e) || e.After == 0 {
+		return err
+	}
+	_ = q.clock.Wait(ctx, e.After)
+	now := *e
+	now.After = 0
+	return &now
 }
 
 type told struct {

@@ -175,8 +175,8 @@ type Call struct {
 	Header    http.Header
 	Body      []byte
 	Cost      float64 // of the budget; 0 is 1
-	// Ready is asked right before the call is made, after it waited for budgets and pauses or did not have to. An error is what
-	// the call comes to.
+	// Ready is asked right before the call is made, after it waited for budgets and pauses or did not have to; it may make calls
+	// of its own. An error is what the call comes to.
 	Ready func(ctx context.Context, waited bool) error
 }
 
@@ -203,10 +203,10 @@ func (c *Client) Do(ctx context.Context, call Call) (*Answer, error) {
 		return nil, err
 	}
 	if call.Ready != nil {
+		if probe { // what Ready calls is the probe, or it would be kept waiting for this one
+			c.release()
+		}
 		if err := call.Ready(ctx, wait > 0); err != nil {
-			if probe {
-				c.release()
-			}
 			return nil, err
 		}
 	}
