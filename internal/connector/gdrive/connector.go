@@ -6,6 +6,8 @@ package gdrive
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // see upload
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,7 +75,7 @@ func (c *Connector) Open(_ context.Context, settings connector.Settings, env con
 	if root == "" {
 		root = "root"
 	}
-	return filestore.New(&store{client: client, root: root}, "the folder", options, env)
+	return filestore.New(&store{client: client, root: root, fine: map[string]string{}}, "the folder", options, env)
 }
 
 // limited knows the refusals of status 403 that only ask for patience.
@@ -87,7 +89,7 @@ func limited(a *transport.Answer) error {
 const (
 	host       = "https://www.googleapis.com"
 	folderType = "application/vnd.google-apps.folder"
-	fields     = "id,name,mimeType,size,headRevisionId,modifiedTime,createdTime,trashed,parents"
+	fields     = "id,name,mimeType,size,headRevisionId,md5Checksum,modifiedTime,createdTime,trashed,parents,appProperties"
 	everywhere = "&supportsAllDrives=true"
 )
 
@@ -97,8 +99,9 @@ type store struct {
 	root   string
 
 	mu    sync.Mutex
-	token string           // where the feed of changes goes on; "" before the folder was listed
-	known map[string]*file // by id: files and folders below root
+	token string            // where the feed of changes goes on; "" before the folder was listed
+	known map[string]*file  // by id: files and folders below root
+	fine  map[string]string // by id: the revision that was found to overwrite nothing
 }
 
 type file struct {
@@ -111,6 +114,39 @@ type file struct {
 	Created  time.Time `json:"createdTime"`
 	Trashed  bool      `json:"trashed"`
 	Parents  []string  `json:"parents"`
+	Sum      string    `json:"md5Checksum"`
+	Ours     stamp     `json:"appProperties"`
+}
+
+// stamp goes with each content that we upload, in the same step: the revision that it was made from, and what tells it from a
+// later content of somebody else, whose upload leaves the stamp as it is.
+type stamp struct {
+	Base string `json:"synclineBase,omitempty"`
+	Sum  string `json:"synclineSum,omitempty"`
+	At   string `json:"synclineAt,omitempty"`
+}
+
+// mine says whether the file's content is one that we uploaded.
+func (f *file) mine() bool {
+	return f.Ours.Base != "" && f.Ours.Sum == f.Sum && f.Ours.At == f.Modified.UTC().Format(moment)
+}
+
+// moment is how the vendor writes times.
+const moment = "2006-01-02T15:04:05.000Z"
+
+// turns makes using a file one after the other for everybody in this process.
+var turns sync.Map // by folder and name: chan struct{}
+
+// turn waits for the file's turn, and returns what ends it.
+func (s *store) turn(ctx context.Context, name string) (end func(), err error) {
+	c, _ := turns.LoadOrStore(s.root+"\x00"+name, make(chan struct{}, 1))
+	mine := c.(chan struct{}) //nolint:forcetypeassert // it holds nothing else
+	select {
+	case mine <- struct{}{}:
+		return func() { <-mine }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // ask makes a call that is answered in JSON.
@@ -365,12 +401,66 @@ func (s *store) now(ctx context.Context, name string) (*file, error) {
 	if fresh.Trashed {
 		return nil, filestore.ErrNotFound
 	}
-	s.known[fresh.ID] = &fresh
-	return &fresh, nil
+	return s.settled(ctx, &fresh)
 }
 
-// revision is the content of a file as it was.
-func (s *store) revision(ctx context.Context, id, revision string) ([]byte, error) {
+// settled is the file when nothing is overwritten in it. The vendor has no conditional writes, so an upload of ours can come to
+// lie over a content that it was not made from. Whoever meets that puts the overwritten content back on top; it may be done
+// twice, as the same content. s.mu is held.
+func (s *store) settled(ctx context.Context, f *file) (*file, error) {
+	for range 10 {
+		s.known[f.ID] = f
+		if !f.mine() || s.fine[f.ID] == f.Revision {
+			return f, nil
+		}
+		before, err := s.before(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		if before.ID == "" || before.ID == f.Ours.Base || before.Sum == f.Sum {
+			s.fine[f.ID] = f.Revision
+			return f, nil
+		}
+		theirs, err := s.content(ctx, f.ID, before.ID)
+		if err != nil {
+			return nil, err
+		}
+		if f, err = s.upload(ctx, f, theirs); err != nil {
+			return nil, err
+		}
+	}
+	return nil, &connector.Error{Class: connector.Retry, Code: "gdrive.contended", Message: fmt.Sprintf("%s is written by others without a pause. It will be tried again.", f.Name)}
+}
+
+type revision struct {
+	ID  string `json:"id"`
+	Sum string `json:"md5Checksum"`
+}
+
+// before is the revision below the file's content; the zero value when the vendor does not keep it any more.
+func (s *store) before(ctx context.Context, f *file) (before revision, err error) {
+	for token := ""; ; {
+		var page struct {
+			Revisions []revision `json:"revisions"`
+			Next      string     `json:"nextPageToken"`
+		}
+		if err := s.ask(ctx, "read", http.MethodGet, "/drive/v3/files/"+url.PathEscape(f.ID)+"/revisions?pageSize=1000&fields=revisions(id,md5Checksum),nextPageToken&pageToken="+url.QueryEscape(token), nil, &page); err != nil {
+			return before, err
+		}
+		for _, r := range page.Revisions {
+			if r.ID == f.Revision {
+				return before, nil
+			}
+			before = r
+		}
+		if token = page.Next; token == "" { // the content is not among them: it was overwritten meanwhile
+			return revision{}, nil
+		}
+	}
+}
+
+// content is what was in a file at a revision.
+func (s *store) content(ctx context.Context, id, revision string) ([]byte, error) {
 	a, err := s.client.Do(ctx, webapi.Call{Operation: "read", Method: http.MethodGet, URL: host + "/drive/v3/files/" + url.PathEscape(id) + "/revisions/" + url.PathEscape(revision) + "?alt=media"})
 	if err != nil {
 		return nil, classify(a, err, "read")
@@ -380,6 +470,11 @@ func (s *store) revision(ctx context.Context, id, revision string) ([]byte, erro
 
 // Get reads the revision that it tells of.
 func (s *store) Get(ctx context.Context, name string, limit int64) ([]byte, filestore.Info, error) {
+	end, err := s.turn(ctx, name)
+	if err != nil {
+		return nil, filestore.Info{}, err
+	}
+	defer end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, err := s.now(ctx, name)
@@ -390,7 +485,7 @@ func (s *store) Get(ctx context.Context, name string, limit int64) ([]byte, file
 	if info.Size > limit {
 		return nil, info, nil
 	}
-	data, err := s.revision(ctx, f.ID, f.Revision)
+	data, err := s.content(ctx, f.ID, f.Revision)
 	if err != nil {
 		return nil, info, err
 	}
@@ -398,9 +493,14 @@ func (s *store) Get(ctx context.Context, name string, limit int64) ([]byte, file
 	return data, info, nil
 }
 
-// Put replaces the content in one step. The vendor has no condition for it, so what lay between is looked for in the revisions
-// afterwards: an edit of somebody else is put back on top, and the write counts as one that came too late.
+// Put replaces the content in one step. The vendor has no condition for it, so what came between is looked for afterwards: an
+// edit of somebody else is put back on top, and the write counts as one that came too late.
 func (s *store) Put(ctx context.Context, name string, data []byte, version string) (string, error) {
+	end, err := s.turn(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, err := s.now(ctx, name)
@@ -412,49 +512,52 @@ func (s *store) Put(ctx context.Context, name string, data []byte, version strin
 	case err != nil:
 		return "", err
 	}
-	next, err := s.upload(ctx, f.ID, data)
+	next, err := s.upload(ctx, f, data)
 	if err != nil {
 		return "", err
 	}
-	var page struct {
-		Revisions []struct {
-			ID string `json:"id"`
-		} `json:"revisions"`
-		Next string `json:"nextPageToken"`
+	now, err := s.settled(ctx, next)
+	if err == nil && now.Revision != next.Revision {
+		err = filestore.ErrMoved
 	}
-	before := ""
-	for token := ""; ; {
-		if err := s.ask(ctx, "read", http.MethodGet, "/drive/v3/files/"+url.PathEscape(f.ID)+"/revisions?pageSize=1000&fields=revisions(id),nextPageToken&pageToken="+url.QueryEscape(token), nil, &page); err != nil {
-			return "", err
-		}
-		for _, r := range page.Revisions {
-			if r.ID == next.Revision {
-				break
-			}
-			before = r.ID
-		}
-		if token = page.Next; token == "" {
-			break
-		}
-		page.Revisions, page.Next = nil, ""
-	}
-	if before == version || before == "" {
-		s.known[f.ID] = next
-		return next.Revision, nil
-	}
-	theirs, err := s.revision(ctx, f.ID, before)
 	if err != nil {
 		return "", err
 	}
-	if s.known[f.ID], err = s.upload(ctx, f.ID, theirs); err != nil {
-		return "", err
-	}
-	return "", filestore.ErrMoved
+	return next.Revision, nil
 }
 
-func (s *store) upload(ctx context.Context, id string, data []byte) (*file, error) {
-	a, err := s.client.Do(ctx, webapi.Call{Operation: "write", Method: http.MethodPatch, URL: host + "/upload/drive/v3/files/" + url.PathEscape(id) + "?uploadType=media&fields=" + fields + everywhere,
-		Header: http.Header{"Content-Type": {"application/octet-stream"}}, Body: data})
+// upload puts a content on top of the one that the file has.
+func (s *store) upload(ctx context.Context, f *file, data []byte) (*file, error) {
+	sum := md5.Sum(data) //nolint:gosec // it is the vendor's word for a content, and guards nothing
+	at := s.client.Now().UTC().Format(moment)
+	return s.send(ctx, http.MethodPatch, "/"+url.PathEscape(f.ID), map[string]any{"modifiedTime": at, "appProperties": stamp{f.Revision, hex.EncodeToString(sum[:]), at}}, data)
+}
+
+// send sends a description and a content in one request.
+func (s *store) send(ctx context.Context, method, path string, meta any, data []byte) (*file, error) {
+	description, err := json.Marshal(meta)
+	if err != nil {
+		return nil, err
+	}
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for _, part := range []struct {
+		kind string
+		data []byte
+	}{{"application/json; charset=UTF-8", description}, {"application/octet-stream", data}} {
+		p, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {part.kind}})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := p.Write(part.data); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	a, err := s.client.Do(ctx, webapi.Call{Operation: "write", Method: method, URL: host + "/upload/drive/v3/files" + path + "?uploadType=multipart&fields=" + fields + everywhere,
+		Header: http.Header{"Content-Type": {"multipart/related; boundary=" + w.Boundary()}}, Body: body.Bytes()})
 	if err != nil {
 		return nil, classify(a, err, "write")
 	}
@@ -472,41 +575,15 @@ func (s *store) create(ctx context.Context, name string, data []byte) (string, e
 	if err != nil {
 		return "", err
 	}
-	meta, err := json.Marshal(map[string]any{"name": base, "parents": []string{parent}})
+	made, err := s.send(ctx, http.MethodPost, "", map[string]any{"name": base, "parents": []string{parent}}, data)
 	if err != nil {
 		return "", err
 	}
-	var body bytes.Buffer
-	w := multipart.NewWriter(&body)
-	for _, part := range []struct {
-		kind string
-		data []byte
-	}{{"application/json; charset=UTF-8", meta}, {"application/octet-stream", data}} {
-		p, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {part.kind}})
-		if err != nil {
-			return "", err
-		}
-		if _, err := p.Write(part.data); err != nil {
-			return "", err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	a, err := s.client.Do(ctx, webapi.Call{Operation: "write", Method: http.MethodPost, URL: host + "/upload/drive/v3/files?uploadType=multipart&fields=" + fields + everywhere,
-		Header: http.Header{"Content-Type": {"multipart/related; boundary=" + w.Boundary()}}, Body: body.Bytes()})
-	if err != nil {
-		return "", classify(a, err, "write")
-	}
-	var made file
-	if err := webapi.Decode(a, &made); err != nil {
-		return "", err
-	}
-	s.known[made.ID] = &made
+	s.known[made.ID] = made
 	if err := s.follow(ctx); err != nil {
 		return "", err
 	}
-	s.known[made.ID] = &made
+	s.known[made.ID] = made
 	if first := s.find(name, false); first != nil && first.ID != made.ID {
 		delete(s.known, made.ID)
 		if err := s.ask(ctx, "write", http.MethodDelete, "/drive/v3/files/"+url.PathEscape(made.ID)+"?"+everywhere[1:], nil, nil); err != nil && !errors.Is(err, filestore.ErrNotFound) {
@@ -541,6 +618,11 @@ func (s *store) folder(ctx context.Context, path string) (string, error) {
 
 // Remove deletes the file; it goes to the trash, where people can find it.
 func (s *store) Remove(ctx context.Context, name string) error {
+	end, err := s.turn(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, err := s.now(ctx, name)

@@ -4,7 +4,9 @@ package gdrive
 
 import (
 	"bytes"
+	"crypto/md5" //nolint:gosec // see sum
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"mime"
@@ -110,18 +112,31 @@ func (v *Simulator) revisions(w *sandbox.World, file string) (out []*sandbox.Rec
 	return out
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func said(t time.Time) string { return t.UTC().Format(moment) }
+
+func sum(data []byte) string {
+	s := md5.Sum(data) //nolint:gosec // it is what the vendor gives
+	return hex.EncodeToString(s[:])
+}
 
 func (v *Simulator) file(w *sandbox.World, r *sandbox.Record) map[string]any {
 	name := sandbox.Text(r.Fields["name"])
-	return map[string]any{"id": r.ID, "name": path.Base(name), "mimeType": "application/octet-stream", "size": strconv.Itoa(len(sandbox.Shelf{W: w}.Data(r))), "headRevisionId": strconv.FormatInt(r.Seq, 10),
-		"modifiedTime": stamp(r.Modified), "createdTime": stamp(r.Created), "trashed": false, "parents": []any{folderID(parentOf(name))}}
+	data := sandbox.Shelf{W: w}.Data(r)
+	out := map[string]any{"id": r.ID, "name": path.Base(name), "mimeType": "application/octet-stream", "size": strconv.Itoa(len(data)), "headRevisionId": strconv.FormatInt(r.Seq, 10),
+		"md5Checksum": sum(data), "modifiedTime": said(r.Modified), "createdTime": said(r.Created), "trashed": false, "parents": []any{folderID(parentOf(name))}}
+	if k := w.Table(tableKnown).Records[r.ID]; k != nil && k.Fields["properties"] != nil {
+		out["appProperties"] = k.Fields["properties"]
+		if k.Fields["described"] == out["headRevisionId"] {
+			out["modifiedTime"] = k.Fields["modified"]
+		}
+	}
+	return out
 }
 
 func (v *Simulator) folder(dir string, r *sandbox.Record) map[string]any {
 	out := map[string]any{"id": folderID(dir), "name": "My Drive", "mimeType": folderType, "trashed": false}
 	if r != nil {
-		out["name"], out["parents"], out["modifiedTime"], out["createdTime"] = path.Base(dir), []any{folderID(parentOf(dir))}, stamp(r.Modified), stamp(r.Created)
+		out["name"], out["parents"], out["modifiedTime"], out["createdTime"] = path.Base(dir), []any{folderID(parentOf(dir))}, said(r.Modified), said(r.Created)
 	}
 	return out
 }
@@ -170,7 +185,7 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 			refuse(x, http.StatusNotFound, "notFound", "File not found")
 			return
 		}
-		x.Say(http.StatusOK, v.file(x.W, shelf.Put(sandbox.Text(r.Fields["name"]), x.Raw)))
+		v.replace(x, shelf, r)
 	case isFile && rest == "" && x.Method == http.MethodGet:
 		v.list(x, shelf)
 	case isFile && rest == "" && x.Method == http.MethodPost:
@@ -212,7 +227,7 @@ func (v *Simulator) one(x *sandbox.Exchange, shelf sandbox.Shelf, steps []string
 	case len(steps) == 2 && steps[1] == "revisions":
 		list := []any{}
 		for _, rev := range v.revisions(x.W, r.ID) {
-			list = append(list, map[string]any{"id": rev.Fields["revision"]})
+			list = append(list, map[string]any{"id": rev.Fields["revision"], "md5Checksum": sum(shelf.Data(rev))})
 		}
 		x.Say(http.StatusOK, map[string]any{"revisions": list})
 	case len(steps) == 3 && steps[1] == "revisions":
@@ -302,12 +317,20 @@ func (v *Simulator) changes(x *sandbox.Exchange, shelf sandbox.Shelf) {
 	x.Say(http.StatusOK, out)
 }
 
-// create takes a file's description and content in two parts.
-func (v *Simulator) create(x *sandbox.Exchange, shelf sandbox.Shelf) {
+// description is what goes before a content.
+type description struct {
+	Name       string            `json:"name"`
+	Parents    []string          `json:"parents"`
+	Modified   string            `json:"modifiedTime"`
+	Properties map[string]string `json:"appProperties"`
+}
+
+// upload takes a description and a content in two parts.
+func (v *Simulator) upload(x *sandbox.Exchange) (meta description, content []byte, ok bool) {
 	_, params, err := mime.ParseMediaType(x.Header.Get("Content-Type"))
 	if err != nil {
 		refuse(x, http.StatusBadRequest, "badContent", "Malformed multipart body.")
-		return
+		return meta, nil, false
 	}
 	parts := multipart.NewReader(bytes.NewReader(x.Raw), params["boundary"])
 	var read [2][]byte
@@ -318,14 +341,40 @@ func (v *Simulator) create(x *sandbox.Exchange, shelf sandbox.Shelf) {
 		}
 		if err != nil {
 			refuse(x, http.StatusBadRequest, "badContent", "Malformed multipart body.")
-			return
+			return meta, nil, false
 		}
 	}
-	var meta struct {
-		Name    string   `json:"name"`
-		Parents []string `json:"parents"`
+	if json.Unmarshal(read[0], &meta) != nil {
+		refuse(x, http.StatusBadRequest, "parseError", "Parse Error")
+		return meta, nil, false
 	}
-	if json.Unmarshal(read[0], &meta) != nil || len(meta.Parents) != 1 || meta.Name == "" {
+	return meta, read[1], true
+}
+
+// replace gives a file another content. Properties stay until they are given anew, and the time is the vendor's unless given.
+func (v *Simulator) replace(x *sandbox.Exchange, shelf sandbox.Shelf, r *sandbox.Record) {
+	meta, content, ok := v.upload(x)
+	if !ok {
+		return
+	}
+	r = shelf.Put(sandbox.Text(r.Fields["name"]), content)
+	v.notice(x.W)
+	k := x.W.Table(tableKnown).Records[r.ID]
+	properties := map[string]any{}
+	for name, value := range meta.Properties {
+		properties[name] = value
+	}
+	k.Fields["properties"], k.Fields["modified"], k.Fields["described"] = properties, meta.Modified, strconv.FormatInt(r.Seq, 10)
+	x.Say(http.StatusOK, v.file(x.W, r))
+}
+
+// create makes a file.
+func (v *Simulator) create(x *sandbox.Exchange, shelf sandbox.Shelf) {
+	meta, content, ok := v.upload(x)
+	if !ok {
+		return
+	}
+	if len(meta.Parents) != 1 || meta.Name == "" {
 		refuse(x, http.StatusBadRequest, "parseError", "Parse Error")
 		return
 	}
@@ -341,9 +390,9 @@ func (v *Simulator) create(x *sandbox.Exchange, shelf sandbox.Shelf) {
 	}
 	var r *sandbox.Record
 	if shelf.Find(name) == nil {
-		r = shelf.Put(name, read[1])
+		r = shelf.Put(name, content)
 	} else { // names are not unique
-		fresh := shelf.Put(name+"\x00", read[1])
+		fresh := shelf.Put(name+"\x00", content)
 		fresh.Fields["name"] = name
 		r = fresh
 	}

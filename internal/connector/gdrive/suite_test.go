@@ -3,6 +3,7 @@
 package gdrive_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,19 +70,25 @@ func TestSuite(t *testing.T) {
 // meddler is somebody who replaces the file in the moment before our content arrives.
 type meddler struct {
 	*sandbox.Server
-	mu   sync.Mutex
-	data []byte
-	seen []string
+	mu    sync.Mutex
+	data  []byte
+	broke bool // the connection breaks once our content is there
+	down  bool
+	seen  []string
 }
 
 func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.down {
+		return nil, errors.New("connection refused")
+	}
 	m.seen = append(m.seen, r.Method+" "+r.URL.Path)
 	if r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, "/upload/") && m.data != nil {
 		data := m.data
 		m.data = nil
 		m.Do(r.Context(), func(x *sandbox.Exchange) { sandbox.Shelf{W: x.W}.Put("contacts.csv", data) })
+		m.down = m.broke
 	}
 	return m.Server.RoundTrip(r)
 }
@@ -136,4 +143,51 @@ func TestMeddling(t *testing.T) {
 	if lists != 1 {
 		t.Errorf("the folder was listed %d times; after the first the feed of changes tells", lists)
 	}
+}
+
+// Who dies between overwriting somebody's edit and putting it back leaves that to the next who looks: nobody ever reads the file
+// without the edit.
+func TestOverwrittenIsPutBackByTheNext(t *testing.T) {
+	t.Parallel()
+	server := sandbox.NewServer(&gdrive.Simulator{}, sandbox.NewWorld(time.Now, 1), false)
+	server.Do(t.Context(), func(x *sandbox.Exchange) {
+		sandbox.Shelf{W: x.W}.Put("contacts.csv", []byte("id,name\n1,Ada\n2,Bob\n"))
+	})
+	settings, err := gdrive.New(&transport.Pool{}).Spec().Check(connector.Settings{"accessToken": "sandbox_token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(m *meddler) connector.System {
+		sys, err := gdrive.New(&transport.Pool{}).Open(t.Context(), settings, connector.Env{Sandbox: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sys.Close() })
+		return sys
+	}
+	dying := &meddler{Server: server, data: []byte("id,name\n1,Ada\n2,Robert\n"), broke: true}
+	writes := []connector.Write{{ID: record.NewEntityID(), Op: record.Upsert, Key: "1", Fields: record.Fields{"name": "Ada L."}}}
+	if got, err := open(dying).(connector.Writer).Write(t.Context(), "contacts.csv", writes); err == nil {
+		t.Fatalf("it did not die: %+v", got)
+	}
+	server.Do(t.Context(), func(x *sandbox.Exchange) {
+		s := sandbox.Shelf{W: x.W}
+		if got := string(s.Data(s.Find("contacts.csv"))); !strings.Contains(got, "2,Bob") {
+			t.Fatalf("nothing was overwritten: %q", got)
+		}
+	})
+	next := open(&meddler{Server: server})
+	page, err := next.(connector.KeyReader).ReadKeys(t.Context(), "contacts.csv", []string{"name"}, []record.Key{"2"})
+	if err != nil || len(page) != 1 || page[0].Fields["name"] != "Robert" {
+		t.Fatalf("the next reads %+v, %v", page, err)
+	}
+	if got, err := next.(connector.Writer).Write(t.Context(), "contacts.csv", writes); err != nil || got[0].Outcome != connector.Applied {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	server.Do(t.Context(), func(x *sandbox.Exchange) {
+		s := sandbox.Shelf{W: x.W}
+		if got := string(s.Data(s.Find("contacts.csv"))); got != "id,name\n1,Ada L.\n2,Robert\n" {
+			t.Errorf("the file is %q", got)
+		}
+	})
 }
