@@ -269,8 +269,9 @@ func refusal(found Findings, draft bool) error {
 
 // own brings the service's own connections in step with the document.
 func (m *Manager) own(ctx context.Context, tx Tx, s Service, doc *Document) error {
-	types := make([]string, len(doc.Systems))
-	for i, system := range doc.Systems {
+	used := doc.connectables()
+	types := make([]string, len(used))
+	for i, system := range used {
 		types[i] = system.Type
 	}
 	connectors, err := m.connections.Catalog().FindAll(ctx, tx, types)
@@ -278,7 +279,7 @@ func (m *Manager) own(ctx context.Context, tx Tx, s Service, doc *Document) erro
 		return err
 	}
 	var inline []connection.Inline
-	for _, system := range doc.Systems {
+	for _, system := range used {
 		if system.Connection.Settings == nil {
 			continue
 		}
@@ -451,7 +452,7 @@ func (m *Manager) Clean(ctx context.Context, a CleanArgs, last bool) (later bool
 		if err != nil {
 			return err
 		}
-		for _, system := range live.Document.Systems {
+		for _, system := range live.Document.connectables() {
 			if live.Document.ConnectionName(system.ID) == name {
 				return nil // its document, also one that is archived, still holds it
 			}
