@@ -23,14 +23,14 @@ CREATE TABLE lookup_counts (
     tenant_id     uuid NOT NULL,
     service_id    uuid NOT NULL,
     source        text NOT NULL,
-    period        timestamptz NOT NULL,
+    since         timestamptz NOT NULL,
     asked         bigint NOT NULL DEFAULT 0,
     known         bigint NOT NULL DEFAULT 0,
     filled        bigint NOT NULL DEFAULT 0,
     failing_since timestamptz,
     error_code    text NOT NULL DEFAULT '',
     error         text NOT NULL DEFAULT '',
-    PRIMARY KEY (tenant_id, service_id, source, period),
+    PRIMARY KEY (tenant_id, service_id, source, since),
     FOREIGN KEY (tenant_id, service_id) REFERENCES services ON DELETE CASCADE
 );
 COMMENT ON TABLE lookup_counts IS 'How often a lookup service was asked in a period, which its limit is for, and how it does.';

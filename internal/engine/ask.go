@@ -103,14 +103,15 @@ func (a *asking) ask(ctx context.Context, doc *service.Document) error {
 		}
 	}()
 	for ctx.Err() == nil {
-		wanted := a.wanted.Load()
+		wanted, rested := a.wanted.Load(), a.resting.Load()
 		var wait time.Duration
+		var did bool
 		var err error
 		if system == nil {
 			system, err = a.openSource(ctx, doc)
 		}
 		if err == nil {
-			wait, err = a.round(ctx)
+			did, wait, err = a.round(ctx)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -130,12 +131,10 @@ func (a *asking) ask(ctx context.Context, doc *service.Document) error {
 		default:
 			tries = 0
 		}
-		a.asked.Store(wanted)
-		for _, other := range a.flow.asking {
-			if other != a {
-				signal(other.wake) // it may have waited for this one
-			}
+		if did || rested != a.resting.Load() {
+			a.letOthers()
 		}
+		a.asked.Store(wanted)
 		if err != nil {
 			if !sleep(ctx, wait, nil) {
 				return nil
@@ -148,6 +147,18 @@ func (a *asking) ask(ctx context.Context, doc *service.Document) error {
 		}
 	}
 	return nil
+}
+
+// letOthers wakes the sources behind this one, which may have waited for it.
+func (a *asking) letOthers() {
+	behind := false
+	for _, other := range a.flow.asking {
+		if behind {
+			other.wanted.Add(1)
+			signal(other.wake)
+		}
+		behind = behind || other == a
+	}
 }
 
 // openSource connects the source and finds out what it is asked, and about which collections.
@@ -192,20 +203,21 @@ func (a *asking) failed(ctx context.Context, err error) error {
 }
 
 // round asks all that is due and may be asked, and says how long nothing will be due.
-func (a *asking) round(ctx context.Context) (wait time.Duration, err error) {
+func (a *asking) round(ctx context.Context) (did bool, wait time.Duration, err error) {
 	wait = askEvery
 	for _, l := range *a.lookups.Load() {
 		for more := true; more && ctx.Err() == nil; {
 			var next time.Duration
 			if more, next, err = a.step(ctx, l); err != nil {
-				return 0, err
+				return did, 0, err
 			}
+			did = did || more
 			if !more && next > 0 {
 				wait = min(wait, next)
 			}
 		}
 	}
-	return wait, nil
+	return did, wait, nil
 }
 
 // step asks about the next records. The lookups are counted by a commit before the source is asked, so that no crash lets it be
@@ -224,6 +236,9 @@ func (a *asking) step(ctx context.Context, l *Lookup) (more bool, next time.Dura
 	}
 	batch := questions{lookup: l, index: make(map[string]int)}
 	full := false
+	// Pages write what is to be asked, too: one after the other.
+	commit := f.commit[l.Seat.Collection.Name]
+	commit.take(ctx)
 	err = f.inTx(ctx, func(tx Tx) error {
 		pending, err := tx.PendingLookups(ctx, f.guard.Service, l, before, askBatch)
 		if err != nil {
@@ -262,10 +277,14 @@ func (a *asking) step(ctx context.Context, l *Lookup) (more bool, next time.Dura
 		}
 		return tx.SaveLookups(ctx, f.guard, l.Source, rows, LookupCount{Asked: int64(len(batch.queries))})
 	})
-	if err != nil || !more {
-		return more, next, err
+	commit.release()
+	if err != nil {
+		return false, 0, err
 	}
 	a.resting.Store(full)
+	if !more {
+		return false, next, nil
+	}
 	f.engine.seam("lookups counted")
 	if len(batch.queries) > 0 {
 		if err := a.answer(ctx, &batch); err != nil {
@@ -395,10 +414,6 @@ func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 	commit.take(ctx)
 	defer commit.release()
 	lanes := a.lanes(c)
-	for _, lane := range lanes[:min(1, len(lanes))] {
-		lane.follow(true)
-		defer lane.follow(false)
-	}
 	var outcome Outcome
 	err := f.inTx(ctx, func(tx Tx) error {
 		entities, err := tx.LoadEntities(ctx, f.guard, ids, true)
@@ -453,10 +468,10 @@ func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 		return err
 	}
 	f.engine.seam("lookups committed")
-	for _, lane := range lanes[:min(1, len(lanes))] {
-		lane.outdate(outcome)
-	}
-	for _, lane := range lanes {
+	for i, lane := range lanes {
+		if i == 0 {
+			lane.outdate(outcome) // of all of them
+		}
 		if len(outcome.Owed[lane.System]) > 0 {
 			signal(lane.duty)
 		}

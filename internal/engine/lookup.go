@@ -24,7 +24,6 @@ import (
 // Source is a lookup service of the document: it is asked about records and never holds one.
 type Source struct {
 	Name    record.System
-	Earlier []*Source // asked before it
 	New     bool      // about new records
 	Changed bool      // about those that systems changed
 	MaxAge  service.Interval
@@ -74,7 +73,7 @@ func sources(doc *service.Document) []*Source {
 	e := doc.SyncConfig.Enrichment
 	var out []*Source
 	for _, said := range doc.Sources() {
-		s := &Source{Name: record.System(said.Name()), Earlier: slices.Clone(out), New: e.OnNewContact || !e.OnUpdate, Changed: e.OnUpdate,
+		s := &Source{Name: record.System(said.Name()), New: e.OnNewContact || !e.OnUpdate, Changed: e.OnUpdate,
 			Limit: said.Limit, Per: said.Per, said: said, allowed: e.Fields}
 		s.MaxAge, _ = service.ParseInterval(said.MaxAge) // its form was checked; none holds for ever
 		out = append(out, s)
@@ -172,7 +171,7 @@ func (s *Source) compileFor(doc *service.Document, c *Collection, o Opened) (*Lo
 // object is what the source is asked for: what the document names, what is of the collection's model, or the only one there is.
 func (s *Source) object(c *Collection, o Opened) (connector.ObjectInfo, error) {
 	for _, info := range o.Objects {
-		if s.said.Object == string(info.Name) || s.said.Object == "" && info.Model != "" && info.Model == c.Class {
+		if s.said.Object == string(info.Name) || s.said.Object == "" && info.Model != "" && c.models(info.Model) {
 			return info, nil
 		}
 	}
@@ -216,6 +215,16 @@ func (s *Source) fields(doc *service.Document, c *Collection, info connector.Obj
 		named[f.Entity], taken[f.Names[0]] = true, true
 	}
 	return out
+}
+
+// models says whether the collection's records are of the model.
+func (c *Collection) models(model string) bool {
+	for _, s := range c.Seats {
+		if s.Info.Model == model {
+			return true
+		}
+	}
+	return c.Class == model
 }
 
 func column(native string) string {

@@ -132,7 +132,7 @@ func TestLookupFillsWhatIsEmpty(t *testing.T) {
 	named := bare("B")
 	named["name"] = "Our bell"
 	b.user("warehouse").Put("B", named)
-	b.user("warehouse").Put("C", bare("C"))         // not known
+	b.user("warehouse").Put("C", bare("C"))       // not known
 	b.user("warehouse").Put("D", product("D", 1)) // nothing is empty
 	b.start()
 	t.Cleanup(func() {
@@ -198,7 +198,9 @@ func TestLookupLosesNoEdit(t *testing.T) {
 		return record.Equal(b.user("warehouse").Get("A")["price"], record.Number("12.5")) && b.user("warehouse").Get("A")["name"] == "Edited" && b.settledDown()
 	})
 	b.user("shop").Put("A", record.Fields{"price": record.Number("13")})
-	b.eventually("the later word", func() bool { return record.Equal(b.user("warehouse").Get("A")["price"], record.Number("13")) && b.settledDown() })
+	b.eventually("the later word", func() bool {
+		return record.Equal(b.user("warehouse").Get("A")["price"], record.Number("13")) && b.settledDown()
+	})
 	if n := b.number(`SELECT count(*) FROM conflicts`); n != 0 {
 		t.Errorf("there are %d conflicts", n)
 	}
@@ -244,6 +246,49 @@ func TestLookupCrashes(t *testing.T) {
 	}
 }
 
+// Sources are asked in their order, the next only about what is still empty; one whose limit is reached keeps the next from nothing.
+func TestLookupsInOrder(t *testing.T) {
+	b, o := newLookupBench(t, lookupDocument(`    sources:
+      - {id: register, type: memory, object: register, ask: {code: sku}, limit: 2}
+      - {id: second, type: memory, object: register, ask: {code: sku}, fill: {price: price}}
+`))
+	b.systems["second"] = connectortest.NewMemory(register, products)
+	for _, sku := range []string{"A", "B", "C"} {
+		b.systems["second"].User("register").Put(record.Key(sku), record.Fields{"code": sku, "name": "not this", "price": record.Number("2")})
+		b.user("warehouse").Put(record.Key(sku), bare(sku))
+	}
+	b.knows("A", "Anvil", "1")
+	b.knows("B", "Bell", "")
+	b.knows("C", "Chair", "1")
+	b.start()
+	prices := func(sku string) record.Value { return b.user("shop").Get(record.Key(sku))["price"] }
+	b.eventually("all that may be asked", func() bool {
+		return b.user("shop").Get("C") != nil && b.number(`SELECT count(*) FROM lookups WHERE due_at <= now()`) == 1 && b.settledDown()
+	})
+	asked, filled := b.number(`SELECT sum(asked) FROM lookup_counts WHERE source = 'second'`), b.number(`SELECT sum(filled) FROM lookup_counts WHERE source = 'second'`)
+	// The register was asked about two of the three. It left the price of B, and of what it was not asked about.
+	var open int64
+	for _, sku := range []string{"A", "B", "C"} {
+		if o.times(sku) == 0 || sku == "B" {
+			open++
+			if !record.Equal(prices(sku), record.Number("2")) {
+				t.Errorf("the price of %s is %v", sku, prices(sku))
+			}
+		} else if !record.Equal(prices(sku), record.Number("1")) {
+			t.Errorf("the price of %s is %v", sku, prices(sku))
+		}
+	}
+	if asked != open || filled != open {
+		t.Errorf("the second was asked %d times and filled %d, %d were open", asked, filled, open)
+	}
+	if n := b.enriched(); n != 2+open {
+		t.Errorf("%d lookups are charged, want %d", n, 2+open)
+	}
+	if n := b.number(`SELECT count(DISTINCT system) FROM usage_events WHERE meter = 'enrichments'`); n != 2 {
+		t.Errorf("usage names %d sources", n)
+	}
+}
+
 // A limit holds: what is over it waits for the next period. An answer that is too old is asked for again, and refreshes what the
 // source itself said.
 func TestLookupLimitAndAge(t *testing.T) {
@@ -260,7 +305,7 @@ func TestLookupLimitAndAge(t *testing.T) {
 		t.Errorf("%d lookups were made", n)
 	}
 	b.halt()
-	b.exec(`UPDATE lookup_counts SET period = period - interval '1 hour'`)
+	b.exec(`UPDATE lookup_counts SET since = since - interval '1 hour'`)
 	b.start()
 	b.eventually("the rest in the next period", func() bool { return b.lookups("filled") == 5 && b.settledDown() })
 	b.halt()
@@ -312,7 +357,9 @@ func TestLookupOfChanges(t *testing.T) {
 	b.user("warehouse").Put("A", record.Fields{"quantity": record.Int(2)})
 	b.eventually("the answer", func() bool { return b.user("shop").Get("A")["name"] == "Anvil" && b.settledDown() })
 	b.user("warehouse").Put("A", record.Fields{"quantity": record.Int(3)})
-	b.eventually("another change", func() bool { return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(3)) && b.settledDown() })
+	b.eventually("another change", func() bool {
+		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(3)) && b.settledDown()
+	})
 	if n := o.times("A"); n != 1 {
 		t.Errorf("A was asked about %d times", n)
 	}

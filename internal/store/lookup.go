@@ -29,7 +29,7 @@ WHERE (lookups.due_at IS NULL OR lookups.due_at > excluded.due_at) AND lookups.q
 
 // PendingLookups lists what the source is to be asked about the collection.
 func (t *Tx) PendingLookups(ctx context.Context, s service.ID, l *engine.Lookup, before []record.System, limit int) (p engine.Pending, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT coalesce((SELECT asked FROM lookup_counts WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND period = $4), 0),
+	err = t.tx.QueryRow(ctx, `SELECT coalesce((SELECT asked FROM lookup_counts WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND since = $4), 0),
   (SELECT min(due_at) FROM lookups WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND collection = $3 AND due_at > $5)`,
 		uuid.UUID(s), string(l.Name), l.Seat.Collection.Name, l.Period(t.now), t.now).Scan(&p.Asked, &p.Next)
 	if err != nil {
@@ -72,9 +72,9 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND entit
 	return due, unavailable(rows.Err())
 }
 
-const countLookups = `INSERT INTO lookup_counts AS c (tenant_id, service_id, source, period, asked, known, filled, failing_since, error_code, error)
+const countLookups = `INSERT INTO lookup_counts AS c (tenant_id, service_id, source, since, asked, known, filled, failing_since, error_code, error)
 VALUES (current_tenant(), $1, $2, $3, greatest($4, 0), $5, $6, CASE WHEN $7 <> '' THEN $9::timestamptz END, $7, $8)
-ON CONFLICT (tenant_id, service_id, source, period) DO UPDATE SET asked = greatest(c.asked + $4, 0), known = c.known + excluded.known, filled = c.filled + excluded.filled,
+ON CONFLICT (tenant_id, service_id, source, since) DO UPDATE SET asked = greatest(c.asked + $4, 0), known = c.known + excluded.known, filled = c.filled + excluded.filled,
   failing_since = CASE WHEN $7 <> '' THEN coalesce(c.failing_since, excluded.failing_since) END, error_code = excluded.error_code, error = excluded.error`
 
 // SaveLookups writes what came of lookups, and adds to the period's count.
@@ -108,7 +108,7 @@ func (t *Tx) NoteSource(ctx context.Context, g engine.Guard, source *engine.Sour
 // Lookups says how a service's lookup services do in the period that began then.
 func (t *Tx) Lookups(ctx context.Context, s service.ID, source record.System, period time.Time) (f engine.LookupFigures, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT asked, known, filled, failing_since, error_code, error FROM lookup_counts
-WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND period = $3`, uuid.UUID(s), string(source), period).
+WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND since = $3`, uuid.UUID(s), string(source), period).
 		Scan(&f.Asked, &f.Known, &f.Filled, &f.FailingSince, &f.ErrorCode, &f.Error)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return f, unavailable(err)
