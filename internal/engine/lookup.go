@@ -24,8 +24,8 @@ import (
 // Source is a lookup service of the document: it is asked about records and never holds one.
 type Source struct {
 	Name    record.System
-	New     bool      // about new records
-	Changed bool      // about those that systems changed
+	New     bool // about new records
+	Changed bool // about those that systems changed
 	MaxAge  service.Interval
 	Limit   int64 // lookups in a period; 0 for any number
 	Per     string
