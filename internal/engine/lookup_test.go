@@ -5,6 +5,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -383,6 +384,23 @@ func TestLookupsGoInBatches(t *testing.T) {
 	}
 	if o.calls > 20 {
 		t.Errorf("%d calls for 120 records", o.calls)
+	}
+}
+
+// A run of a service on a schedule ends when the answers are in and delivered.
+func TestLookupsBelongToTheRun(t *testing.T) {
+	b, _ := newLookupBench(t, strings.Replace(lookupDocument(fmt.Sprintf(askRegister, "")), "frequency: realtime", "frequency: 15m", 1))
+	b.knows("A", "Anvil", "1")
+	b.user("warehouse").Put("A", bare("A"))
+	b.exec(`INSERT INTO runs (tenant_id, id, service_id, kind, state, actor, revision, created_at) VALUES ($1, gen_random_uuid(), $2, 'scheduled', 'queued', 'schedule', 1, now())`,
+		[16]byte(b.tenant), [16]byte(b.service))
+	b.start()
+	if err := <-b.done; err != nil {
+		t.Fatal(err)
+	}
+	b.done <- nil
+	if b.user("shop").Get("A")["name"] != "Anvil" || b.user("warehouse").Get("A")["name"] != "Anvil" || b.lookups("filled") != 1 {
+		t.Errorf("the run ended with %v and %v", b.user("shop").All(), b.user("warehouse").All())
 	}
 }
 
