@@ -381,6 +381,25 @@ func TestServices(t *testing.T) {
 	w.want(200, p.as("GET", "/v1/services/later/status", ""))
 }
 
+// A service's status tells of its lookup services, also before anything was asked.
+func TestStatusOfSources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.furnish()
+	if list := w.want(200, p.as("GET", "/v1/services/catalog-a/status", "")).json(t)["sources"].([]any); len(list) != 0 {
+		t.Errorf("a service without sources has %v", list)
+	}
+	p.apply(strings.Replace(p.document("lookups-a"), "businessRules:", "  enrichment:\n    sources: [{id: register, type: right-a, connection: right-db-a, limit: 20, per: day}]\nbusinessRules:", 1))
+	list := w.want(200, p.as("GET", "/v1/services/lookups-a/status", "")).json(t)["sources"].([]any)
+	if len(list) != 1 {
+		t.Fatalf("the sources are %v", list)
+	}
+	if s := list[0].(map[string]any); s["source"] != "register" || s["connector"] != "right-a" || s["asked"] != 0.0 || s["left"] != 20.0 || s["error"] != nil || s["until"] == nil {
+		t.Errorf("the source is %v", s)
+	}
+}
+
 func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a")

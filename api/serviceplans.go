@@ -90,7 +90,7 @@ func (s *server) showServicePlan(ctx context.Context, p safety.ServicePlan) (spe
 func plannedUsage(u safety.PlannedUsage) plans.Assumed {
 	return plans.Assumed{
 		Syncs: u.Operations, ComplexSyncs: u.Complex, Contacts: u.Records["contacts"], Products: u.Records["products"], Transactions: u.Records["transactions"],
-		Standard: u.Standard, Premium: u.Premium,
+		Standard: u.Standard, Premium: u.Premium, Enrichments: u.Lookups,
 	}
 }
 

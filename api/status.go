@@ -35,7 +35,14 @@ func (s *server) GetServiceStatus(ctx context.Context, req spec.GetServiceStatus
 	}
 	out := spec.GetServiceStatus200JSONResponse{
 		Service: v.ID.Public(), Name: v.Name, State: spec.ServiceState(v.State), Reason: v.Reason, Revision: v.Revision,
-		Systems: []spec.SystemStatus{}, Run: nullable.NewNullNullable[spec.Run](),
+		Systems: []spec.SystemStatus{}, Sources: []spec.SourceStatus{}, Run: nullable.NewNullNullable[spec.Run](),
+	}
+	lookups, err := s.Records.Lookups(ctx, who(ctx), v.ID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lookups {
+		out.Sources = append(out.Sources, s.showSource(ctx, &lookups[i]))
 	}
 	if out.OpenConflicts, out.OpenDeadLetters, err = s.Records.CountOpen(ctx, who(ctx), v.ID); err != nil {
 		return nil, err
@@ -64,6 +71,17 @@ func (s *server) GetServiceStatus(ctx context.Context, req spec.GetServiceStatus
 		}
 	}
 	return out, nil
+}
+
+func (s *server) showSource(ctx context.Context, f *engine.LookupFigures) spec.SourceStatus {
+	left := nullable.NewNullNullable[int64]()
+	if n := f.Left(); n >= 0 {
+		left.Set(n)
+	}
+	return spec.SourceStatus{
+		Source: string(f.Source), Connector: s.connectorType(ctx, f.Connector), Asked: f.Asked, Known: f.Known, Filled: f.Filled, Waiting: f.Waiting,
+		Left: left, Since: f.Since, Until: f.Until, FailingSince: maybeTime(f.FailingSince), Error: codedError(f.ErrorCode, f.Error),
+	}
 }
 
 // connectorType is the type that a document's type or alias stands for.

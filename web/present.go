@@ -458,3 +458,17 @@ func (v *visit) fields(s subject) FieldsView {
 	}
 	return f
 }
+
+// sourceLine tells of a lookup service.
+func sourceLine(f *engine.LookupFigures) SourceLine {
+	line := SourceLine{Source: SystemRef{string(f.Source), f.Connector}, Left: "no limit", Facts: [][2]string{
+		{"Lookups", ui.Number(f.Asked)}, {"Known", ui.Number(f.Known)}, {"Filled", ui.Number(f.Filled)}, {"To ask", ui.Number(f.Waiting)},
+	}}
+	if n := f.Left(); n >= 0 {
+		line.Left = ui.Number(n) + " of " + ui.Number(f.Limit) + " left until " + f.Until.Format("2 January, 15:04 MST")
+	}
+	if f.FailingSince != nil {
+		line.Trouble, line.Code, line.Since = f.Error, hasPage(f.ErrorCode), *f.FailingSince
+	}
+	return line
+}

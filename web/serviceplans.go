@@ -279,7 +279,7 @@ func (v *visit) servicePlanView(p *safety.ServicePlan) (view ServicePlanView, er
 	u := p.Usage()
 	e, err := v.h.Plans.Estimate(v.ctx(), v.who, plans.Assumed{
 		Syncs: u.Operations, ComplexSyncs: u.Complex, Contacts: u.Records["contacts"], Products: u.Records["products"], Transactions: u.Records["transactions"],
-		Standard: u.Standard, Premium: u.Premium,
+		Standard: u.Standard, Premium: u.Premium, Enrichments: u.Lookups,
 	})
 	if err != nil {
 		return view, err

@@ -316,6 +316,13 @@ func (v *visit) atPresent(view *ServiceView, s subject) error {
 	view.Stats = p.stats()
 	view.Topology = p.topology()
 	view.Systems = p.systems()
+	lookups, err := v.h.Reader.Lookups(v.ctx(), v.who, s.ID)
+	if err != nil {
+		return err
+	}
+	for i := range lookups {
+		view.Sources = append(view.Sources, sourceLine(&lookups[i]))
+	}
 	view.Activity = p.activity()
 	return nil
 }

@@ -41,6 +41,7 @@ type ServiceView struct {
 	Feed      []ui.FeedItem
 	Runs      []RunLine
 	Systems   []SystemLine
+	Sources   []SourceLine
 	Activity  ui.BarChart // what each system took in the last hour
 	Facts     []ui.KeyValue
 	Fields    FieldsView
@@ -56,6 +57,16 @@ type ServiceCounts struct {
 	Conflicts   int64
 	DeadLetters int64
 	Revisions   int64
+}
+
+// SourceLine is a lookup service in its present period.
+type SourceLine struct {
+	Source  SystemRef
+	Left    string      // what its limit still allows
+	Facts   [][2]string // figures with their names
+	Trouble string
+	Code    string
+	Since   time.Time
 }
 
 // SystemLine is one object of a system of the service: how its changes are seen, where reading stands, what it took lately.

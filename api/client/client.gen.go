@@ -4854,8 +4854,11 @@ type ServiceStatus struct {
 	// Run The run that is under way or next.
 	Run     nullable.Nullable[Run] `json:"run"`
 	Service string                 `json:"service"`
-	State   ServiceState           `json:"state"`
-	Systems []SystemStatus         `json:"systems"`
+
+	// Sources Its lookup services, in the order in which they are asked.
+	Sources []SourceStatus `json:"sources"`
+	State   ServiceState   `json:"state"`
+	Systems []SystemStatus `json:"systems"`
 }
 
 // Setting One thing that a connection needs.
@@ -4892,6 +4895,34 @@ type SimulatedMonth struct {
 	Lines      []PricedLine `json:"lines"`
 	Month      string       `json:"month"`
 	Simulated  string       `json:"simulated"`
+}
+
+// SourceStatus How a lookup service does in its present period.
+type SourceStatus struct {
+	// Asked Lookups made.
+	Asked        int64                         `json:"asked"`
+	Connector    string                        `json:"connector"`
+	Error        nullable.Nullable[CodedError] `json:"error"`
+	FailingSince nullable.Nullable[time.Time]  `json:"failingSince"`
+
+	// Filled Records of which an answer filled a field; these are charged.
+	Filled int64 `json:"filled"`
+
+	// Known Records it knew.
+	Known int64 `json:"known"`
+
+	// Left Lookups that the document's limit still allows; null without one.
+	Left nullable.Nullable[int64] `json:"left"`
+
+	// Since When the period began.
+	Since  time.Time `json:"since"`
+	Source string    `json:"source"`
+
+	// Until When the next one begins.
+	Until time.Time `json:"until"`
+
+	// Waiting Records that it is to be asked about.
+	Waiting int64 `json:"waiting"`
 }
 
 // Subscription defines model for Subscription.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -517,5 +518,18 @@ func TestEstimateOfADocument(t *testing.T) {
 	b.must(err)
 	if len(e.Lacking) != 1 || e.Lacking[0].Feature != billing.RealtimeSync || e.Month.Cost.Fixed() != "350.00" { // half of the base, and a fourth integration
 		t.Errorf("lacking %+v, a month costs %s", e.Lacking, e.Month.Cost)
+	}
+	// Lookups are counted as far as the document allows them.
+	enriched := *doc
+	enriched.SyncConfig.Enrichment = &service.Enrichment{OnNewContact: true, OnUpdate: true, Sources: []service.EnrichmentSource{
+		{Type: "postgresql"}, {Type: "clearbit", Limit: 30, Per: "month"}, {Type: "fullcontact", Collection: "others"},
+	}}
+	e, err = b.manager.EstimateDocument(b.ctx, b.who, &enriched, func(string) bool { return false }, plans.Said{Records: number(2_000), Changes: number(200)})
+	b.must(err)
+	if n, from := source(e, "lookups"); n != 1_500+30 || from != plans.FromDocument { // 500 records are there already
+		t.Errorf("lookups: %d %s", n, from)
+	}
+	if !slices.ContainsFunc(e.Lacking, func(n service.Need) bool { return n.Feature == billing.DataEnrichment }) {
+		t.Errorf("lacking %+v", e.Lacking)
 	}
 }

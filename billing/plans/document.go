@@ -259,6 +259,9 @@ func assume(doc *service.Document, premium func(string) bool, said Said, has kno
 		month.count(class, perCollection)
 		first.Syncs += perCollection * min(fresh, others)
 		month.Syncs += changed * others
+		asked, askedMonthly := doc.Lookups(c.Name, newRecords, changed)
+		first.Enrichments += asked
+		month.Enrichments += askedMonthly
 	}
 	if said.Changes == nil && has.operations > 0 {
 		month.Syncs, changeSource = has.operations*30/lookback, FromLedger
@@ -285,6 +288,10 @@ func assume(doc *service.Document, premium func(string) bool, said Said, has kno
 	}
 	if month.ComplexSyncs > 0 {
 		list = append(list, Assumption{Name: "complex", Value: month.ComplexSyncs, Source: FromDocument, Text: "Every operation is complex, because business rules of the document compute fields."})
+	}
+	if most := max(first.Enrichments, month.Enrichments); most > 0 {
+		list = append(list, Assumption{Name: "lookups", Value: most, Source: FromDocument,
+			Text: fmt.Sprintf("At most %s lookups to begin with and %s in each month, if every answer fills something; what the sources do not know costs nothing.", billing.Count(first.Enrichments), billing.Count(month.Enrichments))})
 	}
 	return first, month, list
 }

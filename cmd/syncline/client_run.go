@@ -457,6 +457,9 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 			}
 		}
 	}
+	if err := s.sourcesOf(v); err != nil {
+		return err
+	}
 	if v.OpenConflicts > 0 || v.OpenDeadLetters > 0 {
 		s.say("%d open conflicts and %d dead letters wait for a person.", v.OpenConflicts, v.OpenDeadLetters)
 	}
@@ -464,4 +467,30 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 		s.say("Run %s: %s", run.ID, progressText(&run, 0))
 	}
 	return nil
+}
+
+// sourcesOf shows how the service's lookup services do.
+func (s *session) sourcesOf(v *client.ServiceStatus) error {
+	if len(v.Sources) == 0 {
+		return nil
+	}
+	if err := s.print("\n"); err != nil {
+		return err
+	}
+	err := s.table(func(row func(...any)) {
+		row("SOURCE", "LOOKUPS", "KNOWN", "FILLED", "WAITING", "LEFT", "UNTIL")
+		for _, source := range v.Sources {
+			left := "any"
+			if n, err := source.Left.Get(); err == nil {
+				left = fmt.Sprint(n)
+			}
+			row(source.Source, source.Asked, source.Known, source.Filled, source.Waiting, left, source.Until.Local().Format(time.DateTime))
+		}
+	})
+	for _, source := range v.Sources {
+		if e, none := source.Error.Get(); none == nil {
+			s.say("%s: %s (%s)", source.Source, e.Message, e.Code)
+		}
+	}
+	return err
 }

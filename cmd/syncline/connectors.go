@@ -7,6 +7,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
 	"github.com/syncline-dev/syncline/internal/connector/azureblob"
+	"github.com/syncline-dev/syncline/internal/connector/clearbit"
 	"github.com/syncline-dev/syncline/internal/connector/dropbox"
 	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
@@ -53,5 +54,6 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		mongodb.New(), dynamodb.New(),
 		graphql.New(pool), sse.New(), websocket.New(),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
+		clearbit.New(pool),
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector/airtable"
+	"github.com/syncline-dev/syncline/internal/connector/clearbit"
 	"github.com/syncline-dev/syncline/internal/connector/dropbox"
 	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
@@ -58,7 +59,7 @@ var _ connection.Sandboxes = (*sandboxes)(nil)
 
 func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) error) *sandboxes {
 	s := &sandboxes{inTx: inTx, vendors: map[string]sandbox.Vendor{}}
-	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}, &googlesheets.Simulator{},
+	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &clearbit.Simulator{}, &sqs.Simulator{}, &googlesheets.Simulator{},
 		&excel.Simulator{}, &airtable.Simulator{}, &gcs.Simulator{}, &dropbox.Simulator{}, &gdrive.Simulator{}, &dynamodb.Simulator{}} {
 		s.vendors[v.Type()] = v
 	}

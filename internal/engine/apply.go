@@ -599,6 +599,12 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 		case !b.goesAnywhere(f):
 			// Nobody takes the field from this system: it is brought up to date, or it keeps its own.
 			l.Holds(f, m.own(f), present, !b.seat.takes(e, f))
+		case b.yields(e, f) && blank(v):
+			l.Holds(f, m.own(f), present, false)
+		case b.yields(e, f):
+			before[f], after[f] = present, v
+			b.setField(e, l, f, v, b.stamp(m, f))
+			b.holdsOwn(l, m, f)
 		default:
 			l.Holds(f, m.own(f), present, false)
 			b.decide(e, l, f, nil, m, v, before, after, true)
@@ -667,7 +673,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		case !m.Fixed[f] && !b.goesAnywhere(f):
 			// Nobody wants this system's changes. It keeps its own until the field changes at its source, and then loses it.
 			l.Holds(f, m.own(f), present, !behind)
-		case !behind, m.Fixed[f], b.awaitsTidying(e, f, base):
+		case !behind, m.Fixed[f], b.awaitsTidying(e, f, base), b.yields(e, f):
 			before[f], after[f] = present, v
 			b.setField(e, l, f, v, b.stamp(m, f))
 			b.holdsOwn(l, m, f)
@@ -1189,6 +1195,9 @@ func OwedFields(e *record.Entity, l *record.Link, s *Seat) []string {
 // takes says whether the field's present value may go to the seat's system.
 func (s *Seat) takes(e *record.Entity, field string) bool {
 	from := e.StampOf(field).System
+	if s.Collection.sources[from] {
+		from = e.Origin // an answer goes where the record goes
+	}
 	return from == record.Person || from == s.System || s.Collection.Flows(from, s.System, field) && s.chosen(e, from)
 }
 

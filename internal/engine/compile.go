@@ -111,6 +111,7 @@ func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, err
 	if err := p.refer(doc); err != nil {
 		return nil, err
 	}
+	p.Sources = sources(doc)
 	for _, id := range doc.SystemIDs() {
 		for _, c := range p.Collections {
 			if s := c.Seats[record.System(id)]; s != nil {
@@ -169,6 +170,13 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
 		coll.Seats[system] = &Seat{System: system, Object: name, Collection: coll, Info: info, Map: plan, Open: o.System, Premium: o.Spec.Class == "premium", Refs: refs}
+	}
+	coll.types = types
+	if e := doc.SyncConfig.Enrichment; e != nil {
+		coll.sources = make(map[record.System]bool)
+		for _, s := range e.Sources {
+			coll.sources[record.System(s.Name())] = true
+		}
 	}
 	coll.Flows = flows(doc, coll)
 	for _, s := range coll.Seats {

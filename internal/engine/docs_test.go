@@ -130,3 +130,31 @@ func TestDocsBusinessRules(t *testing.T) {
 		}
 	}
 }
+
+func TestDocsEnrichment(t *testing.T) {
+	b, _ := newLookupBench(t, blocks(t, "enrichment", "yaml")[0])
+	records := blocks(t, "enrichment", "json")
+	for _, r := range recordsOf(t, records[0]) {
+		b.systems["register"].User("register").Put(record.Key(record.Text(r["code"])), r)
+	}
+	for _, r := range recordsOf(t, records[1]) {
+		b.user("warehouse").Put(record.Key(record.Text(r["sku"])), r)
+	}
+	b.start()
+	b.eventually("what the page says", func() bool {
+		for _, r := range recordsOf(t, records[2]) {
+			for _, s := range []string{"warehouse", "shop"} {
+				has := b.user(s).Get(record.Key(record.Text(r["sku"])))
+				for f, v := range r {
+					if !record.Equal(has[f], v) {
+						return false
+					}
+				}
+			}
+		}
+		return b.settledDown()
+	})
+	if n := b.enriched(); n != 2 {
+		t.Errorf("%d lookups are charged, the page says 2", n)
+	}
+}

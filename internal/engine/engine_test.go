@@ -180,6 +180,8 @@ func (b *bench) state() string {
 		`SELECT 'link ' || system || ' ' || key || ' ' || state || ' ' || behind::text FROM links WHERE behind IS NOT NULL LIMIT 10`,
 		`SELECT 'hold ' || h.system || ' ' || h.kind || ' ' || h.state || ' ' || h.reason || ' ' || (SELECT count(*) FROM held_changes c WHERE c.hold_id = h.id) FROM holds h`,
 		`SELECT 'reference of ' || entity_id || ' ' || field || ' ' || coalesce(parent_id::text, system || ' ' || object || ' ' || key) FROM entity_references LIMIT 10`,
+		`SELECT 'lookup ' || source || ' ' || entity_id || ' ' || outcome || ' due ' || coalesce(due_at::text, 'never') FROM lookups LIMIT 10`,
+		`SELECT 'source ' || source || ' ' || since || ' asked ' || asked || ' ' || error_code || ' ' || error FROM lookup_counts`,
 		`SELECT 'cursor ' || system || ' ' || phase || ' ' || error_code || ' ' || error FROM cursors`,
 	} {
 		rows, err := b.owner.Query(context.Background(), q)

@@ -131,6 +131,7 @@ type flow struct {
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
 	lanes  []*lane
+	asking []*asking       // the lookup services
 	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
 
@@ -291,6 +292,9 @@ func (f *flow) carry(ctx context.Context) error {
 	if f.engine.chore != nil {
 		start("chores", func(ctx context.Context) error { return f.chores(ctx, doc) })
 	}
+	for _, a := range f.asking {
+		start("asking "+string(a.Name), func(ctx context.Context) error { return a.ask(ctx, doc) })
+	}
 	for _, l := range f.lanes {
 		start("reading "+l.name(), l.pull)
 		start("sending to "+l.name(), l.send)
@@ -305,6 +309,9 @@ func (f *flow) carry(ctx context.Context) error {
 func (f *flow) prepare(positions []Position, doubts []SeatID, empty bool) {
 	f.commit, f.asked = make(map[string]lock), make(chan struct{}, 1)
 	f.sole = make(map[string]record.System)
+	for _, s := range f.plan.Sources {
+		f.asking = append(f.asking, newAsking(f, s))
+	}
 	for _, c := range f.plan.Collections {
 		f.commit[c.Name] = newLock()
 		if !empty {
@@ -470,6 +477,11 @@ func (f *flow) quiet() bool {
 	f.mu.Unlock()
 	if tied {
 		return false // records may go on that waited for others
+	}
+	for _, a := range f.asking {
+		if !a.idle() {
+			return false
+		}
 	}
 	for _, l := range f.lanes {
 		l.mu.Lock()

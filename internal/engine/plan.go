@@ -67,7 +67,10 @@ type Collection struct {
 	Computed []Computed
 	// Children are the fields of collections whose values name records of this one.
 	Children []Child
-	Brake    *Brake // holds changes that are larger than anybody meant; nil is the one that is always on
+	// sources are the lookup services that the document names: whose values are theirs yields to what systems say.
+	sources map[record.System]bool
+	types   map[string]connector.Type // of the entity's fields
+	Brake   *Brake                    // holds changes that are larger than anybody meant; nil is the one that is always on
 }
 
 // Computed is a field that a rule computes from the record's others. What a system says of it does not count.
@@ -147,6 +150,7 @@ type Plan struct {
 	Collections []*Collection
 	Seats       []*Seat
 	References  ReferenceRules
+	Sources     []*Source // lookup services, in the order in which they are asked
 }
 
 // targets are the systems of the collection that receive anything from the system, in a stable order.

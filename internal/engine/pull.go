@@ -446,6 +446,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				}
 			}
 		}
+		in.Inquire = f.inquiries(l.Collection, outcome)
 		if err := tx.SaveIntake(ctx, f.guard, in); err != nil {
 			return err
 		}
@@ -482,6 +483,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		f.mu.Unlock()
 	}
 	l.noteHeld(braked)
+	f.wakeSources(outcome)
 	l.outdate(outcome)
 	if len(outcome.NewLinks)+len(outcome.Unlinked)+int(outcome.Died) > 0 || l.Collection.Refers() && len(outcome.Changed) > 0 {
 		f.linkedNow()

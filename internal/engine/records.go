@@ -102,6 +102,8 @@ type ReadTx interface {
 	Acts(ctx context.Context, q ActQuery) ([]ActCase, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
 	Overviews(ctx context.Context, s service.ID, over Span) (map[service.ID]Overview, error)
+	// Lookups says how a lookup service does in the period that began then.
+	Lookups(ctx context.Context, s service.ID, source record.System, period time.Time) (LookupFigures, error)
 	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)
 }
 

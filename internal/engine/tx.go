@@ -66,6 +66,55 @@ type Intake struct {
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
 	// has no record of, also those that were there before it joined the service.
 	Complete bool
+	Inquire  []Inquiry // lookup services that are to be asked about what is new or changed
+}
+
+// Inquiry is what a source is to be asked about.
+type Inquiry struct {
+	Source     record.System
+	Collection string
+	Entities   []record.EntityID
+	Questions  []string // one for each: its key; "" while it is not known
+}
+
+// Inquired is a record that a source is to be asked about, and what it was asked and said last.
+type Inquired struct {
+	Entity   record.EntityID
+	Question string // the key of the question that was answered last
+	Outcome  LookupOutcome
+	AskedAt  *time.Time
+}
+
+// LookupOutcome is what came of asking about a record.
+type LookupOutcome string
+
+// The outcomes.
+const (
+	LookupFilled   LookupOutcome = "filled"   // the answer filled fields
+	LookupNothing  LookupOutcome = "nothing"  // there was an answer with nothing new
+	LookupUnknown  LookupOutcome = "unknown"  // the source does not know the record, or several that could be it
+	LookupRefused  LookupOutcome = "refused"  // the source will not take the question
+	LookupComplete LookupOutcome = "complete" // nothing was empty: it was not asked
+	LookupUnasked  LookupOutcome = "unasked"  // the record lacks what the question is made of, or is gone
+)
+
+// LookupRow is what came of asking about a record, as it is kept.
+type LookupRow struct {
+	Entity   record.EntityID
+	Question string
+	Outcome  LookupOutcome
+	Asked    bool       // just now
+	Due      *time.Time // when it is due again; nil for when the record changes
+}
+
+// LookupCount is what a source did in a period.
+type LookupCount struct{ Asked, Known, Filled int64 }
+
+// Pending is what a source is to be asked now.
+type Pending struct {
+	List  []Inquired
+	Asked int64      // lookups in the period
+	Next  *time.Time // when the next one is due that is not yet
 }
 
 // Braked is what the brake counts and holds of a page.
@@ -167,6 +216,17 @@ type Tx interface {
 	Orphans(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
 	// DeletedOf says which of the entities are deleted.
 	DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error)
+
+	// PendingLookups lists what the source is to be asked about the collection, the longest due first; what one of the sources
+	// before has yet to answer waits.
+	PendingLookups(ctx context.Context, s service.ID, l *Lookup, before []record.System, limit int) (Pending, error)
+	// LockLookups says which of the records the source is still to be asked about; they stay so until the
+	// commit.
+	LockLookups(ctx context.Context, g Guard, l *Lookup, ids []record.EntityID) (map[record.EntityID]bool, error)
+	// SaveLookups writes what came of lookups, and adds to the period's count.
+	SaveLookups(ctx context.Context, g Guard, source *Source, rows []LookupRow, count LookupCount) error
+	// NoteSource writes that asking the source fails; an empty code, that it does not any more.
+	NoteSource(ctx context.Context, g Guard, source *Source, count LookupCount, code, message string) error
 
 	// Empty says whether the service has no entity.
 	Empty(ctx context.Context, s service.ID) (bool, error)

@@ -52,6 +52,8 @@ var Types = []Type{
 	{Name: "run.finished", Needs: auth.ViewServices},
 	{Name: "activity", Needs: auth.ViewServices, Frequent: true},
 	{Name: "system.failing", Needs: auth.ViewServices},
+	{Name: "source.failing", Needs: auth.ViewServices},
+	{Name: "lookups", Needs: auth.ViewServices, Frequent: true},
 	{Name: "connection.changed", Needs: auth.ViewConnections},
 	{Name: "connection.deleted", Needs: auth.ViewConnections},
 	{Name: "connection.unhealthy", Needs: auth.ViewConnections},

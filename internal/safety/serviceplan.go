@@ -131,6 +131,7 @@ type PlannedUsage struct {
 	Records    map[string]int64 // new ones, by class of price
 	Standard   int64            // systems that join
 	Premium    int64
+	Lookups    int64 // the most that sources of enrichment are asked about
 }
 
 // Usage is what carrying the plan out would be charged for. Neither a first sync nor a bulk run is realtime.
@@ -155,8 +156,13 @@ func (p *ServicePlan) Usage() PlannedUsage {
 			u.Standard++
 		}
 	}
+	born := int64(0)
 	for model, n := range p.Outcome.Born {
 		u.Records[billing.RecordClass(model)] += max(n, 0)
+		born += max(n, 0)
+	}
+	if p.Document != nil {
+		u.Lookups, _ = p.Document.Lookups("", born, 0)
 	}
 	return u
 }

@@ -194,7 +194,7 @@ func (m *Manager) accept(ctx context.Context, tx Tx, who auth.Principal, a accep
 		return Applied{}, err
 	}
 	if out.Revised && !created {
-		if err := cleanUp(ctx, tx, s, before, a.doc, live.Number); err != nil {
+		if err := m.cleanUp(ctx, tx, s, before, a.doc, live.Number); err != nil {
 			return Applied{}, err
 		}
 	}
@@ -269,8 +269,9 @@ func refusal(found Findings, draft bool) error {
 
 // own brings the service's own connections in step with the document.
 func (m *Manager) own(ctx context.Context, tx Tx, s Service, doc *Document) error {
-	types := make([]string, len(doc.Systems))
-	for i, system := range doc.Systems {
+	used := doc.connectables()
+	types := make([]string, len(used))
+	for i, system := range used {
 		types[i] = system.Type
 	}
 	connectors, err := m.connections.Catalog().FindAll(ctx, tx, types)
@@ -278,7 +279,7 @@ func (m *Manager) own(ctx context.Context, tx Tx, s Service, doc *Document) erro
 		return err
 	}
 	var inline []connection.Inline
-	for _, system := range doc.Systems {
+	for _, system := range used {
 		if system.Connection.Settings == nil {
 			continue
 		}
@@ -354,7 +355,7 @@ func Joining(a, b *Document) func(system, object string) bool {
 }
 
 // cleanUp sees to it that what connectors left in systems that do not take part any more goes.
-func cleanUp(ctx context.Context, tx Tx, s Service, before, after *Document, revision int) error {
+func (m *Manager) cleanUp(ctx context.Context, tx Tx, s Service, before, after *Document, revision int) error {
 	var systems []string
 	for _, gone := range added(after, before) {
 		if !slices.Contains(systems, gone.system) {
@@ -364,6 +365,22 @@ func cleanUp(ctx context.Context, tx Tx, s Service, before, after *Document, rev
 	slices.Sort(systems)
 	for _, system := range systems {
 		if err := tx.Enqueue(ctx, CleanArgs{TenantID: tx.Tenant(), ServiceID: s.ID, Revision: revision, System: record.System(system)}); err != nil {
+			return err
+		}
+	}
+	return m.forgetSources(ctx, tx, s, before, after)
+}
+
+// forgetSources removes the connections of lookup services that are not in the document any more: nothing is left in those.
+func (m *Manager) forgetSources(ctx context.Context, tx Tx, s Service, before, after *Document) error {
+	if before == nil || before.SyncConfig.Enrichment == nil {
+		return nil
+	}
+	for _, source := range before.SyncConfig.Enrichment.Sources {
+		if source.Connection.Settings == nil || after != nil && after.ConnectionName(source.Name()) == before.ConnectionName(source.Name()) {
+			continue
+		}
+		if err := m.connections.Disown(ctx, tx, uuid.UUID(s.ID), before.ConnectionName(source.Name())); err != nil {
 			return err
 		}
 	}
@@ -451,7 +468,7 @@ func (m *Manager) Clean(ctx context.Context, a CleanArgs, last bool) (later bool
 		if err != nil {
 			return err
 		}
-		for _, system := range live.Document.Systems {
+		for _, system := range live.Document.connectables() {
 			if live.Document.ConnectionName(system.ID) == name {
 				return nil // its document, also one that is archived, still holds it
 			}

@@ -11,6 +11,7 @@ package service
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/record"
@@ -380,10 +381,81 @@ type Enrichment struct {
 	Fields       []string           `json:"fields,omitempty"` // entity fields that may be filled; empty: all
 }
 
-// EnrichmentSource is one lookup service.
+// EnrichmentSource is one lookup service: a system that is asked about records and never holds them.
 type EnrichmentSource struct {
-	Type       string     `json:"type"`
-	Connection Connection `json:"connection,omitzero"`
+	ID         string            `json:"id,omitempty"` // what history and usage call it; absent: the type
+	Type       string            `json:"type"`
+	Connection Connection        `json:"connection,omitzero"`
+	Object     string            `json:"object,omitempty"`     // what is asked for; absent: the one that fits the collection
+	Collection string            `json:"collection,omitempty"` // whose records are completed; absent: all that have the question's fields
+	Ask        map[string]string `json:"ask,omitempty"`        // the source's field: the entity's field
+	Fill       map[string]string `json:"fill,omitempty"`       // the source's field: the entity's field
+	Overwrite  bool              `json:"overwrite,omitempty"`  // what systems say is replaced, too
+	MaxAge     string            `json:"maxAge,omitempty"`     // an interval; absent: an answer holds as long as its question
+	Limit      int64             `json:"limit,omitempty"`      // lookups in a period; absent: any number
+	Per        string            `json:"per,omitempty"`        // hour, day, month (default)
+}
+
+// Name is what the source is called: its id, else its type.
+func (s EnrichmentSource) Name() string {
+	if s.ID != "" {
+		return s.ID
+	}
+	return s.Type
+}
+
+// Sources are the lookup services in force, in the order in which they are asked.
+func (d *Document) Sources() []EnrichmentSource {
+	if e := d.SyncConfig.Enrichment; e.On() {
+		return e.Sources
+	}
+	return nil
+}
+
+// Lookups are the most lookups that so many records of a collection, or of any for "", make: those that are new, and those that
+// change in a month.
+func (d *Document) Lookups(collection string, made, changed int64) (first, monthly int64) {
+	e := d.SyncConfig.Enrichment
+	for _, s := range d.Sources() {
+		if s.Collection != "" && collection != "" && s.Collection != collection {
+			continue
+		}
+		most := int64(math.MaxInt64)
+		if s.Limit > 0 {
+			most = s.Limit * map[string]int64{"hour": 31 * 24, "day": 31}[s.Per]
+			if most == 0 {
+				most = s.Limit
+			}
+		}
+		if e.OnNewContact || !e.OnUpdate {
+			first += min(made, most)
+		}
+		if e.OnUpdate {
+			monthly += min(changed, most)
+		}
+	}
+	return first, monthly
+}
+
+// Source returns the lookup service of that name, also one that is switched off.
+func (d *Document) Source(name string) (EnrichmentSource, bool) {
+	if e := d.SyncConfig.Enrichment; e != nil {
+		for _, s := range e.Sources {
+			if s.Name() == name {
+				return s, true
+			}
+		}
+	}
+	return EnrichmentSource{}, false
+}
+
+// AsSystem is the source as far as opening it goes.
+func (s EnrichmentSource) AsSystem() System {
+	c := s.Connection
+	if c.IsZero() {
+		c.Name = s.Type
+	}
+	return System{ID: s.Name(), Type: s.Type, Connection: c}
 }
 
 // GDPR switches the rights of data subjects on.

@@ -124,7 +124,7 @@ func (m *Manager) lookups(ctx context.Context, tx Tx, source []byte, format Form
 		}
 		if e := doc.SyncConfig.Enrichment; e != nil {
 			for _, source := range e.Sources {
-				named = append(named, source.Connection.Name, source.Type)
+				named, typeNames = append(named, source.Connection.Name, source.Type), append(typeNames, source.Type)
 			}
 		}
 	}
@@ -288,7 +288,7 @@ func (m *Manager) OpenSystem(ctx context.Context, id tenant.ID, _ ID, doc *Docum
 		return nil, connector.Spec{}, fault.New(fault.Invalid, codeSystemUnknown, "There is no system %q in this document.", system)
 	}
 	env := connector.Env{Consumer: consumer}
-	if s, ok := doc.System(system); ok {
+	if s, ok := doc.connectable(system); ok {
 		if c, err := m.connections.Catalog().Get(ctx, id, s.Type); err == nil {
 			env.Detection = doc.DetectionFor(system, c.Spec().Detections)
 		}
@@ -304,7 +304,7 @@ func (m *Manager) OpenSystem(ctx context.Context, id tenant.ID, _ ID, doc *Docum
 
 // OpenToLook opens a system of a document that need not be in force, for reading only. Nothing is noted of it.
 func (m *Manager) OpenToLook(ctx context.Context, id tenant.ID, s ID, doc *Document, system, consumer string) (connector.System, connector.Spec, error) {
-	in, ok := doc.System(system)
+	in, ok := doc.connectable(system)
 	if !ok {
 		return nil, connector.Spec{}, fault.New(fault.Invalid, codeSystemUnknown, "There is no system %q in this document.", system)
 	}

@@ -904,3 +904,26 @@ func TestOpenSystem(t *testing.T) {
 		t.Errorf("it is %s (%s), %v", c.State, c.Reason, err)
 	}
 }
+
+// A lookup service is opened like a system, through a connection of the tenant's or one that stands in the document and goes with
+// it.
+func TestOpenSource(t *testing.T) {
+	b := setUp(t)
+	const sources = "15m\n  enrichment:\n    sources: [%s{type: memory, id: table, connection: warehouse-db}]"
+	inline := `{type: leaves, id: register, connection: {token: "${TOKEN}"}}, `
+	out := b.apply(stock("15m", fmt.Sprintf(sources, inline)))
+	for _, source := range []string{"register", "table"} {
+		open, _, err := b.OpenSystem(t.Context(), b.id, out.Service.ID, out.Revision.Document, source, out.Service.ID.Consumer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = open.Close()
+	}
+	if _, err := b.connections.Get(t.Context(), b.who, "stock/register"); err != nil {
+		t.Error(err)
+	}
+	b.apply(stock("15m", fmt.Sprintf(sources, "")))
+	if _, err := b.connections.Get(t.Context(), b.who, "stock/register"); !fault.IsCode(err, "connection.not_found") {
+		t.Errorf("the connection of a source that was taken out: %v", err)
+	}
+}

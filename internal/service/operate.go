@@ -64,7 +64,7 @@ func (m *Manager) Archive(ctx context.Context, who auth.Principal, ref string, i
 		if err != nil {
 			return s, err
 		}
-		return s, cleanUp(ctx, tx, s, r.Document, nil, r.Number)
+		return s, m.cleanUp(ctx, tx, s, r.Document, nil, r.Number)
 	})
 }
 

@@ -25,6 +25,26 @@ func (d *Document) System(id string) (System, bool) {
 	return System{}, false
 }
 
+// connectable returns the system of that id, or the lookup service of that name as one.
+func (d *Document) connectable(name string) (System, bool) {
+	if s, ok := d.System(name); ok {
+		return s, true
+	}
+	s, ok := d.Source(name)
+	return s.AsSystem(), ok
+}
+
+// connectables are all that the document connects to: its systems, then its lookup services.
+func (d *Document) connectables() []System {
+	out := slices.Clone(d.Systems)
+	if e := d.SyncConfig.Enrichment; e != nil {
+		for _, s := range e.Sources {
+			out = append(out, s.AsSystem())
+		}
+	}
+	return out
+}
+
 // SystemIDs lists the systems in the order of the document.
 func (d *Document) SystemIDs() []string {
 	ids := make([]string, len(d.Systems))

@@ -208,9 +208,10 @@ type Revision struct {
 // InlineConnection names the connection whose settings stand in the document of a service.
 func InlineConnection(service, systemID string) string { return service + "/" + systemID }
 
-// ConnectionName returns the name of the connection that a system of the document uses; "" for a system it does not have.
+// ConnectionName returns the name of the connection that a system or lookup service of the document uses; "" for one it does not
+// have.
 func (d *Document) ConnectionName(systemID string) string {
-	s, ok := d.System(systemID)
+	s, ok := d.connectable(systemID)
 	switch {
 	case !ok:
 		return ""

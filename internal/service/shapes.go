@@ -116,6 +116,15 @@ func makeDocumentShape() *shape {
 	source := shorthand("type", aName().naming(toConnector), aBlock("enrichmentSource",
 		part("type", aName().naming(toConnector), "The lookup connector.").req(),
 		part("connection", connection, "Its connection; the one named as the type when absent."),
+		part("id", aSystemID().naming(toNothing), "What history and usage call it; the type when absent."),
+		part("object", aName().naming(toNothing), "What is asked for, such as a table; the one that fits the collection when absent."),
+		part("collection", aName().naming(toNothing), "Whose records are completed; those of each collection that has the question's fields when absent."),
+		part("ask", aMap(aName().naming(toEntityField), "a field of the source"), "The question: the source's field to the entity's. What the connector knows records by when absent."),
+		part("fill", aMap(aName().naming(toEntityField), "a field of the source"), "What the answer fills: the source's field to the entity's. Fields of equal name when absent."),
+		part("overwrite", aBoolean(), "Also replace what systems say; only empty fields are filled when absent."),
+		part("maxAge", anInterval(), "How old an answer may be before the same is asked again; any age when absent."),
+		part("limit", anInteger(1, 1_000_000_000), "How many lookups may be made in a period; any number when absent."),
+		part("per", aWord("hour", "day", "month"), "The period of limit, in UTC; month when absent."),
 	))
 	oneOrMore := func(item *shape) *shape { return oneOf(form{many: true, shape: item}, form{shape: aList(item)}) }
 

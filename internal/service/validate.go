@@ -414,8 +414,18 @@ func (v *validation) syncConfig() {
 		}
 	}
 	if e := c.Enrichment; e != nil {
+		named := slices.Clone(v.ids)
 		for i, source := range e.Sources {
 			at := pointer("syncConfig", "enrichment", "sources", i)
+			if name := source.Name(); slices.Contains(named, name) {
+				v.fail(codeIDDuplicate, at, "Give it an `id` of its own.", "Another system or source of this document is named %s.", name)
+			}
+			named = append(named, source.Name())
+			for _, native := range sortedKeys(source.Fill) {
+				if _, asked := source.Ask[native]; asked && source.Ask[native] != source.Fill[native] {
+					v.fail(codeMappingAmbiguous, at+pointer("fill", native), "Leave it out: an answer says of it what was asked.", "The field %s is what the question is made of.", native)
+				}
+			}
 			spec, ok := v.connector(source.Type, at+"/type")
 			if !ok {
 				continue

@@ -188,9 +188,9 @@ func TestValidate(t *testing.T) {
 		{name: "no objects at all", source: system("  - {id: a, type: mysql, connection: shop-db}\n  - {id: b, type: mysql, connection: shop-db}\n"), errors: []problem{{"3:3", codeObjectsMissing, "/systems", "objects"}}},
 		{name: "nearly a field", source: validTwo + "fieldMapping: {quantity: qty, email: mail}\nfilterConditions: [{field: quantiy, operator: notNull}]\nvalidation: {e_mail: {required: true}, status: {required: true}}\n",
 			notices: []problem{{"12:28", codeFieldSuspect, "/filterConditions/0/field", "Did you mean quantity?"}, {"13:22", codeFieldSuspect, "/validation/e_mail", "Did you mean email?"}}},
-		{name: "enrichment", source: validTwo + "enrichment: {sources: [clearbit, qwertz, {type: mysql, connection: nope}, mysql]}\n",
+		{name: "enrichment", source: validTwo + "enrichment: {sources: [clearbit, qwertz, {type: mysql, connection: nope, id: old}, mysql, {type: mysql, connection: shop-db}]}\n",
 			errors: []problem{{"11:24", CodeConnectorUnavailable, "/enrichment/sources/0", "Clearbit"}, {"11:34", codeConnectorUnknown, "/enrichment/sources/1", "qwertz"},
-				{"11:68", codeConnectionUnknown, "/enrichment/sources/2/connection", "nope"}, {"11:75", codeConnectionUnknown, "/enrichment/sources/3", "none is named mysql"}}},
+				{"11:68", codeConnectionUnknown, "/enrichment/sources/2/connection", "nope"}, {"11:84", codeConnectionUnknown, "/enrichment/sources/3", "none is named mysql"}, {"11:91", codeIDDuplicate, "/enrichment/sources/4", "is named mysql"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -409,6 +409,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND 
 	for i := range in.Attempts {
 		queueAttempt(b, sid, t.now, in.Attempts[i])
 	}
+	queueInquiries(b, sid, t.now, in.Inquire)
 	for system, ids := range in.Owed {
 		queueDeliveries(b, sid, system, in.Seat.Collection.Name, ids, t.now, t.now)
 	}

@@ -459,7 +459,13 @@ func (c *checker) object(at, name string, o Object) {
 	if o.Version != "" && !field(o.Version) {
 		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
 	}
-	if o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
+	if o.Lookup && (o.Find == nil || o.List != nil || o.Changes != nil || o.Create != nil || o.Update != nil || o.Delete != nil) {
+		c.say(at, "manifest.missing", "Give find, and leave list, changes and writes out.", "%s is for lookups only, and those are made by find.", name)
+	}
+	if f := o.Find; f != nil && f.Record != "" && !f.One {
+		c.say(at+"/find/record", "manifest.bad_value", "Write one: true beside it.", "An answer with one record is the answer to one question.")
+	}
+	if !o.Lookup && o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
 		c.say(at, "manifest.missing", "Give list, or changes with snapshot: true.", "%s cannot be read: it has neither a list nor changes that begin at the beginning.", name)
 	}
 	if ch := o.Changes; ch != nil {
@@ -484,7 +490,7 @@ func (c *checker) object(at, name string, o Object) {
 	case d.Mode == "diff" && (o.Changes == nil || o.Changes.Style != "full"):
 		c.say(at+"/deletes", "manifest.missing", "Use changes of style full.", "Deletes can be found by comparing only when everything is read.")
 	}
-	if o.Get == nil && o.GetMany == nil {
+	if o.Get == nil && o.GetMany == nil && !o.Lookup {
 		c.say(at, "manifest.missing", "Give get, or getMany.", "Records of %s cannot be read by key, so writes could not be checked.", name)
 	}
 	for what, w := range map[string]*Write{"create": o.Create, "update": o.Update, "delete": o.Delete} {

@@ -70,6 +70,9 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 	if err != nil {
 		return connector.Page{}, err
 	}
+	if o.Lookup {
+		return connector.Page{}, &connector.Error{Class: connector.Reject, Code: "manifest.lookup_only", Message: "The records of " + string(o.name) + " cannot be listed, only asked for one by one. Name the system under syncConfig.enrichment.sources instead of systems."}
+	}
 	var p place
 	if req.Cursor == nil {
 		if p, err = s.beginning(ctx, o); err != nil {
@@ -911,10 +914,13 @@ func (s *system) find(ctx context.Context, o *object, queries []record.Fields) (
 				return nil
 			}
 			answer, _, err := s.do(ctx, "find", f.Request, sc.with(scope{"field": o.byName[field].Path, "value": o.byName[field].encode(v, &o.Object)}))
+			if f.Record != "" && err != nil && connector.Classify(err).Class == connector.Missing {
+				return nil
+			}
 			if err != nil {
 				return err
 			}
-			items, err := o.readAll(answer, f.Records)
+			items, err := o.answered(answer, f)
 			if err != nil {
 				return err
 			}
@@ -953,6 +959,24 @@ func (s *system) find(ctx context.Context, o *object, queries []record.Fields) (
 		}
 	}
 	return out, nil
+}
+
+// answered reads what a search found.
+func (o *object) answered(answer any, f *Find) ([]item, error) {
+	if f.Record == "" {
+		return o.readAll(answer, f.Records)
+	}
+	if f.Record != "." {
+		answer = dig(answer, f.Record)
+	}
+	if answer == nil {
+		return nil, nil
+	}
+	it, err := o.read(answer)
+	if err != nil {
+		return nil, o.malformed(err)
+	}
+	return []item{it}, nil
 }
 
 func indexes(n int) []int {

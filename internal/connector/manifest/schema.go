@@ -131,6 +131,7 @@ type Object struct {
 	Get      *Get              `yaml:"get" doc:"One record by key."`
 	GetMany  *Many             `yaml:"getMany" doc:"Several records by key."`
 	Find     *Find             `yaml:"find" doc:"Records by the values of fields."`
+	Lookup   bool              `yaml:"lookup" doc:"It is only asked about single records, by find: it has no list, and nothing is written. Such an object is a source of enrichment."`
 	Create   *Write            `yaml:"create" doc:"Makes a record."`
 	Update   *Write            `yaml:"update" doc:"Changes a record."`
 	Delete   *Write            `yaml:"delete" doc:"Deletes a record."`
@@ -221,6 +222,7 @@ type Many struct {
 type Find struct {
 	Request Request  `yaml:"request" must:"true" doc:"The request, with {conditions}, or {value} of the one field."`
 	Records string   `yaml:"records" doc:"Where the answer has the list."`
+	Record  string   `yaml:"record" doc:"For an answer with one record: where it has that; a dot: the answer is the record. That there is none is told by an error of class gone."`
 	Fields  []string `yaml:"fields" doc:"The fields that can be searched by; others are compared afterwards."`
 	One     bool     `yaml:"one" doc:"A query takes one field only, {field} and {value}; the others are compared afterwards."`
 	Hook    string   `yaml:"hook" doc:"The named code that makes {conditions}."`

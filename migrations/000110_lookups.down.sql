@@ -1,0 +1,2 @@
+DROP TABLE lookup_counts;
+DROP TABLE lookups;
