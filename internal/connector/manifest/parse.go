@@ -412,10 +412,40 @@ func (c *checker) meaning(m *Manifest) {
 		c.object("/objects/"+name, name, o)
 	}
 	if m.Webhook != nil {
+		c.webhook(m.Webhook)
 		for t, name := range m.Webhook.Objects {
 			if _, ok := m.Objects[name]; !ok {
 				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
 			}
+		}
+	}
+}
+
+// webhook checks the recipes of messages.
+func (c *checker) webhook(w *Webhook) {
+	for i, v := range w.Verify {
+		at := fmt.Sprintf("/webhook/verify/%d", i)
+		c.duration(at+"/tolerance", v.Tolerance)
+		if (v.Header == "") == (v.Query == "") {
+			c.say(at, "manifest.missing", "Give header, or query.", "It is not said where a message has its signature.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && v.Field == "" {
+			c.say(at+"/tolerance", "manifest.missing", "Name the header with the time under timestampHeader.", "It is not said where a message has its time.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && !strings.Contains(v.Message, "{timestamp}") {
+			c.say(at+"/message", "manifest.bad_value", "Write {timestamp} where the vendor signs it.", "The time is not part of what is signed, so anybody could change it.")
+		}
+	}
+	if h := w.Handshake; h != nil && h.Kind != "probe" && h.Name == "" {
+		c.say("/webhook/handshake", "manifest.missing", "Name the header, parameter or field.", "The handshake has no name.")
+	}
+	if s := w.Subscribe; s != nil {
+		c.duration("/webhook/subscribe/lasts", s.Lasts)
+		if s.Renew != nil && s.Lasts == "" {
+			c.say("/webhook/subscribe/renew", "manifest.missing", "Say under lasts how long a subscription lasts.", "It is not said when a subscription is to be renewed.")
+		}
+		if s.Reveal != nil && s.Reveal.Record == "" {
+			c.say("/webhook/subscribe/reveal", "manifest.missing", "Say under record where the answer has the secret.", "It is not said where the answer has the secret.")
 		}
 	}
 }

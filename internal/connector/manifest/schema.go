@@ -301,7 +301,7 @@ type ErrorRule struct {
 
 // Limit is a budget.
 type Limit struct {
-	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived. None: all together."`
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all together."`
 	Calls      float64  `yaml:"calls" must:"true" doc:"How many calls."`
 	Per        string   `yaml:"per" must:"true" doc:"In which time: 10s, 1m."`
 	Burst      float64  `yaml:"burst" doc:"How many at once; as many as calls unless said."`
@@ -326,6 +326,7 @@ type Pace struct {
 // Webhook says how the vendor tells of changes. What it says is a hint: the records it names are read.
 type Webhook struct {
 	Verify    []Verify          `yaml:"verify" must:"true" doc:"How a message proves where it comes from; one of them must hold."`
+	Subscribe *Subscribe        `yaml:"subscribe" doc:"How the vendor is asked to send changes here. Without it a person enters the connection's address over there."`
 	Handshake *Handshake        `yaml:"handshake" doc:"How the vendor tries the address."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
@@ -335,24 +336,43 @@ type Webhook struct {
 	Objects   map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
 }
 
+// Subscribe is how the vendor is asked to send changes to the connection's address.
+type Subscribe struct {
+	Create    Request  `yaml:"create" must:"true" doc:"The request, with {callback}, the address; {secret}, a secret made for it; {expires}, when it shall end."`
+	PerObject bool     `yaml:"perObject" doc:"One subscription for each object, which is {native}; else one for all."`
+	ID        string   `yaml:"id" must:"true" doc:"Where the answer has the subscription's id."`
+	Secret    string   `yaml:"secret" doc:"Where the answer has the secret that the vendor signs with, if it makes one itself."`
+	Reveal    *Get     `yaml:"reveal" doc:"The request that says the secret, with {subscription}, the id; record is where the answer has it."`
+	Lasts     string   `yaml:"lasts" doc:"How long a subscription lasts: 168h. It is renewed when two thirds are over. Without it, for ever."`
+	Renew     *Request `yaml:"renew" doc:"The request that lengthens one, with {subscription} and {expires}. Without it a new one takes its place."`
+	Delete    *Request `yaml:"delete" doc:"The request that ends one, with {subscription}."`
+}
+
 // Verify is a recipe for a signature.
 type Verify struct {
-	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter." enum:"hmac,secret"`
+	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body." enum:"hmac,secret,ecdsa,jwt"`
 	Header    string `yaml:"header" doc:"The header that carries it."`
 	Query     string `yaml:"query" doc:"The parameter that carries it."`
-	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}."`
-	Algorithm string `yaml:"algorithm" doc:"sha256 unless said." enum:"sha256,sha1"`
+	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
+	Key       string `yaml:"key" doc:"How the secret becomes a key; text is as it is. base64 is decoded, after whsec_ where it begins so." enum:"text,base64,hex"`
+	Algorithm string `yaml:"algorithm" doc:"hmac: sha256 unless said." enum:"sha256,sha1,sha512"`
 	Encoding  string `yaml:"encoding" doc:"base64 unless said." enum:"base64,hex"`
 	Prefix    string `yaml:"prefix" doc:"In front of the signature: sha256=."`
 	Field     string `yaml:"field" doc:"The signature is one of several parts, name=value: v1."`
-	Message   string `yaml:"message" doc:"What is signed, of {method}, {url}, {timestamp}, {body}; {body} unless said."`
+	Separator string `yaml:"separator" doc:"field: what stands between parts; a comma unless said."`
+	Assign    string `yaml:"assign" doc:"field: what stands between name and value; = unless said."`
+	Message   string `yaml:"message" doc:"What is signed, of {method}, {url}, {id}, {timestamp}, {body}; {body} unless said."`
+	ID        string `yaml:"idHeader" doc:"The header with the message's id."`
 	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
-	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m."`
+	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m. jwt: by its iat."`
+	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
 }
 
 // Handshake is how the vendor tries the address.
 type Handshake struct {
-	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address." enum:"echoHeader,echoQuery,echoField,hashChallenge"`
-	Name   string `yaml:"name" must:"true" doc:"The header, parameter or field."`
+	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address. probe: answer a GET or HEAD without a message." enum:"echoHeader,echoQuery,echoField,hashChallenge,probe"`
+	Name   string `yaml:"name" doc:"The header, parameter or field; all but probe need it."`
 	Secret string `yaml:"secret" doc:"hashChallenge: the secret."`
+	Answer string `yaml:"answer" doc:"echoHeader, echoQuery, echoField: answer with JSON that has what came under this name."`
+	Learn  bool   `yaml:"learn" doc:"What came is the secret that the vendor will sign with. It counts only while a subscription is being made."`
 }
