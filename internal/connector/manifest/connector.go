@@ -286,6 +286,9 @@ type system struct {
 	creds    connector.Credentials
 	client   *transport.Client
 
+	guarding sync.Mutex
+	guarded  *proof // the token that writes carry
+
 	mu      sync.Mutex
 	objects map[record.Object]*object
 }

@@ -133,6 +133,7 @@ func syntaxProblem(err error) fault.Field {
 type checker struct {
 	file     *ast.File
 	what     string // what the whole is called
+	objects  map[string]Object
 	problems []fault.Field
 }
 
@@ -408,6 +409,7 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	c.duration("/pace/min", m.Pace.Min)
 	c.duration("/pace/max", m.Pace.Max)
+	c.objects = m.Objects
 	for name, o := range m.Objects {
 		c.object("/objects/"+name, name, o)
 	}
@@ -488,6 +490,18 @@ func (c *checker) object(at, name string, o Object) {
 	}
 	if o.Version != "" && !field(o.Version) {
 		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
+	}
+	if p := o.Parent; p != nil {
+		switch parent, there := c.objects[p.Object]; {
+		case !there:
+			c.say(at+"/parent/object", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", p.Object)
+		case parent.Parent != nil || parent.List == nil:
+			c.say(at+"/parent/object", "manifest.bad_value", "Name one that has a list and no parent of its own.", "The records of %s cannot be gone through one after the other.", p.Object)
+		case p.Field != "" && !field(p.Field):
+			c.say(at+"/parent/field", "manifest.missing", "Declare it under fields.", "The field %s is not declared.", p.Field)
+		case o.Changes != nil && (o.Changes.Style == "keyset" || o.Changes.Style == "feed"):
+			c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", o.Changes.Style)
+		}
 	}
 	if o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
 		c.say(at, "manifest.missing", "Give list, or changes with snapshot: true.", "%s cannot be read: it has neither a list nor changes that begin at the beginning.", name)

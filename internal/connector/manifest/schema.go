@@ -19,6 +19,7 @@ type Manifest struct {
 	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
 	Check     *Request          `yaml:"check" doc:"A request that succeeds when the credentials do, used to test a connection."`
 	Errors    Errors            `yaml:"errors" doc:"How answers say that something is wrong."`
+	Guarded   *Guarded          `yaml:"guarded" doc:"A token against forged requests that writes must carry (CSRF)."`
 	Limits    []Limit           `yaml:"limits" doc:"Budgets of calls that the vendor allows an account."`
 	AccountBy string            `yaml:"accountBy" doc:"What budgets are shared by, with placeholders: the vendor's tenant. Without it, the base URL and the credentials."`
 	Quota     []Quota           `yaml:"quota" doc:"Headers that say what is left; calls are spaced out when little is."`
@@ -90,7 +91,9 @@ type Request struct {
 	Query    map[string]string `yaml:"query" doc:"Parameters; one whose placeholder has no value is left out."`
 	Headers  map[string]string `yaml:"headers" doc:"More headers."`
 	Body     any               `yaml:"body" doc:"What is sent: any structure, with placeholders in its texts. A list of one map with $each repeats it for each item."`
-	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said." enum:"json,form"`
+	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said. xml: a map with one name, the root; @name is an attribute. csv: a list of maps. multipart: a map of parts; one that is a map has content, filename and type." enum:"json,form,xml,csv,multipart"`
+	Answer   string            `yaml:"answer" doc:"How the answer is read; json unless said. xml: elements become maps, texts and, where a name comes again, lists; attributes are @name. csv: a list of maps by the names of the first line." enum:"json,xml,csv"`
+	Lists    []string          `yaml:"lists" doc:"answer xml: elements that are lists also when there is only one."`
 	Cost     float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
 }
 
@@ -125,6 +128,7 @@ type Object struct {
 	Model    string            `yaml:"model" doc:"The standard record shape: contacts, companies, products, ..."`
 	Bindings map[string]any    `yaml:"bindings" doc:"The model's fields: name to this object's field, or to a list of which the first that exists is taken."`
 	Identity []string          `yaml:"identity" doc:"Fields that no two records should share; before a record is made, one with these values is looked for."`
+	Parent   *Parent           `yaml:"parent" doc:"The records are listed for each record of another object."`
 	List     *List             `yaml:"list" doc:"All records, for the first reading."`
 	Changes  *Changes          `yaml:"changes" doc:"What became different."`
 	Deletes  Deletes           `yaml:"deletes" doc:"How deletes are seen." must:"true"`
@@ -185,6 +189,29 @@ type Changes struct {
 	Snapshot bool    `yaml:"snapshot" doc:"The first reading is the changes since the beginning, and not list."`
 	FirstKey string  `yaml:"firstKey" doc:"keyset: what {after} is at the beginning."`
 	EndFlag  string  `yaml:"endFlag" doc:"feed: where the answer says that this was the end."`
+	Ids      *Ids    `yaml:"ids" doc:"The list has only what was changed, not the records: they are read by key, many at once where getMany is given."`
+}
+
+// Ids are the entries of a list that names records without having them.
+type Ids struct {
+	Key     string     `yaml:"key" doc:"Where an entry has the record's key; empty: the entry is the key."`
+	At      string     `yaml:"at" doc:"Where an entry has the time of the change; without it, the time of the answer counts."`
+	Deleted *Predicate `yaml:"deleted" doc:"What an entry of a deleted record looks like. One that cannot be read any more counts as deleted, too."`
+}
+
+// Parent says that an object's records are listed for each record of another.
+type Parent struct {
+	Object string `yaml:"object" must:"true" doc:"The other object, whose list is read. {parent} is the key of one."`
+	Field  string `yaml:"field" doc:"The field that gets the parent's key, where records do not have it themselves. In the requests for one record it is {part.<field>} when it is part of the key."`
+}
+
+// Guarded is a token that the vendor wants with each write, and hands out beforehand.
+type Guarded struct {
+	Request Request `yaml:"request" must:"true" doc:"The request that gets it. Its cookies are sent with the token."`
+	From    string  `yaml:"from" doc:"The header of the answer that has it."`
+	Path    string  `yaml:"path" doc:"Where the answer has it, when no header does."`
+	Header  string  `yaml:"header" must:"true" doc:"The header in which it is sent: X-CSRF-Token."`
+	Ended   string  `yaml:"ended" doc:"What that header of an answer of 403 says when the token has ended; Required unless said."`
 }
 
 // Deletes says how deletes are seen.
