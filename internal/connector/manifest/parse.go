@@ -387,6 +387,9 @@ func (c *checker) meaning(m *Manifest) {
 	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
 		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
 	}
+	if u := m.SecondURL; u != "" && !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "{") {
+		c.say("/secondUrl", "manifest.bad_value", "Begin with https://.", "secondUrl is not a URL.")
+	}
 	if len(m.Objects) == 0 {
 		c.say("/objects", "manifest.missing", "Describe at least one object.", "There are no objects.")
 	}

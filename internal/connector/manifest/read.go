@@ -294,7 +294,7 @@ func (s *system) joined(next, style string) (string, error) {
 		host, _, _ := strings.Cut(rest, "/")
 		return strings.ToLower(scheme + "://" + host)
 	}
-	if origin(next) != origin(s.base) && origin(next) != origin(s.root) {
+	if origin(next) != origin(s.base) && origin(next) != origin(s.root) && (s.second == "" || origin(next) != origin(s.second)) {
 		return "", &connector.Error{Class: connector.Drift, Code: "http.answer_unexpected", Message: "The system's next page is at another address than the connection's; it is not followed."}
 	}
 	return next, nil

@@ -14,6 +14,7 @@ type Manifest struct {
 	Guarantee string            `yaml:"guarantee" doc:"What a delivery can promise, in one sentence."`
 	Settings  []Setting         `yaml:"settings" doc:"What a connection needs. The form, its checks and its help are made from it."`
 	BaseURL   string            `yaml:"baseUrl" doc:"Where paths begin, with placeholders of settings: https://{settings.subdomain}.example.com/api." must:"true"`
+	SecondURL string            `yaml:"secondUrl" doc:"Where calls go while baseUrl cannot be reached, in the same form: usually {settings.secondUrl}, a setting that may be left empty. For a minute at a time; the connection's health says so."`
 	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of every request: versions, media types."`
 	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
