@@ -105,7 +105,7 @@ func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string
 	var had connector.Subscription
 	claimed := false
 	err = m.inTx(ctx, id, func(tx Tx) error {
-		there := false
+		var there bool
 		if l, there, err = tx.Subscription(ctx, c.ID); err != nil || l.Claimed {
 			return err
 		}

@@ -108,7 +108,7 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		return call, nil
 	}
 	if write := encoders[req.Encoding]; write != nil {
-		typ := ""
+		var typ string
 		if call.Body, typ, err = write(tidy(body)); err != nil {
 			return fail(err)
 		}
