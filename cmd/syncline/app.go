@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/syncline-dev/syncline/api"
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/billing/stripe"
@@ -92,9 +93,11 @@ func newApp(ctx context.Context, c config, master vault.Master, guard connection
 	a.secrets = vault.NewSecrets(a.vault, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	a.auth = auth.NewManager(db.Operator(), store.InTx(db, func(tx *store.Tx) auth.Tx { return tx }), a.vault,
 		auth.Options{SignUpClosed: c.SignUpClosed, Region: c.Region})
+	places := newSandboxes(store.InTx(db, func(tx *store.Tx) sandboxTx { return tx }))
 	a.connections = connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), registry, a.vault, a.secrets, service.Expand, g).
 		WithCatalog(catalog.New(registry).WithOwn(store.InTx(db, func(tx *store.Tx) catalog.Tx { return tx }), ownConnector(pool))).
-		WithSandboxes(newSandboxes(store.InTx(db, func(tx *store.Tx) sandboxTx { return tx })))
+		WithSandboxes(places).WithInbound(c.PublicURL)
+	places.inbound = api.Inbound(a.connections.Receive, c.PublicURL, log)
 	a.services = service.NewManager(store.InTx(db, func(tx *store.Tx) service.Tx { return tx }), a.connections)
 	a.reader = engine.NewReader(store.InTx(db, func(tx *store.Tx) engine.ReadTx { return tx }))
 	a.decider = engine.NewDecider(store.InTx(db, func(tx *store.Tx) engine.DecideTx { return tx }))

@@ -53,6 +53,8 @@ type sandboxTx interface {
 type sandboxes struct {
 	inTx    func(context.Context, tenant.ID, func(sandboxTx) error) error
 	vendors map[string]sandbox.Vendor
+	// inbound takes what simulators tell of: the same that takes the messages of vendors. nil drops them.
+	inbound http.Handler
 }
 
 var _ connection.Sandboxes = (*sandboxes)(nil)
@@ -69,7 +71,8 @@ func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) e
 // with runs f on the account and keeps what it made of it.
 func (s *sandboxes) with(ctx context.Context, id tenant.ID, c connection.ID, typ string, f func(*sandbox.Server) error) error {
 	v := s.vendors[typ]
-	return s.inTx(ctx, id, func(tx sandboxTx) error {
+	var told []*http.Request
+	err := s.inTx(ctx, id, func(tx sandboxTx) error {
 		state, err := tx.LockSandbox(ctx, uuid.UUID(c))
 		if err != nil {
 			return err
@@ -83,6 +86,7 @@ func (s *sandboxes) with(ctx context.Context, id tenant.ID, c connection.ID, typ
 			}
 		}
 		server := sandbox.NewServer(v, world, state == nil)
+		server.Send = func(_ context.Context, r *http.Request) { told = append(told, r) }
 		if err := f(server); err != nil {
 			return err
 		}
@@ -96,6 +100,33 @@ func (s *sandboxes) with(ctx context.Context, id tenant.ID, c connection.ID, typ
 			return nil
 		}
 		return tx.SaveSandbox(ctx, uuid.UUID(c), typ, next)
+	})
+	if err != nil || s.inbound == nil {
+		return err
+	}
+	for _, r := range told { // what the account tells of can be read now
+		s.inbound.ServeHTTP(&dropped{header: http.Header{}}, r.WithContext(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// dropped is an answer to a message; no simulator sends again.
+type dropped struct{ header http.Header }
+
+func (d *dropped) Header() http.Header { return d.header }
+
+func (d *dropped) Write(b []byte) (int, error) { return len(b), nil }
+
+func (d *dropped) WriteHeader(int) {}
+
+func (s *sandboxes) Tell(ctx context.Context, id tenant.ID, c connection.ID, typ, callback, secret string) error {
+	return s.with(ctx, id, c, typ, func(server *sandbox.Server) error {
+		server.Do(ctx, func(x *sandbox.Exchange) {
+			if x.W.Hooks = nil; callback != "" {
+				x.W.Hooks = []sandbox.Hook{{URL: callback, Secret: secret}}
+			}
+		})
+		return nil
 	})
 }
 
@@ -245,6 +276,19 @@ func shownFault(f sandbox.Fault) connection.SandboxFault {
 	return out
 }
 
-func (s *sandboxes) Reset(ctx context.Context, id tenant.ID, c connection.ID, _ string) error {
-	return s.inTx(ctx, id, func(tx sandboxTx) error { return tx.ClearSandbox(ctx, uuid.UUID(c)) })
+func (s *sandboxes) Reset(ctx context.Context, id tenant.ID, c connection.ID, typ string) error {
+	var hooks []sandbox.Hook
+	if err := s.with(ctx, id, c, typ, func(server *sandbox.Server) error {
+		server.Do(ctx, func(x *sandbox.Exchange) { hooks = x.W.Hooks })
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := s.inTx(ctx, id, func(tx sandboxTx) error { return tx.ClearSandbox(ctx, uuid.UUID(c)) }); err != nil || hooks == nil {
+		return err
+	}
+	return s.with(ctx, id, c, typ, func(server *sandbox.Server) error { // who listens goes on listening
+		server.Do(ctx, func(x *sandbox.Exchange) { x.W.Hooks = hooks })
+		return nil
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/tenant"
+	"github.com/syncline-dev/syncline/internal/vault"
 )
 
 // Receive takes a message that came to a connection's address: verified on its raw bytes, handshakes answered, what it tells of
@@ -19,6 +20,17 @@ func (m *Manager) Receive(ctx context.Context, id tenant.ID, ref string, in conn
 	err := m.inTx(ctx, id, func(tx Tx) (err error) {
 		if c, err = tx.Connection(ctx, ref); err != nil {
 			return err
+		}
+		l, _, err := tx.Subscription(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		had, err := m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
+		if err != nil {
+			return err
+		}
+		if in.Secrets = nil; had.Secret != "" {
+			in.Secrets = []string{had.Secret}
 		}
 		if found, err = m.catalog.Find(ctx, tx, c.Connector); err != nil || c.Sealed == nil {
 			return err
@@ -42,6 +54,19 @@ func (m *Manager) Receive(ctx context.Context, id tenant.ID, ref string, in conn
 		return connector.Verdict{}, err
 	}
 	verdict, err := hooked.Inbound(settings, in)
+	if err == nil && verdict.Offered != "" {
+		return verdict, m.inTx(ctx, id, func(tx Tx) error {
+			key, err := tx.TenantKeyToSeal(ctx)
+			if err != nil {
+				return err
+			}
+			offer, err := m.vault.Seal(key, id, vault.ConnectionName(c.ID)+offerSealed, []byte(verdict.Offered))
+			if err != nil {
+				return err
+			}
+			return tx.OfferSecret(ctx, c.ID, offer)
+		})
+	}
 	if err != nil || len(verdict.Hints) == 0 {
 		return verdict, err
 	}

@@ -57,6 +57,7 @@ type Tx interface {
 	GrantTx
 	HealthTx
 	HintTx
+	ListenTx
 
 	// OwnConnectors returns the tenant's own connectors of these types.
 	OwnConnectors(ctx context.Context, types []string) ([]catalog.Own, error)
@@ -86,6 +87,8 @@ type Manager struct {
 	ears    ears
 	// sandboxes are the simulated accounts; nil where there are none.
 	sandboxes Sandboxes
+	// inbound is the address by which vendors know this installation; "" where it has none.
+	inbound string
 }
 
 // NewManager makes the operations. All network connections of open systems go through the guard.

@@ -4,6 +4,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -31,12 +32,22 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 	var sealed connector.Settings
 	var found connector.Connector
 	var told bool
+	var listening bool
 	err := m.inTx(ctx, id, func(tx Tx) (err error) {
 		if c, err = tx.Connection(ctx, ref); err != nil {
 			return err
 		}
 		if told, err = tx.Told(ctx, c.ID); err != nil {
 			return err
+		}
+		if l, there, err := tx.Subscription(ctx, c.ID); err != nil {
+			return err
+		} else if listening = there && l.Sealed != nil && listens(extras.Detection); listening {
+			had, err := m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
+			if err != nil {
+				return err
+			}
+			listening = had.Secret != ""
 		}
 		if found, err = m.catalog.Find(ctx, tx, c.Connector); err != nil || c.Sealed == nil {
 			return err
@@ -52,7 +63,7 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 		return nil, connector.Spec{}, err
 	}
 	extras.Credentials = m.tokensOf(id, c.ID)
-	if told || extras.Detection == "webhook" {
+	if told || listening || extras.Detection == "webhook" {
 		extras.Hints = hints{m, id, c.ID}
 	}
 	return m.open(ctx, id, c, found, sealed, extras)
@@ -321,8 +332,9 @@ func (m *Manager) Clean(ctx context.Context, id tenant.ID, ref, consumer string,
 	if err != nil {
 		return err
 	}
+	err = m.leave(ctx, id, ref, consumer, system)
 	if c, ok := system.(connector.Cleaner); ok {
-		err = c.Clean(ctx, objects)
+		err = errors.Join(err, c.Clean(ctx, objects))
 	}
 	if closing := system.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("closing: %w", closing)

@@ -27,6 +27,8 @@ type Sandboxes interface {
 	Plant(ctx context.Context, id tenant.ID, c ID, connector string, faults []SandboxFault) error
 	// Reset makes the account as new.
 	Reset(ctx context.Context, id tenant.ID, c ID, connector string) error
+	// Tell makes the account tell of changes at that address, as if a person had entered it there; "" ends that.
+	Tell(ctx context.Context, id tenant.ID, c ID, connector, callback, secret string) error
 }
 
 // Sandbox is a simulated account.

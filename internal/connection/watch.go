@@ -93,6 +93,8 @@ func (m *Manager) look(ctx context.Context, id tenant.ID, c Connection) (s seen,
 		system, _, err := m.Open(ctx, id, c.ID.Public(), connector.Env{Consumer: c.ID.Public()})
 		return system, err
 	}, func(system connector.System) {
+		// What it does not bring is said by the look itself, or found by looking for changes.
+		_, _ = m.listen(ctx, id, c.ID.Public(), "", system)
 		if g, ok := system.(connector.Gauged); ok {
 			s.gauges, s.gauged = g.Gauges(), true
 		}

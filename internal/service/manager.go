@@ -293,7 +293,7 @@ func (m *Manager) OpenSystem(ctx context.Context, id tenant.ID, _ ID, doc *Docum
 			env.Detection = doc.DetectionFor(system, c.Spec().Detections)
 		}
 	}
-	open, spec, err := m.connections.Open(ctx, id, name, env)
+	open, spec, err := m.connections.OpenToListen(ctx, id, name, env)
 	if ctx.Err() != nil || fault.KindOf(err) == fault.Unavailable {
 		return open, spec, err
 	}

@@ -33,7 +33,7 @@ func (p *problem) Unwrap() error { return p.err }
 
 // build makes the call of a request.
 func (s *system) build(op string, req Request, sc scope) (transport.Call, error) {
-	call := transport.Call{Operation: op, Method: req.Method, Cost: req.Cost, Header: http.Header{"Accept": {"application/json"}}}
+	call := transport.Call{Operation: op, Method: req.Method, Cost: req.Cost, Header: http.Header{"Accept": {accepted(req.Answer)}}}
 	if call.Method == "" {
 		call.Method = http.MethodGet
 	}
@@ -105,6 +105,16 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		brackets(form, "", body)
 		call.Body = []byte(form.Encode())
 		call.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return call, nil
+	}
+	if write := encoders[req.Encoding]; write != nil {
+		var typ string
+		if call.Body, typ, err = write(tidy(body)); err != nil {
+			return fail(err)
+		}
+		if call.Header.Get("Content-Type") == "" || req.Encoding == "multipart" {
+			call.Header.Set("Content-Type", typ)
+		}
 		return call, nil
 	}
 	canonical, err := record.Canonical(tidy(body))
@@ -185,7 +195,7 @@ var reading = []string{"check", "list", "changes", "get", "find", "describe", "j
 // do makes a request and reads its answer. What can be mended here is: ended credentials, a pause that the system asks for, and
 // passing trouble where asking again changes nothing.
 func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any, *transport.Answer, error) {
-	renewed := false
+	renewed, fetched := false, false
 	for tries := 0; ; tries++ {
 		call, err := s.build(op, req, sc)
 		if err != nil {
@@ -199,6 +209,9 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 				}
 				continue
 			}
+			return nil, nil, err
+		}
+		if err := s.guard(ctx, &call); err != nil {
 			return nil, nil, err
 		}
 		if check := checkOf(ctx); check != nil && !slices.Contains(reading, op) {
@@ -215,7 +228,11 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			}
 			return nil, nil, err
 		}
-		body, p := s.judge(op, answer)
+		if !fetched && s.unguarded(answer) {
+			fetched = true
+			continue
+		}
+		body, p := s.judge(op, &req, answer)
 		if p == nil {
 			return body, answer, nil
 		}
@@ -248,10 +265,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 func pause(tries int) time.Duration { return 200 * time.Millisecond << (2 * tries) }
 
 // judge reads an answer and decides what it means.
-func (s *system) judge(op string, a *transport.Answer) (body any, p *problem) {
+func (s *system) judge(op string, req *Request, a *transport.Answer) (body any, p *problem) {
 	var unreadable error
 	if len(strings.TrimSpace(string(a.Body))) > 0 {
-		body, unreadable = record.ParseJSON(a.Body)
+		body, unreadable = req.parse(a)
 	}
 	e := s.m.Errors
 	code, message := "", ""
@@ -283,7 +300,7 @@ func (s *system) judge(op string, a *transport.Answer) (body any, p *problem) {
 	}
 	if class == "ok" {
 		if unreadable != nil {
-			return nil, &problem{class: "retry", err: &connector.Error{Class: connector.Retry, Code: "http.answer_unreadable", Message: "The system's answer is not JSON. If it stays so, check the address.", Err: unreadable}}
+			return nil, &problem{class: "retry", err: &connector.Error{Class: connector.Retry, Code: "http.answer_unreadable", Message: "The system's answer cannot be read as its manifest says. If it stays so, check the address.", Err: unreadable}}
 		}
 		return body, nil
 	}

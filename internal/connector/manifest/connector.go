@@ -210,6 +210,9 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 	account := s.text(c.m.AccountBy, nil)
 	if account == "" {
 		account = base + " " + sha([]byte(strings.Join(secrets, "\x00")))[:16]
+		if len(secrets) == 0 || way != nil { // nothing tells two tenants' accounts there apart
+			account += " " + env.Tenant
+		}
 	}
 	s.account = c.space + c.m.Type + " " + account
 	opts := transport.Options{Account: s.account, Dial: env.Dial, Secrets: secrets}
@@ -235,6 +238,10 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		}
 		opts.Quotas = append(opts.Quotas, h)
 	}
+	if second := strings.TrimRight(s.text(c.m.SecondURL, nil), "/"); second != "" {
+		opts.First, opts.Second = s.base, second
+	}
+	s.second = opts.Second
 	s.client = c.pool.Client(opts)
 	if s.creds = env.Credentials; s.creds == nil {
 		s.creds = c.memoryOf(s.account)
@@ -281,10 +288,14 @@ type system struct {
 	scope    scope
 	base     string
 	root     string
+	second   string
 	account  string
 	auth     *Auth
 	creds    connector.Credentials
 	client   *transport.Client
+
+	guarding sync.Mutex
+	guarded  *proof // the token that writes carry
 
 	mu      sync.Mutex
 	objects map[record.Object]*object
@@ -325,6 +336,9 @@ func (s *system) Account() string { return s.account }
 func (s *system) Gauges() (g connector.Gauges) {
 	if q, said := s.c.pool.Quota(s.account); said {
 		g.Quota = &connector.QuotaLeft{Left: q.Remaining, Of: q.Of, ResetsAt: q.Resets}
+	}
+	if s.client.Away() {
+		g.Endpoint = s.second
 	}
 	return g
 }

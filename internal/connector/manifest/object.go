@@ -220,6 +220,8 @@ type item struct {
 	fields  record.Fields
 	version string // as the system writes it
 	deleted bool
+	told    string // when a list that only names records says that it changed
+	state   string // and what it was when it was read
 }
 
 // source is where the field has its value in a raw record.

@@ -133,6 +133,7 @@ func syntaxProblem(err error) fault.Field {
 type checker struct {
 	file     *ast.File
 	what     string // what the whole is called
+	objects  map[string]Object
 	problems []fault.Field
 }
 
@@ -386,6 +387,9 @@ func (c *checker) meaning(m *Manifest) {
 	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
 		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
 	}
+	if u := m.SecondURL; u != "" && !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "{") {
+		c.say("/secondUrl", "manifest.bad_value", "Begin with https://.", "secondUrl is not a URL.")
+	}
 	if len(m.Objects) == 0 {
 		c.say("/objects", "manifest.missing", "Describe at least one object.", "There are no objects.")
 	}
@@ -408,14 +412,45 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	c.duration("/pace/min", m.Pace.Min)
 	c.duration("/pace/max", m.Pace.Max)
+	c.objects = m.Objects
 	for name, o := range m.Objects {
 		c.object("/objects/"+name, name, o)
 	}
 	if m.Webhook != nil {
+		c.webhook(m.Webhook)
 		for t, name := range m.Webhook.Objects {
 			if _, ok := m.Objects[name]; !ok {
 				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
 			}
+		}
+	}
+}
+
+// webhook checks the recipes of messages.
+func (c *checker) webhook(w *Webhook) {
+	for i, v := range w.Verify {
+		at := fmt.Sprintf("/webhook/verify/%d", i)
+		c.duration(at+"/tolerance", v.Tolerance)
+		if (v.Header == "") == (v.Query == "") {
+			c.say(at, "manifest.missing", "Give header, or query.", "It is not said where a message has its signature.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && v.Field == "" {
+			c.say(at+"/tolerance", "manifest.missing", "Name the header with the time under timestampHeader.", "It is not said where a message has its time.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && !strings.Contains(v.Message, "{timestamp}") {
+			c.say(at+"/message", "manifest.bad_value", "Write {timestamp} where the vendor signs it.", "The time is not part of what is signed, so anybody could change it.")
+		}
+	}
+	if h := w.Handshake; h != nil && h.Kind != "probe" && h.Name == "" {
+		c.say("/webhook/handshake", "manifest.missing", "Name the header, parameter or field.", "The handshake has no name.")
+	}
+	if s := w.Subscribe; s != nil {
+		c.duration("/webhook/subscribe/lasts", s.Lasts)
+		if s.Renew != nil && s.Lasts == "" {
+			c.say("/webhook/subscribe/renew", "manifest.missing", "Say under lasts how long a subscription lasts.", "It is not said when a subscription is to be renewed.")
+		}
+		if s.Reveal != nil && s.Reveal.Record == "" {
+			c.say("/webhook/subscribe/reveal", "manifest.missing", "Say under record where the answer has the secret.", "It is not said where the answer has the secret.")
 		}
 	}
 }
@@ -464,6 +499,18 @@ func (c *checker) object(at, name string, o Object) {
 	}
 	if f := o.Find; f != nil && f.Record != "" && !f.One {
 		c.say(at+"/find/record", "manifest.bad_value", "Write one: true beside it.", "An answer with one record is the answer to one question.")
+	}
+	if p := o.Parent; p != nil {
+		switch parent, there := c.objects[p.Object]; {
+		case !there:
+			c.say(at+"/parent/object", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", p.Object)
+		case parent.Parent != nil || parent.List == nil:
+			c.say(at+"/parent/object", "manifest.bad_value", "Name one that has a list and no parent of its own.", "The records of %s cannot be gone through one after the other.", p.Object)
+		case p.Field != "" && !field(p.Field):
+			c.say(at+"/parent/field", "manifest.missing", "Declare it under fields.", "The field %s is not declared.", p.Field)
+		case o.Changes != nil && (o.Changes.Style == "keyset" || o.Changes.Style == "feed"):
+			c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", o.Changes.Style)
+		}
 	}
 	if !o.Lookup && o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
 		c.say(at, "manifest.missing", "Give list, or changes with snapshot: true.", "%s cannot be read: it has neither a list nor changes that begin at the beginning.", name)

@@ -257,6 +257,9 @@ func (r *reader) fetch(ctx context.Context, op string, req Request, path string,
 	if token != "" {
 		sc["token"] = token
 	}
+	if r.o.Parent != nil && sc["parent"] == nil && (op == "list" || op == "changes" || op == "find") {
+		return r.across(ctx, op, req, path, pg, token, sc)
+	}
 	if token != "" && (pg.Style == "nextUrl" || pg.Style == "nextPath" || pg.Style == "link") {
 		u, err := r.s.joined(token, pg.Style)
 		if err != nil {
@@ -269,7 +272,7 @@ func (r *reader) fetch(ctx context.Context, op string, req Request, path string,
 		return nil, "", 0, nil, err
 	}
 	r.begun(a)
-	if items, err = r.o.readAll(answer, path); err != nil {
+	if items, err = r.read(ctx, op, answer, a, path, sc["parent"]); err != nil {
 		return nil, "", 0, nil, err
 	}
 	next, nextNumber = following(pg, answer, a, items, number, limit)
@@ -294,7 +297,7 @@ func (s *system) joined(next, style string) (string, error) {
 		host, _, _ := strings.Cut(rest, "/")
 		return strings.ToLower(scheme + "://" + host)
 	}
-	if origin(next) != origin(s.base) && origin(next) != origin(s.root) {
+	if origin(next) != origin(s.base) && origin(next) != origin(s.root) && (s.second == "" || origin(next) != origin(s.second)) {
 		return "", &connector.Error{Class: connector.Drift, Code: "http.answer_unexpected", Message: "The system's next page is at another address than the connection's; it is not followed."}
 	}
 	return next, nil
@@ -373,8 +376,20 @@ func (r *reader) unseen(items []item) []item {
 }
 
 func (it *item) mark() string {
+	mark := it.when()
+	if it.state != "" {
+		mark += " " + it.state
+	}
 	if it.deleted {
-		return it.version + " gone"
+		mark += " gone"
+	}
+	return mark
+}
+
+// when is the time by which reading goes on.
+func (it *item) when() string {
+	if it.told != "" {
+		return it.told
 	}
 	return it.version
 }
@@ -383,10 +398,15 @@ func (it *item) mark() string {
 func (r *reader) prune(overlap time.Duration) {
 	since := moment(r.p.Since).Add(-overlap)
 	for k, v := range r.p.Seen {
-		if t := moment(strings.TrimSuffix(v, " gone")); len(r.p.Seen) > maxSeen || t.Before(since) {
+		if t := moment(firstWord(v)); len(r.p.Seen) > maxSeen || t.Before(since) {
 			delete(r.p.Seen, k)
 		}
 	}
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
 }
 
 func moment(canonical string) time.Time {
@@ -415,14 +435,14 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.o.readAll(answer, ch.Records)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
 	if err != nil {
 		return connector.Page{}, err
 	}
 	more := len(items) >= limit
 	if n := len(items); n > 0 {
 		last := items[n-1]
-		r.p.Since, r.p.After = last.version, string(last.key)
+		r.p.Since, r.p.After = last.when(), string(last.key)
 	}
 	if r.p.Snapshot {
 		if overlap > 0 {
@@ -477,8 +497,8 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	for _, it := range items {
-		if it.version != "" && moment(it.version).After(moment(r.p.High)) {
-			r.p.High = record.Time(moment(it.version))
+		if at := it.when(); at != "" && moment(at).After(moment(r.p.High)) {
+			r.p.High = record.Time(moment(at))
 		}
 	}
 	capped := ch.Paging.Cap
@@ -501,8 +521,8 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 		}
 		if capped > 0 && r.p.Number+r.limit(list.Paging) > capped {
 			last := r.p.From
-			if n := len(items); n > 0 && items[n-1].version != "" {
-				last = items[n-1].version
+			if n := len(items); n > 0 && items[n-1].when() != "" {
+				last = items[n-1].when()
 			}
 			r.p.Token, r.p.Number = "", 0
 			if record.Equal(written(moment(last), ch.Time), written(moment(r.p.From), ch.Time)) && ch.Ties != nil {
@@ -554,7 +574,7 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.o.readAll(answer, ch.Records)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -797,7 +817,7 @@ func (s *system) items(ctx context.Context, o *object, fields []string, keys []r
 
 // one reads a single record.
 func (s *system) one(ctx context.Context, o *object, sc scope, key record.Key) (item, bool, error) {
-	answer, _, err := s.do(ctx, "get", o.Get.Request, sc.with(scope{"key": keyText(key), "keys": []record.Key{key}}))
+	answer, _, err := s.do(ctx, "get", o.Get.Request, sc.with(scope{"key": keyText(key), "keys": []record.Key{key}, "part": o.parts(key)}))
 	if err != nil {
 		if classOf(err) == "gone" {
 			return item{}, false, nil
@@ -807,6 +827,9 @@ func (s *system) one(ctx context.Context, o *object, sc scope, key record.Key) (
 	v := dig(answer, o.Get.Record)
 	if v == nil {
 		return item{}, false, nil
+	}
+	if o.Parent != nil {
+		v = o.under(v, o.parts(key)[o.Parent.Field])
 	}
 	it, err := o.read(v)
 	if err != nil {

@@ -14,11 +14,13 @@ type Manifest struct {
 	Guarantee string            `yaml:"guarantee" doc:"What a delivery can promise, in one sentence."`
 	Settings  []Setting         `yaml:"settings" doc:"What a connection needs. The form, its checks and its help are made from it."`
 	BaseURL   string            `yaml:"baseUrl" doc:"Where paths begin, with placeholders of settings: https://{settings.subdomain}.example.com/api." must:"true"`
+	SecondURL string            `yaml:"secondUrl" doc:"Where calls go while baseUrl cannot be reached, in the same form: usually {settings.secondUrl}, a setting that may be left empty. For a minute at a time; the connection's health says so."`
 	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of every request: versions, media types."`
 	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
 	Check     *Request          `yaml:"check" doc:"A request that succeeds when the credentials do, used to test a connection."`
 	Errors    Errors            `yaml:"errors" doc:"How answers say that something is wrong."`
+	Guarded   *Guarded          `yaml:"guarded" doc:"A token against forged requests that writes must carry (CSRF)."`
 	Limits    []Limit           `yaml:"limits" doc:"Budgets of calls that the vendor allows an account."`
 	AccountBy string            `yaml:"accountBy" doc:"What budgets are shared by, with placeholders: the vendor's tenant. Without it, the base URL and the credentials."`
 	Quota     []Quota           `yaml:"quota" doc:"Headers that say what is left; calls are spaced out when little is."`
@@ -90,7 +92,9 @@ type Request struct {
 	Query    map[string]string `yaml:"query" doc:"Parameters; one whose placeholder has no value is left out."`
 	Headers  map[string]string `yaml:"headers" doc:"More headers."`
 	Body     any               `yaml:"body" doc:"What is sent: any structure, with placeholders in its texts. A list of one map with $each repeats it for each item."`
-	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said." enum:"json,form"`
+	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said. xml: a map with one name, the root; @name is an attribute. csv: a list of maps. multipart: a map of parts; one that is a map has content, filename and type." enum:"json,form,xml,csv,multipart"`
+	Answer   string            `yaml:"answer" doc:"How the answer is read; json unless said. xml: elements become maps, texts and, where a name comes again, lists; attributes are @name. csv: a list of maps by the names of the first line." enum:"json,xml,csv"`
+	Lists    []string          `yaml:"lists" doc:"answer xml: elements that are lists also when there is only one."`
 	Cost     float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
 }
 
@@ -125,6 +129,7 @@ type Object struct {
 	Model    string            `yaml:"model" doc:"The standard record shape: contacts, companies, products, ..."`
 	Bindings map[string]any    `yaml:"bindings" doc:"The model's fields: name to this object's field, or to a list of which the first that exists is taken."`
 	Identity []string          `yaml:"identity" doc:"Fields that no two records should share; before a record is made, one with these values is looked for."`
+	Parent   *Parent           `yaml:"parent" doc:"The records are listed for each record of another object."`
 	List     *List             `yaml:"list" doc:"All records, for the first reading."`
 	Changes  *Changes          `yaml:"changes" doc:"What became different."`
 	Deletes  Deletes           `yaml:"deletes" doc:"How deletes are seen." must:"true"`
@@ -186,6 +191,29 @@ type Changes struct {
 	Snapshot bool    `yaml:"snapshot" doc:"The first reading is the changes since the beginning, and not list."`
 	FirstKey string  `yaml:"firstKey" doc:"keyset: what {after} is at the beginning."`
 	EndFlag  string  `yaml:"endFlag" doc:"feed: where the answer says that this was the end."`
+	Ids      *Ids    `yaml:"ids" doc:"The list has only what was changed, not the records: they are read by key, many at once where getMany is given."`
+}
+
+// Ids are the entries of a list that names records without having them.
+type Ids struct {
+	Key     string     `yaml:"key" doc:"Where an entry has the record's key; empty: the entry is the key."`
+	At      string     `yaml:"at" doc:"Where an entry has the time of the change; without it, the time of the answer counts."`
+	Deleted *Predicate `yaml:"deleted" doc:"What an entry of a deleted record looks like. One that cannot be read any more counts as deleted, too."`
+}
+
+// Parent says that an object's records are listed for each record of another.
+type Parent struct {
+	Object string `yaml:"object" must:"true" doc:"The other object, whose list is read. {parent} is the key of one."`
+	Field  string `yaml:"field" doc:"The field that gets the parent's key, where records do not have it themselves. In the requests for one record it is {part.<field>} when it is part of the key."`
+}
+
+// Guarded is a token that the vendor wants with each write, and hands out beforehand.
+type Guarded struct {
+	Request Request `yaml:"request" must:"true" doc:"The request that gets it. Its cookies are sent with the token."`
+	From    string  `yaml:"from" doc:"The header of the answer that has it."`
+	Path    string  `yaml:"path" doc:"Where the answer has it, when no header does."`
+	Header  string  `yaml:"header" must:"true" doc:"The header in which it is sent: X-CSRF-Token."`
+	Ended   string  `yaml:"ended" doc:"What that header of an answer of 403 says when the token has ended; Required unless said."`
 }
 
 // Deletes says how deletes are seen.
@@ -303,7 +331,7 @@ type ErrorRule struct {
 
 // Limit is a budget.
 type Limit struct {
-	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived. None: all together."`
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all together."`
 	Calls      float64  `yaml:"calls" must:"true" doc:"How many calls."`
 	Per        string   `yaml:"per" must:"true" doc:"In which time: 10s, 1m."`
 	Burst      float64  `yaml:"burst" doc:"How many at once; as many as calls unless said."`
@@ -328,6 +356,7 @@ type Pace struct {
 // Webhook says how the vendor tells of changes. What it says is a hint: the records it names are read.
 type Webhook struct {
 	Verify    []Verify          `yaml:"verify" must:"true" doc:"How a message proves where it comes from; one of them must hold."`
+	Subscribe *Subscribe        `yaml:"subscribe" doc:"How the vendor is asked to send changes here. Without it a person enters the connection's address over there."`
 	Handshake *Handshake        `yaml:"handshake" doc:"How the vendor tries the address."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
@@ -337,24 +366,43 @@ type Webhook struct {
 	Objects   map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
 }
 
+// Subscribe is how the vendor is asked to send changes to the connection's address.
+type Subscribe struct {
+	Create    Request  `yaml:"create" must:"true" doc:"The request, with {callback}, the address; {secret}, a secret made for it; {expires}, when it shall end."`
+	PerObject bool     `yaml:"perObject" doc:"One subscription for each object, which is {native}; else one for all."`
+	ID        string   `yaml:"id" must:"true" doc:"Where the answer has the subscription's id."`
+	Secret    string   `yaml:"secret" doc:"Where the answer has the secret that the vendor signs with, if it makes one itself."`
+	Reveal    *Get     `yaml:"reveal" doc:"The request that says the secret, with {subscription}, the id; record is where the answer has it."`
+	Lasts     string   `yaml:"lasts" doc:"How long a subscription lasts: 168h. It is renewed when two thirds are over. Without it, for ever."`
+	Renew     *Request `yaml:"renew" doc:"The request that lengthens one, with {subscription} and {expires}. Without it a new one takes its place."`
+	Delete    *Request `yaml:"delete" doc:"The request that ends one, with {subscription}."`
+}
+
 // Verify is a recipe for a signature.
 type Verify struct {
-	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter." enum:"hmac,secret"`
+	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body." enum:"hmac,secret,ecdsa,jwt"`
 	Header    string `yaml:"header" doc:"The header that carries it."`
 	Query     string `yaml:"query" doc:"The parameter that carries it."`
-	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}."`
-	Algorithm string `yaml:"algorithm" doc:"sha256 unless said." enum:"sha256,sha1"`
+	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
+	Key       string `yaml:"key" doc:"How the secret becomes a key; text is as it is. base64 is decoded, after whsec_ where it begins so." enum:"text,base64,hex"`
+	Algorithm string `yaml:"algorithm" doc:"hmac: sha256 unless said." enum:"sha256,sha1,sha512"`
 	Encoding  string `yaml:"encoding" doc:"base64 unless said." enum:"base64,hex"`
 	Prefix    string `yaml:"prefix" doc:"In front of the signature: sha256=."`
 	Field     string `yaml:"field" doc:"The signature is one of several parts, name=value: v1."`
-	Message   string `yaml:"message" doc:"What is signed, of {method}, {url}, {timestamp}, {body}; {body} unless said."`
+	Separator string `yaml:"separator" doc:"field: what stands between parts; a comma unless said."`
+	Assign    string `yaml:"assign" doc:"field: what stands between name and value; = unless said."`
+	Message   string `yaml:"message" doc:"What is signed, of {method}, {url}, {id}, {timestamp}, {body}; {body} unless said."`
+	ID        string `yaml:"idHeader" doc:"The header with the message's id."`
 	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
-	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m."`
+	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m. jwt: by its iat."`
+	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
 }
 
 // Handshake is how the vendor tries the address.
 type Handshake struct {
-	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address." enum:"echoHeader,echoQuery,echoField,hashChallenge"`
-	Name   string `yaml:"name" must:"true" doc:"The header, parameter or field."`
+	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address. probe: answer a GET or HEAD without a message." enum:"echoHeader,echoQuery,echoField,hashChallenge,probe"`
+	Name   string `yaml:"name" doc:"The header, parameter or field; all but probe need it."`
 	Secret string `yaml:"secret" doc:"hashChallenge: the secret."`
+	Answer string `yaml:"answer" doc:"echoHeader, echoQuery, echoField: answer with JSON that has what came under this name."`
+	Learn  bool   `yaml:"learn" doc:"What came is the secret that the vendor will sign with. It counts only while a subscription is being made."`
 }

@@ -254,7 +254,7 @@ func (o *object) stored(t *task, held record.Fields) record.Fields {
 
 // scope is what placeholders mean for a write.
 func (s *system) taskScope(o *object, t *task, w *Write) scope {
-	sc := scope{"key": keyText(t.w.Key), "fields": t.set, "trace": t.trace, "version": nil, "record": nil}
+	sc := scope{"key": keyText(t.w.Key), "part": o.parts(t.w.Key), "fields": t.set, "trace": t.trace, "version": nil, "record": nil}
 	if t.before != nil {
 		sc["key"] = keyText(t.before.key)
 		if v := dig(t.before.raw, o.versionPath()); v != nil {

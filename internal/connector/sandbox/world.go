@@ -42,6 +42,7 @@ type Token struct {
 
 // Hook is a subscription.
 type Hook struct {
+	ID     string `json:"id,omitempty"`
 	URL    string `json:"url"`
 	Secret string `json:"secret"`
 }

@@ -51,7 +51,11 @@ type account struct {
 	opened  time.Time // when the breaker lets one through again; zero while closed
 	trying  bool      // one is let through
 	recent  recording
+	away    time.Time // until then calls go to the second address
 }
+
+// awayFor is how long calls go to the second address before the first is tried again.
+const awayFor = time.Minute
 
 func (p *Pool) now() time.Time {
 	if p.Now != nil {
@@ -125,6 +129,8 @@ type Options struct {
 	Patience time.Duration
 	// Secrets must not appear in recordings.
 	Secrets []string
+	// First and Second are beginnings of URLs. While First cannot be reached, calls to it go to Second; "" where there is none.
+	First, Second string
 }
 
 // Client speaks to one vendor account.
@@ -223,6 +229,40 @@ func (c *Client) release() {
 }
 
 func (c *Client) send(ctx context.Context, call Call) (*Answer, error) {
+	if rest, ours := strings.CutPrefix(call.URL, c.opts.First); ours && c.opts.Second != "" {
+		if c.Away() {
+			call.URL = c.opts.Second + rest
+			return c.once(ctx, call)
+		}
+		a, err := c.once(ctx, call)
+		// Only a call that never left goes elsewhere: one whose answer is lost may have been carried out.
+		var dial *net.OpError
+		if err == nil || ctx.Err() != nil || !errors.As(err, &dial) || dial.Op != "dial" {
+			return a, err
+		}
+		call.URL = c.opts.Second + rest
+		if a, err = c.once(ctx, call); err == nil {
+			c.leave()
+		}
+		return a, err
+	}
+	return c.once(ctx, call)
+}
+
+// Away says whether calls go to the second address.
+func (c *Client) Away() bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.opts.Second != "" && c.pool.now().Before(c.pool.of(c.opts.Account).away)
+}
+
+func (c *Client) leave() {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.pool.of(c.opts.Account).away = c.pool.now().Add(awayFor)
+}
+
+func (c *Client) once(ctx context.Context, call Call) (*Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, call.Method, call.URL, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "http.address", Message: "The address of the system is not a URL; check the connection's settings.", Err: c.scrubbed(err)}
@@ -268,13 +308,33 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	return &connector.Error{Class: connector.Retry, Code: "http.unreachable", Message: "The system did not answer. It will be tried again.", Err: c.scrubbed(err)}
 }
 
+// scrub is an error whose text has no secrets, and whose cause can still be asked for.
+type scrub struct {
+	text string
+	dial *net.OpError
+}
+
+func (s *scrub) Error() string { return s.text }
+
+func (s *scrub) Unwrap() error {
+	if s.dial == nil {
+		return nil
+	}
+	return s.dial
+}
+
 // scrubbed keeps URLs with keys in them out of logs.
 func (c *Client) scrubbed(err error) error {
+	out := &scrub{text: c.Redact(err.Error())}
 	var u *url.Error
 	if errors.As(err, &u) {
-		return errors.New(c.Redact(u.Op + " " + u.URL + ": " + u.Err.Error()))
+		out.text = c.Redact(u.Op + " " + u.URL + ": " + u.Err.Error())
 	}
-	return errors.New(c.Redact(err.Error()))
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		out.dial = op
+	}
+	return out
 }
 
 // admit takes what the call needs of its budgets and says how long to wait before it.

@@ -139,6 +139,38 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 		v.export(x)
 	case x.Steps[2] == "job_statuses" && len(x.Steps) == 4:
 		v.job(x, x.Steps[3])
+	case x.Steps[2] == "webhooks":
+		v.webhooks(x, x.Steps[3:])
+	default:
+		v.fail(x, http.StatusNotFound, "InvalidEndpoint", "Not found", nil)
+	}
+}
+
+// webhooks are subscriptions to events; the signing secret is made by the vendor and asked for apart.
+func (v *Simulator) webhooks(x *sandbox.Exchange, steps []string) {
+	at := -1
+	if len(steps) > 0 {
+		at = slices.IndexFunc(x.W.Hooks, func(h sandbox.Hook) bool { return h.ID == steps[0] })
+	}
+	switch {
+	case x.Method == http.MethodPost && len(steps) == 0:
+		endpoint := sandbox.Text(sandbox.At(x.Body, "webhook", "endpoint"))
+		subscriptions, _ := sandbox.At(x.Body, "webhook", "subscriptions").([]any)
+		if endpoint == "" || len(subscriptions) == 0 || sandbox.Text(sandbox.At(x.Body, "webhook", "request_format")) != "json" {
+			v.fail(x, http.StatusBadRequest, "InvalidWebhook", "The webhook has no endpoint, subscriptions or format", nil)
+			return
+		}
+		x.W.Seq++
+		h := sandbox.Hook{ID: fmt.Sprintf("01SANDBOX%d", x.W.Seq), URL: endpoint, Secret: fmt.Sprintf("signing-%d-%d", x.W.Seq, x.W.Now().UnixNano())}
+		x.W.Hooks = append(x.W.Hooks, h)
+		x.Say(http.StatusCreated, map[string]any{"webhook": map[string]any{"id": h.ID, "endpoint": h.URL, "status": "active", "subscriptions": subscriptions}})
+	case at < 0:
+		v.fail(x, http.StatusNotFound, "RecordNotFound", "Not found", nil)
+	case x.Method == http.MethodGet && len(steps) == 2 && steps[1] == "signing_secret":
+		x.Say(http.StatusOK, map[string]any{"signing_secret": map[string]any{"algorithm": "SHA256", "secret": x.W.Hooks[at].Secret}})
+	case x.Method == http.MethodDelete && len(steps) == 1:
+		x.W.Hooks = slices.Delete(x.W.Hooks, at, at+1)
+		x.Say(http.StatusNoContent, nil)
 	default:
 		v.fail(x, http.StatusNotFound, "InvalidEndpoint", "Not found", nil)
 	}

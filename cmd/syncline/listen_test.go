@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The vendors of the sandbox tell of changes through the same address as the real ones: where a program can ask for that it is asked
+// to, and when the service goes it is told to stop.
+func TestSandboxesTell(t *testing.T) {
+	t.Parallel()
+	town := newTown(t)
+	ada := town.visit("ada@example.com")
+	db, err := pgx.Connect(t.Context(), town.app.config.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(t.Context())
+	until := func(what, query string, args ...any) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for {
+			var yes bool
+			if err := db.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
+				t.Fatal(err)
+			}
+			if yes {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: has not come", what)
+			}
+			select {
+			case <-t.Context().Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	ada.post("/services:sandbox", url.Values{})
+	const subscribed = `SELECT count(*) = 2 AND bool_and(s.sealed IS NOT NULL AND cardinality(s.consumers) = 1 AND s.callback LIKE '%/hooks/ten_%/con_%' AND s.renew_at IS NULL)
+FROM connection_subscriptions s JOIN connections c ON c.id = s.connection_id WHERE c.connector IN ('hubspot', 'zendesk')`
+	until("the subscriptions", subscribed)
+	until("the first sync", `SELECT EXISTS (SELECT FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk' AND convert_from(s.state, 'UTF8') LIKE '%kenji.ito@example.com%')`)
+
+	const told = `SELECT EXISTS (SELECT FROM connection_hints h JOIN connections c ON c.id = h.connection_id WHERE c.connector = $1)`
+	key := func(system, table, column, value string) string {
+		t.Helper()
+		var k string
+		if err := db.QueryRow(t.Context(), `SELECT r.key FROM connections c, sandboxes s, jsonb_each(convert_from(s.state, 'UTF8')::jsonb -> 'tables' -> $2 -> 'records') r
+WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3 = $4`, system, table, column, value).Scan(&k); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	playground := func(system string) string {
+		return "/connections/" + url.PathEscape("crm-contact-sync/"+system) + "/sandbox"
+	}
+	if page := ada.post(playground("zendesk"), url.Values{"table": {"users"}, "key": {key("zendesk", "users", "email", "kenji.ito@example.com")}, "field.phone": {"+81 3 1111 2222"}}); !strings.HasPrefix(page, "200") {
+		t.Fatalf("editing gets %.200s", page)
+	}
+	until("what Zendesk told", told, "zendesk")
+	until("the new phone", `SELECT EXISTS (SELECT FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'salesforce' AND convert_from(s.state, 'UTF8') LIKE '%+81 3 1111 2222%')`)
+	until("what HubSpot told", told, "hubspot") // of our own write: an echo
+
+	// A sandbox as new still tells.
+	ada.post(playground("zendesk")+":reset", url.Values{})
+	until("the address after a reset", `SELECT jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks') = 1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`)
+	until("the subscription after a reset", subscribed)
+
+	if page := ada.post("/services/crm-contact-sync:archive", url.Values{"confirm": {"crm-contact-sync"}}); !strings.HasPrefix(page, "200") {
+		t.Fatalf("archiving gets %.300s", page)
+	}
+	until("the end of the subscriptions", `SELECT NOT EXISTS (SELECT FROM connection_subscriptions)`)
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connection
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/tenant"
+	"github.com/syncline-dev/syncline/internal/vault"
+)
+
+// How asking vendors to tell of changes goes about it.
+const (
+	listenClaim        = 2 * time.Minute
+	listenTimeout      = 30 * time.Second
+	listenAgain        = 10 * time.Minute // after it failed; until then changes are found by looking
+	subscriptionSealed = "/subscription"
+	offerSealed        = "/offer"
+)
+
+// Listening is our request to the vendor of a connection to tell of changes, as it is kept.
+type Listening struct {
+	Callback  string
+	Consumers []string // the services that listen
+	Sealed    []byte   // a connector.Subscription
+	Offered   []byte   // a secret that came to the address while we asked
+	RenewAt   *time.Time
+	Claimed   bool // somebody asks the vendor just now
+}
+
+// ListenTx is what keeping subscriptions needs of a transaction.
+type ListenTx interface {
+	// Subscription returns what is kept; false when there is none.
+	Subscription(ctx context.Context, id ID) (Listening, bool, error)
+	// ClaimSubscription says whether nobody else asks the vendor just now.
+	ClaimSubscription(ctx context.Context, id ID, until time.Time) (bool, error)
+	// SaveSubscription keeps what came of it and ends the claim.
+	SaveSubscription(ctx context.Context, id ID, l Listening) error
+	// OfferSecret keeps a secret that came to the address, while somebody waits for it and none came before.
+	OfferSecret(ctx context.Context, id ID, sealed []byte) error
+	DropSubscription(ctx context.Context, id ID) error
+}
+
+// WithInbound says by which address vendors know this installation.
+func (m *Manager) WithInbound(publicURL string) *Manager {
+	m.inbound = strings.TrimRight(publicURL, "/")
+	return m
+}
+
+// callback is where the vendor of a connection sends its messages. A sandbox sends them without a network, so any name does.
+func (m *Manager) callback(id tenant.ID, c ID) string {
+	base := m.inbound
+	if base == "" {
+		base = "http://syncline.localhost"
+	}
+	return base + "/hooks/" + ident.Format(ident.Tenant, id) + "/" + c.Public()
+}
+
+// OpenToListen is Open for a service that carries changes: where the vendor can tell of them, it is asked to. That it cannot be asked
+// keeps nothing from going on: changes are then found by looking, and it is asked again after a while.
+func (m *Manager) OpenToListen(ctx context.Context, id tenant.ID, ref string, extras connector.Env) (connector.System, connector.Spec, error) {
+	system, spec, err := m.Open(ctx, id, ref, extras)
+	if err != nil || !listens(extras.Detection) {
+		return system, spec, err
+	}
+	asked, err := m.listen(ctx, id, ref, extras.Consumer, system)
+	if ctx.Err() != nil || !asked || err != nil {
+		return system, spec, nil //nolint:nilerr // kept with the subscription: it is asked again
+	}
+	if closing := system.Close(); closing != nil {
+		return nil, spec, fmt.Errorf("closing: %w", closing)
+	}
+	return m.Open(ctx, id, ref, extras) // now with ears
+}
+
+func listens(detection string) bool {
+	return detection == "" || detection == "auto" || detection == "webhook"
+}
+
+// listen brings the subscription of a connection in step; asked says that the vendor was asked just now. consumer is the service that
+// begins to listen, "" for none.
+func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string, system connector.System) (asked bool, err error) {
+	sub, ok := system.(connector.Subscriber)
+	if !ok || !sub.Tells() {
+		return false, nil
+	}
+	c, sandboxed, err := m.sandbox(ctx, id, ref)
+	if err != nil {
+		return false, err
+	}
+	callback := m.callback(id, c.ID)
+	if !sandboxed && (!sub.Subscribing() || !strings.HasPrefix(callback, "https://")) {
+		return false, nil // no vendor sends to us
+	}
+	var l Listening
+	var had connector.Subscription
+	claimed := false
+	err = m.inTx(ctx, id, func(tx Tx) error {
+		var there bool
+		if l, there, err = tx.Subscription(ctx, c.ID); err != nil || l.Claimed {
+			return err
+		}
+		if consumer == "" && !there {
+			return nil // nobody listens
+		}
+		known := consumer == "" || slices.Contains(l.Consumers, consumer)
+		if known && l.Callback == callback && (l.RenewAt == nil || tx.Now().Before(*l.RenewAt)) {
+			return nil
+		}
+		if had, err = m.unsealSubscription(ctx, tx, c.ID, l.Sealed); err != nil {
+			return err
+		}
+		claimed, err = tx.ClaimSubscription(ctx, c.ID, tx.Now().Add(listenClaim))
+		return err
+	})
+	if err != nil || !claimed {
+		return false, err
+	}
+	if l.Callback != "" && l.Callback != callback { // this installation has another address now
+		err = m.unsubscribe(ctx, id, c, sub, sandboxed, had)
+		had = connector.Subscription{}
+	}
+	next := had
+	if err == nil {
+		next, err = m.subscribe(ctx, id, c, sub, sandboxed, callback, had)
+	}
+	if consumer != "" && !slices.Contains(l.Consumers, consumer) {
+		l.Consumers = append(l.Consumers, consumer)
+	}
+	// What was answered is kept even when nobody waits for it any more.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return err == nil, errors.Join(err, m.keepSubscription(ctx, id, c.ID, l, callback, next, err != nil))
+}
+
+func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c ID, l Listening, callback string, next connector.Subscription, failed bool) error {
+	return m.inTx(ctx, id, func(tx Tx) error {
+		key, err := tx.TenantKeyToSeal(ctx)
+		if err != nil {
+			return err
+		}
+		now, _, err := tx.Subscription(ctx, c)
+		if err != nil {
+			return err
+		}
+		if now.Offered != nil {
+			secret, err := m.vault.Open(key, id, vault.ConnectionName(c)+offerSealed, now.Offered)
+			if err != nil {
+				return err
+			}
+			next.Secret = string(secret)
+		}
+		plain, err := json.Marshal(next)
+		if err != nil {
+			return err
+		}
+		if l.Sealed, err = m.vault.Seal(key, id, vault.ConnectionName(c)+subscriptionSealed, plain); err != nil {
+			return err
+		}
+		l.Callback, l.RenewAt = callback, nil
+		switch {
+		case failed:
+			at := tx.Now().Add(listenAgain)
+			l.RenewAt = &at
+		case !next.RenewAt.IsZero():
+			l.RenewAt = &next.RenewAt
+		}
+		if l.Consumers == nil {
+			l.Consumers = []string{}
+		}
+		return tx.SaveSubscription(ctx, c, l)
+	})
+}
+
+func (m *Manager) unsealSubscription(ctx context.Context, tx Tx, c ID, sealed []byte) (s connector.Subscription, err error) {
+	if sealed == nil {
+		return s, nil
+	}
+	key, err := tx.TenantKey(ctx)
+	if err != nil {
+		return s, err
+	}
+	plain, err := m.vault.Open(key, tx.Tenant(), vault.ConnectionName(c)+subscriptionSealed, sealed)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(plain, &s)
+}
+
+// subscribe asks the vendor. In a sandbox whose vendor is not asked by program, it is as if a person had entered the address there.
+func (m *Manager) subscribe(ctx context.Context, id tenant.ID, c Connection, sub connector.Subscriber, sandboxed bool, callback string, had connector.Subscription) (connector.Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
+	defer cancel()
+	if sub.Subscribing() {
+		return sub.Subscribe(ctx, callback, had)
+	}
+	if had.Secret == "" {
+		had.Secret = rand.Text()
+	}
+	return had, m.sandboxes.Tell(ctx, id, c.ID, c.Connector, callback, had.Secret)
+}
+
+func (m *Manager) unsubscribe(ctx context.Context, id tenant.ID, c Connection, sub connector.Subscriber, sandboxed bool, had connector.Subscription) error {
+	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
+	defer cancel()
+	if sub.Subscribing() {
+		return sub.Unsubscribe(ctx, had)
+	}
+	if !sandboxed {
+		return nil
+	}
+	return m.sandboxes.Tell(ctx, id, c.ID, c.Connector, "", "")
+}
+
+// leave ends the listening of a service; the last one that goes ends the subscription.
+func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string, system connector.System) error {
+	sub, ok := system.(connector.Subscriber)
+	if !ok || !sub.Tells() {
+		return nil
+	}
+	c, sandboxed, err := m.sandbox(ctx, id, ref)
+	if err != nil {
+		return err
+	}
+	var had connector.Subscription
+	last := false
+	err = m.inTx(ctx, id, func(tx Tx) error {
+		l, there, err := tx.Subscription(ctx, c.ID)
+		if err != nil || !there || !slices.Contains(l.Consumers, consumer) {
+			return err
+		}
+		claimed, err := tx.ClaimSubscription(ctx, c.ID, tx.Now().Add(listenClaim))
+		if err != nil {
+			return err
+		}
+		if !claimed {
+			return &connector.Error{Class: connector.Retry, Code: "connection.busy", Message: "The connection's vendor is being asked to tell of changes just now. It is tried again."}
+		}
+		l.Consumers = slices.DeleteFunc(l.Consumers, func(s string) bool { return s == consumer })
+		if last = len(l.Consumers) == 0; !last {
+			return tx.SaveSubscription(ctx, c.ID, l)
+		}
+		had, err = m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
+		return err
+	})
+	if err != nil || !last {
+		return err
+	}
+	if err := m.unsubscribe(ctx, id, c, sub, sandboxed, had); err != nil {
+		return err // the claim runs out, and it is tried again
+	}
+	return m.inTx(ctx, id, func(tx Tx) error { return tx.DropSubscription(ctx, c.ID) })
+}
