@@ -4,9 +4,14 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -38,6 +43,32 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 	e, err := s.Editor.Change(ctx, who(ctx), edit)
 	if err != nil {
 		return nil, err
+	}
+	if v, doc, d, err := s.recordOf(ctx, req.Service, public(ident.Entity, e.ID)); err == nil && doc.Awaits(slices.Sorted(maps.Keys(edit.Fields))) {
+		taken := func(d engine.Detail) bool { // what was written is still what it is
+			for f, wanted := range edit.Fields {
+				if !record.Equal(d.Fields[f], wanted) {
+					return false
+				}
+			}
+			return true
+		}
+		back := func(d engine.Detail) bool { return !taken(d) }
+		if d, err = s.untilSettled(ctx, v, d, back); err != nil {
+			return nil, err
+		}
+		last, err := s.Records.History(ctx, who(ctx), v.ID, d.ID, uuid.Nil, 20)
+		if err != nil {
+			return nil, err
+		}
+		set := slices.ContainsFunc(last, func(h record.Entry) bool { return h.Actor == engine.ByCompensation && !h.At.Before(e.ChangedAt) })
+		switch {
+		case !taken(d) && set:
+			return nil, fault.New(fault.Conflict, "record.compensated", "A system refused it, and what one system of %s refuses none keeps: the record is as it was, at version %d.", v.Name, d.Version)
+		case settled(d):
+			return spec.ChangeRecord200JSONResponse{Body: showDetail(d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version)}}, nil
+		}
+		return spec.ChangeRecord202JSONResponse{Body: showDetail(d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version)}}, nil
 	}
 	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version)}}, nil
 }

@@ -98,9 +98,14 @@ func (s *server) recordOf(ctx context.Context, ref, idOrKey string) (service.Ser
 }
 
 func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject) (spec.GetRecordResponseObject, error) {
-	_, _, d, err := s.recordOf(ctx, req.Service, req.Record)
+	v, doc, d, err := s.recordOf(ctx, req.Service, req.Record)
 	if err != nil {
 		return nil, err
+	}
+	if doc.ConsistencyLevel() == service.Strong && !settled(d) {
+		if d, err = s.untilSettled(ctx, v, d, nil); err != nil {
+			return nil, err
+		}
 	}
 	return spec.GetRecord200JSONResponse(showDetail(d)), nil
 }
@@ -108,6 +113,7 @@ func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject)
 // showDetail is a record with what is only said of a single one.
 func showDetail(d engine.Detail) spec.Record {
 	out := showRecord(d.Entity)
+	out.Settled = new(settled(d))
 	if f := d.Freeze; f != nil {
 		out.Freeze = &spec.Freeze{At: f.At.UTC(), By: f.By, Reason: f.Reason}
 	}
@@ -211,8 +217,38 @@ func systemUnknown(system string, all []string) error {
 
 // actorOf is who changed a record: "proof" where no system told of the change.
 func actorOf(e record.Entry) string {
-	if e.Actor == record.ByProof {
+	switch e.Actor {
+	case record.ByProof:
 		return "proof"
+	case engine.ByCompensation:
+		return "compensation"
 	}
 	return e.Actor
+}
+
+// settled says whether every system that takes the record holds it, and nothing about it waits.
+func settled(d engine.Detail) bool {
+	for _, l := range d.Links {
+		if l.State == record.Pending || l.State == record.Rejected || l.State == record.InDoubt {
+			return false
+		}
+	}
+	return len(d.Owed) == 0 && len(d.Conflicts) == 0 && !d.IsFrozen()
+}
+
+// untilSettled waits until all systems have the record, or over says so, or the time is over, and returns the record as it is then.
+func (s *server) untilSettled(ctx context.Context, v service.Service, d engine.Detail, over func(engine.Detail) bool) (engine.Detail, error) {
+	id := public(ident.Entity, d.ID)
+	for until := time.Now().Add(syncWait); !settled(d) && !d.IsFrozen() && (over == nil || !over(d)) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return d, ctx.Err()
+		case <-time.After(syncLook):
+		}
+		var err error
+		if d, err = s.Records.Record(ctx, who(ctx), v.ID, id); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
 }

@@ -4160,6 +4160,9 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
+	// Settled Every system that takes it holds it and nothing waits; only for a single record.
+	Settled *bool `json:"settled,omitempty"`
+
 	// Sources For fields changed since the record was made; the others are the origin's.
 	Sources map[string]FieldSource `json:"sources"`
 	Systems []Link                 `json:"systems"`
@@ -35050,6 +35053,11 @@ type ChangeRecordResponse200Headers struct {
 	ETag string
 }
 
+// ChangeRecordResponse202Headers the declared response headers of an HTTP 202 response for ChangeRecord
+type ChangeRecordResponse202Headers struct {
+	ETag string
+}
+
 // ChangeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ChangeRecord
 type ChangeRecordResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -35060,10 +35068,14 @@ type ChangeRecordResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Record
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Record
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ChangeRecordResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ChangeRecordResponse202Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ChangeRecordResponseDefaultHeaders
 }
@@ -35071,6 +35083,11 @@ type ChangeRecordResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ChangeRecordResponse) GetJSON200() *Record {
 	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ChangeRecordResponse) GetJSON202() *Record {
+	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -48393,6 +48410,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Record
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -48413,6 +48437,16 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ChangeRecordResponse202Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers202 = &headers
 	case true:
 		var headers ChangeRecordResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -130,6 +130,9 @@ type flow struct {
 	proof  chan struct{} // somebody may want equality proven
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
+	doc    *service.Document
+	late   bool               // something has been owed for longer than the document allows; of control
+	moved  map[uuid.UUID]bool // refusals of records that moved on since: nothing is to be compensated; of control
 	lanes  []*lane
 	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
@@ -248,6 +251,7 @@ func (f *flow) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.doc, f.moved = doc, make(map[uuid.UUID]bool)
 	f.prepare(positions, doubts, empty)
 	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
@@ -512,6 +516,9 @@ func (f *flow) supervise(ctx context.Context) error {
 				return err
 			}
 		}
+		if err = f.tellLag(ctx, tx); err != nil {
+			return err
+		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
 			return err
 		}
@@ -568,8 +575,36 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
+	if err := f.compensate(ctx); err != nil {
+		return err
+	}
 	if !f.plan.Realtime && !beside && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
+	}
+	return nil
+}
+
+// tellLag tells that something has been owed for longer than the document's maximum delay, and when that is over.
+func (f *flow) tellLag(ctx context.Context, tx Tx) error {
+	most := f.plan.MaxDelay
+	if most <= 0 {
+		return nil
+	}
+	since, system, err := tx.Oldest(ctx, f.guard.Service)
+	if err != nil {
+		return err
+	}
+	delay := time.Duration(0)
+	if !since.IsZero() {
+		delay = max(tx.Now().Sub(since), 0)
+	}
+	if late := delay > most; late != f.late {
+		f.late = late
+		state := "within"
+		if late {
+			state = "exceeded"
+		}
+		return tx.Emit(ctx, "lag", uuid.UUID(f.guard.Service), map[string]any{"state": state, "system": system, "delayMs": delay.Milliseconds(), "maxDelayMs": most.Milliseconds()})
 	}
 	return nil
 }
