@@ -54,7 +54,7 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 			return true
 		}
 		back := func(d engine.Detail) bool { return !taken(d) }
-		if d, err = s.untilSettled(ctx, v, d, back); err != nil {
+		if d, err = s.untilSettled(ctx, v, doc, d, back); err != nil {
 			return nil, err
 		}
 		last, err := s.Records.History(ctx, who(ctx), v.ID, d.ID, uuid.Nil, 20)
@@ -65,10 +65,10 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 		switch {
 		case !taken(d) && set:
 			return nil, fault.New(fault.Conflict, "record.compensated", "A system refused it, and what one system of %s refuses none keeps: the record is as it was, at version %d.", v.Name, d.Version)
-		case settled(d):
-			return spec.ChangeRecord200JSONResponse{Body: showDetail(d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version)}}, nil
+		case d.Settled(doc):
+			return spec.ChangeRecord200JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version)}}, nil
 		}
-		return spec.ChangeRecord202JSONResponse{Body: showDetail(d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version)}}, nil
+		return spec.ChangeRecord202JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version)}}, nil
 	}
 	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version)}}, nil
 }

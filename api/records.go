@@ -102,18 +102,24 @@ func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	if doc.ConsistencyLevel() == service.Strong && !settled(d) {
-		if d, err = s.untilSettled(ctx, v, d, nil); err != nil {
+	if doc.ConsistencyLevel() == service.Strong && !d.Settled(doc) {
+		if d, err = s.untilSettled(ctx, v, doc, d, nil); err != nil {
 			return nil, err
 		}
 	}
-	return spec.GetRecord200JSONResponse(showDetail(d)), nil
+	return spec.GetRecord200JSONResponse(showSettled(doc, d)), nil
+}
+
+// showSettled says also whether every system that takes the record has it.
+func showSettled(doc *service.Document, d engine.Detail) spec.Record {
+	out := showDetail(d)
+	out.Settled = new(d.Settled(doc))
+	return out
 }
 
 // showDetail is a record with what is only said of a single one.
 func showDetail(d engine.Detail) spec.Record {
 	out := showRecord(d.Entity)
-	out.Settled = new(settled(d))
 	if f := d.Freeze; f != nil {
 		out.Freeze = &spec.Freeze{At: f.At.UTC(), By: f.By, Reason: f.Reason}
 	}
@@ -226,20 +232,10 @@ func actorOf(e record.Entry) string {
 	return e.Actor
 }
 
-// settled says whether every system that takes the record holds it, and nothing about it waits.
-func settled(d engine.Detail) bool {
-	for _, l := range d.Links {
-		if l.State == record.Pending || l.State == record.Rejected || l.State == record.InDoubt {
-			return false
-		}
-	}
-	return len(d.Owed) == 0 && len(d.Conflicts) == 0 && !d.IsFrozen()
-}
-
 // untilSettled waits until all systems have the record, or over says so, or the time is over, and returns the record as it is then.
-func (s *server) untilSettled(ctx context.Context, v service.Service, d engine.Detail, over func(engine.Detail) bool) (engine.Detail, error) {
+func (s *server) untilSettled(ctx context.Context, v service.Service, doc *service.Document, d engine.Detail, over func(engine.Detail) bool) (engine.Detail, error) {
 	id := public(ident.Entity, d.ID)
-	for until := time.Now().Add(syncWait); !settled(d) && !d.IsFrozen() && (over == nil || !over(d)) && time.Now().Before(until); {
+	for until := time.Now().Add(syncWait); !d.Settled(doc) && !d.IsFrozen() && (over == nil || !over(d)) && time.Now().Before(until); {
 		select {
 		case <-ctx.Done():
 			return d, ctx.Err()

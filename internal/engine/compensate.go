@@ -19,6 +19,12 @@ import (
 // ByCompensation is the actor of changes that set a record back because a system refused it.
 const ByCompensation = "@compensation"
 
+// Refusal is an open outward dead letter.
+type Refusal struct {
+	DeadLetter
+	Tries int // how often it was refused
+}
+
 // Compensate sets the entity back to what the refusing system holds, in a service where what one system refuses none keeps: the other
 // systems, the one that the change came from too, are owed what they held before. It returns the line of the history, or false when
 // there is nothing to set back: the record moved on since it was refused, and what it is now is sent. It is a function of its
@@ -34,6 +40,8 @@ func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (rec
 		e.Stamps[field] = record.Stamp{System: record.Person, At: now} // it goes to every system, whatever directions say
 	}
 	switch {
+	case e.IsFrozen() || e.IsHeld(record.WholeRecord):
+		return entry, false // what becomes of it is sent, and refused again or not
 	case d.Op == record.Delete && e.DeletedAt != nil && l != nil:
 		// It will not let it go: it lives on everywhere.
 		entry.Op, entry.Before, entry.After = record.Created, nil, e.Fields.Clone()
@@ -98,7 +106,7 @@ func (f *flow) compensate(ctx context.Context) error {
 	if !f.plan.Transactional {
 		return nil
 	}
-	var list []DeadLetter
+	var list []Refusal
 	if err := f.inTx(ctx, func(tx Tx) (err error) {
 		list, err = tx.Refusals(ctx, f.guard.Service, compensatedAtOnce)
 		return err
@@ -106,14 +114,14 @@ func (f *flow) compensate(ctx context.Context) error {
 		return err
 	}
 	for i := range list {
-		d := &list[i]
+		d, tries := &list[i].DeadLetter, list[i].Tries
 		var seat *Seat
 		for _, l := range f.lanes {
 			if l.System == d.System && l.Object == d.Object {
 				seat = l.Seat
 			}
 		}
-		if seat == nil || f.moved[d.ID] {
+		if seat == nil || f.moved[d.ID] == tries {
 			continue
 		}
 		var changed *record.Entity
@@ -161,7 +169,7 @@ func (f *flow) compensate(ctx context.Context) error {
 		case err != nil:
 			return err
 		case changed == nil:
-			f.moved[d.ID] = true
+			f.moved[d.ID] = tries
 		default:
 			// Attempts that wait know it as it was.
 			for _, l := range f.lanes {

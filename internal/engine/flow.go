@@ -131,8 +131,8 @@ type flow struct {
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
 	doc    *service.Document
-	late   bool               // something has been owed for longer than the document allows; of control
-	moved  map[uuid.UUID]bool // refusals of records that moved on since: nothing is to be compensated; of control
+	late   bool              // something has been owed for longer than the document allows; of control
+	moved  map[uuid.UUID]int // refusals with nothing to set back, as of so many tries: the record moved on since, or waits; of control
 	lanes  []*lane
 	asked  chan struct{}   // a run beside the stream may be wanted
 	commit map[string]lock // per collection: records of two systems that meet for the first time meet one after the other
@@ -251,7 +251,7 @@ func (f *flow) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.doc, f.moved = doc, make(map[uuid.UUID]bool)
+	f.doc, f.moved = doc, make(map[uuid.UUID]int)
 	f.prepare(positions, doubts, empty)
 	f.remember(holds)
 	if err := f.choose(ctx); err != nil {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,20 @@ type Detail struct {
 	Owed      map[record.System]time.Time // since when a delivery is due
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
+}
+
+// Settled says whether every system that takes the record holds it, and nothing about it waits.
+func (d *Detail) Settled(doc *service.Document) bool {
+	taking := doc.Receiving()[d.Collection]
+	for _, l := range d.Links {
+		if !slices.Contains(taking, string(l.System)) {
+			continue // it is only read, and stays behind what others wrote
+		}
+		if l.State == record.Pending || l.State == record.Rejected || l.State == record.InDoubt {
+			return false
+		}
+	}
+	return len(d.Owed) == 0 && len(d.Conflicts) == 0 && !d.IsFrozen()
 }
 
 // Freeze says who froze a record, when and why.

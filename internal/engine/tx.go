@@ -138,7 +138,7 @@ type Tx interface {
 	// cannot be read or written; a zero time when nothing is late.
 	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
 	// Refusals lists the open outward dead letters, at most limit, the oldest first.
-	Refusals(ctx context.Context, s service.ID, limit int) ([]DeadLetter, error)
+	Refusals(ctx context.Context, s service.ID, limit int) ([]Refusal, error)
 	// LockEntity loads an entity with its links, and its open conflicts, for changing them.
 	LockEntity(ctx context.Context, s service.ID, id record.EntityID) (*record.Entity, []*Conflict, error)
 	// SaveCompensated writes the entity that a refusal set back, its links and its history, makes deliveries to the systems, and settles the

@@ -31,17 +31,17 @@ func (t *Tx) Oldest(ctx context.Context, s service.ID) (since time.Time, system 
 }
 
 // Refusals lists the open outward dead letters, the oldest first.
-func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) ([]engine.DeadLetter, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, entity_id, op, code, message, payload FROM dead_letters
+func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) ([]engine.Refusal, error) {
+	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, entity_id, op, code, message, payload, tries FROM dead_letters
 WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'out' AND entity_id IS NOT NULL ORDER BY id LIMIT $2`, uuid.UUID(s), limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d engine.DeadLetter, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d engine.Refusal, err error) {
 		var system, object, key, op string
 		var entity [16]byte
 		var payload []byte
-		if err = row.Scan(&d.ID, &system, &object, &key, &entity, &op, &d.Code, &d.Message, &payload); err != nil {
+		if err = row.Scan(&d.ID, &system, &object, &key, &entity, &op, &d.Code, &d.Message, &payload, &d.Tries); err != nil {
 			return d, err
 		}
 		d.System, d.Object, d.Key, d.Entity, d.Op = record.System(system), record.Object(object), record.Key(key), record.EntityID(entity), record.Op(op)
