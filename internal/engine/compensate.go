@@ -163,7 +163,11 @@ func (f *flow) compensate(ctx context.Context) error {
 			if err := tx.Emit(ctx, "record.compensated", uuid.UUID(f.guard.Service), detail); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, audit.Entry{ActorKind: "system", ActorName: "compensation", Action: "record.compensated", Subject: public, Detail: text})
+			if err := tx.Audit(ctx, audit.Entry{ActorKind: "system", ActorName: "compensation", Action: "record.compensated", Subject: public, Detail: text}); err != nil {
+				return err
+			}
+			f.engine.seam("compensation saved")
+			return nil
 		})
 		switch {
 		case err != nil:
@@ -171,6 +175,7 @@ func (f *flow) compensate(ctx context.Context) error {
 		case changed == nil:
 			f.moved[d.ID] = tries
 		default:
+			f.engine.seam("compensated")
 			// Attempts that wait know it as it was.
 			for _, l := range f.lanes {
 				l.outdate(Outcome{Changed: []*record.Entity{changed}})

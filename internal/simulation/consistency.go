@@ -119,7 +119,7 @@ func (r *Run) answer(c *customer) {
 		taking := c.doc.Receiving()[e.Collection]
 		for _, o := range c.systems {
 			l := e.Links[o.id]
-			if l == nil || l.State != record.Synced || c.vague["name"] || row.lost[o.id] > 0 || o.user.Get(l.Key) == nil {
+			if l == nil || l.State == record.Frozen || c.vague["name"] || row.lost[o.id] > 0 || o.user.Get(l.Key) == nil {
 				continue
 			}
 			want := record.Value(w.name)
