@@ -1309,6 +1309,30 @@ func (e ServicePriority) Valid() bool {
 	}
 }
 
+// Defines values for ServiceConsistencyLevel.
+const (
+	ServiceConsistencyLevelCausal        ServiceConsistencyLevel = "causal"
+	ServiceConsistencyLevelEventual      ServiceConsistencyLevel = "eventual"
+	ServiceConsistencyLevelStrong        ServiceConsistencyLevel = "strong"
+	ServiceConsistencyLevelTransactional ServiceConsistencyLevel = "transactional"
+)
+
+// Valid indicates whether the value is a known member of the ServiceConsistencyLevel enum.
+func (e ServiceConsistencyLevel) Valid() bool {
+	switch e {
+	case ServiceConsistencyLevelCausal:
+		return true
+	case ServiceConsistencyLevelEventual:
+		return true
+	case ServiceConsistencyLevelStrong:
+		return true
+	case ServiceConsistencyLevelTransactional:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServicePlanKind.
 const (
 	ServicePlanKindBulk     ServicePlanKind = "bulk"
@@ -4667,6 +4691,25 @@ type Service struct {
 // ServicePriority defines model for Service.Priority.
 type ServicePriority string
 
+// ServiceConsistency defines model for ServiceConsistency.
+type ServiceConsistency struct {
+	// DelayMs The age of the oldest change that a system is still to get and that waits for no person, or how long a system has been failing; 0 when there is none.
+	DelayMs int64 `json:"delayMs"`
+
+	// Late The delay is past the maximum.
+	Late  bool                    `json:"late"`
+	Level ServiceConsistencyLevel `json:"level"`
+
+	// MaxDelayMs How long a change may be owed to a system before that is told of.
+	MaxDelayMs nullable.Nullable[int64] `json:"maxDelayMs"`
+
+	// System The system that is behind the longest; empty when none is.
+	System string `json:"system"`
+}
+
+// ServiceConsistencyLevel defines model for ServiceConsistency.Level.
+type ServiceConsistencyLevel string
+
 // ServiceDiff defines model for ServiceDiff.
 type ServiceDiff struct {
 	Differences []Difference               `json:"differences"`
@@ -4848,11 +4891,12 @@ type ServiceState string
 
 // ServiceStatus defines model for ServiceStatus.
 type ServiceStatus struct {
-	Name            string `json:"name"`
-	OpenConflicts   int64  `json:"openConflicts"`
-	OpenDeadLetters int64  `json:"openDeadLetters"`
-	Reason          string `json:"reason"`
-	Revision        int    `json:"revision"`
+	Consistency     ServiceConsistency `json:"consistency"`
+	Name            string             `json:"name"`
+	OpenConflicts   int64              `json:"openConflicts"`
+	OpenDeadLetters int64              `json:"openDeadLetters"`
+	Reason          string             `json:"reason"`
+	Revision        int                `json:"revision"`
 
 	// Run The run that is under way or next.
 	Run     nullable.Nullable[Run] `json:"run"`
