@@ -39,7 +39,9 @@ func TestStrongConsistency(t *testing.T) {
 	p.carry(id, func() {
 		p.eventually("both to hold it", func() bool { return right.Get("SKU-1") != nil && p.quiet(id) })
 		done := p.want(200, p.as("PATCH", at, `{"fields": {"name": "Table"}}`)).json(t)
-		for side, user := range map[string]interface{ Get(record.Key) record.Fields }{"left": left, "right": right} {
+		for side, user := range map[string]interface {
+			Get(record.Key) record.Fields
+		}{"left": left, "right": right} {
 			if name := user.Get("SKU-1")["name"]; name != "Table" {
 				t.Errorf("it is answered, and %s holds %v", side, name)
 			}
