@@ -4,15 +4,33 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/service"
 )
+
+// refused says whether a system will not take the record as it is, and nothing is under way any more.
+func refused(d engine.Detail) bool {
+	if len(d.Owed) > 0 {
+		return false // it may be of the state before
+	}
+	for _, l := range d.Links {
+		if l.State == record.Rejected {
+			return true
+		}
+	}
+	return false
+}
 
 func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestObject) (spec.ChangeRecordResponseObject, error) {
 	if err := who(ctx).May(auth.EditRecords); err != nil {
@@ -39,7 +57,53 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 	if err != nil {
 		return nil, err
 	}
+	v, r, err := s.serviceOf(ctx, req.Service, auth.EditRecords)
+	if err != nil || r.Document.Awaits(slices.Sorted(maps.Keys(edit.Fields))) {
+		return s.awaited(ctx, v, r.Document, e, edit.Fields)
+	}
 	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version)}}, nil
+}
+
+// awaited answers an edit when all systems have it, or when waiting longer changes nothing. The edit stands, so where it cannot be seen
+// what became of it, the answer is that it is not settled.
+func (s *server) awaited(ctx context.Context, v service.Service, doc *service.Document, e *record.Entity, wanted record.Fields) (spec.ChangeRecordResponseObject, error) {
+	unseen := showRecord(e)
+	unseen.Settled = new(false)
+	outstanding := spec.ChangeRecord202JSONResponse{Body: unseen, Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(e.Version)}}
+	if doc == nil || who(ctx).May(auth.ViewRecords) != nil {
+		return outstanding, nil
+	}
+	taken := func(d engine.Detail) bool { // what was written is still what it is
+		for f, v := range wanted {
+			if !record.Equal(d.Fields[f], v) {
+				return false
+			}
+		}
+		return true
+	}
+	over := func(d engine.Detail) bool {
+		return !taken(d) || doc.ConsistencyLevel() == service.Strong && refused(d)
+	}
+	d, err := s.Records.Record(ctx, who(ctx), v.ID, public(ident.Entity, e.ID))
+	if err == nil {
+		d, err = s.untilSettled(ctx, v, doc, d, over)
+	}
+	if err != nil {
+		return outstanding, nil //nolint:nilerr // the edit is committed
+	}
+	if !taken(d) {
+		last, err := s.Records.History(ctx, who(ctx), v.ID, d.ID, uuid.Nil, 20)
+		if err != nil {
+			return outstanding, nil //nolint:nilerr // the edit is committed
+		}
+		if slices.ContainsFunc(last, func(h record.Entry) bool { return h.Actor == engine.ByCompensation && !h.At.Before(e.ChangedAt) }) {
+			return nil, fault.New(fault.Conflict, "record.compensated", "A system refused it, and what one system of %s refuses none keeps: the record is as it was, at version %d.", v.Name, d.Version)
+		}
+	}
+	if d.Settled(doc) {
+		return spec.ChangeRecord200JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version)}}, nil
+	}
+	return spec.ChangeRecord202JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version)}}, nil
 }
 
 // shownOfUndo is how many records of an undo are listed; the figures are of all.

@@ -98,11 +98,23 @@ func (s *server) recordOf(ctx context.Context, ref, idOrKey string) (service.Ser
 }
 
 func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject) (spec.GetRecordResponseObject, error) {
-	_, _, d, err := s.recordOf(ctx, req.Service, req.Record)
+	v, doc, d, err := s.recordOf(ctx, req.Service, req.Record)
 	if err != nil {
 		return nil, err
 	}
-	return spec.GetRecord200JSONResponse(showDetail(d)), nil
+	if doc.ConsistencyLevel() == service.Strong && !d.Settled(doc) {
+		if d, err = s.untilSettled(ctx, v, doc, d, nil); err != nil {
+			return nil, err
+		}
+	}
+	return spec.GetRecord200JSONResponse(showSettled(doc, d)), nil
+}
+
+// showSettled says also whether every system that takes the record has it.
+func showSettled(doc *service.Document, d engine.Detail) spec.Record {
+	out := showDetail(d)
+	out.Settled = new(d.Settled(doc))
+	return out
 }
 
 // showDetail is a record with what is only said of a single one.
@@ -211,8 +223,28 @@ func systemUnknown(system string, all []string) error {
 
 // actorOf is who changed a record: "proof" where no system told of the change.
 func actorOf(e record.Entry) string {
-	if e.Actor == record.ByProof {
+	switch e.Actor {
+	case record.ByProof:
 		return "proof"
+	case engine.ByCompensation:
+		return "compensation"
 	}
 	return e.Actor
+}
+
+// untilSettled waits until all systems have the record, or over says so, or the time is over, and returns the record as it is then.
+func (s *server) untilSettled(ctx context.Context, v service.Service, doc *service.Document, d engine.Detail, over func(engine.Detail) bool) (engine.Detail, error) {
+	id := public(ident.Entity, d.ID)
+	for until := time.Now().Add(syncWait); !d.Settled(doc) && !d.IsFrozen() && (over == nil || !over(d)) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return d, ctx.Err()
+		case <-time.After(syncLook):
+		}
+		var err error
+		if d, err = s.Records.Record(ctx, who(ctx), v.ID, id); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
 }

@@ -54,6 +54,9 @@ func (s *server) GetServiceStatus(ctx context.Context, req spec.GetServiceStatus
 	if len(open) > 0 { // newest first: the oldest is the one under way or next
 		out.Run.Set(showRun(open[len(open)-1]))
 	}
+	if out.Consistency, err = s.consistencyOf(ctx, v.ID, r.Document); err != nil {
+		return nil, err
+	}
 	lags := lagsOf(minutes)
 	byID := map[record.System]engine.SystemStatus{}
 	for _, status := range statuses {
@@ -82,6 +85,21 @@ func (s *server) showSource(ctx context.Context, f *engine.LookupFigures) spec.S
 		Source: string(f.Source), Connector: s.connectorType(ctx, f.Connector), Asked: f.Asked, Known: f.Known, Filled: f.Filled, Waiting: f.Waiting,
 		Left: left, Since: f.Since, Until: f.Until, FailingSince: maybeTime(f.FailingSince), Error: codedError(f.ErrorCode, f.Error),
 	}
+}
+
+// consistencyOf tells the guarantee that a service is asked for, and how far it is behind at the moment.
+func (s *server) consistencyOf(ctx context.Context, id service.ID, doc *service.Document) (out spec.ServiceConsistency, err error) {
+	delay, system, err := s.Records.Delay(ctx, who(ctx), id)
+	if err != nil {
+		return out, err
+	}
+	out = spec.ServiceConsistency{Level: spec.ServiceConsistencyLevel(doc.ConsistencyLevel()), DelayMs: delay.Milliseconds(), System: string(system)}
+	out.MaxDelayMs.SetNull()
+	if most := doc.MaxDelay(); most > 0 {
+		out.MaxDelayMs.Set(most.Milliseconds())
+		out.Late = delay > most
+	}
+	return out, nil
 }
 
 // connectorType is the type that a document's type or alias stands for.

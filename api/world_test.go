@@ -301,13 +301,7 @@ func (p *party) furnish() {
 		_, err := d.Secrets.Set(ctx, owner, name, p.canary, 0)
 		p.must(err)
 	}
-	for i, side := range []string{"left", "right"} {
-		c, err := d.Connections.Create(ctx, owner, connection.New{Name: side + "-db-" + p.name, Connector: side + "-" + p.name, Settings: connector.Settings{"token": p.canary}})
-		p.must(err)
-		if i == 0 {
-			p.ids["connection"] = c.ID.Public()
-		}
-	}
+	p.connect()
 	for _, name := range []string{"one", "two"} {
 		_, i, err := d.Auth.Invite(ctx, owner, name+"@"+p.canary+".example.com", auth.Viewer)
 		p.must(err)
@@ -451,6 +445,18 @@ func (p *party) furnish() {
 	}
 	p.ids["tenant"], p.ids["coupon"], p.ids["couponCode"], p.ids["credit"] = ident.Format(ident.Tenant, p.tenant), "launch", "LAUNCH", "crd_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	p.ready = true
+}
+
+// connect makes the party's two connections.
+func (p *party) connect() {
+	p.Helper()
+	for i, side := range []string{"left", "right"} {
+		c, err := p.deps.Connections.Create(context.Background(), p.owner(), connection.New{Name: side + "-db-" + p.name, Connector: side + "-" + p.name, Settings: connector.Settings{"token": p.canary}})
+		p.must(err)
+		if i == 0 {
+			p.ids["connection"] = c.ID.Public()
+		}
+	}
 }
 
 func (p *party) apply(document string) service.Applied {

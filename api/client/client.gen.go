@@ -1309,6 +1309,30 @@ func (e ServicePriority) Valid() bool {
 	}
 }
 
+// Defines values for ServiceConsistencyLevel.
+const (
+	ServiceConsistencyLevelCausal        ServiceConsistencyLevel = "causal"
+	ServiceConsistencyLevelEventual      ServiceConsistencyLevel = "eventual"
+	ServiceConsistencyLevelStrong        ServiceConsistencyLevel = "strong"
+	ServiceConsistencyLevelTransactional ServiceConsistencyLevel = "transactional"
+)
+
+// Valid indicates whether the value is a known member of the ServiceConsistencyLevel enum.
+func (e ServiceConsistencyLevel) Valid() bool {
+	switch e {
+	case ServiceConsistencyLevelCausal:
+		return true
+	case ServiceConsistencyLevelEventual:
+		return true
+	case ServiceConsistencyLevelStrong:
+		return true
+	case ServiceConsistencyLevelTransactional:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServicePlanKind.
 const (
 	ServicePlanKindBulk     ServicePlanKind = "bulk"
@@ -4160,6 +4184,9 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
+	// Settled Every system that takes it holds it and nothing waits; only for a single record.
+	Settled *bool `json:"settled,omitempty"`
+
 	// Sources For fields changed since the record was made; the others are the origin's.
 	Sources map[string]FieldSource `json:"sources"`
 	Systems []Link                 `json:"systems"`
@@ -4664,6 +4691,25 @@ type Service struct {
 // ServicePriority defines model for Service.Priority.
 type ServicePriority string
 
+// ServiceConsistency defines model for ServiceConsistency.
+type ServiceConsistency struct {
+	// DelayMs The age of the oldest change that a system is still to get and that waits for no person, or how long a system has been failing; 0 when there is none.
+	DelayMs int64 `json:"delayMs"`
+
+	// Late The delay is past the maximum.
+	Late  bool                    `json:"late"`
+	Level ServiceConsistencyLevel `json:"level"`
+
+	// MaxDelayMs How long a change may be owed to a system before that is told of.
+	MaxDelayMs nullable.Nullable[int64] `json:"maxDelayMs"`
+
+	// System The system that is behind the longest; empty when none is.
+	System string `json:"system"`
+}
+
+// ServiceConsistencyLevel defines model for ServiceConsistency.Level.
+type ServiceConsistencyLevel string
+
 // ServiceDiff defines model for ServiceDiff.
 type ServiceDiff struct {
 	Differences []Difference               `json:"differences"`
@@ -4845,11 +4891,12 @@ type ServiceState string
 
 // ServiceStatus defines model for ServiceStatus.
 type ServiceStatus struct {
-	Name            string `json:"name"`
-	OpenConflicts   int64  `json:"openConflicts"`
-	OpenDeadLetters int64  `json:"openDeadLetters"`
-	Reason          string `json:"reason"`
-	Revision        int    `json:"revision"`
+	Consistency     ServiceConsistency `json:"consistency"`
+	Name            string             `json:"name"`
+	OpenConflicts   int64              `json:"openConflicts"`
+	OpenDeadLetters int64              `json:"openDeadLetters"`
+	Reason          string             `json:"reason"`
+	Revision        int                `json:"revision"`
 
 	// Run The run that is under way or next.
 	Run     nullable.Nullable[Run] `json:"run"`
@@ -35081,6 +35128,11 @@ type ChangeRecordResponse200Headers struct {
 	ETag string
 }
 
+// ChangeRecordResponse202Headers the declared response headers of an HTTP 202 response for ChangeRecord
+type ChangeRecordResponse202Headers struct {
+	ETag string
+}
+
 // ChangeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ChangeRecord
 type ChangeRecordResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -35091,10 +35143,14 @@ type ChangeRecordResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Record
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Record
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ChangeRecordResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ChangeRecordResponse202Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *ChangeRecordResponseDefaultHeaders
 }
@@ -35102,6 +35158,11 @@ type ChangeRecordResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ChangeRecordResponse) GetJSON200() *Record {
 	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ChangeRecordResponse) GetJSON202() *Record {
+	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -48424,6 +48485,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Record
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -48444,6 +48512,16 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ChangeRecordResponse202Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers202 = &headers
 	case true:
 		var headers ChangeRecordResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -460,6 +460,10 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 	if err := s.sourcesOf(v); err != nil {
 		return err
 	}
+	if c := v.Consistency; c.Late {
+		most, _ := c.MaxDelayMs.Get()
+		s.say("%s is %s behind, and the service allows %s.", c.System, time.Duration(c.DelayMs)*time.Millisecond, time.Duration(most)*time.Millisecond)
+	}
 	if v.OpenConflicts > 0 || v.OpenDeadLetters > 0 {
 		s.say("%d open conflicts and %d dead letters wait for a person.", v.OpenConflicts, v.OpenDeadLetters)
 	}

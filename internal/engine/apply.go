@@ -969,7 +969,9 @@ func (b *batch) revive(e *record.Entity, l *record.Link, m *Mapped, changed []st
 		for _, f := range changed {
 			l.Holds(f, m.own(f), e.Fields[f], false)
 		}
-		b.owe(e, l.System, c)
+		if b.seat.Writes { // what is only read stays as it is, behind an edit that a person made elsewhere
+			b.owe(e, l.System, c)
+		}
 		return false
 	}
 	b.raise(e)
@@ -1053,7 +1055,9 @@ func (b *batch) delete(c *record.Change) {
 			b.journal(e, record.Unlinked, nil, nil)
 			if !d.Open {
 				b.oweAll(e, c)
-				b.owe(e, b.seat.System, c)
+				if b.seat.Writes {
+					b.owe(e, b.seat.System, c)
+				}
 			}
 			return
 		}

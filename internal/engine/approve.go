@@ -103,7 +103,7 @@ func (d *Decider) letGo(ctx context.Context, tx DecideTx, who auth.Principal, c 
 	}
 	e.Version++
 	entry := record.Entry{ID: newID(), Entity: e.ID, At: tx.Now(), Kind: record.Decided, Op: record.Updated, System: record.Person, Actor: who.Name, Cause: c.ID}
-	if err := tx.SaveDecided(ctx, c.Service, e, nil, entry, Receiving(doc)[e.Collection]); err != nil {
+	if err := tx.SaveDecided(ctx, c.Service, e, nil, entry, doc.Receiving()[e.Collection]); err != nil {
 		return err
 	}
 	return tx.Wake(ctx, c.Service)

@@ -94,7 +94,7 @@ func memberObject(c service.Collection, m service.Member) record.Object {
 
 // Compile joins a document with its systems as they are.
 func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, error) {
-	p := &Plan{Name: doc.Service, Realtime: doc.Schedule().Kind == service.Realtime, Quiet: doc.Quiet(), BatchSize: doc.SyncConfig.BatchSize, Proof: doc.ProofEvery()}
+	p := &Plan{Name: doc.Service, Realtime: doc.Schedule().Kind == service.Realtime, Quiet: doc.Quiet(), Transactional: doc.ConsistencyLevel() == service.Transactional, MaxDelay: doc.MaxDelay(), BatchSize: doc.SyncConfig.BatchSize, Proof: doc.ProofEvery()}
 	if p.BatchSize == 0 {
 		p.BatchSize = defaultBatch
 	}

@@ -124,7 +124,7 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 			}
 			e.Settle()
 		}
-		if err := tx.SaveDecided(ctx, c.Service, e, changed, entry, Receiving(doc)[e.Collection]); err != nil {
+		if err := tx.SaveDecided(ctx, c.Service, e, changed, entry, doc.Receiving()[e.Collection]); err != nil {
 			return err
 		}
 		if err := tx.AddUsage(ctx, lifeUsage(c.Service, classOf(doc, e.Collection), e, wasDeleted, entry.ID, tx.Now())); err != nil {
@@ -188,24 +188,6 @@ func classOf(doc *service.Document, collection string) string {
 		}
 	}
 	return ""
-}
-
-// Receiving lists, by collection, the systems that take changes: a delivery to any other would be carried out by nobody.
-func Receiving(doc *service.Document) map[string][]string {
-	out := make(map[string][]string)
-	for _, c := range doc.Collections() {
-		if !c.Shared() {
-			continue
-		}
-		for _, m := range c.Members {
-			for _, from := range c.Members {
-				if from.System != m.System && slices.Contains(doc.SystemsReceivingIn(c.Name, from.System, ""), m.System) && !slices.Contains(out[c.Name], m.System) {
-					out[c.Name] = append(out[c.Name], m.System)
-				}
-			}
-		}
-	}
-	return out
 }
 
 // byRule lets a strategy choose the side.

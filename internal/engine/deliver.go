@@ -242,6 +242,9 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	}
 	l.unsettled = false
 	f.engine.seam("settled")
+	if f.plan.Transactional && len(dead) > 0 || f.plan.Transactional && slices.ContainsFunc(sent, func(w Sent) bool { return w.Receipt.Outcome == connector.Refused }) {
+		f.engine.Nudge(f.guard.Service) // what was refused is set back at once
+	}
 	if !l.Reads && f.recovered(l.System) {
 		if err := l.works(ctx); err != nil {
 			return nil, err

@@ -3,7 +3,9 @@
 package engine_test
 
 import (
+	"errors"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/syncline-dev/syncline/docs"
@@ -98,6 +100,25 @@ func TestDocsFreezing(t *testing.T) {
 	w.thaw()
 	for _, s := range w.systems() {
 		w.holdsAll(s, "sku", recordsOf(t, records[3]))
+	}
+}
+
+func TestDocsConsistency(t *testing.T) {
+	w := newWorld(t, blocks(t, "consistency", "yaml")[1], map[record.System]connector.ObjectInfo{"warehouse": products, "shop": products})
+	records := blocks(t, "consistency", "json")
+	w.putAll("warehouse", "sku", recordsOf(t, records[0]))
+	w.settle()
+	w.memory["shop"].Check("products", func(_ record.Key, f record.Fields) error {
+		if s, ok := f["name"].(string); ok && strings.Contains(s, "bad") {
+			return errors.New("a bad name")
+		}
+		return nil
+	})
+	w.putAll("warehouse", "sku", recordsOf(t, records[1]))
+	w.settle()
+	w.compensate()
+	for _, s := range w.systems() {
+		w.holdsAll(s, "sku", recordsOf(t, records[2]))
 	}
 }
 

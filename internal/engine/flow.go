@@ -130,6 +130,9 @@ type flow struct {
 	proof  chan struct{} // somebody may want equality proven
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
+	doc    *service.Document
+	late   bool              // something has been owed for longer than the document allows; of control
+	moved  map[uuid.UUID]int // refusals with nothing to set back, as of so many tries: the record moved on since, or waits; of control
 	lanes  []*lane
 	asking []*asking       // the lookup services
 	asked  chan struct{}   // a run beside the stream may be wanted
@@ -249,6 +252,7 @@ func (f *flow) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.doc, f.moved = doc, make(map[uuid.UUID]int)
 	f.prepare(positions, doubts, empty)
 	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
@@ -524,6 +528,9 @@ func (f *flow) supervise(ctx context.Context) error {
 				return err
 			}
 		}
+		if err = f.tellLag(ctx, tx); err != nil {
+			return err
+		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
 			return err
 		}
@@ -580,8 +587,36 @@ func (f *flow) supervise(ctx context.Context) error {
 	if err := f.carryHolds(ctx, holds); err != nil {
 		return err
 	}
+	if err := f.compensate(ctx); err != nil {
+		return err
+	}
 	if !f.plan.Realtime && !beside && (!found || next.Over()) && !f.mustProve() {
 		f.stop(errDone)
+	}
+	return nil
+}
+
+// tellLag tells that something has been owed for longer than the document's maximum delay, and when that is over.
+func (f *flow) tellLag(ctx context.Context, tx Tx) error {
+	most := f.plan.MaxDelay
+	if most <= 0 {
+		return nil
+	}
+	since, system, err := tx.Oldest(ctx, f.guard.Service)
+	if err != nil {
+		return err
+	}
+	delay := time.Duration(0)
+	if !since.IsZero() {
+		delay = max(tx.Now().Sub(since), 0)
+	}
+	if late := delay > most; late != f.late {
+		f.late = late
+		state := "within"
+		if late {
+			state = "exceeded"
+		}
+		return tx.Emit(ctx, "lag", uuid.UUID(f.guard.Service), map[string]any{"state": state, "system": system, "delayMs": delay.Milliseconds(), "maxDelayMs": most.Milliseconds()})
 	}
 	return nil
 }

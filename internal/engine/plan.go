@@ -140,17 +140,19 @@ type Seat struct {
 
 // Plan is a revision compiled against the systems as they are.
 type Plan struct {
-	Quiet       time.Duration // how long a record that people changed rests before it is carried
-	Service     service.ID
-	Name        string
-	Revision    int
-	Realtime    bool
-	BatchSize   int
-	Proof       time.Duration // how long after a comparison the next begins by itself; 0 for none unasked, negative for as often as it is cheap
-	Collections []*Collection
-	Seats       []*Seat
-	References  ReferenceRules
-	Sources     []*Source // lookup services, in the order in which they are asked
+	Quiet         time.Duration // how long a record that people changed rests before it is carried
+	Service       service.ID
+	Name          string
+	Revision      int
+	Realtime      bool
+	BatchSize     int
+	Transactional bool          // what one system refuses none keeps
+	MaxDelay      time.Duration // how long a change may be owed; 0 for no limit
+	Proof         time.Duration // how long after a comparison the next begins by itself; 0 for none unasked, negative for as often as it is cheap
+	Collections   []*Collection
+	Seats         []*Seat
+	References    ReferenceRules
+	Sources       []*Source // lookup services, in the order in which they are asked
 }
 
 // targets are the systems of the collection that receive anything from the system, in a stable order.

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,20 @@ type Detail struct {
 	Owed      map[record.System]time.Time // since when a delivery is due
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
+}
+
+// Settled says whether every system that takes the record holds it, and nothing about it waits.
+func (d *Detail) Settled(doc *service.Document) bool {
+	taking := doc.Receiving()[d.Collection]
+	for _, l := range d.Links {
+		if !slices.Contains(taking, string(l.System)) {
+			continue // it is only read, and stays behind what others wrote
+		}
+		if l.State == record.Pending || l.State == record.Rejected || l.State == record.InDoubt {
+			return false
+		}
+	}
+	return len(d.Owed) == 0 && len(d.Conflicts) == 0 && !d.IsFrozen()
 }
 
 // Freeze says who froze a record, when and why.
@@ -93,6 +108,7 @@ type ReadTx interface {
 	// History lists the journal of an entity, the newest first, those before the mark.
 	History(ctx context.Context, s service.ID, id record.EntityID, before uuid.UUID, limit int) ([]record.Entry, error)
 	Statuses(ctx context.Context, s service.ID) ([]SystemStatus, error)
+	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
 	Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]Minute, error)
 	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
@@ -146,6 +162,20 @@ func (r *Reader) History(ctx context.Context, who auth.Principal, s service.ID, 
 	}
 	return list, r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
 		list, err = tx.History(ctx, s, id, before, limit)
+		return err
+	})
+}
+
+// Delay says for how long a system has been owed a change that waits for no person, or has been failing, and which; 0 for none.
+func (r *Reader) Delay(ctx context.Context, who auth.Principal, s service.ID) (delay time.Duration, system record.System, err error) {
+	if err := who.May(auth.ViewServices); err != nil {
+		return 0, "", err
+	}
+	return delay, system, r.inTx(ctx, who.Tenant, func(tx ReadTx) error {
+		var since time.Time
+		if since, system, err = tx.Oldest(ctx, s); err == nil && !since.IsZero() {
+			delay = max(tx.Now().Sub(since), 0)
+		}
 		return err
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/billing"
+	"github.com/syncline-dev/syncline/internal/audit"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -181,6 +182,19 @@ type Tx interface {
 	Postpone(ctx context.Context, g Guard, a Attempt, due time.Time, unknown bool) error
 	// Owing counts the duties per seat, and says when the earliest is due.
 	Owing(ctx context.Context, s service.ID) (map[SeatID]Owing, error)
+
+	// Oldest says since when, and to what system, something has been owed the longest that waits for no person, or since when a system
+	// cannot be read or written; a zero time when nothing is late.
+	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
+	// Refusals lists the open outward dead letters, at most limit, the oldest first.
+	Refusals(ctx context.Context, s service.ID, limit int) ([]Refusal, error)
+	// LockEntity loads an entity with its links, and its open conflicts, for changing them.
+	LockEntity(ctx context.Context, s service.ID, id record.EntityID) (*record.Entity, []*Conflict, error)
+	// SaveCompensated writes the entity that a refusal set back, its links and its history, makes deliveries to the systems, and settles the
+	// dead letter.
+	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error
+	AddUsage(ctx context.Context, events []billing.UsageEvent) error
+	Audit(ctx context.Context, e audit.Entry) error
 
 	// Braking reads the seat's tally and open holds.
 	Braking(ctx context.Context, g Guard, seat *Seat) (Braking, error)

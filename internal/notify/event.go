@@ -83,6 +83,8 @@ var Types = []Type{
 	{Name: "dead_letter.discarded", Needs: auth.ViewRecords},
 	{Name: "dead_letter.edited", Needs: auth.ViewRecords},
 	{Name: "dead_letter.settled", Needs: auth.ViewRecords},
+	{Name: "lag", Needs: auth.ViewServices},
+	{Name: "record.compensated", Needs: auth.ViewRecords},
 	{Name: "record.frozen", Needs: auth.ViewRecords},
 	{Name: "record.thawed", Needs: auth.ViewRecords},
 	{Name: "rule.met", Needs: auth.ViewRecords},

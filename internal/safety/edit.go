@@ -106,7 +106,7 @@ func (m *Editor) Change(ctx context.Context, who auth.Principal, edit Edit) (e *
 		if e, _, err = tx.LockEntity(ctx, s.ID, id); err != nil {
 			return err
 		}
-		taking := engine.Receiving(doc)
+		taking := doc.Receiving()
 		if !slices.Contains(taking[e.Collection], string(edit.System)) {
 			return fault.New(fault.Conflict, "record.system_not_written", "%s takes no changes in this service: it is only read. Write the record in a system that takes changes, or there.", edit.System)
 		}

@@ -88,7 +88,7 @@ func (m *Editor) ice(ctx context.Context, who auth.Principal, ref, idOrKey strin
 		}
 		e := out.Entity
 		e.Version++
-		owed := engine.Receiving(doc)
+		owed := doc.Receiving()
 		event, reason := "record.thawed", ""
 		if op == record.Froze {
 			event, reason, owed = "record.frozen", out.Detail.Freeze.Reason, nil

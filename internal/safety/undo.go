@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/auth"
-	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -111,7 +110,7 @@ func (m *Editor) Undo(ctx context.Context, who auth.Principal, ref string, sel S
 		for i := range edits {
 			edits[i].Entry.Actor = who.Name
 		}
-		if err := tx.SaveEdited(ctx, s.ID, edits, engine.Receiving(doc)); err != nil {
+		if err := tx.SaveEdited(ctx, s.ID, edits, doc.Receiving()); err != nil {
 			return err
 		}
 		if err := tx.AddUsage(ctx, usage(s.ID, doc, edits, revived, tx.Now())); err != nil {

@@ -210,7 +210,7 @@ type ReferenceRules struct {
 type Consistency struct {
 	Level    string   `json:"level"`              // eventual, strong, causal, transactional
 	MaxDelay string   `json:"maxDelay,omitempty"` // for eventual: an interval after which lag is an alert
-	Fields   []string `json:"fields,omitempty"`   // strong only for these fields; empty: all
+	Fields   []string `json:"fields,omitempty"`   // of strong: only for these fields; empty: all
 }
 
 // SafetyThreshold holds changes that are larger than anybody meant. Percentages are of the records in a run, or of a

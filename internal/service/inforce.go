@@ -25,7 +25,6 @@ func (v *validation) inForce() {
 		canon string
 		what  string
 	}{
-		{c.Consistency != nil && c.Consistency.Level != "" && c.Consistency.Level != "eventual", "/syncConfig/consistency", "Consistency stronger than eventual"},
 		{c.GDPR != nil, "/syncConfig/gdpr", "Erasure, portability and consent"},
 		{c.Lifecycle != nil, "/syncConfig/lifecycle", "Life cycles"},
 		{len(d.Workflows) > 0, "/workflows", "Workflows"},

@@ -236,3 +236,21 @@ func (d *Document) externalIDs() map[string]string {
 func externalSystem(alias string) (string, bool) {
 	return strings.CutPrefix(alias, "external_id.")
 }
+
+// Receiving lists, by collection, the systems that take changes: a delivery to any other would be carried out by nobody.
+func (d *Document) Receiving() map[string][]string {
+	out := make(map[string][]string)
+	for _, c := range d.Collections() {
+		if !c.Shared() {
+			continue
+		}
+		for _, m := range c.Members {
+			for _, from := range c.Members {
+				if from.System != m.System && slices.Contains(d.SystemsReceivingIn(c.Name, from.System, ""), m.System) && !slices.Contains(out[c.Name], m.System) {
+					out[c.Name] = append(out[c.Name], m.System)
+				}
+			}
+		}
+	}
+	return out
+}

@@ -154,8 +154,8 @@ func makeDocumentShape() *shape {
 		), "What happens around references between records; see objects' references."),
 		part("consistency", shorthand("level", consistencyShape(), aBlock("consistency",
 			part("level", consistencyShape(), "The guarantee.").alias("mode").req(),
-			part("maxDelay", anInterval(), "For eventual: the lag that is an alert."),
-			part("fields", someFields(), "The guarantee is for these fields; all when absent."),
+			part("maxDelay", anInterval(), "For eventual: how long a change may be owed to a system before that is told of."),
+			part("fields", someFields(), "For strong: the guarantee is for these fields; all when absent."),
 		)), "The guarantee asked for."),
 		part("safetyThreshold", aBlock("safetyThreshold",
 			part("maxDecreasePercent", aNumber("0", "100"), "The most a numeric field may fall in one change."),
@@ -306,7 +306,7 @@ func strategyShape() *shape {
 
 func deletesShape() *shape { return aWord(string(Propagate), string(Archive), string(Ignore)) }
 
-func consistencyShape() *shape { return aWord("eventual", "strong", "causal", "transactional") }
+func consistencyShape() *shape { return aWord(Eventual, Strong, Causal, Transactional) }
 
 func encryptionShape() *shape { return aWord("AES-256-GCM").or("AES-256", "AES-256-GCM") }
 

@@ -378,9 +378,7 @@ func (v *validation) syncConfig() {
 			v.fail(codeStrategyIncomplete, "/syncConfig/deletes", "Write `policy: archive`, or remove archiveField and archiveValue.", "archiveField has a meaning only with the policy archive.")
 		}
 	}
-	if con := c.Consistency; con != nil && con.MaxDelay != "" && con.Level != "eventual" && con.Level != "" {
-		v.fail(codeStrategyIncomplete, "/syncConfig/consistency/maxDelay", "Remove it, or write `level: eventual`.", "maxDelay has a meaning only with eventual consistency.")
-	}
+	v.consistency()
 	if rec := c.Reconciliation; rec != nil {
 		if rec.Schedule != nil {
 			v.schedule(*rec.Schedule, "/syncConfig/reconciliation/schedule", false)

@@ -175,6 +175,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 		}
 	}
 	c.checkSeen(row, plan, fault)
+	c.checkTogether(r, row, fault)
 	if c.apart {
 		c.checkWishes(row, plan, deadOut, deadIn, fault)
 	}
@@ -279,7 +280,7 @@ func (c *customer) checkCopy(e *record.Entity, seat *engine.Seat, o *outside, _ 
 			fault("invariant 8: %v passes for the form that %s has of %v", own, o.name, e.Fields[f])
 		}
 	}
-	if len(e.Held) == 0 && l.State != record.Synced && e.DeletedAt == nil {
+	if len(e.Held) == 0 && l.State != record.Synced && e.DeletedAt == nil && seat.Writes { // what is only read stays behind an edit through the API
 		fault("the link of %s to %s is %s", e.MatchKey, o.name, l.State)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -42,7 +41,7 @@ func (r *Run) freeze(c *customer, thaw bool) {
 				l.State = record.Pending
 			}
 		}
-		for _, id := range engine.Receiving(c.doc)[e.Collection] {
+		for _, id := range c.doc.Receiving()[e.Collection] {
 			row.owe(record.System(id), e.Collection, e.ID, time.Now(), time.Now())
 		}
 	} else {

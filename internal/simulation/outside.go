@@ -47,7 +47,8 @@ type outside struct {
 	writing map[string]bool // objects in a Write at this moment, by consumer
 	pages   map[string][]page
 	broken  error
-	written func([]connector.Write) // told of what arrives
+	written func([]connector.Write)                      // told of what arrives
+	took    func([]connector.Write, []connector.Receipt) // and of what became of it
 }
 
 // page is what a Read returned, kept to check what is made of it.
@@ -245,6 +246,9 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	}
 	for i := range writes {
 		b.gate.Note("%s %s %s %v: %s %s", b.name, writes[i].Op, writes[i].Key, show(writes[i].Fields), receipts[i].Outcome, receipts[i].Key)
+	}
+	if b.took != nil {
+		b.took(writes, receipts)
 	}
 	b.gate.Step(b.line.name+" "+b.name, "has written")
 	if err := b.alive(ctx); err != nil {

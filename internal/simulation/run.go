@@ -55,6 +55,10 @@ type customer struct {
 	deletes   string
 	apart     bool // each record is edited in one system only, so that what must come out is known
 	realtime  bool
+	level     string // of consistency
+	waiting   []*awaited
+	touched   map[string]time.Time // by sku: when people last changed a record in a system
+	upTo      map[string]int       // apart: by system and sku, the latest name that was written into it
 	made      int
 	last      map[string]*wish  // apart: by sku
 	names     map[string]string // by system and key: the name that was written last
@@ -108,7 +112,7 @@ var names = []string{"crm", "shop", "erp", "web"}
 
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool)}
+	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int)}
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -123,7 +127,8 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	if !c.realtime {
 		frequency = "1m"
 	}
-	match := ""
+	match, quiet := "", pick(g, "", "", "", ", quietPeriod: 2s")
+	c.chooseLevel(g, quiet)
 	for i := range n {
 		info := products
 		if g.IntN(4) == 0 {
@@ -132,6 +137,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 		o := newOutside(r.gate, fmt.Sprintf("%s%d/%s", tag, len(r.customers), names[i]), record.System(names[i]), info)
 		r.equip(o)
 		o.written = func(writes []connector.Write) { r.checkWrites(c, o, writes) }
+		o.took = func(writes []connector.Write, receipts []connector.Receipt) { r.checkOrder(c, o, writes, receipts) }
 		c.systems = append(c.systems, o)
 	}
 	var b strings.Builder
@@ -139,7 +145,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	for i, o := range c.systems {
 		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, pick(g, "", "", "", ", quietPeriod: 2s"), pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"))
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level)
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
@@ -279,6 +285,9 @@ func (r *Run) live() error {
 		if r.rng.IntN(4) == 0 {
 			r.accident()
 		} else {
+			if c := pick(r.rng, r.customers...); !c.apart && c.level != service.Eventual && r.rng.IntN(2) == 0 {
+				r.change(c)
+			}
 			for range 1 + r.rng.IntN(3) {
 				r.edit(pick(r.rng, r.customers...))
 			}
@@ -292,6 +301,9 @@ func (r *Run) live() error {
 
 // between happens while somebody stands at the gate: now and then somebody edits just there, or a process dies.
 func (r *Run) between() {
+	for _, c := range r.customers {
+		r.answer(c)
+	}
 	switch n := r.rng.IntN(1500); {
 	case n < 6:
 		r.edit(pick(r.rng, r.customers...))
@@ -339,6 +351,9 @@ func (r *Run) rest() error {
 	still, before := time.Duration(0), ""
 	for waited := time.Duration(0); waited < longest; waited += step {
 		r.gate.until(time.Now().Add(step), nil)
+		for _, c := range r.customers {
+			r.answer(c)
+		}
 		if r.broken != nil {
 			return r.broken
 		}
@@ -355,6 +370,9 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		state += fmt.Sprintf("\n%s %s next at %s, lease %+v", c.name, row.State, row.nextAt, row.lease)
+		for k, d := range row.deliveries {
+			state += fmt.Sprintf(", %s is owed to %s, due %v, waits %q", show(row.entities[k.entity].Fields), k.system, d.due, d.waits)
+		}
 		for _, run := range row.runs {
 			if !run.Over() || run.State == service.RunQueued || run == row.runs[len(row.runs)-1] {
 				state += fmt.Sprintf(", run %s %s %v %v", run.Kind, run.State, run.CreatedAt, run.FinishedAt)
@@ -456,6 +474,7 @@ func (r *Run) edit(c *customer) {
 			w.deleted = true
 		}
 		delete(c.names, o.name+" "+string(key))
+		c.touched[skuOf(all[key])] = time.Now()
 		o.user.Delete(key)
 		synctest.Wait()
 	case 1:
@@ -499,6 +518,12 @@ func number(s string) record.Number {
 
 func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields) {
 	r.tell("%s: put %s %s", o.name, key, show(fields))
+	if sku := skuOf(o.user.Get(key)); sku != "" {
+		c.touched[sku] = time.Now()
+	}
+	if sku := skuOf(fields); sku != "" {
+		c.touched[sku] = time.Now()
+	}
 	o.user.Put(key, fields)
 	synctest.Wait() // who watches has heard of it before the next edit: always as many notifications
 	now := o.user.Get(key)

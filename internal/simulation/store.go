@@ -45,6 +45,7 @@ type Store struct {
 type rows struct {
 	services map[service.ID]*serviceRow
 	usage    map[string]billing.UsageEvent
+	audited  []string // what was compensated, by the audit log
 }
 
 type serviceRow struct {

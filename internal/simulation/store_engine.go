@@ -616,7 +616,9 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	t.write(func() {
 		delete(row.attempts, s.Attempt.ID)
 		for _, id := range s.Attempt.Entities {
-			delete(row.looked, id)
+			if !row.underWay(id) { // to another system
+				delete(row.looked, id)
+			}
 		}
 		row.settleDead([]string{"open", "redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(done, d.Entity) })
 		row.settleDead([]string{"redriven"}, func(d *deadRow) bool { return !d.Inward && d.System == system && slices.Contains(failed, d.Entity) })
@@ -981,3 +983,13 @@ func (t *Tx) SettleRedriven(ctx context.Context, ids []uuid.UUID) error {
 
 // Emit tells browsers and programs; nobody listens here.
 func (t *Tx) Emit(ctx context.Context, _ string, _ uuid.UUID, _ any) error { return ctx.Err() }
+
+// underWay says whether an attempt has the entity.
+func (row *serviceRow) underWay(id record.EntityID) bool {
+	for _, a := range row.attempts {
+		if slices.Contains(a.Entities, id) {
+			return true
+		}
+	}
+	return false
+}

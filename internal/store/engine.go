@@ -487,7 +487,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
 	}
-	queueDeliveries(b, sid, system, s.Attempt.Collection, st.Waiting, t.now, s.RetryAt)
+	queueOwedStill(b, sid, system, s.Attempt, st.Waiting, t.now, s.RetryAt)
 	queueParked(b, sid, system, s.Attempt.Collection, st.Parked, t.now)
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
@@ -619,7 +619,7 @@ func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due
 		return t.send(ctx, b)
 	}
 	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
-	queueDeliveries(b, sid, a.System, a.Collection, a.Entities, t.now, due)
+	queueOwedStill(b, sid, a.System, a, a.Entities, t.now, due)
 	return t.send(ctx, b)
 }
 

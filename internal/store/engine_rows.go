@@ -362,6 +362,26 @@ ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = ex
 		sid, string(system), uuids(ids), since, due, collection)
 }
 
+// queueOwedStill gives duties back that were taken on and not carried out: they are owed since they first were, or a system that fails for
+// long would seem to be owed little.
+func queueOwedStill(b *pgx.Batch, sid uuid.UUID, system record.System, a engine.Attempt, ids []record.EntityID, now, due time.Time) {
+	if len(ids) == 0 {
+		return
+	}
+	since := make([]time.Time, len(ids))
+	for i, id := range ids {
+		since[i] = now
+		if at := a.OwedAt[id]; (a.Backlog || a.Lost) && !at.IsZero() && at.Before(now) { // else it is the origin's time, which may be years ago
+			since[i] = at
+		}
+	}
+	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
+SELECT current_tenant(), $1, $2, $6, w.id, w.since, $5 FROM unnest($3::uuid[], $4::timestamptz[]) AS w(id, since) ORDER BY w.id
+ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET since = least(deliveries.since, excluded.since), due_at = excluded.due_at,
+  tries = deliveries.tries + 1, waits = '', waits_for = NULL, waits_why = ''`,
+		sid, string(system), uuids(ids), since, due, a.Collection)
+}
+
 // queueParked writes deliveries that wait for more than their turn. A record that is changed all the time rests twenty times the
 // quiet period at the longest.
 func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, list []engine.Parked, now time.Time) {

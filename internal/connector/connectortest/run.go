@@ -122,6 +122,9 @@ func testSpec(t *testing.T, s *suite) {
 			t.Errorf("the spec has no %s", what)
 		}
 	}
+	if level := strings.ToLower(spec.Guarantee); !strings.HasPrefix(level, "effectively once") && !strings.HasPrefix(level, "at least once") {
+		t.Errorf("the guarantee does not begin with the level it gives, effectively once or at least once: %s", spec.Guarantee)
+	}
 	if spec.Class != "standard" && spec.Class != "premium" {
 		t.Errorf("the price class is %q", spec.Class)
 	}

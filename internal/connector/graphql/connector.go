@@ -58,7 +58,7 @@ func (*Connector) Spec() connector.Spec {
 		},
 		Detections: []string{"stream", "timestamp", "hash", "polling"},
 		Deletes:    "as the description says: diff (everything is read and compared), tombstone (a field marks them), or never",
-		Guarantee:  "Each record is read and compared before it is written, so repeating a write changes nothing. A subscription only says when to look: what it missed is read from the cursor.",
+		Guarantee:  "effectively once: each record is read and compared before it is written, so repeating a write changes nothing. A subscription only says when to look: what it missed is read from the cursor.",
 	}
 }
 

@@ -620,7 +620,7 @@ func (m *Manifest) complete() {
 		m.RootURL = m.BaseURL
 	}
 	if m.Guarantee == "" {
-		m.Guarantee = "Each record is read and compared before it is written; repeating a write changes nothing."
+		m.Guarantee = "effectively once where the system has a key to look by: each record is read and compared before it is written, so that repeating a write changes nothing."
 	}
 	for i := range m.Settings {
 		s := &m.Settings[i]

@@ -49,7 +49,7 @@ func (Connector) Spec() connector.Spec {
 		}, queue.Settings()...),
 		Detections: []string{queue.ByStream},
 		Deletes:    "event (one of deleteTypes, or one whose field named by the setting deletedField is true)",
-		Guarantee:  "Each event is taken at least once as long as the server replays what came behind Last-Event-ID; a server that gives no ids, or forgets, loses what it says while nobody listens. It is only read.",
+		Guarantee:  "at least once: each event is taken as long as the server replays what came behind Last-Event-ID; a server that gives no ids, or forgets, loses what it says while nobody listens. It is only read.",
 	}
 }
 

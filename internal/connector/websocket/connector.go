@@ -63,7 +63,7 @@ func (Connector) Spec() connector.Spec {
 		}, queue.Settings()...),
 		Detections: []string{queue.ByStream},
 		Deletes:    "message (one of deleteTypes, or one whose field named by the setting deletedField is true)",
-		Guarantee:  "Reading: at least once with token and resume; without, what is said while nobody listens is lost. Writing: at least once with ack; without, a message that was on its way when the connection broke is lost. What the other side holds cannot be asked, so writes are not compared.",
+		Guarantee:  "at least once with token and resume for reading, and with ack for writing: without the first, what is said while nobody listens is lost. Without the second, a message that was on its way when the connection broke is lost. What the other side holds cannot be asked, so writes are not compared.",
 	}
 }
 

@@ -314,6 +314,21 @@ type ConnectionSpell struct {
 	Checks       int32
 }
 
+// One subscription of a connection serves all services that listen; the last that goes ends it. One process at a time claims the row and asks the vendor without holding a transaction.
+type ConnectionSubscription struct {
+	TenantID     uuid.UUID
+	ConnectionID uuid.UUID
+	Callback     string
+	Consumers    []string
+	// The ids at the vendor and the secret that it signs with.
+	Sealed []byte
+	// A secret that the vendor handed over at the address while the claim lasts.
+	Offered []byte
+	// When to ask again: before it ends, or a while after asking failed. NULL is never.
+	RenewAt      *time.Time
+	ClaimedUntil *time.Time
+}
+
 // One of many that need a new token claims the row, asks without holding a transaction, and stores the answer before anybody uses it.
 type ConnectionToken struct {
 	TenantID     uuid.UUID
@@ -860,6 +875,36 @@ type Link struct {
 	OwnForm  json.RawMessage
 	Version  string
 	SyncedAt time.Time
+}
+
+// One row for each record and lookup service that is, or was, to be asked about it.
+type Lookup struct {
+	TenantID   uuid.UUID
+	ServiceID  uuid.UUID
+	Source     string
+	EntityID   uuid.UUID
+	Collection string
+	// The key of the question that was answered last, a hash: the values asked by are in the record alone.
+	Question string
+	Outcome  string
+	AskedAt  *time.Time
+	// When it is to be asked; null until the record changes.
+	DueAt *time.Time
+}
+
+// How often a lookup service was asked in a period, which its limit is for, and how it does.
+type LookupCount struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	Source    string
+	Since     time.Time
+	// Counted before it is asked, so that a crash cannot let it be asked too often.
+	Asked        int64
+	Known        int64
+	Filled       int64
+	FailingSince *time.Time
+	ErrorCode    string
+	Error        string
 }
 
 type Member struct {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+// What one system of a transactional service refuses none keeps, wherever the worker dies between the refusal and the last of the writes
+// that take it back; and what was set back is told of once, in the history, the audit log and an event.
+func TestCompensationSurvivesCrashes(t *testing.T) {
+	for _, seam := range []string{"before write", "after write", "settling saved", "settled", "compensation saved", "compensated"} {
+		t.Run(seam, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, document("multi-directional", together, "crm", "erp", "shop"), "crm", "erp", "shop")
+			b.systems["shop"].Check("products", func(_ record.Key, f record.Fields) error {
+				if s, ok := f["name"].(string); ok && strings.Contains(s, "bad") {
+					return errors.New("a bad name")
+				}
+				return nil
+			})
+			b.user("crm").Put("A", product("A", 5))
+			all := func(name string, quantity int64) bool {
+				for _, s := range []string{"crm", "erp", "shop"} {
+					if f := b.user(s).Get("A"); f["name"] != name || !record.Equal(f["quantity"], record.Int(quantity)) {
+						return false
+					}
+				}
+				return true
+			}
+			b.start()
+			b.eventually("all to hold it", func() bool { return all("Product A", 5) && b.settledDown() })
+			b.halt()
+
+			crash := newCrash(seam)
+			crash.arm(1)
+			b.engine.Seam = crash.at
+			b.user("crm").Put("A", record.Fields{"name": "bad", "quantity": record.Int(6)})
+			b.startCrashing()
+			b.eventually("the crash", crash.happened)
+			b.crash()
+			b.start()
+			done := func() bool { return b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`) > 0 }
+			b.eventually("none to keep it", func() bool { return done() && all("Product A", 5) && b.settledDown() })
+			b.halt()
+			for what, query := range map[string]string{
+				"lines in the history": `SELECT count(*) FROM journal WHERE actor = '@compensation'`,
+				"audit entries":        `SELECT count(*) FROM audit_log WHERE action = 'record.compensated' AND detail ->> 'system' = 'shop'`,
+				"events":               `SELECT count(*) FROM events WHERE type = 'record.compensated'`,
+			} {
+				if n := b.number(query); n != 1 {
+					t.Errorf("%d %s, want 1", n, what)
+				}
+			}
+			if n := b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`); n != 0 {
+				t.Errorf("%d dead letters are open", n)
+			}
+			written := b.user("crm").Writes() + b.user("erp").Writes() + b.user("shop").Writes()
+			if n := b.number(`SELECT count(*) FROM journal WHERE kind = 'delivery'`); n != written {
+				t.Errorf("%d records were written, %d are in the journal", written, n)
+			}
+		})
+	}
+}
+
+// outing is a system that cannot be written during an outage.
+type outing struct {
+	capable
+	out *atomic.Bool
+}
+
+func (o outing) Write(ctx context.Context, object record.Object, writes []connector.Write) ([]connector.Receipt, error) {
+	if o.out.Load() {
+		return nil, &connector.Error{Class: connector.Retry, Code: "memory.planted", Message: "It is out."}
+	}
+	return o.capable.Write(ctx, object, writes)
+}
+
+// A change that is owed for longer than the document allows is told of once, and once more when it is over.
+func TestLag(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, document("multi-directional", "syncConfig: {frequency: realtime, consistency: {level: eventual, maxDelay: 1s}, matchFields: [sku]}\n", "crm", "erp"), "crm", "erp")
+	var outage atomic.Bool
+	b.opened = func(system string, s connector.System) connector.System {
+		if system == "erp" {
+			return outing{s.(capable), &outage}
+		}
+		return s
+	}
+	b.start()
+	b.user("crm").Put("A", product("A", 5))
+	b.eventually("both to hold it", func() bool { return b.user("erp").Get("A") != nil && b.settledDown() })
+	told := func(state string) bool {
+		return b.number(`SELECT count(*) FROM events WHERE type = 'lag' AND data ->> 'state' = $1 AND data ->> 'system' IN ('erp', '')`, state) == 1
+	}
+	if n := b.number(`SELECT count(*) FROM events WHERE type = 'lag'`); n != 0 {
+		t.Errorf("%d lags are told of before there was one", n)
+	}
+	outage.Store(true)
+	b.user("crm").Put("A", product("A", 6))
+	b.eventually("the lag to be told of", func() bool { return told("exceeded") })
+	outage.Store(false)
+	b.eventually("its end to be told of", func() bool { return told("within") && b.converged("crm", "erp") })
+	if !told("exceeded") {
+		t.Error("it was told of more than once")
+	}
+}
