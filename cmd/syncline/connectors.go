@@ -25,6 +25,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/rabbitmq"
 	"github.com/syncline-dev/syncline/internal/connector/s3"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
+	"github.com/syncline-dev/syncline/internal/connector/sftp"
 	"github.com/syncline-dev/syncline/internal/connector/sqs"
 	"github.com/syncline-dev/syncline/internal/connector/sse"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
@@ -48,7 +49,7 @@ func ownConnector(pool *transport.Pool) catalog.Compile {
 func connectors(c config, pool *transport.Pool) []connector.Connector {
 	return []connector.Connector{
 		postgres.New(), mysql.New(),
-		files.New(c.FilesDir), s3.New(), azureblob.New(),
+		files.New(c.FilesDir), sftp.New(), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool), gdrive.New(pool),
 		mongodb.New(), dynamodb.New(),
