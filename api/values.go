@@ -67,6 +67,14 @@ func word[S ~string](p *S) S {
 	return *p
 }
 
+// given is the value, or the zero value for nil.
+func given[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
 // optional is nil for the zero value.
 func optional[T comparable](v T) *T {
 	var zero T

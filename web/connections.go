@@ -349,6 +349,8 @@ func (f filledForm) field(s connector.Setting) ui.SettingField {
 		}
 	case s.Kind == connector.Boolean:
 		field.Options = []ui.Option{{Label: or(s.Default, "not set") + " (the default)"}, {Value: "true", Label: "true"}, {Value: "false", Label: "false"}}
+	case s.Lines > 1:
+		field.Lines = s.Lines
 	case s.Kind == connector.Integer:
 		field.Attrs = templ.Attributes{"inputmode": "numeric"}
 	case s.Secret:

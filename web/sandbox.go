@@ -4,6 +4,8 @@ package web
 
 import (
 	_ "embed"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -32,6 +34,7 @@ func (h *Handler) routesSandbox(r chi.Router) {
 	r.Get("/connections/{connection}/sandbox", h.page(h.sandbox))
 	r.Post("/connections/{connection}/sandbox", h.page(h.editSandbox))
 	r.Post("/connections/{connection}/sandbox:reset", h.page(h.resetSandbox))
+	r.Post("/connections/{connection}/sandbox/faults", h.page(h.plantInSandbox))
 	r.Post("/services:sandbox", h.page(h.startSandbox))
 }
 
@@ -42,7 +45,52 @@ type SandboxView struct {
 	Title   string // of the connector
 	Service string // that uses it
 	Tables  []SandboxTableView
+	Faults  []string // what its next calls meet, in words
+	Planted SandboxForm
 	MayEdit bool
+}
+
+// SandboxForm is the form of a new fault, and why it was not taken.
+type SandboxForm struct {
+	Kind, Share, Times, Seconds string
+	Error                       string
+}
+
+// sandboxTroubles are the kinds of trouble in words.
+var sandboxTroubles = map[connection.SandboxTrouble]string{
+	connection.SandboxRateLimit: "Too many requests (429)", connection.SandboxUnavailable: "Server error (502)", connection.SandboxSlow: "Slow answer",
+	connection.SandboxLostAnswer: "Carried out, answer lost", connection.SandboxTokensEnd: "Access tokens end", connection.SandboxHooksLost: "Webhook message lost",
+	connection.SandboxHooksDoubled: "Webhook message sent twice",
+}
+
+// inWords is a fault as one sentence.
+func inWords(f connection.SandboxFault) string {
+	out := sandboxTroubles[f.Kind]
+	switch f.Kind {
+	case connection.SandboxRateLimit:
+		out += fmt.Sprintf(", try again after %d s", f.Seconds)
+	case connection.SandboxSlow:
+		out += fmt.Sprintf(", %d s", f.Seconds)
+	}
+	if f.Share > 0 {
+		out += fmt.Sprintf(", %d%% of calls", f.Share)
+	} else {
+		out += ", each call"
+	}
+	if f.Times > 0 {
+		out += fmt.Sprintf(", %d left", f.Times)
+	} else {
+		out += ", until healed"
+	}
+	return out
+}
+
+func sandboxTroubleOptions() []ui.Option {
+	var out []ui.Option
+	for _, k := range connection.SandboxTroubles {
+		out = append(out, ui.Option{Value: string(k), Label: sandboxTroubles[k]})
+	}
+	return out
 }
 
 // SandboxTableView is a set of records there.
@@ -53,19 +101,24 @@ type SandboxTableView struct {
 
 func sandboxPath(c connection.Connection) string { return addressOfConnection(c) + "/sandbox" }
 
-func (h *Handler) sandbox(v *visit) error {
-	c, tables, err := h.Connections.LookIntoSandbox(v.ctx(), v.who, v.param("connection"))
+func (h *Handler) sandbox(v *visit) error { return h.showSandbox(v, SandboxForm{Times: "5"}) }
+
+func (h *Handler) showSandbox(v *visit, form SandboxForm) error {
+	c, account, err := h.Connections.LookIntoSandbox(v.ctx(), v.who, v.param("connection"))
 	if err != nil {
 		return err
 	}
-	view := SandboxView{Path: sandboxPath(c), Title: c.Connector, MayEdit: v.can(auth.EditConnections)}
+	view := SandboxView{Path: sandboxPath(c), Title: c.Connector, Planted: form, MayEdit: v.can(auth.EditConnections)}
+	for _, f := range account.Faults {
+		view.Faults = append(view.Faults, inWords(f))
+	}
 	if found, err := h.Connections.Catalog().Get(v.ctx(), v.who.Tenant, c.Connector); err == nil {
 		view.Title = found.Spec().Title
 	}
 	if used, err := h.Connections.UsedBy(v.ctx(), v.who, c.ID.Public()); err == nil && len(used) > 0 {
 		view.Service = used[0]
 	}
-	for _, t := range tables {
+	for _, t := range account.Tables {
 		view.Tables = append(view.Tables, SandboxTableView{SandboxTable: t, ID: "table-" + t.Name})
 	}
 	if view.Page, err = v.shell("Sandbox", "/connections", "Connections", "/connections", c.Name, addressOfConnection(c), "Sandbox"); err != nil {
@@ -101,6 +154,40 @@ func (h *Handler) editSandbox(v *visit) error {
 	default:
 		v.flash(ui.OK, what+" The service sees it at its next look.")
 	}
+	return v.redirect(sandboxPath(c))
+}
+
+// plantInSandbox adds a fault to those that wait, or heals the account.
+func (h *Handler) plantInSandbox(v *visit) error {
+	c, account, err := h.Connections.LookIntoSandbox(v.ctx(), v.who, v.param("connection"))
+	if err != nil {
+		return err
+	}
+	if v.form("heal") != "" {
+		if err := h.Connections.PlantSandboxFaults(v.ctx(), v.who, c.ID.Public(), nil); err != nil {
+			return err
+		}
+		v.flash(ui.OK, "The vendor answers as usual again.")
+		return v.redirect(sandboxPath(c))
+	}
+	form := SandboxForm{Kind: v.form("kind"), Share: v.form("share"), Times: v.form("times"), Seconds: v.form("seconds")}
+	next := connection.SandboxFault{Kind: connection.SandboxTrouble(form.Kind)}
+	for name, into := range map[string]*int{"share": &next.Share, "times": &next.Times, "seconds": &next.Seconds} {
+		if text := strings.TrimSpace(v.form(name)); text != "" {
+			if *into, err = strconv.Atoi(text); err != nil {
+				form.Error = "Give whole numbers."
+				return h.showSandbox(v, form)
+			}
+		}
+	}
+	err = h.Connections.PlantSandboxFaults(v.ctx(), v.who, c.ID.Public(), append(account.Faults, next))
+	if f := fault.As(err); f != nil && f.Kind == fault.Invalid {
+		form.Error = f.Message
+		return h.showSandbox(v, form)
+	} else if err != nil {
+		return err
+	}
+	v.flash(ui.OK, "The next calls meet it: "+inWords(next)+".")
 	return v.redirect(sandboxPath(c))
 }
 

@@ -1042,6 +1042,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	SandboxTroubleHooksDoubled SandboxTrouble = "hooks-doubled"
+	SandboxTroubleHooksLost    SandboxTrouble = "hooks-lost"
+	SandboxTroubleLostAnswer   SandboxTrouble = "lost-answer"
+	SandboxTroubleRateLimit    SandboxTrouble = "rate-limit"
+	SandboxTroubleSlow         SandboxTrouble = "slow"
+	SandboxTroubleTokensEnd    SandboxTrouble = "tokens-end"
+	SandboxTroubleUnavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case SandboxTroubleHooksDoubled:
+		return true
+	case SandboxTroubleHooksLost:
+		return true
+	case SandboxTroubleLostAnswer:
+		return true
+	case SandboxTroubleRateLimit:
+		return true
+	case SandboxTroubleSlow:
+		return true
+	case SandboxTroubleTokensEnd:
+		return true
+	case SandboxTroubleUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3743,6 +3776,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5534,6 +5622,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5933,6 +6027,56 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 	ListConnectionObjects(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSandbox The simulated account of a connection
+	//
+	// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+	//
+	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+	GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetSandboxFaults Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditSandboxWithBody Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EditSandbox Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandbox(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetSandbox Make the simulated account as new
+	//
+	// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+	ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestConnection Try a connection
 	//
@@ -7701,6 +7845,116 @@ func (c *Client) UpdateConnectionWithApplicationMergePatchPlusJSONBody(ctx conte
 // Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 func (c *Client) ListConnectionObjects(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListConnectionObjectsRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSandbox The simulated account of a connection
+//
+// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+//
+// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+func (c *Client) GetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSandboxRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaultsWithBody Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditSandboxWithBody Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *Client) EditSandboxWithBody(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditSandboxRequestWithBody(c.Server, connection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EditSandbox Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *Client) EditSandbox(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEditSandboxRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetSandbox Make the simulated account as new
+//
+// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+func (c *Client) ResetSandbox(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetSandboxRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -11974,6 +12228,168 @@ func NewListConnectionObjectsRequest(server string, connection InConnection) (*h
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSandboxRequest constructs an http.Request for the GetSandbox method
+func NewGetSandboxRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetSandboxFaultsRequest calls the generic SetSandboxFaults builder with application/json body
+func NewSetSandboxFaultsRequest(server string, connection InConnection, body SetSandboxFaultsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetSandboxFaultsRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewSetSandboxFaultsRequestWithBody constructs an http.Request for the SetSandboxFaults method, with any body, and a specified content type
+func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox/faults", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewEditSandboxRequest calls the generic EditSandbox builder with application/json body
+func NewEditSandboxRequest(server string, connection InConnection, body EditSandboxJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEditSandboxRequestWithBody(server, connection, "application/json", bodyReader)
+}
+
+// NewEditSandboxRequestWithBody constructs an http.Request for the EditSandbox method, with any body, and a specified content type
+func NewEditSandboxRequestWithBody(server string, connection InConnection, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:edit", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResetSandboxRequest constructs an http.Request for the ResetSandbox method
+func NewResetSandboxRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/sandbox:reset", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -19393,6 +19809,60 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connections/{connection}/objects (the `ListConnectionObjects` operationId).
 	ListConnectionObjectsWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ListConnectionObjectsResponse, error)
 
+	// GetSandboxWithResponse The simulated account of a connection
+	//
+	// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+	GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error)
+
+	// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+	//
+	// Replaces the faults that the account's next calls meet; an empty list heals it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
+
+	// EditSandboxWithBodyWithResponse Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error)
+
+	// EditSandboxWithResponse Change a record of the simulated account
+	//
+	// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+	EditSandboxWithResponse(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error)
+
+	// ResetSandboxWithResponse Make the simulated account as new
+	//
+	// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+	ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error)
+
 	// TestConnectionWithResponse Try a connection
 	//
 	// Opens it, checks that the system answers and allows what sync needs, and records what was found. A system that refuses is no error of this call; `state` and `reason` say so.
@@ -22165,6 +22635,205 @@ func (r ListConnectionObjectsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListConnectionObjectsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for GetSandbox
+type GetSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sandbox
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetSandboxResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSandboxResponse) GetJSON200() *Sandbox {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetSandboxFaultsResponseDefaultHeaders the declared response headers of an HTTP default response for SetSandboxFaults
+type SetSandboxFaultsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SetSandboxFaultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetSandboxFaultsResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetSandboxFaultsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetSandboxFaultsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetSandboxFaultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetSandboxFaultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetSandboxFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EditSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for EditSandbox
+type EditSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type EditSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EditSandboxResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EditSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EditSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EditSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EditSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EditSandboxResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResetSandboxResponseDefaultHeaders the declared response headers of an HTTP default response for ResetSandbox
+type ResetSandboxResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResetSandboxResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResetSandboxResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResetSandboxResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResetSandboxResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetSandboxResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetSandboxResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResetSandboxResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -29833,6 +30502,96 @@ func (c *ClientWithResponses) ListConnectionObjectsWithResponse(ctx context.Cont
 	return ParseListConnectionObjectsResponse(rsp)
 }
 
+// GetSandboxWithResponse The simulated account of a connection
+//
+// What the vendor holds, the newest 200 records of each table, and the faults that wait for its next calls. A connection that speaks to a real account answers `connection.not_sandboxed`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/connections/{connection}/sandbox (the `GetSandbox` operationId).
+func (c *ClientWithResponses) GetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*GetSandboxResponse, error) {
+	rsp, err := c.GetSandbox(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSandboxResponse(rsp)
+}
+
+// SetSandboxFaultsWithBodyWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaultsWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// SetSandboxFaultsWithResponse Let the simulated vendor make trouble
+//
+// Replaces the faults that the account's next calls meet; an empty list heals it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/connections/{connection}/sandbox/faults (the `SetSandboxFaults` operationId).
+func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error) {
+	rsp, err := c.SetSandboxFaults(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetSandboxFaultsResponse(rsp)
+}
+
+// EditSandboxWithBodyWithResponse Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *ClientWithResponses) EditSandboxWithBodyWithResponse(ctx context.Context, connection InConnection, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error) {
+	rsp, err := c.EditSandboxWithBody(ctx, connection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditSandboxResponse(rsp)
+}
+
+// EditSandboxWithResponse Change a record of the simulated account
+//
+// As somebody at the vendor would. Without `key` a record is made; without `fields` the one with the key is deleted.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:edit (the `EditSandbox` operationId).
+func (c *ClientWithResponses) EditSandboxWithResponse(ctx context.Context, connection InConnection, body EditSandboxJSONRequestBody, reqEditors ...RequestEditorFn) (*EditSandboxResponse, error) {
+	rsp, err := c.EditSandbox(ctx, connection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEditSandboxResponse(rsp)
+}
+
+// ResetSandboxWithResponse Make the simulated account as new
+//
+// Its records go and the first ones come back with new ids, so a service that uses it sees its old records as deleted. Faults go, too.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/sandbox:reset (the `ResetSandbox` operationId).
+func (c *ClientWithResponses) ResetSandboxWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResetSandboxResponse, error) {
+	rsp, err := c.ResetSandbox(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetSandboxResponse(rsp)
+}
+
 // TestConnectionWithResponse Try a connection
 //
 // Opens it, checks that the system answers and allows what sync needs, and records what was found. A system that refuses is no error of this call; `state` and `reason` say so.
@@ -33467,6 +34226,178 @@ func ParseListConnectionObjectsResponse(rsp *http.Response) (*ListConnectionObje
 	switch {
 	case true:
 		var headers ListConnectionObjectsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSandboxResponse parses an HTTP response from a GetSandboxWithResponse call
+func ParseGetSandboxResponse(rsp *http.Response) (*GetSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sandbox
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetSandboxFaultsResponse parses an HTTP response from a SetSandboxFaultsWithResponse call
+func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetSandboxFaultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SetSandboxFaultsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEditSandboxResponse parses an HTTP response from a EditSandboxWithResponse call
+func ParseEditSandboxResponse(rsp *http.Response) (*EditSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EditSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers EditSandboxResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResetSandboxResponse parses an HTTP response from a ResetSandboxWithResponse call
+func ParseResetSandboxResponse(rsp *http.Response) (*ResetSandboxResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetSandboxResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ResetSandboxResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

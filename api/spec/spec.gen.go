@@ -1078,6 +1078,39 @@ func (e RunState) Valid() bool {
 	}
 }
 
+// Defines values for SandboxTrouble.
+const (
+	HooksDoubled SandboxTrouble = "hooks-doubled"
+	HooksLost    SandboxTrouble = "hooks-lost"
+	LostAnswer   SandboxTrouble = "lost-answer"
+	RateLimit    SandboxTrouble = "rate-limit"
+	Slow         SandboxTrouble = "slow"
+	TokensEnd    SandboxTrouble = "tokens-end"
+	Unavailable  SandboxTrouble = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the SandboxTrouble enum.
+func (e SandboxTrouble) Valid() bool {
+	switch e {
+	case HooksDoubled:
+		return true
+	case HooksLost:
+		return true
+	case LostAnswer:
+		return true
+	case RateLimit:
+		return true
+	case Slow:
+		return true
+	case TokensEnd:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -3797,6 +3830,61 @@ type RunRequest struct {
 // RunState defines model for RunState.
 type RunState string
 
+// Sandbox defines model for Sandbox.
+type Sandbox struct {
+	Faults []SandboxFault `json:"faults"`
+	Tables []SandboxTable `json:"tables"`
+}
+
+// SandboxEdit defines model for SandboxEdit.
+type SandboxEdit struct {
+	// Fields Those that change. None deletes the record.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Key Which record; none makes a new one.
+	Key   *string `json:"key,omitempty"`
+	Table string  `json:"table"`
+}
+
+// SandboxFault defines model for SandboxFault.
+type SandboxFault struct {
+	Kind SandboxTrouble `json:"kind"`
+
+	// Seconds How long a slow answer takes
+	Seconds *int `json:"seconds,omitempty"`
+
+	// Share Per cent of the calls that meet it; 0 or nothing means all.
+	Share *int `json:"share,omitempty"`
+
+	// Times How many calls meet it until it is over
+	Times *int `json:"times,omitempty"`
+}
+
+// SandboxFaults defines model for SandboxFaults.
+type SandboxFaults struct {
+	Faults []SandboxFault `json:"faults"`
+}
+
+// SandboxRecord defines model for SandboxRecord.
+type SandboxRecord struct {
+	Fields map[string]string `json:"fields"`
+	Key    string            `json:"key"`
+}
+
+// SandboxTable defines model for SandboxTable.
+type SandboxTable struct {
+	// Name As edits name it.
+	Name    string          `json:"name"`
+	Records []SandboxRecord `json:"records"`
+	Title   string          `json:"title"`
+
+	// Total How many records there are; at most 200 are listed.
+	Total int `json:"total"`
+}
+
+// SandboxTrouble defines model for SandboxTrouble.
+type SandboxTrouble string
+
 // Scope defines model for Scope.
 type Scope string
 
@@ -5588,6 +5676,12 @@ type CreateConnectionJSONRequestBody = NewConnection
 // UpdateConnectionApplicationMergePatchPlusJSONRequestBody defines body for UpdateConnection for application/merge-patch+json ContentType.
 type UpdateConnectionApplicationMergePatchPlusJSONRequestBody = ConnectionPatch
 
+// SetSandboxFaultsJSONRequestBody defines body for SetSandboxFaults for application/json ContentType.
+type SetSandboxFaultsJSONRequestBody = SandboxFaults
+
+// EditSandboxJSONRequestBody defines body for EditSandbox for application/json ContentType.
+type EditSandboxJSONRequestBody = SandboxEdit
+
 // CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
 type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 
@@ -5782,6 +5876,18 @@ type ServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -6301,6 +6407,30 @@ func (_ Unimplemented) UpdateConnection(w http.ResponseWriter, r *http.Request, 
 // ListConnectionObjects What can be synced there
 // (GET /v1/connections/{connection}/objects)
 func (_ Unimplemented) ListConnectionObjects(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSandbox The simulated account of a connection
+// (GET /v1/connections/{connection}/sandbox)
+func (_ Unimplemented) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSandboxFaults Let the simulated vendor make trouble
+// (PUT /v1/connections/{connection}/sandbox/faults)
+func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EditSandbox Change a record of the simulated account
+// (POST /v1/connections/{connection}/sandbox:edit)
+func (_ Unimplemented) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetSandbox Make the simulated account as new
+// (POST /v1/connections/{connection}/sandbox:reset)
+func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -8197,6 +8327,110 @@ func (siw *ServerInterfaceWrapper) ListConnectionObjects(w http.ResponseWriter, 
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListConnectionObjects(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) GetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSandboxFaults operation middleware
+func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSandbox operation middleware
+func (siw *ServerInterfaceWrapper) EditSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSandbox(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetSandbox operation middleware
+func (siw *ServerInterfaceWrapper) ResetSandbox(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetSandbox(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14358,6 +14592,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:test", wrapper.TestConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/connections/{connection}/sandbox", wrapper.GetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:edit", wrapper.EditSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/sandbox:reset", wrapper.ResetSandbox)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/connections/{connection}/sandbox/faults", wrapper.SetSandboxFaults)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/objects", wrapper.ListConnectionObjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -15855,6 +16101,162 @@ type ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListConnectionObjectsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionObjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type GetSandboxResponseObject interface {
+	VisitGetSandboxResponse(w http.ResponseWriter) error
+}
+
+type GetSandbox200JSONResponse Sandbox
+
+func (response GetSandbox200JSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetSandboxdefaultApplicationProblemPlusJSONResponse) VisitGetSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSandboxFaultsRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *SetSandboxFaultsJSONRequestBody
+}
+
+type SetSandboxFaultsResponseObject interface {
+	VisitSetSandboxFaultsResponse(w http.ResponseWriter) error
+}
+
+type SetSandboxFaults204Response struct {
+}
+
+func (response SetSandboxFaults204Response) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+	Body       *EditSandboxJSONRequestBody
+}
+
+type EditSandboxResponseObject interface {
+	VisitEditSandboxResponse(w http.ResponseWriter) error
+}
+
+type EditSandbox204Response struct {
+}
+
+func (response EditSandbox204Response) VisitEditSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EditSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EditSandboxdefaultApplicationProblemPlusJSONResponse) VisitEditSandboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetSandboxRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResetSandboxResponseObject interface {
+	VisitResetSandboxResponse(w http.ResponseWriter) error
+}
+
+type ResetSandbox204Response struct {
+}
+
+func (response ResetSandbox204Response) VisitResetSandboxResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetSandboxdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResetSandboxdefaultApplicationProblemPlusJSONResponse) VisitResetSandboxResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21918,6 +22320,18 @@ type StrictServerInterface interface {
 	// ListConnectionObjects What can be synced there
 	// (GET /v1/connections/{connection}/objects)
 	ListConnectionObjects(ctx context.Context, request ListConnectionObjectsRequestObject) (ListConnectionObjectsResponseObject, error)
+	// GetSandbox The simulated account of a connection
+	// (GET /v1/connections/{connection}/sandbox)
+	GetSandbox(ctx context.Context, request GetSandboxRequestObject) (GetSandboxResponseObject, error)
+	// SetSandboxFaults Let the simulated vendor make trouble
+	// (PUT /v1/connections/{connection}/sandbox/faults)
+	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// EditSandbox Change a record of the simulated account
+	// (POST /v1/connections/{connection}/sandbox:edit)
+	EditSandbox(ctx context.Context, request EditSandboxRequestObject) (EditSandboxResponseObject, error)
+	// ResetSandbox Make the simulated account as new
+	// (POST /v1/connections/{connection}/sandbox:reset)
+	ResetSandbox(ctx context.Context, request ResetSandboxRequestObject) (ResetSandboxResponseObject, error)
 	// TestConnection Try a connection
 	// (POST /v1/connections/{connection}:test)
 	TestConnection(ctx context.Context, request TestConnectionRequestObject) (TestConnectionResponseObject, error)
@@ -22973,6 +23387,124 @@ func (sh *strictHandler) ListConnectionObjects(w http.ResponseWriter, r *http.Re
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListConnectionObjectsResponseObject); ok {
 		if err := validResponse.VisitListConnectionObjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSandbox operation middleware
+func (sh *strictHandler) GetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request GetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSandbox(ctx, request.(GetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSandboxResponseObject); ok {
+		if err := validResponse.VisitGetSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSandboxFaults operation middleware
+func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request SetSandboxFaultsRequestObject
+
+	request.Connection = connection
+
+	var body SetSandboxFaultsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSandboxFaults(ctx, request.(SetSandboxFaultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSandboxFaults")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
+		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSandbox operation middleware
+func (sh *strictHandler) EditSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request EditSandboxRequestObject
+
+	request.Connection = connection
+
+	var body EditSandboxJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSandbox(ctx, request.(EditSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSandboxResponseObject); ok {
+		if err := validResponse.VisitEditSandboxResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetSandbox operation middleware
+func (sh *strictHandler) ResetSandbox(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResetSandboxRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetSandbox(ctx, request.(ResetSandboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetSandbox")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetSandboxResponseObject); ok {
+		if err := validResponse.VisitResetSandboxResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26629,748 +27161,764 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/k9s2si/6r6D0tirZPZqxZmwnseaH8yZOcuKb2M61nXWdY/t6IBKSkKEAhQBHVlzzv79CNwCCFECR",
-	"Gjkbv7v7w8YjUSDQaDT666c/jjK5WkvBhFaj6cfRktGclfDP71/RhflvzlRW8rXmUoymo1dLRm5YqbgU",
-	"YzKXJXkyP3lKdbYkVOTmj2dSMPzkdDQelez3ipcsH011WbHxSGVLtqJmWL1ds9F0pHTJxWJ0ezse/Swz",
-	"im9pv/T1kpWM6CUjgm2IXnKxIFwNG/92PFrTkq6Ytut7XJVKlvEVXgn2QeMDV0TO4dVrumBkxuayZGOy",
-	"4XoJnyq6YmTOCzOqmRA3Q/xesXI7Go8EXZk5ZPimcHYr+uFnJhZ6OZqeTyaTcYQcP8CgLyrxUlPNYvOU",
-	"ihEuCBVbO0fFiDIPw0zYh3UhczaazmmhWHxmOPE38KN3jQlyzVZApr+VbD6ajv6fezWj3MPH1D0/uVu/",
-	"AFqWdBvM/yUrb3jG4mTmOZElMXMxC6BE4cMpOrrZ4lPvOggao+eTnK3WUjORbX9i290JXZJrBoTcyqok",
-	"2VLyjAGH6yVXxDAaU3pMVGV4XRFKSipyuSK//vrku1PykglN6IJygbzB9Rj4w/6OLKkiQhLFMilywuZz",
-	"lmk4MgumVc1JVKgNKz0B8DjWFAjWcGIW0XUAQoo8fDgerbhwf5/tp89zIAstDqTTv44gdyDAHMRWnFWN",
-	"NCR6STXZULNKmo8N71794wrWvllSzW5YSTjMvWSn5DXXS1lpwjWsBhdivn9w/s0YVvrg7JxslkyYR7ih",
-	"hiZZVZZAOLElK1my9MKt2B0oY+0a07t7yFovjrWS7pmbmyWxQ5cimPRWVmRJb9gFuT95EE5LaV4UbmJd",
-	"86nvsP6Teqlp5DK5+sfVlEhRbHEeQC6kkGBkyzSSTprPN1yxAybFRLUaTd+M/jF6F2VqcZn/Vim9YkLH",
-	"d5v6779QhOd+Cmuql/UE6qeGcpy4XPOowDUvv2bbzrfiT4e+8dsqX7DEcmfwXddL8YnBL30sxbzgWeK1",
-	"mf2268XumUNeLVgW153sy+338Hp36aan4UY7cCIptSpzX3+hiPm5mQgVhBacKnOjcN09JVCiBs6oZDnX",
-	"z6ROqCAZfG8kFuvcmnqYoTP4jtH8Z6Y1SxAlZzQnBTzQNYO8HmbwDLjKSramIkucwrx+oHMKwThD5/Cj",
-	"LPL4y5eyyLvear4f/Lon4oZrmj4R3H/f9er6qUMmINN6L36559Xw+6Hv/ZmLxEsLLjrfaL4f/LqnbDVL",
-	"MfYKvut6JT4x+KUvjM6Y8YJ3bHDZeKZrEs0nD5pMmacnUSJzgwbFtQLl2Rptaqs0W3VMq8wPmM4NVx1U",
-	"wW+/UERUhvbJl9tR9hgYfGWUj/OzB18/+Ob+Vw++BiUbP6xVbC40W7DSTbAq2GXHXUWzvRtWjzCYOlWK",
-	"MNWeVw5/10uWlSklRMF3ZhfoitU25eMXT9+/ev7T988S08CfHTCTDhvcWtN9FAP76KHv/6WgCeqvC9pJ",
-	"fhUMMPjlcMgSa4fvcOlcoNHpyZHLrFqFhkJrTjju0Om8ZrOllNffsYLfsDJ1H9tvu2iyaQ104ES+F/la",
-	"8pRtwOy3PSbiBxro9OMrHnn5pSYrqTRRkqyo2KY8QgX8OnxDzua0KrQx+cejuSxXVKMIun8+Gtci62wy",
-	"2SurkHPU7uSe5KCtIgeoMVFsTUuqWU5mW5LJ1YqqC0KLAm0+OlPGDjYGNC2Kq76uOTt63CnX9nZ1ujZg",
-	"2U/wp2eBb8y56m5xx5jS38qcM3jBd5b5zb8zKbT9J12vC45e2nu/KRTh7ANdrQuQLk5AgMKuaaZh+o6M",
-	"bz6GpoXRqVcn+czsbI5/jcYjOfuNmZ9N39RD1HbtWiq9KJn6vRjdjlujqaVcB8OZP1vjVUrLFSvDAVdb",
-	"GOvdbUjlLo+np4uhWkiNLV0VDWo4YkyJW8hbYUkxfSsIOSEfeT4lWbkagy00JfXqxoHFBo+c5LMxsWuZ",
-	"kjduxHe3wUhmxW4oWFdzFEufxjCOImac0R7nedsJaJfnxaQRoP/r5fNnhtH/+/Lpz2NC7Rk+f/gV+Yl/",
-	"e2oeVffs7068eF3lBMeeMQVewqt7N2ee4M4lbLjtinAFOhR+uev/vx2PnlLB50wNZNwZVezXsjDWhtZr",
-	"Nb13z5Dr1D5xmsnVPbrmIEDc8GcBc30c0VLzrMCzc822ht94PnpnCKeq1YoaST+6tA8Z4SGrErbELEJz",
-	"DRzz3H42qo+w+avBnDTPOfrufinlmpUaDizKWfsjnFYPDnWLmZKztwIZx7zwrYAJTYmbz3DmCA1995a+",
-	"DOJ/q+4hg+7hEP98Tx4BcafWUijcrtBvM4xjRtOz++NRJouilkJaZtfvC3bDCiP7cpbxnOXfwu7nlPws",
-	"b1hBQYWac2Ys4tHvFTX03no5OC/eT756tLn/2x/z+Vk5mUzOJg8m9n8LI9LWTLD80lxr55Pzr07Ozk7O",
-	"7786m0wnk+nk7H9gwRQmPHosK2GvpSUVaEygtWL+0f0afPKVZc2XP/16cgafKlncRF5/Bq+f4OsV3MBn",
-	"5+PgRlA3e15oH33m7V8mtCy3J2orMvM1zxleIjS+dHh3zgqmzVbbm1UxJrpIZbW46WhDS7aUlWJ4h9zQ",
-	"ojL7e377bjxSGIDzize/0+bCX2zxFFW0ML/BsOhoej4ebbgQxi5ujtv7mvE8GTldoTfRsHckZBsb2j52",
-	"D56BYZuusf6sT1eGrcJ/jc5PH05G4xG61jNDlUrlo1t/AEZTURWFv+lFNyc438d0NON7DgNasW54z/jP",
-	"K00XjEjU6fWSl7hpuI95Sec63LCz8WhTcq2Z+BY08gaHTR6+mjyqOWyGqyv3zAu5uHHmb/tvf70zKQao",
-	"3ZbGcHRhl82dGKLpqezPEBnoslZinHJxQwued0u/nJdeZnJzvZjlmLHWJez82fktftYtPPFp83ep9GWH",
-	"XADGy4vfu3cNbm4v6woaGTOQcyumFF0wZ8OaqbjgFw3cK/Y6NpOVeYU6sVwbJlorVho+XNNtIWkeLH+0",
-	"qjDMc135Cd0G/B1Icsv5FYhpuJqPKnW96MtLfsNEKDKVliWblxJsPl2CInIWisH+WnXNeAl+D5zkp4YS",
-	"LZf2AOGlFF8Ilr+SSMbG7W0FD9zcuO7zyfmDk7PJydn5q0njmgHONtyB9A9ZHdh7PmdGFLLR9GRyOjmr",
-	"WdbKTMeSas/+XHMBz9UDGmtPKS4WT8Ro+ubdeATRwx0RaFkk9JOOykz0ufT7qQdKFpUddyDL+Zscz9vZ",
-	"/UnIVr9XPLueSXmt6nv40aPTR4+MyYe/4OL9WZMTSw6M767tySS8t43GFKjZT5798wT2dTI5a9wC/fk1",
-	"4L4Uw9aPAMO6+Ed/Tg14LCWBOgTsErjtDLwDwGnLIu/HaaBBGdoL0AxGDRFWzQqenba03E6NdNLQSM2E",
-	"CLyCS6GQj4wYCRS244uuglGFWltC29NS08JR6wB+gM1NMMJSFjlwQBARGiCufNhd4WGn63UpbzBzo6mm",
-	"3D9cTfmvkmaM/CjXayOBx6OskKq1oZOmADREqPSeZ0pGm49MTiZn7Ufgjm8ok5PTSUKZrBr65+ir1INz",
-	"LmjB/2hPr0mheUEXzisF+stv1QpMb/bB/OpvZnRzn//tKzMhMmOF3IA6aW8JmwtodK8v//aVefrvpyMj",
-	"duC47dVcCy6cPbOrTydXli1puag9q+zDuqDCivc34QD15moOITZvZ1o2L/F0mLU9rFd9NjYHVK5ZCYMq",
-	"Y6P/DZ/xSyu46CVJKtCOjJ4EGuXInMv39dBG8WEll3nNHuYjqbh2SrnThswvTxq/bK/GyfaXW5EF04dJ",
-	"OxsBBD9M8ix498cRE3nIJU0OXUmhl40ZKk3LDpbWfMX+RwozmV9fPQatjWr2mGKM0O7JmpVOTDXFDdO6",
-	"CPUK/AA9sfaT1qWGoqsP7/g3Pewt2JzMSsg2dxKOZoE8k/qpzPmcszyWBRwkd5m3BZlcB7/xl1LOCowP",
-	"JaTyGp/4j7Th43yUlsDvlaYFGDlMU14YrpQrNpP5lmRLKhYsDyNN3j1MVoyKzZIX7JS8MOoud/mTVOSk",
-	"ZGuGyy/tKBgTUZqCljkClxgOCT4x5363rv0nqNXtMYAMc1VqNH1wdl6fqcd20n5+tX/yHnjsWFnKsnbV",
-	"NsnQm9fcTkR4DXZ+w4Qmm1KKxSl5MJk0kkkzKozZNWOQrXhBHkzOiJBAcq4IavyEC/PFfTTQikJuGDz5",
-	"IMzKw1AsZJi/FRAS5IpoJqjQ5tmHY/Lg7L75v4dkxfRS5mOi+B+QyLRiOafgfzdPPsI9NofVJZBj3vpc",
-	"ljOemwODuX9ce65QXBgTUr8VLu/ygjw4P7eXzrqCIwYUGJMrJPoVUXSryMamYZ5/U+fjc0WsoWC+eES0",
-	"xFiaI5q6IA8nE0IJBMyInL8Vsirh0/tESbM8M1/MAzUW2JqJnEhBcsmslYu5ueAeDg7gC6bL7cnlPJrx",
-	"9JrrJUzHMPXDyf0xoeZBspQbnB0mBCuiJdHlFk/Aabf/GY+xnA+1BJ/PQ43161fnZ00FB1yJTbXWP/QA",
-	"9O+SzzEUkFds58Hz+kH2e2Wk9H2gU2GE29m4TrKAPyohzHK83O+vBjuvFpiIuxG3wL4NPBD4NLzxLJzf",
-	"nHKY32jUmOtSbuAVC8M4CadGabhY2aXRfDR94BR/jKFaYt06M1PBE7s6+Wg82izBkDa3t73gHgyRI3Ke",
-	"urHW5kt7XxnRmSvQzXczigbwEeY7tg0wqq5r5nngNItvAuPNW4jcKYL/9k382zeR8k28Czlm+xiVPXN0",
-	"Rf5dkx/uNxXSORdcLZO8eObdo3t3YGXuFSMQQD0w5y2vikawZYjQKnVr3i1F2lFIVVnGWB4Y8BDOb2yF",
-	"JTKIi4KVqBIhb1fCTzswkGDTxn/SiXPHa+jBqqfePFfBcv8vOF9mbYeeGE9Bd1563yKtGyFxnTSpjFdJ",
-	"I79x0DViNwrD1e+9p2fcGfFMsuyd3IfAsiq0K42dPbm1HEwzvS9Ijfb39ONtikkfL1l2zfK6lNKlo9wh",
-	"TG2YAcLUGA6ZF3RxUtBywU50SYVCGqu7REjmXJgbmxZtNyNuV9PNWMv+4TGRgI8SzIeraRnfwIHH0WAy",
-	"I0aLF2gthOItMxwBzNHwo+I7IS6tRtOJdwDCv31g3vwb3CPouLGa58R5rCfjkTHM4B+oRVp3FTMKp/3C",
-	"6oTnD8w31Tq3bzFk2nU67pwYsJzcWsLbMYhRl1U/HxcEHkdjowYvSqZQ0Q2WF8z0tqXxD70tu3M+vLfb",
-	"2hED+Cwt3Son0sTPfGhKVU41xSv3UO66425GfnBe6zo999cnd+xucL27f9LW1oqQudqWVD0NAyd1xbq9",
-	"MgcwAOxuNJELit7l3LACWkpBLvmABIH4NobeeEza3EctkYj1mMW/qETNRGspCwhmYTYwuJJlCQ5jI1YK",
-	"zVeYx27/af3pTQ3K7eh5vQdrWmEoyUqdLs48wN/qqJs4kM5leDR/aysz/+5XhkQxQXNI+jEWIH40+vr0",
-	"7Cwe0dh/xGsD09rJ6FraZQN7aPHtY8xTr8sWzKlpSAv2Yc1LppqvftB49R6B8sg8s6TKvObh/DxzjLwu",
-	"hl0fgm1eOJ/Ix3pdcHHcv4VQLMfVv4uJIvNU4JMBmcHWhv8l1HR5hWSUkFmT8UjB3jYI/LERZrkdjzDi",
-	"1fzCTK+ZN+OsFzghoa+oFTZOJJK0Mg4DV1AtVmPB3t43JKP5tstLtpPDqf1X5lKbUWXUSb5YgKo654uq",
-	"ZFZVnvFFJSvUfuiGcs3F4tJHbI1KFFGQFDjeXNwdFKQKD5/9s9aREAHDakFeYXIZV+bf3tidYFz+ceOF",
-	"QWRsejYJHHGhKqVG069v9wb9UTmzYlNu/BipGDvu4yWxlCOKMUUYzZbW/e0KcDK5WgFkAtVkRa8h4xfj",
-	"qtr89T0ARaC+XWwdPx9A/q8D8p/f/6rXDty/P2gLHuzdg/P7Xzd34cH91i5saGn0uUaguk7RqFPQzm2x",
-	"oSIbWRU5mTFiVW5D2PqEnQ48kANqI8LLJOV+LahRKf2QsG+Xmc38q/PZMbfhY13AYyhyYi/tnfKW2TYN",
-	"LzMn1BaiElmSawalRDsjoF4Rq0+qk8ffmPfYR8Ekf7eTcT8eXZqr57G9BdvKVMGFDwZBXNlyuSwZgWC5",
-	"PQoA39MkRxYdEuJiXBOa24CJLfO9sNkKf7BSYmwI4Go0I3NaFApQPGhRkEpwraIEaSQW9EQD+r7+zUtz",
-	"/eyAAvlUgO5xnsJD5ml72YRlXF89GO0Wa/lMgY+7K7H3SeQbs/r9m+5STHEctwT7aztHq+U0yRZnjxCL",
-	"o8XxPg2kkzhSMCAlx3xRqjUrDS/8H5r/9n4ULf7KGaY1d417iRN0CvAAQrboBZm/jlh2uHEdWbCziRLH",
-	"44S0eL/WEPtKBPuTb+8sGAIVsT2Q0SHhJAl2g5m+HXN748Ycw+9G72I7eM220R0sqNI/yCpRZm++JXOb",
-	"F1DSTLNSOSmTWpb5za/K0bQ1JsqRFReVZgcsKyFLQd2U1z32MTaoyuQauaGXKHppHo8JIG+T9ZAqMca2",
-	"0t/viJ9ZyHOhUROyUIPuIT3qeaXPhfPANM8Gell6UsUesAhZvDPBb9tMyoKZi7zpWeh+wbP6yTb1YKKN",
-	"seq3xhe9LjjLA3dDVCh01rSDhcw2wQkIVtUwKnsS8Ls60hkhojfSeo5mE15+gOhQZDwwzxJLxHwVCniI",
-	"zoyLr7PsBIQo+E2NCnEB0F5GofA6JGgKJC+36AyMXb1lClMBjFvzO1RzuCaCsRz0DSnY8zmotHtdk2PP",
-	"kiAMUB9NARp4meznjILekCkAF+z3eu+MiU0B1H2q2XNRbGPHpsX+IXSCh9ZojFG7y+udb3JpzWFI9Oix",
-	"UapasfxXtApS5aLWZbi7ZaiF4t1oFNSYIrpaF+zDy63I1P4qNnPnm1tUlDxbrhzIaK/fAId5Q2nPSppz",
-	"XJdsxatV71dBIohN0Ozxg9s23cejDycLeWI+PHGFX7gPT8JF3Nb+xmHkK2vX0AAq+BzAvq/xqTx9f9CI",
-	"qR2dds4hZjZoALluY6eiyrm+dLhkTTKhFrajrKATq4bX81BF16x2Ho2cNS/LCPpeX7MSXjUO9It3qSV8",
-	"L3QZUZCpDzfvzIC6RXfqBTV5bseDLG+X4TqkLj3Y8dF09JuS4vQF3Ty1noxb50+NLIavox+vjbiUlfrR",
-	"/q4p1n5kH2jOMr6ixQVhq7XeWrBSd0ExQ9SolhykzkZeq9jvu287G5PzMblPTk9PIbAtK00WdK0aenTa",
-	"jFWVdc3s4xnzctgqt8VjxwX1IH57wpUAFVs0syRPst0xVM+afT8P9dPM9wVbyzKy8lkpr7GsPK32QNxp",
-	"S9YFzVjH5r/xux8YO4YjHZGbvOySZDdGASwZzSGNdi4rkZPNUhasJ58tmSs3DdeVPHiW1YdaTMikcd6K",
-	"yX1D8x/NzG7HI1jNLgWeScxK3lDl0qbHJC/lem3+AYEfyMWWNyyP6cOtGeJbaoqP6721RIoxx7cso5Vi",
-	"A+/j2rUSoPecTVrwPffHe06+HSY6Lw97mvIspRwlQ3wrO26LWZW/H+BUHWMQNX7YS0bRdx6FCaOlrnGJ",
-	"tSw8ate6ZACyBErrlEzG5OFkTL5+aHjhbDIha1ZmtlJk9zAcySfgXVy4vHotTXdAl6WPG3jptysg8pvJ",
-	"yaN3H8/GZw9vv3z79tT9eX779//8W4z4ONQRJLdlqhjC+46ATa/pGdsMPC793KENigU81zxiewGykhzZ",
-	"WmVzq9PL/cXBVHcueMVF+OnZX5YEkVUW15dhJWr/ffUpiiEDDvl9XBvrOsR7cN52DnTyiMYuLUuFJ8Yc",
-	"aECtPbREd8hru2oPKGF4MJrCDiuuiLCXnbnjFd2idwZdM5nEnglc97jlPMnfJbbyeaXNgLuSQuIXzc1q",
-	"ManLe9wNeNlvUEdxJbkXgH5K7NqnUP9kvU1xBxYGPXdDX1tDn9NuD3tdcr0bFnGh048dA/jqyn4eIxec",
-	"2fEXxTdkNA6zRvFddr31/IYwodvH205e2yWxX2aPxe2Ex3Dcev6eZ2Lc9ljmLP8ek3B2XLp2o/dvVUo3",
-	"2kc6mECN9tXS6qliiRCrXrItxlnoomRGxcTEyDBt5GPMOvb51bvB4DUrFeDcYvTJYsE6ExWRI0lZFYzY",
-	"YaImqi0tiPpBXccBsgI1wrZrQDvBZgtMfZLAbEukYETxnI19QeJsC7+A/O3TYbGsbF5ElcIaK6KvvtkR",
-	"kiw99nLw5pJl7+PjBJniO5CeWhHI20iGzELks8HhKweJFu2mRIuKoVqbQSecSjvJ3nR1B2tUN/E1NnLV",
-	"Y4Ycll/0VP3cWXnJ86hMUa4xUa9BXKOgGjpt4DW+q7k7lLW0CI9d77UvPiTXOETcrjmlccjdeRujsHD0",
-	"dJQI1ubn5vc+CIbXciE4Dw0O6zYTHEm/oxFn4Gz7C0iWniScbV9URd8si5xGRNkTQX599XgnUBxjT5uS",
-	"dYilZV5dD+DnPa7X20UpiLE99mZV69rpFOKZ+1UP+nRI46NJWih/6jedY8qOZDyreYaihyWzhjFMvWub",
-	"jmCu1siJn4Ob0c32F8qjClF/1lMpsOpXG+mQqgExwj21m9/TotYmFjP+UW6InGsmMHUT00xWZIPRZz94",
-	"jwl3ehNq8GvHO5s9J7wWei3mcQCUvSaVdFnJG1bqqhS9RzKSiuUvEczgEIFnXQ1u/o0ptIfvIswLti5i",
-	"9wRqsrs7/Nx2EhwTivoiKqqhFtpj+TaRsX8nQZgl2r0xZgwSd/vdVPW2t/R5sDUBQWbGmF+Wz5K0q13S",
-	"nGgJTTuwa9gSPI49V++i9n0Pb8Hmev9UzVNESz/JvjEly9NDGbAmuR0jXJedc8iflqHqve/iSlApE0m/",
-	"O70/oX/bhipiQVrHeF1SXTdwyAqZXV+Q2u7hHhRGs6I4II3NFyymG7vAnNy1jl3/oh4MB0I8POvN967Y",
-	"VZSxODqVEbyUBUBbROWqr622EUQ7v3rNnTvnlH4XGbf12B4cORYID3/MleaZ+tMV1+Fmz3c0GqysS6MH",
-	"jRaooJFBnVYXl8VWBlntt+e5R8uiJ4Ga91tzFt+xDDKWlIXq2Sx5trTwS3AMwGzVEpgOnZSQiC4VK0GQ",
-	"Ksr73htrysvhtAX1Keb0YtLWqw0bDvkwZvFykbH+rgtrDvJDbG5rSSY5phIaMy/6TWVHH4n166KCmN+H",
-	"l8wXCq5Il184OATMERYGZ+uZcuykxq4Z155qS/GBk+wPoWMYv9UNmneLsZC+d1QbB2uHoQ+kuRFYcOz7",
-	"rBJcV4cPsE3w2gMRVR0TNAnaR7ZsEERpOOj6yoZ1gzztyOS/U4A6k2JYgLp2Oe4GHeoOt0tGC73cYht0",
-	"3KfTuGGdlUy/ZFpjIddOTgNdYU8QZR9B3YaWjFyztSYKYLiGGW+qR8svsoEO4r6BC+gMFpoQJ2IVKkyo",
-	"rZvJkBXNmdHBuFasmHf7K1Sw7niYL+o53+107oliaI80PSV/+/js8un3txbLy87UfjmKsHpfl6VdqXda",
-	"BuXefdmwUnHXv9/uAATSbnmlGOACQsNguxYuFkXYwXUYHxwptyHsv+o3dIezG65V6xH1Ts9akDTzIWrK",
-	"7nV6Wgocx0vkJN7n4iey8z1OZsGBOQJ9znIw5FcPH97/qks2rOiHxjSD5mRBE6MOauwYI5WwfGbhC/US",
-	"b8JFSfEqxGqcvC6/Sdkr9c3VslELTlVLodt7DLOCqoTWhX0j4AFIvBckyHyHZnF2aT5LfewT3N9FU3Jt",
-	"FXPMdWe/BDFqrL7TRFIvq5O6d2e8oVt7XTEuFq5mdUxmTGnMfhwmoxYVLanQLGXOUt8P0Zj0ZF3KlW2V",
-	"vuum24h/1hIvEmvDLwkXIGuh0MHLtrp7vOs2BXC75oq7cF38MHVYKl/HC2AMdHWacMDX56Vf3Rr+IHqj",
-	"uzZig2pc8YN93nzbNsSxdl2/6V7qOLgh/QM+GQc16fV2dkgyWR5PisvysxLisnxVcky3aEmWSi+Z0AA7",
-	"kMdC1AQQEBAloWS5eZYWKu5zCnrT9aIlzOm5n+uOf+J6d0LfmyMZggRTRXTJWU42sryO59/CReQAt/sl",
-	"1QQpI9FKrM6UUXR4WaTiXinB8rqRutnclHr6NYX3b7UFuRqY6LYKOhlGjHXXVc8QnX0AkRt2Bf3q/OzB",
-	"gwOv8D3q+KXCFK5aJ73o1MPJqyXbes3dmDQR1by1C37xndQNZP3uUZLlsTKehW2RtvtF5bqf7wvmVLZ6",
-	"CIYau/mFs4kvNCYjaxSeeKqSxZaw7Smccw6+44pAk97o5TmDRFJ158zgRvSnxToLyoXCWSozMUjpbkBi",
-	"4LTH6EKk5SKuVKQo0ssXrOljp49F9nrT1+mTKtU5etJOKgrQMyZf16r5uiBPAo/phCvvk2wItaUdkTqP",
-	"8BVZinlVRpXef7Mr/YN79tY3S+ldWM0zlv/MRbxMGzqdJPNZ47G4XwXXioAXEzjTDEKk6FtvMwz3BNDs",
-	"aELmpJFOakyuXvxb2jfEQg5Ec2b1YQ6dCMxtGBUaPVFBUigqQfdTmE8fBnzFWfkdt40vol5/19mlk0nw",
-	"KfN8QYeU7QP//4IdHXdf7lNp99AD3x4clzqB1p9If1rcAbDM66dcS9paeqfuke+V5iu75a3LMree7n6V",
-	"fB7hKLJ6Dxy3e7l4ER3JsFKJ4qQuUXI8kdCOe9c7YlF9kEApwv4QyLS2MbON3IE/VEVBzFceFoEr9KjO",
-	"S5kwJJd8sUxQ4ZoVCQLJTTyVJcAfa8/tW0xDg0YfwaV8SOTHvN7Pz67Ah2+COaTI+r+NymyVuwFac+Uy",
-	"xTt5OERJaE+86sgdT+VjregHW2Eyaf4vKD6ZxDb2sdX/PhH0UTee0afCK7pmCdyla+ZjBuTlUm5sfx0p",
-	"Mna6D/hoD4bRv0GK/jyQItzh6AnBIZ+IG65pPKBIs4yt9aERxeHnga0sQsHBZ6ErtMjFTfQIcEOBYwCQ",
-	"lbYMujN5TmKfLS2vY1kkfU5aVRYdBqVNipNrJppIBlXJT0pWd3/pAQ2H+2EXFhIqzZABy7hF4owTLOhb",
-	"SceLKXe8GQvwV8b1204dpAMd7okma3PHu9o7s99wl9pr31yx3pwQGGidYgBge0C2ml3C3cLkZbyOO5Gd",
-	"6DLNKEbD15TnZMv0mEB7dbPyrKhyll/4OkaJ7c0wlY/rZV7SjTgdWPPjf3iAAInxoy/btgmNgfrnY5c1",
-	"dZuMGc4lzYvH8HQjUx9chN1s9X8n3MkgM6af/xaRJSOO2wgDipQwlbvulBmPV5jVTrkmw/4Xv2HCJ4dy",
-	"RbhSFcvHOzgtXWVcSbZU7UgknAIj4OAttt8XLfNYxDFi5NY75nMQBtZGYa5sT+TP2Mmoq1S9+9JF9f2h",
-	"8Uekfl2YeNQZ0PcrPNoBAQb/LGJBQcf7ZB3sboUidGPQrCgUAQQS2xl0xfJtIpIbFKDufsvLOuvLsS0X",
-	"WMIbjS27m7WLSD9gZp59Oq4CvV5KksmyhI4uForJ/IpwQcyvhpS6vnK/9u4q2yETM/qlAKTEayHDqyZ2",
-	"uMHJfKcLNC9+77KHohbMkBem66A7vdFy3ciQWCtW1sne0X1e020had5/q3vV6CagGs0OwdblPAdNYsE0",
-	"wZ6fqareqGyuikS6GxRRyzlRW5E9lmLOF6cWeZHLGptyVjJ6rcbYAJZCCGtF9b7ctqP6+fvkptWCoy6o",
-	"TVcJeByp46PepKINtVSJRR4QPc9X2sr1LuBBzX5u/vW9486oPzvNYlp/G9WWqqtBLDHNGCRYIJq6ZfN/",
-	"lbJaDwAqGFKwN1z6DhZQd5Av0aBAQTVT+rSDt/8iEa8oD1o2cwWFEVbqwo1oMcURVJY2m31mestRKfC5",
-	"Lb5fFmaTNEFLxQ6szObB+yctKqZcdbivdpMbYXUeYy3Y1I9wLIc91EoCHQTE2SKWnX43XdLFYXlpzK+G",
-	"GYTJKEUiBdNVHR0PZS+KhtF68rxPFmyyeMNIktcl1+w1F2qMaQvB30pWZWb/rWm5YBr/vWF8sdTGFAUi",
-	"/2JblY3JipULNib0hpXU/AM7ZLZSffok7iaqBS8t+IicGy0MGeu0xRdG2aGzgp0+s/940+KUdw3zVV3z",
-	"9Ql2/6TFCSSbGBvHMHc0lzeAVN/1TMRbyF9iKiZY8iWzUI+NEGP6eQjlncYAfl3TMDuij63mCQ1ZLztA",
-	"Cl0vIyqk4BnW86xq3dKWt79RS7l+dxrk9i9l9H5tB4/Ny+0KoucRj9gnwac8uwM+5Xd1/+pYFDpsjeKZ",
-	"zzoediTVM/zmdpx07D6HZGrfAdgWKzq70HoubQrHkNcFLaOjKmA3JFQ06QJqnH3hpK2qRDtfzsmSrqFq",
-	"bo9beNfuPyjEss9nEB7XFPitEaxfKILkJAVTrqwokyL/QvlsatwKXacH2p+ogXuScA1879GeI4xw2s+k",
-	"V3ENti09wlbdAY36ePqCU/GTGfW20ew7ndRqAwmADyAkypZ6af3T72135o4yd+uyd/SDhs2zLfGBn8Gm",
-	"ekd5nZIrNpP5lqglwB8UUl4TsNBPU6BeYZvzJhJYJjqQwHrDhtXNzu+e6jcIfyvgjDtBcIXjOKdBumTg",
-	"ro6B1paEngKLdF+b/8B6LdQglyLmLHeHsVUfirEDmKqLzPwehT2naknddBPU4rHbQx3Q7YcC26oOAbCF",
-	"1+M10dYwOwJeg5TRg+7eY1huwU3+eZhu9YRfNA70kA1taCiRaKgRkjMpr1kOl05DZPW5xpqi5m6M4Efa",
-	"Q404EEvKY30gIEltvNoiY6sfwxEPi4xj13QSwwR9ifjefavcB1oyHs0Lukhp+9/ZEulhxvulL7T2JdZc",
-	"tGyCC6IYI1f3bs4817s+RYY5rnYrJbqt9r6m2Hj0/U2UkS/J40JWOXyryNnphDBxwwq5RkAou3Hm+BnV",
-	"FCbO4Nmr3V5BTqT07w1i0/NtH2pXvOZNtHZP6ndJFW6Xc8H2blxqe5JXxiO1ZllwG7ppnJ1Oom9ON+8w",
-	"l9pqAG6IW3ioiLKbt29P1VZkBRfs7dseSBDB7G13GUuEsSv4s+9vk3ycTiRo9/jsnWbz/Qea6c7eq7UP",
-	"HPNGYH6IoIm3/Jpm18jjcwZ/I6i/UQ2qQnNsB+zSLcejjGKjE2l/rqHqDh1Q1geclTYe4EGMS1mBijLj",
-	"RQFTKPiKY+UXiv+EhDgw9353521xQkTp12xtTiAlxnRi8USuOIacxqTxINe+A8Aegnov/Wk5vCtvfVfs",
-	"Bn8XxmjxNwDhWqEn6oJc/b+YbHbl2rgF4DN7+N3dC7RjYQf7XwN3K8EbG6uomeFrYhsMqSjmxA9c5K7k",
-	"rklO6EafqLL2d4aFMZsxUikWJI0pBhNYMZG30EHu0nQwaGK4k9CWUTEms0rvGGnXQm6ONgPbSHtvLwZ8",
-	"buyIWE89tvk/siK3NUu7TA3OiFivGVgj9Bmx2fAQM+dSTENHDdjGaJxYJ2NR1B164lWw3rXZL77eBYzn",
-	"3EM7UQLAxDsgl7D2o/abXB3Y6Pf8khWDEhWT6eRI/y8U5pULECO4+jg4wOA8iL25C9Q762zuiW03OsQb",
-	"ouOI5K8D9KfMcFTNcdHVQX/93UF4tnR+OPBrEy0lmdNyvzxF9Roi9PaEBJZ7w0hvlBEiZ+N8LL6g3fDu",
-	"c3kEqzQ45J+FUfojV1qW23RXvxRyVrx3wP4bc5wMqSj0ws5YBk0Iwj6qVuT175vqT3ok53NQW/9EPAew",
-	"wyxuts0bo3b+Ruo2QatKRo83e9/2K5XRD2e0EmNizv9qrc0GORxVlBGzUlaLJXbtn8lKD2yr8FsiRbbt",
-	"j0b6oHQD6BTr9mr5ulLCETPxPTpTLSWh7u4aAP3gH+/u6l7tm+rBG45DECvWmwgSqlb+LEpVZptwteRS",
-	"xzE8hgAKD/TnIYJkkSfRDz9B/GgZDdSg0FZkCTo26pI9rKid07Es8s7T0XyrhayZkpUsa9UOwiqgw8kN",
-	"y12oamqvXoWKnVP35qVcEUrmRuAYZY+LxYUDRLLj2r9ao4K1o6aENi/neVXqJVZe+4dDDKgaZcdfyXUF",
-	"MI4Zb0SbQrDoTBs9vFNLwjlqdA/AdEh1WNFRgf98DorWb5guLAWbhh5FrrxQndHsmmhZh1IhwKDA6ZiC",
-	"Zv7TMzjNkYvkbu4o9xgZ9fwDOB6tCuHAb+DKzuMHC/F5zJBwxDYBpvYwXPdPlTUayRRF6b6DI7jEqJDv",
-	"NlX3TwnDOmG4x2KuOPbqjvmY3TnGTSDjxu1f8wbw7vEm9xjaTgF12iH6oOJ5QUpWMKpYPvbHcuoYaWwr",
-	"yBccM+8hdntBbKrX1BeDcSvuqdiCoLwgtGAljAS5pnxlGXRNlbJN5HToFwGQzA0V2sgVMmNgqIfC0vv4",
-	"ca7wT5xskHo2HtnXRuXmvwtZ/wWFrMevGo3xfb21RzjuAZ98Fof+SVBRl4hxRlyAz3dgaW2JWG/f32Ud",
-	"Qo2hhwQdRe9YW5gV0kMDRN1mysJNQSNpeNh3j+AFIwACAeIL0cgPcKOZ6Va6YxIo5gRT2FpwLlHfQ6US",
-	"vmT5AttBDYJ+GIgWAaUQ/cs/K9b7Wd/z8yAROS9oDC3bQoJixIaVrTyh3pxoTwDkdURYcbfJdaLa1MPQ",
-	"HPuo2AkmUaz6Vrn6TRhS6DoUQqmkmj22KaedAt49d+tv4Ms9PV/WlOdjciO5be2+gAVW6wNOJL4xnsDx",
-	"o9w03wgA/Fv3Wfz9Ha/qYwnYLa5zsga0Yb27Ku4hqLyK7TYn6EUb3K2BPAsLrHxiC57XQPQGAr0pC8K9",
-	"b+xKII9Q0nTcXS4jq0/t7G/Vaj2G8qWxFRxjUglVzRDmN7/A7j1kRbdGkTTqaNzKstHZXl1o4eGOBcDJ",
-	"vms1frY05nTEuQEZTFMjHTcCs5EEcgmXAlTnuD3M6vh+b+WnnROQFKeptHxr6RbWYgDFngrCLGJZK6BS",
-	"8G4XaNdUDc19ku0gTL5aIkawWFGTAFhoVBz8cnB/VJSb1lLxVl5p2AnnWDh/fRH63GzGO2B91hTfzR+o",
-	"+a/JOZ1cfwxlG5TXz0nTfpmCh7BGqrlzjFiV8J9KuIzYWRGPTP6Mwq+FLIfeSPQYoeGtiCz5ggtjIpu/",
-	"SpYxvtbEHLoxkTfga2SogJ49JCsuKo3s2hJLWIL0tG//vSGVsCv64elBLRLrSblB3ItjO+HPfqRsS7Op",
-	"PbkIwc9oWXDwypqTjYEbCI0hkIBthMW1x/cBJcE1cw+dEJUKU5ZonsMJa2cpxXKSCgu1UZtMUUbg4npP",
-	"dDyT6y0iNtfB8TZ+7rKH8Kwj+Kn00C5v8kb8IMtV/3f00qDM6gNfqsgORW7ryGvt6ifQqMhUmq7WA/KU",
-	"WkXxTg2rVSu/oLHboZqOCQ6/3hE0OAjoe5CGNKqbaTY9YvNS/sHiwcGnzBkbrfylpEtqx36qVBm9tX+T",
-	"fGCUIQ3dNwAq7a7Ks/NH2Qw765byi+n2MSM5j3AT2n35LC5CnOshhdMHew7hh/G5RLMgrhCg7Qr8PmTO",
-	"2JhcoaajrnwchhJVrS6IYBwiddzI10po57cBed9o27IV2fsA79RFsRW4MX2nFwU/KXm2ROfbeIST8cqW",
-	"SpxMXUa7adq78WeqHXrdTtf2FS8KjjV5auxCmT2Uh6blLatZwXbqHA5p2Us1/acsqhWLznbBF3S21UyR",
-	"L88m/+cRgX//vedc5pQXyWbHUrExyRnNSQFF7KpvY90qy5hS86roGhiS1nvH18DwfrkVWcSn9MJ227SM",
-	"CNaT9s29iSxJyeaV6vmudguY+sWNlXnajRsNgVvs1di96IkDg7U/KKNoJtYa9WWzlAUjFQCx21Qbh9XX",
-	"shBP/vPN5OTRu//48u3bU/zX3//zb/vAHYPfv6Enf7z7eP/2b3vv8toOciPFFv+MbS4btUNDio4SFHqC",
-	"/mOrfhotz87ggsxYITfkD1ZK2zBGzudxCn08G5+d33oyfTwbn98mSNWvOvx+F0J8+MPzgQVNntDOJu0o",
-	"dTPk9njKA0jdgeYJkQFZ+mQQwW72Oua7YIeH9l07EFh4xcUT/MFZS0UwNib/vWL2awfPECkesO9OELrZ",
-	"OnQAsRu9QQeS41/QvS5ESerVtC5CyXrJKWI2UDoPEhKhFPuTTnjqpHaf0GZkfcgpdTZHWB/58MFeMXSw",
-	"FtkIPSdW85rNllJefy9yKLMbuKQD+dl80BQKAwdY0Q9OPARMXHeYjmFCXwKGSomQDuAWWXCBcL5kqTUG",
-	"lpqlqwNFvT0tKXznZw3jpeUAk+jOusrggSunJ0C3ljVduNxgmx3GRN4dxXnu/RkpKKde8hiHSRa8WG9K",
-	"f8SGDgt4E2u6NJOVJku5ISsqti6R0Ye7mSCV8PiYCb3xjVccU2DKdtt8QYBF+jMzim1jSJNdvwLYTkNI",
-	"smDCWFgsj1u8AUPGfO1Jggqq+Q3r4fuB/HvLbcle1g5KKT7HktH8uWg08wgTFTMaqxL5ji+MPoz+SIBq",
-	"N/Lngpyc2YLqrU0wjfcV6dce0pURYm2opUmwnGDu4U6kt/0Iro90q8K/nusD5/pSU12pWId1KGXoioOD",
-	"e35Jve13gObpm3XGQ9/eu9GrMeyLNNxrLgVLma7QSSp3NeRK0LVaSt3TMoYyv+N1jTRWLReLl1xk7ACH",
-	"cYene72kqumBtQsFH2/J6CpRNUH35kIAHwANtQxvsIGTTyQLt+4JDIlTX1BztJvC+72RUpZn6qSDmlV3",
-	"Wc7TaRycm9ZuOl6JHkXniLtbbbNhuIJ9iMuY7gaDEd1h7+3WuwyoNwp0ssAnwZqFAzCI3VtDyn2G5dsP",
-	"KQ6iuplf3tn1sIlA7JUWv9J6izu56BgXmefIz+Mu24hGc/Q2ekirmzboQ0xQoX1TbeVaQO2EIQ/IX6xh",
-	"PTpa5Npu31T55iPYrGBQQ8OksuTO0KB5VyqeU/2Mrljt3vTOFWtsmVXwgd3Vg0hXspwjYjQ8Y5t459Ve",
-	"DbldY959DUs8Dgk69YLQp0MqsYQKptrMSqtpH+PWX+j2AJ9rDQpzV2dIPVJ0dj6nqG3+xMAMP2RFpfgN",
-	"658PDBGkVKFSOYBbzef/YxW77gXjK90LxrCU4PdRKhRURJtSPheqo0/rnFFdlXt6pO5UOXeipyQT/Hon",
-	"UblJ1SxtsVdwRn26mxpyXJrFD26uCyUz++E3Cip+xieBRXJWJEzfVQdxB3TeLKiA7pvRbqlpeif6iPbC",
-	"LdzXjRvt2VraIBV2Ni1oBWUXPXZ86amd4uif/Wa0+LoofkAmUZ0d9W0qKkC+uLxtCr63k0Zpf6APzINx",
-	"B+iWYQw6kd6otIsyeujWXe9CDxtuLWWRqOc3epm59zayvGYlMU+eprE7416uG9tIxNWpQVGAct6+IAF/",
-	"aHDUU3bc2L/U3v9SRmtrEshkHu+qd7Yc9hP9GGvgMCSl1XcmjR1yVj6pGSPCqTRbkoB1AEwZiA+2o5xj",
-	"+sAmwaoOuivqxExhY8ECGpb1oqR5RTF96QaDzzD2+0pACl2AGFaAeVBDhnmqR5Hc+B8s1QMcEunswH2D",
-	"+klQLxAre1G9UBx2XYZJmlVrBCDdfTX4EgydvNuSs9Ifb+ujMQ8dcmB69/KGo/KKx5OYel66PI80FrfM",
-	"0pGGb07qS76qCnoQFuiOehKGDh90Rlvun++u1Wb7JLiEKax4ZYSupFiYvVldkPsWbgq27DRsQ3z+IDje",
-	"Z1FRbLWu1qyHBGpgiChlzaZeCrWJ5QxGKLf3jvqTGoF3qkNSM9UBbUCxpfQw28xtwq74Lah4lTZE4/47",
-	"CEpUK3eegS5RadJfU3KKEUw0nFaoPXmVyFcN1XqT71sP5EsyS9yPYl43TNHca3DikMl5HNh0vObpVkJh",
-	"yWgBVtWJ2orsakyuaH5DRcbyE5dNdVJj9Zrvc6rpSZ0IaD7Crh8nuqRC+RoeBQ+znGfm/jtR1XotS3hc",
-	"FfTk0aOTR4/MH0u+pvREyez8BBxa3LzcfLFZcs1OCjpjxVWDae8qxuwBclf0mpWwdrx8T7zfzfwR6A/I",
-	"XHreTG1uHoholt2V+9nVlFyB1clKs751KedMKdi/KyJLcmXu13JdcsWuTgn8sjkFO4DIaZlfkS8D0fp3",
-	"+P2Mn/i+UrS4OiWvHMAIgVUrhOK3HSX2kfHufeqR1ElWzvfVl+3kk3Uk2Lm/KQj1eKPkz6MS7RNXif05",
-	"JV0WrjZVG22tn02jgQICYdkWNMLXrSwkU6SBQ9bL2AYFOw327daDudGqR0ubvdVnTrGzqv3ditEsBmkk",
-	"UPnDY/LowcOvyRqfIDnTlBeRiqh4pelLTWcFuwBVbc1KbNPaSr58Q0/+mJw8ev/uP96+Pa3/+Fsi5GrT",
-	"nSKU9sifVOQW80iSXEa3soaaPQpIKxdGVKY87y5DiCqLhT+kaTwyBlP6SR73j4MX30jnrazMK0CoLFmx",
-	"3kHejLdjVT4Q31Esubsow4dGDlrOOO0C7o61hVpY7wTwJhfKuvhzdoeO+i3/uV2ZZ5tgn3z/w5q4HQfj",
-	"h3hDneeCkTmtCr0l64Laxi99W2MW1UpE7x3qMX1sFcJZPFml4ILdaYBkf8vXYedgDHzHK3ZpSVfx2pFX",
-	"IPVYuSX+oTFZU72s/ybApjQ335h9YdSC51ho/kSRsIXtj0mqrx5Nzsj/evn8mRuCcGEzA+w2k5lM9IbG",
-	"ttEpGS4hRsbcPPcL8K7emb+UUs4Hd095Pk8nQ8zYgooDMVkKdihoU17yuY7lYLl+T9YFJqTvdgGpGoAf",
-	"3dNXlFesEzAGUhlt0uVsG4RSB66F/V7FbEiXqIN+1JIReA76ct8Y5q4rSHusZclouuqGKYZQYVI0AOo0",
-	"vTZ7LHq+w6hC6fpM963hGbP3tASc7AsycfqQdk3L4iKjrIQwlOuddwS8/qIS8ayjgekPcVg2341X4aIM",
-	"Q9vVcSXFFPDHHVxlYw/NF96Rr+SKEexVZv+wTJuB3mgx50tG8zFREnborQjQ2xRF8C+uT8kVFERc7RAV",
-	"y+NwiqdvRVAWBz8YOT50TdOwKM79Iu6bxfkP0WTk/CUmg8R8jHFfSuMc+EyoQ1yhQUaKLfB1S/b5TiBW",
-	"/HEZo+xrCquA0Z2MqJmzJkpS+jbbbA6q0+jsZ1hnM7Wx8wWrOy1yVHbQwDykR91cVmJQfkUtenYtyyie",
-	"PPYKrMFIvABXRpx34K53pFzVFRX7JQY+2oE53yjp52HXJN9Anys4tS6/0vYRGghH39VNvp8/fjfzqtHf",
-	"rdUCvlXQFSRj+fPgdr8HdztH4gAOH5St1T5Mn0XOVshhDQgSlDsBHEDOaH6CVbBoY5fGyhawCxZ4tYYR",
-	"sIABZscKzUp4SAp2srH1Za4jZkyK+2ty315FQsX+pvNc7+1Mo2JXImcl2dBtBMXEPPfttqtTqD9MoGI2",
-	"VayByc5e4VC+40KfqmIdNVFeILo0mvl1S5icL5iC1tGWLGLhrv4xuH4ApRqy8aRiXj21XSuuhdwoq5s6",
-	"rthQru2lklG8sTUHAiKEbvxSBsdrNH/5WQ2qCNl3NZgshvo/ff7yIbe245RwaTuJyrhVyRP30kvS4923",
-	"qCZZjTStVZu9RjyqBmy560fTJ92+h30A3nKyYUVBtNxQ/JyrYUZCqjT/NYLv7SijF4S5q1r4B067dYA+",
-	"torcRKtrmNKKrGjO/LUKixt7wkI6vpEas635DwAHmuka+6koGuDtOFoDAUI0s+L6qRUI+L67NxYovLZz",
-	"rHjobUrRfE/pRr3O/mMqm1iUKrntYxTv1KvACcfDANJkA41u8G3RJlzJvKG2tO4rptNqku3EcyclybCj",
-	"66FTc4uzHBxVPS+EgsFuZKg/4RGLCaoXAXBnvCj1z8jAi85sp7PzEO+RS0/fbYBjBPsQSyL3XUT5Ya2b",
-	"YzpiPej28QCkNCby76IuAQj9r6kgTOTKWeFc908VnnPB1fJAv9hOeUqq8bbTCPut1tAyr6KXQ9gg7wtF",
-	"3JMd3XXu0PTBKACO7D2rEtogXL9XrELY+SrLGMvjxzLdI755GFrdIwYm02hZsDIeu3GNDeF2t9J1tjVX",
-	"GeSAwuXuHUoDmxvX9sCRzpAfsP8J2tORwvpnar4LN78+fTXdQ2LWrYeciGmcqpr5d2YeEQchudoiaL+w",
-	"PEJVUkv6fhZmbnPOLzAAMhRdIiVhL0lOt2OrZ3BFXP4o6HuUGElwuld6RIa0AXlFzifnD07OJieTs71D",
-	"1qe+NaAmBaPmoG7khbUCXONK1zWjlTGYFht1ns/DyZ6kqtghSW1QTNVoVED3LcDsNJMOqCTD+scDoeoP",
-	"6IAZQa/AXnYYCqFct/r5XQAwKdg+gDYA1peyxv1dnKu8b/EmSKSfUtifayYeh5Bv+wDxI1MN5pDN43j7",
-	"7ckjQl0XQkPtht5QZcMSyRJ3ucELaq+xsoeXGjkhFqDNx9SU5mAykwUzqsrYUCQDd7m4QPTrBKF2ThSW",
-	"yXWaV3s50vZ63pn2D7J07RVdt0WcZ7v1Lc3ZRdhti1oXOm7NF/GmyEPDOIBz213eeND137C6PIMHXmhH",
-	"Yu8AtRzXAscPitFrSdIEc02HaFAwHunaLvPP57ou80MAQdmHtfWNRAWo6xSF/fB8CG9LVhXAaNww12Ow",
-	"BeX1cBfKK6LSvqCbpzbZIdTU1TVfn8g1LuHEp20Aslo6Tman7FqH4qmyC+AlEWxjlzF2/icfA3KwMyq1",
-	"khUXDaCyYWvbqYHCFaR3ssY3OUQUoZBsjHSbftVWZLsnRVY6kzH0UIRAnhJGs6W7FOqQwVKaHeD6gtjQ",
-	"xtSWw6ywG8ENK2FHuLbJkmJs7g/X6/WCrGmpOS2mjSB6bh4VUsPwIOShOzWsjCi6VWSz3F4QtAGnbjD7",
-	"d911EjyOIIFcKBL0RWQCUBS5j/uFmRMd6M92uiGyp20meVgz15hCVFZ7w56YIxHeA/sFm2OMNqCI3Xh8",
-	"bxBb3C9zDScdZinMpQcegJS4RMTqslDSaiBCOnRdrkADsYxGywXT6guSyTW3EDzgbKULysW4Tu60KRL4",
-	"a+if4lu+ow37hSJlVTSKPkKvB7DRk7xHL3WfATcMyM29ow58NH+/H9EOSPEyad9AF3SqEYj4htWdsuwR",
-	"SRk37WkMRcIzskBW+iViJTc2/WwSc08XkEcoazUe9CFk00ah1v1JUKg12Z9MEtI32NI0g7+24bxofCW4",
-	"c6wMkdgbbUO3DmLIxTsCLdqF8FaY60PxN7oqxW7IdSmLBMeBYMQIbjBoNyBfqsOsGWtao1c3r1NuA8XO",
-	"HIj0s/y94kxPXbv9lTHLQUefAZobdPX1SbnTdtd/jd9BG0onioFYW6YviOuBZH42qxQXTOExJQWbw6+1",
-	"tC8+JUZZgtfT9ZphyNhJciDkeAQzBRlX5wj7NkvdAjx16H0YHVvd7d+FZNV+JXQ8Wd13IyukNPeuMYSM",
-	"dHO12QXV7ThVH8t7B23DppDY+n2cTnAfAA3jZyUv+Q2L4FCUwTf7il7do/E3/HYQTm66p/L2wtL0mq11",
-	"S1if9RHWjX7LXXfYt5BWEGRFDe2zHN+nOJmgWetQAFULmbtDgd0YXOSN64JusVFyrJ+YzY3p553obn4+",
-	"d1n1R+21fbf++/hwuta0ZAoYI54y32ghjW14T3s3b3HeIh/O2HAhQtiPmOyBoqZvWQKiGy+pVgUUWHxa",
-	"2mnC/OCL11x0vWunq1vQNMXKk5B4bnsbLanr7tVARb/EZoNqt6ZgXuPuQ2JY9jC1FXQa68PbqxbBwyqO",
-	"s7tiZbPRBRQjIVWgOARrtVzKXyIPjH1Yl1imGX8L1r62pNuDSXS281TRSrElvncB6gbQF5OhsNpLhXXJ",
-	"ZWmL8xIusl/sI0fVOlUPbMpGpKGkmi22sUCD+w4w0EQjInDh+0JBXikiOZ9suKhjHLuXyzCgAD+zODPf",
-	"sFJhrlGLVec9Si9rpzpGvfs/j4CITUohmtjUuY4QDVXDfXdB0K83dY6AC4IOQPig4DfmeaPThGdiIMzi",
-	"ALndMxd3J80W8A4tqcaWxIltgajDd74AsbU5lV4mUiwOCb7UJTSJtnY6rObA+feGpevO13UHYe8o7rnb",
-	"WkutI/y/oea5pau4Gu5UlAgotOutFcmAGJaokMBCvOyBe5gsWvChfbvhdiWeBE03uKdlgOAX7m0Xpx3F",
-	"/Y1DvaxWK1puPxc/eHPSHUdt14ILccf39+A/4GT+BTn9KLwa3QnbIsKtVG5QV6P5ClQylnPM8JhzYXM+",
-	"sAl5lA4vZFGYi+PutszDqPYQVr7VwD9nD75+8M39rx583Q0AtHNN2LGiZKkKdpklQJMTmOKtBK0NeKtd",
-	"qoOQms/jHEqPlwNgNezDKj3323EDwv07AXaa6Th889rD8PXUYYzdvd+3AwqvFObDNaOIxzDInf9nGZtV",
-	"qvi+4Tn7QoHcOz0CwDQ+/SyV69rLjq3PRysxL2Y1S8V8FAAu5X0ITXdNagtWmLRcG0Fw2ISxO9kBkLYz",
-	"Zn1o3LGr40OLwV0fvKaZ691znWm/npjH0AdqyfV5qAItTgqLtbD0xLaLdp2Gmx1cC7pWCTsbRvaIbAf5",
-	"Hw9yrlXxOyOmzrxeyiAqy/WUUDjmEOW8ckmZV3HFxlzHhfWIHCjzEarm0Pj1i0o8xgF2Emm+Dcvmd0h0",
-	"gE527FYYx839rrrb8zdpM6uKa4hwNsppfPE6RkBnTPHcluVCAw2j8QatUNwZgdyuVgLvigqsmTBvCoop",
-	"oiBjpVyUTEXwNV2hX98OnrsLnfTtn5EU7I3is3fREpdaIbyzLRkW9A1tpt3v0nS3Zff9ZdGf3N3jcqyD",
-	"avjQ/gyL9RrJ17sCIthuf/a7OofUBzwZJOjdHB9n3FGLhA8QLtpFHF01UpB11rei6pO16YnXDdb9cFm2",
-	"lEw1znwN/oFIFbQwE9j2RhmJeX0f24ZGvgvFrKTXjCyt07fHuC4VNE4in8M5YyRnBb9hJUZA+N3K7dy8",
-	"YQsgv2HAgFYT2K1jDJobQyKZob4tjzlcpKX7BR0g7Hwnh0N0Xlvw5srj3Pmqx6yPR7ONcaA82ezOVokv",
-	"MEFCHBxFQf1sNNPeBRWJnB2HGINJmLLIT4mvVzCmKVgVqOsxD4N/NSYraGHMNaRPFNekrCJZJnm5tapm",
-	"dyT7qZEBlKwLKhC6JgJwFWJQ+onEC/KbSDvO+R9B5geAhOEdcvHZaDY9YQiwiMbYmEBqu3nLY/+zdu1H",
-	"w18en4guKxbZ/a5akO4YXnSiXDTt+XjP0FSbHd+ybUfLrjPBbHrsRpb5heuKXmcwWfgEzbA+u4/SHTNu",
-	"6hLtKD4TzsRYMYAJaTgb0WLxd6fEHA3colUEyDsIdvbGw4W0KqqWFlbOcjl4f+yxGdghtnRZEQNO/E9s",
-	"W2cr19tR5mbpc3LNtuqCzKReYrEqNXsSBBpbWZaljCQSxiiiZZ/nboeUhr9aMsVgwu4o2TxDc30KabNe",
-	"OmK+e4O+0bBvK4cyWdfixKpFRaDZ0mo7IDHXtNS2s0A0OXJvdHpPMmY9kaCyxdXfVmtIuKCaERomwCJ4",
-	"mC2WOGKwPOF7eJmsww2gs4KK3EhqNBoORcKtgp3WgxdYTQTAE+uW39ZLVocNMKIQHZFlJYuoFQe4CZIV",
-	"/IrpGAiO2VGEdNssJcS9ddB8AELiUefLAe3P7uDfdG3pYQ2pXmDdPkak8RHUN7tZn4UGh3P9p9nFgYrI",
-	"jfvNbnP8IVkgOEx8arVr4q5Mf0g0f8eHlfKKpPtEsw/6RSUOcpe4pkideUd1QgnXPHMgIK5XpYOtd26u",
-	"Q5p4ptJMQ0RxaPIjSS7HmD8Nku292+QEzGwXPqexmx2aTBQKa78jyTKPD738udIIvFVOJPlkP9+q1jup",
-	"gs2C/Q52N+SeQ+UZkOA7Pp9HBFozteYICTNHhhIXUg9rKLdnvMDR2c8/7sRP1Dl+QwsexZFMZiHgL5p5",
-	"L55o9XI7NvIoN5Nb02dxNcFkE40gk1A+mVRdicmQ+0tz3yvbKTLQacn3tLa4dLZuw/sd+0ZWlP5eab5C",
-	"2RNhn7vnwh3rwB4vXsQ+rHnJ1KAsoruEmIxFm+qUCxUIuNUzRnJAb8S6BLvDUANid9jv7oBw1roYEs6C",
-	"CNQ0rMnbqQjCok1jl+UlnesLn9U4DXDsjfkMSdR1Mye8KC/ACTZtOcPaAbDg4knqA4JtXtSG79HA2Z6x",
-	"jfeIIRLnigq6YIjOP9sao5Biu8doOPTYt8FRYnodYHxKs3XUwpRrJmo4NvyXx+h0juZ3Q5qef8LYIqwi",
-	"2jN9SNAxod/5tF0fiwHPlDkDM1lpHy7AI8KxyrkGL47ohXS1LgbwSHC/vISf7lEbIo4OX2CbTjw6RsS0",
-	"w08Bwqu/Z2IovkZIozRYOr1m6vv5POr2pOt1sZ1a7PdFVdr8eZDQ8J0rIvNCLocselATwCM0JQG8PJZA",
-	"C7YZe0AH/0MM14INAm4vm+tmw2UKmyS4WlAxjs/JHstdH769T3J5YeTrtK5ycyIXJt4qfSmcIm8rybAW",
-	"/d04cYiH7McPOHOoW6KlYYeDtvU1/nZvizxQXlth91q7Da6WkBva6q4T43XEvleYvlYtGuF5S7IQeM3J",
-	"gIAmjTvNqodWe+gK7EcoHemaNuOLSlZqDyJu5jQR0ADoCnq7KnbDSlr0DINSC8B86Yp6e+YUpKGXQlwp",
-	"C+pnTpQ5CK5yb7aFQEzPKeJW7qOF18oOz2borYJU6wIaIaoeHU3CraHChmTm9ceD0Iv3wCTDhezyGYDq",
-	"lQi8333gkR22+j7GWzEn/+A9C0mE3Dgch2OnUdjCStk7mYILb0h3rCKXoCuvqVJkRddrI55lSeCnAOo3",
-	"JhLjShu6NfwkywFpDAH+ZFezj6oUZlCb22FBOeS8RoZ3TFO3iOibUdINkZY4p0jrABAOnXH935ls7v66",
-	"5NrtrbeYF0xf4JXHFYG+Vb15dS/G8gFJLegDU4dlhfirwAqserhawjRIVOeQBOibtXAZBxdBM5GkubU1",
-	"vzeaI9gUkx0Jv+dWOp47KN4i9y/uErIq+59dHnqdwDl0hv/eEs9mYw3HRC0eqvnEModnl4Gg8Ae0bemJ",
-	"VO5UwR3bEBu5uMLSVk0pDr5va/2khzVBYJol6o5+lBuwAGx2MNlYFJck4OO8VvmGq+PdvX8iN80TrRqd",
-	"ucpk6lEpN2pvyp0bimtzC3lDuiPF5V8GaG8D4/XWeXR7s9B6H/ZwjDNiIiyTNyxo0FOMPF+tIcZiBPT7",
-	"UGI3xHp9DOtrQUj93syazoq4oyZoJ3mUk7oDOJGz6LnrarXYiIY1ev1Q6PVDM81vIApFK4XYb80gnvmk",
-	"zJb8JpXxUL+gUgO6BuzoPj31pe8YzX/GzNXezZE7itW6MuTLKtVFsKpbDfnuQtDng33Q/aMFx+4KOCQq",
-	"OtgdBM/vADEm8J/rCtz9kdDahG/rTO3tbrtQQi7XcVCz56Cjo6MJAtd1Ag4RjOWxPs5LueNw3os67LNM",
-	"P0YzEHopDhakyjHg2Ev/sZ1T3G2fOmD1hnyMtjxwaUUtbGLoEULAHabQcoTOjLZde0dOa08ACssRTksw",
-	"xPHepUDm2PlFN5uvqoJqlj+VQi8jMmflP6+BpNshRGul78YQbYP7dBanezs4rU+7A3bRVxRcDIpn+N79",
-	"Eb6DpcZvFTfP/VuCgwRrHzsKhcM01uVW8a4DQ9b1qmjuVzQmYwO90azWV/34CsYIfzF2fBDloWoW7O0O",
-	"f+T5czFQAmSyWseNantRIBqrnM+HgbEHkqXdURMF24YqQhclY/kFZvZyGwVFHFu9ZKkkdJtK2y9iW9Ds",
-	"OoEbSbWLh0AqNwChkkox76eH8I4HwKVFITcXHtD4g64DQk47txnaTSz4ZhySUV2VqXRGf30eqLr6+8u9",
-	"JmG9RLj9Z6TTD/aHMW5nJZf53nOPTwWno/Npa8g3WuTcnamHsUjyGOtBR9hdDXbCdha9JI1bfeN4mwmU",
-	"vCHvw2vLfPWrw6nsmfofmbWfrTuw7q21aPBbX5+mfbKphiEcAunmdzpReoOBVbW0DvnavQcIpMaiZCJP",
-	"5rF/9aAzG/v+eTSlqx+GiWOh1uv2VCUYI3d3uVdCbq7aWe6+3TT0UzPS58RuyrteG71vw34xsoxtIvZo",
-	"oFjsOh0GnbN5VRRP3cXfRnbDth9w9VnbBLvEb4hm5UohnJv5qDI2Y9CKNK2nRPWgRvZUPSr6WXojcfXQ",
-	"bp7FGjG+9pkDjWlkcsUgI9XMB3z2jSntcq351aso97xy4Z/I0rr5BDazoU35dYRvDPcxqU4Z7toFwt9h",
-	"roIq7TDwD0g1iIUxG4DzNrABCoWQJJNrDF5xReSG5UTYlN0OlPkGXKYvsvQtgzsQ5zc1YnVPu7oBdB2x",
-	"sFsb5qnnqZHeh9QOWLsyhmPxRCtiRnONSm0vl2bNTtCn22c1ULEFSO346aSLvS1SaOB66m9xPIfnU6b+",
-	"p6+DNuNfLthTFffmIpT6khFZ5MZE9RVzlOu+gbf10mIKt/pC2NJ2mwZq6I/Eg2JVWBhGrCyAO/YOMkfs",
-	"glgudb0WqdjW6rnz6kZaKts3AuuVjK5sQk9TN2gDJnVE1GZb6CnBIn6NALm4T5wZT2a/h90x7+uQq+vS",
-	"ezmiQZgcEPAbKobeJfsSDXB315LA8Vl9BMPerXCMQm7HMx2bwysmqDhODVjOVnKXe57SHPr4XhmKmauI",
-	"5OzmKm427mTEaiaGFceUbJGK5KiiWkTxapey1AhuCOIzz0umFFOnvbpteie3qpRhhYQr29Dsf6I4GE8u",
-	"n11iph/5lhfmdBLUGhUmozmzy8bOYZ4Cmj8bM5jr009ZZWJIFrpYFzYby63Gbnoz46qrfATZrV8jpt2e",
-	"QnH//8A643ArhiIN767H2GHPfQCm5Ujw2H0DLsdkdrENEve3sFeGnVTdR6RP2orH6G/pq4i2EVQhR2L3",
-	"qTO5xrTp4xUFJG+qS9s89uEYtKKcIGB84Xpt99oG2NJ0czMot0354vBLm92imMjHTXOhZDkTmtNCDZsO",
-	"ZM/sjY3YU3vdbCpXXwsrDJo3+KLeHr+0dyk+T/XUDOCAYngU7hAMgoGIp0S00wXClSanjcTbmfVM5nGL",
-	"eclobkOAqVKF1NkLYCyYXsp4A4aqLFItzWe9sj32uhNgJD8HfGO9rjEuPUavX0UuI+699brgqf11FTO7",
-	"MSjG1olaflRuzyaT3qfATOwnttZxwbjubtBXttMyXReTA9LK6saaFqs9NQ4izR+NAB66PlpOUCTAmBop",
-	"lYB65ZvinO5XBdy+B28IxQnQ3Sc91yt2W59isJ/sfkUuy90VfO/t2rDLklasmJ+OPhWwfU9f/g7gvevK",
-	"kUpHMqs/sJVGCsfSIe7aqmkE5CY579duoi+WEfS1MKwTv/rjVXO1N++Gs00DGydsL6nISt6wnMgoaExP",
-	"3N7Xdd1E2PbKIdKA1rwppWa9yBLNzoBXZGYgLqwV79BuwBKXa4yG9cCnHNptI4HPgt1GwiMO07Od6rgK",
-	"0sv3LrkaGKbY5W2Xn9ROHd12hcuNpCvYh7659zQB985E3p+czTTlflk+Hs6gj1NB01IfGPGxFz0Ogetq",
-	"JQ0H1f2OeH3iV9/RLe5Q5P4YljXwRNxIKBxPONaZy586ypbDcPum9BQeuh2Pfq8oIIB9io1tZzYwTD31",
-	"rzx4a2D2yc0ZGtItqWaPabn3Fy/cc02tJ7FpOdX0cUGV6gBm73ucjgmbnoyuN7HI6+nHUHnTW4NaX3Jv",
-	"Yplud2H2wZJpXbIVr1ZJnJVBYuu4aPZ9fZuJHatTUfcIv5oIvcL4MGxyQ33Rc6e0kYLtGt8+/u4PoJeF",
-	"YSJirT7DzfgudZP+Am3N7n5fdpzaYaK1I8v4U0rdO/JlzJjw+mcAm7BoAgMN52N3HeznZ1/uHsikgZfI",
-	"7Xj0z9rD2+SQhUw5F1TcM77rO7DZswsZf7PkLiBzHGz/wOl6P2rRrd1ZiAKsCrZBeAvfm0gKvbxba9DX",
-	"bLaU8vpSa7aKGatDWsewDxkrYx4K6DXCFhyq7t3kKTRO+EKRmdyHH3KAf7erLVLgpu0T0nfP1DnF8V6W",
-	"daMkvet7tMOFTkhHro5t+Q5jv7H2VbhhKr5CJvK15KLdYHWzvI6KEvd48o5jNxb8bXdf4StoclhDCtha",
-	"ii/UlGxwISc8DmQGvx4SetsJnG2WeTxwxj5oy9WHAcjVTBJv8V1QpYndBoL4Ed1cbNvLfzr0/xbT1GUK",
-	"iewU67bAhcBpRHifqc1t20BXqfC6iBwC99U+aQvRNs+XLZ5zHGYHq/ki6FHgGL69tSFhI+esx+l6In4w",
-	"axl4xpxXPZ6o7FLlkmft30fz30fz0x/N0kYzevk7WrpAzGr4Sx91eybdsnuc/CMUgbdv6s+iEDzKjru4",
-	"a3BypmTBb5gg1fqixixd0S12AOcaRN1uk946W8gnsNU4S7HEETun70P5eNdEHfuTRMdBP7HLKOIhE0TJ",
-	"FcMMNDiJC4CcAzTuPRD3MUFhU9ISSPv+dDel10aW1y2oiANbSKVumHRxaZEjvLFP7G/OGD6G0hh3q9je",
-	"znwhWF6n/GIVmsvpc10Tx0RLecC62oWodxXJjt+8SDbDxoKZ5mNju4C8UmNCyT+IDcUwgemM1NUGgLFD",
-	"lDwlz6RgU/hiZlMj5ubgmiNzBRlVXG+v4Ha+Kitx6uCZrobVN3UE2o+RHYVRdSRMpA61xSgtTm+es2YC",
-	"VX0+u5OpWnt1PLHtpc2+jBMYvMfU/qUJX+mcPVuYHk3Yc/weK1Pp89Y9Dfctb+70cBicgRY9sDvnNOeK",
-	"zuDamm3JS5uJOSaKAS6EhfhJ0Wfsf97ninrN9fKInQX+fVn933lZJYrI/8lKPucQ78ZpQi2kOiUvoYjc",
-	"Ti1jpwfDGfz7Bvxr3oCdhft2014wZVMBBrimVfw0W2MTt3VA76ZGdAuG7pqw1NQVig+YsrxhZUHXP8qq",
-	"VI3snfMH7dSdH2QJID6+tqV5lhfScK+Ao8TFwuaK2F7uX30TdHafRFkjtTAFWxG5Akr/+XCMtVYdl3sp",
-	"iouq5Hr70hxil7XIf2IRX9SlIJe/PCHXbDsmV6p4b3jwPR61+1+RbElLmmmb5QwyAUxTRktwIthXL7Ve",
-	"Y7hJpRGJc6qWM0nL/AtF7IOnBJJ2SkwCUy5Xx9YDypIb+QDIkfQa04m4GS2T8pp70JPpyNVSvHfvr48+",
-	"rvr2FoAQ55GCjO99o7kaadHPFLA4MGsyl0xh7w0QPnSlTkkuM3WPrvnpKifsw7qgXKAkzqQw5wRawZkV",
-	"kDVdsAvzTyivmL4Vb8UJ+cc/Litz2WieAdf/4x9TcmU+kiX/Az6Zkm+B0sRtzOnp6RXeQzTYN5sOGCEw",
-	"QVJ5wr4VJKTtKfmeZkvig8qQGYZLWLNyxXEM7hpbfXn14aT+/OrvF0gBx22GDIpuFdksebYkpSyw2yi8",
-	"NJPmYrDugFNc/pNc/eMf+Bkl65LN+QfcBDsKbscW89W+vFI32furMdwA+F+Wvb/6+ym59KFLWYawMxkV",
-	"ZMbg14CzyrUyU+G5eQ7/xlITnI0xGMx8zFrJVcFXXF+RL8+IlsTorIQVipHzh3/HaygDF8oVOk3R+0au",
-	"PhoLYExqF8uYWA/L7ZV9CyTym9cYtr6CnFLc/XvWQ/UfvykprqbkKpM5u8J6OOhiZ160hLZihpvG5Aob",
-	"W1zZTQM4ZpB7WwSwty98LIUrkDUMhoAVMIy9Suzsleerq+9f0cXVBebSASa0Y4CrJ/OTp8Z4uSJfPjj/",
-	"xmXzj8mDs3MPgMaBykJqgu+tyyv/fgojmMveDbPgN0yR+5MHdrYv2JpRzcXCzLVOdrD5fHAPBjosbJWZ",
-	"8ZOcrdZSm0We/MS2Vxe1FLlmW/uWGn4WtwtasQo4EwywlOF4nz8gS3OReK5YccMWU3L1gmr2M7IFsID/",
-	"++QXWfBse2X4tlHhf0FmbCtFDrhwUDH94PwR0vnqBdPl9uRyrlmJvPGDbdO4piXFVAl4DTRvCjKtDWEL",
-	"rjTLiS9EcbmkXHhZekqe1Dsr2MasVIFLjq7XjJZjaA8H50EQY+o4Uk8JXwjpoLq3snLYsNdCbk7fCiih",
-	"zpjAsk4OFRxzzkpzl6xptmQn56eTWjYHn5kLolqtaLmFXoVsHWyJS37FNsRcIMqeTRSBnobQtzDnpW3q",
-	"hgfPHHHox+9KvzCFeeRsukBhmo7OTic4C7lmgq75aDq6f3oGk11Ti2N0z4jZPyBzAPVtz4NP8tF0hN+a",
-	"i1itpVB4tZ5PJrbsU9u7XLMP+h7cB2Bof7A4miN57W5RGvOQ77R0eKIt4HkTniamr/sZub4MDUVgNH3z",
-	"LqT+d9KJ+VJmTCloF/CfgCy+UEa7eMo0xej1PUBQTpPEfg0t/KhLd3zzcQTgM5BiYjufYWlLrJUIiK5s",
-	"ybJrPLfA8jWMzQpMPn/7/16xclsz2A0rZxJqP9OEffdn7lhGBWzYw8n9ni95c/IOmnPMqGI2FPVW+KY4",
-	"h0xASI2kNK8ML2Wgsg93HZutHlOvLXhBlOCqmzOjOZ1cM0yITpw2pS9Bg1O7/BWbbf3IPRDMUDC350EX",
-	"LdnPI+Fl/Zs12f0mOtfim4ZbZ3Q+Of/q5Ozs5Pz+q8mj6WQynUz+p2HRTUeVKt9Pvnq0uf/bH/P5WTmZ",
-	"TM4mDyb2f4sGNP9UVEWBnpDRNdt2/6ygSv8gKyOYzz/89x/2k1/V7szOJvXMXII0Wxdyu8IgXMlu5DX+",
-	"DCeA2txO1813gbQ9MwT1QS1rtoVxLDPSbcjaXV4I5AJw6UZ4/hI0Itfi1nfA9Y1vEQBrRa+NSUeMLQKd",
-	"ZfWSrRQrbqyXJ4K+d/D58CfC6uhqTCwR8R52bXeDs+GeNFQM1WzcanUKYDfQtDDWe+vqmm2v3MKtfsNR",
-	"xBsFyJYIkSeYd9B0DsFNes3WOsStb55E5FfchcFHMVDOwBh7h4YsU/pbmx7R/5DF2DPFjb256xnbXAaG",
-	"Ym1lmyvrdkcunA2b8l9EHEAJ6cgZkm+ryeR+dn9CSipyuQoMfeCGr6zCDbeFOSfwPNsrVXBCx5MhfXfw",
-	"saVxsIu7DohrBimEQUGrMXRSQ9vH7sEzt+PRzzLzvqmu5/1zdhZ3Eh9PrYFjhcMAccFyjr6g8Ka99xEd",
-	"Ird1nXLcVwMyQ5GNLPXStwby3hkLJQhHmEgBYkVpo2RYAWQu7jFZ0fIaq87t5u/KFfziULkyByMydnU/",
-	"6FyWn87dN+gFDHWXLRrHdZ8F0weTxRjYSdJMPkvp9dcUO59O3pgR7yMbd7PlM6mfytxY4PkR2Pm5YLVb",
-	"McRqqJWIQ1SWYfwrHFnfOfFV5Vyf6JJi0C5tK5jnXsFjn9xcGKd7uFOyYquZUT1LxwMxwxX7TbyBWuZ3",
-	"DSNvT3nq7rsvhe0ITVSVLY3EvXJt/ADxleVX4CX2n14lAnF7p8qluONcw173VCOobqZ9xXPH61UFEY7B",
-	"7+8akouMNQfsF9faCSN8yIpK8Ru2Zw1QWHzAC49nndLMYbBZXgj7EWCCIYjkvZIcUdVHyOuBwy+n5Gd5",
-	"w6BK5RYKHZLGZs60PdO+pYwNSrtki0b7GPedzci49bX2o0fzb77KJ9+cffPNg+zr/KuHj+j5nFE6yR4+",
-	"pPnk7CG9P5s/mJ/NzmeT2Tfn51l+9jD/Kjt7OJvMJxM6+cZs2no0HZ09Oj+dnJ6fnmEh3Q2XlfoRXzHy",
-	"VovVXH7vJo9iv4+mZ+dGutpasZG6ybp+c1yL2cjC/QYzE7rkd/Iw+rsDstrXTK4LZ1FuFcl5PiaCbYym",
-	"6Hrk+uvDTDFyd4C4t5fH7g0wvWEln2O1S9QUfiY1I1fmOr0iuTF0WaEY2LXoM97KKvAbF1QDcivVXs+1",
-	"sWCuLaSg0RA0hh+bdw7OpHHr3O2Qzkp5zUStrNjdQT5a2r42x2N5y6IA8CEL5u3dARz2gq1lGeUxj0Fh",
-	"XY6yEkfRuB87m9TYrFy4SjFE4wU+IYVcHMZmsypfMN3tkPzWPnM8gbySlfnF6OFkcjqZNHI/ask5OXs1",
-	"CSQniOhZlXfLICuS6xi3y2Lz8qVkFDvzPZw0nXe92QDpkZQ0kNIDFIMe1NjE90jChlowYouvnUlIMwPQ",
-	"s2D/LY5ghAM4Yjfs8635MhlyhUs5tVS7gi5Pyrzz4WRMvn4I8uVsMiFrVmbmB3JOuB5jgANdbbYek7yG",
-	"ICBsxhU67eBSq/H9acneCrwFzQuCUTEIF3PQ4V78Sx10u9y8y4QDeesZnNDjO+b+kgdvGGlSpqfl08/M",
-	"2/WSaWivb5l4/wFWAR580+NlZc69j/iPlsOreXbw80PPziAnFPrfsbz+GM6nlYTcmbuRLO2B8jS521X3",
-	"74PW5eY5gstmwP7v3nkDnTOOHu8gawLrGJqMgwCNRzlPfS6hFSsX7ATm8h9dzPcNMt/AjcdajV7Xz79P",
-	"RfNUEKowH4wIuflXHhHEfTzW1eKAzU+UpporzbPQYIhmTfvulwCLh4lakPq0puKC3J+QnG6hm4aQG8yj",
-	"c7YoV0RRqM0mW0ZLp97u2qILpl1Hv5f1vIaevh/AS2VbGI7+7Txzdvn2FyhpBUiW2fYFgC5+Y0GLDFk7",
-	"Hgi9X+ejoMkGZEg4POA3zda7I6Vldv2+YDeswIbXICoeOVDNaYiRY3gK6qM8NtA+T1MLGMhcCkxoWW5P",
-	"1FZkIHv9oMix6IKQN6zUVYl/G97ipZs7zA/cXQ4F7I1ZRMnmpYRIzIaWbCkrxU7ymTlvG7PON/fH37yD",
-	"qwT8RjBWzjKemzfcj/sUd6ZhKMrylw765eGDycQMaQsZLPUnJ+cPGr5HpUuq2QLcK+Fbv2mOP/FPmp0s",
-	"qNIAoPyaC2WDAPVsW/MKfreioqIFENZCS6ZcorHF9I6C7wqAhICuRdcx9NAf5YbIuWbCJWySnCvolDcm",
-	"FPomb5ZUo/dts2TQwt/QTUFq71IWYR5M3Zd0VyjbLNGm0yYLe9sm3TZhu9NPHxoaLGbTsSRc8x7JiA+9",
-	"60wV3CPMNdUtYd6X1djewUFoDYvbHC/gMYMONGf3x50S1p5jCGKPomIWVK9sXnQLVhSXiQy7s/+pC8Js",
-	"RAHxmc0/usfFJ1+5/Oaffj05Q7tMFjdhfLtkCk6yjXYf6UYw0jS3krI7oGOx762aqRi6s1O0cHhyzdth",
-	"PLrBlOGzc8NYn+SFjbvJvu4RXBs2yAQXYEyIh/ryeLThQjAXnDlmAMedsP0xHC8Aj+Jed4MlwzaHC+h7",
-	"H90/b5OyOtBjP0nmSzdN/Kv/dekXQd+k4RQfbs7XK37XsV1TK2iwAvvgN6Q87P/FbxhhH2imiy2RArj6",
-	"ykicK/Jl0BZvs5TKVQdsuFB/H5Mr+OuKfGl/tZVVSeRGjAEJyefZ2qItd5iv3oovC3A2Ai46yv6/O6d8",
-	"XeQEVXVWUcHEsQCznRIzQwvXDsomhBaxpUDMR29peAf2hmk9X2NZbB9Fo+nZr395Fw+/v78eG6UfS+uW",
-	"FKC5DUHawry3wPvOEnqAs6X/Yb7jwfwOOAS72g85nbVodgcoEIq2TnGv3uqf+1ckNZkTxwV26ANnhkLr",
-	"ATuCsQ/rQub1bTdMwewFwlIToIE9EIKwxGftuh34NnFfYHfIPaq0f/zdHUuKepeLLFl2Hc+wPHMZlnXP",
-	"S5Cgi5Kp34uEx7CVnYlqqxS9PIYtNSxUVbFQ/iXTmgtk/DVVamPU13eBoun0TvcYLhR18FqrHI1HS7gJ",
-	"Rvns1BLlNJOrAJZitGS00Mut7/jTucpPVHdSM18vNUz44sQjhrqbEiCQOv7TqNxx3+4Jbj/xTVEBEO8C",
-	"+uhdTTVT+so2mqH6lCByBXH7anv+0ILlcLNGamfiEep62v/SKHXyQMXPwcHsPK4PyXT0t4+vL198/+Pz",
-	"X19+//6Xy5cvXz9/8d2tYW8F1bPoehtStBIQ85MUrtSCCU/1X1IMHVH4DN+tWlpVwpJrsLwaLotSXr36",
-	"1H+edS7BAg6SdO0wjfsCDBn7R49MgLvIqMElKQFexREzA76DhTQo6nIcPVhGpZi6A5nHXfb74fQ7au3K",
-	"vzWru2tWxuD9dovYwQ2f4LtPLsXGIeSaTYsDLq57/X5uxTV3lHB38PJ4qoeJG21dFnIpCHw9rZW9BvbI",
-	"CoGNWA4lfwgj4lC0pGAKMahJCblJilA3zCm5tN3Z8oAKbwWEDhWhivgrNOY8QU49mmg+QmJJeBL9kTtv",
-	"KxSytOrT7QFH5NMln3weut2xBOF5ShL20NrCaIOXd+efRN799RJm/gyF7J7r2Z9KorlU1xYpCBs4ktcA",
-	"fMQRx+qGlVtEC7LjjIkUBWL8Y2PZ88kE0JfwNpnXnXBtcV6X0+25ndvRvD1BwseCCfPiIHrl8OyuKzgv",
-	"UOU0BdgYCwZKZ0Ujhyt/Loqt/8D6qOB5I+ag5P8NDPfOD76uZgXPTlvhz1Ju1Gh6blMnjuY/QfJ1FQfY",
-	"TXNlHK5H55EqBCwEnNFXWI5tEf519+6ecwA+lwMDLI3LPerneb5mQkExAkg8VaMd2uCKwwoDPLuikBuL",
-	"wGdoRwRjuYXcckhdvnoTK3vIpRsIBsZIiUJZRgCprnbI0qK4IFcggx2oK9wCCKCGZajNQ2lI07j7//9v",
-	"GJirwV1/gMVQSqNEvWTaSD7vZPvTjQcs4P9ruDlQorc48V94b74qt5/m0pRlryiRLI9Zl1ZwqhAqwR0A",
-	"M/MMOygafhA5NnZEt4n5UMvVTGkpEM9Y+wDXm1GWZ7bLn2G6E13yBfah0XzFlKartWue/m48WlS0pEIz",
-	"4DeAZuQ3DELDGZtCTtQaDiEB8Abf9NkmzTYctm8+jnKZWag5IktC87xkqr5wWHmD4HK2ntndtng6l1hL",
-	"1tS+azxud/HatJwfzdO3DUi0V+bKVpjK9QuS8eX//tnDvYWghfXXdQ5rIHo+RWBDll13c818ENDA4NkR",
-	"TsmSEUNsoIrLGNTBdW3fy/Ld82M4/C7hDvPuFRV8zpQmX/735dOfDU/8r5fPn41dbjU5f/gV+Yl/+3fE",
-	"zVvKDdGSqDWj1+Yf1N1z8oaV5MdXr365IFfmqDrSeqqdApKrkd1cK4JfIx4uwObW1L2XVUrLFeDnAuCw",
-	"fSdytxTMAXfZe4sAfCtUvE6jMLAWShbFI/Y2yGRRrYS9wVcs3wIQmjG/7SyA+IB9PwPfIGQ5lBDXsbkV",
-	"Fi9yUdIVgBz6MBEUKRNaE7auoOYKkMXSJYt+X+8cDxpHOn2NbQiLkSVX5oZLBX+F1CyVn/gwmZ/Y8CLE",
-	"j4J7hDN176mlz+jPwBRTsioh88/typScvRVmGVPDZWvYESd6nlcQvVsHyfP4Vw+juHYQmt+cFMZoCX2D",
-	"5/7fNn8QEK53s7oTa2qAE0qLDbFw/RGwgSemCQ4bN6SVHTcYcUgF9PONqLm4W2eRJYgZh7x89rnFaS7z",
-	"vFZwUKWvM65w1bP/j713YW4bx9ZF/wpK1bt6eg4tS37k4dStc9x5TLKnO8mJ05N7u53dgkhIwogC1ARp",
-	"RZPxf7+FtRZAUiL1pGKnJ1NTHVumSBBYWFjP78OKoFwb7KLEwQayVyR8doQkihD2WrKKvAelk80zO7so",
-	"m8Xaq7ts96ycf5/fKZjH1SmeDad/fYYH5nHPJrhvRub9MjK3NiDXarwG4R5ywYeAhIcAj/ReluJu8RYC",
-	"DZ5mFWZmwdtDkytDWus8jcXHYB/xFPl52HOexFIk7mgA1P+56xN0xgu7zG2sBaIECeCLmVkS1OpK1Btp",
-	"mtSGX7Xt1flme/1n2F53GRp6m6XEzu+MP9DW1Ue5VKm2e/mLmU7H3lhb3ZeBl/+cW3bfttK3rfSlt9Jl",
-	"za6BaIdMjT8jg/w0BUthVSHtlzEXljZhnvSpDFdd4fmOLbOFZA30ogCCQ+D/7Fl6AHEgEcDMwmMTUFAp",
-	"T4i6FI4eEDIV5OAYN0i3hIwyHAnhr5X9nmfoAqsDDGLDZoC6ZYSK2uxDTTapLv9TZZWkybzsWOxY3Jvr",
-	"spVKo5gMSfVYKCj6vHr55u3v79/8/fnr29bt9tbw+0Ty+B2O/DCoITllWO4p+Ax6bYIZryODi0gLKb1c",
-	"poSvyTDj9xcp6fIcs4R000TGsTSud/3sJGhNIFpdejpPUhnGokjK7ntXQS5Lr4FopN1cx78X3O5ChLPv",
-	"whhQHrHZF6Sl9fkar79uXVzbb1y3bssK6ylO+NF7xxO3MOm3QWsi0pG2cvn2l/fE7ohMd+bi+NhKUTFD",
-	"dsyn8ti92XEXU199X7dkt/7HoKXHbi6W3pzgWLZCYCxLXS0IYyE11lSKy3shoHPdTsoho8dCTK2/oxNQ",
-	"FvZHrjwUzY7xCKc8E/vrkT3s1iTF4MLXcN2Xb516g0UoxU4kwl5a04BEV91Vu7yDJSoAFJ20zwGeiGjk",
-	"AByYCiIJ/KIA5R4ma/Le9H6ti1Zfrmmmd2aM3ySYGn+TpdBzg85xOpIQIHIJ6ijhg3SxSxshXJE2udRP",
-	"3jkvmVD9jUDsK6GOm83PedndoPEIrmWwIRppOCrcr7YLfGOEsYpde/w59K+3uhPcX9baqQE0/3pD1bv5",
-	"zHwZsLXiG3xcN5MXkTQhT6KdaoiKD1rRK7ZE80GWNdTwDnTio05L1h0NrrSkO1bw7tn3fKdiBK3u2dS6",
-	"/rkwkVnNsRFPGpOVct8bCFjtCVmWELj1weTjw0hDvniW2HeSjokOX4jJFNLYQ5GanEUGNfwTxhVAo7kj",
-	"EifE+grwXERMG0BHv2FTLiuoZOAh/+nS5fqoCqKF0Fz7ClN9de6rlE1RJ+C3XfKfq7k1xu2CcTMWSP0+",
-	"5UDMEmDMmrhgyCuF/7bZG1hVnRg2TLhKqc+jzro7BA73ybnDYywbPCXyGmtAPDzqPDg67bw/OckNCBj0",
-	"IobjeUV5YLIGwzEWA3uP7iMaTKkwUJMFNGCn7LW+cRQM1vyOEj7zEPJbhH9wPleW6iKYNWh+nnqjoEGT",
-	"w9ekpkLZtbcakSZ0D9MjEjw6ikWaiuRomOhsutpteCZ49BNc/Te8eE8QxQaRAgBqoTWZmz/iNgCf/E6I",
-	"JDlE4OnDoOVZclsXLZ2lAGeVmHRVSDLm1X8/p79PhDF8KEj8gJBbGpZqjUz6LtODVUbtVqPIUxWQTY3a",
-	"2gsLvmoLoPi4PZAMG90Eb+wBaIWVobAa1p+zkJfzAM8Kf98UgKmwATYV/XsKk9ccgF3+qptB2KEUNsk9",
-	"ZHfzXTn5KzXJAhTesjYB++Di8y3+tASah976WpUDx2AU/7EJbaXDu6tTU51d1ZR23DzTREcZdvroKcTt",
-	"jEgQo2kea2ReMePMj+V2ZyA/wIZtHJ5vAbWuEubOkckcDC4l31TroxZFRddMy3t+v9qoxb7a8/hz5F9x",
-	"ZeQin4mdIheFrzcTuSjM9q7TsX30ovgW9V3HL3RScP9mPImw5Pk95KugWW/Eb0Qhu/S9gXwfFDwH0DSp",
-	"WI/2ae8J4/g170MO5Y1QBWJ5aByMmDTXSqFiEAkLdZJAzTm0FyqqXU5ElLhvz9GVYlKZ1M6bY7ArZL1G",
-	"Oo5wRKBueLFtkZlUxjFegkk1wydESVXO7Bmh4K4TrMDOE3tU2bOMUwcgebSnfyANlyQ5rEQRt84l9OzS",
-	"+obsTeDrrK4viXUTFZQN9GHnmSIxATa5Fo/4/yl1L+2gwLZtvf6C+/kprq3HBrbi/wcWM0q1ha1odYJT",
-	"wCTo65XePkHGRX1Q26HhmkKgBi6Sg4FIIGqgFZtmyVQbUg94Avsmg7qY4z5Se0gAxUsGXjTZDpsLKa3A",
-	"vRROiG9yUiwsmx5aHN2VhxLHS8V0lrpTyatn6L90Ct5tQ+jbtxq9cI5RqUZEHZuOgV+kaeyAROGcGmqo",
-	"3Eh0NhzhoQAHIj5nRidSpLGus4pIG6bhUJJeEqmTLyxSmHIuWDA4K19Isi5jORYH1HY+QYwGgSsRDvJK",
-	"mohZdw2FTRorVHmv2nmnw6A0OpUTUSsW+A4HlohtFCBaVa2L04cba7137ksVXsVLPUMICJ4IxDF0DdIN",
-	"SV8c43YsRWeKqwZhmkblUpowEVOuQrmmzOFZ6cqvkN1AhTKW3MHWrWE5yC/+gmwH+RTPXbSowYILY+RQ",
-	"iei9xlBCiaXARbSxrYXoTM6Oup2j7kmJGIqCNjmgz1IUB62oULQujjrtTjfnOKDEh4vImHAj3ufCDYMW",
-	"yLQavlIIyKjTUUXZBoVJ8hW0CipUm/AebMaQYHSc0X23jEB7cgMqKzvtFIMof2QyHPe1HpsCV8Dj9uPH",
-	"VsrwG1L93i3HXRI5FQUmA+KkKYdpXE3bq9f/OIJ17XS6hwOzLUjx+vDMQKoIa7oyNbG+kMihP/jEerfW",
-	"Q22styeSEeS+eRSVjcZ3ZYnZNGZT1InHn/Nf57cXgxhrlbc+z/OblA70ska2d3+hk3cCxnMf3A3UL6Bd",
-	"eAghDKmGR6ngk2JWEZXA0USaCaXBt5eqF7Gr8G7CKylO995C9pPg4JcUJAG6+vVEQMnoFgJXj+m+Sur2",
-	"IFCoE7xF2vNCCMlRlpOX7BSjDzbx6J+ZSSfgySQCvGcs5YRiekSurqEvKI7mXoi3fxV/sJVOgkRnoMmO",
-	"CgfWLsL9Lr/p/RTxKz4npMaSlOfeJrqVIz1rRtqBEru+LuQKel6PwFvGS9usZ40eQMTg7Gmss+g5/IF1",
-	"2x0m1I2I9VQU+8ilYgCVQd+fAMxUAlXcBBiiJ8KwPg/HIL7XqvcTN+kR3Pbo1bMeVhthg2TK7FuJ6AkN",
-	"J5f8AUagRzpL2gxIM1n3nFEdOzRpTWCruD4KF/RNE8En1yqWN8LgVsOP6EIfHR6LOdMJm0CZBpvwOTOC",
-	"Ir/CPsEOXSqWPxI9C5mwWBuonQ5DYUxVUBYfiNO4vB0X7O75VBhfoj1NxEB+gkGQvREwk4Uj62f2kky1",
-	"B1JJMxJRL7CDh4/+2tuS9MFa5TWcD1NuHR/71f/5jR/96/eP/+sv19dt+vGHv9pfrq//+sP//m6Z0DFo",
-	"TfinV3ij804VH0RjHgom+g2JcF6nl4hQyBuR87Jhb0E+ASU5LM1A8cU7R48/fu4GJ53bo8LP3+3EYZmK",
-	"TynulCOUipKibMnogj08A8fhWsFlF6y4zNfKbs4L9vm6ZaYiJJmABopuu3PdCq5bMoJf3V3sR9ieBx8D",
-	"Bg71Nx+vNrnhq/YN4YuRuGmbuQpjqUS7OKT2TRevlBO8sirrC1fYodNU+Nsunhv+wuvWxefrVpLhyyWZ",
-	"WjdSsNrhYpOFoRCRiK5bt7fXCvuIan3QGupFuzaNGc4jPp0KRWkw/2tBw5NuqGC4pbUqW86Qn6pV6r7N",
-	"q5/wsWB/6Rk+EOn8/SgRxn6z9wMmuPCkEXHURgWOlx3Bt9qTiFkVwqXC8ClgQVUX+b2E0fzJS1HsSzYf",
-	"VlgXEBiB89+FQhNw/EdxtJnjT0AcxX7TvIyiEl10JSlip0SKaAfE4BHUp5kIqGEoMPwdumZiAZEx1SmP",
-	"3UwdyDW3IrDeJ4et1QxhK+Spa4okcNNtpTCOP9t/VlZEvESa1+2tZPhiM1UQC1SzG77o9oUPOOSPFTN0",
-	"TDn8lRHdlyKOntJ1B9d9DQYy+wa+QZuBD1KR2As8hyrAZvPlBvZz+3/ovoLS8fJ3ukCAnCf5C3cLFiuy",
-	"rE5bpWXKxWTlOq/NA43pAgnrbDQvMMWygYhjNkj0hHU7HZZqdgLoiY8f/dcTdt75L/B+4ljPRNRsGWsu",
-	"NRu0jFElSUNojg5yxhMF2IWAt7Yzvn7D7VtoVL/fLhKBJ9PnXW9a2+wCNTh0OvUWSnj6kMdN0TNNde4K",
-	"QmQcOa+DmvKeJ85FC+yfxkJMcw92xM1mlQ/42qRz71HJAxLTAELcRBr73sUjfqvu53fwihvHY06+2Elj",
-	"18duAL8tzIjHMYS3+2KL3VBqw1kQ6lgAdHPjUv3elzMYjwPhih1UBIKqmK98oITrSKiAGe16/5hJeSyw",
-	"okFTDFKoocRiCBRkKnywvyNSxBNEitJxtFQfgaV4VBtRJeowGfdG1skqBl8vm0xEwhKohREqEltU+byj",
-	"Nb4l6b4jYf5JoOIqCfRQsxK49VaSLNWNTPl65tNXheu+JisoDMU0LVGrrEfucZWLw4SH4v+UKWQWms7g",
-	"66ed5Y4yqW7WNt77av21Le6JBhvHrhzNT2OGSr6w6w2VgrAEru1YJ5FI8hjphI+h4Xh/WX9VfBjUe2BD",
-	"c0HSf4YYbpWsY3R3E/xp1HgUKME+ajXOw8pTkdij3T7f+HqxESJ8QvlPKJ4A6g5YDprysNXoyvkb3Snd",
-	"5irxXhC0LegvCy93CPrLP+VGDjzU0eWvf3R/Hf/rJHqYPded6YOky388DZ+JF8OX8r/HP01e67d/vDPv",
-	"s3/M/t/5r53uyenZ+YOHjx7zfhiJwXAklyFx5iosQeIU9u7x3k/bpo/VLtKicFQE+P0VOXKY3YkL0GZ3",
-	"grMMoxeMkzLYSgHVHbbHn/NfFrCSlycHVJI0bKaTdOQNO/BqASPe2nUFdUkEwGgfkC3IXH8CFMZC1LzK",
-	"eLvR47Ka2ow3s7B6DUIsv4f+eVW8u3Xhdpj/evDkVS/b+aaiWjvYEeu3eA5NlW/zZmKKsricO5gJW/pv",
-	"xZf+mG9yLBKsS9vYuQBYpJzGQUBifqJVOioGLLKpNSkingrX1xxUm+auKvFOYLU81oQkowhC+WuqR7fM",
-	"ytA7FrqDKwYCk2rYDKq4/WSGsTYiCgj9i3LGEusMpkLb7bau0NWKR2WBa1/rWHDVbAXqdJroGx57JQLj",
-	"L3JDTqbZGkzTKsXT6ZZKVB2WSwlbrBpqw25NBKpZf+FAKh7LfxUHPIi54wYHdbUl0NhUJFLDMAVkvPB9",
-	"ThbfB9Y7f13MKCUrJiCVE/GrVnYZf3n/FFqIeSqeUjeV4+cTiUtQldmzMCSSvyR+gIVP9MkCAhplrgqT",
-	"+Kh9Vj2J/lGnTbt6dhNt5OfBjs71dCxVMwHqV/7WlO/C5d0b0cx9CnaV/em2nsGStK/VDbSXvC3FYhEN",
-	"RcLA+5OGTbRd0mW9i5YDIOfdLat2XnBHW+yb+gBZrUNPfFD35HDEk2EOzgo1EYp8jSIe0YP8fEgl1BgV",
-	"smOQlU5w39t3PLcSLT4BdFBw0ukwL0UQev0Or7l1rxZLtVHSPwNYBQBFtXqyZTXU7/mtW7nSLKjDqTYy",
-	"dRCM04Sy9nMVHpW+ufg2Pr82V2Fh+DDo/xRFXSs0BUW9pRJeYSQ7VNKvjU3docUV/fcS480BoRn9rH6s",
-	"PQ+OS6ry8x6PWBVOhO0CvrqLICKdnEgge0NoRXnC0FqhaGBaP4Q50D4cqyHvF6aV4PtQv4tKJDb81u4H",
-	"0zKPyBcMS/rddnRyvgCyVg0x6zTT37SOZjKOCWhvq6jlZV6vfpCoZf3pvIh8e7o78u3fEh4K9lJPp9jh",
-	"mx/5+e3L/WmVRsDiNUtGQKdZI+DBRkZA3Qw5s8DDJ/0zA0IpOm6/s3e3G+y7B3ZArC9iPQPxcfspp0X8",
-	"y3cP7NU/tPOT+JuRsb2R0TmskQF9eTDIbqvO2OiuNjY6S8ZG566MDddzuIOtcd6wrYEH9mIjkmEcDvCv",
-	"khRRMZxPpIgFww76JhzRlx4M9gBhXW1bHH/Of1kZ2YeYFTieNERHGghIrXTOR+0itFBOKUJP/t4wO9tV",
-	"ofyJvhGF421nBN6dcHS95DWWBCjI5kISYOPl28Os3MAUUkVbYoUZusiY0Lwd+ip1GOBahcK3VTIRG4Hw",
-	"z6bSfCQO4D1Qmw9hDhLfwUpjcBuTrwjxfAiT7xtjw46MDduzMdQSY+WI24FTrl/bOfYhwZxzET2cWiMR",
-	"kt4dAc0eZJEOswlJ+rro6YQnxH+ulVgVI33mbrqmJ/Kyj3kwwZVh02hQm5jRyYSnpYSMUNkEeGsje7KH",
-	"5sZOwn6QrfZWpaa9/3r77MVRt33K2u126eE0HrsjFYeBLgGgYEOgHVe5DxAnKEBzNnDmc2Bt8ACs4gBm",
-	"K3AWc4BaJXDK5Dq5VrlhHJBVG3QDMN+DBYM6WDDiAzC/rckZZCay99q+hc5JTLua0+mZNLlTUBUxGcjY",
-	"mjGuzX2Jd7d+NM0UBzsrmBv29tkLayU+vfrH/YlagaN5/Nn+c3tccI3q9udrPkHyYWzSCJjSiLRpoBIE",
-	"TExMe7LZSDMjIFUq5qyfgZbxBccTPgf8yeqk809SiTclZ/CrKQldlfjQ9vJPPtVmv/SU2K99x1orb4D5",
-	"LfdknXv9z3Xn9wqQYwAVgoM6tn6o2wKbN8Ns0453aCB3Lx3r8425WDfVA2OkGsaiGAkhMAa7j8g63p9N",
-	"6cAOhd1jq3TDBfmIh/EiXljPFHpitMrD+YgCWmg4WIxZi6jANZMHq5+ws+4JdhDAycRCgANXy2C3y1Ft",
-	"vMmeYe0vTiXTnAvssURmBCgCBhjCWkjDEjkcpY1agRcuAnsw/9TzDiG3iD3/cwIiaG6RBoquIWwz5TJy",
-	"5OyuWQWatTyvOks1m/L5svC4N/nPlZ5XwPfElY8oMZ/obE5ghvJG/DI9jLhcAsGNYyuCAnwA74b2pwq3",
-	"A4Zy1+u9b2ve+2LmENgqAe9HbZHe+lEgXUlTAEkHUGiLRGOQxsPWPNj0zQrplM8PI6E/zlmfqzFLE67M",
-	"QCQBeOqumJe9Rcn1XXNY9EnibPekjKzSSwR4+dCOmY7ExIj4RlRAcUz5/KuVbo962fqxOGHWCDz33FkB",
-	"8xeys4fd7uYiTzN9z0XeSztH+jxo4VTQjMxmfN6s0N9oGR3qGDfuwEYiSlTIzPViT2Meih7j1swuFzz7",
-	"2twJj0QAhREAANgXrhaiwgy0L/K1a/UPiVZDfH3w82CKtuy0/oeWkQ/H3CsZ/0CEd0UZ9xhdFLQstZo3",
-	"KOaObO9wlT3LRaN5J3bIlRVe5wEtC68b3qWr//jPs0N9Io+mYOc03oIQlLzgytV7zrHtidItjPd1ljqv",
-	"Vs+oHYUVaFtysUWnlPEUW+KpW9RYdacHTNg7g1fWF+DQAisjqsBr1ZuiNut5L0U6XIlKTpeyo2vuRf98",
-	"3s3y2+cNS2N84ugMNhTOwZZK7scsHvu9srmm2/y9dJYCXGWh5SKPOWNFESXlNk+3eb4z/ObGtR1L07TN",
-	"d7eZ0Tf40lXBuA9lIbaCvdDiDbyxTcTnLikoZBWnc8+ZETci4XGh9UAnEJyG3TXTWRwBvijusD3UBrV8",
-	"rQQ7cA1jX1FUu45tiaLSa1Oy/9RSre5UrEra+m5BPVNQpnYgRDZckPWBZFrcZXAC+3pWAV85ZMsG5Pht",
-	"nkXpC6AYw/5/imnt0IBYFtHjz/jDuvZgaTcK3NAwoaL8MIOQGmn+NqNBYF4HALj7cwZlQpLw48nhZH8X",
-	"c4rvWvscjPsn+HvVe9bVHv3seJAbqzuqaT4miAYIBjpYX67mbKKTBtuQ3Z3BdBjsus7r2pF3nrQme4ru",
-	"ny7ZTk/UZapxEb7G1oqJE4vDtzS7KayniIS6RVgkq0zGeJBnCn7EjwOGJCqM3COlCdCes7GYIwYV4DjD",
-	"5RQ9qKwhwZxoI6qkAXLDHVvjcfjbchh+NfvVg5n4DXvS6IYlMGUkdNtr9zbDpuePGIzYwSzsDAkyEWki",
-	"Q7MKq/VnumQdoPxIMDPlilADgPzOQ8jb3XZ0cjbqBfRz93zif34Y+R9PO0cRn5veE/a4w+xPjtusXbgH",
-	"puCUkPD+0CerdMJ6UqUiueFxz/O81hVwpXIi3lk/uA6LHZ71W/fo8UdEYu8EZ7d/mfx79O/o30cTqbJU",
-	"mH8fjXSWmH/DgH+oQmmvRJIHgjDX1mxP8ZlOosJMdUe9ulG796sFkK8ab93I1uiuKyTd3AENe/+WYuuJ",
-	"DcVPPEVH8+T0LMiZJ1oX3RMsjPmHjjM7L932SdAacBlbhXZ2HiAuuzGDLG5ddM+7jx6TP2uNb/v985PT",
-	"sy00BEp/HYB7NmmkaOSFHGaJyGnkoG4OqhpwU9nP5aS80XFgm0Iz66lQfCrbbsbrtvsbvG5vOBqpBhrK",
-	"5gq9NTFS0npF3eq2O+2OnT4aXeuiddru4kf5+vAokhhMepvY8abAgkeRChRtqmqqWCX7PpdvXzF7390X",
-	"SoRZAg1Dv30s1/pI4ysQy4vDWx/d1E9jrlbjsUCrErO+f84BDd+iSKBIBDpDjrS+zvext3gLj9t3/WjQ",
-	"v33cPPuVrEB3eO/fCH1jmXjcGRKHpmqvCvMGZwNOFcTIw5HWRuwB82DXyV5ft5bIF2NHQJQ0GJgPR9oI",
-	"ZR1eruZ9Hc2DvEsZlt4E7I9Mpxy5EngUHUExWkVJ81saQVPLC7vrDf04EDzNErufZiOZiqOY9wXkCqiT",
-	"7rvzoNOBfkbus0jU+veLikRSZoxyO/9D4V72eFiIIQatWE4kNkXzOH6BY/AbfOB/B1Gc6EjE5R645a44",
-	"nNM8ZuwrGle1ExZaGk/cEUv3/T1TGPSj5k64BoKUhdd8Rw9hJkuw0RLelr7zls8xK8/DkSNEpppAQoqG",
-	"5qrC/d5a12Spy+9r2I61yrKo6Kp24cI2uwh5HGYxT1ckV15rRkR2BWQ59oHY/q3nh4z/0rBOm/XshJqe",
-	"608iKldXjU4YTVIxKzBw4HptTKW51k0kzkPgzp+0WQ+Mix7CEoNF4LmCpLI7G6id7LJD8adnO7Gbn9oE",
-	"TSqmVjvYf6syM34eYE1bexGk0WaHPXFkXxE3zcfC1op5OtCJdeCsiIDhyBOkkcauXDjeUzEsFIOblKsI",
-	"2lTPbl3JsHFj42C4gdNn5QPtsAfgAN5uJ8//1772drRrO0xOtZJa7LhunXdcs/mGfdXncLXrIhGi3Irs",
-	"VRBe5pTNeVnjWp1CLdJ4B6fR4M+mrgm6z83S47ymoQVnV/k6W4VH94RHVggHtRDa2SI5cX88ygXG/uV9",
-	"/XMo0ZRP5Q5RNxCMS8iM1qk62mdQ2OlKiZtXcB9Qn2N5icsZmZRlcDZytAs86N4mirBMkWuOP5c/WMmx",
-	"ssDmt0v2feEWzQQTy6+QG0JQBu+pZndnfd0+5rj4mq7kPcliccTD1Q0v9pVAu8NxQUc6jgiLzFPNJkLA",
-	"p1ks2uy9O2SQNpCnAosQPSogZ3PrCSZM6WoD/10Wi8vwC3W+3C0dVv6qB+DadrzadIz8zvPqmNVdOjWc",
-	"3GtItnLaGncgdE/wRAQjlYfpms6dqZPE2zWs2ptyZNsr3xdop7v20wx+HcR8eBTbY+0IqiS5l7edObcG",
-	"UnEVSh6v49zK+bIPk87NhWp9SrdRYut+ZuzJY0ATGBbJqL4JqHTpplTXRY11/Dnx77lXr04+XSur5Enn",
-	"eYRTEaE2c/VWRAESUPiWSpIAFAAroiR+z7TZZWw0m2pjZD8WDLijGK9Uh/RahSHeK4abpyMRjkUhJ+5q",
-	"6lvbCWvBuGmg5LK4oI1UFs/LOGvrRLeeRrhefnenbmpIfIGIRqVMaWRqmo1kDGAu9nBH1w/O9xr2pfsq",
-	"oZcsnU9hIyaJ/pOJpdJNSeUadpp32X2yxN5lzlhqKnmzbt3oHG0kfGsn2x68PI6Zy2TUnpIw8ZtmQOyd",
-	"rVJZ4zZlO/pKWWMOUqaK4WE9TIQxW7/0Dm5QVvJ93GRdhFyFIt5N9a7WuX9kIhMRvLA0DJ8TC99rGTCt",
-	"BHnPMz5HtjBq1Qz1ZCLTJ1SfyQ19YNU21HO02VO8HVCmD7nEVk4OD0spPKhvRBJ4IisySSqAieBOdysY",
-	"V6me4ui3kAR79bL0XyTCQOa0+QXtZ/E4n2FYFr+oOmGYpXUcHcx5/5760KRaRwGCvykxA0py9k4MMuPo",
-	"38BnxtdjI0iXUBWEuJFQOQ/93FWHsH1lXMIGQKWW+de24elIrceyWM1CQoYHehkxO0PI2NtaRo+id4rn",
-	"uAOvJvL0/G6YD8k2w2C0ywnpFNJBdsUBnLDjI3cdOOpx8pGFdQv3EMKARbxCcghRL2xjjNSyfnhh9AyE",
-	"L3Qc65kVN54yh5mE8HzUH9mz+wVY8U3vPhAA/U37rcKhbWUg43hHNeCmLNRKCSuJawsCnrorr3Attoq/",
-	"4OOqitm+c0vrOaPsRUf4aVsnw2PoeDo+6Zx0jrondKfWUsa/sUKBS/bfV29eM3zLgPqt6OmHSYYVngcW",
-	"D/OL8r1hE67kQJiUmnmhyM3Ulhi4ZaU1X7uoZPF9W9LDLmnxuHJlIhsuqAgTka52O67omq+oT2QDSiqK",
-	"F1+9fPP21Yv/7/f3b/7+/DXEEtPNCKSwZnflIw4UV8T1WB9TpLUFTmwsltj/jPC4W/7myMKG2FsFMXNC",
-	"U3VewF/KThN9ePwZf1jZDPJhxFN4KAJkKBiSTMHsM2W+uCUDDe+Jg/sCTRv4Nk2yxSGZNeN0661mfF1b",
-	"xs7T0mRbxr3buttty9oKTvjr19iVgSMn7EIsVJET4Xe+dZVh9++w+bcPHrhJts5hVuEb9l4Njqw0IpT0",
-	"BftrD5o3nKenlQiKSNOETYBxVXgLd5y6FulE8KjwFbgjGPp6AEEBnAODUE3L+sbssau256nIN+JVypP9",
-	"Qre4phet66zTOQ39/MCvorXlrvgH3OwQxTR3py6K3vAOPSGr1QXK4owbJ6LRXqpja3znP7UWxhK+2deG",
-	"lXwF1R1eHW+vdEstOc5tX2P600VfnnTT169wNSelbKiQBUqWxadpDAAGZE5vVwwioe1krSyh90pZDucI",
-	"8iTh86rGG2t6J75v1tUnVw3MCJ5AVW8+ogn/9JNQw3TUukCykL1Qnfd0jiB8tzaw5huGCDLWV0qLT+m7",
-	"TOUBt6nWMRjfKP9QLqjRty0WTS8jwhbrTYrBPwrg8TCVN2JLFX3WsDMGMrKJN+aSTA26Y4X9masB+mjT",
-	"fJX71Ppe8NPtBhGd++8kFCHe82Dxkqwa6kDzRfwznoiRzow4ivp5zGiqTTpMhPkDDTHcHzmksL9uwhPJ",
-	"oz4muP7cu2jLHVJ/JGMo8av0jDDkVqACvBFVfVqb78ldPKI8qV7pEv3s2XToWZShhMyXy2cRotOlHz06",
-	"OYAAlbp+UsRDxrfUSixlNK/VGvfLTZhW8fxJ2Q+7kca5YSs8r2WP61rZlaAKOsAJJv8iYOJTKKbUkt+7",
-	"4bG00v1GxfNeDSxVPN9du+3vrAVVHBRzlmTqggC5TAkmCCYf2z4qUstVVkdxDlbzfFczjxtOINeuqi7J",
-	"FDWeFJIKhZ44qUzK4xgrsGMejg3hl0D2sG6YDrh3m/F9GM0D37U4klY1z+vur5D0p9L0Oq8yvSo7rEfc",
-	"jDCdktfbF7o02+wVwujxJJEiQkAVO4lY0OU6L3OcXyxOpFbtOPJwAE8YpJ5n0ggAF+/Zr7Un+kZEvTa7",
-	"SrmKoLvKvrzbK3VvDv0TNW/etW8+kcr/XmOClsIJ1ZrTXSKFOfakKE15+jlrgRwQfCr1ywyoQYWrDIqr",
-	"kfrQejLcpEA080FCARWlnQmjDjY70OfZg/epVgM5bLsqrXfC6DjzVX1Kp9Ty95EO07wdJz9bT4NWkqmc",
-	"HY+Mj6/e8j7dwmboVtgM57dBWQfhUm5sSVxaARHRZgYFBU9gieDEk8YdYP6Mg+ONx4DMSql5aeCL3One",
-	"Owm7uGWoE/GldSeJ5lFUkueCabCZ5HZJcg9SPlIU8ybLR1y13ub1I93G60f+NHu8u/ker43Ufbk9/nUG",
-	"8t5mGMgrJ+yZVKm2x3gotnQdIK5n/5zw2VEfjmaIrdc6+Me+CPkCwss7AcaXHI9qPOFEOs8jTXgqhnPH",
-	"xkd1tiedTof5sSxUMgTAmaMEUjxZ7Yzlum32ehlnll0qJj5NE0QIZEbQg8OYy4m5Vq6/us+NCKBfGwnK",
-	"Q51E3xs0sYhLytO+zNC/qCjys1P21EPF7JFkgSeCJqF+Wbv7cKrsAussCdFo2bxGDQZHCvow7cvDRNib",
-	"nQRkQTl+apwPa1gN1kDIFjvWFg6YihnRU7EE3HVSikp4VVYM3rCZVOaCMLVArmA623s0r139/RdsXhMG",
-	"tv/jXFlSMb89fWdSKQR/KAaIwGv7USCwEPzyQS4OGXErFjCIHHvmaW4PpDD7sRikqLDhpHi8ObWkN25h",
-	"79foWIcdjA4ewm2dd6jkFlzQEcBrCqGYH1hjPWyu4tZrjsIjAaJGD9iUmzRXHwWlme/NDRvaKlTkeopI",
-	"g61khhFvKBUYW1FDqkQneFaJAa6w/TzAXrRQqxuRQPsPFaywkCutZMhj+HolLAvp3HqmyQ15JP0KtWCD",
-	"B55Ykn6d80lcRS1Z6Qk74+F7R5TwpBwmgopqDqSXdY6ptz8WnFM5scM66Z49PHt0+uDsIXio+GHunwJG",
-	"BDQIBV84DH1HceXNdnnued8GpReBxS3xc9J7XLDya1wreouLa8XYEZPRBSu+hv2UMTvCC5a/yDVWAa+g",
-	"0GSvUioecYEr7EdHCBUfkwTkbJDdry04XHxbjBEVBPzLBoXrFdxquLA3dtQRRxjTOYKSOzxBkoqAGRAg",
-	"RJOa8URJNTRPIHCLhhvG44yoxhegQTocsa+HWrPGNSYbGJ1wRHeBj1oP291uJTP2Bn0WDYYASj63+DSV",
-	"iTDlR5+VHl10yyuG99heM+LGPuZ8cBI6x3Yab+e2KzF7l+P45PyjFydnndPbhcjFso9vryrQjYIFLabW",
-	"H9aAAujb/Vs1wYAOGFBWjosT/LmIYXNym0cTi3+wwxuLecEypHfzJKd+XCbV4fj3WNyI2NTwkuZIOe5u",
-	"sxFgOtjFW3XU5PGJimXq/toqWqk8mi+cTiWciYVhRiL1f7Lyb92nozSRwyHA6gwQThKxJvpymOnMwITy",
-	"GZepVENPbmE/LBi2HSf7Bu1aKGrFz6MMdyH9Kv7I6OtYzGG3VseeBjH+IBVEG+DniT3W6QLrNDwtPbDI",
-	"KtztFMCjTs46HRfkMK2Lh7dF9tqsH8uwvTAtdhp9GEXP/D38qi4c9riOl4xmDt3TIkQbwbRgcyGa2Jg3",
-	"k9aitoaY/e35YICjglyVk+cdpv9hYfpPTh9stAKnp1stwdnaNTg5fVhehbPThVVwRwqJaSR8Abcp8pC0",
-	"TjybMzoJfcHwMoDmzndYe8sNefvxEKUi9rxbXy4Cp3Mj/A0AvwdGiA+s1LQ5+0vNl8pX1/R3+rwngtSC",
-	"rgLmQDAtkDiQwE0I/zJJ5uXYEQGyuziRc9FSDfVkhIWoE5IcBGsn2iPwel1zMPgy18rl6sD1pN3a5+F4",
-	"mOhMRYGH/CKNyIaJnuXYDZCW5lGbXRZAO+nDOTaYsp49SnsXDPZ2OU0xQ56lt7+8Z9W23P+2d/1/Xl5e",
-	"vey5oeDtqaVVpqOl3GHe6Ir5RviU+dZW9gJMct9pa4SwQ3hzVTcG6PztUbY9SubvMlWZZ7dD2DnNXtUk",
-	"21xCsqEO22924Dc78Jsd+M0O/GYH/nnswB1svFV4yN4C6AtroFirogYx4D4AA7yQCguYkJnfCh3AnRQs",
-	"FJjvSO9qTG6fwQT72P9uH3ZbG8u6cmGqRDAz0jOF1F7aIK3ZhM+Bg89lBlYE3t9iAdX26CwluWik+NRO",
-	"QOCATVCYxsq+m9FswJM7M+uDzS/G2fi41SLvARO0xxDrXBW7EEWUHyJ5crV7dRg/90uaAPNnwse4p6lG",
-	"cCfhKSGAVCxnovWgdpd+wLJR4sxCIPQUEdF5Io1WbJD7WnmqrYzdBPjgpm01k8HnHenBERxdMp23J1EO",
-	"jI4FANzUUyDY0e6yPPjN/RfmpZ6xiXVX3bFmFRi8C/RFxXEeiecGG1JFae1gHHfkwxfWrS+GdsK5YUZr",
-	"hbhLM52Mra8N5bGl8vQnWIXnSp7JD4ekUaSxyJklgFgChRpWi0cadyE8iOIDjudx2QEFgNJG0RGXvcgv",
-	"IyBPYY4FiIKTEaVn24jAJlv2uOR81qXDkUGLAXeHZ42mQIvdsrjXQIbHYkpM03B/iIBAWVCG3GGV6aJn",
-	"hUHcRTuiYDKiOBq8VF0u2zUdwkUfq+rYi+n0FXfACdscxBrW+h2WwjTaL1h0DKeJjjKstnBA07/lnvDH",
-	"oAVKuuyDPnx/guXAp7+iNRvntafoNl92iyZ54Rm+sidKJDQFbF66s+yEFTzry26r0dguzH0uoevju4Ut",
-	"1VjNzPrD0xq++GR3jM43UBb7At9vlI22z27CuKs9kpCsJWWp1mP0BwG/EStYTBb7xt3yFFr7Ai4N7Dfr",
-	"LDpnLBzqUPmCVgfwPzouGhKe3MDKpg2eLgu8E/WmYU5kKBPP3VDDWrBwz6+/sABKx5xGPbMatdN933lU",
-	"jA2bMBFTrkLp4qP5R/OnRAIQtISKnmH8D2/UOTrtvu+siPQuPKzri9eTcE1sN4//dE9Qh0ZZXGje2bb8",
-	"fmHcnfK4XVgTKBkFBr7z0Gbrj0yG477WY4P1tXIqoLhNxyKxu7d10Wl3ukErU37Ydg79r24Gm2UHKMnp",
-	"+gNjYa80RWO3cNvNEoUHp0rZUJvj+kBTIfSfiOgJ6/llA64siI2ADkdLdOTI76i+1P6udBqwXmkX9cBO",
-	"RVQz9C3w2LTOxUSD6wlRPHGtXBDse8O8ROGxglQz3YI5bG9KMV70bwKw3cGGTxEQtDyMNrO6r/DIkw7Y",
-	"187ap/zdWCTXyqdCFxwqUuT44eSiQAgjDethE0sPINNyVkiAJWW9snT0WCri2NfpCxVVl8fjd8S9QKCv",
-	"0nm1SmUDtbHj/t6+IP8LUyY5V3LmDEmXdh/pOFrDEbtWHWxjD1D+rx4En6758i5gDu+SlxB8b9hYzAO3",
-	"JUDz0CeJ+zAVn1IHZAM+U4OoMKs9yNxz+7jtXcuv/s6rG55ijI0ZDe+UslgAx71Xsev84u2YmX6Sauw4",
-	"mZaGZbcPkyqMs0gYn+spxPFXjIOu/ri60bxBLxo7lS43ZXxayEttgniCb5Q3BuZMUMUcdtAy48wnl29d",
-	"As9aPHIjxxqE/O+ldLdO5HC5myWgDqaFIXxeSXtVmYC7Laeq+2IE+fXPS3n3NQlbPVMvdDLBb3qrca5C",
-	"MhntDyvz5zWJ3ZxqGk4r/+tp4yZjEm1mKsIG2P9YcBu/bBbmXjIKdaWBaJX03cQS6BlIY5hEa+kLk2hv",
-	"nuM/9+4u5+/tveo2vJ5Zs+ZzcfPWTMhtUTt8vft7u71bSx8Afy2lczGnOBORry0E+sacPqhBnkz76P4c",
-	"HiKh0xYpxEs2zpfd3cGGfJp2SrfQBMcEDbOBhfmSrvwK40etoLZ6bdXJW1XZ1rUSHvLMiBI0wz+TzWr7",
-	"UC2CCilWw+0QxC+V4zR4ptIyb8TQyP6ps0TxuLGA/YhPobcZypL9TlwRdPlKd53VxJlZfwxf4XXbvsEV",
-	"HR37b6VR1jdTDVda++ZqrsJCgODk4fvuycXp2cX5Qxd1tG/lDhi7vjwWBiEc1t3iQc0t/iVUJMy4/P0c",
-	"dwSuxmba1u2Wpw9Nb6WYI8gCUEYU87aua/mJ50qjsMAC6wSRbSqE5OATETWzSUQicp5j48GuCmP8mnfI",
-	"BVTuHgZ7w1sVrtEAG83tGY92F9gVfaAiSrEgTrCUJ0ORGjj/47i4wt8To2FFpwSsPdorRqRpTHhLvr8A",
-	"GKupQKoCIX2uQm+EN90OsAUSB25aTErjBMHwnOGJH1254wiwF6zk2fm6ymOGiRyOUkguyInQWXolQq2s",
-	"ld7Zdq/CtGwRNNyyeYHQHYrm8RaoGAfDiNqIYqzOet8KNSrJ44hLvQRd3yLQbYZ3rDbYsZS4KnpCnwni",
-	"Y/EkqbvTwkmCsrju293Kb9/uIK5VB8sHzElMBCKMUnHqfShqtiOGqCVpSaVnVBPhCPLTHARlq0OmEma9",
-	"pPxRntbFud1VX5MHkqWjSpWwfrcTSskFYo8EiNIJvgxWhW23+xqOu+FSbBJ5o0ULPFiCSw82mLGlZ2yW",
-	"q71rmAk/XOsO4I9rAnIeKWNPnKrdZbGm2W4TfJbaBjxU6r/lX/4IQnoPYMqb3XnOVFoFK9Paeus9EymX",
-	"cX34DK8KwLwtAOotYCph5n8RtwnV/ghbb3DpcxoxOCIwMtJcxI0Abjxu+F1Bhm/mzdB+XLnJ11GX0yPv",
-	"K4P5fSIkX199cyBi7g2KbuhM46yvI3QRMSBf6M53G0cmLIT1gJL0J+gOmiwcETm2NI6X2wPwpq5Wh3DT",
-	"0MtsX6tr9YFYae1j0dXMe9MvCliOlKKWKdEC+mERN3dfGBkJh0kp+MROuUOhAocYUg9MpkGlE3ytyAt+",
-	"Zc1axfoip55GPUIEwAts0wyOEMZZmHAzajNyGXG0dpBKp4xPtBqyXsmp7LGR4AnxtmKTqHvDgVSAVnmt",
-	"qCQBKpqoYsi14BfwyXHeCMHApIJHT1AFOTDy7w2imkuFSAE9+sr2GObXqgxiXlUnhOdwY1zZO/r9OE3e",
-	"RsTiALoFUsLikKpxKROOHvAQ3iV5P4LeKaJO62Df6FaBg224qAvhgeVwQPcblsE3LINvWAbfsAy+YRl8",
-	"wzI4CJbBC514K+MiNwa+LLJBY6A9h45Z78Br4IlMNic2OGmc2GBTY6TWNc9UzfoT4QYkoLD0HYrOTe8+",
-	"RIffZaoA0V/uqV3nf60pcl6fDC/wTmZm7zhYHY/Egibr4ifPBI9+Eima4p0V7HFVDDcbiVyZW6J8ahOF",
-	"VDmSFbRixPvlNyLhQ/GzaV08OqOt2bo47VoV/cl+enbS8QedWVV123l8cf744vzRrwv2QBiFxU/euZf/",
-	"SQ8hiJQIP9Xgg1qxRmpeb7h1FpUAl7FUwysJjUb42ZqjeDrihuqxBZ/Q2bxK65AusE+3BysW4XXxh0uc",
-	"sO5Jp/LG3kjN8fu7QWuQ6H8JtCOnArrtkBtG2HHTWUmpoouT08ePbuvshO2Pm/oiBeczg88Kr2IC7PtB",
-	"1z3mQ9fVylNI4zhg6alIjFbgtJuRngEFGW0g03DB7Es9K3F77MjNeZhYPG2248/4Q3Wl7GFhVVBKtquj",
-	"AM8vHK0rcoCyE1fHOBZzZ4HiywZU14hFjm3Ww/pZbPQqk4HMlIseUTeUEjPqBXvC7A5mYjJNJdAaYkPH",
-	"tXrvH4RB5jjGcAyFeKCLhrNQT+fwQFd3gbQK1j50cZucFPEvRTZEuMtcZxDN+sG+S098moow7bG/FNrU",
-	"rhWRmEwykyJbgtKzH1wgh8q1IYgjB0xpCKjNuGEDblKRXCA5wVn3JG8FI5uUpgRBG4QRKnVjqwzuwJN2",
-	"revYgU1x39axiUiG4gjk7H9VtZHBXFfURlZXYW+bPn+LhASH4Mf/z247qSssX1zG/avM3Tl5iDLzs0bL",
-	"zH1UFgPzViGGemrV2YTPraMJVefgu6MnPxf7MTDs25qIoyDFRnQKpFiaq8rIVKQPU4oHVApJpgKiCwVj",
-	"xGpw6BO01oxUC82VbfYC33YosBuz2IkM5FQjHlFa8sli4xuSNfR5OH5SzorMRCKuFSQAhpqJG5HMMUvR",
-	"B2w/QtRC4ivy3F1hKDb+6YmAAwMZbOgwAbxggJ8T0xSPjVhaJ3oxE7EMx/zkWuV5nu8NYSATD4h0VGGf",
-	"UkY6nAJIJksoCyI+8TAFuGQMOlgrHA76s+5J1bFkF/kpkVbdh+5kl32gsFum1ocHNlYFv6hIH5QHDJn6",
-	"fOqkHDYfCzEtZ07AD92myrA6cvwKc/dO+iCvR5jVsBZWCslZId8Gfra6FOKKNeHwTqcmHn5yu3v3QvkN",
-	"MOQdkwd1stVC1tbWSYPFthQkDFjKx0LB7m+k4IiPc55ve1N4Wqz1mPHUNYvzSgDQvVXyBU/CkbwRB9LK",
-	"U6Ew6W7t8YUkLryYD0cYFotBWnYnDJZVA2o61kRTa5EDC6IeaYCsAz3GJxU8OPSKjfGOf9wDTrLVNLMl",
-	"n/H5LlSWK0QikoPBYeThsoy3jxTlhvBBinBd1hx6ggclwXn08Nre8vLar+Vre4fk2TUp1/POFvVq7ZmA",
-	"JLXPu1L+spTM/PMw4Z5swXbdqWDCPXNMuP683SoO9sxKeo0dX1hNKFOxa9Zc8Mrvg1ItnAMZjnEmtg5p",
-	"bYPufDHFjsNDwsDpmTAYJHxCFUk5yJmr4UlHQrXZW54Za7emMwDTocOQrNkKfFE79j+LQgds4FyjZyqV",
-	"sWcXMdlERFvKwurkyAXetKmVXwQmsvf+s6zMT6J41M50MkZbuOH10HFszb7D7MVXxWrdviDiHQi3Oj38",
-	"JHcb0fxyZpZVRdqky/vPDbmxhQ7uxDWkKuz3FH5OsljACzOdQBSmRNq+eXzIredBYo144HuPsK7OK+Ym",
-	"/ZDIFKmtc7crz3iX2sdLVokKn2o1kMN26EmMjY4zTPwuGiMwQznWbD5hZ9X5y6/eZjnbwmY5qbBZHhyc",
-	"vX+hIewu44rgrCgmeBJLkeRl+TkP/04atdKFuXCzCoq0UhkWWO3HYpqWGm2lYSedDuOx0Xlfbd7ngKDo",
-	"8IhlfeiefC/8EO83+OInmqG2EWEi0t8zBSwWmJbIJla5PQxasVSidfGoWCD1HuurwTvD77IPl++ev3zz",
-	"y9Xz399eXl19ePPumZ2NqZYK9Y7Pf3aOybe3o5xyY2YOA2giIjB7BNiIaBFeiTSVamgCdgXPMe1lTUOG",
-	"/na75QUB2daZ+Q7olnBh7CRAWAFnpgmD/4rPvWE/S7Qa4pP4Xh0pKyz9rF94xxUFMMXr9o5TRtEbZVzx",
-	"cjbV7hc/d6hRYx6OodABanJFInVEAJJecZ4sAs9OtIJzifSqq6kqaNqFL1gV/iuUirR+ef8U8vwxV0vD",
-	"LFdVW/mfyBSLIuP4heAplqjiwAf+998+3toxRSKGhFTiDx08jAqfTJNcdlPxyY74LZ/n+A/FVgMHeA+h",
-	"RVMIa74VCaP7+RPEmiJpInm87WYorXndwTHSMVIcFMJ0I25YXwjF+DARiFbBYp6KpKmGSyprFCwViqO6",
-	"LRF5/yjj2ArO8r6Q6kYXijoqdsEFIeTUngovrO+t9IxRwZzvS4O8CIop06rNLt2a+YQS/dGMAPvVurxZ",
-	"esEGQpiA/ZHplJBw3f4nWk0QaSyruVauDdoBX+YXSMVmIxmOKBsl4qjNPmDdjSmuBEf4hzRfqSE2/xQJ",
-	"4KP6EoIlVbCjOe23F1hSR3ZQbi/w6IarUERHzqQ8SnKb0m5Gk+rJUZpwZbBVkrqyI57yI6ESGY5AVX50",
-	"m9n+k9pLj7DCMoHkhbB/UXrW2mlLYNbqMImcbwryz6AgoQKpcE0pzd+ELnw60toI11DmUOl4FB3hfliv",
-	"D4vDW7CTizpxak1xMdvIVHYKhL0qUd46xWWsp0EsT4xYZlx/QmpEPKjiB4Knf1M8B1c8S7vYHm4F1dB9",
-	"UGYnyOL4Z9In551Ou9NpoWdA2xR0zWs9gz/jX+Gj9zgDp/iVnSbhLUlkHaUjFcTh0YgmtIo8BEQudGi2",
-	"cDYb6didpOhkuDLDVCSuxNV+lEHpnUNNaQh2zmHfwz7GzC109TVk0tjBRwkv7d/yFnNXfLPzvx1jX/wY",
-	"g5KGPg/HCx3VecH4gnm959GGXsMqd/c9XrF9oPq1VuJnLB392FDwdnWl50T74C6EQVOhNgqDPsfnsJ9S",
-	"DLMMqf3SBz1NnA1bF248RzFctxTKLOyq51mip+L4R5HEEKHbAZKXpr1GBnHZ9opPnnbO1gvpa53+rCM5",
-	"kNhw1YC/Sm6qqxWEUnidMCNAVllfxFoNDUuLxTo0F8tyTdOQdyVQIf5CXR3EmHeW46IMN1CsvSwm/5BC",
-	"Kd7aUjQOWJX9VW42msWdCpM32WwLqv7OK47zmM/32F0CHYtyIti/sA9/091TOg8yDGDXUJ31wKDtgZ3Y",
-	"g74u36GSCDqdFomrnU3G/tIrmWe9HyqJbX+BASzt0sVyKB/nKU2Df/0npVYQrQgDFqFp67g3/IGaCw1J",
-	"IcyjM6+w4ycVib3F//zWOXr88fPZ7RH+cHL7XWuZsqQBDLu5y0vYjz5h27hnCKIt2gpKhiLgSxTtvlJD",
-	"PnCr5Ik7/H3RcLTbPgfFt25MviTFocDHlAL9vfCYoNRlsfzE2y9q5SY8FU95EhUaTwvW6DqD0pfs/oaY",
-	"gk9jbkwxi9pagjjYpvcUL31dmZmF4txSL2o+9cuLOk3ERGYTr5+XFrmhUdUDoFPL5+cWn2AbbOtR+6xT",
-	"gciyeZkxqIUaBQ1KK2BWRYoc44nFIhqK5hzTGTcMwjcQvwZxLAT6ZUqAwyXLpd4khzGX/VT46Nih2tRy",
-	"TTJuNa0IuUmtojWCJXAgYPoBqiAhGi4UDtKwWI4F8lZDBwLCHoNbz1P0tMATgxB4Yn8nXoeRnlnXPnc5",
-	"pAmuFfZi5GLHZkKlQSlaD4xwOmGxMAaZ4Vx5sj2nluP1BGFXEWcfivQpev/7KVBfxfEAYy/9LBoKxxdC",
-	"VXM1bq+b7FwPn3SD1kgOrTbqnrbPMdIzFrH9TrdLoR8I9TzGX0p79AFU8xdCQwpc398coO7jR486K1Uq",
-	"VGmg7u+0O51T50nTxUer9W/+xfNiEwAAzuZfvP3S4QdXhrNwwFVq2fqpqWJpXn0CfUF1iEpwY5UHcl+j",
-	"8UIoLmuQmbkcJLS3NxTYC9hsNHfbm1DjhuXO8W0DcqjoxKepTupVXS80N2Rp2v0c97BhmLPEaiUfIkJm",
-	"TTbgYRo4LQNFaK5bzaUc4XKQnDbrDXSYmZ6ndof3DRbufa3sHg3ycCdWNkCT34s3T3+5wh7oF1K9mRoG",
-	"HRt2yWDIcFyxq6kI5YC00g9PgN8ZesQWLOEqxYez86e0hoPqpd5gTAQGWxqTspbOb63Q3LSCFkgK6Oww",
-	"g1qQ/S3xuHSStD5ft3h63bq4riyxv24F16ie4JIFBQV/deroGlqxYeVXcPBDXPTYvlxpFDwN4CmBu1vg",
-	"cDkLKiogbAFUioHXpoHTgAEp24AsxmAs5msGVN25q2eNAUhjTgF6UVGqOQIZxKJO4cRaDV0UekMj60KY",
-	"VE5WFrz9CAZDoYhZGiYU78cCOKg48efaFYbUXqbarGf1SM8BhOYFpqjFoIelxwyfG6yW6s/xX69W0YC0",
-	"9mtB65hUTD2jCVZZIUYwNdXZL7VZDw2cXsB6UMhKmtP564QiUcjsBGvc9WXn3M2Zt8d2zDn6EIMTQ2t7",
-	"AESc/R92qPtfb7c6Lv+vHZEP3TdfiQAwk58dyuTZ40do3olP05grwoH67eMqA2UCVqh71Xqzrc4uC1qZ",
-	"kvbhRVst8EM6cZnHvYdUqO51Y3lHHzGTJeGIJ3AyVQzno2f4aj3sPEDHz9vfzhHE8T5wU1iRbFI+mbS5",
-	"ADx3+7pGU6E/ahozncDRQZWF+5FHkaOrKZlUe/mEF0ZOsnhBXS0Q1dAVgId3iIIAl8JG/Mi6jP7Gi2XH",
-	"eYVjPtR+dcNF7rkst8ArpC3X1VZoz7rtB1Xp+7KTQzNuZ/8hpvRvV9Y62L+8dzEm+jO72nbirtxjf8bX",
-	"qxF0fPlgyfCDU6tRzwGoVinQgHsA7HS7wal6oJjR38NrmIn+SOvxUSRieSMSKUyt7/DMXwJH31hMkTTl",
-	"tMOsB798tsXSpB/w/vl374DF2y6djJDFmwkVQXn4Gq5od1kti3Z3e27uLXmwy1M3r6XEvmR2GPb1AE0x",
-	"QEuqL4ZSKZnXd/+VAMlleuFdpfZfe6unwd55uylokFkmTcVkSkCFbj1aF63ZaLw6oOCupYgCbQksABDK",
-	"aiaYKFRKnaPuiftkVZMvUnCMojX5OPEpvcRxF/p9aK/73iNgTNsE6Jh2pYgKhE1F+na3jFMuo2YJcBaE",
-	"bz0PTq5AGo0NQ82hsad/XzAD4k11U1U8CTTqqoYFUnRr1d/x51n51VdS1yxM0/4VTUWZx24K6xybqQgp",
-	"bQIucLfduW7dtr5ti8VtkUjyJlax3opPoUimYGCPraluJ8I41r7uWSdnwekujzJ/3O3Hmn244x57pV5k",
-	"cS3hDb3zvClKGne/AgG13W9g09hNB5E9Eseddtj2eJaLm8njWm6ySy/AHot26Vpefm49koAAowuitamH",
-	"MtYJU9pla+C0jWOolE5BH0Jbn8NUdNFRGXlWjxGv6OHD11nWLw0iWO1DJvntcN7ycN5RKaxTBwGLMtFU",
-	"neSVUBE4NF45LHbDbrL9S6Uvbuu6ZV/NGUW3f+4vbsyY3KD8ii75ER3YZLUs+cVfSXBYAQRNojreqK6r",
-	"YnfoOMKe1F9UKmN3V9cbXgZ1zwu75lNMMHi7v5UzKdi1zBLryI/SdGoujo9pAtuhnrgFNMdmrkJoyi1V",
-	"cHzcVrDd2tZalHHsfTRTkXwCmqkJHwMQS1N804VWvxlXqbM3Ux1H3q8yu56ClSfJz3gcoCv9NNZZ9Bwe",
-	"Yl/4v6/evA6YkUMlALnzKuUq4knE3GMh3P2ERTo0fn3ak8ifLURY1cMm6Z6bROostyfoQCJG2cR10ZiR",
-	"nilXzhBWwJbh7lhYxDvlcarfI42K+8YC/lrMFqdnowhct/FC0j+RJoML4DlGhL9fZ53OaXh6whKuIj1h",
-	"/XkqYMv0uREPzuDPovVFFeCO6u+DTEf49nUnvFOCOWckTsbOVbLB3fBq/LioR1l/zmhSG7UsvE/g5vgW",
-	"1W4sMMa/gNMHn++tzwa1zRhnVeBHVtUOtWqEWPQdQFEy7iazQmKiYth1+5kO1sU9CvN28Or4b+bZl9NO",
-	"63TSXVbqv1FiSeK/bIAin6V6ngo7SgdRDfDbuNhgagHgKKIjTKdC5czDimn1BP9kZVM4vG/HO4opp2Xb",
-	"DHtxmtVlTTTlLIv1zu7CnTbmfFM990f13LeOoeXjN2CABwqEwhM+hiIk2v3Nh1OWjZ79A6Fl/VYHrJlH",
-	"J+8HsL7BvVTTZbOlNL7DOdxI32wZOUUlTnSsWw3KvMOvVuyQl3rGJlwhPjXG8K2oNRYURMz94smEHBCI",
-	"9XNwidapq9NpUKJrAjIhT5I5S2caIjDYf0/0132djsgLM9AZEjCj8ZhPRCis2jdwVlOTub4RCQVfZAIk",
-	"U8D0UYFfmubnN3mF92FL2fHHfPpSZwl0X229i+x7kR/57Zz+FvfYMe6hxIx2XUAIZFUBy/013fNPYd4F",
-	"TACTUDO9p7uxtb5LBWqow53f9gkHieV+yyn+GXKKmP6ItR6LiAFOzEQD7iyhLN49Wy9aJczKMYYVd9+T",
-	"TqfVV/n8gy7Z9wgbans/3W2fPGg/KpG/ddud9hZdbG5ANQvpWBp314kizBCQGgg+Ctkyq31zgkppmCyG",
-	"Fn8WKW99vF24hZ0XCTR+v328DT63CJYEfiX+kOoeLCjcVCblMVY0EyeZvd7g0x1orRVJPMqOiWh+WHXD",
-	"DyM9QRY0RJPLgVHa+ZHtcCuWCi3fCj2NhesawXwhFn1IdSPR1DGFG/0sJn37Yst3+ruYI+4Q8HzzSfFb",
-	"l29fsbGYV30NquK++/z68ufnt9gwnbPOEjC0SbmK4N6FWxKIcU1p7FgqJNlzNEcEI2MXtzj5YNgiiHJ5",
-	"wp561qSaJ/jmuViqMSRX6VHLN/G9F5XEV1h0DFT+2OCD09+fk12Aic/iixOAcc0dC8wnWDSbxWMgBnHk",
-	"VoGLwMkUeJ0K934bc2xbNPUPef5JhBn2c4Mh4ZCv87sAs3j1rEU85VTsPeGKD8UEyh/BLCJKhOKNCCSh",
-	"6k0hxT3zs84iaQCvtTz9RAu+fAOiz0O5CGFmlE4hQQ7MY1Ih2JACvNnCTZ8JHrGYqMXr7xvzZIiN84px",
-	"NQe+wYmAzYXLOuMyLfM65894qeOodn3dCwMXL3hjZdLFgFlVyBPMs/e1Ho+FsI9gkV6YWxXKWNL5tfQw",
-	"73478kXrhqOY2m0ax24kruUXgXeJLtherHRx4t4mWg8qnvNCDsEdJRVkLfOSvkkTGVZNBnbOkqbynWhl",
-	"F6VuDqeo9eyXrVpiESLOO22VRTKt+yrFtwOK2dGvhW9jzUPF16/wTLAvOrfeJ8HVJYu5xMK9/Klf0wBQ",
-	"VGU5EGg+dbx1+/H2/w8AAP//",
+	"7P1vk9s2si+OvxWUfluV3T2aiWZsJ/HMg3MnTnLiu4mdn+2s667t64FISEKGAhQCHFlxzXv/FroBECQB",
+	"itQo2bju7oONR6JAoNFo9N9Pf5xkcr2RggmtJhcfJytGc1bCP799RZfmvzlTWck3mksxuZi8WjFyy0rF",
+	"pZiShSzJ08XJj1RnK0JFbv54JgXDT04n00nJfq14yfLJhS4rNp2obMXW1Ayrdxs2uZgoXXKxnNzdTSc/",
+	"yIziW9ovfb1iJSN6xYhgW6JXXCwJV+PGv5tONrSka6bt+p5UpZJlfIXXgn3Q+MA1kQt49YYuGZmzhSzZ",
+	"lGy5XsGniq4ZWfDCjGomxM0Qv1as3E2mE0HXZg4Zvimc3Zp++IGJpV5NLs5ns9k0Qo7vYNAXlXipqWax",
+	"eUrFCBeEip2do2JEmYdhJuzDppA5m1wsaKFYfGY48Tfwo3eNCXLN1kCmv5RsMbmY/P8+rxnlc3xMfe4n",
+	"d+cXQMuS7oL5v2TlLc9YnMw8J7IkZi5mAZQofDhFRzdbfOpdD0Fj9Hyas/VGaiay3T/YrjuhK3LDgJA7",
+	"WZUkW0meMeBwveKKGEZjSk+JqgyvK0JJSUUu1+Tnn59+c0peMqEJXVIukDe4ngJ/2N+RFVVESKJYJkVO",
+	"2GLBMg1HZsm0qjmJCrVlpScAHseaAsEaTswi+g5ASJFHj6aTNRfu77P99HkOZKHFgXT69xHkHgRYgNiK",
+	"s6qRhkSvqCZbalZJ86nh3eu/X8Patyuq2S0rCYe5l+yUvOZ6JStNuIbV4ELM9w/Pv5rCSh+enZPtignz",
+	"CDfU0CSryhIIJ3ZkLUuWXrgVuyNlrF1jencPWevlsVbSP3NzsyR26EoEk97JiqzoLbskD2YPw2kpzYvC",
+	"TaxvPvUdNnxSLzWNXCbXf7++IFIUO5wHkAspJBjZMY2kk+bzLVfsgEkxUa0nF28mf5+8izK1uMp/qZRe",
+	"M6Hju039958pwnM/hQ3Vq3oC9VNjOU5cbXhU4JqX37Bd71vxp2Pf+HWVL1liuXP4ru+l+MTolz6RYlHw",
+	"LPHazH7b92L3zCGvFiyL60725fZ7eL27dNPTcKMdOJGUWpW5rz9TxPzcTIQKQgtOlblRuO6fEihRI2dU",
+	"spzrZ1InVJAMvjcSi/VuTT3M2Bl8w2j+A9OaJYiSM5qTAh7om0FeDzN6BlxlJdtQkSVOYV4/0DuFYJyx",
+	"c/heFnn85StZ5H1vNd+Pft1Tccs1TZ8I7r/ve3X91CETkGm9F7/c82r4/dj3/sBF4qUFF71vNN+Pft2P",
+	"bD1PMfYavut7JT4x+qUvjM6Y8YL3bHDZeKZvEs0nD5pMmacnUSJzgwbFtQLl2Rptaqc0W/dMq8wPmM4t",
+	"Vz1UwW8/U0RUhvbJl9tR9hgYfG2Uj/Ozh18+/OrBFw+/BCUbP6xVbC40W7LSTbAq2FXPXUWzvRtWjzCa",
+	"OlWKMNWeV45/10uWlSklRMF3ZhfomtU25ZMXP75/9fwf3z5LTAN/dsBMemxwa00PUQzso4e+/6eCJqi/",
+	"KWgv+VUwwOiXwyFLrB2+w6VzgUanJ0cus2odGgqtOeG4Y6fzms1XUt58wwp+y8rUfWy/7aPJtjXQgRP5",
+	"VuQbyVO2AbPfDpiIH2ik04+veeTlV5qspdJESbKmYpfyCBXw6/ANOVvQqtDG5J9OFrJcU40i6MH5ZFqL",
+	"rLPZbK+sQs5R3ck9zUFbRQ5QU6LYhpZUs5zMdyST6zVVl4QWBdp8dK6MHWwMaFoU10Ndc3b0uFOu7e3q",
+	"dW3Asp/iT88C35hz1d3hjjGlv5Y5Z/CCbyzzm39nUmj7T7rZFBy9tJ//olCEsw90vSlAujgBAQq7ppmG",
+	"6TsyvvkYmhZGp16f5HOzszn+NZlO5PwXZn528aYeorZrN1LpZcnUr8XkbtoaTa3kJhjO/Nkar1JarlkZ",
+	"DrjewVjv7kIq93k8PV0M1UJq7Oi6aFDDEeOCuIW8FZYUF28FISfkI88vSFaup2ALXZB6ddPAYoNHTvL5",
+	"lNi1XJA3bsR3d8FIZsVuKFhXcxRLn8YwjiJmnMke53nbCWiX58WkEaD/++XzZ4bR/8/Vjz9MCbVn+PzR",
+	"F+Qf/OtT86j63P7uxIvXdU5w7DlT4CW8/vz2zBPcuYQNt10TrkCHwi+7/v+76eRHKviCqZGMO6eK/VwW",
+	"xtrQeqMuPv/ckOvUPnGayfXndMNBgLjhzwLm+jihpeZZgWfnhu0Mv/F88s4QTlXrNTWSfnJlHzLCQ1Yl",
+	"bIlZhOYaOOa5/WxSH2HzV4M5aZ5z9N39VMoNKzUcWJSz9kc4rQEc6hZzQc7eCmQc88K3AiZ0Qdx8xjNH",
+	"aOi7twxlEP9b9Tky6B4O8c8P5BEQd2ojhcLtCv024zhmcnH2YDrJZFHUUkjL7OZ9wW5ZYWRfzjKes/xr",
+	"2P2ckh/kLSsoqFALzoxFPPm1oobeOy8HF8X72RePtw9++W2xOCtns9nZ7OHM/m9pRNqGCZZfmWvtfHb+",
+	"xcnZ2cn5g1dns4vZ7GJ29i9YMIUJT57ISthraUUFGhNorZh/9L8Gn3xlWfPlP34+OYNPlSxuI68/g9fP",
+	"8PUKbuCz82lwI6jbPS+0jz7z9i8TWpa7E7UTmfma5wwvERpfOrw7ZwXTZqvtzaoYE32kslrcxWRLS7aS",
+	"lWJ4h9zSojL7e373bjpRGIDzize/0+bCX+7wFFW0ML/BsOjk4nw62XIhjF3cHHfwNeN5MnK6Qm+iYe9I",
+	"yDY2tH3sc3gGhm26xoazPl0btgr/NTk/fTSbTCfoWs8MVSqVT+78AZhciKoo/E0v+jnB+T4uJnO+5zCg",
+	"FeuG94z/vNJ0yYhEnV6veImbhvuYl3Shww07m062Jdeaia9BI29w2OzRq9njmsPmuLpyz7yQixtn/m74",
+	"9tc7k2KA2m1pDEcXdtneiyGansrhDJGBLmslxikXt7Tgeb/0y3npZSY314tZjhlrU8LOn53f4Wf9whOf",
+	"Nn+XSl/1yAVgvLz4tX/X4Ob2sq6gkTEDObdmStElczasmYoLftHAvWKvYzNZmVeoE8uNYaKNYqXhww3d",
+	"FZLmwfIn6wrDPDeVn9BdwN+BJLecX4GYhqv5qFLXi7685LdMhCJTaVmyRSnB5tMlKCJnoRgcrlXXjJfg",
+	"98BJfmoo0XJpjxBeSvGlYPkriWRs3N5W8MDNjes+n50/PDmbnZydv5o1rhngbMMdSP+Q1YG9FwtmRCGb",
+	"XJzMTmdnNctamelYUu3Znxsu4Ll6QGPtKcXF8qmYXLx5N51A9LAjAi2LhH7SSZmJIZf+MPVAyaKy445k",
+	"OX+T43k7ezAL2erXimc3cylvVH0PP358+vixMfnwF1y8P2tyYsmB8d21PZuF97bRmAI1++mzf57Avs5m",
+	"Z41bYDi/BtyXYtj6EWBYF/8YzqkBj6UkUI+AXQG3nYF3ADhtVeTDOA00KEN7AZrBpCHCqnnBs9OWltur",
+	"kc4aGqmZEIFXcCkU8pERI4HCdnzRVTCqUGtLaHtaalo4ah3AD7C5CUZYySIHDggiQiPElQ+7KzzsdLMp",
+	"5S1mbjTVlAeHqyn/U9KMke/lZmMk8HSSFVK1NnTWFICGCJXe80zJaPOR2cnsrP0I3PENZXJ2Oksok1VD",
+	"/5x8kXpwwQUt+G/t6TUptCjo0nmlQH/5pVqD6c0+mF/9xYxu7vO/fGEmROaskFtQJ+0tYXMBje711798",
+	"YZ7+2+nEiB04bns114ILZ8909enkyrIVLZe1Z5V92BRUWPH+Jhyg3lzNIcTm7UzL5iWeDrO2R/Wqz6bm",
+	"gMoNK2FQZWz0v+AzfmkFF4MkSQXakdGTQKOcmHP5vh7aKD6s5DKv2cN8JBXXTil32pD55Unjl+3VONn+",
+	"cieyYPowaWcjgOCHSZ4F7/44YSIPuaTJoWsp9KoxQ6Vp2cPSmq/Zv6Qwk/n51RPQ2qhmTyjGCO2ebFjp",
+	"xFRT3DCti1CvwA/QE2s/aV1qKLqG8I5/06PBgs3JrIRscyfhaBbIM6l/lDlfcJbHsoCD5C7ztiCT6+A3",
+	"/lTKeYHxoYRU3uAT/5U2fJyP0hL4vdK0ACOHacoLw5VyzeYy35FsRcWS5WGkybuHyZpRsV3xgp2SF0bd",
+	"5S5/koqclGzDcPmlHQVjIkpT0DIn4BLDIcEn5tzv1rX/FLW6PQaQYa5KTS4enp3XZ+qJnbSfX+2f/Bw8",
+	"dqwsZVm7aptkGMxrbicivAY7v2VCk20pxfKUPJzNGsmkGRXG7JozyFa8JA9nZ0RIIDlXBDV+woX54gEa",
+	"aEUhtwyefBhm5WEoFjLM3woICXJFNBNUaPPsoyl5ePbA/N8jsmZ6JfMpUfw3SGRas5xT8L+bJx/jHpvD",
+	"6hLIMW99Ics5z82Bwdw/rj1XKC6MCanfCpd3eUkenp/bS2dTwREDCkzJNRL9mii6U2Rr0zDPv6rz8bki",
+	"1lAwXzwmWmIszRFNXZJHsxmhBAJmRC7eClmV8OkDoqRZnpkv5oEaC2zDRE6kILlk1srF3FxwDwcH8AXT",
+	"5e7kahHNeHrN9QqmY5j60ezBlFDzIFnJLc4OE4IV0ZLococn4LTf/4zHWC7GWoLPF6HG+uWr87OmggOu",
+	"xKZa6x96CPp3yRcYCsgr1nnwvH6Q/VoZKf0A6FQY4XY2rZMs4I9KCLMcL/eHq8HOqwUmYjfiFti3gQcC",
+	"n4Y3noXzW1AO85tMGnNdyS28YmkYJ+HUKA0XK7s0mk8uHjrFH2Oollh3zsxU8ERXJ59MJ9sVGNLm9rYX",
+	"3MMxckQuUjfWxnxp7ysjOnMFunk3o2gEH2G+Y9sAo+qmZp6HTrP4KjDevIXInSL4H9/Ef3wTKd/Eu5Bj",
+	"dk9Q2TNHV+TfNPnhQVMhXXDB1SrJi2fePbp3B9bmXjECAdQDc97yqmgEW8YIrVK35t1SpB2FVJVljOWB",
+	"AQ/h/MZWWCKDuChYiSoR8nYl/LQDAwk2bfoHnTh3vMYerHrqzXMVLPf/gfNl1nboifEUdOdl8C3SuhES",
+	"10mTyniVNPIbR10jdqMwXP3ee3qmvRHPJMvey30ILKtCu9LY2bM7y8E00/uC1Gh/X3y8SzHpkxXLblhe",
+	"l1K6dJR7hKkNM0CYGsMhi4IuTwpaLtmJLqlQSGN1nwjJggtzY9Oi7WbE7Wq6GWvZPz4mEvBRgvlwNS3j",
+	"GzjwOBpMZsRo8QKthVC8ZYYjgDkaflR8J8Sl1eRi5h2A8G8fmDf/BvcIOm6s5jlzHuvZdGIMM/gHapHW",
+	"XcWMwmm/sDrh+UPzTbXJ7VsMmbpOx86JAcvJrSW8HYMYdVkN83FB4HEyNWrwsmQKFd1gecFM71oa/9jb",
+	"sj/nw3u7rR0xgs/S0q1yIk38wMemVOVUU7xyD+Wue+5m5Afnta4zcH99ckd3g+vd/YO2tlaEzNW2ourH",
+	"MHBSV6zbK3MEA8DuRhO5oOhdLgwroKUU5JKPSBCIb2PojcekzX3UEolYj1n8i0rUTLSRsoBgFmYDgytZ",
+	"luAwNmKl0HyNeez2n9af3tSg3I6e13uwoRWGkqzU6ePMA/ytjrqJA+lchkfzt7Yy8+9/ZUgUEzSHpB9j",
+	"AeJHky9Pz87iEY39R7w2MK2djK6lLhvYQ4tvn2Keel22YE5NQ1qwDxteMtV89cPGq/cIlMfmmRVV5jWP",
+	"FueZY+RNMe76EGz7wvlEPtbrgovjwR2EYjmu/l1MFJmnAp8MyAy2MfwvoabLKySThMyaTScK9rZB4I+N",
+	"MMvddIIRr+YXZnrNvBlnvcAJCX1FrbBxIpGklXEYuIJqsRoL9g6+IRnNd31esk4Op/ZfmUttTpVRJ/ly",
+	"Carqgi+rkllVec6XlaxQ+6FbyjUXyysfsTUqUURBUuB4c3F3UJAqPHz2z1pHQgQMqwV5hcllXJl/e2N3",
+	"hnH5J40XBpGxi7NZ4IgLVSk1ufjybm/QH5UzKzbl1o+RirHjPl4RSzmiGFOE0Wxl3d+uACeT6zVAJlBN",
+	"1vQGMn4xrqrNX98CUATq28XO8fMB5P8yIP/5gy8G7cCDB6O24OHePTh/8GVzFx4+aO3ClpZGn2sEqusU",
+	"jToF7dwWGyqylVWRkzkjVuU2hK1P2OnIAzmiNiK8TFLu14IaldIPCft2ldnMvzqfHXMbPtYFPIYiJ/bS",
+	"7pS3zHdpeJkFobYQlciS3DAoJeqMgHpFrD6pTh5/Y95jHwWT/F0n4346uTJXzxN7C7aVqYILHwyCuLLl",
+	"clkyAsFyexQAvqdJjiw6JMTFuCY0twETW+Z7abMVfmOlxNgQwNVoRha0KBSgeNCiIJXgWkUJ0kgsGIgG",
+	"9G39m5fm+umAAvlUgP5xfoSHzNP2sgnLuL54OOkWa/lMgY/dldj7JPKNWf3+TXcppjiOW4L9tZ2j1XKa",
+	"ZIuzR4jF0eJ4nwbSSxwpGJCSY74o1ZqVhhf+L81/eT+JFn/lDNOa+8a9wgk6BXgEIVv0gsxfRyw73LSO",
+	"LNjZRInjcUJavF9riEMlgv3J1/cWDIGK2B7I6JBwkgS7xUzfnrm9cWNO4XeTd7EdvGG76A4WVOnvZJUo",
+	"szffkoXNCyhpplmpnJRJLcv85mflaNoaE+XImotKswOWlZCloG7KmwH7GBtUZXKD3DBIFL00j8cEkLfJ",
+	"BkiVGGNb6e93xM8s5LnQqAlZqEH3kB71vNLnwnlgmmcDvSwDqWIPWIQs3pngt20uZcHMRd70LPS/4Fn9",
+	"ZJt6MNHGWPVb44veFJzlgbshKhR6a9rBQmbb4AQEq2oYlQMJ+E0d6YwQ0RtpA0ezCS/fQXQoMh6YZ4kl",
+	"Yr4KBTxEZ8bF11n2AkIU/LZGhbgEaC+jUHgdEjQFkpc7dAbGrt4yhakAxq35Hao5XBPBWA76hhTs+QJU",
+	"2r2uyalnSRAGqI+mAA28TPZzRkFvyBSACw57vXfGxKYA6j7V7LkodrFj02L/EDrBQ2s0xqjd5fXON7m0",
+	"5jAkevTYKFWtWf4zWgWpclHrMuxuGWqheDcaBTWmiK43Bfvwcicytb+Kzdz55hYVJc9WawcyOug3wGHe",
+	"UNqzkuYcNyVb82o9+FWQCGITNAf84K5N9+nkw8lSnpgPT1zhF+7D03ARd7W/cRz5yto1NIIKPgdw6Gt8",
+	"Ks/QHzRiakennXOImQ0aQa672Kmocq6vHC5Zk0yohXWUFXRi1fB6HqrohtXOo4mz5mUZQd8balbCq6aB",
+	"fvEutYRvhS4jCjL14ebODKhbdK9eUJPnbjrK8nYZrmPq0oMdn1xMflFSnL6g2x+tJ+PO+VMji+Gb6Mcb",
+	"Iy5lpb63v2uKte/ZB5qzjK9pcUnYeqN3FqzUXVDMEDWqJQeps5HXKvZr921nU3I+JQ/I6ekpBLZlpcmS",
+	"blRDj06bsaqyrpl9PGNeDlvltnjquKAexG9PuBKgYotmluRJtjuG6lmz76ehfpr5vmAbWUZWPi/lDZaV",
+	"p9UeiDvtyKagGevZ/Dd+9wNjx3CkI3KTl12S7NYogCWjOaTRLmQlcrJdyYIN5LMVc+Wm4bqSB8+y+liL",
+	"CZk0zlsxuW9o/r2Z2d10AqvpUuCZxKzkLVUubXpK8lJuNuYfEPiBXGx5y/KYPtyaIb6lpvi03ltLpBhz",
+	"fM0yWik28j6uXSsBes/ZrAXf82C65+TbYaLz8rCnKc9SylEyxrfScVvMq/z9CKfqFIOo8cNeMoq+8yhM",
+	"GC11jUusZeFRuzYlA5AlUFovyGxKHs2m5MtHhhfOZjOyYWVmK0W6h+FIPgHv4sLl1WtpugP6LH3cwCu/",
+	"XQGR38xOHr/7eDY9e3T317dvT92f53d/+++/xIiPQx1BclumiiG8dwRsek3P2HbkcRnmDm1QLOC55hHb",
+	"C5CV5MjWKptbnV7uTw6munfBay7CT8/+tCSIrLK4uQorUYfvq09RDBlwzO/j2ljfId6D89Y50MkjGru0",
+	"LBWeGnOgAbX2yBLdIa911R5QwvBgNIUdVlwRYS87c8crukPvDLpmMok9E7gecMt5kr9LbOXzSpsBu5JC",
+	"4hfNzWoxqct77Aa87Deoo7iS3EtAPyV27RdQ/2S9TXEHFgY9u6GvnaHPab+HvS657oZFXOj0Y88Avrpy",
+	"mMfIBWc6/qL4hkymYdYovsuut57fGCZ0+3jXy2tdEvtlDlhcJzyG49bz9zwT47YnMmf5t5iE03Hp2o3e",
+	"v1Up3Wgf6WACNdpXS6uniiVCrHrFdhhnocuSGRUTEyPDtJGPMevY51d3g8EbVirAucXok8WCdSYqIkeS",
+	"sioYscNETVRbWhD1g7qOA2QNaoRt14B2gs0WuPBJAvMdkYIRxXM29QWJ8x38AvK3T8fFsrJFEVUKa6yI",
+	"ofpmT0iy9NjLwZtLlr2PjxNkincgPbUikLeRDJmFyGejw1cOEi3aTYkWFUO1NoNOOJV2kr3p6g7WqG7j",
+	"a2zkqscMOSy/GKj6ubPykudRmaJcY6JBg7hGQTV02shrvKu5O5S1tAiPXe+1Lz4k1zRE3K45pXHI3Xmb",
+	"orBw9HSUCNbm5+b3PgiG13IhOA8NDus3ExxJv6ERZ+B89xNIloEknO9eVMXQLIucRkTZU0F+fvWkEyiO",
+	"sadNyTrE0jKvrgfw857W6+2jFMTYnnizqnXt9ArxzP1qAH16pPHRJC2UPw2bzjFlRzKe1TxD0cOSWcMY",
+	"pt63TUcwV2vkxE/Bzehm+xPlUYVoOOupFFj1q610SNWAGOGe6ub3tKi1jcWMv5dbIheaCUzdxDSTNdli",
+	"9NkPPmDCvd6EGvza8c52zwmvhV6LeRwA5aBJJV1W8paVuirF4JGMpGL5SwQzOETgWVeDm39jCu3h+wjz",
+	"gm2K2D2Bmmx3h5/bToJTQlFfREU11EIHLN8mMg7vJAizRLs3xoxB4u6wm6re9pY+D7YmIMjMGfPL8lmS",
+	"drUrmhMtoWkHdg1bgcdx4Opd1H7o4S3YQu+fqnmKaOknOTSmZHl6LAPWJLdjhOuycw750zJUvfd9XAkq",
+	"ZSLpt9P7E/q3bakiFqR1itcl1XUDh6yQ2c0lqe0e7kFhNCuKA9LYfMFiurELzMld69j1L+rBcCDE47Pe",
+	"fO+KrqKMxdGpjOCVLADaIipXfW21jSDa+dVr7t05p/S7yLitx/bgyLFAePhjrjTP1B+uuI43e76h0WBl",
+	"XRo9arRABY0M6rS6uCy2MshqvwPPPVoWAwnUvN+as/iGZZCxpCxUz3bFs5WFX4JjAGarlsB06KSERHSp",
+	"WAmCVFE+9N7YUF6Opy2oTzGnF5O2Xm3ccMiHMYuXi4wNd11Yc5AfYnNbSzLJMZXQmHkxbCodfSTWr4sK",
+	"Yn4fXjKfKbgiXX7h6BAwR1gYnK1nyqmTGl0zrj3VluIDJ9kfQscwfqsbNO8XYyF976k2jtYOQx9IcyOw",
+	"4Nj3WSW4rh4fYJvgtQciqjomaBK0j2zZIIjScND1lY3rBnnak8l/rwB1JsW4AHXtcuwGHeoOtytGC73a",
+	"YRt03KfTuGGdlUy/ZFpjIVcnp4GusSeIso+gbkNLRm7YRhMFMFzjjDc1oOUX2UIHcd/ABXQGC02IE7EK",
+	"FSbU1s1kyJrmzOhgXCtWLPr9FSpYdzzMF/Wcdzude6IY2iNNT8lfPj67+vHbO4vlZWdqv5xEWH2oy9Ku",
+	"1Dstg3LvoWxYqbjr3293AAJpt7xSDHABoWGwXQsXyyLs4DqOD46U2xD2X/Ub2uHshmvVekS907MWJM18",
+	"iJqye52elgLH8RI5ifep+InsfI+TWXBgjsCQsxwM+cWjRw++6JMNa/qhMc2gOVnQxKiHGh1jpBKWzyx8",
+	"oV7hTbgsKV6FWI2T1+U3KXulvrlaNmrBqWopdHuPYVZQldC6sG8EPACJ94IEme/QLM4uzWepT32C+7to",
+	"Sq6tYo657uyXIEaN1XeaSOpldVJ3d8ZburPXFeNi6WpWp2TOlMbsx3EyalnRkgrNUuYs9f0QjUlPNqVc",
+	"21bpXTfdVvyzlniRWBt+SbgAWQuFDl621d3jXbcpgNs1V9yl6+KHqcNS+TpeAGOg69OEA74+L8Pq1vAH",
+	"0RvdtREbVeOKH+zz5tu2IY616/pN91LHwQ3pH/DJNKhJr7ezR5LJ8nhSXJaflBCX5auSY7pFS7JUesWE",
+	"BtiBPBaiJoCAgCgJJcvNs7RQcZ9T0JtuEC1hTs/9XDv+iZvuhL41RzIECaaK6JKznGxleRPPv4WLyAFu",
+	"D0uqCVJGopVYvSmj6PCySMWDUoLlTSN1s7kp9fRrCu/fagtyNTLRbR10MowY666rniE6+wAiN+wK+sX5",
+	"2cOHB17he9TxK4UpXLVOetmrh5NXK7bzmrsxaSKqeWsX/OJ7qRvI+u5RkuWxMp6FbZHW/aJy3c/3BXMq",
+	"Wz0EQ03d/MLZxBcak5E1Ck88VcliS9j2FM45B99xRaBJb/TynEMiqbp3ZnAj+tNinSXlQuEslZkYpHQ3",
+	"IDFw2lN0IdJyGVcqUhQZ5AvW9InTxyJ7vR3q9EmV6hw9aScVBRgYk69r1XxdkCeBx3TClQ9JNoTa0p5I",
+	"nUf4iizFvCqjSu+/2ZX+zj1755ulDC6s5hnLf+AiXqYNnU6S+azxWNzPgmtFwIsJnGkGIVIMrbcZh3sC",
+	"aHY0IXPSSCc1Jtcg/i3tG2IhB6I5s/owh04E5jaMCo2BqCApFJWg+ynMZwgDvuKs/IbbxhdRr7/r7NLL",
+	"JPiUeb6gY8r2gf9/wo6O3Zf7VNo99MC3B8elTqD1J9KfFncALPP6KdeStpbeqXvkW6X52m5567LMrad7",
+	"WCWfRziKrN4Dx3UvFy+iIxlWKlGc1CdKjicS2nHvekcsqg8SKEXY7wKZ1jZmdpE78LuqKIj5ysMicIUe",
+	"1UUpE4bkii9XCSrcsCJBILmNp7IE+GPtuX2NaWjQ6CO4lA+J/JjX+/nZFfjwTTCHFFn//0ZltsrdCK25",
+	"cpnivTwcoiS0J1715I6n8rHW9IOtMJk1/xcUn8xiG/vE6n+/E/RRP57R74VXdMMSuEs3zMcMyMuV3Nr+",
+	"OlJk7HQf8NEeDKP/gBT9cSBFuMPRE4JDPhW3XNN4QJFmGdvoQyOK488DW1uEgoPPQl9okYvb6BHghgLH",
+	"ACArbRl0b/KcxD5bWt7EskiGnLSqLHoMSpsUJzdMNJEMqpKflKzu/jIAGg73wy4sJFSaIQOWcYvEGSdY",
+	"0LeSjhdTdrwZS/BXxvXbXh2kBx3uqSYbc8e72juz33CX2mvfXLHenBAYaL3AAMDugGw1u4T7hcnLeB13",
+	"IjvRZZpRjIZvKM/JjukpgfbqZuVZUeUsv/R1jBLbm2EqH9ervKRbcTqy5sf/8AABEuNHX7ZtExoD9c/H",
+	"LmvqNhkznEuaF4/h6UamPrgIu9nq/164k0FmzDD/LSJLRhy3EQYUKWEqu+6UOY9XmNVOuSbD/g+/ZcIn",
+	"h3JFuFIVy6cdnJa+Mq4kW6p2JBJOgRFw8Bbb74uWeSziGDFy6x3zOQgja6MwV3Yg8mfsZNRVqt596aL6",
+	"/tD4I1K/Lkw86g3o+xUe7YAAg38SsaCg432yDrZboQjdGDQrCkUAgcR2Bl2zfJeI5AYFqN1veVlnfTm2",
+	"5QJLeKOxZXez9hHpO8zMs0/HVaDXK0kyWZbQ0cVCMZlfES6I+dWYUtdX7tfeXWU7ZGJGvxSAlHgjZHjV",
+	"xA43OJnvdYHmxa999lDUghnzwnQddK83Wm4aGRIbxco62Tu6zxu6KyTNh2/1oBrdBFSj2SHYupznoEks",
+	"mSbY8zNV1RuVzVWRSHeDImq5IGonsidSLPjy1CIvclljU85LRm/UFBvAUghhranel9t2VD//kNy0WnDU",
+	"BbXpKgGPI3V81JtUtKGWKrHIA6Ln+UpbuekCHtTs5+Zf3zvujPqz0yym9bdRbam6GsQS04xBggWiqV82",
+	"/08pq80IoIIxBXvjpe9oAXUP+RINChRUM6VPe3j7TxLxivKgZTNXUBhhpT7ciBZTHEFlabPZJ6a3HJUC",
+	"n9rih2VhNkkTtFTswcpsHrx/0qJiylWH+2o3uRVW5zHWgk39CMdy2EOtJNBRQJwtYtnp99MlXRyWl8b8",
+	"aphBmIxSJFIwXdXR8VD2omgYrSfPh2TBJos3jCR5XXLNXnOhppi2EPytZFVm9t+alkum8d9bxpcrbUxR",
+	"IPJPtlXZlKxZuWRTQm9ZSc0/sENmK9VnSOJuolrwyoKPyIXRwpCxTlt8YZQdOi/Y6TP7jzctTnnXMF/V",
+	"Dd+cYPdPWpxAsomxcQxzR3N5A0j1rmci3kL+ClMxwZIvmYV6bIQY089DKO80BvDrmobZEX1sNU9oyHrV",
+	"A1LoehlRIQXPsJ5nXeuWtrz9jVrJzbvTILd/JaP3azt4bF5uVxA9j3jEfhd8yrN74FN+U/evjkWhw9Yo",
+	"nvms46EjqZ7hN3fTpGP3OSRT+w7AtljR2YXWc2lTOMa8LmgZHVUB+yGhokkXUOPsCydtVSXa+XJBVnQD",
+	"VXN73MJdu/+gEMs+n0F4XFPgt0awfqYIkpMUTLmyokyK/DPls6lxK3SdHmh/okbuScI18K1He44wwukw",
+	"k17FNdi29AhbdQc0GuLpC07FP8yod41m3+mkVhtIAHwAIVG21Esbnn5vuzP3lLlbl72jHzRsnu+ID/yM",
+	"NtV7yuuUXLO5zHdErQD+oJDyhoCFfpoC9QrbnDeRwDLRgwQ2GDasbnZ+/1S/UfhbAWfcC4IrHMc5DdIl",
+	"A/d1DLS2JPQUWKT72vwH1muhBrkUMWe5O4yt+lBMHcBUXWTm9yjsOVVL6qaboBaP/R7qgG7fFdhWdQyA",
+	"Lbwer4m2htkT8BqljB509x7Dcgtu8k/DdKsn/KJxoMdsaENDiURDjZCcS3nDcrh0GiJryDXWFDX3YwQ/",
+	"0h5qxIFYUh7rAwFJauPVFhlb/RiOeFhkHLumkxgm6EvE9+5b5T7QkulkUdBlStv/xpZIjzPer3yhtS+x",
+	"5qJlE1wSxRi5/vz2zHO961NkmOO6WynRb7UPNcWmk29vo4x8RZ4UssrhW0XOTmeEiVtWyA0CQtmNM8fP",
+	"qKYwcQbPXnd7BTmRMrw3iE3Pt32oXfGaN9HaPanfJVW4LueC7d241PYkr0wnasOy4DZ00zg7nUXfnG7e",
+	"YS619QjcELfwUBFlt2/fnqqdyAou2Nu3A5Aggtnb7jKWCFNX8Gff3yb5NJ1I0O7xOTjN5tsPNNO9vVdr",
+	"HzjmjcD8EEETb/kNzW6QxxcM/kZQf6MaVIXm2A7YpVtOJxnFRifS/lxD1R06oKwPOCttPMCDGJeyAhVl",
+	"zosCplDwNcfKLxT/CQlxYO59d+dtcUJE6ddsY04gJcZ0YvFErjiGnMak8SDXvgfAHoJ6L/1pObwrb31X",
+	"dIO/S2O0+BuAcK3QE3VJrv8XJptduzZuAfjMHn539wLtWdjB/tfA3UrwxsYqamb4mtgGQyqKOfEdF7kr",
+	"uWuSE7rRJ6qs/Z1hYczmjFSKBUljisEE1kzkLXSQ+zQdDJoYdhLaMiqmZF7pjpF2I+T2aDOwjbT39mLA",
+	"56aOiPXUY5v/PStyW7PUZWpwRsR6zcAaoc+IzYaHmDmX4iJ01IBtjMaJdTIWRd2hJ14F612bw+LrfcB4",
+	"zj3UiRIAJt4BuYS1H3XY5OrAxrDnV6wYlaiYTCdH+n+mMK9cgBjB1cfBAUbnQezNXaDeWWdzT2y70THe",
+	"EB1HJH8doD9lhqNqjouuDvrrdwfh2cr54cCvTbSUZEHL/fIU1WuI0NsTEljuDSO9UUaInI3zsfiCdsP7",
+	"z+URrNLgkH8SRun3XGlZ7tJd/VLIWfHeAftvzGkypKLQCztnGTQhCPuoWpE3vG+qP+mRnM9Rbf0T8RzA",
+	"DrO42TZvjNr5G6nbBK0qGT3e7H3br1RGP5zRSkyJOf/rjTYb5HBUUUbMS1ktV9i1fy4rPbKtwi+JFNm2",
+	"Pxrpg9INoFOs26vl60oJR8zE9+hMtZSEursbAPSDf7y7r3t1aKoHbzgOQaxYbyJIqFr5syhVmW3C1ZJL",
+	"PcfwGAIoPNCfhgiSRZ5EP/wd4keraKAGhbYiK9CxUZccYEV1TseqyHtPR/OtFrLmgqxlWat2EFYBHU5u",
+	"We5CVRf26lWo2Dl1b1HKNaFkYQSOUfa4WF46QCQ7rv2rNSpYO+qC0OblvKhKvcLKa/9wiAFVo+z4K7mu",
+	"AMYx441oUwgWvWmjh3dqSThHje4BmA6pDis6KvCfL0DR+gXThaVgF6FHkSsvVOc0uyFa1qFUCDAocDqm",
+	"oJn/8AxOc+QiuZsd5R4jo55/AMejVSEc+A1c2Xn8YCE+jxkSjtg2wNQeh+v+e2WNRjJFUbp3cARXGBXy",
+	"3abq/ilhWCcM91jMFcde/TEfszvHuAlk3Lj9c94A3j3e5B5D2wtAnXaIPqh4XpKSFYwqlk/9sbxwjDS1",
+	"FeRLjpn3ELu9JDbV68IXg3Er7qnYgaC8JLRgJYwEuaZ8bRl0Q5WyTeR06BcBkMwtFdrIFTJnYKiHwtL7",
+	"+HGu8E+cbJB6Np3Y10bl5n8KWf8NhazHrxqN8X29tUc47gGffBKH/mlQUZeIcUZcgM87sLS2RGyw7++q",
+	"DqHG0EOCjqL3rC3MCumhAaJuM2XhpqCRNDzsu0fwghEAgQDxhWjkB7jRzHQr3TMJFHOCKWwtuJCo76FS",
+	"CV+yfIntoEZBP4xEi4BSiOHlnxUb/Kzv+XmQiFwUNIaWbSFBMWLDylae0GBOtCcA8joirNhtcp2oNvUw",
+	"NMc+KnaCSRSroVWufhPGFLqOhVAqqWZPbMppr4B3z935G/hqT8+XDeX5lNxKblu7L2GB1eaAE4lvjCdw",
+	"fC+3zTcCAP/OfRZ/f8+rhlgCdovrnKwRbVjvr4p7CCqvYrvNCXrRBndrIM/CAiuf2ILnNRC9gUBvyoJw",
+	"7xu7EsgjlDQ9d5fLyBpSO/tLtd5MoXxpagXHlFRCVXOE+c0vsXsPWdOdUSSNOhq3smx0dlAXWni4ZwFw",
+	"su9bjZ+tjDkdcW5ABtOFkY5bgdlIArmESwGqc9weZnV8f7Dy084JSIrTVFq+tXQLazGAYk8FYRaxrBVQ",
+	"KXi/C7RvqobmPsl2FCZfLREjWKyoSQAsNCoOfjm4PyrKTRupeCuvNOyEcyycv6EIfW420w5YnzXFu/kD",
+	"Nf81OaeX64+hbIPy+ilp2i9T8BDWSDV3jhGrEv5TCZcROy/ikckfUPi1kOXQG4keIzS8FZElX3JhTGTz",
+	"V8kyxjeamEM3JfIWfI0MFdCzR2TNRaWRXVtiCUuQfhzaf29MJeyafvjxoBaJ9aTcIO7FsZ3wZz9StqXZ",
+	"hT25CMHPaFlw8Mqak42BGwiNIZCAbYTFtcf3ASXBNXMPnRCVClOWaJ7DCWtnKcVykgoLtVGbTFFG4OJm",
+	"T3Q8k5sdIjbXwfE2fu5qgPCsI/ip9NA+b/JWfCfL9fB3DNKgzOoDX6rIDkVu68lr7esn0KjIVJquNyPy",
+	"lFpF8U4Nq1Urv6Cp26GajgkOv+kIGhwE9D1IQ5rUzTSbHrFFKX9j8eDgj8wZG638paRLqmM/VaqM3tq/",
+	"SD4yypCG7hsBlXZf5dn5o2yGnXVL+cX0+5iRnEe4Ce2+fBIXIc71kMLpgz2H8MP4XKJZENcI0HYNfh+y",
+	"YGxKrlHTUdc+DkOJqtaXRDAOkTpu5GsltPPbgLxvtG3Ziex9gHfqotgK3Ji+04uCn5Q8W6HzbTrByXhl",
+	"SyVOpi6j3TTt3fgD1Q69rtO1fc2LgmNNnpq6UOYA5aFpectqXrBOncMhLXuppv+URbVm0dku+ZLOd5op",
+	"8tez2f99TODffxs4lwXlRbLZsVRsSnJGc1JAEbsa2li3yjKm1KIq+gaGpPXB8TUwvF/uRBbxKb2w3TYt",
+	"I4L1pH1zbyJLUrJFpQa+q90Cpn5xY2WedtNGQ+AWezV2L3riwGAdDsoomom1Rn3ZrmTBSAVA7DbVxmH1",
+	"tSzEk/9+Mzt5/O6//vr27Sn+62///Zd94I7B79/Qk9/efXxw95e9d3ltB7mRYot/xrZXjdqhMUVHCQo9",
+	"Rf+xVT+NlmdncEnmrJBb8hsrpW0YIxeLOIU+nk3Pzu88mT6eTc/vEqQaVh3+oA8hPvzh+ciCJk9oZ5P2",
+	"lLoZcns85RGk7kHzhMiALH0yiGC3ex3zfbDDY/uuHQgsvObiKf7grKUiGBuT/1ox+7WDZ4gUD9h3Jwjd",
+	"bB06gtiN3qAjyfFv6F4XoiQNaloXoWS95BQxGyidBwmJUIr9QSc8dVL7T2gzsj7mlDqbI6yPfPRwrxg6",
+	"WItshJ4Tq3nN5ispb74VOZTZjVzSgfxsPmgKhZEDrOkHJx4CJq47TMcwoa8AQ6VESAdwiyy5QDhfstIa",
+	"A0vN0tWRot6elhS+87OG8dJygEl0Z11n8MC10xOgW8uGLl1usM0OYyLvj+I89/6MFJTTIHmMwyQLXqw3",
+	"ZThiQ48FvI01XZrLSpOV3JI1FTuXyOjD3UyQSnh8zITe+MYrjikwZbttviDAIv2ZGcW2MaRJ168AttMY",
+	"kiyZMBYWy+MWb8CQMV97kqCCan7LBvh+IP/ecluyl7WDUorPsWQ0fy4azTzCRMWMxqpEvuFLow+jPxKg",
+	"2o38uSQnZ7agemcTTON9RYa1h3RlhFgbamkSLCeYe7gT6W0/gusj3arwz+f6wLm+1FRXKtZhHUoZ+uLg",
+	"4J5fUW/7HaB5+mad8dC3924Magz7Ig33mkvBUqYrdJLKXQ25EnSjVlIPtIyhzO94XSONVcvF8iUXGTvA",
+	"Ydzj6d6sqGp6YO1CwcdbMrpOVE3QvbkQwAdAQy3DG2zk5BPJwq17AkPi1BfUHO2m8H5vpJTlmTrpoGbV",
+	"Lst5Ok2Dc9PaTccr0aPoHHH3q202DFewD3EZ099gMKI77L3dBpcBDUaBThb4JFizcAAGsXtrTLnPuHz7",
+	"McVBVDfzy3u7HjYRiL3S4ldab3EvFx3jIvMc+WncZVvRaI7eRg9pddMGfYgJKrRvqq1cC6hOGPKA/MUa",
+	"1qOnRa7t9k2Vbz6CzQpGNTRMKkvuDI2ad6XiOdXP6JrV7k3vXLHGllkFH9ldPYh0Jcs5IkbDM7aNd14d",
+	"1JDbNebd17DE45CgUy8IfTqkEkuoYKrNrLSa9jFu/YnuDvC51qAw93WG1CNFZ+dzitrmTwzM8ENWVIrf",
+	"suH5wBBBShUqlSO41Xz+L6vY9S8YX+leMIWlBL+PUqGgItqU8rlQPX1aF4zqqtzTI7VT5dyLnpJM8Buc",
+	"ROUmVbO0xV7BGQ3pbmrIcWUWP7q5LpTM7IffKKj4AZ8EFslZkTB91z3EHdF5s6ACum9Gu6Wm6Z3oIzoI",
+	"t3BfN260Z2tpg1TobFrQCsoueur40lM7xdE/+M1o8XVRfIdMono76ttUVIB8cXnbFHxvJ43S/kAfWATj",
+	"jtAtwxh0Ir1RaRdl9NCtXe/CABtuI2WRqOc3epm597ayvGElMU+eprE7416uW9tIxNWpQVGAct6+IAF/",
+	"bHDUU3ba2L/U3v9URmtrEshkHu9qcLYc9hP9GGvgMCal1XcmjR1yVj6tGSPCqTRbkYB1AEwZiA+2o1xg",
+	"+sA2waoOuivqxExhY8ECGpb1sqR5RTF96RaDzzD2+0pACl2AGFaAeVBDhnmqR5Hc+G8s1QMcEunswEOD",
+	"+klQLxAre1G9UBz2XYZJmlUbBCDtvhp8CYZO3m3JWemPt/XRmIcOOTCDe3nDUXnF40lMAy9dnkcai1tm",
+	"6UnDNyf1JV9XBT0IC7SjnoShw4e90ZYH59212myfBJcwhRWvjNC1FEuzN+tL8sDCTcGWnYZtiM8fBsf7",
+	"LCqKrdbVmvWYQA0MEaWs2dQrobaxnMEI5fbeUX9QI/BedUhqpnqgDSi2lB5nm7lN6IrfgopXaUM07r+D",
+	"oES1ducZ6BKVJsM1JacYwUTDaYXak1eJfNVQrTf5vvVAviSzxP0o5nXjFM29BicOmZzHgU3Ha55uJRSW",
+	"jBZgVZ2onciup+Sa5rdUZCw/cdlUJzVWr/k+p5qe1ImA5iPs+nGiSyqUr+FR8DDLeWbuvxNVbTayhMdV",
+	"QU8ePz55/Nj8seIbSk+UzM5PwKHFzcvNF9sV1+ykoHNWXDeY9r5izB4gd0VvWAlrx8v3xPvdzB+B/oDM",
+	"pRfN1ObmgYhm2V27n11fkGuwOllp1rcp5YIpBft3TWRJrs39Wm5Krtj1KYFfNqdgBxA5LfNr8tdAtP4N",
+	"fj/nJ76vFC2uT8krBzBCYNUKofhtR4l9ZLx/n3okdZKV8331ZZ18sp4EO/c3BaEeb5T8aVSi/c5VYn9M",
+	"SZeFq03VRlvrZ9tooIBAWLYFjfB1K0vJFGngkA0ytkHBToN9u/VgbrQa0NJmb/WZU+ysan+/YjSLQRoJ",
+	"VH73hDx++OhLssEnSM405UWkIipeafpS03nBLkFV27AS27S2ki/f0JPfZieP37/7r7dvT+s//pIIudp0",
+	"pwilPfInFbnFPJIkl9GtrKFmjwLSyoURlSnPu8sQospi4Y9pGo+MwZR+msf94+DFN9J5JyvzChAqK1Zs",
+	"Osib8Xasygfie4olu4syfGjkoOWM0z7g7lhbqKX1TgBvcqGsiz9n9+io3/Kf25V5tgn2yfc/rInbczC+",
+	"izfUeS4YWdCq0DuyKaht/DK0NWZRrUX03qEe08dWIZzFk1UKLti9Bkj2t3wddg7GwHe8YpeWdB2vHXkF",
+	"Uo+VO+IfmpIN1av6bwJsSnPzjdkXRi14joXmTxQJW9j+mKT64vHsjPzvl8+fuSEIFzYzwG4zmctEb2hs",
+	"G52S4RJiZMzNc78A7+ud+VMp5WJ095Tni3QyxJwtqTgQk6Vgh4I25SVf6FgOluv3ZF1gQvpuF5CqAfjR",
+	"A31FecV6AWMgldEmXc53QSh15FrYr1XMhnSJOuhHLRmB56Av961h7rqCdMBaVoymq26YYggVJkUDoE7T",
+	"G7PHYuA7jCqUrs903xqeMXtPS8DJviQzpw9p17QsLjLKSghDucF5R8DrLyoRzzoamf4Qh2Xz3XgVLsow",
+	"tF0dV1JcAP64g6ts7KH5wjvylVwzgr3K7B+WaTPQGy3mfMloPiVKwg69FQF6m6II/sX1KbmGgojrDlGx",
+	"PA6nePpWBGVx8IOJ40PXNA2L4twv4r5ZnP8YTUYuXmIySMzHGPelNM6Bz4Q6xBUaZKTYAl+3ZJ/vBGLF",
+	"H5cpyr6msAoY3cmImjlroiSlb7PN5qg6jd5+hnU2Uxs7X7C60yJHZQcNzEN61C1kJUblV9Sip2tZRvHk",
+	"sVdgDUbiBbgy4rwHd70n5aquqNgvMfDRHsz5Rkk/D7sm+Qb6XMGpdfmVto/QSDj6vm7yw/zx3cyrRn+3",
+	"Vgv4VkFXkIzlz4Pb/QHc7RyJIzh8VLZW+zB9EjlbIYc1IEhQ7gRwADmj+QlWwaKNXRorW8AuWODVGkbA",
+	"AgaYHSs0K+EhKdjJ1taXuY6YMSnur8l9exUJFfubznO9tzONil2JnJVkS3cRFBPz3Ne7vk6h/jCBitlU",
+	"sUYmO3uFQ/mOC0OqinXURHmB6NJo5tctYXK+ZApaR1uyiKW7+qfg+gGUasjGk4p59dR2rbgRcqusbuq4",
+	"Yku5tpdKRvHG1hwIiBC68UsZHK/R/OVnNagiZN/VYLIY6v/985cPubUdp4RL6yQq41YlT9xLL0mPd9+i",
+	"mmQ10rRWbfYa8agasOWuH82QdPsB9gF4y8mWFQXRckvxc67GGQmp0vzXCL7XUUYvCXNXtfAPnPbrAENs",
+	"FbmNVtcwpRVZ05z5axUWN/WEhXR8IzXmO/MfAA400zX2U1E0wNtxtAYChGhmxQ1TKxDwvbs3Fii8tnOs",
+	"eBhsStF8T+lGvc7hYyqbWJQquR1iFHfqVeCE42EAabKFRjf4tmgTrmTeUFtaDxXTaTXJduK5l5Jk2NH1",
+	"0Km5xVkOjqqeF0LBYDcy1J/wiMUE1YsAuDNelPpHZOBFZ9bp7DzGe+TS07sNcIxgH2NJ5L6LKD+sdXNM",
+	"R6wH3T0ZgZTGRP5N1CUAof8NFYSJXDkrnOvhqcILLrhaHegX65SnpBpvO41w2GoNLfMqejmEDfI+U8Q9",
+	"2dNd5x5NH4wC4Mg+sCqhDcL1a8UqhJ2vsoyxPH4s0z3im4eh1T1iZDKNlgUr47Eb19gQbncrXec7c5VB",
+	"Dihc7t6hNLK5cW0PHOkM+QGHn6A9HSmsf6bmu3Dz69NX0z0kZt16yImYxqmqmb8z84g4CMnVFkH7heUR",
+	"qpJa0veTMHObc36BAZCx6BIpCXtFcrqbWj2DK+LyR0Hfo8RIgtO90iMypA3IK3I+O394cjY7mZ3tHbI+",
+	"9a0BNSkYNQd1Ky+tFeAaV7quGa2MwbTYqPN8Hs32JFXFDklqg2KqRqMCemgBZq+ZdEAlGdY/HghVf0AH",
+	"zAh6Bfayw1AI5brVz+8SgEnB9gG0AbC+lDXu7+Nc5UOLN0Ei/SOF/blh4kkI+bYPED8y1WAO2SKOt9+e",
+	"PCLU9SE01G7oLVU2LJEscZdbvKD2Git7eKmRE2IB2nxMTWkOJjNZMqOqTA1FMnCXi0tEv04QqnOisEyu",
+	"17zay5G213Nn2t/J0rVXdN0WcZ7t1rc0Z5dhty1qXei4NZ/FmyKPDeMAzm1/eeNB13/D6vIMHnihHYm9",
+	"A9RyXAscPyhGryVJE8w1HaJBwXika7vMP53ruswPAQRlHzbWNxIVoK5TFPbD8yG8HVlXAKNxy1yPwRaU",
+	"16MulFdEpX1Btz/aZIdQU1c3fHMiN7iEE5+2Achq6TiZnbJrHYqnyi6Al0SwrV3G1PmffAzIwc6o1ErW",
+	"XDSAysatrVMDhStI72SNb3KIKEIh2RjpLv2qnci6J0VWOpMx9FCEQL4gjGYrdynUIYOVNDvA9SWxoY0L",
+	"Ww6zxm4Et6yEHeHaJkuKqbk/XK/XS7Khpea0uGgE0XPzqJAahgchD92pYWVE0Z0i29XukqANeOEGs3/X",
+	"XSfB4wgSyIUiQV9EJgBFkfu4X5g50YP+bKcbInvaZpKHNXONKURltTfsiTkS4T2wX7A5xmgDitiNx/cG",
+	"scX9Mtdw0mGWwkJ64AFIiUtErK4KJa0GIqRD1+UKNBDLaLRcMq0+I5nccAvBA85WuqRcTOvkTpsigb+G",
+	"/im+5TvasJ8pUlZFo+gj9HoAGz3NB/RS9xlw44Dc3DvqwEfz9/sR7YAUL5P2DXRBpxqBiG9Z3SnLHpGU",
+	"cdOexlgkPCMLZKVfIlZyY9PPZjH3dAF5hLJW40EfQjZtFGo9mAWFWrP9ySQhfYMtTTP4axvOi8ZXgjvH",
+	"yhCJvdG2dOcghly8I9CiXQhvjbk+FH+jq1J0Q64rWSQ4DgQjRnCDQfsB+VIdZs1YFzV6dfM65TZQ7MyB",
+	"SD/LXyvO9IVrt782Zjno6HNAc4Ouvj4p96Ld9V/jd9CG0oliINaO6UvieiCZn80rxQVTeExJwRbway3t",
+	"i0+JUZbg9XSzYRgydpIcCDmdwExBxtU5wr7NUr8ATx16H0bHVnf7dyFZtV8JHU9W993ICinNvWsMISPd",
+	"XG12QXU7TjXE8u6gbdgUElu/j9MJ7gOgYfys5CW/ZREcijL4Zl/Rq3s0/oZfDsLJTfdU3l1amt6wjW4J",
+	"67MhwrrRb7nvDvsa0gqCrKixfZbj+xQnEzRrHQugaiFzOxToxuAib9wUdIeNkmP9xGxuzDDvRH/z84XL",
+	"qj9qr+379d/Hh9O1piVTwBjxlPlGC2lsw3s6uHmL8xb5cMaWCxHCfsRkDxQ1fc0SEN14SbUqoMDi09JO",
+	"E+YHX7zmou9dna5uQdMUK09C4rntbbSkrrtXAxX9EpsNqt2agnlN+w+JYdnD1FbQaawPb69aBA+rOM7u",
+	"mpXNRhdQjIRUgeIQrNVyKX+JPDD2YVNimWb8LVj72pJuD2fR2S5SRSvFjvjeBagbQF9MhsJqLxU2JZel",
+	"Lc5LuMh+so8cVetUA7ApG5GGkmq23MUCDe47wEATjYjApe8LBXmliOR8suWijnF0L5dxQAF+ZnFmvmWl",
+	"wlyjFqsuBpRe1k51jHoPfx4BEZuUQjSxC+c6QjRUDffdJUG/3oVzBFwSdADCBwW/Nc8bnSY8EyNhFkfI",
+	"7YG5uJ00W8A7tKSaWhIntgWiDt/4AsTW5lR6lUixOCT4UpfQJNra6bCaA+c/GJauP1/XHYS9o7jn7mot",
+	"tY7w/4Ka546u42q4U1EioNCut1YkA2JcokICC/FqAO5hsmjBh/bthtuVeBI03eCelgGCX7i3fZx2FPc3",
+	"DvWyWq9puftU/ODNSfccta4FF+KO7+/Bf8DJ/BNy+lF4NboTtkWEW6ncoq5G8zWoZCznmOGx4MLmfGAT",
+	"8igdXsiiMBfH/W2ZR1HtIax8q4F/zh5++fCrB188/LIfAKhzTdixomSpCnaVJUCTE5jirQStLXirXaqD",
+	"kJov4hxKj5cDYDXswyo999txI8L9nQA7zXQcvnnjYfgG6jDG7t7v2wGFVwrz4YZRxGMY5c7/o4zNKlV8",
+	"3/CcfaZA7p0eAWAan36WynUdZMfW56OVmBezmqViPgoAl/I+hKb7JrUFK0xaro0gOGzC1J3sAEjbGbM+",
+	"NO7Y1fGhxeCuD17TzPXuud60X0/MY+gDteT6NFSBFieFxVpYemLbRbtOw80OrgXdqISdDSN7RLaD/I8H",
+	"Odeq+J0RU2der2QQleX6glA45hDlvHZJmddxxcZcx4X1iBwo8xGq5tD49YtKPMEBOok0X4dl8x0SHaCT",
+	"HbsVxnFzv6v+9vxN2syr4gYinI1yGl+8jhHQOVM8t2W50EDDaLxBKxR3RiC3q5XAu6YCaybMm4JiiijI",
+	"WCmXJVMRfE1X6De0g2d3obOh/TOSgr1RfPYuWuJSK4T3tiXDgr6xzbSHXZrutuy/vyz6k7t7XI51UA0f",
+	"2p9hsV4j+borIILt9me/r3NIfcCTQYLBzfFxxj21SPgA4aJdxNFXIwVZZ0Mrqn63Nj3xusG6Hy7LVpKp",
+	"xpmvwT8QqYIWZgK7wSgjMa/vE9vQyHehmJf0hpGVdfoOGNelgsZJ5HM454zkrOC3rMQICL9fuZ2bN2wB",
+	"5DeMGNBqAt06xqC5MSSSGerb8pjDRVq6X9ABws53cjhE57UFb648zp2vesz6eDTbGAfKk83ubJX4AhMk",
+	"xMFRFNRPRjMdXFCRyNlxiDGYhCmL/JT4egVjmoJVgboe8zD411OyhhbGXEP6RHFDyiqSZZKXO6tq9key",
+	"fzQygJJNQQVC10QArkIMSj+ReEF+E2nHOf8jyPwAkDC+Qy4+G82mJwwBFtEYmxJIbTdveeJ/1q79aPjL",
+	"4xPRZcUiu99XC9Ifw4tOlIumPR/vGZpqs+NbtnW07DoTzKbHbmWZX7qu6HUGk4VP0Azrs4co3THjpi7R",
+	"juIz4UyMFQOYkIazES0Wf3dKzNHALVpHgLyDYOdgPFxIq6JqZWHlLJeD98cem5EdYkuXFTHixP+D7eps",
+	"5Xo7ytwsfUFu2E5dkrnUKyxWpWZPgkBjK8uylJFEwhhFtBzy3N2Y0vBXK6YYTNgdJZtnaK5PIW3WS0/M",
+	"d2/QNxr2beVQJutanFi1qAg0W1ltByTmhpbadhaIJkfujU7vScasJxJUtrj622oDCRdUM0LDBFgED7PF",
+	"EkcMlid8Dy+TdbgBdFZQkRtJjUbDoUi4VV5Skc/lh0h3InMJjejYjuN8B1dXrGbXSJDRw72C7qx7e3Dh",
+	"2FM359j1bwf8Nuej06S9r3xAy/XmiUjVU72qoWyQk04JwI2hiqeC1M9IZcR5pF17AhLstcWUyOAWEeYV",
+	"qIxQqMvoAn2nzpFt+TsqGTq2SX1bg6wzbm+GYGE7ViplZZlJhVnQ0cRnSlQhtxYsHMVRozlFK+cZ4DsA",
+	"uLo0AgMaK2GJhM2gNgYFoqpgayRGhSLnp5MLURVFFDlgRcuIivATK0kGjTQsujktCte1hkEpXvRNFsbF",
+	"z99dnMmkbUwYT1AIbCV8s30pgTxVm8wpERYxfNmsSy8jawu2iM/XtYuC5rAJGrXYCzhhH3epsUf/fjKw",
+	"Fvjn+wqQ90uuVOnxfvGUqkDtCI/+A3wTVhX2TPSVkxZxNJZOZgfLucZwmHUU9HXMGrMP6VJCPbYxyfet",
+	"1vOhq8BhS5zPZsjVXGmWn+63+V1TcteyzRrsXf9ul8RWlgV6gRE8JyB4IGuR3lLuWpsbUTaZTgqp9AlK",
+	"NHjbDRPqBPMdV1LeqBPzgP8jhzcksD3MS09uaQnFe+btL6hmP9iX/9x4+Ut8+Q9S6Sv37lfw7m/h1d+b",
+	"t/2Ab4Z/f+NebJabyU1zlegmAWRndIS49qKNnAZMd4iqOywrWcTncUAMIwkvpJiOIfQZdRPxZrcrCUl5",
+	"OuiMBPl6Ue4/oDfrPYKvlilxDalGpf0BUKTxEXxLdrM+CfcSzvWfZhdHXjK37jdhw5VHjx58MU6/wmHi",
+	"U6vjJvdl+kNSDTsBtlTIJnmizC68qMRBsRzXsbE3KbrOduWaZw6hzDXSdj11XAzukA7jqRqYsN0JdCCU",
+	"JJdTLO4CyfbebXLiauwDDy943c4nitO5P8plmcfnhfyx0ghCaU4k+UoE30ffR9CCzYL9DnY35J5D5RmQ",
+	"4Bu+WEQEWjPv9wjZvEfucyKkHtftds94QRR2WPDeiZ9o5P6WFjwKcp1MkcRfNJNyPdHq5fZs5FFuJrem",
+	"T+JqgskmulQncQYzqfqqpqAwiea5q7J1igy0gbTY3h401xaV+qDo0LQPpb9Vmq9R9kTY5/6J+sc6sMdL",
+	"ZmEfNrxkalSK833yX1ZUrVJt/MGrgVs9ZyQHaGksmrQ7HBr+fndH5NpsijG5NpAecxECBnTKlRFRQhFK",
+	"8pIu9KUvubgImuwQLrD9T91pEi/KS4jQXbQide3snODiSeoDgm1f1Gbr0ZBjn7Gtt0ERJnxNBV0ybB00",
+	"3xEjHLAXdTRX69i3wVESjnqQgpVmm6j7W26YqLFi8V8eQNxFwdPdN8YY//dPfIJVTCOIuaMyohL6na8p",
+	"8okiEDYzZ2AuK+1zGfCIcIRgqTsrRPRCut6M8tXX98tL+OketSEShfHoH+ms6GOkc/UEUUB4DQ+bjAX/",
+	"CmmU7uRCb5j6drGIxmTpZlPsLmxjmmVV2uI+9Dub71yFuxdyOZT4gZoAQYYLEvS+QXwWwbZTjzblf4i5",
+	"ZGCDQEzOJuLbXB6FHZwcUIWYxudkj2U3wcDeJ7m8NPL1oi7BdyIXJt6qyy2cIm/L3BEo5900cYjH7Md3",
+	"OHMoqqalYYeDtvU1/nZvsAqU11ZOYK3dBldLyA1tddeJ8TqdcFAOYa1aNHIHLclCVFgnAwKaNO40qx5a",
+	"7aEv6zBC6UhL1zlfVrJSe+D6M6eJgAZA19B4XrFbVtJiYI4Wtd0hrhziyMCExzQuZAh6aRGHzYkyB8HB",
+	"Csx3kCUycIq4lfto4bWyw1MtB6sg1aaALs1qQLu1cGuosPkii/rjUa0V9vRwgAvZJVsC1SsRhOaH9G5w",
+	"jV/2Md6aOfkH71lKIuTWgUwdO8fToj7IwZmeXHhDumcVuQRdeUOVImu62RjxLEsCPwXE4SmRmPSypTvD",
+	"T7IckWMZgGP3dSKrSmEGtYmnFjFMLuq2NY5p6v5VQ9Nd+/FbE+cUaR2g1aIzbvg7sfd2rLN+ybXbW28x",
+	"L5m+xCuPKwJNNQfz6t4GEAdk3KIPTB2WsuqvAiuw6uFqCdMgUZ3gGkCD18JlGlwEzSzX5tbW/N7o3GTz",
+	"XzsSfs+tdDx3ULx//5/cJWRV9j8au+ImAcLsDP+9+BPNrl+OiVo8VPOJZQ7PLiM71hzQU25gGxWnCnZs",
+	"Q4y3u+hwC/ACB9+3tX7S4zo0Mc0SRdHfyy1YALZ0iWwtxFwSjXpRq3zj1fH+xoSRm+apVo22oWUyL7qU",
+	"W7W3HsANxbW5hbwh3ZN/+2/rtmMD4/XW+dY7ZqH1PuzhGGfERFgmb1jQoKcYeb7eQIzFCOj3ocRuiPX6",
+	"GNbXgpD6vZl1Ky0sSJese10f5aR20LByFj13fX2gG9GwRiNCCo0Iaab5LUShaKUQmLYZxDOflNmK36bS",
+	"MesXVGpES6OO7jNQX/qG0fwHLKsZ+KveSvq+8r2ySrU4ruo+iL71ISSFsQ96eLTg2C2Lx0RFR7uD4PkO",
+	"SnSiOUUND7I/Elqb8G2dqb3dbRdKyOU6jrj6HHR0dDRB4LpOwCGCsVxF2umvZMfhvLclgi+B+RjNQBik",
+	"OFgETceAUy/9p3ZOcbd96oDVG/Ix2o/JpRW1GidAAzMC7jCFliO0jSZqBZZruuBmIDpWK4fMEMd7lwKZ",
+	"Y+cX3Wy+rgqqWf6jFHoVkTlr/3nd5aIdQrRWejeGWJUlE9kuXWLi3g5O69P+gF30FQUXo+IZPGP5D1xE",
+	"ndSw1Pit4ua5f0twkGDtU0ehcJjGutwq3vUA3LtGWs39isZkbKA3WnLzahhfwRjhL6aOD6I8VM2Dve3w",
+	"R54/FyMlQCarTdyothcFQsXLxWJcp5hAsrTbfaNg21JF6LJkLL/EsiNuo6AIsq9XLFUhZ+t8hkVsC5rd",
+	"JECtqXbxEKgzA5R2Uinm/fQQ3vHo/LQo5PbSd1v4oOuAkNPObflYs1FNMw7JqK7KVDqjvz4PVF39/eVe",
+	"k7BeItz+A9LpO/vDGLezksu9RQA/4VPB6eh92hryjf5992fqcSySPMZ61BF2V4OdsJ3FIEnjVt843mYC",
+	"JW/I+/DaMl/97EC0B9YlRmbtZ+sOrHtrLRr81tenaZ9sqjGSx+DN+p1O1AVjYFWtrEO+du8BPLqtY0gW",
+	"2X3xsLdU7MF5NKVrGMCaY6HW6/aUTBojt7vcayG31+0SPKdsCUjyNtLnxG7Ku0EbvW/DfjKyjG0j9mig",
+	"WHSdDqPO2aIqih/dxd+GncWeZHD1WdvESGDBtkSzco2VKvBRZWzGoE96Wk+J6kGN7Kl6VFsdNhQmdIB2",
+	"8yzWJfq1zxxoTCOTa4YlTLYepzmlLteaX72Kcs8rF/6JLK2fT2AzG9qUX0f4xnAfk+qU4a5ul54OcxVU",
+	"adeg54BUg1gYs9ENxwY2QKEQkmRyg8ErrojcshwK9fa0wGlgeXsEiEUpf0N0rXQ7nG3dTmOgXd3owhGx",
+	"sFsb5qnnqZHeh9QOWLsyBrL1VCtiRnNd1G2juWZBsVGMWijRhIod9PuIn0663Nu/jQaup+EWx3N4PmXq",
+	"//4gLWb8qyX7sa/cERogFLkxUX05P+V6aOBts7IND1pNqyzujk0DNfRH4gGSBiwMI1a2uww2NjRH7JJY",
+	"LnWNoKnY1eq58+q64+E4eurfCKxXMrq2CT1N3SBaWBYn/3wHDa9YxK8RtFUYEmfGkznsYXfMhzrkatCc",
+	"QY5oECYHBPzGiqF3yaaJI9zdtSRwfFYfwbCxPByjkNvxTMfm8IoJKo5TA5aztexyz480Z4Z1rg3FzFVE",
+	"cnZ7HTcbOxmxmolxxTElW6YiOaqollEw/ZUsNZZcgvjM85IpxdTpoFbg3smtKmVYIeHKNjT7VxSk6+nV",
+	"syvM9CNf88KcToJao8JkNGd22dg5zNPciVMwgxNFoseqMjEkC12sS5uN5VZjN72ZcdVXPoLsNqxLZLfh",
+	"Ydz/PxIEJdyKsW0QuusxdthzH4BJVSOPuByT2cU2SDzcwl4bdgrK+4ekrcgynpWK9b0BREokdp86kxtM",
+	"mz5eUUDyprqy1cePpqAV5QS72RS0bDl8+t4OW5oul4Zy25QvDr+02S2KiXzaNBdKljOhOS3UuOlA9sze",
+	"2Ig9tTfNjrf1tbDGoHmDL+rt8Ut7l+LzVNV9gFUYA8vqL8lPYFQdpwo/IF5n1nOZxy3mFaO5DQEejiKw",
+	"Znol492hqjIeH7hl5XxQtsdedwKM5OeAb6zXNcWlx+j1s8hlxL232RQ8tb+uYqYbg2JskwAaQuX2bDYb",
+	"fArMxP7BNjouGDf93YPLdlqma7F2QFpZ3fXbNpJJjYNtcI5GAN9XJ1pOUCSQIhsplQDJ6Tv2DcBkcPse",
+	"vCEUJ0B3n/Rcr9htfYrB/mH3K3JZdlfwrbdrwxaQWrFi0QOPcc+uOwN9+Z1uPK5lWCodyaz+wD5fKZBt",
+	"1w7AVk1jtxCS82G9sIYCLULTLcM68as/XjVXe/NuOds2gPvC3teKrOUty4mMItoNbCrwuq6bCHtyOrg8",
+	"0Jq3pdTDMJ6i2RnwigyQWYS14h0UH1jicoPRsAHg2WNbgSXA47AVWnjEYXq2jS5XQXr53iVXI8MUXd52",
+	"+Unt1NFdX7jcSLqCfRiae08TvWiYyIeTs5mmPCzLx8MZDHEqaFrqAyM+9qLHIXBdraThoLrfEW9I/Oob",
+	"usMditwf47IGnopbCYXjCcc6c/lTR9lyGG7flH6Eh+6mk18rCvCkv8fGtjMbGKae+lcevDUw++TmjA3p",
+	"llSzJ7Tc+4sX7rkEplQ3A/xJQZXq6Roz9Dgds6dLMrrebJRST78HUiqyNaj1Jfcmlul2H2YfLZk2JVvz",
+	"ap3EWRklto7bameobzOxY3Uq6h7hVxNhUBgfhk1uqC967pU2UrCu8e3j7/4AelkYJiLW6jPcjO9SN+lP",
+	"0HP1/vdlz6kdJ1p7sox/T6l7T76MGRNe/wxgE5ZNYKDxfOyug/387MvdA5k08hK5m07+WXt4mxyylCnn",
+	"gop7xru+A5s9u5TxN0vuAjLHaTwUOF0fRC26jTsLUfR3wbYIb+EbJ0qhV/frW/6azVdS3lxpzdYxY3VM",
+	"Xzv2IWNlzEMBjdDYkkPVvZs8YhJ+pshc7sMPOcC/29ezMXDTDgnpu2fqnOJ4o+26i6Pu+h7tcKET0pGr",
+	"Z1u+wdhvrLcmbpiKr5CJfCO5aHd/365uoqLEPZ6849itBX/r7it8BR2Ya0gBW0vxmbogW1zICY8DmcGv",
+	"x4TeOoGz7SqPB87YB225+jAAuZpJ2tYxAvYXVGlit4EgfkQ/FyumdfF7tiZqMU1dppDITrFuC1wInEaE",
+	"97mwuW1baHkZXheRQ+C+2idtIdrm+bLFc47D7GA1XwQNlBzDt7c2JGzknA04XU/Fd2YtI8+Y86rHE5Vd",
+	"qlzyrP3naP7naP7+R7O00YxB/o6WLhCzGv7UR92eSbfsASf/CEXg7Zv6kygEj7JjF3cNTs4FWfJbJki1",
+	"uawxS9d0R1b0FlD+IHXU1zS5mF6dLeQT2GqcpVjiiJ3Tt6F8vG+ijv1Joh2yn9hVFPGQCaLkmmEGGpzE",
+	"JUDOQauQPf13YoLCpqQl2gD5092UXltZ3rSgIg7sb5m6YdLFpUWO8MY+sb85Y/gYSmPcrYLl14ovBcvr",
+	"lF+sQnM5fa6l85RoKQ9YV7sQ9b4i2fGbF8lm2Fgw03xsbBeQV2pKKPk7saEYJjCdkbraADB2iJLY4OMC",
+	"vpjb1IiFObjmyFxDRhXXu2u4na/LSpw6eKbrcfVNPYH2Y2RHYVQdCROpQ20xSovTm+esmUBVn8/+ZKrW",
+	"Xh1PbHtpsy/jBAYfMLV/a8JXOmfPFqZHE/Ycv8fKVIa8tbfBkefNToOp0Rlo0QPbOac5V3QO19Z8R17a",
+	"TMwpUQxwISzET4o+U//zIVfUa65XR+ws8J/L6v/NyypRRP5PVvIFt22hzDShFlKdkpdQRG6nlrHTg+EM",
+	"/nMD/jlvwN7CfbtpL5iyqQAjXNMqfpqtsYnbOqKxZCO6BUP3TVhq6grFR0xZ3rKyoJvvZVWqRvbO+cN2",
+	"6s53sgQQH1/b0jzLS2m4V8BR4mLZ7Iz1xVf9nbF67iMFWxG5Akr/+XiMtVYdl3spiouq5Hr30hxil7XI",
+	"/xHrA3clyNVPT8kN203JtSreGx58j0ftwRckW9GSZtpmOYNMANOU0RJbBeGrV1pvMNyk0ojEOVWruaRl",
+	"/pki9sFTAkk7JSaBKZerY+sBZcmNfADkSHqD6UTcjJZJecM96MnFxNVSvHfvr48+rvruDoAQF5GCjG99",
+	"F9waadHPFLA4MGsyl0xh7w0QPnStTkkuM/U53fDTdU7Yh01BuUBJnElhzgn0qTUrIBu6ZJfmn1BecfFW",
+	"vBUn5O9/v6rMZaN5Blz/979fkGvzkSz5b/DJBfkaKE3cxpyenl7jPUSDfbPpgBECEySVJ+xbQULanpJv",
+	"abYiPqgMmWG4hA0r1xzH4K7r5l+vP5zUn1//7RIp4LjNkAE6222xt6AssBU6vDST5mKw7oBTXP7TXP39",
+	"7/gZJZuSLfgH3AQ7Cm7HDvPV/nqtbrP311O4AfC/LHt//bdTcuVDl7IMYWcyKsicwa8BZ5VrZabCc/Mc",
+	"/o2lJjgbYzCY+Zi1kmvol3VN/npGtCRGZyWsUIycP/obXkMZuFCu0WlqmwFefzQWwJTULpYpsR6Wu2v7",
+	"FkjkN68xbH0NOaW4+59bD9V//aKkuL4g15nM2TXWw0GLXfOiFfQ8Ndw0JdfY2OLabhrAMYPc2yGAvX3h",
+	"EylcgaxhMASsgGHsVWJnrzxfXX/7ii6vLzGXDjChHQNcP12c/GiMl2vy14fnX7ls/il5eHbuAdA4UFlI",
+	"TfC9dXnl305hBHPZu2GW/JYp8mD20M72BdswqrlYmrnWyQ42nw/uwUCHha0yM36as/VGarPIk3+w3fVl",
+	"LUVu2M6+pYafxe2CPvECzgQDLGU43ucPycpcJJ4r1tywxQW59p3MrCbi/z75SRY8210bvm1U+F+SOdtJ",
+	"kQMuHFRMPzx/jHS+fsF0uTu5WmhWIm98Z3tIb2hJMVUCXgPNm4JMa0NY7CNHfCGKyyXlwsvSU/K03lnb",
+	"0VOBS45uNoyWU+hdC+dBEGPqOFJfEL4U0kF172TlsGFvhNyevhVQQp0xgWWdHCo4FpyV5i7Z0GzFTs5P",
+	"Z7VsDj4zF0S1XtNyB42U2SbYEpf8CiCgZkqAsmcTRaDhMjRVznlpm7rhwTNHfFPKW1/6hSnME2fTBQrT",
+	"xeTsdIazkBsm6IZPLiYPTs9gshtqcYw+N2L2N8gcQH3b8+DTfHIxwW/NRaw2Uii8Ws9nM1v2qe1drtkH",
+	"/TncB2Bof7A4mhN5425RGvOQd1o6PNUW8LwJTxPT1/2MXF+GhiIwuXjzLqT+N9KJ+VJmTCloF/DfgCy+",
+	"hK59PzJNMXr9OSAop0liv4b+wtSlO775OAHwGUgxsZ3PsLQl1koERFe2YtkNnltg+RrGZg0mn7/9f61Y",
+	"uasZ7JaVcwm1n2nCvvsjdyyjAjbs0ezBwJe8OXkHzTnmVDEbinorfFOcQyYgpEZSmleGlzJQ2Ye7js1W",
+	"T6jXFrwgSnDV7ZnRnE5uGCZEJ06b0legwakuf8VmWz/yObacvJvufdBFS/bzSHhZ/2JNdr+JzrX4puHW",
+	"mZzPzr84OTs7OX/wavb4Yja7mM3+1bDoLiaVKt/Pvni8ffDLb4vFWTmbzc5mD2f2f8sGNL/td8sNcW7Y",
+	"rv9nBVX6O1kZwXz+4f/8Zj/5WXVndjarZ+YSpNmmkLs1BuFKditv8Gc4AdTmOl033wXS9swQ1Ae1rNkW",
+	"xrHMSHcha/d5IZALwKUb4fkr0Ihc/33fnt935UcArDW9MSYdMbYItL3XK7ZWrLi1Xp4I+t7B58OfCKuj",
+	"qymxRMR7mIusqLAtuzsb7klDxVDNxq1WpwB2A00LY723rm/Y7tot3Oo3HEW8UYBsiRB5inkHTecQ3KQ3",
+	"bKND3PrmSUR+xV0YfRQD5QyMsXdoyDKlv7bpEcMPWYw9U9w4mLuese1VYCjWVra5su46cuFs3JT/JOIA",
+	"SkgnzpB8W81mD7IHM1JSkct1YOgDN3zhOtCb28KcE3ie7ZUqOKHjyZChO/jE0jjYxa4D4oZBCmFQ0GoM",
+	"ndTQ9rHP4Zm76eQHmXnfVN/z/jk7i3uJjx+tgWOFwwhxwXKOvqDwpv38IzpE7uo65bivBmSGIltZ6pVv",
+	"DeS9MxZKEI4wkQLEitJGybACyFzcU7Km5Q1WndvN78oV/OJQubIAIzJ2dT/sXZafzv036AUMdZ8tmsZ1",
+	"nyXTB5PFGNhJ0sw+Sen15xQ7v5+8MSM+QDbuZ8tnUv8oc2OB50dg5+eC1W7FEKuhViIOUVnG8a9wZH3n",
+	"xFeVc32iS4pBu7StYJ57BY/97ubCNN3DnZI1W8+N6lk6HogZrthv4g3UMr9rGHl7ylO7774StiM0UVW2",
+	"MhL32rXxA8RXll+Dl9h/ep0IxO2dKpfinnMNe91TjaC6mfYVzz2vVxVEOEa/v29ILjLWHHBYXKsTRviQ",
+	"FZXit2zPGqCw+IAXHs86pZnDYLO8EPYjwARDEMl7JTmiqk+Q1wOHX07JD/KWQZXKHRQ6JI3NnGl7pn1L",
+	"GRuUdskWjfYx7jubkXHna+0njxdffZHPvjr76quH2Zf5F48e0/MFo3SWPXpE89nZI/pgvni4OJufz2fz",
+	"r87Ps/zsUf5FdvZoPlvMZnT2ldm0zeRicvb4/HR2en56hoV0t1xW6nt8xcRbLVZz+bWfPIr9Ork4OzfS",
+	"1daKTdRt1veb41rMRhbuN5iZ0CW/l4fR3x2Q1b5hclM4i3KnSM7zKRFsazRF1yPXXx9mipG7A8S9vTy6",
+	"N8DFLSv5AqtdoqbwM6kZuTbX6TXJjaHLCsXArkWf8U5Wgd+4oBqQW6n2eq6NBXNtIQWNhqAx/Ni8c3Am",
+	"jVvnfod0XsobJmplxe4O8tHK9rU5HstbFgWAD1kwb++O4LAXbCPLKI95DArrcpSVOIrG/cTZpMZm5cJV",
+	"iiEaL/AJKeTyMDabV/mS6X6H5Nf2meMJ5LWszC8mj2az09mskftRS87Z2atZIDlBRM+rvF8GWZFcx7hd",
+	"FpuXLyWj2Jnv0azpvBvMBkiPpKSBlB6gGPSgxia+RxI21IIRW3ztTEKaGYCeBftvcQQjHMARu2Gfb82X",
+	"yZBrXMqppdo1dHlS5p2PZlPy5SOQL2ezGdmwMjM/kAvC9RQDHOhqs/WY5DUEAWEzrtFpB5daje9PS/ZW",
+	"4C1oXhCMikG4mIMO9+Lf6qDrcnOXCUfy1jM4ocd3zP0pD9440qRMT8unn5i36yXT0F7fMvH+A6wCPPim",
+	"x8vKnM8/4j9aDq/m2cHPDz07o5xQ6H/H8vpjOJ/WEnJn7keytAfK0+R+V91/Dlqfm+cILpsR+9+980Y6",
+	"Zxw93kHWBNYxNBkHARqPcp6GXEJrVi7ZCczlv/qY7ytkvpEbj7Uag66f/5yK5qkgVGE+GBFy++88Ioj7",
+	"eKyrxQGbnyhNNVeaZ6HBEM2a9t0vARYPE7Ug9WlDxSV5MCM53UE3DSG3mEfnbFGuiKJQm012jJZOve3a",
+	"okumXUe/l/W8xp6+78BLZVsYTv7jPHN2+e4nKGkFSJb57gWALn5lQYsMWXseCL1f55OgyQZkSDg84DfN",
+	"1rsTpWV2875gt6zAhtcgKh47UM2LECPH8BTUR3lsoH2ephYwkLkUmNCy3J2onchA9vpBkWPRBSFvWamr",
+	"Ev82vMVLN3eYH7i7HArYG7OIki1KCZGYLS3ZSlaKneRzc962Zp1vHky/egdXCfiNYKycZTw3b3gQ9yl2",
+	"pmEoyvKXDvrl0cPZzAxpCxks9Wcn5w8bvkelS6rZEtwr4Vu/ao4/80+anSyo0gCg/JoLZYMA9Wxb8wp+",
+	"t6aiogUQ1kJLplyiscUMjoJ3BUBCQNei6xh66PdyS+RCM+ESNknOFXTKmxIKfZO3K6rR+7ZdMWjhb+im",
+	"ILV3JYswD6buS9oVyjZLtOm0ycLetkm3Tdju9PcPDY0Ws+lYEq55j2TEh971pgruEeaa6pYwH8pqbO/g",
+	"ILTGxW2OF/CYQweaswfTXglrzzEEsSdRMQuqV7Yo+gUristEht3Zv+qCMBtRQHxm84/+cfHJVy6/+R8/",
+	"n5yhXSaL2zC+XTIFJ9lGu490IxhpmltJ2R/Qsdj3Vs1UDN3ZKVo4PLnm7TCd3GLK8Nm5Yazf5YWNu8m+",
+	"7jFcGzbIBBdgTIiH+vJ0suVCMBecOWYAx52w/TEcLwCP4l53gyXDNocL6M8/un/eJWV1oMf+Lpkv/TTx",
+	"r/73pV8EfZPGU3y8OV+v+F3Pdl1YQYMV2Ae/IeVh/x9+ywj7QDNd7IgUwNXXRuJck78GbfG2K6lcdcCW",
+	"C/W3KbmGv67JX+2vdrIqidyKKSAh+TxbW7TlDvP1W/HXApyNgIuOsv9vzilfFzlBVZ1VVDBxLMBsp8TM",
+	"0MK1g7IJoUVsKRDz0Vsa3oO9YVrPN1gWO0TRaHr261/ex8Pv768nRunH0roVBWhuQ5C2MB8s8L6xhB7h",
+	"bBl+mO95ML8BDsGu9mNOZy2a3QEKhKKtU9yrt/rn/h1JTebEcYEd+sCZodB6wI5g7MOmkHl9241TMAeB",
+	"sNQEaGAPhCAs8Vm7bge+Tdxn2B1yjyrtH393z5KiweUiK5bdxDMsz1yGZd3zEiTosmTq1yLhMWxlZ6La",
+	"KsUgj2FLDQtVVSyUf8m05gIZf0OV2hr19V2gaDq90z2GC0UdvNYqJ9PJCm6CST4/tUQ5zeQ6gKWYrBgt",
+	"9GrnO/70rvJ3qjupmW+QGiZ8ceIRQ91NCRBIHf9pVO64b/cEt5/6pqgAiHcJffSuLzRT+to2mqH6lCBy",
+	"BXH7anv+0ILlcLNGamfiEep62v/WKHXyQMXPwcHsPK0PycXkLx9fX7349vvnP7/89v1PVy9fvn7+4ps7",
+	"w94KqmfR9TamaCUg5u9SuFILJjzVf0oxdEThM363amlVCUuu0fJqvCxKefXqU/9p1rkECzhI0rXDNO4L",
+	"MGTsHwMyAe4jo0aXpAR4FUfMDPgGFtKgqMtx9GAZlWLqHmSe9tnvh9PvqLUr/9Gs7q9ZGYP36x1iBzd8",
+	"gu9+dyk2DSHXbFoccHHd6/dTK665p4S7h5fHUz1M3GjrspBLQeDri1rZa2CPrBHYiOVQ8ocwIg5FSwqm",
+	"EIOalJCbpAh1w5ySK9udLQ+o8FZA6FARqoi/QmPOE+TUo4nmIySWhCfRH7nztkIhS6s+3R1wRH6/5JNP",
+	"Q7c7liA8T0nCAVpbGG3w8u78d5F3f76EmT9CIfvc9exPJdFcqRuLFIQNHMlrAD7iiGN1y8odogXZcaZE",
+	"igIx/rGx7PlsBuhLeJss6k64tjivz+n23M7taN6eIOFjyYR5cRC9cnh2NxWcF6hyugDYGAsGSudFI4cr",
+	"fy6Knf/A+qjgeSPmoOT/DQz3zg++qeYFz05b4c9SbtXk4tymThzNf4Lk6ysOsJvmyjhcj84jVQhYCDij",
+	"r7Ac2yL8++7dfedAUZHP5YfkOfAVNbdM5IBjCXhhWJEPoTrD6Q5JSy6w7ADA4+reHkBT1wKZcsQ8AyQ8",
+	"9sHQqygU3NQtu0FtGL2BFDVKSkYLQjO4uD3E2HVgfAqp39vFsPw6mqv20q71vucKlwObYesRzYk6AfQ+",
+	"vFEwj+Z8OlEralh6Np1oDqCYDwyrA3lwAHtAzMupO/O2k2NwcD9O2BqKFic0p/+rda8gyMaj2RmcP4dG",
+	"9qQe0bbUG1Ng40iVuD7sRhzjyEBmEF9XhRFKfochC+XPoLcOPD+fO574eG81udKx1ueArqg6p0nXm/FZ",
+	"eJzImjF9SaggDBrumQuGGBNMWRumeTiUPxzf4Tru4ebsno5CKn2CZ3bij8T5bDw72skN0k3jro9dLX88",
+	"qAjKnyOw8g9MW0xsx85WaK7p/8feuzC3jWPron8Fpepd3T2HliU/ko5St851p5OdzHQeO3ZP7pnYpwWJ",
+	"kIQRBagJ0oom4/9+C2stgKRE6kk5Tk+mpjq2TJEgsLCwnt83FiyJddqLxAFtGpLFDlxdgySWxu4vDGBh",
+	"9nQ4Z8WjYabTKMR8tk4ThuhQ3BPGGzbhoXjqER66qNww4a2VyPxuQkyhMptlabXvl9fluwrqSuWq42FR",
+	"uZLazivrbeX3OS7jbtKLSRPyZhFRzEXVjBBgxPMkO1WRKr5Gs5zW0dlMiyr7HuQ6FkYcTrBfJcbbMUOd",
+	"2S5gzgOAGtjzPd4fo6gqMWPSGkNGQ8QB18LFigwyEMG/huko9DfnmWgz1GhsqD2Q/1L5xgq7pVJKOMCv",
+	"1rH8ECQvXXB6yOHWHfKBB1vut1OhDDTKgjeeO0+p8McZmYC1HEV6RujQ1q5nSoiQ4GDdsnpkEew6Zxfu",
+	"RnBjrOIx6GczQFHOigV4FD1lXYgPOMIBiFAguK8pkQs7NYW41J8/aG0VngvNAE5YrNWwyS5FAqrPJYDv",
+	"PbCN4FIPIwWHimlBEr9gTOcqnh8moKPjjSqYdFwnZkIkuUEYL7cB7Mj7yO5t5UGFSDqO6t1+mOhJzyRa",
+	"IddG4ouvPjb6YZ8YqK3QHSWxHCJHIjiKCZ9MG4Q0cxM0himPuUoEyBvAhstbAWWLfdGBs3kKm5ABsBgZ",
+	"CcY1dBWKCT5+boS6TzDITMeMh2EsTBYMEfEtAh+T9e4iQbg7R4hzULRfMq4YFxQiJ/SlvfquANd7Bb4v",
+	"OnjvcBov/+dXD0WcB9TO/pz1V+VUzyGKbnS8Km6UCR8U22BhVz0usJ1smBXXzZLkQkn0XBEu7x8r4fuU",
+	"4thnT7iSA2ES9sP/uXj9q5WJv16+fRO4vj92cv6I/U3+/CNiOo/0jCUagzMYm6FzTt+KmL28unr3lHXt",
+	"VnVT62etCSwDVndbkwj/jFwNQOmQze5xPzWJngC3A5Bh0DNRurUSDlSWzi0G1AKAxtIppSggmgNUj8i7",
+	"1ddROlF0gk9EOAeT+lr5UcDkAy9TD/LWUIEbQ80R1f0Slvkw5hMA4PYlTACgw3g2sRm6jzSAelsNp+HX",
+	"de9apaCEhTbwru9IGnvCVRUmKp2Iqt6Z88remYInVr4V3CVSmOPXND+N+8C7NTqNoSvFrUqHta+VfY2O",
+	"lbIprIhTPW9TqCyb5ho78bcNEjZZ8tp+5yiSt0WoxxP/M/W2APvKcsdhxTsVgLM14ZYNHXcXkstjC8t2",
+	"983PFd03d8dtgodvZyqT4tU2i45BzThWkPbXVkN0EYaZgYMmfdYNgG/dw2r1TBvsosTBBrJXxHx2hATf",
+	"EDhYsoq8B6XjzauOdlE2i30BXxKKpHT+fe1RzjwuLz/acPrXVx/BPO4J0PDNyHxYRubWBuRajVcjFFkm",
+	"+BCQ8PQ0od7LUtwt3kKEFqUJjJy3hyZXqpRUw1yJFR8LCmECdyR7zuNIitgdDcBINXcYFs54YReZjbVA",
+	"4iUBGDw1S4Ja3iV1K02d2vCrtr1a32yv/wzb60uGht6lVoEpMfPGXz7nu3CUS5Vou5fvzXQ69sba6p5h",
+	"vPx1Ztl920rfttJ9b6WLil0D0Q6ZGH9GBtlpCpbCqiav+zEXljZhlvQpDVdd4vmOcC65ZA30SQO6WOD/",
+	"7BkkAQ0rFsAayCMTUFApy+4tli9hfRjjBqlAke2QhwEGq+z3PHss1jRZg9hgApwZocIm+1CRTarK/5RZ",
+	"JUk8LzoWOya6M122UmnkkyGJHgsFDUmXL9+++/3q7d+ev7lr3G1vDV/FkkfvceSHQbTL6GwzT8FXd1YW",
+	"P+J1ZHARoTaVPjry45XVj/j9RbrkrP5RQrppIqNI+nqws5OgMYFodeHpPE5kPwLHlOKUGa5KWSmYRKQn",
+	"p+OvBM8KFbAGDOURgWhAWhqfr/H660bn2n7junFXVFjPcMKPrhyH8cKk3wWNiUhG2srlu9+uiHkcWZhN",
+	"5/jYSlE+Q3bMp/LYvdlxG1NfPV9Tb7f+TdDQYzcXS29OUIFboYMXpa4SIDyXGqsrxeW9ENC5bidldCZj",
+	"IabW39ExKAv7I1ceJnHHeIRTnrH99cgedmuSYnDhG7ju/tv632KBdL5LnnBB1zTH01VfCsrJQWbmwDNP",
+	"mucAnUkUx0BcQc06BMyWoxnqx2vy3vR+jU6jJ9cAPTkzxm8STI2/TRPoB0fnOBlJCBC5BHUY80GyiCCE",
+	"9AI/w0lSwDpqnRdMqN5GBEulNBz15ue87G7QFA/XMtgQtZRA5e5XiVC0Mfptya49/tz3r7capchf1tgJ",
+	"nCT7ek2dZdnM3A8QcP4NbtbNZCeUps/jcKcaovyDVuAYLFHQkWUN/WUDHfuo05J1R4MrLOmO3WV7YvJ8",
+	"UTECGKZ0al3/TJhcqwCCREhj0kLuewMBqzwhixICtz6YfHwYacgXz2L7TtKxJOMLMZlAGnsoEpMVI6OG",
+	"h8ptPRXKHZE4IdZXgOcimu8A0KYMm3JZUiULD/lPly7X458TrcVq1d2Eqbpz7FXCpqgT8Nsu+c/VHIqm",
+	"oTxzLELQDlMOpIEBxqyJp5C8Uvhvk72FVdWxYcOYq6S0fj+z7g7BEXNy7rDCiwZPgVjRGhCPj1qPjk5b",
+	"VycnmQEBg17EFz8vKQ+M1+CLR2Jg79H+iQZTKAzUZAEN2Cl7o28dPZg1v8OYzzy90RbhH5zPlW1kSLQC",
+	"mp8n3iio0eTwNamJUHbtrUakCd3D9AgFD48ikSQiPhrGOp2udht+ETz8Fa7+b7x4T4DvGlGsAAasMZmb",
+	"P6ImgPL9Tmh5GXz16eOgEcrYQ7DqNAGo1dgkq0KSES//+zn9fSKM4UNB4mftX6C+1ppFWg19pgerjJqN",
+	"WlFRS+BEa7W1FxZ81RZA8XF7IB7Wugne2gPQCitDYTWsN2d9XswD/JL7+6bgoLkNsKnoP1AI5/rAlbNX",
+	"3QxeGaWwTl5Mu5u/lJO/UpMswDQvaxNquLrDn5YAndFbX6ty4BgMoz82oVR3WMxVaqq1q5rSjjdyGusw",
+	"xf5RPYW4nREx4ofOI42sgGac+rHc7QwyDbwFtUNHLyAql0IwO6LDg0H5ZZtqfdQir+jqgWPK7lcZtdhX",
+	"ex5/Dv0rroxcZDOxU+Qi9/V6Ihe52d51OraPXuTfohoR54WOc+7fjMchljxfQb4KgCRG/FbkskvfG8j3",
+	"QcFzAIAeinVpn3afMo5f8z7kUN4KDFggrDGAWoRMmmulUDGImPV1HEPNOUBfKKpdjkUYu2/P0ZViUpnE",
+	"zptjV85lvQgtgBtUNzwPqcFMIqMIL8GkmuGTHGhAltkzQsFdJ1iBnSX2qLJnGUP5B2xLhT39I2m4OM4g",
+	"z/KYyi6hB92NDixoE2hlq+sLYl1HBWUNGEEbgAbsoMC2hQW6x/38DNc212us2B9YzCjVFrai1QlOAZOg",
+	"r1d6+wQZF/VBZYeGawqBGrhQDgYihqiBVmyaxlNtSD3gCeybDKpijvtI7SHBvS8YeNFkO2wupLQCD1I4",
+	"Ib7JSbGwdHpocXRXHkocLxTTaeJOJa+eof/SKfis5V/pmdXouXOMSjVC6tikRh4jkiRyIPdwTg01VG7E",
+	"Oh2O8FCAAxGfM6MTKdRY11nWOA3TcChJL4jUyT2LFKaccxYMzso9SdZFJMfigNrOJ4jRIHAlwkFWSRMy",
+	"666hsEljhSrrVTtvtRiURidyIirFAt/hwBKxjQJEq6rROX28sdZ7775U4lW81DOEJ+OxQIxt1yBdk/RF",
+	"EW7HQnQmv2oQpqlVLqXpx2LKVV+uKXP4pXDlV8i8pfoyktxBKq9h4MouvkcmrmyK5y5aVGPBhTFyqER4",
+	"pTGUUGDQchFtbGshqr2zo3brqH1SIC2loE0GNrkUxUErqi8anaNWs9XO+Lco8eEiMmZNJIJaWHI3DBog",
+	"02r4SiFYuE5GJWUbFCbJVtAqqL7ahJNrM/Yuo6OU7rtlBNoTb1FZ2WkrH0T5I5X9cU/rscnxWD1pPnli",
+	"pQy/IdXv7WLcJZZTkWPZIr7EYpjG1bS9evP3I1jXVqt9OKKFnBSvD88MpAqxpitVE+sLiRyiy8R6t9ZD",
+	"ra23J5Qh5L55GBaNxvdFidk0ZpPXicefs1/nd51BhLXKW5/n2U0KB3pRI9u7v9DxewHjeQjuBuoX0C4E",
+	"ZSPV8CgRfJLPKqISOJpIM6E0+PZS9SJyFd51eCX56a4Bq4yDX5KTBOjqJ2ivbQSumm9oldTtQe5VJXjF",
+	"rftG50JIVO/mvGSnGH2wiYf/TE0yAU8mFuA9YyknFNMjq0oFtVZ+NA9CvP2r+IOtcBLEOgVNdpQ7sHYR",
+	"7vfZTR+miF/yOaGIF6Q88zbRrRzpWT3SLm7tsCrrQi6h5/UIvGW8tMm61ugBRAzOnkU6DZ/DH1i72WJC",
+	"3YpIT0W+j1wqBlAZ9P0JwEzFUMVNgCF6IkyGUXatur9ykxzBbY9e/dLFaiNskEyYfSsRPqXhZJI/wAj0",
+	"SKdxkwGhO2ufM6pjhyatCWwV10fhgr5JLPjkWkXyVhhCqIOP6EIfHR6LOdMxm0CZBpvwOTOCIr/CPsEO",
+	"XSqWPRI9CxmzSBuone73hTFlQVl8IE7j8nZcsLvnU2F8ifY0FgP5CQZB9kbATNofWT+zG6eqOZBKmpEI",
+	"u4EdPHz0l+6WhGTWKq/gI5ty6/jYr/7fj/zoX7/f/K8frq+b9OOPf7G/XF//5cf//d0y2XjQmPBPr/BG",
+	"560yrrLaPBRM9BsS4axOLxZ9IW9FxhmMvQXZBBTksDAD+RdvHT25+dwOTlp3R7mfv9uJXz0RnxLcKUco",
+	"FQVF2ZBhhz0+A8fhWsFlHZZf5mtlN2eHfb5umKnok0xAA0W72bpuBNcNGcKv7i72I2zPg48BA4f6m49X",
+	"m9zwVfuG8MVQ3DbNXPUjqUQzP6TmbRuvlBO8sizrC1fYodNU+Nsunhv+wutG5/N1I07x5eJUrRspWO1w",
+	"sUn7fSFCEV437u6uFfYRVfqgFbTgdm1qM5xHfDoVitJg/techifdsKzZ3VoVLWfIT62Hx+7FfCzYD13D",
+	"ByKZX41iYew3uz9iggtPGhGFTVTgeNkRfKs5CZlVIVwqDJ8CFlR5kd9LGM2fvBTFvmT9YYV1AYEROP9t",
+	"KDQBx38UhZs5/gTEke83zcooSpHvVxJ2twqE3XZAiBdKfZqxgBqGHPv0oWsmFhAZHZw4zNSBXHMrAut9",
+	"cthadWiOl5inriiSwE23lcI4/mz/WVkRYe+6Uy0EfLGeKogRjmHLF92+8AGHfFMyQ8eUw18Z0X0povAZ",
+	"XXdw3VdjILNn4Bu0GfggEbG9wPP7A6ULX25gP7f/h+4rKB0vfqfdat0FuSR/7m7BYkWW1WmrtEyxmKxY",
+	"57V5oNFF7dx9ZqM5HAU4LjYQUcQGsZ6wdqvFEs1OAD3xyU//9ZSdt/4LvJ8o0jMR1lvGmknNBi1jVElS",
+	"E5qjg5zxJFZ2IeCt7Yyv33D7FhpV77dOLPBk+rzrTSubXaAGh06n7kIJTw/yuAl6ponOXEGIjBtQREFF",
+	"eY+HjA/sn8ZCTDMPdsTNZpUP+Nqkcx9QyQOSJgJC3EQa+975I36r7uf38Iobx2NO7u2ksetjN4DfFmbE",
+	"owjC2z2xxW4otOEsCHUkALq5dqm+8uUMxuNAuGIHFYKgKuYrHyjhOhIKUOGp94+ZhEcCKxo0xSCFGkos",
+	"hkBBpsIH+zsiRTxFpCgdhUv1EViKR7URZaIOk/FgZJ2sYvD10slExCyGWhihQrFFlc97WuM7ku4vJMyO",
+	"5KMg0EPNCuDWW0myVLcy4etZ+V/lrvuarKB+X0yTAu3feuQeV7k4jHlf/L9FesOFpjP4+mlruaNMqtu1",
+	"jfe+Wn9ti3uswcaxK0fzU5uhki3sekMlJyyBazvWcSjiLEY64WNoON5f1l/lHwb1HtjQnJP01xDDLZN1",
+	"jO5ugj+NGo8CJdhHrcZZWHkqYnu02+cbXy82QoRPKP/pi6eAugOWg6Y8bDm6cvZGX5QKfpV4LwjaFtTs",
+	"uZc7BDX7n3IjBx7q6OIff7T/Mf7XSfg4fa5b00dxm/982v9FvBi+lH8d/zp5o9/98d5cpX+f/X/zf7Ta",
+	"J6dn548e//SE9/qhGAxHchkSZ676BUic3N493vtp2/Sx2kVaFI6SAL+/IkMOsztxAdrsi+Asw+gF46QM",
+	"tlJAVYft8efslwWs5OXJAZUkDZvpOBl5ww68WsCIt3ZdTl0yBY3/aB+QLchcfwIUxkLUvMx4u9Xjopra",
+	"jNM9t3o1QixfQf+8yt/dunA7zH81ePKql219U1GNHeyI9Vs8g6bKtnk9MUWZX84dzIQt/bf8S99kmxyL",
+	"BKvSNnYuABYpo3EQkJifaJWM8gGLdGpNipAnwvU1B+WmuatK/CKwWh5rQpJRBKH8NdWjW2Zl6B1z3cEl",
+	"A4FJNWwGVdx+MvuRNiIMCP2rSAM7Fdput3WFrlY8Sgtce1pHgqt6K1Cn01jf8sgrERh/nrd8Mk3XYJqW",
+	"KZ5Wu1Ci6rBcCthi5VAbdmsiUM36CwdS8Uj+Kz/gQYT78IbU1ZZAY1MRSw3DFJDxwvc5WXwfWO/sdTGj",
+	"FK+YgEROxD+0ssv429UzaCHmiXhG3VSOO1rELkFVZM/CkEj2kvgBFj7RJwsIaJS5yk3iT82z8kn0jzqt",
+	"29Wzm2gjPw92dKanI6nqCVC/8remfBcu796IZu5TsKvsT3fV7OqkfSWQKsJe8rYUi0Q4FDGSi0rDJtou",
+	"aSmhM73JDq2Xb7QSBG+0t9rICu5oi31THyCrVeiJj6qe3B/xeJiBs0JNhCJfI49H9Cg7HxIJNUa57Bhk",
+	"pWPc9/Ydz61Ei08AHRSctFrMSxGEXr/Da+7cq0VSbZT0TwFWAUBRrZ5sWA31e3brRqY0c+pwqo1MHATj",
+	"NKas/Vz1jwrfXHwbn1+bq35u+DDo/xRFXSk0OUW9pRJeYSQ7VNKdEb1P0U1brZ7f6OS1DuVAirA+2xvQ",
+	"4vL+e4Hx5oDQjH5WbyrPg+OCqvy8xyNWhRNhu4Cv7iKISCcnYsjeEFpRljC0VigamNYPYQ60D8dqyPuF",
+	"aSX4PtTvohSJDb+1+8G0zCNyj2FJv9uOTs4XQNbKIWadZvpvrcOZjCIC2tsqanmR1asfJGpZfTovIt+e",
+	"7o58+98x7wv2Uk+n2OGbHfnZ7Yv9aaVGwOI1S0ZAq14j4NFGRkDVDDmzwMMn/TMFQik6br+zd7cb7LtH",
+	"dkCsJyI9A/Fx+ymjRfzhu0f26h+b2Un8zcjY3shoHdbIgL48GGS7UWVstFcbG60lY6P1pYwN13O4g61x",
+	"XrOtgQf2YiOSYRwO8K+SFFExnE+kiAXDDvomHNGXHgz2AGFdbVscf85+WRnZh5gVOJ40REcaCEitdM6H",
+	"zTy0UEYpQk/+3jA722Wh/Im+FbnjbWcE3p1wdL3k1ZYEyMnmQhJg4+Xbw6zcwBRSeVtihRm6yJhQvx36",
+	"KnEY4Fr1hW+rZCIyAuGfTan5SBzAe6A2H8IcJL6DlcbgNiZfHuL5ECbfN8aGHRkbtmdjqCTGyhC3A6dc",
+	"v7Zz7EOMOec8eji1RiIkvTsC6j3IQt1PJyTp66KnEx4T/7lWYlWM9Bd30zU9kRc9zIMJrgybhoPKxIyO",
+	"JzwpJGSESifAWxvak71vbu0k7AfZam9VaNr7r3e/vDhqN09Zs9ksPJzGY3ek4jDQJQAUbAi04yr2AeIE",
+	"BWjOBs58DqwNHoBVHMBsBc5iDlCrBE6ZXMfXKjOMA7Jqg3YA5nuwYFAHC0Z8AOa3NTmD1IT2Xtu30DmJ",
+	"aZZzOv0iTeYUlEVMBjKyZoxrc1/i3a0eTT3Fwc4K5oa9++WFtRKfXf794UStwNE8/mz/uTvOuUZV+/MN",
+	"nyD5MDZpBExpRNo0UAkCJiamPdlspJkRkCoVc9ZLQcv4guMJnwP+ZHnS+VepxNuCM/jVlISuSnxoe/kn",
+	"n2qzX3pG7Ne+Y62RNcB8zDxZ517/c935vQLkGECF4KCOrB/qtsDmzTDbtOMdGsjdS8f6fGMm1nX1wBip",
+	"hpHIR0IIjMHuI7KO92dTOrBDYffYKt3QIR/xMF7EC+uZQk+MVlk4H1FAcw0HizFrEea4ZrJg9VN21j7B",
+	"DgI4mVgf4MDVMtjtclQbb7JnWPveqWTqc4E9lsiMAEXAAENYC2lYLIejpFYrsOMisAfzTz3vEHKL2PM/",
+	"IyCC5hZpoOgawjZTLkNHzu6aVaBZy/Oqs0SzKZ8vC497k/9c6XkFfE9c+YgS84nO+gRmKG/Fb9PDiMsF",
+	"ENw4tiIowAfwbmh/KnE7YChfer33bc27ymcOga0S8H7UFumtnwXSldQFkHQAhbZINAZpPGzNg01fr5BO",
+	"+fwwEvrznPW4GrMk5soMRByAp+6Kedk7lFzfNYdFnyTOdk/K0Cq9WICXD+2YyUhMjIhuRQkUx5TPv1rp",
+	"9qiXjZ/zE2aNwHPPnRUwfyE7e9xuby7yNNMPXOS9tHOkz4MWTgXNyGzG5/UK/a2W4aGOceMObCSiRIXM",
+	"XC/2NOJ90WXcmtnFgmdfmzvhoQigMAIAAHvC1UKUmIH2Rb52rf4h1mqIrw9+HkzRlp3Wf9cy9OGYByXj",
+	"H4jwLi/jHqOLgpaFVvMaxdyR7R2usme5aDTrxO5zZYXXeUDLwuuGd+HqP/7z7FCfyKMp2DmNtyAEBS+4",
+	"dPWec2x7onQL4z2dJs6r1TNqR2E52pZMbNEpZTzBlnjqFjVW3ekBE/bO4JX1BDi0wMqIKvBadaeozbre",
+	"S5EOV6KU06Xo6JoH0T+fdbN8/LxhaYxPHJ3BhsI52FLJ/ZxGY79XNtd0m7+XThOAq8y1XGQxZ6wooqTc",
+	"5uk2z3eG39y4tmNpmrb57jYz+hZfuiwY96EoxFawF1q8gTe2jvjcBQWFrOJ07jkz4lbEPMq1HugYgtOw",
+	"u2Y6jULAF8UdtofaoJavlWAHrmHsK4pqV7EtUVR6bUr2n1qq1Z2KZUlb3y2oZwrK1A6EyIYLsj6QTIu7",
+	"DE5gX88q4EuHbFmDHL/Lsig9ARRj2P9PMa0dGhCLInr8GX9Y1x4s7UaBGxomVJgdZhBSI83fZDQIzOsA",
+	"AHdvzqBMSBJ+PDmc7G9iTvFda5+Dcf8Ufy97z6rao9eOB7m2uqOK5mOCaIBgoIP15WrOJjqusQ3Z3RlM",
+	"h8Gu67yuHXnnSauzp+jh6ZLt9ERVphoX4WtsrZg4sTh8S7ObwmqKSKhbhEWyymSMB3mq4Ef8OGBIosLI",
+	"PVKaAO05G4s5YlABjjNcTtGD0hoSzInWokpqIDfcsTUeh78th+FXs189mInfsCe1blgCU0ZCt712bz1s",
+	"ev6IwYgdzMLOkCATkcSyb1Zhtb6mS9YByo8EM1OuCDUAyO88hLzdbUcnZ6NuQD+3zyf+58eh//G0dRTy",
+	"uek+ZU9azP7kuM2auXtgCk4JCe8PfbJKx6wrVSLiWx51Pc9rVQFXIifivfWDq7DY4Vkf20dPbhCJvRWc",
+	"3f0w+ffo3+G/jyZSpYkw/z4a6TQ2/4YB/1iG0l6KJA8EYa6t2Z7iMx2HuZlqj7pVo3bvVwkgXzbeqpGt",
+	"0V2XSLq5Axr2/i3F1hMbil95go7myelZkDFPNDrtEyyM+buOUjsv7eZJ0BhwGVmFdnYeIC67MYM0anTa",
+	"5+2fnpA/a41v+/3zk9OzLTQESn8VgHs6qaVo5IUcprHIaOSgbg6qGnBT2c/lpLjRcWCbQjPrqVB8Kptu",
+	"xqu2+1u8bm84GqkGGsrmcr01EVLSekXdaDdbzZadPhpdo9M4bbbxo2x9eBhKDCa9i+14E2DBo0gFijZV",
+	"NZWskn2fi3evmL3v7gsl+mkMDUMfb4q1PtL4CsTi4vDGjZv6acTVajwWaFVi1vfPOKDhWxQJFLFAZ8iR",
+	"1lf5PvYW7+Bx+64fDfrjzebZr3gFusOVfyP0jWXscWdIHOqqvcrNG5wNOFUQI++PtDZiD5gHu072+qq1",
+	"RL4YOwKipMHAfH+kjVDW4eVq3tPhPMi6lGHpTcD+SHXCkSuBh+ERFKOVlDS/oxHUtbywu97SjwPBkzS2",
+	"+2k2kok4inhPQK6AOum+Ow9aLehn5D6LRK1/v6lQxEXGKLfzP+TuZY+HhRhi0IjkRGJTNI+iFzgGv8EH",
+	"/ncQxYkORVTsgVvuisM5zWLGvqJxVTthrqXxxB2xdN/fU4VBP2ruhGsgSJl7zff0EGbSGBst4W3pO+/4",
+	"HLPyvD9yhMhUE0hI0dBclbvfO+uaLHX5fQ3bsVJZ5hVd2S5c2GadPo/6acSTFcmVN5oRkV0OWY59ILZ/",
+	"6/kh4780rNVkXTuhpuv6k4jK1VWjE0aTVMwKDBy4XhtTaa51E4nzELjzJ03WBeOii7DEYBF4riCp7M4G",
+	"aie77FD86dlO7OanNkGTiKnVDvbfssyMnwdY08ZeBGm02WFPHNlXxE1zk9taEU8GOrYOnBURMBx5jDTS",
+	"2JULx3sihrlicJNwFUKb6tmdKxk2bmwcDDdw+qx8oB32CBzAu+3k+X/sa29Hu7bD5JQrqcWO68Z5yzWb",
+	"b9hXfQ5Xuy4SIYqtyF4F4WVO2ZwXNa7VKdQijXdwGg3+bKqaoHvcLD3OaxpacHaZrbNVeHRPeGSJcFAL",
+	"oZ0tkhP3x6NMYOxfrqqfQ4mmbCp3iLqBYFxAZrRK1dE+g8JOV0pcv4L7gPocy0tczsgkLIWzkaNd4EH3",
+	"NlGERYpcc/y5+MFKjpUFNr9dsu8Lt6gnmFh8hcwQgjJ4TzW7O+vr9jHHxdd0Je9xGokj3l/d8GJfCbQ7",
+	"HBd0pOOIsMg80WwiBHyaRqLJrtwhg7SBPBFYhOhRATmbW08wZkqXG/jv00hc9O+p8+XL0mFlr3oArm3H",
+	"q03HyO88q45Z3aVTwcm9hmQro61xB0L7BE9EMFJ5P1nTuTN1kni3hlV7U45se+VVjna6bT9N4ddBxIdH",
+	"kT3WjqBKknt525lzayAVV33Jo3WcWxlf9mHSuZlQrU/p1kps3UuNPXkMaALDQhlWNwEVLt2U6jqvsY4/",
+	"x/499+rVyaZrZZU86TyPcCpC1Gau3oooQAIK31JJEoACYEWUxO+ZJruIjGZTbYzsRYIBdxTjpeqQXis3",
+	"xAfFcPNsJPpjkcuJu5r6xnbCmjNuaii5zC9oLZXF8yLO2jrRraYRrpbf3ambahJfIKJRCVMamZpmIxkB",
+	"mIs93NH1g/O9gn3poUroBUvmU9iIcaz/ZGKpdF1SuYad5n36kCyx96kzlupK3qxbNzpHawnf2sm2By+P",
+	"IuYyGZWnJEz8phkQe2erVNa4TemOvlJam4OUqnx4WA9jYczWL72DG5QWfB83WZ0+V30R7aZ6V+vcP1KR",
+	"ihBeWBqGz4mE77UMmFaCvOcZnyNbGLVq9vVkIpOnVJ/JDX1g1TbUczTZM7wdUKYPucRWTg4PSyg8qG9F",
+	"HHgiKzJJSoCJ4E5fVjAuEz3F0W8hCfbqZenvxMJA5rT+Be2l0TibYVgWv6g6ZpildRwdzHn/nvrQJFqH",
+	"AYK/KTEDSnL2XgxS4+jfwGfG12MjSJdQFYS4lVA5D/3cZYewfWVcwhpApZb517bh6Uisx7JYzUJChgd6",
+	"ETE7RcjYu0pGj7x3iue4A68m8vTsbpgPSTfDYLTLCekU0kF2xQGcsOUjdy046nHykYV1C/cQwoB5vEJy",
+	"CFEvbGOMVLJ+eGH0DIQvdBTpmRU3njCHmYTwfNQf2bX7BVjxTfchEAD9t/ZbhUPbykBG0Y5qwE1ZXysl",
+	"rCSuLQh45q68xLXYKv6CjysrZvvOLa3njLIXHeGnTR0Pj6Hj6fikddI6ap/QnRpLGf/aCgUu2F8v375h",
+	"+JYB9VvR0w+TDMs9Dywe5hfle8MmXMmBMAk180KRm6ksMXDLSmu+dlHJ4vu2pIdd0vxx5cpENlxQ0Y9F",
+	"strtuKRrvqI+kQ0oqShefPny7btXL/7P71dv//b8DcQSk80IpLBmd+UjDhRXxPVYH1OktQVObCyW2P+M",
+	"8Lhb/ubIwobYWzkxc0JTdl7AX4pOE314/Bl/WNkM8mHEE3goAmQoGJJMwOwzRb64JQMN74mDu4emDXyb",
+	"OtnikMyacbr1VjO+ri1j52mpsy3jwW3d7bZlZQUn/PVr7MrAkRN2IRaqyInwO9+6yrD7d9j82wcP3CRb",
+	"5zAt8Q27rwZHVhoRSrrD/tKF5g3n6WklgjzSNGETYFwV3sIdp65FOhY8zH0F7giGvh5AUADnwCBU07K+",
+	"MXvsqu15KrKNeJnweL/QLa5pp3GdtlqnfT8/8KtobLkr/g43O0QxzZdTF3lveIeekNXqAmVxxo0T0XAv",
+	"1bE1vvOfWgtjCd/sa8NKvoTqDq+Ot1e6hZYc57avMf3povsn3fT1K1zNSSkbKmSBkmXxaRoBgAGZ09sV",
+	"g0hoO1krS+i9UpbDOYI8jvm8rPHGmt6x75t19cllAzOCx1DVm41owj/9KtQwGTU6SBayF6rzns4RhO/W",
+	"BtZ8wxBBxvpKafEpeZ+qLOA21ToC4xvlH8oFNfq2+aLpZUTYfL1JPvhHATzeT+St2FJFn9XsjIGMbOKN",
+	"uSRTje5Ybn9maoA+2jRf5T61vhf8dLdBROfhOwl5iPcsWLwkq4Y60HwR/4zHYqRTI47CXhYzmmqTDGNh",
+	"/kBDDPdHBinsr5vwWPKwhwmuP/cu2nKHVB/JGEr8Kj0jDLnlqABvRVmf1uZ7chePKEuql7pErz2bDj2L",
+	"MpSQ+XL5LEJ0uvCjRycHEKAS10+KeMj4llqJpYzmtVrjfrkJ0yqaPy36YbfSODdshee17HFdK7sSVEEH",
+	"OMHkXwRMfOqLKbXkd295JK10v1XRvFsBSxXNd9du+ztrQRkHxZzFqeoQIJcpwATB5GPbR0lquczqyM/B",
+	"ap7vcuZxwwnk2lXVxamixpNcUiHXEyeVSXgUYQV2xPtjQ/glkD2sGqYD7t1mfB9G88B3LY6kVc3zqvsr",
+	"JP0pNb3Oy0yv0g7rETcjTKdk9fa5Ls0me4UwejyOpQgRUMVOIhZ0uc7LDOcXixOpVTsKPRzAUwap55k0",
+	"AsDFu/ZrzYm+FWG3yS4TrkLorrIv7/ZK1ZtD/0TFm7ftm0+k8r9XmKCFcEK55nSXSGGOPSlKXZ5+xlog",
+	"BwSfSv0yA2pQ4SqF4mqkPrSeDDcJEM18kFBARWlnwqiDzQ70efbgfabVQA6brkrrvTA6Sn1Vn9IJtfzd",
+	"0GGateNkZ+tp0IhTlbHjkfHx1Vvep1vYDO0Sm+H8LijqIFzKjS2JCysgItzMoKDgCSwRnHjSuAPMn3Fw",
+	"vPEIkFkpNS8NfJE73ftFwi5uGapEfGndSaJ5GBbkOWcabCa5bZLcg5SP5MW8zvIRV623ef1Iu/b6kT/N",
+	"Hm9vvscrI3X3t8e/zkDeuxQDecWEPZMq0fYY74stXQeI69k/x3x21IOjGWLrlQ7+sS9C7kB4eSfA+ILj",
+	"UY4nHEvneSQxT8Rw7tj4qM72pNVqMT+WhUqGADhzlECKJ6udsVy3yd4s48yyC8XEp2mMCIHMCHpwP+Jy",
+	"Yq6V66/ucSMC6NdGgvK+jsPvDZpYxCXlaV9m6F+UFPnZKXvmoWL2SLLAE0GTUL+s3X04VXaBdRr30WjZ",
+	"vEYNBkcK+jDty8NY2JudBGRBOX5qnA9rWA3WQMjmO9YWDpiSGdFTsQTcdVKISnhVlg/esJlUpkOYWiBX",
+	"MJ3NPZrXLv/2GzavCQPb/0mmLKmY356+M6kUgj/kA0Tgtf0sEFgIfvkgF4eMuBULGESOPfM0swcSmP1I",
+	"DBJU2HBSPNmcWtIbt7D3K3Ssww5GBw/hts5bVHILLugI4DWFUMwPrLYeNldx6zVH7pEAUaMHbMpNkqmP",
+	"nNLM9uaGDW0lKnI9RaTBVjLDiDeUCoytqCFVohM8q8QAV9h+HmAvWl+rWxFD+w8VrLA+V1rJPo/g66Ww",
+	"LKRzq5kmN+SR9CvUgA0eeGJJ+nXOJ1EZtWSpJ+yMh+8dUcLTYpgIKqo5kF5WOabe/lhwTuXEDuukffb4",
+	"7KfTR2ePwUPFDzP/FDAioEEouOcw9BeKK2+2yzPP+y4ovAgsboGfk96jw4qvca3oLTrXirEjJsMOy7+G",
+	"/ZQxO8IOy17kGquAV1BoslcJFY+4wBX2oyOEio9JAnI2yO7XFhzOvy3GiHICfr9B4WoFtxou7K0ddcgR",
+	"xnSOoOQOT5CkImAGBAjRpGY8VlINzVMI3KLhhvE4I8rxBWiQDkfs66HWrHCNyQZGJxzRXeCjxuNmu13K",
+	"jL1Bn0WNIYCCzy0+TWUsTPHRZ4VH593ykuE9sdeMuLGPOR+c9J1jO422c9uVmL3PcHwy/tHOyVnr9G4h",
+	"crHs49urcnSjYEGLqfWHNaAA+nb/RkUwoAUGlJXj/AR/zmPYnNxl0cT8H+zwxmKeswzp3TzJqR+XSXR/",
+	"/HskbkVkKnhJM6Qcd7fZCDAd7OKtOmqy+ETJMrX/0chbqTycL5xOBZyJhWGGIvF/svJv3aejJJbDIcDq",
+	"DBBOErEmenKY6tTAhPIZl4lUQ09uYT/MGbYtJ/sG7VooasXPwxR3If0q/kjp61jMYbdWy54GEf4gFUQb",
+	"4OeJPdbpAus0PCs8MM8q3G7lwKNOzlotF+Qwjc7juzx7bdqLZL+5MC12Gn0YRc/8PfyqLhz2uI4XjGYO",
+	"3dM8RBvBtGBzIZrYmDeT1qK2hpj97flggKOCXJWT5x2m/3Fu+k9OH220AqenWy3B2do1ODl9XFyFs9OF",
+	"VXBHColpKHwBt8nzkDROPJszOgk9wfAygObOdlhzyw15d3OIUhF73q0vF4HTuRb+BoDfAyPEB1Yq2pz9",
+	"pea+8tUV/Z0+74kgtaCrgDkQTAskDiRwE8K/jON5MXZEgOwuTuRctERDPRlhIeqYJAfB2on2CLxe1xwM",
+	"vsy1crk6cD1pt/Z4fzyMdarCwEN+kUZkw1jPMuwGSEvzsMkucqCd9OEcG0xZ1x6l3Q6DvV1MU8yQZ+nd",
+	"b1es3Jb73/au/8/Li8uXXTcUvD21tMpktJQ7zBpdMd8InzLf2spegEnuO22NEHYIby+rxgCdv13Ktofx",
+	"/H2qSvPsdgg7p9nLmmTrS0jW1GH7zQ78Zgd+swO/2YHf7MA/jx24g423Cg/ZWwA9YQ0Ua1VUIAY8BGCA",
+	"F1JhARMy81uhA7iTnIUC8x3qXY3J7TOYYB/73+3D7ipjWZcuTBULZkZ6ppDaSxukNZvwOXDwuczAisD7",
+	"Oyyg2h6dpSAXtRSf2gkIHLAJCtNY2Xczmg14/MXM+mDzi3E2brZa5D1ggvYYYpWrYhcij/JDJE+udq8K",
+	"4+dhSRNg/kz4GPc01QjuJDwFBJCS5Yy1HlTu0g9YNkqcWQiEniAiOo+l0YoNMl8rS7UVsZsAH9w0rWYy",
+	"+LwjPTiCo0sm8+YkzIDRsQCAm2oKBDvaXZYHv7n/wrzUMzax7qo71qwCg3eBvqgoyiLx3GBDqiisHYzj",
+	"C/nwuXXriaGdcG6Y0Voh7tJMx2Pra0N5bKE8/SlW4bmSZ/LDIWkUaixyZjEglkChhtXiocZdCA+i+IDj",
+	"eVx2QAGgtFZ0xGUv8n4E5BnMsQBRcDKi9GwbEdhkyx4XnM+qdDgyaDHg7vCs0RRosVsW9xrI8FhMiWka",
+	"7g8RECgLSpE7rDRd9EtuEF+iHVEwGVIcDV6qKpftmg7hopuyOvZ8On3FHXDCNgexhrV+j6UwtfYL5h3D",
+	"aazDFKstHND0x8wTvgkaoKSLPujjqxMsBz79B1qzUVZ7im7zRTtvkuee4St7wlhCU8DmpTvLTljOs75o",
+	"N2qN7cLcZxK6Pr6b21K11cysPzyt4YtPdsfofANlsS/w/UbZaPvsOoy7yiMJyVoSlmg9Rn8Q8BuxgsWk",
+	"kW/cLU6htS/g0sB+s8qic8bCoQ6Ve7Q6gP/RcdGQ8GQGVjqt8XRZ4J2oNg0zIkMZe+6GCtaChXt+/YUF",
+	"UDrmNOqZ1ait9lXrp3xs2PRjMeWqL118NPto/oxIAIKGUOEvGP/DG7WOTttXrRWR3oWHtX3xetxfE9vN",
+	"4j/tE9ShYRrlmne2Lb9fGHerOG4X1gRKRoGB7yy02fgjlf1xT+uxwfpaORVQ3KYjEdvd2+i0mq120EiV",
+	"H7adQ/+rm8F62QEKcrr+wFjYK3XR2C3cdrNE4cGpUjbU5rg+0FQI/ScifMq6ftmAKwtiI6DD0RIdOfI7",
+	"qi+1vyudBKxb2EVdsFMR1Qx9Czw2rXMx0eB6QhRPXCsXBPveMC9ReKwg1Uw7Zw7bm1KMF/2bAGx3sOET",
+	"BAQtDqPJrO7LPfKkBfa1s/YpfzcW8bXyqdAFh4oUOX446eQIYaRhXWxi6QJkWsYKCbCkrFuUji5LRBT5",
+	"On2hwvLyePyOeBAI9GU6r1KpbKA2dtzf2xfk3zNlknMlZ86QdGn3kY7CNRyxa9XBNvYA5f+qQfDpmvt3",
+	"ATN4l6yE4HvDxmIeuC0Bmoc+id2HifiUOCAb8JlqRIVZ7UFmntvNtnctvvp7r254gjE2ZjS8U8IiARz3",
+	"XsWu84u3Y2b6Vaqx42RaGpbdPkyqfpSGwvhcTy6Ov2IcdPXN6kbzGr1o7FS62JTxaSEvtQniCb5R1hiY",
+	"MUHlc9hBw4xTn1y+cwk8a/HIjRxrEPK/FdLdOpbD5W6WgDqYFobweSXtVWkC7q6Yqu6JEeTXPy/l3dck",
+	"bPVMvdDxBL/prca56pPJaH9YmT+vSOxmVNNwWvlfT2s3GeNwM1MRNsD+x4Lb+EWzMPOSUahLDUSrpL9M",
+	"LIGegTSGcbiWvjAO9+Y5/nPv7mL+3t6rasPrmTVrPuc3b8WE3OW1w9e7v7fbu5X0AfDXQjoXc4ozEfra",
+	"QqBvzOiDauTJtI/uzeEhEjptkUK8YOPc7+4ONuTTtFO6hSY4JmiYDSzMl3TlVxg/agSV1WurTt6yyra2",
+	"lfA+T40oQDP8M96stg/VIqiQfDXcDkH8QjlOjWcqLfNGDI3snzqNFY9qC9iP+BR6m6Es2e/EFUGXr3TX",
+	"WU2cmvXH8CVet+0bXNLRsf9WGqU9M9VwpbVvLueqnwsQnDy+ap90Ts86549d1NG+lTtg7PrySBiEcFh3",
+	"i0cVt/iXUKEw4+L3M9wRuBqbaRt3W54+NL2lYo4gC0AZkc/buq7lp54rjcICC6wTRLapEJKDT0RYzyYR",
+	"sch4jo0Hu8qN8WveIR2o3D0M9oa3KlyjATaa2zMe7S6wK3pARZRgQZxgCY+HIjFw/kdRfoW/J0bDkk4J",
+	"WHu0V4xIkojwlnx/ATBWU4FUCUL6XPW9EV53O8AWSBy4aTEpjRMEw3OGJ3506Y4jwF6wkmfn6zKLGcZy",
+	"OEoguSAnQqfJpehrZa301rZ7FaZli6Dhls0LhO6QN4+3QMU4GEbURhRjVdb7VqhRcRZHXOolaPsWgXY9",
+	"vGOVwY6lxFXeE/pMEB+LJ0nVnRZOEpTFdd9ul377bgdxLTtYPmBOYiIQYZSKUx9CUbMdMUQtSUsqPaOa",
+	"CEeQn2QgKFsdMqUw6wXlj/K0Ls7trvqaPJA0GZWqhPW7nVBKOog9EiBKJ/gyWBW23e6rOe6GS7FJ5I0W",
+	"LfBgCS49WGPGlp6xWa72S8NM+OFadwB/XBOQ80gZe+JU7S6LFc12m+CzVDbgoVL/mH35BoT0AcCU17vz",
+	"nKm0ClamsfXW+0UkXEbV4TO8KgDzNgeot4CphJn/RdwmVPsjbL3Bpc9oxOCIwMhIfRE3ArjxuOFfCjJ8",
+	"M2+G9uPKTb6Oupwe+VAZzB8SIfn66psDEXNvUHRDZxpnPR2ii4gB+Vx3vts4MmZ9WA8oSX+K7qBJ+yMi",
+	"x5bG8XJ7AN7E1eoQbhp6mc1rda0+ECutfSy6mllveieH5UgpapkQLaAfFnFz94SRoXCYlIJP7JQ7FCpw",
+	"iCH1wGQSlDrB14q84FfWrFWsJzLqadQjRAC8wDbN4AhhnPVjbkZNRi4jjtYOUumE8YlWQ9YtOJVdNhI8",
+	"Jt5WbBJ1bziQCtAqrxWVJEBFE1UMuRb8HD45zhshGJhE8PApqiAHRv69QVRzqRApoEtf2R7D/FoVQczL",
+	"6oTwHK6NK3tHvx+nyduIWBxAt0BKWBxSOS5lzNEDHsK7xFcj6J0i6rQW9o1uFTjYhos6Fx5YDge0v2EZ",
+	"fMMy+IZl8A3L4BuWwTcsg4NgGbzQsbcyOpkxcL/IBrWB9hw6Zr0Dr4EnMtmc2OCkdmKDTY2RStc8VRXr",
+	"T4QbkIDC0ncoOjfdhxAdfp+qHER/sad2nf+1psh5fTI8xzuZmr3jYFU8EguarI2f/CJ4+KtI0BRvrWCP",
+	"K2O42UjkitwSxVObKKSKkaygESHeL78VMR+K16bR+emMtmajc9q2KvqT/fTspOUPOrOq6rb1pHP+pHP+",
+	"0z8W7IF+2M9/8t69/K96CEGkWPipBh/UijVS83rDrbWoBLiMpBpeSmg0ws/WHMXTETdUjy34hM7mVVqH",
+	"dIF9uj1YsQivjT9c4IS1T1qlN/ZGaobf3w4ag1j/S6AdORXQbYfcMMKOm85KShV1Tk6f/HRXZSdsf9xU",
+	"Fyk4nxl8VngVE2DfD7ruER+6rlaeQBrHAUtPRWy0AqfdjPQMKMhoA5maC2Zf6lmB22NHbs7DxOJpsx1/",
+	"xh/KK2UPC6uCUrJdHQV4fv3RuiIHKDtxdYxjMXcWKL5sQHWNWOTYZF2sn8VGryIZyEy56BF1Qykxo16w",
+	"p8zuYCYm00QCrSE2dFyrK/8gDDJHEYZjKMQDXTSc9fV0Dg90dRdIq2DtQxe3yUgRf8izIcJd5jqFaNaP",
+	"9l264tNU9JMu+yHXpnatiMRkkpoE2RKUnv3oAjlUrg1BHDlgSkNAbcYNG3CTiLiD5ARn7ZOsFYxsUpoS",
+	"BG0QRqjEja00uANP2rWuYwc2xX1bxyYiHoojkLP/VdZGBnNdUhtZXoW9bfr8HRISHIIf/z+77aSqsHxx",
+	"GfevMnfn5CHKzM9qLTP3UVkMzFuF2NdTq84mfG4dTag6B98dPfm52I+BYd/WRBwFKTaiUyDFUl9VRqpC",
+	"fZhSPKBSiFMVEF0oGCNWg0OfoLVmpFpormyyF/i2Q4HdmPlOZCCnGvGQ0pJPFxvfkKyhx/vjp8WsyEzE",
+	"4lpBAmCombgV8RyzFD3A9iNELSS+Is/dFYZi45+eCDgwkMGGDhPACwb4OTFN8NiIpHWiFzMRy3DMT69V",
+	"luf53hAGMvGASEcV9ilhpMMpgGTSmLIg4hPvJwCXjEEHa4XDQX/WPik7luwiPyPSqofQneyyDxR2S9X6",
+	"8MDGquA3FeqD8oAhU59PnRTD5mMhpsXMCfih21QZlkeOX2Hu3kkf5PUIsxrWwkohOSvk28DPVpdCXLEi",
+	"HN5qVcTDT+52714ovgGGvCPyoE62WsjK2jppsNiWgoQBS/hYKNj9tRQc8XHG821vCk+LtB4znrhmcV4K",
+	"ALq3Su7wuD+St+JAWnkqFCbdrT2+kMSFF/PhCMMiMUiK7oTBsmpATceaaGotcmBB1CMNkHWgx/ikhAeH",
+	"XrE23vGbPeAkG3UzW/IZn+9CZblCJEI5GBxGHi6KePtIUW4IHyQP12XNoad4UBKcRxev7S4vr/1atrZf",
+	"kDy7IuV63tqiXq05E5Ck9nlXyl8Wkpl/Hibcky3YrlslTLhnjgnXn7dbxcF+sZJeYcfnVhPKVOya1Re8",
+	"8vugUAvnQIYjnImtQ1rboDt3pthxeEgYOD0TBoOET6kiKQM5czU8yUioJnvHU2Pt1mQGYDp0GJI1W4Iv",
+	"asf+Z1HogA2cafRUJTLy7CImnYhwS1lYnRzp4E3rWvlFYCJ77z/Lyvwq8kftTMdjtIVrXg8dRdbsO8xe",
+	"fJWv1u0JIt6BcKvTw08ztxHNL2dmWVWkTbK8/9yQa1vo4Iu4hlSFfUXh5ziNBLww0zFEYQqk7ZvHh9x6",
+	"HiTWiAe+9wir6rwibpIPsUyQ2jpzu7KMd6F9vGCVqP4zrQZy2Ox7EmOjoxQTv4vGCMxQhjWbTdhZef7y",
+	"q7dZzrawWU5KbJZHB2fvX2gI+5JxRXBWFBM8jqSIs7L8jId/J41a6sJ03KyCIi1VhjlW+7GYJoVGW2nY",
+	"SavFeGR01leb9TkgKDo8Ylkfuic/CD/E+w2++IlmqGlEPxbJ76kCFgtMS6QTq9weB41IKtHo/JQvkLrC",
+	"+mrwzvC77MPF++cv3/52+fz3dxeXlx/evv/FzsZUS4V6x+c/W8fk29tRTrkxM4cBNBEhmD0CbES0CC9F",
+	"kkg1NAG7hOeY5rKmIUN/u93ygoBsq8x8B3RLuDB2EiCsgDNTh8F/yefesJ/FWg3xSXyvjpQVln7ay73j",
+	"igKY/HV7xynD8K0yrng5nWr3i5871KgR74+h0AFqckUsdUgAkl5xniwCz060gnOJ9Kqrqcpp2oUvWBX+",
+	"DygVafx29Qzy/BFXS8MsVlVb+Z/IBIsio+iF4AmWqOLAB/73jzd3dkyhiCAhFftDBw+j3CfTOJPdRHyy",
+	"I37H5xn+Q77VwAHeQ2jR5MKa70TM6H7+BLGmSBJLHm27GQprXnVwjHSEFAe5MN2IG9YTQjE+jAWiVbCI",
+	"JyKuq+GSyhoFS4TiqG4LRN4/yyiygrO8L6S61bmijpJd0CGEnMpT4YX1vZWeMSqY831pkBdBMWVaNdmF",
+	"WzOfUKI/mhFgv1qXN006bCCECdgfqU4ICdftf6LVBJHGsppr5dqgHfBldoFUbDaS/RFlo0QUNtkHrLsx",
+	"+ZXgCP+QZCs1xOafPAF8WF1CsKQKdjSn/fYCS+rIDsrtBR7ectUX4ZEzKY/izKa0m9EkenKUxFwZbJWk",
+	"ruyQJ/xIqFj2R6Aqb9xmtv8k9tIjrLCMIXkh7F+UnjV22hKYtTpMIuebgvwzKEioQMpdU0jz16ELn420",
+	"NsI1lDlUOh6GR7gf1uvD/PAW7OS8TpxaU1zMNjKVnQJhrwqUt05xGetpEMsTI5YZ15+QGBENyviB4Onf",
+	"FM/BFc/SLraHW041tB8V2QnSKHpN+uS81Wq2Wg30DGibgq55o2fwZ/wrfHSFM3CKX9lpEt6RRFZROlJB",
+	"HB6NaEKr0ENAZEKHZgtns5GO3EmKToYrM0xE7Epc7UcplN451JSaYOcc9j3sY8zcQldfTSaNHXwY88L+",
+	"LW4xd8U3O//bMXbvxxiUNPR4f7zQUZ0VjC+Y13sebeg1rHJ3r/CK7QPVb7QSr7F09Kam4O3qSs+J9sFd",
+	"CIMmQm0UBn2Oz2G/JhhmGVL7pQ96migdNjpuPEcRXLcUysztqudprKfi+GcRRxCh2wGSl6a9QgZx2faK",
+	"T562ztYL6RudvNahHEhsuKrBXyU31dUKQim8jpkRIKusJyKthoYl+WIdmotluaZpyLoSqBB/oa4OYsw7",
+	"y3Fehmso1l4Wk79LoRRvbCkaB6zK/io3G83iToXJm2y2BVX/xSuOs5jP99hdAh2LciLYv7APf9PdUzgP",
+	"UgxgV1CddcGg7YKd2IW+Lt+hEgs6nRaJq51Nxn7oFsyz7o+lxLa/wQCWduliOZSP8xSmwb/+00IriFaE",
+	"AYvQtFXcG/5AzYSGpBDm0ZlX2PGTiNje4v9+bB09ufl8dneEP5zcfddYpiypAcNu7vIS9qNP2DbuGYJo",
+	"izaCgqEI+BJ5u6/QkA/cKlniDn9fNBztts9A8a0bky1JfijwMaVAf889Jih0WSw/8e5erdyYJ+IZj8Nc",
+	"42nOGl1nUPqS3Y+IKfgs4sbks6iNJYiDbXpP8dI3pZlZKM4t9KJmU7+8qNNYTGQ68fp5aZFrGlU1ADq1",
+	"fH5u8Am2wTZ+ap61ShBZNi8zBrVQoaBBaQXMqkiRYTyxSIRDUZ9jOuOGQfgG4tcgjrlAv0wIcLhguVSb",
+	"5DDmop8KHx07VJtKrknGraYVfW4Sq2iNYDEcCJh+gCpIiIYLhYM0LJJjgbzV0IGAsMfg1vMEPS3wxCAE",
+	"HtvfiddhpGfWtc9cDmmCa4W9GJnYsZlQSVCI1gMjnI5ZJIxBZjhXnmzPqeV4PUHYlcTZhyJ5ht7/fgrU",
+	"V3E8wthLLw2HwvGFUNVchdvrJjvTwyftoDGSQ6uN2qfNc4z0jEVkv9NuU+gHQj1P8JfCHn0E1fy50JAC",
+	"1/ejA9R98tNPrZUqFao0UPe3mq3WqfOk6eKj1fo3++J5vgkAAGezL97dd/jBleEsHHClWrZ6aspYmlef",
+	"QPeoDlEJbqzyQO4rNF4fistqZGYuBgnt7Q0F9gI2G83d9ibUuGGxc3zbgBwqOvFpquNqVdftm1uyNO1+",
+	"jrrYMMxZbLWSDxEhsyYb8H4SOC0DRWiuW82lHOFykJwm6w50PzVdT+0O7xss3Pta2T0aZOFOrGyAJr8X",
+	"b5/9dok90C+kejs1DDo27JLBkOG4YpdT0ZcD0ko/PgV+Z+gRW7CEyxQfzs6f0hoOypd6gzERGGxhTMpa",
+	"Oh8bfXPbCBogKaCz+ynUguxviUeFk6Tx+brBk+tG57q0xP66EVyjeoJLFhQU/NWpo2toxYaVX8HBD3HR",
+	"Y/tyhVHwJICnBO5ugcPlzKmogLAFUCkGXpsGTgMGpGwDshiDsZivGVB5566e1QYgjTkF6EVFqeYIZBCJ",
+	"KoUTaTV0UegNjayOMImcrCx4+xkMhlwRszRMKN6LBHBQceLPtSsMqb1UNVnX6pGuAwjNCkxRi0EPS5cZ",
+	"PjdYLdWb479eraIBae3XnNYxiZh6RhOsskKMYGqqs19qsi4aON2AdaGQlTSn89cJRSKX2QnWuOvLzrmb",
+	"M2+P7Zhz9CEGJ4bW9gCIOPs/7FD3v95tdVz+jx2RD93XX4kAMJOfHcrk2ZOf0LwTn6YRV4QD9fFmlYEy",
+	"ASvUvWq12VZllwWNVEn78LytFvghnbjM495DylX3urG8p4+YSeP+iMdwMpUM58YzfDUetx6h4+ftb+cI",
+	"4ngfuSksSTYpn0zaXACeu31doanQHzW1mU7g6KDKwv3Iw9DR1RRMqr18wo6RkzRaUFcLRDV0BeDhHaIg",
+	"wKWwET+yKqO/8WLZcV7imA+1X91wkXsuzSzwEmnLdLUV2rN281FZ+r7o5NCM29l/jCn9u5W1DvYvVy7G",
+	"RH9ml9tO3KV77Gt8vQpBx5cPlgw/OLVq9RyAapUCDbgHwE63G5yqB/IZ/T28hpnojbQeH4UikrcilsJU",
+	"+g6/+Evg6BuLKZKmnLaY9eCXz7ZImuQD3j/77hdg8bZLJ0Nk8WZChVAevoYr2l1WyaLd3p6be0se7OLU",
+	"zSspsS+YHYZ9PUBTDNCS6omhVEpm9d1/IUBymXS8q9T8S3f1NNg7bzcFNTLLJImYTAmo0K1Ho9OYjcar",
+	"AwruWooo0JbAAgChrGaCiUKl1Dpqn7hPVjX5IgXHKFyTjxOfkgscd67fh/a67z0CxrRNgI5pV4owR9iU",
+	"p293yzjlMqyXAGdB+Nbz4GQKpNbYMNQcGnv69wQzIN5UN1XGk0CjLmtYIEW3Vv0df54VX30ldc3CNO1f",
+	"0ZSXeeymsM6xmYo+pU3ABW43W9eNu8a3bbG4LWJJ3sQq1lvxqS/iKRjYY2uq24kwjrWvfdbKWHDay6PM",
+	"Hnd3U7EPd9xjr9SLNKokvKF3ntdFSePulyOgtvsNbBq76SCyR+K40w7bHs9ycTN5XMtNdmkH7LFwl67l",
+	"5edWIwkIMLogWpt4KGMdM6VdtgZO2yiCSukE9CG09TlMRRcdlaFn9Rjxkh4+fJ1l/VIjgtU+ZJLfDuct",
+	"D+cdlcI6dRCwMBV11UleChWCQ+OVw2I37Cbbv1D64rauW/bVnFF0++f+4tqMyQ3Kr+iSn9GBjVfLkl/8",
+	"lQSHJUDQJKrjjeq6SnaHjkLsSf1NJTJyd3W94UVQ96ywaz7FBIO3+xsZk4JdyzS2jvwoSaamc3xME9js",
+	"64lbQHNs5qoPTbmFCo6bbQXbrW2lRRlF3kczJcknoJma8DEAsdTFN51r9ZtxlTh7M9FR6P0qs+spWHqS",
+	"vMbjAF3pZ5FOw+fwEPvCf718+yZgRg6VAOTOy4SrkMchc4+FcPdTFuq+8evTnIT+bCHCqi42SXfdJFJn",
+	"uT1BBxIxyiaui8aM9Ey5coZ+CWwZ7o6FRfyiPE7Ve6RWcd9YwN+I2eL0bBSBa9deSPon0mRwATzHiP7v",
+	"12mrddo/PWExV6GesN48EbBletyIR2fwZ9G4VwW4o/r7IJMRvn3VCe+UYMYZiZOxc5Vs8GV4NX5e1KOs",
+	"N2c0qbVaFt4ncHN8h2o3EhjjX8Dpg8/31meDymaMszLwI6tqh1rVQiz6HqAoGXeTWSIxYT7suv1MB+vi",
+	"Hrl5O3h1/Dfz7P600zqd9CUr9d8qsSTx9xugyGapmqfCjtJBVAP8Ni42mFoAOIroCNOpUBnzsGJaPcU/",
+	"WdkUDu/b8Y5iymnZNsNenHp1WR1NOctivbO78EUbc76pnoejeh5ax9Dy8RswwAMFQuEJH0MREu3++sMp",
+	"y0bP/oHQon6rAtbMopMPA1jf4F6q6LLZUhrf4xxupG+2jJyiEic61q0GZd7jV0t2yEs9YxOuEJ8aY/hW",
+	"1GoLCiLmfv5kQg4IxPo5uETrxNXp1CjRFQGZPo/jOUtmGiIw2H9P9Nc9nYzICzPQGRIwo/GYj0VfWLVv",
+	"4KymJnN9K2IKvsgYSKaA6aMEvzTJzm/yCh/ClrLjj/j0pU5j6L7aehfZ9yI/8ts5/S3usWPcQ4kZ7bqA",
+	"EMjKApb7a7rnn/pZFzABTELN9J7uxtb6LhGooQ53ftsnHCSW+y2n+GfIKWL6I9J6LEIGODETDbizhLL4",
+	"5dl60SphVo4xrLj7nnQ6rbrK5+90yb5H2FDb++l28+RR86cC+Vu72Wpu0cXmBlSxkI6lcXedKPopAlID",
+	"wUcuW2a1b0ZQKQ2T+dDia5Hwxs3dwi3svEig8ft4cxd8bhAsCfxK/CHlPVhQuKlMwiOsaCZOMnu9wac7",
+	"0ForkniUHRPR/LDshh9GeoIsaIgmlwGjNLMj2+FWLBVavhN6GgnXNYL5Qiz6kOpWoqljcjd6LSY9+2LL",
+	"d/qbmCPuEPB880n+WxfvXrGxmJd9Darivvv85uL18ztsmM5YZwkY2iRchXDv3C0JxLiiNHYsFZLsOZoj",
+	"gpGxi5uffDBsEUS5OGHPPGtSxRN881wk1RiSq/So5Zv43otS4issOgYqf2zwwenvzckuwMRn/sUJwLji",
+	"jjnmEyyaTaMxEIM4cqvAReBkArxOuXu/izi2LZrqhzz/JPop9nODIeGQr7O7ALN4+ayFPOFU7D3hig/F",
+	"BMofwSwiSoT8jQgkoexNIcU987POQmkAr7U4/UQLvnwDos9DuejDzCidQIIcmMekQrAhBXizuZv+InjI",
+	"IqIWr75vxOMhNs4rxtUc+AYnAjYXLuuMy6TI65w946WOwsr1dS8MXLzgjRVJFwNmVSGPMc/e03o8FsI+",
+	"goV6YW5VX0aSzq+lh3n325EvWjccxdRu0yhyI3Etvwi8S3TB9mKl8xP3LtZ6UPKcF3II7iipIGuZF/RN",
+	"Est+2WRg5yxpKt+JVnRRquZwilrPftmqJRYi4rzTVmkok6qvUnw7oJgd/Zr7NtY8lHz9Es8E+6Jz630S",
+	"XF28mEvM3cuf+hUNAHlVlgGBZlPHG3c3d/9/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

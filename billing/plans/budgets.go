@@ -12,6 +12,7 @@ import (
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
@@ -145,18 +146,14 @@ func (m *Manager) RemoveBudget(ctx context.Context, who auth.Principal, id uuid.
 	})
 }
 
-// Pauser pauses services; the service manager does.
-type Pauser interface {
-	PauseAll(ctx context.Context, who auth.Principal, why string) (int, error)
-}
-
 // WatchBudgets tells people of the parts of their budgets that the present month has reached, each once a month, and pauses the
-// services of a tenant whose budget says so. Any number of processes may look; the notice's key makes one of them tell. It
-// says how many notices were given.
-func (m *Manager) WatchBudgets(ctx context.Context, id tenant.ID, pauser Pauser) (told int, err error) {
-	pause := ""
+// services of a tenant whose budget says so. Any number of processes may look; the notice's key makes one of them tell. Notice,
+// pause and what is told of both are one commit: a budget that was told to be used up has paused the services. It says how many
+// notices were given.
+func (m *Manager) WatchBudgets(ctx context.Context, id tenant.ID) (told int, err error) {
 	err = m.inTx(ctx, id, func(tx Tx) error {
-		told, pause = 0, ""
+		told = 0
+		pause := ""
 		list, err := budgets(ctx, tx)
 		if err != nil || len(list) == 0 {
 			return err
@@ -195,18 +192,16 @@ func (m *Manager) WatchBudgets(ctx context.Context, id tenant.ID, pauser Pauser)
 				}
 			}
 		}
-		return nil
-	})
-	if err != nil || pause == "" {
-		return told, err
-	}
-	paused, err := pauser.PauseAll(ctx, auth.System(id, "budgets"), "the budget "+pause+" is used up")
-	if err != nil || paused == 0 {
-		return told, err
-	}
-	return told, m.inTx(ctx, id, func(tx Tx) error {
+		if pause == "" {
+			return nil
+		}
+		paused, err := service.PauseAll(ctx, tx, auth.System(id, "budgets"), "the budget "+pause+" is used up")
+		if err != nil || paused == 0 {
+			return err
+		}
 		return tx.Emit(ctx, "budget.paused", uuid.Nil, map[string]any{"budget": pause, "services": paused})
 	})
+	return told, err
 }
 
 func money(d decimal.Decimal) string { return d.StringFixed(2) }

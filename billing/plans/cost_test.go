@@ -5,6 +5,7 @@ package plans_test
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -12,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/plans"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 )
 
@@ -136,19 +139,6 @@ func setup2(b *bundle) auth.Principal {
 	return other
 }
 
-// pauses notes that the services were to be paused.
-type pauses struct {
-	mu  sync.Mutex
-	why []string
-}
-
-func (p *pauses) PauseAll(_ context.Context, _ auth.Principal, why string) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.why = append(p.why, why)
-	return 1, nil
-}
-
 // Each part of a budget is told once a month, by one of many who look, and at the whole the services are paused once.
 func TestBudgets(t *testing.T) {
 	b := setup(t, "UTC")
@@ -162,7 +152,13 @@ func TestBudgets(t *testing.T) {
 	if _, err := b.manager.AddBudget(b.ctx, b.who, billing.Budget{Name: "None", Amount: decimal.Zero}); !fault.IsCode(err, "budget.malformed") {
 		t.Errorf("a budget of nothing: %v", err)
 	}
-	var stopped pauses
+	b.serves("stock", `{}`)
+	b.serves("crm", `{}`)
+	stopped := func() (n int) {
+		t.Helper()
+		b.must(b.admin.QueryRow(b.ctx, `SELECT count(*) FROM events WHERE type = 'budget.paused' AND data->>'budget' = 'Hard' AND data->>'services' = '2'`).Scan(&n))
+		return n
+	}
 	look := func() int {
 		t.Helper()
 		told := make([]int, 6)
@@ -171,7 +167,7 @@ func TestBudgets(t *testing.T) {
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				n, err := b.manager.WatchBudgets(b.ctx, b.who.Tenant, &stopped)
+				n, err := b.manager.WatchBudgets(b.ctx, b.who.Tenant)
 				if err != nil {
 					t.Error(err)
 				}
@@ -205,8 +201,8 @@ func TestBudgets(t *testing.T) {
 		if step.used == 39_999 {
 			continue // $199.995 is charged as $200.00: the next step looks
 		}
-		if got := look(); got != step.told || len(stopped.why) != step.why {
-			t.Errorf("after %d more: told %d times, paused %d times; want %d and %d", step.used, got, len(stopped.why), step.told, step.why)
+		if got := look(); got != step.told || stopped() != step.why {
+			t.Errorf("after %d more: told %d times, paused %d times; want %d and %d", step.used, got, stopped(), step.told, step.why)
 		}
 	}
 	list, err := b.manager.Budgets(b.ctx, b.who)
@@ -226,10 +222,10 @@ func TestBudgets(t *testing.T) {
 		t.Errorf("in the next month %d were told, want 1", got)
 	}
 
-	var paused int
-	b.must(b.admin.QueryRow(b.ctx, `SELECT count(*) FROM events WHERE type = 'budget.paused' AND data->>'budget' = 'Hard'`).Scan(&paused))
-	if paused != len(stopped.why) {
-		t.Errorf("%d events of %d pauses", paused, len(stopped.why))
+	var active int
+	b.must(b.admin.QueryRow(b.ctx, `SELECT count(*) FROM services WHERE state <> 'paused'`).Scan(&active))
+	if active != 0 {
+		t.Errorf("%d services are not paused", active)
 	}
 
 	if _, err := b.manager.ChangeBudget(b.ctx, b.who, soft.ID, 7, func(*billing.Budget) {}); !fault.IsCode(err, "budget.version_stale") {
@@ -243,6 +239,162 @@ func TestBudgets(t *testing.T) {
 	b.must(b.manager.RemoveBudget(b.ctx, b.who, soft.ID, 2))
 	if _, err := b.manager.Budget(b.ctx, b.who, soft.ID); !fault.IsCode(err, "budget.not_found") {
 		t.Errorf("after removing it: %v", err)
+	}
+}
+
+// cutOff is a transaction that ends in the nth thing it writes, as when the process dies there.
+type cutOff struct {
+	plans.Tx
+	left *int
+}
+
+var errDied = errors.New("the process died")
+
+func (c cutOff) write() error {
+	if *c.left--; *c.left < 0 {
+		return errDied
+	}
+	return nil
+}
+
+func (c cutOff) AddBudgetNotice(ctx context.Context, id uuid.UUID, m billing.Month, percent int, spent decimal.Decimal) (bool, error) {
+	if err := c.write(); err != nil {
+		return false, err
+	}
+	return c.Tx.AddBudgetNotice(ctx, id, m, percent, spent)
+}
+
+func (c cutOff) SaveService(ctx context.Context, s service.Service) (int64, error) {
+	if err := c.write(); err != nil {
+		return 0, err
+	}
+	return c.Tx.SaveService(ctx, s)
+}
+
+func (c cutOff) Emit(ctx context.Context, typ string, id uuid.UUID, data any) error {
+	if err := c.write(); err != nil {
+		return err
+	}
+	return c.Tx.Emit(ctx, typ, id, data)
+}
+
+// Whoever watches dies at each thing that is written in turn, also between the notice that a budget is used up and the pause: nothing
+// is left of it, and the next who looks tells and pauses.
+func TestBudgetPauseSurvivesEveryCrash(t *testing.T) {
+	b := setup(t, "UTC")
+	_, err := b.manager.AddBudget(b.ctx, b.who, billing.Budget{Name: "Hard", Amount: decimal.NewFromInt(400), Pause: true})
+	b.must(err)
+	b.serves("stock", `{}`)
+	b.serves("crm", `{}`)
+	b.used("2026-11-09T00:00:00Z", 100_000)
+	b.setNow("2026-11-10T00:00:00Z")
+	here := func() (notices, paused, events int) {
+		t.Helper()
+		b.must(b.admin.QueryRow(b.ctx, `SELECT (SELECT count(*) FROM budget_notices), (SELECT count(*) FROM services WHERE state = 'paused'), (SELECT count(*) FROM events WHERE type LIKE 'budget.%')`).Scan(&notices, &paused, &events))
+		return notices, paused, events
+	}
+	for n := 0; ; n++ {
+		left := n
+		dying := plans.NewManager(store.InTx(b.db, func(tx *store.Tx) plans.Tx { return cutOff{tx, &left} }))
+		told, err := dying.WatchBudgets(b.ctx, b.who.Tenant)
+		notices, paused, events := here()
+		if errors.Is(err, errDied) {
+			if notices != 0 || paused != 0 || events != 0 {
+				t.Fatalf("cut off at write %d: %d notices, %d services paused, %d events; want none or all", n, notices, paused, events)
+			}
+			continue
+		}
+		b.must(err)
+		if n < 10 || told != 3 || notices != 3 || paused != 2 || events != 4 {
+			t.Errorf("after %d crashes: told %d, %d notices, %d services paused, %d events", n, told, notices, paused, events)
+		}
+		break
+	}
+}
+
+// Integrations that begin and thresholds that are reached are told once a month, by one of many who look.
+func TestUsageIsTold(t *testing.T) {
+	b := setup(t, "UTC")
+	b.subscribe(plans.Wish{Plan: "platform-starter"})
+	b.setNow("2026-11-10T00:00:00Z")
+	look := func(since string) int {
+		t.Helper()
+		at, err := time.Parse(time.RFC3339, since)
+		b.must(err)
+		told := make([]int, 4)
+		var wg sync.WaitGroup
+		for i := range told {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				n, err := b.manager.WatchUsage(b.ctx, b.who.Tenant, at)
+				if err != nil {
+					t.Error(err)
+				}
+				told[i] = n
+			}()
+		}
+		wg.Wait()
+		sum := 0
+		for _, n := range told {
+			sum += n
+		}
+		return sum
+	}
+	events := func() (list []string) {
+		t.Helper()
+		rows, err := b.admin.Query(b.ctx, `SELECT type || ' ' || coalesce(data->>'system', data->>'title' || ' ' || (data->>'percent')) FROM events WHERE type LIKE 'usage.%' ORDER BY id`)
+		b.must(err)
+		list, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		b.must(err)
+		return list
+	}
+	if got := look("2026-11-01T00:00:00Z"); got != 0 {
+		t.Errorf("told %d times of nothing", got)
+	}
+	for _, step := range []struct {
+		used int64
+		want string
+	}{
+		{374_999, "usage.integration_started shop"},
+		{1, "usage.threshold_reached Sync operations 75"},
+		{124_998, ""},
+		{1, ""}, // 499,999
+		{1, "usage.threshold_reached Sync operations 100"},
+		{100_000, ""},
+	} {
+		b.used("2026-11-09T00:00:00Z", step.used)
+		before := len(events())
+		n := look("2026-11-01T00:00:00Z")
+		if got := strings.Join(events()[before:], ", "); got != step.want || (n == 1) != (step.want != "") {
+			t.Errorf("after %d more: told %d times, %q; want %q", step.used, n, got, step.want)
+		}
+	}
+	// Who used nothing since is passed over.
+	b.must(b.db.InTenant(b.ctx, b.who.Tenant, func(tx *store.Tx) error {
+		for {
+			if n, err := tx.MoveUsage(b.ctx, 1000); err != nil || n == 0 {
+				return err
+			}
+		}
+	}))
+	b.exec(`DELETE FROM usage_notices`)
+	if got := look("2026-11-10T00:00:00Z"); got != 0 {
+		t.Errorf("looked although nothing was used since: %d", got)
+	}
+	if got := look("2026-11-01T00:00:00Z"); got == 0 {
+		t.Error("what was used before is not found")
+	}
+	// In the next month the same system goes on; that is no beginning. The one after a month without it is.
+	b.setNow("2026-12-02T00:00:00Z")
+	b.used("2026-12-01T00:00:00Z", 1)
+	if got := look("2026-12-01T00:00:00Z"); got != 0 {
+		t.Errorf("an integration that goes on is told as begun: %v", events())
+	}
+	b.setNow("2027-02-02T00:00:00Z")
+	b.used("2027-02-01T00:00:00Z", 1)
+	if got := look("2027-02-01T00:00:00Z"); got != 1 {
+		t.Errorf("an integration that begins anew is told %d times", got)
 	}
 }
 

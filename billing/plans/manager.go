@@ -14,7 +14,6 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/rating"
-	"github.com/syncline-dev/syncline/internal/audit"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -23,7 +22,8 @@ import (
 
 // Tx is what plans need of a transaction bound to one tenant.
 type Tx interface {
-	Now() time.Time
+	service.Tx // a budget that is used up pauses services
+
 	BillingZone(ctx context.Context) (string, error)
 
 	// Subscriptions are all agreements in the order in which they hold. LockSubscriptions lets changes go one after the other.
@@ -62,8 +62,13 @@ type Tx interface {
 	DropBudget(ctx context.Context, b billing.Budget) (bool, error)
 	AddBudgetNotice(ctx context.Context, budget uuid.UUID, m billing.Month, percent int, spent decimal.Decimal) (bool, error)
 
-	Audit(ctx context.Context, e audit.Entry) error
-	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+	// UsedSince says whether anything was counted since about a time. IntegrationsIn are the systems that were in use in a span.
+	UsedSince(ctx context.Context, since time.Time) (bool, error)
+	IntegrationsIn(ctx context.Context, from, to time.Time) ([]Integration, error)
+
+	// AddUsageNotice notes that people are told of something about a month; false when they were. UsageNoticed says whether they were.
+	AddUsageNotice(ctx context.Context, m billing.Month, about string, percent int) (bool, error)
+	UsageNoticed(ctx context.Context, m billing.Month, about string) (bool, error)
 }
 
 // Manager has the operations on plans and subscriptions.

@@ -32,6 +32,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/telemetry"
+	"github.com/syncline-dev/syncline/internal/tenant"
 	"github.com/syncline-dev/syncline/internal/vault"
 	"github.com/syncline-dev/syncline/internal/webhook"
 	"github.com/syncline-dev/syncline/internal/worker"
@@ -206,10 +207,11 @@ func (a *app) tidy(ctx context.Context) error {
 	}
 }
 
-// watchBudgets tells tenants of the parts of their budgets that were reached.
+// watchBudgets tells tenants of the parts of their budgets that were reached, and of what their usage came to.
 func (a *app) watchBudgets(ctx context.Context) error {
 	every := time.NewTicker(30 * time.Second)
 	defer every.Stop()
+	since := time.Now().AddDate(0, -1, 0) // what happened while nobody looked
 	for {
 		select {
 		case <-ctx.Done():
@@ -222,9 +224,36 @@ func (a *app) watchBudgets(ctx context.Context) error {
 			continue
 		}
 		for _, id := range tenants {
-			if _, err := a.plans.WatchBudgets(ctx, id, a.services); err != nil && ctx.Err() == nil {
+			if _, err := a.plans.WatchBudgets(ctx, id); err != nil && ctx.Err() == nil {
 				a.log.WarnContext(ctx, "watching budgets", "tenant", id, "error", err)
 			}
+		}
+		began := time.Now()
+		if a.watchUsage(ctx, since) {
+			since = began.Add(-time.Hour)
+		}
+	}
+}
+
+// watchUsage looks at every tenant who used something since about then, and says whether all were looked at.
+func (a *app) watchUsage(ctx context.Context, since time.Time) bool {
+	var after tenant.ID
+	all := true
+	for {
+		page, err := a.db.Operator().Tenants(ctx, after, 500)
+		if err != nil {
+			a.log.WarnContext(ctx, "looking for usage", "error", err)
+			return false
+		}
+		for _, id := range page {
+			if _, err := a.plans.WatchUsage(ctx, id, since); err != nil && ctx.Err() == nil {
+				all = false
+				a.log.WarnContext(ctx, "watching usage", "tenant", id, "error", err)
+			}
+			after = id
+		}
+		if len(page) < 500 {
+			return all
 		}
 	}
 }

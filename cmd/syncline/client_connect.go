@@ -24,7 +24,7 @@ import (
 
 // clientCommands are the verbs that talk to an installation through its API.
 func clientCommands() []*cobra.Command {
-	commands := []*cobra.Command{validateCommand(), planCommand(), applyCommand(), exportCommand(), runCommand(), statusCommand(), proofCommand(), reconcileCommand(), holdsCommand(), releaseCommand(), rejectCommand(), undoCommand(), conflictsCommand(), deadLettersCommand(), approvalsCommand(), webhooksCommand(), connectorsCommand()}
+	commands := []*cobra.Command{validateCommand(), planCommand(), applyCommand(), exportCommand(), runCommand(), statusCommand(), proofCommand(), reconcileCommand(), holdsCommand(), releaseCommand(), rejectCommand(), undoCommand(), webhooksCommand(), connectorsCommand(), sandboxCommand(), conflictsCommand(), deadLettersCommand(), approvalsCommand()}
 	for _, cmd := range commands {
 		cmd.Long = strings.TrimSpace(cmd.Long) + `
 

@@ -13,6 +13,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
+	"github.com/syncline-dev/syncline/internal/connector/graphql"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/kafka"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
@@ -47,6 +48,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		kafka.New(), rabbitmq.New(), sqs.New(),
 		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
 		mongodb.New(), dynamodb.New(),
+		graphql.New(pool),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),
 	}
 }

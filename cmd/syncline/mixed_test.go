@@ -143,11 +143,11 @@ func (p *places) sheet() map[string]connection.SandboxRow {
 		if c.Connector != "google-sheets" {
 			continue
 		}
-		_, tables, err := p.app.connections.LookIntoSandbox(context.Background(), p.who, c.ID.Public())
+		_, account, err := p.app.connections.LookIntoSandbox(context.Background(), p.who, c.ID.Public())
 		if err != nil {
 			p.Fatal(err)
 		}
-		for _, r := range tables[0].Rows {
+		for _, r := range account.Tables[0].Rows {
 			out[r.Values[0]] = r
 		}
 		p.book = c.ID.Public()

@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -100,16 +104,33 @@ func (s *sandboxes) Through(id tenant.ID, c connection.ID, typ string) http.Roun
 	if c == (connection.ID{}) { // settings that are only tried
 		return sandbox.NewServer(s.vendors[typ], sandbox.NewWorld(nil, 1), true)
 	}
-	return manifest.RoundTrip(func(r *http.Request) (res *http.Response, err error) {
-		err = s.with(r.Context(), id, c, typ, func(server *sandbox.Server) (err error) {
-			res, err = server.RoundTrip(r) //nolint:bodyclose // the caller closes it
-			return err
+	return manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+		var res *http.Response
+		var broken error
+		var slow time.Duration
+		err := s.with(r.Context(), id, c, typ, func(server *sandbox.Server) error {
+			server.Sleep = func(_ context.Context, d time.Duration) { slow += d } // not while the account is locked
+			// What breaks before its answer was carried out all the same.
+			res, broken = server.RoundTrip(r) //nolint:bodyclose // the caller closes it
+			return nil
 		})
-		return res, err
+		if err == nil && slow > 0 {
+			rest := time.NewTimer(slow)
+			defer rest.Stop()
+			select {
+			case <-rest.C:
+			case <-r.Context().Done():
+				err = r.Context().Err()
+			}
+		}
+		if err = errors.Join(err, broken); err != nil {
+			return nil, err
+		}
+		return res, nil
 	})
 }
 
-func (s *sandboxes) Look(ctx context.Context, id tenant.ID, c connection.ID, typ string) (out []connection.SandboxTable, err error) {
+func (s *sandboxes) Look(ctx context.Context, id tenant.ID, c connection.ID, typ string) (out connection.Sandbox, err error) {
 	err = s.with(ctx, id, c, typ, func(server *sandbox.Server) error {
 		server.Do(ctx, func(x *sandbox.Exchange) {
 			for _, info := range server.Vendor().Tables() {
@@ -126,7 +147,10 @@ func (s *sandboxes) Look(ctx context.Context, id tenant.ID, c connection.ID, typ
 					}
 					t.Rows = append(t.Rows, row)
 				}
-				out = append(out, t)
+				out.Tables = append(out.Tables, t)
+			}
+			for _, f := range x.W.Faults {
+				out.Faults = append(out.Faults, shownFault(f))
 			}
 		})
 		return nil
@@ -170,6 +194,53 @@ func (s *sandboxes) Edit(ctx context.Context, id tenant.ID, c connection.ID, typ
 		}
 		return nil
 	})
+}
+
+func (s *sandboxes) Plant(ctx context.Context, id tenant.ID, c connection.ID, typ string, faults []connection.SandboxFault) error {
+	return s.with(ctx, id, c, typ, func(server *sandbox.Server) error {
+		server.Heal()
+		for _, f := range faults {
+			server.Plant(plantedFault(f))
+		}
+		return nil
+	})
+}
+
+// plantedFault says to the simulator what shall happen.
+func plantedFault(f connection.SandboxFault) sandbox.Fault {
+	wait := time.Duration(f.Seconds) * time.Second
+	if wait == 0 {
+		wait = 2 * time.Second
+	}
+	var out sandbox.Fault
+	switch f.Kind {
+	case connection.SandboxRateLimit:
+		out = sandbox.TooMany(f.Times)
+		out.Header["Retry-After"] = strconv.Itoa(int(wait / time.Second))
+	case connection.SandboxUnavailable:
+		out = sandbox.Broken(f.Times)
+	case connection.SandboxSlow:
+		out = sandbox.Slow(f.Times, wait)
+	case connection.SandboxLostAnswer:
+		out = sandbox.Fault{Applied: true, Drop: true}
+	case connection.SandboxTokensEnd:
+		out = sandbox.Fault{Expire: true}
+	case connection.SandboxHooksLost:
+		out = sandbox.Fault{Lost: true}
+	case connection.SandboxHooksDoubled:
+		out = sandbox.Fault{Double: true}
+	}
+	out.Name, out.Times, out.Chance = string(f.Kind), f.Times, float64(f.Share%100)/100
+	return out
+}
+
+// shownFault is what waits, as it was planted; its times are those that are left.
+func shownFault(f sandbox.Fault) connection.SandboxFault {
+	out := connection.SandboxFault{Kind: connection.SandboxTrouble(f.Name), Share: int(math.Round(f.Chance * 100)), Times: f.Times, Seconds: int(f.Delay / time.Second)}
+	if after := f.Header["Retry-After"]; after != "" {
+		out.Seconds, _ = strconv.Atoi(after)
+	}
+	return out
 }
 
 func (s *sandboxes) Reset(ctx context.Context, id tenant.ID, c connection.ID, _ string) error {

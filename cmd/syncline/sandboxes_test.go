@@ -153,6 +153,40 @@ func TestTemplateInTheSandbox(t *testing.T) {
 	ada.post(playground("hubspot"), url.Values{"table": {"contacts"}, "key": {key[1]}, "field.email": {"jane@example.com"}, "field.firstname": {"Jane"}, "field.lastname": {"Smith"}, "field.phone": {"+14155559999"}, "field.company": {"Acme"}, "field.lifecyclestage": {"lead"}})
 	until("the new phone", func() bool { return holds("salesforce", "+14155559999") && holds("zendesk", "+14155559999") })
 
+	// Trouble on demand: HubSpot carries out and does not answer, Zendesk has had enough. Nobody is lost, nobody is there twice.
+	if page := ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "times": {"0.5"}}); !strings.Contains(page, "whole numbers") {
+		t.Errorf("half a call gets %.200s", page)
+	}
+	if page := ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "share": {"120"}}); !strings.Contains(page, "1 to 100 per cent") {
+		t.Errorf("120%% of calls gets %.200s", page)
+	}
+	if page := eve.post(playground("hubspot")+"/faults", url.Values{"kind": {"unavailable"}}); !strings.HasPrefix(page, "404") {
+		t.Errorf("another tenant's trouble gets %.40s", page)
+	}
+	ada.post(playground("hubspot")+"/faults", url.Values{"kind": {"lost-answer"}, "times": {"4"}})
+	ada.post(playground("zendesk")+"/faults", url.Values{"kind": {"rate-limit"}, "times": {"3"}, "seconds": {"1"}})
+	if !holds("zendesk", "Too many requests (429), try again after 1 s, each call") {
+		t.Error("the trouble is not shown")
+	}
+	ada.post(playground("salesforce"), url.Values{"table": {"Contact"}, "key": {""}, "field.Email": {"carla@example.com"}, "field.FirstName": {"Carla"}, "field.LastName": {"Diaz"}, "field.Phone": {"+14155550000"}, "field.Company__c": {"Acme"}})
+	until("the contact in spite of trouble", func() bool { return holds("hubspot", "carla@example.com") && holds("zendesk", "carla@example.com") })
+	until("the trouble to be over", func() bool {
+		return holds("hubspot", "The vendor answers as usual.") && holds("zendesk", "The vendor answers as usual.")
+	})
+	for _, system := range []string{"salesforce", "hubspot", "zendesk"} {
+		if n := strings.Count(ada.get(playground(system)), `value="carla@example.com"`); n != 1 {
+			t.Errorf("%s has the contact %d times", system, n)
+		}
+	}
+	ada.post(playground("zendesk")+"/faults", url.Values{"kind": {"unavailable"}, "share": {"10"}})
+	ada.post(playground("zendesk")+"/faults", url.Values{"heal": {"1"}})
+	if !holds("zendesk", "The vendor answers as usual.") {
+		t.Error("the vendor is not healed")
+	}
+	if page := ada.get("/settings/audit"); !strings.Contains(page, "connection.sandbox_faults") || !strings.Contains(page, "connection.sandbox_edited") {
+		t.Errorf("the audit log does not have it: %.600s", page)
+	}
+
 	who := func() auth.Principal {
 		_, session, err := a.auth.SignIn(t.Context(), "ada@example.com", "correct horse battery", auth.Caller{})
 		if err != nil {

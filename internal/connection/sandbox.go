@@ -4,7 +4,10 @@ package connection
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -16,12 +19,20 @@ import (
 type Sandboxes interface {
 	// Through carries calls to the connection's account; nil when there is no simulator of that connector.
 	Through(id tenant.ID, c ID, connector string) http.RoundTripper
-	// Look shows what the account holds.
-	Look(ctx context.Context, id tenant.ID, c ID, connector string) ([]SandboxTable, error)
+	// Look shows what the account holds, and the faults that wait for its next calls.
+	Look(ctx context.Context, id tenant.ID, c ID, connector string) (Sandbox, error)
 	// Edit changes a record as a person would in the vendor's own screens: a new one without a key, a deletion without fields.
 	Edit(ctx context.Context, id tenant.ID, c ID, connector string, e SandboxEdit) error
+	// Plant replaces the faults that the account's next calls meet.
+	Plant(ctx context.Context, id tenant.ID, c ID, connector string, faults []SandboxFault) error
 	// Reset makes the account as new.
 	Reset(ctx context.Context, id tenant.ID, c ID, connector string) error
+}
+
+// Sandbox is a simulated account.
+type Sandbox struct {
+	Tables []SandboxTable
+	Faults []SandboxFault
 }
 
 // SandboxTable is a set of records at a simulated vendor.
@@ -44,6 +55,60 @@ type SandboxEdit struct {
 	Table  string
 	Key    string            // "": a new record
 	Fields map[string]string // nil: delete it
+}
+
+// SandboxTrouble is a kind of trouble that a simulated vendor makes when it is asked to.
+type SandboxTrouble string
+
+const (
+	SandboxRateLimit    SandboxTrouble = "rate-limit"    // 429, with the time to wait
+	SandboxUnavailable  SandboxTrouble = "unavailable"   // 502
+	SandboxSlow         SandboxTrouble = "slow"          // the answer takes its time
+	SandboxLostAnswer   SandboxTrouble = "lost-answer"   // the call is carried out, and the connection breaks before its answer
+	SandboxTokensEnd    SandboxTrouble = "tokens-end"    // access tokens end before the call
+	SandboxHooksLost    SandboxTrouble = "hooks-lost"    // a webhook message is not sent
+	SandboxHooksDoubled SandboxTrouble = "hooks-doubled" // it is sent twice
+)
+
+// SandboxTroubles are all kinds.
+var SandboxTroubles = []SandboxTrouble{SandboxRateLimit, SandboxUnavailable, SandboxSlow, SandboxLostAnswer, SandboxTokensEnd, SandboxHooksLost, SandboxHooksDoubled}
+
+// Bounds of faults: a call that takes longer would be given up, and more kinds at once than there are say nothing.
+const (
+	mostSandboxFaults  = 20
+	mostSandboxSeconds = 20
+	mostSandboxTimes   = 10_000
+)
+
+// SandboxFault is trouble that calls to a simulated account meet.
+type SandboxFault struct {
+	Kind    SandboxTrouble
+	Share   int // per cent of the calls that meet it, 1 to 100; 0 is all
+	Times   int // how many calls meet it until it is over; 0 is without end
+	Seconds int // how long a slow answer takes, or what a rate limit says to wait; 0 is 2
+}
+
+func (f SandboxFault) check(i int) error {
+	at := fmt.Sprintf("faults[%d]", i)
+	switch {
+	case !slices.Contains(SandboxTroubles, f.Kind):
+		return fault.New(fault.Invalid, "connection.sandbox_fault", "%s.kind: %q is none of the kinds of trouble that a sandbox makes: %s.", at, f.Kind, list(SandboxTroubles))
+	case f.Share < 0 || f.Share > 100:
+		return fault.New(fault.Invalid, "connection.sandbox_fault", "%s.share: %d is no share of calls. Give 1 to 100 per cent; 0 or nothing means all.", at, f.Share)
+	case f.Times < 0 || f.Times > mostSandboxTimes:
+		return fault.New(fault.Invalid, "connection.sandbox_fault", "%s.times: %d is too many or too few. Give 1 to %d calls; 0 or nothing means without end.", at, f.Times, mostSandboxTimes)
+	case f.Seconds < 0 || f.Seconds > mostSandboxSeconds:
+		return fault.New(fault.Invalid, "connection.sandbox_fault", "%s.seconds: %d is too long or too short. Give 1 to %d; 0 or nothing means 2.", at, f.Seconds, mostSandboxSeconds)
+	}
+	return nil
+}
+
+func list[S ~string](words []S) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = string(w)
+	}
+	return strings.Join(out, ", ")
 }
 
 // WithSandboxes lets connections use simulators.
@@ -110,33 +175,63 @@ func (m *Manager) mustSandbox(ctx context.Context, id tenant.ID, ref string) (Co
 	return c, err
 }
 
-// LookIntoSandbox shows the records of a simulated account.
-func (m *Manager) LookIntoSandbox(ctx context.Context, who auth.Principal, ref string) (Connection, []SandboxTable, error) {
+// LookIntoSandbox shows the records of a simulated account, and the faults that were planted there.
+func (m *Manager) LookIntoSandbox(ctx context.Context, who auth.Principal, ref string) (Connection, Sandbox, error) {
 	if err := who.May(auth.ViewConnections); err != nil {
-		return Connection{}, nil, err
+		return Connection{}, Sandbox{}, err
 	}
 	c, err := m.mustSandbox(ctx, who.Tenant, ref)
 	if err != nil {
-		return c, nil, err
+		return c, Sandbox{}, err
 	}
-	tables, err := m.sandboxes.Look(ctx, who.Tenant, c.ID, c.Connector)
-	return c, tables, err
+	account, err := m.sandboxes.Look(ctx, who.Tenant, c.ID, c.Connector)
+	return c, account, err
 }
 
 // EditSandbox changes a record there, as somebody at the vendor would.
 func (m *Manager) EditSandbox(ctx context.Context, who auth.Principal, ref string, e SandboxEdit) error {
-	if err := who.May(auth.EditConnections); err != nil {
-		return err
+	what := map[string]any{"table": e.Table}
+	switch {
+	case e.Fields == nil && e.Key == "":
+		return fault.New(fault.Invalid, "connection.sandbox_unknown", "Which record shall be deleted? Give its key.")
+	case e.Fields == nil:
+		what["deleted"] = e.Key
+	case e.Key == "":
+		what["made"] = true
+	default:
+		what["changed"] = e.Key
 	}
-	c, err := m.mustSandbox(ctx, who.Tenant, ref)
-	if err != nil {
-		return err
+	return m.inSandbox(ctx, who, ref, "connection.sandbox_edited", what, func(c Connection) error {
+		return m.sandboxes.Edit(ctx, who.Tenant, c.ID, c.Connector, e)
+	})
+}
+
+// PlantSandboxFaults replaces the faults that the account's next calls meet; none heals it.
+func (m *Manager) PlantSandboxFaults(ctx context.Context, who auth.Principal, ref string, faults []SandboxFault) error {
+	if len(faults) > mostSandboxFaults {
+		return fault.New(fault.Invalid, "connection.sandbox_fault", "There are %d faults; at most %d can wait at once.", len(faults), mostSandboxFaults)
 	}
-	return m.sandboxes.Edit(ctx, who.Tenant, c.ID, c.Connector, e)
+	kinds := make([]SandboxTrouble, len(faults))
+	for i, f := range faults {
+		if err := f.check(i); err != nil {
+			return err
+		}
+		kinds[i] = f.Kind
+	}
+	return m.inSandbox(ctx, who, ref, "connection.sandbox_faults", map[string]any{"faults": kinds}, func(c Connection) error {
+		return m.sandboxes.Plant(ctx, who.Tenant, c.ID, c.Connector, faults)
+	})
 }
 
 // ResetSandbox makes the account as new.
 func (m *Manager) ResetSandbox(ctx context.Context, who auth.Principal, ref string) error {
+	return m.inSandbox(ctx, who, ref, "connection.sandbox_reset", map[string]any{}, func(c Connection) error {
+		return m.sandboxes.Reset(ctx, who.Tenant, c.ID, c.Connector)
+	})
+}
+
+// inSandbox does something to a simulated account and notes who did.
+func (m *Manager) inSandbox(ctx context.Context, who auth.Principal, ref, act string, details map[string]any, do func(Connection) error) error {
 	if err := who.May(auth.EditConnections); err != nil {
 		return err
 	}
@@ -144,10 +239,9 @@ func (m *Manager) ResetSandbox(ctx context.Context, who auth.Principal, ref stri
 	if err != nil {
 		return err
 	}
-	if err := m.sandboxes.Reset(ctx, who.Tenant, c.ID, c.Connector); err != nil {
+	if err := do(c); err != nil {
 		return err
 	}
-	return m.inTx(ctx, who.Tenant, func(tx Tx) error {
-		return tx.Audit(ctx, who.Did("connection.sandbox_reset", c.ID.Public(), map[string]any{"name": c.Name}))
-	})
+	details["name"] = c.Name
+	return m.inTx(ctx, who.Tenant, func(tx Tx) error { return tx.Audit(ctx, who.Did(act, c.ID.Public(), details)) })
 }

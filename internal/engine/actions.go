@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"encoding/hex"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +55,7 @@ type Lapse struct {
 
 // Seen is what a duplicate check remembers of a record.
 type Seen struct {
-	Act    Act // what is noted when another record has the same key within the window
+	Act    Act // what is noted when another record has the same key within the window; without an id, nothing is
 	Key    string
 	At     time.Time
 	Window time.Duration
@@ -87,8 +85,12 @@ func compileActions(doc *service.Document, coll *Collection) error {
 				return err
 			}
 			a.Window = window.Duration()
-			if a.Do == "" {
+			switch a.Do {
+			case "":
 				a.Do = ActReview
+			case ActQuarantine:
+				coll.Repeats = append(coll.Repeats, Repeat{Rule: r.Name, Source: a.Source, Holds: holds, Fields: slices.Clone(r.Fields), Window: a.Window})
+				continue
 			}
 		case a.Do == ActQuarantine:
 			coll.quarantine(a)
@@ -244,11 +246,5 @@ func (b *batch) seen(e *record.Entity, c *record.Change, a *Action) {
 	if !changed {
 		return
 	}
-	key := strings.Join(parts, "\x1f")
-	if len(key) > 200 { // an index holds no long keys
-		h := fnv.New128a()
-		_, _ = h.Write([]byte(key))
-		key = hex.EncodeToString(h.Sum(nil))
-	}
-	b.out.Seen = append(b.out.Seen, Seen{Act: b.newAct(e, a), Key: key, At: b.at(c), Window: a.Window})
+	b.out.Seen = append(b.out.Seen, Seen{Act: b.newAct(e, a), Key: shortKey(strings.Join(parts, "\x1f")), At: b.at(c), Window: a.Window})
 }

@@ -24,6 +24,7 @@ import (
 type Loaded struct {
 	Entities  []*record.Entity
 	Conflicts []*Conflict // open ones of these entities
+	Repeated  []Repeated  // records that say what records of the batch say, where a check compares
 }
 
 // Conflict is two systems' claim to one field, open or settled.
@@ -107,6 +108,7 @@ type batch struct {
 	byKey   map[record.Key]*record.Entity
 	byMatch map[string][]*record.Entity
 	open    map[record.EntityID][]*Conflict
+	said    map[RepeatKey][]Repeated
 	prior   record.Fields // the entity as it was before the change; nil for a new one, and where no rule wants to know
 	out     Outcome
 
@@ -129,6 +131,7 @@ type Mapped struct {
 	Fixed    map[string]bool // fields that a person corrected in quarantine
 	FixedBy  string
 	MatchKey string
+	Repeats  []RepeatKey // by the collection's checks, in their order; an empty key repeats nothing
 	Err      error
 	Again    bool // it is looked at again on somebody's wish: rules and targets are gone through also where nothing changed
 }
@@ -203,6 +206,12 @@ func (m *Mapped) check(seat *Seat) {
 	if m.Err == nil {
 		m.MatchKey = match.Key(m.In, seat.Collection.MatchFields)
 	}
+	if m.Repeats = nil; m.Err == nil {
+		for i := range seat.Collection.Repeats {
+			r := &seat.Collection.Repeats[i]
+			m.Repeats = append(m.Repeats, RepeatKey{Rule: r.Rule, Key: r.key(seat, m.In)})
+		}
+	}
 }
 
 // Apply decides what a page of changes from the seat means for the entities loaded. It is a function of its arguments:
@@ -248,6 +257,12 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 		if e.MatchKey != "" {
 			b.byMatch[e.MatchKey] = append(b.byMatch[e.MatchKey], e)
 		}
+	}
+	for _, r := range loaded.Repeated {
+		if b.said == nil {
+			b.said = make(map[RepeatKey][]Repeated)
+		}
+		b.said[r.RepeatKey] = append(b.said[r.RepeatKey], r)
 	}
 	for _, c := range loaded.Conflicts {
 		b.open[c.Entity] = append(b.open[c.Entity], c)
@@ -324,10 +339,18 @@ func (b *batch) upsert(m *Mapped) {
 		}
 		// What was taken in before is not refused because it is seen again.
 	}
+	if broken := b.repeats(m, known); broken != nil && (known == nil || !b.echoes(known, m)) {
+		if key == "" || known != nil || !b.linkable(key) {
+			b.reject(c, broken)
+			return
+		}
+		// It is the copy of a record that is known: the same thing said by another system.
+	}
 	b.before(known)
 	if known != nil {
 		b.settleKey(c)
 		b.update(known, known.Links[b.seat.System], m)
+		b.says(m, known)
 		return
 	}
 	outcome, e := match.New, (*record.Entity)(nil)
@@ -341,16 +364,23 @@ func (b *batch) upsert(m *Mapped) {
 			b.out.Counts.Equal++ // a target's own record that nothing matches is none of the service's business
 			return
 		}
-		b.create(m)
+		b.says(m, b.create(m))
 	case match.Found:
 		b.settleKey(c)
 		b.before(e)
 		b.link(e, m)
+		b.says(m, e)
 	case match.Duplicate:
 		b.rejectAs(c, "match.duplicate", fmt.Sprintf("Another record of %s is already the one with %s; delete or change one of the two.", b.seat.System, describe(b.seat.Collection.MatchFields, in)))
 	case match.Ambiguous:
 		b.rejectAs(c, "match.ambiguous", fmt.Sprintf("Several records could be the one with %s; merge them first, then redrive this one.", describe(b.seat.Collection.MatchFields, in)))
 	}
+}
+
+// linkable says whether a record with the match key belongs to an entity that is there.
+func (b *batch) linkable(key string) bool {
+	outcome, _ := match.Decide(b.seat.System, b.byMatch[key])
+	return outcome == match.Found
 }
 
 func describe(fields []string, in record.Fields) string {
@@ -405,7 +435,7 @@ func (b *batch) rejectAs(c *record.Change, code, message string) *DeadLetter {
 func (b *batch) settleKey(c *record.Change) { b.out.Settled = append(b.out.Settled, c.Key) }
 
 // create makes a new entity of a record that nothing matches.
-func (b *batch) create(m *Mapped) {
+func (b *batch) create(m *Mapped) *record.Entity {
 	c, in, key := m.Change, m.In, m.MatchKey
 	e := &record.Entity{
 		ID: record.NewEntityID(), Collection: b.seat.Collection.Name, MatchKey: key, Fields: in,
@@ -432,6 +462,7 @@ func (b *batch) create(m *Mapped) {
 	b.journal(e, record.Created, nil, born)
 	b.corrected(e, m)
 	b.oweAll(e, c)
+	return e
 }
 
 func (b *batch) addLink(e *record.Entity, c *record.Change) *record.Link {

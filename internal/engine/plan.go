@@ -45,6 +45,8 @@ type Collection struct {
 	Assigns []Assign
 	// Actions are the rules that do something when a record comes to meet them.
 	Actions []Action
+	// Repeats are the checks that keep out records which say the same as another one.
+	Repeats []Repeat
 	// Matches are the fields that names such as amounts_match in conditions ask about.
 	Matches map[string]string
 	// Admit says whether an entity passes the filter conditions; one that does not is sent nowhere.

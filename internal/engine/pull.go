@@ -370,6 +370,11 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		if err != nil {
 			return err
 		}
+		if said := repeatKeys(mapped); len(said) > 0 {
+			if loaded.Repeated, err = tx.Repeated(ctx, f.guard.Service, said); err != nil {
+				return err
+			}
+		}
 		run := f.runID()
 		if t.beside != nil {
 			run = t.beside.Run

@@ -55,13 +55,40 @@ func compileQuality(doc *service.Document, coll *Collection) error {
 			}
 		}
 	}
+	compileRepeats(doc, coll)
 	if len(rules.Fields) > 0 {
 		coll.CheckField = rules.CheckField
 		coll.Check = func(from *Seat, fields record.Fields) error {
 			return rules.Check(fields, func(f string) bool { return from.Map.Has(f) && !coll.computes(f) })
 		}
 	}
+	if v := doc.SyncConfig.Validation; v != nil && (v.ValidateAmounts || v.RequireReceipts) {
+		coll.checkMoney(v)
+	}
 	return nil
+}
+
+// checkMoney checks amounts and receipts of the records that the checks of fields let pass.
+func (c *Collection) checkMoney(v *service.Validation) {
+	check := c.Check
+	c.Check = func(from *Seat, fields record.Fields) error {
+		if check != nil {
+			if err := check(from, fields); err != nil {
+				return err
+			}
+		}
+		if v.ValidateAmounts {
+			if f := quality.Amounts(fields); f != nil {
+				return f
+			}
+		}
+		if v.RequireReceipts {
+			if f := quality.Receipt(fields, from.Map.Fields()); f != nil {
+				return f
+			}
+		}
+		return nil
+	}
 }
 
 // computedFields compiles the document's computed fields, in their order.

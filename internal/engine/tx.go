@@ -102,6 +102,8 @@ type Tx interface {
 	// Load passes the guard and loads and locks, in id order, the entities that the changes may belong to: by link, else by
 	// match key. matchKeys are those of the keys' records, "" for one that has none.
 	Load(ctx context.Context, g Guard, seat *Seat, keys []record.Key, matchKeys []string) (Loaded, error)
+	// Repeated finds the living records that said what the keys say, for checks that keep repeated records out.
+	Repeated(ctx context.Context, s service.ID, keys []RepeatKey) ([]Repeated, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
 	LoadEntities(ctx context.Context, g Guard, ids []record.EntityID, lock bool) ([]*record.Entity, error)
 	// Moved passes the guard, locks the entities in id order, and returns those that are not as they were loaded or saved

@@ -46,6 +46,7 @@ type world struct {
 	last      engine.Outcome
 	settled   engine.Settlement
 
+	said        []engine.Seen                   // what duplicate checks remember
 	corrections map[record.Key]engine.Redrive // what people wrote in quarantine of the records being read again
 }
 
@@ -147,8 +148,14 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 			mapped[i].Correct(seat, r)
 		}
 	}
+	for _, s := range w.said {
+		if e := w.entities[s.Act.Entity]; e != nil && e.DeletedAt == nil {
+			loaded.Repeated = append(loaded.Repeated, engine.Repeated{RepeatKey: engine.RepeatKey{Rule: s.Act.Rule, Key: s.Key}, Entity: e.ID, Title: e.MatchKey, At: s.At})
+		}
+	}
 	out := engine.Apply(seat, mapped, loaded, w.now, uuid.UUID{})
 	w.last = out
+	w.said = append(w.said, out.Seen...)
 	for _, e := range out.New {
 		w.entities[e.ID] = e
 	}

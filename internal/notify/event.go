@@ -76,6 +76,8 @@ var Types = []Type{
 	{Name: "dead_letter.settled", Needs: auth.ViewRecords},
 	{Name: "rule.met", Needs: auth.ViewRecords},
 	{Name: "rule.answered", Needs: auth.ViewRecords},
+	{Name: "usage.threshold_reached", Needs: auth.ViewUsage},
+	{Name: "usage.integration_started", Needs: auth.ViewUsage},
 	{Name: "budget.reached", Needs: auth.ViewInvoices},
 	{Name: "budget.paused", Needs: auth.ViewInvoices},
 	{Name: "subscription.changed", Needs: auth.ViewInvoices},

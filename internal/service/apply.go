@@ -203,7 +203,7 @@ func (m *Manager) accept(ctx context.Context, tx Tx, who auth.Principal, a accep
 			return Applied{}, err
 		}
 	}
-	if err := m.moved(ctx, tx, s); err != nil {
+	if err := moved(ctx, tx, s); err != nil {
 		return Applied{}, err
 	}
 	out.Service = s
@@ -491,7 +491,7 @@ func emitRun(ctx context.Context, tx Tx, r Run) error {
 }
 
 // moved makes the change count at once: whoever carries the service stops, and it is looked at anew.
-func (m *Manager) moved(ctx context.Context, tx Tx, s Service) error {
+func moved(ctx context.Context, tx Tx, s Service) error {
 	if err := tx.AskToStop(ctx, s.ID); err != nil {
 		return err
 	}

@@ -396,7 +396,7 @@ businessRules: [{name: r, target: b, condition: n > 1}]
 	if f := doc.NotInForce(); len(f.Errors)+len(f.Notices) > 0 {
 		t.Errorf("not in force are %+v", f)
 	}
-	if f := mustParse(t, "service: d\nsystems: [{id: a, type: x}, {id: b, type: x}]\nsyncConfig: {validation: {checkDuplicates: true}}\n").NotInForce(); len(f.Notices) != 1 {
-		t.Errorf("checkDuplicates is not applied, and nothing says so: %+v", f)
+	if f := mustParse(t, "service: d\nsystems: [{id: a, type: x}, {id: b, type: x}]\nsyncConfig: {consistency: strong}\n").NotInForce(); len(f.Notices) != 1 {
+		t.Errorf("strong consistency is not applied, and nothing says so: %+v", f)
 	}
 }

@@ -27,8 +27,6 @@ func (v *validation) inForce() {
 	}{
 		{d.Direction == Hierarchical, "/direction", "Parents before children, and translated references: objects are synced side by side"},
 		{c.Deduplication != nil && (len(c.Deduplication.FuzzyMatch) > 0 || c.Deduplication.MergeStrategy != ""), "/syncConfig/deduplication", "Fuzzy matching and merging of duplicates (exact matchFields are applied)"},
-		{c.Validation != nil && (c.Validation.CheckDuplicates || c.Validation.ValidateAmounts || c.Validation.RequireReceipts), "/syncConfig/validation",
-			"checkDuplicates, validateAmounts and requireReceipts (the rules for fields are applied)"},
 		{c.Consistency != nil && c.Consistency.Level != "" && c.Consistency.Level != "eventual", "/syncConfig/consistency", "Consistency stronger than eventual"},
 		{c.Enrichment != nil, "/syncConfig/enrichment", "Enrichment"},
 		{c.GDPR != nil, "/syncConfig/gdpr", "Erasure, portability and consent"},

@@ -4,7 +4,6 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,7 +113,7 @@ func (m *Manager) move(ctx context.Context, who auth.Principal, may auth.Permiss
 		if s.Version, err = tx.SaveService(ctx, s); err != nil {
 			return err
 		}
-		if err := m.moved(ctx, tx, s); err != nil {
+		if err := moved(ctx, tx, s); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, who.Did(action, s.ID.Public(), map[string]any{"name": s.Name, "before": map[string]any{"state": was}, "after": map[string]any{"state": s.State}}))
@@ -457,24 +456,38 @@ func (m *Manager) NotePool(ctx context.Context, id tenant.ID, service ID, own, u
 	})
 }
 
-// PauseAll pauses every active service and says how many there were. One that cannot be paused does not keep the others from it.
-func (m *Manager) PauseAll(ctx context.Context, who auth.Principal, why string) (paused int, err error) {
+// PauseAll pauses every active service in the transaction of whoever found that nothing more may be done, and says how many there
+// were. The services are locked in the order of their names, so two who do this wait for each other.
+func PauseAll(ctx context.Context, tx Tx, who auth.Principal, why string) (paused int, err error) {
 	var after string
-	var failed error
 	for {
-		list, err := m.List(ctx, who, Filter{States: []State{Active}, After: after, Limit: 100})
+		list, err := tx.Services(ctx, Filter{States: []State{Active}, After: after, Limit: 100})
 		if err != nil {
 			return paused, err
 		}
 		for _, s := range list {
-			if _, err := m.Pause(ctx, who, s.ID.Public(), nil); err != nil {
-				failed = fmt.Errorf("pausing %s because %s: %w", s.Name, why, err)
-				continue
+			if s, err = tx.LockService(ctx, s.ID.Public()); err != nil {
+				return paused, err
+			}
+			if s.State != Active {
+				continue // somebody was faster
+			}
+			if s, err = s.To(Paused, "", tx.Now()); err != nil {
+				return paused, err
+			}
+			if s.Version, err = tx.SaveService(ctx, s); err != nil {
+				return paused, err
+			}
+			if err := moved(ctx, tx, s); err != nil {
+				return paused, err
+			}
+			if err := tx.Audit(ctx, who.Did("service.paused", s.ID.Public(), map[string]any{"name": s.Name, "why": why, "before": map[string]any{"state": Active}, "after": map[string]any{"state": s.State}})); err != nil {
+				return paused, err
 			}
 			paused++
 		}
 		if len(list) < 100 {
-			return paused, failed
+			return paused, nil
 		}
 		after = list[len(list)-1].Name
 	}

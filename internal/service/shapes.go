@@ -95,9 +95,9 @@ func makeDocumentShape() *shape {
 		part("regex", aText(), "A regular expression (RE2) the text must match.").alias("pattern"),
 	)
 	validation := aBlock("validation",
-		part("checkDuplicates", aBoolean(), "Quarantine records that repeat another one."),
-		part("validateAmounts", aBoolean(), "Amounts must be numbers with at most their currency's digits."),
-		part("requireReceipts", aBoolean(), "A delivery counts only with the system's receipt."),
+		part("checkDuplicates", aBoolean(), "Quarantine a record that says the same as another one of its system, written within 24 hours."),
+		part("validateAmounts", aBoolean(), "Quarantine records whose amounts are no numbers, have more digits than their currency, or do not add up."),
+		part("requireReceipts", aBoolean(), "Quarantine records with an amount but without a receipt, of systems that have a field for it."),
 	)
 	validation.rest, validation.restDoc, validation.restIs = fieldRule, entityFieldDoc, toEntityField
 

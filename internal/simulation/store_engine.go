@@ -120,6 +120,9 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 	})
 }
 
+// Repeated finds nothing: no document of the simulation compares what records say.
+func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine.Repeated, error) { return nil, nil }
+
 func (t *Tx) lockAll(ctx context.Context, kind string, ids []record.EntityID) error {
 	for _, id := range ids {
 		if err := t.lock(ctx, kind+id.String(), true); err != nil {

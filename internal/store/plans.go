@@ -197,3 +197,21 @@ func (o *Operator) TenantsWithBudgets(ctx context.Context) ([]tenant.ID, error) 
 	}
 	return out, nil
 }
+
+// UsedSince says whether anything was counted since about a time.
+func (t *Tx) UsedSince(ctx context.Context, since time.Time) (bool, error) {
+	used, err := t.q.UsedSince(ctx, since)
+	return used, unavailable(err)
+}
+
+// AddUsageNotice says whether people had not been told yet.
+func (t *Tx) AddUsageNotice(ctx context.Context, m billing.Month, about string, percent int) (bool, error) {
+	n, err := t.q.AddUsageNotice(ctx, db.AddUsageNoticeParams{Period: m.String(), About: about, Percent: int32(percent), At: t.now})
+	return n > 0, unavailable(err)
+}
+
+// UsageNoticed says whether people were told in the month.
+func (t *Tx) UsageNoticed(ctx context.Context, m billing.Month, about string) (bool, error) {
+	told, err := t.q.UsageNoticed(ctx, db.UsageNoticedParams{Period: m.String(), About: about})
+	return told, unavailable(err)
+}

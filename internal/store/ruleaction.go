@@ -65,21 +65,24 @@ ON CONFLICT DO NOTHING`, sid, c.ids, c.entities, c.collections, c.titles, c.rule
 	if len(o.Seen) == 0 {
 		return nil
 	}
+	queueSaid(b, sid, o.Seen)
 	var c actColumns
 	var keys []string
 	var seen []time.Time
 	var windows []int64
 	for i := range o.Seen {
 		s := &o.Seen[i]
+		if s.Act.ID == uuid.Nil {
+			continue // only remembered
+		}
 		if err := c.add(&s.Act); err != nil {
 			return err
 		}
 		keys, seen, windows = append(keys, s.Key), append(seen, s.At), append(windows, int64(s.Window/time.Second))
 	}
-	b.Queue(`INSERT INTO rule_seen (tenant_id, service_id, rule, key, entity_id, at)
-SELECT current_tenant(), $1, u.rule, u.key, u.entity_id, max(u.at) FROM unnest($2::text[], $3::text[], $4::uuid[], $5::timestamptz[]) AS u (rule, key, entity_id, at)
-GROUP BY u.rule, u.key, u.entity_id
-ON CONFLICT (tenant_id, service_id, rule, key, entity_id) DO UPDATE SET at = excluded.at`, sid, c.rules, keys, c.entities, seen)
+	if len(c.ids) == 0 {
+		return nil
+	}
 	b.Queue(`INSERT INTO rule_actions (tenant_id, id, service_id, entity_id, collection, title, rule, action, system, state, fields, options, other_id, at)
 SELECT current_tenant(), u.id, $1, u.entity_id, u.collection, u.title, u.rule, u.action, u.system, u.state, u.fields::jsonb, u.options::jsonb, o.entity_id, u.at
 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::bigint[])
@@ -89,6 +92,42 @@ LATERAL (SELECT s.entity_id FROM rule_seen s WHERE s.tenant_id = current_tenant(
   AND (s.at, s.entity_id) < (u.seen, u.entity_id) ORDER BY s.at DESC LIMIT 1) o
 ON CONFLICT DO NOTHING`, sid, c.ids, c.entities, c.collections, c.titles, c.rules, c.actions, c.systems, c.states, c.fields, c.options, c.at, keys, seen, windows)
 	return nil
+}
+
+// queueSaid remembers what records said when, for the checks that compare them.
+func queueSaid(b *pgx.Batch, sid uuid.UUID, list []engine.Seen) {
+	var rules, keys []string
+	var entities [][16]byte
+	var at []time.Time
+	for i := range list {
+		s := &list[i]
+		rules, keys, entities, at = append(rules, s.Act.Rule), append(keys, s.Key), append(entities, s.Act.Entity), append(at, s.At)
+	}
+	b.Queue(`INSERT INTO rule_seen (tenant_id, service_id, rule, key, entity_id, at)
+SELECT current_tenant(), $1, u.rule, u.key, u.entity_id, max(u.at) FROM unnest($2::text[], $3::text[], $4::uuid[], $5::timestamptz[]) AS u (rule, key, entity_id, at)
+GROUP BY u.rule, u.key, u.entity_id
+ON CONFLICT (tenant_id, service_id, rule, key, entity_id) DO UPDATE SET at = excluded.at`, sid, rules, keys, entities, at)
+}
+
+// Repeated finds the living records that said what the keys say.
+func (t *Tx) Repeated(ctx context.Context, s service.ID, keys []engine.RepeatKey) ([]engine.Repeated, error) {
+	var rules, texts []string
+	for _, k := range keys {
+		rules, texts = append(rules, k.Rule), append(texts, k.Key)
+	}
+	rows, err := t.tx.Query(ctx, `SELECT w.rule, w.key, s.entity_id, coalesce(s.match_key, ''), s.at FROM unnest($2::text[], $3::text[]) AS w(rule, key), LATERAL (
+  SELECT r.entity_id, e.match_key, r.at FROM rule_seen r
+  JOIN entities e ON e.tenant_id = r.tenant_id AND e.service_id = r.service_id AND e.id = r.entity_id
+  WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.rule = w.rule AND r.key = w.key AND e.deleted_at IS NULL ORDER BY r.at DESC LIMIT 20) s`, uuid.UUID(s), rules, texts)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r engine.Repeated, err error) {
+		var entity [16]byte
+		err = row.Scan(&r.Rule, &r.Key, &entity, &r.Title, &r.At)
+		r.Entity = record.EntityID(entity)
+		return r, err
+	})
 }
 
 const actSQL = `SELECT a.id, a.service_id, s.name, a.entity_id, a.collection, a.title, a.rule, a.action, a.system, a.state, a.fields, a.options, a.other_id, a.at, a.decided_at, a.decided_by, a.reason, a.version

@@ -179,6 +179,22 @@ WHERE c.units <> 0 ORDER BY 7 DESC, 3, 4, 5, 6`, args)
 	return places, unavailable(err)
 }
 
+// IntegrationsIn are the systems of services that were in use in a span of time.
+func (t *Tx) IntegrationsIn(ctx context.Context, from, to time.Time) ([]plans.Integration, error) {
+	with, args := usageIn(from, to, "meter, service_id, system, premium")
+	rows, err := t.tx.Query(ctx, with+integrations+`
+SELECT i.service_id, coalesce(s.name, ''), i.system, i.premium FROM integrations i LEFT JOIN services s ON s.tenant_id = current_tenant() AND s.id = i.service_id
+ORDER BY i.service_id, i.system`, args)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (i plans.Integration, err error) {
+		err = row.Scan(&i.Service, &i.ServiceName, &i.System, &i.Premium)
+		return i, err
+	})
+	return list, unavailable(err)
+}
+
 // UsageByDay sums the operations of days that follow each other.
 func (t *Tx) UsageByDay(ctx context.Context, days []billing.Day) ([]int64, error) {
 	out := make([]int64, len(days))

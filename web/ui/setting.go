@@ -7,10 +7,11 @@ import (
 	"io"
 )
 
-// SettingField is one field of a form that is made from a declaration: a line of text, a number, a secret or a choice.
+// SettingField is one field of a form that is made from a declaration: a line or several of text, a number, a secret or a choice.
 type SettingField struct {
 	Field
 	Options []Option // of a choice; none for the others
+	Lines   int      // of a text that has several
 	Kept    bool     // a secret value is kept; leaving the field empty keeps it
 	Remove  string   // name of the box that removes the kept value
 }

@@ -36,6 +36,11 @@ func settingField(f SettingField) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
+		} else if f.Lines > 1 {
+			templ_7745c5c3_Err = Area{Name: f.Name, ID: f.id(), Label: f.Label, Value: f.Value, Hint: f.Hint, Error: f.Error, Rows: f.Lines, Required: f.Required, Optional: f.Optional, Mono: true, Attrs: templ.Attributes{"spellcheck": "false"}}.Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
 		} else {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"setting\">")
 			if templ_7745c5c3_Err != nil {

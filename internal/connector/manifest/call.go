@@ -211,7 +211,7 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			}
 			return nil, nil, err
 		}
-		body, p := s.judge(answer)
+		body, p := s.judge(op, answer)
 		if p == nil {
 			return body, answer, nil
 		}
@@ -244,7 +244,7 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 func pause(tries int) time.Duration { return 200 * time.Millisecond << (2 * tries) }
 
 // judge reads an answer and decides what it means.
-func (s *system) judge(a *transport.Answer) (body any, p *problem) {
+func (s *system) judge(op string, a *transport.Answer) (body any, p *problem) {
 	var unreadable error
 	if len(strings.TrimSpace(string(a.Body))) > 0 {
 		body, unreadable = record.ParseJSON(a.Body)
@@ -263,7 +263,7 @@ func (s *system) judge(a *transport.Answer) (body any, p *problem) {
 	}
 	class, after, remedy := "", time.Duration(0), ""
 	for _, r := range e.Rules {
-		if len(r.Status) > 0 && !slices.Contains(r.Status, a.Status) || len(r.Code) > 0 && !slices.Contains(r.Code, code) || r.When != nil && !r.When.holds(body) {
+		if len(r.Operations) > 0 && !slices.Contains(r.Operations, op) || len(r.Status) > 0 && !slices.Contains(r.Status, a.Status) || len(r.Code) > 0 && !slices.Contains(r.Code, code) || r.When != nil && !r.When.holds(body) {
 			continue
 		}
 		if r.Match != "" {

@@ -34,34 +34,10 @@ const (
 func Parse(source []byte) (m *Manifest, err error) { return parse(source, false) }
 
 func parse(source []byte, own bool) (m *Manifest, err error) {
-	// The parser is third-party code that reads what anybody sends; a panic in it is a document it cannot read.
-	defer func() {
-		if p := recover(); p != nil {
-			m, err = nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.syntax", Message: "The manifest cannot be read.", Remedy: "Simplify it; use plain YAML without tags."})
-		}
-	}()
-	if len(source) > maxSource {
-		return nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.too_large", Message: "The manifest is larger than 256 KiB.", Remedy: "Describe fewer objects, or discover fields instead of listing them."})
-	}
-	tokens := lexer.Tokenize(string(source))
-	if p := checkTokens(tokens); p != nil {
-		return nil, invalid(*p)
-	}
-	file, err := parser.Parse(tokens, 0)
-	if err != nil {
-		return nil, invalid(syntaxProblem(err))
-	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, invalid(fault.Field{Line: 1, Column: 1, Code: "manifest.syntax", Message: "The source does not hold one YAML document.", Remedy: "Begin with `manifest: 1`."})
-	}
-	c := &checker{file: file}
-	c.shape(file.Docs[0].Body, reflect.TypeFor[Manifest](), "")
-	if len(c.problems) > 0 {
-		return nil, invalid(c.sorted()...)
-	}
 	m = &Manifest{}
-	if err := yaml.NodeToValue(file.Docs[0].Body, m); err != nil {
-		return nil, invalid(syntaxProblem(err))
+	c, problems := decode(source, m, "the manifest", "Begin with `manifest: 1`.")
+	if len(problems) > 0 {
+		return nil, invalid(problems...)
 	}
 	m.complete()
 	c.meaning(m)
@@ -73,6 +49,47 @@ func parse(source []byte, own bool) (m *Manifest, err error) {
 	}
 	return m, nil
 }
+
+// Decode reads what is part of a connection's settings as manifests are read: into is a pointer to a structure with the same tags,
+// or to a map of such, and what names it in the problems. Each problem has line, column and remedy.
+func Decode(source []byte, into any, what string) []fault.Field {
+	_, problems := decode(source, into, what, "Write names and values, one a line.")
+	return problems
+}
+
+func decode(source []byte, into any, what, remedy string) (c *checker, problems []fault.Field) {
+	// The parser is third-party code that reads what anybody sends; a panic in it is a document it cannot read.
+	defer func() {
+		if p := recover(); p != nil {
+			problems = []fault.Field{{Line: 1, Column: 1, Code: "manifest.syntax", Message: upperFirst(what) + " cannot be read.", Remedy: "Simplify it; use plain YAML without tags."}}
+		}
+	}()
+	if len(source) > maxSource {
+		return nil, []fault.Field{{Line: 1, Column: 1, Code: "manifest.too_large", Message: upperFirst(what) + " is larger than 256 KiB.", Remedy: "Describe fewer objects, or discover fields instead of listing them."}}
+	}
+	tokens := lexer.Tokenize(string(source))
+	if p := checkTokens(tokens); p != nil {
+		return nil, []fault.Field{*p}
+	}
+	file, err := parser.Parse(tokens, 0)
+	if err != nil {
+		return nil, []fault.Field{syntaxProblem(err)}
+	}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return nil, []fault.Field{{Line: 1, Column: 1, Code: "manifest.syntax", Message: "The source does not hold one YAML document.", Remedy: remedy}}
+	}
+	c = &checker{file: file, what: what}
+	c.shape(file.Docs[0].Body, reflect.TypeOf(into).Elem(), "")
+	if len(c.problems) > 0 {
+		return nil, c.sorted()
+	}
+	if err := yaml.NodeToValue(file.Docs[0].Body, into); err != nil {
+		return nil, []fault.Field{syntaxProblem(err)}
+	}
+	return c, nil
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func invalid(fields ...fault.Field) error {
 	f := fields[0]
@@ -115,6 +132,7 @@ func syntaxProblem(err error) fault.Field {
 // checker collects problems with their places.
 type checker struct {
 	file     *ast.File
+	what     string // what the whole is called
 	problems []fault.Field
 }
 
@@ -161,7 +179,7 @@ func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
 	case reflect.Struct:
 		entries, ok := mapping(n)
 		if !ok {
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", called(pointer)), "Its names are: "+strings.Join(names(t), ", ")+".")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", c.called(pointer)), "Its names are: "+strings.Join(names(t), ", ")+".")
 			return
 		}
 		seen := map[string]bool{}
@@ -172,7 +190,7 @@ func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
 			}
 			f, known := fieldOf(t, name)
 			if !known {
-				c.at(e.Key, pointer+"/"+name, "manifest.unknown_name", fmt.Sprintf("There is no %s in %s.", name, called(pointer)), suggestion(name, names(t)))
+				c.at(e.Key, pointer+"/"+name, "manifest.unknown_name", fmt.Sprintf("There is no %s in %s.", name, c.called(pointer)), suggestion(name, names(t)))
 				continue
 			}
 			if seen[name] {
@@ -189,13 +207,13 @@ func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if f.Tag.Get("must") != "" && !seen[f.Tag.Get("yaml")] {
-				c.at(n, pointer, "manifest.missing", fmt.Sprintf("%s has no %s.", called(pointer), f.Tag.Get("yaml")), f.Tag.Get("doc"))
+				c.at(n, pointer, "manifest.missing", fmt.Sprintf("%s has no %s.", c.called(pointer), f.Tag.Get("yaml")), f.Tag.Get("doc"))
 			}
 		}
 	case reflect.Map:
 		entries, ok := mapping(n)
 		if !ok {
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", called(pointer)), "Indent `name: value` lines below it.")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a map of names and values.", c.called(pointer)), "Indent `name: value` lines below it.")
 			return
 		}
 		for _, e := range entries {
@@ -204,7 +222,7 @@ func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
 	case reflect.Slice:
 		list, ok := n.(*ast.SequenceNode)
 		if !ok {
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a list.", called(pointer)), "Begin its lines with a dash, or use [ ].")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a list.", c.called(pointer)), "Begin its lines with a dash, or use [ ].")
 			return
 		}
 		for i, v := range list.Values {
@@ -213,17 +231,17 @@ func (c *checker) shape(n ast.Node, t reflect.Type, pointer string) {
 	case reflect.Interface:
 	case reflect.String:
 		if _, ok := scalar(n); !ok {
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a text.", called(pointer)), "Put it in quotes when it has a colon or a brace.")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a text.", c.called(pointer)), "Put it in quotes when it has a colon or a brace.")
 		}
 	case reflect.Bool:
 		if _, ok := n.(*ast.BoolNode); !ok {
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be true or false.", called(pointer)), "Write true or false, without quotes.")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be true or false.", c.called(pointer)), "Write true or false, without quotes.")
 		}
 	default: // numbers
 		switch n.(type) {
 		case *ast.IntegerNode, *ast.FloatNode:
 		default:
-			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a number.", called(pointer)), "Write digits, without quotes.")
+			c.at(n, pointer, "manifest.wrong_kind", fmt.Sprintf("%s must be a number.", c.called(pointer)), "Write digits, without quotes.")
 		}
 	}
 }
@@ -250,9 +268,9 @@ func scalar(n ast.Node) (string, bool) {
 	return "", false
 }
 
-func called(pointer string) string {
+func (c *checker) called(pointer string) string {
 	if pointer == "" {
-		return "the manifest"
+		return c.what
 	}
 	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
 }

@@ -107,7 +107,7 @@ type Paging struct {
 // List is a request for many records.
 type List struct {
 	Request Request `yaml:"request" must:"true" doc:"The request of a page."`
-	Records string  `yaml:"records" doc:"Where the answer has the list; empty: the answer is the list."`
+	Records string  `yaml:"records" doc:"Where the answer has the list; empty: the answer is the list. A * in a path goes into each item: edges.*.node."`
 	Paging  Paging  `yaml:"paging" doc:"How it goes on."`
 }
 
@@ -288,13 +288,14 @@ type Errors struct {
 
 // ErrorRule classifies an answer.
 type ErrorRule struct {
-	Status []int      `yaml:"status" doc:"One of these status codes; none: any."`
-	Code   []string   `yaml:"code" doc:"One of these codes; none: any."`
-	When   *Predicate `yaml:"when" doc:"A condition on the body."`
-	Match  string     `yaml:"match" doc:"A regular expression on the message."`
-	Class  string     `yaml:"class" must:"true" doc:"What it means. ok: it is none. renew: the credentials ended, get new ones. exists: there is such a record already." enum:"ok,retry,slow_down,renew,reconnect,refused,conflict,exists,gone,drift,lost_place"`
-	After  string     `yaml:"after" doc:"slow_down: how long to wait when the answer does not say: 30s."`
-	Remedy string     `yaml:"remedy" doc:"What a person can do, added to the message."`
+	Operations []string   `yaml:"operations" doc:"Only for these calls, as in limits; none: for all."`
+	Status     []int      `yaml:"status" doc:"One of these status codes; none: any."`
+	Code       []string   `yaml:"code" doc:"One of these codes; none: any."`
+	When       *Predicate `yaml:"when" doc:"A condition on the body."`
+	Match      string     `yaml:"match" doc:"A regular expression on the message."`
+	Class      string     `yaml:"class" must:"true" doc:"What it means. ok: it is none. renew: the credentials ended, get new ones. exists: there is such a record already." enum:"ok,retry,slow_down,renew,reconnect,refused,conflict,exists,gone,drift,lost_place"`
+	After      string     `yaml:"after" doc:"slow_down: how long to wait when the answer does not say: 30s."`
+	Remedy     string     `yaml:"remedy" doc:"What a person can do, added to the message."`
 }
 
 // Limit is a budget.

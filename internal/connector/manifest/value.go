@@ -14,16 +14,24 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// dig follows a path of names and positions; "" and "." are the value itself.
+// dig follows a path of names and positions; "" and "." are the value itself, and * goes into each item of a list.
 func dig(v any, path string) any {
 	if path == "" || path == "." {
 		return v
 	}
-	for _, step := range strings.Split(path, ".") {
+	steps := strings.Split(path, ".")
+	for at, step := range steps {
 		switch c := v.(type) {
 		case map[string]any:
 			v = c[step]
 		case []any:
+			if step == "*" {
+				out, rest := make([]any, len(c)), strings.Join(steps[at+1:], ".")
+				for i := range c {
+					out[i] = dig(c[i], rest)
+				}
+				return out
+			}
 			i, err := strconv.Atoi(step)
 			if err != nil || i < 0 || i >= len(c) {
 				return nil

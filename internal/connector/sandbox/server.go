@@ -103,6 +103,7 @@ func (x *Exchange) Grant(lives time.Duration) string {
 
 // Fault is trouble by script.
 type Fault struct {
+	Name    string            `json:"name,omitempty"`   // whatever planted it calls it
 	Method  string            `json:"method,omitempty"` // "": any
 	Path    string            `json:"path,omitempty"`   // regular expression; "": any
 	Chance  float64           `json:"chance,omitempty"` // 0: always

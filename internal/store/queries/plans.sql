@@ -67,3 +67,15 @@ WHERE e.tenant_id = current_tenant() AND e.meter = sqlc.arg(meter) AND e.at >= s
   AND (e.at, e.key) > (sqlc.arg(after_at)::timestamptz, sqlc.arg(after_key)::text)
 ORDER BY e.at, e.key
 LIMIT sqlc.arg(page)::int;
+
+-- name: UsedSince :one
+-- Uses of systems are noted each quarter of an hour, so they say whether anything happened.
+SELECT (EXISTS (SELECT FROM usage_deltas d WHERE d.tenant_id = current_tenant())
+     OR EXISTS (SELECT FROM usage_rollups r WHERE r.tenant_id = current_tenant() AND r.meter = 'integrations' AND r.slot >= sqlc.arg(since)))::boolean;
+
+-- name: AddUsageNotice :execrows
+INSERT INTO usage_notices (tenant_id, period, about, percent, at) VALUES (current_tenant(), $1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: UsageNoticed :one
+SELECT EXISTS (SELECT FROM usage_notices n WHERE n.tenant_id = current_tenant() AND n.period = $1 AND n.about = $2)::boolean;

@@ -24,8 +24,8 @@ type Hints struct {
 	list    []connector.Hint
 	seen    map[string]bool
 	waiting []chan struct{}
-	Refused int // messages whose signature did not fit
-	Doubled int // messages that came before
+	refused int
+	doubled int
 }
 
 var _ connector.Hints = (*Hints)(nil)
@@ -40,13 +40,13 @@ func (h *Hints) Receive(c *manifest.Connector, settings connector.Settings, now 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {
-		h.Refused++
+		h.refused++
 		return
 	}
 	for i, hint := range verdict.Hints {
 		if id := verdict.IDs[i]; id != "" {
 			if h.seen[id] {
-				h.Doubled++
+				h.doubled++
 				continue
 			}
 			if h.seen == nil {
@@ -63,6 +63,13 @@ func (h *Hints) Receive(c *manifest.Connector, settings connector.Settings, now 
 		default:
 		}
 	}
+}
+
+// Counts are the messages whose signature did not fit, and those that came before.
+func (h *Hints) Counts() (refused, doubled int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refused, h.doubled
 }
 
 // Last is the highest number.

@@ -1082,6 +1082,15 @@ type UsageEventsRest struct {
 	Since *time.Time
 }
 
+// Which thresholds of the plan were reached, and which integrations began, in which month. The key makes each be told once, by however many processes that look.
+type UsageNotice struct {
+	TenantID uuid.UUID
+	Period   string
+	About    string
+	Percent  int32
+	At       time.Time
+}
+
 // What the ledger comes to: the sum of these and of usage_deltas is that of the events, in every snapshot.
 type UsageRollup struct {
 	TenantID uuid.UUID

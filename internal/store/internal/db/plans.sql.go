@@ -131,6 +131,31 @@ func (q *Queries) AddSubscription(ctx context.Context, arg AddSubscriptionParams
 	return err
 }
 
+const addUsageNotice = `-- name: AddUsageNotice :execrows
+INSERT INTO usage_notices (tenant_id, period, about, percent, at) VALUES (current_tenant(), $1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+`
+
+type AddUsageNoticeParams struct {
+	Period  string
+	About   string
+	Percent int32
+	At      time.Time
+}
+
+func (q *Queries) AddUsageNotice(ctx context.Context, arg AddUsageNoticeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, addUsageNotice,
+		arg.Period,
+		arg.About,
+		arg.Percent,
+		arg.At,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const budgets = `-- name: Budgets :many
 SELECT b.id, b.name, b.amount, b.pause, b.created_at, b.created_by, b.version,
        coalesce((SELECT max(n.percent) FROM budget_notices n WHERE n.tenant_id = b.tenant_id AND n.budget_id = b.id AND n.period = $1), 0)::int AS reached
@@ -453,6 +478,35 @@ func (q *Queries) UsageEvents(ctx context.Context, arg UsageEventsParams) ([]Usa
 		return nil, err
 	}
 	return items, nil
+}
+
+const usageNoticed = `-- name: UsageNoticed :one
+SELECT EXISTS (SELECT FROM usage_notices n WHERE n.tenant_id = current_tenant() AND n.period = $1 AND n.about = $2)::boolean
+`
+
+type UsageNoticedParams struct {
+	Period string
+	About  string
+}
+
+func (q *Queries) UsageNoticed(ctx context.Context, arg UsageNoticedParams) (bool, error) {
+	row := q.db.QueryRow(ctx, usageNoticed, arg.Period, arg.About)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const usedSince = `-- name: UsedSince :one
+SELECT (EXISTS (SELECT FROM usage_deltas d WHERE d.tenant_id = current_tenant())
+     OR EXISTS (SELECT FROM usage_rollups r WHERE r.tenant_id = current_tenant() AND r.meter = 'integrations' AND r.slot >= $1))::boolean
+`
+
+// Uses of systems are noted each quarter of an hour, so they say whether anything happened.
+func (q *Queries) UsedSince(ctx context.Context, since time.Time) (bool, error) {
+	row := q.db.QueryRow(ctx, usedSince, since)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const withdrawSubscription = `-- name: WithdrawSubscription :execrows
