@@ -186,7 +186,27 @@ func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecor
 		case owed:
 			status.Status = spec.SystemRecordStatusStatusPending
 		}
+		status.Waiting = nullable.NewNullNullable[spec.RecordWaiting]()
+		if w, waits := d.WaitsFor(record.System(system)); waits {
+			status.Waiting.Set(showWaiting(w))
+		}
 		out[system] = status
+	}
+	return out
+}
+
+func showWaiting(w engine.Waiting) spec.RecordWaiting {
+	out := spec.RecordWaiting{
+		Reason: spec.RecordWaitingReason(w.Reason), Text: w.Why, Until: nullable.NewNullNullable[time.Time](), Record: nullable.NewNullNullable[string](), Hold: nullable.NewNullNullable[string](),
+	}
+	if !w.Until.IsZero() {
+		out.Until.Set(w.Until.UTC())
+	}
+	if !w.For.IsZero() {
+		out.Record.Set(public(ident.Entity, w.For))
+	}
+	if w.Hold != uuid.Nil {
+		out.Hold.Set(public(ident.Hold, w.Hold))
 	}
 	return out
 }

@@ -1030,6 +1030,33 @@ func (e RecordSyncOutcome) Valid() bool {
 	}
 }
 
+// Defines values for RecordWaitingReason.
+const (
+	RecordWaitingReasonApproval  RecordWaitingReason = "approval"
+	RecordWaitingReasonFrozen    RecordWaitingReason = "frozen"
+	RecordWaitingReasonHold      RecordWaitingReason = "hold"
+	RecordWaitingReasonQuiet     RecordWaitingReason = "quiet"
+	RecordWaitingReasonReference RecordWaitingReason = "reference"
+)
+
+// Valid indicates whether the value is a known member of the RecordWaitingReason enum.
+func (e RecordWaitingReason) Valid() bool {
+	switch e {
+	case RecordWaitingReasonApproval:
+		return true
+	case RecordWaitingReasonFrozen:
+		return true
+	case RecordWaitingReasonHold:
+		return true
+	case RecordWaitingReasonQuiet:
+		return true
+	case RecordWaitingReasonReference:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayRequestArrays.
 const (
 	ReplayRequestArraysAppend  ReplayRequestArrays = "append"
@@ -4215,6 +4242,25 @@ type RecordSyncRequest struct {
 	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
 }
 
+// RecordWaiting Why the record is not on its way to the system, where it waits for more than its turn.
+type RecordWaiting struct {
+	// Hold The hold that it waits for.
+	Hold nullable.Nullable[string] `json:"hold"`
+
+	// Reason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+	Reason RecordWaitingReason `json:"reason"`
+
+	// Record The record that is waited for.
+	Record nullable.Nullable[string] `json:"record"`
+	Text   string                    `json:"text"`
+
+	// Until When it is looked at again at the latest.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// RecordWaitingReason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+type RecordWaitingReason string
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -4966,7 +5012,8 @@ type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
 
 	// Status absent: the system holds no copy and is owed none.
-	Status SystemRecordStatusStatus `json:"status"`
+	Status  SystemRecordStatusStatus         `json:"status"`
+	Waiting nullable.Nullable[RecordWaiting] `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
