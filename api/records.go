@@ -186,9 +186,9 @@ func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecor
 		case owed:
 			status.Status = spec.SystemRecordStatusStatusPending
 		}
-		status.Waiting = nullable.NewNullNullable[spec.RecordWaiting]()
 		if w, waits := d.WaitsFor(record.System(system)); waits {
-			status.Waiting.Set(showWaiting(w))
+			why := showWaiting(w)
+			status.Waiting = &why
 		}
 		out[system] = status
 	}

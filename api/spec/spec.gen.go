@@ -169,6 +169,24 @@ func (e DeadLetterOp) Valid() bool {
 	}
 }
 
+// Defines values for DeadLetterDiscardsDirection.
+const (
+	DeadLetterDiscardsDirectionIn  DeadLetterDiscardsDirection = "in"
+	DeadLetterDiscardsDirectionOut DeadLetterDiscardsDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterDiscardsDirection enum.
+func (e DeadLetterDiscardsDirection) Valid() bool {
+	switch e {
+	case DeadLetterDiscardsDirectionIn:
+		return true
+	case DeadLetterDiscardsDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterGroupDirection.
 const (
 	DeadLetterGroupDirectionIn  DeadLetterGroupDirection = "in"
@@ -181,6 +199,24 @@ func (e DeadLetterGroupDirection) Valid() bool {
 	case DeadLetterGroupDirectionIn:
 		return true
 	case DeadLetterGroupDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeadLetterSelectionDirection.
+const (
+	DeadLetterSelectionDirectionIn  DeadLetterSelectionDirection = "in"
+	DeadLetterSelectionDirectionOut DeadLetterSelectionDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterSelectionDirection enum.
+func (e DeadLetterSelectionDirection) Valid() bool {
+	switch e {
+	case DeadLetterSelectionDirectionIn:
+		return true
+	case DeadLetterSelectionDirectionOut:
 		return true
 	default:
 		return false
@@ -2137,6 +2173,33 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictAlert defines model for ConflictAlert.
+type ConflictAlert struct {
+	At time.Time `json:"at"`
+
+	// Conflicts How many there were within the time.
+	Conflicts int64 `json:"conflicts"`
+
+	// Count How many are an alert.
+	Count int `json:"count"`
+
+	// Field The entity's field; null for any.
+	Field         nullable.Nullable[string] `json:"field"`
+	ID            string                    `json:"id"`
+	Service       string                    `json:"service"`
+	ServiceName   string                    `json:"serviceName"`
+	WithinSeconds int64                     `json:"withinSeconds"`
+}
+
+// ConflictAlertList defines model for ConflictAlertList.
+type ConflictAlertList struct {
+	Data    []ConflictAlert `json:"data"`
+	HasMore bool            `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // ConflictDay defines model for ConflictDay.
 type ConflictDay struct {
 	ByPerson int64 `json:"byPerson"`
@@ -2703,6 +2766,39 @@ type DeadLetterDirection string
 // DeadLetterOp defines model for DeadLetter.Op.
 type DeadLetterOp string
 
+// DeadLetterDiscards defines model for DeadLetterDiscards.
+type DeadLetterDiscards struct {
+	Code      *string                      `json:"code,omitempty"`
+	Direction *DeadLetterDiscardsDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool  `json:"dryRun,omitempty"`
+	Reason string `json:"reason"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterDiscardsDirection defines model for DeadLetterDiscards.Direction.
+type DeadLetterDiscardsDirection string
+
+// DeadLetterFlaw defines model for DeadLetterFlaw.
+type DeadLetterFlaw struct {
+	// Field As its system calls it, as in the payload.
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Rule    string `json:"rule"`
+}
+
+// DeadLetterFlawList defines model for DeadLetterFlawList.
+type DeadLetterFlawList struct {
+	Data []DeadLetterFlaw `json:"data"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetterGroup defines model for DeadLetterGroup.
 type DeadLetterGroup struct {
 	Code      string                   `json:"code"`
@@ -2745,8 +2841,36 @@ type DeadLetterPatch struct {
 	Fields json.RawMessage `json:"fields"`
 }
 
+// DeadLetterSelection defines model for DeadLetterSelection.
+type DeadLetterSelection struct {
+	Code      *string                       `json:"code,omitempty"`
+	Direction *DeadLetterSelectionDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterSelectionDirection defines model for DeadLetterSelection.Direction.
+type DeadLetterSelectionDirection string
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
+
+// DeadLettersDecided defines model for DeadLettersDecided.
+type DeadLettersDecided struct {
+	// Done How many were decided; 0 for a dry run.
+	Done int `json:"done"`
+
+	// Remaining How many are left: repeat the request.
+	Remaining int64 `json:"remaining"`
+
+	// Selected How many the selection had when the request came.
+	Selected int64 `json:"selected"`
+}
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -5066,8 +5190,10 @@ type SystemRecordStatus struct {
 	LastSync nullable.Nullable[time.Time] `json:"lastSync"`
 
 	// Status absent: the system holds no copy and is owed none.
-	Status  SystemRecordStatusStatus         `json:"status"`
-	Waiting nullable.Nullable[RecordWaiting] `json:"waiting,omitempty"`
+	Status SystemRecordStatusStatus `json:"status"`
+
+	// Waiting Why the record is not on its way to the system, where it waits for more than its turn.
+	Waiting *RecordWaiting `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
@@ -5680,6 +5806,18 @@ type UpdateBudgetParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListConflictAlertsParams defines parameters for ListConflictAlerts.
+type ListConflictAlertsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
 type GetConflictStatisticsParams struct {
 	// FilterService The id or name of a service.
@@ -5862,6 +6000,18 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DiscardDeadLettersParams defines parameters for DiscardDeadLetters.
+type DiscardDeadLettersParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RedriveDeadLettersParams defines parameters for RedriveDeadLetters.
+type RedriveDeadLettersParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6709,8 +6859,17 @@ type TryConnectorJSONRequestBody = ConnectorTrialRequest
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
+// CheckDeadLetterJSONRequestBody defines body for CheckDeadLetter for application/json ContentType.
+type CheckDeadLetterJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
+
+// DiscardDeadLettersJSONRequestBody defines body for DiscardDeadLetters for application/json ContentType.
+type DiscardDeadLettersJSONRequestBody = DeadLetterDiscards
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = DeadLetterSelection
 
 // FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
 type FlagForReviewJSONRequestBody = DiscrepancyFlag
@@ -6921,6 +7080,9 @@ type ServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
@@ -7023,6 +7185,9 @@ type ServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -7032,6 +7197,12 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
@@ -7530,6 +7701,12 @@ func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budg
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListConflictAlerts Conflict alerts, newest first
+// (GET /v1/conflict-alerts)
+func (_ Unimplemented) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 // (GET /v1/conflict-statistics)
 func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
@@ -7734,6 +7911,12 @@ func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, de
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CheckDeadLetter Try corrections without keeping them
+// (POST /v1/dead-letters/{deadLetter}:check)
+func (_ Unimplemented) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DiscardDeadLetter Give a change up
 // (POST /v1/dead-letters/{deadLetter}:discard)
 func (_ Unimplemented) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
@@ -7749,6 +7932,18 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardDeadLetters Give many changes up
+// (POST /v1/dead-letters:discard)
+func (_ Unimplemented) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedriveDeadLetters Try many dead letters again
+// (POST /v1/dead-letters:redrive)
+func (_ Unimplemented) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9140,6 +9335,65 @@ func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConflictAlerts operation middleware
+func (siw *ServerInterfaceWrapper) ListConflictAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConflictAlertsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConflictAlerts(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10637,6 +10891,32 @@ func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CheckDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) CheckDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DiscardDeadLetter operation middleware
 func (siw *ServerInterfaceWrapper) DiscardDeadLetter(w http.ResponseWriter, r *http.Request) {
 
@@ -10778,6 +11058,88 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) DiscardDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedriveDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) RedriveDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedriveDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedriveDeadLetters(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17663,6 +18025,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-alerts", wrapper.ListConflictAlerts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
 	})
 	r.Group(func(r chi.Router) {
@@ -17705,10 +18070,19 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letter-groups", wrapper.ListDeadLetterGroups)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:redrive", wrapper.RedriveDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:discard", wrapper.DiscardDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:check", wrapper.CheckDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
@@ -18643,6 +19017,49 @@ type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsRequestObject struct {
+	Params ListConflictAlertsParams
+}
+
+type ListConflictAlertsResponseObject interface {
+	VisitListConflictAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListConflictAlerts200JSONResponse ConflictAlertList
+
+func (response ListConflictAlerts200JSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListConflictAlertsdefaultApplicationProblemPlusJSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20196,6 +20613,50 @@ func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEdi
 	return err
 }
 
+type CheckDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Body       *CheckDeadLetterJSONRequestBody
+}
+
+type CheckDeadLetterResponseObject interface {
+	VisitCheckDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type CheckDeadLetter200JSONResponse DeadLetterFlawList
+
+func (response CheckDeadLetter200JSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CheckDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DiscardDeadLetterRequestObject struct {
 	DeadLetter InDeadLetter `json:"deadLetter"`
 	Params     DiscardDeadLetterParams
@@ -20315,6 +20776,94 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersRequestObject struct {
+	Params DiscardDeadLettersParams
+	Body   *DiscardDeadLettersJSONRequestBody
+}
+
+type DiscardDeadLettersResponseObject interface {
+	VisitDiscardDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type DiscardDeadLetters200JSONResponse DeadLettersDecided
+
+func (response DiscardDeadLetters200JSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersRequestObject struct {
+	Params RedriveDeadLettersParams
+	Body   *RedriveDeadLettersJSONRequestBody
+}
+
+type RedriveDeadLettersResponseObject interface {
+	VisitRedriveDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type RedriveDeadLetters200JSONResponse DeadLettersDecided
+
+func (response RedriveDeadLetters200JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -26879,6 +27428,9 @@ type StrictServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(ctx context.Context, request ListConflictAlertsRequestObject) (ListConflictAlertsResponseObject, error)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
@@ -26981,6 +27533,9 @@ type StrictServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(ctx context.Context, request CheckDeadLetterRequestObject) (CheckDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -26990,6 +27545,12 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(ctx context.Context, request DiscardDeadLettersRequestObject) (DiscardDeadLettersResponseObject, error)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(ctx context.Context, request RedriveDeadLettersRequestObject) (RedriveDeadLettersResponseObject, error)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
@@ -27795,6 +28356,32 @@ func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, bu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
 		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConflictAlerts operation middleware
+func (sh *strictHandler) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	var request ListConflictAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConflictAlerts(ctx, request.(ListConflictAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConflictAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConflictAlertsResponseObject); ok {
+		if err := validResponse.VisitListConflictAlertsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28765,6 +29352,39 @@ func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// CheckDeadLetter operation middleware
+func (sh *strictHandler) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	var request CheckDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+
+	var body CheckDeadLetterJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckDeadLetter(ctx, request.(CheckDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckDeadLetterResponseObject); ok {
+		if err := validResponse.VisitCheckDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DiscardDeadLetter operation middleware
 func (sh *strictHandler) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
 	var request DiscardDeadLetterRequestObject
@@ -28846,6 +29466,72 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardDeadLetters operation middleware
+func (sh *strictHandler) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	var request DiscardDeadLettersRequestObject
+
+	request.Params = params
+
+	var body DiscardDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardDeadLetters(ctx, request.(DiscardDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardDeadLettersResponseObject); ok {
+		if err := validResponse.VisitDiscardDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedriveDeadLetters operation middleware
+func (sh *strictHandler) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
+	var request RedriveDeadLettersRequestObject
+
+	request.Params = params
+
+	var body RedriveDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedriveDeadLetters(ctx, request.(RedriveDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedriveDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedriveDeadLettersResponseObject); ok {
+		if err := validResponse.VisitRedriveDeadLettersResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -32934,928 +33620,943 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vd9w2ki+OvxWc/s052d1LKZJsJxPpwV3FiTe+k9he25mc3ya+EZpEdyNiAwwBqt3j4/f+PagCQJAE",
-	"2GRLmRmfO/tgJ1aTBFAoFOrvpz4scrmtpGBCq8Xlh8WG0YLV8J/fvqVr878FU3nNK82lWFwu3m4YuWO1",
-	"4lJkZCVr8nx18gPV+YZQUZh/vJCC4V9OF9miZr83vGbF4lLXDcsWKt+wLTWf1fuKLS4XStdcrBcfP2aL",
-	"72VOcZT+oD9tWM2I3jAi2I7oDRdrwtW873/MFhWt6ZZpu76nTa1kHV/hjWDvNT5wQ+QKhq7ompElW8ma",
-	"ZWTH9Qb+quiWkRUvzVfNhLj5xO8Nq/eLbCHo1swhx5HC2W3p+++ZWOvN4vLi7Owsi5DjGXz0dSPeaKpZ",
-	"bJ5SMcIFoWJv56gYUeZhmAl7X5WyYIvLFS0Vi88MJ/4zvPSuM0Gu2RbI9KearRaXi//f5y2jfI6Pqc/9",
-	"5D76BdC6pvtg/m9YfcdzFiczL4isiZmLWQAlCh9O0dHNFp96N0LQGD2fF2xbSc1Evv8L2w8ndE1uGRBy",
-	"L5ua5BvJcwYcrjdcEcNoTOmMqMbwuiKU1FQUckt+/PH5N6fkDROa0DXlAnmD6wz4w75HNlQRIYliuRQF",
-	"YasVyzUcmTXTquUkKtSO1Z4AeBxbCgRrODGLGDsAIUWePMkWWy7cv88P0+clkIWWR9LpH0eQexBgBWIr",
-	"zqpGGhK9oZrsqFklLTLDuzf/cQNr322oZnesJhzmXrNT8hPXG9lowjWsBhdifn988ecMVvr4/ILsNkyY",
-	"R7ihhiZ5U9dAOLEnW1mz9MKt2J0pY+0a07t7zFqvHmol4zM3N0tih65FMOm9bMiG3rEr8ujscTgtpXlZ",
-	"uomNzae9w6ZP6o2mkcvk5j9uLokU5R7nAeRCCglG9kwj6aT5+44rdsSkmGi2i8ufF/+xeBdlanFd/NYo",
-	"vWVCx3eb+t8/U4QXfgoV1Zt2Au1TczlOXFc8KnDN4LdsPzoqvjp3xK+bYs0Sy13Cb2OD4hOzB30qxark",
-	"eWLY3P46NrB75pihBcvjupMd3P4Ow7tLNz0N97UjJ5JSq3L382eKmNfNRKggtORUmRuF6/EpgRI1d0ZN",
-	"lSaL+W18R+Dt4wZ9CtpXfOCCjY4Ir84etWYFT7Ef/Da6VHz7uEFfSM3GBjY3Ajs8Onxm7gy+YbT4nmnN",
-	"EkxXMFqQEh4Ym0HRfmb2DLjKa1ZRkSekXNE+MDqF4Duz59BUJc9pahsqysdX71+fO/B3siziY25kWYyN",
-	"aX6fPdxzccc1TYs67n8fG7p96pgJyLRBgz8eGBrenzvu91wkBi25GB3R/D57uB/Ydpk6UVv4bWxIfGL2",
-	"oK+NMZDzko9scN15ZmwS3SePmkxdpCdRI3ODasy1AqvIWuNqrzTbjkyrLo6Yzh1XI1TBXz9TRDSG9snB",
-	"7VcOWI58a7TKi/PHXz7+86MvHn8J1hP+sbWduNBszWo3waZk1yNKCM0Pblj7hdnUaVKEaQ4MOX+sNyyv",
-	"U9qlgt/MLtAta50FT1//8Ovbl3/59kViGvjaETMZca5YN8kUjc8+euz4r0qaoH5V0lHyq+ADsweHQ5ZY",
-	"O/yGS+cCvQmeHIXMm21oAfbmhN+dO523TNCUiaXhtzFC4BOzB/2JLTdS3n7DSn7H6pT2YX8dG3/X+9CR",
-	"E/lWFJXkKTIw++uEifgPzXQh821MA77WZCuVJkqSLRX7lH+xhLfDEQq2ok2pF5cXT7LFStZbqlHuPbpY",
-	"ZK2cPD87OyggX7M7Jhr2gxR6o4ZT/E7uYG5kCw+gr6yqmWJCEymMapGXTcGKK+J8LXSpQi7uLQa/s4jK",
-	"9fOLw/PF4xWZ6fMCbDU8JiojilW0ppoVZLknudxuqboitCzDSYL7iJblzVTHtP163CXd9/WOOvZgm57j",
-	"q+eBZ9g5qj8ihzGlv5YFZzDAN1ZCmP/OpdD2P2mFSjKX4vPfFN5z7D3dViWIYCdFwVzVNNcwfUfGnz+E",
-	"hrWxeLYnxdJsXoH/WmQLufyNmdcuf24/0Xp1Kqn0umbq93LxMet9TW1kFXzO/LP3vUZpuWV1+MHtHr71",
-	"7mNI5TF/v6eLoVpIjT3dlh1qOGJcEreQX4QlxeUvgpAT8oEXlySvtxl4Ai5Ju7os8FfAIyfFMiN2LZfk",
-	"Z/fFdx+DL5kVu0/BurpfsfTpfMZRxHxncSB01HeB2+X5u8TcMv/nzcsXhtH//9c/fJ8RamXOxZMvyF/4",
-	"16fmUfW5fe/E30HbguC3l0yBj/zm87tzT3AXEDHcdkO4AkUTfxxGvz5mix+o4CumZjLukir2Y10ak0zr",
-	"Sl1+/rkh16l94jSX289pxUHguc+fB8z1YUFrzfMSz84t2xt+48XinSGcarZbam6mxbV9yAgP2dSwJWYR",
-	"mmvgmJf2b4v2CJt/dZiTFgVHz/WrWlas1nBg8V6wL+G0JnCoW8wlOf9FIOOYAX8RMKFL4uYznzlCN5cb",
-	"ZSqD+HfV58igBzjEPz+RR0DcqUoKhdsVei3ncczi8vxRtshlWbZSSMv89teS3bHSyL6C5bxgxdew+wUl",
-	"38s7VlLQM1eclQWIfWrovfdycFX+evbFV7tHv/1ttTqvz87Ozs8en9n/WxuRVjHBimtzDV+cXXxxcn5+",
-	"cvHo7fnZ5dnZ5dn5/8CCKUx48VQ2wl5LGyrQ4kKTzvzH+DD45FvLmm/+8uPJOfxVyfIuMvw5DH+GwyvQ",
-	"GM4vsuBGUHcHBrSPvvBOAia0rPcnai9y8zMvGF4iNL50GLtgJdNmq+3NqhgTY6Syqu7lYkdrtpGNYniH",
-	"3NGyMft78fFdtlAYfvaLN+9pc+Gv93iKGlqadzApYHF5kS12XAhW9787+ZrxPBk5XaEv3bB3JGEh9mn7",
-	"2OfwDHy266Odzvp0a9hqcSmasjTsb95ffH/944un351cnF18ucgWec2MPnQ9slP2ETgajarHeQMjVvne",
-	"DcpEgV/Hf27p+1esdvbHOfzhNSvYFmjm1B6rD14+yhYVq3NY7OLibJEtjJEGOkJVUm2U3BOlaa1ZbVQF",
-	"f5rA00QbkW9ITrcV5Ws02QrGtoblHreS/Ht8TK5W4AO6oyUvntVymyYHPPKj0LzEZ748Ofvi5NHZ24sL",
-	"98wM5vH7mmSfgp2aD3Z91/NZoP2vxcXpk7POTi0aVSw+ehno9soqe2J8w52P8HKx5AfkIXp73Of9br1s",
-	"NF0zItH21Rte47nFo1zUdKXDM3ueLXY115qJr8GI7AiZsydvz75q92o5iWetHt8R+x+nb2K7M6lNbOMK",
-	"hCofd97dSyZ0QwnTGcJKAbw0TrkAdh6/AAte+2uTm5PkYjdVDTt/fvER/zZ+f+LT5t+10mMCBxivKH8f",
-	"3zVQ3vx1V9LIN4OrbsuUomvmfD1mKi76TwM3pNXIzGRl0aBZJCvDRJViteHDiu5LSYtg+Yttg3Hu28ZP",
-	"6GPA38Flbjm/AdED2tmDXrz+9itqfsdEeGsqLWu2qiW4KXQNuuh5eBNON6xaxkvwexDFAtnViznNEF5K",
-	"8bVgxVuJZOwocFbwgPKG6744u3h8cn52cn7x9qyjaQBnt5dQyOrA3kb4M2H24OTs9Oy8ZVkrMx1LqgP7",
-	"c8sFPNd+0Bj8SnGxfi4Wlz+/yxaQPjEQgZZFwnjCos7FFL1vmoaoZNnY785kOa/M4Xk7f3QWstXvDc9v",
-	"l1LeqlYV++qr06++MlY/vsHFr+ddTqw5ML7T3M7OQtXNKM2BpfX8xV9PYF/Pzs47t8B0fg24L8Ww7SPI",
-	"sGGAco5oDdgz8KsEDJgST4fMD9wCx5ZwYWWLkt8ywZRaXJ6dfnWeLfSmZgoilZdnp39+Yqi6ko0oDsva",
-	"pjpgyTQ6l5jlom4XMdlmFf6S3zFn5OYbKtbjqqVb24f4HTyHx1XrA8xrw2fn5g5/oCn95fSIWW26swIP",
-	"weXiyz8vPgK/57JmbueOvgPyentiOa1/C2xZvUYLqKnv+J2sp1DxmPvAH5bE6aoor3t6T3jG3uSg0s85",
-	"aAXV1Hop4yfOTJOCI+EcvK4rLrjahHcAHAywMNCAGOGJOU7HcFHfcxU1C7+TO7KiNfid7eEhO1YbZR9n",
-	"naF32i0NyOVSF2YQ6V5SZwOSBqkHMmJTFtMuP7DrzSYIMFYWHa2qWZY8P+35Xkb9JGcdP4mZEIEhwFyE",
-	"q03DQfJuhIfXpkpGFZ6khA9CS01LR60jrijY3MTpMfIcOCBI5pihQflUSIX6B62qWt5hNm3Xcnp0vOX0",
-	"XzXNGflOVpVRCrNFXkrV29Czrk5miNDoA88MXBNnJ2fn/UfA7OjYt2enZwn7tumYxIsvUg+uuKAl/1t/",
-	"el0KrUq6drESMKl+a7bgEGbvzVt/Ml83Au9PX5gJkSUr5Q4sXKu42voMIxb/7U9fmKf//XRhbgY4bgeN",
-	"6ZIL52UbmvjJleUbCreCvQ/Z+6qkwmqcP4cfCMK9HDwj3vtp2bzG02HW9qRd9XlmDqisWA0fVYRq8id8",
-	"xi+t5GKSJGnAYDOmGxi5C3Muf20/vQDnEJdFyx7mT1Jx7fwEzkAzb5503uyvxqmbb/YiD6YPk3ZuC9BF",
-	"YZLnwdgfFkwUIZd0ORRcWZ0Zwn2TZmnNt+x/pDCT+fHtU9A2qGZPKab32D2pWO3EVFfcMK3L8JrDP2B8",
-	"0P6lp2ej6JrCO36kJ5MFm5NZCdnmTsKDOUVeSP2DLPiKsyJWmRUk3JvRguz6o0d8Cbwi61clFX91BJoV",
-	"nmh4qY11aC+woo3nGknkXZFfnpwNmKuyySy0KF4KK+B7+5ZhpgCGvsryGaO6qY3gsMOt/B9+NmrOVhas",
-	"NAxm3autGPAOV82o+TOcLTumPfzPZE0oMb+HsbJX9kXyFl/sMKzNGrDTmcxXMaoneMwOB1eoe+1Nswwe",
-	"m3efBpQG7639h8++QMFa0vyWizX+FhcVF+Oi4nwgKs4Pi4r7MAROPMUPrcAZiqAIK7yie6i/YTTfELS6",
-	"sOCF2mQMouktaImeTVhNYiJN19wIqHn80dngBGP4RCcVPDy0U17Vclli7laCTSp84n+lna0uNG4X9qvS",
-	"tATHKtMUwghv5JYtZbG3pCrCLDCflUC2jIrdhpfslLxmtDATxaI1KgpSs4qhfKvtVzDbRmkKnq0FRGLx",
-	"kxCKdbaSzSh5jvbsAaeruT0atbh8fH7Rbt1TO2k/vzYs/jkEilldy7rNEOiSYfKmup2I7CeI9h0Tmuxq",
-	"Kdan5PHZWaeCL6dCSE2WDErErsjjs3MiJJCcK4JeRsKF+eEROoXLUu4YPPk4LIXCNEko6/1FQLoeV5aV",
-	"zLNPMvL4/JH5f0/IlumNLDKi+N+gemTLCk4h7cM8+RXusbmNXdUuFguvZL3khWFDLLji2nOF4iI3CuMv",
-	"whW7XZHHFxdWq6waYFygQEZukOg3RNG9Ijtb+3bx57YImitinZPmh6+Ilphy5oimrsiTszNCCUg2Ile/",
-	"CNnU8NdHREmzPDNfLL5jpGAVEwWRghSSWc86FkRCVkJww75mut6fXK+iZRA/cb2B6RimfnL2KCPUPEg2",
-	"LukMqzAV0ZLoeo8n4HQ87QGPsVzN9T6/XIUm6ZdvL867FgxEsLt2q3/oMRjYNV9hnLNo2ODBi/ZB9ntj",
-	"pNwjoFMJjousTYCGfzRCwI3iFLvpdq6LpIFbepjoFbhQgqgHPg0jnofzW1EO81ssOnPdyB0MsTaMkwik",
-	"1IaLlV0axTgsWvaYumeJ9THwKT6OGd2LbLHbgPPeqOdWg308R47IVdJZZX60t4ARnYWCW2CY7T+Dj7DI",
-	"rO9hoeq2ZZ7H7nr/c+Cd8V5p7iy9f8VD/hUPScVD3oUcs3+K1tw5ZGB80+WHR101MnSORnjx3IcJDu7A",
-	"1twrkGABGUXmv5uyk+MzR2jVujfvnvrrKKSaPGesCDx0kCHS2QpLZBAXJatRJULeboSfduABgU3L/k4n",
-	"zh2vuQernXr3XAXL/X/gfJm1HXtiPAXdeZl8i/RuhMR10qUyXiWd2qNZ14jdKMyS/NW7crPRRLskyz5I",
-	"VLI9MecXZ2dnHy0H01wfyo20CV8fPqaY9OmG5besaPFrXBb0PbIjDTNAdiSmYKxKuj4pab1mJ7qmQiGN",
-	"1X2yMlZcmBublv04Am5XN47Qyv75cbeAjxLMh6sZmrS2AO3eGkxuxGj5Gq2FULzlhiOAOTqBEhwT0iHV",
-	"4vLMe/jhv30+qPlvcGqgZ9ZqnmcuJHWWLYxhBv+BWqT1RzOjcNofrE548dj80lSFHcWQaULCI1hOPlA4",
-	"CB3iXdhMc2JDshP4SOS6hlj9h87ygpl+7Gn8c2/L8VRjH86ydsQMPktLt8aJNAx2HhfEPZq77rmbkRcu",
-	"Wl1n4v76nOLhBre7+3fa2lYRMlfbhqofwshoCxNmr8wZDJAKZV8j0phcGVZASymo85yRORPfxjDchrVC",
-	"h6glEsFcs/jXjWiZqJKyhGg1um3BiSlriAgZsVJqvsUaU/uf1j3a1aDcjl60e1DRBmPFVuqMceYRARVH",
-	"3cSBdC7DBwuo9Kpm739lSBQTtIBEY3Sjmz8tvjwFl3ckZHn4iLcGprWT0bU0ZAN7aHH0DMs525Jic2o6",
-	"0oK9r3jNVHfox710oVGB8pV5ZkOVGebJ6iJ3jFyV864PwXavnU/kQ7suuDgefYRci9YHPxRF5qnAJwMy",
-	"g1WG/yXgLXiFZJGQWWfZQsHedgj8oRNH/ZgtMKTd/cFMr5ur66wXOCGhr6iXF5JIXu0VugSuoFasxrI5",
-	"Jt+QjBb7MS/ZoHRI+5/MpbakyqiTfL0GVXXF1xhQMarykq8b2aD2Q3eUay7W1z4lw6hEEQUJKyFcYg0o",
-	"SC7PCP/Z6kgIO2i1IK8wuSxv89/e2D3DxJunnQGD0Pfl+VngiAtVKbW4/PLjwaweVM6s2JQ7/41UEg3u",
-	"4zWxlCOKMdWJH9ni+Fxut4BTRzXZ0lsoNMPECQgpfQvofKhvl3vHz0eQ/8uA/BePvpi0A48ezdqCxwf3",
-	"4OLRl91dePyotws7Wht9rpOJ0uZgtWnvF22umWzKgiwZsSq3IWx7wk5nHsgZ2XHhZZJyv5bUqJT+k7Bv",
-	"17mtNmjLKDF56UNb524ocmIv7UFV9XKfxvRcEWpBYoisyS2DivvBF1CviJXxtzWLP5txMpecS3VQvewK",
-	"PbPFtbl6ntpbsK9MlVz4YBBEgy2Xy5oRyIaxRwEwU7vkyKOfhLgY14QWNmBiIXiubDrS31gtMTYEGKGa",
-	"kRUtSwWhW1qWpBFcqyhBOplDEyFYv23feWOunwESq8/1Gf/OD/AQRKfxsgnRDr54vBhiBPhUoA/Dldj7",
-	"JPKLWf3hTXdlLfgdtwT7tp2j1XK6ZIuzRwiA2ON4n+c1ShwpGJCSY40K1ZrVhhf+Ly1++3URxRwoGJZS",
-	"jX33GifoFOAZhOzRC6qNHLHs57I2smBnEyWOB2fs8X6rIU6VCEFN4/0EQ6Ai9j9kdEg4SYLdYXXRyNx+",
-	"dt/M4L3Fu9gO3rJ9dAdLqvQz2SQgsMyvZGXzAmqaa1YrJ2VSyzLv/KgcTXvfRDmy5aLR7IhlJWQpqJvy",
-	"dsI+xj6qclkhN0wSRW/M4zEBdNfmcB2UKjHGdqUZbkf8zEKeC42akIU6dA/p0c4rfS6cB6Z7NtDLMpEq",
-	"9oBFyOKdCX7bllKWzFzkXc/C+AAv2if71IOJdr7VjhpfdFVyVgTuhqhQGMWbAguZ7YITEKyqY1ROJOA3",
-	"baQzQkRvpE38mk14eQbRocj3wDxLLBHzVSiA0DszLr7OehSsreR3LWLbFeApG4XC65CgKZCi3qMzMHb1",
-	"1im8MzBuzXuo5nBNBGMF6BtSsJcrUGkPuiYzz5IgDFAfTYGNeZns54yC3pApQHSfNrx3xsSmAOo+1eyl",
-	"KPexY9Nj/xDWzMPedb7Rusvbne9yacthSPTosVGq2bLiR7QKUiglLhd1sGWoheLdaBTUmCK6rUr2/s1e",
-	"5GpC/buAWTFR83yzdZ0dJr0DHOYNpQMr6c6xqtmWN9vJQ0EiiM3AnvDCxz7ds8X7k7U8MX88cVVluA/P",
-	"w0V8bP2N88hXt66hGVTwOYBTh/GpPFNf6MTUHpx2ziFmNmgGuT7GTkVTcH3twKC7ZEItbKCsoBOrxTT3",
-	"MKK3rHUeLZw1L+sI5PlUsxKGygL94l1qCd8KXUcUZOrDzYMZULfoUb2gJc/HbJbl7TJc58AhBTu+uFz8",
-	"pqQ4fU13P1hPxkfnT40shlfRP1dGXMpGfWff65Xjsfe0YDnf0vKKsG2l97ZDhLugmCFqVEsOUmcjwyr2",
-	"+3C084xcZOQROT09hcC2bDRZ00p19Oi0Gasa65o5xDNmcNgqt8WZ44L2I357wpUAFXs0syRPst1DqJ4t",
-	"+34a6qeZ72tWyTqy8mUtbxHNKK32QNxpT6qS5mxk83/2ux8YO4YjHZHjyIxQT1ozWkAaLRS7kt1Glmwi",
-	"n22Yg7gI15U8eJbV51pMyKRx3orJfUPz78zMPmYLWM2QAi8kZiXvqHJp0xkpallV5j8g8AO52PKOFTF9",
-	"uDdDHKWleNburSVSjDm+ZjltFJt5H7eulQA08vyshxr5KDtw8u1novPyvSZSnqWUo2SOb2Xgtlg2xa8z",
-	"nKoZBlHjh71mFH3nceT4WrfNYLQsPaKuQycFpfWSnGXkyVlGvnxieOH87IxYmKm4AfNAPgHv4sLltWvp",
-	"ugPGLH3cwGu/XQGRfz47+erdh/Ps/MnHf/vll1P3z4uP//6//xQjPn7qASS3ZapYW62BgE2v6QXbzTwu",
-	"09yhHYoFPNc9YgdxWZMc2Vtld6vTy33legONLnjLRfjX839aEkRWWd5eh6Xm0/fVpyiGDDjn/bg2NnaI",
-	"D8ALDw508ojGLi1LhefGHOgg/D6xRHeAv0O1B5QwPBhdYYcVV0TYy87c8Yru0TuDrplcYqM6rifccp7k",
-	"7xJb+dLhv/QlhQWG6W5Wj0ld3uMw4GV/QR3F1dxfQWcCYtd+CfVP1tsUd2Dl0d41P232hj6n4x72FlNh",
-	"GBZxodMPIx/w5dPTPEYuODPwF8U3ZJGFWaM4ll1vO785TOj28eMorw1J7Jc5YXGD8Bh+t52/55kYtz2V",
-	"BSu+xSScgUvXbvThrUrpRodIBxNoQWZ7Wj1VLBFi1Ru2xzgLXdfMqJiYGBmmjXyIWcc+v3oYDK5YraAH",
-	"BUafbJ8GZ6IiYDmpm5IR+5moiWpLC6J+UNfmjWxBjbA98tBOsNkClz5JYLkHaHfFC5b5gsTlHt6A/O3T",
-	"ebGsfFVGlcIWDGaqvjkSkqx9X5Rg5Jrlv8a/E2SKD5DktSKQt5EMmYWAu7PDVw6JN9rClpaNrZ7Oof1o",
-	"o51k77q6gzWqu/gaO7nqMUMOyy8mqn7urLzhRVSmKNcNdtJHXHfWFrF35jU+1NwduG9ahMeu99YXH5Ir",
-	"C7vhtJzSOeTuvGUoLBw9HSWCtfm5+b0PguGtXAjOQ4fDxs0ER9JvaMQZuNy/AskykYTL/eumnJplUdCI",
-	"KHsuyI9vnw4CxTH2tClZx1haZuj2A37eWbveMUpBjO2pN6t6186oEM/dWxPoMyKNH0zSQvnTtOk8pOxI",
-	"xrO6Zyh6WHJrGMPUx7bpAczVFrD7U3Azutm+ojyqEE1nPZXqkfJ2J12DFECMcE8N83t61NrFYsbfyR2R",
-	"K80Epm5imsmW7DD67D8+YcKj3oS254rjnd2BE94KvR7zONDrSZNKuqzkHat1U4vJXzKSihVvEMzgGIFn",
-	"XQ1u/p0p9D8/RpjXrCpj9wRqssMdfmnbt2eEor6IimqohU5Yvk1knN6+HWaJdm+MGYPE3Wk3VbvtPX0e",
-	"bE2AiFoy5pflsyTtaje0IFpCQz1s1bwBj+PE1buo/dTDW7KVPjxV8xTR0k9yakzJ8vRcBmxJbr8RrsvO",
-	"OeRPy1Dt3o9xJaiUiaTfvgGGTbN3VBELDJ/hdUl121wtL2V+e0Vau4d7UBjNyvKINDZfsJhuughzctc6",
-	"tlqPejBc74v5WW++r9xQUcbi6FRG8EaWAG0Rlau+ttpGEO382jWP7pxT+l1k3NZj+54csUB4+DJXmufq",
-	"7664zjd7vqHRYGVbGj3ra4EKGvmo0+ristjKIKv9Tjz3aFlMJFD3fuvO4huWQ8aSslA9uw3PNxZ+CY4B",
-	"mK1aAtOhkxIS0aViNQhSRfnUe6OivJ5PW1CfYk4vJm292rzPIR/GLF4ucjbddWHNQX6MzW0tySTHNNii",
-	"ZOpUBvpIrJcuFcS8H14ynym4Il1+4ewQMEdYGJytZ8rMSY2hGdefak/xgZPsD6FjGL/VHZqPi7GQvvdU",
-	"G2drh6EPpLsRWHAMKSpwknBdIz7APsFbD0RUdUzQJOjZ37NBEKXhqOsrn9eC/3Qkk/9eAepcinkB6tbl",
-	"OAw6uMJbTTaMlnqzz2CzcJ9O44Z1XjP9hmmNhVyDnAa6xVZ0yj5ioRRrRm5ZpYkCGK55xpua0I6X7DZS",
-	"BX0DQWew0IQ4EatQYUJt28OQbGnBjA7GtWLlatxfoYJ1x8N8Uc95d85mnp4ohvZI01Pypw8vrn/49qPF",
-	"8rIztT8uIqw+1WVpV+qdlkG591Q2bFTc9e+3OwCBtFveKAa4gFKUe7cWLtYlC4g/jw8eKLehPcnBhg44",
-	"u+Na1a6Dv3V6toKkmw/RUvag09NS4LrRG1nzv9G4xKLqNnHBYalGy0gA0WboPI+m1I4fL58Be4XmOVMK",
-	"7IM1v2MitEwEtNBVhAszdH5MiU07gxiD/bSRZA0YyDoqjyyU1PDFNx35s20UIGqueFliFSmWf88jVmUD",
-	"dwMigbWN6FsnXDi7e8nWXMRLEiupFF+W7MBlQm6F3Cm3A1h5YHfBZQsta7lToZ+1m4GE/bB+rHk6Gkho",
-	"VRH7n3dMFLJGcpVc6UT0aNUojLEOrxTtqrh0vTeTa9YbTYS0a8hahKSabVmx78QIuSYFL9Jj3rveKkEA",
-	"u2pEH23Z3M8Mke89VKii+8O6i9/h3hnrMXxQcwVnveXo7u5Z5muJH5JkXMR8B1f7w2pDbLQhOcKeEloU",
-	"Ne75hpcsyFLuINzmG1ZEk5njNYxRjR92kgm88UXyxfEsV3PWBAFc2JVREWpWMKE5LS/NvwzdVlBFnxFK",
-	"tLxlApuJh4fTu9yMyDpCFq4oLx0AQ3ea30t5qzDbpIbeDBTOCvDjigsAWLY6XDwxENz4ZseP2u/fG4lx",
-	"Cyr2E3JHWub7b3hxmEWSHTiLIEKMrW0EXslWuucPgzpVlBbjYXVVsbKcZbI6dcm8eJ9IcV/t0lLe/sDL",
-	"kquU4fqd3JFSAk6xFaKllLfEvDjR5dBUiAA0dXI/4vNDw2tE4Qk5KWDZyAL9fPzxswfYMVQgSPxOjQuz",
-	"h4mqOQvxU4mr2fk+TCbmkTmVU2yf4JNfPHny6IsxkbKl7zvTBIS5Qa/xEWr8t5NJ8/zuAwfeqOHjohnt",
-	"07JZhqjxtuPKx2yBmN0THqyZYlpdj8yTK5vZBIjhreirWSgj+wrJLJneY0obAZGrRTC/JDJIX0rGdYtQ",
-	"qQ5rbEeENYuXooT75yACREGUnL6Rs72dxwj5hMPQxyTicvWQzBtEKRph5bHFNdcbdJGta4o+MizTL9q6",
-	"/FQgo3sNRJUjOwAWLDj0f3CsQtDKY+tzZTUoueowrEv85REkGJuDkzozP7tDE4oN7Dwy76UdY7fz3oln",
-	"7JjPuCmM7FksIZSWnKqe7/ygwZmXVCXsf2wLDA+AvmoMQl+fewo3KzKLLwjOfC3xu2j1owWMiikl9kdw",
-	"NBhmPk3UT7K2fnY4450xr8AzyAw/2MhqRpbMHGin8U8nzrqhNRWapSKH1Eyb37F6bwwOUtVyy1Xcqyl3",
-	"YUOkZGMeo383ytaUt0a6ds2a8MUlg84mipWrK0KXUMuDho1UHjIJcO9s86FIrlN71U6DCMEXotpqs93S",
-	"ej8TTgj/cChxynaFdqzdQuW4QR0HdxxtAZ9kAfxXu52jJ+vhFEBZf1L6n6zfYnuhgWRpjNGrwTYtYtnA",
-	"2L8IAem8UaviHiMcdjrnwZxe+rkOQsG3wwl9a45k2I+FKqJrzgqyk/VtvNQRLg7X22ha/UKQnR8FvRit",
-	"zrONn7ApzKTqS3nbqZLrbko7/ZbCh7fa4gnPrCnaUsFXTCVcHe5XSIhi70HkBlr7xRcX548fH6n9H4h8",
-	"XFv/Rev+vxoNeZC3G7b3QZJbVsWiIL1d8IsfpW4g64dHSdYPVVyKTWUj33JdGj8czJvzWonUrSexE3SI",
-	"LzQmI1vA04TrBWH8bKtPlwcBv3FFwEqPXp5LqNlT9y7C7CTa9VjHmEEKZ6nMxEJlNJx2Zl0n9TquVKQo",
-	"MintRtOnTh+L7PVuanw9hYrw4PURqYSrienPLSyIh2DwJPDwubjyKXVdAOMzkhTpwZQjSzFD5VTpwze7",
-	"0s/csx9949nJGFY8Z8X3XMQRsaBbYLJ0MJ72+KPgWhFIGAHONB8hUkyFNpgHMQnA4TQhc9Kgki388ST+",
-	"re0IsewuojmrfZzK3oZRoTERgDEFWOnnbOczhQHfclZ/w22PwWiClWt9Ocok+BQ2sJyDkAb8/8q15e8P",
-	"7qsWD9ADRw+OS1ur6E+kPy3uAFjm9VNuJW0rvVP3yLdK863d8t5lWdikommgKR5MNhaFdhjdw8vFi+hI",
-	"MYtK4ECMiZKHEwn9FON2RyyAKhIoRdhngUwbeEUid+CzpiyJ+ckj0HGFySurWiYMyQ1fbxJUuGVlgkBy",
-	"F68aCKCe+3P7GuO+NnbmL+VjkuzM8H5+dgU+Uy6YQ4qs/21UZqvczdCaG1eUO8rDISBdf+LNSJluqvRl",
-	"S9/bYv6z7v8Fdf5nsY19Cv18n8po4nkPISWezZYoT74vPu3oYYxeGTjd00Ph5iMD1Vv6/hWr30LT0+EU",
-	"zi4JFXuCanb8CG3p+9esYNsqzfq0LG1bVUW0XDO9YfUVmfJtc0hUdFrQkPgu9aKFgBnf46qkcVccSo8V",
-	"1yqMu1OsLJjufxutZS4Y27IiHgBIu50ARPIZ9BGfyn3wyo8T8ocPhkBswb1TNRyNAzCcQMTbrXNUHvBJ",
-	"j/PCpXXmHNCqm0oWIvD6cIE7BwkpY0XCg7jIvHw5GiwHv9ESZTbkYwwq47mAU5VT9OSGAcfHB0KYse2O",
-	"ztvuwh+E4D0Oy/1HwW7fsgR8+C3zqa/kzUbubJtoKXJ2egi/+wAU97+wtv9+WNu4wyPs/FzccZ3KMs1z",
-	"VuljE+Pnnwe2tUCbR5+FsQx5Lu6iR4AbCjwEjn5t0fxGa0BlaZN+bmPFUFNOWlOXI846m2gmKya6gJxN",
-	"zU9q1jYxntDhAPfDLiwkVJohA5Zxi8QZJ1iw4KNYfgNP8RpiQXHfwah9N9Lk4LkmlbGfHISU2W+8x9Gk",
-	"MuaLd9XYrItLDK7uj0jms0u4X7VHHYcjTBTZuoJJinkhFeUF2TOdkaKmK21WnpdNwYorH5WX2KUfK1K5",
-	"3hQ13YnTmdA1/sUjBEiMH73CZbNSAr3Lq0ItdbuMGc4lzYsPoSIhUx+vHsH7L6Rm926fEhR4TYuNYYOU",
-	"SFAswoAiJUzl0FW95HGgpDbg0WXY/4JM9l2b9cSValiRDeCGx9CI0tlE/bwZOAVGwMEotm09rYtYfkzE",
-	"gdjumM/pnAnxgyXfExvYxE5GC7bmQ0Mup8gfGn9E2uHC+rnRuhS/wgc7IMDgn0Sc/RtGi++Ztp7IScaI",
-	"VthUVLOyVASAdAEgEGsbElkyAY7a8FdI+Lcc5diWC0Sii+btuJt1jEjPsMDUPp0utMllXUNjYpuEb94i",
-	"XBDz1hzEtrfubR8K2NVSrDObEWZrhiBbbPxwQwDvXhdoUf4+Zg9FLZg5A6bh/EYjfbLq5PNVitUtZkF0",
-	"nyu6LyUtpm/1JKi5RMcRs0OdEoM104TDZqXA6aKyuUlVOAEWoFwRtRf5UylWfH1qG4hw2bZYWdaM3qqM",
-	"qCbfEArpAVuqD5VoPmgMdUoaaCs4Wly4NNiFh0N/ePDmVCS3lSqxqC42gfCAcbIa4na27Ofm39477oz6",
-	"s9PFhPO3UWupOiitGqvlQYIFomlcNv9XLZtqBt7mHNyp+dJ3toC6h3yJes9LqlmiVOqfK5sgyoOWzRwu",
-	"VoSVxuBPe0zxACpLn80+Mb3lQSnwqS1+WnFMlzQt/M1Yy5fuwfsrLRumHMihB22SO2F1HmMtWN90+C0H",
-	"od2rzZnVT6ZHLDv9cbqkMY6K2phfHTMIE/3KRMGAA895uGYRUVDX3pMXU4qTkhgkRpL8VHPNfuJCZZgS",
-	"FvxbyabO7X9rWq+Zxv/eMb7eaGOKApFf2Y77Gdmyes0yQu9YTc1/5I3SGH6fWU+VAL26thi6cmW0MGSs",
-	"0x5fGGWHLkt2+sL+x889TnnXMV/VLa9OZIW7dQKJfMbGMcwdLbEKOgMOPRMuU6M3a0xzB0u+ZrZjSSd9",
-	"I/08pEmcxvpUud739os+b6VIaMh6M9Jrw7XkpkIKniMszbbVLS1K489qI6t3pwFExUZG79d+Yo4Z3K4g",
-	"eh7xiP0hbVbO79FmxcyrZhW17tR+hk/Y4bdbxxaRVC98hVvKsfsSClUaYbuKW8ytrK2x31Dl0uPmDKcQ",
-	"e+GtTKiA48jm0YQ2KDnz+F8WHAztfLkiG1oB+NP0+jOrEx8VYjnkMwiPa6q63QjWz5RNRyAllqy7Uv3P",
-	"lK9U8VWGLvXavqJm7knCNfBtm28wZITTaSa9imuwfenhv95pPTnJ0xecir+Yr7ZAI8/FWMGADSQAzKWQ",
-	"KFvapU1PrQDo5FG0Ruuyd/QDVI3lnvjAz2xTfQQlSsktW8piT9QGUDyhKB0s9NMUNr3IecnbaGMwkVyM",
-	"ANpPRr9XsmySB3qm4TMLRj7gjHshyYff8QAB6byYezoGelsSegpsw8bW/AfW64Ffu5wYZ7k7qPj2UGQO",
-	"J70tcfV7FLZObyV1103QisdxD3VAt2clXc/twwTD4zXR1zBHAl6zlNGj7t6HsNyCm/zTMN3aCb/uHOg5",
-	"G9rRUCLRUCMkl1JabKyuyJpyjXVFzf0YwX/pADXieMIpj/WRuLqt8Wqx8qx+DEc8xMqLXdNJKF70JeK4",
-	"h1Z5CHs3W6xKuk5p+99YpL95xvu1xwv0SIFc9GyCK6IYIzef3517rnfttg1z3Ayr0Mat9qmmWLumkZx7",
-	"pZogFTVRizLSrLCmvqYkaifhz6jGrPkdU4QKuBLQLD3gewdjevhtRXlxadSTvWxOyZZR1dSsgNQKr2H7",
-	"feHFKaGYaH0ZgAe04SJf2E7hbnOfM5eI44lsYb8QZR1tK3nS5+VIfHsHRG3pYEcKyT6lTsXt/rXf6zhy",
-	"cz2tHsozE3if89soWt4zRnVTOzxBsx/+fDQKmABjglUJQAMI9tcCkBiF9wpzaco9wstvGK+NaX8ihRop",
-	"wVvhwPG0ks3+sL/ZfQAfn0Pf72l+G6OsXcZc2hrSJI5VSLQ4HGBJxduk9hfos1N97zCZ8LuOYdrlZR1h",
-	"0vJGVGw3VQmlzLM7zvxxZu9M6HK/BIiQRk+UbMT9srWKpor3CWtbEna5gzZaXhJa8ltGmJDNekO0JEuG",
-	"XsbCp8FQdWux0r1rTN1iPbCMiriDwd8jCIc97KMWTx518n0nd7i2DEqUyJlZ3HnXZZIESfpHxHHdStsw",
-	"blPf8bsY5vNLTBWFXaoor7OOmwiQcTTdo4Nojh3+R4WAO+acs9EcX7odDKDIHZcENGhPSNdcG432jkqT",
-	"b9q8tfsglq8oL2dUIraSAKHrDqfw+dwpO9LBRSmnoM0wZYoguOJOOTAYBmiMqQ1SuqtGBJLWTeAAxlDb",
-	"1PXiYFPX6ZGbPsnayWTtykbp5nZjemi/CG+l4xtttp/JpjTd7F0kQ43G/TladCmYUhNh4vSmZsrYZpOe",
-	"j4UGF8GY4fdGl/UQrghP0U/DEeGm+wMct2NDyNPSsqCTSArCdsmg2ywWIlgUXefwFdhpDyztK9fPymvp",
-	"iF0M4TTw44e6wi1jlVEW6nzD79h4mtmsWG0QdPUSSyp9YggAI2T475rZSrrgXydGtzmBP/hLR5YFAx21",
-	"qrnFj8IWEtGppi/nt5GrWF2hmWnnTPKNlMay6dFszPWaxgXzOEYlupowSW1u7+40Y772u3JU8HDg0r+y",
-	"6dYOVGeCdB+bnHfd9xHv7hLH3IZx5yjbc8/ZrIBC0HDw6LYO/RiQLAvCtQU851pBpV2/sVYCxsh74/3R",
-	"CJoIetpllsSjMu1NTsURfUK3Fa1j4FivKK/tCnesZsQ9ORHQZMUFV5sj7UFQPyc3paH1rOKbQXVooC97",
-	"crg5hN/vLOrgVjzk7Qpbe3T9Sc/aGTpiUdXMUAktWi0U/nstRfwC+fYu6oy/Jk9L2RTwqyLnp2eEiTtW",
-	"ygp7M1rns5msufzA+crg2ZsYaqjFIh9x+w6Wa17KpdBMaAdu6G3pCinBpfj8t26wpm/sDyWHd3lOLcAD",
-	"oOs8uFbcNM5PzxL3XDqP3MG2TpOhbuGhy4Ld/fLLqdqLvOSC/fLLhKZMwewza3R6fycCQtrx+yTP0sz4",
-	"7fuqpIIi2i2rppcKfvue5vGL2znB2zxerH2D+WEza9T5K5rfop9+xbqF/9um1LwCX5m7urNFTivkSPu6",
-	"BlRGTKJzOAG1zWmu2R1nO6isRLGxhP4joJdvOSIDYggr4ao+Epsp6fKOXFqaVeYEGn3TbFXUQxl3d1vv",
-	"doDFZHcptsNwM7/xpyWG2T0RmdnHuxKdYnwUC25d8MlfkZv/xILZG4sxGPaBO8DvLrZFRxZ2dA5pkDJK",
-	"MOqIKLvM8DXMctvF6gwHFoWDZOySk9W1rBMovN5iaJtwNIoFha+KwQS2gDXR8dyPAyUBvmXSuSqk5nkM",
-	"2u85zCQjy0YPEk1uhdw92AygviSmjvb2G5/LHBHbqUc3v2bsbyzOjKta/o0FbsFYK6zQSuEKXxHDG2/O",
-	"+VjuD7SBG2d3aKK6DHx56WUfh086YpZkAU7yzlDQNjZpyRIYKk8m2inP4OWUkdKaCeMdnZ3ruxEFq3+i",
-	"kUTjN6H2D7rxEnCubRUm0RJtTd1tuduubWp6WMpW8FOL7dh3rCws+OJQ+oL1G2nuJuEwamPJWFgv8Bxw",
-	"KS77y7CZQNacLkukQM1oAs7X5xFPs+bGmjq4XMxBSj70UT6icL9NWp42ubmm6YaVs0zfJHYL0v8zNC25",
-	"gPsOVx9HOZ9ddHiwUJD2JZhgu7khD5/2FnGI2Y6hOUBs+RVHV2ejxf2P8Hzjkl4hiZxoKcmK1ocvfsxl",
-	"gXI4e0KCNLlORlwHDxU5G+dje1LbDR8/lw9gGQaH/JNwvH7HlZb1/luh61j2ebrbqm/niygtnynQoA6r",
-	"dlmyfkFhyvOS5XTLOq1Cncgzn5uGruBPegRgYdZNniiegBaB6AVyRdrUzt9I3W6j05rRh5s9VLiPwefA",
-	"GW1ERsz531babJDrvY8ywrUE5JrQpWwOVPMOQuy/JfAo+snfSB+UbtADIh6HSglHhL3xHT1bKQkAordw",
-	"29r/WKEKmC30hu4OSNHJrsjDehrvZO2CmLGpvCCxWqvFdjrFrRvIqZFj+RACKTzgn4ZIkmU6Hv0HZLFs",
-	"olUSKMQV2YBxiEbQBPN/cFo2ZTF6Wrqj2l4cl2Qr61bVA40WdDq5Y4WrE7m0V7FCRc+pf5DnQcnKCCCj",
-	"/HGxvnKdXux37b96XwUzXV0S2r2sV00NyYfhw2Foq20f4q/oFtoYvxk9kklo/lHMBqNlzlHc0qaOa3sh",
-	"JYLVJwopzOlhieSTmv2GWB1SsMswnZcrL2SXNL9Fw8Nm9UEqp4LgRFwv/wek3ZgjFwFOiDXZ1ZuWf6BB",
-	"QQ/6ODCZHJ52/GC1RhocsV3QXyzoTj/hyP1R+ToRmAbuAg/dFmIbDPQ7FHDPpekkHdtMwrHXeLKO2Z2H",
-	"uAlk3Cvzz3kD+JBIl3sMbS/Jjho7C9UrVESvSM1KRhUrMn8sLx0jZRYae80R9gYKp66IrbPupDgDL1Kx",
-	"B0F5RWjJavgSAD3wrWXQiirFCp+S6x164F3aWRRismRguIfC0ifY41zhP3GyQd13trDDRuXmv1Ak/wEo",
-	"kg8P2Rjj+3ZrH+C4B3zySRz65wGcXaLAKOK7fjnw51p8tslO6+u2finWFqGqanmH99g9gf3yUqqRHv9G",
-	"omEfHSNh8GHfxZGXjAC6PYgvI/4OFj7HMefDnIPY9e6eMNJQ255QnVlg1ooAv+RnIObsK9PNW7vTT9vJ",
-	"xOklt1WjRyiGMlkw35AUlVPUgOFHVqwRv30WSPRMXGkATZoOFNmwyc+uuKClbVp/RK5GSdcq2ZgR46Ks",
-	"7lUUTz42dhOhAjRybgbCPIVL6ZuBPPS5thNM9hKaiofpN2EOJObcRjY11ewpnRAFcc999OrCoWa9FeVF",
-	"Ru6kUYTMZbiGBTbVEeIDR4yXen4nd90RZU12m737W3z8kaGmmC12i4P27tbimHS67ms3+EZA3h5wm9Oa",
-	"Ap12Aq08C6HYfAksntfgnghun64sCPe+syuBPEJJM3LRPh29CxzENd2DYmumwQtWIzqI7XULn8lAC97g",
-	"7q8li7UY5sosPFGdQuzP9rLJXCKSG/IzRXadgEO0O8l7I2do+TwBhWkn+5ky2qFbmx3gAP4l1Bsch6bP",
-	"3utXSMDRO8wTF3D9gisVe48fcVDNyG/r/VGztlse1AIM4SjACQCoS7A/cP06VkGCpbbxkNzEjyR6IMuV",
-	"jpGs6GkhkWYtbefS4WJkU+MKdL33s7fSy5mXZNsoDXfkISjkVSOKGeqAOsQcjswkh2u6onvDv76t4lwJ",
-	"HreqjULJxfrSXnkYNXceLC27x4XUTNd7eBx8OI5kisFDhtAgEzwTmjdWjTJmdISeBH2Z3bVSYVZ66pjq",
-	"Vxzjss94XZ7DcQz5LyGPxRc3u0vJrA3+d0nz21MneLAuuvflJRW3p1YLv4Tbq393OZPe0g5MeaTLAvlA",
-	"WaNeYP1xuBD4gw0fWIbJnJgs/BUQr5yueUxfeguiQ64MN6twX6BkAQINrfcxfkgwznKcqEs0SvAOQ7ex",
-	"Fd0PWiVMR6Z3F20g7XFof47CLr8OJdVL8FAuBqJmIPL6kju2S4uQXiO3rENImYJl/VuzrTKAE82sep6R",
-	"RqhmiS3NiyvMXSdbuocCVVnHndaJ4vpEryXz8MgCQH++Lzp+vqGQwDxYMqQnXRobZCcQHUQga3ApwJsW",
-	"d5GzNld1sj+kn9+aNFpSMHmWl0vrRARfHxWE2QL0Xs5FycejpGNTNTT3oFez+o+2dkek7zQ6FyC1C30J",
-	"fjm4PypeGC8V71UpdG7WB+ppOrUbqZtNNmhMar3zw1zYlv+6nDPK9Q/hfwN/1qfkfHuTatdg/db20jLX",
-	"IcTfnbdoWcaTl76nMaALDFBiEAl98YrImq85ZOiZf9UsZ7zSxBy6jMg7e3mBlnb+hGy5aHTM0rCQoD+o",
-	"iUw3B5l6S99P/G4/ndNPyn3EDRzbCX/2IzCqml3ak4smGKN1ySFQa062tuWLdMsQqcVe+1z7fjugCaFR",
-	"2Q3iNipMv6dFASesn3Efy68vbeuL1osaZQQubg8k0OWy2mN3+jZ/rt8rfDNBeLZJfim4prEA8048k/V2",
-	"+hiT/BRm9UF4VeTHdlIbwZkaq5HsICQrTbfVjJz7Hki908FaB4ZfUOZ2qKVjgsNvB4IGPwJeFUiphzOC",
-	"SUvdIBkm60aZ7AfmXHq9XPxklGrgpWxUHb21f5N8ZuJBupXejNZl93VRuRCVrRaxkSq/mPGwM5LzAW5C",
-	"uy+fxEWIcz0GyPzoYCK8GJ9LNFHyBhum3UAoiKwYy8gNajrqxqdmUKKa7RURjEPyDjfytRHaRUdA3neQ",
-	"vPYi/zXo7RzCjwCLtT8wUfN842wn34XVTiFxMnXN80iZjL0bv6c63qD4uSBbXpYcC/FV5rKbJigPE0Fu",
-	"nJSZqjIYhvqrLJttvDPqmq/pcq+ZIv92fvZ/vyLw3/8+cS4tikqk0YRULCMFowUpAVReTUyPUU2eM6VW",
-	"TTn2YSjAnJxyA+7tN3uRRzwRWKjhGRGsJy19ZbasnTfomNbkwcCdlXnahRua9dmrs3vREwcG6/QmiaJb",
-	"JGbUl91Glow0AvhyZb0f2DuvZyGe/O+fz06+eve//u2XX07xv/79f//pULPF4P2f6cnf3n149PFPB+/y",
-	"Yffk2OJfsN11B8tzDghogkLP0YnZut/dDK7IkpVyR/7Gakk0vQXn1SpOoQ/n2fnFR0+mD+fZxccEqaah",
-	"tT+KOU2c/Rm+eDETYNQT2tmkIwVchty+v/EMUo9014Qwvax9fqhw7cuPbAM8s53CsY1+0/hHxsbkvzfM",
-	"/uzaJUQKYe3YCUI/9b0EZnfAhhdRBZlJjmOpyLR2NaUpJIyw5/aTJ4++yKIYU502J0GpXgLxQjiYMrfk",
-	"JDF9Y/JjhcQYW7wEJUTW1/j0x8x7S4NVP+7S8fEBqRnt24TT6YmcEaHa6yc/+Ox5CGRzRc4uIY8Qb3db",
-	"OGmhZ5w8wn+eJbwNYS/7wWBf76HET8NcFNFyzYyid0XOQgEwMoEpc0DVbujAkTUEfLeYJ2ke+sx39M3Q",
-	"D+EKUfwaMGRl5reSNXGCqZ3SxcHpOFCAifzzyj5usT0j63hBLdCTg1VVUOnKtbrC+skuLpEXar2O9yPw",
-	"bk/OxgDdpqwCYYfesvd6caBOD8PnRHZuXHVcVxxePKvlNlaOuutTZZo1DN/8UWhepjzslz67honJPT0S",
-	"IQ17+XrTZPwW7nYBPkqehQLk76SxpDSP8bV2k4fnaB3OhxLirz95fFCtOtoq7mTXJlbzE1tupLz9VhQA",
-	"4z1zSUfez+YPXSVn5gda8RBeyl4+REOp19CjqcaWMeDmXXOB7cLJRuuqf84vZjcosrd/qn/8i44zZngf",
-	"GJlzk8MDN06kCvZeQ3Nem0Bq827s+U6rny+9fzaF8zdJv8TPJMEorHd4ekeYEY/eTsXEmhFm/p607hSf",
-	"S8sEaYQHVE/YwT/7+y8VErfb5mugbSdRM6PYNoY0GfpJwRc0hyRrJsw1xYq4By9gyFjsMElQQbXFrTvg",
-	"y4aSY8tt5itxFCLboS0+x5rR4qUo9/FfVU5jF+43fG3s+zatAuTPFTk5tw0bQrUr4j6xIFDTIH4Qt8nS",
-	"JFhOMPdwJ9Lb/gCu3Jf+k//8rlyc6xtNdRPxPHbwD+PZsxBu3FDvyzrCki6YTuVYfid3rbe2ZkQxJhLt",
-	"yu03XqcRxQspWMoVp6AM1OXjKUErtZF6oqcPIHimFz8Yq7D4Ft6J5vSvKC+5WL/hImdHBMBGInfVhqpu",
-	"RMkuFGJWNaPbFNjqwQxq4AOgoU2FO6yhRkE24vWQvXsCU3yoxxB4sJvCx/GQUpZn2lTlllWHLOfp1MW+",
-	"7Oym45XoUXSBhfvhjiGo7fu4jDHi4WlJlZraquDg7TYZ+WByl/kkpkGCNUsHLhi7t+YgGswrKZ6Df0B1",
-	"t4R2EDZu96Xf4TxAurcrbbd4lIse4iLzHPlp3GVdpxi4gamhlDJfu3hydnoGyJX3METdEOje+zu59gZH",
-	"7Gd68jczU/u/J+8+nGVfpNxxx/qnGKlqprBgl32m/pGuqX9yb1DsxM9xr3imwnShv5O/eHa8LBuLqjyH",
-	"2gafQwUeQ1w72uJMBNCNwl7bgRMWcrX2RygMx/PGwfjfpE171XJ1R9qkJM2jjqB5fEjQvLLdmuYg/Ue9",
-	"kpBQCHqSBJ0tp4IsGck3UsF+HOu0dO2kJh3pkgrfD+8h9862kZqyXeEUZrbkg/5YVJFC5upzaT+oTrcF",
-	"wSeXTHUbN8aH/6+azg8dF8XLmHf+GvDm0GdkzCMsU12yK6zp4IqUbKWJ9RirIz30jy6G17/b995XDrj1",
-	"7iPJDXtGEn2E3N2kOkoIubMKxIlN+n53sEH6LFZ6MCULP/dXm2l2NFh6+LFXFtV56CK0AmJijp7cTTdt",
-	"X9U8Z9dC7VjCtp0iLkDmQWMZdvjZcMD4VsJy7ddwOYco998NU0c1eXWH9IHO2LyNuo8kblwLolHQBuxV",
-	"+SM8GyX2IcL+tU3V7GUtN7zUsZ7l16SitY+UVrVc13Qbr3cpArF+DA0entqOka0iHdWauEJR3bmPHZba",
-	"AQjoLoO7UTJPzYAmYztzz64t97y7J0ja4O1YceopebthhDYF16SUa3LLWOVu4rkZTm7INn+hd8bXNWOJ",
-	"wK+Rci1OElQRwNPHYJAcC7IxnNX3bKUzstx3MuympSS7yrS+XCrYVsbt/oGpqlncG5QOayQ7AIBJFWYi",
-	"uHZGDuaqDafBXX96sPr72eETH3WwVjFF5LlSjYW7ElJbfIcHJbsTOTPbslZdwRtJfi2b9TgsXqzAlpY+",
-	"VWEW/WLWsstPMxNpqyeAzbrwEJF+seHysvB8dmZpGSvY96A8BzZ0TAChNPiGaRvf70VJ4DvTY67Wzk/s",
-	"cLQfgkMB3NKCeV7HvKYM0nBsjYKazGWT1E5o6hLM5ECuYvgslNg6GTplIlbiDpKZ8c+9mWSe6I5oh7fv",
-	"AXV1N9dPySv6Fvq//L0u+WzRTJAOKSOssWd2TDfYiadh3mlfbfQZmm2rcGSljrGuWLka1tAdcfumWspD",
-	"TTEVfMUUtPBvFIM+Uhg0sz0X4gXqSYGeiIxPBycIX1FxjMBO2l/uM4OtN8+sgus5zSA6ZVpJeNJY/iHb",
-	"GdJ5LI9pEtZt/lSD2jeEwjslqNtzLaMsoYKpdm+mcaADi5Mw+/i57lz3zXxrvxSdnS+I7+e6FLFOVnnZ",
-	"KH7HpvsIwRGc0jDqGdxq/v4/Noo/vmAc0g2QwVKC96NUKGMdCCNGfc+bYhv7R1UvV/g/QPEfbWOVRKeY",
-	"jADgJtWytG2ChTMaLD9bvD9ZyxPzxxNUzYEc12bxscMcRg8iaHVbqw4dMo6/xyeBRQpWJvKctiPEna51",
-	"oUssATYwQm+sLpwhnkcEXTx5qZU2SIXBpgURCbvozPGlp3aKo7/3m9Hvelo+QyaJCN1v71i9RzPW4qhA",
-	"7y3f5h8SLU86rSsCNWcVfHdGIkFYQJnA5lDalcg5fPdIKtmEhJ1KyjLRr6KkCu69naxvWU3MkwnQc6z8",
-	"jKWqQHM3AJC0QE6llLfKpXYGGI1zK/s8ZbPO/qX2/lUdxYpNtIj0jQcnQz1gsDfa03wOHosPG8cOOauf",
-	"t4wR4VSab0jAOoC9B8SHwLZcYe3rLsGqQUx6uMMp4xcW0EmjWte0aCjW3t9h5SR8+9dGcN1t3VhCLkjb",
-	"u9FTPdpSk8eatv0oEK3C8Bd+eGpFatK3AmLlYHtFFIdjl2GSZk31VsaHhsQxQyefo8pZ7Y+3TcgzDx1z",
-	"YGA+k247Q4C3PF6BP/HS7Qb+GbZXsswygiFlTuobvm1K+s8Qc0jli7ztJoQQupVibfZme0Ue9eNvXjZc",
-	"PB7vJn5cHHFq6CEMDk1R7A7eUQfUHjFHHTFzK1LAuyPqkNRMjbTqoBikmWebHelZTCRrQgZ6s3XnGehy",
-	"qGf9gXPsFKOI/6/VnrxK5IFlW70JN8eRL8kscR+Rd8tNVjQPGpxppxXM494RyF6QvGa0BKvqRO1FfpOR",
-	"G1rcUZGz4sRBAZzUTMmyMW+Y3wuq6UmLYmH+hACFJ7qmQnkAOgUPswJadBcnqqkqWcPjqqQnX3118tVX",
-	"5h8bXlF6omR+cQLZi9wMbn7YbbhmJyVdsvLmAdMT/AFyV3TFalg7Xr4nPsnS/CPQH5C59KqLyzMM+w2K",
-	"ZW/cazeX5Aa7rtdmfVUtV0wp2L8bImtyY+7Xuqq5YjenBN7sTsF+QBS0Lm7IvwWi9d/h/SU/KXiN/hha",
-	"3mD0CyArCaxakQ29Y0ZI9wJgUTLeP/KLpE6ycnEIHHEAhjCCDuH+TUGoR4XKJwKj+AdDHP598AjbDJMo",
-	"fL61fnYhdj7Bxm5ENfkmQMgGVGzS6bM3ydgGBTsNze3Wg8A+6jCi12HoRKfYWdX+fkiKr1KYy6+fPSVf",
-	"PX7ypQcLLiD4FIHzi8OkvtF0WbIrUNUqAAtuFIuU8Z+dfPXru//1yy+n7T/+lKivobxMUNp3tqWisD28",
-	"JClkdCvbnt8P0i2bCyMqU553Vw5K1S0rzJnvw+qetI7RqI0PjaNjeOkv6BbafIB03svGDAFCZcPKatBZ",
-	"9vd4CYGvuhpB+hwuyvChkYOWM+IHxoYIIjo8YppSTYA3Obj0GTFcNIc44/5zuzLPNsE+Za4AvSXuyMHw",
-	"RZj9xheMrGhT6j2pSoq2avxURMpjymYrovcO9T2qLITWebwyseSC3esDW6bcrRs5TVyRXW2NqwR4cUVr",
-	"uo0Dn70FqcfqPfEPZaSietP+mwCb0sL8YvaFUdsMCgo0E9eq/S0uqb746uyc/J83L1+4TxAubBmY3Way",
-	"lEWivxTbsmKfkuESYmTMzfOwAHe0TTCVXM1VqdXLVbrybcnWVBzVY2hblexYIPGi5isdK7hd2fNqXWDC",
-	"IYpBgabtjz7RV1Q0bBRyHxJtbIX9ch+EUmeuhf3exGxIV5WJftSaEXiOcAGlJ/sA/nTCWjaMpiHjmGJY",
-	"7iJFp+Giprdmj8XEMYwqlAYXdb9C5r3cVrSGPvBX5MzpQ2YGPsgZ+XwjhKHcjExcKVevm0TbqJm1bvGG",
-	"CBYiCBx4jqHt6riS4hISU1z71c4emh+8Ix+6EBTAu/YflmmxmYOQhs+gtDQjSsIO/SKCboSKYjM7rk/J",
-	"DaB53QyIitiOOMXTX0SYIm5eWDg+zBY4EUR0dG/EfbM4/zmajFy9wcq/mI8x7kvpnANf9nqMKzQoP3Qd",
-	"AuySfXEriBV/XDKUfV1hFTC6kxEtc7ZESUrfVkbNBhkLO/GMlK72wXgEs7j02LbDsAQamG2P/umOspVs",
-	"xKz8ilb0DC1LC67RC2hsK70PkPS9AFdGnLdznlNfOy2NByUGPtqpnR3Bo+ZF0MXdkFpbDcacWldMj4w3",
-	"UIoDWTMTx3miP35YZhswkUcBcY6gHhphUHnrz4Pb/Qnc7RyJMzh8ViZa/zB9EqloIYd18PNR7gRY1gWj",
-	"xQlCuKKNXRsrW8Au2EbCLQa2Rbs2O1ZqVsNDUrCTnQVH3FKdbxIRNn9NHtqrSKjY33Se672daVTsRhSs",
-	"Jju6j0Dwm+e+Tp7+zmECFbOrYs1EtvAKh5JkRafGyJWOmiivsVu6L1qw13PB10xpVmSOLGLtrv4MXD/Q",
-	"dR2y8aRiXj3FRwCJX1nddNgySOUUb2zNNXarqZmKQ+ij4zUKVvGi054zbI6Mof4/HqzimFvbcUq4tAEq",
-	"BW5V8sS98ZL04e5bVJOsRprWqs1eYzOVThv+2ppyU7BVJtgH4C0nO1aWRMsdxb8bzXCOkZDClf4J+zMO",
-	"lNErwtxVLfwDp+M6wBRbRe6iUEpMaYXp3+5ahcVlnrCAvWKkxnJv/ge6s5npGvupLMOThWe1C18uullx",
-	"09QKwOWJ7I1tfN/aOVY8TDalaHEAp6dd5/RvKptYlMKLnWIUD8CJ4ITjYQBpstvwfENwtGglcDJvqC+t",
-	"p4rptJq02+zvrSRtoILWfCnkFmc5OKp6XggFg93IUH/CIxYTVK+D3q5xBMK/RwZedGYslyLnJT8qPcOl",
-	"pw/mCIJ9jiVRcJXXrKIi5zPSDL7xb8Urudqfn85o88NE8U3UJQCh/4oKqDZ3VjifASew4oKrzZF+sUH1",
-	"WZ3Hq8+cRjhttYaWRRO9HMx6nc/3M0Xck74tJNeELrtRrRA4b64XptaO7BOrEvodZH5vWIMdF5s8Z6yI",
-	"H0tP2UGaVPcwBO16hr6Qg7a0liWr47GbF5DMaW93K12X0NMTckDhcvcOpdNBl4hg4ovLxW9GFL/w/SNa",
-	"e+CBzpD/4PQTFEscG/pnWr4LN789fS3dQ2JmVui0IqZzqlrmH8w8Ig5CcvVF0GFh+QAVVz3p+0mYud05",
-	"v8YAyFwo4ZSEvSYF3WdWz+CKuPxR0PcoMZLg9KD0iHzSBuQVuTi7eHxyfnZydn7wk+2p731Qk5JBs+Cd",
-	"vLJWgE3ccMIyiRs+Cyh82Pp0cEhSGxRTNTpwl1PR9kbNpCMqyRDs7rgLsPWCTmvMtqoZ+9vB7J9n+NRH",
-	"72mJeFnRGw9eeAxgQmEb0RKS81tDrHdEwytG3fLqRFZ4QE58vBH6WVivzxDVCJbSFoJbi75gOfior6AB",
-	"IJhpgIJrAb9cAW3oB87If7pG8vYjtbnI7ZeFVoSSPVMZ+U8kgnsIHRhohsotW8piT+CJeY5lPhWlEKTx",
-	"X1JN+yomnoa9mvph83Jv5624WMd94MEc8lX5azq7oJ08tpYagyJuXfA7aqHk0liucoeX80FD7cA56uTD",
-	"2M5KPp6oNAd3AVkzo6ZlhiI5hArEFbatTRBqIE2wRHDUtDx4Gt9gmeFg2s9kTfBQWxjcws5Tey88UHRL",
-	"C3bV9q5G7Qj+CVvzmYrPfGYICxpUjpd2HqX6dCxOz+CBB96R2Dt/Lcd1SzBD1NVWina7MKbDU3gpPJDK",
-	"UhefjqpSF8d08mPvK+sXikpkKgrgvztaNqwNX+6xpz0kqFqMm14PnifDHjwRdf413f1gEz2mXyGpGKGd",
-	"su/GAqfKLoDXRLCdXUbmfG8+/uXw1VVqJVsuOh2G5q1tUP+FK0jvZAvkfYwoQiHZ+dLH9FB7kQ9Pimx0",
-	"LmNt/7B36SVhNN+4S6ENl2yk2QGur4gN61zaUqAtthG/YzXsCNc2UVRk5v7AzWjEFaBEcVpedhIICvOo",
-	"kBo+D0Kea0UwOY0ouldkt9lfEbR/L93H7L+vPDYleFtBArkwLOjKTm+QtVV6zEhh1shI21Y73bAlH46W",
-	"ADk+BGMcRcZsDoZ8MT8kvAcOCzbHGH3kbLvxOG4QVz0scw0nHWclraQHXYB0wES07rpU0mogQrq2mFyB",
-	"BmIZjdZrptVnJJcVt1jz4Gima8pF1ia22vQQfFvrEt3bQZj7MwWKo0p4fICNnh8Kq9+yfZv9N69jiRuj",
-	"Dfp03z/cugVI8SZp2znESeggescw0TE4IhMaQl0EMn5yyxcjC2Sj32CT086mn5/FXPMl5FDK1i4AfQjZ",
-	"tFOk9ugAdHHfygzpG2xpmsF/sqHMaGwpuHOsDIE0MUV2dO+w9F2sJ9CiXfhyi3lOFN/RTS2G4WYj/uIc",
-	"B4IRo9fBR08nIu52v2e+ddm2ne1ep9wGyZ05EIRfsUrgivzecKYvScVkVTKoO0cdfQltS7hYXxGfkHzZ",
-	"M724xt8U9Le1ohiItWf6ijjLzry2bBQXTOExRXhUDommOPAVWm/isq1fgD9AepnRo2BmtKoYRtKdkAca",
-	"ZwtYBIi/NnXajT7emPtwvo1PMzDUa/PZR+LTKVSDJt5kzGW1cgUhe1ZA8NBIQFe7XlLdj+MdgfnlU2ws",
-	"vkEL92PvDCBm/DwVNb9jEZyOOvjlUFGwezQ+wm9HNcFMnYqfjIaBNL1l1UFMwjhortLWbBi/576GtIsg",
-	"a2xJ81sQga4exlqHhr4T8CVH4Jdes5LZXiJzuonZ/nEDCgxjlJERq5Lun4JwibjuXO7QNA9GwXJeuBSc",
-	"eDJh0sEyz51Xp/vRzOpOgQ+na3FrpoAx4iUF6HexqzYcsWSnnQDRATQloK0P9+y4ECEsSkz2QNHX1yzR",
-	"fxcvsl6FGFiFWtppwvzgh5+4GBtr0N/QZ5F5eRISz21vsJltyMVS0S8x5JR2TcG8svFDYlj2ONUW9B7r",
-	"5zuoOsHDiSYPW1Z3u9hDsRZSBYpnsJbNpUQm8uTY+6rGMtb4KFgb3JNuj8+is12linrKPfGNyVF/4Ard",
-	"X0M9OIsCAsnaFi8m3Giv7CMPqpmqCY2aOpGYmmq23scCMe43wIgTnYjJFaFtXzeOYDzkZMdFGwO6b+cK",
-	"P7M4M98x0URE73L/g8P3mugfgw+9lruYj2y5dzhc9/5Yb3Vunn6MkVW+lrsE9q/ZihREJ2jT9qYFHI3P",
-	"FGGisKlYu1MCGIzWOeaaEoNDGlBLjexzdQ0UbFWNdauTk4GsIzWWqfAK8GhLo/juHFYEYmiyeNaa+zHa",
-	"Vhl/JICmcHqoHf/w9q3pSkeT9Y2eBDC6exavBDbW5tME0rFZIiDu4uTQ52jJvKEFWvFK2tx0KDuOL31t",
-	"tMMfqxjyjnNVL8t4TNR9N4GwhM1RDoIH30k+dcvT2Hqy0RDvspbnRCgDzEAGcCHA8ADPW1li6+cUElZT",
-	"x1NB4cCV0NcTHyE1nq9Lr5IqSKSGex8GxZgcrCrAG9sTwCnIXEpRDv2XUvNZNaJInQHUia3PpkJYRmLs",
-	"M15EKx8TuIIWiCRAGAmkQ0iTYNcD7giPanenWu4LjmCwqM4R8EcpJcpqRSOAxdCSc3qUGGk+/XkZOTkI",
-	"j3np4gHYy1HDZlwRDNZcOu/uFcGoDvyh5HfmeWOEhkrMzCZxMxTticUlg7oR6NZmSZVZEie2BWLTKTRp",
-	"2uhNImfwmGyCtiY00RNIh+WJOP/JOKvjBShTGzJ0mjDYVbUpa7+hq2BPt2V0c51NGWlpCylfccjzeZl3",
-	"CXDf6wlAvskqPJ+rZjfcrsSToBvb9LQMIGnDvR3jtAeJaeKn3jTbLa33n0pwszvpkaM2dLmFXZO3zGyV",
-	"0eJu2T6lLM09mf+EnP4gvBrdCdvg3q1U7tC4psUWbGhzmcFnV1zYJMY7znYdCdou97UsS3Nx3N/59CRq",
-	"7oWl3C2S3fnjLx//+dEXj78cR7QbXBP2W1GyNCW7zhMtXxMdkXsZxzsIQbrcPSE1X8U5lD5cUpt1iRwH",
-	"XXDY8TYjf22QNUVzHW8+W3lc2Yk6jN6k0DVCZzx4KKQwf6wYRYChWTHav5d3sEmhyXTCIZ8pkHunD9Ae",
-	"F59+kSremOR4bM9HL9M85uaUxpKwoV24lA9BDt43SztYYdLV2Mlsgk3I3MkO2gA776PPd3Ls6vjQdhBu",
-	"D17XL+njKaN1LJ6YD6EPtJLr01AFepwUVh9jLSX0gHGxOmty/eYMtJJWKuEYhS97iNGjAkZHRUOa+J0R",
-	"U2d+2sgg1YbrS0LhmINf6sZVGdzEFRtzHZfWhX2kzEfstWOTkl434il+YJAd+XUks7gl0RE62UM38n/Y",
-	"YqYmXszkkAS7tFk25S34kzr1oR6NBdNalkzxwuJMQPt/o/GiEFWhtQ0Ju72KlC0VWARoRgqqA6OombVc",
-	"10xFAKNd5foU9Op4tfXZ1O7/ScHeqaZ+F63ZbBXCe9uSYYX6TJaYeGm623L8/rJwhu7ucUVDAbxLaH+G",
-	"1eedaqKhgAi22599d7Tistkd8GRUd2p9rp3xSHEtPkC46FcljhX9Qirx1BLhUSgGOISugFvQSm2kvl8h",
-	"PFTbS8UywvKNZKpz5ls0K4ReoqWZwH4ybFYsTIcR+DallyxresvIxkbpJnzX5ffHSeQT85eMFKzkd6zG",
-	"0Ai/X/24mzdsASStzfjgb4moyjfmY4hTgtnBhvq23vN4kZYCkLgiRwg735roGJ3XVnC7em93vtpvtscj",
-	"C05rR3myKfs9zApggoQ4eBAF9ZPRTCdXCCYSMR0EGmbWy7I4Jb4Az5imYFWgrsd8X5ebjGzpLfRAg5y4",
-	"8pbUTSR1sKj3VtUcTz36wcgAim05bRXYALExBFX2E4kjzHSh45zzP9JqBhB/ZkObCHw2WiJFGCIGozGW",
-	"EahXMqM89a/1ixk7/vKxjvKD3R8rbhxPuohOlIuuPa+i+cOpvnFveLQY++t9kN5rax52si4gHRP7Arm0",
-	"VIsHpBkCjkzs/DegSos5EgUcxJkYKwZAjg1nI/w5vndKzNHALdpGOlME2SmTAd4hV5aqjcVJtVwO3h97",
-	"bGblXVi8jJkn/i9s35agtNtRF2bpK3LL9uqKLKXeIPoCNXsSZIbEm8Af5g4tpzz3cQ7WyVuI+5oJu6Nk",
-	"k8cxAG7TFEeSdA5m6UTzdHqJ8cliRSdWLcwPzTdW2wGJCQ3JsVVONOP9YDrRgQz7diJBuaIDlGgqyJCj",
-	"mhEaVjVg1oitgHvA7KaE7+FNElgiwIIMICYi9S5oOJQJt8obKoqlfB9pt2cuoekli/Y7z+DqioFQGAky",
-	"+3NvzVuHm0ritzM359j1bz/4rU1omVP74n3lKa9Kz690drBI9m2LzYacdEoAPxNVPBXk80fK3S6GhXsp",
-	"jMufLEhSDreIMEOgMkKh2G7YuSJ1jpYlm13hEtuksa1B1pm3N1OaOzhWqmVjmUmFpS3RahZKVCl3tvsF",
-	"iiNQ7HbYb6E2YgH6AWJ1my1+MWYDgoFhRz9GhSIX3T5NB0pgsoXa0DqiHLxiNcmhJ5Rt1EHL0jVgY1BZ",
-	"HR3dIpL58d2VOTIBoz4kaANWEo5sByVQUmDz7uUdqxHLosaCj+iUXLIRE0V/amfzCoRg9w9xlJp73O8n",
-	"91ohf3EIReOwtErhZxwWSSkogYHAGD+0t2F5+MhE3zoJEYcUG2RzQEtxDP1zfajt45x9SNeE67ndtTzD",
-	"t04e7x5wAEkXZ2fI7Fx10zsP4KD5vqPWSB/6dIcktvIr0AWMGDoBMQSp5fSO8hI2IlsY8bXIFqVU+gSl",
-	"GIx2y4Q6waT0jZS36sQ84P9RwAgJgCoz6MkdraEK24z+mmr2vR38x87gb3Dw76XS127stzD2tzD0d2a0",
-	"73Fk+O9v3MBmubmMtdS4kbb5+Y2RNC3A6W4joZYYG34qTUts74dJqIAvAeXwORVkze8cv3kSot8Feh+g",
-	"Z8U14O4kSbj8CTeJuCrF8ppF/ClHxEeSWHyK6RicrVFlEZzd0EMxdBi6NoKQCxg9ZUc0Mr9HYNcyP64h",
-	"1dV7PLiKNH4Av5XdrE/CdYVz/avZxZmX2Z17J+xO9uTJoy/m6W74mfjU2pjMfZn+mDTGQfAuFQ5Kniiz",
-	"C68bcVScyLU3Hq2QaTNpuea5g/Ms7cddAzoX34un1drHoyyZLogMe4NBu15JCplhNTAIuV/dJieu4LFO",
-	"GyVve99FQa0PR9As8/ick7+vNIIwnRNJvizNJngE0blgs2C/g90NuedYeQYk+IavVhGB1s0pfoBM4Qdu",
-	"Ciakntca/sD3ggjvtMQAJ36iWQF3tOTRjhDJ9Et8o5vw64nWLndkIx/kZnJr+iSuJpisKyWbCsqbSzVW",
-	"QgtVqrQoHCyDU2SgKMQ2wvAI8xaFwAdcp6aUKP2t0nyLsifCPvcvAnioA/twiTLsfcVrpmalT98nt2ZD",
-	"1Sbe089Vx8FWLxkpoA8DVtDbHQ5dC353Z+TxVOWcPB5IvbkMEWYG+BYIQaQIJVANdOXLOS6DjnSEC+yV",
-	"17ZlxovyCqJ/l70oYD/zJ7h4kvqAYLvXrXn8YDDrL9jO27rYU2NLBV0z7LO33BMjHEheUhVHuXvo2+BB",
-	"kplGYPWVZlXUtS4rJlpgdfwv323DRdjTrarmOBnun1QFq8gi8PKzsq0S+p2vV/JJKBCSM2dgKRvt8yTw",
-	"iHDE7GrbEEX0QrqtZsUB2vvlDbx6QG2IRHg8XFQ64/ohUsVGAjQgvKaHZOaiRYY0Src9o7dMfbtaReO9",
-	"tKrK/aXt4rZuals4iN5u85uDO/FCroDyQVATIIBxSYJGcQjoJdgu8/CE/kXMUwMbBOJ9Nsnf5gkpbHfo",
-	"kI1EFp+TPZbD5AV7nxTyysjXtvjVi1yYeA+koXSKvMU8QWS1d1niEM/Zj2c4c0DYoLVhh6O29Sd892Ag",
-	"DJTXXr5hq90GV0vIDX1114nxNlVxUn5iq1p08hItyUIIdScDApp07jSrHlrtYSyjMULpSP/zJV83slEH",
-	"etvkThMBDYBuGaGKKHbHalpOzP+itpXStcOhmphMmQYSDmGXLTy/OVHmIDiMmeUeMlCmAhfAVh6ihdfK",
-	"jk/jnKyCNFXJ8wlzckC7bmuosLkoq/bPs/oQHWh4BBeyS+QEqjciCPtPaXTkuqQdYrwtc/IPxllLIuTO",
-	"oRI+dP6ohQCSk7NIufCG9MgqCoR7qKhSZEurClDKawKvWoe8RC/9jgLsgaxn5G8GnSTG2nY2tTAftUmt",
-	"FmJSrtoeb45p2maPU1NpxwG/E+cUaR3gpaMzbvqYNU2kz/1Uc+321lvMa6av8MrjikAH6sm8erBb0hHZ",
-	"vOgDU8elw/qrwAqs9nOthOmQqE2eDfpotMIlCy6CbgZtd2tbfu+0ObS5tQMJf+BWejh3EHhYPjWXkFXZ",
-	"/964GLcJ1H5n+B/Etui2yHRM1OOhlk8sc3h2mdne7YgGrBN7jjlVcGAbYlzfRaF7YBr48UNb6yc9r50h",
-	"0yxRcP2d3IEFYMuiyM5ikibbF6xalW++Oj7exTdy0zzXqtNju07mXNdypw7WGrhPcW1uIW9Ij+T2/sNa",
-	"09kYebt1vk+dWWi7Dwc4xhkxEZYpOhY06ClGnm8riLEYAf1rKLE7Yr09hu21IKT+1cy6l3IWpGJa3Pco",
-	"nNMRJ3UAjViw6Llz446Qalg3W1Po2ktzze8gCkUbhUjm3SCe+Uudb/hdKtWzHaBRM/r/DXSfifrSN4wW",
-	"32PJzsS3Rqv0x0oD6ybhxcLUENSIfJ9gyElj7/X0aMFD9/efExWd7Q6C5wdtBRKdnFrokcOR0NaE7+tM",
-	"/e3uu1BCLtdxiO6XoKOjowkC120uDhGMFWqYWp9v5MDhfLCHji+v+RDNQJikOFg4ZceAWdBmCecUd9un",
-	"Dli7IR+izQtdWlGv0w50+yTgDlNoOQp2Z4ybDViu6WKeichbvVw1QxzvXQpkjp1fdLP5timpZgXg00Vk",
-	"ztb/vW2L1A8hWit9FPkwXr7iRgen9el4wC46RMnFrHgGz1nxPRdRJ3UaP9DP8/CWOFS8EA4PKRR+prMu",
-	"t4p3Ix1RXNfJ7n5FYzI20Bst53k7ja8spF/7Rub4IMpDzTLY2wF/FMVLMVMCWEzDVPxZ2d4icrWa11os",
-	"kCzxrm07qiwC6RWWNHEbBcWuLHrDUtV3toZoWsS2pPltogsC1S4eAjVs0NaDNIp5Pz2Ed3w7F1qWcnfl",
-	"2/O8121AyGnntjSt29msG4dkVDd1Kp3RX59Hqq7+/nLDJKyXCLd/j3R6Zl+McTuruTxYYPAKnwpOx+jT",
-	"1pDvNLu9P1PPY5HkMdazjrC7GuyE7SwmSRq3+s7xNhOoeUfeh9eW+elH11FhYs1jZNZ+tu7AulFb0eC3",
-	"vj1Nh2RTC5g/B3zc73Si5hgDq2pjHfKtew/6adgyimQB3xePR8vQHl1EU7qmgbc5FuoNd6Ac0xi5keRu",
-	"IXc3/fI+p2wJSCY30ufEbsq7SRt9aMNeGVnGIvDTo5DK887ZqilLD9rdxyAPEXjRNjESWLAd0azeYqEM",
-	"/AkgeYmSZEXrqBrj9ZSoHtTJnmq/aivPpkKQTtBuXiCYd+TSGU4jl1uGhVO2HKg7pSHXmrfeRrnnrQv/",
-	"RJY2ziewmR1tyq8jHDHcx6Q6Zbhr2NZtwFwlVdp1dDsi1SAWxuy0T7OBDVAohCS5rDB4xRWRO1ZAEeCB",
-	"nmmdxg4eXcJ21Bntn7Zr+y9NtKs7bZsiFnZvwzz1PDXS+5DaAWtXxgC8nmtFzNeubC9b25m0W6yMqObd",
-	"rAYq9tAgKn466fpgw08auJ6mWxwv4fmUqf/HA8CY71+v2Q9jpZTQDacsjInqoQIo11MDb9XGdr/pdTm0",
-	"mD42DdTQH4kHKB2wMIxY2XZk2AnXHLErYrnUQZxTsW/Vc+fVdcfDcXTmRwTWqxnd2oSerm4QLWCLk3+5",
-	"hw6JLOLXCHrsTIkz+2bRU+jJPFD9TECeSY5okR+HfzNXDL1Ldtmd4e5uJYHjs/YIZkEMEo5RyO14pmNz",
-	"eAttEB6mHIZtZQTpnxbMsM6NoZi5ikjB7m7iZuMgI1YzMa84pmbrVCRHlc062lllI2uNpZ0gPouiZkol",
-	"ulcMsue8k1s1yrBCwpVtaPY/UQCw59cvrjHTj3zNS3M6CWqNyralsIaHjZ3DPM2dmIEZnChGfagqE0Oy",
-	"0MW6ttlYbjV207sZV2PlI8hu09oKDzvkxv3/MwFWwq2Y2xNnuB5jh730AZhU1fOMyzGZXWyDxNMt7K1h",
-	"pwA6YFLPkDqelYp1xAH8SiR2nzqTFaZNP1xRQPKmurZVzk8y0IoKgq3NSlr3HD5jo8OWpsuyofI25YvD",
-	"H212i4IOPx1zoWYFE5rTUs2bDmTPHIyN2FN7222R3l4LWwyad/ii3R6/tHcpPk9V9wc4iDEgrvHS/wT+",
-	"1cNU+wfEG3ankkXcYt4wWtgQ4PFoBVumNzLe7Kep4/GBO1YvJ2V7HHQnwJf8HHDEdl0ZLj1Grx9FISPu",
-	"vaoqeWp/XcXMMAbFWJUAMULl9vzsbPIpMBP7C6t0XDBW4+3m635apuu3eURamf+Ga1KT+g622HkwAvie",
-	"PdFyglRvr05KJcB9+vatE7Af3L4HI4TiBOjuk57bFbutTzHYX+x+RS7LVNcpZxW5nsFasXI1AsNxz44+",
-	"E335g04/rn9kKh3JrP7Ipo8pAG/XasBWTWMnElLwaY0Rp4I4QgdGwzrxqz9eNdd68+4423VAAUWwm4ps",
-	"5R0riIyi5U1sWPBTWzcRNnF2UHygNe9qqafhR0WzM2CIHBBghLXiHcwfWOKywmjYBGDuuX0hE8B02Bcz",
-	"POIwPdt3nasgvfzgkpuZYYohb7v8pH7q6H4sXG4kXcneT829p4k+N0wU08nZTVOeluXj4QymOBU0rfWR",
-	"ER970eMncF29pOGgut8Rb0r86hu6xx2K3B/zsgaeY6u6pGOdufypB9ly+NyhKf0AD33MFr83FKBP/4iN",
-	"7Wc2MEw99UMevTUw++TmzA3p1lSzp7Q++MZr91wCu2qYAf60pEqNdKSZepwesl9MMrrebcLSTn8Euiqy",
-	"Naj1Jfcmlul2H2afLZmqmm15s03irMwSWw/bxmeqbzOxY20q6gHh1xJhUhgfPpvcUF/0PCptpGBD49vH",
-	"3/0B9LIwTERs1We4Gd+lbtJX0ID7/vflyKmdJ1pHsoz/SKl7T76MGRNe/wxgE9ZdYKD5fOyug8P87Mvd",
-	"A5k08xL5mC3+2np4uxyylinngop7xoe+A5s9u5bxkSV3AZmHaWoUOF0fRS26yp2FKLK8YDuEt/BNGaXQ",
-	"m5ihMmxhkOrP/xNbbqS8vdaabWPG6pyeeex9zuqYhwKarLE1h6p7N3nEPvxMkaU8hB9yhH93rB9k4Kad",
-	"EtJ3z7Q5xfahvlPSd4jUQ9+j/VzohHTkGtmWbzD2G+vbiRum4itkoqgkt9GuVpTsNrdRUeIeT95x7M6C",
-	"vw33FX6CdvwtpICtpfhMXZIdLuSEx4HM4O05obdB4Gy3KeKBM/ZeW64+DkCuZZK+dYzNAEqqNLHbQBA/",
-	"YpyLFdO6/CPbHvWYpi1TSGSnWLcFLgROI8L7XNrcth200wyvi8ghcD8dkrYQbfN82eM5x2H2Yy1fBM2Z",
-	"HMP3tzYkbOScTThdz8Uzs5aZZ8x51eOJyi5VLnnW/nU0/3U0//ijWdtoxiR/R08XiFkN/9RH3Z5Jt+wJ",
-	"J/8BisD7N/UnUQgeZcch7hqcnEsAZxakqa5azNIt3ZMNBcxmEHVtTZOL6bXZQj6BrcVZiiWO2Dl9G8rH",
-	"+ybq2FcSrZb9xK6jiIdMECW3DDPQ4CSuAXIO2pAc6O0TExQ2JS3RYsif7q702sn6tgcVcWTvzNQNky4u",
-	"LQuEN/aJ/d0Zw5+hNMbdKlh+rfhasKJN+cUqNJfT59pFZ0RLecS6+oWo9xXJjt+8SDafjQUzzZ+N7QLy",
-	"SmWEkv8gNhTDBKYzUlcbAMYOURKbh1zCD0ubGrEyB9ccmRvIqOJ6fwO3803diFMHz3Qzr75pJND+ENlR",
-	"GFVHwkTqUHuM0uP07jnrJlC153M8maq3Vw8ntr20OZRxAh+fMLV/aMJXOmfPFqZHE/Ycv8fKVKaMOto8",
-	"yfPmoHnV7Ay06IEdnNOCK7qEa2u5J29sJmZGFANcCAvxk6JP5l+fckX9xPXmATsL/Ouy+n/zskoUkf+V",
-	"1XzFbcspM02ohVSn5A0Ukdup5ez0aDiDf92A/5w34Gjhvt2010zZVIAZrmkVP83W2MRtndG0shPdgk+P",
-	"TVhq6grFZ0xZ3rH6/2PvXZjbxrG04b+CUs1Wd89QsiTbuSj11a476Uyyk07yxu7JtxP7jSASkjimADUB",
-	"WtF4/d/fwjkACEqkrpTj9KRramLLFAkCBwfn+jwJnb4SWSoL1Tvdk8XSnZciBRAf19tS3MsjoaWXw1aK",
-	"+ahIcPXoyVp6q6oXk7AUJUdA6j7fHmNtoY/LPhTVRZbGan6uN7GtWoz/VsYxd8bJ2fvX5JrNA9KXyWct",
-	"g59xqx0/IuGYpjRUpsoZdAK4poymSEmEjx4rNcV0k6xGJI6oHA8ETaMfJDEXtggU7aRYBCZtrY7pBxRp",
-	"rPUDIEfSaywnivXdQiGuYwd60mvYXorP9vn51se3vrsDIMRhSUPGL45hN0dadCMFLA6smowEk8i9AcqH",
-	"TmSLRCKUR3QatyYRYV+mCY05auJQcL1PgANXvwGZ0hF7pn+E9oreJb/kTfLnP59l+rBRcQhS/+c/90hf",
-	"fyTS+F/wSY/8DDNN7MK0Wq0+nkPUWzdTDlgywQSnyk3sJSf+3LbILzQcE5dUhsowfIUpSycx3iO2jJ4/",
-	"9r8088/7Pz3DGbDSpqcB+PRmyFsoEqRZh4eGQh8MJhzQwtd/Hck//xk/o2SasmH8BRfB3AWXY471aj/2",
-	"5U34uR/ACYD/svBz/6cWOXOpS5H6sDMh5WTA4NuAsxorqYcSR/o6/B1bTXA02mHQ49HvSvrAy9UnP3aI",
-	"EkTbrIQlkpHu6U94DIUQQulj0NQQDfZvtQcQkDzEEhATYbnrm6dAIb9+jBbrPtSU4uofmQjVX/4pBe/3",
-	"SD8UEetjPxzQ9+oHjYFPVUtTQPpIbNE3iwZwzKD35ghgbx74XHDbIKsFDAEr4DbmKDGjl06u+r9c0FH/",
-	"GdbSASa0FYD+62HzV+289MmPJ90ntpo/ICedrgNAi2GWuVAEn5u3V/7Ugjvow97eZhTfMEmO2ydmtB/Y",
-	"lFEV85Eea17sYOr54Bz0bFhYKj3i1xGbTIXSL9n8G5v3n+Va5JrNzVNy+FlcLmQYgz3BAEsZtnf3hIz1",
-	"QeKkYhJrseiRvmNMM5aI+735XiRxOO9ruS10+D8jAzYXPAJcOOiYPuk+xXnuf2AqnTfPhoqlKBsvDT/1",
-	"lKYUSyXgMUDe5FVa64lFvjriGlFsLWnMnS5tkdf5yhq2UAkhOTqdMpoGwIsL+4ET7erYqe6ReMSFheqe",
-	"i8xiw15zMWtdcmihDhnHts4YOjiGMUv1WTKl4Zg1u612rpu9z/QBkU0mNJ0DSTObektii18BBFQPCVD2",
-	"TKEIkDkDYXMUp4bfDTee3uLTVDheOFPC3LA+nWcw9RqdVhtHIaaM02nc6DWOWx0Y7JQaHKMjrWb/BZUD",
-	"aG87GXwdNXoN/Ks+iOVUcIlHa7fdNm2fypzlin1RR3AegKP9xeBoNsS1PUVpWYR8idLhtTKA50V4mjJ7",
-	"3Y3I8jIUDIFG79OVP/svhFXzqQiZlEAX8J+ALD4CdsBfmaKYvT4CBOXqKTF/Bu5iassdP902AHwGSkwM",
-	"8xm2tpRRiYDqCscsvMZ9CyKfw9hMwOVzp//vGUvnuYDdsHQgoPezemKv7nPFQsphwU7bxxs+5FPzCsg5",
-	"BlQyk4q65I4UZ5cBcKFwKvUj/UMZZtmlu+oWq+fUWQtOEVVI1U1HW07Na4YF0RW7TaozsODksnyVjTa/",
-	"5AipLe+CtRfabMl6GfEP638al90tog0tfiqEdRrddvdRs9Npdo8v2k977Xav3f5HwaPrNTKZfm4/ejo7",
-	"/ue/hsNO2m63O+2TtvlvVIDm7/EsSTAS0rhm89VfS6hUL0WmFXP3y//8y3zym1weWaedj8wWSLNpIuYT",
-	"TMKl7EZc49dwAGjNLRFwXnnatqMn1CW1jNvm57H0ne580V4VhUApgJBuicyfgUVkuf0d9b9j/EcArAm9",
-	"1i4d0b4IUOqrMZtIltyYKE8J+t7O+8PtCGOjy4CYScRzOOZhkiHlu90b9ko9i76ZjUstWwB2A6SFZdxb",
-	"/Ws279sXN/ZNjCpeG0CmRYi8xrqDYnAITtJrNlU+bn1xJ6K84ipsvRU94wycsSt0ZJlUP5vyiM03WZl4",
-	"VknjxtL1ls3OPEcx97L1kXW3pBc62w35gagDaCFtWEfyMmu3j8PjNkkpj8TEc/RBGh5Zdnt9Wuh9Atez",
-	"tVoFB1SfDtl0BZ+bOfZWcTkAcc2ghNBraNWOTtWtzWVHcM1d0HgjQhebWnW9u86MYi/18atxcIxy2EJd",
-	"sCjGWJB/0h7dYkDkLu9TLo/VgM6QZCZSNXbUQC46Y6AEYQsTwUGtSKWNDKOA9MEdkAlNr7Hr3Cz+sl7B",
-	"P+yqV4bgRJYd3ScrX8sNZ/8F+gC32meJgnLbZ8TUztOiHezKqWl/k9rrYaqdw+kbfcdjFOPVYvlWqF9F",
-	"pD3wqAZxfsdZHlb0sRpyI2IXk2U7+eV2Wq+s+sqiWDVVSjFpV+0r6Osu4LKDuwtBNYc7JRM2GWjTM7Uy",
-	"UOa4It/EJ+hlvio4eWvaU5effcYNIzSRWTjWGrdvafwA8ZVFfYgSu0/7FYm4tUONBd9zrD7XPVUIqhsq",
-	"1/G84vEygwzH1s9fdcuYh6x4w83yWktphC9hksn4hq15B2gs3uGB9XmnNLQYbEYWfD4CLDAElbxWkyOq",
-	"egNl3Qv4RZS8ETcMulTuoNGh0tmMmDJ72lHKmKS0LbYo0MfYv5mKjDvXa994OnzyKGo/6Tx5chI+jh6d",
-	"PqXdIaO0HZ6e0qjdOaXHg+HJsDPoDtqDJ91uGHVOo0dh53TQHrbbtP1EL9q00Wt0nnZb7Va31cFGuptY",
-	"ZPIVPqLhvBZjufy+enok+73R63S1djW9Yg15E676Tr0es9aF6x1mxlUa7xVhdGcHVLVPmZgm1qOcSxLF",
-	"UUA4m2lL0XLkuuNDD7Hk7AB1bw6P5ROgd8PSeIjdLqWu8FuhGOnr47RPIu3oskQy8GsxZjwXmRc3TqgC",
-	"5FaqnJ1rcsGxMpCC2kJQmH4snjk4ksKps98mHaTimvHcWDGrg3I0Nrw29Ym8EVEA+BAJc/7uFhL2gU1F",
-	"WipjDoPChBxFxmuxuJ9bn1T7rDG3nWKIxgtyQhIx2k3MBlk0Ymp1QPJnc019CnkiMv2Nxmm73Wq3C7Uf",
-	"ueZsdy7anuYEFT3IotU6yKjkPMdtq9icfkkZRWa+03YxeLexGOB8VGoaKOmBGQMOaiTxrUnZUANGbPC1",
-	"QwFlZgB65q2/wREskYAYsRvWxdZcmwzp46u0zKz1geVJ6meetgPy+BT0S6fdJlOWhvoLYkhiFWCCA0Nt",
-	"ph+TfIQkICxGH4N2cKjl+P40ZZccT0H9AO+umIQrC9DhWnzVAN2yNC8L4Zay9RZ2aP2BuQe58babmirX",
-	"08jpNxbtOmcK6PWNEK/fwNLDgy9GvIzOObrFHxYCXsW9g5/vune2CkJh/B3b6+sIPk0E1M7sN2XVESg3",
-	"J/sddd832qowTw0hmy3Wf/nM2zI4Y+fjCqomsI+hKDgI0FjLftrkEJqwdMSaMJa/rBK+Jyh8Wy489mps",
-	"dPx83xXFXUGoxHowwsXsa24RxH2s62ixwOZNqaiKpYpD32EorZp27JcAi4eFWlD6NKX8GTluk4jOgU2D",
-	"ixnW0VlfNJZEUujNJnNGU2veLvuiI6Yso995Pq5td99LiFIZCsPG9+CZ9cvn76GlFSBZBvMPALr4xIAW",
-	"6WldcYEf/eo2PJINqJCweMCfitS7DalEeP05YTcsQcJrUBVPLahmz8fI0TIF/VEOG2hdpGkBGEgfCowr",
-	"kc6bcs5D0L3upiixGIIQNyxVWYq/a9mKUzt2GB+EuywK2Cf9EikbpgIyMTOasrHIJGtGA73fZvo9Px0H",
-	"T67gKIG4EdwrYmEc6Sccl8cUl4ahZ5RF5xb65fSk3da3NI0MZvbbze5JIfYoVUoVG0F4xX/qk+L92+5K",
-	"vZIJlQoAlD/GXJokQD7ahXF535tQntEEJtZAS1aFRMteZuMs+LICqFDQueqqww59JWZEDBXjtmCTRLEE",
-	"pryAUOBNno2pwujbbMyAwl/Pm4TS3rFI/DqYnJd0WSmbKtFi0Cb0uW0rwzY+3enhU0Nbq9nqXBK+8xrN",
-	"iBddrSwVXKPMFVULynxTUWNrbw5Ka7u8TX0JjwEw0HSOg5Ua1uxjSGI3StUsmF7hMFmtWFFdVlTYdf6R",
-	"N4SZjALiM+sfVt8Xr7yw9c1/+63ZQb9MJDd+fjtlEnayyXbXdCJobRoZTbk6oWOw742ZKRmGs6vmwuLJ",
-	"FU+HoHGDJcOdrhasgzywcDaZxz2FY8MkmeAALFPivr0cNGYx58wmZ+pM4Ngdtj6H4xRgLeF1e7PKtM3u",
-	"Cvro1v54V6mrPTv2IJUvq+fEPfrrlV94vEnbz/j27nz+xlcrlqtnFA12YO/8hKoI+1/jG0bYFxqqZE4E",
-	"B6nua43TJz96tHizsZC2O2AWc/lTQPrwW5/8aL41F1lKxIwHgITk6mxN05bdzP1L/mMCwUbARUfd/5MN",
-	"yudNTtBVZwwVLBzzMNsp0SM0cO1gbEJqESkFymL0Zg73EG8Y1rsptsVuYmgUI/v5N/eJ8Lvz67k2+rG1",
-	"bkwBmltPyKIy31jhvTATvUWwZfPNvOfGfAESgqz22+zOXDXbDeQpRdOnuNZuddd9jaImveNijgx9EMyQ",
-	"6D0gIxj7Mk1ElJ922xmYG4Gw5BNQwB7wQVjKR23ZDhxN3A/IDrnGlHaXX+3ZUrRxu8iYhdflFZYdW2GZ",
-	"c16CBh2lTP6eVEQMF6oz0WwVfKOI4YIZ5puq2Ch/zpSKOQr+lEo50+brlWdoWrvTXoYvijZ4blU2gsYY",
-	"ToJGNGiZSWmFYuLBUjTGjCZqPHeMPyvf8kB9J7nwbWSGcdecWGOqu6gBPK3jPi3VO/ava5Lbrx0pKgDi",
-	"PQMevX5PMan6hmiGqhZB5Api19Vw/tCERXCylvTOlGeo82F/1Sx15YYq3wc7i3OQb5Je40+3H88+/PLq",
-	"3W/nv3x+f3Z+/vHdhxd3WrwldM9i6G2bphVvMg/SuJIrJtzVD1IN1ah8tl+tXFtl3EzX1vpqe11UFdXL",
-	"d/232efivcBOmm4xTWP/AI6M+WWDSoB9dNTWLSkeXkWNlQEv4EUKM2prHB1YRiaZ3GOag1X+++7zV2vv",
-	"ynfLan/LSju8P88RO7gQE7w6uBYLfMg1UxYHUpxz/X5rzTV7arg9ojxu1v3CjUVbFmopCPy5lxt7BeyR",
-	"CQIbsQha/hBGxKJoCc4kYlCTFGqTJKH2Ni1yZtjZIm8WLjmkDiWhkrgjtCx4gpJam2quobDE34luy3UX",
-	"DQqRGvPpboctcrjik2/DtqtLEXarNOEGVpufbXD6rnsQfffwCmbuwyA7oj7kWWUpzUdAO1L5hEFA54bx",
-	"SKSATSTJu7NMjUk3yCHIEfiJhoBxI7DoBr/ygwTHXWslA+hmcFNIJFDhGZbVSe+S9/WlgMU1s6OYY9Nc",
-	"YMFBY06UKMKwIdSEGeGYQoGPHijppwyBjH5L436ZsisYUQVEuP1rMeV1aferXYTVOz2/ChKlZxEFFhsp",
-	"oaLlExwtI4sIKHtHR9pS8DdfQQrGLJlGTF47CQCUXSFlPEgcYJA3V5veNx8lTNcwkzSx+VYI4C+3A8N8",
-	"IGF5Y4e9XVyjio1uxFAZgLCYaxELTVfSWMy0fGiBBdOmjhYJrLSQYsIGIpqTkcHiN+MwNWiDVMwkgjl+",
-	"HXNknXpAa7VSL3ijBRvFUToTdsPSORmyGZnEPFNMtshH23IK7Uh6FQD3RG/1p1iFF2glLKfQ1yGGkIyC",
-	"wwKu0b/lANEr9uwrHPM9ODA5VUwDf5P5T7mYD2mcZKkeRdtEQ/Wdy+77yNz390wgUjpd8fCEDVWjd/yk",
-	"HTTEsNE7abfhjZmSZbfuwrfuFs58mOo8EC4bve6TJ4t2wXJS3x9GsdKr0+x2C0pr0e3xs/y5K6SEuP61",
-	"wCH25EQbBZabD0r5OkED+nfsvM4Yu2702q2nT5/sYt8ZManQF+NYakOmmIg3PpFFGdTnCcdGTkPvDgtX",
-	"V1VXIYAQxa5wFRC9Td3qw9UciIhbXZ17Jq8NBCEyQxO0MWIEyATtATCE5j4BETxB8iBkrO+22wDriEsy",
-	"zCn2Tdf/qmzeOzO22tJIXiXpiHH9YK8sxgLlXmdgiEP7dA/w6AzKOIUTNy8Oj97xZO4+MMkvuF7vHsAS",
-	"+gS3u3I3n2aDJA5bC3VV+nRp9LqmJrO2xAxO36quQ7Notj/Ukn/X1HposGW1GcIi5Ft6uPtAUh4NxJcV",
-	"prVp1bW2qgAgUoT6AdWjJd1CdGplQ8MxAVTanDQM5tRYNzMa46EKELvsi56vJJEQAlgISMopo9dgGlN9",
-	"tCbaOhEZVw67tO9FtblQn83LsKhfegafm3fdd1/h68BiGKADvaOaAAuMrioeEt2gIcdUi3Q7aOizQjZ6",
-	"x1rUYXrwBmaD6IdTu+cNRbS3cW8bbAJoCA0a0f9acFgRveu03YH9Z2FOn+d3NFy923Tu2qmqNlf1QtSx",
-	"ZaDkOJ5kiVZKboWhvPUhBMQ23D89cGd3q4AqRN9KE7FnMrfUi9txJrIkwuIkkSmCUH+2MFgbARMasWcO",
-	"rqePAoXVS9pidUFUA39laiaXt49+P3//7JhcXS3QIh0VBdpsFX+DbCvCv2CcYYMwWWVPpglNos9uUySS",
-	"MYjIaFvLajLtX9SDY2BiLGYd7Tm1uE0OGHixcg0m+8EE+7WS7uwYify8ABMK0DDBhhrQ8BpFlbMZifUB",
-	"JAWEj3EtbOBfIp0c/CuJSCJ3c5qLNnmJp9FIOFaWpVq8FWdFpZRQwNKuY/kh41m64OYh97DuKhXZIGEH",
-	"W/kPyFUtl+wDlR8vP/gGApkwpp4RygkDbnJtMhPtokmT7ikuYr6EuNx7Ka2l8z4RUjXRCmm4Q77b3v6A",
-	"NYPbVT9djNk8t6gc/iJaVDVI4humFgTRnDsTEFEjIweTxgNrH+iBdTDnQ5GOmJIm8MXoNUsDAp2xMrA4",
-	"JbkXjfAd0orqM/hFiWsGufqByEZjbaey2bM8PymmyIKgP0ZuCHmNJVGXHJ128C5b5E3Mr2VAkEdCKztX",
-	"WmUUpB8uzAPa9AYCUvOKAuOF7Pv3/PlDqkx8UJU+d/VojkKECHEE6UFPLyhNPJi6eDdlXAJmD0Yj8/PK",
-	"9CBYtxS2dpKImSGqkXMeEs5YZJgprFEyK0ScgawGbwQ3xnyExJQfAUKXvG6ZJskz0gehs9xnIPXIMyJL",
-	"rBo9Nf9m+1/vBrvdIUGXCj5qkXMGmtbVot67jkCc24dRDeiFjHNJ/Ip64yKdHya3LNKNmin0ZfXBtyUx",
-	"lYgobDeAHnmYUCmhYYDyiKaR61XUHyoxGUglONL+KdcH8qkRRqH+zAhdU6XxCOnaIbSk6GTaMKCXV0Fj",
-	"lNGUcsVA3oDBKL5h0EEVsh54llPYhJjXNC6utNgShbrmT7eNSISGkYWIlNAoSiFpPnT1V8jBYqxjGzvG",
-	"3TlGyLWidZvTVtowsglbvdJX3xWYQy4gWoYhofc4jef/541jRfG5ffI/51APnuo5RP2/SFdFmnPhg7p/",
-	"7DGpJ2imJxtmxTbWKy/4bJ7LouX9oyV8n64A/ewJ5fGQSUV+/J+zX99omfjv83dvAwtBQrqnj8jf4p9/",
-	"QnoZk7+GcC5Gc805J25YSl5dXLx/Rvp6q9qpdbPWAsIzyIgrSfDPSBsH7HL57B6FmVRiAjRzwMtnnonS",
-	"LTiz/Bbm3CLAcgbAkL1StjTDuIbqESmAQ5FkE25O8AmL5hAQuuRuFDD5QBE7gBLaCEtC9EuaFkRDq2RL",
-	"SlqumwKwPAnNJzYHGjWJ6GpkP7eue7dNBMvR/3ngXEuTc6zqkeJCsao2/tPKNv6CS16+FewlMZNHv5r5",
-	"adwH9YYUWQrJY7sqPdK55Po1elrKprAiVvW8y6DJZephzOBvG9SO5XW0+jvNJL4pos533c+mzR5KSpbB",
-	"TyreqcDhIwyE8sjSCANEcw+76be7rz9X5r7eHbdJN7yb8VyKV9ssIgU1YwkKO99aO8NZFOUGDpr0eWMy",
-	"vvUAG2dzbbCLEgcbSF+R0llzABsMwkpLVpHzoES6eQPELspmsUX5a6Iils6/a4PwzOPyTogNp399IwTM",
-	"455Ve9+NzIdlZG5tQK7VeDWiIueCDwEJx5QZib0sxd3iLYZbb5qtq93TJlfGecxHXrcHvWYmAQc09uQX",
-	"miYxS+3RAOS4c1uVZI0XcpbbWAt8wlh3mcklQS2Pp97Esk5t+E3bXu3vtte/h+31NUND7zOtwDibOePP",
-	"rxJZOMpjroTey/dmOh05Y201fBFe/mtu2X3fSt+30n1vpbOKXQPRjlhJd0YG+WkKlsIqvIn7MReWNmGe",
-	"9CkNV53j+Y79Dl6yBiCbAOg4cH92ZPbQSpQyIDCniQxMUCmvTVkseMSKUkIl9v8g8TqNAgxW6e9ZzmNT",
-	"BakNYonlW0QyHpn+g5JsUlX+p8wqUem86FjsWPGQ67KVSsNPhkDuG7ARzl+9e//54t3ffnl717jb3hq+",
-	"SGOafMCRHwZcO1NjvbAhlkGjp+DqwSvLpfE6Y3DFkV8sHXPF0EtaUS+N3zdK1X7Dq5iOId00KbQZnHSD",
-	"xgSi1YWn01TFYQKOqYlT5hCPZcWjMYLOWh1/wWheZodVoyiPiIkJ0tK4vcTrLxu9S/2Ny8ZdUWE9xwlv",
-	"XhjEpcVJvwsaE6bGQsvl+98u9PmQJn6b1lhMC21adBof2Tc76mDqa+Dae/XWvwoa4trOxdKbG9TyrYiK",
-	"ilJXyVXkpcbqSnE5LwR0rt1JObPiNWNT7e+IFJSF/pFyh9i+YzzCKs9U/9rUh92apBhc+Bauu3+EsXfY",
-	"UuEDdhmKgjU4Xeaqr4Uqa9H7PRz/busUUPyzNGU8RDZUgxtgMKI9xtMwXZP3Nu/X6DUG8RrMWWvGuE2C",
-	"qfF3mQJoKnSO1TiGAJFNUEcpHapFMFNkOvt5vtT41T4tmFCDjbheSxkB683POdndAJ8LriWwIWop4PXu",
-	"VwmWujERR8muPboN3eutBkx1lzV2wknMv14TyEU+M/fDSeK/wdW6mexFsQxpGu1UQ+Q/aAWk2hIbtrGs",
-	"AepiKFIXdVqy7szgCku6I9DFnvCgX1WMABE2m2rXPxcm21yEeHWxlFkh972BgFWekEUJgVsfTD4+jgXk",
-	"i2epfqdYWeABeCqJFaSxXZkqFPuihofKaCwwxRdyveQ4eIQhGALwrSRTGpf0eMBD/t2ly8KNeaK12Gux",
-	"mzBV95q+VmSKOgG/bZP/lM+h5QeaC65ZBNphSoG/PMCYtaFMN14p/H+LvINVFakko5RyVVofn1t3h6Cr",
-	"7J5a2qKiwVPgeNcGxONm+1HzuH3R7eYGBAx6kerotKQ8MF1DdYQt6I3OEzOYQmGgMBbQkByTt+LGMhVr",
-	"8ztK6cwxrW4R/sH5XNl4ipyP2CatnFFQo8nhalIV43rttUY0E7qH6RExGjUTphRLm6NUZNPVbsMLRqM3",
-	"cPVf8eI9uYZqBNQFROLGZC5/T1qAD/7Z4H7kTDrHj4MG4orglIhMAetDKtWqkGRCy/9+av4+YVIiAIoW",
-	"P23/6o2thCCJ4COX6cEqo1ajVoKGEmaDWm3thQVftQVQfOweSEe1boJ3+gDUwkpQWCUZzElIi3mAF97f",
-	"N+Up8DbApqL/QNlk6uN5yV91M6YXlMI6Kfr1bv5aTv5KTbLAGLOsTUy78B3+tMQtY5BZ1qkcOAajZA3b",
-	"PMb5LC1MlZpq76qmhKWwn6YiyrDjXEwhbidZilQG80QgQbm8ztxY7nbmuwEKtdpZbBbIXUrZYCzn+sFQ",
-	"xfNNtT5q4Su6epBh8/tVRi321Z5Ht5F7xZWRi3wmdopceF+vJ3Lhzfau07F99MJ/i2pwzpci9dy/GU0j",
-	"LHm+gHwVQM+M6Q3zsks/SMj3QcEzwFrFnPTNPu0/IxS/5nzIUXzDDEIeMKxAo2JEYnnJOSoGlpJQpCnU",
-	"nANYDje1yymLUvvtObpSJOZS6XkTQ/RivKyXwRehEtUN9UF4iFRxkuAlmFSTdOLBjOSZPck43HViQPlc",
-	"Ys9U9izTufyIoAqwp38yGi5Nc/Rln97FJvSgN9/ilm7C8qJ1fUGs66igrAGudAOYkR0U2LYIpfe4n5/j",
-	"2npIGZz8jsWMMd/CVtQ6wSpgI+jrld4+QcZFfVDZoWGbQqAGLoqHQ5ZC1EBwMs3SqZBGPeAJ7JoMqmKO",
-	"+0jtIXmGzgh40cZ22FxIzQo8SOGE+CY1ioVk00OLo73yUOJ4xonIlD2VnHqG/kur4HPAGi5mWqN755gp",
-	"1YhMx6Zp5JFMqcTybcE5NRJQuZGKbDTGQwEORHzOzJxIkcC6zjLYD5iGQ0l6QaS69yxSmHL2LBiclXuS",
-	"rLMkvmYH1HYuQYwGgS0RDvJKmohodw2FLZZaqPJetdN2m0BptIonrFIs8B0OLBHbKEC0qhq948cba70P",
-	"9kslXsUrMUNAQ5oypPuxDdI1SV+S4HYsRGf8VYMwTa1yGcswZVPKw3hNmcOLwpXfIAkwD+MkphbzYQ0Z",
-	"cH7xPZIC51M8t9GiGgsuJCJtXwgMJRTIfG1EG9taDBbsSbPTbna6F+0CXywEbXJk3KUoDlpRIWv0mu1W",
-	"u5NTAZvEh43IyDWRCNPC4t3QIWW/5oiVLdS4pGzDhEnyFdQKKuSb0ANvRiQsRZKZ+24ZgXYcwKas7Ljt",
-	"B1F+z+LweiDEtfQodZ+2nj7VUobfiPnnTjHuksZT5hH+Gur2YpjG1rS9fvv3Jqxru905HOebJ8XrwzPD",
-	"mEdY05XxifaFmIdHNtHerfZQa+vtieIIct80iopG44eixGwas/F14tFt/uv8rjdMsFZ56/M8v0nhQC9q",
-	"ZH33lyL9wGA8D8HdQP0C2sXgPcV81FSMTvysIiqB5iSWE5MG316qXia2wrsOr8Sf7hoQfSj4JZ4kQFe/",
-	"AabcRuCqqU9XSd0ePMNVglfcum+FF0Iy9W7WS7aKMYfgiv6ZSTUBTyZliBUPpZxQTI8EjxUsv/5oHoR4",
-	"u1dxB1vhJEhFBpqs6R1Yuwj3h/ymD1PEz+ncYqr5Up57m46PoR5pZzd6WJV1IefQ89oEbxkvbZG+NnoA",
-	"EYOS54nIol/gD6TTahPGb1gipszvI485AagM8/0JwEylUMVtAEPEhMkcYfOS999QqZpw2+brF32sNrLw",
-	"dPqtWPTMDCeX/CFGoMciS1sEcfU6p8TUsUOT1gS2iu2jsEFflTI6ueRJfMOkwVeFj8yFLjp8zeZEpGQC",
-	"ZRpkQudEMhP5BXR7PfSYk/yR6FnEKUmEhNppQMwrC8riA3Eal7fjgt09nzLpSrSnKRvGX2AQxt4IiMzC",
-	"sfYz+2nGW8OYx3LMon6gBw8f/bm/JTeytsorqJGnVDs++qv/9xNt/uvz1V9+vLxsmR9/+rP+5fLyzz/9",
-	"558aS4nQoDGhX17jjU7bZbTJtXkojhMAZCav00tZyOIbxBqG98fegnwCCnJYmAH/xdvNp1e3naDbvmt6",
-	"P5e88gb+hmJfFO6UJkpFQVE24qhHHp+A43DJ4bIe8Zf5kuvN2SO3lw05ZaGRCWig6LTal43gshFH8Ku9",
-	"i/4I2/PgY8DAMf3NR6tNbviqfkP4YsRuWnLOwyTmrOUPqXXTwSvjCV5ZlvWFK/TQzVS42y6eG+7Cy0bv",
-	"9rKRZvhyacbXjRSsdrhYZmHIWMSiy8bd3SXHPqJKH7S0hQ7XpjbDeUynU8ZNGsz96ml4oxuWNbtdq6Ll",
-	"DPmp9YD6g5ReM/JjX9IhU/OLccqk/mb/J0xw4UnDkqiFChwva8K3WpOIaBVCY47hU8CCKi/yewWj+YOX",
-	"ouiXrD+ssC4gMAbnvwOFJuD4j5NoM8ffAHH4/aZ5GUUpV4Z2d1e3xDo/RA8I0a5Nn2bKoIbBnTaHr5lY",
-	"QGS0BAQwUwdyzbUIrPfJYWvVw4ADeeqKIgncdFspjKNb/c/Kigh9151qIeCL9VRBjHEMW77o9oUPOOSr",
-	"khk6Mjn8lRHdVyyJnpvrDq77agxkDiR8w2wGOlQs1Rf8nlGuYjVHdskS2q1T/T/ovoLS8eJ3Ou32XeAl",
-	"+b27BYsVWVqnrdIyxWKyYp3X5oFGG7Wz95mN53AU4LjIkCUJGaZiQjrtNlGCdAE98emT/3hGTtv/Ad5P",
-	"kogZi+otY82lZoOWMVNJUhOao4WccXy6eiHgrfWMr99w+xYaVe+3XsrwZLrd9aaVzS5Qg2NOp/5CCc8g",
-	"RQx18EyVyF1BiIxLUERBRXmPIzwJ9J+uGZvmHiwArG9S+YCvbXTuAyp5QP52QIibxFK/t3/Eb9X9/AFe",
-	"ceN4TPfeThqguGNJ5LaFHNMkgfD2gG2xGwptOAtCnTCAbq5dqi9cOYN0OBC22IFHIKicuMoHk3AdMw6c",
-	"Jqb3j0hFE4YVDcLEIBkfxVgMgYJsCh/074gU8QyRokQSLdVHYCmeqY0oE3WYjAcj68YqBl8vm0xYSlKo",
-	"hWE8YltU+Xwwa3xnpPsrCbMl0SgI9EiQArj1VpIc85tYUYPZt8IKeu1d9y1ZQWHIpqrAQL4eucdWLo5S",
-	"GrL/KjKtLzSdwdeP28sdZTG/Wdt476r117a4pwJsHL1yZn5qM1TyhV1vqHjCEti2Y5FGLM1jpBN6DQ3H",
-	"+8v6a/9hUO+BDc2epP8KMdwyWcfo7ib406jxTKAE+6j5dR5WNoQo+vnS1YuNEeETyn9C9gxQd8ByECYP",
-	"W46unL/R3vDK+6jEVeK9IGibCtFbNvNebiMLYEuM5T/kRg4c1NHZP37v/OP6X93ocfaLaE8fpR3683H4",
-	"gr0cvYr/+/rN5K14//sHeZH9ffb/z//R7nSPT04fPX7ylA7CiA1H43gZEmeRudzbu0d7P22bPla9SIvC",
-	"URLgd1fkyGF6Jy5Am30VnGUYPXPsSFspoKrD9ug2/2UBK3l5ckAlxZLMRKrGzrADrxYw4rVd56lLwqHx",
-	"H+0DYwsS258AhbEQNS8z3m7EdVFNbUQc5q9ejRDLF9A/z/27axduh/mvBk9e9bLt7yqqsYMdsX6L59BU",
-	"+TavJ6YY+8u5g5mwpf/mv/RVvsmxSLAqbaPnAmCRchoHBol54Hz3AxbZVJsUEVXM9jUH5aa5rUr8KrBa",
-	"DmsiNkYRhPLXVI9umZUx7+h1B5cMBCZVkhlUcbvJDBMhWRQY9K8icfSUCb3d1hW6avEoLXAdCJEwyuut",
-	"QJ1OU3FDE6dEYPyeUhGTabYG07RM8bQ7hRJVi+VSwBYrh9rQWxOBatZfOIw5TeJ/+QMeJrgPr4y62hJo",
-	"bMrSWMAwGWS88H26i+8D652/LmaU0hUToOIJ+4fgehl/u3gOLcRUseemm8qyzbPUJqiK7FkYEslfEj/A",
-	"wifzyQICmslceZP4pHVSPonuUcd1u3p6E23k58GOzvV0EvN6AtSv3a1NvguXd29EM/sp2FX6p7tK/Xtm",
-	"tG8MlMCwl5wtRRIWjViK1NixJBOhl7SUAt68yQ6tl28FZwbeaG+1kRfcmS32XX2ArFahJz6qenI4puko",
-	"B2eFmghufA0fj+hRfj6oGGqMvOwYZKVT3Pf6HU+1RLMvAB0UdNtt4qQIQq9/wmvu7KslMd8o6Z8BrAKA",
-	"omo92dAa6nN+60auND11OBUyVhaCcZqarP2ch83CNxffxuXX5jz0hg+D/ndR1JVC4ynqLZXwCiPZopLu",
-	"jOh9jG7aavX8VqhfRRQPYxbVZ3sDWpzvvxcYbw4Izehm9aryPDgqqMrbPR6xKpwI2wV8dRtBRDo5lkL2",
-	"xqAV5QlDbYWigan9EGJB+3Cs0ni/MK0Gvg/1OytFYsNv7X4wLfOI3GNY0u22Zvd0AWStHGLWaqa/ChHN",
-	"4iQxQHtbRS3P8nr1g0Qtq0/nReTb492Rb/+a0pCRV2I6xQ7f/MjPb1/sTys1AhavWTIC2vUaAY82MgKq",
-	"ZsiaBQ4+6Z8ZEEqZ4/ZP+u56g/3pkR4QGbBEzEB87H7KaRF//NMjffVPrfwk/m5kbG9ktA9rZEBfHgyy",
-	"06gyNjqrjY32krHR/lrGhu053MHWOK3Z1sADe7ERSRIKB/g3SYrICc4nUsSCYQd9E5boSwyHe4CwrrYt",
-	"jm7zX1ZG9iFmBY6nGaIlDQSkVnPORy0fWiinFDFP/kESPdtlofyJuGHe8bYzAu9OOLpO8mpLAniyuZAE",
-	"2Hj59jArNzCFuG9LrDBDFxkT6rdDXyuLAS54yFxbJWGJZAj/LEvNR8MBvAdq8yHMQcN3sNIY3Mbk8yGe",
-	"D2HyfWds2JGxYXs2hkpirBxxO7DK9Vs7xz6mmHP20cNNayRC0tsjoN6DLBJhNjGSvi56OqGp4T8XnK2K",
-	"kb6wN13TE3k2wDwYo1ySaTSsTMyIdEJVISHDeDYB3tpIn+yhvNGTsB9kq75VoWnvP96/eNnstI5Jq9Uq",
-	"PNyMR+9ITmGgSwAo2BCox1XsA8QJCtCcDaz5HGgbPACrOIDZCqzFHKBWCawyuUwveW4YB8aqDToBmO/B",
-	"gkEdLBjxAZjf2uQMMhnpe23fQmclplXO6fQilrlTUBYxGcaJNmNsm/sS7271aOopDrZWMJXk/YuX2kp8",
-	"fv73hxO1Akfz6Fb/c3fkuUZV+/MtnSD5MDZpBIQLRNqUUAkCJiamPclsLIhkkCplczLIQMu4guMJnQP+",
-	"ZHnS+U3M2buCM/jNlISuSnwIffkXl2rTX3pu2K9dx1ojb4D5lHuy1r3+57rzewXIMYAKwUGdaD/UboHN",
-	"m2G2acc7NJC7k471+cZcrOvqgZExHyXMj4QYMAa9j4x1vD+b0oEdCr3HVumGnvERD+NFvNSeKfTECJ6H",
-	"8xEF1Gs4WIxZs8jjmsmD1c/ISaeLHQRwMpEQ4MD5MtjtclQbb7JnWPveqWTqc4EdlsjMAIqAAYawFrEk",
-	"aTwaq1qtwJ6NwB7MP3W8Q8gtos//nIAImltiCUXXELaZ0jiy5Oy2WQWatRyvOlGCTOl8WXjsm/z7Ss9r",
-	"4Hui3EWUiEt01icwo/iG/TY9jLicAcGNZSuCAnwA74b2pxK3A4bytdd739a8Cz9zCGyVgPfDt0hv/cyQ",
-	"rqQugKQDKLRFojFI42FrHmz6eoV0SueHkdCf52RA+TVRKeVyyNIAPHVbzEveo+S6rjks+jTirPdkHGml",
-	"lzLw8qEdU43ZRLLkhpVAcUzp/JuVbod62fjZnzBtBJ467qyAuAvJyeNOZ3ORNzP9wEXeSTtF+jxo4eTQ",
-	"jExmdF6v0N+IODrUMS7tgY1ElKiQie3FniY0ZH1CtZldLHh2tbkTGrEACiMAAHDAbC1EiRmoX+Rb1+of",
-	"U8FH+Prg58EUbdlp/XcRRy4c86Bk/KMhvPNl3GF0maBlodW8RjG3ZHuHq+xZLhrNO7FDyrXwWg9oWXjt",
-	"8M5s/ce/nx3qEnlmCnZO4y0IQcELLl29Xyi2PZl0C6EDkSnr1YqZaUchHm1LLrbolBKqsCXedItKre7E",
-	"kDB9Z/DKBgwcWmBlRBV4yftT1GZ956XEFleilNOl6OjKB9E/n3ezfLrdsDTGJY5OYEPhHGyp5H7Okmu3",
-	"VzbXdJu/l8gUwFV6LRd5zBkrikxSbvN0m+M7w29uXNuxNE3bfHebGX2HL10WjPtYFGIt2Ast3sAbW0d8",
-	"7swEhbTitO45keyGpTTxWg9ECsFp2F0zkSUR4IviDttDbZiWr5VgB7Zh7BuKalexLZmo9NqU7D9FzFd3",
-	"KpYlbV23oJhxKFM7ECIbLsj6QLJZ3GVwAv16WgGfW2TLGuT4fZ5FGTCgGMP+fxPT2qEBsSiiR7f4w7r2",
-	"4FhvFLihJIxH+WEGITWj+VvEDALzOgDAPZgTKBOKDX68cTjJ39jcxHe1fQ7G/TP8vew9q2qPfrU8yLXV",
-	"HVU0HxuIBggGWlhfyudkItIa25DtncF0GO66zuvakXeetDp7ih6eLtlOT1RlqnERvsXWiokVi8O3NNsp",
-	"rKaIhLpFWCStTK7xIM84/IgfBwRJVIhxj7gwgPaUXLM5YlABjjNcbqIHpTUkmBOtRZXUQG64Y2s8Dn9b",
-	"DsNvZr86MBO3Ybu1blgDpoyEbnvt3nrY9NwRgxE7mIWdIUEmTKVxKFdhtf5qLlkHKD9mRE4pN6gBQH7n",
-	"IOT1bmt2T8b9wPzcOZ24nx9H7sfjdjOic9l/Rp62if7Jcpu1vHtgCo6zGN4f+mS5SEk/5oqlNzTpO57X",
-	"qgIuFU/YB+0HV2Gxw7M+dZpPrxCJvR2c3P04+d/x/0b/25zEPFNM/m9zLLJU/i8M+KcylPZSJHkgCLNt",
-	"zfoUn4k08maqM+5Xjdq+XyWAfNl4q0a2RnedI+nmDmjY+7cUa09sxN5QhY5m9/gkyJknGr1OFwtj/i6S",
-	"TM9Lp9UNGkMaJ1qhnZwGiMsu5TBLGr3OaefJU+PPauNbf/+0e3yyhYZA6a8CcM8mtRSNvIxHWcpyGjmo",
-	"m4OqBtxU+vN4UtzoOLBNoZnFlHE6jVt2xqu2+zu8bm84mpgPBZTNeb01CVLSOkXd6LTarbaePjO6Rq9x",
-	"3OrgR/n60CiKMZj0PtXjVcCCZyIVKNqmqqlklfT7nL1/TfR9d18oFmYpNAx9uirW+sTSVSAWF4c2rryp",
-	"T6kS6VEosqngzVBEa0Cf35lvPIcvPIfra/LVrzYvdHYPr/R8kwToKGWAgJbaiJIk5mGSRfUEa3AM+BDD",
-	"8mKy0sDHzdgkMLQcqqyUys6jLI3PSEWTBLkGcQlYNVbf84XHapMg49q9P2dKITna+4RiwQgYm/33784v",
-	"CBBhZAN3qx5+vd8iZ8jkGUsCdNxQXALWqoeeFQVEaHMXZreqY2JZWB5E6Nb0Rb45++3t81fNbrv7uAFc",
-	"Le9ZeoGea68DH3xg+ummrLTTbpu2OdnoHUOjXciwjQEa/BLKYWWnCVVDkU6a0FDH0sZVUKxeSGjGwzEJ",
-	"6WRK45FPsPcG/yKGQ/TzaBJHv3EFNqweZrP9qHncvuh2rQG6VXtHvgh1Zcj8W+69oX7FaEKY76u9tssq",
-	"DXd0G7qR3/WgT3L75Jj/8pX5MbzIKIgZA6hivctYBM7d8sZhPHqgu6ZYgWOEF6rRbtgWPp99uw94uwcp",
-	"im+Y6zY0OhXwCoDe2MTPapXNRIxWtJWMqRxrrRtzjPFDaq5FLMnNHFgphyIFHm8MvWFhlAFrtYWENIti",
-	"RRIxqkJLy4f6Roy+LTBjM1laCbeA3EWOWdQI9F8EsDts5vCbDm8XVSrtxwpWVspHTEHQ4RYGg2PC88Bw",
-	"WRaid3ptG73G0+GTR1H7SefJk5PwcfTo9CntDhml7fD0lEbtzik9HgxPhp1Bd9AePOl2w6hzGj0KO6eD",
-	"9rDdpu0n2i+baqv1abfVbnVb0AiesptYZPIVPqLhtr4JRf++rmL+dzgGZebK8gsvUmsa40yL5vosBuMq",
-	"jeuB24LdYzeghC1kgvf+lq2shN9/zxt7oWLX/zwnU7DZPBPSpuAR8ZD0rXXfR9x56IKbEODhj7XP7r7g",
-	"MW2W7nz7Mu9hSPduzfuPr5KBi7wEobZWCEBhIHoCIBybJKBb7VMOYqsjTLbW1TPbGzBKGZPY7a4fr31p",
-	"gK0903+w1ZHWeIC00zVj04WaDDb3/g7Gv0W3TTMO+T3so7vkllKFnOGjFLKzSTJgo4yTAUOuSgiSYYTa",
-	"PWbARjGXFh5EHzYmdJ2IGUtNxVtZ+YZRyP46PwiLRk+6s6yXEDJQfYOP/45blJokETPYFkNGVZYyi7/G",
-	"FRu5BrTTu6ARGmCMhbIEd6QsngogjDgTA+DMwCACFpboD3K8EeODOKiTp1D/ALuJIbWz8nyK9+ZB5AK0",
-	"dmCOwmXoEescg6ej/1uFcOKhrHT9h09Z+jnjsT+AMuiSqsE1JiJiiTc9OYLLS5ESShSQEgYI/tJrKPO1",
-	"gm3q7WsxJODe7aSLarNN/Zv+3Zz+NWTZcVd5el4MCYVjA6usb1g61zYsOP5YbDrFrVfzKdZzNTq3lazP",
-	"S2VehjIgZUMIMugRKxuFxuWUhEpidEfMRy3S52LWL0CIwdVYNBsKqaQJfCwVrJkyxHAsJOM2W7KgpPAd",
-	"FpTUzrplc+3xgJXFAXYqgif1bkGnSKdr7nbaof9Hr812VNd1nQ5czBy8Y8lSL61kor0jGAhNkpdu+Y3h",
-	"vCAPJXO7ThKuKqe/bP0WvBA1Zpu8AbdPKhsforbov1b4Pfrji4rRmKo+LZ1YzecNbyfJeG800mpT0iRQ",
-	"sYhuwIwJYynIqTbSEqtfTP4D5Lc2ByTX3W4MUDUtanY2UnbDOKLMlbob0NJKc4sT+gxtlaDW1JyiVWii",
-	"CYEXD6ZRJEk2NcBSkCiyHPaKGCnSThvpmztGSK2ezOhckn4okoSFSn/6F9IXmZKKAhN+n/zlkvchW/rb",
-	"FP5oUfX6ZUYmJohMaAnfdlsb03zvV1SZ+8cnBvNfEWVN74rBHI6UbRwj+x4VQpyKmSw4iCioBhB/fwk1",
-	"j7eSX/SLB3PzOC0ItZsVRl6P2JepSFVlQgr/fO/LXo5YAtMRgNdudWeQb6kgZfrTmI8CV8lr90Pg9kDg",
-	"yX8Aov85mwZW7gNtLPGIRYE+mz7jxwGC+28LUHKmxQftRBqOcS0DNB5BA5k3qA12QBtqAJ03jJN6g6eo",
-	"kapDKa9L6bhCMQGb0lqm7g8W5cPSWa0OmVyYh98/w8QZmdLUVVxyKE9P9ZBT5SBjymo1JKNpOC4Iy4R+",
-	"ecP4SGsqBJ3cCx1oZaBW74fopbOsykqqNuCGMXi2BWTQ7mkFvuqVFuCJcLYWWMmK8Y2QuH7BlyBvFJjj",
-	"YGGh1ad/xhfB3wG3stT+sXnAChPovPDnv3vgYjLJRqDlYAzNRPloZDRU8Q3spDSmickSQtC1fqwSK+fr",
-	"I7RmM9bSDZEk9namD2nmMh4oRwBiySMiZgfRKEe3+MPdmqIUb4L2Dp6iZHuGtLSFHQNvwhcsdcwx4i9u",
-	"0tElTGh4rTcx3u/ecOj3cYlw4FUeUQ4wuww5W+IMvafz/JDD0IMFvDE0yIAc6jtKLCVlELawzcyGAtQy",
-	"LBQo6rSN2a2cBvtq2smbNl8r5W9fkzbaUdW8wDRahelrGyzqKSK3Po3D5/d3W2CBBtEskkpMyNQkSvZK",
-	"EGxZbmAUjEM9qtRWR04f3O7+kErsIxOmKzBz/SBzrDgeGT4pv6NdEmDZJzGCDdvoZIuccRJHhUKjEtiS",
-	"lPKFsrOH0QAKtiBU7DTywqBHS4VBLjZ97kr/VV4FNGPsuqoCaOutY2an7rj1uX/41NQ2JMWEWct7WAQ8",
-	"ivM238Od6XaX2FKgncuA7JYJNi4ZWtNOv0R6Z7DxPWrAZ3Zb5VD9S+hj6yuLHlZV0RmadK5Hz1ZTfvXK",
-	"ogPtgl8gwmiq3URxCxxY8q2NeYDz4bUiUzrP97CVUMohFQWBP3lt8j0G6WedykdT6SEI61pnc4madLlk",
-	"cyFZKQzk9JAcO5ifHRS/IXg5QBqknneGFV3kLTldZmwN02gNvQgbFgazfjIDhzHCLf/Elojaq9G067BC",
-	"oYEq1wCWsOc+1MDRLf6wH1LMVqegmVRPiZRjwjxADeDE7a8o0ETNDAjM4c6ok2o1a+FTau3oHtDw2iJq",
-	"Gt9nTOFZCMo1ZweWTFcaV/vxdObybX4vgwyM3+KXz4ocekxwhs0O0AkRI/6NC0G11tU7YYPGH6LqaX2g",
-	"prKUYRLzeJLpJwPng4lgFKMJXl1DRZHS2oqkx4VqJBpeI1eTBMzWDpY1bVKZ5IdW7lw46cyue6tQdfRc",
-	"cJXSUP1xi41Mc4YrLhJe2MRVF3l1SIIfNiRb7FzCbXwQjfHz3CtLyhIGRUnxEHUCVuOb9mWsLkKUKwuS",
-	"ZZTEEEsySuotY1nsqipHbX1wlZPVKY6KPRE0ZlBjAoHJpglE77RR4OB96M7de9NCbY4TfZbUnyRfvSf8",
-	"mry6N8Xu5Xzg2WMYPlaSJcO1hXiFlTmIyO4jmf7onqMWOoQTtnSaDv0U6lIGZ5gliSk9aZzakqpC/RZX",
-	"47diBn/Gv8JHFzgT+NlOc7Cm7qoY28LycR4VUAdQOsoqsPLaTn3YKJZOZB4uQux8KciQpvWVZxkDEI49",
-	"C7UmVTnG0QE2tMk51bKDV0RYLuAxD6vHMJ2DglHap28EjazQBbtgtW6fYoIXfuBnCJhcUMSNynaYMub0",
-	"qjlYYFqMaVGHKK5uSioW1+dOE3xrsUulONLyKpp6Go5cmnxzNGz9EqtajfCNMFMTp05tGQO3tgakfN4A",
-	"K8YGfyjXtqSQbBfqFbuSaRxC4r9iLX/RgoWKraRCfjC3EVsvK4reWUB+z4SiWCNKo6gJHVkl1ZjvzQjq",
-	"Wl7PJ3UF9I1eYzaOFWsmdMCSRs6s+6fToA0HH6EOVdr4cL/BMTIXWerqpKzT99G71939liwYj9cxHO3b",
-	"fGPInuEaqH7wXvODeQiRWYrJJXR96y2Z+Ba2YyV4iq/oynbhwjbrhTQJs4QqtqoHhtAQCJbQ62ORNpvB",
-	"zkC6FkSG0r+0W6QP/RF9y1dKk8RnqzM59phr2zpBz9JqY0PVhYgndCL46JKrMZu0SB/K7F27qMwmNvEE",
-	"tiEqdFh2IIMCEu5YT7ySljZYKjbV2kH/W1aF7eYB1nQfe91tdtgTTf2KuGnK+w+MeZ9b9a7RpNibd9uA",
-	"+lqIUp3cWQoxacdGAcgJMg5aPrBH5dGWLSrw7gftTdmoUcPL3TgnYFOe9dO2F6QbMlakJncqCC+zyua0",
-	"qHG1TjEN9XiHpZ6kUlJ008BUeJyqLpoEhWfuCY/crjll4+JM26JyWtKispVgnAFSepWqM/sMGjAstVj9",
-	"Cs40nxg3LHds0MUycT6jGzZThHof8TBOYtxoR7fFD1bWUH4oXNrYxQZfuEU9dWHFV8gNIeiwIMMYyvT9",
-	"ZP3CKJZtNaNtdsYgXXxNWwyWZglrIgpGtfmuXwm0ex6IpKbcHUnnlCATxuDTLGEtcmEPGTgtFFUMSYlm",
-	"NFYmpjlnkoiUcFFu4H/IEnYW3hMT5taAgMFtOYkuXPUJXviqsXGzjnvVc4Uu1QHwTcwx8pnmbBmrWTuh",
-	"r6ToJzQcvfaZKxc1H/w8R6AQy+KZHwidLp6IYKTSUK1h8rSYWbd3QQNCKEtU241t2DvxSqucX7/9e7Oj",
-	"P80S08I6aib6WGsCaxJ18rYN6Sde+tZKAKc8jGlizXRb5gpltAWK0DSessPBu+dCtUHpvbbx6op8DTKp",
-	"Tx5pch5RHFWTghYuXav0SjTW0W3q3nMv7s58ulbmgI3OM1QmsbIZGsu/MhJaq/HAwLmaYDdLJDMMKTF+",
-	"T7bIWSIFmQop40HCTJUrLVWH5rW8IT6ogNvzMQuv96u/g1fzjJsaQmv+gtbCNDYvlJWuFV0H7tpKGdAM",
-	"biC/KUO8pK8mvrEk4B5zMQMy0Nk4TqBsQR/u6PrB+V5CT6BH/lAl9Iyo+RQ2YpqKP5hYclGXVPLV8K0f",
-	"sodkiX3IrLFUF5jzunUz52gt4Vs92YC5kiTEIhtXnpIw8ZsiIus7a6Wyxm3KdvSVstocpIz74WExSpmU",
-	"W7/0Dm5QVvB97GT1QspDluymelfr3N8zlrEIXjiWBJ+TMMe9HEA9CHrPMzrXH+spAZ6ZUEwmsXpm+Jqo",
-	"NB8oAwEqW+Q53k7rNmDOMyU1+mHKhAfFDUsDW65mTZIS2F2409cVjHMlpjj6LSRBX70s/b2USUBSr39B",
-	"B1lync8wLItbVJESRG0HuH6s/rMdqMy2WwgRBdjRztlM36lFPpjiB0vEbbUC1Ps4VgR2E0OVFPC7lx3C",
-	"+pVxCfc5fctUZHfLKCOCZy6yWxghwwPd9yIxVo1eX0UPpO+d4jluvjuMOWB25nfDfEjGN0Ls1MsJ6RSj",
-	"g/SKQ0dq20Xu2nDU4+Q3et3t3EMIA3qDsw4h6oVtjBFeCedhhdG4Hy3yUiSJmGlxo4q8EaGB3oDEKvIl",
-	"9/V+YTf6Ef0FAhB7/ToSEHddLUQgwm0VCnXEwzhJdlQDdspCwTnTkriWIOC5vfIc12Kr+As+rozc5k92",
-	"aRtjpaaydwR7pYmftkQ6OgIIjqNuu9tudrrmTo0lBoDaiAPOyH+fv3tL8C0Dw79qnn6YZJj3PESZc4vy",
-	"gyQTyuMhk8qQewPpjaykHLDLatZ87aIai+/7kh52Sf3jygLLbrigLEyZWu12nJtrviFM6Q2a+E28+PzV",
-	"u/evX/7P54t3f/vlLcQS1c/zTdCmkcNr5SMOFFfE9VgfUzRrC3BPWCyx/xnxFqDE/JtjBfQNTbJCdMYK",
-	"Tdl5AX8pOk3mw6Nb/GElOeTHMVXwUKniJDHoZrECs8+A8SptxIkS+B+8Jw7uHkgc8W2sJVrHAryAFyDU",
-	"3HqrGV9H07jztNRJ0/jgtu5227KS0Qn++i2yNOLIf5AIUwWFKvGEuZ0PsNt69++w+bcPHthJ1s5hVuIb",
-	"9l8Pm1oamyCOPfLnPpA5Wk9PcBYQfQ38uU9SNtV+EcZV4S3scWrbYVJGI+8rcEcw9MUQggI4B3CDsr59",
-	"uceuggfmcdhgm414rmi6X+gW17TXuMza7ePQzQ/8ukXPJL793+FmBymu/2rqwveGd+CIXK0uUBZnVFoR",
+	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqdrzxHcf22s7kfDfxjdEkuhsRG+gQoNo9Pn7vz0EVAIIk",
+	"wB8tJTt+ntk/dmI1SQCFQqF+furjIpfbnRRMaLW4/LjYMFqwCv7zu7d0bf63YCqv+E5zKRaXi7cbRm5Z",
+	"pbgUGVnJijxbnfxAdb4hVBTmHy+kYPiX00W2qNjvNa9YsbjUVc2yhco3bEvNZ/VhxxaXC6UrLtaLT5+y",
+	"xXOZUxylO+hPG1YxojeMCLYnesPFmnA17/ufssWOVnTLtF3f47pSsoqv8L1gHzQ+8J7IFQy9o2tGlmwl",
+	"K5aRPdcb+KuiW0ZWvDRfNRPi5hO/16w6LLKFoFszhxxHCme3pR+eM7HWm8XlxdnZWRYhx1P46OtavNFU",
+	"s9g8pWKEC0LFwc5RMaLMwzAT9mFXyoItLle0VCw+M5z4z/DSu9YEuWZbINNfKrZaXC7+f182jPIlPqa+",
+	"9JP75BdAq4oegvm/YdUtz1mczLwgsiJmLmYBlCh8OEVHN1t86t0AQWP0fFaw7U5qJvLD39ihP6FrcsOA",
+	"kAdZVyTfSJ4z4HC94YoYRmNKZ0TVhtcVoaSiopBb8uOPz56ckjdMaELXlAvkDa4z4A/7HtlQRYQkiuVS",
+	"FIStVizXcGTWTKuGk6hQe1Z5AuBxbCgQrOHELGLoAIQUefQoW2y5cP8+H6fPSyALLY+k038fQe5AgBWI",
+	"rTirGmlI9IZqsqdmlbTIDO++/x/vYe37DdXsllWEw9wrdkp+4noja024htXgQszvDy/+msFKH55fkP2G",
+	"CfMIN9TQJK+rCggnDmQrK5ZeuBW7M2WsXWN6d49Z69V9rWR45uZmSezQtQgmfZA12dBbdkUenD0Mp6U0",
+	"L0s3saH5NHfY9Em90TRymbz/H+8viRTlAecB5EIKCUYOTCPppPn7nit2xKSYqLeLy58X/2PxLsrU4rr4",
+	"rVZ6y4SO7zb1v3+hCC/8FHZUb5oJNE/N5ThxveNRgWsGv2GHwVHx1bkjflsXa5ZY7hJ+GxoUn5g96GMp",
+	"ViXPE8Pm9tehgd0zxwwtWB7Xnezg9ncY3l266Wm4rx05kZRalbufv1DEvG4mQgWhJafK3ChcD08JlKi5",
+	"M6p3abKY34Z3BN4+btDHoH3FBy7Y4Ijw6uxRK1bwFPvBb4NLxbePG/SF1GxoYHMjsPHR4TNzZ/CE0eI5",
+	"05olmK5gtCAlPDA0g6L5zOwZcJVXbEdFnpByRfPA4BSC78yeQ70reU5T27CjfHj1/vW5A38vyyI+5kaW",
+	"xdCY5vfZwz0Tt1zTtKjj/vehoZunjpmATBs0+OPI0PD+3HGfc5EYtORicETz++zhfmDbZepEbeG3oSHx",
+	"idmDvjbGQM5LPrDBVeuZoUm0nzxqMlWRnkSFzA2qMdcKrCJrjauD0mw7MK2qOGI6t1wNUAV//UIRURva",
+	"Jwe3XxmxHPnWaJUX5w+/fvjXB189/BqsJ/xjYztxodmaVW6CdcmuB5QQmo9uWPOF2dSpU4SpR4acP9Yb",
+	"llcp7VLBb2YX6JY1zoLHr3/49e3Lv333IjENfO2ImQw4V6ybZIrGZx89dvxXJU1Qf1fSQfKr4AOzB4dD",
+	"llg7/IZL5wK9CZ4chczrbWgBduaE3507nbdM0JSJpeG3IULgE7MH/YktN1LePGElv2VVSvuwvw6Nv+98",
+	"6MiJfCeKneQpMjD764SJ+A/NdCHzbUwDvtZkK5UmSpItFYeUf7GEt8MRCraidakXlxePssVKVluqUe49",
+	"uFhkjZw8PzsbFZCv2S0TNftBCr1R/Sl+L/cwN7KFB9BXtquYYkITKYxqkZd1wYor4nwtdKlCLu4sBr+z",
+	"iMr184vx+eLxisz0WQG2Gh4TlRHFdrSimhVkeSC53G6puiK0LMNJgvuIluX7qY5p+/W4S7rr6x107ME2",
+	"PcNXzwPPsHNUf0IOY0p/KwvOYIAnVkKY/86l0PY/6Q6VZC7Fl78pvOfYB7rdlSCCnRQFc1XTXMP0HRl/",
+	"/hga1sbi2Z4US7N5Bf5rkS3k8jdmXrv8uflE49XZSaXXFVO/l4tPWedraiN3wefMPzvfq5WWW1aFH9we",
+	"4FvvPoVUHvL3e7oYqoXUONBt2aKGI8YlcQv5RVhSXP4iCDkhH3lxSfJqm4En4JI0q8sCfwU8clIsM2LX",
+	"ckl+dl989yn4klmx+xSsq/0VS5/WZxxFzHcWI6GjrgvcLs/fJeaW+T9vXr4wjP7/v/7heUaolTkXj74i",
+	"f+PfnppH1Zf2vRN/B20Lgt9eMgU+8vdf3p57gruAiOG294QrUDTxx37061O2+IEKvmJqJuMuqWI/VqUx",
+	"ybTeqcsvvzTkOrVPnOZy+yXdcRB47vPnAXN9XNBK87zEs3PDDobfeLF4Zwin6u2WmptpcW0fMsJD1hVs",
+	"iVmE5ho45qX926I5wuZfLeakRcHRc/2qkjtWaTiweC/Yl3BaEzjULeaSnP8ikHHMgL8ImNAlcfOZzxyh",
+	"m8uNMpVB/LvqS2TQEQ7xz0/kERB3aieFwu0KvZbzOGZxef4gW+SyLBsppGV+82vJbllpZF/Bcl6w4lvY",
+	"/YKS5/KWlRT0zBVnZQFinxp6H7wcXJW/nn31zf7Bb/9Yrc6rs7Oz87OHZ/b/1kak7ZhgxbW5hi/OLr46",
+	"OT8/uXjw9vzs8uzs8uz8v2DBFCa8eCxrYa+lDRVocaFJZ/5jeBh88q1lzTd/+/HkHP6qZHkbGf4chj/D",
+	"4RVoDOcXWXAjqNuRAe2jL7yTgAktq8OJOojc/MwLhpcIjS8dxi5YybTZanuzKsbEEKmsqnu52NOKbWSt",
+	"GN4ht7Sszf5efHqXLRSGn/3izXvaXPjrA56impbmHUwKWFxeZIs9F4JV3e9OvmY8T0ZOV+hLN+wdSViI",
+	"fdo+9iU8A59t+2insz7dGrZaXIq6LA37m/cXz69/fPH4+5OLs4uvF9kir5jRh64Hdso+AkejVtUwb2DE",
+	"Kj+4QZko8Ov4zy398IpVzv44hz+8ZgXbAs2c2mP1wcsH2WLHqhwWu7g4W2QLY6SBjrArqTZK7onStNKs",
+	"MqqCP03gaaK1yDckp9sd5Ws02QrGtoblHjaS/Dk+Jlcr8AHd0pIXTyu5TZMDHvlRaF7iM1+fnH118uDs",
+	"7cWFe2YG8/h9TbJPwU7NB9u+6/ks0PzX4uL00Vlrpxa1KhafvAx0e2WVPTG84c5HeLlY8hF5iN4e93m/",
+	"Wy9rTdeMSLR99YZXeG7xKBcVXenwzJ5ni33FtWbiWzAiW0Lm7NHbs2+avVpO4lmrx7fE/qfpm9jsTGoT",
+	"m7gCocrHnfd3kgntUMJ0hrBSAC+NUy6AnYcvwIJX/trk5iS52M2ugp0/v/iEfxu+P/Fp8+9K6SGBA4xX",
+	"lL8P7xoob/66K2nkm8FVt2VK0TVzvh4zFRf9p4Eb0mpkZrKyqNEskjvDRDvFKsOHO3ooJS2C5S+2Nca5",
+	"b2o/oU8BfweXueX8GkQPaGf3evH626+o+C0T4a2ptKzYqpLgptAV6KLn4U043bBqGC/B70EUC2RXJ+Y0",
+	"Q3gpxdeCFW8lkrGlwFnBA8obrvvi7OLhyfnZyfnF27OWpgGc3VxCIasDexvhz4TZg5Oz07PzhmWtzHQs",
+	"qUb254YLeK75oDH4leJi/UwsLn9+ly0gfaInAi2LhPGERZWLKXrfNA1RybK2353Jcl6Zw/N2/uAsZKvf",
+	"a57fLKW8UY0q9s03p998Y6x+fIOLX8/bnFhxYHynuZ2dhaqbUZoDS+vZi7+fwL6enZ23boHp/BpwX4ph",
+	"m0eQYcMA5RzRGrBn4FcJGDAlnsbMD9wCx5ZwYWWLkt8wwZRaXJ6dfnOeLfSmYgoilZdnp399ZKi6krUo",
+	"xmVtvRuxZGqdS8xyUTeLmGyzCn/Jb5kzcvMNFeth1dKt7WP8Dp7D46rxAeaV4bNzc4ff05T+dnrErDbt",
+	"WYGH4HLx9V8Xn4Dfc1kxt3NH3wF5tT2xnNa9BbasWqMFVFe3/FZWU6h4zH3gD0vidO0orzp6T3jG3uSg",
+	"0s85aAXV1Hop4yfOTJOCI+EcvK4rLrjahHcAHAywMNCAGOCJOU7HcFHPuYqahd/LPVnRCvzO9vCQPauM",
+	"so+zztA77ZYG5HKpCzOIdCepswFJg9QDGbEpi2mXH9j1ZhMEGCuLllZVL0uen3Z8L4N+krOWn8RMiMAQ",
+	"YC7C1abhIHk3wv1rUyWjCk9Swgehpaalo9YRVxRsbuL0GHkOHBAkc8zQoHwqpEL9g+52lbzFbNq25fTg",
+	"eMvpPyqaM/K93O2MUpgt8lKqzoaetXUyQ4RajzzTc02cnZyddx8Bs6Nl356dniXs27plEi++Sj244oKW",
+	"/B/d6bUptCrp2sVKwKT6rd6CQ5h9MG/9xXzdCLy/fGUmRJaslHuwcK3iauszjFj8t798ZZ7+99OFuRng",
+	"uI0a0yUXzsvWN/GTK8s3FG4Fex+yD7uSCqtx/hx+IAj3cvCMeO+nZfMKT4dZ26Nm1eeZOaByxyr4qCJU",
+	"k7/gM35pJReTJEkNBpsx3cDIXZhz+Wvz6QU4h7gsGvYwf5KKa+cncAaaefOk9WZ3NU7dfHMQeTB9mLRz",
+	"W4AuCpM8D8b+uGCiCLmkzaHgymrNEO6bNEtrvmX/JYWZzI9vH4O2QTV7TDG9x+7JjlVOTLXFDdO6DK85",
+	"/APGB+1fOno2iq4pvONHejRZsDmZlZBt7iTcm1PkhdQ/yIKvOCtilVlBwr0ZLciuP3rEl8ArsnpVUvF3",
+	"R6BZ4Ymal9pYh/YCK5p4rpFE3hX59clZj7l2NpmFFsVLYQV8Z98yzBTA0FdZPmVU15URHHa4lf/Dz0bN",
+	"2cqClYbBrHu1EQPe4aoZNX+Gs2XHtIf/qawIJeb3MFb2yr5I3uKLLYa1WQN2OpP5Kkb1BI/Z4eAKda+9",
+	"qZfBY/Pu04DS4L21//DZFyhYS5rfcLHG3+Ki4mJYVJz3RMX5uKi4C0PgxFP80AicvgiKsMIreoD6G0bz",
+	"DUGrCwteqE3GIJregJbo2YRVJCbSdMWNgJrHH60NTjCGT3RSwcN9O+VVJZcl5m4l2GSHT/zPtLPVhcbt",
+	"wn5VmpbgWGWaQhjhjdyypSwOllRFmAXmsxLIllGx3/CSnZLXjBZmoli0RkVBKrZjKN8q+xXMtlGagmdr",
+	"AZFY/CSEYp2tZDNKnqE9O+J0NbdHrRaXD88vmq17bCft59eExb+EQDGrKlk1GQJtMkzeVLcTkf0E0b5n",
+	"QpN9JcX6lDw8O2tV8OVUCKnJkkGJ2BV5eHZOhASSc0XQy0i4MD88QKdwWco9gycfhqVQmCYJZb2/CEjX",
+	"48qyknn2UUYenj8w/+8R2TK9kUVGFP8HVI9sWcEppH2YJ7/BPTa3savaxWLhlayWvDBsiAVXXHuuUFzk",
+	"RmH8Rbhityvy8OLCapW7GhgXKJCR90j090TRgyJ7W/t28demCJorYp2T5odviJaYcuaIpq7Io7MzQglI",
+	"NiJXvwhZV/DXB0RJszwzXyy+Y6RgOyYKIgUpJLOedSyIhKyE4IZ9zXR1OLleRcsgfuJ6A9MxTP3o7EFG",
+	"qHmQbFzSGVZhKqIl0dUBT8DpcNoDHmO5mut9frkKTdKv316cty0YiGC37Vb/0EMwsCu+wjhnUbPegxfN",
+	"g+z32ki5B0CnEhwXWZMADf+ohYAbxSl20+1cF0kDt3Q/0StwoQRRD3waRjwP57eiHOa3WLTmupF7GGJt",
+	"GCcRSKkMFyu7NIpxWLTsMXXPEutT4FN8GDO6F9livwHnvVHPrQb7cI4ckauks8r8aG8BIzoLBbdAP9t/",
+	"Bh9hkVnXw0LVTcM8D931/tfAO+O90txZev+Kh/wrHpKKh7wLOebwGK25c8jAeNLmhwdtNTJ0jkZ48dyH",
+	"CUZ3YGvuFUiwgIwi89912crxmSO0Kt2Zd0f9dRRSdZ4zVgQeOsgQaW2FJTKIi5JVqBIhb9fCTzvwgMCm",
+	"ZX/SiXPHa+7BaqbePlfBcv8/cL7M2o49MZ6C7rxMvkU6N0LiOmlTGa+SVu3RrGvEbhRmSf7qXbnZYKJd",
+	"kmXvJSrZnJjzi7Ozs0+Wg2mux3IjbcLXx08pJn28YfkNKxr8GpcFfYfsSMMMkB2JKRirkq5PSlqt2Ymu",
+	"qFBIY3WXrIwVF+bGpmU3joDb1Y4jNLJ/ftwt4KME8+Fq+iatLUC7swaTGzFavkZrIRRvueEIYI5WoATH",
+	"hHRItbg88x5++G+fD2r+G5wa6Jm1mueZC0mdZQtjmMF/oBZp/dHMKJz2B6sTXjw0v9S7wo5iyDQh4REs",
+	"Jx8o7IUO8S6spzmxIdkJfCRyXUGs/mNrecFMP3U0/rm35XCqsQ9nWTtiBp+lpVvtRBoGO48L4h7NXXfc",
+	"zcgLF42uM3F/fU5xf4Ob3f2TtrZRhMzVtqHqhzAy2sCE2StzBgOkQtnXiDQmV4YV0FIK6jxnZM7EtzEM",
+	"t2Gt0Bi1RCKYaxb/uhYNE+2kLCFajW5bcGLKCiJCRqyUmm+xxtT+p3WPtjUot6MXzR7saI2xYit1hjjz",
+	"iICKo27iQDqX4b0FVDpVs3e/MiSKCVpAojG60c2fFl+fgss7ErIcP+KNgWntZHQt9dnAHlocPcNyzqak",
+	"2JyalrRgH3a8Yqo99MNOutCgQPnGPLOhygzzaHWRO0belfOuD8H2r51P5GOzLrg4HnyCXIvGB98XReap",
+	"wCcDMoPtDP9LwFvwCskiIbPOsoWCvW0R+GMrjvopW2BIu/2DmV47V9dZL3BCQl9RJy8kkbzaKXQJXEGN",
+	"WI1lc0y+IRktDkNesl7pkPY/mUttSZVRJ/l6Darqiq8xoGJU5SVf17JG7YfuKddcrK99SoZRiSIKElZC",
+	"uMQaUJBcnhH+s9GREHbQakFeYXJZ3ua/vbF7hok3j1sDBqHvy/OzwBEXqlJqcfn1p9GsHlTOrNiUe/+N",
+	"VBIN7uM1sZQjijHVih/Z4vhcbreAU0c12dIbKDTDxAkIKX0H6Hyob5cHx89HkP/rgPwXD76atAMPHsza",
+	"goeje3Dx4Ov2Ljx80NmFPa2MPtfKRGlysJq094sm10zWZUGWjFiV2xC2OWGnMw/kjOy48DJJuV9LalRK",
+	"/0nYt+vcVhs0ZZSYvPSxqXM3FDmxl3avqnp5SGN6rgi1IDFEVuSGQcV97wuoV8TK+JuaxZ/NOJlLzqU6",
+	"qF52hZ7Z4tpcPY/tLdhVpkoufDAIosGWy2XFCGTD2KMAmKltcuTRT0JcjGtCCxswsRA8VzYd6R+skhgb",
+	"AoxQzciKlqWC0C0tS1ILrlWUIK3MoYkQrN8177wx108PidXn+gx/5wd4CKLTeNmEaAdfPVz0MQJ8KtDH",
+	"/krsfRL5xax+fNNdWQt+xy3Bvm3naLWcNtni7BECIHY43ud5DRJHCgak5FijQrVmleGF/0uL335dRDEH",
+	"CoalVEPfvcYJOgV4BiE79IJqI0cs+7msiSzY2USJ48EZO7zfaIhTJUJQ03g3wRCoiN0PGR0STpJgt1hd",
+	"NDC3n903M3hv8S62gzfsEN3Bkir9VNYJCCzzK1nZvICK5ppVykmZ1LLMOz8qR9PON1GObLmoNTtiWQlZ",
+	"CuqmvJmwj7GPqlzukBsmiaI35vGYALptcrhGpUqMsV1phtsRP7OQ50KjJmShFt1DejTzSp8L54Fpnw30",
+	"skykij1gEbJ4Z4LftqWUJTMXeduzMDzAi+bJLvVgoq1vNaPGF70rOSsCd0NUKAziTYGFzPbBCQhW1TIq",
+	"JxLwSRPpjBDRG2kTv2YTXp5CdCjyPTDPEkvEfBUKIPTOjIuvsxoEayv5bYPYdgV4ykah8DokaAqkqA7o",
+	"DIxdvVUK7wyMW/MeqjlcE8FYAfqGFOzlClTaUddk5lkShAHqoymwMS+T/ZxR0BsyBYju04b3zpjYFEDd",
+	"p5q9FOUhdmw67B/CmnnYu9Y3Gnd5s/NtLm04DIkePTZK1VtW/IhWQQqlxOWi9rYMtVC8G42CGlNEt7uS",
+	"fXhzELmaUP8uYFZMVDzfbF1nh0nvAId5Q2lkJe057iq25fV28lCQCGIzsCe88KlL92zx4WQtT8wfT1xV",
+	"Ge7Ds3ARnxp/4zzyVY1raAYVfA7g1GF8Ks/UF1oxtXunnXOImQ2aQa5PsVNRF1xfOzDoNplQC+spK+jE",
+	"ajDNPYzoDWucRwtnzcsqAnk+1ayEobJAv3iXWsJ3QlcRBZn6cHNvBtQtelAvaMjzKZtlebsM1zlwSMGO",
+	"Ly4XvykpTl/T/Q/Wk/HJ+VMji+G76J93RlzKWn1v3+uU47EPtGA539LyirDtTh9shwh3QTFD1KiWHKTO",
+	"RoZV7Pf+aOcZucjIA3J6egqBbVlrsqY71dKj02asqq1rZoxnzOCwVW6LM8cFzUf89oQrASp2aGZJnmS7",
+	"+1A9G/b9PNRPM9/XbCeryMqXlbxBNKO02gNxpwPZlTRnA5v/s9/9wNgxHOmIHEdmhHrSitEC0mih2JXs",
+	"N7JkE/lswxzERbiu5MGzrD7XYkImjfNWTO4bmn9vZvYpW8Bq+hR4ITEreU+VS5vOSFHJ3c78BwR+IBdb",
+	"3rIipg93ZoijNBTPmr21RIoxx7csp7ViM+/jxrUSgEaen3VQIx9kIyfffiY6L99rIuVZSjlK5vhWem6L",
+	"ZV38OsOpmmEQNX7YK0bRdx5Hjq900wxGy9Ij6jp0UlBaL8lZRh6dZeTrR4YXzs/OiIWZihsw9+QT8C4u",
+	"XF6zlrY7YMjSxw289tsVEPnns5Nv3n08z84fffq3X345df+8+PTv/+svMeLjp+5BclumirXV6gnY9Jpe",
+	"sP3M4zLNHdqiWMBz7SM2isua5MjOKttbnV7uK9cbaHDBWy7Cv57/05Igssry5josNZ++rz5FMWTAOe/H",
+	"tbGhQzwCL9w70MkjGru0LBWeGXOghfD7yBLdAf721R5QwvBgtIUdVlwRYS87c8crekDvDLpmcomN6rie",
+	"cMt5kr9LbOVLh//SlRQWGKa9WR0mdXmP/YCX/QV1FFdzfwWdCYhd+yXUP1lvU9yBlUd71/y0ORj6nA57",
+	"2BtMhX5YxIVOPw58wJdPT/MYueBMz18U35BFFmaN4lh2vc385jCh28dPg7zWJ7Ff5oTF9cJj+N1m/p5n",
+	"Ytz2WBas+A6TcHouXbvR41uV0o3GSAcTaEBmO1o9VSwRYtUbdsA4C11XzKiYmBgZpo18jFnHPr+6Hwze",
+	"sUpBDwqMPtk+Dc5ERcByUtUlI/YzURPVlhZE/aCuzRvZghphe+ShnWCzBS59ksDyANDuihcs8wWJywO8",
+	"Afnbp/NiWfmqjCqFDRjMVH1zICRZ+b4owcgVy3+NfyfIFO8hyWtFIG8jGTILAXdnh68cEm+0hS0ta1s9",
+	"nUP70Vo7yd52dQdrVLfxNbZy1WOGHJZfTFT93Fl5w4uoTFGuG+ykj7jurA1i78xrvK+5O3DftAiPXe+N",
+	"Lz4kVxZ2w2k4pXXI3XnLUFg4ejpKBGvzc/N7HwTDG7kQnIcWhw2bCY6k1yWr7pg6EyREJZ0NWB4NLoc9",
+	"NxoJVjPz7VRvQ+7U2MQAtGLYe49VCRMtIeawk4fm2ohPeOaKNCEgcZgis1JnaOi35PlC+rzBEuajDcoU",
+	"gzrmazbN0bY7cjI/qcU692Adtlnxs3DtuSk/oRFX+vLwCu7liQJoeXhdl1NzlAoaUQSeCfLj28e9NIvY",
+	"WbUJjcewlRm6+YCfd9asd4hSEKF+7J0SHaVtUAXyR38CfQZ0mXvTU6B4cNp07vPmTUaD2wc8etW4Ew5T",
+	"H9qmezzOn9dJfkV51JyYznoq1WHo7V669kKAt+Ke6mfHdai1j2VcmBtPrjQTmPiMSVpbssfcDf/xCRMe",
+	"9MU1HYv87TBywhuh12EeBxk/aVJJh6+8ZZWuKzH5S0ZSseIO96h11Ln5t6bQ/fwQYV6zXRm7J9AO7O/w",
+	"S9hSxTJC0dpCMy+04aYoTBsLpTHx2OIs0WsUY8aWljflpmq2vWMNg6cGANaWjPll+Rxju9oNLYiW0I4S",
+	"G51vwF8/cfUu52Xq4S3ZSo9P1TxFtPSTnBqRtTw9lwFDHU1ZZvTrsnMO+dMyVLP3Q1wJBllC7++6L7Dl",
+	"/J4qYtsqZHhdUt20JsxLmd9Y1dk1qbeQSpqV5RFJoL7cN92yFObkrnWwMeL+P9c5Zn7OqO/K2DczEVog",
+	"lU+/kSUAw0TlqkcmsPF3O79mzYM750xml1di0Qx8R5tYGkn4Mlea5+pPV1znOw2e0GiovwEWmPW1QAWN",
+	"fNRpdXFZbGWQ1X4nnnu0yycSqH2/tWfxhOWQ76cs0NV+w/ONBS+DYwBOHy2B6dDFD2UcUrEKBKmifOq9",
+	"saO8mk9bUJ9iLmMmbbXnvM8hH8b8RVzkbLpvwjpT+DEeK+uHSXJMjQ1+pk6lp4/EOlFTAU6R8JL5QsEV",
+	"6bJzZydQcARVwtl6psyc1Oibcd2pdhQfOMn+EDqG8VvdovmwGAvpe0e1cbZ2GHoQ2xuB5frg/oGThOsa",
+	"8KB3Cd7476KqY4ImorGAOzYIYpwcdX35dnpxfgs7+5mPnA7UwdwpvSOXYl56R+Ow74fsXNm6JhtGS705",
+	"ZLBZuE+nccM6r5h+w7TGMsheRhDdYiNHZR+xQKQVIzdsp4kCELt5xpua0Mya7DdSBV03QWewwJ44kdAX",
+	"GXQAJVtaMKODca1YuRr2V6hg3fEgeTTu1J6zmacniqE90vSU/OXji+sfvvtkkfDsTO2PiwirT3X425V6",
+	"l38AljCVDWsVD5z57Q4gVO2W14oBqqYU5cGthYt1yQLiz+ODe8oMak5ysKE9zm75fW08wYcMGkHSziZq",
+	"KDsaMrAUuK71Rlb8HzQusai6SVxwWOjUMBIAHBo6z6MptePHi8/AXqF5zpQC+2DNb5kILRMBDagV4cIM",
+	"nR9ToNbMIMZgP20kWQOCuI7KIwvE1n/xTUv+bGsFeLQrXpZYg43gCfOItbNh7x6RwNpG7LoTLpzdvWRr",
+	"LuIFvTupFF+WbOQyITdC7pXbAazbsbvgcu2Wldyr0M/azt/DbnI/VjwdSyd0tyP2P2+ZKGSF5Cq50onY",
+	"66pWmKHQv1K0q4HU1cFMrl5vNBHSriFr8MUqtmXFoRVh55oUvEiPeedqxQQB7KoRu7dhcz8z7BvhgXYV",
+	"PYzrLn6HO2esw/BBxSKc9Yaj27tnma8hfkiSYRHzPVzt96sNscF2/ggaTGhRVLjnG16yIMe/hQ+db1gR",
+	"LQWIVwBHNX7YSSbwxhfJF4dzxM1ZEwRQlVdGRahYwYTmtLw0/zJ0WwEGRUYo0fKGCWzFHx5O73IzIusI",
+	"WbiivHTwJe1pPpfyRmGuVgWdTSicFeDHFRcAT251uHjMFtz4ZseP2u/fa4lxCyoOEzKvGub7T3ixn4OV",
+	"jZxFECHG1jYCr2Qr3fGHQZU3SovhpBS1Y2U5y2R16pJ58S55Fl21S0t58wMvS65Shuv3ck9KCSjfVoiW",
+	"Ut4Q8+JEl0O9Q/ysqZP7EZ/vG14DCk/ISQHLRhbo5+OPnz3AjqECQeJ3aliY3U9UzVmIn0tczc73fvKY",
+	"j8xInmL7BJ/86tGjB18NiZQt/dCaJuAz9jr1D1DjP51Mmud37znwBg0fF81onpb1Muy5YPsVfcoWiHg/",
+	"4cGKKabV9cA8ubJ5gYC334i+ioUysquQzJLpHaa0ERC5WgTzG8pbaUnJuG4RKtVhhfqAsGbxQq5w/xzA",
+	"hiiIktM3cra38xghn3AY+phEXK6OybxelKIWVh7brgB6gy6ydUXRR4YgF0WDapEKZLSvgahyZAfAch/X",
+	"OwMcqxC08p0puLIalFy1GNalzfMIjpLNwUmdmZ/doQnFBvbtmffSnrGbee/EM3bMZ9wUBvYslk5NS05V",
+	"x3c+anDmJVUJ+x+basMDoK8ag9BXt5/CzYrM4svpM1+J/y5aO2zh1mJKif0RHA2GmU8T1cesqT7vz3hv",
+	"zCvwDDLDDzaympElMwfaafzTibOuaUWFZqnIITXT5resOhiDg+wqueUq7tWU+7CdWLKtldG/a2URGRoj",
+	"XbtWZ/jikkFfIMXK1RWhS6iEQ8NGKg84BqiRtnVXJNepuWqnAezgC1Fttd5uaXWYCcaFfxhLnLI91R1r",
+	"N0BTblDHwS1HW8AnWQCe12zn4Mm6PwVQVp+V/iert9icqydZamP0arBNi1guPXb/QjhHb9SquMcIh53O",
+	"eTCnl36uvVDwTX9C35kjGXYzooroirOC7GV1Ey8UhovDdQabVv0T1LZEIWMGa1tt2zRsqTSpdlnetGpM",
+	"25vSTL+h8PhWWzTumRV5Wyr4iqmEq8P9CglR7AOI3EBrv/jq4vzhwyO1/5HIx7X1XzTu/6vBkAd5u2EH",
+	"HyS5YbtYFKSzC37xg9QNZH3/KMnqvkqzsSVz5Fuux+nH0bw5r5VI3XgSW0GH+EJjMrKBC064XhAE0zbK",
+	"dXkQ8BtXBKz06OW5hIpXdecS5laiXYd1jBmkcJbKTCxURsNpZ9Z1Uq3jSkWKIpPSbjR97PSxyF7vp8bX",
+	"U5gi915dlEq4mpj+3IDqeAATTwIPPo0rn1IVCSBYA0mRHoo8shQzVE6VHr/ZlX7qnv3k2zZPRoDjOSue",
+	"cxHHk4Nem8nC23ja44+Ca0UgYQQ403yESDG1VGceQCvA7tOEzElDsjbg4ZP4t7IjxLK7iOas8nEqextG",
+	"hcZE+NIU3Kufs53PFAZ8y1n1hNsOndEEK9c4dpBJ8Cls/zoHXxD4/xUg80cG9zW/I/TA0YPj0lT6+hPp",
+	"T4s7AJZ5/ZQbSdtI79Q98p3SfGu3vHNZFjapaBrkkIdijkWhHcJ9/3LxIjpSzKISKCpDouT+REI3xbjZ",
+	"EQs/jARKEfZpINN6XpHIHfi0LktifvL4jVxh8sqqkglDcsPXmwQVbliZIJDcx6sGAqD07ty+xbivjZ35",
+	"S/mYJDszvJ+fXYHPlAvmkCLrfxqV2Sp3M7Tm2pW0D/JwCOfYnXg9UOSeKn3Z0g8WCuOs/X8BSsZZbGMf",
+	"QzfsxzKaeN7BF4pnsyWK+++K7jx4GKNXBk73dCzcfGSgeks/vGLVW2gZ3J/C2SWh4kBQzY4foS398JoV",
+	"bLtLsz4tS9uUWBEt10xvWHVFpnzbHBIVnRa0875NvWgBlIb3eFfSuCsOpceKaxXG3SlWFkz3vw0iARSM",
+	"bVkRDwCk3U4AwfoUuvBP5T545ccJ+cOjIRALV+FUDUfjAEoqEPF26xyVe3zS4bxwaa05B7Rqp5KF+NU+",
+	"XODOQULKWJFwLy4yL1+OhprCbzREmQ2YGgOaeSbgVOUUPblhwPHhSAgztt3Redtd+IPw74dB7f8o0Pob",
+	"lgDfv2E+9ZW82ci9bbIuRc5Ox9DvR4Ds/4VU/+ch1eMOD7DzM3HLdSrLNM/ZTh+bGD//PLCthak9+iwM",
+	"ZchzcRs9AtxQ4D66UFQWC3OwBtQ8A3bdTawYaspJq6tywFlnE83kjok2nG1d8ZOKNS3AJ/QHwf2wCwsJ",
+	"lWbIgGXcInHGCRYs+CASZs9TvIZYUNx3MGjfDbQIeabJzthPDoDN7Dfe42hSGfPFu2ps1sUlBlcPRyTz",
+	"2SXcrdqjioN5JopsXcEkxbyQHeUFOTCdkaKiK21Wnpd1wYorH5U33OcrUrneFBXdi9OZwE/+xSMESIwf",
+	"vcJls1ICvcurQg1124wZziXNi/ehIiFTH68ewfsvpGZ3bj4UFHhNi41he6FIUCzCgCIlTGXfVb3kcZix",
+	"JuDRZtj/gEz2fZP1xJWqWZH1wLqHsLzS2UTdvBk4BUbAwSgLbOFPqyKWHxNxIDY75nM6ZwJkYcn3xPZP",
+	"sZPRQBX60JDLKfKHxh+RZriwfm6wLsWv8N4OCDD4ZxFnf8Jo8Zxp64mcZIxohS15NStLRQCGGuA1sbYh",
+	"kSUToBD2f4WEf8tRjm25QBzHaN6Ou1mHiPQUC0zt0+lCm1xWFbT1tkn45i3CBTFvzcE7fOve9qGAfSXF",
+	"OrMZYbZmCLLFhg83BPDudIEW5e9D9lDUgpkzYBoMczDSJ3etfL6dYlWDWRDd5x09lJIW07d6ElBjol+P",
+	"2aFWicGaacJhs1LQjlHZXKcqnABJU66IOoj8sRQrvj617Xe4bBoULStGb1RGVJ1vCIX0gC3VYyWa9xpD",
+	"nZIG2giOBlUxDXbhmwncP/R5KpLbSJVYVBdbqHi4Rbnro9427Ofm39w77oz6s9NGVPS3UWOpOiitCqvl",
+	"QYIFomlYNj/BK1sd6U0Kc12CjPO7SOCiOrx2Tbewv3m8oxOEARBiSorykKrYm9KW4DwbTB7o3FLQg8Ho",
+	"MN1knygBGtYdeXR6J4Rm956WdN+/XRPXyLUiXCuXi5VDr1SuAcvJNRpArjydK5mdYBpeUYdPh3CM2yu8",
+	"B+WpQ7JEPsIfoCMNr+4/KlnvZmBFz0F9m3/yZqsHd7jdo7GrkmqWKFT858rlid4AVsg7VLqIIJ/G8sAU",
+	"98rzyGafmdVwrxT43BY/rTQtIvbVWLuy9sH7Oy1rphzEqIdMk3thLY7gngu/5do/dCrjZvVCi10PaoQu",
+	"b1iAx/r/Qn3lv0PrGCJ3EtCtqPgt/Gfj88Gs5jJRHdV8VD1p/Gudwy0FG+sLZpXhK3I2qX0r21IuoogW",
+	"LYDukq30JanYjtl4gO0pNxVHEdgylv0e4owT5bgXoM98BwM7FuQIHwWk5UbPkILhsuPHKfdNc++nxVcU",
+	"ij/GfWNKdxL7ytyhP1Vcs5+4UBmmIgf/VrKucvvfmlZrpvG/94yvN5oVGYqzVxWXFdeHjGxZtWYZobes",
+	"ouY/8lppTPuaWcebAFu8tp0P5MpY/yhSTzsS0RjZdFmy0xf2P37uyMh3LbepuuG7E7nD3TqBBHJWoViP",
+	"H+Omn3PfI+4yBDuzxvIq4MyK2T5zrbTB9POQnnca6y6KiXvAlbYbjIW2Tnhm9GagQ5o1VXIqpOA5wqFt",
+	"G5+GRQf+WW3k7t1pAI20kVHNspsQaga3K4geHZR2f0hzvPO7mIRc5RXbURvG62aW/lYrvW1lODUO794d",
+	"/cJXVqcCii+hQLIW0FOEFRbrMWuwXTZUubTsOcMpxPx5KxPGz3A/mmgiNZQ6e9xJC0qJ/mW5Ihu6A9DB",
+	"6XXP9vo5KrQ/5qsOj2sKVcUI1i+UTYMjJUKlOIiYL5SvkPTV7a7kx76iZu5JwpfwXZPn1meE02muZBW3",
+	"3brSw3+91TB8UoQpOBV/M19tAK6eiaFCNRvABnhlIVG2NEubntIHkP2DKME2VOzoB2hOywPxCQezXcQD",
+	"6IRKbtlSFgeiNoAeDWAo4Bk+TXUUEjkveZPlEkwkFwNtiCb3LFKyrJMHeqbJP6v5T8AZd+r/E37HA9Ok",
+	"8zHv6JDubEnoobZtthu3M7Bep+mCy8V0njjX4Kc5FJnrz9FAK/g9CpzPgaRuu6cb8TgcGQ3o9rSk67nd",
+	"M2F4vCZGTaHo5Xvxx9y99+GzCG7yz8Np0Uz4detAz9nQloYSycIxQnIppcVkbIusKddYW9TcjRH8l0ao",
+	"EcexT0VKj8Rzb9w2FqPV6sf9flGRazoJAY8xLBx3bJVjmO/ZYlXSdUrbf2IRZue5ra49Tq1HqOWiYxNc",
+	"EcUYef/l7bnnevvSqWGO9/3q52F/1VRTrFnTQK2XUnVQApGogRxoMV1RX8sYtZPwZ1Rj1vyWKUIFXAlo",
+	"lo7EfMGY7n9bUV5cGvXkIOtTsmVU1RUrIKXPa9h+X3hxSigW+FwGoDVNmoIHVKFwt7nPgRPD8kS2sF+I",
+	"so62FaTp83JkXxXXAMHSwY4Ukn1KfaTb/Wu/1/GOAdW0OlzPTBB3yW+iPq2njOq6cji2Zj/8+agVMAHm",
+	"ouxKALhBkNkG+MoovFeYw1kesK3JhvHKmPYnUqiB0u8VDhxPZ9wcJgQH7Qfw8Tn0fU7zmxhl7TLm0taQ",
+	"JnGsQqLFYWhLKt4mtb90671k1AkmE37XMUyzvKwlTBreiIrtelcChMbsTmd/nNk7s2WGXwJk5kRPlKzF",
+	"3bKEi3oX7+7aNJJucwettbwktOQ3jDAh6/WGaEmWDL2MhU+/pOrG9ujwrjF1gzgUMiriRpOOjiDcazQR",
+	"YhZPHnXyfS/3uLYMSmPJmVncedtlkgTn++/IH3IrbdKH6uqW38Z6DbzEEgXYpR3lVdZyEwEim6YHdBDN",
+	"scP/qNSjljnnbDTHl24HgxYYjksCGjQnpG2uDWYZDUqTdDxnVqeMFeXljAr4RhIgZOp46rjP2bUjjS5K",
+	"OQVthilTBMEVd8qBwTBWZkxtkNJtNSKQtG4CI9h2TSv+i9FW/NMjN12SNZPJmpUN0s3txvSkliK8lY5v",
+	"j958JpvSKr1zkaSTqKLF/oIpNRGeVG8qpoxtNun5RM6UHzP83uCy7sMV4Sn6eTgi3HR/gON2bPLEtHRg",
+	"6GCVgk5fMiOPEUjSobc7h6/ADq9gaV+5PopeS0fMfAingR8/1BVuGNsZZaHKN/yWDac3z4rVBkFXL7Gk",
+	"0ieGADBChv+umK3gDv51YnSbE/iDv3RkWTDQUXcVt7iF2LooOtX05fw2chWrKzQz7ZxJvpHSWDYdmg25",
+	"XtN4lB4/r0RXE43H/z2WxHn0Mk8z5mu/K0cFD3su/Stb5uPA3CZI96HJedd9F2n1NnHMbRh3jrI995zN",
+	"CigEjW6PbifUjQHJsoAsWQjNcK2gwrvb0DEBn+e98f5oBM1rPe0yS+JBmfYmp+KI/tTbHa1iaSmvKK/s",
+	"CiGrxj05Md9lxQVXmyPtQVA/JzdDo9Wsos8eKkGgL3tyuDmE328tanQr7vN2ha09uu6xY+30HbGoamao",
+	"hBaNFgr/vZYifoF8dxt1xl+Tx6WsC/hVkfPTM8LELSvljoV55Gay5vID5yuDZ9/H0KptD4wBt29vueal",
+	"XArNhHagut6W3iEluBRf/tYO1nSN/b7k8C7PqYXf0GAhD64VN43z07PEPZeuX3Jw4dNkqFt46LJgt7/8",
+	"cqoOIi+5YL/8MqEZYDD7zBqd3t+JQMR2/C7JszQzfvdhV1JBEWWd7aaXqH/3gebxi9s5wZtcTKy5hvkB",
+	"Y1eo8+9ofoN++hVrA85s61LzHfjK3NWdLXK6Q460r2tAA8Z8RodPU9lamordcraHin4UG0voewV6+ZZj",
+	"5h2GsBKu6iMxAZMu78ilpdnOnECjb5qtinoo4+5u690OMADtLsV2GG7mN/60xHpFTOwI4ONdiQ5lPooF",
+	"ty745K/I+/+NQA3vXfJn0H90hN9dbIsOLOzo7OkgWZpg1BHR3Znha5jlto0RHQ4sCgcF3CYnqypZJdDf",
+	"vcXQNH+qFQsAFxSDCWwB46jluR8G6ANc5aRzVUjN8xik7DOYSUaWte4lmtwIub+3GUBdY0wd7ew3Ppc5",
+	"IjZTj25+xdg/WJwZV5X8BwvcgrEWjKGVwhW+Ivo33pzzsTyMtB8dZndo3r0MfHnpZR+Hiz1glmQBPv/e",
+	"UNA21GrIEhgqjybaKU/h5ZSR0pgJgygy3vVdi4JVP9FIovGbUPsH3XgJ/RVs9T/RMkzc9q3em7VNTQ9L",
+	"2Qp+arEd+56VhQX97UtfsH4jTUUlHEZtLBkLJwmeAy7FZXcZNhPImtNliRSoGE3AyPs84mnW3FAzIZeL",
+	"2StGgf79RwDGNEnL0yY31zTdsHKW6ZvEDEP6f4GmJRdBlWa8u8bsYvfRAnXalWCC7eeGPHzaW8QhZjtV",
+	"5wDt6FccXZ2NFnc/wvONS3qFJHKipSQrWo1f/JjLAmXY9oQEaXKtjLgWDjdyNs4nQ3FqN3z4XN6DZRgc",
+	"8s/C8fo9V1pWh++ErmLZ5+ku376NPKKDfaFAgxpX7bJk/YLClOcly+mWtVpUO5FnPjcN1cef9Aiwz6yb",
+	"PFE8Aa1p0QvkwEGonb+Ruu0G2xWj9zd7QFYZgm2DM1qLjJjzv91ps0G57Y6PMsK1ouWa0KWsR1AkeiH2",
+	"3xI4SN3kb6QPSjfoPRSPQ6WEI8Kt+U7SjZQE4OobuG3tf6xQBcwWekP3I1J0sityXE/jraxdEDM2lRck",
+	"VmO12A7buHU9OTVwLO9DIIUH/PMQSbJMx6P/gCyWTbRKAoW4IhswDtEImmD+907LpiwGT0t7VNsD6pJs",
+	"ZdWoeqDRgk4n96xwdSKX9ipWqOg59Q/yPChZGQFklD8u1leuw5j9rv1X56tgpqtLQtuX9aquIPkwfDgM",
+	"bTVtq/wV3UDq4zejRzLZEmYQK8homXMUt7Sp49otSYlNUhKFFOb0sETyScV+Q4woKdhlmM7LlReyS5rf",
+	"oOFhs/oglVNBcGK0jvjPSrsxRy4C2BNr7q43Df9AY5wO5H5gMrk+DvGD1RhpcMT2QV9Le14nHrk/Kl8n",
+	"Ag/EXeCh3bpyg4F+133Cc2k6Scc2MXLsNZysY3bnPm4CGffK/HPeAD4k0uYeQ9tLsqfGzkL1ChXRK1Kx",
+	"klHFiswfy0vHSJltybDmCLcGhVNXxJa8t1KcgRepOICgvCK0ZBV8CSBO+NYy6I4qxQqfkusdeuBd2lv0",
+	"e7JkYLiHwtIn2ONc4T9/cwXgrgQ/W9hho3LzX+jF/w3oxfcPFRzj+2Zr7+G4B3zyWRz6ZwGMaqLAKOK7",
+	"ftnz51pc0MlO6+umfinWjme3q+Qt3mN3BJTNS+nx4KNuNGX7txkJgw/77sG8ZAS6qoD4MuJvtPA53usk",
+	"zDmIXe/uCSMNte1F2JoFZq0I8Et+AWLOvjLdvLU7/biZTJxecrur9QDFUCYL5htho3KKGjD8yIo19g2Z",
+	"1ZxgZj8DAOubDlBcs8nPrrigJf/HsbkaJV2rZENgjIuyqlNRPPnY2E2ECtDIuekJ8xQesm9Cdd/n2k4w",
+	"2cNuKg6z34Q5UMxzG6hVVLPHdEIUxD33yasLY03id5QXGbmVRhEyl+EaFljvjhAfOGK81PN7uW+PKCuy",
+	"3xzc3+LjDww1xWyxW9xUbzuLY9Lpuqvd4BvQeXvAbU5jCrTa2DTyLIQA9SWweF6DeyK4fdqyINz71q4E",
+	"8gglzcBF+3jwLnCtFegBFFszDV6wCtFBbI91+EwGWvAGd38tWay1PVdm4YnqFGJ/tpdN5gEt7ZBfKLJv",
+	"BRyiXbE+GDlDy2cJCGY72S+U0Q7d2uwAI7jLUG9wXBcX9kG/QgIO3mGeuIAnG1yphK4pQg0fMfLb6nDU",
+	"rO2WB7UAfTgKcAIA6hLsD1y/jlWQYKltHJOb+JFE73250jGSFR0tJNIkrOmY3V+MrCtcga4OfvZWejnz",
+	"kmxrpeGOHIPgX9WimKEOqDHmcGQmOVzTO3ow/Ovb+c6V4HGr2iiUXKwv7ZWHUXPnwdKyfVxIxXR1gMfB",
+	"h+NIphg8ZAgNMsEzoXljVStjRkfoSdCX2V4rFWalp46pfsUxLruM1+Y5HMeQ/xLyWHxxs7uUzNrgf5c0",
+	"vzl1ggfrojtfXlJxc2q18Eu4vbp3lzPpLe3AlEe6LJAPlDXqBdYfhwuBP9jwgWWYzInJwl8B8crpisf0",
+	"pbcgOuTKcLMK9wVKFiDQ0Hgf44cE4yzHibpEgx7vMHQbu6OHXoue6R1R3EUbSHsc2p+jsLu8Q+f2EjyU",
+	"i4Go6Ym8ruSO7dIipNfALesQUqb0UPit3u4yANLNrHqekVqoemkeWhprEHLXyZYeoEBVVnGndaK4PtHj",
+	"zzw8sADQn+/alSXfUEhg7i0Z0pMujQ2yF4gOIpA1uBQDUJusyVWd7A/p5rcmjZYUTJ7l5dI6EcHXRwVh",
+	"tgC9k3NR8uEo6dBUDc096NWsvteN3dHXgaxzAVK70Jfgl4P7o+KF8VLxTpVC62a9p17aU7tgu9lkvYbY",
+	"1jvfz4Vt+K/NOYNcfx/+N/BnfU7OtzepNkHWb20vLXMdQvzdeYuWZTx56TmNAV1ggBKDSOiLV0RWfM0h",
+	"Q8/8q2I54ztNzKHLiLy1lxdoaeePyJaLWscsDQsJ+oOayHRzMNm39MPE73bTOf2k3EfcwLGd8Gc/AqOq",
+	"2aU9uWiCMVqVHAK15mRrW75ItwyRWuy1z7Xv8waaEBqV7SBurcL0e1oUcMK6Gfex/PrStlxqvKhRRuDi",
+	"ZiSBLpc7yKCjQf5ce3eXbDNBeDZJfim4pqEA8148ldV2+hiT/BRm9UF4VeTHdvAcwJkaqpFsYYMrTbe7",
+	"GTn3neYoTgdrHBh+QZnboYaOCQ6/6Qka/Ah4VSClHs4IJi21g2SYrBtlsh+Yc+l1cvGTUaqel7JWVfTW",
+	"/k3ymYkH6RauM1pm3tVF5UJUtlrERqr8YobDzkjOe7gJ7b58FhchzvUYCP+jg4nwYnwu0UTJ99io8z2E",
+	"gsiKsYy8R01HvfepGZSoentFBOOQvMONfK2FdtERkPctJK+DyH81y6EOjKiBHwEWa35gouL5xtlOvvu3",
+	"nULiZOqK55EyGXs3Pqc63hj/mSBbXpYcC/FV5rKbJigPE0FunJSZqjIYhvq7LOttvCP3mq/p8qCZIv92",
+	"fvZ/vyHw3/8+cS4NikqkxYpULCMFowUpEYp/Kr59nedMqVVdDn0YCjAnp9yAe/vNQeQRTwQWanhGBOtJ",
+	"S1+ZLSvnDToGLj8YuLUyT7twQ7Mue7V2L3riwGCd3pxXtIvEjPqy38iSkVoAX66s9wN7tnYsxJP/9fPZ",
+	"yTfv/ue//fLLKf7Xv/+vv4w1+Q3e/5me/OPdxwef/jJ6l/e79scW/4Ltr1tYnnNAQBMUeoZOzMb97mZw",
+	"RZaslHvyD1ZJoukNOK9WcQp9PM/OLz55Mn08zy4+JUg1Da39Qcxp4uzP8MWLmQCjntDOJh0o4DLk9n31",
+	"Z5B6oKszhOll5fNDBbsdDX8PtZ+f2U7h2AbzafwjY2Py32tmf3btEiKFsHbsBKEf+14Cs3vPwIuogswk",
+	"x7FUZFq7mtIUEkbwya8ePXrwVRbFmGo1+AlK9RKIF8LBlLklJ4lZ76R4bF2YRwmJIbZ4CUqIrK7x6U9Z",
+	"rAHQwzYdH45IzWjHMpxOR+QMCFWkKaveMkFjsu48BLK5ImeXkEeIt7stnLTQM04e4T/PEt6G16xgAdBs",
+	"e7BvD1Dip2Euimi5ZkbRuyJnoQAYmMCUOaBq13fgyAoCvlvMkzQPfeE7yWfoh3CFKH4NGLJyrX+cYGqm",
+	"dDE6HQcKMJF/XtnHLbZnZB0vqAV6crCqCipduVZXWD/ZxiXyQi08fQ+zIXi3R2dDgG5TVoGwQ2/ZB70Y",
+	"qdPD8DmRrRtXHdcVhxdPK7mNlaPuu1SZZg3DN38UmpcpD/ulz65hYnJPj0RIw16+3jQZvoXb3eePkmeh",
+	"APmTNJaU5jG81nby8Bytw/lQQvz1Rw9H1aqjreJWdm1iNT+x5UbKm+9EATDeM5d05P1s/tBWcmZ+oBEP",
+	"4aXs5UM0lHoNPZoqbBkDbt41FwqBrTZa71S/s9xM1dXe/mb0OLVDZ0z/PjAy530OD7x3IlWwDxqawtsE",
+	"Upt3Y893Wv186f2zKZy/SfolfiYJRmG9w9M7wgx49PYqJtaMMPP3pHWn+FxaJkgtPKB6wg7+2d9/qZC4",
+	"3TZfA207WJsZxbYxpEnfTwq+oDkkWTNhrilWxD14AUPGYodJggqqLW7diC8bSo4tt5mvxFGIbIe2+Bwr",
+	"RouXojzEf1U5jV24T/ja2PdNWgXInytycm4bNoRqV8R9YkGgpkH8IG6TpUmwnGDu4U6kt/0eXLkv/Sf/",
+	"+V25ONc3muo64nls4R/Gs2ch3Lih3pd1hCVdMJ3Ksfxe7htvbcWIYixeL++/8TqNKB7vvvna1ocaPnH5",
+	"eErQndrIqd0xAYJnevGDsQqL7+CdaE7/ivKSi/UbLnJ2RABsIHK321DVjijZhULMqmJ0mwJbHc2gBj4A",
+	"GtpUuHENNQqyEa+H7NwTmOJDPYbAvd0UPo6HlPL9Rl2qcsOqfZbzdGpjX7Z20/FK9Ci6wMLdcMcQ1PZD",
+	"XMYY8fC4pEpNbVUwertNRj4YrFiehGmQYM3SgQvG7q05iAbzSorn4B9Q3S6h7YWNm30JW5zt2kj3dqXN",
+	"Fg9y0X1cZJ4jP4+7rO0UAzcwNZRS5msXj85OzwC58g6GqBsC3Xt/kmuvd8R+pif/MDO1/3vy7uNZ9lXK",
+	"HXesf4qRXcUUFuyyL9R/p2vqn9wbFDvxc9wrnqkwXehP8hfPjpdlQ1GVZ1Db4HOowGOIa0dbnIkAulHY",
+	"aztwwkKu1uEIheF43hiN/03atFcNV7ekTUrSPGgJmodjguaV7dY0B+k/6pWEhELQkyTobDkVZMlIvpEK",
+	"9uNYp6VrJzXpSJdU+H5497l3to3UlO0KpzCzJR/0x6KKFDJXX0r7QXW6LQg+uWSq3bgxPvx/VHR+6Lgo",
+	"Xsa889eAN4c+I2MeYZnqkl1hTQdX0PifWI+xOtJD/+Cif/27fe98ZcStdxdJbtgzkugj5P59qqOEkHur",
+	"QJzYpO93ow3SZ7HSvSlZ+Lm/20yzo8HSw4+9sqjOfRehFRATc/Tkfrpp+6riObsWas8Stu0UcQEyDxrL",
+	"sPFnwwHjWwnLtV/D5YxR7j9rpo5q8uoO6T2dsXkbdRdJXLsWRIOgDdir8kd4NkrsMcL+vUnV7GQt17zU",
+	"sZ7l12RHKx8p3VVyXdFtvN6lCMT6MTS4f2o7RraKdFRr4gpFdes+dlhqIxDQbQZ3o2SemgFNhnbmjl1b",
+	"7nh3T5C0wdux4tRT8nbDCK0Lrkkp1+SGsZ27iedmOLkhm/yFzhlfV4wlAr9GyjU4SVBFAE8fg0FyLMhG",
+	"f1bP2UpnZHloZdhNS0l2lWlduVSwrYzb/T1TVbO4Nygd1kh2AACTKsxEcO2MHMxVE06Du/50tPr76fiJ",
+	"jzpYdzFF5JlStYW7ElJbfId7JbsTOTPbsu7agjeS/FrW62FYvFiBLS19qsIs+sWsZZefZibSVE8Am7Xh",
+	"ISL9YsPlZeH5bM3SMlaw70F5DmzokABCafCEaRvf70RJ4DvTY67Wzk/scLQfgkMB3NKCeV7HvKYM0nBs",
+	"jYKazGWT1E5o6hLMZCRXMXwWSmydDJ0yEStxe8nM+OfOTDJPdEe08e27R13dzfVz8oq+hf4vf9Ylny3q",
+	"CdIhZYTV9swO6QZ78TjMO+2qjT5Ds2kVjqzUMtYVK1f9Grojbt9US3moKaaCr5iCFv61YtBHCoNmtudC",
+	"vEA9KdATkfHp4AThKyqOEdhK+8t9ZrD15plVcD2nGUSrTCsJTxrLP2R7QzqP5TFNwrrNn2pQ+4ZQeKcE",
+	"dXuuZZQlVDDV9s00DHRgcRJmHz/XneuumW/Nl6Kz8wXx3VyXItbJKi9rxW/ZdB8hOIJTGkY1g1vN3//L",
+	"RvGHF4xDugEyWErwfpQKZawDYcSo73hTbGP/qOrlCv97KP6DbayS6BSTEQDcpBqWtk2wcEa95WeLDydr",
+	"eWL+eIKqOZDj2iw+dpjD6EEErW5r1aEx4/g5PgksUrAykee0HSDudK0LXWIJsIEBemN14QzxPCDo4slL",
+	"jbRBKvQ2LYhI2EVnji89tVMc/dxvRrfrafkUmSQidL+7ZdUBzViLowK9t3ybf0i0PGm1rgjUnFXw3RmJ",
+	"BGEBZQKbQ2lXIufw3SOpZBMSdnZSlol+FSVVcO/tZXXDKmKeTICeY+VnLFUFmrsBgKQFciqlvFEutTPA",
+	"aJxb2ecpm7X2L7X3r6ooVmyiRaRvPDgZ6gGDvdGe5nPwWHzYOHbIWfWsYYwIp9J8QwLWAew9ID4EtuUK",
+	"a1/3CVYNYtL9HU4Zv7CAVhrVuqJFTbH2/hYrJ+Hbv9aC63brxhJyQZrejZ7q0ZaaPNa07UeBaBWGv/DD",
+	"UytSk74VECuj7RVRHA5dhkma1bu3Mj40JI4ZOvkcVc4qf7xtQp556JgDA/OZdNsZArzl8Qr8iZduO/DP",
+	"sL2SZZYBDClzUt/wbV3Sf4aYQypf5G07IYTQrRRrszfbK/KgG3/zsuHi4XA38ePiiFNDD2FwaIpiN3pH",
+	"jag9Yo46YuZWpIB3B9QhqZkaaNVBMUgzzzY70rOYSNaEDPR6684z0GWsZ/3IOXaKUcT/12hPXiXywLKN",
+	"3oSb48iXZJa4j8i75SYrmqMGZ9ppBfO4cwSyEySvGC3BqjpRB5G/z8h7WtxSkbPixEEBnFRMybI2b5jf",
+	"C6rpSYNiYf6EAIUnuqJCeQA6BQ+zAlp0Fyeq3u1kBY+rkp58883JN9+Yf2z4jtITJfOLE8he5GZw88N+",
+	"wzU7KemSle/vMT3BHyB3Re9YBWvHy/fEJ1mafwT6AzKXXrVxefphv16x7Hv32vtL8h67rldmfbtKrphS",
+	"sH/viazIe3O/VruKK/b+lMCb7SnYD4iCVsV78m+BaP13eH/JTwpeoT+Glu8x+gWQlQRWrciG3jIjpDsB",
+	"sCgZ7x75RVInWbkYA0fsgSEMoEO4f1MQ6lGh8pnAKP7BEId/Dh5hk2EShc+31s8+xM4n2NiNqDrfBAjZ",
+	"gIpNWn32JhnboGCnobndehDYR40jeo1DJzrFzqr2d0NSfJXCXH799DH55uGjrz1YcAHBpwicXxwm9Y2m",
+	"y5Jdgaq2A7DgWrFIGf/ZyTe/vvufv/xy2vzjL4n6GsrLBKV9Z1sqCtvDS5JCRrey6fl9L92yuTCiMuV5",
+	"d+WgVN2wwpz5LqzuSeMYjdr40Dg6hpf+gm6hzQdI54OszRAgVDas3PU6y/4eLyHwVVcDSJ/9RRk+NHLQ",
+	"ckb8wNgQQUSHR0xTqgnwJgeXPiOGi+YQZ9h/blfm2SbYp8wVoDfEHTgYvgiz2/iCkRWtS30gu5KirRo/",
+	"FZHymLLeiui9Q32PKguhdR6vTCy5YHf6wJYpd+tGThNXZF9Z4yoBXryjFd3Ggc/egtRj1YH4hzKyo3rT",
+	"/JsAm9LC/GL2hVHbDAoKNBPXqv0tLqm++ubsnPyfNy9fuE8QLmwZmN1mspRFor8U27LikJLhEmJkzM1z",
+	"XIA72iaYSq7mqtTq5Spd+bZkayqO6jG03ZXsWCDxouIrHSu4Xdnzal1gwiGKQYGm7Y8+0VdU1GwQch8S",
+	"bWyF/fIQhFJnroX9XsdsSFeViX7UihF4jnABpSeHAP50wlo2jKYh45hiWO4iRavhoqY3Zo/FxDGMKpQG",
+	"F3W/Qua93O5oBX3gr8iZ04fMDHyQM/L5WghDuRmZuFKuXteJtlEza93iDREsRBA48BxD29VxJcUlJKa4",
+	"9qutPTQ/eEc+dCEogHftPyzTYjMHIQ2fQWlpRpSEHfpFBN0IFcVmdlyfkveA5vW+R1TEdsQpnv4iwhRx",
+	"88LC8WG2wIkgoqN7I+6bxfnP0WTk6g1W/sV8jHFfSusc+LLXY1yhQfmh6xBgl+yLW0Gs+OOSoexrC6uA",
+	"0Z2MaJizIUpS+jYyajbIWNiJZ6B0tQvGI5jFpce2HYYl0MBsevRPd5StZC1m5Vc0oqdvWVpwjU5AY7vT",
+	"hwBJ3wtwZcR5M+c59bXT0nhQYuCjrdrZATxqXgRd3A2ptdVgzKl1xfTIeD2lOJA1M3GcJ/rj+2W2ARN5",
+	"FBDnCOqgEQaVt/48uN2fwN3OkTiDw2dlonUP02eRihZyWAs/H+VOgGVdMFqcIIQr2tiVsbIF7IJtJNxg",
+	"YFu0a7NjpWYVPCQFO9lbcMQt1fkmEWHz1+TYXkVCxf6m81zv7UyjYteiYBXZ00MEgt88923y9LcOE6iY",
+	"bRVrJrKFVziUJCs6NUaudNREeY3d0n3Rgr2eC75mSrMic2QRa3f1Z+D6ga7rkI0nFfPqKT4CSPzK6qb9",
+	"lkEqp3hja66xW03FVBxCHx2vUbCKF632nGFzZAz1//FgFcfc2o5TwqX1UClwq5In7o2XpPd336KaZDXS",
+	"tFZt9hqbqbTa8FfWlJuCrTLBPgBvOdmzsiRa7in+3WiGc4yEFK70T9ifsaeMXhHmrmrhHzgd1gGm2Cpy",
+	"H4VSYkorTP921yosLvOEBewVIzWWB/M/0J3NTNfYT2UZniw8q234ctHOipumVgAuT2RvbOP7xs6x4mGy",
+	"KUWLEZyeZp3Tv6lsYlEKL3aKUdwDJ4ITjocBpMl+w/MNwdGilcDJvKGutJ4qptNq0n5zuLOStIEKWvOl",
+	"kFuc5eCo6nkhFAx2I0P9CY9YTFC9Dnq7xhEI/4wMvOjMWC5Fzkt+VHqGS0/vzREE+xxLouAqr9iOipzP",
+	"SDN44t+KV3I1Pz+e0eaHieJJ1CUAof8dFVBt7qxwPgNOYMUFV5sj/WK96rMqj1efOY1w2moNLYs6ejmY",
+	"9Tqf7xeKuCd9W0iuCV22o1ohcN5cL0ylHdknViV0O8j8XrMaOy7Wec5YET+WnrK9NKn2YQja9fR9IaO2",
+	"tJYlq+KxmxeQzGlvdytdl9DTE3JA4XL3DqXTXpeIYOKLy8VvRhS/8P0jGnvgns6Q/+D0ExRLHOv7Zxq+",
+	"Cze/OX0N3UNiZlboNCKmdaoa5u/NPCIOQnJ1RdC4sLyHiquO9P0szNz2nF9jAGQulHBKwl6Tgh4yq2dw",
+	"RVz+KOh7lBhJcDoqPSKftAF5RS7OLh6enJ+dnJ2PfrI59Z0PalIyaBa8l1fWCrCJG05YJnHDZwGF91uf",
+	"9g5JaoNiqkYL7nIq2t6gmXREJRmC3R13ATZe0GmN2VYVY/8Yzf55ik998p6WiJcVvfHghccAJhS2ES0h",
+	"Ob8xxDpHNLxi1A3fncgdHpATH2+EfhbW69NHNYKlNIXg1qIvWA4+6itoAAhmGqDgWsAvV0Ab+oEz8r9d",
+	"I3n7kcpc5PbLQitCyYGpjPxvJIJ7CB0YaIbKLVvK4kDgiXmOZT4VpRCk8d9STft2TDwOezV1w+blwc5b",
+	"cbGO+8CDOeSr8td0dkEzeWwtNQRF3Ljg99RCyaWxXOUeL+dRQ23kHLXyYWxnJR9PVJqDu4CsmVHTMkOR",
+	"HEIF4grb1iYI1ZMmWCI4aFqOnsY3WGbYm/ZTWRE81BYGt7Dz1N4LDxTd0oJdNb2rUTuCf8LWfKHiM58Z",
+	"woIGlcOlnUepPi2L0zN44IF3JPbOX8tx7RLMEHW1kaLtLozp8BReCvekslTF56OqVMUxnfzYh531C0Ul",
+	"MhUF8N8tLWvWhC8P2NMeElQtxk2nB8+jfg+eiDr/mu5/sIke06+QVIzQTtl3Y4FTZRfAKyLY3i4jc743",
+	"H/9y+OoqtZItF60OQ/PW1qv/whWkd7IB8j5GFKGQbH3pU3qog8j7J0XWOpextn/Yu/SSMJpv3KXQhEs2",
+	"0uwA11fEhnUubSnQFtuI37IKdoRrmygqMnN/4GbU4gpQojgtL1sJBIV5VEgNnwchz7UimJxGFD0ost8c",
+	"rgjav5fuY/bfVx6bErytIIFcGBZ0Zac3yMoqPWakMGtkoG2rnW7Ykg9HS4Acj8EYR5Ex69GQL+aHhPfA",
+	"uGBzjNFFzrYbj+MGcdVxmWs46TgraSU96AKkAyaiddelklYDEdK1xeQKNBDLaLRaM62+ILnccYs1D45m",
+	"uqZcZE1iq00Pwbe1LtG9HYS5v1CgOKqExwfY6NlYWP2GHZrsv3kdS9wYTdCn/f546xYgxZukbecQJ6GD",
+	"6C3DRMfgiExoCHURyPjJLV+MLJC1foNNTlubfn4Wc82XkEMpG7sA9CFk01aR2oMR6OKulRnSN9jSNIP/",
+	"ZEOZ0dhScOdYGQJpYors6cFh6btYT6BFu/DlFvOcKL6j60r0w81G/MU5DgQjRq+Dj55ORNxtf89867Jp",
+	"O9u+TrkNkjtzIAi/YpXAFfm95kxfkh2Tu5JB3Tnq6EtoW8LF+or4hOTLjunFNf6moL+tFcVArAPTV8RZ",
+	"dua1Za24YAqPKcKjckg0xYGv0HoTl039AvwB0suMHgUzo7sdw0i6E/JA42wBiwDx16ROu9GHG3OP59v4",
+	"NANDvSaffSA+nUI1qONNxlxWK1cQsmcFBA+NBHS16yXV3TjeEZhfPsXG4hs0cD/2zgBixs9TUfFbFsHp",
+	"qIJfxoqC3aPxEX47qglm6lT8ZDQMpOkN241iEsZBc5W2ZsPwPfctpF0EWWNLmt+ACHT1MNY6NPSdgC85",
+	"AL/0mpXM9hKZ003M9o/rUaAfo4yMuCvp4TEIl4jrzuUOTfNgFCznhUvBiScTJh0s89x5VbofzazuFPhw",
+	"uha3YgoYI15SgH4Xu2rDEUt22goQjaApAW19uGfPhQhhUWKyB4q+vmWJ/rt4kXUqxMAq1NJOE+YHP/zE",
+	"xdBYvf6GPovMy5OQeG57g81sQi6Win6JIac0awrmlQ0fEsOyx6m2oPdYP9+o6gQPJ5o8bFnV7mIPxVpI",
+	"FSiewVo2lxKZyJNjH3YVlrHGR8Ha4I50e3gWne0qVdRTHohvTI76A1fo/urrwVkUEEhWtngx4UZ7ZR+5",
+	"V81UTWjU1IrEVFSz9SEWiHG/AUacaEVMrght+rpxBOMhJ3sumhjQXTtX+JnFmfmWiToiepeHHxy+10T/",
+	"GHzotdzHfGTLg8PhuvPHOqtz8/RjDKzytdwnsH/NVqQgOkGbtjct4Gh8oQgThU3F2p8SwGC0zjHXlBgc",
+	"0oBaamSfq2ugYKtqrFudnAxkHamxTIVXgEdbGsV377AiEEOTxbPW3I/Rtsr4IwE0hdOxdvz927eiKx1N",
+	"1jd6EsDoHli8EthYm48TSMdmiYC4i5NDn6Ml84YWaMUraXPToew4vvS10Q5/3MWQd5yrelnGY6LuuwmE",
+	"JWyOMgoefCv51C1PY+vJWkO8y1qeE6EMMAMZwIUAwwM8b2WJrZ9TSFh1FU8FhQNXQl9PfIRUeL4uvUqq",
+	"IJEa7n0YFGNysKoAb+xAAKcgcylFOfRfSs1nVYsidQZQJ7Y+mx3CMhJjn/EiWvmYwBW0QCQBwkggHUKa",
+	"BLsecEd4VNs71XBfcASDRbWOgD9KKVFWKRoBLIaWnNOjxEjz6c/LyMlBeMxLFw/AXo4aNuOKYLDm0nl3",
+	"rwhGdeAPJb81zxsjNFRiZjaJm6FoTywu6dWNQLc2S6rMkjixLRCbTqFJ01pvEjmDx2QTNDWhiZ5AOixP",
+	"xPlPxlkdLkCZ2pCh1YTBrqpJWfsNXQUHui2jm+tsykhLW0j5ikOez8u8S4D7Xk8A8k1W4flcNbvhdiWe",
+	"BO3YpqdlAEkb7u0Qp91LTBM/9abebml1+FyCm+1JDxy1vsst7Jq8ZWarjBZ3ww4pZWnuyfwn5PR74dXo",
+	"TtgG926lco/GNS22YEObyww+u+LCJjHecrZvSdBmua9lWZqL4+7Op0dRcy8s5W6Q7M4ffv3wrw++evj1",
+	"MKJd75qw34qSpS7ZdZ5o+ZroiNzJON5DCNLl7gmp+SrOofT+ktqsS+Q46IJxx9uM/LVe1hTNdbz57M7j",
+	"yk7UYfQmha4ROuPBQyGF+eOOUQQYmhWj/bO8g3UKTaYVDvlCgdw7vYf2uPj0i1TxxiTHY3M+OpnmMTen",
+	"NJaEDe3CpTwGOXjXLO1ghUlXYyuzCTYhcyc7aAPsvI8+38mxq+ND20G4OXhtv6SPpwzWsXhi3oc+0Eiu",
+	"z0MV6HBSWH2MtZTQA8bF6qzJ9Zsz0Eq6UwnHKHzZQ4weFTA6KhpSx++MmDrz00YGqTZcXxIKxxz8Uu9d",
+	"lcH7uGJjruPSurCPlPmIvXZsUtLrWjzGD/SyI7+NZBY3JDpCJ7vvRv73W8xUx4uZHJJgmzbLurwBf1Kr",
+	"PtSjsWBay5IpXlicCWj/bzReFKIqtLYhYbdTkbKlAosAzUhBdWAUNbOS64qpCGC0q1yfgl4dr7Y+m9r9",
+	"PynYW9XU76I1m41CeGdbMqxQn8kSEy9Nd1sO318WztDdPa5oKIB3Ce3PsPq8VU3UFxDBdvuz745WXDa7",
+	"A56M6k6tz7UzHiiuxQcIF92qxKGiX0glnloiPAjFAIfQFXALulMbqe9WCA/V9lKxjLB8I5lqnfkGzQqh",
+	"l2hpJnCYDJsVC9NhBL5J6SXLit4wsrFRugnfdfn9cRL5xPwlIwUr+S2rMDTC71Y/7uYNWwBJazM++Fsi",
+	"qvLEfAxxSjA72FDf1nseL9JSABJX5Ahh51sTHaPz2gpuV+/tzlfzzeZ4ZMFpbSlPNmW/g1kBTJAQB/ei",
+	"oH42munkCsFEIqaDQMPMelkWp8QX4BnTFKwK1PWY7+vyPiNbegM90CAnrrwhVR1JHSyqg1U1h1OPfjAy",
+	"gGJbTlsF1kNsDEGV/UTiCDNt6Djn/I+0mgHEn9nQJgKfjZZIEYaIwWiMZQTqlcwoj/1r3WLGlr98qKN8",
+	"b/eHihuHky6iE+Wibc+raP5wqm/cGx4txv72EKT32pqHvawKSMfEvkAuLdXiAWmGgCMTO//1qNJgjkQB",
+	"B3EmxooBkGPD2Qh/ju+dEnM0cIu2kc4UQXbKZIB3yJWlamNxUi2Xg/fHHptZeRcWL2Pmif8bOzQlKM12",
+	"VIVZ+orcsIO6IkupN4i+QM2eBJkh8Sbw49yh5ZTnPs3BOnkLcV8zYXeUbPI4BsBtmuJAks5olk40T6eT",
+	"GJ8sVnRi1cL80HxjtR2QmNCQHFvlRDPeR9OJRjLsm4kE5YoOUKLeQYYc1YzQsKoBs0ZsBdw9ZjclfA9v",
+	"ksASARZkADERqXdBw6FMuFXeUFEs5YdIuz1zCU0vWbTfeQpXVwyEwkiQ2Z97a94abyqJ387cnGPXv/3g",
+	"dzahZU7ti/eVp7wqHb/S2WiR7NsGmw056ZQAfiaqeCrI54+Uu130C/dSGJc/WZCkHG4RYYZAZYRCsV2/",
+	"c0XqHC1LNrvCJbZJQ1uDrDNvb6Y0d3CsVMnaMpMKS1ui1SyUqFLubfcLFEeg2O2x30JlxAL0A8TqNlv8",
+	"YswGBAPDjn6MCkUu2n2aRkpgsoXa0CqiHLxiFcmhJ5Rt1EHL0jVgY1BZHR3dIpL58d2VOTABoz4kaANW",
+	"Eo5sByVQUmDz7uUtqxDLosKCj+iUXLIRE0V3amfzCoRg98c4Ss097neTe42QvxhD0RiXVin8jHGRlIIS",
+	"6AmM4UN7E5aHD0z0rZMQcUixXjYHtBTH0D/XY20f5+xDuiZcz+2u5Rm+cfJ494ADSLo4O0Nm56qd3jmC",
+	"g+b7jlojve/T7ZPYyq9AFzBi6ATEEKSW01vKS9iIbGHE1yJblFLpE5RiMNoNE+oEk9I3Ut6oE/OA/0cB",
+	"IyQAqsygJ7e0gipsM/prqtlzO/iPrcHf4ODPpdLXbuy3MPZ3MPT3ZrTnODL89xM3sFluLmMtNd5L2/z8",
+	"vZE0DcDpfiOhlhgbfipNS2zvh0mogC8B5fA5FWTNbx2/eRKi3wV6H6BnxTXgbiVJuPwJN4m4KsXyikX8",
+	"KUfER5JYfIrpGJytUWURnN3QQzF0GLo2gpALGD1lRzQyv0Ng1zI/riHV1Xs4uIo0vge/ld2sz8J1hXP9",
+	"u9nFmZfZrXsn7E726NGDr+bpbviZ+NSamMxdmf6YNMZe8C4VDkqeKLMLr2txVJzItTcerJBpMmm55rmD",
+	"8yztx10DOhffi6fV2sejLJkuiAx7g0G7XkkKmWE1MAi5X90mJ67goU4bJW9630VBrccjaJZ5fM7JnyuN",
+	"IEznRJIvS7MJHkF0Ltgs2O9gd0PuOVaeAQme8NUqItDaOcX3kCl8z03BhNTzWsOPfC+I8E5LDHDiJ5oV",
+	"cEtLHu0IkUy/xDfaCb+eaM1yBzbyXm4mt6bP4mqCybpSsqmgvLlUQyW0UKVKi8LBMjhFBopCbCMMjzBv",
+	"UQh8wHVqSonS3ynNtyh7Iuxz9yKA+zqw95cowz7seMXUrPTpu+TWbKjaxHv6ueo42OolIwX0YcAKervD",
+	"oWvB7+6MPJ5dOSePB1JvLkOEmR6+BUIQKUIJVANd+XKOy6AjHeECe+U1bZnxoryC6N9lJwrYzfwJLp6k",
+	"PiDY/nVjHt8bzPoLtve2LvbU2FJB1wz77C0PxAgHkpdUxVHu7vs2uJdkpgFYfaXZLupalzsmGmB1/C/f",
+	"bcNF2NOtquY4Ge6eVAWryCLw8rOyrRL6na9X8kkoEJIzZ2Apa+3zJPCIcMTsatoQRfRCut3NigM098sb",
+	"eHVEbYhEeDxcVDrj+j5SxQYCNCC8podk5qJFhjRKtz2jN0x9t1pF4710tysPl7aL27qubOEgervNbw7u",
+	"xAu5AsoHQU2AAMYlCRrFIaCXYPvMwxP6FzFPDWwQiPfZJH+bJ6Sw3aFDNhJZfE72WPaTF+x9UsgrI1+b",
+	"4lcvcmHiHZCG0inyFvMEkdXeZYlDPGc/nuLMAWGDVoYdjtrWn/Dd0UAYKK+dfMNGuw2ulpAbuuquE+NN",
+	"quKk/MRGtWjlJVqShRDqTgYENGndaVY9tNrDUEZjhNKR/udLvq5lrUZ62+ROEwENgG4ZoYoodssqWk7M",
+	"/6K2ldK1w6GamEyZBhIOYZctPL85UeYgOIyZ5QEyUKYCF8BWjtHCa2XHp3FOVkHqXcnzCXNyQLtua6iw",
+	"uSir5s+z+hCNNDyCC9klcgLVaxGE/ac0OnJd0sYYb8uc/INx1pIIuXeohPedP2ohgOTkLFIuvCE9sIoC",
+	"4R52VCmypbsdoJRXBF61DnmJXvo9BdgDWc3I3ww6SQy17awrYT5qk1otxKRcNT3eHNM0zR6nptIOA34n",
+	"zinSOsBLR2fc9DErmkif+6ni2u2tt5jXTF/hlccVgQ7Uk3l1tFvSEdm86ANTx6XD+qvACqzmc42EaZGo",
+	"SZ4N+mg0wiULLoJ2Bm17axt+b7U5tLm1PQk/civdnzsIPCyfm0vIqux/Ni7GTQK13xn+o9gW7RaZjok6",
+	"PNTwiWUOzy4z27sd0YB1Ys8xpwr2bEOM67sodAdMAz8+trV+0vPaGTLNEgXX38s9WAC2LIrsLSZpsn3B",
+	"qlH55qvjw118IzfNM61aPbarZM51JfdqtNbAfYprcwt5Q3ogt/e/rTWdjZE3W+f71JmFNvswwjHOiImw",
+	"TNGyoEFPMfJ8u4MYixHQv4YSuyXWm2PYXAtC6l/NrDspZ0EqpsV9j8I5HXFSe9CIBYueOzfuAKn6dbMV",
+	"ha69NNf8FqJQtFaIZN4O4pm/VPmG36ZSPZsBajWj/19P95moLz1htHiOJTsT3xqs0h8qDazqhBcLU0NQ",
+	"I/J9giEnjX3Q06MF993ff05UdLY7CJ7vtRVIdHJqoEfGI6GNCd/Vmbrb3XWhhFyu4xDdL0FHR0cTBK6b",
+	"XBwiGCtUP7U+38iew3m0h44vr/kYzUCYpDhYOGXHgFnQZgnnFHfbpw5YsyEfo80LXVpRp9MOdPsk4A5T",
+	"aDkKdmuMmw1YrulinonIW51cNUMc710KZI6dX3Sz+bYuqWYF4NNFZM7W/71pi9QNIVorfRD5MF6+4kYH",
+	"p/XpcMAuOkTJxax4Bs9Z8ZyLqJM6jR/o5zm+JQ4VL4TDQwqFn2mty63i3UBHFNd1sr1f0ZiMDfRGy3ne",
+	"TuMrC+nXvJE5PojyUL0M9rbHH0XxUsyUABbTMBV/Vra3iFyt5rUWCyRLvGvbniqLQHqFJU3cRkGxK4ve",
+	"sFT1na0hmhaxLWl+k+iCQLWLh0ANG7T1ILVi3k8P4R3fzoWWpdxf+fY8H3QTEHLauS1Na3c2a8chGdV1",
+	"lUpn9Nfnkaqrv7/cMAnrJcLtz5FOT+2LMW5nFZejBQav8KngdAw+bQ35VrPbuzP1PBZJHmM96wi7q8FO",
+	"2M5ikqRxq28dbzOBirfkfXhtmZ9+dB0VJtY8RmbtZ+sOrBu1EQ1+65vTNCabGsD8OeDjfqcTNccYWFUb",
+	"65Bv3HvQT8OWUSQL+L56OFiG9uAimtI1DbzNsVBnuJFyTGPkRpK7hdy/75b3OWVLQDK5kT4ndlPeTdro",
+	"sQ17ZWQZi8BPD0Iqzztnq7osPWh3F4M8ROBF28RIYMH2RLNqi4Uy8CeA5CVKkhWtomqM11OielAre6r5",
+	"qq08mwpBOkG7eYFg3pFLpz+NXG4ZFk7ZcqD2lPpca956G+Wety78E1naMJ/AZra0Kb+OcMRwH5PqlOGu",
+	"flu3HnOVVGnX0e2IVINYGLPVPs0GNkChEJLkcofBK66I3LMCigBHeqa1Gjt4dAnbUWewf9q+6b803t/M",
+	"NWvqboqnkF9xmtYpKlvbMQbS9UwrYr52ZfvV2u6j7YJkRC5vZy5QcYAmUPETSEdX/ZwG7qXpVsVLeD5l",
+	"zv/xIC/m+9dr9sNQuSR0vCkLY4Z6OADK9dTg2m5jO9x0Ohla3B6b6mnoj8QDJA5YGEalbMsx7HZrjtEV",
+	"sZzoYMypODQquPPcuiPguDbzIwLrVYxubdJO+/6PFqnFyb88QBdEFvFdBH10psSSfUPoKfRkHox+JujO",
+	"JGezyI/DuJkrat4lO+nOcGk3ksDxWXMEsyDOCMco5HY807E5vIVWB/dT8sK2MoLmTwtmWOe9oZi5bkjB",
+	"bt/HTcNe1qtmYl4BTMXWqWiNKut1tHvKRlYayzdBfBZFxZRKdKjoZch5R7aqlWGFhLva0Oy/oiBfz65f",
+	"XGM2H/mWl+Z0EtQMlW09YY0LGx+HeZp7LwNTN1Fwel+VJIZkoRt1bTOu3GrsprezqoZKRJDdprUO7nfB",
+	"jfv4Z4KohFsxt+9Nfz3G1nrpgyypyuYZl2Myg9gGgqdb0VvDTgE8wKS+IFU88xRrhQOIlUh8PnUmd5ga",
+	"fX+J/8mb6tpWMj/KQCsqCLYvK2nVceoMjQ5bmi69huralL8Nf7QZLAq6+LRMgooVTGhOSzVvOpAhMxr/",
+	"sKf2pt0GvbkWthgYb/FFsz1+ae9SfJ6q4A+wDmNgW8Pl/QmMq/up6A+I1+9AJYu4VbxhtLBhvuMRCbZM",
+	"b2S8oU9dxWMAt6xaTsroGHUZwJf8HHDEZl0ZLj1Grx9FISMuvN2u5Kn9dVUx/TgTY7sEUBEqt+dnZ5NP",
+	"gZnY39hOxwXjbrilfNVNvXQ9NY9IHfPfcI1oUt/BNjr3RgDflydaMpDq39VKmwRIT9+idQK+g9v3YIRQ",
+	"nADdfWJzs2K39SkG+5vdr8hlmeos5awi1xdYK1auBqA27ti1Z6K/vtfNx/WITKUcmdUf2dgxBdLt2gnY",
+	"ymjsNkIKPq354VSgRuiyaFgnfvXHK+Maj90tZ/sW8J8IdlORrbxlBZFRRLyJTQl+amojwkbNDm4PtOZ9",
+	"JfU0jKhoBgYMkQPKi7BWvIPyA0tc7jDiNQF8e27vxwT4HPa+DI84TM/2VucqSCEfXXI9MxTR522Xg9RN",
+	"Dz0MhcSNpCvZh6n59TTRy4aJYjo526nI0zJ5PGTBFKeCppU+MqpjL3r8BK6rkxgcVPA74k2JUT2hB9yh",
+	"yP0xLzPgGbajSzrPmcuRupcth8+NTekHeOhTtvi9pgBv+kdsbDd7gWF6qR/y6K2B2Sc3Z27YtqKaPabV",
+	"6Buv3XMJfKp+lvfjkio10HVm6nG6z54wyQh6u9FKM/0BeKrI1qDWl9ybWDbbXZh9tmTaVWzL620SS2WW",
+	"2LrfVj1TfZuJHWvSTUeEX0OESaF6+GxyQ31h86C0kYL1jW8fY/cH0MvCMNmwUZ/hZnyXuklfQZPtu9+X",
+	"A6d2nmgdyCT+I6XuHfkyZkx4/TOARli3wX/m87G7Dsb52Ze0BzJp5iXyKVv8vfHwtjlkLVPOBRX3jPd9",
+	"BzZDdi3jI0vuAjL307gocLo+iFp0O3cWoujxgu0RwsI3XpRCb2KGSr9NQaoH/09suZHy5lprto0Zq3P6",
+	"4rEPOatiHgpopMbWHCrr3eQR3/ALRZZyDCPkCP/uUM/HwE07JWzvnmnyhu1DXaek7wKp+75H+7nQCenI",
+	"NbAtTzD2G+vNiRum4itkothJbqNdjSjZb26iosQ9nrzj2K0FeOvvK/wELfcb2ABbL/GFuiR7XMgJj4OV",
+	"wdtzQm+9wNl+U8QDZ+yDtlx9HEhcwyRd6xgB/0uqNLHbQBAjYpiLFdO6/CNbG3WYpilFSGSgWLcFLgRO",
+	"I0L4XNr8tT20zAyvi8ghcD+NSVuItnm+7PCc4zD7sYYvggZMjuG7WxsSNnLOJpyuZ+KpWcvMM+a86vFk",
+	"ZJcOlzxr/zqa/zqaf/zRrGw0Y5K/o6MLxKyGf+qjbs+kW/aEk38Phd7dm/qzKPaOsmMfWw1OziUAMAtS",
+	"764aXNItPZANBVxmEHVN3ZKL6TXZQj6BrcFSiiWO2Dl9F8rHuybq2FcS7ZT9xK6jqIZMECW3/w9778Lc",
+	"No6ti/4VlGpO9WMoWZLtPJS6dY47j0n2pJOc2D25e9q+EURCEscUoCZAKxpv//dbWAsAQYnUk3KcnnRN",
+	"TWyZIkFgYWE9v49hBRrsxBHAygHVyBr+njJFYUrSKmiE3O4uaq+ZSK8X4CB25MesOmGqG0iTCCGMXfF+",
+	"ccTwMbS/2FMFW6xlPOIsyst6sdPM1vRZSuiAKCF2eK/FZtN9VbKVN6eS9W3Lkpn6Y+27gL6SAaHkZ2JS",
+	"MYxjOSO19f/g7BApkCCkB38YmNKIod64esv0oaIqVvM+nM79NOMtC8HU366HaUWivY7qKMyq48SU9Jou",
+	"CMqCpBf3WbGAKt+fq4upFtaqPrXttM26ihO4+QZD+6oFX9U1e6b5vLRgz8p7WSvKJk9dSZDkZHOJoGrr",
+	"CrTSDbu0T6NY0gEcW4M5OTeVmAGRDLAfDIxP1fwE7uubHFGfYjWukT3g+2H1n3lYVTSK/4Ol8TA2tFJ6",
+	"mNDvKFvkHBrFzdBC1toZsuD7CfgwT8CVzflm0T4yaUoBtghNy/LdbJxNXNYtiCkL2S249aoBC0VtM/gW",
+	"QxY3LE3o9LXIUlmo3umeLJbuvBIpAPW43pbiXh4JLb0ctlLMR0USq0dP1lJYVb2YhKUoOQJS9/n2OGoL",
+	"vVr2oagusjRW83O9iW3VYvz3Mh65M07OPrwh12wekL5MPmsZ/Ixb7fgRCcc0paEyVc6gE8A1ZTRF2iF8",
+	"9FipKaabZDXqcETleCBoGv0gibmwRaBoJ8UiMGlrdUzPn0hjrR8AHZJeYzlRrO8WCnEdO2CTXsP2Uny2",
+	"z8+3Pr713R2AHQ5LGjJeOhbdHE3RjRTwNrBqMhJMIr8GKB86kS0SiVAe0WncmkSEfZkmNOaoiUPB9T4B",
+	"nlv9BmRKR+yZ/hHaK3qX/JI3yc8/n2X6sFFxCFL/88890tcfiTT+N3zSI7/ATBO7MK1Wq4/nEPXWzZQD",
+	"lkwwwalyE3vJiT+3LfKShmPikspQGYavMGXpJMZ7xJa188f+l2b+ef+nZzgDVtr0NABn3gy5CUWCVOrw",
+	"0FDog8GEA1r4+m8i+fPP+Bkl05QN4y+4COYuuBxzrFf7sS9vws/9AE4A/JeFn/s/tciZS12K1IeWCSkn",
+	"AwbfBizVWEk9lDjS1+Hv2GqCo9EOgx6PflfSB+6tPvmxQ5Qg2mYlLJGMdE9/wmMohBBKH4Omhkywf6s9",
+	"gIDkIZaAmAjLXd88BQr59WO0WPehphRX/8hEqP76Lyl4v0f6oYhYH/vhgKJXP2gMnKlamgLSR/KKvlk0",
+	"gFwGvTdHkHrzwOeC2yZYLWAISgG3MUeJGb10ctV/eUFH/WdYSwe4z1YA+m+GzV+189InP550n9hq/oCc",
+	"dLoO5CyGWeZCEXxu3l75UwvuoA97e5tRfMMkOW6fmNF+ZFNGVcxHeqx5sYOp54Nz0LNhYan0iN9EbDIV",
+	"Sr9k8+9s3n+Wa5FrNjdPySFmcbmQRQz2BAO8ZNje3RMy1geJk4pJrMWiR/qOFc1YIu735geRxOG8r+W2",
+	"0MX/jAzYXPAIsN+gK/qk+xTnuf+RqXTePBsqlqJsvDIc1FOaUiyVgMcAQZNXaa0nFjnpiGtEsbWkMXe6",
+	"tEXe5CtrGEElhOTodMpoGgD3LewHTrSrY6e6R+IRFxaOey4yi/96zcWsdcmhTTpkHNs6Y+jgGMYs1WfJ",
+	"lIZj1uy22rlu9j7TB0Q2mdB0DkTMbOotiS1+BaBPPSRA0jOFIkDYDKTMUZwaDjfceHqLT1PhuN9MCXPD",
+	"+nSewdRrdFptHIWYMk6ncaPXOG51YLBTarCKjrSa/TdUDqC97WTwTdToNfCv+iCWU8ElHq3ddtu0fSpz",
+	"liv2RR3BeQCO9heDldkQ1/YUpWUR8iXahjfKgJoXIWjK7HU3Isu9UDAEGr3fr/zZfyGsmk9FyKQESoD/",
+	"DejhI2AA/JUpitnrI0BJrp4S82fgJ6a23PH32wYAzECJiWE3w9aWMroQUF3hmIXXuG9B5HOomgm4fO70",
+	"/yNj6TwXsBuWDgT0flZP7NV9rlhIOSzYaft4w4f83rwCAo4Blcykoi65I77ZZQBcKJxK/Uj/UIZZdumu",
+	"usXqOXXWglNEFVJ109GWU/OaYUF0xW6T6gwsOLksX2WjzS85QvrKu2DthTZbsl5G/MP6X8Zld4toQ4u/",
+	"F8I6jW67+6jZ6TS7xxftp712u9du/7Pg0fUamUw/tx89nR3/69/DYSdtt9ud9knb/DcqwO/3eJYkGAlp",
+	"XLP56q8lVKpXItOKufvlv/9tPvlNLo+s085HZguk2TQR8wkm4VJ2I67xazgAtOaWSDavPG3b0RPqklrG",
+	"bfPzWPpOd75or4pCoBRASLdE5s/AIrL8/Y7e37H6I8jVhF5rl45oXwRo89WYTSRLbkyUpwRhb+f94XaE",
+	"sdFlQMwk4jkc8zDJkNbd7g17pZ5F38zGpZYtALQBYsIyfq3+NZv37Ysb+yZGFa8NINMiRN5g3UExOAQn",
+	"6TWbKh+bvrgTUV5xFbbeip5xBs7YFTqyTKpfTHnE5pusTDyrpHFj6XrHZmeeo5h72frIulvSC53thvxA",
+	"1AG0kDasI3mZtdvH4XGbpJRHYuI5+iANjyyDvT4t9D6B69larYIDqk+HbLqCz80ce6u4HIC4ZlBC6DW0",
+	"aken6tbmsiO45i5ovBWhi02tut5dZ0axl/r41Tg4RjlsoS5YFGMsyD9pj24xIHKX9ymXx2pAZ0gyE6ka",
+	"O/ofF50xcIGwhYngoFak0kaGUUD64A7IhKbX2HVuFn9Zr+AfdtUrQ3Aiy47uk5Wv5Yaz/wJ9hFvts0RB",
+	"ue0zYmrnadEOduXUtL9J7fUw1c7h9I2+4zGK8WqxfCfUryLSHnhUgzi/5ywPK/pYDbkRsYvJsp38cjut",
+	"V1Z9ZVGsmiqlmLSr9hX0dRdw2cHdhaCap52SCZsMtOmZWhkoc1yRU+J36GW+Kjh5a9pTl599xg3rM5FZ",
+	"ONYat2+p+gDVlUV9iBK7T/sVibi1Q40F33OsPp89VQicGyrX8bzi8TKDDMfWz191y5iHrHjDzfJaS2mE",
+	"L2GSyfiGrXkHaCze4YH1eac0tBhsRhZ8zgEsMASVvFaTI3J6A2XdC/hFlLwVNwy6VO6g0aHS2YyYMnva",
+	"0caYpLQttihQxNi/mYqMO9dr33g6fPIoaj/pPHlyEj6OHp0+pd0ho7Qdnp7SqN05pceD4cmwM+gO2oMn",
+	"3W4YdU6jR2HndNAettu0/UQv2rTRa3SedlvtVrfVwUa6m1hk8jU+ouG8FmO5/LF6eiT7o9HrdLV2Nb1i",
+	"DXkTrvpOvR6z1oXrHWbGVRrvFWF0ZwdUtU+ZmCbWo5xLEsVRQDibaUvR8uC640MPseTsAHVvDo/lE6B3",
+	"w9J4iN0upa7wO6EY6evjtE8i7eiyRDLwazFmPBeZFzdOqAJ0VqqcnWtywbEykILaQlCYfiyeOTiSwqmz",
+	"3yYdpOKa8dxYMauDcjQ23DX1ibwRUQD4EAlz/u4WEvaRTUVaKmMOg8KEHEXGa7G4n1ufVPusMbedYoi4",
+	"C3JCEjHaTcwGWTRianVA8hdzTX0KeSIy/Y3GabvdarcLtR+55mx3Ltqe5gQVPcii1TrIqOQ8x22r2Jx+",
+	"SRlF9r3TdjF4t7EY4HxUahoo6YEZA55pJOqtSdlQAzhsMLRDAWVmAHrmrb/BESyRgBixG9bF1lybDOnj",
+	"q7TMrPWByUnqZ562A/L4FPRLp90mU5aG+gtiSGIVYIIDQ22mH5N8giQgLEYfg3ZwqOUY/jRllxxPQf0A",
+	"766YhCsL0OFafNUA3bI0LwvhlrL1DnZo/YG5B7nxtpuaKtfTyOk3Fu06Zwoo9I0Qr9/A0sN8L0a8jM45",
+	"usUfFgJexb2Dn++6d7YKQmH8Hdvr6wg+TQTUzuw3ZdURKDcn+x113zfaqjBPDSGbLdZ/+czbMjhj5+MK",
+	"qiawj6EoOAjQWMt+2uQQmrB0xJowlr+uEr4nKHxbLjz2amx0/HzfFcVdQajEejDCxexrbhHEfazraLHA",
+	"5k2asLTgLCyz3oHhp+KJ4aiWAuuaHOMloamQyG4BdaL5pR4iyw8yZyr4EYDDnws+jEcte5szGEj/JzKj",
+	"XEnrgyuRRJjtRuM1lqRvv9GCsfeXXVrt4Twv3PZeQqlrrnwFwTPDnlhnqcaq4JTH3d89Bv4gfe9u2wJb",
+	"9nycGtiXIU3WxYQMeM+6UNACco/W2owrkc6bEukzUGLOLdzJ8aN2u9bwUUEG1oeR1JhNanHuzWMJ7q3K",
+	"0FFOULm8c00pYdGzd5tWKqpiqeJwxcYd2iJus0nFlHGsroRdOaX8GTluk4jOgeaGixkWv9oAUiyJpACo",
+	"QOaMptYnXd5tI+Y223k+rm033MLu+B7xNsG0+QfoQwccpcH8IyClPjFIY3paV1zga4Vuw2O/gbImC+L9",
+	"e5ETuyGVCK8/J+yGJchEDxrjaanC0DIFTY116QQ9MHdTlFiMG4oblqosxd+1bMWpHTuMD2LUFrrvd/0S",
+	"KRumAtKnM5qyscgka0YDvdVm+j1/Pw6eXIH9BwcN3CtiYRzpJxyXJwKWhqFnlEVOgZ2eoAIz3Udm9tvN",
+	"7klBJ0uVUsVGEBP1n/qkeP+2u1KvZEKlAtTzTzGXJnOXj3ZhXN73JpRnNIGJNXiwVUdF2ctsq2k9BVBh",
+	"VeWqqw5V+1rMiBgqxm2VNYliCRSWAaFAaD4bU4Uh89mYqTFLiZ43CfX4Y5FEdejj1bFWn4f4oRkhKxPA",
+	"+M5rNCNedLWyvneNMldULSjzTUWNrb05KK3tkq31GWYDoI3qHAcrNazZx1B50lhhlw3X2GWoLivKYjv/",
+	"zLs4TRoQQdX1D6vvi1de2KaEv//W7GAwRSQ3flFKyiTsZFOiUpuVKOPIaMrVWVhDWGGMRskwB1U1FxYE",
+	"sng6BI0brPPvdLVgHeSBhbPJPO4pHBsmMwwHYJkS951cbT1zzqxJfAizeb3F7BRgnWbzAQxmeXRrf7yr",
+	"1NWeHXuQcrXVc+Ie/fVqpjyys+1nfPsYXP7GVyuWq2cUDcIm7PyEqrTY3+IbRtgXGqpkTgQHqe5rjdMn",
+	"P3p8lbOxkLalZxZz+VNA+vBbn/xovjUXWUrEjAcAX+aK402npd3M/Uv+YwIZAiAzQN3/k82k5Z2J0Apr",
+	"DBWs9vSIFijRIzQcC2BsQj0A8oCUJdbMHO4h3jCs91PsZd/E0Cim4/Jv7pOWc+fXc230Yz/smAKevp6Q",
+	"RWW+scJ7YSZ6iwjp5pt5z435AiSE0G13Z66a7QbylKJpLl5rt7rrvkYlot5xMUdaTQhmSPQekMaPfZkm",
+	"IspPu+0MzI2Qk/IJKACG+MhJ5aO2FCWO2/EHpHRdY0q7y6/27APcuMdrzMLr8rLoTh4/tES1oEFHKZN/",
+	"JBVh/oWSajRbBd8ozL9ghvmmKqJbnDOlYo6CP6VSzrT5euUZmtbutJfhi6INnluVjaAxhpOgEQ1aZlJa",
+	"oZh4WDKNMaOJGs8dTdfKtzxQs1gufBuZYdx1FNdYn1LUAJ7WcZ+W6h371zUVKW8ckzGgWD4D8st+TzGp",
+	"+oYdiqoWQbgZYtfVEHXRhEVwspY0vJWXleTD/qqlJZUbqnwf7CzOQb5Jeo2/3H46+/jy9fvfzl9+/nB2",
+	"fv7p/ccXd1q8JbS8Y+htm04zbzIP0m2WKybc1Q9SDdWofLZfrVxbZdxM19b6antdVBXVy3f9t9mc5r3A",
+	"TppuMbdq/wCOjPllg/KdfXTU1n1kHshMjeU8L+BFCjNqC5Mdwk0mmdxjmoNV/vvu81drw9l3y2p/y0o7",
+	"vL/MEfC7EBO8OrgWC3ycRFPLClKcE3R/ax1xe2q4PaI8btb9aqtFWxYKoAj8uZcbewXAoAmikbEI+nQR",
+	"+8dC3wnOJALHkxQKCiWh9jYtcmYoFSNvFi45pA4loZK4I7QseIKSWptqrqEazN+Jbst1Fw0KkRrz6W6H",
+	"LXK4irFvw7arSxF2qzThBlabn21w+q57EH338Krc7sMgO6I+TmFlKc0ngChT+YRBQOeG8UikACgmyfuz",
+	"TI1JN8h5AxCtjYYATCWw6Aa/8oMEx11rJYPCaMCOSCRQ4Rlq5Envkvf1pQCgN7OjmGOna2ARfWNOlChi",
+	"J2LFnBnhmEKBjx4o6acM0cd+S+N+mbIrGFEFGMf9C6jldWnLul2E1Ts9vwoSpWcRBeopKaGi5Xc4WkYW",
+	"xlP2jo60peBvvoIUjFkyjZi8dhIA0NhCyniQOJQvb642vW8+SpiuYSZpYvOtEMBf7uGH+SA4Gzvs7eIa",
+	"VWx0I4bKoPrFXItYaFoJx2Km5UMLLJg2dfQ1YaWFFBM2ENGcjAyBhhmHqUEbpGImEYH165gj69QDWquV",
+	"esEbLdgojoedsBuWzsmQzcgk5pliskU+2T5x6CHUqwBgRXqrP8UqvEArYTmFZiwxhGQUHBZwjf4tR3Vf",
+	"sWdf45jvwYHJ+Z0a+JvMf8rFfEjjJEv1KNomGqrvXHbfR+a+f2QC6Q3oiocnbKgaveMn7aAhho3eSbsN",
+	"b8yULLt1F751t3Dmw1TngXDZ6HWfPFm0C5aT+v4wipVenWa3W1Bai26Pn+XPXSElxPWvBeK/JyfaKLCE",
+	"mlDK1wka0HRn53XG2HWj1249ffpkF/vOiEmFvhjHUhsyxUS88YksNKg+Tzh2X0eItwQLV1dVVyGAEMWu",
+	"cBVg+E3d6sPVHAhjXV2deyavDW4o0rkTtDFiRLUF7QE19uY+ARE8QcYvWArSbbcBixWXBEs5bb96ZT28",
+	"Gd17M7ba0kheJemIcf1gryzGoltfZ2CIA+ZBD0AkDTUAhRM37+iI3vNk7j4wyS+4Xu8eAAD7HW535W4+",
+	"zQZJHLYW6qr06dLodU9qLirH6VvVKmwWzTZ1W8b+mvqFDSC0NkNYhCRpD3cfSMqjgfiywrQ2XSLWVhWA",
+	"Hoz4XKB6tKRbXF2tbKAXRctMzvQHc2qsmxmN8VAFXGz2Rc9XkkgIASwEJOWU0Wswjak+WhNtnYiMKwc4",
+	"3Pei2lyoz+ZlWNQvPYPPzbvuu6/wdWAxDDqJ3lFNwPJGVxUPiW7QkGOqRbodNPRZIRu9Yy3qMD14A7NB",
+	"9MOp3fOG193buLcNNgEIkwaN6P9ZcFgRcu+03YH9Z7GJn+d3NATb27Tb26mqNlf1QtSxZaDkOJ5kiVZK",
+	"boWhvPUhBMQ23D89cGd3q4AqRN9KE7FnMrfUi9txJrIkwuIkkSmC+Jy2MFgbARMasWcOY6uPAoXVS9pi",
+	"dUFUg1lnaiaXt49+P3//7JhcXS3QIh0VBdpsFX+DbCvCLzHOsEGYrLKR2oQm0We3KRLJGERktK1lNZn2",
+	"L+oBHzExFrOO9pxa3CYHDLxYuQaT/WCC/UZJd3aMRH5egAkFELZgQw1oeI2iytmMxPoAkgLCx7gWNvAv",
+	"kQMS/pVEJJG7Oc1Fm7zC02gkHJXSUi3eirOiUkooAODXsfyQ8SxdcPOQe1h3lYpskLCDrfxHJJiXS/aB",
+	"yo+XH3wDgUwYU88I5YRNpmoO4J9Eu2jSpHuKi5gvIS73Xkpr6bxPhFRNtEIa7pDvtrc/YM3gdtVPF2M2",
+	"zy0qB5qKFlUNkviWqQVBNOfOBETUyMjBpPHA2gca1x03wVCkI6akCXwxes3SgEA7uwwsuFDuRSPmjrSi",
+	"+gx+UeKaQa5+ILLRWNupbPYsz0+KKVKX6I+R0EVeY0nUJUenHbzLFnkb82sZECR/0crOlVYZBemHC/OA",
+	"Nr2BgNS8osB4Ifv+PX/+kCoTH1Slz109mqMQIULwT3rQ0wtKEw+mLt5PGZcAtIXRSA9BAXsQrFsKWztJ",
+	"xMywS8k5DwlnLDJ0MtYomRUizsAwhTeCG2M+QmLKjwALU163TJPkGemD0FnCQpB6JAeSJVaNnpr/sP2v",
+	"d4Pd7pCgSwUftcg5A03ralHvXUcgOPXDqAb0Qsa5JH5FvXGRzg+TWxbpRs0U+rL6cD+SmEqEAbcbQI88",
+	"TKiU0DBAeUTTyPUq6g+VmAykEhy5OpXrA/m9EUah/swIXVOl8WiEybl4wqSik2nDINVeBY1RRlPKFQN5",
+	"A9qx+IZBB1XIeuBZTmETYl7TuLjSYksU6pp/v21EIjQ0SkSkhEZRCknzoau/QuIkYx3b2DHuzjHiJBat",
+	"25xr1oaRTdjqtb76rkD3cwHRMgwJfcBpPP+/bx2VkU/Ilf85h3rwVM8h6v9FuirSnAsf1P1jj0k9QTM9",
+	"2TArtrFeecFn81wWLe8fLeH7dAXoZ08oj4dMKvLjf5/9+lbLxH+dv38XWAgS0j19RP4e//ITckKZ/DWE",
+	"czGaa845ccNS8vri4sMz0tdb1U6tm7UWsBRCRlxJgn9GrkeghMxn9yjMpBIT4IYEMk3zTJRuwZklpTHn",
+	"FgFqQkBz7ZVSHBqaRFSPyNsdiiSbcHOCT1g0h4DQJXejgMkHXucBlNBGWBKiX9K0IBouNFtS0nLdFADA",
+	"S2g+sTk6sElEV8NxunXdu20iWI7+zwPnWpqcY1WPFBeKVbXxn1a28Rdc8vKtYC+JmTz61cxP4z74cqTI",
+	"Ukge21Xpkc4l16/R01I2hRWxqud9Bk0uUw9jBn/boHYsr6PV32km8U2RKqLrfjZt9lBSsgx+UvFOBeIt",
+	"YXDPR5b7G3DVe9hNv919/bky9/XuuE264f2M51K82mYRKagZyyra+dbaGc6iKDdw0KTPG5PxrQfYOJtr",
+	"g12UONhA+oqUzpoD2GAQVlqyipwHJdLNGyB2UTaLLcpfE8q0dP5dG4RnHpd3Qmw4/esbIWAe96za+25k",
+	"Piwjc2sDcq3GqxHKPBd8CEg4ettI7GUp7hZvMYSY02xd7Z42uTLOYz7yuj3oNTMJOC1vLfKSpknMUns0",
+	"AKP13FYlWeOFnOU21gIJONZdZnJJUMvjqTexrFMbftO2V/u77fWfYXt9zdDQh0wrMM5mzvjzq0QWjvKY",
+	"K6H38r2ZTkfOWFsNX4SX/5pbdt+30vetdN9b6axi10C0I1bSnZFBfpqCpbAKb+J+zIWlTZgnfUrDVed4",
+	"vmO/g5esAcgmQCcP3J8NqTjmgMOURYyrmCYyMEGlvDZlseARK0oJldj/Q1NoBogCDFbp71miclMFqQ1i",
+	"ieVbRDIemf6DkmxSVf6nzCpR6bzoWOxY8ZDrspVKw0+GQO4bsBHOX7//8Pni/d9fvrtr3G1vDV+kMU0+",
+	"4sgPg4ifqbFe2BDLoNFTcPXgleXSeJ0xuOLIL5aOuWLoJa2ol8bvG6Vqv+FVTMeQbpoU2gxOukFjAtHq",
+	"wtNpquIwAcfUxClziMey4tEYQWetjr9gNC+zw6pRlEfExARpadxe4vWXjd6l/sZl466osJ7jhDcvDOLS",
+	"4qTfBY0JU2Oh5fLDbxf6fEgTv01rLKaFNi06jY/smx11MPU1cO29eutfBQ1xbedi6c0N1cBW7GJFqask",
+	"GPNSY3WluJwXAjrX7qScDvWasan2d0QKykL/SLmjWdgxHmGVZ6p/berDbk1SDC58B9fdP8LYe2yp8AG7",
+	"DK/IGpwuc9XXQpW1lBse+Ua3dQrUG1maMh4ihbHBDTAY0R5NcZiuyXub92v0GoN4DeasNWPcJsHU+PtM",
+	"ATQVOsdqHEOAyCaoo5QO1SKYKdIT/jJfavxqnxZMqMFGBM2lNJ715uec7G6AzwXXEtgQtRTweverBEvd",
+	"mD2nZNce3Ybu9VYDprrLGjvhJOZfrwnkIp+Z+yES8t/gat1M9qJYhjSNdqoh8h+0AlJticLeWNYAdTEU",
+	"qYs6LVl3ZnCFJd0R6GJPeNCvKkaACJtNteufC5NtLkK8uljKrJD73kDAKk/IooTArQ8mH5/GAvLFs1S/",
+	"U6ws8AA8lcQK0tiuTBWKfVHDQ2U0FpjiC7lechw8whAMAfhWkimNS3o84CH/6dJl4cY80VrstdhNmKp7",
+	"Td8oMkWdgN+2yX/K59DyA80F1ywC7TCl8wnjKsCYNZaSSeOVwv+3yHtYVZFKMkopV6X18bl1dwiO2e6p",
+	"5RorGjyBqX1zPeCPm+1HzeP2RbebGxAw6EV+stOS8sB0DT8ZtqA3Ok/MYAqFgcJYQENyTN6JG0svrs3v",
+	"KKUzR4+8RfgH53Nl4ykStWKbtHJGQY0mh6tJVYzrtdca0UzoHqZHxGjUTJhSLG2OUpFNV7sNLxiN3sLV",
+	"f8OL9+QaqhFQFxCJG5O5/CNpAT74Z4P7kTPpHD8OGogrglMiMgWsD6lUq0KSCS3/+6n5+4RJiQAoWvy0",
+	"/as3thKCJIKPXKYHq4xatdJ4lTEb1GprLyz4qi2A4mP3QDqqdRO81wegFlaCwirJYE5CWswDvPD+vilP",
+	"gbcBNhX9B8omUx/PS/6qmzG9oBRu55SvvqPezV/LyV+pSRYYY5a1iWkXvsOflrhlDDLLOpUDx2CU/LFa",
+	"OWCcz9LCVKmp9q5qCiOnjV5jmooow45zMYW4nWQpUhnME0HBqZLXmRvL3c58N0ChVjuLzQK5SykbDNRp",
+	"QjzkQKji+aZaH7XwFV09yLD5/SqjFvtqz6PbyL3iyshFPhM7RS68r9cTufBme9fp2D564b9FNTjnK5F6",
+	"7t+MphGWPF9AvgqgZ8b0hnnZpR8k5Pug4BlgrWJO+maf9p8Ril9zPuQovmEGIQ8YVqBRMSKxvOQcFQNL",
+	"SSjSFGrOASyHm9rllEWp/fYcXSkSc6n0vIkhejFe1svgi1CJ6ob6IDxEqjhJ8BJMqkk68WBG8syeZBzu",
+	"OjGgfC6xZyp7lulcfkRQBdjTPxkNl6Y5+rJP72ITetCbb3FLN2F50bq+INZ1VFDWAFe6AczIDgpsW4TS",
+	"e9zPz3FtPaQMTv7AYsaYb2Erap1gFbAR9PVKrwc9CLuEkBa1QUUIKQ4d4pRJMMO+gaZmy2tkyiot4/MP",
+	"Uu/sOKKIrey2MpGiRd7lhLPXbGrIGrnw9huEJ3qwmS85IGHlPR5oL0CrhdszlBPFMBSFaHuzZYVR2vCg",
+	"Z27hYNgbicTx+PWaJ/ch57sCeBUpB3M7rXmipy0xDeGctJ2J1JjE2NBagznyKqGzKpPkkzkmUM6gzfKZ",
+	"oymGpXWx7lgifkNdidRcS8ul1Kk+AA5lueyTKdhoG1+4A80UskbxcMhSCP0JTqZZOhXSnPFoRrtOoarE",
+	"wT5HzyHJws4IhMKMA7C5bJoVeJAnDCQpqLEOSDY99JlirzyUOJ5xIjJlTUtnY0ETtbXSctQpLmb6lPCM",
+	"UVNvFZm2a9ONJ5lSiSXNA2NzJKD8KhXZaIwHDVi1+Bx7SkQCi7PLsHtgGg4l6QWR6t6zSGHdiOeG4Kzc",
+	"k2SdJfE1O6C2c1UeaNXbOv8gL4eLSCgihsIWSy1UecPpabtNoL9BxRNWKRb4DgeWiG0UIFo6jd7x4421",
+	"3kf7pZJz+LWYISopTRlydlmUg5qkL0lwOxZCrP6qQaz1UHJZOHMrD00YIGCHSZaAEYvBZpFEHlJuqeAE",
+	"C0jOAZmBMW0PVuM1Run8Y8b7eaknWLwhUl62yJkiCaMIYIZspSjK/YD0UZj1T1qWDXSHCw9Cp7P2yaMN",
+	"znD5IA7x1WFQmKgcrd2m3/LTXhbyHAsxuR2sVGMTyMOY44Ijlmeq3WQOuPbHj/ULoJxttY+9hXxhasBW",
+	"7egZA1Y9K9BIl08VGbAQGuZgD9aCYQuWCzzTtkEdwnopGCyH2MtfdbMumSHf3Gatc1Oes2QbKsLvu7Li",
+	"+IVHFo7eOg/aWIYpm1IexmuKgl8UrnyQSc5lTRJH2C2mjx0exklMLULaivxi8eLVpL/1plbdFM9tbrXG",
+	"8mSJvDQXAhNvoUgSl5609R/YBG6YE06anXaz071oe3lCk+LMeSSWcp4YrtA6pNlutTsuuWnLhGz+Uq7J",
+	"25mGb++GjlfmDUdmGaHGJUXOJqmYr6DWzOGa2uot0pBMiiQz992yXiOOTLeFacI4bvspxz+yOLweCHGt",
+	"lwH0dKP39Gnr6VMtZfiNmH/uFLOUaTxl+eUdBNVfSGraDpA37/7RhHVttzuHY0j2pHh9MnMY8wg7IDI+",
+	"oSocMw+9dyJMOK+2TvgojqBSlEZR0b75WJSYTeOEvk48us1/nd/1hgl29m3tOOc3KXjORY2s7/5KpB8Z",
+	"jOchWBmoX0C7GHTUmI+aitGJX4OHSqA5ieXEFI1uL1WvEtsPWUf4z5/uGvAvKQQAPUkADCwD476NwIWC",
+	"D5M4VPrMliKpOrMXpM5eW6PgFbfuOz8BZLpDbDjaKsYcsDb6VybVBEKGKUNmJWh8gtZTpEMvgazVb+CP",
+	"5kGIt3sVd7AVToJUZKDJmt6BtYtwf8xv+jBF/JzOLQKxL+V5WNexl9Uj7Uz7IdVV1OeAENOEsDRe2iJ9",
+	"bfSAo0bJ80Rk0Uv4A+m02oTxG5aIKfNRl2JOAFjOfH8CoKwp9DwaeD0xYTLHo7/k/bdUqibctvnmRR9r",
+	"8y2Ys34rFj0zw8klf4j1GmORpS2CKNSdU2K6PgHSYAJbxXYd2xIJlTI6ueRJfMOkYSOAj8yFrpbims2J",
+	"SMkEiprJhM6JZKZOArig9NBjTvJHoqMSpyQREjoNAV+6LAOLD8RpXN6OC3b3fMryrNw0ZcP4CwzC2BsB",
+	"kVk4JlSSfprx1jDmsRyzqB/owcNHPwORC/syTcBzNQbJCjtbW+VFMztWbCJRC2rHR3/1//udNv/9+eqv",
+	"P15etsyPP/2sf7m8/Pmn//2XxlLZYNCY0C9v8EaneVUhTVM6R9O/Ng/FMWiBzORdLSkLWXyDsQZ4f+zE",
+	"zSegIIeFGfBfvN18enXbCbrtu6b3c8krb+BvKPZF4U5polQUFGUjjnrk8Qk4DpccLusRf5kvud6cPXJ7",
+	"2ZBTFhqZgHbjTqt92QguG3EEv9q76I8QzAI+BsRIgwZ0tNrkhq/qN4QvRuymJec8TGLOWv6QWjcdvDKe",
+	"4JVlNZJwhR66mQp328Vzw1142ejdXjbSDF8uzfi6kYLVDhfLLAwZi1h02bi7u+TYdV/pg5YCTuDa1GY4",
+	"j+l0yrgpGnO/ehre6IZlzW7Xqmg5QzXXevqpQUqvGfmxL+mQqfnFOGVSf7P/E5aD4UnDkqiFChwva8K3",
+	"WpOIaBVCY455SkBOLW+JeQ2j+ZMXbuuXrD+ssC4gMAbnvwNl2eD4j5NoM8ffwNb56Cx50XEps5x2d1cD",
+	"yDg/RA8IuWEMqknKoOLXnTaHrzBewC+3dF0wUwdyzbUIrPfJYWvVwxcJVZ0VJcW46bZSGEe3+p+V9cP6",
+	"rjtVDsMX66kZHuMYtnzR7cuEcchXJTN0ZJI4KyO6r1kSPTfXHVz31RjIHEj4htkMdKhYWizo694FZSS1",
+	"p/p/gFUAjZbF73Ta7bugtDywGyz2L2idtkrLFFsvil0RmwcabdTO3mc2nnu1gGTIkoQMUzEhnXabKEG6",
+	"gDX+9Mn/ekZO2/8LvJ8kETMW1dv0lUvNBgALpu66Juxzm5lE9zNlcPTDW+sZX7/h9i3Lr95vvZThyXS7",
+	"600r63ohnWlOp/5CwfsgRcYh8EyVyF1BiIxLUERBRTG8owcM9J+uGZvmHizQEW1SYoivbXTuA6otfIGs",
+	"b1o0JrHU7+0f8VthBX2EV9w4HtO9t5MGCKFZErltIcc0SSC8PWBb7IZC0/qCUCcMiE5ql+oLVzcoHWqa",
+	"rSrkEQgqJ67E0FQ2jRkHBkBbYiwVTRiWDgoTg2R8FGPVIQqyqTDUvyOu2jPEVRVJtFSIiHXopgixTNRh",
+	"Mh6MrBurGHy9bDJhKUmh6JRxSF9vLt64xndGur+SMFvKuYJAjwQpUMFsJckxv4kVNQjXK6ygN95135IV",
+	"FIZsqnzHawOcS9vnM0ppyAqdPksQDfD14/Yy/kLMb9bCVLne1rWAUKkAG0evnJmf2gyVfGHXGyqesAQW",
+	"pEekEUvzGOmEXgM8z/6y/sZ/GNY6AfyPJ+m/Qgy3TNYxursJWwtqPBMowU4Mfp2HlQ19oH6+dIXZY8TD",
+	"hzrbkD0DjEqwHITJw5ZzkeRvtDcZyT4qcZV4LwjapkL0js28l9vIAtiSkeRPuZEDBwx69s8/Ov+8/nc3",
+	"epy9FO3po7RDfzkOX7BXo9fxf12/nbwTH/74KC+yf8z+3/k/253u8cnpo8dPntJBGLHhaBwvA0jOeVgA",
+	"kPT27tHeT9sG9UUv0qJwlAT43RU5zq7eiQtAwF+FlQRGzxyX6FYKqOqwPbrNf1lgFlmeHFBJsSQzkaqx",
+	"M+zAqwVGJW3XeeqScIDJQvvA2ILEdvNCYSZEzcuMtxtxXVRTG9Hs+qtXIyHJBaBNcf/u2oXbYf6rqUZW",
+	"vWz7u4pq7GBHrN/iOZBrvs3riSnG/nLuYCZs6b/5L32Vb3IsEqxK2+i5ABDRnPSMQWJ+Irga+wGLbKpN",
+	"iogqZlGAgnLT3FYlfhUQWofMFhujCEL5a6pHt8zKmHf0sHRKBgKTKskM2qXcZIaJkFgarz82OWNDCj5l",
+	"Qm+3dYWuWjxKC1wHQiSM8norUKfTVNzQxCkRGL+nVMRkmq1hAChTPO1OoUTVIh8WkHjLgen01kRYx/UX",
+	"DmNOk/jf/oCHCe7DK6OutoTlnbI0FjBMBhkvfJ/u4vvAeuevixmldMUEqHjC/gnl8Y3fLp4D4A5V7Llp",
+	"oTIiMGWpTVAVuWYxJJK/JH6AhU/mkwW8YJO58ibxSeukfBLdo47rdvX0JtrIz4MdnevpJOb1BKjfuFub",
+	"fBcu7974v/ZTsKv0T3eV+vfMaF+tG8xecrYUSVg0YikB7y+WZCL0ki7rXbQcAGd6e6CSd4IzAwa6t9rI",
+	"C+7MFvuuPkBWq7DGH1U9ORzTdJRTGUBNBDe+ho/e+Sg/H1QMNUZedgyy0inue/2Op1qi2RcA2gy67TZx",
+	"UgSh17/gNXf21ZKYb5T0zwDcAigEtJ5saA31Ob91I1eanjqcChkrC1g+TU3Wfs7DZuGbi2/j8mtzHnrD",
+	"R+SM/xBFXSk0nqLeUgmvMJIthv/O/DfH6KatVs/vhPpVRPEwZlF9tjdgK/v+e4Ef8oBA5m5WryrPg6OC",
+	"qrzd4xGrwomwXcBXtxFEJF9mKWRvDLZnnjDUVigamNoPIRbiGscqjfcL02rArlG/s1LcYvzW7gfTMuve",
+	"PYYl3W5rdk8XIInLCRmsZvqbENEsThIDS71V1PIsr1c/SNSy+nRe5Ik43p0n4m8pDRl5LaZThNLIj/z8",
+	"9sX+tFIjYPGaJSOgXa8R8GgjI6BqhqxZ4Bp3/5UB/ao5bv+i76432F8e6QGRAUvEDMTH7qecRPzHvzzS",
+	"V//Uyk/i70bG9kZG+7BGBvTlwSA7jSpjo7Pa2GgvGRvtr2Vs2J7DHWyN05ptDTywFxuRJKFwgH+TFOKc",
+	"4HwSJQhFdw/6JiwtrhgO96AsWG1bHN3mv6yM7EPMChxPM0RLsQ28Buacj1o+EGdOwGee/IMkerbLQvkT",
+	"ccO8421nvoqdWCec5NWWBPBkcyEJsPHy7WFWbmAKcd+WWGGGLvKL1W+HvlGWMUfwkLm2SsISyZAsRZaa",
+	"j3ji78Nxcghz0LCDrTQGtzH5fEKUQ5h83/nNduQ32567rJJGNuenCaxy/dbOsU8p5px9rh3TGokETvYI",
+	"qPcgs5i3m0RPJzS9ZpE2FQRnq2KkL+xN1/REng0wD8Yol2QaDSsTMyKdUFVIyDCeTfQUTCN9sofyRk/C",
+	"fgQH+laFpr3/9eHFq2andUxarVbh4WY8ekdyCgNdAkDBhkA9rmIfIE5QgOZsYM3nQNvgAVjFAcxWYC3m",
+	"ALVKYJXJZXrJc8M4MFZt0AnAfA8WDOpgwYgPwPzWJmeQyUjfa/sWOisxrXIG1BexzJ2CsojJME60GWPb",
+	"3IvqeOVo6ikOtlYwleTDi1faSnx+/o+HE7UCR/PoVv9zd+S5RlX78x2dMImYIQz7igTi0kuoBAETE9Oe",
+	"ZDYWRDJIlbI5GWSgZVzB8YTOAa29POn8NubsfcEZ/GZKQlclPoS+/ItLtekvPU+olH7HWiNvgPk992St",
+	"e/2vdef3CkoQABWCgzrRfmiODbhpM8w27XiHpj1y0rE+35iLdV09MDLmo4T5kRADxqD3kbGO9+cePbBD",
+	"offYKt3QMz7iYbyIV9ozhZ4YwfNwPsJtew0HizFrFnnMjHmw+hk56XSxgwBOJgIYcDFfpoZYjmrjTfYM",
+	"a9878WJ9LrDDEpkZQBEwwBDWIpYkjUdjVasV2LMR2IP5p46lE5n49Pmf03VCc0ssoegawjZTGkeEKnRn",
+	"LWR+yhBMG4shlSBTOl8WHvsm/7nS8wbYUSl3ESXiEp31CcwovmG/TQ8jLmdAB2m5PXMqBWh/KnE7YChf",
+	"e733bc278DOHwO0OeD98i/TWLwzJ/eoCSDqAQluk5YU0HrbmwaavV0indH4YCf1lTgaUXxOVUi6HLEWo",
+	"bFvMSz6g5LquOSz6NOKs92QcaaWXMvDyoR1TjdlEsuSGlUBxTOn8m5Vuh3rZ+MWfMG0Enjqm2YC4C8nJ",
+	"405nc5E3M/3ARd5JO0WyaWjh5NCMTGZ0Xq/Q34g4OtQxLu2BjbTtqJCJ7cWeJjRkfUK1mV0seHa1uRMa",
+	"sQAKIwAAcMBsLUSJGahf5FvX6p9SwUf4+uDnwRRt2Wn9DxFHLhzzoGT8k6GH9mXcYXSZoGWh1bxGMbfU",
+	"1Ier7FkuGs07sUPKtfBaD2hZeO3wzmz9x3+eHeoSeWYKdk7jLQhBwQsuXb2XFNueTLqF0IHIlPVqxcy0",
+	"oxCP5DAXW3RKCVXYEm+6RaVWd2JImL7zAqh5bKgwLnl/itqs77yU2OJKlDIgFh3dh4GKn3ez/H67YWmM",
+	"SxydwIbCOdhSyf2SJddurxwCGF9kCuAqvZaLPOaMFUUmKbd5us2xzuE3N67tWJqmbb67zYy+x5euZKnL",
+	"hVgL9kKLN9AY1hGfOzNBIa04rXtOJLthKU281gORQnAadhcyNeqx4w7bQ22Ylq+VYAe2YewbimpXcZOa",
+	"qPTalOy/RMxXdyqWJW1dt6CYcShTOxAiGy7I+kCyWdxlcAL9eloBn1tkyxrk+EOeRRkwIOTF/n8T09qh",
+	"AbEooke3+MO69uBYbxS4oSSMR/lhBiE1o/lbxAwC8zoAwD2YEygTsnSQxuEkf2dzE9/V9jkY98/w97L3",
+	"rKo9wufVWXdU0XxsIBogGGhhfSmfk4lIa2xDtncG02G46zqva0feedLq7Cl6eLpkOz1RlanGRfgWWysm",
+	"ViwO39Jsp7CaUB3qFmGRtDK5xoM84/AjfhwQJFEhxj3iwgDaU3LN5ohBBTjOcLmJHpTWkGBOtBZVUgMV",
+	"+I6t8Tj8wzEhf+X96sBM3Ibt1rphDZgyMqfutXvroa11RwxG7GAWdoYEmTCVxqFchdX6q7lkHaD8mBE5",
+	"pdygBgDLrIOQ17ut2T0Z9wPzc+d04n5+HLkfj9vNiM5l/xl52ib6J8sf1/LugSk4zmJ4f+iT5SIl/Zgr",
+	"lt7QBDgFRkBTXlHApeIJ+6j94CosdnjW753m0ytEYm8HJ3c/Tv5n/D/R/zQnMc8Uk//THIsslf8DA/6p",
+	"DKW9FEkemDhtWzOQr4s08maqM+5Xjdq+XyWAfNl4q0a2RnedI7v1DmjY+7cUa09sxN5ShY5m9/gkyJkn",
+	"Gr1OFwtj/iGSTM9Lp9UNGkMaJ1qhnZwGiMsu5TBLGr3OaefJU+PPauNbf/+0e3yyhYZA6a8CcM8mtRSN",
+	"vIpHWcpyvlaom4OqBtxU+vN4UtzoOLBNoZnFlHE6jVt2xqu2+3u8bm84mpgPBZTNeb012vXxFXWj02q3",
+	"2nr6zOgavcZxq4Mf5etDoyjGYNKHVI9XAQueiVSgaJuqppJV0u9z9uEN0ffdfaFYmKXQMPT7VbHWJ5au",
+	"ArG4OLRx5U19SpVIj0KRTQVvhiJaA/r83nzjOXzhOVxfk69+tXmhs3t4peebJMD7LAMEtEQ60JiHSRbV",
+	"E6zBMeBDDMuLyUpLkrKIsUlgaDlUWSmVnUdZGp+RiiYJcg3iErBqrL7nC4/VJkHGtXt/zpRCcrQPCcWC",
+	"ETA2+x/en18QIMLIBu5WPfx6v0XOkDI7liSTMHUhmrI+elYUICUqzG5Vx8SysDwkQtO3Z7+9e/662W13",
+	"HzeAq+UDSy/Qc+114IOPTD/dlJV22m3TNicbvWNotAsZtjFAg19COazsNKFqKNJJExrqWNq4CorVCwnN",
+	"eDgmIZ1MaTzyCfbe4l/EcIh+Hk3i6DeuwIbVw2y2HzWP2xfdrjVAt2rvyBehrgyZf8u9N9SvGE0I8321",
+	"13ZZpeGObkM38rse9ElunxzzX74yP4YXGQUBvK+4y1gEzt3yxmE8eqC7pliBY4QXqtFu2BY+n327j3i7",
+	"BymKb5nrNjQ6FfAKtFK08bNaZTMRoxVtJWMqx1rrxhxj/JCaaxFLcjMHVkpLQY+hNyyMMmCttpCQZlGs",
+	"SCJGVWhp+VDfitG3BWZsJksr4RaQu8gx0FPTUHvgvdsNHX7T4e2iSqX9WMHKSvmIKQg63MJgcEx4Hhgu",
+	"y0L0Tq9to9d4OnzyKGo/6Tx5chI+jh6dPqXdIaO0HZ6e0qjdOaXHg+HJsDPoDtqDJ91uGHVOo0dh53TQ",
+	"HrbbtP1E+2VTbbU+7bbarW4LGsFTdhOLTL7GRzTc1jeh6D/WVcz/AcegzFxZfuFFak1jnGnRXJ/FYFyl",
+	"cT1wW7B77AaUsIVM8N7fspWV8PvveWMvVOz6X+ZkCjabZ0LaFDwiHpK+te77iDsPXXATve1n41j77O4L",
+	"HtNm6c63L/MBhnTv1rz/+CoZuMhLEGprhQAUBqInAMKxSQK61T7lILY6wmRrXT2zvQGjlDGJ3e768dqX",
+	"BtjaM/0HWx1pjQdIO10zNl2oyWBz7+9g/Ft02zTjkN/DPrpLbilVyBk+SiE7myQDNso4GTDkqoQgGUao",
+	"3WMGbBRzaeFB9GFjQteJmLHUVLyVlW8Yheyv84OwaPSkO8t6CSED1Tf4+O+5RalJEjGDbTFkVGUps/hr",
+	"XLGRa0A7vQsaoQHGWChLcEfK4qkAwogzMQDODAwiYGGJ/iDHGzE+iIM6eQr1D7CbGFI7K8+n+GAeRC5A",
+	"awfmKFyGHrHOMXg6+r9VCCceykrXf/iUpZ8zHvsDKIMuqRpcYyIilnjTkyO4vBIpoUQBKWGA4C+9hjJf",
+	"K9im3r4WQwLu3U66qDbb1L/pP8zpX0OWHXeVp+fFkFA4NrDK+oalc23DguOPxaZT3Ho1n2I9V6NzW8n6",
+	"vFTmZSgDUjaEIIMesbJRaFxOSagkRnfEfNQifS5m/QKEGFyNRbOhkEqawMdSwZopQwzHQjJusyULSgrf",
+	"YUFJ7axbNtceD1hZHGCnInhS7xZ0inS65m6nHfp/9dpsR3Vd1+nAxczBO5Ys9dJKJto7goHQJHnllt8Y",
+	"zgvyUDK36yThqnL6y9ZvwQtRY7bJG3D7pLLxIWqL/muF36M/vqgYjanq09KJ1Xze8HaSjA9GI602JU0C",
+	"FYvoBsyYMJaCnGojLbH6xeQ/QH5rc0By3e3GAFXTomZnI2U3jCPKXKm7AS2tNLc4oc/QVglqTc0pWoUm",
+	"mhB48WAaRZJkUwMsBYkiy2GviJEi7bSRvrljhNTqyYzOJemHIklYqPSnfyV9kSmpKDDh98lfL3kfsqW/",
+	"TeGPFlWvX2ZkYoLIhJbwbbe1Mc33fkWVuX98YjD/FVHW9K4YzOFI2cYxsu9RIcSpmMmCg4iCagDx95dQ",
+	"83gr+UW/eDA3j9OCULtZYeT1iH2ZilRVJqTwz/e+7OWIJTAdAXjtVncG+ZYKUqY/jfkocJW8dj8Ebg8E",
+	"nvwHIPqfs2lg5T7QxhKPWBTos+kzfhwguP+2ACVnWnzQTqThGNcyQOMRNJB5g9pgB7ShBtB5wzipN3iK",
+	"Gqk6lPKmlI4rFBOwKa1l6v5gUT4sndXqkMmFefj9M0yckSlNXcUlh/L0VA85VQ4ypqxWQzKahuOCsEzo",
+	"l7eMj7SmQtDJvdCBVgZq9X6IXjnLqqykagNuGINnW0AG7Z5W4KteaQGeCGdrgZWsGN8IieslvgR5q8Ac",
+	"BwsLrT79M74I/g64laX2j80DVphA54U//8MDF5NJNgItB2NoJspHI6Ohim9gJ6UxTUyWEIKu9WOVWDlf",
+	"H6E1m7GWbogksbczfUgzl/FAOQIQSx4RMTuIRjm6xR/u1hSleBO0d/AUJdszpKUt7Bh4E75gqWOOEX9x",
+	"k44uYULDa72J8X73hkO/j0uEA6/yiHKA2WXI2RJn6AOd54cchh4s4I2hQQbkUN9RYikpg7CFbWY2FKCW",
+	"YaFAUadtzG7lNNhX007etPlaKX/7mrTRjqrmBabRKkxf22BRTxG59WkcPr+/2wILNIhmkVRiQqYmUbJX",
+	"gmDLcgOjYBzqUaW2OnL64Hb3h1RiH5kwXYGZ6weZY8XxyPBJ+R3tkgDLPokRbNhGJ1vkjJM4KhQalcCW",
+	"pJQvlJ09jAZQsAWhYqeRFwY9WioMcrHpc1f6r/IqoBlj11UVQFtvHTM7dcetz/3Dp6a2ISkmzFrewyLg",
+	"UZy3+R7uTLe7xJYC7VwGZLdMsHHJ0Jp2+iXSO4ON71EDPrPbKofqX0IfW19Z9LCqis7QpHM9eraa8qtX",
+	"Fh1oF7yECKOpdhPFLXBgybc25gHOhzeKTOk838NWQimHVBQE/uS1yfcYpJ91Kh9NpYcgrGudzSVq0uWS",
+	"zYVkpTCQ00Ny7GB+dlD8huDlAGmQet4ZVnSRt+R0mbE1TKM19CJsWBjM+skMHMYIt/wTWyJqr0bTrsMK",
+	"hQaqXANYwp77UANHt/jDfkgxW52CZlI9JVKOCfMANYATt7+hQBM1MyAwhzujTqrVrIVPqbWje0DDa4uo",
+	"aXyfMYVnISjXnB1YMl1pXO3H05nLt/m9DDIwfotfPity6DHBGTY7QCdEjPg3LgTVWlfvhA0af4qqp/WB",
+	"mspShknM40mmnwycDyaCUYwmeHUNFUVKayuSHheqkWh4jVxNEjBbO1jWtEllkh9auXPhpDO77q1C1dFz",
+	"wVVKQ/XnLTYyzRmuuEh4YRNXXeTVIQl+2JBssXMJt/FBNMYvc68sKUsYFCXFQ9QJWI1v2pexughRrixI",
+	"llESQyzJKKm3jGWxq6octfXBVU5Wpzgq9kTQmEGNCQQmmyYQvdNGgYP3oTt3H0wLtTlO9FlSf5J89Z7w",
+	"a/Lq3hS7l/OBZ49h+FhJlgzXFuIVVuYgIruPZPqje45a6BBO2NJpOvRTqEsZnGGWJKb0pHFqS6oK9Vtc",
+	"jd+JGfwZ/wofXeBM4Gc7zcGauqtibAvLx3lUQB1A6SirwMprO/Vho1g6kXm4CLHzpSBDmtZXnmUMQDj2",
+	"LNSaVOUYRwfY0CbnVMsOXhFhuYDHPKwew3QOCkZpn74RNLJCF+yC1bp9igle+IGfIWByQRE3KtthypjT",
+	"q+ZggWkxpkUdori6KalYXJ87TfCtxS6V4kjLq2jqaThyafLN0bD1S6xqNcI3wkxNnDq1ZQzc2hqQ8nkD",
+	"rBgb/KFc25JCsl2oV+xKpnEIif+KtXypBQsVW0mF/GBuI7ZeVhS9s4D8kQlFsUaURlETOrJKqjE/mBHU",
+	"tbyeT+oK6Bu9xmwcK9ZM6IAljZxZ9y+nQRsOPkIdqrTx4X6DY2QustTVSVmn75N3r7v7LVkwHq9jONq3",
+	"+caQPcM1UP3gveZH8xAisxSTS+j61lsy8S1sx0rwFF/Rle3ChW3WC2kSZglVbFUPDKEhECyh18cibTaD",
+	"nYF0LYgMpX9pt0gf+iP6lq+UJonPVmdy7DHXtnWCnqXVxoaqCxFP6ETw0SVXYzZpkT6U2bt2UZlNbOIJ",
+	"bENU6LDsQAYFJNyxnnglLW2wVGyqtYP+t6wK280DrOk+9rrb7LAnmvoVcdOU9x8Y8z636l2jSbE377YB",
+	"9bUQpTq5sxRi0o6NApATZBy0fGCPyqMtW1Tg3Q/am7JRo4aXu3FOwKY866dtL0g3ZKxITe5UEF5mlc1p",
+	"UeNqnWIa6vEOSz1JpaTopoGp8DhVXTQJCs/cEx65XXPKxsWZtkXltKRFZSvBOAOk9CpVZ/YZNGBYarH6",
+	"FZxpPjFuWO7YoItl4nxGN2ymCPU+4mGcxLjRjm6LH6ysofxYuLSxiw2+cIt66sKKr5AbQtBhQYYxlOn7",
+	"yfqFUSzbakbb7IxBuviathgszRLWRBSMavNdvxJo9zwQSU25O5LOKUEmjMGnWcJa5MIeMnBaKKoYkhLN",
+	"aKxMTHPOJBEp4aLcwP+YJewsvCcmzK0BAYPbchJduOp3eOGrxsbNOu5VzxW6VAfANzHHyGeas2WsZu2E",
+	"vpKin9Bw9NpnrlzUfPDLHIFCLItnfiB0ungigpFKQ7WGydNiZt3eBQ0IoSxRbTe2Ye/EK61yfvPuH82O",
+	"/jRLTAvrqJnoY60JrEnUyds2pJ946TsrAZzyMKaJNdNtmSuU0RYoQtN4yg4H754L1Qal99rGqyvyNcik",
+	"PnmkyXlEcVRNClq4dK3SK9FYR7epe8+9uDvz6VqZAzY6z1CZxMpmaCz/ykhorcYDA+dqgt0skcwwpMT4",
+	"PdkiZ4kUZCqkjAcJM1WutFQdmtfyhvigAm7Pxyy83q/+Dl7NM25qCK35C1oL09i8UFa6VnQduGsrZUAz",
+	"uIH8pgzxkr6a+MaSgHvMxQzIQGfjOIGyBX24o+sH53sJPYEe+UOV0DOi5lPYiGkq/mRiyUVdUslXw7d+",
+	"zB6SJfYxs8ZSXWDO69bNnKO1hG/1ZAPmSpIQi2xceUrCxG+KiKzvrJXKGrcp29FXympzkDLuh4fFKGVS",
+	"bv3SO7hBWcH3sZPVCykPWbKb6l2tc//IWMYieOFYEnxOwhz3cgD1IOg9z+hcf6ynBHhmQjGZxOqZ4Wui",
+	"0nygDASobJHneDut24A5z5TU6IcpEx4UNywNbLmaNUlKYHfhTl9XMM6VmOLot5AEffWy9PdSJgFJvf4F",
+	"HWTJdT7DsCxuUUVKELUd4Pqx+s92oDLbbiFEFGBHO2czfacW+WiKHywRt9UKUO/jWBHYTQxVUsDvXnYI",
+	"61fGJdzn9C1Tkd0to4wInrnIbmGEDA9034vEWDV6fRU9kL53iue4+e4w5oDZmd8N8yEZ3wixUy8npFOM",
+	"DtIrDh2pbRe5a8NRj5Pf6HW3cw8hDOgNzjqEqBe2MUZ4JZyHFUbjfrTIK5EkYqbFjSryVoQGegMSq8iX",
+	"3Nf7hd3oR/QXCEDs9etIQNx1tRCBCLdVKNQRD+Mk2VEN2CkLBedMS+JagoDn9spzXIut4i/4uDJym7/Y",
+	"pW2MlZrK3hHslSZ+2hLp6AggOI667W672emaOzWWGABqIw44I/91/v4dwbcMDP+qefphkmHe8xBlzi3K",
+	"D5JMKI+HTCpD7g2kN7KScsAuq1nztYtqLL7vS3rYJfWPKwssu+GCsjBlarXbcW6u+YYwpTdo4jfx4vPX",
+	"7z+8efXfny/e//3lO4glql/mm6BNI4fXykccKK6I67E+pmjWFuCesFhi/zPiHUCJ+TfHCugbmmSF6IwV",
+	"mrLzAv5SdJrMh0e3+MNKcshPY6rgoVLFSWLQzWIFZp8B41XaiBMl8D94TxzcPZA44ttYS7SOBXgBL0Co",
+	"ufVWM76OpnHnaamTpvHBbd3ttmUloxP89VtkacSR/yARpgoKVeIJczsfYLf17t9h828fPLCTrJ3DrMQ3",
+	"7L8ZNrU0NkEce+TnPpA5Wk9PcBYQfQ38uU9SNtV+EcZV4S3scWrbYVJGI+8rcEcw9MUQggI4B3CDsr59",
+	"uceuggfmcdhgm414rmi6X+gW17TXuMza7ePQzQ/8ukXPJL79P+BmBymu/2rqwveGd+CIXK0uUBZnVFoR",
 	"jfZSHd1257sWLpzHnO1Ouhl8Hf/8HKo7nDreXukWKDqt277G9DcX3T9EoqtfoXxulLI0hSxQssy+TBOg",
-	"ArPYW1sVg8RAQ7lWltB7NVkO6wjSNKXzMiLOZVTHB4njuMHexgbedYE1RyB6w7gS6dxVSrMv6kPG84Db",
+	"ArPYW1sVg8RAQ7lWltB7NVkO6wjSNKXzMiLOZVTHB4njuMHexgbedYE1RyB6w7gS6dxVSrMv6mPG84Db",
 	"VIgEjG+UfygXFOjb+kXT7kfjeBfrTfzg3yJw2TYq+qRmZwxkZBNvzCaZanTHvP2ZqwHz0ab5Kvup9r3g",
-	"p7sNIjoP30lw9Jm9Wy9YvCSr0jDSuiL+GU3ZWGSSNaNBHjOaCqlGKZO/Jx4LhxIpG6YCG8nwuglNYxoN",
-	"MMH1x95FW+6Q6iMZQ4nfpGeEITeXRU3iG1bG27r5ntzFI8qT6qUu0a/g/3ghQq/p3+WzoBu+Rc7c6NHJ",
-	"kXQu81Zg0wIMbyk4W8poXvI17pedMMGT+bOiH3YTS+uGrfC8lj2uS/6Ouwo6bGJG/yIg7EvIpoaivw90",
-	"nFSxdzyZl0LQa40z31277e+slZgTUTonacZ7hEIJjOFOMSXfXqttSWq5zOrw56AMcHwgRMIAzSJYLj9O",
-	"5kTSGwYAdraqLs24tM2+Lqng9cT57YokoeG1xG4ZrAKqGibEz7cc38fxPHBdi+NYq+Z51f25UKzK9Dot",
+	"p7sNIjoP30lw9Jm9Wy9YvCSr0jDSuiL+GU3ZWGSSNaNBHjOaCqlGKZN/JB4LhxIpG6YCG8nwuglNYxoN",
+	"MMH1595FW+6Q6iMZQ4nfpGeEITeXRU3iG1bG27r5ntzFI8qT6qUu0a/g/3ghQq/p3+WzoBu+Rc7c6NHJ",
+	"kXQu81Zg0wIMbyk4W8poXvI17pedMMGT+bOiH3YTS+uGrfC8lj2uS/6euwo6bGJG/yIg7EvIpoaivw90",
+	"nFSx9zyZl0LQa40z31277e+slZgTUTonacZ7hEIJjOFOMSXfXqttSWq5zOrw56AMcHwgRMIAzSJYLj9O",
+	"5kTSGwYAdraqLs24tM2+Lqng9cT57YokoeG1xG4ZrAKqGibEz7cc36fxPHBdi+NYq+Z51f25UKzK9Dot",
 	"M71KGdeB2DEn7QEJ9FibbU99SNM0ZhERmUIYGizosp2XUO8FYUwsTjTU7Ulk2C1i+YxA6nkWS0ZOOl3S",
 	"B5rEibhhUb9FzhXlEXRX6Ze3e6XqzQ2KQembI0NuzN3vFSZoIZxQrjntJTGTRy+sNqzL03cmm+WpsC14",
-	"UL8JRzDPoLga0esA51Oqj2ms2McYCqhM2tmgH8Bmh257ffA+F3wYj1q2SusDkyLJXFUfFypHKUalFeXn",
+	"UL8JRzDPoLga0esA51OqT2ms2KcYCqhM2tmgH8Bmh257ffA+F3wYj1q2SusjkyLJXFUfFypHKUalFeXn",
 	"rD1bj4NGmnGXbbbGxzdveR9vYTN0SmyG07ugqIMcIPOGRJNaQFi0mUFhgiewRHDixQ7Dwp1xcLzRRJ80",
-	"c5OajyViv1jd+1XCLnYZqkR8ad2NRNMoKsizZxpsJrkdI7kHKR/xxbzO8hFbrbd5/Uin9vqRP8we72y+",
-	"xysjdfe3x7/NQN77DAN5xYQ9ibkS+hgP2ZaugwFY/NJM6aw5gKMZYuuVDv6RK0LuQXh5vkuRXsHxKAdE",
+	"c5OajyViv1jd+1XCLnYZqkR8ad2NRNMoKsizZxpsJrkdI7kHKR/xxbzO8hFbrbd5/Uin9vqRP80e72y+",
+	"xysjdfe3x7/NQN6HDAN5xYQ9ibkS+hgP2ZaugwFY/NJM6aw5gKMZYuuVDv6RK0LuQXh5vkuRXsHxKAdE",
 	"TmPreaiUKjaaEyQ8tXW23Xa7TdxYFioZAgNFRqChSWtnLNfNaV98BKMzTtiXqd7+UJ7HzIPDhMYTeclt",
 	"f/WAShZAvzZU0kMx/g8STSx8kHRAzDP0L0qK/PSUPbfD3qdPGp4ImsT0y+rdh1OlF1hkaYhGyxa0U3pw",
 	"RkEfpn0ZYNEggmD8DowqmvnQhtUwWa3a/I61hQOmZEbElPFF7dMtRCWcKvODN2QWc9lDIxrlCqaztUfz",
-	"2vnffsPmNSZh+z/NlaUp5o8AsZZzBH/wA0Tgtf3MGr1O1/zyMV4cMuJWOMGCS81cgfXlqNlg9hFNVyts",
+	"2vnff8PmNSZh+z/NlaUp5o8AsZZzBH/wA0Tgtf3CGr1O1/zyKV4cMuJWOMGCS81cgfXlqNlg9hFNVyts",
 	"OCmebg6M64xb2PsVOlZkCuiE0cHLpkQJcto2Jbfggo61PzhgjOeccbWjNznN4T0SIGrEkEypVLn68JRm",
 	"vjc3bGgrUZF+/LCc219aNFHDz20KjC2ZN3WCp5WYA84OsBctFPyGpdD+YwpWSEi54HFIE/h6KSyL0bkv",
 	"8hDTgtYuzYLAYAp+n1uhBmzwoMF4NtEzZ36d00mi524jT9gaDz9Iw8H4rBgmgopqOpAGLbxsiM7+WHBO",
 	"EXS02zl5fPLk+NHJYw+JNPdPASMCGoSCew5Df6W48ma7PPe874LCi8DiFtjvzHv0SPE1Lrl5i94lJ6RJ",
 	"4qhH/NfQnxKiR9gj+YtcYhXwspwUQiMFCF/Tj44QKi4mqdUOyu63Fhz23xZjRJ6A329QeIWCy1AkWFOG",
-	"dEXn2YipF/bS87Aa82v1RC3cYv85fiVmZEhTaOCytH8AYKbvQVM4ie1Uu4fLA8A6bDXXq/DZ1uI1TFkq",
-	"TQ+Bg+g0TgSgP6QA9sQm5XAO3iTcRza/PnCGXHRqx2YoYCw4CKHNMRY+5SY8vGLQSOJrxiEI0W491WfU",
-	"OGVyLPQl7daTUz32ocj4yiQbnAJRNl2D04D2mXbU5XWjDJ3BBI30QWydfuMvrXp6jh9hVq1god9tYz27",
-	"Q/C2EaaTRq/RwUO6liH9rbXDqMbFUcmxmDZ6jcdPUKpkCAFjXLmdASjCdNI0slQFQZGlN/FNHgA7UKG4",
-	"2zjrqxOmNE5rIX58r2+k72h1MkLVpJh1nNA5GZiGS/DhK1tuH5DKPrp1P99tdErud0DWlJzWK5pnpq1C",
-	"uO8J3oRSxHvzrdejF8VSD3uvANa2g1zBnwQJaMSUt0z0XBTJk6BL2IOZH7MkQtoOg/1Q0rWAL+kL2APC",
-	"dnil3fRYqm3gRtyr1Mz3VecuujBsbETNBGqrjfdPNcjD5pKdUEj2PBi51jZkzoCIFiqMsQQFXkiln/ZA",
-	"BfZCkIGJyPyxJNYyF2hr1ZT1DO9TZMEFeRAia5g/rBP+g3SBRKx+Mkg6KEqQB24RCHqaNn+TFwjFNGaS",
-	"jARgOGgvy8bzsDwKICCWxB+m4aHKvi3mQmeyYIyuM+i33yu/gkA8xK0CAO2C2xyQI3GcifvcMBmPxIPY",
-	"L6Y5QvDIToh20SQaKx6Be6zAXvHMF+O+2QlEeE2Ax6jaHvqlH+rumAkyZWKaw8ElyR/MqEEuKAwWaavz",
-	"wOLew8jJYRLMv9BwjI5OLIkJ0ZDB3LDTGNSeEBJHXCh96NuLYkmUSCLfQdJLVtYwrL+wR+zsEPJqz/fc",
-	"NWgEDT/G+Gld+OgqKAr9IKU8HDO5g7C/MIORB8k2u/RnJ2ggrs9WZBGFUer7lERBPiKFwsRwgtXTpa2f",
-	"Zmo6JbthKU0wxnLo7TaMd2PCXr/Z0AuI9JlpfACtPkapyDhsOlO6es1SS0qR5vUfpsifOGExcwNzAk7W",
-	"NZuWeL76dQ61+b56CuM5ZioKKQzK2WxTGSlH3lkWj9XEMO+GhJKIzsEAnpNQTJjjdDKh0kCbjFPgz+MR",
-	"mdGUa2f4GZToY4kOpiMkK089GOGyjDHfDIxIVRGk2R9Ybok4/vBR43Gr01kmWd4MUavGYs9CdeUCwTM+",
-	"+mQhvp4XYJYM76m+ZkwlMJINu6FNUUyT7Qo0OZt9yBkb3Hs1et2T9vHdQo3qcjWnviqwMDyQ5pCKTfUZ",
-	"iISVDti5UVH22YZSGS3H/gTf+mwF3bu8btz/gx7eNZt7NUDm3bA2suGNSyoRXn9O2A1LZBFu2k/rL1QU",
-	"zcaQWYIkxIqigrwStWSZOv9o+PVINJov1CEUsl0Lw4yYcn/S8j+gkjVVGo9GQKAwjEfIjnPboJNBPMpE",
-	"JmFC6YzGKuajMwtqrj/0SpjaVvYlVjABfAl+7hss7aDBfs/M1zFNqLdWO2iMIb3WDvRs0CTGnydUhWNz",
-	"gZgy/rzwQI9vp9dpe9mw7km7bctZZaP3+M5bNuD9DVsL06Kn0RXMAo8u3sOt6kJZB67jGTEzh4WIPhmP",
-	"OToRRhIPSuyQAsPjSmv+ayZ/GQ5xVNCVZOV5h+l/7E1/9/jRRitwfLzVEpysXYPu8ePiKpwcL6yCPVKM",
+	"dEXn2YipF/bS87Aa82v1RC3cYv85fi1mZEhTaOCytH8AYKbvQVM4ie1Uu4fLA8A6bDXXq/DZ1uI1TFkq",
+	"TQ+Bg+g0TgSgP6QA9sQm5XAO3iTcRza/PnCGXHRqx2YoYCw4CKHNMRZ+z014eMWgkcTXjEMQot16qs+o",
+	"ccrkWOhL2q0np3rsQ5HxlUk2OAWibLoGpwHtM+2oy+tGGTqDCRrpg9g6/cZfWvX0HD/CrFrBQr/bxnp2",
+	"h+BtI0wnjV6jg4d0LUP6e2uHUY2Lo5JjMW30Go+foFTJEALGuHI7A1CE6aRpZKkKgiJLb+KbPAB2oEJx",
+	"t3HWVydMaZzWQvz4Qd9I39HqZISqSTHrOKFzMjANl+DDV7bcPiCVfXTrfr7b6JTc74CsKTmtVzTPTFuF",
+	"cN8TvAmliPfmW69HL4qlHvZeAaxtB7mCPwkS0Igpb5nouSiSJ0GXsAczP2ZJhLQdBvuhpGsBX9IXsAeE",
+	"7fBau+mxVNvAjbhXqZnvq85ddGHY2IiaCdRWG++fapCHzSU7oZDseTByrW3InAERLVQYYwkKvJBKP+2B",
+	"CuyFIAMTkflzSaxlLtDWqinrGd6nyIIL8iBE1jB/WCf8B+kCiVj9ZJB0UJQgD9wiEPQ0bf4mLxCKacwk",
+	"GQnAcNBelo3nYXkUQEAsiT9Mw0OVfVvMhc5kwRhdZ9Bvv1d+BYF4iFsFANoFtzkgR+I4E/e5YTIeiQex",
+	"X0xzhOCRnRDtokk0VjwC91iBveKZL8Z9sxOI8JoAj1G1PfRLP9TdMRNkysQ0h4NLkj+ZUYNcUBgs0lbn",
+	"gcW9h5GTwySYX9JwjI5OLIkJ0ZDB3LDTGNSeEBJHXCh96NuLYkmUSCLfQdJLVtYwrL+wR+zsEPJqz/fc",
+	"NWgEDT/G+Pu68NFVUBT6QUp5OGZyB2F/YQYjD5JtdunPTtBAXJ+tyCIKo9T3KYmCfEIKhYnhBKunS1s/",
+	"zdR0SnbDUppgjOXQ220Y78aEvX6zoRcQ6TPT+ABafYxSkXHYdKZ09ZqllpQizes/TJE/ccJi5gbmBJys",
+	"azYt8Xz16xxq8331FMZzzFQUUhiUs9mmMlKOvLMsHquJYd4PCSURnYMBPCehmDDH6WRCpYE2GafAn8cj",
+	"MqMp187wMyjRxxIdTEdIVp56MMJlGWO+GRiRqiJIsz+w3BJx/OGjxuNWp7NMsrwZolaNxZ6F6soFgmd8",
+	"9MlCfD0vwCwZ3lN9zZhKYCQbdkObopgm2xVocjb7mDM2uPdq9Lon7eO7hRrV5WpOfVVgYXggzSEVm+oz",
+	"EAkrHbBzo6Lssw2lMlqO/Qm+9dkKund53bj/Bz28azb3aoDMu2FtZMMbl1QivP6csBuWyCLctJ/WX6go",
+	"mo0hswRJiBVFBXklaskydf7Z8OuRaDRfqEMoZLsWhhkx5f6k5X9AJWuqNB6NgEBhGI+QHee2QSeDeJSJ",
+	"TMKE0hmNVcxHZxbUXH/olTC1rexLrGAC+BL83DdY2kGD/ZGZr2OaUG+tdtAYQ3qtHejZoEmMP0+oCsfm",
+	"AjFl/HnhgR7fTq/T9rJh3ZN225azykbv8Z23bMD7G7YWpkVPoyuYBR5dvIdb1YWyDlzHM2JmDgsRfTIe",
+	"c3QijCQelNghBYbHldb810y+HA5xVNCVZOV5h+l/7E1/9/jRRitwfLzVEpysXYPu8ePiKpwcL6yCPVKM",
 	"mEbMQfUgb7BEPphGN0/1g1UPFr2+DOKS+Q5rbbkh764O0RSsz7sNUm/6VKwl9QZES1Bu4kpoK7Jr7lJ5",
 	"X52JFUiersMNrETUVWAOgmlhrEqEsXdG5bxYJYw5FlcRbIvxlADkAMN6JWxQD8N82E8Hto60MLBQtXbJ",
-	"bVcWFBkuGbqBI3cxGpGMUjHLUboh/0OjFjnz6NnMh3OEEiV9fZT2ewT2drEhRdtdl7z//rcLUm7L/ae+",
-	"6//36uz8Vd8OxWduBXd2sUsshzTFzjL4lDgQU/ISikscpqpkTA/h3XnVGADjtW/6KqN0/iHjpR2Vegg7",
-	"N1SWwaHW13pWE5bqdzvwux343Q78bgd+twP/OHbgDjbeKuZLZwEMmDZQtFVRgQ39ECCgX8YcW9Uhcg5C",
-	"B8D2noUC8x2JXY3J7XvVwD52v+uH3VXGss5tmCplRI7FjGPKVkhGZmMB5WeS2ZyfXNVi8R5b5bePEhbk",
-	"op5KroTywM/BSXLN9bshYfpXM+uDzS/G2bjaapH3IITYY4hVrso7m/M3fA6Y3HQoDVVsDg9LmoDdYUKv",
-	"cU8bNIidhGddxDkVYli5Sz8iQAgjCTZw6T2rbOF+LAUnw9zXypuqiiwdwAQrW1ozSXxeUwybcHTFat6a",
-	"RDkFLpZ6UFlNdq1Hu8vy4DfraWaYaHfVpQFSRuBdAAEvSfJIPJUIPcoKawfj+Eo+vLduAzbSE04lkUJw",
-	"ZNgwOaGSdNAzxFuw4DbGD4f2oEggnA1JAZse6nW0Fo8E7kJ4kIkPTCRLbljJ0iIV3eFyRt37E5CyVBEX",
-	"s21EYJMte1RwPqsaHxWZCKkIsLRrYQS71gRaKFSQ6L3msnrPDBOtEEOIgEADODQKyopOFW8QXwN4kpE4",
-	"MnE0eKmqrkXbzgIXXZUhFvmNkyvugBO2eUcMrLUrMjlQO8w0FVGG7TCu3SX3hMv7WB5fdBH45fgfaM0m",
-	"OcoIus1nHd8k957hyhGiNAb4p23bTHwnzPOszzqNWmO7MPe5hK6P73pbqrbu6PWHpzZ88cn2GJ1voCzu",
-	"o7ECFEEdxl3lkfTRVKopIa7RH3T1ndi575jzC1Oo7Qu4NNDfrLLorLHwFQsR6jpU/hrfMBuFsMKTG1jZ",
-	"tMbTZYFhvNo0NIUHaszi1LF0V/BTL9zz2y8sgJJ0q1FPtEZtdy7aT/zYsAxTNqU8jG18NP9o/tzQPQcN",
-	"xqMXGP/DG7Wbx52L9opI78LDOq4NMQ3XxHbz+E+nizo0yhIPpm1boKWFcbeL47ZhTZmFIWMY+M5Dm43f",
-	"szi8HghxLRFJJZ4ygDEQCUv17m302q12J2hk3A1bz6H71c5gvTzQBTldf2As7JVWXYyXxdtulig8OCn+",
-	"htoc1wfgIwFpjEXPSN8tWx8Sf8DKwG0a0fD2RQ5JRP/OhQpIv7CL+mCnIn8N+hZ4bGrnYiLA9YQoHrvk",
-	"XjeBkyg8VrDqueOZw/qmJsaL/k0AtjvY8Aqp34rDaBGt+7xHdttgX+d9lLa87pJX1dfZ3nf4cNLzGnVi",
-	"SfoIV9YHchw0CvTfgYCO9IvS0SeKJYlDZGI8KgdCwu88jCLuMp1XqVQ2UBs77u/toZfW8HoWd2B9ruTM",
-	"GpI27T4WSYSxLUrk1GCaInbcxupgG3vA5P+q6Y5dz+p9u4A5kH9eQvCDJNdsHtgtAZrHfJK67hH2RVnK",
-	"AvCZasT/X+1B5p7b1bZ3Lb76B79tG2JsRAp4J0USpu3lXMWu84u3g3l4E/Nri/CwNCy9fUjMwySLmHS5",
-	"Hi+Ov2Ic5uqr1ZDCNXrR6wENVmVgN8G2xzfK4SlygAQ/hx005HXmkst3NoGnLZ54I8cahPxvhXS3SOPR",
-	"Mm5ZYLDqFoZw26ArJqE0AXdXTFUP2BgL2pfy7msStmLGX4p0gt90VuOch8Zk1D+szJ9XJHYdVAMm6d2v",
-	"x7WbjGm0makIG2D/Y8Fu/KJZmHvJps2rzEDUSvrrxBLMM45u8YfVjOsYT9obhvoPvbuL+Xt9r6oNL2YM",
-	"Gk28zVsxIXe+dvh29/d2e7eSKBr+GhRbKmNJ9HS62kIAfso7gOoi/DePxgY5iHGDl7No49zv7t4kRWun",
-	"dAtNcGRIADawMF+ZK7/B+FEjqKxeW3XyllW2dbSEhzSTrADC/c90s9o+VIugQvxquB2C+IVynBrPVLPM",
-	"6w9Vfeb9U2Qpp0ltAfsxnQKKLZQlu524Iujyje46rYkzuf4YPsfrtn2Dc3N07L+VxtlATgVcqe2b8zkP",
-	"vQBB9/FFp9s7PumdPrZRR/1W9oDR60sTJhGse90tHlXc4l+MR0xeF7+fI8zD1QibihK1xeljprdUzBFO",
-	"G8jB/bytxad9ZmC2XVhggV8cisk5dIEiJWxUzyZhKXM7wxR3aLfTG+MfYof0hilj/zo8SIob2sqwql1j",
-	"W5QqiaLXjIO/Lwm7YWmLnEFLhal+mlFJBAf7YUbnWFCH9DVpGt8wCMpGLP1I531DzO1FmErae2EynGX+",
-	"gJAgfoZyTRNrbm3eFv/SvJELAu7dAW+P0IfseuRCvdLsKMF7XzHhw1T8i3FbPmC8m8Z/mY/v182p9mGu",
-	"FkjxrPxvBVPwEt5pM88B378WpQv72vZOGZxi0L+F5qmAZFzFiUPSp7MCuO56XVzKO7tKR+pnfH0NeeHF",
-	"xlXuqXGhTGke+HAjZqqlAUEi5mTCKId+sGV1p9/rEMruj69eUBMYF+CrBDoekAbAouORYPosrkMRvAFm",
-	"aZxlqwJGghTgymvb5j1oYjoM4YybJNtziewK2lzBxYMQyyAV2WisLJyboumIKQmhkCTxjd0fJPaeljSN",
-	"ghmMCkEypRJDMuZaLVU8YbZWfFkR6CmoRRHsZ+0Y/wUPWJwgGJ7dJfjRufXMgXBES4Ser/M8fZrGo7GC",
-	"Oot4wkSmzgFITGLb3VZuC0zLFvnTLfs4c8hsFyncggrmYMRovoatJEarCmRuRZWWwwAvt1V2XLdk526R",
-	"KXgnsrTKvM9SDc9dAZQbeW0WneqqOy041SiL677dKf323Q7iugGglOnTeQj9XXrEPuohFzNTHmpZBlTO",
-	"/FOz8r8xKGGrA7L2qm8pGJupcalKWL/bDTVPDwl3AqSmhbAuFshvt/tqTkHiUmyShDSLFjjcKFspVWPx",
-	"mnnGZmVrX5tbxQ1X+zT445rcpKOH2ZOcbXdZrMAd2ISUqBKLAJX6p/zLVyCkD4Cbv96dZ02lVVxKja23",
-	"3gumaJxUewN4VQDmrcciuUAkhkWQi2RlqPbH2IWMSy9zKjJ9RGCSqL7ko2F1coibX4snf7PYgNmPKzd5",
-	"tuY0M4/8kPH7KWJbc+VLKIf6kHFTZbVT78GHzJwI9aj1bONCZD2JX6XB0bYkUAI8DtpFxNoED6jIbpw4",
-	"JSGsB3TnPUN3UGbhmFDA1oklwSrcnHVa2bJlQxaIXmbrkl9yKAg2j0VXM4fp6XkEpnl4CkPubliA3hyQ",
-	"AZNxxCwRK6MTPeWWeg0cYqjCILEKSp3gS2684NfarOVkAFyFIUsSy3FhYhGmWVebvEqIyGIokzClctwi",
-	"534wTQ+SC0XoRPAR6Recyj4ZM4p8rzY1Yd9wGHOgaL3kpjoTirtN8bRFI/JI+XHeDJiTVIxGz1AFWQb+",
-	"HyRS+cccQZP65ivbE/df8iJzf1nJNJ7DHzL+Vf1+nCZnI2KdpLlFFJsOnU+3FWSsKUUPeATvkl6MoY0c",
-	"Kui1y391t23gYPODMeMrMyud77BO32GdvsM6fYd1+g7r9B3W6SCwTi9F6qyMXm4M3C/IU234hYeOWXt1",
-	"hJtGqCeUayktOyDaFXp/5wB1XmvFsHkk24YQ6kNWCfyVZrxi/SFJpMaQgMIuQOi/k/2HEB3+kPHcE1uA",
-	"F1nnf63p91pfF2g2nisM3C8OZjqAlo7YBU3WwU9eMBq9YQpN8fYilaonZ5ADMmKzlciBhNFQxTds6dTm",
-	"nJn96UWygkaCJNf0hqV0xH6Vjd6TE7M1G73jjlbRX/SnJ922O+jkqgak9tPe6dPe6ZN/LNgDYRT6n3yw",
-	"L/9GjCCIlDI31eCDarFm0NrmDLf2ohKgcRLz0XkMPdf42ZqjeDqm0rSmMToxZ/MqrWN0gX66PlgxTd/B",
-	"H85wwjrddumNnZFqj1KkFzFVBvo7DIAH4OOU6XGbs9Kkinrd46dP7qrshO2Pm+p6Teszg88KryIDrJJC",
-	"1z2hIwvwAeV5AE3ssUWD0y7HYiYJF8RsIFlz79ArMfMURySYfECxeLPZjm7xh/KmocMizKGUbF2VpE2w",
-	"dUUOUIFrWzqu2dzxM5rSLWzxwH6PFuljwQ32vOcBpB8kETNuo0emMZyzmWmLf0b0DiZsMlWxvsD0tl7y",
-	"vEIKg8xJguEYE+KBhmJKQjFFHk1bd5FNAZ2GKmbjNq+HzV/12/bJj/rRppwG7zIXGUSzftLv0mdfpixU",
-	"ffKj17F/yfG1yCSTiozpDRxeP9lAjiUo48mcxEPLxzqjkgypVCztEZZIRk463bwr3tikXg3rNGWScWXH",
-	"VhrcgSftWtcxhBnIK7uCwxfAAgtYE+TsL2Ud9TDXJW0i5WVb26bP34N8H4I06t+8A7eqx25xGfdvuLPn",
-	"5CE67k5q7bhzUVkMzGuFaMg9kZMcG/DAd0dPfs7Ugk3+ywVaZKvscbimDlv8OY7CKDavNrfWqoy9+Ser",
-	"8VKHmPIIcOxojGgNDpAJ2pqJ+QLORIu8xLcdMQSm8EFZ1JjNyZhGJi35bBEDAHmrBjS8flbMisxYyi45",
-	"JABGAloa5pilGADMsQEXncN1xnO3PTKIgSAmDA4MOCTsYYIEl7EEgEM8NpAfeTETscxM8eyS53meH6Sh",
-	"gyCj+AYbL/Ds/aIcOy0GkGSWmiwI+0JDBcwR1FGywUF/0umWHUt6kVGcHgh7ock+mLBbxteHBzZWBb/x",
-	"SGyPwLJFJEX/2UO3KobNrxmbFjMn4IduU2VYHjl+XeRaRVZWpO+AtdBSaJwV49vAz1qXQlyxIhzeblfE",
-	"w7t3uzdyFt8AQ96J8aC6Wy1kZW1dLLHY1gQJA9O1pHd/qy6OVJsf1TeFpyVCXBOqLG4OLcVC31sl92ga",
-	"juObAxGmvpsyjkl3bY8vJHENW6oJR0iSsKEquhMSy6qBQAZrok2XtcVNNHAxgN4LeoxOStogzCvuzA2z",
-	"aClf7YGsXRPreu790hmdb+n9rhOJKB4ODyMPZ0XqIQJBHGmg0nzkUm0OPcOD0iCb9fHafgllbjwc5mtb",
-	"J23PthWa5SnX0/YW9WqtGYMktcu7mvxlIZnpYoG3m/gOWKC2LmhYFcHUpsGHjOeex1SIBPIpKMRBY5rG",
-	"IgU13kgZTQyEl/vRnrtVMc6laCWeASu9qYLRbpJI5rzdKg72Qkt6hR3vrSaUqeg1qy945fZBoRbO8i0k",
-	"OBNbh7S2IbroTRF84ZCIuGLGJAYJn5mKpBzv1dbwqDHjLfKeZlLbrWoGuILmMDTWbAnUuh77H0WhA01C",
-	"rtH97seUyWxSaH8835stoYc3rWvlFzEa9b3/KCuDjWoOikCk12gL17weIkmAGv9APNpete6AGQ5CCLda",
-	"PfwsdxvR/LJmllZFQpbwZNsh17bQwVdxDU0V9oUJP6dZwuCFiUghCuMfVZ3N40N2PQ8Sa8QD33mEVXVe",
-	"CZUKGq4/xlAObN2uPONdQNIpWCU8fC74MB61bL7qA5MiyTDxu2iMwAzlsPv5hJ2U5y+/eZvlZAubpVti",
-	"szyyNgtV7B1P5mYpNxavM4wJuJ2/tiHsa8YVwVnhhNE0iVmal+XHXAkC/aA7adRSF6bHpIonsDK3Fcrw",
-	"Z9gF5nBlnA5sIy1uD4h64gh7Fi1NIvkLBxKjKJK2jdcmaCaCq7Hn0cbKXQaVWvB3V7HNieABSWLOtE0J",
-	"/8L7S+WV+nKcmRZ5K2y+y/QXPyN9KmU2gfeRfSLpXNpUrAVTGYrUEHbZlgslINyHyTIT5nSUsQZvxx0R",
-	"P67kYgXirP5PMBhZZNHlETxW2sLn5VPDrk/lqVGODWthefIcShUCa95vmm8l13kTc/XoBHIcX+JJNoF4",
-	"VP5f0JjEHD/PcWtjrtiIpWuBa/NqPGrlYfNBhy5WWvegr76qO+wJKizu0hq5xS+unO1sgu+j7cu+6Lno",
-	"FBHKYw59DMUJNmXhMEv6/bFY2KuuvrXF1aftVrvdgILmhHJT/aQPNDskfZh89goPg8YETtAOzvw0NeU4",
-	"cx42C5e5iCR0v/p/yXisH+19dpdXe9sBLZd7JzS8hvIQGJ6Wr2Re/k57vNIh3qjqhYAKrteYstQe2fqT",
-	"C/OU9ywltkS5qnp549PSyvMv9myocPfpBIpcPEUO0aeUAQR1HY7/OZ17IOjGp4Bs1QLbJczeRudhJumI",
-	"ber696zRUX08vs2zR9dsqgo4FLEk3Xab0ESKHHYibwNEoBp4xLLit09+EGE6F1ZztcFmhlqShSlTnzMO",
-	"xydm7bOJtv0fBw19Vjd6T/z64QtsP4LgJX6XfDz78Murd7+d//L5/dn5+cd3H17o2ZgKrZT1DnTlQe0j",
-	"E/rWo5xSKWcWLXjCIhAXBrYEBkzOmVIxH8mAnMNzZGvZEDdxsO2MyZeG8qZqW1hKHIMgiwYL1zKqZ6bW",
-	"bQEpS8FH+CS6V8Pmit2QDbx3XFEf6l+391EYRe+4tL092VTYX9zcocNRUPRTlsYiMlQTzq/oLlLUwHmQ",
-	"ux225NhzRBa+oD2cf0AlZeO3i+e5Ol4YZlFpa/mfxAp7BpLkJaMKOzhw4EP3O2AQTUTEkqKCN6e/r/LT",
-	"XHbNCf+eznOkSL8Tz1LjgYnrn0jeWeEcLO2pqzSmybabobDmVX7VWCRIhugdFWOqvQTGCR2lDHEtSUIV",
-	"S+vCIzBV/4woximq2wJa0s9xkmjBWd4XMb8RXs1jyS7oGSzdylPhpfZduJgRU0/u2rahbADFVJ+R5Myu",
-	"mau3MH+UY2CJiRURmeqRIWMyIL9nQhnOHLv/kWDTuExQdXrJLUqIpcjIL4g5mY3jcGyKNVgStchH6wt5",
+	"bVcWFBkuGbqBI3cxGpGMUjHLUboh/0OjFjnz6NnMh3OEEiV9fZT2ewT2drEhRdtdl7z/4bcLUm7L/W99",
+	"1//n9dn5674dis/cCu7sYpdYDmmKnWXwKXEgpuQVFJc4TFXJmB7C+/OqMQDGa9/0VUbp/GPGSzsq9RB2",
+	"bqgsg0Otr/WsJizV73bgdzvwux343Q78bgf+eezAHWy8VcyXzgIYMG2gaKuiAhv6IUBAv4o5tqpD5ByE",
+	"DoDtPQsF5jsSuxqT2/eqgX3sftcPu6uMZZ3bMFXKiByLGceUrZCMzMYCys8kszk/uarF4gO2ym8fJSzI",
+	"RT2VXAnlgZ+Dk+Sa63dDwvSvZtYHm1+Ms3G11SLvQQixxxCrXJX3Nudv+BwwuelQGqrYHB6WNAG7w4Re",
+	"4542aBA7Cc+6iHMqxLByl35CgBBGEmzg0ntW2cL9WApOhrmvlTdVFVk6gAlWtrRmkvi8phg24eiK1bw1",
+	"iXIKXCz1oLKa7FqPdpflwW/W08ww0e6qSwOkjMC7AAJekuSReCoRepQV1g7G8ZV8eG/dBmykJ5xKIoXg",
+	"yLBhckIl6aBniLdgwW2MHw7tQZFAOBuSAjY91OtoLR4J3IXwIBMfmEiW3LCSpUUqusPljLr3JyBlqSIu",
+	"ZtuIwCZb9qjgfFY1PioyEVIRYGnXwgh2rQm0UKgg0XvNZfWeGSZaIYYQAYEGcGgUlBWdKt4gvgbwJCNx",
+	"ZOJo8FJVXYu2nQUuuipDLPIbJ1fcASds844YWGtXZHKgdphpKqIM22Fcu0vuCZf3sTy+6CLwy/E/0ZpN",
+	"cpQRdJvPOr5J7j3DlSNEaQzwT9u2mfhOmOdZn3UatcZ2Ye5zCV0f3/W2VG3d0esPT2344pPtMTrfQFnc",
+	"R2MFKII6jLvKI+mTqVRTQlyjP+jqO7Fz3zHnF6ZQ2xdwaaC/WWXRWWPhKxYi1HWo/C2+YTYKYYUnN7Cy",
+	"aY2nywLDeLVpaAoP1JjFqWPpruCnXrjnt19YACXpVqOeaI3a7ly0n/ixYRmmbEp5GNv4aP7R/Lmhew4a",
+	"jEcvMP6HN2o3jzsX7RWR3oWHdVwbYhquie3m8Z9OF3VolCUeTNu2QEsL424Xx23DmjILQ8Yw8J2HNht/",
+	"ZHF4PRDiWiKSSjxlAGMgEpbq3dvotVvtTtDIuBu2nkP3q53BenmgC3K6/sBY2Cutuhgvi7fdLFF4cFL8",
+	"DbU5rg/ARwLSGIuekb5btj4k/oCVgds0ouHtixySiP6dCxWQfmEX9cFORf4a9C3w2NTOxUSA6wlRPHbJ",
+	"vW4CJ1F4rGDVc8czh/VNTYwX/ZsAbHew4RVSvxWH0SJa93mP7LbBvs77KG153SWvqq+zve/w4aTnNerE",
+	"kvQRrqwP5DhoFOi/AwEd6Relo08USxKHyMR4VA6EhN95GEXcZTqvUqlsoDZ23N/bQy+t4fUs7sD6XMmZ",
+	"NSRt2n0skghjW5TIqcE0Rey4jdXBNvaAyf9V0x27ntX7dgFzIP+8hOAHSa7ZPLBbAjSP+SR13SPsi7KU",
+	"BeAz1Yj/v9qDzD23q23vWnz1j37bNsTYiBTwTookTNvLuYpd5xdvB/PwNubXFuFhaVh6+5CYh0kWMely",
+	"PV4cf8U4zNVXqyGFa/Si1wMarMrAboJtj2+Uw1PkAAl+DjtoyOvMJZfvbAJPWzzxRo41CPnfC+lukcaj",
+	"ZdyywGDVLQzhtkFXTEJpAu6umKoesDEWtC/l3dckbMWMvxLpBL/prMY5D43JqH9YmT+vSOw6qAZM0rtf",
+	"j2s3GdNoM1MRNsD+x4Ld+EWzMPeSTZtXmYGolfTXiSWYZxzd4g+rGdcxnrQ3DPWfencX8/f6XlUbXswY",
+	"NJp4m7diQu587fDt7u/t9m4lUTT8NSi2VMaS6Ol0tYUA/JR3ANVF+G8ejQ1yEOMGL2fRxrnf3b1JitZO",
+	"6Raa4MiQAGxgYb42V36D8aNGUFm9turkLats62gJD2kmWQGE+1/pZrV9qBZBhfjVcDsE8QvlODWeqWaZ",
+	"1x+q+sz7l8hSTpPaAvZjOgUUWyhLdjtxRdDlG911WhNncv0xfI7XbfsG5+bo2H8rjbOBnAq4Uts353Me",
+	"egGC7uOLTrd3fNI7fWyjjvqt7AGj15cmTCJY97pbPKq4xb8Zj5i8Ln4/R5iHqxE2FSVqi9PHTG+pmCOc",
+	"NpCD+3lbi0/7zMBsu7DAAr84FJNz6AJFStionk3CUuZ2hinu0G6nN8Y/xQ7pDVPG/n14kBQ3tJVhVbvG",
+	"tihVEkWvGQd/XxJ2w9IWOYOWClP9NKOSCA72w4zOsaAO6WvSNL5hEJSNWPqJzvuGmNuLMJW098JkOMv8",
+	"ASFB/ALlmibW3Nq8Lf6VeSMXBNy7A94eoQ/Z9ciFeqXZUYL3vmLCh6n4N+O2fMB4N43/Yz6+Xzen2oe5",
+	"WiDFs/K/FUzBK3inzTwHfP9alC7sa9s7ZXCKQf8WmqcCknEVJw5Jn84K4LrrdXEp7+wqHamf8fU15IUX",
+	"G1e5p8aFMqV54MONmKmWBgSJmJMJoxz6wZbVnX6vQyi7P796QU1gXICvEuh4QBoAi45HgumzuA5F8BaY",
+	"pXGWrQoYCVKAK69tm/egiekwhDNukmzPJbIraHMFFw9CLINUZKOxsnBuiqYjpiSEQpLEN3Z/kNh7WtI0",
+	"CmYwKgTJlEoMyZhrtVTxhNla8WVFoKegFkWwn7Vj/Bc8YHGCYHh2l+BH59YzB8IRLRF6vs7z9Gkaj8YK",
+	"6iziCROZOgcgMYltd1u5LTAtW+RPt+zjzCGzXaRwCyqYgxGj+Rq2khitKpC5FVVaDgO83FbZcd2SnbtF",
+	"puCdyNIq8z5LNTx3BVBu5LVZdKqr7rTgVKMsrvt2p/TbdzuI6waAUqZP5yH0d+kR+6iHXMxMeahlGVA5",
+	"80/Nyv/GoIStDsjaq76lYGymxqUqYf1uN9Q8PSTcCZCaFsK6WCC/3e6rOQWJS7FJEtIsWuBwo2ylVI3F",
+	"a+YZm5WtfW1uFTdc7dPgj2tyk44eZk9ytt1lsQJ3YBNSokosAlTqv+dfvgIhfQDc/PXuPGsqreJSamy9",
+	"9V4wReOk2hvAqwIwbz0WyQUiMSyCXCQrQ7U/xi5kXHqZU5HpIwKTRPUlHw2rk0Pc/Fo8+ZvFBsx+XLnJ",
+	"szWnmXnkx4zfTxHbmitfQTnUx4ybKqudeg8+ZuZEqEetZxsXIutJ/CoNjrYlgRLgcdAuItYmeEBFduPE",
+	"KQlhPaA77xm6gzILx4QCtk4sCVbh5qzTypYtG7JA9DJbl/ySQ0GweSy6mjlMT88jMM3DUxhyd8MC9OaA",
+	"DJiMI2aJWBmd6Cm31GvgEEMVBolVUOoEX3LjBb/RZi0nA+AqDFmSWI4LE4swzbra5FVCRBZDmYQpleMW",
+	"OfeDaXqQXChCJ4KPSL/gVPbJmFHke7WpCfuGw5gDReslN9WZUNxtiqctGpFHyo/zZsCcpGI0eoYqyDLw",
+	"/yCRyj/mCJrUN1/Znrj/kheZ+8tKpvEc/pjxr+r34zQ5GxHrJM0toth06Px+W0HGmlL0gEfwLunFGNrI",
+	"oYJeu/xXd9sGDjY/GDO+MrPS+Q7r9B3W6Tus03dYp++wTt9hnQ4C6/RKpM7K6OXGwP2CPNWGX3jomLVX",
+	"R7hphHpCuZbSsgOiXaH3dw5Q57VWDJtHsm0IoT5mlcBfacYr1h+SRGoMCSjsAoT+O9l/CNHhjxnPPbEF",
+	"eJF1/teafq/1dYFm47nCwP3iYKYDaOmIXdBkHfzkBaPRW6bQFG8vUql6cgY5ICM2W4kcSBgNVXzDlk5t",
+	"zpnZn14kK2gkSHJNb1hKR+xX2eg9OTFbs9E77mgV/UV/etJtu4NOrmpAaj/tnT7tnT7554I9EEah/8lH",
+	"+/JvxQiCSClzUw0+qBZrBq1tznBrLyoBGicxH53H0HONn605iqdjKk1rGqMTczav0jpGF+in64MV0/Qd",
+	"/OEMJ6zTbZfe2Bmp9ihFehFTZaC/wwB4AD5OmR63OStNqqjXPX765K7KTtj+uKmu17Q+M/is8CoywCop",
+	"dN0TOrIAH1CeB9DEHls0OO1yLGaScEHMBpI19w69FjNPcUSCyQcUizeb7egWfyhvGjoswhxKydZVSdoE",
+	"W1fkABW4tqXjms0dP6Mp3cIWD+z3aJE+Ftxgz3seQPpBEjHjNnpkGsM5m5m2+GdE72DCJlMV6wtMb+sl",
+	"zyukMMicJBiOMSEeaCimJBRT5NG0dRfZFNBpqGI2bvNm2PxVv22f/Kgfbcpp8C5zkUE06yf9Ln32ZcpC",
+	"1Sc/eh37lxxfi0wyqciY3sDh9ZMN5FiCMp7MSTy0fKwzKsmQSsXSHmGJZOSk08274o1N6tWwTlMmGVd2",
+	"bKXBHXjSrnUdQ5iBvLIrOHwBLLCANUHO/lrWUQ9zXdImUl62tW36/API9yFIo/7DO3CreuwWl3H/hjt7",
+	"Th6i4+6k1o47F5XFwLxWiIbcEznJsQEPfHf05OdMLdjkLy/QIltlj8M1ddjiz3EURrF5tbm1VmXszT9Z",
+	"jZc6xJRHgGNHY0RrcIBM0NZMzBdwJlrkFb7tiCEwhQ/KosZsTsY0MmnJZ4sYAMhbNaDh9bNiVmTGUnbJ",
+	"IQEwEtDSMMcsxQBgjg246ByuM5677ZFBDAQxYXBgwCFhDxMkuIwlABzisYH8yIuZiGVmimeXPM/z/CAN",
+	"HQQZxTfYeIFn7xfl2GkxgCSz1GRB2BcaKmCOoI6SDQ76k0637FjSi4zi9EDYC032wYTdMr4+PLCxKviN",
+	"R2J7BJYtIin6zx66VTFsfs3YtJg5AT90myrD8sjxmyLXKrKyIn0HrIWWQuOsGN8Gfta6FOKKFeHwdrsi",
+	"Ht69272Rs/gGGPJOjAfV3WohK2vrYonFtiZIGJiuJb37W3VxpNr8qL4pPC0R4ppQZXFzaCkW+t4quUfT",
+	"cBzfHIgw9f2UcUy6a3t8IYlr2FJNOEKShA1V0Z2QWFYNBDJYE226rC1uooGLAfRe0GN0UtIGYV5xZ26Y",
+	"RUv5ag9k7ZpY13Pvl87ofEvvd51IRPFweBh5OCtSDxEI4kgDleYjl2pz6BkelAbZrI/X9ksoc+PhMF/b",
+	"Oml7tq3QLE+5nra3qFdrzRgkqV3e1eQvC8lMFwu83cR3wAK1dUHDqgimNg0+Zjz3PKZCJJBPQSEOGtM0",
+	"Fimo8UbKaGIgvNyP9tytinEuRSvxDFjpTRWMdpNEMuftVnGwF1rSK+x4bzWhTEWvWX3BK7cPCrVwlm8h",
+	"wZnYOqS1DdFFb4rgC4dExBUzJjFI+MxUJOV4r7aGR40Zb5EPNJPablUzwBU0h6GxZkug1vXY/ywKHWgS",
+	"co3udz+mTGaTQvvj+d5sCT28aV0rv4jRqO/9Z1kZbFRzUAQivUZbuOb1EEkC1PgH4tH2qnUHzHAQQrjV",
+	"6uFnuduI5pc1s7QqErKEJ9sOubaFDr6Ka2iqsC9M+DnNEgYvTEQKURj/qOpsHh+y63mQWCMe+M4jrKrz",
+	"SqhU0HD9KYZyYOt25RnvApJOwSrh4XPBh/GoZfNVH5kUSYaJ30VjBGYoh93PJ+ykPH/5zdssJ1vYLN0S",
+	"m+WRtVmoYu95MjdLubF4nWFMwO38tQ1hXzOuCM4KJ4ymSczSvCw/5koQ6AfdSaOWujA9JlU8gZW5rVCG",
+	"v8AuMIcr43RgG2lxe0DUE0fYs2hpEslfOJAYRZG0bbw2QTMRXI09jzZW7jKo1IK/u4ptTgQPSBJzpm1K",
+	"+BfeXyqv1JfjzLTIO2HzXaa/+BnpUymzCbyP7BNJ59KmYi2YylCkhrDLtlwoAeE+TJaZMKejjDV4O+6I",
+	"+HElFysQZ/V/gsHIIosuj+Cx0hY+L58adn0qT41ybFgLy5PnUKoQWPN+03wruc6bmKtHJ5Dj+BJPsgnE",
+	"o/L/gsYk5vh5jlsbc8VGLF0LXJtX41ErD5sPOnSx0roHffVV3WFPUGFxl9bILX5x5WxnE3wfbV/2Rc9F",
+	"p4hQHnPoYyhOsCkLh1nS74/Fwl519a0trj5tt9rtBhQ0J5Sb6id9oNkh6cPks1d4GDQmcIJ2cOanqSnH",
+	"mfOwWbjMRSSh+9X/S8Zj/Wjvs7u82tsOaLncO6HhNZSHwPC0fCXz8nfa45UO8UZVLwRUcL3GlKX2yNaf",
+	"XJinfGApsSXKVdXLG5+WVp5f2rOhwt2nEyhy8RQ5RJ9SBhDUdTj+53TugaAbnwKyVQtslzB7G52HmaQj",
+	"tqnr37NGR/Xx+C7PHl2zqSrgUMSSdNttQhMpctiJvA0QgWrgEcuK3z75QYTpXFjN1QabGWpJFqZMfc44",
+	"HJ+Ytc8m2vZ/HDT0Wd3oPfHrhy+w/QiCl/hd8uns48vX7387f/n5w9n5+af3H1/o2ZgKrZT1DnTlQe0j",
+	"E/rWo5xSKWcWLXjCIhAXBrYEBkzOmVIxH8mAnMNzZGvZEDdxsO2MyVeG8qZqW1hKHIMgiwYL1zKqZ6bW",
+	"bQEpS8FH+CS6V8Pmit2QDbx3XFEf6l+391EYRe+5tL092VTYX9zcocNRUPRTlsYiMlQTzq/oLlLUwHmQ",
+	"ux225NhzRBa+oD2cf0IlZeO3i+e5Ol4YZlFpa/mfxAp7BpLkFaMKOzhw4EP3O2AQTUTEkqKCN6e/r/LT",
+	"XHbNCf+BznOkSL8Tz1LjgYnrn0jeWeEcLO2pqzSmybabobDmVX7VWCRIhugdFWOqvQTGCR2lDHEtSUIV",
+	"S+vCIzBV/4woximq2wJa0i9xkmjBWd4XMb8RXs1jyS7oGSzdylPhlfZduJgRU0/u2rahbADFVJ+R5Myu",
+	"mau3MH+UY2CJiRURmeqRIWMyIH9kQhnOHLv/kWDTuExQdXrJLUqIpcjIL4g5mY3jcGyKNVgStcgn6wt5",
 	"K0ERHUnlKzXC3ljOblhqs9zVFXZLqmDHaJPbXhBoaOpB2b1AoxvKQxY1bcSlmeYhF70ZpRKTpkopl+ga",
-	"GPMrooo2GU/jcAyq8iq3rRKq9KVNbEBIIbfP9F+4mDV22hJY1HGYOofvCvKPoCChQNe7plAFV4cufD4W",
-	"QjLbb23x62kUNY2jslYf+sNbCCP5OnGaMlCYm5jKVoGQ1yZnM8ykUT1g6tOJ44Mmho/WBgyUZMmwjEkY",
-	"nv5d8Rxc8SztYn24eaqh86jIY5glya9Gn5y2jcOujWLpOedvxcxz5+GjC5yBY/zKTpPw3khkxbYrhCON",
-	"Ca1P1pzg0ggdmi2UzMYisScpOhm2Cl+x1HaA6I/AyXSgYjUB1FuWPNjHpW7vXiZNyiLGJtW797VCRQnl",
-	"lhaPdrgc1/1BEvM0U6qvtY9vhEgDOhEja3ii/RdUemAntsi7IVEz7TELgoPKOW4EZ5aEPIBfABYyLku3",
-	"wTefw8H4IGoqjeP85uy3t89fNbvt7uPNhRpf4wOL2MQ7SGqgrntnsCKKp1QNTEWwbJSgYULg3Ws8avRG",
-	"i1JaOGuKy2+v+O6Tfje57t3kgurUAQ2vF8Bx8t6/BVdwz72BHu6q0MwFXrF9zcFbwdmv2AV0VVMefnXT",
-	"zkS4PD1ktBXjG2W0f8HnkDcKQ4Ijg6Th8tcyyUaNnh1PM4HrlrLS3q76JUvFlB39zNIEkq07EE2Zaa+Q",
-	"QVy2vVLNx+2T9UL6VqhfRRQPY+ydryG2YkIqtu0DuhpFSiQDWSUDpg91SZRfd23mYlmuzTTkDaamp3Kh",
-	"RQLKBXaWY1+Ga+i7WxaTv8eMc9rYUjQO2GD3TW42M4s79ZhtstkWVP1Xbx7L45M/YKMwgE/EE0b+hZBK",
-	"m+6ewnmQYbKlgsC/D85XH6zzPrTou2bjlJnTSdvs2v4G9hjGrEUvyY/9givR/2nZ8h4x9RsMYE2twlke",
-	"kyxMg3v9ZwXnQlv7kERDwqWq0gB3oOZCY6QQ5tGaV9i8rViqb/F/P7WbT69uT+6a+EP37k+NZSLeGuCI",
-	"5zaHpj/6gghAjvfabNFGUDAUASrMt/sK2ErAGJzXYOHvi4aj3vY51aPNbS8PpTrl7TfMLj/x7l6t3JQq",
-	"9pwiH8ayNbrOoHTdV58QHvp5QqX0c+WNJbSqbWBE8NK3pUV20GdVgBXJp355Uacpm8TZxOnnpUWuaVTV",
-	"tH4GveO2gXn+Rq/xpHVSVpyweccYqIUKBQ1KKyBaRbIcrpMkLBqx+oIoMyoJhBr9wiO/EA2LfQuWS7VJ",
-	"7hUTFHTvkQUoLFXABjR0KFIWUqm0opWMpHAgYKoMGlogaMK4DZok8bXW0ZDGMrS/KoYQFFXoaYEnBuma",
-	"VP9u2ErHYkaG1HM5YhlccmyrzcWOzBhXQSGzNBEpHEcJk1Cz5VpfITq7nFsyaMQlOaERU88xUrWfAnUF",
-	"uY8wTjjIohGz5DC2Jqzc7bWTnevhbidojOOR1kad49YpRiWvWaK/0+mYMCWEJZ/iL4U9+ggaM70wJgfX",
-	"95PlRnj65El7pUqFglvU/e1Wu33cWFVMtKR/8y+erqg1urvv8IOtqF444Eq1bPXU5DAHqYiyUK0/ge5R",
-	"HaIS3CJyJytN0hD6BGpSbEtxWLi9NEHogMzGc7u9DQDwqAgCtG3wGBUd+zIVabWq64fyxliaej8nfcR+",
-	"oSTVWsmFiJBSjgxpqAKrZaCfwAIP2PQ4lgdryWmR/lCEmeyDwlNmOmWwcO9LjloRisYyHqsgj9JjQQ5A",
-	"N7x89/y3c9JpdRHd5mXM300lgV5cvYLwBnB6kfMpC+OhUVI/9fJK4kGcJIBhE7JcKebB8EseSxJLmbEI",
-	"4eDDVNvshAvFpIFYjlX5WWQW0QErxDYUv2CMl+leXKA/pEEelEvbBmMytcKFMXFtbH1qhPKmETRAWOHY",
-	"CDMondrfGUgKh1nj9rJB1WWjd1nasHnZCC5RQ8IlCzoS/mo14iUA+8DK52+zNFUQmj3SL1cYBVUBPOX/",
-	"sXd1v23jSPxfIYx7WmgdOw2ye9mn7G6K9u7S5hLc9aENzrTE2oIl0idKdYzC//uCM0NKsih/Kh8o8pYP",
-	"iaRIznBmOPP7Bba1wKK8V7RkQEhVqJcDp9ADq4QD0vcBGa3BTCy3DMiPA6MWndGR4BUciD3uao6wWEnr",
-	"RUSi5MQGwne083YvnyhL4soqCgaJNpBuDb4K3IQXss9GRpWNLNx8Wa6EihRSmKmOoVYV4TQ76g1jQle0",
-	"nc7F3FEFY1IiMk4QRIN5qc9GqGNGARvBLR0pbxsyIEyyykVosCVi0F7S4EzCAy/UXJTDbkNj/mib7o94",
-	"R+7X1V4n9r/NiPa7Z9vrFqmegn7291+PyavvLg09cEM6HQw6GlKlVsyO5Zb+xHSRhVOewcnkz4q3pXm/",
-	"DM7R93QugPVFcbzndgo9913S3WftvgF2TH3vzHoDXwtVFsojjyJv1dRRbumFjtMiWVNXa7SH9ASgKz9G",
-	"/ozN+EA08rYEmJ0Xy4zzDsf8WPJqh/sZUJqL0gnw7LZSV5tNezbsn/uyXep+Fs24mf1fMANmtTE1qFb3",
-	"Qf9md/tO3J3t9ho/r2Wj48cHDcMPTq1OnRfI76BYB8oAuApGwCnZppoAc4TjshDjqVKznyORxN9EFgvd",
-	"6r786R6Bo28m5kjB92bAIr70nG1JrPNP2H757pMwCzWXLo7A/JFMyAiqKVqtYYCa/2wfu68Zbil/+JeQ",
-	"E7Nph4OB1wjf0CZc+dQb3LQp61O3JBak5uddMjMM83mAzR2gJVUWnVI5xE8u0+jCuUr9n0abp8G0vN8U",
-	"dMhTmOcinRPstV2P3kVvMZ1tjmnYZymoQSKBOQhCGs0EE4VKafDz8NT+ZRNkDBK6TaMtV4LiIb/EcVeq",
-	"x0nWXSU78O/uQptBUimiCv3n6aBaqonLOOdx1C2d4trm286qWCqQTsPTkKILbv9YMA3bm9IMfaxbNGpf",
-	"fQ8puq3q7+T7ov7pG4kQ16bp+KSq6p7H4iPjHOu5COnmBlzgYX/wpbfqvYrFulhkMXkTfBP/w0MosjkY",
-	"2DNjqpuJ0JYDeng2KDkVh81Rlt2t7lvk8EAZey/fFkkrfSJ987IrgkPbHh4PLnAHNo0ROggu0nY8SML2",
-	"R0dfFyaHkr6LlF6APRYdgoHT7Lcdl0qA0QUB49wRY6iMSWXDlXDaJgmENXPQh1AFaxG6bYA2jhxH3NSH",
-	"dYCf09QvHebuHkNN/no473k4H6gUtqmDgEWF6CpV807ICBwapxzWsVV2Ef9a9o0VXbvsmxlIqfkr93Bn",
-	"xuQOGWD0yO/owGab95Jb/I102R5aEdqqs51SyzzSoZIIS7j/I/M4sa1apKE6RVCZW7ac4wWDs/t7JS+X",
-	"WcsiM478NM/n+uLkhCawH6rULqA+0UsZQg17LYnkft+Nbde21aJMEuejac/9F5CWpnwGsH5dGJqEqG1z",
-	"4hZc5tbezFUSOb9KH3oKek+SazwO0JX+I1FFdAWdmA/+x93HDwHT8UQKwIG/y7mMeBYx2y2Eu39jkQq1",
-	"W59+GrmzhehPR4gpMLKTSEAM5gT9GiPibWqLzvRULaTNqAg9ILgoHWuL+KysoO0y0ul233mDfxCL9enZ",
-	"KQI37DyX9QfSZPAA9KNF+L8vxWDwJnxzyjIuI5Wy8TIXIDJjrsX5Gfxb9J5UAR6o/j7F+RS/vu2Et0qw",
-	"ZCDHyTg4UTd4Hpa239f1KBsvGU1qp5aF8wnsHK9Q7SYCY/xrqM/w96P12dfWepAzb9VgrNlEyU5o6m8B",
-	"2JxxO5meHRNVw677z3SwLe5RmbdHT9B/Nc+eTjtt00nPWSzwUYrGjn/aAEU5S+2sZ2aUlvAEyFxwscHU",
-	"AqQuBBOZz4XUNXDH3/BfZm8Kyx5jWezxyqlpm2E5ULe6rIu6oOa2PthdeNbaoFfV83JUz0srWmoevwED",
-	"dHlIYEz5DJKQSPq7D6c0jZ7jA6F1/dYG015GJ18GTZNGWWop9NlzN97iHO6kb/aMnKISJ3L/vQalb/FV",
-	"j4S8UwuWcolsJxjDN1uts6AgMjhVTyZkFENorEff0Sq3eTod7uiWgEzIs2wJmBs6nkiEAGCLaZwINlb5",
-	"lLwwDcUpAdMKj/lMhMKofQ1nNdW5q28io+BLnAFlKfDGedDw8/L8Jq/wJYiUGX/C5+9UkUEB2N5SZL6L",
-	"/MjXc/o17nFg3EOKBUldQIB9voDl8Zru6iEsC5EJjxVypo90N/bWd7lADfV457fp4VFiua93ij/CnSJe",
-	"fyRKzUTEAKomVQDTTKCkNav7WaKKaJUws48xrHi4TFqd1p7l81965NgjbKJMe2rYPz3v/1qjEh72B/09",
-	"CunsgFoW0nJ+H64TRVggvQnQxVVuy4z2LenOoYqrMvPXIue9+9VaE2ZeYiCF/ny/Cr73CBkFfiU2On8N",
-	"FiRuSp3zBDOaieHWPK+xd4vxbLYkHmUnWJ+IA2rmb6gUOXURs63EZumXR7aFzmgkWt4INU8cfBveF2LS",
-	"Ryy/xWjq6EpD1yIdmw9rtvRPsUToo3mmJhlPq29d3rxnM7H0vVbjjDCWvoIoEzGc0ft/FrgHha8FyKv7",
-	"2/cPl9dXK6z6tpU4Dold51xGMLpKo4Qa3pJcO4slkj5bLg/Cwol1ffnANEbU8vqU/+FYPFt6cOV3SSxn",
-	"WAWIXTUbcdUbXiJWTFsW/y94giVCuIDjJVkWeHVa/XBCDG9psQK+j2m3RTIDojpLthrYGF6cA89ope2b",
-	"hGPBpW7v5OpBhAUWpYMpYqHmy1ZuC9k2axHPOaWLp1zyiUghgRIMK6LoqjZESA++L4VL8oWbdRbFGgCS",
-	"69MPVqWvAaJzJrITmBmpcrhiB8qZWCJikgSA5+pmFjxiichzvxzZdhOeTbD6XzIul8B/nQoQT1zWBY9z",
-	"wnJGau9KH+9UErWur/3gKVxhGX+uTgIeMKNMeYY39WOlZjMhTBcsUmtzK8M4iekEbHTmHHjLTmLEG7ep",
-	"EdMksSOxRbGIdA01APiwVNWJu8mU+urp5208AYeWlJix7WsaK8/i0DcZWO9Lus7VstWdnLY5nKPeBIIf",
-	"o/gipHiw+q6I4rztVYqQBxYTE3+tvI1ZE57X7/BUMR+6NP5rqTTrt5GVtpzd4NG8BebS52sn0gXUX+iA",
-	"sB3ND1jJbD42Mz0UFAYwS4harNqlhZxsk+Ca+izRfsvl4r3V/eqvAAAA//8=",
+	"GPMrooo2GU/jcAyq8iq3rRKq9KVNbEBIIbfP9F+4mDV22hJY1HGYOofvCvLPoCChQNe7plAFV4cufD4W",
+	"QjLbb23x62kUNY2jslYf+sNbCCP5OnGaMlCYm5jKVoGQNyZnM8ykUT1g6tOJ44Mmho/WBgyUZMmwjEkY",
+	"nv5d8Rxc8SztYn24eaqh86jIY5glya9Gn5y2jcOujWLpOefvxMxz5+GjC5yBY/zKTpPwwUhkxbYrhCON",
+	"Ca1P1pzg0ggdmi2UzMYisScpOhm2Cl+x1HaA6I/AyXSgYjUB1FuWPNjHpW7vXiZNyiLGJtW7941CRQnl",
+	"lhaPdrgc1/1BEvM0U6qvtY9vhEgDOhEja3ii/RdUemAntsj7IVEz7TELgoPKOW4EZ5aEPIBfABYyLku3",
+	"wTefw8H4IGoqjeP89uy3d89fN7vt7uPNhRpf4yOL2MQ7SGqgrntvsCKKp1QNTEWwbJSgYULg3Ws8avRG",
+	"i1JaOGuKy2+v+O6Tfje57t3kgurUAQ2vF8Bx8t6/BVdwz72BHu6q0MwFXrF9zcE7wdmv2AV0VVMefnXT",
+	"zkS4PD1ktBXjG2W0X+JzyFuFIcGRQdJw+WuZZKNGz46nmcB1S1lpb1e9zFIxZUe/sDSBZOsORFNm2itk",
+	"EJdtr1TzcftkvZC+E+pXEcXDGHvna4itmJCKbfuArkaREslAVsmA6UNdEuXXXZu5WJZrMw3/P3tX29w2",
+	"boT/CoZzM+3dMLLk+HyJ8ynnSybXNi+NJ3cfbLeCSVjCiAJVAoysevTfO9hdgKRIynqh7TTjb1EsgSBe",
+	"Huwudp+nKDClmsqVEglIF9h5HZfXcAd1d/Vl8ocUSvFgy6VxjwV2/5ebjUZxpxqzTTbbCtQ/evFYEZ/8",
+	"CxYKA/mEnAr2X6RU2nT3VM6DHC9bWgT8h+B8DcE6H0KJvi82zgSdTtZmt/Y3qMcI4Sx6zf46rLgSwx/r",
+	"lvdImC/QgTtyFV4XMcnKMPjXf1VxLqy1D5doKLjUlhrgD9Ri0dAqhHF05hUWbxuR2Sb+dd5/9vLy9mj5",
+	"DP9xuPwhqAvxdkBHvHB3aPa/bpAByOte0xYNwoqhCFRhZbuvwq0EisFFDhZ+XjUc7bYvpB7d3Xa9K+1X",
+	"3uWC2foTlw9q5WbciFOOehh1a/Qug9JXX50jPfRpwrUu35UHNbaqbWhE8KsfGpPsoM6qQitSDH19UmeZ",
+	"mMp86vG5Nskd9apd1o/YO24DvOcPToIXvaOm5ITNK8YAFloAGkArZBYiRUHXyRIRj0R3QZQ51wxCjeXE",
+	"o3IiGib7ViyXdpO8lExQwd4DR1DYCMBEGnqdZiLi2lig1YJlcCDgVRkUtEDQRCgXNEnkxGI0XGOR7K+R",
+	"EILiBj0t8MTguiazn0mtdJzO2TUvuRxShxcKy2qLZcfmQpmwcrM0TTM4jhKhIWfLl75CdLZ+t0RsxA13",
+	"QiNhTjFStR+A+oTcY4wTXuXxSDhxGJcT1uz2usEucPhwEAZjObJoNHje+xmjkhOR2N8MBhSmhLDkS/xQ",
+	"2aPHUJhZCmMqcH3PnTbCyxcv+mshFRJuEfv7vX7/ebAumaiGv8UPf16Ta7R86PCDy6heOeAaUbZ9aAqa",
+	"gyyN88jcfQI9IBwiCG4RudOtJmkEdQIdAVstDgvNawpCh2w+XrjtTQTAoyoJ0LbBYwQ6cTNLs3aoG0b6",
+	"K1madj8nQ+R+4SyzqORDRCgpx655ZEKHMlBP4IgH3PU4pgfbldNjw+s0yvUQAM/QcOpwpe0LhagISWO5",
+	"kiYsovSYkAPUDW8/nn45Y4PeIbLbvJXq40wzqMW1MwhvAKcXO5uJSF4TSP14UmQSX8kkAQ6bSBSgWATD",
+	"L5TUTGqdixjp4KPM2uxMpUZooliWpvksokn0xArSheJXjPEm7MUJ+i4N8rB5tW3QJ8oVrvRJWWPrPIj0",
+	"1yAMYLHCsRHlkDq1vzOQVA6z4PYi4OYiOLloLNi8CMILREj4ygpGwl8dIl4AsQ/MfPE2taGC0OyBfblK",
+	"L7gJ4Smhay10LO8llAyJqQpxOfSAHjoQDgnvQzJaw4lY3NGhZh6YdN6ZHAlewcG2x1XNkRYrab2ISFI1",
+	"coHwDe28zcsnipK4ooqCQaINpFuDrwI34bnqsaGFsqGjmy/KlRBIIYWZ6hgqVREe2RE3rAldQjttxMxL",
+	"BWNSIipOEEWD/VGPDRFjhiEbwi0dgbcLGRAnWekiNLwjYtBe0uBNwh0v1HyUwy1Da/5ol+6PfEf+43Kr",
+	"E/uftkfb3bNtdYtUTUE/evlin7z67tLQQ9+lw36/oy6VasVcXz7TfzGdZ9GYZ3AyNWfFu9K8X/rH6Ht6",
+	"F8D5otjfYzeEDfddyt9nbb4ANkx978x6A18LIQv3I4/jxqqpvdzSEy2nebICVyuyh/QNYFe+j/wZl/GB",
+	"bORtCTAbT5bt5xn2+b72q+vuObA054UT0LDaCqy2i/Zo0Dtuynap+lk04nb0f8EMmOXa1KBK3Qf9mZ1t",
+	"O3Bn7rHv8fVaFjq+fFgz/ODU6tR5gfwOinXgHgBXwW5wSrYpJ8Ds4bjMxdU4TSfPYpHIryKTQre6L7/5",
+	"r8DRNxEzlOB73mcxXzScbYnU5k9sv/jtgygL1adOxmD+KCZUDNUUrdYwUM2fu69dVgy3Kb/5h1Aju2gH",
+	"/X6jEb6mTbjyqTa4blFWh25BKkj113vNbDfs6wE3d4iWVFF0SuUQP/lMoxPvKvV+Gq4fBtvydkPQoU6h",
+	"MWI6I9prNx/BSTAfT9bHNNx3KahBWwJzEISyyAQDhaDUfzY4dP+zjjIGBd3G8R1XguLGvMZ+l6rHaa/7",
+	"SnbQ391ENoN2pYhL8p+H/XKpJk7jjMu4WznFlcV3t6piASCdhqchRRfc/ivBNCxvSjNsUt2iXjfV9xDQ",
+	"3Ql/B7fz6quvFUJcGab9k6rKax6Lj6xzrGciopsbcIEHvf5FsAyetsXqtsgkeRN8nf7DTSSyGRjYE2uq",
+	"24HQTgN6cNQvNBUH9V4Wj1tetuzDHffY7+ptnrTKJ9I7L7oSOHTt4fHgA3dg09hNB8FFWo477bDt2dFX",
+	"N5NnSd9kl56APRbvwoFTf247L5UAowsCxsYLY6QZU6kLV8JpmyQQ1jSAh1AF6xi6XYBWxl4jbtzEdYCv",
+	"U8eXDnN395EmfzqctzycdwSFu+AgZHEuukrVPBMqBofGg8Mqt8om27+SfeO2rpv29Qqk1Pwb/+XOjMkN",
+	"MsDoK7+iA5utX0t+8tfKZTfIitBSnWyUWtawO9IkxhLuL8rIxLXqmIaqEkFFbtlihhcM3u4PCl0uO5d5",
+	"Zh35sTEzfXJwQAPYi9Kpm0B9oBcqghr2ShLJ5bYL281tq0WZJN5H0w33XyBaOuUToPXrwtAkRm2XEzfn",
+	"yjh706RJ7P0qvesp2HiSvMfjAF3p0yTN4zfwEPvCfzv7+CFkWo6UAB74M8NVzLOYucdCuPsVi9NI+/np",
+	"TWN/tpD86RA5BYZuEImIwZ6g1xIZb6eu6EyP07lyGRVRAwku7o6VSXxUVdD2PdLpct94gX8Q89Xh2SgC",
+	"N+g8l/U7QjL4AjxHi+jfF3m//zx6fsgyruJ0yq4WRsCWueJaHB/Bn0XwoAC4I/z9Kc0Y377thHcgWCiQ",
+	"42DsnKgbPo5K26+rOMquFowGtVPLwvsEboyXCLuJwBj/Cusz/P/eeHbdWg9y1Fg1KDUbpaoTmfrPQGzO",
+	"uBvMhhUTl8Ou2490eFfcozRu956g/2SePRw63YVJj1ks8FGJ2op/2ABFMUrtqme2l07wBMRccLLB1AKm",
+	"LiQTmc2E0hVyx1f4J7s2hVOPcSr2eOVUt82wHKhbLOuiLqi+rHd2Fx61NugJer4d6PnWipbqx2/IgF0e",
+	"EhinfAJJSLT7uw+n1I2e/QOhVXxro2kvopPfhkyTxr3UUuiz5Wr8jGO4Ed5sGTlFECdx/606pT/jTxt2",
+	"yLt0zqZcodoJxvDtUussKIgKTuWTCRXFkBrr3ld0alyeTocruiUgE/EsWwDnhpYjhRQAbD6WiWBXqRmT",
+	"F6ahOCVkOsVjPhORsLCv4aymOvf0q8go+CIzkCwF3bgGNnxTnN/kFX4LW8r2P+Gzd2meQQHY1rvIvhf5",
+	"kU/n9FPcY8e4hxJz2nUhEfY1BSz3R7o3N1FRiEx8rJAzvae7sTXeGYEIdX/nt33CvcRyn+4Uv4c7Rbz+",
+	"SNJ0ImIGVDXTFGiaiZS0YnU/SlQRrRJm1zGGFXffkw7T2rN8/qCv7HuEjVLbXjroHR73XlSkhAe9fm+L",
+	"QjrXoZaJdJrfu2OiiHKUNwG5uNJtmUXfQu4cqrhKI/9eGB5cLleasOMiQRT6/HIZ3gbEjAIfSY2uuQYL",
+	"EjeVNjzBjGZSuLXf1/h0x/FslyQeZQdYn4gdqudvpFPU1EXOtoKbpVcc2Y46o5Zo+Umks8TTt+F9ISZ9",
+	"SPVVoqmjSw29F9Mr+2L1lv4uFkh9NMvSUcan5V+9/vQ7m4hF088qmhHW0k8hykQKZ/T733Jcg6KpBcir",
+	"++H2w+v3b5ZY9e0qcTwTuzZcxdC7UqPEGt6SXDuRCkWfnZYHceFIXZ0+MI2Rtbw65KdexbPlCb78LpFq",
+	"glWA+Kh6I756o1GIFdOWxX9ynmCJEE7g1YIsC7w6Lb84MYa3tFgi38e02zyZgFCdE1sNXQxPGtAZLbX9",
+	"KeFYcKnbH/LmRkQ5FqWDKeKo5otWPueqbdRibjili0+54iMxhQRKMKxIoqvcEDE9NL0pXJLP/aizWGog",
+	"SK4OP1iVTQ2QnDOJncDIqNTAFTtIzkiFjEkKCJ7Li1nwmCXCmOZ95NpNeDbC6n/FuFqA/vVUwPbEaZ1z",
+	"aYjLGaW9S894lyZx6/y6Fx7DFZb156oi4CGzYMozvKm/StPJRAj7CBanK2OrIplIOgFrD/MOvFMnsdsb",
+	"l6ndpknieuKKYpHpGmoA8MsqLQ/cpyxNrxue81aOwKElELO2fQWxTCajpsHAel/COl/LVnVy2sZwhrgJ",
+	"Aj8W+GKUeHB4l8fStP2UIuSh48TEj6VfY9ZEw8/P8FSxL7qw/msBmtXbyFJb3m5oQN4cc+nNyol0AvUX",
+	"OiRuR/sPrGS2L5vZJ+QUBrBTiChWfqSjnGzbwRX4LNh+i+niwfJy+b8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

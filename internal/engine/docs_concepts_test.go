@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/auth"
@@ -73,7 +74,11 @@ func TestDocsUndo(t *testing.T) {
 	}
 	m.eventually("the rule", func() bool { return shop() == "104,102,70" && warehouse() == "104,102,70" && m.settledDown() })
 	m.halt()
-	m.apply(blocks(t, "backfill", "yaml")[0], 2) // the same without the rule
+	without, _, ruled := strings.Cut(blocks(t, "editing-and-undo", "yaml")[0], "businessRules:")
+	if !ruled {
+		t.Fatal("the page's document has no rule to take out")
+	}
+	m.apply(without, 2)
 	m.start()
 	m.inMy(blocks(t, "editing-and-undo", "sql")[1])
 	m.eventually("the count", func() bool { return warehouse() == "104,33,70" && m.settledDown() })

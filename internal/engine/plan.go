@@ -147,6 +147,7 @@ type Plan struct {
 	Collections []*Collection
 	Seats       []*Seat
 	References  ReferenceRules
+	Alerts      []AlertRule
 }
 
 // targets are the systems of the collection that receive anything from the system, in a stable order.

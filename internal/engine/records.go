@@ -130,6 +130,7 @@ type ReadTx interface {
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
 	CaseCounts(ctx context.Context) ([]CaseCount, error)
 	ConflictStatistics(ctx context.Context, span ConflictSpan) (ConflictStatistics, error)
+	ConflictAlerts(ctx context.Context, q AlertQuery) ([]ConflictAlert, error)
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	Acts(ctx context.Context, q ActQuery) ([]ActCase, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)
