@@ -43,6 +43,7 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 	p.Fill(`[name="f.quantity"]`, "many")
 	p.WaitText("#letter-checked", "This field holds numbers")
 	p.Click(`#letter-edit [value="keep"]`)
+	p.Wait(`document.querySelector('[name="f.quantity"][aria-invalid="true"]')`) // the page that refuses it
 	p.WaitText("#letter-edit", "This field holds numbers")
 	p.Fill(`[name="f.quantity"]`, "40")
 	p.Fill(`[name="f.name"]`, "Wool Socks")

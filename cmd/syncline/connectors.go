@@ -12,6 +12,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/files"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
+	"github.com/syncline-dev/syncline/internal/connector/gdrive"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/graphql"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
@@ -48,7 +49,7 @@ func connectors(c config, pool *transport.Pool) []connector.Connector {
 		postgres.New(), mysql.New(),
 		files.New(c.FilesDir), s3.New(), azureblob.New(),
 		kafka.New(), rabbitmq.New(), sqs.New(),
-		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool),
+		googlesheets.New(pool), excel.New(pool), airtable.New(pool), gcs.New(pool), dropbox.New(pool), gdrive.New(pool),
 		mongodb.New(), dynamodb.New(),
 		graphql.New(pool), sse.New(), websocket.New(),
 		salesforce.New(pool).WithWebhooks(), hubspot.New(pool).WithWebhooks(), zendesk.New(pool).WithWebhooks(),

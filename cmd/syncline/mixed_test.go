@@ -45,7 +45,7 @@ direction: multi-directional
 systems:
   - {id: crm, type: postgresql, primary: true, connection: {host: "%s", port: "%s", database: "%s", user: "%s", password: "${DB_PASSWORD}"}, objects: [{name: contacts, mapping: contacts}]}
   - {id: sheet, type: files, connection: {folder: exchange, settleSeconds: "0"}, objects: [{name: contacts.csv, mapping: contacts}]}
-  - {id: bucket, type: s3, connection: {bucket: exchange, accessKeyId: any, secretAccessKey: "${DB_PASSWORD}", endpoint: "%s"}, objects: [{name: contacts.jsonl, mapping: contacts}]}
+  - {id: bucket, type: s3, connection: {bucket: exchange, accessKeyId: any, secretAccessKey: "${DB_PASSWORD}", endpoint: "%s"}, objects: [{name: contacts.csv, mapping: contacts}]}
   - {id: docs, type: mongodb, connection: {address: "%s", database: shop, key: id}, objects: [{name: contacts, mapping: contacts}]}
   - {id: team, type: google-sheets, connection: {spreadsheet: book, accessToken: "${SHEET_TOKEN}"}, objects: [{name: Contacts, mapping: contacts}]}
   - {id: log, type: kafka, connection: {brokers: "%s"}, objects: [{name: contacts, mapping: contacts}]}
@@ -95,11 +95,9 @@ func (p *places) holds(ids []string) (out [6]map[string]string) {
 		cells := strings.Split(line, ",")
 		out[1][cells[0]] = cells[1]
 	}
-	for _, line := range strings.Split(strings.TrimSpace(p.get()), "\n") {
-		v, err := record.ParseJSON([]byte(line))
-		if m, ok := v.(map[string]any); ok && err == nil {
-			out[2][record.Text(m["id"])] = record.Text(m["name"])
-		}
+	for _, line := range strings.Split(strings.TrimSpace(p.get()), "\n")[1:] {
+		cells := strings.Split(line, ",")
+		out[2][cells[0]] = cells[1]
 	}
 	keys := make([]record.Key, len(ids))
 	for i, id := range ids {
@@ -202,7 +200,7 @@ func TestMixedService(t *testing.T) {
 	if err := p.s3.CreateBucket("exchange"); err != nil {
 		t.Fatal(err)
 	}
-	p.put(`{"id": "c1", "name": "Ada", "email": "ada@example.com"}` + "\n" + `{"id": "c2", "name": "Bob", "email": null}` + "\n")
+	p.put("id,name,email\nc1,Ada,ada@example.com\nc2,Bob,\n")
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "contacts"))
 	if err != nil {
 		t.Fatal(err)
@@ -353,7 +351,7 @@ func TestMixedService(t *testing.T) {
 	p.agree("the spreadsheet", want)
 	var lines []string
 	for _, line := range strings.Split(strings.TrimSpace(p.get()), "\n") {
-		lines = append(lines, strings.ReplaceAll(line, `"Bob"`, `"Robert"`))
+		lines = append(lines, strings.ReplaceAll(line, ",Bob,", ",Robert,"))
 	}
 	p.put(strings.Join(lines, "\n") + "\n")
 	want["c2"] = "Robert"
@@ -363,7 +361,7 @@ func TestMixedService(t *testing.T) {
 // get reads the bucket's file.
 func (p *places) get() string {
 	p.Helper()
-	answer, err := http.Get(p.backend + "/exchange/contacts.jsonl")
+	answer, err := http.Get(p.backend + "/exchange/contacts.csv")
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -377,7 +375,7 @@ func (p *places) get() string {
 
 func (p *places) put(text string) {
 	p.Helper()
-	req, err := http.NewRequestWithContext(p.Context(), http.MethodPut, p.backend+"/exchange/contacts.jsonl", strings.NewReader(text))
+	req, err := http.NewRequestWithContext(p.Context(), http.MethodPut, p.backend+"/exchange/contacts.csv", strings.NewReader(text))
 	if err != nil {
 		p.Fatal(err)
 	}

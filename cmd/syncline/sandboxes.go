@@ -22,6 +22,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/dynamodb"
 	"github.com/syncline-dev/syncline/internal/connector/excel"
 	"github.com/syncline-dev/syncline/internal/connector/gcs"
+	"github.com/syncline-dev/syncline/internal/connector/gdrive"
 	"github.com/syncline-dev/syncline/internal/connector/googlesheets"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
@@ -58,7 +59,7 @@ var _ connection.Sandboxes = (*sandboxes)(nil)
 func newSandboxes(inTx func(context.Context, tenant.ID, func(sandboxTx) error) error) *sandboxes {
 	s := &sandboxes{inTx: inTx, vendors: map[string]sandbox.Vendor{}}
 	for _, v := range []sandbox.Vendor{&salesforce.Simulator{}, &hubspot.Simulator{}, &zendesk.Simulator{ExportRate: 120}, &sqs.Simulator{}, &googlesheets.Simulator{},
-		&excel.Simulator{}, &airtable.Simulator{}, &gcs.Simulator{}, &dropbox.Simulator{}, &dynamodb.Simulator{}} {
+		&excel.Simulator{}, &airtable.Simulator{}, &gcs.Simulator{}, &dropbox.Simulator{}, &gdrive.Simulator{}, &dynamodb.Simulator{}} {
 		s.vendors[v.Type()] = v
 	}
 	return s

@@ -201,6 +201,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			}
 			return nil, nil, err
 		}
+		if check := checkOf(ctx); check != nil && !slices.Contains(reading, op) {
+			again := tries > 0 || renewed
+			call.Ready = func(ctx context.Context, waited bool) error { return check(ctx, again || waited) }
+		}
 		answer, err := s.client.Do(ctx, call)
 		if err != nil {
 			if ctx.Err() == nil && tries < 2 && slices.Contains(reading, op) && connector.Classify(err).Class == connector.Retry {

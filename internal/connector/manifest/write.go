@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -23,6 +24,8 @@ type task struct {
 	asked  record.Fields // what the fields become, in canonical form as the system will give it back
 	before *item
 	trace  string
+	seenAt time.Time // when the record was compared last
+	tries  int       // how often it was found changed right before it was written
 }
 
 // Write reads what is there, compares, and sends what is left to do, in batches where the system takes them.
@@ -55,6 +58,7 @@ func (s *system) Write(ctx context.Context, name record.Object, writes []connect
 		}
 		tasks = append(tasks, t)
 	}
+	began := s.client.Now()
 	present, err := s.items(ctx, o, nil, keys)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,7 @@ func (s *system) Write(ctx context.Context, name record.Object, writes []connect
 			it = &found
 		}
 		r, send := o.decide(t, it)
+		t.seenAt = began
 		if !send {
 			receipts[t.index] = r
 			continue
@@ -323,6 +328,11 @@ func (s *system) send(ctx context.Context, o *object, verb string, tasks []*task
 		return err
 	}
 	for part := range slices.Chunk(tasks, w.Batch.Size) {
+		if &part[0] != &tasks[0] {
+			for _, t := range part {
+				t.seenAt = time.Time{} // the parts before it took their time
+			}
+		}
 		if err := s.sendBatch(ctx, o, verb, w, part, receipts); err != nil {
 			return err
 		}
@@ -338,8 +348,23 @@ func (s *system) sendEach(ctx context.Context, o *object, verb string, w *Write,
 	})
 }
 
-// sendOne carries one task out.
+// sendOne carries one task out, as long as its record is as it was compared with.
 func (s *system) sendOne(ctx context.Context, o *object, verb string, w *Write, t *task) (connector.Receipt, error) {
+	one := []*task{t}
+	for {
+		r, err := s.sendOnce(s.checking(ctx, o, one), o, verb, w, t)
+		if !errors.Is(err, errStale) {
+			return r, err
+		}
+		out := make([]connector.Receipt, t.index+1)
+		rest, err := s.again(ctx, o, one, out)
+		if err != nil || len(rest) == 0 {
+			return out[t.index], err
+		}
+	}
+}
+
+func (s *system) sendOnce(ctx context.Context, o *object, verb string, w *Write, t *task) (connector.Receipt, error) {
 	req := w.Request
 	headers := map[string]string{}
 	for k, v := range req.Headers {
@@ -471,7 +496,17 @@ func (s *system) sendBatch(ctx context.Context, o *object, verb string, w *Write
 		sc := s.taskScope(o, t, w)
 		items[i], keys[i] = sc, record.Key(plain(sc["key"]))
 	}
-	answer, _, err := s.do(ctx, verb, b.Request, s.scopeOf(o.Object).with(scope{"items": items, "keys": keys}))
+	answer, _, err := s.do(s.checking(ctx, o, tasks), verb, b.Request, s.scopeOf(o.Object).with(scope{"items": items, "keys": keys}))
+	if errors.Is(err, errStale) {
+		rest, err := s.again(ctx, o, tasks, receipts)
+		switch {
+		case err != nil || len(rest) == 0:
+			return err
+		case len(rest) == 1:
+			return s.sendEach(ctx, o, verb, w, rest, receipts)
+		}
+		return s.sendBatch(ctx, o, verb, w, rest, receipts)
+	}
 	if err == nil && b.Job != nil {
 		answer, err = s.await(ctx, b.Job, answer)
 	}

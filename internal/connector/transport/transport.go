@@ -175,6 +175,9 @@ type Call struct {
 	Header    http.Header
 	Body      []byte
 	Cost      float64 // of the budget; 0 is 1
+	// Ready is asked right before the call is made, after it waited for budgets and pauses or did not have to; it may make calls
+	// of its own. An error is what the call comes to.
+	Ready func(ctx context.Context, waited bool) error
 }
 
 // Answer is what came back.
@@ -198,6 +201,14 @@ func (c *Client) Do(ctx context.Context, call Call) (*Answer, error) {
 			c.release()
 		}
 		return nil, err
+	}
+	if call.Ready != nil {
+		if probe { // what Ready calls is the probe, or it would be kept waiting for this one
+			c.release()
+		}
+		if err := call.Ready(ctx, wait > 0); err != nil {
+			return nil, err
+		}
 	}
 	began := c.pool.now()
 	answer, err := c.send(ctx, call)

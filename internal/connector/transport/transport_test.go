@@ -198,6 +198,32 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// A call that looks before it is made is not kept waiting by the look that it makes: the look is what the breaker lets through.
+func TestBreakerLetsLooksThrough(t *testing.T) {
+	pool, clock := newPool()
+	broken := true
+	c := pool.Client(transport.Options{Account: "a", Through: trip(func(r *http.Request) (*http.Response, error) {
+		if broken {
+			return nil, errors.New("connection refused")
+		}
+		return answer(200, "{}")(r)
+	})})
+	for range 5 {
+		_, _ = get(t, c, "list")
+	}
+	broken = false
+	_ = clock.wait(t.Context(), 2*time.Second)
+	looked := false
+	call := transport.Call{Operation: "update", Method: http.MethodPatch, URL: "https://vendor.example/", Ready: func(context.Context, bool) error {
+		looked = true
+		_, err := get(t, c, "get")
+		return err
+	}}
+	if a, err := c.Do(t.Context(), call); err != nil || a.Status != http.StatusOK || !looked {
+		t.Fatalf("the write came to %v, %v", a, err)
+	}
+}
+
 // Nothing secret is recorded, wherever it stands; what is said about tokens is not recorded at all.
 func TestRecording(t *testing.T) {
 	const secret = "s3cr3t+canary/="

@@ -138,6 +138,9 @@ func New(pool *transport.Pool, account string, limits []transport.Limit, auth Au
 // Close frees connections.
 func (c *Client) Close() { c.http.Close() }
 
+// Now is the clock that calls wait by.
+func (c *Client) Now() time.Time { return c.http.Now() }
+
 // token returns the present access token.
 func (c *Client) token(ctx context.Context, stale string) (string, error) {
 	if c.auth.RefreshToken == "" && c.auth.ServiceAccount == "" && c.auth.Grant == "" {
